@@ -1,0 +1,3 @@
+module chefsync
+
+go 1.26

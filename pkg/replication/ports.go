@@ -1,0 +1,164 @@
+package replication
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Change is a hint that objects may have changed on the primary.
+type Change struct {
+	ID     int64  // grows with time; gaps and late rows are possible
+	Action string // create, update, delete or anything; never trusted
+	Path   string // as the feed wrote it
+	Scope  Scope  // what Path means; everything that Path may mean
+}
+
+// Rows is an answer of a feed.
+type Rows struct {
+	// Epoch names the sequence that the ids belong to. Ids of different epochs
+	// can't be compared. Empty when the feed can't tell.
+	Epoch string
+	// Changes have ids greater than the one asked for, sorted by id, each id once.
+	Changes []Change
+}
+
+// Feed says what changed on the primary.
+type Feed interface {
+	// Name is the feed's word in configuration and status.
+	Name() string
+	// Read returns the rows with an id greater than after; 0 means all. It
+	// returns ErrNoFeed or ErrPositionLost, wrapped, where they apply.
+	Read(ctx context.Context, after int64) (Rows, error)
+}
+
+// Reader reads an organization of a Chef Server. All methods return *Error.
+// Implementations may be called concurrently.
+type Reader interface {
+	// Identity names the server and organization, so that a position isn't
+	// used against another one: the base URL and, where the server has one, the
+	// GUID of the organization.
+	Identity(ctx context.Context) (string, error)
+	// List names the objects of a scope: Cookbook (one or all names), Role,
+	// Environment (without _default), DataBag (all bags, no items),
+	// DataBagItem with a Name (the items of one bag). A name that isn't there
+	// gives an empty list; anything that wasn't a listing of the Chef Server
+	// itself gives an error, never an empty list.
+	List(ctx context.Context, scope Scope) ([]Ref, error)
+	// Get reads one object. The error has class Absent when the server itself
+	// said so.
+	Get(ctx context.Context, ref Ref) (Object, error)
+}
+
+// Source is the primary's organization. It is only ever read.
+type Source interface {
+	Reader
+	// Open streams the content of one file of obj, a cookbook version that Get
+	// returned. Size is -1 when unknown. The bytes aren't verified. When the
+	// file's URL has expired, Open reads the object again by itself; if the
+	// object doesn't hold the checksum any more, the error has class Absent.
+	Open(ctx context.Context, obj Object, file File) (content io.ReadCloser, size int64, err error)
+}
+
+// Content opens the verified content of a file, by its checksum. Size is the
+// exact length in bytes.
+type Content interface {
+	Open(ctx context.Context, file File) (content io.ReadCloser, size int64, err error)
+}
+
+// Target is the replica's organization.
+type Target interface {
+	Reader
+	// Expect is the fingerprint that the replica will show once it holds obj,
+	// and what of obj (paths of files) it can't hold at all.
+	Expect(obj Object) (fingerprint string, dropped []string, err error)
+	// Put creates or replaces an object. With create, the object is believed to
+	// be absent, which saves a request; both beliefs may be wrong. Files that
+	// the replica lacks are read from content. An error of class Degraded means
+	// that all went well but for what Expect calls dropped.
+	Put(ctx context.Context, obj Object, create bool, content Content) error
+	// Delete removes an object. An object that isn't there is success. A data
+	// bag is deleted with whatever it holds.
+	Delete(ctx context.Context, ref Ref) error
+}
+
+// StageKey names staged content: an MD5 within one source organization. Content
+// isn't shared between organizations, since MD5 can be forged.
+type StageKey struct {
+	Space    string // names the source organization; safe in a file name or an S3 key
+	Checksum string // lower-case hexadecimal MD5
+}
+
+// Stage holds the content of cookbook files between the primary and the
+// replicas. Implementations may be used by several processes at once.
+type Stage interface {
+	// Open streams staged content, or returns ErrNotStaged. The reader's last
+	// Read reports ErrContentMismatch instead of io.EOF when the stored bytes
+	// don't have the checksum.
+	Open(ctx context.Context, key StageKey) (content io.ReadCloser, size int64, err error)
+	// Put stores content after checking that its MD5 is the checksum, else
+	// ErrContentMismatch and nothing stored. Size is a hint, -1 when unknown; a
+	// known size that differs is a mismatch. Racing writers of one key are safe.
+	Put(ctx context.Context, key StageKey, content io.Reader, size int64) error
+	// Remove drops one key; absent is success.
+	Remove(ctx context.Context, key StageKey) error
+}
+
+// State keeps what must outlive a pass. Every implementation passes the suite
+// in package statetest. Times are given by the caller; they are stored with at
+// least millisecond precision, in UTC.
+type State interface {
+	// Pair returns the record of a pair: one small read. A pair never seen has
+	// a zero record with its ID. ErrSchema if a newer version wrote it.
+	Pair(ctx context.Context, id PairID) (PairState, error)
+	// Pairs returns all records, sorted by ID.
+	Pairs(ctx context.Context) ([]PairState, error)
+
+	// Acquire takes the lease if it is free, expired at now, or already the
+	// owner's, and adds one to the fencing token. It returns the record as it
+	// is with the lease taken, or *LeasedError.
+	Acquire(ctx context.Context, id PairID, owner string, now time.Time, ttl time.Duration) (PairState, error)
+	// Renew moves the expiry to now+ttl and returns the record, so that a
+	// stop asked for meanwhile is seen. ErrFenced if the token isn't current.
+	Renew(ctx context.Context, id PairID, fence int64, now time.Time, ttl time.Duration) (PairState, error)
+	// Release frees the lease if the token is current; else it does nothing.
+	Release(ctx context.Context, id PairID, fence int64) error
+
+	// Commit writes an update in one atomic step under the lease. ErrFenced if
+	// the token isn't current or the lease expired before now: nothing written.
+	Commit(ctx context.Context, id PairID, fence int64, now time.Time, u Update) error
+	// Note replaces the Progress of a pair outside a lease, for a poll that
+	// found no work: one conditional write. ErrFenced if the token isn't the one
+	// that was read or if a lease is held at now: nothing written.
+	Note(ctx context.Context, id PairID, fence int64, now time.Time, p Progress) error
+	// Direct changes what the operator wants, without a lease.
+	Direct(ctx context.Context, id PairID, d Directive) error
+
+	// Inventory returns object → fingerprint of what replication last put on
+	// the replica.
+	Inventory(ctx context.Context, id PairID) (map[Ref]string, error)
+	// Unsynced returns the unsynced objects, sorted by object.
+	Unsynced(ctx context.Context, id PairID) ([]Unsynced, error)
+	// Runs returns the newest run records first, at most limit.
+	Runs(ctx context.Context, id PairID, limit int) ([]Run, error)
+}
+
+// Update is what a Commit writes, all or nothing.
+type Update struct {
+	Progress Progress       // replaces the pair's progress
+	Applied  map[Ref]string // inventory entries to set
+	Removed  []Ref          // inventory entries to drop
+	Unsynced []Unsynced     // records to set
+	Synced   []Ref          // unsynced records to drop; absent ones don't matter
+	Run      *Run           // run record to set, by its ID; nil leaves it
+}
+
+// Directive is a wish of the operator. Nil fields stay as they are.
+type Directive struct {
+	Stop         *bool
+	Reason       *string
+	AllowDeletes *int       // for one pass, with At
+	Resync       *time.Time // ask for a full compare
+	Retry        *time.Time // ask to try all unsynced objects again
+	At           time.Time  // when the operator said it
+}

@@ -1,0 +1,225 @@
+package replication
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// PairID names a pair: the replica and the destination organization on it. A
+// destination belongs to one pair only.
+type PairID struct {
+	Replica string
+	Org     string
+}
+
+// String is REPLICA/ORG.
+func (p PairID) String() string { return p.Replica + "/" + p.Org }
+
+// ParsePairID reads REPLICA/ORG.
+func ParsePairID(s string) (PairID, error) {
+	replica, org, ok := strings.Cut(s, "/")
+	if !ok || replica == "" || org == "" || strings.Contains(org, "/") {
+		return PairID{}, fmt.Errorf("%q is not a pair: expected REPLICA/ORGANIZATION", s)
+	}
+	return PairID{Replica: replica, Org: org}, nil
+}
+
+// MarshalText writes REPLICA/ORG.
+func (p PairID) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads REPLICA/ORG.
+func (p *PairID) UnmarshalText(b []byte) (err error) {
+	*p, err = ParsePairID(string(b))
+	return err
+}
+
+// Status is one word for how a pair does. It follows from recorded facts only.
+type Status string
+
+// The status words.
+const (
+	Bootstrapping Status = "bootstrapping" // the first full compare is under way
+	Synced        Status = "synced"        // all known changes applied at LastSuccess
+	Syncing       Status = "syncing"       // a pass is at work, or left work behind
+	Retrying      Status = "retrying"      // a server is failing; tried again by itself
+	Blocked       Status = "blocked"       // needs a person; tried again slowly
+	Held          Status = "held"          // a brake stopped it until a person decides
+	Stopped       Status = "stopped"       // the operator stopped it
+)
+
+// SchemaVersion is the version of the records that this program writes. It
+// refuses records of a newer one.
+const SchemaVersion = 1
+
+// PairState is the record of a pair.
+type PairState struct {
+	ID       PairID   `json:"pair"`
+	Desired  Desired  `json:"desired"`
+	Progress Progress `json:"progress"`
+	Lease    Lease    `json:"lease"`
+}
+
+// Status is the pair's status word: what the operator wants goes first.
+func (p PairState) Status() Status {
+	switch {
+	case p.Desired.Stopped:
+		return Stopped
+	case p.Progress.Status == "":
+		return Bootstrapping
+	}
+	return p.Progress.Status
+}
+
+// Desired is what the operator wants. Only State.Direct writes it.
+type Desired struct {
+	Stopped      bool      `json:"stopped,omitempty"`
+	Reason       string    `json:"reason,omitempty"`
+	Since        time.Time `json:"since,omitzero"`
+	AllowDeletes int       `json:"allow_deletes,omitempty"`
+	AllowedAt    time.Time `json:"allowed_at,omitzero"`
+	ResyncAt     time.Time `json:"resync_at,omitzero"`
+	RetryAt      time.Time `json:"retry_at,omitzero"`
+}
+
+// Apply returns d changed by a directive. State implementations use it.
+func (d Desired) Apply(x Directive) Desired {
+	if x.Stop != nil {
+		if d.Stopped != *x.Stop {
+			d.Since = x.At
+		}
+		d.Stopped = *x.Stop
+	}
+	if x.Reason != nil {
+		d.Reason = *x.Reason
+	}
+	if x.AllowDeletes != nil {
+		d.AllowDeletes, d.AllowedAt = *x.AllowDeletes, x.At
+	}
+	if x.Resync != nil {
+		d.ResyncAt = *x.Resync
+	}
+	if x.Retry != nil {
+		d.RetryAt = *x.Retry
+	}
+	return d
+}
+
+// Lease is the right to work on a pair. Fence grows by one at each taking and
+// is checked by every later state write. A free lease has no owner.
+type Lease struct {
+	Owner   string    `json:"owner,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+	Fence   int64     `json:"fence"`
+}
+
+// HeldAt tells whether somebody holds the lease at a time.
+func (l Lease) HeldAt(now time.Time) bool { return l.Owner != "" && now.Before(l.Expires) }
+
+// Progress is what the engine knows of a pair. Passes replace it whole.
+type Progress struct {
+	Status        Status    `json:"status,omitempty"`
+	Since         time.Time `json:"since,omitzero"`      // when Status began
+	Feed          string    `json:"feed,omitempty"`      // the feed in use
+	FeedNote      string    `json:"feed_note,omitempty"` // why that one
+	Position      *Position `json:"position,omitempty"`  // nil before the first full compare ends
+	Work          *Work     `json:"work,omitempty"`      // a pass that isn't finished
+	LastAttempt   time.Time `json:"last_attempt,omitzero"`
+	LastSuccess   time.Time `json:"last_success,omitzero"`
+	LastCompare   time.Time `json:"last_compare,omitzero"`  // end of the last full compare
+	LastVerified  time.Time `json:"last_verified,omitzero"` // both sides read and found equal
+	NextRun       time.Time `json:"next_run,omitzero"`
+	LastError     *Failure  `json:"last_error,omitempty"`
+	Failures      int       `json:"failures,omitempty"`      // passes failed in a row
+	Objects       int       `json:"objects"`                 // in the inventory
+	Pending       int       `json:"pending,omitempty"`       // known to be dirty, not yet done
+	Unsynced      int       `json:"unsynced,omitempty"`      // unsynced objects
+	NextRetry     time.Time `json:"next_retry,omitzero"`     // of the first unsynced object that is due
+	RetriedAt     time.Time `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
+	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
+	Hold          *Hold     `json:"hold,omitempty"`
+	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
+}
+
+// Position is how far a pair has come in a feed.
+type Position struct {
+	// Identity names the primary, its organization and the feed's epoch.
+	Identity string `json:"identity"`
+	// Seq is the largest change id up to which everything is applied or
+	// recorded as unsynced.
+	Seq int64 `json:"seq"`
+	// Mark is the path of the row Seq. A feed that shows another path, or no row,
+	// under Seq isn't the one that was read before.
+	Mark string `json:"mark,omitempty"`
+	// Seen are the ids at or below Seq, within the overlap, that were handled.
+	// Ids below Seq that turn up later and aren't here became visible late.
+	Seen []int64 `json:"seen,omitempty"`
+}
+
+// Work is a pass that isn't finished: objects up to After, in the order of
+// application, are done for all changes up to Upto.
+type Work struct {
+	Full    bool      `json:"full,omitempty"` // a full compare
+	Deep    bool      `json:"deep,omitempty"` // which also reads the replica's objects
+	Reason  string    `json:"reason,omitempty"`
+	Started time.Time `json:"started"`
+	Start   Position  `json:"start"` // the position taken before a full compare; To for others
+	After   string    `json:"after,omitempty"`
+}
+
+// Failure is an error as recorded.
+type Failure struct {
+	At      time.Time `json:"at"`
+	Class   Class     `json:"class"`
+	Message string    `json:"message"`
+	Hint    string    `json:"hint,omitempty"`
+}
+
+// Hold says which brake stopped a pair.
+type Hold struct {
+	At      time.Time `json:"at"`
+	Reason  string    `json:"reason"`
+	Deletes int       `json:"deletes"`          // that the plan wanted
+	Sample  []Ref     `json:"sample,omitempty"` // some of them
+}
+
+// Unsynced is an object that could not be applied.
+type Unsynced struct {
+	Ref       Ref       `json:"object"`
+	Class     Class     `json:"class"`
+	Reason    string    `json:"reason"`
+	Hint      string    `json:"hint,omitempty"`
+	Attempts  int       `json:"attempts"`
+	FirstSeen time.Time `json:"first_seen"`
+	LastTry   time.Time `json:"last_try"`
+	NextTry   time.Time `json:"next_try"`
+	ChangeID  int64     `json:"change_id,omitempty"`
+}
+
+// Run is the record of one pass.
+type Run struct {
+	ID      string    `json:"run"` // sorts by time
+	Pair    PairID    `json:"pair"`
+	Trigger string    `json:"trigger"` // schedule, manual, push, test
+	Mode    string    `json:"mode"`    // changes or compare
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	From    int64     `json:"from"` // position before
+	To      int64     `json:"to"`   // position after
+	Counts  Counts    `json:"counts"`
+	Outcome string    `json:"outcome"` // running, done, partial, failed, held, stopped
+	Error   *Failure  `json:"error,omitempty"`
+}
+
+// Counts is what a pass did.
+type Counts struct {
+	Changes  int   `json:"changes"`  // rows read
+	Observed int   `json:"observed"` // objects read from the primary
+	Equal    int   `json:"equal"`
+	Created  int   `json:"created"`
+	Updated  int   `json:"updated"`
+	Deleted  int   `json:"deleted"`
+	Unsynced int   `json:"unsynced"`
+	Staged   int64 `json:"staged_bytes"`   // read from the primary
+	Uploaded int64 `json:"uploaded_bytes"` // sent to the replica
+}
