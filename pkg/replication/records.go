@@ -143,8 +143,10 @@ type Progress struct {
 
 // Position is how far a pair has come in a feed.
 type Position struct {
-	// Identity names the primary, its organization and the feed's epoch.
+	// Identity names the primary and its organization, Epoch the sequence of
+	// ids where the feed names it. A position of another one means nothing.
 	Identity string `json:"identity"`
+	Epoch    string `json:"epoch,omitempty"`
 	// Seq is the largest change id up to which everything is applied or
 	// recorded as unsynced.
 	Seq int64 `json:"seq"`
@@ -156,15 +158,21 @@ type Position struct {
 	Seen []int64 `json:"seen,omitempty"`
 }
 
-// Work is a pass that isn't finished: objects up to After, in the order of
-// application, are done for all changes up to Upto.
+// Work is a pass that isn't finished.
 type Work struct {
 	Full    bool      `json:"full,omitempty"` // a full compare
-	Deep    bool      `json:"deep,omitempty"` // which also reads the replica's objects
+	Deep    bool      `json:"deep,omitempty"` // one that reads the replica's objects too
 	Reason  string    `json:"reason,omitempty"`
 	Started time.Time `json:"started"`
-	Start   Position  `json:"start"` // the position taken before a full compare; To for others
-	After   string    `json:"after,omitempty"`
+	// Upto is where the position goes when the work is done. A full compare took
+	// it before it began. Nil when the primary has no feed.
+	Upto *Position `json:"upto,omitempty"`
+	// After is the last object done, in the order of application: objects up to
+	// it are recorded for all changes up to Upto.
+	After string `json:"after,omitempty"`
+	// Intent names the objects that may have been written to the replica without
+	// having been recorded. The inventory isn't believed about them.
+	Intent []Ref `json:"intent,omitempty"`
 }
 
 // Failure is an error as recorded.

@@ -1,0 +1,130 @@
+package replication
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Prune says which objects of a replica a full compare may delete.
+type Prune string
+
+// The prune rules. Whatever the rule, an object is deleted only after the
+// primary itself answered that it isn't there.
+const (
+	PruneReplicated Prune = "replicated" // only what replication put there
+	PruneAll        Prune = "all"        // anything the primary doesn't have
+	PruneNone       Prune = "none"       // nothing, ever
+)
+
+// Limit is the most that one pass may delete before the brake holds the pair.
+// The zero Limit means 20 %.
+type Limit struct {
+	Percent float64 // of the objects in the inventory; 0 means no such limit
+	Count   int     // objects; 0 means no such limit
+}
+
+// percentFloor is what a limit in percent always allows, so that a small
+// organization isn't held at every turn.
+const percentFloor = 5
+
+// Allows returns how many of size objects may be deleted.
+func (l Limit) Allows(size int) int {
+	if l == (Limit{}) {
+		l.Percent = 20
+	}
+	allowed := size
+	if l.Percent > 0 {
+		allowed = max(int(l.Percent*float64(size)/100), percentFloor)
+	}
+	if l.Count > 0 {
+		allowed = min(allowed, l.Count)
+	}
+	return allowed
+}
+
+// String writes the limit as the configuration does.
+func (l Limit) String() string {
+	var parts []string
+	if l.Percent > 0 || l.Count == 0 {
+		p := l.Percent
+		if p == 0 {
+			p = 20
+		}
+		parts = append(parts, strconv.FormatFloat(p, 'f', -1, 64)+"%")
+	}
+	if l.Count > 0 {
+		parts = append(parts, strconv.Itoa(l.Count))
+	}
+	return strings.Join(parts, ",")
+}
+
+// ParseLimit reads "20%", "50" or "20%,50".
+func ParseLimit(s string) (Limit, error) {
+	var l Limit
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.TrimSpace(part)
+		if p, ok := strings.CutSuffix(part, "%"); ok {
+			v, err := strconv.ParseFloat(p, 64)
+			if err != nil || !(v > 0 && v <= 100) || l.Percent != 0 {
+				return Limit{}, fmt.Errorf(`%q is not a delete limit: expected "20%%", "50" or "20%%,50"`, s)
+			}
+			l.Percent = v
+			continue
+		}
+		n, err := strconv.Atoi(part)
+		if err != nil || n <= 0 || l.Count != 0 {
+			return Limit{}, fmt.Errorf(`%q is not a delete limit: expected "20%%", "50" or "20%%,50"`, s)
+		}
+		l.Count = n
+	}
+	return l, nil
+}
+
+// Pair is what the engine must know of a pair.
+type Pair struct {
+	ID        PairID
+	SourceOrg string
+	// Space names the source organization in the stage, equal for all pairs that
+	// read the same one.
+	Space     string
+	Kinds     []Kind // nil means all
+	Prune     Prune  // "" means PruneReplicated
+	MaxDelete Limit
+	// Interval is the time between polls; CompareEvery the time between full
+	// compares of a primary that has no feed.
+	Interval     time.Duration
+	CompareEvery time.Duration
+	// Concurrency bounds the requests in flight to each server; 0 means 4.
+	Concurrency int
+}
+
+// Includes tells whether objects of a kind belong to the pair. Bags and items
+// go together.
+func (p Pair) Includes(k Kind) bool {
+	if k == DataBagItem {
+		k = DataBag
+	}
+	return len(p.Kinds) == 0 || slices.Contains(p.Kinds, k) || k == DataBag && slices.Contains(p.Kinds, DataBagItem)
+}
+
+// manages tells whether replication may touch an object.
+func (p Pair) manages(r Ref) bool {
+	return p.Includes(r.Kind) && !(r.Kind == Environment && r.Name == DefaultEnvironment)
+}
+
+func (p Pair) concurrency() int {
+	if p.Concurrency <= 0 {
+		return 4
+	}
+	return p.Concurrency
+}
+
+func (p Pair) prune() Prune {
+	if p.Prune == "" {
+		return PruneReplicated
+	}
+	return p.Prune
+}
