@@ -1,0 +1,163 @@
+// Package daemon is the in-process scheduler: one loop a pair, a bounded number
+// of passes at once, and an end without lost work (design.md §8).
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// Job is the work of one pair.
+type Job struct {
+	ID       replication.PairID
+	Interval time.Duration // between the starts of two passes
+	// Pass runs the engine once.
+	Pass func(context.Context, replication.PassOptions) (replication.Run, error)
+	// Verify compares both sides, every VerifyEvery; nil means never.
+	Verify      func(context.Context) (replication.Report, error)
+	VerifyEvery time.Duration
+}
+
+// State is what the daemon reads of the state.
+type State interface {
+	Pair(ctx context.Context, id replication.PairID) (replication.PairState, error)
+	Pairs(ctx context.Context) ([]replication.PairState, error)
+}
+
+// Daemon runs the jobs until it is told to end.
+type Daemon struct {
+	Jobs  []Job
+	State State
+	Log   *slog.Logger
+	Now   func() time.Time
+	// Parallel bounds the passes at work at once.
+	Parallel int
+	// Watch is how often the wishes of the operator are looked at, so that
+	// sync-start wakes a pair that waits for its next run.
+	Watch time.Duration
+	// Grace is how long passes may go on after the end was asked for, before
+	// their requests are cut.
+	Grace time.Duration
+	// Random returns a number in [0,1), for jitter.
+	Random func() float64
+	// Housekeeping runs at the start and then every hour; nil means none.
+	Housekeeping func(context.Context) error
+}
+
+// Run works until ctx ends, then lets the passes at work finish their objects.
+// It returns nil after an orderly end.
+func (d *Daemon) Run(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	stopCut := context.AfterFunc(ctx, func() {
+		d.Log.Info("stopping: passes finish the objects at work", "grace", d.Grace.String())
+		timer := time.AfterFunc(d.Grace, cut)
+		context.AfterFunc(work, func() { timer.Stop() })
+	})
+	defer stopCut()
+
+	d.Log.Info("started", "pairs", len(d.Jobs), "parallel", d.Parallel)
+	slots := make(chan struct{}, max(d.Parallel, 1))
+	var group sync.WaitGroup
+	wakes := make(map[replication.PairID]chan struct{}, len(d.Jobs))
+	for _, job := range d.Jobs {
+		wake := make(chan struct{}, 1)
+		wakes[job.ID] = wake
+		l := &loop{daemon: d, job: job, slots: slots, wake: wake, verified: d.Now()}
+		group.Go(func() { l.run(ctx, work) })
+	}
+	group.Go(func() { d.watch(ctx, wakes) })
+	group.Go(func() { d.keepHouse(ctx) })
+	group.Wait()
+	d.Log.Info("stopped")
+	return nil
+}
+
+// watch wakes the loops of pairs whose operator changed a wish.
+func (d *Daemon) watch(ctx context.Context, wakes map[replication.PairID]chan struct{}) {
+	seen := map[replication.PairID]replication.Desired{}
+	first, failing := true, false
+	for {
+		pairs, err := d.State.Pairs(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			d.Log.Error("the state can't be read", "error", err.Error())
+		}
+		failing = err != nil
+		for _, p := range pairs {
+			if !first && p.Desired != seen[p.ID] {
+				select {
+				case wakes[p.ID] <- struct{}{}: // a nil channel of an unknown pair never gets here
+				default:
+				}
+			}
+			seen[p.ID] = p.Desired
+		}
+		first = first && err != nil
+		if !sleep(ctx, d.Watch, nil) {
+			return
+		}
+	}
+}
+
+func (d *Daemon) keepHouse(ctx context.Context) {
+	if d.Housekeeping == nil {
+		return
+	}
+	for {
+		if err := d.Housekeeping(ctx); err != nil && ctx.Err() == nil {
+			d.Log.Warn("housekeeping failed", "error", err.Error())
+		}
+		if !sleep(ctx, time.Hour, nil) {
+			return
+		}
+	}
+}
+
+// jitter spreads a wait by a tenth to either side.
+func (d *Daemon) jitter(wait time.Duration) time.Duration {
+	return wait + time.Duration((d.Random()-0.5)*0.2*float64(wait))
+}
+
+// sleep waits for a time, a wake, or the end of ctx, which it tells by false.
+func sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	timer := time.NewTimer(max(wait, 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-wake:
+	}
+	return true
+}
+
+// Once runs one pass for each job, bounded as Run does, and returns the records
+// in the order of the jobs. The error of the first job that failed goes with them.
+func (d *Daemon) Once(ctx context.Context, trigger string, full bool) ([]replication.Run, error) {
+	slots := make(chan struct{}, max(d.Parallel, 1))
+	runs := make([]replication.Run, len(d.Jobs))
+	errs := make([]error, len(d.Jobs))
+	var group sync.WaitGroup
+	for i, job := range d.Jobs {
+		group.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			runs[i], errs[i] = job.Pass(ctx, replication.PassOptions{Trigger: trigger, Full: full})
+		})
+	}
+	group.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return runs, fmt.Errorf("pair %s: %w", d.Jobs[i].ID, err)
+		}
+	}
+	return runs, nil
+}

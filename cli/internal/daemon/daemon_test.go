@@ -1,0 +1,272 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chefsync/cli/internal/daemon"
+	"chefsync/pkg/replication"
+)
+
+// world is a state and a set of jobs that count their passes.
+type world struct {
+	mu     sync.Mutex
+	pairs  map[replication.PairID]replication.PairState
+	passes map[replication.PairID][]time.Time
+	active int
+	most   int
+	log    strings.Builder
+}
+
+func newWorld() *world {
+	return &world{pairs: map[replication.PairID]replication.PairState{}, passes: map[replication.PairID][]time.Time{}}
+}
+
+func (w *world) Pair(_ context.Context, id replication.PairID) (replication.PairState, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pairs[id], nil
+}
+
+func (w *world) Pairs(context.Context) ([]replication.PairState, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []replication.PairState
+	for id, p := range w.pairs {
+		p.ID = id
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+type passFunc func(ctx context.Context, n int, o replication.PassOptions) (string, error)
+
+func (w *world) job(name string, interval time.Duration, f passFunc) daemon.Job {
+	id := replication.PairID{Replica: "eu", Org: name}
+	w.pairs[id] = replication.PairState{ID: id}
+	return daemon.Job{ID: id, Interval: interval, Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
+		w.mu.Lock()
+		w.passes[id] = append(w.passes[id], time.Now())
+		n := len(w.passes[id])
+		w.active++
+		w.most = max(w.most, w.active)
+		w.mu.Unlock()
+		outcome, err := f(ctx, n, o)
+		w.mu.Lock()
+		w.active--
+		w.mu.Unlock()
+		return replication.Run{Pair: id, Outcome: outcome}, err
+	}}
+}
+
+func (w *world) count(name string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.passes[replication.PairID{Replica: "eu", Org: name}])
+}
+
+func (w *world) daemon(jobs ...daemon.Job) *daemon.Daemon {
+	return &daemon.Daemon{
+		Jobs: jobs, State: w, Now: time.Now, Parallel: 2, Watch: 2 * time.Second, Grace: 20 * time.Second,
+		Random: func() float64 { return 0.5 },
+		Log:    slog.New(slog.NewTextHandler(&w.log, nil)),
+	}
+}
+
+// during runs the daemon in a bubble for a time and waits for its end.
+func during(t *testing.T, d *daemon.Daemon, span time.Duration, while func()) (stopped time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), span)
+	defer cancel()
+	done := make(chan error, 1)
+	start := time.Now()
+	go func() { done <- d.Run(ctx) }()
+	if while != nil {
+		while()
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	return time.Since(start)
+}
+
+func done(context.Context, int, replication.PassOptions) (string, error) {
+	return replication.OutcomeDone, nil
+}
+
+func TestAPairRunsOnceAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		during(t, w.daemon(w.job("a", time.Minute, done)), 10*time.Minute, nil)
+		if n := w.count("a"); n != 10 {
+			t.Errorf("%d passes in 10 minutes, want 10", n)
+		}
+	})
+}
+
+func TestWorkThatIsLeftGoesOnSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Hour, func(_ context.Context, n int, _ replication.PassOptions) (string, error) {
+			if n < 5 {
+				return replication.OutcomePartial, nil
+			}
+			return replication.OutcomeDone, nil
+		})
+		during(t, w.daemon(job), time.Minute, nil)
+		if n := w.count("a"); n != 5 {
+			t.Errorf("%d passes, want 5", n)
+		}
+	})
+}
+
+func TestAFailingPairWaitsAsTheEngineSaysAndComesBackByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var id replication.PairID
+		job := w.job("a", time.Minute, func(_ context.Context, n int, _ replication.PassOptions) (string, error) {
+			if n > 3 {
+				return replication.OutcomeDone, nil
+			}
+			w.mu.Lock()
+			st := w.pairs[id]
+			st.Progress.NextRun = time.Now().Add(15 * time.Minute)
+			w.pairs[id] = st
+			w.mu.Unlock()
+			return replication.OutcomeFailed, errors.New("no route to host")
+		})
+		id = job.ID
+		during(t, w.daemon(job), 50*time.Minute, nil)
+		if n := w.count("a"); n != 8 {
+			t.Errorf("%d passes, want 3 that fail, 15 minutes apart, then one a minute", n)
+		}
+		if !strings.Contains(w.log.String(), "working again") {
+			t.Errorf("the log doesn't say that the pair works again:\n%s", w.log.String())
+		}
+	})
+}
+
+func TestAWishOfTheOperatorWakesThePair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Hour, done)
+		during(t, w.daemon(job), time.Minute, func() {
+			time.Sleep(30 * time.Second)
+			w.mu.Lock()
+			st := w.pairs[job.ID]
+			st.Desired.RetryAt = time.Now()
+			w.pairs[job.ID] = st
+			w.mu.Unlock()
+		})
+		if n := w.count("a"); n != 2 {
+			t.Errorf("%d passes, want one at the start and one for the wish", n)
+		}
+	})
+}
+
+func TestPassesAtOnceAreBoundedAndADeadReplicaDelaysOthersLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		slow := func(_ context.Context, _ int, _ replication.PassOptions) (string, error) {
+			time.Sleep(10 * time.Second)
+			return replication.OutcomeDone, nil
+		}
+		var jobs []daemon.Job
+		for _, name := range []string{"a", "b", "c", "d"} {
+			jobs = append(jobs, w.job(name, time.Minute, slow))
+		}
+		during(t, w.daemon(jobs...), 5*time.Minute, nil)
+		if w.most != 2 {
+			t.Errorf("%d passes at once, want 2", w.most)
+		}
+		for _, name := range []string{"a", "b", "c", "d"} {
+			if n := w.count(name); n < 4 {
+				t.Errorf("pair %s had %d passes in 5 minutes", name, n)
+			}
+		}
+	})
+}
+
+func TestTheEndDrainsThePassAtWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var cut error
+		job := w.job("a", time.Minute, func(ctx context.Context, _ int, o replication.PassOptions) (string, error) {
+			<-o.Drain
+			time.Sleep(5 * time.Second) // the objects at work
+			cut = ctx.Err()
+			return replication.OutcomePartial, nil
+		})
+		took := during(t, w.daemon(job), 10*time.Second, nil)
+		if cut != nil || took != 15*time.Second || w.count("a") != 1 {
+			t.Errorf("ended after %s with %d passes, context: %v; want 15s, 1 pass, nil", took, w.count("a"), cut)
+		}
+	})
+}
+
+func TestAPassThatDoesNotEndIsCutAfterTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Minute, func(ctx context.Context, _ int, _ replication.PassOptions) (string, error) {
+			<-ctx.Done()
+			return replication.OutcomePartial, ctx.Err()
+		})
+		if took := during(t, w.daemon(job), 10*time.Second, nil); took != 30*time.Second {
+			t.Errorf("ended after %s, want 10s and 20s of grace", took)
+		}
+	})
+}
+
+func TestAnotherProcessAtWorkIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Minute, func(context.Context, int, replication.PassOptions) (string, error) {
+			return replication.OutcomeBusy, nil
+		})
+		during(t, w.daemon(job), 5*time.Minute, nil)
+		if n := strings.Count(w.log.String(), "another process"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, w.log.String())
+		}
+	})
+}
+
+func TestVerificationComesRoundInItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Minute, done)
+		n := 0
+		job.VerifyEvery = 10 * time.Minute
+		job.Verify = func(context.Context) (replication.Report, error) { n++; return replication.Report{}, nil }
+		during(t, w.daemon(job), 35*time.Minute, nil)
+		if n != 3 {
+			t.Errorf("verified %d times in 35 minutes, want 3", n)
+		}
+	})
+}
+
+func TestOnceRunsEveryPairAndReportsTheFirstFailure(t *testing.T) {
+	w := newWorld()
+	boom := errors.New("boom")
+	d := w.daemon(
+		w.job("a", time.Minute, done),
+		w.job("b", time.Minute, func(context.Context, int, replication.PassOptions) (string, error) {
+			return replication.OutcomeFailed, boom
+		}),
+		w.job("c", time.Minute, done),
+	)
+	runs, err := d.Once(t.Context(), "manual", false)
+	if !errors.Is(err, boom) || !strings.Contains(err.Error(), "eu/b") {
+		t.Errorf("error %v, want that of eu/b", err)
+	}
+	for i, want := range []string{"done", "failed", "done"} {
+		if runs[i].Outcome != want {
+			t.Errorf("run %d is %s, want %s", i, runs[i].Outcome, want)
+		}
+	}
+}

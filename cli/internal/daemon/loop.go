@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// loop is the life of one pair.
+type loop struct {
+	daemon   *Daemon
+	job      Job
+	slots    chan struct{}
+	wake     <-chan struct{}
+	said     string    // what was last said about the pair, to say it once
+	verified time.Time // when the last verification was tried
+}
+
+// startSpread is over how long the first passes are spread.
+const startSpread = 3 * time.Second
+
+func (l *loop) run(ctx, work context.Context) {
+	d := l.daemon
+	wait := time.Duration(d.Random() * float64(min(l.job.Interval, startSpread)))
+	for sleep(ctx, wait, l.wake) {
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		started := d.Now()
+		run, err := l.job.Pass(work, replication.PassOptions{Trigger: "schedule", Drain: ctx.Done()})
+		if err == nil && run.Outcome == replication.OutcomeDone {
+			l.verify(ctx)
+		}
+		<-l.slots
+		l.say(run, err)
+		wait = l.next(ctx, started, run, err)
+	}
+}
+
+// next is how long to wait for the next pass: no time when work is left, until
+// the time that the engine wrote down when the pair is failing, else the rest of
+// the interval.
+func (l *loop) next(ctx context.Context, started time.Time, run replication.Run, err error) time.Duration {
+	d := l.daemon
+	if err == nil && run.Outcome == replication.OutcomePartial {
+		return 0
+	}
+	now := d.Now()
+	wait := d.jitter(l.job.Interval) - now.Sub(started)
+	if err != nil {
+		if st, readErr := d.State.Pair(ctx, l.job.ID); readErr == nil {
+			wait = max(wait, st.Progress.NextRun.Sub(now))
+		}
+	}
+	return max(wait, time.Second)
+}
+
+// verify compares both sides when its time has come.
+func (l *loop) verify(ctx context.Context) {
+	d := l.daemon
+	if l.job.Verify == nil || l.job.VerifyEvery <= 0 || d.Now().Sub(l.verified) < l.job.VerifyEvery {
+		return
+	}
+	l.verified = d.Now()
+	log := d.Log.With("pair", l.job.ID.String())
+	report, err := l.job.Verify(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		log.Warn("verification failed", "error", err.Error())
+	case err == nil && len(report.Differences)+len(report.Unreadable) > 0:
+		log.Warn("verification found differences", "differences", len(report.Differences), "unreadable", len(report.Unreadable))
+	case err == nil:
+		log.Info("verified: both sides are equal")
+	}
+}
+
+// say logs how the pair does, when that is news. The engine itself logs what a
+// pass did.
+func (l *loop) say(run replication.Run, err error) {
+	word := run.Outcome
+	var leased *replication.LeasedError
+	if errors.As(err, &leased) {
+		word = replication.OutcomeBusy
+	}
+	if word == l.said {
+		return
+	}
+	was := l.said
+	l.said = word
+	log := l.daemon.Log.With("pair", l.job.ID.String())
+	switch word {
+	case replication.OutcomeBusy:
+		log.Info("another process works on this pair; waiting for its lease to end")
+	case replication.OutcomeHeld:
+		log.Warn("held by a safety brake; a person must decide")
+	case replication.OutcomeStopped:
+		log.Info("stopped by the operator")
+	case replication.OutcomeFailed:
+		// The engine has said why.
+	case replication.OutcomeDone:
+		if was != "" && was != replication.OutcomePartial {
+			log.Info("working again", "after", was)
+		}
+	}
+}

@@ -1,0 +1,200 @@
+// Package exit decides the exit code of the program in one place
+// (references.md §3.2) and carries what an error tells its reader to try.
+package exit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// Code is an exit code of the program. New codes may be added; an unknown one
+// means failure.
+type Code int
+
+// The exit codes.
+const (
+	OK          Code = 0   // done, in sync
+	Failed      Code = 1   // failed, no other code fits
+	Usage       Code = 2   // wrong arguments or a wrong configuration
+	Partial     Code = 3   // finished, but some objects aren't in sync
+	NotFound    Code = 4   // no such pair, organization or object
+	Temporary   Code = 5   // throttled or unreachable; trying again may help
+	Differences Code = 6   // differences were found
+	Held        Code = 7   // a safety brake stopped it; needs a decision
+	Locked      Code = 8   // another run works on the pair
+	Denied      Code = 9   // authentication or permission
+	Interrupted Code = 130 // a signal ended it
+)
+
+// Table is the table of exit codes as help shows it.
+func Table() string {
+	return `  0    done, in sync
+  1    failed
+  2    usage or configuration error
+  3    finished, but some objects are not in sync
+  4    pair, organization or object not found
+  5    temporary failure (unreachable, throttled, timed out); retry may help
+  6    differences found
+  7    stopped by a safety brake; needs a decision
+  8    the pair is locked by another run
+  9    authentication or permission failure
+  130  interrupted
+  Treat codes that are not listed as failure.`
+}
+
+// Error is an error with its exit code and what to try.
+type Error struct {
+	Code Code
+	Hint string // a sentence without a full stop; may be empty
+	Err  error  // nil for an outcome that was already reported
+}
+
+// Error is the message of the cause.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// With gives an error an exit code and a hint. A nil error stays nil.
+func With(code Code, err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Code: code, Hint: hint, Err: err}
+}
+
+// Usagef is a usage error.
+func Usagef(hint, format string, args ...any) error {
+	return &Error{Code: Usage, Hint: hint, Err: fmt.Errorf(format, args...)}
+}
+
+// Silent ends the program with a code whose reason the output already shows.
+func Silent(code Code) error {
+	if code == OK {
+		return nil
+	}
+	return &Error{Code: code}
+}
+
+// Of finds the exit code of an error.
+func Of(err error) Code {
+	var coded *Error
+	var leased *replication.LeasedError
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &coded):
+		return coded.Code
+	case errors.Is(err, context.Canceled):
+		return Interrupted
+	case errors.Is(err, context.DeadlineExceeded):
+		return Temporary
+	case errors.As(err, &leased), errors.Is(err, replication.ErrFenced):
+		return Locked
+	}
+	return ofClass(err)
+}
+
+func ofClass(err error) Code {
+	var classed *replication.Error
+	if errors.As(err, &classed) {
+		return OfClass(classed.Class)
+	}
+	switch chef.KindOf(err) {
+	case chef.KindAbsent, chef.KindOrgMissing:
+		return NotFound
+	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindLicense, chef.KindPermission, chef.KindFrontEnd:
+		return Denied
+	case chef.KindUnavailable, chef.KindUnreachable, chef.KindMembershipFault, chef.KindForeign:
+		return Temporary
+	case chef.KindCanceled:
+		return Interrupted
+	}
+	return Failed
+}
+
+// OfClass is the exit code for a class of errors that ended the work.
+func OfClass(c replication.Class) Code {
+	switch c {
+	case replication.Absent:
+		return NotFound
+	case replication.Denied:
+		return Denied
+	case replication.Transient, replication.Unreachable, replication.Foreign:
+		return Temporary
+	}
+	return Failed
+}
+
+// Hint finds what to try, or "".
+func Hint(err error) string {
+	var coded *Error
+	if errors.As(err, &coded) && coded.Hint != "" {
+		return coded.Hint
+	}
+	if hint := replication.HintOf(err); hint != "" {
+		return hint
+	}
+	var answered *chef.Error
+	if errors.As(err, &answered) && answered.Hint != "" {
+		return answered.Hint
+	}
+	var leased *replication.LeasedError
+	switch {
+	case errors.As(err, &leased):
+		return "wait for the other run to end, or see who it is with: chef-sync-ctl sync-status"
+	case errors.Is(err, replication.ErrSchema):
+		return "use the newer chef-sync-ctl that wrote the state, or point state at another file"
+	case errors.Is(err, replication.ErrFenced):
+		return "run the command again"
+	}
+	return ""
+}
+
+// report is the JSON object that stands for an error.
+type report struct {
+	Error reportBody `json:"error"`
+}
+
+type reportBody struct {
+	Code    Code              `json:"code"`
+	Message string            `json:"message"`
+	Class   replication.Class `json:"class,omitempty"`
+	Hint    string            `json:"hint,omitempty"`
+}
+
+// Report writes the error to w: one JSON object, or the message and a "Try:"
+// line. Outcomes that the output already shows write nothing.
+func Report(w io.Writer, err error, asJSON bool) {
+	var coded *Error
+	if err == nil || errors.As(err, &coded) && coded.Err == nil {
+		return
+	}
+	if asJSON {
+		body := reportBody{Code: Of(err), Message: err.Error(), Hint: Hint(err)}
+		var classed *replication.Error
+		if errors.As(err, &classed) {
+			body.Class = classed.Class
+		}
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(report{body}) // stderr is gone: nobody left to tell
+		return
+	}
+	fmt.Fprintf(w, "Error: %s\n", err)
+	if hint := Hint(err); hint != "" {
+		fmt.Fprintf(w, "Try: %s\n", strings.TrimSuffix(hint, "."))
+	}
+}

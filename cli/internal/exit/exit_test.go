@@ -1,0 +1,70 @@
+package exit_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/replication"
+)
+
+func TestEveryErrorHasItsExitCode(t *testing.T) {
+	classed := func(c replication.Class) error {
+		return fmt.Errorf("outer: %w", &replication.Error{Op: "read", Class: c, Err: errors.New("x")})
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		want exit.Code
+	}{
+		{"none", nil, exit.OK},
+		{"plain", errors.New("x"), exit.Failed},
+		{"usage", exit.Usagef("", "x"), exit.Usage},
+		{"wrapped code", fmt.Errorf("a: %w", exit.With(exit.Held, errors.New("b"), "")), exit.Held},
+		{"interrupted", fmt.Errorf("a: %w", context.Canceled), exit.Interrupted},
+		{"time-out", context.DeadlineExceeded, exit.Temporary},
+		{"leased", &replication.LeasedError{}, exit.Locked},
+		{"fenced", fmt.Errorf("a: %w", replication.ErrFenced), exit.Locked},
+		{"absent", classed(replication.Absent), exit.NotFound},
+		{"denied", classed(replication.Denied), exit.Denied},
+		{"transient", classed(replication.Transient), exit.Temporary},
+		{"unreachable", classed(replication.Unreachable), exit.Temporary},
+		{"foreign", classed(replication.Foreign), exit.Temporary},
+		{"rejected", classed(replication.Rejected), exit.Failed},
+		{"local", classed(replication.Local), exit.Failed},
+		{"silent", exit.Silent(exit.Differences), exit.Differences},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := exit.Of(c.err); got != c.want {
+				t.Errorf("Of(%v) = %d, want %d", c.err, got, c.want)
+			}
+		})
+	}
+}
+
+func TestAnErrorIsReportedWithWhatToTry(t *testing.T) {
+	err := &replication.Error{Op: "read", Server: "eu", Class: replication.Denied, Hint: "check the key", Err: errors.New("401")}
+	for _, c := range []struct {
+		name string
+		err  error
+		json bool
+		want string
+	}{
+		{"text", err, false, "Error: read on eu: 401\nTry: check the key\n"},
+		{"json", err, true, `{"error":{"code":9,"message":"read on eu: 401","class":"denied","hint":"check the key"}}` + "\n"},
+		{"no hint", errors.New("x<y"), false, "Error: x<y\n"},
+		{"no hint json", errors.New("x<y"), true, `{"error":{"code":1,"message":"x<y"}}` + "\n"},
+		{"silent", exit.Silent(exit.Partial), true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			exit.Report(&b, c.err, c.json)
+			if b.String() != c.want {
+				t.Errorf("got %q, want %q", b.String(), c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,106 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Grid is human output: tables and lines, in the order they are added.
+type Grid struct {
+	out  *Output
+	head []string
+	rows [][]string
+	text strings.Builder
+}
+
+// Head starts a table with its column names.
+func (g *Grid) Head(columns ...string) {
+	g.end()
+	g.head = columns
+}
+
+// Row adds a row of the table.
+func (g *Grid) Row(cells ...string) { g.rows = append(g.rows, cells) }
+
+// Line adds a line outside the table.
+func (g *Grid) Line(format string, args ...any) {
+	g.end()
+	fmt.Fprintf(&g.text, format+"\n", args...)
+}
+
+// Paint colours a word, when colour is on.
+func (g *Grid) Paint(c Color, s string) string { return g.out.Paint(c, s) }
+
+// end writes the table that was begun, columns as wide as their widest cell.
+func (g *Grid) end() {
+	if g.head == nil && g.rows == nil {
+		return
+	}
+	all := g.rows
+	if g.head != nil {
+		all = append([][]string{g.head}, all...)
+	}
+	var widths []int
+	for _, row := range all {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], width(cell))
+		}
+	}
+	for _, row := range all {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			line.WriteString(strings.Repeat(" ", widths[i]-width(cell)+2))
+		}
+		g.text.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	g.head, g.rows = nil, nil
+}
+
+func (g *Grid) flush() error {
+	g.end()
+	_, err := fmt.Fprint(g.out.Out, g.text.String())
+	return err
+}
+
+// width counts what a terminal shows: runes, without colour sequences.
+func width(s string) int {
+	n := 0
+	for {
+		i := strings.Index(s, "\x1b[")
+		if i < 0 {
+			return n + utf8.RuneCountInString(s)
+		}
+		n += utf8.RuneCountInString(s[:i])
+		end := strings.IndexByte(s[i:], 'm')
+		if end < 0 {
+			return n
+		}
+		s = s[i+end+1:]
+	}
+}
+
+// Color is a colour of a terminal.
+type Color string
+
+// The colours in use.
+const (
+	Red    Color = "31"
+	Green  Color = "32"
+	Yellow Color = "33"
+	Cyan   Color = "36"
+	Bold   Color = "1"
+	Faint  Color = "2"
+)
+
+// Paint colours a word, when colour is on.
+func (o *Output) Paint(c Color, s string) string {
+	if !o.Color || s == "" {
+		return s
+	}
+	return "\x1b[" + string(c) + "m" + s + "\x1b[0m"
+}

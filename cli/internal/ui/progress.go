@@ -1,0 +1,68 @@
+package ui
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// Progress is one status line on a terminal, written over itself. Where stderr
+// is no terminal it writes nothing.
+type Progress struct {
+	out   *Output
+	label string
+
+	mu    sync.Mutex
+	shown int // characters on the line
+	last  time.Time
+	done  bool
+}
+
+// Progress starts a status line.
+func (o *Output) Progress(label string) *Progress {
+	return &Progress{out: o, label: label, done: !o.ErrTTY || o.Quiet}
+}
+
+// Observe shows an event of the engine. It may be called concurrently.
+func (p *Progress) Observe(e replication.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.out.Now()
+	if p.done || now.Sub(p.last) < 100*time.Millisecond && e.Done != e.Total {
+		return
+	}
+	p.last = now
+	line := p.label + ": " + e.Phase
+	switch {
+	case e.Total > 0:
+		line += fmt.Sprintf(" %d/%d (%d%%)", e.Done, e.Total, 100*e.Done/e.Total)
+	case e.Done > 0:
+		line += fmt.Sprintf(" %d", e.Done)
+	}
+	if e.Ref != (replication.Ref{}) {
+		line += " " + e.Ref.Path()
+	}
+	p.write(line)
+}
+
+func (p *Progress) write(line string) {
+	const limit = 78 // fits every terminal; a wrapped line can't be written over
+	if runes := []rune(line); len(runes) > limit {
+		line = string(runes[:limit-1]) + "…"
+	}
+	fmt.Fprintf(p.out.Err, "\r\x1b[K%s", line)
+	p.shown = len(line)
+}
+
+// End removes the line. Observe does nothing afterwards.
+func (p *Progress) End() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown > 0 {
+		fmt.Fprint(p.out.Err, "\r\x1b[K")
+		p.shown = 0
+	}
+	p.done = true
+}

@@ -1,0 +1,126 @@
+package ui_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+type row struct {
+	Name string          `json:"name"`
+	N    int             `json:"n"`
+	Tags []string        `json:"tags"`
+	Raw  json.RawMessage `json:"raw,omitempty"`
+}
+
+var rows = []row{{Name: "a<b", N: 1, Tags: []string{}}, {Name: "yes", N: 2, Tags: []string{"x", "1"}, Raw: json.RawMessage(`{"big":12345678901234567890}`)}}
+
+func TestDataHasTheSameKeysInEveryFormat(t *testing.T) {
+	for _, c := range []struct {
+		format ui.Format
+		want   string
+	}{
+		{ui.JSONL, `{"name":"a<b","n":1,"tags":[]}
+{"name":"yes","n":2,"tags":["x","1"],"raw":{"big":12345678901234567890}}
+`},
+		{ui.YAML, `- name: a<b
+  "n": 1
+  tags: []
+- name: "yes"
+  "n": 2
+  tags:
+    - x
+    - "1"
+  raw:
+    big: 12345678901234567890
+`},
+		{ui.Table, "NAME  N\na<b   1\nyes   2\n2 rows\n"},
+	} {
+		t.Run(string(c.format), func(t *testing.T) {
+			var b bytes.Buffer
+			out := &ui.Output{Out: &b, Format: c.format}
+			err := out.Emit(rows, func(g *ui.Grid) {
+				g.Head("NAME", "N")
+				g.Row("a<b", "1")
+				g.Row("yes", "2")
+				g.Line("%d rows", 2)
+			})
+			if err != nil || b.String() != c.want {
+				t.Errorf("error %v, got\n%s\nwant\n%s", err, b.String(), c.want)
+			}
+		})
+	}
+}
+
+func TestColourDoesNotShiftColumns(t *testing.T) {
+	var b bytes.Buffer
+	out := &ui.Output{Out: &b, Format: ui.Table, Color: true}
+	_ = out.Emit(nil, func(g *ui.Grid) {
+		g.Row(g.Paint(ui.Green, "ok"), "x")
+		g.Row("longer", "y")
+	})
+	if want := "\x1b[32mok\x1b[0m      x\nlonger  y\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}
+
+func TestDurationsAreReadAndWritten(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"90s": 90 * time.Second, "5m": 5 * time.Minute, "2h": 2 * time.Hour, "3d": 72 * time.Hour,
+		"1d12h": 36 * time.Hour, "0s": 0, "1500ms": 1500 * time.Millisecond,
+	} {
+		if got, err := ui.ParseDuration(in); err != nil || got != want {
+			t.Errorf("ParseDuration(%q) = %v, %v; want %v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "5", "-5m", "d", "xd", "1d2", "-1d", "1.5d", "3 d"} {
+		if got, err := ui.ParseDuration(in); err == nil {
+			t.Errorf("ParseDuration(%q) = %v, want an error", in, got)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		0: "0s", 59 * time.Second: "59s", 90 * time.Second: "1m30s", 2 * time.Hour: "2h",
+		2*time.Hour + 5*time.Second: "2h", 76*time.Hour + 20*time.Minute: "3d4h",
+	} {
+		if got := ui.Span(d); got != want {
+			t.Errorf("Span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestNamesAreSafeToPaste(t *testing.T) {
+	for in, want := range map[string]string{
+		"/data/users/alice": "/data/users/alice", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "$HOME": "'$HOME'",
+	} {
+		if got := ui.Quote(in); got != want {
+			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestProgressWritesOneLineOnATerminalOnly(t *testing.T) {
+	now := time.Unix(0, 0)
+	for _, tty := range []bool{true, false} {
+		var b bytes.Buffer
+		out := &ui.Output{Err: &b, ErrTTY: tty, Now: func() time.Time { return now }}
+		p := out.Progress("eu/acme")
+		for i := range 3 {
+			now = now.Add(time.Second)
+			p.Observe(replication.Event{Phase: "reading", Done: i + 1, Total: 3, Ref: replication.Ref{Kind: replication.Role, Name: strings.Repeat("x", 100)}})
+		}
+		p.End()
+		p.Observe(replication.Event{Phase: "late"})
+		got := b.String()
+		if !tty && got != "" {
+			t.Errorf("wrote %q to something that is no terminal", got)
+		}
+		if tty && (strings.Contains(got, "\n") || !strings.HasSuffix(got, "\r\x1b[K") || !strings.Contains(got, "reading 3/3 (100%)") || strings.Contains(got, "late")) {
+			t.Errorf("got %q", got)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package ui
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a flag value that accepts 90s, 5m, 2h and 3d, also combined.
+type Duration time.Duration
+
+// String writes the shortest form.
+func (d *Duration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return Span(time.Duration(*d))
+}
+
+// Set reads a duration.
+func (d *Duration) Set(s string) error {
+	v, err := ParseDuration(s)
+	*d = Duration(v)
+	return err
+}
+
+// Type names the value in help.
+func (d *Duration) Type() string { return "duration" }
+
+// ParseDuration reads durations such as 90s, 5m, 2h, 3d or 1d12h. They can't
+// be negative.
+func ParseDuration(s string) (time.Duration, error) {
+	bad := fmt.Errorf("%q is not a duration: expected a form like 90s, 5m, 2h or 3d", s)
+	var days time.Duration
+	rest := s
+	if before, after, ok := strings.Cut(s, "d"); ok {
+		n, err := strconv.ParseUint(before, 10, 16)
+		if err != nil {
+			return 0, bad
+		}
+		days, rest = time.Duration(n)*24*time.Hour, after
+		if rest == "" {
+			return days, nil
+		}
+	}
+	d, err := time.ParseDuration(rest)
+	if err != nil || d < 0 {
+		return 0, bad
+	}
+	return days + d, nil
+}
+
+// Span writes a duration with its two largest units: 3d4h, 5m10s, 12s, 0s.
+func Span(d time.Duration) string {
+	d = d.Round(time.Second)
+	units := []struct {
+		name string
+		size time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+	var b strings.Builder
+	for i, u := range units {
+		if n := d / u.size; n > 0 {
+			fmt.Fprintf(&b, "%d%s", n, u.name)
+			d -= n * u.size
+			if i+1 < len(units) && d >= units[i+1].size {
+				fmt.Fprintf(&b, "%d%s", d/units[i+1].size, units[i+1].name)
+			}
+			return b.String()
+		}
+	}
+	return "0s"
+}
+
+// Age writes when t was or will be, as seen from now: 5m ago, in 10s, never.
+func Age(t, now time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	d := now.Sub(t).Round(time.Second)
+	switch {
+	case d == 0:
+		return "now"
+	case d < 0:
+		return "in " + Span(-d)
+	}
+	return Span(d) + " ago"
+}
+
+// Stamp writes a time as RFC 3339 in UTC, or "-".
+func Stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// Bytes writes a size: 512 B, 1.5 KiB, 20.0 MiB.
+func Bytes(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, unit := float64(n), ""
+	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB"} {
+		v /= 1024
+		if v < 1024 {
+			break
+		}
+	}
+	return fmt.Sprintf("%.1f %s", v, unit)
+}
+
+// Plural writes a number and its noun: 1 object, 2 objects.
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// Quote makes a name safe to paste into a shell; plain names stay as they are.
+func Quote(s string) string {
+	plain := s != ""
+	for _, r := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,", r) {
+			plain = false
+		}
+	}
+	if plain {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+)
+
+// The groups of commands in help.
+const (
+	groupSync   = "sync"
+	groupLook   = "look"
+	groupCheck  = "check"
+	groupConfig = "config"
+)
+
+func newRootCmd(g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "chef-sync-ctl",
+		Short: "Replicate Chef Infra Server objects from a primary to replicas",
+		Long: `chef-sync-ctl copies cookbooks, environments, roles and data bags from one
+primary Chef Infra Server to one or more replicas, per organization, for ever.
+
+Arguments called PAIR are an organization, which means all its pairs, or
+REPLICA/ORG, which means one.`,
+		Example: `  # see it work, with two servers in memory
+  chef-sync-ctl demo
+
+  # set up
+  chef-sync-ctl init
+  chef-sync-ctl prepare-org engineering --side primary
+  chef-sync-ctl doctor
+
+  # replicate for ever, and look at it
+  chef-sync-ctl run
+  chef-sync-ctl sync-status`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.fromEnvironment(cmd); err != nil {
+				return err
+			}
+			return g.check()
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+		SuggestionsMinimumDistance: 2,
+	}
+	g.flags(root.PersistentFlags())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exit.Usagef(cmd.CommandPath()+" --help", "%w", err)
+	})
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(ui.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	root.AddGroup(
+		&cobra.Group{ID: groupSync, Title: "Replicate:"},
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupCheck, Title: "Compare:"},
+		&cobra.Group{ID: groupConfig, Title: "Set up:"},
+	)
+	root.SetHelpCommandGroupID(groupConfig)
+	root.SetCompletionCommandGroupID(groupConfig)
+	root.AddCommand(commands(g)...)
+	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root))
+	return root
+}
+
+func unknownCommand(cmd *cobra.Command, word string) error {
+	hint := cmd.CommandPath() + " --help"
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		hint = cmd.CommandPath() + " " + strings.Join(near, ", or "+cmd.CommandPath()+" ")
+	}
+	return exit.Usagef(hint, "%q is not a command", word)
+}
+
+// args wraps the checks of cobra so that a wrong count is a usage error that
+// names the usage.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return exit.Usagef(cmd.UseLine(), "%w", err)
+		}
+		return nil
+	}
+}
+
+func newExitCodesCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "The exit codes of all commands",
+		Long:  "The exit codes of all commands:\n\n" + exit.Table(),
+	}
+}
+
+func newEnvironmentCmd(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "environment",
+		Short: "The environment variables",
+		Long: fmt.Sprintf(`Every flag can be set by an environment variable: %s and the flag's name in
+capitals, with _ for -. The command line wins.
+
+  %-24s --output json
+  %-24s --config /srv/chef-sync.toml
+
+Also honoured:
+
+  CHEF_PROFILE             the profile of ~/.chef/credentials
+  CHEF_CREDENTIALS_FILE    another file than ~/.chef/credentials
+  NO_COLOR, TERM=dumb      no colour
+  HTTPS_PROXY, NO_PROXY    the proxy towards Chef Servers`,
+			envPrefix, envName("output")+"=json", envName("config")+"=/srv/…"),
+	}
+}
