@@ -1,0 +1,253 @@
+package chef
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// reply is an HTTP answer, read whole.
+type reply struct {
+	status  int
+	header  http.Header
+	body    []byte
+	version int      // the API version the request was sent at
+	proto   protocol // the protocol it was signed with
+}
+
+// genuine tells whether the Chef Server itself answered (chef-server-api.md §13).
+func (r *reply) genuine() bool { return r.header.Get("X-Ops-Server-API-Version") != "" }
+
+// patterns are the texts by which errors of one status are told apart
+// (chef-server-api.md §1.3, §3.3, §8.4).
+type patterns struct {
+	protocol, skew, noOrg, notMember, memberFault, permission, checksum *regexp.Regexp
+}
+
+func newPatterns() *patterns {
+	re := func(s string) *regexp.Regexp { return regexp.MustCompile("(?i)" + s) }
+	return &patterns{
+		protocol:    re(`authentication protocol version|unsupported.*sign.*version|bad.*x-ops-sign`),
+		skew:        re(`synchroni[sz]e the clock|timestamp|time slew`),
+		noOrg:       re(`organization '[^']*' does not exist`),
+		notMember:   re(`not associated with organization`),
+		memberFault: re(`failed to verify user .* as a member of organization`),
+		permission:  re(`missing (read|create|update|delete|grant) permission`),
+		checksum:    re(`checksum .*(hasn't|has not) (yet )?been uploaded|checksum that hasn't been uploaded`),
+	}
+}
+
+// judge makes an error of an answer that isn't a success; nil for a success.
+// A 200 needs a JSON body: goiardi answers unknown paths with an empty one.
+func (c *Client) judge(r *request, p *reply) *Error {
+	switch {
+	case p.status >= 200 && p.status < 300:
+		return c.judgeSuccess(r, p)
+	case p.status == http.StatusTooManyRequests || p.status >= 500:
+		return c.fail(r, p, KindUnavailable, "")
+	case p.status == http.StatusRequestEntityTooLarge:
+		return c.fail(r, p, KindTooLarge, "")
+	case p.status >= 300 && p.status < 400:
+		e := c.fail(r, p, KindForeign, "a redirect to "+redirectTarget(p.header))
+		e.Hint = "use the URL that the server redirects to (https instead of http?), or look for a login page in front"
+		return e
+	}
+	text, message := errorText(p.body)
+	e := c.fail(r, p, c.kindOf(r, p, text, message), text)
+	if e.Kind == KindClockSkew {
+		e.Message += skewText(p.header, c.now())
+	}
+	return e
+}
+
+func (c *Client) judgeSuccess(r *request, p *reply) *Error {
+	if !p.genuine() {
+		return c.fail(r, p, KindForeign, "the answer lacks the header X-Ops-Server-API-Version ("+bodyText(p.body)+")")
+	}
+	if len(p.body) == 0 {
+		if p.status == http.StatusOK && !r.emptyOK {
+			return c.fail(r, p, KindForeign, "an empty answer; the server doesn't know this path")
+		}
+		return nil
+	}
+	if err := checkJSON(p.body); err != nil {
+		return c.fail(r, p, KindForeign, err.Error()+" ("+bodyText(p.body)+")")
+	}
+	return nil
+}
+
+// kindOf classifies the answers from 400 to 499.
+func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
+	t := c.patterns
+	known := p.genuine()
+	switch p.status {
+	case http.StatusUnauthorized:
+		switch {
+		case t.skew.MatchString(text):
+			return KindClockSkew
+		case !known:
+			return KindFrontEnd
+		}
+		return KindKey
+	case http.StatusForbidden:
+		return c.kindOf403(known, text, message)
+	case http.StatusNotAcceptable:
+		return KindVersion
+	}
+	if !known {
+		return KindForeign
+	}
+	switch p.status {
+	case http.StatusNotFound, http.StatusGone:
+		if t.noOrg.MatchString(text) {
+			return KindOrgMissing
+		}
+		return KindAbsent
+	case http.StatusConflict:
+		if r.isCookbookPut() {
+			return KindFrozen
+		}
+		return KindExists
+	case http.StatusPreconditionFailed:
+		if r.isCookbookPut() {
+			return KindFrozen
+		}
+	case http.StatusBadRequest:
+		if t.checksum.MatchString(text) {
+			return KindMissingChecksum
+		}
+	}
+	return KindInvalid
+}
+
+func (c *Client) kindOf403(known bool, text, message string) Kind {
+	t := c.patterns
+	switch {
+	case message == "invalid-license":
+		return KindLicense
+	case t.memberFault.MatchString(text):
+		return KindMembershipFault
+	case t.notMember.MatchString(text):
+		return KindNotMember
+	case t.permission.MatchString(text), known:
+		return KindPermission
+	}
+	return KindFrontEnd
+}
+
+// fail builds the error of an answer.
+func (c *Client) fail(r *request, p *reply, kind Kind, text string) *Error {
+	if text == "" {
+		text, _ = errorText(p.body)
+	}
+	e := c.newError(r, kind, text)
+	e.Status = p.status
+	e.RetryAfter = retryAfter(p.header, c.now())
+	return e
+}
+
+func (c *Client) newError(r *request, kind Kind, text string) *Error {
+	return &Error{Server: c.name, Op: r.op, Method: r.method, Path: r.shown(), Kind: kind,
+		Message: cleanText(text, maxText), Hint: kind.hint()}
+}
+
+// transportError makes an error of a request without an answer. The causes of
+// our own time limits aren't wrapped: only the caller's context makes an error
+// that is context.Canceled or context.DeadlineExceeded.
+func (c *Client) transportError(r *request, err error, canceled error) *Error {
+	if canceled != nil {
+		e := c.newError(r, KindCanceled, "")
+		e.Err = canceled
+		return e
+	}
+	kind, text := KindUnreachable, shortCause(err)
+	var verify *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid),
+		errors.As(err, &alert), errors.As(err, &record):
+		kind = KindTLS
+	case errors.Is(err, http.ErrSchemeMismatch):
+		kind, text = KindTLS, "the server speaks plain HTTP, not HTTPS"
+	}
+	return c.newError(r, kind, text)
+}
+
+// shortCause is the innermost text of a network error, without the URL that
+// net/http puts in front: file URLs carry signatures.
+func shortCause(err error) string {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return "timed out"
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Error()
+	}
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err.Error()
+		}
+		err = next
+	}
+}
+
+// skewText says how far the server's clock is from ours.
+func skewText(h http.Header, now time.Time) string {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return ""
+	}
+	switch d := date.Sub(now).Round(time.Second); {
+	case d > 0:
+		return fmt.Sprintf(" (the server's clock is %v ahead of this machine's)", d)
+	case d < 0:
+		return fmt.Sprintf(" (the server's clock is %v behind this machine's)", -d)
+	}
+	return " (this machine's clock agrees with the server's Date header)"
+}
+
+// retryAfter reads Retry-After in seconds or as a date.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	if n, err := strconv.Atoi(v); err == nil {
+		return time.Duration(min(max(n, 0), 86400)) * time.Second
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(t.Sub(now), 0)
+	}
+	return 0
+}
+
+func redirectTarget(h http.Header) string {
+	target, _, _ := strings.Cut(h.Get("Location"), "?")
+	if target == "" {
+		return "nowhere"
+	}
+	return cleanText(target, 120)
+}
+
+func bodyText(b []byte) string {
+	if len(b) == 0 {
+		return "empty body"
+	}
+	if checkJSON(b) == nil {
+		return "JSON"
+	}
+	return pageText(b)
+}

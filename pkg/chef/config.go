@@ -1,0 +1,181 @@
+package chef
+
+import (
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Config says which Chef Server to talk to, and as whom.
+type Config struct {
+	Name    string // how the user calls the server, for messages
+	URL     string // https://HOST[:PORT], without /organizations/...
+	Orgless bool   // goiardi and Chef 11: objects live below / itself
+	User    string // user or client name
+	Key     *rsa.PrivateKey
+
+	CA       []byte // PEM bundle, trusted besides the system's
+	Insecure bool   // don't verify the server's certificate
+
+	MaxAPIVersion *int          // highest Chef Server API version to speak; default 2
+	Concurrency   int           // API requests in flight; default 10
+	MaxBody       int64         // largest answer to read, in bytes; default 64 MiB
+	Timeout       time.Duration // of one attempt of an API request; default 2 minutes
+	Retry         RetryPolicy
+
+	Transport http.RoundTripper // for tests; default made from the fields above
+	Now       func() time.Time  // default time.Now
+	Log       *slog.Logger      // default: nothing is logged
+}
+
+// RetryPolicy bounds how often a request is tried again, and how long it waits
+// before. Callers try again later by themselves, so this is for short faults.
+type RetryPolicy struct {
+	Attempts int           // in all; default 4
+	Base     time.Duration // first wait, doubled each time, jittered; default 500 ms
+	Max      time.Duration // longest wait, also when the server asks for more; default 10 s
+}
+
+// Client talks to one Chef Server as one user or client. It is safe for
+// concurrent use.
+type Client struct {
+	name     string
+	base     *url.URL
+	orgless  bool
+	user     string
+	key      *rsa.PrivateKey
+	http     *http.Client
+	slots    chan struct{}
+	maxBody  int64
+	timeout  time.Duration
+	retry    RetryPolicy
+	now      func() time.Time
+	jitter   func() float64 // in [0,1)
+	log      *slog.Logger
+	patterns *patterns
+	state    *negotiation
+}
+
+// New checks a configuration and makes a client of it. It sends nothing.
+func New(cfg Config) (*Client, error) {
+	base, err := parseBase(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.User == "" || strings.ContainsFunc(cfg.User, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return nil, errors.New("the user name is empty or holds spaces or control characters")
+	}
+	if cfg.Key == nil {
+		return nil, errors.New("no private key given")
+	}
+	maxVersion := 2
+	if cfg.MaxAPIVersion != nil {
+		maxVersion = *cfg.MaxAPIVersion
+	}
+	if maxVersion < 0 || maxVersion > 2 {
+		return nil, fmt.Errorf("the highest API version must be 0, 1 or 2, not %d", maxVersion)
+	}
+	concurrency := orDefault(cfg.Concurrency, 10)
+	transport := cfg.Transport
+	if transport == nil {
+		if transport, err = newTransport(cfg, concurrency); err != nil {
+			return nil, err
+		}
+	}
+	c := &Client{
+		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key,
+		http:    &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		slots:   make(chan struct{}, concurrency),
+		maxBody: orDefault(cfg.MaxBody, 64<<20),
+		timeout: orDefault(cfg.Timeout, 2*time.Minute),
+		retry: RetryPolicy{Attempts: orDefault(cfg.Retry.Attempts, 4), Base: orDefault(cfg.Retry.Base, 500*time.Millisecond),
+			Max: orDefault(cfg.Retry.Max, 10*time.Second)},
+		now: cfg.Now, jitter: rand.Float64, log: cfg.Log, patterns: newPatterns(),
+		state: newNegotiation(maxVersion),
+	}
+	if c.name == "" {
+		c.name = base.Host
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// Name is how the user calls the server.
+func (c *Client) Name() string { return c.name }
+
+// URL is the server's base URL without a slash at the end.
+func (c *Client) URL() string { return c.base.String() }
+
+// User is the name that requests are signed for.
+func (c *Client) User() string { return c.user }
+
+// Orgless tells whether the server has no organizations.
+func (c *Client) Orgless() bool { return c.orgless }
+
+// parseBase reads a server's URL. Errors don't quote it: it may hold a password.
+func parseBase(s string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimRight(s, "/"))
+	switch {
+	case err != nil:
+		return nil, errors.New("the server's URL can't be read")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		return nil, errors.New("the server's URL must be https://HOST or https://HOST:PORT")
+	case u.User != nil:
+		return nil, errors.New("the server's URL must not hold a user name or password: requests are signed with a key")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("the server's URL must not hold a query or fragment")
+	case strings.Contains(u.Path, "/organizations"):
+		return nil, errors.New("the server's URL must end before /organizations: name the organization separately")
+	case checkPath(u.EscapedPath()) != nil:
+		return nil, errors.New("the server's URL holds characters that a path can't have")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}, nil
+}
+
+func newTransport(cfg Config, concurrency int) (*http.Transport, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure}
+	if len(cfg.CA) > 0 {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(cfg.CA) {
+			return nil, errors.New("the CA bundle holds no certificate in PEM form")
+		}
+		tlsConfig.RootCAs = pool
+	}
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: 10 * time.Second,
+		// nginx closes idle connections after 65 s; closing first avoids a race
+		// with a reused connection (chef-server-api.md §1.8).
+		IdleConnTimeout:       50 * time.Second,
+		MaxIdleConns:          4 * concurrency,
+		MaxIdleConnsPerHost:   concurrency,
+		ExpectContinueTimeout: time.Second,
+	}, nil
+}
+
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}

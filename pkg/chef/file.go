@@ -1,0 +1,181 @@
+package chef
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// stallTime is how long a file transfer may stand still before it is cut off.
+const stallTime = 90 * time.Second
+
+// errStalled is the cause of a transfer that was cut off.
+var errStalled = errors.New("no data for 90 seconds")
+
+// OpenFile streams a cookbook file from the presigned URL that a manifest gave.
+// Size is -1 when the store doesn't say it. The bytes aren't verified: a store
+// may cut a file short with status 200 (chef-server-api.md §3.4). KindExpired
+// asks for a fresh URL; KindAbsent says that the store has lost the content.
+// The reader must be closed; a transfer that stands still ends with an error.
+func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadCloser, size int64, err error) {
+	u, r, err := c.fileRequest("download", http.MethodGet, fileURL)
+	if err != nil {
+		return nil, 0, err
+	}
+	_, err = c.retrying(ctx, r, func(ctx context.Context) (*Answer, *Error) {
+		var e *Error
+		content, size, e = c.openFile(ctx, r, u)
+		return &Answer{}, e
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return content, size, nil
+}
+
+func (c *Client) openFile(ctx context.Context, r *request, u *url.URL) (io.ReadCloser, int64, *Error) {
+	watched, w := newWatch(ctx)
+	req, err := http.NewRequestWithContext(watched, r.method, "/", http.NoBody)
+	if err != nil {
+		w.stop()
+		return nil, 0, c.newError(r, KindRequest, "the request can't be made")
+	}
+	req.URL, req.Host = u, u.Host
+	setFileHeaders(req.Header)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		w.stop()
+		return nil, 0, c.fileTransportError(ctx, r, w, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		e := c.fileError(ctx, r, resp)
+		w.stop()
+		return nil, 0, e
+	}
+	return &fileReader{c: c, ctx: ctx, r: r, body: resp.Body, watch: w}, resp.ContentLength, nil
+}
+
+// setFileHeaders sets what a file store gets: no Chef header, no
+// authentication, any content type and, since length and MD5 are those of the
+// stored bytes, no compression (chef-server-api.md §1.8, §3.4).
+func setFileHeaders(h http.Header) {
+	h.Set("Accept", "*/*")
+	h.Set("Accept-Encoding", "identity")
+	h.Set("User-Agent", "chef-sync")
+}
+
+// fileRequest reads a presigned URL. The URL goes out as it is: re-encoding
+// would break its signature.
+func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, error) {
+	r := &request{op: op, method: method, path: "(file URL)"}
+	u, err := url.Parse(fileURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, nil, c.newError(r, KindRequest, "the server gave a file URL that can't be read")
+	}
+	raw, query, _ := strings.Cut(fileURL, "?")
+	raw = strings.TrimPrefix(raw, fileURL[:strings.Index(fileURL, "//")+2])
+	if i := strings.IndexByte(raw, '/'); i >= 0 && u.EscapedPath() != raw[i:] {
+		u.Opaque = raw[i:]
+	}
+	u.RawQuery, u.User = query, nil
+	r.path = u.Scheme + "://" + u.Host + u.EscapedPath()
+	return u, r, nil
+}
+
+// fileError reads an answer that isn't a success. File stores answer in XML and
+// never carry the Chef Server's header.
+func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response) *Error {
+	body, err := readLimited(resp.Body, 64<<10)
+	_ = resp.Body.Close()
+	if err != nil && ctx.Err() != nil {
+		return c.transportError(r, err, ctx.Err())
+	}
+	text, _ := errorText(body)
+	kind := KindForeign
+	switch s := resp.StatusCode; {
+	case s == http.StatusForbidden || s == http.StatusUnauthorized:
+		kind = KindExpired
+	case s == http.StatusNotFound || s == http.StatusGone:
+		kind = KindAbsent
+	case s == http.StatusRequestEntityTooLarge:
+		kind = KindTooLarge
+	case s == http.StatusTooManyRequests || s >= 500 || s == http.StatusRequestTimeout || strings.HasPrefix(text, "RequestTimeout"):
+		kind = KindUnavailable
+	case s >= 400:
+		kind = KindInvalid
+	}
+	e := c.fail(r, &reply{status: resp.StatusCode, header: resp.Header, body: body}, kind, text)
+	switch kind {
+	case KindAbsent:
+		e.Hint = "the server's file store has lost this content: upload the cookbook version again"
+	case KindInvalid:
+		e.Hint = "the file store refuses the content or its checksum; it will be sent again"
+	}
+	return e
+}
+
+func (c *Client) fileTransportError(ctx context.Context, r *request, w *watch, err error) *Error {
+	if ctx.Err() == nil && w.stalled() {
+		err = errStalled
+	}
+	return c.transportError(r, err, ctx.Err())
+}
+
+// fileReader gives errors of a transfer a server and a kind.
+type fileReader struct {
+	c     *Client
+	ctx   context.Context // of the caller, who reads until it ends
+	r     *request
+	body  io.ReadCloser
+	watch *watch
+}
+
+func (f *fileReader) Read(p []byte) (int, error) {
+	n, err := f.body.Read(p)
+	f.watch.touch()
+	if err != nil && err != io.EOF {
+		return n, f.c.fileTransportError(f.ctx, f.r, f.watch, err)
+	}
+	return n, err
+}
+
+func (f *fileReader) Close() error {
+	err := f.body.Close()
+	f.watch.stop()
+	if err != nil {
+		return fmt.Errorf("close a download: %w", err)
+	}
+	return nil
+}
+
+// watch cancels a transfer that makes no progress.
+type watch struct {
+	cancel context.CancelFunc
+	timer  *time.Timer
+	fired  atomic.Bool
+}
+
+func newWatch(ctx context.Context) (context.Context, *watch) {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &watch{cancel: cancel}
+	w.timer = time.AfterFunc(stallTime, func() {
+		w.fired.Store(true)
+		cancel()
+	})
+	return ctx, w
+}
+
+func (w *watch) touch() { w.timer.Reset(stallTime) }
+
+func (w *watch) stalled() bool { return w.fired.Load() }
+
+func (w *watch) stop() {
+	w.timer.Stop()
+	w.cancel()
+}

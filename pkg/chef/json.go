@@ -1,0 +1,44 @@
+package chef
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// maxDepth is the deepest nesting of JSON that is taken from a server. Real
+// objects stay far below; deeper ones could exhaust the stack of later readers.
+const maxDepth = 200
+
+// checkJSON tells whether b is one JSON value that isn't nested too deeply. It
+// looks at the depth first and without recursion.
+func checkJSON(b []byte) error {
+	if err := checkDepth(b, maxDepth); err != nil {
+		return err
+	}
+	if !json.Valid(b) {
+		return errors.New("the body isn't valid JSON")
+	}
+	return nil
+}
+
+// checkDepth counts brackets outside strings. It doesn't mind invalid JSON.
+func checkDepth(b []byte, limit int) error {
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString && c == '\\':
+			i++ // whatever is escaped doesn't end the string
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return fmt.Errorf("the JSON is nested deeper than %d levels", limit)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package chef
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// allFiles is the key of a manifest's files at API version 2.
+const allFiles = "all_files"
+
+// segments are the keys of a manifest's files at API versions 0 and 1, in the
+// order in which they are written (chef-server-api.md §3.2).
+func segments() []string {
+	return []string{"attributes", "definitions", "files", "libraries", "providers", "recipes", "resources", "root_files", "templates"}
+}
+
+// manifestKeys are the keys that a Chef Server accepts in a cookbook PUT
+// besides the files (chef-server-api.md §3.3).
+func manifestKeys() []string {
+	return []string{"chef_type", "cookbook_name", "frozen?", "json_class", "metadata", "name", "version"}
+}
+
+// ManifestToSegments rewrites a cookbook version of API version 2 (all_files)
+// in the form of versions 0 and 1. Dropped are the paths of files that this
+// form can't hold. Key order, numbers and unknown keys stay as they are.
+// A manifest that is in segments already is returned unchanged.
+func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
+	m, err := decodeManifest(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, ok := m.get(allFiles)
+	if !ok {
+		return body, nil, nil
+	}
+	files, err := decodeFiles(allFiles, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	bySegment := map[string][]json.RawMessage{}
+	for _, f := range files {
+		segment, name := fileHome(f)
+		if !slices.Contains(segments(), segment) {
+			dropped = append(dropped, filePath(f))
+			continue
+		}
+		f = f.set("name", encodeString(name))
+		bySegment[segment] = append(bySegment[segment], f.encode())
+	}
+	var res members
+	for _, x := range m {
+		switch {
+		case x.key == allFiles:
+			for _, s := range segments() {
+				res = append(res, member{s, encodeArray(bySegment[s])})
+			}
+		case !slices.Contains(segments(), x.key):
+			res = append(res, x)
+		}
+	}
+	slices.Sort(dropped)
+	return res.encode(), dropped, nil
+}
+
+// fileHome finds the segment of a file of all_files and its name there. The
+// name begins with the segment; root files are named root_files/NAME.
+func fileHome(f members) (segment, name string) {
+	full, _ := f.text("name")
+	if segment, name, ok := strings.Cut(full, "/"); ok {
+		return segment, name
+	}
+	path, _ := f.text("path")
+	if segment, _, ok := strings.Cut(path, "/"); ok {
+		return segment, full
+	}
+	return "root_files", full
+}
+
+func filePath(f members) string {
+	if p, ok := f.text("path"); ok && p != "" {
+		return cleanText(p, maxText)
+	}
+	name, _ := f.text("name")
+	return cleanText(name, maxText)
+}
+
+// ManifestToAllFiles rewrites a cookbook version of API version 0 or 1 in the
+// form of version 2, as a Chef Server does when asked for it: the segment's
+// name goes before the file's name. A manifest that has all_files already is
+// returned unchanged.
+func ManifestToAllFiles(body []byte) ([]byte, error) {
+	m, err := decodeManifest(body)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := m.get(allFiles); ok {
+		return body, nil
+	}
+	var all []json.RawMessage
+	for _, s := range segments() {
+		raw, ok := m.get(s)
+		if !ok {
+			continue
+		}
+		files, err := decodeFiles(s, raw)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			name, _ := f.text("name")
+			all = append(all, f.set("name", encodeString(s+"/"+name)).encode())
+		}
+	}
+	res := m.keep(func(key string) bool { return !slices.Contains(segments(), key) })
+	return res.set(allFiles, encodeArray(all)).encode(), nil
+}
+
+// CleanManifest makes the body of a GET of a cookbook version fit for a PUT at
+// an API version: exactly the accepted keys, no url in the files, and frozen?
+// present, which goiardi demands (chef-server-api.md §3.3). The manifest must
+// already have the form of that version.
+func CleanManifest(body []byte, apiVersion int) ([]byte, error) {
+	m, err := decodeManifest(body)
+	if err != nil {
+		return nil, err
+	}
+	fileKeys := segments()
+	if apiVersion >= 2 {
+		fileKeys = []string{allFiles}
+	}
+	_, isV2 := m.get(allFiles)
+	hasSegments := slices.ContainsFunc(segments(), func(s string) bool { _, ok := m.get(s); return ok })
+	if isV2 && apiVersion < 2 || !isV2 && hasSegments && apiVersion >= 2 {
+		return nil, fmt.Errorf("the manifest doesn't have the form of API version %d", apiVersion)
+	}
+	allowed := append(manifestKeys(), fileKeys...)
+	m = m.keep(func(key string) bool { return slices.Contains(allowed, key) })
+	for i, x := range m {
+		if slices.Contains(fileKeys, x.key) {
+			if m[i].value, err = withoutURLs(x.key, x.value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if _, ok := m.get("frozen?"); !ok {
+		m = m.set("frozen?", json.RawMessage("false"))
+	}
+	return m.encode(), nil
+}
+
+func withoutURLs(key string, raw json.RawMessage) (json.RawMessage, error) {
+	files, err := decodeFiles(key, raw)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]json.RawMessage, len(files))
+	for i, f := range files {
+		out[i] = f.keep(func(key string) bool { return key != "url" }).encode()
+	}
+	return encodeArray(out), nil
+}
+
+// checkedMetadata are the keys of metadata whose null values a Chef Server
+// refuses (chef-server-api.md §3.3).
+func checkedMetadata() []string {
+	return []string{"name", "version", "description", "long_description", "maintainer", "maintainer_email", "license",
+		"dependencies", "platforms", "recommendations", "suggestions", "conflicting", "replacing"}
+}
+
+// DropNullMetadata removes those null values of a manifest's metadata that a
+// Chef Server refuses and an older one may still hold (chef-server-api.md §10,
+// gotcha 8). It returns the names of what it dropped.
+func DropNullMetadata(body []byte) (out []byte, dropped []string, err error) {
+	m, err := decodeManifest(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, ok := m.get("metadata")
+	if !ok {
+		return body, nil, nil
+	}
+	meta, err := decodeMembers(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the manifest's metadata: %w", err)
+	}
+	checked := checkedMetadata()
+	kept := members{}
+	for _, x := range meta {
+		if string(x.value) == "null" && slices.Contains(checked, x.key) {
+			dropped = append(dropped, "metadata."+x.key)
+			continue
+		}
+		kept = append(kept, x)
+	}
+	return m.set("metadata", kept.encode()).encode(), dropped, nil
+}
+
+// ManifestFile is one file of a cookbook version.
+type ManifestFile struct {
+	Path     string
+	Checksum string // lower-case hexadecimal MD5
+	URL      string // presigned; "" if the server gave none
+}
+
+// ManifestFiles lists the files of a cookbook version in either form, in the
+// order of the manifest. A file without a valid checksum is an error.
+func ManifestFiles(body []byte) ([]ManifestFile, error) {
+	m, err := decodeManifest(body)
+	if err != nil {
+		return nil, err
+	}
+	keys := append([]string{allFiles}, segments()...)
+	var out []ManifestFile
+	for _, x := range m {
+		if !slices.Contains(keys, x.key) {
+			continue
+		}
+		files, err := decodeFiles(x.key, x.value)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			sum, _ := f.text("checksum")
+			url, _ := f.text("url")
+			sum = strings.ToLower(sum)
+			if !validChecksum(sum) {
+				return nil, fmt.Errorf("the file %s has no valid checksum", filePath(f))
+			}
+			out = append(out, ManifestFile{Path: filePath(f), Checksum: sum, URL: url})
+		}
+	}
+	return out, nil
+}
+
+func decodeManifest(body []byte) (members, error) {
+	if err := checkJSON(body); err != nil {
+		return nil, fmt.Errorf("read a cookbook manifest: %w", err)
+	}
+	m, err := decodeMembers(body)
+	if err != nil {
+		return nil, fmt.Errorf("read a cookbook manifest: %w", err)
+	}
+	return m, nil
+}
+
+func decodeFiles(key string, raw json.RawMessage) ([]members, error) {
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("read a cookbook manifest: %s isn't an array", key)
+	}
+	out := make([]members, len(list))
+	for i, f := range list {
+		m, err := decodeMembers(f)
+		if err != nil {
+			return nil, fmt.Errorf("read a cookbook manifest: an entry of %s: %w", key, err)
+		}
+		if _, ok := m.text("name"); !ok {
+			return nil, errors.New("read a cookbook manifest: a file of " + key + " has no name")
+		}
+		out[i] = m
+	}
+	return out, nil
+}
+
+// validChecksum tells whether s is a lower-case hexadecimal MD5.
+func validChecksum(s string) bool {
+	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
+}

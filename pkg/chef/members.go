@@ -1,0 +1,141 @@
+package chef
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// member is one key of a JSON object with its value as it was written.
+type member struct {
+	key   string
+	value json.RawMessage
+}
+
+// members is a JSON object that keeps the order of keys and the text of values.
+type members []member
+
+// decodeMembers reads an object. Of a key that comes twice the last value is
+// kept, in the place of the first.
+func decodeMembers(b []byte) (members, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	tok, err := dec.Token()
+	if err != nil {
+		return nil, fmt.Errorf("read a JSON object: %w", err)
+	}
+	if tok != json.Delim('{') {
+		return nil, errors.New("expected a JSON object")
+	}
+	var m members
+	at := map[string]int{}
+	for dec.More() {
+		tok, err := dec.Token()
+		if err != nil {
+			return nil, fmt.Errorf("read a JSON object: %w", err)
+		}
+		key, ok := tok.(string)
+		if !ok {
+			return nil, errors.New("read a JSON object: a key isn't a string")
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, fmt.Errorf("read a JSON object: %w", err)
+		}
+		if i, seen := at[key]; seen {
+			m[i].value = value
+			continue
+		}
+		at[key] = len(m)
+		m = append(m, member{key, value})
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, fmt.Errorf("read a JSON object: %w", err)
+	}
+	return m, nil
+}
+
+func (m members) get(key string) (json.RawMessage, bool) {
+	for _, x := range m {
+		if x.key == key {
+			return x.value, true
+		}
+	}
+	return nil, false
+}
+
+// text is the value of a key that holds a string.
+func (m members) text(key string) (string, bool) {
+	raw, ok := m.get(key)
+	if !ok {
+		return "", false
+	}
+	var s *string
+	if json.Unmarshal(raw, &s) != nil || s == nil {
+		return "", false
+	}
+	return *s, true
+}
+
+func (m members) set(key string, value json.RawMessage) members {
+	for i := range m {
+		if m[i].key == key {
+			m[i].value = value
+			return m
+		}
+	}
+	return append(m, member{key, value})
+}
+
+// keep returns the members whose key passes.
+func (m members) keep(pass func(key string) bool) members {
+	var out members
+	for _, x := range m {
+		if pass(x.key) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// encode writes the object in its order.
+func (m members) encode() json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, x := range m {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(encodeString(x.key))
+		b.WriteByte(':')
+		b.Write(x.value)
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// encodeArray writes raw values as an array.
+func encodeArray(values []json.RawMessage) json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i, v := range values {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(v)
+	}
+	b.WriteByte(']')
+	return b.Bytes()
+}
+
+// encodeString writes a JSON string without escaping <, > and &, which would
+// grow bodies towards the server's limit (chef-server-api.md §1.8).
+func encodeString(s string) json.RawMessage {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return json.RawMessage(`""`) // a string always encodes
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,318 @@
+package chef
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// clientVersion goes into X-Chef-Version, which the server's front end wants as
+// N.N.N of at least 10 (chef-server-api.md §1.5).
+const clientVersion = "18.0.0"
+
+// request is one call of the API.
+type request struct {
+	op     string
+	method string
+	path   string // below the server's base URL, percent-encoded, with the query
+	body   []byte
+	url    *url.URL // the base URL
+
+	emptyOK   bool                       // a 200 without a body is a success
+	transient func(*Error, bool) retryAs // overrides what is tried again
+}
+
+// retryAs says what to do after a failed attempt.
+type retryAs int
+
+const (
+	giveUp retryAs = iota
+	tryAgain
+	callItDone // the failure shows that an earlier attempt had succeeded
+)
+
+// shown is the path for messages.
+func (r *request) shown() string { return cleanText(r.path, maxText) }
+
+func (r *request) isCookbookPut() bool {
+	return r.method == http.MethodPut && strings.Contains(r.path, "/cookbooks/")
+}
+
+func (r *request) reads() bool { return r.method == http.MethodGet }
+
+// Answer is a success of the Chef Server itself.
+type Answer struct {
+	Status     int
+	Header     http.Header
+	Body       []byte // valid JSON, or empty where Status isn't 200
+	APIVersion int    // that the request was sent at
+}
+
+// Org is one organization of a server.
+type Org struct {
+	c      *Client
+	name   string
+	prefix string
+}
+
+// Org is a view on one organization. On a server without organizations the
+// name only serves messages.
+func (c *Client) Org(name string) *Org {
+	o := &Org{c: c, name: name}
+	if !c.orgless {
+		o.prefix = "/organizations/" + name
+	}
+	return o
+}
+
+// Client is the server's client.
+func (o *Org) Client() *Client { return o.c }
+
+// Name is the organization's name.
+func (o *Org) Name() string { return o.name }
+
+// Do sends a request to a path below the organization, such as
+// /roles/web or /cookbooks?num_versions=all. See [Client.Do].
+func (o *Org) Do(ctx context.Context, method, path string, body []byte) (*Answer, error) {
+	return o.do(ctx, &request{method: method, path: path, body: body})
+}
+
+func (o *Org) do(ctx context.Context, r *request) (*Answer, error) {
+	if !o.c.orgless && !validOrg(o.name) {
+		return nil, o.c.newError(r, KindRequest, fmt.Sprintf("%q isn't the name of an organization", cleanText(o.name, 60)))
+	}
+	r.path = o.prefix + r.path
+	return o.c.do(ctx, r)
+}
+
+// Do signs and sends one request and returns the answer if it is a success
+// (2xx) of the Chef Server itself; anything else is an [*Error]. The path is
+// sent and signed byte for byte; it must be percent-encoded where that is
+// needed. A query may follow and isn't signed. Short faults are tried again;
+// since all writes of the API set a state, writes are too: a create whose
+// answer was lost ends as KindExists, with Error.Unsure set.
+func (c *Client) Do(ctx context.Context, method, path string, body []byte) (*Answer, error) {
+	return c.do(ctx, &request{method: method, path: path, body: body})
+}
+
+func (c *Client) do(ctx context.Context, r *request) (*Answer, error) {
+	r.url = c.base
+	if r.op == "" {
+		r.op = opOf(r.method)
+	}
+	path, _, _ := strings.Cut(r.path, "?")
+	if err := checkPath(path); err != nil {
+		return nil, c.newError(r, KindRequest, err.Error())
+	}
+	if !r.reads() {
+		// What a write means may depend on the version, so it isn't tried out
+		// with a write.
+		if _, err := c.APIVersion(ctx); err != nil && KindOf(err) != KindForeign && KindOf(err) != KindFrontEnd {
+			return nil, err
+		}
+	}
+	return c.retrying(ctx, r, func(ctx context.Context) (*Answer, *Error) { return c.converse(ctx, r) })
+}
+
+// converse is one attempt, with whatever negotiation it needs.
+func (c *Client) converse(ctx context.Context, r *request) (*Answer, *Error) {
+	for rounds := 0; ; rounds++ {
+		version, settled := c.state.current()
+		p, err := c.exchangeSigned(ctx, r, version)
+		if err != nil {
+			return nil, err
+		}
+		next, told, verr := c.learn(p)
+		if verr != nil {
+			return nil, c.fail(r, p, KindVersion, verr.Error())
+		}
+		if !told && !settled && p.status < 500 && p.status != http.StatusTooManyRequests {
+			if perr := c.probe(ctx); perr != nil && KindOf(perr) != KindForeign && KindOf(perr) != KindFrontEnd {
+				return nil, asError(perr)
+			}
+			next, _ = c.state.current()
+		}
+		if next != version && rounds < 2 && (version > next || p.status == http.StatusNotAcceptable) {
+			continue
+		}
+		if e := c.judge(r, p); e != nil {
+			return nil, e
+		}
+		return &Answer{Status: p.status, Header: p.header, Body: p.body, APIVersion: p.version}, nil
+	}
+}
+
+// exchangeSigned sends a request, and again with older signing protocols if the
+// server refuses the newest and hasn't accepted any yet.
+func (c *Client) exchangeSigned(ctx context.Context, r *request, version int) (*reply, *Error) {
+	proto, confirmed := c.state.protocol()
+	first, err := c.exchange(ctx, r, version, proto)
+	if err != nil {
+		return nil, err
+	}
+	last, answer := first, first
+	for !confirmed && c.refusesProtocol(last) {
+		lower := last.proto.lower()
+		if lower == "" {
+			break
+		}
+		if last, err = c.exchange(ctx, r, version, lower); err != nil {
+			return nil, err
+		}
+		// "Unsupported" says nothing of the key; a later refusal does.
+		if !c.refusesProtocol(last) || answer.status == http.StatusBadRequest {
+			answer = last
+		}
+	}
+	if !confirmed && answer.genuine() && answer.status < 300 {
+		c.state.confirm(answer.proto)
+	}
+	return answer, nil
+}
+
+func (c *Client) refusesProtocol(p *reply) bool {
+	if !p.genuine() {
+		return false
+	}
+	text, _ := errorText(p.body)
+	switch p.status {
+	case http.StatusBadRequest:
+		return c.patterns.protocol.MatchString(text)
+	case http.StatusUnauthorized:
+		return !c.patterns.skew.MatchString(text)
+	}
+	return false
+}
+
+// exchange signs and sends a request once and reads the answer whole.
+func (c *Client) exchange(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, c.transportError(r, ctx.Err(), ctx.Err())
+	}
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := c.newRequest(limited, r, version, proto)
+	if err != nil {
+		return nil, c.newError(r, KindRequest, err.Error())
+	}
+	start := time.Now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.transportError(r, err, ctx.Err())
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := readLimited(resp.Body, c.maxBody)
+	if errors.Is(err, errTooLarge) {
+		e := c.newError(r, KindTooLarge, fmt.Sprintf("the answer is larger than %d bytes", c.maxBody))
+		e.Status = resp.StatusCode
+		e.Hint = "the answer exceeds what this program reads; split the collection or object"
+		return nil, e
+	}
+	if err != nil {
+		return nil, c.transportError(r, err, ctx.Err())
+	}
+	c.log.DebugContext(ctx, "chef request", "server", c.name, "method", r.method, "path", r.shown(), "status", resp.StatusCode,
+		"bytes", len(body), "duration", time.Since(start))
+	return &reply{status: resp.StatusCode, header: resp.Header, body: body, version: version, proto: proto}, nil
+}
+
+func (c *Client) newRequest(ctx context.Context, r *request, version int, proto protocol) (*http.Request, error) {
+	path, query, _ := strings.Cut(r.path, "?")
+	u, err := exactURL(r.url, path, query)
+	if err != nil {
+		return nil, err
+	}
+	var body io.Reader = http.NoBody
+	if len(r.body) > 0 {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, "/", body)
+	if err != nil {
+		return nil, errors.New("the request can't be made")
+	}
+	req.URL, req.Host = u, u.Host
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("X-Chef-Version", clientVersion)
+	req.Header.Set("User-Agent", "chef-sync")
+	if len(r.body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, sign(req.Header, c.key, proto, signingParts{
+		method: r.method, path: u.EscapedPath(), body: r.body, user: c.user, time: c.now(), apiVersion: version,
+	})
+}
+
+// exactURL makes a URL whose path goes out exactly as given.
+func exactURL(base *url.URL, path, query string) (*url.URL, error) {
+	raw := base.EscapedPath() + path
+	decoded, err := url.PathUnescape(raw)
+	if err != nil {
+		return nil, errors.New("the path's percent-encoding is wrong")
+	}
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: decoded, RawPath: raw, RawQuery: query}
+	if u.EscapedPath() != raw {
+		return nil, errors.New("the path holds characters that must be percent-encoded")
+	}
+	return u, nil
+}
+
+// checkPath refuses paths that servers or proxies would rewrite, which breaks
+// the signature or, worse, names another object.
+func checkPath(path string) error {
+	if path == "" {
+		return nil
+	}
+	if path[0] != '/' {
+		return errors.New("the path must begin with a slash")
+	}
+	for _, s := range strings.Split(path[1:], "/") {
+		if s == "" || s == "." || s == ".." {
+			return errors.New("the path holds an empty segment, . or ..")
+		}
+	}
+	return nil
+}
+
+// validOrg checks an organization's name (chef-server-api.md §4.7).
+func validOrg(name string) bool {
+	if name == "" || len(name) > 255 || name[0] == '-' || name[0] == '_' {
+		return false
+	}
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
+
+var errTooLarge = errors.New("the answer is too large")
+
+func readLimited(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, errTooLarge
+	}
+	return b, nil
+}
+
+func opOf(method string) string {
+	switch method {
+	case http.MethodGet:
+		return "read"
+	case http.MethodPost:
+		return "create"
+	case http.MethodPut:
+		return "write"
+	case http.MethodDelete:
+		return "delete"
+	}
+	return strings.ToLower(method)
+}
