@@ -1,0 +1,130 @@
+package canonical
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// segment tells whether a quoted key is a segment of API versions 0 and 1, and
+// which prefix version 2 puts before the names of its files
+// (chef-server-api.md §3.2).
+func segment(key []byte) (prefix string, ok bool) {
+	switch name := string(key); name {
+	case `"attributes"`, `"definitions"`, `"files"`, `"libraries"`, `"providers"`, `"recipes"`, `"resources"`, `"root_files"`, `"templates"`:
+		return name[1:len(name)-1] + "/", true
+	}
+	return "", false
+}
+
+// CookbookVersion returns the canonical form of a cookbook version: its name,
+// version and frozen flag, its files by path, name, specificity and checksum in
+// sorted order, and its metadata (chef-server-api.md §3.6). Top-level keys
+// beyond these, URLs and the order of files don't count.
+//
+// The manifest of API version 2 (all_files) and of versions 0 and 1 (segments)
+// have the same canonical form as long as the older one didn't lose a file, and
+// an empty segment equals a missing one. metadata.attributes, .dependencies and
+// .long_description are filled in, since erchef always returns them and goiardi
+// returns what was sent.
+func CookbookVersion(body []byte) ([]byte, error) {
+	o, err := parseObject(body)
+	if err != nil {
+		return nil, fmt.Errorf("cookbook version: %w", err)
+	}
+	out := object{{key: []byte(`"all_files"`)}}
+	var files []file
+	for _, m := range o {
+		prefix, isSegment := segment(m.key)
+		switch key := string(m.key); {
+		case isSegment || key == `"all_files"`:
+			files, err = appendFiles(files, m.value, prefix)
+		case key == `"metadata"`:
+			m.value, err = metadata(m.value)
+			out = append(out, m)
+		case key == `"cookbook_name"`, key == `"frozen?"`, key == `"version"`:
+			out = append(out, m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cookbook version: %w", err)
+		}
+	}
+	out.fill("frozen?", `false`)
+	out.fill("metadata", `{"attributes":{},"dependencies":{},"long_description":""}`)
+	out[0].value = joinFiles(files)
+	return out.append(make([]byte, 0, len(body))), nil
+}
+
+func metadata(v []byte) ([]byte, error) {
+	m, ok := members(v)
+	if !ok {
+		return nil, fmt.Errorf("metadata: %w", ErrShape)
+	}
+	m.fill("attributes", `{}`)
+	m.fill("dependencies", `{}`)
+	m.fill("long_description", `""`)
+	return m.append(make([]byte, 0, len(v)+64)), nil
+}
+
+// file is the canonical form of one entry of a manifest.
+type file struct{ path, form []byte }
+
+func appendFiles(files []file, list []byte, prefix string) ([]file, error) {
+	entries, ok := elements(list)
+	if !ok {
+		return nil, fmt.Errorf("list of files: %w", ErrShape)
+	}
+	files = slices.Grow(files, len(entries))
+	var keys object
+	for _, entry := range entries {
+		if !isObject(entry) {
+			return nil, fmt.Errorf("file: %w", ErrShape)
+		}
+		keys = appendMembers(keys[:0], entry)
+		files = append(files, file{path: keys.get("path"), form: fileForm(keys, prefix)})
+	}
+	return files, nil
+}
+
+// fileForm writes what counts of an entry.
+func fileForm(keys object, prefix string) []byte {
+	out := append(make([]byte, 0, 192), '{')
+	for _, key := range [...]string{"checksum", "name", "path", "specificity"} {
+		v := keys.get(key)
+		if v == nil {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, '"'), key...), `":`...)
+		switch {
+		case key == "checksum":
+			v = bytes.ToLower(v) // hexadecimal
+		case key == "name" && v[0] == '"':
+			out = append(append(out, '"'), prefix...)
+			v = v[1:]
+		}
+		out = append(out, v...)
+	}
+	return append(out, '}')
+}
+
+func joinFiles(files []file) []byte {
+	slices.SortFunc(files, func(a, b file) int {
+		return cmp.Or(bytes.Compare(a.path, b.path), bytes.Compare(a.form, b.form))
+	})
+	size := 2
+	for _, f := range files {
+		size += len(f.form) + 1
+	}
+	out := append(make([]byte, 0, size), '[')
+	for i, f := range files {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, f.form...)
+	}
+	return append(out, ']')
+}
