@@ -112,20 +112,26 @@ func ParseRef(path string) (Ref, error) {
 // MarshalText writes the path, so that a Ref can be a JSON key.
 func (r Ref) MarshalText() ([]byte, error) { return []byte(r.Path()), nil }
 
-// UnmarshalText reads what MarshalText wrote. A path of a whole collection,
-// such as /roles, is accepted: a listing that failed is recorded by it.
+// UnmarshalText reads what MarshalText wrote. Paths of listings, such as /roles
+// and /cookbooks/apache2, are accepted: a listing that failed is recorded by them.
 func (r *Ref) UnmarshalText(b []byte) error {
 	ref, err := ParseRef(string(b))
-	if err != nil {
-		if s, ok := collectionScope(string(b)); ok {
-			*r = Ref{Kind: s.Kind}
+	if err == nil {
+		*r = ref
+		return nil
+	}
+	collection, name, _ := strings.Cut(strings.Trim(string(b), "/"), "/")
+	for _, k := range []Kind{Cookbook, Environment, Role, DataBag} {
+		if collection == k.collection() && (name == "" || k == Cookbook) && !strings.Contains(name, "/") {
+			*r = Ref{Kind: k, Name: name}
 			return nil
 		}
-		return err
 	}
-	*r = ref
-	return nil
+	return err
 }
+
+// IsListing tells whether the Ref names a listing instead of one object.
+func (r Ref) IsListing() bool { return r.Name == "" || r.Kind == Cookbook && r.Sub == "" }
 
 // CompareRefs orders objects as they are applied: by kind, then name, then
 // version or item.
@@ -161,16 +167,6 @@ func (s Scope) Contains(r Ref) bool {
 	}
 	kindOK := s.Kind == r.Kind || s.Kind == DataBag && r.Kind == DataBagItem
 	return kindOK && (s.Name == "" || s.Name == r.Name) && (s.Sub == "" || s.Sub == r.Sub)
-}
-
-func collectionScope(path string) (Scope, bool) {
-	name := strings.Trim(path, "/")
-	for _, k := range []Kind{Cookbook, Environment, Role, DataBag} {
-		if name == k.collection() {
-			return Scope{Kind: k}, true
-		}
-	}
-	return Scope{}, false
 }
 
 // Object is one object as a server holds it.

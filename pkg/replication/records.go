@@ -173,6 +173,8 @@ type Work struct {
 	// Intent names the objects that may have been written to the replica without
 	// having been recorded. The inventory isn't believed about them.
 	Intent []Ref `json:"intent,omitempty"`
+	// Crashes counts the passes in a row that died at work on an Intent.
+	Crashes int `json:"crashes,omitempty"`
 }
 
 // Failure is an error as recorded.

@@ -1,0 +1,294 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+)
+
+// result is how the writing of one object went.
+type result struct {
+	fingerprint string
+	err         error
+}
+
+// applyWindow plans a window of observed objects and does it, deletions left
+// aside. It returns the objects to delete.
+func (p *pass) applyWindow(window []seen) (deletes []Ref, err error) {
+	observed, byRef := make([]Observation, 0, len(window)), make(map[Ref]seen, len(window))
+	for _, s := range window {
+		if s.err != nil {
+			p.setAside(s.Ref, s.err)
+			continue
+		}
+		observed = append(observed, s.Observation)
+		byRef[s.Ref] = s
+	}
+	var writes []Step
+	for _, step := range MakePlan(observed, p.inventory, p.Pair.prune()) {
+		switch step.Action {
+		case ActionSkip:
+			p.run.Counts.Equal++
+			p.settled(step.Ref)
+		case ActionAdopt:
+			p.run.Counts.Equal++
+			p.applied(step.Ref, byRef[step.Ref].Fingerprint)
+			p.settled(step.Ref)
+		case ActionDelete:
+			deletes = append(deletes, step.Ref)
+		default:
+			writes = append(writes, step)
+		}
+	}
+	return deletes, p.write(writes, byRef)
+}
+
+// write does the creates and updates of a window: kind after kind, and cookbook
+// versions of one name one after the other (chef-server-api.md §10, 13).
+func (p *pass) write(steps []Step, byRef map[Ref]seen) error {
+	if err := p.intend(steps); err != nil {
+		return err
+	}
+	var done atomic.Int64
+	for _, k := range Kinds() {
+		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
+		lane := func(i int) string {
+			if k == Cookbook {
+				return group[i].Ref.Name
+			}
+			return group[i].Ref.Path()
+		}
+		err := p.each(len(group), p.Pair.concurrency(), lane, func(ctx context.Context, i int) error {
+			step := group[i]
+			p.Observe(Event{Pair: p.Pair.ID, Phase: "writing", Done: int(done.Add(1)), Total: len(steps), Ref: step.Ref})
+			p.starting(step.Ref)
+			r, err := p.put(ctx, byRef[step.Ref], step.Action == ActionCreate)
+			if err != nil {
+				return err
+			}
+			p.wrote(step, r)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(steps) > 0 {
+		p.survived()
+	}
+	return nil
+}
+
+// survived forgets earlier crashes: a window of writes came to its end.
+func (p *pass) survived() {
+	w := *p.progress.Work
+	w.Crashes = 0
+	p.progress.Work = &w
+}
+
+// intend records what the window is about to write, before it does: a pass that
+// dies leaves word of what it may have written.
+func (p *pass) intend(steps []Step) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	if p.progress.Work == nil {
+		p.progress.Work = &Work{Reason: "changes", Started: p.run.Started}
+	}
+	w := *p.progress.Work
+	w.Intent = make([]Ref, len(steps))
+	for i, s := range steps {
+		w.Intent[i] = s.Ref
+	}
+	p.progress.Work = &w
+	if p.progress.Status != Bootstrapping {
+		p.progress.to(Syncing, p.Now())
+	}
+	if err := p.commit(p.guard.hard); err != nil {
+		return err
+	}
+	// From here on Intent shrinks to what was begun and not ended.
+	w.Intent = nil
+	p.progress.Work = &w
+	return nil
+}
+
+func (p *pass) starting(ref Ref) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := *p.progress.Work
+	w.Intent = append(slices.Clone(w.Intent), ref)
+	p.progress.Work = &w
+}
+
+func (p *pass) ended(ref Ref) {
+	w := *p.progress.Work
+	w.Intent = slices.DeleteFunc(slices.Clone(w.Intent), func(r Ref) bool { return r == ref })
+	p.progress.Work = &w
+}
+
+// put writes one object to the replica. Errors of one object are in the result;
+// an error ends the pass.
+func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
+	obj := s.obj
+	var err error
+	for attempt := range 3 {
+		if attempt > 0 || obj.Body == nil {
+			if obj, err = p.Source.Get(ctx, s.Ref); err != nil {
+				if IsAbsent(err) {
+					return result{err: errGone}, nil
+				}
+				objErr, fatal := p.judge(ctx, p.Source, "primary", err)
+				return result{err: objErr}, fatal
+			}
+		}
+		content := tally{&staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged}, &p.uploaded}
+		if err = p.Target.Put(ctx, obj, create, content); !errors.Is(err, errChanged) {
+			break
+		}
+	}
+	if err == nil || ClassOf(err) == Degraded {
+		p.calm()
+		return result{obj.Fingerprint, err}, nil
+	}
+	objErr, fatal := p.judge(ctx, p.Target, "replica", err)
+	return result{err: objErr}, fatal
+}
+
+// errGone: the object vanished from the primary after it was observed. The
+// change that says so comes after the ones at work.
+var errGone = errors.New("the object is gone from the primary")
+
+// wrote notes the result of a create or update.
+func (p *pass) wrote(step Step, r result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended(step.Ref)
+	if r.err == nil || r.fingerprint != "" {
+		p.applied(step.Ref, r.fingerprint)
+		if step.Action == ActionCreate {
+			p.run.Counts.Created++
+		} else {
+			p.run.Counts.Updated++
+		}
+		p.logStep(step, "applied")
+	}
+	switch {
+	case r.err == nil:
+		p.settled(step.Ref)
+	case errors.Is(r.err, errGone):
+		p.logStep(step, "gone")
+	default:
+		p.setAside(step.Ref, r.err)
+		if _, ours := p.inventory[step.Ref]; r.fingerprint == "" && (ours || ClassOf(r.err) != Rejected) {
+			// What the replica holds now isn't known.
+			p.applied(step.Ref, unknownFingerprint)
+		}
+	}
+}
+
+func (p *pass) logStep(step Step, outcome string) {
+	p.Log.Info("object "+outcome, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(step.Ref.Kind), "object", step.Ref.Path(),
+		"action", string(step.Action), "seq", p.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
+}
+
+// remove deletes objects from the replica, in reverse order of application, in
+// windows. Nothing else is written meanwhile.
+func (p *pass) remove(deletes []Ref) error {
+	slices.SortFunc(deletes, func(a, b Ref) int { return CompareRefs(b, a) })
+	for window := range slices.Chunk(deletes, p.windowSize()) {
+		steps := make([]Step, len(window))
+		for i, r := range window {
+			steps[i] = Step{ActionDelete, r, "gone from the primary"}
+		}
+		if err := p.intend(steps); err != nil {
+			return err
+		}
+		if err := p.removeWindow(steps, len(deletes)); err != nil {
+			return err
+		}
+		p.windowDone()
+	}
+	return nil
+}
+
+func (p *pass) removeWindow(steps []Step, total int) error {
+	for _, k := range slices.Backward(Kinds()) {
+		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
+		workers := p.Pair.concurrency()
+		if k == Cookbook || k == DataBag {
+			// Deletions of cookbooks disturb each other (chef-server-api.md §3.3).
+			workers = 1
+		}
+		err := p.each(len(group), workers, nil, func(ctx context.Context, i int) error {
+			p.Observe(Event{Pair: p.Pair.ID, Phase: "deleting", Total: total, Ref: group[i].Ref})
+			p.starting(group[i].Ref)
+			objErr, fatal := p.deleteOne(ctx, group[i].Ref)
+			if fatal != nil {
+				return fatal
+			}
+			p.deleted(group[i], objErr)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pass) deleteOne(ctx context.Context, ref Ref) (objErr, fatal error) {
+	if ref.Kind == DataBag && p.Pair.prune() != PruneAll {
+		if objErr, fatal = p.strangers(ctx, ref); objErr != nil || fatal != nil {
+			return objErr, fatal
+		}
+	}
+	err := p.Target.Delete(ctx, ref)
+	if err == nil || IsAbsent(err) {
+		p.calm()
+		return nil, nil
+	}
+	return p.judge(ctx, p.Target, "replica", err)
+}
+
+// strangers refuses to delete a bag with items that replication didn't put
+// there: deleting the bag would delete them.
+func (p *pass) strangers(ctx context.Context, bag Ref) (objErr, fatal error) {
+	items, err := p.Target.List(ctx, Scope{Kind: DataBagItem, Name: bag.Name})
+	if IsAbsent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return p.judge(ctx, p.Target, "replica", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, item := range items {
+		if _, ours := p.inventory[item]; !ours {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return &Error{Op: "delete", Ref: bag, Server: "the replica", Class: Rejected,
+		Hint: `move the items elsewhere, or set prune = "all" to let replication delete them`,
+		Err:  fmt.Errorf("the bag still holds %d items that replication did not put there", n)}, nil
+}
+
+func (p *pass) deleted(step Step, objErr error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended(step.Ref)
+	if objErr != nil {
+		p.setAside(step.Ref, objErr)
+		return
+	}
+	p.run.Counts.Deleted++
+	p.removed(step.Ref)
+	p.settled(step.Ref)
+	p.logStep(step, "applied")
+}

@@ -1,0 +1,227 @@
+package replication
+
+import (
+	"context"
+	"maps"
+	"slices"
+)
+
+// changes does what the feed and the retry schedule named. The dirty objects
+// are all observed first, so that the brake sees every deletion before any
+// write.
+func (p *pass) changes() error {
+	refs, err := p.dirty()
+	if err != nil {
+		return err
+	}
+	p.progress.Pending = len(refs)
+	if len(refs) > p.Tuning.Backlog {
+		p.todo.full, p.todo.reason = true, "many changes at once: comparing is cheaper"
+		p.run.Mode = "compare"
+		return p.compare()
+	}
+	observed, err := p.observe(refs, view{})
+	if err != nil {
+		return err
+	}
+	if err := p.brake(observed, nil, false); err != nil {
+		return err
+	}
+	var deletes []Ref
+	for window := range slices.Chunk(observed, p.windowSize()) {
+		gone, err := p.applyWindow(window)
+		if err != nil {
+			return err
+		}
+		deletes = append(deletes, gone...)
+		p.windowDone()
+		p.progress.Pending -= len(window) - len(gone)
+	}
+	if err := p.remove(deletes); err != nil {
+		return err
+	}
+	p.advance(p.todo.next)
+	return nil
+}
+
+// dirty names the objects to look at, in the order of application.
+func (p *pass) dirty() ([]Ref, error) {
+	set := map[Ref]struct{}{}
+	p.changeIDs = map[Ref]int64{}
+	scopes := map[Scope]int64{}
+	for _, c := range p.todo.changes {
+		scopes[c.Scope] = max(scopes[c.Scope], c.ID)
+	}
+	for _, r := range p.due() {
+		scopes[ScopeOf(r)] = max(scopes[ScopeOf(r)], 0)
+	}
+	if w := p.progress.Work; w != nil {
+		for _, r := range w.Intent {
+			set[r] = struct{}{}
+		}
+	}
+	for scope, id := range scopes {
+		refs, err := p.expand(p.guard.hard, scope)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range refs {
+			if p.Pair.manages(r) {
+				set[r] = struct{}{}
+				p.changeIDs[r] = max(p.changeIDs[r], id)
+			}
+		}
+	}
+	delete(set, p.poison)
+	return slices.SortedFunc(maps.Keys(set), CompareRefs), nil
+}
+
+// expand names the objects of a scope: those the primary has now, and those in
+// the inventory, which may be gone from it.
+func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
+	single := s.Sub != "" || s.Name != "" && (s.Kind == Role || s.Kind == Environment)
+	if single {
+		return []Ref{Ref(s)}, nil
+	}
+	var refs []Ref
+	for r := range p.inventory {
+		if s.Contains(r) {
+			refs = append(refs, r)
+		}
+	}
+	if s.Kind == DataBag && s.Name != "" {
+		refs = append(refs, Ref(s))
+	}
+	for _, k := range Kinds() {
+		if !p.Pair.Includes(k) || !s.touches(k) {
+			continue
+		}
+		listed, err := p.listKind(ctx, p.Source, k, s.Name)
+		if err != nil {
+			objErr, fatal := p.judge(ctx, p.Source, "primary", err)
+			if fatal != nil {
+				return nil, fatal
+			}
+			p.setAside(listingRef(k, s.Name), objErr)
+			continue
+		}
+		if k != DataBagItem {
+			p.settled(listingRef(k, s.Name))
+		}
+		refs = append(refs, listed...)
+	}
+	return refs, nil
+}
+
+// touches tells whether the scope may hold objects of a kind.
+func (s Scope) touches(k Kind) bool {
+	switch {
+	case s.Kind == "" || s.Kind == k:
+		return !(k == DataBag && s.Name != "")
+	case s.Kind == DataBag:
+		return k == DataBagItem
+	}
+	return false
+}
+
+// listingRef names a listing that failed. Items are listed bag by bag.
+func listingRef(k Kind, name string) Ref {
+	if k == DataBagItem {
+		k = DataBag
+	}
+	return Ref{Kind: k, Name: name}
+}
+
+// listKind lists the objects of a kind, or those of one name. Without a name,
+// the items of all bags are listed bag by bag.
+func (p *pass) listKind(ctx context.Context, side Reader, k Kind, name string) ([]Ref, error) {
+	if k != DataBagItem || name != "" {
+		refs, err := side.List(ctx, Scope{Kind: k, Name: name})
+		if IsAbsent(err) {
+			return nil, nil
+		}
+		return refs, err
+	}
+	bags, err := side.List(ctx, Scope{Kind: DataBag})
+	if err != nil {
+		return nil, err
+	}
+	refs, _, err := p.listItems(side, "primary", bags)
+	return refs, err
+}
+
+// listItems lists the items of bags. A bag that alone can't be listed is set
+// aside and named in failed.
+func (p *pass) listItems(side Reader, name string, bags []Ref) (refs []Ref, failed map[string]bool, err error) {
+	lists, failed := make([][]Ref, len(bags)), map[string]bool{}
+	err = p.each(len(bags), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+		items, err := side.List(ctx, Scope{Kind: DataBagItem, Name: bags[i].Name})
+		if err == nil || IsAbsent(err) {
+			lists[i] = items
+			return nil
+		}
+		objErr, fatal := p.judge(ctx, side, name, err)
+		if fatal != nil {
+			return fatal
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		failed[bags[i].Name] = true
+		p.setAside(bags[i], objErr)
+		return nil
+	})
+	return slices.Concat(lists...), failed, err
+}
+
+// brake stops the pass before any write when it would delete too much.
+func (p *pass) brake(observed []seen, listed map[Kind]int, failedListing bool) error {
+	var deletes []Ref
+	for _, s := range observed {
+		if s.err == nil && s.Absent && decide(s.Observation, p.inventory, p.Pair.prune()).Action == ActionDelete {
+			deletes = append(deletes, s.Ref)
+		}
+	}
+	return p.checkBrake(deletes, listed, failedListing)
+}
+
+func (p *pass) checkBrake(deletes []Ref, listed map[Kind]int, failedListing bool) error {
+	allowed := allowance(PairState{Desired: p.desired, Progress: p.before}, p.Now())
+	h := Brake{Inventory: p.inventory, Deletes: deletes, Listed: listed, FailedListing: failedListing,
+		Limit: p.Pair.MaxDelete, Allowance: allowed}.Check(p.Now())
+	if h != nil {
+		return &holdError{h}
+	}
+	p.allowed = allowed > 0 && len(deletes) > 0
+	return nil
+}
+
+// windowSize is the number of objects between two commits. After crashes it is
+// one, so that the object that kills the process is found.
+func (p *pass) windowSize() int {
+	if w := p.progress.Work; w != nil && w.Crashes > 1 {
+		return 1
+	}
+	return p.Tuning.Window
+}
+
+// windowDone clears what was intended: all of it has ended.
+func (p *pass) windowDone() {
+	if w := p.progress.Work; w != nil {
+		next := *w
+		next.Intent = nil
+		p.progress.Work = &next
+	}
+}
+
+// advance ends the work: everything up to the position is applied or listed as
+// unsynced.
+func (p *pass) advance(to *Position) {
+	p.progress.Work = nil
+	if p.allowed {
+		p.progress.AllowanceUsed = p.desired.AllowedAt
+	}
+	if to != nil {
+		p.progress.Position = to
+		p.run.To = to.Seq
+	}
+}

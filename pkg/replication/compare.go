@@ -1,0 +1,238 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// listing is one side's names, by kind.
+type listing struct {
+	refs   map[Ref]struct{}
+	counts map[Kind]int
+	failed map[Kind]bool
+	bags   map[string]bool // bags whose items could not be listed
+}
+
+// unknown tells whether the listing can't say if r is there.
+func (l listing) unknown(r Ref) bool {
+	return l.failed[r.Kind] || r.Kind == DataBagItem && l.bags[r.Name]
+}
+
+// compare makes the replica equal to the primary, whatever came before: the
+// names are listed on both sides, the primary's objects read in windows, and
+// what is gone from the primary deleted at the end by the prune rule. A compare
+// that was broken off goes on behind the last window that was recorded.
+func (p *pass) compare() error {
+	if err := p.startCompare(); err != nil {
+		return err
+	}
+	w := p.progress.Work
+	source, target, err := p.listBoth()
+	if err != nil {
+		return err
+	}
+	v := view{replica: &target, deep: w.Deep}
+	deletes := p.deletions(source, target)
+	if err := p.checkBrake(deletes, source.counts, len(source.failed) > 0); err != nil {
+		return err
+	}
+	if err := p.compareWindows(source, v); err != nil {
+		return err
+	}
+	if err := p.confirmAndRemove(deletes, v); err != nil {
+		return err
+	}
+	p.progress.LastCompare = p.Now()
+	p.advance(w.Upto)
+	return nil
+}
+
+// startCompare takes the feed's position before anything is listed, and records
+// that a compare is under way.
+func (p *pass) startCompare() error {
+	ctx := p.guard.hard
+	id, err := p.Source.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	p.progress.IdentityAt = p.Now()
+	if w := p.progress.Work; w != nil && w.Full && (w.Upto == nil || w.Upto.Identity == id) && w.Started.After(p.desired.ResyncAt) {
+		p.run.To = p.run.From
+		return p.commit(ctx)
+	}
+	intent, crashes := []Ref(nil), 0
+	if w := p.progress.Work; w != nil {
+		intent, crashes = w.Intent, w.Crashes
+	}
+	upto, err := p.takePosition(ctx, id)
+	if err != nil {
+		return err
+	}
+	p.progress.Work = &Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now(), Upto: upto, Intent: intent, Crashes: crashes}
+	if upto == nil {
+		p.progress.Position = nil
+	}
+	status := Syncing
+	if p.progress.LastCompare.IsZero() {
+		status = Bootstrapping
+	}
+	p.progress.to(status, p.Now())
+	return p.commit(ctx)
+}
+
+// takePosition asks the feed where it is now. Nil means that there is no feed.
+func (p *pass) takePosition(ctx context.Context, identity string) (*Position, error) {
+	if p.Feed == nil {
+		p.progress.Feed, p.progress.FeedNote = "none", "the primary's changes are found by comparing"
+		return nil, nil
+	}
+	rows, err := p.Feed.Read(ctx, 0)
+	if errors.Is(err, ErrNoFeed) {
+		p.progress.Feed, p.progress.FeedNote = "none", err.Error()
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	start := Position{Identity: identity, Epoch: rows.Epoch}
+	_, next, err := Continue(start, rows, p.Tuning.Overlap)
+	if err != nil {
+		return nil, fmt.Errorf("take the position of the feed: %w", err)
+	}
+	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), "the primary serves it"
+	return &next, nil
+}
+
+func (p *pass) listBoth() (source, target listing, err error) {
+	if source, err = p.listSide(p.Source, "primary"); err != nil {
+		return source, target, err
+	}
+	target, err = p.listSide(p.Target, "replica")
+	return source, target, err
+}
+
+// listSide lists all kinds of the pair on one side. A kind whose listing alone
+// fails is left out, recorded as unsynced, and nothing of it is deleted.
+func (p *pass) listSide(side Reader, name string) (listing, error) {
+	l := listing{refs: map[Ref]struct{}{}, counts: map[Kind]int{}, failed: map[Kind]bool{}}
+	var bags []Ref
+	for _, k := range Kinds() {
+		if !p.Pair.Includes(k) {
+			continue
+		}
+		p.Observe(Event{Pair: p.Pair.ID, Phase: "listing the " + name, Ref: Ref{Kind: k}})
+		var refs []Ref
+		var err error
+		switch {
+		case k != DataBagItem:
+			refs, err = side.List(p.guard.hard, Scope{Kind: k})
+		case l.failed[DataBag]:
+			l.failed[k] = true
+			continue
+		default:
+			if refs, l.bags, err = p.listItems(side, name, bags); err != nil {
+				return l, err
+			}
+		}
+		if err != nil {
+			objErr, fatal := p.judge(p.guard.hard, side, name, err)
+			if fatal != nil {
+				return l, fatal
+			}
+			l.failed[k] = true
+			p.setAside(Ref{Kind: k}, objErr)
+			continue
+		}
+		p.settled(Ref{Kind: k})
+		if k == DataBag {
+			bags = refs
+		}
+		for _, r := range refs {
+			if p.Pair.manages(r) {
+				l.refs[r] = struct{}{}
+				l.counts[k]++
+			}
+		}
+		l.counts[k] += 0
+	}
+	return l, nil
+}
+
+// deletions names what the replica should lose: by the inventory, and with the
+// rule "all" by the replica's listing too.
+func (p *pass) deletions(source, target listing) []Ref {
+	if p.Pair.prune() == PruneNone {
+		return nil
+	}
+	gone := map[Ref]struct{}{}
+	for r := range p.inventory {
+		gone[r] = struct{}{}
+	}
+	if p.Pair.prune() == PruneAll {
+		maps.Copy(gone, target.refs)
+	}
+	maps.DeleteFunc(gone, func(r Ref, _ struct{}) bool {
+		_, there := source.refs[r]
+		return there || source.unknown(r) || !p.Pair.manages(r)
+	})
+	return slices.SortedFunc(maps.Keys(gone), CompareRefs)
+}
+
+// compareWindows goes through the primary's objects behind the cursor.
+func (p *pass) compareWindows(source listing, v view) error {
+	refs := slices.SortedFunc(maps.Keys(source.refs), CompareRefs)
+	w := p.progress.Work
+	if w.After != "" {
+		after, err := ParseRef(w.After)
+		if err != nil {
+			return &Error{Op: "go on with the compare", Class: Local, Hint: "ask for a new one with resync", Err: err}
+		}
+		refs = slices.DeleteFunc(refs, func(r Ref) bool { return CompareRefs(r, after) <= 0 && !slices.Contains(w.Intent, r) })
+	}
+	refs = slices.DeleteFunc(refs, func(r Ref) bool { return r == p.poison })
+	p.progress.Pending = len(refs)
+	total := len(refs)
+	for window := range slices.Chunk(refs, p.windowSize()) {
+		observed, err := p.observe(window, v)
+		if err != nil {
+			return err
+		}
+		// What was listed and is gone since is a change of its own.
+		observed = slices.DeleteFunc(observed, func(s seen) bool { return s.err == nil && s.Absent })
+		if _, err := p.applyWindow(observed); err != nil {
+			return err
+		}
+		p.windowDone()
+		p.progress.Pending -= len(window)
+		next := *p.progress.Work
+		next.After = window[len(window)-1].Path()
+		p.progress.Work = &next
+		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: total - p.progress.Pending, Total: total})
+		if err := p.commit(p.guard.hard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confirmAndRemove asks the primary about each object before it is deleted. One
+// that is there after all is written instead.
+func (p *pass) confirmAndRemove(deletes []Ref, v view) error {
+	var confirmed []Ref
+	for window := range slices.Chunk(deletes, p.windowSize()) {
+		observed, err := p.observe(window, v)
+		if err != nil {
+			return err
+		}
+		gone, err := p.applyWindow(observed)
+		if err != nil {
+			return err
+		}
+		confirmed = append(confirmed, gone...)
+		p.windowDone()
+	}
+	return p.remove(confirmed)
+}

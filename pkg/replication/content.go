@@ -1,0 +1,146 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// staged reads file content through the stage: from it when it is there, else
+// from the primary into it, so that the primary serves each file once for all
+// replicas and nothing unverified reaches one.
+type staged struct {
+	stage  Stage
+	source Source
+	space  string
+	obj    Object
+	flight *flights
+	bytes  *atomic.Int64 // read from the primary
+}
+
+// flights lets one goroutine at a time stage a checksum.
+type flights struct {
+	mu   sync.Mutex
+	busy map[string]chan struct{}
+}
+
+func (f *flights) enter(ctx context.Context, key string) (leave func(), err error) {
+	for {
+		f.mu.Lock()
+		ch, taken := f.busy[key]
+		if !taken {
+			if f.busy == nil {
+				f.busy = map[string]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			f.busy[key] = mine
+			f.mu.Unlock()
+			return func() {
+				f.mu.Lock()
+				delete(f.busy, key)
+				f.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		f.mu.Unlock()
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// errChanged says that the object changed on the primary while its files were
+// being copied: it has to be read again.
+var errChanged = errors.New("the object changed on the primary while it was copied")
+
+// Open implements Content.
+func (s *staged) Open(ctx context.Context, file File) (io.ReadCloser, int64, error) {
+	key := StageKey{Space: s.space, Checksum: file.Checksum}
+	leave, err := s.flight.enter(ctx, s.space+"/"+file.Checksum)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer leave()
+	content, size, err := s.stage.Open(ctx, key)
+	if !errors.Is(err, ErrNotStaged) {
+		return content, size, err
+	}
+	if err := s.fetch(ctx, key, file); err != nil {
+		return nil, 0, err
+	}
+	content, size, err = s.stage.Open(ctx, key)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open what was just staged: %w", err)
+	}
+	return content, size, nil
+}
+
+// fetch stages one file from the primary. Wrong bytes are asked for once more:
+// a cut transfer heals, a damaged file doesn't.
+func (s *staged) fetch(ctx context.Context, key StageKey, file File) error {
+	var err error
+	for range 2 {
+		if err = s.fetchOnce(ctx, key, file); err == nil || !errors.Is(err, ErrContentMismatch) {
+			return err
+		}
+	}
+	return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Rejected,
+		Hint: "the primary holds damaged content for this file; upload the cookbook version to it again", Err: err}
+}
+
+func (s *staged) fetchOnce(ctx context.Context, key StageKey, file File) error {
+	content, size, err := s.source.Open(ctx, s.obj, file)
+	if IsAbsent(err) {
+		return fmt.Errorf("%w: %w", errChanged, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	counted := &counter{r: content}
+	err = s.stage.Put(ctx, key, counted, size)
+	s.bytes.Add(counted.n)
+	// A transfer that broke shows itself as an error of the reader, which the
+	// stage passes on; it is the primary's trouble, not the stage's.
+	if err != nil && counted.err != nil && !canceled(err) {
+		return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Transient,
+			Hint: "the transfer broke; it is tried again by itself", Err: counted.err}
+	}
+	return err
+}
+
+// counter counts what is read and keeps the reader's own error.
+type counter struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
+	return n, err
+}
+
+// tally counts the bytes that the replica was sent.
+type tally struct {
+	Content
+	bytes *atomic.Int64
+}
+
+// Open implements Content.
+func (t tally) Open(ctx context.Context, file File) (io.ReadCloser, int64, error) {
+	rc, size, err := t.Content.Open(ctx, file)
+	if err == nil {
+		t.bytes.Add(size)
+	}
+	return rc, size, err
+}

@@ -1,0 +1,220 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Engine does the passes of one pair. All fields but Feed, Log, Now and Observe
+// are needed. An Engine may be used again and again, but not concurrently.
+type Engine struct {
+	Pair   Pair
+	Feed   Feed // nil: the primary has none
+	Source Source
+	Target Target
+	Stage  Stage
+	State  State
+	Log    *slog.Logger
+	Now    func() time.Time
+	// Owner names this process in the lease. It must differ between processes.
+	Owner string
+	// Observe is told of progress, for a person who watches. It must be quick.
+	Observe func(Event)
+	// Tuning is for tests and experts.
+	Tuning Tuning
+}
+
+// Event is a sign of progress.
+type Event struct {
+	Pair  PairID
+	Phase string // listing, reading, writing, deleting, comparing
+	Done  int
+	Total int
+	Ref   Ref
+}
+
+// Tuning bounds a pass. Zero values mean the defaults.
+type Tuning struct {
+	LeaseTTL    time.Duration // 1 minute
+	Overlap     int64         // ids read again below the position: 100
+	Window      int           // objects between two commits: 100
+	WindowBytes int           // bytes of bodies held in a window: 16 MiB
+	Backlog     int           // dirty objects beyond which a full compare is cheaper: 1,000
+	Margin      time.Duration // stop before the deadline: 5 s
+}
+
+func (t Tuning) withDefaults() Tuning {
+	if t.LeaseTTL <= 0 {
+		t.LeaseTTL = time.Minute
+	}
+	if t.Overlap <= 0 {
+		t.Overlap = 100
+	}
+	if t.Window <= 0 {
+		t.Window = 100
+	}
+	if t.WindowBytes <= 0 {
+		t.WindowBytes = 16 << 20
+	}
+	if t.Backlog <= 0 {
+		t.Backlog = 1000
+	}
+	if t.Margin <= 0 {
+		t.Margin = 5 * time.Second
+	}
+	return t
+}
+
+// PassOptions say how a pass is to be done.
+type PassOptions struct {
+	Trigger string // for the run record: schedule, manual, …
+	// Full asks for a full compare that reads both sides.
+	Full bool
+	// Deadline is when the process must be done; zero means never.
+	Deadline time.Time
+	// Drain, when closed, ends the pass after the objects at work.
+	Drain <-chan struct{}
+}
+
+// The outcomes of a run.
+const (
+	OutcomeDone    = "done"    // nothing is left but unsynced objects
+	OutcomePartial = "partial" // work is left for the next pass
+	OutcomeFailed  = "failed"  // a server or this machine failed
+	OutcomeHeld    = "held"    // a brake stopped the pair
+	OutcomeStopped = "stopped" // the operator has stopped the pair
+	OutcomeBusy    = "busy"    // another process is at work on the pair
+	OutcomeWaiting = "waiting" // the pair failed before; its next try isn't due
+)
+
+// TriggerSchedule is the trigger of passes that a clock starts. They keep to the
+// waiting time after failures; passes that a person starts don't.
+const TriggerSchedule = "schedule"
+
+// Pass runs the engine once. The error, if any, is why the pass failed; the Run
+// says what was done all the same. A pass that finds nothing to do costs one
+// request to the primary, one state read and one state write.
+func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
+	e.setDefaults()
+	run := Run{Pair: e.Pair.ID, Trigger: o.Trigger, Started: e.Now()}
+	st, err := e.State.Pair(ctx, e.Pair.ID)
+	if err != nil {
+		return e.failedRun(run, err)
+	}
+	if outcome := idle(st, o.Trigger, run.Started); outcome != "" {
+		run.Outcome, run.Ended = outcome, e.Now()
+		return run, nil
+	}
+	todo, err := e.lookForWork(ctx, st, o)
+	run.Changes(todo)
+	if err != nil {
+		return e.pollFailed(ctx, st, run, err)
+	}
+	if !todo.any() {
+		return e.emptyPoll(ctx, st, run, todo)
+	}
+	return e.work(ctx, st, run, todo, o)
+}
+
+func (e *Engine) setDefaults() {
+	e.Tuning = e.Tuning.withDefaults()
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	if e.Log == nil {
+		e.Log = slog.New(slog.DiscardHandler)
+	}
+	if e.Observe == nil {
+		e.Observe = func(Event) {}
+	}
+}
+
+// idle says why a pair must not be worked on now, or "".
+func idle(st PairState, trigger string, now time.Time) string {
+	switch {
+	case st.Desired.Stopped:
+		return OutcomeStopped
+	case st.Progress.Hold != nil && !released(st):
+		return OutcomeHeld
+	case trigger == TriggerSchedule && st.Progress.Failures > 0 && now.Before(st.Progress.NextRun):
+		return OutcomeWaiting
+	}
+	return ""
+}
+
+// released tells whether the operator spoke after the brake had stopped the pair.
+func released(st PairState) bool {
+	return st.Desired.AllowedAt.After(st.Progress.Hold.At)
+}
+
+// allowance is how many deletions the operator allowed the coming pass. A word
+// is good for one pass, and for an hour.
+func allowance(st PairState, now time.Time) int {
+	d := st.Desired
+	if d.AllowedAt.After(st.Progress.AllowanceUsed) && now.Sub(d.AllowedAt) < time.Hour {
+		return d.AllowDeletes
+	}
+	return 0
+}
+
+// pace is the time to the next pass.
+func (e *Engine) pace(p Progress) time.Duration {
+	if p.Position == nil {
+		return max(e.Pair.CompareEvery, e.Pair.Interval)
+	}
+	return e.Pair.Interval
+}
+
+// emptyPoll records that there was nothing to do. Losing the race against
+// another process is no harm: that one records more.
+func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo) (Run, error) {
+	now := e.Now()
+	run.Outcome, run.Ended = OutcomeDone, now
+	if todo.quiet {
+		return run, nil
+	}
+	p := st.Progress
+	p.succeeded(now, e.pace(p))
+	if todo.next != nil {
+		p.Position = todo.next
+	}
+	err := e.State.Note(ctx, e.Pair.ID, st.Lease.Fence, now, p)
+	if err != nil && !errors.Is(err, ErrFenced) {
+		return e.failedRun(run, fmt.Errorf("record the poll: %w", err))
+	}
+	return run, nil
+}
+
+// pollFailed records a poll that could not find out whether there is work.
+func (e *Engine) pollFailed(ctx context.Context, st PairState, run Run, err error) (Run, error) {
+	if canceled(err) && ctx.Err() != nil {
+		run.Outcome, run.Ended = OutcomePartial, e.Now()
+		return run, err
+	}
+	p := st.Progress
+	p.failed(e.Now(), e.Pair.Interval, err)
+	noteCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if noteErr := e.State.Note(noteCtx, e.Pair.ID, st.Lease.Fence, e.Now(), p); noteErr != nil && !errors.Is(noteErr, ErrFenced) {
+		err = errors.Join(err, fmt.Errorf("record the failure: %w", noteErr))
+	}
+	e.logFailure("poll failed", run, err)
+	return e.failedRun(run, err)
+}
+
+func (e *Engine) failedRun(run Run, err error) (Run, error) {
+	run.Outcome, run.Ended = OutcomeFailed, e.Now()
+	run.Error = failure(e.Now(), err)
+	return run, err
+}
+
+func (e *Engine) logFailure(msg string, run Run, err error) {
+	e.Log.Error(msg, "pair", e.Pair.ID.String(), "run", run.ID, "class", string(ClassOf(err)), "error", err.Error(), "hint", HintOf(err))
+}
+
+func failure(at time.Time, err error) *Failure {
+	return &Failure{At: at, Class: ClassOf(err), Message: err.Error(), Hint: HintOf(err)}
+}

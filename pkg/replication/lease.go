@@ -1,0 +1,110 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// errDrained ends a pass after the objects at work: the process is to stop.
+var errDrained = errors.New("asked to stop")
+
+// errOperatorStop ends a pass because the operator stopped the pair.
+var errOperatorStop = errors.New("the pair was stopped")
+
+// errDeadline ends a pass before the deadline of its process.
+var errDeadline = errors.New("the time of this run is up")
+
+// guard keeps the lease alive and tells a pass when to stop. Work that has not
+// begun checks Stopped; external writes use the context, which ends before the
+// lease or the deadline does.
+type guard struct {
+	stop   context.Context // ended: begin nothing new
+	cancel context.CancelCauseFunc
+	hard   context.Context // ended: break off what is under way
+	kill   context.CancelCauseFunc
+	done   chan struct{}
+}
+
+// watch starts the guard of a lease that was taken at the given time.
+func (e *Engine) watch(ctx context.Context, fence int64, taken time.Time, o PassOptions) *guard {
+	g := &guard{done: make(chan struct{})}
+	g.hard, g.kill = context.WithCancelCause(ctx)
+	g.stop, g.cancel = context.WithCancelCause(g.hard)
+	go g.run(e, fence, taken, o)
+	return g
+}
+
+func (g *guard) run(e *Engine, fence int64, taken time.Time, o PassOptions) {
+	defer close(g.done)
+	ttl := e.Tuning.LeaseTTL
+	renew := time.NewTicker(min(ttl/4, 5*time.Second))
+	defer renew.Stop()
+	soft, hard := deadlines(o.Deadline, e.Tuning.Margin)
+	defer soft.Stop()
+	defer hard.Stop()
+	expires := taken.Add(ttl)
+	for {
+		select {
+		case <-g.hard.Done():
+			return
+		case <-o.Drain:
+			g.cancel(errDrained)
+			o.Drain = nil
+		case <-soft.C:
+			g.cancel(errDeadline)
+		case <-hard.C:
+			g.kill(errDeadline)
+		case <-renew.C:
+			expires = g.renew(e, fence, expires)
+		}
+	}
+}
+
+// renew extends the lease, and gives up a margin before it ends.
+func (g *guard) renew(e *Engine, fence int64, expires time.Time) time.Time {
+	ttl := e.Tuning.LeaseTTL
+	now := e.Now()
+	ctx, cancel := context.WithTimeout(g.hard, ttl/8)
+	defer cancel()
+	st, err := e.State.Renew(ctx, e.Pair.ID, fence, now, ttl)
+	switch {
+	case errors.Is(err, ErrFenced):
+		g.kill(ErrFenced)
+	case err == nil && st.Desired.Stopped:
+		g.cancel(errOperatorStop)
+		return now.Add(ttl)
+	case err == nil:
+		return now.Add(ttl)
+	case expires.Sub(e.Now()) < ttl/3:
+		g.kill(ErrFenced)
+	}
+	return expires
+}
+
+// deadlines are timers for the soft and the hard end; without a deadline they
+// never fire.
+func deadlines(deadline time.Time, margin time.Duration) (soft, hard *time.Timer) {
+	if deadline.IsZero() {
+		soft, hard = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+		soft.Stop()
+		hard.Stop()
+		return soft, hard
+	}
+	left := time.Until(deadline)
+	return time.NewTimer(left - margin), time.NewTimer(left - margin/4)
+}
+
+// stopped says why no new work may begin, or nil.
+func (g *guard) stopped() error {
+	if g.stop.Err() != nil {
+		return context.Cause(g.stop)
+	}
+	return nil
+}
+
+// end stops the guard and waits for it.
+func (g *guard) end() {
+	g.kill(context.Canceled)
+	<-g.done
+}

@@ -1,0 +1,209 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// seen is an observation together with what it was made from.
+type seen struct {
+	Observation
+	obj Object // Body and Files are dropped when the window is full
+	err error  // this object could not be observed; others could
+}
+
+// view is what the listings of the replica told, if they were made.
+type view struct {
+	replica *listing
+	deep    bool // read the replica's objects too
+}
+
+func (v view) presence(r Ref) Presence {
+	if v.replica == nil {
+		return Unknown
+	}
+	if _, ok := v.replica.refs[r]; ok {
+		return Present
+	}
+	if v.replica.unknown(r) {
+		return Unknown
+	}
+	return Missing
+}
+
+// observe reads objects from the primary, and from the replica where the
+// inventory can't be believed. Bodies beyond the window's budget are dropped
+// and read again when they are written.
+func (p *pass) observe(refs []Ref, v view) ([]seen, error) {
+	out := make([]seen, len(refs))
+	var held, done atomic.Int64
+	err := p.each(len(refs), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+		s, err := p.observeOne(ctx, refs[i], v)
+		if err != nil {
+			return err
+		}
+		if held.Add(int64(len(s.obj.Body))) > int64(p.Tuning.WindowBytes) {
+			held.Add(-int64(len(s.obj.Body)))
+			s.obj.Body, s.obj.Files = nil, nil
+		}
+		out[i] = s
+		p.Observe(Event{Pair: p.Pair.ID, Phase: "reading", Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
+		return nil
+	})
+	p.run.Counts.Observed += int(done.Load())
+	return out, err
+}
+
+func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
+	s := seen{Observation: Observation{Ref: ref, Replica: v.presence(ref)}}
+	obj, err := p.Source.Get(ctx, ref)
+	if IsAbsent(err) {
+		s.Absent = true
+		return s, nil
+	}
+	if err == nil {
+		s.obj, s.Fingerprint = obj, obj.Fingerprint
+		s.Expect, _, err = p.Target.Expect(obj)
+	}
+	if err != nil {
+		s.err, err = p.judge(ctx, p.Source, "primary", err)
+		return s, err
+	}
+	last, ours := p.inventory[ref]
+	doubtful := last == unknownFingerprint || s.Replica == Present && (v.deep || !ours)
+	if !doubtful || s.Replica == Missing {
+		return s, nil
+	}
+	s.err, err = p.compareWithReplica(ctx, &s)
+	return s, err
+}
+
+func (p *pass) compareWithReplica(ctx context.Context, s *seen) (objErr, err error) {
+	there, err := p.Target.Get(ctx, s.Ref)
+	switch {
+	case IsAbsent(err):
+		s.Replica = Missing
+	case err != nil && ClassOf(err) == Rejected:
+		// The replica can't show the object; writing it may mend that.
+		s.Replica = Present
+	case err != nil:
+		return p.judge(ctx, p.Target, "replica", err)
+	default:
+		s.Replica, s.ReplicaPrint = Present, there.Fingerprint
+	}
+	return nil, nil
+}
+
+// troubleLimit is how many transient failures in a row make a server count as
+// failing.
+const troubleLimit = 8
+
+// judge decides whether an error concerns one object (the first result) or ends
+// the pass (the second). A refusal that looks server-wide is checked by a
+// harmless request: a proxy may refuse one object only.
+func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (objErr, fatal error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	class := ClassOf(err)
+	switch class {
+	case Rejected, Degraded, Absent:
+		p.calm()
+		return err, nil
+	case Local:
+		return nil, err
+	case Transient:
+		if p.troubled() >= troubleLimit {
+			return nil, err
+		}
+		return err, nil
+	}
+	if _, probeErr := side.List(ctx, Scope{Kind: Environment}); probeErr != nil {
+		return nil, err
+	}
+	if p.troubled() >= troubleLimit {
+		return nil, err
+	}
+	if class == Unreachable {
+		class = Transient
+	} else {
+		class = Rejected
+	}
+	return &Error{Op: fmt.Sprintf("the %s answers, but not for this object", name), Class: class, Hint: HintOf(err), Err: err}, nil
+}
+
+func (p *pass) troubled() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trouble++
+	return p.trouble
+}
+
+func (p *pass) calm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trouble = 0
+}
+
+// each calls do for 0 … n-1, at most workers at a time, until one returns an
+// error or the guard says stop. Indexes with the same lane (nil: none have) are
+// done one after the other, in order.
+func (p *pass) each(n, workers int, lane func(int) string, do func(context.Context, int) error) error {
+	queue := make(chan []int)
+	ctx, cancel := context.WithCancelCause(p.guard.hard)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for range min(workers, n) {
+		wg.Go(func() {
+			for indexes := range queue {
+				for _, i := range indexes {
+					if ctx.Err() != nil {
+						break
+					}
+					if err := p.guard.stopped(); err != nil {
+						cancel(err)
+						break
+					}
+					if err := do(ctx, i); err != nil {
+						cancel(err)
+					}
+				}
+			}
+		})
+	}
+	for _, indexes := range lanes(n, lane) {
+		select {
+		case queue <- indexes:
+		case <-ctx.Done():
+		}
+	}
+	close(queue)
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// lanes groups indexes that must be done one after the other.
+func lanes(n int, lane func(int) string) [][]int {
+	var out [][]int
+	at := map[string]int{}
+	for i := range n {
+		if lane == nil {
+			out = append(out, []int{i})
+			continue
+		}
+		key := lane(i)
+		j, ok := at[key]
+		if !ok {
+			at[key] = len(out)
+			out = append(out, []int{i})
+			continue
+		}
+		out[j] = append(out[j], i)
+	}
+	return out
+}

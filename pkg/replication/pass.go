@@ -1,0 +1,285 @@
+package replication
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pass is one pass under way, under the lease.
+type pass struct {
+	*Engine
+	guard    *guard
+	fence    int64
+	desired  Desired
+	progress Progress
+	before   Progress // as it was when the lease was taken
+	todo     todo
+	run      Run
+
+	inventory map[Ref]string
+	unsynced  map[Ref]Unsynced
+	changeIDs map[Ref]int64
+
+	flights          flights
+	staged, uploaded atomic.Int64
+	mu               sync.Mutex // guards what the workers of a window collect
+	upd              Update     // what the next commit writes
+	trouble          int        // transient failures in a row
+	poison           Ref        // not to be touched in this pass
+	allowed          bool       // the operator's allowance was needed
+}
+
+// work does a pass that has something to do: takes the lease, goes through the
+// work in windows, and records how it ended.
+func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o PassOptions) (Run, error) {
+	taken := e.Now()
+	got, err := e.State.Acquire(ctx, e.Pair.ID, e.Owner, taken, e.Tuning.LeaseTTL)
+	var leased *LeasedError
+	if errors.As(err, &leased) {
+		run.Outcome, run.Ended = OutcomeBusy, e.Now()
+		return run, err
+	}
+	if err != nil {
+		return e.failedRun(run, fmt.Errorf("take the lease: %w", err))
+	}
+	fence := got.Lease.Fence
+	defer func() {
+		releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := e.State.Release(releaseCtx, e.Pair.ID, fence); err != nil {
+			e.Log.Warn("the lease could not be released; it ends by itself", "pair", e.Pair.ID.String(), "error", err.Error())
+		}
+	}()
+	// Somebody worked on the pair since its record was read: what was found to
+	// do is out of date.
+	if got.Lease.Fence != st.Lease.Fence+1 || got.Desired.Stopped {
+		run.Outcome, run.Ended = OutcomeBusy, e.Now()
+		return run, nil
+	}
+	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run}
+	p.run.ID = fmt.Sprintf("%s-%d", taken.UTC().Format("20060102T150405.000Z"), fence)
+	p.guard = e.watch(ctx, fence, taken, o)
+	defer p.guard.end()
+	err = p.do()
+	return p.finish(ctx, err)
+}
+
+// do goes through the work.
+func (p *pass) do() error {
+	if err := p.load(p.guard.hard); err != nil {
+		return err
+	}
+	if same, err := p.identity(p.guard.hard, &p.progress); err != nil {
+		return err
+	} else if !same {
+		p.todo = todo{full: true, deep: true, reason: "the primary is another server or organization than before"}
+		p.progress.Work = nil
+	}
+	p.begin()
+	if p.todo.full {
+		return p.compare()
+	}
+	return p.changes()
+}
+
+// load reads what the state knows of the objects.
+func (p *pass) load(ctx context.Context) error {
+	var err error
+	if p.inventory, err = p.State.Inventory(ctx, p.Pair.ID); err != nil {
+		return fmt.Errorf("read the inventory: %w", err)
+	}
+	list, err := p.State.Unsynced(ctx, p.Pair.ID)
+	if err != nil {
+		return fmt.Errorf("read the unsynced objects: %w", err)
+	}
+	p.unsynced = make(map[Ref]Unsynced, len(list))
+	for _, u := range list {
+		p.unsynced[u.Ref] = u
+	}
+	p.doubt()
+	return nil
+}
+
+// poisonCrashes is how often a pass may die at work on one object alone before
+// the object is set aside.
+const poisonCrashes = 4
+
+// doubt takes up what a pass that died left behind: the objects that it may have
+// written aren't believed to be as the inventory says.
+func (p *pass) doubt() {
+	if p.progress.Work == nil || len(p.progress.Work.Intent) == 0 {
+		return
+	}
+	w := *p.progress.Work
+	w.Crashes++
+	p.progress.Work = &w
+	for _, r := range w.Intent {
+		p.applied(r, unknownFingerprint)
+	}
+	if len(w.Intent) == 1 && w.Crashes >= poisonCrashes {
+		p.poison = w.Intent[0]
+		p.setAside(p.poison, &Error{Op: "write", Ref: p.poison, Class: Rejected,
+			Hint: "look for the reason in the log of the process; the object is tried again later",
+			Err:  fmt.Errorf("the process died %d times at work on this object", w.Crashes)})
+	}
+}
+
+// begin fills the run record and says that the pass starts.
+func (p *pass) begin() {
+	p.run.Mode, p.run.Outcome = "changes", "running"
+	if p.todo.full {
+		p.run.Mode = "compare"
+	}
+	if pos := p.progress.Position; pos != nil {
+		p.run.From, p.run.To = pos.Seq, pos.Seq
+	}
+	p.Log.Info("pass begins", "pair", p.Pair.ID.String(), "run", p.run.ID, "mode", p.run.Mode, "reason", p.todo.reason, "seq", p.run.From)
+}
+
+// finish records how the pass ended. Outcomes of objects that were applied but
+// not yet committed are written whatever went wrong.
+func (p *pass) finish(ctx context.Context, err error) (Run, error) {
+	now := p.Now()
+	var h *holdError
+	switch {
+	case err == nil:
+		p.run.Outcome = OutcomeDone
+		p.progress.succeeded(now, p.pace(p.progress))
+	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
+		p.run.Outcome, p.run.Ended = OutcomeBusy, now
+		p.logFailure("the lease was lost; the pass ends without recording more", p.run, ErrFenced)
+		return p.run, fmt.Errorf("pass of %s: %w", p.Pair.ID, ErrFenced)
+	case errors.As(err, &h):
+		p.run.Outcome = OutcomeHeld
+		p.progress.held(now, h.hold)
+		p.Log.Error("a safety brake holds the pair", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", h.hold.Reason)
+	case errors.Is(err, errOperatorStop):
+		p.run.Outcome = OutcomeStopped
+		err = nil
+	case errors.Is(err, errDrained), errors.Is(err, errDeadline), ctx.Err() != nil:
+		p.run.Outcome = OutcomePartial
+		p.progress.left(now, p.Pair.Interval)
+		if ctx.Err() == nil {
+			err = nil
+		}
+	default:
+		p.run.Outcome = OutcomeFailed
+		p.run.Error = failure(now, err)
+		p.progress.failed(now, p.Pair.Interval, err)
+		p.logFailure("the pass failed", p.run, err)
+	}
+	p.run.Ended = now
+	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if saveErr := p.commit(saveCtx); saveErr != nil {
+		p.run.Outcome = OutcomeFailed
+		return p.run, errors.Join(err, saveErr)
+	}
+	p.logEnd()
+	return p.run, err
+}
+
+func (p *pass) logEnd() {
+	c := p.run.Counts
+	p.Log.Info("pass ends", "pair", p.Pair.ID.String(), "run", p.run.ID, "outcome", p.run.Outcome, "mode", p.run.Mode,
+		"seq", p.run.To, "changes", c.Changes, "observed", c.Observed, "equal", c.Equal, "created", c.Created,
+		"updated", c.Updated, "deleted", c.Deleted, "unsynced", p.progress.Unsynced,
+		"staged_bytes", c.Staged, "uploaded_bytes", c.Uploaded, "duration_ms", p.run.Ended.Sub(p.run.Started).Milliseconds())
+}
+
+// holdError carries the verdict of the brake to the end of the pass.
+type holdError struct{ hold *Hold }
+
+func (h *holdError) Error() string { return "held: " + h.hold.Reason }
+
+// commit writes what was collected since the last commit, with the progress as
+// it is now.
+func (p *pass) commit(ctx context.Context) error {
+	p.progress.Objects, p.progress.Unsynced = len(p.inventory), len(p.unsynced)
+	p.progress.NextRetry = time.Time{}
+	for _, u := range p.unsynced {
+		if p.progress.NextRetry.IsZero() || u.NextTry.Before(p.progress.NextRetry) {
+			p.progress.NextRetry = u.NextTry
+		}
+	}
+	if p.progress.Unsynced > 0 && p.progress.Status == Synced {
+		p.progress.to(Retrying, p.Now())
+	}
+	p.run.Counts.Staged, p.run.Counts.Uploaded = p.staged.Load(), p.uploaded.Load()
+	u := p.upd
+	u.Progress = p.progress
+	run := p.run
+	u.Run = &run
+	if err := p.State.Commit(ctx, p.Pair.ID, p.fence, p.Now(), u); err != nil {
+		return fmt.Errorf("record the work: %w", err)
+	}
+	p.upd = Update{}
+	return nil
+}
+
+// applied notes that the replica holds ref with the given fingerprint.
+func (p *pass) applied(ref Ref, fingerprint string) {
+	p.inventory[ref] = fingerprint
+	if p.upd.Applied == nil {
+		p.upd.Applied = map[Ref]string{}
+	}
+	p.upd.Applied[ref] = fingerprint
+	p.upd.Removed = slices.DeleteFunc(p.upd.Removed, func(r Ref) bool { return r == ref })
+}
+
+// removed notes that replication has nothing on the replica under ref.
+func (p *pass) removed(ref Ref) {
+	delete(p.inventory, ref)
+	delete(p.upd.Applied, ref)
+	p.upd.Removed = append(p.upd.Removed, ref)
+}
+
+// settled drops the unsynced record of an object, if it has one.
+func (p *pass) settled(ref Ref) {
+	if _, ok := p.unsynced[ref]; !ok {
+		return
+	}
+	delete(p.unsynced, ref)
+	p.upd.Unsynced = slices.DeleteFunc(p.upd.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
+	p.upd.Synced = append(p.upd.Synced, ref)
+}
+
+// setAside lists an object as unsynced.
+func (p *pass) setAside(ref Ref, err error) {
+	now := p.Now()
+	u, seen := p.unsynced[ref]
+	if !seen {
+		u = Unsynced{Ref: ref, FirstSeen: now}
+	}
+	u.Class, u.Reason, u.Hint = ClassOf(err), err.Error(), HintOf(err)
+	u.Attempts++
+	u.LastTry, u.NextTry = now, now.Add(retryObject(u.Class, u.Attempts))
+	u.ChangeID = cmp.Or(p.changeIDs[ref], u.ChangeID)
+	p.unsynced[ref] = u
+	p.upd.Unsynced = append(slices.DeleteFunc(p.upd.Unsynced, func(x Unsynced) bool { return x.Ref == ref }), u)
+	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r Ref) bool { return r == ref })
+	p.run.Counts.Unsynced++
+	p.Log.Warn("object set aside", "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(ref.Kind), "object", ref.Path(),
+		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
+}
+
+// due returns the unsynced objects whose time has come, or all when the
+// operator asked.
+func (p *pass) due() []Ref {
+	all := p.desired.RetryAt.After(p.progress.RetriedAt)
+	now := p.Now()
+	refs := slices.Collect(maps.Keys(p.unsynced))
+	refs = slices.DeleteFunc(refs, func(r Ref) bool { return !all && now.Before(p.unsynced[r].NextTry) })
+	slices.SortFunc(refs, CompareRefs)
+	if all {
+		p.progress.RetriedAt = p.desired.RetryAt
+	}
+	return refs
+}

@@ -1,0 +1,215 @@
+package replication
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Action is what a step does to the replica.
+type Action string
+
+// The actions. Adopt records an object that the replica already holds as the
+// primary has it.
+const (
+	ActionCreate Action = "create"
+	ActionUpdate Action = "update"
+	ActionDelete Action = "delete"
+	ActionAdopt  Action = "adopt"
+	ActionSkip   Action = "skip"
+)
+
+// unknownFingerprint stands in the inventory for an object that replication
+// wrote or may have written, with unknown result. It equals nothing.
+const unknownFingerprint = "?"
+
+// Presence says whether the replica has an object, as far as it is known.
+type Presence int
+
+// The presences.
+const (
+	Unknown Presence = iota
+	Missing
+	Present
+)
+
+// Observation is what is known of one object before it is decided what to do.
+type Observation struct {
+	Ref Ref
+	// Absent: the primary itself said that the object isn't there.
+	Absent bool
+	// Fingerprint is the object's on the primary; Expect what the replica will
+	// show once it holds it.
+	Fingerprint string
+	Expect      string
+	// Replica says whether the replica has the object, and ReplicaPrint what it
+	// holds, "" when it wasn't read.
+	Replica      Presence
+	ReplicaPrint string
+}
+
+// Step is one line of a plan.
+type Step struct {
+	Action Action `json:"action"`
+	Ref    Ref    `json:"object"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Plan says what a pass would do, in the order in which it would do it.
+type Plan struct {
+	Pair    PairID     `json:"pair"`
+	Mode    string     `json:"mode"` // changes or compare
+	Reason  string     `json:"reason,omitempty"`
+	Steps   []Step     `json:"steps"`
+	Hold    *Hold      `json:"hold,omitempty"`   // the brake that would stop the pass
+	Failed  []Unsynced `json:"failed,omitempty"` // objects that couldn't be read
+	Upto    *Position  `json:"upto,omitempty"`   // where the position would go
+	At      time.Time  `json:"at"`
+	Pending int        `json:"pending,omitempty"` // rows of the feed behind the plan
+}
+
+// Deletes counts the deletions of a plan.
+func (p Plan) Deletes() int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Action == ActionDelete {
+			n++
+		}
+	}
+	return n
+}
+
+// Writes counts the steps that would change the replica.
+func (p Plan) Writes() int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Action == ActionCreate || s.Action == ActionUpdate || s.Action == ActionDelete {
+			n++
+		}
+	}
+	return n
+}
+
+// MakePlan decides what to do about each observation: a pure function of what
+// the primary holds, what replication last put on the replica, and the prune
+// rule. The steps are in the order of application: writes by kind, what others
+// refer to first, then deletions in reverse.
+func MakePlan(observed []Observation, inventory map[Ref]string, prune Prune) []Step {
+	steps := make([]Step, 0, len(observed))
+	for _, o := range observed {
+		steps = append(steps, decide(o, inventory, prune))
+	}
+	slices.SortStableFunc(steps, compareSteps)
+	return steps
+}
+
+func decide(o Observation, inventory map[Ref]string, prune Prune) Step {
+	last, ours := inventory[o.Ref]
+	if o.Absent {
+		return decideAbsent(o, ours, prune)
+	}
+	known := last != "" && last != unknownFingerprint
+	switch {
+	case o.ReplicaPrint != "" && o.ReplicaPrint == o.Expect:
+		if ours && last == o.Fingerprint {
+			return Step{ActionSkip, o.Ref, "equal"}
+		}
+		return Step{ActionAdopt, o.Ref, "the replica holds it already"}
+	case o.ReplicaPrint != "":
+		return Step{ActionUpdate, o.Ref, "differs on the replica"}
+	case o.Replica == Missing && ours:
+		return Step{ActionCreate, o.Ref, "missing on the replica"}
+	case o.Replica == Missing || o.Replica == Unknown && !ours:
+		return Step{ActionCreate, o.Ref, "new on the primary"}
+	case known && last == o.Fingerprint:
+		return Step{ActionSkip, o.Ref, "equal"}
+	case known:
+		return Step{ActionUpdate, o.Ref, "changed on the primary"}
+	}
+	return Step{ActionUpdate, o.Ref, "last written with unknown result"}
+}
+
+func decideAbsent(o Observation, ours bool, prune Prune) Step {
+	switch {
+	case prune == PruneNone:
+		return Step{ActionSkip, o.Ref, "gone from the primary; the prune rule keeps it"}
+	case ours:
+		return Step{ActionDelete, o.Ref, "gone from the primary"}
+	case prune == PruneAll && o.Replica != Missing:
+		return Step{ActionDelete, o.Ref, "not on the primary"}
+	case o.Replica == Present:
+		return Step{ActionSkip, o.Ref, "not on the primary, but not put there by replication"}
+	}
+	return Step{ActionSkip, o.Ref, "gone from the primary, never replicated"}
+}
+
+func compareSteps(a, b Step) int {
+	da, db := a.Action == ActionDelete, b.Action == ActionDelete
+	switch {
+	case da && db:
+		return CompareRefs(b.Ref, a.Ref)
+	case da:
+		return 1
+	case db:
+		return -1
+	}
+	return CompareRefs(a.Ref, b.Ref)
+}
+
+// emptiedFloor is from how many objects on a kind that vanishes whole trips the
+// brake. Fewer are believed: each deletion is confirmed by the primary anyway.
+const emptiedFloor = 3
+
+// Brake is what the safety brake looks at.
+type Brake struct {
+	Inventory map[Ref]string
+	Deletes   []Ref
+	// Listed are the primary's listings by kind, for a pass that made them;
+	// FailedListing says that one of them failed.
+	Listed        map[Kind]int
+	FailedListing bool
+	Limit         Limit
+	Allowance     int // deletions that the operator allowed
+}
+
+// Check returns why the pass must not go on, or nil. It runs before any write.
+func (b Brake) Check(now time.Time) *Hold {
+	n := len(b.Deletes)
+	if n == 0 || n <= b.Allowance {
+		return nil
+	}
+	reason := b.emptied()
+	allowed := max(b.Limit.Allows(len(b.Inventory)), b.Allowance)
+	switch {
+	case b.FailedListing:
+		reason = fmt.Sprintf("%d deletions are due, but not all listings of the primary could be read", n)
+	case reason != "":
+	case n > allowed:
+		reason = fmt.Sprintf("%d of %d objects would be deleted; the limit is %s, here %d", n, len(b.Inventory), b.Limit, allowed)
+	default:
+		return nil
+	}
+	return &Hold{At: now, Reason: reason, Deletes: n, Sample: slices.Clone(b.Deletes[:min(n, 10)])}
+}
+
+// emptied tells whether the primary's listings came back suspiciously empty.
+func (b Brake) emptied() string {
+	if b.Listed == nil {
+		return ""
+	}
+	total, had := 0, map[Kind]int{}
+	for r := range b.Inventory {
+		had[r.Kind]++
+	}
+	for _, k := range Kinds() {
+		n, listed := b.Listed[k]
+		if listed && n == 0 && had[k] >= emptiedFloor {
+			return fmt.Sprintf("the primary lists nothing under /%s, where %d objects were replicated", k.collection(), had[k])
+		}
+		total += n
+	}
+	if total == 0 && len(b.Inventory) > 0 {
+		return "the primary lists nothing at all"
+	}
+	return ""
+}

@@ -1,0 +1,326 @@
+// Package replicationtest holds in-memory stand-ins for what the engine needs:
+// an organization that is source, target and feed at once, a state, a stage, and
+// a decorator that fails or "crashes" at any chosen call. They know nothing of
+// HTTP; the in-memory Chef Server is package cheftest.
+package replicationtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"chefsync/pkg/replication"
+)
+
+// Org is an organization on an imagined server. It implements Source, Target
+// and Feed. The zero value is not usable; see NewOrg.
+type Org struct {
+	ID string // what Identity returns
+
+	mu      sync.Mutex
+	objects map[replication.Ref]replication.Object
+	files   map[string][]byte
+	log     []replication.Change
+	lastID  int64
+	hidden  map[int64]bool // rows not visible yet
+
+	// NoFeed makes the feed answer ErrNoFeed.
+	NoFeed bool
+	// Refuse, if set, may refuse a call: op is list, get, put, delete, open.
+	Refuse func(op string, ref replication.Ref) error
+	// Writes counts puts and deletes that changed something; Calls counts all.
+	Writes, Calls int
+}
+
+// NewOrg makes an empty organization.
+func NewOrg(id string) *Org {
+	return &Org{ID: id, objects: map[replication.Ref]replication.Object{}, files: map[string][]byte{}, hidden: map[int64]bool{}}
+}
+
+// Set puts an object with a body and, for a cookbook, files, and adds a row to
+// the feed.
+func (o *Org) Set(path, body string, files ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ref := must(path)
+	obj := replication.Object{Ref: ref, Body: []byte(body)}
+	sum := sha256.New()
+	fmt.Fprint(sum, body)
+	for _, content := range files {
+		md := md5.Sum([]byte(content))
+		check := hex.EncodeToString(md[:])
+		o.files[check] = []byte(content)
+		obj.Files = append(obj.Files, replication.File{Checksum: check, Path: "files/" + check})
+		fmt.Fprint(sum, check)
+	}
+	obj.Fingerprint = hex.EncodeToString(sum.Sum(nil))[:16]
+	if ref.Kind == replication.DataBagItem {
+		bag := replication.Ref{Kind: replication.DataBag, Name: ref.Name}
+		if _, ok := o.objects[bag]; !ok {
+			o.objects[bag] = replication.Object{Ref: bag, Fingerprint: "bag"}
+			o.row("create", bag)
+		}
+	}
+	if ref.Kind == replication.DataBag {
+		obj.Fingerprint = "bag"
+	}
+	action := "create"
+	if _, ok := o.objects[ref]; ok {
+		action = "update"
+	}
+	o.objects[ref] = obj
+	o.row(action, ref)
+}
+
+// Unset deletes an object and adds a row. Deleting a bag deletes its items
+// without rows of their own.
+func (o *Org) Unset(path string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ref := must(path)
+	if _, ok := o.objects[ref]; !ok {
+		return
+	}
+	o.drop(ref)
+	o.row("delete", ref)
+}
+
+func (o *Org) drop(ref replication.Ref) {
+	delete(o.objects, ref)
+	if ref.Kind == replication.DataBag {
+		maps.DeleteFunc(o.objects, func(r replication.Ref, _ replication.Object) bool {
+			return r.Kind == replication.DataBagItem && r.Name == ref.Name
+		})
+	}
+}
+
+func (o *Org) row(action string, ref replication.Ref) {
+	o.lastID++
+	o.log = append(o.log, replication.Change{ID: o.lastID, Action: action, Path: ref.Path(), Scope: replication.ScopeOf(ref)})
+}
+
+// Hide makes the newest row invisible, as a transaction that hasn't committed,
+// and returns what shows it.
+func (o *Org) Hide() (show func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	id := o.lastID
+	o.hidden[id] = true
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.hidden, id)
+	}
+}
+
+// Restart empties the feed and counts from 1 again, as a restored server would.
+func (o *Org) Restart() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.log, o.lastID = nil, 0
+}
+
+// Snapshot is path → fingerprint of everything there.
+func (o *Org) Snapshot() map[string]string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := map[string]string{}
+	for r, obj := range o.objects {
+		out[r.Path()] = obj.Fingerprint
+	}
+	return out
+}
+
+// Torn names the cookbook versions that miss a file.
+func (o *Org) Torn() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var torn []string
+	for r, obj := range o.objects {
+		for _, f := range obj.Files {
+			if _, ok := o.files[f.Checksum]; !ok {
+				torn = append(torn, r.Path())
+			}
+		}
+	}
+	return torn
+}
+
+func (o *Org) enter(ctx context.Context, op string, ref replication.Ref) error {
+	o.Calls++
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if o.Refuse != nil {
+		return o.Refuse(op, ref)
+	}
+	return nil
+}
+
+// Name implements replication.Feed.
+func (o *Org) Name() string { return "updated_since" }
+
+// Read implements replication.Feed.
+func (o *Org) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.enter(ctx, "feed", replication.Ref{}); err != nil {
+		return replication.Rows{}, err
+	}
+	if o.NoFeed {
+		return replication.Rows{}, replication.ErrNoFeed
+	}
+	var rows replication.Rows
+	for _, c := range o.log {
+		if c.ID > after && !o.hidden[c.ID] {
+			rows.Changes = append(rows.Changes, c)
+		}
+	}
+	return rows, nil
+}
+
+// Identity implements replication.Reader.
+func (o *Org) Identity(ctx context.Context) (string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ID, o.enter(ctx, "identity", replication.Ref{})
+}
+
+// List implements replication.Reader.
+func (o *Org) List(ctx context.Context, s replication.Scope) ([]replication.Ref, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.enter(ctx, "list", replication.Ref{Kind: s.Kind, Name: s.Name}); err != nil {
+		return nil, err
+	}
+	var refs []replication.Ref
+	for r := range o.objects {
+		if r.Kind == s.Kind && s.Contains(r) {
+			refs = append(refs, r)
+		}
+	}
+	slices.SortFunc(refs, replication.CompareRefs)
+	return refs, nil
+}
+
+// Get implements replication.Reader.
+func (o *Org) Get(ctx context.Context, ref replication.Ref) (replication.Object, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.enter(ctx, "get", ref); err != nil {
+		return replication.Object{}, err
+	}
+	obj, ok := o.objects[ref]
+	if !ok {
+		return obj, &replication.Error{Op: "read", Ref: ref, Server: o.ID, Class: replication.Absent, Err: errors.New("not found")}
+	}
+	if obj.Body == nil {
+		obj.Body = []byte{}
+	}
+	return obj, nil
+}
+
+// Open implements replication.Source.
+func (o *Org) Open(ctx context.Context, obj replication.Object, file replication.File) (io.ReadCloser, int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.enter(ctx, "open", obj.Ref); err != nil {
+		return nil, 0, err
+	}
+	now := o.objects[obj.Ref]
+	if !slices.ContainsFunc(now.Files, func(f replication.File) bool { return f.Checksum == file.Checksum }) {
+		return nil, 0, &replication.Error{Op: "read", Ref: obj.Ref, Server: o.ID, Class: replication.Absent, Err: errors.New("file not found")}
+	}
+	content := o.files[file.Checksum]
+	return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
+}
+
+// Expect implements replication.Target.
+func (o *Org) Expect(obj replication.Object) (string, []string, error) {
+	return obj.Fingerprint, nil, nil
+}
+
+// Put implements replication.Target.
+func (o *Org) Put(ctx context.Context, obj replication.Object, _ bool, content replication.Content) error {
+	o.mu.Lock()
+	err := o.enter(ctx, "put", obj.Ref)
+	o.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, f := range obj.Files {
+		if err := o.upload(ctx, f, content); err != nil {
+			return err
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if obj.Ref.Kind == replication.DataBagItem {
+		bag := replication.Ref{Kind: replication.DataBag, Name: obj.Ref.Name}
+		if _, ok := o.objects[bag]; !ok {
+			o.objects[bag] = replication.Object{Ref: bag, Fingerprint: "bag"}
+		}
+	}
+	o.objects[obj.Ref] = obj
+	o.Writes++
+	return nil
+}
+
+func (o *Org) upload(ctx context.Context, f replication.File, content replication.Content) error {
+	o.mu.Lock()
+	_, have := o.files[f.Checksum]
+	o.mu.Unlock()
+	if have {
+		return nil
+	}
+	rc, size, err := content.Open(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	b, err := io.ReadAll(rc)
+	if err != nil {
+		return err
+	}
+	md := md5.Sum(b)
+	if int64(len(b)) != size || hex.EncodeToString(md[:]) != f.Checksum {
+		return fmt.Errorf("content of %s: %w", f.Path, replication.ErrContentMismatch)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.files[f.Checksum] = b
+	return nil
+}
+
+// Delete implements replication.Target.
+func (o *Org) Delete(ctx context.Context, ref replication.Ref) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.enter(ctx, "delete", ref); err != nil {
+		return err
+	}
+	if _, ok := o.objects[ref]; ok {
+		o.drop(ref)
+		o.Writes++
+	}
+	return nil
+}
+
+func must(path string) replication.Ref {
+	ref, err := replication.ParseRef(path)
+	if err != nil {
+		panic(err)
+	}
+	return ref
+}

@@ -1,0 +1,60 @@
+package replicationtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"io"
+	"sync"
+
+	"chefsync/pkg/replication"
+)
+
+// Stage is a replication.Stage in memory.
+type Stage struct {
+	mu   sync.Mutex
+	held map[replication.StageKey][]byte
+	Puts int
+}
+
+var _ replication.Stage = (*Stage)(nil)
+
+// Open implements replication.Stage.
+func (s *Stage) Open(_ context.Context, key replication.StageKey) (io.ReadCloser, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.held[key]
+	if !ok {
+		return nil, 0, replication.ErrNotStaged
+	}
+	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
+}
+
+// Put implements replication.Stage.
+func (s *Stage) Put(_ context.Context, key replication.StageKey, content io.Reader, size int64) error {
+	b, err := io.ReadAll(content)
+	if err != nil {
+		return err
+	}
+	sum := md5.Sum(b)
+	if hex.EncodeToString(sum[:]) != key.Checksum || size >= 0 && size != int64(len(b)) {
+		return replication.ErrContentMismatch
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		s.held = map[replication.StageKey][]byte{}
+	}
+	s.held[key] = b
+	s.Puts++
+	return nil
+}
+
+// Remove implements replication.Stage.
+func (s *Stage) Remove(_ context.Context, key replication.StageKey) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, key)
+	return nil
+}

@@ -1,0 +1,182 @@
+package replicationtest
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// State is a replication.State in memory.
+type State struct {
+	mu    sync.Mutex
+	pairs map[replication.PairID]*record
+}
+
+type record struct {
+	state     replication.PairState
+	inventory map[replication.Ref]string
+	unsynced  map[replication.Ref]replication.Unsynced
+	runs      map[string]replication.Run
+}
+
+var _ replication.State = (*State)(nil)
+
+// NewState makes an empty state.
+func NewState() *State { return &State{pairs: map[replication.PairID]*record{}} }
+
+func (s *State) get(id replication.PairID) *record {
+	r, ok := s.pairs[id]
+	if !ok {
+		r = &record{state: replication.PairState{ID: id}, inventory: map[replication.Ref]string{},
+			unsynced: map[replication.Ref]replication.Unsynced{}, runs: map[string]replication.Run{}}
+	}
+	return r
+}
+
+func (s *State) keep(r *record) { s.pairs[r.state.ID] = r }
+
+// copied makes sure that the caller shares nothing with the store.
+func copied(p replication.PairState) replication.PairState {
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(err)
+	}
+	var out replication.PairState
+	if err := json.Unmarshal(b, &out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// Pair implements replication.State.
+func (s *State) Pair(_ context.Context, id replication.PairID) (replication.PairState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return copied(s.get(id).state), nil
+}
+
+// Pairs implements replication.State.
+func (s *State) Pairs(context.Context) ([]replication.PairState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []replication.PairState
+	for _, r := range s.pairs {
+		out = append(out, copied(r.state))
+	}
+	slices.SortFunc(out, func(a, b replication.PairState) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	return out, nil
+}
+
+// Acquire implements replication.State.
+func (s *State) Acquire(_ context.Context, id replication.PairID, owner string, now time.Time, ttl time.Duration) (replication.PairState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.get(id)
+	l := &r.state.Lease
+	if l.HeldAt(now) && l.Owner != owner {
+		return copied(r.state), &replication.LeasedError{Pair: id, Lease: *l}
+	}
+	*l = replication.Lease{Owner: owner, Expires: now.Add(ttl), Fence: l.Fence + 1}
+	s.keep(r)
+	return copied(r.state), nil
+}
+
+// Renew implements replication.State.
+func (s *State) Renew(_ context.Context, id replication.PairID, fence int64, now time.Time, ttl time.Duration) (replication.PairState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.get(id)
+	if r.state.Lease.Fence != fence || r.state.Lease.Owner == "" {
+		return replication.PairState{}, replication.ErrFenced
+	}
+	r.state.Lease.Expires = now.Add(ttl)
+	return copied(r.state), nil
+}
+
+// Release implements replication.State.
+func (s *State) Release(_ context.Context, id replication.PairID, fence int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.get(id); r.state.Lease.Fence == fence {
+		r.state.Lease.Owner, r.state.Lease.Expires = "", time.Time{}
+	}
+	return nil
+}
+
+// Commit implements replication.State.
+func (s *State) Commit(_ context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.get(id)
+	if r.state.Lease.Fence != fence || !r.state.Lease.HeldAt(now) {
+		return replication.ErrFenced
+	}
+	r.state.Progress = copied(replication.PairState{ID: id, Progress: u.Progress}).Progress
+	maps.Copy(r.inventory, u.Applied)
+	for _, ref := range u.Removed {
+		delete(r.inventory, ref)
+	}
+	for _, x := range u.Unsynced {
+		r.unsynced[x.Ref] = x
+	}
+	for _, ref := range u.Synced {
+		delete(r.unsynced, ref)
+	}
+	if u.Run != nil {
+		r.runs[u.Run.ID] = *u.Run
+	}
+	return nil
+}
+
+// Note implements replication.State.
+func (s *State) Note(_ context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.get(id)
+	if r.state.Lease.Fence != fence || r.state.Lease.HeldAt(now) {
+		return replication.ErrFenced
+	}
+	r.state.Progress = copied(replication.PairState{ID: id, Progress: p}).Progress
+	s.keep(r)
+	return nil
+}
+
+// Direct implements replication.State.
+func (s *State) Direct(_ context.Context, id replication.PairID, d replication.Directive) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.get(id)
+	r.state.Desired = r.state.Desired.Apply(d)
+	s.keep(r)
+	return nil
+}
+
+// Inventory implements replication.State.
+func (s *State) Inventory(_ context.Context, id replication.PairID) (map[replication.Ref]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.get(id).inventory), nil
+}
+
+// Unsynced implements replication.State.
+func (s *State) Unsynced(_ context.Context, id replication.PairID) ([]replication.Unsynced, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.get(id).unsynced), func(a, b replication.Unsynced) int {
+		return replication.CompareRefs(a.Ref, b.Ref)
+	}), nil
+}
+
+// Runs implements replication.State.
+func (s *State) Runs(_ context.Context, id replication.PairID, limit int) ([]replication.Run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	runs := slices.SortedFunc(maps.Values(s.get(id).runs), func(a, b replication.Run) int { return strings.Compare(b.ID, a.ID) })
+	return runs[:min(limit, len(runs))], nil
+}

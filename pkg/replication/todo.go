@@ -1,0 +1,117 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// todo is what a pass finds to do.
+type todo struct {
+	full    bool
+	deep    bool // a full compare that reads the replica's objects
+	reason  string
+	changes []Change  // fresh rows of the feed
+	next    *Position // where the position goes once they are handled
+	retry   bool      // unsynced objects are due
+	resume  bool      // a pass was left unfinished
+	feed    string    // the feed in use, "none" without one
+	note    string    // why that one
+	quiet   bool      // nothing was asked, nothing is to be recorded
+}
+
+func (t todo) any() bool { return t.full || len(t.changes) > 0 || t.retry || t.resume }
+
+// Changes notes in the run record what the feed showed.
+func (r *Run) Changes(t todo) { r.Counts.Changes = len(t.changes) }
+
+const identityEvery = time.Hour
+
+// lookForWork asks the feed and the record what there is to do.
+func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (todo, error) {
+	p, now := st.Progress, e.Now()
+	t := todo{
+		feed:   "none",
+		retry:  p.Unsynced > 0 && (!now.Before(p.NextRetry) || st.Desired.RetryAt.After(p.RetriedAt)),
+		resume: p.Work != nil,
+	}
+	if reason, deep := e.fullReason(st, o); reason != "" {
+		t.full, t.deep, t.reason = true, deep, reason
+		return t, nil
+	}
+	if p.Position == nil {
+		return e.withoutFeed(t, st, now), nil
+	}
+	t.feed, t.note = p.Feed, p.FeedNote
+	rows, err := e.Feed.Read(ctx, max(0, p.Position.Seq-e.Tuning.Overlap))
+	if err == nil && rows.Epoch != p.Position.Epoch {
+		err = ErrPositionLost
+	}
+	if err == nil {
+		var next Position
+		t.changes, next, err = Continue(*p.Position, rows, e.Tuning.Overlap)
+		t.next = &next
+	}
+	switch {
+	case errors.Is(err, ErrPositionLost):
+		t.full, t.deep, t.reason, t.changes, t.next = true, true, "the feed does not continue from the last position", nil, nil
+	case errors.Is(err, ErrNoFeed):
+		t.full, t.reason, t.changes, t.next = true, "the primary no longer serves a change feed", nil, nil
+	case err != nil:
+		return t, err
+	}
+	return t, nil
+}
+
+// fullReason says why a full compare is due before the feed is even asked.
+func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bool) {
+	p := st.Progress
+	asked := st.Desired.ResyncAt
+	switch {
+	case p.Work != nil && p.Work.Full && !asked.After(p.Work.Started) && !o.Full:
+		return p.Work.Reason, p.Work.Deep
+	case asked.After(p.LastCompare) && asked.After(p.compareStarted()):
+		return "asked for", true
+	case o.Full:
+		return "asked for", true
+	case p.LastCompare.IsZero():
+		return "first pass of this pair", true
+	case p.Position != nil && e.Feed == nil:
+		return "the feed was switched off", false
+	}
+	return "", false
+}
+
+func (p Progress) compareStarted() time.Time {
+	if p.Work != nil && p.Work.Full {
+		return p.Work.Started
+	}
+	return time.Time{}
+}
+
+// withoutFeed decides for a primary without a feed: a full compare every
+// CompareEvery. It asks again for a feed then.
+func (e *Engine) withoutFeed(t todo, st PairState, now time.Time) todo {
+	every := max(e.Pair.CompareEvery, e.Pair.Interval)
+	if now.Sub(st.Progress.LastCompare) >= every {
+		t.full, t.reason = true, "the primary has no change feed"
+		return t
+	}
+	t.quiet = !t.retry && !t.resume
+	return t
+}
+
+// identity checks that the primary is the one that the position belongs to.
+// One request an hour at most.
+func (e *Engine) identity(ctx context.Context, p *Progress) (same bool, err error) {
+	now := e.Now()
+	if p.Position == nil || now.Sub(p.IdentityAt) < identityEvery {
+		return true, nil
+	}
+	id, err := e.Source.Identity(ctx)
+	if err != nil {
+		return false, err
+	}
+	p.IdentityAt = now
+	return id == p.Position.Identity, nil
+}

@@ -1,0 +1,124 @@
+package replication_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
+)
+
+// world is a primary, a replica and one pair, with a clock that the test moves.
+type world struct {
+	t                testing.TB
+	primary, replica *replicationtest.Org
+	state            *replicationtest.State
+	stage            *replicationtest.Stage
+	now              time.Time
+	pair             replication.Pair
+	tuning           replication.Tuning
+	processes        int
+}
+
+var pairID = replication.PairID{Replica: "eu", Org: "engineering"}
+
+func newWorld(t testing.TB) *world {
+	return &world{
+		t: t, primary: replicationtest.NewOrg("primary"), replica: replicationtest.NewOrg("replica"),
+		state: replicationtest.NewState(), stage: &replicationtest.Stage{},
+		now:  time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		pair: replication.Pair{ID: pairID, SourceOrg: "engineering", Space: "s", Interval: time.Minute, CompareEvery: 15 * time.Minute},
+	}
+}
+
+// engine makes an engine as a process of its own.
+func (w *world) engine() *replication.Engine {
+	w.processes++
+	return &replication.Engine{
+		Pair: w.pair, Feed: w.primary, Source: w.primary, Target: w.replica, Stage: w.stage, State: w.state,
+		Now: func() time.Time { return w.now }, Owner: fmt.Sprintf("process-%d", w.processes), Tuning: w.tuning,
+	}
+}
+
+// pass runs one pass and wants it to succeed.
+func (w *world) pass() replication.Run {
+	w.t.Helper()
+	run, err := w.engine().Pass(context.Background(), replication.PassOptions{Trigger: "test"})
+	if err != nil {
+		w.t.Fatalf("pass: %v", err)
+	}
+	w.now = w.now.Add(time.Minute)
+	return run
+}
+
+func (w *world) wantOutcome(run replication.Run, outcome string) {
+	w.t.Helper()
+	if run.Outcome != outcome {
+		w.t.Fatalf("outcome %q, want %q (%+v)", run.Outcome, outcome, run)
+	}
+}
+
+// wantEqual wants the replica to hold what the primary holds, and nothing torn.
+func (w *world) wantEqual() {
+	w.t.Helper()
+	if d := cmp.Diff(w.primary.Snapshot(), w.replica.Snapshot()); d != "" {
+		w.t.Fatalf("the replica differs (-primary +replica):\n%s", d)
+	}
+	if torn := w.replica.Torn(); len(torn) > 0 {
+		w.t.Fatalf("torn cookbook versions on the replica: %v", torn)
+	}
+}
+
+func (w *world) record() replication.PairState {
+	w.t.Helper()
+	st, err := w.state.Pair(context.Background(), pairID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return st
+}
+
+func (w *world) wantStatus(s replication.Status) {
+	w.t.Helper()
+	if got := w.record().Status(); got != s {
+		w.t.Fatalf("status %s, want %s (%+v)", got, s, w.record().Progress)
+	}
+}
+
+func (w *world) unsynced() []replication.Unsynced {
+	w.t.Helper()
+	u, err := w.state.Unsynced(context.Background(), pairID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return u
+}
+
+func (w *world) direct(d replication.Directive) {
+	w.t.Helper()
+	d.At = w.now
+	if err := w.state.Direct(context.Background(), pairID, d); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// fill puts a bit of everything on the primary.
+func (w *world) fill() {
+	w.primary.Set("/data/users/alice", "alice")
+	w.primary.Set("/data/users/bob", "bob")
+	w.primary.Set("/roles/base", "base")
+	w.primary.Set("/roles/web", "web")
+	w.primary.Set("/cookbooks/apt/1.0.0", "apt1", "recipe", "shared")
+	w.primary.Set("/cookbooks/apt/1.1.0", "apt2", "recipe2", "shared")
+	w.primary.Set("/cookbooks/nginx/2.0.0", "nginx", "shared", "")
+	w.primary.Set("/environments/prod", "prod")
+}
+
+func refused(class replication.Class) error {
+	return &replication.Error{Op: "write", Class: class, Err: errors.New("refused by the test")}
+}
