@@ -110,8 +110,15 @@ func (p *pass) listBoth() (source, target listing, err error) {
 	if source, err = p.listSide(p.Source, "primary"); err != nil {
 		return source, target, err
 	}
-	target, err = p.listSide(p.Target, "replica")
-	return source, target, err
+	if target, err = p.listSide(p.Target, "replica"); err != nil {
+		return source, target, err
+	}
+	for _, k := range Kinds() {
+		if !source.failed[k] && !target.failed[k] {
+			p.settled(Ref{Kind: k})
+		}
+	}
+	return source, target, nil
 }
 
 // listSide lists all kinds of the pair on one side. A kind whose listing alone
@@ -146,7 +153,6 @@ func (p *pass) listSide(side Reader, name string) (listing, error) {
 			p.setAside(Ref{Kind: k}, objErr)
 			continue
 		}
-		p.settled(Ref{Kind: k})
 		if k == DataBag {
 			bags = refs
 		}

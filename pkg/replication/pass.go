@@ -151,6 +151,7 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 	switch {
 	case err == nil:
 		p.run.Outcome = OutcomeDone
+		p.tally()
 		p.progress.succeeded(now, p.pace(p.progress))
 	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
 		p.run.Outcome, p.run.Ended = OutcomeBusy, now
@@ -202,16 +203,7 @@ func (h *holdError) Error() string { return "held: " + h.hold.Reason }
 // commit writes what was collected since the last commit, with the progress as
 // it is now.
 func (p *pass) commit(ctx context.Context) error {
-	p.progress.Objects, p.progress.Unsynced = len(p.inventory), len(p.unsynced)
-	p.progress.NextRetry = time.Time{}
-	for _, u := range p.unsynced {
-		if p.progress.NextRetry.IsZero() || u.NextTry.Before(p.progress.NextRetry) {
-			p.progress.NextRetry = u.NextTry
-		}
-	}
-	if p.progress.Unsynced > 0 && p.progress.Status == Synced {
-		p.progress.to(Retrying, p.Now())
-	}
+	p.tally()
 	p.run.Counts.Staged, p.run.Counts.Uploaded = p.staged.Load(), p.uploaded.Load()
 	u := p.upd
 	u.Progress = p.progress
@@ -222,6 +214,17 @@ func (p *pass) commit(ctx context.Context) error {
 	}
 	p.upd = Update{}
 	return nil
+}
+
+// tally counts what the pair has, for the record.
+func (p *pass) tally() {
+	p.progress.Objects, p.progress.Unsynced = len(p.inventory), len(p.unsynced)
+	p.progress.NextRetry = time.Time{}
+	for _, u := range p.unsynced {
+		if p.progress.NextRetry.IsZero() || u.NextTry.Before(p.progress.NextRetry) {
+			p.progress.NextRetry = u.NextTry
+		}
+	}
 }
 
 // applied notes that the replica holds ref with the given fingerprint.

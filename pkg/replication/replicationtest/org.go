@@ -324,3 +324,11 @@ func must(path string) replication.Ref {
 	}
 	return ref
 }
+
+// Corrupt damages the stored content of a file, as a broken disk would.
+func (o *Org) Corrupt(content string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sum := md5.Sum([]byte(content))
+	o.files[hex.EncodeToString(sum[:])] = []byte(content + "!")
+}

@@ -1,0 +1,367 @@
+package replication_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// I9, F17: one bad object doesn't hold up the others.
+func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	bad := true
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if bad && op == "put" && ref.Path() == "/roles/web" {
+			return &replication.Error{Op: "write", Ref: ref, Server: "eu", Class: replication.Rejected, Hint: "make it smaller", Err: errors.New("413: too large")}
+		}
+		return nil
+	}
+	run := w.pass()
+	w.wantOutcome(run, replication.OutcomeDone)
+	w.wantStatus(replication.Retrying)
+	u := w.unsynced()
+	if len(u) != 1 || u[0].Attempts != 1 || u[0].Hint != "make it smaller" || len(w.replica.Snapshot()) != 8 {
+		t.Fatalf("unsynced %+v with %d objects on the replica; want the role alone set aside", u, len(w.replica.Snapshot()))
+	}
+	if pos := w.record().Progress.Position; pos == nil || pos.Seq != 9 {
+		t.Fatalf("position %+v, want 9: what is recorded as unsynced is passed", pos)
+	}
+	w.pass()
+	if got := w.unsynced()[0].Attempts; got != 1 {
+		t.Fatalf("%d attempts a minute later, want it to wait", got)
+	}
+	w.now = w.now.Add(10 * time.Minute)
+	w.pass()
+	if got := w.unsynced()[0].Attempts; got != 2 {
+		t.Fatalf("%d attempts, want a second", got)
+	}
+	bad = false
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
+
+func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if op == "put" && ref.Path() == "/roles/web" {
+			return refused(replication.Rejected)
+		}
+		return nil
+	}
+	w.pass()
+	w.replica.Refuse = nil
+	w.direct(replication.Directive{Retry: &w.now})
+	w.pass()
+	w.wantEqual()
+	w.primary.Calls = 0
+	w.pass()
+	if w.primary.Calls != 1 {
+		t.Errorf("the wish was honoured twice: %d calls", w.primary.Calls)
+	}
+}
+
+func TestAServerThatRefusesUsBlocksThePairAndIsTriedSlowly(t *testing.T) {
+	for _, c := range []struct {
+		class  replication.Class
+		status replication.Status
+	}{{replication.Denied, replication.Blocked}, {replication.Foreign, replication.Blocked}, {replication.Unreachable, replication.Retrying}} {
+		t.Run(string(c.class), func(t *testing.T) {
+			w := newWorld(t)
+			w.fill()
+			w.pass()
+			w.primary.Set("/roles/web", "changed")
+			w.replica.Refuse = func(string, replication.Ref) error { return refused(c.class) }
+			run, err := w.engine().Pass(context.Background(), replication.PassOptions{Trigger: replication.TriggerSchedule})
+			if err == nil || run.Outcome != replication.OutcomeFailed {
+				t.Fatalf("outcome %s, %v; want a failure", run.Outcome, err)
+			}
+			w.wantStatus(c.status)
+			p := w.record().Progress
+			if p.Position.Seq != 9 || p.Unsynced != 0 || p.LastError.Class != c.class || !p.LastSuccess.Before(p.LastAttempt) {
+				t.Fatalf("progress %+v: want the position kept, nothing set aside, and a success older than the attempt", p)
+			}
+			w.primary.Calls = 0
+			run, _ = w.engine().Pass(context.Background(), replication.PassOptions{Trigger: replication.TriggerSchedule})
+			if run.Outcome != replication.OutcomeWaiting || w.primary.Calls != 0 {
+				t.Errorf("outcome %s with %d calls; want it to wait for its time", run.Outcome, w.primary.Calls)
+			}
+			w.replica.Refuse = nil
+			w.now = p.NextRun
+			w.pass()
+			w.wantEqual()
+			w.wantStatus(replication.Synced)
+		})
+	}
+}
+
+func TestAPrimaryThatIsNotTheChefServerEmptiesNothing(t *testing.T) {
+	for _, op := range []string{"feed", "list", "get", "identity"} {
+		t.Run(op, func(t *testing.T) {
+			w := newWorld(t)
+			w.fill()
+			w.pass()
+			before := w.replica.Snapshot()
+			w.primary.Unset("/roles/web")
+			w.direct(replication.Directive{Resync: &w.now})
+			w.primary.Refuse = func(got string, _ replication.Ref) error {
+				if got == op || op == "get" && got == "list" {
+					return refused(replication.Foreign)
+				}
+				return nil
+			}
+			_, err := w.engine().Pass(context.Background(), replication.PassOptions{})
+			if err == nil {
+				t.Fatal("the pass succeeded")
+			}
+			w.wantStatus(replication.Blocked)
+			if len(w.replica.Snapshot()) != len(before) {
+				t.Fatal("objects were deleted")
+			}
+			w.primary.Refuse = nil
+			w.pass()
+			w.wantEqual()
+		})
+	}
+}
+
+// A proxy may refuse one object only: the server still answers other requests.
+func TestARefusalOfOneObjectByAProxyIsThatObjectsTrouble(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if op == "put" && ref.Path() == "/roles/web" {
+			return refused(replication.Foreign)
+		}
+		return nil
+	}
+	run := w.pass()
+	w.wantOutcome(run, replication.OutcomeDone)
+	if u := w.unsynced(); len(u) != 1 || !strings.Contains(u[0].Reason, "the replica answers, but not for this object") {
+		t.Errorf("unsynced %+v", u)
+	}
+}
+
+func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
+	w := newWorld(t)
+	for i := range 100 {
+		w.primary.Set(fmt.Sprintf("/roles/r%03d", i), "x")
+	}
+	w.replica.Refuse = func(op string, _ replication.Ref) error {
+		if op == "put" {
+			return refused(replication.Transient)
+		}
+		return nil
+	}
+	if _, err := w.engine().Pass(context.Background(), replication.PassOptions{}); err == nil {
+		t.Fatal("the pass went on through 100 failures")
+	}
+	if n := len(w.unsynced()); n == 0 || n > 10 {
+		t.Errorf("%d objects set aside, want a handful before the server counts as failing", n)
+	}
+	w.replica.Refuse = nil
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+}
+
+// F11: one listing fails, the other kinds go on, and nothing is deleted.
+func TestAListingThatFailsAloneIsSetAside(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.primary.Refuse = func(op string, ref replication.Ref) error {
+		if op == "list" && ref.Kind == replication.Role {
+			return refused(replication.Rejected)
+		}
+		return nil
+	}
+	w.pass()
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles" {
+		t.Fatalf("unsynced %+v, want the listing of roles", u)
+	}
+	if n := len(w.replica.Snapshot()); n != 7 {
+		t.Fatalf("%d objects on the replica, want all but the roles", n)
+	}
+	w.primary.Refuse = nil
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
+
+func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.primary.Set("/data/secret/x", "x")
+	w.pass()
+	w.primary.Refuse = func(op string, ref replication.Ref) error {
+		if ref.Name == "secret" {
+			return refused(replication.Rejected)
+		}
+		return nil
+	}
+	w.primary.Unset("/roles/web")
+	w.direct(replication.Directive{Resync: &w.now})
+	run := w.pass()
+	if run.Outcome != replication.OutcomeDone || run.Counts.Deleted != 1 || w.replica.Snapshot()["/data/secret/x"] == "" {
+		t.Fatalf("run %+v: want the role deleted and the unreadable bag kept", run)
+	}
+	w.primary.Refuse = nil
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
+
+// F23, I11.
+func TestAMassDeletionIsHeldUntilTheOperatorSpeaks(t *testing.T) {
+	w := newWorld(t)
+	for i := range 40 {
+		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
+	}
+	w.pass()
+	for i := range 20 {
+		w.primary.Unset(fmt.Sprintf("/roles/r%02d", i))
+	}
+	w.primary.Set("/roles/new", "x")
+	w.replica.Writes = 0
+	for range 3 {
+		run, err := w.engine().Pass(context.Background(), replication.PassOptions{})
+		if run.Outcome != replication.OutcomeHeld {
+			t.Fatalf("outcome %s, %v", run.Outcome, err)
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	w.wantStatus(replication.Held)
+	if w.replica.Writes != 0 {
+		t.Fatalf("%d writes under a brake", w.replica.Writes)
+	}
+	few := 5
+	w.direct(replication.Directive{AllowDeletes: &few})
+	w.now = w.now.Add(time.Second)
+	w.engine().Pass(context.Background(), replication.PassOptions{})
+	w.wantStatus(replication.Held)
+	enough := 20
+	w.now = w.now.Add(time.Second)
+	w.direct(replication.Directive{AllowDeletes: &enough})
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+	for i := 20; i < 40; i++ {
+		w.primary.Unset(fmt.Sprintf("/roles/r%02d", i))
+	}
+	w.engine().Pass(context.Background(), replication.PassOptions{})
+	w.wantStatus(replication.Held) // the word was good for one pass
+}
+
+func TestAPrimaryThatListsNothingIsHeld(t *testing.T) {
+	w := newWorld(t)
+	w.primary.NoFeed = true
+	w.pair.MaxDelete = replication.Limit{Percent: 100}
+	w.fill()
+	w.pass()
+	emptied := newWorld(t).primary
+	emptied.ID, emptied.NoFeed = w.primary.ID, true
+	w.primary = emptied
+	w.now = w.now.Add(time.Hour)
+	run, _ := w.engine().Pass(context.Background(), replication.PassOptions{})
+	w.wantOutcome(run, replication.OutcomeHeld)
+	if n := len(w.replica.Snapshot()); n != 9 {
+		t.Errorf("%d objects left on the replica, want all 9", n)
+	}
+}
+
+// F9, F10.
+func TestAFeedThatStartsAnewIsNoticed(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/web", "changed before the reset")
+	w.primary.Restart()
+	w.primary.Set("/roles/base", "changed after the reset")
+	run := w.pass()
+	w.wantEqual()
+	if run.Mode != "compare" || w.record().Progress.Position.Seq != 1 {
+		t.Errorf("mode %s, position %+v; want a compare and the new feed's position", run.Mode, w.record().Progress.Position)
+	}
+	// Grown past the old position, but with other rows.
+	w.primary.Restart()
+	for i := range 5 {
+		w.primary.Set(fmt.Sprintf("/roles/n%d", i), "x")
+	}
+	if run := w.pass(); run.Mode != "compare" {
+		t.Errorf("mode %s, want a compare: row 1 is another one", run.Mode)
+	}
+	w.wantEqual()
+}
+
+func TestAnotherPrimaryIsNotTrusted(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.ID = "another"
+	w.primary.Set("/roles/web", "changed")
+	w.now = w.now.Add(2 * time.Hour)
+	if run := w.pass(); run.Mode != "compare" || w.record().Progress.Position.Identity != "another" {
+		t.Errorf("mode %s, position %+v; want a compare", run.Mode, w.record().Progress.Position)
+	}
+}
+
+// F6, I2: ids can become visible out of order.
+func TestARowThatBecomesVisibleLateIsNotLost(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/late", "late")
+	show := w.primary.Hide()
+	w.primary.Set("/roles/early", "early")
+	w.pass()
+	if w.replica.Snapshot()["/roles/late"] != "" || w.replica.Snapshot()["/roles/early"] == "" {
+		t.Fatal("the hidden row was seen, or the visible one wasn't")
+	}
+	show()
+	w.pass()
+	w.wantEqual()
+}
+
+// F12, F13.
+func TestACookbookThatChangesWhileItIsCopiedIsReadAgain(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	changed := false
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if op == "put" && ref.Path() == "/cookbooks/apt/1.0.0" && !changed {
+			changed = true
+			w.primary.Set("/cookbooks/apt/1.0.0", "apt1, uploaded again", "another recipe")
+		}
+		return nil
+	}
+	w.pass()
+	w.pass()
+	w.wantEqual()
+	if len(w.unsynced()) != 0 {
+		t.Errorf("unsynced %+v", w.unsynced())
+	}
+}
+
+// F14.
+func TestDamagedContentOnThePrimaryIsSetAside(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.primary.Corrupt("recipe")
+	w.pass()
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/cookbooks/apt/1.0.0" || u[0].Class != replication.Rejected {
+		t.Fatalf("unsynced %+v, want the cookbook version with the damaged file", u)
+	}
+	if torn := w.replica.Torn(); len(torn) > 0 {
+		t.Errorf("torn on the replica: %v", torn)
+	}
+}
