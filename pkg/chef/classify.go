@@ -35,7 +35,7 @@ func newPatterns() *patterns {
 	re := func(s string) *regexp.Regexp { return regexp.MustCompile("(?i)" + s) }
 	return &patterns{
 		protocol:    re(`authentication protocol version|unsupported.*sign.*version|bad.*x-ops-sign`),
-		skew:        re(`synchroni[sz]e the clock|timestamp|time slew`),
+		skew:        re(`synchroni[sz]e the clock|check your system's clock|timestamp`),
 		noOrg:       re(`organization '[^']*' does not exist`),
 		notMember:   re(`not associated with organization`),
 		memberFault: re(`failed to verify user .* as a member of organization`),

@@ -87,6 +87,9 @@ func (o *Org) do(ctx context.Context, r *request) (*Answer, error) {
 	if !o.c.orgless && !validOrg(o.name) {
 		return nil, o.c.newError(r, KindRequest, fmt.Sprintf("%q isn't the name of an organization", cleanText(o.name, 60)))
 	}
+	if r.path != "" && r.path[0] != '/' {
+		return nil, o.c.newError(r, KindRequest, "the path must begin with a slash")
+	}
 	r.path = o.prefix + r.path
 	return o.c.do(ctx, r)
 }
@@ -276,7 +279,7 @@ func checkPath(path string) error {
 	}
 	for _, s := range strings.Split(path[1:], "/") {
 		if s == "" || s == "." || s == ".." {
-			return errors.New("the path holds an empty segment, . or ..")
+			return errors.New("the path holds an empty segment or one of dots")
 		}
 	}
 	return nil

@@ -76,7 +76,8 @@ func (c *Client) pause(ctx context.Context, n int, e *Error) bool {
 func (c *Client) persist(ctx context.Context, r *request, version int) (*reply, error) {
 	var got *reply
 	_, err := c.retrying(ctx, r, func(ctx context.Context) (*Answer, *Error) {
-		p, e := c.exchangeSigned(ctx, r, version)
+		proto, _ := c.state.protocol()
+		p, e := c.exchange(ctx, r, version, proto)
 		if e != nil {
 			return nil, e
 		}

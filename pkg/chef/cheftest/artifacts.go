@@ -1,0 +1,142 @@
+package cheftest
+
+import (
+	"net/http"
+)
+
+// artifact is a cookbook artifact: a cookbook under a content identifier that
+// never changes (chef-server-api.md §5).
+type artifact struct {
+	doc    *object
+	sums   []string
+	linked map[string]bool
+}
+
+func parseArtifact(q *request) *answer {
+	if a := parseBody(q); a != nil {
+		return a
+	}
+	for _, k := range []string{"name", "identifier"} {
+		want := q.arg(k)
+		if !q.doc.has(k) {
+			return invalid("Field '%s' missing", k)
+		}
+		if got := q.doc.str(k); got != want {
+			return invalid("Field '%s' invalid : %s does not match %s", k, got, want)
+		}
+		if !nameOf(roleName, want) || len(want) > 255 {
+			return invalid("Field '%s' invalid", k)
+		}
+	}
+	for _, key := range append([]string{"all_files"}, segments()...) {
+		if a := checkFiles(q.doc, key); a != nil {
+			return a
+		}
+	}
+	return nil
+}
+
+func (q *request) artifactList(name string) *object {
+	list := []any{}
+	for _, id := range sortedKeys(q.org.artifacts[name]) {
+		list = append(list, obj("url", q.url("cookbook_artifacts", name, id), "identifier", id))
+	}
+	return obj("url", q.url("cookbook_artifacts", name), "versions", list)
+}
+
+func (s *Server) listArtifacts(q *request) *answer {
+	if a := q.need("read", "containers/cookbook_artifacts"); a != nil {
+		return a
+	}
+	out := obj()
+	for _, n := range sortedKeys(q.org.artifacts) {
+		out.set(n, q.artifactList(n))
+	}
+	return ok(out)
+}
+
+func (s *Server) getArtifacts(q *request) *answer {
+	name := q.arg("name")
+	if q.org.artifacts[name] == nil {
+		return notFound("not_found")
+	}
+	if a := q.need("read", "containers/cookbook_artifacts"); a != nil {
+		return a
+	}
+	return ok(obj(name, q.artifactList(name)))
+}
+
+func (q *request) artifact(perm string) (*artifact, *answer) {
+	found := q.org.artifacts[q.arg("name")][q.arg("identifier")]
+	if found == nil {
+		return nil, notFound("not_found")
+	}
+	return found, q.need(perm, "cookbook_artifacts/"+q.arg("name"))
+}
+
+func (q *request) artifactJSON(found *artifact) *object {
+	doc := found.doc.clone().del("json_class")
+	if q.version >= 2 {
+		doc = toAllFiles(doc)
+	} else {
+		doc = toSegments(doc)
+	}
+	for i, m := range doc.members {
+		if list, isList := m.val.([]any); isList {
+			doc.members[i].val = withURLs(list, q.fileURL)
+		}
+	}
+	return doc
+}
+
+func (s *Server) getArtifact(q *request) *answer {
+	found, a := q.artifact("read")
+	if a != nil {
+		return a
+	}
+	return ok(q.artifactJSON(found))
+}
+
+// putArtifact only creates, in one transaction.
+func (s *Server) putArtifact(q *request) *answer {
+	name, id := q.arg("name"), q.arg("identifier")
+	o := q.org
+	if a := q.need("create", "containers/cookbook_artifacts"); a != nil {
+		return a
+	}
+	if o.artifacts[name][id] != nil {
+		return failText(http.StatusConflict, "Cookbook artifact already exists")
+	}
+	made := &artifact{doc: q.doc.clone(), sums: newCookbook(name, version{}, q.doc).sums, linked: map[string]bool{}}
+	made.doc.fill("frozen?", false)
+	for _, sum := range made.sums {
+		if !o.known[sum] {
+			return invalid("Manifest has a checksum that hasn't been uploaded.")
+		}
+	}
+	o.link(made.linked, made.sums)
+	if o.artifacts[name] == nil {
+		o.artifacts[name] = map[string]*artifact{}
+		o.own("cookbook_artifacts", name, q.actor)
+	}
+	o.artifacts[name][id] = made
+	o.changed("create", "/cookbook_artifacts/"+name+"/"+id)
+	return created(q.url("cookbook_artifacts", name, id), q.doc)
+}
+
+func (s *Server) deleteArtifact(q *request) *answer {
+	found, a := q.artifact("delete")
+	if a != nil {
+		return a
+	}
+	o, name := q.org, q.arg("name")
+	body := ok(q.artifactJSON(found))
+	o.unlink(found.linked, nil, true)
+	delete(o.artifacts[name], q.arg("identifier"))
+	if len(o.artifacts[name]) == 0 {
+		delete(o.artifacts, name)
+		o.dropACL("cookbook_artifacts/" + name)
+	}
+	o.changed("delete", "/cookbook_artifacts/"+name+"/"+q.arg("identifier"))
+	return body
+}

@@ -1,0 +1,181 @@
+package cheftest
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// indexNow is what the search index would hold without any lag: the names of
+// each index.
+func (o *Org) indexNow() map[string]map[string]bool {
+	index := map[string]map[string]bool{"role": nameSet(o.roles), "environment": nameSet(o.environments), "client": nameSet(o.clients)}
+	for bag, items := range o.bags {
+		index[bag] = nameSet(items)
+	}
+	return index
+}
+
+func nameSet[V any](m map[string]V) map[string]bool {
+	set := make(map[string]bool, len(m))
+	for k := range m {
+		set[k] = true
+	}
+	return set
+}
+
+// FreezeIndex lets the search index lag: names that come later aren't found
+// and names that go aren't forgotten, until RefreshIndex or ThawIndex. The
+// content of rows is current always (chef-server-api.md §6.2).
+func (o *Org) FreezeIndex() {
+	o.s.locked(func() { o.frozenIndex, o.index = true, o.indexNow() })
+}
+
+// RefreshIndex brings a frozen index up to date, once.
+func (o *Org) RefreshIndex() { o.FreezeIndex() }
+
+// ThawIndex ends the lag.
+func (o *Org) ThawIndex() { o.s.locked(func() { o.frozenIndex, o.index = false, nil }) }
+
+// DropFromIndex makes the frozen index forget a name, as lost index entries do.
+func (o *Org) DropFromIndex(index, name string) {
+	o.s.locked(func() {
+		if o.frozenIndex {
+			delete(o.index[index], name)
+		}
+	})
+}
+
+func (s *Server) listIndexes(q *request) *answer {
+	out := obj()
+	for _, n := range append([]string{"node", "role", "client", "environment"}, sortedKeys(q.org.bags)...) {
+		out.set(n, q.url("search", n))
+	}
+	return ok(out)
+}
+
+// parseSearch checks q, rows and start, and the body of a partial search.
+func parseSearch(q *request) *answer {
+	values := q.r.URL.Query()
+	for _, k := range []string{"rows", "start"} {
+		if n, err := strconv.Atoi(values.Get(k)); values.Get(k) != "" && (err != nil || n < 0) {
+			return invalid("invalid '%s' value: '%s'", k, values.Get(k))
+		}
+	}
+	if _, _, known := searchQuery(values.Get("q")); !known {
+		return invalid("invalid search query: '%s'", values.Get("q"))
+	}
+	if q.r.Method == "GET" {
+		return nil
+	}
+	if a := parseBody(q); a != nil {
+		return a
+	}
+	for _, m := range q.doc.members {
+		if _, valid := stringList(q.doc, m.key); !valid {
+			return invalid("invalid partial search request body")
+		}
+	}
+	return nil
+}
+
+// searchQuery understands *:* and name:PATTERN or id:PATTERN, no more.
+func searchQuery(text string) (field, pattern string, known bool) {
+	if text == "" || text == "*:*" {
+		return "", "*", true
+	}
+	field, pattern, found := strings.Cut(text, ":")
+	return field, pattern, found && (field == "name" || field == "id") && !strings.ContainsAny(pattern, " ()[]\"")
+}
+
+func (s *Server) search(q *request) *answer {
+	index := q.arg("index")
+	values := q.r.URL.Query()
+	_, pattern, _ := searchQuery(values.Get("q"))
+	all := q.org.indexNow()
+	if q.org.frozenIndex {
+		all = q.org.index
+	}
+	var names []string
+	for _, n := range sortedKeys(all[index]) {
+		if matched, _ := path.Match(pattern, n); matched {
+			names = append(names, n)
+		}
+	}
+	start, rows := 0, 1000
+	if t := values.Get("start"); t != "" {
+		start, _ = strconv.Atoi(t)
+	}
+	if t := values.Get("rows"); t != "" {
+		rows, _ = strconv.Atoi(t)
+	}
+	total := len(names)
+	names = names[min(start, total):min(start+rows, total)]
+	list := []any{}
+	for _, n := range names {
+		if row := q.searchRow(index, n); row != nil {
+			list = append(list, row)
+		}
+	}
+	builtIn := slices.Contains([]string{"node", "role", "client", "environment"}, index)
+	if _, bag := q.org.bags[index]; !builtIn && !bag {
+		return notFound("I don't know how to search for %s data objects.", index)
+	}
+	return ok(obj("total", total, "start", start, "rows", list))
+}
+
+// searchRow is one row, or nil when the database doesn't have it any more.
+func (q *request) searchRow(index, name string) *object {
+	var doc *object
+	var url string
+	switch index {
+	case "role":
+		doc, url = decodeDoc(q.org.roles[name]), q.url("roles", name)
+	case "environment":
+		doc, url = decodeDoc(q.org.environments[name]), q.url("environments", name)
+	case "client":
+		if c := q.org.clients[name]; c != nil {
+			doc, url = q.org.clientJSON(c, 0), q.url("clients", name)
+		}
+	default:
+		body, found := q.org.bags[index][name]
+		if !found {
+			return nil
+		}
+		doc, url = decodeDoc(body), q.url("data", index, name)
+		if q.doc == nil || len(q.doc.members) == 0 {
+			return wrap(index, name, body)
+		}
+	}
+	if doc == nil || q.doc == nil || len(q.doc.members) == 0 {
+		return doc
+	}
+	data := obj()
+	for _, m := range q.doc.members {
+		keys, _ := stringList(q.doc, m.key)
+		data.set(m.key, dig(doc, keys))
+	}
+	return obj("url", url, "data", data)
+}
+
+func decodeDoc(body []byte) *object {
+	v, _ := decode(body)
+	o, _ := v.(*object)
+	return o
+}
+
+// dig follows keys; what isn't there is null.
+func dig(v any, keys []string) any {
+	if len(keys) == 0 {
+		return nil
+	}
+	for _, k := range keys {
+		o, isObject := v.(*object)
+		if !isObject {
+			return nil
+		}
+		v, _ = o.get(k)
+	}
+	return v
+}

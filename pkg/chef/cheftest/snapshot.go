@@ -1,0 +1,111 @@
+package cheftest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Snapshot is all replicable content of the organization: path to JSON in one
+// form, so that two servers hold the same exactly when their snapshots are
+// equal. Object keys are sorted, cookbooks are in the form of API version 2
+// with files sorted by path and no URLs, and file content that is missing or
+// wrong is listed under "broken_files". A data bag itself is {}. The
+// environment _default isn't there.
+func (o *Org) Snapshot() map[string]string {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	out := map[string]string{}
+	for n, b := range o.roles {
+		out["/roles/"+n] = canonical(b)
+	}
+	for n, b := range o.environments {
+		if n != defaultEnvironment {
+			out["/environments/"+n] = canonical(b)
+		}
+	}
+	for bag, items := range o.bags {
+		out["/data/"+bag] = "{}"
+		for id, b := range items {
+			out["/data/"+bag+"/"+id] = canonical(b)
+		}
+	}
+	for n, versions := range o.cookbooks {
+		for v, c := range versions {
+			out["/cookbooks/"+n+"/"+v.String()] = o.cookbookSnapshot(c)
+		}
+	}
+	return out
+}
+
+func canonical(b []byte) string {
+	v, _ := decode(b)
+	return string(encode(sortKeys(v)))
+}
+
+func sortKeys(v any) any {
+	switch t := v.(type) {
+	case []any:
+		out := make([]any, len(t))
+		for i := range t {
+			out[i] = sortKeys(t[i])
+		}
+		return out
+	case *object:
+		out := t.clone()
+		slices.SortStableFunc(out.members, func(a, b member) int { return strings.Compare(a.key, b.key) })
+		for i := range out.members {
+			out.members[i].val = sortKeys(out.members[i].val)
+		}
+		return out
+	}
+	return v
+}
+
+func (o *Org) cookbookSnapshot(c *cookbook) string {
+	doc := c.manifest(true, nil)
+	v, _ := doc.get("all_files")
+	list, _ := v.([]any)
+	sorted := make([]any, 0, len(list))
+	for _, e := range list {
+		if f, isObject := e.(*object); isObject {
+			sorted = append(sorted, f.clone().del("url"))
+		}
+	}
+	slices.SortFunc(sorted, func(a, b any) int {
+		return strings.Compare(a.(*object).str("path"), b.(*object).str("path"))
+	})
+	doc.set("all_files", sorted)
+	if broken := o.broken(c); len(broken) > 0 {
+		doc.set("broken_files", broken)
+	}
+	return string(encode(sortKeys(doc)))
+}
+
+// broken lists the checksums of a version whose content isn't whole.
+func (o *Org) broken(c *cookbook) []string {
+	var list []string
+	for _, sum := range c.sums {
+		content, found := o.blobs[sum]
+		if !found || !c.linked[sum] || MD5(content) != sum {
+			list = append(list, sum)
+		}
+	}
+	return list
+}
+
+// Torn lists the cookbook versions of which a file is missing or wrong, such as
+// "nginx 1.0.0: 5bb8…".
+func (o *Org) Torn() []string {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	var out []string
+	for _, name := range sortedKeys(o.cookbooks) {
+		for _, c := range o.versions(name) {
+			if broken := o.broken(c); len(broken) > 0 {
+				out = append(out, fmt.Sprintf("%s %s: %s", name, c.ver, strings.Join(broken, " ")))
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,124 @@
+package cheftest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Transport reaches the server without sockets, whatever host a URL names.
+// Each request runs to its end before its answer is returned. A connection
+// that a fault closes is an io.EOF, a body that it cuts ends with
+// io.ErrUnexpectedEOF.
+func (s *Server) Transport() http.RoundTripper { return transport{s} }
+
+// Client is an http.Client over [Server.Transport] that follows no redirects.
+func (s *Server) Client() *http.Client {
+	return &http.Client{
+		Transport:     s.Transport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+type transport struct{ s *Server }
+
+// RoundTrip serves one request.
+func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	r := req.Clone(req.Context())
+	r.RequestURI = req.URL.RequestURI()
+	if r.Host == "" {
+		r.Host = req.URL.Host
+	}
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	defer r.Body.Close()
+	rec := &recorder{header: http.Header{}}
+	aborted := rec.serve(t.s, r)
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	if aborted && rec.status == 0 {
+		return nil, io.EOF
+	}
+	return rec.response(req, aborted), nil
+}
+
+type recorder struct {
+	header http.Header
+	sent   http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *recorder) Header() http.Header { return w.header }
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status, w.sent = status, w.header.Clone()
+	}
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(b)
+}
+
+// Flush does nothing: all is held until the end.
+func (w *recorder) Flush() {}
+
+// serve runs the handler and tells whether it cut the connection.
+func (w *recorder) serve(h http.Handler, r *http.Request) (aborted bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			if err, isErr := p.(error); !isErr || !errors.Is(err, http.ErrAbortHandler) {
+				panic(p)
+			}
+			aborted = true
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return false
+}
+
+func (w *recorder) response(req *http.Request, cut bool) *http.Response {
+	var body io.Reader = bytes.NewReader(w.body.Bytes())
+	if cut {
+		body = io.MultiReader(body, failingReader{})
+	}
+	header := http.Header{}
+	for k, v := range w.sent {
+		if len(v) > 0 {
+			header[k] = v
+		}
+	}
+	status := w.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	return &http.Response{
+		Status: strings.TrimSpace(http.StatusText(status)), StatusCode: status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, Body: io.NopCloser(body), ContentLength: contentLength(header, w.body.Len()), Request: req,
+	}
+}
+
+func contentLength(h http.Header, n int) int64 {
+	var length int64
+	for _, c := range h.Get("Content-Length") {
+		length = length*10 + int64(c-'0')
+	}
+	if h.Get("Content-Length") == "" {
+		return int64(n)
+	}
+	return length
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

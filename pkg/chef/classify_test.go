@@ -1,0 +1,154 @@
+package chef
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestAnswersAreClassified(t *testing.T) {
+	const put, get = "PUT", "GET"
+	for name, c := range map[string]struct {
+		method, path string
+		answer       canned
+		want         Kind
+	}{
+		"skew":                      {get, "/roles", erchef(401, `{"error":["Failed to authenticate as X. Synchronize the clock on your host."]}`), KindClockSkew},
+		"skew of goiardi":           {get, "/roles", erchef(401, `{"error":["Authentication failed. Please check your system's clock."]}`), KindClockSkew},
+		"unknown user":              {get, "/roles", erchef(401, `{"error":["Failed to authenticate as 'x'. Ensure that your node_name and client key are correct."]}`), KindKey},
+		"wrong key":                 {get, "/roles", erchef(401, `{"error":["Invalid signature for user or client 'x'"]}`), KindKey},
+		"401 page":                  {get, "/roles", page(401), KindFrontEnd},
+		"not a member":              {get, "/roles", erchef(403, `{"error":["'u' not associated with organization 'o'"]}`), KindNotMember},
+		"membership fault":          {get, "/roles", erchef(403, `{"error":["Failed to verify user 'u' as a member of organization 'o'"]}`), KindMembershipFault},
+		"licence":                   {get, "/roles", erchef(403, `{"error":"Your licence has expired.","message":"invalid-license"}`), KindLicense},
+		"permission":                {put, "/roles/web", erchef(403, `{"error":["missing update permission"]}`), KindPermission},
+		"403 page":                  {get, "/roles", page(403), KindFrontEnd},
+		"no organization":           {get, "/roles", erchef(404, `{"error":["organization 'acme' does not exist."]}`), KindOrgMissing},
+		"absent":                    {get, "/roles/web", erchef(404, `{"error":["Cannot load role web"]}`), KindAbsent},
+		"absent policy":             {get, "/policies/p", canned{status: 404, versions: erchefVersions, body: "<html></html>"}, KindAbsent},
+		"absent, empty":             {get, "/policies/p", erchef(404, ``), KindAbsent},
+		"404 page":                  {get, "/updated_since", page(404), KindForeign},
+		"404 JSON without header":   {get, "/roles/web", canned{status: 404, body: `{"error":["Cannot load role web"]}`}, KindForeign},
+		"200 page":                  {get, "/roles", page(200), KindForeign},
+		"200 page with header":      {get, "/roles", canned{status: 200, versions: erchefVersions, body: "<html>"}, KindForeign},
+		"200 empty":                 {get, "/roles", erchef(200, ``), KindForeign},
+		"200 cut off":               {get, "/roles", erchef(200, `{"a":`), KindForeign},
+		"200 too deep":              {get, "/roles", erchef(200, strings.Repeat("[", 300)+strings.Repeat("]", 300)), KindForeign},
+		"redirect":                  {get, "/roles", canned{status: 301}.with("Location", "https://login.example.com/?token=x"), KindForeign},
+		"exists":                    {"POST", "/roles", erchef(409, `{"error":["Role already exists"]}`), KindExists},
+		"frozen":                    {put, "/cookbooks/a/1.0.0", erchef(409, `{"error":["The cookbook a at version 1.0.0 is frozen. Use the 'force' option to override."]}`), KindFrozen},
+		"frozen through a proxy":    {put, "/cookbooks/a/1.0.0", erchef(412, `{"error":"no"}`), KindFrozen},
+		"412 elsewhere":             {put, "/environments/e", erchef(412, `{"error":"no"}`), KindInvalid},
+		"invalid":                   {put, "/roles/web", erchef(400, `{"error":["Invalid key zzz in request body"]}`), KindInvalid},
+		"checksum, new cookbook":    {put, "/cookbooks/a/1.0.0", erchef(400, `{"error":["Manifest has a checksum that hasn't been uploaded."]}`), KindMissingChecksum},
+		"checksum, existing":        {put, "/cookbooks/a/1.0.0", erchef(400, `{"error":["Manifest has checksum 900150983cd24fb0d6963f7d28e17f72 but it hasn't yet been uploaded"]}`), KindMissingChecksum},
+		"400 page":                  {get, "/roles", page(400), KindForeign},
+		"not modifiable":            {put, "/environments/_default", erchef(405, `{"error":["The '_default' environment cannot be modified."]}`), KindInvalid},
+		"too large":                 {put, "/roles/web", erchef(413, `{"error":"JSON must be no more than 2000000 bytes."}`), KindTooLarge},
+		"too large for nginx":       {put, "/roles/web", page(413), KindTooLarge},
+		"overloaded":                {get, "/roles", erchef(503, `{"error":"no"}`), KindUnavailable},
+		"maintenance":               {get, "/roles", page(503), KindUnavailable},
+		"throttled":                 {get, "/roles", page(429), KindUnavailable},
+		"error with a lone message": {get, "/roles", erchef(400, `{"message":"what"}`), KindInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newTestClient(t, always(c.answer), once).Org("acme").Do(context.Background(), c.method, c.path, []byte(`{}`))
+			e := wantKind(t, err, c.want)
+			if e.Status != c.answer.status || e.Message == "" || e.Hint == "" && e.Kind != KindAbsent {
+				t.Errorf("status %d, message %q, hint %q", e.Status, e.Message, e.Hint)
+			}
+			if strings.Contains(err.Error(), "token") {
+				t.Errorf("the error quotes a query: %v", err)
+			}
+		})
+	}
+}
+
+func TestClockSkewSaysHowFarTheClocksAreApart(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for offset, want := range map[time.Duration]string{
+		16*time.Minute + 40*time.Second: "16m40s ahead", -2 * time.Hour: "2h0m0s behind", 0: "agrees",
+	} {
+		a := erchef(401, `{"error":["Synchronize the clock on your host."]}`).with("Date", now.Add(offset).Format(http.TimeFormat))
+		_, err := newTestClient(t, inOrder(a), func(c *Config) { c.Now = func() time.Time { return now } }).
+			Org("acme").Do(context.Background(), "GET", "/roles", nil)
+		if e := wantKind(t, err, KindClockSkew); !strings.Contains(e.Message, want) {
+			t.Errorf("message %q, want it to say %q", e.Message, want)
+		}
+	}
+}
+
+func TestSuccessesWithoutContentAreAccepted(t *testing.T) {
+	a, err := newTestClient(t, always(erchef(201, ``))).Org("acme").Do(context.Background(), "POST", "/users", []byte(`{}`))
+	if err != nil || a.Status != 201 {
+		t.Errorf("answer %+v, error %v", a, err)
+	}
+}
+
+func TestServerTextIsCleanedAndCut(t *testing.T) {
+	text, _ := errorText([]byte(`{"error":["a\nb\u001b[31mred\u0000", 7, "` + strings.Repeat("é", 1000) + `"]}`))
+	if strings.ContainsAny(text, "\n\x1b\x00") {
+		t.Errorf("control characters remain in %q", text)
+	}
+	if n := utf8.RuneCountInString(text); n > maxText+1 || !strings.HasSuffix(text, "…") {
+		t.Errorf("%d characters, want %d and an ellipsis", n, maxText)
+	}
+	if !strings.HasPrefix(text, "a b [31mred ; é") {
+		t.Errorf("text %q", text[:20])
+	}
+}
+
+func FuzzErrorText(f *testing.F) {
+	for _, s := range []string{`{"error":["a","b"]}`, `{"error":"x","message":"invalid-license"}`, `<html><TITLE>502</TITLE>`, `<Error><Code>AccessDenied</Code></Error>`, "\xff", "", `{"error":{"a":1}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		text, message := errorText(body)
+		for _, s := range []string{text, message} {
+			if !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxText+1 || strings.ContainsAny(s, "\n\r\x00\x1b") {
+				t.Errorf("unclean text %q", s)
+			}
+		}
+	})
+}
+
+func FuzzDepth(f *testing.F) {
+	f.Add([]byte(`{"a":[1,"]}\"",{}]}`))
+	f.Add([]byte(strings.Repeat("[", 250)))
+	f.Add([]byte(`"\\"[[[`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if checkJSON(body) == nil && naiveDepth(body) > maxDepth {
+			t.Error("valid JSON beyond the depth limit was accepted")
+		}
+	})
+}
+
+// naiveDepth is the nesting of valid JSON, found in another way.
+func naiveDepth(b []byte) int {
+	deepest, depth, quoted := 0, 0, false
+	for i := range b {
+		switch b[i] {
+		case '"':
+			slashes := 0
+			for j := i - 1; j >= 0 && b[j] == '\\'; j-- {
+				slashes++
+			}
+			if slashes%2 == 0 {
+				quoted = !quoted
+			}
+		case '[', '{':
+			if !quoted {
+				depth++
+				deepest = max(deepest, depth)
+			}
+		case ']', '}':
+			if !quoted {
+				depth--
+			}
+		}
+	}
+	return deepest
+}

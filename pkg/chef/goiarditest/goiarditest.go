@@ -1,0 +1,181 @@
+// Package goiarditest runs a real server, goiardi, for tests. Goiardi verifies
+// signatures for real and differs from the Chef Infra Server in ways that a
+// client must survive: no organizations, API version 1 at most, an empty 200 on
+// unknown paths (chef-server-api.md §13).
+package goiarditest
+
+import (
+	"context"
+	"crypto/rsa"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"chefsync/pkg/chef"
+)
+
+// Variable is the environment variable that asks for tests against goiardi. If
+// it is set and the program is missing, these tests fail.
+const Variable = "CHEFSYNC_GOIARDI"
+
+// freezeSeconds is how often the server writes its data to disk.
+const freezeSeconds = 1
+
+// AdminUser is the name that AdminKey belongs to.
+const AdminUser = "admin"
+
+// Server is a running goiardi with data on disk, so that it can be stopped and
+// started again.
+type Server struct {
+	URL      string
+	AdminKey *rsa.PrivateKey
+
+	t    testing.TB
+	dir  string
+	port int
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+}
+
+// Start runs a server until the test ends. It skips the test if [Variable] isn't
+// set.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	if os.Getenv(Variable) == "" {
+		t.Skipf("SKIPPED: set %s=1 to run tests against a live goiardi", Variable)
+	}
+	s := &Server{t: t, dir: t.TempDir(), port: freePort(t)}
+	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.port)
+	if err := os.MkdirAll(filepath.Join(s.dir, "conf"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.launch()
+	t.Cleanup(s.Kill)
+	pem, err := os.ReadFile(filepath.Join(s.dir, "conf", "admin.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.AdminKey, err = chef.ParseKey(pem); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Config is the configuration of a client for the administrator. It may be
+// changed before it is given to [chef.New].
+func (s *Server) Config() chef.Config {
+	return chef.Config{Name: "goiardi", URL: s.URL, Orgless: true, User: AdminUser, Key: s.AdminKey,
+		Retry: chef.RetryPolicy{Base: 10 * time.Millisecond, Max: 100 * time.Millisecond}}
+}
+
+// Client is a client for the administrator.
+func (s *Server) Client() *chef.Client {
+	s.t.Helper()
+	c, err := chef.New(s.Config())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+// Stop ends the server and lets it write its data.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+// Kill ends the server at once. What came since it last wrote its data, up to
+// a second ago, is lost: after a restart it has travelled back in time.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Restart starts a stopped server again, with the data on its disk and at the
+// same URL. A running one is stopped first.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Stop()
+	s.launch()
+}
+
+func (s *Server) end(sig syscall.Signal) {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(sig) // it may have ended already
+	select {
+	case <-s.done:
+	case <-time.After(20 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
+	s.cmd = nil
+}
+
+func (s *Server) launch() {
+	s.t.Helper()
+	path := func(name string) string { return filepath.Join(s.dir, name) }
+	log, err := os.OpenFile(path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	// -A: verify signatures. -H is the host in the URLs it hands out.
+	cmd := exec.Command("goiardi", "-I", "127.0.0.1", "-H", "127.0.0.1", "-P", strconv.Itoa(s.port), "-A", "--log-events",
+		"--conf-root="+path("conf"), "-D", path("data.bin"), "-i", path("index.bin"), "-F", strconv.Itoa(freezeSeconds),
+		"--local-filestore-dir="+path("lfs"))
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := os.MkdirAll(path("lfs"), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatalf("start goiardi: %v", err)
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended doesn't matter
+		close(done)
+	}()
+	s.cmd, s.done = cmd, done
+	if err := s.ready(); err != nil {
+		s.Kill()
+		text, _ := os.ReadFile(path("log"))
+		s.t.Fatalf("goiardi didn't become ready: %v\n%s", err, text)
+	}
+}
+
+// ready waits until the server answers and its administrator's key is written.
+func (s *Server) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.done:
+			return fmt.Errorf("the process ended")
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if st, err := os.Stat(filepath.Join(s.dir, "conf", "admin.pem")); err != nil || st.Size() == 0 {
+			continue
+		}
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), time.Second)
+		if err != nil {
+			continue
+		}
+		return conn.Close()
+	}
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}

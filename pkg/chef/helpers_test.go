@@ -1,0 +1,173 @@
+package chef
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// testKey is one key for all tests: making them is slow.
+var testKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+const erchefVersions = `{"min_version":"0","max_version":"2","request_version":"2","response_version":"2"}`
+
+// canned is a scripted answer. Without a versions header it isn't the Chef
+// Server's.
+type canned struct {
+	status   int
+	body     string
+	versions string
+	header   map[string]string
+	err      error
+}
+
+// erchef is an answer of the Chef Server itself.
+func erchef(status int, body string) canned {
+	return canned{status: status, body: body, versions: erchefVersions}
+}
+
+// page is an answer of something in front of it.
+func page(status int) canned {
+	return canned{status: status, body: "<html><head><title>Some page</title></head></html>"}
+}
+
+func (a canned) with(key, value string) canned {
+	h := map[string]string{key: value}
+	for k, v := range a.header {
+		h[k] = v
+	}
+	a.header = h
+	return a
+}
+
+// sent is a request as it reached the transport.
+type sent struct {
+	method, uri, version, proto, timestamp string
+	header                                 http.Header
+	body                                   string
+	length                                 int64
+	at                                     time.Time
+}
+
+// script is a transport that answers from a function and keeps what was sent.
+type script struct {
+	mu     sync.Mutex
+	sent   []sent
+	answer func(n int, s sent) canned
+}
+
+func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	_ = r.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	now := sent{method: r.Method, uri: r.URL.RequestURI(), version: r.Header.Get("X-Ops-Server-API-Version"),
+		timestamp: r.Header.Get("X-Ops-Timestamp"), header: r.Header.Clone(), body: string(body), length: r.ContentLength, at: time.Now()}
+	_, after, _ := strings.Cut(r.Header.Get("X-Ops-Sign"), "version=")
+	now.proto = strings.TrimSuffix(after, ";")
+	s.mu.Lock()
+	n := len(s.sent)
+	s.sent = append(s.sent, now)
+	s.mu.Unlock()
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	a := s.answer(n, now)
+	if a.err != nil {
+		return nil, a.err
+	}
+	h := http.Header{}
+	if a.versions != "" {
+		h.Set("X-Ops-Server-API-Version", a.versions)
+	}
+	for k, v := range a.header {
+		h.Set(k, v)
+	}
+	return &http.Response{StatusCode: a.status, Header: h, Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r}, nil
+}
+
+// trace lists the requests as METHOD URI.
+func (s *script) trace() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, x := range s.sent {
+		out = append(out, x.method+" "+x.uri)
+	}
+	return out
+}
+
+// inOrder answers the nth request with the nth answer, and the rest with the last.
+func inOrder(answers ...canned) *script {
+	return &script{answer: func(n int, _ sent) canned { return answers[min(n, len(answers)-1)] }}
+}
+
+// always answers all requests to paths below the organization with one answer,
+// and serves the negotiation.
+func always(a canned) *script {
+	return &script{answer: func(_ int, s sent) canned {
+		if s.uri == "/server_api_version" {
+			return erchef(200, `{"min_api_version":0,"max_api_version":2}`)
+		}
+		return a
+	}}
+}
+
+func newTestClient(t *testing.T, transport http.RoundTripper, change ...func(*Config)) *Client {
+	t.Helper()
+	cfg := Config{Name: "primary", URL: "https://chef.example.com", User: "chef-sync", Key: testKey(), Transport: transport,
+		Retry: RetryPolicy{Attempts: 3, Base: time.Millisecond, Max: 2 * time.Millisecond}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func once(c *Config) { c.Retry.Attempts = 1 }
+
+func wantKind(t *testing.T, err error, want Kind) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got error %v, want a *Error of kind %q", err, want)
+	}
+	if e.Kind != want {
+		t.Fatalf("got kind %q (%v), want %q", e.Kind, e, want)
+	}
+	return e
+}
+
+func contentOf(s string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
+}
+
+func equalStrings(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s:\n got %q\nwant %q", what, got, want)
+	}
+}
+
+func certPEM(srv *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+}

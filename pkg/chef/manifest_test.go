@@ -1,0 +1,178 @@
+package chef
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+const v2Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version","frozen?":true,` +
+	`"metadata":{"name":"a","big":123456789012345678901234567890,"f":1.50,"html":"<&>"},` +
+	`"all_files":[{"name":"recipes/default.rb","path":"recipes/default.rb","checksum":"` + sumA + `","specificity":"default","url":"https://x"},` +
+	`{"name":"root_files/metadata.rb","path":"metadata.rb","checksum":"` + sumB + `","specificity":"default","url":"https://y"},` +
+	`{"name":"templates/x.erb","path":"templates/host/x.erb","checksum":"` + sumB + `","specificity":"host","extra":1e3},` +
+	`{"name":"ohai/p.rb","path":"ohai/p.rb","checksum":"` + sumA + `","specificity":"default"}]}`
+
+const v0Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version","frozen?":true,` +
+	`"metadata":{"name":"a","big":123456789012345678901234567890,"f":1.50,"html":"<&>"},` +
+	`"attributes":[],"definitions":[],"files":[],"libraries":[],"providers":[],` +
+	`"recipes":[{"name":"default.rb","path":"recipes/default.rb","checksum":"` + sumA + `","specificity":"default","url":"https://x"}],"resources":[],` +
+	`"root_files":[{"name":"metadata.rb","path":"metadata.rb","checksum":"` + sumB + `","specificity":"default","url":"https://y"}],` +
+	`"templates":[{"name":"x.erb","path":"templates/host/x.erb","checksum":"` + sumB + `","specificity":"host","extra":1e3}]}`
+
+func TestManifestToSegmentsKeepsEverythingThatHasAHome(t *testing.T) {
+	got, dropped, err := ManifestToSegments([]byte(v2Manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != v0Manifest {
+		t.Errorf("got  %s\nwant %s", got, v0Manifest)
+	}
+	equalStrings(t, "dropped", dropped, []string{"ohai/p.rb"})
+}
+
+func TestManifestToAllFilesNamesFilesByTheirSegment(t *testing.T) {
+	got, err := ManifestToAllFiles([]byte(v0Manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Replace(v2Manifest, `,{"name":"ohai/p.rb","path":"ohai/p.rb","checksum":"`+sumA+`","specificity":"default"}`, "", 1)
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	again, err := ManifestToAllFiles(got)
+	if err != nil || string(again) != string(got) {
+		t.Errorf("a manifest with all_files changed to %s, error %v", again, err)
+	}
+}
+
+func TestManifestFilesWithoutASegmentInTheirName(t *testing.T) {
+	body := `{"all_files":[{"name":"metadata.rb","path":"metadata.rb"},{"name":"x.rb","path":"recipes/x.rb"},{"name":"spec.rb","path":"spec/spec.rb"}]}`
+	got, dropped, err := ManifestToSegments([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"root_files":[{"name":"metadata.rb"`, `"recipes":[{"name":"x.rb"`} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("%s lacks %s", got, want)
+		}
+	}
+	equalStrings(t, "dropped", dropped, []string{"spec/spec.rb"})
+}
+
+func TestCleanManifestKeepsExactlyTheAcceptedKeys(t *testing.T) {
+	body := `{"name":"a-1.0.0","access":{"read":true},"cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},"identifier":"z",` +
+		`"all_files":[{"name":"recipes/d.rb","url":"https://x?secret","path":"recipes/d.rb","checksum":"` + sumA + `","specificity":"default","extra":1}]}`
+	got, err := CleanManifest([]byte(body), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},` +
+		`"all_files":[{"name":"recipes/d.rb","path":"recipes/d.rb","checksum":"` + sumA + `","specificity":"default","extra":1}],"frozen?":false}`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for version, form := range map[int]string{0: v2Manifest, 1: v2Manifest, 2: v0Manifest} {
+		if _, err := CleanManifest([]byte(form), version); err == nil {
+			t.Errorf("a manifest of the other form passed for version %d", version)
+		}
+	}
+	if got, err := CleanManifest([]byte(v0Manifest), 1); err != nil || strings.Contains(string(got), "https://") || !strings.Contains(string(got), `"frozen?":true`) {
+		t.Errorf("got %s, error %v", got, err)
+	}
+}
+
+func TestDropNullMetadataDropsOnlyWhatServersRefuse(t *testing.T) {
+	got, dropped, err := DropNullMetadata([]byte(`{"name":"a-1","metadata":{"maintainer":null,"license":"x","mine":null,"description":null}}`))
+	if err != nil || string(got) != `{"name":"a-1","metadata":{"license":"x","mine":null}}` {
+		t.Errorf("got %s, error %v", got, err)
+	}
+	equalStrings(t, "dropped", dropped, []string{"metadata.maintainer", "metadata.description"})
+}
+
+func TestManifestFilesListsBothForms(t *testing.T) {
+	for form, want := range map[string]int{v2Manifest: 4, v0Manifest: 3} {
+		files, err := ManifestFiles([]byte(form))
+		if err != nil || len(files) != want || files[0] != (ManifestFile{Path: "recipes/default.rb", Checksum: sumA, URL: "https://x"}) {
+			t.Errorf("files %+v, error %v", files, err)
+		}
+	}
+	for _, bad := range []string{`{"all_files":[{"name":"x","checksum":"short"}]}`, `{"all_files":[{"name":"x"}]}`, `{"all_files":{}}`, `[]`, `{"recipes":[1]}`} {
+		if _, err := ManifestFiles([]byte(bad)); err == nil {
+			t.Errorf("%s was accepted", bad)
+		}
+	}
+}
+
+func TestConversionThereAndBackChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		body := segmentManifest(t)
+		v2, err := ManifestToAllFiles(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, dropped, err := ManifestToSegments(v2)
+		if err != nil || len(dropped) > 0 {
+			t.Fatalf("dropped %v, error %v", dropped, err)
+		}
+		if string(back) != string(body) {
+			t.Fatalf("there and back:\n%s\n%s", body, back)
+		}
+	})
+}
+
+// segmentManifest draws a manifest with its segments at the end.
+func segmentManifest(t *rapid.T) []byte {
+	m := members{{"name", json.RawMessage(`"a-1.0.0"`)}, {"n", json.RawMessage(rapid.SampledFrom([]string{"1.0", "1e400", "12345678901234567890", "null"}).Draw(t, "number"))}}
+	for _, s := range segments() {
+		var files []json.RawMessage
+		for _, n := range rapid.SliceOfN(rapid.StringMatching(`[a-zA-Z0-9_.<&>ü-]{1,8}(/[a-z]{1,3})?`), 0, 3).Draw(t, s) {
+			f := members{{"specificity", json.RawMessage(`"default"`)}, {"name", encodeString(n)}, {"path", encodeString(s + "/" + n)}}
+			files = append(files, f.encode())
+		}
+		m = append(m, member{s, encodeArray(files)})
+	}
+	return m.encode()
+}
+
+func FuzzManifest(f *testing.F) {
+	for _, s := range []string{v2Manifest, v0Manifest, `{"all_files":null}`, `{"recipes":[{"name":"a"},{"name":"a"}],"recipes":[]}`, `{"metadata":{"name":null}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		seg, _, err := ManifestToSegments(body)
+		if err == nil {
+			checkClean(t, seg, 1)
+		}
+		all, err := ManifestToAllFiles(body)
+		if err == nil {
+			checkClean(t, all, 2)
+		}
+		if out, _, err := DropNullMetadata(body); err == nil && !json.Valid(out) {
+			t.Errorf("invalid JSON %q", out)
+		}
+		_, _ = ManifestFiles(body)
+	})
+}
+
+func checkClean(t *testing.T, body []byte, version int) {
+	if !json.Valid(body) {
+		t.Errorf("a conversion made invalid JSON %q of valid", body)
+	}
+	clean, err := CleanManifest(body, version)
+	if err != nil {
+		return
+	}
+	var doc map[string]json.RawMessage
+	if err := json.Unmarshal(clean, &doc); err != nil {
+		t.Fatalf("%v in %q", err, clean)
+	}
+	for key := range doc {
+		if !slices.Contains(slices.Concat(manifestKeys(), segments(), []string{allFiles}), key) {
+			t.Errorf("the key %q is left", key)
+		}
+	}
+}
