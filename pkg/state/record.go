@@ -1,0 +1,95 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"chefsync/pkg/replication"
+)
+
+// key is the key of a pair.
+func key(id replication.PairID) (string, error) {
+	k := id.String()
+	if back, err := replication.ParsePairID(k); err != nil || back != id {
+		return "", fmt.Errorf("%q is not the name of a pair", k)
+	}
+	return k, nil
+}
+
+// checkRef refuses what the database can't give back unchanged. No name that a
+// Chef Server accepts is refused (chef-server-api.md §4).
+func checkRef(r replication.Ref) error {
+	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
+		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+			return fmt.Errorf("%q is not the name of an object", r.Path())
+		}
+	}
+	return nil
+}
+
+// encode writes a record and makes sure that it can be read again: an
+// unreadable record would stop its pair for good.
+func encode[T any](v T) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	if _, err := decode[T](string(b)); err != nil {
+		return "", fmt.Errorf("the record could not be read again: %w", err)
+	}
+	return string(b), nil
+}
+
+// decode reads a record. A field that this program doesn't know would get lost
+// at the next write, so it counts as a newer version's.
+func decode[T any](record string) (T, error) {
+	var v, loose T
+	dec := json.NewDecoder(bytes.NewReader([]byte(record)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		if json.Unmarshal([]byte(record), &loose) == nil {
+			return v, fmt.Errorf("%w: %w", replication.ErrSchema, err)
+		}
+		return v, damaged("read record", err)
+	}
+	inUTC(reflect.ValueOf(&v))
+	return v, nil
+}
+
+// inUTC turns every time within a value that nobody shares yet to UTC.
+func inUTC(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			inUTC(v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			inUTC(v.Index(i))
+		}
+	case reflect.Struct:
+		if t, ok := v.Addr().Interface().(*time.Time); ok {
+			*t = t.UTC()
+			return
+		}
+		for i := range v.NumField() {
+			inUTC(v.Field(i))
+		}
+	}
+}
+
+// unsyncedRecord is the JSON of an unsynced object without its name, which the
+// columns hold: the path in JSON can't name every object.
+type unsyncedRecord struct {
+	replication.Unsynced
+	Ref *struct{} `json:"object,omitempty"` // hides the path
+}
+
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }

@@ -1,0 +1,32 @@
+package state_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+	"chefsync/pkg/state/statetest"
+)
+
+func TestSQLiteIsAState(t *testing.T) {
+	statetest.Run(t, func(t *testing.T) func() replication.State {
+		path := filepath.Join(t.TempDir(), "state.db")
+		return func() replication.State { return open(t, path) }
+	})
+}
+
+func open(t *testing.T, path string, options ...state.Option) *state.SQLite {
+	t.Helper()
+	s, err := state.OpenSQLite(context.Background(), path, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
