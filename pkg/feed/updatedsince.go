@@ -1,0 +1,86 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"chefsync/pkg/replication"
+)
+
+// Getter reads a path below the primary's organization, such as
+// /updated_since?seq=0, and returns the body of a success (2xx). Anything else
+// is an error.
+type Getter interface {
+	Get(ctx context.Context, path string) (body []byte, err error)
+}
+
+// UpdatedSince is the feed that the primary serves itself.
+type UpdatedSince struct {
+	getter   Getter
+	unserved func(error) bool
+}
+
+var _ replication.Feed = (*UpdatedSince)(nil)
+
+// NewUpdatedSince makes a feed of a getter. Unserved tells of an error of the
+// getter that the server has no such route: a 404 of any origin, or a 200 that
+// isn't the Chef Server's JSON (chef-server-api.md §2.4, §13: the front end
+// answers 404 HTML, goiardi 200 with an empty body). It must be false for 401,
+// 403, 5xx, for a server that gives no answer, and for an organization that
+// doesn't exist.
+func NewUpdatedSince(getter Getter, unserved func(error) bool) *UpdatedSince {
+	return &UpdatedSince{getter: getter, unserved: unserved}
+}
+
+// Name is the feed's word in configuration and status.
+func (u *UpdatedSince) Name() string { return "updated_since" }
+
+// Read returns the rows with an id greater than after, or all for 0. Errors wrap
+// replication.ErrNoFeed when the server serves no feed; that includes answers
+// that are valid JSON but not rows. A broken answer is an error of class
+// Transient. Errors of the getter pass through, wrapped.
+func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	body, err := u.getter.Get(ctx, "/updated_since?seq="+strconv.FormatInt(after, 10))
+	if err != nil {
+		if u.unserved != nil && u.unserved(err) {
+			return replication.Rows{}, noFeed(err)
+		}
+		return replication.Rows{}, fmt.Errorf("read updated_since: %w", err)
+	}
+	switch start := bytes.TrimLeft(body, " \t\r\n"); {
+	case len(start) == 0:
+		return replication.Rows{}, noFeed(errors.New("the answer is empty"))
+	case start[0] == '<':
+		return replication.Rows{}, noFeed(errors.New("the answer is an HTML page"))
+	}
+	changes, err := DecodeRows(body)
+	switch {
+	case errors.Is(err, ErrShape):
+		return replication.Rows{}, noFeed(err)
+	case err != nil:
+		return replication.Rows{}, &replication.Error{Op: "read updated_since", Class: replication.Transient, Err: err}
+	}
+	if after > 0 {
+		// Whether seq itself belongs to the answer was never published.
+		changes = slices.DeleteFunc(changes, func(c replication.Change) bool { return c.ID <= after })
+	}
+	return replication.Rows{Changes: changes}, nil
+}
+
+// Probe tells whether the primary serves the feed: nil if so, else what Read
+// returns. Newest is the largest id, 0 for a feed without rows.
+func (u *UpdatedSince) Probe(ctx context.Context) (newest int64, err error) {
+	rows, err := u.Read(ctx, 0)
+	if n := len(rows.Changes); n > 0 {
+		newest = rows.Changes[n-1].ID
+	}
+	return newest, err
+}
+
+func noFeed(reason error) error {
+	return fmt.Errorf("%w: GET /updated_since: %w", replication.ErrNoFeed, reason)
+}
