@@ -1,0 +1,97 @@
+package prepare
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"chefsync/pkg/chef"
+)
+
+// KeyStore is where the actor's private key is kept.
+type KeyStore interface {
+	// Where names the place, without the key.
+	Where() string
+	// Load returns the key, or an error that is fs.ErrNotExist.
+	Load() (*rsa.PrivateKey, error)
+	// Create makes a key and keeps it. It never replaces one.
+	Create() (*rsa.PrivateKey, error)
+}
+
+// keyBits is the size of the keys that Chef Servers make themselves.
+const keyBits = 2048
+
+// FileKey keeps the key in a file, as the configuration's file: does.
+type FileKey struct{ Path string }
+
+// Where is the reference as the configuration writes it.
+func (f FileKey) Where() string { return "file:" + f.Path }
+
+// Load reads the key.
+func (f FileKey) Load() (*rsa.PrivateKey, error) {
+	text, err := os.ReadFile(f.Path)
+	if err != nil {
+		return nil, err
+	}
+	return chef.ParseKey(text)
+}
+
+// Create writes a new key, readable by its owner alone. The file appears whole
+// or not at all.
+func (f FileKey) Create() (*rsa.PrivateKey, error) {
+	key, err := rsa.GenerateKey(rand.Reader, keyBits)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(f.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	tmp, err := os.CreateTemp(dir, ".chef-sync-key-*") // 0600 from the start
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(tmp.Name())
+	text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	_, err = tmp.Write(text)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return nil, err
+	}
+	if err := os.Link(tmp.Name(), f.Path); err != nil { // fails if the file exists
+		return nil, fmt.Errorf("keep the key: %w", err)
+	}
+	return key, nil
+}
+
+// publicPEM is the public half as Chef Servers want it.
+func publicPEM(key *rsa.PrivateKey) string {
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return "" // can't happen for an RSA key
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// samePublic tells whether a public key in PEM form, PKIX or PKCS#1, or in a
+// certificate, belongs to a private key.
+func samePublic(key *rsa.PrivateKey, text string) bool {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return false
+	}
+	if pub, err := x509.ParsePKCS1PublicKey(block.Bytes); err == nil {
+		return key.PublicKey.Equal(pub)
+	}
+	if pub, err := x509.ParsePKIXPublicKey(block.Bytes); err == nil {
+		return key.PublicKey.Equal(pub)
+	}
+	if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+		return key.PublicKey.Equal(cert.PublicKey)
+	}
+	return false
+}

@@ -1,0 +1,271 @@
+// Package prepare makes an organization of a Chef Server ready for replication:
+// it sees to a key pair, to a user or API client that owns it, to membership
+// and rights, and proves them (chef-server-api.md §7, §8). Whatever is in place
+// stays as it is, so running it twice changes nothing.
+package prepare
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// Side says what the organization is for.
+type Side string
+
+// The sides.
+const (
+	Primary Side = "primary" // is read
+	Replica Side = "replica" // is written
+)
+
+// ParseSide reads a side.
+func ParseSide(s string) (Side, error) {
+	if s != string(Primary) && s != string(Replica) {
+		return "", fmt.Errorf("%q is not a side: expected primary or replica", s)
+	}
+	return Side(s), nil
+}
+
+// Actor is what signs the requests of the replication.
+type Actor string
+
+// The actors. Auto takes the one that exists, else makes a user if the caller
+// may, else a client.
+const (
+	Auto   Actor = ""
+	User   Actor = "user"
+	Client Actor = "client"
+)
+
+// ParseActor reads an actor; auto and the empty word are Auto.
+func ParseActor(s string) (Actor, error) {
+	switch s {
+	case "", "auto":
+		return Auto, nil
+	case string(User), string(Client):
+		return Actor(s), nil
+	}
+	return "", fmt.Errorf("%q is not an actor: expected auto, user or client", s)
+}
+
+// Options say what to prepare, and with what.
+type Options struct {
+	Org   string
+	Side  Side
+	Name  string // of the user or client that replication signs as
+	Actor Actor
+	// Admin makes the actor an admin of the organization, as the old product did.
+	Admin bool
+	// Check changes nothing.
+	Check bool
+	// Caller signs as a superuser or as an admin of the organization. Nil is
+	// enough for a Check that only asks what the actor may do.
+	Caller *chef.Client
+	Key    KeyStore
+	// Connect gives the client that signs as the actor.
+	Connect func(*rsa.PrivateKey) (*chef.Client, error)
+}
+
+// State says how a step was found or left.
+type State string
+
+// The states of a step.
+const (
+	Fine    State = "ok"      // was in place
+	Done    State = "done"    // was missing and is in place now
+	Missing State = "missing" // is missing; a check changes nothing
+	Failed  State = "failed"  // a proof failed
+	Unknown State = "unknown" // couldn't be found out
+)
+
+// Step is one thing that was looked at.
+type Step struct {
+	What   string `json:"what"`
+	State  State  `json:"state"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Report says what was found and done.
+type Report struct {
+	Organization  string   `json:"organization"`
+	Side          Side     `json:"side"`
+	Server        string   `json:"server"`
+	Caller        string   `json:"caller,omitempty"`
+	Name          string   `json:"name"`
+	Actor         Actor    `json:"actor,omitempty"`
+	Key           string   `json:"key"` // where it is kept
+	Ready         bool     `json:"ready"`
+	Changed       bool     `json:"changed"`
+	Steps         []Step   `json:"steps"`
+	Groups        []string `json:"groups"`        // that the actor belongs to
+	Organizations []string `json:"organizations"` // that the actor belongs to
+	Actors        []string `json:"actors"`        // users and clients of the organization
+}
+
+// run is one preparation at work.
+type run struct {
+	Options
+	report *Report
+	caller *chef.Org // nil without a caller
+	key    *rsa.PrivateKey
+	sync   *chef.Org // signs as the actor; nil without a key
+	groups map[string]bool
+}
+
+// Run prepares an organization. The report tells what was done, also beside an
+// error. Errors are of type [*replication.Error].
+func Run(ctx context.Context, o Options) (*Report, error) {
+	r := &run{Options: o, groups: map[string]bool{}, report: &Report{
+		Organization: o.Org, Side: o.Side, Name: o.Name, Key: o.Key.Where(), Ready: true,
+		Groups: []string{}, Organizations: []string{}, Actors: []string{},
+	}}
+	if o.Caller != nil {
+		r.caller = o.Caller.Org(o.Org)
+		r.report.Caller, r.report.Server = o.Caller.User(), o.Caller.Name()
+	}
+	for _, step := range []func(context.Context) error{r.haveKey, r.haveOrg, r.haveActor, r.haveMembership, r.haveRights, r.prove, r.lookAround} {
+		if err := step(ctx); err != nil {
+			r.report.Ready = false
+			return r.report, err
+		}
+	}
+	return r.report, nil
+}
+
+// step notes what was found or done.
+func (r *run) step(s State, what, format string, args ...any) {
+	r.report.Steps = append(r.report.Steps, Step{What: what, State: s, Detail: fmt.Sprintf(format, args...)})
+	switch s {
+	case Done:
+		r.report.Changed = true
+	case Missing, Failed:
+		r.report.Ready = false
+	}
+}
+
+// may tells whether something missing may be mended; if not, it is noted.
+func (r *run) may(what, format string, args ...any) bool {
+	if r.Check || r.caller == nil {
+		r.step(Missing, what, format, args...)
+		return false
+	}
+	return true
+}
+
+// haveKey loads the private key, or makes one where the configuration points.
+func (r *run) haveKey(context.Context) error {
+	key, err := r.Key.Load()
+	switch {
+	case err == nil:
+		r.step(Fine, "private key", "%s", r.Key.Where())
+	case !errors.Is(err, fs.ErrNotExist):
+		return r.local("load the private key", err, "correct the key in the configuration, or move the broken file away")
+	case r.Check:
+		r.step(Missing, "private key", "%s", r.Key.Where())
+		return nil
+	default:
+		if key, err = r.Key.Create(); err != nil {
+			return r.local("make the private key", err, "point the key in the configuration to a file that can be written, as file:/path/key.pem")
+		}
+		r.step(Done, "private key", "made %s", r.Key.Where())
+	}
+	r.key = key
+	client, err := r.Connect(key)
+	if err != nil {
+		return r.local("use the private key", err, "")
+	}
+	r.sync = client.Org(r.Org)
+	r.report.Server = client.Name()
+	return nil
+}
+
+// haveOrg makes sure that the organization exists. It is never created.
+func (r *run) haveOrg(ctx context.Context) error {
+	who := r.caller
+	if who == nil {
+		who = r.sync
+	}
+	if who == nil {
+		return r.local("look at the organization", errors.New("no key to ask with"), "give an administrator's user and key")
+	}
+	if who.Client().Orgless() {
+		if r.Check {
+			return nil
+		}
+		return r.local("prepare "+r.Org, errors.New("this server has no organizations"),
+			"create the client on the server with its own tools, put its key into "+r.Key.Where()+" and run this with --check")
+	}
+	_, err := who.Client().Do(ctx, "GET", "/organizations/"+r.Org, nil)
+	switch kind := chef.KindOf(err); {
+	case err == nil:
+		r.step(Fine, "organization", "%s", r.Org)
+		return nil
+	case kind == chef.KindPermission && r.caller == nil:
+		return nil // members who may not read the organization itself
+	case kind == chef.KindAbsent || kind == chef.KindOrgMissing:
+		return r.as(who, "look at the organization", err, "create the organization "+r.Org+" on this server first: chef-server-ctl org-create")
+	default:
+		return r.as(who, "look at the organization", err, "")
+	}
+}
+
+// as wraps an error with who asked and where: a bare 401 helps nobody.
+func (r *run) as(who *chef.Org, op string, err error, hint string) error {
+	role := "the caller " + who.Client().User()
+	if who == r.sync {
+		role = "the replication's " + r.Name + " (key " + r.Key.Where() + ")"
+	}
+	var answered *chef.Error
+	if hint == "" && errors.As(err, &answered) {
+		hint = answered.Hint
+		if who == r.caller && (answered.Kind == chef.KindPermission || answered.Kind == chef.KindNotMember) {
+			hint = "use the key of an admin of organization " + r.Org + ", or a superuser's"
+		}
+	}
+	return &replication.Error{
+		Op: op, Server: who.Client().Name(), Class: classOf(err), Hint: hint,
+		Err: fmt.Errorf("as %s, organization %s: %w", role, r.Org, err),
+	}
+}
+
+func (r *run) local(op string, err error, hint string) error {
+	return &replication.Error{Op: op, Server: r.report.Server, Class: replication.Local, Hint: hint, Err: err}
+}
+
+func classOf(err error) replication.Class {
+	switch chef.KindOf(err) {
+	case chef.KindAbsent, chef.KindOrgMissing:
+		return replication.Absent
+	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindLicense, chef.KindPermission, chef.KindFrontEnd:
+		return replication.Denied
+	case chef.KindUnreachable, chef.KindTLS:
+		return replication.Unreachable
+	case chef.KindForeign, chef.KindVersion:
+		return replication.Foreign
+	case chef.KindUnavailable, chef.KindMembershipFault:
+		return replication.Transient
+	}
+	return replication.Rejected
+}
+
+// is tells whether an error has one of some kinds.
+func is(err error, kinds ...chef.Kind) bool {
+	for _, k := range kinds {
+		if err != nil && chef.KindOf(err) == k {
+			return true
+		}
+	}
+	return false
+}
+
+// lastSegment is the last part of a URL or path.
+func lastSegment(s string) string {
+	return s[strings.LastIndexByte(s, '/')+1:]
+}

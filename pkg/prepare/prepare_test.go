@@ -1,0 +1,286 @@
+package prepare_test
+
+import (
+	"crypto/rsa"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/prepare"
+	"chefsync/pkg/replication"
+)
+
+// site is a Chef Server with an organization and a place for the key.
+type site struct {
+	t      *testing.T
+	server *cheftest.Server
+	org    *cheftest.Org
+	key    prepare.FileKey
+}
+
+func newSite(t *testing.T) *site {
+	s := cheftest.Start(t)
+	return &site{t: t, server: s, org: s.AddOrg("acme"), key: prepare.FileKey{Path: filepath.Join(t.TempDir(), "keys", "sync.pem")}}
+}
+
+func (s *site) client(user string, key *rsa.PrivateKey) *chef.Client {
+	s.t.Helper()
+	c, err := chef.New(chef.Config{Name: "eu", URL: s.server.URL, User: user, Key: key, Retry: chef.RetryPolicy{Attempts: 1, Base: time.Millisecond}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+func (s *site) superuser() *chef.Client { return s.client(s.server.Superuser()) }
+
+func (s *site) admin(name string) *chef.Client {
+	key := s.server.AddUser(name)
+	s.org.Associate(name)
+	s.org.AddToGroup("admins", name)
+	return s.client(name, key)
+}
+
+func (s *site) options(side prepare.Side, caller *chef.Client) prepare.Options {
+	return prepare.Options{Org: "acme", Side: side, Name: "ec_sync_user", Caller: caller, Key: s.key,
+		Connect: func(k *rsa.PrivateKey) (*chef.Client, error) { return s.client("ec_sync_user", k), nil }}
+}
+
+func (s *site) run(o prepare.Options) *prepare.Report {
+	s.t.Helper()
+	r, err := prepare.Run(s.t.Context(), o)
+	if err != nil {
+		s.t.Fatalf("Run: %v\n%+v", err, r)
+	}
+	if !r.Ready {
+		s.t.Fatalf("not ready: %+v", r.Steps)
+	}
+	return r
+}
+
+// writes are the requests that changed something, but for probes.
+func (s *site) writes() (list []string) {
+	for _, r := range s.server.Requests().Writes() {
+		if r.Actor != "ec_sync_user" {
+			list = append(list, r.Method+" "+r.Path)
+		}
+	}
+	return list
+}
+
+func TestASuperuserCreatesAndAssociatesTheUser(t *testing.T) {
+	for _, side := range []prepare.Side{prepare.Primary, prepare.Replica} {
+		t.Run(string(side), func(t *testing.T) {
+			s := newSite(t)
+			r := s.run(s.options(side, s.superuser()))
+			if r.Actor != prepare.User || !r.Changed || !slices.Contains(r.Organizations, "acme") || !slices.Contains(r.Actors, "user ec_sync_user") {
+				t.Errorf("report %+v", r)
+			}
+			info, err := os.Stat(s.key.Path)
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("key file %v, %v; want mode 0600", info, err)
+			}
+		})
+	}
+}
+
+func TestPreparingTwiceChangesNothing(t *testing.T) {
+	for _, side := range []prepare.Side{prepare.Primary, prepare.Replica} {
+		for _, caller := range []string{"superuser", "admin"} {
+			t.Run(string(side)+" as "+caller, func(t *testing.T) {
+				s := newSite(t)
+				who := s.superuser()
+				if caller == "admin" {
+					who = s.admin("alice")
+				}
+				s.run(s.options(side, who))
+				before, err := os.ReadFile(s.key.Path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.server.ResetRequests()
+				r := s.run(s.options(side, who))
+				if r.Changed || len(s.writes()) > 0 {
+					t.Errorf("the second run changed something: %v\n%+v", s.writes(), r.Steps)
+				}
+				if after, _ := os.ReadFile(s.key.Path); string(after) != string(before) {
+					t.Error("the second run replaced the key")
+				}
+				if side == prepare.Primary && len(s.server.Requests().Writes()) > 0 {
+					t.Errorf("preparing a primary again wrote: %v", s.server.Requests().Writes())
+				}
+			})
+		}
+	}
+}
+
+func TestAnOrgAdminMakesAClientThatMayWriteToAReplica(t *testing.T) {
+	s := newSite(t)
+	s.org.PutRole("old", `{}`)
+	s.org.PutDataBagItem("old", "item", `{}`)
+	r := s.run(s.options(prepare.Replica, s.admin("alice")))
+	if r.Actor != prepare.Client || !slices.Contains(r.Groups, "chef-sync") {
+		t.Fatalf("report %+v", r)
+	}
+	key, err := s.key.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := s.client("ec_sync_user", key).Org("acme")
+	for _, path := range []string{"/roles/old", "/data/old"} {
+		if _, err := client.Do(t.Context(), "DELETE", path, nil); err != nil {
+			t.Errorf("the client may not delete what was there before: %v", err)
+		}
+	}
+}
+
+func TestAClientOfAPrimaryGetsNoFurtherRights(t *testing.T) {
+	s := newSite(t)
+	r := s.run(s.options(prepare.Primary, s.admin("alice")))
+	if r.Actor != prepare.Client || slices.Contains(r.Groups, "chef-sync") || slices.Contains(r.Groups, "admins") {
+		t.Errorf("actor %s in groups %v; want a client without groups of its own", r.Actor, r.Groups)
+	}
+}
+
+func TestAnOrgAdminInvitesAUserThatExists(t *testing.T) {
+	s := newSite(t)
+	user := s.server.AddUser("ec_sync_user")
+	writeKey(t, s.key.Path, user)
+	r := s.run(s.options(prepare.Replica, s.admin("alice")))
+	if r.Actor != prepare.User || !hasStep(r, "member of acme", prepare.Done) {
+		t.Errorf("steps %+v", r.Steps)
+	}
+}
+
+func TestAKeyIsAddedToAUserThatHasAnother(t *testing.T) {
+	s := newSite(t)
+	old := s.server.AddUser("ec_sync_user")
+	s.org.Associate("ec_sync_user")
+	s.run(s.options(prepare.Primary, s.superuser()))
+	if _, err := s.client("ec_sync_user", old).Org("acme").Do(t.Context(), "GET", "/roles", nil); err != nil {
+		t.Errorf("the old key doesn't work any more: %v", err)
+	}
+	s.server.ResetRequests()
+	if r := s.run(s.options(prepare.Primary, s.superuser())); r.Changed || len(s.writes()) > 0 {
+		t.Errorf("the second run changed something: %+v", r.Steps)
+	}
+}
+
+func TestAdminMakesTheActorAnAdmin(t *testing.T) {
+	s := newSite(t)
+	o := s.options(prepare.Replica, s.superuser())
+	o.Admin = true
+	r := s.run(o)
+	if !slices.Contains(r.Groups, "admins") {
+		t.Errorf("groups %v", r.Groups)
+	}
+}
+
+func TestACheckChangesNothing(t *testing.T) {
+	s := newSite(t)
+	o := s.options(prepare.Replica, s.superuser())
+	o.Check = true
+	r, err := prepare.Run(t.Context(), o)
+	if err != nil || r.Ready || !hasStep(r, "private key", prepare.Missing) {
+		t.Errorf("error %v, report %+v", err, r)
+	}
+	if w := s.server.Requests().Writes(); len(w) > 0 {
+		t.Errorf("a check wrote: %v", w)
+	}
+	if _, err := os.Stat(s.key.Path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a check made the key: %v", err)
+	}
+
+	s.run(s.options(prepare.Replica, s.superuser()))
+	s.server.ResetRequests()
+	o = s.options(prepare.Replica, nil) // the actor's own key is enough
+	o.Check = true
+	if r := s.run(o); r.Changed || len(s.server.Requests().Writes()) > 0 {
+		t.Errorf("a check wrote: %v", s.server.Requests().Writes())
+	}
+}
+
+func TestRefusalsNameTheKeyAndTheOrganization(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		caller func(*site) *chef.Client
+		org    string
+		class  replication.Class
+		words  []string
+	}{
+		{"wrong key", func(s *site) *chef.Client { s.server.AddUser("alice"); return s.client("alice", otherKey(s.t)) }, "acme",
+			replication.Denied, []string{"caller alice", "organization acme", "401"}},
+		{"not a member", func(s *site) *chef.Client { return s.client("bob", s.server.AddUser("bob")) }, "acme",
+			replication.Denied, []string{"caller bob", "organization acme", "403"}},
+		{"not an admin", func(s *site) *chef.Client {
+			k := s.server.AddUser("carol")
+			s.org.Associate("carol")
+			return s.client("carol", k)
+		}, "acme", replication.Denied, []string{"caller carol", "organization acme", "403"}},
+		{"no organization", (*site).superuser, "nowhere", replication.Absent, []string{"organization nowhere", "404"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t)
+			o := s.options(prepare.Replica, c.caller(s))
+			o.Org = c.org
+			_, err := prepare.Run(t.Context(), o)
+			if err == nil || replication.ClassOf(err) != c.class || replication.HintOf(err) == "" {
+				t.Fatalf("error %v of class %s with hint %q", err, replication.ClassOf(err), replication.HintOf(err))
+			}
+			for _, w := range c.words {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%q doesn't name %q", err, w)
+				}
+			}
+		})
+	}
+}
+
+func TestABrokenKeyFileIsNeverReplaced(t *testing.T) {
+	s := newSite(t)
+	if err := os.MkdirAll(filepath.Dir(s.key.Path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.key.Path, []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepare.Run(t.Context(), s.options(prepare.Primary, s.superuser())); err == nil {
+		t.Error("Run went on with a broken key")
+	}
+	if b, _ := os.ReadFile(s.key.Path); string(b) != "not a key" {
+		t.Error("the file was replaced")
+	}
+	if _, err := s.key.Create(); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Create over an existing file: %v", err)
+	}
+}
+
+func hasStep(r *prepare.Report, what string, state prepare.State) bool {
+	return slices.ContainsFunc(r.Steps, func(s prepare.Step) bool { return s.What == what && s.State == state })
+}
+
+func writeKey(t *testing.T, path string, key *rsa.PrivateKey) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, cheftest.PrivatePEM(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func otherKey(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	k, err := prepare.FileKey{Path: filepath.Join(t.TempDir(), "other.pem")}.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}

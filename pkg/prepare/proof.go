@@ -1,0 +1,113 @@
+package prepare
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"chefsync/pkg/chef"
+)
+
+// emptyMD5 is the checksum of an empty file.
+const emptyMD5 = "d41d8cd98f00b204e9800998ecf8427e"
+
+// prove signs as the actor and tries what replication does: reading always;
+// on a replica also a sandbox and objects of its own, which it removes again.
+// There is no way to ask a Chef Server for one's rights (chef-server-api.md §7.4).
+func (r *run) prove(ctx context.Context) error {
+	if r.sync == nil || r.report.Actor == "" && !r.sync.Client().Orgless() || !r.report.Ready {
+		return nil
+	}
+	for _, path := range []string{"/cookbooks?num_versions=1", "/data", "/environments", "/roles"} {
+		name, _, _ := strings.Cut(path, "?")
+		if _, err := r.sync.Do(ctx, "GET", path, nil); err != nil {
+			return r.refused("read "+name, err)
+		}
+		r.step(Fine, "proof: read "+name, "")
+	}
+	if r.Side == Primary || r.Check {
+		return nil
+	}
+	if _, err := r.sync.Do(ctx, "POST", "/sandboxes", encode(map[string]any{"checksums": map[string]any{emptyMD5: nil}})); err != nil {
+		return r.refused("open a sandbox", err)
+	}
+	r.step(Fine, "proof: open a sandbox", "")
+	name := "chef-sync-probe-" + strings.ToLower(rand.Text()[:8])
+	for _, probe := range []struct {
+		collection string
+		body       map[string]any
+	}{
+		{"/data", map[string]any{"name": name}},
+		{"/environments", map[string]any{"name": name, "chef_type": "environment", "json_class": "Chef::Environment", "description": "", "cookbook_versions": map[string]any{}, "default_attributes": map[string]any{}, "override_attributes": map[string]any{}}},
+		{"/roles", map[string]any{"name": name, "chef_type": "role", "json_class": "Chef::Role", "description": "", "run_list": []string{}, "env_run_lists": map[string]any{}, "default_attributes": map[string]any{}, "override_attributes": map[string]any{}}},
+	} {
+		if err := r.proveWrite(ctx, probe.collection, name, encode(probe.body)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) proveWrite(ctx context.Context, collection, name string, body []byte) error {
+	if _, err := r.sync.Do(ctx, "POST", collection, body); err != nil && !is(err, chef.KindExists) {
+		return r.refused("create and delete in "+collection, err)
+	}
+	if _, err := r.sync.Do(ctx, "DELETE", collection+"/"+name, nil); err != nil && !is(err, chef.KindAbsent) {
+		return r.refused("create and delete in "+collection, err)
+	}
+	r.step(Fine, "proof: create and delete in "+collection, "")
+	return nil
+}
+
+func (r *run) refused(what string, err error) error {
+	r.step(Failed, "proof: "+what, "%v", err)
+	hint := ""
+	if is(err, chef.KindPermission) {
+		hint = "run prepare-org with the key of an admin of organization " + r.Org + ", so that it can add the rights"
+	}
+	return r.as(r.sync, what, err, hint)
+}
+
+// lookAround fills in the groups, organizations and actors, as the old product
+// printed them. Lists that can't be read stay empty.
+func (r *run) lookAround(ctx context.Context) error {
+	r.report.Groups = append(r.report.Groups, slices.Sorted(maps.Keys(r.groups))...)
+	if r.report.Actor == Client {
+		r.report.Organizations = append(r.report.Organizations, r.Org)
+	}
+	if r.report.Actor == User && r.sync != nil {
+		var orgs []struct {
+			Org struct {
+				Name string `json:"name"`
+			} `json:"organization"`
+		}
+		if answer, err := r.sync.Client().Do(ctx, "GET", "/users/"+r.Name+"/organizations", nil); err == nil && json.Unmarshal(answer.Body, &orgs) == nil {
+			for _, o := range orgs {
+				r.report.Organizations = append(r.report.Organizations, o.Org.Name)
+			}
+		}
+	}
+	if r.caller == nil || r.caller.Client().Orgless() {
+		return nil
+	}
+	var users []struct {
+		User struct {
+			Name string `json:"username"`
+		} `json:"user"`
+	}
+	if answer, err := r.caller.Do(ctx, "GET", "/users", nil); err == nil && json.Unmarshal(answer.Body, &users) == nil {
+		for _, u := range users {
+			r.report.Actors = append(r.report.Actors, "user "+u.User.Name)
+		}
+	}
+	clients := map[string]json.RawMessage{}
+	if answer, err := r.caller.Do(ctx, "GET", "/clients", nil); err == nil && json.Unmarshal(answer.Body, &clients) == nil {
+		for _, name := range slices.Sorted(maps.Keys(clients)) {
+			r.report.Actors = append(r.report.Actors, "client "+name)
+		}
+	}
+	return nil
+}

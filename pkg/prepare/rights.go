@@ -1,0 +1,256 @@
+package prepare
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"chefsync/pkg/chef"
+)
+
+// group is the group that gets rights which the default groups don't have.
+const group = "chef-sync"
+
+// need is what replication must be allowed on a container.
+type need struct {
+	container string
+	perms     []string
+}
+
+func (r *run) needs() []need {
+	perms := []string{"read"}
+	if r.Side == Replica {
+		perms = []string{"create", "read", "update", "delete"}
+	}
+	var all []need
+	for _, c := range []string{"cookbooks", "data", "environments", "roles"} {
+		all = append(all, need{c, perms})
+	}
+	if r.Side == Replica {
+		all = append(all, need{"sandboxes", []string{"create"}})
+	}
+	return all
+}
+
+// ace is the list of those who hold one permission.
+type ace struct {
+	Actors []string `json:"actors"`
+	Groups []string `json:"groups"`
+}
+
+type members struct {
+	Users   []string `json:"users"`
+	Clients []string `json:"clients"`
+	Groups  []string `json:"groups"`
+}
+
+// haveRights makes sure that the groups of the actor hold what is needed, and
+// else gives it through a group of its own (chef-server-api.md §8.3).
+func (r *run) haveRights(ctx context.Context) error {
+	if r.caller == nil || r.report.Actor == "" || r.caller.Client().Orgless() {
+		return nil
+	}
+	r.groups[string(r.report.Actor)+"s"] = true
+	if err := r.findGroups(ctx); err != nil {
+		return err
+	}
+	if r.Admin && !r.groups["admins"] {
+		if err := r.join(ctx, "admins"); err != nil {
+			return err
+		}
+	}
+	changed := false
+	for _, n := range r.needs() {
+		did, err := r.haveACL(ctx, "/containers/"+n.container+"/_acl", "rights on "+n.container, n.perms)
+		if err != nil {
+			return err
+		}
+		changed = changed || did
+	}
+	if changed || r.groups[group] {
+		return r.haveObjectRights(ctx)
+	}
+	return nil
+}
+
+// findGroups learns which of the groups that matter the actor is in.
+func (r *run) findGroups(ctx context.Context) error {
+	for _, g := range []string{"admins", group} {
+		m, err := r.members(ctx, g)
+		if is(err, chef.KindAbsent, chef.KindPermission) {
+			continue
+		}
+		if err != nil {
+			return r.as(r.caller, "read the group "+g, err, "")
+		}
+		if slices.Contains(r.mine(&m), r.Name) {
+			r.groups[g] = true
+			r.step(Fine, "group "+g, "%s is in it", r.Name)
+		}
+	}
+	return nil
+}
+
+func (r *run) members(ctx context.Context, g string) (members, error) {
+	answer, err := r.caller.Do(ctx, "GET", "/groups/"+g, nil)
+	if err != nil {
+		return members{}, err
+	}
+	var m members
+	return m, json.Unmarshal(answer.Body, &m)
+}
+
+// mine is the list of a group that the actor belongs on.
+func (r *run) mine(m *members) []string {
+	if r.report.Actor == Client {
+		return m.Clients
+	}
+	return m.Users
+}
+
+// join puts the actor into a group, which is made if need be. A PUT replaces
+// whole lists, so all members are sent again, hidden groups too; servers drop
+// unknown names silently, so the group is read back (chef-server-api.md §7.3, §13).
+func (r *run) join(ctx context.Context, g string) error {
+	if r.groups[g] {
+		return nil
+	}
+	if !r.may("group "+g, "%s isn't in it", r.Name) {
+		return nil
+	}
+	m, err := r.members(ctx, g)
+	if is(err, chef.KindAbsent) {
+		if _, err := r.caller.Do(ctx, "POST", "/groups", encode(map[string]string{"groupname": g})); err != nil && !is(err, chef.KindExists) {
+			return r.as(r.caller, "create the group "+g, err, "")
+		}
+		m, err = r.members(ctx, g)
+	}
+	if err != nil {
+		return r.as(r.caller, "read the group "+g, err, "")
+	}
+	if !slices.Contains(r.mine(&m), r.Name) {
+		list := &m.Users
+		if r.report.Actor == Client {
+			list = &m.Clients
+		}
+		*list = append(*list, r.Name)
+		full := map[string][]string{"users": orEmpty(m.Users), "clients": orEmpty(m.Clients), "groups": orEmpty(m.Groups)}
+		if _, err := r.caller.Do(ctx, "PUT", "/groups/"+g, encode(map[string]any{"groupname": g, "actors": full})); err != nil {
+			return r.as(r.caller, "add "+r.Name+" to the group "+g, err, "")
+		}
+		if m, err = r.members(ctx, g); err != nil {
+			return r.as(r.caller, "read the group "+g+" back", err, "")
+		}
+		if !slices.Contains(r.mine(&m), r.Name) {
+			return r.as(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't in it after adding it", r.Name), "run this again; another program may have written the group at the same time")
+		}
+		r.step(Done, "group "+g, "%s was added", r.Name)
+	}
+	r.groups[g] = true
+	return nil
+}
+
+// haveACL makes sure that the actor holds permissions on an object, itself or
+// by a group, and gives what lacks to our own group.
+func (r *run) haveACL(ctx context.Context, path, what string, perms []string) (changed bool, err error) {
+	lists, err := r.readACL(ctx, path)
+	if is(err, chef.KindPermission) {
+		r.step(Unknown, what, "%s may not read the ACL", r.caller.Client().User())
+		return false, nil
+	}
+	if err != nil {
+		return false, r.as(r.caller, "read "+path, err, "")
+	}
+	var lacking []string
+	for _, p := range perms {
+		if !r.holds(lists[p]) {
+			lacking = append(lacking, p)
+		}
+	}
+	if len(lacking) == 0 {
+		if strings.HasPrefix(path, "/containers/") {
+			r.step(Fine, what, "%s", strings.Join(perms, ", "))
+		}
+		return false, nil
+	}
+	if !r.may(what, "lacks %s", strings.Join(lacking, ", ")) {
+		return false, nil
+	}
+	if err := r.join(ctx, group); err != nil {
+		return false, err
+	}
+	for _, p := range lacking {
+		a := lists[p]
+		if r.holds(a) {
+			continue // the group, which was only just joined, had it
+		}
+		a.Groups, a.Actors = append(a.Groups, group), orEmpty(a.Actors)
+		if _, err := r.caller.Do(ctx, "PUT", path+"/"+p, encode(map[string]ace{p: a})); err != nil {
+			return true, r.as(r.caller, "grant "+p+" in "+path, err, "")
+		}
+	}
+	if lists, err = r.readACL(ctx, path); err != nil {
+		return true, r.as(r.caller, "read "+path+" back", err, "")
+	}
+	for _, p := range lacking {
+		if !r.holds(lists[p]) {
+			return true, r.as(r.caller, "read "+path+" back", fmt.Errorf("%s isn't granted after granting it", p), "run this again")
+		}
+	}
+	r.step(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), group)
+	return true, nil
+}
+
+func (r *run) readACL(ctx context.Context, path string) (map[string]ace, error) {
+	answer, err := r.caller.Do(ctx, "GET", path, nil)
+	if err != nil {
+		return nil, err
+	}
+	lists := map[string]ace{}
+	return lists, json.Unmarshal(answer.Body, &lists)
+}
+
+// holds tells whether the actor, or a group that it is in, is on a list.
+func (r *run) holds(a ace) bool {
+	return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, func(g string) bool { return r.groups[g] })
+}
+
+// haveObjectRights gives our group its rights on objects that exist already:
+// they keep the ACL that their container had when they were made
+// (chef-server-api.md §7.6).
+func (r *run) haveObjectRights(ctx context.Context) error {
+	perms := []string{"read"}
+	if r.Side == Replica {
+		perms = []string{"read", "update", "delete"}
+	}
+	for _, kind := range []string{"cookbooks", "data", "environments", "roles"} {
+		answer, err := r.caller.Do(ctx, "GET", "/"+kind, nil)
+		if err != nil {
+			return r.as(r.caller, "list "+kind, err, "")
+		}
+		names := map[string]json.RawMessage{}
+		if err := json.Unmarshal(answer.Body, &names); err != nil {
+			return r.as(r.caller, "list "+kind, fmt.Errorf("the answer isn't a list: %w", err), "")
+		}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			path := "/" + kind + "/" + name
+			if path == "/environments/_default" {
+				continue // can't be written anyway
+			}
+			if _, err := r.haveACL(ctx, path+"/_acl", "rights on "+path, perms); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
