@@ -98,7 +98,7 @@ func (d *Daemon) watch(ctx context.Context, wakes map[replication.PairID]chan st
 			seen[p.ID] = p.Desired
 		}
 		first = first && err != nil
-		if !sleep(ctx, d.Watch, nil) {
+		if sleep(ctx, d.Watch, nil) == ended {
 			return
 		}
 	}
@@ -112,7 +112,7 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 		if err := d.Housekeeping(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("housekeeping failed", "error", err.Error())
 		}
-		if !sleep(ctx, time.Hour, nil) {
+		if sleep(ctx, time.Hour, nil) == ended {
 			return
 		}
 	}
@@ -123,20 +123,30 @@ func (d *Daemon) jitter(wait time.Duration) time.Duration {
 	return wait + time.Duration((d.Random()-0.5)*0.2*float64(wait))
 }
 
-// sleep waits for a time, a wake, or the end of ctx, which it tells by false.
-func sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) bool {
+// alarm says why a sleep was over.
+type alarm int
+
+const (
+	ended alarm = iota // the context ended
+	due                // the time is over
+	woken              // the operator changed a wish
+)
+
+// sleep waits for a time, a wake, or the end of ctx.
+func sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) alarm {
 	if ctx.Err() != nil {
-		return false
+		return ended
 	}
 	timer := time.NewTimer(max(wait, 0))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
+		return ended
 	case <-timer.C:
+		return due
 	case <-wake:
+		return woken
 	}
-	return true
 }
 
 // Once runs one pass for each job, bounded as Run does, and returns the records

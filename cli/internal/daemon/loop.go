@@ -24,14 +24,21 @@ const startSpread = 3 * time.Second
 func (l *loop) run(ctx, work context.Context) {
 	d := l.daemon
 	wait := time.Duration(d.Random() * float64(min(l.job.Interval, startSpread)))
-	for sleep(ctx, wait, l.wake) {
+	for {
+		trigger := replication.TriggerSchedule
+		switch sleep(ctx, wait, l.wake) {
+		case ended:
+			return
+		case woken:
+			trigger = triggerOperator
+		}
 		select {
 		case l.slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		started := d.Now()
-		run, err := l.job.Pass(work, replication.PassOptions{Trigger: "schedule", Drain: ctx.Done()})
+		run, err := l.job.Pass(work, replication.PassOptions{Trigger: trigger, Drain: ctx.Done()})
 		if err == nil && run.Outcome == replication.OutcomeDone {
 			l.verify(ctx)
 		}
@@ -40,6 +47,10 @@ func (l *loop) run(ctx, work context.Context) {
 		wait = l.next(ctx, started, run, err)
 	}
 }
+
+// triggerOperator is the trigger of a pass that a wish of the operator woke. It
+// doesn't wait for the time that failures put off.
+const triggerOperator = "operator"
 
 // next is how long to wait for the next pass: no time when work is left, until
 // the time that the engine wrote down when the pair is failing, else the rest of
@@ -51,7 +62,7 @@ func (l *loop) next(ctx context.Context, started time.Time, run replication.Run,
 	}
 	now := d.Now()
 	wait := d.jitter(l.job.Interval) - now.Sub(started)
-	if err != nil {
+	if err != nil || run.Outcome == replication.OutcomeWaiting {
 		if st, readErr := d.State.Pair(ctx, l.job.ID); readErr == nil {
 			wait = max(wait, st.Progress.NextRun.Sub(now))
 		}
@@ -86,7 +97,7 @@ func (l *loop) say(run replication.Run, err error) {
 	if errors.As(err, &leased) {
 		word = replication.OutcomeBusy
 	}
-	if word == l.said {
+	if word == l.said || word == replication.OutcomeWaiting {
 		return
 	}
 	was := l.said

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+// logFlags are the flags of the commands that show logs.
+type logFlags struct {
+	follow      bool
+	since       ui.Duration
+	level       string
+	object, run string
+	number      int
+}
+
+// followEvery is how often a command that follows looks for new lines.
+const followEvery = 500 * time.Millisecond
+
+func (f *logFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with new lines as they come")
+	cmd.Flags().Var(&f.since, "since", "only lines not older than this, such as 1h")
+	cmd.Flags().StringVar(&f.level, "level", "", "only lines of at least this `level`: debug, info, warn or error")
+	cmd.Flags().IntVarP(&f.number, "number", "n", f.number, "the newest `N` lines; 0 for all")
+	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (f *logFlags) query(now time.Time) (state.LogQuery, error) {
+	q := state.LogQuery{Run: f.run, Limit: f.number}
+	if f.since > 0 {
+		q.Since = now.Add(-time.Duration(f.since))
+	}
+	if f.level != "" {
+		var l slog.Level
+		if err := l.UnmarshalText([]byte(f.level)); err != nil {
+			return q, exit.Usagef("", "--level can't be %q: expected debug, info, warn or error", f.level)
+		}
+		q.Level = &l
+	}
+	if f.object != "" {
+		ref, err := replication.ParseRef(f.object)
+		if err != nil {
+			return q, exit.Usagef("", "--object: %w", err)
+		}
+		q.Object = ref.Path()
+	}
+	return q, nil
+}
+
+// show prints the lines of all queries by time, and goes on with --follow.
+func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []state.LogQuery) error {
+	logs, err := a.Logs(ctx)
+	if err != nil {
+		return err
+	}
+	lines := []state.LogLine{}
+	for _, q := range queries {
+		got, err := logs.Logs(ctx, q)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, got...)
+	}
+	slices.SortFunc(lines, func(a, b state.LogLine) int { return cmp.Compare(a.ID, b.ID) })
+	if f.number > 0 && len(lines) > f.number {
+		lines = lines[len(lines)-f.number:]
+	}
+	out := g.output()
+	if f.follow && out.Format == ui.JSON {
+		out.Format = ui.JSONL // an endless list has no end to write
+	}
+	if err := emitLogs(out, lines); err != nil || !f.follow {
+		return err
+	}
+	var last int64
+	for _, l := range lines {
+		last = max(last, l.ID)
+	}
+	return f.tail(ctx, out, logs, queries, last)
+}
+
+// tail prints lines as they come, until the context ends.
+func (f *logFlags) tail(ctx context.Context, out *ui.Output, logs *state.SQLite, queries []state.LogQuery, last int64) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		var lines []state.LogLine
+		for _, q := range queries {
+			q.AfterID, q.Limit = last, 0
+			got, err := logs.Logs(ctx, q)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			lines = append(lines, got...)
+		}
+		if len(lines) == 0 {
+			continue
+		}
+		slices.SortFunc(lines, func(a, b state.LogLine) int { return cmp.Compare(a.ID, b.ID) })
+		last = lines[len(lines)-1].ID
+		if err := emitLogs(out, lines); err != nil {
+			return err
+		}
+	}
+}
+
+func emitLogs(out *ui.Output, lines []state.LogLine) error {
+	return out.Emit(lines, func(t *ui.Grid) {
+		for _, l := range lines {
+			t.Line("%s", logText(t, l))
+		}
+	})
+}
+
+// logText is one line for people: time, level, pair, message, attributes.
+func logText(t *ui.Grid, l state.LogLine) string {
+	parts := []string{ui.Stamp(l.Time), t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))}
+	if l.Pair != (replication.PairID{}) {
+		parts = append(parts, l.Pair.String())
+	}
+	parts = append(parts, t.Paint(ui.Bold, l.Message))
+	if l.Object != "" {
+		parts = append(parts, ui.Quote(l.Object))
+	}
+	if l.Run != "" {
+		parts = append(parts, "run="+l.Run)
+	}
+	return strings.Join(append(parts, attrWords(l.Attrs)...), " ")
+}
+
+func levelColor(l slog.Level) ui.Color {
+	switch {
+	case l >= slog.LevelError:
+		return ui.Red
+	case l >= slog.LevelWarn:
+		return ui.Yellow
+	}
+	return ui.Faint
+}
+
+// attrWords writes a JSON object as key=value words, in its order.
+func attrWords(raw json.RawMessage) []string {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil
+	}
+	var words []string
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return words
+		}
+		var value any
+		if err := dec.Decode(&value); err != nil {
+			return words
+		}
+		text, isText := value.(string)
+		if !isText {
+			b, _ := json.Marshal(value) // what was decoded encodes
+			text = string(b)
+		}
+		words = append(words, fmt.Sprintf("%v=%s", key, ui.Quote(text)))
+	}
+	return words
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"chefsync/pkg/state"
+)
+
+func newManagerLogCmd(g *globals) *cobra.Command {
+	f := logFlags{number: 200}
+	cmd := &cobra.Command{
+		Use:     "manager-log",
+		Short:   "Show the log of the synchronization manager",
+		GroupID: groupLook,
+		Long: `Show the log of the synchronization manager: the lines of "chef-sync-ctl run" that
+belong to no pair, such as its start and end.`,
+		Example: `  chef-sync-ctl manager-log
+  chef-sync-ctl manager-log --follow`,
+		Args: args(cobra.NoArgs),
+	}
+	f.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a, err := g.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		q, err := f.query(g.now())
+		if err != nil {
+			return err
+		}
+		q.Manager = true
+		return f.show(cmd.Context(), g, a, []state.LogQuery{q})
+	}
+	return cmd
+}

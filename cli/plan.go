@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+// planFlags are the flags of plan.
+type planFlags struct {
+	full, all, exitCode bool
+}
+
+func newPlanCmd(g *globals) *cobra.Command {
+	var f planFlags
+	cmd := &cobra.Command{
+		Use:     "plan PAIR...",
+		Short:   "Show what the next pass would do, and change nothing",
+		GroupID: groupCheck,
+		Long: `Show what the next pass would do, in its order, with the view of the safety
+brake: a plan that the brake would stop ends with code 7.`,
+		Example: `  chef-sync-ctl plan engineering
+  chef-sync-ctl plan eu/engineering --full
+  chef-sync-ctl plan engineering -o json --exit-code`,
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().BoolVar(&f.full, "full", false, "plan a full compare that reads both sides, as resync does")
+	cmd.Flags().BoolVar(&f.all, "all", false, "also show objects that nothing would happen to")
+	cmd.Flags().BoolVar(&f.exitCode, "exit-code", false, "end with code 6 if something would be written")
+	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		return showPlans(ctx, g, a, pairs, f)
+	})
+	return cmd
+}
+
+func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f planFlags) error {
+	plans := []replication.Plan{}
+	for _, p := range pairs {
+		plan, err := previewPair(ctx, g, a, p, f.full)
+		if err != nil {
+			return fmt.Errorf("pair %s: %w", p.ID, err)
+		}
+		plans = append(plans, plan)
+	}
+	err := g.output().Emit(plans, func(t *ui.Grid) {
+		for _, plan := range plans {
+			f.show(t, plan)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	code := exit.OK
+	for _, plan := range plans {
+		switch {
+		case plan.Hold != nil:
+			code = exit.Held
+		case f.exitCode && plan.Writes() > 0 && code == exit.OK:
+			code = exit.Differences
+		}
+	}
+	return exit.Silent(code)
+}
+
+func previewPair(ctx context.Context, g *globals, a *app.App, p app.Pair, full bool) (replication.Plan, error) {
+	progress := g.output().Progress(p.ID.String())
+	defer progress.End()
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Plan{}, err
+	}
+	engine.Observe = progress.Observe
+	return engine.Preview(ctx, full)
+}
+
+// show prints one plan.
+func (f planFlags) show(t *ui.Grid, plan replication.Plan) {
+	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, because(plan.Reason))
+	counts := map[replication.Action]int{}
+	for _, s := range plan.Steps {
+		counts[s.Action]++
+		if f.all || s.Action != replication.Skip && s.Action != replication.Adopt {
+			t.Row("  "+t.Paint(actionColor(s.Action), string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
+		}
+	}
+	for _, u := range plan.Failed {
+		t.Row("  "+t.Paint(ui.Yellow, "unsynced"), ui.Quote(u.Ref.Path()), u.Reason)
+	}
+	t.Line("%d to create, %d to update, %d to delete, %d equal", counts[replication.Create], counts[replication.Update],
+		counts[replication.Delete], counts[replication.Skip]+counts[replication.Adopt])
+	if h := plan.Hold; h != nil {
+		t.Line("%s %s", t.Paint(ui.Red, "The safety brake would stop this:"), h.Reason)
+		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d", plan.Pair, h.Deletes)
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ", " + reason
+}
+
+func actionColor(a replication.Action) ui.Color {
+	switch a {
+	case replication.Create:
+		return ui.Green
+	case replication.Update:
+		return ui.Cyan
+	case replication.Delete:
+		return ui.Red
+	}
+	return ui.Faint
+}
+
+// heldError says that a brake stopped a pair.
+func heldError(id replication.PairID, h *replication.Hold) error {
+	return fmt.Errorf("pair %s is held since %s: %s", id, h.At.UTC().Format(time.RFC3339), h.Reason)
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/daemon"
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/replication"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	once, full bool
+	parallel   int
+}
+
+func newRunCmd(g *globals) *cobra.Command {
+	f := runFlags{parallel: 4}
+	cmd := &cobra.Command{
+		Use:     "run [PAIR...]",
+		Short:   "Replicate for ever, or once",
+		GroupID: groupSync,
+		Long: `Replicate all pairs, or the named ones, for ever: each at its interval. Outages
+and restarts need no hand: a pair goes on where it was.
+
+SIGTERM and SIGINT end it in order: passes finish the objects in their hands and
+keep their position. A second signal ends it at once, which is safe too.
+
+Several processes may run on the same state: each pair is worked on by one at a
+time. The log goes to stderr, as JSON with --log-format json, and into the state
+for sync-log and manager-log.`,
+		Example: `  chef-sync-ctl run
+  chef-sync-ctl run --log-format json
+  chef-sync-ctl run --once engineering`,
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().BoolVar(&f.once, "once", false, "one pass for each pair, then end with its exit code")
+	cmd.Flags().BoolVar(&f.full, "full", false, "with --once: a full compare that reads both sides")
+	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "pairs at work at once")
+	cmd.PreRun = func(*cobra.Command, []string) {
+		if g.logLevel == "" && !f.once {
+			g.logLevel = "info"
+		}
+	}
+	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		if f.full && !f.once {
+			return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
+		}
+		d, err := f.daemon(ctx, g, a, pairs)
+		if err != nil {
+			return err
+		}
+		if f.once {
+			return runOnce(ctx, g, d, f.full)
+		}
+		return d.Run(ctx)
+	})
+	return cmd
+}
+
+// daemon wires the scheduler: the same engines for run and for run --once.
+func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon.Daemon{
+		State: state, Log: a.Log, Now: g.now, Parallel: f.parallel, Random: rand.Float64,
+		Watch: 2 * time.Second, Grace: 20 * time.Second,
+	}
+	for _, p := range pairs {
+		d.Jobs = append(d.Jobs, daemon.Job{
+			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery,
+			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
+				return passOf(ctx, g, a, p, o, f.once)
+			},
+			Verify: func(ctx context.Context) (replication.Report, error) {
+				engine, err := a.Engine(ctx, p)
+				if err != nil {
+					return replication.Report{}, err
+				}
+				return engine.Verify(ctx)
+			},
+		})
+	}
+	return d, nil
+}
+
+// passOf runs one pass. The engine is made anew each time, so that a key that
+// was replaced and a feed that came or went are noticed.
+func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Run{Pair: p.ID, Trigger: o.Trigger, Outcome: replication.OutcomeFailed}, err
+	}
+	if show {
+		progress := g.output().Progress(p.ID.String())
+		defer progress.End()
+		engine.Observe = progress.Observe
+	}
+	return engine.Pass(ctx, o)
+}
+
+// runOnce runs one pass for each pair and ends with what they say together.
+func runOnce(ctx context.Context, g *globals, d *daemon.Daemon, full bool) error {
+	runs, err := d.Once(ctx, "manual", full)
+	if emitErr := emitRuns(g, runs); emitErr != nil {
+		return emitErr
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		st, err := d.State.Pair(ctx, r.Pair)
+		if err != nil {
+			return err
+		}
+		if err := onceError(r, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onceError is why a pass that did not fail did not end in sync either.
+func onceError(r replication.Run, st replication.PairState) error {
+	id := r.Pair.String()
+	switch {
+	case r.Outcome == replication.OutcomeHeld:
+		err := fmt.Errorf("pair %s is held by a safety brake", id)
+		if st.Progress.Hold != nil {
+			err = heldError(r.Pair, st.Progress.Hold)
+		}
+		return exit.With(exit.Held, err, "chef-sync-ctl plan "+id+", then: chef-sync-ctl sync-start "+id+" --allow-deletes N")
+	case r.Outcome == replication.OutcomeBusy:
+		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
+	case r.Outcome == replication.OutcomeStopped:
+		return exit.With(exit.Partial, fmt.Errorf("pair %s is stopped", id), "chef-sync-ctl sync-start "+id)
+	case st.Progress.Unsynced > 0:
+		return exit.With(exit.Partial, fmt.Errorf("pair %s has unsynced objects: %d", id, st.Progress.Unsynced), "chef-sync-ctl unsynced-objects "+id)
+	case r.Outcome == replication.OutcomePartial:
+		return exit.With(exit.Partial, fmt.Errorf("pair %s has work left", id), "run it again")
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+func newRunsCmd(g *globals) *cobra.Command {
+	limit := 20
+	cmd := &cobra.Command{
+		Use:     "runs PAIR [RUN]",
+		Short:   "List what passes did, newest first",
+		GroupID: groupLook,
+		Long: `List what passes did, newest first. Polls that found nothing to do leave no
+record. With a run's id, show that one in full.`,
+		Example: `  chef-sync-ctl runs engineering
+  chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
+		Args:              args(cobra.RangeArgs(1, 2)),
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs a pair")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			if len(args) == 2 {
+				return showRun(ctx, g, a, pairs, args[1])
+			}
+			runs, err := listRuns(ctx, a, pairs, limit)
+			if err != nil {
+				return err
+			}
+			return emitRuns(g, runs)
+		})(cmd, args[:1])
+	}
+	return cmd
+}
+
+func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int) ([]replication.Run, error) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	runs := []replication.Run{}
+	for _, p := range pairs {
+		list, err := state.Runs(ctx, p.ID, limit)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, list...)
+	}
+	return runs, nil
+}
+
+func emitRuns(g *globals, runs []replication.Run) error {
+	return g.output().Emit(runs, func(t *ui.Grid) {
+		if len(runs) == 0 {
+			t.Line("no runs yet")
+			return
+		}
+		t.Head("RUN", "PAIR", "STARTED", "TOOK", "TRIGGER", "MODE", "OUTCOME", "CREATED", "UPDATED", "DELETED", "EQUAL", "UNSYNCED")
+		for _, r := range runs {
+			c := r.Counts
+			t.Row(r.ID, r.Pair.String(), ui.Stamp(r.Started), took(r, g.now()), r.Trigger, r.Mode, outcomeWord(t, r.Outcome),
+				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(c.Unsynced))
+		}
+	})
+}
+
+func took(r replication.Run, now time.Time) string {
+	end := r.Ended
+	if end.IsZero() {
+		end = now
+	}
+	if d := end.Sub(r.Started); d < time.Minute {
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return ui.Span(end.Sub(r.Started))
+}
+
+func outcomeWord(t *ui.Grid, outcome string) string {
+	switch outcome {
+	case replication.OutcomeDone:
+		return t.Paint(ui.Green, outcome)
+	case replication.OutcomeFailed, replication.OutcomeHeld:
+		return t.Paint(ui.Red, outcome)
+	}
+	return t.Paint(ui.Yellow, outcome)
+}
+
+// showRun finds one run by its id.
+func showRun(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, id string) error {
+	const all = 1 << 20
+	runs, err := listRuns(ctx, a, pairs, all)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.ID == id {
+			return g.output().Emit(r, func(t *ui.Grid) { describeRun(t, r, g.now()) })
+		}
+	}
+	return exit.With(exit.NotFound, fmt.Errorf("there is no run %s", id), "chef-sync-ctl runs "+pairs[0].ID.String())
+}
+
+func describeRun(t *ui.Grid, r replication.Run, now time.Time) {
+	c := r.Counts
+	for _, line := range [][2]string{
+		{"run", r.ID}, {"pair", r.Pair.String()}, {"outcome", outcomeWord(t, r.Outcome)}, {"trigger", r.Trigger}, {"mode", r.Mode},
+		{"started", ui.Stamp(r.Started)}, {"ended", ui.Stamp(r.Ended)}, {"took", took(r, now)},
+		{"position", fmt.Sprintf("%d -> %d", r.From, r.To)},
+		{"changes read", strconv.Itoa(c.Changes)}, {"objects read", strconv.Itoa(c.Observed)},
+		{"created", strconv.Itoa(c.Created)}, {"updated", strconv.Itoa(c.Updated)}, {"deleted", strconv.Itoa(c.Deleted)},
+		{"equal", strconv.Itoa(c.Equal)}, {"unsynced", strconv.Itoa(c.Unsynced)},
+		{"staged", ui.Bytes(c.Staged)}, {"uploaded", ui.Bytes(c.Uploaded)},
+	} {
+		t.Row(line[0]+":", line[1])
+	}
+	if r.Error != nil {
+		t.Row("error:", r.Error.Message)
+		t.Row("try:", r.Error.Hint)
+	}
+}

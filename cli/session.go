@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/replication"
+)
+
+// open reads the configuration for a command.
+func (g *globals) open(ctx context.Context) (*app.App, error) {
+	return app.Open(ctx, app.Options{
+		ConfigPath: g.config, ChefProfile: g.profile(), Env: g.env, Now: g.now,
+		Log: app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: g.logLevel},
+	})
+}
+
+// profile is the Chef profile asked for, as Chef's own tools find it.
+func (g *globals) profile() string {
+	if g.chefProfile != "" {
+		return g.chefProfile
+	}
+	p, _ := g.env("CHEF_PROFILE")
+	return p
+}
+
+// withPairs runs a command on the pairs that its arguments name.
+func (g *globals) withPairs(f func(ctx context.Context, a *app.App, pairs []app.Pair) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a, err := g.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		pairs, err := a.Select(args...)
+		if err != nil {
+			return err
+		}
+		return f(cmd.Context(), a, pairs)
+	}
+}
+
+// completePairs completes organizations and pairs from the configuration.
+func (g *globals) completePairs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	a, err := g.open(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer a.Close()
+	var words []string
+	for _, p := range a.Pairs() {
+		words = append(words, p.ID.Org, p.ID.String())
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// confirm asks on a terminal; elsewhere it wants --yes.
+func (g *globals) confirm(yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !g.inTTY {
+		return exit.Usagef("add --yes", "%s needs a confirmation, and there is no terminal to ask on", question)
+	}
+	fmt.Fprintf(g.err, "%s? [y/N] ", question)
+	line, err := bufio.NewReader(g.in).ReadString('\n')
+	if err == nil {
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return nil
+		}
+	}
+	return exit.With(exit.Failed, errors.New("not confirmed; nothing was done"), "")
+}
+
+// pollEvery is how often a waiting command looks at the state.
+const pollEvery = 200 * time.Millisecond
+
+// wait polls until done says so, or fails when the time is over.
+func wait(ctx context.Context, timeout time.Duration, what string, done func(context.Context) (bool, error)) error {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		ok, err := done(ctx)
+		if err != nil || ok {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return exit.With(exit.Temporary, fmt.Errorf("%s did not happen within %s", what, timeout), "look at it with: chef-sync-ctl sync-status")
+		case <-tick.C:
+		}
+	}
+}
+
+// ptr makes a directive's field.
+func ptr[T any](v T) *T { return &v }
+
+// onePair refuses arguments that name several pairs.
+func onePair(pairs []app.Pair) (app.Pair, error) {
+	if len(pairs) == 1 {
+		return pairs[0], nil
+	}
+	names := make([]string, len(pairs))
+	for i, p := range pairs {
+		names[i] = p.ID.String()
+	}
+	return app.Pair{}, exit.Usagef("name one of them: "+strings.Join(names, ", "), "this needs exactly one pair")
+}
+
+// idsOf lists the ids of pairs.
+func idsOf(pairs []app.Pair) []replication.PairID {
+	ids := make([]replication.PairID, len(pairs))
+	for i, p := range pairs {
+		ids[i] = p.ID
+	}
+	return ids
+}

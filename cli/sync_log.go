@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/pkg/state"
+)
+
+func newSyncLogCmd(g *globals) *cobra.Command {
+	f := logFlags{number: 200}
+	cmd := &cobra.Command{
+		Use:     "sync-log PAIR...",
+		Short:   "Show the log of pairs",
+		GroupID: groupLook,
+		Long: `Show the log of pairs: what passes did to which object, and what failed. Lines
+come from the state, so this works while "chef-sync-ctl run" is at work and
+after it has ended.`,
+		Example: `  chef-sync-ctl sync-log engineering --since 1h
+  chef-sync-ctl sync-log eu/engineering --follow --level warn
+  chef-sync-ctl sync-log engineering --object /roles/web -o jsonl`,
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: g.completePairs,
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.object, "object", "", "only lines of this object, such as `/roles/web`")
+	cmd.Flags().StringVar(&f.run, "run", "", "only lines of this run")
+	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		q, err := f.query(g.now())
+		if err != nil {
+			return err
+		}
+		queries := make([]state.LogQuery, len(pairs))
+		for i, p := range pairs {
+			queries[i] = q
+			queries[i].Pair = p.ID
+		}
+		return f.show(ctx, g, a, queries)
+	})
+	return cmd
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+// startFlags are the flags of sync-start.
+type startFlags struct {
+	from         string
+	allowDeletes int
+	dryRun       bool
+	wait         ui.Duration
+}
+
+// changed is how commands that change a pair's wishes answer.
+type changed struct {
+	Pair   replication.PairID `json:"pair"`
+	Result string             `json:"result"`
+	Status replication.Status `json:"status"`
+}
+
+func newSyncStartCmd(g *globals) *cobra.Command {
+	var f startFlags
+	cmd := &cobra.Command{
+		Use:     "sync-start PAIR...",
+		Short:   "Let pairs replicate, after sync-stop or a safety brake",
+		GroupID: groupSync,
+		Long: `Let pairs replicate: takes back a sync-stop, and lets a pair go on that a safety
+brake holds. Every pair of the configuration is started from the beginning; the
+work itself is done by "chef-sync-ctl run".
+
+A held pair goes on with --allow-deletes N: one pass, within the hour, may delete
+up to N objects. With 0 the pair only looks again.`,
+		Example: `  chef-sync-ctl sync-start engineering
+  chef-sync-ctl sync-start eu/engineering --dry-run
+  chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m`,
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().StringVar(&f.from, "from", "resume", "where to begin: resume, or scratch for a full compare")
+	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do, and change nothing")
+	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
+	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		if f.from != "resume" && f.from != "scratch" {
+			return exit.Usagef("", "--from can't be %q: expected resume or scratch", f.from)
+		}
+		if f.dryRun {
+			return showPlans(ctx, g, a, pairs, planFlags{full: f.from == "scratch"})
+		}
+		return startPairs(ctx, g, a, pairs, f)
+	})
+	return cmd
+}
+
+func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f startFlags) error {
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	since := g.now()
+	var answers []changed
+	var worst error
+	for _, p := range pairs {
+		st, err := state.Pair(ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		result, directive := f.decide(st, g.now())
+		if err := state.Direct(ctx, p.ID, directive); err != nil {
+			return err
+		}
+		if result == "held" {
+			worst = exit.Silent(exit.Held)
+			g.output().Note("%s is held: %s\nTry: chef-sync-ctl sync-start %s --allow-deletes %d", p.ID, st.Progress.Hold.Reason, p.ID, st.Progress.Hold.Deletes)
+		}
+		if st, err = state.Pair(ctx, p.ID); err != nil {
+			return err
+		}
+		answers = append(answers, changed{p.ID, result, st.Status()})
+	}
+	if err := emitChanged(g, answers); err != nil {
+		return err
+	}
+	if f.wait == 0 || worst != nil {
+		return worst
+	}
+	return waitSynced(ctx, state, idsOf(pairs), since, time.Duration(f.wait))
+}
+
+// decide is the answer to a pair's start, and what it writes.
+func (f startFlags) decide(st replication.PairState, now time.Time) (string, replication.Directive) {
+	d := replication.Directive{Stop: ptr(false), Reason: ptr(""), At: now}
+	result := "already_started"
+	if st.Desired.Stopped {
+		result = "started"
+	}
+	if f.from == "scratch" {
+		d.Resync, result = &now, "started"
+	}
+	switch {
+	case f.allowDeletes >= 0:
+		d.AllowDeletes, result = &f.allowDeletes, "started"
+	case st.Status() == replication.Held || st.Progress.Hold != nil:
+		result = "held"
+	}
+	return result, d
+}
+
+func emitChanged(g *globals, answers []changed) error {
+	return g.output().Emit(answers, func(t *ui.Grid) {
+		t.Head("PAIR", "RESULT", "STATUS")
+		for _, c := range answers {
+			t.Row(c.Pair.String(), c.Result, statusWord(t, c.Status))
+		}
+	})
+}
+
+// waitSynced waits until each pair had a success after a time.
+func waitSynced(ctx context.Context, state replication.State, ids []replication.PairID, since time.Time, timeout time.Duration) error {
+	for _, id := range ids {
+		err := wait(ctx, timeout, "a successful pass of "+id.String(), func(ctx context.Context) (bool, error) {
+			st, err := state.Pair(ctx, id)
+			if err != nil {
+				return false, err
+			}
+			if h := st.Progress.Hold; h != nil && h.At.After(since) {
+				return false, exit.With(exit.Held, heldError(id, h), "chef-sync-ctl plan "+id.String())
+			}
+			return !st.Progress.LastSuccess.Before(since), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+// statusRow is what sync-status tells of a pair.
+type statusRow struct {
+	Pair         replication.PairID   `json:"pair"`
+	Source       string               `json:"source"`
+	Organization string               `json:"organization"`
+	Replica      string               `json:"replica"`
+	Status       replication.Status   `json:"status"`
+	Since        time.Time            `json:"since,omitzero"`
+	Note         string               `json:"note,omitempty"`
+	Hint         string               `json:"hint,omitempty"`
+	LastSuccess  time.Time            `json:"last_success,omitzero"`
+	LastAttempt  time.Time            `json:"last_attempt,omitzero"`
+	LastCompare  time.Time            `json:"last_compare,omitzero"`
+	LastVerified time.Time            `json:"last_verified,omitzero"`
+	NextRun      time.Time            `json:"next_run,omitzero"`
+	Overdue      bool                 `json:"overdue"`
+	LagSeconds   *int64               `json:"lag_seconds"` // null before the first success
+	Objects      int                  `json:"objects"`
+	Pending      int                  `json:"pending"`
+	Unsynced     int                  `json:"unsynced"`
+	Failures     int                  `json:"failures"`
+	Feed         string               `json:"feed,omitempty"`
+	FeedNote     string               `json:"feed_note,omitempty"`
+	Position     int64                `json:"position"`
+	RunningOn    string               `json:"running_on,omitempty"` // holder of the lease
+	Hold         *replication.Hold    `json:"hold,omitempty"`
+	LastError    *replication.Failure `json:"last_error,omitempty"`
+}
+
+// overdueAfter is how long after its time a run counts as overdue.
+const overdueAfter = 2 * time.Minute
+
+func newSyncStatusCmd(g *globals) *cobra.Command {
+	var watch ui.Duration
+	var exitCode bool
+	cmd := &cobra.Command{
+		Use:     "sync-status [PAIR...]",
+		Short:   "Show how the pairs do",
+		GroupID: groupLook,
+		Long: `Show how the pairs do.
+
+  bootstrapping  the first full compare is under way
+  synced         all known changes were applied at LAST SUCCESS
+  syncing        a pass is at work, or left work behind
+  retrying       something fails; it is tried again by itself
+  blocked        needs a person; tried again slowly
+  held           a safety brake stopped it until a person decides
+  stopped        sync-stop
+
+LAG is the time since the last pass that had applied everything known.`,
+		Example: `  chef-sync-ctl sync-status
+  chef-sync-ctl sync-status eu/engineering --watch
+  chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as given")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with 3, 5, 7 or 9 for pairs with unsynced objects, failing, held or blocked")
+	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		for {
+			rows, err := statusOf(ctx, a, pairs, g.now())
+			if err != nil {
+				return err
+			}
+			if watch > 0 && g.outTTY && !g.output().Machine() {
+				fmt.Fprint(g.out, "\x1b[H\x1b[2J")
+			}
+			if err := emitStatus(g, rows); err != nil {
+				return err
+			}
+			if watch == 0 {
+				return statusExit(rows, exitCode)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Duration(watch)):
+			}
+		}
+	})
+	return cmd
+}
+
+func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) ([]statusRow, error) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := []statusRow{}
+	for _, p := range pairs {
+		st, err := state.Pair(ctx, p.ID)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, makeStatus(p, st, now))
+	}
+	return rows, nil
+}
+
+func makeStatus(p app.Pair, st replication.PairState, now time.Time) statusRow {
+	g := st.Progress
+	row := statusRow{
+		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: st.Status(), Since: g.Since,
+		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextRun,
+		Objects: g.Objects, Pending: g.Pending, Unsynced: g.Unsynced, Failures: g.Failures,
+		Feed: g.Feed, FeedNote: g.FeedNote, Hold: g.Hold, LastError: g.LastError,
+	}
+	if g.Position != nil {
+		row.Position = g.Position.Seq
+	}
+	if !g.LastSuccess.IsZero() {
+		row.LagSeconds = ptr(int64(now.Sub(g.LastSuccess) / time.Second))
+	}
+	running := st.Lease.HeldAt(now)
+	if running {
+		row.RunningOn = st.Lease.Owner
+	}
+	row.explain(st, running, now)
+	return row
+}
+
+// explain says in a sentence what the status word leaves open.
+func (r *statusRow) explain(st replication.PairState, running bool, now time.Time) {
+	id := r.Pair.String()
+	switch {
+	case r.Status == replication.Stopped:
+		r.Since, r.NextRun = st.Desired.Since, time.Time{}
+		r.Note, r.Hint = "stopped by the operator", "chef-sync-ctl sync-start "+id
+		if st.Desired.Reason != "" {
+			r.Note += ": " + st.Desired.Reason
+		}
+	case r.Hold != nil:
+		r.Note = r.Hold.Reason
+		r.Hint = fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", id, id, r.Hold.Deletes)
+	case r.LastAttempt.IsZero() && !running:
+		r.Note, r.Hint = "never run", "chef-sync-ctl run"
+	case r.overdue(running, now):
+		r.Overdue = true
+		r.Note, r.Hint = "no pass since "+ui.Span(now.Sub(r.LastAttempt)), "see that chef-sync-ctl run is at work"
+	case r.LastError != nil:
+		r.Note, r.Hint = r.LastError.Message, r.LastError.Hint
+	case r.Unsynced > 0:
+		r.Note, r.Hint = ui.Plural(r.Unsynced, "unsynced object"), "chef-sync-ctl unsynced-objects "+id
+	}
+}
+
+func (r *statusRow) overdue(running bool, now time.Time) bool {
+	return !running && !r.NextRun.IsZero() && now.Sub(r.NextRun) > overdueAfter
+}
+
+func statusExit(rows []statusRow, asked bool) error {
+	code := exit.OK
+	for _, r := range rows {
+		switch {
+		case !asked:
+		case r.Status == replication.Blocked:
+			return exit.Silent(exit.Denied)
+		case r.Hold != nil:
+			code = exit.Held
+		case r.Unsynced > 0 && code == exit.OK:
+			code = exit.Partial
+		case (r.Overdue || r.Status == replication.Retrying) && code != exit.Held:
+			code = exit.Temporary
+		}
+	}
+	return exit.Silent(code)
+}
+
+func emitStatus(g *globals, rows []statusRow) error {
+	return g.output().Emit(rows, func(t *ui.Grid) {
+		now := g.now()
+		t.Head("ORGANIZATION", "REPLICA", "STATUS", "LAST SUCCESS", "NEXT RUN", "PENDING", "UNSYNCED", "LAG", "FEED")
+		for _, r := range rows {
+			t.Row(r.Organization, r.Replica, statusWord(t, r.Status), ui.Stamp(r.LastSuccess), r.next(now),
+				strconv.Itoa(r.Pending), strconv.Itoa(r.Unsynced), r.lag(now), orDash(r.Feed))
+		}
+		for _, r := range rows {
+			if r.Note != "" {
+				t.Line("%s: %s", r.Pair, r.Note)
+			}
+			if r.Hint != "" {
+				t.Line("  Try: %s", r.Hint)
+			}
+		}
+		if len(rows) == 1 {
+			describeStatus(t, rows[0], now)
+		}
+	})
+}
+
+func (r *statusRow) next(now time.Time) string {
+	switch {
+	case r.RunningOn != "":
+		return "now"
+	case r.NextRun.IsZero():
+		return "-"
+	case r.Overdue:
+		return "overdue"
+	case r.NextRun.Before(now):
+		return "due"
+	}
+	return ui.Age(r.NextRun, now)
+}
+
+func (r *statusRow) lag(now time.Time) string {
+	if r.LastSuccess.IsZero() {
+		return "-"
+	}
+	return ui.Span(now.Sub(r.LastSuccess))
+}
+
+// describeStatus adds the rest when one pair was asked for.
+func describeStatus(t *ui.Grid, r statusRow, now time.Time) {
+	t.Line("")
+	t.Row("source:", r.Source)
+	t.Row("status since:", ui.Stamp(r.Since))
+	t.Row("objects:", strconv.Itoa(r.Objects))
+	t.Row("position:", strconv.FormatInt(r.Position, 10))
+	t.Row("feed:", orDash(r.Feed)+because(r.FeedNote))
+	t.Row("last attempt:", ui.Age(r.LastAttempt, now))
+	t.Row("last full compare:", ui.Age(r.LastCompare, now))
+	t.Row("last verified equal:", ui.Age(r.LastVerified, now))
+	if r.RunningOn != "" {
+		t.Row("at work:", r.RunningOn)
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func statusWord(t *ui.Grid, s replication.Status) string {
+	switch s {
+	case replication.Synced:
+		return t.Paint(ui.Green, string(s))
+	case replication.Blocked, replication.Held:
+		return t.Paint(ui.Red, string(s))
+	case replication.Stopped:
+		return t.Paint(ui.Faint, string(s))
+	}
+	return t.Paint(ui.Yellow, string(s))
+}

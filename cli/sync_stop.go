@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+// stopWait is longer than a lease, so that a holder that died is waited out.
+const stopWait = 2 * time.Minute
+
+func newSyncStopCmd(g *globals) *cobra.Command {
+	var reason string
+	var noWait bool
+	timeout := ui.Duration(stopWait)
+	cmd := &cobra.Command{
+		Use:     "sync-stop PAIR...",
+		Short:   "Stop replicating pairs, and wait until nothing is written any more",
+		GroupID: groupSync,
+		Long: `Stop replicating pairs. A pass at work finishes the objects in its hands and
+keeps its position. When the command returns with code 0, nothing writes to the
+replica for these pairs until sync-start.`,
+		Example: `  chef-sync-ctl sync-stop engineering --reason "maintenance of eu until noon"
+  chef-sync-ctl sync-stop eu/engineering --wait 10m`,
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for sync-status")
+	cmd.Flags().Var(&timeout, "wait", "how long to wait for a pass at work")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait: a pass at work may still write for a moment")
+	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		state, err := a.State(ctx)
+		if err != nil {
+			return err
+		}
+		answers, err := stopPairs(ctx, g, state, pairs, reason)
+		if err != nil {
+			return err
+		}
+		if !noWait {
+			if err := waitIdle(ctx, g, state, pairs, time.Duration(timeout)); err != nil {
+				return err
+			}
+		}
+		return emitChanged(g, answers)
+	})
+	return cmd
+}
+
+func stopPairs(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, reason string) ([]changed, error) {
+	var answers []changed
+	for _, p := range pairs {
+		st, err := state.Pair(ctx, p.ID)
+		if err != nil {
+			return nil, err
+		}
+		d := replication.Directive{Stop: ptr(true), At: g.now()}
+		result := "stopped"
+		if st.Desired.Stopped {
+			result = "already_stopped"
+		}
+		if reason != "" || !st.Desired.Stopped {
+			d.Reason = &reason
+		}
+		if err := state.Direct(ctx, p.ID, d); err != nil {
+			return nil, err
+		}
+		answers = append(answers, changed{p.ID, result, replication.Stopped})
+	}
+	return answers, nil
+}
+
+// waitIdle waits until no process holds a lease of the pairs.
+func waitIdle(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, timeout time.Duration) error {
+	said := false
+	for _, p := range pairs {
+		err := wait(ctx, timeout, "the end of the pass of "+p.ID.String(), func(ctx context.Context) (bool, error) {
+			st, err := state.Pair(ctx, p.ID)
+			if err != nil || !st.Lease.HeldAt(g.now()) {
+				return err == nil, err
+			}
+			if !said {
+				g.output().Note("waiting for the pass at work: %s", st.Lease.Owner)
+				said = true
+			}
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+// unsyncedRow is one unsynced object of one pair.
+type unsyncedRow struct {
+	Pair replication.PairID `json:"pair"`
+	replication.Unsynced
+}
+
+func newUnsyncedObjectsCmd(g *globals) *cobra.Command {
+	var retry, exitCode bool
+	cmd := &cobra.Command{
+		Use:     "unsynced-objects PAIR [OBJECT...]",
+		Short:   "List objects that could not be replicated, and why",
+		GroupID: groupLook,
+		Long: `List objects that could not be replicated, with the reason, the number of
+attempts and the time of the next one. They are tried again by themselves, later
+each time, and at once when they change on the primary.
+
+--retry makes the next pass try all unsynced objects of the pair.`,
+		Example: `  chef-sync-ctl unsynced-objects engineering
+  chef-sync-ctl unsynced-objects eu/engineering /cookbooks/apache2/2.0.0
+  chef-sync-ctl unsynced-objects engineering --retry
+  chef-sync-ctl unsynced-objects engineering --exit-code -o json`,
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().BoolVar(&retry, "retry", false, "try all of the pair's unsynced objects again in the next pass")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		refs, err := parseRefs(args[1:])
+		if err != nil {
+			return err
+		}
+		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			rows, err := listUnsynced(ctx, a, pairs, refs)
+			if err != nil {
+				return err
+			}
+			if retry {
+				if err := retryPairs(ctx, g, a, rows); err != nil {
+					return err
+				}
+			}
+			if err := emitUnsynced(g, rows); err != nil {
+				return err
+			}
+			if exitCode && len(rows) > 0 {
+				return exit.Silent(exit.Differences)
+			}
+			return nil
+		})(cmd, args[:1])
+	}
+	return cmd
+}
+
+func parseRefs(words []string) ([]replication.Ref, error) {
+	var refs []replication.Ref
+	for _, w := range words {
+		ref, err := replication.ParseRef(w)
+		if err != nil {
+			return nil, exit.Usagef("", "%w", err)
+		}
+		refs = append(refs, ref)
+	}
+	return refs, nil
+}
+
+func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []replication.Ref) ([]unsyncedRow, error) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := []unsyncedRow{}
+	found := map[replication.Ref]bool{}
+	for _, p := range pairs {
+		list, err := state.Unsynced(ctx, p.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range list {
+			if len(only) == 0 || slices.Contains(only, u.Ref) {
+				rows = append(rows, unsyncedRow{p.ID, u})
+				found[u.Ref] = true
+			}
+		}
+	}
+	for _, ref := range only {
+		if !found[ref] {
+			return nil, exit.With(exit.NotFound, fmt.Errorf("%s is not among the unsynced objects", ref), "chef-sync-ctl unsynced-objects "+pairs[0].ID.String())
+		}
+	}
+	return rows, nil
+}
+
+func retryPairs(ctx context.Context, g *globals, a *app.App, rows []unsyncedRow) error {
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	now := g.now()
+	asked := map[replication.PairID]bool{}
+	for _, r := range rows {
+		if asked[r.Pair] {
+			continue
+		}
+		asked[r.Pair] = true
+		if err := state.Direct(ctx, r.Pair, replication.Directive{Retry: &now, At: now}); err != nil {
+			return err
+		}
+		g.output().Note("%s: the next pass tries all unsynced objects again", r.Pair)
+	}
+	return nil
+}
+
+func emitUnsynced(g *globals, rows []unsyncedRow) error {
+	return g.output().Emit(rows, func(t *ui.Grid) {
+		if len(rows) == 0 {
+			t.Line("no unsynced objects")
+			return
+		}
+		t.Head("PAIR", "OBJECT", "CLASS", "ATTEMPTS", "FIRST SEEN", "NEXT TRY", "REASON")
+		now := g.now()
+		for _, r := range rows {
+			t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), strconv.Itoa(r.Attempts), ui.Age(r.FirstSeen, now), ui.Age(r.NextTry, now), r.Reason)
+		}
+		for _, hint := range hints(rows) {
+			t.Line("Try: %s", hint)
+		}
+	})
+}
+
+// hints are the different hints of the rows, in their order.
+func hints(rows []unsyncedRow) []string {
+	var list []string
+	seen := map[string]bool{"": true}
+	for _, r := range rows {
+		if !seen[r.Hint] {
+			seen[r.Hint] = true
+			list = append(list, r.Hint)
+		}
+	}
+	return list
+}
