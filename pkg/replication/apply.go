@@ -30,12 +30,10 @@ func (p *pass) applyWindow(window []seen) (deletes []Ref, err error) {
 	for _, step := range MakePlan(observed, p.inventory, p.Pair.prune()) {
 		switch step.Action {
 		case ActionSkip:
-			p.run.Counts.Equal++
-			p.settled(step.Ref)
+			p.equal(byRef[step.Ref])
 		case ActionAdopt:
-			p.run.Counts.Equal++
 			p.applied(step.Ref, byRef[step.Ref].Fingerprint)
-			p.settled(step.Ref)
+			p.equal(byRef[step.Ref])
 		case ActionDelete:
 			deletes = append(deletes, step.Ref)
 		default:
@@ -43,6 +41,18 @@ func (p *pass) applyWindow(window []seen) (deletes []Ref, err error) {
 		}
 	}
 	return deletes, p.write(writes, byRef)
+}
+
+// equal notes that the replica holds an object as well as it can.
+func (p *pass) equal(s seen) {
+	p.run.Counts.Equal++
+	if len(s.dropped) == 0 {
+		p.settled(s.Ref)
+		return
+	}
+	p.setAside(s.Ref, &Error{Op: "hold all of", Ref: s.Ref, Server: "the replica", Class: Degraded,
+		Hint: "a replica with Chef Server API version 2 holds all files",
+		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
 }
 
 // write does the creates and updates of a window: kind after kind, and cookbook
@@ -182,8 +192,8 @@ func (p *pass) wrote(step Step, r result) {
 		p.logStep(step, "gone")
 	default:
 		p.setAside(step.Ref, r.err)
-		if _, ours := p.inventory[step.Ref]; r.fingerprint == "" && (ours || ClassOf(r.err) != Rejected) {
-			// What the replica holds now isn't known.
+		if ClassOf(r.err) != Rejected {
+			// The replica may hold it by now.
 			p.applied(step.Ref, unknownFingerprint)
 		}
 	}

@@ -10,8 +10,9 @@ import (
 // seen is an observation together with what it was made from.
 type seen struct {
 	Observation
-	obj Object // Body and Files are dropped when the window is full
-	err error  // this object could not be observed; others could
+	obj     Object   // Body and Files are dropped when the window is full
+	dropped []string // paths of files that the replica can't hold
+	err     error    // this object could not be observed; others could
 }
 
 // view is what the listings of the replica told, if they were made.
@@ -65,7 +66,7 @@ func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
 	}
 	if err == nil {
 		s.obj, s.Fingerprint = obj, obj.Fingerprint
-		s.Expect, _, err = p.Target.Expect(obj)
+		s.Expect, s.dropped, err = p.Target.Expect(obj)
 	}
 	if err != nil {
 		s.err, err = p.judge(ctx, p.Source, "primary", err)

@@ -254,9 +254,11 @@ func (p *pass) settled(ref Ref) {
 	p.upd.Synced = append(p.upd.Synced, ref)
 }
 
-// setAside lists an object as unsynced.
+// setAside lists an object as unsynced. The inventory isn't believed about it,
+// or about what a failed listing would have named, until it has been looked at.
 func (p *pass) setAside(ref Ref, err error) {
 	now := p.Now()
+	p.distrust(ref, ClassOf(err))
 	u, seen := p.unsynced[ref]
 	if !seen {
 		u = Unsynced{Ref: ref, FirstSeen: now}
@@ -271,6 +273,20 @@ func (p *pass) setAside(ref Ref, err error) {
 	p.run.Counts.Unsynced++
 	p.Log.Warn("object set aside", "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(ref.Kind), "object", ref.Path(),
 		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
+}
+
+func (p *pass) distrust(ref Ref, class Class) {
+	switch {
+	case class == Degraded: // written as well as it can be
+	case ref.IsListing():
+		for r := range p.inventory {
+			if ScopeOf(ref).Contains(r) {
+				p.applied(r, unknownFingerprint)
+			}
+		}
+	case p.inventory[ref] != "":
+		p.applied(ref, unknownFingerprint)
+	}
 }
 
 // due returns the unsynced objects whose time has come, or all when the

@@ -1,6 +1,14 @@
 package replication
 
-import "slices"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+)
+
+// markedRows is how many of the newest rows a position remembers by content.
+const markedRows = 8
 
 // Continue compares an answer of a feed with the position that was reached. Rows
 // must be the feed's rows with an id greater than pos.Seq - overlap.
@@ -10,37 +18,70 @@ import "slices"
 // commits, so rows can appear out of order). Next is the position once they are
 // handled. ErrPositionLost means that the feed isn't the one that was read
 // before, or no longer has the rows that follow the position: the row at the
-// position must be in the answer, under the same path.
+// position must be in the answer, and the rows that the position remembers must
+// be as they were.
 //
-// A row that becomes visible more than overlap ids late isn't seen; only a full
-// compare finds what it named.
+// Two things can't be seen in a feed alone: a row that becomes visible more than
+// overlap ids late, and a feed that begins anew with the very rows it had. A full
+// compare finds what they named.
 func Continue(pos Position, rows Rows, overlap int64) (fresh []Change, next Position, err error) {
-	next = pos
-	if pos.Seq > 0 && !slices.ContainsFunc(rows.Changes, func(c Change) bool { return c.ID == pos.Seq && c.Path == pos.Mark }) {
+	if pos.Seq > 0 && !sameFeed(pos, rows.Changes) {
 		return nil, pos, ErrPositionLost
 	}
 	seen := make(map[int64]bool, len(pos.Seen))
 	for _, id := range pos.Seen {
 		seen[id] = true
 	}
-	next.Seen = nil
-	for _, c := range rows.Changes {
-		if pos.Seq > 0 && c.ID <= pos.Seq-overlap {
-			continue // a feed that answers more than it was asked for
-		}
-		if c.ID > next.Seq {
-			next.Seq, next.Mark = c.ID, c.Path
-		}
-		if !seen[c.ID] {
-			fresh = append(fresh, c)
-			seen[c.ID] = true
-		}
+	marks := maps.Clone(pos.Marks)
+	if marks == nil {
+		marks = map[int64]string{}
 	}
+	next = pos
+	for _, c := range rows.Changes {
+		if seen[c.ID] || pos.Seq > 0 && c.ID <= pos.Seq-overlap {
+			continue // handled, or more than was asked for
+		}
+		next.Seq = max(next.Seq, c.ID)
+		fresh = append(fresh, c)
+		seen[c.ID] = true
+		marks[c.ID] = mark(c)
+	}
+	next.Seen = nil
 	for id := range seen {
 		if id > next.Seq-overlap {
 			next.Seen = append(next.Seen, id)
 		}
 	}
 	slices.Sort(next.Seen)
+	next.Marks = newest(marks)
 	return fresh, next, nil
+}
+
+func sameFeed(pos Position, changes []Change) bool {
+	there := false
+	for _, c := range changes {
+		if m, marked := pos.Marks[c.ID]; marked && m != mark(c) {
+			return false
+		}
+		there = there || c.ID == pos.Seq
+	}
+	return there
+}
+
+// mark is a short hash of what a row says.
+func mark(c Change) string {
+	sum := sha256.Sum256([]byte(c.Action + " " + c.Path))
+	return hex.EncodeToString(sum[:4])
+}
+
+// newest keeps the marks of the largest ids.
+func newest(marks map[int64]string) map[int64]string {
+	ids := slices.Sorted(maps.Keys(marks))
+	for _, id := range ids[:max(0, len(ids)-markedRows)] {
+		delete(marks, id)
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	return marks
 }

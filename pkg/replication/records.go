@@ -150,9 +150,9 @@ type Position struct {
 	// Seq is the largest change id up to which everything is applied or
 	// recorded as unsynced.
 	Seq int64 `json:"seq"`
-	// Mark is the path of the row Seq. A feed that shows another path, or no row,
-	// under Seq isn't the one that was read before.
-	Mark string `json:"mark,omitempty"`
+	// Marks are short hashes of the newest rows handled, by id. A feed that shows
+	// other rows under these ids isn't the one that was read before.
+	Marks map[int64]string `json:"marks,omitempty"`
 	// Seen are the ids at or below Seq, within the overlap, that were handled.
 	// Ids below Seq that turn up later and aren't here became visible late.
 	Seen []int64 `json:"seen,omitempty"`

@@ -178,3 +178,11 @@ func (s state) Unsynced(ctx context.Context, id replication.PairID) (u []replica
 	err = s.c.call("state.Unsynced", func() error { u, err = s.State.Unsynced(ctx, id); return err })
 	return u, err
 }
+
+// Die kills the process now: the call at work and all later ones fail.
+func (c *Crasher) Die() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead = true
+	c.kill()
+}

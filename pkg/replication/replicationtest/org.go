@@ -16,6 +16,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"chefsync/pkg/replication"
 )
@@ -36,6 +37,8 @@ type Org struct {
 	NoFeed bool
 	// Refuse, if set, may refuse a call: op is list, get, put, delete, open.
 	Refuse func(op string, ref replication.Ref) error
+	// Delay is how long a put or delete takes.
+	Delay time.Duration
 	// Writes counts puts and deletes that changed something; Calls counts all.
 	Writes, Calls int
 }
@@ -256,6 +259,9 @@ func (o *Org) Put(ctx context.Context, obj replication.Object, _ bool, content r
 	if err != nil {
 		return err
 	}
+	if err := wait(ctx, o.Delay); err != nil {
+		return err
+	}
 	for _, f := range obj.Files {
 		if err := o.upload(ctx, f, content); err != nil {
 			return err
@@ -315,6 +321,18 @@ func (o *Org) Delete(ctx context.Context, ref replication.Ref) error {
 		o.Writes++
 	}
 	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func must(path string) replication.Ref {
