@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// change is a row as a feed shows it.
+// changeRow is a row as a feed shows it.
 func changeRow(id int64, path string) Change { return Change{ID: id, Action: "update", Path: path} }
 
 func rowsWith(ids ...int64) Rows {
