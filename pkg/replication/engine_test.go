@@ -42,6 +42,23 @@ func TestAnEmptyPollCostsOneRequestAndWritesNothing(t *testing.T) {
 	}
 }
 
+// A busy server changes nodes all the time.
+func TestChangesOfOtherKindsOnlyMoveThePosition(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Kinds = []replication.Kind{replication.Role}
+	w.fill()
+	w.pass()
+	w.primary.Set("/environments/prod", "changed")
+	w.primary.Calls, w.replica.Calls = 0, 0
+	w.pass()
+	if w.primary.Calls != 1 || w.replica.Calls != 0 || w.record().Lease.Fence != 1 {
+		t.Errorf("%d calls to the primary, %d to the replica, fence %d; want the poll alone", w.primary.Calls, w.replica.Calls, w.record().Lease.Fence)
+	}
+	if got := w.record().Progress.Position.Seq; got != 10 {
+		t.Errorf("position %d, want 10", got)
+	}
+}
+
 func TestOneChangedRoleCostsOneReadAndOneWrite(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

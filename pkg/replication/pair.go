@@ -102,12 +102,20 @@ type Pair struct {
 }
 
 // Includes tells whether objects of a kind belong to the pair. Bags and items
-// go together.
+// go together. A kind that isn't replicated never does.
 func (p Pair) Includes(k Kind) bool {
+	if !slices.Contains(Kinds(), k) {
+		return false
+	}
 	if k == DataBagItem {
 		k = DataBag
 	}
 	return len(p.Kinds) == 0 || slices.Contains(p.Kinds, k) || k == DataBag && slices.Contains(p.Kinds, DataBagItem)
+}
+
+// concerns tells whether a change may have touched objects of the pair.
+func (p Pair) concerns(c Change) bool {
+	return c.Scope.Kind == "" || p.Includes(c.Scope.Kind)
 }
 
 // manages tells whether replication may touch an object.

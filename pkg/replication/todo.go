@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -51,6 +52,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		var next Position
 		t.changes, next, err = Continue(*p.Position, rows, e.Tuning.Overlap)
 		t.next = &next
+		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.concerns(c) })
 	}
 	switch {
 	case errors.Is(err, ErrPositionLost):
