@@ -154,14 +154,12 @@ type querier interface {
 
 // identify returns the version of a file of our own; 0 is an empty file.
 func identify(ctx context.Context, db querier, f format) (version int, err error) {
+	// One statement, so that all three are of one moment: another process may be
+	// creating the tables.
 	var application, tables int
-	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&application); err != nil {
-		return 0, err
-	}
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return 0, err
-	}
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+	err = db.QueryRowContext(ctx, "SELECT (SELECT application_id FROM pragma_application_id), "+
+		"(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)").Scan(&application, &version, &tables)
+	if err != nil {
 		return 0, err
 	}
 	switch {

@@ -72,6 +72,13 @@ func inUTC(v reflect.Value) {
 		for i := range v.Len() {
 			inUTC(v.Index(i))
 		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() { // values in a map can't be changed in place
+			x := reflect.New(v.Type().Elem()).Elem()
+			x.Set(v.MapIndex(k))
+			inUTC(x)
+			v.SetMapIndex(k, x)
+		}
 	case reflect.Struct:
 		if t, ok := v.Addr().Interface().(*time.Time); ok {
 			*t = t.UTC()

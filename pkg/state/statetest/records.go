@@ -43,6 +43,12 @@ func fill(v reflect.Value) {
 		for i := range v.Len() {
 			fill(v.Index(i))
 		}
+	case reflect.Map:
+		k, x := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(k)
+		fill(x)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(k, x)
 	case reflect.Struct:
 		for i := range v.NumField() {
 			fill(v.Field(i))
@@ -67,6 +73,10 @@ func zones(path string, v reflect.Value) (bad []string) {
 	case reflect.Slice:
 		for i := range v.Len() {
 			bad = append(bad, zones(fmt.Sprintf("%s[%d]", path, i), v.Index(i))...)
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			bad = append(bad, zones(fmt.Sprintf("%s[%v]", path, k), v.MapIndex(k))...)
 		}
 	case reflect.Struct:
 		if t, ok := v.Interface().(time.Time); ok {

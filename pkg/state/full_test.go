@@ -1,0 +1,46 @@
+package state
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// TestDiskFull limits the pages of the file, which SQLite reports as it reports
+// a full disk.
+func TestDiskFull(t *testing.T) {
+	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	id := replication.PairID{Replica: "eu", Org: "engineering"}
+	st, err := s.Acquire(t.Context(), id, "me", now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.write.Exec("PRAGMA max_page_count=20"); err != nil {
+		t.Fatal(err)
+	}
+	big := replication.Update{
+		Progress: replication.Progress{Objects: 1},
+		Applied:  map[replication.Ref]string{{Kind: replication.Role, Name: "web"}: strings.Repeat("f", 1<<20)},
+	}
+	err = s.Commit(t.Context(), id, st.Lease.Fence, now, big)
+	if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "disk is full") {
+		t.Errorf("%v (class %s, hint %q), want local and what to do", err, replication.ClassOf(err), replication.HintOf(err))
+	}
+	if got, err := s.Pair(t.Context(), id); err != nil || got.Progress.Objects != 0 {
+		t.Errorf("half of the commit was written: %+v, %v", got.Progress, err)
+	}
+	if _, err := s.write.Exec("PRAGMA max_page_count=100000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, big); err != nil {
+		t.Errorf("after space was freed: %v", err)
+	}
+}

@@ -1,0 +1,159 @@
+package state_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+// killFile names the state to a child process, which then only writes.
+const killFile = "CHEFSYNC_TEST_KILL_STATE"
+
+// TestMain makes the test binary a writer when a test starts it as one.
+func TestMain(m *testing.M) {
+	if path := os.Getenv(killFile); path != "" {
+		fmt.Fprintln(os.Stderr, writeForEver(path))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// writeForEver commits numbered updates, and says each number once its commit
+// has returned. Every part of an update carries the number.
+func writeForEver(path string) error {
+	ctx := context.Background()
+	s, err := state.OpenSQLite(ctx, path, state.WithRuns(1_000_000))
+	if err != nil {
+		return err
+	}
+	st, err := s.Acquire(ctx, engineering(), "child", noon(), time.Hour)
+	if err != nil {
+		return err
+	}
+	for n := st.Progress.Objects + 1; ; n++ {
+		u := replication.Update{
+			Progress: replication.Progress{Objects: n},
+			Applied:  map[replication.Ref]string{numbered(n): strings.Repeat(fmt.Sprint(n), 50)},
+			Unsynced: []replication.Unsynced{{Ref: numbered(n)}},
+			Synced:   []replication.Ref{numbered(n - 1)},
+			Run:      &replication.Run{ID: fmt.Sprintf("%09d", n), Pair: engineering()},
+		}
+		if err := s.Commit(ctx, engineering(), st.Lease.Fence, noon(), u); err != nil {
+			return err
+		}
+		fmt.Println(n)
+	}
+}
+
+func numbered(n int) replication.Ref {
+	return replication.Ref{Kind: replication.Role, Name: fmt.Sprint(n)}
+}
+
+// TestKill kills a writer at random moments. Every commit that returned is there
+// afterwards, and the one that was under way is there whole or not at all.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	last, kills := 0, 25
+	for range kills {
+		said := killWriter(t, path, 1+rand.IntN(30), time.Duration(rand.IntN(2000))*time.Microsecond)
+		last = checkWhole(t, path, max(last, said))
+	}
+	t.Logf("%d kills, %d commits, none lost", kills, last)
+}
+
+// killWriter kills a child a moment after it has said some numbers, and returns
+// the last one that it said.
+func killWriter(t *testing.T, path string, numbers int, moment time.Duration) (last int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), killFile+"="+path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	for range numbers {
+		last = number(t, lines, last)
+	}
+	time.Sleep(moment) // only chooses the moment of the kill; nothing waits for it
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for said := bufio.NewReader(strings.NewReader(string(rest))); ; {
+		next := number(t, said, last)
+		if next == last {
+			break
+		}
+		last = next
+	}
+	_ = cmd.Wait() // "signal: killed"
+	return last
+}
+
+// number reads a number on a line of its own; without a whole line it is last.
+func number(t *testing.T, r *bufio.Reader, last int) int {
+	t.Helper()
+	text, err := r.ReadString('\n')
+	if err != nil {
+		return last
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// checkWhole fails unless the state holds the updates up to one that isn't below
+// least, which it returns.
+func checkWhole(t *testing.T, path string, least int) int {
+	t.Helper()
+	s, err := state.OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatalf("the state can't be opened after the kill: %v", err)
+	}
+	defer s.Close()
+	ctx, id := t.Context(), engineering()
+	st, err1 := s.Pair(ctx, id)
+	inventory, err2 := s.Inventory(ctx, id)
+	unsynced, err3 := s.Unsynced(ctx, id)
+	runs, err4 := s.Runs(ctx, id, 1_000_000)
+	for _, err := range []error{err1, err2, err3, err4} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := st.Progress.Objects
+	if n < least {
+		t.Fatalf("commit %d had returned, but the state is at %d", least, n)
+	}
+	if len(inventory) != n || len(runs) != n || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numbered(n)) {
+		t.Fatalf("torn: progress %d, %d objects, %d runs, unsynced %v", n, len(inventory), len(runs), unsynced)
+	}
+	for i := 1; i <= n; i++ {
+		if inventory[numbered(i)] != strings.Repeat(fmt.Sprint(i), 50) {
+			t.Fatalf("object %d is torn: %q", i, inventory[numbered(i)])
+		}
+	}
+	return n
+}

@@ -1,0 +1,203 @@
+package state
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"log/slog"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"chefsync/pkg/replication"
+)
+
+// How long text in the log may be, in bytes.
+const (
+	maxFixedText = 4096 // a message, an error, a name
+	maxExtraText = 200  // an attribute under a key of nobody's
+)
+
+// lineAttrs are the attributes of a line, made fit for the log.
+type lineAttrs struct {
+	pair    replication.PairID
+	run     string
+	object  string
+	others  []logAttr
+	refused []string
+}
+
+type logAttr struct {
+	key   string
+	value any // string, bool, int64, uint64 or float64
+}
+
+func (a lineAttrs) clone() lineAttrs {
+	a.others, a.refused = slices.Clip(a.others), slices.Clip(a.refused)
+	return a
+}
+
+func fixedKey(key string) bool {
+	switch key {
+	case "pair", "run", "kind", "object", "action", "seq", "outcome", "error":
+		return true
+	}
+	return false
+}
+
+// add takes an attribute, or notes that it was refused.
+func (a *lineAttrs) add(prefix string, attr slog.Attr) {
+	value := attr.Value.Resolve()
+	if value.Kind() == slog.KindGroup {
+		if attr.Key != "" {
+			prefix += attr.Key + "."
+		}
+		for _, member := range value.Group() {
+			a.add(prefix, member)
+		}
+		return
+	}
+	if attr.Key == "" {
+		return
+	}
+	key := prefix + attr.Key
+	fixed := fixedKey(key)
+	v, ok := scalar(key, value)
+	text, isText := v.(string)
+	switch {
+	case !ok, isText && !fixed && !harmless(text):
+		a.refused = append(a.refused, clip(key, maxExtraText))
+		return
+	case isText:
+		text = clip(text, maxFixedText)
+		v = text
+	}
+	if isText && a.column(key, text) {
+		return
+	}
+	a.others = append(slices.DeleteFunc(slices.Clone(a.others), func(o logAttr) bool { return o.key == key }), logAttr{key, v})
+}
+
+// column takes an attribute that has a place of its own.
+func (a *lineAttrs) column(key, text string) bool {
+	switch key {
+	case "pair":
+		id, err := replication.ParsePairID(text)
+		if err != nil {
+			return false
+		}
+		a.pair = id
+	case "run":
+		a.run = text
+	case "object":
+		a.object = text
+	default:
+		return false
+	}
+	return true
+}
+
+// scalar turns a value into one that can't hide a document: text, a number or a
+// truth value. An error is taken under its own key only.
+func scalar(key string, v slog.Value) (any, bool) {
+	switch v.Kind() {
+	case slog.KindString, slog.KindBool, slog.KindInt64, slog.KindUint64:
+		return v.Any(), true
+	case slog.KindFloat64:
+		f := v.Float64()
+		return f, !math.IsNaN(f) && !math.IsInf(f, 0)
+	case slog.KindDuration:
+		return v.Duration().String(), true
+	case slog.KindTime:
+		return v.Time().UTC().Format(time.RFC3339Nano), true
+	}
+	if err, ok := v.Any().(error); ok {
+		if key != "error" {
+			return nil, false
+		}
+		return err.Error(), true
+	}
+	return named(v.Any())
+}
+
+// named takes values of named types, such as a Kind, and those that are names,
+// such as a Ref.
+func named(v any) (any, bool) {
+	r := reflect.ValueOf(v)
+	if m, ok := v.(encoding.TextMarshaler); ok && !(r.Kind() == reflect.Pointer && r.IsNil()) {
+		b, err := m.MarshalText()
+		return string(b), err == nil
+	}
+	switch r.Kind() {
+	case reflect.String:
+		return r.String(), true
+	case reflect.Bool:
+		return r.Bool(), true
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return r.Int(), true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return r.Uint(), true
+	}
+	return nil, false
+}
+
+// harmless tells whether text under a key of nobody's is a word or a name
+// rather than a document or a key.
+func harmless(s string) bool {
+	if len(s) > maxExtraText || strings.ContainsFunc(s, unicode.IsControl) || strings.Contains(s, "PRIVATE KEY") {
+		return false
+	}
+	t := strings.TrimSpace(s)
+	return !strings.HasPrefix(t, "{") && !strings.HasPrefix(t, "[")
+}
+
+// clip cuts text to at most n bytes of valid UTF-8.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = s[:n] + "…"
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// line makes a line of a record and its attributes.
+func (a lineAttrs) line(r slog.Record) LogLine {
+	return LogLine{
+		Time: r.Time, Level: r.Level, Message: clip(r.Message, maxFixedText),
+		Pair: a.pair, Run: a.run, Object: a.object, Attrs: a.json(),
+	}
+}
+
+// json writes the attributes that have no column, in their order.
+func (a lineAttrs) json() json.RawMessage {
+	if len(a.others) == 0 && len(a.refused) == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	member := func(key string, value any) {
+		if b.Len() == 0 {
+			b.WriteByte('{')
+		} else {
+			b.WriteByte(',')
+		}
+		_ = enc.Encode(key) // text, numbers and lists of text can't fail
+		b.WriteByte(':')
+		_ = enc.Encode(value)
+	}
+	for _, o := range a.others {
+		member(o.key, o.value)
+	}
+	if len(a.refused) > 0 {
+		member("refused", a.refused)
+	}
+	b.WriteByte('}')
+	var compact bytes.Buffer
+	if json.Compact(&compact, b.Bytes()) != nil {
+		return nil
+	}
+	return compact.Bytes()
+}
