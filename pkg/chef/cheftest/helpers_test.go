@@ -84,3 +84,5 @@ func (w *world) wantAs(c contract.Caller, status int, method, path, body string,
 	}
 	return r
 }
+
+func orgless() cheftest.Options { return cheftest.Options{Orgless: true} }

@@ -1,0 +1,168 @@
+package cheftest_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestAFreshClientReadsAndWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.org.PutRole("web", `{}`)
+	w.org.PutDataBagItem("bag", "item", `{}`)
+	w.org.PutCookbook("nginx", "1.0.0", map[string][]byte{"metadata.rb": []byte("x")}, false)
+	c := w.client("reader")
+	for _, path := range []string{
+		"/roles", "/roles/web", "/environments", "/environments/_default", "/data", "/data/bag", "/data/bag/item", "/cookbooks",
+		"/cookbooks/nginx/1.0.0", "/search/role", "/policies", "/policy_groups", "/cookbook_artifacts", "/universe", "/principals/reader",
+	} {
+		w.wantAs(c, 200, "GET", path, "")
+	}
+	w.wantAs(c, 403, "GET", "/groups", "", "missing read permission")
+	w.wantAs(c, 403, "GET", "/clients", "")
+	for _, x := range [][3]string{
+		{"POST", "/roles", `{"name":"x"}`}, {"PUT", "/roles/web", `{}`}, {"DELETE", "/roles/web", ""},
+		{"POST", "/environments", `{"name":"x"}`}, {"POST", "/data", `{"name":"x"}`}, {"POST", "/data/bag", `{"id":"x"}`},
+		{"PUT", "/data/bag/item", `{}`}, {"DELETE", "/data/bag", ""}, {"DELETE", "/cookbooks/nginx/1.0.0", ""},
+		{"POST", "/sandboxes", `{"checksums":{"d41d8cd98f00b204e9800998ecf8427e":null}}`},
+		{"PUT", "/groups/admins", `{"groupname":"admins"}`}, {"POST", "/clients", `{"name":"x"}`},
+		{"PUT", "/cookbooks/new/1.0.0", `{"name":"new-1.0.0","cookbook_name":"new","metadata":{"version":"1.0.0"}}`},
+	} {
+		w.wantAs(c, 403, x[0], x[1], x[2], "permission")
+	}
+	w.wantAs(c, 404, "DELETE", "/roles/gone", "") // absence is told before rights
+}
+
+func TestAPlainMemberWritesAllButIsNoAdmin(t *testing.T) {
+	w := newWorld(t)
+	w.want(201, "POST", "/roles", `{"name":"web"}`)
+	w.want(201, "POST", "/sandboxes", `{"checksums":{"d41d8cd98f00b204e9800998ecf8427e":null}}`)
+	w.want(200, "GET", "/groups", "")
+	w.want(403, "PUT", "/groups/admins", `{"groupname":"admins"}`, "missing update permission")
+	w.want(403, "POST", "/clients", `{"name":"x"}`, "missing create permission")
+	w.want(403, "GET", "/containers/roles/_acl", "")
+	w.want(200, "GET", "/roles/web/_acl", "", `"actors":["alice","pivotal"]`) // the creator has all rights
+	w.want(403, "POST", "/users", `{"username":"alice"}`)
+}
+
+func TestGroupsReplaceTheirLists(t *testing.T) {
+	w := newWorld(t)
+	admin := w.super()
+	w.srv.AddUser("bob")
+	w.wantAs(admin, 200, "GET", "/groups/admins", "", `{"actors":["pivotal"],"users":["pivotal"],"clients":[],"groups":[],"orgname":"acme","name":"admins","groupname":"admins"}`)
+	body := `{"groupname":"admins","actors":{"users":["pivotal","alice","ghost"],"clients":[],"groups":[]}}`
+	if r := w.wantAs(admin, 200, "PUT", "/groups/admins", body); string(r.Body) != body {
+		t.Errorf("the body is echoed, ghosts and all, got %s", r.Body)
+	}
+	w.wantAs(admin, 200, "GET", "/groups/admins", "", `"users":["pivotal","alice"]`)
+	w.want(201, "POST", "/clients", `{"name":"made-by-alice"}`)
+	w.wantAs(admin, 200, "PUT", "/groups/users", `{"groupname":"users","actors":{"users":["alice"],"clients":[],"groups":[]}}`)
+	w.wantAs(admin, 200, "PUT", "/groups/admins", `{"groupname":"admins","actors":{"users":["pivotal"]}}`)
+	w.want(200, "GET", "/roles", "")
+	w.wantAs(admin, 200, "PUT", "/groups/users", `{"groupname":"users","actors":{"users":[],"groups":[]}}`)
+	w.want(403, "GET", "/roles", "", "missing read permission")
+	w.wantAs(admin, 200, "GET", "/users", "", "alice") // still a member, without rights
+	w.wantAs(admin, 201, "POST", "/groups", `{"groupname":"replicators","actors":{"users":["alice"]}}`)
+	w.wantAs(admin, 200, "GET", "/groups/replicators", "", `"users":[]`) // members of a new group are ignored
+	w.wantAs(admin, 409, "POST", "/groups", `{"groupname":"replicators"}`)
+	w.wantAs(admin, 201, "PUT", "/groups/replicators", `{"groupname":"syncers"}`)
+	w.wantAs(admin, 404, "GET", "/groups/replicators", "")
+	w.wantAs(admin, 200, "DELETE", "/groups/syncers", "")
+	w.wantAs(admin, 403, "DELETE", "/groups/admins", "")
+}
+
+func TestRightsAreGivenByACL(t *testing.T) {
+	w := newWorld(t)
+	w.org.PutRole("before", `{}`)
+	admin, c := w.super(), w.client("writer")
+	w.wantAs(admin, 201, "POST", "/groups", `{"groupname":"replicators"}`)
+	w.wantAs(admin, 200, "PUT", "/groups/replicators", `{"groupname":"replicators","actors":{"clients":["writer"]}}`)
+	for _, perm := range []string{"create", "update", "delete"} {
+		w.wantAs(admin, 200, "PUT", "/containers/roles/_acl/"+perm,
+			`{"`+perm+`":{"actors":["pivotal"],"groups":["admins","users","replicators"]}}`, "{}")
+	}
+	w.wantAs(admin, 200, "GET", "/containers/roles/_acl", "", `"update":{"actors":["pivotal"],"groups":["admins","replicators","users"]}`)
+	w.wantAs(c, 201, "POST", "/roles", `{"name":"mine"}`)
+	w.wantAs(c, 200, "PUT", "/roles/mine", `{}`)
+	w.wantAs(c, 403, "PUT", "/roles/before", `{}`) // rights are copied at creation
+	w.org.PutRole("after", `{}`)
+	w.wantAs(c, 200, "PUT", "/roles/after", `{}`)
+	w.wantAs(admin, 400, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":["ghost"],"groups":[]}}`, "ghost")
+	w.wantAs(admin, 400, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":[],"groups":["ghosts"]}}`, "ghosts")
+	w.wantAs(admin, 200, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":["writer"],"groups":[]}}`)
+	w.want(200, "GET", "/roles", "", "mine")
+	w.want(403, "GET", "/roles/mine", "", "missing read permission") // listed, and not readable
+	w.wantAs(admin, 404, "GET", "/roles/gone/_acl", "")
+	w.org.AddClient("alice")
+	w.wantAs(admin, 422, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":["alice"],"groups":[]}}`, "both clients and users")
+	w.wantAs(admin, 200, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":[],"users":["alice"],"clients":[],"groups":[]}}`)
+	w.wantAs(admin, 200, "GET", "/roles/mine/_acl?detail=granular", "", `"users":["alice"],"clients":[]`)
+	w.want(200, "GET", "/roles/mine", "")
+	w.org.SetACE("roles/mine", "read")
+	w.want(403, "GET", "/roles/mine", "")
+	w.wantAs(admin, 200, "GET", "/organizations/_acl", "", `"grant"`)
+}
+
+func TestPreparingAnOrganizationBySuperuser(t *testing.T) {
+	w := newWorld(t)
+	admin, root := w.super(), w.global(w.super())
+	user := `{"username":"sync","display_name":"S","email":"s@example.com","password":"secret1","create_key":true}`
+	w.wantAs(root, 201, "POST", "/users", user, "private_key")
+	w.wantAs(root, 409, "POST", "/users", user, "Username or email address already in use.")
+	w.wantAs(root, 400, "POST", "/users", `{"username":"sync"}`, "missing")
+	if r := w.wantAs(admin, 201, "POST", "/users", `{"username":"sync"}`); len(r.Body) != 0 {
+		t.Errorf("the answer is empty, got %s", r.Body)
+	}
+	w.wantAs(admin, 409, "POST", "/users", `{"username":"sync"}`, "The association already exists.")
+	w.wantAs(admin, 404, "POST", "/users", `{"username":"ghost"}`)
+	w.want(403, "POST", "/users", `{"username":"sync"}`)
+	w.wantAs(admin, 200, "GET", "/users", "", `{"user":{"username":"sync"}}`)
+	w.wantAs(root, 200, "GET", "/users/sync/organizations", "", `"name":"acme"`)
+	w.wantAs(root, 200, "GET", "/organizations", "", "/organizations/acme")
+	w.wantAs(admin, 200, "GET", "", "", `"guid":"`)
+	w.wantAs(root, 201, "POST", "/organizations", `{"name":"fresh","full_name":"Fresh"}`, `"clientname":"fresh-validator"`)
+}
+
+func TestPreparingAnOrganizationByInvitation(t *testing.T) {
+	w := newWorld(t)
+	w.org.AddToGroup("admins", "alice")
+	bob := w.as
+	bob.User, bob.Key = "bob", w.srv.AddUser("bob")
+	r := w.want(201, "POST", "/association_requests", `{"user":"bob"}`, "/association_requests/")
+	uri, _ := r.Object()["uri"].(string)
+	id := uri[strings.LastIndex(uri, "/")+1:]
+	w.want(409, "POST", "/association_requests", `{"user":"bob"}`)
+	w.want(404, "POST", "/association_requests", `{"user":"ghost"}`)
+	w.want(200, "GET", "/association_requests", "", `"username":"bob"`)
+	own := w.global(bob)
+	w.wantAs(own, 200, "GET", "/users/bob/association_requests", "", `"orgname":"acme"`)
+	w.wantAs(own, 200, "GET", "/users/bob/association_requests/count", "", `{"value":1}`)
+	w.wantAs(w.global(w.as), 403, "PUT", "/users/bob/association_requests/"+id, `{"response":"accept"}`)
+	w.wantAs(own, 200, "PUT", "/users/bob/association_requests/"+id, `{"response":"accept"}`)
+	w.wantAs(own, 404, "PUT", "/users/bob/association_requests/"+id, `{"response":"accept"}`)
+	w.wantAs(bob, 201, "POST", "/roles", `{"name":"by-bob"}`)
+	w.want(409, "POST", "/association_requests", `{"user":"bob"}`)
+	w.want(200, "DELETE", "/users/bob", "")
+	w.wantAs(bob, 403, "GET", "/roles", "", "not associated")
+	w.want(403, "DELETE", "/users/alice", "", "admins group")
+}
+
+func TestAServerWithoutOrganizations(t *testing.T) {
+	w := newWorld(t, orgless())
+	w.want(201, "POST", "/roles", `{"name":"web"}`, `{"uri":"http://chef.test/roles/web"}`)
+	w.want(200, "GET", "/roles/web", "")
+	c := w.client("reader")
+	w.wantAs(c, 200, "GET", "/roles/web", "")
+	w.wantAs(c, 403, "DELETE", "/roles/web", "")
+}
+
+func TestAnswersFollowTheHostHeader(t *testing.T) {
+	w := newWorld(t)
+	c := w.as
+	c.Edit = func(r *http.Request) {
+		r.Host = "chef.example.com:8443"
+		r.Header.Set("X-Forwarded-Proto", "https")
+	}
+	w.org.PutRole("web", `{}`)
+	w.wantAs(c, 200, "GET", "/roles", "", `"https://chef.example.com:8443/organizations/acme/roles/web"`)
+}
