@@ -77,7 +77,11 @@ func (c *Client) judgeSuccess(r *request, p *reply) *Error {
 		}
 		return nil
 	}
-	if err := checkJSON(p.body); err != nil {
+	if err := checkJSON(p.body); errors.Is(err, errTooDeep) {
+		e := c.fail(r, p, KindTooLarge, err.Error())
+		e.Hint = "no real object is nested like this; look at it on the server"
+		return e
+	} else if err != nil {
 		return c.fail(r, p, KindForeign, err.Error()+" ("+bodyText(p.body)+")")
 	}
 	return nil

@@ -36,7 +36,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		"200 page with header":      {get, "/roles", canned{status: 200, versions: erchefVersions, body: "<html>"}, KindForeign},
 		"200 empty":                 {get, "/roles", erchef(200, ``), KindForeign},
 		"200 cut off":               {get, "/roles", erchef(200, `{"a":`), KindForeign},
-		"200 too deep":              {get, "/roles", erchef(200, strings.Repeat("[", 300)+strings.Repeat("]", 300)), KindForeign},
+		"200 too deep":              {get, "/roles", erchef(200, strings.Repeat("[", 300)+strings.Repeat("]", 300)), KindTooLarge},
 		"redirect":                  {get, "/roles", canned{status: 301}.with("Location", "https://login.example.com/?token=x"), KindForeign},
 		"exists":                    {"POST", "/roles", erchef(409, `{"error":["Role already exists"]}`), KindExists},
 		"frozen":                    {put, "/cookbooks/a/1.0.0", erchef(409, `{"error":["The cookbook a at version 1.0.0 is frozen. Use the 'force' option to override."]}`), KindFrozen},

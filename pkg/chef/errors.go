@@ -61,7 +61,13 @@ func (e *Error) Error() string {
 	if e.Server != "" {
 		b.WriteString(" on " + e.Server)
 	}
-	b.WriteString(": " + string(e.Kind))
+	return b.String() + ": " + e.Reason()
+}
+
+// Reason is the error without the request: kind, status and the server's words.
+func (e *Error) Reason() string {
+	var b strings.Builder
+	b.WriteString(string(e.Kind))
 	if e.Status != 0 {
 		fmt.Fprintf(&b, " (%d)", e.Status)
 	}

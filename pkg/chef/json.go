@@ -10,10 +10,12 @@ import (
 // objects stay far below; deeper ones could exhaust the stack of later readers.
 const maxDepth = 200
 
+var errTooDeep = fmt.Errorf("the JSON is nested deeper than %d levels", maxDepth)
+
 // checkJSON tells whether b is one JSON value that isn't nested too deeply. It
 // looks at the depth first and without recursion.
 func checkJSON(b []byte) error {
-	if err := checkDepth(b, maxDepth); err != nil {
+	if err := checkDepth(b); err != nil {
 		return err
 	}
 	if !json.Valid(b) {
@@ -23,7 +25,7 @@ func checkJSON(b []byte) error {
 }
 
 // checkDepth counts brackets outside strings. It doesn't mind invalid JSON.
-func checkDepth(b []byte, limit int) error {
+func checkDepth(b []byte) error {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
@@ -33,8 +35,8 @@ func checkDepth(b []byte, limit int) error {
 			inString = !inString
 		case inString:
 		case c == '{' || c == '[':
-			if depth++; depth > limit {
-				return fmt.Errorf("the JSON is nested deeper than %d levels", limit)
+			if depth++; depth > maxDepth {
+				return errTooDeep
 			}
 		case c == '}' || c == ']':
 			depth--

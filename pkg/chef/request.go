@@ -166,6 +166,9 @@ func (c *Client) exchangeSigned(ctx context.Context, r *request, version int) (*
 			break
 		}
 		if last, err = c.exchange(ctx, r, version, lower); err != nil {
+			if err.Kind == KindRequest { // the key is too short for the older protocol
+				break
+			}
 			return nil, err
 		}
 		// "Unsupported" says nothing of the key; a later refusal does.

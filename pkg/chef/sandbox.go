@@ -81,7 +81,7 @@ func decodeSandbox(body []byte, sums []string) (*Sandbox, error) {
 			URL   string `json:"url"`
 		} `json:"checksums"`
 	}
-	if json.Unmarshal(body, &doc) != nil || !validName(doc.ID) {
+	if json.Unmarshal(body, &doc) != nil || !ValidName(doc.ID) {
 		return nil, errors.New("the answer isn't a sandbox")
 	}
 	box := &Sandbox{ID: doc.ID}
@@ -166,7 +166,7 @@ func (c *Client) upload(ctx context.Context, r *request, u *url.URL, sum []byte,
 // (chef-server-api.md §3.5).
 func (o *Org) CommitSandbox(ctx context.Context, id string) error {
 	r := &request{op: "commit a sandbox", method: http.MethodPut, path: "/sandboxes/" + id, body: []byte(`{"is_completed":true}`)}
-	if !validName(id) {
+	if !ValidName(id) {
 		return o.c.newError(r, KindRequest, "this isn't the id of a sandbox")
 	}
 	r.transient = func(e *Error, unsure bool) retryAs {
@@ -182,9 +182,9 @@ func (o *Org) CommitSandbox(ctx context.Context, id string) error {
 	return err
 }
 
-// validName tells whether s can stand in a path as one segment without encoding
+// ValidName tells whether s can stand in a path as one segment without encoding
 // (chef-server-api.md §4.7).
-func validName(s string) bool {
+func ValidName(s string) bool {
 	if s == "" || s == "." || s == ".." || len(s) > 255 {
 		return false
 	}

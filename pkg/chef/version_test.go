@@ -2,6 +2,8 @@ package chef
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"net/http"
 	"strconv"
 	"strings"
@@ -182,6 +184,16 @@ func TestWrongKeyIsReportedAfterAllProtocols(t *testing.T) {
 	if n := len(s.trace()); n != 3 {
 		t.Errorf("%d requests, want one for each protocol", n)
 	}
+}
+
+func TestAKeyTooShortForOldProtocolsHidesNothing(t *testing.T) {
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := signers("none", erchef(401, `{"error":["Invalid signature for user or client 'chef-sync'"]}`))
+	_, err = newTestClient(t, s, func(c *Config) { c.Key = short }).Org("acme").Do(context.Background(), "GET", "/roles", nil)
+	wantKind(t, err, KindKey)
 }
 
 func TestAKeyThatWasAcceptedOnceIsNotTriedWithOldProtocols(t *testing.T) {

@@ -1,0 +1,206 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"chefsync/pkg/canonical"
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// manifest is a cookbook version in the form that the replica takes.
+type manifest struct {
+	path    string // with the version as the body spells it
+	body    []byte
+	print   string
+	frozen  bool
+	files   []replication.File
+	dropped []string // what the replica can't hold
+}
+
+// manifestFor makes the manifest to send: cleaned, and converted when the
+// replica's API version has another form (chef-server-api.md §3.3).
+func (t *Target) manifestFor(ctx context.Context, obj replication.Object) (*manifest, error) {
+	version, err := t.org.Client().APIVersion(ctx)
+	if err != nil {
+		return nil, t.failWrite("write", obj.Ref, err)
+	}
+	body, dropped := obj.Body, []string(nil)
+	if version >= 2 {
+		body, err = chef.ManifestToAllFiles(body)
+	} else {
+		body, dropped, err = chef.ManifestToSegments(body)
+	}
+	if err == nil {
+		body, err = chef.CleanManifest(body, version)
+	}
+	m := &manifest{dropped: dropped}
+	if err == nil {
+		err = m.set(obj, body)
+	}
+	if err != nil {
+		return nil, t.reject("write", obj.Ref, replication.Rejected, "upload the cookbook version to the primary again", "%w", err)
+	}
+	return m, nil
+}
+
+// set fills in what follows from the body. URLs of files come from the object.
+func (m *manifest) set(obj replication.Object, body []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return errors.New("the manifest isn't a JSON object")
+	}
+	var version string
+	if err := json.Unmarshal(members["version"], &version); err != nil || !validVersion(version) {
+		return errors.New("the manifest has no version")
+	}
+	m.path = "/cookbooks/" + obj.Ref.Name + "/" + version
+	m.frozen = string(members["frozen?"]) == "true"
+	m.body = body
+	form, err := canonical.CookbookVersion(body)
+	if err != nil {
+		return err
+	}
+	m.print = canonical.Fingerprint(form)
+	if m.files, err = filesOf(body); err != nil {
+		return err
+	}
+	urls := make(map[string]replication.File, len(obj.Files))
+	for _, f := range obj.Files {
+		urls[f.Checksum] = f
+	}
+	for i, f := range m.files {
+		if known, ok := urls[f.Checksum]; ok {
+			m.files[i] = known
+		}
+	}
+	return nil
+}
+
+// maxCycles bounds how often a cookbook is uploaded and written anew after its
+// content was collected meanwhile (chef-server-api.md §3.3).
+const maxCycles = 3
+
+// putCookbook uploads what the server lacks and writes the manifest, with
+// force, since a version may be frozen.
+func (t *Target) putCookbook(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
+	m, err := t.manifestFor(ctx, obj)
+	if err != nil {
+		return err
+	}
+	unfrozen, nullsGone := false, false
+	for cycle := 1; ; cycle++ {
+		if err := t.upload(ctx, m.files, content); err != nil {
+			return t.failWrite("upload the files of", obj.Ref, err)
+		}
+		err = t.writeManifest(ctx, m)
+		switch kind := chef.KindOf(err); {
+		case err == nil:
+			return t.degraded(obj.Ref, m)
+		case errors.Is(err, errStaysFrozen) && !unfrozen:
+			// A frozen version never thaws; only a new one is unfrozen.
+			unfrozen = true
+			if err := t.remove(ctx, obj.Ref); err != nil {
+				return t.failWrite("replace", obj.Ref, err)
+			}
+			t.forget(m)
+		case kind == chef.KindMissingChecksum && cycle < maxCycles:
+			t.forget(m)
+		case kind == chef.KindMissingChecksum:
+			t.dropTorn(ctx, obj.Ref, m, create)
+			return t.failWrite("write", obj.Ref, err)
+		case kind == chef.KindInvalid && !nullsGone && t.dropNulls(obj, m):
+			nullsGone = true
+		case errors.Is(err, errDiffers):
+			return t.reject("write", obj.Ref, replication.Degraded, "compare the version on both servers; an older server may change what it stores", "%w", err)
+		default:
+			return t.failWrite("write", obj.Ref, err)
+		}
+	}
+}
+
+func (t *Target) forget(m *manifest) {
+	sums := make([]string, len(m.files))
+	for i, f := range m.files {
+		sums[i] = f.Checksum
+	}
+	t.flights.forget(sums)
+}
+
+// dropNulls takes null values out of a manifest that the server refused as it
+// is. It returns false when there were none.
+func (t *Target) dropNulls(obj replication.Object, m *manifest) bool {
+	body, dropped, err := chef.DropNullMetadata(m.body)
+	if err != nil || len(dropped) == 0 || m.set(obj, body) != nil {
+		return false
+	}
+	m.dropped = append(m.dropped, dropped...)
+	return true
+}
+
+// degraded is nil, or says what the replica can't hold.
+func (t *Target) degraded(ref replication.Ref, m *manifest) error {
+	if len(m.dropped) == 0 {
+		return nil
+	}
+	return t.reject("hold all of", ref, replication.Degraded, "upgrade the replica to Chef Infra Server 12.18 or newer, or repair the cookbook on the primary",
+		"written without %s", strings.Join(m.dropped, ", "))
+}
+
+var (
+	errStaysFrozen = errors.New("the version stays frozen")
+	errDiffers     = errors.New("the server stores other content than it was sent")
+)
+
+// writeManifest PUTs the manifest and makes sure that the server then holds it.
+func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
+	a, err := t.org.Do(ctx, http.MethodPut, m.path+"?force=true", m.body)
+	if err != nil {
+		// The answer was lost, not the write, if the server shows the content.
+		if isUnknown(err) && t.holds(ctx, m) == nil {
+			return nil
+		}
+		return err
+	}
+	if form, err := canonical.CookbookVersion(a.Body); err == nil && canonical.Fingerprint(form) == m.print {
+		return nil
+	}
+	return t.holds(ctx, m)
+}
+
+// holds reads the version back and compares.
+func (t *Target) holds(ctx context.Context, m *manifest) error {
+	a, err := t.org.Do(ctx, http.MethodGet, m.path, nil)
+	if err != nil {
+		return err
+	}
+	form, err := canonical.CookbookVersion(a.Body)
+	if err != nil {
+		return err
+	}
+	if canonical.Fingerprint(form) == m.print {
+		return nil
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(a.Body, &members) == nil && string(members["frozen?"]) == "true" && !m.frozen {
+		return errStaysFrozen
+	}
+	return errDiffers
+}
+
+// dropTorn deletes what a failed create left behind: servers list and show such
+// a version although its content is missing (chef-server-api.md §3.3, §13). A
+// version that holds anything else than what was just sent stays.
+func (t *Target) dropTorn(ctx context.Context, ref replication.Ref, m *manifest, create bool) {
+	if !create || t.holds(ctx, m) != nil {
+		return
+	}
+	if err := t.remove(ctx, ref); err != nil {
+		t.log.WarnContext(ctx, "a broken cookbook version could not be removed from the replica", "server", t.org.Client().Name(),
+			"kind", string(ref.Kind), "object", ref.Path(), "error", err)
+	}
+}

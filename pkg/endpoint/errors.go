@@ -1,0 +1,67 @@
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// classOf says what an error of the client means for a pass.
+func classOf(kind chef.Kind) replication.Class {
+	switch kind {
+	case chef.KindAbsent:
+		return replication.Absent
+	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindOrgMissing, chef.KindLicense, chef.KindFrontEnd,
+		chef.KindTLS, chef.KindVersion:
+		return replication.Denied
+	case chef.KindPermission, chef.KindFrozen, chef.KindInvalid, chef.KindTooLarge, chef.KindRequest:
+		return replication.Rejected
+	case chef.KindUnreachable:
+		return replication.Unreachable
+	case chef.KindForeign:
+		return replication.Foreign
+	}
+	return replication.Transient
+}
+
+// cause prints an error of the client without the request, which the error
+// around it names already.
+type cause struct{ err *chef.Error }
+
+func (c cause) Error() string { return c.err.Reason() }
+
+func (c cause) Unwrap() error { return c.err }
+
+// side is what sources and targets share: one organization, and its name in
+// messages.
+type side struct {
+	org *chef.Org
+}
+
+// fail gives an error of the client its meaning for a pass. Other errors, such
+// as those of content that somebody else opened, stay as they are.
+func (s side) fail(op string, ref replication.Ref, err error) error {
+	var e *chef.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: cause{e}}
+}
+
+// failWrite is fail for writes, in which "absent" concerns what surrounds the
+// object, such as its bag: it must not be taken for the object's absence.
+func (s side) failWrite(op string, ref replication.Ref, err error) error {
+	err = s.fail(op, ref, err)
+	var e *replication.Error
+	if chef.KindOf(err) == chef.KindAbsent && errors.As(err, &e) {
+		e.Class, e.Hint = replication.Transient, "something else changes the replica meanwhile; it is tried again"
+	}
+	return err
+}
+
+// reject is an error that this package itself finds.
+func (s side) reject(op string, ref replication.Ref, class replication.Class, hint, format string, args ...any) error {
+	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: class, Hint: hint, Err: fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,52 @@
+package endpoint
+
+import (
+	"strings"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// validName tells whether a name can be asked for: legal in a path, and not
+// shadowed by a route of the server (chef-server-api.md §4.4, §4.7).
+func validName(name string) bool { return chef.ValidName(name) && name != "_acl" }
+
+// validRef tells whether all names of an object can be asked for.
+func validRef(r replication.Ref) bool {
+	switch r.Kind {
+	case replication.Cookbook:
+		return validName(r.Name) && validVersion(r.Sub)
+	case replication.DataBagItem:
+		return validName(r.Name) && validName(r.Sub)
+	case replication.Role, replication.Environment, replication.DataBag:
+		return validName(r.Name) && r.Sub == ""
+	}
+	return false
+}
+
+// validVersion tells whether v is one to three numbers joined by dots.
+func validVersion(v string) bool {
+	parts := strings.Split(v, ".")
+	for _, p := range parts {
+		if p == "" || strings.Trim(p, "0123456789") != "" {
+			return false
+		}
+	}
+	return len(parts) <= 3
+}
+
+// sameVersion tells whether two spellings name one version: servers keep three
+// numbers, so 1, 1.0 and 01.0.0 are the same (chef-server-api.md §3.3).
+func sameVersion(a, b string) bool {
+	return validVersion(a) && validVersion(b) && threeNumbers(a) == threeNumbers(b)
+}
+
+func threeNumbers(v string) [3]string {
+	out := [3]string{"0", "0", "0"}
+	for i, p := range strings.Split(v, ".") {
+		if p = strings.TrimLeft(p, "0"); p != "" {
+			out[i] = p
+		}
+	}
+	return out
+}

@@ -1,0 +1,181 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// Target reads and writes an organization of a replica.
+type Target struct {
+	reader
+	uploads chan struct{} // transfers under way
+	flights *flights
+}
+
+var _ replication.Target = (*Target)(nil)
+
+// TargetOptions are the settings of a target. The zero value will do.
+type TargetOptions struct {
+	Uploads int // file transfers at once; default 8
+	Log     *slog.Logger
+}
+
+// NewTarget makes a target of an organization.
+func NewTarget(org *chef.Org, o TargetOptions) *Target {
+	if o.Uploads <= 0 {
+		o.Uploads = 8
+	}
+	return &Target{reader: newReader(org, o.Log), uploads: make(chan struct{}, o.Uploads), flights: newFlights()}
+}
+
+// probeTime bounds the question for the replica's API version in Expect, which
+// is asked once.
+const probeTime = 30 * time.Second
+
+// Expect implements replication.Target. Only cookbook files outside the nine
+// segments can be lost, on a server that speaks API version 1 or 0
+// (chef-server-api.md §3.2).
+func (t *Target) Expect(obj replication.Object) (print string, dropped []string, err error) {
+	if obj.Ref.Kind != replication.Cookbook {
+		return obj.Fingerprint, nil, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+	defer cancel()
+	version, err := t.org.Client().APIVersion(ctx)
+	if err != nil {
+		return "", nil, t.fail("ask the version for", obj.Ref, err)
+	}
+	if version >= 2 {
+		return obj.Fingerprint, nil, nil
+	}
+	m, err := t.manifestFor(ctx, obj)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(m.dropped) == 0 {
+		return obj.Fingerprint, nil, nil
+	}
+	return m.print, m.dropped, nil
+}
+
+// Put implements replication.Target.
+func (t *Target) Put(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
+	ref := obj.Ref
+	switch {
+	case !validRef(ref):
+		return t.reject("write", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
+	case ref.Kind == replication.Environment && ref.Name == replication.DefaultEnvironment:
+		return t.reject("write", ref, replication.Rejected, "", "the environment _default can't be written")
+	case ref.Kind == replication.DataBag:
+		return t.failWrite("write", ref, t.putBag(ctx, ref.Name))
+	}
+	if err := checkName(ref, obj.Body); err != nil {
+		return t.reject("write", ref, replication.Rejected, "repair the object on the primary", "%w", err)
+	}
+	if ref.Kind == replication.Cookbook {
+		return t.putCookbook(ctx, obj, create, content)
+	}
+	body := obj.Body
+	if ref.Kind == replication.DataBagItem {
+		body = wrapItem(ref, body)
+	}
+	return t.failWrite("write", ref, t.putJSON(ctx, ref, body, create))
+}
+
+// putJSON is the upsert of roles, environments and items: only POST creates and
+// only PUT updates (chef-server-api.md §4.1). What is believed is tried first.
+func (t *Target) putJSON(ctx context.Context, ref replication.Ref, body []byte, create bool) error {
+	collection := ref.Path()[:strings.LastIndexByte(ref.Path(), '/')]
+	bagTried := false
+	var err error
+	for range 5 {
+		if create {
+			_, err = t.org.Do(ctx, http.MethodPost, collection, body)
+		} else {
+			_, err = t.org.Do(ctx, http.MethodPut, ref.Path(), body)
+		}
+		switch kind := chef.KindOf(err); {
+		case create && kind == chef.KindExists:
+			create = false
+		case create && kind == chef.KindAbsent && ref.Kind == replication.DataBagItem && !bagTried:
+			bagTried = true
+			if err := t.putBag(ctx, ref.Name); err != nil {
+				return err
+			}
+		case !create && kind == chef.KindAbsent:
+			create = true
+		default:
+			return err
+		}
+	}
+	return fmt.Errorf("it comes and goes while it is written: %w", err)
+}
+
+func (t *Target) putBag(ctx context.Context, name string) error {
+	body, err := json.Marshal(map[string]string{"name": name})
+	if err != nil {
+		return err
+	}
+	_, err = t.org.Do(ctx, http.MethodPost, "/data", body)
+	if chef.KindOf(err) == chef.KindExists {
+		return nil
+	}
+	return err
+}
+
+// wrapItem makes an item fit to be sent. The raw form goes out as it is, but
+// for one that a server would take for the wrapped form and strip: it is
+// wrapped once (chef-server-api.md §4.4).
+func wrapItem(ref replication.Ref, body []byte) []byte {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil {
+		return body
+	}
+	_, raw := members["raw_data"]
+	var class string
+	if !raw || json.Unmarshal(members["json_class"], &class) != nil || class != "Chef::DataBagItem" {
+		return body
+	}
+	// Names are checked, so they need no escaping.
+	return fmt.Appendf(nil, `{"name":"data_bag_item_%s_%s","json_class":"Chef::DataBagItem","chef_type":"data_bag_item","data_bag":"%s","raw_data":%s}`,
+		ref.Name, ref.Sub, ref.Name, body)
+}
+
+// Delete implements replication.Target.
+func (t *Target) Delete(ctx context.Context, ref replication.Ref) error {
+	if !validRef(ref) {
+		return t.reject("delete", ref, replication.Rejected, "", "this name can't be used in a path")
+	}
+	if ref.Kind == replication.Environment && ref.Name == replication.DefaultEnvironment {
+		return t.reject("delete", ref, replication.Rejected, "", "the environment _default can't be deleted")
+	}
+	err := t.remove(ctx, ref)
+	return t.fail("delete", ref, err)
+}
+
+func (t *Target) remove(ctx context.Context, ref replication.Ref) error {
+	_, err := t.org.Do(ctx, http.MethodDelete, ref.Path(), nil)
+	if chef.KindOf(err) == chef.KindAbsent {
+		return nil
+	}
+	return err
+}
+
+// isUnknown tells whether a write may have taken effect in full although its
+// answer was lost. A 500 isn't such a case: the server stopped halfway.
+func isUnknown(err error) bool {
+	var e *chef.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Kind == chef.KindUnreachable || e.Kind == chef.KindUnavailable && (e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout)
+}

@@ -1,0 +1,139 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// upload brings content to the server, as far as it lacks it: one sandbox for
+// each chunk of checksums.
+func (t *Target) upload(ctx context.Context, files []replication.File, content replication.Content) error {
+	for chunk := range slices.Chunk(files, chef.SandboxChunk) {
+		if err := t.uploadChunk(ctx, chunk, content, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxRounds bounds how often a chunk is tried again in a fresh sandbox.
+const maxRounds = 12
+
+// uploadChunk is one sandbox. When its upload URLs expire before all content is
+// there, the chunk is halved: what isn't committed has to be sent again, so a
+// sandbox must be done within chef.UploadTime.
+func (t *Target) uploadChunk(ctx context.Context, files []replication.File, content replication.Content, round int) error {
+	err := t.sandbox(ctx, files, content)
+	if err == nil || round >= maxRounds {
+		return err
+	}
+	switch kind := chef.KindOf(err); {
+	case kind == chef.KindExpired && len(files) > 1:
+		half := (len(files) + 1) / 2
+		if err := t.uploadChunk(ctx, files[:half], content, round+1); err != nil {
+			return err
+		}
+		return t.uploadChunk(ctx, files[half:], content, round+1)
+	case kind == chef.KindExpired && round == 0, isCommit(err) && round == 0:
+		return t.uploadChunk(ctx, files, content, maxRounds)
+	}
+	return err
+}
+
+// commitError is a sandbox that the server didn't accept: another one may do.
+type commitError struct{ err error }
+
+func (e *commitError) Error() string { return e.err.Error() }
+func (e *commitError) Unwrap() error { return e.err }
+
+func isCommit(err error) bool {
+	var c *commitError
+	if !errors.As(err, &c) {
+		return false
+	}
+	switch chef.KindOf(err) {
+	case chef.KindAbsent, chef.KindInvalid, chef.KindUnavailable, chef.KindMissingChecksum:
+		return true
+	}
+	return false
+}
+
+func (t *Target) sandbox(ctx context.Context, files []replication.File, content replication.Content) (err error) {
+	sums := make([]string, len(files))
+	byChecksum := make(map[string]replication.File, len(files))
+	for i, f := range files {
+		sums[i], byChecksum[f.Checksum] = f.Checksum, f
+	}
+	leave, err := t.flights.enter(ctx, sums)
+	if err != nil {
+		return err
+	}
+	defer func() { leave(err == nil) }()
+	box, err := t.org.CreateSandbox(ctx, sums)
+	if err != nil {
+		return err
+	}
+	if err := t.sendAll(ctx, box.Uploads, byChecksum, content); err != nil {
+		return err
+	}
+	if err := t.org.CommitSandbox(ctx, box.ID); err != nil {
+		return &commitError{err}
+	}
+	return nil
+}
+
+// sendAll uploads with bounded parallelism and stops at the first error.
+func (t *Target) sendAll(ctx context.Context, uploads []chef.Upload, files map[string]replication.File, content replication.Content) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, u := range uploads {
+		select {
+		case t.uploads <- struct{}{}:
+		case <-ctx.Done():
+			wg.Wait()
+			return context.Cause(ctx)
+		}
+		wg.Go(func() {
+			defer func() { <-t.uploads }()
+			if err := t.send(ctx, u, files[u.Checksum], content); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// send uploads one content. It is opened once before the transfer to learn its
+// size; that reader serves the first attempt.
+func (t *Target) send(ctx context.Context, u chef.Upload, file replication.File, content replication.Content) error {
+	first, size, err := content.Open(ctx, file)
+	if err != nil {
+		return err
+	}
+	if size < 0 {
+		_ = first.Close()
+		return fmt.Errorf("the size of %s isn't known", file.Path)
+	}
+	open := func() (io.ReadCloser, error) {
+		if r := first; r != nil {
+			first = nil
+			return r, nil
+		}
+		r, _, err := content.Open(ctx, file)
+		return r, err
+	}
+	err = t.org.Client().UploadFile(ctx, u.URL, u.Checksum, size, open)
+	if first != nil { // an empty file is never opened
+		_ = first.Close()
+	}
+	return err
+}
