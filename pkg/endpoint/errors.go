@@ -40,11 +40,13 @@ type side struct {
 	org *chef.Org
 }
 
-// fail gives an error of the client its meaning for a pass. Other errors, such
-// as those of content that somebody else opened, stay as they are.
+// fail gives an error of the client its meaning for a pass. Other errors stay as
+// they are, and so do those that have a meaning, such as the primary's errors
+// that come out of a replica's upload.
 func (s side) fail(op string, ref replication.Ref, err error) error {
+	var known *replication.Error
 	var e *chef.Error
-	if !errors.As(err, &e) {
+	if errors.As(err, &known) || !errors.As(err, &e) {
 		return err
 	}
 	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: cause{e}}
@@ -53,12 +55,12 @@ func (s side) fail(op string, ref replication.Ref, err error) error {
 // failWrite is fail for writes, in which "absent" concerns what surrounds the
 // object, such as its bag: it must not be taken for the object's absence.
 func (s side) failWrite(op string, ref replication.Ref, err error) error {
-	err = s.fail(op, ref, err)
-	var e *replication.Error
-	if chef.KindOf(err) == chef.KindAbsent && errors.As(err, &e) {
+	failed := s.fail(op, ref, err)
+	var known, e *replication.Error
+	if !errors.As(err, &known) && errors.As(failed, &e) && e.Class == replication.Absent {
 		e.Class, e.Hint = replication.Transient, "something else changes the replica meanwhile; it is tried again"
 	}
-	return err
+	return failed
 }
 
 // reject is an error that this package itself finds.

@@ -1,0 +1,290 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/replication"
+)
+
+func isWrite(r *http.Request) bool { return r.Method != http.MethodGet }
+
+func TestCookbookTakesTheRequestsItNeedsAndNoMore(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	if err := w.put("/data/empty", true); err != nil { // negotiates
+		t.Fatal(err)
+	}
+	w.replica.ResetRequests()
+	if err := w.put("/cookbooks/a/1.0.0", true); err != nil {
+		t.Fatal(err)
+	}
+	counts := w.replica.Requests().Counts()
+	if counts["POST"] != 1 || counts["PUT"] != 3+2 || counts["GET"] != 0 {
+		t.Errorf("requests %v, want 1 sandbox, 3 uploads, 1 commit, 1 manifest", methods(w.replica))
+	}
+	w.from.PutCookbook("a", "2.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "new": []byte("new")}, false)
+	w.replica.ResetRequests()
+	w.mustPut("/cookbooks/a/2.0.0", true)
+	if n := len(w.replica.Requests().Method("PUT")); n != 1+2 {
+		t.Errorf("%d PUTs, want the one new file, the commit and the manifest", n)
+	}
+}
+
+func TestFrozenVersionsAreReplacedAndThawed(t *testing.T) {
+	w := newWorld(t)
+	for _, frozen := range []bool{true, true, false, true} {
+		w.from.DeleteCookbook("a", "1.0.0")
+		w.from.PutCookbook("a", "1.0.0", map[string][]byte{"x": []byte(fmt.Sprint(frozen, w.log.Len()))}, frozen)
+		w.mustPut("/cookbooks/a/1.0.0", false)
+	}
+}
+
+func TestCookbookIsSentToOlderServersInSegments(t *testing.T) {
+	for _, highest := range []int{1, cheftest.OnlyVersion0} {
+		w := newWorld(t, cheftest.Options{MaxAPIVersion: highest})
+		w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two"), "templates/default/x.erb": []byte("t")}, false)
+		w.mustPut("/cookbooks/a/1.0.0", true)
+
+		w.from.PutCookbook("b", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "ohai/plugin.rb": []byte("lost"), "spec/a/b.rb": []byte("lost too")}, false)
+		obj := w.get("/cookbooks/b/1.0.0")
+		print, dropped, err := w.target.Expect(obj)
+		if err != nil || print == obj.Fingerprint {
+			t.Errorf("expected fingerprint %q, error %v", print, err)
+		}
+		wantStrings(t, "dropped", dropped, "ohai/plugin.rb", "spec/a/b.rb")
+		e := wantClass(t, w.put("/cookbooks/b/1.0.0", true), replication.Degraded)
+		if !strings.Contains(e.Error(), "ohai/plugin.rb") || e.Hint == "" {
+			t.Errorf("error %v, hint %q", e, e.Hint)
+		}
+		w.same("/cookbooks/b/1.0.0")
+	}
+}
+
+func TestShortVersionsAreWrittenAsTheBodySpellsThem(t *testing.T) {
+	w := newWorld(t)
+	w.from.PutCookbookManifest("a", "1.0", `{"name":"a-1.0","cookbook_name":"a","version":"1.0","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version",`+
+		`"frozen?":false,"metadata":{"name":"a","version":"1.0"},"all_files":[]}`)
+	refs, err := w.source.List(context.Background(), replication.Scope{Kind: replication.Cookbook})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantStrings(t, "list", paths(refs), "/cookbooks/a/1.0.0")
+	w.mustPut("/cookbooks/a/1.0.0", true)
+}
+
+func TestNullMetadataIsDroppedWhenTheReplicaRefusesIt(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	obj := w.get("/cookbooks/a/1.0.0")
+	obj.Body = []byte(strings.Replace(string(obj.Body), `"metadata":{`, `"metadata":{"maintainer":null,"mine":null,`, 1))
+	obj.Body = []byte(strings.Replace(string(obj.Body), `"maintainer":"",`, ``, 1))
+	err := w.target.Put(context.Background(), obj, true, fromSource{w.source, obj})
+	e := wantClass(t, err, replication.Degraded)
+	if !strings.Contains(e.Error(), "metadata.maintainer") || strings.Contains(e.Error(), "mine") {
+		t.Errorf("error %v", e)
+	}
+	if torn := w.to.Torn(); len(torn) > 0 {
+		t.Error(torn)
+	}
+}
+
+func TestContentCollectedBetweenSandboxAndManifestIsSentAgain(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	w.to.PutCookbook("other", "1.0.0", map[string][]byte{"x": []byte("one")}, false)
+	// The sandbox says that the server has "one"; then its only user goes.
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/cookbooks/a/1.0.0", Nth: 1, Times: 1, Do: func(*http.Request) { w.to.DeleteCookbook("other", "1.0.0") }})
+	w.mustPut("/cookbooks/a/1.0.0", true)
+	if n := len(w.replica.Requests().Containing("/sandboxes").Method("POST")); n != 2 {
+		t.Errorf("%d sandboxes, want a second one", n)
+	}
+}
+
+func TestABrokenCreateIsNotLeftBehind(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	lose := func(*http.Request) {
+		w.to.PutCookbook("other", "1.0.0", map[string][]byte{"x": []byte("one")}, false)
+		w.to.DeleteCookbook("other", "1.0.0")
+	}
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/cookbooks/a/1.0.0", Do: lose})
+	err := w.put("/cookbooks/a/1.0.0", true)
+	wantClass(t, err, replication.Transient)
+	refs, err := w.target.List(context.Background(), replication.Scope{Kind: replication.Cookbook})
+	if err != nil || len(refs) > 0 {
+		t.Errorf("the replica lists %v, error %v", paths(refs), err)
+	}
+	if n := len(w.replica.Requests().Containing("/cookbooks/a").Method("PUT")); n != maxCycles {
+		t.Errorf("%d manifests were sent, want %d", n, maxCycles)
+	}
+}
+
+func TestSlowStoreAtCommitIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/sandboxes/*", Times: 2, Status: 503, Body: `{"error":["Committed incomplete sandbox"]}`})
+	w.mustPut("/cookbooks/a/1.0.0", true)
+}
+
+func TestExpiredUploadURLsGetASmallerSandbox(t *testing.T) {
+	w := newWorld(t)
+	files := map[string][]byte{}
+	for i := range 20 {
+		files[fmt.Sprintf("files/f%02d", i)] = fmt.Appendf(nil, "content %d", i)
+	}
+	w.from.PutCookbook("a", "1.0.0", files, false)
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/bookshelf/*", Nth: 10, Times: 3, Status: 403, Body: `<Error><Code>AccessDenied</Code></Error>`})
+	w.mustPut("/cookbooks/a/1.0.0", true)
+}
+
+func TestExpiredDownloadURLsAreReplaced(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	obj := w.get("/cookbooks/a/1.0.0")
+	for i := range obj.Files {
+		obj.Files[i].URL += "0"
+	}
+	if err := w.target.Put(context.Background(), obj, true, fromSource{w.source, obj}); err != nil {
+		t.Fatal(err)
+	}
+	w.same("/cookbooks/a/1.0.0")
+}
+
+func TestContentThatTheVersionNoLongerHasIsAbsent(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	obj := w.get("/cookbooks/a/1.10.0")
+	w.from.PutCookbook("a", "1.10.0", map[string][]byte{"x": []byte("changed")}, false)
+	file := obj.Files[0]
+	file.URL = ""
+	_, _, err := w.source.Open(context.Background(), obj, file)
+	wantClass(t, err, replication.Absent)
+	w.from.DeleteCookbook("a", "1.10.0")
+	_, _, err = w.source.Open(context.Background(), obj, file)
+	wantClass(t, err, replication.Absent)
+}
+
+func TestContentThatThePrimaryLostIsADamageNotAnAbsence(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	w.from.LoseContent(cheftest.MD5([]byte("two")))
+	err := w.put("/cookbooks/a/1.0.0", true)
+	e := wantClass(t, err, replication.Rejected)
+	if e.Server != "primary" || e.Hint == "" {
+		t.Errorf("error %v blames %q", e, e.Server)
+	}
+}
+
+var errDisk = errors.New("disk full")
+
+type brokenContent struct{ err error }
+
+func (b brokenContent) Open(context.Context, replication.File) (io.ReadCloser, int64, error) {
+	return nil, 0, b.err
+}
+
+func TestErrorsOfContentKeepTheirMeaning(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	obj := w.get("/cookbooks/a/1.0.0")
+	_, primaryGone := w.source.Get(context.Background(), ref(t, "/roles/gone"))
+	for _, cause := range []error{errDisk, &replication.Error{Class: replication.Local, Err: errDisk}, fmt.Errorf("changed: %w", primaryGone)} {
+		err := w.target.Put(context.Background(), obj, true, brokenContent{cause})
+		if !errors.Is(err, cause) || replication.ClassOf(err) != replication.ClassOf(cause) {
+			t.Errorf("error %v of class %q, want %v", err, replication.ClassOf(err), cause)
+		}
+	}
+	if len(w.to.Snapshot()) != 0 {
+		t.Errorf("the replica holds %v", w.to.Snapshot())
+	}
+}
+
+func TestCookbooksWithTheSameNewContentAreUploadedInParallelWithoutARace(t *testing.T) {
+	w := newWorld(t)
+	var books []string
+	for i := range 8 {
+		name := fmt.Sprintf("c%d", i)
+		w.from.PutCookbook(name, "1.0.0", map[string][]byte{"LICENSE": []byte("same in all"), "own": []byte(name)}, false)
+		books = append(books, "/cookbooks/"+name+"/1.0.0")
+	}
+	var wg sync.WaitGroup
+	for _, path := range books {
+		obj := w.get(path)
+		wg.Go(func() {
+			if err := w.target.Put(context.Background(), obj, true, fromSource{w.source, obj}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	w.sameServers()
+	sent := w.replica.Requests().Filter(func(r cheftest.Request) bool {
+		return r.Method == "PUT" && strings.HasSuffix(r.Path, cheftest.MD5([]byte("same in all")))
+	})
+	if len(sent) != 1 {
+		t.Errorf("the common file was sent %d times, want once", len(sent))
+	}
+}
+
+func TestManyFilesGoInSeveralSandboxes(t *testing.T) {
+	w := newWorld(t)
+	files := map[string][]byte{}
+	for i := range 1001 {
+		files[fmt.Sprintf("files/f%04d", i)] = fmt.Appendf(nil, "%d", i)
+	}
+	w.from.PutCookbook("big", "1.0.0", files, false)
+	w.mustPut("/cookbooks/big/1.0.0", true)
+	if n := len(w.replica.Requests().Containing("/sandboxes").Method("POST")); n != 2 {
+		t.Errorf("%d sandboxes, want 2", n)
+	}
+}
+
+func TestFlightsTakeAllOrNothing(t *testing.T) {
+	f := newFlights()
+	ctx, cancel := context.WithCancel(context.Background())
+	leave, err := f.enter(ctx, []string{"a", "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered := make(chan func(bool))
+	go func() {
+		leave, err := f.enter(ctx, []string{"b", "c"})
+		if err != nil {
+			t.Error(err)
+		}
+		entered <- leave
+	}()
+	free, err := f.enter(ctx, []string{"c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	free(false)
+	leave(true)
+	second := <-entered
+	if !slices.Equal(mustTake(f, "a", "b"), nil) {
+		t.Error("known content is taken again")
+	}
+	cancel()
+	if _, err := f.enter(ctx, []string{"c"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+	second(false)
+	f.forget([]string{"a"})
+	if !slices.Equal(mustTake(f, "a", "b"), []string{"a"}) {
+		t.Error("forgotten content isn't taken")
+	}
+}
+
+func mustTake(f *flights, sums ...string) []string {
+	taken, _ := f.take(sums)
+	return taken
+}

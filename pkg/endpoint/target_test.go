@@ -1,0 +1,145 @@
+package endpoint
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/replication"
+)
+
+func TestPutWritesEveryKindWhateverIsBelieved(t *testing.T) {
+	for _, create := range []bool{true, false} {
+		w := newWorld(t)
+		fill(w.from)
+		for range 2 {
+			for _, path := range []string{"/roles/web", "/roles/a:b", "/environments/prod", "/data/users", "/data/empty", "/data/users/alice", "/cookbooks/a/1.0.0", "/cookbooks/a/1.10.0", "/cookbooks/b/0.1.0"} {
+				w.mustPut(path, create)
+			}
+		}
+		w.sameServers()
+	}
+}
+
+func TestPutOfSmallObjectsTakesOneRequestWhenTheBeliefHolds(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	for _, c := range []struct {
+		create bool
+		want   string
+	}{{true, "POST /organizations/copy/roles"}, {false, "PUT /organizations/copy/roles/web"}} {
+		w.replica.ResetRequests()
+		if err := w.put("/roles/web", c.create); err != nil {
+			t.Fatal(err)
+		}
+		wantStrings(t, "requests", methods(w.replica), c.want)
+	}
+}
+
+func TestPutCreatesTheBagOfAnItem(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	w.mustPut("/data/users/alice", false)
+	w.to.DeleteDataBag("users")
+	w.mustPut("/data/users/alice", true)
+}
+
+func TestItemsThatLookWrappedArriveWhole(t *testing.T) {
+	w := newWorld(t)
+	w.from.PutDataBagItem("b", "i", `{"id":"i","json_class":"Chef::DataBagItem","raw_data":{"id":"inner"},"x":1}`)
+	w.from.PutDataBagItem("b", "j", `{"id":"j","json_class":"Chef::DataBagItem","chef_type":"data_bag_item","data_bag":"b"}`)
+	for _, path := range []string{"/data/b/i", "/data/b/j"} {
+		w.mustPut(path, true)
+		w.mustPut(path, false)
+	}
+	w.sameServers()
+}
+
+func TestPutSurvivesLostAnswers(t *testing.T) {
+	for _, create := range []bool{true, false} {
+		for _, path := range []string{"/roles/web", "/environments/prod", "/data/users", "/data/users/alice", "/cookbooks/a/1.0.0"} {
+			w := newWorld(t)
+			fill(w.from)
+			if err := w.put("/data/empty", true); err != nil { // negotiates
+				t.Fatal(err)
+			}
+			for _, f := range []cheftest.Fault{
+				{Match: isWrite, Nth: 1, Times: 1, DropAnswer: true}, {Match: isWrite, Nth: 3, Times: 1, Drop: true}, {Match: isWrite, Nth: 4, Times: 1, After: true, Status: 502},
+			} {
+				w.replica.Fault(f)
+			}
+			w.mustPut(path, create)
+		}
+	}
+}
+
+func TestPutReportsRefusals(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	for name, c := range map[string]struct {
+		fault cheftest.Fault
+		want  replication.Class
+	}{
+		"invalid":     {cheftest.Fault{Status: 400, Body: `{"error":["Invalid key zzz in request body"]}`}, replication.Rejected},
+		"too large":   {cheftest.Fault{Status: 413, Body: `{"error":"JSON must be no more than 10 bytes."}`}, replication.Rejected},
+		"permission":  {cheftest.Fault{Status: 403, Body: `{"error":["missing update permission"]}`}, replication.Rejected},
+		"overloaded":  {cheftest.Fault{Status: 503}, replication.Transient},
+		"always 404":  {cheftest.Fault{Status: 404, Body: `{"error":["Cannot load role web"]}`}, replication.Transient},
+		"a login":     {cheftest.Fault{HTML: true}, replication.Foreign},
+		"unreachable": {cheftest.Fault{Drop: true}, replication.Unreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.fault.Path, c.fault.Match = "/roles*", isWrite
+			h := w.replica.Fault(c.fault)
+			defer h.Remove()
+			err := w.put("/roles/web", false)
+			wantClass(t, err, c.want)
+			if !strings.Contains(err.Error(), "on replica") {
+				t.Errorf("error %v doesn't name the server", err)
+			}
+		})
+	}
+}
+
+func TestPutRefusesWhatWouldNameAnotherObject(t *testing.T) {
+	w := newWorld(t)
+	for _, obj := range []replication.Object{
+		{Ref: replication.Ref{Kind: replication.Environment, Name: "prod"}, Body: []byte(`{"name":"dev"}`)},
+		{Ref: replication.Ref{Kind: replication.Environment, Name: "_default"}, Body: []byte(`{"name":"_default"}`)},
+		{Ref: replication.Ref{Kind: replication.DataBagItem, Name: "b", Sub: "_acl"}, Body: []byte(`{"id":"_acl"}`)},
+		{Ref: replication.Ref{Kind: replication.Role, Name: "../x"}, Body: []byte(`{"name":"../x"}`)},
+	} {
+		wantClass(t, w.target.Put(context.Background(), obj, true, nil), replication.Rejected)
+	}
+	if len(w.replica.Requests()) > 0 {
+		t.Errorf("sent %v", methods(w.replica))
+	}
+}
+
+func TestDeleteRemovesEveryKindAndTakesAbsenceForSuccess(t *testing.T) {
+	w := newWorld(t)
+	fill(w.to)
+	for range 2 {
+		for _, path := range []string{"/roles/web", "/roles/a:b", "/environments/prod", "/data/users/alice", "/data/users", "/data/empty", "/cookbooks/a/1.0.0", "/cookbooks/a/1.10.0", "/cookbooks/b/0.1.0"} {
+			if err := w.target.Delete(context.Background(), ref(t, path)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	w.sameServers()
+	err := w.target.Delete(context.Background(), replication.Ref{Kind: replication.Environment, Name: "_default"})
+	wantClass(t, err, replication.Rejected)
+}
+
+func TestDeleteDoesNotTakeTroubleForSuccess(t *testing.T) {
+	w := newWorld(t)
+	fill(w.to)
+	for _, f := range []cheftest.Fault{{HTML: true, Status: 404}, {Status: 404, Body: `{"error":["organization 'copy' does not exist."]}`}, {Status: 500}} {
+		h := w.replica.Fault(f)
+		if err := w.target.Delete(context.Background(), ref(t, "/roles/web")); err == nil {
+			t.Errorf("fault %+v: deleted", f)
+		}
+		h.Remove()
+	}
+}
