@@ -1,0 +1,64 @@
+package stage
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"chefsync/pkg/replication"
+)
+
+// fullDisk is a file whose writing, syncing or closing fails.
+type fullDisk struct {
+	*os.File
+	write, sync, close error
+}
+
+func (f fullDisk) Write(p []byte) (int, error) {
+	if f.write != nil {
+		n, _ := f.File.Write(p[:len(p)/2])
+		return n, f.write
+	}
+	return f.File.Write(p)
+}
+
+func (f fullDisk) Sync() error { return errors.Join(f.sync, f.File.Sync()) }
+
+func (f fullDisk) Close() error { return errors.Join(f.close, f.File.Close()) }
+
+func TestDiskFull(t *testing.T) {
+	full := &os.PathError{Op: "write", Path: "file", Err: syscall.ENOSPC}
+	for name, broken := range map[string]fullDisk{"write": {write: full}, "sync": {sync: full}, "close": {close: full}} {
+		d, err := OpenDir(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made string
+		working := d.create
+		d.create = func(dir, pattern string) (temporary, error) {
+			f, err := os.CreateTemp(dir, pattern)
+			if err != nil {
+				return nil, err
+			}
+			made, broken.File = f.Name(), f
+			return broken, nil
+		}
+		key := replication.StageKey{Space: "a", Checksum: "9dd4e461268c8034f5c8564e155c67a6"}
+		err = d.Put(t.Context(), key, strings.NewReader("x"), 1)
+		if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "disk of the stage is full") {
+			t.Errorf("%s fails: %v (class %s, hint %q), want local and what to do", name, err, replication.ClassOf(err), replication.HintOf(err))
+		}
+		if _, err := os.Stat(made); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s fails: the unfinished file stays: %v", name, err)
+		}
+		if _, _, err := d.Open(t.Context(), key); !errors.Is(err, replication.ErrNotStaged) {
+			t.Errorf("%s fails: %v, want nothing staged", name, err)
+		}
+		d.create = working
+		if err := d.Put(t.Context(), key, strings.NewReader("x"), 1); err != nil {
+			t.Errorf("after space was freed: %v", err)
+		}
+	}
+}

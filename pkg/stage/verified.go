@@ -1,0 +1,84 @@
+package stage
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+
+	"chefsync/pkg/replication"
+)
+
+// verified reads staged content and checks it. The bytes that complete the
+// content are given out only if the MD5 over all is right.
+type verified struct {
+	ctx  context.Context
+	key  replication.StageKey
+	f    *os.File
+	path string
+	left int64
+	sum  hash.Hash
+	err  error // what every further Read returns
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	if v.err != nil {
+		return 0, v.err
+	}
+	if err := v.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if v.left == 0 {
+		v.err = v.verdict()
+		return 0, v.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if int64(len(p)) > v.left {
+		p = p[:v.left]
+	}
+	n, err := v.f.Read(p)
+	v.sum.Write(p[:n])
+	v.left -= int64(n)
+	switch {
+	case err == io.EOF: // shorter than it was when it was opened
+		v.err = v.wrong()
+		return 0, v.err
+	case err != nil:
+		v.err = local("read staged "+v.key.Checksum, err)
+		return n, v.err
+	case v.left == 0:
+		if v.err = v.verdict(); v.err != io.EOF {
+			return 0, v.err
+		}
+	}
+	return n, nil
+}
+
+// verdict is io.EOF for the right content.
+func (v *verified) verdict() error {
+	if hex.EncodeToString(v.sum.Sum(nil)) == v.key.Checksum {
+		return io.EOF
+	}
+	return v.wrong()
+}
+
+// wrong removes the file, unless somebody has just replaced it.
+func (v *verified) wrong() error {
+	ours, err1 := v.f.Stat()
+	there, err2 := os.Stat(v.path)
+	if err1 == nil && err2 == nil && os.SameFile(ours, there) {
+		_ = os.Remove(v.path) // if it stays, the next reader finds it wrong again
+	}
+	return &replication.Error{
+		Op:    "read staged " + v.key.Checksum,
+		Class: replication.Transient,
+		Hint:  "the damaged file was removed and will be read from the primary again",
+		Err:   fmt.Errorf("%w: the stored file is damaged", replication.ErrContentMismatch),
+	}
+}
+
+func (v *verified) Close() error { return v.f.Close() }
