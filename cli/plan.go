@@ -87,15 +87,15 @@ func (f planFlags) show(t *ui.Grid, plan replication.Plan) {
 	counts := map[replication.Action]int{}
 	for _, s := range plan.Steps {
 		counts[s.Action]++
-		if f.all || s.Action != replication.Skip && s.Action != replication.Adopt {
+		if f.all || s.Action != replication.ActionSkip && s.Action != replication.ActionAdopt {
 			t.Row("  "+t.Paint(actionColor(s.Action), string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
 		}
 	}
 	for _, u := range plan.Failed {
 		t.Row("  "+t.Paint(ui.Yellow, "unsynced"), ui.Quote(u.Ref.Path()), u.Reason)
 	}
-	t.Line("%d to create, %d to update, %d to delete, %d equal", counts[replication.Create], counts[replication.Update],
-		counts[replication.Delete], counts[replication.Skip]+counts[replication.Adopt])
+	t.Line("%d to create, %d to update, %d to delete, %d equal", counts[replication.ActionCreate], counts[replication.ActionUpdate],
+		counts[replication.ActionDelete], counts[replication.ActionSkip]+counts[replication.ActionAdopt])
 	if h := plan.Hold; h != nil {
 		t.Line("%s %s", t.Paint(ui.Red, "The safety brake would stop this:"), h.Reason)
 		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d", plan.Pair, h.Deletes)
@@ -111,11 +111,11 @@ func because(reason string) string {
 
 func actionColor(a replication.Action) ui.Color {
 	switch a {
-	case replication.Create:
+	case replication.ActionCreate:
 		return ui.Green
-	case replication.Update:
+	case replication.ActionUpdate:
 		return ui.Cyan
-	case replication.Delete:
+	case replication.ActionDelete:
 		return ui.Red
 	}
 	return ui.Faint

@@ -66,13 +66,16 @@ for sync-log and manager-log.`,
 
 // daemon wires the scheduler: the same engines for run and for run --once.
 func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
+	if _, err := a.KeepLog(ctx); err != nil {
+		return nil, err
+	}
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d := &daemon.Daemon{
 		State: state, Log: a.Log, Now: g.now, Parallel: f.parallel, Random: rand.Float64,
-		Watch: 2 * time.Second, Grace: 20 * time.Second,
+		Watch: 2 * time.Second, Grace: 20 * time.Second, Housekeeping: a.SweepStage,
 	}
 	for _, p := range pairs {
 		d.Jobs = append(d.Jobs, daemon.Job{
@@ -92,8 +95,7 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 	return d, nil
 }
 
-// passOf runs one pass. The engine is made anew each time, so that a key that
-// was replaced and a feed that came or went are noticed.
+// passOf runs one pass. After a refusal the keys are read again.
 func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
@@ -104,7 +106,11 @@ func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replicati
 		defer progress.End()
 		engine.Observe = progress.Observe
 	}
-	return engine.Pass(ctx, o)
+	run, err := engine.Pass(ctx, o)
+	if replication.ClassOf(err) == replication.Denied {
+		a.Forget()
+	}
+	return run, err
 }
 
 // runOnce runs one pass for each pair and ends with what they say together.

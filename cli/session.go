@@ -23,6 +23,15 @@ func (g *globals) open(ctx context.Context) (*app.App, error) {
 	})
 }
 
+// openWithoutProfile leaves the profile to the command itself: prepare-org signs
+// as the person, not as the replication.
+func (g *globals) openWithoutProfile(ctx context.Context) (*app.App, error) {
+	return app.Open(ctx, app.Options{
+		ConfigPath: g.config, Env: g.env, Now: g.now,
+		Log: app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: g.logLevel},
+	})
+}
+
 // profile is the Chef profile asked for, as Chef's own tools find it.
 func (g *globals) profile() string {
 	if g.chefProfile != "" {

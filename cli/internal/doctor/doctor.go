@@ -1,0 +1,132 @@
+// Package doctor finds out what keeps replication from working, before or after
+// it fails: each check says what it saw and, if that is bad, what to try. It
+// writes nothing to any server.
+package doctor
+
+import (
+	"context"
+	"fmt"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// State is the result of a check.
+type State string
+
+// The results.
+const (
+	OK   State = "ok"
+	Warn State = "warn" // works, but look at it
+	Fail State = "fail"
+	Skip State = "skip" // couldn't be looked at, because of a failure before
+)
+
+// Check is one thing that was looked at.
+type Check struct {
+	Group  string `json:"group"`
+	Name   string `json:"name"`
+	State  State  `json:"state"`
+	Detail string `json:"detail,omitempty"`
+	Hint   string `json:"hint,omitempty"`
+	// Class of the failure, where it has one, for the exit code.
+	Class replication.Class `json:"class,omitempty"`
+}
+
+// List collects the checks of a group.
+type List struct {
+	Group  string
+	Checks []Check
+}
+
+// OK notes something that is as it should be.
+func (l *List) OK(name, format string, args ...any) {
+	l.add(Check{Name: name, State: OK, Detail: fmt.Sprintf(format, args...)})
+}
+
+// Warn notes something to look at.
+func (l *List) Warn(name, hint, format string, args ...any) {
+	l.add(Check{Name: name, State: Warn, Detail: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// Skip notes something that couldn't be looked at.
+func (l *List) Skip(name, format string, args ...any) {
+	l.add(Check{Name: name, State: Skip, Detail: fmt.Sprintf(format, args...)})
+}
+
+// Fail notes an error with what it says to try; hint goes before that.
+func (l *List) Fail(name, hint string, err error) {
+	c := Check{Name: name, State: Fail, Detail: err.Error(), Hint: hint, Class: classOf(err)}
+	if c.Hint == "" {
+		c.Hint = hintOf(err)
+	}
+	l.add(c)
+}
+
+func (l *List) add(c Check) {
+	c.Group = l.Group
+	l.Checks = append(l.Checks, c)
+}
+
+func hintOf(err error) string {
+	if h := replication.HintOf(err); h != "" {
+		return h
+	}
+	if e, ok := asChef(err); ok {
+		return e.Hint
+	}
+	return ""
+}
+
+func classOf(err error) replication.Class {
+	switch chef.KindOf(err) {
+	case "":
+		if replication.HintOf(err) != "" || replication.ClassOf(err) != replication.Transient {
+			return replication.ClassOf(err)
+		}
+		return ""
+	case chef.KindAbsent, chef.KindOrgMissing:
+		return replication.Absent
+	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindLicense, chef.KindPermission, chef.KindFrontEnd:
+		return replication.Denied
+	case chef.KindUnreachable, chef.KindTLS:
+		return replication.Unreachable
+	case chef.KindForeign, chef.KindVersion:
+		return replication.Foreign
+	}
+	return replication.Transient
+}
+
+// Worst is the worst result of a list of checks.
+func Worst(checks []Check) State {
+	worst := OK
+	for _, c := range checks {
+		switch {
+		case c.State == Fail:
+			return Fail
+		case c.State == Warn:
+			worst = Warn
+		}
+	}
+	return worst
+}
+
+// All runs groups of checks at once and returns their results in order.
+func All(ctx context.Context, groups ...func(context.Context) []Check) []Check {
+	results := make([][]Check, len(groups))
+	done := make(chan int)
+	for i, g := range groups {
+		go func() {
+			results[i] = g(ctx)
+			done <- i
+		}()
+	}
+	for range groups {
+		<-done
+	}
+	all := []Check{}
+	for _, r := range results {
+		all = append(all, r...)
+	}
+	return all
+}

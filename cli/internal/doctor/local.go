@@ -1,0 +1,106 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"chefsync/pkg/replication"
+)
+
+// KeyFiles warns of private keys that others may read.
+func KeyFiles(l *List, references map[string]string) {
+	for _, who := range slices.Sorted(maps.Keys(references)) {
+		path, isFile := strings.CutPrefix(references[who], "file:")
+		if !isFile {
+			continue
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", err)
+		case info.Mode().Perm()&0o077 != 0:
+			l.Warn("key of "+who, "chmod 600 "+path, "%s may be read by others (%s)", path, info.Mode().Perm())
+		default:
+			l.OK("key of "+who, "%s", path)
+		}
+	}
+}
+
+// lowSpace is how much room the state and the stage should have.
+const lowSpace = 1 << 30
+
+// Folder checks that files can be made in a folder, and how much room it has.
+func Folder(l *List, what, dir string) {
+	existing := dir
+	for {
+		_, err := os.Stat(existing)
+		if err == nil {
+			break
+		}
+		if parent := filepath.Dir(existing); os.IsNotExist(err) && parent != existing {
+			existing = parent
+			continue
+		}
+		l.Fail(what, "", err)
+		return
+	}
+	f, err := os.CreateTemp(existing, ".chef-sync-doctor-*")
+	if err != nil {
+		l.Fail(what, "let the user of this process write there", &replication.Error{Op: "write to " + existing, Class: replication.Local, Err: cause(err)})
+		return
+	}
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+	free, err := freeSpace(existing)
+	switch {
+	case err != nil:
+		l.OK(what, "%s can be written", dir)
+	case free < lowSpace:
+		l.Warn(what, "make room, or move it to another disk in the configuration", "%s has %d MiB free", dir, free>>20)
+	default:
+		l.OK(what, "%s can be written, %d GiB free", dir, free>>30)
+	}
+}
+
+func cause(err error) error {
+	if e, ok := err.(*fs.PathError); ok {
+		return e.Err
+	}
+	return err
+}
+
+// Pairs looks at what the state remembers of each pair.
+func Pairs(ctx context.Context, l *List, state replication.State, ids []replication.PairID) {
+	for _, id := range ids {
+		st, err := state.Pair(ctx, id)
+		if err != nil {
+			l.Fail(id.String(), "", err)
+			continue
+		}
+		pair(l, st)
+	}
+}
+
+func pair(l *List, st replication.PairState) {
+	name, p := st.ID.String(), st.Progress
+	switch {
+	case st.Desired.Stopped:
+		l.Warn(name, "chef-sync-ctl sync-start "+name, "stopped by the operator: %s", st.Desired.Reason)
+	case p.Hold != nil:
+		l.Fail(name, fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", name, name, p.Hold.Deletes), fmt.Errorf("held: %s", p.Hold.Reason))
+	case p.LastError != nil:
+		l.add(Check{Name: name, State: Fail, Detail: p.LastError.Message, Hint: p.LastError.Hint, Class: p.LastError.Class})
+	case p.Unsynced > 0:
+		l.Warn(name, "chef-sync-ctl unsynced-objects "+name, "unsynced objects: %d", p.Unsynced)
+	case p.LastAttempt.IsZero():
+		l.OK(name, "never run")
+	default:
+		l.OK(name, "%s, last success %s", st.Status(), p.LastSuccess.UTC().Format("2006-01-02T15:04:05Z"))
+	}
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"chefsync/cli/internal/demo"
+	"chefsync/pkg/chef/cheftest"
+)
+
+// sitesKey is where a script's servers are kept.
+type sitesKey struct{}
+
+// sites are the Chef Servers of one script.
+type sites struct {
+	servers map[string]*cheftest.Server
+}
+
+// chefCommand is what scripts do to Chef Servers, behind the program's back:
+//
+//	chef start NAME [feed] [orgless] [unknown-empty]   run a server; $NAME_URL is its URL
+//	chef org NAME ORG                an organization
+//	chef user NAME USER ORG KEYFILE  a member of ORG; or an admin with "admin" at the end
+//	chef pivotal NAME KEYFILE        the superuser's key
+//	chef fill NAME ORG               some forty objects
+//	chef put NAME ORG PATH JSON      a role, environment or item
+//	chef cookbook NAME ORG COOKBOOK VERSION
+//	chef delete NAME ORG PATH
+//	chef fault NAME METHOD PATH STATUS
+//	chef heal NAME                   no faults any more
+//	chef stop NAME                   refuse connections
+//	chef same NAME NAME ORG          both hold the same (or not, with !)
+//	chef writes NAME N               so many writes since the last reset
+//	chef reset NAME
+func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(sitesKey{}).(*sites)
+	if len(args) < 2 {
+		ts.Fatalf("usage: chef VERB NAME ...")
+	}
+	verb, name, rest := args[0], args[1], args[2:]
+	if verb == "start" {
+		s.start(ts, name, rest)
+		return
+	}
+	server := s.servers[name]
+	if server == nil {
+		ts.Fatalf("no server %s", name)
+	}
+	switch verb {
+	case "org":
+		server.AddOrg(rest[0])
+	case "user":
+		key := server.AddUser(rest[0])
+		server.Org(rest[1]).Associate(rest[0])
+		if slices.Contains(rest[3:], "admin") {
+			server.Org(rest[1]).AddToGroup("admins", rest[0])
+		}
+		writeFile(ts, rest[2], cheftest.PrivatePEM(key))
+	case "pivotal":
+		_, key := server.Superuser()
+		writeFile(ts, rest[0], cheftest.PrivatePEM(key))
+	case "fill":
+		demo.Fill(server.Org(rest[0]))
+	case "put":
+		put(ts, server.Org(rest[0]), rest[1], rest[2])
+	case "cookbook":
+		server.Org(rest[0]).PutCookbook(rest[1], rest[2], map[string][]byte{"recipes/default.rb": []byte(rest[2])}, false)
+	case "delete":
+		remove(ts, server.Org(rest[0]), rest[1])
+	case "fault":
+		status, err := strconv.Atoi(rest[2])
+		ts.Check(err)
+		server.Fault(cheftest.Fault{Method: rest[0], Path: rest[1], Status: status})
+	case "heal":
+		server.ClearFaults()
+	case "stop":
+		server.Close()
+	case "same":
+		same(ts, neg, server.Org(rest[1]), s.servers[rest[0]].Org(rest[1]))
+	case "writes":
+		if n := len(server.Requests().Writes()); strconv.Itoa(n) != rest[0] {
+			ts.Fatalf("%d writes, want %s: %v", n, rest[0], server.Requests().Writes())
+		}
+	case "reset":
+		server.ResetRequests()
+	default:
+		ts.Fatalf("unknown verb %s", verb)
+	}
+}
+
+func (s *sites) start(ts *testscript.TestScript, name string, words []string) {
+	server, err := cheftest.Listen("127.0.0.1:0", cheftest.Options{
+		UpdatedSince: slices.Contains(words, "feed"),
+		Orgless:      slices.Contains(words, "orgless"),
+		EmptyUnknown: slices.Contains(words, "unknown-empty"),
+	})
+	ts.Check(err)
+	ts.Defer(server.Close)
+	if s.servers == nil {
+		s.servers = map[string]*cheftest.Server{}
+	}
+	s.servers[name] = server
+	ts.Setenv(strings.ToUpper(name)+"_URL", server.URL)
+}
+
+func put(ts *testscript.TestScript, o *cheftest.Org, path, text string) {
+	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
+	case parts[0] == "roles":
+		o.PutRole(parts[1], text)
+	case parts[0] == "environments":
+		o.PutEnvironment(parts[1], text)
+	case parts[0] == "data" && len(parts) == 3:
+		o.PutDataBagItem(parts[1], parts[2], text)
+	case parts[0] == "data":
+		o.PutDataBag(parts[1])
+	default:
+		ts.Fatalf("can't put %s", path)
+	}
+}
+
+func remove(ts *testscript.TestScript, o *cheftest.Org, path string) {
+	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
+	case parts[0] == "roles":
+		o.DeleteRole(parts[1])
+	case parts[0] == "environments":
+		o.DeleteEnvironment(parts[1])
+	case parts[0] == "data" && len(parts) == 3:
+		o.DeleteDataBagItem(parts[1], parts[2])
+	case parts[0] == "data":
+		o.DeleteDataBag(parts[1])
+	case parts[0] == "cookbooks":
+		o.DeleteCookbook(parts[1], parts[2])
+	default:
+		ts.Fatalf("can't delete %s", path)
+	}
+}
+
+func same(ts *testscript.TestScript, neg bool, a, b *cheftest.Org) {
+	left, right := a.Snapshot(), b.Snapshot()
+	var differ []string
+	for path, body := range left {
+		if right[path] != body {
+			differ = append(differ, path)
+		}
+	}
+	for path := range right {
+		if _, ok := left[path]; !ok {
+			differ = append(differ, path)
+		}
+	}
+	if neg == (len(differ) == 0) {
+		ts.Fatalf("different objects: %v", differ)
+	}
+}
+
+// codeCommand runs the program and checks its exit code: code 6 diff acme.
+func codeCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: code N [args...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec("chef-sync-ctl", args[1:]...)
+	got := 0
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		got = ended.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// goldenCommand compares stdout or stderr with a file, after replacing what
+// changes from run to run: times, ids, ports, folders. With the environment
+// variable UPDATE_GOLDEN the differences are shown as the text to paste.
+func goldenCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: golden stdout|stderr FILE")
+	}
+	got := steady(ts, ts.ReadFile(args[0]))
+	want := ts.ReadFile(args[1])
+	if got != want {
+		ts.Fatalf("%s differs from %s; it is now:\n%s", args[0], args[1], got)
+	}
+}
+
+func steady(ts *testscript.TestScript, text string) string {
+	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
+	for _, r := range []struct{ pattern, with string }{
+		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
+		{`127\.0\.0\.1:\d+`, "HOST"},
+		{`"run": "[^"]+"`, `"run": "RUN"`},
+		{`"lag_seconds": \d+`, `"lag_seconds": 0`},
+		{`(min_time|took)": "[^"]+"`, `$1": "SPAN"`},
+		{`[0-9a-f]{64}`, "FINGERPRINT"},
+	} {
+		text = regexp.MustCompile(r.pattern).ReplaceAllString(text, r.with)
+	}
+	return text
+}
+
+func writeFile(ts *testscript.TestScript, name string, content []byte) {
+	path := ts.MkAbs(name)
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(os.WriteFile(path, content, 0o600))
+}
