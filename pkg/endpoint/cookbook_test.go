@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
@@ -128,10 +129,11 @@ func TestABrokenCreateIsNotLeftBehind(t *testing.T) {
 	}
 }
 
+// Three attempts at the first sandbox fail, and one at the second.
 func TestSlowStoreAtCommitIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	fill(w.from)
-	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/sandboxes/*", Times: 2, Status: 503, Body: `{"error":["Committed incomplete sandbox"]}`})
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/sandboxes/*", Times: 4, Status: 503, Body: `{"error":["Committed incomplete sandbox"]}`})
 	w.mustPut("/cookbooks/a/1.0.0", true)
 }
 
@@ -142,8 +144,32 @@ func TestExpiredUploadURLsGetASmallerSandbox(t *testing.T) {
 		files[fmt.Sprintf("files/f%02d", i)] = fmt.Appendf(nil, "content %d", i)
 	}
 	w.from.PutCookbook("a", "1.0.0", files, false)
-	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/bookshelf/*", Nth: 10, Times: 3, Status: 403, Body: `<Error><Code>AccessDenied</Code></Error>`})
+	// No sandbox lives for more than six uploads.
+	var sent atomic.Int32
+	w.replica.Fault(cheftest.Fault{Method: "POST", Path: "/sandboxes", Do: func(*http.Request) { sent.Store(0) }})
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/bookshelf/*", Status: 403, Body: `<Error><Code>AccessDenied</Code></Error>`,
+		Match: func(*http.Request) bool { return sent.Add(1) > 6 }})
 	w.mustPut("/cookbooks/a/1.0.0", true)
+}
+
+func TestUploadURLsThatNeverWorkAreReported(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/bookshelf/*", Status: 403, Body: `<Error><Code>AccessDenied</Code></Error>`})
+	e := wantClass(t, w.put("/cookbooks/a/1.0.0", true), replication.Transient)
+	if !strings.Contains(e.Hint, "clocks") {
+		t.Errorf("hint %q", e.Hint)
+	}
+}
+
+func TestAManifestWhoseAnswersAreAllLostIsReadBack(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	h := w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/cookbooks/*", DropAnswer: true})
+	w.mustPut("/cookbooks/a/1.0.0", true)
+	h.Remove()
+	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/cookbooks/*", Drop: true})
+	wantClass(t, w.put("/cookbooks/b/0.1.0", true), replication.Unreachable)
 }
 
 func TestExpiredDownloadURLsAreReplaced(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 )
 
 func fill(o *cheftest.Org) {
-	o.PutRole("web", `{"run_list":["recipe[a]"],"default_attributes":{"n":12345678901234567890,"f":1.50}}`)
-	o.PutRole("a:b", `{}`)
+	o.PutRole("web", `{"description":"","run_list":["recipe[a]"],"default_attributes":{"n":12345678901234567890,"f":1.50}}`)
+	o.PutRole("a:b", `{"description":"d"}`)
 	o.PutEnvironment("prod", `{"cookbook_versions":{"a":"= 1.0.0"}}`)
 	o.PutDataBag("empty")
 	o.PutDataBagItem("users", "alice", `{"id":"alice","secret":"<&>","ID":"other","name":7}`)

@@ -148,12 +148,17 @@ func (r Reply) Genuine() bool { return r.Header.Get("X-Ops-Server-API-Version") 
 // Object reads the body as a JSON object; it is empty if the body is none.
 func (r Reply) Object() map[string]any {
 	var m map[string]any
-	dec := json.NewDecoder(bytes.NewReader(r.Body))
-	dec.UseNumber()
-	if err := dec.Decode(&m); err != nil {
+	if err := decode(r.Body, &m); err != nil {
 		return map[string]any{}
 	}
 	return m
+}
+
+// decode keeps numbers as text.
+func decode(b []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	return dec.Decode(v)
 }
 
 // Text is what an error says: the member error, joined if it is a list.

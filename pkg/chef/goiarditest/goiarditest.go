@@ -57,6 +57,9 @@ func Start(t testing.TB) *Server {
 	}
 	s.launch()
 	t.Cleanup(s.Kill)
+	// A clean stop writes the administrator to disk: a server that is killed
+	// before would come back with another key.
+	s.Restart()
 	pem, err := os.ReadFile(filepath.Join(s.dir, "conf", "admin.pem"))
 	if err != nil {
 		t.Fatal(err)

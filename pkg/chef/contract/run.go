@@ -1,0 +1,71 @@
+package contract
+
+import (
+	"slices"
+	"testing"
+)
+
+// Server is a server to hold the beliefs against.
+type Server struct {
+	// Caller may write roles, environments, data bags and cookbooks. Its Base is
+	// the URL of the organization's API, its Version the server's highest.
+	Caller Caller
+	// Root is the URL of the server, which is the same as Caller.Base for a
+	// server without organizations.
+	Root string
+	// Differences are the beliefs that don't hold here, with the reason.
+	Differences map[string]string
+}
+
+// belief is something that we take for granted when we talk to a Chef Server.
+type belief struct {
+	name  string
+	check func(*probe)
+}
+
+func beliefs() []belief {
+	return slices.Concat(signingBeliefs(), answerBeliefs(), roleBeliefs(), environmentBeliefs(), bagBeliefs(), jsonBeliefs(),
+		manifestBeliefs(), frozenBeliefs(), contentBeliefs(), sandboxBeliefs(), otherBeliefs())
+}
+
+// Beliefs are the names of all beliefs, in the order in which Run tests them.
+func Beliefs() []string {
+	var names []string
+	for _, b := range beliefs() {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+// Run tests every belief against a server, each in its own subtest. A belief
+// listed in Differences must fail there. What the tests make has names that
+// begin with "contract-" and is deleted.
+func Run(t *testing.T, s Server) {
+	t.Helper()
+	known := map[string]bool{}
+	for _, b := range beliefs() {
+		known[b.name] = true
+		t.Run(b.name, func(t *testing.T) {
+			p := newProbe(t.Context(), s)
+			b.check(p)
+			held := p.err
+			if err := p.cleanUp(); err != nil {
+				t.Errorf("clean up: %v", err)
+			}
+			reason, differs := s.Differences[b.name]
+			switch {
+			case differs && held == nil:
+				t.Errorf("listed as different (%s), but it holds here: strike it from the list", reason)
+			case differs:
+				t.Logf("different, as listed (%s): %v", reason, held)
+			case held != nil:
+				t.Error(held)
+			}
+		})
+	}
+	for name := range s.Differences {
+		if !known[name] {
+			t.Errorf("the list of differences names an unknown belief: %q", name)
+		}
+	}
+}

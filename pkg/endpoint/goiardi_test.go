@@ -1,0 +1,144 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/chef/goiarditest"
+	"chefsync/pkg/replication"
+)
+
+// everything lists all objects of an organization.
+func everything(t *testing.T, r replication.Reader) []replication.Ref {
+	t.Helper()
+	ctx := context.Background()
+	var all []replication.Ref
+	for _, k := range []replication.Kind{replication.DataBag, replication.Role, replication.Cookbook, replication.Environment} {
+		refs, err := r.List(ctx, replication.Scope{Kind: k})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, refs...)
+		if k != replication.DataBag {
+			continue
+		}
+		for _, bag := range refs {
+			items, err := r.List(ctx, replication.Scope{Kind: replication.DataBagItem, Name: bag.Name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, items...)
+		}
+	}
+	return all
+}
+
+// copyAll copies all objects and demands that the target then shows what it is
+// expected to.
+func copyAll(t *testing.T, from *Source, to *Target) {
+	t.Helper()
+	ctx := context.Background()
+	refs := everything(t, from)
+	for _, create := range []bool{true, false} {
+		for _, ref := range refs {
+			obj, err := from.Get(ctx, ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := to.Put(ctx, obj, create, fromSource{from, obj}); err != nil {
+				t.Errorf("put %s: %v", ref, err)
+				continue
+			}
+			want, _, err := to.Expect(obj)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := to.Get(ctx, ref); err != nil || got.Fingerprint != want {
+				t.Errorf("%s: error %v, or another fingerprint:\nsent %s\ngot  %s", ref, err, obj.Body, got.Body)
+			}
+		}
+	}
+	if got, want := fmt.Sprint(everything(t, to)), fmt.Sprint(refs); got != want {
+		t.Errorf("the target lists %s, want %s", got, want)
+	}
+}
+
+func TestGoiardiIsAReplicaAndAPrimary(t *testing.T) {
+	goiardi := goiarditest.Start(t)
+	org := goiardi.Client().Org("any")
+	w := newWorld(t)
+	fill(w.from)
+	w.from.PutDataBagItem("users", "nested", `{"id":"nested","deep":{"a":[1,2.50,{"b":null}],"big":98765432109876543210},"<tag>":"é"}`)
+	// What a server with API version 1 can hold.
+	w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two"), "files/default/same": []byte("one"), "files/default/empty": {}}, true)
+
+	t.Run("as a replica", func(t *testing.T) { copyAll(t, w.source, NewTarget(org, TargetOptions{})) })
+	t.Run("as a primary", func(t *testing.T) {
+		copyAll(t, NewSource(org, nil), w.target)
+		w.sameServers()
+	})
+	t.Run("an updated cookbook", func(t *testing.T) {
+		// Goiardi drops the files of the old version; the new one shares some.
+		w.from.DeleteCookbook("a", "1.0.0")
+		w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "recipes/new.rb": []byte("new")}, false)
+		copyAll(t, w.source, NewTarget(org, TargetOptions{}))
+	})
+	t.Run("lost files are named", func(t *testing.T) {
+		w.from.PutCookbook("o", "1.0.0", map[string][]byte{"ohai/p.rb": []byte("p"), "recipes/r.rb": []byte("r")}, false)
+		obj := w.get("/cookbooks/o/1.0.0")
+		err := NewTarget(org, TargetOptions{}).Put(context.Background(), obj, true, fromSource{w.source, obj})
+		if e := wantClass(t, err, replication.Degraded); !strings.Contains(e.Error(), "ohai/p.rb") {
+			t.Errorf("error %v", e)
+		}
+	})
+	t.Run("identity", func(t *testing.T) {
+		id, err := NewSource(org, nil).Identity(context.Background())
+		if err != nil || id != goiardi.URL {
+			t.Errorf("identity %q, error %v", id, err)
+		}
+	})
+	t.Run("deletes", func(t *testing.T) {
+		target := NewTarget(org, TargetOptions{})
+		for range 2 {
+			for _, ref := range everything(t, w.source) {
+				if err := target.Delete(context.Background(), ref); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if left := everything(t, target); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
+	t.Run("a killed server is unreachable", func(t *testing.T) {
+		goiardi.Kill()
+		_, err := NewSource(org, nil).List(context.Background(), replication.Scope{Kind: replication.Role})
+		wantClass(t, err, replication.Unreachable)
+		if chef.KindOf(err) != chef.KindUnreachable {
+			t.Errorf("error %v", err)
+		}
+		goiardi.Restart()
+		if _, err := NewSource(org, nil).List(context.Background(), replication.Scope{Kind: replication.Role}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An in-memory server that behaves like goiardi keeps this covered where
+// goiardi isn't installed.
+func TestAServerLikeGoiardiIsAReplica(t *testing.T) {
+	like := cheftest.Start(t, cheftest.Options{Orgless: true, MaxAPIVersion: 1, LenientVersion: true, EmptyUnknown: true, NoFrontEnd: true})
+	user, key := like.Superuser()
+	c, err := chef.New(chef.Config{Name: "replica", URL: like.URL, Orgless: true, User: user, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	fill(w.from)
+	w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two")}, true)
+	copyAll(t, w.source, NewTarget(c.Org("any"), TargetOptions{}))
+}
