@@ -129,10 +129,10 @@ func testRenew(t *testing.T, open func() replication.State) {
 		fence int64
 		now   time.Time
 	}{
-		"an old token":     {pairA(), fence - 1, now},
-		"a made-up token":  {pairA(), fence + 1, now},
-		"another pair":     {pairB(), fence, now},
-		"a lease that end": {pairA(), fence, now.Add(ttl)},
+		"an old token":       {pairA(), fence - 1, now},
+		"a made-up token":    {pairA(), fence + 1, now},
+		"another pair":       {pairB(), fence, now},
+		"a lease that ended": {pairA(), fence, now.Add(ttl)},
 	} {
 		if _, err := s.Renew(t.Context(), try.id, try.fence, try.now, ttl); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("Renew with %s: %v, want ErrFenced", name, err)

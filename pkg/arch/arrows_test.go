@@ -1,0 +1,206 @@
+// Package arch keeps the rules of the house by tests: who may import whom, and
+// what no source file may have.
+package arch
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "chefsync"
+
+// arrows says what each package below pkg may import besides the standard
+// library: packages of the module by their folder, others by their module's
+// path. Test files aren't bound by it. A package that is missing here fails the
+// test, so that its arrows are decided and not grown.
+func arrows() map[string][]string {
+	const (
+		replication = "pkg/replication"
+		canonical   = "pkg/canonical"
+		chef        = "pkg/chef"
+		rapid       = "pgregory.net/rapid"
+		cmp         = "github.com/google/go-cmp"
+	)
+	return map[string][]string{
+		// The heart and what is as pure: the standard library only.
+		replication: {},
+		canonical:   {},
+		chef:        {},
+
+		// Adapters. None imports another.
+		"pkg/config":   {replication, "github.com/pelletier/go-toml/v2"},
+		"pkg/endpoint": {chef, canonical, replication},
+		"pkg/feed":     {chef, replication},
+		"pkg/prepare":  {chef, replication},
+		"pkg/stage":    {replication},
+		"pkg/state":    {replication, "modernc.org/sqlite"},
+
+		// For tests, ours and others'.
+		"pkg/arch":                        {},
+		"pkg/chef/cheftest":               {},
+		"pkg/chef/contract":               {chef},
+		"pkg/chef/goiarditest":            {chef},
+		"pkg/replication/replicationtest": {replication},
+		"pkg/stage/stagetest":             {replication},
+		"pkg/state/statetest":             {replication, rapid, cmp},
+	}
+}
+
+// wiring are the folders of the main programs: only they may import several
+// adapters, and nothing imports them.
+func wiring() []string { return []string{"cli", "functions", "infra", "localstack"} }
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func (p listed) folder() string { return strings.TrimPrefix(p.ImportPath, module+"/") }
+
+// root is the folder of the module.
+func root(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		t.Fatalf("go list -m: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func packages(t *testing.T) (all []listed) {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir, cmd.Stderr = root(t), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		err := dec.Decode(&p)
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// breach says what is wrong with an import, or "".
+func breach(table map[string][]string, from, imported string) string {
+	to, ours := strings.CutPrefix(imported, module+"/")
+	external := strings.Contains(strings.Split(imported, "/")[0], ".")
+	switch {
+	case !ours && !external:
+		return "" // the standard library
+	case ours && of(to, wiring()) && !sameProgram(from, to):
+		return fmt.Sprintf("%s imports %s: nothing imports a main program's packages", from, to)
+	case of(from, wiring()):
+		return ""
+	}
+	allowed, known := table[from]
+	if !known {
+		return fmt.Sprintf("%s has no arrows: decide in pkg/arch what it may import", from)
+	}
+	if ours && slices.Contains(allowed, to) {
+		return ""
+	}
+	if external && slices.ContainsFunc(allowed, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") }) {
+		return ""
+	}
+	return fmt.Sprintf("%s imports %s: the dependency rules allow it %v", from, imported, allowed)
+}
+
+// of tells whether a folder is one of some folders or below it.
+func of(folder string, folders []string) bool {
+	return slices.Contains(folders, strings.Split(folder, "/")[0])
+}
+
+// sameProgram: the packages of one main program may import each other.
+func sameProgram(a, b string) bool { return strings.Split(a, "/")[0] == strings.Split(b, "/")[0] }
+
+func TestArrows(t *testing.T) {
+	table, seen := arrows(), map[string]bool{}
+	for _, p := range packages(t) {
+		seen[p.folder()] = true
+		if _, known := table[p.folder()]; !known && !of(p.folder(), wiring()) {
+			t.Errorf("%s has no arrows: decide in pkg/arch what it may import", p.folder())
+			continue
+		}
+		for _, imported := range p.Imports {
+			if b := breach(table, p.folder(), imported); b != "" {
+				t.Error(b)
+			}
+		}
+	}
+	for folder := range table {
+		if !seen[folder] {
+			t.Logf("%s has arrows but isn't there (yet)", folder)
+		}
+	}
+}
+
+// TestTheTableItself: no row may allow one adapter another.
+func TestTheTableItself(t *testing.T) {
+	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/state"}
+	for folder, allowed := range arrows() {
+		for _, a := range allowed {
+			if slices.Contains(adapters, a) {
+				t.Errorf("%s may import the adapter %s", folder, a)
+			}
+		}
+	}
+}
+
+// TestBreach shows that the check can fail.
+func TestBreach(t *testing.T) {
+	table := map[string][]string{"pkg/a": {"pkg/b", "example.org/lib/v2"}, "pkg/b": {}}
+	for _, c := range []struct {
+		from, imported string
+		bad            bool
+	}{
+		{"pkg/a", "net/http", false},
+		{"pkg/a", "chefsync/pkg/b", false},
+		{"pkg/b", "chefsync/pkg/a", true},
+		{"pkg/a", "example.org/lib/v2/sub", false},
+		{"pkg/a", "example.org/lib/v3", true},
+		{"pkg/b", "example.org/lib/v2", true},
+		{"pkg/new", "chefsync/pkg/b", true},
+		{"pkg/a", "chefsync/cli/internal/ui", true},
+		{"cli", "chefsync/cli/internal/ui", false},
+		{"functions/sync", "chefsync/cli/internal/ui", true},
+		{"cli", "chefsync/pkg/a", false},
+		{"cli/internal/app", "example.org/any", false},
+	} {
+		if got := breach(table, c.from, c.imported); (got != "") != c.bad {
+			t.Errorf("%s imports %s: %q, want a breach: %v", c.from, c.imported, got, c.bad)
+		}
+	}
+}
+
+// TestTopLevel: no code folder but the agreed ones.
+func TestTopLevel(t *testing.T) {
+	built := []string{"bin", "dist", "cdk.out"} // what .gitignore leaves out
+	entries, err := os.ReadDir(root(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() && !strings.HasPrefix(name, ".") && name != "pkg" && !slices.Contains(wiring(), name) && !slices.Contains(built, name) {
+			t.Errorf("%s is no folder of this project: code belongs in pkg or %v", name, wiring())
+		}
+		if !e.IsDir() && filepath.Ext(name) == ".go" {
+			t.Errorf("%s lies at the top", name)
+		}
+	}
+}
