@@ -36,6 +36,7 @@ func Goiardi() map[string]string {
 		"JSON/< > & are not escaped":                                          "they are written as \\u003c and so on",
 		"JSON/an exponent is written out":                                     numbers,
 		"JSON/zeros after the point go, but for one":                          numbers,
+		"JSON/zeros after the point go in a role's attributes too":            numbers,
 		"JSON/negative zero loses its sign":                                   numbers,
 		"JSON/small floats keep their exponent":                               numbers,
 		"cookbooks/some metadata is there even if never sent":                 "attributes stay away",
