@@ -57,7 +57,7 @@ func TestCookbookIsSentToOlderServersInSegments(t *testing.T) {
 
 		w.from.PutCookbook("b", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "ohai/plugin.rb": []byte("lost"), "spec/a/b.rb": []byte("lost too")}, false)
 		obj := w.get("/cookbooks/b/1.0.0")
-		print, dropped, err := w.target.Expect(obj)
+		print, dropped, err := w.target.Expect(context.Background(), obj)
 		if err != nil || print == obj.Fingerprint {
 			t.Errorf("expected fingerprint %q, error %v", print, err)
 		}

@@ -53,7 +53,7 @@ func copyAll(t *testing.T, from *Source, to *Target) {
 				t.Errorf("put %s: %v", ref, err)
 				continue
 			}
-			want, _, err := to.Expect(obj)
+			want, _, err := to.Expect(context.Background(), obj)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -77,7 +77,7 @@ func (w *world) mustPut(path string, create bool) {
 
 func (w *world) same(path string) {
 	w.t.Helper()
-	want, _, err := w.target.Expect(w.get(path))
+	want, _, err := w.target.Expect(context.Background(), w.get(path))
 	if err != nil {
 		w.t.Fatal(err)
 	}

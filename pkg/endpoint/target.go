@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/replication"
@@ -37,19 +36,13 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 	return &Target{reader: newReader(org, o.Log), uploads: make(chan struct{}, o.Uploads), flights: newFlights()}
 }
 
-// probeTime bounds the question for the replica's API version in Expect, which
-// is asked once.
-const probeTime = 30 * time.Second
-
 // Expect implements replication.Target. Only cookbook files outside the nine
 // segments can be lost, on a server that speaks API version 1 or 0
 // (chef-server-api.md §3.2).
-func (t *Target) Expect(obj replication.Object) (print string, dropped []string, err error) {
+func (t *Target) Expect(ctx context.Context, obj replication.Object) (print string, dropped []string, err error) {
 	if obj.Ref.Kind != replication.Cookbook {
 		return obj.Fingerprint, nil, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
-	defer cancel()
 	version, err := t.org.Client().APIVersion(ctx)
 	if err != nil {
 		return "", nil, t.fail("ask the version for", obj.Ref, err)

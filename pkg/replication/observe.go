@@ -64,12 +64,13 @@ func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
 		s.Absent = true
 		return s, nil
 	}
-	if err == nil {
-		s.obj, s.Fingerprint = obj, obj.Fingerprint
-		s.Expect, s.dropped, err = p.Target.Expect(obj)
-	}
 	if err != nil {
 		s.err, err = p.judge(ctx, p.Source, "primary", err)
+		return s, err
+	}
+	s.obj, s.Fingerprint = obj, obj.Fingerprint
+	if s.Expect, s.dropped, err = p.Target.Expect(ctx, obj); err != nil {
+		s.err, err = p.judge(ctx, p.Target, "replica", err)
 		return s, err
 	}
 	last, ours := p.inventory[ref]

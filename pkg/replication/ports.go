@@ -71,7 +71,7 @@ type Target interface {
 	Reader
 	// Expect is the fingerprint that the replica will show once it holds obj,
 	// and what of obj (paths of files) it can't hold at all.
-	Expect(obj Object) (fingerprint string, dropped []string, err error)
+	Expect(ctx context.Context, obj Object) (fingerprint string, dropped []string, err error)
 	// Put creates or replaces an object. With create, the object is believed to
 	// be absent, which saves a request; both beliefs may be wrong. Files that
 	// the replica lacks are read from content. An error of class Degraded means

@@ -247,7 +247,7 @@ func (o *Org) Open(ctx context.Context, obj replication.Object, file replication
 }
 
 // Expect implements replication.Target.
-func (o *Org) Expect(obj replication.Object) (string, []string, error) {
+func (o *Org) Expect(_ context.Context, obj replication.Object) (string, []string, error) {
 	return obj.Fingerprint, nil, nil
 }
 
