@@ -1,0 +1,199 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"chefsync/pkg/replication"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// FileName is the usual name of the configuration file.
+const FileName = "chef-sync.toml"
+
+// maxSize is the largest configuration that is read, in bytes.
+const maxSize = 1 << 20
+
+// Config is a configuration without contradictions.
+type Config struct {
+	File          string // as it was named
+	Primary       Server
+	Feed          string // auto, updated_since or journal
+	Replicas      []Server
+	Organizations []Organization
+	StatePath     string // of the SQLite file
+	StagePath     string // of the folder
+	LogLevel      string // debug, info, warn or error
+	settings      []Setting
+}
+
+// Server is a Chef Server and how to reach it.
+type Server struct {
+	Name               string // "primary", or the name of the replica
+	URL                string // scheme, host and port alone, lower case
+	User               string
+	Key                KeyRef
+	CA                 KeyRef // PEM bundle trusted besides the system's; may be zero
+	InsecureSkipVerify bool
+	Orgless            bool // no organizations: goiardi, Chef 11
+	Connections        int  // API requests in flight
+}
+
+// OrglessName stands for the organization of a server that has none.
+const OrglessName = "default"
+
+// Organization is one [[organization]] of the file.
+type Organization struct {
+	Source       string
+	Destination  string // "" for the default
+	Replicas     []string
+	Interval     time.Duration
+	Kinds        []replication.Kind
+	Prune        replication.Prune
+	MaxDelete    replication.Limit
+	CompareEvery time.Duration
+	VerifyEvery  time.Duration // 0: never
+	key          string        // where it stands, such as organization[0]
+}
+
+// Loader reads configurations. Its fields are what it takes from the process;
+// with the zero Loader nothing outside the text counts.
+type Loader struct {
+	// Env looks up environment variables, as os.LookupEnv.
+	Env func(string) (string, bool)
+	// Home is the user's home folder, "" when unknown.
+	Home string
+	// System says that the program runs as a service of the system: state goes
+	// below /var/lib.
+	System bool
+	// ChefProfile is the profile of the Chef credentials file that gives the
+	// primary's user and key where the configuration names neither these nor a
+	// profile.
+	ChefProfile string
+}
+
+// ProcessLoader takes everything from the process itself.
+func ProcessLoader() Loader {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = ""
+	}
+	return Loader{Env: os.LookupEnv, Home: home, System: os.Geteuid() == 0}
+}
+
+// Load reads a file with the process's environment. What is wrong with its
+// content is reported as [Problems].
+func Load(path string) (*Config, error) { return ProcessLoader().Load(path) }
+
+// Parse is Load for text that was read elsewhere. Name stands for it in
+// messages, and relative paths start at its folder.
+func Parse(name string, data []byte) (*Config, error) { return ProcessLoader().Parse(name, data) }
+
+// Load reads a file.
+func (l Loader) Load(path string) (*Config, error) {
+	data, err := readFile(path, maxSize)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return l.Parse(path, data)
+}
+
+// Parse reads the text of a file.
+func (l Loader) Parse(name string, data []byte) (*Config, error) {
+	if len(data) > maxSize {
+		return nil, Problems{{File: name, Message: fmt.Sprintf("larger than %d bytes", maxSize)}}
+	}
+	values := map[string]any{}
+	if err := toml.Unmarshal(data, &values); err != nil {
+		return nil, Problems{syntaxProblem(name, err)}
+	}
+	r := &reader{Loader: l, file: name, places: places(data)}
+	c := r.config(&section{reader: r, values: values})
+	if len(r.problems) > 0 {
+		return nil, r.problems.sorted()
+	}
+	c.settings = r.settings
+	return c, nil
+}
+
+func syntaxProblem(name string, err error) Problem {
+	p := Problem{File: name, Message: strings.TrimPrefix(err.Error(), "toml: "), Try: "the file must be TOML (https://toml.io)"}
+	var at *toml.DecodeError
+	if errors.As(err, &at) {
+		p.Line, p.Column = at.Position()
+		p.Key = strings.Join(at.Key(), ".")
+	}
+	return p
+}
+
+func (r *reader) config(top *section) *Config {
+	c := &Config{File: r.file}
+	primary := top.table("primary", true)
+	c.Primary = primary.server("primary")
+	c.Feed = primary.word("feed", "auto", "auto", "updated_since", "journal")
+	primary.done(otherServerWords())
+	for i, s := range top.tables("replica") {
+		c.Replicas = append(c.Replicas, s.server(s.replicaName()))
+		s.done(otherServerWords())
+		r.checkReplica(c, i)
+	}
+	for _, s := range top.tables("organization") {
+		c.Organizations = append(c.Organizations, s.organization(c))
+	}
+	state, stage, log := top.table("state", true), top.table("stage", true), top.table("log", true)
+	c.StatePath = state.filePath("path", filepath.Join(r.stateFolder(), "state.db"))
+	c.StagePath = stage.filePath("path", filepath.Join(filepath.Dir(c.StatePath), "stage"))
+	c.LogLevel = log.word("level", "info", "debug", "info", "warn", "error")
+	state.done(nil)
+	stage.done(nil)
+	log.done(nil)
+	top.done(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]", "destination": "[[replica]]",
+		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]", "logging": "[log]"})
+	r.check(c)
+	return c
+}
+
+func (l Loader) lookup(name string) (string, bool) {
+	if l.Env == nil {
+		return "", false
+	}
+	return l.Env(name)
+}
+
+// stateFolder is where state goes by default.
+func (l Loader) stateFolder() string {
+	if dir, ok := l.lookup("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "chef-sync")
+	}
+	if l.System || l.Home == "" {
+		return "/var/lib/chef-sync"
+	}
+	return filepath.Join(l.Home, ".local", "state", "chef-sync")
+}
+
+func (r *reader) folder() string {
+	folder := filepath.Dir(r.file)
+	if abs, err := filepath.Abs(folder); err == nil {
+		return abs
+	}
+	return folder
+}
+
+func (s *section) filePath(key, fallback string) string {
+	value, given := s.text(key)
+	switch {
+	case !given:
+		value = fallback
+	case value == "":
+		s.bad(key, "write a path, or leave the key out", "must not be empty")
+	default:
+		value = s.Loader.path(value, s.folder())
+	}
+	s.effective(key, value, given)
+	return value
+}

@@ -1,0 +1,318 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// full is the example of design.md §9.
+const full = `[primary]
+url  = "https://chef.example.com"
+user = "ec_sync_user"
+key  = "file:/etc/chef-sync/ec_sync_user.pem"
+feed = "auto"                    # auto | updated_since | journal
+
+[[replica]]
+name = "eu"
+url  = "https://chef-eu.example.com"
+user = "ec_sync_user"
+key  = "secretsmanager:chef-sync/eu"
+
+[[organization]]
+source      = "engineering"
+destination = "engineering"      # default: source
+replicas    = ["eu"]             # default: all
+interval    = "1m"
+kinds       = ["cookbooks", "environments", "roles", "data_bags"]
+prune       = "replicated"
+max_delete  = "20%"
+`
+
+// least is the shortest configuration; tests put more below it.
+const least = `[primary]
+url = "https://chef.example.com"
+user = "u"
+key = "env:KEY"
+[[replica]]
+name = "eu"
+url = "https://eu.example.com"
+user = "u"
+key = "env:KEY"
+[[organization]]
+source = "acme"
+`
+
+func parsed(t *testing.T, l Loader, text string) *Config {
+	t.Helper()
+	c, err := l.Parse("/etc/chef-sync/chef-sync.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestTheExampleOfTheDesign(t *testing.T) {
+	c := parsed(t, Loader{}, full)
+	want := &Config{
+		File: "/etc/chef-sync/chef-sync.toml",
+		Primary: Server{Name: "primary", URL: "https://chef.example.com", User: "ec_sync_user",
+			Key: KeyRef{Scheme: "file", Name: "/etc/chef-sync/ec_sync_user.pem"}, Connections: 10},
+		Feed: "auto",
+		Replicas: []Server{{Name: "eu", URL: "https://chef-eu.example.com", User: "ec_sync_user",
+			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10}},
+		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
+			Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag},
+			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute}},
+		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
+	}
+	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDefaultsAreThoseOfTheExample(t *testing.T) {
+	short := parsed(t, Loader{}, strings.Replace(least, "acme", "engineering", 1)).Organizations[0]
+	long := parsed(t, Loader{}, full).Organizations[0]
+	long.Destination = ""
+	if diff := cmp.Diff(long, short, cmpopts.IgnoreUnexported(Organization{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryKey(t *testing.T) {
+	c := parsed(t, Loader{Home: "/home/me"}, `
+[primary]
+url = "HTTPS://Chef.Example.COM:443/"
+user = "u"
+key = "ssm:/chef/key"
+ca = "file:ca.pem"
+feed = "journal"
+organizations = false
+insecure_skip_verify = true
+connections = 3
+[[replica]]
+name = "a-1_B"
+url = "http://[::1]:4545"
+user = "u"
+key = "file:~/key.pem"
+connections = 20
+[[organization]]
+destination = "acme"
+interval = "90s"
+kinds = ["roles"]
+prune = "none"
+max_delete = 7
+compare_every = "1d12h"
+verify_every = "3d"
+[state]
+path = "state/s.db"
+[stage]
+path = "~/stage"
+[log]
+level = "debug"
+`)
+	if c.Primary.URL != "https://chef.example.com" || !c.Primary.Orgless || !c.Primary.InsecureSkipVerify || c.Primary.CA.String() != "file:/etc/chef-sync/ca.pem" || c.Feed != "journal" {
+		t.Errorf("primary %+v, feed %s", c.Primary, c.Feed)
+	}
+	if c.Replicas[0].URL != "http://[::1]:4545" || c.Replicas[0].Key.Name != "/home/me/key.pem" {
+		t.Errorf("replica %+v", c.Replicas[0])
+	}
+	if c.StatePath != "/etc/chef-sync/state/s.db" || c.StagePath != "/home/me/stage" || c.LogLevel != "debug" {
+		t.Errorf("paths %s, %s, level %s", c.StatePath, c.StagePath, c.LogLevel)
+	}
+	p := c.Pairs()
+	if len(p) != 1 {
+		t.Fatalf("%d pairs, want 1", len(p))
+	}
+	p[0].Space = ""
+	want := PairConfig{
+		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []replication.Kind{replication.Role},
+			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, Concurrency: 3},
+		Replica: c.Replicas[0], VerifyEvery: 72 * time.Hour,
+	}
+	if diff := cmp.Diff(want, p[0], cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPairs(t *testing.T) {
+	c := parsed(t, Loader{}, least+`
+[[replica]]
+name = "goiardi"
+url = "http://localhost:4545"
+organizations = false
+user = "u"
+key = "env:KEY"
+[[organization]]
+source = "other"
+destination = "acme2"
+replicas = ["eu"]
+`)
+	var ids []string
+	spaces := map[string]string{}
+	for _, p := range c.Pairs() {
+		ids = append(ids, p.ID.String()+" from "+p.SourceOrg)
+		spaces[p.Space] = p.SourceOrg
+		if strings.ContainsAny(p.Space, `/\:`) {
+			t.Errorf("space %q isn't safe in a file name", p.Space)
+		}
+	}
+	if want := []string{"eu/acme from acme", "goiardi/default from acme", "eu/acme2 from other"}; !slices.Equal(ids, want) {
+		t.Errorf("pairs %q, want %q", ids, want)
+	}
+	if len(spaces) != 2 {
+		t.Errorf("spaces %v, want one for each source organization", spaces)
+	}
+	other := parsed(t, Loader{}, strings.Replace(least, "chef.example.com", "chef2.example.com", 1))
+	if spaces[other.Pairs()[0].Space] != "" {
+		t.Error("organizations of one name on two primaries share a space")
+	}
+}
+
+func TestEnvironmentOverridesTheFile(t *testing.T) {
+	env := map[string]string{"CHEF_SYNC_PRIMARY_URL": "https://other.example.com", "CHEF_SYNC_PRIMARY_KEY": "env:OTHER", "CHEF_SYNC_PRIMARY_ORGANIZATIONS": "true",
+		"CHEF_SYNC_PRIMARY_CONNECTIONS": "5", "CHEF_SYNC_STATE_PATH": "/tmp/s.db", "CHEF_SYNC_LOG_LEVEL": "warn", "CHEF_SYNC_STAGE_PATH": ""}
+	c := parsed(t, Loader{Env: lookup(env)}, least)
+	if c.Primary.URL != "https://other.example.com" || c.Primary.Key.String() != "env:OTHER" || c.Primary.Connections != 5 || c.StatePath != "/tmp/s.db" ||
+		c.LogLevel != "warn" || c.StagePath != "/tmp/stage" {
+		t.Errorf("%+v", c)
+	}
+	want := map[string]Setting{
+		"primary.url":              {"primary.url", "https://other.example.com", "env CHEF_SYNC_PRIMARY_URL"},
+		"primary.user":             {"primary.user", "u", "/etc/chef-sync/chef-sync.toml:3"},
+		"primary.connections":      {"primary.connections", "5", "env CHEF_SYNC_PRIMARY_CONNECTIONS"},
+		"primary.feed":             {"primary.feed", "auto", "default"},
+		"replica[0].name":          {"replica[0].name", "eu", "/etc/chef-sync/chef-sync.toml:6"},
+		"organization[0].source":   {"organization[0].source", "acme", "/etc/chef-sync/chef-sync.toml:11"},
+		"organization[0].interval": {"organization[0].interval", "1m", "default"},
+		"organization[0].kinds":    {"organization[0].kinds", `["cookbooks" "environments" "roles" "data_bags"]`, "default"},
+		"log.level":                {"log.level", "warn", "env CHEF_SYNC_LOG_LEVEL"},
+	}
+	for _, s := range c.Effective() {
+		if w, ok := want[s.Key]; ok {
+			if s != w {
+				t.Errorf("%+v, want %+v", s, w)
+			}
+			delete(want, s.Key)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not shown: %v", want)
+	}
+	_, err := Loader{Env: lookup(map[string]string{"CHEF_SYNC_LOG_LEVEL": "loud", "CHEF_SYNC_PRIMARY_CONNECTIONS": "many"})}.Parse("f", []byte(least))
+	if err == nil || !strings.Contains(err.Error(), "environment variable CHEF_SYNC_LOG_LEVEL: log.level:") ||
+		!strings.Contains(err.Error(), "environment variable CHEF_SYNC_PRIMARY_CONNECTIONS: primary.connections:") {
+		t.Errorf("bad variables: %v, want them named", err)
+	}
+}
+
+func TestWithoutAPrimaryTableTheEnvironmentCanNameIt(t *testing.T) {
+	_, rest, _ := strings.Cut(least, `key = "env:KEY"`)
+	c := parsed(t, Loader{Env: lookup(map[string]string{"CHEF_SYNC_PRIMARY_URL": "https://p", "CHEF_SYNC_PRIMARY_USER": "u", "CHEF_SYNC_PRIMARY_KEY": "env:K"})}, rest)
+	if c.Primary.URL != "https://p" {
+		t.Errorf("primary %+v", c.Primary)
+	}
+}
+
+func lookup(env map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+}
+
+func TestStateGoesWhereItBelongs(t *testing.T) {
+	tests := []struct {
+		l    Loader
+		want string
+	}{
+		{Loader{}, "/var/lib/chef-sync/state.db"},
+		{Loader{Home: "/home/me"}, "/home/me/.local/state/chef-sync/state.db"},
+		{Loader{Home: "/root", System: true}, "/var/lib/chef-sync/state.db"},
+		{Loader{Home: "/h", Env: lookup(map[string]string{"XDG_STATE_HOME": "/x"})}, "/x/chef-sync/state.db"},
+		{Loader{Home: "/h", Env: lookup(map[string]string{"XDG_STATE_HOME": "relative"})}, "/h/.local/state/chef-sync/state.db"},
+	}
+	for _, tt := range tests {
+		c := parsed(t, tt.l, least)
+		if c.StatePath != tt.want || c.StagePath != filepath.Join(filepath.Dir(tt.want), "stage") {
+			t.Errorf("state %s, stage %s; want %s", c.StatePath, c.StagePath, tt.want)
+		}
+	}
+}
+
+func TestTheTemplateIsValidAndShowsTheDefaults(t *testing.T) {
+	c := parsed(t, Loader{}, Template())
+	// Each #key = value line is the default, so taking the # away changes nothing.
+	var lines []string
+	for line := range strings.Lines(Template()) {
+		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# ") && line != "#\n" && !strings.HasPrefix(line, "#profile") && !strings.HasPrefix(line, "#ca ") {
+			line = line[1:]
+		}
+		lines = append(lines, line)
+	}
+	all := parsed(t, Loader{}, strings.Join(lines, ""))
+	all.Organizations[0].Destination = ""
+	if diff := cmp.Diff(c, all, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
+		t.Errorf("uncommented lines change something:\n%s", diff)
+	}
+	for _, s := range all.Effective() {
+		if s.Origin == "default" && !strings.HasSuffix(s.Key, ".ca") && !strings.HasPrefix(s.Key, "replica[0]") {
+			t.Errorf("%s isn't in the template", s.Key)
+		}
+	}
+}
+
+func TestLoadReadsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := os.WriteFile(path, []byte(strings.Replace(least, "env:KEY", "file:key.pem", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Loader{}.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(filepath.Dir(path), "key.pem"); c.Primary.Key.Name != want {
+		t.Errorf("key %s, want it beside the file: %s", c.Primary.Key.Name, want)
+	}
+	if _, err := (Loader{}).Load(path + ".missing"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	if _, err := (Loader{}).Parse("f", make([]byte, maxSize+1)); err == nil {
+		t.Error("a huge file was taken")
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"open.pem": 0o644, "own.pem": 0o600} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.Replace(least, "env:KEY", "file:"+dir+"/open.pem", 1)
+	text = strings.Replace(text, "env:KEY", "file:"+dir+"/own.pem", 1) + `
+replicas = ["eu"]
+[[replica]]
+name = "idle"
+url = "https://idle"
+user = "u"
+key = "file:/nowhere.pem"
+insecure_skip_verify = true
+`
+	got := strings.Join(parsed(t, Loader{}, text).Warnings(), "\n")
+	for _, want := range []string{"key of primary: file:" + dir + "/open.pem may be read by others (mode 0644)", "idle: the server's certificate isn't verified", "replica idle: no organization goes there"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("warnings\n%s\nwant %q", got, want)
+		}
+	}
+	if strings.Count(got, "\n") != 2 {
+		t.Errorf("warnings\n%s\nwant three", got)
+	}
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// redacted stands for a secret wherever one might be printed.
+const redacted = "(secret)"
+
+// Secret is the content of a private key or the like. However it is printed,
+// logged or encoded, it shows as "(secret)".
+type Secret struct{ content []byte }
+
+// NewSecret wraps content.
+func NewSecret(content []byte) Secret { return Secret{content} }
+
+// Reveal returns the content, for the one place that needs it.
+func (s Secret) Reveal() []byte { return s.content }
+
+// String is "(secret)".
+func (Secret) String() string { return redacted }
+
+// GoString is "(secret)".
+func (Secret) GoString() string { return redacted }
+
+// Format writes "(secret)" for every verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText writes "(secret)"; JSON and TOML use it too.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue is "(secret)".
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Resolver reads what a reference of one scheme names.
+type Resolver func(ctx context.Context, name string) ([]byte, error)
+
+// KeyRef says where a secret is kept: file:PATH, env:NAME, secretsmanager:NAME or
+// ssm:NAME. The zero KeyRef refers to nothing. A reference is no secret itself.
+type KeyRef struct {
+	Scheme string // file, env, secretsmanager, ssm; inline for text of a credentials file
+	Name   string // for file an absolute path, unless the folder wasn't known
+	inline Secret
+	env    func(string) (string, bool)
+}
+
+// IsZero tells whether the reference refers to nothing.
+func (r KeyRef) IsZero() bool { return r.Scheme == "" }
+
+// String is the reference as it is written in the configuration.
+func (r KeyRef) String() string {
+	switch r.Scheme {
+	case "":
+		return ""
+	case "inline":
+		return "(inline key of " + r.Name + ")"
+	}
+	return r.Scheme + ":" + r.Name
+}
+
+// MarshalText writes what String returns.
+func (r KeyRef) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// maxSecret is the most that is read of a file.
+const maxSecret = 1 << 20
+
+// Resolve reads the secret. File and env are built in; resolvers maps further
+// schemes. Errors name the reference, never the content.
+func (r KeyRef) Resolve(ctx context.Context, resolvers map[string]Resolver) (Secret, error) {
+	content, err := r.read(ctx, resolvers)
+	if err == nil && len(strings.TrimSpace(string(content))) == 0 {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return Secret{}, fmt.Errorf("read %s: %w", r, err)
+	}
+	return Secret{content}, nil
+}
+
+func (r KeyRef) read(ctx context.Context, resolvers map[string]Resolver) ([]byte, error) {
+	if resolve := resolvers[r.Scheme]; resolve != nil {
+		return resolve(ctx, r.Name)
+	}
+	switch r.Scheme {
+	case "":
+		return nil, errors.New("no reference was given")
+	case "inline":
+		return r.inline.content, nil
+	case "file":
+		return readFile(r.Name, maxSecret)
+	case "env":
+		lookup := r.env
+		if lookup == nil {
+			lookup = os.LookupEnv
+		}
+		v, ok := lookup(r.Name)
+		if !ok {
+			return nil, errors.New("the environment variable isn't set")
+		}
+		// Line breaks are often lost on the way into a variable.
+		return []byte(strings.ReplaceAll(v, `\n`, "\n")), nil
+	case "secretsmanager", "ssm":
+		return nil, fmt.Errorf("references of the kind %s need AWS, which isn't in use here; use file or env", r.Scheme)
+	}
+	return nil, fmt.Errorf("references of the kind %s aren't known", r.Scheme)
+}
+
+func readFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("it is larger than %d bytes", limit)
+	}
+	return data, err
+}
+
+// Warning says what is unwise about where the secret is kept, or "": a file that
+// others may read.
+func (r KeyRef) Warning() string {
+	if r.Scheme != "file" {
+		return ""
+	}
+	info, err := os.Stat(r.Name)
+	if err != nil || info.Mode().Type()&fs.ModeType != 0 || info.Mode().Perm()&0o077 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s may be read by others (mode %04o): chmod 600 %s", r, info.Mode().Perm(), r.Name)
+}
+
+// parseKeyRef reads a reference. What it returns to try never holds the text
+// unless that looks like a path: it may be a key.
+func (l Loader) parseKeyRef(text, folder string) (r KeyRef, try string, err error) {
+	const forms = "write file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME"
+	scheme, name, ok := strings.Cut(text, ":")
+	switch {
+	case strings.Contains(text, "-----BEGIN"):
+		return r, "keep the key in a file and " + forms, errors.New("a key itself doesn't belong here")
+	case !ok && looksLikePath(text):
+		return r, fmt.Sprintf("write %q", "file:"+text), errors.New("a reference needs its kind in front")
+	case !ok:
+		return r, forms, errors.New("not a reference")
+	case name == "":
+		return r, forms, errors.New("the reference names nothing")
+	}
+	switch scheme {
+	case "file":
+		name = l.path(name, folder)
+	case "env":
+		if ok, reErr := regexp.MatchString(`^[A-Za-z_][A-Za-z0-9_]*$`, name); reErr != nil || !ok {
+			return r, "write env:NAME, without $", errors.New("not the name of an environment variable")
+		}
+	case "secretsmanager", "ssm":
+	default:
+		return r, forms, errors.New("unknown kind of reference")
+	}
+	return KeyRef{Scheme: scheme, Name: name, env: l.Env}, "", nil
+}
+
+func looksLikePath(s string) bool {
+	ok, err := regexp.MatchString(`^[~./A-Za-z0-9_-]{1,200}$`, s)
+	return err == nil && ok && (strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "~/") || strings.HasSuffix(s, ".pem"))
+}
+
+// path makes a path absolute: ~/ is the home folder, and relative ones start at
+// a folder.
+func (l Loader) path(p, folder string) string {
+	if rest, ok := strings.CutPrefix(p, "~/"); ok && l.Home != "" {
+		return filepath.Join(l.Home, rest)
+	}
+	if filepath.IsAbs(p) {
+		return filepath.Clean(p)
+	}
+	return filepath.Join(folder, p)
+}

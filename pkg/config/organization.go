@@ -1,0 +1,177 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// The defaults of an organization.
+const (
+	defaultInterval     = time.Minute
+	defaultCompareEvery = 15 * time.Minute
+	defaultMaxDelete    = "20%"
+	leastInterval       = time.Second
+)
+
+// kindWords are the words for kinds in the file, in the order of the default.
+func kindWords() []string { return []string{"cookbooks", "environments", "roles", "data_bags"} }
+
+func kindOf(word string) replication.Kind {
+	switch word {
+	case "cookbooks":
+		return replication.Cookbook
+	case "environments":
+		return replication.Environment
+	case "roles":
+		return replication.Role
+	case "data_bags":
+		return replication.DataBag
+	}
+	return ""
+}
+
+func (s *section) organization(c *Config) Organization {
+	o := Organization{key: s.path}
+	o.Source = s.source(c)
+	destination, given := s.text("destination")
+	if given && s.orgName("destination", destination) {
+		o.Destination = destination
+	}
+	s.effective("destination", o.Destination, given)
+	o.Replicas = s.replicas(c)
+	o.Interval = s.duration("interval", defaultInterval, leastInterval, "")
+	o.Kinds = s.kinds()
+	o.Prune = replication.Prune(s.word("prune", string(replication.PruneReplicated),
+		string(replication.PruneReplicated), string(replication.PruneAll), string(replication.PruneNone)))
+	o.MaxDelete = s.limit()
+	o.CompareEvery = s.duration("compare_every", defaultCompareEvery, leastInterval, "")
+	o.VerifyEvery = s.duration("verify_every", 0, leastInterval, "never")
+	s.done(map[string]string{"name": "source", "org": "source", "from": "source", "to": "destination", "replica": "replicas",
+		"schedule": "interval", "rate": "interval", "delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})
+	return o
+}
+
+// source reads the organization on the primary. A primary without
+// organizations has only one thing to read.
+func (s *section) source(c *Config) string {
+	source, given := s.text("source")
+	if c.Primary.Orgless {
+		if given && source != OrglessName {
+			s.bad("source", fmt.Sprintf("leave source out, or write %q", OrglessName), "the primary has no organizations")
+		}
+		s.effective("source", OrglessName, given)
+		return OrglessName
+	}
+	if !given {
+		s.missing("source", "write the name of an organization of the primary")
+	} else {
+		s.orgName("source", source)
+	}
+	s.effective("source", source, given)
+	return source
+}
+
+// orgName checks the name of an organization (chef-server-api.md §4.7).
+func (s *section) orgName(key, name string) bool {
+	ok, err := regexp.MatchString(`^[a-z0-9][a-z0-9_-]{0,254}$`, name)
+	if ok && err == nil {
+		return true
+	}
+	try := "organizations are named in a-z, 0-9, _ and -, beginning with a letter or digit, 255 at most"
+	if lower := strings.ToLower(name); lower != name && len(name) < 255 {
+		try = fmt.Sprintf("did you mean %q? Names are in lower case; the display name isn't the name", lower)
+	}
+	s.bad(key, try, "%q isn't the name of an organization", name)
+	return false
+}
+
+func (s *section) replicas(c *Config) []string {
+	all := make([]string, len(c.Replicas))
+	for i := range c.Replicas {
+		all[i] = c.Replicas[i].Name
+	}
+	names, given := s.texts("replicas")
+	if !given {
+		s.effective("replicas", fmt.Sprintf("%q", all), false)
+		return all
+	}
+	if len(names) == 0 {
+		s.bad("replicas", "name a replica, or leave the key out for all", "names no replica")
+	}
+	var known []string
+	for i, name := range names {
+		key := index(join(s.path, "replicas"), i)
+		switch {
+		case slices.Contains(known, name):
+			s.problem(key, "", "%q stands here twice", name)
+		case !slices.Contains(all, name):
+			try := "replicas are: " + oneOf(all)
+			if w := didYouMean(name, all); w != "" {
+				try = fmt.Sprintf("did you mean %q?", w)
+			}
+			s.problem(key, try, "there is no replica %q", name)
+		default:
+			known = append(known, name)
+		}
+	}
+	s.effective("replicas", fmt.Sprintf("%q", names), true)
+	return known
+}
+
+func (s *section) kinds() (kinds []replication.Kind) {
+	words, given := s.texts("kinds")
+	if !given {
+		words = kindWords()
+	} else if len(words) == 0 {
+		s.bad("kinds", "write some of "+oneOf(kindWords())+", or leave the key out for all", "selects nothing")
+	}
+	for i, w := range words {
+		key := index(join(s.path, "kinds"), i)
+		switch k := kindOf(w); {
+		case slices.Contains([]string{"nodes", "clients", "users", "groups", "acls", "policies", "policy_groups", "cookbook_artifacts"}, w):
+			s.problem(key, "kinds are "+oneOf(kindWords()), "%s are not replicated", w)
+		case k == "":
+			try := "write " + oneOf(kindWords())
+			if m := didYouMean(w, kindWords()); m != "" {
+				try = fmt.Sprintf("did you mean %q?", m)
+			}
+			s.problem(key, try, "%q isn't a kind of object", w)
+		case slices.Contains(kinds, k):
+			s.problem(key, "", "%q stands here twice", w)
+		default:
+			kinds = append(kinds, k)
+		}
+	}
+	s.effective("kinds", fmt.Sprintf("%q", words), given)
+	return kinds
+}
+
+func (s *section) limit() replication.Limit {
+	text := defaultMaxDelete
+	v, given := s.take("max_delete")
+	switch v := v.(type) {
+	case nil:
+	case string:
+		text = v
+	case int64:
+		text = strconv.FormatInt(v, 10)
+	default:
+		s.wrongType("max_delete", `write max_delete = "20%"`, "a limit")
+	}
+	l, err := replication.ParseLimit(text)
+	if err != nil {
+		try := `write "20%", "50" or "20%,50"`
+		if text == "0" || text == "0%" {
+			try = `write prune = "none" to delete nothing in full compares`
+		}
+		s.bad("max_delete", try, "%q isn't a limit", text)
+	}
+	s.effective("max_delete", l.String(), given)
+	return l
+}

@@ -1,0 +1,117 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// PairConfig is one source organization and one destination organization on
+// one replica.
+type PairConfig struct {
+	replication.Pair
+	Replica     Server
+	VerifyEvery time.Duration // 0: never
+}
+
+// Pairs returns all pairs in the order of the file.
+func (c *Config) Pairs() []PairConfig {
+	var pairs []PairConfig
+	for _, o := range c.Organizations {
+		for _, name := range o.Replicas {
+			v, ok := c.Replica(name)
+			if !ok {
+				continue // Parse refuses this
+			}
+			pairs = append(pairs, PairConfig{
+				Pair: replication.Pair{
+					ID:           replication.PairID{Replica: name, Org: o.destination(v)},
+					SourceOrg:    o.Source,
+					Space:        space(c.Primary.URL, o.Source),
+					Kinds:        slices.Clone(o.Kinds),
+					Prune:        o.Prune,
+					MaxDelete:    o.MaxDelete,
+					Interval:     o.Interval,
+					CompareEvery: o.CompareEvery,
+					Concurrency:  min(c.Primary.Connections, v.Connections),
+				},
+				Replica:     v,
+				VerifyEvery: o.VerifyEvery,
+			})
+		}
+	}
+	return pairs
+}
+
+// Replica finds a replica by name.
+func (c *Config) Replica(name string) (Server, bool) {
+	i := slices.IndexFunc(c.Replicas, func(v Server) bool { return v.Name == name })
+	if i < 0 {
+		return Server{}, false
+	}
+	return c.Replicas[i], true
+}
+
+// Servers returns the primary and all replicas.
+func (c *Config) Servers() []Server { return append([]Server{c.Primary}, c.Replicas...) }
+
+// space names a source organization in the stage. Equal names on two servers
+// are two organizations.
+func space(url, org string) string {
+	sum := sha256.Sum256([]byte(url + "/" + org))
+	return org[:min(len(org), 64)] + "-" + hex.EncodeToString(sum[:8])
+}
+
+// Resolve reads the secret that a reference names. See [KeyRef.Resolve].
+func (s Server) Resolve(ctx context.Context, resolvers map[string]Resolver) (key, ca Secret, err error) {
+	if key, err = s.Key.Resolve(ctx, resolvers); err != nil {
+		return Secret{}, Secret{}, fmt.Errorf("key of %s: %w", s.Name, err)
+	}
+	if s.CA.IsZero() {
+		return key, Secret{}, nil
+	}
+	if ca, err = s.CA.Resolve(ctx, resolvers); err != nil {
+		return Secret{}, Secret{}, fmt.Errorf("CA of %s: %w", s.Name, err)
+	}
+	return key, ca, nil
+}
+
+// Warnings says what is unwise but possible: key files that others may read,
+// certificates that aren't verified, replicas without a pair.
+func (c *Config) Warnings() []string {
+	var list []string
+	for _, v := range c.Servers() {
+		if w := v.Key.Warning(); w != "" {
+			list = append(list, fmt.Sprintf("key of %s: %s", v.Name, w))
+		}
+		if v.InsecureSkipVerify {
+			list = append(list, fmt.Sprintf("%s: the server's certificate isn't verified (insecure_skip_verify)", v.Name))
+		}
+	}
+	used := map[string]bool{}
+	for _, p := range c.Pairs() {
+		used[p.ID.Replica] = true
+	}
+	for _, v := range c.Replicas {
+		if !used[v.Name] {
+			list = append(list, fmt.Sprintf("replica %s: no organization goes there", v.Name))
+		}
+	}
+	return list
+}
+
+// Setting is an effective value and where it came from. Values are fit to be
+// shown: secrets are references only.
+type Setting struct {
+	Key    string `json:"key"`    // such as primary.url or organization[0].interval
+	Value  string `json:"value"`  // as text
+	Origin string `json:"origin"` // FILE:LINE, default, env NAME or profile NAME
+}
+
+// Effective lists all settings in use, in the order of the file's sections.
+func (c *Config) Effective() []Setting { return slices.Clone(c.settings) }

@@ -1,0 +1,158 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// defaultConnections is the number of API requests in flight to a server.
+const defaultConnections = 10
+
+// otherServerWords are keys of knife and of the old product.
+func otherServerWords() map[string]string {
+	return map[string]string{"chef_server_url": "url", "client_name": "user", "node_name": "user", "username": "user",
+		"client_key": "key", "pem": "key", "sync_user": "user", "sync_key": "key", "private_key": "key",
+		"ssl_verify_mode": "insecure_skip_verify", "insecure": "insecure_skip_verify", "concurrency": "connections", "orgless": "organizations = false"}
+}
+
+// server reads what the primary and the replicas have in common.
+func (s *section) server(name string) Server {
+	v := Server{Name: name}
+	rawURL, urlGiven := s.text("url")
+	user, userGiven := s.text("user")
+	key, keyGiven := s.text("key")
+	ca, caGiven := s.text("ca")
+	profile, profileGiven := s.text("profile")
+	if s.path == "primary" && !profileGiven && !userGiven && !keyGiven && s.ChefProfile != "" {
+		profile, profileGiven = s.ChefProfile, true
+	}
+	var chef Credentials
+	if profileGiven {
+		chef = s.credentials(profile)
+	}
+	switch {
+	case urlGiven:
+		v.URL = s.serverURL(rawURL)
+	case chef.URL != "":
+		v.URL = chef.URL
+	case !profileGiven || chef.Profile != "":
+		s.missing("url", `write url = "https://chef.example.com"`)
+	}
+	switch {
+	case userGiven:
+		if v.User = user; user == "" {
+			s.bad("user", "write the name of a user or client", "must not be empty")
+		}
+	case profileGiven:
+		v.User = chef.User
+	default:
+		s.missing("user", "write the user or client whose key it is, or profile with a profile of ~/.chef/credentials")
+	}
+	switch {
+	case keyGiven:
+		v.Key = s.keyRef("key", key)
+	case profileGiven:
+		v.Key = chef.Key
+	default:
+		s.missing("key", `write key = "file:/etc/chef-sync/NAME.pem", or another reference`)
+	}
+	if caGiven {
+		v.CA = s.keyRef("ca", ca)
+	}
+	s.effectiveServer(v, map[string]bool{"url": urlGiven, "user": userGiven, "key": keyGiven, "ca": caGiven}, profile)
+	v.Orgless = !s.flag("organizations", true)
+	v.InsecureSkipVerify = s.flag("insecure_skip_verify", false)
+	v.Connections = s.number("connections", defaultConnections, 1, 256)
+	return v
+}
+
+// effectiveServer records the values that a profile may have given.
+func (s *section) effectiveServer(v Server, given map[string]bool, profile string) {
+	for _, x := range []struct{ key, value string }{{"url", v.URL}, {"user", v.User}, {"key", v.Key.String()}, {"ca", v.CA.String()}} {
+		if given[x.key] || profile == "" || x.key == "ca" {
+			s.effective(x.key, x.value, given[x.key])
+			continue
+		}
+		s.settings = append(s.settings, Setting{Key: join(s.path, x.key), Value: x.value, Origin: "profile " + profile})
+	}
+}
+
+func (s *section) missing(key, try string) {
+	at := join(s.path, key)
+	if _, ok := s.values[key]; ok {
+		return // there, and reported as wrong
+	}
+	s.places[at] = s.places[s.path]
+	s.problem(at, try, "is missing")
+}
+
+func (s *section) keyRef(key, text string) KeyRef {
+	r, try, err := s.parseKeyRef(text, s.folder())
+	if err != nil {
+		s.bad(key, try, "%s", err)
+	}
+	return r
+}
+
+func (s *section) credentials(profile string) Credentials {
+	c, err := s.Credentials(profile)
+	if err != nil {
+		s.bad("profile", "", "%s", err)
+	}
+	return c
+}
+
+func (s *section) serverURL(text string) string {
+	u, org, err := NormalizeURL(text)
+	switch {
+	case err != nil:
+		s.bad("url", `write the server alone, such as "https://chef.example.com"`, "%s", err)
+	case org != "":
+		s.bad("url", fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "names the organization %q", org)
+	}
+	return u
+}
+
+// NormalizeURL writes the URL of a Chef Server in the one form by which servers
+// are compared: scheme and host in lower case, no default port, no trailing
+// slash. An organization at the end, as in knife's chef_server_url, is split off.
+// Errors don't quote the URL, which may hold a password.
+func NormalizeURL(text string) (server, org string, err error) {
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		return "", "", fmt.Errorf("not a URL")
+	}
+	u.Scheme = strings.ToLower(u.Scheme)
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Opaque != "":
+		return "", "", fmt.Errorf("not the URL of a server")
+	case u.User != nil:
+		return "", "", fmt.Errorf("a URL with a user or password isn't taken: Chef Servers want a signature")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", "", fmt.Errorf("has a query or fragment")
+	}
+	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
+	if ok, reErr := regexp.MatchString(`^[a-z0-9._:%-]+$`, host); reErr != nil || !ok {
+		return "", "", fmt.Errorf("has an impossible host name")
+	}
+	if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		port = ""
+	}
+	switch {
+	case port != "":
+		host = net.JoinHostPort(host, port)
+	case strings.Contains(host, ":"):
+		host = "[" + host + "]"
+	}
+	path := strings.Trim(u.Path, "/")
+	if rest, ok := strings.CutPrefix(path, "organizations/"); ok && !strings.Contains(rest, "/") {
+		path, org = "", rest
+	}
+	if path != "" {
+		return "", "", fmt.Errorf("has a path, where Chef Servers have none")
+	}
+	return u.Scheme + "://" + host, org, nil
+}

@@ -1,0 +1,9 @@
+package config
+
+import _ "embed"
+
+//go:embed template.toml
+var template string
+
+// Template is a commented configuration to begin with. It is valid as it is.
+func Template() string { return template }
