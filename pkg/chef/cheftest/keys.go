@@ -120,3 +120,10 @@ func guid(parts ...string) string {
 	sum := md5.Sum([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
+
+// randomGUID is one that nothing else has.
+func randomGUID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
+}

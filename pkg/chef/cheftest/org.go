@@ -40,7 +40,7 @@ type Org struct {
 
 func newOrg(s *Server, name string) *Org {
 	o := &Org{
-		s: s, name: name, guid: guid("org", name), full: name,
+		s: s, name: name, guid: randomGUID(), full: name,
 		clients: map[string]*account{}, members: map[string]string{}, invites: map[string]*invite{},
 		groups: map[string]*group{}, containers: map[string]bool{}, acls: map[string]acl{},
 		roles: map[string][]byte{}, environments: map[string][]byte{}, bags: map[string]map[string][]byte{},
@@ -60,11 +60,11 @@ func newOrg(s *Server, name string) *Org {
 	return o
 }
 
-// Name is the organization's name, GUID its identity, which a new organization
-// of the same name on another server doesn't share.
+// Name is the organization's name; "" on an Orgless server.
 func (o *Org) Name() string { return o.name }
 
-// GUID is 32 hexadecimal digits.
+// GUID is the organization's identity, 32 hexadecimal digits. Another
+// organization of the same name, here or on another server, has another one.
 func (o *Org) GUID() string {
 	o.s.mu.Lock()
 	defer o.s.mu.Unlock()

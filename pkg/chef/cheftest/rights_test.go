@@ -147,6 +147,33 @@ func TestPreparingAnOrganizationByInvitation(t *testing.T) {
 	w.want(403, "DELETE", "/users/alice", "", "admins group")
 }
 
+func TestAnInvitationOfSomebodyWhoIsNoAdminAnyMore(t *testing.T) {
+	w := newWorld(t)
+	w.org.AddToGroup("admins", "alice")
+	bob := w.as
+	bob.User, bob.Key = "bob", w.srv.AddUser("bob")
+	uri, _ := w.want(201, "POST", "/association_requests", `{"user":"bob"}`).Object()["uri"].(string)
+	path := "/users/bob/association_requests" + uri[strings.LastIndex(uri, "/"):]
+	w.wantAs(w.super(), 200, "PUT", "/groups/admins", `{"groupname":"admins","actors":{"users":["pivotal"]}}`)
+	w.wantAs(w.global(bob), 403, "PUT", path, `{"response":"accept"}`, "no longer valid")
+	w.wantAs(w.global(bob), 404, "PUT", path, `{"response":"accept"}`)
+}
+
+func TestIdentities(t *testing.T) {
+	a, b := newWorld(t), newWorld(t)
+	if a.org.GUID() == b.org.GUID() || len(a.org.GUID()) != 32 {
+		t.Errorf("%s and %s", a.org.GUID(), b.org.GUID())
+	}
+	a.want(200, "GET", "", "", `{"name":"acme","full_name":"acme","guid":"`+a.org.GUID()+`"}`)
+	a.wantAs(a.client("reader"), 403, "GET", "", "") // clients have no right to the organization itself
+	old := a.org.GUID()
+	a.srv.DeleteOrg("acme")
+	a.want(404, "GET", "/roles", "", "organization 'acme' does not exist.")
+	if a.srv.AddOrg("acme").GUID() == old {
+		t.Error("a new organization is another one")
+	}
+}
+
 func TestAServerWithoutOrganizations(t *testing.T) {
 	w := newWorld(t, orgless())
 	w.want(201, "POST", "/roles", `{"name":"web"}`, `{"uri":"http://chef.test/roles/web"}`)

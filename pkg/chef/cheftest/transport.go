@@ -3,9 +3,9 @@ package cheftest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // Transport reaches the server without sockets, whatever host a URL names.
@@ -102,7 +102,7 @@ func (w *recorder) response(req *http.Request, cut bool) *http.Response {
 		status = http.StatusOK
 	}
 	return &http.Response{
-		Status: strings.TrimSpace(http.StatusText(status)), StatusCode: status,
+		Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), StatusCode: status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: io.NopCloser(body), ContentLength: contentLength(header, w.body.Len()), Request: req,
 	}

@@ -70,7 +70,9 @@ func (o *Org) TrimFeed(n int) {
 	o.s.locked(func() { o.feed.rows = slices.Clone(o.feed.rows[max(0, len(o.feed.rows)-n):]) })
 }
 
-// updatedSince answers the rows after seq, sorted as they were recorded.
+// updatedSince answers the rows after seq, in the order in which they were
+// recorded, to anybody who may list roles: what right the product asked for
+// isn't known.
 func (s *Server) updatedSince(q *request) *answer {
 	seq := int64(0)
 	if text := q.r.URL.Query().Get("seq"); text != "" {
