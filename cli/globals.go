@@ -47,6 +47,7 @@ type globals struct {
 	logFormat   string
 	logLevel    string
 	quiet       bool
+	daemon      bool // run without --once: the log is its output
 }
 
 func newGlobals(s streams) *globals {
@@ -59,7 +60,7 @@ func (g *globals) flags(f *pflag.FlagSet) {
 	f.VarP(&g.format, "output", "o", "output `format`: table, json, yaml or jsonl")
 	f.StringVar(&g.color, "color", "auto", "colour: auto, always or never")
 	f.StringVar(&g.logFormat, "log-format", "text", "format of the log on stderr: text or json")
-	f.StringVar(&g.logLevel, "log-level", "", "least level on stderr: debug, info, warn or error (default info for run, else warn)")
+	f.StringVar(&g.logLevel, "log-level", "", "least level on stderr: debug, info, warn or error (default: for run what the configuration says, else warn)")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
 }
 

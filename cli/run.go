@@ -44,9 +44,7 @@ for sync-log and manager-log.`,
 	cmd.Flags().BoolVar(&f.full, "full", false, "with --once: a full compare that reads both sides")
 	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "pairs at work at once")
 	cmd.PreRun = func(*cobra.Command, []string) {
-		if g.logLevel == "" && !f.once {
-			g.logLevel = "info"
-		}
+		g.daemon = !f.once
 	}
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if f.full && !f.once {
@@ -113,17 +111,19 @@ func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replicati
 	return run, err
 }
 
-// runOnce runs one pass for each pair and ends with what they say together.
+// runOnce runs one pass for each pair and ends with the first thing that keeps a
+// pair from being in sync.
 func runOnce(ctx context.Context, g *globals, d *daemon.Daemon, full bool) error {
-	runs, err := d.Once(ctx, "manual", full)
-	if emitErr := emitRuns(g, runs); emitErr != nil {
-		return emitErr
+	results := d.Once(ctx, "manual", full)
+	runs := make([]replication.Run, len(results))
+	for i, r := range results {
+		runs[i] = r.Run
 	}
-	if err != nil {
+	if err := emitRuns(g, runs); err != nil {
 		return err
 	}
-	for _, r := range runs {
-		st, err := d.State.Pair(ctx, r.Pair)
+	for _, r := range results {
+		st, err := d.State.Pair(context.WithoutCancel(ctx), r.Run.Pair)
 		if err != nil {
 			return err
 		}
@@ -134,8 +134,9 @@ func runOnce(ctx context.Context, g *globals, d *daemon.Daemon, full bool) error
 	return nil
 }
 
-// onceError is why a pass that did not fail did not end in sync either.
-func onceError(r replication.Run, st replication.PairState) error {
+// onceError is why a pass did not end in sync, or nil.
+func onceError(res daemon.Result, st replication.PairState) error {
+	r := res.Run
 	id := r.Pair.String()
 	switch {
 	case r.Outcome == replication.OutcomeHeld:
@@ -146,6 +147,8 @@ func onceError(r replication.Run, st replication.PairState) error {
 		return exit.With(exit.Held, err, "chef-sync-ctl plan "+id+", then: chef-sync-ctl sync-start "+id+" --allow-deletes N")
 	case r.Outcome == replication.OutcomeBusy:
 		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
+	case res.Err != nil:
+		return fmt.Errorf("pair %s: %w", id, res.Err)
 	case r.Outcome == replication.OutcomeStopped:
 		return exit.With(exit.Partial, fmt.Errorf("pair %s is stopped", id), "chef-sync-ctl sync-start "+id)
 	case st.Progress.Unsynced > 0:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,7 @@ type sites struct {
 // chefCommand is what scripts do to Chef Servers, behind the program's back:
 //
 //	chef start NAME [feed] [orgless] [unknown-empty]   run a server; $NAME_URL is its URL
+//	chef pair ORG [feed]             servers primary and eu with ORG, keys, and chef-sync.toml
 //	chef org NAME ORG                an organization
 //	chef user NAME USER ORG KEYFILE  a member of ORG; or an admin with "admin" at the end
 //	chef pivotal NAME KEYFILE        the superuser's key
@@ -34,6 +36,7 @@ type sites struct {
 //	chef put NAME ORG PATH JSON      a role, environment or item
 //	chef cookbook NAME ORG COOKBOOK VERSION
 //	chef delete NAME ORG PATH
+//	chef many NAME ORG N             N more roles; chef none NAME ORG deletes all roles
 //	chef fault NAME METHOD PATH STATUS
 //	chef heal NAME                   no faults any more
 //	chef stop NAME                   refuse connections
@@ -46,8 +49,12 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: chef VERB NAME ...")
 	}
 	verb, name, rest := args[0], args[1], args[2:]
-	if verb == "start" {
+	switch verb {
+	case "start":
 		s.start(ts, name, rest)
+		return
+	case "pair":
+		s.pair(ts, name, rest)
 		return
 	}
 	server := s.servers[name]
@@ -75,6 +82,18 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 		server.Org(rest[0]).PutCookbook(rest[1], rest[2], map[string][]byte{"recipes/default.rb": []byte(rest[2])}, false)
 	case "delete":
 		remove(ts, server.Org(rest[0]), rest[1])
+	case "many":
+		n, err := strconv.Atoi(rest[1])
+		ts.Check(err)
+		for i := range n {
+			server.Org(rest[0]).PutRole(fmt.Sprintf("many%d", i), `{}`)
+		}
+	case "none":
+		for path := range server.Org(rest[0]).Snapshot() {
+			if strings.HasPrefix(path, "/roles/") {
+				remove(ts, server.Org(rest[0]), path)
+			}
+		}
 	case "fault":
 		status, err := strconv.Atoi(rest[2])
 		ts.Check(err)
@@ -109,6 +128,34 @@ func (s *sites) start(ts *testscript.TestScript, name string, words []string) {
 	}
 	s.servers[name] = server
 	ts.Setenv(strings.ToUpper(name)+"_URL", server.URL)
+}
+
+// pairConfig is the configuration of chef pair.
+const pairConfig = `[primary]
+url = %q
+user = "sync"
+key = "file:primary.pem"
+[[replica]]
+name = "eu"
+url = %q
+user = "sync"
+key = "file:eu.pem"
+[[organization]]
+source = %q
+interval = "1s"
+[state]
+path = "state.db"
+`
+
+func (s *sites) pair(ts *testscript.TestScript, org string, words []string) {
+	for _, name := range []string{"primary", "eu"} {
+		s.start(ts, name, words)
+		s.servers[name].AddOrg(org)
+		key := s.servers[name].AddUser("sync")
+		s.servers[name].Org(org).Associate("sync")
+		writeFile(ts, name+".pem", cheftest.PrivatePEM(key))
+	}
+	writeFile(ts, "chef-sync.toml", fmt.Appendf(nil, pairConfig, s.servers["primary"].URL, s.servers["eu"].URL, org))
 }
 
 func put(ts *testscript.TestScript, o *cheftest.Org, path, text string) {

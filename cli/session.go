@@ -12,24 +12,30 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 )
 
 // open reads the configuration for a command.
 func (g *globals) open(ctx context.Context) (*app.App, error) {
-	return app.Open(ctx, app.Options{
-		ConfigPath: g.config, ChefProfile: g.profile(), Env: g.env, Now: g.now,
-		Log: app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: g.logLevel},
-	})
+	return app.Open(ctx, g.appOptions(g.profile()))
 }
 
 // openWithoutProfile leaves the profile to the command itself: prepare-org signs
 // as the person, not as the replication.
 func (g *globals) openWithoutProfile(ctx context.Context) (*app.App, error) {
-	return app.Open(ctx, app.Options{
-		ConfigPath: g.config, Env: g.env, Now: g.now,
-		Log: app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: g.logLevel},
-	})
+	return app.Open(ctx, g.appOptions(""))
+}
+
+func (g *globals) appOptions(profile string) app.Options {
+	level := g.logLevel
+	if level == "" && !g.daemon && g.format != ui.Table {
+		level = app.LogOff // stderr is for one JSON object
+	}
+	return app.Options{
+		ConfigPath: g.config, ChefProfile: profile, Env: g.env, Now: g.now,
+		Log: app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: level, Daemon: g.daemon},
+	}
 }
 
 // profile is the Chef profile asked for, as Chef's own tools find it.

@@ -36,8 +36,7 @@ type App struct {
 	Log *slog.Logger
 	Now func() time.Time
 
-	options LogOptions
-	owner   string
+	owner string
 
 	mu      sync.Mutex
 	clients map[string]*chef.Client
@@ -53,7 +52,7 @@ func Open(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	return &App{
-		Settings: settings, Log: slog.New(o.Log.stderr()), Now: o.Now, options: o.Log,
+		Settings: settings, Log: slog.New(o.Log.handler(settings.LogLevel)), Now: o.Now,
 		owner: newOwner(), clients: map[string]*chef.Client{},
 	}, nil
 }

@@ -29,13 +29,24 @@ func (a *App) KeepLog(ctx context.Context) (*slog.Logger, error) {
 type LogOptions struct {
 	Stderr io.Writer
 	Format string // text or json
-	Level  string // "" means warn
+	Level  string // "" means the configuration's for a daemon, else warn
+	Daemon bool
 }
 
-func (o LogOptions) stderr() slog.Handler {
+// LogOff is the level that shows nothing.
+const LogOff = "off"
+
+func (o LogOptions) handler(configured string) slog.Handler {
+	word := o.Level
+	if word == "" && o.Daemon {
+		word = configured
+	}
+	if word == LogOff {
+		return slog.DiscardHandler
+	}
 	level := slog.LevelWarn
-	if o.Level != "" {
-		_ = level.UnmarshalText([]byte(o.Level)) // checked with the flags
+	if word != "" {
+		_ = level.UnmarshalText([]byte(word)) // checked with the flags or the configuration
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	if o.Format == "json" {

@@ -4,7 +4,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -149,25 +148,26 @@ func sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) alarm 
 	}
 }
 
-// Once runs one pass for each job, bounded as Run does, and returns the records
-// in the order of the jobs. The error of the first job that failed goes with them.
-func (d *Daemon) Once(ctx context.Context, trigger string, full bool) ([]replication.Run, error) {
+// Result is what a pass ended with.
+type Result struct {
+	Run replication.Run
+	Err error
+}
+
+// Once runs one pass for each job, bounded as Run does, and returns the results
+// in the order of the jobs.
+func (d *Daemon) Once(ctx context.Context, trigger string, full bool) []Result {
 	slots := make(chan struct{}, max(d.Parallel, 1))
-	runs := make([]replication.Run, len(d.Jobs))
-	errs := make([]error, len(d.Jobs))
+	results := make([]Result, len(d.Jobs))
 	var group sync.WaitGroup
 	for i, job := range d.Jobs {
 		group.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			runs[i], errs[i] = job.Pass(ctx, replication.PassOptions{Trigger: trigger, Full: full})
+			r := &results[i]
+			r.Run, r.Err = job.Pass(ctx, replication.PassOptions{Trigger: trigger, Full: full})
 		})
 	}
 	group.Wait()
-	for i, err := range errs {
-		if err != nil {
-			return runs, fmt.Errorf("pair %s: %w", d.Jobs[i].ID, err)
-		}
-	}
-	return runs, nil
+	return results
 }
