@@ -164,29 +164,40 @@ func TestACrashAtEveryCallConverges(t *testing.T) {
 // The answer of every request of a pass is lost once, after it took effect (F16).
 func TestALostAnswerIsNoLostObject(t *testing.T) {
 	for _, side := range []string{"primary", "replica"} {
-		for n := 1; ; n++ {
-			r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", cheftest.Options{}))
-			r.primary.org.PutCookbook("apt", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("a"), "files/x": []byte("b")}, true)
-			r.primary.org.PutRole("web", `{}`)
-			r.primary.org.PutDataBagItem("users", "alice", `{"uid":1}`)
-			srv := r.primary.mem
-			if side == "replica" {
-				srv = r.replica.mem
+		t.Run(side, func(t *testing.T) {
+			t.Parallel()
+			n := 1
+			for loseAnswer(t, side, n) {
+				n++
 			}
-			fault := srv.Fault(cheftest.Fault{Nth: n, Times: 1, DropAnswer: true})
-			run, err := r.pass()
-			if fault.Hits() == 0 {
-				if n < 8 {
-					t.Errorf("%s: only %d requests were tried", side, n-1)
-				}
-				break
+			if n < 8 {
+				t.Errorf("only %d requests were tried", n-1)
 			}
-			if err != nil || run.Outcome != replication.OutcomeDone {
-				t.Fatalf("%s, request %d: %s, %v", side, n, run.Outcome, err)
-			}
-			wantSame(t, r.primary.org, r.replica.org)
-		}
+		})
 	}
+}
+
+// loseAnswer runs a first pass in which the n-th answer of a server is lost. It
+// returns false if there were fewer.
+func loseAnswer(t *testing.T, side string, n int) bool {
+	r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", cheftest.Options{}))
+	r.primary.org.PutCookbook("apt", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("a"), "files/x": []byte("b")}, true)
+	r.primary.org.PutRole("web", `{}`)
+	r.primary.org.PutDataBagItem("users", "alice", `{"uid":1}`)
+	srv := r.primary.mem
+	if side == "replica" {
+		srv = r.replica.mem
+	}
+	fault := srv.Fault(cheftest.Fault{Nth: n, Times: 1, DropAnswer: true})
+	run, err := r.pass()
+	if fault.Hits() == 0 {
+		return false
+	}
+	if err != nil || run.Outcome != replication.OutcomeDone {
+		t.Fatalf("request %d: %s, %v", n, run.Outcome, err)
+	}
+	wantSame(t, r.primary.org, r.replica.org)
+	return true
 }
 
 // Every request of a pass meets a proxy's page once.

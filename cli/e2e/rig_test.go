@@ -35,7 +35,6 @@ const orgName = "acme"
 // inMemory starts a server with one organization, a reader or writer, and a
 // feed if wanted.
 func inMemory(t testing.TB, name string, o cheftest.Options) *server {
-	o.KeyBits = 2048
 	srv := cheftest.Start(t, o)
 	s := &server{name: name, url: srv.URL, user: "replicator", mem: srv, orgless: o.Orgless}
 	if o.Orgless {

@@ -21,6 +21,10 @@ type Rows struct {
 	Epoch string
 	// Changes have ids greater than the one asked for, sorted by id, each id once.
 	Changes []Change
+	// Oldest and Newest bound the rows that the feed keeps, for a feed that knows
+	// them and whose ids have no gaps. Newest is 0 for a feed that doesn't; Oldest
+	// is Newest+1 when no row is left.
+	Oldest, Newest int64
 }
 
 // Feed says what changed on the primary.

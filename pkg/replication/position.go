@@ -17,15 +17,15 @@ const markedRows = 8
 // those below it that became visible late (an id is given before its transaction
 // commits, so rows can appear out of order). Next is the position once they are
 // handled. ErrPositionLost means that the feed isn't the one that was read
-// before, or no longer has the rows that follow the position: the row at the
-// position must be in the answer, and the rows that the position remembers must
-// be as they were.
+// before, or no longer has the rows that follow the position. A feed that knows
+// the bounds of its rows tells by them; of another, the row at the position must
+// be in the answer, and the rows that the position remembers must be as they were.
 //
 // Two things can't be seen in a feed alone: a row that becomes visible more than
 // overlap ids late, and a feed that begins anew with the very rows it had. A full
 // compare finds what they named.
 func Continue(pos Position, rows Rows, overlap int64) (fresh []Change, next Position, err error) {
-	if pos.Seq > 0 && !sameFeed(pos, rows.Changes) {
+	if pos.Seq > 0 && !sameFeed(pos, rows) || rows.Epoch != pos.Epoch {
 		return nil, pos, ErrPositionLost
 	}
 	seen := make(map[int64]bool, len(pos.Seen))
@@ -57,13 +57,16 @@ func Continue(pos Position, rows Rows, overlap int64) (fresh []Change, next Posi
 	return fresh, next, nil
 }
 
-func sameFeed(pos Position, changes []Change) bool {
+func sameFeed(pos Position, rows Rows) bool {
 	there := false
-	for _, c := range changes {
+	for _, c := range rows.Changes {
 		if m, marked := pos.Marks[c.ID]; marked && m != mark(c) {
 			return false
 		}
 		there = there || c.ID == pos.Seq
+	}
+	if rows.Newest > 0 {
+		return rows.Oldest <= pos.Seq+1 && pos.Seq <= rows.Newest
 	}
 	return there
 }

@@ -251,3 +251,29 @@ func TestEveryResetIsNoticed(t *testing.T) {
 		}
 	})
 }
+
+func TestAFeedThatKnowsItsBoundsIsBelieved(t *testing.T) {
+	bounded := func(oldest, newest int64, ids ...int64) Rows {
+		r := rowsWith(ids...)
+		r.Epoch, r.Oldest, r.Newest = "e", oldest, newest
+		return r
+	}
+	_, pos, err := Continue(Position{Epoch: "e"}, bounded(1, 5, 1, 2, 3, 4, 5), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		rows Rows
+		lost bool
+	}{
+		"all rows expired, none missed": {bounded(6, 5), false},
+		"the next row is there":         {bounded(6, 6, 6), false},
+		"a row was missed":              {bounded(7, 7, 7), true},
+		"the feed went back":            {bounded(1, 4, 1, 2, 3, 4), true},
+		"another epoch":                 {Rows{Epoch: "f", Oldest: 1, Newest: 9}, true},
+	} {
+		if _, _, err := Continue(pos, c.rows, 10); errors.Is(err, ErrPositionLost) != c.lost {
+			t.Errorf("%s: %v, want lost = %v", name, err, c.lost)
+		}
+	}
+}

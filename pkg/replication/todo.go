@@ -45,9 +45,6 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	}
 	t.feed, t.note = p.Feed, p.FeedNote
 	rows, err := e.Feed.Read(ctx, max(0, p.Position.Seq-e.Tuning.Overlap))
-	if err == nil && rows.Epoch != p.Position.Epoch {
-		err = ErrPositionLost
-	}
 	if err == nil {
 		var next Position
 		t.changes, next, err = Continue(*p.Position, rows, e.Tuning.Overlap)
