@@ -153,7 +153,7 @@ func diagnosisCode(d diagnosis) exit.Code {
 			continue
 		}
 		switch {
-		case c.Group == "configuration":
+		case c.Group == "configuration" && c.Name == "read":
 			return exit.Usage
 		case c.Class != "":
 			return exit.OfClass(c.Class)

@@ -30,6 +30,8 @@ func TestScripts(t *testing.T) {
 			"chef":   chefCommand,
 			"code":   codeCommand,
 			"golden": goldenCommand,
+			"lease":  leaseCommand,
+			"schema": schemaCommand,
 		},
 	})
 }

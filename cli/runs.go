@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -68,7 +69,7 @@ func emitRuns(g *globals, runs []replication.Run) error {
 		t.Head("RUN", "PAIR", "STARTED", "TOOK", "TRIGGER", "MODE", "OUTCOME", "CREATED", "UPDATED", "DELETED", "EQUAL", "UNSYNCED")
 		for _, r := range runs {
 			c := r.Counts
-			t.Row(r.ID, r.Pair.String(), ui.Stamp(r.Started), took(r, g.now()), r.Trigger, r.Mode, outcomeWord(t, r.Outcome),
+			t.Row(orDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), took(r, g.now()), r.Trigger, cmp.Or(r.Mode, "poll"), outcomeWord(t, r.Outcome),
 				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(c.Unsynced))
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -23,6 +24,7 @@ type sitesKey struct{}
 // sites are the Chef Servers of one script.
 type sites struct {
 	servers map[string]*cheftest.Server
+	fault   *cheftest.FaultHandle // the last one
 }
 
 // chefCommand is what scripts do to Chef Servers, behind the program's back:
@@ -36,8 +38,11 @@ type sites struct {
 //	chef put NAME ORG PATH JSON      a role, environment or item
 //	chef cookbook NAME ORG COOKBOOK VERSION
 //	chef delete NAME ORG PATH
+//	chef expel NAME USER ORG
 //	chef many NAME ORG N             N more roles; chef none NAME ORG deletes all roles
-//	chef fault NAME METHOD PATH STATUS
+//	chef fault NAME METHOD PATH STATUS   METHOD * is any
+//	chef slow NAME PATH DURATION     answers take longer
+//	chef await NAME                  wait until a fault has struck
 //	chef heal NAME                   no faults any more
 //	chef stop NAME                   refuse connections
 //	chef same NAME NAME ORG          both hold the same (or not, with !)
@@ -82,6 +87,8 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 		server.Org(rest[0]).PutCookbook(rest[1], rest[2], map[string][]byte{"recipes/default.rb": []byte(rest[2])}, false)
 	case "delete":
 		remove(ts, server.Org(rest[0]), rest[1])
+	case "expel":
+		server.Org(rest[1]).Dissociate(rest[0])
 	case "many":
 		n, err := strconv.Atoi(rest[1])
 		ts.Check(err)
@@ -97,7 +104,19 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case "fault":
 		status, err := strconv.Atoi(rest[2])
 		ts.Check(err)
-		server.Fault(cheftest.Fault{Method: rest[0], Path: rest[1], Status: status})
+		s.fault = server.Fault(cheftest.Fault{Method: strings.Trim(rest[0], "*"), Path: rest[1], Status: status})
+	case "slow":
+		delay, err := time.ParseDuration(rest[1])
+		ts.Check(err)
+		s.fault = server.Fault(cheftest.Fault{Path: rest[0], Delay: delay})
+	case "await":
+		for give := time.After(time.Minute); s.fault.Hits() == 0; {
+			select {
+			case <-give:
+				ts.Fatalf("no request met the fault")
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
 	case "heal":
 		server.ClearFaults()
 	case "stop":

@@ -123,18 +123,6 @@ func wait(ctx context.Context, timeout time.Duration, what string, done func(con
 // ptr makes a directive's field.
 func ptr[T any](v T) *T { return &v }
 
-// onePair refuses arguments that name several pairs.
-func onePair(pairs []app.Pair) (app.Pair, error) {
-	if len(pairs) == 1 {
-		return pairs[0], nil
-	}
-	names := make([]string, len(pairs))
-	for i, p := range pairs {
-		names[i] = p.ID.String()
-	}
-	return app.Pair{}, exit.Usagef("name one of them: "+strings.Join(names, ", "), "this needs exactly one pair")
-}
-
 // idsOf lists the ids of pairs.
 func idsOf(pairs []app.Pair) []replication.PairID {
 	ids := make([]replication.PairID, len(pairs))

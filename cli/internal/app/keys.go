@@ -52,7 +52,7 @@ func (k referredKey) Where() string { return k.ref.String() }
 func (k referredKey) Load() (*rsa.PrivateKey, error) { return loadKey(k.ctx, k.ref) }
 
 func (k referredKey) Create() (*rsa.PrivateKey, error) {
-	return nil, errors.New("a key can only be made for a reference of the kind file:")
+	return nil, errors.New("a key can be made in a file only, which file: refers to")
 }
 
 // Credentials finds whose key a person signs with: a user with a key file, or a

@@ -63,22 +63,22 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.Log.Info("started", "pairs", len(d.Jobs), "parallel", d.Parallel)
 	slots := make(chan struct{}, max(d.Parallel, 1))
 	var group sync.WaitGroup
-	wakes := make(map[replication.PairID]chan struct{}, len(d.Jobs))
+	loops := make(map[replication.PairID]*loop, len(d.Jobs))
 	for _, job := range d.Jobs {
-		wake := make(chan struct{}, 1)
-		wakes[job.ID] = wake
-		l := &loop{daemon: d, job: job, slots: slots, wake: wake, verified: d.Now()}
+		l := &loop{daemon: d, job: job, slots: slots, wake: make(chan struct{}, 1), verified: d.Now()}
+		loops[job.ID] = l
 		group.Go(func() { l.run(ctx, work) })
 	}
-	group.Go(func() { d.watch(ctx, wakes) })
+	group.Go(func() { d.watch(ctx, loops) })
 	group.Go(func() { d.keepHouse(ctx) })
 	group.Wait()
 	d.Log.Info("stopped")
 	return nil
 }
 
-// watch wakes the loops of pairs whose operator changed a wish.
-func (d *Daemon) watch(ctx context.Context, wakes map[replication.PairID]chan struct{}) {
+// watch tells the loops of wishes of their operator: a stop drains the pass at
+// work, anything else wakes the pair.
+func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) {
 	seen := map[replication.PairID]replication.Desired{}
 	first, failing := true, false
 	for {
@@ -88,13 +88,16 @@ func (d *Daemon) watch(ctx context.Context, wakes map[replication.PairID]chan st
 		}
 		failing = err != nil
 		for _, p := range pairs {
-			if !first && p.Desired != seen[p.ID] {
-				select {
-				case wakes[p.ID] <- struct{}{}: // a nil channel of an unknown pair never gets here
-				default:
-				}
-			}
+			l := loops[p.ID]
+			changed := !first && p.Desired != seen[p.ID]
 			seen[p.ID] = p.Desired
+			switch {
+			case l == nil:
+			case p.Desired.Stopped:
+				l.drain()
+			case changed:
+				l.wakeUp()
+			}
 		}
 		first = first && err != nil
 		if sleep(ctx, d.Watch, nil) == ended {

@@ -210,6 +210,40 @@ func TestTheEndDrainsThePassAtWork(t *testing.T) {
 	})
 }
 
+func TestAStopDrainsThePassAtWorkOfThatPairOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var stopped time.Duration
+		var other bool
+		start := time.Now()
+		a := w.job("a", time.Hour, func(_ context.Context, n int, o replication.PassOptions) (string, error) {
+			if n > 1 {
+				return replication.OutcomeStopped, nil
+			}
+			<-o.Drain
+			stopped = time.Since(start)
+			return replication.OutcomePartial, nil
+		})
+		b := w.job("b", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (string, error) {
+			select {
+			case <-o.Drain:
+				other = true
+			case <-time.After(time.Minute):
+			}
+			return replication.OutcomeDone, nil
+		})
+		during(t, w.daemon(a, b), 3*time.Minute, func() {
+			time.Sleep(20 * time.Second)
+			w.mu.Lock()
+			w.pairs[a.ID] = replication.PairState{ID: a.ID, Desired: replication.Desired{Stopped: true}}
+			w.mu.Unlock()
+		})
+		if stopped < 20*time.Second || stopped > 23*time.Second || other {
+			t.Errorf("the pass was drained after %s, the other one: %v", stopped, other)
+		}
+	})
+}
+
 func TestAPassThatDoesNotEndIsCutAfterTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

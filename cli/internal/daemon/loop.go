@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"chefsync/pkg/replication"
@@ -13,9 +14,44 @@ type loop struct {
 	daemon   *Daemon
 	job      Job
 	slots    chan struct{}
-	wake     <-chan struct{}
+	wake     chan struct{}
 	said     string    // what was last said about the pair, to say it once
 	verified time.Time // when the last verification was tried
+
+	mu   sync.Mutex
+	stop context.CancelFunc // drains the pass at work; nil without one
+}
+
+// drain lets the pass at work end with the objects in its hands.
+func (l *loop) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stop != nil {
+		l.stop()
+	}
+}
+
+// wakeUp ends the wait for the next pass.
+func (l *loop) wakeUp() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// pass runs one pass that the end of ctx, or drain, drains.
+func (l *loop) pass(ctx, work context.Context, trigger string) (replication.Run, error) {
+	drained, stop := context.WithCancel(ctx)
+	defer stop()
+	l.mu.Lock()
+	l.stop = stop
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.stop = nil
+	}()
+	return l.job.Pass(work, replication.PassOptions{Trigger: trigger, Drain: drained.Done()})
 }
 
 // startSpread is over how long the first passes are spread.
@@ -38,7 +74,7 @@ func (l *loop) run(ctx, work context.Context) {
 			return
 		}
 		started := d.Now()
-		run, err := l.job.Pass(work, replication.PassOptions{Trigger: trigger, Drain: ctx.Done()})
+		run, err := l.pass(ctx, work, trigger)
 		if err == nil && run.Outcome == replication.OutcomeDone {
 			l.verify(ctx)
 		}

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -23,7 +24,7 @@ func KeyFiles(l *List, references map[string]string) {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", err)
+			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", &replication.Error{Op: "look at " + path, Class: replication.Denied, Err: cause(err)})
 		case info.Mode().Perm()&0o077 != 0:
 			l.Warn("key of "+who, "chmod 600 "+path, "%s may be read by others (%s)", path, info.Mode().Perm())
 		default:
@@ -69,7 +70,8 @@ func Folder(l *List, what, dir string) {
 }
 
 func cause(err error) error {
-	if e, ok := err.(*fs.PathError); ok {
+	var e *fs.PathError
+	if errors.As(err, &e) {
 		return e.Err
 	}
 	return err

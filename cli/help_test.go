@@ -1,0 +1,77 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func tree(t *testing.T, visit func(*cobra.Command)) {
+	t.Helper()
+	g := newGlobals(streams{env: func(string) (string, bool) { return "", false }, now: time.Now})
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		visit(c)
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRootCmd(g))
+}
+
+func TestEveryCommandShowsExamplesThatExist(t *testing.T) {
+	tree(t, func(c *cobra.Command) {
+		if !c.Runnable() {
+			return // topics
+		}
+		if c.Example == "" || c.Short == "" {
+			t.Errorf("%s has no example or no summary", c.CommandPath())
+		}
+		for line := range strings.Lines(c.Example) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " |")
+			words := strings.Fields(line)
+			if len(words) == 0 || words[0] == "#" {
+				continue
+			}
+			if words[0] != "chef-sync-ctl" {
+				t.Errorf("%s: the example %q doesn't begin with the program", c.CommandPath(), line)
+				continue
+			}
+			found, _, err := c.Root().Find(words[1:])
+			if err != nil || found == c.Root() {
+				t.Errorf("%s: the example %q names no command: %v", c.CommandPath(), line, err)
+				continue
+			}
+			for _, w := range words[2:] {
+				name, isFlag := strings.CutPrefix(w, "--")
+				if isFlag && found.Flags().Lookup(name) == nil && found.InheritedFlags().Lookup(name) == nil {
+					t.Errorf("%s: the example %q uses an unknown flag %s", c.CommandPath(), line, w)
+				}
+			}
+		}
+	})
+}
+
+func TestFlagsAreInKebabCaseAndExplained(t *testing.T) {
+	tree(t, func(c *cobra.Command) {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" || f.Name != strings.ToLower(f.Name) || strings.Contains(f.Name, "_") {
+				t.Errorf("%s --%s", c.CommandPath(), f.Name)
+			}
+		})
+	})
+}
+
+func TestTheOriginalCommandsAreThere(t *testing.T) {
+	have := map[string]bool{}
+	tree(t, func(c *cobra.Command) { have[c.CommandPath()] = true })
+	for _, name := range []string{"prepare-org", "sync-start", "sync-stop", "sync-status", "sync-log", "manager-log", "unsynced-objects",
+		"run", "demo", "init", "doctor", "plan", "diff", "verify", "resync", "runs", "config show", "version"} {
+		if !have["chef-sync-ctl "+name] {
+			t.Errorf("there is no command %s", name)
+		}
+	}
+}
