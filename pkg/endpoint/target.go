@@ -60,6 +60,18 @@ func (t *Target) Expect(ctx context.Context, obj replication.Object) (print stri
 	return m.print, m.dropped, nil
 }
 
+// Lane implements replication.Target. Parallel uploads of one cookbook's versions
+// fail on real servers (chef-server-api.md §10, 13). A server without
+// organizations keeps the items of a bag inside the bag: of items that goiardi
+// 0.11.10 was sent at the same time, each with 201, more than half were gone
+// afterwards.
+func (t *Target) Lane(ref replication.Ref) string {
+	if ref.Kind == replication.Cookbook || ref.Kind == replication.DataBagItem && t.org.Client().Orgless() {
+		return ref.Name
+	}
+	return ref.Path()
+}
+
 // Put implements replication.Target.
 func (t *Target) Put(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
 	ref := obj.Ref

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/replication"
 )
@@ -141,5 +142,24 @@ func TestDeleteDoesNotTakeTroubleForSuccess(t *testing.T) {
 			t.Errorf("fault %+v: deleted", f)
 		}
 		h.Remove()
+	}
+}
+
+func TestObjectsThatDisturbEachOtherShareALane(t *testing.T) {
+	_, key := cheftest.New(cheftest.Options{}).Superuser()
+	lane := func(orgless bool, path string) string {
+		c, err := chef.New(chef.Config{Name: "replica", URL: "http://chef.test", Orgless: orgless, User: "u", Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return NewTarget(c.Org("acme"), TargetOptions{}).Lane(ref(t, path))
+	}
+	for _, orgless := range []bool{false, true} {
+		if lane(orgless, "/cookbooks/apt/1.0.0") != lane(orgless, "/cookbooks/apt/2.0.0") {
+			t.Errorf("orgless %v: versions of one cookbook are in different lanes", orgless)
+		}
+		if same := lane(orgless, "/data/b/x") == lane(orgless, "/data/b/y"); same != orgless {
+			t.Errorf("orgless %v: items of one bag share a lane: %v", orgless, same)
+		}
 	}
 }

@@ -55,8 +55,7 @@ func (p *pass) equal(s seen) {
 		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
 }
 
-// write does the creates and updates of a window: kind after kind, and cookbook
-// versions of one name one after the other (chef-server-api.md §10, 13).
+// write does the creates and updates of a window, kind after kind.
 func (p *pass) write(steps []Step, byRef map[Ref]seen) error {
 	if err := p.intend(steps); err != nil {
 		return err
@@ -64,13 +63,7 @@ func (p *pass) write(steps []Step, byRef map[Ref]seen) error {
 	var done atomic.Int64
 	for _, k := range Kinds() {
 		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
-		lane := func(i int) string {
-			if k == Cookbook {
-				return group[i].Ref.Name
-			}
-			return group[i].Ref.Path()
-		}
-		err := p.each(len(group), p.Pair.concurrency(), lane, func(ctx context.Context, i int) error {
+		err := p.each(len(group), p.Pair.concurrency(), p.laneOf(group), func(ctx context.Context, i int) error {
 			step := group[i]
 			p.Observe(Event{Pair: p.Pair.ID, Phase: "writing", Done: int(done.Add(1)), Total: len(steps), Ref: step.Ref})
 			p.starting(step.Ref)
@@ -89,6 +82,10 @@ func (p *pass) write(steps []Step, byRef map[Ref]seen) error {
 		p.survived()
 	}
 	return nil
+}
+
+func (p *pass) laneOf(group []Step) func(int) string {
+	return func(i int) string { return p.Target.Lane(group[i].Ref) }
 }
 
 // survived forgets earlier crashes: a window of writes came to its end.
@@ -232,7 +229,7 @@ func (p *pass) removeWindow(steps []Step, total int) error {
 			// Deletions of cookbooks disturb each other (chef-server-api.md §3.3).
 			workers = 1
 		}
-		err := p.each(len(group), workers, nil, func(ctx context.Context, i int) error {
+		err := p.each(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {
 			p.Observe(Event{Pair: p.Pair.ID, Phase: "deleting", Total: total, Ref: group[i].Ref})
 			p.starting(group[i].Ref)
 			objErr, fatal := p.deleteOne(ctx, group[i].Ref)

@@ -76,6 +76,9 @@ type Target interface {
 	// Expect is the fingerprint that the replica will show once it holds obj,
 	// and what of obj (paths of files) it can't hold at all.
 	Expect(ctx context.Context, obj Object) (fingerprint string, dropped []string, err error)
+	// Lane names what must not be written at the same time as ref: objects with
+	// one lane are written one after the other, in order.
+	Lane(ref Ref) string
 	// Put creates or replaces an object. With create, the object is believed to
 	// be absent, which saves a request; both beliefs may be wrong. Files that
 	// the replica lacks are read from content. An error of class Degraded means

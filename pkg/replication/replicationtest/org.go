@@ -251,6 +251,14 @@ func (o *Org) Expect(_ context.Context, obj replication.Object) (string, []strin
 	return obj.Fingerprint, nil, nil
 }
 
+// Lane implements replication.Target: versions of one cookbook go in order.
+func (o *Org) Lane(ref replication.Ref) string {
+	if ref.Kind == replication.Cookbook {
+		return ref.Name
+	}
+	return ref.Path()
+}
+
 // Put implements replication.Target.
 func (o *Org) Put(ctx context.Context, obj replication.Object, _ bool, content replication.Content) error {
 	o.mu.Lock()
