@@ -27,6 +27,8 @@ func arrows() map[string][]string {
 		chef        = "pkg/chef"
 		rapid       = "pgregory.net/rapid"
 		cmp         = "github.com/google/go-cmp"
+		aws         = "github.com/aws/aws-sdk-go-v2"
+		smithy      = "github.com/aws/smithy-go"
 	)
 	return map[string][]string{
 		// The heart and what is as pure: the standard library only.
@@ -41,6 +43,10 @@ func arrows() map[string][]string {
 		"pkg/prepare":  {chef, replication},
 		"pkg/stage":    {replication},
 		"pkg/state":    {replication, "modernc.org/sqlite"},
+
+		// The same on AWS.
+		"pkg/stage/s3stage":     {replication, aws, smithy},
+		"pkg/state/dynamostate": {replication, aws, smithy},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},
@@ -151,7 +157,7 @@ func TestArrows(t *testing.T) {
 
 // TestTheTableItself: no row may allow one adapter another.
 func TestTheTableItself(t *testing.T) {
-	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/state"}
+	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/state", "pkg/state/dynamostate"}
 	for folder, allowed := range arrows() {
 		for _, a := range allowed {
 			if slices.Contains(adapters, a) {

@@ -62,12 +62,15 @@ func numbered(n int) replication.Ref {
 }
 
 // TestKill kills a writer at random moments. Every commit that returned is there
-// afterwards, and the one that was under way is there whole or not at all.
+// afterwards, and the one that was under way is there whole or not at all. This
+// process has the state open all the while, and sees at once what the other
+// commits.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	last, kills := 0, 25
+	reader := open(t, path)
 	for range kills {
-		said := killWriter(t, path, 1+rand.IntN(30), time.Duration(rand.IntN(2000))*time.Microsecond)
+		said := killWriter(t, path, reader, 1+rand.IntN(30), time.Duration(rand.IntN(2000))*time.Microsecond)
 		last = checkWhole(t, path, max(last, said))
 	}
 	t.Logf("%d kills, %d commits, none lost", kills, last)
@@ -75,7 +78,7 @@ func TestKill(t *testing.T) {
 
 // killWriter kills a child a moment after it has said some numbers, and returns
 // the last one that it said.
-func killWriter(t *testing.T, path string, numbers int, moment time.Duration) (last int) {
+func killWriter(t *testing.T, path string, reader *state.SQLite, numbers int, moment time.Duration) (last int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), killFile+"="+path)
@@ -90,6 +93,9 @@ func killWriter(t *testing.T, path string, numbers int, moment time.Duration) (l
 	lines := bufio.NewReader(out)
 	for range numbers {
 		last = number(t, lines, last)
+	}
+	if st, err := reader.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects < last {
+		t.Errorf("commit %d had returned, but another process sees %d, %v", last, st.Progress.Objects, err)
 	}
 	time.Sleep(moment) // only chooses the moment of the kill; nothing waits for it
 	if err := cmd.Process.Kill(); err != nil {
