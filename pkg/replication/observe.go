@@ -103,8 +103,8 @@ func (p *pass) compareWithReplica(ctx context.Context, s *seen) (objErr, err err
 const troubleLimit = 8
 
 // judge decides whether an error concerns one object (the first result) or ends
-// the pass (the second). A refusal that looks server-wide is checked by a
-// harmless request: a proxy may refuse one object only.
+// the pass (the second). What may be the whole server's trouble is checked by a
+// harmless request: a proxy may refuse one object only, a server fail at one.
 func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (objErr, fatal error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -116,11 +116,6 @@ func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (
 		return err, nil
 	case Local:
 		return nil, err
-	case Transient:
-		if p.troubled() >= troubleLimit {
-			return nil, err
-		}
-		return err, nil
 	}
 	if _, probeErr := side.List(ctx, Scope{Kind: Environment}); probeErr != nil {
 		return nil, err
@@ -128,9 +123,12 @@ func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (
 	if p.troubled() >= troubleLimit {
 		return nil, err
 	}
-	if class == Unreachable {
+	switch class {
+	case Transient:
+		return err, nil
+	case Unreachable:
 		class = Transient
-	} else {
+	default:
 		class = Rejected
 	}
 	return &Error{Op: fmt.Sprintf("the %s answers, but not for this object", name), Class: class, Hint: HintOf(err), Err: err}, nil

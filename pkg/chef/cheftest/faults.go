@@ -38,6 +38,8 @@ type Fault struct {
 	// Body and Header belong to the answer of Status.
 	Body   string
 	Header http.Header
+	// EmptyBody leaves the body of the answer of Status empty.
+	EmptyBody bool
 	// HTML makes the answer a page of the front end or of a proxy: HTML, and no
 	// version header. Without a Status it is a 200.
 	HTML bool
@@ -195,6 +197,9 @@ func (f Fault) answer() *answer {
 	}
 	if f.Body != "" {
 		a.body = []byte(f.Body)
+	}
+	if f.EmptyBody {
+		a.body = nil
 	}
 	for k, v := range f.Header {
 		a.with(k, strings.Join(v, ", "))
