@@ -33,6 +33,7 @@ type sites struct {
 //	chef pair ORG [feed]             servers primary and eu with ORG, keys, and chef-sync.toml
 //	chef org NAME ORG                an organization
 //	chef user NAME USER ORG KEYFILE  a member of ORG; or an admin with "admin" at the end
+//	chef client NAME CLIENT KEYFILE  of a server without organizations
 //	chef pivotal NAME KEYFILE        the superuser's key
 //	chef fill NAME ORG               some forty objects
 //	chef put NAME ORG PATH JSON      a role, environment or item
@@ -76,6 +77,8 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 			server.Org(rest[1]).AddToGroup("admins", rest[0])
 		}
 		writeFile(ts, rest[2], cheftest.PrivatePEM(key))
+	case "client":
+		writeFile(ts, rest[1], cheftest.PrivatePEM(server.Org("").AddClient(rest[0])))
 	case "pivotal":
 		_, key := server.Superuser()
 		writeFile(ts, rest[0], cheftest.PrivatePEM(key))

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+const followConfig = `[primary]
+url = "https://chef.example.com"
+user = "sync"
+key = "file:k.pem"
+[[replica]]
+name = "eu"
+url = "https://eu.example.com"
+user = "sync"
+key = "file:k.pem"
+[[organization]]
+source = "acme"
+[state]
+path = "state.db"
+`
+
+// following runs a command that doesn't end by itself and hands its output,
+// piece by piece, to see, until that says to stop.
+func following(t *testing.T, dir string, args []string, see func(string) (stop bool)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, w := io.Pipe()
+	var stderr bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		defer w.Close()
+		code <- execute(ctx, append(args, "-c", filepath.Join(dir, "chef-sync.toml")), streams{
+			in: strings.NewReader(""), out: w, err: &stderr, now: time.Now,
+			env: func(string) (string, bool) { return "", false },
+		})
+	}()
+	buf, all := make([]byte, 64<<10), ""
+	stopped := false
+	for {
+		n, err := r.Read(buf)
+		all += string(buf[:n])
+		if !stopped && see(all) {
+			stopped = true
+			cancel()
+		}
+		if err != nil {
+			break
+		}
+	}
+	if got := <-code; got != 0 || !stopped {
+		t.Errorf("exit code %d, seen what was expected: %v\nstdout %s\nstderr %s", got, stopped, all, stderr.String())
+	}
+}
+
+func followState(t *testing.T) (dir string, s *state.SQLite) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "chef-sync.toml"), []byte(followConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := state.OpenSQLite(t.Context(), filepath.Join(dir, "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return dir, s
+}
+
+func TestFollowingALogShowsLinesAsTheyCome(t *testing.T) {
+	id := replication.PairID{Replica: "eu", Org: "acme"}
+	for _, c := range []struct {
+		name string
+		args []string
+		pair replication.PairID
+		want string // in each line
+	}{
+		{"of a pair", []string{"sync-log", "acme", "--follow"}, id, "eu/acme"},
+		{"of the manager", []string{"manager-log", "-f"}, replication.PairID{}, "INFO"},
+		{"as data", []string{"sync-log", "eu/acme", "--follow", "-o", "json"}, id, `{"id":`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, s := followState(t)
+			add := func(text string) {
+				if err := s.AppendLogs(t.Context(), []state.LogLine{{Time: time.Now(), Level: slog.LevelInfo, Message: text, Pair: c.pair}}); err != nil {
+					t.Error(err)
+				}
+			}
+			add("the first line")
+			late := false
+			following(t, dir, c.args, func(all string) bool {
+				if strings.Contains(all, "the first line") && !late {
+					late = true
+					add("the second line")
+				}
+				lines := strings.Split(strings.TrimSpace(all), "\n")
+				return len(lines) == 2 && strings.Contains(lines[1], "the second line") && strings.Contains(lines[1], c.want)
+			})
+		})
+	}
+}
+
+func TestWatchingTheStatusShowsChanges(t *testing.T) {
+	dir, s := followState(t)
+	id := replication.PairID{Replica: "eu", Org: "acme"}
+	stopped := false
+	following(t, dir, []string{"sync-status", "--watch=50ms"}, func(all string) bool {
+		if strings.Contains(all, "bootstrapping") && !stopped {
+			stopped = true
+			if err := s.Direct(t.Context(), id, replication.Directive{Stop: ptr(true), Reason: ptr("lunch"), At: time.Now()}); err != nil {
+				t.Error(err)
+			}
+		}
+		return strings.Contains(all, "stopped by the operator: lunch")
+	})
+}

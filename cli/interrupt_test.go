@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/chef/cheftest"
+)
+
+func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
+	dir := t.TempDir()
+	primary, eu := cheftest.Start(t, cheftest.Options{UpdatedSince: true}), cheftest.Start(t)
+	for name, s := range map[string]*cheftest.Server{"primary": primary, "eu": eu} {
+		key := s.AddUser("sync")
+		s.AddOrg("acme").Associate("sync")
+		if err := os.WriteFile(filepath.Join(dir, name+".pem"), cheftest.PrivatePEM(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 30 {
+		primary.Org("acme").PutRole(fmt.Sprintf("r%d", i), `{}`)
+	}
+	config := filepath.Join(dir, "chef-sync.toml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, pairConfig, primary.URL, eu.URL, "acme"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	runOnce := func(ctx context.Context) int {
+		stderr.Reset()
+		return execute(ctx, []string{"run", "--once", "-c", config}, streams{
+			in: strings.NewReader(""), out: &bytes.Buffer{}, err: &stderr, now: time.Now,
+			env: func(string) (string, bool) { return "", false },
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	fault := eu.Fault(cheftest.Fault{Method: http.MethodPost, Path: "/roles", Nth: 5, Times: 1, Do: func(*http.Request) { cancel() }})
+	if code := runOnce(ctx); code != 130 {
+		t.Errorf("exit code %d, want 130\n%s", code, stderr.String())
+	}
+	if fault.Hits() != 1 {
+		t.Error("the run wasn't interrupted while it wrote")
+	}
+	if code := runOnce(t.Context()); code != 0 {
+		t.Errorf("the next run ended with code %d\n%s", code, stderr.String())
+	}
+	if got := len(eu.Org("acme").Snapshot()); got != 30 {
+		t.Errorf("%d objects on the replica, want 30", got)
+	}
+}
