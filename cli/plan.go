@@ -48,6 +48,9 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 		if err != nil {
 			return fmt.Errorf("pair %s: %w", p.ID, err)
 		}
+		if plan.Steps == nil {
+			plan.Steps = []replication.Step{} // a list in JSON, always
+		}
 		plans = append(plans, plan)
 	}
 	err := g.output().Emit(plans, func(t *ui.Grid) {

@@ -81,8 +81,16 @@ func (g getter) fail(err error) error {
 		chef.KindTLS, chef.KindVersion, chef.KindPermission:
 		class = replication.Denied
 	}
-	return &replication.Error{Op: "read", Server: g.org.Client().Name(), Class: class, Hint: e.Hint, Err: err}
+	return &replication.Error{Op: "GET", Server: g.org.Client().Name(), Class: class, Hint: e.Hint, Err: reason{e}}
 }
+
+// reason prints an error of the client without the request, which the errors
+// around it name already.
+type reason struct{ err *chef.Error }
+
+func (r reason) Error() string { return r.err.Reason() }
+
+func (r reason) Unwrap() error { return r.err }
 
 // unserved tells of an error that the server has no such route: a 404 of any
 // origin, or a success that isn't the Chef Server's JSON.
