@@ -108,6 +108,12 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 		run.Outcome, run.Ended = outcome, e.Now()
 		return run, nil
 	}
+	// The holder may commit and release while this process polls, and what was
+	// read now would be written over it.
+	if st.Lease.HeldAt(run.Started) {
+		run.Outcome, run.Ended = OutcomeBusy, e.Now()
+		return run, &LeasedError{Pair: e.Pair.ID, Lease: st.Lease}
+	}
 	todo, err := e.lookForWork(ctx, st, o)
 	run.Changes(todo)
 	if err != nil {

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -88,46 +89,61 @@ func (r Ref) String() string { return r.Path() }
 // /data/B/I the item I. A leading slash may be missing, and data_bags is
 // accepted for data, as people write it.
 func ParseRef(path string) (Ref, error) {
+	ref, ok := splitPath(path)
+	if !ok || ref.IsListing() || dots(ref.Name) || dots(ref.Sub) {
+		return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, /data/BAG or /data/BAG/ITEM", path)
+	}
+	return ref, nil
+}
+
+// dots tells of names that path normalisers would collapse.
+func dots(name string) bool { return name == "." || name == ".." }
+
+// splitPath reads the path of an object or a listing.
+func splitPath(path string) (Ref, bool) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	for _, p := range parts {
-		if p == "" || p == "." || p == ".." {
-			return Ref{}, fmt.Errorf("%q is not the path of an object", path)
+	if slices.Contains(parts, "") || len(parts) > 3 {
+		return Ref{}, false
+	}
+	var ref Ref
+	switch parts[0] {
+	case "cookbooks":
+		ref.Kind = Cookbook
+	case "environments":
+		ref.Kind = Environment
+	case "roles":
+		ref.Kind = Role
+	case "data", "data_bags":
+		ref.Kind = DataBag
+	default:
+		return Ref{}, false
+	}
+	if len(parts) > 1 {
+		ref.Name = parts[1]
+	}
+	if len(parts) > 2 {
+		if ref.Kind == Role || ref.Kind == Environment {
+			return Ref{}, false
+		}
+		if ref.Sub = parts[2]; ref.Kind == DataBag {
+			ref.Kind = DataBagItem
 		}
 	}
-	switch {
-	case parts[0] == "cookbooks" && len(parts) == 3:
-		return Ref{Kind: Cookbook, Name: parts[1], Sub: parts[2]}, nil
-	case parts[0] == "environments" && len(parts) == 2:
-		return Ref{Kind: Environment, Name: parts[1]}, nil
-	case parts[0] == "roles" && len(parts) == 2:
-		return Ref{Kind: Role, Name: parts[1]}, nil
-	case (parts[0] == "data" || parts[0] == "data_bags") && len(parts) == 2:
-		return Ref{Kind: DataBag, Name: parts[1]}, nil
-	case (parts[0] == "data" || parts[0] == "data_bags") && len(parts) == 3:
-		return Ref{Kind: DataBagItem, Name: parts[1], Sub: parts[2]}, nil
-	}
-	return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, /data/BAG or /data/BAG/ITEM", path)
+	return ref, true
 }
 
 // MarshalText writes the path, so that a Ref can be a JSON key.
 func (r Ref) MarshalText() ([]byte, error) { return []byte(r.Path()), nil }
 
-// UnmarshalText reads what MarshalText wrote. Paths of listings, such as /roles
-// and /cookbooks/apache2, are accepted: a listing that failed is recorded by them.
+// UnmarshalText reads what MarshalText wrote, paths of listings such as /roles
+// and /cookbooks/apache2 included: a listing that failed is recorded by them.
 func (r *Ref) UnmarshalText(b []byte) error {
-	ref, err := ParseRef(string(b))
-	if err == nil {
-		*r = ref
-		return nil
+	ref, ok := splitPath(string(b))
+	if !ok {
+		return fmt.Errorf("%q is not the path of an object or a listing", b)
 	}
-	collection, name, _ := strings.Cut(strings.Trim(string(b), "/"), "/")
-	for _, k := range []Kind{Cookbook, Environment, Role, DataBag} {
-		if collection == k.collection() && (name == "" || k == Cookbook) && !strings.Contains(name, "/") {
-			*r = Ref{Kind: k, Name: name}
-			return nil
-		}
-	}
-	return err
+	*r = ref
+	return nil
 }
 
 // IsListing tells whether the Ref names a listing instead of one object.

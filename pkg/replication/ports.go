@@ -126,7 +126,8 @@ type State interface {
 	// is with the lease taken, or *LeasedError.
 	Acquire(ctx context.Context, id PairID, owner string, now time.Time, ttl time.Duration) (PairState, error)
 	// Renew moves the expiry to now+ttl and returns the record, so that a
-	// stop asked for meanwhile is seen. ErrFenced if the token isn't current.
+	// stop asked for meanwhile is seen. ErrFenced if the token isn't current or
+	// the lease has expired at now, whether or not somebody took it since.
 	Renew(ctx context.Context, id PairID, fence int64, now time.Time, ttl time.Duration) (PairState, error)
 	// Release frees the lease if the token is current; else it does nothing.
 	Release(ctx context.Context, id PairID, fence int64) error

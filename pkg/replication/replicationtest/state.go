@@ -3,7 +3,9 @@ package replicationtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -41,30 +43,59 @@ func (s *State) get(id replication.PairID) *record {
 
 func (s *State) keep(r *record) { s.pairs[r.state.ID] = r }
 
-// copied makes sure that the caller shares nothing with the store.
-func copied(p replication.PairState) replication.PairState {
-	b, err := json.Marshal(p)
+// copied makes sure that the caller shares nothing with the store, and that
+// times are in UTC.
+func copied[T any](v T) T {
+	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
 	}
-	var out replication.PairState
+	var out T
 	if err := json.Unmarshal(b, &out); err != nil {
 		panic(err)
 	}
+	inUTC(reflect.ValueOf(&out))
 	return out
 }
 
+func inUTC(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			inUTC(v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			inUTC(v.Index(i))
+		}
+	case reflect.Struct:
+		if t, ok := v.Addr().Interface().(*time.Time); ok {
+			*t = t.UTC()
+			return
+		}
+		for i := range v.NumField() {
+			inUTC(v.Field(i))
+		}
+	}
+}
+
 // Pair implements replication.State.
-func (s *State) Pair(_ context.Context, id replication.PairID) (replication.PairState, error) {
+func (s *State) Pair(ctx context.Context, id replication.PairID) (replication.PairState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return replication.PairState{}, err
+	}
 	return copied(s.get(id).state), nil
 }
 
 // Pairs implements replication.State.
-func (s *State) Pairs(context.Context) ([]replication.PairState, error) {
+func (s *State) Pairs(ctx context.Context) ([]replication.PairState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	var out []replication.PairState
 	for _, r := range s.pairs {
 		out = append(out, copied(r.state))
@@ -74,9 +105,15 @@ func (s *State) Pairs(context.Context) ([]replication.PairState, error) {
 }
 
 // Acquire implements replication.State.
-func (s *State) Acquire(_ context.Context, id replication.PairID, owner string, now time.Time, ttl time.Duration) (replication.PairState, error) {
+func (s *State) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time, ttl time.Duration) (replication.PairState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return replication.PairState{}, err
+	}
+	if owner == "" || ttl <= 0 {
+		return replication.PairState{}, errors.New("a lease needs an owner and a duration")
+	}
 	r := s.get(id)
 	l := &r.state.Lease
 	if l.HeldAt(now) && l.Owner != owner {
@@ -88,11 +125,14 @@ func (s *State) Acquire(_ context.Context, id replication.PairID, owner string, 
 }
 
 // Renew implements replication.State.
-func (s *State) Renew(_ context.Context, id replication.PairID, fence int64, now time.Time, ttl time.Duration) (replication.PairState, error) {
+func (s *State) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time, ttl time.Duration) (replication.PairState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return replication.PairState{}, err
+	}
 	r := s.get(id)
-	if r.state.Lease.Fence != fence || r.state.Lease.Owner == "" {
+	if r.state.Lease.Fence != fence || !r.state.Lease.HeldAt(now) {
 		return replication.PairState{}, replication.ErrFenced
 	}
 	r.state.Lease.Expires = now.Add(ttl)
@@ -100,9 +140,12 @@ func (s *State) Renew(_ context.Context, id replication.PairID, fence int64, now
 }
 
 // Release implements replication.State.
-func (s *State) Release(_ context.Context, id replication.PairID, fence int64) error {
+func (s *State) Release(ctx context.Context, id replication.PairID, fence int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if r := s.get(id); r.state.Lease.Fence == fence {
 		r.state.Lease.Owner, r.state.Lease.Expires = "", time.Time{}
 	}
@@ -110,47 +153,63 @@ func (s *State) Release(_ context.Context, id replication.PairID, fence int64) e
 }
 
 // Commit implements replication.State.
-func (s *State) Commit(_ context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
+func (s *State) Commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	r := s.get(id)
 	if r.state.Lease.Fence != fence || !r.state.Lease.HeldAt(now) {
 		return replication.ErrFenced
 	}
-	r.state.Progress = copied(replication.PairState{ID: id, Progress: u.Progress}).Progress
+	if u.Run != nil && (u.Run.ID == "" || u.Run.Pair == (replication.PairID{})) {
+		return errors.New("a run needs an id and its pair")
+	}
+	r.state.Progress = copied(u.Progress)
 	maps.Copy(r.inventory, u.Applied)
 	for _, ref := range u.Removed {
 		delete(r.inventory, ref)
 	}
 	for _, x := range u.Unsynced {
-		r.unsynced[x.Ref] = x
+		c := x
+		c.Ref = replication.Ref{Kind: replication.Role, Name: "any"}
+		c = copied(c)
+		c.Ref = x.Ref // as it is, even where it has no path
+		r.unsynced[x.Ref] = c
 	}
 	for _, ref := range u.Synced {
 		delete(r.unsynced, ref)
 	}
 	if u.Run != nil {
-		r.runs[u.Run.ID] = *u.Run
+		r.runs[u.Run.ID] = copied(*u.Run)
 	}
 	return nil
 }
 
 // Note implements replication.State.
-func (s *State) Note(_ context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+func (s *State) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	r := s.get(id)
 	if r.state.Lease.Fence != fence || r.state.Lease.HeldAt(now) {
 		return replication.ErrFenced
 	}
-	r.state.Progress = copied(replication.PairState{ID: id, Progress: p}).Progress
+	r.state.Progress = copied(p)
 	s.keep(r)
 	return nil
 }
 
 // Direct implements replication.State.
-func (s *State) Direct(_ context.Context, id replication.PairID, d replication.Directive) error {
+func (s *State) Direct(ctx context.Context, id replication.PairID, d replication.Directive) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	r := s.get(id)
 	r.state.Desired = r.state.Desired.Apply(d)
 	s.keep(r)
@@ -158,25 +217,34 @@ func (s *State) Direct(_ context.Context, id replication.PairID, d replication.D
 }
 
 // Inventory implements replication.State.
-func (s *State) Inventory(_ context.Context, id replication.PairID) (map[replication.Ref]string, error) {
+func (s *State) Inventory(ctx context.Context, id replication.PairID) (map[replication.Ref]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return maps.Clone(s.get(id).inventory), nil
 }
 
 // Unsynced implements replication.State.
-func (s *State) Unsynced(_ context.Context, id replication.PairID) ([]replication.Unsynced, error) {
+func (s *State) Unsynced(ctx context.Context, id replication.PairID) ([]replication.Unsynced, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return slices.SortedFunc(maps.Values(s.get(id).unsynced), func(a, b replication.Unsynced) int {
 		return replication.CompareRefs(a.Ref, b.Ref)
 	}), nil
 }
 
 // Runs implements replication.State.
-func (s *State) Runs(_ context.Context, id replication.PairID, limit int) ([]replication.Run, error) {
+func (s *State) Runs(ctx context.Context, id replication.PairID, limit int) ([]replication.Run, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	runs := slices.SortedFunc(maps.Values(s.get(id).runs), func(a, b replication.Run) int { return strings.Compare(b.ID, a.ID) })
-	return runs[:min(limit, len(runs))], nil
+	return runs[:max(0, min(limit, len(runs)))], nil
 }
