@@ -89,13 +89,6 @@ type Target interface {
 	Delete(ctx context.Context, ref Ref) error
 }
 
-// StageKey names staged content: an MD5 within one source organization. Content
-// isn't shared between organizations, since MD5 can be forged.
-type StageKey struct {
-	Space    string // names the source organization; safe in a file name or an S3 key
-	Checksum string // lower-case hexadecimal MD5
-}
-
 // Stage holds the content of cookbook files between the primary and the
 // replicas. Implementations may be used by several processes at once.
 type Stage interface {

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -75,7 +74,7 @@ func OpenDir(path string, options ...Option) (*Dir, error) {
 
 // file is where the content of a key is.
 func (d *Dir) file(key replication.StageKey) (space, file string, err error) {
-	if err := CheckKey(key); err != nil {
+	if err := key.Check(); err != nil {
 		return "", "", err
 	}
 	space = filepath.Join(d.path, key.Space)
@@ -213,30 +212,6 @@ func (d *Dir) Remove(_ context.Context, key replication.StageKey) error {
 		return local("remove staged "+key.Checksum, err)
 	}
 	return nil
-}
-
-// CheckKey refuses keys that aren't safe as file names: a space is 1 to 128
-// letters, digits, dots, dashes and underscores, and begins with a letter or
-// digit; a checksum is a lower-case hexadecimal MD5. Every implementation of
-// [replication.Stage] refuses the same keys.
-func CheckKey(key replication.StageKey) error {
-	if len(key.Space) > 128 || !made(key.Space, letters+digits+"._-") || strings.Trim(key.Space[:1], "._-") == "" {
-		return fmt.Errorf("%q is not the name of a space in the stage", key.Space)
-	}
-	if len(key.Checksum) != 2*md5.Size || !made(key.Checksum, digits+"abcdef") {
-		return fmt.Errorf("%q is not an MD5 in lower-case hexadecimal", key.Checksum)
-	}
-	return nil
-}
-
-const (
-	digits  = "0123456789"
-	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
-
-// made tells whether text consists of some of the characters, and isn't empty.
-func made(text, of string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune(of, r) })
 }
 
 func mismatch(key replication.StageKey, how string) error {

@@ -11,7 +11,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Stage is a replication.Stage in memory.
+// Stage is a replication.Stage in memory, for small content: it streams nothing.
 type Stage struct {
 	mu   sync.Mutex
 	held map[replication.StageKey][]byte
@@ -22,6 +22,9 @@ var _ replication.Stage = (*Stage)(nil)
 
 // Open implements replication.Stage.
 func (s *Stage) Open(_ context.Context, key replication.StageKey) (io.ReadCloser, int64, error) {
+	if err := key.Check(); err != nil {
+		return nil, 0, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, ok := s.held[key]
@@ -33,6 +36,9 @@ func (s *Stage) Open(_ context.Context, key replication.StageKey) (io.ReadCloser
 
 // Put implements replication.Stage.
 func (s *Stage) Put(_ context.Context, key replication.StageKey, content io.Reader, size int64) error {
+	if err := key.Check(); err != nil {
+		return err
+	}
 	b, err := io.ReadAll(content)
 	if err != nil {
 		return err
@@ -53,6 +59,9 @@ func (s *Stage) Put(_ context.Context, key replication.StageKey, content io.Read
 
 // Remove implements replication.Stage.
 func (s *Stage) Remove(_ context.Context, key replication.StageKey) error {
+	if err := key.Check(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.held, key)
