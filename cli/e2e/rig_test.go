@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -243,8 +242,6 @@ func (s *server) writes() map[string]int {
 	}
 	return s.mem.Requests().Writes().Counts()
 }
-
-func equalCounts(a, b map[string]int) bool { return maps.Equal(a, b) }
 
 // client is a client of a server for seeding and looking.
 func (s *server) client(t testing.TB) *chef.Org {
