@@ -1,0 +1,151 @@
+package dynamostate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"chefsync/pkg/replication"
+)
+
+// errMoved: what was read doesn't belong together any more; read again.
+var errMoved = errors.New("the records are changing")
+
+func damaged(err error) error {
+	return &replication.Error{
+		Op:    "read record",
+		Class: replication.Local,
+		Hint:  "restore the table and its blobs to a point in time, or delete the pair's item in the partition " + pairsPK + ": a full compare then starts over and loses nothing on the replica",
+		Err:   err,
+	}
+}
+
+func tooLarge(what string, size int) error {
+	return &replication.Error{
+		Op: "write record", Class: replication.Local, Hint: "shorten it; DynamoDB takes no item above 400 KB",
+		Err: fmt.Errorf("%s takes %d bytes", what, size),
+	}
+}
+
+func checkSchema(schema int64) error {
+	if schema > replication.SchemaVersion {
+		return fmt.Errorf("%w: the record has version %d, this program knows %d", replication.ErrSchema, schema, replication.SchemaVersion)
+	}
+	return nil
+}
+
+// explain gives an error its class and a hint. Errors that already say enough
+// stay as they are.
+func (s *State) explain(ctx context.Context, op string, err error) error {
+	var known *replication.Error
+	var leased *replication.LeasedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known), errors.As(err, &leased):
+		return err
+	case errors.Is(err, replication.ErrFenced):
+		return fmt.Errorf("%s: %w", op, err)
+	case errors.Is(err, replication.ErrSchema):
+		return &replication.Error{Op: op, Class: replication.Local, Err: err,
+			Hint: "use the newer version of chef-sync-ctl and of the functions again"}
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	class, hint := s.judge(err)
+	return &replication.Error{Op: op, Server: "table " + s.table, Class: class, Hint: hint, Err: err}
+}
+
+// judge says what an error of AWS means and what to try.
+func (s *State) judge(err error) (replication.Class, string) {
+	var call *smithy.OperationError
+	permission := "dynamodb"
+	if errors.As(err, &call) {
+		permission += ":" + call.Operation()
+	}
+	switch code(err) {
+	case "AccessDeniedException", "AccessDenied", "NotAuthorized", "KMSAccessDeniedException":
+		return replication.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it has one of its own", permission, s.table)
+	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch",
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure":
+		return replication.Denied, "check the AWS credentials, and the clock of this machine"
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
+		return replication.Denied, "the AWS credentials have expired: sign in again"
+	case "ResourceNotFoundException":
+		return replication.Local, fmt.Sprintf("there is no table %s in this account and region: deploy the stack, or check its name and the region", s.table)
+	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
+		return replication.Transient, fmt.Sprintf("the table %s is throttled; it is tried again", s.table)
+	case "TransactionConflictException", "TransactionCanceledException", "TransactionInProgressException":
+		return replication.Transient, "others write the same records; it is tried again"
+	case "ValidationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException":
+		return replication.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", s.table, keyPK, keySK)
+	}
+	var network net.Error
+	var send *smithyhttp.RequestSendError
+	switch {
+	case errors.Is(err, errMoved):
+		return replication.Transient, "others write the same records; it is tried again"
+	case errors.Is(err, replication.ErrNotStaged), errors.Is(err, replication.ErrContentMismatch):
+		return replication.Local, replication.HintOf(damaged(nil))
+	case errors.As(err, &send), errors.As(err, &network):
+		return replication.Unreachable, "check the network and the endpoint of DynamoDB, and in a VPC its route or gateway endpoint"
+	case code(err) == "" && call != nil: // the SDK itself: no credentials, no region
+		return replication.Denied, "check the AWS credentials and the region"
+	}
+	return replication.Transient, "it is tried again"
+}
+
+// code is the error code of AWS, or "".
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// refused tells whether a condition was not met, and gives the item that was
+// there if the answer has it.
+func refused(err error) (old item, yes bool) {
+	var failed *types.ConditionalCheckFailedException
+	if errors.As(err, &failed) {
+		return failed.Item, true
+	}
+	var canceled *types.TransactionCanceledException
+	if errors.As(err, &canceled) {
+		for _, r := range canceled.CancellationReasons {
+			if r.Code != nil && *r.Code == "ConditionalCheckFailed" {
+				return nil, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// again tells whether the same request may succeed in a moment: another write of
+// the same items was under way. The SDK doesn't retry these.
+func again(err error) bool {
+	switch code(err) {
+	case "TransactionConflictException", "TransactionInProgressException":
+		return true
+	}
+	var canceled *types.TransactionCanceledException
+	if _, no := refused(err); no || !errors.As(err, &canceled) {
+		return false
+	}
+	for _, r := range canceled.CancellationReasons {
+		if r.Code == nil {
+			continue
+		}
+		switch *r.Code {
+		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
+			return true
+		}
+	}
+	return false
+}
