@@ -57,8 +57,10 @@ type Organization struct {
 	Prune        replication.Prune
 	MaxDelete    replication.Limit
 	CompareEvery time.Duration
-	VerifyEvery  time.Duration // 0: never
-	key          string        // where it stands, such as organization[0]
+	// ReconcileEvery and VerifyEvery are 0 for never.
+	ReconcileEvery, VerifyEvery time.Duration
+
+	key string // where it stands, such as organization[0]
 }
 
 // Loader reads configurations. Its fields are what it takes from the process;

@@ -72,7 +72,7 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10}},
 		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
 			Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag},
-			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute}},
+			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour}},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
@@ -113,6 +113,7 @@ kinds = ["roles"]
 prune = "none"
 max_delete = 7
 compare_every = "1d12h"
+reconcile_every = "12h"
 verify_every = "3d"
 [state]
 path = "state/s.db"
@@ -137,7 +138,7 @@ level = "debug"
 	p[0].Space = ""
 	want := PairConfig{
 		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []replication.Kind{replication.Role},
-			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, Concurrency: 3},
+			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, Concurrency: 3},
 		Replica: c.Replicas[0], VerifyEvery: 72 * time.Hour,
 	}
 	if diff := cmp.Diff(want, p[0], cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {

@@ -13,10 +13,11 @@ import (
 
 // The defaults of an organization.
 const (
-	defaultInterval     = time.Minute
-	defaultCompareEvery = 15 * time.Minute
-	defaultMaxDelete    = "20%"
-	leastInterval       = time.Second
+	defaultInterval       = time.Minute
+	defaultCompareEvery   = 15 * time.Minute
+	defaultReconcileEvery = 24 * time.Hour
+	defaultMaxDelete      = "20%"
+	leastInterval         = time.Second
 )
 
 // kindWords are the words for kinds in the file, in the order of the default.
@@ -51,6 +52,7 @@ func (s *section) organization(c *Config) Organization {
 		string(replication.PruneReplicated), string(replication.PruneAll), string(replication.PruneNone)))
 	o.MaxDelete = s.limit()
 	o.CompareEvery = s.duration("compare_every", defaultCompareEvery, leastInterval, "")
+	o.ReconcileEvery = s.duration("reconcile_every", defaultReconcileEvery, leastInterval, "never")
 	o.VerifyEvery = s.duration("verify_every", 0, leastInterval, "never")
 	s.done(map[string]string{"name": "source", "org": "source", "from": "source", "to": "destination", "replica": "replicas",
 		"schedule": "interval", "rate": "interval", "delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})

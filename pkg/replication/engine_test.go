@@ -224,6 +224,28 @@ func TestAPrimaryWithoutAFeedIsComparedNowAndThen(t *testing.T) {
 	}
 }
 
+// A row that a feed never shows is made good by the next full compare.
+func TestWhatTheFeedLosesIsFoundInTime(t *testing.T) {
+	w := newWorld(t)
+	w.pair.ReconcileEvery = 24 * time.Hour
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/lost", "its row never shows")
+	w.primary.Hide()
+	w.pass()
+	w.now = w.now.Add(24 * time.Hour)
+	run := w.pass()
+	w.wantEqual()
+	if run.Mode != "compare" || run.Counts.Created != 1 {
+		t.Errorf("run %+v, want a compare that found the role", run)
+	}
+	w.primary.Calls = 0
+	w.pass()
+	if w.primary.Calls != 1 {
+		t.Errorf("%d calls after it, want a poll", w.primary.Calls)
+	}
+}
+
 func TestManyChangesAtOnceAreCompared(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.Backlog = 5

@@ -94,9 +94,11 @@ type Pair struct {
 	Prune     Prune  // "" means PruneReplicated
 	MaxDelete Limit
 	// Interval is the time between polls; CompareEvery the time between full
-	// compares of a primary that has no feed.
-	Interval     time.Duration
-	CompareEvery time.Duration
+	// compares of a primary that has no feed, ReconcileEvery of one that has, 0
+	// for never.
+	Interval       time.Duration
+	CompareEvery   time.Duration
+	ReconcileEvery time.Duration
 	// Concurrency bounds the requests in flight to each server; 0 means 4.
 	Concurrency int
 }

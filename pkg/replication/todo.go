@@ -77,6 +77,8 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 		return "first pass of this pair", true
 	case p.Position != nil && e.Feed == nil:
 		return "the feed was switched off", false
+	case p.Position != nil && e.Pair.ReconcileEvery > 0 && e.Now().Sub(p.LastCompare) >= e.Pair.ReconcileEvery:
+		return "its time has come, whatever the feed says", false
 	}
 	return "", false
 }
