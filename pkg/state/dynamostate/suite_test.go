@@ -2,6 +2,7 @@ package dynamostate_test
 
 import (
 	"os"
+	"sync"
 	"testing"
 
 	"chefsync/pkg/replication"
@@ -31,9 +32,15 @@ func suite(t *testing.T, newStore func(t *testing.T) func() replication.State) {
 	statetest.Run(t, newStore)
 }
 
-// endpointName names the variable with the URL of a DynamoDB that the suite is to
-// run against too. Its tables are made and deleted.
-const endpointName = "CHEFSYNC_AWS_ENDPOINT"
+// Variables of the environment.
+const (
+	// endpointName names the URL of a DynamoDB that the suite is to run against
+	// too. Its tables are made and deleted.
+	endpointName = "CHEFSYNC_AWS_ENDPOINT"
+	// oneAtATime is set for servers that check a condition and write in two steps,
+	// so that several requests at once break it, as moto does.
+	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"
+)
 
 func TestSuiteAgainstAnEndpoint(t *testing.T) {
 	endpoint := os.Getenv(endpointName)
@@ -41,8 +48,13 @@ func TestSuiteAgainstAnEndpoint(t *testing.T) {
 		t.Skipf("SKIPPED: %s isn't set", endpointName)
 	}
 	c := client(t, endpoint)
+	api := dynamostate.API(c)
+	if os.Getenv(oneAtATime) != "" {
+		var mu sync.Mutex
+		api = &spy{API: c, before: func(string) error { mu.Lock(); return nil }, done: mu.Unlock}
+	}
 	suite(t, func(t *testing.T) func() replication.State {
 		table, blobs := createTable(t, c), &memory{}
-		return func() replication.State { return dynamostate.Open(c, table, blobs) }
+		return func() replication.State { return dynamostate.Open(api, table, blobs) }
 	})
 }

@@ -207,6 +207,7 @@ type spy struct {
 	ops    []string
 	before func(op string) error
 	after  func(op string) error
+	done   func()
 }
 
 func (s *spy) reset() []string {
@@ -226,6 +227,9 @@ func do[I, O any](s *spy, op string, call func(context.Context, I, ...func(*dyna
 		if err := before(op); err != nil {
 			return out, err
 		}
+	}
+	if s.done != nil {
+		defer s.done()
 	}
 	out, err = call(ctx, in)
 	if after != nil && err == nil {
@@ -256,4 +260,11 @@ func (s *spy) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, 
 
 func (s *spy) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
 	return do(s, "BatchWriteItem", s.API.BatchWriteItem, ctx, in)
+}
+
+type item = map[string]types.AttributeValue
+
+func text(v types.AttributeValue) string {
+	s, _ := v.(*types.AttributeValueMemberS)
+	return s.Value
 }
