@@ -104,7 +104,7 @@ func (s *State) commitOnce(ctx context.Context, c *commit) error {
 			return err
 		}
 		w.puts = append(w.puts, f.base)
-		w.forget(f.pending)
+		w.forget(f.noted)
 		after = head{gen: h.log.gen + 1}
 	default:
 		after.count, after.bytes = after.count+1, after.bytes+size
@@ -130,7 +130,6 @@ func (h hot) grants(c *commit) bool {
 // write is a commit in terms of items.
 type write struct {
 	change
-	drop string // what the update expression ends with
 	name []byte // of the commit
 	puts []item
 }
@@ -144,12 +143,7 @@ func (c *commit) write(h hot) *write {
 	w.values = item{
 		":p": bin(c.progress.hot), ":h": bin(c.progress.hash), ":t": bin(w.name), ":f": num(c.fence), ":now": num(micros(c.now)), ":v": num(schema()),
 	}
-	if h.commit == nil {
-		w.condition += " AND attribute_not_exists(t)"
-	} else {
-		w.condition += " AND t = :last"
-		w.values[":last"] = bin(h.commit)
-	}
+	w.after(h)
 	if c.run != nil {
 		w.puts = append(w.puts, c.run)
 	}
@@ -157,6 +151,16 @@ func (c *commit) write(h hot) *write {
 		w.puts = append(w.puts, detailItem(c.name, c.progress))
 	}
 	return w
+}
+
+// after makes a change depend on the last commit that was read.
+func (c *change) after(h hot) {
+	if h.commit == nil {
+		c.condition += " AND attribute_not_exists(t)"
+		return
+	}
+	c.condition += " AND t = :last"
+	c.values[":last"] = bin(h.commit)
 }
 
 // move sets the head of the log where it changed. A field that isn't there is 0.
@@ -172,18 +176,18 @@ func (w *write) move(to, from head) {
 	}
 }
 
-// forget drops keys from the note of blobs that a fold may have left behind. The
-// next base has them as garbage, or refers to them.
-func (w *write) forget(keys []string) {
-	if len(keys) > 0 {
-		w.drop = " DELETE w :w"
-		w.values[":w"] = set(keys)
+// forget drops the note of pending blobs, if it is still this one: the new base
+// refers to them or lists them as garbage.
+func (w *write) forget(noted []byte) {
+	if noted != nil {
+		w.set += ", w = :none"
+		w.condition += " AND w = :w"
+		w.values[":w"], w.values[":none"] = bin(noted), bin(none())
 	}
 }
 
 // write sends a commit and finds out whether it happened.
 func (s *State) write(ctx context.Context, c *commit, w *write) error {
-	w.set += w.drop
 	var err error
 	if len(w.puts) == 0 {
 		_, err = s.update(ctx, c.name, w.change)
@@ -203,6 +207,19 @@ func (s *State) write(ctx context.Context, c *commit, w *write) error {
 		return err
 	case readErr != nil:
 		return readErr
+	case !h.grants(c):
+		return replication.ErrFenced
+	}
+	return errMoved
+}
+
+// lostOrMoved says why a write under the lease was refused: the lease is lost, or
+// the record has changed.
+func (s *State) lostOrMoved(ctx context.Context, c *commit, err error) error {
+	h, err := s.whyNot(ctx, c.name, err)
+	switch {
+	case err != nil:
+		return err
 	case !h.grants(c):
 		return replication.ErrFenced
 	}

@@ -5,16 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // fold is the maps of a pair written anew.
 type fold struct {
 	base     item
-	pending  []string // keys to forget once the base is there
+	noted    []byte   // the note of pending blobs, to be dropped once the base is there; nil if there is none
 	leftover []string // sort keys of log items that the base replaces
 }
 
@@ -39,7 +36,8 @@ func (s *State) fold(ctx context.Context, c *commit, h hot) (*fold, error) {
 			next.Garbage = append(next.Garbage, old.Key)
 		}
 	}
-	if err := b.put(ctx, c); err != nil {
+	noted, err := b.put(ctx, c, h)
+	if err != nil {
 		return nil, err
 	}
 	packed, err := pack(next)
@@ -48,7 +46,7 @@ func (s *State) fold(ctx context.Context, c *commit, h hot) (*fold, error) {
 	}
 	it := keyOf(pairPK(c.name), baseSK)
 	it[attrSchema], it[attrGen], it[attrRecord] = num(schema()), num(h.log.gen+1), bin(packed)
-	return &fold{base: it, pending: append(b.keys(), h.pending...), leftover: r.items}, nil
+	return &fold{base: it, noted: noted, leftover: r.items}, nil
 }
 
 // maxGarbage bounds the keys that are carried along while the blobs can't be
@@ -133,29 +131,30 @@ func (s *State) small(list any) (bool, error) {
 	return len(packed) <= s.sizes.inline, err
 }
 
-// put notes the keys of the blobs and writes them.
-func (b *baseWriter) put(ctx context.Context, c *commit) error {
+// put notes the keys of the blobs, beside those that an earlier fold left there,
+// and writes the blobs. It returns the note, or nil when there is none.
+func (b *baseWriter) put(ctx context.Context, c *commit, h hot) (noted []byte, err error) {
 	if len(b.blobs) == 0 {
-		return nil
+		return h.noted, nil
 	}
-	_, err := b.s.update(ctx, c.name, change{
-		set:       "ADD w :w",
+	if noted, err = pack(append(b.keys(), h.pending...)); err != nil {
+		return nil, err
+	}
+	note := change{
+		set:       "SET w = :w",
 		condition: ifHeld,
-		values:    item{":w": set(b.keys()), ":f": num(c.fence), ":now": num(micros(c.now)), ":v": num(schema())},
-	})
-	if _, err = b.s.fenced(ctx, c.name, err); err != nil {
-		return err
+		values:    item{":w": bin(noted), ":f": num(c.fence), ":now": num(micros(c.now)), ":v": num(schema())},
+	}
+	note.after(h)
+	if _, err := b.s.update(ctx, c.name, note); err != nil {
+		return nil, b.s.lostOrMoved(ctx, c, err)
 	}
 	for _, x := range b.blobs {
 		if err := b.s.blobs.Put(ctx, x.ref.Key, x.data, [32]byte(x.ref.Sum)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
-}
-
-func set(keys []string) types.AttributeValue {
-	return &types.AttributeValueMemberSS{Value: slices.Compact(slices.Sorted(slices.Values(keys)))}
+	return noted, nil
 }
 
 // PairPrefix is what the keys of all blobs of a pair begin with. It has only

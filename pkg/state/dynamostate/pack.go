@@ -18,7 +18,7 @@ import (
 const packed1 = 1
 
 // maxUnpacked bounds what a record may unfold to, in bytes.
-const maxUnpacked = 256 << 20
+const maxUnpacked = 64 << 20
 
 // dictionary has what records are mostly made of, the most frequent last. It
 // belongs to packed1: another one needs another first byte.

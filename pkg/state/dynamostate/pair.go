@@ -22,6 +22,7 @@ type hot struct {
 	lease                     replication.Lease
 	commit                    []byte
 	log                       head
+	noted                     []byte // pending, packed
 	pending                   []string
 }
 
@@ -40,12 +41,11 @@ func readHot(it item) (h hot, err error) {
 	if us := r.num(attrLease); us != 0 {
 		h.lease.Owner, h.lease.Expires = r.str(attrOwner), fromMicros(us)
 	}
-	if bytes.Equal(h.detail, noDetail()) {
-		h.detail = nil
-	}
 	h.log = head{gen: r.num(attrGen), count: r.num(attrCount), bytes: r.num(attrBytes)}
-	if set, ok := it[attrPending].(*types.AttributeValueMemberSS); ok {
-		h.pending = set.Value
+	if h.noted = r.bin(attrPending); h.noted != nil {
+		if h.pending, err = unpack[[]string](h.noted); err != nil {
+			return h, err
+		}
 	}
 	return h, r.err
 }
@@ -75,7 +75,9 @@ func (r *reader) bin(attr string) []byte {
 	switch v := r.it[attr].(type) {
 	case nil:
 	case *types.AttributeValueMemberB:
-		return v.Value
+		if !bytes.Equal(v.Value, none()) {
+			return v.Value
+		}
 	default:
 		r.wrong(attr)
 	}

@@ -80,7 +80,7 @@ type sizes struct {
 // standard keeps the hot item below 1 KB, a log within the 1 MB of a page, and
 // every item far below the 400 KB that DynamoDB takes.
 func standard() sizes {
-	return sizes{hot: 760, detail: 256 << 10, inline: 16 << 10, delta: 32 << 10, logBytes: 96 << 10, logCount: 64}
+	return sizes{hot: 700, detail: 256 << 10, inline: 16 << 10, delta: 32 << 10, logBytes: 96 << 10, logCount: 64}
 }
 
 // Option changes a [State].

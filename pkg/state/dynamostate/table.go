@@ -18,13 +18,13 @@ const (
 	ttlName = "expires"
 )
 
-// Attributes of items. Their names are short because DynamoDB bills them with
+// Attributes of items. A binary one that is none() counts as absent. Their names are short because DynamoDB bills them with
 // every read and write.
 const (
 	attrSchema   = "v" // N: replication.SchemaVersion of the writer
 	attrDesired  = "d" // B: packed Desired
 	attrProgress = "p" // B: packed Progress
-	attrDetail   = "h" // B: hash of the detail item that belongs to p; a zero byte when it has none
+	attrDetail   = "h" // B: hash of the detail item that belongs to p
 	attrOwner    = "o" // S: holder of the lease
 	attrLease    = "x" // N: end of the lease, microseconds since 1970; 0 when it is free
 	attrFence    = "f" // N: fencing token
@@ -32,7 +32,7 @@ const (
 	attrGen      = "g" // N: generation of the base item
 	attrCount    = "n" // N: log items after the base that are valid
 	attrBytes    = "b" // N: their size
-	attrPending  = "w" // SS: keys of blobs that a fold may have left behind
+	attrPending  = "w" // B: packed keys of blobs that a fold may leave behind
 	attrRecord   = "r" // B: packed content of any other item
 )
 
@@ -115,3 +115,7 @@ func num(n int64) types.AttributeValue {
 }
 
 func bin(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
+
+// none is the value of a binary attribute that there is nothing to say in. An
+// attribute that is set needs no clause of its own to be removed.
+func none() []byte { return []byte{0} }

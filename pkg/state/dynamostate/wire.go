@@ -169,9 +169,6 @@ type packedProgress struct {
 	hot, detail, hash []byte
 }
 
-// noDetail is the hash of no detail item.
-func noDetail() []byte { return []byte{0} }
-
 // packProgress keeps the progress within z.hot bytes if it can: first the lists
 // of objects go to the detail, then, when it is far too long, the last error.
 func packProgress(p replication.Progress, z sizes) (out packedProgress, err error) {
@@ -183,7 +180,7 @@ func packProgress(p replication.Progress, z sizes) (out packedProgress, err erro
 	if err != nil {
 		return out, err
 	}
-	out.hash = noDetail()
+	out.hash = none()
 	var d wireDetail
 	for _, take := range []func(*wireDetail){nil, w.takeRefs, w.takeError} {
 		if take != nil {

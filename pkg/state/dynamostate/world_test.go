@@ -71,6 +71,7 @@ type memory struct {
 	blobs map[string][]byte
 	calls []string
 	fail  error
+	onPut func()
 }
 
 func (m *memory) call(op, key string) error {
@@ -79,6 +80,9 @@ func (m *memory) call(op, key string) error {
 }
 
 func (m *memory) Put(_ context.Context, key string, data []byte, sum [32]byte) error {
+	if m.onPut != nil {
+		m.onPut()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.call("put", key); err != nil {
