@@ -45,7 +45,7 @@ func (p *pass) compare() error {
 	if err := p.confirmAndRemove(deletes, v); err != nil {
 		return err
 	}
-	p.progress.LastCompare = p.Now()
+	p.progress.LastCompare = w.Started
 	p.advance(w.Upto)
 	return nil
 }
@@ -59,8 +59,7 @@ func (p *pass) startCompare() error {
 		return err
 	}
 	p.progress.IdentityAt = p.Now()
-	if w := p.progress.Work; w != nil && w.Full && (w.Upto == nil || w.Upto.Identity == id) && w.Started.After(p.desired.ResyncAt) {
-		p.run.To = p.run.From
+	if w := p.progress.Work; p.todo.goOn && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
 		return p.commit(ctx)
 	}
 	intent, crashes := []Ref(nil), 0

@@ -286,6 +286,89 @@ func mustRef(path string) replication.Ref {
 	return ref
 }
 
+// A compare that dies goes on behind the last window, also where all was equal.
+func TestACompareThatDiesLosesAtMostOneWindow(t *testing.T) {
+	w := newWorld(t)
+	w.tuning.Window = 5
+	for i := range 40 {
+		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
+	}
+	w.pass()
+	w.direct(replication.Directive{Resync: &w.now})
+	e := w.engine()
+	c := &replicationtest.Crasher{}
+	ctx := c.Wrap(context.Background(), e)
+	reads := 0
+	w.replica.Refuse = func(op string, _ replication.Ref) error {
+		if reads++; op == "get" && reads > 25 {
+			c.Die()
+			return replicationtest.ErrCrashed
+		}
+		return nil
+	}
+	_, _ = e.Pass(ctx, replication.PassOptions{})
+	w.replica.Refuse = nil
+	w.now = w.now.Add(2 * time.Minute)
+	run := w.pass()
+	if run.Outcome != replication.OutcomeDone || run.Counts.Observed == 0 || run.Counts.Observed > 25 {
+		t.Errorf("the next pass read %d of 40 objects, want it to go on behind what was done", run.Counts.Observed)
+	}
+}
+
+// interloper lets another process work just before a lease is taken.
+type interloper struct {
+	replication.State
+	work func()
+}
+
+func (i *interloper) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time, ttl time.Duration) (replication.PairState, error) {
+	if work := i.work; work != nil {
+		i.work = nil
+		work()
+	}
+	return i.State.Acquire(ctx, id, owner, now, ttl)
+}
+
+// What was found to do is out of date once somebody else has worked.
+func TestAPassStandsBackWhenAnotherWorkedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/web", "changed")
+	e := w.engine()
+	e.State = &interloper{State: w.state, work: func() {
+		w.pass()
+		w.primary.Set("/roles/base", "changed later")
+		w.pass()
+	}}
+	run, err := e.Pass(context.Background(), replication.PassOptions{})
+	if err != nil || run.Outcome != replication.OutcomeBusy {
+		t.Fatalf("outcome %s, %v; want it to stand back", run.Outcome, err)
+	}
+	if seq := w.record().Progress.Position.Seq; seq != 11 {
+		t.Errorf("position %d, want the other's 11 kept", seq)
+	}
+	if st := w.record(); st.Lease.Owner != "" {
+		t.Errorf("lease %+v was kept", st.Lease)
+	}
+}
+
+// A poll under somebody's lease could write an old record over the holder's.
+func TestAPairIsNotPolledUnderALease(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	if _, err := w.state.Acquire(context.Background(), pairID, "another", w.now, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	w.primary.Calls = 0
+	run, err := w.engine().Pass(context.Background(), replication.PassOptions{})
+	var leased *replication.LeasedError
+	if !errors.As(err, &leased) || run.Outcome != replication.OutcomeBusy || w.primary.Calls != 0 {
+		t.Errorf("outcome %s, %v, %d calls; want it to stand back at once", run.Outcome, err, w.primary.Calls)
+	}
+}
+
 // I12, F3: two processes at once.
 func TestTwoProcessesAtOnceDoNotBothWork(t *testing.T) {
 	w := newWorld(t)

@@ -183,6 +183,31 @@ func TestAResyncRepairsTheReplica(t *testing.T) {
 	}
 }
 
+func TestAResyncAskedForDuringACompareIsDoneAfterIt(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.direct(replication.Directive{Resync: &w.now})
+	asked := false
+	w.replica.Refuse = func(op string, _ replication.Ref) error {
+		if op == "get" && !asked {
+			asked = true
+			w.now = w.now.Add(time.Second)
+			w.direct(replication.Directive{Resync: &w.now})
+			w.now = w.now.Add(time.Second)
+		}
+		return nil
+	}
+	w.pair.Concurrency = 1
+	w.pass()
+	if run := w.pass(); run.Mode != "compare" {
+		t.Errorf("mode %q: the second wish was lost", run.Mode)
+	}
+	if run := w.pass(); run.Mode == "compare" {
+		t.Error("it was done twice")
+	}
+}
+
 func TestWhatTheReplicaHoldsAlreadyIsAdopted(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

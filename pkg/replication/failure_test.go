@@ -32,9 +32,10 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 	if pos := w.record().Progress.Position; pos == nil || pos.Seq != 9 {
 		t.Fatalf("position %+v, want 9: what is recorded as unsynced is passed", pos)
 	}
+	fence := w.record().Lease.Fence
 	w.pass()
-	if got := w.unsynced()[0].Attempts; got != 1 {
-		t.Fatalf("%d attempts a minute later, want it to wait", got)
+	if got := w.unsynced()[0].Attempts; got != 1 || w.record().Lease.Fence != fence {
+		t.Fatalf("%d attempts a minute later, fence %d → %d; want it to wait without a lease", got, fence, w.record().Lease.Fence)
 	}
 	w.now = w.now.Add(10 * time.Minute)
 	w.pass()
@@ -345,10 +346,86 @@ func TestACookbookThatChangesWhileItIsCopiedIsReadAgain(t *testing.T) {
 		return nil
 	}
 	w.pass()
-	w.pass()
 	w.wantEqual()
 	if len(w.unsynced()) != 0 {
 		t.Errorf("unsynced %+v", w.unsynced())
+	}
+}
+
+// F16: what was written with an answer that was lost is believed to be there, so
+// that it goes when the primary drops it.
+func TestAWriteWithoutAnAnswerIsNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.replica.Lose = func(string, replication.Ref) error { return refused(replication.Transient) }
+	w.primary.Set("/roles/new", "new")
+	w.pass()
+	if u := w.unsynced(); len(u) != 1 || w.replica.Snapshot()["/roles/new"] == "" {
+		t.Fatalf("unsynced %+v; want the role written and in doubt", u)
+	}
+	w.replica.Lose = nil
+	w.primary.Unset("/roles/new")
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
+
+// What was written with an answer that was lost is looked at before it is
+// written again.
+func TestAWriteWithoutAnAnswerIsNotRepeatedBlindly(t *testing.T) {
+	w := newWorld(t)
+	w.replica.Lose = func(string, replication.Ref) error { return refused(replication.Transient) }
+	w.primary.Set("/roles/new", "new")
+	w.pass()
+	w.replica.Lose = nil
+	writes := w.replica.Writes
+	w.direct(replication.Directive{Retry: &w.now})
+	w.pass()
+	w.wantStatus(replication.Synced)
+	if w.replica.Writes != writes {
+		t.Errorf("an equal object was written again")
+	}
+}
+
+// An object that a resync could not look at isn't believed to be equal later.
+func TestAResyncThatCouldNotLookAtAnObjectLooksLater(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.replica.Set("/roles/web", "edited on the replica")
+	w.primary.Refuse = func(op string, ref replication.Ref) error {
+		if op == "get" && ref.Path() == "/roles/web" {
+			return refused(replication.Rejected)
+		}
+		return nil
+	}
+	w.direct(replication.Directive{Resync: &w.now})
+	w.pass()
+	w.primary.Refuse = nil
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+}
+
+func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
+	w := newWorld(t)
+	for i := range 30 {
+		w.primary.Set(fmt.Sprintf("/roles/r%d", i), "x")
+	}
+	w.fill()
+	w.pass()
+	w.primary.Set("/environments/prod", "changed")
+	w.primary.Refuse = func(op string, ref replication.Ref) error {
+		if op == "list" && ref.Kind == replication.Role {
+			return refused(replication.Rejected)
+		}
+		return nil
+	}
+	w.direct(replication.Directive{Resync: &w.now})
+	run := w.pass()
+	if run.Outcome != replication.OutcomeDone || run.Counts.Updated != 1 {
+		t.Errorf("run %+v; want the environment updated although roles can't be listed", run)
 	}
 }
 

@@ -126,7 +126,7 @@ type Progress struct {
 	Work          *Work     `json:"work,omitempty"`      // a pass that isn't finished
 	LastAttempt   time.Time `json:"last_attempt,omitzero"`
 	LastSuccess   time.Time `json:"last_success,omitzero"`
-	LastCompare   time.Time `json:"last_compare,omitzero"`  // end of the last full compare
+	LastCompare   time.Time `json:"last_compare,omitzero"`  // start of the last full compare that ended
 	LastVerified  time.Time `json:"last_verified,omitzero"` // both sides read and found equal
 	NextRun       time.Time `json:"next_run,omitzero"`
 	LastError     *Failure  `json:"last_error,omitempty"`

@@ -16,6 +16,7 @@ type todo struct {
 	next    *Position // where the position goes once they are handled
 	retry   bool      // unsynced objects are due
 	resume  bool      // a pass was left unfinished
+	goOn    bool      // the full compare is that one
 	feed    string    // the feed in use, "none" without one
 	note    string    // why that one
 	quiet   bool      // nothing was asked, nothing is to be recorded
@@ -35,6 +36,10 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		feed:   "none",
 		retry:  p.Unsynced > 0 && (!now.Before(p.NextRetry) || st.Desired.RetryAt.After(p.RetriedAt)),
 		resume: p.Work != nil,
+	}
+	if w := p.Work; w != nil && w.Full && !st.Desired.ResyncAt.After(w.Started) && !o.Full {
+		t.full, t.goOn, t.deep, t.reason = true, true, w.Deep, w.Reason
+		return t, nil
 	}
 	if reason, deep := e.fullReason(st, o); reason != "" {
 		t.full, t.deep, t.reason = true, deep, reason
@@ -67,9 +72,7 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 	p := st.Progress
 	asked := st.Desired.ResyncAt
 	switch {
-	case p.Work != nil && p.Work.Full && !asked.After(p.Work.Started) && !o.Full:
-		return p.Work.Reason, p.Work.Deep
-	case asked.After(p.LastCompare) && asked.After(p.compareStarted()):
+	case asked.After(p.LastCompare):
 		return "asked for", true
 	case o.Full:
 		return "asked for", true
@@ -81,13 +84,6 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 		return "its time has come, whatever the feed says", false
 	}
 	return "", false
-}
-
-func (p Progress) compareStarted() time.Time {
-	if p.Work != nil && p.Work.Full {
-		return p.Work.Started
-	}
-	return time.Time{}
 }
 
 // withoutFeed decides for a primary without a feed: a full compare every

@@ -37,6 +37,9 @@ type Org struct {
 	NoFeed bool
 	// Refuse, if set, may refuse a call: op is list, get, put, delete, open.
 	Refuse func(op string, ref replication.Ref) error
+	// Lose, if set, may make the answer of a put or delete an error after it took
+	// effect.
+	Lose func(op string, ref replication.Ref) error
 	// Delay is how long a put or delete takes.
 	Delay time.Duration
 	// Writes counts puts and deletes that changed something; Calls counts all.
@@ -288,6 +291,13 @@ func (o *Org) Put(ctx context.Context, obj replication.Object, _ bool, content r
 	}
 	o.objects[obj.Ref] = obj
 	o.Writes++
+	return o.lose("put", obj.Ref)
+}
+
+func (o *Org) lose(op string, ref replication.Ref) error {
+	if o.Lose != nil {
+		return o.Lose(op, ref)
+	}
 	return nil
 }
 
@@ -328,7 +338,7 @@ func (o *Org) Delete(ctx context.Context, ref replication.Ref) error {
 		o.drop(ref)
 		o.Writes++
 	}
-	return nil
+	return o.lose("delete", ref)
 }
 
 func wait(ctx context.Context, d time.Duration) error {
