@@ -30,15 +30,16 @@ func newUnsyncedObjectsCmd(g *globals) *cobra.Command {
 attempts and the time of the next one. They are tried again by themselves, later
 each time, and at once when they change on the primary.
 
---retry makes the next pass try all unsynced objects of the pair.`,
+--retry makes the next pass try them again: the named objects, or all.`,
 		Example: `  chef-sync-ctl unsynced-objects engineering
   chef-sync-ctl unsynced-objects eu/engineering /cookbooks/apache2/2.0.0
   chef-sync-ctl unsynced-objects engineering --retry
+  chef-sync-ctl unsynced-objects engineering /roles/web --retry
   chef-sync-ctl unsynced-objects engineering --exit-code -o json`,
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
-	cmd.Flags().BoolVar(&retry, "retry", false, "try all of the pair's unsynced objects again in the next pass")
+	cmd.Flags().BoolVar(&retry, "retry", false, "try the named objects, or all, again in the next pass")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		refs, err := parseRefs(args[1:])
@@ -51,7 +52,7 @@ each time, and at once when they change on the primary.
 				return err
 			}
 			if retry {
-				if err := retryPairs(ctx, g, a, rows); err != nil {
+				if err := retryPairs(ctx, g, a, rows, len(refs) == 0); err != nil {
 					return err
 				}
 			}
@@ -106,22 +107,30 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []repl
 	return rows, nil
 }
 
-func retryPairs(ctx context.Context, g *globals, a *app.App, rows []unsyncedRow) error {
+// retryPairs asks for the rows to be tried again, or for all unsynced objects
+// of their pairs.
+func retryPairs(ctx context.Context, g *globals, a *app.App, rows []unsyncedRow, all bool) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
 	}
 	now := g.now()
-	asked := map[replication.PairID]bool{}
+	named := map[replication.PairID][]replication.Ref{}
 	for _, r := range rows {
-		if asked[r.Pair] {
-			continue
+		named[r.Pair] = append(named[r.Pair], r.Ref)
+	}
+	for id, refs := range named {
+		what := fmt.Sprintf("%d unsynced objects", len(refs))
+		if len(refs) == 1 {
+			what = refs[0].Path()
 		}
-		asked[r.Pair] = true
-		if err := state.Direct(ctx, r.Pair, replication.Directive{Retry: &now, At: now}); err != nil {
+		if all || len(refs) > replication.MaxRetryOnly {
+			what, refs = "all unsynced objects", nil
+		}
+		if err := state.Direct(ctx, id, replication.Directive{Retry: &now, RetryOnly: refs, At: now}); err != nil {
 			return err
 		}
-		g.output().Note("%s: the next pass tries all unsynced objects again", r.Pair)
+		g.output().Note("%s: the next pass tries %s again", id, what)
 	}
 	return nil
 }

@@ -70,6 +70,24 @@ func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheOperatorCanNameWhatToRetry(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if op == "put" && ref.Kind == replication.Role {
+			return refused(replication.Rejected)
+		}
+		return nil
+	}
+	w.pass()
+	w.replica.Refuse = nil
+	w.direct(replication.Directive{Retry: &w.now, RetryOnly: []replication.Ref{mustRef("/roles/web")}})
+	w.pass()
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/base" || u[0].Attempts != 1 {
+		t.Errorf("unsynced %+v, want the role that was not named", u)
+	}
+}
+
 func TestAServerThatRefusesUsBlocksThePairAndIsTriedSlowly(t *testing.T) {
 	for _, c := range []struct {
 		class  replication.Class

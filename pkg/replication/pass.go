@@ -289,15 +289,18 @@ func (p *pass) distrust(ref Ref, class Class) {
 	}
 }
 
-// due returns the unsynced objects whose time has come, or all when the
-// operator asked.
+// due returns the unsynced objects whose time has come, and those that the
+// operator asked for.
 func (p *pass) due() []Ref {
-	all := p.desired.RetryAt.After(p.progress.RetriedAt)
-	now := p.Now()
+	asked := p.desired.RetryAt.After(p.progress.RetriedAt)
+	only, now := p.desired.RetryOnly, p.Now()
 	refs := slices.Collect(maps.Keys(p.unsynced))
-	refs = slices.DeleteFunc(refs, func(r Ref) bool { return !all && now.Before(p.unsynced[r].NextTry) })
+	refs = slices.DeleteFunc(refs, func(r Ref) bool {
+		named := asked && (len(only) == 0 || slices.Contains(only, r))
+		return !named && now.Before(p.unsynced[r].NextTry)
+	})
 	slices.SortFunc(refs, CompareRefs)
-	if all {
+	if asked {
 		p.progress.RetriedAt = p.desired.RetryAt
 	}
 	return refs

@@ -154,12 +154,16 @@ type Update struct {
 	Run      *Run           // run record to set, by its ID; nil leaves it
 }
 
+// MaxRetryOnly bounds the objects that a wish may name.
+const MaxRetryOnly = 20
+
 // Directive is a wish of the operator. Nil fields stay as they are.
 type Directive struct {
 	Stop         *bool
 	Reason       *string
 	AllowDeletes *int       // for one pass, with At
 	Resync       *time.Time // ask for a full compare
-	Retry        *time.Time // ask to try all unsynced objects again
+	Retry        *time.Time // ask to try unsynced objects again at once
+	RetryOnly    []Ref      // with Retry: these, at most MaxRetryOnly; none means all
 	At           time.Time  // when the operator said it
 }

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -80,6 +81,7 @@ type Desired struct {
 	AllowedAt    time.Time `json:"allowed_at,omitzero"`
 	ResyncAt     time.Time `json:"resync_at,omitzero"`
 	RetryAt      time.Time `json:"retry_at,omitzero"`
+	RetryOnly    []Ref     `json:"retry_only,omitempty"` // none means all
 }
 
 // Apply returns d changed by a directive. State implementations use it.
@@ -100,7 +102,7 @@ func (d Desired) Apply(x Directive) Desired {
 		d.ResyncAt = *x.Resync
 	}
 	if x.Retry != nil {
-		d.RetryAt = *x.Retry
+		d.RetryAt, d.RetryOnly = *x.Retry, slices.Clone(x.RetryOnly)
 	}
 	return d
 }

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -89,7 +90,7 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 		failing = err != nil
 		for _, p := range pairs {
 			l := loops[p.ID]
-			changed := !first && p.Desired != seen[p.ID]
+			changed := !first && !reflect.DeepEqual(p.Desired, seen[p.ID])
 			seen[p.ID] = p.Desired
 			switch {
 			case l == nil:
