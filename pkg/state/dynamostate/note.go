@@ -104,22 +104,20 @@ func (s *State) direct(ctx context.Context, k string, d replication.Directive) e
 
 // maxDesired bounds a packed wish, in bytes: it is in the hot item, and read and
 // written with it.
-const maxDesired = 8 << 10
+const maxDesired = 16 << 10
 
 // wish replaces the wish that was read with one that the directive changed.
 func (s *State) wish(h hot, d replication.Directive) (c change, err error) {
-	var desired replication.Desired
-	if h.desired != nil {
-		if desired, err = unpack[replication.Desired](h.desired); err != nil {
-			return c, err
-		}
+	desired, err := unpackDesired(h.desired)
+	if err != nil {
+		return c, err
 	}
-	packed, err := pack(desired.Apply(d))
+	packed, err := packDesired(desired.Apply(d))
 	if err != nil {
 		return c, err
 	}
 	if len(packed) > maxDesired {
-		return c, tooLarge("the reason", len(packed))
+		return c, tooLarge("the wish with its reason", len(packed))
 	}
 	c = change{
 		set:       "SET d = :d, v = :v",

@@ -92,7 +92,7 @@ func FuzzDecoders(f *testing.F) {
 		}
 		_, _ = unpack[wireDelta](a)
 		_, _ = unpack[wireBase](a)
-		_, _ = unpack[replication.Desired](a)
+		_, _ = unpackDesired(a)
 		_, _ = unpack[replication.Run](a)
 		_, _ = unzip[[]entry](a)
 		_, _ = unzip[[]wireUnsynced](a)

@@ -106,10 +106,8 @@ func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 // state is the record, given its detail item.
 func (h hot) state(id replication.PairID, detail item) (st replication.PairState, err error) {
 	st = replication.PairState{ID: id, Lease: h.lease}
-	if h.desired != nil {
-		if st.Desired, err = unpack[replication.Desired](h.desired); err != nil {
-			return st, err
-		}
+	if st.Desired, err = unpackDesired(h.desired); err != nil {
+		return st, err
 	}
 	r := reader{it: detail}
 	packed := r.bin(attrRecord)

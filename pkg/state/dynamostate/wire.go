@@ -51,6 +51,29 @@ func checkRef(r replication.Ref) error {
 	return nil
 }
 
+type wireDesired struct {
+	replication.Desired
+	RetryOnly []wireRef `json:"retry_only,omitempty"`
+}
+
+func packDesired(d replication.Desired) ([]byte, error) {
+	refs, err := toWires(d.RetryOnly)
+	if err != nil {
+		return nil, err
+	}
+	return pack(wireDesired{Desired: d, RetryOnly: refs})
+}
+
+// unpackDesired reads a wish; none is the zero wish.
+func unpackDesired(b []byte) (replication.Desired, error) {
+	if b == nil {
+		return replication.Desired{}, nil
+	}
+	w, err := unpack[wireDesired](b)
+	w.Desired.RetryOnly = fromWires(w.RetryOnly)
+	return w.Desired, err
+}
+
 type wirePosition struct {
 	replication.Position
 	Marks []byte `json:"marks,omitempty"`
