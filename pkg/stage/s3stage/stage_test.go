@@ -1,0 +1,257 @@
+package s3stage_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/stage/s3stage"
+)
+
+func keyOf(content string) replication.StageKey {
+	sum := md5.Sum([]byte(content))
+	return replication.StageKey{Space: "engineering", Checksum: hex.EncodeToString(sum[:])}
+}
+
+// large is more than is kept in memory.
+func large() string { return strings.Repeat("large content of a cookbook file\n", 100_000) }
+
+// TestStreamingOverTLS: content of a known size goes through as it comes, signed
+// without having been read first.
+func TestStreamingOverTLS(t *testing.T) {
+	asked, server := 0, fake()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "stage/") {
+			asked++
+			if r.Header.Get("Content-Md5") == "" || r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" || r.ContentLength <= 0 {
+				t.Errorf("PUT with %v and length %d", r.Header, r.ContentLength)
+			}
+		}
+		server.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	c := client(t, srv.URL, func(o *s3.Options) { o.HTTPClient = srv.Client() })
+	bucket := createBucket(t, c)
+	s := s3stage.Open(c, bucket, "stage/", s3stage.WithSpool("/nowhere", 0))
+	if err := s.Put(t.Context(), keyOf(large()), iotest.HalfReader(strings.NewReader(large())), int64(len(large()))); err != nil {
+		t.Fatal(err)
+	}
+	r, size, err := s.Open(t.Context(), keyOf(large()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	if err != nil || string(got) != large() || size != int64(len(got)) || asked != 1 {
+		t.Errorf("%d bytes, %v, after %d requests", len(got), err, asked)
+	}
+}
+
+// TestWrongContentIsNeverSentWhole: S3 would refuse it by its MD5 as well.
+func TestWrongContentIsNeverSentWhole(t *testing.T) {
+	for name, content := range map[string]string{
+		"small":           "x",
+		"large":           strings.Replace(large(), "l", "L", 1),
+		"large, cut off":  large()[:len(large())-1],
+		"large, too long": large() + "!",
+	} {
+		whole := false
+		_, c := serveAnswers(t, func(w http.ResponseWriter, r *http.Request) {
+			n, err := io.Copy(io.Discard, r.Body)
+			whole = whole || err == nil && n == r.ContentLength
+		})
+		s := s3stage.Open(c, "b", "stage/")
+		err := s.Put(t.Context(), keyOf(large()), strings.NewReader(content), int64(len(large())))
+		if !errors.Is(err, replication.ErrContentMismatch) || replication.ClassOf(err) != replication.Rejected || whole {
+			t.Errorf("%s: %v of class %s; sent as a whole: %v", name, err, replication.ClassOf(err), whole)
+		}
+	}
+}
+
+func TestAPutIsOneRequest(t *testing.T) {
+	for name, size := range map[string]int64{"small": -1, "large": int64(len(large())), "large, of unknown size": -1} {
+		a, c := serveAnswers(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+		content, spool := large(), t.TempDir()
+		if name == "small" {
+			content = "small"
+		}
+		if err := s3stage.Open(c, "b", "", s3stage.WithSpool(spool, 64<<20)).Put(t.Context(), keyOf(content), strings.NewReader(content), size); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(a.seen) != 1 || a.seen[0].Header.Get("Content-Md5") != base64.StdEncoding.EncodeToString(unhex(keyOf(content).Checksum)) {
+			t.Errorf("%s: %d requests, with MD5 %q", name, len(a.seen), a.seen[0].Header.Get("Content-Md5"))
+		}
+		if left, err := os.ReadDir(spool); err != nil || len(left) != 0 {
+			t.Errorf("%s: %v, %v are left in the folder for temporary files", name, left, err)
+		}
+	}
+}
+
+func unhex(s string) []byte {
+	b, _ := hex.DecodeString(s)
+	return b
+}
+
+// TestABusyServerIsAskedAgain, by the client's retryer, where the content can be
+// sent again. A stream can't.
+func TestABusyServerIsAskedAgain(t *testing.T) {
+	ok := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+	_, c := serveAnswers(t, says(503, "SlowDown"), says(503, "SlowDown"), ok)
+	s := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir(), 64<<20))
+	if err := s.Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1); err != nil {
+		t.Errorf("small: %v", err)
+	}
+	_, c = serveAnswers(t, says(503, "SlowDown"), ok)
+	s = s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir(), 64<<20))
+	if err := s.Put(t.Context(), keyOf(large()), strings.NewReader(large()), -1); err != nil {
+		t.Errorf("from a file: %v", err)
+	}
+	a, c := serveAnswers(t, says(503, "SlowDown"), ok)
+	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf(large()), strings.NewReader(large()), int64(len(large())))
+	if replication.ClassOf(err) != replication.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.seen) != 1 {
+		t.Errorf("streamed: %v of class %s after %d requests, want transient", err, replication.ClassOf(err), len(a.seen))
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	a, c := serveAnswers(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	s := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir(), 2<<20))
+	for name, size := range map[string]int64{"more than the room for temporary files": -1, "more than S3 takes": 5<<30 + 1} {
+		err := s.Put(t.Context(), keyOf(large()), strings.NewReader(large()), size)
+		if replication.ClassOf(err) != replication.Rejected || replication.HintOf(err) == "" {
+			t.Errorf("%s: %v of class %s, want rejected with a hint", name, err, replication.ClassOf(err))
+		}
+	}
+	if len(a.seen) != 0 {
+		t.Errorf("%d requests", len(a.seen))
+	}
+	err := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir()+"/gone", 2<<20)).Put(t.Context(), keyOf(large()), strings.NewReader(large()), -1)
+	if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+		t.Errorf("no folder for temporary files: %v of class %s, want local", err, replication.ClassOf(err))
+	}
+}
+
+// TestWhatALifecycleRuleTookIsNotStaged: expired, or moved to an archive.
+func TestWhatALifecycleRuleTookIsNotStaged(t *testing.T) {
+	for status, code := range map[int]string{404: "NoSuchKey", 403: "InvalidObjectState"} {
+		_, c := serveAnswers(t, says(status, code))
+		if _, _, err := s3stage.Open(c, "b", "").Open(t.Context(), keyOf("x")); !errors.Is(err, replication.ErrNotStaged) {
+			t.Errorf("%s: %v, want ErrNotStaged", code, err)
+		}
+	}
+}
+
+// TestErrorsOfAWS: the words of S3, as the service sends them.
+func TestErrorsOfAWS(t *testing.T) {
+	for code, want := range map[string]struct {
+		status int
+		class  replication.Class
+		hint   string
+	}{
+		"AccessDenied":          {403, replication.Denied, "s3:GetObject on arn:aws:s3:::prod/stage/* and s3:ListBucket on arn:aws:s3:::prod"},
+		"SignatureDoesNotMatch": {403, replication.Denied, "credentials"},
+		"ExpiredToken":          {400, replication.Denied, "expired"},
+		"NoSuchBucket":          {404, replication.Local, "no bucket prod"},
+		"PermanentRedirect":     {301, replication.Local, "another region"},
+		"SlowDown":              {503, replication.Transient, "busy"},
+	} {
+		_, c := serveAnswers(t, says(want.status, code))
+		_, _, err := s3stage.Open(c, "prod", "stage/").Open(t.Context(), keyOf("x"))
+		if replication.ClassOf(err) != want.class || !strings.Contains(replication.HintOf(err), want.hint) || errors.Is(err, replication.ErrNotStaged) {
+			t.Errorf("%s: %v of class %s with the hint %q", code, err, replication.ClassOf(err), replication.HintOf(err))
+		}
+	}
+	_, c := serveAnswers(t, says(403, "AccessDenied"))
+	err := s3stage.Open(c, "prod", "stage/").Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1)
+	if !strings.Contains(replication.HintOf(err), "s3:PutObject on arn:aws:s3:::prod/stage/*") {
+		t.Errorf("Put: hint %q", replication.HintOf(err))
+	}
+	srv := httptest.NewServer(nil)
+	srv.Close()
+	_, _, err = s3stage.Open(client(t, srv.URL), "b", "").Open(t.Context(), keyOf("x"))
+	if replication.ClassOf(err) != replication.Unreachable {
+		t.Errorf("nobody answers: %v of class %s", err, replication.ClassOf(err))
+	}
+}
+
+// TestATransferThatBreaks is neither right nor damaged content.
+func TestATransferThatBreaks(t *testing.T) {
+	a, c := serveAnswers(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "only this much")
+	})
+	r, _, err := s3stage.Open(c, "b", "").Open(t.Context(), keyOf("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadAll(r); replication.ClassOf(err) != replication.Unreachable || errors.Is(err, replication.ErrContentMismatch) {
+		t.Errorf("%v of class %s, want unreachable", err, replication.ClassOf(err))
+	}
+	if len(a.seen) != 1 {
+		t.Errorf("%d requests; nothing is to be removed", len(a.seen))
+	}
+}
+
+func TestBlobs(t *testing.T) {
+	srv := httptest.NewServer(fake())
+	t.Cleanup(srv.Close)
+	testBlobs(t, client(t, srv.URL))
+}
+
+func testBlobs(t *testing.T, c *s3.Client) {
+	bucket := createBucket(t, c)
+	b := s3stage.OpenBlobs(c, bucket, "state/")
+	data := bytes.Repeat([]byte("blob"), 100_000)
+	sum, other := sha256.Sum256(data), sha256.Sum256([]byte("other"))
+	const key = "eu/engineering/0000000001-0123-inventory.json.gz"
+	if _, err := b.Get(t.Context(), key, sum); !errors.Is(err, replication.ErrNotStaged) {
+		t.Errorf("Get of what isn't there: %v, want ErrNotStaged", err)
+	}
+	for range 2 { // the same again is success
+		if err := b.Put(t.Context(), key, data, sum); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := b.Get(t.Context(), key, sum); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if _, err := b.Get(t.Context(), key, other); !errors.Is(err, replication.ErrContentMismatch) {
+		t.Errorf("Get with another checksum: %v, want ErrContentMismatch", err)
+	}
+	if err := b.Put(t.Context(), key, []byte("other"), other); replication.ClassOf(err) != replication.Local {
+		t.Errorf("overwriting: %v of class %s, want local", err, replication.ClassOf(err))
+	}
+	if got := objects(t, c, bucket); len(got) != 1 || got[0] != "state/"+key {
+		t.Errorf("objects %v", got)
+	}
+	for range 2 {
+		if err := b.Delete(t.Context(), key); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := objects(t, c, bucket); len(got) != 0 {
+		t.Errorf("objects %v are left", got)
+	}
+}
+
+// testRefused sends what only a server can refuse.
+func testRefused(t *testing.T, c *s3.Client) {
+	_, _, err := s3stage.Open(c, "chefsync-no-such-bucket", "").Open(t.Context(), keyOf("x"))
+	if replication.ClassOf(err) != replication.Local {
+		t.Errorf("no bucket: %v of class %s, want local", err, replication.ClassOf(err))
+	}
+}

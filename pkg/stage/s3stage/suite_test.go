@@ -1,0 +1,35 @@
+package s3stage_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"chefsync/pkg/stage/stagetest"
+)
+
+func TestSuite(t *testing.T) {
+	suite(t, client(t, child(t)))
+}
+
+func suite(t *testing.T, c *s3.Client) {
+	bucket := createBucket(t, c)
+	stagetest.Run(t, stages(c, bucket), stagetest.WithDamage(damage(c, bucket)))
+}
+
+// endpointName names the URL of an S3 server that the tests are to run against
+// too. Buckets are made and deleted; the credentials are those of the
+// environment (AWS_ACCESS_KEY_ID).
+const endpointName = "CHEFSYNC_S3_ENDPOINT"
+
+func TestAgainstAnEndpoint(t *testing.T) {
+	endpoint := os.Getenv(endpointName)
+	if endpoint == "" {
+		t.Skipf("SKIPPED: %s isn't set", endpointName)
+	}
+	c := client(t, endpoint)
+	t.Run("stage", func(t *testing.T) { suite(t, c) })
+	t.Run("blobs", func(t *testing.T) { testBlobs(t, c) })
+	t.Run("refused", func(t *testing.T) { testRefused(t, c) })
+}
