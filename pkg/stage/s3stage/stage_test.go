@@ -69,12 +69,13 @@ func TestWrongContentIsNeverSentWhole(t *testing.T) {
 		"large, too long": large() + "!",
 	} {
 		whole := false
-		_, c := serveAnswers(t, func(w http.ResponseWriter, r *http.Request) {
+		a, c := serveAnswers(t, func(w http.ResponseWriter, r *http.Request) {
 			n, err := io.Copy(io.Discard, r.Body)
 			whole = whole || err == nil && n == r.ContentLength
 		})
 		s := s3stage.Open(c, "b", "stage/")
 		err := s.Put(t.Context(), keyOf(large()), strings.NewReader(content), int64(len(large())))
+		a.end()
 		if !errors.Is(err, replication.ErrContentMismatch) || replication.ClassOf(err) != replication.Rejected || whole {
 			t.Errorf("%s: %v of class %s; sent as a whole: %v", name, err, replication.ClassOf(err), whole)
 		}
@@ -91,8 +92,9 @@ func TestAPutIsOneRequest(t *testing.T) {
 		if err := s3stage.Open(c, "b", "", s3stage.WithSpool(spool, 64<<20)).Put(t.Context(), keyOf(content), strings.NewReader(content), size); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if len(a.seen) != 1 || a.seen[0].Header.Get("Content-Md5") != base64.StdEncoding.EncodeToString(unhex(keyOf(content).Checksum)) {
-			t.Errorf("%s: %d requests, with MD5 %q", name, len(a.seen), a.seen[0].Header.Get("Content-Md5"))
+		seen, want := a.end(), base64.StdEncoding.EncodeToString(unhex(keyOf(content).Checksum))
+		if len(seen) != 1 || seen[0].Header.Get("Content-Md5") != want {
+			t.Errorf("%s: %d requests; want one with the MD5 %s", name, len(seen), want)
 		}
 		if left, err := os.ReadDir(spool); err != nil || len(left) != 0 {
 			t.Errorf("%s: %v, %v are left in the folder for temporary files", name, left, err)
@@ -121,7 +123,7 @@ func TestABusyServerIsAskedAgain(t *testing.T) {
 	}
 	a, c := serveAnswers(t, says(503, "SlowDown"), ok)
 	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf(large()), strings.NewReader(large()), int64(len(large())))
-	if replication.ClassOf(err) != replication.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.seen) != 1 {
+	if replication.ClassOf(err) != replication.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.end()) != 1 {
 		t.Errorf("streamed: %v of class %s after %d requests, want transient", err, replication.ClassOf(err), len(a.seen))
 	}
 }
@@ -135,7 +137,7 @@ func TestTooLarge(t *testing.T) {
 			t.Errorf("%s: %v of class %s, want rejected with a hint", name, err, replication.ClassOf(err))
 		}
 	}
-	if len(a.seen) != 0 {
+	if len(a.end()) != 0 {
 		t.Errorf("%d requests", len(a.seen))
 	}
 	err := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir()+"/gone", 2<<20)).Put(t.Context(), keyOf(large()), strings.NewReader(large()), -1)
@@ -201,7 +203,7 @@ func TestATransferThatBreaks(t *testing.T) {
 	if _, err := io.ReadAll(r); replication.ClassOf(err) != replication.Unreachable || errors.Is(err, replication.ErrContentMismatch) {
 		t.Errorf("%v of class %s, want unreachable", err, replication.ClassOf(err))
 	}
-	if len(a.seen) != 1 {
+	if len(a.end()) != 1 {
 		t.Errorf("%d requests; nothing is to be removed", len(a.seen))
 	}
 }

@@ -167,6 +167,13 @@ type answers struct {
 	mu   sync.Mutex
 	next []http.HandlerFunc
 	seen []*http.Request
+	srv  *httptest.Server
+}
+
+// end waits for the requests under way, and returns all that came.
+func (a *answers) end() []*http.Request {
+	a.srv.Close()
+	return a.seen
 }
 
 func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -192,9 +199,9 @@ func says(status int, code string) http.HandlerFunc {
 func serveAnswers(t *testing.T, next ...http.HandlerFunc) (*answers, *s3.Client) {
 	t.Helper()
 	a := &answers{next: next}
-	srv := httptest.NewServer(a)
-	t.Cleanup(srv.Close)
-	return a, client(t, srv.URL, func(o *s3.Options) {
+	a.srv = httptest.NewServer(a)
+	t.Cleanup(a.srv.Close)
+	return a, client(t, a.srv.URL, func(o *s3.Options) {
 		o.Retryer = quick{aws.NopRetryer{}}
 	})
 }
