@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -89,7 +90,8 @@ func (s *Stage) send(ctx context.Context, name string, key replication.StageKey,
 // the MD5 is right, and the request is signed with the MD5 instead of a SHA-256,
 // which would have to be known first.
 func (s *Stage) stream(ctx context.Context, name string, from *checked, body io.Reader, size int64) error {
-	in, err := s.input(name, from.key, body, size)
+	g := &gate{r: body}
+	in, err := s.input(name, from.key, g, size)
 	if err != nil {
 		return err
 	}
@@ -97,11 +99,38 @@ func (s *Stage) stream(ctx context.Context, name string, from *checked, body io.
 		o.RetryMaxAttempts = 1
 		o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	})
+	g.shut()
 	if err != nil && from.err != nil && from.err != io.EOF {
 		return fmt.Errorf("stage %s: %w", from.key.Checksum, from.err)
 	}
 	return s.explain(ctx, "stage "+from.key.Checksum, err)
 }
+
+// gate is a reader that can be taken away: HTTP may go on reading a body after
+// the request has failed, while the content's owner closes it.
+type gate struct {
+	mu   sync.Mutex
+	r    io.Reader
+	over bool
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over {
+		return 0, errOver
+	}
+	return g.r.Read(p)
+}
+
+// shut waits for a read that is under way and lets no other begin.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+}
+
+var errOver = errors.New("the request is over")
 
 // spool puts content of unknown size by way of a temporary file.
 func (s *Stage) spool(ctx context.Context, name string, from *checked, head []byte) (err error) {

@@ -128,6 +128,32 @@ func TestABusyServerIsAskedAgain(t *testing.T) {
 	}
 }
 
+// TestNothingIsReadAfterPut: a server refuses a stream before it has read it, and
+// HTTP is still sending.
+func TestNothingIsReadAfterPut(t *testing.T) {
+	a, c := serveAnswers(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
+		w.WriteHeader(http.StatusForbidden)
+	})
+	over := false // without a lock: the race detector looks at it
+	from := readerFunc(func(p []byte) (int, error) {
+		if over {
+			t.Error("read after Put returned")
+		}
+		return len(p), nil
+	})
+	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf("x"), from, 1<<30)
+	over = true
+	if err == nil || errors.Is(err, replication.ErrContentMismatch) {
+		t.Errorf("%v, want the refusal", err)
+	}
+	a.end()
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 func TestTooLarge(t *testing.T) {
 	a, c := serveAnswers(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	s := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir(), 2<<20))
