@@ -54,13 +54,6 @@ type Daemon struct {
 func (d *Daemon) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	stopCut := context.AfterFunc(ctx, func() {
-		d.Log.Info("stopping: passes finish the objects at work", "grace", d.Grace.String())
-		timer := time.AfterFunc(d.Grace, cut)
-		context.AfterFunc(work, func() { timer.Stop() })
-	})
-	defer stopCut()
-
 	d.Log.Info("started", "pairs", len(d.Jobs), "parallel", d.Parallel)
 	slots := make(chan struct{}, max(d.Parallel, 1))
 	var group sync.WaitGroup
@@ -72,6 +65,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	group.Go(func() { d.watch(ctx, loops) })
 	group.Go(func() { d.keepHouse(ctx) })
+	// Waited for like the loops: nothing is logged once Run has returned.
+	group.Go(func() {
+		<-ctx.Done()
+		d.Log.Info("stopping: passes finish the objects at work", "grace", d.Grace.String())
+		timer := time.AfterFunc(d.Grace, cut)
+		context.AfterFunc(work, func() { timer.Stop() })
+	})
 	group.Wait()
 	d.Log.Info("stopped")
 	return nil
