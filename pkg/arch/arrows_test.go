@@ -25,6 +25,7 @@ func arrows() map[string][]string {
 		replication = "pkg/replication"
 		canonical   = "pkg/canonical"
 		chef        = "pkg/chef"
+		journal     = "pkg/feed/journal"
 		rapid       = "pgregory.net/rapid"
 		cmp         = "github.com/google/go-cmp"
 		aws         = "github.com/aws/aws-sdk-go-v2"
@@ -42,7 +43,13 @@ func arrows() map[string][]string {
 		"pkg/feed":     {chef, replication},
 		"pkg/prepare":  {chef, replication},
 		"pkg/stage":    {replication},
-		"pkg/state":    {replication, "modernc.org/sqlite"},
+		"pkg/state":    {replication, journal, "modernc.org/sqlite"},
+
+		// The journal: its words and interfaces, what fills it and what serves it.
+		journal:              {replication},
+		"pkg/feed/scan":      {chef, canonical, replication, journal},
+		"pkg/feed/collector": {chef, replication, journal},
+		"pkg/feed/serve":     {chef, replication, journal},
 
 		// The same on AWS.
 		"pkg/stage/s3stage":     {replication, aws, smithy},
@@ -53,6 +60,7 @@ func arrows() map[string][]string {
 		"pkg/chef/cheftest":               {},
 		"pkg/chef/contract":               {chef},
 		"pkg/chef/goiarditest":            {chef},
+		"pkg/feed/journal/journaltest":    {replication, journal},
 		"pkg/replication/replicationtest": {replication},
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {replication, rapid, cmp},

@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForEver(path))
 		os.Exit(1)
 	}
+	if path := os.Getenv(killJournal); path != "" {
+		fmt.Fprintln(os.Stderr, noteForEver(path, os.Getenv(killJournal+"_WRITER")))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

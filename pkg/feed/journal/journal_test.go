@@ -1,0 +1,138 @@
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+func store(t *testing.T) journal.ScanStore {
+	t.Helper()
+	s, err := state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s.Journals()
+}
+
+func begin(t *testing.T, s journal.ScanStore, entries ...journal.Entry) journal.Head {
+	t.Helper()
+	now := time.Unix(1_800_000_000, 0)
+	known, err := s.Acquire(t.Context(), "src", "me", now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := s.Commit(t.Context(), "src", known.Lease.Fence, now, journal.Step{Begin: "e", Generation: known.Generation, Entries: entries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head
+}
+
+func TestAChangeNotedTwiceIsOneEntry(t *testing.T) {
+	got := journal.Distinct([]journal.Entry{{"create", "/a"}, {"create", "/b"}, {"delete", "/a"}, {"update", "/c"}})
+	want := []journal.Entry{{"create", "/b"}, {"delete", "/a"}, {"update", "/c"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestEpochsDiffer(t *testing.T) {
+	if a, b := journal.NewEpoch(), journal.NewEpoch(); a == b || len(a) < 16 {
+		t.Errorf("%q and %q", a, b)
+	}
+}
+
+func TestRowsSayWhatMayHaveChanged(t *testing.T) {
+	s := store(t)
+	want := map[string]replication.Scope{
+		"/":                      {},
+		"/roles/web":             {Kind: replication.Role, Name: "web"},
+		"/roles":                 {Kind: replication.Role},
+		"/cookbooks":             {Kind: replication.Cookbook},
+		"/cookbooks/apt":         {Kind: replication.Cookbook, Name: "apt"},
+		"/cookbooks/apt/1.0.0":   {Kind: replication.Cookbook, Name: "apt", Sub: "1.0.0"},
+		"/environments/prod":     {Kind: replication.Environment, Name: "prod"},
+		"/data":                  {Kind: replication.DataBag},
+		"/data/users":            {Kind: replication.DataBag, Name: "users"},
+		"/data/users/alice":      {Kind: replication.DataBagItem, Name: "users", Sub: "alice"},
+		"/something/else/we/had": {},
+	}
+	var entries []journal.Entry
+	for p := range want {
+		entries = append(entries, journal.Entry{Action: journal.Update, Path: p})
+	}
+	begin(t, s, entries...)
+	rows, err := journal.Feed(s, "src").Read(t.Context(), 0)
+	if err != nil || len(rows.Changes) != len(want)+1 {
+		t.Fatalf("%d rows, %v", len(rows.Changes), err)
+	}
+	for _, c := range rows.Changes {
+		if c.Scope != want[c.Path] {
+			t.Errorf("%s means %+v, want %+v", c.Path, c.Scope, want[c.Path])
+		}
+	}
+}
+
+func TestALongJournalIsReadInPages(t *testing.T) {
+	s := store(t)
+	head := begin(t, s)
+	for n := range 30 {
+		var entries []journal.Entry
+		for i := range journal.MaxAppend {
+			entries = append(entries, journal.Entry{Action: "update", Path: fmt.Sprintf("/roles/%d-%d", n, i)})
+		}
+		var err error
+		if head, err = s.Append(t.Context(), "src", time.Unix(1, 0), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := journal.Feed(s, "src").Read(t.Context(), head.Oldest+5)
+	if err != nil || int64(len(rows.Changes)) != head.Newest-head.Oldest-5 || rows.Newest != head.Newest || rows.Oldest != head.Oldest || rows.Epoch != "e" {
+		t.Errorf("%d rows of %+v, bounds %d to %d, %v", len(rows.Changes), head, rows.Oldest, rows.Newest, err)
+	}
+}
+
+// moving replaces the journal after the first page, once.
+type moving struct {
+	journal.Store
+	moves int
+}
+
+func (m *moving) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
+	page, err := m.Store.Rows(ctx, source, after, limit)
+	if after > page.Head.Oldest && m.moves > 0 {
+		m.moves--
+		page.Head.Epoch = "another"
+	}
+	return page, err
+}
+
+func TestAJournalThatMovesWhileItIsReadIsReadAgain(t *testing.T) {
+	s := store(t)
+	begin(t, s)
+	for range 12 {
+		entries := make([]journal.Entry, journal.MaxAppend)
+		for i := range entries {
+			entries[i] = journal.Entry{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
+		}
+		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := journal.Feed(&moving{s, 2}, "src").Read(t.Context(), 0)
+	if err != nil || rows.Epoch != "e" || len(rows.Changes) != 12*journal.MaxAppend+1 {
+		t.Errorf("%d rows of epoch %q, %v", len(rows.Changes), rows.Epoch, err)
+	}
+	if _, err := journal.Feed(&moving{s, 1000}, "src").Read(t.Context(), 0); err == nil {
+		t.Error("no error for a journal that never stands still")
+	}
+}

@@ -1,0 +1,198 @@
+package journaltest
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+func testLease(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	one, err := s.Acquire(t.Context(), source, "one", t0(), ttl)
+	if err != nil || one.Lease.Fence != 1 || one.Lease.Owner != "one" || !one.Lease.Expires.Equal(t0().Add(ttl)) {
+		t.Fatalf("%+v, %v", one, err)
+	}
+	_, err = open().Acquire(t.Context(), source, "two", t0().Add(ttl-time.Millisecond), ttl)
+	var leased *journal.LeasedError
+	if !errors.As(err, &leased) || leased.Source != source || leased.Lease != one.Lease {
+		t.Fatalf("a held lease: %v, want *LeasedError of %+v", err, one.Lease)
+	}
+	if known, err := s.Recall(t.Context(), source); err != nil || known.Lease != one.Lease {
+		t.Errorf("Recall shows the lease %+v, %v; want %+v", known.Lease, err, one.Lease)
+	}
+	own, err := s.Acquire(t.Context(), source, "one", t0().Add(time.Second), ttl)
+	if err != nil || own.Lease.Fence != 2 {
+		t.Errorf("one's own lease: %+v, %v", own, err)
+	}
+	if err := s.Release(t.Context(), source, one.Lease.Fence); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Acquire(t.Context(), source, "two", t0().Add(2*time.Second), ttl); err == nil {
+		t.Error("a release with an old token freed the lease")
+	}
+	two, err := s.Acquire(t.Context(), source, "two", t0().Add(time.Second+ttl), ttl)
+	if err != nil || two.Lease.Fence != 3 {
+		t.Errorf("an expired lease: %+v, %v", two, err)
+	}
+	if err := s.Release(t.Context(), source, two.Lease.Fence); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Acquire(t.Context(), source, "three", t0().Add(time.Second+ttl), ttl); err != nil {
+		t.Errorf("a released lease: %v", err)
+	}
+	for name, acquire := range map[string]func() error{
+		"no owner":    func() error { _, err := s.Acquire(t.Context(), other, "", t0(), ttl); return err },
+		"no duration": func() error { _, err := s.Acquire(t.Context(), other, "me", t0(), 0); return err },
+		"no source":   func() error { _, err := s.Acquire(t.Context(), "", "me", t0(), ttl); return err },
+	} {
+		if acquire() == nil {
+			t.Errorf("%s: a lease was given", name)
+		}
+	}
+}
+
+func testFenced(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	begin(t, s, source, "e", t0())
+	before, _ := rows(t, s, source)
+	step := journal.Step{Entries: roles(1, 2), Blob: []byte("x")}
+	try := func(name string, fence int64, at time.Time) {
+		t.Helper()
+		if _, err := s.Commit(t.Context(), source, fence, at, step); !errors.Is(err, journal.ErrFenced) {
+			t.Errorf("%s: %v, want ErrFenced", name, err)
+		}
+	}
+	try("no lease", 0, t0())
+	one, err := s.Acquire(t.Context(), source, "one", t0(), ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try("another token", one.Lease.Fence-1, t0())
+	try("an expired lease", one.Lease.Fence, t0().Add(ttl))
+	two, err := s.Acquire(t.Context(), source, "two", t0().Add(ttl), ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try("a lease that was taken over", one.Lease.Fence, t0().Add(ttl))
+	if err := s.Release(t.Context(), source, two.Lease.Fence); err != nil {
+		t.Fatal(err)
+	}
+	try("a lease that was given back", two.Lease.Fence, t0().Add(ttl))
+	known, err := s.Recall(t.Context(), source)
+	if after, _ := rows(t, s, source); err != nil || after != before || known.Generation != 0 || known.Blob != nil {
+		t.Errorf("written all the same: %+v, %+v, %v", after, known, err)
+	}
+}
+
+func testGeneration(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	begin(t, s, source, "e", t0())
+	commit(t, s, source, t0(), journal.Step{Blob: []byte("one")})
+	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
+	if err != nil || lease.Generation != 1 {
+		t.Fatalf("%+v, %v", lease, err)
+	}
+	for _, g := range []int64{0, 2} {
+		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.Step{Generation: g, Entries: roles(1, 1), Blob: []byte("two")}); !errors.Is(err, journal.ErrFenced) {
+			t.Errorf("generation %d: %v, want ErrFenced", g, err)
+		}
+	}
+	known, err := s.Recall(t.Context(), source)
+	if _, got := rows(t, s, source); err != nil || len(got) != 1 || string(known.Blob) != "one" {
+		t.Errorf("rows %v, known %+v, %v", paths(got), known, err)
+	}
+}
+
+func testCommit(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	head := commit(t, s, source, t0(), journal.Step{Begin: "e", Entries: roles(1, 2), Blob: []byte("one")})
+	if head.Newest != head.Oldest+2 {
+		t.Errorf("head %+v, want the first row and two", head)
+	}
+	commit(t, s, source, t0(), journal.Step{Entries: roles(3, 3)}) // leaves the memory
+	known, err := s.Recall(t.Context(), source)
+	if err != nil || known.Generation != 1 || string(known.Blob) != "one" || known.Head.Newest != head.Newest+1 {
+		t.Errorf("%+v, %v", known, err)
+	}
+	commit(t, s, source, t0(), journal.Step{Entries: roles(4, journal.MaxAppend+3), Blob: []byte("two")})
+	known, err = open().Recall(t.Context(), source)
+	if err != nil || known.Generation != 2 || string(known.Blob) != "two" || known.Head.Newest != head.Newest+1+journal.MaxAppend {
+		t.Errorf("%+v, %v", known, err)
+	}
+	note(t, s, t0(), role(200)) // a push doesn't disturb the scanner
+	if known, err = s.Recall(t.Context(), source); err != nil || known.Generation != 2 {
+		t.Errorf("after a push: %+v, %v", known, err)
+	}
+}
+
+func testBlob(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	blob := make([]byte, 3<<20)
+	for i := range blob {
+		blob[i] = byte(rand.Uint32())
+	}
+	commit(t, s, source, t0(), journal.Step{Begin: "e", Blob: blob})
+	known, err := open().Recall(t.Context(), source)
+	if err != nil || !bytes.Equal(known.Blob, blob) {
+		t.Errorf("%d bytes, %v; want the %d that were stored", len(known.Blob), err, len(blob))
+	}
+	if lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl); err != nil || lease.Generation != 1 {
+		t.Errorf("%+v, %v", lease.Generation, err)
+	}
+}
+
+func testReadersLose(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	first := begin(t, s, source, "e", t0()).Newest
+	f := journal.Feed(s, source)
+	read := func(pos replication.Position) (fresh []replication.Change, next replication.Position, err error) {
+		t.Helper()
+		rows, err := f.Read(t.Context(), max(0, pos.Seq-5))
+		if err != nil {
+			return nil, pos, err
+		}
+		return replication.Continue(pos, rows, 5)
+	}
+	rows, err := f.Read(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, start, err := replication.Continue(replication.Position{Epoch: rows.Epoch}, rows, 5)
+	if err != nil || start.Seq != first {
+		t.Fatalf("the first position of a new journal is %+v, %v; want its first row", start, err)
+	}
+	for n := range 20 {
+		note(t, s, t0().Add(time.Duration(n)*time.Hour), role(n))
+	}
+	fresh, end, err := read(start)
+	if err != nil || len(fresh) != 20 || fresh[0].Scope != (replication.Scope{Kind: replication.Role, Name: "r0"}) {
+		t.Errorf("%d changes, %v; want 20", len(fresh), err)
+	}
+	if _, err := s.Trim(t.Context(), source, t0().Add(1000*time.Hour), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := read(start); !errors.Is(err, replication.ErrPositionLost) {
+		t.Errorf("a reader whose rows were dropped: %v, want ErrPositionLost", err)
+	}
+	if fresh, _, err := read(end); err != nil || len(fresh) != 0 {
+		t.Errorf("a reader at the end: %v, %v; it lost nothing", fresh, err)
+	}
+	for _, c := range []struct {
+		after int64
+		epoch string
+		lost  bool
+	}{{first, "e", true}, {first + 18, "e", true}, {first + 19, "e", false}, {first + 20, "", false}, {first + 21, "", true}, {first + 20, "x", true}} {
+		if _, err := journal.After(t.Context(), s, source, c.epoch, c.after, 10); errors.Is(err, replication.ErrPositionLost) != c.lost {
+			t.Errorf("after %d of epoch %q: %v, want it lost: %v", c.after, c.epoch, err, c.lost)
+		}
+	}
+	begin(t, s, source, "new", t0())
+	if _, _, err := read(end); !errors.Is(err, replication.ErrPositionLost) {
+		t.Errorf("a reader of the journal before: %v, want ErrPositionLost", err)
+	}
+}
