@@ -1,0 +1,23 @@
+// Package scan finds what changed in an organization of a primary that serves no
+// change feed, and notes it in the organization's journal (package journal).
+//
+// A scan reads little and believes only what is sound (chef-server-api.md §6):
+// the names in the lists are the truth; the bodies of roles, environments and
+// data bag items come in bulk from search, and each listed name that search
+// didn't return is read alone; cookbook versions are compared by fingerprint,
+// new and unfrozen ones in every scan, frozen ones in turn, so that each is
+// read once within a configured time. What was found is compared with the
+// scanner's memory: object → fingerprint.
+//
+// A name that is gone from its list is noted as deleted when the server also
+// answers 404 for the object, or when it is missing from two successful scans in
+// a row. A list that can't be read says nothing about its kind; the other kinds
+// go on.
+//
+// Rows and memory are written in one atomic step. Rows beyond the size of one
+// step are written before it; a scanner killed in between repeats them. So rows
+// may come twice, and never get lost.
+//
+// The first scan fills the memory and begins the journal, without rows: whoever
+// takes a position in the journal compares everything after it was taken.
+package scan

@@ -1,0 +1,320 @@
+package scan
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+// seen is what a scan saw of an object.
+type seen struct {
+	print  string
+	frozen bool
+}
+
+// look goes through the kinds. A kind that fails alone is left as it was; an
+// error of the whole server ends the scan.
+func (p *pass) look(ctx context.Context) error {
+	for _, kind := range replication.Kinds() {
+		if !p.includes(kind) || kind == replication.DataBagItem {
+			continue
+		}
+		var err error
+		switch kind {
+		case replication.DataBag:
+			err = p.bags(ctx)
+		case replication.Cookbook:
+			err = p.cookbooks(ctx)
+		default:
+			err = p.plain(ctx, kind)
+		}
+		if err := p.failed(ctx, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failed records an error that concerns a list or an object alone, and returns
+// one that ends the scan.
+func (p *pass) failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch replication.ClassOf(err) {
+	case replication.Unreachable, replication.Denied, replication.Local:
+		return err
+	}
+	p.report.Failed = append(p.report.Failed, err)
+	return nil
+}
+
+// plain scans roles or environments.
+func (p *pass) plain(ctx context.Context, kind replication.Kind) error {
+	scope := replication.Scope{Kind: kind}
+	refs, err := p.Reader.List(ctx, scope)
+	if err != nil {
+		return err
+	}
+	p.report.Listed += len(refs)
+	views, err := p.bodies(ctx, map[replication.Scope][]replication.Ref{scope: refs})
+	if err != nil {
+		return err
+	}
+	return p.settle(ctx, scope, refs, views)
+}
+
+// cookbooks scans cookbook versions: new ones, unfrozen ones, and the frozen
+// ones whose turn it is.
+func (p *pass) cookbooks(ctx context.Context) error {
+	scope := replication.Scope{Kind: replication.Cookbook}
+	refs, err := p.Reader.List(ctx, scope)
+	if err != nil {
+		return err
+	}
+	p.report.Listed += len(refs)
+	from, to := p.before.Swept, p.Now()
+	if p.swept.After(from) {
+		from = p.swept
+	}
+	var due []replication.Ref
+	frozen := false
+	for _, ref := range refs {
+		k, known := p.before.Objects[ref]
+		frozen = frozen || k.Frozen
+		if !known || k.Print == "" || !k.Frozen || turn(ref, from, to, p.Rotation) {
+			due = append(due, ref)
+		}
+	}
+	p.sweepOK = true
+	views, err := p.read(ctx, due)
+	if err != nil {
+		return err
+	}
+	if err := p.settle(ctx, scope, refs, views); err != nil {
+		return err
+	}
+	if p.sweepOK && (frozen || p.begin) {
+		p.now.Swept = to
+	}
+	return nil
+}
+
+// turn tells whether the turn of a frozen version lies in (from, to]. Turns come
+// once in a period, at a moment that the name decides.
+func turn(ref replication.Ref, from, to time.Time, period time.Duration) bool {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(ref.Path()))
+	offset := int64(h.Sum64() % uint64(period))
+	round := func(t time.Time) int64 {
+		n, d := t.UnixNano()-offset, int64(period)
+		if n < 0 {
+			n -= d - 1
+		}
+		return n / d
+	}
+	return from.IsZero() || round(to) > round(from)
+}
+
+// bags scans data bags and their items.
+func (p *pass) bags(ctx context.Context) error {
+	scope := replication.Scope{Kind: replication.DataBag}
+	bags, err := p.Reader.List(ctx, scope)
+	if err != nil {
+		return err
+	}
+	lists := make([][]replication.Ref, len(bags))
+	errs := make([]error, len(bags))
+	p.each(len(bags), func(i int) {
+		if errs[i] = ctx.Err(); errs[i] == nil {
+			lists[i], errs[i] = p.Reader.List(ctx, replication.Scope{Kind: replication.DataBagItem, Name: bags[i].Name})
+		}
+	})
+	items, views := map[replication.Scope][]replication.Ref{}, map[replication.Ref]seen{}
+	for i, bag := range bags {
+		views[bag] = seen{print: bagPrint}
+		if err := p.failed(ctx, errs[i]); err != nil {
+			return err
+		}
+		if errs[i] == nil {
+			items[replication.Scope{Kind: replication.DataBagItem, Name: bag.Name}] = lists[i]
+			p.report.Listed += len(lists[i])
+		}
+	}
+	p.report.Listed += len(bags)
+	bodies, err := p.bodies(ctx, items)
+	if err != nil {
+		return err
+	}
+	if err := p.settle(ctx, scope, bags, views); err != nil {
+		return err
+	}
+	scopes := slices.SortedFunc(maps.Keys(items), func(a, b replication.Scope) int {
+		return replication.CompareRefs(replication.Ref(a), replication.Ref(b))
+	})
+	for _, s := range scopes {
+		if err := p.settle(ctx, s, items[s], bodies); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bodies gets the fingerprints of listed objects, from search as far as it goes,
+// and one by one where it doesn't.
+func (p *pass) bodies(ctx context.Context, lists map[replication.Scope][]replication.Ref) (map[replication.Ref]seen, error) {
+	scopes := slices.Collect(maps.Keys(lists))
+	found := make([]map[replication.Ref]string, len(scopes))
+	p.each(len(scopes), func(i int) {
+		// One object costs one request either way, and a GET has no index.
+		if len(lists[scopes[i]]) > 1 {
+			found[i] = p.search(ctx, scopes[i])
+		}
+	})
+	views := map[replication.Ref]seen{}
+	var missing []replication.Ref
+	for i, s := range scopes {
+		for _, ref := range lists[s] {
+			if print, ok := found[i][ref]; ok {
+				views[ref] = seen{print: print}
+				p.report.Found++
+				continue
+			}
+			missing = append(missing, ref)
+		}
+	}
+	read, err := p.read(ctx, missing)
+	maps.Copy(views, read)
+	return views, err
+}
+
+// search asks for a scope, unless search has failed lately: a server without
+// search would make every scan wait for it.
+func (p *pass) search(ctx context.Context, s replication.Scope) map[replication.Ref]string {
+	p.searchMu.Lock()
+	off := p.Search == nil || p.Now().Before(p.searchOff)
+	p.searchMu.Unlock()
+	if off {
+		return nil
+	}
+	found, err := p.Search.Fingerprints(ctx, s)
+	if err != nil && !errors.Is(err, ErrUnsearchable) && ctx.Err() == nil {
+		p.searchMu.Lock()
+		defer p.searchMu.Unlock()
+		p.searchOff, p.searchErr = p.Now().Add(searchPause), err
+	}
+	return found
+}
+
+// read gets objects one by one. Those that can't be read alone are left out.
+func (p *pass) read(ctx context.Context, refs []replication.Ref) (map[replication.Ref]seen, error) {
+	views := make([]*seen, len(refs))
+	errs := make([]error, len(refs))
+	stop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex
+	trouble := 0
+	p.each(len(refs), func(i int) {
+		if errs[i] = stop.Err(); errs[i] != nil {
+			return
+		}
+		views[i], errs[i] = p.get(stop, refs[i])
+		if errs[i] == nil || stop.Err() != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		switch replication.ClassOf(errs[i]) {
+		case replication.Rejected, replication.Absent:
+			return
+		case replication.Transient, replication.Foreign:
+			if trouble++; trouble < troubleLimit {
+				return
+			}
+		}
+		cancel()
+	})
+	out := map[replication.Ref]seen{}
+	var fatal error
+	for i, ref := range refs {
+		switch err := errs[i]; {
+		case views[i] != nil:
+			out[ref] = *views[i]
+			p.report.Read++
+		case err != nil && !replication.IsAbsent(err):
+			if replication.ClassOf(err) != replication.Rejected {
+				p.sweepOK = false
+			}
+			if stop.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+				continue // because of another
+			}
+			if e := p.failed(ctx, err); e != nil && fatal == nil {
+				fatal = e
+			}
+		}
+	}
+	if fatal == nil && stop.Err() != nil && ctx.Err() == nil {
+		fatal = &replication.Error{Op: "scan", Ref: replication.Ref{Kind: refs[0].Kind}, Class: replication.Transient,
+			Err: fmt.Errorf("%d objects in one scan could not be read", trouble)}
+	}
+	if fatal == nil {
+		fatal = ctx.Err()
+	}
+	return out, fatal
+}
+
+// troubleLimit is how many transient failures end the scan of a kind.
+const troubleLimit = 8
+
+func (p *pass) get(ctx context.Context, ref replication.Ref) (*seen, error) {
+	obj, err := p.Reader.Get(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	v := &seen{print: obj.Fingerprint}
+	switch ref.Kind {
+	case replication.DataBag:
+		v.print = bagPrint
+	case replication.Cookbook:
+		var members map[string]json.RawMessage
+		v.frozen = json.Unmarshal(obj.Body, &members) == nil && string(members["frozen?"]) == "true"
+	}
+	return v, nil
+}
+
+// each calls do for 0 … n-1, Concurrency at a time.
+func (p *pass) each(n int, do func(int)) {
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(p.Concurrency, n) {
+		wg.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+}
+
+// note adds a row, unless the journal only begins.
+func (p *pass) note(action, path string) {
+	if !p.begin {
+		p.rows = append(p.rows, journal.Entry{Action: action, Path: path})
+	}
+}

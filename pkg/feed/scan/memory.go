@@ -1,0 +1,103 @@
+package scan
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// Memory keeps what the scanner knows in the store, as one blob.
+
+// memoryVersion is the version of the blob that this program writes.
+const memoryVersion = 1
+
+// maxMemory bounds the blob when it is unpacked: about four million objects.
+const maxMemory = 1 << 29
+
+// memory is what a scanner knows of an organization.
+type memory struct {
+	Version int `json:"version"`
+	// Swept is the time up to which frozen versions have had their turn.
+	Swept time.Time `json:"swept,omitzero"`
+	// Listed are the kinds whose lists were read at least once since the journal
+	// began.
+	Listed  map[replication.Kind]bool     `json:"listed"`
+	Objects map[replication.Ref]knowledge `json:"objects"`
+}
+
+// knowledge is what is known of one object.
+type knowledge struct {
+	// Print is the fingerprint, "" while it isn't known. A data bag's is "-".
+	Print string `json:"f,omitempty"`
+	// Frozen cookbook versions are read in turn only.
+	Frozen bool `json:"z,omitempty"`
+	// Missing: the last successful scan didn't list it.
+	Missing bool `json:"m,omitempty"`
+	// Listed, of a data bag: its items were listed at least once.
+	Listed bool `json:"l,omitempty"`
+}
+
+const bagPrint = "-"
+
+func newMemory() *memory {
+	return &memory{Version: memoryVersion, Listed: map[replication.Kind]bool{}, Objects: map[replication.Ref]knowledge{}}
+}
+
+func (m *memory) clone() *memory {
+	c := *m
+	c.Listed, c.Objects = maps.Clone(m.Listed), maps.Clone(m.Objects)
+	return &c
+}
+
+// errMemory: the blob can't be read.
+var errMemory = errors.New("the scanner's memory is damaged")
+
+func (m *memory) encode() ([]byte, error) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if err := json.NewEncoder(z).Encode(m); err != nil {
+		return nil, fmt.Errorf("write the scanner's memory: %w", err)
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("write the scanner's memory: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// decodeMemory reads a blob. It returns errMemory, wrapped, for one that is
+// damaged, and replication.ErrSchema for one that a newer version wrote.
+func decodeMemory(blob []byte) (*memory, error) {
+	z, err := gzip.NewReader(bytes.NewReader(blob))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMemory, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(z, maxMemory))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMemory, err)
+	}
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMemory, err)
+	}
+	if head.Version > memoryVersion {
+		return nil, &replication.Error{Op: "read the scanner's memory", Class: replication.Local, Hint: "install the newer version again",
+			Err: fmt.Errorf("%w: the memory has version %d, this program knows %d", replication.ErrSchema, head.Version, memoryVersion)}
+	}
+	m := newMemory()
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMemory, err)
+	}
+	if head.Version < 1 || m.Listed == nil || m.Objects == nil {
+		return nil, fmt.Errorf("%w: it isn't a memory", errMemory)
+	}
+	return m, nil
+}

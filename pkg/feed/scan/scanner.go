@@ -1,0 +1,285 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+// Config says what to scan, how often what, and where the findings go. Source,
+// Reader, Store and Owner are needed.
+type Config struct {
+	// Source is the journal's word for the organization.
+	Source string
+	Reader replication.Reader
+	// Search reads bodies in bulk. Nil: all are read one by one.
+	Search Searcher
+	Store  journal.ScanStore
+	// Owner names this process in the lease. It must differ between processes.
+	Owner string
+	// Kinds are those to scan, nil for all. Bags and items go together.
+	Kinds []replication.Kind
+
+	// Rotation is the time within which each frozen cookbook version is read
+	// again; default a day. Within it a forced overwrite is found.
+	Rotation time.Duration
+	// Confirm is how many deletions of one scan are confirmed at once by a GET
+	// each; default 50. Those beyond wait for the next scan.
+	Confirm int
+	// Concurrency bounds the requests in flight; default 4.
+	Concurrency int
+	// Retain is how long rows are kept, default 30 days; KeepRows how many at
+	// most, default 100,000.
+	Retain   time.Duration
+	KeepRows int
+
+	Now func() time.Time // default time.Now
+	Log *slog.Logger     // default: nothing is logged
+}
+
+const (
+	leaseTTL    = time.Minute
+	trimEvery   = time.Hour
+	searchPause = 10 * time.Minute // without search after it failed
+)
+
+// Scanner scans one organization. It may be used again and again, but not
+// concurrently.
+type Scanner struct {
+	Config
+	swept   time.Time // frozen versions have had their turn up to here
+	trimmed time.Time
+
+	searchMu  sync.Mutex
+	searchOff time.Time // no search before
+	searchErr error     // because of this
+}
+
+// New checks a configuration and makes a scanner of it.
+func New(c Config) (*Scanner, error) {
+	if c.Source == "" || c.Reader == nil || c.Store == nil || c.Owner == "" {
+		return nil, errors.New("a scanner needs a source, a reader, a store and an owner")
+	}
+	c.Rotation = orDefault(c.Rotation, 24*time.Hour)
+	c.Confirm = orDefault(c.Confirm, 50)
+	c.Concurrency = orDefault(c.Concurrency, 4)
+	c.Retain = orDefault(c.Retain, 30*24*time.Hour)
+	c.KeepRows = orDefault(c.KeepRows, 100_000)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Scanner{Config: c}, nil
+}
+
+func orDefault[T int | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
+
+// ErrOvertaken: another scanner wrote while this one read. Nothing was written.
+var ErrOvertaken = errors.New("another scanner was faster")
+
+// Report says what a scan did.
+type Report struct {
+	Started, Ended time.Time
+	// Begun: the journal was begun, for the first time or anew.
+	Begun   bool
+	Listed  int // objects on the primary
+	Found   int // of them, returned by search
+	Read    int // objects read one by one
+	Changes int // rows noted
+	Pending int // objects that are missing from their list and wait for confirmation
+	// Failed are the lists and objects that could not be read: each is as it was
+	// before, and is tried again by the next scan.
+	Failed []error
+	// SearchFailed is why search isn't used, nil if it is.
+	SearchFailed error
+	Head         journal.Head // of the journal afterwards
+}
+
+// Scan compares the organization with the memory once and notes what changed.
+// The error, if any, is why the scan ended early: the server can't be reached or
+// refuses us, or this machine fails; what was found about kinds that were done
+// by then is noted all the same. *journal.LeasedError and ErrOvertaken mean that
+// another scanner is at work. A list or an object alone that can't be read is
+// no error; see Report.Failed.
+func (s *Scanner) Scan(ctx context.Context) (Report, error) {
+	p := &pass{Scanner: s, confirms: s.Confirm}
+	p.report.Started = s.Now()
+	err := p.recall(ctx)
+	if err == nil {
+		err = p.look(ctx)
+		if err == nil || !p.begin {
+			err = errors.Join(err, p.commit(ctx))
+		}
+	}
+	p.report.Ended = s.Now()
+	if s.searchOff.After(p.report.Started) {
+		p.report.SearchFailed = s.searchErr
+	}
+	s.log(ctx, p.report, err)
+	return p.report, err
+}
+
+func (s *Scanner) log(ctx context.Context, r Report, err error) {
+	args := []any{"source", s.Source, "listed", r.Listed, "found", r.Found, "read", r.Read, "changes", r.Changes,
+		"failed", len(r.Failed), "duration_ms", r.Ended.Sub(r.Started).Milliseconds()}
+	for i, e := range r.Failed[:min(len(r.Failed), 3)] {
+		args = append(args, fmt.Sprintf("failure_%d", i+1), e.Error())
+	}
+	switch {
+	case err != nil:
+		s.Log.WarnContext(ctx, "scan ended early", append(args, "error", err.Error())...)
+	case r.Begun || r.Changes > 0 || len(r.Failed) > 0:
+		s.Log.InfoContext(ctx, "scan", args...)
+	default:
+		s.Log.DebugContext(ctx, "scan", args...)
+	}
+}
+
+func (s *Scanner) includes(k replication.Kind) bool {
+	return replication.Pair{Kinds: s.Kinds}.Includes(k)
+}
+
+// pass is one scan.
+type pass struct {
+	*Scanner
+	known    journal.Recollection
+	begin    bool                                    // the journal begins
+	before   *memory                                 // as recalled
+	held     map[replication.Scope][]replication.Ref // objects of before, by kind and bag
+	now      *memory                                 // as found
+	rows     []journal.Entry
+	gone     []replication.Ref
+	confirms int // GETs left to confirm deletions
+	sweepOK  bool
+	report   Report
+}
+
+// recall reads the memory. Without one, or with a damaged one, the journal
+// begins anew: what happened meanwhile can't be known, and the new epoch makes
+// its readers compare everything.
+func (p *pass) recall(ctx context.Context) (err error) {
+	if p.known, err = p.Store.Recall(ctx, p.Source); err != nil {
+		return err
+	}
+	if l := p.known.Lease; l.HeldAt(p.Now()) && l.Owner != p.Owner {
+		return &journal.LeasedError{Source: p.Source, Lease: l}
+	}
+	p.before = newMemory()
+	p.begin = p.known.Head.Epoch == "" || p.known.Blob == nil
+	if !p.begin {
+		p.before, err = decodeMemory(p.known.Blob)
+		if errors.Is(err, errMemory) {
+			p.Log.WarnContext(ctx, "the journal begins anew", "source", p.Source, "error", err.Error())
+			p.before, p.begin, err = newMemory(), true, nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	p.now, p.held = p.before.clone(), map[replication.Scope][]replication.Ref{}
+	for ref := range p.before.Objects {
+		s := replication.Scope{Kind: ref.Kind}
+		if ref.Kind == replication.DataBagItem {
+			s.Name = ref.Name
+		}
+		p.held[s] = append(p.held[s], ref)
+	}
+	return nil
+}
+
+// commit writes rows and memory. An idle scan writes nothing.
+func (p *pass) commit(ctx context.Context) error {
+	p.sortGone()
+	rows := journal.Distinct(p.rows)
+	p.report.Begun, p.report.Changes, p.report.Head = p.begin, len(rows), p.known.Head
+	if !p.changed() {
+		return p.trim(ctx)
+	}
+	blob, err := p.now.encode()
+	if err != nil {
+		return err
+	}
+	got, err := p.Store.Acquire(ctx, p.Source, p.Owner, p.Now(), leaseTTL)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := p.Store.Release(ctx, p.Source, got.Lease.Fence); err != nil {
+			p.Log.WarnContext(ctx, "the scanner's lease was not freed; it ends by itself", "source", p.Source, "error", err.Error())
+		}
+	}()
+	if got.Generation != p.known.Generation || got.Head.Epoch != p.known.Head.Epoch {
+		return ErrOvertaken
+	}
+	step := journal.Step{Generation: got.Generation}
+	for len(rows) > journal.MaxAppend {
+		step.Entries, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
+		if p.report.Head, err = p.Store.Commit(ctx, p.Source, got.Lease.Fence, p.Now(), step); err != nil {
+			return err
+		}
+	}
+	step.Entries, step.Blob = rows, blob
+	if p.begin {
+		step.Begin = journal.NewEpoch()
+	}
+	if p.report.Head, err = p.Store.Commit(ctx, p.Source, got.Lease.Fence, p.Now(), step); err != nil {
+		return err
+	}
+	p.Scanner.swept = p.now.Swept
+	return p.trim(ctx)
+}
+
+// changed tells whether there is something to write. That frozen versions had
+// their turn is written now and then only.
+func (p *pass) changed() bool {
+	if p.begin || len(p.rows) > 0 || len(p.before.Objects) != len(p.now.Objects) || len(p.before.Listed) != len(p.now.Listed) {
+		return true
+	}
+	for ref, k := range p.now.Objects {
+		if p.before.Objects[ref] != k {
+			return true
+		}
+	}
+	if p.now.Swept.Sub(p.before.Swept) >= p.Rotation/24 {
+		return true
+	}
+	p.Scanner.swept = p.now.Swept
+	return false
+}
+
+func (p *pass) trim(ctx context.Context) error {
+	now := p.Now()
+	if now.Sub(p.trimmed) < trimEvery {
+		return nil
+	}
+	head, err := p.Store.Trim(ctx, p.Source, now.Add(-p.Retain), p.KeepRows)
+	if err == nil {
+		p.Scanner.trimmed, p.report.Head = now, head
+	}
+	return err
+}
+
+// sortGone puts the rows of deletions behind all others, in the reverse of the
+// order in which objects are applied: items before their bag.
+func (p *pass) sortGone() {
+	slices.SortFunc(p.gone, func(a, b replication.Ref) int { return replication.CompareRefs(b, a) })
+	for _, ref := range p.gone {
+		p.rows = append(p.rows, journal.Entry{Action: journal.Delete, Path: ref.Path()})
+	}
+}

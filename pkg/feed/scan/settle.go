@@ -1,0 +1,140 @@
+package scan
+
+import (
+	"context"
+	"slices"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+// settle compares what a list held and what was seen of it with the memory. A
+// scope is a kind, or the items of one bag. Listed objects that were not seen
+// keep what is known of them.
+func (p *pass) settle(ctx context.Context, scope replication.Scope, refs []replication.Ref, views map[replication.Ref]seen) error {
+	known := p.isListed(scope)
+	if !known {
+		// Objects may have changed, or gone, before their list was read for the
+		// first time: one row for all of them.
+		p.note(journal.Update, replication.Ref{Kind: containerKind(scope), Name: scope.Name}.Path())
+	}
+	listed := make(map[replication.Ref]bool, len(refs))
+	for _, ref := range refs {
+		listed[ref] = true
+		p.meet(ref, views, known)
+	}
+	p.setListed(scope)
+	missing := slices.DeleteFunc(p.held[scope], func(ref replication.Ref) bool { return listed[ref] })
+	slices.SortFunc(missing, replication.CompareRefs)
+	return p.miss(ctx, missing)
+}
+
+// meet takes up one listed object.
+func (p *pass) meet(ref replication.Ref, views map[replication.Ref]seen, known bool) {
+	k, had := p.before.Objects[ref]
+	v, looked := views[ref]
+	k.Missing = false
+	switch {
+	case !had && known:
+		p.note(journal.Create, ref.Path())
+	case had && known && looked && v.print != k.Print:
+		p.note(journal.Update, ref.Path())
+	}
+	if looked {
+		k.Print, k.Frozen = v.print, v.frozen
+	}
+	p.now.Objects[ref] = k
+}
+
+// miss takes up objects that are known and not listed any more. They are gone if
+// the scan before didn't list them either, or if the server says 404 for them.
+func (p *pass) miss(ctx context.Context, refs []replication.Ref) error {
+	var ask []replication.Ref
+	for _, ref := range refs {
+		switch k := p.before.Objects[ref]; {
+		case k.Missing:
+			p.forget(ref)
+		case len(ask) < p.confirms:
+			ask = append(ask, ref)
+		default:
+			p.wait(ref)
+		}
+	}
+	p.confirms -= len(ask)
+	views := make([]*seen, len(ask))
+	errs := make([]error, len(ask))
+	p.each(len(ask), func(i int) {
+		if errs[i] = ctx.Err(); errs[i] == nil {
+			views[i], errs[i] = p.get(ctx, ask[i])
+		}
+	})
+	for i, ref := range ask {
+		switch err := errs[i]; {
+		case err == nil: // the list left it out, but it is there
+			p.meet(ref, map[replication.Ref]seen{ref: *views[i]}, true)
+		case replication.IsAbsent(err):
+			p.forget(ref)
+		default:
+			if err := p.failed(ctx, err); err != nil {
+				return err
+			}
+			p.wait(ref)
+		}
+	}
+	return nil
+}
+
+// wait leaves the verdict on a missing object to the next scan.
+func (p *pass) wait(ref replication.Ref) {
+	k := p.now.Objects[ref]
+	k.Missing = true
+	p.now.Objects[ref] = k
+	p.report.Pending++
+}
+
+// forget notes that an object is gone, a data bag with its items.
+func (p *pass) forget(ref replication.Ref) {
+	p.drop(ref)
+	if ref.Kind != replication.DataBag {
+		return
+	}
+	for _, item := range p.held[replication.Scope{Kind: replication.DataBagItem, Name: ref.Name}] {
+		p.drop(item)
+	}
+}
+
+func (p *pass) drop(ref replication.Ref) {
+	if _, there := p.now.Objects[ref]; there {
+		delete(p.now.Objects, ref)
+		p.gone = append(p.gone, ref)
+	}
+}
+
+// containerKind is the kind of the object or listing that holds a scope.
+func containerKind(s replication.Scope) replication.Kind {
+	if s.Kind == replication.DataBagItem {
+		return replication.DataBag
+	}
+	return s.Kind
+}
+
+// isListed tells whether the memory holds all that a scope held when the journal
+// began or since. The items of a bag that is new are all new.
+func (p *pass) isListed(s replication.Scope) bool {
+	if s.Kind != replication.DataBagItem {
+		return p.before.Listed[s.Kind]
+	}
+	bag, had := p.before.Objects[replication.Ref{Kind: replication.DataBag, Name: s.Name}]
+	return bag.Listed || !had && p.before.Listed[replication.DataBag]
+}
+
+func (p *pass) setListed(s replication.Scope) {
+	if s.Kind != replication.DataBagItem {
+		p.now.Listed[s.Kind] = true
+		return
+	}
+	bag := replication.Ref{Kind: replication.DataBag, Name: s.Name}
+	k := p.now.Objects[bag]
+	k.Listed = true
+	p.now.Objects[bag] = k
+}

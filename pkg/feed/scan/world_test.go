@@ -1,0 +1,165 @@
+package scan_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/endpoint"
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/state"
+)
+
+const source = "chef.example.com-acme"
+
+// world is a primary without a feed, a journal and a clock that the test moves.
+type world struct {
+	t       testing.TB
+	primary *cheftest.Server
+	org     *cheftest.Org
+	client  *chef.Client
+	store   journal.ScanStore
+	now     time.Time
+	config  scan.Config // for the next scanner
+	after   int64       // rows up to here were looked at
+	count   int
+}
+
+func newWorld(t testing.TB, options ...cheftest.Options) *world {
+	t.Helper()
+	w := &world{t: t, primary: cheftest.Start(t, options...), now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	orgless := len(options) > 0 && options[0].Orgless
+	if orgless {
+		w.org = w.primary.Org("")
+	} else {
+		w.org = w.primary.AddOrg("acme")
+	}
+	user, key := w.primary.Superuser()
+	w.client = newClient(t, chef.Config{Name: "primary", URL: w.primary.URL, User: user, Key: key, Orgless: orgless})
+	s, err := state.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	w.store = s.Journals()
+	return w
+}
+
+func newClient(t testing.TB, c chef.Config) *chef.Client {
+	t.Helper()
+	c.Retry = chef.RetryPolicy{Attempts: 2, Base: time.Millisecond, Max: 2 * time.Millisecond}
+	client, err := chef.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// scanner makes a scanner as a process of its own.
+func (w *world) scanner() *scan.Scanner {
+	w.t.Helper()
+	w.count++
+	c := w.config
+	c.Source, c.Store, c.Owner, c.Now = source, w.store, fmt.Sprintf("process-%d", w.count), func() time.Time { return w.now }
+	if c.Reader == nil {
+		c.Reader = endpoint.NewSource(w.client.Org("acme"), nil)
+	}
+	if c.Search == nil {
+		c.Search = scan.NewSearch(w.client.Org("acme"), 0)
+	}
+	s, err := scan.New(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// scan scans once, with a scanner that knows nothing but the store.
+func (w *world) scan() scan.Report {
+	w.t.Helper()
+	return w.scanWith(w.scanner())
+}
+
+func (w *world) scanWith(s *scan.Scanner) scan.Report {
+	w.t.Helper()
+	report, err := s.Scan(context.Background())
+	if err != nil {
+		w.t.Fatalf("scan: %v", err)
+	}
+	w.now = w.now.Add(time.Minute)
+	return report
+}
+
+// begin does the first scan and looks at its only row.
+func (w *world) begin() {
+	w.t.Helper()
+	if r := w.scan(); !r.Begun || r.Changes != 0 {
+		w.t.Fatalf("first scan: %+v", r)
+	}
+	w.wantRows("begin /")
+}
+
+// rows returns the rows since the last call as "action path".
+func (w *world) rows() (out []string) {
+	w.t.Helper()
+	page, err := w.store.Rows(context.Background(), source, w.after, 1_000_000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range page.Rows {
+		out = append(out, r.Action+" "+r.Path)
+		w.after = r.ID
+	}
+	return out
+}
+
+func (w *world) wantRows(want ...string) {
+	w.t.Helper()
+	if got := w.rows(); !slices.Equal(got, want) {
+		w.t.Errorf("rows\n got %q\nwant %q", got, want)
+	}
+}
+
+// scanWants scans once and wants these rows.
+func (w *world) scanWants(want ...string) scan.Report {
+	w.t.Helper()
+	r := w.scan()
+	w.wantRows(want...)
+	return r
+}
+
+// fill puts a bit of everything on the primary.
+func (w *world) fill() {
+	w.org.PutRole("base", `{"run_list":[]}`)
+	w.org.PutRole("web", `{"run_list":["role[base]"]}`)
+	w.org.PutEnvironment("prod", `{}`)
+	w.org.PutEnvironment("test", `{}`)
+	w.org.PutDataBagItem("users", "alice", `{"id":"alice","n":1}`)
+	w.org.PutDataBagItem("users", "bob", `{"id":"bob","n":2}`)
+	w.org.PutDataBagItem("one", "only", `{"id":"only"}`)
+	w.org.PutDataBag("empty")
+	w.org.PutCookbook("apt", "1.0.0", files("one"), false)
+	w.org.PutCookbook("apt", "2.0.0", files("two"), true)
+}
+
+func files(text string) map[string][]byte {
+	return map[string][]byte{"recipes/default.rb": []byte(text), "metadata.rb": []byte("m " + text)}
+}
+
+// asked lists the requests since the last call as "METHOD path", without the
+// question for versions.
+func (w *world) asked() (out []string) {
+	for _, r := range w.primary.Requests() {
+		if r.Path != "/server_api_version" {
+			out = append(out, r.Method+" "+r.Path)
+		}
+	}
+	w.primary.ResetRequests()
+	return out
+}
