@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"encoding/json"
+	"io"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/feed/scan"
@@ -52,4 +53,14 @@ func (s strict) Do(ctx context.Context, method, path string, body []byte) (*chef
 	page.Rows = shown
 	a.Body, err = json.Marshal(page)
 	return a, err
+}
+
+// content is content straight from a source.
+type content struct {
+	source replication.Source
+	obj    replication.Object
+}
+
+func (c content) Open(ctx context.Context, f replication.File) (io.ReadCloser, int64, error) {
+	return c.source.Open(ctx, c.obj, f)
 }
