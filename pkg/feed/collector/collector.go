@@ -1,0 +1,179 @@
+package collector
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+)
+
+// MaxBody is the most bytes of a message that are read, unless the
+// configuration says otherwise: servers refuse objects beyond 2 MB by default
+// (chef-server-api.md §3.8), and messages hold one object.
+const MaxBody = 16 << 20
+
+// Config says who may post and where changes go. Token, Store and Sources are
+// needed.
+type Config struct {
+	// Token is the secret of data_collector['token'].
+	Token string
+	Store journal.Store
+	// Sources returns the journal's words for an organization by the name that
+	// the server gives it: none for one that isn't replicated, several where
+	// several primaries have an organization of that name.
+	Sources func(organization string) []string
+	// Notify is told of a source with a change, after the row was written or
+	// could not be. It must be quick. May be nil.
+	Notify  func(source string)
+	MaxBody int64            // default MaxBody
+	Now     func() time.Time // default time.Now
+	Log     *slog.Logger     // default: nothing is logged
+}
+
+// Counts is what a receiver saw.
+type Counts struct {
+	Noted    int64 // rows written
+	Early    int64 // changes of organizations whose journal hasn't begun
+	Ignored  int64 // messages about what isn't replicated
+	Unknown  int64 // messages of an unknown kind
+	Foreign  int64 // messages of organizations that aren't replicated
+	Refused  int64 // requests with a wrong token or none
+	Bad      int64 // bodies that are no messages
+	TooLarge int64
+	Failed   int64 // changes that could not be written
+}
+
+// Receiver is a data collector. It answers:
+//
+//	GET /   200: the health check of a Chef Server; needs no token
+//	POST /  204; 401 without a token, 403 with a wrong one, 400 for what isn't a
+//	        message, 413 for one that is too large, 503 if the journal can't be
+//	        written (a Chef Server doesn't post again)
+//
+// The token is checked before the body is read.
+type Receiver struct {
+	Config
+	token  [sha256.Size]byte
+	counts struct {
+		noted, early, ignored, unknown, foreign, refused, bad, tooLarge, failed atomic.Int64
+	}
+}
+
+var _ http.Handler = (*Receiver)(nil)
+
+// New checks a configuration and makes a receiver of it.
+func New(c Config) (*Receiver, error) {
+	if c.Token == "" || c.Store == nil || c.Sources == nil {
+		return nil, errors.New("a receiver of data collector messages needs a token, a store and the organizations")
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = MaxBody
+	}
+	if c.Notify == nil {
+		c.Notify = func(string) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Receiver{Config: c, token: sha256.Sum256([]byte(c.Token))}, nil
+}
+
+// Counts returns the counts since the receiver was made.
+func (r *Receiver) Counts() Counts {
+	c := &r.counts
+	return Counts{Noted: c.noted.Load(), Early: c.early.Load(), Ignored: c.ignored.Load(), Unknown: c.unknown.Load(), Foreign: c.foreign.Load(),
+		Refused: c.refused.Load(), Bad: c.bad.Load(), TooLarge: c.tooLarge.Load(), Failed: c.failed.Load()}
+}
+
+// ServeHTTP implements http.Handler.
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	switch {
+	case q.URL.Path != "/" && q.URL.Path != "":
+		http.NotFound(w, q)
+	case q.Method == http.MethodGet || q.Method == http.MethodHead:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("{}\n")) // whether the server still listens doesn't matter
+	case q.Method == http.MethodPost:
+		w.WriteHeader(r.post(w, q))
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+}
+
+func (r *Receiver) post(w http.ResponseWriter, q *http.Request) (status int) {
+	token := q.Header.Get("X-Data-Collector-Token")
+	given := sha256.Sum256([]byte(token)) // equal length, so that the time tells nothing
+	if subtle.ConstantTimeCompare(given[:], r.token[:]) != 1 {
+		r.counts.refused.Add(1)
+		r.Log.WarnContext(q.Context(), "a data collector message with a wrong token was refused", "remote", q.RemoteAddr)
+		w.Header().Set("Connection", "close") // the body isn't read
+		if token == "" {
+			return http.StatusUnauthorized
+		}
+		return http.StatusForbidden
+	}
+	if q.ContentLength > r.MaxBody {
+		r.counts.tooLarge.Add(1)
+		w.Header().Set("Connection", "close")
+		return http.StatusRequestEntityTooLarge
+	}
+	m, err := ReadMessage(http.MaxBytesReader(w, q.Body, r.MaxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		r.counts.tooLarge.Add(1)
+		return http.StatusRequestEntityTooLarge
+	case err != nil:
+		r.counts.bad.Add(1)
+		r.Log.WarnContext(q.Context(), "a data collector message could not be read", "error", err.Error())
+		return http.StatusBadRequest
+	}
+	return r.take(q.Context(), m)
+}
+
+// take notes a message in the journals it concerns.
+func (r *Receiver) take(ctx context.Context, m Message) (status int) {
+	entry, verdict := m.Entry()
+	switch verdict {
+	case Unknown:
+		r.counts.unknown.Add(1)
+		return http.StatusNoContent
+	case Ignored:
+		r.counts.ignored.Add(1)
+		return http.StatusNoContent
+	}
+	sources := r.Sources(m.Organization)
+	if len(sources) == 0 {
+		r.counts.foreign.Add(1)
+	}
+	status = http.StatusNoContent
+	for _, source := range sources {
+		// A server that gives up the connection doesn't take the change back.
+		noteCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		_, err := r.Store.Append(noteCtx, source, r.Now(), []journal.Entry{entry})
+		cancel()
+		switch {
+		case err == nil:
+			r.counts.noted.Add(1)
+			r.Log.DebugContext(ctx, "change pushed", "source", source, "action", entry.Action, "path", entry.Path)
+		case errors.Is(err, journal.ErrNoJournal):
+			r.counts.early.Add(1) // nobody has a position in it
+		default:
+			r.counts.failed.Add(1)
+			r.Log.ErrorContext(ctx, "a pushed change could not be noted; the next scan finds it", "source", source, "path", entry.Path, "error", err.Error())
+			status = http.StatusServiceUnavailable
+		}
+		r.Notify(source)
+	}
+	return status
+}

@@ -1,0 +1,282 @@
+package collector
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+const (
+	token  = "s3cr3t-token"
+	secret = "the-value-of-a-data-bag"
+)
+
+type world struct {
+	t        *testing.T
+	store    journal.ScanStore
+	receiver *Receiver
+	notified []string
+	log      bytes.Buffer
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	s, err := state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	w := &world{t: t, store: s.Journals()}
+	w.receiver, err = New(Config{Token: token, Store: w.store, Notify: func(s string) { w.notified = append(w.notified, s) }, MaxBody: 100_000,
+		Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Sources: func(org string) []string {
+			return map[string][]string{"acme": {"acme"}, "both": {"one", "two"}, "": {"orgless"}}[org]
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range []string{"acme", "one"} {
+		now := time.Now()
+		lease, err := w.store.Acquire(t.Context(), source, "test", now, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, now, journal.Step{Begin: "e"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func (w *world) post(token string, body io.Reader) *httptest.ResponseRecorder {
+	w.t.Helper()
+	q := httptest.NewRequest(http.MethodPost, "/", body)
+	if token != "" {
+		q.Header.Set("x-data-collector-token", token)
+	}
+	answer := httptest.NewRecorder()
+	w.receiver.ServeHTTP(answer, q)
+	if strings.Contains(w.log.String(), secret) || strings.Contains(answer.Body.String(), secret) {
+		w.t.Error("the content of an object was logged or sent back")
+	}
+	return answer
+}
+
+func (w *world) rows(source string) (out []string) {
+	w.t.Helper()
+	page, err := w.store.Rows(w.t.Context(), source, 0, 1000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range page.Rows[min(1, len(page.Rows)):] {
+		out = append(out, r.Action+" "+r.Path)
+	}
+	return out
+}
+
+// action is a message as erchef sends it (chef-server-api.md §14).
+func action(org any, task, entity, name, parent, parentName string) string {
+	m := map[string]any{"message_type": "action", "message_version": "0.1.1", "organization_name": org, "service_hostname": "h", "recorded_at": "2026-01-01T00:00:00Z",
+		"remote_hostname": "1.2.3.4", "request_id": "r", "requestor_name": "u", "requestor_type": "user", "user_agent": "knife", "id": "uuid",
+		"task": task, "entity_type": entity, "entity_name": name, "data": map[string]any{"task": "delete", "entity_name": secret, "deep": []any{secret, nil, 1.5}}}
+	if parent != "" {
+		m["parent_type"], m["parent_name"] = parent, parentName
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func TestEachKindBecomesARow(t *testing.T) {
+	for _, c := range []struct{ task, entity, name, parent, parentName, want string }{
+		{"create", "role", "web", "", "", "create /roles/web"},
+		{"update", "environment", "prod", "", "", "update /environments/prod"},
+		{"create", "bag", "users", "", "", "create /data/users"},
+		{"delete", "bag", "users", "", "", "delete /data/users"},
+		{"delete", "item", "alice", "bag", "users", "delete /data/users/alice"},
+		{"update", "version", "1.2.3", "cookbook", "apt", "update /cookbooks/apt/1.2.3"},
+		{"delete", "version", "_latest", "cookbook", "apt", "delete /cookbooks/apt"},
+		{"create", "version", "1.0", "cookbook", "apt", "create /cookbooks/apt"},
+		{"invented", "role", "web", "", "", "update /roles/web"},
+		{"create", "role", "../x", "", "", "create /roles"},
+		{"create", "item", "a/b", "bag", "users", "create /data/users"},
+		{"create", "item", "a", "bag", "..", "create /data"},
+	} {
+		w := newWorld(t)
+		if a := w.post(token, strings.NewReader(action("acme", c.task, c.entity, c.name, c.parent, c.parentName))); a.Code != http.StatusNoContent {
+			t.Errorf("%+v: status %d", c, a.Code)
+		}
+		if got := w.rows("acme"); !slices.Equal(got, []string{c.want}) {
+			t.Errorf("%+v: rows %q", c, got)
+		}
+		if !slices.Equal(w.notified, []string{"acme"}) || w.receiver.Counts() != (Counts{Noted: 1}) {
+			t.Errorf("%+v: notified %q, counts %+v", c, w.notified, w.receiver.Counts())
+		}
+	}
+}
+
+func TestWhatIsNoConcernOfOursIsCounted(t *testing.T) {
+	for _, c := range []struct {
+		body string
+		want Counts
+	}{
+		{action("acme", "create", "node", "n", "", ""), Counts{Ignored: 1}},
+		{action("acme", "update", "permission", "read", "role", "web"), Counts{Ignored: 1}},
+		{action("acme", "update", "environment", "_default", "", ""), Counts{Ignored: 1}},
+		{action("acme", "create", "policy", "p", "policy_group", "g"), Counts{Ignored: 1}},
+		{action("acme", "create", "spaceship", "x", "", ""), Counts{Unknown: 1}},
+		{action("acme", "create", "item", "x", "", ""), Counts{Unknown: 1}},
+		{`{"message_type":"run_converge","entity_type":"role","entity_name":"web"}`, Counts{Unknown: 1}},
+		{`{}`, Counts{Unknown: 1}},
+		{action("other", "create", "role", "web", "", ""), Counts{Foreign: 1}},
+	} {
+		w := newWorld(t)
+		if a := w.post(token, strings.NewReader(c.body)); a.Code != http.StatusNoContent || a.Body.Len() > 0 {
+			t.Errorf("%s: status %d", c.body, a.Code)
+		}
+		if got := w.receiver.Counts(); got != c.want || len(w.rows("acme")) != 0 || len(w.notified) != 0 {
+			t.Errorf("%s: counts %+v, rows %q, notified %q", c.body, got, w.rows("acme"), w.notified)
+		}
+	}
+}
+
+func TestOrganizationsFindTheirJournals(t *testing.T) {
+	w := newWorld(t)
+	// The journal of two hasn't begun: whoever reads it later compares first.
+	if a := w.post(token, strings.NewReader(action("both", "create", "role", "web", "", ""))); a.Code != http.StatusNoContent {
+		t.Errorf("status %d", a.Code)
+	}
+	if !slices.Equal(w.rows("one"), []string{"create /roles/web"}) || !slices.Equal(w.notified, []string{"one", "two"}) || w.receiver.Counts() != (Counts{Noted: 1, Early: 1}) {
+		t.Errorf("rows %q, notified %q, counts %+v", w.rows("one"), w.notified, w.receiver.Counts())
+	}
+	w.post(token, strings.NewReader(action(nil, "create", "role", "web", "", "")))
+	if !slices.Contains(w.notified, "orgless") {
+		t.Error("a null organization isn't the one without a name")
+	}
+}
+
+// untouched fails the test when it is read.
+type untouched struct{ t *testing.T }
+
+func (u untouched) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+func TestTheTokenIsCheckedBeforeTheBodyIsRead(t *testing.T) {
+	for given, want := range map[string]int{"": 401, "wrong": 403, token + "x": 403, token[1:]: 403, strings.ToUpper(token): 403} {
+		w := newWorld(t)
+		if a := w.post(given, untouched{t}); a.Code != want {
+			t.Errorf("token %q: status %d, want %d", given, a.Code, want)
+		}
+		if w.receiver.Counts() != (Counts{Refused: 1}) || strings.Contains(w.log.String(), token) {
+			t.Errorf("counts %+v, log %s", w.receiver.Counts(), w.log.String())
+		}
+	}
+}
+
+func TestBadBodies(t *testing.T) {
+	good := action("acme", "create", "role", "web", "", "")
+	for name, body := range map[string]string{
+		"nothing": "", "text": "hello", "a list": "[]", "a number": "3", "cut": good[:len(good)-5], "cut early": good[:20], "two": good + good, "noise behind": good + "x",
+		"a name that is none": `{"message_type":"action","entity_name":{"a":1}}`, "a number as name": `{"entity_name":7}`,
+		"a long name": `{"entity_name":"` + strings.Repeat("x", 5000) + `"}`, "deep": `{"data":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`,
+		"broken data": strings.Replace(good, `"`+secret+`"`, `"`+secret, 1),
+	} {
+		w := newWorld(t)
+		if a := w.post(token, strings.NewReader(body)); a.Code != http.StatusBadRequest || w.receiver.Counts() != (Counts{Bad: 1}) || len(w.rows("acme")) > 0 {
+			t.Errorf("%s: status %d, counts %+v", name, a.Code, w.receiver.Counts())
+		}
+	}
+}
+
+func TestLargeBodies(t *testing.T) {
+	w := newWorld(t)
+	big := `{"message_type":"action","data":"` + strings.Repeat("x", 200_000) + `"}`
+	if a := w.post(token, strings.NewReader(big)); a.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("announced: status %d", a.Code)
+	}
+	if a := w.post(token, io.MultiReader(strings.NewReader(big))); a.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("not announced: status %d", a.Code)
+	}
+	if w.receiver.Counts() != (Counts{TooLarge: 2}) {
+		t.Errorf("counts %+v", w.receiver.Counts())
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{{"GET", "/", 200}, {"HEAD", "/", 200}, {"PUT", "/", 405}, {"GET", "/x", 404}, {"POST", "/x", 404}} {
+		a := httptest.NewRecorder()
+		w.receiver.ServeHTTP(a, httptest.NewRequest(c.method, c.path, nil))
+		if a.Code != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, a.Code, c.want)
+		}
+	}
+}
+
+// failing is a store whose disk is full.
+type failing struct{ journal.Store }
+
+func (failing) Append(context.Context, string, time.Time, []journal.Entry) (journal.Head, error) {
+	return journal.Head{}, &replication.Error{Op: "write", Class: replication.Local, Err: errors.New("disk full")}
+}
+
+func TestAJournalThatCanNotBeWritten(t *testing.T) {
+	w := newWorld(t)
+	w.receiver.Store = failing{}
+	a := w.post(token, strings.NewReader(action("acme", "create", "role", "web", "", "")))
+	if a.Code != http.StatusServiceUnavailable || w.receiver.Counts() != (Counts{Failed: 1}) || len(w.notified) != 1 {
+		t.Errorf("status %d, counts %+v, notified %q", a.Code, w.receiver.Counts(), w.notified)
+	}
+}
+
+func TestAReceiverNeedsAToken(t *testing.T) {
+	if _, err := New(Config{Store: failing{}, Sources: func(string) []string { return nil }}); err == nil {
+		t.Error("no error without a token")
+	}
+}
+
+func FuzzReadMessage(f *testing.F) {
+	f.Add([]byte(action("acme", "create", "item", "web", "bag", "b")))
+	f.Add([]byte(`{"entity_name":null,"data":[[{}]]}`))
+	f.Add([]byte(`{"data":`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := ReadMessage(bytes.NewReader(body))
+		if valid := json.Valid(body); err == nil && !valid {
+			t.Errorf("read %q, which isn't JSON", body)
+		}
+		if err != nil && !errors.Is(err, errMessage) {
+			t.Errorf("%q: %v", body, err)
+		}
+		entry, verdict := m.Entry()
+		if err == nil && verdict == Replicated {
+			if err := journal.CheckEntries([]journal.Entry{entry}); err != nil {
+				t.Errorf("%q: %+v: %v", body, entry, err)
+			}
+			var ref replication.Ref
+			if err := ref.UnmarshalText([]byte(entry.Path)); err != nil {
+				t.Errorf("%q: %v", body, err)
+			}
+		}
+	})
+}
