@@ -1,0 +1,264 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/feed/journal"
+)
+
+// The versions of the Chef Server API that requests may name.
+const minVersion, maxVersion = 0, 2
+
+const (
+	maxBody  = 1 << 20 // of a request, which needs none
+	pageRows = 1000
+)
+
+// Config says what is served to whom. Store, Sources and Principals are needed.
+type Config struct {
+	Store journal.Store
+	// Sources are the journal's words by the organization's name; "" for a
+	// primary without organizations, whose feed is /updated_since.
+	Sources    map[string]string
+	Principals Principals
+	// Superusers may read every organization without being a member. Default:
+	// pivotal.
+	Superusers []string
+	// Only, unless empty, are the names that may read at all. By default every
+	// member may, API clients (and so nodes) included: rows name objects that
+	// every member can list.
+	Only []string
+	Now  func() time.Time // default time.Now
+	Log  *slog.Logger     // default: nothing is logged
+}
+
+// Handler serves journals as updated_since.
+type Handler struct{ Config }
+
+var _ http.Handler = (*Handler)(nil)
+
+// New checks a configuration and makes a handler of it.
+func New(c Config) (*Handler, error) {
+	if c.Store == nil || c.Principals == nil || len(c.Sources) == 0 {
+		return nil, errors.New("serving updated_since needs a store, principals and organizations")
+	}
+	if c.Superusers == nil {
+		c.Superusers = []string{"pivotal"}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{c}, nil
+}
+
+// ServeHTTP implements http.Handler. The checks come in the order of a Chef
+// Server: version, organization, headers, signature, membership, query.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	version, ok := apiVersion(q)
+	if !ok {
+		asked, _ := json.Marshal("Specified version " + q.Header.Get("X-Ops-Server-API-Version") + " not supported") // a string always encodes
+		write(w, -1, http.StatusNotAcceptable,
+			fmt.Appendf(nil, `{"error":"invalid-x-ops-server-api-version","message":%s,"min_version":%d,"max_version":%d}`, asked, minVersion, maxVersion))
+		return
+	}
+	refuse := func(status int, format string, args ...any) {
+		body, _ := json.Marshal(map[string][]string{"error": {fmt.Sprintf(format, args...)}}) // strings always encode
+		if status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `X-Ops-Sign version="1.0" version="1.1"`)
+		}
+		write(w, version, status, body)
+	}
+	organization, ok := route(q)
+	if !ok {
+		refuse(http.StatusNotFound, "Object not found")
+		return
+	}
+	source, ok := h.Sources[organization]
+	switch {
+	case !ok:
+		refuse(http.StatusNotFound, "organization '%s' does not exist.", organization)
+		return
+	case q.Method != http.MethodGet && q.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(http.StatusMethodNotAllowed, "Method not allowed")
+		return
+	}
+	if err := h.authenticate(q, organization); err != nil {
+		var r *chef.Refusal
+		if !errors.As(err, &r) {
+			h.Log.ErrorContext(q.Context(), "a reader of updated_since could not be checked", "organization", organization, "error", err.Error())
+			r = &chef.Refusal{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
+		}
+		refuse(r.Status, "%s", r.Message)
+		return
+	}
+	after, ok := seq(q)
+	if !ok {
+		refuse(http.StatusBadRequest, "invalid 'seq' value")
+		return
+	}
+	body, head, err := h.rows(q, source, after)
+	switch {
+	case errors.Is(err, journal.ErrNoJournal):
+		refuse(http.StatusNotFound, "the changes of organization '%s' are not recorded yet", organization)
+		return
+	case err != nil:
+		h.Log.ErrorContext(q.Context(), "the journal could not be read", "source", source, "error", err.Error())
+		refuse(http.StatusInternalServerError, "internal service error")
+		return
+	}
+	w.Header().Set("X-Chef-Sync-Epoch", head.Epoch)
+	w.Header().Set("X-Chef-Sync-Oldest", strconv.FormatInt(head.Oldest, 10))
+	w.Header().Set("X-Chef-Sync-Newest", strconv.FormatInt(head.Newest, 10))
+	write(w, version, http.StatusOK, body)
+}
+
+// apiVersion is the version that a request names; none means 0.
+func apiVersion(q *http.Request) (int, bool) {
+	text := q.Header.Get("X-Ops-Server-API-Version")
+	if text == "" {
+		return 0, true
+	}
+	v, err := strconv.Atoi(text)
+	return v, err == nil && v >= minVersion && v <= maxVersion
+}
+
+// write sends an answer with the header by which clients know a Chef Server
+// (chef-server-api.md §1.4).
+func write(w http.ResponseWriter, version, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Ops-Server-API-Version", fmt.Sprintf(`{"min_version":"%d","max_version":"%d","request_version":"%d","response_version":"%d"}`,
+		minVersion, maxVersion, version, version))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // whether the client still listens doesn't matter
+}
+
+// route reads /organizations/ORG/updated_since, or /updated_since.
+func route(q *http.Request) (organization string, ok bool) {
+	parts := strings.FieldsFunc(q.URL.EscapedPath(), func(r rune) bool { return r == '/' })
+	switch {
+	case len(parts) == 1 && parts[0] == "updated_since":
+		return "", true
+	case len(parts) == 3 && parts[0] == "organizations" && parts[2] == "updated_since" && chef.ValidName(parts[1]):
+		return parts[1], true
+	}
+	return "", false
+}
+
+// authenticate returns a *chef.Refusal for a request that may not read, and
+// another error when that can't be found out.
+func (h *Handler) authenticate(q *http.Request, organization string) error {
+	signed, err := chef.ReadSigned(q.Header, h.Now())
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(q.Body, maxBody+1))
+	if err != nil || len(body) > maxBody {
+		return &chef.Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the request needs no body"}
+	}
+	who, known, err := h.signer(q, organization, signed, body)
+	switch name := signed.User; {
+	case err != nil:
+		return err
+	case !known:
+		return &chef.Refusal{Status: http.StatusUnauthorized,
+			Message: fmt.Sprintf("Failed to authenticate as '%s'. Ensure that your node_name and client key are correct.", name)}
+	case who == nil:
+		return &chef.Refusal{Status: http.StatusUnauthorized, Message: fmt.Sprintf("Invalid signature for user or client '%s'", name)}
+	case !who.Member && !who.Client && !slices.Contains(h.Superusers, name):
+		return &chef.Refusal{Status: http.StatusForbidden, Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
+	case len(h.Only) > 0 && !slices.Contains(h.Only, name):
+		return &chef.Refusal{Status: http.StatusForbidden, Message: "missing read permission"}
+	}
+	return nil
+}
+
+// signer finds who of a name signed. A name or key that is new since it was last
+// looked up is looked up once more.
+func (h *Handler) signer(q *http.Request, organization string, signed *chef.Signed, body []byte) (who *Principal, known bool, err error) {
+	for _, again := range []bool{false, true} {
+		found, err := h.Principals.Principals(q.Context(), organization, signed.User, again)
+		if err != nil {
+			return nil, false, err
+		}
+		known = len(found) > 0
+		for _, p := range found {
+			if signed.VerifiedBy(p.Key, q.Method, rawPath(q), body) {
+				return &p, true, nil
+			}
+		}
+	}
+	return nil, known, nil
+}
+
+// rawPath is the path as it came over the wire: what the client signed.
+func rawPath(q *http.Request) string {
+	if path, _, _ := strings.Cut(q.RequestURI, "?"); strings.HasPrefix(path, "/") {
+		return path
+	}
+	return q.URL.EscapedPath()
+}
+
+// seq is the largest id that the client knows; none means 0.
+func seq(q *http.Request) (int64, bool) {
+	text := q.URL.Query().Get("seq")
+	if text == "" {
+		return 0, true
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil && n >= 0
+}
+
+// rows writes the rows after an id as JSON. Rows that are noted meanwhile may
+// follow or not, but never with a gap.
+func (h *Handler) rows(q *http.Request, source string, after int64) ([]byte, journal.Head, error) {
+	var b bytes.Buffer
+	var head journal.Head
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	b.WriteByte('[')
+	for from, first := after, true; ; {
+		page, err := h.Store.Rows(q.Context(), source, from, pageRows)
+		switch {
+		case err != nil:
+			return nil, head, err
+		case page.Head.Epoch == "":
+			return nil, head, journal.ErrNoJournal
+		case !first && (page.Head.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1):
+			return append(b.Bytes(), ']'), head, nil // the client asks again, and sees what it is then
+		}
+		head = page.Head
+		for _, r := range page.Rows {
+			if b.Len() > 1 {
+				b.WriteByte(',')
+			}
+			row := struct {
+				Action string `json:"action"`
+				ID     int64  `json:"id"`
+				Path   string `json:"path"`
+			}{r.Action, r.ID, r.Path}
+			if err := enc.Encode(row); err != nil {
+				return nil, head, err
+			}
+			from, first = r.ID, false
+		}
+		if len(page.Rows) < pageRows {
+			return append(b.Bytes(), ']'), head, nil
+		}
+	}
+}
