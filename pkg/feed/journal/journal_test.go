@@ -136,3 +136,42 @@ func TestAJournalThatMovesWhileItIsReadIsReadAgain(t *testing.T) {
 		t.Error("no error for a journal that never stands still")
 	}
 }
+
+// trimmed loses the first rows of a later page, once, as when rows are dropped
+// between two pages.
+type trimmed struct {
+	journal.Store
+	done bool
+}
+
+func (m *trimmed) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
+	page, err := m.Store.Rows(ctx, source, after, limit)
+	if after > page.Head.Oldest && len(page.Rows) > 1 && !m.done {
+		m.done, page.Rows = true, page.Rows[1:]
+	}
+	return page, err
+}
+
+func TestAGapBetweenPagesIsNeverShown(t *testing.T) {
+	s := store(t)
+	begin(t, s)
+	for range 12 {
+		entries := make([]journal.Entry, journal.MaxAppend)
+		for i := range entries {
+			entries[i] = journal.Entry{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
+		}
+		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := &trimmed{Store: s}
+	rows, err := journal.Feed(m, "src").Read(t.Context(), 0)
+	if err != nil || !m.done {
+		t.Fatal(err, m.done)
+	}
+	for i, c := range rows.Changes {
+		if c.ID != rows.Oldest+int64(i) {
+			t.Fatalf("a gap at %d", c.ID)
+		}
+	}
+}
