@@ -13,8 +13,6 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Memory keeps what the scanner knows in the store, as one blob.
-
 // memoryVersion is the version of the blob that this program writes.
 const memoryVersion = 1
 
