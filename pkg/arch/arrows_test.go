@@ -16,6 +16,9 @@ import (
 
 const module = "chefsync"
 
+// assembly joins adapters for the main programs, and only they import it.
+const assembly = "pkg/assembly"
+
 // arrows says what each package below pkg may import besides the standard
 // library: packages of the module by their folder, others by their module's
 // path. Test files aren't bound by it. A package that is missing here fails the
@@ -26,6 +29,7 @@ func arrows() map[string][]string {
 		canonical   = "pkg/canonical"
 		chef        = "pkg/chef"
 		journal     = "pkg/feed/journal"
+		cloud       = "pkg/cloud"
 		rapid       = "pgregory.net/rapid"
 		cmp         = "github.com/google/go-cmp"
 		aws         = "github.com/aws/aws-sdk-go-v2"
@@ -53,7 +57,13 @@ func arrows() map[string][]string {
 
 		// The same on AWS.
 		"pkg/stage/s3stage":     {replication, aws, smithy},
-		"pkg/state/dynamostate": {replication, aws, smithy},
+		"pkg/state/dynamostate": {replication, journal, aws, smithy},
+		cloud:                   {replication},
+		"pkg/schedule":          {replication, cloud, aws, smithy},
+		"pkg/secret":            {replication, aws, smithy},
+
+		// The one wiring that all main programs share.
+		assembly: {replication, chef, journal, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},
@@ -64,6 +74,7 @@ func arrows() map[string][]string {
 		"pkg/replication/replicationtest": {replication},
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {replication, rapid, cmp},
+		"pkg/cloud/cloudtest":             {cloud, aws, smithy},
 	}
 }
 
@@ -165,11 +176,11 @@ func TestArrows(t *testing.T) {
 
 // TestTheTableItself: no row may allow one adapter another.
 func TestTheTableItself(t *testing.T) {
-	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/state", "pkg/state/dynamostate"}
+	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/state", "pkg/state/dynamostate", "pkg/schedule", "pkg/secret"}
 	for folder, allowed := range arrows() {
 		for _, a := range allowed {
-			if slices.Contains(adapters, a) {
-				t.Errorf("%s may import the adapter %s", folder, a)
+			if a == assembly || slices.Contains(adapters, a) && folder != assembly {
+				t.Errorf("%s may import %s", folder, a)
 			}
 		}
 	}

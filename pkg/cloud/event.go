@@ -1,0 +1,100 @@
+package cloud
+
+import (
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// The triggers of a pass, as its run record says them.
+const (
+	TriggerSchedule = replication.TriggerSchedule // the clock; waits after failures
+	TriggerPush     = "push"                      // a change was pushed
+	TriggerManual   = "manual"                    // a person
+)
+
+// What a sync event asks for.
+const (
+	TaskPass   = ""       // one pass
+	TaskVerify = "verify" // read both sides and compare them
+	// TaskDoctor asks whether the servers of the pair can be reached from where
+	// the function runs.
+	TaskDoctor = "doctor"
+)
+
+// SyncEvent is what functions/sync is sent.
+type SyncEvent struct {
+	Pair    replication.PairID `json:"pair"`
+	Task    string             `json:"task,omitempty"`
+	Trigger string             `json:"trigger,omitempty"` // "" means TriggerManual
+	Full    bool               `json:"full,omitempty"`    // a full compare that reads both sides
+}
+
+// SyncResult is what functions/sync answers. What went wrong with a server or an
+// object is part of the answer, since the state says it and the next schedule
+// tries again; only an event that can't be understood, or a state that can't be
+// read, is an error of the function.
+type SyncResult struct {
+	Run      *replication.Run `json:"run,omitempty"`      // of a pass
+	Equal    *bool            `json:"equal,omitempty"`    // of a verification
+	Checks   []Check          `json:"checks,omitempty"`   // of a doctor
+	Error    string           `json:"error,omitempty"`    // why it failed
+	Hint     string           `json:"hint,omitempty"`     // what to try
+	Differ   int              `json:"differ,omitempty"`   // of a verification: objects that differ
+	Repaired int              `json:"repaired,omitempty"` // of a verification: of them, repaired
+}
+
+// Check is one thing that a doctor looked at.
+type Check struct {
+	Name   string `json:"name"`   // such as "primary"
+	Status string `json:"status"` // ok, warning, failed
+	Detail string `json:"detail,omitempty"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// The states of a Check.
+const (
+	CheckOK      = "ok"
+	CheckWarning = "warning"
+	CheckFailed  = "failed"
+)
+
+// What a manager event asks for.
+const (
+	// TaskManage looks after all pairs, and reconciles the schedules.
+	TaskManage = "manage"
+	// TaskReconcile only makes the schedules follow the configuration.
+	TaskReconcile = "reconcile"
+)
+
+// ManagerEvent is what functions/manager is sent by its schedule or by a person.
+// CloudFormation sends it its own events too; see ConfigurationResource.
+type ManagerEvent struct {
+	Task string `json:"task"`
+}
+
+// ChangesEvent is what functions/changes is sent by its schedules: scan a source
+// organization. Requests to its URL come as Lambda's own events.
+type ChangesEvent struct {
+	Source  string `json:"source"` // name of an organization of the primary
+	Trigger string `json:"trigger,omitempty"`
+}
+
+// ChangesResult is what functions/changes answers to a ChangesEvent.
+type ChangesResult struct {
+	Source  string    `json:"source"`
+	Changes int       `json:"changes"` // rows written
+	Newest  int64     `json:"newest"`  // id of the newest row
+	Busy    bool      `json:"busy,omitempty"`
+	Partial int       `json:"partial,omitempty"` // lists and objects that could not be read
+	Ended   time.Time `json:"ended"`
+	Error   string    `json:"error,omitempty"`
+	Hint    string    `json:"hint,omitempty"`
+}
+
+// ConfigurationResource is the type of the custom resource that brings a
+// configuration to the functions. The manager answers it: it reads the object
+// that the properties Bucket and Key name, refuses it if it is broken, stores it
+// under ConfigKey and reconciles the schedules. When the resource is deleted it
+// deletes the schedules.
+const ConfigurationResource = "Custom::ChefSyncConfiguration"
