@@ -141,6 +141,9 @@ type Progress struct {
 	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
 	Hold          *Hold     `json:"hold,omitempty"`
 	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
+	// Selected marks what belonged to the pair when its last full compare began.
+	// A pair that selects other objects now is compared whole.
+	Selected string `json:"selected,omitempty"`
 }
 
 // Position is how far a pair has come in a feed.
