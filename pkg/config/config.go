@@ -54,13 +54,15 @@ type Organization struct {
 	Replicas     []string
 	Interval     time.Duration
 	Kinds        []replication.Kind
+	Selection    replication.Selection // of names; the zero one selects all
 	Prune        replication.Prune
 	MaxDelete    replication.Limit
 	CompareEvery time.Duration
 	// ReconcileEvery and VerifyEvery are 0 for never.
 	ReconcileEvery, VerifyEvery time.Duration
 
-	key string // where it stands, such as organization[0]
+	key        string // where it stands, such as organization[0]
+	kindsGiven bool
 }
 
 // Loader reads configurations. Its fields are what it takes from the process;
