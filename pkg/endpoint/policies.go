@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func decodeArtifacts(body []byte) ([]replication.Ref, bool) {
 }
 
 // PolicyGroups returns the revision that each policy group binds to each policy,
-// in one request: a change of the object without reading it.
+// in one request: all that can change of these objects.
 func (r *reader) PolicyGroups(ctx context.Context) (map[replication.Ref]string, error) {
 	all := replication.Ref{Kind: replication.PolicyGroup}
 	a, err := r.org.Do(ctx, http.MethodGet, "/policy_groups", nil)
@@ -106,6 +107,7 @@ func (r *reader) PolicyGroups(ctx context.Context) (map[replication.Ref]string, 
 	if !ok {
 		return nil, r.foreign("list", all)
 	}
+	maps.DeleteFunc(bound, func(ref replication.Ref, _ string) bool { return !validRef(ref) })
 	return bound, nil
 }
 

@@ -24,7 +24,8 @@ type Config struct {
 	Store  journal.ScanStore
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
-	// Kinds are those to scan, nil for all. Bags and items go together.
+	// Kinds are those to scan, nil for replication.DefaultKinds. Bags and items go
+	// together.
 	Kinds []replication.Kind
 
 	// Rotation is the time within which each frozen cookbook version is read
