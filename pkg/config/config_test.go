@@ -328,3 +328,15 @@ insecure_skip_verify = true
 		t.Errorf("warnings\n%s\nwant four", got)
 	}
 }
+
+func TestPolicyfilesAreChosenByKinds(t *testing.T) {
+	c := parsed(t, Loader{}, least+"kinds = [\"roles\", \"policies\", \"policy_groups\", \"cookbook_artifacts\"]\nexclude = [\"policies/test-*\"]\n")
+	want := []replication.Kind{replication.Role, replication.Policy, replication.PolicyGroup, replication.CookbookArtifact}
+	if got := c.Pairs()[0].Kinds; !slices.Equal(got, want) || len(c.Warnings()) != 0 {
+		t.Errorf("kinds %v, warnings %q", got, c.Warnings())
+	}
+	c = parsed(t, Loader{}, least+"kinds = [\"policies\"]\n")
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "without cookbook_artifacts") {
+		t.Errorf("warnings %q, want what policies without artifacts mean", w)
+	}
+}
