@@ -46,6 +46,9 @@ func (p *pass) compare() error {
 		return err
 	}
 	p.progress.LastCompare = w.Started
+	if d := p.progress.Drift; d != nil && w.Deep && d.At.Before(w.Started) {
+		p.progress.Drift = nil // found again on the way, and put right
+	}
 	p.advance(w.Upto)
 	return nil
 }

@@ -82,6 +82,7 @@ type PassOptions struct {
 // The outcomes of a run.
 const (
 	OutcomeDone    = "done"    // nothing is left but unsynced objects
+	OutcomeDiffers = "differs" // a verification found differences and left them
 	OutcomePartial = "partial" // work is left for the next pass
 	OutcomeFailed  = "failed"  // a server or this machine failed
 	OutcomeHeld    = "held"    // a brake stopped the pair
