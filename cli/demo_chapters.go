@@ -15,6 +15,7 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/config"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -80,7 +81,7 @@ func (d *demoStory) start(ctx context.Context) (err error) {
 func (d *demoStory) prepare(ctx context.Context) error {
 	for _, side := range []struct {
 		side   prepare.Side
-		server app.Server
+		server config.Server
 		real   *cheftest.Server
 	}{{prepare.Primary, d.app.Primary, d.primary}, {prepare.Replica, d.pair.Replica, d.replica}} {
 		name, key := side.real.Superuser()
