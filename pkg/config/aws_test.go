@@ -27,9 +27,9 @@ scan_every = "10m"
 log_retention = "1827d"
 alarm_email = "ops@example.com"
 alarm_age = "2h"
-vpc = "vpc-0a1"
-subnets = ["subnet-0a1", "subnet-0b2"]
-security_groups = ["sg-0a1"]
+vpc = "vpc-0a1b2c3d"
+subnets = ["subnet-0a1b2c3d", "subnet-0a1b2c3e"]
+security_groups = ["sg-0a1b2c3d"]
 permissions_boundary = "arn:aws:iam::123456789012:policy/limits/chef"
 kms_keys = ["arn:aws:kms:eu-central-1:123456789012:key/0a1b-2c"]
 removal = "destroy"
@@ -38,8 +38,8 @@ team = "infra"
 "cost center" = "7"
 `)
 	want := AWS{Stack: "chef-eu", Region: "eu-central-1", Architecture: X8664, Memory: 512, Timeout: 15 * time.Minute, ReservedConcurrency: 5,
-		ScanEvery: 10 * time.Minute, LogRetention: 1827 * day, AlarmEmail: "ops@example.com", AlarmAge: 2 * time.Hour, VPC: "vpc-0a1",
-		Subnets: []string{"subnet-0a1", "subnet-0b2"}, SecurityGroups: []string{"sg-0a1"},
+		ScanEvery: 10 * time.Minute, LogRetention: 1827 * day, AlarmEmail: "ops@example.com", AlarmAge: 2 * time.Hour, VPC: "vpc-0a1b2c3d",
+		Subnets: []string{"subnet-0a1b2c3d", "subnet-0a1b2c3e"}, SecurityGroups: []string{"sg-0a1b2c3d"},
 		PermissionsBoundary: "arn:aws:iam::123456789012:policy/limits/chef", KMSKeys: []string{"arn:aws:kms:eu-central-1:123456789012:key/0a1b-2c"},
 		Removal: Destroy, Tags: map[string]string{"team": "infra", "cost center": "7"}}
 	if diff := cmp.Diff(want, c.AWS); diff != "" {
@@ -70,30 +70,30 @@ func TestTheJournalIsThereUnlessThePrimaryHasAFeed(t *testing.T) {
 
 func TestWhatIsWrongUnderAWSIsNamedWithItsLine(t *testing.T) {
 	for line, want := range map[string]string{
-		`stck = "x"`:                        `f:13:1: aws.stck: unknown key; did you mean stack?`,
-		`email = "a@example.com"`:           `f:13:1: aws.email: unknown key; it is called alarm_email here`,
-		`stack = "chef_sync"`:               `f:13:1: aws.stack: "chef_sync" can't be used; use up to 40 letters`,
-		`stack = ""`:                        `aws.stack: "" can't be used`,
-		`region = "Frankfurt"`:              `aws.region: "Frankfurt" can't be used; write a region such as "eu-central-1"`,
-		`architecture = "arm"`:              `aws.architecture: "arm" isn't known; did you mean "arm64"?`,
-		`memory = 64`:                       `aws.memory: must be between 128 and 10240`,
-		`timeout = "16m"`:                   `aws.timeout: "16m" is too long: Lambda allows 15m`,
-		`timeout = "90500ms"`:               `aws.timeout: must be whole seconds`,
-		`log_retention = "31d"`:             `aws.log_retention: CloudWatch Logs doesn't know "31d"; write "1d", "3d"`,
-		`scan_every = "30s"`:                `aws.scan_every: "30s" is too short: at least 1m`,
-		`alarm_email = "ops"`:               `aws.alarm_email: "ops" can't be used`,
-		`vpc = "vpc-1"`:                     `aws.vpc: a VPC alone isn't enough`,
-		`subnets = ["subnet-1"]`:            `aws.subnets: subnets need a security group; write security_groups, or vpc`,
-		`security_groups = ["sg-1"]`:        `aws.security_groups: security groups are only for functions in a VPC`,
-		`subnets = ["a"]`:                   `f:13:12: aws.subnets[0]: "a" can't be used`,
-		`kms_keys = ["alias/chef"]`:         `aws.kms_keys[0]: "alias/chef" can't be used; write ARNs of keys`,
-		`permissions_boundary = "chef"`:     `aws.permissions_boundary: "chef" can't be used`,
-		`removal = "delete"`:                `aws.removal: "delete" isn't known`,
-		`tags = "x"`:                        `aws.tags: must be a table`,
-		`tags = { team = 1 }`:               `aws.tags.team: must be a string`,
-		`tags = { "aws:team" = "x" }`:       `aws.tags."aws:team": AWS keeps tags`,
-		`tags = { team = "a\tb" }`:          `aws.tags.team: can't be a tag`,
-		`subnets = ["subnet-1","subnet-1"]`: `aws.subnets[1]: "subnet-1" stands here twice`,
+		`stck = "x"`:                                      `f:13:1: aws.stck: unknown key; did you mean stack?`,
+		`email = "a@example.com"`:                         `f:13:1: aws.email: unknown key; it is called alarm_email here`,
+		`stack = "chef_sync"`:                             `f:13:1: aws.stack: "chef_sync" can't be used; use up to 40 letters`,
+		`stack = ""`:                                      `aws.stack: "" can't be used`,
+		`region = "Frankfurt"`:                            `aws.region: "Frankfurt" can't be used; write a region such as "eu-central-1"`,
+		`architecture = "arm"`:                            `aws.architecture: "arm" isn't known; did you mean "arm64"?`,
+		`memory = 64`:                                     `aws.memory: must be between 128 and 10240`,
+		`timeout = "16m"`:                                 `aws.timeout: "16m" is too long: Lambda allows 15m`,
+		`timeout = "90500ms"`:                             `aws.timeout: must be whole seconds`,
+		`log_retention = "31d"`:                           `aws.log_retention: CloudWatch Logs doesn't know "31d"; write "1d", "3d"`,
+		`scan_every = "30s"`:                              `aws.scan_every: "30s" is too short: at least 1m`,
+		`alarm_email = "ops"`:                             `aws.alarm_email: "ops" can't be used`,
+		`vpc = "vpc-0a1b2c3d"`:                            `aws.vpc: a VPC alone isn't enough`,
+		`subnets = ["subnet-0a1b2c3d"]`:                   `aws.subnets: subnets need a security group; write security_groups, or vpc`,
+		`security_groups = ["sg-0a1b2c3d"]`:               `aws.security_groups: security groups are only for functions in a VPC`,
+		`subnets = ["a"]`:                                 `f:13:12: aws.subnets[0]: "a" can't be used`,
+		`kms_keys = ["alias/chef"]`:                       `aws.kms_keys[0]: "alias/chef" can't be used; write ARNs of keys`,
+		`permissions_boundary = "chef"`:                   `aws.permissions_boundary: "chef" can't be used`,
+		`removal = "delete"`:                              `aws.removal: "delete" isn't known`,
+		`tags = "x"`:                                      `aws.tags: must be a table`,
+		`tags = { team = 1 }`:                             `aws.tags.team: must be a string`,
+		`tags = { "aws:team" = "x" }`:                     `aws.tags."aws:team": AWS keeps tags`,
+		`tags = { team = "a\tb" }`:                        `aws.tags.team: can't be a tag`,
+		`subnets = ["subnet-0a1b2c3d","subnet-0a1b2c3d"]`: `aws.subnets[1]: "subnet-0a1b2c3d" stands here twice`,
 	} {
 		_, err := Loader{}.Parse("f", []byte(onAWS()+"[aws]\n"+line+"\n"))
 		if err == nil || !strings.Contains(err.Error(), want) {
