@@ -75,6 +75,8 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour,
 			Drift: replication.DriftReport}},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
+		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, Journal: true, JournalURL: true,
+			ScanEvery: 5 * time.Minute, LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
 		t.Error(diff)
