@@ -104,7 +104,10 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 	if err != nil {
 		return nil, fmt.Errorf("take the position of the feed: %w", err)
 	}
-	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), "the primary serves it"
+	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), ""
+	if f, ok := p.Feed.(ExplainedFeed); ok {
+		p.progress.FeedNote = f.Note()
+	}
 	return &next, nil
 }
 
