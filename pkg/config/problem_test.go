@@ -77,6 +77,7 @@ func TestEachProblemHasItsPlaceAndAWayOut(t *testing.T) {
 		{"pattern as text", least + `exclude = "roles/a"`, `f.toml:12:1: organization[0].exclude: must be an array of strings; write exclude = ["roles/a"]`},
 		{"another word for exclude", least + `skip = ["roles/a"]`, `f.toml:12:1: organization[0].skip: unknown key; it is called exclude here`},
 		{"prune", least + `prune = "yes"`, `f.toml:12:1: organization[0].prune: "yes" isn't known; write "replicated", "all" or "none"`},
+		{"drift", least + `drift = "fix"`, `f.toml:12:1: organization[0].drift: "fix" isn't known; write "report" or "repair"`},
 		{"limit", least + `max_delete = "120%"`, `f.toml:12:1: organization[0].max_delete: "120%" isn't a limit; write "20%", "50" or "20%,50"`},
 		{"limit of nothing", least + `max_delete = 0`, `f.toml:12:1: organization[0].max_delete: "0" isn't a limit; write prune = "none"`},
 		{"limit of another type", least + `max_delete = 0.5`, `f.toml:12:1: organization[0].max_delete: must be a limit; write max_delete = "20%"`},

@@ -23,15 +23,15 @@ func (s *section) selection(kinds []replication.Kind) replication.Selection {
 	s.effective("exclude", fmt.Sprintf("%q", exclude), given)
 	sel := replication.Selection{}
 	if !slices.Equal(include, []string{everything}) {
-		sel.Include = s.patterns("include", include, kinds, nil)
+		sel.Include = s.selects("include", include, kinds, nil)
 	}
-	sel.Exclude = s.patterns("exclude", exclude, kinds, sel.Include)
+	sel.Exclude = s.selects("exclude", exclude, kinds, sel.Include)
 	return sel
 }
 
-// patterns reads the patterns of a key. Those of another key must not stand here
+// selects reads the patterns of a key. Those of another key must not stand here
 // too.
-func (s *section) patterns(key string, texts []string, kinds []replication.Kind, others []replication.Pattern) (list []replication.Pattern) {
+func (s *section) selects(key string, texts []string, kinds []replication.Kind, others []replication.Pattern) (list []replication.Pattern) {
 	for i, text := range texts {
 		at := index(join(s.path, key), i)
 		p, err := replication.ParsePattern(text)

@@ -211,7 +211,7 @@ func TestPreviewAndVerifyKnowTheSelection(t *testing.T) {
 	}
 	w.pass()
 	w.replica.Set("/roles/web", "another")
-	r, err := w.engine().Verify(context.Background())
+	r, err := w.engine().Verify(context.Background(), replication.VerifyOptions{})
 	if err != nil || !r.Equal() || len(r.Extras) != 0 || len(r.Kinds) != 3 {
 		t.Errorf("report %+v, %v; want equality of bags, items and roles", r, err)
 	}
