@@ -30,6 +30,24 @@ func (o *Org) DeletePolicy(name, revision string) {
 	})
 }
 
+// DeleteEmptyPolicies removes the policies without revisions and the groups
+// without policies, which requests leave behind.
+func (o *Org) DeleteEmptyPolicies() {
+	o.s.locked(func() {
+		for _, name := range sortedKeys(o.policies) {
+			if len(o.policies[name]) == 0 {
+				delete(o.policies, name)
+				o.dropACL("policies/" + name)
+			}
+		}
+		for _, name := range sortedKeys(o.policyGroups) {
+			if len(o.policyGroups[name]) == 0 {
+				o.dropPolicyGroup(name)
+			}
+		}
+	})
+}
+
 // BindPolicy puts a revision that is there into a policy group.
 func (o *Org) BindPolicy(group, policy, revision string) {
 	o.s.locked(func() {
