@@ -56,7 +56,7 @@ func (p *pass) dirty() ([]Ref, error) {
 		scopes[ScopeOf(r)] = max(scopes[ScopeOf(r)], 0)
 	}
 	if w := p.progress.Work; w != nil {
-		for _, r := range w.Intent {
+		for _, r := range p.Pair.narrowed(w.Intent) {
 			set[r] = struct{}{}
 		}
 	}

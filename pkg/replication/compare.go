@@ -72,13 +72,16 @@ func (p *pass) startCompare() error {
 	}
 	intent, crashes := []Ref(nil), 0
 	if w := p.progress.Work; w != nil {
-		intent, crashes = w.Intent, w.Crashes
+		intent, crashes = p.Pair.narrowed(w.Intent), w.Crashes
 	}
 	upto, err := p.takePosition(ctx, id)
 	if err != nil {
 		return err
 	}
 	p.progress.Selected = p.Pair.selected()
+	p.upd.Removed = append(p.upd.Removed, p.forgotten.Removed...)
+	p.upd.Synced = append(p.upd.Synced, p.forgotten.Synced...)
+	p.forgotten = Update{}
 	p.progress.Work = &Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now(), Upto: upto, Intent: intent, Crashes: crashes}
 	if upto == nil {
 		p.progress.Position = nil

@@ -145,9 +145,9 @@ func (p Pair) concerns(c Change) bool {
 	return p.reaches(c.Scope) || c.Scope.Kind == Policy && p.Includes(PolicyGroup)
 }
 
-// narrowed drops what doesn't belong to the pair.
+// narrowed returns those that belong to the pair.
 func (p Pair) narrowed(refs []Ref) []Ref {
-	return slices.DeleteFunc(refs, func(r Ref) bool { return !p.Manages(r) })
+	return slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { return !p.Manages(r) })
 }
 
 // selected is a mark of what belongs to the pair: "" for all objects of the
