@@ -137,7 +137,7 @@ func TestDamagedJournals(t *testing.T) {
 }
 
 // TestStartingAJournalOver does what the hint for damaged records says. Rows of
-// the old journal are never seen, and the next Trim removes them.
+// the old journal are never seen, and are removed.
 func TestStartingAJournalOver(t *testing.T) {
 	w, j := begun(t)
 	pushed(t, j, 1, 5)
