@@ -53,7 +53,10 @@ func newStack(app awscdk.App, c *config.Config, code map[string]string) *stack {
 		AnalyticsReporting:    jsii.Bool(false), // no CDKMetadata: the template says what is there and no more
 	})
 	for _, name := range slices.Sorted(maps.Keys(a.Tags)) {
-		awscdk.Tags_Of(s.scope).Add(jsii.String(name), jsii.String(a.Tags[name]), nil)
+		awscdk.Tags_Of(s.scope).Add(jsii.String(name), jsii.String(a.Tags[name]), &awscdk.TagProps{
+			// Known to CDK, but not to every validator of templates.
+			ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
+		})
 	}
 	s.addTable()
 	s.addBucket()

@@ -79,7 +79,7 @@ func TestAnotherOrganizationChangesTheConfigurationAndNothingElse(t *testing.T) 
 			changed = append(changed, strings.TrimSpace(b[i]))
 		}
 	}
-	if len(changed) != 1 || !strings.HasPrefix(changed[0], `"Key": "`) || !strings.HasSuffix(changed[0], `.toml"`) {
+	if len(changed) != 1 || !strings.HasPrefix(changed[0], `"Key": "`) || !strings.HasSuffix(changed[0], `.toml",`) {
 		t.Errorf("changed lines: %q, want the key of the configuration", changed)
 	}
 }
