@@ -161,7 +161,7 @@ func (r *rig) wantInSync() {
 	if st, u := r.record(); len(u) > 0 || st.Status() != replication.Synced {
 		r.t.Fatalf("status %s with unsynced objects %+v", st.Status(), u)
 	}
-	report, err := r.engine().Verify(context.Background())
+	report, err := r.engine().Verify(context.Background(), replication.VerifyOptions{})
 	if err != nil || !report.Equal() || len(report.Extras) > 0 {
 		r.t.Fatalf("verify: %+v, %v", report, err)
 	}

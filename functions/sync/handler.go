@@ -136,7 +136,7 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 	if err != nil {
 		return h.unable(ctx, fleet, pair, err)
 	}
-	report, err := engine.Verify(ctx)
+	report, err := engine.Verify(ctx, replication.VerifyOptions{Trigger: cloud.TriggerSchedule})
 	if err != nil {
 		log.Warn("verification failed", "error", err.Error(), "hint", replication.HintOf(err))
 		return h.unable(ctx, fleet, pair, err)

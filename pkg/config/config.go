@@ -61,6 +61,7 @@ type Organization struct {
 	CompareEvery time.Duration
 	// ReconcileEvery and VerifyEvery are 0 for never.
 	ReconcileEvery, VerifyEvery time.Duration
+	Drift                       replication.DriftRule
 
 	key string // where it stands, such as organization[0]
 }
