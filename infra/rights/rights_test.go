@@ -78,9 +78,23 @@ func TestOnlyTheSecretsOfTheServersCanBeRead(t *testing.T) {
 	}
 }
 
+func TestOnlyTheJournalReadsTheTokenOfPushes(t *testing.T) {
+	c := parsed(t, func(text string) string {
+		return strings.Replace(text, "[aws]\n", "[aws]\ncollector_token = \"secretsmanager:chef-sync/token\"\n", 1)
+	})
+	for role, granted := range all(c) {
+		reads := slices.Contains(resources(granted, "secretsmanager:GetSecretValue"), "arn:${Here:secretsmanager}:secret:chef-sync/token-??????")
+		if reads != (role == "changes") {
+			t.Errorf("%s reads the token: %v", role, reads)
+		}
+	}
+}
+
 func TestASecretIsNamedByItsARNToo(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:eu-AbCdEf"
-	c := parsed(t, func(text string) string { return strings.Replace(text, "secretsmanager:chef-sync/eu", "secretsmanager:"+arn, 1) })
+	c := parsed(t, func(text string) string {
+		return strings.Replace(text, "secretsmanager:chef-sync/eu", "secretsmanager:"+arn, 1)
+	})
 	if got := resources(rights.Sync(c), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
 		t.Errorf("readable: %v", got)
 	}
@@ -88,7 +102,9 @@ func TestASecretIsNamedByItsARNToo(t *testing.T) {
 
 func TestKeysOfOnesOwnDecryptSecretsOnly(t *testing.T) {
 	const key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
-	c := parsed(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\nkms_keys = [\""+key+"\"]\n", 1) })
+	c := parsed(t, func(text string) string {
+		return strings.Replace(text, "[aws]\n", "[aws]\nkms_keys = [\""+key+"\"]\n", 1)
+	})
 	for role, via := range map[string][]string{
 		"sync":    {"secretsmanager.${Region}.amazonaws.com", "ssm.${Region}.amazonaws.com"},
 		"manager": {"s3.${Region}.amazonaws.com"}, // the uploaded configuration
