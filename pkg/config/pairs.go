@@ -83,7 +83,7 @@ func (s Server) Resolve(ctx context.Context, resolvers map[string]Resolver) (key
 }
 
 // Warnings says what is unwise but possible: key files that others may read,
-// certificates that aren't verified, replicas without a pair.
+// certificates that aren't verified, pushes without TLS, replicas without a pair.
 func (c *Config) Warnings() []string {
 	var list []string
 	for _, v := range c.Servers() {
@@ -94,6 +94,7 @@ func (c *Config) Warnings() []string {
 			list = append(list, fmt.Sprintf("%s: the server's certificate isn't verified (insecure_skip_verify)", v.Name))
 		}
 	}
+	list = append(list, c.Journal.warnings(c.Feed)...)
 	used := map[string]bool{}
 	for _, p := range c.Pairs() {
 		used[p.ID.Replica] = true
