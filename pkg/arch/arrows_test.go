@@ -81,6 +81,7 @@ func arrows() map[string][]string {
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {replication, rapid, cmp},
 		"pkg/cloud/cloudtest":             {cloud, aws, smithy},
+		"pkg/cloud/runtimetest":           {},
 	}
 }
 
