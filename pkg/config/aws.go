@@ -24,7 +24,6 @@ type AWS struct {
 	// Journal says that functions/changes is part of the stack, and JournalURL
 	// that it can be reached from outside.
 	Journal, JournalURL bool
-	ScanEvery           time.Duration
 	LogRetention        time.Duration
 	AlarmEmail          string // "" for nobody
 	AlarmAge            time.Duration
@@ -46,10 +45,7 @@ const (
 )
 
 const (
-	defaultStack     = "chef-sync"
-	defaultScanEvery = 5 * time.Minute
-	// leastRate is the shortest of EventBridge Scheduler.
-	leastRate = time.Minute
+	defaultStack = "chef-sync"
 	// Limits of Lambda. A pass wants time to end in good order.
 	leastTimeout, mostTimeout = 30 * time.Second, 15 * time.Minute
 	leastMemory, mostMemory   = 128, 10240
@@ -72,7 +68,6 @@ func (s *section) aws(feed string) AWS {
 		ReservedConcurrency: s.number("reserved_concurrency", 0, 0, 1000),
 		Journal:             s.flag("journal", feed != "updated_since"),
 		JournalURL:          s.flag("journal_url", true),
-		ScanEvery:           s.duration("scan_every", defaultScanEvery, leastRate, ""),
 		LogRetention:        s.retention(),
 		AlarmEmail:          s.pattern("alarm_email", "", `^[^@\s]+@[^@\s]+\.[^@\s]+$`, "write one address"),
 		AlarmAge:            s.duration("alarm_age", time.Hour, 10*time.Minute, ""),

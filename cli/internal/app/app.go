@@ -113,14 +113,8 @@ func load(o Options) (*config.Config, config.Loader, error) {
 	case err != nil:
 		return nil, loader, exit.With(exit.Usage, err, "")
 	}
-	if c.Feed == feedJournal {
-		return nil, loader, exit.Usagef(`write feed = "auto"`, `%s: feed = "journal" is not available in this version`, path)
-	}
 	return c, loader, nil
 }
-
-// feedJournal is the word in the configuration.
-const feedJournal = "journal"
 
 // usualPlaces are where the configuration is looked for.
 func usualPlaces() []string {

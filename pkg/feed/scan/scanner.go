@@ -140,6 +140,8 @@ func (s *Scanner) log(ctx context.Context, r Report, err error) {
 		args = append(args, fmt.Sprintf("failure_%d", i+1), e.Error())
 	}
 	switch {
+	case err != nil && ctx.Err() != nil:
+		s.Log.DebugContext(ctx, "scan broken off", args...)
 	case err != nil:
 		s.Log.WarnContext(ctx, "scan ended early", append(args, "error", err.Error())...)
 	case r.Begun || r.Changes > 0 || len(r.Failed) > 0:
