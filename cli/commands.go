@@ -8,6 +8,6 @@ func commands(g *globals) []*cobra.Command {
 		newRunCmd(g), newSyncStartCmd(g), newSyncStopCmd(g), newServeChangesCmd(g),
 		newSyncStatusCmd(g), newSyncLogCmd(g), newManagerLogCmd(g), newUnsyncedObjectsCmd(g), newRunsCmd(g),
 		newPlanCmd(g), newDiffCmd(g), newVerifyCmd(g), newResyncCmd(g),
-		newInitCmd(g), newPrepareOrgCmd(g), newDoctorCmd(g), newConfigCmd(g), newDemoCmd(g), newVersionCmd(g),
+		newInitCmd(g), newPrepareOrgCmd(g), newDoctorCmd(g), newConfigCmd(g), newStateCmd(g), newDemoCmd(g), newVersionCmd(g),
 	}
 }
