@@ -93,6 +93,10 @@ func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []
 			}
 		}
 		for _, ref := range refs {
+			if !p.Manages(ref) {
+				return nil, failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, p.ID),
+					"kinds, include and exclude of the organization decide what does")
+			}
 			list = append(list, replication.Difference{Ref: ref})
 		}
 		for _, d := range list {

@@ -72,7 +72,7 @@ func TestDriftOfAReplicaIsNamedAndRepaired(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", o))
-			fill(r.primary.org)
+			cheftest.Fill(r.primary.org)
 			r.mustPass()
 			meddle(r.replica.org)
 			r.mustPass()
@@ -183,7 +183,7 @@ func TestAPageOfAProxyIsNoDrift(t *testing.T) {
 // A real server as the replica, meddled with by a client of its own.
 func TestDriftOfAGoiardiReplica(t *testing.T) {
 	r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), goiardi(t, "goiardi-1"))
-	fill(r.primary.org)
+	cheftest.Fill(r.primary.org)
 	r.mustPass()
 	if report := r.verify(true); !report.Equal() || len(report.Repaired) > 0 {
 		t.Fatalf("right after the first pass: %v, repaired %v", report.Differences, report.Repaired)

@@ -63,6 +63,7 @@ func arrows() map[string][]string {
 		"pkg/stage/s3stage":     {replication, aws, smithy},
 		"pkg/state/dynamostate": {replication, journal, aws, smithy},
 		cloud:                   {replication},
+		"pkg/state/transfer":    {replication},
 		"pkg/schedule":          {replication, cloud, aws, smithy},
 		"pkg/secret":            {replication, aws, smithy},
 

@@ -56,6 +56,7 @@ type Organization struct {
 	Replicas     []string
 	Interval     time.Duration
 	Kinds        []replication.Kind
+	Selection    replication.Selection // of names; the zero one selects all
 	Prune        replication.Prune
 	MaxDelete    replication.Limit
 	CompareEvery time.Duration
@@ -63,7 +64,8 @@ type Organization struct {
 	ReconcileEvery, VerifyEvery time.Duration
 	Drift                       replication.DriftRule
 
-	key string // where it stands, such as organization[0]
+	key        string // where it stands, such as organization[0]
+	kindsGiven bool
 }
 
 // Loader reads configurations. Its fields are what it takes from the process;

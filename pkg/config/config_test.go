@@ -112,7 +112,9 @@ connections = 20
 [[organization]]
 destination = "acme"
 interval = "90s"
-kinds = ["roles"]
+kinds = ["roles", "cookbooks"]
+include = ["roles/web-*", "cookbooks/apt/1.*"]
+exclude = ["/roles/web-test?"]
 prune = "none"
 max_delete = 7
 compare_every = "1d12h"
@@ -141,7 +143,11 @@ level = "debug"
 	}
 	p[0].Space = ""
 	want := PairConfig{
-		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []replication.Kind{replication.Role},
+		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []replication.Kind{replication.Role, replication.Cookbook},
+			Selection: replication.Selection{
+				Include: []replication.Pattern{{Kind: replication.Role, Name: "web-*"}, {Kind: replication.Cookbook, Name: "apt", Sub: "1.*"}},
+				Exclude: []replication.Pattern{{Kind: replication.Role, Name: "web-test?"}},
+			},
 			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, Drift: replication.DriftRepair, Concurrency: 3},
 		Replica: c.Replicas[0], VerifyEvery: 72 * time.Hour,
 	}
@@ -201,6 +207,8 @@ func TestEnvironmentOverridesTheFile(t *testing.T) {
 		"organization[0].source":   {"organization[0].source", "acme", "/etc/chef-sync/chef-sync.toml:11"},
 		"organization[0].interval": {"organization[0].interval", "1m", "default"},
 		"organization[0].kinds":    {"organization[0].kinds", `["cookbooks" "environments" "roles" "data_bags"]`, "default"},
+		"organization[0].include":  {"organization[0].include", `["*"]`, "default"},
+		"organization[0].exclude":  {"organization[0].exclude", `[]`, "default"},
 		"log.level":                {"log.level", "warn", "env CHEF_SYNC_LOG_LEVEL"},
 	}
 	for _, s := range c.Effective() {
@@ -305,6 +313,8 @@ func TestWarnings(t *testing.T) {
 	text = strings.Replace(text, "env:KEY", "file:"+dir+"/own.pem", 1) + `
 replicas = ["eu"]
 drift = "repair"
+kinds = ["roles", "environments"]
+include = ["roles/*"]
 [[replica]]
 name = "idle"
 url = "https://idle"
@@ -314,12 +324,13 @@ insecure_skip_verify = true
 `
 	got := strings.Join(parsed(t, Loader{}, text).Warnings(), "\n")
 	for _, want := range []string{"key of primary: file:" + dir + "/open.pem may be read by others (mode 0644)", "idle: the server's certificate isn't verified", "replica idle: no organization goes there",
-		`organization[0]: drift = "repair" does nothing without verify_every`} {
+		`organization[0]: drift = "repair" does nothing without verify_every`,
+		"organization[0]: kinds names environments, but include and exclude leave none of them"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("warnings\n%s\nwant %q", got, want)
 		}
 	}
-	if strings.Count(got, "\n") != 3 {
-		t.Errorf("warnings\n%s\nwant four", got)
+	if strings.Count(got, "\n") != 4 {
+		t.Errorf("warnings\n%s\nwant five", got)
 	}
 }

@@ -37,6 +37,12 @@ func kindOf(word string) replication.Kind {
 	return ""
 }
 
+// wordOf is the word for a kind.
+func wordOf(k replication.Kind) string {
+	i := slices.IndexFunc(kindWords(), func(w string) bool { return kindOf(w) == k })
+	return kindWords()[i]
+}
+
 func (s *section) organization(c *Config) Organization {
 	o := Organization{key: s.path}
 	o.Source = s.source(c)
@@ -47,7 +53,8 @@ func (s *section) organization(c *Config) Organization {
 	s.effective("destination", o.Destination, given)
 	o.Replicas = s.replicas(c)
 	o.Interval = s.duration("interval", defaultInterval, leastInterval, "")
-	o.Kinds = s.kinds()
+	o.Kinds, o.kindsGiven = s.kinds()
+	o.Selection = s.selection(o.Kinds)
 	o.Prune = replication.Prune(s.word("prune", string(replication.PruneReplicated),
 		string(replication.PruneReplicated), string(replication.PruneAll), string(replication.PruneNone)))
 	o.MaxDelete = s.limit()
@@ -56,7 +63,7 @@ func (s *section) organization(c *Config) Organization {
 	o.VerifyEvery = s.duration("verify_every", 0, leastInterval, "never")
 	o.Drift = replication.DriftRule(s.word("drift", string(replication.DriftReport), string(replication.DriftReport), string(replication.DriftRepair)))
 	s.done(map[string]string{"name": "source", "org": "source", "from": "source", "to": "destination", "replica": "replicas",
-		"schedule": "interval", "rate": "interval", "delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})
+		"schedule": "interval", "rate": "interval", "filter": "include", "only": "include", "skip": "exclude", "ignore": "exclude", "delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})
 	return o
 }
 
@@ -127,7 +134,7 @@ func (s *section) replicas(c *Config) []string {
 	return known
 }
 
-func (s *section) kinds() (kinds []replication.Kind) {
+func (s *section) kinds() (kinds []replication.Kind, given bool) {
 	words, given := s.texts("kinds")
 	if !given {
 		words = kindWords()
@@ -152,7 +159,7 @@ func (s *section) kinds() (kinds []replication.Kind) {
 		}
 	}
 	s.effective("kinds", fmt.Sprintf("%q", words), given)
-	return kinds
+	return kinds, given
 }
 
 func (s *section) limit() replication.Limit {

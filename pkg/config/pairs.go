@@ -34,6 +34,7 @@ func (c *Config) Pairs() []PairConfig {
 					SourceOrg:      o.Source,
 					Space:          space(c.Primary.URL, o.Source),
 					Kinds:          slices.Clone(o.Kinds),
+					Selection:      o.Selection,
 					Prune:          o.Prune,
 					MaxDelete:      o.MaxDelete,
 					Interval:       o.Interval,
@@ -85,7 +86,7 @@ func (s Server) Resolve(ctx context.Context, resolvers map[string]Resolver) (key
 
 // Warnings says what is unwise but possible: key files that others may read,
 // certificates that aren't verified, replicas without a pair, a wish that nothing
-// fulfils.
+// fulfils, kinds of which nothing is selected.
 func (c *Config) Warnings() []string {
 	var list []string
 	for _, v := range c.Servers() {
@@ -109,6 +110,9 @@ func (c *Config) Warnings() []string {
 		if !used[v.Name] {
 			list = append(list, fmt.Sprintf("replica %s: no organization goes there", v.Name))
 		}
+	}
+	for _, o := range c.Organizations {
+		list = append(list, o.warnings()...)
 	}
 	return list
 }

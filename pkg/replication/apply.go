@@ -247,7 +247,7 @@ func (p *pass) removeWindow(steps []Step, total int) error {
 }
 
 func (p *pass) deleteOne(ctx context.Context, ref Ref) (objErr, fatal error) {
-	if ref.Kind == DataBag && p.Pair.prune() != PruneAll {
+	if ref.Kind == DataBag && (p.Pair.prune() != PruneAll || !p.Pair.Selection.all()) {
 		if objErr, fatal = p.strangers(ctx, ref); objErr != nil || fatal != nil {
 			return objErr, fatal
 		}
@@ -260,8 +260,8 @@ func (p *pass) deleteOne(ctx context.Context, ref Ref) (objErr, fatal error) {
 	return p.judge(ctx, p.Target, "replica", err)
 }
 
-// strangers refuses to delete a bag with items that replication didn't put
-// there: deleting the bag would delete them.
+// strangers refuses to delete a bag with items that must stay: deleting the bag
+// would delete them.
 func (p *pass) strangers(ctx context.Context, bag Ref) (objErr, fatal error) {
 	items, err := p.Target.List(ctx, Scope{Kind: DataBagItem, Name: bag.Name})
 	if IsAbsent(err) {
@@ -272,18 +272,28 @@ func (p *pass) strangers(ctx context.Context, bag Ref) (objErr, fatal error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
+	foreign, unselected := 0, 0
 	for _, item := range items {
-		if _, ours := p.inventory[item]; !ours {
-			n++
+		_, ours := p.inventory[item]
+		switch {
+		case !p.Pair.Manages(item):
+			unselected++
+		case !ours && p.Pair.prune() != PruneAll:
+			foreign++
 		}
 	}
-	if n == 0 {
+	refusal := &Error{Op: "delete", Ref: bag, Server: "the replica", Class: Rejected}
+	switch {
+	case unselected > 0:
+		refusal.Hint = "delete the items on the replica, or exclude the bag itself"
+		refusal.Err = fmt.Errorf("the bag still holds %d items that are not selected for replication", unselected)
+	case foreign > 0:
+		refusal.Hint = `move the items elsewhere, or set prune = "all" to let replication delete them`
+		refusal.Err = fmt.Errorf("the bag still holds %d items that replication did not put there", foreign)
+	default:
 		return nil, nil
 	}
-	return &Error{Op: "delete", Ref: bag, Server: "the replica", Class: Rejected,
-		Hint: `move the items elsewhere, or set prune = "all" to let replication delete them`,
-		Err:  fmt.Errorf("the bag still holds %d items that replication did not put there", n)}, nil
+	return refusal, nil
 }
 
 func (p *pass) deleted(step Step, objErr error) {

@@ -66,7 +66,7 @@ func (p *pass) dirty() ([]Ref, error) {
 			return nil, err
 		}
 		for _, r := range refs {
-			if p.Pair.manages(r) {
+			if p.Pair.Manages(r) {
 				set[r] = struct{}{}
 				p.changeIDs[r] = max(p.changeIDs[r], id)
 			}
@@ -93,7 +93,7 @@ func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
 		refs = append(refs, Ref(s))
 	}
 	for _, k := range Kinds() {
-		if !p.Pair.Includes(k) || !s.touches(k) {
+		if !s.touches(k) || !p.Pair.reaches(Scope{Kind: k, Name: s.Name}) {
 			continue
 		}
 		listed, err := p.listKind(ctx, p.Source, k, s.Name)
@@ -146,13 +146,14 @@ func (p *pass) listKind(ctx context.Context, side Reader, k Kind, name string) (
 	if err != nil {
 		return nil, err
 	}
-	refs, _, err := p.listItems(side, "primary", bags)
+	refs, _, err := p.listItems(side, "primary", p.Pair.narrowed(bags))
 	return refs, err
 }
 
-// listItems lists the items of bags. A bag that alone can't be listed is set
-// aside and named in failed.
+// listItems lists the items of bags, but for bags of which none is selected. A
+// bag that alone can't be listed is set aside and named in failed.
 func (p *pass) listItems(side Reader, name string, bags []Ref) (refs []Ref, failed map[string]bool, err error) {
+	bags = slices.DeleteFunc(slices.Clone(bags), func(b Ref) bool { return !p.Pair.reaches(Scope{Kind: DataBagItem, Name: b.Name}) })
 	lists, failed := make([][]Ref, len(bags)), map[string]bool{}
 	err = p.each(len(bags), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
 		items, err := side.List(ctx, Scope{Kind: DataBagItem, Name: bags[i].Name})

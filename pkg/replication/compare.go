@@ -73,6 +73,7 @@ func (p *pass) startCompare() error {
 	if err != nil {
 		return err
 	}
+	p.progress.Selected = p.Pair.selected()
 	p.progress.Work = &Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now(), Upto: upto, Intent: intent, Crashes: crashes}
 	if upto == nil {
 		p.progress.Position = nil
@@ -158,16 +159,14 @@ func (p *pass) listSide(side Reader, name string) (listing, error) {
 			p.setAside(Ref{Kind: k}, objErr)
 			continue
 		}
+		refs = p.Pair.narrowed(refs)
 		if k == DataBag {
 			bags = refs
 		}
 		for _, r := range refs {
-			if p.Pair.manages(r) {
-				l.refs[r] = struct{}{}
-				l.counts[k]++
-			}
+			l.refs[r] = struct{}{}
 		}
-		l.counts[k] += 0
+		l.counts[k] = len(refs)
 	}
 	return l, nil
 }
@@ -187,7 +186,7 @@ func (p *pass) deletions(source, target listing) []Ref {
 	}
 	maps.DeleteFunc(gone, func(r Ref, _ struct{}) bool {
 		_, there := source.refs[r]
-		return there || source.unknown(r) || !p.Pair.manages(r)
+		return there || source.unknown(r) || !p.Pair.Manages(r)
 	})
 	return slices.SortedFunc(maps.Keys(gone), CompareRefs)
 }

@@ -24,6 +24,10 @@ const (
 // pins an absent cookbook version breaks node runs with 412).
 func Kinds() []Kind { return []Kind{DataBag, DataBagItem, Role, Cookbook, Environment} }
 
+// DefaultKinds are the kinds that a pair replicates unless it says otherwise, in
+// the order in which a configuration names them. DataBag stands for the items too.
+func DefaultKinds() []Kind { return []Kind{Cookbook, Environment, Role, DataBag} }
+
 // order is the place of a kind in the order of application.
 func (k Kind) order() int {
 	switch k {
@@ -54,6 +58,43 @@ func (k Kind) collection() string {
 		return "data"
 	}
 	return string(k)
+}
+
+// family is the kind that configuration and patterns know a kind by: bags stand
+// for their items too.
+func (k Kind) family() Kind {
+	if k == DataBagItem {
+		return DataBag
+	}
+	return k
+}
+
+// hasSub tells whether objects of the kind have two names, such as a cookbook's
+// and its version.
+func (k Kind) hasSub() bool { return k.family() == DataBag || k == Cookbook }
+
+// word is the kind's word in a configuration.
+func (k Kind) word() string {
+	if k.family() == DataBag {
+		return "data_bags"
+	}
+	return k.collection()
+}
+
+// kindOfCollection reads the first segment of a path, or the kind's word in a
+// configuration. It is "" for anything else, and DataBag for items.
+func kindOfCollection(word string) Kind {
+	switch word {
+	case "cookbooks":
+		return Cookbook
+	case "environments":
+		return Environment
+	case "roles":
+		return Role
+	case "data", "data_bags":
+		return DataBag
+	}
+	return ""
 }
 
 // DefaultEnvironment exists in every organization and can't be written
@@ -105,24 +146,15 @@ func splitPath(path string) (Ref, bool) {
 	if slices.Contains(parts, "") || len(parts) > 3 {
 		return Ref{}, false
 	}
-	var ref Ref
-	switch parts[0] {
-	case "cookbooks":
-		ref.Kind = Cookbook
-	case "environments":
-		ref.Kind = Environment
-	case "roles":
-		ref.Kind = Role
-	case "data", "data_bags":
-		ref.Kind = DataBag
-	default:
+	ref := Ref{Kind: kindOfCollection(parts[0])}
+	if ref.Kind == "" {
 		return Ref{}, false
 	}
 	if len(parts) > 1 {
 		ref.Name = parts[1]
 	}
 	if len(parts) > 2 {
-		if ref.Kind == Role || ref.Kind == Environment {
+		if !ref.Kind.hasSub() {
 			return Ref{}, false
 		}
 		if ref.Sub = parts[2]; ref.Kind == DataBag {

@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -100,8 +102,9 @@ type Pair struct {
 	// Space names the source organization in the stage, equal for all pairs that
 	// read the same one.
 	Space     string
-	Kinds     []Kind // nil means all
-	Prune     Prune  // "" means PruneReplicated
+	Kinds     []Kind    // nil means DefaultKinds
+	Selection Selection // narrows the kinds by name
+	Prune     Prune     // "" means PruneReplicated
 	MaxDelete Limit
 	Drift     DriftRule // "" means DriftReport
 	// Interval is the time between polls; CompareEvery the time between full
@@ -114,26 +117,50 @@ type Pair struct {
 	Concurrency int
 }
 
-// Includes tells whether objects of a kind belong to the pair. Bags and items
+// Includes tells whether objects of a kind may belong to the pair. Bags and items
 // go together. A kind that isn't replicated never does.
 func (p Pair) Includes(k Kind) bool {
-	if !slices.Contains(Kinds(), k) {
-		return false
-	}
-	if k == DataBagItem {
-		k = DataBag
-	}
-	return len(p.Kinds) == 0 || slices.Contains(p.Kinds, k) || k == DataBag && slices.Contains(p.Kinds, DataBagItem)
+	return slices.Contains(Kinds(), k) && p.Selection.Reaches(Scope{Kind: k}) &&
+		(len(p.Kinds) == 0 || slices.ContainsFunc(p.Kinds, func(x Kind) bool { return x.family() == k.family() }))
 }
 
-// concerns tells whether a change may have touched objects of the pair.
-func (p Pair) concerns(c Change) bool {
-	return c.Scope.Kind == "" || p.Includes(c.Scope.Kind)
+// Manages tells whether an object belongs to the pair, so that replication may
+// read, write or delete it.
+func (p Pair) Manages(r Ref) bool {
+	return p.Includes(r.Kind) && p.Selection.Selects(r) && !(r.Kind == Environment && r.Name == DefaultEnvironment)
 }
 
-// manages tells whether replication may touch an object.
-func (p Pair) manages(r Ref) bool {
-	return p.Includes(r.Kind) && !(r.Kind == Environment && r.Name == DefaultEnvironment)
+// reaches tells whether a scope may hold objects of the pair.
+func (p Pair) reaches(s Scope) bool {
+	return s.Kind == "" || p.Includes(s.Kind) && p.Selection.Reaches(s)
+}
+
+// narrowed drops what doesn't belong to the pair.
+func (p Pair) narrowed(refs []Ref) []Ref {
+	return slices.DeleteFunc(refs, func(r Ref) bool { return !p.Manages(r) })
+}
+
+// selected is a mark of what belongs to the pair: "" for all objects of the
+// default kinds, and another one whenever kinds or patterns change.
+func (p Pair) selected() string {
+	var lines []string
+	for _, k := range Kinds() {
+		if k == k.family() && (Pair{Kinds: p.Kinds}).Includes(k) {
+			lines = append(lines, k.word())
+		}
+	}
+	if len(lines) == len(DefaultKinds()) && p.Selection.all() {
+		return ""
+	}
+	for _, x := range p.Selection.Include {
+		lines = append(lines, "+"+x.String())
+	}
+	for _, x := range p.Selection.Exclude {
+		lines = append(lines, "-"+x.String())
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(lines), "\n")))
+	return hex.EncodeToString(sum[:8])
 }
 
 func (p Pair) concurrency() int {

@@ -112,7 +112,28 @@ func (p *pass) records(ctx context.Context) error {
 	for _, u := range list {
 		p.unsynced[u.Ref] = u
 	}
+	p.forget()
 	return nil
+}
+
+// forget drops what is known of objects that don't belong to the pair any more.
+// They stay on the replica as they are.
+func (p *pass) forget() {
+	for r := range p.inventory {
+		if !p.Pair.Manages(r) {
+			p.removed(r)
+		}
+	}
+	for r := range p.unsynced {
+		if !p.Pair.Manages(r) && !(r.IsListing() && p.Pair.reaches(ScopeOf(r))) {
+			p.settled(r)
+		}
+	}
+	if w := p.progress.Work; w != nil {
+		next := *w
+		next.Intent = p.Pair.narrowed(slices.Clone(w.Intent))
+		p.progress.Work = &next
+	}
 }
 
 // poisonCrashes is how often a pass may die at work on one object alone before

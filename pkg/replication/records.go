@@ -143,6 +143,9 @@ type Progress struct {
 	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
 	Hold          *Hold     `json:"hold,omitempty"`
 	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
+	// Selected marks what belonged to the pair when its last full compare began.
+	// A pair that selects other objects now is compared whole.
+	Selected string `json:"selected,omitempty"`
 }
 
 // Drift counts what a verification found that others than replication did on the

@@ -38,7 +38,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		retry:  p.Unsynced > 0 && (!now.Before(p.NextRetry) || st.Desired.RetryAt.After(p.RetriedAt)),
 		resume: p.Work != nil,
 	}
-	if w := p.Work; w != nil && w.Full && !st.Desired.ResyncAt.After(w.Started) && !o.Full {
+	if w := p.Work; w != nil && w.Full && !st.Desired.ResyncAt.After(w.Started) && !o.Full && p.Selected == e.Pair.selected() {
 		t.full, t.goOn, t.deep, t.reason = true, true, w.Deep, w.Reason
 		return t, nil
 	}
@@ -55,7 +55,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		var next Position
 		t.changes, next, err = Continue(*p.Position, rows, e.Tuning.Overlap)
 		t.next = &next
-		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.concerns(c) })
+		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.reaches(c.Scope) })
 	}
 	switch {
 	case errors.Is(err, ErrPositionLost):
@@ -79,6 +79,8 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 		return "asked for", true
 	case p.LastCompare.IsZero():
 		return "first pass of this pair", true
+	case p.Selected != e.Pair.selected():
+		return "other objects are selected than before", false
 	case p.Position != nil && e.Feed == nil:
 		return "the feed was switched off", false
 	case p.Position != nil && e.Pair.ReconcileEvery > 0 && e.Now().Sub(p.LastCompare) >= e.Pair.ReconcileEvery:

@@ -1,0 +1,206 @@
+package replication
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func patterns(t testing.TB, texts ...string) (list []Pattern) {
+	t.Helper()
+	for _, s := range texts {
+		p, err := ParsePattern(s)
+		if err != nil {
+			t.Fatalf("%q: %v", s, err)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+func TestASelectionIsByName(t *testing.T) {
+	for _, c := range []struct {
+		include, exclude string // separated by spaces
+		yes, no          string
+	}{
+		{"", "", "/roles/web /data/users /data/users/alice /cookbooks/apt/1.0.0 /environments/prod", ""},
+		{"cookbooks/base-* roles/*", "", "/cookbooks/base-os/1.0.0 /cookbooks/base-/1.0.0 /roles/web", "/cookbooks/base/1.0.0 /environments/prod /data/users /data/users/alice"},
+		{"", "data_bags/secrets", "/data/secret /data/users/secrets", "/data/secrets /data/secrets/key"},
+		{"", "data_bags/secrets/*", "/data/secrets", "/data/secrets/key"},
+		{"", "/data/users/a*", "/data/users /data/users/bob", "/data/users/alice /data/users/a"},
+		{"data_bags/users/alice", "", "/data/users /data/users/alice", "/data/users/bob /data/other"},
+		{"data_bags/users/*", "data_bags/users", "", "/data/users /data/users/alice"},
+		{"", "cookbooks/test_*", "/cookbooks/tests/1.0.0", "/cookbooks/test_/1.0.0 /cookbooks/test_a/2.0.0"},
+		{"cookbooks/apt", "cookbooks/apt/1.*", "/cookbooks/apt/2.1.0 /cookbooks/apt/11.0.0", "/cookbooks/apt/1.0.0 /cookbooks/apt2/2.0.0"},
+		{"roles/web?", "roles/webX", "/roles/web1 /roles/web-", "/roles/web /roles/web12 /roles/webX"},
+		{"roles/*.*", "", "/roles/a.b /roles/.", "/roles/ab"},
+		{"roles/Web", "", "/roles/Web", "/roles/web"},
+	} {
+		s := Selection{Include: patterns(t, strings.Fields(c.include)...), Exclude: patterns(t, strings.Fields(c.exclude)...)}
+		for want, paths := range map[bool]string{true: c.yes, false: c.no} {
+			for _, path := range strings.Fields(paths) {
+				r, _ := splitPath(path)
+				if s.Selects(r) != want {
+					t.Errorf("include %q, exclude %q: selects %s: %v", c.include, c.exclude, path, !want)
+				}
+			}
+		}
+	}
+}
+
+func TestABadPatternSaysWhatToWrite(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                  "begin with a kind",
+		"apt":               "begin with a kind",
+		"nodes/web":         "begin with a kind",
+		"roles":             "write roles/* for all of them",
+		"roles/":            "write roles/* for all of them",
+		"roles/web/1":       "write roles/web: roles have one name only",
+		"cookbooks/apt/":    "put one / between two names",
+		"cookbooks//1.0.0":  "put one / between two names",
+		"data_bags/a/b/c":   "put one / between two names",
+		"data_bags/**":      "write a single *",
+		"roles/[ab]":        "names have letters",
+		"roles/web 1":       "names have letters",
+		"roles/..":          "names have letters",
+		"roles/é":           "names have letters",
+		"cookbooks/apt/1.0": "three numbers",
+		"!roles/web":        "begin with a kind",
+		"data_bags/{a,b}/*": "names have letters",
+	} {
+		p, err := ParsePattern(text)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %v; want %q", text, p, err, want)
+		}
+	}
+}
+
+// drawn patterns and names share a small alphabet, so that they often meet.
+func drawPattern(t *rapid.T) Pattern {
+	kind := rapid.SampledFrom([]Kind{Cookbook, Environment, Role, DataBag}).Draw(t, "kind")
+	p := Pattern{Kind: kind, Name: rapid.StringMatching(`[ab*?]{1,4}`).Draw(t, "name")}
+	if kind.hasSub() && rapid.Bool().Draw(t, "deep") {
+		p.Sub = rapid.StringMatching(`[ab*?]{1,3}`).Draw(t, "sub")
+	}
+	return p
+}
+
+func drawSelection(t *rapid.T) Selection {
+	return Selection{
+		Include: rapid.SliceOfN(rapid.Custom(drawPattern), 0, 3).Draw(t, "include"),
+		Exclude: rapid.SliceOfN(rapid.Custom(drawPattern), 0, 3).Draw(t, "exclude"),
+	}
+}
+
+func drawRef(t *rapid.T) Ref {
+	r := Ref{Kind: rapid.SampledFrom(Kinds()).Draw(t, "kind"), Name: rapid.StringMatching(`[ab]{1,3}`).Draw(t, "name")}
+	if r.Kind == Cookbook || r.Kind == DataBagItem {
+		r.Sub = rapid.StringMatching(`[ab]{1,2}`).Draw(t, "sub")
+	}
+	return r
+}
+
+// What the listings are narrowed by never hides an object that is selected, and
+// an item never comes without its bag.
+func TestNothingSelectedIsOutOfReach(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, r := drawSelection(t), drawRef(t)
+		if !s.Selects(r) {
+			t.Skip("not selected")
+		}
+		for _, scope := range []Scope{{}, {Kind: r.Kind}, {Kind: r.Kind.family()}, {Kind: r.Kind, Name: r.Name}, {Kind: r.Kind.family(), Name: r.Name}, ScopeOf(r)} {
+			if !s.Reaches(scope) {
+				t.Fatalf("%+v selects %s, but does not reach %+v", s, r, scope)
+			}
+		}
+		if bag := (Ref{Kind: DataBag, Name: r.Name}); r.Kind == DataBagItem && !s.Selects(bag) {
+			t.Fatalf("%+v selects %s without its bag", s, r)
+		}
+	})
+}
+
+func TestWhatIsOutOfReachIsNotListed(t *testing.T) {
+	for _, c := range []struct {
+		include, exclude string
+		scope            Scope
+	}{
+		{"cookbooks/*", "", Scope{Kind: Role}},
+		{"data_bags/users/alice", "", Scope{Kind: DataBagItem, Name: "other"}},
+		{"", "roles/*", Scope{Kind: Role}},
+		{"", "data_bags/*", Scope{Kind: DataBagItem}},
+		{"", "data_bags/secrets/*", Scope{Kind: DataBagItem, Name: "secrets"}},
+		{"", "cookbooks/test_*", Scope{Kind: Cookbook, Name: "test_a"}},
+	} {
+		s := Selection{Include: patterns(t, strings.Fields(c.include)...), Exclude: patterns(t, strings.Fields(c.exclude)...)}
+		if s.Reaches(c.scope) {
+			t.Errorf("include %q, exclude %q reaches %+v", c.include, c.exclude, c.scope)
+		}
+	}
+}
+
+func TestPatternsMatchAsExpressionsDo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pattern, name := rapid.StringMatching(`[ab.*?]{0,8}`).Draw(t, "pattern"), rapid.StringMatching(`[ab.]{0,8}`).Draw(t, "name")
+		expr := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
+		if want := regexp.MustCompile(`^` + expr + `$`).MatchString(name); glob(pattern, name) != want {
+			t.Fatalf("glob(%q, %q) = %v", pattern, name, !want)
+		}
+	})
+}
+
+// A pattern made to be slow takes steps in proportion to name times pattern.
+func TestPatternsAreCheap(t *testing.T) {
+	if glob(strings.Repeat("*a", 100)+"b", strings.Repeat("a", 10_000)) {
+		t.Error("matched")
+	}
+}
+
+func TestPatternsReadWhatTheyWrite(t *testing.T) {
+	for _, s := range []string{"cookbooks/apt", "cookbooks/apt/1.0.0", "environments/prod", "roles/*", "data_bags/users", "data_bags/users/a?"} {
+		if got := patterns(t, s)[0].String(); got != s {
+			t.Errorf("%q is written as %q", s, got)
+		}
+	}
+	if got := patterns(t, "/data/users/alice")[0].String(); got != "data_bags/users/alice" {
+		t.Errorf("a path becomes %q", got)
+	}
+}
+
+func FuzzPattern(f *testing.F) {
+	for _, s := range []string{"cookbooks/apt/1.0.0", "data_bags/a*/?", "/data/x", "roles/", "*", "//", "\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParsePattern(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParsePattern(p.String()); err != nil || again != p {
+			t.Errorf("%q is %+v, then %+v, %v", s, p, again, err)
+		}
+	})
+}
+
+func TestWhatIsSelectedHasAMark(t *testing.T) {
+	if got := (Pair{}).selected() + (Pair{Kinds: DefaultKinds()}).selected(); got != "" {
+		t.Errorf("mark of everything: %q", got)
+	}
+	seen := map[string]int{}
+	for i, p := range []Pair{
+		{}, {Kinds: []Kind{Role}}, {Kinds: []Kind{Role, Cookbook}},
+		{Selection: Selection{Include: patterns(t, "roles/a")}}, {Selection: Selection{Exclude: patterns(t, "roles/a")}},
+		{Selection: Selection{Include: patterns(t, "roles/a", "roles/b")}},
+	} {
+		if other, there := seen[p.selected()]; there {
+			t.Errorf("pairs %d and %d have one mark", other, i)
+		}
+		seen[p.selected()] = i
+	}
+	a := Pair{Kinds: []Kind{Role, Cookbook}, Selection: Selection{Include: patterns(t, "roles/a", "roles/b")}}
+	b := Pair{Kinds: []Kind{Cookbook, Role}, Selection: Selection{Include: patterns(t, "roles/b", "roles/a", "roles/a")}}
+	if a.selected() != b.selected() {
+		t.Error("the order of words changes the mark")
+	}
+}
