@@ -34,7 +34,7 @@ they are kept, never themselves.`,
 				return err
 			}
 			defer a.Close()
-			for _, w := range a.Warnings {
+			for _, w := range a.Warnings() {
 				g.output().Note("Warning: %s", w)
 			}
 			settings := a.Effective()

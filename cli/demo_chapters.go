@@ -15,6 +15,7 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/config"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -80,7 +81,7 @@ func (d *demoStory) start(ctx context.Context) (err error) {
 func (d *demoStory) prepare(ctx context.Context) error {
 	for _, side := range []struct {
 		side   prepare.Side
-		server app.Server
+		server config.Server
 		real   *cheftest.Server
 	}{{prepare.Primary, d.app.Primary, d.primary}, {prepare.Replica, d.pair.Replica, d.replica}} {
 		name, key := side.real.Superuser()
@@ -184,7 +185,7 @@ func (d *demoStory) heal(ctx context.Context) error {
 func (d *demoStory) drift(ctx context.Context) error {
 	d.replica.Org(demoOrg).PutRole("db", `{"description":"changed by hand on the replica"}`)
 	d.replica.Org(demoOrg).DeleteEnvironment("staging")
-	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair})
+	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, false)
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ func (d *demoStory) drift(ctx context.Context) error {
 
 func (d *demoStory) verify(ctx context.Context) error {
 	started := time.Now()
-	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair})
+	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, false)
 	if err != nil {
 		return err
 	}

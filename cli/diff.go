@@ -82,7 +82,7 @@ func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []
 		}
 		var list []replication.Difference
 		if len(refs) == 0 {
-			reports, err := verifyPairs(ctx, g, a, []app.Pair{p})
+			reports, err := verifyPairs(ctx, g, a, []app.Pair{p}, false)
 			if err != nil {
 				return nil, false, err
 			}

@@ -11,6 +11,7 @@ import (
 	"chefsync/cli/internal/doctor"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/config"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -56,12 +57,12 @@ func diagnose(ctx context.Context, g *globals) ([]doctor.Check, error) {
 	defer a.Close()
 	conf.OK("read", "%s", a.File)
 	conf.OK("pairs", "%s, each destination in one pair only", ui.Plural(len(a.Pairs()), "pair"))
-	for _, w := range a.Warnings {
+	for _, w := range a.Warnings() {
 		conf.Warn("look", "", "%s", w)
 	}
-	keys := map[string]string{"primary": a.Primary.KeyRef()}
+	keys := map[string]string{"primary": a.Primary.Key.String()}
 	for _, r := range a.Replicas {
-		keys["replica "+r.Name] = r.KeyRef()
+		keys["replica "+r.Name] = r.Key.String()
 	}
 	doctor.KeyFiles(conf, keys)
 
@@ -73,9 +74,9 @@ func diagnose(ctx context.Context, g *globals) ([]doctor.Check, error) {
 
 // serverChecks are the checks of the primary and of each replica.
 func serverChecks(ctx context.Context, g *globals, a *app.App) (groups []func(context.Context) []doctor.Check) {
-	add := func(s app.Server, group string, side prepare.Side, orgs []string) *doctor.Server {
+	add := func(s config.Server, group string, side prepare.Side, orgs []string) *doctor.Server {
 		client, problem := a.Client(ctx, s)
-		prober, err := s.Prober(ctx)
+		prober, err := a.Prober(ctx, s)
 		if err != nil {
 			prober, problem = http.DefaultClient, err
 		}

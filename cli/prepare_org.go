@@ -12,6 +12,7 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
+	"chefsync/pkg/config"
 	"chefsync/pkg/prepare"
 )
 
@@ -106,7 +107,7 @@ func (f prepareFlags) options(ctx context.Context, g *globals, a *app.App, org s
 }
 
 // server is the server that the flags mean.
-func (f prepareFlags) server(a *app.App, side prepare.Side) (app.Server, error) {
+func (f prepareFlags) server(a *app.App, side prepare.Side) (config.Server, error) {
 	if side == prepare.Primary {
 		return a.Primary, nil
 	}
@@ -118,14 +119,14 @@ func (f prepareFlags) server(a *app.App, side prepare.Side) (app.Server, error) 
 		names = append(names, "--replica "+r.Name)
 	}
 	if f.replica == "" {
-		return app.Server{}, exit.Usagef(strings.Join(names, ", or "), "there are several replicas")
+		return config.Server{}, exit.Usagef(strings.Join(names, ", or "), "there are several replicas")
 	}
-	return app.Server{}, exit.With(exit.NotFound, fmt.Errorf("there is no replica %q", f.replica), strings.Join(names, ", or "))
+	return config.Server{}, exit.With(exit.NotFound, fmt.Errorf("there is no replica %q", f.replica), strings.Join(names, ", or "))
 }
 
 // caller is the client that signs as the person who runs the command; nil for a
 // check without one.
-func (f prepareFlags) caller(ctx context.Context, g *globals, a *app.App, s app.Server) (*chef.Client, error) {
+func (f prepareFlags) caller(ctx context.Context, g *globals, a *app.App, s config.Server) (*chef.Client, error) {
 	const hint = "add --admin-user and --admin-key, or --chef-profile of ~/.chef/credentials"
 	if (f.adminUser == "") != (f.adminKey == "") {
 		return nil, exit.Usagef(hint, "--admin-user and --admin-key go together")

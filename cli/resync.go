@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,11 +32,7 @@ See first what it would do with: chef-sync-ctl plan PAIR --full`,
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
 	cmd.Flags().Var(&timeout, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		names := make([]string, len(pairs))
-		for i, p := range pairs {
-			names[i] = p.ID.String()
-		}
-		if err := g.confirm(yes, "Compare and repair all of "+strings.Join(names, ", ")); err != nil {
+		if err := g.confirm(yes, "Compare and repair all of "+namesOf(pairs)); err != nil {
 			return err
 		}
 		return resyncPairs(ctx, g, a, pairs, time.Duration(timeout))

@@ -81,12 +81,9 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
 				return passOf(ctx, g, a, p, o, f.once)
 			},
-			Verify: func(ctx context.Context) (replication.Report, error) {
-				engine, err := a.Engine(ctx, p)
-				if err != nil {
-					return replication.Report{}, err
-				}
-				return engine.Verify(ctx)
+			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
+				o.Repair = p.Drift == replication.DriftRepair
+				return verifyOf(ctx, a, p, o)
 			},
 		})
 	}
@@ -109,6 +106,19 @@ func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replicati
 		a.Forget()
 	}
 	return run, err
+}
+
+// verifyOf runs one verification. After a refusal the keys are read again.
+func verifyOf(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Report{Pair: p.ID, Outcome: replication.OutcomeFailed}, err
+	}
+	report, err := engine.Verify(ctx, o)
+	if replication.ClassOf(err) == replication.Denied {
+		a.Forget()
+	}
+	return report, err
 }
 
 // runOnce runs one pass for each pair and ends with the first thing that keeps a

@@ -19,10 +19,11 @@ func newRunsCmd(g *globals) *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
 		Use:     "runs PAIR [RUN]",
-		Short:   "List what passes did, newest first",
+		Short:   "List what passes and verifications did, newest first",
 		GroupID: groupLook,
-		Long: `List what passes did, newest first. Polls that found nothing to do leave no
-record. With a run's id, show that one in full.`,
+		Long: `List what passes and verifications did, newest first. Polls that found nothing
+to do leave no record. With a run's id, show that one in full. The objects that a
+run touched or a verification found are in the log: sync-log PAIR --run RUN.`,
 		Example: `  chef-sync-ctl runs engineering
   chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
 		Args:              args(cobra.RangeArgs(1, 2)),
@@ -119,7 +120,7 @@ func describeRun(t *ui.Grid, r replication.Run, now time.Time) {
 		{"position", fmt.Sprintf("%d -> %d", r.From, r.To)},
 		{"changes read", strconv.Itoa(c.Changes)}, {"objects read", strconv.Itoa(c.Observed)},
 		{"created", strconv.Itoa(c.Created)}, {"updated", strconv.Itoa(c.Updated)}, {"deleted", strconv.Itoa(c.Deleted)},
-		{"equal", strconv.Itoa(c.Equal)}, {"unsynced", strconv.Itoa(c.Unsynced)},
+		{"equal", strconv.Itoa(c.Equal)}, {"unsynced", strconv.Itoa(c.Unsynced)}, {"changed on the replica", strconv.Itoa(c.Drift)},
 		{"staged", ui.Bytes(c.Staged)}, {"uploaded", ui.Bytes(c.Uploaded)},
 	} {
 		t.Row(line[0]+":", line[1])

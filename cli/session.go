@@ -123,6 +123,15 @@ func wait(ctx context.Context, timeout time.Duration, what string, done func(con
 // ptr makes a directive's field.
 func ptr[T any](v T) *T { return &v }
 
+// namesOf lists pairs for a person.
+func namesOf(pairs []app.Pair) string {
+	names := make([]string, len(pairs))
+	for i, p := range pairs {
+		names[i] = p.ID.String()
+	}
+	return strings.Join(names, ", ")
+}
+
 // idsOf lists the ids of pairs.
 func idsOf(pairs []app.Pair) []replication.PairID {
 	ids := make([]replication.PairID, len(pairs))

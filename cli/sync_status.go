@@ -28,6 +28,7 @@ type statusRow struct {
 	LastAttempt  time.Time            `json:"last_attempt,omitzero"`
 	LastCompare  time.Time            `json:"last_compare,omitzero"`
 	LastVerified time.Time            `json:"last_verified,omitzero"`
+	LastCheck    time.Time            `json:"last_check,omitzero"`
 	NextRun      time.Time            `json:"next_run,omitzero"`
 	Overdue      bool                 `json:"overdue"`
 	LagSeconds   *int64               `json:"lag_seconds"` // null before the first success
@@ -39,6 +40,7 @@ type statusRow struct {
 	FeedNote     string               `json:"feed_note,omitempty"`
 	Position     int64                `json:"position"`
 	RunningOn    string               `json:"running_on,omitempty"` // holder of the lease
+	Drift        *replication.Drift   `json:"drift,omitempty"`
 	Hold         *replication.Hold    `json:"hold,omitempty"`
 	LastError    *replication.Failure `json:"last_error,omitempty"`
 }
@@ -119,7 +121,7 @@ func makeStatus(p app.Pair, st replication.PairState, now time.Time) statusRow {
 		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: st.Status(), Since: g.Since,
 		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextRun,
 		Objects: g.Objects, Pending: g.Pending, Unsynced: g.Unsynced, Failures: g.Failures,
-		Feed: g.Feed, FeedNote: g.FeedNote, Hold: g.Hold, LastError: g.LastError,
+		Feed: g.Feed, FeedNote: g.FeedNote, LastCheck: g.LastCheck, Drift: g.Drift, Hold: g.Hold, LastError: g.LastError,
 	}
 	if g.Position != nil {
 		row.Position = g.Position.Seq
@@ -147,7 +149,11 @@ func (r *statusRow) explain(st replication.PairState, running bool, now time.Tim
 		}
 	case r.Hold != nil:
 		r.Note = r.Hold.Reason
-		r.Hint = fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", id, id, r.Hold.Deletes)
+		look := "plan"
+		if r.Hold.Verify {
+			look = "verify"
+		}
+		r.Hint = fmt.Sprintf("chef-sync-ctl %s %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", look, id, id, r.Hold.Deletes)
 	case r.LastAttempt.IsZero() && !running:
 		r.Note, r.Hint = "never run", "chef-sync-ctl run"
 	case r.overdue(running, now):
@@ -157,6 +163,9 @@ func (r *statusRow) explain(st replication.PairState, running bool, now time.Tim
 		r.Note, r.Hint = r.LastError.Message, r.LastError.Hint
 	case r.Unsynced > 0:
 		r.Note, r.Hint = ui.Plural(r.Unsynced, "unsynced object"), "chef-sync-ctl unsynced-objects "+id
+	case r.Drift != nil && r.Drift.Left() > 0:
+		r.Note = ui.Plural(r.Drift.Left(), "object") + " changed on the replica, as found at " + ui.Stamp(r.Drift.At)
+		r.Hint = fmt.Sprintf("chef-sync-ctl verify %s, then: chef-sync-ctl verify %s --repair", id, id)
 	}
 }
 
@@ -236,9 +245,18 @@ func describeStatus(t *ui.Grid, r statusRow, now time.Time) {
 	t.Row("last attempt:", ui.Age(r.LastAttempt, now))
 	t.Row("last full compare:", ui.Age(r.LastCompare, now))
 	t.Row("last verified equal:", ui.Age(r.LastVerified, now))
+	t.Row("last verification:", ui.Age(r.LastCheck, now)+driftWords(r.Drift))
 	if r.RunningOn != "" {
 		t.Row("at work:", r.RunningOn)
 	}
+}
+
+// driftWords counts what a verification found changed on the replica.
+func driftWords(d *replication.Drift) string {
+	if d == nil {
+		return ""
+	}
+	return fmt.Sprintf("; of %s: %d changed, %d missing, %d extra on the replica; %d repaired", ui.Stamp(d.At), d.Changed, d.Missing, d.Extra, d.Repaired)
 }
 
 func orDash(s string) string {

@@ -13,20 +13,42 @@ import (
 )
 
 func newVerifyCmd(g *globals) *cobra.Command {
+	var repair, yes bool
 	cmd := &cobra.Command{
 		Use:     "verify PAIR...",
 		Short:   "Read everything on both sides and compare it",
 		GroupID: groupCheck,
-		Long: `Read every object on both sides and compare it. Nothing is written. Ends with
-code 0 only when all was read and is equal, with 6 for differences, and with 3
-when something could not be read.`,
+		Long: `Read every object on both sides, compare it, and name each difference. What was
+changed or deleted on the replica itself is told apart from what the primary
+changed and no pass has applied yet. Objects of the replica's own are named; they
+are differences only with prune = "all". Nothing is written to the servers; what
+was found is recorded for sync-status and runs.
+
+With --repair, what was changed on the replica is put right at once, each object
+is read back and named. Changes of the primary are left to the next pass. The
+prune rule and the safety brake hold as always, and a pair that is stopped, held
+or at work is not touched.
+
+Ends with code 0 only when all was read and is equal, with 6 for differences, with
+3 when something could not be read, and with 7 when the brake held a repair.`,
 		Example: `  chef-sync-ctl verify engineering
-  chef-sync-ctl verify eu/engineering -o json`,
+  chef-sync-ctl verify eu/engineering -o json
+  chef-sync-ctl verify eu/engineering --repair`,
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
+	cmd.Flags().BoolVar(&repair, "repair", false, "put right what was changed on the replica")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: don't ask")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		reports, err := verifyPairs(ctx, g, a, pairs)
+		if repair {
+			if err := g.confirm(yes, "Repair what was changed on the replica of "+namesOf(pairs)); err != nil {
+				return err
+			}
+		}
+		if _, err := a.KeepLog(ctx); err != nil {
+			return err
+		}
+		reports, err := verifyPairs(ctx, g, a, pairs, repair)
 		if err != nil {
 			return err
 		}
@@ -43,7 +65,7 @@ when something could not be read.`,
 	return cmd
 }
 
-func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) ([]replication.Report, error) {
+func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, repair bool) ([]replication.Report, error) {
 	reports := []replication.Report{}
 	for _, p := range pairs {
 		engine, err := a.Engine(ctx, p)
@@ -52,7 +74,7 @@ func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) 
 		}
 		progress := g.output().Progress(p.ID.String())
 		engine.Observe = progress.Observe
-		r, err := engine.Verify(ctx)
+		r, err := engine.Verify(ctx, replication.VerifyOptions{Trigger: "manual", Repair: repair})
 		progress.End()
 		if err != nil {
 			return nil, fmt.Errorf("pair %s: %w", p.ID, err)
@@ -67,14 +89,19 @@ func verdict(reports []replication.Report) exit.Code {
 	code := exit.OK
 	for _, r := range reports {
 		switch {
+		case r.Outcome == replication.OutcomeHeld:
+			return exit.Held
 		case len(r.Differences) > 0:
-			return exit.Differences
-		case len(r.Unreadable) > 0:
+			code = exit.Differences
+		case (len(r.Unreadable) > 0 || r.Outcome == replication.OutcomePartial) && code == exit.OK:
 			code = exit.Partial
 		}
 	}
 	return code
 }
+
+// extrasShown bounds the objects of the replica's own that people are shown.
+const extrasShown = 20
 
 func showReport(t *ui.Grid, r replication.Report) {
 	t.Line("%s, read at %s", t.Paint(ui.Bold, r.Pair.String()), ui.Stamp(r.At))
@@ -87,22 +114,47 @@ func showReport(t *ui.Grid, r replication.Report) {
 		}
 		t.Row(kindWord(k.Kind), t.Paint(color, ratio), fmt.Sprint(k.Replica), fmt.Sprint(k.Primary))
 	}
+	for _, d := range r.Repaired {
+		t.Line("%s  %s  repaired: %s", t.Paint(ui.Green, "="), ui.Quote(d.Ref.Path()), d.Note)
+	}
 	for _, d := range r.Differences {
 		t.Line("%s  %s  %s", t.Paint(letterColor(d.Letter), d.Letter), ui.Quote(d.Ref.Path()), d.Note)
 	}
 	for _, u := range r.Unreadable {
 		t.Line("%s  %s  could not be read: %s", t.Paint(ui.Yellow, "?"), ui.Quote(u.Ref.Path()), u.Reason)
 	}
-	if n := len(r.Extras); n > 0 {
-		t.Line("%s only on the replica, not put there by replication, left alone", ui.Plural(n, "object"))
+	for _, ref := range r.Extras[:min(len(r.Extras), extrasShown)] {
+		t.Line("%s  %s  only on the replica, where the prune rule leaves it", t.Paint(ui.Faint, "+"), ui.Quote(ref.Path()))
 	}
-	switch {
+	if n := len(r.Extras) - extrasShown; n > 0 {
+		t.Line("%s  and %s; -o json names them all", t.Paint(ui.Faint, "+"), ui.Plural(n, "more object"))
+	}
+	concludeReport(t, r)
+}
+
+// concludeReport says in a line what it all means, and what to try.
+func concludeReport(t *ui.Grid, r replication.Report) {
+	switch drift := len(r.Drift()); {
+	case r.Equal() && len(r.Repaired) > 0:
+		t.Line("%s", t.Paint(ui.Green, "equal, now that "+ui.Plural(len(r.Repaired), "object")+" changed on the replica were repaired"))
 	case r.Equal():
 		t.Line("%s", t.Paint(ui.Green, "equal"))
-	case len(r.Differences) > 0:
-		t.Line("%s. Try: chef-sync-ctl diff %s", t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), r.Pair)
-	default:
+	case len(r.Differences) == 0:
 		t.Line("%s", t.Paint(ui.Yellow, "not everything could be read; nothing is known to differ"))
+	case drift == 0:
+		t.Line("%s, none of them made on the replica. Try: chef-sync-ctl run --once %s", t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), r.Pair)
+	default:
+		t.Line("%s, %d made on the replica. Try: chef-sync-ctl diff %s, then: chef-sync-ctl verify %s --repair",
+			t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), drift, r.Pair, r.Pair)
+	}
+	switch r.Outcome {
+	case replication.OutcomeHeld:
+		t.Line("%s %s", t.Paint(ui.Red, "Not repaired, the pair is held:"), r.Hold.Reason)
+		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d, then: chef-sync-ctl verify %s --repair", r.Pair, r.Hold.Deletes, r.Pair)
+	case replication.OutcomeStopped:
+		t.Line("Not repaired: the pair is stopped. Try: chef-sync-ctl sync-start %s", r.Pair)
+	case replication.OutcomePartial:
+		t.Line("Not all was repaired: there is work left for a pass. Try: chef-sync-ctl run --once %s", r.Pair)
 	}
 }
 

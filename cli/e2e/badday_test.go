@@ -64,7 +64,7 @@ func TestABadDayOfAWholeServer(t *testing.T) {
 			t.Parallel()
 			r := pairOfServers(t)
 			r.mustPass()
-			edit(r.primary.org)
+			cheftest.Edit(r.primary.org)
 			position := func() int64 { st, _ := r.record(); return st.Progress.Position.Seq }
 			before, at := len(r.replica.org.Snapshot()), position()
 			day.spoil(r)
@@ -146,7 +146,7 @@ func TestABadDayOfOneObject(t *testing.T) {
 			t.Parallel()
 			r := pairOfServers(t)
 			r.mustPass()
-			edit(r.primary.org)
+			cheftest.Edit(r.primary.org)
 			day.spoil(r)
 			if run, err := r.pass(); err != nil || run.Outcome != replication.OutcomeDone {
 				t.Fatalf("outcome %s, %v; want the others done", run.Outcome, err)
@@ -186,7 +186,7 @@ func TestAReplicaThatWasAwayCatchesUp(t *testing.T) {
 	r.mustPass()
 	other.mustPass()
 	r.replica.url = "http://127.0.0.1:1"
-	edit(r.primary.org)
+	cheftest.Edit(r.primary.org)
 	_, _ = r.pass()
 	other.mustPass()
 	other.wantInSync()

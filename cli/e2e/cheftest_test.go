@@ -14,18 +14,18 @@ import (
 
 func pairOfServers(t testing.TB) *rig {
 	r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", cheftest.Options{}))
-	fill(r.primary.org)
+	cheftest.Fill(r.primary.org)
 	return r
 }
 
 func TestAnOrganizationIsReplicatedByItsFeed(t *testing.T) {
 	r := pairOfServers(t)
 	run := r.mustPass()
-	if run.Counts.Created != objects {
-		t.Errorf("created %d objects, want %d", run.Counts.Created, objects)
+	if run.Counts.Created != cheftest.Filled {
+		t.Errorf("created %d objects, want %d", run.Counts.Created, cheftest.Filled)
 	}
 	r.wantInSync()
-	edit(r.primary.org)
+	cheftest.Edit(r.primary.org)
 	r.mustPass()
 	r.wantInSync()
 	r.primary.mem.ResetRequests()
@@ -44,7 +44,7 @@ func TestAPrimaryWithoutAFeedIsComparedWhole(t *testing.T) {
 	r.primary.mem.SetUpdatedSince(false)
 	r.mustPass()
 	r.wantInSync()
-	edit(r.primary.org)
+	cheftest.Edit(r.primary.org)
 	time.Sleep(1100 * time.Millisecond) // compare_every
 	r.mustPass()
 	r.wantInSync()
@@ -65,10 +65,10 @@ func TestReplicasOfEveryKind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", o))
-			fill(r.primary.org)
+			cheftest.Fill(r.primary.org)
 			r.mustPass()
 			r.wantInSync()
-			edit(r.primary.org)
+			cheftest.Edit(r.primary.org)
 			r.mustPass()
 			r.wantInSync()
 			// And back, from it as the primary.

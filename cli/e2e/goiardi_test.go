@@ -33,16 +33,16 @@ func watch(t *testing.T, s *server) *gate {
 func TestGoiardi(t *testing.T) {
 	first := goiardi(t, "goiardi-1")
 	seed := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), first)
-	fill(seed.primary.org)
+	cheftest.Fill(seed.primary.org)
 	run := seed.mustPass()
-	if run.Counts.Created != objects {
-		t.Errorf("created %d objects, want %d", run.Counts.Created, objects)
+	if run.Counts.Created != cheftest.Filled {
+		t.Errorf("created %d objects, want %d", run.Counts.Created, cheftest.Filled)
 	}
 	seed.wantInSync()
 
 	t.Run("changes by the feed", func(t *testing.T) {
 		seed.t = t
-		edit(seed.primary.org)
+		cheftest.Edit(seed.primary.org)
 		seed.mustPass()
 		seed.wantInSync()
 	})
@@ -75,7 +75,7 @@ func TestAGoiardiPrimaryAskedTheWrongWayEmptiesNothing(t *testing.T) {
 	first := goiardi(t, "goiardi-1")
 	replica := inMemory(t, "replica", cheftest.Options{})
 	seed := newRig(t, inMemory(t, "seed", cheftest.Options{UpdatedSince: true}), first)
-	fill(seed.primary.org)
+	cheftest.Fill(seed.primary.org)
 	seed.mustPass()
 	r := newRig(t, first, replica)
 	r.mustPass()

@@ -16,8 +16,12 @@ import (
 
 const module = "chefsync"
 
-// assembly joins adapters for the main programs, and only they import it.
-const assembly = "pkg/assembly"
+// assembly and onaws join adapters for the main programs, and only they import
+// them.
+const (
+	assembly = "pkg/assembly"
+	onaws    = "pkg/assembly/onaws"
+)
 
 // arrows says what each package below pkg may import besides the standard
 // library: packages of the module by their folder, others by their module's
@@ -66,6 +70,7 @@ func arrows() map[string][]string {
 
 		// The one wiring that all main programs share.
 		assembly: {replication, chef, journal, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
+		onaws:    {assembly, replication, journal, cloud, "pkg/config", "pkg/secret", "pkg/stage/s3stage", "pkg/state/dynamostate", aws, smithy},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},
@@ -182,7 +187,8 @@ func TestTheTableItself(t *testing.T) {
 	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/state", "pkg/state/dynamostate", "pkg/schedule", "pkg/secret"}
 	for folder, allowed := range arrows() {
 		for _, a := range allowed {
-			if a == assembly || slices.Contains(adapters, a) && folder != assembly {
+			joins := folder == assembly || folder == onaws
+			if a == onaws || a == assembly && !joins || slices.Contains(adapters, a) && !joins {
 				t.Errorf("%s may import %s", folder, a)
 			}
 		}

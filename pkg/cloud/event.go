@@ -9,7 +9,7 @@ import (
 // The triggers of a pass, as its run record says them.
 const (
 	TriggerSchedule = replication.TriggerSchedule // the clock; waits after failures
-	TriggerPush     = "push"                      // a change was pushed
+	TriggerPush     = replication.TriggerPush     // a change was pushed; waits likewise
 	TriggerManual   = "manual"                    // a person
 )
 

@@ -29,7 +29,9 @@ type Config struct {
 	StatePath     string // of the SQLite file
 	StagePath     string // of the folder
 	LogLevel      string // debug, info, warn or error
+	AWS           AWS
 	settings      []Setting
+	places        map[string]place
 }
 
 // Server is a Chef Server and how to reach it.
@@ -59,6 +61,7 @@ type Organization struct {
 	CompareEvery time.Duration
 	// ReconcileEvery and VerifyEvery are 0 for never.
 	ReconcileEvery, VerifyEvery time.Duration
+	Drift                       replication.DriftRule
 
 	key string // where it stands, such as organization[0]
 }
@@ -119,7 +122,7 @@ func (l Loader) Parse(name string, data []byte) (*Config, error) {
 	if len(r.problems) > 0 {
 		return nil, r.problems.sorted()
 	}
-	c.settings = r.settings
+	c.settings, c.places = r.settings, r.places
 	return c, nil
 }
 
@@ -154,6 +157,7 @@ func (r *reader) config(top *section) *Config {
 	state.done(nil)
 	stage.done(nil)
 	log.done(nil)
+	c.AWS = top.table("aws", false).aws(c.Feed)
 	top.done(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]", "destination": "[[replica]]",
 		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]", "logging": "[log]"})
 	r.check(c)

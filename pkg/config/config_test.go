@@ -72,8 +72,11 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10}},
 		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
 			Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag},
-			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour}},
+			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour,
+			Drift: replication.DriftReport}},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
+		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, Journal: true, JournalURL: true,
+			ScanEvery: 5 * time.Minute, LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
 		t.Error(diff)
@@ -115,6 +118,7 @@ max_delete = 7
 compare_every = "1d12h"
 reconcile_every = "12h"
 verify_every = "3d"
+drift = "repair"
 [state]
 path = "state/s.db"
 [stage]
@@ -138,7 +142,7 @@ level = "debug"
 	p[0].Space = ""
 	want := PairConfig{
 		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []replication.Kind{replication.Role},
-			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, Concurrency: 3},
+			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, Drift: replication.DriftRepair, Concurrency: 3},
 		Replica: c.Replicas[0], VerifyEvery: 72 * time.Hour,
 	}
 	if diff := cmp.Diff(want, p[0], cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
@@ -300,6 +304,7 @@ func TestWarnings(t *testing.T) {
 	text := strings.Replace(least, "env:KEY", "file:"+dir+"/open.pem", 1)
 	text = strings.Replace(text, "env:KEY", "file:"+dir+"/own.pem", 1) + `
 replicas = ["eu"]
+drift = "repair"
 [[replica]]
 name = "idle"
 url = "https://idle"
@@ -308,12 +313,13 @@ key = "file:/nowhere.pem"
 insecure_skip_verify = true
 `
 	got := strings.Join(parsed(t, Loader{}, text).Warnings(), "\n")
-	for _, want := range []string{"key of primary: file:" + dir + "/open.pem may be read by others (mode 0644)", "idle: the server's certificate isn't verified", "replica idle: no organization goes there"} {
+	for _, want := range []string{"key of primary: file:" + dir + "/open.pem may be read by others (mode 0644)", "idle: the server's certificate isn't verified", "replica idle: no organization goes there",
+		`organization[0]: drift = "repair" does nothing without verify_every`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("warnings\n%s\nwant %q", got, want)
 		}
 	}
-	if strings.Count(got, "\n") != 2 {
-		t.Errorf("warnings\n%s\nwant three", got)
+	if strings.Count(got, "\n") != 3 {
+		t.Errorf("warnings\n%s\nwant four", got)
 	}
 }

@@ -54,6 +54,7 @@ func (s *section) organization(c *Config) Organization {
 	o.CompareEvery = s.duration("compare_every", defaultCompareEvery, leastInterval, "")
 	o.ReconcileEvery = s.duration("reconcile_every", defaultReconcileEvery, leastInterval, "never")
 	o.VerifyEvery = s.duration("verify_every", 0, leastInterval, "never")
+	o.Drift = replication.DriftRule(s.word("drift", string(replication.DriftReport), string(replication.DriftReport), string(replication.DriftRepair)))
 	s.done(map[string]string{"name": "source", "org": "source", "from": "source", "to": "destination", "replica": "replicas",
 		"schedule": "interval", "rate": "interval", "delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})
 	return o

@@ -39,6 +39,7 @@ func (c *Config) Pairs() []PairConfig {
 					Interval:       o.Interval,
 					CompareEvery:   o.CompareEvery,
 					ReconcileEvery: o.ReconcileEvery,
+					Drift:          o.Drift,
 					Concurrency:    min(c.Primary.Connections, v.Connections),
 				},
 				Replica:     v,
@@ -83,7 +84,8 @@ func (s Server) Resolve(ctx context.Context, resolvers map[string]Resolver) (key
 }
 
 // Warnings says what is unwise but possible: key files that others may read,
-// certificates that aren't verified, replicas without a pair.
+// certificates that aren't verified, replicas without a pair, a wish that nothing
+// fulfils.
 func (c *Config) Warnings() []string {
 	var list []string
 	for _, v := range c.Servers() {
@@ -92,6 +94,11 @@ func (c *Config) Warnings() []string {
 		}
 		if v.InsecureSkipVerify {
 			list = append(list, fmt.Sprintf("%s: the server's certificate isn't verified (insecure_skip_verify)", v.Name))
+		}
+	}
+	for _, o := range c.Organizations {
+		if o.Drift == replication.DriftRepair && o.VerifyEvery == 0 {
+			list = append(list, fmt.Sprintf(`%s: drift = "repair" does nothing without verify_every`, o.key))
 		}
 	}
 	used := map[string]bool{}

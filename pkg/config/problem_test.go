@@ -64,6 +64,7 @@ func TestEachProblemHasItsPlaceAndAWayOut(t *testing.T) {
 		{"kind twice", least + `kinds = ["roles", "roles"]`, `f.toml:12:19: organization[0].kinds[1]: "roles" stands here twice`},
 		{"kinds as text", least + `kinds = "roles"`, `f.toml:12:1: organization[0].kinds: must be an array of strings; write kinds = ["roles"]`},
 		{"prune", least + `prune = "yes"`, `f.toml:12:1: organization[0].prune: "yes" isn't known; write "replicated", "all" or "none"`},
+		{"drift", least + `drift = "fix"`, `f.toml:12:1: organization[0].drift: "fix" isn't known; write "report" or "repair"`},
 		{"limit", least + `max_delete = "120%"`, `f.toml:12:1: organization[0].max_delete: "120%" isn't a limit; write "20%", "50" or "20%,50"`},
 		{"limit of nothing", least + `max_delete = 0`, `f.toml:12:1: organization[0].max_delete: "0" isn't a limit; write prune = "none"`},
 		{"limit of another type", least + `max_delete = 0.5`, `f.toml:12:1: organization[0].max_delete: must be a limit; write max_delete = "20%"`},

@@ -46,6 +46,9 @@ func (p *pass) compare() error {
 		return err
 	}
 	p.progress.LastCompare = w.Started
+	if d := p.progress.Drift; d != nil && w.Deep && d.At.Before(w.Started) {
+		p.progress.Drift = nil // found again on the way, and put right
+	}
 	p.advance(w.Upto)
 	return nil
 }
@@ -101,7 +104,10 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 	if err != nil {
 		return nil, fmt.Errorf("take the position of the feed: %w", err)
 	}
-	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), "the primary serves it"
+	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), ""
+	if f, ok := p.Feed.(ExplainedFeed); ok {
+		p.progress.FeedNote = f.Note()
+	}
 	return &next, nil
 }
 

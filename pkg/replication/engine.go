@@ -82,6 +82,7 @@ type PassOptions struct {
 // The outcomes of a run.
 const (
 	OutcomeDone    = "done"    // nothing is left but unsynced objects
+	OutcomeDiffers = "differs" // a verification found differences and left them
 	OutcomePartial = "partial" // work is left for the next pass
 	OutcomeFailed  = "failed"  // a server or this machine failed
 	OutcomeHeld    = "held"    // a brake stopped the pair
@@ -90,9 +91,12 @@ const (
 	OutcomeWaiting = "waiting" // the pair failed before; its next try isn't due
 )
 
-// TriggerSchedule is the trigger of passes that a clock starts. They keep to the
-// waiting time after failures; passes that a person starts don't.
-const TriggerSchedule = "schedule"
+// The triggers of passes that no person starts: a clock, and word of a change.
+// They keep to the waiting time after failures; passes that a person starts don't.
+const (
+	TriggerSchedule = "schedule"
+	TriggerPush     = "push"
+)
 
 // Pass runs the engine once. The error, if any, is why the pass failed; the Run
 // says what was done all the same. A pass that finds nothing to do costs one
@@ -145,7 +149,7 @@ func idle(st PairState, trigger string, now time.Time) string {
 		return OutcomeStopped
 	case st.Progress.Hold != nil && !released(st):
 		return OutcomeHeld
-	case trigger == TriggerSchedule && st.Progress.Failures > 0 && now.Before(st.Progress.NextRun):
+	case (trigger == TriggerSchedule || trigger == TriggerPush) && st.Progress.Failures > 0 && now.Before(st.Progress.NextRun):
 		return OutcomeWaiting
 	}
 	return ""

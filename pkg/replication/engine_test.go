@@ -323,35 +323,3 @@ func TestAPreviewSaysWhatThePassDoesAndWritesNothing(t *testing.T) {
 		t.Errorf("the pass did %+v", run.Counts)
 	}
 }
-
-func TestVerifyNamesEveryDifference(t *testing.T) {
-	w := newWorld(t)
-	w.fill()
-	w.pass()
-	report, err := w.engine().Verify(context.Background())
-	if err != nil || !report.Equal() || w.record().Progress.LastVerified.IsZero() {
-		t.Fatalf("report %+v, %v; want equal, and the time noted", report, err)
-	}
-	w.replica.Set("/roles/web", "edited")
-	w.replica.Unset("/environments/prod")
-	w.replica.Set("/roles/own", "own")
-	w.primary.Unset("/roles/base")
-	w.replica.Writes = 0
-	report, err = w.engine().Verify(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, d := range report.Differences {
-		got[d.Ref.Path()] = d.Letter
-	}
-	if len(got) != 3 || got["/roles/web"] != "M" || got["/environments/prod"] != "A" || got["/roles/base"] != "D" {
-		t.Errorf("differences %v", got)
-	}
-	if len(report.Extras) != 1 || report.Extras[0].Path() != "/roles/own" {
-		t.Errorf("extras %v", report.Extras)
-	}
-	if w.replica.Writes != 0 {
-		t.Error("verify wrote to the replica")
-	}
-}

@@ -26,6 +26,9 @@ type guard struct {
 	done   chan struct{}
 }
 
+// noLease is the token of who only reads: nothing is renewed.
+const noLease = 0
+
 // watch starts the guard of a lease that was taken at the given time.
 func (e *Engine) watch(ctx context.Context, fence int64, taken time.Time, o PassOptions) *guard {
 	g := &guard{done: make(chan struct{})}
@@ -40,6 +43,9 @@ func (g *guard) run(e *Engine, fence int64, taken time.Time, o PassOptions) {
 	ttl := e.Tuning.LeaseTTL
 	renew := time.NewTicker(min(ttl/4, 5*time.Second))
 	defer renew.Stop()
+	if fence == noLease {
+		renew.Stop()
+	}
 	soft, hard := deadlines(o.Deadline, e.Tuning.Margin)
 	defer soft.Stop()
 	defer hard.Stop()
@@ -107,4 +113,13 @@ func (g *guard) stopped() error {
 func (g *guard) end() {
 	g.kill(context.Canceled)
 	<-g.done
+}
+
+// release frees the lease, also when the context has ended.
+func (e *Engine) release(ctx context.Context, fence int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := e.State.Release(ctx, e.Pair.ID, fence); err != nil {
+		e.Log.Warn("the lease could not be released; it ends by itself", "pair", e.Pair.ID.String(), "error", err.Error())
+	}
 }

@@ -12,6 +12,7 @@ type seen struct {
 	Observation
 	obj     Object   // Body and Files are dropped when the window is full
 	dropped []string // paths of files that the replica can't hold
+	hidden  error    // the replica has the object but refuses to show it
 	err     error    // this object could not be observed; others could
 }
 
@@ -19,6 +20,7 @@ type seen struct {
 type view struct {
 	replica *listing
 	deep    bool // read the replica's objects too
+	look    bool // read each object on the replica, but those known to be missing
 }
 
 func (v view) presence(r Ref) Presence {
@@ -74,7 +76,7 @@ func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
 		return s, err
 	}
 	last, ours := p.inventory[ref]
-	doubtful := last == unknownFingerprint || s.Replica == Present && (v.deep || !ours)
+	doubtful := v.look || last == unknownFingerprint || s.Replica == Present && (v.deep || !ours)
 	if !doubtful || s.Replica == Missing {
 		return s, nil
 	}
@@ -89,7 +91,7 @@ func (p *pass) compareWithReplica(ctx context.Context, s *seen) (objErr, err err
 		s.Replica = Missing
 	case err != nil && ClassOf(err) == Rejected:
 		// The replica can't show the object; writing it may mend that.
-		s.Replica = Present
+		s.Replica, s.hidden = Present, err
 	case err != nil:
 		return p.judge(ctx, p.Target, "replica", err)
 	default:

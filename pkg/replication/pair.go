@@ -19,6 +19,16 @@ const (
 	PruneNone       Prune = "none"       // nothing, ever
 )
 
+// DriftRule says what a scheduled verification does about what others changed on
+// the replica.
+type DriftRule string
+
+// The drift rules.
+const (
+	DriftReport DriftRule = "report" // say it, and leave it
+	DriftRepair DriftRule = "repair" // put it right, by the prune rule and under the brake
+)
+
 // Limit is the most that one pass may delete before the brake holds the pair.
 // The zero Limit means 20 %.
 type Limit struct {
@@ -93,6 +103,7 @@ type Pair struct {
 	Kinds     []Kind // nil means all
 	Prune     Prune  // "" means PruneReplicated
 	MaxDelete Limit
+	Drift     DriftRule // "" means DriftReport
 	// Interval is the time between polls; CompareEvery the time between full
 	// compares of a primary that has no feed, ReconcileEvery of one that has, 0
 	// for never.

@@ -50,13 +50,7 @@ func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o Pass
 		return e.failedRun(run, fmt.Errorf("take the lease: %w", err))
 	}
 	fence := got.Lease.Fence
-	defer func() {
-		releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err := e.State.Release(releaseCtx, e.Pair.ID, fence); err != nil {
-			e.Log.Warn("the lease could not be released; it ends by itself", "pair", e.Pair.ID.String(), "error", err.Error())
-		}
-	}()
+	defer e.release(ctx, fence)
 	// Somebody worked on the pair since its record was read: what was found to
 	// do is out of date.
 	if got.Lease.Fence != st.Lease.Fence+1 || got.Desired.Stopped {
@@ -64,11 +58,16 @@ func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o Pass
 		return run, nil
 	}
 	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run}
-	p.run.ID = fmt.Sprintf("%s-%d", taken.UTC().Format("20060102T150405.000Z"), fence)
+	p.run.ID = runID(taken, fence)
 	p.guard = e.watch(ctx, fence, taken, o)
 	defer p.guard.end()
 	err = p.do()
 	return p.finish(ctx, err)
+}
+
+// runID names a run: sorted by time, and apart from all others of the pair.
+func runID(taken time.Time, fence int64) string {
+	return fmt.Sprintf("%s-%d", taken.UTC().Format("20060102T150405.000Z"), fence)
 }
 
 // do goes through the work.
@@ -89,8 +88,18 @@ func (p *pass) do() error {
 	return p.changes()
 }
 
-// load reads what the state knows of the objects.
+// load reads what the state knows of the objects, and doubts what a pass that
+// died left behind.
 func (p *pass) load(ctx context.Context) error {
+	if err := p.records(ctx); err != nil {
+		return err
+	}
+	p.doubt()
+	return nil
+}
+
+// records reads what the state knows of the objects.
+func (p *pass) records(ctx context.Context) error {
 	var err error
 	if p.inventory, err = p.State.Inventory(ctx, p.Pair.ID); err != nil {
 		return fmt.Errorf("read the inventory: %w", err)
@@ -103,7 +112,6 @@ func (p *pass) load(ctx context.Context) error {
 	for _, u := range list {
 		p.unsynced[u.Ref] = u
 	}
-	p.doubt()
 	return nil
 }
 

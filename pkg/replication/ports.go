@@ -36,6 +36,21 @@ type Feed interface {
 	Read(ctx context.Context, after int64) (Rows, error)
 }
 
+// ExplainedFeed is a Feed that says why it is the one in use. A feed that chooses
+// between others tells by Name and Note what the last Read chose.
+type ExplainedFeed interface {
+	Feed
+	Note() string
+}
+
+// LateFeed is a Feed that may begin after its pairs did. Begun tells whether Read
+// would have rows by now. It is asked in every poll of a pair that has no position
+// yet, so it must be cheap and send nothing to the primary.
+type LateFeed interface {
+	Feed
+	Begun(ctx context.Context) (bool, error)
+}
+
 // Reader reads an organization of a Chef Server. All methods return *Error.
 // Implementations may be called concurrently.
 type Reader interface {

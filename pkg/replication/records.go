@@ -129,7 +129,9 @@ type Progress struct {
 	LastAttempt   time.Time `json:"last_attempt,omitzero"`
 	LastSuccess   time.Time `json:"last_success,omitzero"`
 	LastCompare   time.Time `json:"last_compare,omitzero"`  // start of the last full compare that ended
-	LastVerified  time.Time `json:"last_verified,omitzero"` // both sides read and found equal
+	LastVerified  time.Time `json:"last_verified,omitzero"` // start of the last verification that found both sides equal
+	LastCheck     time.Time `json:"last_check,omitzero"`    // start of the last verification that ended, whatever it found
+	Drift         *Drift    `json:"drift,omitempty"`        // what the last verification found changed on the replica
 	NextRun       time.Time `json:"next_run,omitzero"`
 	LastError     *Failure  `json:"last_error,omitempty"`
 	Failures      int       `json:"failures,omitempty"`      // passes failed in a row
@@ -141,6 +143,26 @@ type Progress struct {
 	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
 	Hold          *Hold     `json:"hold,omitempty"`
 	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
+}
+
+// Drift counts what a verification found that others than replication did on the
+// replica. The names are in the log, under the run.
+type Drift struct {
+	At       time.Time `json:"at"`                 // start of the verification
+	Run      string    `json:"run"`                // its record
+	Changed  int       `json:"changed,omitempty"`  // objects edited there
+	Missing  int       `json:"missing,omitempty"`  // objects deleted there
+	Extra    int       `json:"extra,omitempty"`    // objects added there, which prune = "all" doesn't keep
+	Repaired int       `json:"repaired,omitempty"` // of all of them
+}
+
+// Left is how many of the objects were not repaired.
+func (d Drift) Left() int { return d.Changed + d.Missing + d.Extra - d.Repaired }
+
+// VerifyDue tells whether a verification is due: never before the first full
+// compare has ended, then at once, then every so often. 0 is never.
+func (p Progress) VerifyDue(every time.Duration, now time.Time) bool {
+	return every > 0 && !p.LastCompare.IsZero() && now.Sub(p.LastCheck) >= every
 }
 
 // Position is how far a pair has come in a feed.
@@ -193,6 +215,7 @@ type Hold struct {
 	Reason  string    `json:"reason"`
 	Deletes int       `json:"deletes"`          // that the plan wanted
 	Sample  []Ref     `json:"sample,omitempty"` // some of them
+	Verify  bool      `json:"verify,omitempty"` // a verification wanted them, to repair the replica
 }
 
 // Unsynced is an object that could not be applied.
@@ -208,18 +231,18 @@ type Unsynced struct {
 	ChangeID  int64     `json:"change_id,omitempty"`
 }
 
-// Run is the record of one pass.
+// Run is the record of one pass or verification.
 type Run struct {
 	ID      string    `json:"run"` // sorts by time
 	Pair    PairID    `json:"pair"`
 	Trigger string    `json:"trigger"` // schedule, manual, push, test
-	Mode    string    `json:"mode"`    // changes or compare
+	Mode    string    `json:"mode"`    // changes, compare, verify or repair
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
 	From    int64     `json:"from"` // position before
 	To      int64     `json:"to"`   // position after
 	Counts  Counts    `json:"counts"`
-	Outcome string    `json:"outcome"` // running, done, partial, failed, held, stopped
+	Outcome string    `json:"outcome"` // running, done, differs, partial, failed, held, stopped
 	Error   *Failure  `json:"error,omitempty"`
 }
 
@@ -232,6 +255,7 @@ type Counts struct {
 	Updated  int   `json:"updated"`
 	Deleted  int   `json:"deleted"`
 	Unsynced int   `json:"unsynced"`
-	Staged   int64 `json:"staged_bytes"`   // read from the primary
-	Uploaded int64 `json:"uploaded_bytes"` // sent to the replica
+	Drift    int   `json:"drift,omitempty"` // objects that others changed on the replica
+	Staged   int64 `json:"staged_bytes"`    // read from the primary
+	Uploaded int64 `json:"uploaded_bytes"`  // sent to the replica
 }

@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -46,7 +47,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		return t, nil
 	}
 	if p.Position == nil {
-		return e.withoutFeed(t, st, now), nil
+		return e.withoutFeed(ctx, t, st, now)
 	}
 	t.feed, t.note = p.Feed, p.FeedNote
 	rows, err := e.Feed.Read(ctx, max(0, p.Position.Seq-e.Tuning.Overlap))
@@ -86,16 +87,26 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 	return "", false
 }
 
-// withoutFeed decides for a primary without a feed: a full compare every
-// CompareEvery. It asks again for a feed then.
-func (e *Engine) withoutFeed(t todo, st PairState, now time.Time) todo {
+// withoutFeed decides for a pair without a position: a full compare every
+// CompareEvery, which asks again for a feed, and one as soon as a feed has begun.
+func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time.Time) (todo, error) {
 	every := max(e.Pair.CompareEvery, e.Pair.Interval)
 	if now.Sub(st.Progress.LastCompare) >= every {
 		t.full, t.reason = true, "the primary has no change feed"
-		return t
+		return t, nil
+	}
+	if late, ok := e.Feed.(LateFeed); ok {
+		begun, err := late.Begun(ctx)
+		if err != nil {
+			return t, fmt.Errorf("look whether the feed has begun: %w", err)
+		}
+		if begun {
+			t.full, t.reason = true, "a change feed has begun"
+			return t, nil
+		}
 	}
 	t.quiet = !t.retry && !t.resume
-	return t
+	return t, nil
 }
 
 // identity checks that the primary is the one that the position belongs to.

@@ -18,8 +18,9 @@ type Job struct {
 	Interval time.Duration // between the starts of two passes
 	// Pass runs the engine once.
 	Pass func(context.Context, replication.PassOptions) (replication.Run, error)
-	// Verify compares both sides, every VerifyEvery; nil means never.
-	Verify      func(context.Context) (replication.Report, error)
+	// Verify compares both sides, every VerifyEvery by what the state says of the
+	// last time; nil means never. What was found is logged by the engine.
+	Verify      func(context.Context, replication.VerifyOptions) (replication.Report, error)
 	VerifyEvery time.Duration
 }
 
@@ -59,7 +60,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	loops := make(map[replication.PairID]*loop, len(d.Jobs))
 	for _, job := range d.Jobs {
-		l := &loop{daemon: d, job: job, slots: slots, wake: make(chan struct{}, 1), verified: d.Now()}
+		l := &loop{daemon: d, job: job, slots: slots, wake: make(chan struct{}, 1)}
 		loops[job.ID] = l
 		group.Go(func() { l.run(ctx, work) })
 	}

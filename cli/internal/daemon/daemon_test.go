@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -270,16 +271,78 @@ func TestAnotherProcessAtWorkIsSaidOnce(t *testing.T) {
 	})
 }
 
+// verified lets the state say that a pair was compared, and when it was verified.
+func (w *world) verified(id replication.PairID, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pairs[id] = replication.PairState{ID: id, Progress: replication.Progress{LastCompare: time.Now(), LastCheck: at}}
+}
+
 func TestVerificationComesRoundInItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		job := w.job("a", time.Minute, done)
-		n := 0
+		w.verified(job.ID, time.Now().Add(-3*time.Minute)) // by the process before this one
+		var at []time.Duration
+		start := time.Now()
 		job.VerifyEvery = 10 * time.Minute
-		job.Verify = func(context.Context) (replication.Report, error) { n++; return replication.Report{}, nil }
+		job.Verify = func(_ context.Context, o replication.VerifyOptions) (replication.Report, error) {
+			at = append(at, time.Since(start).Round(time.Minute))
+			if o.Trigger != replication.TriggerSchedule {
+				t.Errorf("trigger %q", o.Trigger)
+			}
+			w.verified(job.ID, time.Now())
+			return replication.Report{Outcome: replication.OutcomeDone}, nil
+		}
 		during(t, w.daemon(job), 35*time.Minute, nil)
-		if n != 3 {
-			t.Errorf("verified %d times in 35 minutes, want 3", n)
+		if want := []time.Duration{7 * time.Minute, 17 * time.Minute, 27 * time.Minute}; !slices.Equal(at, want) {
+			t.Errorf("verified after %v, want %v: a restart doesn't put it off", at, want)
+		}
+	})
+}
+
+func TestAVerificationThatFailsIsTriedAgainNotAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Minute, done)
+		w.verified(job.ID, time.Time{})
+		n := 0
+		job.VerifyEvery = 24 * time.Hour
+		job.Verify = func(context.Context, replication.VerifyOptions) (replication.Report, error) {
+			n++
+			return replication.Report{Outcome: replication.OutcomeFailed}, errors.New("no route to host")
+		}
+		during(t, w.daemon(job), 31*time.Minute, nil)
+		if n != 3 || !strings.Contains(w.log.String(), "verification failed") {
+			t.Errorf("tried %d times in 31 minutes, want 3:\n%s", n, w.log.String())
+		}
+	})
+}
+
+func TestAStopDrainsTheVerificationAtWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Minute, done)
+		w.verified(job.ID, time.Time{})
+		var took time.Duration
+		job.VerifyEvery = time.Hour
+		job.Verify = func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
+			start := time.Now()
+			<-o.Drain
+			took = time.Since(start)
+			time.Sleep(5 * time.Second) // the objects at work
+			return replication.Report{Outcome: replication.OutcomePartial}, ctx.Err()
+		}
+		during(t, w.daemon(job), time.Minute, func() {
+			time.Sleep(20 * time.Second)
+			w.mu.Lock()
+			st := w.pairs[job.ID]
+			st.Desired.Stopped = true
+			w.pairs[job.ID] = st
+			w.mu.Unlock()
+		})
+		if took < 15*time.Second || took > 25*time.Second || strings.Contains(w.log.String(), "failed") {
+			t.Errorf("drained after %s:\n%s", took, w.log.String())
 		}
 	})
 }

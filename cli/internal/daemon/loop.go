@@ -11,12 +11,12 @@ import (
 
 // loop is the life of one pair.
 type loop struct {
-	daemon   *Daemon
-	job      Job
-	slots    chan struct{}
-	wake     chan struct{}
-	said     string    // what was last said about the pair, to say it once
-	verified time.Time // when the last verification was tried
+	daemon *Daemon
+	job    Job
+	slots  chan struct{}
+	wake   chan struct{}
+	said   string    // what was last said about the pair, to say it once
+	tried  time.Time // when a verification was last begun
 
 	mu   sync.Mutex
 	stop context.CancelFunc // drains the pass at work; nil without one
@@ -39,8 +39,9 @@ func (l *loop) wakeUp() {
 	}
 }
 
-// pass runs one pass that the end of ctx, or drain, drains.
-func (l *loop) pass(ctx, work context.Context, trigger string) (replication.Run, error) {
+// drainable calls do with what tells it to end with the objects in its hands: the
+// end of ctx, or drain.
+func (l *loop) drainable(ctx context.Context, do func(drain <-chan struct{})) {
 	drained, stop := context.WithCancel(ctx)
 	defer stop()
 	l.mu.Lock()
@@ -51,7 +52,15 @@ func (l *loop) pass(ctx, work context.Context, trigger string) (replication.Run,
 		defer l.mu.Unlock()
 		l.stop = nil
 	}()
-	return l.job.Pass(work, replication.PassOptions{Trigger: trigger, Drain: drained.Done()})
+	do(drained.Done())
+}
+
+// pass runs one pass.
+func (l *loop) pass(ctx, work context.Context, trigger string) (run replication.Run, err error) {
+	l.drainable(ctx, func(drain <-chan struct{}) {
+		run, err = l.job.Pass(work, replication.PassOptions{Trigger: trigger, Drain: drain})
+	})
+	return run, err
 }
 
 // startSpread is over how long the first passes are spread.
@@ -76,7 +85,7 @@ func (l *loop) run(ctx, work context.Context) {
 		started := d.Now()
 		run, err := l.pass(ctx, work, trigger)
 		if err == nil && run.Outcome == replication.OutcomeDone {
-			l.verify(ctx)
+			l.verify(ctx, work)
 		}
 		<-l.slots
 		l.say(run, err)
@@ -106,22 +115,26 @@ func (l *loop) next(ctx context.Context, started time.Time, run replication.Run,
 	return max(wait, time.Second)
 }
 
+// verifyAgain is after how long a verification is tried again that didn't end.
+const verifyAgain = 15 * time.Minute
+
 // verify compares both sides when its time has come.
-func (l *loop) verify(ctx context.Context) {
-	d := l.daemon
-	if l.job.Verify == nil || l.job.VerifyEvery <= 0 || d.Now().Sub(l.verified) < l.job.VerifyEvery {
+func (l *loop) verify(ctx, work context.Context) {
+	d, every := l.daemon, l.job.VerifyEvery
+	if l.job.Verify == nil || every <= 0 || d.Now().Sub(l.tried) < min(every, verifyAgain) {
 		return
 	}
-	l.verified = d.Now()
-	log := d.Log.With("pair", l.job.ID.String())
-	report, err := l.job.Verify(ctx)
-	switch {
-	case err != nil && ctx.Err() == nil:
-		log.Warn("verification failed", "error", err.Error())
-	case err == nil && len(report.Differences)+len(report.Unreadable) > 0:
-		log.Warn("verification found differences", "differences", len(report.Differences), "unreadable", len(report.Unreadable))
-	case err == nil:
-		log.Info("verified: both sides are equal")
+	st, err := d.State.Pair(ctx, l.job.ID)
+	if err != nil || !st.Progress.VerifyDue(every, d.Now()) {
+		return // a state that can't be read is said by the watch
+	}
+	l.tried = d.Now()
+	var report replication.Report
+	l.drainable(ctx, func(drain <-chan struct{}) {
+		report, err = l.job.Verify(work, replication.VerifyOptions{Trigger: replication.TriggerSchedule, Drain: drain})
+	})
+	if err != nil && report.Outcome != replication.OutcomePartial {
+		d.Log.Warn("verification failed", "pair", l.job.ID.String(), "error", err.Error())
 	}
 }
 

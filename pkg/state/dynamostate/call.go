@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"iter"
 	mathrand "math/rand/v2"
 	"slices"
 	"time"
@@ -78,18 +79,53 @@ func (s *State) query(ctx context.Context, pk, prefix string, newestFirst bool, 
 	}
 }
 
-// change is a conditional write of the hot item of a pair.
+// between goes through the items of a partition from one sort key to another,
+// both included, in pages of at most limit.
+func (s *State) between(ctx context.Context, pk, from, to string, limit int) iter.Seq2[item, error] {
+	return func(yield func(item, error) bool) {
+		in := &dynamodb.QueryInput{
+			TableName:                 &s.table,
+			ConsistentRead:            aws.Bool(true),
+			Limit:                     aws.Int32(int32(limit)),
+			KeyConditionExpression:    aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
+			ExpressionAttributeValues: item{":pk": str(pk), ":from": str(from), ":to": str(to)},
+		}
+		for {
+			out, err := retry(ctx, s, func() (*dynamodb.QueryOutput, error) { return s.api.Query(ctx, in) })
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, it := range out.Items {
+				if !yield(it, nil) {
+					return
+				}
+			}
+			if in.ExclusiveStartKey = out.LastEvaluatedKey; len(out.LastEvaluatedKey) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// change is a conditional write of an item that is there or will be, such as the
+// hot item of a pair.
 type change struct {
 	set       string // update expression
 	condition string
 	values    item
 }
 
-// update does a change alone and returns the item as it is then.
+// update does a change of a pair's hot item alone and returns the item as it is
+// then.
 func (s *State) update(ctx context.Context, k string, c change) (item, error) {
+	return s.updateItem(ctx, hotKey(k), c)
+}
+
+func (s *State) updateItem(ctx context.Context, key item, c change) (item, error) {
 	out, err := retry(ctx, s, func() (*dynamodb.UpdateItemOutput, error) {
 		return s.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: &s.table, Key: hotKey(k), UpdateExpression: &c.set, ConditionExpression: &c.condition,
+			TableName: &s.table, Key: key, UpdateExpression: &c.set, ConditionExpression: &c.condition,
 			ExpressionAttributeValues: c.values, ReturnValues: types.ReturnValueAllNew,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		})
@@ -100,11 +136,15 @@ func (s *State) update(ctx context.Context, k string, c change) (item, error) {
 	return out.Attributes, nil
 }
 
-// transact does a change together with writes of other items, all or nothing. A
-// request that is sent twice by the SDK is done once.
+// transact does a change of a pair's hot item together with writes of other
+// items, all or nothing. A request that is sent twice by the SDK is done once.
 func (s *State) transact(ctx context.Context, k string, c change, puts []item) error {
+	return s.transactItems(ctx, hotKey(k), c, puts)
+}
+
+func (s *State) transactItems(ctx context.Context, key item, c change, puts []item) error {
 	items := []types.TransactWriteItem{{Update: &types.Update{
-		TableName: &s.table, Key: hotKey(k), UpdateExpression: &c.set, ConditionExpression: &c.condition, ExpressionAttributeValues: c.values,
+		TableName: &s.table, Key: key, UpdateExpression: &c.set, ConditionExpression: &c.condition, ExpressionAttributeValues: c.values,
 	}}}
 	for _, p := range puts {
 		items = append(items, types.TransactWriteItem{Put: &types.Put{TableName: &s.table, Item: p}})

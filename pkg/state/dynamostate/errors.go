@@ -16,9 +16,12 @@ import (
 // errMoved: what was read doesn't belong together any more; read again.
 var errMoved = errors.New("the records are changing")
 
+// opRead is the operation of errors about damaged records.
+const opRead = "read record"
+
 func damaged(err error) error {
 	return &replication.Error{
-		Op:    "read record",
+		Op:    opRead,
 		Class: replication.Local,
 		Hint:  "restore the table and its blobs to a point in time, or delete the pair's item in the partition " + pairsPK + ": a full compare then starts over and loses nothing on the replica",
 		Err:   err,
@@ -32,9 +35,11 @@ func tooLarge(what string, size int) error {
 	}
 }
 
-func checkSchema(schema int64) error {
-	if schema > replication.SchemaVersion {
-		return fmt.Errorf("%w: the record has version %d, this program knows %d", replication.ErrSchema, schema, replication.SchemaVersion)
+func checkSchema(schema int64) error { return checkVersion(schema, replication.SchemaVersion) }
+
+func checkVersion(schema, known int64) error {
+	if schema > known {
+		return fmt.Errorf("%w: the record has version %d, this program knows %d", replication.ErrSchema, schema, known)
 	}
 	return nil
 }

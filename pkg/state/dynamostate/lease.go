@@ -17,6 +17,8 @@ const (
 	ifHeld = "f = :f AND x > :now AND " + ifKnown
 	// ifFree: nobody holds the lease.
 	ifFree = "(attribute_not_exists(x) OR x <= :now) AND " + ifKnown
+	// ifMine: nobody else holds the lease.
+	ifMine = "(attribute_not_exists(x) OR x <= :now OR o = :o) AND " + ifKnown
 )
 
 func schema() int64 { return replication.SchemaVersion }
@@ -40,7 +42,7 @@ func (s *State) Acquire(ctx context.Context, id replication.PairID, owner string
 func (s *State) acquire(ctx context.Context, id replication.PairID, k, owner string, now time.Time, ttl time.Duration) (st replication.PairState, err error) {
 	take := change{
 		set:       "SET o = :o, x = :x, v = :v ADD f :one",
-		condition: "(attribute_not_exists(x) OR x <= :now OR o = :o) AND " + ifKnown,
+		condition: ifMine,
 		values:    item{":o": str(owner), ":x": num(micros(now.Add(ttl))), ":now": num(micros(now)), ":one": num(1), ":v": num(schema())},
 	}
 	for range attempts {

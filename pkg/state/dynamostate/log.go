@@ -2,6 +2,7 @@ package dynamostate
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -88,17 +89,24 @@ func (s *State) readBase(ctx context.Context, it item, gen int64, w want, r *rec
 }
 
 func readBlob[T any](ctx context.Context, s *State, b blobRef) (v T, err error) {
-	if len(b.Sum) != 32 {
-		return v, damaged(fmt.Errorf("the pointer to the blob %s has no checksum", b.Key))
-	}
-	data, err := s.blobs.Get(ctx, b.Key, [32]byte(b.Sum))
-	if errors.Is(err, replication.ErrNotStaged) { // a fold may have removed it
-		return v, fmt.Errorf("%w: the blob %s isn't there", errMoved, b.Key)
-	}
+	data, err := s.fetch(ctx, b)
 	if err != nil {
 		return v, err
 	}
 	return unzip[T](data)
+}
+
+// fetch reads a blob. One that isn't there is errMoved: the commit that replaced
+// it, or a later one, may have removed it.
+func (s *State) fetch(ctx context.Context, b blobRef) ([]byte, error) {
+	if len(b.Sum) != sha256.Size {
+		return nil, damaged(fmt.Errorf("the pointer to the blob %s has no checksum", b.Key))
+	}
+	data, err := s.blobs.Get(ctx, b.Key, [32]byte(b.Sum))
+	if errors.Is(err, replication.ErrNotStaged) {
+		return nil, fmt.Errorf("%w: the blob %s isn't there", errMoved, b.Key)
+	}
+	return data, err
 }
 
 func (r *records) set(entries []entry, unsynced []wireUnsynced) {

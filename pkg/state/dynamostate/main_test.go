@@ -7,9 +7,13 @@ import (
 	"testing"
 )
 
-// TestMain lowers the number of random histories unless the caller names one:
-// the emulator reads its whole table at every query.
+// TestMain makes the test binary a writer when a test starts it as one. Else it
+// lowers the number of random histories unless the caller names one: the emulator
+// reads its whole table at every query.
 func TestMain(m *testing.M) {
+	if writer := os.Getenv(killWriter); writer != "" {
+		noteForEver(killed(os.Getenv(killTable), os.Getenv(killBucket)), writer)
+	}
 	flag.Parse()
 	checks := flag.Lookup("rapid.checks")
 	given := false

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/dynamostate"
 	"chefsync/pkg/state/statetest"
@@ -43,18 +45,24 @@ const (
 )
 
 func TestSuiteAgainstAnEndpoint(t *testing.T) {
-	endpoint := os.Getenv(endpointName)
-	if endpoint == "" {
-		t.Skipf("SKIPPED: %s isn't set", endpointName)
-	}
-	c := client(t, endpoint)
-	api := dynamostate.API(c)
-	if os.Getenv(oneAtATime) != "" {
-		var mu sync.Mutex
-		api = &spy{API: c, before: func(string) error { mu.Lock(); return nil }, done: mu.Unlock}
-	}
+	c, api := endpoint(t)
 	suite(t, func(t *testing.T) func() replication.State {
 		table, blobs := createTable(t, c), &memory{}
 		return func() replication.State { return dynamostate.Open(api, table, blobs) }
 	})
+}
+
+// endpoint is the DynamoDB that the environment names, or the end of the test.
+func endpoint(t *testing.T) (*dynamodb.Client, dynamostate.API) {
+	t.Helper()
+	url := os.Getenv(endpointName)
+	if url == "" {
+		t.Skipf("SKIPPED: %s isn't set", endpointName)
+	}
+	c := client(t, url)
+	if os.Getenv(oneAtATime) == "" {
+		return c, c
+	}
+	var mu sync.Mutex
+	return c, &spy{API: c, before: func(string) error { mu.Lock(); return nil }, done: mu.Unlock}
 }

@@ -36,6 +36,15 @@ const (
 	attrRecord   = "r" // B: packed content of any other item
 )
 
+// Attributes of a journal's head and rows besides: v, o, x, f, w as above, g for
+// the generation of the scanner's memory, r for where it is, t for the name of
+// the write that made rows.
+const (
+	attrEpoch  = "e" // S: of the journal; absent before it has begun
+	attrOldest = "a" // N: id of the oldest row
+	attrNext   = "i" // N: id of the next row
+)
+
 // Sort keys within a pair, and the partition of the hot items.
 const (
 	pairsPK  = "pairs"
@@ -43,6 +52,13 @@ const (
 	logSK    = "log#"
 	baseSK   = "log#base"
 	runSK    = "run#"
+)
+
+// Sort keys within a journal. The head sorts behind all rows, so that one query
+// from a row on reads it too.
+const (
+	rowSK  = "row#"
+	headSK = "top"
 )
 
 // TableDefinition is what a table must have. Whatever else it has (encryption,
@@ -91,6 +107,12 @@ func keyOf(pk, sk string) item { return item{keyPK: str(pk), keySK: str(sk)} }
 func hotKey(k string) item { return keyOf(pairsPK, k) }
 
 func pairPK(k string) string { return "pair#" + k }
+
+func journalPK(source string) string { return "journal#" + source }
+
+// rowsSK is the sort key of rows written together, of which last is the newest:
+// so the rows behind an id are those behind its key.
+func rowsSK(last int64) string { return fmt.Sprintf("%s%019d", rowSK, last) }
 
 // deltaSK sorts log items by generation and number.
 func deltaSK(gen, n int64) string { return fmt.Sprintf("%s%010d#%06d", logSK, gen, n) }

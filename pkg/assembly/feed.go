@@ -1,4 +1,4 @@
-package app
+package assembly
 
 import (
 	"context"
@@ -10,19 +10,16 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// The words for feeds in the configuration.
-const (
-	feedUpdatedSince = "updated_since"
-	feedJournal      = "journal"
-)
+// feedUpdatedSince is the word in the configuration.
+const feedUpdatedSince = "updated_since"
 
 // feed is the feed of an organization.
-func (a *App) feed(o *chef.Org) replication.Feed {
-	f := feed.NewUpdatedSince(getter{o}, unserved)
-	if a.Feed == feedUpdatedSince {
-		return wanted{f}
+func (f *Fleet) feed(o *chef.Org) replication.Feed {
+	served := feed.NewUpdatedSince(getter{o}, unserved)
+	if f.Feed == feedUpdatedSince {
+		return wanted{served}
 	}
-	return f
+	return served
 }
 
 // wanted is a feed that the configuration demands: its absence is an error, not
@@ -41,12 +38,12 @@ func (w wanted) Read(ctx context.Context, after int64) (replication.Rows, error)
 
 // ProbeFeed asks the primary for the feed of an organization. Without one it
 // returns replication.ErrNoFeed, wrapped, and why.
-func (a *App) ProbeFeed(ctx context.Context, org string) (note string, err error) {
-	client, err := a.Client(ctx, a.Primary)
+func (f *Fleet) ProbeFeed(ctx context.Context, org string) (note string, err error) {
+	client, err := f.Client(ctx, f.Primary)
 	if err != nil {
 		return "", err
 	}
-	_, err = a.feed(client.Org(org)).Read(ctx, 0)
+	_, err = f.feed(client.Org(org)).Read(ctx, 0)
 	if errors.Is(err, replication.ErrNoFeed) {
 		return err.Error() + "; the primary is compared whole every compare_every", err
 	}

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	"chefsync/pkg/config"
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/stage"
+	"chefsync/pkg/state"
+)
+
+// files is the backend of one machine: a SQLite file and a folder, opened at
+// first use.
+type files struct {
+	statePath, stagePath string
+
+	mu    sync.Mutex
+	state *state.SQLite
+	stage *stage.Dir
+}
+
+func (f *files) open(ctx context.Context) (*state.SQLite, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state != nil {
+		return f.state, nil
+	}
+	s, err := state.OpenSQLite(ctx, f.statePath)
+	if err != nil {
+		return nil, err
+	}
+	f.state = s
+	return s, nil
+}
+
+func (f *files) openStage() (*stage.Dir, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stage != nil {
+		return f.stage, nil
+	}
+	s, err := stage.OpenDir(f.stagePath)
+	if err != nil {
+		return nil, err
+	}
+	f.stage = s
+	return s, nil
+}
+
+func (f *files) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == nil {
+		return nil
+	}
+	return f.state.Close()
+}
+
+// State implements assembly.Backend.
+func (f *files) State(ctx context.Context) (replication.State, error) {
+	s, err := f.open(ctx)
+	if err != nil {
+		return nil, err // not a nil *SQLite in an interface
+	}
+	return s, nil
+}
+
+// Stage implements assembly.Backend.
+func (f *files) Stage(context.Context) (replication.Stage, error) {
+	s, err := f.openStage()
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Journals implements assembly.Backend.
+func (f *files) Journals(ctx context.Context) (journal.ScanStore, error) {
+	s, err := f.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Journals(), nil
+}
+
+// Secrets implements assembly.Backend: on one machine there are files and the
+// environment.
+func (f *files) Secrets() map[string]config.Resolver { return nil }

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"chefsync/functions/internal/environment"
+	"chefsync/functions/internal/metrics"
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
+	"chefsync/pkg/replication"
+)
+
+// handler answers cloud.SyncEvents.
+type handler struct{ *environment.Environment }
+
+// handle does what an event asks for. What went wrong with a server or an object
+// is an answer: the table says it and the next schedule tries again. What could
+// not be written there is an error of the function, which alarms.
+func (h handler) handle(ctx context.Context, event cloud.SyncEvent) (cloud.SyncResult, error) {
+	fleet, pair, err := h.pair(ctx, event.Pair)
+	var unknown *assembly.UnknownPairError
+	switch {
+	case errors.As(err, &unknown):
+		h.Log.Warn("an event for a pair that isn't configured; the manager removes its schedule", "pair", event.Pair.String())
+		return cloud.SyncResult{Error: err.Error(), Hint: "add the organization to the configuration and deploy it"}, nil
+	case err != nil:
+		h.Log.Error("the configuration can't be used", "pair", event.Pair.String(), "error", err.Error(), "hint", replication.HintOf(err))
+		return cloud.SyncResult{}, err
+	}
+	switch event.Task {
+	case cloud.TaskPass:
+		return h.pass(ctx, fleet, pair, event)
+	case cloud.TaskVerify:
+		return h.verify(ctx, fleet, pair)
+	case cloud.TaskDoctor:
+		return cloud.SyncResult{Checks: examine(ctx, fleet, pair)}, nil
+	}
+	return cloud.SyncResult{}, fmt.Errorf("the event asks for the task %q, which this version doesn't know", event.Task)
+}
+
+// pair finds a pair. One that isn't known may have been deployed a moment ago.
+func (h handler) pair(ctx context.Context, id replication.PairID) (*assembly.Fleet, config.PairConfig, error) {
+	fleet, pair, err := h.known(ctx, id, false)
+	var unknown *assembly.UnknownPairError
+	if errors.As(err, &unknown) {
+		return h.known(ctx, id, true)
+	}
+	return fleet, pair, err
+}
+
+func (h handler) known(ctx context.Context, id replication.PairID, fresh bool) (*assembly.Fleet, config.PairConfig, error) {
+	fleet, err := h.Fleet(ctx, fresh)
+	if err != nil {
+		return nil, config.PairConfig{}, err
+	}
+	pairs, err := fleet.Select(id.String())
+	if err != nil {
+		return nil, config.PairConfig{}, err
+	}
+	return fleet, pairs[0], nil
+}
+
+func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, event cloud.SyncEvent) (cloud.SyncResult, error) {
+	engine, err := fleet.Engine(ctx, pair)
+	if err != nil {
+		return h.unable(ctx, fleet, pair, err)
+	}
+	options := replication.PassOptions{Trigger: event.Trigger, Full: event.Full}
+	if options.Trigger == "" {
+		options.Trigger = cloud.TriggerManual
+	}
+	options.Deadline, _ = ctx.Deadline()
+	run, err := engine.Pass(ctx, options)
+	h.measure(run)
+	result := cloud.SyncResult{Run: &run}
+	var leased *replication.LeasedError
+	if err == nil || errors.As(err, &leased) {
+		return result, nil
+	}
+	failed, unrecorded := h.unable(ctx, fleet, pair, err)
+	failed.Run = &run
+	return failed, unrecorded
+}
+
+// unable is the answer for work that failed. After a refusal the keys are read
+// again next time. The failure is in the table unless the table itself is the
+// trouble.
+func (h handler) unable(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, err error) (cloud.SyncResult, error) {
+	if replication.ClassOf(err) == replication.Denied {
+		fleet.Forget()
+	}
+	result := cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err)}
+	readable, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	state, stateErr := fleet.State(readable)
+	if stateErr == nil {
+		_, stateErr = state.Pair(readable, pair.ID)
+	}
+	if stateErr != nil {
+		return result, fmt.Errorf("pair %s: %w", pair.ID, stateErr)
+	}
+	return result, nil
+}
+
+// measure writes what a pass did. A poll without work writes nothing: a line for
+// each would be most of the log's price.
+func (h handler) measure(run replication.Run) {
+	if run.Mode == "" {
+		return
+	}
+	c := run.Counts
+	failed := 0.0
+	if run.Outcome == replication.OutcomeFailed {
+		failed = 1
+	}
+	err := h.Metrics.Write(h.Now(), map[string]metrics.Value{
+		"Applied":          {Number: float64(c.Created + c.Updated), Unit: metrics.Count},
+		"Deleted":          {Number: float64(c.Deleted), Unit: metrics.Count},
+		"Failed":           {Number: failed, Unit: metrics.Count},
+		"UploadedBytes":    {Number: float64(c.Uploaded), Unit: metrics.Bytes},
+		"PassMilliseconds": {Number: float64(run.Ended.Sub(run.Started).Milliseconds()), Unit: metrics.Milliseconds},
+	})
+	if err != nil {
+		h.Log.Warn("metrics can't be written", "error", err.Error())
+	}
+}
+
+// verify reads both sides and compares them.
+func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig) (cloud.SyncResult, error) {
+	log := h.Log.With("pair", pair.ID.String())
+	engine, err := fleet.Engine(ctx, pair)
+	if err != nil {
+		return h.unable(ctx, fleet, pair, err)
+	}
+	report, err := engine.Verify(ctx, replication.VerifyOptions{Trigger: cloud.TriggerSchedule})
+	if err != nil {
+		log.Warn("verification failed", "error", err.Error(), "hint", replication.HintOf(err))
+		return h.unable(ctx, fleet, pair, err)
+	}
+	equal, differ := report.Equal(), len(report.Differences)
+	if equal {
+		log.Info("verified: both sides are equal")
+	} else {
+		log.Warn("verification found differences", "differences", differ, "unreadable", len(report.Unreadable))
+	}
+	return cloud.SyncResult{Equal: &equal, Differ: differ}, nil
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
+	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/pkg/cloud"
+)
+
+// addConfiguration brings the configuration to the functions: the file is
+// uploaded under its hash, and CloudFormation tells the manager, which checks it,
+// stores it and makes the schedules follow. If the manager refuses it, the
+// deployment is rolled back. Another organization changes this resource only.
+func (s *stack) addConfiguration() {
+	file := awss3assets.NewAsset(s.scope, jsii.String("ConfigurationFile"), &awss3assets.AssetProps{Path: jsii.String(s.config.File)})
+	resource := awscdk.NewCustomResource(s.scope, jsii.String("Configuration"), &awscdk.CustomResourceProps{
+		ResourceType: jsii.String(cloud.ConfigurationResource),
+		ServiceToken: s.manager.FunctionArn(),
+		// A manager that doesn't answer shall not keep CloudFormation for its hour.
+		ServiceTimeout: awscdk.Duration_Seconds(jsii.Number((managerTimeout + 2*eventAge).Seconds())),
+		Properties:     &map[string]any{"Bucket": *file.S3BucketName(), "Key": *file.S3ObjectKey()},
+	})
+	dependOn(resource, s.bucket, s.table, s.group, s.deadLetters, s.scheduleRole, s.sync.Function, s.manager.Function)
+	if s.changes != nil {
+		dependOn(resource, s.changes.Function)
+	}
+}

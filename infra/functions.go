@@ -1,0 +1,174 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambdadestinations"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/infra/rights"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
+)
+
+// eventAge is how long Scheduler and Lambda try to deliver an event. The next one
+// comes within minutes and does the same work.
+const eventAge = time.Minute
+
+// The manager ends before its next turn.
+const (
+	managerEvery   = 5 * time.Minute
+	managerTimeout = managerEvery
+	managerMemory  = 256
+)
+
+// function is a function with what is its own.
+type function struct {
+	awslambda.Function
+	logs awslogs.LogGroup
+	role awsiam.Role
+}
+
+// functionProps is in what functions differ.
+type functionProps struct {
+	name, description string
+	memory            int
+	timeout           time.Duration
+	concurrency       int  // 0 for as many as the account allows
+	reachesServers    bool // joins the VPC, if there is one
+	told              cloud.Resources
+	rights            []rights.Right
+}
+
+func (s *stack) addFunctions() {
+	told := cloud.Resources{Stack: s.aws.Stack, Table: *s.table.TableName(), Bucket: *s.bucket.BucketName()}
+	s.sync = s.addFunction(functionProps{
+		name: cloud.SyncFunction, description: "One pass for one pair",
+		memory: s.aws.Memory, timeout: s.aws.Timeout, concurrency: s.aws.ReservedConcurrency, reachesServers: true,
+		told: told, rights: rights.Sync(s.config),
+	})
+	told.Sync = *s.sync.FunctionName()
+	if s.aws.Journal {
+		s.addChanges(told)
+	}
+	s.scheduleRole = s.addScheduleRole("ScheduleRole", rights.Schedule(s.config))
+	s.addManager(told)
+}
+
+// addChanges makes the function that keeps the journal. Its URL is open to
+// everybody, since a Chef Server can't sign for AWS: the function itself refuses
+// pushes without the token and reads without the signature of a Chef Server's
+// user. Refusals are counted.
+func (s *stack) addChanges(told cloud.Resources) {
+	s.changes = s.addFunction(functionProps{
+		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans, pushes, updated_since",
+		memory: s.aws.Memory, timeout: s.aws.Timeout, reachesServers: true,
+		told: told, rights: rights.Changes(s.config),
+	})
+	if s.aws.JournalURL {
+		s.url = s.changes.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE})
+	}
+}
+
+// addManager makes the manager. It talks to AWS alone, so it stays outside the
+// VPC, whose subnets might have no way to CloudFormation and Scheduler.
+func (s *stack) addManager(told cloud.Resources) {
+	told.ScheduleGroup, told.SyncARN = *s.group.Name(), *s.sync.FunctionArn()
+	told.ScheduleRole, told.DeadLetterARN = *s.scheduleRole.RoleArn(), *s.deadLetters.QueueArn()
+	if s.changes != nil {
+		told.Changes, told.ChangesARN = *s.changes.FunctionName(), *s.changes.FunctionArn()
+	}
+	s.manager = s.addFunction(functionProps{
+		name: cloud.ManagerFunction, description: "Looks after all pairs, their schedules and metrics",
+		memory: managerMemory, timeout: managerTimeout,
+		told: told, rights: rights.Manager(s.config),
+	})
+}
+
+// addFunction makes a function. It isn't traced by X-Ray: a pass is one function
+// that calls Chef Servers, its log says more, and a trace of each poll would cost
+// more than the polls.
+func (s *stack) addFunction(p functionProps) *function {
+	id := strings.ToUpper(p.name[:1]) + p.name[1:]
+	log := "/aws/lambda/" + *s.name(p.name)
+	f := &function{logs: awslogs.NewLogGroup(s.scope, jsii.String(id+"Log"), &awslogs.LogGroupProps{
+		LogGroupName: &log,
+		// A group that stayed would be in the way of the stack's next deployment.
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	})}
+	// CDK has a word for each number of days, CloudFormation the number itself.
+	f.logs.Node().DefaultChild().(awslogs.CfnLogGroup).SetRetentionInDays(jsii.Number(s.aws.LogRetention.Hours() / 24))
+	granted := p.rights
+	if p.reachesServers && s.network != nil {
+		granted = append(granted, rights.Network()...)
+	}
+	f.role = s.addRole(id+"Role", awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil), granted, log)
+	props := &awslambda.FunctionProps{
+		FunctionName: s.name(p.name),
+		Description:  jsii.String(p.description),
+		Runtime:      awslambda.Runtime_PROVIDED_AL2023(),
+		Handler:      jsii.String("bootstrap"),
+		Architecture: s.architecture(),
+		Code:         awslambda.Code_FromAsset(jsii.String(s.code[p.name]), nil),
+		MemorySize:   jsii.Number(float64(p.memory)),
+		Timeout:      awscdk.Duration_Seconds(jsii.Number(p.timeout.Seconds())),
+		Environment:  stringsOf(p.told.Environment()),
+		// What the role may do is in the rights alone, so nothing is added to it.
+		Role:     f.role.WithoutPolicyUpdates(nil),
+		LogGroup: f.logs,
+		// The lines that Lambda adds to each call cost more than the calls.
+		LoggingFormat:         awslambda.LoggingFormat_JSON,
+		SystemLogLevelV2:      awslambda.SystemLogLevel_WARN,
+		ApplicationLogLevelV2: s.logLevel(),
+		RetryAttempts:         jsii.Number(0),
+		MaxEventAge:           awscdk.Duration_Seconds(jsii.Number(eventAge.Seconds())),
+		OnFailure:             awslambdadestinations.NewSqsDestination(s.deadLetters),
+	}
+	if p.concurrency > 0 {
+		props.ReservedConcurrentExecutions = jsii.Number(float64(p.concurrency))
+	}
+	f.Function = awslambda.NewFunction(s.scope, jsii.String(id), props)
+	if p.reachesServers && s.network != nil {
+		f.Node().DefaultChild().(awslambda.CfnFunction).SetVpcConfig(s.network)
+	}
+	return f
+}
+
+// logLevel is never above INFO, at which Lambda would drop the lines that carry
+// metrics.
+func (s *stack) logLevel() awslambda.ApplicationLogLevel {
+	if s.config.LogLevel == "debug" {
+		return awslambda.ApplicationLogLevel_DEBUG
+	}
+	return awslambda.ApplicationLogLevel_INFO
+}
+
+func (s *stack) architecture() awslambda.Architecture {
+	if s.aws.Architecture == config.X8664 {
+		return awslambda.Architecture_X86_64()
+	}
+	return awslambda.Architecture_ARM_64()
+}
+
+// addNetwork says where the functions run that reach Chef Servers. Lambda's own
+// properties are used, since CDK's want to know more of a VPC than is needed.
+func (s *stack) addNetwork() {
+	if len(s.aws.Subnets) == 0 {
+		return
+	}
+	groups := jsii.Strings(s.aws.SecurityGroups...)
+	if len(s.aws.SecurityGroups) == 0 {
+		own := awsec2.NewCfnSecurityGroup(s.scope, jsii.String("SecurityGroup"), &awsec2.CfnSecurityGroupProps{
+			GroupDescription: jsii.String("Functions of " + s.aws.Stack + ": connections out, none in"),
+			VpcId:            jsii.String(s.aws.VPC),
+		})
+		groups = &[]*string{own.AttrGroupId()}
+	}
+	s.network = &awslambda.CfnFunction_VpcConfigProperty{SubnetIds: jsii.Strings(s.aws.Subnets...), SecurityGroupIds: groups}
+}

@@ -1,0 +1,87 @@
+// Infra is the CDK app of Chef Replication: it turns the configuration file into
+// one CloudFormation stack. README.md says how to deploy it.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/pkg/config"
+)
+
+func main() {
+	err := run(os.Stderr)
+	jsii.Close()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run synthesizes the stack in the current folder, which is that of cdk.json.
+// Jsii panics with what CDK throws; its first line says what is wrong.
+func run(log io.Writer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			what, _, _ := strings.Cut(fmt.Sprint(r), "\n")
+			err = fmt.Errorf("synthesize the stack: %s", what)
+		}
+	}()
+	context, err := readContext("cdk.json")
+	if err != nil {
+		return err
+	}
+	app := awscdk.NewApp(&awscdk.AppProps{Context: &context})
+	path := config.FileName
+	if given, ok := app.Node().TryGetContext(jsii.String("config")).(string); ok && given != "" {
+		path = given
+	}
+	c, err := readConfig(path)
+	if err != nil {
+		return err
+	}
+	code, err := buildFunctions(log, "dist", c.AWS)
+	if err != nil {
+		return err
+	}
+	newStack(app, c, code)
+	app.Synth(nil)
+	return nil
+}
+
+// readConfig reads a configuration as the functions will: nothing outside the
+// file counts. It refuses one that they could not use.
+func readConfig(path string) (*config.Config, error) {
+	c, err := config.Loader{}.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; make one with chef-sync-ctl init, or name another with -c config=FILE", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, c.CheckAWS()
+}
+
+// readContext reads the feature flags, so that the app makes the same template
+// whether the cdk command runs it or not.
+func readContext(path string) (map[string]any, error) {
+	var file struct {
+		Context map[string]any `json:"context"`
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the feature flags, in the folder of cdk.json: %w", err)
+	}
+	return file.Context, nil
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// addOutputs tells the command line what the stack consists of. The names are
+// those of cloud.OutputNames; what a stack doesn't have, has no output.
+func (s *stack) addOutputs() {
+	outputs := map[string]*string{
+		"Table":           s.table.TableName(),
+		"Bucket":          s.bucket.BucketName(),
+		"ScheduleGroup":   s.group.Name(),
+		"SyncFunction":    s.sync.FunctionName(),
+		"SyncLog":         s.sync.logs.LogGroupName(),
+		"SyncArn":         s.sync.FunctionArn(),
+		"ManagerFunction": s.manager.FunctionName(),
+		"ManagerLog":      s.manager.logs.LogGroupName(),
+		"DeadLetters":     s.deadLetters.QueueUrl(),
+		"DeadLetterArn":   s.deadLetters.QueueArn(),
+		"ScheduleRole":    s.scheduleRole.RoleArn(),
+	}
+	if s.changes != nil {
+		outputs["ChangesFunction"] = s.changes.FunctionName()
+		outputs["ChangesLog"] = s.changes.logs.LogGroupName()
+		outputs["ChangesArn"] = s.changes.FunctionArn()
+	}
+	if s.url != nil {
+		outputs["ChangesUrl"] = s.url.Url()
+	}
+	for name, value := range outputs {
+		awscdk.NewCfnOutput(s.scope, jsii.String("Output"+name), &awscdk.CfnOutputProps{Value: value}).OverrideLogicalId(jsii.String(name))
+	}
+}

@@ -1,0 +1,209 @@
+// Package rights is the one table of what the roles of a stack may do. The stack
+// turns it into policies; tests compare it with the calls that the functions are
+// seen to make. It knows nothing of CDK, so that such tests need no Node.
+package rights
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
+)
+
+// Right lets a role do some actions on some resources.
+type Right struct {
+	Actions []string
+	// Resources are ARNs, or patterns of them, with variables of the stack:
+	// ${Table}, ${Bucket}, ${SyncFunction} and so on are ARNs, and so are
+	// ${Log}, the log group of the function whose role it is, and ${Assets}, the
+	// bucket that deployments upload to. ${Group} is the name of the schedule
+	// group. ${Here} is PARTITION:SERVICE:REGION:ACCOUNT, as in
+	// arn:${Here:scheduler}:schedule/x.
+	Resources []string
+	// Only narrows it: operator, key and values of an IAM condition.
+	Only map[string]map[string][]string
+	// Why says why a resource with a * can't be narrower.
+	Why string
+}
+
+// Pattern tells whether some resource is a pattern.
+func (r Right) Pattern() bool {
+	return slices.ContainsFunc(r.Resources, func(s string) bool { return strings.ContainsAny(s, "*?") })
+}
+
+// Network lets Lambda join a function to a VPC.
+func Network() []Right {
+	return []Right{{
+		Actions: []string{"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+			"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"},
+		Resources: []string{"*"},
+		Why:       "Lambda makes the network interfaces, under names of its own, and EC2 lists them for whole accounts only",
+	}}
+}
+
+// Sync is what functions/sync may do.
+func Sync(c *config.Config) []Right {
+	return slices.Concat(function(), state(), objects(), secrets(c), []Right{configuration()})
+}
+
+// Changes is what functions/changes may do. It wakes the pairs of an
+// organization that a change was pushed for.
+func Changes(c *config.Config) []Right {
+	return slices.Concat(function(), state(), []Right{
+		{Actions: []string{"dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}, Resources: []string{"${Table}"}},
+		blobs(), configuration(), list(), invoke("${SyncFunction}"),
+	}, secrets(c))
+}
+
+// Manager is what functions/manager may do.
+func Manager(c *config.Config) []Right {
+	targets := []string{"${SyncFunction}"}
+	if c.AWS.Journal {
+		targets = append(targets, "${ChangesFunction}")
+	}
+	return slices.Concat(function(), state(), []Right{
+		blobs(), list(), invoke(targets...),
+		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
+		{
+			Actions:   []string{"s3:GetObject"},
+			Resources: []string{"${Assets}/*.toml"},
+			Why: "an uploaded configuration is named by its hash: naming one here would change the role with every organization, " +
+				"and a deployment that is rolled back needs the one before",
+		},
+		{
+			Actions:   []string{"scheduler:GetSchedule", "scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"},
+			Resources: []string{"arn:${Here:scheduler}:schedule/${Group}/*"},
+			Why:       "schedules are named after pairs, and come and go with them; the group is the stack's own",
+		},
+		{
+			Actions:   []string{"scheduler:ListSchedules"},
+			Resources: []string{"arn:${Here:scheduler}:schedule/*/*"},
+			Why:       "EventBridge Scheduler authorizes this call for all groups, whatever group is asked for",
+		},
+		{
+			Actions: []string{"iam:PassRole"}, Resources: []string{"${ScheduleRole}"},
+			Only: map[string]map[string][]string{"StringEquals": {"iam:PassedToService": {"scheduler.amazonaws.com"}}},
+		},
+	}, keys(c, "s3"))
+}
+
+// Schedule is what the schedules may do that the manager makes.
+func Schedule(c *config.Config) []Right {
+	targets := []string{"${SyncFunction}"}
+	if c.AWS.Journal {
+		targets = append(targets, "${ChangesFunction}")
+	}
+	return []Right{invoke(targets...), send()}
+}
+
+// ManagerSchedule is what the manager's own schedule may do.
+func ManagerSchedule() []Right { return []Right{invoke("${ManagerFunction}"), send()} }
+
+// function is what every function may do: write its log, and leave behind the
+// events that it failed on.
+func function() []Right {
+	return []Right{
+		{
+			Actions:   []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+			Resources: []string{"${Log}:*"},
+			Why:       "the streams of a log group are Lambda's to name; the group is the function's own",
+		},
+		send(),
+	}
+}
+
+// state is what pkg/state/dynamostate calls. Transactions are authorized by
+// their parts.
+func state() []Right {
+	return []Right{{
+		Actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query",
+			"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"},
+		Resources: []string{"${Table}"},
+	}}
+}
+
+// objects are what pkg/stage/s3stage calls.
+func objects() []Right {
+	return []Right{
+		{
+			Actions:   []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+			Resources: []string{"${Bucket}/" + cloud.StagePrefix + "*"},
+			Why:       "staged files are named by their checksums",
+		},
+		blobs(), list(),
+	}
+}
+
+func blobs() Right {
+	return Right{
+		Actions:   []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+		Resources: []string{"${Bucket}/" + cloud.StatePrefix + "*"},
+		Why:       "large parts of the state are named after pairs",
+	}
+}
+
+// list is needed for S3 to say that an object isn't there: it says "denied" to
+// who may not list. A condition on the prefix would take that away again, since
+// reading an object has none.
+func list() Right { return Right{Actions: []string{"s3:ListBucket"}, Resources: []string{"${Bucket}"}} }
+
+func configuration() Right {
+	return Right{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}}
+}
+
+func invoke(functions ...string) Right {
+	return Right{Actions: []string{"lambda:InvokeFunction"}, Resources: functions}
+}
+
+func send() Right {
+	return Right{Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetters}"}}
+}
+
+// secrets lets read what the servers of a configuration refer to, no more.
+func secrets(c *config.Config) []Right {
+	named := map[string][]string{}
+	for _, v := range c.Servers() {
+		for _, ref := range []config.KeyRef{v.Key, v.CA} {
+			if arn := secretARN(ref); arn != "" && !slices.Contains(named[ref.Scheme], arn) {
+				named[ref.Scheme] = append(named[ref.Scheme], arn)
+			}
+		}
+	}
+	var all []Right
+	if arns := named["secretsmanager"]; len(arns) > 0 {
+		all = append(all, Right{Actions: []string{"secretsmanager:GetSecretValue"}, Resources: arns,
+			Why: "Secrets Manager ends the ARN of a secret in six characters that are only known once it is there"})
+	}
+	if arns := named["ssm"]; len(arns) > 0 {
+		all = append(all, Right{Actions: []string{"ssm:GetParameter"}, Resources: arns})
+	}
+	return append(all, keys(c, "secretsmanager", "ssm")...)
+}
+
+// secretARN is the ARN of a secret, or a pattern that matches it alone.
+func secretARN(ref config.KeyRef) string {
+	switch {
+	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm":
+		return ""
+	case strings.HasPrefix(ref.Name, "arn:"):
+		return ref.Name
+	case ref.Scheme == "ssm":
+		return "arn:${Here:ssm}:parameter/" + strings.TrimPrefix(ref.Name, "/")
+	}
+	return fmt.Sprintf("arn:${Here:secretsmanager}:secret:%s-??????", ref.Name)
+}
+
+// keys lets services decrypt with the customer's own keys on a role's behalf.
+func keys(c *config.Config, services ...string) []Right {
+	if len(c.AWS.KMSKeys) == 0 {
+		return nil
+	}
+	var via []string
+	for _, s := range services {
+		via = append(via, s+".${Region}.amazonaws.com")
+	}
+	return []Right{{Actions: []string{"kms:Decrypt"}, Resources: c.AWS.KMSKeys,
+		Only: map[string]map[string][]string{"StringEquals": {"kms:ViaService": via}}}}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/infra/rights"
+)
+
+// addRole makes a role that may do what its rights say and nothing else. Log is
+// the name of the log group of the function whose role it is.
+func (s *stack) addRole(id string, trusted awsiam.IPrincipal, granted []rights.Right, log string) awsiam.Role {
+	var statements []awsiam.PolicyStatement
+	for _, r := range granted {
+		var resources []*string
+		for _, pattern := range r.Resources {
+			resources = append(resources, jsii.String(s.expand(pattern, log)))
+		}
+		statements = append(statements, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+			Actions: jsii.Strings(r.Actions...), Resources: &resources, Conditions: s.conditions(r.Only),
+		}))
+	}
+	role := awsiam.NewRole(s.scope, jsii.String(id), &awsiam.RoleProps{
+		AssumedBy: trusted,
+		InlinePolicies: &map[string]awsiam.PolicyDocument{
+			"rights": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &statements}),
+		},
+	})
+	s.explainPatterns(role, granted)
+	return role
+}
+
+// expand puts the stack's names into a resource of a right.
+func (s *stack) expand(pattern, log string) string {
+	variable := regexp.MustCompile(`\$\{([A-Za-z]+)(?::([a-z]+))?\}`)
+	return variable.ReplaceAllStringFunc(pattern, func(text string) string {
+		part := variable.FindStringSubmatch(text)
+		switch part[1] {
+		case "Here":
+			return strings.Join([]string{*s.scope.Partition(), part[2], *s.scope.Region(), *s.scope.Account()}, ":")
+		case "Region":
+			return *s.scope.Region()
+		case "Group":
+			return *s.group.Name()
+		case "Table":
+			return *s.table.TableArn()
+		case "Bucket":
+			return *s.bucket.BucketArn()
+		case "Assets":
+			return "arn:" + *s.scope.Partition() + ":s3:::" + s.assetBucket()
+		case "DeadLetters":
+			return *s.deadLetters.QueueArn()
+		case "Log":
+			return "arn:" + strings.Join([]string{*s.scope.Partition(), "logs", *s.scope.Region(), *s.scope.Account(), "log-group", log}, ":")
+		case "SyncFunction":
+			return *s.sync.FunctionArn()
+		case "ChangesFunction":
+			return *s.changes.FunctionArn()
+		case "ManagerFunction":
+			return *s.manager.FunctionArn()
+		case "ScheduleRole":
+			return *s.scheduleRole.RoleArn()
+		}
+		panic("no such variable of a right: " + text)
+	})
+}
+
+func (s *stack) conditions(only map[string]map[string][]string) *map[string]any {
+	if len(only) == 0 {
+		return nil
+	}
+	all := map[string]any{}
+	for operator, keys := range only {
+		of := map[string]any{}
+		for key, values := range keys {
+			var list []any
+			for _, v := range values {
+				list = append(list, s.expand(v, ""))
+			}
+			of[key] = list
+		}
+		all[operator] = of
+	}
+	return &all
+}
+
+// assetBucket is the bucket of the account's CDK bootstrap.
+func (s *stack) assetBucket() string {
+	q := "hnb659fds" // CDK's own, unless somebody bootstraps with another
+	if given, ok := s.scope.Node().TryGetContext(jsii.String("@aws-cdk/core:bootstrapQualifier")).(string); ok && given != "" {
+		q = given
+	}
+	return strings.Join([]string{"cdk", q, "assets", *s.scope.Account(), *s.scope.Region()}, "-")
+}

@@ -1,0 +1,192 @@
+//go:build infra
+
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/google/go-cmp/cmp"
+
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/state/dynamostate"
+)
+
+func TestTheTableIsTheOneThatTheStateExpects(t *testing.T) {
+	s := synthesize(t, example(t))
+	want := dynamostate.Definition()
+	s.has(t, "AWS::DynamoDB::Table", map[string]any{
+		"KeySchema": []any{
+			map[string]any{"AttributeName": want.PartitionKey, "KeyType": "HASH"},
+			map[string]any{"AttributeName": want.SortKey, "KeyType": "RANGE"},
+		},
+		"AttributeDefinitions": []any{
+			map[string]any{"AttributeName": want.PartitionKey, "AttributeType": "S"},
+			map[string]any{"AttributeName": want.SortKey, "AttributeType": "S"},
+		},
+		"TimeToLiveSpecification":          map[string]any{"AttributeName": want.TTLAttribute, "Enabled": true},
+		"BillingMode":                      "PAY_PER_REQUEST",
+		"PointInTimeRecoverySpecification": map[string]any{"PointInTimeRecoveryEnabled": true},
+		"DeletionProtectionEnabled":        true,
+	})
+}
+
+func TestTheBucketIsClosedAndOnlyStagedFilesExpire(t *testing.T) {
+	s := synthesize(t, example(t))
+	s.has(t, "AWS::S3::Bucket", map[string]any{
+		"PublicAccessBlockConfiguration": map[string]any{"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true},
+		"BucketEncryption":               assertions.Match_AnyValue(),
+		"VersioningConfiguration":        map[string]any{"Status": "Enabled"},
+	})
+	s.has(t, "AWS::S3::BucketPolicy", map[string]any{"PolicyDocument": map[string]any{"Statement": assertions.Match_ArrayWith(&[]any{
+		assertions.Match_ObjectLike(&map[string]any{"Effect": "Deny", "Action": "s3:*", "Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": "false"}}}),
+	})}})
+	bucket := s.document(t).of(t, "AWS::S3::Bucket", "Bucket")
+	rules := bucket.Properties["LifecycleConfiguration"].(map[string]any)["Rules"].([]any)
+	uploads := false
+	for _, r := range rules {
+		rule := r.(map[string]any)
+		if days, expires := rule["ExpirationInDays"]; expires && (rule["Prefix"] != cloud.StagePrefix || days != 7.0) {
+			t.Errorf("rule %v lets something expire", rule)
+		}
+		uploads = uploads || rule["AbortIncompleteMultipartUpload"] != nil && rule["Prefix"] == nil
+	}
+	if !uploads {
+		t.Error("uploads that broke off stay for ever")
+	}
+}
+
+func TestDataStaysWhenTheStackGoes(t *testing.T) {
+	d := synthesize(t, example(t)).document(t)
+	for _, kind := range []string{"AWS::DynamoDB::Table", "AWS::S3::Bucket"} {
+		if p := d.of(t, kind, "").DeletionPolicy; p != "Retain" {
+			t.Errorf("%s: %s", kind, p)
+		}
+	}
+}
+
+func TestNothingStaysOfAStackThatShallBeDestroyed(t *testing.T) {
+	s := synthesize(t, under(example(t), "[aws]", `removal = "destroy"`))
+	for id, r := range s.document(t).Resources {
+		if r.DeletionPolicy == "Retain" {
+			t.Errorf("%s stays", id)
+		}
+	}
+	s.has(t, "AWS::DynamoDB::Table", map[string]any{"DeletionProtectionEnabled": false})
+	s.count(t, "Custom::S3AutoDeleteObjects", 1)
+}
+
+func TestFunctionsAreSmallAndGiveUpEarly(t *testing.T) {
+	s := synthesize(t, example(t))
+	s.count(t, "AWS::Lambda::Function", 3)
+	for name, timeout := range map[string]int{"sync": 600, "changes": 600, "manager": 300} {
+		s.has(t, "AWS::Lambda::Function", map[string]any{
+			"FunctionName": "chef-sync-" + name, "Runtime": "provided.al2023", "Architectures": []any{"arm64"}, "MemorySize": 256, "Timeout": timeout,
+			"LoggingConfig":                map[string]any{"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "INFO", "LogGroup": assertions.Match_AnyValue()},
+			"ReservedConcurrentExecutions": assertions.Match_Absent(), "VpcConfig": assertions.Match_Absent(),
+		})
+		s.has(t, "AWS::Logs::LogGroup", map[string]any{"LogGroupName": "/aws/lambda/chef-sync-" + name, "RetentionInDays": 30})
+	}
+	s.count(t, "AWS::Logs::LogGroup", 3)
+	check(t, func() {
+		s.template.AllResourcesProperties(jsii.String("AWS::Lambda::EventInvokeConfig"), map[string]any{
+			"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60, "DestinationConfig": map[string]any{"OnFailure": map[string]any{"Destination": assertions.Match_AnyValue()}},
+		})
+	})
+	s.count(t, "AWS::Lambda::EventInvokeConfig", 3)
+}
+
+// Functions are told what they need by the words of pkg/cloud.
+func TestFunctionsAreToldWhatTheyNeed(t *testing.T) {
+	d := synthesize(t, example(t)).document(t)
+	for name, want := range map[string][]string{
+		"Sync":    {"Stack", "Table", "Bucket"},
+		"Changes": {"Stack", "Table", "Bucket", "SyncFunction"},
+		"Manager": {"Stack", "Table", "Bucket", "SyncFunction", "ChangesFunction", "ScheduleGroup", "SyncArn", "ChangesArn", "ScheduleRole", "DeadLetterArn"},
+	} {
+		var vars []string
+		for _, w := range want {
+			vars = append(vars, cloud.EnvName(w))
+		}
+		slices.Sort(vars)
+		env := d.of(t, "AWS::Lambda::Function", name).Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
+		if got := slices.Sorted(maps.Keys(env)); !slices.Equal(got, vars) {
+			t.Errorf("%s is told %v, want %v", name, got, vars)
+		}
+	}
+}
+
+func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
+	d := synthesize(t, example(t)).document(t)
+	if diff := cmp.Diff(cloud.OutputNames(), slices.Sorted(maps.Keys(d.Outputs))); diff != "" {
+		t.Errorf("outputs (-wanted +there):\n%s", diff)
+	}
+	without := synthesize(t, under(example(t), "[aws]", "journal = false")).document(t)
+	for name := range without.Outputs {
+		if strings.HasPrefix(name, "Changes") {
+			t.Errorf("a stack without a journal has the output %s", name)
+		}
+	}
+}
+
+func TestTheManagerIsCalledEveryFiveMinutes(t *testing.T) {
+	s := synthesize(t, example(t))
+	s.count(t, "AWS::Scheduler::Schedule", 1)
+	s.has(t, "AWS::Scheduler::Schedule", map[string]any{
+		"Name": "manager", "GroupName": "chef-sync", "ScheduleExpression": "rate(5 minutes)",
+		"Target": map[string]any{"Input": `{"task":"manage"}`, "RetryPolicy": map[string]any{"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}},
+	})
+	for _, prefix := range []string{"sync-", "scan-"} {
+		if strings.HasPrefix(managerSchedule, prefix) {
+			t.Errorf("the manager would remove its own schedule %q", managerSchedule)
+		}
+	}
+}
+
+func TestTheURLIsOpenAndOnlyThereForAJournal(t *testing.T) {
+	synthesize(t, example(t)).has(t, "AWS::Lambda::Url", map[string]any{"AuthType": "NONE"})
+	for _, line := range []string{"journal_url = false", "journal = false"} {
+		s := synthesize(t, under(example(t), "[aws]", line))
+		s.count(t, "AWS::Lambda::Url", 0)
+		s.count(t, "AWS::Lambda::Permission", 0)
+		if strings.Contains(s.text, `"Refused"`) && line == "journal = false" || strings.Contains(s.text, "chef-sync-refused") {
+			t.Errorf("%s: requests are watched that can't come", line)
+		}
+	}
+}
+
+func TestWithoutAJournalThereIsNothingOfIt(t *testing.T) {
+	s := synthesize(t, under(example(t), "[primary]", `feed = "updated_since"`))
+	s.count(t, "AWS::Lambda::Function", 2)
+	if strings.Contains(s.text, "chef-sync-changes") || strings.Contains(s.text, "CHANGES") {
+		t.Error("something of the function changes is left")
+	}
+}
+
+func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
+	s := synthesize(t, example(t))
+	s.count(t, "AWS::CloudWatch::Alarm", 6)
+	s.has(t, "AWS::SNS::Subscription", map[string]any{"Protocol": "email", "Endpoint": "chef@example.com"})
+	check(t, func() {
+		s.template.AllResourcesProperties(jsii.String("AWS::CloudWatch::Alarm"), map[string]any{"AlarmActions": assertions.Match_AnyValue(), "OKActions": assertions.Match_AnyValue()})
+	})
+	nobody := synthesize(t, strings.Replace(example(t), `alarm_email = "chef@example.com"`, "", 1))
+	nobody.count(t, "AWS::CloudWatch::Alarm", 6)
+	nobody.count(t, "AWS::SNS::Topic", 0)
+}
+
+func TestAManagerThatDoesNotRunIsAlarming(t *testing.T) {
+	synthesize(t, under(example(t), "[aws]", `alarm_age = "2h"`)).has(t, "AWS::CloudWatch::Alarm", map[string]any{
+		"AlarmName": "chef-sync-age", "Namespace": "ChefSync", "MetricName": "OldestSuccessAge", "Threshold": 7200, "TreatMissingData": "breaching",
+		"Dimensions": []any{map[string]any{"Name": "Stack", "Value": "chef-sync"}},
+	})
+}
+
+func TestEverythingThatTakesTagsHasThem(t *testing.T) {
+	s := synthesize(t, example(t))
+	s.has(t, "AWS::DynamoDB::Table", map[string]any{"Tags": assertions.Match_ArrayWith(&[]any{map[string]any{"Key": "team", "Value": "chef"}})})
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
+	"chefsync/pkg/state/dynamostate"
+)
+
+// How far back the table can be brought, in days. The bucket keeps what the
+// state has dropped as long, or a table of last week would point at nothing.
+const recoveryDays = 35
+
+// addTable makes the table of the state. Table and bucket are encrypted with keys
+// that AWS owns: nothing is paid for each request, and nothing has to be granted.
+func (s *stack) addTable() {
+	d := dynamostate.Definition()
+	s.table = awsdynamodb.NewTable(s.scope, jsii.String("Table"), &awsdynamodb.TableProps{
+		PartitionKey:        &awsdynamodb.Attribute{Name: &d.PartitionKey, Type: awsdynamodb.AttributeType_STRING},
+		SortKey:             &awsdynamodb.Attribute{Name: &d.SortKey, Type: awsdynamodb.AttributeType_STRING},
+		TimeToLiveAttribute: &d.TTLAttribute,
+		BillingMode:         awsdynamodb.BillingMode_PAY_PER_REQUEST,
+		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
+			PointInTimeRecoveryEnabled: jsii.Bool(true), RecoveryPeriodInDays: jsii.Number(recoveryDays),
+		},
+		DeletionProtection: jsii.Bool(s.aws.Removal == config.Retain),
+		RemovalPolicy:      s.removal(),
+	})
+}
+
+// addBucket makes the bucket of staged files, of large parts of the state, and of
+// the configuration. It keeps earlier versions: those of the configuration tell
+// who changed what, and those of the state belong to earlier times of the table.
+// Staged files can be fetched again, so they and their versions go early.
+func (s *stack) addBucket() {
+	days := func(n float64) awscdk.Duration { return awscdk.Duration_Days(jsii.Number(n)) }
+	s.bucket = awss3.NewBucket(s.scope, jsii.String("Bucket"), &awss3.BucketProps{
+		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
+		ObjectOwnership:   awss3.ObjectOwnership_BUCKET_OWNER_ENFORCED,
+		EnforceSSL:        jsii.Bool(true),
+		MinimumTLSVersion: jsii.Number(1.2),
+		Encryption:        awss3.BucketEncryption_S3_MANAGED,
+		Versioned:         jsii.Bool(true),
+		LifecycleRules: &[]*awss3.LifecycleRule{
+			{Id: jsii.String("stage"), Prefix: jsii.String(cloud.StagePrefix), Expiration: days(7), NoncurrentVersionExpiration: days(1)},
+			{Id: jsii.String("dropped-state"), Prefix: jsii.String(cloud.StatePrefix), NoncurrentVersionExpiration: days(recoveryDays), ExpiredObjectDeleteMarker: jsii.Bool(true)},
+			{Id: jsii.String("broken-uploads"), AbortIncompleteMultipartUploadAfter: days(1)},
+		},
+		RemovalPolicy: s.removal(),
+		// CloudFormation removes no bucket that isn't empty.
+		AutoDeleteObjects: jsii.Bool(s.aws.Removal == config.Destroy),
+	})
+}

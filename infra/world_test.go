@@ -1,0 +1,147 @@
+//go:build infra
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// TestMain shares one jsii kernel, which takes seconds to start.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	jsii.Close()
+	os.Exit(code)
+}
+
+// example is the configuration that all variants begin with.
+func example(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/chef-sync.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// under puts lines under a table of a configuration.
+func under(text, table string, lines ...string) string {
+	return strings.Replace(text, table+"\n", table+"\n"+strings.Join(lines, "\n")+"\n", 1)
+}
+
+// synthesized is a stack made from a configuration, with placeholders for the
+// functions: only what is deployed needs them.
+type synthesized struct {
+	*stack
+	text     string // of the template
+	template assertions.Template
+}
+
+func synthesize(t *testing.T, text string) synthesized {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "chef-sync.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags, err := readContext("../cdk.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := map[string]string{}
+	for _, name := range functionNames(c.AWS) {
+		code[name] = t.TempDir()
+		if err := os.WriteFile(filepath.Join(code[name], "bootstrap"), []byte("placeholder of "+name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s synthesized
+	check(t, func() {
+		outdir := t.TempDir()
+		app := awscdk.NewApp(&awscdk.AppProps{Context: &flags, Outdir: &outdir})
+		s.stack = newStack(app, c, code)
+		s.template = assertions.Template_FromStack(s.scope, nil)
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	document, err := json.MarshalIndent(*s.template.ToJSON(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.text = string(document)
+	return s
+}
+
+// check runs assertions of CDK, which panic when they fail, and fails the test
+// with what they say.
+func check(t *testing.T, assertion func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if r := recover(); r != nil {
+			what, _, _ := strings.Cut(fmt.Sprint(r), "\n    at ") // the rest is a stack of JavaScript
+			t.Error(what)
+		}
+	}()
+	assertion()
+}
+
+// resource is a resource of a template.
+type resource struct {
+	Type           string
+	Properties     map[string]any
+	DependsOn      any
+	DeletionPolicy string
+}
+
+type document struct {
+	Resources map[string]resource
+	Outputs   map[string]struct{ Value any }
+}
+
+func (s synthesized) document(t *testing.T) document {
+	t.Helper()
+	var d document
+	if err := json.Unmarshal([]byte(s.text), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// of returns the only resource of a type, or the one whose name begins so.
+func (d document) of(t *testing.T, kind, name string) resource {
+	t.Helper()
+	var found []resource
+	for id, r := range d.Resources {
+		if r.Type == kind && strings.HasPrefix(id, name) {
+			found = append(found, r)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d resources of type %s are called %s*, want 1", len(found), kind, name)
+	}
+	return found[0]
+}
+
+// has fails unless a resource of a type has these properties, and any others.
+func (s synthesized) has(t *testing.T, kind string, properties map[string]any) {
+	t.Helper()
+	check(t, func() { s.template.HasResourceProperties(&kind, &properties) })
+}
+
+func (s synthesized) count(t *testing.T, kind string, want int) {
+	t.Helper()
+	check(t, func() { s.template.ResourceCountIs(&kind, jsii.Number(float64(want))) })
+}

@@ -1,0 +1,148 @@
+// Package assembly joins a configuration, the clients of its Chef Servers, feeds
+// and a backend into engines. It is the wiring that the command line and the
+// functions have in common: what differs between one machine and AWS is the
+// Backend alone.
+package assembly
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/config"
+	"chefsync/pkg/endpoint"
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+// Backend is what replication keeps, and where secrets are kept. Nothing is
+// opened before it is asked for; each method returns the same thing every time
+// and may be called concurrently.
+type Backend interface {
+	State(ctx context.Context) (replication.State, error)
+	Stage(ctx context.Context) (replication.Stage, error)
+	Journals(ctx context.Context) (journal.ScanStore, error)
+	// Secrets resolves references of schemes other than file and env.
+	Secrets() map[string]config.Resolver
+}
+
+// Options say what a Fleet is made of. Config and Backend are needed.
+type Options struct {
+	Config  *config.Config
+	Backend Backend
+	Log     *slog.Logger     // default: nothing is logged
+	Now     func() time.Time // default time.Now
+	// Owner names this process in leases. It must differ between processes.
+	// Default: NewOwner.
+	Owner string
+}
+
+// Fleet is the servers and pairs of a configuration, ready for work. It is safe
+// for concurrent use.
+type Fleet struct {
+	*config.Config
+	Backend
+	Log *slog.Logger
+	Now func() time.Time
+
+	owner   string
+	mu      sync.Mutex
+	clients map[string]*chef.Client
+}
+
+// New makes a fleet. It opens and sends nothing.
+func New(o Options) *Fleet {
+	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, clients: map[string]*chef.Client{}}
+	if f.Log == nil {
+		f.Log = slog.New(slog.DiscardHandler)
+	}
+	if f.Now == nil {
+		f.Now = time.Now
+	}
+	if f.owner == "" {
+		f.owner = NewOwner()
+	}
+	return f
+}
+
+// NewOwner names this process in leases, for people and apart from all others.
+func NewOwner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s:%d:%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
+}
+
+// UnknownPairError says that an argument names no pair.
+type UnknownPairError struct {
+	Name  string
+	Known []replication.PairID
+}
+
+// Error names what was asked for.
+func (e *UnknownPairError) Error() string { return fmt.Sprintf("no pair matches %q", e.Name) }
+
+// Select finds the pairs that names mean: an organization means all its pairs,
+// REPLICA/ORG one, no name all. It fails with *UnknownPairError.
+func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
+	all := f.Pairs()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []config.PairConfig
+	seen := map[replication.PairID]bool{}
+	for _, name := range names {
+		found := false
+		for _, p := range all {
+			if name != p.ID.Org && name != p.ID.String() && name != p.SourceOrg {
+				continue
+			}
+			found = true
+			if !seen[p.ID] {
+				seen[p.ID] = true
+				chosen = append(chosen, p)
+			}
+		}
+		if !found {
+			unknown := &UnknownPairError{Name: name}
+			for _, p := range all {
+				unknown.Known = append(unknown.Known, p.ID)
+			}
+			return nil, unknown
+		}
+	}
+	return chosen, nil
+}
+
+// Engine wires the engine of a pair.
+func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.Engine, error) {
+	state, err := f.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files, err := f.Stage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	primary, err := f.Client(ctx, f.Primary)
+	if err != nil {
+		return nil, err
+	}
+	replica, err := f.Client(ctx, p.Replica)
+	if err != nil {
+		return nil, err
+	}
+	source := primary.Org(p.SourceOrg)
+	return &replication.Engine{
+		Pair: p.Pair, Feed: f.feed(source), Source: endpoint.NewSource(source, f.Log),
+		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
+		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner,
+	}, nil
+}

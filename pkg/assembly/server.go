@@ -1,0 +1,95 @@
+package assembly
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/config"
+	"chefsync/pkg/replication"
+)
+
+// Client is the client of a server, one for all pairs that use it.
+func (f *Fleet) Client(ctx context.Context, s config.Server) (*chef.Client, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.clients[s.Name]; c != nil {
+		return c, nil
+	}
+	key, err := f.Key(ctx, s.Key)
+	if err != nil {
+		return nil, &replication.Error{Op: "load the key of " + s.User, Server: s.Name, Class: replication.Denied,
+			Hint: "check key in the configuration; chef-sync-ctl prepare-org makes one", Err: err}
+	}
+	c, err := f.Connect(ctx, s, s.User, key)
+	if err != nil {
+		return nil, err
+	}
+	f.clients[s.Name] = c
+	return c, nil
+}
+
+// Forget drops the clients, so that the next pass reads the keys again: a key
+// that a server refuses may have been replaced.
+func (f *Fleet) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.clients)
+}
+
+// Key reads a private key.
+func (f *Fleet) Key(ctx context.Context, ref config.KeyRef) (*rsa.PrivateKey, error) {
+	secret, err := ref.Resolve(ctx, f.Secrets())
+	if err != nil {
+		return nil, err
+	}
+	return chef.ParseKey(secret.Reveal())
+}
+
+// Connect makes a client that signs as somebody.
+func (f *Fleet) Connect(ctx context.Context, s config.Server, user string, key *rsa.PrivateKey) (*chef.Client, error) {
+	ca, err := f.ca(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return chef.New(chef.Config{
+		Name: s.Name, URL: s.URL, Orgless: s.Orgless, User: user, Key: key, CA: ca, Insecure: s.InsecureSkipVerify,
+		Concurrency: s.Connections, Now: f.Now, Log: f.Log,
+	})
+}
+
+// ca reads the server's CA bundle; none is fine.
+func (f *Fleet) ca(ctx context.Context, s config.Server) ([]byte, error) {
+	if s.CA.IsZero() {
+		return nil, nil
+	}
+	secret, err := s.CA.Resolve(ctx, f.Secrets())
+	if err != nil {
+		return nil, &replication.Error{Op: "load the CA", Server: s.Name, Class: replication.Local, Hint: "check ca in the configuration", Err: err}
+	}
+	return secret.Reveal(), nil
+}
+
+// Prober sends plain requests with the TLS settings of a server.
+func (f *Fleet) Prober(ctx context.Context, s config.Server) (*http.Client, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: s.InsecureSkipVerify}
+	ca, err := f.ca(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if len(ca) > 0 {
+		if t.RootCAs, err = x509.SystemCertPool(); err != nil {
+			t.RootCAs = x509.NewCertPool()
+		}
+		t.RootCAs.AppendCertsFromPEM(ca)
+	}
+	return &http.Client{
+		Timeout:       15 * time.Second,
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: t},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// CheckAWS says what keeps a good configuration from being used by functions on
+// AWS, as [Problems], or nil.
+func (c *Config) CheckAWS() error {
+	r := &reader{file: c.File, places: c.places}
+	r.checkSecrets("primary", c.Primary)
+	for i, v := range c.Replicas {
+		r.checkSecrets(index("replica", i), v)
+	}
+	if c.Feed == "journal" && !c.AWS.Journal {
+		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
+	}
+	longest := slices.MaxFunc(c.Organizations, func(a, b Organization) int { return cmp.Compare(a.Interval, b.Interval) })
+	if c.AWS.AlarmAge <= longest.Interval {
+		r.problem(first(c.places, "aws.alarm_age", longest.key+".interval"), fmt.Sprintf("write alarm_age under [aws] with more than %s", FormatDuration(longest.Interval+5*time.Minute)),
+			"the alarm on the age of the last success (%s) would ring although %s is only looked at every %s",
+			FormatDuration(c.AWS.AlarmAge), longest.Source, FormatDuration(longest.Interval))
+	}
+	if len(r.problems) > 0 {
+		return r.problems.sorted()
+	}
+	return nil
+}
+
+// first is the first of some keys that stands in the file, or the last of them.
+func first(places map[string]place, keys ...string) string {
+	for _, k := range keys {
+		if places[k].line > 0 {
+			return k
+		}
+	}
+	return keys[len(keys)-1]
+}
+
+// checkSecrets refuses references that the functions can't follow.
+func (r *reader) checkSecrets(at string, v Server) {
+	for _, x := range []struct {
+		key string
+		ref KeyRef
+	}{{"key", v.Key}, {"ca", v.CA}} {
+		if x.ref.IsZero() {
+			continue
+		}
+		key, own := at+"."+x.key, first(r.places, at+"."+x.key, at+".profile")
+		switch {
+		case x.ref.Scheme != "secretsmanager" && x.ref.Scheme != "ssm" && own != key:
+			r.problem(own, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, v.Name),
+				"the functions on AWS have no profiles of Chef's credentials file")
+		case x.ref.Scheme != "secretsmanager" && x.ref.Scheme != "ssm":
+			r.problem(key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
+				"secretsmanager:"+defaultStack+"/"+v.Name, "ssm:/"+defaultStack+"/"+v.Name),
+				"the functions on AWS can't read %s: references", x.ref.Scheme)
+		case !isSecretName(x.ref):
+			// Such a name would also be a pattern in the policy that grants it.
+			r.problem(key, "use letters, digits and /_+=.@-, or an ARN", "%q can't be the name of a secret", x.ref)
+		}
+	}
+}
+
+func isSecretName(ref KeyRef) bool {
+	pattern := `^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,512}$`
+	if ref.Scheme == "ssm" {
+		pattern = `^(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/)?[A-Za-z0-9/_.-]{1,1000}$`
+	}
+	ok, err := regexp.MatchString(pattern, ref.Name)
+	return err == nil && ok
+}

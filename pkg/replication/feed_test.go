@@ -1,0 +1,126 @@
+package replication_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
+)
+
+// lateFeed is a feed beside the primary, with an epoch, that begins at some time.
+type lateFeed struct {
+	*replicationtest.Org
+	epoch        string // "" before it has begun
+	asked, reads int
+	fail         error
+}
+
+func (f *lateFeed) Name() string { return "late" }
+
+func (f *lateFeed) Note() string { return "it has begun" }
+
+func (f *lateFeed) Begun(context.Context) (bool, error) {
+	f.asked++
+	return f.epoch != "", f.fail
+}
+
+func (f *lateFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	f.reads++
+	if f.epoch == "" {
+		return replication.Rows{}, replication.ErrNoFeed
+	}
+	rows, err := f.Org.Read(ctx, after)
+	rows.Epoch = f.epoch
+	return rows, err
+}
+
+// passBy runs a pass by a feed.
+func (w *world) passBy(f replication.Feed) replication.Run {
+	w.t.Helper()
+	e := w.engine()
+	e.Feed = f
+	run, err := e.Pass(context.Background(), replication.PassOptions{Trigger: "test"})
+	if err != nil || run.Outcome != replication.OutcomeDone {
+		w.t.Fatalf("pass: %+v, %v", run, err)
+	}
+	w.now = w.now.Add(time.Minute)
+	return run
+}
+
+func TestAFeedThatBeginsLaterIsTakenUpAtTheNextPoll(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := &lateFeed{Org: w.primary}
+	w.passBy(f)
+	if p := w.record().Progress; p.Feed != "none" || p.Position != nil {
+		t.Fatalf("before it has begun: feed %s, position %v", p.Feed, p.Position)
+	}
+	calls, reads := w.primary.Calls, f.reads
+	if run := w.passBy(f); run.Mode != "" || f.asked != 1 || f.reads != reads || w.primary.Calls != calls {
+		t.Errorf("a poll meanwhile: %s, asked %d times, read %d times; want the feed asked once and nothing else", run.Mode, f.asked, f.reads-reads)
+	}
+	w.primary.Set("/roles/web", "changed before it began")
+	f.epoch = "a"
+	if run := w.passBy(f); run.Mode != "compare" {
+		t.Errorf("once it has begun: %q, want a compare", run.Mode)
+	}
+	if p := w.record().Progress; p.Feed != "late" || p.FeedNote != "it has begun" || p.Position == nil {
+		t.Errorf("feed %s (%s), position %v", p.Feed, p.FeedNote, p.Position)
+	}
+	w.wantEqual()
+	asked := f.asked
+	w.primary.Set("/roles/web", "changed after")
+	if run := w.passBy(f); run.Mode != "changes" || f.asked != asked {
+		t.Errorf("from then on: %q, asked again %d times", run.Mode, f.asked-asked)
+	}
+	w.wantEqual()
+}
+
+func TestAFeedThatCannotTellWhetherItHasBegunIsAFailure(t *testing.T) {
+	w := newWorld(t)
+	f := &lateFeed{Org: w.primary}
+	w.passBy(f)
+	f.fail = &replication.Error{Op: "read the journal", Class: replication.Local, Err: errors.New("disk full")}
+	e := w.engine()
+	e.Feed = f
+	if run, err := e.Pass(t.Context(), replication.PassOptions{}); run.Outcome != replication.OutcomeFailed || replication.ClassOf(err) != replication.Local {
+		t.Errorf("%+v, %v", run, err)
+	}
+}
+
+// TestAnotherFeedComparesEverythingOnce: whatever happened between the last read
+// of one feed and the first of the other is found, in both directions.
+func TestAnotherFeedComparesEverythingOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	journal := &lateFeed{Org: w.primary, epoch: "a"}
+	feeds := []replication.Feed{w.primary, journal, w.primary, &lateFeed{Org: w.primary, epoch: "b"}, journal}
+	for n, f := range feeds {
+		if run := w.passBy(f); run.Mode != "compare" {
+			t.Errorf("feed %d: %q, want a compare", n, run.Mode)
+		}
+		w.wantEqual()
+		w.primary.Set("/roles/web", string(rune('a'+n))+" by the feed")
+		if run := w.passBy(f); run.Mode != "changes" {
+			t.Errorf("feed %d goes on with %q", n, run.Mode)
+		}
+		w.wantEqual()
+		w.primary.Set("/roles/base", string(rune('a'+n))+" between two feeds")
+	}
+}
+
+func TestWordOfAChangeWaitsForAFailingPair(t *testing.T) {
+	w := newWorld(t)
+	w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	if run, err := w.engine().Pass(t.Context(), replication.PassOptions{Trigger: replication.TriggerPush}); err == nil {
+		t.Fatalf("%+v", run)
+	}
+	run, err := w.engine().Pass(t.Context(), replication.PassOptions{Trigger: replication.TriggerPush})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantOutcome(run, replication.OutcomeWaiting)
+}

@@ -1,0 +1,364 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// conclude takes the lease, looks again at what another process may have changed
+// meanwhile, repairs if that is asked for, and records what was found.
+func (v *verification) conclude(ctx context.Context) (Report, error) {
+	taken := v.Now()
+	got, err := v.State.Acquire(ctx, v.Pair.ID, v.Owner, taken, v.Tuning.LeaseTTL)
+	var leased *LeasedError
+	if errors.As(err, &leased) {
+		return v.unsure(err)
+	}
+	if err != nil {
+		return v.report, fmt.Errorf("take the lease: %w", err)
+	}
+	defer v.release(ctx, got.Lease.Fence)
+	g := v.watch(ctx, got.Lease.Fence, taken, v.options.pass())
+	defer g.end()
+	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress}
+	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: "verify", Started: v.report.At, Outcome: "running"}
+	if pos := got.Progress.Position; pos != nil {
+		p.run.From, p.run.To = pos.Seq, pos.Seq
+	}
+	if err := p.records(g.hard); err != nil {
+		return v.report, err
+	}
+	if got.Lease.Fence != v.began.Lease.Fence+1 || v.began.Lease.HeldAt(v.report.At) {
+		if err = v.readAgain(g, got); err != nil {
+			v.doubtDrift("a pass was at work while it was read")
+		}
+	}
+	if err == nil && v.options.Repair {
+		err = v.repair(p)
+	}
+	return v.record(ctx, p, err)
+}
+
+// unsure ends a verification that met another process at work. Nothing is
+// recorded.
+func (v *verification) unsure(leased error) (Report, error) {
+	v.doubtDrift("another process is at work on the pair")
+	v.report.Outcome = OutcomeBusy
+	if v.options.Repair {
+		return v.report, leased
+	}
+	return v.report, nil
+}
+
+// doubtDrift takes back that differences are drift: they may be what a pass has
+// written since.
+func (v *verification) doubtDrift(why string) {
+	for i, d := range v.report.Differences {
+		if d.Drifted() {
+			v.report.Differences[i].Cause, v.report.Differences[i].Note = CausePending, why
+		}
+	}
+}
+
+// readAgain looks at the differences once more, under the lease: a pass worked
+// while both sides were read.
+func (v *verification) readAgain(g *guard, got PairState) error {
+	p := v.reading(g, got, todo{})
+	if err := p.load(g.hard); err != nil {
+		return err
+	}
+	known := p.facts()
+	var refs []Ref
+	var still []Difference
+	for _, d := range v.report.Differences {
+		_, ours := known.inventory[d.Ref]
+		switch {
+		case d.Letter != "D":
+			refs = append(refs, d.Ref)
+		case ours == (d.Cause == CausePending):
+			still = append(still, d)
+		}
+	}
+	for window := range slices.Chunk(refs, v.Tuning.Window) {
+		observed, err := p.observe(window, view{look: true})
+		if err != nil {
+			return err
+		}
+		still = append(still, v.judgeAll(known, observed)...)
+	}
+	v.report.Differences = still
+	v.report.Extras = slices.DeleteFunc(v.report.Extras, func(r Ref) bool {
+		_, ours := known.inventory[r]
+		return ours && known.prune != PruneNone
+	})
+	v.observed += p.run.Counts.Observed
+	return nil
+}
+
+// judgeAll judges objects that were read once more. What can't be read now is
+// listed as such.
+func (v *verification) judgeAll(known facts, observed []seen) (differ []Difference) {
+	for _, s := range observed {
+		if err := s.unreadable(); err != nil {
+			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: ClassOf(err), Reason: err.Error(), Hint: HintOf(err), Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
+		}
+		if d := known.judge(s); d != nil {
+			differ = append(differ, *d)
+		}
+	}
+	return differ
+}
+
+// repair puts right what others changed on the replica. What waits for a pass is
+// left to it.
+func (v *verification) repair(p *pass) error {
+	drift := v.report.Drift()
+	switch {
+	case len(drift) == 0:
+		return nil
+	case p.desired.Stopped:
+		return errOperatorStop
+	case p.progress.Hold != nil && !released(PairState{Desired: p.desired, Progress: p.progress}):
+		return &holdError{p.progress.Hold}
+	case p.progress.Work != nil:
+		return errUnfinished
+	}
+	p.run.Mode = "repair"
+	var extras, others []Ref
+	for _, d := range drift {
+		if d.Cause == CauseExtra {
+			extras = append(extras, d.Ref)
+			continue
+		}
+		others = append(others, d.Ref)
+	}
+	if err := p.checkBrake(extras, v.source.counts, len(v.source.failed) > 0); err != nil {
+		return verifying(err)
+	}
+	for window := range slices.Chunk(others, p.windowSize()) {
+		if err := v.repairWindow(p, window); err != nil {
+			return err
+		}
+	}
+	if err := p.confirmAndRemove(extras, view{look: true}); err != nil {
+		return err
+	}
+	v.removed(p, extras)
+	p.advance(nil)
+	return nil
+}
+
+// errUnfinished leaves a repair to later: a pass left work behind, and its record
+// of what it may have written must not be lost.
+var errUnfinished = errors.New("a pass left work behind, which goes first")
+
+// verifying says in a hold that a verification met the brake.
+func verifying(err error) error {
+	var h *holdError
+	if errors.As(err, &h) {
+		h.hold.Verify = true
+		h.hold.Reason = "repairing what was added on the replica: " + h.hold.Reason
+	}
+	return err
+}
+
+// repairWindow looks at some objects again, under the lease, writes those that
+// others changed, and reads them back.
+func (v *verification) repairWindow(p *pass, refs []Ref) error {
+	observed, err := p.observe(refs, view{look: true})
+	if err != nil {
+		return err
+	}
+	was := map[Ref]Difference{}
+	var left []Difference
+	for _, d := range v.judgeAll(p.facts(), observed) {
+		if d.Drifted() {
+			was[d.Ref] = d
+			continue
+		}
+		left = append(left, d)
+	}
+	drifted := slices.DeleteFunc(observed, func(s seen) bool { _, ok := was[s.Ref]; return !ok })
+	again := make([]Ref, len(drifted))
+	for i, s := range drifted {
+		again[i] = s.Ref
+	}
+	if _, err := p.applyWindow(drifted); err != nil {
+		return err
+	}
+	p.windowDone()
+	if observed, err = p.observe(again, view{look: true}); err != nil {
+		return err
+	}
+	for _, d := range v.judgeAll(p.facts(), observed) {
+		if u, aside := p.unsynced[d.Ref]; aside {
+			d.Note = "could not be repaired: " + u.Reason
+			d.Cause = was[d.Ref].Cause
+		}
+		left = append(left, d)
+		delete(was, d.Ref)
+	}
+	v.settle(refs, was, left)
+	return p.commit(p.guard.hard)
+}
+
+// settle moves the differences of some objects to those that are left and those
+// that were repaired. What could not be read again is neither.
+func (v *verification) settle(refs []Ref, repaired map[Ref]Difference, left []Difference) {
+	for _, u := range v.report.Unreadable {
+		delete(repaired, u.Ref)
+	}
+	v.report.Repaired = slices.AppendSeq(v.report.Repaired, maps.Values(repaired))
+	looked := make(map[Ref]bool, len(refs))
+	for _, r := range refs {
+		looked[r] = true
+	}
+	v.report.Differences = append(slices.DeleteFunc(v.report.Differences, func(d Difference) bool { return looked[d.Ref] }), left...)
+}
+
+// removed notes which of the objects that were added on the replica are gone from
+// it. One that is on the primary after all was written instead.
+func (v *verification) removed(p *pass, extras []Ref) {
+	repaired, left := map[Ref]Difference{}, []Difference(nil)
+	for _, d := range v.report.Differences {
+		if d.Cause != CauseExtra {
+			continue
+		}
+		u, aside := p.unsynced[d.Ref]
+		if _, written := p.inventory[d.Ref]; aside {
+			d.Note = "could not be deleted: " + u.Reason
+			left = append(left, d)
+		} else if !written {
+			repaired[d.Ref] = d
+		}
+	}
+	v.settle(extras, repaired, left)
+}
+
+// record writes down how the verification ended.
+func (v *verification) record(ctx context.Context, p *pass, err error) (Report, error) {
+	now := v.Now()
+	var h *holdError
+	ended := false
+	switch {
+	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
+		v.report.Outcome = OutcomeBusy
+		return v.report, fmt.Errorf("verification of %s: %w", v.Pair.ID, ErrFenced)
+	case err == nil:
+		ended = true
+		v.report.Outcome = OutcomeDone
+		if !v.report.Equal() {
+			v.report.Outcome = OutcomeDiffers
+		}
+	case errors.As(err, &h):
+		v.report.Outcome, v.report.Hold, err = OutcomeHeld, h.hold, nil
+	case errors.Is(err, errOperatorStop):
+		v.report.Outcome, err = OutcomeStopped, nil
+	case errors.Is(err, errUnfinished), errors.Is(err, errDrained), errors.Is(err, errDeadline):
+		v.report.Outcome, err = OutcomePartial, nil
+	case ctx.Err() != nil:
+		v.report.Outcome = OutcomePartial
+	default:
+		v.report.Outcome, p.run.Error = OutcomeFailed, failure(now, err)
+	}
+	v.sortOut()
+	p.calmDown()
+	v.note(p, ended)
+	if h := v.report.Hold; h != nil && h != p.before.Hold {
+		p.progress.held(now, h)
+	}
+	p.run.Outcome, p.run.Ended, v.report.Run = v.report.Outcome, now, p.run.ID
+	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if saveErr := p.commit(saveCtx); saveErr != nil {
+		v.report.Outcome = OutcomeFailed
+		return v.report, errors.Join(err, saveErr)
+	}
+	v.log(p)
+	return v.report, err
+}
+
+// sortOut puts the lists of the report in order.
+func (v *verification) sortOut() {
+	byRef := func(a, b Difference) int { return CompareRefs(a.Ref, b.Ref) }
+	slices.SortFunc(v.report.Differences, byRef)
+	slices.SortFunc(v.report.Repaired, byRef)
+	slices.SortFunc(v.report.Unreadable, func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
+}
+
+// calmDown takes back the word for a pass at work, unless a repair was broken off
+// in the middle of a write: then the next pass goes on there.
+func (p *pass) calmDown() {
+	w := p.progress.Work
+	if p.before.Work != nil || w != nil && len(w.Intent) > 0 {
+		return
+	}
+	p.progress.Work = nil
+	p.progress.Status, p.progress.Since = p.before.Status, p.before.Since
+	if len(p.unsynced) > 0 && p.progress.Status == Synced {
+		p.progress.to(Retrying, p.Now())
+	}
+}
+
+// note fills the progress: what the record says from now on.
+func (v *verification) note(p *pass, ended bool) {
+	r := v.report
+	if ended {
+		p.progress.LastCheck = r.At
+		if r.Equal() && len(r.Repaired) == 0 {
+			p.progress.LastVerified = r.At
+		}
+	}
+	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired)}
+	for _, x := range append(r.Drift(), r.Repaired...) {
+		switch x.Cause {
+		case CauseChanged:
+			d.Changed++
+		case CauseMissing:
+			d.Missing++
+		case CauseExtra:
+			d.Extra++
+		}
+	}
+	p.progress.Drift = nil
+	if d.Changed+d.Missing+d.Extra > 0 {
+		p.progress.Drift = &d
+	}
+	c := &p.run.Counts
+	c.Observed += v.observed
+	c.Equal, c.Drift = v.equal, d.Changed+d.Missing+d.Extra
+}
+
+// namesLogged bounds the lines of each sort that one verification logs.
+const namesLogged = 1000
+
+// log names what others did on the replica. A verification that a person started
+// is read by that person, so nothing of it is a warning.
+func (v *verification) log(p *pass) {
+	level := slog.LevelInfo
+	if v.options.Trigger == TriggerSchedule {
+		level = slog.LevelWarn
+	}
+	say := func(level slog.Level, msg, outcome string, list []Difference) {
+		for _, d := range list[:min(len(list), namesLogged)] {
+			v.Log.Log(context.Background(), level, msg, "pair", v.Pair.ID.String(), "run", p.run.ID, "kind", string(d.Ref.Kind), "object", d.Ref.Path(),
+				"cause", string(d.Cause), "outcome", outcome, "reason", d.Note)
+		}
+	}
+	say(level, "drift repaired", "repaired", v.report.Repaired)
+	say(level, "drift on the replica", "left", v.report.Drift())
+	var kept []Difference
+	for _, r := range v.report.Extras {
+		kept = append(kept, Difference{Ref: r, Cause: CauseExtra, Note: "the prune rule keeps it"})
+	}
+	say(slog.LevelInfo, "only on the replica", "kept", kept)
+	c := p.run.Counts
+	v.Log.Info("verification ends", "pair", v.Pair.ID.String(), "run", p.run.ID, "outcome", p.run.Outcome, "mode", p.run.Mode,
+		"observed", c.Observed, "equal", c.Equal, "differences", len(v.report.Differences), "drift", c.Drift, "repaired", len(v.report.Repaired),
+		"extras", len(v.report.Extras), "unreadable", len(v.report.Unreadable), "duration_ms", p.run.Ended.Sub(p.run.Started).Milliseconds())
+}

@@ -1,0 +1,266 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// VerifyOptions say how a verification is to be done.
+type VerifyOptions struct {
+	Trigger string // for the run record: schedule, manual, …
+	// Repair puts right what others changed on the replica: under the lease, by
+	// the prune rule, and as far as the brake allows. Without it the replica is
+	// only read.
+	Repair bool
+	// Deadline and Drain end a verification early, as they do a pass.
+	Deadline time.Time
+	Drain    <-chan struct{}
+}
+
+func (o VerifyOptions) pass() PassOptions { return PassOptions{Deadline: o.Deadline, Drain: o.Drain} }
+
+// Report is the result of a verification: both sides read and compared.
+type Report struct {
+	Pair PairID `json:"pair"`
+	// At is when the reading began. What changed later may not be in the report.
+	At      time.Time `json:"at"`
+	Run     string    `json:"run,omitempty"` // the record that was made of it
+	Outcome string    `json:"outcome"`       // done, differs, or why a repair was not made: stopped, held, partial, busy, failed
+	// Kinds count the objects as they were before a repair.
+	Kinds       []KindReport `json:"kinds"`
+	Differences []Difference `json:"differences,omitempty"` // without those that were repaired
+	Repaired    []Difference `json:"repaired,omitempty"`    // put right, and read back
+	// Extras are on the replica only and stay there by the prune rule: objects that
+	// replication didn't put there, and with the rule "none" also those that are
+	// gone from the primary. With the rule "all" they are differences.
+	Extras     []Ref      `json:"extras,omitempty"`
+	Unreadable []Unsynced `json:"unreadable,omitempty"`
+	Hold       *Hold      `json:"hold,omitempty"` // the brake that stopped a repair
+}
+
+// KindReport counts the objects of one kind.
+type KindReport struct {
+	Kind    Kind `json:"kind"`
+	Primary int  `json:"primary"`
+	Replica int  `json:"replica"`
+	Equal   int  `json:"equal"`
+}
+
+// Cause says who made a difference, as far as the record of what replication
+// last put on the replica tells it.
+type Cause string
+
+// The causes. All but CausePending are drift.
+const (
+	CauseChanged Cause = "changed" // edited on the replica
+	CauseMissing Cause = "missing" // deleted on the replica
+	CauseExtra   Cause = "extra"   // added on the replica, where prune = "all" keeps nothing of its own
+	CausePending Cause = "pending" // changed on the primary, or not applied yet for another reason
+)
+
+// Difference is one object that isn't equal on both sides. The letter is A for
+// one that the replica lacks, D for one that it has too much, M for other content.
+type Difference struct {
+	Ref    Ref    `json:"object"`
+	Letter string `json:"letter"`
+	Cause  Cause  `json:"cause,omitempty"`
+	Note   string `json:"note,omitempty"`
+}
+
+// Drifted tells whether others than replication made the difference.
+func (d Difference) Drifted() bool { return d.Cause != CausePending && d.Cause != "" }
+
+// Equal tells whether all was read and nothing differs.
+func (r Report) Equal() bool { return len(r.Differences) == 0 && len(r.Unreadable) == 0 }
+
+// Drift are the differences that others made on the replica and that are still
+// there.
+func (r Report) Drift() []Difference {
+	return slices.DeleteFunc(slices.Clone(r.Differences), func(d Difference) bool { return !d.Drifted() })
+}
+
+// verification is one verification under way.
+type verification struct {
+	*Engine
+	options  VerifyOptions
+	report   Report
+	began    PairState // the record when the reading began
+	source   listing
+	target   listing
+	observed int
+	equal    int
+}
+
+// Verify reads every object of the pair on both sides, compares them, and tells
+// what others changed on the replica from what replication has yet to apply. It
+// records what it found, under the lease, which it takes once all is read. The
+// replica is written only to repair, if that is asked for.
+//
+// The error is why not everything could be compared, recorded or repaired. That
+// differences were found, or that a pair is stopped or held and was not repaired,
+// is no error: it is the Outcome.
+func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
+	e.setDefaults()
+	v := &verification{Engine: e, options: o, report: Report{Pair: e.Pair.ID, At: e.Now(), Outcome: OutcomeFailed}}
+	var err error
+	if v.began, err = e.State.Pair(ctx, e.Pair.ID); err != nil {
+		return v.report, err
+	}
+	if err := v.read(ctx); err != nil {
+		if errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil {
+			v.report.Outcome = OutcomePartial
+		}
+		return v.report, fmt.Errorf("verify: %w", err)
+	}
+	return v.conclude(ctx)
+}
+
+// read reads both sides, without a lease.
+func (v *verification) read(ctx context.Context) (err error) {
+	g := v.watch(ctx, noLease, v.report.At, v.options.pass())
+	defer g.end()
+	p := v.reading(g, v.began, todo{})
+	if err := p.load(g.hard); err != nil {
+		return err
+	}
+	known := p.facts()
+	p.unsynced = map[Ref]Unsynced{} // from here on, what can't be read
+	if v.source, v.target, err = p.listBoth(); err != nil {
+		return err
+	}
+	if err := v.readObjects(p, known); err != nil {
+		return err
+	}
+	v.readExtras(known)
+	v.report.Unreadable = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
+	slices.SortFunc(v.report.Differences, func(a, b Difference) int { return CompareRefs(a.Ref, b.Ref) })
+	v.observed = p.run.Counts.Observed
+	return nil
+}
+
+// readObjects compares what the primary lists.
+func (v *verification) readObjects(p *pass, known facts) error {
+	equal := map[Kind]int{}
+	refs := slices.SortedFunc(maps.Keys(v.source.refs), CompareRefs)
+	done := 0
+	for window := range slices.Chunk(refs, p.Tuning.Window) {
+		observed, err := p.observe(window, view{replica: &v.target, look: true})
+		if err != nil {
+			return err
+		}
+		for _, s := range observed {
+			switch d := known.judge(s); {
+			case s.unreadable() != nil:
+				p.setAside(s.Ref, s.unreadable())
+			case d != nil:
+				v.report.Differences = append(v.report.Differences, *d)
+			case !s.Absent:
+				equal[s.Ref.Kind]++
+			}
+			if s.Absent {
+				v.source.counts[s.Ref.Kind]--
+			}
+		}
+		done += len(window)
+		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: done, Total: len(refs)})
+	}
+	for _, k := range Kinds() {
+		if p.Pair.Includes(k) {
+			v.report.Kinds = append(v.report.Kinds, KindReport{Kind: k, Primary: v.source.counts[k], Replica: v.target.counts[k], Equal: equal[k]})
+			v.equal += equal[k]
+		}
+	}
+	return nil
+}
+
+// readExtras names what only the replica lists.
+func (v *verification) readExtras(known facts) {
+	for _, ref := range slices.SortedFunc(maps.Keys(v.target.refs), CompareRefs) {
+		if _, there := v.source.refs[ref]; there || v.source.unknown(ref) {
+			continue
+		}
+		if d := known.judge(seen{Observation: Observation{Ref: ref, Absent: true, Replica: Present}}); d != nil {
+			v.report.Differences = append(v.report.Differences, *d)
+			continue
+		}
+		v.report.Extras = append(v.report.Extras, ref)
+	}
+}
+
+// unreadable is why one of the sides could not show the object, or nil.
+func (s seen) unreadable() error {
+	if s.err != nil {
+		return s.err
+	}
+	return s.hidden
+}
+
+// facts are what the record tells of the objects: what replication last put on
+// the replica, and what it could not put there.
+type facts struct {
+	inventory map[Ref]string
+	unsynced  map[Ref]Unsynced
+	prune     Prune
+}
+
+// facts are what the pass knows now.
+func (p *pass) facts() facts {
+	return facts{maps.Clone(p.inventory), maps.Clone(p.unsynced), p.Pair.prune()}
+}
+
+// judge says what differs about an object that was read on both sides, and who
+// made the difference; nil when nothing does.
+func (f facts) judge(s seen) *Difference {
+	last, ours := f.inventory[s.Ref]
+	pending := func(letter, note string) *Difference { return &Difference{s.Ref, letter, CausePending, note} }
+	u, aside := f.unsynced[s.Ref]
+	aside = aside && u.Class != Degraded // written as well as it can be
+	letter := "M"
+	if s.Replica == Missing {
+		letter = "A"
+	}
+	switch {
+	case s.unreadable() != nil:
+		return nil
+	case s.Absent:
+		return f.judgeAbsent(s, ours)
+	case s.Replica == Present && s.ReplicaPrint == s.Expect:
+		return nil
+	case aside:
+		return pending(letter, "could not be applied: it is an unsynced object")
+	case !ours && s.Replica == Missing:
+		return pending(letter, "new on the primary, not applied yet")
+	case !ours:
+		return pending(letter, "the replica has one of its own, not replaced yet")
+	case last == unknownFingerprint:
+		return pending(letter, "last written with unknown result, not looked at again yet")
+	case s.Replica == Missing:
+		return &Difference{s.Ref, letter, CauseMissing, "deleted on the replica"}
+	case last == s.Fingerprint:
+		return &Difference{s.Ref, letter, CauseChanged, "changed on the replica"}
+	case s.Expect == s.Fingerprint && s.ReplicaPrint != last && !f.degraded(s.Ref):
+		return &Difference{s.Ref, letter, CauseChanged, "changed on the replica, and on the primary since"}
+	}
+	return pending(letter, "changed on the primary, not applied yet")
+}
+
+// judgeAbsent judges an object that the primary doesn't have.
+func (f facts) judgeAbsent(s seen, ours bool) *Difference {
+	switch {
+	case s.Replica == Missing || f.prune == PruneNone:
+		return nil
+	case ours:
+		return &Difference{s.Ref, "D", CausePending, "gone from the primary, not deleted yet"}
+	case f.prune == PruneAll && s.Replica == Present:
+		return &Difference{s.Ref, "D", CauseExtra, "added on the replica"}
+	}
+	return nil
+}
+
+// degraded tells whether the replica never held all of the object, so that its
+// fingerprint there never was the one on the primary.
+func (f facts) degraded(r Ref) bool { return f.unsynced[r].Class == Degraded }
