@@ -241,10 +241,10 @@ func (f *Fake) matching(in *scheduler.ListSchedulesInput) (all []types.ScheduleS
 			if !strings.HasPrefix(name, aws.ToString(in.NamePrefix)) || in.State != "" && in.State != s.State {
 				continue
 			}
-			s = clone(s)
 			all = append(all, types.ScheduleSummary{
-				Arn: s.Arn, Name: s.Name, GroupName: s.GroupName, State: s.State, CreationDate: s.CreationDate,
-				LastModificationDate: s.LastModificationDate, Target: &types.TargetSummary{Arn: s.Target.Arn},
+				Arn: aws.String(*s.Arn), Name: aws.String(name), GroupName: aws.String(*s.GroupName), State: s.State,
+				CreationDate: aws.Time(*s.CreationDate), LastModificationDate: aws.Time(*s.LastModificationDate),
+				Target: &types.TargetSummary{Arn: aws.String(*s.Target.Arn)},
 			})
 		}
 	}
