@@ -18,7 +18,7 @@ import (
 type Source struct {
 	Org   string
 	Space string             // its word in journals and stage
-	Kinds []replication.Kind // what its pairs select together; nil means all
+	Kinds []replication.Kind // what its pairs select together
 	Pairs []replication.PairID
 }
 
@@ -28,16 +28,19 @@ func (f *Fleet) Sources() []Source {
 	for _, p := range f.Pairs() {
 		i := slices.IndexFunc(sources, func(s Source) bool { return s.Org == p.SourceOrg })
 		if i < 0 {
-			sources = append(sources, Source{Org: p.SourceOrg, Space: p.Space, Kinds: []replication.Kind{}})
+			sources = append(sources, Source{Org: p.SourceOrg, Space: p.Space})
 			i = len(sources) - 1
 		}
 		s := &sources[i]
 		s.Pairs = append(s.Pairs, p.ID)
-		switch {
-		case len(p.Kinds) == 0:
-			s.Kinds = nil
-		case s.Kinds != nil:
-			s.Kinds = append(s.Kinds, slices.DeleteFunc(slices.Clone(p.Kinds), func(k replication.Kind) bool { return slices.Contains(s.Kinds, k) })...)
+		kinds := p.Kinds
+		if len(kinds) == 0 {
+			kinds = replication.DefaultKinds()
+		}
+		for _, k := range kinds {
+			if !slices.Contains(s.Kinds, k) {
+				s.Kinds = append(s.Kinds, k)
+			}
 		}
 	}
 	return sources
