@@ -34,6 +34,7 @@ func arrows() map[string][]string {
 		chef        = "pkg/chef"
 		journal     = "pkg/feed/journal"
 		cloud       = "pkg/cloud"
+		awserr      = "pkg/cloud/awserr"
 		rapid       = "pgregory.net/rapid"
 		cmp         = "github.com/google/go-cmp"
 		aws         = "github.com/aws/aws-sdk-go-v2"
@@ -63,7 +64,8 @@ func arrows() map[string][]string {
 		"pkg/stage/s3stage":     {replication, aws, smithy},
 		"pkg/state/dynamostate": {replication, journal, aws, smithy},
 		cloud:                   {replication},
-		"pkg/schedule":          {replication, cloud, aws, smithy},
+		"pkg/cloud/awserr":      {replication, smithy},
+		"pkg/schedule":          {replication, cloud, awserr, aws, smithy},
 		"pkg/secret":            {replication, aws, smithy},
 
 		// The one wiring that all main programs share.
@@ -79,6 +81,7 @@ func arrows() map[string][]string {
 		"pkg/replication/replicationtest": {replication},
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {replication, rapid, cmp},
+		"pkg/schedule/scheduletest":       {aws, smithy},
 		"pkg/cloud/cloudtest":             {cloud, aws, smithy},
 	}
 }

@@ -1,0 +1,85 @@
+package awserr_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"chefsync/pkg/cloud/awserr"
+	"chefsync/pkg/replication"
+)
+
+// answer is an error as the SDK returns one.
+func answer(service, operation, code, message string) error {
+	return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
+}
+
+func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
+	stated := "User: arn:aws:sts::111122223333:assumed-role/m is not authorized to perform: iam:PassRole on resource: arn:aws:iam::111122223333:role/r"
+	for _, c := range []struct {
+		name  string
+		err   error
+		class replication.Class
+		hint  string
+	}{
+		{"a missing permission is that of the call", answer("Scheduler", "UpdateSchedule", "AccessDeniedException", "no"), replication.Denied, "allow scheduler:UpdateSchedule on schedule group g"},
+		{"a missing permission is the one that AWS states", answer("Scheduler", "CreateSchedule", "AccessDeniedException", stated), replication.Denied, "allow iam:PassRole"},
+		{"the permission for logs", answer("CloudWatch Logs", "FilterLogEvents", "AccessDeniedException", ""), replication.Denied, "logs:FilterLogEvents"},
+		{"the permission to invoke", answer("Lambda", "Invoke", "AccessDeniedException", ""), replication.Denied, "lambda:InvokeFunction"},
+		{"the permission to look for an object", answer("S3", "HeadObject", "AccessDenied", ""), replication.Denied, "s3:GetObject"},
+		{"the permission for a secret", answer("Secrets Manager", "GetSecretValue", "AccessDeniedException", ""), replication.Denied, "secretsmanager:GetSecretValue"},
+		{"wrong credentials", answer("Scheduler", "GetSchedule", "UnrecognizedClientException", ""), replication.Denied, "credentials"},
+		{"expired credentials", answer("Scheduler", "GetSchedule", "ExpiredTokenException", ""), replication.Denied, "sign in again"},
+		{"absent", answer("Scheduler", "GetSchedule", "ResourceNotFoundException", ""), replication.Absent, "deploy the stack"},
+		{"no such stack", answer("CloudFormation", "DescribeStacks", "ValidationError", "Stack with id x does not exist"), replication.Absent, "deploy the stack"},
+		{"invalid", answer("CloudFormation", "DescribeStacks", "ValidationError", "1 validation error"), replication.Local, "check the value"},
+		{"throttled", answer("Scheduler", "GetSchedule", "ThrottlingException", ""), replication.Transient, "fewer requests"},
+		{"AWS in trouble", answer("Scheduler", "GetSchedule", "InternalServerException", ""), replication.Transient, "try again"},
+		{"a race", answer("Scheduler", "UpdateSchedule", "ConflictException", ""), replication.Transient, "somebody else"},
+		{"full", answer("Scheduler", "CreateSchedule", "ServiceQuotaExceededException", ""), replication.Local, "quota"},
+		{"an unknown code", answer("Scheduler", "GetSchedule", "TeapotException", ""), replication.Transient, "try again"},
+		{"no network", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}}, replication.Unreachable, "network"},
+		{"a proxy's page", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithy.DeserializationError{Err: errors.New("invalid character '<'")}}, replication.Foreign, "endpoint"},
+		{"no credentials at all", &smithy.OperationError{ServiceID: "Scheduler", Err: errors.New("no EC2 IMDS role found")}, replication.Denied, "credentials"},
+		{"an error of another kind", errors.New("odd"), replication.Transient, "try again"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := awserr.Explain(t.Context(), "read schedule s", "schedule group g", c.err)
+			if got := replication.ClassOf(err); got != c.class {
+				t.Errorf("class %s, want %s", got, c.class)
+			}
+			if hint := replication.HintOf(err); !strings.Contains(hint, c.hint) {
+				t.Errorf("hint %q, want %q in it", hint, c.hint)
+			}
+			if !errors.Is(err, c.err) || !strings.HasPrefix(err.Error(), "read schedule s on schedule group g: ") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestWhatIsExplainedStaysAsItIs(t *testing.T) {
+	if err := awserr.Explain(t.Context(), "x", "y", nil); err != nil {
+		t.Errorf("no error became %v", err)
+	}
+	known := fmt.Errorf("outer: %w", &replication.Error{Op: "inner", Class: replication.Foreign})
+	if err := awserr.Explain(t.Context(), "x", "y", known); err != known {
+		t.Errorf("a known error became %v", err)
+	}
+}
+
+func TestACallThatWasCanceledIsNoFaultOfAWS(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := awserr.Explain(ctx, "read schedule s", "schedule group g", answer("Scheduler", "GetSchedule", "ThrottlingException", ""))
+	var classed *replication.Error
+	if !errors.Is(err, context.Canceled) || errors.As(err, &classed) {
+		t.Errorf("error %v", err)
+	}
+}
