@@ -9,13 +9,24 @@ GO        ?= go
 FUZZTIME  ?= 5000x
 BENCHTIME ?= 1s
 
+# What make synth, diff, deploy and destroy are about.
+CONFIG ?= chef-sync.toml
+CDK    ?= npx --yes aws-cdk@2.1148.1
+
+# All packages but the CDK app, which takes minutes to build: test-infra is for it.
+PACKAGES = $$($(GO) list ./... | grep -v '/infra$$')
+
 # Packages whose tests use a real server or Chef's own signer when asked to.
 REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.|CHEFSYNC_GOIARDI|CHEFSYNC_MIXLIB' . | xargs -r dirname | sort -u)
+
+# Node's support ends before it stops working; CDK would say so each time.
+node = JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=$$(node -p 'process.versions.node.split(".")[0]')
+cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-race test-goiardi lint fuzz bench arch ci
+.PHONY: help demo build test test-race test-goiardi test-infra lint fuzz bench arch synth diff deploy destroy ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,13 +41,13 @@ build: ## Build bin/chef-sync-ctl
 
 test: ## Run all tests that need nothing but Go
 	$(call headline,test)
-	@$(GO) test -timeout 20m ./...
+	@$(GO) test -timeout 20m $(PACKAGES)
 	@echo 'SKIPPED here: tests against real servers and signers (make test-goiardi)'
 
 test-race: ## Run the same tests with the race detector (needs a C compiler)
 	$(call headline,test-race)
 	@.ci/need gcc
-	@CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+	@CGO_ENABLED=1 $(GO) test -race -timeout 40m $(PACKAGES)
 
 test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own signer
 	$(call headline,test-goiardi)
@@ -47,16 +58,24 @@ test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own si
 	@if grep -E 'SKIPPED.*CHEFSYNC_(GOIARDI|MIXLIB)' bin/test-goiardi.log; then echo 'skipped although all they need is here' >&2; exit 1; fi
 	@grep -E '^ *--- SKIP|SKIPPED:|^ok' bin/test-goiardi.log
 
+test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update accepts changes)
+	$(call headline,test-infra)
+	@.ci/need node
+	$(GO) vet -tags infra ./infra/...
+	$(GO) tool staticcheck -tags infra ./infra/...
+	@if why=$$(.ci/need cfn-lint 2>&1); then lint=1; else lint=; echo "SKIPPED: cfn-lint: $${why##*$$'\n'}"; fi; \
+		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra $(UPDATE)
+
 lint: ## Check format, go vet and staticcheck
 	$(call headline,lint)
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.*')); \
 		if [ -n "$$unformatted" ]; then printf 'not formatted (gofmt -w FILE):\n%s\n' "$$unformatted" >&2; exit 1; fi
-	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	$(GO) vet $(PACKAGES)
+	$(GO) tool staticcheck $(PACKAGES)
 
 fuzz: ## Run every fuzz target for FUZZTIME (5000x: so many inputs)
 	$(call headline,fuzz)
-	@targets=$$($(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { split(names, n, " "); for (i in n) print $$2, n[i]; names = "" }'); \
+	@targets=$$($(GO) test -list '^Fuzz' $(PACKAGES) | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { split(names, n, " "); for (i in n) print $$2, n[i]; names = "" }'); \
 	[ -n "$$targets" ] || { echo 'SKIPPED: there is no fuzz target'; exit 0; }; \
 	while read -r package target; do \
 		echo "$$package $$target"; \
@@ -66,11 +85,32 @@ fuzz: ## Run every fuzz target for FUZZTIME (5000x: so many inputs)
 
 bench: ## Run the benchmarks, each for BENCHTIME (1s)
 	$(call headline,bench)
-	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 40m ./... | grep -vE 'no test files|^(PASS|ok|goos|goarch|cpu)'
+	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 40m $(PACKAGES) | grep -vE 'no test files|^(PASS|ok|goos|goarch|cpu)'
 
 arch: ## Check which package may import which, and the rules of the house
 	$(call headline,arch)
 	@$(GO) test -count=1 ./pkg/arch
+
+synth: ## Write the stack's template to cdk.out, from CONFIG (chef-sync.toml)
+	$(call headline,synth)
+	@.ci/need node
+	@$(node) CDK_CONTEXT_JSON='{"config":"$(CONFIG)"}' CDK_OUTDIR="$$PWD/cdk.out" $(GO) run ./infra
+	@ls cdk.out/*.template.json
+
+diff: ## Show what make deploy would change
+	$(call headline,diff)
+	@.ci/need node npx
+	$(cdk) diff --no-notices -c config='$(CONFIG)'
+
+deploy: ## Deploy the stack to AWS; infra/README.md tells all
+	$(call headline,deploy)
+	@.ci/need node npx
+	$(cdk) deploy --no-notices -c config='$(CONFIG)'
+
+destroy: ## Remove the stack; unless told otherwise its data stays
+	$(call headline,destroy)
+	@.ci/need node npx
+	$(cdk) destroy --no-notices -c config='$(CONFIG)'
 
 ci: ## Everything, what fails early first; .ci/run calls it
 	@tier() { $(MAKE) "$$1"; }; \
@@ -79,5 +119,6 @@ ci: ## Everything, what fails early first; .ci/run calls it
 	for t in arch lint build test demo; do tier $$t; done; \
 	if why=$$(.ci/need goiardi mixlib 2>&1); then tier test-goiardi; else skip test-goiardi "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need gcc 2>&1); then tier test-race; else skip test-race "$${why##*$$'\n'}"; fi; \
+	if why=$$(.ci/need node 2>&1); then tier test-infra; else skip test-infra "$${why##*$$'\n'}"; fi; \
 	for t in fuzz bench; do tier $$t; done; \
 	printf '\n== ci passed%s\n' "$${skipped:+, SKIPPED:$$skipped}"

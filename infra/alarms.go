@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
 	"github.com/aws/jsii-runtime-go"
@@ -34,7 +35,7 @@ func (s *stack) addAlarms() {
 	quiet := awscloudwatch.TreatMissingData_NOT_BREACHING
 	alarms := []alarm{
 		{"age", "Some pair had no success for " + config.FormatDuration(s.aws.AlarmAge) + ", or the manager doesn't run: chef-sync-ctl sync-status",
-			s.metric("OldestSuccessAge", maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 1, awscloudwatch.TreatMissingData_BREACHING},
+			s.metric("OldestSuccessAge", maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, awscloudwatch.TreatMissingData_BREACHING},
 		{"waiting", "Pairs are held by a safety brake, or blocked by a server: chef-sync-ctl sync-status",
 			total("Held and blocked", alarmPeriod, s.metric("Held", maximum, alarmPeriod), s.metric("Blocked", maximum, alarmPeriod)), 0, 1, quiet},
 		// An object is often set aside and mended by the next try.
@@ -103,5 +104,11 @@ func (s *stack) addTopic() {
 	s.topic = awssns.NewTopic(s.scope, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Chef Replication " + s.aws.Stack), EnforceSSL: jsii.Bool(true),
 	})
+	// A topic with a policy of its own has lost the one that lets its account in.
+	s.topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
+		Actions:    jsii.Strings("sns:Publish"), Resources: &[]*string{s.topic.TopicArn()},
+		Conditions: &map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": *s.scope.Account()}},
+	}))
 	s.topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(s.aws.AlarmEmail), nil))
 }

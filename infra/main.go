@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -60,6 +61,10 @@ func run(log io.Writer) (err error) {
 // readConfig reads a configuration as the functions will: nothing outside the
 // file counts. It refuses one that they could not use.
 func readConfig(path string) (*config.Config, error) {
+	if filepath.Ext(path) != ".toml" {
+		// Uploaded files keep their extension, and the manager may only read this one.
+		return nil, fmt.Errorf("%s: the name of the configuration must end in .toml", path)
+	}
 	c, err := config.Loader{}.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; make one with chef-sync-ctl init, or name another with -c config=FILE", err)

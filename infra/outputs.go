@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 )
@@ -29,7 +32,7 @@ func (s *stack) addOutputs() {
 	if s.url != nil {
 		outputs["ChangesUrl"] = s.url.Url()
 	}
-	for name, value := range outputs {
-		awscdk.NewCfnOutput(s.scope, jsii.String("Output"+name), &awscdk.CfnOutputProps{Value: value}).OverrideLogicalId(jsii.String(name))
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		awscdk.NewCfnOutput(s.scope, jsii.String("Output"+name), &awscdk.CfnOutputProps{Value: outputs[name]}).OverrideLogicalId(jsii.String(name))
 	}
 }

@@ -45,15 +45,16 @@ func newStack(app awscdk.App, c *config.Config, code map[string]string) *stack {
 	a := c.AWS
 	s := &stack{config: c, aws: a, code: code}
 	s.scope = awscdk.NewStack(app, jsii.String(a.Stack), &awscdk.StackProps{
-		StackName:   jsii.String(a.Stack),
-		Description: jsii.String("Chef Replication: copies organizations of a Chef Server to others"),
-		Env:         environment(a),
-		// Who wants to keep the data doesn't want to lose it by a wrong click.
-		TerminationProtection: jsii.Bool(a.Removal == config.Retain),
-		AnalyticsReporting:    jsii.Bool(false), // no CDKMetadata: the template says what is there and no more
+		StackName:          jsii.String(a.Stack),
+		Description:        jsii.String("Chef Replication: copies organizations of a Chef Server to others"),
+		Env:                environment(a),
+		AnalyticsReporting: jsii.Bool(false), // no CDKMetadata: the template says what is there and no more
 	})
 	for _, name := range slices.Sorted(maps.Keys(a.Tags)) {
-		awscdk.Tags_Of(s.scope).Add(jsii.String(name), jsii.String(a.Tags[name]), nil)
+		awscdk.Tags_Of(s.scope).Add(jsii.String(name), jsii.String(a.Tags[name]), &awscdk.TagProps{
+			// Known to CDK, but not to every validator of templates.
+			ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
+		})
 	}
 	s.addTable()
 	s.addBucket()

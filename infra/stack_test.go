@@ -174,6 +174,9 @@ func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 	check(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::CloudWatch::Alarm"), map[string]any{"AlarmActions": assertions.Match_AnyValue(), "OKActions": assertions.Match_AnyValue()})
 	})
+	s.has(t, "AWS::SNS::TopicPolicy", map[string]any{"PolicyDocument": map[string]any{"Statement": assertions.Match_ArrayWith(&[]any{
+		assertions.Match_ObjectLike(&map[string]any{"Effect": "Allow", "Action": "sns:Publish", "Principal": map[string]any{"Service": "cloudwatch.amazonaws.com"}}),
+	})}})
 	nobody := synthesize(t, strings.Replace(example(t), `alarm_email = "chef@example.com"`, "", 1))
 	nobody.count(t, "AWS::CloudWatch::Alarm", 6)
 	nobody.count(t, "AWS::SNS::Topic", 0)

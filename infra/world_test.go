@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 // TestMain shares one jsii kernel, which takes seconds to start.
 func TestMain(m *testing.M) {
+	flag.Bool("update", false, "write the golden file anew")
 	code := m.Run()
 	jsii.Close()
 	os.Exit(code)

@@ -51,10 +51,8 @@ func Sync(c *config.Config) []Right {
 // Changes is what functions/changes may do. It wakes the pairs of an
 // organization that a change was pushed for.
 func Changes(c *config.Config) []Right {
-	return slices.Concat(function(), state(), []Right{
-		{Actions: []string{"dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}, Resources: []string{"${Table}"}},
-		blobs(), configuration(), list(), invoke("${SyncFunction}"),
-	}, secrets(c))
+	return slices.Concat(function(), state(), secrets(c, c.AWS.CollectorToken),
+		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")})
 }
 
 // Manager is what functions/manager may do.
@@ -64,7 +62,8 @@ func Manager(c *config.Config) []Right {
 		targets = append(targets, "${ChangesFunction}")
 	}
 	return slices.Concat(function(), state(), []Right{
-		blobs(), list(), invoke(targets...),
+		{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/" + cloud.StatePrefix + "*"}, Why: blobs().Why},
+		list(), invoke(targets...),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
 		{
 			Actions:   []string{"s3:GetObject"},
@@ -161,14 +160,17 @@ func send() Right {
 	return Right{Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetters}"}}
 }
 
-// secrets lets read what the servers of a configuration refer to, no more.
-func secrets(c *config.Config) []Right {
+// secrets lets read what the servers of a configuration refer to, and others
+// that are named, no more.
+func secrets(c *config.Config, others ...config.KeyRef) []Right {
 	named := map[string][]string{}
+	var refs []config.KeyRef
 	for _, v := range c.Servers() {
-		for _, ref := range []config.KeyRef{v.Key, v.CA} {
-			if arn := secretARN(ref); arn != "" && !slices.Contains(named[ref.Scheme], arn) {
-				named[ref.Scheme] = append(named[ref.Scheme], arn)
-			}
+		refs = append(refs, v.Key, v.CA)
+	}
+	for _, ref := range append(refs, others...) {
+		if arn := secretARN(ref); arn != "" && !slices.Contains(named[ref.Scheme], arn) {
+			named[ref.Scheme] = append(named[ref.Scheme], arn)
 		}
 	}
 	var all []Right

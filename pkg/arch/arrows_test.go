@@ -66,6 +66,7 @@ func arrows() map[string][]string {
 		cloud:                   {replication},
 		"pkg/cloud/awserr":      {replication, smithy},
 		"pkg/schedule":          {replication, cloud, awserr, aws, smithy},
+		"pkg/state/transfer":    {replication},
 		"pkg/secret":            {replication, aws, smithy},
 
 		// The one wiring that all main programs share.

@@ -25,9 +25,12 @@ type AWS struct {
 	// that it can be reached from outside.
 	Journal, JournalURL bool
 	ScanEvery           time.Duration
-	LogRetention        time.Duration
-	AlarmEmail          string // "" for nobody
-	AlarmAge            time.Duration
+	// CollectorToken is what Chef Servers show that push their changes to the
+	// journal (data_collector['token']). Without it no push is taken.
+	CollectorToken KeyRef
+	LogRetention   time.Duration
+	AlarmEmail     string // "" for nobody
+	AlarmAge       time.Duration
 	// VPC is only needed for a security group of the stack's own.
 	VPC                     string
 	Subnets, SecurityGroups []string
@@ -86,6 +89,11 @@ func (s *section) aws(feed string) AWS {
 		Removal: s.word("removal", Retain, Retain, Destroy),
 		Tags:    s.tags(),
 	}
+	token, given := s.text("collector_token")
+	if given && token != "" {
+		a.CollectorToken = s.keyRef("collector_token", token)
+	}
+	s.effective("collector_token", a.CollectorToken.String(), given)
 	s.checkNetwork(a)
 	s.done(map[string]string{"name": "stack", "stack_name": "stack", "email": "alarm_email", "subnet_ids": "subnets", "vpc_id": "vpc",
 		"security_group_ids": "security_groups", "concurrency": "reserved_concurrency", "retention": "log_retention",

@@ -16,6 +16,7 @@ func (c *Config) CheckAWS() error {
 	for i, v := range c.Replicas {
 		r.checkSecrets(index("replica", i), v)
 	}
+	r.checkSecret("aws.collector_token", "aws.collector_token", "collector-token", c.AWS.CollectorToken)
 	if c.Feed == "journal" && !c.AWS.Journal {
 		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
@@ -43,26 +44,25 @@ func first(places map[string]place, keys ...string) string {
 
 // checkSecrets refuses references that the functions can't follow.
 func (r *reader) checkSecrets(at string, v Server) {
-	for _, x := range []struct {
-		key string
-		ref KeyRef
-	}{{"key", v.Key}, {"ca", v.CA}} {
-		if x.ref.IsZero() {
-			continue
-		}
-		key, own := at+"."+x.key, first(r.places, at+"."+x.key, at+".profile")
-		switch {
-		case x.ref.Scheme != "secretsmanager" && x.ref.Scheme != "ssm" && own != key:
-			r.problem(own, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, v.Name),
-				"the functions on AWS have no profiles of Chef's credentials file")
-		case x.ref.Scheme != "secretsmanager" && x.ref.Scheme != "ssm":
-			r.problem(key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
-				"secretsmanager:"+defaultStack+"/"+v.Name, "ssm:/"+defaultStack+"/"+v.Name),
-				"the functions on AWS can't read %s: references", x.ref.Scheme)
-		case !isSecretName(x.ref):
-			// Such a name would also be a pattern in the policy that grants it.
-			r.problem(key, "use letters, digits and /_+=.@-, or an ARN", "%q can't be the name of a secret", x.ref)
-		}
+	r.checkSecret(at+".key", first(r.places, at+".key", at+".profile"), v.Name, v.Key)
+	r.checkSecret(at+".ca", at+".ca", v.Name+"-ca", v.CA)
+}
+
+// checkSecret looks at the reference of a key, which was written at a place. Name
+// is what to call the secret.
+func (r *reader) checkSecret(key, written, name string, ref KeyRef) {
+	switch {
+	case ref.IsZero():
+	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm" && written != key:
+		r.problem(written, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, name),
+			"the functions on AWS have no profiles of Chef's credentials file")
+	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm":
+		r.problem(key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
+			"secretsmanager:"+defaultStack+"/"+name, "ssm:/"+defaultStack+"/"+name),
+			"the functions on AWS can't read %s: references", ref.Scheme)
+	case !isSecretName(ref):
+		// Such a name would also be a pattern in the policy that grants it.
+		r.problem(key, "use letters, digits and /_+=.@-, or an ARN", "%q can't be the name of a secret", ref)
 	}
 }
 

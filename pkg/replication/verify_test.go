@@ -215,6 +215,7 @@ func TestTheWorkOfAPassIsNoDrift(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.replica.Set("/environments/prod", "edited")
+	w.pair.Concurrency = 1
 	e := w.engine()
 	e.Source = &late{w.primary, func() {
 		w.primary.Set("/roles/web", "changed")
@@ -233,7 +234,7 @@ func TestTheWorkOfAPassIsNoDrift(t *testing.T) {
 	}
 }
 
-// late lets something happen after the first object was read.
+// late lets something happen after the first object was read, by one reader.
 type late struct {
 	replication.Source
 	then func()

@@ -5,7 +5,6 @@ package onaws
 
 import (
 	"context"
-	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -62,7 +61,7 @@ func (b *Backend) Stage(context.Context) (replication.Stage, error) { return b.s
 
 // Journals implements assembly.Backend.
 func (b *Backend) Journals(context.Context) (journal.ScanStore, error) {
-	return nil, errors.New("journals in a table are not available in this version")
+	return b.state.Journals(), nil
 }
 
 // Secrets implements assembly.Backend.

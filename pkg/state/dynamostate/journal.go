@@ -23,8 +23,10 @@ const journalSchema = 1
 // and send it to a full compare.
 //
 //   - Rows: one Query when it reaches the end of the journal, as a poll does, for
-//     one read unit and one more for each 4 KB of rows (about 30 rows of pushes);
-//     else one Query for each MB, and one GetItem.
+//     one read unit for each 4 KB of head and rows: about 35 rows of pushes, or
+//     far more that were written together. An empty poll that reads the last
+//     hundred rows again takes one unit to three. Else one Query for each MB, and
+//     one GetItem.
 //   - Head: one GetItem.
 //   - Append: one GetItem and one TransactWriteItems of two items, however many
 //     entries it has. Each time that another writer was faster, two GetItem and

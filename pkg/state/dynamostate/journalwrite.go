@@ -23,7 +23,6 @@ type journalWrite struct {
 	last   int64  // id of the newest row
 	rows   item
 	key    string // of the blob with the scanner's memory; "" if it stays
-	head   journal.Head
 }
 
 // newJournalWrite begins with what every write of a head writes.

@@ -20,7 +20,7 @@ type API interface {
 }
 
 // Blobs keeps what is too large for an item. Keys are made of the characters
-// that [PairPrefix] gives and slashes; each is written once. A blob that was put
+// that [PairPrefix] and [JournalPrefix] give; each is written once. A blob that was put
 // is there until it is deleted: nothing else may expire it.
 type Blobs interface {
 	// Put stores a blob, whose SHA-256 is sum. Putting the same again is success.

@@ -1,0 +1,114 @@
+//go:build infra
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+const golden = "testdata/stack.golden.yaml"
+
+// TestTheStackIsTheOneThatWasReviewed shows a reviewer what a change of the code
+// changes in the stack. Run it with -update to write the file anew.
+func TestTheStackIsTheOneThatWasReviewed(t *testing.T) {
+	got := readable(t, synthesize(t, example(t)).document(t))
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("the stack differs from %s (make test-infra UPDATE=-update accepts it):\n%s", golden, diff)
+	}
+}
+
+// readable writes the resources by type and name, with their properties but for
+// tags, the layout of the dashboard, and hashes of uploaded files.
+func readable(t *testing.T, d document) string {
+	t.Helper()
+	hash := regexp.MustCompile(`[0-9a-f]{64}`)
+	byType := map[string]map[string]any{}
+	for id, r := range d.Resources {
+		properties := map[string]any{}
+		for name, value := range r.Properties {
+			if name != "Tags" && name != "DashboardBody" {
+				properties[name] = plain(value)
+			}
+		}
+		if r.DeletionPolicy != "" {
+			properties["(when removed)"] = r.DeletionPolicy
+		}
+		if byType[r.Type] == nil {
+			byType[r.Type] = map[string]any{}
+		}
+		byType[r.Type][id] = properties
+	}
+	outputs := map[string]any{}
+	for name, o := range d.Outputs {
+		outputs[name] = plain(o.Value)
+	}
+	text, err := yaml.Marshal(map[string]any{"Resources": byType, "Outputs": outputs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash.ReplaceAllString(string(text), "HASH")
+}
+
+// plain writes CloudFormation's functions as text: ${Table.Arn}/index.
+func plain(value any) any {
+	switch v := value.(type) {
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = plain(v[i])
+		}
+		return list
+	case map[string]any:
+		if text, ok := intrinsic(v); ok {
+			return text
+		}
+		object := map[string]any{}
+		for k, e := range v {
+			object[k] = plain(e)
+		}
+		return object
+	}
+	return value
+}
+
+func intrinsic(v map[string]any) (string, bool) {
+	if len(v) != 1 {
+		return "", false
+	}
+	switch name := slices.Collect(maps.Keys(v))[0]; name {
+	case "Ref":
+		return fmt.Sprintf("${%s}", v[name]), true
+	case "Fn::GetAtt":
+		part := v[name].([]any)
+		return fmt.Sprintf("${%s.%s}", part[0], part[1]), true
+	case "Fn::Sub":
+		return fmt.Sprint(v[name]), true
+	case "Fn::Join":
+		args := v[name].([]any)
+		var parts []string
+		for _, p := range args[1].([]any) {
+			parts = append(parts, fmt.Sprint(plain(p)))
+		}
+		return strings.Join(parts, args[0].(string)), true
+	}
+	return "", false
+}

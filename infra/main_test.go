@@ -1,0 +1,41 @@
+//go:build infra
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/config"
+)
+
+func TestAConfigurationThatFunctionsCouldNotUseIsRefusedBeforeAnythingIsMade(t *testing.T) {
+	folder := t.TempDir()
+	for name, c := range map[string]struct{ file, text, want string }{
+		"unknown key": {"a.toml", under(example(t), "[aws]", "memry = 1"), "a.toml:18:1: aws.memry: unknown key; did you mean memory?"},
+		"file key":    {"a.toml", strings.Replace(example(t), "secretsmanager:chef-sync/eu", "file:eu.pem", 1), "a.toml:11:1: replica[0].key: the functions on AWS can't read file: references"},
+		"other name":  {"a.conf", example(t), "a.conf: the name of the configuration must end in .toml"},
+	} {
+		path := filepath.Join(folder, c.file)
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readConfig(path); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+	if _, err := readConfig(filepath.Join(folder, "none.toml")); err == nil || !strings.Contains(err.Error(), "chef-sync-ctl init") {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestAFunctionThatDoesNotBuildIsNamedWithTheCompilersWords(t *testing.T) {
+	var log bytes.Buffer
+	_, err := buildFunctions(&log, t.TempDir(), config.AWS{}) // ./functions isn't here
+	if err == nil || !strings.Contains(err.Error(), "build functions/sync") || !strings.Contains(log.String(), "functions/sync") {
+		t.Errorf("error %v, log %s", err, &log)
+	}
+}

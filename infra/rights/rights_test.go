@@ -1,0 +1,129 @@
+package rights_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"chefsync/infra/rights"
+	"chefsync/pkg/config"
+)
+
+func parsed(t *testing.T, change func(string) string) *config.Config {
+	t.Helper()
+	text, err := os.ReadFile("../testdata/chef-sync.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(change(string(text))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func as(text string) string { return text }
+
+// all are the rights of all roles.
+func all(c *config.Config) map[string][]rights.Right {
+	return map[string][]rights.Right{
+		"sync": rights.Sync(c), "changes": rights.Changes(c), "manager": rights.Manager(c),
+		"schedule": rights.Schedule(c), "manager schedule": rights.ManagerSchedule(), "network": rights.Network(),
+	}
+}
+
+func TestNoRightIsWiderThanItsReason(t *testing.T) {
+	for role, granted := range all(parsed(t, as)) {
+		for _, r := range granted {
+			if r.Pattern() != (r.Why != "") {
+				t.Errorf("%s: %v on %v has the reason %q", role, r.Actions, r.Resources, r.Why)
+			}
+			for _, a := range r.Actions {
+				if strings.ContainsAny(a, "*?") {
+					t.Errorf("%s: action %s", role, a)
+				}
+			}
+		}
+	}
+}
+
+// resources are those that a role may do an action on.
+func resources(granted []rights.Right, action string) (list []string) {
+	for _, r := range granted {
+		if slices.Contains(r.Actions, action) {
+			list = append(list, r.Resources...)
+		}
+	}
+	return list
+}
+
+func TestOnlyTheSecretsOfTheServersCanBeRead(t *testing.T) {
+	c := parsed(t, as)
+	servers := []string{"arn:${Here:secretsmanager}:secret:chef-sync/primary-??????", "arn:${Here:secretsmanager}:secret:chef-sync/eu-??????"}
+	token := "arn:${Here:secretsmanager}:secret:chef-sync/collector-token-??????"
+	for role, want := range map[string][]string{"sync": servers, "changes": append(slices.Clone(servers), token)} {
+		if diff := cmp.Diff(want, resources(all(c)[role], "secretsmanager:GetSecretValue")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", role, diff)
+		}
+		if diff := cmp.Diff([]string{"arn:${Here:ssm}:parameter/chef-sync/ca"}, resources(all(c)[role], "ssm:GetParameter")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", role, diff)
+		}
+	}
+	for _, role := range []string{"manager", "schedule", "manager schedule"} {
+		if r := append(resources(all(c)[role], "secretsmanager:GetSecretValue"), resources(all(c)[role], "ssm:GetParameter")...); len(r) > 0 {
+			t.Errorf("%s reads %v", role, r)
+		}
+	}
+}
+
+func TestASecretIsNamedByItsARNToo(t *testing.T) {
+	const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:eu-AbCdEf"
+	c := parsed(t, func(text string) string {
+		return strings.Replace(text, "secretsmanager:chef-sync/eu", "secretsmanager:"+arn, 1)
+	})
+	if got := resources(rights.Sync(c), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
+		t.Errorf("readable: %v", got)
+	}
+}
+
+func TestKeysOfOnesOwnDecryptSecretsOnly(t *testing.T) {
+	const key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
+	c := parsed(t, func(text string) string {
+		return strings.Replace(text, "[aws]\n", "[aws]\nkms_keys = [\""+key+"\"]\n", 1)
+	})
+	for role, via := range map[string][]string{
+		"sync":    {"secretsmanager.${Region}.amazonaws.com", "ssm.${Region}.amazonaws.com"},
+		"manager": {"s3.${Region}.amazonaws.com"}, // the uploaded configuration
+	} {
+		found := false
+		for _, r := range all(c)[role] {
+			if slices.Contains(r.Actions, "kms:Decrypt") {
+				found = slices.Equal(r.Resources, []string{key}) && slices.Equal(r.Only["StringEquals"]["kms:ViaService"], via)
+			}
+		}
+		if !found {
+			t.Errorf("%s: %v", role, all(c)[role])
+		}
+	}
+}
+
+func TestAnotherOrganizationNeedsNoOtherRights(t *testing.T) {
+	more := parsed(t, func(text string) string {
+		return strings.Replace(text, "[aws]", "[[organization]]\nsource = \"operations\"\n[aws]", 1)
+	})
+	if diff := cmp.Diff(all(parsed(t, as)), all(more)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWithoutAJournalNobodyCallsItsFunction(t *testing.T) {
+	c := parsed(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
+	for _, role := range []string{"manager", "schedule"} {
+		if got := resources(all(c)[role], "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
+			t.Errorf("%s calls %v", role, got)
+		}
+	}
+}

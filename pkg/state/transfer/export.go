@@ -1,0 +1,69 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// Export reads pairs into a document. Each must be stopped, and nobody at work on
+// it at now: [replication.LeasedError] names who is. What changes while it is read
+// makes the export fail, not the document wrong.
+func Export(ctx context.Context, state replication.State, ids []replication.PairID, now time.Time) (Document, error) {
+	d := Document{Format: Format, Version: Version, Exported: now.UTC(), Pairs: []Pair{}}
+	for _, id := range ids {
+		p, err := exportPair(ctx, state, id, now)
+		if err != nil {
+			return Document{}, fmt.Errorf("export pair %s: %w", id, err)
+		}
+		d.Pairs = append(d.Pairs, p)
+	}
+	return d, d.check()
+}
+
+func exportPair(ctx context.Context, state replication.State, id replication.PairID, now time.Time) (Pair, error) {
+	before, err := state.Pair(ctx, id)
+	if err != nil {
+		return Pair{}, err
+	}
+	switch {
+	case !before.Desired.Stopped:
+		return Pair{}, &replication.Error{Op: "export", Class: replication.Local, Hint: "chef-sync-ctl sync-stop " + id.String() + ", or --stop",
+			Err: errors.New("it isn't stopped, so it would go on changing here and there")}
+	case before.Lease.HeldAt(now):
+		return Pair{}, &replication.LeasedError{Pair: id, Lease: before.Lease}
+	}
+	p, after, err := read(ctx, state, id)
+	if err != nil {
+		return Pair{}, err
+	}
+	then := Pair{ID: id, Desired: before.Desired, Progress: before.Progress, Inventory: p.Inventory, Unsynced: p.Unsynced}
+	if !after.Desired.Stopped || after.Lease.Fence != before.Lease.Fence || after.Lease.HeldAt(now) || !same(p, then) {
+		return Pair{}, &replication.Error{Op: "export", Class: replication.Transient, Hint: "try again", Err: errors.New("its record changed while it was read")}
+	}
+	return p, p.check()
+}
+
+// read reads all there is of a pair, its record last.
+func read(ctx context.Context, state replication.State, id replication.PairID) (Pair, replication.PairState, error) {
+	p := Pair{ID: id}
+	var err error
+	if p.Inventory, err = state.Inventory(ctx, id); err != nil {
+		return p, replication.PairState{}, err
+	}
+	if p.Inventory == nil {
+		p.Inventory = map[replication.Ref]string{}
+	}
+	if p.Unsynced, err = state.Unsynced(ctx, id); err != nil {
+		return p, replication.PairState{}, err
+	}
+	if p.Unsynced == nil {
+		p.Unsynced = []replication.Unsynced{}
+	}
+	st, err := state.Pair(ctx, id)
+	p.Desired, p.Progress = st.Desired, st.Progress
+	return p, st, err
+}

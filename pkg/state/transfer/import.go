@@ -1,0 +1,212 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// Options say how a pair is imported.
+type Options struct {
+	Owner string           // names this process in the lease
+	Now   func() time.Time // nil means time.Now
+	// Force replaces what the state knows of the pair though it is newer than the
+	// document.
+	Force  bool
+	Window int // entries written by one commit; 0 means 1,000
+}
+
+// Result is what an import did.
+type Result struct {
+	Pair     replication.PairID `json:"pair"`
+	Outcome  string             `json:"result"` // imported, or unchanged: the state had it all
+	Objects  int                `json:"objects"`
+	Unsynced int                `json:"unsynced"`
+}
+
+// The outcomes.
+const (
+	Imported  = "imported"
+	Unchanged = "unchanged"
+)
+
+// leaseTTL is longer than a commit of one window takes.
+const leaseTTL = time.Minute
+
+// NewerError says that a state knows more of a pair than a document does.
+type NewerError struct {
+	Pair       replication.PairID
+	Ours, Here time.Time // last activity, by the document and by the state
+}
+
+// Error names both times.
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("import pair %s: the state here is newer, of %s; the document's is of %s", e.Pair,
+		e.Here.UTC().Format(time.RFC3339), e.Ours.UTC().Format(time.RFC3339))
+}
+
+// Import makes a state know of a pair what a document says, and no more. The pair
+// is stopped there afterwards. It takes the pair's lease, and writes in windows,
+// the progress last: an import that dies leaves a pair that the next one imports
+// anew. What was written is read back before the lease is freed.
+//
+// It returns [replication.LeasedError] while somebody is at work on the pair, and
+// *NewerError when the state knows more.
+func Import(ctx context.Context, state replication.State, p Pair, o Options) (Result, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Window <= 0 {
+		o.Window = 1000
+	}
+	r := Result{Pair: p.ID, Outcome: Imported, Objects: len(p.Inventory), Unsynced: len(p.Unsynced)}
+	if err := p.check(); err != nil {
+		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
+	}
+	here, st, err := read(ctx, state, p.ID)
+	if err != nil {
+		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
+	}
+	now := o.Now()
+	switch {
+	case st.Lease.HeldAt(now):
+		return r, &replication.LeasedError{Pair: p.ID, Lease: st.Lease}
+	case st.Desired.Stopped && same(here, p):
+		r.Outcome = Unchanged
+		return r, nil
+	}
+	got, err := state.Acquire(ctx, p.ID, o.Owner, now, leaseTTL)
+	if err != nil {
+		return r, fmt.Errorf("import pair %s: take the lease: %w", p.ID, err)
+	}
+	w := &writer{state: state, pair: p, options: o, fence: got.Lease.Fence, expires: now.Add(leaseTTL)}
+	defer w.release(ctx)
+	if !o.Force && newer(got.Progress, p.Progress) {
+		return r, &NewerError{Pair: p.ID, Ours: active(p.Progress), Here: active(got.Progress)}
+	}
+	if err := w.write(ctx, got.Progress); err != nil {
+		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
+	}
+	return r, nil
+}
+
+// active is when a pair was last worked on or looked at.
+func active(p replication.Progress) time.Time {
+	return slices.MaxFunc([]time.Time{p.LastAttempt, p.LastSuccess, p.LastCompare, p.LastCheck}, time.Time.Compare)
+}
+
+// newer tells whether a state went on from where a document ends, by its clock or
+// by the feed.
+func newer(here, document replication.Progress) bool {
+	a, b := here.Position, document.Position
+	further := a != nil && b != nil && a.Identity == b.Identity && a.Epoch == b.Epoch && a.Seq > b.Seq
+	return further || active(here).After(active(document))
+}
+
+// writer writes one pair under its lease.
+type writer struct {
+	state   replication.State
+	pair    Pair
+	options Options
+	fence   int64
+	expires time.Time
+}
+
+func (w *writer) write(ctx context.Context, before replication.Progress) error {
+	if err := w.direct(ctx); err != nil {
+		return fmt.Errorf("write the wishes: %w", err)
+	}
+	here, _, err := read(ctx, w.state, w.pair.ID)
+	if err != nil {
+		return err
+	}
+	for _, u := range w.windows(here) {
+		u.Progress = before
+		if err := w.commit(ctx, u); err != nil {
+			return err
+		}
+	}
+	if err := w.commit(ctx, replication.Update{Progress: w.pair.Progress}); err != nil {
+		return err
+	}
+	here, _, err = read(ctx, w.state, w.pair.ID)
+	if err != nil {
+		return fmt.Errorf("read it back: %w", err)
+	}
+	if !same(here, w.pair) {
+		return &replication.Error{Op: "read back", Class: replication.Local, Hint: "import it again; the pair stays stopped here",
+			Err: errors.New("the state holds something else than what was written")}
+	}
+	return nil
+}
+
+// direct writes the wishes. The pair is stopped from now on, whatever they say.
+func (w *writer) direct(ctx context.Context) error {
+	d, stop := w.pair.Desired, true
+	if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{Stop: &stop, Reason: &d.Reason, Resync: &d.ResyncAt,
+		Retry: &d.RetryAt, RetryOnly: d.RetryOnly, At: w.options.Now()}); err != nil {
+		return err
+	}
+	return w.state.Direct(ctx, w.pair.ID, replication.Directive{AllowDeletes: &d.AllowDeletes, At: d.AllowedAt})
+}
+
+// windows are the updates that make the state's objects those of the document.
+func (w *writer) windows(here Pair) (all []replication.Update) {
+	var gone, synced []replication.Ref
+	for r := range here.Inventory {
+		if _, ok := w.pair.Inventory[r]; !ok {
+			gone = append(gone, r)
+		}
+	}
+	for _, u := range here.Unsynced {
+		if !slices.ContainsFunc(w.pair.Unsynced, func(x replication.Unsynced) bool { return x.Ref == u.Ref }) {
+			synced = append(synced, u.Ref)
+		}
+	}
+	n := w.options.Window
+	for refs := range slices.Chunk(gone, n) {
+		all = append(all, replication.Update{Removed: refs})
+	}
+	for refs := range slices.Chunk(slices.SortedFunc(maps.Keys(w.pair.Inventory), replication.CompareRefs), n) {
+		applied := make(map[replication.Ref]string, len(refs))
+		for _, r := range refs {
+			applied[r] = w.pair.Inventory[r]
+		}
+		all = append(all, replication.Update{Applied: applied})
+	}
+	for refs := range slices.Chunk(synced, n) {
+		all = append(all, replication.Update{Synced: refs})
+	}
+	for list := range slices.Chunk(w.pair.Unsynced, n) {
+		all = append(all, replication.Update{Unsynced: list})
+	}
+	return all
+}
+
+// commit writes one update, with a lease that lasts.
+func (w *writer) commit(ctx context.Context, u replication.Update) error {
+	now := w.options.Now()
+	if w.expires.Sub(now) < leaseTTL/2 {
+		if _, err := w.state.Renew(ctx, w.pair.ID, w.fence, now, leaseTTL); err != nil {
+			return fmt.Errorf("renew the lease: %w", err)
+		}
+		w.expires = now.Add(leaseTTL)
+	}
+	if err := w.state.Commit(ctx, w.pair.ID, w.fence, now, u); err != nil {
+		return fmt.Errorf("write the state: %w", err)
+	}
+	return nil
+}
+
+// release frees the lease, also when the context has ended. One that can't be
+// freed ends by itself.
+func (w *writer) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = w.state.Release(ctx, w.pair.ID, w.fence)
+}

@@ -1,0 +1,136 @@
+package transfer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/google/go-cmp/cmp"
+	"github.com/truora/minidyn/server"
+	"pgregory.net/rapid"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/state/transfer"
+)
+
+// onSQLite is a state in a file.
+func onSQLite(t *testing.T) replication.State {
+	t.Helper()
+	s, err := state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// onDynamoDB is a state in a table of a DynamoDB in this process.
+func onDynamoDB(t *testing.T) replication.State {
+	t.Helper()
+	srv := httptest.NewServer(server.NewServer())
+	t.Cleanup(srv.Close)
+	c := dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), DisableValidateResponseChecksum: true,
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
+	if _, err := c.CreateTable(t.Context(), dynamostate.Definition().CreateTableInput("t")); err != nil {
+		t.Fatal(err)
+	}
+	return dynamostate.Open(c, "t", blobs{})
+}
+
+// blobs in memory, for inventories that outgrow an item.
+type blobs map[string][]byte
+
+func (b blobs) Put(_ context.Context, key string, data []byte, _ [32]byte) error {
+	b[key] = append([]byte{}, data...)
+	return nil
+}
+
+func (b blobs) Get(_ context.Context, key string, _ [32]byte) ([]byte, error) {
+	data, ok := b[key]
+	if !ok {
+		return nil, errors.New("no such blob")
+	}
+	return data, nil
+}
+
+func (b blobs) Delete(_ context.Context, key string) error {
+	delete(b, key)
+	return nil
+}
+
+// drawPair draws a pair as a state may know it.
+func drawPair(t *rapid.T) transfer.Pair {
+	names := []string{"a", "A", "1.10", ".", "..", "a:b", "%2F", "ünïcode", "a b", `"`, "\\", "<&>", strings.Repeat("n", 255)}
+	object := rapid.Custom(func(t *rapid.T) replication.Ref {
+		r := replication.Ref{Kind: rapid.SampledFrom(replication.Kinds()).Draw(t, "kind"), Name: rapid.SampledFrom(names).Draw(t, "name")}
+		if r.Kind == replication.Cookbook || r.Kind == replication.DataBagItem {
+			r.Sub = rapid.SampledFrom(names).Draw(t, "sub")
+		}
+		return r
+	})
+	moment := rapid.Custom(func(t *rapid.T) time.Time {
+		return noon().Add(-time.Duration(rapid.Int64Range(0, int64(48*time.Hour)).Draw(t, "ago")))
+	})
+	objects := rapid.SliceOfNDistinct(object, 0, 10, rapid.ID)
+	p := transfer.Pair{ID: pairID, Inventory: map[replication.Ref]string{}}
+	for i, r := range objects.Draw(t, "inventory") {
+		p.Inventory[r] = rapid.SampledFrom([]string{"?", fmt.Sprintf("%064d", i)}).Draw(t, "fingerprint")
+	}
+	for _, r := range objects.Draw(t, "unsynced") {
+		p.Unsynced = append(p.Unsynced, replication.Unsynced{Ref: r, Class: replication.Rejected, Reason: rapid.String().Draw(t, "reason"),
+			Attempts: rapid.IntRange(1, 9).Draw(t, "attempts"), FirstSeen: moment.Draw(t, "seen"), NextTry: moment.Draw(t, "next")})
+	}
+	g := &p.Progress
+	g.Status, g.LastAttempt, g.LastSuccess, g.LastCompare = replication.Synced, moment.Draw(t, "attempt"), moment.Draw(t, "success"), moment.Draw(t, "compare")
+	g.Objects, g.Unsynced = len(p.Inventory), len(p.Unsynced)
+	if rapid.Bool().Draw(t, "feed") {
+		g.Position = &replication.Position{Identity: "https://chef", Epoch: "1", Seq: rapid.Int64Range(0, 1<<53).Draw(t, "seq"), Marks: map[int64]string{7: "aa"}, Seen: []int64{5, 7}}
+	}
+	if rapid.Bool().Draw(t, "work") {
+		g.Work = &replication.Work{Full: true, Started: moment.Draw(t, "started"), After: "/roles/a", Intent: objects.Draw(t, "intent"), Upto: g.Position}
+	}
+	if rapid.Bool().Draw(t, "hold") {
+		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Sample: objects.Draw(t, "sample")}
+	}
+	p.Desired.ResyncAt, p.Desired.AllowedAt, p.Desired.AllowDeletes = moment.Draw(t, "resync"), moment.Draw(t, "allowed"), 3
+	return p
+}
+
+// From the daemon to the functions and back, whatever the pair is like and
+// whatever the other state knew of it before.
+func TestNothingIsLostBetweenSQLiteAndDynamoDB(t *testing.T) {
+	a, b := onSQLite(t), onDynamoDB(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		move := func(p transfer.Pair, to replication.State) transfer.Document {
+			o := options()
+			o.Window, o.Force = rapid.IntRange(3, 20).Draw(rt, "window"), true
+			if _, err := transfer.Import(t.Context(), to, p, o); err != nil {
+				rt.Fatal(err)
+			}
+			d, err := transfer.Export(t.Context(), to, []replication.PairID{pairID}, noon())
+			if err != nil {
+				rt.Fatal(err)
+			}
+			return d
+		}
+		first := move(drawPair(rt), a)
+		second := move(first.Pairs[0], b)
+		if diff := cmp.Diff(first, second); diff != "" {
+			rt.Fatalf("from SQLite to DynamoDB:\n%s", diff)
+		}
+		move(drawPair(rt), a)
+		if diff := cmp.Diff(first, move(second.Pairs[0], a)); diff != "" {
+			rt.Fatalf("and back:\n%s", diff)
+		}
+	})
+}
