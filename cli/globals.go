@@ -42,6 +42,9 @@ type globals struct {
 	streams
 	config      string
 	chefProfile string
+	stack       string
+	profile     string // of AWS
+	region      string // of AWS
 	format      ui.Format
 	color       string
 	logFormat   string
@@ -57,6 +60,9 @@ func newGlobals(s streams) *globals {
 func (g *globals) flags(f *pflag.FlagSet) {
 	f.StringVarP(&g.config, "config", "c", "", "configuration `file` (default ./chef-sync.toml, then /etc/chef-sync/chef-sync.toml)")
 	f.StringVar(&g.chefProfile, "chef-profile", "", "`profile` of ~/.chef/credentials for the primary, where the configuration names no user and key")
+	f.StringVar(&g.stack, "stack", "", "work on the deployed `stack` of this name on AWS; . is the one that [aws] in the configuration file names")
+	f.StringVar(&g.profile, "profile", "", "`profile` of AWS, for --stack and for keys that are kept in AWS")
+	f.StringVar(&g.region, "region", "", "`region` of AWS (default: as AWS's own settings say, then [aws] in the configuration file)")
 	f.VarP(&g.format, "output", "o", "output `format`: table, json, yaml or jsonl")
 	f.StringVar(&g.color, "color", "auto", "colour: auto, always or never")
 	f.StringVar(&g.logFormat, "log-format", "text", "format of the log on stderr: text or json")

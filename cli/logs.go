@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,9 +26,6 @@ type logFlags struct {
 	object, run string
 	number      int
 }
-
-// followEvery is how often a command that follows looks for new lines.
-const followEvery = 500 * time.Millisecond
 
 func (f *logFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with new lines as they come")
@@ -64,39 +59,30 @@ func (f *logFlags) query(now time.Time) (state.LogQuery, error) {
 
 // show prints the lines of all queries by time, and goes on with --follow.
 func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []state.LogQuery) error {
-	logs, err := a.Logs(ctx)
+	log, window, every, err := a.ReadLog(ctx)
 	if err != nil {
 		return err
 	}
-	lines := []state.LogLine{}
-	for _, q := range queries {
-		got, err := logs.Logs(ctx, q)
-		if err != nil {
-			return err
-		}
-		lines = append(lines, got...)
-	}
-	slices.SortFunc(lines, func(a, b state.LogLine) int { return cmp.Compare(a.ID, b.ID) })
-	if f.number > 0 && len(lines) > f.number {
-		lines = lines[len(lines)-f.number:]
-	}
 	out := g.output()
+	if window > 0 && f.since == 0 {
+		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
+	}
+	lines, err := log.Lines(ctx, queries...)
+	if err != nil {
+		return err
+	}
 	if f.follow && out.Format == ui.JSON {
 		out.Format = ui.JSONL // an endless list has no end to write
 	}
 	if err := emitLogs(out, lines); err != nil || !f.follow {
 		return err
 	}
-	var last int64
-	for _, l := range lines {
-		last = max(last, l.ID)
-	}
-	return f.tail(ctx, out, logs, queries, last)
+	return tail(ctx, out, log, queries, every)
 }
 
 // tail prints lines as they come, until the context ends.
-func (f *logFlags) tail(ctx context.Context, out *ui.Output, logs *state.SQLite, queries []state.LogQuery, last int64) error {
-	tick := time.NewTicker(followEvery)
+func tail(ctx context.Context, out *ui.Output, log app.Log, queries []state.LogQuery, every time.Duration) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -104,23 +90,15 @@ func (f *logFlags) tail(ctx context.Context, out *ui.Output, logs *state.SQLite,
 			return nil
 		case <-tick.C:
 		}
-		var lines []state.LogLine
-		for _, q := range queries {
-			q.AfterID, q.Limit = last, 0
-			got, err := logs.Logs(ctx, q)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			lines = append(lines, got...)
-		}
-		if len(lines) == 0 {
+		lines, err := log.Lines(ctx, queries...)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case len(lines) == 0:
 			continue
 		}
-		slices.SortFunc(lines, func(a, b state.LogLine) int { return cmp.Compare(a.ID, b.ID) })
-		last = lines[len(lines)-1].ID
 		if err := emitLogs(out, lines); err != nil {
 			return err
 		}

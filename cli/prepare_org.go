@@ -131,13 +131,13 @@ func (f prepareFlags) caller(ctx context.Context, g *globals, a *app.App, s conf
 	if (f.adminUser == "") != (f.adminKey == "") {
 		return nil, exit.Usagef(hint, "--admin-user and --admin-key go together")
 	}
-	if f.adminUser == "" && g.profile() == "" {
+	if f.adminUser == "" && g.chefProfileName() == "" {
 		if f.check {
 			return nil, nil
 		}
 		return nil, exit.Usagef(hint, "whose key may change the organization isn't given")
 	}
-	user, key, err := a.Credentials(ctx, f.adminUser, f.adminKey, g.profile())
+	user, key, err := a.Credentials(ctx, f.adminUser, f.adminKey, g.chefProfileName())
 	if err != nil {
 		return nil, exit.With(exit.Usage, err, hint)
 	}

@@ -15,9 +15,7 @@ import (
 // it lets go, and a dead one's lease ends without waiting for the minute.
 func leaseCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ctx := context.Background()
-	s, err := state.OpenSQLite(ctx, ts.MkAbs("state.db"))
-	ts.Check(err)
-	defer s.Close()
+	s := scriptState(ts)
 	id, err := replication.ParsePairID(args[1])
 	ts.Check(err)
 	if args[0] == "take" {
@@ -28,6 +26,19 @@ func leaseCommand(ts *testscript.TestScript, _ bool, args []string) {
 	st, err := s.Pair(ctx, id)
 	ts.Check(err)
 	ts.Check(s.Release(ctx, id, st.Lease.Fence))
+}
+
+// scriptState is the state that a script's program works on.
+func scriptState(ts *testscript.TestScript) replication.State {
+	if d, onStack := ts.Value(stackKey{}).(*deployment); onStack {
+		s, err := d.backend.State(context.Background())
+		ts.Check(err)
+		return s
+	}
+	s, err := state.OpenSQLite(context.Background(), ts.MkAbs("state.db"))
+	ts.Check(err)
+	ts.Defer(func() { _ = s.Close() })
+	return s
 }
 
 // schemaCommand makes the state look as if a newer version had written it.

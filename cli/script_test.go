@@ -178,6 +178,9 @@ func (s *sites) pair(ts *testscript.TestScript, org string, words []string) {
 		writeFile(ts, name+".pem", cheftest.PrivatePEM(key))
 	}
 	writeFile(ts, "chef-sync.toml", fmt.Appendf(nil, pairConfig, s.servers["primary"].URL, s.servers["eu"].URL, org))
+	if d, onStack := ts.Value(stackKey{}).(*deployment); onStack {
+		d.configure(ts, "chef-sync.toml")
+	}
 }
 
 func put(ts *testscript.TestScript, o *cheftest.Org, path, text string) {

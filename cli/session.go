@@ -18,7 +18,7 @@ import (
 
 // open reads the configuration for a command.
 func (g *globals) open(ctx context.Context) (*app.App, error) {
-	return app.Open(ctx, g.appOptions(g.profile()))
+	return app.Open(ctx, g.appOptions(g.chefProfileName()))
 }
 
 // openWithoutProfile leaves the profile to the command itself: prepare-org signs
@@ -33,13 +33,14 @@ func (g *globals) appOptions(profile string) app.Options {
 		level = app.LogOff // stderr is for one JSON object
 	}
 	return app.Options{
-		ConfigPath: g.config, ChefProfile: profile, Env: g.env, Now: g.now,
-		Log: app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: level, Daemon: g.daemon},
+		ConfigPath: g.config, ChefProfile: profile, Stack: g.stack, Profile: g.profile, Region: g.region, Env: g.env, Now: g.now,
+		Note: func(text string) { g.output().Note("Warning: %s", text) },
+		Log:  app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: level, Daemon: g.daemon},
 	}
 }
 
-// profile is the Chef profile asked for, as Chef's own tools find it.
-func (g *globals) profile() string {
+// chefProfileName is the Chef profile asked for, as Chef's own tools find it.
+func (g *globals) chefProfileName() string {
 	if g.chefProfile != "" {
 		return g.chefProfile
 	}

@@ -26,6 +26,14 @@ type KeyStore interface {
 // keyBits is the size of the keys that Chef Servers make themselves.
 const keyBits = 2048
 
+// NewKey makes a private key, also in the PEM form that key stores keep.
+func NewKey() (key *rsa.PrivateKey, text []byte, err error) {
+	if key, err = rsa.GenerateKey(rand.Reader, keyBits); err != nil {
+		return nil, nil, err
+	}
+	return key, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), nil
+}
+
 // FileKey keeps the key in a file, as the configuration's file: does.
 type FileKey struct{ Path string }
 
@@ -44,7 +52,7 @@ func (f FileKey) Load() (*rsa.PrivateKey, error) {
 // Create writes a new key, readable by its owner alone. The file appears whole
 // or not at all.
 func (f FileKey) Create() (*rsa.PrivateKey, error) {
-	key, err := rsa.GenerateKey(rand.Reader, keyBits)
+	key, text, err := NewKey()
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +65,6 @@ func (f FileKey) Create() (*rsa.PrivateKey, error) {
 		return nil, err
 	}
 	defer os.Remove(tmp.Name())
-	text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
 	_, err = tmp.Write(text)
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return nil, err

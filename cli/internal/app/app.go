@@ -1,5 +1,6 @@
 // Package app is the program with its configuration: what package assembly joins,
-// over files on this machine, in the words and exit codes of the command line.
+// over files on this machine or over a stack on AWS, in the words and exit codes
+// of the command line.
 package app
 
 import (
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/stack"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/config"
 	"chefsync/pkg/state"
@@ -26,32 +28,48 @@ type Pair = config.PairConfig
 type Options struct {
 	ConfigPath  string // "" means the usual places
 	ChefProfile string // of ~/.chef/credentials
-	Env         func(string) (string, bool)
-	Now         func() time.Time
-	Log         LogOptions
+	// Stack is the deployed stack to work on: its name, NamedStack, or "" for
+	// this machine.
+	Stack           string
+	Profile, Region string // of AWS; "" for what AWS's own settings say
+	Env             func(string) (string, bool)
+	Now             func() time.Time
+	Log             LogOptions
+	Note            func(text string) // told what is odd but no error; may be nil
 }
 
 // App is the program with its configuration.
 type App struct {
 	*assembly.Fleet
-	files  *files
+	Stack  *stack.Stack // nil on this machine
+	AWS    *stack.Session
+	files  *files // nil on a stack
 	loader config.Loader
+	owner  string
 
 	mu   sync.Mutex
 	logs *state.LogHandler
 }
 
-// Open reads the configuration. Nothing else is opened before it is needed.
-func Open(_ context.Context, o Options) (*App, error) {
+// Open reads the configuration: a file's, or the one that is deployed to a stack.
+// Nothing else is opened before it is needed.
+func Open(ctx context.Context, o Options) (*App, error) {
+	if o.Stack != "" {
+		return openStack(ctx, o)
+	}
 	c, loader, err := load(o)
 	if err != nil {
 		return nil, err
 	}
-	kept := &files{statePath: c.StatePath, stagePath: c.StagePath}
-	return &App{
-		Fleet: assembly.New(assembly.Options{Config: c, Backend: kept, Log: slog.New(o.Log.handler(c.LogLevel)), Now: o.Now}),
-		files: kept, loader: loader,
-	}, nil
+	session := stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: c.AWS.Region})
+	kept := &files{statePath: c.StatePath, stagePath: c.StagePath, secrets: session.Secrets()}
+	a := &App{AWS: session, files: kept, loader: loader, owner: assembly.NewOwner()}
+	a.Fleet = a.fleet(c, kept, o)
+	return a, nil
+}
+
+func (a *App) fleet(c *config.Config, b assembly.Backend, o Options) *assembly.Fleet {
+	return assembly.New(assembly.Options{Config: c, Backend: b, Log: slog.New(o.Log.handler(c.LogLevel)), Now: o.Now, Owner: a.owner})
 }
 
 // Close writes what is left of the log and closes the state.
@@ -60,6 +78,9 @@ func (a *App) Close() error {
 	defer a.mu.Unlock()
 	if a.logs != nil {
 		_ = a.logs.Close() // it has warned by itself
+	}
+	if a.files == nil {
+		return nil
 	}
 	return a.files.close()
 }
@@ -79,14 +100,15 @@ func (a *App) Select(args ...string) ([]Pair, error) {
 	return pairs, err
 }
 
-// Logs opens the state with its log.
-func (a *App) Logs(ctx context.Context) (*state.SQLite, error) { return a.files.open(ctx) }
-
 // stageAge is how long content that nobody asked for stays staged.
 const stageAge = 7 * 24 * time.Hour
 
-// SweepStage removes staged content that is old.
+// SweepStage removes staged content that is old. A stack's bucket does that by
+// itself.
 func (a *App) SweepStage(ctx context.Context) error {
+	if a.files == nil {
+		return nil
+	}
 	s, err := a.files.openStage()
 	if err != nil {
 		return err
@@ -97,12 +119,11 @@ func (a *App) SweepStage(ctx context.Context) error {
 
 // load reads the configuration.
 func load(o Options) (*config.Config, config.Loader, error) {
-	loader := config.ProcessLoader()
+	loader := o.loader()
 	path, err := FindConfig(o.ConfigPath)
 	if err != nil {
 		return nil, loader, err
 	}
-	loader.Env, loader.ChefProfile = o.Env, o.ChefProfile
 	c, err := loader.Load(path)
 	var wrong config.Problems
 	switch {
@@ -114,6 +135,12 @@ func load(o Options) (*config.Config, config.Loader, error) {
 		return nil, loader, exit.With(exit.Usage, err, "")
 	}
 	return c, loader, nil
+}
+
+func (o Options) loader() config.Loader {
+	loader := config.ProcessLoader()
+	loader.Env, loader.ChefProfile = o.Env, o.ChefProfile
+	return loader
 }
 
 // usualPlaces are where the configuration is looked for.

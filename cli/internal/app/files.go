@@ -15,6 +15,7 @@ import (
 // first use.
 type files struct {
 	statePath, stagePath string
+	secrets              map[string]config.Resolver
 
 	mu    sync.Mutex
 	state *state.SQLite
@@ -85,6 +86,6 @@ func (f *files) Journals(ctx context.Context) (journal.ScanStore, error) {
 	return s.Journals(), nil
 }
 
-// Secrets implements assembly.Backend: on one machine there are files and the
-// environment.
-func (f *files) Secrets() map[string]config.Resolver { return nil }
+// Secrets implements assembly.Backend: also on one machine, keys may be kept in
+// AWS.
+func (f *files) Secrets() map[string]config.Resolver { return f.secrets }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
@@ -13,14 +16,16 @@ import (
 
 // KeyStore is where the private key of the replication on a server is kept.
 func (a *App) KeyStore(ctx context.Context, s config.Server) prepare.KeyStore {
-	if s.Key.Scheme == "file" {
+	switch s.Key.Scheme {
+	case "file":
 		return prepare.FileKey{Path: s.Key.Name}
+	case "secretsmanager":
+		return secretKey{referredKey{ctx, a, s.Key}, s}
 	}
 	return referredKey{ctx, a, s.Key}
 }
 
-// referredKey is a key that is kept elsewhere than in a file: it can be read,
-// but not made here.
+// referredKey is a key that can be read, but not made here.
 type referredKey struct {
 	ctx context.Context
 	app *App
@@ -32,7 +37,30 @@ func (k referredKey) Where() string { return k.ref.String() }
 func (k referredKey) Load() (*rsa.PrivateKey, error) { return k.app.Key(k.ctx, k.ref) }
 
 func (k referredKey) Create() (*rsa.PrivateKey, error) {
-	return nil, errors.New("a key can be made in a file only, which file: refers to")
+	return nil, errors.New("a key can be made in a file or in Secrets Manager only, which file: and secretsmanager: refer to")
+}
+
+// secretKey is a key in AWS Secrets Manager.
+type secretKey struct {
+	referredKey
+	server config.Server
+}
+
+// Create makes a key and keeps it as a secret. A secret that has a value is never
+// replaced.
+func (k secretKey) Create() (*rsa.PrivateKey, error) {
+	if strings.HasPrefix(k.ref.Name, "arn:") {
+		return nil, fmt.Errorf("a secret that its ARN names must be there already: %w", fs.ErrNotExist)
+	}
+	key, text, err := prepare.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	about := fmt.Sprintf("Private key of %s on %s, for Chef Replication", k.server.User, k.server.URL)
+	if err := k.app.AWS.CreateSecret(k.ctx, k.ref.Name, about, text); err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 // Credentials finds whose key a person signs with: a user with a key file, or a

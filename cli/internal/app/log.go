@@ -1,18 +1,83 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
+	"slices"
+	"time"
 
+	"chefsync/cli/internal/stack"
 	"chefsync/pkg/state"
 )
 
-// KeepLog also writes the log into the state from now on, for sync-log and
-// manager-log, and returns the logger.
-func (a *App) KeepLog(ctx context.Context) (*slog.Logger, error) {
-	store, err := a.Logs(ctx)
+// Log is what sync-log and manager-log read.
+type Log interface {
+	// Lines returns the lines that one of the queries selects, oldest first and
+	// with growing IDs. A limit takes the newest lines. Each further call returns
+	// the lines that have come since, whatever the limit.
+	Lines(ctx context.Context, queries ...state.LogQuery) ([]state.LogLine, error)
+}
+
+// ReadLog opens the log. It belongs to one reader. Window is how far back it is
+// read where no time is asked for, 0 for all of it; every is how often a reader
+// that follows may look.
+func (a *App) ReadLog(ctx context.Context) (l Log, window, every time.Duration, err error) {
+	if a.Stack != nil {
+		return a.Stack.Logs(a.Pairs(), a.Now), stack.LogWindow, stack.LogEvery, nil
+	}
+	s, err := a.files.open(ctx)
 	if err != nil {
+		return nil, 0, 0, err
+	}
+	return &fileLog{store: s}, 0, fileLogEvery, nil
+}
+
+// fileLogEvery is how often the log on this machine is looked at.
+const fileLogEvery = 500 * time.Millisecond
+
+// fileLog reads the log beside a state file.
+type fileLog struct {
+	store *state.SQLite
+	again bool
+	last  int64
+}
+
+// Lines implements Log.
+func (f *fileLog) Lines(ctx context.Context, queries ...state.LogQuery) ([]state.LogLine, error) {
+	lines := []state.LogLine{}
+	limit := 0
+	for _, q := range queries {
+		if f.again {
+			q.AfterID, q.Limit = f.last, 0
+		}
+		got, err := f.store.Logs(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		lines, limit = append(lines, got...), q.Limit
+	}
+	slices.SortFunc(lines, func(a, b state.LogLine) int { return cmp.Compare(a.ID, b.ID) })
+	if limit > 0 && len(lines) > limit {
+		lines = lines[len(lines)-limit:]
+	}
+	f.again = true
+	if len(lines) > 0 {
+		f.last = lines[len(lines)-1].ID
+	}
+	return lines, nil
+}
+
+// KeepLog also writes the log where sync-log and manager-log find it from now on,
+// and returns the logger.
+func (a *App) KeepLog(ctx context.Context) (*slog.Logger, error) {
+	var store state.LogStore
+	if a.Stack != nil {
+		store = a.Stack.KeepLog(a.owner)
+	} else if s, err := a.files.open(ctx); err == nil {
+		store = s
+	} else {
 		return nil, err
 	}
 	a.mu.Lock()

@@ -1,0 +1,77 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/stack"
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/assembly/onaws"
+	"chefsync/pkg/cloud"
+)
+
+// NamedStack stands for the stack that the configuration file names.
+const NamedStack = "."
+
+// openStack opens a deployed stack. The configuration that counts is the deployed
+// one; a file gives the region at most, and the name where that is asked of it.
+func openStack(ctx context.Context, o Options) (*App, error) {
+	name, region, err := o.named()
+	if err != nil {
+		return nil, err
+	}
+	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.loader(), owner: assembly.NewOwner()}
+	if a.Stack, err = stack.Open(ctx, a.AWS, name); err != nil {
+		return nil, err
+	}
+	backend := onaws.New(a.Stack.Config, a.Stack.Resources)
+	c, _, err := backend.Configuration(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	a.Fleet = a.fleet(c, backend, o)
+	if o.ConfigPath != "" && o.Note != nil {
+		if same, err := deployed(ctx, backend, a.Stack.Bucket, o.ConfigPath); err == nil && !same {
+			o.Note(fmt.Sprintf("%s differs from the configuration that is deployed to %s; the deployed one counts", o.ConfigPath, name))
+		}
+	}
+	return a, nil
+}
+
+// deployed tells whether a file is what is deployed.
+func deployed(ctx context.Context, b *onaws.Backend, bucket, path string) (bool, error) {
+	local, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	there, err := b.Text(ctx, bucket, cloud.ConfigKey)
+	return bytes.Equal(local, there), err
+}
+
+// named is the name of the stack, and the region that a configuration file of
+// that stack says.
+func (o Options) named() (name, region string, err error) {
+	if o.Stack == NamedStack {
+		path, err := FindConfig(o.ConfigPath)
+		if err != nil {
+			return "", "", err
+		}
+		c, err := o.loader().Load(path)
+		if err != nil {
+			return "", "", exit.With(exit.Usage, err, "name the stack: --stack NAME")
+		}
+		return c.AWS.Stack, c.AWS.Region, nil
+	}
+	path, err := FindConfig(o.ConfigPath)
+	if err != nil {
+		return o.Stack, "", nil // a stack needs no file
+	}
+	c, err := o.loader().Load(path)
+	if err != nil || c.AWS.Stack != o.Stack {
+		return o.Stack, "", nil // not this stack's business
+	}
+	return o.Stack, c.AWS.Region, nil
+}

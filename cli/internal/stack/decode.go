@@ -1,0 +1,181 @@
+package stack
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+// decode reads one line of a function's log: what the program wrote itself, or an
+// error of Lambda's, which becomes a line of level ERROR. ok is false for what
+// tells nothing to a person: metrics, starts and ends of invocations, and text
+// that nobody of ours writes. Of several lines the first one counts: a stack
+// trace is of no use to who reads it here.
+func decode(text, function string, at time.Time) (l state.LogLine, request string, ok bool) {
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "{") {
+		return decodeJSON(text, function, at)
+	}
+	message, request := platformText(text)
+	return platformLine(function, message, at), request, message != ""
+}
+
+// record are the members of a JSON line that have a place of their own: those of
+// slog's handler, and those of Lambda's own lines.
+type record struct {
+	Time    time.Time `json:"time"`
+	Level   string    `json:"level"`
+	Message *string   `json:"msg"`
+	Pair    string    `json:"pair"`
+	Run     string    `json:"run"`
+	Object  string    `json:"object"`
+
+	Type     string          `json:"type"` // such as platform.report
+	Platform json.RawMessage `json:"record"`
+}
+
+func decodeJSON(text, function string, at time.Time) (l state.LogLine, request string, ok bool) {
+	var r record
+	if json.Unmarshal([]byte(text), &r) != nil {
+		return l, "", false
+	}
+	if strings.HasPrefix(r.Type, "platform.") {
+		message, request := platformJSON(r.Type, r.Platform)
+		return platformLine(function, message, at), request, message != ""
+	}
+	if r.Message == nil {
+		return l, "", false // metrics
+	}
+	l = state.LogLine{Time: r.Time, Message: *r.Message, Run: r.Run, Object: r.Object}
+	if r.Time.IsZero() {
+		l.Time = at
+	}
+	if l.Level.UnmarshalText([]byte(r.Level)) != nil {
+		l.Level = slog.LevelInfo
+	}
+	own := []string{"time", "level", "msg", "run", "object"}
+	if id, err := replication.ParsePairID(r.Pair); err == nil {
+		l.Pair, own = id, append(own, "pair")
+	}
+	l.Attrs = without(text, own)
+	return l, "", true
+}
+
+// without is a JSON object without some members, the others in their order; nil
+// if none is left.
+func without(text string, names []string) json.RawMessage {
+	dec := json.NewDecoder(strings.NewReader(text))
+	if _, err := dec.Token(); err != nil {
+		return nil
+	}
+	var b bytes.Buffer
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil
+		}
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return nil
+		}
+		name, _ := key.(string)
+		if has(names, name) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		quoted, _ := json.Marshal(name) // text can't fail
+		b.Write(quoted)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return json.RawMessage("{" + b.String() + "}")
+}
+
+func has(list []string, s string) bool {
+	for _, each := range list {
+		if each == s {
+			return true
+		}
+	}
+	return false
+}
+
+func platformLine(function, message string, at time.Time) state.LogLine {
+	attrs, _ := json.Marshal(map[string]string{"function": function}) // text can't fail
+	return state.LogLine{Time: at, Level: slog.LevelError, Message: message, Attrs: attrs}
+}
+
+// platformJSON reads a line of Lambda in its JSON format. Only failures have a
+// message.
+func platformJSON(kind string, raw json.RawMessage) (message, request string) {
+	var r struct {
+		Request string `json:"requestId"`
+		Status  string `json:"status"` // success, failure, error, timeout
+		Error   string `json:"errorType"`
+		Metrics struct {
+			Milliseconds float64 `json:"durationMs"`
+		} `json:"metrics"`
+	}
+	if json.Unmarshal(raw, &r) != nil || r.Status == "" || r.Status == "success" {
+		return "", ""
+	}
+	took := ""
+	if r.Metrics.Milliseconds > 0 {
+		took = " after " + time.Duration(r.Metrics.Milliseconds*float64(time.Millisecond)).Round(10*time.Millisecond).String()
+	}
+	switch {
+	case strings.HasPrefix(kind, "platform.init"):
+		message = "the function could not start"
+	case r.Status == "timeout":
+		message = "the function was ended by its timeout"
+	default:
+		message = "the function crashed"
+	}
+	message += took
+	if r.Error != "" {
+		message += ": " + r.Error
+	}
+	return message, r.Request
+}
+
+// What Lambda writes in its text format.
+var (
+	timedOut = regexp.MustCompile(`([0-9a-f-]{36}) Task timed out after ([0-9.]+) seconds`)
+	exited   = regexp.MustCompile(`^RequestId: ([0-9a-f-]{36}) Error: ([^\n]*)`)
+	reported = regexp.MustCompile(`^REPORT RequestId: ([0-9a-f-]{36})\b[^\n]*\bStatus: (error|timeout)`)
+	panicked = regexp.MustCompile(`(?m)^(?:panic|fatal error): `)
+)
+
+// platformText reads a line of Lambda in its text format. Only failures have a
+// message.
+func platformText(text string) (message, request string) {
+	if m := timedOut.FindStringSubmatch(text); m != nil {
+		seconds, _ := strconv.ParseFloat(m[2], 64) // 0 says no less than nothing
+		return "the function was ended by its timeout after " + time.Duration(seconds*float64(time.Second)).String(), m[1]
+	}
+	if m := exited.FindStringSubmatch(text); m != nil {
+		return "the function crashed: " + strings.TrimSpace(m[2]), m[1]
+	}
+	if m := reported.FindStringSubmatch(text); m != nil {
+		if m[2] == "timeout" {
+			return "the function was ended by its timeout", m[1]
+		}
+		return "the function crashed", m[1]
+	}
+	if panicked.MatchString(text) {
+		return "the function crashed", ""
+	}
+	return "", ""
+}

@@ -1,0 +1,162 @@
+// Package stack is a deployed stack as the command line sees it: what it consists
+// of, the logs of its functions, its schedules, and calls of its functions. State,
+// stage and configuration of a stack are package onaws's.
+//
+// Errors say what was tried on what and which permission is missing; they carry
+// the class that decides the exit code.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/cloud/awserr"
+	"chefsync/pkg/config"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/secret"
+)
+
+// Access says as whom and where AWS is asked. Fields that are "" are left to
+// AWS's own environment variables and files.
+type Access struct {
+	Profile, Region string
+	// Fallback is the region where nothing of AWS's says one, as the
+	// configuration file may.
+	Fallback string
+}
+
+// Session is the way to AWS. It looks at no file, variable or network before it
+// is needed. It is safe for concurrent use.
+type Session struct {
+	access Access
+
+	mu     sync.Mutex
+	loaded *aws.Config
+}
+
+// NewSession makes a session.
+func NewSession(a Access) *Session { return &Session{access: a} }
+
+// Config is the configuration of the SDK, with a region and with credentials
+// that could be had.
+func (s *Session) Config(ctx context.Context) (aws.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loaded != nil {
+		return *s.loaded, nil
+	}
+	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithLogger(logging.Nop{}), // stderr is the program's
+		awsconfig.WithRegion(s.access.Region), awsconfig.WithDefaultRegion(s.access.Fallback),
+	}
+	if s.access.Profile != "" {
+		options = append(options, awsconfig.WithSharedConfigProfile(s.access.Profile))
+	}
+	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	var unknown awsconfig.SharedConfigProfileNotExistError
+	switch {
+	case errors.As(err, &unknown):
+		return c, exit.Usagef("aws configure list-profiles", "AWS has no profile %q", unknown.Profile)
+	case err != nil:
+		return c, exit.With(exit.Usage, fmt.Errorf("read the configuration of AWS: %w", err), "see that ~/.aws/config and ~/.aws/credentials are in order")
+	case c.Region == "":
+		return c, exit.Usagef("add --region, or set AWS_REGION", "the region of AWS isn't known")
+	}
+	if _, err := c.Credentials.Retrieve(ctx); err != nil {
+		if ctx.Err() != nil {
+			return c, ctx.Err()
+		}
+		return c, noCredentials(s.access.Profile, err)
+	}
+	s.loaded = &c
+	return c, nil
+}
+
+// noCredentials says why there are no credentials. It leaves out the words of the
+// SDK: those about a credential_process hold what the process printed.
+func noCredentials(profile string, err error) error {
+	e := &replication.Error{Op: "find AWS credentials", Class: replication.Denied,
+		Hint: "aws configure, aws sso login, or name another --profile"}
+	var sso *ssocreds.InvalidTokenError
+	var api smithy.APIError
+	switch {
+	case errors.As(err, &sso):
+		e.Err, e.Hint = errors.New("the sign-in has ended"), "aws sso login"
+		if profile != "" {
+			e.Hint += " --profile " + profile
+		}
+	case errors.As(err, &api):
+		e.Err = fmt.Errorf("AWS gave none: %s", api.ErrorCode())
+	default:
+		e.Err = errors.New("neither the environment, nor the files of AWS, nor the machine has any that work")
+	}
+	return e
+}
+
+// Secrets resolves references to secrets and parameters. AWS is asked only for a
+// reference that needs it.
+func (s *Session) Secrets() map[string]config.Resolver {
+	return map[string]config.Resolver{
+		"secretsmanager": func(ctx context.Context, name string) ([]byte, error) {
+			c, err := s.Config(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return secret.FromManager(ctx, secretsmanager.NewFromConfig(c), name)
+		},
+		"ssm": func(ctx context.Context, name string) ([]byte, error) {
+			c, err := s.Config(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return secret.FromParameters(ctx, ssm.NewFromConfig(c), name)
+		},
+	}
+}
+
+// CreateSecret keeps a new secret in Secrets Manager; see secret.Create.
+func (s *Session) CreateSecret(ctx context.Context, name, description string, content []byte) error {
+	c, err := s.Config(ctx)
+	if err != nil {
+		return err
+	}
+	return secret.Create(ctx, secretsmanager.NewFromConfig(c), name, description, content)
+}
+
+// said prints an error of AWS as its code and message, without the request.
+type said struct{ err error }
+
+func (s said) Error() string {
+	var api smithy.APIError
+	var call *smithy.OperationError
+	switch {
+	case errors.As(s.err, &api) && api.ErrorMessage() != "":
+		return api.ErrorCode() + ": " + api.ErrorMessage()
+	case errors.As(s.err, &api):
+		return api.ErrorCode()
+	case errors.As(s.err, &call):
+		return call.Err.Error()
+	}
+	return s.err.Error()
+}
+
+func (s said) Unwrap() error { return s.err }
+
+// explain gives an error of AWS its class and what to try.
+func explain(ctx context.Context, op, resource string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return awserr.Explain(ctx, op, resource, said{err})
+}

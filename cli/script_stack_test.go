@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"chefsync/cli/internal/awsfake"
+	"chefsync/pkg/assembly/onaws"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/state/dynamostate"
+)
+
+// endpointName names an AWS emulator for the scripts on a stack. Without it they
+// have one of their own.
+const endpointName = "CHEFSYNC_AWS_ENDPOINT"
+
+// stackKey is where a script's stack is kept.
+type stackKey struct{}
+
+// deployment is the stack of one script.
+type deployment struct {
+	cloud.Resources
+	aws     aws.Config
+	fake    *awsfake.Server // nil on another emulator
+	backend *onaws.Backend
+}
+
+// stackNumber tells apart the stacks of one process.
+var stackNumber atomic.Int64
+
+// deploy makes a stack for a script, without a configuration yet.
+func deploy(ctx context.Context, env *testscript.Env) (*deployment, error) {
+	d := &deployment{}
+	endpoint := os.Getenv(endpointName)
+	if endpoint == "" {
+		d.fake = awsfake.Start()
+		env.Defer(d.fake.Close)
+		endpoint = d.fake.URL
+	}
+	for _, v := range []string{
+		"AWS_ENDPOINT_URL=" + endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
+	} {
+		name, value, _ := strings.Cut(v, "=")
+		env.Setenv(name, value)
+	}
+	var err error
+	d.aws, err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion("us-east-1"), awsconfig.WithBaseEndpoint(endpoint),
+		awsconfig.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
+		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("demo-%d-%d", os.Getpid(), stackNumber.Add(1))
+	d.Resources = cloud.Resources{
+		Stack: name, Region: "us-east-1", Table: name + "-table", Bucket: name + "-bucket", ScheduleGroup: name,
+		Sync: name + "-sync", Manager: name + "-manager", Changes: name + "-changes",
+		SyncLog: "/aws/lambda/" + name + "-sync", ManagerLog: "/aws/lambda/" + name + "-manager", ChangesLog: "/aws/lambda/" + name + "-changes",
+		DeadLetters: endpoint + "/111122223333/" + name, SyncARN: "arn:aws:lambda:us-east-1:111122223333:function:" + name + "-sync",
+		ChangesARN:   "arn:aws:lambda:us-east-1:111122223333:function:" + name + "-changes",
+		ScheduleRole: "arn:aws:iam::111122223333:role/" + name, DeadLetterARN: "arn:aws:sqs:us-east-1:111122223333:" + name,
+	}
+	d.backend = onaws.New(d.aws, d.Resources)
+	env.Setenv("CHEF_SYNC_STACK", name)
+	env.Setenv("STACK", name)
+	return d, d.make(ctx)
+}
+
+// make makes what the stack consists of.
+func (d *deployment) make(ctx context.Context) error {
+	if _, err := dynamodb.NewFromConfig(d.aws).CreateTable(ctx, dynamostate.Definition().CreateTableInput(d.Table)); err != nil {
+		return err
+	}
+	if _, err := d.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &d.Bucket}); err != nil {
+		return err
+	}
+	for _, name := range []string{d.SyncLog, d.ManagerLog, d.ChangesLog} {
+		if _, err := cloudwatchlogs.NewFromConfig(d.aws).CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name}); err != nil {
+			return err
+		}
+	}
+	outputs := d.outputs()
+	if d.fake != nil {
+		d.fake.AddStack(d.Stack, outputs)
+		return nil
+	}
+	template := map[string]any{"Resources": map[string]any{"Any": map[string]any{"Type": "AWS::SQS::Queue"}}}
+	values := map[string]any{}
+	for name, value := range outputs {
+		values[name] = map[string]string{"Value": value}
+	}
+	template["Outputs"] = values
+	text, err := json.Marshal(template)
+	if err != nil {
+		return err
+	}
+	_, err = cloudformation.NewFromConfig(d.aws).CreateStack(ctx, &cloudformation.CreateStackInput{StackName: &d.Stack,
+		TemplateBody: aws.String(string(text)), Capabilities: []cftypes.Capability{}})
+	return err
+}
+
+func (d *deployment) s3() *s3.Client {
+	return s3.NewFromConfig(d.aws, func(o *s3.Options) { o.UsePathStyle = true })
+}
+
+// outputs are the stack's, by the names of package cloud.
+func (d *deployment) outputs() map[string]string {
+	outputs := map[string]string{}
+	vars := d.Environment()
+	for _, name := range cloud.OutputNames() {
+		if v := vars[cloud.EnvName(name)]; v != "" {
+			outputs[name] = v
+		}
+	}
+	return outputs
+}
+
+// configure deploys a configuration file: its key files become secrets, since a
+// function has no files.
+func (d *deployment) configure(ts *testscript.TestScript, file string) {
+	ctx := context.Background()
+	text := regexp.MustCompile(`"file:([^"]+)"`).ReplaceAllStringFunc(ts.ReadFile(file), func(ref string) string {
+		path := strings.TrimSuffix(strings.TrimPrefix(ref, `"file:`), `"`)
+		name := d.Stack + "/" + path
+		if _, err := os.Stat(ts.MkAbs(path)); err == nil {
+			d.keep(ts, name, ts.ReadFile(path))
+		}
+		return fmt.Sprintf("%q", "secretsmanager:"+name)
+	})
+	ts.Check(d.backend.StoreConfiguration(ctx, []byte(text)))
+}
+
+func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
+	client := secretsmanager.NewFromConfig(d.aws)
+	if _, err := client.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &value}); err == nil {
+		return
+	}
+	_, err := client.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+	ts.Check(err)
+}
+
+// stackCommand is what scripts do to a stack, behind the program's back:
+//
+//	stack configure FILE            deploy a configuration
+//	stack log sync|manager|changes TEXT   a line of a function, as of now
+//	stack refuse OPERATION CODE     answer it with an error; "" no longer
+func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
+	d, ok := ts.Value(stackKey{}).(*deployment)
+	if !ok || len(args) < 2 {
+		ts.Fatalf("usage, on a stack: stack VERB ARGUMENT...")
+	}
+	switch args[0] {
+	case "configure":
+		d.configure(ts, args[1])
+	case "log":
+		groups := map[string]string{"sync": d.SyncLog, "manager": d.ManagerLog, "changes": d.ChangesLog}
+		d.log(ts, groups[args[1]], args[2])
+	case "refuse":
+		d.needFake(ts).Refuse(args[1], args[2])
+	default:
+		ts.Fatalf("unknown verb %s", args[0])
+	}
+}
+
+// needFake is the fake, for what only it can do.
+func (d *deployment) needFake(ts *testscript.TestScript) *awsfake.Server {
+	if d.fake == nil {
+		ts.Fatalf("this needs the emulator of the tests: guard it with [fake]")
+	}
+	return d.fake
+}
+
+func (d *deployment) log(ts *testscript.TestScript, group, text string) {
+	if d.fake != nil {
+		d.fake.Log(group, time.Now(), text)
+		return
+	}
+	ctx, client, stream := context.Background(), cloudwatchlogs.NewFromConfig(d.aws), fmt.Sprint(time.Now().UnixNano())
+	_, err := client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group, LogStreamName: &stream})
+	ts.Check(err)
+	_, err = client.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: &stream,
+		LogEvents: []logtypes.InputLogEvent{{Message: &text, Timestamp: aws.Int64(time.Now().UnixMilli())}}})
+	ts.Check(err)
+}
