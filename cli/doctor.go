@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -152,7 +153,34 @@ func localChecks(ctx context.Context, a *app.App) []doctor.Check {
 	l.OK("state", "%s, schema %d", a.StatePath, replication.SchemaVersion)
 	pairs := &doctor.List{Group: "pairs"}
 	doctor.Pairs(ctx, pairs, state, idsOf(a.Pairs()))
-	return append(l.Checks, pairs.Checks...)
+	return slices.Concat(l.Checks, journalChecks(ctx, a), pairs.Checks)
+}
+
+// journalChecks look at the journals and at what fills them. There is nothing to
+// look at while the primary serves its changes, or can't be asked.
+func journalChecks(ctx context.Context, a *app.App) []doctor.Check {
+	l := &doctor.List{Group: "journal"}
+	store, err := a.Journals(ctx)
+	if err != nil {
+		l.Fail("journal", "", err)
+		return l.Checks
+	}
+	for _, s := range a.Sources() {
+		if needed, err := a.NeedsJournal(ctx, s.Org); err != nil || !needed {
+			continue
+		}
+		last, err := a.LastScan(ctx, s.Org)
+		if err != nil {
+			l.Fail(s.Org, "", err)
+			continue
+		}
+		doctor.Journal(ctx, l, store, s.Org, s.Space, last)
+	}
+	if len(l.Checks) > 0 {
+		j := a.Journal
+		doctor.Push(l, j.Listen, j.TLSCert != "", j.Token.String())
+	}
+	return l.Checks
 }
 
 func showDiagnosis(t *ui.Grid, d diagnosis) {

@@ -69,7 +69,7 @@ func TestTheOriginalCommandsAreThere(t *testing.T) {
 	have := map[string]bool{}
 	tree(t, func(c *cobra.Command) { have[c.CommandPath()] = true })
 	for _, name := range []string{"prepare-org", "sync-start", "sync-stop", "sync-status", "sync-log", "manager-log", "unsynced-objects",
-		"run", "demo", "init", "doctor", "plan", "diff", "verify", "resync", "runs", "config show", "version"} {
+		"run", "demo", "init", "doctor", "plan", "diff", "verify", "resync", "runs", "config show", "state export", "state import", "version"} {
 		if !have["chef-sync-ctl "+name] {
 			t.Errorf("there is no command %s", name)
 		}

@@ -70,7 +70,7 @@ REPLICA/ORG, which means one.`,
 	root.SetHelpCommandGroupID(groupConfig)
 	root.SetCompletionCommandGroupID(groupConfig)
 	root.AddCommand(commands(g)...)
-	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root))
+	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd())
 	return root
 }
 

@@ -32,6 +32,10 @@ and restarts need no hand: a pair goes on where it was.
 SIGTERM and SIGINT end it in order: passes finish the objects in their hands and
 keep their position. A second signal ends it at once, which is safe too.
 
+Where the primary serves no updated_since, its organizations are scanned, and what
+its data collector pushes is taken and served, as [journal] in the configuration
+says.
+
 Several processes may run on the same state: each pair is worked on by one at a
 time. The log goes to stderr, as JSON with --log-format json, and into the state
 for sync-log and manager-log.
@@ -91,7 +95,11 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 	}
 	d := &daemon.Daemon{
 		State: state, Log: a.Log, Now: g.now, Parallel: f.parallel, Random: rand.Float64,
-		Watch: 2 * time.Second, Grace: 20 * time.Second, Housekeeping: a.SweepStage,
+		Sources: sourcesOf(a, pairs),
+		Watch:   2 * time.Second, Grace: 20 * time.Second, Housekeeping: a.SweepStage,
+	}
+	if a.Journal.Listen != "" && a.Feed != feedUpdatedSince {
+		d.Serve = serving{app: a, address: a.Journal.Listen, patient: true}.run
 	}
 	for _, p := range pairs {
 		d.Jobs = append(d.Jobs, daemon.Job{

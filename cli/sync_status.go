@@ -11,6 +11,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
 
@@ -43,6 +44,7 @@ type statusRow struct {
 	Drift        *replication.Drift   `json:"drift,omitempty"`
 	Hold         *replication.Hold    `json:"hold,omitempty"`
 	LastError    *replication.Failure `json:"last_error,omitempty"`
+	LastScan     *journal.LastScan    `json:"last_scan,omitempty"` // of the source, for a pair that reads the journal
 }
 
 // overdueAfter is how long after its time a run counts as overdue.
@@ -68,7 +70,9 @@ func newSyncStatusCmd(g *globals) *cobra.Command {
   held           a safety brake stopped it until a person decides
   stopped        sync-stop
 
-LAG is the time since the last pass that had applied everything known.`,
+LAG is the time since the last pass that had applied everything known. FEED is where
+changes come from: updated_since, the journal that scans and pushes fill, or none:
+everything is compared now and then. Why is said when one pair is named.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status eu/engineering --watch
   chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
@@ -117,6 +121,13 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) 
 		row := makeStatus(p, st, now)
 		if a.Stack != nil {
 			row.onStack()
+		}
+		if row.Feed == journal.Name {
+			last, err := a.LastScan(ctx, p.SourceOrg)
+			if err != nil {
+				return nil, err
+			}
+			row.scanned(last, a.Journal.ScanEvery, now)
 		}
 		rows = append(rows, row)
 	}
@@ -241,7 +252,7 @@ func emitStatus(g *globals, rows []statusRow) error {
 		t.Head("ORGANIZATION", "REPLICA", "STATUS", "LAST SUCCESS", "NEXT RUN", "PENDING", "UNSYNCED", "LAG", "FEED")
 		for _, r := range rows {
 			t.Row(r.Organization, r.Replica, statusWord(t, r.Status), ui.Stamp(r.LastSuccess), r.next(now),
-				strconv.Itoa(r.Pending), strconv.Itoa(r.Unsynced), r.lag(now), orDash(r.Feed))
+				strconv.Itoa(r.Pending), strconv.Itoa(r.Unsynced), r.lag(), orDash(r.Feed))
 		}
 		for _, r := range rows {
 			if r.Note != "" {
@@ -271,11 +282,11 @@ func (r *statusRow) next(now time.Time) string {
 	return ui.Age(r.NextRun, now)
 }
 
-func (r *statusRow) lag(now time.Time) string {
-	if r.LastSuccess.IsZero() {
+func (r *statusRow) lag() string {
+	if r.LagSeconds == nil {
 		return "-"
 	}
-	return ui.Span(now.Sub(r.LastSuccess))
+	return ui.Span(time.Duration(*r.LagSeconds) * time.Second)
 }
 
 // describeStatus adds the rest when one pair was asked for.
@@ -290,6 +301,9 @@ func describeStatus(t *ui.Grid, r statusRow, now time.Time) {
 	t.Row("last full compare:", ui.Age(r.LastCompare, now))
 	t.Row("last verified equal:", ui.Age(r.LastVerified, now))
 	t.Row("last verification:", ui.Age(r.LastCheck, now)+driftWords(r.Drift))
+	if s := r.LastScan; s != nil {
+		t.Row("last scan:", fmt.Sprintf("%s, %s on the primary, %s", ui.Age(s.Ended, now), ui.Plural(s.Listed, "object"), ui.Plural(s.Changes, "change")))
+	}
 	if r.RunningOn != "" {
 		t.Row("at work:", r.RunningOn)
 	}

@@ -40,10 +40,9 @@ func run(log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	app := awscdk.NewApp(&awscdk.AppProps{Context: &context})
-	path := config.FileName
-	if given, ok := app.Node().TryGetContext(jsii.String("config")).(string); ok && given != "" {
-		path = given
+	path, err := configPath(os.Getenv("CDK_CONTEXT_JSON"))
+	if err != nil {
+		return err
 	}
 	c, err := readConfig(path)
 	if err != nil {
@@ -53,9 +52,25 @@ func run(log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	app := awscdk.NewApp(&awscdk.AppProps{Context: &context})
 	newStack(app, c, code)
 	app.Synth(nil)
 	return nil
+}
+
+// configPath is the file that -c config=FILE names, which the cdk command hands
+// over in a variable. CDK would say so too, but takes seconds to start.
+func configPath(context string) (string, error) {
+	given := struct {
+		Config string `json:"config"`
+	}{config.FileName}
+	if context == "" {
+		return given.Config, nil
+	}
+	if err := json.Unmarshal([]byte(context), &given); err != nil {
+		return "", fmt.Errorf("read CDK_CONTEXT_JSON: %w", err)
+	}
+	return given.Config, nil
 }
 
 // readConfig reads a configuration as the functions will: nothing outside the

@@ -32,6 +32,17 @@ func TestAConfigurationThatFunctionsCouldNotUseIsRefusedBeforeAnythingIsMade(t *
 	}
 }
 
+func TestTheFileIsTheOneThatTheContextNames(t *testing.T) {
+	for context, want := range map[string]string{"": "chef-sync.toml", `{"other": 1}`: "chef-sync.toml", `{"config": "eu.toml"}`: "eu.toml"} {
+		if got, err := configPath(context); err != nil || got != want {
+			t.Errorf("context %s: %q, %v; want %q", context, got, err, want)
+		}
+	}
+	if _, err := configPath("{"); err == nil {
+		t.Error("a broken context was taken")
+	}
+}
+
 func TestAFunctionThatDoesNotBuildIsNamedWithTheCompilersWords(t *testing.T) {
 	var log bytes.Buffer
 	_, err := buildFunctions(&log, t.TempDir(), config.AWS{}) // ./functions isn't here

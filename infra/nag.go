@@ -2,6 +2,7 @@ package main
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
@@ -46,8 +47,12 @@ func (s *stack) explainPatterns(role awscdk.Resource, granted []rights.Right) {
 }
 
 // finding is a regular expression for what cdk-nag calls the pattern of a right.
+// A name of the stack has no * itself, or one reason would answer for others.
 func finding(resource string) string {
-	const any = `\x00`
-	plain := regexp.MustCompile(`\$\{[^}]+\}`).ReplaceAllString(resource, "\x00")
-	return "/^Resource::" + regexp.MustCompile(any).ReplaceAllString(regexp.QuoteMeta(plain), ".+") + "$/"
+	names := regexp.MustCompile(`\$\{[^}]+\}`)
+	var parts []string
+	for _, fixed := range names.Split(resource, -1) {
+		parts = append(parts, regexp.QuoteMeta(fixed))
+	}
+	return "/^Resource::" + strings.Join(parts, "[^*]+") + "$/"
 }

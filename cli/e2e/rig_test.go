@@ -59,12 +59,14 @@ type rig struct {
 	t                testing.TB
 	primary, replica *server
 	dir              string
+	compareEvery     string
 	extra            string // lines for the [[organization]] of the configuration
+	journal          string // lines for [journal]
 	skew             time.Duration
 }
 
 func newRig(t testing.TB, primary, replica *server) *rig {
-	return &rig{t: t, primary: primary, replica: replica, dir: t.TempDir(), extra: `max_delete = "50%"`}
+	return &rig{t: t, primary: primary, replica: replica, dir: t.TempDir(), compareEvery: "1s", extra: `max_delete = "50%"`}
 }
 
 func (r *rig) write(name, text string) string {
@@ -92,7 +94,7 @@ func (r *rig) config() string {
 	if r.replica.orgless {
 		destination = "default"
 	}
-	fmt.Fprintf(&b, "[[organization]]\nsource = %q\ndestination = %q\ninterval = \"1s\"\ncompare_every = \"1s\"\n%s\n", source, destination, r.extra)
+	fmt.Fprintf(&b, "[[organization]]\nsource = %q\ndestination = %q\ninterval = \"1s\"\ncompare_every = %q\n%s\n[journal]\n%s\n", source, destination, r.compareEvery, r.extra, r.journal)
 	fmt.Fprintf(&b, "[state]\npath = %q\n[stage]\npath = %q\n", filepath.Join(r.dir, "state.db"), filepath.Join(r.dir, "stage"))
 	return r.write("chef-sync.toml", b.String())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (h handler) handle(ctx context.Context, event cloud.SyncEvent) (cloud.SyncR
 	case cloud.TaskPass:
 		return h.pass(ctx, fleet, pair, event)
 	case cloud.TaskVerify:
-		return h.verify(ctx, fleet, pair)
+		return h.verify(ctx, fleet, pair, event.Trigger)
 	case cloud.TaskDoctor:
 		return cloud.SyncResult{Checks: examine(ctx, fleet, pair)}, nil
 	}
@@ -69,10 +70,7 @@ func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.Pa
 	if err != nil {
 		return h.unable(ctx, fleet, pair, err)
 	}
-	options := replication.PassOptions{Trigger: event.Trigger, Full: event.Full}
-	if options.Trigger == "" {
-		options.Trigger = cloud.TriggerManual
-	}
+	options := replication.PassOptions{Trigger: cmp.Or(event.Trigger, cloud.TriggerManual), Full: event.Full}
 	options.Deadline, _ = ctx.Deadline()
 	run, err := engine.Pass(ctx, options)
 	h.measure(run)
@@ -129,14 +127,17 @@ func (h handler) measure(run replication.Run) {
 	}
 }
 
-// verify reads both sides and compares them.
-func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig) (cloud.SyncResult, error) {
+// verify reads both sides and compares them, and repairs what drifted where the
+// configuration wants that.
+func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (cloud.SyncResult, error) {
 	log := h.Log.With("pair", pair.ID.String())
 	engine, err := fleet.Engine(ctx, pair)
 	if err != nil {
 		return h.unable(ctx, fleet, pair, err)
 	}
-	report, err := engine.Verify(ctx, replication.VerifyOptions{Trigger: cloud.TriggerSchedule})
+	options := replication.VerifyOptions{Trigger: cmp.Or(trigger, cloud.TriggerManual), Repair: pair.Drift == replication.DriftRepair}
+	options.Deadline, _ = ctx.Deadline()
+	report, err := engine.Verify(ctx, options)
 	if err != nil {
 		log.Warn("verification failed", "error", err.Error(), "hint", replication.HintOf(err))
 		return h.unable(ctx, fleet, pair, err)
@@ -147,5 +148,5 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 	} else {
 		log.Warn("verification found differences", "differences", differ, "unreadable", len(report.Unreadable))
 	}
-	return cloud.SyncResult{Equal: &equal, Differ: differ}, nil
+	return cloud.SyncResult{Equal: &equal, Differ: differ, Repaired: len(report.Repaired)}, nil
 }

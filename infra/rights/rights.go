@@ -5,6 +5,7 @@ package rights
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,7 +52,7 @@ func Sync(c *config.Config) []Right {
 // Changes is what functions/changes may do. It wakes the pairs of an
 // organization that a change was pushed for.
 func Changes(c *config.Config) []Right {
-	return slices.Concat(function(), state(), secrets(c, c.AWS.CollectorToken),
+	return slices.Concat(function(), state(), secrets(c, readers(c)...),
 		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")})
 }
 
@@ -182,6 +183,15 @@ func secrets(c *config.Config, others ...config.KeyRef) []Right {
 		all = append(all, Right{Actions: []string{"ssm:GetParameter"}, Resources: arns})
 	}
 	return append(all, keys(c, "secretsmanager", "ssm")...)
+}
+
+// readers are the secrets by which the journal knows who pushes and who reads.
+func readers(c *config.Config) []config.KeyRef {
+	refs := []config.KeyRef{c.Journal.Token}
+	for _, name := range slices.Sorted(maps.Keys(c.Journal.Keys)) {
+		refs = append(refs, c.Journal.Keys[name])
+	}
+	return refs
 }
 
 // secretARN is the ARN of a secret, or a pattern that matches it alone.

@@ -64,9 +64,9 @@ func arrows() map[string][]string {
 		"pkg/stage/s3stage":     {replication, aws, smithy},
 		"pkg/state/dynamostate": {replication, journal, aws, smithy},
 		cloud:                   {replication},
+		"pkg/state/transfer":    {replication},
 		"pkg/cloud/awserr":      {replication, smithy},
 		"pkg/schedule":          {replication, cloud, awserr, aws, smithy},
-		"pkg/state/transfer":    {replication},
 		"pkg/secret":            {replication, aws, smithy},
 
 		// The one wiring that all main programs share.
@@ -84,6 +84,7 @@ func arrows() map[string][]string {
 		"pkg/state/statetest":             {replication, rapid, cmp},
 		"pkg/schedule/scheduletest":       {aws, smithy},
 		"pkg/cloud/cloudtest":             {cloud, aws, smithy},
+		"pkg/cloud/runtimetest":           {},
 	}
 }
 

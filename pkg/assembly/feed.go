@@ -7,47 +7,124 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/feed"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
 
-// feedUpdatedSince is the word in the configuration.
-const feedUpdatedSince = "updated_since"
+// The words of feed in the configuration.
+const (
+	feedUpdatedSince = "updated_since"
+	feedJournal      = "journal"
+)
 
-// feed is the feed of an organization.
-func (f *Fleet) feed(o *chef.Org) replication.Feed {
-	served := feed.NewUpdatedSince(getter{o}, unserved)
-	if f.Feed == feedUpdatedSince {
-		return wanted{served}
+// feed is the feed of a source organization.
+func (f *Fleet) feed(ctx context.Context, org, space string) (replication.Feed, error) {
+	kept := lateJournal{f, space}
+	if f.Feed == feedJournal {
+		return explained{kept, `feed = "journal" in the configuration`}, nil
 	}
-	return served
+	served, err := f.served(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	if f.Feed == feedUpdatedSince {
+		return wanted{served}, nil
+	}
+	return &either{served: served, kept: kept, choice: f.choice(org), now: f.Now}, nil
+}
+
+// served is the feed that the primary serves, or another server in its stead.
+func (f *Fleet) served(ctx context.Context, org string) (replication.ExplainedFeed, error) {
+	server := f.Primary
+	if f.FeedURL != "" {
+		server.Name, server.URL = "the server of feed_url", f.FeedURL
+	}
+	client, err := f.Client(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	served := feed.NewUpdatedSince(getter{client.Org(org)}, unserved)
+	if f.FeedURL != "" {
+		return explained{served, f.FeedURL + " serves it"}, nil
+	}
+	return served, nil
+}
+
+// explained is a feed with a reason of its own.
+type explained struct {
+	replication.Feed
+	note string
+}
+
+func (e explained) Note() string { return e.note }
+
+// Begun implements replication.LateFeed for a feed that may begin late.
+func (e explained) Begun(ctx context.Context) (bool, error) {
+	if late, ok := e.Feed.(replication.LateFeed); ok {
+		return late.Begun(ctx)
+	}
+	return false, nil
+}
+
+// lateJournal opens the journals when they are asked: a primary that serves its
+// changes needs none.
+type lateJournal struct {
+	fleet *Fleet
+	space string
+}
+
+func (l lateJournal) Name() string { return journal.Name }
+
+func (l lateJournal) Begun(ctx context.Context) (bool, error) {
+	store, err := l.fleet.Journals(ctx)
+	if err != nil {
+		return false, err
+	}
+	return journal.Feed(store, l.space).Begun(ctx)
+}
+
+func (l lateJournal) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	store, err := l.fleet.Journals(ctx)
+	if err != nil {
+		return replication.Rows{}, err
+	}
+	return journal.Feed(store, l.space).Read(ctx, after)
 }
 
 // wanted is a feed that the configuration demands: its absence is an error, not
 // a reason to compare instead.
-type wanted struct{ *feed.UpdatedSince }
+type wanted struct{ replication.ExplainedFeed }
 
 func (w wanted) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	rows, err := w.UpdatedSince.Read(ctx, after)
+	rows, err := w.ExplainedFeed.Read(ctx, after)
 	if errors.Is(err, replication.ErrNoFeed) {
 		return rows, &replication.Error{Op: "read the change feed", Server: "primary", Class: replication.Denied,
-			Hint: `write feed = "auto" in the configuration, so that the primary is compared whole instead`,
+			Hint: `write feed = "auto" in the configuration, so that changes are found by scanning instead`,
 			Err:  errors.New(err.Error())} // without the ErrNoFeed inside
 	}
 	return rows, err
 }
 
-// ProbeFeed asks the primary for the feed of an organization. Without one it
-// returns replication.ErrNoFeed, wrapped, and why.
+// ProbeFeed asks for the feed of an organization as a pass would, and says which
+// it is and why. Without one it returns replication.ErrNoFeed, wrapped.
 func (f *Fleet) ProbeFeed(ctx context.Context, org string) (note string, err error) {
-	client, err := f.Client(ctx, f.Primary)
+	source, err := f.Source(org)
 	if err != nil {
 		return "", err
 	}
-	_, err = f.feed(client.Org(org)).Read(ctx, 0)
-	if errors.Is(err, replication.ErrNoFeed) {
-		return err.Error() + "; the primary is compared whole every compare_every", err
+	feed, err := f.feed(ctx, source.Org, source.Space)
+	if err != nil {
+		return "", err
 	}
-	return feedUpdatedSince, err
+	_, err = feed.Read(ctx, 0)
+	if errors.Is(err, replication.ErrNoFeed) {
+		return err.Error() + "; the primary is compared whole every compare_every until a scan has begun one", err
+	}
+	note = feed.Name()
+	if e, ok := feed.(replication.ExplainedFeed); ok {
+		note += ", " + e.Note()
+	}
+	return note, err
 }
 
 // getter reads a path of an organization for a feed.

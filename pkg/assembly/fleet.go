@@ -1,5 +1,5 @@
 // Package assembly joins a configuration, the clients of its Chef Servers, feeds
-// and a backend into engines. It is the wiring that the command line and the
+// and a backend into engines, scanners and what is served of a journal. It is the wiring that the command line and the
 // functions have in common: what differs between one machine and AWS is the
 // Backend alone.
 package assembly
@@ -51,14 +51,17 @@ type Fleet struct {
 	Log *slog.Logger
 	Now func() time.Time
 
-	owner   string
-	mu      sync.Mutex
-	clients map[string]*chef.Client
+	owner    string
+	mu       sync.Mutex
+	clients  map[string]*chef.Client
+	choices  map[string]*choice   // by source organization
+	scanning map[string]*scanning // likewise
 }
 
 // New makes a fleet. It opens and sends nothing.
 func New(o Options) *Fleet {
-	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, clients: map[string]*chef.Client{}}
+	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner,
+		clients: map[string]*chef.Client{}, choices: map[string]*choice{}, scanning: map[string]*scanning{}}
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
 	}
@@ -140,8 +143,12 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 		return nil, err
 	}
 	source := primary.Org(p.SourceOrg)
+	feed, err := f.feed(ctx, p.SourceOrg, p.Space)
+	if err != nil {
+		return nil, err
+	}
 	return &replication.Engine{
-		Pair: p.Pair, Feed: f.feed(source), Source: endpoint.NewSource(source, f.Log),
+		Pair: p.Pair, Feed: feed, Source: endpoint.NewSource(source, f.Log),
 		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
 		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner,
 	}, nil

@@ -29,9 +29,29 @@ func segment(key []byte) (prefix string, ok bool) {
 // .long_description are filled in, since erchef always returns them and goiardi
 // returns what was sent.
 func CookbookVersion(body []byte) ([]byte, error) {
-	o, err := parseObject(body)
+	form, err := manifest(body, "cookbook_name", "version")
 	if err != nil {
 		return nil, fmt.Errorf("cookbook version: %w", err)
+	}
+	return form, nil
+}
+
+// CookbookArtifact returns the canonical form of a cookbook artifact: that of a
+// cookbook version, with the artifact's name and identifier
+// (chef-server-api.md §5.1).
+func CookbookArtifact(body []byte) ([]byte, error) {
+	form, err := manifest(body, "identifier", "name", "version")
+	if err != nil {
+		return nil, fmt.Errorf("cookbook artifact: %w", err)
+	}
+	return form, nil
+}
+
+// manifest writes what counts of a manifest, with the keys that name it.
+func manifest(body []byte, names ...string) ([]byte, error) {
+	o, err := parseObject(body)
+	if err != nil {
+		return nil, err
 	}
 	out := object{{key: []byte(`"all_files"`)}}
 	var files []file
@@ -43,11 +63,11 @@ func CookbookVersion(body []byte) ([]byte, error) {
 		case key == `"metadata"`:
 			m.value, err = metadata(m.value)
 			out = append(out, m)
-		case key == `"cookbook_name"`, key == `"frozen?"`, key == `"version"`:
+		case key == `"frozen?"`, slices.Contains(names, key[1:len(key)-1]):
 			out = append(out, m)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cookbook version: %w", err)
+			return nil, err
 		}
 	}
 	out.fill("frozen?", `false`)

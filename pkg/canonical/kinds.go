@@ -109,6 +109,21 @@ func DataBagItem(body []byte) ([]byte, error) {
 	return c, nil
 }
 
+// PolicyRevision returns the canonical form of a policy revision, as itself or as
+// a policy group shows it. policy_group_list, which servers add to the former and
+// fill with groups of other organizations too, doesn't count
+// (chef-server-api.md §5.2).
+func PolicyRevision(body []byte) ([]byte, error) {
+	o, err := parseObject(body)
+	if err != nil {
+		return nil, fmt.Errorf("policy revision: %w", err)
+	}
+	if i, ok := o.find("policy_group_list"); ok {
+		o = slices.Delete(o, i, i+1)
+	}
+	return o.append(make([]byte, 0, len(body))), nil
+}
+
 // runList writes a run list as servers store it. Anything that isn't an array
 // of strings stays as it is.
 func runList(v []byte) []byte {

@@ -123,6 +123,17 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 // present, which goiardi demands (chef-server-api.md §3.3). The manifest must
 // already have the form of that version.
 func CleanManifest(body []byte, apiVersion int) ([]byte, error) {
+	return cleanManifest(body, apiVersion, func(key string) bool { return slices.Contains(manifestKeys(), key) })
+}
+
+// CleanArtifact is CleanManifest for a cookbook artifact, of which servers store
+// any further keys (chef-server-api.md §5.2).
+func CleanArtifact(body []byte, apiVersion int) ([]byte, error) {
+	return cleanManifest(body, apiVersion, func(key string) bool { return key != allFiles && !slices.Contains(segments(), key) })
+}
+
+// cleanManifest keeps the files and the other keys that are accepted.
+func cleanManifest(body []byte, apiVersion int, accepted func(string) bool) ([]byte, error) {
 	m, err := decodeManifest(body)
 	if err != nil {
 		return nil, err
@@ -136,8 +147,7 @@ func CleanManifest(body []byte, apiVersion int) ([]byte, error) {
 	if isV2 && apiVersion < 2 || !isV2 && hasSegments && apiVersion >= 2 {
 		return nil, fmt.Errorf("the manifest doesn't have the form of API version %d", apiVersion)
 	}
-	allowed := append(manifestKeys(), fileKeys...)
-	m = m.keep(func(key string) bool { return slices.Contains(allowed, key) })
+	m = m.keep(func(key string) bool { return accepted(key) || slices.Contains(fileKeys, key) })
 	for i, x := range m {
 		if slices.Contains(fileKeys, x.key) {
 			if m[i].value, err = withoutURLs(x.key, x.value); err != nil {

@@ -24,13 +24,9 @@ type AWS struct {
 	// Journal says that functions/changes is part of the stack, and JournalURL
 	// that it can be reached from outside.
 	Journal, JournalURL bool
-	ScanEvery           time.Duration
-	// CollectorToken is what Chef Servers show that push their changes to the
-	// journal (data_collector['token']). Without it no push is taken.
-	CollectorToken KeyRef
-	LogRetention   time.Duration
-	AlarmEmail     string // "" for nobody
-	AlarmAge       time.Duration
+	LogRetention        time.Duration
+	AlarmEmail          string // "" for nobody
+	AlarmAge            time.Duration
 	// VPC is only needed for a security group of the stack's own.
 	VPC                     string
 	Subnets, SecurityGroups []string
@@ -49,10 +45,7 @@ const (
 )
 
 const (
-	defaultStack     = "chef-sync"
-	defaultScanEvery = 5 * time.Minute
-	// leastRate is the shortest of EventBridge Scheduler.
-	leastRate = time.Minute
+	defaultStack = "chef-sync"
 	// Limits of Lambda. A pass wants time to end in good order.
 	leastTimeout, mostTimeout = 30 * time.Second, 15 * time.Minute
 	leastMemory, mostMemory   = 128, 10240
@@ -75,7 +68,6 @@ func (s *section) aws(feed string) AWS {
 		ReservedConcurrency: s.number("reserved_concurrency", 0, 0, 1000),
 		Journal:             s.flag("journal", feed != "updated_since"),
 		JournalURL:          s.flag("journal_url", true),
-		ScanEvery:           s.duration("scan_every", defaultScanEvery, leastRate, ""),
 		LogRetention:        s.retention(),
 		AlarmEmail:          s.pattern("alarm_email", "", `^[^@\s]+@[^@\s]+\.[^@\s]+$`, "write one address"),
 		AlarmAge:            s.duration("alarm_age", time.Hour, 10*time.Minute, ""),
@@ -89,11 +81,6 @@ func (s *section) aws(feed string) AWS {
 		Removal: s.word("removal", Retain, Retain, Destroy),
 		Tags:    s.tags(),
 	}
-	token, given := s.text("collector_token")
-	if given && token != "" {
-		a.CollectorToken = s.keyRef("collector_token", token)
-	}
-	s.effective("collector_token", a.CollectorToken.String(), given)
 	s.checkNetwork(a)
 	s.done(map[string]string{"name": "stack", "stack_name": "stack", "email": "alarm_email", "subnet_ids": "subnets", "vpc_id": "vpc",
 		"security_group_ids": "security_groups", "concurrency": "reserved_concurrency", "retention": "log_retention",

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -16,7 +17,11 @@ func (c *Config) CheckAWS() error {
 	for i, v := range c.Replicas {
 		r.checkSecrets(index("replica", i), v)
 	}
-	r.checkSecret("aws.collector_token", "aws.collector_token", "collector-token", c.AWS.CollectorToken)
+	r.checkSecret("journal.token", "journal.token", "collector-token", c.Journal.Token)
+	for _, name := range slices.Sorted(maps.Keys(c.Journal.Keys)) {
+		key := join("journal.keys", name)
+		r.checkSecret(key, key, "reader-"+name, c.Journal.Keys[name])
+	}
 	if c.Feed == "journal" && !c.AWS.Journal {
 		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}

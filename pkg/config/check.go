@@ -60,6 +60,7 @@ func (r *reader) check(c *Config) {
 	if _, there := r.places["organization"]; !there {
 		r.problem("organization", `write [[organization]] with source = "NAME"`, "there is none, so nothing would be replicated")
 	}
+	r.checkJournal(c)
 	taken := map[string]string{}
 	for _, o := range c.Organizations {
 		for _, name := range o.Replicas {

@@ -24,6 +24,8 @@ type Config struct {
 	File          string // as it was named
 	Primary       Server
 	Feed          string // auto, updated_since or journal
+	FeedURL       string // of the server that serves updated_since, "" for the primary itself
+	Journal       Journal
 	Replicas      []Server
 	Organizations []Organization
 	StatePath     string // of the SQLite file
@@ -143,6 +145,7 @@ func (r *reader) config(top *section) *Config {
 	primary := top.table("primary", true)
 	c.Primary = primary.server("primary")
 	c.Feed = primary.word("feed", "auto", "auto", "updated_since", "journal")
+	c.FeedURL = primary.feedURL()
 	primary.done(otherServerWords())
 	for i, s := range top.tables("replica") {
 		c.Replicas = append(c.Replicas, s.server(s.replicaName()))
@@ -152,6 +155,7 @@ func (r *reader) config(top *section) *Config {
 	for _, s := range top.tables("organization") {
 		c.Organizations = append(c.Organizations, s.organization(c))
 	}
+	c.Journal = top.table("journal", true).journal()
 	state, stage, log := top.table("state", true), top.table("stage", true), top.table("log", true)
 	c.StatePath = state.filePath("path", filepath.Join(r.stateFolder(), "state.db"))
 	c.StagePath = stage.filePath("path", filepath.Join(filepath.Dir(c.StatePath), "stage"))
@@ -161,7 +165,7 @@ func (r *reader) config(top *section) *Config {
 	log.done(nil)
 	c.AWS = top.table("aws", false).aws(c.Feed)
 	top.done(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]", "destination": "[[replica]]",
-		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]", "logging": "[log]"})
+		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]", "changes": "[journal]", "data_collector": "[journal]", "logging": "[log]"})
 	r.check(c)
 	return c
 }

@@ -74,9 +74,11 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 			Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag},
 			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour,
 			Drift: replication.DriftReport}},
+
+		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
 		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, Journal: true, JournalURL: true,
-			ScanEvery: 5 * time.Minute, LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
+			LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
 		t.Error(diff)
@@ -262,11 +264,15 @@ func TestStateGoesWhereItBelongs(t *testing.T) {
 
 func TestTheTemplateIsValidAndShowsTheDefaults(t *testing.T) {
 	c := parsed(t, Loader{}, Template())
-	// Each #key = value line is the default, so taking the # away changes nothing.
+	// Each #key = value line is the default, so taking the # away changes nothing;
+	// but for the examples of what there is no default for.
+	examples := []string{"profile", "ca", "token", "tls_cert", "tls_key", "[journal.keys]", "ec_sync_user"}
 	var lines []string
 	for line := range strings.Lines(Template()) {
-		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# ") && line != "#\n" && !strings.HasPrefix(line, "#profile") && !strings.HasPrefix(line, "#ca ") {
-			line = line[1:]
+		rest, commented := strings.CutPrefix(line, "#")
+		word, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+		if commented && !strings.HasPrefix(rest, " ") && rest != "\n" && !slices.Contains(examples, word) {
+			line = rest
 		}
 		lines = append(lines, line)
 	}
@@ -276,7 +282,8 @@ func TestTheTemplateIsValidAndShowsTheDefaults(t *testing.T) {
 		t.Errorf("uncommented lines change something:\n%s", diff)
 	}
 	for _, s := range all.Effective() {
-		if s.Origin == "default" && !strings.HasSuffix(s.Key, ".ca") && !strings.HasPrefix(s.Key, "replica[0]") {
+		_, key, _ := strings.Cut(s.Key, ".")
+		if s.Origin == "default" && !slices.Contains(examples, key) && !strings.HasPrefix(s.Key, "replica[0]") {
 			t.Errorf("%s isn't in the template", s.Key)
 		}
 	}
@@ -332,5 +339,17 @@ insecure_skip_verify = true
 	}
 	if strings.Count(got, "\n") != 4 {
 		t.Errorf("warnings\n%s\nwant five", got)
+	}
+}
+
+func TestPolicyfilesAreChosenByKinds(t *testing.T) {
+	c := parsed(t, Loader{}, least+"kinds = [\"roles\", \"policies\", \"policy_groups\", \"cookbook_artifacts\"]\nexclude = [\"policies/test-*\"]\n")
+	want := []replication.Kind{replication.Role, replication.Policy, replication.PolicyGroup, replication.CookbookArtifact}
+	if got := c.Pairs()[0].Kinds; !slices.Equal(got, want) || len(c.Warnings()) != 0 {
+		t.Errorf("kinds %v, warnings %q", got, c.Warnings())
+	}
+	c = parsed(t, Loader{}, least+"kinds = [\"policies\"]\n")
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "without cookbook_artifacts") {
+		t.Errorf("warnings %q, want what policies without artifacts mean", w)
 	}
 }

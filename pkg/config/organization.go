@@ -20,27 +20,27 @@ const (
 	leastInterval         = time.Second
 )
 
-// kindWords are the words for kinds in the file, in the order of the default.
-func kindWords() []string { return []string{"cookbooks", "environments", "roles", "data_bags"} }
-
-func kindOf(word string) replication.Kind {
-	switch word {
-	case "cookbooks":
-		return replication.Cookbook
-	case "environments":
-		return replication.Environment
-	case "roles":
-		return replication.Role
-	case "data_bags":
-		return replication.DataBag
+// wordsOf are the words for kinds.
+func wordsOf(kinds []replication.Kind) []string {
+	words := make([]string, len(kinds))
+	for i, k := range kinds {
+		words[i] = k.Word()
 	}
-	return ""
+	return words
 }
 
-// wordOf is the word for a kind.
-func wordOf(k replication.Kind) string {
-	i := slices.IndexFunc(kindWords(), func(w string) bool { return kindOf(w) == k })
-	return kindWords()[i]
+// chosenKinds are those that can be chosen: the default ones, and policyfiles,
+// which not every server has.
+func chosenKinds() []replication.Kind {
+	return append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+}
+
+func kindOf(word string) replication.Kind {
+	i := slices.Index(wordsOf(chosenKinds()), word)
+	if i < 0 {
+		return ""
+	}
+	return chosenKinds()[i]
 }
 
 func (s *section) organization(c *Config) Organization {
@@ -135,20 +135,21 @@ func (s *section) replicas(c *Config) []string {
 }
 
 func (s *section) kinds() (kinds []replication.Kind, given bool) {
+	known := wordsOf(chosenKinds())
 	words, given := s.texts("kinds")
 	if !given {
-		words = kindWords()
+		words = wordsOf(replication.DefaultKinds())
 	} else if len(words) == 0 {
-		s.bad("kinds", "write some of "+oneOf(kindWords())+", or leave the key out for all", "selects nothing")
+		s.bad("kinds", "write some of "+oneOf(known)+", or leave the key out for the first four", "selects nothing")
 	}
 	for i, w := range words {
 		key := index(join(s.path, "kinds"), i)
 		switch k := kindOf(w); {
-		case slices.Contains([]string{"nodes", "clients", "users", "groups", "acls", "policies", "policy_groups", "cookbook_artifacts"}, w):
-			s.problem(key, "kinds are "+oneOf(kindWords()), "%s are not replicated", w)
+		case slices.Contains([]string{"nodes", "clients", "users", "groups", "acls"}, w):
+			s.problem(key, "kinds are "+oneOf(known), "%s are not replicated", w)
 		case k == "":
-			try := "write " + oneOf(kindWords())
-			if m := didYouMean(w, kindWords()); m != "" {
+			try := "write " + oneOf(known)
+			if m := didYouMean(w, known); m != "" {
 				try = fmt.Sprintf("did you mean %q?", m)
 			}
 			s.problem(key, try, "%q isn't a kind of object", w)
@@ -157,6 +158,9 @@ func (s *section) kinds() (kinds []replication.Kind, given bool) {
 		default:
 			kinds = append(kinds, k)
 		}
+	}
+	if slices.Contains(kinds, replication.PolicyGroup) && !slices.Contains(kinds, replication.Policy) {
+		s.bad("kinds", `add "policies": a policy group on the replica needs the revisions that it binds`, "selects policy_groups without policies")
 	}
 	s.effective("kinds", fmt.Sprintf("%q", words), given)
 	return kinds, given

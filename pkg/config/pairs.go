@@ -86,7 +86,7 @@ func (s Server) Resolve(ctx context.Context, resolvers map[string]Resolver) (key
 
 // Warnings says what is unwise but possible: key files that others may read,
 // certificates that aren't verified, replicas without a pair, a wish that nothing
-// fulfils, kinds of which nothing is selected.
+// fulfils, kinds of which nothing is selected, pushes without TLS.
 func (c *Config) Warnings() []string {
 	var list []string
 	for _, v := range c.Servers() {
@@ -102,6 +102,7 @@ func (c *Config) Warnings() []string {
 			list = append(list, fmt.Sprintf(`%s: drift = "repair" does nothing without verify_every`, o.key))
 		}
 	}
+	list = append(list, c.Journal.warnings(c.Feed)...)
 	used := map[string]bool{}
 	for _, p := range c.Pairs() {
 		used[p.ID.Replica] = true

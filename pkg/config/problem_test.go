@@ -60,6 +60,8 @@ func TestEachProblemHasItsPlaceAndAWayOut(t *testing.T) {
 		{"no interval", least + `interval = "0"`, `f.toml:12:1: organization[0].interval: "0" is too short: at least 1s`},
 		{"kind", least + `kinds = ["roles", "databags"]`, `f.toml:12:19: organization[0].kinds[1]: "databags" isn't a kind of object; did you mean "data_bags"?`},
 		{"kind that isn't replicated", least + `kinds = ["nodes"]`, `f.toml:12:10: organization[0].kinds[0]: nodes are not replicated; kinds are "cookbooks", "environments"`},
+		{"policy groups alone", least + `kinds = ["policy_groups", "cookbook_artifacts"]`, `f.toml:12:1: organization[0].kinds: selects policy_groups without policies; add "policies"`},
+		{"pattern of a kind to choose", least + `include = ["policies/app"]`, `f.toml:12:12: organization[0].include[0]: "policies/app" is of a kind that isn't copied; add "policies" to kinds`},
 		{"no kinds", least + `kinds = []`, `f.toml:12:1: organization[0].kinds: selects nothing; write some of "cookbooks"`},
 		{"kind twice", least + `kinds = ["roles", "roles"]`, `f.toml:12:19: organization[0].kinds[1]: "roles" stands here twice`},
 		{"kinds as text", least + `kinds = "roles"`, `f.toml:12:1: organization[0].kinds: must be an array of strings; write kinds = ["roles"]`},

@@ -41,7 +41,7 @@ func (s *section) selects(key string, texts []string, kinds []replication.Kind, 
 		case err != nil:
 			s.problem(at, err.Error(), "%q isn't a pattern", text)
 		case !slices.Contains(kinds, p.Kind):
-			s.problem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", wordOf(p.Kind)), "%q is of a kind that isn't copied", text)
+			s.problem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.Word()), "%q is of a kind that isn't copied", text)
 		case slices.Contains(list, p):
 			s.problem(at, "", "%q stands here twice", text)
 		case slices.Contains(others, p):
@@ -53,13 +53,16 @@ func (s *section) selects(key string, texts []string, kinds []replication.Kind, 
 	return list
 }
 
-// warnings says which kinds are named for nothing.
+// warnings says which kinds are named for nothing, or lack what they refer to.
 func (o Organization) warnings() (list []string) {
 	pair := replication.Pair{Kinds: o.Kinds, Selection: o.Selection}
 	for _, k := range o.Kinds {
 		if o.kindsGiven && !pair.Includes(k) {
-			list = append(list, fmt.Sprintf("%s: kinds names %s, but include and exclude leave none of them", o.key, wordOf(k)))
+			list = append(list, fmt.Sprintf("%s: kinds names %s, but include and exclude leave none of them", o.key, k.Word()))
 		}
+	}
+	if pair.Includes(replication.Policy) && !pair.Includes(replication.CookbookArtifact) {
+		list = append(list, fmt.Sprintf("%s: policies are copied without cookbook_artifacts: nodes can't use them on a replica that lacks the artifacts that they lock", o.key))
 	}
 	return list
 }

@@ -35,7 +35,7 @@ func (s *section) server(name string) Server {
 	}
 	switch {
 	case urlGiven:
-		v.URL = s.serverURL(rawURL)
+		v.URL = s.serverURL("url", rawURL)
 	case chef.URL != "":
 		v.URL = chef.URL
 	case !profileGiven || chef.Profile != "":
@@ -105,15 +105,25 @@ func (s *section) credentials(profile string) Credentials {
 	return c
 }
 
-func (s *section) serverURL(text string) string {
+func (s *section) serverURL(key, text string) string {
 	u, org, err := NormalizeURL(text)
 	switch {
 	case err != nil:
-		s.bad("url", `write the server alone, such as "https://chef.example.com"`, "%s", err)
+		s.bad(key, `write the server alone, such as "https://chef.example.com"`, "%s", err)
 	case org != "":
-		s.bad("url", fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "names the organization %q", org)
+		s.bad(key, fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "names the organization %q", org)
 	}
 	return u
+}
+
+// feedURL reads where updated_since is served, when that isn't the primary.
+func (s *section) feedURL() string {
+	text, given := s.text("feed_url")
+	if text != "" {
+		text = s.serverURL("feed_url", text)
+	}
+	s.effective("feed_url", text, given)
+	return text
 }
 
 // NormalizeURL writes the URL of a Chef Server in the one form by which servers

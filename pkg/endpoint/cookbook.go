@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"strings"
 
-	"chefsync/pkg/canonical"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/replication"
 )
 
-// manifest is a cookbook version in the form that the replica takes.
+// manifest is a cookbook version or artifact in the form that the replica takes.
 type manifest struct {
+	kind    replication.Kind
 	path    string // with the version as the body spells it
 	body    []byte
 	print   string
@@ -35,10 +35,14 @@ func (t *Target) manifestFor(ctx context.Context, obj replication.Object) (*mani
 	} else {
 		body, dropped, err = chef.ManifestToSegments(body)
 	}
-	if err == nil {
-		body, err = chef.CleanManifest(body, version)
+	clean := chef.CleanManifest
+	if obj.Ref.Kind == replication.CookbookArtifact {
+		clean = chef.CleanArtifact
 	}
-	m := &manifest{dropped: dropped}
+	if err == nil {
+		body, err = clean(body, version)
+	}
+	m := &manifest{kind: obj.Ref.Kind, dropped: dropped}
 	if err == nil {
 		err = m.set(obj, body)
 	}
@@ -54,18 +58,20 @@ func (m *manifest) set(obj replication.Object, body []byte) error {
 	if err := json.Unmarshal(body, &members); err != nil {
 		return errors.New("the manifest isn't a JSON object")
 	}
-	var version string
-	if err := json.Unmarshal(members["version"], &version); err != nil || !validVersion(version) {
-		return errors.New("the manifest has no version")
+	m.path = obj.Ref.Path()
+	if m.kind == replication.Cookbook {
+		var version string
+		if err := json.Unmarshal(members["version"], &version); err != nil || !validVersion(version) {
+			return errors.New("the manifest has no version")
+		}
+		m.path = "/cookbooks/" + obj.Ref.Name + "/" + version
 	}
-	m.path = "/cookbooks/" + obj.Ref.Name + "/" + version
 	m.frozen = string(members["frozen?"]) == "true"
 	m.body = body
-	form, err := canonical.CookbookVersion(body)
-	if err != nil {
+	var err error
+	if m.print, err = fingerprint(m.kind, body); err != nil {
 		return err
 	}
-	m.print = canonical.Fingerprint(form)
 	if m.files, err = filesOf(body); err != nil {
 		return err
 	}
@@ -92,7 +98,7 @@ func (t *Target) putCookbook(ctx context.Context, obj replication.Object, create
 	if err != nil {
 		return err
 	}
-	unfrozen, nullsGone := false, false
+	replaced, nullsGone := false, false
 	for cycle := 1; ; cycle++ {
 		if err := t.upload(ctx, m.files, content); err != nil {
 			return t.failWrite("upload the files of", obj.Ref, err)
@@ -101,9 +107,10 @@ func (t *Target) putCookbook(ctx context.Context, obj replication.Object, create
 		switch kind := chef.KindOf(err); {
 		case err == nil:
 			return t.degraded(obj.Ref, m)
-		case errors.Is(err, errStaysFrozen) && !unfrozen:
-			// A frozen version never thaws; only a new one is unfrozen.
-			unfrozen = true
+		case errors.Is(err, errStays) && !replaced:
+			// A frozen version never thaws, and an artifact never changes; only a new
+			// one can be what is wanted.
+			replaced = true
 			if err := t.remove(ctx, obj.Ref); err != nil {
 				return t.failWrite("replace", obj.Ref, err)
 			}
@@ -152,13 +159,24 @@ func (t *Target) degraded(ref replication.Ref, m *manifest) error {
 }
 
 var (
-	errStaysFrozen = errors.New("the version stays frozen")
-	errDiffers     = errors.New("the server stores other content than it was sent")
+	errStays   = errors.New("the server keeps what it has")
+	errDiffers = errors.New("the server stores other content than it was sent")
 )
 
 // writeManifest PUTs the manifest and makes sure that the server then holds it.
+// An artifact is only ever created (chef-server-api.md §5.1).
 func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
-	a, err := t.org.Do(ctx, http.MethodPut, m.path+"?force=true", m.body)
+	path := m.path
+	if m.kind == replication.Cookbook {
+		path += "?force=true"
+	}
+	a, err := t.org.Do(ctx, http.MethodPut, path, m.body)
+	if m.kind == replication.CookbookArtifact && chef.KindOf(err) == chef.KindExists {
+		if err = t.holds(ctx, m); errors.Is(err, errDiffers) {
+			return errStays
+		}
+		return err
+	}
 	if err != nil {
 		// The answer was lost, not the write, if the server shows the content.
 		if isUnknown(err) && t.holds(ctx, m) == nil {
@@ -166,7 +184,7 @@ func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 		}
 		return err
 	}
-	if form, err := canonical.CookbookVersion(a.Body); err == nil && canonical.Fingerprint(form) == m.print {
+	if print, err := fingerprint(m.kind, a.Body); err == nil && print == m.print {
 		return nil
 	}
 	return t.holds(ctx, m)
@@ -178,16 +196,16 @@ func (t *Target) holds(ctx context.Context, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	form, err := canonical.CookbookVersion(a.Body)
+	print, err := fingerprint(m.kind, a.Body)
 	if err != nil {
 		return err
 	}
-	if canonical.Fingerprint(form) == m.print {
+	if print == m.print {
 		return nil
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal(a.Body, &members) == nil && string(members["frozen?"]) == "true" && !m.frozen {
-		return errStaysFrozen
+		return errStays
 	}
 	return errDiffers
 }

@@ -49,7 +49,14 @@ func (s side) fail(op string, ref replication.Ref, err error) error {
 	if errors.As(err, &known) || !errors.As(err, &e) {
 		return err
 	}
-	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: cause{e}}
+	failed := &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: cause{e}}
+	if failed.Class == replication.Foreign && optional(ref.Kind) {
+		word := ref.Kind.Word()
+		failed.Class = replication.Unserved
+		failed.Hint = fmt.Sprintf("take %s out of kinds, or use a Chef Server that has them: 12.1 or newer", word)
+		failed.Err = fmt.Errorf("the server does not serve %s: %w", word, cause{e})
+	}
+	return failed
 }
 
 // failWrite is fail for writes, in which "absent" concerns what surrounds the

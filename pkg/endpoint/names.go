@@ -16,7 +16,7 @@ func validRef(r replication.Ref) bool {
 	switch r.Kind {
 	case replication.Cookbook:
 		return validName(r.Name) && validVersion(r.Sub)
-	case replication.DataBagItem:
+	case replication.DataBagItem, replication.CookbookArtifact, replication.Policy, replication.PolicyGroup:
 		return validName(r.Name) && validName(r.Sub)
 	case replication.Role, replication.Environment, replication.DataBag:
 		return validName(r.Name) && r.Sub == ""

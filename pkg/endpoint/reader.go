@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -93,6 +94,8 @@ func listPath(s replication.Scope) string {
 		return "/data"
 	case s.Kind == replication.DataBagItem && validName(s.Name):
 		return "/data/" + s.Name
+	case optional(s.Kind) && (s.Name == "" || validName(s.Name)):
+		return replication.Ref{Kind: s.Kind, Name: s.Name}.Path()
 	}
 	return ""
 }
@@ -100,8 +103,16 @@ func listPath(s replication.Scope) string {
 // decodeList reads a listing: an object whose keys are names. Anything else
 // isn't a listing.
 func decodeList(s replication.Scope, body []byte) ([]replication.Ref, bool) {
-	if s.Kind == replication.Cookbook {
+	switch s.Kind {
+	case replication.Cookbook:
 		return decodeCookbooks(body)
+	case replication.CookbookArtifact:
+		return decodeArtifacts(body)
+	case replication.Policy:
+		return decodePolicies(s.Name, body)
+	case replication.PolicyGroup:
+		bound, ok := decodePolicyGroups(s.Name, body)
+		return slices.Collect(maps.Keys(bound)), ok
 	}
 	var names map[string]json.RawMessage
 	if json.Unmarshal(body, &names) != nil || names == nil {
@@ -178,7 +189,7 @@ func decodeObject(ref replication.Ref, body []byte) (replication.Object, error) 
 		return obj, err
 	}
 	obj.Fingerprint = print
-	if ref.Kind == replication.Cookbook {
+	if isCookbook(ref.Kind) {
 		obj.Files, err = filesOf(body)
 	}
 	return obj, err
@@ -204,6 +215,12 @@ func checkName(ref replication.Ref, body []byte) error {
 		same = text("cookbook_name") == ref.Name && sameVersion(text("version"), ref.Sub)
 	case replication.DataBagItem:
 		same = text("id") == ref.Sub
+	case replication.CookbookArtifact:
+		same = text("name") == ref.Name && text("identifier") == ref.Sub
+	case replication.Policy:
+		same = text("name") == ref.Name && text("revision_id") == ref.Sub
+	case replication.PolicyGroup:
+		same = text("name") == ref.Sub
 	default:
 		same = text("name") == ref.Name
 	}
@@ -219,10 +236,14 @@ func fingerprint(kind replication.Kind, body []byte) (string, error) {
 	switch kind {
 	case replication.Cookbook:
 		form, err = canonical.CookbookVersion(body)
+	case replication.CookbookArtifact:
+		form, err = canonical.CookbookArtifact(body)
 	case replication.Role:
 		form, err = canonical.Role(body)
 	case replication.Environment:
 		form, err = canonical.Environment(body)
+	case replication.Policy, replication.PolicyGroup:
+		form, err = canonical.PolicyRevision(body)
 	default:
 		form, err = canonical.DataBagItem(body)
 	}
@@ -230,6 +251,11 @@ func fingerprint(kind replication.Kind, body []byte) (string, error) {
 		return "", err
 	}
 	return canonical.Fingerprint(form), nil
+}
+
+// isCookbook tells whether objects of a kind have files.
+func isCookbook(k replication.Kind) bool {
+	return k == replication.Cookbook || k == replication.CookbookArtifact
 }
 
 // filesOf lists the content of a cookbook version, each once.

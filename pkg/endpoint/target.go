@@ -40,7 +40,7 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 // segments can be lost, on a server that speaks API version 1 or 0
 // (chef-server-api.md §3.2).
 func (t *Target) Expect(ctx context.Context, obj replication.Object) (print string, dropped []string, err error) {
-	if obj.Ref.Kind != replication.Cookbook {
+	if !isCookbook(obj.Ref.Kind) {
 		return obj.Fingerprint, nil, nil
 	}
 	version, err := t.org.Client().APIVersion(ctx)
@@ -61,12 +61,13 @@ func (t *Target) Expect(ctx context.Context, obj replication.Object) (print stri
 }
 
 // Lane implements replication.Target. Parallel uploads of one cookbook's versions
-// fail on real servers (chef-server-api.md §10, 13). A server without
+// fail on real servers (chef-server-api.md §10, 13); revisions of one policy and
+// policies of one group share a row in the same way. A server without
 // organizations keeps the items of a bag inside the bag: of items that goiardi
 // 0.11.10 was sent at the same time, each with 201, more than half were gone
 // afterwards.
 func (t *Target) Lane(ref replication.Ref) string {
-	if ref.Kind == replication.Cookbook || ref.Kind == replication.DataBagItem && t.org.Client().Orgless() {
+	if isCookbook(ref.Kind) || optional(ref.Kind) || ref.Kind == replication.DataBagItem && t.org.Client().Orgless() {
 		return ref.Name
 	}
 	return ref.Path()
@@ -86,8 +87,13 @@ func (t *Target) Put(ctx context.Context, obj replication.Object, create bool, c
 	if err := checkName(ref, obj.Body); err != nil {
 		return t.reject("write", ref, replication.Rejected, "repair the object on the primary", "%w", err)
 	}
-	if ref.Kind == replication.Cookbook {
+	switch ref.Kind {
+	case replication.Cookbook, replication.CookbookArtifact:
 		return t.putCookbook(ctx, obj, create, content)
+	case replication.Policy:
+		return t.putPolicy(ctx, obj)
+	case replication.PolicyGroup:
+		return t.bindPolicy(ctx, obj)
 	}
 	body := obj.Body
 	if ref.Kind == replication.DataBagItem {
@@ -163,8 +169,10 @@ func (t *Target) Delete(ctx context.Context, ref replication.Ref) error {
 	if ref.Kind == replication.Environment && ref.Name == replication.DefaultEnvironment {
 		return t.reject("delete", ref, replication.Rejected, "", "the environment _default can't be deleted")
 	}
-	err := t.remove(ctx, ref)
-	return t.fail("delete", ref, err)
+	if ref.Kind == replication.Policy || ref.Kind == replication.PolicyGroup {
+		return t.fail("delete", ref, t.removePolicy(ctx, ref))
+	}
+	return t.fail("delete", ref, t.remove(ctx, ref))
 }
 
 func (t *Target) remove(ctx context.Context, ref replication.Ref) error {

@@ -12,7 +12,8 @@ import (
 // below the organization (/roles/web), with the organization
 // (/organizations/ORG/roles/web), whole URLs, percent-encoding, and doubled,
 // missing or trailing slashes. Cookbooks come with or without a version, bags
-// as /data/B or /data_bags/B, with or without an item.
+// as /data/B or /data_bags/B, with or without an item, policies, policy groups and
+// cookbook artifacts with one name or two.
 //
 // What can't be understood under a known collection means the whole kind. What
 // can't be understood at all means everything: the zero Scope. Replicate is
@@ -43,6 +44,12 @@ func ParsePath(path string) (scope replication.Scope, replicate bool) {
 		return cookbook(rest), true
 	case "data", "data_bags":
 		return bag(rest), true
+	case "cookbook_artifacts":
+		return twofold(replication.CookbookArtifact, rest, ""), true
+	case "policies":
+		return twofold(replication.Policy, rest, "revisions"), true
+	case "policy_groups":
+		return twofold(replication.PolicyGroup, rest, "policies"), true
 	}
 	return replication.Scope{}, !ignored(collection)
 }
@@ -51,9 +58,8 @@ func ParsePath(path string) (scope replication.Scope, replicate bool) {
 // §1). Rows about them are frequent on a busy server.
 func ignored(collection string) bool {
 	switch collection {
-	case "acls", "association_requests", "clients", "containers", "controls", "cookbook_artifacts", "groups",
-		"keys", "license", "nodes", "policies", "policy_groups", "principals", "reports", "required_recipe",
-		"runs", "sandboxes", "search", "users":
+	case "acls", "association_requests", "clients", "containers", "controls", "groups", "keys", "license", "nodes",
+		"principals", "reports", "required_recipe", "runs", "sandboxes", "search", "users":
 		return true
 	}
 	return false
@@ -114,6 +120,29 @@ func bag(rest []string) replication.Scope {
 		return replication.Scope{Kind: replication.DataBagItem, Name: rest[0], Sub: rest[1]}
 	}
 	return replication.Scope{Kind: replication.DataBag}
+}
+
+// twofold is the scope of a kind whose objects have two names with a fixed word
+// between them, or none.
+func twofold(k replication.Kind, rest []string, between string) replication.Scope {
+	s := replication.Scope{Kind: k}
+	if len(rest) == 0 || !legal(rest[0]) {
+		return s
+	}
+	name, rest := rest[0], rest[1:]
+	if between != "" && len(rest) > 0 {
+		if rest[0] != between {
+			return s
+		}
+		rest = rest[1:]
+	}
+	switch {
+	case len(rest) == 0:
+		s.Name = name
+	case len(rest) == 1 && legal(rest[0]):
+		s.Name, s.Sub = name, rest[0]
+	}
+	return s
 }
 
 // legal tells whether a name is one that a Chef Server would accept for some

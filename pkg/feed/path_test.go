@@ -34,6 +34,13 @@ func TestParsePathFindsTheObject(t *testing.T) {
 		{"/data_bags/users", replication.Scope{Kind: "data_bag", Name: "users"}},
 		{"/data/users/alice", replication.Scope{Kind: "data_bag_item", Name: "users", Sub: "alice"}},
 		{"/data_bags/users/alice", replication.Scope{Kind: "data_bag_item", Name: "users", Sub: "alice"}},
+		{"/policies/app/revisions/r1", replication.Scope{Kind: "policy", Name: "app", Sub: "r1"}},
+		{"/policies/app/revisions", replication.Scope{Kind: "policy", Name: "app"}},
+		{"/policies/app", replication.Scope{Kind: "policy", Name: "app"}},
+		{"/policy_groups/prod", replication.Scope{Kind: "policy_group", Name: "prod"}},
+		{"/policy_groups/prod/policies/app", replication.Scope{Kind: "policy_group", Name: "prod", Sub: "app"}},
+		{"/cookbook_artifacts/a", replication.Scope{Kind: "cookbook_artifact", Name: "a"}},
+		{"/organizations/acme/cookbook_artifacts/a/0123", replication.Scope{Kind: "cookbook_artifact", Name: "a", Sub: "0123"}},
 		// A name that is also the name of a collection.
 		{"/data/roles/web", replication.Scope{Kind: "data_bag_item", Name: "roles", Sub: "web"}},
 		{"/organizations/roles/roles/web", replication.Scope{Kind: "role", Name: "web"}},
@@ -57,6 +64,8 @@ func TestParsePathWidensWhatItDoesNotUnderstand(t *testing.T) {
 		{"/cookbooks", kind("cookbook")}, {"/cookbooks/_latest", kind("cookbook")}, {"/cookbooks/_recipes", kind("cookbook")},
 		{"/cookbooks/a/1.0.0/files", kind("cookbook")}, {"/cookbooks/../1.0.0", kind("cookbook")},
 		{"/data", kind("data_bag")}, {"/data/b/i/x", kind("data_bag")}, {"/data/b/.", kind("data_bag")},
+		{"/policies", kind("policy")}, {"/policies/app/r1", kind("policy")}, {"/policies/app/revisions/r1/x", kind("policy")}, {"/policies/..", kind("policy")},
+		{"/policy_groups", kind("policy_group")}, {"/policy_groups/g/revisions/x", kind("policy_group")}, {"/cookbook_artifacts/a/1/2", kind("cookbook_artifact")},
 		// A version in another spelling than servers list it: all versions.
 		{"/cookbooks/a/1.0", replication.Scope{Kind: "cookbook", Name: "a"}},
 		{"/cookbooks/a/1.0.00", replication.Scope{Kind: "cookbook", Name: "a"}},
@@ -76,8 +85,7 @@ func TestParsePathWidensWhatItDoesNotUnderstand(t *testing.T) {
 }
 
 func TestParsePathKnowsWhatIsNotReplicated(t *testing.T) {
-	for _, path := range []string{"/nodes/web01", "/nodes", "/clients/x", "/users/u", "/groups/admins", "/policies/p/revisions/r", "/policy_groups/g",
-		"/cookbook_artifacts/a/1", "/organizations/acme/nodes/n", "/organizations/acme", "/sandboxes/1", "/containers/roles",
+	for _, path := range []string{"/nodes/web01", "/nodes", "/clients/x", "/users/u", "/groups/admins", "/policies/p/_acl", "/organizations/acme/nodes/n", "/organizations/acme", "/sandboxes/1", "/containers/roles",
 		"/roles/web/_acl", "/data/users/_acl/read", "/cookbooks/a/_acl", "/environments/_default"} {
 		if got, replicate := ParsePath(path); replicate {
 			t.Errorf("ParsePath(%q) = %+v, want it ignored", path, got)
@@ -92,7 +100,7 @@ func TestEveryObjectPathIsUnderstood(t *testing.T) {
 		switch ref.Kind {
 		case replication.Cookbook:
 			ref.Sub = rapid.SampledFrom([]string{"0.1.0", "1.10.2", "2026.11.22"}).Draw(t, "version")
-		case replication.DataBagItem:
+		case replication.DataBagItem, replication.CookbookArtifact, replication.Policy, replication.PolicyGroup:
 			ref.Sub = name.Draw(t, "item")
 		}
 		path := ref.Path()

@@ -24,7 +24,7 @@ type UpdatedSince struct {
 	unserved func(error) bool
 }
 
-var _ replication.Feed = (*UpdatedSince)(nil)
+var _ replication.ExplainedFeed = (*UpdatedSince)(nil)
 
 // NewUpdatedSince makes a feed of a getter. Unserved tells of an error of the
 // getter that the server has no such route: a 404 of any origin, or a 200 that
@@ -38,6 +38,9 @@ func NewUpdatedSince(getter Getter, unserved func(error) bool) *UpdatedSince {
 
 // Name is the feed's word in configuration and status.
 func (u *UpdatedSince) Name() string { return "updated_since" }
+
+// Note says why it is in use.
+func (u *UpdatedSince) Note() string { return "the primary serves it" }
 
 // Read returns the rows with an id greater than after, or all for 0. Errors wrap
 // replication.ErrNoFeed when the server serves no feed; that includes answers

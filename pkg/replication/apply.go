@@ -225,7 +225,7 @@ func (p *pass) removeWindow(steps []Step, total int) error {
 	for _, k := range slices.Backward(Kinds()) {
 		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
 		workers := p.Pair.concurrency()
-		if k == Cookbook || k == DataBag {
+		if k == Cookbook || k == CookbookArtifact || k == DataBag {
 			// Deletions of cookbooks disturb each other (chef-server-api.md §3.3).
 			workers = 1
 		}

@@ -56,7 +56,7 @@ func (p *pass) dirty() ([]Ref, error) {
 		scopes[ScopeOf(r)] = max(scopes[ScopeOf(r)], 0)
 	}
 	if w := p.progress.Work; w != nil {
-		for _, r := range w.Intent {
+		for _, r := range p.Pair.narrowed(w.Intent) {
 			set[r] = struct{}{}
 		}
 	}
@@ -80,14 +80,16 @@ func (p *pass) dirty() ([]Ref, error) {
 // the inventory, which may be gone from it.
 func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
 	single := s.Sub != "" || s.Name != "" && (s.Kind == Role || s.Kind == Environment)
-	if single {
-		return []Ref{Ref(s)}, nil
-	}
 	var refs []Ref
-	for r := range p.inventory {
-		if s.Contains(r) {
-			refs = append(refs, r)
+	if !single || s.Kind == Policy {
+		for r := range p.inventory {
+			if s.Contains(r) {
+				refs = append(refs, r)
+			}
 		}
+	}
+	if single {
+		return append(refs, Ref(s)), nil
 	}
 	if s.Kind == DataBag && s.Name != "" {
 		refs = append(refs, Ref(s))

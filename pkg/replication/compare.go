@@ -13,8 +13,13 @@ type listing struct {
 	refs   map[Ref]struct{}
 	counts map[Kind]int
 	failed map[Kind]bool
-	bags   map[string]bool // bags whose items could not be listed
+	// unserved are those of the failed kinds that the server doesn't know at all.
+	unserved map[Kind]bool
+	bags     map[string]bool // bags whose items could not be listed
 }
+
+// trouble tells whether a listing failed that the server should have answered.
+func (l listing) trouble() bool { return len(l.failed) > len(l.unserved) }
 
 // unknown tells whether the listing can't say if r is there.
 func (l listing) unknown(r Ref) bool {
@@ -36,7 +41,7 @@ func (p *pass) compare() error {
 	}
 	v := view{replica: &target, deep: w.Deep}
 	deletes := p.deletions(source, target)
-	if err := p.checkBrake(deletes, source.counts, len(source.failed) > 0); err != nil {
+	if err := p.checkBrake(deletes, source.counts, source.trouble()); err != nil {
 		return err
 	}
 	if err := p.compareWindows(source, v); err != nil {
@@ -67,13 +72,16 @@ func (p *pass) startCompare() error {
 	}
 	intent, crashes := []Ref(nil), 0
 	if w := p.progress.Work; w != nil {
-		intent, crashes = w.Intent, w.Crashes
+		intent, crashes = p.Pair.narrowed(w.Intent), w.Crashes
 	}
 	upto, err := p.takePosition(ctx, id)
 	if err != nil {
 		return err
 	}
 	p.progress.Selected = p.Pair.selected()
+	p.upd.Removed = append(p.upd.Removed, p.forgotten.Removed...)
+	p.upd.Synced = append(p.upd.Synced, p.forgotten.Synced...)
+	p.forgotten = Update{}
 	p.progress.Work = &Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now(), Upto: upto, Intent: intent, Crashes: crashes}
 	if upto == nil {
 		p.progress.Position = nil
@@ -124,13 +132,17 @@ func (p *pass) listBoth() (source, target listing, err error) {
 			p.settled(Ref{Kind: k})
 		}
 	}
+	// The listing alone is set aside for a kind that the replica can't hold.
+	maps.DeleteFunc(source.refs, func(r Ref, _ struct{}) bool { return target.unserved[r.Kind] })
+	maps.Copy(source.failed, target.unserved)
+	maps.Copy(source.unserved, target.unserved)
 	return source, target, nil
 }
 
 // listSide lists all kinds of the pair on one side. A kind whose listing alone
 // fails is left out, recorded as unsynced, and nothing of it is deleted.
 func (p *pass) listSide(side Reader, name string) (listing, error) {
-	l := listing{refs: map[Ref]struct{}{}, counts: map[Kind]int{}, failed: map[Kind]bool{}}
+	l := listing{refs: map[Ref]struct{}{}, counts: map[Kind]int{}, failed: map[Kind]bool{}, unserved: map[Kind]bool{}}
 	var bags []Ref
 	for _, k := range Kinds() {
 		if !p.Pair.Includes(k) {
@@ -156,6 +168,9 @@ func (p *pass) listSide(side Reader, name string) (listing, error) {
 				return l, fatal
 			}
 			l.failed[k] = true
+			if ClassOf(objErr) == Unserved {
+				l.unserved[k] = true
+			}
 			p.setAside(Ref{Kind: k}, objErr)
 			continue
 		}

@@ -174,7 +174,9 @@ func TestAnyHistoryConverges(t *testing.T) {
 		w.tuning = replication.Tuning{Window: rapid.IntRange(1, 4).Draw(rt, "window"), Backlog: rapid.IntRange(2, 30).Draw(rt, "backlog")}
 		w.pair.MaxDelete = replication.Limit{Percent: 100}
 		w.pair.Concurrency = 3
-		paths := []string{"/roles/a", "/roles/b", "/data/x/1", "/data/x/2", "/data/y/1", "/cookbooks/c/1.0.0", "/cookbooks/c/2.0.0", "/cookbooks/d/1.0.0", "/environments/e"}
+		w.pair.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+		paths := []string{"/roles/a", "/roles/b", "/data/x/1", "/data/x/2", "/data/y/1", "/cookbooks/c/1.0.0", "/cookbooks/c/2.0.0", "/cookbooks/d/1.0.0", "/environments/e",
+			"/cookbook_artifacts/c/1", "/policies/p/revisions/1", "/policies/p/revisions/2", "/policy_groups/g/policies/p", "/policy_groups/h/policies/p"}
 		bodies := []string{"1", "2", "3"}
 		path, body := rapid.SampledFrom(paths), rapid.SampledFrom(bodies)
 		var shows []func()

@@ -30,6 +30,9 @@ const (
 	// Foreign: what answered wasn't the Chef Server (HTML of a proxy, an empty
 	// 200). Never to be read as "empty" or "deleted".
 	Foreign Class = "foreign"
+	// Unserved: the server has no objects of this kind at all: it doesn't know the
+	// kind's paths. Other kinds go on; nothing of this one is written or deleted.
+	Unserved Class = "unserved"
 	// Local: this machine's own trouble (disk full, state unreadable).
 	Local Class = "local"
 )

@@ -6,103 +6,9 @@ import (
 	"strings"
 )
 
-// Kind is one kind of replicated object.
-type Kind string
-
-// The kinds of objects. A configuration selects cookbooks, environments, roles
-// and data_bags; data_bags stands for both bags and their items.
-const (
-	Cookbook    Kind = "cookbook"      // one cookbook version
-	Environment Kind = "environment"   // one environment, never _default
-	Role        Kind = "role"          // one role
-	DataBag     Kind = "data_bag"      // one data bag, which has no content but its name
-	DataBagItem Kind = "data_bag_item" // one item of a data bag
-)
-
-// Kinds lists all kinds in the order in which they are applied to a replica:
-// what others refer to comes first (chef-server-api.md §4.3: an environment that
-// pins an absent cookbook version breaks node runs with 412).
-func Kinds() []Kind { return []Kind{DataBag, DataBagItem, Role, Cookbook, Environment} }
-
-// DefaultKinds are the kinds that a pair replicates unless it says otherwise, in
-// the order in which a configuration names them. DataBag stands for the items too.
-func DefaultKinds() []Kind { return []Kind{Cookbook, Environment, Role, DataBag} }
-
-// order is the place of a kind in the order of application.
-func (k Kind) order() int {
-	switch k {
-	case DataBag:
-		return 0
-	case DataBagItem:
-		return 1
-	case Role:
-		return 2
-	case Cookbook:
-		return 3
-	case Environment:
-		return 4
-	}
-	return 9
-}
-
-// collection is the first segment of the kind's paths in the Chef Server API.
-func (k Kind) collection() string {
-	switch k {
-	case Cookbook:
-		return "cookbooks"
-	case Environment:
-		return "environments"
-	case Role:
-		return "roles"
-	case DataBag, DataBagItem:
-		return "data"
-	}
-	return string(k)
-}
-
-// family is the kind that configuration and patterns know a kind by: bags stand
-// for their items too.
-func (k Kind) family() Kind {
-	if k == DataBagItem {
-		return DataBag
-	}
-	return k
-}
-
-// hasSub tells whether objects of the kind have two names, such as a cookbook's
-// and its version.
-func (k Kind) hasSub() bool { return k.family() == DataBag || k == Cookbook }
-
-// word is the kind's word in a configuration.
-func (k Kind) word() string {
-	if k.family() == DataBag {
-		return "data_bags"
-	}
-	return k.collection()
-}
-
-// kindOfCollection reads the first segment of a path, or the kind's word in a
-// configuration. It is "" for anything else, and DataBag for items.
-func kindOfCollection(word string) Kind {
-	switch word {
-	case "cookbooks":
-		return Cookbook
-	case "environments":
-		return Environment
-	case "roles":
-		return Role
-	case "data", "data_bags":
-		return DataBag
-	}
-	return ""
-}
-
-// DefaultEnvironment exists in every organization and can't be written
-// (chef-server-api.md §4.3). It is never replicated, deleted or compared.
-const DefaultEnvironment = "_default"
-
-// Ref names one object. It is comparable. Sub is the version of a cookbook or
-// the id of a data bag item and empty for the other kinds.
+// Ref names one object. It is comparable. Sub is the version of a cookbook, the
+// id of a data bag item, the identifier of a cookbook artifact, the revision of a
+// policy or the policy in a policy group, and empty for the other kinds.
 type Ref struct {
 	Kind Kind
 	Name string
@@ -118,6 +24,9 @@ func (r Ref) Path() string {
 		p += "/" + r.Name
 	}
 	if r.Sub != "" {
+		if between := r.Kind.between(); between != "" {
+			p += "/" + between
+		}
 		p += "/" + r.Sub
 	}
 	return p
@@ -132,7 +41,7 @@ func (r Ref) String() string { return r.Path() }
 func ParseRef(path string) (Ref, error) {
 	ref, ok := splitPath(path)
 	if !ok || ref.IsListing() || dots(ref.Name) || dots(ref.Sub) {
-		return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, /data/BAG or /data/BAG/ITEM", path)
+		return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, /data/BAG, /data/BAG/ITEM, /policies/NAME/revisions/ID, /policy_groups/GROUP/policies/NAME or /cookbook_artifacts/NAME/ID", path)
 	}
 	return ref, nil
 }
@@ -143,23 +52,25 @@ func dots(name string) bool { return name == "." || name == ".." }
 // splitPath reads the path of an object or a listing.
 func splitPath(path string) (Ref, bool) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	if slices.Contains(parts, "") || len(parts) > 3 {
+	ref := Ref{Kind: kindOfCollection(parts[0])}
+	if ref.Kind == "" || slices.Contains(parts, "") {
 		return Ref{}, false
 	}
-	ref := Ref{Kind: kindOfCollection(parts[0])}
-	if ref.Kind == "" {
+	if between := ref.Kind.between(); between != "" && len(parts) == 4 && parts[2] == between {
+		parts = slices.Delete(parts, 2, 3)
+	} else if between != "" && len(parts) > 2 {
 		return Ref{}, false
 	}
 	if len(parts) > 1 {
 		ref.Name = parts[1]
 	}
 	if len(parts) > 2 {
-		if !ref.Kind.hasSub() {
-			return Ref{}, false
-		}
 		if ref.Sub = parts[2]; ref.Kind == DataBag {
 			ref.Kind = DataBagItem
 		}
+	}
+	if len(parts) > 3 || ref.Sub != "" && !ref.Kind.twofold() {
+		return Ref{}, false
 	}
 	return ref, true
 }
@@ -179,7 +90,7 @@ func (r *Ref) UnmarshalText(b []byte) error {
 }
 
 // IsListing tells whether the Ref names a listing instead of one object.
-func (r Ref) IsListing() bool { return r.Name == "" || r.Kind == Cookbook && r.Sub == "" }
+func (r Ref) IsListing() bool { return r.Name == "" || r.Kind.twofold() && r.Sub == "" }
 
 // CompareRefs orders objects as they are applied: by kind, then name, then
 // version or item.
@@ -195,26 +106,30 @@ func CompareRefs(a, b Ref) int {
 
 // Scope is a set of objects that a change may have touched. The zero Scope is
 // everything; a Kind alone is the whole kind; Kind and Name of a cookbook are
-// all its versions, of a data bag the bag with all its items; all three are
-// one object.
+// all its versions, of a data bag the bag with all its items, of a policy all its
+// revisions; all three are one object.
 type Scope struct {
 	Kind Kind
 	Name string
 	Sub  string
 }
 
-// ScopeOf is the scope of exactly one object. For a data bag it includes the
-// items, since deleting a bag deletes them without a row of their own
-// (chef-server-api.md §4.4).
+// ScopeOf is the scope of exactly one object, and of what a server changes with
+// it without a row of its own: the items of a data bag that is deleted
+// (chef-server-api.md §4.4), and the policy groups that a policy is in (§5.1).
 func ScopeOf(r Ref) Scope { return Scope(r) }
 
 // Contains tells whether r belongs to the scope.
 func (s Scope) Contains(r Ref) bool {
-	if s.Kind == "" {
+	switch {
+	case s.Kind == "":
 		return true
+	case s.Kind == Policy && r.Kind == PolicyGroup:
+		return s.Name == "" || s.Name == r.Sub
+	case s.Kind != r.Kind && !(s.Kind == DataBag && r.Kind == DataBagItem):
+		return false
 	}
-	kindOK := s.Kind == r.Kind || s.Kind == DataBag && r.Kind == DataBagItem
-	return kindOK && (s.Name == "" || s.Name == r.Name) && (s.Sub == "" || s.Sub == r.Sub)
+	return (s.Name == "" || s.Name == r.Name) && (s.Sub == "" || s.Sub == r.Sub)
 }
 
 // Object is one object as a server holds it.
@@ -226,7 +141,7 @@ type Object struct {
 	// Fingerprint is the hash of the canonical form of Body. Two objects are
 	// equal when their fingerprints are.
 	Fingerprint string
-	// Files are the files of a cookbook version, without duplicates.
+	// Files are the files of a cookbook version or artifact, without duplicates.
 	Files []File
 }
 

@@ -122,6 +122,9 @@ func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (
 	if _, probeErr := side.List(ctx, Scope{Kind: Environment}); probeErr != nil {
 		return nil, err
 	}
+	if class == Unserved {
+		return err, nil
+	}
 	if p.troubled() >= troubleLimit {
 		return nil, err
 	}

@@ -120,8 +120,12 @@ type Pair struct {
 // Includes tells whether objects of a kind may belong to the pair. Bags and items
 // go together. A kind that isn't replicated never does.
 func (p Pair) Includes(k Kind) bool {
+	kinds := p.Kinds
+	if len(kinds) == 0 {
+		kinds = DefaultKinds()
+	}
 	return slices.Contains(Kinds(), k) && p.Selection.Reaches(Scope{Kind: k}) &&
-		(len(p.Kinds) == 0 || slices.ContainsFunc(p.Kinds, func(x Kind) bool { return x.family() == k.family() }))
+		slices.ContainsFunc(kinds, func(x Kind) bool { return x.family() == k.family() })
 }
 
 // Manages tells whether an object belongs to the pair, so that replication may
@@ -135,9 +139,15 @@ func (p Pair) reaches(s Scope) bool {
 	return s.Kind == "" || p.Includes(s.Kind) && p.Selection.Reaches(s)
 }
 
-// narrowed drops what doesn't belong to the pair.
+// concerns tells whether a change may have touched objects of the pair. One of a
+// policy touches the groups that the policy is in.
+func (p Pair) concerns(c Change) bool {
+	return p.reaches(c.Scope) || c.Scope.Kind == Policy && p.Includes(PolicyGroup)
+}
+
+// narrowed returns those that belong to the pair.
 func (p Pair) narrowed(refs []Ref) []Ref {
-	return slices.DeleteFunc(refs, func(r Ref) bool { return !p.Manages(r) })
+	return slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { return !p.Manages(r) })
 }
 
 // selected is a mark of what belongs to the pair: "" for all objects of the
@@ -146,10 +156,11 @@ func (p Pair) selected() string {
 	var lines []string
 	for _, k := range Kinds() {
 		if k == k.family() && (Pair{Kinds: p.Kinds}).Includes(k) {
-			lines = append(lines, k.word())
+			lines = append(lines, k.Word())
 		}
 	}
-	if len(lines) == len(DefaultKinds()) && p.Selection.all() {
+	byDefault := slices.Equal(lines, []string{"data_bags", "roles", "cookbooks", "environments"})
+	if byDefault && p.Selection.all() {
 		return ""
 	}
 	for _, x := range p.Selection.Include {

@@ -25,6 +25,7 @@ type pass struct {
 
 	inventory map[Ref]string
 	unsynced  map[Ref]Unsynced
+	forgotten Update // the records of what doesn't belong to the pair any more
 	changeIDs map[Ref]int64
 
 	flights          flights
@@ -116,23 +117,21 @@ func (p *pass) records(ctx context.Context) error {
 	return nil
 }
 
-// forget drops what is known of objects that don't belong to the pair any more.
-// They stay on the replica as they are.
+// forget overlooks what is known of objects that don't belong to the pair any
+// more. They stay on the replica as they are. Their records go when a compare
+// begins, together with the mark of the selection that they belonged to.
 func (p *pass) forget() {
 	for r := range p.inventory {
 		if !p.Pair.Manages(r) {
-			p.removed(r)
+			delete(p.inventory, r)
+			p.forgotten.Removed = append(p.forgotten.Removed, r)
 		}
 	}
 	for r := range p.unsynced {
 		if !p.Pair.Manages(r) && !(r.IsListing() && p.Pair.reaches(ScopeOf(r))) {
-			p.settled(r)
+			delete(p.unsynced, r)
+			p.forgotten.Synced = append(p.forgotten.Synced, r)
 		}
-	}
-	if w := p.progress.Work; w != nil {
-		next := *w
-		next.Intent = p.Pair.narrowed(slices.Clone(w.Intent))
-		p.progress.Work = &next
 	}
 }
 
@@ -149,11 +148,12 @@ func (p *pass) doubt() {
 	w := *p.progress.Work
 	w.Crashes++
 	p.progress.Work = &w
-	for _, r := range w.Intent {
+	intent := p.Pair.narrowed(w.Intent)
+	for _, r := range intent {
 		p.applied(r, unknownFingerprint)
 	}
-	if len(w.Intent) == 1 && w.Crashes >= poisonCrashes {
-		p.poison = w.Intent[0]
+	if len(intent) == 1 && w.Crashes >= poisonCrashes {
+		p.poison = intent[0]
 		p.setAside(p.poison, &Error{Op: "write", Ref: p.poison, Class: Rejected,
 			Hint: "look for the reason in the log of the process; the object is tried again later",
 			Err:  fmt.Errorf("the process died %d times at work on this object", w.Crashes)})

@@ -58,11 +58,12 @@ type Reader interface {
 	// used against another one: the base URL and, where the server has one, the
 	// GUID of the organization.
 	Identity(ctx context.Context) (string, error)
-	// List names the objects of a scope: Cookbook (one or all names), Role,
-	// Environment (without _default), DataBag (all bags, no items),
-	// DataBagItem with a Name (the items of one bag). A name that isn't there
-	// gives an empty list; anything that wasn't a listing of the Chef Server
-	// itself gives an error, never an empty list.
+	// List names the objects of a scope: Cookbook, CookbookArtifact, Policy and
+	// PolicyGroup (one or all names), Role, Environment (without _default), DataBag
+	// (all bags, no items), DataBagItem with a Name (the items of one bag). A name
+	// that isn't there gives an empty list; anything that wasn't a listing of the
+	// Chef Server itself gives an error, never an empty list: of class Unserved for
+	// a kind that the server doesn't know.
 	List(ctx context.Context, scope Scope) ([]Ref, error)
 	// Get reads one object. The error has class Absent when the server itself
 	// said so.
@@ -100,7 +101,8 @@ type Target interface {
 	// that all went well but for what Expect calls dropped.
 	Put(ctx context.Context, obj Object, create bool, content Content) error
 	// Delete removes an object. An object that isn't there is success. A data
-	// bag is deleted with whatever it holds.
+	// bag is deleted with whatever it holds; a policy revision that a policy group
+	// uses is not: the error has class Rejected.
 	Delete(ctx context.Context, ref Ref) error
 }
 

@@ -63,7 +63,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 		return err
 	}
 	deletes := p.deletions(source, target)
-	plan.Hold = p.holdFor(p.checkBrake(deletes, source.counts, len(source.failed) > 0))
+	plan.Hold = p.holdFor(p.checkBrake(deletes, source.counts, source.trouble()))
 	refs := append(slices.SortedFunc(maps.Keys(source.refs), CompareRefs), deletes...)
 	v := view{replica: &target, deep: p.todo.deep}
 	done := 0

@@ -137,7 +137,7 @@ func (v *verification) repair(p *pass) error {
 		}
 		others = append(others, d.Ref)
 	}
-	if err := p.checkBrake(extras, v.source.counts, len(v.source.failed) > 0); err != nil {
+	if err := p.checkBrake(extras, v.source.counts, v.source.trouble()); err != nil {
 		return verifying(err)
 	}
 	for window := range slices.Chunk(others, p.windowSize()) {

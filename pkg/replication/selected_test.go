@@ -136,6 +136,23 @@ func TestWhatIsExcludedLaterIsLeftAlone(t *testing.T) {
 	}
 }
 
+// A verification under another selection forgets nothing: the selection may change
+// back before any pass.
+func TestAVerificationUnderAnotherSelectionForgetsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.pair.Selection = selection(t, "", "roles/web")
+	w.replica.Set("/roles/base", "drifted")
+	if r, err := w.engine().Verify(context.Background(), replication.VerifyOptions{Repair: true}); err != nil || len(r.Repaired) != 1 {
+		t.Fatalf("report %+v, %v; want one repaired", r, err)
+	}
+	w.pair.Selection = replication.Selection{}
+	w.primary.Unset("/roles/web")
+	w.pass()
+	w.wantEqual()
+}
+
 func TestWhatIsSelectedAnewIsCopiedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Selection = selection(t, "roles/web", "")

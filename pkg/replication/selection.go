@@ -13,7 +13,7 @@ import (
 //
 // What isn't selected is never read, written or deleted, on either side. A data
 // bag item that is selected brings its bag along; a bag that is excluded takes
-// its items with it.
+// its items with it. A policy in a policy group is selected when both are.
 type Selection struct {
 	Include []Pattern
 	Exclude []Pattern
@@ -21,27 +21,28 @@ type Selection struct {
 
 // Pattern matches objects by name. In Name and Sub, * stands for any number of
 // characters, none included, and ? for exactly one. An empty Sub matches all
-// versions of a cookbook, and a data bag with all its items.
+// versions of a cookbook, and a data bag with all its items. Other kinds that
+// take two names are selected by the first: identifiers and revisions are hashes.
 type Pattern struct {
 	Kind Kind // DataBag for bags and items alike
 	Name string
 	Sub  string
 }
 
-// ParsePattern reads KIND/NAME, KIND/NAME/VERSION or data_bags/BAG/ITEM, where
-// KIND is a word such as cookbooks. Paths of objects, such as /data/users/alice,
-// are patterns too. The error says what to write instead.
+// ParsePattern reads KIND/NAME, cookbooks/NAME/VERSION or data_bags/BAG/ITEM,
+// where KIND is a word such as cookbooks. Paths of these objects, such as
+// /data/users/alice, are patterns too. The error says what to write instead.
 func ParsePattern(s string) (Pattern, error) {
 	word, name, _ := strings.Cut(strings.TrimPrefix(s, "/"), "/")
 	name, sub, deep := strings.Cut(name, "/")
 	p := Pattern{Kind: kindOfCollection(word), Name: name, Sub: sub}
 	switch {
 	case p.Kind == "":
-		return Pattern{}, fmt.Errorf("begin with a kind, as in cookbooks/apt, environments/prod, roles/web-*, data_bags/users or data_bags/users/alice")
+		return Pattern{}, errors.New("begin with a kind, as in cookbooks/apt, environments/prod, roles/web-*, data_bags/users or data_bags/users/alice")
 	case name == "" && !deep:
 		return Pattern{}, fmt.Errorf("write %s/* for all of them", word)
-	case deep && !p.Kind.hasSub():
-		return Pattern{}, fmt.Errorf("write %s/%s: %s have one name only", word, name, word)
+	case deep && p.Kind != Cookbook && p.Kind != DataBag:
+		return Pattern{}, fmt.Errorf("write %s/%s: %s are selected by one name only", word, name, word)
 	case name == "" || deep && sub == "" || strings.Contains(sub, "/"):
 		return Pattern{}, errors.New("put one / between two names, and none at the end")
 	case strings.Contains(name+"/"+sub, "**"):
@@ -67,7 +68,7 @@ func isGlob(s string) bool {
 
 // String writes the pattern as ParsePattern reads it.
 func (p Pattern) String() string {
-	s := p.Kind.word() + "/" + p.Name
+	s := p.Kind.Word() + "/" + p.Name
 	if p.Sub != "" {
 		s += "/" + p.Sub
 	}
@@ -94,8 +95,12 @@ func (p Pattern) excludes(r Ref) bool {
 // all tells whether everything is selected.
 func (s Selection) all() bool { return len(s.Include)+len(s.Exclude) == 0 }
 
-// Selects tells whether an object is selected.
+// Selects tells whether an object is selected. A policy in a policy group is when
+// both names are: writing it writes the policy too (chef-server-api.md §5.1).
 func (s Selection) Selects(r Ref) bool {
+	if r.Kind == PolicyGroup && r.Sub != "" && !s.Selects(Ref{Kind: Policy, Name: r.Sub}) {
+		return false
+	}
 	included := len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.includes(r) })
 	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.excludes(r) })
 }

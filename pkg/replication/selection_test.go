@@ -36,6 +36,9 @@ func TestASelectionIsByName(t *testing.T) {
 		{"cookbooks/apt", "cookbooks/apt/1.*", "/cookbooks/apt/2.1.0 /cookbooks/apt/11.0.0", "/cookbooks/apt/1.0.0 /cookbooks/apt2/2.0.0"},
 		{"roles/web?", "roles/webX", "/roles/web1 /roles/web-", "/roles/web /roles/web12 /roles/webX"},
 		{"roles/*.*", "", "/roles/a.b /roles/.", "/roles/ab"},
+		{"policies/app-* policy_groups/prod", "policies/app-x", "/policies/app-1/revisions/r1 /policy_groups/prod/policies/app-1",
+			"/policies/app/revisions/r1 /policy_groups/prod/policies/app /policy_groups/prod/policies/app-x /policy_groups/test/policies/app-1"},
+		{"", "cookbook_artifacts/a policy_groups/prod", "/cookbook_artifacts/ab/1 /policy_groups/test/policies/a", "/cookbook_artifacts/a/1 /policy_groups/prod/policies/a"},
 		{"roles/Web", "", "/roles/Web", "/roles/web"},
 	} {
 		s := Selection{Include: patterns(t, strings.Fields(c.include)...), Exclude: patterns(t, strings.Fields(c.exclude)...)}
@@ -57,7 +60,8 @@ func TestABadPatternSaysWhatToWrite(t *testing.T) {
 		"nodes/web":         "begin with a kind",
 		"roles":             "write roles/* for all of them",
 		"roles/":            "write roles/* for all of them",
-		"roles/web/1":       "write roles/web: roles have one name only",
+		"roles/web/1":       "write roles/web: roles are selected by one name only",
+		"policies/app/r1":   "write policies/app: policies are selected by one name only",
 		"cookbooks/apt/":    "put one / between two names",
 		"cookbooks//1.0.0":  "put one / between two names",
 		"data_bags/a/b/c":   "put one / between two names",
@@ -79,9 +83,9 @@ func TestABadPatternSaysWhatToWrite(t *testing.T) {
 
 // drawn patterns and names share a small alphabet, so that they often meet.
 func drawPattern(t *rapid.T) Pattern {
-	kind := rapid.SampledFrom([]Kind{Cookbook, Environment, Role, DataBag}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]Kind{Cookbook, Environment, Role, DataBag, CookbookArtifact, Policy, PolicyGroup}).Draw(t, "kind")
 	p := Pattern{Kind: kind, Name: rapid.StringMatching(`[ab*?]{1,4}`).Draw(t, "name")}
-	if kind.hasSub() && rapid.Bool().Draw(t, "deep") {
+	if (kind == Cookbook || kind == DataBag) && rapid.Bool().Draw(t, "deep") {
 		p.Sub = rapid.StringMatching(`[ab*?]{1,3}`).Draw(t, "sub")
 	}
 	return p
@@ -96,7 +100,7 @@ func drawSelection(t *rapid.T) Selection {
 
 func drawRef(t *rapid.T) Ref {
 	r := Ref{Kind: rapid.SampledFrom(Kinds()).Draw(t, "kind"), Name: rapid.StringMatching(`[ab]{1,3}`).Draw(t, "name")}
-	if r.Kind == Cookbook || r.Kind == DataBagItem {
+	if r.Kind.twofold() {
 		r.Sub = rapid.StringMatching(`[ab]{1,2}`).Draw(t, "sub")
 	}
 	return r
@@ -109,6 +113,9 @@ func TestNothingSelectedIsOutOfReach(t *testing.T) {
 		s, r := drawSelection(t), drawRef(t)
 		if !s.Selects(r) {
 			t.Skip("not selected")
+		}
+		if r.Kind == PolicyGroup && !s.Selects(Ref{Kind: Policy, Name: r.Sub, Sub: "any"}) {
+			t.Fatalf("%+v selects %s without its policy", s, r)
 		}
 		for _, scope := range []Scope{{}, {Kind: r.Kind}, {Kind: r.Kind.family()}, {Kind: r.Kind, Name: r.Name}, {Kind: r.Kind.family(), Name: r.Name}, ScopeOf(r)} {
 			if !s.Reaches(scope) {

@@ -41,7 +41,7 @@ func (p *Progress) failed(now time.Time, interval time.Duration, err error) {
 	p.Failures++
 	limit := retryCap
 	switch ClassOf(err) {
-	case Denied, Foreign, Local:
+	case Denied, Foreign, Unserved, Local:
 		p.to(Blocked, now)
 		limit = blockedCap
 	default:
@@ -80,7 +80,7 @@ func backoff(base, limit time.Duration, failures int) time.Duration {
 func retryObject(class Class, attempts int) time.Duration {
 	var d time.Duration
 	switch class {
-	case Rejected:
+	case Rejected, Unserved:
 		d = backoff(rejectedBy, rejectedTo, attempts)
 	case Degraded:
 		d = degradedBy

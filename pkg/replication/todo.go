@@ -55,7 +55,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		var next Position
 		t.changes, next, err = Continue(*p.Position, rows, e.Tuning.Overlap)
 		t.next = &next
-		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.reaches(c.Scope) })
+		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.concerns(c) })
 	}
 	switch {
 	case errors.Is(err, ErrPositionLost):

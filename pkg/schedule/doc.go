@@ -26,6 +26,7 @@
 // GetSchedule only; [Seen] makes that call needless for what hasn't been modified
 // since. UpdateSchedule replaces everything: what isn't sent is reset.
 //
-// Quotas of the calls are from 50 to 5,000 a second, by call and region, and are
-// shared by all of an account.
+// Each call has a quota by region that all of an account share. That of
+// CreateSchedule is 250 a second in small regions, if it wasn't raised, and more
+// in large ones.
 package schedule

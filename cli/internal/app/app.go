@@ -134,9 +134,6 @@ func load(o Options) (*config.Config, config.Loader, error) {
 	case err != nil:
 		return nil, loader, exit.With(exit.Usage, err, "")
 	}
-	if c.Feed == feedJournal {
-		return nil, loader, exit.Usagef(`write feed = "auto"`, `%s: feed = "journal" is not available in this version`, path)
-	}
 	return c, loader, nil
 }
 
@@ -145,9 +142,6 @@ func (o Options) loader() config.Loader {
 	loader.Env, loader.ChefProfile = o.Env, o.ChefProfile
 	return loader
 }
-
-// feedJournal is the word in the configuration.
-const feedJournal = "journal"
 
 // usualPlaces are where the configuration is looked for.
 func usualPlaces() []string {

@@ -52,6 +52,10 @@ func Canonical(ref replication.Ref, body []byte) ([]byte, error) {
 	switch ref.Kind {
 	case replication.Cookbook:
 		return canonical.CookbookVersion(body)
+	case replication.CookbookArtifact:
+		return canonical.CookbookArtifact(body)
+	case replication.Policy, replication.PolicyGroup:
+		return canonical.PolicyRevision(body)
 	case replication.Role:
 		return canonical.Role(body)
 	case replication.Environment:

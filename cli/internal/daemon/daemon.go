@@ -32,7 +32,13 @@ type State interface {
 
 // Daemon runs the jobs until it is told to end.
 type Daemon struct {
-	Jobs  []Job
+	Jobs []Job
+	// Sources are scanned for changes. The pairs of one wait with their first pass
+	// until its first scan has ended, so that they begin with a position.
+	Sources []Source
+	// Serve takes what is pushed, and calls changed with the name of a source for
+	// each change, until ctx ends. An error ends the daemon. Nil: nothing is served.
+	Serve func(ctx context.Context, changed func(source string)) error
 	State State
 	Log   *slog.Logger
 	Now   func() time.Time
@@ -51,8 +57,10 @@ type Daemon struct {
 }
 
 // Run works until ctx ends, then lets the passes at work finish their objects.
-// It returns nil after an orderly end.
+// It returns nil after an orderly end, else why Serve could not go on.
 func (d *Daemon) Run(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	d.Log.Info("started", "pairs", len(d.Jobs), "parallel", d.Parallel)
@@ -62,8 +70,20 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, job := range d.Jobs {
 		l := &loop{daemon: d, job: job, slots: slots, wake: make(chan struct{}, 1)}
 		loops[job.ID] = l
+	}
+	sources := d.scannings(loops)
+	for _, s := range sources {
+		group.Go(func() { s.run(ctx) })
+	}
+	for _, l := range loops {
 		group.Go(func() { l.run(ctx, work) })
 	}
+	var failed error
+	group.Go(func() {
+		if failed = d.serve(ctx, sources); failed != nil {
+			end()
+		}
+	})
 	group.Go(func() { d.watch(ctx, loops) })
 	group.Go(func() { d.keepHouse(ctx) })
 	// Waited for like the loops: nothing is logged once Run has returned.
@@ -75,7 +95,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	})
 	group.Wait()
 	d.Log.Info("stopped")
-	return nil
+	return failed
 }
 
 // watch tells the loops of wishes of their operator: a stop drains the pass at
@@ -133,7 +153,7 @@ type alarm int
 const (
 	ended alarm = iota // the context ended
 	due                // the time is over
-	woken              // the operator changed a wish
+	woken              // somebody asked for a pass
 )
 
 // sleep waits for a time, a wake, or the end of ctx.
@@ -159,9 +179,10 @@ type Result struct {
 	Err error
 }
 
-// Once runs one pass for each job, bounded as Run does, and returns the results
-// in the order of the jobs.
+// Once scans each source, then runs one pass for each job, bounded as Run does, and
+// returns the results in the order of the jobs.
 func (d *Daemon) Once(ctx context.Context, trigger string, full bool) []Result {
+	d.scanAll(ctx)
 	slots := make(chan struct{}, max(d.Parallel, 1))
 	results := make([]Result, len(d.Jobs))
 	var group sync.WaitGroup

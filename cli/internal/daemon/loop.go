@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chefsync/pkg/replication"
@@ -11,12 +12,14 @@ import (
 
 // loop is the life of one pair.
 type loop struct {
-	daemon *Daemon
-	job    Job
-	slots  chan struct{}
-	wake   chan struct{}
-	said   string    // what was last said about the pair, to say it once
-	tried  time.Time // when a verification was last begun
+	daemon  *Daemon
+	job     Job
+	slots   chan struct{}
+	wake    chan struct{}
+	asked   atomic.Bool     // an operator is among those who woke it
+	scanned <-chan struct{} // closed once its source was scanned; nil without one
+	said    string          // what was last said about the pair, to say it once
+	tried   time.Time       // when a verification was last begun
 
 	mu   sync.Mutex
 	stop context.CancelFunc // drains the pass at work; nil without one
@@ -31,8 +34,14 @@ func (l *loop) drain() {
 	}
 }
 
-// wakeUp ends the wait for the next pass.
+// wakeUp ends the wait for the next pass: the operator changed a wish.
 func (l *loop) wakeUp() {
+	l.asked.Store(true)
+	l.changed()
+}
+
+// changed ends the wait for the next pass: there may be something to read.
+func (l *loop) changed() {
 	select {
 	case l.wake <- struct{}{}:
 	default: // it is awake
@@ -68,14 +77,18 @@ const startSpread = 3 * time.Second
 
 func (l *loop) run(ctx, work context.Context) {
 	d := l.daemon
+	if l.scanned != nil {
+		select {
+		case <-l.scanned:
+		case <-ctx.Done():
+			return
+		}
+	}
 	wait := time.Duration(d.Random() * float64(min(l.job.Interval, startSpread)))
 	for {
-		trigger := replication.TriggerSchedule
-		switch sleep(ctx, wait, l.wake) {
-		case ended:
+		trigger := l.await(ctx, wait)
+		if trigger == "" {
 			return
-		case woken:
-			trigger = triggerOperator
 		}
 		select {
 		case l.slots <- struct{}{}:
@@ -91,6 +104,34 @@ func (l *loop) run(ctx, work context.Context) {
 		l.say(run, err)
 		wait = l.next(ctx, started, run, err)
 	}
+}
+
+// settle is how long more changes are waited for after word of one: they come in
+// bursts, and one pass does for all.
+const settle = 200 * time.Millisecond
+
+// await waits for the next pass and returns its trigger, "" at the end of ctx.
+func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
+	switch sleep(ctx, wait, l.wake) {
+	case ended:
+		return ""
+	case due:
+		return replication.TriggerSchedule
+	}
+	if l.asked.Swap(false) {
+		return triggerOperator
+	}
+	if sleep(ctx, settle, nil) == ended {
+		return ""
+	}
+	select {
+	case <-l.wake: // of the burst
+	default:
+	}
+	if l.asked.Swap(false) {
+		return triggerOperator
+	}
+	return replication.TriggerPush
 }
 
 // triggerOperator is the trigger of a pass that a wish of the operator woke. It

@@ -191,7 +191,7 @@ func (s Server) feed(ctx context.Context, l *List, org string) {
 	note, err := s.Feed(ctx, org)
 	switch {
 	case errors.Is(err, replication.ErrNoFeed):
-		l.OK("feed of "+org, "none: %s", note)
+		l.OK("feed of "+org, "none yet: %s", note)
 	case err != nil:
 		l.Fail("feed of "+org, "", err)
 	default:

@@ -107,21 +107,29 @@ func (s *Server) putArtifact(q *request) *answer {
 	if o.artifacts[name][id] != nil {
 		return failText(http.StatusConflict, "Cookbook artifact already exists")
 	}
-	made := &artifact{doc: q.doc.clone(), sums: newCookbook(name, version{}, q.doc).sums, linked: map[string]bool{}}
+	if o.newArtifact(name, id, q.doc, q.actor) {
+		return invalid("Manifest has a checksum that hasn't been uploaded.")
+	}
+	return created(q.url("cookbook_artifacts", name, id), q.doc)
+}
+
+// newArtifact stores an artifact, or tells that content is missing.
+func (o *Org) newArtifact(name, id string, doc *object, actor *account) (missing bool) {
+	made := &artifact{doc: doc.clone(), sums: newCookbook(name, version{}, doc).sums, linked: map[string]bool{}}
 	made.doc.fill("frozen?", false)
 	for _, sum := range made.sums {
 		if !o.known[sum] {
-			return invalid("Manifest has a checksum that hasn't been uploaded.")
+			return true
 		}
 	}
 	o.link(made.linked, made.sums)
 	if o.artifacts[name] == nil {
 		o.artifacts[name] = map[string]*artifact{}
-		o.own("cookbook_artifacts", name, q.actor)
+		o.own("cookbook_artifacts", name, actor)
 	}
 	o.artifacts[name][id] = made
 	o.changed("create", "/cookbook_artifacts/"+name+"/"+id)
-	return created(q.url("cookbook_artifacts", name, id), q.doc)
+	return false
 }
 
 func (s *Server) deleteArtifact(q *request) *answer {
@@ -129,14 +137,17 @@ func (s *Server) deleteArtifact(q *request) *answer {
 	if a != nil {
 		return a
 	}
-	o, name := q.org, q.arg("name")
 	body := ok(q.artifactJSON(found))
-	o.unlink(found.linked, nil, true)
-	delete(o.artifacts[name], q.arg("identifier"))
+	q.org.dropArtifact(q.arg("name"), q.arg("identifier"))
+	return body
+}
+
+func (o *Org) dropArtifact(name, id string) {
+	o.unlink(o.artifacts[name][id].linked, nil, true)
+	delete(o.artifacts[name], id)
 	if len(o.artifacts[name]) == 0 {
 		delete(o.artifacts, name)
 		o.dropACL("cookbook_artifacts/" + name)
 	}
-	o.changed("delete", "/cookbook_artifacts/"+name+"/"+q.arg("identifier"))
-	return body
+	o.changed("delete", "/cookbook_artifacts/"+name+"/"+id)
 }

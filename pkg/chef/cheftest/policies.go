@@ -148,13 +148,16 @@ func (s *Server) deleteRevision(q *request) *answer {
 	if a != nil {
 		return a
 	}
-	name, id := q.arg("policy"), q.arg("revision")
-	delete(q.org.policies[name], id)
-	for _, bound := range q.org.policyGroups {
+	q.org.dropRevision(q.arg("policy"), q.arg("revision"))
+	return ok(doc)
+}
+
+func (o *Org) dropRevision(name, id string) {
+	delete(o.policies[name], id)
+	for _, bound := range o.policyGroups {
 		if bound[name] == id {
 			delete(bound, name)
 		}
 	}
-	q.org.changed("delete", "/policies/"+name+"/revisions/"+id)
-	return ok(doc)
+	o.changed("delete", "/policies/"+name+"/revisions/"+id)
 }

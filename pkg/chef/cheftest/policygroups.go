@@ -42,10 +42,14 @@ func (s *Server) deletePolicyGroup(q *request) *answer {
 	}
 	name := q.arg("group")
 	body := ok(q.policyGroupJSON(name))
-	delete(q.org.policyGroups, name)
-	q.org.dropACL("policy_groups/" + name)
-	q.org.changed("delete", "/policy_groups/"+name)
+	q.org.dropPolicyGroup(name)
 	return body
+}
+
+func (o *Org) dropPolicyGroup(name string) {
+	delete(o.policyGroups, name)
+	o.dropACL("policy_groups/" + name)
+	o.changed("delete", "/policy_groups/"+name)
 }
 
 // bound is the revision that a group binds.
@@ -85,17 +89,22 @@ func (s *Server) bind(q *request) *answer {
 		o.policies[policy][id] = q.doc
 		o.changed("create", "/policies/"+policy+"/revisions/"+id)
 	}
-	if o.policyGroups[group] == nil {
-		o.policyGroups[group] = map[string]string{}
-		o.own("policy_groups", group, q.actor)
-	}
-	_, existed := o.policyGroups[group][policy]
-	o.policyGroups[group][policy] = id
-	o.changed("update", "/policy_groups/"+group)
-	if existed {
+	if o.bindRevision(group, policy, id, q.actor) {
 		return ok(q.doc)
 	}
 	return reply(http.StatusCreated, q.doc)
+}
+
+// bindRevision tells whether the group held the policy before.
+func (o *Org) bindRevision(group, policy, id string, actor *account) (existed bool) {
+	if o.policyGroups[group] == nil {
+		o.policyGroups[group] = map[string]string{}
+		o.own("policy_groups", group, actor)
+	}
+	_, existed = o.policyGroups[group][policy]
+	o.policyGroups[group][policy] = id
+	o.changed("update", "/policy_groups/"+group)
+	return existed
 }
 
 func (s *Server) unbind(q *request) *answer {

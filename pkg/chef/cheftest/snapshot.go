@@ -35,7 +35,33 @@ func (o *Org) Snapshot() map[string]string {
 			out["/cookbooks/"+n+"/"+v.String()] = o.cookbookSnapshot(c)
 		}
 	}
+	o.policySnapshot(out)
 	return out
+}
+
+// policySnapshot adds policy revisions, the revision that each group binds to
+// each policy, and cookbook artifacts.
+func (o *Org) policySnapshot(out map[string]string) {
+	for n, revisions := range o.policies {
+		for id, doc := range revisions {
+			out["/policies/"+n+"/revisions/"+id] = string(encode(sortKeys(doc)))
+		}
+	}
+	for g, bound := range o.policyGroups {
+		out["/policy_groups/"+g] = "{}"
+		for policy, id := range bound {
+			out["/policy_groups/"+g+"/policies/"+policy] = string(encode(id))
+		}
+	}
+	for n, artifacts := range o.artifacts {
+		for id, a := range artifacts {
+			doc := filesInOrder(toAllFiles(a.doc.clone().del("json_class")))
+			if broken := o.brokenSums(a.sums, a.linked); len(broken) > 0 {
+				doc.set("broken_files", broken)
+			}
+			out["/cookbook_artifacts/"+n+"/"+id] = string(encode(sortKeys(doc)))
+		}
+	}
 }
 
 func canonical(b []byte) string {
@@ -63,7 +89,15 @@ func sortKeys(v any) any {
 }
 
 func (o *Org) cookbookSnapshot(c *cookbook) string {
-	doc := c.manifest(true, nil)
+	doc := filesInOrder(c.manifest(true, nil))
+	if broken := o.broken(c); len(broken) > 0 {
+		doc.set("broken_files", broken)
+	}
+	return string(encode(sortKeys(doc)))
+}
+
+// filesInOrder sorts the files of a manifest by path and leaves their URLs out.
+func filesInOrder(doc *object) *object {
 	v, _ := doc.get("all_files")
 	list, _ := v.([]any)
 	sorted := make([]any, 0, len(list))
@@ -75,19 +109,17 @@ func (o *Org) cookbookSnapshot(c *cookbook) string {
 	slices.SortFunc(sorted, func(a, b any) int {
 		return strings.Compare(a.(*object).str("path"), b.(*object).str("path"))
 	})
-	doc.set("all_files", sorted)
-	if broken := o.broken(c); len(broken) > 0 {
-		doc.set("broken_files", broken)
-	}
-	return string(encode(sortKeys(doc)))
+	return doc.set("all_files", sorted)
 }
 
 // broken lists the checksums of a version whose content isn't whole.
-func (o *Org) broken(c *cookbook) []string {
+func (o *Org) broken(c *cookbook) []string { return o.brokenSums(c.sums, c.linked) }
+
+func (o *Org) brokenSums(sums []string, linked map[string]bool) []string {
 	var list []string
-	for _, sum := range c.sums {
+	for _, sum := range sums {
 		content, found := o.blobs[sum]
-		if !found || !c.linked[sum] || MD5(content) != sum {
+		if !found || !linked[sum] || MD5(content) != sum {
 			list = append(list, sum)
 		}
 	}

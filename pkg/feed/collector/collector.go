@@ -38,7 +38,7 @@ type Config struct {
 
 // Counts is what a receiver saw.
 type Counts struct {
-	Noted    int64 // rows written
+	Noted    int64 // messages whose rows were written
 	Early    int64 // changes of organizations whose journal hasn't begun
 	Ignored  int64 // messages about what isn't replicated
 	Unknown  int64 // messages of an unknown kind
@@ -143,7 +143,7 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request) (status int) {
 
 // take notes a message in the journals it concerns.
 func (r *Receiver) take(ctx context.Context, m Message) (status int) {
-	entry, verdict := m.Entry()
+	entries, verdict := m.Entries()
 	switch verdict {
 	case Unknown:
 		r.counts.unknown.Add(1)
@@ -160,17 +160,17 @@ func (r *Receiver) take(ctx context.Context, m Message) (status int) {
 	for _, source := range sources {
 		// A server that gives up the connection doesn't take the change back.
 		noteCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-		_, err := r.Store.Append(noteCtx, source, r.Now(), []journal.Entry{entry})
+		_, err := r.Store.Append(noteCtx, source, r.Now(), entries)
 		cancel()
 		switch {
 		case err == nil:
 			r.counts.noted.Add(1)
-			r.Log.DebugContext(ctx, "change pushed", "source", source, "action", entry.Action, "path", entry.Path)
+			r.Log.DebugContext(ctx, "change pushed", "source", source, "action", entries[0].Action, "path", entries[0].Path)
 		case errors.Is(err, journal.ErrNoJournal):
 			r.counts.early.Add(1) // nobody has a position in it
 		default:
 			r.counts.failed.Add(1)
-			r.Log.ErrorContext(ctx, "a pushed change could not be noted; the next scan finds it", "source", source, "path", entry.Path, "error", err.Error())
+			r.Log.ErrorContext(ctx, "a pushed change could not be noted; the next scan finds it", "source", source, "path", entries[0].Path, "error", err.Error())
 			status = http.StatusServiceUnavailable
 		}
 		r.Notify(source)

@@ -120,20 +120,27 @@ const (
 	Replicated                // of an object of a kind that is
 )
 
-// Entry makes a journal entry of a message.
-func (m Message) Entry() (journal.Entry, Verdict) {
+// Entries makes journal entries of a message: one for each object that it tells
+// of, and none unless the verdict is Replicated.
+func (m Message) Entries() ([]journal.Entry, Verdict) {
 	if m.Type != "action" {
-		return journal.Entry{}, Unknown
+		return nil, Unknown
 	}
 	ref, verdict := m.ref()
 	if verdict != Replicated {
-		return journal.Entry{}, verdict
+		return nil, verdict
 	}
 	action := m.Task
 	if action != journal.Create && action != journal.Update && action != journal.Delete {
 		action = journal.Update
 	}
-	return journal.Entry{Action: action, Path: ref.Path()}, verdict
+	entries := []journal.Entry{{Action: action, Path: ref.Path()}}
+	if ref.Kind == replication.PolicyGroup && ref.Sub != "" && action != journal.Delete {
+		// The revision may have been made by the same request (chef-server-api.md
+		// §5.1), and has no message of its own.
+		entries = append(entries, journal.Entry{Action: journal.Update, Path: replication.Ref{Kind: replication.Policy, Name: ref.Sub}.Path()})
+	}
+	return entries, verdict
 }
 
 // ref names the object, or the listing that certainly holds it.
@@ -158,18 +165,36 @@ func (m Message) ref() (ref replication.Ref, v Verdict) {
 		if ref.Name != "" && isVersion(m.Name) {
 			ref.Sub = m.Name
 		}
+	case m.Entity == "cookbook_artifact_version" && m.Parent == "cookbook_artifact":
+		ref = below(replication.CookbookArtifact, m.ParentName, m.Name)
+	case m.Entity == "cookbook_artifact":
+		ref = named(replication.CookbookArtifact, m.Name)
+	case m.Entity == "policy" && m.Parent == "policy_group":
+		ref = below(replication.PolicyGroup, m.ParentName, m.Name)
+	case m.Entity == "policy_group":
+		ref = named(replication.PolicyGroup, m.Name)
+	case m.Entity == "policy":
+		ref = named(replication.Policy, m.Name)
 	default:
 		return ref, m.other()
 	}
 	return ref, Replicated
 }
 
+// below is an object of two names, or what certainly holds it.
+func below(k replication.Kind, name, sub string) replication.Ref {
+	ref := named(k, name)
+	if ref.Name != "" && chef.ValidName(sub) {
+		ref.Sub = sub
+	}
+	return ref
+}
+
 // other tells of entities that are known but never replicated
 // (chef-server-api.md §14).
 func (m Message) other() Verdict {
 	switch m.Entity {
-	case "client", "group", "node", "user", "key", "organization", "permission", "container", "association", "invitation",
-		"policy", "policy_group", "cookbook_artifact", "cookbook_artifact_version", "cookbook":
+	case "client", "group", "node", "user", "key", "organization", "permission", "container", "association", "invitation", "cookbook":
 		return Ignored
 	}
 	return Unknown

@@ -19,7 +19,7 @@ const pageRows = 1000
 // replication.ErrPositionLost for an id that the journal hasn't given out. That
 // rows behind a position are gone shows in Rows.Oldest, and that the journal
 // was made anew in Rows.Epoch: replication.Continue judges both.
-func Feed(store Store, source string) replication.Feed { return feed{store, source} }
+func Feed(store Store, source string) replication.LateFeed { return feed{store, source} }
 
 type feed struct {
 	store  Store
@@ -28,6 +28,12 @@ type feed struct {
 
 // Name is the feed's word in configuration and status.
 func (f feed) Name() string { return Name }
+
+// Begun implements replication.LateFeed: one small read.
+func (f feed) Begun(ctx context.Context) (bool, error) {
+	head, err := f.store.Head(ctx, f.source)
+	return head.Epoch != "", err
+}
 
 // Read implements replication.Feed.
 func (f feed) Read(ctx context.Context, after int64) (replication.Rows, error) {

@@ -6,7 +6,8 @@
 // data bag items come in bulk from search, and each listed name that search
 // didn't return is read alone; cookbook versions are compared by fingerprint,
 // new and unfrozen ones in every scan, frozen ones in turn, so that each is
-// read once within a configured time. What was found is compared with the
+// read once within a configured time; of policies, policy groups and cookbook
+// artifacts the lists tell all. What was found is compared with the
 // scanner's memory: object → fingerprint.
 //
 // A name that is gone from its list is noted as deleted when the server also

@@ -34,6 +34,10 @@ func (p *pass) look(ctx context.Context) error {
 			err = p.bags(ctx)
 		case replication.Cookbook:
 			err = p.cookbooks(ctx)
+		case replication.Policy, replication.CookbookArtifact:
+			err = p.immutable(ctx, kind)
+		case replication.PolicyGroup:
+			err = p.policyGroups(ctx)
 		default:
 			err = p.plain(ctx, kind)
 		}
@@ -144,7 +148,7 @@ func (p *pass) bags(ctx context.Context) error {
 	})
 	items, views := map[replication.Scope][]replication.Ref{}, map[replication.Ref]seen{}
 	for i, bag := range bags {
-		views[bag] = seen{print: bagPrint}
+		views[bag] = seen{print: namePrint}
 		if err := p.failed(ctx, errs[i]); err != nil {
 			return err
 		}
@@ -285,8 +289,16 @@ func (p *pass) get(ctx context.Context, ref replication.Ref) (*seen, error) {
 	}
 	v := &seen{print: obj.Fingerprint}
 	switch ref.Kind {
-	case replication.DataBag:
-		v.print = bagPrint
+	case replication.DataBag, replication.Policy, replication.CookbookArtifact:
+		v.print = namePrint
+	case replication.PolicyGroup:
+		var revision struct {
+			ID string `json:"revision_id"`
+		}
+		if err := json.Unmarshal(obj.Body, &revision); err != nil {
+			return nil, fmt.Errorf("read %s: %w", ref, err)
+		}
+		v.print = revision.ID
 	case replication.Cookbook:
 		var members map[string]json.RawMessage
 		v.frozen = json.Unmarshal(obj.Body, &members) == nil && string(members["frozen?"]) == "true"

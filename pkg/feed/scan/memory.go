@@ -32,7 +32,8 @@ type memory struct {
 
 // knowledge is what is known of one object.
 type knowledge struct {
-	// Print is the fingerprint, "" while it isn't known. A data bag's is "-".
+	// Print is the fingerprint, "" while it isn't known. That of a policy in a
+	// policy group is its revision, and of an object that can't change "-".
 	Print string `json:"f,omitempty"`
 	// Frozen cookbook versions are read in turn only.
 	Frozen bool `json:"z,omitempty"`
@@ -42,7 +43,8 @@ type knowledge struct {
 	Listed bool `json:"l,omitempty"`
 }
 
-const bagPrint = "-"
+// namePrint stands for objects of which only the name is looked at.
+const namePrint = "-"
 
 func newMemory() *memory {
 	return &memory{Version: memoryVersion, Listed: map[replication.Kind]bool{}, Objects: map[replication.Ref]knowledge{}}

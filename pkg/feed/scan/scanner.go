@@ -24,7 +24,8 @@ type Config struct {
 	Store  journal.ScanStore
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
-	// Kinds are those to scan, nil for all. Bags and items go together.
+	// Kinds are those to scan, nil for replication.DefaultKinds. Bags and items go
+	// together.
 	Kinds []replication.Kind
 
 	// Rotation is the time within which each frozen cookbook version is read
@@ -140,6 +141,8 @@ func (s *Scanner) log(ctx context.Context, r Report, err error) {
 		args = append(args, fmt.Sprintf("failure_%d", i+1), e.Error())
 	}
 	switch {
+	case err != nil && ctx.Err() != nil:
+		s.Log.DebugContext(ctx, "scan broken off", args...)
 	case err != nil:
 		s.Log.WarnContext(ctx, "scan ended early", append(args, "error", err.Error())...)
 	case r.Begun || r.Changes > 0 || len(r.Failed) > 0:

@@ -86,7 +86,8 @@ func (o *Org) Set(path, body string, files ...string) {
 	o.row(action, ref)
 }
 
-// Unset deletes an object and adds a row. Deleting a bag deletes its items
+// Unset deletes an object and adds a row. Deleting a bag deletes its items, and
+// deleting a policy revision takes it out of the groups whose body names it,
 // without rows of their own.
 func (o *Org) Unset(path string) {
 	o.mu.Lock()
@@ -106,6 +107,19 @@ func (o *Org) drop(ref replication.Ref) {
 			return r.Kind == replication.DataBagItem && r.Name == ref.Name
 		})
 	}
+	for _, r := range o.users(ref) {
+		delete(o.objects, r)
+	}
+}
+
+// users are the policies in policy groups whose body is this revision.
+func (o *Org) users(revision replication.Ref) (groups []replication.Ref) {
+	for r, obj := range o.objects {
+		if revision.Kind == replication.Policy && r.Kind == replication.PolicyGroup && r.Sub == revision.Name && string(obj.Body) == revision.Sub {
+			groups = append(groups, r)
+		}
+	}
+	return groups
 }
 
 func (o *Org) row(action string, ref replication.Ref) {
@@ -256,7 +270,8 @@ func (o *Org) Expect(_ context.Context, obj replication.Object) (string, []strin
 
 // Lane implements replication.Target: versions of one cookbook go in order.
 func (o *Org) Lane(ref replication.Ref) string {
-	if ref.Kind == replication.Cookbook {
+	switch ref.Kind {
+	case replication.Cookbook, replication.CookbookArtifact, replication.Policy, replication.PolicyGroup:
 		return ref.Name
 	}
 	return ref.Path()
@@ -333,6 +348,9 @@ func (o *Org) Delete(ctx context.Context, ref replication.Ref) error {
 	defer o.mu.Unlock()
 	if err := o.enter(ctx, "delete", ref); err != nil {
 		return err
+	}
+	if len(o.users(ref)) > 0 {
+		return &replication.Error{Op: "delete", Ref: ref, Server: o.ID, Class: replication.Rejected, Err: errors.New("policy groups use this revision")}
 	}
 	if _, ok := o.objects[ref]; ok {
 		o.drop(ref)

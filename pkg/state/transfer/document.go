@@ -12,8 +12,8 @@
 // objects. It holds no lease, no runs and no log lines, and none of the journal of
 // a primary without a feed: a pair that is moved away from its journal finds that
 // another one continues elsewhere, and compares everything once. It holds no keys
-// and no content of objects, but the URL of the primary, names of objects and the
-// messages of errors.
+// and no content of objects, but their names and hashes, the URL of the primary
+// and the messages of errors.
 package transfer
 
 import (

@@ -73,7 +73,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 	names := []string{"a", "A", "1.10", ".", "..", "a:b", "%2F", "ünïcode", "a b", `"`, "\\", "<&>", strings.Repeat("n", 255)}
 	object := rapid.Custom(func(t *rapid.T) replication.Ref {
 		r := replication.Ref{Kind: rapid.SampledFrom(replication.Kinds()).Draw(t, "kind"), Name: rapid.SampledFrom(names).Draw(t, "name")}
-		if r.Kind == replication.Cookbook || r.Kind == replication.DataBagItem {
+		if r.IsListing() { // of a kind whose objects have two names
 			r.Sub = rapid.SampledFrom(names).Draw(t, "sub")
 		}
 		return r

@@ -1,0 +1,75 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+// Journal looks at the journal of an organization and at its newest scan.
+func Journal(ctx context.Context, l *List, store journal.Store, org, space string, last journal.LastScan) {
+	head, err := store.Head(ctx, space)
+	if err != nil {
+		l.Fail(org, "", err)
+		return
+	}
+	if head.Epoch == "" {
+		l.OK(org, "not begun; the first scan of chef-sync-ctl run or serve-changes begins it")
+	} else if page, err := store.Rows(ctx, space, head.Newest-1, 1); err != nil {
+		l.Fail(org, "", err)
+	} else if len(page.Rows) == 1 {
+		row := page.Rows[0]
+		l.OK(org, "%d changes kept, the newest of %s: %d %s %s", head.Newest-head.Oldest+1, row.Time.UTC().Format(time.RFC3339), row.ID, row.Action, row.Path)
+	}
+	switch name := "scan of " + org; {
+	case last.Ended.IsZero():
+		l.OK(name, "never, as far as this state knows")
+	case last.Failures > 0:
+		l.Fail(name, last.Hint, &replication.Error{Op: "scan", Class: last.Class, Hint: last.Hint, Err: errors.New(last.Error)})
+	case last.Partial > 0:
+		l.Warn(name, "chef-sync-ctl manager-log", "%s, but %d lists or objects could not be read", last.Ended.UTC().Format(time.RFC3339), last.Partial)
+	default:
+		l.OK(name, "%s, %d objects on the primary, %d changes", last.Ended.UTC().Format(time.RFC3339), last.Listed, last.Changes)
+	}
+}
+
+// Push says how the primary is told to push its changes (chef-server-api.md §14),
+// in lines for its chef-server.rb. The token is named, never shown.
+func Push(l *List, listen string, tls bool, token string) {
+	const name = "push"
+	switch {
+	case listen == "":
+		l.OK(name, "off: changes are found by scanning alone. To hear of them within seconds, write listen and token under [journal]")
+		return
+	case token == "":
+		l.Warn(name, "write token under [journal]", "refused: there is no token")
+		return
+	}
+	l.OK(name, "taken on %s. To switch it on, write into /etc/opscode/chef-server.rb of the primary, then run chef-server-ctl reconfigure:\n"+
+		"      data_collector['root_url'] = '%s'\n      data_collector['token'] = 'CONTENT'   # the content of %s", listen, rootURL(listen, tls), token)
+}
+
+// rootURL is how the primary reaches an address of this machine: by the
+// machine's name where it listens on every address.
+func rootURL(listen string, tls bool) string {
+	scheme := "http://"
+	if tls {
+		scheme = "https://"
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return scheme + listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "THIS-MACHINE"
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return scheme + net.JoinHostPort(host, port)
+}

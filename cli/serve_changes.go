@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/daemon"
+	"chefsync/cli/internal/exit"
+)
+
+func newServeChangesCmd(g *globals) *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use:     "serve-changes",
+		Short:   "Keep the journal of a primary and serve it as updated_since",
+		GroupID: groupSync,
+		Long: `Scan the source organizations of a primary that serves no updated_since, take
+what its data collector pushes, and serve GET /organizations/ORG/updated_since to
+whoever signs as a member of the organization: old clients, or another
+chef-sync-ctl with feed_url. Nothing is replicated; "run" does all of this too.
+
+SIGTERM and SIGINT end it in order, with code 0. Several processes may keep one
+journal: one scans at a time.`,
+		Example: `  chef-sync-ctl serve-changes
+  chef-sync-ctl serve-changes --listen 127.0.0.1:9996 --log-format json`,
+		Args: args(cobra.NoArgs),
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on (default: listen under [journal] in the configuration)")
+	cmd.PreRun = func(*cobra.Command, []string) { g.daemon = true }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a, err := g.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		if listen == "" {
+			listen = a.Journal.Listen
+		}
+		switch {
+		case a.Feed == feedUpdatedSince:
+			return exit.Usagef(`write feed = "auto" or "journal"`, `%s: with feed = "updated_since" there is no journal to serve`, a.File)
+		case listen == "":
+			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on is given")
+		}
+		return serveChanges(cmd.Context(), g, a, listen)
+	}
+	return cmd
+}
+
+// feedUpdatedSince is the word in the configuration.
+const feedUpdatedSince = "updated_since"
+
+func serveChanges(ctx context.Context, g *globals, a *app.App, address string) error {
+	if _, err := a.KeepLog(ctx); err != nil {
+		return err
+	}
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	d := &daemon.Daemon{
+		Sources: sourcesOf(a, nil), Serve: serving{app: a, address: address}.run,
+		State: state, Log: a.Log, Now: g.now, Random: rand.Float64, Watch: time.Hour,
+	}
+	return d.Run(ctx)
+}

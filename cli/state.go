@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state/transfer"
+)
+
+func newStateCmd(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "state",
+		Short:   "Move pairs from one state to another",
+		GroupID: groupConfig,
+		Long: `Move pairs from one state to another, such as from the file of a daemon to the
+table of the functions on AWS, with nothing lost: the pair goes on where it was.
+
+  1. state export, with the configuration of the old place: stops the pair there
+  2. state import, with the configuration of the new place
+  3. sync-start, with the configuration of the new place
+
+The pair stays stopped in the old place, so that there never are two writers.`,
+		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
+  chef-sync-ctl state import engineering.json -c /srv/aws.toml`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newStateExportCmd(g), newStateImportCmd(g))
+	return cmd
+}
+
+// exportFlags are the flags of state export.
+type exportFlags struct {
+	stop bool
+	file string
+	wait ui.Duration
+}
+
+func newStateExportCmd(g *globals) *cobra.Command {
+	f := exportFlags{wait: ui.Duration(stopWait)}
+	cmd := &cobra.Command{
+		Use:   "export [PAIR...]",
+		Short: "Write what is known of stopped pairs, as JSON",
+		Long: `Write what is known of pairs, as one JSON object: wishes, progress, position, the
+inventory and the unsynced objects. It holds no keys and no content of objects.
+Runs and logs stay where they are.
+
+A pair must be stopped and stay so: --stop does it, and waits for a pass at work.`,
+		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
+  chef-sync-ctl state export > all.json`,
+		ValidArgsFunction: g.completePairs,
+	}
+	cmd.Flags().BoolVar(&f.stop, "stop", false, "stop the pairs first, as sync-stop does")
+	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not be there yet (default: standard output)")
+	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a pass at work")
+	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		return exportState(ctx, g, a, pairs, f)
+	})
+	return cmd
+}
+
+func exportState(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f exportFlags) error {
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	if f.stop {
+		if _, err := stopPairs(ctx, g, state, pairs, "moved to another state"); err != nil {
+			return err
+		}
+		if err := waitIdle(ctx, g, state, pairs, time.Duration(f.wait)); err != nil {
+			return err
+		}
+	}
+	d, err := transfer.Export(ctx, state, idsOf(pairs), g.now())
+	if err != nil {
+		return err
+	}
+	if f.file == "" {
+		return transfer.Encode(g.out, d)
+	}
+	out, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return exit.Usagef("name another file with --file", "%s is there already", f.file)
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(transfer.Encode(out, d), out.Sync(), out.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", f.file, err)
+	}
+	g.output().Note("wrote %s; then, with the configuration of the new place: chef-sync-ctl state import %s", ui.Plural(len(d.Pairs), "pair"), f.file)
+	return nil
+}
+
+func newStateImportCmd(g *globals) *cobra.Command {
+	var force, yes bool
+	cmd := &cobra.Command{
+		Use:   "import FILE [PAIR...]",
+		Short: "Take over pairs that state export wrote",
+		Long: `Take over all pairs of a file that state export wrote, or the named ones; FILE may
+be - for standard input. They replace what is known of the pairs here, and are
+stopped until sync-start. What was written is read back.
+
+A pair that went on here since is refused, and so is one that a process works on.`,
+		Example: `  chef-sync-ctl state import engineering.json
+  chef-sync-ctl state import all.json eu/engineering`,
+		Args: args(cobra.MinimumNArgs(1)),
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "replace newer state too: what it knows is lost")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --force: don't ask")
+	cmd.RunE = func(cmd *cobra.Command, words []string) error {
+		d, err := g.readDocument(words[0])
+		if err != nil {
+			return err
+		}
+		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			chosen, err := choose(d, pairs, len(words) > 1)
+			if err != nil {
+				return err
+			}
+			if force {
+				if err := g.confirm(yes, fmt.Sprintf("Replace what is known of %s here, even if it is newer", ui.Plural(len(chosen), "pair"))); err != nil {
+					return err
+				}
+			}
+			return importState(ctx, g, a, chosen, force)
+		})(cmd, words[1:])
+	}
+	return cmd
+}
+
+func (g *globals) readDocument(name string) (transfer.Document, error) {
+	in := io.NopCloser(g.in)
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return transfer.Document{}, exit.With(exit.Usage, err, "name a file that state export wrote")
+		}
+		in = f
+	}
+	defer in.Close()
+	d, err := transfer.Decode(in)
+	if err != nil {
+		return d, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
+}
+
+// choose picks the pairs of a document that are to be imported: those that were
+// named, or all. Each must be in the configuration, or nobody would work on it.
+func choose(d transfer.Document, pairs []app.Pair, named bool) ([]transfer.Pair, error) {
+	here := map[replication.PairID]bool{}
+	for _, p := range pairs {
+		here[p.ID] = true
+	}
+	var chosen []transfer.Pair
+	for _, p := range d.Pairs {
+		switch {
+		case here[p.ID]:
+			chosen = append(chosen, p)
+			delete(here, p.ID)
+		case !named:
+			return nil, exit.With(exit.NotFound, fmt.Errorf("pair %s is not in the configuration", p.ID), "add it there, or name the pairs to import")
+		}
+	}
+	for _, p := range pairs {
+		if named && here[p.ID] {
+			return nil, exit.With(exit.NotFound, fmt.Errorf("pair %s is not in the file", p.ID), "export it, or name other pairs")
+		}
+	}
+	return chosen, nil
+}
+
+// importState imports one pair after the other, up to the first that fails.
+func importState(ctx context.Context, g *globals, a *app.App, pairs []transfer.Pair, force bool) error {
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	o := transfer.Options{Owner: assembly.NewOwner(), Now: g.now, Force: force}
+	results := []transfer.Result{}
+	for _, p := range pairs {
+		var r transfer.Result
+		if r, err = transfer.Import(ctx, state, p, o); err != nil {
+			break
+		}
+		results = append(results, r)
+	}
+	var newer *transfer.NewerError
+	if errors.As(err, &newer) {
+		err = exit.With(exit.Failed, err, "look at it with chef-sync-ctl sync-status; to lose what is newer, add --force")
+	}
+	if err != nil && len(results) == 0 {
+		return err
+	}
+	emitted := g.output().Emit(results, func(t *ui.Grid) {
+		t.Head("PAIR", "RESULT", "OBJECTS", "UNSYNCED")
+		for _, r := range results {
+			t.Row(r.Pair.String(), r.Outcome, strconv.Itoa(r.Objects), strconv.Itoa(r.Unsynced))
+		}
+	})
+	g.output().Note("stopped here until: chef-sync-ctl sync-start PAIR")
+	return errors.Join(err, emitted)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-lambda-go/cfn"
+
+	"chefsync/functions/internal/environment"
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/schedule"
+)
+
+// handler answers cloud.ManagerEvents, and CloudFormation about its
+// cloud.ConfigurationResource.
+type handler struct {
+	*environment.Environment
+	// group remembers, while the environment is warm, what it has read.
+	group     *schedule.Group
+	functions schedule.Invoker
+}
+
+// summary is what a turn did, for who asked for it.
+type summary struct {
+	Pairs     int             `json:"pairs"`
+	Findings  int             `json:"findings"`
+	Verifying int             `json:"verifying"`
+	Schedules schedule.Report `json:"schedules"`
+}
+
+func (h handler) handle(ctx context.Context, raw json.RawMessage) (any, error) {
+	var kind struct{ RequestType, Task string }
+	if err := json.Unmarshal(raw, &kind); err != nil {
+		return nil, fmt.Errorf("the event can't be read: %w", err)
+	}
+	switch {
+	case kind.RequestType != "":
+		var event cfn.Event
+		if err := json.Unmarshal(raw, &event); err != nil {
+			return nil, fmt.Errorf("the event of CloudFormation can't be read: %w", err)
+		}
+		return cfn.LambdaWrap(h.configure)(ctx, event)
+	case kind.Task == cloud.TaskManage:
+		return h.manage(ctx)
+	case kind.Task == cloud.TaskReconcile:
+		fleet, err := h.Fleet(ctx, true)
+		if err != nil {
+			return nil, err
+		}
+		report, err := h.reconcile(ctx, fleet)
+		return summary{Pairs: len(fleet.Pairs()), Schedules: report}, err
+	}
+	return nil, fmt.Errorf("the event asks for the task %q, which this version doesn't know", kind.Task)
+}
+
+// manage is one turn. What fails doesn't keep the rest from being done.
+func (h handler) manage(ctx context.Context) (summary, error) {
+	fleet, err := h.Fleet(ctx, true)
+	if err != nil {
+		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", replication.HintOf(err))
+		return summary{}, err
+	}
+	var s summary
+	s.Pairs = len(fleet.Pairs())
+	watchErr := h.watch(ctx, fleet, &s)
+	report, scheduleErr := h.reconcile(ctx, fleet)
+	s.Schedules = report
+	return s, errors.Join(watchErr, scheduleErr)
+}
+
+// watch looks at all pairs, says what is to be said and starts what is due.
+func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) error {
+	records, err := h.records(ctx, fleet)
+	if err != nil {
+		h.Log.Error("the pairs can't be looked after", "error", err.Error(), "hint", replication.HintOf(err))
+		return err
+	}
+	now := h.Now()
+	o := oversee(fleet.Pairs(), records, now)
+	s.Findings = len(o.findings)
+	for _, f := range o.findings {
+		if f.due(now) {
+			h.Log.With("pair", f.pair.String()).Warn(f.message, f.attrs...)
+		}
+	}
+	var failed []error
+	for _, id := range o.verify {
+		if err := h.startVerify(ctx, id); err != nil {
+			h.Log.Warn("a verification can't be started", "pair", id.String(), "error", err.Error())
+			failed = append(failed, err)
+			continue
+		}
+		s.Verifying++
+		h.Log.Info("verification started", "pair", id.String())
+	}
+	if err := h.Metrics.Write(now, o.metrics()); err != nil {
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+func (h handler) records(ctx context.Context, fleet *assembly.Fleet) (map[replication.PairID]replication.PairState, error) {
+	state, err := fleet.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := state.Pairs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records := make(map[replication.PairID]replication.PairState, len(all))
+	for _, st := range all {
+		records[st.ID] = st
+	}
+	return records, nil
+}
+
+// startVerify leaves the work to the sync function and doesn't wait for it.
+func (h handler) startVerify(ctx context.Context, id replication.PairID) error {
+	event, err := json.Marshal(cloud.SyncEvent{Pair: id, Task: cloud.TaskVerify, Trigger: cloud.TriggerSchedule})
+	if err != nil {
+		return err
+	}
+	return h.functions.Invoke(ctx, h.Resources.SyncARN, event)
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"time"
+
+	"chefsync/functions/internal/metrics"
+	"chefsync/pkg/config"
+	"chefsync/pkg/replication"
+)
+
+// How the manager judges pairs.
+const (
+	// period is how often the manager is woken.
+	period = 5 * time.Minute
+	// remind is how often it says again what it has said.
+	remind = time.Hour
+	// overdueBy is the least time without a success that counts as overdue.
+	overdueBy = 10 * time.Minute
+	// verifyAtOnce bounds the verifications that one turn starts: each reads two
+	// organizations whole.
+	verifyAtOnce = 10
+)
+
+// finding is something about a pair that its operator should know.
+type finding struct {
+	pair    replication.PairID
+	message string
+	since   time.Time // when it began
+	attrs   []any     // for the log
+}
+
+// overview is what a look at all pairs gives.
+type overview struct {
+	findings []finding
+	verify   []replication.PairID // whose verification is due
+	counts   map[string]int
+	oldest   time.Duration // since the last success of the pair that has none for the longest
+	pending  int
+	unsynced int
+}
+
+// oversee judges all configured pairs by their records. It is pure.
+func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, now time.Time) overview {
+	o := overview{counts: map[string]int{"Pairs": len(pairs)}}
+	for _, p := range pairs {
+		o.pair(p, records[p.ID], now)
+	}
+	return o
+}
+
+func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.Time) {
+	g := st.Progress
+	status := st.Status()
+	o.counts[metricOf(status)]++
+	o.pending += g.Pending
+	o.unsynced += g.Unsynced
+	find := func(message string, since time.Time, attrs ...any) {
+		o.findings = append(o.findings, finding{p.ID, message, since, attrs})
+	}
+	if g.Unsynced > 0 {
+		find("the pair has unsynced objects", g.Since, "unsynced", g.Unsynced)
+	}
+	if l := st.Lease; l.Owner != "" && !l.HeldAt(now) {
+		find("a pass died and left its lease; the next pass takes it over", l.Expires, "owner", l.Owner)
+	}
+	switch status {
+	case replication.Stopped:
+		return // as its operator wants it
+	case replication.Held:
+		find("the pair is held by a safety brake; a person must decide", g.Since, "reason", reason(g))
+	case replication.Blocked:
+		find("the pair is blocked; it needs a person", g.Since, "error", lastError(g))
+	}
+	o.age(p, g, now, find)
+	if status == replication.Synced && g.VerifyDue(p.VerifyEvery, now) && len(o.verify) < verifyAtOnce {
+		o.verify = append(o.verify, p.ID)
+	}
+}
+
+// age looks at how long the last success is ago. A pair never seen has no age:
+// its first pass is still to come.
+func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Time, find func(string, time.Time, ...any)) {
+	if g.LastAttempt.IsZero() {
+		find("the pair was never worked on: is its schedule there?", now)
+		return
+	}
+	last := g.LastSuccess
+	if last.IsZero() {
+		last = g.Since // bootstrapping
+	}
+	age := now.Sub(last)
+	o.oldest = max(o.oldest, age)
+	// Without a feed, a success comes with each compare only.
+	every := p.Interval
+	if g.Position == nil {
+		every = max(every, p.CompareEvery)
+	}
+	if limit := max(3*every, overdueBy); age > limit {
+		o.counts["Overdue"]++
+		find("the pair is overdue", last.Add(limit), "last_success", last, "status", string(g.Status))
+	}
+}
+
+// due tells whether a finding is to be said now: when it is news, and then once
+// an hour.
+func (f finding) due(now time.Time) bool {
+	age := max(now.Sub(f.since), 0)
+	return age < period || age%remind < period
+}
+
+func metricOf(s replication.Status) string {
+	switch s {
+	case replication.Bootstrapping:
+		return "Bootstrapping"
+	case replication.Synced:
+		return "Synced"
+	case replication.Syncing:
+		return "Syncing"
+	case replication.Retrying:
+		return "Retrying"
+	case replication.Blocked:
+		return "Blocked"
+	case replication.Held:
+		return "Held"
+	}
+	return "Stopped"
+}
+
+func reason(g replication.Progress) string {
+	if g.Hold == nil {
+		return ""
+	}
+	return g.Hold.Reason
+}
+
+func lastError(g replication.Progress) string {
+	if g.LastError == nil {
+		return ""
+	}
+	return g.LastError.Message
+}
+
+// metrics are what the alarms of the stack look at. All are written each time,
+// zeros too: an alarm must see them end.
+func (o overview) metrics() map[string]metrics.Value {
+	values := map[string]metrics.Value{
+		"OldestSuccessAge": {Number: o.oldest.Seconds(), Unit: metrics.Seconds},
+		"Unsynced":         {Number: float64(o.unsynced), Unit: metrics.Count},
+		"Pending":          {Number: float64(o.pending), Unit: metrics.Count},
+	}
+	for _, name := range []string{"Pairs", "Synced", "Overdue", "Held", "Blocked", "Retrying", "Stopped"} {
+		values[name] = metrics.Value{Number: float64(o.counts[name]), Unit: metrics.Count}
+	}
+	return values
+}

@@ -1,0 +1,156 @@
+package assembly
+
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/config"
+	"chefsync/pkg/feed/collector"
+	"chefsync/pkg/feed/serve"
+	"chefsync/pkg/replication"
+)
+
+// ChangesHandler answers what others ask of the journals on one address: POST /
+// and GET / are the data collector's (chef-server-api.md §14), and
+// GET /organizations/ORG/updated_since is served to who may read it.
+//
+// Signatures are checked against Request.RequestURI, the path as it came over the
+// wire: whoever makes requests of something else, such as the events of a function
+// URL, must set it.
+func (f *Fleet) ChangesHandler(ctx context.Context, notify func(org string)) (http.Handler, error) {
+	receiver, err := f.Receiver(ctx, notify)
+	if err != nil {
+		return nil, err
+	}
+	endpoint, err := f.endpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/" || q.URL.Path == "" {
+			receiver.ServeHTTP(w, q)
+			return
+		}
+		endpoint.ServeHTTP(w, q)
+	}), nil
+}
+
+// Receiver is the data collector that the primary posts to. Notify is told of
+// each source organization with a change, quickly and at once; it may be nil.
+// Without a token in the configuration pushes are refused; the health check is
+// answered.
+func (f *Fleet) Receiver(ctx context.Context, notify func(org string)) (http.Handler, error) {
+	if f.Journal.Token.IsZero() {
+		return http.HandlerFunc(refusePushes), nil
+	}
+	secret, err := f.Journal.Token.Resolve(ctx, f.Secrets())
+	if err != nil {
+		return nil, &replication.Error{Op: "load the token of the data collector", Class: replication.Local,
+			Hint: "check token under [journal] in the configuration", Err: err}
+	}
+	store, err := f.Journals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spaces, orgs := map[string]string{}, map[string]string{}
+	for _, s := range f.Sources() {
+		spaces[s.Org], orgs[s.Space] = s.Space, s.Org
+	}
+	return collector.New(collector.Config{
+		Token: string(bytes.TrimSpace(secret.Reveal())), Store: store, Now: f.Now, Log: f.Log,
+		Sources: func(org string) []string {
+			if f.Primary.Orgless {
+				org = config.OrglessName
+			}
+			if space, ok := spaces[org]; ok {
+				return []string{space}
+			}
+			return nil
+		},
+		Notify: func(space string) {
+			if notify != nil {
+				notify(orgs[space])
+			}
+		},
+	})
+}
+
+func refusePushes(w http.ResponseWriter, q *http.Request) {
+	switch q.Method {
+	case http.MethodGet, http.MethodHead:
+		w.WriteHeader(http.StatusOK)
+	case http.MethodPost:
+		w.Header().Set("Connection", "close") // the body isn't read
+		http.Error(w, "no token is configured here, so nothing is taken", http.StatusForbidden)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+}
+
+// endpoint serves the journals as updated_since.
+func (f *Fleet) endpoint(ctx context.Context) (http.Handler, error) {
+	store, err := f.Journals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := serve.Config{Store: store, Sources: map[string]string{}, Principals: &principals{fleet: f}, Only: f.Journal.Readers, Now: f.Now, Log: f.Log}
+	for _, s := range f.Sources() {
+		org := s.Org
+		if f.Primary.Orgless {
+			org = ""
+		}
+		c.Sources[org] = s.Space
+	}
+	if len(f.Journal.Keys) > 0 {
+		if c.Principals, err = f.configuredKeys(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return serve.New(c)
+}
+
+// configuredKeys reads the public keys of [journal.keys].
+func (f *Fleet) configuredKeys(ctx context.Context) (serve.Keys, error) {
+	keys := serve.Keys{}
+	for name, ref := range f.Journal.Keys {
+		secret, err := ref.Resolve(ctx, f.Secrets())
+		var key *rsa.PublicKey
+		if err == nil {
+			key, err = chef.ParsePublicKey(secret.Reveal())
+		}
+		if err != nil {
+			return nil, &replication.Error{Op: fmt.Sprintf("load the public key of reader %q", name), Class: replication.Local,
+				Hint: "check [journal.keys] in the configuration", Err: err}
+		}
+		keys[name] = key
+	}
+	return keys, nil
+}
+
+// principals asks the primary who signed, always by the client of the day.
+type principals struct {
+	fleet  *Fleet
+	mu     sync.Mutex
+	client *chef.Client
+	asked  *serve.Primary
+}
+
+func (p *principals) Principals(ctx context.Context, org, name string, again bool) ([]serve.Principal, error) {
+	client, err := p.fleet.Client(ctx, p.fleet.Primary)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	if p.client != client {
+		p.client, p.asked = client, serve.NewPrimary(client, p.fleet.Now)
+	}
+	asked := p.asked
+	p.mu.Unlock()
+	return asked.Principals(ctx, org, name, again)
+}

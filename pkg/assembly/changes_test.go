@@ -1,0 +1,148 @@
+package assembly_test
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/chef/cheftest"
+)
+
+// site serves a fleet's changes.
+type site struct {
+	*world
+	url    string
+	pushed []string
+}
+
+func (w *world) serve() *site {
+	w.t.Helper()
+	s := &site{world: w}
+	h, err := w.fleet().ChangesHandler(context.Background(), func(org string) { s.pushed = append(s.pushed, org) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	w.t.Cleanup(srv.Close)
+	s.url = srv.URL
+	return s
+}
+
+// push posts a message as the primary would.
+func (s *site) push(token, org, entity, name string) (status int) {
+	s.t.Helper()
+	body := fmt.Sprintf(`{"message_type":"action","organization_name":%q,"task":"update","entity_type":%q,"entity_name":%q,"data":{"secret":1}}`, org, entity, name)
+	q, err := http.NewRequest(http.MethodPost, s.url+"/", strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	q.Header.Set("X-Data-Collector-Token", token)
+	a, err := http.DefaultClient.Do(q)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = a.Body.Close()
+	return a.StatusCode
+}
+
+// read asks for the changes as somebody.
+func (s *site) read(user string, key *rsa.PrivateKey) (body string, err error) {
+	s.t.Helper()
+	c, err := chef.New(chef.Config{Name: "changes", URL: s.url, User: user, Key: key, Now: s.fleet().Now, Retry: chef.RetryPolicy{Attempts: 1}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	a, err := c.Org("acme").Do(context.Background(), http.MethodGet, "/updated_since?seq=0", nil)
+	if err != nil {
+		return "", err
+	}
+	return string(a.Body), nil
+}
+
+func TestOneAddressTakesPushesAndServesThem(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	w.env["TOKEN"] = "s3cret\n" // as a file would end
+	w.rest = "[journal]\ntoken = \"env:TOKEN\"\n"
+	w.scan(w.fleet())
+	s := w.serve()
+	if a, err := http.Get(s.url + "/"); err != nil || a.StatusCode != http.StatusOK {
+		t.Errorf("the health check: %v, %v", a, err)
+	}
+	for _, c := range []struct {
+		token, org, entity string
+		status             int
+	}{{"", "acme", "role", 401}, {"wrong", "acme", "role", 403}, {"s3cret", "acme", "role", 204}, {"s3cret", "acme", "node", 204}, {"s3cret", "foreign", "role", 204}} {
+		if got := s.push(c.token, c.org, c.entity, "web"); got != c.status {
+			t.Errorf("push %+v: status %d", c, got)
+		}
+	}
+	if got := strings.Join(s.pushed, " "); got != "acme" {
+		t.Errorf("told of %q, want the one change of a role", got)
+	}
+	key := w.primary.AddUser("reader")
+	w.org.Associate("reader")
+	body, err := s.read("reader", key)
+	if err != nil || strings.Count(body, `"id"`) != 2 || !strings.Contains(body, `"path":"/roles/web"`) || strings.Contains(body, "secret") {
+		t.Errorf("%s, %v; want the beginning and the change", body, err)
+	}
+	stranger := w.primary.AddUser("stranger")
+	if _, err := s.read("stranger", stranger); chef.KindOf(err) != chef.KindNotMember {
+		t.Errorf("a stranger: %v", err)
+	}
+}
+
+func TestWithoutATokenPushesAreRefused(t *testing.T) {
+	s := newWorld(t, cheftest.Options{}).serve()
+	if got := s.push("", "acme", "role", "web"); got != http.StatusForbidden {
+		t.Errorf("status %d", got)
+	}
+	if a, err := http.Get(s.url); err != nil || a.StatusCode != http.StatusOK {
+		t.Errorf("the health check: %v, %v", a, err)
+	}
+}
+
+func TestOnlyNamedReadersByNamedKeys(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	listed, unlisted := w.primary.AddUser("listed"), w.primary.AddUser("unlisted")
+	for name, key := range map[string]*rsa.PrivateKey{"LISTED": listed, "UNLISTED": unlisted} {
+		der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.env[name] = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	}
+	w.rest = "[journal]\nreaders = [\"listed\"]\n[journal.keys]\nlisted = \"env:LISTED\"\nunlisted = \"env:UNLISTED\"\n"
+	w.scan(w.fleet())
+	s := w.serve()
+	w.asked()
+	if _, err := s.read("listed", listed); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.read("unlisted", unlisted); chef.KindOf(err) != chef.KindPermission {
+		t.Errorf("who isn't named: %v", err)
+	}
+	if _, err := s.read("listed", unlisted); chef.KindOf(err) != chef.KindKey {
+		t.Errorf("another key: %v", err)
+	}
+	if _, all := w.asked(); all != 0 {
+		t.Errorf("the primary was asked %d times, want never", all)
+	}
+}
+
+func TestWhatCannotBeReadIsSaidBeforeAnythingIsServed(t *testing.T) {
+	for _, rest := range []string{"token = \"env:NOWHERE\"", "[journal.keys]\nbob = \"env:NOWHERE\"", "[journal.keys]\nbob = \"env:EU\""} {
+		w := newWorld(t, cheftest.Options{})
+		w.rest = "[journal]\n" + rest
+		_, err := w.fleet().ChangesHandler(t.Context(), nil)
+		if err == nil || strings.Contains(err.Error(), "BEGIN") {
+			t.Errorf("%s: %v", rest, err)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package assembly_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/replication"
+)
+
+func TestASourceIsWhatItsPairsReadTogether(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	w.rest = `kinds = ["roles"]
+[[organization]]
+source = "acme"
+destination = "copy"
+kinds = ["data_bags", "roles"]
+[[organization]]
+source = "other"
+`
+	got := w.fleet().Sources()
+	eu := func(org string) replication.PairID { return replication.PairID{Replica: "eu", Org: org} }
+	want := []assembly.Source{
+		{Org: "acme", Kinds: []replication.Kind{replication.Role, replication.DataBag}, Pairs: []replication.PairID{eu("acme"), eu("copy")}},
+		{Org: "other", Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag}, Pairs: []replication.PairID{eu("other")}},
+	}
+	for i := range got {
+		if got[i].Space == "" || got[i].Space != w.fleet().Pairs()[2*i].Space {
+			t.Errorf("space %q", got[i].Space)
+		}
+		got[i].Space = ""
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestADiaryTellsHowScansWent(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	w.org.PutRole("web", `{}`)
+	w.org.PutEnvironment("prod", `{}`)
+	f := w.fleet()
+	w.scan(f)
+	began := w.now.UTC()
+	last, err := f.LastScan(t.Context(), "acme")
+	if err != nil || !last.Ended.Equal(began) || !last.Good.Equal(began) || last.Listed != 2 || last.Failures != 0 {
+		t.Errorf("a good scan: %+v, %v", last, err)
+	}
+	w.primary.Fault(cheftest.Fault{Status: 403})
+	for n := range 2 {
+		w.now = w.now.Add(time.Minute)
+		if _, err := f.Scan(t.Context(), "acme"); err == nil {
+			t.Fatal("a scan that is refused succeeded")
+		}
+		last, err = f.LastScan(t.Context(), "acme")
+		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.Ended.Equal(w.now.UTC()) || last.Error == "" {
+			t.Errorf("a refused scan: %+v, %v", last, err)
+		}
+	}
+	w.primary.ClearFaults()
+	w.primary.Fault(cheftest.Fault{Path: "/roles", Status: 500})
+	w.scan(f)
+	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 1 {
+		t.Errorf("a scan that could not read a list: %+v, %v", last, err)
+	}
+	w.primary.ClearFaults()
+	w.scan(f)
+	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 0 || last.Error != "" {
+		t.Errorf("a good scan again: %+v, %v", last, err)
+	}
+}
+
+// TestScannersOfTwoProcesses: what one writes the other doesn't repeat, and a scan
+// that meets another one is no failure.
+func TestScannersOfTwoProcesses(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	a, b := w.fleet(), w.fleet()
+	w.scan(a)
+	w.org.PutRole("web", `{}`)
+	met := make(chan error, 1)
+	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
+		_, err := b.Scan(t.Context(), "acme")
+		met <- err
+	}})
+	report, err := a.Scan(t.Context(), "acme")
+	if other := <-met; other != nil {
+		t.Fatal(other)
+	}
+	if !assembly.ScannedElsewhere(err) {
+		t.Errorf("the slower scan: %+v, %v; want it to say that another was faster", report, err)
+	}
+	w.scan(a)
+	store, err := a.Journals(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := store.Rows(t.Context(), a.Sources()[0].Space, 0, 100)
+	if err != nil || len(page.Rows) != 2 || page.Rows[1].Path != "/roles/web" {
+		t.Errorf("rows %+v, %v; want the change once", page.Rows, err)
+	}
+	if last, err := a.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 {
+		t.Errorf("%+v, %v", last, err)
+	}
+}

@@ -1,0 +1,141 @@
+package assembly_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/config"
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/stage"
+	"chefsync/pkg/state"
+)
+
+// backend is one machine's, in a folder of the test.
+type backend struct {
+	state *state.SQLite
+	stage *stage.Dir
+}
+
+func (b backend) State(context.Context) (replication.State, error)    { return b.state, nil }
+func (b backend) Stage(context.Context) (replication.Stage, error)    { return b.stage, nil }
+func (b backend) Journals(context.Context) (journal.ScanStore, error) { return b.state.Journals(), nil }
+func (b backend) Secrets() map[string]config.Resolver                 { return nil }
+
+// world is a primary, a replica and what lies between them, with a clock that the
+// test moves. Requests are signed by that clock, so servers follow it.
+type world struct {
+	t                testing.TB
+	primary, replica *cheftest.Server
+	org, copy        *cheftest.Org
+	env              map[string]string
+	dir              string
+	now              time.Time
+	top, rest        string // lines for [primary], and for the end of the configuration
+}
+
+func newWorld(t testing.TB, o cheftest.Options) *world {
+	w := &world{t: t, dir: t.TempDir(), now: time.Now(), env: map[string]string{}}
+	clock := func() time.Time { return w.now }
+	o.Now = clock
+	w.primary, w.replica = cheftest.Start(t, o), cheftest.Start(t, cheftest.Options{Now: clock})
+	w.org, w.copy = w.primary.AddOrg("acme"), w.replica.AddOrg("acme")
+	for name, s := range map[string]*cheftest.Server{"PRIMARY": w.primary, "EU": w.replica} {
+		w.env[name] = string(cheftest.PrivatePEM(s.AddUser("sync")))
+		s.Org("acme").Associate("sync")
+	}
+	return w
+}
+
+// fleet is a process of its own.
+func (w *world) fleet() *assembly.Fleet {
+	w.t.Helper()
+	text := fmt.Sprintf(`[primary]
+url = %q
+user = "sync"
+key = "env:PRIMARY"
+%s
+[[replica]]
+name = "eu"
+url = %q
+user = "sync"
+key = "env:EU"
+[[organization]]
+source = "acme"
+max_delete = "100%%"
+%s`, w.primary.URL, w.top, w.replica.URL, w.rest)
+	c, err := config.Loader{Env: func(k string) (string, bool) { v, ok := w.env[k]; return v, ok }}.Parse("chef-sync.toml", []byte(text))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s, err := state.OpenSQLite(context.Background(), filepath.Join(w.dir, "state.db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = s.Close() })
+	files, err := stage.OpenDir(filepath.Join(w.dir, "stage"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: func() time.Time { return w.now }})
+}
+
+// pass runs one pass of the pair eu/acme.
+func (w *world) pass(f *assembly.Fleet) replication.Run {
+	w.t.Helper()
+	e, err := f.Engine(context.Background(), f.Pairs()[0])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	run, err := e.Pass(context.Background(), replication.PassOptions{Trigger: "test"})
+	if err != nil || run.Outcome != replication.OutcomeDone {
+		w.t.Fatalf("pass: %+v, %v", run, err)
+	}
+	w.now = w.now.Add(time.Minute)
+	return run
+}
+
+func (w *world) scan(f *assembly.Fleet) {
+	w.t.Helper()
+	if _, err := f.Scan(context.Background(), "acme"); err != nil {
+		w.t.Fatalf("scan: %v", err)
+	}
+}
+
+func (w *world) progress(f *assembly.Fleet) replication.Progress {
+	w.t.Helper()
+	s, err := f.State(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	st, err := s.Pair(context.Background(), f.Pairs()[0].ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return st.Progress
+}
+
+func (w *world) wantSame(what string) {
+	w.t.Helper()
+	if d := cmp.Diff(w.org.Snapshot(), w.copy.Snapshot()); d != "" {
+		w.t.Fatalf("%s: the replica differs (-primary +replica):\n%s", what, d)
+	}
+}
+
+// asked counts the requests for updated_since, and all, since the last call.
+func (w *world) asked() (feed, all int) {
+	for _, r := range w.primary.Requests() {
+		if all++; filepath.Base(r.Path) == "updated_since" {
+			feed++
+		}
+	}
+	w.primary.ResetRequests()
+	return feed, all
+}

@@ -1,0 +1,67 @@
+package runtimetest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// Programs builds the programs of functions, each once in a test binary. The
+// zero value is ready; it belongs in a variable of the test files, and
+// [Programs.Main] in their TestMain.
+type Programs struct {
+	mu    sync.Mutex
+	dir   string
+	built map[string]func() (string, error)
+}
+
+// Main runs the tests and then removes what was built for them. It returns the
+// exit code.
+func (p *Programs) Main(m interface{ Run() int }) int {
+	dir, err := os.MkdirTemp("", "runtimetest-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	p.dir = dir
+	return m.Run()
+}
+
+// Build builds a main package, as it is deployed but for the architecture of
+// this machine, and returns the path of the program.
+func (p *Programs) Build(t testing.TB, pkg string) string {
+	t.Helper()
+	if p.dir == "" {
+		t.Fatal("Programs.Build: TestMain must run the tests by Programs.Main")
+	}
+	p.mu.Lock()
+	build, known := p.built[pkg]
+	if !known {
+		if p.built == nil {
+			p.built = map[string]func() (string, error){}
+		}
+		path := filepath.Join(p.dir, strconv.Itoa(len(p.built)), "bootstrap")
+		build = sync.OnceValues(func() (string, error) { return path, compile(path, pkg) })
+		p.built[pkg] = build
+	}
+	p.mu.Unlock()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func compile(path, pkg string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w", "-o", path, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+// Program is a function that does what its event says.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+type event struct {
+	Do   string `json:"do"`
+	Text string `json:"text"`
+	Size int    `json:"size"`
+	// A request to the function's URL.
+	RequestContext *json.RawMessage `json:"requestContext"`
+}
+
+func main() {
+	fmt.Println("the program starts")
+	if os.Getenv("FAIL") != "" {
+		log.Fatal("no configuration")
+	}
+	p := &program{}
+	lambda.Start(p.handle)
+}
+
+// program is the memory of an environment.
+type program struct {
+	count int
+	last  time.Time     // when the background goroutine ran last
+	worst time.Duration // the longest that it didn't
+	ticks chan chan time.Duration
+}
+
+func (p *program) handle(ctx context.Context, raw json.RawMessage) (any, error) {
+	var e event
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil, err
+	}
+	if e.RequestContext != nil {
+		return request(raw)
+	}
+	p.count++
+	switch e.Do {
+	case "echo":
+		fmt.Print("without a newline")
+		return e.Text, nil
+	case "count":
+		return p.count, nil
+	case "context":
+		deadline, _ := ctx.Deadline()
+		lc, _ := lambdacontext.FromContext(ctx)
+		return map[string]any{"left": time.Until(deadline).Seconds(), "id": lc.AwsRequestID, "arn": lc.InvokedFunctionArn}, nil
+	case "environ":
+		return os.Environ(), nil
+	case "error":
+		return nil, fmt.Errorf("%s: %w", e.Text, errors.New("not today"))
+	case "panic":
+		panic(e.Text)
+	case "exit":
+		os.Exit(3)
+	case "leave":
+		os.Exit(0)
+	case "hang":
+		fmt.Println("hanging")
+		select {}
+	case "until the deadline":
+		<-ctx.Done()
+		return "in time", nil
+	case "burn":
+		for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
+		}
+	case "large":
+		return strings.Repeat("x", e.Size), nil
+	case "background":
+		p.background()
+	case "pause":
+		answer := make(chan time.Duration)
+		p.ticks <- answer
+		return (<-answer).Milliseconds(), nil
+	}
+	return nil, nil
+}
+
+// background starts a goroutine that measures for how long it was kept from
+// running.
+func (p *program) background() {
+	p.ticks = make(chan chan time.Duration)
+	p.last = time.Now()
+	go func() {
+		tick := time.NewTicker(time.Millisecond)
+		for {
+			select {
+			case <-tick.C:
+				p.worst = max(p.worst, time.Since(p.last))
+				p.last = time.Now()
+			case answer := <-p.ticks:
+				answer <- max(p.worst, time.Since(p.last))
+			}
+		}
+	}()
+}
+
+// request answers a request to the URL with what it was sent.
+func request(raw json.RawMessage) (any, error) {
+	var r events.LambdaFunctionURLRequest
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, err
+	}
+	switch r.RawPath {
+	case "/plain":
+		return map[string]string{"hello": "world"}, nil
+	case "/binary":
+		return events.LambdaFunctionURLResponse{StatusCode: 200, Headers: map[string]string{"content-type": "application/octet-stream"}, Body: "AP8B", IsBase64Encoded: true}, nil
+	case "/fail":
+		return nil, errors.New("no")
+	}
+	seen, err := json.Marshal(r)
+	return events.LambdaFunctionURLResponse{StatusCode: 201, Headers: map[string]string{"x-seen": "yes"}, Cookies: []string{"a=1", "b=2"}, Body: string(seen)}, err
+}

@@ -1,0 +1,207 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// optional tells whether a server may lack a kind altogether: Chef Servers
+// before 12.1 have no policies, goiardi 0.11.10 neither, which answers their
+// paths with 200 and nothing (chef-server-api.md §5.2, §13).
+func optional(k replication.Kind) bool {
+	return k == replication.Policy || k == replication.PolicyGroup || k == replication.CookbookArtifact
+}
+
+// decodePolicies reads /policies, or /policies/NAME, which lacks the name.
+func decodePolicies(name string, body []byte) ([]replication.Ref, bool) {
+	type policy struct {
+		Revisions map[string]json.RawMessage `json:"revisions"`
+	}
+	policies, ok := decodeNamed[policy](name, body)
+	var refs []replication.Ref
+	for name, p := range policies {
+		if p.Revisions == nil {
+			return nil, false
+		}
+		for id := range p.Revisions {
+			refs = append(refs, replication.Ref{Kind: replication.Policy, Name: name, Sub: id})
+		}
+	}
+	return refs, ok
+}
+
+// decodePolicyGroups reads /policy_groups, or /policy_groups/NAME, which lacks
+// the name: the revision that each group binds to each policy. An empty group may
+// lack its policies (chef-server-api.md §5.2).
+func decodePolicyGroups(name string, body []byte) (map[replication.Ref]string, bool) {
+	type policyGroup struct {
+		URI      *string `json:"uri"`
+		Policies map[string]struct {
+			Revision string `json:"revision_id"`
+		} `json:"policies"`
+	}
+	groups, ok := decodeNamed[policyGroup](name, body)
+	bound := map[replication.Ref]string{}
+	for name, g := range groups {
+		if g.URI == nil && g.Policies == nil {
+			return nil, false
+		}
+		for policy, p := range g.Policies {
+			bound[replication.Ref{Kind: replication.PolicyGroup, Name: name, Sub: policy}] = p.Revision
+		}
+	}
+	return bound, ok
+}
+
+// decodeNamed reads an object of things by name, or the one thing of a name.
+func decodeNamed[T any](name string, body []byte) (named map[string]T, ok bool) {
+	if name == "" {
+		ok = json.Unmarshal(body, &named) == nil && named != nil
+		return named, ok
+	}
+	var one *T
+	if json.Unmarshal(body, &one) != nil || one == nil {
+		return nil, false
+	}
+	return map[string]T{name: *one}, true
+}
+
+func decodeArtifacts(body []byte) ([]replication.Ref, bool) {
+	var artifacts map[string]struct {
+		Versions *[]struct {
+			Identifier string `json:"identifier"`
+		} `json:"versions"`
+	}
+	if json.Unmarshal(body, &artifacts) != nil || artifacts == nil {
+		return nil, false
+	}
+	var refs []replication.Ref
+	for name, a := range artifacts {
+		if a.Versions == nil {
+			return nil, false
+		}
+		for _, v := range *a.Versions {
+			refs = append(refs, replication.Ref{Kind: replication.CookbookArtifact, Name: name, Sub: v.Identifier})
+		}
+	}
+	return refs, true
+}
+
+// PolicyGroups returns the revision that each policy group binds to each policy,
+// in one request: all that can change of these objects.
+func (r *reader) PolicyGroups(ctx context.Context) (map[replication.Ref]string, error) {
+	all := replication.Ref{Kind: replication.PolicyGroup}
+	a, err := r.org.Do(ctx, http.MethodGet, "/policy_groups", nil)
+	if err != nil {
+		return nil, r.fail("list", all, err)
+	}
+	bound, ok := decodePolicyGroups("", a.Body)
+	if !ok {
+		return nil, r.foreign("list", all)
+	}
+	maps.DeleteFunc(bound, func(ref replication.Ref, _ string) bool { return !validRef(ref) })
+	return bound, nil
+}
+
+// putPolicy writes a policy revision. Servers create them only, so one that is
+// there with other content is replaced, unless a group binds it: the group would
+// lose it meanwhile (chef-server-api.md §5.1, §5.2).
+func (t *Target) putPolicy(ctx context.Context, obj replication.Object) error {
+	ref := obj.Ref
+	doc, err := chef.CleanRevision(obj.Body)
+	if err != nil {
+		return t.reject("write", ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
+	}
+	for range maxCycles {
+		_, err = t.org.Do(ctx, http.MethodPost, "/policies/"+ref.Name+"/revisions", doc)
+		if chef.KindOf(err) != chef.KindExists {
+			return t.failWrite("write", ref, err)
+		}
+		held, getErr := t.Get(ctx, ref)
+		switch {
+		case replication.IsAbsent(getErr):
+			continue
+		case getErr == nil && held.Fingerprint == obj.Fingerprint:
+			return nil
+		case replication.ClassOf(getErr) != replication.Rejected && getErr != nil:
+			return getErr
+		}
+		if err := t.unbound(ctx, "replace", ref); err != nil {
+			return err
+		}
+		if err := t.remove(ctx, ref); err != nil {
+			return t.failWrite("replace", ref, err)
+		}
+	}
+	return t.failWrite("write", ref, fmt.Errorf("it comes and goes while it is written: %w", err))
+}
+
+// unbound refuses what would take a revision away from a policy group that binds
+// it: servers drop the binding with the revision, without a word.
+func (t *Target) unbound(ctx context.Context, op string, revision replication.Ref) error {
+	all, err := t.PolicyGroups(ctx)
+	if err != nil {
+		return err
+	}
+	var groups []string
+	for ref, id := range all {
+		if ref.Sub == revision.Name && id == revision.Sub {
+			groups = append(groups, ref.Name)
+		}
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	slices.Sort(groups)
+	return t.reject(op, revision, replication.Rejected, "let the groups use another revision, or delete this one on the replica by hand and ask for a resync",
+		"policy groups use this revision: %s", strings.Join(groups, ", "))
+}
+
+// bindPolicy lets a group use a revision of a policy. Servers make what is
+// missing of the three, and keep a revision that they have: one with other content
+// shows when the revision itself is written or compared.
+func (t *Target) bindPolicy(ctx context.Context, obj replication.Object) error {
+	doc, err := chef.CleanRevision(obj.Body)
+	if err != nil {
+		return t.reject("write", obj.Ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
+	}
+	_, err = t.org.Do(ctx, http.MethodPut, obj.Ref.Path(), doc)
+	return t.failWrite("write", obj.Ref, err)
+}
+
+// removePolicy deletes a revision, or a policy from a group. What then is an
+// empty policy or group is deleted too: nothing else can make one.
+func (t *Target) removePolicy(ctx context.Context, ref replication.Ref) error {
+	inner := "policies"
+	if ref.Kind == replication.Policy {
+		inner = "revisions"
+		if err := t.unbound(ctx, "delete", ref); err != nil {
+			return err
+		}
+	}
+	if err := t.remove(ctx, ref); err != nil {
+		return err
+	}
+	holder := replication.Ref{Kind: ref.Kind, Name: ref.Name}
+	a, err := t.org.Do(ctx, http.MethodGet, holder.Path(), nil)
+	if chef.KindOf(err) == chef.KindAbsent {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var members map[string]json.RawMessage
+	var held map[string]json.RawMessage
+	if json.Unmarshal(a.Body, &members) != nil || json.Unmarshal(members[inner], &held) != nil || held == nil || len(held) > 0 {
+		return nil
+	}
+	return t.remove(ctx, holder)
+}

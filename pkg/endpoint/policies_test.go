@@ -1,0 +1,207 @@
+package endpoint
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/replication"
+)
+
+const artifactID = "0123456789abcdef0123456789abcdef01234567"
+
+// fillPolicies puts policies, groups and artifacts on an organization.
+func fillPolicies(o *cheftest.Org) {
+	o.PutArtifact("a", artifactID, map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two")})
+	o.PutArtifact("a", "other", map[string][]byte{"recipes/default.rb": []byte("three")})
+	o.PutPolicy("app", "r1", `{"cookbook_locks":{"a":{"identifier":"`+artifactID+`","version":"1.0.0"}},"default_attributes":{"n":1.50},"extra":[1e3]}`)
+	o.PutPolicy("app", "r2", `{}`)
+	o.PutPolicy("db", "r1", `{}`)
+	o.BindPolicy("prod", "app", "r1")
+	o.BindPolicy("prod", "db", "r1")
+	o.BindPolicy("test", "app", "r2")
+}
+
+var policyPaths = []string{"/cookbook_artifacts/a/" + artifactID, "/cookbook_artifacts/a/other", "/policies/app/revisions/r1", "/policies/app/revisions/r2",
+	"/policies/db/revisions/r1", "/policy_groups/prod/policies/app", "/policy_groups/prod/policies/db", "/policy_groups/test/policies/app"}
+
+func TestPolicyfilesAreListed(t *testing.T) {
+	w := newWorld(t)
+	fillPolicies(w.from)
+	var got []string
+	for _, scope := range []replication.Scope{
+		{Kind: replication.CookbookArtifact}, {Kind: replication.Policy}, {Kind: replication.PolicyGroup},
+		{Kind: replication.CookbookArtifact, Name: "a"}, {Kind: replication.Policy, Name: "app"}, {Kind: replication.PolicyGroup, Name: "prod"},
+		{Kind: replication.CookbookArtifact, Name: "none"}, {Kind: replication.Policy, Name: "none"}, {Kind: replication.PolicyGroup, Name: "none"},
+	} {
+		refs, err := w.source.List(context.Background(), scope)
+		if err != nil {
+			t.Errorf("%+v: %v", scope, err)
+		}
+		got = append(got, paths(refs)...)
+	}
+	want := append(append([]string{}, policyPaths...), policyPaths[0], policyPaths[1], policyPaths[2], policyPaths[3], policyPaths[5], policyPaths[6])
+	wantStrings(t, "listed", got, want...)
+	bound, err := w.source.PolicyGroups(context.Background())
+	if err != nil || len(bound) != 3 || bound[ref(t, "/policy_groups/test/policies/app")] != "r2" {
+		t.Errorf("bound %v, %v", bound, err)
+	}
+}
+
+func TestPolicyfilesAreCopiedWhateverIsBelieved(t *testing.T) {
+	for _, create := range []bool{true, false} {
+		w := newWorld(t)
+		fillPolicies(w.from)
+		for range 2 {
+			for _, path := range policyPaths {
+				w.mustPut(path, create)
+			}
+		}
+		w.sameServers()
+	}
+}
+
+// The groups that a server adds to a revision would be stored.
+func TestTheGroupsOfARevisionAreNotSent(t *testing.T) {
+	w := newWorld(t)
+	fillPolicies(w.from)
+	obj := w.get("/policies/app/revisions/r1")
+	if !strings.Contains(string(obj.Body), "policy_group_list") {
+		t.Fatalf("the server shows no groups: %s", obj.Body)
+	}
+	w.mustPut("/policies/app/revisions/r1", true)
+	got, err := w.target.Get(context.Background(), obj.Ref)
+	if err != nil || !strings.Contains(string(got.Body), `"policy_group_list":[]`) || strings.Contains(string(got.Body), "prod") {
+		t.Errorf("the replica holds %s, %v", got.Body, err)
+	}
+}
+
+func TestMovingAGroupToAnotherRevisionTakesOneRequest(t *testing.T) {
+	w := newWorld(t)
+	fillPolicies(w.from)
+	for _, path := range policyPaths {
+		w.mustPut(path, true)
+	}
+	w.from.BindPolicy("prod", "app", "r2")
+	obj := w.get("/policy_groups/prod/policies/app")
+	w.replica.ResetRequests()
+	if err := w.target.Put(context.Background(), obj, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantStrings(t, "requests", methods(w.replica), "PUT /organizations/copy/policy_groups/prod/policies/app")
+	w.sameServers()
+}
+
+// An identifier names one content by convention only; servers never replace it.
+func TestARecreatedArtifactIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	fillPolicies(w.from)
+	path := "/cookbook_artifacts/a/other"
+	w.mustPut(path, true)
+	w.from.PutArtifact("a", "other", map[string][]byte{"recipes/default.rb": []byte("three"), "recipes/more.rb": []byte("four")})
+	w.mustPut(path, false)
+}
+
+func TestARecreatedRevisionIsReplacedUnlessAGroupUsesIt(t *testing.T) {
+	w := newWorld(t)
+	fillPolicies(w.from)
+	w.mustPut("/policies/db/revisions/r1", true)
+	w.from.PutPolicy("db", "r1", `{"new":true}`)
+	w.mustPut("/policies/db/revisions/r1", false)
+
+	w.to.BindPolicy("local", "db", "r1")
+	w.from.PutPolicy("db", "r1", `{"new":"again"}`)
+	before := w.to.Snapshot()
+	e := wantClass(t, w.put("/policies/db/revisions/r1", false), replication.Rejected)
+	if !strings.Contains(e.Error(), "policy groups use this revision: local") || e.Hint == "" {
+		t.Errorf("%v, %q", e, e.Hint)
+	}
+	if got := w.to.Snapshot()["/policies/db/revisions/r1"]; got != before["/policies/db/revisions/r1"] {
+		t.Errorf("the revision went to %s", got)
+	}
+}
+
+func TestPolicyfilesAreDeletedAndNothingEmptyStays(t *testing.T) {
+	w := newWorld(t)
+	fillPolicies(w.to)
+	for range 2 {
+		for _, path := range []string{"/policy_groups/test/policies/app", "/policy_groups/prod/policies/db", "/policy_groups/prod/policies/app",
+			"/policies/app/revisions/r2", "/policies/app/revisions/r1", "/policies/db/revisions/r1", "/cookbook_artifacts/a/other", policyPaths[0]} {
+			if err := w.target.Delete(context.Background(), ref(t, path)); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+	w.sameServers()
+}
+
+// Deleting a revision would silently take it away from the group.
+func TestARevisionThatAGroupUsesIsNotDeleted(t *testing.T) {
+	w := newWorld(t)
+	fillPolicies(w.to)
+	before := w.to.Snapshot()
+	e := wantClass(t, w.target.Delete(context.Background(), ref(t, "/policies/app/revisions/r1")), replication.Rejected)
+	if !strings.Contains(e.Error(), "prod") || len(w.to.Snapshot()) != len(before) {
+		t.Errorf("%v; the replica holds %v", e, w.to.Snapshot())
+	}
+}
+
+func TestWritesOfPolicyfilesSurviveLostAnswers(t *testing.T) {
+	for _, path := range policyPaths {
+		w := newWorld(t)
+		fillPolicies(w.from)
+		if err := w.put("/cookbook_artifacts/a/other", true); err != nil { // negotiates
+			t.Fatal(err)
+		}
+		w.replica.Fault(cheftest.Fault{Match: isWrite, Nth: 1, Times: 1, DropAnswer: true})
+		w.replica.Fault(cheftest.Fault{Match: isWrite, Nth: 3, Times: 1, After: true, Status: 502})
+		w.mustPut(path, true)
+	}
+}
+
+// goiardi answers paths that it doesn't know with 200 and nothing, older Chef
+// Servers with nginx's page.
+func TestAServerWithoutAKindIsRecognised(t *testing.T) {
+	for name, f := range map[string]cheftest.Fault{"200 and nothing": {Status: 200, EmptyBody: true}, "a page": {Status: 404, HTML: true}} {
+		w := newWorld(t)
+		fillPolicies(w.from)
+		fill(w.from)
+		obj := map[string]replication.Object{}
+		for _, path := range policyPaths {
+			obj[path] = w.get(path)
+		}
+		for _, path := range []string{"/policies*", "/policy_groups*", "/cookbook_artifacts*"} {
+			f.Path = path
+			w.primary.Fault(f)
+			w.replica.Fault(f)
+		}
+		for _, path := range policyPaths {
+			r := ref(t, path)
+			_, listErr := w.source.List(context.Background(), replication.Scope{Kind: r.Kind})
+			_, getErr := w.source.Get(context.Background(), r)
+			putErr := w.target.Put(context.Background(), obj[path], true, fromSource{w.source, obj[path]})
+			deleteErr := w.target.Delete(context.Background(), r)
+			for op, err := range map[string]error{"list": listErr, "get": getErr, "put": putErr, "delete": deleteErr} {
+				e := wantClass(t, err, replication.Unserved)
+				if !strings.Contains(e.Hint, "out of kinds") || !strings.Contains(e.Error(), "does not serve") {
+					t.Errorf("%s: %s of %s: %v, hint %q", name, op, path, e, e.Hint)
+				}
+			}
+		}
+		w.mustPut("/roles/web", true)
+	}
+}
+
+func TestForeignListsOfPolicyfilesAreRefused(t *testing.T) {
+	for _, s := range []replication.Scope{{Kind: replication.Policy}, {Kind: replication.PolicyGroup}, {Kind: replication.CookbookArtifact}, {Kind: replication.Policy, Name: "x"}} {
+		for _, body := range []string{`[]`, `null`, `{"x":1}`, `{"x":{}}`, `""`} {
+			if s.Name != "" && body == `{"x":{}}` {
+				body = `{}`
+			}
+			if refs, ok := decodeList(s, []byte(body)); ok {
+				t.Errorf("%+v: %s is taken for the list %v", s, body, refs)
+			}
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package scan
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"chefsync/pkg/replication"
+)
+
+// immutable scans policy revisions or cookbook artifacts, which servers create and
+// delete only: the list tells all (chef-server-api.md §5.2). One that is deleted
+// and made again with other content between two scans isn't noticed.
+func (p *pass) immutable(ctx context.Context, kind replication.Kind) error {
+	scope := replication.Scope{Kind: kind}
+	refs, err := p.Reader.List(ctx, scope)
+	if err != nil {
+		return err
+	}
+	p.report.Listed += len(refs)
+	views := make(map[replication.Ref]seen, len(refs))
+	for _, ref := range refs {
+		views[ref] = seen{print: namePrint}
+	}
+	return p.settle(ctx, scope, refs, views)
+}
+
+// binder is a reader that tells in one request which revision each policy group
+// binds to each policy.
+type binder interface {
+	PolicyGroups(ctx context.Context) (map[replication.Ref]string, error)
+}
+
+// policyGroups scans the policies in policy groups.
+func (p *pass) policyGroups(ctx context.Context) error {
+	scope := replication.Scope{Kind: replication.PolicyGroup}
+	b, ok := p.Reader.(binder)
+	if !ok {
+		return p.plain(ctx, scope.Kind)
+	}
+	bound, err := b.PolicyGroups(ctx)
+	if err != nil {
+		return err
+	}
+	p.report.Listed += len(bound)
+	views := make(map[replication.Ref]seen, len(bound))
+	for ref, revision := range bound {
+		views[ref] = seen{print: revision}
+	}
+	return p.settle(ctx, scope, slices.SortedFunc(maps.Keys(bound), replication.CompareRefs), views)
+}
