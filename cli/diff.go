@@ -55,7 +55,7 @@ only with --show-values.`,
 		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 			rows, failed, err := f.compare(ctx, g, a, pairs, refs)
 			if err != nil {
-				return err
+				return fromHere(a, err, "")
 			}
 			if err := f.emit(g, rows); err != nil {
 				return err

@@ -30,30 +30,34 @@ func newDoctorCmd(g *globals) *cobra.Command {
 		GroupID: groupConfig,
 		Long: `Look at the configuration, keys, servers, clocks, rights, feeds, state, stage and
 the last errors, and say for each failure what to try. Nothing is changed on any
-server.`,
+server.
+
+On a stack, look at its table, functions, schedules, logs and dead letters, and at
+the servers from where its function runs.`,
 		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			checks, err := diagnose(cmd.Context(), g)
-			if err != nil {
-				return err
-			}
+			checks, closed := diagnose(cmd.Context(), g)
 			d := diagnosis{doctor.Worst(checks), checks}
 			if err := g.output().Emit(d, func(t *ui.Grid) { showDiagnosis(t, d) }); err != nil {
 				return err
+			}
+			if closed != nil {
+				return exit.Silent(exit.Of(closed))
 			}
 			return exit.Silent(diagnosisCode(d))
 		},
 	}
 }
 
-// diagnose runs all checks. A configuration that can't be read is a check too.
-func diagnose(ctx context.Context, g *globals) ([]doctor.Check, error) {
+// diagnose runs all checks. A configuration or a stack that can't be opened is a
+// check too, and then there are no others.
+func diagnose(ctx context.Context, g *globals) (checks []doctor.Check, closed error) {
 	conf := &doctor.List{Group: "configuration"}
 	a, err := g.open(ctx)
 	if err != nil {
 		conf.Fail("read", exit.Hint(err), err)
-		return conf.Checks, nil
+		return conf.Checks, err
 	}
 	defer a.Close()
 	conf.OK("read", "%s", a.File)
@@ -68,9 +72,35 @@ func diagnose(ctx context.Context, g *globals) ([]doctor.Check, error) {
 	doctor.KeyFiles(conf, keys)
 
 	groups := []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check { return conf.Checks }}
+	if a.Stack != nil {
+		return doctor.All(ctx, append(groups, stackChecks(ctx, g, a)...)...), nil
+	}
 	groups = append(groups, serverChecks(ctx, g, a)...)
 	groups = append(groups, func(ctx context.Context) []doctor.Check { return localChecks(ctx, a) })
 	return doctor.All(ctx, groups...), nil
+}
+
+// stackChecks are the checks of a stack, of the servers as its function sees them
+// and as this machine does, and of what the state remembers.
+func stackChecks(ctx context.Context, g *globals, a *app.App) (groups []func(context.Context) []doctor.Check) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check {
+			l := &doctor.List{Group: "stack"}
+			l.Fail("state", "", err)
+			return l.Checks
+		}}
+	}
+	s := doctor.Stack{Stack: a.Stack, Pairs: a.Pairs(), State: state, Now: g.now}
+	groups = append(groups, s.Check, s.FromFunction)
+	for _, check := range serverChecks(ctx, g, a) {
+		groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.FromHere(check(ctx)) })
+	}
+	return append(groups, func(ctx context.Context) []doctor.Check {
+		pairs := &doctor.List{Group: "pairs"}
+		doctor.Pairs(ctx, pairs, state, idsOf(a.Pairs()))
+		return pairs.Checks
+	})
 }
 
 // serverChecks are the checks of the primary and of each replica.
@@ -181,10 +211,7 @@ func diagnosisCode(d diagnosis) exit.Code {
 		if c.State != doctor.Fail {
 			continue
 		}
-		switch {
-		case c.Group == "configuration" && c.Name == "read":
-			return exit.Usage
-		case c.Class != "":
+		if c.Class != "" {
 			return exit.OfClass(c.Class)
 		}
 		return exit.Failed

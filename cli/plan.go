@@ -46,7 +46,7 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 	for _, p := range pairs {
 		plan, err := previewPair(ctx, g, a, p, f.full)
 		if err != nil {
-			return fmt.Errorf("pair %s: %w", p.ID, err)
+			return fromHere(a, fmt.Errorf("pair %s: %w", p.ID, err), "")
 		}
 		if plan.Steps == nil {
 			plan.Steps = []replication.Step{} // a list in JSON, always

@@ -16,8 +16,8 @@ import (
 
 // runFlags are the flags of run.
 type runFlags struct {
-	once, full bool
-	parallel   int
+	once, full, remote bool
+	parallel           int
 }
 
 func newRunCmd(g *globals) *cobra.Command {
@@ -38,14 +38,21 @@ says.
 
 Several processes may run on the same state: each pair is worked on by one at a
 time. The log goes to stderr, as JSON with --log-format json, and into the state
-for sync-log and manager-log.`,
+for sync-log and manager-log.
+
+On a stack, its schedules and functions do this work. With --once, one pass is done
+from here in their stead, or with --remote by the stack's function, which may reach
+servers that this machine doesn't. For ever it only runs pairs whose schedules are
+disabled.`,
 		Example: `  chef-sync-ctl run
   chef-sync-ctl run --log-format json
-  chef-sync-ctl run --once engineering`,
+  chef-sync-ctl run --once engineering
+  chef-sync-ctl run --once --remote --stack chef-sync`,
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVar(&f.once, "once", false, "one pass for each pair, then end with its exit code")
 	cmd.Flags().BoolVar(&f.full, "full", false, "with --once: a full compare that reads both sides")
+	cmd.Flags().BoolVar(&f.remote, "remote", false, "with --once, on a stack: let its function do the passes")
 	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "pairs at work at once")
 	cmd.PreRun = func(*cobra.Command, []string) {
 		g.daemon = !f.once
@@ -54,12 +61,23 @@ for sync-log and manager-log.`,
 		if f.full && !f.once {
 			return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
 		}
+		if f.remote && (!f.once || a.Stack == nil) {
+			return exit.Usagef("add --once and --stack NAME", "--remote goes with --once, on a stack")
+		}
+		if f.remote {
+			return f.runRemote(ctx, g, a, pairs)
+		}
+		if !f.once {
+			if err := unscheduled(ctx, a, pairs); err != nil {
+				return err
+			}
+		}
 		d, err := f.daemon(ctx, g, a, pairs)
 		if err != nil {
 			return err
 		}
 		if f.once {
-			return runOnce(ctx, g, d, f.full)
+			return fromHere(a, runOnce(ctx, g, d, f.full), "chef-sync-ctl run --once --remote")
 		}
 		return d.Run(ctx)
 	})
@@ -132,7 +150,11 @@ func verifyOf(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyO
 // runOnce runs one pass for each pair and ends with the first thing that keeps a
 // pair from being in sync.
 func runOnce(ctx context.Context, g *globals, d *daemon.Daemon, full bool) error {
-	results := d.Once(ctx, "manual", full)
+	return conclude(ctx, g, d.State, d.Once(ctx, "manual", full))
+}
+
+// conclude shows the results of one pass for each pair.
+func conclude(ctx context.Context, g *globals, state daemon.State, results []daemon.Result) error {
 	runs := make([]replication.Run, len(results))
 	for i, r := range results {
 		runs[i] = r.Run
@@ -141,7 +163,7 @@ func runOnce(ctx context.Context, g *globals, d *daemon.Daemon, full bool) error
 		return err
 	}
 	for _, r := range results {
-		st, err := d.State.Pair(context.WithoutCancel(ctx), r.Run.Pair)
+		st, err := state.Pair(context.WithoutCancel(ctx), r.Run.Pair)
 		if err != nil {
 			return err
 		}

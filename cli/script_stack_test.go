@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,12 +21,16 @@ import (
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"chefsync/cli/internal/awsfake"
+	"chefsync/pkg/assembly"
 	"chefsync/pkg/assembly/onaws"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/schedule"
 	"chefsync/pkg/state/dynamostate"
 )
 
@@ -98,6 +104,11 @@ func (d *deployment) make(ctx context.Context) error {
 		}
 	}
 	outputs := d.outputs()
+	if d.fake == nil {
+		if _, err := scheduler.NewFromConfig(d.aws).CreateScheduleGroup(ctx, &scheduler.CreateScheduleGroupInput{Name: &d.ScheduleGroup}); err != nil {
+			return err
+		}
+	}
 	if d.fake != nil {
 		d.fake.AddStack(d.Stack, outputs)
 		return nil
@@ -146,6 +157,84 @@ func (d *deployment) configure(ts *testscript.TestScript, file string) {
 		return fmt.Sprintf("%q", "secretsmanager:"+name)
 	})
 	ts.Check(d.backend.StoreConfiguration(ctx, []byte(text)))
+	c, _, err := d.backend.Configuration(ctx, "")
+	ts.Check(err)
+	var pairs []schedule.Pair
+	for _, p := range c.Pairs() {
+		pairs = append(pairs, schedule.Pair{ID: p.ID, Interval: time.Minute})
+	}
+	wanted, _, err := schedule.Desired(d.Resources, pairs, nil)
+	ts.Check(err)
+	_, err = d.group().Reconcile(ctx, wanted)
+	ts.Check(err)
+}
+
+func (d *deployment) group() *schedule.Group {
+	return &schedule.Group{API: scheduler.NewFromConfig(d.aws), Name: d.ScheduleGroup}
+}
+
+// schedule makes a pair's schedule something, or checks it with "is-" before.
+func (d *deployment) schedule(ts *testscript.TestScript, pair, state string) {
+	id, err := replication.ParsePairID(pair)
+	ts.Check(err)
+	ctx, name := context.Background(), schedule.PairName(id)
+	switch state {
+	case "enabled":
+		ts.Check(d.group().Enable(ctx, id))
+	case "disabled":
+		ts.Check(d.group().Disable(ctx, id))
+	case "none":
+		_, err := scheduler.NewFromConfig(d.aws).DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
+		ts.Check(err)
+	case "is-enabled", "is-disabled":
+		got, err := scheduler.NewFromConfig(d.aws).GetSchedule(ctx, &scheduler.GetScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
+		ts.Check(err)
+		if "is-"+strings.ToLower(string(got.State)) != state {
+			ts.Fatalf("the schedule of %s is %s", pair, got.State)
+		}
+	default:
+		ts.Fatalf("unknown state %s", state)
+	}
+}
+
+// function puts an engine of this process in the place of functions/sync.
+func (d *deployment) function(ts *testscript.TestScript, broken bool) {
+	d.needFake(ts).AddFunction(d.Sync, func(payload []byte) (any, error) {
+		ctx := context.Background()
+		var event cloud.SyncEvent
+		if err := json.Unmarshal(payload, &event); err != nil || broken {
+			return nil, errors.Join(err, errors.New("the table can't be read"))
+		}
+		fleet, err := d.backend.Open(ctx, assembly.Options{})
+		if err != nil {
+			return nil, err
+		}
+		pairs, err := fleet.Select(event.Pair.String())
+		if err != nil {
+			return nil, err
+		}
+		engine, err := fleet.Engine(ctx, pairs[0])
+		switch {
+		case err != nil:
+			return cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err)}, nil
+		case event.Task == cloud.TaskDoctor:
+			return cloud.SyncResult{Checks: []cloud.Check{{Name: "primary", Status: cloud.CheckFailed, Detail: "no route", Hint: "open the firewall"}}}, nil
+		case event.Task == cloud.TaskVerify:
+			report, err := engine.Verify(ctx, replication.VerifyOptions{Trigger: event.Trigger})
+			if err != nil {
+				return cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err)}, nil
+			}
+			return cloud.SyncResult{Equal: aws.Bool(report.Equal()), Differ: len(report.Differences)}, nil
+		}
+		run, err := engine.Pass(ctx, replication.PassOptions{Trigger: event.Trigger, Full: event.Full})
+		if err != nil {
+			return cloud.SyncResult{Run: &run, Error: err.Error(), Hint: replication.HintOf(err)}, nil
+		}
+		return cloud.SyncResult{Run: &run}, nil
+	})
+	for _, name := range []string{d.Manager, d.Changes} {
+		d.needFake(ts).AddFunction(name, func([]byte) (any, error) { return struct{}{}, nil })
+	}
 }
 
 func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
@@ -162,6 +251,10 @@ func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
 //	stack configure FILE            deploy a configuration
 //	stack log sync|manager|changes TEXT   a line of a function, as of now
 //	stack refuse OPERATION CODE     answer it with an error; "" no longer
+//	stack depth N                   so many dead letters
+//	stack schedule PAIR enabled|disabled|none   make its schedule that; is-enabled checks
+//	stack function ok|broken        what functions/sync answers: what this program's engine does, or an error
+//	stack secret NAME               a secret is there (or not, with !)
 func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 	d, ok := ts.Value(stackKey{}).(*deployment)
 	if !ok || len(args) < 2 {
@@ -175,6 +268,18 @@ func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 		d.log(ts, groups[args[1]], args[2])
 	case "refuse":
 		d.needFake(ts).Refuse(args[1], args[2])
+	case "depth":
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		d.needFake(ts).SetDepth(n)
+	case "schedule":
+		d.schedule(ts, args[1], args[2])
+	case "function":
+		d.function(ts, args[1] == "broken")
+	case "secret":
+		if there := d.needFake(ts).Secret(args[1]) != ""; there == neg {
+			ts.Fatalf("secret %s is there: %v", args[1], there)
+		}
 	default:
 		ts.Fatalf("unknown verb %s", args[0])
 	}

@@ -97,6 +97,44 @@ func (g *globals) confirm(yes bool, question string) error {
 	return exit.With(exit.Failed, errors.New("not confirmed; nothing was done"), "")
 }
 
+// switchSchedules makes the schedules of pairs follow what the state says already.
+// It is the state that counts: without its schedule a pair that was started only
+// waits, and a schedule only finds that its pair is stopped.
+func switchSchedules(ctx context.Context, a *app.App, pairs []app.Pair, enable bool) error {
+	if a.Stack == nil {
+		return nil
+	}
+	group, turn, done := a.Stack.Schedules(), "disable", "stopped"
+	call := group.Disable
+	if enable {
+		call, turn, done = group.Enable, "enable", "started"
+	}
+	for _, p := range pairs {
+		if err := call(ctx, p.ID); err != nil {
+			return exit.With(exit.Of(err), fmt.Errorf("the pairs are %s, but a schedule is not: %w", done, err),
+				strings.TrimPrefix(exit.Hint(err)+"; ", "; ")+"the manager of the stack will "+turn+" it within minutes")
+		}
+	}
+	return nil
+}
+
+// fromHere says of an error of work that this machine does on a stack where else
+// it may succeed.
+func fromHere(a *app.App, err error, remote string) error {
+	class := replication.ClassOf(err)
+	if a.Stack == nil || err == nil || class != replication.Unreachable && class != replication.Denied {
+		return err
+	}
+	hint := "this was tried from here, not from the stack's functions; see what they can reach with: chef-sync-ctl doctor"
+	if remote != "" {
+		hint += ", or let them do it: " + remote
+	}
+	if own := exit.Hint(err); own != "" {
+		hint = own + ", or: " + hint
+	}
+	return exit.With(exit.Of(err), err, hint)
+}
+
 // pollEvery is how often a waiting command looks at the state.
 const pollEvery = 200 * time.Millisecond
 

@@ -35,7 +35,8 @@ func newSyncStartCmd(g *globals) *cobra.Command {
 		GroupID: groupSync,
 		Long: `Let pairs replicate: takes back a sync-stop, and lets a pair go on that a safety
 brake holds. Every pair of the configuration is started from the beginning; the
-work itself is done by "chef-sync-ctl run".
+work itself is done by "chef-sync-ctl run", or on a stack by its schedules, which
+are enabled again.
 
 A held pair goes on with --allow-deletes N: one pass, within the hour, may delete
 up to N objects. With 0 the pair only looks again.`,
@@ -87,8 +88,12 @@ func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f
 		}
 		answers = append(answers, changed{p.ID, result, st.Status()})
 	}
+	left := switchSchedules(ctx, a, pairs, true)
 	if err := emitChanged(g, answers); err != nil {
 		return err
+	}
+	if left != nil {
+		return left
 	}
 	if f.wait == 0 || worst != nil {
 		return worst

@@ -24,7 +24,11 @@ func newSyncStopCmd(g *globals) *cobra.Command {
 		GroupID: groupSync,
 		Long: `Stop replicating pairs. A pass at work finishes the objects in its hands and
 keeps its position. When the command returns with code 0, nothing writes to the
-replica for these pairs until sync-start.`,
+replica for these pairs until sync-start.
+
+On a stack, their schedules are disabled, too. If only that fails, the pairs are
+stopped all the same, and the manager of the stack disables the schedules within
+minutes.`,
 		Example: `  chef-sync-ctl sync-stop engineering --reason "maintenance of eu until noon"
   chef-sync-ctl sync-stop eu/engineering --wait 10m`,
 		Args:              args(cobra.MinimumNArgs(1)),
@@ -42,12 +46,16 @@ replica for these pairs until sync-start.`,
 		if err != nil {
 			return err
 		}
+		left := switchSchedules(ctx, a, pairs, false)
 		if !noWait {
 			if err := waitIdle(ctx, g, state, pairs, time.Duration(timeout)); err != nil {
 				return err
 			}
 		}
-		return emitChanged(g, answers)
+		if err := emitChanged(g, answers); err != nil {
+			return err
+		}
+		return left
 	})
 	return cmd
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func newVerifyCmd(g *globals) *cobra.Command {
-	var repair, yes bool
+	var repair, yes, remote bool
 	cmd := &cobra.Command{
 		Use:     "verify PAIR...",
 		Short:   "Read everything on both sides and compare it",
@@ -29,17 +29,25 @@ is read back and named. Changes of the primary are left to the next pass. The
 prune rule and the safety brake hold as always, and a pair that is stopped, held
 or at work is not touched.
 
+With --remote, on a stack, its function does it, from where that runs, and answers
+with the number of differences; "chef-sync-ctl runs" and the log name them.
+
 Ends with code 0 only when all was read and is equal, with 6 for differences, with
 3 when something could not be read, and with 7 when the brake held a repair.`,
 		Example: `  chef-sync-ctl verify engineering
   chef-sync-ctl verify eu/engineering -o json
-  chef-sync-ctl verify eu/engineering --repair`,
+  chef-sync-ctl verify eu/engineering --repair
+  chef-sync-ctl verify engineering --remote --stack chef-sync`,
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVar(&repair, "repair", false, "put right what was changed on the replica")
+	cmd.Flags().BoolVar(&remote, "remote", false, "on a stack: let its function do it")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: don't ask")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		if remote {
+			return verifyRemote(ctx, g, a, pairs, repair)
+		}
 		if repair {
 			if err := g.confirm(yes, "Repair what was changed on the replica of "+namesOf(pairs)); err != nil {
 				return err
@@ -50,7 +58,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 		}
 		reports, err := verifyPairs(ctx, g, a, pairs, repair)
 		if err != nil {
-			return err
+			return fromHere(a, err, "chef-sync-ctl verify --remote")
 		}
 		err = g.output().Emit(reports, func(t *ui.Grid) {
 			for _, r := range reports {

@@ -235,7 +235,13 @@ func (r *run) as(who *chef.Org, op string, err error, hint string) error {
 	}
 }
 
+// local is trouble with a key store: one of this machine, unless the store says
+// better.
 func (r *run) local(op string, err error, hint string) error {
+	var known *replication.Error
+	if errors.As(err, &known) {
+		return &replication.Error{Op: op, Server: r.report.Server, Class: known.Class, Hint: known.Hint, Err: err}
+	}
 	return &replication.Error{Op: op, Server: r.report.Server, Class: replication.Local, Hint: hint, Err: err}
 }
 

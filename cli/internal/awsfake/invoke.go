@@ -11,6 +11,7 @@ import (
 // lambda answers invocations and questions about functions.
 func (s *Server) lambda(w http.ResponseWriter, r *http.Request) {
 	name, verb, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/2015-03-31/functions/"), "/")
+	name = name[strings.LastIndex(name, ":")+1:] // of an ARN
 	operation := "Invoke"
 	if verb == "configuration" {
 		operation = "GetFunctionConfiguration"

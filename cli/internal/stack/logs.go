@@ -224,7 +224,7 @@ func (l *Logs) selects(q state.LogQuery, line state.LogLine) bool {
 }
 
 // pattern is a filter for FilterLogEvents: one of some conditions, and what a
-// query asks for. "" is everything, also where the filter would be too long.
+// query asks for. Conditions that make it too long are left out; "" is everything.
 func pattern(any []string, q state.LogQuery) string {
 	var all []string
 	if len(any) > 0 {
@@ -246,10 +246,14 @@ func pattern(any []string, q state.LogQuery) string {
 	if q.Run == "" && q.Object == "" {
 		filter = "(" + filter + `) || ($.type = "platform.*" && $.record.status != "success")`
 	}
-	if filter = "{ " + filter + " }"; len(filter) > maxPattern {
-		return ""
+	filter = "{ " + filter + " }"
+	switch {
+	case len(filter) <= maxPattern:
+		return filter
+	case len(any) > 0:
+		return pattern(nil, q)
 	}
-	return filter
+	return ""
 }
 
 func equals(name, value string) string {

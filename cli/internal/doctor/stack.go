@@ -1,0 +1,247 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"chefsync/cli/internal/stack"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/schedule"
+	"chefsync/pkg/state"
+)
+
+// Stack is a deployed stack on AWS.
+type Stack struct {
+	*stack.Stack
+	Pairs []config.PairConfig
+	State replication.State
+	Now   func() time.Time
+}
+
+// Check looks at what the stack consists of, and at what its functions did.
+func (s Stack) Check(ctx context.Context) []Check {
+	l := &List{Group: "stack " + s.Stack.Stack}
+	s.identity(ctx, l)
+	if s.Broken() {
+		l.Warn("deployment", "see its events in CloudFormation, and deploy it again", "%s", s.Status)
+	} else {
+		l.OK("deployment", "%s", s.Status)
+	}
+	s.table(ctx, l)
+	s.functions(ctx, l)
+	s.schedules(ctx, l)
+	s.deadLetters(ctx, l)
+	s.errors(ctx, l)
+	return l.Checks
+}
+
+func (s Stack) identity(ctx context.Context, l *List) {
+	who, err := s.Identity(ctx)
+	if err != nil {
+		l.Fail("credentials", "", err)
+		return
+	}
+	l.OK("credentials", "%s in %s", who, s.Region)
+}
+
+func (s Stack) table(ctx context.Context, l *List) {
+	t, err := s.DescribeTable(ctx)
+	switch {
+	case err != nil:
+		l.Fail("table", "", err)
+		return
+	case !t.Active || !t.Keys:
+		l.Fail("table", "deploy the stack with this version", &replication.Error{Op: "look at table " + s.Table, Class: replication.Local,
+			Err: fmt.Errorf("it is %s, with the keys %s", t.Status, strings.Join(t.KeyNames, ", "))})
+		return
+	}
+	l.OK("table", "%s is active", s.Table)
+	advise := func(name, hint string, on bool, err error, missing string) {
+		switch {
+		case err != nil:
+			l.Skip(name, "%v", err) // only advice: the right to look isn't needed
+		case on:
+			l.OK(name, "enabled")
+		default:
+			l.Warn(name, hint, "%s", missing)
+		}
+	}
+	on, err := s.Expires(ctx)
+	advise("time to live", "deploy the stack again", on, err, "off: records of runs stay for ever")
+	on, err = s.PointInTime(ctx)
+	advise("point-in-time recovery", "switch it on for table "+s.Table, on, err, "off: a state that was lost means a full compare of each pair")
+}
+
+func (s Stack) functions(ctx context.Context, l *List) {
+	for _, name := range []string{s.Sync, s.Manager, s.Changes} {
+		if name == "" {
+			continue
+		}
+		trouble, err := s.FunctionTrouble(ctx, name)
+		switch {
+		case err != nil:
+			l.Fail("function "+name, "", err)
+		case trouble != "":
+			l.Fail("function "+name, "deploy the stack again", errors.New(trouble))
+		default:
+			l.OK("function "+name, "ready")
+		}
+	}
+}
+
+// schedules compares the schedules with the configuration and the wishes of the
+// operator.
+func (s Stack) schedules(ctx context.Context, l *List) {
+	const mended = "the manager mends it within minutes; if not: chef-sync-ctl manager-log"
+	enabled, err := s.ScheduleStates(ctx)
+	if err != nil {
+		l.Fail("schedules", "", err)
+		return
+	}
+	stopped, err := s.stopped(ctx)
+	if err != nil {
+		l.Fail("schedules", "", err)
+		return
+	}
+	wanted, odd := map[string]bool{}, 0
+	for _, p := range s.Pairs {
+		name := schedule.PairName(p.ID)
+		wanted[name] = true
+		on, there := enabled[name]
+		switch {
+		case !there:
+			l.Fail("schedule of "+p.ID.String(), mended, fmt.Errorf("there is none: nothing replicates the pair"))
+		case !on && !stopped[p.ID]:
+			l.Fail("schedule of "+p.ID.String(), "chef-sync-ctl sync-start "+p.ID.String(), errors.New("it is disabled, but the pair isn't stopped"))
+		case on && stopped[p.ID]:
+			l.Warn("schedule of "+p.ID.String(), mended, "it is enabled, but the pair is stopped")
+		default:
+			continue
+		}
+		odd++
+	}
+	for name := range enabled {
+		if strings.HasPrefix(name, "sync-") && !wanted[name] {
+			l.Warn("schedule "+name, mended, "no pair of the configuration needs it")
+			odd++
+		}
+	}
+	if odd == 0 {
+		l.OK("schedules", "one for each of %d pairs", len(s.Pairs))
+	}
+}
+
+func (s Stack) stopped(ctx context.Context) (map[replication.PairID]bool, error) {
+	all, err := s.State.Pairs(ctx)
+	stopped := map[replication.PairID]bool{}
+	for _, st := range all {
+		stopped[st.ID] = st.Desired.Stopped
+	}
+	return stopped, err
+}
+
+func (s Stack) deadLetters(ctx context.Context, l *List) {
+	if s.DeadLetters == "" {
+		return
+	}
+	n, err := s.Depth(ctx)
+	switch {
+	case err != nil:
+		l.Fail("dead letters", "", err)
+	case n > 0:
+		l.Warn("dead letters", "chef-sync-ctl manager-log --since 1d; then purge the queue: what they asked for, later schedules have done", "about %d events that no function took", n)
+	default:
+		l.OK("dead letters", "none")
+	}
+}
+
+// errorsSince is how far back the logs are searched for errors.
+const errorsSince = time.Hour
+
+// errors shows the latest error of the functions.
+func (s Stack) errors(ctx context.Context, l *List) {
+	level, since := slog.LevelError, s.Now().Add(-errorsSince)
+	queries := []state.LogQuery{}
+	for _, p := range s.Pairs {
+		queries = append(queries, state.LogQuery{Pair: p.ID, Since: since, Level: &level})
+	}
+	for _, each := range []struct {
+		what, command string
+		queries       []state.LogQuery
+	}{
+		{"errors of passes", "sync-log", queries},
+		{"errors of the manager", "manager-log", []state.LogQuery{{Manager: true, Since: since, Level: &level}}},
+	} {
+		lines, err := s.Logs(s.Pairs, s.Now).Lines(ctx, each.queries...)
+		switch {
+		case err != nil:
+			l.Fail(each.what, "", err)
+		case len(lines) == 0:
+			l.OK(each.what, "none in the last hour")
+		default:
+			last, hint := lines[len(lines)-1], "chef-sync-ctl manager-log --level error"
+			if each.command == "sync-log" {
+				hint = "chef-sync-ctl sync-log PAIR --level error"
+				if last.Pair != (replication.PairID{}) {
+					hint = strings.Replace(hint, "PAIR", last.Pair.String(), 1)
+				}
+			}
+			l.Warn(each.what, hint, "%d in the last hour, the latest at %s: %s", len(lines), last.Time.UTC().Format("15:04:05Z"), last.Message)
+		}
+	}
+}
+
+// FromFunction lets the stack's function look at the servers of one pair of each
+// replica: what counts is what it can reach, not this machine.
+func (s Stack) FromFunction(ctx context.Context) []Check {
+	l := &List{Group: "as the function sees it"}
+	var seen []string
+	for _, p := range s.Pairs {
+		if slices.Contains(seen, p.ID.Replica) {
+			continue
+		}
+		seen = append(seen, p.ID.Replica)
+		answer, err := s.Stack.Ask(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskDoctor, Trigger: cloud.TriggerManual})
+		if err == nil {
+			err = stack.Failure(answer)
+		}
+		if err != nil {
+			l.Fail("pair "+p.ID.String(), "", err)
+			continue
+		}
+		for _, c := range answer.Checks {
+			l.add(Check{Name: c.Name, State: stateOf(c.Status), Detail: c.Detail, Hint: c.Hint})
+		}
+	}
+	return l.Checks
+}
+
+func stateOf(status string) State {
+	switch status {
+	case cloud.CheckOK:
+		return OK
+	case cloud.CheckWarning:
+		return Warn
+	}
+	return Fail
+}
+
+// FromHere softens what this machine found of the servers: on a stack it needs
+// them only for plan, diff, verify and run without --remote.
+func FromHere(checks []Check) []Check {
+	for i := range checks {
+		checks[i].Group += ", from here"
+		if checks[i].State == Fail {
+			checks[i].State = Warn
+			checks[i].Detail += " (only plan, diff, verify and run --once need it from here)"
+		}
+	}
+	return checks
+}

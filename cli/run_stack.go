@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/daemon"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/stack"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/schedule"
+)
+
+// unscheduled refuses pairs that a stack runs by itself: two clocks for one pair
+// would do no harm, but no good either, and only one of them says so.
+func unscheduled(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	if a.Stack == nil {
+		return nil
+	}
+	enabled, err := a.Stack.ScheduleStates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		if enabled[schedule.PairName(p.ID)] {
+			return exit.With(exit.Locked, fmt.Errorf("stack %s runs the pair %s by its own schedule", a.Stack.Stack, p.ID),
+				"chef-sync-ctl run --once, or first: chef-sync-ctl sync-stop "+p.ID.String())
+		}
+	}
+	return nil
+}
+
+// runRemote lets the stack's function do one pass for each pair.
+func (f runFlags) runRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) error {
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	results := make([]daemon.Result, len(pairs))
+	askFunction(pairs, f.parallel, func(i int, p app.Pair) {
+		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: f.full})
+	})
+	return conclude(ctx, g, state, results)
+}
+
+func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daemon.Result {
+	answer, err := s.Ask(ctx, event)
+	res := daemon.Result{Run: replication.Run{Pair: event.Pair, Trigger: event.Trigger, Outcome: replication.OutcomeFailed}, Err: err}
+	if answer.Run != nil {
+		res.Run = *answer.Run
+	}
+	if err == nil {
+		res.Err = stack.Failure(answer)
+	}
+	return res
+}
+
+// askFunction calls f for all pairs, some at once.
+func askFunction(pairs []app.Pair, parallel int, f func(i int, p app.Pair)) {
+	slots := make(chan struct{}, max(parallel, 1))
+	var group sync.WaitGroup
+	for i, p := range pairs {
+		group.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			f(i, p)
+		})
+	}
+	group.Wait()
+}
