@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
@@ -25,10 +23,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"chefsync/cli/internal/awsfake"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/assembly/onaws"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/cloudtest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/schedule"
 	"chefsync/pkg/state/dynamostate"
@@ -45,7 +43,7 @@ type stackKey struct{}
 type deployment struct {
 	cloud.Resources
 	aws     aws.Config
-	fake    *awsfake.Server // nil on another emulator
+	fake    *cloudtest.Server // nil on another emulator
 	backend *onaws.Backend
 }
 
@@ -57,33 +55,19 @@ func deploy(ctx context.Context, env *testscript.Env) (*deployment, error) {
 	d := &deployment{}
 	endpoint := os.Getenv(endpointName)
 	if endpoint == "" {
-		d.fake = awsfake.Start()
+		d.fake = cloudtest.Start()
 		env.Defer(d.fake.Close)
 		endpoint = d.fake.URL
 	}
-	for _, v := range []string{
-		"AWS_ENDPOINT_URL=" + endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1",
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
-	} {
-		name, value, _ := strings.Cut(v, "=")
+	for name, value := range cloudtest.Environment(endpoint) {
 		env.Setenv(name, value)
 	}
 	var err error
-	d.aws, err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion("us-east-1"), awsconfig.WithBaseEndpoint(endpoint),
-		awsconfig.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
-		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
-	if err != nil {
+	if d.aws, err = cloudtest.Config(ctx, endpoint); err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("demo-%d-%d", os.Getpid(), stackNumber.Add(1))
-	d.Resources = cloud.Resources{
-		Stack: name, Region: "us-east-1", Table: name + "-table", Bucket: name + "-bucket", ScheduleGroup: name,
-		Sync: name + "-sync", Manager: name + "-manager", Changes: name + "-changes",
-		SyncLog: "/aws/lambda/" + name + "-sync", ManagerLog: "/aws/lambda/" + name + "-manager", ChangesLog: "/aws/lambda/" + name + "-changes",
-		DeadLetters: endpoint + "/111122223333/" + name, SyncARN: "arn:aws:lambda:us-east-1:111122223333:function:" + name + "-sync",
-		ChangesARN:   "arn:aws:lambda:us-east-1:111122223333:function:" + name + "-changes",
-		ScheduleRole: "arn:aws:iam::111122223333:role/" + name, DeadLetterARN: "arn:aws:sqs:us-east-1:111122223333:" + name,
-	}
+	d.Resources = cloudtest.Resources(name, endpoint)
 	d.backend = onaws.New(d.aws, d.Resources)
 	env.Setenv("CHEF_SYNC_STACK", name)
 	env.Setenv("STACK", name)
@@ -286,7 +270,7 @@ func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // needFake is the fake, for what only it can do.
-func (d *deployment) needFake(ts *testscript.TestScript) *awsfake.Server {
+func (d *deployment) needFake(ts *testscript.TestScript) *cloudtest.Server {
 	if d.fake == nil {
 		ts.Fatalf("this needs the emulator of the tests: guard it with [fake]")
 	}

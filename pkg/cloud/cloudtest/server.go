@@ -1,8 +1,8 @@
-// Package awsfake is as much of AWS as a stack needs, on one address of this
-// process, for tests of the command line: DynamoDB by minidyn, S3 by gofakes3,
+// Package cloudtest is as much of AWS as a stack needs, on one address of this
+// process, for tests: DynamoDB by minidyn, S3 by gofakes3,
 // and small fakes of CloudFormation, CloudWatch Logs, EventBridge Scheduler,
 // Lambda, Secrets Manager, SQS and STS. It checks no signature.
-package awsfake
+package cloudtest
 
 import (
 	"encoding/json"
@@ -35,6 +35,7 @@ type Server struct {
 	functions map[string]Function
 	depth     int // of the queue
 	calls     []string
+	seen      []Call
 }
 
 // Function answers invocations. An error is an error of the function.
@@ -120,6 +121,7 @@ func missing(what string) error {
 
 // ServeHTTP tells the services apart by what their clients send.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.see(r)
 	service, operation, isTarget := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	form := r.Header.Get("Content-Type") == "application/x-www-form-urlencoded"
 	var answer any

@@ -1,4 +1,4 @@
-package awsfake
+package cloudtest
 
 import (
 	"encoding/json"

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"chefsync/functions/internal/environment"
+	"chefsync/functions/internal/metrics"
+	"chefsync/pkg/replication"
+)
+
+// answer answers a request to the function's URL. Token and signature are
+// checked by the handler before anything else of the request is read.
+func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequest) (events.LambdaFunctionURLResponse, error) {
+	request, err := requestOf(ctx, event)
+	if err != nil {
+		return events.LambdaFunctionURLResponse{StatusCode: http.StatusBadRequest}, nil
+	}
+	web, err := h.handler(ctx)
+	if err != nil {
+		h.Log.Error("requests can't be answered", "error", err.Error(), "hint", replication.HintOf(err))
+		return events.LambdaFunctionURLResponse{}, err
+	}
+	h.changed = map[string]bool{}
+	w := &recorder{header: http.Header{}, status: http.StatusOK}
+	web.ServeHTTP(w, request)
+	if w.status == http.StatusUnauthorized || w.status == http.StatusForbidden {
+		h.measure(map[string]metrics.Value{"Refused": {Number: 1, Unit: metrics.Count}})
+	}
+	for org := range h.changed {
+		h.wake(ctx, h.fleet, org)
+	}
+	return w.response(), nil
+}
+
+// handler is the receiver and the endpoint of the configuration in use. It is
+// made anew with a new configuration, and now and then for a new token.
+func (h *handler) handler(ctx context.Context) (http.Handler, error) {
+	fleet, err := h.Fleet(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if h.web != nil && h.fleet == fleet && h.Now().Sub(h.made) < environment.KeyAge {
+		return h.web, nil
+	}
+	web, err := fleet.ChangesHandler(context.WithoutCancel(ctx), func(org string) { h.changed[org] = true })
+	if err != nil {
+		return nil, err
+	}
+	h.fleet, h.web, h.made = fleet, web, h.Now()
+	return web, nil
+}
+
+// requestOf makes a request of an event. Signatures cover the path as it was
+// sent, which is the event's raw path.
+func requestOf(ctx context.Context, event events.LambdaFunctionURLRequest) (*http.Request, error) {
+	body := []byte(event.Body)
+	if event.IsBase64Encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(event.Body); err != nil {
+			return nil, fmt.Errorf("the body isn't base64: %w", err)
+		}
+	}
+	uri := event.RawPath
+	if uri == "" {
+		uri = "/"
+	}
+	if event.RawQueryString != "" {
+		uri += "?" + event.RawQueryString
+	}
+	request, err := http.NewRequestWithContext(ctx, event.RequestContext.HTTP.Method, uri, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.RequestURI, request.RemoteAddr = uri, event.RequestContext.HTTP.SourceIP
+	request.Host = event.RequestContext.DomainName
+	for name, value := range event.Headers {
+		request.Header.Set(name, value)
+	}
+	return request, nil
+}
+
+// recorder keeps an answer.
+type recorder struct {
+	header http.Header
+	status int
+	wrote  bool
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	if !r.wrote {
+		r.status, r.wrote = status, true
+	}
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(p)
+}
+
+func (r *recorder) response() events.LambdaFunctionURLResponse {
+	out := events.LambdaFunctionURLResponse{StatusCode: r.status, Headers: map[string]string{}, Body: r.body.String()}
+	for name, values := range r.header {
+		if name != "Connection" { // Lambda's own
+			out.Headers[name] = strings.Join(values, ",")
+		}
+	}
+	if !utf8.Valid(r.body.Bytes()) {
+		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(r.body.Bytes()), true
+	}
+	return out
+}

@@ -1,0 +1,60 @@
+package cloudtest
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"chefsync/pkg/cloud"
+)
+
+// Where everything on an emulator is.
+const (
+	Region  = "us-east-1"
+	Account = "111122223333"
+)
+
+// Environment leads a process to an emulator and away from everything else that
+// the SDK might look at. The emulators' checksums aren't those that the SDK wants.
+func Environment(endpoint string) map[string]string {
+	return map[string]string{
+		"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": Region, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+	}
+}
+
+// Variables are those of an environment as NAME=VALUE, sorted.
+func Variables(environment map[string]string) []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(environment)) {
+		all = append(all, name+"="+environment[name])
+	}
+	return all
+}
+
+// Config is the SDK's configuration for an emulator.
+func Config(ctx context.Context, endpoint string) (aws.Config, error) {
+	return config.LoadDefaultConfig(ctx, config.WithRegion(Region), config.WithBaseEndpoint(endpoint),
+		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+}
+
+// Resources are the names of a stack on an emulator, much as a deployment gives
+// them.
+func Resources(stack, endpoint string) cloud.Resources {
+	function := func(name string) string {
+		return "arn:aws:lambda:" + Region + ":" + Account + ":function:" + stack + "-" + name
+	}
+	return cloud.Resources{
+		Stack: stack, Region: Region, Table: stack + "-table", Bucket: stack + "-bucket", ScheduleGroup: stack,
+		Sync: stack + "-sync", Manager: stack + "-manager", Changes: stack + "-changes",
+		SyncLog: "/aws/lambda/" + stack + "-sync", ManagerLog: "/aws/lambda/" + stack + "-manager", ChangesLog: "/aws/lambda/" + stack + "-changes",
+		DeadLetters: endpoint + "/" + Account + "/" + stack, SyncARN: function("sync"), ChangesARN: function("changes"),
+		ScheduleRole: "arn:aws:iam::" + Account + ":role/" + stack, DeadLetterARN: "arn:aws:sqs:" + Region + ":" + Account + ":" + stack,
+	}
+}
