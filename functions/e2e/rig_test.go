@@ -66,6 +66,7 @@ type rig struct {
 	backend                 *onaws.Backend
 	sync, manager, changes  *runtimetest.Function
 	primary, replica        *server
+	lambdaURL               string
 	organization, more, top string // lines of the configuration
 }
 
@@ -91,6 +92,7 @@ func newRig(t testing.TB, primary, replica *server) *rig {
 		fake.SetSecret("chef-sync/"+s.name, s.key)
 	}
 	lambda := runtimetest.NewService(t)
+	r.lambdaURL = lambda.URL
 	r.sync = r.add(lambda, cloud.SyncFunction)
 	r.manager = r.add(lambda, cloud.ManagerFunction)
 	r.changes = r.add(lambda, cloud.ChangesFunction)

@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/schedule"
+)
+
+// schedules are those of the stack, with " off" behind the disabled ones.
+func (r *rig) schedules() []string {
+	r.t.Helper()
+	out, err := scheduler.NewFromConfig(r.cfg).ListSchedules(context.Background(), &scheduler.ListSchedulesInput{GroupName: &r.stack.ScheduleGroup})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	names := []string{}
+	for _, s := range out.Schedules {
+		name := *s.Name
+		if s.State == "DISABLED" {
+			name += " off"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r *rig) manage(task string) {
+	r.t.Helper()
+	result, err := r.manager.Invoke(context.Background(), cloud.ManagerEvent{Task: task})
+	if err != nil || result.Error != nil {
+		r.t.Fatalf("manager: %v, %v", err, result.Error)
+	}
+}
+
+func (r *rig) direct(d replication.Directive) {
+	r.t.Helper()
+	state, err := r.backend.State(context.Background())
+	if err == nil {
+		d.At = time.Now()
+		err = state.Direct(context.Background(), r.pair(), d)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestADeploymentMakesTheSchedulesFollow(t *testing.T) {
+	t.Parallel()
+	r := deployed(t)
+	pair, source := schedule.PairName(r.pair()), schedule.SourceName(orgName)
+	if got, want := r.schedules(), []string{source, pair}; !slices.Equal(got, want) {
+		t.Fatalf("schedules %q, want %q", got, want)
+	}
+	r.more = "[[organization]]\nsource = \"lab\"\n"
+	r.mustDeploy()
+	if got := r.schedules(); len(got) != 4 {
+		t.Errorf("with one more organization: %q", got)
+	}
+	r.more = ""
+	r.mustDeploy()
+	if got := r.schedules(); len(got) != 2 {
+		t.Errorf("without it: %q", got)
+	}
+	stop := true
+	r.direct(replication.Directive{Stop: &stop})
+	r.manage(cloud.TaskManage)
+	if got := r.schedules(); !slices.Contains(got, pair+" off") {
+		t.Errorf("with the pair stopped: %q", got)
+	}
+	if status, reason := r.cloudFormation("Delete", r.config()); status != "SUCCESS" || len(r.schedules()) != 0 {
+		t.Errorf("with the stack removed: %s %s, %q", status, reason, r.schedules())
+	}
+}
+
+func TestABrokenConfigurationIsRefusedAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := deployed(t)
+	r.pass()
+	before := r.schedules()
+	for name, broken := range map[string]string{
+		"no TOML":         "[primary",
+		"an unknown key":  r.config() + "sauce = 1\n",
+		"a key in a file": strings.Replace(r.config(), "secretsmanager:chef-sync/eu", "file:/etc/eu.pem", 1),
+	} {
+		status, reason := r.cloudFormation("Update", broken)
+		if status != "FAILED" || !strings.Contains(reason, "chef-sync.toml") {
+			t.Errorf("%s: %s, %q", name, status, reason)
+		}
+	}
+	if after := r.schedules(); !slices.Equal(before, after) {
+		t.Errorf("schedules %q became %q", before, after)
+	}
+	r.sync.Kill()
+	r.pass() // by the configuration that was
+}
+
+func TestTheManagerSaysWhatIsWrongAndStartsVerifications(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	cheftest.Fill(r.primary.org)
+	r.organization = "verify_every = \"1h\""
+	r.mustDeploy()
+	r.manage(cloud.TaskManage)
+	if log := r.manager.Log().String(); !strings.Contains(log, "never worked on") || !strings.Contains(log, `"pair":"eu/acme"`) {
+		t.Errorf("the log of a pair that nobody works on:\n%s", log)
+	}
+	r.pass()
+	r.manage(cloud.TaskManage)
+	r.sync.Wait()
+	if st := r.record(); st.Progress.LastVerified.IsZero() {
+		t.Error("no verification was made")
+	}
+	var metric struct{ Synced, Pairs, OldestSuccessAge float64 }
+	lines := r.manager.Log()
+	for _, l := range slices.Backward(lines) {
+		if strings.Contains(l.Text, `"_aws"`) {
+			if err := json.Unmarshal([]byte(l.Text), &metric); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if metric.Synced != 1 || metric.Pairs != 1 || metric.OldestSuccessAge > 600 {
+		t.Errorf("metrics %+v", metric)
+	}
+}
+
+// TestATickFiresWhatTheSchedulerWould: schedules, functions and table together,
+// as on an emulator that never fires schedules.
+func TestATickFiresWhatTheSchedulerWould(t *testing.T) {
+	t.Parallel()
+	r := deployed(t)
+	cfg := r.cfg.Copy()
+	functions := lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = &r.lambdaURL })
+	tick := schedule.Tick{API: scheduler.NewFromConfig(r.cfg), Group: r.stack.ScheduleGroup, Invoker: schedule.Lambda{API: functions}, Fired: map[string]time.Time{}}
+	fired, err := tick.Once(t.Context())
+	if err != nil || len(fired) != 2 {
+		t.Fatalf("fired %q, %v", fired, err)
+	}
+	r.sync.Wait()
+	r.changes.Wait()
+	r.wantEqual()
+}
