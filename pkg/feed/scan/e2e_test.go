@@ -346,7 +346,7 @@ func prints(t testing.TB, r replication.Reader) map[string]string {
 		}
 		return refs
 	}
-	for _, k := range replication.Kinds() {
+	for _, k := range replication.DefaultKinds() {
 		if k != replication.DataBagItem {
 			for _, ref := range list(replication.Scope{Kind: k}) {
 				if k == replication.DataBag {
