@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -34,7 +36,10 @@ var programs runtimetest.Programs
 
 func TestMain(m *testing.M) { os.Exit(programs.Main(m)) }
 
-const orgName = "acme"
+const (
+	orgName = "acme"
+	assets  = "deployment-assets" // the bucket that deployments upload to
+)
 
 // server is a Chef Server of a rig, in memory or real.
 type server struct {
@@ -66,15 +71,18 @@ type rig struct {
 	backend                 *onaws.Backend
 	sync, manager, changes  *runtimetest.Function
 	primary, replica        *server
-	lambdaURL               string
-	organization, more, top string // lines of the configuration
+	fronts                  map[string]*cloudtest.Front // what each function asks of AWS
+	lambdaURL, changesURL   string
+	mu                      sync.Mutex
+	invoked                 map[string][]string // functions, by who invoked them
+	organization, more, top string              // lines of the configuration
 }
 
 func newRig(t testing.TB, primary, replica *server) *rig {
 	t.Helper()
 	fake := cloudtest.Start()
 	t.Cleanup(fake.Close)
-	r := &rig{t: t, aws: fake, primary: primary, replica: replica, stack: cloudtest.Resources("chef-sync", fake.URL)}
+	r := &rig{t: t, aws: fake, fronts: map[string]*cloudtest.Front{}, invoked: map[string][]string{}, primary: primary, replica: replica, stack: cloudtest.Resources("chef-sync", fake.URL)}
 	ctx := context.Background()
 	var err error
 	if r.cfg, err = cloudtest.Config(ctx, fake.URL); err != nil {
@@ -84,8 +92,10 @@ func newRig(t testing.TB, primary, replica *server) *rig {
 	if _, err := dynamodb.NewFromConfig(r.cfg).CreateTable(ctx, dynamostate.Definition().CreateTableInput(r.stack.Table)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &r.stack.Bucket}); err != nil {
-		t.Fatal(err)
+	for _, bucket := range []string{r.stack.Bucket, assets} {
+		if _, err := r.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	fake.AddStack(r.stack.Stack, map[string]string{"ScheduleGroup": r.stack.ScheduleGroup})
 	for _, s := range []*server{primary, replica} {
@@ -100,12 +110,32 @@ func newRig(t testing.TB, primary, replica *server) *rig {
 }
 
 func (r *rig) add(lambda *runtimetest.Service, name string) *runtimetest.Function {
-	env := cloudtest.Environment(r.aws.URL)
-	env["AWS_ENDPOINT_URL_LAMBDA"] = lambda.URL
+	front := r.aws.Front(r.t)
+	r.fronts[name] = front
+	env := cloudtest.Environment(front.URL)
+	env["AWS_ENDPOINT_URL_LAMBDA"] = r.invocations(name, lambda.URL)
 	maps.Copy(env, r.stack.Environment())
 	return lambda.Add(runtimetest.Config{
 		Name: r.stack.Stack + "-" + name, Program: programs.Build(r.t, "chefsync/functions/"+name), Env: env, Timeout: time.Minute,
 	})
+}
+
+// invocations is the address at which a function invokes others: theirs, with a
+// note of who was invoked.
+func (r *rig) invocations(name, lambdaURL string) string {
+	target, err := url.Parse(lambdaURL)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		r.mu.Lock()
+		r.invoked[name] = append(r.invoked[name], strings.Split(q.URL.Path, "/")[3])
+		r.mu.Unlock()
+		proxy.ServeHTTP(w, q)
+	}))
+	r.t.Cleanup(srv.Close)
+	return srv.URL
 }
 
 func (r *rig) s3() *s3.Client {
@@ -138,8 +168,8 @@ func (r *rig) deploy() (status, reason string) {
 
 func (r *rig) cloudFormation(request, config string) (status, reason string) {
 	r.t.Helper()
-	key := "assets/chef-sync.toml"
-	if _, err := r.s3().PutObject(context.Background(), &s3.PutObjectInput{Bucket: &r.stack.Bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
+	bucket, key := assets, "0a1b2c.toml"
+	if _, err := r.s3().PutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
 		r.t.Fatal(err)
 	}
 	var answer struct{ Status, Reason, PhysicalResourceId string }
@@ -153,7 +183,7 @@ func (r *rig) cloudFormation(request, config string) (status, reason string) {
 	event := map[string]any{
 		"RequestType": request, "ResponseURL": heard.URL, "StackId": "stack", "RequestId": "1", "ResourceType": cloud.ConfigurationResource,
 		"LogicalResourceId": "Configuration", "PhysicalResourceId": "configuration",
-		"ResourceProperties": map[string]string{"Bucket": r.stack.Bucket, "Key": key},
+		"ResourceProperties": map[string]string{"Bucket": bucket, "Key": key},
 	}
 	result, err := r.manager.Invoke(context.Background(), event)
 	if err != nil || result.Error != nil {

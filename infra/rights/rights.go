@@ -46,25 +46,21 @@ func Network() []Right {
 
 // Sync is what functions/sync may do.
 func Sync(c *config.Config) []Right {
-	return slices.Concat(function(), state(), objects(), secrets(c), []Right{configuration()})
+	return slices.Concat(function(), state(), objects(), secrets(c, servers(c)...), []Right{configuration()})
 }
 
 // Changes is what functions/changes may do. It wakes the pairs of an
 // organization that a change was pushed for.
 func Changes(c *config.Config) []Right {
-	return slices.Concat(function(), state(), secrets(c, readers(c)...),
+	return slices.Concat(function(), state(), secrets(c, append(readers(c), c.Primary.Key, c.Primary.CA)...),
 		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")})
 }
 
 // Manager is what functions/manager may do.
 func Manager(c *config.Config) []Right {
-	targets := []string{"${SyncFunction}"}
-	if c.AWS.Journal {
-		targets = append(targets, "${ChangesFunction}")
-	}
-	return slices.Concat(function(), state(), []Right{
-		{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/" + cloud.StatePrefix + "*"}, Why: blobs().Why},
-		list(), invoke(targets...),
+	return slices.Concat(function(), []Right{
+		{Actions: []string{"dynamodb:Query", "dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}, // it only looks at pairs
+		list(), invoke("${SyncFunction}"),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
 		{
 			Actions:   []string{"s3:GetObject"},
@@ -114,12 +110,12 @@ func function() []Right {
 	}
 }
 
-// state is what pkg/state/dynamostate calls. Transactions are authorized by
-// their parts.
+// state is what pkg/state/dynamostate calls for one pair or one journal.
+// Transactions are authorized by their parts.
 func state() []Right {
 	return []Right{{
-		Actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query",
-			"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"},
+		Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem",
+			"dynamodb:UpdateItem", "dynamodb:BatchWriteItem"},
 		Resources: []string{"${Table}"},
 	}}
 }
@@ -161,15 +157,10 @@ func send() Right {
 	return Right{Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetters}"}}
 }
 
-// secrets lets read what the servers of a configuration refer to, and others
-// that are named, no more.
-func secrets(c *config.Config, others ...config.KeyRef) []Right {
+// secrets lets read what is referred to, no more.
+func secrets(c *config.Config, refs ...config.KeyRef) []Right {
 	named := map[string][]string{}
-	var refs []config.KeyRef
-	for _, v := range c.Servers() {
-		refs = append(refs, v.Key, v.CA)
-	}
-	for _, ref := range append(refs, others...) {
+	for _, ref := range refs {
 		if arn := secretARN(ref); arn != "" && !slices.Contains(named[ref.Scheme], arn) {
 			named[ref.Scheme] = append(named[ref.Scheme], arn)
 		}
@@ -183,6 +174,14 @@ func secrets(c *config.Config, others ...config.KeyRef) []Right {
 		all = append(all, Right{Actions: []string{"ssm:GetParameter"}, Resources: arns})
 	}
 	return append(all, keys(c, "secretsmanager", "ssm")...)
+}
+
+// servers are the keys and CAs of all servers.
+func servers(c *config.Config) (refs []config.KeyRef) {
+	for _, v := range c.Servers() {
+		refs = append(refs, v.Key, v.CA)
+	}
+	return refs
 }
 
 // readers are the secrets by which the journal knows who pushes and who reads.

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"testing"
 )
 
 // Call is a request in the words of a policy.
@@ -108,4 +111,40 @@ func objectAction(method, path string) string {
 		return "s3:DeleteObject"
 	}
 	return "s3:GetObject"
+}
+
+// Front is an address of its own for one client, so that its calls can be told
+// from those of others.
+type Front struct {
+	URL string
+
+	mu   sync.Mutex
+	seen []Call
+}
+
+// Front opens another address of the server until the test ends.
+func (s *Server) Front(t testing.TB) *Front {
+	t.Helper()
+	f := &Front{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client is gone
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		f.mu.Lock()
+		f.seen = append(f.seen, callsOf(r, body)...)
+		f.mu.Unlock()
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	f.URL = srv.URL
+	return f
+}
+
+// Seen are all calls that came this way, in order.
+func (f *Front) Seen() []Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.seen)
 }

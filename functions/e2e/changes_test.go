@@ -1,0 +1,216 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/replication"
+)
+
+// scan is what the schedule of the source organization does.
+func scan(r *rig) cloud.ChangesResult {
+	r.t.Helper()
+	result, err := r.changes.Invoke(context.Background(), cloud.ChangesEvent{Source: orgName, Trigger: cloud.TriggerSchedule})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var answer cloud.ChangesResult
+	if err := result.Decode(&answer); err != nil || answer.Error != "" {
+		r.t.Fatalf("scan: %+v, %v", answer, err)
+	}
+	r.sync.Wait() // the pairs that it woke
+	return answer
+}
+
+// message is an action message of a Chef Server, as far as it matters.
+type message struct{ kind, name, parent, parentName string }
+
+// post sends a message of a data collector to the function's URL.
+func post(r *rig, token string, m message) int {
+	r.t.Helper()
+	body := fmt.Sprintf(`{"message_type":"action","organization_name":%q,"entity_type":%q,"entity_name":%q,"parent_type":%q,"parent_name":%q,"task":"update","data":{"secret":"swordfish"}}`,
+		orgName, m.kind, m.name, m.parent, m.parentName)
+	q, err := http.NewRequest(http.MethodPost, r.url()+"/", strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	q.Header.Set("X-Data-Collector-Token", token)
+	q.Header.Set("X-Data-Collector-Auth", "version=1.0")
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// push posts a message that must be taken, and waits for the pairs that it woke.
+func push(r *rig, m message) {
+	r.t.Helper()
+	if status := post(r, "token", m); status != http.StatusNoContent {
+		r.t.Fatalf("push of %s: %d", m.name, status)
+	}
+	r.sync.Wait()
+}
+
+// url is the function URL of the journal.
+func (r *rig) url() string {
+	if r.changesURL == "" {
+		r.changesURL = r.changes.URL()
+	}
+	return r.changesURL
+}
+
+// journaled is a rig whose primary serves no feed, with a token for pushes.
+func journaled(t testing.TB) *rig {
+	t.Helper()
+	r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
+	r.aws.SetSecret("chef-sync/token", "token")
+	r.top = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
+	cheftest.Fill(r.primary.org)
+	r.mustDeploy()
+	return r
+}
+
+func TestAPrimaryWithoutAFeedIsReplicatedByItsJournal(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	r.pass()
+	r.wantEqual()
+	if st := r.record(); st.Progress.Feed != "journal" || st.Progress.Position == nil {
+		t.Errorf("feed %q, position %v", st.Progress.Feed, st.Progress.Position)
+	}
+	cheftest.Edit(r.primary.org)
+	// Of a frozen version that was forced only its rotation, a day, or a push tells.
+	push(r, message{"version", "1.0.0", "cookbook", "apache2"})
+	if answer := scan(r); answer.Changes == 0 {
+		t.Errorf("scan after changes: %+v", answer)
+	}
+	r.wantEqual()
+	if answer := scan(r); answer.Changes != 0 {
+		t.Errorf("an idle scan: %+v", answer)
+	}
+}
+
+// TestAPushWakesThePairs: no schedule fires between the push and the replica.
+func TestAPushWakesThePairs(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	r.pass()
+	r.primary.org.PutRole("web", `{"description":"pushed"}`)
+	push(r, message{kind: "role", name: "web"})
+	r.wantEqual()
+	state, err := r.backend.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := state.Runs(t.Context(), r.pair(), 10)
+	if err != nil || !strings.Contains(fmt.Sprint(triggers(runs)), cloud.TriggerPush) {
+		t.Errorf("triggers %v, %v", triggers(runs), err)
+	}
+}
+
+func triggers(runs []replication.Run) (all []string) {
+	for _, run := range runs {
+		all = append(all, run.Trigger)
+	}
+	return all
+}
+
+func TestTheURLRefusesStrangers(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	for token, want := range map[string]int{"": http.StatusUnauthorized, "wrong": http.StatusForbidden, "token": http.StatusNoContent} {
+		if got := post(r, token, message{kind: "role", name: "web"}); got != want {
+			t.Errorf("token %q: %d, want %d", token, got, want)
+		}
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: r.primary.user, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = stranger.Org(orgName).Do(t.Context(), http.MethodGet, "/updated_since?seq=0", nil)
+	var answer *chef.Error
+	if !errors.As(err, &answer) || answer.Status != http.StatusUnauthorized {
+		t.Errorf("a reader with another key: %v", err)
+	}
+	log := r.changes.Log().String()
+	if !strings.Contains(log, `"Refused":1`) || strings.Contains(log, "swordfish") {
+		t.Error("refusals are not counted, or a value was logged")
+	}
+}
+
+// TestAnOldClientReadsTheURL: the journal served as updated_since, signed by the
+// user that the primary knows.
+func TestAnOldClientReadsTheURL(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	key, err := chef.ParseKey([]byte(r.primary.key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: r.primary.user, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var newest int64
+	read := func() (paths []string) {
+		answer, err := client.Org(orgName).Do(t.Context(), http.MethodGet, fmt.Sprintf("/updated_since?seq=%d", newest), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []struct {
+			ID   int64
+			Path string
+		}
+		if err := json.Unmarshal(answer.Body, &rows); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			if row.ID <= newest {
+				t.Errorf("row %d comes after %d", row.ID, newest)
+			}
+			newest = row.ID
+			paths = append(paths, row.Path)
+		}
+		return paths
+	}
+	read()
+	r.primary.org.PutRole("web", `{"description":"one"}`)
+	push(r, message{kind: "role", name: "web"})
+	r.changes.Kill() // a fresh environment goes on
+	if got := read(); len(got) != 1 || !strings.HasSuffix(got[0], "/roles/web") {
+		t.Errorf("rows %q", got)
+	}
+	if got := read(); len(got) != 0 {
+		t.Errorf("rows again: %q", got)
+	}
+}
+
+func TestAPrimaryWithAFeedIsNotScanned(t *testing.T) {
+	t.Parallel()
+	r := deployed(t)
+	before := len(r.primary.mem.Requests())
+	scan(r)
+	if n := len(r.primary.mem.Requests()) - before; n > 1 {
+		t.Errorf("%d requests to a primary that serves its changes", n)
+	}
+}

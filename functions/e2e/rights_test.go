@@ -1,0 +1,244 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"chefsync/infra/rights"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state/dynamostate"
+)
+
+// notCalls are rights that no call of a function shows, and why they are needed.
+func notCalls() map[string]string {
+	return map[string]string{
+		"logs:CreateLogStream": "Lambda writes the log in the function's name",
+		"logs:PutLogEvents":    "Lambda writes the log in the function's name",
+		"sqs:SendMessage":      "Lambda sends the events that failed in the function's name",
+		"s3:ListBucket":        "without it S3 calls an object denied that isn't there",
+		"iam:PassRole":         "part of making a schedule that has a role",
+	}
+}
+
+// TestTheRolesAllowWhatTheFunctionsDoAndNoMore: the rights of the template's
+// roles against the calls that the programs make in a long life of a stack.
+func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
+	r.aws.SetSecret("chef-sync/token", "token")
+	r.top = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
+	live(r)
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, granted := range map[string][]rights.Right{
+		cloud.SyncFunction: rights.Sync(c), cloud.ChangesFunction: rights.Changes(c), cloud.ManagerFunction: rights.Manager(c),
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := r.done(name)
+			for call := range maps.Keys(seen) {
+				action, resource, _ := strings.Cut(call, " ")
+				if !allowed(granted, action, resource) {
+					t.Errorf("the function calls %s on %s, which its role doesn't allow", action, resource)
+				}
+			}
+			for _, right := range granted {
+				for _, action := range right.Actions {
+					for _, resource := range right.Resources {
+						if _, known := notCalls()[action]; !known && !used(seen, action, resource) {
+							t.Errorf("the role allows %s on %s, which the function was never seen to call", action, resource)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// live makes all functions do all they can do.
+func live(r *rig) {
+	r.t.Helper()
+	r.more = "[[organization]]\nsource = \"lab\"\n"
+	r.primary.mem.AddOrg("lab").Associate(r.primary.user)
+	r.replica.mem.AddOrg("lab").Associate(r.replica.user)
+	r.organization = "verify_every = \"1h\""
+	r.mustDeploy()
+	cheftest.Fill(r.primary.org)
+	many := func(value int) { // more than an item of the table holds
+		for i := range 1500 {
+			r.primary.org.PutDataBagItem("many", fmt.Sprintf("item-%d", i), fmt.Sprintf(`{"value":%d}`, value))
+		}
+	}
+	many(0)
+	scan(r)
+	r.sync.Wait()
+	r.whileAtWork(func() { r.manage(cloud.TaskManage) })
+	r.pass()
+	push(r, message{kind: "role", name: "web"})
+	cheftest.Edit(r.primary.org)
+	push(r, message{"version", "1.0.0", "cookbook", "apache2"})
+	scan(r)
+	r.pass()
+	for i := range 8 {
+		many(i + 1)
+		r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"scan %d"}`, i))
+		scan(r)
+	}
+	r.spoil(cloud.StagePrefix, func(b []byte) []byte { clear(b); return b })
+	r.replica.org.DeleteCookbook("apache2", "1.0.0")
+	r.invoke(cloud.SyncEvent{Pair: r.pair(), Full: true})
+	r.loseJournal()
+	scan(r)
+	r.pass()
+	r.more = ""
+	stop := true
+	r.direct(replication.Directive{Stop: &stop})
+	r.mustDeploy()
+	r.manage(cloud.TaskManage)
+	stop = false
+	r.direct(replication.Directive{Stop: &stop})
+	r.manage(cloud.TaskManage)
+	r.sync.Wait()
+	r.wantEqual()
+}
+
+// done are the calls of a function as ACTION RESOURCE, with the resources as the
+// table of rights writes them.
+func (r *rig) done(name string) map[string]bool {
+	calls := map[string]bool{}
+	for _, c := range r.fronts[name].Seen() {
+		service, _, _ := strings.Cut(c.Action, ":")
+		resource := c.Resource
+		switch service {
+		case "dynamodb":
+			resource = strings.Replace(resource, r.stack.Table, "${Table}", 1)
+		case "s3":
+			resource = strings.Replace(strings.Replace(resource, r.stack.Bucket, "${Bucket}", 1), assets, "${Assets}", 1)
+		case "secretsmanager":
+			resource = "arn:${Here:secretsmanager}:secret:" + resource + "-a1B2c3"
+		case "scheduler":
+			resource = "arn:${Here:scheduler}:schedule/${Group}/" + resource
+		}
+		calls[c.Action+" "+resource] = true
+	}
+	for _, invoked := range r.invoked[name] {
+		resource := invoked
+		if strings.HasSuffix(invoked, r.stack.Sync) {
+			resource = "${SyncFunction}"
+		}
+		calls["lambda:InvokeFunction "+resource] = true
+	}
+	return calls
+}
+
+// allowed tells whether a policy of these rights would let a call pass.
+func allowed(granted []rights.Right, action, resource string) bool {
+	return slices.ContainsFunc(granted, func(right rights.Right) bool {
+		return slices.Contains(right.Actions, action) && slices.ContainsFunc(right.Resources, func(pattern string) bool {
+			return matches(pattern, resource)
+		})
+	})
+}
+
+// used tells whether a function was seen to use a right.
+func used(seen map[string]bool, action, pattern string) bool {
+	for call := range seen {
+		if a, resource, _ := strings.Cut(call, " "); a == action && matches(pattern, resource) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(pattern, resource string) bool {
+	expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	return regexp.MustCompile("^" + expr + "$").MatchString(resource)
+}
+
+func TestTheComparisonOfRightsCanFail(t *testing.T) {
+	granted := []rights.Right{{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/stage/*"}}}
+	for call, want := range map[string]bool{
+		"s3:GetObject ${Bucket}/stage/a/b": true, "s3:GetObject ${Bucket}/state/a": false, "s3:PutObject ${Bucket}/stage/a": false,
+	} {
+		action, resource, _ := strings.Cut(call, " ")
+		if allowed(granted, action, resource) != want {
+			t.Errorf("%s: want allowed %v", call, want)
+		}
+	}
+}
+
+// whileAtWork does something while a pass with many objects is under way.
+func (r *rig) whileAtWork(do func()) {
+	r.t.Helper()
+	for range 90 {
+		r.primary.org.PutRole(strings.ToLower(rand.Text()), `{"description":"new"}`)
+	}
+	slow := r.replica.mem.Fault(cheftest.Fault{Method: "PUT", Delay: 200 * time.Millisecond})
+	writes := len(r.replica.mem.Requests().Writes())
+	if _, err := r.sync.InvokeEvent(cloud.SyncEvent{Pair: r.pair(), Full: true}); err != nil {
+		r.t.Fatal(err)
+	}
+	for len(r.replica.mem.Requests().Writes()) == writes {
+		time.Sleep(5 * time.Millisecond)
+	}
+	do()
+	slow.Remove()
+	r.sync.Wait()
+}
+
+// loseJournal removes the head of the journal, as the hint of a damaged one says.
+func (r *rig) loseJournal() {
+	r.t.Helper()
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	d := dynamostate.Definition()
+	key := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	_, err = dynamodb.NewFromConfig(r.cfg).DeleteItem(context.Background(), &dynamodb.DeleteItemInput{TableName: &r.stack.Table,
+		Key: map[string]types.AttributeValue{d.PartitionKey: key("journal#" + c.Pairs()[0].Space), d.SortKey: key("top")}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// spoil changes all objects of the bucket below a prefix.
+func (r *rig) spoil(prefix string, change func([]byte) []byte) {
+	r.t.Helper()
+	ctx := context.Background()
+	out, err := r.s3().ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &r.stack.Bucket, Prefix: &prefix})
+	if err != nil || len(out.Contents) == 0 {
+		r.t.Fatalf("nothing below %s: %v", prefix, err)
+	}
+	for _, object := range out.Contents {
+		got, err := r.s3().GetObject(ctx, &s3.GetObjectInput{Bucket: &r.stack.Bucket, Key: object.Key})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		content, err := io.ReadAll(got.Body)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		_, err = r.s3().PutObject(ctx, &s3.PutObjectInput{Bucket: &r.stack.Bucket, Key: object.Key, Body: bytes.NewReader(change(content))})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
