@@ -91,12 +91,15 @@ func live(r *rig) {
 	r.sync.Wait()
 	r.whileAtWork(func() { r.manage(cloud.TaskManage) })
 	r.pass()
-	push(r, message{kind: "role", name: "web"})
+	for i := range 160 { // until the log of the inventory was folded three times
+		r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"%d"}`, i))
+		push(r, message{kind: "role", name: "web"})
+	}
 	cheftest.Edit(r.primary.org)
 	push(r, message{"version", "1.0.0", "cookbook", "apache2"})
 	scan(r)
 	r.pass()
-	for i := range 8 {
+	for i := range 3 {
 		many(i + 1)
 		r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"scan %d"}`, i))
 		scan(r)
