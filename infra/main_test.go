@@ -15,7 +15,7 @@ import (
 func TestAConfigurationThatFunctionsCouldNotUseIsRefusedBeforeAnythingIsMade(t *testing.T) {
 	folder := t.TempDir()
 	for name, c := range map[string]struct{ file, text, want string }{
-		"unknown key": {"a.toml", under(example(t), "[aws]", "memry = 1"), "a.toml:18:1: aws.memry: unknown key; did you mean memory?"},
+		"unknown key": {"a.toml", under(example(t), "[aws]", "memry = 1"), "a.toml:21:1: aws.memry: unknown key; did you mean memory?"},
 		"file key":    {"a.toml", strings.Replace(example(t), "secretsmanager:chef-sync/eu", "file:eu.pem", 1), "a.toml:11:1: replica[0].key: the functions on AWS can't read file: references"},
 		"other name":  {"a.conf", example(t), "a.conf: the name of the configuration must end in .toml"},
 	} {
