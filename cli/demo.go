@@ -22,8 +22,9 @@ func newDemoCmd(g *globals) *cobra.Command {
 		Short:   "See it work: two Chef Servers in memory, one replicated to the other",
 		GroupID: groupConfig,
 		Long: `Start two Chef Servers in memory that verify every signature, fill the primary,
-replicate it, change and delete things, let one object fail and heal, and compare
-both sides byte by byte. Nothing outside a folder of its own is touched and no
+replicate it, change and delete things, let one object fail and heal, take the
+change feed away and go on by scans and pushes, and compare both sides byte by byte.
+Nothing outside a folder of its own is touched and no
 network but this machine's own is used.`,
 		Example: "  chef-sync-ctl demo\n  chef-sync-ctl demo --keep /tmp/demo",
 		Args:    args(cobra.NoArgs),
@@ -85,6 +86,7 @@ func (d *demoStory) tell(ctx context.Context) error {
 		{"Changes on the primary travel by the change feed", d.change},
 		{"Deletions travel too, and are confirmed first", d.remove},
 		{"The replica is mended, and the failed object is tried again", d.heal},
+		{"A primary of today serves no updated_since: it is scanned, and pushes its changes", d.journal},
 		{"Somebody changes the replica by hand; a full compare repairs it", d.drift},
 		{"Everything is read on both sides and compared", d.verify},
 	} {

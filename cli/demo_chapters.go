@@ -36,6 +36,9 @@ key  = "file:keys/eu.pem"
 source   = %q
 interval = "1m"
 
+[journal]
+token = "file:` + tokenFile + `"
+
 [state]
 path = "state.db"
 
@@ -56,6 +59,9 @@ func (d *demoStory) start(ctx context.Context) (err error) {
 	d.print("   replica %s holds none", d.replica.URL)
 	text := fmt.Sprintf(demoConfig, d.primary.URL, d.replica.URL, demoOrg)
 	if err := os.WriteFile(d.configPath(), []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := d.writeToken(); err != nil {
 		return err
 	}
 	g := *d.g

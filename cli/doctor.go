@@ -12,7 +12,9 @@ import (
 	"chefsync/cli/internal/doctor"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/assembly"
 	"chefsync/pkg/config"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -33,7 +35,10 @@ the last errors, and say for each failure what to try. Nothing is changed on any
 server.
 
 On a stack, look at its table, functions, schedules, logs and dead letters, and at
-the servers from where its function runs.`,
+the servers from where its function runs.
+
+Where the primary serves no updated_since, the two lines that make it push its
+changes are shown, for its chef-server.rb.`,
 		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -81,7 +86,7 @@ func diagnose(ctx context.Context, g *globals) (checks []doctor.Check, closed er
 }
 
 // stackChecks are the checks of a stack, of the servers as its function sees them
-// and as this machine does, and of what the state remembers.
+// and as this machine does, of the journals, and of what the state remembers.
 func stackChecks(ctx context.Context, g *globals, a *app.App) (groups []func(context.Context) []doctor.Check) {
 	state, err := a.State(ctx)
 	if err != nil {
@@ -99,7 +104,7 @@ func stackChecks(ctx context.Context, g *globals, a *app.App) (groups []func(con
 	return append(groups, func(ctx context.Context) []doctor.Check {
 		pairs := &doctor.List{Group: "pairs"}
 		doctor.Pairs(ctx, pairs, state, idsOf(a.Pairs()))
-		return pairs.Checks
+		return slices.Concat(journalChecks(ctx, a), pairs.Checks)
 	})
 }
 
@@ -157,7 +162,7 @@ func localChecks(ctx context.Context, a *app.App) []doctor.Check {
 }
 
 // journalChecks look at the journals and at what fills them. There is nothing to
-// look at while the primary serves its changes, or can't be asked.
+// look at while the primary serves its changes.
 func journalChecks(ctx context.Context, a *app.App) []doctor.Check {
 	l := &doctor.List{Group: "journal"}
 	store, err := a.Journals(ctx)
@@ -166,21 +171,45 @@ func journalChecks(ctx context.Context, a *app.App) []doctor.Check {
 		return l.Checks
 	}
 	for _, s := range a.Sources() {
-		if needed, err := a.NeedsJournal(ctx, s.Org); err != nil || !needed {
+		if !readsJournal(ctx, a, s) {
 			continue
 		}
-		last, err := a.LastScan(ctx, s.Org)
-		if err != nil {
-			l.Fail(s.Org, "", err)
-			continue
-		}
-		doctor.Journal(ctx, l, store, s.Org, s.Space, last)
+		doctor.Journal(ctx, l, store, s.Org, s.Space)
 	}
 	if len(l.Checks) > 0 {
-		j := a.Journal
-		doctor.Push(l, j.Listen, j.TLSCert != "", j.Token.String())
+		doctor.Push(l, collectorOf(a))
 	}
 	return l.Checks
+}
+
+// readsJournal tells whether the changes of a source are found by its journal. Of
+// a primary that can't be asked from here, what its pairs read last tells it.
+func readsJournal(ctx context.Context, a *app.App, s assembly.Source) bool {
+	needed, err := a.NeedsJournal(ctx, s.Org)
+	if err == nil {
+		return needed
+	}
+	state, err := a.State(ctx)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool {
+		st, err := state.Pair(ctx, id)
+		return err == nil && st.Progress.Feed == journal.Name
+	})
+}
+
+// collectorOf is where the primary's changes are taken: by the URL of a stack, or
+// on an address of this machine.
+func collectorOf(a *app.App) doctor.Collector {
+	c := doctor.Collector{Token: a.Journal.Token.String(), Switch: "listen and token under [journal]"}
+	if a.Stack != nil {
+		c.Switch = "token under [journal], journal = true and journal_url = true under [aws], and deploy"
+		c.Where, c.URL = a.Stack.ChangesURL, a.Stack.ChangesURL
+	} else if j := a.Journal; j.Listen != "" {
+		c.Where, c.URL = j.Listen, doctor.RootURL(j.Listen, j.TLSCert != "")
+	}
+	return c
 }
 
 func showDiagnosis(t *ui.Grid, d diagnosis) {

@@ -194,11 +194,12 @@ func (s *site) listens() bool {
 	return err == nil
 }
 
+// The pushes are of every kind, and nothing else looks for changes within the hour.
 func TestAPushReachesTheReplicaInSeconds(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	cheftest.Fill(s.org)
-	s.organization = `interval = "1h"`
+	s.organization = "interval = \"1h\"\n" + `kinds = ["cookbooks", "environments", "roles", "data_bags", "policies", "policy_groups", "cookbook_artifacts"]`
 	s.journal = fmt.Sprintf("scan_every = \"1h\"\ntoken = \"file:token\"\nlisten = %q", s.address)
 	r := s.start("run")
 	within(t, time.Minute, "the first copy", s.same)
@@ -213,7 +214,15 @@ func TestAPushReachesTheReplicaInSeconds(t *testing.T) {
 		{func() {
 			s.org.PutCookbook("apache2", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("forced")}, true)
 		}, "update", "version", "1.0.0", "cookbook", "apache2"},
+		{func() { s.org.PutArtifact("base", "0123", map[string][]byte{"recipes/default.rb": []byte("a")}) },
+			"create", "cookbook_artifact_version", "0123", "cookbook_artifact", "base"},
+		{func() { s.org.PutPolicy("app", "r1", `{}`); s.org.BindPolicy("prod", "app", "r1") }, "create", "policy", "app", "policy_group", "prod"},
+		{func() { s.org.DeletePolicyGroup("prod") }, "delete", "policy_group", "prod", "", ""},
+		{func() { s.org.DeletePolicy("app", "r1") }, "delete", "policy", "app", "", ""},
+		{func() { s.org.DeleteArtifact("base", "0123") }, "delete", "cookbook_artifact_version", "0123", "cookbook_artifact", "base"},
 		{func() { s.org.DeleteRole("new") }, "delete", "role", "new", "", ""},
+		{func() { s.org.DeleteEnvironment("prod") }, "delete", "environment", "prod", "", ""},
+		{func() { s.org.DeleteDataBagItem("bag", "i") }, "delete", "item", "i", "bag", "bag"},
 		{func() { s.org.DeleteDataBag("bag") }, "delete", "bag", "bag", "", ""},
 		{func() { s.org.DeleteCookbook("apache2", "1.0.0") }, "delete", "version", "1.0.0", "cookbook", "apache2"},
 	} {

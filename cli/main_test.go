@@ -64,6 +64,7 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 		"lease":  leaseCommand,
 		"schema": schemaCommand,
 		"stack":  stackCommand,
+		"until":  untilCommand,
 	}
 	testscript.Run(t, p)
 }

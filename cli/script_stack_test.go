@@ -68,6 +68,7 @@ func deploy(ctx context.Context, env *testscript.Env) (*deployment, error) {
 	}
 	name := fmt.Sprintf("demo-%d-%d", os.Getpid(), stackNumber.Add(1))
 	d.Resources = cloudtest.Resources(name, endpoint)
+	d.ChangesURL = "https://changes.lambda-url.us-east-1.on.aws/" // nobody asks it here
 	d.backend = onaws.New(d.aws, d.Resources)
 	env.Setenv("CHEF_SYNC_STACK", name)
 	env.Setenv("STACK", name)

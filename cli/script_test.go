@@ -253,6 +253,25 @@ func codeCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// untilCommand runs the program again and again until its stdout matches:
+// until PATTERN manager-log. It gives up after a minute.
+func untilCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN ARGS...")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for give := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("chef-sync-ctl", args[1:]...))
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(give) {
+			ts.Fatalf("nothing matches %s", args[0])
+		}
+	}
+}
+
 // goldenCommand compares stdout or stderr with a file, after replacing what
 // changes from run to run: times, ids, ports, folders. With the environment
 // variable UPDATE_GOLDEN the differences are shown as the text to paste.

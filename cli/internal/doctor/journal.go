@@ -5,28 +5,37 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
 
-// Journal looks at the journal of an organization and at its newest scan.
-func Journal(ctx context.Context, l *List, store journal.Store, org, space string, last journal.LastScan) {
+// Journal looks at the journal of an organization and, where that is noted, at its
+// newest scan.
+func Journal(ctx context.Context, l *List, store journal.Store, org, space string) {
 	head, err := store.Head(ctx, space)
 	if err != nil {
 		l.Fail(org, "", err)
 		return
 	}
 	if head.Epoch == "" {
-		l.OK(org, "not begun; the first scan of chef-sync-ctl run or serve-changes begins it")
+		l.OK(org, "not begun; the first scan begins it")
 	} else if page, err := store.Rows(ctx, space, head.Newest-1, 1); err != nil {
 		l.Fail(org, "", err)
 	} else if len(page.Rows) == 1 {
 		row := page.Rows[0]
 		l.OK(org, "%d changes kept, the newest of %s: %d %s %s", head.Newest-head.Oldest+1, row.Time.UTC().Format(time.RFC3339), row.ID, row.Action, row.Path)
 	}
+	diary, keeps := store.(journal.Diary)
+	if !keeps {
+		return
+	}
+	last, err := diary.LastScan(ctx, space)
 	switch name := "scan of " + org; {
+	case err != nil:
+		l.Fail(name, "", err)
 	case last.Ended.IsZero():
 		l.OK(name, "never, as far as this state knows")
 	case last.Failures > 0:
@@ -38,25 +47,34 @@ func Journal(ctx context.Context, l *List, store journal.Store, org, space strin
 	}
 }
 
+// Collector is where pushes of the primary are taken.
+type Collector struct {
+	Where  string // as it is shown; "" for nowhere
+	URL    string // as the primary reaches it
+	Token  string // a reference to it; "" for none
+	Switch string // what to write to have one
+}
+
 // Push says how the primary is told to push its changes (chef-server-api.md §14),
-// in lines for its chef-server.rb. The token is named, never shown.
-func Push(l *List, listen string, tls bool, token string) {
+// in lines for its chef-server.rb. The token is named, never shown. The primary
+// puts a slash behind the URL by itself.
+func Push(l *List, c Collector) {
 	const name = "push"
 	switch {
-	case listen == "":
-		l.OK(name, "off: changes are found by scanning alone. To hear of them within seconds, write listen and token under [journal]")
+	case c.Where == "":
+		l.OK(name, "off: changes are found by scanning alone. To hear of them within seconds, write %s", c.Switch)
 		return
-	case token == "":
+	case c.Token == "":
 		l.Warn(name, "write token under [journal]", "refused: there is no token")
 		return
 	}
 	l.OK(name, "taken on %s. To switch it on, write into /etc/opscode/chef-server.rb of the primary, then run chef-server-ctl reconfigure:\n"+
-		"      data_collector['root_url'] = '%s'\n      data_collector['token'] = 'CONTENT'   # the content of %s", listen, rootURL(listen, tls), token)
+		"      data_collector['root_url'] = '%s'\n      data_collector['token'] = 'CONTENT'   # the content of %s", c.Where, strings.TrimRight(c.URL, "/"), c.Token)
 }
 
-// rootURL is how the primary reaches an address of this machine: by the
+// RootURL is how the primary reaches an address of this machine: by the
 // machine's name where it listens on every address.
-func rootURL(listen string, tls bool) string {
+func RootURL(listen string, tls bool) string {
 	scheme := "http://"
 	if tls {
 		scheme = "https://"
