@@ -24,7 +24,7 @@ REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.|CHEFSYNC_GOIARDI|CHEFSY
 # Tests that count requests, break them off or kill writers ask servers of their
 # own, always.
 AWS       = $$(grep -rlE --include='*_test.go' 'CHEFSYNC_(AWS|S3)_ENDPOINT' . | xargs -r dirname | sort -u)
-AWS_TESTS = AnEndpoint$$|AnEmulator|OnAStack$$|TheStateOnBoth$$
+AWS_TESTS = AnEndpoint$$|AnEmulator|OnAStack$$
 
 # Node's support ends before it stops working; CDK would say so each time.
 node = JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=$$(node -p 'process.versions.node.split(".")[0]')
@@ -70,7 +70,7 @@ test-aws: ## Run the tests against emulators of AWS, moto and versitygw
 	@.ci/need moto versitygw
 	@mkdir -p bin
 	@.ci/emulators $(GO) test -count=1 -v -timeout 20m -run '$(AWS_TESTS)' $(AWS) > bin/test-aws.log 2>&1 || \
-		{ grep -E -B20 'FAIL|_test\.go:[0-9]+: |^panic:' bin/test-aws.log | grep -vE '^ *(=== |--- (PASS|SKIP))|different, as listed'; \
+		{ grep -E -B20 'FAIL|_test\.go:[0-9]+: |^panic:' bin/test-aws.log | grep -vE '^ *(=== |--- (PASS|SKIP))|different, as listed' || true; \
 		tail -n 5 bin/test-aws.log; echo 'all of it: bin/test-aws.log'; exit 1; }
 	@if grep -E 'SKIPPED.*CHEFSYNC_(AWS|S3)|no tests to run' bin/test-aws.log; then echo 'skipped although all they need is here' >&2; exit 1; fi
 	@grep -E '^--- PASS|^ *--- SKIP|^ +[a-z_]+\.go:[0-9]+: SKIPPED:|^ok' bin/test-aws.log
