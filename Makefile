@@ -33,10 +33,10 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-race test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy ci
+.PHONY: help demo build test test-race test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Replicate between two servers in memory: the first minute
 	$(call headline,demo)
@@ -128,6 +128,12 @@ destroy: ## Remove the stack; unless told otherwise its data stays
 	$(call headline,destroy)
 	@.ci/need node npx
 	$(cdk) destroy --no-notices -c config='$(CONFIG)'
+
+localstack: ## Deploy to LocalStack, with two Chef Servers, and see that it works (needs Docker, Node)
+	@localstack/run all
+
+localstack-down: ## Remove LocalStack and the Chef Servers
+	@localstack/run down
 
 ci: ## Everything, what fails early first; .ci/run calls it
 	@tier() { $(MAKE) "$$1"; }; \

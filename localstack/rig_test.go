@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,12 +35,13 @@ func TestMain(m *testing.M) { os.Exit(programs.Main(m)) }
 // environment.
 func run(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	return runScript(t, abs(t, "run"), env, args...)
+}
+
+func runScript(t *testing.T, script string, env map[string]string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	script, err := filepath.Abs("run")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out, problems bytes.Buffer
 	cmd := exec.CommandContext(ctx, script, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
@@ -51,6 +51,15 @@ func run(t *testing.T, env map[string]string, args ...string) (stdout, stderr st
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &problems, time.Second
 	err = cmd.Run()
 	return out.String(), problems.String(), err
+}
+
+func abs(t *testing.T, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func mustRun(t *testing.T, env map[string]string, args ...string) string {
@@ -181,20 +190,4 @@ func (e *emulator) deploy(config string) {
 	if err != nil || result.Error != nil || answer.Status != "SUCCESS" {
 		e.t.Fatalf("deployment: %v, %v, %+v", err, result.Error, answer)
 	}
-}
-
-// links is a folder of links to some programs, which is a path without all others.
-func links(t *testing.T, names ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, name := range slices.Concat([]string{"bash", "dirname", "uname", "mkdir", "cat", "sed", "env"}, names) {
-		path, err := exec.LookPath(name)
-		if err == nil {
-			err = os.Symlink(path, filepath.Join(dir, name))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
