@@ -19,6 +19,13 @@ PACKAGES = $$($(GO) list ./... | grep -v '/infra$$')
 # Packages whose tests use a real server or Chef's own signer when asked to.
 REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.|CHEFSYNC_GOIARDI|CHEFSYNC_MIXLIB' . | xargs -r dirname | sort -u)
 
+# Packages whose tests ask AWS when they know where, and the names of these tests:
+# the suites of what is kept, schedules, and sessions of the program on a stack.
+# Tests that count requests, break them off or kill writers ask servers of their
+# own, always.
+AWS       = $$(grep -rlE --include='*_test.go' 'CHEFSYNC_(AWS|S3)_ENDPOINT' . | xargs -r dirname | sort -u)
+AWS_TESTS = AnEndpoint$$|AnEmulator|OnAStack$$
+
 # Node's support ends before it stops working; CDK would say so each time.
 node = JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=$$(node -p 'process.versions.node.split(".")[0]')
 cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
@@ -26,7 +33,7 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-race test-goiardi test-infra lint fuzz bench arch synth diff deploy destroy ci
+.PHONY: help demo build test test-race test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +49,7 @@ build: ## Build bin/chef-sync-ctl
 test: ## Run all tests that need nothing but Go
 	$(call headline,test)
 	@$(GO) test -timeout 20m $(PACKAGES)
-	@echo 'SKIPPED here: tests against real servers and signers (make test-goiardi)'
+	@echo 'SKIPPED here: tests against real servers and signers (make test-goiardi), and emulators of AWS (make test-aws)'
 
 test-race: ## Run the same tests with the race detector (needs a C compiler)
 	$(call headline,test-race)
@@ -57,6 +64,16 @@ test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own si
 		{ grep -vE '^ *(=== |--- (PASS|SKIP))|different, as listed' bin/test-goiardi.log; echo 'all of it: bin/test-goiardi.log'; exit 1; }
 	@if grep -E 'SKIPPED.*CHEFSYNC_(GOIARDI|MIXLIB)' bin/test-goiardi.log; then echo 'skipped although all they need is here' >&2; exit 1; fi
 	@grep -E '^ *--- SKIP|SKIPPED:|^ok' bin/test-goiardi.log
+
+test-aws: ## Run the tests against emulators of AWS, moto and versitygw
+	$(call headline,test-aws)
+	@.ci/need moto versitygw
+	@mkdir -p bin
+	@.ci/emulators $(GO) test -count=1 -v -timeout 20m -run '$(AWS_TESTS)' $(AWS) > bin/test-aws.log 2>&1 || \
+		{ grep -E -B20 'FAIL|_test\.go:[0-9]+: |^panic:' bin/test-aws.log | grep -vE '^ *(=== |--- (PASS|SKIP))|different, as listed' || true; \
+		tail -n 5 bin/test-aws.log; echo 'all of it: bin/test-aws.log'; exit 1; }
+	@if grep -E 'SKIPPED.*CHEFSYNC_(AWS|S3)|no tests to run' bin/test-aws.log; then echo 'skipped although all they need is here' >&2; exit 1; fi
+	@grep -E '^--- PASS|^ *--- SKIP|^ +[a-z_]+\.go:[0-9]+: SKIPPED:|^ok' bin/test-aws.log
 
 test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update accepts changes)
 	$(call headline,test-infra)
@@ -118,7 +135,8 @@ ci: ## Everything, what fails early first; .ci/run calls it
 	skipped=; \
 	for t in arch lint build test demo; do tier $$t; done; \
 	if why=$$(.ci/need goiardi mixlib 2>&1); then tier test-goiardi; else skip test-goiardi "$${why##*$$'\n'}"; fi; \
+	if why=$$(.ci/need moto versitygw 2>&1); then tier test-aws; else skip test-aws "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need gcc 2>&1); then tier test-race; else skip test-race "$${why##*$$'\n'}"; fi; \
-	if why=$$(.ci/need node 2>&1); then tier test-infra; else skip test-infra "$${why##*$$'\n'}"; fi; \
+	if why=$$(.ci/need node 2>&1); then tier test-infra; $(MAKE) synth CONFIG=infra/testdata/chef-sync.toml; else skip 'test-infra and synth' "$${why##*$$'\n'}"; fi; \
 	for t in fuzz bench; do tier $$t; done; \
 	printf '\n== ci passed%s\n' "$${skipped:+, SKIPPED:$$skipped}"

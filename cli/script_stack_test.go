@@ -32,9 +32,13 @@ import (
 	"chefsync/pkg/state/dynamostate"
 )
 
-// endpointName names an AWS emulator for the scripts on a stack. Without it they
-// have one of their own.
-const endpointName = "CHEFSYNC_AWS_ENDPOINT"
+// endpointName names an AWS emulator for the scripts on a stack, and
+// s3EndpointName another one for S3 if it has a better. Without them the scripts
+// have one of their own. The credentials are those of cloudtest.
+const (
+	endpointName   = "CHEFSYNC_AWS_ENDPOINT"
+	s3EndpointName = "CHEFSYNC_S3_ENDPOINT"
+)
 
 // stackKey is where a script's stack is kept.
 type stackKey struct{}
@@ -66,6 +70,10 @@ func deploy(ctx context.Context, env *testscript.Env) (*deployment, error) {
 	if d.aws, err = cloudtest.Config(ctx, endpoint); err != nil {
 		return nil, err
 	}
+	if objects := os.Getenv(s3EndpointName); objects != "" && d.fake == nil {
+		env.Setenv("AWS_ENDPOINT_URL_S3", objects)
+		d.aws.ConfigSources = append([]any{s3At(objects)}, d.aws.ConfigSources...)
+	}
 	name := fmt.Sprintf("demo-%d-%d", os.Getpid(), stackNumber.Add(1))
 	d.Resources = cloudtest.Resources(name, endpoint)
 	d.ChangesURL = "https://changes.lambda-url.us-east-1.on.aws/" // nobody asks it here
@@ -73,6 +81,13 @@ func deploy(ctx context.Context, env *testscript.Env) (*deployment, error) {
 	env.Setenv("CHEF_SYNC_STACK", name)
 	env.Setenv("STACK", name)
 	return d, d.make(ctx)
+}
+
+// s3At is to this process what AWS_ENDPOINT_URL_S3 is to the program.
+type s3At string
+
+func (a s3At) GetServiceBaseEndpoint(_ context.Context, service string) (string, bool, error) {
+	return string(a), service == "S3", nil
 }
 
 // make makes what the stack consists of.

@@ -11,6 +11,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/cloud"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
@@ -47,7 +48,7 @@ type statusRow struct {
 	LastScan     *journal.LastScan    `json:"last_scan,omitempty"` // of the source, for a pair that reads the journal
 }
 
-// overdueAfter is how long after its time a run counts as overdue.
+// overdueAfter is how long after its time a run counts as overdue on one machine.
 const overdueAfter = 2 * time.Minute
 
 // neverRun is the note on a pair before its first pass.
@@ -118,7 +119,11 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) 
 	rows := []statusRow{}
 	for _, p := range pairs {
 		st := known[p.ID]
-		row := makeStatus(p, st, now)
+		patience := overdueAfter
+		if a.Stack != nil {
+			patience += cloud.NoteEvery
+		}
+		row := makeStatus(p, st, now, patience)
 		if a.Stack != nil {
 			row.onStack()
 		}
@@ -160,7 +165,9 @@ func pairStates(ctx context.Context, state replication.State, pairs []app.Pair) 
 	return known, nil
 }
 
-func makeStatus(p app.Pair, st replication.PairState, now time.Time) statusRow {
+// makeStatus says how a pair does. Patience is how long after its time a run counts
+// as overdue.
+func makeStatus(p app.Pair, st replication.PairState, now time.Time, patience time.Duration) statusRow {
 	g := st.Progress
 	row := statusRow{
 		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: st.Status(), Since: g.Since,
@@ -178,12 +185,12 @@ func makeStatus(p app.Pair, st replication.PairState, now time.Time) statusRow {
 	if running {
 		row.RunningOn = st.Lease.Owner
 	}
-	row.explain(st, running, now)
+	row.explain(st, running, now, patience)
 	return row
 }
 
 // explain says in a sentence what the status word leaves open.
-func (r *statusRow) explain(st replication.PairState, running bool, now time.Time) {
+func (r *statusRow) explain(st replication.PairState, running bool, now time.Time, patience time.Duration) {
 	id := r.Pair.String()
 	switch {
 	case r.Status == replication.Stopped:
@@ -201,7 +208,7 @@ func (r *statusRow) explain(st replication.PairState, running bool, now time.Tim
 		r.Hint = fmt.Sprintf("chef-sync-ctl %s %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", look, id, id, r.Hold.Deletes)
 	case r.LastAttempt.IsZero() && !running:
 		r.Note, r.Hint = neverRun, "chef-sync-ctl run"
-	case r.overdue(running, now):
+	case r.overdue(running, now, patience):
 		r.Overdue = true
 		r.Note, r.Hint = "no pass since "+ui.Span(now.Sub(r.LastAttempt)), "see that chef-sync-ctl run is at work"
 	case r.LastError != nil:
@@ -224,8 +231,8 @@ func (r *statusRow) onStack() {
 	}
 }
 
-func (r *statusRow) overdue(running bool, now time.Time) bool {
-	return !running && !r.NextRun.IsZero() && now.Sub(r.NextRun) > overdueAfter
+func (r *statusRow) overdue(running bool, now time.Time, patience time.Duration) bool {
+	return !running && !r.NextRun.IsZero() && now.Sub(r.NextRun) > patience
 }
 
 func statusExit(rows []statusRow, asked bool) error {

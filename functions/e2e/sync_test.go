@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,9 +48,10 @@ func TestAnEmptyPollIsCheap(t *testing.T) {
 	r.aws.Forget()
 	before := len(r.primary.mem.Requests())
 	_, result := r.invoke(r.event())
-	table := cloudtest.Call{Action: "dynamodb:GetItem", Resource: r.stack.Table}
-	if seen := r.aws.Seen(); len(seen) != 2 || seen[0] != table || seen[1].Action != "dynamodb:UpdateItem" {
-		t.Errorf("calls to AWS %v", seen)
+	// The record of the pass before stands for some minutes, see cloud.NoteEvery.
+	want := []cloudtest.Call{{Action: "dynamodb:GetItem", Resource: r.stack.Table}}
+	if seen := r.aws.Seen(); !slices.Equal(seen, want) {
+		t.Errorf("calls to AWS %v, want %v", seen, want)
 	}
 	if n := len(r.primary.mem.Requests()) - before; n != 1 {
 		t.Errorf("%d requests to the primary", n)

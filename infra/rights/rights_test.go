@@ -62,13 +62,15 @@ func resources(granted []rights.Right, action string) (list []string) {
 
 func TestOnlyTheSecretsOfTheServersCanBeRead(t *testing.T) {
 	c := parsed(t, as)
-	servers := []string{"arn:${Here:secretsmanager}:secret:chef-sync/primary-??????", "arn:${Here:secretsmanager}:secret:chef-sync/eu-??????"}
-	token := "arn:${Here:secretsmanager}:secret:chef-sync/collector-token-??????"
-	for role, want := range map[string][]string{"sync": servers, "changes": append(slices.Clone(servers), token)} {
-		if diff := cmp.Diff(want, resources(all(c)[role], "secretsmanager:GetSecretValue")); diff != "" {
+	secret := func(name string) string { return "arn:${Here:secretsmanager}:secret:chef-sync/" + name + "-??????" }
+	for role, want := range map[string]struct{ secrets, parameters []string }{
+		"sync":    {[]string{secret("primary"), secret("eu")}, []string{"arn:${Here:ssm}:parameter/chef-sync/ca"}}, // the CA of eu
+		"changes": {[]string{secret("collector-token"), secret("primary")}, nil},                                   // it asks the primary alone
+	} {
+		if diff := cmp.Diff(want.secrets, resources(all(c)[role], "secretsmanager:GetSecretValue")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
-		if diff := cmp.Diff([]string{"arn:${Here:ssm}:parameter/chef-sync/ca"}, resources(all(c)[role], "ssm:GetParameter")); diff != "" {
+		if diff := cmp.Diff(want.parameters, resources(all(c)[role], "ssm:GetParameter")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
 	}

@@ -67,11 +67,11 @@ func arrows() map[string][]string {
 		"pkg/state/transfer":    {replication},
 		"pkg/cloud/awserr":      {replication, smithy},
 		"pkg/schedule":          {replication, cloud, awserr, aws, smithy},
-		"pkg/secret":            {replication, aws, smithy},
+		"pkg/secret":            {replication, awserr, aws},
 
 		// The one wiring that all main programs share.
 		assembly: {replication, chef, journal, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
-		onaws:    {assembly, replication, journal, cloud, "pkg/config", "pkg/secret", "pkg/stage/s3stage", "pkg/state/dynamostate", aws, smithy},
+		onaws:    {assembly, replication, journal, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", "pkg/state/dynamostate", aws, smithy},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},

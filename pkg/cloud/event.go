@@ -13,6 +13,10 @@ const (
 	TriggerManual   = "manual"                    // a person
 )
 
+// NoteEvery is how long the record of a pair in sync stands for the polls after
+// it: a write for each would be a quarter of what a pair costs.
+const NoteEvery = 4 * time.Minute
+
 // What a sync event asks for.
 const (
 	TaskPass   = ""       // one pass

@@ -44,6 +44,9 @@ type Tuning struct {
 	WindowBytes int           // bytes of bodies held in a window: 16 MiB
 	Backlog     int           // dirty objects beyond which a full compare is cheaper: 1,000
 	Margin      time.Duration // stop before the deadline: 5 s
+	// NoteEvery is how long the record of a poll that found nothing stands for
+	// those after it, where each write costs money; 0 records every poll.
+	NoteEvery time.Duration
 }
 
 func (t Tuning) withDefaults() Tuning {
@@ -183,10 +186,10 @@ func (e *Engine) pace(p Progress) time.Duration {
 func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo) (Run, error) {
 	now := e.Now()
 	run.Outcome, run.Ended = OutcomeDone, now
-	if todo.quiet {
+	p := st.Progress
+	if todo.quiet || e.stands(p, todo.next, now) {
 		return run, nil
 	}
-	p := st.Progress
 	p.succeeded(now, e.pace(p))
 	if todo.next != nil {
 		p.Position = todo.next
@@ -196,6 +199,12 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo
 		return e.failedRun(run, fmt.Errorf("record the poll: %w", err))
 	}
 	return run, nil
+}
+
+// stands tells whether the record says of this poll all that matters.
+func (e *Engine) stands(p Progress, next *Position, now time.Time) bool {
+	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq)
+	return p.Status == Synced && p.LastError == nil && !moved && now.Sub(p.LastSuccess) < e.Tuning.NoteEvery
 }
 
 // pollFailed records a poll that could not find out whether there is work.

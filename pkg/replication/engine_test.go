@@ -2,6 +2,7 @@ package replication_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -39,6 +40,48 @@ func TestAnEmptyPollCostsOneRequestAndWritesNothing(t *testing.T) {
 	}
 	if got := w.record().Progress.LastSuccess; !got.Equal(w.now.Add(-time.Minute)) {
 		t.Errorf("last success %s: the empty poll did not count", got)
+	}
+}
+
+// downFeed is a feed that gives no answer.
+type downFeed struct{ replication.Feed }
+
+func (downFeed) Read(context.Context, int64) (replication.Rows, error) {
+	return replication.Rows{}, errors.New("no answer")
+}
+
+// Where each write costs money, a record stands for a while; what is news is
+// recorded at once.
+func TestARecordStandsForThePollsAfterIt(t *testing.T) {
+	w := newWorld(t)
+	w.tuning.NoteEvery = 4 * time.Minute
+	w.pair.Kinds = []replication.Kind{replication.Role}
+	w.fill()
+	w.pass()
+	first := w.record().Progress.LastSuccess
+	for range 3 {
+		w.pass()
+		if got := w.record().Progress.LastSuccess; !got.Equal(first) {
+			t.Fatalf("recorded at %s, though the record of %s stands", got, first)
+		}
+	}
+	w.pass()
+	if got := w.record().Progress.LastSuccess; !got.Equal(w.now.Add(-time.Minute)) {
+		t.Errorf("last success %s after its time", got)
+	}
+	w.primary.Set("/environments/prod", "changed") // of no interest, but the position moves
+	w.pass()
+	if got := w.record().Progress.LastSuccess; !got.Equal(w.now.Add(-time.Minute)) {
+		t.Errorf("last success %s: the position moved unrecorded", got)
+	}
+	e := w.engine()
+	e.Feed = downFeed{w.primary}
+	if _, err := e.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil || w.record().Progress.LastError == nil {
+		t.Errorf("a failure: %v, recorded %v", err, w.record().Progress.LastError)
+	}
+	w.pass()
+	if st := w.record(); st.Progress.LastError != nil || st.Status() != replication.Synced {
+		t.Errorf("status %s after it, last error %v", st.Status(), st.Progress.LastError)
 	}
 }
 

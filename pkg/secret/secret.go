@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/smithy-go"
 
+	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/replication"
 )
 
@@ -35,7 +36,7 @@ type Parameters interface {
 func FromManager(ctx context.Context, client Manager, name string) ([]byte, error) {
 	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &name})
 	if err != nil {
-		return nil, explain("read", "secret "+name, err)
+		return nil, explain(ctx, "read", "secret "+name, err)
 	}
 	if out.SecretString != nil {
 		return []byte(*out.SecretString), nil
@@ -48,7 +49,7 @@ func FromManager(ctx context.Context, client Manager, name string) ([]byte, erro
 func FromParameters(ctx context.Context, client Parameters, name string) ([]byte, error) {
 	out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
 	if err != nil {
-		return nil, explain("read", "parameter "+name, err)
+		return nil, explain(ctx, "read", "parameter "+name, err)
 	}
 	if out.Parameter == nil || out.Parameter.Value == nil {
 		return nil, fmt.Errorf("parameter %s has no value: %w", name, fs.ErrNotExist)
@@ -65,7 +66,7 @@ func Create(ctx context.Context, client Manager, name, description string, conte
 	case err == nil:
 		return nil
 	case !errors.As(err, &there):
-		return explain("create", "secret "+name, err)
+		return explain(ctx, "create", "secret "+name, err)
 	}
 	if _, err := FromManager(ctx, client, name); err == nil {
 		return fmt.Errorf("secret %s: %w", name, fs.ErrExist)
@@ -73,7 +74,7 @@ func Create(ctx context.Context, client Manager, name, description string, conte
 		return err
 	}
 	if _, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: aws.String(string(content))}); err != nil {
-		return explain("write", "secret "+name, err)
+		return explain(ctx, "write", "secret "+name, err)
 	}
 	return nil
 }
@@ -85,41 +86,23 @@ func (a absent) Is(target error) bool { return target == fs.ErrNotExist }
 
 func (a absent) Unwrap() error { return a.error }
 
-// explain gives an error its class and a hint.
-func explain(op, what string, err error) error {
-	e := &replication.Error{Op: op + " " + what, Class: replication.Denied, Err: err}
-	var api smithy.APIError
-	var call *smithy.OperationError
-	errors.As(err, &call)
-	if !errors.As(err, &api) {
-		e.Class, e.Hint = replication.Unreachable, "check the AWS credentials, the region and the network"
-		return e
+// explain gives an error its class and a hint. A secret that can't be had needs a
+// person, whatever the reason.
+func explain(ctx context.Context, op, what string, err error) error {
+	var e *replication.Error
+	if err = awserr.Explain(ctx, op+" "+what, what, err); !errors.As(err, &e) {
+		return err
 	}
-	switch api.ErrorCode() {
-	case "ResourceNotFoundException", "ParameterNotFound":
-		e.Err, e.Hint = absent{err}, "chef-sync-ctl prepare-org makes it; or check its name, the account and the region"
-	case "AccessDeniedException", "AccessDenied":
-		e.Hint = "allow " + permission(call) + " on it, and kms:Decrypt on its key if it has one of its own"
-	case "DecryptionFailure", "InvalidKeyId", "KMSAccessDeniedException":
-		e.Hint = "allow kms:Decrypt on the key that encrypts it"
-	case "InvalidRequestException":
-		e.Hint = "the secret is marked for deletion: restore it, or use another name"
-	case "ExpiredToken", "ExpiredTokenException":
-		e.Hint = "the AWS credentials have expired: sign in again"
-	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch":
-		e.Hint = "check the AWS credentials, and the clock of this machine"
-	default:
-		e.Class, e.Hint = replication.Transient, "it is tried again"
+	e.Server = "" // the operation names it
+	switch code := awserr.Code(err); {
+	case awserr.Missing(err):
+		e.Class, e.Err, e.Hint = replication.Denied, absent{e.Err}, "chef-sync-ctl prepare-org makes it; or check its name, the account and the region"
+	case e.Class == replication.Denied && strings.HasPrefix(code, "AccessDenied"):
+		e.Hint += ", and kms:Decrypt on its key if it has one of its own"
+	case code == "DecryptionFailure", code == "InvalidKeyId", code == "KMSAccessDeniedException":
+		e.Class, e.Hint = replication.Denied, "allow kms:Decrypt on the key that encrypts it"
+	case code == "InvalidRequestException":
+		e.Class, e.Hint = replication.Denied, "the secret is marked for deletion: restore it, or use another name"
 	}
-	return e
-}
-
-func permission(call *smithy.OperationError) string {
-	switch {
-	case call == nil:
-		return "reading"
-	case call.Service() == "SSM":
-		return "ssm:" + call.Operation()
-	}
-	return "secretsmanager:" + call.Operation()
+	return err
 }

@@ -109,7 +109,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		{"AccessDeniedException", replication.Denied, "secretsmanager:GetSecretValue"},
 		{"ExpiredTokenException", replication.Denied, "sign in again"},
 		{"DecryptionFailure", replication.Denied, "kms:Decrypt"},
-		{"InternalServiceError", replication.Transient, "tried again"},
+		{"InternalServiceError", replication.Transient, "try again"},
 	} {
 		_, err := secret.FromManager(t.Context(), &vault{refuse: c.code}, "chef-sync/eu")
 		if replication.ClassOf(err) != c.class || !strings.Contains(replication.HintOf(err), c.hint) || !strings.Contains(err.Error(), "chef-sync/eu") {

@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
 )
@@ -49,7 +48,7 @@ func (b *Backend) StoreConfiguration(ctx context.Context, text []byte) error {
 	_, err := b.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &b.resources.Bucket, Key: aws.String(cloud.ConfigKey), Body: bytes.NewReader(text), ContentType: aws.String("application/toml"),
 	})
-	return explain("store the configuration", b.resources.Bucket, cloud.ConfigKey, "s3:PutObject", err)
+	return explain(ctx, "store the configuration", b.resources.Bucket, err)
 }
 
 func (b *Backend) object(ctx context.Context, bucket, key, known string) (text []byte, etag string, err error) {
@@ -63,35 +62,21 @@ func (b *Backend) object(ctx context.Context, bucket, key, known string) (text [
 		return nil, known, nil
 	}
 	if err != nil {
-		return nil, "", explain("read the configuration", bucket, key, "s3:GetObject", err)
+		return nil, "", explain(ctx, "read the configuration", bucket, err)
 	}
 	defer out.Body.Close() // only read
 	text, err = io.ReadAll(io.LimitReader(out.Body, maxConfiguration))
 	if err != nil {
-		return nil, "", explain("read the configuration", bucket, key, "s3:GetObject", err)
+		return nil, "", explain(ctx, "read the configuration", bucket, err)
 	}
 	return text, aws.ToString(out.ETag), nil
 }
 
 // explain gives an error of S3 its class and a hint.
-func explain(op, bucket, key, permission string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := &replication.Error{Op: op, Server: "bucket " + bucket, Class: replication.Unreachable, Hint: "check the AWS credentials, the region and the network", Err: err}
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return e
-	}
-	switch api.ErrorCode() {
-	case "AccessDenied", "Forbidden":
-		e.Class, e.Hint = replication.Denied, fmt.Sprintf("allow %s on arn:aws:s3:::%s/%s", permission, bucket, key)
-	case "NoSuchKey", "NotFound":
+func explain(ctx context.Context, op, bucket string, err error) error {
+	var e *replication.Error
+	if err = awserr.Explain(ctx, op, "bucket "+bucket, err); errors.As(err, &e) && awserr.Code(err) == "NoSuchKey" {
 		e.Class, e.Hint = replication.Local, "no configuration was deployed yet: deploy the stack"
-	case "NoSuchBucket":
-		e.Class, e.Hint = replication.Local, "deploy the stack, or check the region"
-	default:
-		e.Class, e.Hint = replication.Transient, "it is tried again"
 	}
-	return e
+	return err
 }

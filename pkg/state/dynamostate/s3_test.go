@@ -1,13 +1,14 @@
 package dynamostate_test
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -22,9 +23,15 @@ func bucket(t *testing.T) (*s3.Client, string) {
 	t.Helper()
 	srv := httptest.NewServer(gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(srv.Close)
-	c := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
-	name := "state"
+	return bucketAt(t, srv.URL, "test", "test")
+}
+
+// bucketAt makes a bucket.
+func bucketAt(t *testing.T, endpoint, key, secret string) (*s3.Client, string) {
+	t.Helper()
+	c := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(key, secret, "")})
+	name := fmt.Sprintf("chefsync-test-%d-%d", os.Getpid(), time.Now().UnixNano())
 	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
 		t.Fatal(err)
 	}
@@ -34,11 +41,29 @@ func bucket(t *testing.T) (*s3.Client, string) {
 // TestTheStateOnBoth keeps a large inventory in a table and a bucket, as it is
 // deployed.
 func TestTheStateOnBoth(t *testing.T) {
-	table := emulator(t)
-	if endpoint := os.Getenv(endpointName); endpoint != "" {
-		table = client(t, endpoint)
-	}
 	c, name := bucket(t)
+	onBoth(t, emulator(t), c, name)
+}
+
+// s3EndpointName names the URL of an S3 server, which goes with the table of
+// endpointName. A bucket is made and deleted; the credentials are those of the
+// environment.
+const s3EndpointName = "CHEFSYNC_S3_ENDPOINT"
+
+func TestTheStateOnBothAgainstAnEndpoint(t *testing.T) {
+	table, _ := endpoint(t)
+	url := os.Getenv(s3EndpointName)
+	if url == "" {
+		t.Skipf("SKIPPED: %s isn't set", s3EndpointName)
+	}
+	c, name := bucketAt(t, url, os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"))
+	onBoth(t, table, c, name)
+	if _, err := c.DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: &name}); err != nil {
+		t.Error(err)
+	}
+}
+
+func onBoth(t *testing.T, table *dynamodb.Client, c *s3.Client, name string) {
 	tableName := createTable(t, table)
 	open := func() *dynamostate.State {
 		return dynamostate.Open(table, tableName, s3stage.OpenBlobs(c, name, "state/"))

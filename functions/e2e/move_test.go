@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/config"
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/stage"
+	"chefsync/pkg/state"
+	"chefsync/pkg/state/transfer"
+)
+
+// machine is a backend of files, as the daemon has it, with the secrets of the rig.
+type machine struct {
+	state *state.SQLite
+	stage *stage.Dir
+	r     *rig
+}
+
+func (m machine) State(context.Context) (replication.State, error)    { return m.state, nil }
+func (m machine) Stage(context.Context) (replication.Stage, error)    { return m.stage, nil }
+func (m machine) Journals(context.Context) (journal.ScanStore, error) { return m.state.Journals(), nil }
+func (m machine) Secrets() map[string]config.Resolver                 { return m.r.backend.Secrets() }
+
+// TestAPairMovesFromTheDaemonToTheFunctions: nothing is lost on the way, and
+// nothing is written again, deletions that fall in between included.
+func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
+	t.Parallel()
+	r := deployed(t)
+	m := machine{r: r}
+	var err error
+	if m.state, err = state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.state.Close() })
+	if m.stage, err = stage.OpenDir(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet := assembly.New(assembly.Options{Config: c, Backend: m})
+	engine, err := fleet.Engine(t.Context(), c.Pairs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run, err := engine.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err != nil || run.Counts.Created != cheftest.Filled {
+		t.Fatalf("the daemon's pass: %+v, %v", run, err)
+	}
+	cheftest.Edit(r.primary.org)
+	writes := len(r.replica.mem.Requests().Writes())
+
+	stop, start := true, false
+	if err := m.state.Direct(t.Context(), r.pair(), replication.Directive{Stop: &stop, At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := transfer.Export(t.Context(), m.state, []replication.PairID{r.pair()}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := r.backend.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := transfer.Import(t.Context(), table, doc.Pairs[0], transfer.Options{Owner: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	r.direct(replication.Directive{Stop: &start})
+
+	run := r.pass()
+	if run.Mode != "changes" || run.Counts.Deleted == 0 || run.Counts.Equal > run.Counts.Changes {
+		t.Errorf("the function's first pass: %+v", run)
+	}
+	r.wantEqual()
+	moved := len(r.replica.mem.Requests().Writes()) - writes
+	if most := 3 * (run.Counts.Created + run.Counts.Updated + run.Counts.Deleted); moved > most {
+		t.Errorf("%d writes to the replica for %+v", moved, run.Counts)
+	}
+}

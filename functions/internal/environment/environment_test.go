@@ -1,0 +1,118 @@
+package environment_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"chefsync/functions/internal/environment"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/cloudtest"
+)
+
+// text is a configuration of some organizations.
+func text(orgs ...string) []byte {
+	var b strings.Builder
+	b.WriteString("[primary]\nurl = \"https://chef.example.com\"\nuser = \"u\"\nkey = \"secretsmanager:p\"\n" +
+		"[[replica]]\nname = \"eu\"\nurl = \"https://eu.example.com\"\nuser = \"u\"\nkey = \"secretsmanager:eu\"\n")
+	for _, org := range orgs {
+		fmt.Fprintf(&b, "[[organization]]\nsource = %q\n", org)
+	}
+	return []byte(b.String())
+}
+
+// world is an environment with a clock that the test moves.
+type world struct {
+	*environment.Environment
+	aws *cloudtest.Server
+	now time.Time
+	log bytes.Buffer
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{aws: cloudtest.Start(), now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	t.Cleanup(w.aws.Close)
+	cfg, err := cloudtest.Config(t.Context(), w.aws.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := cloudtest.Resources("chef-sync", w.aws.URL)
+	w.Environment = environment.New(cfg, r, environment.Logger(func(string) (string, bool) { return "", false }, &w.log), &w.log)
+	w.Now = func() time.Time { return w.now }
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &r.Bucket}); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) deploy(t *testing.T, orgs ...string) {
+	t.Helper()
+	if err := w.Backend.StoreConfiguration(t.Context(), text(orgs...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pairs counts the pairs of the configuration in use.
+func (w *world) pairs(t *testing.T, fresh bool) int {
+	t.Helper()
+	fleet, err := w.Fleet(t.Context(), fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fleet.Pairs())
+}
+
+func TestAWarmEnvironmentFollowsADeploymentWithinItsTime(t *testing.T) {
+	w := newWorld(t)
+	w.deploy(t, "acme")
+	if n := w.pairs(t, false); n != 1 {
+		t.Fatalf("%d pairs", n)
+	}
+	w.deploy(t, "acme", "lab")
+	w.aws.Forget()
+	w.now = w.now.Add(environment.ConfigurationAge - time.Second)
+	if n := w.pairs(t, false); n != 1 || len(w.aws.Seen()) != 0 {
+		t.Errorf("%d pairs after calls %v; the configuration is young enough", n, w.aws.Seen())
+	}
+	w.now = w.now.Add(time.Second)
+	if n := w.pairs(t, false); n != 2 {
+		t.Errorf("%d pairs when its time is over", n)
+	}
+	w.deploy(t, "acme", "lab", "more")
+	if n := w.pairs(t, true); n != 3 {
+		t.Errorf("%d pairs of a fresh configuration", n)
+	}
+}
+
+func TestAConfigurationThatCannotBeReadAgainStaysInUse(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.Fleet(t.Context(), false); err == nil {
+		t.Error("there is no configuration yet, and no error")
+	}
+	w.deploy(t, "acme")
+	w.pairs(t, false)
+	object := "GET /" + w.Resources.Bucket + "/" + cloud.ConfigKey
+	w.aws.Refuse(object, "AccessDenied")
+	w.now = w.now.Add(time.Hour)
+	if n := w.pairs(t, false); n != 1 || !strings.Contains(w.log.String(), "stays in use") {
+		t.Errorf("%d pairs, log %s", n, w.log.String())
+	}
+	w.aws.Refuse(object, "")
+	w.deploy(t, "acme", "lab")
+	if n := w.pairs(t, true); n != 2 {
+		t.Errorf("%d pairs when it can be read", n)
+	}
+}
+
+func TestAFunctionWithoutItsStackSaysWhatIsMissing(t *testing.T) {
+	_, err := environment.Load(t.Context(), func(string) (string, bool) { return "", false }, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "CHEF_SYNC_STACK") {
+		t.Errorf("error %v", err)
+	}
+}

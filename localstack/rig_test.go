@@ -1,0 +1,200 @@
+package localstack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/chef/goiarditest"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/cloudtest"
+	"chefsync/pkg/cloud/runtimetest"
+	"chefsync/pkg/state/dynamostate"
+)
+
+// programs are the functions, built once.
+var programs runtimetest.Programs
+
+func TestMain(m *testing.M) { os.Exit(programs.Main(m)) }
+
+// run runs the script with nothing but a path and some variables in its
+// environment.
+func run(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	script, err := filepath.Abs("run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, problems bytes.Buffer
+	cmd := exec.CommandContext(ctx, script, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &problems, time.Second
+	err = cmd.Run()
+	return out.String(), problems.String(), err
+}
+
+func mustRun(t *testing.T, env map[string]string, args ...string) string {
+	t.Helper()
+	out, problems, err := run(t, env, args...)
+	if err != nil {
+		t.Fatalf("localstack/run %q: %v\n%s%s", args, err, out, problems)
+	}
+	return out
+}
+
+// chefServer is where a Chef Server without organizations is, and its key file.
+type chefServer struct{ url, user, key string }
+
+// likeGoiardi is an in-memory server that has what goiardi has.
+func likeGoiardi(t *testing.T) chefServer {
+	srv := cheftest.Start(t, cheftest.Options{Orgless: true, MaxAPIVersion: 1, LenientVersion: true, EmptyUnknown: true, NoFrontEnd: true})
+	user, key := srv.Superuser()
+	return chefServer{srv.URL, user, keyFile(t, cheftest.PrivatePEM(key))}
+}
+
+func goiardi(t *testing.T) chefServer {
+	g := goiarditest.Start(t)
+	return chefServer{g.URL, goiarditest.AdminUser, keyFile(t, cheftest.PrivatePEM(g.AdminKey))}
+}
+
+func keyFile(t *testing.T, pem []byte) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "admin.pem")
+	if err := os.WriteFile(file, pem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// emulator is a fake of AWS where the stack can be deployed without CDK.
+type emulator struct {
+	t       *testing.T
+	aws     *cloudtest.Server
+	stack   cloud.Resources
+	manager *runtimetest.Function
+	lambda  string // its endpoint
+}
+
+const stackName = "local"
+
+func newEmulator(t *testing.T) *emulator {
+	t.Helper()
+	fake := cloudtest.Start()
+	t.Cleanup(fake.Close)
+	e := &emulator{t: t, aws: fake, stack: cloudtest.Resources(stackName, fake.URL)}
+	cfg, err := cloudtest.Config(t.Context(), fake.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dynamodb.NewFromConfig(cfg).CreateTable(t.Context(), dynamostate.Definition().CreateTableInput(e.stack.Table)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.s3().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &e.stack.Bucket}); err != nil {
+		t.Fatal(err)
+	}
+	outputs, vars := map[string]string{}, e.stack.Environment()
+	for _, name := range cloud.OutputNames() {
+		outputs[name] = vars[cloud.EnvName(name)]
+	}
+	fake.AddStack(stackName, outputs)
+	lambda := runtimetest.NewService(t)
+	e.lambda = lambda.URL
+	env := cloudtest.Environment(fake.URL)
+	env["AWS_ENDPOINT_URL_LAMBDA"] = lambda.URL
+	maps.Copy(env, vars)
+	for _, name := range []string{cloud.SyncFunction, cloud.ManagerFunction, cloud.ChangesFunction} {
+		lambda.Add(runtimetest.Config{Name: stackName + "-" + name, Program: programs.Build(t, "chefsync/functions/"+name), Env: env, Timeout: time.Minute})
+	}
+	e.manager = lambda.Get(stackName + "-" + cloud.ManagerFunction)
+	return e
+}
+
+func (e *emulator) s3() *s3.Client {
+	cfg, err := cloudtest.Config(e.t.Context(), e.aws.URL)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+}
+
+// environment is what the script is told of the emulator and the Chef Servers.
+func (e *emulator) environment(primary, replica chefServer) map[string]string {
+	env := cloudtest.Environment(e.aws.URL)
+	maps.Copy(env, map[string]string{
+		"AWS_ENDPOINT_URL_LAMBDA": e.lambda, "STACK": stackName, "TOOLS": tools(e.t), "PAUSE": "0.2", "PATIENCE": "60",
+		"CHEF_USER": primary.user, "PRIMARY_URL": primary.url, "PRIMARY_KEY": primary.key, "REPLICA_URL": replica.url, "REPLICA_KEY": replica.key,
+	})
+	return env
+}
+
+// tools is a folder of the programs that the script calls.
+func tools(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, pkg := range map[string]string{"chef-sync-ctl": "chefsync/cli", "seed": "chefsync/localstack/seed"} {
+		if err := os.Symlink(programs.Build(t, pkg), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// deploy brings a configuration to the manager as CloudFormation does for CDK.
+func (e *emulator) deploy(config string) {
+	e.t.Helper()
+	key := "assets/chef-sync.toml"
+	if _, err := e.s3().PutObject(e.t.Context(), &s3.PutObjectInput{Bucket: &e.stack.Bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
+		e.t.Fatal(err)
+	}
+	var answer struct{ Status, Reason string }
+	heard := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		if err := json.Unmarshal(body, &answer); err != nil {
+			e.t.Errorf("answer to CloudFormation: %v", err)
+		}
+	}))
+	defer heard.Close()
+	result, err := e.manager.Invoke(e.t.Context(), map[string]any{
+		"RequestType": "Create", "ResponseURL": heard.URL, "StackId": "stack", "RequestId": "1", "ResourceType": cloud.ConfigurationResource,
+		"LogicalResourceId": "Configuration", "ResourceProperties": map[string]string{"Bucket": e.stack.Bucket, "Key": key},
+	})
+	if err != nil || result.Error != nil || answer.Status != "SUCCESS" {
+		e.t.Fatalf("deployment: %v, %v, %+v", err, result.Error, answer)
+	}
+}
+
+// links is a folder of links to some programs, which is a path without all others.
+func links(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range slices.Concat([]string{"bash", "dirname", "uname", "mkdir", "cat", "sed", "env"}, names) {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(dir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"chefsync/pkg/chef"
+)
+
+// keep makes a key file the value of a secret. A key that is there is replaced,
+// for a Chef Server that was made anew has another one; so it works on an
+// emulator only, where no key can be lost.
+func keep(ctx context.Context, out io.Writer, name, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the key for secret %s: %w", name, err)
+	}
+	if _, err := chef.ParseKey(text); err != nil {
+		return fmt.Errorf("key file %s: %w", file, err)
+	}
+	c, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("read AWS's settings: %w", err)
+	}
+	if c.BaseEndpoint == nil {
+		return errors.New("AWS_ENDPOINT_URL isn't set: keys are only replaced on an emulator")
+	}
+	client, value := secretsmanager.NewFromConfig(c), string(text)
+	_, err = client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+	if there := new(types.ResourceExistsException); errors.As(err, &there) {
+		_, err = client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &value})
+	}
+	if err != nil {
+		return fmt.Errorf("keep secret %s: %w", name, err)
+	}
+	_, err = fmt.Fprintf(out, "secret %s: the key of %s\n", name, file)
+	return err
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/endpoint"
+	"chefsync/pkg/replication"
+)
+
+// server is a Chef Server to be filled.
+type server struct {
+	url, user    string
+	key          string // file
+	organization string // "" for a server that has none, such as goiardi
+}
+
+// show makes the server show the sample as it is filled or changed. What it holds
+// already isn't written again, and of what it holds besides only that is deleted
+// which the other form of the sample has.
+func (s server) show(ctx context.Context, out io.Writer, changed bool) error {
+	target, err := s.target()
+	if err != nil {
+		return err
+	}
+	wanted, err := newSample(ctx, changed)
+	if err != nil {
+		return err
+	}
+	other, err := newSample(ctx, !changed)
+	if err != nil {
+		return err
+	}
+	there, err := list(ctx, target)
+	if err != nil {
+		return err
+	}
+	written, deleted := 0, 0
+	for _, ref := range wanted.refs {
+		wrote, err := wanted.put(ctx, target, ref, slices.Contains(there, ref))
+		if err != nil {
+			return err
+		}
+		if wrote {
+			written++
+		}
+	}
+	for _, ref := range other.refs {
+		if !slices.Contains(there, ref) || slices.Contains(wanted.refs, ref) {
+			continue
+		}
+		if err := target.Delete(ctx, ref); err != nil {
+			return err
+		}
+		deleted++
+	}
+	_, err = fmt.Fprintf(out, "%s: %d objects written, %d deleted\n", s.url, written, deleted)
+	return err
+}
+
+func (s server) target() (*endpoint.Target, error) {
+	text, err := os.ReadFile(s.key)
+	if err != nil {
+		return nil, fmt.Errorf("read the key of %s: %w", s.user, err)
+	}
+	key, err := chef.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", s.key, err)
+	}
+	client, err := chef.New(chef.Config{Name: s.url, URL: s.url, Orgless: s.organization == "", User: s.user, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	return endpoint.NewTarget(client.Org(s.organization), endpoint.TargetOptions{}), nil
+}
+
+// sample is an organization of a Chef Server in memory.
+type sample struct {
+	source *endpoint.Source
+	refs   []replication.Ref
+}
+
+func newSample(ctx context.Context, changed bool) (*sample, error) {
+	const name = "sample"
+	memory := cheftest.New(cheftest.Options{})
+	org := memory.AddOrg(name)
+	cheftest.Fill(org)
+	if changed {
+		cheftest.Edit(org)
+	}
+	user, key := memory.Superuser()
+	client, err := chef.New(chef.Config{Name: "the sample", URL: "http://" + name, User: user, Key: key, Transport: memory.Transport()})
+	if err != nil {
+		return nil, err
+	}
+	source := endpoint.NewSource(client.Org(name), nil)
+	refs, err := list(ctx, source)
+	return &sample{source: source, refs: refs}, err
+}
+
+// put writes an object of the sample unless the target shows it already.
+func (s *sample) put(ctx context.Context, target *endpoint.Target, ref replication.Ref, there bool) (wrote bool, err error) {
+	obj, err := s.source.Get(ctx, ref)
+	if err != nil {
+		return false, err
+	}
+	if there {
+		want, _, err := target.Expect(ctx, obj)
+		if err != nil {
+			return false, err
+		}
+		got, err := target.Get(ctx, ref)
+		if err != nil {
+			return false, err
+		}
+		if got.Fingerprint == want {
+			return false, nil
+		}
+	}
+	return true, target.Put(ctx, obj, !there, content{s.source, obj})
+}
+
+// content is that of a cookbook version of the sample.
+type content struct {
+	source *endpoint.Source
+	obj    replication.Object
+}
+
+// Open implements replication.Content.
+func (c content) Open(ctx context.Context, file replication.File) (io.ReadCloser, int64, error) {
+	return c.source.Open(ctx, c.obj, file)
+}
+
+// list names all objects of an organization, items behind their bags.
+func list(ctx context.Context, r replication.Reader) (all []replication.Ref, err error) {
+	for _, kind := range []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag} {
+		refs, err := r.List(ctx, replication.Scope{Kind: kind})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, refs...)
+		if kind != replication.DataBag {
+			continue
+		}
+		for _, bag := range refs {
+			items, err := r.List(ctx, replication.Scope{Kind: replication.DataBagItem, Name: bag.Name})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, items...)
+		}
+	}
+	return all, nil
+}

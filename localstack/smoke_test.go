@@ -1,0 +1,49 @@
+package localstack
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTheSmokeTestSeesAReplicaFollow(t *testing.T) {
+	t.Parallel()
+	smoke(t, likeGoiardi(t), likeGoiardi(t))
+}
+
+func TestTheSmokeTestSeesGoiardiFollow(t *testing.T) {
+	smoke(t, goiardi(t), goiardi(t))
+}
+
+// smoke runs all steps but those that need Docker and Node: what CDK would deploy
+// is there.
+func smoke(t *testing.T, primary, replica chefServer) {
+	t.Helper()
+	e := newEmulator(t)
+	env := e.environment(primary, replica)
+	mustRun(t, env, "keys")
+	e.deploy(mustRun(t, env, "config"))
+	out := mustRun(t, env, "smoke")
+	if !strings.HasSuffix(out, "== the replica followed three times\n") {
+		t.Errorf("the smoke test says\n%s", out)
+	}
+	if got := mustRun(t, env, "ctl", "verify", "default", "--remote"); !strings.Contains(got, "equal") {
+		t.Errorf("verify afterwards: %s", got)
+	}
+}
+
+// Without the schedules nothing is copied, and the smoke test says so: it can
+// fail.
+func TestTheSmokeTestFailsWhereNothingIsCopied(t *testing.T) {
+	t.Parallel()
+	e := newEmulator(t)
+	primary, replica := likeGoiardi(t), likeGoiardi(t)
+	env := e.environment(primary, replica)
+	env["PATIENCE"] = "1"
+	mustRun(t, env, "keys")
+	e.deploy(mustRun(t, env, "config"))
+	mustRun(t, env, "ctl", "sync-stop", "default")
+	out, problems, err := run(t, env, "smoke")
+	if err == nil || !strings.Contains(problems, "the replica didn't follow within 1 seconds") {
+		t.Errorf("error %v\n%s%s", err, out, problems)
+	}
+}
