@@ -24,8 +24,11 @@ func read(t *testing.T, path string) string {
 
 func TestTheScriptCanBeRun(t *testing.T) {
 	info, err := os.Stat("run")
-	if err != nil || info.Mode()&0o111 != 0o111 {
-		t.Errorf("run: %v, %v; want everybody to be able to execute it", info.Mode(), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode()&0o111 != 0o111 {
+		t.Errorf("run has mode %v; want everybody to be able to execute it", info.Mode())
 	}
 	if out, err := exec.Command("bash", "-n", "run").CombinedOutput(); err != nil {
 		t.Errorf("bash -n run: %v\n%s", err, out)

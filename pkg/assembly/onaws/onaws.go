@@ -38,7 +38,9 @@ func New(cfg aws.Config, r cloud.Resources) *Backend {
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = o.BaseEndpoint != nil
 	})
-	table := dynamodb.NewFromConfig(cfg)
+	table := dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
+		o.DisableValidateResponseChecksum = o.BaseEndpoint != nil // emulators send other sums than AWS
+	})
 	sm, parameters := secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg)
 	return &Backend{
 		resources: r, s3: objects,
