@@ -41,9 +41,8 @@ const (
 	endpointName = "CHEFSYNC_AWS_ENDPOINT"
 	// oneAtATime is set for servers that several requests at once break, such as
 	// moto 5.2.1. It passes the suites but for this: it checks a condition and writes
-	// in two steps, so two takers win a lease; a reader sees half of a transaction;
-	// and one that is refused puts the table back to how it was before, with what
-	// others wrote meanwhile.
+	// in two steps, so two takers win a lease; and a transaction that is refused puts
+	// the table back to how it was, so what others wrote meanwhile is gone.
 	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"
 )
 
