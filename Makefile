@@ -70,8 +70,8 @@ test-aws: ## Run the tests against emulators of AWS, moto and versitygw
 	@.ci/need moto versitygw
 	@mkdir -p bin
 	@.ci/emulators $(GO) test -count=1 -v -timeout 20m -run '$(AWS_TESTS)' $(AWS) > bin/test-aws.log 2>&1 || \
-		{ grep -E -B20 'FAIL|_test\.go:[0-9]+: |^panic:' bin/test-aws.log | grep -vE '^ *(=== |--- (PASS|SKIP))|different, as listed' || true; \
-		tail -n 5 bin/test-aws.log; echo 'all of it: bin/test-aws.log'; exit 1; }
+		{ grep -E -B20 'FAIL|_test\.go:[0-9]+: |^panic:' bin/test-aws.log | grep -vE '^ *(=== |--- (PASS|SKIP))|different, as listed' || \
+		tail -n 20 bin/test-aws.log; echo 'all of it: bin/test-aws.log'; exit 1; }
 	@if grep -E 'SKIPPED.*CHEFSYNC_(AWS|S3)|no tests to run' bin/test-aws.log; then echo 'skipped although all they need is here' >&2; exit 1; fi
 	@grep -E '^--- PASS|^ *--- SKIP|^ +[a-z_]+\.go:[0-9]+: SKIPPED:|^ok' bin/test-aws.log
 
