@@ -104,6 +104,10 @@ func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
 			if fatal != nil {
 				return nil, fatal
 			}
+			if k == DataBagItem && s.Name != "" {
+				p.setUnlisted(listingRef(k, s.Name), objErr)
+				continue
+			}
 			p.setAside(listingRef(k, s.Name), objErr)
 			continue
 		}
@@ -170,7 +174,7 @@ func (p *pass) listItems(side Reader, name string, bags []Ref) (refs []Ref, fail
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		failed[bags[i].Name] = true
-		p.setAside(bags[i], objErr)
+		p.setUnlisted(bags[i], objErr)
 		return nil
 	})
 	return slices.Concat(lists...), failed, err

@@ -201,7 +201,7 @@ func (p *pass) deletions(source, target listing) []Ref {
 	}
 	maps.DeleteFunc(gone, func(r Ref, _ struct{}) bool {
 		_, there := source.refs[r]
-		return there || source.unknown(r) || !p.Pair.Manages(r)
+		return there || source.unknown(r) || !p.Pair.Manages(r) || r == p.poison
 	})
 	return slices.SortedFunc(maps.Keys(gone), CompareRefs)
 }

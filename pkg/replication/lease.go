@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type guard struct {
 	hard   context.Context // ended: break off what is under way
 	kill   context.CancelCauseFunc
 	done   chan struct{}
+	now    func() time.Time
+	ends   atomic.Pointer[time.Time] // of the lease; nil without one
 }
 
 // noLease is the token of who only reads: nothing is renewed.
@@ -31,14 +34,17 @@ const noLease = 0
 
 // watch starts the guard of a lease that was taken at the given time.
 func (e *Engine) watch(ctx context.Context, fence int64, taken time.Time, o PassOptions) *guard {
-	g := &guard{done: make(chan struct{})}
+	g := &guard{done: make(chan struct{}), now: e.Now}
+	if fence != noLease {
+		g.extend(taken.Add(e.Tuning.LeaseTTL))
+	}
 	g.hard, g.kill = context.WithCancelCause(ctx)
 	g.stop, g.cancel = context.WithCancelCause(g.hard)
-	go g.run(e, fence, taken, o)
+	go g.run(e, fence, o)
 	return g
 }
 
-func (g *guard) run(e *Engine, fence int64, taken time.Time, o PassOptions) {
+func (g *guard) run(e *Engine, fence int64, o PassOptions) {
 	defer close(g.done)
 	ttl := e.Tuning.LeaseTTL
 	renew := time.NewTicker(min(ttl/4, 5*time.Second))
@@ -49,7 +55,6 @@ func (g *guard) run(e *Engine, fence int64, taken time.Time, o PassOptions) {
 	soft, hard := deadlines(o.Deadline, e.Tuning.Margin)
 	defer soft.Stop()
 	defer hard.Stop()
-	expires := taken.Add(ttl)
 	for {
 		select {
 		case <-g.hard.Done():
@@ -62,13 +67,13 @@ func (g *guard) run(e *Engine, fence int64, taken time.Time, o PassOptions) {
 		case <-hard.C:
 			g.kill(errDeadline)
 		case <-renew.C:
-			expires = g.renew(e, fence, expires)
+			g.renew(e, fence)
 		}
 	}
 }
 
 // renew extends the lease, and gives up a margin before it ends.
-func (g *guard) renew(e *Engine, fence int64, expires time.Time) time.Time {
+func (g *guard) renew(e *Engine, fence int64) {
 	ttl := e.Tuning.LeaseTTL
 	now := e.Now()
 	ctx, cancel := context.WithTimeout(g.hard, ttl/8)
@@ -77,16 +82,17 @@ func (g *guard) renew(e *Engine, fence int64, expires time.Time) time.Time {
 	switch {
 	case errors.Is(err, ErrFenced):
 		g.kill(ErrFenced)
-	case err == nil && st.Desired.Stopped:
-		g.cancel(errOperatorStop)
-		return now.Add(ttl)
 	case err == nil:
-		return now.Add(ttl)
-	case expires.Sub(e.Now()) < ttl/3:
+		g.extend(now.Add(ttl))
+		if st.Desired.Stopped {
+			g.cancel(errOperatorStop)
+		}
+	case g.ends.Load().Sub(e.Now()) < ttl/3:
 		g.kill(ErrFenced)
 	}
-	return expires
 }
+
+func (g *guard) extend(ends time.Time) { g.ends.Store(&ends) }
 
 // deadlines are timers for the soft and the hard end; without a deadline they
 // never fire.
@@ -101,8 +107,12 @@ func deadlines(deadline time.Time, margin time.Duration) (soft, hard *time.Timer
 	return time.NewTimer(left - margin), time.NewTimer(left - margin/4)
 }
 
-// stopped says why no new work may begin, or nil.
+// stopped says why no new work may begin, or nil. A process that was suspended
+// until its lease had ended begins nothing more.
 func (g *guard) stopped() error {
+	if ends := g.ends.Load(); ends != nil && !g.now().Before(*ends) {
+		g.kill(ErrFenced)
+	}
 	if g.stop.Err() != nil {
 		return context.Cause(g.stop)
 	}

@@ -27,6 +27,7 @@ type pass struct {
 	unsynced  map[Ref]Unsynced
 	forgotten Update // the records of what doesn't belong to the pair any more
 	changeIDs map[Ref]int64
+	unlisted  map[Ref]bool // bags whose items could not be listed in this pass
 
 	flights          flights
 	staged, uploaded atomic.Int64
@@ -273,9 +274,10 @@ func (p *pass) removed(ref Ref) {
 	p.upd.Removed = append(p.upd.Removed, ref)
 }
 
-// settled drops the unsynced record of an object, if it has one.
+// settled drops the unsynced record of an object, if it has one. That a bag itself
+// is equal says nothing of items that could not be listed.
 func (p *pass) settled(ref Ref) {
-	if _, ok := p.unsynced[ref]; !ok {
+	if _, ok := p.unsynced[ref]; !ok || p.unlisted[ref] {
 		return
 	}
 	delete(p.unsynced, ref)
@@ -302,6 +304,20 @@ func (p *pass) setAside(ref Ref, err error) {
 	p.run.Counts.Unsynced++
 	p.Log.Warn("object set aside", "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(ref.Kind), "object", ref.Path(),
 		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
+}
+
+// setUnlisted sets aside a bag whose items can't be listed.
+func (p *pass) setUnlisted(bag Ref, err error) {
+	if p.unlisted == nil {
+		p.unlisted = map[Ref]bool{}
+	}
+	p.unlisted[bag] = true
+	for r := range p.inventory {
+		if ScopeOf(bag).Contains(r) {
+			p.applied(r, unknownFingerprint)
+		}
+	}
+	p.setAside(bag, err)
 }
 
 func (p *pass) distrust(ref Ref, class Class) {

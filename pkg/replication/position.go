@@ -46,6 +46,7 @@ func Continue(pos Position, rows Rows, overlap int64) (fresh []Change, next Posi
 		seen[c.ID] = true
 		marks[c.ID] = mark(c)
 	}
+	next.Seq = max(next.Seq, rows.Newest) // the rows up to there may have expired
 	next.Seen = nil
 	for id := range seen {
 		if id > next.Seq-overlap {

@@ -277,3 +277,18 @@ func TestAFeedThatKnowsItsBoundsIsBelieved(t *testing.T) {
 		}
 	}
 }
+
+// A position that is taken while all rows have expired is behind them: rows that
+// come and expire before the next poll are missed, not overlooked.
+func TestAPositionTakenOfExpiredRowsIsBehindThem(t *testing.T) {
+	_, pos, err := Continue(Position{Epoch: "e"}, Rows{Epoch: "e", Oldest: 51, Newest: 50}, 10)
+	if err != nil || pos.Seq != 50 {
+		t.Fatalf("position %d, %v; want 50", pos.Seq, err)
+	}
+	if _, _, err := Continue(pos, Rows{Epoch: "e", Oldest: 51, Newest: 50}, 10); err != nil {
+		t.Errorf("nothing new: %v", err)
+	}
+	if _, _, err := Continue(pos, Rows{Epoch: "e", Oldest: 61, Newest: 60}, 10); !errors.Is(err, ErrPositionLost) {
+		t.Errorf("rows 51 to 60 came and expired: %v, want ErrPositionLost", err)
+	}
+}

@@ -168,6 +168,25 @@ func TestAMassOfAdditionsIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 	}
 }
 
+// A pass that was held holds repairs too, also those that delete nothing.
+func TestAHeldPairIsNotRepaired(t *testing.T) {
+	w := newWorld(t)
+	for i := range 40 {
+		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
+	}
+	w.pass()
+	for i := range 20 {
+		w.primary.Unset(fmt.Sprintf("/roles/r%02d", i))
+	}
+	_, _ = w.engine().Pass(context.Background(), replication.PassOptions{})
+	w.wantStatus(replication.Held)
+	w.replica.Set("/roles/r39", "edited")
+	w.replica.Writes = 0
+	if r := w.verify(repairing()); r.Outcome != replication.OutcomeHeld || r.Hold == nil || r.Hold.Verify || w.replica.Writes != 0 {
+		t.Errorf("outcome %s, hold %+v, %d writes; want the hold of the pass kept", r.Outcome, r.Hold, w.replica.Writes)
+	}
+}
+
 func TestAStoppedPairIsNotRepaired(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)

@@ -81,6 +81,16 @@ func TestABadPatternSaysWhatToWrite(t *testing.T) {
 	}
 }
 
+// A bag of which all items are excluded is still there.
+func TestABagWithoutSelectedItemsIsInReach(t *testing.T) {
+	s := Selection{Exclude: patterns(t, "data_bags/*/*")}
+	for _, scope := range []Scope{{Kind: DataBag}, {Kind: DataBag, Name: "users"}} {
+		if !s.Reaches(scope) || s.Reaches(Scope{Kind: DataBagItem, Name: "users"}) {
+			t.Errorf("%+v: reached %v; want the bag and none of its items", scope, s.Reaches(scope))
+		}
+	}
+}
+
 // drawn patterns and names share a small alphabet, so that they often meet.
 func drawPattern(t *rapid.T) Pattern {
 	kind := rapid.SampledFrom([]Kind{Cookbook, Environment, Role, DataBag, CookbookArtifact, Policy, PolicyGroup}).Draw(t, "kind")

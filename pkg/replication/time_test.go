@@ -178,3 +178,27 @@ func TestADrainedPassFinishesTheObjectsAtWork(t *testing.T) {
 		}
 	})
 }
+
+// F4: a process that was suspended until its lease had ended finishes the write
+// that was under way, and begins none.
+func TestAProcessSuspendedBeyondItsLeaseBeginsNoWrite(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Concurrency = 1
+	for i := range 50 {
+		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
+	}
+	w.replica.Lose = func(string, replication.Ref) error {
+		if w.replica.Writes == 10 {
+			w.now = w.now.Add(time.Hour)
+		}
+		return nil
+	}
+	if _, err := w.engine().Pass(context.Background(), replication.PassOptions{}); !errors.Is(err, replication.ErrFenced) {
+		t.Errorf("the pass ended with %v, want it fenced", err)
+	}
+	if w.replica.Writes != 10 {
+		t.Errorf("%d writes, want none after the 10th", w.replica.Writes)
+	}
+	w.pass()
+	w.wantEqual()
+}
