@@ -147,6 +147,15 @@ func TestTheManagerIsCalledEveryFiveMinutes(t *testing.T) {
 	}
 }
 
+// Its first turn would fail without a configuration, and its last would make
+// schedules anew that were just cleared.
+func TestTheManagerIsOnlyCalledWhileThereIsAConfiguration(t *testing.T) {
+	schedule := synthesize(t, example(t)).document(t).of(t, "AWS::Scheduler::Schedule", "")
+	if after, _ := schedule.DependsOn.([]any); !slices.Contains(after, any("Configuration")) {
+		t.Errorf("the schedule only waits for %v", schedule.DependsOn)
+	}
+}
+
 func TestTheURLIsOpenAndOnlyThereForAJournal(t *testing.T) {
 	synthesize(t, example(t)).has(t, "AWS::Lambda::Url", map[string]any{"AuthType": "NONE"})
 	for _, line := range []string{"journal_url = false", "journal = false"} {
