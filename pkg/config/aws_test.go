@@ -22,6 +22,7 @@ architecture = "x86_64"
 memory = 512
 timeout = "15m"
 reserved_concurrency = 5
+journal_concurrency = 3
 journal = false
 journal_url = false
 log_retention = "1827d"
@@ -37,7 +38,7 @@ removal = "destroy"
 team = "infra"
 "cost center" = "7"
 `)
-	want := AWS{Stack: "chef-eu", Region: "eu-central-1", Architecture: X8664, Memory: 512, Timeout: 15 * time.Minute, ReservedConcurrency: 5,
+	want := AWS{Stack: "chef-eu", Region: "eu-central-1", Architecture: X8664, Memory: 512, Timeout: 15 * time.Minute, ReservedConcurrency: 5, JournalConcurrency: 3,
 		LogRetention: 1827 * day, AlarmEmail: "ops@example.com", AlarmAge: 2 * time.Hour, VPC: "vpc-0a1b2c3d",
 		Subnets: []string{"subnet-0a1b2c3d", "subnet-0a1b2c3e"}, SecurityGroups: []string{"sg-0a1b2c3d"},
 		PermissionsBoundary: "arn:aws:iam::123456789012:policy/limits/chef", KMSKeys: []string{"arn:aws:kms:eu-central-1:123456789012:key/0a1b-2c"},
@@ -51,7 +52,7 @@ team = "infra"
 	}
 	for _, want := range []Setting{
 		{"aws.memory", "512", "/etc/chef-sync/chef-sync.toml:17"},
-		{`aws.tags."cost center"`, "7", "/etc/chef-sync/chef-sync.toml:33"},
+		{`aws.tags."cost center"`, "7", "/etc/chef-sync/chef-sync.toml:34"},
 	} {
 		if shown[want.Key] != want {
 			t.Errorf("config show has %+v, want %+v", shown[want.Key], want)
