@@ -112,13 +112,14 @@ func TestAConfigurationForAWSPassesTheCheck(t *testing.T) {
 
 func TestWhatTheFunctionsCouldNotUseIsRefusedWithItsLine(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"a file":        {strings.Replace(onAWS(), "secretsmanager:chef-sync/key", "file:/etc/key.pem", 1), `f:4:1: primary.key: the functions on AWS can't read file: references; store it in Secrets Manager and write "secretsmanager:chef-sync/primary"`},
-		"a variable":    {strings.Replace(onAWS(), "\"u\"\nkey = \"secretsmanager:chef-sync/key\"\n[[org", "\"u\"\nkey = \"env:KEY\"\n[[org", 1), `f:9:1: replica[0].key: the functions on AWS can't read env: references`},
-		"a file's CA":   {strings.Replace(onAWS(), "[[replica]]", "ca = \"file:ca.pem\"\n[[replica]]", 1), `f:5:1: primary.ca: the functions`},
-		"a token":       {onAWS() + "[journal]\ntoken = \"env:TOKEN\"\n", `f:13:1: journal.token: the functions on AWS can't read env: references`},
-		"a wildcard":    {strings.Replace(onAWS(), "chef-sync/key", "chef-sync/*", 1), `f:4:1: primary.key: "secretsmanager:chef-sync/*" can't be the name of a secret`},
-		"no journal":    {strings.Replace(onAWS(), "[primary]", "[primary]\nfeed = \"journal\"", 1) + "[aws]\njournal = false\n", `f:14:1: aws.journal: is false, but the primary's feed is "journal"`},
-		"a hasty alarm": {onAWS() + "interval = \"2h\"\n", `f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would ring although acme is only looked at every 2h; write alarm_age under [aws] with more than 2h5m`},
+		"a file":                    {strings.Replace(onAWS(), "secretsmanager:chef-sync/key", "file:/etc/key.pem", 1), `f:4:1: primary.key: the functions on AWS can't read file: references; store it in Secrets Manager and write "secretsmanager:chef-sync/primary"`},
+		"a variable":                {strings.Replace(onAWS(), "\"u\"\nkey = \"secretsmanager:chef-sync/key\"\n[[org", "\"u\"\nkey = \"env:KEY\"\n[[org", 1), `f:9:1: replica[0].key: the functions on AWS can't read env: references`},
+		"a file's CA":               {strings.Replace(onAWS(), "[[replica]]", "ca = \"file:ca.pem\"\n[[replica]]", 1), `f:5:1: primary.ca: the functions`},
+		"a token":                   {onAWS() + "[journal]\ntoken = \"env:TOKEN\"\n", `f:13:1: journal.token: the functions on AWS can't read env: references`},
+		"a wildcard":                {strings.Replace(onAWS(), "chef-sync/key", "chef-sync/*", 1), `f:4:1: primary.key: "secretsmanager:chef-sync/*" can't be the name of a secret`},
+		"no journal":                {strings.Replace(onAWS(), "[primary]", "[primary]\nfeed = \"journal\"", 1) + "[aws]\njournal = false\n", `f:14:1: aws.journal: is false, but the primary's feed is "journal"`},
+		"an alarm between compares": {onAWS() + "compare_every = \"6h\"\n[aws]\njournal = false\n", `f:12:1: organization[0].compare_every: the alarm on the age of the last success (1h) would ring although acme is only looked at every 6h; write alarm_age under [aws] with more than 6h5m`},
+		"a hasty alarm":             {onAWS() + "interval = \"2h\"\n", `f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would ring although acme is only looked at every 2h; write alarm_age under [aws] with more than 2h5m`},
 	} {
 		parsed, err := Loader{}.Parse("f", []byte(c.text))
 		if err != nil {
