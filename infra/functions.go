@@ -23,7 +23,7 @@ const eventAge = time.Minute
 
 // The manager ends before its next turn.
 const (
-	managerEvery   = 5 * time.Minute
+	managerEvery   = cloud.ManagerEvery
 	managerTimeout = managerEvery
 	managerMemory  = 256
 )
