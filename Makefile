@@ -143,6 +143,6 @@ ci: ## Everything, what fails early first; .ci/run calls it
 	if why=$$(.ci/need goiardi mixlib 2>&1); then tier test-goiardi; else skip test-goiardi "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need moto versitygw 2>&1); then tier test-aws; else skip test-aws "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need gcc 2>&1); then tier test-race; else skip test-race "$${why##*$$'\n'}"; fi; \
-	if why=$$(.ci/need node 2>&1); then tier test-infra; $(MAKE) synth CONFIG=infra/testdata/chef-sync.toml; else skip 'test-infra and synth' "$${why##*$$'\n'}"; fi; \
+	if why=$$(.ci/need node 2>&1); then tier test-infra; .ci/need cfn-lint 2>/dev/null || skipped+=' cfn-lint'; $(MAKE) synth CONFIG=infra/testdata/chef-sync.toml; else skip 'test-infra and synth' "$${why##*$$'\n'}"; fi; \
 	for t in fuzz bench; do tier $$t; done; \
 	printf '\n== ci passed%s\n' "$${skipped:+, SKIPPED:$$skipped}"

@@ -34,6 +34,10 @@ func buildFunctions(log io.Writer, folder string, a config.AWS) (map[string]stri
 		if err := cmd.Run(); err != nil {
 			return nil, fmt.Errorf("build functions/%s: %w; nothing was synthesized", name, err)
 		}
+		// Lambda runs it as another user, whatever this one's umask took away.
+		if err := os.Chmod(filepath.Join(folders[name], "bootstrap"), 0o755); err != nil {
+			return nil, fmt.Errorf("build functions/%s: %w; nothing was synthesized", name, err)
+		}
 	}
 	return folders, nil
 }

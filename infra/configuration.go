@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
+	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"chefsync/pkg/cloud"
@@ -12,7 +13,7 @@ import (
 // uploaded under its hash, and CloudFormation tells the manager, which checks it,
 // stores it and makes the schedules follow. If the manager refuses it, the
 // deployment is rolled back. Another organization changes this resource only.
-func (s *stack) addConfiguration() {
+func (s *stack) addConfiguration() constructs.IDependable {
 	file := awss3assets.NewAsset(s.scope, jsii.String("ConfigurationFile"), &awss3assets.AssetProps{Path: jsii.String(s.config.File)})
 	resource := awscdk.NewCustomResource(s.scope, jsii.String("Configuration"), &awscdk.CustomResourceProps{
 		ResourceType: jsii.String(cloud.ConfigurationResource),
@@ -25,4 +26,5 @@ func (s *stack) addConfiguration() {
 	if s.changes != nil {
 		dependOn(resource, s.changes.Function)
 	}
+	return resource
 }

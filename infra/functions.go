@@ -23,7 +23,7 @@ const eventAge = time.Minute
 
 // The manager ends before its next turn.
 const (
-	managerEvery   = 5 * time.Minute
+	managerEvery   = cloud.ManagerEvery
 	managerTimeout = managerEvery
 	managerMemory  = 256
 )
@@ -68,7 +68,7 @@ func (s *stack) addFunctions() {
 func (s *stack) addChanges(told cloud.Resources) {
 	s.changes = s.addFunction(functionProps{
 		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans, pushes, updated_since",
-		memory: s.aws.Memory, timeout: s.aws.Timeout, reachesServers: true,
+		memory: s.aws.Memory, timeout: s.aws.Timeout, concurrency: s.aws.JournalConcurrency, reachesServers: true,
 		told: told, rights: rights.Changes(s.config),
 	})
 	if s.aws.JournalURL {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"chefsync/pkg/config"
@@ -48,5 +49,20 @@ func TestAFunctionThatDoesNotBuildIsNamedWithTheCompilersWords(t *testing.T) {
 	_, err := buildFunctions(&log, t.TempDir(), config.AWS{}) // ./functions isn't here
 	if err == nil || !strings.Contains(err.Error(), "build functions/sync") || !strings.Contains(log.String(), "functions/sync") {
 		t.Errorf("error %v, log %s", err, &log)
+	}
+}
+
+// Where people deploy who share their machine with others, umask is 077.
+func TestFunctionsCanBeRunByOthersThanWhoBuiltThem(t *testing.T) {
+	t.Chdir("..")
+	defer syscall.Umask(syscall.Umask(0o077))
+	folders, err := buildFunctions(t.Output(), t.TempDir(), config.AWS{Architecture: config.ARM64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, folder := range folders {
+		if info, err := os.Stat(filepath.Join(folder, "bootstrap")); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
 	}
 }

@@ -6,10 +6,9 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/jsii-runtime-go"
-)
 
-// namespace is that of the metrics which the functions write into their logs.
-const namespace = "ChefSync"
+	"chefsync/pkg/cloud"
+)
 
 // The statistics in use.
 const (
@@ -21,8 +20,8 @@ const (
 // largest counts; the others are counts, which are added up.
 func (s *stack) metric(name, statistic string, period time.Duration) awscloudwatch.Metric {
 	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-		Namespace: jsii.String(namespace), MetricName: &name, Statistic: &statistic,
-		DimensionsMap: &map[string]*string{"Stack": jsii.String(s.aws.Stack)},
+		Namespace: jsii.String(cloud.MetricNamespace), MetricName: &name, Statistic: &statistic,
+		DimensionsMap: &map[string]*string{cloud.MetricDimension: jsii.String(s.aws.Stack)},
 		Period:        seconds(period),
 	})
 }

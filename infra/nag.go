@@ -19,7 +19,7 @@ func (s *stack) checkRules() {
 		return &cdknag.NagPackSuppression{Id: &id, Reason: &reason}
 	}
 	cdknag.NagSuppressions_AddResourceSuppressions(s.bucket, &[]*cdknag.NagPackSuppression{
-		answer("AwsSolutions-S1", "only the functions of the stack touch it, and they log what they do; access logs would cost more than the bucket"),
+		answer("AwsSolutions-S1", "the functions touch it, which log what they do, and operators of the stack; access logs would cost more than the bucket"),
 	}, nil)
 	cdknag.NagSuppressions_AddResourceSuppressions(s.deadLetters, &[]*cdknag.NagPackSuppression{
 		answer("AwsSolutions-SQS3", "it is a dead-letter queue itself"),

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"chefsync/infra/rights"
@@ -46,8 +47,10 @@ func (s *stack) addScheduleRole(id string, granted []rights.Right) awsiam.Role {
 
 // addSchedules makes the schedule that keeps the manager going. Those of pairs
 // and of the journal are the manager's, so that an organization more is no change
-// of the template, and a thousand of them fit.
-func (s *stack) addSchedules() {
+// of the template, and a thousand of them fit. Scheduler fires a rate at once, so
+// the schedule waits for the configuration, without which the manager fails; and it
+// goes before it, or the manager would make again what it has just cleared.
+func (s *stack) addSchedules(configuration constructs.IDependable) {
 	event, err := json.Marshal(cloud.ManagerEvent{Task: cloud.TaskManage})
 	if err != nil {
 		panic(err) // of strings alone
@@ -68,5 +71,5 @@ func (s *stack) addSchedules() {
 			},
 		},
 	})
-	dependOn(schedule, s.group)
+	dependOn(schedule, s.group, configuration)
 }

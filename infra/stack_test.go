@@ -3,7 +3,9 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -147,6 +149,15 @@ func TestTheManagerIsCalledEveryFiveMinutes(t *testing.T) {
 	}
 }
 
+// Its first turn would fail without a configuration, and its last would make
+// schedules anew that were just cleared.
+func TestTheManagerIsOnlyCalledWhileThereIsAConfiguration(t *testing.T) {
+	schedule := synthesize(t, example(t)).document(t).of(t, "AWS::Scheduler::Schedule", "")
+	if after, _ := schedule.DependsOn.([]any); !slices.Contains(after, any("Configuration")) {
+		t.Errorf("the schedule only waits for %v", schedule.DependsOn)
+	}
+}
+
 func TestTheURLIsOpenAndOnlyThereForAJournal(t *testing.T) {
 	synthesize(t, example(t)).has(t, "AWS::Lambda::Url", map[string]any{"AuthType": "NONE"})
 	for _, line := range []string{"journal_url = false", "journal = false"} {
@@ -189,7 +200,52 @@ func TestAManagerThatDoesNotRunIsAlarming(t *testing.T) {
 	})
 }
 
+// An alarm on a metric that nobody writes rings never, or always.
+func TestAlarmsAndDashboardLookAtMetricsThatFunctionsWrite(t *testing.T) {
+	s := synthesize(t, example(t))
+	var written []string
+	for _, names := range cloud.MetricNames() {
+		written = append(written, names...)
+	}
+	slices.Sort(written)
+	var watched []string
+	watch := regexp.MustCompile(`"Dimensions":\[(\{[^]]*\})\],"MetricName":"([^"]*)","Namespace":"ChefSync"`)
+	shown := regexp.MustCompile(`\["ChefSync","([^"]*)","([^"]*)","([^"]*)"`)
+	for _, r := range s.document(t).Resources {
+		properties, err := json.Marshal(r.Properties)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(string(properties), `\"`, `"`)
+		for _, m := range watch.FindAllStringSubmatch(text, -1) {
+			if m[1] != `{"Name":"Stack","Value":"chef-sync"}` {
+				t.Errorf("%s is watched by %s", m[2], m[1])
+			}
+			watched = append(watched, m[2])
+		}
+		for _, m := range shown.FindAllStringSubmatch(text, -1) {
+			if m[2] != cloud.MetricDimension || m[3] != "chef-sync" {
+				t.Errorf("%s is shown by %s %s", m[1], m[2], m[3])
+			}
+			watched = append(watched, m[1])
+		}
+	}
+	slices.Sort(watched)
+	// All are shown or watched, too: each costs money.
+	if diff := cmp.Diff(written, slices.Compact(watched)); diff != "" {
+		t.Errorf("metrics (-written +watched):\n%s", diff)
+	}
+}
+
 func TestEverythingThatTakesTagsHasThem(t *testing.T) {
 	s := synthesize(t, example(t))
-	s.has(t, "AWS::DynamoDB::Table", map[string]any{"Tags": assertions.Match_ArrayWith(&[]any{map[string]any{"Key": "team", "Value": "chef"}})})
+	none := []string{"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription", "AWS::Lambda::EventInvokeConfig",
+		"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::Scheduler::Schedule", "AWS::CloudWatch::Dashboard", cloud.ConfigurationResource}
+	for id, r := range s.document(t).Resources {
+		tags, _ := r.Properties["Tags"].([]any)
+		tagged := slices.ContainsFunc(tags, func(tag any) bool { return cmp.Equal(tag, map[string]any{"Key": "team", "Value": "chef"}) })
+		if tagged == slices.Contains(none, r.Type) {
+			t.Errorf("%s, %s: tags %v", id, r.Type, tags)
+		}
+	}
 }

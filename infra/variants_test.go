@@ -21,7 +21,7 @@ func variants(t *testing.T) map[string]string {
 		"destroy":     under(base, "[aws]", `removal = "destroy"`),
 		"no journal":  under(base, "[aws]", "journal = false"),
 		"no url":      under(base, "[aws]", "journal_url = false"),
-		"x86_64":      under(base, "[aws]", `architecture = "x86_64"`, "reserved_concurrency = 5"),
+		"x86_64":      under(base, "[aws]", `architecture = "x86_64"`, "reserved_concurrency = 5", "journal_concurrency = 3"),
 		"vpc":         under(base, "[aws]", `vpc = "vpc-0123456789abcdef0"`, `subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]`),
 		"groups":      under(base, "[aws]", `subnets = ["subnet-0123456789abcdef0"]`, `security_groups = ["sg-0123456789abcdef0"]`),
 		"boundary":    under(base, "[aws]", `permissions_boundary = "arn:aws:iam::123456789012:policy/limits"`, `removal = "destroy"`),
@@ -138,6 +138,7 @@ func TestEveryRoleHasThePermissionsBoundary(t *testing.T) {
 func TestTheOtherArchitectureAndAConcurrencyOfOnesOwn(t *testing.T) {
 	s := synthesize(t, variants(t)["x86_64"])
 	s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-sync", "Architectures": []any{"x86_64"}, "ReservedConcurrentExecutions": 5})
+	s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-changes", "ReservedConcurrentExecutions": 3})
 	if s.aws.Architecture != "x86_64" || goArch(s.aws) != "amd64" {
 		t.Errorf("built for %s", goArch(s.aws))
 	}

@@ -10,7 +10,9 @@ import (
 )
 
 // prices are list prices of us-east-1 in USD as of November 2026, without the
-// free tier: https://aws.amazon.com/pricing. Check them before relying on a sum.
+// free tier: https://aws.amazon.com/pricing, and /pricing below the pages of each
+// service. Logs are 0.50 for taking a GB in and 0.03 for keeping it a month. Check
+// them before relying on a sum.
 type prices struct {
 	scheduled, request, gigabyteSecond float64 // Scheduler, Lambda on arm64
 	write, read                        float64 // of a table on demand, per unit
@@ -68,9 +70,8 @@ const (
 	pollSeconds = 0.100  // of a poll, most of it waiting for the primary
 	workSeconds = 0.500
 	gigabytes   = 0.25
-	alarms      = 7
+	alarms      = 9 // metrics that alarms look at
 	secrets     = 3
-	custom      = 18 // metrics of the stack
 )
 
 // monthly is what n pairs cost a month, in USD. All writes of a change are taken
@@ -85,7 +86,11 @@ func (p prices) monthly(n int, empty, change counted) float64 {
 	pairs := float64(n) * pollsAMonth * ((1-busy)*poll + busy*invocation(change, workSeconds))
 	// The manager reads all pairs, of which an item is 1 KB, every five minutes.
 	manager := pollsAMonth / 5 * (p.scheduled + p.request + 1*gigabytes*p.gigabyteSecond + float64(n)/4*p.read + 600*p.logged)
-	return pairs + manager + alarms*p.alarm + secrets*p.secret + p.dashboard + custom*p.metric
+	custom := 0
+	for _, names := range cloud.MetricNames() {
+		custom += len(names)
+	}
+	return pairs + manager + alarms*p.alarm + secrets*p.secret + p.dashboard + float64(custom)*p.metric
 }
 
 // TestTheCostOfAPairStaysBelowTenCents: design.md §12, from counted operations.

@@ -4,14 +4,14 @@ import (
 	"time"
 
 	"chefsync/functions/internal/metrics"
+	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
 )
 
 // How the manager judges pairs.
 const (
-	// period is how often the manager is woken.
-	period = 5 * time.Minute
+	period = cloud.ManagerEvery
 	// remind is how often it says again what it has said.
 	remind = time.Hour
 	// overdueBy is the least time without a success that counts as overdue.

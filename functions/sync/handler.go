@@ -66,14 +66,16 @@ func (h handler) known(ctx context.Context, id replication.PairID, fresh bool) (
 }
 
 func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, event cloud.SyncEvent) (cloud.SyncResult, error) {
-	engine, err := fleet.Engine(ctx, pair)
-	if err != nil {
-		return h.unable(ctx, fleet, pair, err)
-	}
-	engine.Tuning.NoteEvery = cloud.NoteEvery
 	options := replication.PassOptions{Trigger: cmp.Or(event.Trigger, cloud.TriggerManual), Full: event.Full}
 	options.Deadline, _ = ctx.Deadline()
-	run, err := engine.Pass(ctx, options)
+	var run replication.Run
+	engine, err := fleet.Engine(ctx, pair)
+	if err != nil {
+		run, err = fleet.Fail(ctx, pair, options, err)
+	} else {
+		engine.Tuning.NoteEvery = cloud.NoteEvery
+		run, err = engine.Pass(ctx, options)
+	}
 	h.measure(run)
 	result := cloud.SyncResult{Run: &run}
 	var leased *replication.LeasedError
@@ -134,6 +136,7 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 	log := h.Log.With("pair", pair.ID.String())
 	engine, err := fleet.Engine(ctx, pair)
 	if err != nil {
+		log.Warn("verification failed", "error", err.Error(), "hint", replication.HintOf(err))
 		return h.unable(ctx, fleet, pair, err)
 	}
 	options := replication.VerifyOptions{Trigger: cmp.Or(trigger, cloud.TriggerManual), Repair: pair.Drift == replication.DriftRepair}

@@ -7,6 +7,7 @@ package assembly
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -122,6 +123,17 @@ func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 		}
 	}
 	return chosen, nil
+}
+
+// Fail records that the engine of a pair can't be wired, so that the pair's status
+// says why.
+func (f *Fleet) Fail(ctx context.Context, p config.PairConfig, o replication.PassOptions, cause error) (replication.Run, error) {
+	state, err := f.State(ctx)
+	if err != nil {
+		return replication.Run{Pair: p.ID, Trigger: o.Trigger, Outcome: replication.OutcomeFailed}, errors.Join(cause, err)
+	}
+	e := &replication.Engine{Pair: p.Pair, State: state, Log: f.Log, Now: f.Now}
+	return e.Fail(ctx, o, cause)
 }
 
 // Engine wires the engine of a pair.

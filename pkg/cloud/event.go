@@ -17,6 +17,9 @@ const (
 // it: a write for each would be a quarter of what a pair costs.
 const NoteEvery = 4 * time.Minute
 
+// ManagerEvery is how often the manager is woken.
+const ManagerEvery = 5 * time.Minute
+
 // What a sync event asks for.
 const (
 	TaskPass   = ""       // one pass

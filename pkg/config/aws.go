@@ -21,6 +21,9 @@ type AWS struct {
 	// ReservedConcurrency is how many passes may run at once; 0 leaves it to the
 	// account.
 	ReservedConcurrency int
+	// JournalConcurrency is how many scans and requests to the journal's URL may
+	// run at once; 0 leaves it to the account.
+	JournalConcurrency int
 	// Journal says that functions/changes is part of the stack, and JournalURL
 	// that it can be reached from outside.
 	Journal, JournalURL bool
@@ -66,6 +69,7 @@ func (s *section) aws(feed string) AWS {
 		Memory:              s.number("memory", 256, leastMemory, mostMemory),
 		Timeout:             s.timeout(),
 		ReservedConcurrency: s.number("reserved_concurrency", 0, 0, 1000),
+		JournalConcurrency:  s.number("journal_concurrency", 0, 0, 1000),
 		Journal:             s.flag("journal", feed != "updated_since"),
 		JournalURL:          s.flag("journal_url", true),
 		LogRetention:        s.retention(),

@@ -22,6 +22,7 @@ architecture = "x86_64"
 memory = 512
 timeout = "15m"
 reserved_concurrency = 5
+journal_concurrency = 3
 journal = false
 journal_url = false
 log_retention = "1827d"
@@ -37,7 +38,7 @@ removal = "destroy"
 team = "infra"
 "cost center" = "7"
 `)
-	want := AWS{Stack: "chef-eu", Region: "eu-central-1", Architecture: X8664, Memory: 512, Timeout: 15 * time.Minute, ReservedConcurrency: 5,
+	want := AWS{Stack: "chef-eu", Region: "eu-central-1", Architecture: X8664, Memory: 512, Timeout: 15 * time.Minute, ReservedConcurrency: 5, JournalConcurrency: 3,
 		LogRetention: 1827 * day, AlarmEmail: "ops@example.com", AlarmAge: 2 * time.Hour, VPC: "vpc-0a1b2c3d",
 		Subnets: []string{"subnet-0a1b2c3d", "subnet-0a1b2c3e"}, SecurityGroups: []string{"sg-0a1b2c3d"},
 		PermissionsBoundary: "arn:aws:iam::123456789012:policy/limits/chef", KMSKeys: []string{"arn:aws:kms:eu-central-1:123456789012:key/0a1b-2c"},
@@ -51,7 +52,7 @@ team = "infra"
 	}
 	for _, want := range []Setting{
 		{"aws.memory", "512", "/etc/chef-sync/chef-sync.toml:17"},
-		{`aws.tags."cost center"`, "7", "/etc/chef-sync/chef-sync.toml:33"},
+		{`aws.tags."cost center"`, "7", "/etc/chef-sync/chef-sync.toml:34"},
 	} {
 		if shown[want.Key] != want {
 			t.Errorf("config show has %+v, want %+v", shown[want.Key], want)
@@ -111,13 +112,14 @@ func TestAConfigurationForAWSPassesTheCheck(t *testing.T) {
 
 func TestWhatTheFunctionsCouldNotUseIsRefusedWithItsLine(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"a file":        {strings.Replace(onAWS(), "secretsmanager:chef-sync/key", "file:/etc/key.pem", 1), `f:4:1: primary.key: the functions on AWS can't read file: references; store it in Secrets Manager and write "secretsmanager:chef-sync/primary"`},
-		"a variable":    {strings.Replace(onAWS(), "\"u\"\nkey = \"secretsmanager:chef-sync/key\"\n[[org", "\"u\"\nkey = \"env:KEY\"\n[[org", 1), `f:9:1: replica[0].key: the functions on AWS can't read env: references`},
-		"a file's CA":   {strings.Replace(onAWS(), "[[replica]]", "ca = \"file:ca.pem\"\n[[replica]]", 1), `f:5:1: primary.ca: the functions`},
-		"a token":       {onAWS() + "[journal]\ntoken = \"env:TOKEN\"\n", `f:13:1: journal.token: the functions on AWS can't read env: references`},
-		"a wildcard":    {strings.Replace(onAWS(), "chef-sync/key", "chef-sync/*", 1), `f:4:1: primary.key: "secretsmanager:chef-sync/*" can't be the name of a secret`},
-		"no journal":    {strings.Replace(onAWS(), "[primary]", "[primary]\nfeed = \"journal\"", 1) + "[aws]\njournal = false\n", `f:14:1: aws.journal: is false, but the primary's feed is "journal"`},
-		"a hasty alarm": {onAWS() + "interval = \"2h\"\n", `f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would ring although acme is only looked at every 2h; write alarm_age under [aws] with more than 2h5m`},
+		"a file":                    {strings.Replace(onAWS(), "secretsmanager:chef-sync/key", "file:/etc/key.pem", 1), `f:4:1: primary.key: the functions on AWS can't read file: references; store it in Secrets Manager and write "secretsmanager:chef-sync/primary"`},
+		"a variable":                {strings.Replace(onAWS(), "\"u\"\nkey = \"secretsmanager:chef-sync/key\"\n[[org", "\"u\"\nkey = \"env:KEY\"\n[[org", 1), `f:9:1: replica[0].key: the functions on AWS can't read env: references`},
+		"a file's CA":               {strings.Replace(onAWS(), "[[replica]]", "ca = \"file:ca.pem\"\n[[replica]]", 1), `f:5:1: primary.ca: the functions`},
+		"a token":                   {onAWS() + "[journal]\ntoken = \"env:TOKEN\"\n", `f:13:1: journal.token: the functions on AWS can't read env: references`},
+		"a wildcard":                {strings.Replace(onAWS(), "chef-sync/key", "chef-sync/*", 1), `f:4:1: primary.key: "secretsmanager:chef-sync/*" can't be the name of a secret`},
+		"no journal":                {strings.Replace(onAWS(), "[primary]", "[primary]\nfeed = \"journal\"", 1) + "[aws]\njournal = false\n", `f:14:1: aws.journal: is false, but the primary's feed is "journal"`},
+		"an alarm between compares": {onAWS() + "compare_every = \"6h\"\n[aws]\njournal = false\n", `f:12:1: organization[0].compare_every: the alarm on the age of the last success (1h) would ring although acme is only looked at every 6h; write alarm_age under [aws] with more than 6h5m`},
+		"a hasty alarm":             {onAWS() + "interval = \"2h\"\n", `f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would ring although acme is only looked at every 2h; write alarm_age under [aws] with more than 2h5m`},
 	} {
 		parsed, err := Loader{}.Parse("f", []byte(c.text))
 		if err != nil {

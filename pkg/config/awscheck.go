@@ -25,16 +25,29 @@ func (c *Config) CheckAWS() error {
 	if c.Feed == "journal" && !c.AWS.Journal {
 		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
-	longest := slices.MaxFunc(c.Organizations, func(a, b Organization) int { return cmp.Compare(a.Interval, b.Interval) })
-	if c.AWS.AlarmAge <= longest.Interval {
-		r.problem(first(c.places, "aws.alarm_age", longest.key+".interval"), fmt.Sprintf("write alarm_age under [aws] with more than %s", FormatDuration(longest.Interval+5*time.Minute)),
+	longest := slices.MaxFunc(c.Organizations, func(a, b Organization) int { return cmp.Compare(c.successEvery(a), c.successEvery(b)) })
+	if every := c.successEvery(longest); c.AWS.AlarmAge <= every {
+		key := longest.key + ".interval"
+		if every > longest.Interval {
+			key = longest.key + ".compare_every"
+		}
+		r.problem(first(c.places, "aws.alarm_age", key), fmt.Sprintf("write alarm_age under [aws] with more than %s", FormatDuration(every+5*time.Minute)),
 			"the alarm on the age of the last success (%s) would ring although %s is only looked at every %s",
-			FormatDuration(c.AWS.AlarmAge), longest.Source, FormatDuration(longest.Interval))
+			FormatDuration(c.AWS.AlarmAge), longest.Source, FormatDuration(every))
 	}
 	if len(r.problems) > 0 {
 		return r.problems.sorted()
 	}
 	return nil
+}
+
+// successEvery is how often an organization that is well has a success: with each
+// compare only, where there may be neither updated_since nor a journal.
+func (c *Config) successEvery(o Organization) time.Duration {
+	if c.Feed == "auto" && !c.AWS.Journal {
+		return max(o.Interval, o.CompareEvery)
+	}
+	return o.Interval
 }
 
 // first is the first of some keys that stands in the file, or the last of them.

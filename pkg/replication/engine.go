@@ -132,6 +132,26 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 	return e.work(ctx, st, run, todo, o)
 }
 
+// Fail records that a pass couldn't even begin, since a key can't be read, say.
+// Only Pair, State, Log and Now are needed. It returns what Pass would.
+func (e *Engine) Fail(ctx context.Context, o PassOptions, cause error) (Run, error) {
+	e.setDefaults()
+	run := Run{Pair: e.Pair.ID, Trigger: o.Trigger, Started: e.Now()}
+	st, err := e.State.Pair(ctx, e.Pair.ID)
+	if err != nil {
+		return e.failedRun(run, errors.Join(cause, err))
+	}
+	if outcome := idle(st, o.Trigger, run.Started); outcome != "" {
+		run.Outcome, run.Ended = outcome, e.Now()
+		return run, nil
+	}
+	if st.Lease.HeldAt(run.Started) { // what was read now would be written over it
+		run.Outcome, run.Ended = OutcomeBusy, e.Now()
+		return run, &LeasedError{Pair: e.Pair.ID, Lease: st.Lease}
+	}
+	return e.pollFailed(ctx, st, run, cause)
+}
+
 func (e *Engine) setDefaults() {
 	e.Tuning = e.Tuning.withDefaults()
 	if e.Now == nil {

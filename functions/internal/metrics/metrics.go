@@ -12,10 +12,9 @@ import (
 	"slices"
 	"sync"
 	"time"
-)
 
-// Namespace is that of all metrics.
-const Namespace = "ChefSync"
+	"chefsync/pkg/cloud"
+)
 
 // Unit is a unit as CloudWatch knows it.
 type Unit string
@@ -52,7 +51,7 @@ func (w *Writer) Write(at time.Time, values map[string]Value) error {
 	if len(values) == 0 {
 		return nil
 	}
-	line := map[string]any{"Stack": w.Stack}
+	line := map[string]any{cloud.MetricDimension: w.Stack}
 	var defined []definition
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		line[name] = values[name].Number
@@ -61,7 +60,7 @@ func (w *Writer) Write(at time.Time, values map[string]Value) error {
 	line["_aws"] = map[string]any{
 		"Timestamp": at.UnixMilli(),
 		"CloudWatchMetrics": []any{map[string]any{
-			"Namespace": Namespace, "Dimensions": [][]string{{"Stack"}}, "Metrics": defined,
+			"Namespace": cloud.MetricNamespace, "Dimensions": [][]string{{cloud.MetricDimension}}, "Metrics": defined,
 		}},
 	}
 	text, err := json.Marshal(line)
