@@ -70,7 +70,6 @@ func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.Pa
 	if err != nil {
 		return h.unable(ctx, fleet, pair, err)
 	}
-	engine.Tuning.NoteEvery = cloud.NoteEvery
 	options := replication.PassOptions{Trigger: cmp.Or(event.Trigger, cloud.TriggerManual), Full: event.Full}
 	options.Deadline, _ = ctx.Deadline()
 	run, err := engine.Pass(ctx, options)

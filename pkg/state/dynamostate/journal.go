@@ -39,6 +39,7 @@ const journalSchema = 1
 //     Memory adds an UpdateItem, a write of a blob and a removal of one, and,
 //     without entries, one more UpdateItem. A step with nothing in it only checks
 //     the lease. Beginning a journal anew adds what Trim takes to drop rows.
+//   - NoteScan: one UpdateItem. LastScan: one GetItem.
 type Journals struct{ s *State }
 
 var _ journal.ScanStore = Journals{}

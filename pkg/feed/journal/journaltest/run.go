@@ -34,6 +34,7 @@ func Run(t *testing.T, make func(*testing.T) (open func() journal.ScanStore)) {
 		{"a commit of another generation writes nothing", testGeneration},
 		{"rows and memory go together", testCommit},
 		{"large memory comes back as it was", testBlob},
+		{"the newest scan of each source is kept", testDiary},
 		{"many writers: no id twice, none skipped", testWriters},
 		{"broken-off writers: no id twice, none skipped", testBrokenOff},
 		{"two scanners: one generation each, no row lost", testScanners},
