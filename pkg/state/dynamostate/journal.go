@@ -24,8 +24,8 @@ const journalSchema = 1
 //
 //   - Rows: one Query when it reaches the end of the journal, as a poll does, for
 //     one read unit for each 4 KB of head and rows: about 35 rows of pushes, or
-//     far more that were written together. An empty poll that reads the last
-//     hundred rows again takes one unit to three. Else one Query for each MB, and
+//     far more that were written together. An empty poll, which reads the
+//     last eight rows again, takes one. Else one Query for each MB, and
 //     one GetItem.
 //   - Head: one GetItem.
 //   - Append: one GetItem and one TransactWriteItems of two items, however many

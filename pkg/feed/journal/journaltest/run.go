@@ -39,6 +39,7 @@ func Run(t *testing.T, make func(*testing.T) (open func() journal.ScanStore)) {
 		{"broken-off writers: no id twice, none skipped", testBrokenOff},
 		{"two scanners: one generation each, no row lost", testScanners},
 		{"readers see no gap while others write and trim", testReaders},
+		{"a reader that looks only ahead misses no row", testAhead},
 		{"readers tell what they lost", testReadersLose},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, make(t)) })
