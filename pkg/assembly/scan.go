@@ -136,7 +136,7 @@ func ScannedElsewhere(err error) bool {
 }
 
 // noteTime is how long the note of a scan may take that ran out of its time.
-const noteTime = 3 * time.Second
+const noteTime = time.Second
 
 // noteScan leaves word of a scan, unless what the diary says stands for it.
 func (f *Fleet) noteScan(ctx context.Context, org string, r scan.Report, err error) {
