@@ -12,12 +12,15 @@ import (
 // scanLate is how many scans may be missed before that is said.
 const scanLate = 5
 
+// seeScans is what to try when nobody scans.
+const seeScans = "see that chef-sync-ctl run or serve-changes is at work"
+
 // scanned adds what the newest scan says of a pair that reads the journal: the
 // pair knows no more than the scans do, so it isn't synced to a later time than
-// the last good one.
-func (r *statusRow) scanned(last journal.LastScan, every time.Duration, now time.Time) {
+// the last good one. Late is how long ago a scan must be for that to be said.
+func (r *statusRow) scanned(last journal.LastScan, late time.Duration, now time.Time) {
 	if last.Ended.IsZero() {
-		return // nobody keeps a diary of scans
+		return // not since the diary is kept
 	}
 	r.LastScan = &last
 	if r.LagSeconds != nil && last.Failures > 0 && !last.Good.IsZero() && last.Good.Before(r.LastSuccess) {
@@ -26,7 +29,6 @@ func (r *statusRow) scanned(last journal.LastScan, every time.Duration, now time
 	if r.Note != "" || r.Status != replication.Synced {
 		return // there is worse to say
 	}
-	late := max(scanLate*every, overdueAfter)
 	switch {
 	case last.Failures > 0:
 		r.Status = replication.Retrying
@@ -38,7 +40,7 @@ func (r *statusRow) scanned(last journal.LastScan, every time.Duration, now time
 			r.Note = fmt.Sprintf("the primary can't be scanned for changes since %s: %s", ui.Stamp(last.Good), last.Error)
 		}
 	case now.Sub(last.Ended) > late:
-		r.Note, r.Hint = "the primary was last scanned for changes "+ui.Age(last.Ended, now), "see that chef-sync-ctl run or serve-changes is at work"
+		r.Note, r.Hint = "the primary was last scanned for changes "+ui.Age(last.Ended, now), seeScans
 	case last.Partial > 0:
 		r.Note, r.Hint = fmt.Sprintf("the last scan could not read all of the primary: %d lists or objects", last.Partial), "chef-sync-ctl manager-log"
 	}

@@ -124,15 +124,15 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) 
 			patience += cloud.NoteEvery
 		}
 		row := makeStatus(p, st, now, patience)
-		if a.Stack != nil {
-			row.onStack()
-		}
 		if row.Feed == journal.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
 			if err != nil {
 				return nil, err
 			}
-			row.scanned(last, a.Journal.ScanEvery, now)
+			row.scanned(last, max(scanLate*a.Journal.ScanEvery, patience), now)
+		}
+		if a.Stack != nil {
+			row.onStack()
 		}
 		rows = append(rows, row)
 	}
@@ -224,7 +224,7 @@ func (r *statusRow) explain(st replication.PairState, running bool, now time.Tim
 // onStack says what to try where schedules do the work.
 func (r *statusRow) onStack() {
 	switch {
-	case r.Overdue:
+	case r.Overdue, r.Hint == seeScans:
 		r.Hint = "chef-sync-ctl doctor, then: chef-sync-ctl manager-log"
 	case r.Note == neverRun:
 		r.Hint = "wait for its schedule, or: chef-sync-ctl run --once " + r.Pair.String()

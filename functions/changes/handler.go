@@ -64,6 +64,7 @@ func (h *handler) scan(ctx context.Context, org string) (cloud.ChangesResult, er
 		h.Log.Error("the organization can't be scanned", "source", org, "error", err.Error(), "hint", replication.HintOf(err))
 		return result, err
 	}
+	whole := ctx
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
@@ -86,7 +87,7 @@ func (h *handler) scan(ctx context.Context, org string) (cloud.ChangesResult, er
 	})
 	if report.Begun || report.Changes > 0 {
 		h.Log.Info("scan found changes", "source", org, "changes", report.Changes, "listed", report.Listed, "newest", report.Head.Newest)
-		h.wake(ctx, fleet, org)
+		h.wake(whole, fleet, org) // even when the scan ran out of its time
 	}
 	return h.scanned(result, err), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/runtimetest"
 )
 
 // prices are list prices of us-east-1 in USD as of November 2026, without the
@@ -38,10 +39,21 @@ type counted struct {
 // count invokes the function warm and counts.
 func (r *rig) count(event cloud.SyncEvent) counted {
 	r.t.Helper()
-	before := len(r.fronts[cloud.SyncFunction].Seen())
-	_, result := r.invoke(event)
-	var c counted
-	for _, call := range r.fronts[cloud.SyncFunction].Seen()[before:] {
+	var result runtimetest.Result
+	c := r.counting(cloud.SyncFunction, func() { _, result = r.invoke(event) })
+	for _, line := range result.Log {
+		if strings.HasPrefix(line.Text, "{") { // not what Lambda says, which the stack switches off
+			c.logged += len(line.Text) + 26 // what CloudWatch adds to an event
+		}
+	}
+	return c
+}
+
+// counting counts the calls of a function meanwhile.
+func (r *rig) counting(function string, do func()) (c counted) {
+	before := len(r.fronts[function].Seen())
+	do()
+	for _, call := range r.fronts[function].Seen()[before:] {
 		switch call.Action {
 		case "dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem":
 			c.reads++
@@ -53,11 +65,6 @@ func (r *rig) count(event cloud.SyncEvent) counted {
 			c.gets++
 		default:
 			c.secrets++
-		}
-	}
-	for _, line := range result.Log {
-		if strings.HasPrefix(line.Text, "{") { // not what Lambda says, which the stack switches off
-			c.logged += len(line.Text) + 26 // what CloudWatch adds to an event
 		}
 	}
 	return c
@@ -117,6 +124,23 @@ func TestTheCostOfAPairStaysBelowTenCents(t *testing.T) {
 	if each := p.monthly(1000, empty, change) / 1000; each > 0.10 {
 		t.Errorf("a pair costs %.3f USD a month at 1,000 pairs", each)
 	}
+}
+
+// TestWhatAScanThatFoundNothingCosts: it reads its memory and the diary, and its
+// record stands for those after it.
+func TestWhatAScanThatFoundNothingCosts(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	scan(r)
+	idle := r.counting(cloud.ChangesFunction, func() { scan(r) })
+	if want := (counted{reads: 2, gets: 1}); idle != want {
+		t.Errorf("an idle scan costs %+v, want %+v", idle, want)
+	}
+	p := list()
+	scanned := p.scheduled + p.request + workSeconds*gigabytes*p.gigabyteSecond +
+		float64(idle.reads)*p.read + float64(idle.gets)*p.get + p.write/cloud.NoteEvery.Minutes()
+	t.Logf("a source scanned every minute: %.2f USD a month", pollsAMonth*scanned)
 }
 
 // BenchmarkEmptyPoll measures a cold start with its first poll, and warm polls, of

@@ -73,7 +73,6 @@ func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.Pa
 	if err != nil {
 		run, err = fleet.Fail(ctx, pair, options, err)
 	} else {
-		engine.Tuning.NoteEvery = cloud.NoteEvery
 		run, err = engine.Pass(ctx, options)
 	}
 	h.measure(run)

@@ -42,6 +42,9 @@ type Options struct {
 	// Owner names this process in leases. It must differ between processes.
 	// Default: NewOwner.
 	Owner string
+	// NoteEvery is how long the record of a scan or of a poll that found nothing
+	// stands for those after it, where each write costs money; 0 records every one.
+	NoteEvery time.Duration
 }
 
 // Fleet is the servers and pairs of a configuration, ready for work. It is safe
@@ -52,16 +55,17 @@ type Fleet struct {
 	Log *slog.Logger
 	Now func() time.Time
 
-	owner    string
-	mu       sync.Mutex
-	clients  map[string]*chef.Client
-	choices  map[string]*choice   // by source organization
-	scanning map[string]*scanning // likewise
+	owner     string
+	noteEvery time.Duration
+	mu        sync.Mutex
+	clients   map[string]*chef.Client
+	choices   map[string]*choice   // by source organization
+	scanning  map[string]*scanning // likewise
 }
 
 // New makes a fleet. It opens and sends nothing.
 func New(o Options) *Fleet {
-	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner,
+	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, noteEvery: o.NoteEvery,
 		clients: map[string]*chef.Client{}, choices: map[string]*choice{}, scanning: map[string]*scanning{}}
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
@@ -163,5 +167,6 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 		Pair: p.Pair, Feed: feed, Source: endpoint.NewSource(source, f.Log),
 		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
 		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner,
+		Tuning: replication.Tuning{NoteEvery: f.noteEvery},
 	}, nil
 }

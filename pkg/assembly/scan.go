@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/endpoint"
@@ -107,7 +108,7 @@ func (f *Fleet) Scan(ctx context.Context, org string) (scan.Report, error) {
 	if replication.ClassOf(err) == replication.Denied {
 		f.Forget() // the key may have been replaced
 	}
-	if !ScannedElsewhere(err) && ctx.Err() == nil {
+	if !ScannedElsewhere(err) && !errors.Is(ctx.Err(), context.Canceled) {
 		f.noteScan(ctx, org, report, err)
 	}
 	return report, err
@@ -134,29 +135,44 @@ func ScannedElsewhere(err error) bool {
 	return errors.As(err, &leased) || errors.Is(err, scan.ErrOvertaken) || errors.Is(err, journal.ErrFenced)
 }
 
-// noteScan leaves word of a scan, where the journals keep a diary.
+// noteTime is how long the note of a scan may take that ran out of its time.
+const noteTime = time.Second
+
+// noteScan leaves word of a scan, unless what the diary says stands for it.
 func (f *Fleet) noteScan(ctx context.Context, org string, r scan.Report, err error) {
-	source, sourceErr := f.Source(org)
-	store, storeErr := f.Journals(ctx)
-	diary, keeps := store.(journal.Diary)
-	if sourceErr != nil || storeErr != nil || !keeps {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer cancel()
+	source, noteErr := f.Source(org)
+	if noteErr != nil {
 		return
 	}
-	last, noteErr := diary.LastScan(ctx, source.Space)
+	store, noteErr := f.Journals(ctx)
+	if noteErr != nil {
+		return // nothing was scanned
+	}
+	last, noteErr := store.LastScan(ctx, source.Space)
 	if noteErr == nil {
-		last.Ended, last.Listed, last.Changes, last.Partial = f.Now().UTC(), r.Listed, r.Changes, len(r.Failed)
-		last.Error, last.Class, last.Hint = "", "", ""
-		last.Failures++
+		next := journal.LastScan{Ended: f.Now().UTC(), Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed)}
 		if err == nil {
-			last.Good, last.Failures = last.Ended, 0
+			next.Good = next.Ended
 		} else {
-			last.Error, last.Class, last.Hint = err.Error(), replication.ClassOf(err), replication.HintOf(err)
+			next.Failures = last.Failures + 1
+			next.Error, next.Class, next.Hint = err.Error(), replication.ClassOf(err), replication.HintOf(err)
 		}
-		noteErr = diary.NoteScan(ctx, source.Space, last)
+		if f.stands(last, next) {
+			return
+		}
+		noteErr = store.NoteScan(ctx, source.Space, next)
 	}
 	if noteErr != nil {
 		f.Log.WarnContext(ctx, "the scan can't be noted", "source", org, "error", noteErr.Error())
 	}
+}
+
+// stands tells whether the record of a scan says of the next one all that matters.
+func (f *Fleet) stands(last, next journal.LastScan) bool {
+	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
+		next.Ended.Sub(last.Ended) < f.noteEvery
 }
 
 // LastScan is how the newest scan of a source organization went, zero where
@@ -170,8 +186,5 @@ func (f *Fleet) LastScan(ctx context.Context, org string) (journal.LastScan, err
 	if err != nil {
 		return journal.LastScan{}, err
 	}
-	if diary, ok := store.(journal.Diary); ok {
-		return diary.LastScan(ctx, source.Space)
-	}
-	return journal.LastScan{}, nil
+	return store.LastScan(ctx, source.Space)
 }

@@ -1,6 +1,7 @@
 package assembly_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -71,6 +72,77 @@ func TestADiaryTellsHowScansWent(t *testing.T) {
 	w.scan(f)
 	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 0 || last.Error != "" {
 		t.Errorf("a good scan again: %+v, %v", last, err)
+	}
+}
+
+// TestANoteStandsForIdleScans where each write costs money, and for nothing else.
+func TestANoteStandsForIdleScans(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	w.noteEvery = 4 * time.Minute
+	f := w.fleet()
+	w.scan(f)
+	noted := func() bool {
+		t.Helper()
+		last, err := f.LastScan(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return last.Ended.Equal(w.now.UTC())
+	}
+	for _, c := range []struct {
+		what   string
+		happen func()
+		want   bool
+	}{
+		{"nothing after a minute", func() {}, false},
+		{"a change", func() { w.org.PutRole("web", `{}`) }, true},
+		{"nothing after a change", func() {}, false},
+		{"a list that can't be read", func() { w.primary.Fault(cheftest.Fault{Path: "/roles", Status: 500}) }, true},
+		{"a failure", func() { w.primary.Fault(cheftest.Fault{Status: 403}) }, true},
+		{"the same failure", func() {}, true},
+		{"recovery", w.primary.ClearFaults, true},
+		{"nothing after recovery", func() {}, false},
+		{"nothing for long", func() { w.now = w.now.Add(3 * time.Minute) }, true},
+	} {
+		w.now = w.now.Add(time.Minute)
+		c.happen()
+		_, _ = f.Scan(t.Context(), "acme")
+		if got := noted(); got != c.want {
+			t.Errorf("%s: noted %v, want %v", c.what, got, c.want)
+		}
+	}
+}
+
+// TestAScanThatRunsOutOfItsTimeIsNoted: a function's deadline is a failure that its
+// operator must see; the end of a process is not.
+func TestAScanThatRunsOutOfItsTimeIsNoted(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	f := w.fleet()
+	w.scan(f)
+	for _, c := range []struct {
+		end  func(context.Context) (context.Context, context.CancelFunc)
+		want int
+	}{
+		{context.WithCancel, 0},
+		{func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 50*time.Millisecond)
+		}, 1},
+	} {
+		ctx, cancel := c.end(t.Context())
+		hang := w.primary.Fault(cheftest.Fault{Path: "/environments", Do: func(*http.Request) {
+			if c.want == 0 {
+				cancel()
+			}
+			<-ctx.Done()
+		}})
+		if _, err := f.Scan(ctx, "acme"); err == nil {
+			t.Fatal("a scan was broken off without an error")
+		}
+		hang.Remove()
+		cancel()
+		if last, err := f.LastScan(t.Context(), "acme"); err != nil || last.Failures != c.want {
+			t.Errorf("%+v, %v; want %d failures", last, err, c.want)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type world struct {
 	dir              string
 	now              time.Time
 	top, rest        string // lines for [primary], and for the end of the configuration
+	noteEvery        time.Duration
 }
 
 func newWorld(t testing.TB, o cheftest.Options) *world {
@@ -84,7 +85,7 @@ max_delete = "100%%"
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: func() time.Time { return w.now }})
+	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: func() time.Time { return w.now }, NoteEvery: w.noteEvery})
 }
 
 // pass runs one pass of the pair eu/acme.

@@ -109,7 +109,7 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 		return nil, err
 	}
 	start := Position{Identity: identity, Epoch: rows.Epoch}
-	_, next, err := Continue(start, rows, p.Tuning.Overlap)
+	_, next, err := Continue(start, rows, p.overlap(start))
 	if err != nil {
 		return nil, fmt.Errorf("take the position of the feed: %w", err)
 	}

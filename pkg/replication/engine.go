@@ -39,7 +39,7 @@ type Event struct {
 // Tuning bounds a pass. Zero values mean the defaults.
 type Tuning struct {
 	LeaseTTL    time.Duration // 1 minute
-	Overlap     int64         // ids read again below the position: 100
+	Overlap     int64         // ids read again below the position, of a feed without epochs: 100
 	Window      int           // objects between two commits: 100
 	WindowBytes int           // bytes of bodies held in a window: 16 MiB
 	Backlog     int           // dirty objects beyond which a full compare is cheaper: 1,000

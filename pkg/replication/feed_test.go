@@ -3,6 +3,7 @@ package replication_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -109,6 +110,57 @@ func TestAnotherFeedComparesEverythingOnce(t *testing.T) {
 		}
 		w.wantEqual()
 		w.primary.Set("/roles/base", string(rune('a'+n))+" between two feeds")
+	}
+}
+
+// afters records what a feed is asked for.
+type afters struct {
+	replication.Feed
+	asked []int64
+}
+
+func (a *afters) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	a.asked = append(a.asked, after)
+	return a.Feed.Read(ctx, after)
+}
+
+// TestWhatIsReadAgainOfAFeed: a hundred ids, in which a row may still show, and of
+// a feed that shows its rows in order only those that tell whether it is the same.
+func TestWhatIsReadAgainOfAFeed(t *testing.T) {
+	for _, c := range []struct {
+		epoch string
+		again int64
+	}{{"", 100}, {"a", 8}} {
+		w := newWorld(t)
+		w.fill()
+		for n := range 200 {
+			w.primary.Set("/roles/web", fmt.Sprint(n))
+		}
+		feed := replication.Feed(w.primary)
+		if c.epoch != "" {
+			feed = &lateFeed{Org: w.primary, epoch: c.epoch}
+		}
+		f := &afters{Feed: feed}
+		w.passBy(f)
+		for _, change := range []bool{false, true, false} {
+			if change {
+				w.primary.Set("/roles/web", "changed")
+			}
+			seq := w.record().Progress.Position.Seq
+			w.passBy(f)
+			if got := seq - f.asked[len(f.asked)-1]; got != c.again {
+				t.Errorf("epoch %q: %d ids are read again, want %d", c.epoch, got, c.again)
+			}
+		}
+		w.wantEqual()
+		// Another history under the same ids, as a restored copy would have it.
+		w.primary.Restart()
+		for range 300 {
+			w.primary.Set("/roles/base", "another history")
+		}
+		if run := w.passBy(f); run.Mode != "compare" {
+			t.Errorf("epoch %q: another history is read on as %q", c.epoch, run.Mode)
+		}
 	}
 }
 

@@ -17,7 +17,8 @@ type Change struct {
 // Rows is an answer of a feed.
 type Rows struct {
 	// Epoch names the sequence that the ids belong to. Ids of different epochs
-	// can't be compared. Empty when the feed can't tell.
+	// can't be compared. Empty when the feed can't tell. A feed that has epochs
+	// shows its rows in order: none appears after one of a larger id.
 	Epoch string
 	// Changes have ids greater than the one asked for, sorted by id, each id once.
 	Changes []Change

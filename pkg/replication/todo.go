@@ -50,10 +50,11 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		return e.withoutFeed(ctx, t, st, now)
 	}
 	t.feed, t.note = p.Feed, p.FeedNote
-	rows, err := e.Feed.Read(ctx, max(0, p.Position.Seq-e.Tuning.Overlap))
+	overlap := e.overlap(*p.Position)
+	rows, err := e.Feed.Read(ctx, max(0, p.Position.Seq-overlap))
 	if err == nil {
 		var next Position
-		t.changes, next, err = Continue(*p.Position, rows, e.Tuning.Overlap)
+		t.changes, next, err = Continue(*p.Position, rows, overlap)
 		t.next = &next
 		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.concerns(c) })
 	}
@@ -66,6 +67,15 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		return t, err
 	}
 	return t, nil
+}
+
+// overlap is how many ids below a position are read again: those that may show
+// rows late, or where none can, those whose rows the position remembers.
+func (e *Engine) overlap(pos Position) int64 {
+	if pos.Epoch != "" {
+		return min(markedRows, e.Tuning.Overlap)
+	}
+	return e.Tuning.Overlap
 }
 
 // fullReason says why a full compare is due before the feed is even asked.

@@ -18,8 +18,6 @@ CREATE TABLE last_scans (
 ) STRICT, WITHOUT ROWID;
 `
 
-var _ journal.Diary = Journals{}
-
 // NoteScan implements [journal.Diary]: one write, one fsync.
 func (j Journals) NoteScan(ctx context.Context, source string, s journal.LastScan) error {
 	text, err := json.Marshal(s)

@@ -12,9 +12,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Journal looks at the journal of an organization and, where that is noted, at its
-// newest scan.
-func Journal(ctx context.Context, l *List, store journal.Store, org, space string) {
+// Journal looks at the journal of an organization and at its newest scan.
+func Journal(ctx context.Context, l *List, store journal.ScanStore, org, space string) {
 	head, err := store.Head(ctx, space)
 	if err != nil {
 		l.Fail(org, "", err)
@@ -28,11 +27,7 @@ func Journal(ctx context.Context, l *List, store journal.Store, org, space strin
 		row := page.Rows[0]
 		l.OK(org, "%d changes kept, the newest of %s: %d %s %s", head.Newest-head.Oldest+1, row.Time.UTC().Format(time.RFC3339), row.ID, row.Action, row.Path)
 	}
-	diary, keeps := store.(journal.Diary)
-	if !keeps {
-		return
-	}
-	last, err := diary.LastScan(ctx, space)
+	last, err := store.LastScan(ctx, space)
 	switch name := "scan of " + org; {
 	case err != nil:
 		l.Fail(name, "", err)

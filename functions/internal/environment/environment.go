@@ -101,7 +101,7 @@ func (e *Environment) Fleet(ctx context.Context, fresh bool) (*assembly.Fleet, e
 	case err != nil:
 		e.Log.Warn("the configuration can't be read again; the last one stays in use", "error", err.Error())
 	case c != nil:
-		e.fleet = assembly.New(assembly.Options{Config: c, Backend: e.Backend, Log: e.Log, Now: e.Now, Owner: e.owner})
+		e.fleet = assembly.New(assembly.Options{Config: c, Backend: e.Backend, Log: e.Log, Now: e.Now, Owner: e.owner, NoteEvery: cloud.NoteEvery})
 		e.etag, e.keys = etag, now
 	}
 	e.read = now

@@ -22,8 +22,8 @@ type LastScan struct {
 	Failures int `json:"failures,omitempty"`
 }
 
-// Diary keeps the LastScan of each source. A store that can afford a write for
-// each scan implements it beside ScanStore.
+// Diary keeps the LastScan of each source. It needs no lease, and stands in
+// nobody's way.
 type Diary interface {
 	// NoteScan replaces the record of a source. The last writer wins.
 	NoteScan(ctx context.Context, source string, s LastScan) error

@@ -53,6 +53,7 @@ type Memory interface {
 type ScanStore interface {
 	Store
 	Memory
+	Diary
 }
 
 // Recollection is what a store knows of a source besides the rows. Acquire

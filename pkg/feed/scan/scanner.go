@@ -48,6 +48,7 @@ type Config struct {
 const (
 	leaseTTL    = time.Minute
 	trimEvery   = time.Hour
+	commitTime  = 2 * time.Second  // for what was found when the time is over
 	searchPause = 10 * time.Minute // without search after it failed
 )
 
@@ -123,7 +124,9 @@ func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 	if err == nil {
 		err = p.look(ctx)
 		if err == nil || !p.begin {
+			ctx, cancel := inTime(ctx)
 			err = errors.Join(err, p.commit(ctx))
+			cancel()
 		}
 	}
 	p.report.Ended = s.Now()
@@ -134,6 +137,14 @@ func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 	return p.report, err
 }
 
+// inTime gives a scan that ran out of its time a little more for what it found.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	}
+	return ctx, func() {}
+}
+
 func (s *Scanner) log(ctx context.Context, r Report, err error) {
 	args := []any{"source", s.Source, "listed", r.Listed, "found", r.Found, "read", r.Read, "changes", r.Changes,
 		"failed", len(r.Failed), "duration_ms", r.Ended.Sub(r.Started).Milliseconds()}
@@ -141,7 +152,7 @@ func (s *Scanner) log(ctx context.Context, r Report, err error) {
 		args = append(args, fmt.Sprintf("failure_%d", i+1), e.Error())
 	}
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		s.Log.DebugContext(ctx, "scan broken off", args...)
 	case err != nil:
 		s.Log.WarnContext(ctx, "scan ended early", append(args, "error", err.Error())...)

@@ -11,15 +11,21 @@
 // # What a client that fell behind gets
 //
 // Rows are kept for a time. A client that asks for a position older than the
-// oldest row gets 200 with all rows that are kept. The published interface knows
-// 200, 401, 403 and 404 only. A 404 would say that there is no feed at all, and a
-// client that takes it so keeps its old position and never comes back; a new
-// status would be an error that no client understands; and asking for somewhat
-// older rows than one needs is no mistake, since careful clients read an overlap
-// again. A client that remembers the newest row it has seen notices that the row
-// is missing from the answer; the headers X-Chef-Sync-Oldest, -Newest and -Epoch
-// say it plainly. A client that does neither must be resynchronized by its
-// operator after it was away for longer than rows are kept. A journal that was
-// made anew begins with a row {"action":"begin","path":"/"} and ids above all
-// that were ever given out, so such a client at least goes on with it.
+// oldest row gets 200 with the rows that are kept, the newest 20,000 at most. The
+// published interface knows 200, 401, 403 and 404 only. A 404 would say that
+// there is no feed at all, and a client that takes it so keeps its old position
+// and never comes back; a new status would be an error that no client
+// understands; and asking for somewhat older rows than one needs is no mistake,
+// since careful clients read an overlap again. A client that remembers the newest
+// row it has seen notices that the row is missing from the answer; the headers
+// X-Chef-Sync-Oldest, -Newest and -Epoch say it plainly. A client that does
+// neither must be resynchronized by its operator after it was away for longer
+// than rows are kept. A journal that was made anew begins with a row
+// {"action":"begin","path":"/"} and ids above all that were ever given out, so
+// such a client at least goes on with it.
+//
+// # Large answers
+//
+// An answer ends at about 4 MB, with whole rows and without a gap: the client has
+// the rest with its next poll. X-Chef-Sync-Newest tells that there is more.
 package serve

@@ -163,6 +163,17 @@ func (c *change) after(h hot) {
 	c.values[":last"] = bin(h.commit)
 }
 
+// expectNote makes a change depend on the note of pending blobs.
+func (c *change) expectNote(noted []byte) {
+	if noted == nil {
+		c.condition += " AND (attribute_not_exists(w) OR w = :none)"
+		c.values[":none"] = bin(none())
+		return
+	}
+	c.condition += " AND w = :was_w"
+	c.values[":was_w"] = bin(noted)
+}
+
 // move sets the head of the log where it changed. A field that isn't there is 0.
 func (w *write) move(to, from head) {
 	for _, f := range []struct {

@@ -13,6 +13,7 @@
 //	pair#REPLICA/ORG   run#ID         a run record, which expires
 //	journal#SOURCE     row#ID         rows written together, ID the newest of them
 //	journal#SOURCE     top            the head of a journal
+//	journal#SOURCE     diary          how the newest scan went
 //
 // All hot items are one partition, so that [State.Pairs] is one query and needs
 // neither a scan nor an index, which would double the price of every write. A
@@ -56,4 +57,8 @@
 // written, and the commit that refers to it makes all other keys garbage, which
 // the next commit with a blob removes. So does the next one with what a crash
 // left noted, once the lease has another fencing token.
+//
+// How the newest scan went has an item of its own. A scan that found nothing
+// writes no other item that could hold it, and a failure in the head would be
+// read by every poll, and wait for the writers of rows.
 package dynamostate

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -265,6 +266,47 @@ func TestTwoWriters(t *testing.T) {
 	}
 	if got := inventory(t, fresh); len(got) != 3000 {
 		t.Errorf("%d objects, want those of the new holder", len(got))
+	}
+}
+
+// TestTwoFoldsAtOnce: two commits under one lease have read the same record when
+// they note their blobs. Neither note may hide the other's: a blob that is noted
+// nowhere stays for ever.
+func TestTwoFoldsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	fence := take(t, w.open(), engineering())
+	commit(t, w.open(), fence, replication.Update{Applied: many(1000)})
+
+	one, two := &spy{API: w.raw}, &spy{API: w.raw}
+	read, noted, notedToo := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var first, second, third, fourth sync.Once
+	on := func(once *sync.Once, do func()) func(string) error {
+		return func(op string) error {
+			if op == "UpdateItem" {
+				once.Do(do)
+			}
+			return nil
+		}
+	}
+	one.before = on(&first, func() { <-read })
+	one.after = on(&second, func() { close(noted); <-notedToo })
+	two.before = on(&third, func() { close(read); <-noted })
+	two.after = on(&fourth, func() { close(notedToo) })
+	var writers sync.WaitGroup
+	for n, api := range []*spy{one, two} {
+		writers.Go(func() {
+			s := dynamostate.Open(api, w.table, w.blobs)
+			if err := s.Commit(t.Context(), engineering(), fence, noon(), replication.Update{Applied: many(2000 + 1000*n)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	writers.Wait()
+	for n := range 2 {
+		commit(t, w.open(), fence, replication.Update{Applied: many(4000 + 1000*n)})
+	}
+	if left := w.blobs.keys(); len(left) != 2 {
+		t.Errorf("blobs %v are left, want the inventory and the one before", left)
 	}
 }
 

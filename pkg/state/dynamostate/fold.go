@@ -146,6 +146,7 @@ func (b *baseWriter) put(ctx context.Context, c *commit, h hot) (noted []byte, e
 		values:    item{":w": bin(noted), ":f": num(c.fence), ":now": num(micros(c.now)), ":v": num(schema())},
 	}
 	note.after(h)
+	note.expectNote(h.noted) // else it would hide that of another commit at the same time
 	if _, err := b.s.update(ctx, c.name, note); err != nil {
 		return nil, b.s.lostOrMoved(ctx, c, err)
 	}

@@ -24,8 +24,8 @@ const journalSchema = 1
 //
 //   - Rows: one Query when it reaches the end of the journal, as a poll does, for
 //     one read unit for each 4 KB of head and rows: about 35 rows of pushes, or
-//     far more that were written together. An empty poll that reads the last
-//     hundred rows again takes one unit to three. Else one Query for each MB, and
+//     far more that were written together. An empty poll, which reads the
+//     last eight rows again, takes one. Else one Query for each MB, and
 //     one GetItem.
 //   - Head: one GetItem.
 //   - Append: one GetItem and one TransactWriteItems of two items, however many
@@ -39,6 +39,7 @@ const journalSchema = 1
 //     Memory adds an UpdateItem, a write of a blob and a removal of one, and,
 //     without entries, one more UpdateItem. A step with nothing in it only checks
 //     the lease. Beginning a journal anew adds what Trim takes to drop rows.
+//   - NoteScan: one UpdateItem. LastScan: one GetItem.
 type Journals struct{ s *State }
 
 var _ journal.ScanStore = Journals{}

@@ -75,6 +75,16 @@ func TestWhatJournalsCost(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "UpdateItem", ""},
+		{"leaving word of a scan", func(t *testing.T) {
+			if err := j.NoteScan(t.Context(), source, journal.LastScan{Ended: noon(), Good: noon()}); err != nil {
+				t.Fatal(err)
+			}
+		}, "UpdateItem", ""},
+		{"how the newest scan went", func(t *testing.T) {
+			if _, err := j.LastScan(t.Context(), source); err != nil {
+				t.Fatal(err)
+			}
+		}, "GetItem", ""},
 		{"trimming nothing", func(t *testing.T) {
 			if _, err := j.Trim(t.Context(), source, noon().Add(-time.Hour), 0); err != nil {
 				t.Fatal(err)

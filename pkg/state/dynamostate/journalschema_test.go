@@ -105,6 +105,31 @@ func TestRowsOfANewerVersion(t *testing.T) {
 	}
 }
 
+// TestADiaryThatCantBeRead: one of a newer version is left alone, of a damaged one
+// is said what helps.
+func TestADiaryThatCantBeRead(t *testing.T) {
+	w, j := begun(t)
+	note := func() error {
+		return j.NoteScan(t.Context(), source, journal.LastScan{Ended: noon(), Error: strings.Repeat("long ", 1<<20)})
+	}
+	if err := note(); err != nil {
+		t.Fatalf("a failure of many words: %v", err)
+	}
+	w.setIn(t, "diary", "r", &types.AttributeValueMemberB{Value: []byte{1, 2, 3}})
+	_, err := j.LastScan(t.Context(), source)
+	if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "item diary of the partition journal#"+source) {
+		t.Errorf("damaged: %v of class %s with the hint %q", err, replication.ClassOf(err), replication.HintOf(err))
+	}
+	w.setIn(t, "diary", "v", &types.AttributeValueMemberN{Value: "2"})
+	before := w.items(t)
+	if _, err := j.LastScan(t.Context(), source); !errors.Is(err, replication.ErrSchema) {
+		t.Errorf("read: %v, want ErrSchema", err)
+	}
+	if err := note(); !errors.Is(err, replication.ErrSchema) || !reflect.DeepEqual(before, w.items(t)) {
+		t.Errorf("written: %v, want ErrSchema and nothing changed", err)
+	}
+}
+
 // TestDamagedJournals: an error with what to do, never a page with a hole.
 func TestDamagedJournals(t *testing.T) {
 	binary := func(b ...byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }

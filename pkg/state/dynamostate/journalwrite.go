@@ -42,17 +42,6 @@ func (w *journalWrite) expect(attr string, n int64) {
 	w.values[":was_"+attr] = num(n)
 }
 
-// expectNote makes a write depend on the note of pending blobs.
-func (w *journalWrite) expectNote(noted []byte) {
-	if noted == nil {
-		w.condition += " AND (attribute_not_exists(w) OR w = :none)"
-		w.values[":none"] = bin(none())
-		return
-	}
-	w.condition += " AND w = :was_w"
-	w.values[":was_w"] = bin(noted)
-}
-
 func (w *journalWrite) put(attr string, n int64) {
 	w.set += ", " + attr + " = :" + attr
 	w.values[":"+attr] = num(n)

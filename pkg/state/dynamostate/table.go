@@ -55,10 +55,11 @@ const (
 )
 
 // Sort keys within a journal. The head sorts behind all rows, so that one query
-// from a row on reads it too.
+// from a row on reads it too; the diary before them, so that none does.
 const (
-	rowSK  = "row#"
-	headSK = "top"
+	diarySK = "diary"
+	rowSK   = "row#"
+	headSK  = "top"
 )
 
 // TableDefinition is what a table must have. Whatever else it has (encryption,

@@ -255,12 +255,15 @@ func unpackProgress(hot, detail []byte) (p replication.Progress, err error) {
 const maxText = 16 << 10
 
 func clip(f replication.Failure) replication.Failure {
-	for _, s := range []*string{&f.Message, &f.Hint} {
-		if len(*s) > maxText {
-			*s = strings.ToValidUTF8((*s)[:maxText], "") + "…"
-		}
-	}
+	f.Message, f.Hint = clipText(f.Message), clipText(f.Hint)
 	return f
+}
+
+func clipText(s string) string {
+	if len(s) > maxText {
+		return strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return s
 }
 
 type wireUnsynced struct {

@@ -34,10 +34,12 @@ func Run(t *testing.T, make func(*testing.T) (open func() journal.ScanStore)) {
 		{"a commit of another generation writes nothing", testGeneration},
 		{"rows and memory go together", testCommit},
 		{"large memory comes back as it was", testBlob},
+		{"the newest scan of each source is kept", testDiary},
 		{"many writers: no id twice, none skipped", testWriters},
 		{"broken-off writers: no id twice, none skipped", testBrokenOff},
 		{"two scanners: one generation each, no row lost", testScanners},
 		{"readers see no gap while others write and trim", testReaders},
+		{"a reader that looks only ahead misses no row", testAhead},
 		{"readers tell what they lost", testReadersLose},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, make(t)) })

@@ -1,0 +1,49 @@
+package journaltest
+
+import (
+	"testing"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+func testDiary(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	if got, err := s.LastScan(t.Context(), source); err != nil || got != (journal.LastScan{}) {
+		t.Errorf("never scanned: %+v, %v", got, err)
+	}
+	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2}
+	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3}
+	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, other: {bad, good}} {
+		for _, scan := range scans {
+			if err := s.NoteScan(t.Context(), at, scan); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := open().LastScan(t.Context(), at); err != nil || got != scans[len(scans)-1] {
+			t.Errorf("%s: %+v, %v; want the newest, %+v", at, got, err, scans[len(scans)-1])
+		}
+	}
+	if head, got := rows(t, s, source); head != (journal.Head{}) || len(got) != 0 {
+		t.Errorf("a note of a scan that failed began the journal: %+v, %v", head, paths(got))
+	}
+
+	// It is beside the journal: neither touches the other.
+	begin(t, s, source, "e", t0())
+	if _, err := s.Acquire(t.Context(), source, "me", t0(), ttl); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.NoteScan(t.Context(), source, good); err != nil {
+		t.Errorf("a note while a scanner is at work: %v", err)
+	}
+	if _, got := rows(t, s, source); len(got) != 1 {
+		t.Errorf("rows %v, want the first one alone", paths(got))
+	}
+	if _, err := s.Trim(t.Context(), source, t0().Add(time.Hour), 0); err != nil {
+		t.Error(err)
+	}
+	if got, err := s.LastScan(t.Context(), source); err != nil || got != good {
+		t.Errorf("after a journal began and was trimmed: %+v, %v", got, err)
+	}
+}
