@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ type server struct {
 	orgless              bool
 	mem                  *cheftest.Server // nil for a real one
 	org                  *cheftest.Org
+
+	writes func() int                       // how many requests meant to change something
+	slow   func(time.Duration) (end func()) // holds them back
 }
 
 func inMemory(t testing.TB, name string, o cheftest.Options) *server {
@@ -50,12 +54,36 @@ func inMemory(t testing.TB, name string, o cheftest.Options) *server {
 	s := &server{name: name, url: srv.URL, user: "ec_sync_user", mem: srv, org: srv.AddOrg(orgName)}
 	s.key = string(cheftest.PrivatePEM(srv.AddUser(s.user)))
 	s.org.Associate(s.user)
+	s.writes = func() int { return len(srv.Requests().Writes()) }
+	s.slow = func(by time.Duration) func() {
+		return srv.Fault(cheftest.Fault{Match: func(q *http.Request) bool { return q.Method != http.MethodGet }, Delay: by}).Remove
+	}
 	return s
 }
 
+// goiardi is a real server behind a door that counts and slows what it is sent.
+// Files are fetched and stored past it.
 func goiardi(t testing.TB) *server {
 	g := goiarditest.Start(t)
-	return &server{name: "eu", url: g.URL, user: goiarditest.AdminUser, key: string(cheftest.PrivatePEM(g.AdminKey)), orgless: true}
+	target, err := url.Parse(g.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var writes, delay atomic.Int64
+	inside := httputil.NewSingleHostReverseProxy(target)
+	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.Method != http.MethodGet && !strings.Contains(q.URL.Path, "/search/") {
+			writes.Add(1)
+			time.Sleep(time.Duration(delay.Load()))
+		}
+		inside.ServeHTTP(w, q)
+	}))
+	t.Cleanup(door.Close)
+	return &server{
+		name: "eu", url: door.URL, user: goiarditest.AdminUser, key: string(cheftest.PrivatePEM(g.AdminKey)), orgless: true,
+		writes: func() int { return int(writes.Load()) },
+		slow:   func(by time.Duration) func() { delay.Store(int64(by)); return func() { delay.Store(0) } },
+	}
 }
 
 // rig is a deployed stack: a fake of AWS, the functions, a primary and a replica.
@@ -123,6 +151,7 @@ func (r *rig) add(lambda *runtimetest.Service, name string) *runtimetest.Functio
 	r.fronts[name] = front
 	env := cloudtest.Environment(front.URL)
 	env["AWS_ENDPOINT_URL_LAMBDA"] = r.invocations(name, lambda.URL)
+	env["AWS_SESSION_TOKEN"] = "" // versitygw knows none
 	maps.Copy(env, r.stack.Environment())
 	return lambda.Add(runtimetest.Config{
 		Name: r.stack.Stack + "-" + name, Program: programs.Build(r.t, "chefsync/functions/"+name), Env: env, Timeout: time.Minute,
