@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/replication"
 )
@@ -27,6 +28,7 @@ func TestTheFunctionReplicates(t *testing.T) {
 
 // TestTheFunctionReplicatesToARealServer: the replica is goiardi.
 func TestTheFunctionReplicatesToARealServer(t *testing.T) {
+	goiarditest.Need(t)
 	keep(t, func(t *testing.T) *rig { return newRig(t, primary(t), goiardi(t)) })
 }
 
