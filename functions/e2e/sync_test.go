@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
@@ -44,6 +46,35 @@ func TestAnEmptyPollIsCheap(t *testing.T) {
 		if strings.HasPrefix(line.Text, "{") {
 			t.Errorf("it logs %s", line.Text)
 		}
+	}
+}
+
+// TestTheDoctorTellsOfAServerThatNeverAnswers, as one behind a firewall, instead of
+// waiting for it until the function is ended.
+func TestTheDoctorTellsOfAServerThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r.replica.url = "http://" + silent.Addr().String()
+	r.mustDeploy()
+	result, err := r.sync.InvokeWithin(t.Context(), cloud.SyncEvent{Pair: r.pair(), Task: cloud.TaskDoctor}, 7*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer cloud.SyncResult
+	if err := result.Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, c := range answer.Checks {
+		found = append(found, c.Name+" "+c.Status)
+	}
+	if want := []string{"primary ok", "replica eu failed", "table ok"}; !slices.Equal(found, want) || !strings.Contains(answer.Checks[1].Hint, "firewalls") {
+		t.Errorf("%+v", answer.Checks)
 	}
 }
 
