@@ -20,7 +20,8 @@ PACKAGES = $$($(GO) list ./... | grep -v '/infra$$')
 REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.|CHEFSYNC_GOIARDI|CHEFSYNC_MIXLIB' . | xargs -r dirname | sort -u)
 
 # Packages whose tests ask AWS when they know where, and the names of these tests:
-# the suites of what is kept, schedules, and sessions of the program on a stack.
+# the suites of what is kept, schedules, the functions, and sessions of the program
+# on a stack.
 # Tests that count requests, break them off or kill writers ask servers of their
 # own, always.
 AWS       = $$(grep -rlE --include='*_test.go' 'CHEFSYNC_(AWS|S3)_ENDPOINT' . | xargs -r dirname | sort -u)
@@ -69,7 +70,8 @@ test-aws: ## Run the tests against emulators of AWS, moto and versitygw
 	$(call headline,test-aws)
 	@.ci/need moto versitygw
 	@mkdir -p bin
-	@.ci/emulators $(GO) test -count=1 -v -timeout 20m -run '$(AWS_TESTS)' $(AWS) > bin/test-aws.log 2>&1 || \
+	@if command -v goiardi >/dev/null; then export CHEFSYNC_GOIARDI=1; fi; \
+		.ci/emulators $(GO) test -count=1 -v -timeout 20m -run '$(AWS_TESTS)' $(AWS) > bin/test-aws.log 2>&1 || \
 		{ grep -E -B20 'FAIL|_test\.go:[0-9]+: |^panic:' bin/test-aws.log | grep -vE '^ *(=== |--- (PASS|SKIP))|different, as listed' || \
 		tail -n 20 bin/test-aws.log; echo 'all of it: bin/test-aws.log'; exit 1; }
 	@if grep -E 'SKIPPED.*CHEFSYNC_(AWS|S3)|no tests to run' bin/test-aws.log; then echo 'skipped although all they need is here' >&2; exit 1; fi

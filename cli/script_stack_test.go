@@ -17,8 +17,6 @@ import (
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -92,10 +90,7 @@ func (a s3At) GetServiceBaseEndpoint(_ context.Context, service string) (string,
 
 // make makes what the stack consists of.
 func (d *deployment) make(ctx context.Context) error {
-	if _, err := dynamodb.NewFromConfig(d.aws).CreateTable(ctx, dynamostate.Definition().CreateTableInput(d.Table)); err != nil {
-		return err
-	}
-	if _, err := d.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &d.Bucket}); err != nil {
+	if err := cloudtest.Make(ctx, d.aws, dynamostate.Definition().CreateTableInput(d.Table), d.Bucket); err != nil {
 		return err
 	}
 	for _, name := range []string{d.SyncLog, d.ManagerLog, d.ChangesLog} {
@@ -126,10 +121,6 @@ func (d *deployment) make(ctx context.Context) error {
 	_, err = cloudformation.NewFromConfig(d.aws).CreateStack(ctx, &cloudformation.CreateStackInput{StackName: &d.Stack,
 		TemplateBody: aws.String(string(text)), Capabilities: []cftypes.Capability{}})
 	return err
-}
-
-func (d *deployment) s3() *s3.Client {
-	return s3.NewFromConfig(d.aws, func(o *s3.Options) { o.UsePathStyle = true })
 }
 
 // outputs are the stack's, by the names of package cloud.

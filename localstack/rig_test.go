@@ -3,11 +3,7 @@ package localstack
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"io"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"chefsync/pkg/chef/cheftest"
@@ -99,6 +95,7 @@ func keyFile(t *testing.T, pem []byte) string {
 type emulator struct {
 	t       *testing.T
 	aws     *cloudtest.Server
+	cfg     aws.Config
 	stack   cloud.Resources
 	manager *runtimetest.Function
 	lambda  string // its endpoint
@@ -111,14 +108,12 @@ func newEmulator(t *testing.T) *emulator {
 	fake := cloudtest.Start()
 	t.Cleanup(fake.Close)
 	e := &emulator{t: t, aws: fake, stack: cloudtest.Resources(stackName, fake.URL)}
-	cfg, err := cloudtest.Config(t.Context(), fake.URL)
+	var err error
+	e.cfg, err = cloudtest.Config(t.Context(), fake.URL)
+	if err == nil {
+		err = cloudtest.Make(t.Context(), e.cfg, dynamostate.Definition().CreateTableInput(e.stack.Table), e.stack.Bucket)
+	}
 	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := dynamodb.NewFromConfig(cfg).CreateTable(t.Context(), dynamostate.Definition().CreateTableInput(e.stack.Table)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := e.s3().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &e.stack.Bucket}); err != nil {
 		t.Fatal(err)
 	}
 	outputs, vars := map[string]string{}, e.stack.Environment()
@@ -136,14 +131,6 @@ func newEmulator(t *testing.T) *emulator {
 	}
 	e.manager = lambda.Get(stackName + "-" + cloud.ManagerFunction)
 	return e
-}
-
-func (e *emulator) s3() *s3.Client {
-	cfg, err := cloudtest.Config(e.t.Context(), e.aws.URL)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
 }
 
 // environment is what the script is told of the emulator and the Chef Servers.
@@ -172,22 +159,10 @@ func tools(t *testing.T) string {
 func (e *emulator) deploy(config string) {
 	e.t.Helper()
 	key := "assets/chef-sync.toml"
-	if _, err := e.s3().PutObject(e.t.Context(), &s3.PutObjectInput{Bucket: &e.stack.Bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
+	if _, err := cloudtest.S3(e.cfg).PutObject(e.t.Context(), &s3.PutObjectInput{Bucket: &e.stack.Bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
 		e.t.Fatal(err)
 	}
-	var answer struct{ Status, Reason string }
-	heard := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
-		body, _ := io.ReadAll(q.Body)
-		if err := json.Unmarshal(body, &answer); err != nil {
-			e.t.Errorf("answer to CloudFormation: %v", err)
-		}
-	}))
-	defer heard.Close()
-	result, err := e.manager.Invoke(e.t.Context(), map[string]any{
-		"RequestType": "Create", "ResponseURL": heard.URL, "StackId": "stack", "RequestId": "1", "ResourceType": cloud.ConfigurationResource,
-		"LogicalResourceId": "Configuration", "ResourceProperties": map[string]string{"Bucket": e.stack.Bucket, "Key": key},
-	})
-	if err != nil || result.Error != nil || answer.Status != "SUCCESS" {
-		e.t.Fatalf("deployment: %v, %v, %+v", err, result.Error, answer)
+	if status, reason := e.manager.CustomResource("Create", cloud.ConfigurationResource, map[string]string{"Bucket": e.stack.Bucket, "Key": key}); status != "SUCCESS" {
+		e.t.Fatalf("deployment: %s, %s", status, reason)
 	}
 }

@@ -17,10 +17,6 @@ import (
 	"chefsync/pkg/schedule"
 )
 
-// margin is the time that a scan leaves before the deadline of the function, to
-// record what it did.
-const margin = 5 * time.Second
-
 // handler answers cloud.ChangesEvents and requests to the function's URL. An
 // environment has one invocation at a time.
 type handler struct {
@@ -65,11 +61,8 @@ func (h *handler) scan(ctx context.Context, org string) (cloud.ChangesResult, er
 		return result, err
 	}
 	whole := ctx
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
-		defer cancel()
-	}
+	ctx, cancel := environment.Within(ctx)
+	defer cancel()
 	needed, err := fleet.NeedsJournal(ctx, org)
 	if err != nil || !needed {
 		return h.scanned(result, err), nil

@@ -106,6 +106,20 @@ func TestABrokenConfigurationIsRefusedAndChangesNothing(t *testing.T) {
 	r.pass() // by the configuration that was
 }
 
+// TestADeploymentThatTakesTooLongIsAnswered: CloudFormation would wait for an
+// answer that a function which is ended at its deadline doesn't give.
+func TestADeploymentThatTakesTooLongIsAnswered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r.aws.Refuse("CreateSchedule", "ThrottlingException")
+	r.manager.Timeout = 7 * time.Second
+	if status, reason := r.deploy(); status != "FAILED" || !strings.Contains(reason, schedule.PairName(r.pair())) {
+		t.Errorf("%s, %q", status, reason)
+	}
+	r.aws.Refuse("CreateSchedule", "")
+	r.mustDeploy()
+}
+
 func TestTheManagerSaysWhatIsWrongAndStartsVerifications(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))

@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,12 +11,13 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 
 	"chefsync/pkg/assembly/onaws"
@@ -28,6 +27,7 @@ import (
 	"chefsync/pkg/cloud/cloudtest"
 	"chefsync/pkg/cloud/runtimetest"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/secret"
 	"chefsync/pkg/state/dynamostate"
 )
 
@@ -36,10 +36,7 @@ var programs runtimetest.Programs
 
 func TestMain(m *testing.M) { os.Exit(programs.Main(m)) }
 
-const (
-	orgName = "acme"
-	assets  = "deployment-assets" // the bucket that deployments upload to
-)
+const orgName = "acme"
 
 // server is a Chef Server of a rig, in memory or real.
 type server struct {
@@ -47,6 +44,9 @@ type server struct {
 	orgless              bool
 	mem                  *cheftest.Server // nil for a real one
 	org                  *cheftest.Org
+
+	writes func() int                       // how many requests meant to change something
+	slow   func(time.Duration) (end func()) // holds them back
 }
 
 func inMemory(t testing.TB, name string, o cheftest.Options) *server {
@@ -54,18 +54,43 @@ func inMemory(t testing.TB, name string, o cheftest.Options) *server {
 	s := &server{name: name, url: srv.URL, user: "ec_sync_user", mem: srv, org: srv.AddOrg(orgName)}
 	s.key = string(cheftest.PrivatePEM(srv.AddUser(s.user)))
 	s.org.Associate(s.user)
+	s.writes = func() int { return len(srv.Requests().Writes()) }
+	s.slow = func(by time.Duration) func() {
+		return srv.Fault(cheftest.Fault{Match: func(q *http.Request) bool { return q.Method != http.MethodGet }, Delay: by}).Remove
+	}
 	return s
 }
 
+// goiardi is a real server behind a door that counts and slows what it is sent.
+// Files are fetched and stored past it.
 func goiardi(t testing.TB) *server {
 	g := goiarditest.Start(t)
-	return &server{name: "eu", url: g.URL, user: goiarditest.AdminUser, key: string(cheftest.PrivatePEM(g.AdminKey)), orgless: true}
+	target, err := url.Parse(g.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var writes, delay atomic.Int64
+	inside := httputil.NewSingleHostReverseProxy(target)
+	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.Method != http.MethodGet && !strings.Contains(q.URL.Path, "/search/") {
+			writes.Add(1)
+			time.Sleep(time.Duration(delay.Load()))
+		}
+		inside.ServeHTTP(w, q)
+	}))
+	t.Cleanup(door.Close)
+	return &server{
+		name: "eu", url: door.URL, user: goiarditest.AdminUser, key: string(cheftest.PrivatePEM(g.AdminKey)), orgless: true,
+		writes: func() int { return int(writes.Load()) },
+		slow:   func(by time.Duration) func() { delay.Store(int64(by)); return func() { delay.Store(0) } },
+	}
 }
 
 // rig is a deployed stack: a fake of AWS, the functions, a primary and a replica.
 type rig struct {
 	t                       testing.TB
-	aws                     *cloudtest.Server
+	there                   http.Handler      // what answers for AWS
+	aws                     *cloudtest.Server // likewise; nil if it isn't the fake
 	stack                   cloud.Resources
 	cfg                     aws.Config
 	backend                 *onaws.Backend
@@ -82,24 +107,30 @@ func newRig(t testing.TB, primary, replica *server) *rig {
 	t.Helper()
 	fake := cloudtest.Start()
 	t.Cleanup(fake.Close)
-	r := &rig{t: t, aws: fake, fronts: map[string]*cloudtest.Front{}, invoked: map[string][]string{}, primary: primary, replica: replica, stack: cloudtest.Resources("chef-sync", fake.URL)}
+	fake.AddStack("chef-sync", map[string]string{"ScheduleGroup": "chef-sync"})
+	r := rigOn(t, fake, "chef-sync", primary, replica)
+	r.aws = fake
+	return r
+}
+
+// rigOn makes a stack on an AWS that has its schedule group.
+func rigOn(t testing.TB, there http.Handler, stack string, primary, replica *server) *rig {
+	t.Helper()
+	front := cloudtest.NewFront(t, there)
+	r := &rig{t: t, there: there, fronts: map[string]*cloudtest.Front{}, invoked: map[string][]string{}, primary: primary, replica: replica, stack: cloudtest.Resources(stack, front.URL)}
 	ctx := context.Background()
 	var err error
-	if r.cfg, err = cloudtest.Config(ctx, fake.URL); err != nil {
+	if r.cfg, err = cloudtest.Config(ctx, front.URL); err != nil {
 		t.Fatal(err)
 	}
 	r.backend = onaws.New(r.cfg, r.stack)
-	if _, err := dynamodb.NewFromConfig(r.cfg).CreateTable(ctx, dynamostate.Definition().CreateTableInput(r.stack.Table)); err != nil {
+	if err := cloudtest.Make(ctx, r.cfg, dynamostate.Definition().CreateTableInput(r.stack.Table), r.stack.Bucket, r.assets()); err != nil {
 		t.Fatal(err)
 	}
-	for _, bucket := range []string{r.stack.Bucket, assets} {
-		if _, err := r.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+	for _, s := range []*server{primary, replica} {
+		if err := secret.Create(ctx, secretsmanager.NewFromConfig(r.cfg), r.secret(s), "", []byte(s.key)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	fake.AddStack(r.stack.Stack, map[string]string{"ScheduleGroup": r.stack.ScheduleGroup})
-	for _, s := range []*server{primary, replica} {
-		fake.SetSecret("chef-sync/"+s.name, s.key)
 	}
 	lambda := runtimetest.NewService(t)
 	r.lambdaURL = lambda.URL
@@ -109,11 +140,18 @@ func newRig(t testing.TB, primary, replica *server) *rig {
 	return r
 }
 
+// assets is the bucket that deployments upload to.
+func (r *rig) assets() string { return r.stack.Stack + "-assets" }
+
+// secret is the name of a server's key.
+func (r *rig) secret(s *server) string { return r.stack.Stack + "/" + s.name }
+
 func (r *rig) add(lambda *runtimetest.Service, name string) *runtimetest.Function {
-	front := r.aws.Front(r.t)
+	front := cloudtest.NewFront(r.t, r.there)
 	r.fronts[name] = front
 	env := cloudtest.Environment(front.URL)
 	env["AWS_ENDPOINT_URL_LAMBDA"] = r.invocations(name, lambda.URL)
+	env["AWS_SESSION_TOKEN"] = "" // versitygw knows none
 	maps.Copy(env, r.stack.Environment())
 	return lambda.Add(runtimetest.Config{
 		Name: r.stack.Stack + "-" + name, Program: programs.Build(r.t, "chefsync/functions/"+name), Env: env, Timeout: time.Minute,
@@ -138,15 +176,13 @@ func (r *rig) invocations(name, lambdaURL string) string {
 	return srv.URL
 }
 
-func (r *rig) s3() *s3.Client {
-	return s3.NewFromConfig(r.cfg, func(o *s3.Options) { o.UsePathStyle = true })
-}
+func (r *rig) s3() *s3.Client { return cloudtest.S3(r.cfg) }
 
 // config is the configuration of the stack.
 func (r *rig) config() string {
 	var b strings.Builder
 	section := func(head string, s *server) {
-		fmt.Fprintf(&b, "%s\nurl = %q\nuser = %q\nkey = \"secretsmanager:chef-sync/%s\"\norganizations = %v\n", head, s.url, s.user, s.name, !s.orgless)
+		fmt.Fprintf(&b, "%s\nurl = %q\nuser = %q\nkey = \"secretsmanager:%s\"\norganizations = %v\n", head, s.url, s.user, r.secret(s), !s.orgless)
 	}
 	section("[primary]", r.primary)
 	b.WriteString(r.top)
@@ -168,28 +204,11 @@ func (r *rig) deploy() (status, reason string) {
 
 func (r *rig) cloudFormation(request, config string) (status, reason string) {
 	r.t.Helper()
-	bucket, key := assets, "0a1b2c.toml"
+	bucket, key := r.assets(), "0a1b2c.toml"
 	if _, err := r.s3().PutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
 		r.t.Fatal(err)
 	}
-	var answer struct{ Status, Reason, PhysicalResourceId string }
-	heard := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
-		body, _ := io.ReadAll(q.Body)
-		if err := json.Unmarshal(body, &answer); err != nil {
-			r.t.Errorf("answer to CloudFormation: %v", err)
-		}
-	}))
-	defer heard.Close()
-	event := map[string]any{
-		"RequestType": request, "ResponseURL": heard.URL, "StackId": "stack", "RequestId": "1", "ResourceType": cloud.ConfigurationResource,
-		"LogicalResourceId": "Configuration", "PhysicalResourceId": "configuration",
-		"ResourceProperties": map[string]string{"Bucket": bucket, "Key": key},
-	}
-	result, err := r.manager.Invoke(context.Background(), event)
-	if err != nil || result.Error != nil {
-		r.t.Fatalf("manager: %v, %v", err, result.Error)
-	}
-	return answer.Status, answer.Reason
+	return r.manager.CustomResource(request, cloud.ConfigurationResource, map[string]string{"Bucket": bucket, "Key": key})
 }
 
 func (r *rig) mustDeploy() {

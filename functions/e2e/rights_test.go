@@ -133,7 +133,7 @@ func (r *rig) done(name string) map[string]bool {
 		case "dynamodb":
 			resource = strings.Replace(resource, r.stack.Table, "${Table}", 1)
 		case "s3":
-			resource = strings.Replace(strings.Replace(resource, r.stack.Bucket, "${Bucket}", 1), assets, "${Assets}", 1)
+			resource = strings.Replace(strings.Replace(resource, r.stack.Bucket, "${Bucket}", 1), r.assets(), "${Assets}", 1)
 		case "secretsmanager":
 			resource = "arn:${Here:secretsmanager}:secret:" + resource + "-a1B2c3"
 		case "scheduler":

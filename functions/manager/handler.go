@@ -33,6 +33,8 @@ type summary struct {
 }
 
 func (h handler) handle(ctx context.Context, raw json.RawMessage) (any, error) {
+	ctx, cancel := environment.Within(ctx)
+	defer cancel()
 	var kind struct{ RequestType, Task string }
 	if err := json.Unmarshal(raw, &kind); err != nil {
 		return nil, fmt.Errorf("the event can't be read: %w", err)

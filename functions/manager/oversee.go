@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"chefsync/functions/internal/metrics"
@@ -45,7 +46,18 @@ func oversee(pairs []config.PairConfig, records map[replication.PairID]replicati
 	for _, p := range pairs {
 		o.pair(p, records[p.ID], now)
 	}
+	o.verify = turn(o.verify, now)
 	return o
+}
+
+// turn is a turn's share of the verifications that are due: each turn another, so
+// that those which never end, and stay due, don't keep the rest waiting.
+func turn(due []replication.PairID, now time.Time) []replication.PairID {
+	if len(due) <= verifyAtOnce {
+		return due
+	}
+	first := int(now.Unix()/int64(period.Seconds())) * verifyAtOnce % len(due)
+	return slices.Concat(due[first:], due[:first])[:verifyAtOnce]
 }
 
 func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.Time) {
@@ -72,7 +84,7 @@ func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.
 		find("the pair is blocked; it needs a person", g.Since, "error", lastError(g))
 	}
 	o.age(p, g, now, find)
-	if status == replication.Synced && g.VerifyDue(p.VerifyEvery, now) && len(o.verify) < verifyAtOnce {
+	if status == replication.Synced && g.VerifyDue(p.VerifyEvery, now) {
 		o.verify = append(o.verify, p.ID)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,28 @@ func TestVerificationsAreStartedWhenDueAndFewAtOnce(t *testing.T) {
 	o := oversee(pairs, records, noon())
 	if len(o.verify) != verifyAtOnce || slices.Contains(o.verify, fresh) || slices.Contains(o.verify, busy) || slices.Contains(o.verify, never.ID) {
 		t.Errorf("verifies %v", o.verify)
+	}
+}
+
+// TestVerificationsThatNeverEndKeepNobodyWaiting: all pairs stay due, and yet each
+// gets its turn.
+func TestVerificationsThatNeverEndKeepNobodyWaiting(t *testing.T) {
+	var pairs []config.PairConfig
+	records := map[replication.PairID]replication.PairState{}
+	for i := range 2*verifyAtOnce + 5 {
+		p := pair(fmt.Sprintf("org-%d", i))
+		p.VerifyEvery = 24 * time.Hour
+		pairs = append(pairs, p)
+		records[p.ID] = replication.PairState{Progress: replication.Progress{Status: replication.Synced, LastCompare: noon().Add(-48 * time.Hour)}}
+	}
+	started := map[replication.PairID]bool{}
+	for i := range 5 {
+		for _, id := range oversee(pairs, records, noon().Add(time.Duration(i)*period)).verify {
+			started[id] = true
+		}
+	}
+	if len(started) != len(pairs) {
+		t.Errorf("%d of %d pairs got a turn", len(started), len(pairs))
 	}
 }
 

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
+	"time"
 
+	"chefsync/functions/internal/environment"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/cloud"
@@ -13,14 +16,22 @@ import (
 	"chefsync/pkg/replication"
 )
 
+// patience is how long a doctor waits for a server.
+const patience = 20 * time.Second
+
 // examine looks at what only the function can see: whether it can read the keys
 // and reach the servers of a pair from where it runs.
 func examine(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig) []cloud.Check {
 	fleet.Forget() // a key that is cached proves nothing
-	checks := []cloud.Check{
-		look(ctx, fleet, fleet.Primary, "primary", pair.SourceOrg),
-		look(ctx, fleet, pair.Replica, "replica "+pair.Replica.Name, pair.ID.Org),
-	}
+	limited, cancel := environment.Within(ctx)
+	defer cancel()
+	limited, cancel = context.WithTimeout(limited, patience)
+	defer cancel()
+	checks := make([]cloud.Check, 2)
+	var both sync.WaitGroup
+	both.Go(func() { checks[0] = look(limited, fleet, fleet.Primary, "primary", pair.SourceOrg) })
+	both.Go(func() { checks[1] = look(limited, fleet, pair.Replica, "replica "+pair.Replica.Name, pair.ID.Org) })
+	both.Wait()
 	state, err := fleet.State(ctx)
 	if err == nil {
 		_, err = state.Pair(ctx, pair.ID)
@@ -35,6 +46,10 @@ func look(ctx context.Context, fleet *assembly.Fleet, server config.Server, name
 		return check(name, "", err)
 	}
 	_, err = client.Org(org).Do(ctx, http.MethodGet, "/roles", nil)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		return cloud.Check{Name: name, Status: cloud.CheckFailed, Detail: server.URL + " doesn't answer",
+			Hint: "let the function reach it: check firewalls, and in a VPC subnets, routes and security groups"}
+	}
 	return check(name, fmt.Sprintf("%s answers %s for organization %s", server.URL, server.User, org), err)
 }
 

@@ -61,8 +61,8 @@ func arrows() map[string][]string {
 		"pkg/feed/serve":     {chef, replication, journal},
 
 		// The same on AWS.
-		"pkg/stage/s3stage":     {replication, aws, smithy},
-		"pkg/state/dynamostate": {replication, journal, aws, smithy},
+		"pkg/stage/s3stage":     {replication, awserr, aws, smithy},
+		"pkg/state/dynamostate": {replication, journal, awserr, aws, smithy},
 		cloud:                   {replication},
 		"pkg/state/transfer":    {replication},
 		"pkg/cloud/awserr":      {replication, smithy},

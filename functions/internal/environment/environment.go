@@ -108,6 +108,19 @@ func (e *Environment) Fleet(ctx context.Context, fresh bool) (*assembly.Fleet, e
 	return e.fleet, nil
 }
 
+// margin is the time that work leaves before the deadline of its invocation.
+const margin = 5 * time.Second
+
+// Within is a context that ends early enough before the invocation's for the
+// function to record and to answer what it did.
+func Within(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
 // Main is the frame of a function's main: it loads the environment, or ends the
 // process with the reason where Lambda shows it.
 func Main(start func(*Environment)) {

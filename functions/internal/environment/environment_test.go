@@ -44,8 +44,7 @@ func newWorld(t *testing.T) *world {
 	r := cloudtest.Resources("chef-sync", w.aws.URL)
 	w.Environment = environment.New(cfg, r, environment.Logger(func(string) (string, bool) { return "", false }, &w.log), &w.log)
 	w.Now = func() time.Time { return w.now }
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &r.Bucket}); err != nil {
+	if _, err := cloudtest.S3(cfg).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &r.Bucket}); err != nil {
 		t.Fatal(err)
 	}
 	return w

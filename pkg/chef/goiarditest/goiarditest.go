@@ -43,13 +43,18 @@ type Server struct {
 	done chan struct{} // closed when the process has ended
 }
 
-// Start runs a server until the test ends. It skips the test if [Variable] isn't
-// set.
-func Start(t testing.TB) *Server {
+// Need skips a test if [Variable] isn't set.
+func Need(t testing.TB) {
 	t.Helper()
 	if os.Getenv(Variable) == "" {
 		t.Skipf("SKIPPED: set %s=1 to run tests against a live goiardi", Variable)
 	}
+}
+
+// Start runs a server until the test ends. It skips the test like [Need].
+func Start(t testing.TB) *Server {
+	t.Helper()
+	Need(t)
 	s := &Server{t: t, dir: t.TempDir(), port: freePort(t)}
 	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.port)
 	if err := os.MkdirAll(filepath.Join(s.dir, "conf"), 0o700); err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 	"strings"
@@ -32,7 +33,7 @@ func Explain(ctx context.Context, operation, resource string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", operation, ctx.Err())
 	}
-	class, hint := judge(resource, err)
+	class, hint := Judge(resource, err)
 	return &replication.Error{Op: operation, Server: resource, Class: class, Hint: hint, Err: err}
 }
 
@@ -79,8 +80,9 @@ func Busy(err error) bool {
 	return false
 }
 
-// judge says what an error means and what to try.
-func judge(resource string, err error) (replication.Class, string) {
+// Judge says what an error of the AWS SDK means and what to try, for those who
+// know better what some errors mean where they come from.
+func Judge(resource string, err error) (replication.Class, string) {
 	code := Code(err)
 	switch {
 	case Missing(err):
@@ -94,7 +96,8 @@ func judge(resource string, err error) (replication.Class, string) {
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError":
 		return replication.Denied, fmt.Sprintf("allow %s on %s", permission(err), resource)
 	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidSignatureException", "SignatureDoesNotMatch",
-		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure", "InvalidToken", "RequestTimeTooSkewed":
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure", "InvalidToken", "RequestTimeTooSkewed",
+		"AuthorizationHeaderMalformed":
 		return replication.Denied, "check the AWS credentials, the region, and the clock of this machine"
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
 		return replication.Denied, "the AWS credentials have expired: sign in again"
@@ -115,7 +118,7 @@ func judgeTransport(code string, err error) (replication.Class, string) {
 	var send *smithyhttp.RequestSendError
 	var garbled *smithy.DeserializationError
 	switch {
-	case errors.As(err, &send), errors.As(err, &network):
+	case errors.As(err, &send), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
 		return replication.Unreachable, "check the network and the endpoint, and in a VPC its route or endpoint of the service"
 	case errors.As(err, &garbled):
 		return replication.Foreign, "check the endpoint: what answered isn't AWS"

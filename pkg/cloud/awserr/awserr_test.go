@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
 		{"an unknown code", answer("Scheduler", "GetSchedule", "TeapotException", ""), replication.Transient, "try again"},
 		{"no network", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}}, replication.Unreachable, "network"},
 		{"a proxy's page", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithy.DeserializationError{Err: errors.New("invalid character '<'")}}, replication.Foreign, "endpoint"},
+		{"an answer that breaks off", &smithy.OperationError{ServiceID: "DynamoDB", Err: &smithy.DeserializationError{Err: fmt.Errorf("decode: %w", io.ErrUnexpectedEOF)}}, replication.Unreachable, "network"},
 		{"no credentials at all", &smithy.OperationError{ServiceID: "Scheduler", Err: errors.New("no EC2 IMDS role found")}, replication.Denied, "credentials"},
 		{"an error of another kind", errors.New("odd"), replication.Transient, "try again"},
 	} {

@@ -122,8 +122,9 @@ type Front struct {
 	seen []Call
 }
 
-// Front opens another address of the server until the test ends.
-func (s *Server) Front(t testing.TB) *Front {
+// NewFront opens an address for what is behind it, such as a Server, until the
+// test ends.
+func NewFront(t testing.TB, behind http.Handler) *Front {
 	t.Helper()
 	f := &Front{}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,7 +136,7 @@ func (s *Server) Front(t testing.TB) *Front {
 		f.mu.Lock()
 		f.seen = append(f.seen, callsOf(r, body)...)
 		f.mu.Unlock()
-		s.ServeHTTP(w, r)
+		behind.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
 	f.URL = srv.URL

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/replication"
 )
 
@@ -32,7 +33,7 @@ func (b *Blobs) Put(ctx context.Context, key string, data []byte, sum [32]byte) 
 		Bucket: &b.name, Key: aws.String(b.prefix + key), Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])), IfNoneMatch: aws.String("*"),
 	})
-	switch code(err) {
+	switch awserr.Code(err) {
 	case "PreconditionFailed", "ConditionalRequestConflict": // maybe our own request, whose answer was lost
 		if _, getErr := b.Get(ctx, key, sum); getErr == nil {
 			return nil

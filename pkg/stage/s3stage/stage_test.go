@@ -194,7 +194,7 @@ func TestErrorsOfAWS(t *testing.T) {
 		"ExpiredToken":          {400, replication.Denied, "expired"},
 		"NoSuchBucket":          {404, replication.Local, "no bucket prod"},
 		"PermanentRedirect":     {301, replication.Local, "another region"},
-		"SlowDown":              {503, replication.Transient, "busy"},
+		"SlowDown":              {503, replication.Transient, "fewer requests"},
 	} {
 		_, c := serveAnswers(t, says(want.status, code))
 		_, _, err := s3stage.Open(c, "prod", "stage/").Open(t.Context(), keyOf("x"))

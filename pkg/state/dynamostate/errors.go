@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/replication"
 )
 
@@ -73,14 +72,9 @@ func (s *State) judge(err error) (replication.Class, string) {
 	if errors.As(err, &call) {
 		permission += ":" + call.Operation()
 	}
-	switch code(err) {
+	switch awserr.Code(err) {
 	case "AccessDeniedException", "AccessDenied", "NotAuthorized", "KMSAccessDeniedException":
 		return replication.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it has one of its own", permission, s.table)
-	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch",
-		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure":
-		return replication.Denied, "check the AWS credentials, and the clock of this machine"
-	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return replication.Denied, "the AWS credentials have expired: sign in again"
 	case "ResourceNotFoundException":
 		return replication.Local, fmt.Sprintf("there is no table %s in this account and region: deploy the stack, or check its name and the region", s.table)
 	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
@@ -90,28 +84,13 @@ func (s *State) judge(err error) (replication.Class, string) {
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException":
 		return replication.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", s.table, keyPK, keySK)
 	}
-	var network net.Error
-	var send *smithyhttp.RequestSendError
 	switch {
 	case errors.Is(err, errMoved):
 		return replication.Transient, "others write the same records; it is tried again"
 	case errors.Is(err, replication.ErrNotStaged), errors.Is(err, replication.ErrContentMismatch):
 		return replication.Local, replication.HintOf(damaged(nil))
-	case errors.As(err, &send), errors.As(err, &network):
-		return replication.Unreachable, "check the network and the endpoint of DynamoDB, and in a VPC its route or gateway endpoint"
-	case code(err) == "" && call != nil: // the SDK itself: no credentials, no region
-		return replication.Denied, "check the AWS credentials and the region"
 	}
-	return replication.Transient, "it is tried again"
-}
-
-// code is the error code of AWS, or "".
-func code(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		return api.ErrorCode()
-	}
-	return ""
+	return awserr.Judge("table "+s.table, err)
 }
 
 // refused tells whether a condition was not met, and gives the item that was
@@ -135,7 +114,7 @@ func refused(err error) (old item, yes bool) {
 // again tells whether the same request may succeed in a moment: another write of
 // the same items was under way. The SDK doesn't retry these.
 func again(err error) bool {
-	switch code(err) {
+	switch awserr.Code(err) {
 	case "TransactionConflictException", "TransactionInProgressException":
 		return true
 	}

@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/chef/goiarditest"
+	"chefsync/pkg/cloud/cloudtest"
+)
+
+// Variables of the environment that name emulators; .ci/emulators sets them.
+const (
+	endpointName   = "CHEFSYNC_AWS_ENDPOINT" // has the table, secrets and schedules
+	s3EndpointName = "CHEFSYNC_S3_ENDPOINT"  // has the bucket
+	// oneAtATime is for emulators that several requests at once break; see the
+	// suite of pkg/state/dynamostate.
+	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"
+)
+
+// TestTheFunctionsReplicateThroughAnEmulator: what the fake of AWS lets through,
+// others may not: versitygw checks signatures and checksums, moto the expressions
+// and the size of what is written.
+func TestTheFunctionsReplicateThroughAnEmulator(t *testing.T) {
+	there := emulators(t)
+	t.Run("to cheftest", func(t *testing.T) {
+		keep(t, func(t *testing.T) *rig {
+			return emulated(t, there, primary(t), inMemory(t, "eu", cheftest.Options{}))
+		})
+	})
+	t.Run("to goiardi", func(t *testing.T) {
+		goiarditest.Need(t)
+		keep(t, func(t *testing.T) *rig { return emulated(t, there, primary(t), goiardi(t)) })
+	})
+}
+
+// stackNumber tells apart the stacks of one process.
+var stackNumber atomic.Int64
+
+func emulated(t testing.TB, there http.Handler, primary, replica *server) *rig {
+	t.Helper()
+	stack := fmt.Sprintf("e2e-%d-%d", os.Getpid(), stackNumber.Add(1))
+	cfg, err := cloudtest.Config(t.Context(), os.Getenv(endpointName))
+	if err == nil {
+		_, err = scheduler.NewFromConfig(cfg).CreateScheduleGroup(t.Context(), &scheduler.CreateScheduleGroupInput{Name: &stack})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rigOn(t, there, stack, primary, replica)
+}
+
+// emulators leads requests to the emulators of their services.
+func emulators(t *testing.T) http.Handler {
+	t.Helper()
+	lead := func(name string) http.Handler {
+		if os.Getenv(name) == "" {
+			t.Skipf("SKIPPED: %s isn't set", name)
+		}
+		target, err := url.Parse(os.Getenv(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return httputil.NewSingleHostReverseProxy(target)
+	}
+	most, objects := lead(endpointName), lead(s3EndpointName)
+	var turn sync.Mutex
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.Contains(q.Header.Get("Authorization"), "/s3/aws4_request") { // the service that it is signed for
+			objects.ServeHTTP(w, q)
+			return
+		}
+		if os.Getenv(oneAtATime) != "" {
+			// Whoever asked may be killed; the emulator is busy until it has answered.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), time.Minute)
+			defer cancel()
+			q = q.WithContext(ctx)
+			turn.Lock()
+			defer turn.Unlock()
+		}
+		most.ServeHTTP(w, q)
+	})
+}

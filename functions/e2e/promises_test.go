@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/chef/goiarditest"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/replication"
+)
+
+// promises hold wherever the records and the replica of a pair are. Each wants a
+// stack without a configuration and a primary without objects.
+func promises() map[string]func(*rig) {
+	return map[string]func(*rig){
+		"bootstrap, change and delete":           follows,
+		"the same event again and several times": repeats,
+		"killed in the middle and run again":     survives,
+		"a deadline in the middle and continued": continues,
+	}
+}
+
+func TestTheFunctionReplicates(t *testing.T) {
+	keep(t, func(t *testing.T) *rig { return newRig(t, primary(t), inMemory(t, "eu", cheftest.Options{})) })
+}
+
+// TestTheFunctionReplicatesToARealServer: the replica is goiardi.
+func TestTheFunctionReplicatesToARealServer(t *testing.T) {
+	goiarditest.Need(t)
+	keep(t, func(t *testing.T) *rig { return newRig(t, primary(t), goiardi(t)) })
+}
+
+func primary(t testing.TB) *server { return inMemory(t, "primary", withFeed()) }
+
+// keep tests all promises, each on a stack of its own.
+func keep(t *testing.T, stack func(*testing.T) *rig) {
+	t.Parallel()
+	for name, promise := range promises() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			promise(stack(t))
+		})
+	}
+}
+
+func follows(r *rig) {
+	cheftest.Fill(r.primary.org)
+	r.mustDeploy()
+	if run := r.pass(); run.Counts.Created != cheftest.Filled {
+		r.t.Errorf("created %d objects, want %d", run.Counts.Created, cheftest.Filled)
+	}
+	r.wantEqual()
+	cheftest.Edit(r.primary.org)
+	if run := r.pass(); run.Mode != "changes" || run.Counts.Deleted == 0 {
+		r.t.Errorf("a pass over changes: %+v", run)
+	}
+	r.wantEqual()
+}
+
+// repeats: the first copy and the changes after it, by events that come together.
+// What comes again writes nothing.
+func repeats(r *rig) {
+	cheftest.Fill(r.primary.org)
+	r.mustDeploy()
+	for _, change := range []func(*cheftest.Org){func(*cheftest.Org) {}, cheftest.Edit} {
+		change(r.primary.org)
+		r.atOnce(4)
+		writes := r.replica.writes()
+		for range 3 {
+			r.pass()
+		}
+		if n := r.replica.writes() - writes; n != 0 {
+			r.t.Errorf("%d writes to the replica by events that came again", n)
+		}
+		r.wantEqual()
+	}
+}
+
+// atOnce sends the event of the schedule so many times at once. One does the work;
+// the others do or find nothing.
+func (r *rig) atOnce(n int) {
+	r.t.Helper()
+	done := 0
+	for _, answer := range r.together(n) {
+		if answer.Run == nil {
+			r.t.Fatalf("answer %+v", answer)
+		}
+		switch answer.Run.Outcome {
+		case replication.OutcomeDone:
+			done++
+		case replication.OutcomeBusy:
+		default:
+			r.t.Errorf("outcome %s: %s", answer.Run.Outcome, answer.Error)
+		}
+	}
+	if done == 0 {
+		r.t.Error("none of them did it")
+	}
+}
+
+// survives: the platform ends the process in the middle of a first copy and of
+// changes; the next one takes over when the lease has ended.
+func survives(r *rig) {
+	cheftest.Fill(r.primary.org)
+	r.mustDeploy()
+	for _, change := range []func(*cheftest.Org){func(*cheftest.Org) {}, cheftest.Edit} {
+		change(r.primary.org)
+		before := r.replica.writes()
+		quick := r.replica.slow(300 * time.Millisecond)
+		if _, err := r.sync.InvokeEvent(r.event()); err != nil {
+			r.t.Fatal(err)
+		}
+		for r.replica.writes() < before+5 {
+			time.Sleep(10 * time.Millisecond) // until it is at work
+		}
+		r.sync.Kill()
+		r.sync.Wait()
+		quick()
+		if answer, _ := r.invoke(r.event()); answer.Run.Outcome != replication.OutcomeBusy {
+			r.t.Fatalf("the lease of the dead is %s", answer.Run.Outcome)
+		}
+		r.expireLease()
+		r.pass()
+		r.wantEqual()
+	}
+}
+
+// continues: a first copy that takes longer than the function may run goes on in
+// the next invocations, and makes progress in each.
+func continues(r *rig) {
+	cheftest.Fill(r.primary.org)
+	r.organization = `kinds = ["cookbooks", "roles", "environments", "data_bags"]`
+	r.mustDeploy()
+	quick := r.replica.slow(250 * time.Millisecond)
+	partial := 0
+	for range 60 {
+		before := r.record().Progress.Objects
+		result, err := r.sync.InvokeWithin(context.Background(), r.event(), 7*time.Second)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		var answer cloud.SyncResult
+		if err := result.Decode(&answer); err != nil {
+			r.t.Fatalf("the function did not end in time: %v", err)
+		}
+		if answer.Run.Outcome == replication.OutcomeDone {
+			break
+		}
+		if answer.Run.Outcome != replication.OutcomePartial {
+			r.t.Fatalf("outcome %s: %s", answer.Run.Outcome, answer.Error)
+		}
+		partial++
+		if after := r.record().Progress.Objects; after <= before {
+			r.t.Errorf("an invocation went from %d objects to %d", before, after)
+		}
+	}
+	if partial == 0 {
+		r.t.Error("it was done before its deadline; the test shows nothing")
+	}
+	quick()
+	r.pass()
+	r.wantEqual()
+}
