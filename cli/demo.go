@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,6 +73,7 @@ type demoStory struct {
 	fault            *cheftest.FaultHandle
 	app              *app.App
 	pair             app.Pair
+	mute             error // why the story can't be told any more
 }
 
 // tell runs the chapters. The last line is a promise: it is printed only when
@@ -96,7 +99,7 @@ func (d *demoStory) tell(ctx context.Context) error {
 		}
 		d.print("")
 	}
-	return d.end()
+	return errors.Join(d.end(), d.mute)
 }
 
 func (d *demoStory) close() {
@@ -111,7 +114,8 @@ func (d *demoStory) close() {
 }
 
 func (d *demoStory) print(format string, args ...any) {
-	fmt.Fprintf(d.g.out, format+"\n", args...)
+	_, err := fmt.Fprintf(d.g.out, format+"\n", args...)
+	d.mute = cmp.Or(d.mute, err)
 }
 
 // pass runs the engine once, by the wiring of run.

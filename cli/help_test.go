@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"chefsync/pkg/replication"
 )
 
 func tree(t *testing.T, visit func(*cobra.Command)) {
@@ -72,6 +74,15 @@ func TestTheOriginalCommandsAreThere(t *testing.T) {
 		"run", "demo", "init", "doctor", "plan", "diff", "verify", "resync", "runs", "config show", "state export", "state import", "version"} {
 		if !have["chef-sync-ctl "+name] {
 			t.Errorf("there is no command %s", name)
+		}
+	}
+}
+
+func TestKindsAreCalledAsInTheConfiguration(t *testing.T) {
+	for kind, want := range map[replication.Kind]string{replication.Policy: "policies", replication.PolicyGroup: "policy_groups",
+		replication.Cookbook: "cookbooks", replication.DataBagItem: "data_bag_items"} {
+		if got := kindWord(kind); got != want {
+			t.Errorf("%s is called %s, want %s", kind, got, want)
 		}
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
+// allRuns is more runs than a state keeps of a pair.
+const allRuns = 1 << 20
+
 func newRunsCmd(g *globals) *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
@@ -29,11 +32,17 @@ run touched or a verification found are in the log: sync-log PAIR --run RUN.`,
 		Args:              args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: g.completePairs,
 	}
-	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs a pair")
+	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs a pair; 0 for all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if limit < 0 {
+			return exit.Usagef("--number 0 for all", "--number can't be %d", limit)
+		}
 		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 			if len(args) == 2 {
 				return showRun(ctx, g, a, pairs, args[1])
+			}
+			if limit == 0 {
+				limit = allRuns
 			}
 			runs, err := listRuns(ctx, a, pairs, limit)
 			if err != nil {
@@ -99,8 +108,7 @@ func outcomeWord(t *ui.Grid, outcome string) string {
 
 // showRun finds one run by its id.
 func showRun(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, id string) error {
-	const all = 1 << 20
-	runs, err := listRuns(ctx, a, pairs, all)
+	runs, err := listRuns(ctx, a, pairs, allRuns)
 	if err != nil {
 		return err
 	}

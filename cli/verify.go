@@ -167,7 +167,12 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 }
 
 // kindWord is a kind as the configuration calls it.
-func kindWord(k replication.Kind) string { return string(k) + "s" }
+func kindWord(k replication.Kind) string {
+	if k == replication.Policy {
+		return "policies"
+	}
+	return string(k) + "s"
+}
 
 func letterColor(letter string) ui.Color {
 	switch letter {

@@ -72,7 +72,10 @@ func (a *App) Credentials(ctx context.Context, user, keyFile, profile string) (s
 			return "", nil, err
 		}
 		key, err := chef.ParseKey(text)
-		return user, key, err
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", keyFile, err)
+		}
+		return user, key, nil
 	}
 	c, err := a.loader.Credentials(profile)
 	if err != nil {

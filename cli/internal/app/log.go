@@ -15,7 +15,7 @@ import (
 // Log is what sync-log and manager-log read.
 type Log interface {
 	// Lines returns the lines that one of the queries selects, oldest first and
-	// with growing IDs. A limit takes the newest lines. Each further call returns
+	// with growing IDs. All calls are given the same queries. A limit takes the newest lines. Each further call returns
 	// the lines that have come since, whatever the limit.
 	Lines(ctx context.Context, queries ...state.LogQuery) ([]state.LogLine, error)
 }
@@ -31,40 +31,41 @@ func (a *App) ReadLog(ctx context.Context) (l Log, window, every time.Duration, 
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	return &fileLog{store: s}, 0, fileLogEvery, nil
+	return &fileLog{read: s.Logs}, 0, fileLogEvery, nil
 }
 
 // fileLogEvery is how often the log on this machine is looked at.
 const fileLogEvery = 500 * time.Millisecond
 
-// fileLog reads the log beside a state file.
+// fileLog reads the log beside a state file. Each query has a place of its own up
+// to which it was answered: between two of them other processes write.
 type fileLog struct {
-	store *state.SQLite
-	again bool
-	last  int64
+	read func(context.Context, state.LogQuery) ([]state.LogLine, error)
+	last []int64 // of each query; nil before the first call
 }
 
 // Lines implements Log.
 func (f *fileLog) Lines(ctx context.Context, queries ...state.LogQuery) ([]state.LogLine, error) {
 	lines := []state.LogLine{}
-	limit := 0
-	for _, q := range queries {
-		if f.again {
-			q.AfterID, q.Limit = f.last, 0
+	limit, last := 0, make([]int64, len(queries))
+	for i, q := range queries {
+		if f.last != nil {
+			q.AfterID, q.Limit = f.last[i], 0
+			last[i] = f.last[i]
 		}
-		got, err := f.store.Logs(ctx, q)
+		got, err := f.read(ctx, q)
 		if err != nil {
 			return nil, err
 		}
+		if len(got) > 0 {
+			last[i] = got[len(got)-1].ID
+		}
 		lines, limit = append(lines, got...), q.Limit
 	}
+	f.last = last
 	slices.SortFunc(lines, func(a, b state.LogLine) int { return cmp.Compare(a.ID, b.ID) })
 	if limit > 0 && len(lines) > limit {
 		lines = lines[len(lines)-limit:]
-	}
-	f.again = true
-	if len(lines) > 0 {
-		f.last = lines[len(lines)-1].ID
 	}
 	return lines, nil
 }

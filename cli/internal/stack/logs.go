@@ -50,7 +50,7 @@ const (
 type Logs struct {
 	client *cloudwatchlogs.Client
 	stack  *Stack
-	source map[replication.PairID]string
+	source map[replication.PairID][]string // what functions/changes calls it
 	now    func() time.Time
 
 	seen   map[string]time.Time // events that were read, to tell new ones
@@ -62,10 +62,11 @@ type Logs struct {
 
 // Logs opens the logs. They belong to one reader.
 func (s *Stack) Logs(pairs []config.PairConfig, now func() time.Time) *Logs {
-	l := &Logs{client: cloudwatchlogs.NewFromConfig(s.Config), stack: s, source: map[replication.PairID]string{}, now: now,
+	l := &Logs{client: cloudwatchlogs.NewFromConfig(s.Config), stack: s, source: map[replication.PairID][]string{}, now: now,
 		seen: map[string]time.Time{}, failed: map[string]bool{}}
 	for _, p := range pairs {
-		l.source[p.ID] = p.SourceOrg
+		// Scans and pushes are told of by the word of the journal, the rest by the name.
+		l.source[p.ID] = []string{p.SourceOrg, p.Space}
 	}
 	return l
 }
@@ -142,8 +143,10 @@ func (l *Logs) groups(queries []state.LogQuery) []group {
 	var pairs, sources []string
 	for _, q := range queries {
 		pairs = append(pairs, equals("pair", q.Pair.String()))
-		if source := equals("source", l.source[q.Pair]); !slices.Contains(sources, source) {
-			sources = append(sources, source)
+		for _, word := range l.source[q.Pair] {
+			if source := equals("source", word); !slices.Contains(sources, source) {
+				sources = append(sources, source)
+			}
 		}
 	}
 	groups := []group{{r.SyncLog, r.Sync, pattern(pairs, queries[0])}}
@@ -220,7 +223,7 @@ func (l *Logs) selects(q state.LogQuery, line state.LogLine) bool {
 	}
 	var own struct{ Source, Function string }
 	_ = json.Unmarshal(line.Attrs, &own) // no attributes, no source
-	return own.Function != "" || own.Source != "" && own.Source == l.source[q.Pair]
+	return own.Function != "" || own.Source != "" && slices.Contains(l.source[q.Pair], own.Source)
 }
 
 // pattern is a filter for FilterLogEvents: one of some conditions, and what a

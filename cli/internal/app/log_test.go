@@ -1,0 +1,40 @@
+package app
+
+import (
+	"context"
+	"testing"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+// A line of the first pair is written after its query and before that of the
+// second one, whose line is newer.
+func TestALineWrittenBetweenTwoQueriesIsShownNextTime(t *testing.T) {
+	a, b := replication.PairID{Replica: "eu", Org: "a"}, replication.PairID{Replica: "eu", Org: "b"}
+	var kept []state.LogLine
+	l := &fileLog{read: func(_ context.Context, q state.LogQuery) (got []state.LogLine, err error) {
+		for _, line := range kept {
+			if line.Pair == q.Pair && line.ID > q.AfterID {
+				got = append(got, line)
+			}
+		}
+		if len(kept) == 0 {
+			kept = []state.LogLine{{ID: 1, Pair: a}, {ID: 2, Pair: b}}
+		}
+		return got, nil
+	}}
+	var seen []int64
+	for range 3 {
+		lines, err := l.Lines(t.Context(), state.LogQuery{Pair: a}, state.LogQuery{Pair: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines {
+			seen = append(seen, line.ID)
+		}
+	}
+	if len(seen) != 2 || seen[0]+seen[1] != 3 {
+		t.Errorf("saw the lines %v, want 1 and 2 once each", seen)
+	}
+}
