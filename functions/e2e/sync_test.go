@@ -127,7 +127,14 @@ func TestNoSecretAndNoValueIsLogged(t *testing.T) {
 	r.sync.Kill()
 	r.invoke(cloud.SyncEvent{Pair: r.pair()})
 	log := r.sync.Log().String() + r.manager.Log().String()
-	for _, secret := range []string{"swordfish", "PRIVATE KEY", "encrypted_data"} {
+	if !strings.Contains(log, "no private key found") {
+		t.Error("the log doesn't say what is wrong with the key")
+	}
+	secrets := []string{"swordfish", "PRIVATE KEY", "encrypted_data"}
+	for line := range strings.Lines(r.primary.key) {
+		secrets = append(secrets, strings.TrimSpace(line))
+	}
+	for _, secret := range secrets {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log holds %q", secret)
 		}

@@ -13,7 +13,8 @@ import (
 const minKeyBits = 1024
 
 // ParseKey reads an RSA private key in PEM form, PKCS#1 or PKCS#8. Text around
-// the PEM block is ignored. Errors never quote the input.
+// the PEM block is ignored. Errors never quote the input, nor the first line of a
+// key, at which those who look through logs for keys would start.
 func ParseKey(data []byte) (*rsa.PrivateKey, error) {
 	for rest := data; ; {
 		var block *pem.Block
@@ -28,7 +29,7 @@ func ParseKey(data []byte) (*rsa.PrivateKey, error) {
 			}
 			key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
 			if err != nil {
-				return nil, errors.New("the PEM block RSA PRIVATE KEY doesn't hold a valid PKCS#1 key")
+				return nil, errors.New("the private key's PEM block doesn't hold a valid PKCS#1 key")
 			}
 			return checkKey(key)
 		case "PRIVATE KEY":
@@ -49,7 +50,7 @@ func ParseKey(data []byte) (*rsa.PrivateKey, error) {
 func parsePKCS8(der []byte) (*rsa.PrivateKey, error) {
 	any, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, errors.New("the PEM block PRIVATE KEY doesn't hold a valid PKCS#8 key")
+		return nil, errors.New("the private key's PEM block doesn't hold a valid PKCS#8 key")
 	}
 	key, ok := any.(*rsa.PrivateKey)
 	if !ok {
@@ -77,5 +78,5 @@ func noKey(data []byte) error {
 	if bytes.Contains(data, []byte(`-----BEGIN`)) {
 		return errors.New("the private key's PEM block is damaged: check that its lines are complete")
 	}
-	return errors.New("no private key found: expected PEM text that begins with -----BEGIN RSA PRIVATE KEY-----")
+	return errors.New("no private key found: expected the PEM text of an RSA key, as chef-server-ctl and knife write it")
 }
