@@ -261,6 +261,60 @@ func TestACrashDuringARepairConverges(t *testing.T) {
 	}
 }
 
+// A deletion that was never confirmed says nothing about who put the object there:
+// the prune rule may be another one when the next pass looks.
+func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
+	for name, work := range map[string]func(context.Context, *replication.Engine){
+		"a repair": func(ctx context.Context, e *replication.Engine) { _, _ = e.Verify(ctx, repairing()) },
+		"a compare": func(ctx context.Context, e *replication.Engine) {
+			_, _ = e.Pass(ctx, replication.PassOptions{Full: true})
+		},
+	} {
+		for _, full := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, then full=%v", name, full), func(t *testing.T) {
+				w := newWorld(t)
+				w.fill()
+				w.pass()
+				w.replica.Set("/roles/own", "own")
+				w.primary.Unset("/roles/base") // ours, and in the same window of a compare
+				w.pair.Prune = replication.PruneAll
+				e := w.engine()
+				c := &replicationtest.Crasher{}
+				ctx := c.Wrap(context.Background(), e)
+				w.replica.Refuse = func(op string, ref replication.Ref) error {
+					if op == "delete" && ref.Path() == "/roles/own" {
+						c.Die()
+						return replicationtest.ErrCrashed
+					}
+					return nil
+				}
+				work(ctx, e)
+				w.replica.Refuse = nil
+				if g := w.record().Progress; g.Work == nil || len(g.Work.Intent) == 0 {
+					t.Fatalf("work %+v; want word of the deletion", g.Work)
+				}
+				w.now = w.now.Add(2 * time.Minute)
+				w.pair.Prune = replication.PruneReplicated
+				for range 2 {
+					if _, err := w.engine().Pass(context.Background(), replication.PassOptions{Full: full}); err != nil {
+						t.Fatal(err)
+					}
+					w.now = w.now.Add(time.Hour)
+				}
+				if w.replica.Snapshot()["/roles/own"] == "" {
+					t.Error("a role was deleted that replication never put there")
+				}
+				inventory, _ := w.state.Inventory(context.Background(), pairID)
+				if _, ours := inventory[mustRef("/roles/own")]; ours {
+					t.Error("the inventory holds the replica's own role")
+				}
+				w.replica.Unset("/roles/own")
+				w.wantEqual()
+			})
+		}
+	}
+}
+
 func TestAnObjectThatCannotBeRepairedHoldsUpNoOther(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
