@@ -177,6 +177,31 @@ func TestDriftThatIsGoneIsForgotten(t *testing.T) {
 	}
 }
 
+// A pass came between, and the primary failed when the verification looked again:
+// it knows nothing, and what an earlier one found stands.
+func TestAVerificationThatFailsKeepsTheDriftThatIsRecorded(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.replica.Set("/roles/web", "edited")
+	w.verify(replication.VerifyOptions{})
+	found := w.record().Progress.Drift
+	e := w.engine()
+	e.State = &interloper{State: w.state, work: func() {
+		w.primary.Set("/roles/base", "changed")
+		w.pass()
+		w.now = w.now.Add(-time.Minute) // it took no time: the lease that is taken now holds
+		w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	}}
+	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
+	if err == nil || r.Outcome != replication.OutcomeFailed || len(r.Drift()) != 0 {
+		t.Fatalf("outcome %s, %v, drift %v; want the second look to fail", r.Outcome, err, r.Drift())
+	}
+	if d := cmp.Diff(found, w.record().Progress.Drift); found == nil || d != "" {
+		t.Errorf("the drift that was recorded is another one (-before +now):\n%s", d)
+	}
+}
+
 func TestWhatCouldNotBeAppliedIsNoDrift(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
