@@ -332,6 +332,31 @@ func TestAnObjectThatCannotBeRepairedHoldsUpNoOther(t *testing.T) {
 	w.wantEqual()
 }
 
+// What was written and can't be read back is not called repaired.
+func TestARepairThatCannotBeReadBackIsNotNamedAsOne(t *testing.T) {
+	w := newWorld(t)
+	drifted(w)
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if op == "put" && ref.Path() == "/roles/web" {
+			w.replica.Refuse = refuseOne("get", "/roles/web", replication.Rejected)
+		}
+		return nil
+	}
+	w.pair.Concurrency = 1
+	r := w.verify(repairing())
+	if len(r.Unreadable) != 1 || r.Unreadable[0].Ref.Path() != "/roles/web" || r.Outcome != replication.OutcomeDiffers {
+		t.Errorf("outcome %s, unreadable %v; want the role", r.Outcome, r.Unreadable)
+	}
+	for _, d := range r.Repaired {
+		if d.Ref.Path() == "/roles/web" {
+			t.Errorf("repaired %v, though the replica doesn't show the role", r.Repaired)
+		}
+	}
+	if len(r.Repaired) != 5 {
+		t.Errorf("repaired %v, want the other 5", r.Repaired)
+	}
+}
+
 // A server that fails in the middle is the passes' trouble to count.
 func TestAServerThatFailsDuringARepairChangesNothingForPasses(t *testing.T) {
 	w := newWorld(t)

@@ -259,6 +259,70 @@ func TestTheWorkOfAPassIsNoDrift(t *testing.T) {
 	}
 }
 
+// The token of the lease doesn't tell of a pass that had begun before.
+func TestTheEndOfAPassIsNoDrift(t *testing.T) {
+	w := newWorld(t)
+	w.primary.Set("/roles/web", "web")
+	w.pass()
+	ctx := context.Background()
+	other, err := w.state.Acquire(ctx, pairID, "another", w.now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := w.engine()
+	e.Source = &late{w.primary, func() {
+		w.primary.Set("/roles/web", "changed")
+		w.replica.Set("/roles/web", "changed")
+		applied := map[replication.Ref]string{mustRef("/roles/web"): w.primary.Snapshot()["/roles/web"]}
+		if err := w.state.Commit(ctx, pairID, other.Lease.Fence, w.now, replication.Update{Progress: other.Progress, Applied: applied}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.state.Release(ctx, pairID, other.Lease.Fence); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	if r, err := e.Verify(ctx, replication.VerifyOptions{}); err != nil || !r.Equal() {
+		t.Errorf("differences %v, %v; want none", r.Differences, err)
+	}
+}
+
+func TestASecondLookNamesWhatThePruneRuleKeeps(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Prune = replication.PruneNone
+	w.fill()
+	w.pass()
+	w.primary.Unset("/roles/base")
+	e := w.engine()
+	e.Source = &late{w.primary, func() { w.pass() }}
+	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
+	if err != nil || !r.Equal() {
+		t.Fatalf("differences %v, %v", r.Differences, err)
+	}
+	if len(r.Extras) != 1 || r.Extras[0].Path() != "/roles/base" {
+		t.Errorf("extras %v, want the role that is gone from the primary", r.Extras)
+	}
+}
+
+func TestWhatGoesFromThePrimaryWhileItIsReadIsNotCounted(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Concurrency = 1
+	w.fill()
+	w.pass()
+	w.tuning.Window = 1
+	e := w.engine()
+	e.Source = &late{w.primary, func() { w.primary.Unset("/roles/web") }}
+	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantDifferences(r.Differences, map[string]string{"/roles/web": "D pending"})
+	for _, k := range r.Kinds {
+		if want := (replication.KindReport{Kind: replication.Role, Primary: 1, Replica: 2, Equal: 1}); k.Kind == replication.Role && k != want {
+			t.Errorf("roles %+v, want %+v", k, want)
+		}
+	}
+}
+
 // late lets something happen after the first object was read, by one reader.
 type late struct {
 	replication.Source
