@@ -198,7 +198,8 @@ type Work struct {
 	// it are recorded for all changes up to Upto.
 	After string `json:"after,omitempty"`
 	// Intent names the objects that may have been written to the replica, or
-	// deleted from it, without having been recorded. The inventory isn't believed about them.
+	// deleted from it, without having been recorded. The inventory isn't believed
+	// about them.
 	Intent []Ref `json:"intent,omitempty"`
 	// Deletes tells that the Intent is to delete: it makes no object one that
 	// replication put there.

@@ -295,6 +295,7 @@ func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
 				}
 				w.now = w.now.Add(2 * time.Minute)
 				w.pair.Prune = replication.PruneReplicated
+				w.die(8, true, replication.PassOptions{Full: full}) // once more, when the compare has begun
 				for range 2 {
 					if _, err := w.engine().Pass(context.Background(), replication.PassOptions{Full: full}); err != nil {
 						t.Fatal(err)
