@@ -89,16 +89,16 @@ func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.
 	}
 }
 
-// age looks at how long the last success is ago. A pair never seen has no age:
-// its first pass is still to come.
+// age looks at how long the last success is ago, or the beginning where there was
+// none. A pair never worked on has no age: its record tells no time.
 func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Time, find func(string, time.Time, ...any)) {
-	if g.LastAttempt.IsZero() {
-		find("the pair was never worked on: is its schedule there?", now)
-		return
-	}
 	last := g.LastSuccess
 	if last.IsZero() {
-		last = g.Since // bootstrapping
+		last = begun(g)
+	}
+	if last.IsZero() {
+		find("the pair was never worked on: is its schedule there?", now)
+		return
 	}
 	age := now.Sub(last)
 	o.oldest = max(o.oldest, age)
@@ -111,6 +111,15 @@ func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Tim
 		o.counts["Overdue"]++
 		find("the pair is overdue", last.Add(limit), "last_success", last, "status", string(g.Status))
 	}
+}
+
+// begun is when work on a pair without a success began. A failure changes the
+// status, but not the compare that the next pass goes on with.
+func begun(g replication.Progress) time.Time {
+	if w := g.Work; w != nil && w.Started.Before(g.Since) {
+		return w.Started
+	}
+	return g.Since
 }
 
 // due tells whether a finding is to be said now: when it is news, and then once

@@ -59,6 +59,23 @@ func TestAManagerNotices(t *testing.T) {
 	}
 }
 
+// A pass that dies records no attempt, and one that fails changes the status: what
+// it began with tells how long there was no success.
+func TestAFirstPassThatNeverEndsGrowsOld(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return noon().Add(-d) }
+	work := &replication.Work{Full: true, Started: ago(time.Hour)}
+	for name, g := range map[string]replication.Progress{
+		"it dies each time":   {Status: replication.Bootstrapping, Since: ago(time.Hour), Work: work},
+		"it fails each time":  {Status: replication.Retrying, Since: ago(time.Minute), LastAttempt: ago(time.Minute), Work: work},
+		"it fails at reading": {Status: replication.Retrying, Since: ago(time.Hour), LastAttempt: ago(time.Minute)},
+	} {
+		o := look(pair("acme"), replication.PairState{Progress: g})
+		if o.oldest != time.Hour || o.counts["Overdue"] != 1 || !strings.Contains(said(o), "overdue") || strings.Contains(said(o), "never") {
+			t.Errorf("%s: age %s, says %q; want it overdue for an hour", name, o.oldest, said(o))
+		}
+	}
+}
+
 func TestNewsAreSaidAtOnceAndThenHourly(t *testing.T) {
 	f := finding{since: noon()}
 	var at []int

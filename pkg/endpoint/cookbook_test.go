@@ -49,6 +49,32 @@ func TestFrozenVersionsAreReplacedAndThawed(t *testing.T) {
 	}
 }
 
+// Freezing alone is a change. What is frozen stays so on the replica, and is never
+// deleted there to force its content.
+func TestWhatIsFrozenOnThePrimaryIsFrozenOnTheReplica(t *testing.T) {
+	w := newWorld(t)
+	files := map[string][]byte{"recipes/default.rb": []byte("one")}
+	w.from.PutCookbook("a", "1.0.0", files, false)
+	w.mustPut("/cookbooks/a/1.0.0", true)
+	loose := w.get("/cookbooks/a/1.0.0").Fingerprint
+	w.from.PutCookbook("a", "1.0.0", files, true)
+	if w.get("/cookbooks/a/1.0.0").Fingerprint == loose {
+		t.Error("the fingerprint doesn't tell that the version was frozen")
+	}
+	for _, content := range []string{"one", "forced"} {
+		w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte(content)}, true)
+		w.replica.ResetRequests()
+		w.mustPut("/cookbooks/a/1.0.0", false)
+		if deletes := w.replica.Requests().Method("DELETE"); len(deletes) > 0 {
+			t.Errorf("content %q: the version was deleted on the way: %v", content, deletes)
+		}
+		got, err := w.target.Get(context.Background(), ref(t, "/cookbooks/a/1.0.0"))
+		if err != nil || !strings.Contains(string(got.Body), `"frozen?":true`) {
+			t.Errorf("content %q: the replica holds %s, %v; want it frozen", content, got.Body, err)
+		}
+	}
+}
+
 func TestCookbookIsSentToOlderServersInSegments(t *testing.T) {
 	for _, highest := range []int{1, cheftest.OnlyVersion0} {
 		w := newWorld(t, cheftest.Options{MaxAPIVersion: highest})

@@ -95,8 +95,8 @@ func (p *pass) survived() {
 	p.progress.Work = &w
 }
 
-// intend records what the window is about to write, before it does: a pass that
-// dies leaves word of what it may have written.
+// intend records what the window is about to write or delete, before it does: a
+// pass that dies leaves word of what it may have done.
 func (p *pass) intend(steps []Step) error {
 	if len(steps) == 0 {
 		return nil
@@ -109,6 +109,7 @@ func (p *pass) intend(steps []Step) error {
 	for i, s := range steps {
 		w.Intent[i] = s.Ref
 	}
+	w.Deletes = steps[0].Action == ActionDelete // windows are of one sort
 	p.progress.Work = &w
 	if p.progress.Status != Bootstrapping {
 		p.progress.to(Syncing, p.Now())

@@ -70,20 +70,19 @@ func (p *pass) startCompare() error {
 	if w := p.progress.Work; p.todo.goOn && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
 		return p.commit(ctx)
 	}
-	intent, crashes := []Ref(nil), 0
+	work := Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now()}
 	if w := p.progress.Work; w != nil {
-		intent, crashes = p.Pair.narrowed(w.Intent), w.Crashes
+		work.Intent, work.Deletes, work.Crashes = p.Pair.narrowed(w.Intent), w.Deletes, w.Crashes
 	}
-	upto, err := p.takePosition(ctx, id)
-	if err != nil {
+	if work.Upto, err = p.takePosition(ctx, id); err != nil {
 		return err
 	}
 	p.progress.Selected = p.Pair.selected()
 	p.upd.Removed = append(p.upd.Removed, p.forgotten.Removed...)
 	p.upd.Synced = append(p.upd.Synced, p.forgotten.Synced...)
 	p.forgotten = Update{}
-	p.progress.Work = &Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now(), Upto: upto, Intent: intent, Crashes: crashes}
-	if upto == nil {
+	p.progress.Work = &work
+	if work.Upto == nil {
 		p.progress.Position = nil
 	}
 	status := Syncing

@@ -437,3 +437,30 @@ func TestTwoProcessesAtOnceDoNotBothWork(t *testing.T) {
 	}
 	w.wantEqual()
 }
+
+// A deletion comes behind the cursor of its compare. Where no feed tells that the
+// object is back, the compare itself looks at it again when it goes on.
+func TestACompareThatDiesWhileItDeletesLooksAgain(t *testing.T) {
+	w := newWorld(t)
+	w.primary.NoFeed = true
+	w.fill()
+	w.pass()
+	w.primary.Unset("/roles/web")
+	w.now = w.now.Add(time.Hour)
+	e := w.engine()
+	c := &replicationtest.Crasher{}
+	ctx := c.Wrap(context.Background(), e)
+	w.replica.Refuse = func(op string, _ replication.Ref) error {
+		if op == "delete" {
+			c.Die()
+			return replicationtest.ErrCrashed
+		}
+		return nil
+	}
+	_, _ = e.Pass(ctx, replication.PassOptions{})
+	w.replica.Refuse = nil
+	w.now = w.now.Add(2 * time.Minute)
+	w.primary.Set("/roles/web", "back, and changed")
+	w.pass()
+	w.wantEqual()
+}

@@ -366,3 +366,26 @@ func TestAPreviewSaysWhatThePassDoesAndWritesNothing(t *testing.T) {
 		t.Errorf("the pass did %+v", run.Counts)
 	}
 }
+
+// A kind comes whole before those that refer to it, whatever the windows are.
+func TestACompareWritesReferencedKindsFirst(t *testing.T) {
+	for window := range 4 {
+		w := newWorld(t)
+		w.tuning.Window = window + 1
+		w.fill()
+		order := w.order()
+		w.pass()
+		w.wantEqual()
+		last := mustRef("/data/users")
+		for _, line := range *order {
+			ref := mustRef(line[len("put "):])
+			if replication.CompareRefs(ref, last) < 0 {
+				t.Errorf("window %d: %s was written after %s", window+1, ref, last)
+			}
+			last = ref
+		}
+		if len(*order) != len(w.primary.Snapshot()) {
+			t.Errorf("window %d: wrote %q", window+1, *order)
+		}
+	}
+}

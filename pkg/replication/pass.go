@@ -151,7 +151,9 @@ func (p *pass) doubt() {
 	p.progress.Work = &w
 	intent := p.Pair.narrowed(w.Intent)
 	for _, r := range intent {
-		p.applied(r, unknownFingerprint)
+		if _, ours := p.inventory[r]; ours || !w.Deletes {
+			p.applied(r, unknownFingerprint)
+		}
 	}
 	if len(intent) == 1 && w.Crashes >= poisonCrashes {
 		p.poison = intent[0]

@@ -197,9 +197,13 @@ type Work struct {
 	// After is the last object done, in the order of application: objects up to
 	// it are recorded for all changes up to Upto.
 	After string `json:"after,omitempty"`
-	// Intent names the objects that may have been written to the replica without
-	// having been recorded. The inventory isn't believed about them.
+	// Intent names the objects that may have been written to the replica, or
+	// deleted from it, without having been recorded. The inventory isn't believed
+	// about them.
 	Intent []Ref `json:"intent,omitempty"`
+	// Deletes tells that the Intent is to delete: it makes no object one that
+	// replication put there.
+	Deletes bool `json:"deletes,omitempty"`
 	// Crashes counts the passes in a row that died at work on an Intent.
 	Crashes int `json:"crashes,omitempty"`
 }

@@ -325,9 +325,11 @@ func (v *verification) note(p *pass, ended bool) {
 			d.Extra++
 		}
 	}
-	p.progress.Drift = nil
-	if d.Changed+d.Missing+d.Extra > 0 {
+	switch {
+	case d.Changed+d.Missing+d.Extra > 0:
 		p.progress.Drift = &d
+	case ended:
+		p.progress.Drift = nil
 	}
 	c := &p.run.Counts
 	c.Observed += v.observed

@@ -261,6 +261,61 @@ func TestACrashDuringARepairConverges(t *testing.T) {
 	}
 }
 
+// A deletion that was never confirmed says nothing about who put the object there:
+// the prune rule may be another one when the next pass looks.
+func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
+	for name, work := range map[string]func(context.Context, *replication.Engine){
+		"a repair": func(ctx context.Context, e *replication.Engine) { _, _ = e.Verify(ctx, repairing()) },
+		"a compare": func(ctx context.Context, e *replication.Engine) {
+			_, _ = e.Pass(ctx, replication.PassOptions{Full: true})
+		},
+	} {
+		for _, full := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, then full=%v", name, full), func(t *testing.T) {
+				w := newWorld(t)
+				w.fill()
+				w.pass()
+				w.replica.Set("/roles/own", "own")
+				w.primary.Unset("/roles/base") // ours, and in the same window of a compare
+				w.pair.Prune = replication.PruneAll
+				e := w.engine()
+				c := &replicationtest.Crasher{}
+				ctx := c.Wrap(context.Background(), e)
+				w.replica.Refuse = func(op string, ref replication.Ref) error {
+					if op == "delete" && ref.Path() == "/roles/own" {
+						c.Die()
+						return replicationtest.ErrCrashed
+					}
+					return nil
+				}
+				work(ctx, e)
+				w.replica.Refuse = nil
+				if g := w.record().Progress; g.Work == nil || len(g.Work.Intent) == 0 {
+					t.Fatalf("work %+v; want word of the deletion", g.Work)
+				}
+				w.now = w.now.Add(2 * time.Minute)
+				w.pair.Prune = replication.PruneReplicated
+				w.die(8, true, replication.PassOptions{Full: full}) // once more, when the compare has begun
+				for range 2 {
+					if _, err := w.engine().Pass(context.Background(), replication.PassOptions{Full: full}); err != nil {
+						t.Fatal(err)
+					}
+					w.now = w.now.Add(time.Hour)
+				}
+				if w.replica.Snapshot()["/roles/own"] == "" {
+					t.Error("a role was deleted that replication never put there")
+				}
+				inventory, _ := w.state.Inventory(context.Background(), pairID)
+				if _, ours := inventory[mustRef("/roles/own")]; ours {
+					t.Error("the inventory holds the replica's own role")
+				}
+				w.replica.Unset("/roles/own")
+				w.wantEqual()
+			})
+		}
+	}
+}
+
 func TestAnObjectThatCannotBeRepairedHoldsUpNoOther(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
@@ -276,6 +331,31 @@ func TestAnObjectThatCannotBeRepairedHoldsUpNoOther(t *testing.T) {
 	w.pass()
 	w.replica.Unset("/roles/own")
 	w.wantEqual()
+}
+
+// What was written and can't be read back is not called repaired.
+func TestARepairThatCannotBeReadBackIsNotNamedAsOne(t *testing.T) {
+	w := newWorld(t)
+	drifted(w)
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if op == "put" && ref.Path() == "/roles/web" {
+			w.replica.Refuse = refuseOne("get", "/roles/web", replication.Rejected)
+		}
+		return nil
+	}
+	w.pair.Concurrency = 1
+	r := w.verify(repairing())
+	if len(r.Unreadable) != 1 || r.Unreadable[0].Ref.Path() != "/roles/web" || r.Outcome != replication.OutcomeDiffers {
+		t.Errorf("outcome %s, unreadable %v; want the role", r.Outcome, r.Unreadable)
+	}
+	for _, d := range r.Repaired {
+		if d.Ref.Path() == "/roles/web" {
+			t.Errorf("repaired %v, though the replica doesn't show the role", r.Repaired)
+		}
+	}
+	if len(r.Repaired) != 5 {
+		t.Errorf("repaired %v, want the other 5", r.Repaired)
+	}
 }
 
 // A server that fails in the middle is the passes' trouble to count.

@@ -177,6 +177,31 @@ func TestDriftThatIsGoneIsForgotten(t *testing.T) {
 	}
 }
 
+// A pass came between, and the primary failed when the verification looked again:
+// it knows nothing, and what an earlier one found stands.
+func TestAVerificationThatFailsKeepsTheDriftThatIsRecorded(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.replica.Set("/roles/web", "edited")
+	w.verify(replication.VerifyOptions{})
+	found := w.record().Progress.Drift
+	e := w.engine()
+	e.State = &interloper{State: w.state, work: func() {
+		w.primary.Set("/roles/base", "changed")
+		w.pass()
+		w.now = w.now.Add(-time.Minute) // it took no time: the lease that is taken now holds
+		w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	}}
+	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
+	if err == nil || r.Outcome != replication.OutcomeFailed || len(r.Drift()) != 0 {
+		t.Fatalf("outcome %s, %v, drift %v; want the second look to fail", r.Outcome, err, r.Drift())
+	}
+	if d := cmp.Diff(found, w.record().Progress.Drift); found == nil || d != "" {
+		t.Errorf("the drift that was recorded is another one (-before +now):\n%s", d)
+	}
+}
+
 func TestWhatCouldNotBeAppliedIsNoDrift(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -231,6 +256,70 @@ func TestTheWorkOfAPassIsNoDrift(t *testing.T) {
 	w.wantDifferences(r.Differences, map[string]string{"/environments/prod": "M changed"})
 	if len(r.Extras) != 0 {
 		t.Errorf("extras %v", r.Extras)
+	}
+}
+
+// The token of the lease doesn't tell of a pass that had begun before.
+func TestTheEndOfAPassIsNoDrift(t *testing.T) {
+	w := newWorld(t)
+	w.primary.Set("/roles/web", "web")
+	w.pass()
+	ctx := context.Background()
+	other, err := w.state.Acquire(ctx, pairID, "another", w.now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := w.engine()
+	e.Source = &late{w.primary, func() {
+		w.primary.Set("/roles/web", "changed")
+		w.replica.Set("/roles/web", "changed")
+		applied := map[replication.Ref]string{mustRef("/roles/web"): w.primary.Snapshot()["/roles/web"]}
+		if err := w.state.Commit(ctx, pairID, other.Lease.Fence, w.now, replication.Update{Progress: other.Progress, Applied: applied}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.state.Release(ctx, pairID, other.Lease.Fence); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	if r, err := e.Verify(ctx, replication.VerifyOptions{}); err != nil || !r.Equal() {
+		t.Errorf("differences %v, %v; want none", r.Differences, err)
+	}
+}
+
+func TestASecondLookNamesWhatThePruneRuleKeeps(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Prune = replication.PruneNone
+	w.fill()
+	w.pass()
+	w.primary.Unset("/roles/base")
+	e := w.engine()
+	e.Source = &late{w.primary, func() { w.pass() }}
+	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
+	if err != nil || !r.Equal() {
+		t.Fatalf("differences %v, %v", r.Differences, err)
+	}
+	if len(r.Extras) != 1 || r.Extras[0].Path() != "/roles/base" {
+		t.Errorf("extras %v, want the role that is gone from the primary", r.Extras)
+	}
+}
+
+func TestWhatGoesFromThePrimaryWhileItIsReadIsNotCounted(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Concurrency = 1
+	w.fill()
+	w.pass()
+	w.tuning.Window = 1
+	e := w.engine()
+	e.Source = &late{w.primary, func() { w.primary.Unset("/roles/web") }}
+	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantDifferences(r.Differences, map[string]string{"/roles/web": "D pending"})
+	for _, k := range r.Kinds {
+		if want := (replication.KindReport{Kind: replication.Role, Primary: 1, Replica: 2, Equal: 1}); k.Kind == replication.Role && k != want {
+			t.Errorf("roles %+v, want %+v", k, want)
+		}
 	}
 }
 

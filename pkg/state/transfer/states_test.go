@@ -97,7 +97,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 		g.Position = &replication.Position{Identity: "https://chef", Epoch: "1", Seq: rapid.Int64Range(0, 1<<53).Draw(t, "seq"), Marks: map[int64]string{7: "aa"}, Seen: []int64{5, 7}}
 	}
 	if rapid.Bool().Draw(t, "work") {
-		g.Work = &replication.Work{Full: true, Started: moment.Draw(t, "started"), After: "/roles/a", Intent: objects.Draw(t, "intent"), Upto: g.Position}
+		g.Work = &replication.Work{Full: true, Started: moment.Draw(t, "started"), After: "/roles/a", Intent: objects.Draw(t, "intent"), Deletes: rapid.Bool().Draw(t, "deletes"), Upto: g.Position}
 	}
 	if rapid.Bool().Draw(t, "hold") {
 		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Sample: objects.Draw(t, "sample")}

@@ -1,0 +1,54 @@
+package replication_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// The time of the last success is what operators and alarms go by.
+func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
+	for name, c := range map[string]struct {
+		outcome string
+		prepare func(*world, *replication.PassOptions)
+	}{
+		"held": {replication.OutcomeHeld, func(w *world, _ *replication.PassOptions) {
+			w.pair.MaxDelete = replication.Limit{Count: 1}
+			w.primary.Unset("/roles/base")
+			w.primary.Unset("/environments/prod")
+		}},
+		"drained": {replication.OutcomePartial, func(w *world, o *replication.PassOptions) {
+			drain := make(chan struct{})
+			close(drain)
+			o.Drain = drain
+			w.primary.Refuse = func(string, replication.Ref) error {
+				time.Sleep(time.Millisecond) // until the pass has heard of it
+				return nil
+			}
+		}},
+		"failed": {replication.OutcomeFailed, func(w *world, _ *replication.PassOptions) {
+			w.replica.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.fill()
+				w.pass()
+				before := w.record().Progress.LastSuccess
+				w.primary.Set("/roles/web", "changed")
+				var o replication.PassOptions
+				c.prepare(w, &o)
+				run, _ := w.engine().Pass(context.Background(), o)
+				w.wantOutcome(run, c.outcome)
+				p := w.record().Progress
+				if !p.LastSuccess.Equal(before) || !p.LastAttempt.Equal(w.now) {
+					t.Errorf("last success %s, last attempt %s; want them %s and %s", p.LastSuccess, p.LastAttempt, before, w.now)
+				}
+			})
+		})
+	}
+}
