@@ -120,7 +120,7 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
-		return replication.Run{Pair: p.ID, Trigger: o.Trigger, Outcome: replication.OutcomeFailed}, err
+		return a.Fail(ctx, p, o, err)
 	}
 	if show {
 		progress := g.output().Progress(p.ID.String())
