@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,23 +44,33 @@ brake: a plan that the brake would stop ends with code 7.`,
 
 func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f planFlags) error {
 	plans := []replication.Plan{}
+	var failed []error
 	for _, p := range pairs {
 		plan, err := previewPair(ctx, g, a, p, f.full)
 		if err != nil {
-			return fromHere(a, fmt.Errorf("pair %s: %w", p.ID, err), "")
+			failed = append(failed, fmt.Errorf("pair %s: %w", p.ID, err))
+			if ctx.Err() != nil {
+				break // a person's ctrl-C
+			}
+			continue
 		}
 		if plan.Steps == nil {
 			plan.Steps = []replication.Step{} // a list in JSON, always
 		}
 		plans = append(plans, plan)
 	}
-	err := g.output().Emit(plans, func(t *ui.Grid) {
-		for _, plan := range plans {
-			f.show(t, plan)
+	if len(plans) > 0 || failed == nil {
+		err := g.output().Emit(plans, func(t *ui.Grid) {
+			for _, plan := range plans {
+				f.show(t, plan)
+			}
+		})
+		if err != nil {
+			return err
 		}
-	})
-	if err != nil {
-		return err
+	}
+	if failed != nil {
+		return fromHere(a, errors.Join(failed...), "")
 	}
 	code := exit.OK
 	for _, plan := range plans {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -56,40 +57,52 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 		if _, err := a.KeepLog(ctx); err != nil {
 			return err
 		}
-		reports, err := verifyPairs(ctx, g, a, pairs, repair)
-		if err != nil {
-			return fromHere(a, err, "chef-sync-ctl verify --remote")
-		}
-		err = g.output().Emit(reports, func(t *ui.Grid) {
-			for _, r := range reports {
-				showReport(t, r)
+		reports, failed := verifyPairs(ctx, g, a, pairs, repair)
+		if len(reports) > 0 || failed == nil {
+			err := g.output().Emit(reports, func(t *ui.Grid) {
+				for _, r := range reports {
+					showReport(t, r)
+				}
+			})
+			if err != nil {
+				return err
 			}
-		})
-		if err != nil {
-			return err
+		}
+		if failed != nil {
+			return fromHere(a, failed, "chef-sync-ctl verify --remote")
 		}
 		return exit.Silent(verdict(reports))
 	})
 	return cmd
 }
 
+// verifyPairs verifies each pair, also when another's servers fail. The error
+// joins theirs; the reports are those of the rest.
 func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, repair bool) ([]replication.Report, error) {
 	reports := []replication.Report{}
+	var failed []error
 	for _, p := range pairs {
-		engine, err := a.Engine(ctx, p)
-		if err != nil {
-			return nil, err
+		if r, err := verifyPair(ctx, g, a, p, repair); err != nil {
+			failed = append(failed, fmt.Errorf("pair %s: %w", p.ID, err))
+		} else {
+			reports = append(reports, r)
 		}
-		progress := g.output().Progress(p.ID.String())
-		engine.Observe = progress.Observe
-		r, err := engine.Verify(ctx, replication.VerifyOptions{Trigger: "manual", Repair: repair})
-		progress.End()
-		if err != nil {
-			return nil, fmt.Errorf("pair %s: %w", p.ID, err)
+		if ctx.Err() != nil {
+			break // a person's ctrl-C
 		}
-		reports = append(reports, r)
 	}
-	return reports, nil
+	return reports, errors.Join(failed...)
+}
+
+func verifyPair(ctx context.Context, g *globals, a *app.App, p app.Pair, repair bool) (replication.Report, error) {
+	progress := g.output().Progress(p.ID.String())
+	defer progress.End()
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Report{}, err
+	}
+	engine.Observe = progress.Observe
+	return engine.Verify(ctx, replication.VerifyOptions{Trigger: "manual", Repair: repair})
 }
 
 // verdict is the exit code for what a verification found.
