@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 )
@@ -47,15 +50,18 @@ minutes.`,
 			return err
 		}
 		left := switchSchedules(ctx, a, pairs, false)
+		var busy error
 		if !noWait {
-			if err := waitIdle(ctx, g, state, pairs, time.Duration(timeout)); err != nil {
-				return err
-			}
+			busy = waitIdle(ctx, g, state, pairs, time.Duration(timeout))
 		}
 		if err := emitChanged(g, answers); err != nil {
 			return err
 		}
-		return left
+		if busy != nil {
+			busy = exit.With(exit.Of(busy), fmt.Errorf("the pairs are stopped, but a pass may still be at work: %w", busy),
+				"no other pass begins; wait for this one with the same command")
+		}
+		return errors.Join(busy, left)
 	})
 	return cmd
 }
