@@ -71,7 +71,24 @@ REPLICA/ORG, which means one.`,
 	root.SetCompletionCommandGroupID(groupConfig)
 	root.AddCommand(commands(g)...)
 	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd())
+	refuseUnknownHelp(root)
 	return root
+}
+
+// refuseUnknownHelp lets the help command, which answers everything with help,
+// fail for what isn't there.
+func refuseUnknownHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Args = func(_ *cobra.Command, args []string) error {
+		if cmd, rest, _ := root.Find(args); cmd != nil && len(rest) > 0 {
+			return unknownCommand(cmd, rest[0])
+		}
+		return nil
+	}
 }
 
 func unknownCommand(cmd *cobra.Command, word string) error {
