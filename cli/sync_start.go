@@ -129,7 +129,8 @@ func emitChanged(g *globals, answers []changed) error {
 	})
 }
 
-// waitSynced waits until each pair had a success after a time.
+// waitSynced waits until each pair had a success after a time, and the full compare
+// that was asked for.
 func waitSynced(ctx context.Context, state replication.State, ids []replication.PairID, since time.Time, timeout time.Duration) error {
 	for _, id := range ids {
 		err := wait(ctx, timeout, "a successful pass of "+id.String(), func(ctx context.Context) (bool, error) {
@@ -140,7 +141,8 @@ func waitSynced(ctx context.Context, state replication.State, ids []replication.
 			if h := st.Progress.Hold; h != nil && h.At.After(since) {
 				return false, exit.With(exit.Held, heldError(id, h), "chef-sync-ctl plan "+id.String())
 			}
-			return !st.Progress.LastSuccess.Before(since), nil
+			asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) // a pass that was at work doesn't answer that
+			return !asked && !st.Progress.LastSuccess.Before(since), nil
 		})
 		if err != nil {
 			return err
