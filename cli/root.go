@@ -83,6 +83,7 @@ func refuseUnknownHelp(root *cobra.Command) {
 	if err != nil {
 		return
 	}
+	help.Example = "  chef-sync-ctl help sync-status\n  chef-sync-ctl help exit-codes"
 	help.Args = func(_ *cobra.Command, args []string) error {
 		if cmd, rest, _ := root.Find(args); cmd != nil && len(rest) > 0 {
 			return unknownCommand(cmd, rest[0])
