@@ -117,7 +117,8 @@ func ofClass(err error) Code {
 		return NotFound
 	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindLicense, chef.KindPermission, chef.KindFrontEnd:
 		return Denied
-	case chef.KindUnavailable, chef.KindUnreachable, chef.KindMembershipFault, chef.KindForeign:
+	case chef.KindUnavailable, chef.KindUnreachable, chef.KindMembershipFault, chef.KindForeign,
+		chef.KindTLS, chef.KindVersion: // as doctor sorts them
 		return Temporary
 	case chef.KindCanceled:
 		return Interrupted

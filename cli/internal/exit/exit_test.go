@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"chefsync/cli/internal/exit"
+	"chefsync/pkg/chef"
 	"chefsync/pkg/replication"
 )
 
@@ -35,6 +36,8 @@ func TestEveryErrorHasItsExitCode(t *testing.T) {
 		{"foreign", classed(replication.Foreign), exit.Temporary},
 		{"rejected", classed(replication.Rejected), exit.Failed},
 		{"local", classed(replication.Local), exit.Failed},
+		{"an unknown CA", &chef.Error{Kind: chef.KindTLS}, exit.Temporary},
+		{"no version in common", &chef.Error{Kind: chef.KindVersion}, exit.Temporary},
 		{"silent", exit.Silent(exit.Differences), exit.Differences},
 	} {
 		t.Run(c.name, func(t *testing.T) {
