@@ -15,8 +15,9 @@ import (
 // Log is what sync-log and manager-log read.
 type Log interface {
 	// Lines returns the lines that one of the queries selects, oldest first and
-	// with growing IDs. All calls are given the same queries. A limit takes the newest lines. Each further call returns
-	// the lines that have come since, whatever the limit.
+	// with growing IDs. All calls are given the same queries. A limit takes the
+	// newest lines. Each further call returns the lines that have come since,
+	// whatever the limit.
 	Lines(ctx context.Context, queries ...state.LogQuery) ([]state.LogLine, error)
 }
 
