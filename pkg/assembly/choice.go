@@ -59,7 +59,7 @@ func (c *choice) learn(now time.Time, err error) {
 // position of the one is lost in the other, and everything is compared.
 type either struct {
 	served replication.ExplainedFeed
-	kept   replication.LateFeed
+	kept   replication.ScannedFeed
 	choice *choice
 	now    func() time.Time
 	none   error // why the last Read took the journal; nil if it did not
@@ -82,6 +82,14 @@ func (e *either) Note() string {
 // Begun tells whether the journal has begun: what is served was asked for before
 // everything was compared.
 func (e *either) Begun(ctx context.Context) (bool, error) { return e.kept.Begun(ctx) }
+
+// Scan implements replication.ScannedFeed: a feed that is served has no scanner.
+func (e *either) Scan(ctx context.Context) (replication.Scan, error) {
+	if e.none == nil {
+		return nil, nil
+	}
+	return e.kept.Scan(ctx)
+}
 
 func (e *either) Read(ctx context.Context, after int64) (replication.Rows, error) {
 	none, fresh := e.choice.recall(e.now())

@@ -8,6 +8,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/feed"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/replication"
 )
 
@@ -66,6 +67,14 @@ func (e explained) Begun(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// Scan implements replication.ScannedFeed for a feed that a scanner fills.
+func (e explained) Scan(ctx context.Context) (replication.Scan, error) {
+	if scanned, ok := e.Feed.(replication.ScannedFeed); ok {
+		return scanned.Scan(ctx)
+	}
+	return nil, nil
+}
+
 // lateJournal opens the journals when they are asked: a primary that serves its
 // changes needs none.
 type lateJournal struct {
@@ -75,20 +84,36 @@ type lateJournal struct {
 
 func (l lateJournal) Name() string { return journal.Name }
 
-func (l lateJournal) Begun(ctx context.Context) (bool, error) {
+func (l lateJournal) open(ctx context.Context) (replication.ScannedFeed, error) {
 	store, err := l.fleet.Journals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return scan.Feed(store, l.space, l.fleet.Now), nil
+}
+
+func (l lateJournal) Begun(ctx context.Context) (bool, error) {
+	feed, err := l.open(ctx)
 	if err != nil {
 		return false, err
 	}
-	return journal.Feed(store, l.space).Begun(ctx)
+	return feed.Begun(ctx)
 }
 
 func (l lateJournal) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	store, err := l.fleet.Journals(ctx)
+	feed, err := l.open(ctx)
 	if err != nil {
 		return replication.Rows{}, err
 	}
-	return journal.Feed(store, l.space).Read(ctx, after)
+	return feed.Read(ctx, after)
+}
+
+func (l lateJournal) Scan(ctx context.Context) (replication.Scan, error) {
+	feed, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return feed.Scan(ctx)
 }
 
 // wanted is a feed that the configuration demands: its absence is an error, not

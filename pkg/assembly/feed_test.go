@@ -117,6 +117,28 @@ func TestGoingFromOneFeedToTheOtherLosesNothing(t *testing.T) {
 	}
 }
 
+// TestAPairOfAJournalSaysWhatItSaw, whether the journal was asked for or is what is
+// left: else it would keep a change that was taken back before the next scan.
+func TestAPairOfAJournalSaysWhatItSaw(t *testing.T) {
+	for _, top := range []string{"", `feed = "journal"`} {
+		w := newWorld(t, cheftest.Options{})
+		cheftest.Fill(w.org)
+		w.top = top
+		f := w.fleet()
+		w.scan(f)
+		w.pass(f)
+		w.org.PutRole("web", `{"description":"for good"}`)
+		w.scan(f)
+		w.org.PutRole("web", `{"description":"for a moment"}`)
+		w.passWith(f, replication.PassOptions{Full: true})
+		w.wantSame(top)
+		w.org.PutRole("web", `{"description":"for good"}`)
+		w.scan(f)
+		w.pass(f)
+		w.wantSame(top)
+	}
+}
+
 func TestAPairTakesAPositionSoonAfterTheJournalBegan(t *testing.T) {
 	w := newWorld(t, cheftest.Options{})
 	f := w.fleet()

@@ -91,11 +91,16 @@ max_delete = "100%%"
 // pass runs one pass of the pair eu/acme.
 func (w *world) pass(f *assembly.Fleet) replication.Run {
 	w.t.Helper()
+	return w.passWith(f, replication.PassOptions{Trigger: "test"})
+}
+
+func (w *world) passWith(f *assembly.Fleet, o replication.PassOptions) replication.Run {
+	w.t.Helper()
 	e, err := f.Engine(context.Background(), f.Pairs()[0])
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	run, err := e.Pass(context.Background(), replication.PassOptions{Trigger: "test"})
+	run, err := e.Pass(context.Background(), o)
 	if err != nil || run.Outcome != replication.OutcomeDone {
 		w.t.Fatalf("pass: %+v, %v", run, err)
 	}

@@ -144,7 +144,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 	var err error
 	for attempt := range 3 {
 		if attempt > 0 || obj.Body == nil {
-			if obj, err = p.Source.Get(ctx, s.Ref); err != nil {
+			if obj, err = p.get(ctx, s.Ref); err != nil {
 				if IsAbsent(err) {
 					return result{err: errGone}, nil
 				}

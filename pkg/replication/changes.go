@@ -40,6 +40,9 @@ func (p *pass) changes() error {
 	if err := p.remove(deletes); err != nil {
 		return err
 	}
+	if err := p.tell(p.guard.hard, nil); err != nil {
+		return err
+	}
 	p.advance(p.todo.next)
 	return nil
 }

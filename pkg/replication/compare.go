@@ -44,10 +44,20 @@ func (p *pass) compare() error {
 	if err := p.checkBrake(deletes, source.counts, source.trouble()); err != nil {
 		return err
 	}
+	absent := func(r Ref) bool {
+		_, there := source.refs[r]
+		return !there && !source.unknown(r) && p.Pair.Manages(r)
+	}
+	if err := p.tell(p.guard.hard, absent); err != nil {
+		return err
+	}
 	if err := p.compareWindows(source, v); err != nil {
 		return err
 	}
 	if err := p.confirmAndRemove(deletes, v); err != nil {
+		return err
+	}
+	if err := p.tell(p.guard.hard, nil); err != nil {
 		return err
 	}
 	p.progress.LastCompare = w.Started
@@ -230,6 +240,9 @@ func (p *pass) compareWindows(source listing, v view) error {
 			return err
 		}
 		p.windowDone()
+		if err := p.tell(p.guard.hard, nil); err != nil {
+			return err
+		}
 		p.progress.Pending -= len(window)
 		next := *p.progress.Work
 		next.After = window[len(window)-1].Path()

@@ -61,7 +61,7 @@ func (p *pass) observe(refs []Ref, v view) ([]seen, error) {
 
 func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
 	s := seen{Observation: Observation{Ref: ref, Replica: v.presence(ref)}}
-	obj, err := p.Source.Get(ctx, ref)
+	obj, err := p.get(ctx, ref)
 	if IsAbsent(err) {
 		s.Absent = true
 		return s, nil

@@ -29,6 +29,7 @@ type pass struct {
 	changeIDs map[Ref]int64
 	unlisted  map[Ref]bool // bags whose items could not be listed in this pass
 
+	sights           *sights
 	flights          flights
 	staged, uploaded atomic.Int64
 	mu               sync.Mutex // guards what the workers of a window collect
@@ -59,7 +60,7 @@ func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o Pass
 		run.Outcome, run.Ended = OutcomeBusy, e.Now()
 		return run, nil
 	}
-	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run}
+	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run, sights: e.observer()}
 	p.run.ID = runID(taken, fence)
 	p.guard = e.watch(ctx, fence, taken, o)
 	defer p.guard.end()
@@ -211,6 +212,9 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 	p.run.Ended = now
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	if tellErr := p.tell(saveCtx, nil); tellErr != nil {
+		p.logFailure("what the pass saw could not be told to the scanner; a compare finds what it missed", p.run, tellErr)
+	}
 	if saveErr := p.commit(saveCtx); saveErr != nil {
 		p.run.Outcome = OutcomeFailed
 		return p.run, errors.Join(err, saveErr)

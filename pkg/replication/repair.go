@@ -25,7 +25,7 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	defer v.release(ctx, got.Lease.Fence)
 	g := v.watch(ctx, got.Lease.Fence, taken, v.options.pass())
 	defer g.end()
-	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress}
+	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress, sights: v.observer()}
 	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: "verify", Started: v.report.At, Outcome: "running"}
 	if pos := got.Progress.Position; pos != nil {
 		p.run.From, p.run.To = pos.Seq, pos.Seq
@@ -149,6 +149,9 @@ func (v *verification) repair(p *pass) error {
 		return err
 	}
 	v.removed(p, extras)
+	if err := p.tell(p.guard.hard, nil); err != nil {
+		return err
+	}
 	p.advance(nil)
 	return nil
 }
@@ -204,6 +207,9 @@ func (v *verification) repairWindow(p *pass, refs []Ref) error {
 		delete(was, d.Ref)
 	}
 	v.settle(refs, was, left)
+	if err := p.tell(p.guard.hard, nil); err != nil {
+		return err
+	}
 	return p.commit(p.guard.hard)
 }
 

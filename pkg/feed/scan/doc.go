@@ -19,6 +19,11 @@
 // step are written before it; a scanner killed in between repeats them. So rows
 // may come twice, and never get lost.
 //
+// What changes and changes back between two scans leaves no trace in them, yet a
+// reader may have looked in between. So readers that can, say what they saw
+// ([Feed], replication.ScannedFeed), and an object that anybody but the scanner
+// noted is looked at by the next scan and noted once more.
+//
 // The first scan fills the memory and begins the journal, without rows: whoever
 // takes a position in the journal compares everything after it was taken.
 package scan

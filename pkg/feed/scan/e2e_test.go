@@ -15,7 +15,6 @@ import (
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/endpoint"
-	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
@@ -53,7 +52,7 @@ func newPair(t *testing.T, from, to *chef.Org, w *world) *pairWorld {
 	p.engine = &replication.Engine{
 		Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "copy"}, SourceOrg: "acme", Space: source, Interval: time.Minute,
 			CompareEvery: 24 * time.Hour, MaxDelete: replication.Limit{Percent: 100}},
-		Feed: journal.Feed(w.store, source), Source: p.from, Target: target, Stage: files, State: s, Now: now, Owner: "test",
+		Feed: scan.Feed(w.store, source, now), Source: p.from, Target: target, Stage: files, State: s, Now: now, Owner: "test",
 	}
 	p.scanner, err = scan.New(scan.Config{Source: source, Reader: p.from, Search: scan.NewSearch(from, 0), Store: w.store, Owner: "test",
 		Rotation: time.Hour, Now: now})
@@ -80,6 +79,16 @@ func (p *pairWorld) pass() replication.Run {
 	}
 	p.now = p.now.Add(time.Minute)
 	return run
+}
+
+// resync compares everything, as an operator may ask for.
+func (p *pairWorld) resync() {
+	p.t.Helper()
+	run, err := p.engine.Pass(context.Background(), replication.PassOptions{Trigger: "test", Full: true})
+	if err != nil || run.Outcome != replication.OutcomeDone || run.Mode != "compare" {
+		p.t.Fatalf("compare: %+v, %v", run, err)
+	}
+	p.now = p.now.Add(time.Minute)
 }
 
 // byChanges does a turn that must not compare.
@@ -173,15 +182,16 @@ func TestReplicationByJournalAlone(t *testing.T) {
 	p.byChanges()
 }
 
-// TestReplicationByJournalOfAnything makes random changes for a while, with a
-// lagging index and scans that fail.
+// TestReplicationByJournalOfAnything makes random changes for a while, before and
+// behind each scan, with a lagging index, scans that fail, and passes that look at
+// what no scan has seen.
 func TestReplicationByJournalOfAnything(t *testing.T) {
 	p := newTestPair(t)
 	p.fill()
 	p.turn()
 	name := func() string { return fmt.Sprint("n", rand.IntN(6)) }
 	version := func() string { return fmt.Sprintf("%d.0.0", rand.IntN(3)) }
-	for round := range 40 {
+	change := func() {
 		for range rand.IntN(6) {
 			text := fmt.Sprint(rand.IntN(3))
 			switch rand.IntN(10) {
@@ -205,6 +215,9 @@ func TestReplicationByJournalOfAnything(t *testing.T) {
 				p.org.PutRole(name(), fmt.Sprintf(`{"description":%q}`, text))
 			}
 		}
+	}
+	for round := range 40 {
+		change()
 		switch rand.IntN(6) {
 		case 0:
 			p.org.FreezeIndex()
@@ -217,6 +230,10 @@ func TestReplicationByJournalOfAnything(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.primary.ClearFaults()
+		change()
+		if rand.IntN(4) == 0 {
+			p.resync()
+		}
 		p.pass()
 		if round%8 == 7 {
 			for range 61 { // the frozen ones have their turn

@@ -98,7 +98,7 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	for _, ref := range refs {
 		k, known := p.before.Objects[ref]
 		frozen = frozen || k.Frozen
-		if !known || k.Print == "" || !k.Frozen || turn(ref, from, to, p.Rotation) {
+		if !known || k.Print == "" || !k.Frozen || p.doubts[ref] || turn(ref, from, to, p.Rotation) {
 			due = append(due, ref)
 		}
 	}
@@ -173,7 +173,18 @@ func (p *pass) bags(ctx context.Context) error {
 			return err
 		}
 	}
+	p.orphans()
 	return nil
+}
+
+// orphans takes up items in doubt whose bag isn't there.
+func (p *pass) orphans() {
+	for ref := range p.doubts {
+		if _, bag := p.now.Objects[replication.Ref{Kind: replication.DataBag, Name: ref.Name}]; ref.Kind == replication.DataBagItem && !bag {
+			p.gone = append(p.gone, ref)
+			delete(p.doubts, ref)
+		}
+	}
 }
 
 // bodies gets the fingerprints of listed objects, from search as far as it goes,
@@ -287,18 +298,10 @@ func (p *pass) get(ctx context.Context, ref replication.Ref) (*seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &seen{print: obj.Fingerprint}
+	v := &seen{print: replication.Sight(obj)}
 	switch ref.Kind {
 	case replication.DataBag, replication.Policy, replication.CookbookArtifact:
 		v.print = namePrint
-	case replication.PolicyGroup:
-		var revision struct {
-			ID string `json:"revision_id"`
-		}
-		if err := json.Unmarshal(obj.Body, &revision); err != nil {
-			return nil, fmt.Errorf("read %s: %w", ref, err)
-		}
-		v.print = revision.ID
 	case replication.Cookbook:
 		var members map[string]json.RawMessage
 		v.frozen = json.Unmarshal(obj.Body, &members) == nil && string(members["frozen?"]) == "true"

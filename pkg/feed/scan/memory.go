@@ -28,6 +28,22 @@ type memory struct {
 	// began.
 	Listed  map[replication.Kind]bool     `json:"listed"`
 	Objects map[replication.Ref]knowledge `json:"objects"`
+	// Through is the id of the newest row that this memory takes into account, and
+	// Tail the paths of the rows that came with it: see doubts. In them are the
+	// objects in doubt of rows up to Through.
+	Through int64    `json:"through,omitempty"`
+	Tail    []string `json:"tail,omitempty"`
+	Doubts  doubts   `json:"doubts,omitempty"`
+}
+
+// listed tells whether the memory holds all that a scope held when the journal
+// began or since. The items of a bag that is new are all new.
+func (m *memory) listed(s replication.Scope) bool {
+	if s.Kind != replication.DataBagItem {
+		return m.Listed[s.Kind]
+	}
+	bag, had := m.Objects[replication.Ref{Kind: replication.DataBag, Name: s.Name}]
+	return bag.Listed || !had && m.Listed[replication.DataBag]
 }
 
 // knowledge is what is known of one object.

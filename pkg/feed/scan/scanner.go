@@ -58,6 +58,7 @@ type Scanner struct {
 	Config
 	swept   time.Time // frozen versions have had their turn up to here
 	trimmed time.Time
+	calm    calm // the rows of this state needn't be read again
 
 	searchMu  sync.Mutex
 	searchOff time.Time // no search before
@@ -175,6 +176,7 @@ type pass struct {
 	before   *memory                                 // as recalled
 	held     map[replication.Scope][]replication.Ref // objects of before, by kind and bag
 	now      *memory                                 // as found
+	doubts   doubts
 	rows     []journal.Entry
 	gone     []replication.Ref
 	confirms int // GETs left to confirm deletions
@@ -204,6 +206,9 @@ func (p *pass) recall(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := p.doubt(ctx); err != nil {
+		return err
+	}
 	p.now, p.held = p.before.clone(), map[replication.Scope][]replication.Ref{}
 	for ref := range p.before.Objects {
 		s := replication.Scope{Kind: ref.Kind}
@@ -223,10 +228,6 @@ func (p *pass) commit(ctx context.Context) error {
 	if !p.changed() {
 		return p.trim(ctx)
 	}
-	blob, err := p.now.encode()
-	if err != nil {
-		return err
-	}
 	got, err := p.Store.Acquire(ctx, p.Source, p.Owner, p.Now(), leaseTTL)
 	if err != nil {
 		return err
@@ -242,13 +243,24 @@ func (p *pass) commit(ctx context.Context) error {
 		return ErrOvertaken
 	}
 	step := journal.Step{Generation: got.Generation}
+	p.report.Head = got.Head
+	own := map[string]int{}
 	for len(rows) > journal.MaxAppend {
 		step.Entries, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
 		if p.report.Head, err = p.Store.Commit(ctx, p.Source, got.Lease.Fence, p.Now(), step); err != nil {
 			return err
 		}
+		for _, e := range step.Entries {
+			own[e.Path]++
+		}
 	}
-	step.Entries, step.Blob = rows, blob
+	if err := p.account(ctx, own, rows); err != nil {
+		return err
+	}
+	step.Entries = rows
+	if step.Blob, err = p.now.encode(); err != nil {
+		return err
+	}
 	if p.begin {
 		step.Begin = journal.NewEpoch()
 	}

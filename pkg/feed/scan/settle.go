@@ -12,7 +12,7 @@ import (
 // scope is a kind, or the items of one bag. Listed objects that were not seen
 // keep what is known of them.
 func (p *pass) settle(ctx context.Context, scope replication.Scope, refs []replication.Ref, views map[replication.Ref]seen) error {
-	known := p.isListed(scope)
+	known := p.before.listed(scope)
 	if !known {
 		// Objects may have changed, or gone, before their list was read for the
 		// first time: one row for all of them.
@@ -26,7 +26,20 @@ func (p *pass) settle(ctx context.Context, scope replication.Scope, refs []repli
 	p.setListed(scope)
 	missing := slices.DeleteFunc(p.held[scope], func(ref replication.Ref) bool { return listed[ref] })
 	slices.SortFunc(missing, replication.CompareRefs)
+	p.strange(scope, listed)
 	return p.miss(ctx, missing)
+}
+
+// strange takes up objects in doubt that no scan ever saw, this one neither.
+func (p *pass) strange(scope replication.Scope, listed map[replication.Ref]bool) {
+	for ref := range p.doubts {
+		_, had := p.before.Objects[ref]
+		inScope := ref.Kind == scope.Kind && (scope.Name == "" || scope.Name == ref.Name)
+		if inScope && !had && !listed[ref] {
+			p.gone = append(p.gone, ref)
+			delete(p.doubts, ref)
+		}
+	}
 }
 
 // meet takes up one listed object.
@@ -37,8 +50,10 @@ func (p *pass) meet(ref replication.Ref, views map[replication.Ref]seen, known b
 	switch {
 	case !had && known:
 		p.note(journal.Create, ref.Path())
-	case had && known && looked && v.print != k.Print:
+		delete(p.doubts, ref)
+	case had && known && looked && (v.print != k.Print || p.doubts[ref]):
 		p.note(journal.Update, ref.Path())
+		delete(p.doubts, ref)
 	}
 	if looked {
 		k.Print, k.Frozen = v.print, v.frozen
@@ -106,6 +121,7 @@ func (p *pass) forget(ref replication.Ref) {
 func (p *pass) drop(ref replication.Ref) {
 	if _, there := p.now.Objects[ref]; there {
 		delete(p.now.Objects, ref)
+		delete(p.doubts, ref)
 		p.gone = append(p.gone, ref)
 	}
 }
@@ -116,16 +132,6 @@ func containerKind(s replication.Scope) replication.Kind {
 		return replication.DataBag
 	}
 	return s.Kind
-}
-
-// isListed tells whether the memory holds all that a scope held when the journal
-// began or since. The items of a bag that is new are all new.
-func (p *pass) isListed(s replication.Scope) bool {
-	if s.Kind != replication.DataBagItem {
-		return p.before.Listed[s.Kind]
-	}
-	bag, had := p.before.Objects[replication.Ref{Kind: replication.DataBag, Name: s.Name}]
-	return bag.Listed || !had && p.before.Listed[replication.DataBag]
 }
 
 func (p *pass) setListed(s replication.Scope) {

@@ -24,6 +24,14 @@
 // {"action":"begin","path":"/"} and ids above all that were ever given out, so
 // such a client at least goes on with it.
 //
+// # What is taken back
+//
+// A row says that an object changed between two scans, not to what. A client that
+// reads an object behind a scan, when it changed once more, and is sure of it keeps
+// what it read if the object goes back before the next scan, for that one finds
+// nothing new. Pairs tell the scanner what they read (package scan); the published
+// interface has no way to. Pushes, and a resynchronization now and then, help.
+//
 // # Large answers
 //
 // An answer ends at about 4 MB, with whole rows and without a gap: the client has

@@ -1,0 +1,161 @@
+package replication_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"chefsync/pkg/replication"
+)
+
+// scannedFeed is a feed of a scanner that knows some objects, and keeps what it
+// is told of them and others.
+type scannedFeed struct {
+	*lateFeed
+	knows []replication.Ref
+	told  map[string]string
+	asked int
+	fail  error
+}
+
+func (f *scannedFeed) Scan(context.Context) (replication.Scan, error) {
+	f.asked++
+	return f, nil
+}
+
+func (f *scannedFeed) Doubt(_ context.Context, s replication.Sightings) error {
+	if f.fail != nil {
+		return f.fail
+	}
+	for ref, sight := range s.Sights {
+		f.told[ref.Path()] = sight
+	}
+	for _, ref := range f.knows {
+		if _, read := s.Sights[ref]; !read && s.Absent != nil && s.Absent(ref) {
+			f.told[ref.Path()] = ""
+		}
+	}
+	return nil
+}
+
+func newScannedFeed(w *world, knows ...replication.Ref) *scannedFeed {
+	return &scannedFeed{lateFeed: &lateFeed{Org: w.primary, epoch: "e"}, knows: knows, told: map[string]string{}}
+}
+
+// wantTold wants the scanner to have been told this since the last time.
+func (w *world) wantTold(f *scannedFeed, want map[string]string) {
+	w.t.Helper()
+	if d := cmp.Diff(want, f.told); d != "" {
+		w.t.Errorf("told to the scanner (-want +got):\n%s", d)
+	}
+	clear(f.told)
+}
+
+func TestAScannerIsToldWhatAPassSaw(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	gone, other := replication.Ref{Kind: replication.Role, Name: "gone"}, replication.Ref{Kind: replication.Policy, Name: "app", Sub: "1"}
+	f := newScannedFeed(w, gone, other) // the pair has no policies
+	w.passBy(f)
+	all := w.primary.Snapshot()
+	all["/roles/gone"] = ""
+	w.wantTold(f, all)
+	w.passBy(f)
+	w.wantTold(f, map[string]string{})
+	w.primary.Set("/roles/web", "other")
+	w.primary.Unset("/roles/base")
+	asked := f.asked
+	w.passBy(f)
+	w.wantTold(f, map[string]string{"/roles/web": w.primary.Snapshot()["/roles/web"], "/roles/base": ""})
+	if f.asked != asked+1 {
+		t.Errorf("asked %d times what the scanner knows", f.asked-asked)
+	}
+}
+
+// What could not be told isn't done: the pass tries again.
+func TestAPassThatCanNotTellIsNotDone(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := newScannedFeed(w)
+	w.passBy(f)
+	clear(f.told)
+	before := w.record().Progress.Position
+	w.primary.Set("/roles/web", "other")
+	f.fail = errors.New("the journal is away")
+	e := w.engine()
+	e.Feed = f
+	run, err := e.Pass(t.Context(), replication.PassOptions{})
+	if !errors.Is(err, f.fail) || run.Outcome != replication.OutcomeFailed || !cmp.Equal(w.record().Progress.Position, before) {
+		t.Fatalf("%+v, %v, position %+v", run, err, w.record().Progress.Position)
+	}
+	f.fail = nil
+	w.now = w.now.Add(time.Hour)
+	w.passBy(f)
+	w.wantTold(f, map[string]string{"/roles/web": w.primary.Snapshot()["/roles/web"]})
+}
+
+// A compare that is broken off anywhere has told what is behind its cursor.
+func TestABrokenCompareHasToldWhatItSaw(t *testing.T) {
+	for stop := 1; stop < 9; stop++ {
+		w := newWorld(t)
+		w.fill()
+		w.tuning.Window = 1
+		f := newScannedFeed(w)
+		reads := 0
+		w.primary.Refuse = func(op string, _ replication.Ref) error {
+			if op == "get" {
+				reads++
+			}
+			if reads >= stop {
+				return &replication.Error{Op: op, Class: replication.Unreachable, Err: errors.New("away")}
+			}
+			return nil
+		}
+		e := w.engine()
+		e.Feed = f
+		if run, err := e.Pass(t.Context(), replication.PassOptions{}); err == nil {
+			t.Fatalf("it was not broken off at read %d: %+v", stop, run)
+		}
+		w.primary.Refuse = nil
+		w.now = w.now.Add(time.Hour)
+		told := maps.Clone(f.told)
+		w.passBy(f)
+		maps.Copy(told, f.told)
+		if d := cmp.Diff(w.primary.Snapshot(), told); d != "" {
+			t.Errorf("broken off at read %d, told in all (-want +got):\n%s", stop, d)
+		}
+	}
+}
+
+// A repair writes what it read to the replica, like a pass.
+func TestARepairTellsWhatItSaw(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := newScannedFeed(w)
+	w.passBy(f)
+	clear(f.told)
+	w.replica.Set("/roles/web", "drifted")
+	e := w.engine()
+	e.Feed = f
+	if report, err := e.Verify(t.Context(), replication.VerifyOptions{Repair: true}); err != nil || len(report.Repaired) != 1 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	w.wantTold(f, map[string]string{"/roles/web": w.primary.Snapshot()["/roles/web"]})
+}
+
+// Without a position there is nothing that a row could be missed in.
+func TestAScannerIsNotToldByAPairWithoutAPosition(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := newScannedFeed(w)
+	f.epoch = ""
+	w.passBy(f)
+	w.wantTold(f, map[string]string{})
+	if f.asked != 0 {
+		t.Errorf("asked %d times what the scanner knows", f.asked)
+	}
+}
