@@ -42,11 +42,13 @@ func (u *UpdatedSince) Name() string { return "updated_since" }
 // Note says why it is in use.
 func (u *UpdatedSince) Note() string { return "the primary serves it" }
 
-// Read returns the rows with an id greater than after, or all for 0. Errors wrap
+// Read returns the rows with an id greater than after, or all for 0 and below: the
+// server can't be asked for the newest ones. Errors wrap
 // replication.ErrNoFeed when the server serves no feed; that includes answers
 // that are valid JSON but not rows. A broken answer is an error of class
 // Transient. Errors of the getter pass through, wrapped.
 func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	after = max(after, 0)
 	body, err := u.getter.Get(ctx, "/updated_since?seq="+strconv.FormatInt(after, 10))
 	if err != nil {
 		if u.unserved != nil && u.unserved(err) {

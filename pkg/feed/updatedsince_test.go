@@ -42,6 +42,9 @@ func TestReadAsksForRowsAfterAnID(t *testing.T) {
 	if rows, err := feedOf(a).Read(t.Context(), 0); err != nil || len(rows.Changes) != 1 {
 		t.Errorf("after 0: %+v, %v; want every row, 0 too", rows, err)
 	}
+	if rows, err := feedOf(a).Read(t.Context(), -8); err != nil || len(rows.Changes) != 1 || a.path != "/updated_since?seq=0" {
+		t.Errorf("the newest 8: asked %s: %+v, %v; want every row", a.path, rows, err)
+	}
 }
 
 func TestReadTellsNoFeedFromTrouble(t *testing.T) {

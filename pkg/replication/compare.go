@@ -109,7 +109,7 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 		p.progress.Feed, p.progress.FeedNote = "none", "the primary's changes are found by comparing"
 		return nil, nil
 	}
-	rows, err := p.Feed.Read(ctx, 0)
+	rows, err := p.Feed.Read(ctx, -markedRows)
 	if errors.Is(err, ErrNoFeed) {
 		p.progress.Feed, p.progress.FeedNote = "none", err.Error()
 		return nil, nil

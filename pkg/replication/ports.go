@@ -32,8 +32,9 @@ type Rows struct {
 type Feed interface {
 	// Name is the feed's word in configuration and status.
 	Name() string
-	// Read returns the rows with an id greater than after; 0 means all. It
-	// returns ErrNoFeed or ErrPositionLost, wrapped, where they apply.
+	// Read returns the rows with an id greater than after; 0 means all. Below 0 it
+	// may return all, and must return as many of the newest. It returns ErrNoFeed
+	// or ErrPositionLost, wrapped, where they apply.
 	Read(ctx context.Context, after int64) (Rows, error)
 }
 

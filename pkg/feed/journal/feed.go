@@ -51,6 +51,13 @@ var errMoved = errors.New("the journal changed while it was read")
 
 func (f feed) read(ctx context.Context, after int64) (replication.Rows, error) {
 	var rows replication.Rows
+	if after < 0 {
+		head, err := f.store.Head(ctx, f.source)
+		if err != nil {
+			return rows, fmt.Errorf("read the journal of %s: %w", f.source, err)
+		}
+		after = max(0, head.Newest+after)
+	}
 	for from := after; ; {
 		page, err := f.store.Rows(ctx, f.source, from, pageRows)
 		head := page.Head

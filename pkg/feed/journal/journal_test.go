@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -114,6 +115,20 @@ func (m *moving) Rows(ctx context.Context, source string, after int64, limit int
 		page.Head.Epoch = "another"
 	}
 	return page, err
+}
+
+func TestTheNewestRowsAreReadAlone(t *testing.T) {
+	s := store(t)
+	if _, err := journal.Feed(s, "src").Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
+		t.Errorf("before it has begun: %v", err)
+	}
+	head := begin(t, s, journal.Entry{Action: "update", Path: "/roles/a"})
+	for _, c := range []struct{ after, want int64 }{{-1, 1}, {-2, 2}, {-3, 2}, {-9, 2}} {
+		rows, err := journal.Feed(s, "src").Read(t.Context(), c.after)
+		if n := len(rows.Changes); err != nil || int64(n) != c.want || rows.Changes[n-1].ID != head.Newest || rows.Newest != head.Newest || rows.Oldest != head.Oldest {
+			t.Errorf("%d: %+v, %v; want the newest %d of %+v", c.after, rows, err, c.want, head)
+		}
+	}
 }
 
 func TestAJournalThatMovesWhileItIsReadIsReadAgain(t *testing.T) {
