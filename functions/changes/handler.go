@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -112,6 +113,9 @@ func (h *handler) source(ctx context.Context, org string) (*assembly.Fleet, erro
 	return fleet, err
 }
 
+// wakers is how many pairs are woken at once.
+const wakers = 8
+
 // wake lets the pairs of an organization look at its journal now. One that can't
 // be woken looks at its next schedule.
 func (h *handler) wake(ctx context.Context, fleet *assembly.Fleet, org string) {
@@ -119,15 +123,40 @@ func (h *handler) wake(ctx context.Context, fleet *assembly.Fleet, org string) {
 	if err != nil {
 		return
 	}
+	var all sync.WaitGroup
+	free := make(chan struct{}, wakers)
 	for _, id := range source.Pairs {
-		event, err := json.Marshal(cloud.SyncEvent{Pair: id, Trigger: cloud.TriggerPush})
-		if err == nil {
-			err = h.functions.Invoke(ctx, h.Resources.Sync, event)
-		}
-		if err != nil {
-			h.Log.Warn("a pair can't be woken; its schedule does it", "pair", id.String(), "error", err.Error(), "hint", replication.HintOf(err))
-		}
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			if err := h.wakePair(ctx, fleet, id); err != nil {
+				h.Log.Warn("a pair can't be woken; its schedule does it", "pair", id.String(), "error", err.Error(), "hint", replication.HintOf(err))
+			}
+		})
 	}
+	all.Wait()
+}
+
+// wakePair invokes the function of a pair, unless it is at work or stopped. A pair
+// at work looks again when it is done (functions/sync), so a thousand changes in a
+// row don't invoke it a thousand times.
+func (h *handler) wakePair(ctx context.Context, fleet *assembly.Fleet, id replication.PairID) error {
+	state, err := fleet.State(ctx)
+	if err != nil {
+		return err
+	}
+	pair, err := state.Pair(ctx, id)
+	if err != nil {
+		return err
+	}
+	if pair.Lease.HeldAt(h.Now()) || pair.Desired.Stopped {
+		return nil
+	}
+	event, err := json.Marshal(cloud.SyncEvent{Pair: id, Trigger: cloud.TriggerPush})
+	if err != nil {
+		return err
+	}
+	return h.functions.Invoke(ctx, h.Resources.Sync, event)
 }
 
 func (h *handler) measure(values map[string]metrics.Value) {

@@ -122,6 +122,49 @@ func TestAPushWakesThePairs(t *testing.T) {
 	}
 }
 
+// TestPushesDuringAPassAreBundled: the pair isn't woken for each, and looks again
+// when it is done.
+func TestPushesDuringAPassAreBundled(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	r.pass()
+	var before, after int
+	r.whileAtWork(func() {
+		before = r.woken()
+		for i := range 5 {
+			r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"%d"}`, i))
+			if status := post(r, "token", message{kind: "role", name: "web"}); status != http.StatusNoContent {
+				t.Errorf("push: %d", status)
+			}
+		}
+		after = r.woken()
+	})
+	if after != before {
+		t.Errorf("a pair at work was woken %d times", after-before)
+	}
+	r.wantEqual()
+	stop := true
+	r.direct(replication.Directive{Stop: &stop})
+	push(r, message{kind: "role", name: "web"})
+	if n := r.woken(); n != after {
+		t.Errorf("a pair that is stopped was woken %d times", n-after)
+	}
+	stop = false
+	r.direct(replication.Directive{Stop: &stop})
+	push(r, message{kind: "role", name: "web"})
+	if n := r.woken(); n != after+1 {
+		t.Errorf("a pair at rest was woken %d times, want once", n-after)
+	}
+}
+
+// woken counts the invocations of the pairs by the journal's function.
+func (r *rig) woken() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.invoked[cloud.ChangesFunction])
+}
+
 func triggers(runs []replication.Run) (all []string) {
 	for _, run := range runs {
 		all = append(all, run.Trigger)

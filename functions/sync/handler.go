@@ -73,7 +73,7 @@ func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.Pa
 	if err != nil {
 		run, err = fleet.Fail(ctx, pair, options, err)
 	} else {
-		run, err = engine.Pass(ctx, options)
+		run, err = h.passes(ctx, fleet, engine, options)
 	}
 	h.measure(run)
 	result := cloud.SyncResult{Run: &run}
@@ -84,6 +84,29 @@ func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.Pa
 	failed, unrecorded := h.unable(ctx, fleet, pair, err)
 	failed.Run = &run
 	return failed, unrecorded
+}
+
+// maxPasses bounds the passes of one event.
+const maxPasses = 10
+
+// passes does a pass, and where changes are pushed, further ones until one finds no
+// work: of a change that is pushed while a pair is at work nobody else tells the
+// pair. It returns the first run, for which the event was.
+func (h handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *replication.Engine, o replication.PassOptions) (replication.Run, error) {
+	first, err := engine.Pass(ctx, o)
+	if err != nil || fleet.Journal.Token.IsZero() {
+		return first, err
+	}
+	o.Trigger, o.Full = cloud.TriggerPush, false
+	for n, last := 1, first; n < maxPasses && last.Outcome == replication.OutcomeDone && last.Mode != ""; n++ {
+		if last, err = engine.Pass(ctx, o); last.Mode != "" {
+			h.measure(last)
+		}
+		if err != nil {
+			h.Log.Warn("what was pushed meanwhile is left to the next pass", "pair", engine.Pair.ID.String(), "error", err.Error())
+		}
+	}
+	return first, nil
 }
 
 // unable is the answer for work that failed. After a refusal the keys are read
