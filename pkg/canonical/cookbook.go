@@ -25,9 +25,10 @@ func segment(key []byte) (prefix string, ok bool) {
 //
 // The manifest of API version 2 (all_files) and of versions 0 and 1 (segments)
 // have the same canonical form as long as the older one didn't lose a file, and
-// an empty segment equals a missing one. metadata.attributes, .dependencies and
-// .long_description are filled in, since erchef always returns them and goiardi
-// returns what was sent.
+// an empty segment equals a missing one. A file of all_files whose name has no
+// folder is a root file, as servers and clients take it. metadata.attributes,
+// .dependencies and .long_description are filled in, since erchef always returns
+// them and goiardi returns what was sent.
 func CookbookVersion(body []byte) ([]byte, error) {
 	form, err := manifest(body, "cookbook_name", "version")
 	if err != nil {
@@ -123,6 +124,9 @@ func fileForm(keys object, prefix string) []byte {
 		case key == "checksum":
 			v = bytes.ToLower(v) // hexadecimal
 		case key == "name" && v[0] == '"':
+			if prefix == "" && bytes.IndexByte(v, '/') < 0 {
+				prefix = "root_files/"
+			}
 			out = append(append(out, '"'), prefix...)
 			v = v[1:]
 		}

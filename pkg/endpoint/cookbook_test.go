@@ -96,6 +96,19 @@ func TestCookbookIsSentToOlderServersInSegments(t *testing.T) {
 	}
 }
 
+// Some tools name root files without root_files/ in all_files; a server shows
+// them below it to clients of API versions 0 and 1.
+func TestRootFilesWithoutTheirSegmentInAllFiles(t *testing.T) {
+	for _, highest := range []int{2, 1} {
+		w := newWorld(t, cheftest.Options{MaxAPIVersion: highest})
+		w.from.PutCookbook("other", "1.0.0", map[string][]byte{"x": []byte("one")}, false)
+		sum := cheftest.MD5([]byte("one"))
+		w.from.PutCookbookManifest("a", "1.0.0", `{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version",`+
+			`"frozen?":false,"metadata":{"name":"a","version":"1.0.0"},"all_files":[{"name":"metadata.rb","path":"metadata.rb","checksum":"`+sum+`","specificity":"default"}]}`)
+		w.mustPut("/cookbooks/a/1.0.0", true)
+	}
+}
+
 func TestShortVersionsAreWrittenAsTheBodySpellsThem(t *testing.T) {
 	w := newWorld(t)
 	w.from.PutCookbookManifest("a", "1.0", `{"name":"a-1.0","cookbook_name":"a","version":"1.0","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version",`+
