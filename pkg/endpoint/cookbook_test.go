@@ -137,6 +137,30 @@ func TestNullMetadataIsDroppedWhenTheReplicaRefusesIt(t *testing.T) {
 	}
 }
 
+func TestNullMetadataDoesNotDifferForEver(t *testing.T) {
+	for _, key := range []string{"name", "description", "long_description", "maintainer", "maintainer_email", "license", "platforms", "dependencies"} {
+		w := newWorld(t)
+		fill(w.from)
+		obj := w.get("/cookbooks/a/1.0.0")
+		meta := fmt.Sprintf(`"metadata":{"version":"1.0.0",%q:null}`, key)
+		i := strings.Index(string(obj.Body), `"metadata":{`)
+		body := string(obj.Body[:i]) + meta + "}"
+		obj, err := decodeObject(obj.Ref, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.target.Put(context.Background(), obj, true, fromSource{w.source, obj})
+		wantClass(t, err, replication.Degraded)
+		want, _, err := w.target.Expect(context.Background(), obj)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.target.Get(context.Background(), obj.Ref); err != nil || got.Fingerprint != want {
+			t.Errorf("%s: error %v, or another fingerprint than expected\nsent %s\ngot  %s", key, err, body, got.Body)
+		}
+	}
+}
+
 func TestContentCollectedBetweenSandboxAndManifestIsSentAgain(t *testing.T) {
 	w := newWorld(t)
 	fill(w.from)
