@@ -225,6 +225,23 @@ func TestUploadURLsThatNeverWorkAreReported(t *testing.T) {
 	}
 }
 
+func TestRefusedDownloadsAreNoReasonForSmallerSandboxes(t *testing.T) {
+	w := newWorld(t)
+	files := map[string][]byte{}
+	for i := range 20 {
+		files[fmt.Sprintf("files/f%02d", i)] = fmt.Appendf(nil, "content %d", i)
+	}
+	w.from.PutCookbook("a", "1.0.0", files, false)
+	w.primary.Fault(cheftest.Fault{Method: http.MethodGet, Path: "/bookshelf/*", Status: 403, Body: `<Error><Code>AccessDenied</Code></Error>`})
+	e := wantClass(t, w.put("/cookbooks/a/1.0.0", true), replication.Transient)
+	if e.Server != "primary" {
+		t.Errorf("error %v blames %q", e, e.Server)
+	}
+	if n := len(w.replica.Requests().Containing("/sandboxes").Method("POST")); n != 1 {
+		t.Errorf("%d sandboxes, want 1", n)
+	}
+}
+
 func TestAManifestWhoseAnswersAreAllLostIsReadBack(t *testing.T) {
 	w := newWorld(t)
 	fill(w.from)
