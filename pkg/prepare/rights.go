@@ -15,10 +15,10 @@ import (
 // group is the group that gets rights which the default groups don't have.
 const group = "chef-sync"
 
-// need is what replication must be allowed on a container.
+// need is what replication must be allowed on the container of a collection.
 type need struct {
-	container string
-	perms     []string
+	collection string
+	perms      []string
 }
 
 func (r *run) needs() []need {
@@ -27,11 +27,11 @@ func (r *run) needs() []need {
 		perms = []string{"create", "read", "update", "delete"}
 	}
 	var all []need
-	for _, c := range []string{"cookbooks", "data", "environments", "roles"} {
+	for _, c := range r.collections() {
 		all = append(all, need{c, perms})
 	}
 	if r.Side == Replica {
-		all = append(all, need{"sandboxes", []string{"create"}})
+		all = append(all, need{"/sandboxes", []string{"create"}})
 	}
 	return all
 }
@@ -65,7 +65,10 @@ func (r *run) haveRights(ctx context.Context) error {
 	}
 	changed := false
 	for _, n := range r.needs() {
-		did, err := r.haveACL(ctx, "/containers/"+n.container+"/_acl", "rights on "+n.container, n.perms)
+		did, err := r.haveACL(ctx, "/containers"+n.collection+"/_acl", "rights on "+n.collection[1:], n.perms)
+		if is(err, chef.KindAbsent) && optional(n.collection) {
+			continue // the proof says that the server doesn't have it
+		}
 		if err != nil {
 			return err
 		}
@@ -237,17 +240,20 @@ func (r *run) haveObjectRights(ctx context.Context) error {
 	if r.Side == Replica {
 		perms = []string{"read", "update", "delete"}
 	}
-	for _, kind := range []string{"cookbooks", "data", "environments", "roles"} {
-		answer, err := r.caller.Do(ctx, "GET", "/"+kind, nil)
+	for _, collection := range r.collections() {
+		answer, err := r.caller.Do(ctx, "GET", collection, nil)
+		if is(err, chef.KindForeign) && optional(collection) {
+			continue
+		}
 		if err != nil {
-			return r.as(r.caller, "list "+kind, err, "")
+			return r.as(r.caller, "list "+collection, err, "")
 		}
 		names := map[string]json.RawMessage{}
 		if err := json.Unmarshal(answer.Body, &names); err != nil {
-			return r.as(r.caller, "list "+kind, fmt.Errorf("the answer isn't a list: %w", err), "")
+			return r.as(r.caller, "list "+collection, fmt.Errorf("the answer isn't a list: %w", err), "")
 		}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
-			path := "/" + kind + "/" + name
+			path := collection + "/" + name
 			if path == "/environments/_default" {
 				continue // can't be written anyway
 			}

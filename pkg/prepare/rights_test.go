@@ -40,3 +40,48 @@ func TestAnACLThatDoesNotShowAPermissionIsNotWritten(t *testing.T) {
 		}
 	}
 }
+
+// An API client may only read policies by default (chef-server-api.md §8.1).
+func TestTheKindsThatAreReplicatedAreTheOnesThatGetRights(t *testing.T) {
+	s := newSite(t)
+	s.org.PutPolicy("old", "r1", `{}`)
+	o := s.options(prepare.Replica, s.admin("alice"))
+	o.Kinds = []replication.Kind{replication.Policy, replication.PolicyGroup, replication.CookbookArtifact}
+	if r := s.run(o); r.Actor != prepare.Client {
+		t.Fatalf("actor %s, want a client", r.Actor)
+	}
+	key, err := s.key.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := s.client("ec_sync_user", key).Org("acme")
+	doc := []byte(`{"name":"app","revision_id":"r1","run_list":["recipe[a::default]"],"cookbook_locks":{}}`)
+	for _, c := range []struct{ method, path string }{
+		{"POST", "/policies/app/revisions"}, {"PUT", "/policy_groups/prod/policies/app"}, {"DELETE", "/policies/old/revisions/r1"},
+	} {
+		body := doc
+		if c.method == "DELETE" {
+			body = nil
+		}
+		if _, err := client.Do(t.Context(), c.method, c.path, body); err != nil {
+			t.Error(err)
+		}
+	}
+	s.server.ResetRequests()
+	if r := s.run(o); r.Changed || len(s.writes()) > 0 {
+		t.Errorf("the second run changed something: %+v", r.Steps)
+	}
+}
+
+func TestAServerWithoutPoliciesIsPreparedForTheOtherKinds(t *testing.T) {
+	s := newSite(t)
+	s.server.Fault(cheftest.Fault{Path: "/policies", HTML: true, Status: 404})
+	s.server.Fault(cheftest.Fault{Path: "/containers/policies/_acl", Status: 404, Body: `{"error":["Cannot load container policies"]}`})
+	for _, side := range []prepare.Side{prepare.Primary, prepare.Replica} {
+		o := s.options(side, s.superuser())
+		o.Kinds = []replication.Kind{replication.Policy}
+		if r := s.run(o); !hasStep(r, "proof: read /policies", prepare.Unknown) {
+			t.Errorf("%s: steps %+v", side, r.Steps)
+		}
+	}
+}
