@@ -116,9 +116,14 @@ func serverChecks(ctx context.Context, g *globals, a *app.App) (groups []func(co
 		if err != nil {
 			prober, problem = http.DefaultClient, err
 		}
+		kinds := map[string][]replication.Kind{}
+		for _, org := range orgs {
+			kinds[org] = kindsOf(a.Pairs(), side, s, org)
+		}
 		return &doctor.Server{
 			Group: group, Side: side, Orgs: orgs, User: s.User, Client: client, Problem: problem,
 			Key: a.KeyStore(ctx, s), Prober: prober, URL: s.URL, Now: g.now,
+			Kinds: kinds,
 		}
 	}
 	sources, destinations := orgsOf(a.Pairs())

@@ -14,6 +14,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
 	"chefsync/pkg/prepare"
+	"chefsync/pkg/replication"
 )
 
 // prepareFlags are the flags of prepare-org.
@@ -38,8 +39,8 @@ You sign as yourself: with --admin-user and --admin-key, or with --chef-profile
 of ~/.chef/credentials. A superuser's key creates the user and associates it. An
 organization admin's key makes an API client, or invites a user that exists. On a
 primary replication only needs to read; on a replica it needs to write cookbooks,
-environments, roles and data bags, which a group "chef-sync" gets where the usual
-groups don't have it.`,
+environments, roles, data bags and what else the configuration replicates, which a
+group "chef-sync" gets where the usual groups don't have it.`,
 		Example: `  chef-sync-ctl prepare-org engineering --side primary --admin-user pivotal --admin-key pivotal.pem
   chef-sync-ctl prepare-org engineering --side replica --replica eu --chef-profile eu-admin
   chef-sync-ctl prepare-org engineering --side primary --check`,
@@ -101,9 +102,20 @@ func (f prepareFlags) options(ctx context.Context, g *globals, a *app.App, org s
 	}
 	return prepare.Options{
 		Org: org, Side: side, Name: server.User, Actor: actor, Admin: f.admin, Check: f.check, Caller: caller,
+		Kinds:   kindsOf(a.Pairs(), side, server, org),
 		Key:     a.KeyStore(ctx, server),
 		Connect: func(key *rsa.PrivateKey) (*chef.Client, error) { return a.Connect(ctx, server, server.User, key) },
 	}, nil
+}
+
+// kindsOf are the kinds that the pairs of an organization of a server replicate.
+func kindsOf(pairs []app.Pair, side prepare.Side, server config.Server, org string) (kinds []replication.Kind) {
+	for _, p := range pairs {
+		if side == prepare.Primary && p.SourceOrg == org || side == prepare.Replica && p.ID.Replica == server.Name && p.ID.Org == org {
+			kinds = append(kinds, p.Kinds...)
+		}
+	}
+	return kinds
 }
 
 // server is the server that the flags mean.

@@ -25,9 +25,11 @@ func segment(key []byte) (prefix string, ok bool) {
 //
 // The manifest of API version 2 (all_files) and of versions 0 and 1 (segments)
 // have the same canonical form as long as the older one didn't lose a file, and
-// an empty segment equals a missing one. metadata.attributes, .dependencies and
-// .long_description are filled in, since erchef always returns them and goiardi
-// returns what was sent.
+// an empty segment equals a missing one. A file of all_files whose name has no
+// folder is a root file, as servers and clients take it. metadata.attributes,
+// .dependencies and .long_description are filled in, since erchef always returns
+// them and goiardi returns what was sent. Nulls that newer servers refuse don't
+// count.
 func CookbookVersion(body []byte) ([]byte, error) {
 	form, err := manifest(body, "cookbook_name", "version")
 	if err != nil {
@@ -76,15 +78,29 @@ func manifest(body []byte, names ...string) ([]byte, error) {
 	return out.append(make([]byte, 0, len(body))), nil
 }
 
+// metadata fills in what servers fill in. A null in a field that newer servers
+// check equals a missing one: they refuse it, an older one may still hold it, and
+// clients read both alike (chef-server-api.md §3.3, §10 gotcha 8).
 func metadata(v []byte) ([]byte, error) {
 	m, ok := members(v)
 	if !ok {
 		return nil, fmt.Errorf("metadata: %w", ErrShape)
 	}
+	m = slices.DeleteFunc(m, func(x member) bool { return string(x.value) == "null" && checkedMetadata(x.key) })
 	m.fill("attributes", `{}`)
 	m.fill("dependencies", `{}`)
 	m.fill("long_description", `""`)
 	return m.append(make([]byte, 0, len(v)+64)), nil
+}
+
+// checkedMetadata tells whether newer servers check the field of a quoted key.
+func checkedMetadata(key []byte) bool {
+	switch string(key) {
+	case `"name"`, `"version"`, `"description"`, `"long_description"`, `"maintainer"`, `"maintainer_email"`, `"license"`,
+		`"dependencies"`, `"platforms"`, `"recommendations"`, `"suggestions"`, `"conflicting"`, `"replacing"`:
+		return true
+	}
+	return false
 }
 
 // file is the canonical form of one entry of a manifest.
@@ -123,6 +139,9 @@ func fileForm(keys object, prefix string) []byte {
 		case key == "checksum":
 			v = bytes.ToLower(v) // hexadecimal
 		case key == "name" && v[0] == '"':
+			if prefix == "" && bytes.IndexByte(v, '/') < 0 {
+				prefix = "root_files/"
+			}
 			out = append(append(out, '"'), prefix...)
 			v = v[1:]
 		}

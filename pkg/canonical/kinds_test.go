@@ -135,6 +135,7 @@ func TestCookbookVersion(t *testing.T) {
 		"json_class": replaced(`"json_class": "Chef::CookbookVersion",`, ``),
 		"chef_type":  replaced(`"chef_type": "cookbook_version",`, ``),
 		"name":       replaced(`"name": "apache2-1.0.0",`, ``),
+		"root_files": replaced(`"name": "root_files/metadata.rb"`, `"name": "metadata.rb"`),
 	} {
 		t.Run(name+" doesn't count", func(t *testing.T) { equal(t, CookbookVersion, body, other) })
 	}
@@ -154,6 +155,14 @@ func TestCookbookVersion(t *testing.T) {
 	t.Run("no files, no metadata, no frozen flag", func(t *testing.T) {
 		equal(t, CookbookVersion, `{"cookbook_name":"a","version":"1.0.0"}`,
 			`{"cookbook_name":"a","version":"1.0.0","frozen?":false,"recipes":[],"all_files":[],"metadata":{"long_description":"","attributes":{},"dependencies":{}}}`)
+	})
+	t.Run("a null that newer servers refuse doesn't count", func(t *testing.T) {
+		for _, key := range []string{"name", "license", "long_description", "dependencies", "replacing"} {
+			equal(t, CookbookVersion, `{"metadata":{"x":1}}`, `{"metadata":{"x":1,"`+key+`":null}}`)
+		}
+		differ(t, CookbookVersion, `{"metadata":{}}`, `{"metadata":{"x":null}}`)
+		differ(t, CookbookVersion, `{"metadata":{}}`, `{"metadata":{"attributes":null}}`)
+		differ(t, CookbookVersion, `{"metadata":{"license":""}}`, `{"metadata":{"license":null}}`)
 	})
 	t.Run("the case of a checksum doesn't count", func(t *testing.T) {
 		equal(t, CookbookVersion, `{"recipes":[{"checksum":"AB"}]}`, `{"recipes":[{"checksum":"ab"}]}`)

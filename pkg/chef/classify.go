@@ -50,7 +50,7 @@ func (c *Client) judge(r *request, p *reply) *Error {
 	switch {
 	case p.status >= 200 && p.status < 300:
 		return c.judgeSuccess(r, p)
-	case p.status == http.StatusTooManyRequests || p.status >= 500:
+	case overloaded(p.status):
 		return c.fail(r, p, KindUnavailable, "")
 	case p.status == http.StatusRequestEntityTooLarge:
 		return c.fail(r, p, KindTooLarge, "")
@@ -65,6 +65,12 @@ func (c *Client) judge(r *request, p *reply) *Error {
 		e.Message += skewText(p.header, c.now())
 	}
 	return e
+}
+
+// overloaded tells of the statuses that may go away by themselves, whoever answers
+// with them. 408 comes from proxies that got the request too slowly.
+func overloaded(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
 func (c *Client) judgeSuccess(r *request, p *reply) *Error {

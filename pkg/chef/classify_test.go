@@ -52,6 +52,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		"overloaded":                {get, "/roles", erchef(503, `{"error":"no"}`), KindUnavailable},
 		"maintenance":               {get, "/roles", page(503), KindUnavailable},
 		"throttled":                 {get, "/roles", page(429), KindUnavailable},
+		"sent too slowly":           {get, "/roles", page(408), KindUnavailable},
 		"error with a lone message": {get, "/roles", erchef(400, `{"message":"what"}`), KindInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {

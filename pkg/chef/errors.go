@@ -27,7 +27,7 @@ const (
 	KindTooLarge        Kind = "too large"         // 413, or an answer beyond our own limit
 	KindMissingChecksum Kind = "missing checksum"  // 400: the manifest names content the server lacks
 	KindExpired         Kind = "file URL refused"  // 403 of the file store: expired or wrong signature
-	KindUnavailable     Kind = "unavailable"       // 429, 5xx
+	KindUnavailable     Kind = "unavailable"       // 408, 429, 5xx
 	KindUnreachable     Kind = "unreachable"       // no answer: DNS, connection, timeout
 	KindTLS             Kind = "TLS"               // the certificate or the protocol doesn't fit
 	KindForeign         Kind = "not a Chef Server" // something else answered

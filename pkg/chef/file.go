@@ -105,7 +105,7 @@ func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response)
 		kind = KindAbsent
 	case s == http.StatusRequestEntityTooLarge:
 		kind = KindTooLarge
-	case s == http.StatusTooManyRequests || s >= 500 || s == http.StatusRequestTimeout || strings.HasPrefix(text, "RequestTimeout"):
+	case overloaded(s) || strings.HasPrefix(text, "RequestTimeout"):
 		kind = KindUnavailable
 	case s >= 400:
 		kind = KindInvalid

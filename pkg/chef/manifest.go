@@ -65,16 +65,13 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 	return res.encode(), dropped, nil
 }
 
-// fileHome finds the segment of a file of all_files and its name there. The
-// name begins with the segment; root files are named root_files/NAME.
+// fileHome finds the segment of a file of all_files and its name there, as erchef
+// does: the name begins with the segment, whatever the path; without one the file
+// is a root file (chef_cookbook_version.erl, remove_segment_from_filename).
 func fileHome(f members) (segment, name string) {
 	full, _ := f.text("name")
 	if segment, name, ok := strings.Cut(full, "/"); ok {
 		return segment, name
-	}
-	path, _ := f.text("path")
-	if segment, _, ok := strings.Cut(path, "/"); ok {
-		return segment, full
 	}
 	return "root_files", full
 }

@@ -55,12 +55,11 @@ func TestManifestFilesWithoutASegmentInTheirName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"root_files":[{"name":"metadata.rb"`, `"recipes":[{"name":"x.rb"`} {
-		if !strings.Contains(string(got), want) {
-			t.Errorf("%s lacks %s", got, want)
-		}
+	want := `"root_files":[{"name":"metadata.rb","path":"metadata.rb"},{"name":"x.rb","path":"recipes/x.rb"},{"name":"spec.rb","path":"spec/spec.rb"}]`
+	if !strings.Contains(string(got), want) || !strings.Contains(string(got), `"recipes":[]`) {
+		t.Errorf("%s lacks %s: a server puts files by their name, not by their path", got, want)
 	}
-	equalStrings(t, "dropped", dropped, []string{"spec/spec.rb"})
+	equalStrings(t, "dropped", dropped, nil)
 }
 
 func TestCleanManifestKeepsExactlyTheAcceptedKeys(t *testing.T) {

@@ -135,7 +135,7 @@ func (c *Client) converse(ctx context.Context, r *request) (*Answer, *Error) {
 		if verr != nil {
 			return nil, c.fail(r, p, KindVersion, verr.Error())
 		}
-		if !told && !settled && p.status < 500 && p.status != http.StatusTooManyRequests {
+		if !told && !settled && !overloaded(p.status) {
 			if perr := c.probe(ctx); perr != nil && KindOf(perr) != KindForeign && KindOf(perr) != KindFrontEnd {
 				return nil, asError(perr)
 			}

@@ -20,7 +20,7 @@ func realistic(c *Config) {
 
 func TestTransientFaultsAreTriedAgainWithFreshSignatures(t *testing.T) {
 	for name, fault := range map[string]canned{
-		"500": erchef(500, `{"error":["internal service error"]}`), "502": page(502), "503": page(503), "504": page(504), "429": page(429),
+		"500": erchef(500, `{"error":["internal service error"]}`), "502": page(502), "503": page(503), "504": page(504), "429": page(429), "408": page(408),
 		"reset": {err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, "EOF": {err: io.EOF},
 		"membership fault": erchef(403, `{"error":["Failed to verify user 'u' as a member of organization 'acme'"]}`),
 	} {

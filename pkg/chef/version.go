@@ -18,11 +18,11 @@ type negotiation struct {
 	proto     protocol
 	confirmed bool // the server accepted a signature of proto
 
-	probing sync.Mutex // one probe at a time
+	probing chan struct{} // holds one value while somebody probes
 }
 
 func newNegotiation(limit int) *negotiation {
-	return &negotiation{limit: limit, version: limit, proto: protocol13}
+	return &negotiation{limit: limit, version: limit, proto: protocol13, probing: make(chan struct{}, 1)}
 }
 
 func (n *negotiation) current() (version int, settled bool) {
@@ -117,12 +117,16 @@ func (c *Client) APIVersion(ctx context.Context) (int, error) {
 // leave the header out when asked at a version above their own
 // (chef-server-api.md §13). Any answer with the header will do, even a refusal.
 func (c *Client) probe(ctx context.Context) error {
-	c.state.probing.Lock()
-	defer c.state.probing.Unlock()
+	r := &request{op: "negotiate", method: http.MethodGet, path: "/server_api_version", url: c.base}
+	select {
+	case c.state.probing <- struct{}{}:
+		defer func() { <-c.state.probing }()
+	case <-ctx.Done():
+		return c.transportError(r, ctx.Err(), ctx.Err())
+	}
 	if _, settled := c.state.current(); settled {
 		return nil
 	}
-	r := &request{op: "negotiate", method: http.MethodGet, path: "/server_api_version", url: c.base}
 	var last *Error
 	for v := c.state.limit; v >= 0; v-- {
 		p, err := c.persist(ctx, r, v)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestVersionComesFromTheFirstAnswerWithoutAnExtraRequest(t *testing.T) {
@@ -216,6 +219,31 @@ func TestClockSkewIsNoReasonToFallBack(t *testing.T) {
 	if n := len(s.trace()); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
+}
+
+func TestACanceledCallerDoesNotWaitForSomebodyElsesNegotiation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestClient(t, stuckTransport{})
+		first, stop := context.WithCancel(context.Background())
+		go func() { _, _ = c.APIVersion(first) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := c.APIVersion(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("error %v after %v, want the deadline after 1s", err, time.Since(start))
+		}
+		stop()
+	})
+}
+
+// stuckTransport never answers.
+type stuckTransport struct{}
+
+func (stuckTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
 }
 
 func FuzzVersionRange(f *testing.F) {

@@ -96,6 +96,19 @@ func TestCookbookIsSentToOlderServersInSegments(t *testing.T) {
 	}
 }
 
+// Some tools name root files without root_files/ in all_files; a server shows
+// them below it to clients of API versions 0 and 1.
+func TestRootFilesWithoutTheirSegmentInAllFiles(t *testing.T) {
+	for _, highest := range []int{2, 1} {
+		w := newWorld(t, cheftest.Options{MaxAPIVersion: highest})
+		w.from.PutCookbook("other", "1.0.0", map[string][]byte{"x": []byte("one")}, false)
+		sum := cheftest.MD5([]byte("one"))
+		w.from.PutCookbookManifest("a", "1.0.0", `{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version",`+
+			`"frozen?":false,"metadata":{"name":"a","version":"1.0.0"},"all_files":[{"name":"metadata.rb","path":"metadata.rb","checksum":"`+sum+`","specificity":"default"}]}`)
+		w.mustPut("/cookbooks/a/1.0.0", true)
+	}
+}
+
 func TestShortVersionsAreWrittenAsTheBodySpellsThem(t *testing.T) {
 	w := newWorld(t)
 	w.from.PutCookbookManifest("a", "1.0", `{"name":"a-1.0","cookbook_name":"a","version":"1.0","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version",`+
@@ -121,6 +134,30 @@ func TestNullMetadataIsDroppedWhenTheReplicaRefusesIt(t *testing.T) {
 	}
 	if torn := w.to.Torn(); len(torn) > 0 {
 		t.Error(torn)
+	}
+}
+
+func TestNullMetadataDoesNotDifferForEver(t *testing.T) {
+	for _, key := range []string{"name", "description", "long_description", "maintainer", "maintainer_email", "license", "platforms", "dependencies"} {
+		w := newWorld(t)
+		fill(w.from)
+		obj := w.get("/cookbooks/a/1.0.0")
+		meta := fmt.Sprintf(`"metadata":{"version":"1.0.0",%q:null}`, key)
+		i := strings.Index(string(obj.Body), `"metadata":{`)
+		body := string(obj.Body[:i]) + meta + "}"
+		obj, err := decodeObject(obj.Ref, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.target.Put(context.Background(), obj, true, fromSource{w.source, obj})
+		wantClass(t, err, replication.Degraded)
+		want, _, err := w.target.Expect(context.Background(), obj)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.target.Get(context.Background(), obj.Ref); err != nil || got.Fingerprint != want {
+			t.Errorf("%s: error %v, or another fingerprint than expected\nsent %s\ngot  %s", key, err, body, got.Body)
+		}
 	}
 }
 
@@ -185,6 +222,23 @@ func TestUploadURLsThatNeverWorkAreReported(t *testing.T) {
 	e := wantClass(t, w.put("/cookbooks/a/1.0.0", true), replication.Transient)
 	if !strings.Contains(e.Hint, "clocks") {
 		t.Errorf("hint %q", e.Hint)
+	}
+}
+
+func TestRefusedDownloadsAreNoReasonForSmallerSandboxes(t *testing.T) {
+	w := newWorld(t)
+	files := map[string][]byte{}
+	for i := range 20 {
+		files[fmt.Sprintf("files/f%02d", i)] = fmt.Appendf(nil, "content %d", i)
+	}
+	w.from.PutCookbook("a", "1.0.0", files, false)
+	w.primary.Fault(cheftest.Fault{Method: http.MethodGet, Path: "/bookshelf/*", Status: 403, Body: `<Error><Code>AccessDenied</Code></Error>`})
+	e := wantClass(t, w.put("/cookbooks/a/1.0.0", true), replication.Transient)
+	if e.Server != "primary" {
+		t.Errorf("error %v blames %q", e, e.Server)
+	}
+	if n := len(w.replica.Requests().Containing("/sandboxes").Method("POST")); n != 1 {
+		t.Errorf("%d sandboxes, want 1", n)
 	}
 }
 

@@ -31,7 +31,8 @@ const maxRounds = 12
 // sandbox must be done within chef.UploadTime.
 func (t *Target) uploadChunk(ctx context.Context, files []replication.File, content replication.Content, round int) error {
 	err := t.sandbox(ctx, files, content)
-	if err == nil || round >= maxRounds {
+	var known *replication.Error // of the content: the primary's trouble, which no other sandbox mends
+	if err == nil || round >= maxRounds || errors.As(err, &known) {
 		return err
 	}
 	switch kind := chef.KindOf(err); {

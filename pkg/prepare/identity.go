@@ -100,7 +100,7 @@ func (r *run) haveAnotherKey(ctx context.Context, what string) error {
 	}
 	_, err := r.sync.Client().Do(ctx, "GET", own, nil)
 	switch {
-	case err == nil:
+	case err == nil || is(err, chef.KindPermission): // what is refused to it was signed well
 		r.step(Fine, what, "owns the key, as a further one")
 		return nil
 	case !is(err, chef.KindKey):
@@ -111,7 +111,7 @@ func (r *run) haveAnotherKey(ctx context.Context, what string) error {
 	sum := sha256.Sum256([]byte(publicPEM(r.key)))
 	body := encode(map[string]any{"name": "chef-sync-" + hex.EncodeToString(sum[:4]), "public_key": publicPEM(r.key), "expiration_date": "infinity"})
 	_, err = r.caller.Client().Do(ctx, "POST", own+"/keys", body)
-	switch {
+	switch err = butLost(err); {
 	case is(err, chef.KindExists):
 		return r.as(r.caller, "add the key to "+what, err, "this key was added before but isn't valid: look at its expiry with knife "+string(r.report.Actor)+" key list "+r.Name)
 	case err != nil:
@@ -147,7 +147,7 @@ func (r *run) createUser(ctx context.Context) error {
 		"public_key": publicPEM(r.key),
 	})
 	_, err := r.caller.Client().Do(ctx, "POST", "/users", body)
-	if err != nil {
+	if err = butLost(err); err != nil {
 		return r.as(r.caller, "create the user "+r.Name, err, "")
 	}
 	r.report.Actor = User
@@ -157,12 +157,22 @@ func (r *run) createUser(ctx context.Context) error {
 
 func (r *run) createClient(ctx context.Context) error {
 	_, err := r.caller.Do(ctx, "POST", "/clients", encode(map[string]any{"name": r.Name, "public_key": publicPEM(r.key)}))
-	if err != nil {
+	if err = butLost(err); err != nil {
 		return r.as(r.caller, "create the client "+r.Name, err, "")
 	}
 	r.report.Actor = Client
 	r.step(Done, "client "+r.Name, "created")
 	return nil
+}
+
+// butLost is the error of a create, but for one whose answer was lost and that
+// then found what it had made itself. The proofs find out if it was another's.
+func butLost(err error) error {
+	var e *chef.Error
+	if errors.As(err, &e) && e.Kind == chef.KindExists && e.Unsure {
+		return nil
+	}
+	return err
 }
 
 // haveMembership associates a user with the organization: at once with a

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"chefsync/pkg/chef"
@@ -63,6 +64,8 @@ type Options struct {
 	Actor Actor
 	// Admin makes the actor an admin of the organization, as the old product did.
 	Admin bool
+	// Kinds are replicated besides the default ones, which always are.
+	Kinds []replication.Kind
 	// Check changes nothing.
 	Check bool
 	// Caller signs as a superuser or as an admin of the organization. Nil is
@@ -71,6 +74,22 @@ type Options struct {
 	Key    KeyStore
 	// Connect gives the client that signs as the actor.
 	Connect func(*rsa.PrivateKey) (*chef.Client, error)
+}
+
+// collections are the paths below the organization that replication works in.
+func (o Options) collections() []string {
+	var all []string
+	for _, k := range append(replication.DefaultKinds(), o.Kinds...) {
+		all = append(all, replication.Ref{Kind: k}.Path())
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// optional tells whether a server may lack a collection and its container
+// altogether: those of policyfiles (chef-server-api.md §5.2, §8.1).
+func optional(collection string) bool {
+	return !slices.Contains(Options{}.collections(), collection)
 }
 
 // State says how a step was found or left.

@@ -41,11 +41,13 @@ func (s *site) client(user string, key *rsa.PrivateKey) *chef.Client {
 
 func (s *site) superuser() *chef.Client { return s.client(s.server.Superuser()) }
 
-func (s *site) admin(name string) *chef.Client {
+func (s *site) admin(name string) *chef.Client { return s.client(name, s.adminKey(name)) }
+
+func (s *site) adminKey(name string) *rsa.PrivateKey {
 	key := s.server.AddUser(name)
 	s.org.Associate(name)
 	s.org.AddToGroup("admins", name)
-	return s.client(name, key)
+	return key
 }
 
 func (s *site) options(side prepare.Side, caller *chef.Client) prepare.Options {

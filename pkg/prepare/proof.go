@@ -21,12 +21,16 @@ func (r *run) prove(ctx context.Context) error {
 	if r.sync == nil || r.report.Actor == "" && !r.sync.Client().Orgless() || !r.report.Ready {
 		return nil
 	}
-	for _, path := range []string{"/cookbooks?num_versions=1", "/data", "/environments", "/roles"} {
-		name, _, _ := strings.Cut(path, "?")
-		if _, err := r.sync.Do(ctx, "GET", path, nil); err != nil {
-			return r.refused("read "+name, err)
+	for _, path := range r.collections() {
+		_, err := r.sync.Do(ctx, "GET", path, nil)
+		switch {
+		case is(err, chef.KindForeign) && optional(path):
+			r.step(Unknown, "proof: read "+path, "the server does not serve it")
+		case err != nil:
+			return r.refused("read "+path, err)
+		default:
+			r.step(Fine, "proof: read "+path, "")
 		}
-		r.step(Fine, "proof: read "+name, "")
 	}
 	if r.Side == Primary || r.Check {
 		return nil

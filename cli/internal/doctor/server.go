@@ -23,6 +23,7 @@ type Server struct {
 	Side  prepare.Side
 	Orgs  []string // that are read or written
 	User  string
+	Kinds map[string][]replication.Kind // by organization, that are replicated
 	// Client signs as the replication does; nil when the key can't be used, for
 	// the reason in Problem.
 	Client  *chef.Client
@@ -159,7 +160,7 @@ func (s Server) sign(ctx context.Context, l *List) {
 func (s Server) organization(ctx context.Context, l *List, org string) {
 	name := "organization " + org
 	r, err := prepare.Run(ctx, prepare.Options{
-		Org: org, Side: s.Side, Name: s.User, Check: true, Key: s.Key,
+		Org: org, Side: s.Side, Name: s.User, Kinds: s.Kinds[org], Check: true, Key: s.Key,
 		Connect: func(*rsa.PrivateKey) (*chef.Client, error) { return s.Client, nil },
 	})
 	again := fmt.Sprintf("chef-sync-ctl prepare-org %s --side %s", org, s.Side)
