@@ -138,9 +138,9 @@ type feed struct {
 
 // Scan implements replication.ScannedFeed: one read of the scanner's memory. Of a
 // memory that is damaged nothing is known; the next scan begins the journal anew.
-func (f feed) Scan(ctx context.Context) (replication.Scan, error) {
+func (f feed) Scan(ctx context.Context, epoch string) (replication.Scan, error) {
 	known, err := f.store.Recall(ctx, f.source)
-	if err != nil || known.Blob == nil {
+	if err != nil || known.Blob == nil || known.Head.Epoch != epoch {
 		return nil, err
 	}
 	m, err := decodeMemory(known.Blob)
