@@ -83,12 +83,10 @@ func (e *either) Note() string {
 // everything was compared.
 func (e *either) Begun(ctx context.Context) (bool, error) { return e.kept.Begun(ctx) }
 
-// Scan implements replication.ScannedFeed: a feed that is served has no scanner.
-func (e *either) Scan(ctx context.Context) (replication.Scan, error) {
-	if e.none == nil {
-		return nil, nil
-	}
-	return e.kept.Scan(ctx)
+// Scan implements replication.ScannedFeed. Only a journal has an epoch, so whoever
+// names one follows it, whatever was read last.
+func (e *either) Scan(ctx context.Context, epoch string) (replication.Scan, error) {
+	return e.kept.Scan(ctx, epoch)
 }
 
 func (e *either) Read(ctx context.Context, after int64) (replication.Rows, error) {

@@ -68,9 +68,9 @@ func (e explained) Begun(ctx context.Context) (bool, error) {
 }
 
 // Scan implements replication.ScannedFeed for a feed that a scanner fills.
-func (e explained) Scan(ctx context.Context) (replication.Scan, error) {
+func (e explained) Scan(ctx context.Context, epoch string) (replication.Scan, error) {
 	if scanned, ok := e.Feed.(replication.ScannedFeed); ok {
-		return scanned.Scan(ctx)
+		return scanned.Scan(ctx, epoch)
 	}
 	return nil, nil
 }
@@ -108,12 +108,12 @@ func (l lateJournal) Read(ctx context.Context, after int64) (replication.Rows, e
 	return feed.Read(ctx, after)
 }
 
-func (l lateJournal) Scan(ctx context.Context) (replication.Scan, error) {
+func (l lateJournal) Scan(ctx context.Context, epoch string) (replication.Scan, error) {
 	feed, err := l.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return feed.Scan(ctx)
+	return feed.Scan(ctx, epoch)
 }
 
 // wanted is a feed that the configuration demands: its absence is an error, not

@@ -3,6 +3,7 @@ package assembly_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -184,4 +185,63 @@ func TestAnOrganizationThatNobodyReadsIsRefused(t *testing.T) {
 	if scanErr == nil || probeErr == nil || errors.Is(probeErr, replication.ErrNoFeed) {
 		t.Errorf("%v, %v", scanErr, probeErr)
 	}
+}
+
+// TestABrokenCompareOfAJournalSaysWhatItSaw, though the process that goes on with
+// it asks no feed for changes.
+func TestABrokenCompareOfAJournalSaysWhatItSaw(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	cheftest.Fill(w.org)
+	f := w.fleet()
+	w.scan(f)
+	w.pass(f)
+	w.org.PutRole("web", `{"description":"for good"}`)
+	w.scan(f)
+	w.pass(f)
+	w.org.PutRole("web", `{"description":"for a moment"}`)
+	w.primary.Fault(cheftest.Fault{Path: "*/roles/*", Times: 1, Status: 401, Do: func(*http.Request) { w.primary.Fault(cheftest.Fault{Path: "*", Status: 401}) }})
+	e, err := f.Engine(t.Context(), f.Pairs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run, err := e.Pass(t.Context(), replication.PassOptions{Full: true}); err == nil {
+		t.Fatalf("it was not broken off: %+v", run)
+	}
+	w.primary.ClearFaults()
+	w.now = w.now.Add(time.Hour)
+	f = w.fleet()
+	if run := w.pass(f); run.Mode != "compare" {
+		t.Fatalf("%+v", run)
+	}
+	w.wantSame("in between")
+	w.org.PutRole("web", `{"description":"for good"}`)
+	w.scan(f)
+	w.pass(f)
+	w.wantSame("gone back")
+}
+
+// TestARepairByAJournalSaysWhatItSaw: it asks no feed for changes either.
+func TestARepairByAJournalSaysWhatItSaw(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	cheftest.Fill(w.org)
+	f := w.fleet()
+	w.scan(f)
+	w.pass(f)
+	w.org.PutRole("web", `{"description":"for good"}`)
+	w.scan(f)
+	w.pass(f)
+	w.org.PutRole("web", `{"description":"for a moment"}`)
+	w.copy.DeleteRole("web")
+	e, err := f.Engine(t.Context(), f.Pairs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, err := e.Verify(t.Context(), replication.VerifyOptions{Repair: true}); err != nil || len(report.Repaired) != 1 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	w.wantSame("repaired")
+	w.org.PutRole("web", `{"description":"for good"}`)
+	w.scan(f)
+	w.pass(f)
+	w.wantSame("gone back")
 }

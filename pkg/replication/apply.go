@@ -101,6 +101,10 @@ func (p *pass) intend(steps []Step) error {
 	if len(steps) == 0 {
 		return nil
 	}
+	// The commit records what earlier windows did, too.
+	if err := p.tell(p.guard.hard, nil); err != nil {
+		return err
+	}
 	if p.progress.Work == nil {
 		p.progress.Work = &Work{Reason: "changes", Started: p.run.Started}
 	}

@@ -75,8 +75,20 @@ func (p *pass) dirty() ([]Ref, error) {
 			}
 		}
 	}
+	p.withBags(set)
 	delete(set, p.poison)
 	return slices.SortedFunc(maps.Keys(set), CompareRefs), nil
+}
+
+// withBags adds the bags of items that the inventory doesn't know: an item that is
+// written makes its bag, and nobody would delete one that isn't known.
+func (p *pass) withBags(set map[Ref]struct{}) {
+	for r := range maps.Clone(set) {
+		bag := Ref{Kind: DataBag, Name: r.Name}
+		if last := p.inventory[bag]; r.Kind == DataBagItem && (last == "" || last == unknownFingerprint) {
+			set[bag] = struct{}{}
+		}
+	}
 }
 
 // expand names the objects of a scope: those the primary has now, and those in

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"sync"
 )
 
@@ -14,9 +13,10 @@ import (
 // says what it saw, and what the scanner knows otherwise gets a row.
 type ScannedFeed interface {
 	LateFeed
-	// Scan returns what the scanner knows by now, or nil if the rows of the last
-	// Read don't come from a scanner.
-	Scan(ctx context.Context) (Scan, error)
+	// Scan returns what the scanner knows by now that finds the rows of an epoch, or
+	// nil if none does, or none any more. Epoch isn't empty: a feed that a scanner
+	// fills has epochs.
+	Scan(ctx context.Context, epoch string) (Scan, error)
 }
 
 // Scan is what a scanner knew at one moment.
@@ -24,6 +24,7 @@ type Scan interface {
 	// Doubt compares it with what a pass saw. Each object that differs is noted,
 	// unless it is already, so that the scanner looks at it once more and the
 	// readers of the feed do too.
+	// It may be called again and again, but not concurrently.
 	Doubt(ctx context.Context, s Sightings) error
 }
 
@@ -51,30 +52,29 @@ func Sight(obj Object) string {
 }
 
 // sights collects what a pass reads from the primary, until it is told to the
-// scanner whose feed it follows.
+// scanner whose feed the pass follows.
 type sights struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards read while workers read
 	read map[Ref]string
-	feed ScannedFeed // nil: nobody wants to know
+	feed ScannedFeed
 	scan Scan
 	told bool // scan was asked for
 }
 
-// observer begins to collect for a pass, if somebody wants to know.
+// observer begins to collect for a pass. It is nil if nobody wants to know.
 func (e *Engine) observer() *sights {
-	feed, _ := e.Feed.(ScannedFeed)
-	return &sights{feed: feed}
+	if feed, ok := e.Feed.(ScannedFeed); ok {
+		return &sights{feed: feed, read: map[Ref]string{}}
+	}
+	return nil
 }
 
 func (s *sights) note(ref Ref, sight string) {
-	if s == nil || s.feed == nil {
+	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.read == nil {
-		s.read = map[Ref]string{}
-	}
 	s.read[ref] = sight
 }
 
@@ -90,36 +90,41 @@ func (p *pass) get(ctx context.Context, ref Ref) (Object, error) {
 	return obj, err
 }
 
-// tell says what was read since the last time. It comes before the record that
-// the work is done: a pass that dies in between reads, and tells, again. What the
-// scanner knows is asked for once, after the position was taken; all that it
-// learns later has rows behind that.
+// tell says what was read since the last time, between the windows. It comes before
+// the record of what was done about it: a pass that dies in between reads, and
+// tells, again. Without a position in a scanner's feed there is nobody to tell.
 func (p *pass) tell(ctx context.Context, absent func(Ref) bool) error {
 	s := p.sights
-	follows := p.progress.Position != nil || p.progress.Work != nil && p.progress.Work.Upto != nil
-	if s == nil || s.feed == nil || !follows {
+	if s == nil || len(s.read) == 0 && absent == nil {
 		return nil
 	}
-	s.mu.Lock()
-	read := maps.Clone(s.read)
-	s.mu.Unlock()
-	if len(read) == 0 && absent == nil {
-		return nil
+	pos := p.progress.Position
+	if w := p.progress.Work; w != nil && w.Upto != nil {
+		pos = w.Upto
 	}
+	if pos != nil && pos.Epoch != "" {
+		if err := s.tell(ctx, pos.Epoch, absent); err != nil {
+			return err
+		}
+	}
+	clear(s.read)
+	return nil
+}
+
+// tell asks what the scanner knows once, after the position of the pass was taken:
+// all that it learns later has rows behind that.
+func (s *sights) tell(ctx context.Context, epoch string, absent func(Ref) bool) (err error) {
 	if !s.told {
-		var err error
-		if s.scan, err = s.feed.Scan(ctx); err != nil {
+		if s.scan, err = s.feed.Scan(ctx, epoch); err != nil {
 			return fmt.Errorf("ask what the scanner knows: %w", err)
 		}
 		s.told = true
 	}
-	if s.scan != nil {
-		if err := s.scan.Doubt(ctx, Sightings{Sights: read, Absent: absent}); err != nil {
-			return fmt.Errorf("tell the scanner what was seen: %w", err)
-		}
+	if s.scan == nil {
+		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.read)
+	if err := s.scan.Doubt(ctx, Sightings{Sights: s.read, Absent: absent}); err != nil {
+		return fmt.Errorf("tell the scanner what was seen: %w", err)
+	}
 	return nil
 }

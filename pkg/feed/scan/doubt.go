@@ -2,11 +2,9 @@ package scan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
@@ -25,33 +23,56 @@ import (
 // doubts are objects in doubt.
 type doubts map[replication.Ref]bool
 
-// othersSince returns the objects of which rows up to an id (0: all) were noted
-// since a scan of which the memory is, but for the rows that the scan itself noted
-// last. Rows of listings are left out: who reads by them says of each object what
-// was seen.
-func othersSince(ctx context.Context, store journal.Store, source string, head journal.Head, m *memory) (doubts, error) {
-	if head.Newest == m.Through+int64(len(m.Tail)) && m.Through > 0 {
-		return nil, nil
-	}
-	own := map[string]int{}
-	for _, path := range m.Tail {
-		own[path]++
-	}
-	return rowsBetween(ctx, store, source, m.Through, head.Newest, own)
+func (d doubts) sorted() []replication.Ref {
+	return slices.SortedFunc(maps.Keys(d), replication.CompareRefs)
 }
 
-// rowsBetween returns the objects of which there are more rows in (after, upto]
-// than own says.
-func rowsBetween(ctx context.Context, store journal.Store, source string, after, upto int64, own map[string]int) (doubts, error) {
+// others finds the objects of which others than the scanner noted rows.
+type others struct {
+	store  journal.Store
+	source string
+	after  int64          // rows up to here were looked at
+	own    map[string]int // rows of the scanner behind that, by path
+}
+
+// othersSince begins behind the rows that a memory takes into account. The rows
+// that came with it are the scanner's own. When some of them were dropped since,
+// nobody can say which, and those that are left pass for rows of others.
+func othersSince(store journal.Store, source string, head journal.Head, m *memory) *others {
+	o := &others{store: store, source: source, after: m.Through, own: map[string]int{}}
+	if head.Oldest <= m.Through+1 {
+		for _, path := range m.Tail {
+			o.own[path]++
+		}
+	}
+	return o
+}
+
+// pageRows is how many rows are read at once.
+const pageRows = 1000
+
+// next returns the objects of rows up to an id that were not looked at yet. Rows of
+// listings are left out: who reads by them says of each object what was seen.
+func (o *others) next(ctx context.Context, upto int64) (doubts, error) {
 	found := doubts{}
-	for after < upto {
-		page, err := store.Rows(ctx, source, after, pageRows)
+	own := int64(0)
+	for _, n := range o.own {
+		own += int64(n)
+	}
+	for upto-o.after > own { // else there are none but the scanner's own
+		page, err := o.store.Rows(ctx, o.source, o.after, pageRows)
 		if err != nil {
-			return nil, fmt.Errorf("read the journal of %s: %w", source, err)
+			return nil, fmt.Errorf("read the journal of %s: %w", o.source, err)
 		}
 		for _, row := range page.Rows {
-			after = row.ID
-			if own[row.Path]--; own[row.Path] >= 0 || row.ID > upto {
+			if row.ID > upto {
+				o.after = upto
+				break
+			}
+			o.after = row.ID
+			if o.own[row.Path] > 0 {
+				o.own[row.Path]--
+				own--
 				continue
 			}
 			var ref replication.Ref
@@ -63,14 +84,8 @@ func rowsBetween(ctx context.Context, store journal.Store, source string, after,
 			break
 		}
 	}
+	o.after, o.own = max(o.after, upto), nil
 	return found, nil
-}
-
-// pageRows is how many rows are read at once.
-const pageRows = 1000
-
-func (d doubts) sorted() []replication.Ref {
-	return slices.SortedFunc(maps.Keys(d), replication.CompareRefs)
 }
 
 // doubt begins a scan with the objects that are in doubt.
@@ -80,22 +95,24 @@ func (p *pass) doubt(ctx context.Context) error {
 		return nil // readers compare everything anyway
 	}
 	maps.Copy(p.doubts, p.before.Doubts)
-	now := calm{p.known.Head.Epoch, p.known.Generation, p.known.Head.Newest}
+	head := p.known.Head
+	now := calm{head.Epoch, p.known.Generation, head.Newest}
 	if now != p.calm {
-		others, err := othersSince(ctx, p.Store, p.Source, p.known.Head, p.before)
+		found, err := othersSince(p.Store, p.Source, head, p.before).next(ctx, head.Newest)
 		if err != nil {
 			return err
 		}
-		maps.Copy(p.doubts, others)
+		maps.Copy(p.doubts, found)
 	}
 	maps.DeleteFunc(p.doubts, func(ref replication.Ref, _ bool) bool { return !p.includes(ref.Kind) })
-	if len(p.doubts) == 0 {
+	if maps.Equal(p.doubts, p.before.Doubts) {
 		p.calm = now
 	}
 	return nil
 }
 
-// calm is a state of a journal in which nothing was in doubt.
+// calm is a state of a journal whose rows put nothing in doubt but what the memory
+// says. Scans that find it again needn't read them.
 type calm struct {
 	epoch              string
 	generation, newest int64
@@ -105,111 +122,18 @@ type calm struct {
 // those that are written together with it. Own are the rows of this scan that are
 // in the journal by now; what others noted during the scan is in doubt.
 func (p *pass) account(ctx context.Context, own map[string]int, tail []journal.Entry) error {
-	before, now, mine := p.known.Head.Newest, p.report.Head.Newest, int64(0)
-	for _, n := range own {
-		mine += int64(n)
-	}
-	if !p.begin && now-before > mine {
-		others, err := rowsBetween(ctx, p.Store, p.Source, before, now, own)
+	newest := p.report.Head.Newest
+	if !p.begin {
+		o := &others{store: p.Store, source: p.Source, after: p.known.Head.Newest, own: own}
+		found, err := o.next(ctx, newest)
 		if err != nil {
 			return err
 		}
-		maps.Copy(p.doubts, others)
+		maps.Copy(p.doubts, found)
 	}
-	p.now.Through, p.now.Doubts, p.now.Tail = now, p.doubts, nil
+	p.now.Through, p.now.Doubts, p.now.Tail = newest, p.doubts, nil
 	for _, e := range tail {
 		p.now.Tail = append(p.now.Tail, e.Path)
 	}
 	return nil
-}
-
-// Feed makes a change feed of a journal that scans fill: [journal.Feed], for
-// readers that say what they saw. Now is the clock of what they note.
-func Feed(store journal.ScanStore, source string, now func() time.Time) replication.ScannedFeed {
-	return feed{journal.Feed(store, source), store, source, now}
-}
-
-type feed struct {
-	replication.LateFeed
-	store  journal.ScanStore
-	source string
-	now    func() time.Time
-}
-
-// Scan implements replication.ScannedFeed: one read of the scanner's memory. Of a
-// memory that is damaged nothing is known; the next scan begins the journal anew.
-func (f feed) Scan(ctx context.Context) (replication.Scan, error) {
-	known, err := f.store.Recall(ctx, f.source)
-	if err != nil || known.Blob == nil {
-		return nil, err
-	}
-	m, err := decodeMemory(known.Blob)
-	if errors.Is(err, errMemory) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return knownScan{f, m}, nil
-}
-
-// knownScan is what a scanner knew.
-type knownScan struct {
-	feed
-	memory *memory
-}
-
-// Doubt implements replication.Scan.
-func (k knownScan) Doubt(ctx context.Context, s replication.Sightings) error {
-	differ := doubts{}
-	for ref, sight := range s.Sights {
-		if !k.memory.agrees(ref, sight) {
-			differ[ref] = true
-		}
-	}
-	if s.Absent != nil {
-		for ref := range k.memory.Objects {
-			if _, read := s.Sights[ref]; !read && s.Absent(ref) {
-				differ[ref] = true
-			}
-		}
-	}
-	if len(differ) == 0 {
-		return nil
-	}
-	head, err := k.store.Head(ctx, k.source)
-	if err != nil {
-		return err
-	}
-	noted, err := othersSince(ctx, k.store, k.source, head, k.memory)
-	if err != nil {
-		return err
-	}
-	var rows []journal.Entry
-	for _, ref := range differ.sorted() {
-		bag := replication.Ref{Kind: replication.DataBag, Name: ref.Name} // its row is one of its items too
-		if noted[ref] || ref.Kind == replication.DataBagItem && (noted[bag] || differ[bag]) {
-			continue
-		}
-		rows = append(rows, journal.Entry{Action: journal.Update, Path: ref.Path()})
-	}
-	for some := range slices.Chunk(rows, journal.MaxAppend) {
-		if _, err := k.store.Append(ctx, k.source, k.now(), some); err != nil && !errors.Is(err, journal.ErrNoJournal) {
-			return fmt.Errorf("note what was seen in the journal of %s: %w", k.source, err)
-		}
-	}
-	return nil
-}
-
-// agrees tells whether what was seen of an object is what the memory holds. Of
-// what was never listed, or never read, the next scan tells by itself.
-func (m *memory) agrees(ref replication.Ref, sight string) bool {
-	known, there := m.Objects[ref]
-	switch {
-	case !m.listed(replication.Scope{Kind: ref.Kind, Name: ref.Name}):
-		return true
-	case !there || sight == "":
-		return !there && sight == ""
-	}
-	return known.Print == "" || known.Print == namePrint || known.Print == sight
 }

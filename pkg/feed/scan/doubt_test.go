@@ -83,13 +83,28 @@ func TestWhatGoesBackBetweenTwoScansGoesBackOnTheReplica(t *testing.T) {
 	}
 }
 
-// saw tells the scanner what a reader saw.
-func (w *world) saw(sights map[string]string) {
+// reader is what a pass that begins now knows of the scanner.
+func (w *world) reader() replication.Scan {
 	w.t.Helper()
-	s, err := scan.Feed(w.store, source, func() time.Time { return w.now }).Scan(w.t.Context())
+	head, err := w.store.Head(w.t.Context(), source)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	s, err := scan.Feed(w.store, source, func() time.Time { return w.now }).Scan(w.t.Context(), head.Epoch)
+	if err != nil || s == nil {
+		w.t.Fatalf("%v, %v", s, err)
+	}
+	return s
+}
+
+// saw tells the scanner what a reader saw.
+func (w *world) saw(sights map[string]string) {
+	w.t.Helper()
+	w.says(w.reader(), sights)
+}
+
+func (w *world) says(s replication.Scan, sights map[string]string) {
+	w.t.Helper()
 	saw := replication.Sightings{Sights: map[replication.Ref]string{}}
 	for path, sight := range sights {
 		ref, err := replication.ParseRef(path)

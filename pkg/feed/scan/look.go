@@ -19,6 +19,7 @@ import (
 type seen struct {
 	print  string
 	frozen bool
+	alone  bool // search shows it otherwise
 }
 
 // look goes through the kinds. A kind that fails alone is left as it was; an
@@ -199,20 +200,40 @@ func (p *pass) bodies(ctx context.Context, lists map[replication.Scope][]replica
 		}
 	})
 	views := map[replication.Ref]seen{}
-	var missing []replication.Ref
+	var alone []replication.Ref
 	for i, s := range scopes {
 		for _, ref := range lists[s] {
-			if print, ok := found[i][ref]; ok {
+			print, ok := found[i][ref]
+			if ok {
 				views[ref] = seen{print: print}
 				p.report.Found++
-				continue
 			}
-			missing = append(missing, ref)
+			if !ok || p.check(ref) {
+				alone = append(alone, ref)
+			}
 		}
 	}
-	read, err := p.read(ctx, missing)
-	maps.Copy(views, read)
+	read, err := p.read(ctx, alone)
+	for ref, v := range read {
+		searched, ok := views[ref]
+		v.alone = ok && searched.print != v.print
+		views[ref] = v
+	}
 	return views, err
+}
+
+// check tells whether an object that search showed is to be read all the same:
+// readers may disagree with the scanner because search does with a GET, and would
+// never stop to say so.
+func (p *pass) check(ref replication.Ref) bool {
+	if p.before.Objects[ref].Alone {
+		return true
+	}
+	if !p.doubts[ref] || p.checks == 0 {
+		return false
+	}
+	p.checks--
+	return true
 }
 
 // search asks for a scope, unless search has failed lately: a server without

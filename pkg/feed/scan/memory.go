@@ -55,6 +55,9 @@ type knowledge struct {
 	Frozen bool `json:"z,omitempty"`
 	// Missing: the last successful scan didn't list it.
 	Missing bool `json:"m,omitempty"`
+	// Alone: search shows the object otherwise than a GET, which readers do and which
+	// counts. While that is so it is read alone by each scan.
+	Alone bool `json:"a,omitempty"`
 	// Listed, of a data bag: its items were listed at least once.
 	Listed bool `json:"l,omitempty"`
 }

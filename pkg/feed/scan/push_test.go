@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"chefsync/pkg/feed/collector"
+	"chefsync/pkg/feed/journal"
 )
 
 // TestPushesReachTheReplica: without any scan after the first one, each push
@@ -66,4 +67,21 @@ func TestPushesReachTheReplica(t *testing.T) {
 	p.byChanges()
 	p.wantEqual("a lost push")
 	p.byChanges()
+}
+
+// TestAPushedItemTakesItsBagAlong: writing an item makes its bag, which must not
+// stay behind when both are gone before a scan has seen them.
+func TestAPushedItemTakesItsBagAlong(t *testing.T) {
+	p := newTestPair(t)
+	p.fill()
+	p.turn()
+	p.org.PutDataBagItem("new", "i", `{"id":"i"}`)
+	if _, err := p.store.Append(t.Context(), source, p.now, []journal.Entry{{Action: journal.Create, Path: "/data/new/i"}}); err != nil {
+		t.Fatal(err)
+	}
+	p.pass()
+	p.wantEqual("in between")
+	p.org.DeleteDataBag("new")
+	p.byChanges()
+	p.wantEqual("gone back")
 }

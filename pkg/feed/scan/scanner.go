@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -50,6 +51,9 @@ const (
 	trimEvery   = time.Hour
 	commitTime  = 2 * time.Second  // for what was found when the time is over
 	searchPause = 10 * time.Minute // without search after it failed
+	// searchChecks is how many objects of one scan that search showed are read all
+	// the same, because they are in doubt.
+	searchChecks = 50
 )
 
 // Scanner scans one organization. It may be used again and again, but not
@@ -58,7 +62,7 @@ type Scanner struct {
 	Config
 	swept   time.Time // frozen versions have had their turn up to here
 	trimmed time.Time
-	calm    calm // the rows of this state needn't be read again
+	calm    calm
 
 	searchMu  sync.Mutex
 	searchOff time.Time // no search before
@@ -119,7 +123,7 @@ type Report struct {
 // another scanner is at work. A list or an object alone that can't be read is
 // no error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
-	p := &pass{Scanner: s, confirms: s.Confirm}
+	p := &pass{Scanner: s, confirms: s.Confirm, checks: searchChecks}
 	p.report.Started = s.Now()
 	err := p.recall(ctx)
 	if err == nil {
@@ -180,6 +184,7 @@ type pass struct {
 	rows     []journal.Entry
 	gone     []replication.Ref
 	confirms int // GETs left to confirm deletions
+	checks   int // GETs left to check what search shows
 	sweepOK  bool
 	report   Report
 }
@@ -276,6 +281,9 @@ func (p *pass) commit(ctx context.Context) error {
 func (p *pass) changed() bool {
 	if p.begin || len(p.rows) > 0 || len(p.before.Objects) != len(p.now.Objects) || len(p.before.Listed) != len(p.now.Listed) {
 		return true
+	}
+	if !maps.Equal(p.before.Doubts, p.doubts) {
+		return true // the rows that they come from may be dropped
 	}
 	for ref, k := range p.now.Objects {
 		if p.before.Objects[ref] != k {

@@ -56,7 +56,7 @@ func (p *pass) meet(ref replication.Ref, views map[replication.Ref]seen, known b
 		delete(p.doubts, ref)
 	}
 	if looked {
-		k.Print, k.Frozen = v.print, v.frozen
+		k.Print, k.Frozen, k.Alone = v.print, v.frozen, v.alone
 	}
 	p.now.Objects[ref] = k
 }
