@@ -54,7 +54,7 @@ func (p *pass) compare() error {
 	if err := p.compareWindows(source, v); err != nil {
 		return err
 	}
-	if err := p.confirmAndRemove(deletes, v); err != nil {
+	if err := p.confirmAndRemove(append(deletes, p.leftovers(source, target, deletes)...), v); err != nil {
 		return err
 	}
 	if err := p.tell(p.guard.hard, nil); err != nil {
@@ -141,6 +141,11 @@ func (p *pass) listBoth() (source, target listing, err error) {
 			p.settled(Ref{Kind: k})
 		}
 	}
+	for r := range maps.Clone(p.unsynced) {
+		if r.IsListing() && r.Name != "" && !source.failed[r.Kind] {
+			p.settled(r) // its kind was listed whole
+		}
+	}
 	// The listing alone is set aside for a kind that the replica can't hold.
 	maps.DeleteFunc(source.refs, func(r Ref, _ struct{}) bool { return target.unserved[r.Kind] })
 	maps.Copy(source.failed, target.unserved)
@@ -213,6 +218,21 @@ func (p *pass) deletions(source, target listing) []Ref {
 		return there || source.unknown(r) || !p.Pair.Manages(r) || r == p.poison
 	})
 	return slices.SortedFunc(maps.Keys(gone), CompareRefs)
+}
+
+// leftovers are the unsynced objects that the compare doesn't come by otherwise:
+// the primary doesn't list them, and there is nothing to delete. Where each pass
+// is a compare, nobody else would look whether they are gone.
+func (p *pass) leftovers(source, target listing, deletes []Ref) []Ref {
+	var refs []Ref
+	for r := range p.unsynced {
+		_, there := source.refs[r]
+		if !there && !r.IsListing() && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
+			refs = append(refs, r)
+		}
+	}
+	slices.SortFunc(refs, CompareRefs)
+	return refs
 }
 
 // compareWindows goes through the primary's objects behind the cursor.
