@@ -33,3 +33,15 @@ func TestACompareDropsTheRecordOfWhatIsGoneFromBothSides(t *testing.T) {
 	}
 	w.wantStatus(replication.Synced)
 }
+
+// With prune = "all" more can be deleted than replication ever put there.
+func TestALimitByCountDoesNotShrinkWithTheInventory(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Prune = replication.PruneAll
+	w.pair.MaxDelete = replication.Limit{Count: 2}
+	w.primary.Set("/roles/web", "web")
+	w.replica.Set("/roles/own", "of the replica")
+	w.replica.Set("/roles/another", "of the replica")
+	w.wantOutcome(w.pass(), replication.OutcomeDone)
+	w.wantEqual()
+}
