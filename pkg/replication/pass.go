@@ -149,9 +149,14 @@ func (p *pass) doubt() {
 	}
 	w := *p.progress.Work
 	w.Crashes++
-	p.progress.Work = &w
 	intent := p.Pair.narrowed(w.Intent)
 	for _, r := range intent {
+		if w.Deletes { // a bag's items go with it
+			w.Intent = slices.Concat(w.Intent, p.itemsOf(r))
+		}
+	}
+	p.progress.Work = &w
+	for _, r := range p.Pair.narrowed(w.Intent) {
 		if _, ours := p.inventory[r]; ours || !w.Deletes {
 			p.applied(r, unknownFingerprint)
 		}

@@ -1,10 +1,12 @@
 package replication_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
 )
 
 // Where nothing but compares is done, they alone can find that an unsynced object
@@ -44,4 +46,52 @@ func TestALimitByCountDoesNotShrinkWithTheInventory(t *testing.T) {
 	w.replica.Set("/roles/another", "of the replica")
 	w.wantOutcome(w.pass(), replication.OutcomeDone)
 	w.wantEqual()
+}
+
+// A bag that comes back while a pass deletes it takes the items along that the
+// pass saw again: they are written once more, however the deletion ended.
+func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
+	lost := func(op string, _ replication.Ref) error {
+		if op == "delete" {
+			return refused(replication.Transient)
+		}
+		return nil
+	}
+	for name, c := range map[string]struct {
+		lose func(string, replication.Ref) error
+		dies bool
+	}{"deleted": {}, "without an answer": {lose: lost}, "dies": {dies: true}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pair.Concurrency = 1
+			w.fill()
+			w.pass()
+			w.primary.Unset("/data/users")
+			e := w.engine()
+			e.Source = &late{w.primary, func() { // after the bag was read, and before its items
+				w.primary.Set("/data/users/alice", "alice")
+				w.primary.Set("/data/users/bob", "bob")
+			}}
+			ctx, die := context.WithCancel(context.Background())
+			defer die()
+			w.replica.Lose = c.lose
+			if c.dies {
+				w.replica.Lose = func(op string, _ replication.Ref) error {
+					die()
+					return replicationtest.ErrCrashed
+				}
+			}
+			if _, err := e.Pass(ctx, replication.PassOptions{}); (err != nil) != c.dies {
+				t.Fatalf("pass: %v", err)
+			}
+			if len(w.replica.Snapshot()) != 6 {
+				t.Fatalf("the replica holds %v, want the bag deleted", w.replica.Snapshot())
+			}
+			w.replica.Lose = nil
+			w.now = w.now.Add(2 * time.Minute)
+			w.pass()
+			w.wantEqual()
+			w.wantStatus(replication.Synced)
+		})
+	}
 }
