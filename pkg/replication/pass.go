@@ -25,7 +25,7 @@ type pass struct {
 
 	inventory map[Ref]string
 	unsynced  map[Ref]Unsynced
-	forgotten Update // the records of what doesn't belong to the pair any more
+	forgotten Update // the records of what doesn't belong to the pair any more, to be dropped
 	changeIDs map[Ref]int64
 	unlisted  map[Ref]bool // bags whose items could not be listed in this pass
 
@@ -129,10 +129,11 @@ func (p *pass) forget() {
 			p.forgotten.Removed = append(p.forgotten.Removed, r)
 		}
 	}
-	for r := range p.unsynced {
+	for r, u := range p.unsynced {
 		if !p.Pair.Manages(r) && !(r.IsListing() && p.Pair.reaches(ScopeOf(r))) {
 			delete(p.unsynced, r)
 			p.forgotten.Synced = append(p.forgotten.Synced, r)
+			p.forgotten.Unsynced = append(p.forgotten.Unsynced, u)
 		}
 	}
 }
@@ -257,11 +258,13 @@ func (p *pass) commit(ctx context.Context) error {
 	return nil
 }
 
-// tally counts what the pair has, for the record.
+// tally counts what is recorded of the pair, also of what is only overlooked so far:
+// the selection may change back before any compare.
 func (p *pass) tally() {
-	p.progress.Objects, p.progress.Unsynced = len(p.inventory), len(p.unsynced)
+	unsynced := slices.AppendSeq(slices.Clone(p.forgotten.Unsynced), maps.Values(p.unsynced))
+	p.progress.Objects, p.progress.Unsynced = len(p.inventory)+len(p.forgotten.Removed), len(unsynced)
 	p.progress.NextRetry = time.Time{}
-	for _, u := range p.unsynced {
+	for _, u := range unsynced {
 		if p.progress.NextRetry.IsZero() || u.NextTry.Before(p.progress.NextRetry) {
 			p.progress.NextRetry = u.NextTry
 		}

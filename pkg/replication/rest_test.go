@@ -95,3 +95,23 @@ func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
 		})
 	}
 }
+
+// A verification counts what the record holds, not what it looked at: the selection
+// may change back before any pass, and what is set aside must be tried again.
+func TestAVerificationUnderAnotherSelectionHidesNoUnsyncedObject(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+	w.pass()
+	w.replica.Refuse = nil
+	w.pair.Selection = selection(t, "", "roles/web")
+	w.verify(replication.VerifyOptions{})
+	if p := w.record().Progress; p.Unsynced != 1 || p.NextRetry.IsZero() {
+		t.Errorf("%d unsynced objects, next try %s; want the role counted", p.Unsynced, p.NextRetry)
+	}
+	w.pair.Selection = replication.Selection{}
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
