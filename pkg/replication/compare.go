@@ -136,21 +136,24 @@ func (p *pass) listBoth() (source, target listing, err error) {
 	if target, err = p.listSide(p.Target, "replica"); err != nil {
 		return source, target, err
 	}
-	for _, k := range Kinds() {
-		if !source.failed[k] && !target.failed[k] {
-			p.settled(Ref{Kind: k})
-		}
-	}
-	for r := range maps.Clone(p.unsynced) {
-		if r.IsListing() && r.Name != "" && !source.failed[r.Kind] {
-			p.settled(r) // its kind was listed whole
-		}
+	if w := p.progress.Work; w == nil || w.After == "" {
+		p.listed(source, target)
 	}
 	// The listing alone is set aside for a kind that the replica can't hold.
 	maps.DeleteFunc(source.refs, func(r Ref, _ struct{}) bool { return target.unserved[r.Kind] })
 	maps.Copy(source.failed, target.unserved)
 	maps.Copy(source.unserved, target.unserved)
 	return source, target, nil
+}
+
+// listed drops the records of listings that failed before. A compare that goes on
+// keeps them: what they didn't name then may lie before its cursor.
+func (p *pass) listed(source, target listing) {
+	for r := range maps.Clone(p.unsynced) {
+		if r.IsListing() && !source.failed[r.Kind] && !target.failed[r.Kind] {
+			p.settled(r)
+		}
+	}
 }
 
 // listSide lists all kinds of the pair on one side. A kind whose listing alone

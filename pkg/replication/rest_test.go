@@ -115,3 +115,32 @@ func TestAVerificationUnderAnotherSelectionHidesNoUnsyncedObject(t *testing.T) {
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
 }
+
+// A kind that could not be listed is behind the cursor of its compare. When the
+// compare goes on and the listing works again, its objects still have to be read.
+func TestACompareThatGoesOnKeepsTheListingThatFailed(t *testing.T) {
+	w := newWorld(t)
+	w.tuning.Window = 1
+	w.fill()
+	w.primary.Refuse = refuseOne("list", "/roles", replication.Rejected)
+	e := w.engine()
+	c := &replicationtest.Crasher{}
+	ctx := c.Wrap(context.Background(), e)
+	w.replica.Refuse = func(op string, ref replication.Ref) error {
+		if op == "put" && ref.Kind == replication.Environment {
+			c.Die()
+			return replicationtest.ErrCrashed
+		}
+		return nil
+	}
+	_, _ = e.Pass(ctx, replication.PassOptions{})
+	w.primary.Refuse, w.replica.Refuse = nil, nil
+	w.now = w.now.Add(2 * time.Minute)
+	if run := w.pass(); run.Mode != "compare" || len(w.unsynced()) != 1 {
+		t.Fatalf("run %+v, unsynced %+v; want the compare ended and the roles' listing kept", run, w.unsynced())
+	}
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
