@@ -27,7 +27,10 @@ type pass struct {
 	unsynced  map[Ref]Unsynced
 	forgotten Update // the records of what doesn't belong to the pair any more, to be dropped
 	changeIDs map[Ref]int64
-	unlisted  map[Ref]bool // bags whose items could not be listed in this pass
+	unlisted  map[Ref]bool // bags whose items could not be listed in this pass, or are not
+	// waiting are the records of listings and bags that are tried again. They go at
+	// the end, if all is well: until then nothing else names what they stand for.
+	waiting map[Ref]bool
 
 	sights           *sights
 	flights          flights
@@ -294,6 +297,10 @@ func (p *pass) settled(ref Ref) {
 	if _, ok := p.unsynced[ref]; !ok || p.unlisted[ref] {
 		return
 	}
+	if _, waits := p.waiting[ref]; waits {
+		p.waiting[ref] = true
+		return
+	}
 	delete(p.unsynced, ref)
 	p.upd.Unsynced = slices.DeleteFunc(p.upd.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
 	p.upd.Synced = append(p.upd.Synced, ref)
@@ -303,6 +310,7 @@ func (p *pass) settled(ref Ref) {
 // or about what a failed listing would have named, until it has been looked at.
 func (p *pass) setAside(ref Ref, err error) {
 	now := p.Now()
+	delete(p.waiting, ref)
 	p.distrust(ref, ClassOf(err))
 	u, seen := p.unsynced[ref]
 	if !seen {
@@ -322,16 +330,20 @@ func (p *pass) setAside(ref Ref, err error) {
 
 // setUnlisted sets aside a bag whose items can't be listed.
 func (p *pass) setUnlisted(bag Ref, err error) {
-	if p.unlisted == nil {
-		p.unlisted = map[Ref]bool{}
-	}
-	p.unlisted[bag] = true
+	p.leaveUnlisted(bag)
 	for r := range p.inventory {
 		if ScopeOf(bag).Contains(r) {
 			p.applied(r, unknownFingerprint)
 		}
 	}
 	p.setAside(bag, err)
+}
+
+func (p *pass) leaveUnlisted(bag Ref) {
+	if p.unlisted == nil {
+		p.unlisted = map[Ref]bool{}
+	}
+	p.unlisted[bag] = true
 }
 
 func (p *pass) distrust(ref Ref, class Class) {

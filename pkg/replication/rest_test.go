@@ -2,6 +2,7 @@ package replication_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -143,4 +144,33 @@ func TestACompareThatGoesOnKeepsTheListingThatFailed(t *testing.T) {
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
+}
+
+// The record of a listing or a bag is all that names what could not be listed. It
+// stays until that has been looked at, also where the pass that does so dies.
+func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
+	for listing, last := range map[string]string{"/roles": "/roles/web", "/data/users": "/data/users/bob"} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/after=%v", listing[1:], after), func(t *testing.T) {
+				for n := 1; ; n++ {
+					w := newWorld(t)
+					w.tuning.Window = 1
+					w.fill()
+					w.primary.Refuse = refuseOne("list", listing, replication.Rejected)
+					w.pass()
+					w.primary.Refuse = nil
+					if len(w.unsynced()) != 1 || w.replica.Snapshot()[last] != "" {
+						t.Fatalf("unsynced %+v, want %s", w.unsynced(), listing)
+					}
+					w.now = w.now.Add(time.Hour)
+					died, where := w.die(n, after, replication.PassOptions{})
+					if !died {
+						break
+					}
+					w.settle(2, "died at "+where)
+					w.wantStatus(replication.Synced)
+				}
+			})
+		}
+	}
 }
