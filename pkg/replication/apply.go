@@ -305,12 +305,35 @@ func (p *pass) deleted(step Step, objErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended(step.Ref)
+	items := p.itemsOf(step.Ref)
 	if objErr != nil {
 		p.setAside(step.Ref, objErr)
+		if ClassOf(objErr) != Rejected {
+			for _, item := range items {
+				p.applied(item, unknownFingerprint)
+			}
+		}
 		return
 	}
 	p.run.Counts.Deleted++
 	p.removed(step.Ref)
+	for _, item := range items {
+		p.removed(item)
+	}
 	p.settled(step.Ref)
 	p.logStep(step, "applied")
+}
+
+// itemsOf names what replication put into a bag. It goes with the bag, also what
+// the primary got again after the bag was seen to be gone.
+func (p *pass) itemsOf(bag Ref) (items []Ref) {
+	if bag.Kind != DataBag {
+		return nil
+	}
+	for r := range p.inventory {
+		if r != bag && ScopeOf(bag).Contains(r) {
+			items = append(items, r)
+		}
+	}
+	return items
 }

@@ -17,7 +17,7 @@ func (p *pass) changes() error {
 	p.progress.Pending = len(refs)
 	if len(refs) > p.Tuning.Backlog {
 		p.todo.full, p.todo.reason = true, "many changes at once: comparing is cheaper"
-		p.run.Mode = "compare"
+		p.run.Mode, p.waiting = "compare", nil
 		return p.compare()
 	}
 	observed, err := p.observe(refs, view{})
@@ -43,6 +43,13 @@ func (p *pass) changes() error {
 	if err := p.tell(p.guard.hard, nil); err != nil {
 		return err
 	}
+	well := p.waiting
+	p.waiting = nil
+	for r, ok := range well {
+		if ok {
+			p.settled(r)
+		}
+	}
 	p.advance(p.todo.next)
 	return nil
 }
@@ -63,6 +70,7 @@ func (p *pass) dirty() ([]Ref, error) {
 			set[r] = struct{}{}
 		}
 	}
+	p.hold(scopes)
 	for scope, id := range scopes {
 		refs, err := p.expand(p.guard.hard, scope)
 		if err != nil {
@@ -85,10 +93,34 @@ func (p *pass) dirty() ([]Ref, error) {
 func (p *pass) withBags(set map[Ref]struct{}) {
 	for r := range maps.Clone(set) {
 		bag := Ref{Kind: DataBag, Name: r.Name}
-		if last := p.inventory[bag]; r.Kind == DataBagItem && (last == "" || last == unknownFingerprint) {
+		if last := p.inventory[bag]; r.Kind == DataBagItem && (last == "" || last == unknownFingerprint) && p.Pair.Manages(bag) {
 			set[bag] = struct{}{}
 		}
 	}
+}
+
+// hold keeps the records of listings and bags until all that they stand for has
+// been looked at, and those of bags whose items aren't listed in this pass.
+func (p *pass) hold(scopes map[Scope]int64) {
+	p.waiting = map[Ref]bool{}
+	for r := range p.unsynced {
+		switch {
+		case !r.IsListing() && r.Kind != DataBag:
+		case containAny(scopes, r):
+			p.waiting[r] = false
+		case r.Kind == DataBag:
+			p.leaveUnlisted(r)
+		}
+	}
+}
+
+func containAny(scopes map[Scope]int64, r Ref) bool {
+	for s := range scopes {
+		if s.Contains(r) {
+			return true
+		}
+	}
+	return false
 }
 
 // expand names the objects of a scope: those the primary has now, and those in

@@ -54,7 +54,7 @@ func (p *pass) compare() error {
 	if err := p.compareWindows(source, v); err != nil {
 		return err
 	}
-	if err := p.confirmAndRemove(deletes, v); err != nil {
+	if err := p.confirmAndRemove(append(deletes, p.leftovers(source, target, deletes)...), v); err != nil {
 		return err
 	}
 	if err := p.tell(p.guard.hard, nil); err != nil {
@@ -136,16 +136,24 @@ func (p *pass) listBoth() (source, target listing, err error) {
 	if target, err = p.listSide(p.Target, "replica"); err != nil {
 		return source, target, err
 	}
-	for _, k := range Kinds() {
-		if !source.failed[k] && !target.failed[k] {
-			p.settled(Ref{Kind: k})
-		}
+	if w := p.progress.Work; w == nil || w.After == "" {
+		p.listed(source, target)
 	}
 	// The listing alone is set aside for a kind that the replica can't hold.
 	maps.DeleteFunc(source.refs, func(r Ref, _ struct{}) bool { return target.unserved[r.Kind] })
 	maps.Copy(source.failed, target.unserved)
 	maps.Copy(source.unserved, target.unserved)
 	return source, target, nil
+}
+
+// listed drops the records of listings that failed before. A compare that goes on
+// keeps them: what they didn't name then may lie before its cursor.
+func (p *pass) listed(source, target listing) {
+	for r := range maps.Clone(p.unsynced) {
+		if r.IsListing() && !source.failed[r.Kind] && !target.failed[r.Kind] {
+			p.settled(r)
+		}
+	}
 }
 
 // listSide lists all kinds of the pair on one side. A kind whose listing alone
@@ -213,6 +221,21 @@ func (p *pass) deletions(source, target listing) []Ref {
 		return there || source.unknown(r) || !p.Pair.Manages(r) || r == p.poison
 	})
 	return slices.SortedFunc(maps.Keys(gone), CompareRefs)
+}
+
+// leftovers are the unsynced objects that the compare doesn't come by otherwise:
+// the primary doesn't list them, and there is nothing to delete. Where each pass
+// is a compare, nobody else would look whether they are gone.
+func (p *pass) leftovers(source, target listing, deletes []Ref) []Ref {
+	var refs []Ref
+	for r := range p.unsynced {
+		_, there := source.refs[r]
+		if !there && !r.IsListing() && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
+			refs = append(refs, r)
+		}
+	}
+	slices.SortFunc(refs, CompareRefs)
+	return refs
 }
 
 // compareWindows goes through the primary's objects behind the cursor.

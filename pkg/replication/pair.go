@@ -42,15 +42,16 @@ type Limit struct {
 // organization isn't held at every turn.
 const percentFloor = 5
 
-// Allows returns how many of size objects may be deleted.
+// Allows returns how many objects may be deleted where size are in the inventory.
+// A count stands for itself: what is deleted need not be in there.
 func (l Limit) Allows(size int) int {
 	if l == (Limit{}) {
 		l.Percent = 20
 	}
-	allowed := size
-	if l.Percent > 0 {
-		allowed = max(int(l.Percent*float64(size)/100), percentFloor)
+	if l.Percent <= 0 {
+		return l.Count
 	}
+	allowed := max(int(l.Percent*float64(size)/100), percentFloor)
 	if l.Count > 0 {
 		allowed = min(allowed, l.Count)
 	}

@@ -25,9 +25,12 @@ type pass struct {
 
 	inventory map[Ref]string
 	unsynced  map[Ref]Unsynced
-	forgotten Update // the records of what doesn't belong to the pair any more
+	forgotten Update // the records of what doesn't belong to the pair any more, to be dropped
 	changeIDs map[Ref]int64
-	unlisted  map[Ref]bool // bags whose items could not be listed in this pass
+	unlisted  map[Ref]bool // bags whose items could not be listed in this pass, or are not
+	// waiting are the records of listings and bags that are tried again. They go at
+	// the end, if all is well: until then nothing else names what they stand for.
+	waiting map[Ref]bool
 
 	sights           *sights
 	flights          flights
@@ -129,10 +132,11 @@ func (p *pass) forget() {
 			p.forgotten.Removed = append(p.forgotten.Removed, r)
 		}
 	}
-	for r := range p.unsynced {
+	for r, u := range p.unsynced {
 		if !p.Pair.Manages(r) && !(r.IsListing() && p.Pair.reaches(ScopeOf(r))) {
 			delete(p.unsynced, r)
 			p.forgotten.Synced = append(p.forgotten.Synced, r)
+			p.forgotten.Unsynced = append(p.forgotten.Unsynced, u)
 		}
 	}
 }
@@ -149,9 +153,14 @@ func (p *pass) doubt() {
 	}
 	w := *p.progress.Work
 	w.Crashes++
-	p.progress.Work = &w
 	intent := p.Pair.narrowed(w.Intent)
 	for _, r := range intent {
+		if w.Deletes { // a bag's items go with it
+			w.Intent = slices.Concat(w.Intent, p.itemsOf(r))
+		}
+	}
+	p.progress.Work = &w
+	for _, r := range p.Pair.narrowed(w.Intent) {
 		if _, ours := p.inventory[r]; ours || !w.Deletes {
 			p.applied(r, unknownFingerprint)
 		}
@@ -252,11 +261,13 @@ func (p *pass) commit(ctx context.Context) error {
 	return nil
 }
 
-// tally counts what the pair has, for the record.
+// tally counts what is recorded of the pair, also of what is only overlooked so far:
+// the selection may change back before any compare.
 func (p *pass) tally() {
-	p.progress.Objects, p.progress.Unsynced = len(p.inventory), len(p.unsynced)
+	unsynced := slices.AppendSeq(slices.Clone(p.forgotten.Unsynced), maps.Values(p.unsynced))
+	p.progress.Objects, p.progress.Unsynced = len(p.inventory)+len(p.forgotten.Removed), len(unsynced)
 	p.progress.NextRetry = time.Time{}
-	for _, u := range p.unsynced {
+	for _, u := range unsynced {
 		if p.progress.NextRetry.IsZero() || u.NextTry.Before(p.progress.NextRetry) {
 			p.progress.NextRetry = u.NextTry
 		}
@@ -286,6 +297,10 @@ func (p *pass) settled(ref Ref) {
 	if _, ok := p.unsynced[ref]; !ok || p.unlisted[ref] {
 		return
 	}
+	if _, waits := p.waiting[ref]; waits {
+		p.waiting[ref] = true
+		return
+	}
 	delete(p.unsynced, ref)
 	p.upd.Unsynced = slices.DeleteFunc(p.upd.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
 	p.upd.Synced = append(p.upd.Synced, ref)
@@ -295,6 +310,7 @@ func (p *pass) settled(ref Ref) {
 // or about what a failed listing would have named, until it has been looked at.
 func (p *pass) setAside(ref Ref, err error) {
 	now := p.Now()
+	delete(p.waiting, ref)
 	p.distrust(ref, ClassOf(err))
 	u, seen := p.unsynced[ref]
 	if !seen {
@@ -314,16 +330,20 @@ func (p *pass) setAside(ref Ref, err error) {
 
 // setUnlisted sets aside a bag whose items can't be listed.
 func (p *pass) setUnlisted(bag Ref, err error) {
-	if p.unlisted == nil {
-		p.unlisted = map[Ref]bool{}
-	}
-	p.unlisted[bag] = true
+	p.leaveUnlisted(bag)
 	for r := range p.inventory {
 		if ScopeOf(bag).Contains(r) {
 			p.applied(r, unknownFingerprint)
 		}
 	}
 	p.setAside(bag, err)
+}
+
+func (p *pass) leaveUnlisted(bag Ref) {
+	if p.unlisted == nil {
+		p.unlisted = map[Ref]bool{}
+	}
+	p.unlisted[bag] = true
 }
 
 func (p *pass) distrust(ref Ref, class Class) {
