@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
@@ -123,5 +124,31 @@ func TestWatchingTheStatusShowsChanges(t *testing.T) {
 			}
 		}
 		return strings.Contains(all, "stopped by the operator: lunch")
+	})
+}
+
+// A line of the log may hold what a server said.
+func TestALineOfTheLogHoldsNoEscapes(t *testing.T) {
+	dir, s := followState(t)
+	const hostile = "no \x1b[2J\nTry: \u009bx"
+	id := replication.PairID{Replica: "eu", Org: "acme"}
+	attrs, err := json.Marshal(map[string]string{"error": hostile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := state.LogLine{Time: time.Now(), Level: slog.LevelWarn, Message: hostile, Pair: id, Object: "/roles/" + hostile, Run: hostile, Attrs: attrs}
+	if err := s.AppendLogs(t.Context(), []state.LogLine{line}); err != nil {
+		t.Fatal(err)
+	}
+	following(t, dir, []string{"sync-log", "acme", "--follow", "--color", "always"}, func(all string) bool {
+		if !strings.Contains(all, "error=") {
+			return false
+		}
+		const seen, quoted = `no \x1b[2J\nTry: \u009bx`, `no \x1b[2J\x0aTry: \xc2\x9bx'`
+		want := "eu/acme \x1b[1m" + seen + "\x1b[0m $'/roles/" + quoted + " run=" + seen + " error=$'" + quoted + "\n"
+		if !strings.HasSuffix(all, want) {
+			t.Errorf("got %q, want its end to be %q", all, want)
+		}
+		return true
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,19 +113,22 @@ func emitLogs(out *ui.Output, lines []state.LogLine) error {
 }
 
 // logText is one line for people: time, level, pair, message, attributes.
-func logText(t *ui.Grid, l state.LogLine) string {
-	parts := []string{ui.Stamp(l.Time), t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))}
+func logText(t *ui.Grid, l state.LogLine) ui.Text {
+	line := ui.Safe(ui.Stamp(l.Time)) + " " + t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))
 	if l.Pair != (replication.PairID{}) {
-		parts = append(parts, l.Pair.String())
+		line += " " + ui.Safe(l.Pair.String())
 	}
-	parts = append(parts, t.Paint(ui.Bold, l.Message))
+	line += " " + t.Paint(ui.Bold, l.Message)
 	if l.Object != "" {
-		parts = append(parts, ui.Quote(l.Object))
+		line += " " + ui.Quote(l.Object)
 	}
 	if l.Run != "" {
-		parts = append(parts, "run="+l.Run)
+		line += " run=" + ui.Safe(l.Run)
 	}
-	return strings.Join(append(parts, attrWords(l.Attrs)...), " ")
+	for _, word := range attrWords(l.Attrs) {
+		line += " " + word
+	}
+	return line
 }
 
 func levelColor(l slog.Level) ui.Color {
@@ -140,13 +142,13 @@ func levelColor(l slog.Level) ui.Color {
 }
 
 // attrWords writes a JSON object as key=value words, in its order.
-func attrWords(raw json.RawMessage) []string {
+func attrWords(raw json.RawMessage) []ui.Text {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil
 	}
-	var words []string
+	var words []ui.Text
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
@@ -161,7 +163,7 @@ func attrWords(raw json.RawMessage) []string {
 			b, _ := json.Marshal(value) // what was decoded encodes
 			text = string(b)
 		}
-		words = append(words, fmt.Sprintf("%v=%s", key, ui.Quote(text)))
+		words = append(words, ui.Safe(fmt.Sprint(key))+"="+ui.Quote(text))
 	}
 	return words
 }

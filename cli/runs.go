@@ -96,7 +96,7 @@ func took(r replication.Run, now time.Time) string {
 	return ui.Span(end.Sub(r.Started))
 }
 
-func outcomeWord(t *ui.Grid, outcome string) string {
+func outcomeWord(t *ui.Grid, outcome string) ui.Text {
 	switch outcome {
 	case replication.OutcomeDone:
 		return t.Paint(ui.Green, outcome)
@@ -122,7 +122,7 @@ func showRun(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, id s
 
 func describeRun(t *ui.Grid, r replication.Run, now time.Time) {
 	c := r.Counts
-	for _, line := range [][2]string{
+	for _, line := range [][2]any{
 		{"run", r.ID}, {"pair", r.Pair.String()}, {"outcome", outcomeWord(t, r.Outcome)}, {"trigger", r.Trigger}, {"mode", r.Mode},
 		{"started", ui.Stamp(r.Started)}, {"ended", ui.Stamp(r.Ended)}, {"took", took(r, now)},
 		{"position", fmt.Sprintf("%d -> %d", r.From, r.To)},
@@ -131,7 +131,7 @@ func describeRun(t *ui.Grid, r replication.Run, now time.Time) {
 		{"equal", strconv.Itoa(c.Equal)}, {"unsynced", strconv.Itoa(c.Unsynced)}, {"changed on the replica", strconv.Itoa(c.Drift)},
 		{"staged", ui.Bytes(c.Staged)}, {"uploaded", ui.Bytes(c.Uploaded)},
 	} {
-		t.Row(line[0]+":", line[1])
+		t.Row(fmt.Sprint(line[0], ":"), line[1])
 	}
 	if r.Error != nil {
 		t.Row("error:", r.Error.Message)

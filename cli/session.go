@@ -86,7 +86,7 @@ func (g *globals) confirm(yes bool, question string) error {
 	if !g.inTTY {
 		return exit.Usagef("add --yes", "%s needs a confirmation, and there is no terminal to ask on", question)
 	}
-	fmt.Fprintf(g.err, "%s? [y/N] ", question)
+	fmt.Fprintf(g.err, "%s? [y/N] ", ui.Safe(question))
 	line, err := bufio.NewReader(g.in).ReadString('\n')
 	if err == nil {
 		switch strings.ToLower(strings.TrimSpace(line)) {

@@ -331,7 +331,7 @@ func orDash(s string) string {
 	return s
 }
 
-func statusWord(t *ui.Grid, s replication.Status) string {
+func statusWord(t *ui.Grid, s replication.Status) ui.Text {
 	switch s {
 	case replication.Synced:
 		return t.Paint(ui.Green, string(s))

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/replication"
 )
@@ -194,8 +195,9 @@ func Report(w io.Writer, err error, asJSON bool) {
 		_ = enc.Encode(report{body}) // stderr is gone: nobody left to tell
 		return
 	}
-	fmt.Fprintf(w, "Error: %s\n", err)
+	out := &ui.Output{Err: w}
+	out.Note("Error: %s", err)
 	if hint := Hint(err); hint != "" {
-		fmt.Fprintf(w, "Try: %s\n", strings.TrimSuffix(hint, "."))
+		out.Note("Try: %s", strings.TrimSuffix(hint, "."))
 	}
 }
