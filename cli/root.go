@@ -55,6 +55,9 @@ REPLICA/ORG, which means one.`,
 		},
 		SuggestionsMinimumDistance: 2,
 	}
+	root.SetIn(g.in)
+	root.SetOut(g.out)
+	root.SetErr(g.err)
 	g.flags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.Usagef(cmd.CommandPath()+" --help", "%w", err)
@@ -72,6 +75,7 @@ REPLICA/ORG, which means one.`,
 	root.AddCommand(commands(g)...)
 	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd())
 	refuseUnknownHelp(root)
+	refuseUnknownShell(root)
 	return root
 }
 
@@ -89,6 +93,28 @@ func refuseUnknownHelp(root *cobra.Command) {
 			return unknownCommand(cmd, rest[0])
 		}
 		return nil
+	}
+}
+
+// refuseUnknownShell lets the completion command, which answers everything with
+// help, fail for a shell that it doesn't know.
+func refuseUnknownShell(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	var shells []string
+	for _, c := range completion.Commands() {
+		shells = append(shells, c.Name())
+		c.Args = args(cobra.NoArgs)
+	}
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(cmd *cobra.Command, words []string) error {
+		if len(words) == 0 {
+			return cmd.Help()
+		}
+		return exit.Usagef(cmd.CommandPath()+" --help", "%q is not a shell that is known: expected one of %s", words[0], strings.Join(shells, ", "))
 	}
 }
 
