@@ -66,40 +66,40 @@ func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []s
 	if window > 0 && f.since == 0 {
 		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
 	}
+	if f.follow {
+		return follow(ctx, out, log, queries, every)
+	}
 	lines, err := log.Lines(ctx, queries...)
 	if err != nil {
 		return err
 	}
-	if f.follow && out.Format == ui.JSON {
-		out.Format = ui.JSONL // an endless list has no end to write
-	}
-	if err := emitLogs(out, lines); err != nil || !f.follow {
-		return err
-	}
-	return tail(ctx, out, log, queries, every)
+	return emitLogs(out, lines)
 }
 
-// tail prints lines as they come, until the context ends.
-func tail(ctx context.Context, out *ui.Output, log app.Log, queries []state.LogQuery, every time.Duration) error {
+// follow prints the lines that are there, and goes on with those that come, until
+// the context ends.
+func follow(ctx context.Context, out *ui.Output, log app.Log, queries []state.LogQuery, every time.Duration) error {
+	if out.Format == ui.JSON {
+		out.Format = ui.JSONL // an endless list has no end to write
+	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
 		lines, err := log.Lines(ctx, queries...)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return err
-		case len(lines) == 0:
-			continue
+		case len(lines) > 0: // an empty list would end the list that goes on
+			if err := emitLogs(out, lines); err != nil {
+				return err
+			}
 		}
-		if err := emitLogs(out, lines); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
 	}
 }
