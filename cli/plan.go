@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -44,21 +43,17 @@ brake: a plan that the brake would stop ends with code 7.`,
 
 func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f planFlags) error {
 	plans := []replication.Plan{}
-	var failed []error
-	for _, p := range pairs {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		plan, err := previewPair(ctx, g, a, p, f.full)
 		if err != nil {
-			failed = append(failed, fmt.Errorf("pair %s: %w", p.ID, err))
-			if ctx.Err() != nil {
-				break // a person's ctrl-C
-			}
-			continue
+			return ofPair(p.ID, err)
 		}
 		if plan.Steps == nil {
 			plan.Steps = []replication.Step{} // a list in JSON, always
 		}
 		plans = append(plans, plan)
-	}
+		return nil
+	})
 	if len(plans) > 0 || failed == nil {
 		err := g.output().Emit(plans, func(t *ui.Grid) {
 			for _, plan := range plans {
@@ -70,7 +65,7 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 		}
 	}
 	if failed != nil {
-		return fromHere(a, errors.Join(failed...), "")
+		return fromHere(a, failed, "")
 	}
 	code := exit.OK
 	for _, plan := range plans {

@@ -97,6 +97,28 @@ func (g *globals) confirm(yes bool, question string) error {
 	return exit.With(exit.Failed, errors.New("not confirmed; nothing was done"), "")
 }
 
+// ofPair says of an error whose it is.
+func ofPair(id replication.PairID, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("pair %s: %w", id, err)
+}
+
+// eachPair works on one pair after the other, also when it fails with another, and
+// joins the errors. A signal ends it.
+func eachPair(ctx context.Context, pairs []app.Pair, do func(app.Pair) error) error {
+	var failed []error
+	for _, p := range pairs {
+		if err := ctx.Err(); err != nil {
+			failed = append(failed, fmt.Errorf("pair %s was not begun: %w", p.ID, err)) // a person's ctrl-C
+			break
+		}
+		failed = append(failed, do(p))
+	}
+	return exit.Join(failed...)
+}
+
 // switchSchedules makes the schedules of pairs follow what the state says already.
 // It is the state that counts: without its schedule a pair that was started only
 // waits, and a schedule only finds that its pair is stopped.
@@ -109,13 +131,12 @@ func switchSchedules(ctx context.Context, a *app.App, pairs []app.Pair, enable b
 	if enable {
 		call, turn, done = group.Enable, "enable", "started"
 	}
-	for _, p := range pairs {
-		if err := call(ctx, p.ID); err != nil {
-			return exit.With(exit.Of(err), fmt.Errorf("the pairs are %s, but a schedule is not: %w", done, err),
-				strings.TrimPrefix(exit.Hint(err)+"; ", "; ")+"the manager of the stack will "+turn+" it within minutes")
-		}
+	err := eachPair(ctx, pairs, func(p app.Pair) error { return call(ctx, p.ID) })
+	if err == nil {
+		return nil
 	}
-	return nil
+	return exit.With(exit.Of(err), fmt.Errorf("the pairs are %s, but a schedule is not: %w", done, err),
+		strings.TrimPrefix(exit.Hint(err)+"; ", "; ")+"the manager of the stack will "+turn+" it within minutes")
 }
 
 // fromHere says of an error of work that this machine does on a stack where else
