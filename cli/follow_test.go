@@ -151,6 +151,22 @@ func TestFollowingALogThatBeginsEmptyIsOneStream(t *testing.T) {
 	}
 }
 
+func TestWatchingTheStatusInYAMLIsADocumentEachTime(t *testing.T) {
+	dir, _ := followState(t)
+	var told string
+	following(t, dir, []string{"sync-status", "--watch=50ms", "-o", "yaml"}, func(all string) bool {
+		told = all
+		return strings.Count(all, "position:") >= 2
+	})
+	dec := yaml.NewDecoder(strings.NewReader(told))
+	for range 2 {
+		var rows []map[string]any
+		if err := dec.Decode(&rows); err != nil || len(rows) != 1 {
+			t.Errorf("error %v, %d pairs in a document of\n%s", err, len(rows), told)
+		}
+	}
+}
+
 func TestWatchingTheStatusShowsChanges(t *testing.T) {
 	dir, s := followState(t)
 	id := replication.PairID{Replica: "eu", Org: "acme"}

@@ -36,6 +36,9 @@ func (f *logFlags) add(cmd *cobra.Command) {
 
 func (f *logFlags) query(now time.Time) (state.LogQuery, error) {
 	q := state.LogQuery{Run: f.run, Limit: f.number}
+	if f.number < 0 {
+		return q, exit.Usagef("--number 0 for all", "--number can't be %d", f.number)
+	}
 	if f.since > 0 {
 		q.Since = now.Add(-time.Duration(f.since))
 	}

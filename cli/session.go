@@ -159,9 +159,10 @@ func fromHere(a *app.App, err error, remote string) error {
 // pollEvery is how often a waiting command looks at the state.
 const pollEvery = 200 * time.Millisecond
 
-// wait polls until done says so, or fails when the time is over.
-func wait(ctx context.Context, timeout time.Duration, what string, done func(context.Context) (bool, error)) error {
-	deadline := time.NewTimer(timeout)
+// wait polls until done says so, or fails when the time that is left of a timeout
+// is over.
+func wait(ctx context.Context, left, timeout time.Duration, what string, done func(context.Context) (bool, error)) error {
+	deadline := time.NewTimer(left)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -178,6 +179,15 @@ func wait(ctx context.Context, timeout time.Duration, what string, done func(con
 		case <-tick.C:
 		}
 	}
+}
+
+// waitEach waits for each of the pairs, all in the same time, also when another
+// fails.
+func waitEach(ctx context.Context, pairs []app.Pair, timeout time.Duration, what string, done func(context.Context, replication.PairID) (bool, error)) error {
+	end := time.Now().Add(timeout)
+	return eachPair(ctx, pairs, func(p app.Pair) error {
+		return wait(ctx, time.Until(end), timeout, what+p.ID.String(), func(ctx context.Context) (bool, error) { return done(ctx, p.ID) })
+	})
 }
 
 // ptr makes a directive's field.
