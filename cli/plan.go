@@ -25,7 +25,8 @@ func newPlanCmd(g *globals) *cobra.Command {
 		Short:   "Show what the next pass would do, and change nothing",
 		GroupID: groupCheck,
 		Long: `Show what the next pass would do, in its order, with the view of the safety
-brake: a plan that the brake would stop ends with code 7.`,
+brake: a plan that the brake would stop ends with code 7, and one that lacks objects
+which could not be read with code 3.`,
 		Example: `  chef-sync-ctl plan engineering
   chef-sync-ctl plan eu/engineering --full
   chef-sync-ctl plan engineering -o json --exit-code`,
@@ -72,8 +73,11 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 		switch {
 		case plan.Hold != nil:
 			code = exit.Held
-		case f.exitCode && plan.Writes() > 0 && code == exit.OK:
+		case code == exit.Held:
+		case f.exitCode && plan.Writes() > 0:
 			code = exit.Differences
+		case len(plan.Failed) > 0 && code == exit.OK:
+			code = exit.Partial
 		}
 	}
 	return exit.Silent(code)
