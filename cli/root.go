@@ -107,8 +107,9 @@ func refuseUnknownShell(root *cobra.Command) {
 	var shells []string
 	for _, c := range completion.Commands() {
 		shells = append(shells, c.Name())
-		c.Args = args(cobra.NoArgs)
+		c.Args, c.Example = args(cobra.NoArgs), "  "+c.CommandPath()
 	}
+	completion.Example = "  chef-sync-ctl completion bash > /etc/bash_completion.d/chef-sync-ctl"
 	completion.Args = cobra.ArbitraryArgs
 	completion.RunE = func(cmd *cobra.Command, words []string) error {
 		if len(words) == 0 {
