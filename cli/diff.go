@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,12 +20,19 @@ type diffFlags struct {
 	nameStatus, showValues bool
 }
 
-// diffRow is one difference of one pair.
+// diffRow is one difference of one pair, or an object that could not be read.
 type diffRow struct {
-	Pair replication.PairID `json:"pair"`
-	replication.Difference
-	Diff string `json:"diff,omitempty"` // unified; absent with --name-status
+	Pair                   replication.PairID `json:"pair"`
+	replication.Difference                    // its letter is ? where an object could not be read
+	Diff                   string             `json:"diff,omitempty"` // unified; absent with --name-status
+	// Why the object, or its content, could not be read, in the words of Unsynced.
+	Class  replication.Class `json:"class,omitempty"`
+	Reason string            `json:"reason,omitempty"`
+	Hint   string            `json:"hint,omitempty"`
 }
+
+// unknown is the letter of an object that could not be read.
+const unknown = "?"
 
 func newDiffCmd(g *globals) *cobra.Command {
 	var f diffFlags
@@ -34,8 +42,12 @@ func newDiffCmd(g *globals) *cobra.Command {
 		GroupID: groupCheck,
 		Long: `Show how a replica differs from the primary, of all objects or of the named ones:
 A for an object that the replica lacks, D for one that it has too much, M for
-other content. Lines with + are the primary's. Ends with code 6 if something
-differs.
+other content, ? for one that could not be read. Lines with + are the primary's.
+Each pair is compared, also when another's servers fail.
+
+Ends with code 0 only when all was read and is equal, with 6 if something differs,
+with 3 when something could not be read, and with the code of the failure when a
+pair could not be compared.
 
 Values of data bag items stay hidden: whether they differ is shown, what they are
 only with --show-values.`,
@@ -53,93 +65,148 @@ only with --show-values.`,
 			return err
 		}
 		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			rows, failed, err := f.compare(ctx, g, a, pairs, refs)
-			if err != nil {
-				return fromHere(a, err, "")
+			rows, failed := f.compare(ctx, g, a, pairs, refs)
+			if len(rows) > 0 || failed == nil {
+				if err := f.emit(g, rows); err != nil {
+					return err
+				}
 			}
-			if err := f.emit(g, rows); err != nil {
-				return err
+			if failed != nil {
+				return fromHere(a, failed, "")
 			}
-			switch {
-			case len(rows) > 0:
-				return exit.Silent(exit.Differences)
-			case failed:
-				return exit.Silent(exit.Partial)
-			}
-			return nil
+			return exit.Silent(diffCode(rows))
 		})(cmd, args[:1])
 	}
 	return cmd
 }
 
-// compare lists the differences; failed tells that something couldn't be read.
-func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []replication.Ref) (rows []diffRow, failed bool, err error) {
-	rows = []diffRow{}
-	for _, p := range pairs {
-		engine, err := a.Engine(ctx, p)
-		if err != nil {
-			return nil, false, err
+// diffCode is the exit code for what was found.
+func diffCode(rows []diffRow) exit.Code {
+	code := exit.OK
+	for _, r := range rows {
+		if r.Letter != unknown {
+			return exit.Differences
 		}
-		var list []replication.Difference
-		if len(refs) == 0 {
-			reports, err := verifyPairs(ctx, g, a, []app.Pair{p}, false)
-			if err != nil {
-				return nil, false, err
-			}
-			list = reports[0].Differences
-			for _, u := range reports[0].Unreadable {
-				failed = true
-				g.output().Note("%s: %s could not be read: %s", p.ID, u.Ref, u.Reason)
-			}
-		}
-		for _, ref := range refs {
-			if !p.Manages(ref) {
-				return nil, failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, p.ID),
-					"kinds, include and exclude of the organization decide what does")
-			}
-			list = append(list, replication.Difference{Ref: ref})
-		}
-		for _, d := range list {
-			row, err := f.row(ctx, engine, d)
-			if err != nil {
-				return nil, failed, fmt.Errorf("pair %s: %w", p.ID, err)
-			}
-			if row.Letter != "" {
-				rows = append(rows, row)
-			}
-		}
+		code = exit.Partial
 	}
-	return rows, failed, nil
+	return code
 }
 
-// row reads both sides of one object. A letter that is known is kept.
+// compare lists the differences of each pair. The error joins what kept pairs, or
+// named objects, from being compared.
+func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []replication.Ref) (rows []diffRow, failed error) {
+	rows = []diffRow{}
+	failed = eachPair(ctx, pairs, func(p app.Pair) error {
+		list, err := f.comparePair(ctx, g, a, p, refs)
+		rows = append(rows, list...)
+		return ofPair(p.ID, err)
+	})
+	return rows, failed
+}
+
+// comparePair lists the differences of one pair, of all objects or of the named
+// ones. A named object that isn't there doesn't stop the others.
+func (f diffFlags) comparePair(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []replication.Ref) (rows []diffRow, err error) {
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	list, unreadable, err := f.candidates(ctx, g, a, p, refs)
+	failed := []error{err}
+	for _, d := range list {
+		row, err := f.row(ctx, engine, d)
+		if err == nil && row.Letter != "" {
+			rows = append(rows, row)
+		}
+		failed = append(failed, err)
+		if err != nil && exit.Of(err) != exit.NotFound {
+			break // it is the server's trouble, or ours
+		}
+	}
+	for _, u := range unreadable {
+		rows = append(rows, diffRow{Pair: p.ID, Difference: replication.Difference{Ref: u.Ref, Letter: unknown}, Class: u.Class, Reason: u.Reason, Hint: u.Hint})
+	}
+	return rows, exit.Join(failed...)
+}
+
+// candidates are the objects to look at: the named ones, whose letters aren't
+// known yet, or those that a verification found to differ.
+func (f diffFlags) candidates(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []replication.Ref) ([]replication.Difference, []replication.Unsynced, error) {
+	if len(refs) == 0 {
+		report, err := verifyPair(ctx, g, a, p, false)
+		return report.Differences, report.Unreadable, err
+	}
+	var list []replication.Difference
+	var failed []error
+	for _, ref := range refs {
+		if !p.Manages(ref) {
+			failed = append(failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, p.ID),
+				"kinds, include and exclude of the organization decide what does"))
+			continue
+		}
+		list = append(list, replication.Difference{Ref: ref})
+	}
+	return list, nil, exit.Join(failed...)
+}
+
+// row reads both sides of one object. A letter that is known is kept. The error is
+// one that keeps others from being read too, or says that no side has the object.
 func (f diffFlags) row(ctx context.Context, e *replication.Engine, d replication.Difference) (diffRow, error) {
 	row := diffRow{Pair: e.Pair.ID, Difference: d}
 	if f.nameStatus && d.Letter != "" {
 		return row, nil
 	}
-	primary, err := body(ctx, e.Source, d.Ref)
-	if err != nil {
-		return row, err
+	var sides [2][]byte
+	for i, side := range []replication.Reader{e.Source, e.Target} {
+		var err error
+		if sides[i], err = body(ctx, side, d.Ref); err != nil {
+			if !ofObject(ctx, side, err) {
+				return row, err
+			}
+			return row.unread(err), nil
+		}
 	}
-	replica, err := body(ctx, e.Target, d.Ref)
-	if err != nil {
-		return row, err
-	}
+	primary, replica := sides[0], sides[1]
 	if d.Letter == "" {
 		if primary == nil && replica == nil {
 			return row, exit.With(exit.NotFound, fmt.Errorf("%s is on neither side", d.Ref), "")
 		}
 		row.Letter = letterOf(primary, replica)
 	}
-	row.Diff, err = contentdiff.Unified(d.Ref, replica, primary, f.showValues)
-	if row.Letter == "M" && d.Letter == "" && row.Diff == "" {
+	diff, err := contentdiff.Unified(d.Ref, replica, primary, f.showValues)
+	if err != nil {
+		return row.unread(&replication.Error{Op: "compare", Class: replication.Rejected, Err: err}), nil
+	}
+	if row.Letter == "M" && d.Letter == "" && diff == "" {
 		row.Letter = "" // equal
 	}
-	if f.nameStatus {
-		row.Diff = ""
+	if !f.nameStatus {
+		row.Diff = diff
 	}
-	return row, err
+	return row, nil
+}
+
+// unread says why a row's object could not be read.
+func (r diffRow) unread(err error) diffRow {
+	r.Letter = cmp.Or(r.Letter, unknown)
+	r.Class, r.Reason, r.Hint = replication.ClassOf(err), err.Error(), exit.Hint(err)
+	return r
+}
+
+// ofObject tells whether an error is about one object only. Of what may be the
+// whole server's trouble, a harmless request tells, as in a pass.
+func ofObject(ctx context.Context, side replication.Reader, err error) bool {
+	switch replication.ClassOf(err) {
+	case replication.Rejected, replication.Degraded:
+		return true
+	case replication.Local:
+		return false
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	_, err = side.List(ctx, replication.Scope{Kind: replication.Environment})
+	return err == nil
 }
 
 func letterOf(primary, replica []byte) string {
@@ -176,7 +243,11 @@ func bagBody(ctx context.Context, r replication.Reader, ref replication.Ref) ([]
 func (f diffFlags) emit(g *globals, rows []diffRow) error {
 	return g.output().Emit(rows, func(t *ui.Grid) {
 		for _, r := range rows {
-			t.Line("%s\t%s\t%s", t.Paint(letterColor(r.Letter), r.Letter), r.Pair, ui.Quote(r.Ref.Path()))
+			line := t.Paint(letterColor(r.Letter), r.Letter) + "\t" + ui.Safe(r.Pair.String()) + "\t" + ui.Quote(r.Ref.Path())
+			if r.Reason != "" {
+				line += "\tcould not be read: " + ui.Safe(r.Reason)
+			}
+			t.Line("%s", line)
 			if r.Diff != "" {
 				paintDiff(t, r.Diff)
 			}

@@ -10,16 +10,17 @@ import (
 func paintDiff(t *ui.Grid, diff string) {
 	for line := range strings.Lines(diff) {
 		line = strings.TrimSuffix(line, "\n")
+		text := ui.Safe(line)
 		switch {
 		case strings.HasPrefix(line, "diff "):
 			continue
 		case strings.HasPrefix(line, "+"):
-			line = t.Paint(ui.Green, line)
+			text = t.Paint(ui.Green, line)
 		case strings.HasPrefix(line, "-"):
-			line = t.Paint(ui.Red, line)
+			text = t.Paint(ui.Red, line)
 		case strings.HasPrefix(line, "@@"):
-			line = t.Paint(ui.Cyan, line)
+			text = t.Paint(ui.Cyan, line)
 		}
-		t.Line("%s", line)
+		t.Line("%s", text)
 	}
 }

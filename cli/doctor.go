@@ -224,7 +224,7 @@ func showDiagnosis(t *ui.Grid, d diagnosis) {
 			group = c.Group
 			t.Line("%s", t.Paint(ui.Bold, group))
 		}
-		t.Line("  %s %s: %s", mark(t, c.State), c.Name, c.Detail)
+		t.Line("  %s %s: %s", mark(t, c.State), c.Name, ui.Lines(c.Detail, "      "))
 		if c.Hint != "" {
 			t.Line("      Try: %s", c.Hint)
 		}

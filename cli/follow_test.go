@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -111,6 +115,58 @@ func TestFollowingALogShowsLinesAsTheyCome(t *testing.T) {
 	}
 }
 
+// growingLog has no lines when it is first looked at, then one at each look.
+type growingLog struct {
+	looks, lines int
+	end          func()
+}
+
+func (l *growingLog) Lines(context.Context, ...state.LogQuery) ([]state.LogLine, error) {
+	switch l.looks++; {
+	case l.looks == 1:
+		return []state.LogLine{}, nil
+	case l.looks > l.lines+1:
+		l.end()
+		return []state.LogLine{}, nil
+	}
+	return []state.LogLine{{ID: int64(l.looks), Message: "line"}}, nil
+}
+
+func TestFollowingALogThatBeginsEmptyIsOneStream(t *testing.T) {
+	for _, format := range []ui.Format{ui.YAML, ui.JSON} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var b bytes.Buffer
+		log := &growingLog{lines: 2, end: cancel}
+		if err := follow(ctx, &ui.Output{Out: &b, Format: format}, log, nil, time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		if format == ui.JSON { // a line is an object: the list is ours
+			text = "[" + strings.ReplaceAll(strings.TrimSpace(text), "\n", ",") + "]"
+		}
+		var lines []struct{ Msg string }
+		if err := yaml.Unmarshal([]byte(text), &lines); err != nil || len(lines) != 2 || lines[1].Msg != "line" {
+			t.Errorf("%s: error %v, lines %v of\n%s", format, err, lines, b.String())
+		}
+	}
+}
+
+func TestWatchingTheStatusInYAMLIsADocumentEachTime(t *testing.T) {
+	dir, _ := followState(t)
+	var told string
+	following(t, dir, []string{"sync-status", "--watch=50ms", "-o", "yaml"}, func(all string) bool {
+		told = all
+		return strings.Count(all, "position:") >= 2
+	})
+	dec := yaml.NewDecoder(strings.NewReader(told))
+	for range 2 {
+		var rows []map[string]any
+		if err := dec.Decode(&rows); err != nil || len(rows) != 1 {
+			t.Errorf("error %v, %d pairs in a document of\n%s", err, len(rows), told)
+		}
+	}
+}
+
 func TestWatchingTheStatusShowsChanges(t *testing.T) {
 	dir, s := followState(t)
 	id := replication.PairID{Replica: "eu", Org: "acme"}
@@ -123,5 +179,31 @@ func TestWatchingTheStatusShowsChanges(t *testing.T) {
 			}
 		}
 		return strings.Contains(all, "stopped by the operator: lunch")
+	})
+}
+
+// A line of the log may hold what a server said.
+func TestALineOfTheLogHoldsNoEscapes(t *testing.T) {
+	dir, s := followState(t)
+	const hostile = "no \x1b[2J\nTry: \u009bx"
+	id := replication.PairID{Replica: "eu", Org: "acme"}
+	attrs, err := json.Marshal(map[string]string{"error": hostile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := state.LogLine{Time: time.Now(), Level: slog.LevelWarn, Message: hostile, Pair: id, Object: "/roles/" + hostile, Run: hostile, Attrs: attrs}
+	if err := s.AppendLogs(t.Context(), []state.LogLine{line}); err != nil {
+		t.Fatal(err)
+	}
+	following(t, dir, []string{"sync-log", "acme", "--follow", "--color", "always"}, func(all string) bool {
+		if !strings.Contains(all, "error=") {
+			return false
+		}
+		const seen, quoted = `no \x1b[2J\nTry: \u009bx`, `no \x1b[2J\x0aTry: \xc2\x9bx'`
+		want := "eu/acme \x1b[1m" + seen + "\x1b[0m $'/roles/" + quoted + " run=" + seen + " error=$'" + quoted + "\n"
+		if !strings.HasSuffix(all, want) {
+			t.Errorf("got %q, want its end to be %q", all, want)
+		}
+		return true
 	})
 }

@@ -24,15 +24,25 @@ type streams struct {
 	out, err       io.Writer
 	inTTY          bool
 	outTTY, errTTY bool
+	errWidth       func() int // columns of the terminal now, 0 if they aren't known; may be nil
 	env            func(string) (string, bool)
 	now            func() time.Time
 }
 
 func processStreams() streams {
 	tty := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+	width := func(f *os.File) func() int {
+		return func() int {
+			columns, _, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				return 0 // no terminal, or one that doesn't tell
+			}
+			return columns
+		}
+	}
 	return streams{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		inTTY: tty(os.Stdin), outTTY: tty(os.Stdout), errTTY: tty(os.Stderr),
+		inTTY: tty(os.Stdin), outTTY: tty(os.Stdout), errTTY: tty(os.Stderr), errWidth: width(os.Stderr),
 		env: os.LookupEnv, now: time.Now,
 	}
 }
@@ -74,7 +84,7 @@ func (g *globals) flags(f *pflag.FlagSet) {
 func (g *globals) output() *ui.Output {
 	return &ui.Output{
 		Out: g.out, Err: g.err, Format: g.format, Color: g.colored(),
-		OutTTY: g.outTTY, ErrTTY: g.errTTY && !g.dumb(), Quiet: g.quiet, Now: g.now,
+		OutTTY: g.outTTY, ErrTTY: g.errTTY && !g.dumb(), ErrWidth: g.errWidth, Quiet: g.quiet, Now: g.now,
 	}
 }
 

@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/replication"
 )
 
 func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
@@ -53,5 +56,19 @@ func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
 	}
 	if got := len(eu.Org("acme").Snapshot()); got != 30 {
 		t.Errorf("%d objects on the replica, want 30", got)
+	}
+}
+
+func TestASignalBetweenTwoPairsIsNoSuccess(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	pairs := []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "a"}}}, {Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "b"}}}}
+	var done []string
+	err := eachPair(ctx, pairs, func(p app.Pair) error {
+		done = append(done, p.ID.String())
+		cancel()
+		return nil
+	})
+	if exit.Of(err) != exit.Interrupted || len(done) != 1 {
+		t.Errorf("after %v: error %v, code %d", done, err, exit.Of(err))
 	}
 }

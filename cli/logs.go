@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +36,9 @@ func (f *logFlags) add(cmd *cobra.Command) {
 
 func (f *logFlags) query(now time.Time) (state.LogQuery, error) {
 	q := state.LogQuery{Run: f.run, Limit: f.number}
+	if f.number < 0 {
+		return q, exit.Usagef("--number 0 for all", "--number can't be %d", f.number)
+	}
 	if f.since > 0 {
 		q.Since = now.Add(-time.Duration(f.since))
 	}
@@ -67,40 +69,40 @@ func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []s
 	if window > 0 && f.since == 0 {
 		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
 	}
+	if f.follow {
+		return follow(ctx, out, log, queries, every)
+	}
 	lines, err := log.Lines(ctx, queries...)
 	if err != nil {
 		return err
 	}
-	if f.follow && out.Format == ui.JSON {
-		out.Format = ui.JSONL // an endless list has no end to write
-	}
-	if err := emitLogs(out, lines); err != nil || !f.follow {
-		return err
-	}
-	return tail(ctx, out, log, queries, every)
+	return emitLogs(out, lines)
 }
 
-// tail prints lines as they come, until the context ends.
-func tail(ctx context.Context, out *ui.Output, log app.Log, queries []state.LogQuery, every time.Duration) error {
+// follow prints the lines that are there, and goes on with those that come, until
+// the context ends.
+func follow(ctx context.Context, out *ui.Output, log app.Log, queries []state.LogQuery, every time.Duration) error {
+	if out.Format == ui.JSON {
+		out.Format = ui.JSONL // an endless list has no end to write
+	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
 		lines, err := log.Lines(ctx, queries...)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return err
-		case len(lines) == 0:
-			continue
+		case len(lines) > 0: // an empty list would end the list that goes on
+			if err := emitLogs(out, lines); err != nil {
+				return err
+			}
 		}
-		if err := emitLogs(out, lines); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
 	}
 }
@@ -114,19 +116,22 @@ func emitLogs(out *ui.Output, lines []state.LogLine) error {
 }
 
 // logText is one line for people: time, level, pair, message, attributes.
-func logText(t *ui.Grid, l state.LogLine) string {
-	parts := []string{ui.Stamp(l.Time), t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))}
+func logText(t *ui.Grid, l state.LogLine) ui.Text {
+	line := ui.Safe(ui.Stamp(l.Time)) + " " + t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))
 	if l.Pair != (replication.PairID{}) {
-		parts = append(parts, l.Pair.String())
+		line += " " + ui.Safe(l.Pair.String())
 	}
-	parts = append(parts, t.Paint(ui.Bold, l.Message))
+	line += " " + t.Paint(ui.Bold, l.Message)
 	if l.Object != "" {
-		parts = append(parts, ui.Quote(l.Object))
+		line += " " + ui.Quote(l.Object)
 	}
 	if l.Run != "" {
-		parts = append(parts, "run="+l.Run)
+		line += " run=" + ui.Safe(l.Run)
 	}
-	return strings.Join(append(parts, attrWords(l.Attrs)...), " ")
+	for _, word := range attrWords(l.Attrs) {
+		line += " " + word
+	}
+	return line
 }
 
 func levelColor(l slog.Level) ui.Color {
@@ -140,13 +145,13 @@ func levelColor(l slog.Level) ui.Color {
 }
 
 // attrWords writes a JSON object as key=value words, in its order.
-func attrWords(raw json.RawMessage) []string {
+func attrWords(raw json.RawMessage) []ui.Text {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil
 	}
-	var words []string
+	var words []ui.Text
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
@@ -161,7 +166,7 @@ func attrWords(raw json.RawMessage) []string {
 			b, _ := json.Marshal(value) // what was decoded encodes
 			text = string(b)
 		}
-		words = append(words, fmt.Sprintf("%v=%s", key, ui.Quote(text)))
+		words = append(words, ui.Safe(fmt.Sprint(key))+"="+ui.Quote(text))
 	}
 	return words
 }

@@ -32,9 +32,6 @@ func execute(ctx context.Context, args []string, s streams) int {
 	g := newGlobals(s)
 	root := newRootCmd(g)
 	root.SetArgs(args)
-	root.SetIn(s.in)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
 	_, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return int(exit.OK)

@@ -7,7 +7,7 @@ import (
 )
 
 // mark is the tick mark of a check.
-func mark(t *ui.Grid, s doctor.State) string {
+func mark(t *ui.Grid, s doctor.State) ui.Text {
 	switch s {
 	case doctor.OK:
 		return t.Paint(ui.Green, "✓")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -26,7 +25,8 @@ func newPlanCmd(g *globals) *cobra.Command {
 		Short:   "Show what the next pass would do, and change nothing",
 		GroupID: groupCheck,
 		Long: `Show what the next pass would do, in its order, with the view of the safety
-brake: a plan that the brake would stop ends with code 7.`,
+brake: a plan that the brake would stop ends with code 7, and one that lacks objects
+which could not be read with code 3.`,
 		Example: `  chef-sync-ctl plan engineering
   chef-sync-ctl plan eu/engineering --full
   chef-sync-ctl plan engineering -o json --exit-code`,
@@ -44,21 +44,17 @@ brake: a plan that the brake would stop ends with code 7.`,
 
 func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f planFlags) error {
 	plans := []replication.Plan{}
-	var failed []error
-	for _, p := range pairs {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		plan, err := previewPair(ctx, g, a, p, f.full)
 		if err != nil {
-			failed = append(failed, fmt.Errorf("pair %s: %w", p.ID, err))
-			if ctx.Err() != nil {
-				break // a person's ctrl-C
-			}
-			continue
+			return ofPair(p.ID, err)
 		}
 		if plan.Steps == nil {
 			plan.Steps = []replication.Step{} // a list in JSON, always
 		}
 		plans = append(plans, plan)
-	}
+		return nil
+	})
 	if len(plans) > 0 || failed == nil {
 		err := g.output().Emit(plans, func(t *ui.Grid) {
 			for _, plan := range plans {
@@ -70,15 +66,18 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 		}
 	}
 	if failed != nil {
-		return fromHere(a, errors.Join(failed...), "")
+		return fromHere(a, failed, "")
 	}
 	code := exit.OK
 	for _, plan := range plans {
 		switch {
 		case plan.Hold != nil:
 			code = exit.Held
-		case f.exitCode && plan.Writes() > 0 && code == exit.OK:
+		case code == exit.Held:
+		case f.exitCode && plan.Writes() > 0:
 			code = exit.Differences
+		case len(plan.Failed) > 0 && code == exit.OK:
+			code = exit.Partial
 		}
 	}
 	return exit.Silent(code)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -47,21 +48,22 @@ func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 	}
 	since := g.now()
 	var answers []changed
-	for _, p := range pairs {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		if err := state.Direct(ctx, p.ID, replication.Directive{Resync: &since, At: since}); err != nil {
-			return err
+			return ofPair(p.ID, err)
 		}
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
-			return err
+			return ofPair(p.ID, err)
 		}
 		if st.Desired.Stopped {
 			g.output().Note("%s is stopped: it compares after sync-start", p.ID)
 		}
 		answers = append(answers, changed{p.ID, "resync_requested", st.Status()})
+		return nil
+	})
+	if err := emitChanged(g, answers, failed); err != nil || failed != nil || timeout == 0 {
+		return cmp.Or(err, failed)
 	}
-	if err := emitChanged(g, answers); err != nil || timeout == 0 {
-		return err
-	}
-	return waitSynced(ctx, state, idsOf(pairs), since, timeout)
+	return waitSynced(ctx, state, pairs, since, timeout)
 }

@@ -55,6 +55,9 @@ REPLICA/ORG, which means one.`,
 		},
 		SuggestionsMinimumDistance: 2,
 	}
+	root.SetIn(g.in)
+	root.SetOut(g.out)
+	root.SetErr(g.err)
 	g.flags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.Usagef(cmd.CommandPath()+" --help", "%w", err)
@@ -72,6 +75,7 @@ REPLICA/ORG, which means one.`,
 	root.AddCommand(commands(g)...)
 	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd())
 	refuseUnknownHelp(root)
+	refuseUnknownShell(root)
 	return root
 }
 
@@ -89,6 +93,29 @@ func refuseUnknownHelp(root *cobra.Command) {
 			return unknownCommand(cmd, rest[0])
 		}
 		return nil
+	}
+}
+
+// refuseUnknownShell lets the completion command, which answers everything with
+// help, fail for a shell that it doesn't know.
+func refuseUnknownShell(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	var shells []string
+	for _, c := range completion.Commands() {
+		shells = append(shells, c.Name())
+		c.Args, c.Example = args(cobra.NoArgs), "  "+c.CommandPath()
+	}
+	completion.Example = "  chef-sync-ctl completion bash > /etc/bash_completion.d/chef-sync-ctl"
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(cmd *cobra.Command, words []string) error {
+		if len(words) == 0 {
+			return cmd.Help()
+		}
+		return exit.Usagef(cmd.CommandPath()+" --help", "%q is not a shell that is known: expected one of %s", words[0], strings.Join(shells, ", "))
 	}
 }
 
@@ -115,7 +142,11 @@ func newExitCodesCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
 		Short: "The exit codes of all commands",
-		Long:  "The exit codes of all commands:\n\n" + exit.Table(),
+		Long: "The exit codes of all commands:\n\n" + exit.Table() + `
+
+A command for several pairs works on each, also when it fails with another, and
+shows what it did. Its code is that of the first failure; 3 and 6 count less than
+the others, since they tell of work that was done.`,
 	}
 }
 

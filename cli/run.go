@@ -147,8 +147,8 @@ func verifyOf(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyO
 	return report, err
 }
 
-// runOnce runs one pass for each pair and ends with the first thing that keeps a
-// pair from being in sync.
+// runOnce runs one pass for each pair and ends with what keeps pairs from being in
+// sync.
 func runOnce(ctx context.Context, g *globals, d *daemon.Daemon, full bool) error {
 	return conclude(ctx, g, d.State, d.Once(ctx, "manual", full))
 }
@@ -162,16 +162,14 @@ func conclude(ctx context.Context, g *globals, state daemon.State, results []dae
 	if err := emitRuns(g, runs); err != nil {
 		return err
 	}
-	for _, r := range results {
+	failed := make([]error, len(results))
+	for i, r := range results {
 		st, err := state.Pair(context.WithoutCancel(ctx), r.Run.Pair)
-		if err != nil {
-			return err
-		}
-		if err := onceError(r, st); err != nil {
-			return err
+		if failed[i] = onceError(r, st); failed[i] == nil {
+			failed[i] = ofPair(r.Run.Pair, err)
 		}
 	}
-	return nil
+	return exit.Join(failed...)
 }
 
 // onceError is why a pass did not end in sync, or nil.

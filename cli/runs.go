@@ -44,30 +44,29 @@ run touched or a verification found are in the log: sync-log PAIR --run RUN.`,
 			if limit == 0 {
 				limit = allRuns
 			}
-			runs, err := listRuns(ctx, a, pairs, limit)
-			if err != nil {
-				return err
+			runs, failed := listRuns(ctx, a, pairs, limit)
+			if len(runs) == 0 && failed != nil {
+				return failed
 			}
-			return emitRuns(g, runs)
+			return cmp.Or(emitRuns(g, runs), failed)
 		})(cmd, args[:1])
 	}
 	return cmd
 }
 
+// listRuns lists the runs of each pair, also when those of another can't be read.
 func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int) ([]replication.Run, error) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
 	}
 	runs := []replication.Run{}
-	for _, p := range pairs {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := state.Runs(ctx, p.ID, limit)
-		if err != nil {
-			return nil, err
-		}
 		runs = append(runs, list...)
-	}
-	return runs, nil
+		return ofPair(p.ID, err)
+	})
+	return runs, failed
 }
 
 func emitRuns(g *globals, runs []replication.Run) error {
@@ -96,7 +95,7 @@ func took(r replication.Run, now time.Time) string {
 	return ui.Span(end.Sub(r.Started))
 }
 
-func outcomeWord(t *ui.Grid, outcome string) string {
+func outcomeWord(t *ui.Grid, outcome string) ui.Text {
 	switch outcome {
 	case replication.OutcomeDone:
 		return t.Paint(ui.Green, outcome)
@@ -108,21 +107,21 @@ func outcomeWord(t *ui.Grid, outcome string) string {
 
 // showRun finds one run by its id.
 func showRun(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, id string) error {
-	runs, err := listRuns(ctx, a, pairs, allRuns)
-	if err != nil {
-		return err
-	}
+	runs, failed := listRuns(ctx, a, pairs, allRuns)
 	for _, r := range runs {
 		if r.ID == id {
 			return g.output().Emit(r, func(t *ui.Grid) { describeRun(t, r, g.now()) })
 		}
+	}
+	if failed != nil {
+		return failed // it may be among these
 	}
 	return exit.With(exit.NotFound, fmt.Errorf("there is no run %s", id), "chef-sync-ctl runs "+pairs[0].ID.String())
 }
 
 func describeRun(t *ui.Grid, r replication.Run, now time.Time) {
 	c := r.Counts
-	for _, line := range [][2]string{
+	for _, line := range [][2]any{
 		{"run", r.ID}, {"pair", r.Pair.String()}, {"outcome", outcomeWord(t, r.Outcome)}, {"trigger", r.Trigger}, {"mode", r.Mode},
 		{"started", ui.Stamp(r.Started)}, {"ended", ui.Stamp(r.Ended)}, {"took", took(r, now)},
 		{"position", fmt.Sprintf("%d -> %d", r.From, r.To)},
@@ -131,7 +130,7 @@ func describeRun(t *ui.Grid, r replication.Run, now time.Time) {
 		{"equal", strconv.Itoa(c.Equal)}, {"unsynced", strconv.Itoa(c.Unsynced)}, {"changed on the replica", strconv.Itoa(c.Drift)},
 		{"staged", ui.Bytes(c.Staged)}, {"uploaded", ui.Bytes(c.Uploaded)},
 	} {
-		t.Row(line[0]+":", line[1])
+		t.Row(fmt.Sprint(line[0], ":"), line[1])
 	}
 	if r.Error != nil {
 		t.Row("error:", r.Error.Message)

@@ -177,6 +177,13 @@ func (d *deployment) schedule(ts *testscript.TestScript, pair, state string) {
 	case "none":
 		_, err := scheduler.NewFromConfig(d.aws).DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
 		ts.Check(err)
+	case "odd": // no rate: tick can't evaluate it
+		client := scheduler.NewFromConfig(d.aws)
+		got, err := client.GetSchedule(ctx, &scheduler.GetScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
+		ts.Check(err)
+		_, err = client.UpdateSchedule(ctx, &scheduler.UpdateScheduleInput{GroupName: &d.ScheduleGroup, Name: &name, Target: got.Target, State: got.State,
+			FlexibleTimeWindow: got.FlexibleTimeWindow, ScheduleExpression: aws.String("cron(0 1 * * ? *)")})
+		ts.Check(err)
 	case "is-enabled", "is-disabled":
 		got, err := scheduler.NewFromConfig(d.aws).GetSchedule(ctx, &scheduler.GetScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
 		ts.Check(err)
@@ -243,7 +250,7 @@ func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
 //	stack log sync|manager|changes TEXT   a line of a function, as of now
 //	stack refuse OPERATION CODE     answer it with an error; "" no longer
 //	stack depth N                   so many dead letters
-//	stack schedule PAIR enabled|disabled|none   make its schedule that; is-enabled checks
+//	stack schedule PAIR enabled|disabled|odd|none   make its schedule that; is-enabled checks
 //	stack function ok|broken        what functions/sync answers: what this program's engine does, or an error
 //	stack secret NAME               a secret is there (or not, with !)
 func stackCommand(ts *testscript.TestScript, neg bool, args []string) {

@@ -86,7 +86,7 @@ func (g *globals) confirm(yes bool, question string) error {
 	if !g.inTTY {
 		return exit.Usagef("add --yes", "%s needs a confirmation, and there is no terminal to ask on", question)
 	}
-	fmt.Fprintf(g.err, "%s? [y/N] ", question)
+	fmt.Fprintf(g.err, "%s? [y/N] ", ui.Safe(question))
 	line, err := bufio.NewReader(g.in).ReadString('\n')
 	if err == nil {
 		switch strings.ToLower(strings.TrimSpace(line)) {
@@ -95,6 +95,28 @@ func (g *globals) confirm(yes bool, question string) error {
 		}
 	}
 	return exit.With(exit.Failed, errors.New("not confirmed; nothing was done"), "")
+}
+
+// ofPair says of an error whose it is.
+func ofPair(id replication.PairID, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("pair %s: %w", id, err)
+}
+
+// eachPair works on one pair after the other, also when it fails with another, and
+// joins the errors. A signal ends it.
+func eachPair(ctx context.Context, pairs []app.Pair, do func(app.Pair) error) error {
+	var failed []error
+	for _, p := range pairs {
+		if err := ctx.Err(); err != nil {
+			failed = append(failed, fmt.Errorf("pair %s was not begun: %w", p.ID, err)) // a person's ctrl-C
+			break
+		}
+		failed = append(failed, do(p))
+	}
+	return exit.Join(failed...)
 }
 
 // switchSchedules makes the schedules of pairs follow what the state says already.
@@ -109,13 +131,12 @@ func switchSchedules(ctx context.Context, a *app.App, pairs []app.Pair, enable b
 	if enable {
 		call, turn, done = group.Enable, "enable", "started"
 	}
-	for _, p := range pairs {
-		if err := call(ctx, p.ID); err != nil {
-			return exit.With(exit.Of(err), fmt.Errorf("the pairs are %s, but a schedule is not: %w", done, err),
-				strings.TrimPrefix(exit.Hint(err)+"; ", "; ")+"the manager of the stack will "+turn+" it within minutes")
-		}
+	err := eachPair(ctx, pairs, func(p app.Pair) error { return call(ctx, p.ID) })
+	if err == nil {
+		return nil
 	}
-	return nil
+	return exit.With(exit.Of(err), fmt.Errorf("the pairs are %s, but a schedule is not: %w", done, err),
+		strings.TrimPrefix(exit.Hint(err)+"; ", "; ")+"the manager of the stack will "+turn+" it within minutes")
 }
 
 // fromHere says of an error of work that this machine does on a stack where else
@@ -138,9 +159,10 @@ func fromHere(a *app.App, err error, remote string) error {
 // pollEvery is how often a waiting command looks at the state.
 const pollEvery = 200 * time.Millisecond
 
-// wait polls until done says so, or fails when the time is over.
-func wait(ctx context.Context, timeout time.Duration, what string, done func(context.Context) (bool, error)) error {
-	deadline := time.NewTimer(timeout)
+// wait polls until done says so, or fails when the time that is left of a timeout
+// is over.
+func wait(ctx context.Context, left, timeout time.Duration, what string, done func(context.Context) (bool, error)) error {
+	deadline := time.NewTimer(left)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -157,6 +179,15 @@ func wait(ctx context.Context, timeout time.Duration, what string, done func(con
 		case <-tick.C:
 		}
 	}
+}
+
+// waitEach waits for each of the pairs, all in the same time, also when another
+// fails.
+func waitEach(ctx context.Context, pairs []app.Pair, timeout time.Duration, what string, done func(context.Context, replication.PairID) (bool, error)) error {
+	end := time.Now().Add(timeout)
+	return eachPair(ctx, pairs, func(p app.Pair) error {
+		return wait(ctx, time.Until(end), timeout, what+p.ID.String(), func(ctx context.Context) (bool, error) { return done(ctx, p.ID) })
+	})
 }
 
 // ptr makes a directive's field.

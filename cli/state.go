@@ -185,7 +185,7 @@ func choose(d transfer.Document, pairs []app.Pair, named bool) ([]transfer.Pair,
 	return chosen, nil
 }
 
-// importState imports one pair after the other, up to the first that fails.
+// importState imports one pair after the other, also when another can't be.
 func importState(ctx context.Context, g *globals, a *app.App, pairs []transfer.Pair, force bool) error {
 	state, err := a.State(ctx)
 	if err != nil {
@@ -193,17 +193,22 @@ func importState(ctx context.Context, g *globals, a *app.App, pairs []transfer.P
 	}
 	o := transfer.Options{Owner: assembly.NewOwner(), Now: g.now, Force: force}
 	results := []transfer.Result{}
+	var failed []error
 	for _, p := range pairs {
-		var r transfer.Result
-		if r, err = transfer.Import(ctx, state, p, o); err != nil {
-			break
+		r, err := transfer.Import(ctx, state, p, o)
+		var newer *transfer.NewerError
+		switch {
+		case err == nil:
+			results = append(results, r)
+			continue
+		case errors.As(err, &newer):
+			err = exit.With(exit.Failed, err, "look at it with chef-sync-ctl sync-status; to lose what is newer, add --force")
 		}
-		results = append(results, r)
+		if failed = append(failed, err); ctx.Err() != nil {
+			break // a person's ctrl-C
+		}
 	}
-	var newer *transfer.NewerError
-	if errors.As(err, &newer) {
-		err = exit.With(exit.Failed, err, "look at it with chef-sync-ctl sync-status; to lose what is newer, add --force")
-	}
+	err = exit.Join(failed...)
 	if err != nil && len(results) == 0 {
 		return err
 	}

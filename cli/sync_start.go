@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,9 +51,13 @@ up to N objects. With 0 the pair only looks again.`,
 	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do, and change nothing")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
+	deletes := cmd.Flags().Lookup("allow-deletes")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if f.from != "resume" && f.from != "scratch" {
 			return exit.Usagef("", "--from can't be %q: expected resume or scratch", f.from)
+		}
+		if f.allowDeletes < 0 && deletes.Changed {
+			return exit.Usagef("", "--allow-deletes can't be %d", f.allowDeletes)
 		}
 		if f.dryRun {
 			return showPlans(ctx, g, a, pairs, planFlags{full: f.from == "scratch"})
@@ -69,36 +74,49 @@ func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f
 	}
 	since := g.now()
 	var answers []changed
-	var worst error
-	for _, p := range pairs {
+	var held error
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
-			return err
+			return ofPair(p.ID, err)
 		}
 		result, directive := f.decide(st, g.now())
 		if err := state.Direct(ctx, p.ID, directive); err != nil {
-			return err
+			return ofPair(p.ID, err)
 		}
-		if result == "held" {
-			worst = exit.Silent(exit.Held)
-			g.output().Note("%s is held: %s\nTry: chef-sync-ctl sync-start %s --allow-deletes %d", p.ID, st.Progress.Hold.Reason, p.ID, st.Progress.Hold.Deletes)
+		if result == resultHeld {
+			held = exit.Silent(exit.Held)
+			g.output().Note("%s is held: %s", p.ID, st.Progress.Hold.Reason)
+			g.output().Note("Try: chef-sync-ctl sync-start %s --allow-deletes %d", p.ID, st.Progress.Hold.Deletes)
 		}
-		if st, err = state.Pair(ctx, p.ID); err != nil {
-			return err
+		now, err := state.Pair(ctx, p.ID)
+		if err == nil {
+			st = now
 		}
 		answers = append(answers, changed{p.ID, result, st.Status()})
-	}
-	left := switchSchedules(ctx, a, pairs, true)
-	if err := emitChanged(g, answers); err != nil {
+		return ofPair(p.ID, err)
+	})
+	started := answered(pairs, answers)
+	left := switchSchedules(ctx, a, started, true)
+	if err := emitChanged(g, answers, failed); err != nil {
 		return err
 	}
-	if left != nil {
-		return left
+	var late error
+	if f.wait > 0 && failed == nil && left == nil {
+		started = answered(pairs, slices.DeleteFunc(answers, func(c changed) bool { return c.Result == resultHeld }))
+		late = waitSynced(ctx, state, started, since, time.Duration(f.wait))
 	}
-	if f.wait == 0 || worst != nil {
-		return worst
-	}
-	return waitSynced(ctx, state, idsOf(pairs), since, time.Duration(f.wait))
+	return exit.Join(failed, held, left, late)
+}
+
+// resultHeld is the answer for a pair that goes on being held.
+const resultHeld = "held"
+
+// answered are the pairs that there is an answer for.
+func answered(pairs []app.Pair, answers []changed) []app.Pair {
+	return slices.DeleteFunc(slices.Clone(pairs), func(p app.Pair) bool {
+		return !slices.ContainsFunc(answers, func(c changed) bool { return c.Pair == p.ID })
+	})
 }
 
 // decide is the answer to a pair's start, and what it writes.
@@ -115,12 +133,16 @@ func (f startFlags) decide(st replication.PairState, now time.Time) (string, rep
 	case f.allowDeletes >= 0:
 		d.AllowDeletes, result = &f.allowDeletes, "started"
 	case st.Status() == replication.Held || st.Progress.Hold != nil:
-		result = "held"
+		result = resultHeld
 	}
 	return result, d
 }
 
-func emitChanged(g *globals, answers []changed) error {
+// emitChanged prints the answers, or nothing if all that was tried failed.
+func emitChanged(g *globals, answers []changed, failed error) error {
+	if len(answers) == 0 && failed != nil {
+		return nil
+	}
 	return g.output().Emit(answers, func(t *ui.Grid) {
 		t.Head("PAIR", "RESULT", "STATUS")
 		for _, c := range answers {
@@ -131,22 +153,16 @@ func emitChanged(g *globals, answers []changed) error {
 
 // waitSynced waits until each pair had a success after a time, and the full compare
 // that was asked for.
-func waitSynced(ctx context.Context, state replication.State, ids []replication.PairID, since time.Time, timeout time.Duration) error {
-	for _, id := range ids {
-		err := wait(ctx, timeout, "a successful pass of "+id.String(), func(ctx context.Context) (bool, error) {
-			st, err := state.Pair(ctx, id)
-			if err != nil {
-				return false, err
-			}
-			if h := st.Progress.Hold; h != nil && h.At.After(since) {
-				return false, exit.With(exit.Held, heldError(id, h), "chef-sync-ctl plan "+id.String())
-			}
-			asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) // a pass that was at work doesn't answer that
-			return !asked && !st.Progress.LastSuccess.Before(since), nil
-		})
+func waitSynced(ctx context.Context, state replication.State, pairs []app.Pair, since time.Time, timeout time.Duration) error {
+	return waitEach(ctx, pairs, timeout, "a successful pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
+		st, err := state.Pair(ctx, id)
 		if err != nil {
-			return err
+			return false, err
 		}
-	}
-	return nil
+		if h := st.Progress.Hold; h != nil && h.At.After(since) {
+			return false, exit.With(exit.Held, heldError(id, h), "chef-sync-ctl plan "+id.String())
+		}
+		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) // a pass that was at work doesn't answer that
+		return !asked && !st.Progress.LastSuccess.Before(since), nil
+	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -83,19 +84,22 @@ everything is compared now and then. Why is said when one pair is named.`,
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with 3, 5, 7 or 9 for pairs with unsynced objects, failing, held or blocked")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		for {
-			rows, err := statusOf(ctx, a, pairs, g.now())
-			if err != nil {
-				return err
+		for again := false; ; again = true {
+			rows, failed := statusOf(ctx, a, pairs, g.now())
+			if len(rows) == 0 && failed != nil {
+				return failed
 			}
 			if watch > 0 && g.outTTY && !g.output().Machine() {
 				fmt.Fprint(g.out, "\x1b[H\x1b[2J")
 			}
+			if again && g.format == ui.YAML {
+				fmt.Fprintln(g.out, "---") // or all times would be one list
+			}
 			if err := emitStatus(g, rows); err != nil {
 				return err
 			}
-			if watch == 0 {
-				return statusExit(rows, exitCode)
+			if watch == 0 || failed != nil {
+				return cmp.Or(failed, statusExit(rows, exitCode))
 			}
 			select {
 			case <-ctx.Done():
@@ -107,18 +111,19 @@ everything is compared now and then. Why is said when one pair is named.`,
 	return cmd
 }
 
+// statusOf says how each pair does, also when the record of another can't be read.
 func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) ([]statusRow, error) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known, err := pairStates(ctx, state, pairs)
-	if err != nil {
-		return nil, err
-	}
+	known, failed := pairStates(ctx, state, pairs)
 	rows := []statusRow{}
 	for _, p := range pairs {
-		st := known[p.ID]
+		st, there := known[p.ID]
+		if !there {
+			continue
+		}
 		patience := overdueAfter
 		if a.Stack != nil {
 			patience += cloud.NoteEvery
@@ -126,9 +131,7 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) 
 		row := makeStatus(p, st, now, patience)
 		if row.Feed == journal.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
-			if err != nil {
-				return nil, err
-			}
+			failed = exit.Join(failed, ofPair(p.ID, err))
 			row.scanned(last, max(scanLate*a.Journal.ScanEvery, patience), now)
 		}
 		if a.Stack != nil {
@@ -136,33 +139,34 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) 
 		}
 		rows = append(rows, row)
 	}
-	return rows, nil
+	return rows, failed
 }
 
 // pairStates reads the records of pairs: of several at once, for a stack answers
-// a thousand pairs in the time of a few.
+// a thousand pairs in the time of a few. If one of them is damaged, each is read for
+// itself, and the error names those that can't be.
 func pairStates(ctx context.Context, state replication.State, pairs []app.Pair) (map[replication.PairID]replication.PairState, error) {
 	known := map[replication.PairID]replication.PairState{}
 	if len(pairs) > 1 {
 		all, err := state.Pairs(ctx)
-		if err != nil {
+		if err != nil && replication.ClassOf(err) != replication.Local {
 			return nil, err
 		}
 		for _, st := range all {
 			known[st.ID] = st
 		}
 	}
-	for _, p := range pairs {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		if _, there := known[p.ID]; there {
-			continue
+			return nil
 		}
 		st, err := state.Pair(ctx, p.ID)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			known[p.ID] = st
 		}
-		known[p.ID] = st
-	}
-	return known, nil
+		return ofPair(p.ID, err)
+	})
+	return known, failed
 }
 
 // makeStatus says how a pair does. Patience is how long after its time a run counts
@@ -331,7 +335,7 @@ func orDash(s string) string {
 	return s
 }
 
-func statusWord(t *ui.Grid, s replication.Status) string {
+func statusWord(t *ui.Grid, s replication.Status) ui.Text {
 	switch s {
 	case replication.Synced:
 		return t.Paint(ui.Green, string(s))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -45,33 +44,33 @@ minutes.`,
 		if err != nil {
 			return err
 		}
-		answers, err := stopPairs(ctx, g, state, pairs, reason)
-		if err != nil {
-			return err
-		}
+		answers, failed := stopPairs(ctx, g, state, pairs, reason)
+		pairs = answered(pairs, answers)
 		left := switchSchedules(ctx, a, pairs, false)
 		var busy error
 		if !noWait {
 			busy = waitIdle(ctx, g, state, pairs, time.Duration(timeout))
 		}
-		if err := emitChanged(g, answers); err != nil {
+		if err := emitChanged(g, answers, failed); err != nil {
 			return err
 		}
 		if busy != nil {
 			busy = exit.With(exit.Of(busy), fmt.Errorf("the pairs are stopped, but a pass may still be at work: %w", busy),
 				"no other pass begins; wait for this one with the same command")
 		}
-		return errors.Join(busy, left)
+		return exit.Join(failed, busy, left)
 	})
 	return cmd
 }
 
+// stopPairs stops each pair, also when another can't be, and answers for those that
+// are.
 func stopPairs(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, reason string) ([]changed, error) {
 	var answers []changed
-	for _, p := range pairs {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
-			return nil, err
+			return ofPair(p.ID, err)
 		}
 		d := replication.Directive{Stop: ptr(true), At: g.now()}
 		result := "stopped"
@@ -82,31 +81,26 @@ func stopPairs(ctx context.Context, g *globals, state replication.State, pairs [
 			d.Reason = &reason
 		}
 		if err := state.Direct(ctx, p.ID, d); err != nil {
-			return nil, err
+			return ofPair(p.ID, err)
 		}
 		answers = append(answers, changed{p.ID, result, replication.Stopped})
-	}
-	return answers, nil
+		return nil
+	})
+	return answers, failed
 }
 
 // waitIdle waits until no process holds a lease of the pairs.
 func waitIdle(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, timeout time.Duration) error {
 	said := false
-	for _, p := range pairs {
-		err := wait(ctx, timeout, "the end of the pass of "+p.ID.String(), func(ctx context.Context) (bool, error) {
-			st, err := state.Pair(ctx, p.ID)
-			if err != nil || !st.Lease.HeldAt(g.now()) {
-				return err == nil, err
-			}
-			if !said {
-				g.output().Note("waiting for the pass at work: %s", st.Lease.Owner)
-				said = true
-			}
-			return false, nil
-		})
-		if err != nil {
-			return err
+	return waitEach(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
+		st, err := state.Pair(ctx, id)
+		if err != nil || !st.Lease.HeldAt(g.now()) {
+			return err == nil, err
 		}
-	}
-	return nil
+		if !said {
+			g.output().Note("waiting for the pass at work: %s", st.Lease.Owner)
+			said = true
+		}
+		return false, nil
+	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -53,11 +54,11 @@ func fire(ctx context.Context, g *globals, a *app.App, once bool) error {
 		tick.Run(ctx)
 		return nil
 	}
-	fired, err := tick.Once(ctx)
-	if err != nil {
-		return err
+	fired, failed := tick.Once(ctx) // the others, when some can't be
+	if len(fired) == 0 && failed != nil {
+		return failed
 	}
-	return g.output().Emit(fired, func(t *ui.Grid) {
+	err = g.output().Emit(fired, func(t *ui.Grid) {
 		for _, name := range fired {
 			t.Line("fired %s", name)
 		}
@@ -65,4 +66,5 @@ func fire(ctx context.Context, g *globals, a *app.App, once bool) error {
 			t.Line("no schedule is enabled")
 		}
 	})
+	return errors.Join(failed, err)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -47,16 +48,14 @@ each time, and at once when they change on the primary.
 			return err
 		}
 		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			rows, err := listUnsynced(ctx, a, pairs, refs)
-			if err != nil {
-				return err
-			}
+			rows, failed := listUnsynced(ctx, a, pairs, refs)
 			if retry {
-				if err := retryPairs(ctx, g, a, rows, len(refs) == 0); err != nil {
-					return err
-				}
+				failed = exit.Join(failed, retryPairs(ctx, g, a, pairs, rows, len(refs) == 0))
 			}
-			if err := emitUnsynced(g, rows); err != nil {
+			if len(rows) == 0 && failed != nil {
+				return failed
+			}
+			if err := cmp.Or(emitUnsynced(g, rows), failed); err != nil {
 				return err
 			}
 			if exitCode && len(rows) > 0 {
@@ -80,6 +79,8 @@ func parseRefs(words []string) ([]replication.Ref, error) {
 	return refs, nil
 }
 
+// listUnsynced lists those of each pair. The error says whose can't be read, or
+// which of the named objects is nowhere among them.
 func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []replication.Ref) ([]unsyncedRow, error) {
 	state, err := a.State(ctx)
 	if err != nil {
@@ -87,29 +88,27 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []repl
 	}
 	rows := []unsyncedRow{}
 	found := map[replication.Ref]bool{}
-	for _, p := range pairs {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := state.Unsynced(ctx, p.ID)
-		if err != nil {
-			return nil, err
-		}
 		for _, u := range list {
 			if len(only) == 0 || slices.Contains(only, u.Ref) {
 				rows = append(rows, unsyncedRow{p.ID, u})
 				found[u.Ref] = true
 			}
 		}
-	}
+		return ofPair(p.ID, err)
+	})
 	for _, ref := range only {
 		if !found[ref] {
-			return nil, exit.With(exit.NotFound, fmt.Errorf("%s is not among the unsynced objects", ref), "chef-sync-ctl unsynced-objects "+pairs[0].ID.String())
+			failed = exit.Join(failed, exit.With(exit.NotFound, fmt.Errorf("%s is not among the unsynced objects", ref), "chef-sync-ctl unsynced-objects "+pairs[0].ID.String()))
 		}
 	}
-	return rows, nil
+	return rows, failed
 }
 
 // retryPairs asks for the rows to be tried again, or for all unsynced objects
 // of their pairs.
-func retryPairs(ctx context.Context, g *globals, a *app.App, rows []unsyncedRow, all bool) error {
+func retryPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, rows []unsyncedRow, all bool) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
@@ -119,7 +118,11 @@ func retryPairs(ctx context.Context, g *globals, a *app.App, rows []unsyncedRow,
 	for _, r := range rows {
 		named[r.Pair] = append(named[r.Pair], r.Ref)
 	}
-	for id, refs := range named {
+	return eachPair(ctx, pairs, func(p app.Pair) error {
+		id, refs := p.ID, named[p.ID]
+		if len(refs) == 0 {
+			return nil
+		}
 		what := fmt.Sprintf("%d unsynced objects", len(refs))
 		if len(refs) == 1 {
 			what = refs[0].Path()
@@ -128,11 +131,11 @@ func retryPairs(ctx context.Context, g *globals, a *app.App, rows []unsyncedRow,
 			what, refs = "all unsynced objects", nil
 		}
 		if err := state.Direct(ctx, id, replication.Directive{Retry: &now, RetryOnly: refs, At: now}); err != nil {
-			return err
+			return ofPair(id, err)
 		}
 		g.output().Note("%s: the next pass tries %s again", id, what)
-	}
-	return nil
+		return nil
+	})
 }
 
 func emitUnsynced(g *globals, rows []unsyncedRow) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -77,21 +76,18 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 }
 
 // verifyPairs verifies each pair, also when another's servers fail. The error
-// joins theirs; the reports are those of the rest.
+// joins theirs; the reports are those of the rest, and of those that were read but
+// could not be recorded or repaired.
 func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, repair bool) ([]replication.Report, error) {
 	reports := []replication.Report{}
-	var failed []error
-	for _, p := range pairs {
-		if r, err := verifyPair(ctx, g, a, p, repair); err != nil {
-			failed = append(failed, fmt.Errorf("pair %s: %w", p.ID, err))
-		} else {
+	failed := eachPair(ctx, pairs, func(p app.Pair) error {
+		r, err := verifyPair(ctx, g, a, p, repair)
+		if err == nil || len(r.Kinds) > 0 {
 			reports = append(reports, r)
 		}
-		if ctx.Err() != nil {
-			break // a person's ctrl-C
-		}
-	}
-	return reports, errors.Join(failed...)
+		return ofPair(p.ID, err)
+	})
+	return reports, failed
 }
 
 func verifyPair(ctx context.Context, g *globals, a *app.App, p app.Pair, repair bool) (replication.Report, error) {
@@ -142,7 +138,7 @@ func showReport(t *ui.Grid, r replication.Report) {
 		t.Line("%s  %s  %s", t.Paint(letterColor(d.Letter), d.Letter), ui.Quote(d.Ref.Path()), d.Note)
 	}
 	for _, u := range r.Unreadable {
-		t.Line("%s  %s  could not be read: %s", t.Paint(ui.Yellow, "?"), ui.Quote(u.Ref.Path()), u.Reason)
+		t.Line("%s  %s  could not be read: %s", t.Paint(letterColor(unknown), unknown), ui.Quote(u.Ref.Path()), u.Reason)
 	}
 	for _, ref := range r.Extras[:min(len(r.Extras), extrasShown)] {
 		t.Line("%s  %s  only on the replica, where the prune rule leaves it", t.Paint(ui.Faint, "+"), ui.Quote(ref.Path()))
@@ -193,6 +189,8 @@ func letterColor(letter string) ui.Color {
 		return ui.Green
 	case "D":
 		return ui.Red
+	case unknown:
+		return ui.Yellow
 	}
 	return ui.Cyan
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"chefsync/cli/internal/app"
@@ -50,14 +49,16 @@ func verifyRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair,
 	}
 	code := exit.OK
 	for i, v := range verdicts {
+		failures[i] = ofPair(v.Pair, failures[i])
 		switch {
-		case failures[i] != nil:
-			return exit.With(exit.Of(failures[i]), fmt.Errorf("pair %s: %w", v.Pair, failures[i]), exit.Hint(failures[i]))
 		case v.Differences > 0:
 			code = exit.Differences
 		case !v.Equal && code == exit.OK:
 			code = exit.Partial
 		}
+	}
+	if err := exit.Join(failures...); err != nil {
+		return err
 	}
 	return exit.Silent(code)
 }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/replication"
 )
@@ -36,9 +39,28 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 			Desired:  replication.Desired{ResyncAt: c.resync},
 			Progress: replication.Progress{LastSuccess: c.success, LastCompare: c.compare},
 		}
-		err := waitSynced(t.Context(), record{pair: st}, []replication.PairID{{Replica: "eu", Org: "acme"}}, asked, time.Nanosecond)
+		err := waitSynced(t.Context(), record{pair: st}, []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
 		if got := exit.Of(err); got != c.want {
 			t.Errorf("%s: code %d (%v), want %d", name, got, err, c.want)
 		}
 	}
+}
+
+func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pairs []app.Pair
+		for _, org := range []string{"a", "b", "c"} {
+			pairs = append(pairs, app.Pair{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: org}}})
+		}
+		began := time.Now()
+		err := waitSynced(t.Context(), record{}, pairs, began, time.Hour)
+		if took := time.Since(began); took > time.Hour+time.Minute {
+			t.Errorf("waited for %s", took)
+		}
+		for _, p := range pairs {
+			if exit.Of(err) != exit.Temporary || !strings.Contains(err.Error(), "of "+p.ID.String()+" did not happen within 1h") {
+				t.Errorf("the error of code %d doesn't name %s: %v", exit.Of(err), p.ID, err)
+			}
+		}
+	})
 }

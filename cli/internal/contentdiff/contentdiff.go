@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/canonical"
 	"chefsync/pkg/replication"
 )
@@ -44,7 +45,8 @@ func Unified(ref replication.Ref, replica, primary []byte, showValues bool) (str
 	if err != nil {
 		return "", err
 	}
-	return string(diff.Diff("replica"+ref.Path(), old, "primary"+ref.Path(), now)), nil
+	path := string(ui.Safe(ref.Path())) // a line break would make lines of its own
+	return string(diff.Diff("replica"+path, old, "primary"+path, now)), nil
 }
 
 // Canonical is the canonical form of a body of its kind.

@@ -104,7 +104,7 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 	seen := map[replication.PairID]replication.Desired{}
 	first, failing := true, false
 	for {
-		pairs, err := d.State.Pairs(ctx)
+		pairs, err := d.wishes(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
 			d.Log.Error("the state can't be read", "error", err.Error())
 		}
@@ -121,11 +121,27 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 				l.wakeUp()
 			}
 		}
-		first = first && err != nil
+		first = first && err != nil && len(pairs) == 0
 		if sleep(ctx, d.Watch, nil) == ended {
 			return
 		}
 	}
+}
+
+// wishes reads the records of the pairs. If one of them is damaged, the others are
+// read all the same: a stop of theirs is not to wait for it.
+func (d *Daemon) wishes(ctx context.Context) ([]replication.PairState, error) {
+	all, err := d.State.Pairs(ctx)
+	if err == nil || replication.ClassOf(err) != replication.Local {
+		return all, err
+	}
+	all = nil
+	for _, job := range d.Jobs {
+		if st, readErr := d.State.Pair(ctx, job.ID); readErr == nil {
+			all = append(all, st)
+		}
+	}
+	return all, err
 }
 
 func (d *Daemon) keepHouse(ctx context.Context) {

@@ -23,7 +23,11 @@ type world struct {
 	active int
 	most   int
 	log    strings.Builder
+	// damaged is a pair whose record can't be read, and with it those of all at once.
+	damaged replication.PairID
 }
+
+var errDamaged = &replication.Error{Op: "read record", Class: replication.Local, Err: errors.New("damaged")}
 
 func newWorld() *world {
 	return &world{pairs: map[replication.PairID]replication.PairState{}, passes: map[replication.PairID][]time.Time{}}
@@ -32,12 +36,20 @@ func newWorld() *world {
 func (w *world) Pair(_ context.Context, id replication.PairID) (replication.PairState, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.pairs[id], nil
+	if id == w.damaged {
+		return replication.PairState{}, errDamaged
+	}
+	st := w.pairs[id]
+	st.ID = id
+	return st, nil
 }
 
 func (w *world) Pairs(context.Context) ([]replication.PairState, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.damaged != (replication.PairID{}) {
+		return nil, errDamaged
+	}
 	var all []replication.PairState
 	for id, p := range w.pairs {
 		p.ID = id
@@ -211,7 +223,11 @@ func TestTheEndDrainsThePassAtWork(t *testing.T) {
 	})
 }
 
-func TestAStopDrainsThePassAtWorkOfThatPairOnly(t *testing.T) {
+func TestAStopDrainsThePassAtWorkOfThatPairOnly(t *testing.T) { stopDrains(t, false) }
+
+func TestAStopIsSeenThoughTheRecordOfAnotherPairIsDamaged(t *testing.T) { stopDrains(t, true) }
+
+func stopDrains(t *testing.T, damaged bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		var stopped time.Duration
@@ -233,6 +249,9 @@ func TestAStopDrainsThePassAtWorkOfThatPairOnly(t *testing.T) {
 			}
 			return replication.OutcomeDone, nil
 		})
+		if damaged {
+			w.damaged = b.ID
+		}
 		during(t, w.daemon(a, b), 3*time.Minute, func() {
 			time.Sleep(20 * time.Second)
 			w.mu.Lock()

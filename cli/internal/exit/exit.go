@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/replication"
 )
@@ -86,6 +87,50 @@ func Silent(code Code) error {
 		return nil
 	}
 	return &Error{Code: code}
+}
+
+// joinedShown is how many of many failures are told of.
+const joinedShown = 10
+
+// Join joins what went wrong with several pairs, of which each is worked on
+// whatever becomes of the others. The exit code and the hint are those of the
+// first failure; what only says that objects differ or aren't in sync counts
+// less, and the end by a signal more.
+func Join(errs ...error) error {
+	var first error
+	var told []error
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if first == nil || weight(err) > weight(first) {
+			first = err
+		}
+		var coded *Error
+		if !errors.As(err, &coded) || coded.Err != nil { // else the output shows it
+			told = append(told, err)
+		}
+	}
+	if more := len(told) - joinedShown; more > 1 {
+		told = append(told[:joinedShown:joinedShown], fmt.Errorf("and %d failures more", more))
+	}
+	switch len(told) {
+	case 0:
+		return first
+	case 1:
+		return With(Of(first), told[0], Hint(first))
+	}
+	return With(Of(first), errors.Join(told...), Hint(first))
+}
+
+func weight(err error) int {
+	switch Of(err) {
+	case Interrupted:
+		return 2
+	case Partial, Differences:
+		return 0
+	}
+	return 1
 }
 
 // Of finds the exit code of an error.
@@ -194,8 +239,9 @@ func Report(w io.Writer, err error, asJSON bool) {
 		_ = enc.Encode(report{body}) // stderr is gone: nobody left to tell
 		return
 	}
-	fmt.Fprintf(w, "Error: %s\n", err)
+	out := &ui.Output{Err: w}
+	out.Note("Error: %s", err)
 	if hint := Hint(err); hint != "" {
-		fmt.Fprintf(w, "Try: %s\n", strings.TrimSuffix(hint, "."))
+		out.Note("Try: %s", strings.TrimSuffix(hint, "."))
 	}
 }

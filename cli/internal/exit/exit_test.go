@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"chefsync/cli/internal/exit"
@@ -45,6 +47,39 @@ func TestEveryErrorHasItsExitCode(t *testing.T) {
 				t.Errorf("Of(%v) = %d, want %d", c.err, got, c.want)
 			}
 		})
+	}
+}
+
+func TestFailuresOfPairsAreJoinedUnderOneCode(t *testing.T) {
+	away := &replication.Error{Op: "read a", Class: replication.Unreachable, Hint: "look at the wire"}
+	denied := &replication.Error{Op: "read b", Class: replication.Denied, Hint: "look at the key"}
+	partial := exit.With(exit.Partial, errors.New("c has work left"), "run it again")
+	for _, c := range []struct {
+		name string
+		errs []error
+		code exit.Code
+		want string
+	}{
+		{"none", []error{nil, nil}, exit.OK, ""},
+		{"one of several", []error{nil, away, nil}, exit.Temporary, "Error: read a\nTry: look at the wire\n"},
+		{"the first counts", []error{denied, away}, exit.Denied, "Error: read b\n  read a\nTry: look at the key\n"},
+		{"a failure counts more than work left", []error{partial, away}, exit.Temporary, "Error: c has work left\n  read a\nTry: look at the wire\n"},
+		{"a signal counts most", []error{away, context.Canceled}, exit.Interrupted, "Error: read a\n  context canceled\nTry: look at the wire\n"},
+		{"work left alone", []error{partial, exit.Silent(exit.Differences)}, exit.Partial, "Error: c has work left\nTry: run it again\n"},
+		{"what the output shows", []error{exit.Silent(exit.Differences), exit.Silent(exit.Held)}, exit.Held, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			err := exit.Join(c.errs...)
+			exit.Report(&b, err, false)
+			if got := exit.Of(err); got != c.code || b.String() != c.want {
+				t.Errorf("code %d, want %d; reported %q, want %q", got, c.code, b.String(), c.want)
+			}
+		})
+	}
+	many := exit.Join(slices.Repeat([]error{away}, 200)...)
+	if lines := strings.Split(many.Error(), "\n"); len(lines) != 11 || lines[10] != "and 190 failures more" {
+		t.Errorf("many failures are told as %q", lines)
 	}
 }
 

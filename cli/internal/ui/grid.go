@@ -9,28 +9,40 @@ import (
 // Grid is human output: tables and lines, in the order they are added.
 type Grid struct {
 	out  *Output
-	head []string
-	rows [][]string
+	head []Text
+	rows [][]Text
 	text strings.Builder
 }
 
 // Head starts a table with its column names.
-func (g *Grid) Head(columns ...string) {
+func (g *Grid) Head(columns ...Text) {
 	g.end()
 	g.head = columns
 }
 
-// Row adds a row of the table.
-func (g *Grid) Row(cells ...string) { g.rows = append(g.rows, cells) }
+// Row adds a row of the table. Cells that aren't Text yet are made it by Safe.
+func (g *Grid) Row(cells ...any) {
+	row := make([]Text, len(cells))
+	for i, c := range cells {
+		if text, ok := c.(Text); ok {
+			row[i] = text
+			continue
+		}
+		row[i] = Safe(fmt.Sprint(c))
+	}
+	g.rows = append(g.rows, row)
+}
 
-// Line adds a line outside the table.
+// Line adds a line outside the table. Arguments that aren't Text yet are made it
+// by Lines.
 func (g *Grid) Line(format string, args ...any) {
 	g.end()
+	makeSafe(args)
 	fmt.Fprintf(&g.text, format+"\n", args...)
 }
 
 // Paint colours a word, when colour is on.
-func (g *Grid) Paint(c Color, s string) string { return g.out.Paint(c, s) }
+func (g *Grid) Paint(c Color, s string) Text { return g.out.Paint(c, s) }
 
 // end writes the table that was begun, columns as wide as their widest cell.
 func (g *Grid) end() {
@@ -39,7 +51,7 @@ func (g *Grid) end() {
 	}
 	all := g.rows
 	if g.head != nil {
-		all = append([][]string{g.head}, all...)
+		all = append([][]Text{g.head}, all...)
 	}
 	var widths []int
 	for _, row := range all {
@@ -53,7 +65,7 @@ func (g *Grid) end() {
 	for _, row := range all {
 		var line strings.Builder
 		for i, cell := range row {
-			line.WriteString(cell)
+			line.WriteString(string(cell))
 			line.WriteString(strings.Repeat(" ", widths[i]-width(cell)+2))
 		}
 		g.text.WriteString(strings.TrimRight(line.String(), " ") + "\n")
@@ -68,8 +80,8 @@ func (g *Grid) flush() error {
 }
 
 // width counts what a terminal shows: runes, without colour sequences.
-func width(s string) int {
-	n := 0
+func width(t Text) int {
+	s, n := string(t), 0
 	for {
 		i := strings.Index(s, "\x1b[")
 		if i < 0 {
@@ -98,9 +110,10 @@ const (
 )
 
 // Paint colours a word, when colour is on.
-func (o *Output) Paint(c Color, s string) string {
+func (o *Output) Paint(c Color, s string) Text {
+	text := Safe(s)
 	if !o.Color || s == "" {
-		return s
+		return text
 	}
-	return "\x1b[" + string(c) + "m" + s + "\x1b[0m"
+	return "\x1b[" + Text(c) + "m" + text + "\x1b[0m"
 }

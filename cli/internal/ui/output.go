@@ -53,6 +53,7 @@ type Output struct {
 	Color    bool             // colour on Out
 	OutTTY   bool             // Out is a terminal
 	ErrTTY   bool             // Err is a terminal
+	ErrWidth func() int       // its columns now, 0 if they aren't known; may be nil
 	Quiet    bool             // no chatter on Err
 	Now      func() time.Time // for ages
 }
@@ -75,9 +76,11 @@ func (o *Output) Emit(v any, table func(*Grid)) error {
 	return grid.flush()
 }
 
-// Note writes one line of chatter to stderr, unless quiet.
+// Note writes one line of chatter to stderr, unless quiet. Its arguments are made
+// Text as those of Grid.Line.
 func (o *Output) Note(format string, args ...any) {
 	if !o.Quiet {
+		makeSafe(args)
 		fmt.Fprintf(o.Err, format+"\n", args...)
 	}
 }

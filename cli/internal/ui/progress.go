@@ -44,12 +44,25 @@ func (p *Progress) Observe(e replication.Event) {
 	if e.Ref != (replication.Ref{}) {
 		line += " " + e.Ref.Path()
 	}
-	p.write(line)
+	p.write(string(Safe(line)))
 }
 
+// usualWidth is the longest line where the terminal doesn't tell its width.
+const usualWidth = 78
+
+// write cuts the line to the terminal: a wrapped one can't be written over. The
+// last column stays free, since some terminals wrap when it is filled.
 func (p *Progress) write(line string) {
-	const limit = 78 // fits every terminal; a wrapped line can't be written over
-	if runes := []rune(line); len(runes) > limit {
+	limit := usualWidth
+	if p.out.ErrWidth != nil {
+		if columns := p.out.ErrWidth(); columns > 0 {
+			limit = min(limit, columns-1)
+		}
+	}
+	switch runes := []rune(line); {
+	case limit < 1:
+		line = ""
+	case len(runes) > limit:
 		line = string(runes[:limit-1]) + "…"
 	}
 	fmt.Fprintf(p.out.Err, "\r\x1b[K%s", line)

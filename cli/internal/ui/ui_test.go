@@ -3,9 +3,11 @@ package ui_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -96,8 +98,9 @@ func TestDurationsAreReadAndWritten(t *testing.T) {
 func TestNamesAreSafeToPaste(t *testing.T) {
 	for in, want := range map[string]string{
 		"/data/users/alice": "/data/users/alice", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "$HOME": "'$HOME'",
+		"a\x1b[31m b": `$'a\x1b[31m b'`, "it's\n\\": `$'it\'s\x0a\\'`, "\u009b\xff": `$'\xc2\x9b\xff'`,
 	} {
-		if got := ui.Quote(in); got != want {
+		if got := string(ui.Quote(in)); got != want {
 			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
 		}
 	}
@@ -121,6 +124,70 @@ func TestProgressWritesOneLineOnATerminalOnly(t *testing.T) {
 		}
 		if tty && (strings.Contains(got, "\n") || !strings.HasSuffix(got, "\r\x1b[K") || !strings.Contains(got, "reading 3/3 (100%)") || strings.Contains(got, "late")) {
 			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// hostile is what a server may send to a terminal: a colour, a title, a bell, a
+// line that looks like the program's, a control of eight bits, broken UTF-8 and
+// text that runs the other way.
+const hostile = "a\x1b[31mb\x1b]0;t\x07\rc\nTry: d\u009b\x7f\xff\u202e"
+
+func TestNothingOfAServerReachesTheTerminalUnseen(t *testing.T) {
+	const seen = `a\x1b[31mb\x1b]0;t\a\rc\nTry: d\u009b\x7f\xff\u202e`
+	lines := strings.Replace(seen, `\n`, "\n  ", 1)
+	for _, c := range []struct {
+		name, want string
+		fill       func(*ui.Grid)
+	}{
+		{"cells", seen + "  x\n", func(g *ui.Grid) { g.Row(hostile, "x") }},
+		{"painted cells", "\x1b[31m" + seen + "\x1b[0m  x\n", func(g *ui.Grid) { g.Row(g.Paint(ui.Red, hostile), "x") }},
+		{"lines", "x " + lines + "\n", func(g *ui.Grid) { g.Line("x %s", hostile) }},
+		{"errors", "x " + lines + "\n", func(g *ui.Grid) { g.Line("x %v", errors.New(hostile)) }},
+		{"other words", "x " + lines + "\n", func(g *ui.Grid) { g.Line("x %s", replication.Status(hostile)) }},
+		{"what names itself", "x /roles/" + lines + "\n", func(g *ui.Grid) { g.Line("x %s", replication.Ref{Kind: replication.Role, Name: hostile}) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			out := &ui.Output{Out: &b, Format: ui.Table, Color: true}
+			if err := out.Emit(nil, c.fill); err != nil || b.String() != c.want {
+				t.Errorf("error %v, got %q, want %q", err, b.String(), c.want)
+			}
+		})
+	}
+	var b bytes.Buffer
+	out := &ui.Output{Err: &b, ErrTTY: true, Now: time.Now}
+	out.Note("%s", hostile)
+	if want := lines + "\n"; b.String() != want {
+		t.Errorf("note: got %q, want %q", b.String(), want)
+	}
+	b.Reset()
+	out.Progress("p").Observe(replication.Event{Phase: "reading", Ref: replication.Ref{Kind: replication.Role, Name: hostile}})
+	if want := "\r\x1b[Kp: reading /roles/" + seen; b.String() != want {
+		t.Errorf("progress: got %q, want %q", b.String(), want)
+	}
+}
+
+func TestDataStaysAsItsEncoderWritesIt(t *testing.T) {
+	for format, want := range map[ui.Format]string{
+		ui.JSONL: `{"name":"a\u001b[31m\n"}` + "\n", ui.YAML: `name: "a\e[31m\n"` + "\n",
+	} {
+		var b bytes.Buffer
+		out := &ui.Output{Out: &b, Format: format}
+		if err := out.Emit(map[string]string{"name": "a\x1b[31m\n"}, nil); err != nil || b.String() != want {
+			t.Errorf("%s: error %v, got %q, want %q", format, err, b.String(), want)
+		}
+	}
+}
+
+func TestProgressFitsTheTerminal(t *testing.T) {
+	for columns, want := range map[int]int{0: 78, 200: 78, 79: 78, 40: 39, 2: 1, 1: 0} {
+		var b bytes.Buffer
+		out := &ui.Output{Err: &b, ErrTTY: true, Now: time.Now, ErrWidth: func() int { return columns }}
+		out.Progress("eu/acme").Observe(replication.Event{Phase: strings.Repeat("x", 100)})
+		line := strings.TrimPrefix(b.String(), "\r\x1b[K")
+		if n := utf8.RuneCountInString(line); n != want || n > 0 && !strings.HasSuffix(line, "…") {
+			t.Errorf("%d columns: %d characters, want %d: %q", columns, n, want, line)
 		}
 	}
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// One record that can't be read hides no other pair, and keeps none from being
+// stopped, started or asked for.
+func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
+	dir, s := followState(t)
+	appendFile(t, filepath.Join(dir, "chef-sync.toml"), "[[replica]]\nname = \"asia\"\nurl = \"https://asia.example.com\"\nuser = \"sync\"\nkey = \"file:k.pem\"\n")
+	good, bad := replication.PairID{Replica: "asia", Org: "acme"}, replication.PairID{Replica: "eu", Org: "acme"}
+	for _, id := range []replication.PairID{good, bad} {
+		if err := s.Direct(t.Context(), id, replication.Directive{Reason: ptr(""), At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if r, err := db.Exec("UPDATE pairs SET progress = 'x', desired = 'x' WHERE pair = 'eu/acme'"); err != nil {
+		t.Fatal(err)
+	} else if n, _ := r.RowsAffected(); n != 1 {
+		t.Fatalf("%d records were damaged", n)
+	}
+	for _, c := range []struct {
+		args []string
+		want string // on stdout
+		done func(replication.Desired) bool
+	}{
+		{[]string{"sync-status"}, "acme          asia     bootstrapping", nil},
+		{[]string{"sync-stop", "acme"}, "asia/acme  stopped", func(d replication.Desired) bool { return d.Stopped }},
+		{[]string{"resync", "acme", "--yes"}, "asia/acme  resync_requested", func(d replication.Desired) bool { return !d.ResyncAt.IsZero() }},
+		{[]string{"sync-start", "acme"}, "asia/acme  started", func(d replication.Desired) bool { return !d.Stopped }},
+	} {
+		var out, stderr bytes.Buffer
+		code := execute(context.Background(), append(c.args, "-c", filepath.Join(dir, "chef-sync.toml")), streams{
+			in: strings.NewReader(""), out: &out, err: &stderr, now: time.Now,
+			env: func(string) (string, bool) { return "", false },
+		})
+		if code != 1 || !strings.Contains(out.String(), c.want) || !strings.Contains(stderr.String(), "Error: pair eu/acme: ") {
+			t.Errorf("%v: code %d, stdout\n%s\nstderr\n%s", c.args, code, out.String(), stderr.String())
+		}
+		st, err := s.Pair(t.Context(), good)
+		if err != nil || c.done != nil && !c.done(st.Desired) {
+			t.Errorf("%v: error %v, the other pair is as %+v", c.args, err, st.Desired)
+		}
+	}
+}
+
+func appendFile(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
