@@ -1,0 +1,500 @@
+package replication_test
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"chefsync/pkg/replication"
+)
+
+// history is a world with a model of what replication may and must do in it.
+type history struct {
+	*world
+	previous replication.Pair // before the configuration changed
+	resets   int
+	faulty   bool // a refusal or lost answers are switched on
+	keptAll  bool // prune was "none" at some time since the last full compare
+
+	mu    sync.Mutex
+	calls int
+	at    int    // the call before which something happens
+	then  func() // what happens
+	rt    interface{ Errorf(string, ...any) }
+
+	edits sync.Mutex // held while the replica changes, so that it is known who did what
+	// owned is what replication may take for its own: what it wrote, tried to write,
+	// or found to be equal. sure is what it certainly wrote. Both end when replication
+	// deletes the object, or a compare begins under a selection without it.
+	owned, sure map[replication.Ref]bool
+	kept        map[replication.Ref]bool   // owned before the run at work
+	touched     map[replication.Ref]bool   // changed on the replica by others since replication wrote them
+	saw         map[replication.Ref]string // what the primary last answered in this run, "" for absent
+	selected    string
+}
+
+func newHistory(t testing.TB, rt *rapid.T) *history {
+	h := &history{world: newWorld(t), rt: rt, owned: map[replication.Ref]bool{}, sure: map[replication.Ref]bool{}, touched: map[replication.Ref]bool{}}
+	h.world.pair.MaxDelete, h.world.pair.ReconcileEvery = replication.Limit{Percent: 100}, 24*time.Hour
+	h.world.pair.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+	return h
+}
+
+// engine makes an engine that is watched.
+func (h *history) engine() *replication.Engine {
+	e := h.world.engine()
+	e.Source, e.Target = spiedSource{spy{h, h.primary.List, h.primary.Get, true}, e.Source}, spiedTarget{spy{h, h.replica.List, h.replica.Get, false}, e.Target}
+	e.Now = func() time.Time {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.now
+	}
+	return e
+}
+
+func (h *history) later(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
+// event lets something happen before the n-th call from now.
+func (h *history) event(n int, then func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls, h.at, h.then = 0, n, then
+}
+
+// edit is an edit by the people of one side. What a server refuses doesn't happen.
+func (h *history) edit(side, path, body string, unset bool) {
+	h.edits.Lock()
+	defer h.edits.Unlock()
+	org := h.primary
+	if side == "replica" {
+		org = h.replica
+	}
+	ref, before := mustRef(path), org.Snapshot()
+	switch {
+	case unset:
+		org.Unset(path)
+	case ref.Kind == replication.PolicyGroup && before["/policies/"+ref.Sub+"/revisions/"+body] == "":
+		return // no server lets a group name a revision that it lacks
+	case ref.Kind == replication.Cookbook || ref.Kind == replication.CookbookArtifact:
+		org.Set(path, body, "file "+body, "shared")
+	default:
+		org.Set(path, body)
+	}
+	if side == "primary" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.touched[ref] = true
+	for _, p := range changed(before, org.Snapshot()) {
+		h.touched[mustRef(p)] = true
+	}
+}
+
+func changed(before, after map[string]string) (paths []string) {
+	for p, print := range before {
+		if after[p] != print {
+			paths = append(paths, p)
+		}
+	}
+	for p := range after {
+		if before[p] == "" {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+// spy watches the calls of an engine to one side.
+type spy struct {
+	h       *history
+	list    func(context.Context, replication.Scope) ([]replication.Ref, error)
+	get     func(context.Context, replication.Ref) (replication.Object, error)
+	primary bool
+}
+
+// enter counts a call, and lets happen what is to happen before it.
+func (s spy) enter() {
+	s.h.mu.Lock()
+	s.h.calls++
+	var then func()
+	if s.h.calls == s.h.at {
+		then, s.h.then = s.h.then, nil
+	}
+	s.h.mu.Unlock()
+	if then != nil {
+		then()
+	}
+}
+
+// touch wants an object to be selected.
+func (s spy) touch(op string, r replication.Ref) {
+	if !s.h.world.pair.Manages(r) {
+		s.h.rt.Errorf("%s of %s, which isn't selected", op, r)
+	}
+}
+
+// List implements replication.Reader. The listing of environments is also what
+// servers are asked to see whether they answer at all.
+func (s spy) List(ctx context.Context, sc replication.Scope) ([]replication.Ref, error) {
+	s.enter()
+	p := s.h.world.pair
+	if sc.Kind != replication.Environment && (!p.Includes(sc.Kind) || !p.Selection.Reaches(sc)) {
+		s.h.rt.Errorf("listing of %+v, where nothing is selected", sc)
+	}
+	return s.list(ctx, sc)
+}
+
+// Get implements replication.Reader.
+func (s spy) Get(ctx context.Context, r replication.Ref) (replication.Object, error) {
+	s.enter()
+	s.touch("reading", r)
+	obj, err := s.get(ctx, r)
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	switch {
+	case s.primary && (err == nil || replication.IsAbsent(err)):
+		s.h.saw[r] = obj.Fingerprint
+	case !s.primary && err == nil && s.h.saw[r] == obj.Fingerprint:
+		s.h.owned[r] = true
+	}
+	return obj, err
+}
+
+type spiedSource struct {
+	spy
+	source replication.Source
+}
+
+// Identity implements replication.Reader.
+func (s spiedSource) Identity(ctx context.Context) (string, error) { return s.source.Identity(ctx) }
+
+// Open implements replication.Source.
+func (s spiedSource) Open(ctx context.Context, obj replication.Object, f replication.File) (io.ReadCloser, int64, error) {
+	s.touch("opening a file", obj.Ref)
+	return s.source.Open(ctx, obj, f)
+}
+
+type spiedTarget struct {
+	spy
+	replication.Target
+}
+
+// List implements replication.Reader.
+func (s spiedTarget) List(ctx context.Context, sc replication.Scope) ([]replication.Ref, error) {
+	return s.spy.List(ctx, sc)
+}
+
+// Get implements replication.Reader.
+func (s spiedTarget) Get(ctx context.Context, r replication.Ref) (replication.Object, error) {
+	return s.spy.Get(ctx, r)
+}
+
+// Put implements replication.Target.
+func (s spiedTarget) Put(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
+	s.enter()
+	h := s.h
+	h.edits.Lock()
+	defer h.edits.Unlock()
+	before := h.replica.Snapshot()
+	err := s.Target.Put(ctx, obj, create, content)
+	after := h.replica.Snapshot()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil && replication.ClassOf(err) != replication.Rejected {
+		h.owned[obj.Ref] = true
+	}
+	refs := []replication.Ref{}
+	for _, p := range changed(before, after) {
+		refs = append(refs, mustRef(p))
+	}
+	if after[obj.Ref.Path()] == obj.Fingerprint && (err == nil || len(refs) > 0) {
+		refs = append(refs, obj.Ref)
+	}
+	for _, r := range refs {
+		s.touch("writing", r)
+		h.owned[r] = true
+		if r == obj.Ref { // not a bag that came with its item
+			h.sure[r] = true
+			delete(h.touched, r)
+		}
+	}
+	return err
+}
+
+// Delete implements replication.Target.
+func (s spiedTarget) Delete(ctx context.Context, ref replication.Ref) error {
+	if ref.Kind != replication.DataBag { // no server can look into a bag and delete it in one step
+		s.enter()
+	}
+	s.touch("deleting", ref)
+	h := s.h
+	h.edits.Lock()
+	defer h.edits.Unlock()
+	before := h.replica.Snapshot()
+	err := s.Target.Delete(ctx, ref)
+	after := h.replica.Snapshot()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	prune := h.world.pair.Prune
+	if prune == replication.PruneNone {
+		h.rt.Errorf("deleting %s by the prune rule %q", ref, prune)
+	}
+	if print, asked := h.saw[ref]; !asked || print != "" {
+		h.rt.Errorf("deleting %s, of which the primary didn't say that it isn't there", ref)
+	}
+	refs := []replication.Ref{}
+	for _, p := range changed(before, after) {
+		r := mustRef(p)
+		refs = append(refs, r)
+		if prune != replication.PruneAll && !h.owned[r] {
+			h.rt.Errorf("deleting %s deleted %s, which replication didn't put there", ref, r)
+		}
+		s.touch("deleting", r)
+	}
+	if err == nil {
+		refs = append(refs, ref)
+	}
+	for _, r := range refs {
+		delete(h.touched, r)
+		delete(h.sure, r)
+		if err == nil {
+			delete(h.owned, r)
+		}
+	}
+	return err
+}
+
+// before prepares the model for a run.
+func (h *history) before(t *rapid.T) {
+	h.rt, h.kept, h.saw = t, maps.Clone(h.owned), map[replication.Ref]string{}
+}
+
+// ran brings the model up to date with a run, and checks what holds after any.
+func (h *history) ran(t *rapid.T, recorded bool) {
+	st := h.record()
+	if !recorded { // what it deleted may not be known to have been deleted
+		for r := range h.kept {
+			h.owned[r] = true
+		}
+	}
+	if w := st.Progress.Work; w != nil && !w.Deletes {
+		for _, r := range w.Intent {
+			h.owned[r] = true
+		}
+	}
+	if st.Progress.Selected != h.selected {
+		h.selected = st.Progress.Selected
+		forget := func(r replication.Ref, _ bool) bool { return !h.world.pair.Manages(r) }
+		maps.DeleteFunc(h.owned, forget)
+		maps.DeleteFunc(h.sure, forget)
+	}
+	for r := range h.inventory() {
+		if !h.owned[r] {
+			t.Errorf("%s is in the inventory, and replication didn't put it there", r)
+		}
+	}
+	if torn := h.replica.Torn(); len(torn) > 0 {
+		t.Errorf("torn on the replica: %v", torn)
+	}
+	if u := h.unsynced(); st.Progress.Status == replication.Synced && len(u) > 0 && slices.ContainsFunc(u, func(x replication.Unsynced) bool { return h.world.pair.Manages(x.Ref) }) {
+		t.Errorf("the status is synced, with unsynced objects: %s, %s", u[0].Ref, u[0].Reason)
+	}
+}
+
+func (h *history) inventory() map[replication.Ref]string {
+	inv, err := h.state.Inventory(context.Background(), pairID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return inv
+}
+
+// checkNothingIsLost: after a pass that ended, each object is as on the primary,
+// listed as unsynced, or was changed by others since.
+func (h *history) checkNothingIsLost(t *rapid.T) {
+	if h.primary.NoFeed || h.record().Progress.Position == nil {
+		return
+	}
+	excused := func(r replication.Ref) bool {
+		return h.touched[r] || slices.ContainsFunc(h.unsynced(), func(u replication.Unsynced) bool { return replication.ScopeOf(u.Ref).Contains(r) })
+	}
+	want, got := h.primary.Snapshot(), h.replica.Snapshot()
+	for _, p := range slices.Sorted(maps.Keys(want)) {
+		print := want[p]
+		if r := mustRef(p); h.world.pair.Manages(r) && got[p] != print && !excused(r) {
+			t.Fatalf("%s: %q on the replica, %q on the primary, and not listed as unsynced", p, got[p], print)
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(got)) {
+		if r := mustRef(p); want[p] == "" && h.world.pair.Manages(r) && h.sure[r] && !h.keptAll && !excused(r) {
+			t.Fatalf("%s is gone from the primary, still on the replica, and not listed as unsynced", p)
+		}
+	}
+}
+
+// differences are what a verification must name now: path → letter.
+func (h *history) differences() map[string]string {
+	out := map[string]string{}
+	primary, replica, inv := h.primary.Snapshot(), h.replica.Snapshot(), h.inventory()
+	if w := h.record().Progress.Work; w != nil && !w.Deletes {
+		for _, r := range w.Intent { // perhaps written
+			inv[r] = "?"
+		}
+	}
+	for p, print := range primary {
+		switch {
+		case !h.world.pair.Manages(mustRef(p)) || replica[p] == print:
+		case replica[p] == "":
+			out[p] = "A"
+		default:
+			out[p] = "M"
+		}
+	}
+	for p := range replica {
+		_, ours := inv[mustRef(p)]
+		prune := h.world.pair.Prune
+		if primary[p] == "" && h.world.pair.Manages(mustRef(p)) && (prune == replication.PruneAll || ours && prune != replication.PruneNone) {
+			out[p] = "D"
+		}
+	}
+	return out
+}
+
+// checkReport: a verification names what differs, blames others for nothing that
+// they didn't do, and what it says to have repaired is repaired.
+func (h *history) checkReport(t *rapid.T, r replication.Report, want map[string]string) {
+	got := map[string]string{}
+	for _, d := range append(slices.Clone(r.Differences), r.Repaired...) {
+		got[d.Ref.Path()] = d.Letter
+	}
+	if !h.faulty && !maps.Equal(got, want) {
+		t.Fatalf("differences %v, want %v", got, want)
+	}
+	for _, d := range r.Drift() {
+		if d.Cause != replication.CauseExtra && !h.touched[d.Ref] {
+			t.Fatalf("%s is called drift (%s), and nobody touched it", d.Ref, d.Cause)
+		}
+	}
+	primary, replica := h.primary.Snapshot(), h.replica.Snapshot()
+	for _, d := range r.Repaired {
+		if p := d.Ref.Path(); primary[p] != replica[p] {
+			t.Fatalf("%s is said to be repaired", d.Ref)
+		}
+	}
+	if !h.faulty && len(r.Drift()) > 0 && r.Outcome == replication.OutcomeDone {
+		t.Fatalf("drift is left: %v", r.Drift())
+	}
+}
+
+// rest lets all faults cease, and replication come to rest.
+func (h *history) rest(t *rapid.T, between time.Duration) {
+	h.heal()
+	start, many := false, 1000
+	if h.keptAll { // what prune = "none" kept is left to compares by another rule
+		h.direct(replication.Directive{Resync: &h.now})
+	}
+	for round := 0; ; round++ {
+		h.now = h.now.Add(between)
+		h.direct(replication.Directive{Stop: &start, AllowDeletes: &many, Retry: &h.now})
+		h.now = h.now.Add(time.Second)
+		writes := h.replica.Writes
+		h.before(t)
+		if _, err := h.engine().Pass(context.Background(), replication.PassOptions{Trigger: "test"}); err != nil {
+			t.Fatalf("pass without faults: %v", err)
+		}
+		h.ran(t, true)
+		want := h.differences()
+		h.now = h.now.Add(time.Second)
+		h.direct(replication.Directive{AllowDeletes: &many})
+		h.now = h.now.Add(time.Second)
+		h.before(t)
+		r, err := h.engine().Verify(context.Background(), replication.VerifyOptions{Trigger: "test", Repair: true})
+		if err != nil {
+			t.Fatalf("repair without faults: %v", err)
+		}
+		h.ran(t, true)
+		h.checkReport(t, r, want)
+		if writes == h.replica.Writes && round > 0 {
+			break
+		}
+		if round == 6 {
+			t.Fatalf("no rest: %v", r.Differences)
+		}
+	}
+	h.checkRest(t)
+}
+
+// checkRest wants the replica as the rules say, and the record to say so.
+func (h *history) checkRest(t *rapid.T) {
+	primary, replica, inv, stuck := h.primary.Snapshot(), h.replica.Snapshot(), h.inventory(), h.stuck()
+	for _, p := range slices.Sorted(maps.Keys(primary)) {
+		print := primary[p]
+		if r := mustRef(p); h.world.pair.Manages(r) && (replica[p] != print || inv[r] != print) {
+			t.Errorf("%s: %q on the primary, %q on the replica, %q in the inventory", p, print, replica[p], inv[r])
+		}
+	}
+	prune := h.world.pair.Prune
+	for _, p := range slices.Sorted(maps.Keys(replica)) {
+		r := mustRef(p)
+		if primary[p] == "" && h.world.pair.Manages(r) && prune != replication.PruneNone && (prune == replication.PruneAll || h.sure[r]) && !stuck[r] {
+			t.Errorf("%s is gone from the primary and still on the replica, by the prune rule %q", p, prune)
+		}
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(inv), replication.CompareRefs) {
+		if !h.world.pair.Manages(r) || primary[r.Path()] == "" && prune != replication.PruneNone && !stuck[r] {
+			t.Errorf("%s is in the inventory", r)
+		}
+	}
+	status := replication.Synced
+	for _, u := range h.unsynced() {
+		status = replication.Retrying
+		if !stuck[u.Ref] {
+			t.Errorf("unsynced: %s, %s", u.Ref, u.Reason)
+		}
+	}
+	if t.Failed() {
+		t.Logf("prune %s, selection %+v\nprimary %v\nreplica %v\ninventory %v", prune, h.world.pair.Selection, primary, replica, inv)
+	}
+	if st := h.record(); st.Status() != status || st.Progress.Work != nil || st.Progress.Hold != nil || st.Progress.Pending != 0 ||
+		st.Progress.Unsynced != len(h.unsynced()) || st.Progress.Objects != len(inv) {
+		t.Errorf("status %s, want %s", st.Status(), status)
+		t.Logf("%+v", st.Progress)
+	}
+}
+
+// stuck are the objects that can't be deleted from the replica, since something
+// that must stay needs them: a bag with items that aren't replication's, and a
+// policy revision that such a group uses.
+func (h *history) stuck() map[replication.Ref]bool {
+	out := map[replication.Ref]bool{}
+	inv, primary := h.inventory(), h.primary.Snapshot()
+	for p := range h.replica.Snapshot() {
+		r := mustRef(p)
+		if _, ours := inv[r]; h.world.pair.Manages(r) && (ours || h.world.pair.Prune == replication.PruneAll) || primary[p] != "" && h.world.pair.Manages(r) {
+			continue
+		}
+		switch r.Kind {
+		case replication.DataBagItem:
+			out[replication.Ref{Kind: replication.DataBag, Name: r.Name}] = true
+		case replication.PolicyGroup:
+			body, err := h.replica.Get(context.Background(), r)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			out[replication.Ref{Kind: replication.Policy, Name: r.Sub, Sub: strings.TrimSpace(string(body.Body))}] = true
+		}
+	}
+	return out
+}
