@@ -70,6 +70,9 @@ func (p *pass) dirty() ([]Ref, error) {
 			set[r] = struct{}{}
 		}
 	}
+	for _, r := range p.neglected() {
+		set[r] = struct{}{}
+	}
 	p.hold(scopes)
 	for scope, id := range scopes {
 		refs, err := p.expand(p.guard.hard, scope)
@@ -97,6 +100,23 @@ func (p *pass) withBags(set map[Ref]struct{}) {
 			set[bag] = struct{}{}
 		}
 	}
+}
+
+// neglected are the objects that were written with unknown result and that no
+// record stands for: those that were at work with one that killed its process.
+func (p *pass) neglected() (refs []Ref) {
+	listings := map[Scope]int64{}
+	for r := range p.unsynced {
+		if r.IsListing() || r.Kind == DataBag {
+			listings[ScopeOf(r)] = 0
+		}
+	}
+	for r, print := range p.inventory {
+		if _, aside := p.unsynced[r]; print == unknownFingerprint && !aside && !containAny(listings, r) {
+			refs = append(refs, r)
+		}
+	}
+	return refs
 }
 
 // hold keeps the records of listings and bags until all that they stand for has

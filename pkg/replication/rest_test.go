@@ -174,3 +174,52 @@ func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
 		}
 	}
 }
+
+// An object that kills the process holds up no other that was at work with it, also
+// where no row of the feed names them: a repair's, or those behind a compare's cursor.
+func TestWhatWasAtWorkWithAnObjectThatKillsIsDone(t *testing.T) {
+	for name, begin := range map[string]func(*world, *replication.Engine, context.Context){
+		"repair": func(_ *world, e *replication.Engine, ctx context.Context) { _, _ = e.Verify(ctx, repairing()) },
+		"compare": func(w *world, e *replication.Engine, ctx context.Context) {
+			_, _ = e.Pass(ctx, replication.PassOptions{Full: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pair.Concurrency = 1
+			w.fill()
+			w.pass()
+			for _, path := range []string{"/roles/base", "/roles/web", "/environments/prod"} {
+				w.replica.Set(path, "edited")
+			}
+			for n := range 8 {
+				e := w.engine()
+				c := &replicationtest.Crasher{}
+				ctx := c.Wrap(context.Background(), e)
+				w.replica.Refuse = func(op string, ref replication.Ref) error {
+					if op == "put" && ref.Path() == "/roles/base" {
+						c.Die()
+						return replicationtest.ErrCrashed
+					}
+					return nil
+				}
+				if n == 0 {
+					begin(w, e, ctx)
+				} else {
+					_, _ = e.Pass(ctx, replication.PassOptions{})
+				}
+				w.now = w.now.Add(2 * time.Minute)
+			}
+			w.replica.Refuse = nil
+			if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/base" {
+				t.Errorf("unsynced %+v, want the role that kills", u)
+			}
+			want, got := w.primary.Snapshot(), w.replica.Snapshot()
+			for path, print := range want {
+				if got[path] != print && path != "/roles/base" {
+					t.Errorf("%s is still as it was edited on the replica", path)
+				}
+			}
+		})
+	}
+}
