@@ -212,7 +212,10 @@ func (h *history) drawFate(t *rapid.T) fate {
 	case "loses its lease":
 		f.event = func() { h.later(2 * time.Minute) }
 	case "another passes":
-		f.event = func() { _, _ = h.engine().Pass(context.Background(), replication.PassOptions{}) }
+		f.event = func() {
+			h.keptAll = h.keptAll || h.world.pair.Prune == replication.PruneNone
+			_, _ = h.engine().Pass(context.Background(), replication.PassOptions{})
+		}
 	}
 	return f
 }
