@@ -30,6 +30,10 @@ func TestAKeyThatCannotBeReadIsInTheStatusAndInTheLog(t *testing.T) {
 	if again, _ := r.invoke(r.event()); again.Run.Outcome != replication.OutcomeWaiting {
 		t.Errorf("the next poll is %s, want it to wait as after any failure", again.Run.Outcome)
 	}
+	verdict, _ := r.invoke(cloud.SyncEvent{Pair: r.pair(), Task: cloud.TaskVerify})
+	if verdict.Class != answer.Class || verdict.Class != progress.LastError.Class {
+		t.Errorf("class of a verification %q, of a pass %q, in the record %q", verdict.Class, answer.Class, progress.LastError.Class)
+	}
 	r.aws.SetSecret("chef-sync/eu", r.replica.key)
 	r.invoke(cloud.SyncEvent{Pair: r.pair()}) // a person's: doesn't wait
 	if status := r.record().Status(); status != replication.Synced {

@@ -116,7 +116,7 @@ func (h handler) unable(ctx context.Context, fleet *assembly.Fleet, pair config.
 	if replication.ClassOf(err) == replication.Denied {
 		fleet.Forget()
 	}
-	result := cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err)}
+	result := cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err), Class: replication.ClassOf(err)}
 	readable, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	state, stateErr := fleet.State(readable)

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,9 +53,5 @@ func Failure(r cloud.SyncResult) error {
 	if r.Error == "" {
 		return nil
 	}
-	e := &replication.Error{Op: r.Error, Class: replication.Transient, Hint: r.Hint}
-	if r.Run != nil && r.Run.Error != nil {
-		e.Class = r.Run.Error.Class
-	}
-	return e
+	return &replication.Error{Op: r.Error, Class: cmp.Or(r.Class, replication.Transient), Hint: r.Hint}
 }
