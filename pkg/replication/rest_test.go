@@ -69,7 +69,7 @@ func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
 			w.pass()
 			w.primary.Unset("/data/users")
 			e := w.engine()
-			e.Source = &late{w.primary, func() { // after the bag was read, and before its items
+			e.Source = &late{Source: w.primary, then: func() { // after the bag was read, and before its items
 				w.primary.Set("/data/users/alice", "alice")
 				w.primary.Set("/data/users/bob", "bob")
 			}}

@@ -3,6 +3,7 @@ package replication_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -242,7 +243,7 @@ func TestTheWorkOfAPassIsNoDrift(t *testing.T) {
 	w.replica.Set("/environments/prod", "edited")
 	w.pair.Concurrency = 1
 	e := w.engine()
-	e.Source = &late{w.primary, func() {
+	e.Source = &late{Source: w.primary, then: func() {
 		w.primary.Set("/roles/web", "changed")
 		w.primary.Unset("/roles/base")
 		w.primary.Set("/roles/new", "new")
@@ -270,7 +271,7 @@ func TestTheEndOfAPassIsNoDrift(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := w.engine()
-	e.Source = &late{w.primary, func() {
+	e.Source = &late{Source: w.primary, then: func() {
 		w.primary.Set("/roles/web", "changed")
 		w.replica.Set("/roles/web", "changed")
 		applied := map[replication.Ref]string{mustRef("/roles/web"): w.primary.Snapshot()["/roles/web"]}
@@ -293,7 +294,7 @@ func TestASecondLookNamesWhatThePruneRuleKeeps(t *testing.T) {
 	w.pass()
 	w.primary.Unset("/roles/base")
 	e := w.engine()
-	e.Source = &late{w.primary, func() { w.pass() }}
+	e.Source = &late{Source: w.primary, then: func() { w.pass() }}
 	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
 	if err != nil || !r.Equal() {
 		t.Fatalf("differences %v, %v", r.Differences, err)
@@ -310,7 +311,7 @@ func TestWhatGoesFromThePrimaryWhileItIsReadIsNotCounted(t *testing.T) {
 	w.pass()
 	w.tuning.Window = 1
 	e := w.engine()
-	e.Source = &late{w.primary, func() { w.primary.Unset("/roles/web") }}
+	e.Source = &late{Source: w.primary, then: func() { w.primary.Unset("/roles/web") }}
 	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -323,18 +324,16 @@ func TestWhatGoesFromThePrimaryWhileItIsReadIsNotCounted(t *testing.T) {
 	}
 }
 
-// late lets something happen after the first object was read, by one reader.
+// late lets something happen once, after the first object was read.
 type late struct {
 	replication.Source
 	then func()
+	once sync.Once
 }
 
 func (l *late) Get(ctx context.Context, ref replication.Ref) (replication.Object, error) {
 	obj, err := l.Source.Get(ctx, ref)
-	if then := l.then; then != nil {
-		l.then = nil
-		then()
-	}
+	l.once.Do(l.then)
 	return obj, err
 }
 
