@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/chef/goiarditest"
 )
 
 // site is a primary without a feed, a replica, and the program's folder.
@@ -34,7 +34,7 @@ type site struct {
 }
 
 func newSite(t testing.TB) *site {
-	s := &site{t: t, dir: t.TempDir(), primary: cheftest.Start(t, cheftest.Options{KeyBits: 2048}), address: freeAddress(t)}
+	s := &site{t: t, dir: t.TempDir(), primary: cheftest.Start(t, cheftest.Options{KeyBits: 2048}), address: goiarditest.FreeAddress(t)}
 	s.org, s.key = s.primary.AddOrg("acme"), s.primary.AddUser("sync")
 	s.org.Associate("sync")
 	s.newReplica()
@@ -66,16 +66,6 @@ func (s *site) beside() *site {
 	other.dir = s.t.TempDir()
 	other.newReplica()
 	return &other
-}
-
-// freeAddress is one that nothing listens on.
-func freeAddress(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // running is the program at work.

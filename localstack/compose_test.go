@@ -119,12 +119,7 @@ func TestTheChefServerOfTheImageStarts(t *testing.T) {
 	if err := json.Unmarshal([]byte(regexp.MustCompile(`(?m)^ENTRYPOINT (.*)$`).FindStringSubmatch(text)[1]), &command); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close() // goiardi takes its port
+	_, port, _ := net.SplitHostPort(goiarditest.FreeAddress(t))
 	dir := t.TempDir()
 	here := strings.NewReplacer("/srv/chef", dir, "4545", port, "0.0.0.0", "127.0.0.1")
 	for _, sub := range []string{"conf", "files"} { // as the image makes them

@@ -45,10 +45,10 @@ func TestAPrimaryWithoutAFeedIsComparedWhole(t *testing.T) {
 	r.mustPass()
 	r.wantInSync()
 	cheftest.Edit(r.primary.org)
-	time.Sleep(1100 * time.Millisecond) // compare_every
+	r.later()
 	r.mustPass()
 	r.wantInSync()
-	time.Sleep(1100 * time.Millisecond)
+	r.later()
 	r.replica.mem.ResetRequests()
 	run := r.mustPass()
 	if w := r.replica.writes(); run.Mode != "compare" || len(w) != 0 {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/replication"
@@ -58,7 +57,7 @@ func TestGoiardi(t *testing.T) {
 		r.mustPass()
 		r.wantInSync()
 		g := watch(t, r.replica)
-		time.Sleep(1100 * time.Millisecond) // compare_every
+		r.later()
 		run := r.mustPass()
 		if run.Mode != "compare" || run.Counts.Observed == 0 || g.writes.Load() != 0 {
 			t.Errorf("second pass: %+v, %d writing requests; want a compare that writes nothing", run.Counts, g.writes.Load())
@@ -113,7 +112,7 @@ func TestAGoiardiPrimaryThatGoesBackInTime(t *testing.T) {
 	r.mustPass()
 	g.Kill()
 	g.Restart()
-	time.Sleep(1100 * time.Millisecond)
+	r.later()
 	r.mustPass()
 	r.wantInSync()
 	there := r.replica.org.Snapshot()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/replication"
@@ -45,12 +44,12 @@ func TestPolicyfilesAreReplicated(t *testing.T) {
 			}
 			r.wantInSync()
 			editPolicies(r.primary.org)
-			wait(feed)
+			r.later()
 			r.mustPass()
 			// A policy that lost its revisions is still a name on the primary.
 			r.primary.org.DeleteEmptyPolicies()
 			r.wantInSync()
-			wait(feed)
+			r.later()
 			r.replica.mem.ResetRequests()
 			r.mustPass()
 			if w := r.replica.writes(); len(w) != 0 {
@@ -60,13 +59,6 @@ func TestPolicyfilesAreReplicated(t *testing.T) {
 				t.Errorf("the primary was written: %v", w) // I17
 			}
 		})
-	}
-}
-
-// wait lets compare_every pass where there is no feed.
-func wait(feed bool) {
-	if !feed {
-		time.Sleep(1100 * time.Millisecond)
 	}
 }
 

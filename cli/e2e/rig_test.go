@@ -113,6 +113,9 @@ func (r *rig) open() (*app.App, app.Pair) {
 	return a, a.Pairs()[0]
 }
 
+// later lets compare_every pass.
+func (r *rig) later() { r.skew += 2 * time.Second }
+
 func (r *rig) engine() *replication.Engine {
 	r.t.Helper()
 	a, pair := r.open()

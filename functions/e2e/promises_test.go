@@ -107,23 +107,35 @@ func survives(r *rig) {
 	r.mustDeploy()
 	for _, change := range []func(*cheftest.Org){func(*cheftest.Org) {}, cheftest.Edit} {
 		change(r.primary.org)
-		before := r.replica.writes()
-		quick := r.replica.slow(300 * time.Millisecond)
-		if _, err := r.sync.InvokeEvent(r.event()); err != nil {
-			r.t.Fatal(err)
-		}
-		for r.replica.writes() < before+5 {
-			time.Sleep(10 * time.Millisecond) // until it is at work
-		}
+		held := r.replica.hold(6)
+		r.begin(r.event(), held)
 		r.sync.Kill()
 		r.sync.Wait()
-		quick()
+		held.remove() // what waits is gone with it
 		if answer, _ := r.invoke(r.event()); answer.Run.Outcome != replication.OutcomeBusy {
 			r.t.Fatalf("the lease of the dead is %s", answer.Run.Outcome)
 		}
 		r.expireLease()
 		r.pass()
 		r.wantEqual()
+	}
+}
+
+// begin invokes the sync function and returns when it is at a gate of the replica.
+func (r *rig) begin(event cloud.SyncEvent, at *gate) {
+	r.t.Helper()
+	if _, err := r.sync.InvokeEvent(event); err != nil {
+		r.t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		r.sync.Wait()
+		close(over)
+	}()
+	select {
+	case <-at.reached:
+	case <-over:
+		r.t.Fatal("the pass was over before it wrote that much")
 	}
 }
 

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +48,32 @@ type server struct {
 	org                  *cheftest.Org
 
 	writes func() int                       // how many requests meant to change something
-	slow   func(time.Duration) (end func()) // holds them back
+	slow   func(time.Duration) (end func()) // delays them
+	hold   func(n int) *gate                // keeps the n-th of them, and all after it, waiting
+}
+
+// gate keeps requests waiting until it is opened, or whoever sent them is gone.
+type gate struct {
+	reached, opened chan struct{} // closed when the first request waits, and to let them go
+	once            sync.Once
+	remove          func()
+}
+
+func newGate() *gate { return &gate{reached: make(chan struct{}), opened: make(chan struct{})} }
+
+func (g *gate) wait(q *http.Request) {
+	g.once.Do(func() { close(g.reached) })
+	select {
+	case <-g.opened:
+	case <-q.Context().Done():
+		panic(http.ErrAbortHandler) // it has no effect
+	}
+}
+
+// open lets all requests go.
+func (g *gate) open() {
+	g.remove()
+	close(g.opened)
 }
 
 func inMemory(t testing.TB, name string, o cheftest.Options) *server {
@@ -55,26 +82,44 @@ func inMemory(t testing.TB, name string, o cheftest.Options) *server {
 	s.key = string(cheftest.PrivatePEM(srv.AddUser(s.user)))
 	s.org.Associate(s.user)
 	s.writes = func() int { return len(srv.Requests().Writes()) }
-	s.slow = func(by time.Duration) func() {
-		return srv.Fault(cheftest.Fault{Match: func(q *http.Request) bool { return q.Method != http.MethodGet }, Delay: by}).Remove
+	s.slow = func(by time.Duration) func() { return srv.Fault(cheftest.Fault{Match: writing, Delay: by}).Remove }
+	s.hold = func(n int) *gate {
+		g := newGate()
+		g.remove = srv.Fault(cheftest.Fault{Match: writing, Nth: n, Do: g.wait}).Remove
+		return g
 	}
 	return s
 }
 
-// goiardi is a real server behind a door that counts and slows what it is sent.
-// Files are fetched and stored past it.
+// writing tells whether a request means to change something.
+func writing(q *http.Request) bool {
+	return q.Method != http.MethodGet && !strings.Contains(q.URL.Path, "/search/")
+}
+
+// goiardi is a real server behind a door that counts, slows and holds what it is
+// sent. Files are fetched and stored past it.
 func goiardi(t testing.TB) *server {
 	g := goiarditest.Start(t)
 	target, err := url.Parse(g.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var writes, delay atomic.Int64
+	var writes, delay, held atomic.Int64
+	var holding atomic.Pointer[gate]
 	inside := httputil.NewSingleHostReverseProxy(target)
 	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if q.Method != http.MethodGet && !strings.Contains(q.URL.Path, "/search/") {
-			writes.Add(1)
+		if writing(q) {
+			n := writes.Add(1)
 			time.Sleep(time.Duration(delay.Load()))
+			if g := holding.Load(); g != nil && n >= held.Load() {
+				// Only behind its body is it noticed that the client has gone.
+				body, err := io.ReadAll(q.Body)
+				if err != nil {
+					panic(http.ErrAbortHandler)
+				}
+				q.Body = io.NopCloser(bytes.NewReader(body))
+				g.wait(q)
+			}
 		}
 		inside.ServeHTTP(w, q)
 	}))
@@ -83,6 +128,13 @@ func goiardi(t testing.TB) *server {
 		name: "eu", url: door.URL, user: goiarditest.AdminUser, key: string(cheftest.PrivatePEM(g.AdminKey)), orgless: true,
 		writes: func() int { return int(writes.Load()) },
 		slow:   func(by time.Duration) func() { delay.Store(int64(by)); return func() { delay.Store(0) } },
+		hold: func(n int) *gate {
+			g := newGate()
+			g.remove = func() { holding.Store(nil) }
+			held.Store(writes.Load() + int64(n))
+			holding.Store(g)
+			return g
+		},
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -193,16 +192,10 @@ func (r *rig) whileAtWork(do func()) {
 	for range 90 {
 		r.primary.org.PutRole(strings.ToLower(rand.Text()), `{"description":"new"}`)
 	}
-	slow := r.replica.mem.Fault(cheftest.Fault{Method: "PUT", Delay: 200 * time.Millisecond})
-	writes := len(r.replica.mem.Requests().Writes())
-	if _, err := r.sync.InvokeEvent(cloud.SyncEvent{Pair: r.pair(), Full: true}); err != nil {
-		r.t.Fatal(err)
-	}
-	for len(r.replica.mem.Requests().Writes()) == writes {
-		time.Sleep(5 * time.Millisecond)
-	}
+	held := r.replica.hold(2)
+	r.begin(cloud.SyncEvent{Pair: r.pair(), Full: true}, held)
 	do()
-	slow.Remove()
+	held.open()
 	r.sync.Wait()
 }
 

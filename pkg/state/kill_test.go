@@ -96,7 +96,12 @@ func killWriter(t *testing.T, path string, reader *state.SQLite, numbers int, mo
 	}
 	lines := bufio.NewReader(out)
 	for range numbers {
-		last = number(t, lines, last)
+		next := number(t, lines, last)
+		if next == last {
+			_ = cmd.Wait()
+			t.Fatalf("the writer ended by itself after commit %d: %v", last, cmd.ProcessState)
+		}
+		last = next
 	}
 	if st, err := reader.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects < last {
 		t.Errorf("commit %d had returned, but another process sees %d, %v", last, st.Progress.Objects, err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,7 +103,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // work, anything else wakes the pair.
 func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) {
 	seen := map[replication.PairID]replication.Desired{}
-	first, failing := true, false
+	failing, began := false, d.Now()
 	for {
 		pairs, err := d.wishes(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
@@ -111,7 +112,11 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 		failing = err != nil
 		for _, p := range pairs {
 			l := loops[p.ID]
-			changed := !first && !reflect.DeepEqual(p.Desired, seen[p.ID])
+			last, known := seen[p.ID]
+			changed := known && !reflect.DeepEqual(p.Desired, last)
+			if !known { // what was wished before the start is in the record that passes begin with
+				changed = wishedAt(p.Desired).After(began)
+			}
 			seen[p.ID] = p.Desired
 			switch {
 			case l == nil:
@@ -121,7 +126,6 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 				l.wakeUp()
 			}
 		}
-		first = first && err != nil && len(pairs) == 0
 		if sleep(ctx, d.Watch, nil) == ended {
 			return
 		}
@@ -142,6 +146,11 @@ func (d *Daemon) wishes(ctx context.Context) ([]replication.PairState, error) {
 		}
 	}
 	return all, err
+}
+
+// wishedAt is the time of the newest wish.
+func wishedAt(d replication.Desired) time.Time {
+	return slices.MaxFunc([]time.Time{d.Since, d.AllowedAt, d.ResyncAt, d.RetryAt}, time.Time.Compare)
 }
 
 func (d *Daemon) keepHouse(ctx context.Context) {

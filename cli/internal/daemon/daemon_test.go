@@ -183,6 +183,40 @@ func TestAWishOfTheOperatorWakesThePair(t *testing.T) {
 	})
 }
 
+// The state can't be read when the daemon starts; a pass has begun before it can.
+func TestAWishBeforeTheFirstLookAtTheWishesWakesThePair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		job := w.job("a", time.Hour, done)
+		d := w.daemon(job)
+		d.State = &locked{world: w, until: time.Now().Add(10 * time.Second)}
+		during(t, d, time.Minute, func() {
+			time.Sleep(5 * time.Second)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			st := w.pairs[job.ID]
+			st.Desired.RetryAt = time.Now()
+			w.pairs[job.ID] = st
+		})
+		if n := w.count("a"); n != 2 {
+			t.Errorf("%d passes, want the first and one for the wish", n)
+		}
+	})
+}
+
+// locked is a state whose records can't be listed for a time.
+type locked struct {
+	*world
+	until time.Time
+}
+
+func (l *locked) Pairs(ctx context.Context) ([]replication.PairState, error) {
+	if time.Now().Before(l.until) {
+		return nil, errors.New("database is locked")
+	}
+	return l.world.Pairs(ctx)
+}
+
 func TestPassesAtOnceAreBoundedAndADeadReplicaDelaysOthersLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

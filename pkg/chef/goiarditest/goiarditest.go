@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -36,11 +37,11 @@ type Server struct {
 	URL      string
 	AdminKey *rsa.PrivateKey
 
-	t    testing.TB
-	dir  string
-	port int
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
+	t       testing.TB
+	dir     string
+	address string
+	cmd     *exec.Cmd
+	done    chan struct{} // closed when the process has ended
 }
 
 // Need skips a test if [Variable] isn't set.
@@ -55,8 +56,8 @@ func Need(t testing.TB) {
 func Start(t testing.TB) *Server {
 	t.Helper()
 	Need(t)
-	s := &Server{t: t, dir: t.TempDir(), port: freePort(t)}
-	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.port)
+	s := &Server{t: t, dir: t.TempDir(), address: FreeAddress(t)}
+	s.URL = "http://" + s.address
 	if err := os.MkdirAll(filepath.Join(s.dir, "conf"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,11 @@ func (s *Server) launch() {
 	}
 	defer func() { _ = log.Close() }()
 	// -A: verify signatures. -H is the host in the URLs it hands out.
-	cmd := exec.Command("goiardi", "-I", "127.0.0.1", "-H", "127.0.0.1", "-P", strconv.Itoa(s.port), "-A", "--log-events",
+	host, port, err := net.SplitHostPort(s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command("goiardi", "-I", host, "-H", host, "-P", port, "-A", "--log-events",
 		"--conf-root="+path("conf"), "-D", path("data.bin"), "-i", path("index.bin"), "-F", strconv.Itoa(freezeSeconds),
 		"--local-filestore-dir="+path("lfs"))
 	cmd.Stdout, cmd.Stderr = log, log
@@ -170,7 +175,7 @@ func (s *Server) ready() error {
 		if st, err := os.Stat(filepath.Join(s.dir, "conf", "admin.pem")); err != nil || st.Size() == 0 {
 			continue
 		}
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), time.Second)
+		conn, err := net.DialTimeout("tcp", s.address, time.Second)
 		if err != nil {
 			continue
 		}
@@ -178,12 +183,22 @@ func (s *Server) ready() error {
 	}
 }
 
-func freePort(t testing.TB) int {
+// Systems hand out ports from 32768 (Linux) or 49152 upwards to whoever asks for
+// any, and to connections.
+const firstPort, endPort = 10_000, 30_000
+
+// FreeAddress is an address of this machine that nothing listens on. It isn't one
+// that the system hands out by itself: other tests are given many of these while
+// the program that it is meant for starts, or starts again.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(endPort-firstPort))))
+		if err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("there is no free port")
+	return ""
 }
