@@ -17,7 +17,7 @@ CDK    ?= npx --yes aws-cdk@2.1148.1
 PACKAGES = $$($(GO) list ./... | grep -v '/infra$$')
 
 # Packages whose tests use a real server or Chef's own signer when asked to.
-REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.|CHEFSYNC_GOIARDI|CHEFSYNC_MIXLIB' . | xargs -r dirname | sort -u)
+REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.(Start|Need)|CHEFSYNC_GOIARDI|CHEFSYNC_MIXLIB' . | xargs -r dirname | sort -u)
 
 # Packages whose tests ask AWS when they know where, and the names of these tests:
 # the suites of what is kept, schedules, the functions, and sessions of the program
