@@ -137,9 +137,10 @@ func (h *handler) wake(ctx context.Context, fleet *assembly.Fleet, org string) {
 	all.Wait()
 }
 
-// wakePair invokes the function of a pair, unless it is at work or stopped. A pair
+// wakePair invokes the function of a pair, unless it is at work or stopped. A pass
 // at work looks again when it is done (functions/sync), so a thousand changes in a
-// row don't invoke it a thousand times.
+// row don't invoke it a thousand times. Behind a verification that is about to
+// record what it found, as behind a pass that fails, the schedule looks.
 func (h *handler) wakePair(ctx context.Context, fleet *assembly.Fleet, id replication.PairID) error {
 	state, err := fleet.State(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/replication"
 )
@@ -118,25 +119,53 @@ func TestGoingFromOneFeedToTheOtherLosesNothing(t *testing.T) {
 	}
 }
 
-// TestAPairOfAJournalSaysWhatItSaw, whether the journal was asked for or is what is
-// left: else it would keep a change that was taken back before the next scan.
+// TestAPairOfAJournalSaysWhatItSaw, whatever looked: else it would keep a change
+// that was taken back before the next scan.
 func TestAPairOfAJournalSaysWhatItSaw(t *testing.T) {
-	for _, top := range []string{"", `feed = "journal"`} {
-		w := newWorld(t, cheftest.Options{})
-		cheftest.Fill(w.org)
-		w.top = top
-		f := w.fleet()
-		w.scan(f)
-		w.pass(f)
-		w.org.PutRole("web", `{"description":"for good"}`)
-		w.scan(f)
-		w.org.PutRole("web", `{"description":"for a moment"}`)
-		w.passWith(f, replication.PassOptions{Full: true})
-		w.wantSame(top)
-		w.org.PutRole("web", `{"description":"for good"}`)
-		w.scan(f)
-		w.pass(f)
-		w.wantSame(top)
+	full := replication.PassOptions{Full: true}
+	for _, c := range []struct {
+		name, top string
+		look      func(w *world, f *assembly.Fleet)
+	}{
+		{"a compare, where the journal is what is left", "", func(w *world, f *assembly.Fleet) { w.passWith(f, full) }},
+		{"a compare, where it was asked for", `feed = "journal"`, func(w *world, f *assembly.Fleet) { w.passWith(f, full) }},
+		{"a compare that another process ends, which asks no feed", "", func(w *world, f *assembly.Fleet) {
+			w.primary.Fault(cheftest.Fault{Path: "*/roles/*", Times: 1, Status: 401, Do: func(*http.Request) { w.primary.Fault(cheftest.Fault{Path: "*", Status: 401}) }})
+			if run, err := w.engine(f).Pass(w.t.Context(), full); err == nil {
+				w.t.Fatalf("it was not broken off: %+v", run)
+			}
+			w.primary.ClearFaults()
+			w.now = w.now.Add(time.Hour)
+			if run := w.pass(w.fleet()); run.Mode != "compare" {
+				w.t.Fatalf("%+v", run)
+			}
+		}},
+		{"a repair, which asks no feed either", "", func(w *world, f *assembly.Fleet) {
+			w.copy.DeleteRole("web")
+			if report, err := w.engine(f).Verify(w.t.Context(), replication.VerifyOptions{Repair: true}); err != nil || len(report.Repaired) != 1 {
+				w.t.Fatalf("%+v, %v", report, err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, cheftest.Options{})
+			cheftest.Fill(w.org)
+			w.top = c.top
+			f := w.fleet()
+			w.scan(f)
+			w.pass(f)
+			w.org.PutRole("web", `{"description":"for good"}`)
+			w.scan(f)
+			w.pass(f)
+			w.org.PutRole("web", `{"description":"for a moment"}`)
+			c.look(w, f)
+			w.wantSame("in between")
+			w.org.PutRole("web", `{"description":"for good"}`)
+			f = w.fleet()
+			w.scan(f)
+			w.pass(f)
+			w.wantSame("gone back")
+		})
 	}
 }
 
@@ -185,63 +214,4 @@ func TestAnOrganizationThatNobodyReadsIsRefused(t *testing.T) {
 	if scanErr == nil || probeErr == nil || errors.Is(probeErr, replication.ErrNoFeed) {
 		t.Errorf("%v, %v", scanErr, probeErr)
 	}
-}
-
-// TestABrokenCompareOfAJournalSaysWhatItSaw, though the process that goes on with
-// it asks no feed for changes.
-func TestABrokenCompareOfAJournalSaysWhatItSaw(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	cheftest.Fill(w.org)
-	f := w.fleet()
-	w.scan(f)
-	w.pass(f)
-	w.org.PutRole("web", `{"description":"for good"}`)
-	w.scan(f)
-	w.pass(f)
-	w.org.PutRole("web", `{"description":"for a moment"}`)
-	w.primary.Fault(cheftest.Fault{Path: "*/roles/*", Times: 1, Status: 401, Do: func(*http.Request) { w.primary.Fault(cheftest.Fault{Path: "*", Status: 401}) }})
-	e, err := f.Engine(t.Context(), f.Pairs()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if run, err := e.Pass(t.Context(), replication.PassOptions{Full: true}); err == nil {
-		t.Fatalf("it was not broken off: %+v", run)
-	}
-	w.primary.ClearFaults()
-	w.now = w.now.Add(time.Hour)
-	f = w.fleet()
-	if run := w.pass(f); run.Mode != "compare" {
-		t.Fatalf("%+v", run)
-	}
-	w.wantSame("in between")
-	w.org.PutRole("web", `{"description":"for good"}`)
-	w.scan(f)
-	w.pass(f)
-	w.wantSame("gone back")
-}
-
-// TestARepairByAJournalSaysWhatItSaw: it asks no feed for changes either.
-func TestARepairByAJournalSaysWhatItSaw(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	cheftest.Fill(w.org)
-	f := w.fleet()
-	w.scan(f)
-	w.pass(f)
-	w.org.PutRole("web", `{"description":"for good"}`)
-	w.scan(f)
-	w.pass(f)
-	w.org.PutRole("web", `{"description":"for a moment"}`)
-	w.copy.DeleteRole("web")
-	e, err := f.Engine(t.Context(), f.Pairs()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if report, err := e.Verify(t.Context(), replication.VerifyOptions{Repair: true}); err != nil || len(report.Repaired) != 1 {
-		t.Fatalf("%+v, %v", report, err)
-	}
-	w.wantSame("repaired")
-	w.org.PutRole("web", `{"description":"for good"}`)
-	w.scan(f)
-	w.pass(f)
-	w.wantSame("gone back")
 }

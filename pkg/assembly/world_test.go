@@ -94,13 +94,19 @@ func (w *world) pass(f *assembly.Fleet) replication.Run {
 	return w.passWith(f, replication.PassOptions{Trigger: "test"})
 }
 
-func (w *world) passWith(f *assembly.Fleet, o replication.PassOptions) replication.Run {
+// engine is that of the pair eu/acme.
+func (w *world) engine(f *assembly.Fleet) *replication.Engine {
 	w.t.Helper()
 	e, err := f.Engine(context.Background(), f.Pairs()[0])
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	run, err := e.Pass(context.Background(), o)
+	return e
+}
+
+func (w *world) passWith(f *assembly.Fleet, o replication.PassOptions) replication.Run {
+	w.t.Helper()
+	run, err := w.engine(f).Pass(context.Background(), o)
 	if err != nil || run.Outcome != replication.OutcomeDone {
 		w.t.Fatalf("pass: %+v, %v", run, err)
 	}

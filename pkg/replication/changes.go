@@ -73,7 +73,7 @@ func (p *pass) dirty() ([]Ref, error) {
 	for _, r := range p.neglected() {
 		set[r] = struct{}{}
 	}
-	p.hold(scopes)
+	p.keepRecords(scopes)
 	for scope, id := range scopes {
 		refs, err := p.expand(p.guard.hard, scope)
 		if err != nil {
@@ -119,9 +119,9 @@ func (p *pass) neglected() (refs []Ref) {
 	return refs
 }
 
-// hold keeps the records of listings and bags until all that they stand for has
+// keepRecords keeps the records of listings and bags until all that they stand for has
 // been looked at, and those of bags whose items aren't listed in this pass.
-func (p *pass) hold(scopes map[Scope]int64) {
+func (p *pass) keepRecords(scopes map[Scope]int64) {
 	p.waiting = map[Ref]bool{}
 	for r := range p.unsynced {
 		switch {

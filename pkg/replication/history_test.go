@@ -122,7 +122,7 @@ func (h *history) changeFeed(t *rapid.T) {
 	// A reset before the first row was ever read can't be told from a quiet feed,
 	// nor can one that begins with the very rows that it had.
 	if pos := h.record().Progress.Position; pos == nil || pos.Seq == 0 {
-		t.Skip("no row was read yet")
+		return
 	}
 	h.resets++
 	h.primary.Restart()

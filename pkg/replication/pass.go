@@ -339,6 +339,8 @@ func (p *pass) setUnlisted(bag Ref, err error) {
 	p.setAside(bag, err)
 }
 
+// leaveUnlisted says that a bag's items aren't looked at in this pass: that the bag
+// itself is equal then doesn't drop its record.
 func (p *pass) leaveUnlisted(bag Ref) {
 	if p.unlisted == nil {
 		p.unlisted = map[Ref]bool{}
