@@ -33,7 +33,7 @@ func TestAPrimaryWithoutAFeedIsAskedForOneOnceAnHour(t *testing.T) {
 	if _, all := w.asked(); all != 0 {
 		t.Errorf("%d requests to the primary in 55 polls through the journal, want none", all)
 	}
-	w.now = w.now.Add(10 * time.Minute)
+	w.clock.later(10 * time.Minute)
 	w.pass(f)
 	w.pass(f)
 	if feed, _ := w.asked(); feed != 1 {
@@ -95,9 +95,9 @@ func TestGoingFromOneFeedToTheOtherLosesNothing(t *testing.T) {
 		do   func()
 		feed string
 	}{
-		{"the primary serves its changes", func() { w.primary.SetUpdatedSince(true); w.now = w.now.Add(2 * time.Hour) }, "updated_since"},
+		{"the primary serves its changes", func() { w.primary.SetUpdatedSince(true); w.clock.later(2 * time.Hour) }, "updated_since"},
 		{"it doesn't any more", func() { w.primary.SetUpdatedSince(false) }, "journal"},
-		{"it does again", func() { w.primary.SetUpdatedSince(true); w.now = w.now.Add(2 * time.Hour) }, "updated_since"},
+		{"it does again", func() { w.primary.SetUpdatedSince(true); w.clock.later(2 * time.Hour) }, "updated_since"},
 		{"the journal is asked for", func() { w.top = `feed = "journal"`; f = w.fleet() }, "journal"},
 		{"updated_since is asked for", func() { w.top = `feed = "updated_since"`; f = w.fleet() }, "updated_since"},
 		{"either will do", func() { w.top = ""; f = w.fleet() }, "updated_since"},
@@ -135,7 +135,7 @@ func TestAPairOfAJournalSaysWhatItSaw(t *testing.T) {
 				w.t.Fatalf("it was not broken off: %+v", run)
 			}
 			w.primary.ClearFaults()
-			w.now = w.now.Add(time.Hour)
+			w.clock.later(time.Hour)
 			if run := w.pass(w.fleet()); run.Mode != "compare" {
 				w.t.Fatalf("%+v", run)
 			}

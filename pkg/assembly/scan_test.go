@@ -46,19 +46,19 @@ func TestADiaryTellsHowScansWent(t *testing.T) {
 	w.org.PutEnvironment("prod", `{}`)
 	f := w.fleet()
 	w.scan(f)
-	began := w.now.UTC()
+	began := w.clock.now().UTC()
 	last, err := f.LastScan(t.Context(), "acme")
 	if err != nil || !last.Ended.Equal(began) || !last.Good.Equal(began) || last.Listed != 2 || last.Failures != 0 {
 		t.Errorf("a good scan: %+v, %v", last, err)
 	}
 	w.primary.Fault(cheftest.Fault{Status: 403})
 	for n := range 2 {
-		w.now = w.now.Add(time.Minute)
+		w.clock.later(time.Minute)
 		if _, err := f.Scan(t.Context(), "acme"); err == nil {
 			t.Fatal("a scan that is refused succeeded")
 		}
 		last, err = f.LastScan(t.Context(), "acme")
-		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.Ended.Equal(w.now.UTC()) || last.Error == "" {
+		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.Ended.Equal(w.clock.now().UTC()) || last.Error == "" {
 			t.Errorf("a refused scan: %+v, %v", last, err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return last.Ended.Equal(w.now.UTC())
+		return last.Ended.Equal(w.clock.now().UTC())
 	}
 	for _, c := range []struct {
 		what   string
@@ -102,9 +102,9 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 		{"the same failure", func() {}, true},
 		{"recovery", w.primary.ClearFaults, true},
 		{"nothing after recovery", func() {}, false},
-		{"nothing for long", func() { w.now = w.now.Add(3 * time.Minute) }, true},
+		{"nothing for long", func() { w.clock.later(3 * time.Minute) }, true},
 	} {
-		w.now = w.now.Add(time.Minute)
+		w.clock.later(time.Minute)
 		c.happen()
 		_, _ = f.Scan(t.Context(), "acme")
 		if got := noted(); got != c.want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,25 @@ func (b backend) Stage(context.Context) (replication.Stage, error)    { return b
 func (b backend) Journals(context.Context) (journal.ScanStore, error) { return b.state.Journals(), nil }
 func (b backend) Secrets() map[string]config.Resolver                 { return nil }
 
+// clock is moved by the test while servers may still be at a request that was
+// broken off.
+type clock struct {
+	mu   sync.Mutex
+	time time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.time
+}
+
+func (c *clock) later(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.time = c.time.Add(d)
+}
+
 // world is a primary, a replica and what lies between them, with a clock that the
 // test moves. Requests are signed by that clock, so servers follow it.
 type world struct {
@@ -37,16 +57,15 @@ type world struct {
 	org, copy        *cheftest.Org
 	env              map[string]string
 	dir              string
-	now              time.Time
+	clock            *clock
 	top, rest        string // lines for [primary], and for the end of the configuration
 	noteEvery        time.Duration
 }
 
 func newWorld(t testing.TB, o cheftest.Options) *world {
-	w := &world{t: t, dir: t.TempDir(), now: time.Now(), env: map[string]string{}}
-	clock := func() time.Time { return w.now }
-	o.Now = clock
-	w.primary, w.replica = cheftest.Start(t, o), cheftest.Start(t, cheftest.Options{Now: clock})
+	w := &world{t: t, dir: t.TempDir(), clock: &clock{time: time.Now()}, env: map[string]string{}}
+	o.Now = w.clock.now
+	w.primary, w.replica = cheftest.Start(t, o), cheftest.Start(t, cheftest.Options{Now: w.clock.now})
 	w.org, w.copy = w.primary.AddOrg("acme"), w.replica.AddOrg("acme")
 	for name, s := range map[string]*cheftest.Server{"PRIMARY": w.primary, "EU": w.replica} {
 		w.env[name] = string(cheftest.PrivatePEM(s.AddUser("sync")))
@@ -85,7 +104,7 @@ max_delete = "100%%"
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: func() time.Time { return w.now }, NoteEvery: w.noteEvery})
+	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: w.clock.now, NoteEvery: w.noteEvery})
 }
 
 // pass runs one pass of the pair eu/acme.
@@ -110,7 +129,7 @@ func (w *world) passWith(f *assembly.Fleet, o replication.PassOptions) replicati
 	if err != nil || run.Outcome != replication.OutcomeDone {
 		w.t.Fatalf("pass: %+v, %v", run, err)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.clock.later(time.Minute)
 	return run
 }
 
