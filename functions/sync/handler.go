@@ -164,14 +164,23 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 	options := replication.VerifyOptions{Trigger: cmp.Or(trigger, cloud.TriggerManual), Repair: pair.Drift == replication.DriftRepair}
 	options.Deadline, _ = ctx.Deadline()
 	report, err := engine.Verify(ctx, options)
+	var leased *replication.LeasedError
+	if errors.As(err, &leased) {
+		log.Info("the verification leaves the pair to who is at work on it", "reason", err.Error())
+		return h.unable(ctx, fleet, pair, err)
+	}
 	if err != nil {
 		log.Warn("verification failed", "error", err.Error(), "hint", replication.HintOf(err))
 		return h.unable(ctx, fleet, pair, err)
 	}
-	equal, differ := report.Equal(), len(report.Differences)
-	if equal {
+	partial := report.Outcome == replication.OutcomePartial
+	equal, differ := report.Equal() && !partial, report.Differ()
+	switch {
+	case partial:
+		log.Info("a part of the verification is done; the rest is left to the next turn", "differences", differ)
+	case equal:
 		log.Info("verified: both sides are equal")
-	} else {
+	default:
 		log.Warn("verification found differences", "differences", differ, "unreadable", len(report.Unreadable))
 	}
 	return cloud.SyncResult{Equal: &equal, Differ: differ, Repaired: len(report.Repaired)}, nil

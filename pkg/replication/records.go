@@ -132,6 +132,7 @@ type Progress struct {
 	LastVerified  time.Time `json:"last_verified,omitzero"` // start of the last verification that found both sides equal
 	LastCheck     time.Time `json:"last_check,omitzero"`    // start of the last verification that ended, whatever it found
 	Drift         *Drift    `json:"drift,omitempty"`        // what the last verification found changed on the replica
+	Checking      *Checking `json:"checking,omitempty"`     // a scheduled verification that isn't finished
 	NextRun       time.Time `json:"next_run,omitzero"`
 	LastError     *Failure  `json:"last_error,omitempty"`
 	Failures      int       `json:"failures,omitempty"`      // passes failed in a row
@@ -163,9 +164,10 @@ type Drift struct {
 func (d Drift) Left() int { return d.Changed + d.Missing + d.Extra - d.Repaired }
 
 // VerifyDue tells whether a verification is due: never before the first full
-// compare has ended, then at once, then every so often. 0 is never.
+// compare has ended, then at once, then every so often; and none is due while one
+// may be at work. 0 is never.
 func (p Progress) VerifyDue(every time.Duration, now time.Time) bool {
-	return every > 0 && !p.LastCompare.IsZero() && now.Sub(p.LastCheck) >= every
+	return every > 0 && !p.Checking.atWork(now) && !p.LastCompare.IsZero() && now.Sub(p.LastCheck) >= every
 }
 
 // Position is how far a pair has come in a feed.

@@ -251,10 +251,13 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	now := v.Now()
 	var h *holdError
 	ended := false
+	v.inPart = v.inPart && err == nil // else this part is done again
 	switch {
 	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
 		v.report.Outcome = OutcomeBusy
 		return v.report, fmt.Errorf("verification of %s: %w", v.Pair.ID, ErrFenced)
+	case v.inPart:
+		v.report.Outcome = OutcomePartial
 	case err == nil:
 		ended = true
 		v.report.Outcome = OutcomeDone
@@ -314,12 +317,6 @@ func (p *pass) calmDown() {
 // note fills the progress: what the record says from now on.
 func (v *verification) note(p *pass, ended bool) {
 	r := v.report
-	if ended {
-		p.progress.LastCheck = r.At
-		if r.Equal() && len(r.Repaired) == 0 {
-			p.progress.LastVerified = r.At
-		}
-	}
 	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired)}
 	for _, x := range append(r.Drift(), r.Repaired...) {
 		switch x.Cause {
@@ -331,15 +328,29 @@ func (v *verification) note(p *pass, ended bool) {
 			d.Extra++
 		}
 	}
+	c := &p.run.Counts
+	c.Observed += v.observed
+	c.Equal, c.Drift = v.equal, d.Changed+d.Missing+d.Extra
+	d = v.sum(d)
 	switch {
 	case d.Changed+d.Missing+d.Extra > 0:
 		p.progress.Drift = &d
 	case ended:
 		p.progress.Drift = nil
 	}
-	c := &p.run.Counts
-	c.Observed += v.observed
-	c.Equal, c.Drift = v.equal, d.Changed+d.Missing+d.Extra
+	switch {
+	case ended:
+		p.progress.LastCheck, p.progress.Checking = v.started(), nil
+		if r.Equal() && d.Repaired == 0 {
+			p.progress.LastVerified = v.started()
+		}
+	case v.inPart:
+		p.progress.Checking = v.partDone(d)
+	case r.Outcome == OutcomePartial && p.progress.Checking != nil:
+		c := *p.progress.Checking
+		c.At = time.Time{}
+		p.progress.Checking = &c
+	}
 }
 
 // namesLogged bounds the lines of each sort that one verification logs.

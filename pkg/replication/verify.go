@@ -23,6 +23,16 @@ type VerifyOptions struct {
 
 func (o VerifyOptions) pass() PassOptions { return PassOptions{Deadline: o.Deadline, Drain: o.Drain} }
 
+// reading leaves a quarter of the time for what comes after the reading: a second
+// look, and a repair.
+func (o VerifyOptions) reading() PassOptions {
+	p := o.pass()
+	if !o.Deadline.IsZero() {
+		p.Deadline = o.Deadline.Add(-time.Until(o.Deadline) / 4)
+	}
+	return p
+}
+
 // Report is the result of a verification: both sides read and compared.
 type Report struct {
 	Pair PairID `json:"pair"`
@@ -40,6 +50,9 @@ type Report struct {
 	Extras     []Ref      `json:"extras,omitempty"`
 	Unreadable []Unsynced `json:"unreadable,omitempty"`
 	Hold       *Hold      `json:"hold,omitempty"` // the brake that stopped a repair
+	// Earlier is what the earlier parts of a scheduled verification found, which the
+	// lists leave out. Kinds have it in.
+	Earlier *Checking `json:"earlier,omitempty"`
 }
 
 // KindReport counts the objects of one kind.
@@ -75,7 +88,24 @@ type Difference struct {
 func (d Difference) Drifted() bool { return d.Cause != CausePending && d.Cause != "" }
 
 // Equal tells whether all was read and nothing differs.
-func (r Report) Equal() bool { return len(r.Differences) == 0 && len(r.Unreadable) == 0 }
+func (r Report) Equal() bool { return r.Differ() == 0 && r.unreadable() == 0 }
+
+// Differ counts the differences, also those of earlier parts.
+func (r Report) Differ() int {
+	n := len(r.Differences)
+	if r.Earlier != nil {
+		n += r.Earlier.Differ
+	}
+	return n
+}
+
+func (r Report) unreadable() int {
+	n := len(r.Unreadable)
+	if r.Earlier != nil {
+		n += r.Earlier.Unreadable
+	}
+	return n
+}
 
 // Drift are the differences that others made on the replica and that are still
 // there.
@@ -92,13 +122,19 @@ type verification struct {
 	source   listing
 	target   listing
 	observed int
-	equal    int
+	equal    int          // in this part
+	equalOf  map[Kind]int // in all parts so far
+	after    string       // the last object compared
+	inPart   bool         // more is left for the next part
 }
 
 // Verify reads every object of the pair on both sides, compares them, and tells
 // what others changed on the replica from what replication has yet to apply. It
 // records what it found, under the lease, which it takes once all is read. The
 // replica is written only to repair, if that is asked for.
+//
+// With the trigger TriggerSchedule, one whose Deadline comes first is left to be
+// gone on with: its Outcome is partial, and the record keeps what it found.
 //
 // The error is why not everything could be compared, recorded or repaired. That
 // differences were found, or that a pair is stopped or held and was not repaired,
@@ -107,10 +143,22 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	e.setDefaults()
 	v := &verification{Engine: e, options: o, report: Report{Pair: e.Pair.ID, At: e.Now(), Outcome: OutcomeFailed}}
 	var err error
-	if v.began, err = e.State.Pair(ctx, e.Pair.ID); err != nil {
+	if o.Trigger == TriggerSchedule {
+		err = v.claim(ctx)
+	} else {
+		v.began, err = e.State.Pair(ctx, e.Pair.ID)
+	}
+	var leased *LeasedError
+	if errors.As(err, &leased) {
+		v.report.Outcome = OutcomeBusy
+	}
+	if err != nil {
 		return v.report, err
 	}
 	if err := v.read(ctx); err != nil {
+		if errors.Is(err, errDeadline) {
+			err = &Error{Op: "read both sides", Class: Local, Hint: "verify from a machine that has more time: chef-sync-ctl verify " + e.Pair.ID.String(), Err: err}
+		}
 		if errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil {
 			v.report.Outcome = OutcomePartial
 		}
@@ -121,7 +169,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 
 // read reads both sides, without a lease.
 func (v *verification) read(ctx context.Context) (err error) {
-	g := v.watch(ctx, noLease, v.report.At, v.options.pass())
+	g := v.watch(ctx, noLease, v.report.At, v.options.reading())
 	defer g.end()
 	p := v.reading(g, v.began, todo{})
 	if err := p.load(g.hard); err != nil {
@@ -132,20 +180,28 @@ func (v *verification) read(ctx context.Context) (err error) {
 	if v.source, v.target, err = p.listBoth(); err != nil {
 		return err
 	}
-	if err := v.readObjects(p, known); err != nil {
+	switch err := v.readObjects(p, known); {
+	case v.cut(err):
+		v.inPart = true
+	case err != nil:
 		return err
+	default:
+		v.readExtras(known)
 	}
-	v.readExtras(known)
+	v.count(p.Pair)
 	v.report.Unreadable = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
 	slices.SortFunc(v.report.Differences, func(a, b Difference) int { return CompareRefs(a.Ref, b.Ref) })
 	v.observed = p.run.Counts.Observed
 	return nil
 }
 
-// readObjects compares what the primary lists.
+// readObjects compares what the primary lists and no earlier part compared.
 func (v *verification) readObjects(p *pass, known facts) error {
-	equal := map[Kind]int{}
-	refs := slices.SortedFunc(maps.Keys(v.source.refs), CompareRefs)
+	refs := v.remaining()
+	v.equalOf = map[Kind]int{}
+	if c := v.report.Earlier; c != nil {
+		maps.Copy(v.equalOf, c.Equal)
+	}
 	done := 0
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
 		observed, err := p.observe(window, view{replica: &v.target, look: true})
@@ -159,22 +215,27 @@ func (v *verification) readObjects(p *pass, known facts) error {
 			case d != nil:
 				v.report.Differences = append(v.report.Differences, *d)
 			case !s.Absent:
-				equal[s.Ref.Kind]++
+				v.equalOf[s.Ref.Kind]++
+				v.equal++
 			}
 			if s.Absent {
 				v.source.counts[s.Ref.Kind]--
 			}
 		}
 		done += len(window)
+		v.after = window[len(window)-1].Path()
 		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: done, Total: len(refs)})
 	}
+	return nil
+}
+
+// count fills the numbers of the report.
+func (v *verification) count(pair Pair) {
 	for _, k := range Kinds() {
-		if p.Pair.Includes(k) {
-			v.report.Kinds = append(v.report.Kinds, KindReport{Kind: k, Primary: v.source.counts[k], Replica: v.target.counts[k], Equal: equal[k]})
-			v.equal += equal[k]
+		if pair.Includes(k) {
+			v.report.Kinds = append(v.report.Kinds, KindReport{Kind: k, Primary: v.source.counts[k], Replica: v.target.counts[k], Equal: v.equalOf[k]})
 		}
 	}
-	return nil
 }
 
 // readExtras names what only the replica lists.
