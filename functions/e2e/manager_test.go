@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -148,6 +149,38 @@ func TestTheManagerSaysWhatIsWrongAndStartsVerifications(t *testing.T) {
 	}
 	if metric.Synced != 1 || metric.Pairs != 1 || metric.OldestSuccessAge > 600 {
 		t.Errorf("metrics %+v", metric)
+	}
+}
+
+// TestAVerificationThatDoesNotFitTheFunctionGoesOnInTheNextTurn of the manager:
+// after the first hundred objects the primary is slow.
+func TestAVerificationThatDoesNotFitTheFunctionGoesOnInTheNextTurn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	for i := range 200 {
+		r.primary.org.PutRole(fmt.Sprintf("role-%03d", i), `{}`)
+	}
+	r.organization = "verify_every = \"1h\""
+	r.mustDeploy()
+	r.pass()
+	slow := r.primary.mem.Fault(cheftest.Fault{Method: "GET", Path: "/roles/role-1*", Delay: 2 * time.Second})
+	r.sync.Timeout = 16 * time.Second
+	r.manage(cloud.TaskManage)
+	r.sync.Wait()
+	p := r.record().Progress
+	if p.Checking == nil || p.Checking.After < "/roles/role-099" || !p.LastCheck.IsZero() {
+		t.Fatalf("after the first turn: %+v, verified %s", p.Checking, p.LastVerified)
+	}
+	began := p.Checking.Started
+	slow.Remove()
+	r.primary.mem.ResetRequests()
+	r.manage(cloud.TaskManage)
+	r.sync.Wait()
+	if p := r.record().Progress; p.Checking != nil || !p.LastVerified.Equal(began) {
+		t.Errorf("after the second turn: %+v, verified %s", p.Checking, p.LastVerified)
+	}
+	if n := len(r.primary.mem.Requests()); n > 110 {
+		t.Errorf("the second turn made %d requests to the primary, want only those of the objects that were left", n)
 	}
 }
 
