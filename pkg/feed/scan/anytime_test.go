@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,7 +76,8 @@ type chaos struct {
 	copies []*cheftest.Org
 	pairs  []replication.Engine
 	busy   []atomic.Bool // the pair has a pass
-	nested atomic.Bool   // something happens in the middle of something
+	nested sync.Mutex    // held while something happens in the middle of something
+	quiet  bool          // nothing does any more; guarded by nested
 	moved  atomic.Int64  // of the clock, in minutes
 }
 
@@ -151,12 +153,18 @@ func mortally() *life {
 	return l
 }
 
-// scanOnce scans as a process of its own.
-func (c *chaos) scanOnce(l *life) error {
+// scanOnce scans as a process of its own, within a time if that isn't 0.
+func (c *chaos) scanOnce(l *life, within time.Duration) error {
+	ctx := context.Background()
+	if within > 0 {
+		limited, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		ctx = limited
+	}
 	s, err := scan.New(scan.Config{Source: source, Reader: c.from, Search: scan.NewSearch(c.client.Org("acme"), 0), Store: mortalJournal{c.store, l},
 		Owner: fmt.Sprint("scanner-", rand.Int()), Kinds: c.pairs[0].Pair.Kinds, Rotation: time.Hour, Now: c.pairs[0].Now})
 	if err == nil {
-		_, err = s.Scan(context.Background())
+		_, err = s.Scan(ctx)
 	}
 	return err
 }
@@ -181,7 +189,7 @@ func (c *chaos) anything() {
 	case n < 5:
 		c.push()
 	case n < 6:
-		_ = c.scanOnce(mortally())
+		_ = c.scanOnce(mortally(), time.Duration(rand.IntN(3)*rand.IntN(10))*time.Millisecond)
 	default:
 		o := replication.PassOptions{Full: rand.IntN(3) == 0}
 		if rand.IntN(3) == 0 {
@@ -194,8 +202,8 @@ func (c *chaos) anything() {
 }
 
 // TestReplicationByJournalAtAnyTime: changes that are taken back in the end,
-// pushes, scans, and passes of two pairs, each in the middle of another, die, are
-// broken off and go on. Once there is quiet both replicas are equal without a
+// pushes, scans, and passes of two pairs, each in the middle of another, die, run out
+// of their time, are broken off and go on. Once there is quiet both replicas are equal without a
 // compare, and nobody has anything to say any more.
 func TestReplicationByJournalAtAnyTime(t *testing.T) {
 	c := newChaos(t)
@@ -205,12 +213,19 @@ func TestReplicationByJournalAtAnyTime(t *testing.T) {
 	for _, flip := range c.flips() {
 		flip(true)
 	}
+	for n := range 6 { // the journal begins, perhaps with a part
+		_ = c.scanOnce(immortal(), time.Duration(2+n)*time.Millisecond)
+		c.anything()
+	}
 	c.rest("at first")
 	for round := range 12 {
 		c.primary.Fault(cheftest.Fault{Path: "*", Do: func(*http.Request) {
-			if rand.IntN(8) == 0 && c.nested.CompareAndSwap(false, true) {
+			if rand.IntN(8) > 0 || !c.nested.TryLock() {
+				return
+			}
+			defer c.nested.Unlock()
+			if !c.quiet {
 				c.anything()
-				c.nested.Store(false)
 			}
 		}})
 		for range 8 {
@@ -218,11 +233,21 @@ func TestReplicationByJournalAtAnyTime(t *testing.T) {
 			c.moved.Add(rand.Int64N(3))
 		}
 		c.primary.ClearFaults()
+		c.still(true) // what was broken off may have left something at work
 		for _, flip := range c.flips() {
 			flip(true)
 		}
 		c.rest(fmt.Sprint("round ", round))
+		c.still(false)
 	}
+}
+
+// still waits for what happens in the middle of something, and lets nothing more of
+// it begin, or lets it.
+func (c *chaos) still(quiet bool) {
+	c.nested.Lock()
+	defer c.nested.Unlock()
+	c.quiet = quiet
 }
 
 // rest lets everything come to rest, within a few scans.
@@ -231,7 +256,7 @@ func (c *chaos) rest(what string) {
 	for range 4 {
 		c.rows()
 		c.moved.Add(3 * 60) // leases end, and what was set aside is tried again
-		if err := c.scanOnce(immortal()); err != nil {
+		if err := c.scanOnce(immortal(), 0); err != nil {
 			c.t.Fatalf("%s: scan: %v", what, err)
 		}
 		for i := range c.pairs {

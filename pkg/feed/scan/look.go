@@ -1,12 +1,14 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -75,10 +77,10 @@ func (p *pass) plain(ctx context.Context, kind replication.Kind) error {
 	}
 	p.report.Listed += len(refs)
 	views, err := p.bodies(ctx, map[replication.Scope][]replication.Ref{scope: refs})
-	if err != nil {
+	if err != nil && !timeOver(ctx) {
 		return err
 	}
-	return p.settle(ctx, scope, refs, views)
+	return errors.Join(err, p.settle(ctx, scope, refs, views))
 }
 
 // cookbooks scans cookbook versions: new ones, unfrozen ones, and the frozen
@@ -105,16 +107,15 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	}
 	p.sweepOK = true
 	views, err := p.read(ctx, due)
-	if err != nil {
+	if err != nil && !timeOver(ctx) {
 		return err
 	}
-	if err := p.settle(ctx, scope, refs, views); err != nil {
-		return err
-	}
-	if p.sweepOK && (frozen || p.begin) {
+	err = errors.Join(err, p.settle(ctx, scope, refs, views))
+	// What the first scan doesn't come to is read whether it is its turn or not.
+	if p.begin || err == nil && p.sweepOK && frozen {
 		p.now.Swept = to
 	}
-	return nil
+	return err
 }
 
 // turn tells whether the turn of a frozen version lies in (from, to]. Turns come
@@ -150,7 +151,7 @@ func (p *pass) bags(ctx context.Context) error {
 	items, views := map[replication.Scope][]replication.Ref{}, map[replication.Ref]seen{}
 	for i, bag := range bags {
 		views[bag] = seen{print: namePrint}
-		if err := p.failed(ctx, errs[i]); err != nil {
+		if err := p.failed(ctx, errs[i]); err != nil && !timeOver(ctx) {
 			return err
 		}
 		if errs[i] == nil {
@@ -160,22 +161,22 @@ func (p *pass) bags(ctx context.Context) error {
 	}
 	p.report.Listed += len(bags)
 	bodies, err := p.bodies(ctx, items)
-	if err != nil {
+	if err != nil && !timeOver(ctx) {
 		return err
 	}
-	if err := p.settle(ctx, scope, bags, views); err != nil {
+	if err := p.settle(ctx, scope, bags, views); err != nil && !timeOver(ctx) {
 		return err
 	}
 	scopes := slices.SortedFunc(maps.Keys(items), func(a, b replication.Scope) int {
 		return replication.CompareRefs(replication.Ref(a), replication.Ref(b))
 	})
 	for _, s := range scopes {
-		if err := p.settle(ctx, s, items[s], bodies); err != nil {
+		if err := p.settle(ctx, s, items[s], bodies); err != nil && !timeOver(ctx) {
 			return err
 		}
 	}
 	p.orphans()
-	return nil
+	return ctx.Err()
 }
 
 // orphans takes up items in doubt whose bag isn't there.
@@ -254,8 +255,27 @@ func (p *pass) search(ctx context.Context, s replication.Scope) map[replication.
 	return found
 }
 
+// inTurn puts first what no scan has read yet. The rest comes in any order, so that
+// scans that run out of their time don't always leave out the same.
+func (p *pass) inTurn(refs []replication.Ref) {
+	rand.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
+	slices.SortStableFunc(refs, func(a, b replication.Ref) int {
+		return cmp.Compare(p.priority(a), p.priority(b))
+	})
+}
+
+func (p *pass) priority(ref replication.Ref) int {
+	if p.before.Objects[ref].Print == "" {
+		return 0
+	}
+	return 1
+}
+
 // read gets objects one by one. Those that can't be read alone are left out.
 func (p *pass) read(ctx context.Context, refs []replication.Ref) (map[replication.Ref]seen, error) {
+	if _, limited := ctx.Deadline(); limited {
+		p.inTurn(refs)
+	}
 	views := make([]*seen, len(refs))
 	errs := make([]error, len(refs))
 	stop, cancel := context.WithCancel(ctx)

@@ -119,7 +119,8 @@ type Report struct {
 // Scan compares the organization with the memory once and notes what changed.
 // The error, if any, is why the scan ended early: the server can't be reached or
 // refuses us, or this machine fails; what was found about kinds that were done
-// by then is noted all the same. *journal.LeasedError and ErrOvertaken mean that
+// by then is noted all the same, and when the time of ctx is over, of the kind at
+// work as well. *journal.LeasedError and ErrOvertaken mean that
 // another scanner is at work. A list or an object alone that can't be read is
 // no error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
@@ -128,7 +129,8 @@ func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 	err := p.recall(ctx)
 	if err == nil {
 		err = p.look(ctx)
-		if err == nil || !p.begin {
+		if err == nil || !p.begin || timeOver(ctx) && len(p.now.Listed) > 0 {
+			p.shorten(ctx)
 			ctx, cancel := inTime(ctx)
 			err = errors.Join(err, p.commit(ctx))
 			cancel()
@@ -144,11 +146,16 @@ func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 
 // inTime gives a scan that ran out of its time a little more for what it found.
 func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if timeOver(ctx) {
 		return context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	}
 	return ctx, func() {}
 }
+
+// timeOver tells whether a scan ran out of its time. What it saw until then is kept,
+// and the next scan reads first what this one didn't come to: else an organization
+// that takes longer than a function may would never be replicated by its journal.
+func timeOver(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 
 func (s *Scanner) log(ctx context.Context, r Report, err error) {
 	args := []any{"source", s.Source, "listed", r.Listed, "found", r.Found, "read", r.Read, "changes", r.Changes,
@@ -182,6 +189,7 @@ type pass struct {
 	now      *memory                                 // as found
 	doubts   doubts
 	rows     []journal.Entry
+	learned  []replication.Ref // of the scope at work: read for the first time
 	gone     []replication.Ref
 	confirms int // GETs left to confirm deletions
 	checks   int // GETs left to check what search shows
@@ -276,6 +284,24 @@ func (p *pass) commit(ctx context.Context) error {
 	return p.trim(ctx)
 }
 
+// lateRows is how many rows are written after the time is over.
+const lateRows = 20 * journal.MaxAppend
+
+// shorten puts a row for each kind in the place of more rows than can be written
+// when the time is over.
+func (p *pass) shorten(ctx context.Context) {
+	if !timeOver(ctx) || len(p.rows)+len(p.gone) <= lateRows {
+		return
+	}
+	p.sortGone()
+	for i, row := range p.rows {
+		var ref replication.Ref
+		if ref.UnmarshalText([]byte(row.Path)) == nil {
+			p.rows[i] = journal.Entry{Action: journal.Update, Path: container(replication.Scope{Kind: ref.Kind}).Path()}
+		}
+	}
+}
+
 // changed tells whether there is something to write. That frozen versions had
 // their turn is written now and then only.
 func (p *pass) changed() bool {
@@ -316,4 +342,5 @@ func (p *pass) sortGone() {
 	for _, ref := range p.gone {
 		p.rows = append(p.rows, journal.Entry{Action: journal.Delete, Path: ref.Path()})
 	}
+	p.gone = nil
 }

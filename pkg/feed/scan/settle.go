@@ -16,7 +16,7 @@ func (p *pass) settle(ctx context.Context, scope replication.Scope, refs []repli
 	if !known {
 		// Objects may have changed, or gone, before their list was read for the
 		// first time: one row for all of them.
-		p.note(journal.Update, replication.Ref{Kind: containerKind(scope), Name: scope.Name}.Path())
+		p.note(journal.Update, container(scope).Path())
 	}
 	listed := make(map[replication.Ref]bool, len(refs))
 	for _, ref := range refs {
@@ -27,7 +27,9 @@ func (p *pass) settle(ctx context.Context, scope replication.Scope, refs []repli
 	missing := slices.DeleteFunc(p.held[scope], func(ref replication.Ref) bool { return listed[ref] })
 	slices.SortFunc(missing, replication.CompareRefs)
 	p.strange(scope, listed)
-	return p.miss(ctx, missing)
+	err := p.miss(ctx, missing)
+	p.noteLearned(scope)
+	return err
 }
 
 // strange takes up objects in doubt that no scan ever saw, this one neither.
@@ -51,6 +53,9 @@ func (p *pass) meet(ref replication.Ref, views map[replication.Ref]seen, known b
 	case !had && known:
 		p.note(journal.Create, ref.Path())
 		delete(p.doubts, ref)
+	case had && known && looked && k.Print == "" && v.print != "":
+		p.learned = append(p.learned, ref)
+		delete(p.doubts, ref)
 	case had && known && looked && (v.print != k.Print || p.doubts[ref]):
 		p.note(journal.Update, ref.Path())
 		delete(p.doubts, ref)
@@ -59,6 +64,22 @@ func (p *pass) meet(ref replication.Ref, views map[replication.Ref]seen, known b
 		k.Print, k.Frozen, k.Alone = v.print, v.frozen, v.alone
 	}
 	p.now.Objects[ref] = k
+}
+
+// manyLearned is how many rows of objects that were read for the first time are
+// more than one row of their list.
+const manyLearned = 100
+
+// noteLearned notes the objects that were listed before and have been read for the
+// first time now: they may have changed in between.
+func (p *pass) noteLearned(scope replication.Scope) {
+	refs := p.learned
+	if p.learned = nil; len(refs) > manyLearned {
+		refs = []replication.Ref{container(scope)}
+	}
+	for _, ref := range refs {
+		p.note(journal.Update, ref.Path())
+	}
 }
 
 // miss takes up objects that are known and not listed any more. They are gone if
@@ -126,12 +147,12 @@ func (p *pass) drop(ref replication.Ref) {
 	}
 }
 
-// containerKind is the kind of the object or listing that holds a scope.
-func containerKind(s replication.Scope) replication.Kind {
+// container is the object or listing that holds a scope.
+func container(s replication.Scope) replication.Ref {
 	if s.Kind == replication.DataBagItem {
-		return replication.DataBag
+		return replication.Ref{Kind: replication.DataBag, Name: s.Name}
 	}
-	return s.Kind
+	return replication.Ref{Kind: s.Kind, Name: s.Name}
 }
 
 func (p *pass) setListed(s replication.Scope) {
