@@ -178,6 +178,9 @@ func (p *pass) wrote(step Step, r result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended(step.Ref)
+	if !errors.Is(r.err, errGone) {
+		p.madeBag(step.Ref)
+	}
 	if r.err == nil || r.fingerprint != "" {
 		p.applied(step.Ref, r.fingerprint)
 		if step.Action == ActionCreate {
@@ -198,6 +201,15 @@ func (p *pass) wrote(step Step, r result) {
 			// The replica may hold it by now.
 			p.applied(step.Ref, unknownFingerprint)
 		}
+	}
+}
+
+// madeBag takes up the bag of an item that was written, or may have been: the item
+// made it if it wasn't there, and nobody would delete one that isn't known.
+func (p *pass) madeBag(item Ref) {
+	bag := Ref{Kind: DataBag, Name: item.Name}
+	if item.Kind == DataBagItem && p.inventory[bag] == "" && p.Pair.Manages(bag) {
+		p.applied(bag, unknownFingerprint)
 	}
 }
 

@@ -164,6 +164,9 @@ func (p *pass) doubt() {
 		if _, ours := p.inventory[r]; ours || !w.Deletes {
 			p.applied(r, unknownFingerprint)
 		}
+		if !w.Deletes {
+			p.madeBag(r)
+		}
 	}
 	if len(intent) == 1 && w.Crashes >= poisonCrashes {
 		p.poison = intent[0]

@@ -97,6 +97,58 @@ func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
 	}
 }
 
+// An item makes its bag on the replica. Whatever the pass saw or did of the bag
+// itself, it goes with the bag of the primary.
+func TestABagThatItsItemMadeIsDeletedWithTheOther(t *testing.T) {
+	for name, pass := range map[string]func(w *world, e *replication.Engine, die func()) (dies bool){
+		"the bag came after it was looked for": func(w *world, e *replication.Engine, _ func()) bool {
+			w.primary.Set("/data/new/i", "i")
+			w.primary.Unset("/data/new")
+			e.Source = &late{Source: w.primary, then: func() { w.primary.Set("/data/new/i", "i") }}
+			return false
+		},
+		"the bag itself was refused": func(w *world, _ *replication.Engine, _ func()) bool {
+			w.primary.Set("/data/new/i", "i")
+			w.replica.Refuse = refuseOne("put", "/data/new", replication.Rejected)
+			return false
+		},
+		"the pass died at the item": func(w *world, _ *replication.Engine, die func()) bool {
+			w.primary.Set("/data/new/i", "i")
+			w.replica.Refuse = refuseOne("put", "/data/new", replication.Rejected)
+			w.replica.Lose = func(op string, ref replication.Ref) error {
+				if ref.Path() == "/data/new/i" {
+					die()
+					return replicationtest.ErrCrashed
+				}
+				return nil
+			}
+			return true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pair.Concurrency = 1
+			w.fill()
+			w.pass()
+			e := w.engine()
+			ctx, die := context.WithCancel(context.Background())
+			defer die()
+			dies := pass(w, e, die)
+			if _, err := e.Pass(ctx, replication.PassOptions{}); (err != nil) != dies {
+				t.Fatalf("pass: %v", err)
+			}
+			if _, made := w.replica.Snapshot()["/data/new"]; !made {
+				t.Fatalf("the replica holds %v, want the bag made by its item", w.replica.Snapshot())
+			}
+			w.replica.Refuse, w.replica.Lose = nil, nil
+			w.primary.Unset("/data/new")
+			w.now = w.now.Add(2 * time.Hour)
+			w.pass()
+			w.wantEqual()
+		})
+	}
+}
+
 // A verification counts what the record holds, not what it looked at: the selection
 // may change back before any pass, and what is set aside must be tried again.
 func TestAVerificationUnderAnotherSelectionHidesNoUnsyncedObject(t *testing.T) {
