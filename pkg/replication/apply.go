@@ -178,11 +178,9 @@ func (p *pass) wrote(step Step, r result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended(step.Ref)
-	if !errors.Is(r.err, errGone) {
-		p.madeBag(step.Ref)
-	}
 	if r.err == nil || r.fingerprint != "" {
 		p.applied(step.Ref, r.fingerprint)
+		p.madeBag(step.Ref)
 		if step.Action == ActionCreate {
 			p.run.Counts.Created++
 		} else {
@@ -200,6 +198,7 @@ func (p *pass) wrote(step Step, r result) {
 		if ClassOf(r.err) != Rejected {
 			// The replica may hold it by now.
 			p.applied(step.Ref, unknownFingerprint)
+			p.madeBag(step.Ref)
 		}
 	}
 }

@@ -285,3 +285,28 @@ func (h *history) verify(t *rapid.T) {
 	}
 	h.checkReport(t, r, want)
 }
+
+// stuck are the objects that can't be deleted from the replica, since something
+// that must stay needs them: a bag with items that aren't replication's, and a
+// policy revision that such a group uses.
+func (h *history) stuck() map[replication.Ref]bool {
+	out := map[replication.Ref]bool{}
+	inv, primary := h.inventory(), h.primary.Snapshot()
+	for p := range h.replica.Snapshot() {
+		r := mustRef(p)
+		if _, ours := inv[r]; h.world.pair.Manages(r) && (ours || h.world.pair.Prune == replication.PruneAll) || primary[p] != "" && h.world.pair.Manages(r) {
+			continue
+		}
+		switch r.Kind {
+		case replication.DataBagItem:
+			out[replication.Ref{Kind: replication.DataBag, Name: r.Name}] = true
+		case replication.PolicyGroup:
+			body, err := h.replica.Get(context.Background(), r)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			out[replication.Ref{Kind: replication.Policy, Name: r.Sub, Sub: strings.TrimSpace(string(body.Body))}] = true
+		}
+	}
+	return out
+}

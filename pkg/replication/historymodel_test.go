@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -215,6 +214,9 @@ func (s spiedTarget) Put(ctx context.Context, obj replication.Object, create boo
 	if err != nil && replication.ClassOf(err) != replication.Rejected {
 		h.owned[obj.Ref] = true
 	}
+	if replication.ClassOf(err) != replication.Rejected {
+		h.ownBag(obj.Ref)
+	}
 	refs := []replication.Ref{}
 	for _, p := range changed(before, after) {
 		refs = append(refs, mustRef(p))
@@ -292,6 +294,7 @@ func (h *history) ran(t *rapid.T, recorded bool) {
 	if w := st.Progress.Work; w != nil && !w.Deletes {
 		for _, r := range w.Intent {
 			h.owned[r] = true
+			h.ownBag(r)
 		}
 	}
 	if st.Progress.Selected != h.selected {
@@ -310,6 +313,14 @@ func (h *history) ran(t *rapid.T, recorded bool) {
 	}
 	if u := h.unsynced(); st.Progress.Status == replication.Synced && len(u) > 0 && slices.ContainsFunc(u, func(x replication.Unsynced) bool { return h.world.pair.Manages(x.Ref) }) {
 		t.Errorf("the status is synced, with unsynced objects: %s, %s", u[0].Ref, u[0].Reason)
+	}
+}
+
+// ownBag: an item that was written, or may have been, makes its bag, or is in one
+// that both sides have.
+func (h *history) ownBag(item replication.Ref) {
+	if bag := (replication.Ref{Kind: replication.DataBag, Name: item.Name}); item.Kind == replication.DataBagItem && h.world.pair.Manages(bag) {
+		h.owned[bag] = true
 	}
 }
 
@@ -472,29 +483,4 @@ func (h *history) checkRest(t *rapid.T) {
 		t.Errorf("status %s, want %s", st.Status(), status)
 		t.Logf("%+v", st.Progress)
 	}
-}
-
-// stuck are the objects that can't be deleted from the replica, since something
-// that must stay needs them: a bag with items that aren't replication's, and a
-// policy revision that such a group uses.
-func (h *history) stuck() map[replication.Ref]bool {
-	out := map[replication.Ref]bool{}
-	inv, primary := h.inventory(), h.primary.Snapshot()
-	for p := range h.replica.Snapshot() {
-		r := mustRef(p)
-		if _, ours := inv[r]; h.world.pair.Manages(r) && (ours || h.world.pair.Prune == replication.PruneAll) || primary[p] != "" && h.world.pair.Manages(r) {
-			continue
-		}
-		switch r.Kind {
-		case replication.DataBagItem:
-			out[replication.Ref{Kind: replication.DataBag, Name: r.Name}] = true
-		case replication.PolicyGroup:
-			body, err := h.replica.Get(context.Background(), r)
-			if err != nil {
-				h.t.Fatal(err)
-			}
-			out[replication.Ref{Kind: replication.Policy, Name: r.Sub, Sub: strings.TrimSpace(string(body.Body))}] = true
-		}
-	}
-	return out
 }
