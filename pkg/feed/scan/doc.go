@@ -26,4 +26,8 @@
 //
 // The first scan fills the memory and begins the journal, without rows: whoever
 // takes a position in the journal compares everything after it was taken.
+//
+// A scan that runs out of its time, the first one included, keeps what it saw. The
+// next one reads first what no scan has read yet, and notes it: it may have changed
+// since the journal began.
 package scan
