@@ -24,6 +24,9 @@ func (p *pass) changes() error {
 	if err != nil {
 		return err
 	}
+	if err := p.tell(p.guard.hard, p.unlistedNow()); err != nil {
+		return err
+	}
 	if err := p.brake(observed, nil, false); err != nil {
 		return err
 	}
@@ -181,6 +184,7 @@ func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
 		if k != DataBagItem {
 			p.settled(listingRef(k, s.Name))
 		}
+		p.sights.list(Scope{Kind: k, Name: s.Name}, listed)
 		refs = append(refs, listed...)
 	}
 	return refs, nil

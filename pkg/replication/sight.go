@@ -56,15 +56,17 @@ func Sight(obj Object) string {
 type sights struct {
 	mu   sync.Mutex // guards read while workers read
 	read map[Ref]string
-	feed ScannedFeed
-	scan Scan
-	told bool // scan was asked for
+	// listed are the lists that rows of listings and bags made the pass read.
+	listed map[Scope]map[Ref]bool
+	feed   ScannedFeed
+	scan   Scan
+	told   bool // scan was asked for
 }
 
 // observer begins to collect for a pass. It is nil if nobody wants to know.
 func (e *Engine) observer() *sights {
 	if feed, ok := e.Feed.(ScannedFeed); ok {
-		return &sights{feed: feed, read: map[Ref]string{}}
+		return &sights{feed: feed, read: map[Ref]string{}, listed: map[Scope]map[Ref]bool{}}
 	}
 	return nil
 }
@@ -76,6 +78,38 @@ func (s *sights) note(ref Ref, sight string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.read[ref] = sight
+}
+
+// list remembers what a list of the primary names.
+func (s *sights) list(scope Scope, refs []Ref) {
+	if s == nil {
+		return
+	}
+	names := make(map[Ref]bool, len(refs))
+	for _, r := range refs {
+		names[r] = true
+	}
+	s.listed[scope] = names
+}
+
+// unlistedNow tells of an object whether a list that this pass read doesn't name it.
+// Nobody else would say so of one that was deleted before, on both sides, and that
+// the scanner doesn't know to be gone.
+func (p *pass) unlistedNow() func(Ref) bool {
+	if p.sights == nil || len(p.sights.listed) == 0 {
+		return nil
+	}
+	return func(r Ref) bool {
+		if !p.Pair.Manages(r) || r.Kind == DataBagItem && p.unlisted[Ref{Kind: DataBag, Name: r.Name}] {
+			return false
+		}
+		for _, scope := range []Scope{{Kind: r.Kind}, {Kind: r.Kind, Name: r.Name}} {
+			if names, read := p.sights.listed[scope]; read && !names[r] {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // get reads an object from the primary, and remembers the sight.

@@ -83,6 +83,36 @@ func TestWhatGoesBackBetweenTwoScansGoesBackOnTheReplica(t *testing.T) {
 	}
 }
 
+// TestAnItemThatABagLacksGoesBackOnTheReplica: it is gone from both sides when a pass
+// reads the row of its bag, of which nothing but the list of items says so.
+func TestAnItemThatABagLacksGoesBackOnTheReplica(t *testing.T) {
+	p := newTestPair(t)
+	p.fill()
+	p.turn()
+	gone := func() { p.org.DeleteDataBagItem("users", "bob") }
+	back := func() { p.org.PutDataBagItem("users", "bob", `{"id":"bob","n":2}`) }
+	gone()
+	if _, err := p.store.Append(t.Context(), source, p.now, []journal.Entry{{Action: "update", Path: "/data/users"}}); err != nil {
+		t.Fatal(err)
+	}
+	p.pass()
+	p.wantEqual("gone")
+	back()
+	p.rows()
+	p.scan() // sees nothing new, and looks once more at what was pushed
+	p.wantRows("update /data/users")
+	gone()
+	p.pass()
+	p.wantEqual("gone again")
+	back()
+	p.byChanges()
+	p.wantEqual("gone back")
+	p.byChanges()
+	if run := p.byChanges(); run.Counts != (replication.Counts{}) {
+		t.Errorf("it doesn't come to rest: %+v", run.Counts)
+	}
+}
+
 // reader is what a pass that begins now knows of the scanner.
 func (w *world) reader() replication.Scan {
 	w.t.Helper()
