@@ -76,6 +76,50 @@ func TestAScannerIsToldWhatAPassSaw(t *testing.T) {
 	}
 }
 
+// listingFeed has one more row: of a list.
+type listingFeed struct {
+	*scannedFeed
+	row replication.Change
+}
+
+func (f *listingFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	rows, err := f.scannedFeed.Read(ctx, after)
+	if after >= 0 && f.row.ID > after {
+		rows.Changes = append(rows.Changes, f.row)
+	}
+	return rows, err
+}
+
+// The row of a list says of what the list lacks that it isn't there, unless the list
+// can't be read.
+func TestAScannerIsToldWhatAListLacks(t *testing.T) {
+	item := func(bag string) replication.Ref {
+		return replication.Ref{Kind: replication.DataBagItem, Name: bag, Sub: "gone"}
+	}
+	for name, c := range map[string]struct {
+		scope replication.Scope
+		want  map[string]string
+	}{
+		"all bags":                          {replication.Scope{Kind: replication.DataBag}, map[string]string{"/data/users/gone": "", "/data/gone/gone": ""}},
+		"one bag":                           {replication.Scope{Kind: replication.DataBag, Name: "users"}, map[string]string{"/data/users/gone": ""}},
+		"a bag whose items can't be listed": {replication.Scope{Kind: replication.DataBag, Name: "hidden"}, map[string]string{}},
+		"a list of another kind":            {replication.Scope{Kind: replication.Environment}, map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.fill()
+			w.primary.Set("/data/hidden/x", "x")
+			f := newScannedFeed(w, item("users"), item("hidden"), item("gone"), replication.Ref{Kind: replication.Role, Name: "gone"})
+			w.passBy(f)
+			clear(f.told)
+			w.primary.Refuse = refuseOne("list", "/data/hidden", replication.Rejected)
+			w.passBy(&listingFeed{f, replication.Change{ID: 1000, Action: "update", Path: "/", Scope: c.scope}})
+			maps.DeleteFunc(f.told, func(_, sight string) bool { return sight != "" })
+			w.wantTold(f, c.want)
+		})
+	}
+}
+
 // What could not be told isn't done: the pass tries again.
 func TestAPassThatCanNotTellIsNotDone(t *testing.T) {
 	w := newWorld(t)
