@@ -76,7 +76,7 @@ func (v *verification) remaining() []Ref {
 	}
 	after, err := ParseRef(v.report.Earlier.After)
 	if err != nil {
-		v.report.Earlier = nil // nobody's record: all from the beginning
+		v.report.Earlier = nil // it can't be gone on with
 		return refs
 	}
 	return slices.DeleteFunc(refs, func(r Ref) bool { return CompareRefs(r, after) <= 0 })
