@@ -94,8 +94,8 @@ func (p *pass) dirty() ([]Ref, error) {
 	return slices.SortedFunc(maps.Keys(set), CompareRefs), nil
 }
 
-// withBags adds the bags of items that the inventory doesn't know: an item that is
-// written makes its bag, and nobody would delete one that isn't known.
+// withBags adds the bags of items that the inventory doesn't know, so that a bag is
+// looked at before its items make it. What comes later is left to madeBag.
 func (p *pass) withBags(set map[Ref]struct{}) {
 	for r := range maps.Clone(set) {
 		bag := Ref{Kind: DataBag, Name: r.Name}
