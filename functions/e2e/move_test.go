@@ -10,6 +10,7 @@ import (
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
 	"chefsync/pkg/state"
@@ -26,6 +27,8 @@ type machine struct {
 func (m machine) State(context.Context) (replication.State, error)    { return m.state, nil }
 func (m machine) Stage(context.Context) (replication.Stage, error)    { return m.stage, nil }
 func (m machine) Journals(context.Context) (journal.ScanStore, error) { return m.state.Journals(), nil }
+
+func (m machine) Health(context.Context) (health.Store, error) { return m.state.Health(), nil }
 func (m machine) Secrets() map[string]config.Resolver                 { return m.r.backend.Secrets() }
 
 // TestAPairMovesFromTheDaemonToTheFunctions: nothing is lost on the way, and

@@ -33,6 +33,7 @@ func arrows() map[string][]string {
 		canonical   = "pkg/canonical"
 		chef        = "pkg/chef"
 		journal     = "pkg/feed/journal"
+		health      = "pkg/health"
 		cloud       = "pkg/cloud"
 		awserr      = "pkg/cloud/awserr"
 		rapid       = "pgregory.net/rapid"
@@ -44,6 +45,7 @@ func arrows() map[string][]string {
 		// The heart and what is as pure: the standard library only.
 		replication: {},
 		canonical:   {},
+		health:      {},
 		chef:        {},
 
 		// Adapters. None imports another.
@@ -52,7 +54,7 @@ func arrows() map[string][]string {
 		"pkg/feed":     {chef, replication},
 		"pkg/prepare":  {chef, replication},
 		"pkg/stage":    {replication},
-		"pkg/state":    {replication, journal, "modernc.org/sqlite"},
+		"pkg/state":    {replication, journal, health, "modernc.org/sqlite"},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {replication},
@@ -62,7 +64,7 @@ func arrows() map[string][]string {
 
 		// The same on AWS.
 		"pkg/stage/s3stage":     {replication, awserr, aws, smithy},
-		"pkg/state/dynamostate": {replication, journal, awserr, aws, smithy},
+		"pkg/state/dynamostate": {replication, journal, health, awserr, aws, smithy},
 		cloud:                   {replication},
 		"pkg/state/transfer":    {replication},
 		"pkg/cloud/awserr":      {replication, smithy},
@@ -70,8 +72,8 @@ func arrows() map[string][]string {
 		"pkg/secret":            {replication, awserr, aws},
 
 		// The one wiring that all main programs share.
-		assembly: {replication, chef, journal, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
-		onaws:    {assembly, replication, journal, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", "pkg/state/dynamostate", aws, smithy},
+		assembly: {replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
+		onaws:    {assembly, replication, journal, health, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", "pkg/state/dynamostate", aws, smithy},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},
@@ -79,6 +81,7 @@ func arrows() map[string][]string {
 		"pkg/chef/contract":               {chef},
 		"pkg/chef/goiarditest":            {chef},
 		"pkg/feed/journal/journaltest":    {replication, journal},
+		"pkg/health/healthtest":           {health},
 		"pkg/replication/replicationtest": {replication},
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {replication, rapid, cmp},

@@ -19,6 +19,7 @@ import (
 	"chefsync/pkg/config"
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 )
 
@@ -29,6 +30,8 @@ type Backend interface {
 	State(ctx context.Context) (replication.State, error)
 	Stage(ctx context.Context) (replication.Stage, error)
 	Journals(ctx context.Context) (journal.ScanStore, error)
+	// Health keeps what was last seen of servers and processes.
+	Health(ctx context.Context) (health.Store, error)
 	// Secrets resolves references of schemes other than file and env.
 	Secrets() map[string]config.Resolver
 }

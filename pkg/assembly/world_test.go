@@ -14,6 +14,7 @@ import (
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
 	"chefsync/pkg/state"
@@ -28,6 +29,8 @@ type backend struct {
 func (b backend) State(context.Context) (replication.State, error)    { return b.state, nil }
 func (b backend) Stage(context.Context) (replication.Stage, error)    { return b.stage, nil }
 func (b backend) Journals(context.Context) (journal.ScanStore, error) { return b.state.Journals(), nil }
+
+func (b backend) Health(context.Context) (health.Store, error) { return b.state.Health(), nil }
 func (b backend) Secrets() map[string]config.Resolver                 { return nil }
 
 // clock is moved by the test while servers may still be at a request that was

@@ -71,7 +71,7 @@ CREATE TABLE runs (
 	record TEXT NOT NULL, -- JSON
 	PRIMARY KEY (pair, run)
 ) STRICT, WITHOUT ROWID;
-`, journalTables, lastScans}
+`, journalTables, lastScans, healthTable}
 }
 
 // dsn names a file to the driver. Every connection waits for other writers, and

@@ -6,6 +6,7 @@ import (
 
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
 	"chefsync/pkg/state"
@@ -84,6 +85,15 @@ func (f *files) Journals(ctx context.Context) (journal.ScanStore, error) {
 		return nil, err
 	}
 	return s.Journals(), nil
+}
+
+// Health implements assembly.Backend.
+func (f *files) Health(ctx context.Context) (health.Store, error) {
+	s, err := f.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Health(), nil
 }
 
 // Secrets implements assembly.Backend: also on one machine, keys may be kept in

@@ -16,6 +16,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/secret"
 	"chefsync/pkg/stage/s3stage"
@@ -65,6 +66,9 @@ func (b *Backend) Stage(context.Context) (replication.Stage, error) { return b.s
 func (b *Backend) Journals(context.Context) (journal.ScanStore, error) {
 	return b.state.Journals(), nil
 }
+
+// Health implements assembly.Backend.
+func (b *Backend) Health(context.Context) (health.Store, error) { return b.state.Health(), nil }
 
 // Secrets implements assembly.Backend.
 func (b *Backend) Secrets() map[string]config.Resolver { return b.secrets }
