@@ -45,7 +45,7 @@ type sites struct {
 //	chef slow NAME PATH DURATION     answers take longer
 //	chef await NAME                  wait until a fault has struck
 //	chef heal NAME                   no faults any more
-//	chef stop NAME                   refuse connections
+//	chef stop NAME                   cut connections; the address stays taken
 //	chef same NAME NAME ORG          both hold the same (or not, with !)
 //	chef writes NAME N               so many writes since the last reset
 //	chef reset NAME
@@ -123,7 +123,7 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case "heal":
 		server.ClearFaults()
 	case "stop":
-		server.Close()
+		server.Stop()
 	case "same":
 		same(ts, neg, server.Org(rest[1]), s.servers[rest[0]].Org(rest[1]))
 	case "writes":

@@ -31,7 +31,7 @@ func (b backend) Stage(context.Context) (replication.Stage, error)    { return b
 func (b backend) Journals(context.Context) (journal.ScanStore, error) { return b.state.Journals(), nil }
 
 func (b backend) Health(context.Context) (health.Store, error) { return b.state.Health(), nil }
-func (b backend) Secrets() map[string]config.Resolver                 { return nil }
+func (b backend) Secrets() map[string]config.Resolver          { return nil }
 
 // clock is moved by the test while servers may still be at a request that was
 // broken off.

@@ -106,7 +106,7 @@ func TestACertificateOfAnUnknownCAIsExplained(t *testing.T) {
 
 func TestAServerThatIsNotThere(t *testing.T) {
 	d, s := at(t, 0)
-	s.Close()
+	s.Stop()
 	checks := d.Check(t.Context())
 	if c := find(checks, "connection"); c.State != doctor.Fail || c.Class != replication.Unreachable {
 		t.Errorf("check %+v", c)

@@ -18,12 +18,13 @@ type Server struct {
 	// URL is the base URL, without a slash at its end.
 	URL string
 
-	opts   Options
-	routes map[string][]route
-	secret []byte // signs file URLs
-	http   *http.Server
-	faults faultList
-	log    requestLog
+	opts     Options
+	routes   map[string][]route
+	secret   []byte // signs file URLs
+	http     *http.Server
+	listener *listener
+	faults   faultList
+	log      requestLog
 
 	mu          sync.Mutex // guards all below, and all of every Org
 	users       map[string]*account
@@ -88,9 +89,19 @@ func Listen(addr string, opts Options) (*Server, error) {
 	}
 	s := New(opts)
 	s.URL = "http://" + l.Addr().String()
+	s.listener = &listener{Listener: l}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.http.Serve(l) }()
+	go func() { _ = s.http.Serve(s.listener) }()
 	return s, nil
+}
+
+// Stop cuts all connections, and from now on each new one, as if the server were
+// down. It keeps the address, so that no other process gets it: a client that
+// still uses it must not meet somebody else's server.
+func (s *Server) Stop() {
+	if s.http != nil {
+		s.listener.refuse()
+	}
 }
 
 // Close stops listening and cuts all connections.

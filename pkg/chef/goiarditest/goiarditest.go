@@ -187,17 +187,27 @@ func (s *Server) ready() error {
 // any, and to connections.
 const firstPort, endPort = 10_000, 30_000
 
-// FreeAddress is an address of this machine that nothing listens on. It isn't one
-// that the system hands out by itself: other tests are given many of these while
-// the program that it is meant for starts, or starts again.
+// FreeAddress is an address of this machine that no server listens on, for a
+// program that the test starts, and starts again. No other caller gets it before
+// the test ends, in this process or another, and the system doesn't hand it out by
+// itself.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(endPort-firstPort))))
-		if err == nil {
-			_ = l.Close()
-			return l.Addr().String()
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(endPort-firstPort)))
+		// The port for datagrams is what reserves the one for connections.
+		reserved, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
 		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			_ = reserved.Close()
+			continue
+		}
+		_ = l.Close()
+		t.Cleanup(func() { _ = reserved.Close() })
+		return address
 	}
 	t.Fatal("there is no free port")
 	return ""

@@ -7,10 +7,13 @@ package cloudtest
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -132,7 +135,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			writeFault(w, fault{400, code, "refused"})
 			return
 		}
-		s.dynamo.ServeHTTP(w, r)
+		s.serveDynamoDB(w, r)
 		return
 	case isTarget:
 		body, _ := io.ReadAll(r.Body)
@@ -159,6 +162,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = json.NewEncoder(w).Encode(answer) // a client that is gone needs no answer
+}
+
+// serveDynamoDB adds what minidyn leaves out: the checksum that DynamoDB sends with
+// each answer, and that its clients check.
+func (s *Server) serveDynamoDB(w http.ResponseWriter, r *http.Request) {
+	answer := httptest.NewRecorder()
+	s.dynamo.ServeHTTP(answer, r)
+	maps.Copy(w.Header(), answer.Header())
+	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer.Body.Bytes())), 10))
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes()) // a client that is gone needs no answer
 }
 
 func described(operation string) bool {

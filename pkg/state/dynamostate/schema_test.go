@@ -160,9 +160,8 @@ func TestErrorsOfAWS(t *testing.T) {
 		}
 		srv.Close()
 	}
-	srv := httptest.NewServer(nil)
-	srv.Close()
-	_, err := dynamostate.Open(client(t, srv.URL), "prod-chefsync", &memory{}).Pair(t.Context(), engineering())
+	const nobody = "http://127.0.0.1:1" // a port that no server of a test can get
+	_, err := dynamostate.Open(client(t, nobody), "prod-chefsync", &memory{}).Pair(t.Context(), engineering())
 	if replication.ClassOf(err) != replication.Unreachable || replication.HintOf(err) == "" {
 		t.Errorf("nobody answers: %v of class %s", err, replication.ClassOf(err))
 	}
