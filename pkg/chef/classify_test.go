@@ -2,6 +2,7 @@ package chef
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		"200 page with header":      {get, "/roles", canned{status: 200, versions: erchefVersions, body: "<html>"}, KindForeign},
 		"200 empty":                 {get, "/roles", erchef(200, ``), KindForeign},
 		"200 cut off":               {get, "/roles", erchef(200, `{"a":`), KindForeign},
-		"200 too deep":              {get, "/roles", erchef(200, strings.Repeat("[", 300)+strings.Repeat("]", 300)), KindTooLarge},
+		"200 too deep":              {get, "/roles", erchef(200, strings.Repeat("[", 1300)+strings.Repeat("]", 1300)), KindTooLarge},
 		"redirect":                  {get, "/roles", canned{status: 301}.with("Location", "https://login.example.com/?token=x"), KindForeign},
 		"exists":                    {"POST", "/roles", erchef(409, `{"error":["Role already exists"]}`), KindExists},
 		"frozen":                    {put, "/cookbooks/a/1.0.0", erchef(409, `{"error":["The cookbook a at version 1.0.0 is frozen. Use the 'force' option to override."]}`), KindFrozen},
@@ -116,9 +117,21 @@ func FuzzErrorText(f *testing.F) {
 	})
 }
 
+// Chef reads a thousand levels, and so does canonical JSON: what is taken from a
+// server isn't shallower.
+func TestDeepJSONIsTaken(t *testing.T) {
+	nest := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
+	if err := checkJSON(nest(1000)); err != nil {
+		t.Errorf("1,000 levels: %v", err)
+	}
+	if err := checkJSON(nest(1001)); !errors.Is(err, errTooDeep) {
+		t.Errorf("1,001 levels: %v", err)
+	}
+}
+
 func FuzzDepth(f *testing.F) {
 	f.Add([]byte(`{"a":[1,"]}\"",{}]}`))
-	f.Add([]byte(strings.Repeat("[", 250)))
+	f.Add([]byte(strings.Repeat("[", 1250)))
 	f.Add([]byte(`"\\"[[[`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if checkJSON(body) == nil && naiveDepth(body) > maxDepth {

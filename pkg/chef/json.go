@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// maxDepth is the deepest nesting of JSON that is taken from a server. Real
-// objects stay far below; deeper ones could exhaust the stack of later readers.
-const maxDepth = 200
+// maxDepth is the deepest nesting of JSON that is taken from a server, as deep as
+// canonical JSON goes. Deeper values could exhaust the stack of later readers.
+const maxDepth = 1000
 
 var errTooDeep = fmt.Errorf("the JSON is nested deeper than %d levels", maxDepth)
 
