@@ -103,7 +103,7 @@ func (t *Target) putCookbook(ctx context.Context, obj replication.Object, create
 		if err := t.upload(ctx, m.files, content); err != nil {
 			return t.failWrite("upload the files of", obj.Ref, err)
 		}
-		err = t.writeManifest(ctx, m)
+		err = t.sendManifest(ctx, m, create)
 		switch kind := chef.KindOf(err); {
 		case err == nil:
 			return t.degraded(obj.Ref, m)
@@ -162,6 +162,21 @@ var (
 	errStays   = errors.New("the server keeps what it has")
 	errDiffers = errors.New("the server stores other content than it was sent")
 )
+
+// sendManifest writes a manifest that creates at once, and one that overwrites when
+// no other does.
+func (t *Target) sendManifest(ctx context.Context, m *manifest, create bool) error {
+	if create {
+		return t.writeManifest(ctx, m)
+	}
+	select {
+	case t.overwrites <- struct{}{}:
+		defer func() { <-t.overwrites }()
+		return t.writeManifest(ctx, m)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // writeManifest PUTs the manifest and makes sure that the server then holds it.
 // An artifact is only ever created (chef-server-api.md §5.1).

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/replication"
@@ -37,6 +38,36 @@ func TestCookbookTakesTheRequestsItNeedsAndNoMore(t *testing.T) {
 	w.mustPut("/cookbooks/a/2.0.0", true)
 	if n := len(w.replica.Requests().Method("PUT")); n != 1+2 {
 		t.Errorf("%d PUTs, want the one new file, the commit and the manifest", n)
+	}
+}
+
+// Of overwrites at the same time that drop the same file, Chef Infra Server answers
+// all but one with 500.
+func TestOverwritesThatDropTheSameFileDoNotOverlap(t *testing.T) {
+	w := newWorld(t)
+	names := []string{"a", "b", "c", "d"}
+	for _, name := range names {
+		w.from.PutCookbook(name, "1.0.0", map[string][]byte{"recipes/default.rb": []byte(name), ".editorconfig": []byte("shared")}, false)
+		w.mustPut("/cookbooks/"+name+"/1.0.0", true)
+		w.from.PutCookbook(name, "1.0.0", map[string][]byte{"recipes/default.rb": []byte(name)}, false)
+	}
+	w.replica.Fault(cheftest.Fault{Method: http.MethodPut, Path: "/cookbooks/*", Delay: 20 * time.Millisecond})
+	w.replica.ResetRequests()
+	var group sync.WaitGroup
+	for _, name := range names {
+		group.Go(func() {
+			if err := w.put("/cookbooks/"+name+"/1.0.0", false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	manifests := slices.DeleteFunc(methods(w.replica), func(line string) bool { return !strings.HasPrefix(line, "PUT /organizations/copy/cookbooks/") })
+	if len(manifests) != len(names) {
+		t.Errorf("manifests were sent again after a 500: %v", manifests)
+	}
+	for _, name := range names {
+		w.same("/cookbooks/" + name + "/1.0.0")
 	}
 }
 

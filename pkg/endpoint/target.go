@@ -18,6 +18,9 @@ type Target struct {
 	reader
 	uploads chan struct{} // transfers under way
 	flights *flights
+	// overwrites lets one cookbook version at a time replace what the server has. Of
+	// two that drop the same file, Chef Infra Server answers one with 500.
+	overwrites chan struct{}
 }
 
 var _ replication.Target = (*Target)(nil)
@@ -33,7 +36,7 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 	if o.Uploads <= 0 {
 		o.Uploads = 8
 	}
-	return &Target{reader: newReader(org, o.Log), uploads: make(chan struct{}, o.Uploads), flights: newFlights()}
+	return &Target{reader: newReader(org, o.Log), uploads: make(chan struct{}, o.Uploads), flights: newFlights(), overwrites: make(chan struct{}, 1)}
 }
 
 // Expect implements replication.Target. Only cookbook files outside the nine

@@ -48,14 +48,27 @@ func (o *Org) purge(sums []string) {
 	}
 }
 
-// relink moves the links of an updated version. When a checksum is missing the
-// old links are gone already; only the content stays.
-func (o *Org) relink(old, fresh *cookbook) (missing string) {
-	forgotten := o.unlink(old.linked, fresh.sums, false)
+// relink moves the links of an updated version, and returns the checksums that it
+// forgot. When a checksum is missing the old links are gone already; only the
+// content stays.
+func (o *Org) relink(old, fresh *cookbook) (forgotten []string, missing string) {
+	forgotten = o.unlink(old.linked, fresh.sums, false)
 	if missing = o.link(old.linked, fresh.sums); missing != "" {
-		return missing
+		return nil, missing
 	}
 	o.purge(forgotten)
 	fresh.linked = old.linked
-	return ""
+	return forgotten, ""
+}
+
+// collides reports whether an overwrite forgot a checksum that another one, which
+// ended while this one was under way, dropped too. The real server then looks for
+// the checksum twice, finds it once, and fails after the effect.
+func (o *Org) collides(q *request, dropped, forgotten []string) bool {
+	found := slices.ContainsFunc(forgotten, func(sum string) bool { return o.replaced[sum] > q.arrived })
+	now := q.s.moments.Add(1)
+	for _, sum := range dropped {
+		o.replaced[sum] = now
+	}
+	return found
 }

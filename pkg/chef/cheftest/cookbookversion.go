@@ -1,6 +1,10 @@
 package cheftest
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
 
 // parseCookbook checks a manifest. The form must be that of the API version
 // (chef-server-api.md §3.3).
@@ -161,11 +165,16 @@ func (s *Server) putCookbookVersion(q *request) *answer {
 	if fresh.same(old) && len(old.linked) == len(old.sums) {
 		return echo
 	}
-	if missing := o.relink(old, fresh); missing != "" {
+	dropped := slices.DeleteFunc(slices.Collect(maps.Keys(old.linked)), func(sum string) bool { return slices.Contains(fresh.sums, sum) })
+	forgotten, missing := o.relink(old, fresh)
+	if missing != "" {
 		return invalid("Manifest has checksum %s but it hasn't yet been uploaded", missing)
 	}
 	o.cookbooks[name][ver] = fresh
 	o.changed("update", "/cookbooks/"+name+"/"+ver.String())
+	if o.collides(q, dropped, forgotten) {
+		return fail(http.StatusInternalServerError, "internal service error")
+	}
 	return echo
 }
 

@@ -29,8 +29,9 @@ type Org struct {
 	policyGroups map[string]map[string]string  // group → policy → revision id
 
 	sandboxes map[string][]string
-	known     map[string]bool // the table of checksums: what a sandbox committed
-	refs      map[string]int  // how many versions and artifacts link a known checksum
+	known     map[string]bool  // the table of checksums: what a sandbox committed
+	replaced  map[string]int64 // when an overwrite last dropped a checksum
+	refs      map[string]int   // how many versions and artifacts link a known checksum
 	blobs     map[string][]byte
 
 	frozenIndex bool
@@ -46,7 +47,7 @@ func newOrg(s *Server, name string) *Org {
 		roles: map[string][]byte{}, environments: map[string][]byte{}, bags: map[string]map[string][]byte{},
 		cookbooks: map[string]map[version]*cookbook{}, artifacts: map[string]map[string]*artifact{},
 		policies: map[string]map[string]*object{}, policyGroups: map[string]map[string]string{},
-		sandboxes: map[string][]string{}, known: map[string]bool{}, refs: map[string]int{}, blobs: map[string][]byte{},
+		sandboxes: map[string][]string{}, known: map[string]bool{}, replaced: map[string]int64{}, refs: map[string]int{}, blobs: map[string][]byte{},
 	}
 	o.defaultRights()
 	o.acls["environments/"+defaultEnvironment] = o.inherit("environments", nil)

@@ -9,7 +9,7 @@ import (
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := &request{s: s, r: r, path: rawPath(r)}
+	q := &request{s: s, r: r, path: rawPath(r), arrived: s.moments.Add(1)}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client went away

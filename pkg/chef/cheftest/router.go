@@ -36,6 +36,7 @@ type request struct {
 	version int
 	actor   *account
 	doc     *object // the body, once parsed
+	arrived int64   // when it came, by the count of the server
 }
 
 func (q *request) arg(name string) string { return q.args[name] }

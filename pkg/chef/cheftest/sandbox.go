@@ -52,8 +52,10 @@ func (s *Server) createSandbox(q *request) *answer {
 		}
 	}
 	q.org.sandboxes[id] = sums
-	uri := q.url("sandboxes", id)
-	return created(uri, obj("sandbox_id", id, "uri", uri, "checksums", out))
+	// The Location is made of the body that was sent and names no sandbox: only what
+	// the answer says does.
+	location := q.url("sandboxes", MD5(q.body))
+	return created(location, obj("sandbox_id", id, "uri", q.url("sandboxes", id), "checksums", out))
 }
 
 func parseCommit(q *request) *answer {
@@ -61,7 +63,7 @@ func parseCommit(q *request) *answer {
 		return a
 	}
 	if v, _ := q.doc.get("is_completed"); v != true {
-		return invalid(`JSON body must contain key '"complete"' with value 'true'.`)
+		return fail(http.StatusInternalServerError, "internal service error") // the server has no words for it
 	}
 	return nil
 }

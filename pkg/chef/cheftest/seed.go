@@ -138,7 +138,7 @@ func (o *Org) putManifest(name, ver string, doc *object, content map[string][]by
 			}
 			return
 		}
-		if missing := o.relink(old, fresh); missing != "" {
+		if _, missing := o.relink(old, fresh); missing != "" {
 			panic("cheftest: cookbook " + name + " names content that isn't there: " + missing)
 		}
 		o.cookbooks[name][parsed] = fresh

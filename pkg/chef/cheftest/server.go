@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type Server struct {
 	listener *listener
 	faults   faultList
 	log      requestLog
+	moments  atomic.Int64 // counts what happens, to know which requests overlapped
 
 	mu          sync.Mutex // guards all below, and all of every Org
 	users       map[string]*account
