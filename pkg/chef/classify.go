@@ -25,6 +25,16 @@ type reply struct {
 // genuine tells whether the Chef Server itself answered (chef-server-api.md §13).
 func (r *reply) genuine() bool { return r.header.Get("X-Ops-Server-API-Version") != "" }
 
+// away reports whether a front end answered because the Chef Server behind it
+// doesn't: it restarts, hangs or is in maintenance.
+func (r *reply) away() bool {
+	switch r.status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return !r.genuine()
+	}
+	return false
+}
+
 // patterns are the texts by which errors of one status are told apart
 // (chef-server-api.md §1.3, §3.3, §8.4).
 type patterns struct {
@@ -177,7 +187,10 @@ func (c *Client) transportError(r *request, err error, canceled error) *Error {
 		e.Err = canceled
 		return e
 	}
-	kind, text := KindUnreachable, shortCause(err)
+	kind, text := KindUnreachable, c.timeoutText(err)
+	if text == "" {
+		text = shortCause(err)
+	}
 	var verify *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
@@ -197,10 +210,6 @@ func (c *Client) transportError(r *request, err error, canceled error) *Error {
 // shortCause is the innermost text of a network error, without the URL that
 // net/http puts in front: file URLs carry signatures.
 func shortCause(err error) string {
-	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
-		return "timed out"
-	}
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op.Error()

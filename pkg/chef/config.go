@@ -27,16 +27,30 @@ type Config struct {
 	CA       []byte // PEM bundle, trusted besides the system's
 	Insecure bool   // don't verify the server's certificate
 
-	MaxAPIVersion *int          // highest Chef Server API version to speak; default 2
-	Concurrency   int           // API requests in flight; default 10
-	MaxBody       int64         // largest answer to read, in bytes; default 64 MiB
-	Timeout       time.Duration // of one attempt of an API request; default 2 minutes
-	Retry         RetryPolicy
+	MaxAPIVersion *int  // highest Chef Server API version to speak; default 2
+	Concurrency   int   // API requests in flight; default 10
+	MaxBody       int64 // largest answer to read, in bytes; default 64 MiB
+	// ConnectTimeout bounds the connection to the server, and the TLS handshake
+	// after it; default 5 s.
+	ConnectTimeout time.Duration
+	// ResponseTimeout is how long a request may make no progress: while it is sent,
+	// until the answer begins, and between two pieces of it; default 30 s. What is
+	// much work for a server may take several times as long.
+	ResponseTimeout time.Duration
+	Retry           RetryPolicy
+	// Breaker may be shared by clients of the same server; default: one of its own.
+	Breaker *Breaker
 
 	Transport http.RoundTripper // for tests; default made from the fields above
 	Now       func() time.Time  // default time.Now
 	Log       *slog.Logger      // default: nothing is logged
 }
+
+// The defaults of Config.
+const (
+	DefaultConnectTimeout  = 5 * time.Second
+	DefaultResponseTimeout = 30 * time.Second
+)
 
 // RetryPolicy bounds how often a request is tried again, and how long it waits
 // before. Callers try again later by themselves, so this is for short faults.
@@ -57,8 +71,10 @@ type Client struct {
 	http     *http.Client
 	slots    chan struct{}
 	maxBody  int64
-	timeout  time.Duration
+	connect  time.Duration
+	response time.Duration
 	retry    RetryPolicy
+	breaker  *Breaker
 	now      func() time.Time
 	jitter   func() float64 // in [0,1)
 	log      *slog.Logger
@@ -97,7 +113,8 @@ func New(cfg Config) (*Client, error) {
 		http:    &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		slots:   make(chan struct{}, concurrency),
 		maxBody: orDefault(cfg.MaxBody, 64<<20),
-		timeout: orDefault(cfg.Timeout, 2*time.Minute),
+		connect: orDefault(cfg.ConnectTimeout, DefaultConnectTimeout), response: orDefault(cfg.ResponseTimeout, DefaultResponseTimeout),
+		breaker: cfg.Breaker,
 		retry: RetryPolicy{Attempts: orDefault(cfg.Retry.Attempts, 4), Base: orDefault(cfg.Retry.Base, 500*time.Millisecond),
 			Max: orDefault(cfg.Retry.Max, 10*time.Second)},
 		now: cfg.Now, jitter: rand.Float64, log: cfg.Log, patterns: newPatterns(),
@@ -109,6 +126,9 @@ func New(cfg Config) (*Client, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	if c.breaker == nil {
+		c.breaker = NewBreaker()
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -117,6 +137,9 @@ func New(cfg Config) (*Client, error) {
 
 // Name is how the user calls the server.
 func (c *Client) Name() string { return c.name }
+
+// Breaker is what keeps requests away from the server while it doesn't answer.
+func (c *Client) Breaker() *Breaker { return c.breaker }
 
 // URL is the server's base URL without a slash at the end.
 func (c *Client) URL() string { return c.base.String() }
@@ -148,6 +171,7 @@ func parseBase(s string) (*url.URL, error) {
 }
 
 func newTransport(cfg Config, concurrency int) (*http.Transport, error) {
+	connect := orDefault(cfg.ConnectTimeout, DefaultConnectTimeout)
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure}
 	if len(cfg.CA) > 0 {
 		pool, err := x509.SystemCertPool()
@@ -161,9 +185,9 @@ func newTransport(cfg Config, concurrency int) (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}).DialContext,
 		TLSClientConfig:     tlsConfig,
-		TLSHandshakeTimeout: 10 * time.Second,
+		TLSHandshakeTimeout: connect,
 		// nginx closes idle connections after 65 s; closing first avoids a race
 		// with a reused connection (chef-server-api.md §1.8).
 		IdleConnTimeout:       50 * time.Second,

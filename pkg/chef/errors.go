@@ -52,6 +52,8 @@ type Error struct {
 	// answer was lost or a 5xx.
 	Unsure bool
 	Err    error
+
+	notSent bool // the breaker of the server is open
 }
 
 // Error names the request, the status and the server's words.

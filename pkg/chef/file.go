@@ -2,21 +2,13 @@ package chef
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 )
-
-// stallTime is how long a file transfer may stand still before it is cut off.
-const stallTime = 90 * time.Second
-
-// errStalled is the cause of a transfer that was cut off.
-var errStalled = errors.New("no data for 90 seconds")
 
 // OpenFile streams a cookbook file from the presigned URL that a manifest gave.
 // Size is -1 when the store doesn't say it. The bytes aren't verified: a store
@@ -39,8 +31,19 @@ func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadC
 	return content, size, nil
 }
 
+// reportFile tells the breaker how a request for a file ended, when the file store
+// is the server itself.
+func (c *Client) reportFile(ctx context.Context, r *request, began time.Time, failed *Error) {
+	if r.url.Host == c.base.Host {
+		c.report(ctx, began, failed)
+	}
+}
+
 func (c *Client) openFile(ctx context.Context, r *request, u *url.URL) (io.ReadCloser, int64, *Error) {
-	watched, w := newWatch(ctx)
+	if e := c.admit(ctx, r); e != nil {
+		return nil, 0, e
+	}
+	watched, w := newWatch(ctx, c.patience(r))
 	req, err := http.NewRequestWithContext(watched, r.method, "/", http.NoBody)
 	if err != nil {
 		w.stop()
@@ -48,11 +51,15 @@ func (c *Client) openFile(ctx context.Context, r *request, u *url.URL) (io.ReadC
 	}
 	req.URL, req.Host = u, u.Host
 	setFileHeaders(req.Header)
+	began := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		w.stop()
-		return nil, 0, c.fileTransportError(ctx, r, w, err)
+		e := c.watchedError(ctx, r, w, err)
+		c.reportFile(ctx, r, began, e)
+		return nil, 0, e
 	}
+	c.reportFile(ctx, r, began, nil)
 	if resp.StatusCode != http.StatusOK {
 		e := c.fileError(ctx, r, resp)
 		w.stop()
@@ -73,7 +80,7 @@ func setFileHeaders(h http.Header) {
 // fileRequest reads a presigned URL. The URL goes out as it is: re-encoding
 // would break its signature.
 func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, error) {
-	r := &request{op: op, method: method, path: "(file URL)"}
+	r := &request{op: op, method: method, path: "(file URL)", file: true}
 	u, err := url.Parse(fileURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, nil, c.newError(r, KindRequest, "the server gave a file URL that can't be read")
@@ -84,6 +91,7 @@ func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, er
 		u.Opaque = raw[i:]
 	}
 	u.RawQuery, u.User = query, nil
+	r.url = u
 	r.path = u.Scheme + "://" + u.Host + u.EscapedPath()
 	return u, r, nil
 }
@@ -120,13 +128,6 @@ func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response)
 	return e
 }
 
-func (c *Client) fileTransportError(ctx context.Context, r *request, w *watch, err error) *Error {
-	if ctx.Err() == nil && w.stalled() {
-		err = errStalled
-	}
-	return c.transportError(r, err, ctx.Err())
-}
-
 // fileReader gives errors of a transfer a server and a kind.
 type fileReader struct {
 	c     *Client
@@ -140,7 +141,7 @@ func (f *fileReader) Read(p []byte) (int, error) {
 	n, err := f.body.Read(p)
 	f.watch.touch()
 	if err != nil && err != io.EOF {
-		return n, f.c.fileTransportError(f.ctx, f.r, f.watch, err)
+		return n, f.c.watchedError(f.ctx, f.r, f.watch, err)
 	}
 	return n, err
 }
@@ -152,30 +153,4 @@ func (f *fileReader) Close() error {
 		return fmt.Errorf("close a download: %w", err)
 	}
 	return nil
-}
-
-// watch cancels a transfer that makes no progress.
-type watch struct {
-	cancel context.CancelFunc
-	timer  *time.Timer
-	fired  atomic.Bool
-}
-
-func newWatch(ctx context.Context) (context.Context, *watch) {
-	ctx, cancel := context.WithCancel(ctx)
-	w := &watch{cancel: cancel}
-	w.timer = time.AfterFunc(stallTime, func() {
-		w.fired.Store(true)
-		cancel()
-	})
-	return ctx, w
-}
-
-func (w *watch) touch() { w.timer.Reset(stallTime) }
-
-func (w *watch) stalled() bool { return w.fired.Load() }
-
-func (w *watch) stop() {
-	w.timer.Stop()
-	w.cancel()
 }

@@ -24,6 +24,8 @@ type request struct {
 	body   []byte
 	url    *url.URL // the base URL
 
+	probe     bool                       // asks whether the server answers: tried twice, with little patience
+	file      bool                       // goes to a file store; url is that of the file
 	emptyOK   bool                       // a 200 without a body is a success
 	transient func(*Error, bool) retryAs // overrides what is tried again
 }
@@ -196,27 +198,54 @@ func (c *Client) refusesProtocol(p *reply) bool {
 	return false
 }
 
-// exchange signs and sends a request once and reads the answer whole.
+// exchange sends a request once, unless the server is known to be down, and reads
+// the answer whole.
 func (c *Client) exchange(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {
+	if e := c.admit(ctx, r); e != nil {
+		return nil, e
+	}
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
 		return nil, c.transportError(r, ctx.Err(), ctx.Err())
 	}
-	limited, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	req, err := c.newRequest(limited, r, version, proto)
+	if e := c.admit(ctx, r); e != nil { // what was known may have changed while it waited
+		return nil, e
+	}
+	began := time.Now()
+	p, e := c.send(ctx, r, version, proto)
+	switch {
+	case e == nil && p.away():
+		c.report(ctx, began, c.fail(r, p, KindUnavailable, ""))
+	case e == nil || e.Status != 0:
+		c.report(ctx, began, nil)
+		if e == nil && p.genuine() && p.status < 500 && p.status != http.StatusUnauthorized && r.op != negotiate {
+			c.breaker.accepted(began)
+		}
+	default:
+		c.report(ctx, began, e)
+	}
+	return p, e
+}
+
+// send signs and sends a request once and reads the answer whole.
+func (c *Client) send(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {
+	watched, w := newWatch(ctx, c.patience(r))
+	defer w.stop()
+	req, err := c.newRequest(watched, r, version, proto)
 	if err != nil {
 		return nil, c.newError(r, KindRequest, err.Error())
 	}
+	w.watchBody(req)
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.transportError(r, err, ctx.Err())
+		return nil, c.watchedError(ctx, r, w, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := readLimited(resp.Body, c.maxBody)
+	w.touch()
+	body, err := readLimited(watchedReader{resp.Body, w}, c.maxBody)
 	if errors.Is(err, errTooLarge) {
 		e := c.newError(r, KindTooLarge, fmt.Sprintf("the answer is larger than %d bytes", c.maxBody))
 		e.Status = resp.StatusCode
@@ -224,7 +253,7 @@ func (c *Client) exchange(ctx context.Context, r *request, version int, proto pr
 		return nil, e
 	}
 	if err != nil {
-		return nil, c.transportError(r, err, ctx.Err())
+		return nil, c.watchedError(ctx, r, w, err)
 	}
 	c.log.DebugContext(ctx, "chef request", "server", c.name, "method", r.method, "path", r.shown(), "status", resp.StatusCode,
 		"bytes", len(body), "duration", time.Since(start))

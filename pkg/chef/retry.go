@@ -8,7 +8,10 @@ import (
 
 // retrying repeats an attempt as the policy allows.
 func (c *Client) retrying(ctx context.Context, r *request, attempt func(context.Context) (*Answer, *Error)) (*Answer, error) {
-	unsure := false
+	unsure, most := false, c.retry.Attempts
+	if r.probe {
+		most = min(most, 2)
+	}
 	for n := 1; ; n++ {
 		a, e := attempt(ctx)
 		if e == nil {
@@ -20,7 +23,7 @@ func (c *Client) retrying(ctx context.Context, r *request, attempt func(context.
 		}
 		unsure = unsure || !r.reads() && mayHaveWorked(e)
 		e.Attempts, e.Unsure = n, unsure
-		if verdict != tryAgain || n >= c.retry.Attempts || !c.pause(ctx, n, e) {
+		if verdict != tryAgain || n >= most || !c.pause(ctx, n, e) {
 			return nil, e
 		}
 	}
@@ -29,6 +32,9 @@ func (c *Client) retrying(ctx context.Context, r *request, attempt func(context.
 // verdict decides what to do after a failure; unsure tells whether an earlier
 // attempt may have taken effect.
 func (r *request) verdict(e *Error, unsure bool) retryAs {
+	if e.notSent {
+		return giveUp
+	}
 	if r.transient != nil {
 		return r.transient(e, unsure)
 	}

@@ -59,7 +59,7 @@ func TestPermanentAnswersAreNotTriedAgain(t *testing.T) {
 
 func TestWaitsGrowAreJitteredAndCapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := inOrder(page(503))
+		s := inOrder(page(429)) // of a proxy that is alive
 		c := newTestClient(t, s, func(c *Config) { c.Retry = RetryPolicy{Attempts: 7, Base: time.Second, Max: 8 * time.Second} })
 		c.jitter = func() float64 { return 0.5 }
 		_, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil)
@@ -141,7 +141,7 @@ func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestAServerThatHangsIsUnreachableNotCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestClient(t, hanging{}, once, func(c *Config) { c.Timeout = time.Minute })
+		c := newTestClient(t, hanging{}, once, func(c *Config) { c.ResponseTimeout = time.Minute })
 		_, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil)
 		wantKind(t, err, KindUnreachable)
 		if errors.Is(err, context.DeadlineExceeded) {

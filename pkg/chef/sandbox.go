@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // SandboxChunk is how many checksums to put into one sandbox: servers take far
@@ -125,7 +126,10 @@ func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size 
 // upload is one attempt. With a local error, the first result is one that isn't
 // tried again.
 func (c *Client) upload(ctx context.Context, r *request, u *url.URL, sum []byte, size int64, open func() (io.ReadCloser, error)) (*Error, error) {
-	watched, w := newWatch(ctx)
+	if e := c.admit(ctx, r); e != nil {
+		return e, nil
+	}
+	watched, w := newWatch(ctx, c.patience(r))
 	defer w.stop()
 	body := &uploadBody{watch: w, left: size}
 	req, err := http.NewRequestWithContext(watched, r.method, "/", http.NoBody)
@@ -142,6 +146,7 @@ func (c *Client) upload(ctx context.Context, r *request, u *url.URL, sum []byte,
 	setFileHeaders(req.Header)
 	req.Header.Set("Content-Type", "application/x-binary")
 	req.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum))
+	began := time.Now()
 	resp, err := c.http.Do(req)
 	if local := body.failure(); local != nil {
 		if resp != nil {
@@ -150,8 +155,11 @@ func (c *Client) upload(ctx context.Context, r *request, u *url.URL, sum []byte,
 		return c.newError(r, KindRequest, ""), fmt.Errorf("read the content to upload: %w", local)
 	}
 	if err != nil {
-		return c.fileTransportError(ctx, r, w, err), nil
+		e := c.watchedError(ctx, r, w, err)
+		c.reportFile(ctx, r, began, e)
+		return e, nil
 	}
+	c.reportFile(ctx, r, began, nil)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return c.fileError(ctx, r, resp), nil
 	}

@@ -9,6 +9,9 @@ import (
 	"sync"
 )
 
+// negotiate is the operation that asks a server for its versions.
+const negotiate = "negotiate"
+
 // negotiation is what a client has learnt of its server.
 type negotiation struct {
 	mu        sync.Mutex
@@ -117,7 +120,7 @@ func (c *Client) APIVersion(ctx context.Context) (int, error) {
 // leave the header out when asked at a version above their own
 // (chef-server-api.md §13). Any answer with the header will do, even a refusal.
 func (c *Client) probe(ctx context.Context) error {
-	r := &request{op: "negotiate", method: http.MethodGet, path: "/server_api_version", url: c.base}
+	r := &request{op: negotiate, method: http.MethodGet, path: "/server_api_version", url: c.base}
 	select {
 	case c.state.probing <- struct{}{}:
 		defer func() { <-c.state.probing }()

@@ -1,0 +1,133 @@
+package chef
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pipes makes a client whose connections are served by serve, without a network.
+func pipes(t *testing.T, url string, serve func(net.Conn), change ...func(*Config)) *Client {
+	t.Helper()
+	cfg := Config{URL: url}
+	transport, err := newTransport(cfg, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.Proxy = nil
+	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go serve(theirs)
+		return ours, nil
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return newTestClient(t, transport, append(change, once, func(c *Config) { c.URL = url })...)
+}
+
+// blackHole takes all that is sent and never answers.
+func blackHole(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+
+func TestAServerThatTakesConnectionsAndIsSilentIsLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		url, says string
+		after     time.Duration
+	}{
+		"no TLS handshake": {"https://chef.example.com", "no TLS handshake within 5s", 5 * time.Second},
+		"no answer":        {"http://chef.example.com", "no data for 30s", 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				e := wantKind(t, read(pipes(t, c.url, blackHole), "/roles"), KindUnreachable)
+				if took := time.Since(start); took != c.after || e.Message != c.says {
+					t.Errorf("%q after %v, want %q after %v", e.Message, took, c.says, c.after)
+				}
+			})
+		})
+	}
+}
+
+func TestARequestMayTakeLongWhileItMakesProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		err := read(pipes(t, "http://chef.example.com", func(c net.Conn) {
+			go blackHole(c)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-Ops-Server-API-Version: "+erchefVersions+"\r\nContent-Length: 12\r\n\r\n")
+			for range 12 {
+				time.Sleep(20 * time.Second)
+				_, _ = io.WriteString(c, "1")
+			}
+		}), "/roles")
+		if err != nil || time.Since(start) != 4*time.Minute {
+			t.Errorf("%v after %v, want an answer after 4m", err, time.Since(start))
+		}
+	})
+}
+
+func TestAnAnswerThatStopsIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		err := read(pipes(t, "http://chef.example.com", func(c net.Conn) {
+			go blackHole(c)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{")
+		}), "/roles")
+		if wantKind(t, err, KindUnreachable); time.Since(start) != 30*time.Second {
+			t.Errorf("%v after %v, want 30s", err, time.Since(start))
+		}
+	})
+}
+
+// A server may look in its store for each file of a sandbox, and reads the whole
+// manifest of a cookbook version, before it answers.
+func TestWhatIsMuchWorkForAServerMayTakeLonger(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		want         time.Duration
+	}{
+		{"GET", "/roles/web", 30 * time.Second},
+		{"GET", "/cookbooks/app/1.0.0", 30 * time.Second},
+		{"PUT", "/roles/web", 30 * time.Second},
+		{"PUT", "/cookbooks/app/1.0.0", 2 * time.Minute},
+		{"PUT", "/cookbook_artifacts/app/abc", 2 * time.Minute},
+		{"PUT", "/sandboxes/abc", 2 * time.Minute},
+		{"POST", "/sandboxes", 2 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &flaky{}
+			client := newTestClient(t, f, once)
+			if err := read(client, "/roles"); err != nil {
+				t.Fatal(err)
+			}
+			f.set(nil, all)
+			start := time.Now()
+			_, err := client.Org("acme").Do(t.Context(), c.method, c.path, []byte(`{}`))
+			if wantKind(t, err, KindUnreachable); time.Since(start) != c.want {
+				t.Errorf("%s %s: %v after %v, want %v", c.method, c.path, err, time.Since(start), c.want)
+			}
+		})
+	}
+}
+
+func TestABodyIsSentAgainOnAnotherConnection(t *testing.T) {
+	req, err := http.NewRequest(http.MethodPut, "http://chef.example.com", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, w := newWatch(t.Context(), time.Hour)
+	defer w.stop()
+	w.watchBody(req)
+	for range 2 {
+		body, err := req.GetBody()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(body); err != nil || string(text) != "{}" {
+			t.Errorf("body %q, %v", text, err)
+		}
+	}
+}
