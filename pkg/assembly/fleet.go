@@ -64,12 +64,15 @@ type Fleet struct {
 	clients   map[string]*chef.Client
 	choices   map[string]*choice   // by source organization
 	scanning  map[string]*scanning // likewise
+
+	breakersMu sync.Mutex
+	breakers   map[string]*chef.Breaker // by the URL of a server
 }
 
 // New makes a fleet. It opens and sends nothing.
 func New(o Options) *Fleet {
 	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, noteEvery: o.NoteEvery,
-		clients: map[string]*chef.Client{}, choices: map[string]*choice{}, scanning: map[string]*scanning{}}
+		clients: map[string]*chef.Client{}, breakers: map[string]*chef.Breaker{}, choices: map[string]*choice{}, scanning: map[string]*scanning{}}
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
 	}

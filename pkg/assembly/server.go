@@ -33,6 +33,29 @@ func (f *Fleet) Client(ctx context.Context, s config.Server) (*chef.Client, erro
 	return c, nil
 }
 
+// breaker is the breaker of the server at a URL, one for all clients and for the life
+// of the process: a server that is down stays so when its key is read again.
+func (f *Fleet) breaker(url string) *chef.Breaker {
+	f.breakersMu.Lock()
+	defer f.breakersMu.Unlock()
+	b := f.breakers[url]
+	if b == nil {
+		b = chef.NewBreaker()
+		f.breakers[url] = b
+	}
+	return b
+}
+
+// ProbeNow lets the next request to each server that is down find out whether it
+// still is, for somebody who may have repaired it.
+func (f *Fleet) ProbeNow() {
+	f.breakersMu.Lock()
+	defer f.breakersMu.Unlock()
+	for _, b := range f.breakers {
+		b.ProbeNow()
+	}
+}
+
 // Forget drops the clients, so that the next pass reads the keys again: a key
 // that a server refuses may have been replaced.
 func (f *Fleet) Forget() {
@@ -58,7 +81,8 @@ func (f *Fleet) Connect(ctx context.Context, s config.Server, user string, key *
 	}
 	return chef.New(chef.Config{
 		Name: s.Name, URL: s.URL, Orgless: s.Orgless, User: user, Key: key, CA: ca, Insecure: s.InsecureSkipVerify,
-		Concurrency: s.Connections, Now: f.Now, Log: f.Log,
+		Concurrency: s.Connections, ConnectTimeout: s.ConnectTimeout, ResponseTimeout: s.ResponseTimeout,
+		Breaker: f.breaker(s.URL), Now: f.Now, Log: f.Log,
 	})
 }
 

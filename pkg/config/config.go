@@ -44,8 +44,10 @@ type Server struct {
 	Key                KeyRef
 	CA                 KeyRef // PEM bundle trusted besides the system's; may be zero
 	InsecureSkipVerify bool
-	Orgless            bool // no organizations: goiardi, Chef 11
-	Connections        int  // API requests in flight
+	Orgless            bool          // no organizations: goiardi, Chef 11
+	Connections        int           // API requests in flight
+	ConnectTimeout     time.Duration // of a connection, and of the TLS handshake after it
+	ResponseTimeout    time.Duration // how long a request may make no progress
 }
 
 // OrglessName stands for the organization of a server that has none.

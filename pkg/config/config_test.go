@@ -66,10 +66,10 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 	want := &Config{
 		File: "/etc/chef-sync/chef-sync.toml",
 		Primary: Server{Name: "primary", URL: "https://chef.example.com", User: "ec_sync_user",
-			Key: KeyRef{Scheme: "file", Name: "/etc/chef-sync/ec_sync_user.pem"}, Connections: 10},
+			Key: KeyRef{Scheme: "file", Name: "/etc/chef-sync/ec_sync_user.pem"}, Connections: 10, ConnectTimeout: 5 * time.Second, ResponseTimeout: 30 * time.Second},
 		Feed: "auto",
 		Replicas: []Server{{Name: "eu", URL: "https://chef-eu.example.com", User: "ec_sync_user",
-			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10}},
+			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10, ConnectTimeout: 5 * time.Second, ResponseTimeout: 30 * time.Second}},
 		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
 			Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag},
 			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour,
@@ -194,9 +194,9 @@ replicas = ["eu"]
 
 func TestEnvironmentOverridesTheFile(t *testing.T) {
 	env := map[string]string{"CHEF_SYNC_PRIMARY_URL": "https://other.example.com", "CHEF_SYNC_PRIMARY_KEY": "env:OTHER", "CHEF_SYNC_PRIMARY_ORGANIZATIONS": "true",
-		"CHEF_SYNC_PRIMARY_CONNECTIONS": "5", "CHEF_SYNC_STATE_PATH": "/tmp/s.db", "CHEF_SYNC_LOG_LEVEL": "warn", "CHEF_SYNC_STAGE_PATH": ""}
+		"CHEF_SYNC_PRIMARY_CONNECTIONS": "5", "CHEF_SYNC_PRIMARY_CONNECT_TIMEOUT": "2s", "CHEF_SYNC_STATE_PATH": "/tmp/s.db", "CHEF_SYNC_LOG_LEVEL": "warn", "CHEF_SYNC_STAGE_PATH": ""}
 	c := parsed(t, Loader{Env: lookup(env)}, least)
-	if c.Primary.URL != "https://other.example.com" || c.Primary.Key.String() != "env:OTHER" || c.Primary.Connections != 5 || c.StatePath != "/tmp/s.db" ||
+	if c.Primary.URL != "https://other.example.com" || c.Primary.Key.String() != "env:OTHER" || c.Primary.Connections != 5 || c.Primary.ConnectTimeout != 2*time.Second || c.StatePath != "/tmp/s.db" ||
 		c.LogLevel != "warn" || c.StagePath != "/tmp/stage" {
 		t.Errorf("%+v", c)
 	}

@@ -53,6 +53,8 @@ func TestEachProblemHasItsPlaceAndAWayOut(t *testing.T) {
 		{"variable with $", edit(t, `env:KEY`, `env:$KEY`), `f.toml:4:1: primary.key: not the name of an environment variable; write env:NAME, without $`},
 		{"feed", edit(t, `key = "env:KEY"`, "key = \"env:KEY\"\nfeed = \"journel\""), `f.toml:5:1: primary.feed: "journel" isn't known; did you mean "journal"?`},
 		{"connections", edit(t, `key = "env:KEY"`, "key = \"env:KEY\"\nconnections = 0"), `f.toml:5:1: primary.connections: must be between 1 and 256`},
+		{"no patience", edit(t, `key = "env:KEY"`, "key = \"env:KEY\"\nresponse_timeout = \"0\""), `f.toml:5:1: primary.response_timeout: "0" is too short: at least 1s`},
+		{"a timeout of another name", edit(t, `key = "env:KEY"`, "key = \"env:KEY\"\ntimeout = \"5s\""), `f.toml:5:1: primary.timeout: unknown key; it is called response_timeout here`},
 		{"flag in quotes", edit(t, `key = "env:KEY"`, "key = \"env:KEY\"\norganizations = \"false\""), `f.toml:5:1: primary.organizations: must be true or false; write true or false, without quotes`},
 		{"interval without unit", least + "interval = 60", `f.toml:12:1: organization[0].interval: must be a duration; write a string with a unit, such as "60s"`},
 		{"bad interval", least + `interval = "1 minute"`, `f.toml:12:1: organization[0].interval: "1 minute" isn't a duration; write a number and a unit`},

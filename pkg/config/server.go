@@ -6,16 +6,22 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 )
 
-// defaultConnections is the number of API requests in flight to a server.
-const defaultConnections = 10
+// Defaults of a server.
+const (
+	defaultConnections     = 10 // API requests in flight
+	defaultConnectTimeout  = 5 * time.Second
+	defaultResponseTimeout = 30 * time.Second
+)
 
 // otherServerWords are keys of knife and of the old product.
 func otherServerWords() map[string]string {
 	return map[string]string{"chef_server_url": "url", "client_name": "user", "node_name": "user", "username": "user",
 		"client_key": "key", "pem": "key", "sync_user": "user", "sync_key": "key", "private_key": "key",
-		"ssl_verify_mode": "insecure_skip_verify", "insecure": "insecure_skip_verify", "concurrency": "connections", "orgless": "organizations = false"}
+		"ssl_verify_mode": "insecure_skip_verify", "insecure": "insecure_skip_verify", "concurrency": "connections", "orgless": "organizations = false",
+		"timeout": "response_timeout", "read_timeout": "response_timeout", "http_timeout": "response_timeout"}
 }
 
 // server reads what the primary and the replicas have in common.
@@ -66,6 +72,8 @@ func (s *section) server(name string) Server {
 	v.Orgless = !s.flag("organizations", true)
 	v.InsecureSkipVerify = s.flag("insecure_skip_verify", false)
 	v.Connections = s.number("connections", defaultConnections, 1, 256)
+	v.ConnectTimeout = s.duration("connect_timeout", defaultConnectTimeout, time.Second, "")
+	v.ResponseTimeout = s.duration("response_timeout", defaultResponseTimeout, time.Second, "")
 	return v
 }
 
