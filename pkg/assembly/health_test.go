@@ -1,0 +1,125 @@
+package assembly_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/health"
+)
+
+// check records whether the replica answers, and returns the record.
+func (w *world) check(f *assembly.Fleet) health.Server {
+	w.t.Helper()
+	servers := f.ServersOf(f.Pairs())
+	if len(servers) != 2 || servers[0].Name != "primary" || servers[1].Name != "eu" {
+		w.t.Fatalf("servers %+v", servers)
+	}
+	if err := f.CheckServers(context.Background(), servers[1:]); err != nil {
+		w.t.Fatal(err)
+	}
+	store, err := f.Health(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	records, err := store.Servers(context.Background())
+	if err != nil || len(records) != 1 {
+		w.t.Fatalf("records %+v, %v", records, err)
+	}
+	w.clock.later(time.Minute)
+	return records[0]
+}
+
+func TestAServerThatWasUsedIsNotAskedWhetherItIsUp(t *testing.T) {
+	w := newWorld(t, cheftest.Options{UpdatedSince: true})
+	f := w.fleet()
+	now := w.clock.now()
+	w.pass(f)
+	before := len(w.replica.Requests())
+	r := w.check(f)
+	if n := len(w.replica.Requests()) - before; before == 0 || n != 0 {
+		t.Errorf("%d requests of the pass, then %d of the check; want some and none", before, n)
+	}
+	if r.Name != "eu" || r.Down() || r.Error != "" || r.Latency <= 0 || r.UpAt.Before(now) {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestAServerThatNothingTouchedIsAskedOnce(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	r := w.check(w.fleet())
+	requests := w.replica.Requests()
+	if len(requests) != 1 || !strings.HasSuffix(requests[0].Path, "/environments/_default") || requests[0].Actor != "sync" {
+		t.Errorf("requests %+v, want one that is signed", requests)
+	}
+	if r.Down() || r.UpAt.IsZero() {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestTheRecordSaysSinceWhenAServerIsDown(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	f := w.fleet()
+	up := w.check(f)
+	f = w.fleet() // the next process
+	w.replica.SetMaintenance(true)
+	first := w.check(f)
+	second := w.check(f)
+	if !first.Down() || !first.UpAt.Equal(up.UpAt) || !strings.Contains(first.Error, "unavailable (503)") || first.Hint == "" {
+		t.Errorf("record %+v, want it down, and up at %s before", first, up.UpAt)
+	}
+	if !second.DownSince.Equal(first.DownSince) || !second.CheckedAt.After(first.CheckedAt) {
+		t.Errorf("then %+v, want it down since %s", second, first.DownSince)
+	}
+	w.replica.SetMaintenance(false)
+	f.ProbeNow()
+	if r := w.check(f); r.Down() || r.Error != "" || r.Hint != "" || !r.UpAt.After(up.UpAt) {
+		t.Errorf("afterwards %+v", r)
+	}
+}
+
+// What refuses every request of ours is as good as down; what refuses one object, or
+// doesn't have the organization, is up: its pairs say so themselves.
+func TestAServerThatRefusesOurKeyIsNotUp(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	f := w.fleet()
+	w.replica.AddUser("sync") // with another key
+	if r := w.check(f); !r.Down() || !strings.Contains(r.Error, "wrong key") || r.Hint == "" {
+		t.Errorf("with a wrong key: %+v", r)
+	}
+	key := w.replica.AddUser("sync")
+	w.env["EU"] = string(cheftest.PrivatePEM(key))
+	if r := w.check(f); r.Down() {
+		t.Errorf("with a key that was replaced: %+v", r)
+	}
+	w.replica.DeleteOrg("acme")
+	if r := w.check(w.fleet()); r.Down() {
+		t.Errorf("without the organization: %+v", r)
+	}
+	delete(w.env, "EU")
+	if r := w.check(w.fleet()); !r.Down() || r.Error == "" || r.Hint == "" {
+		t.Errorf("without a key: %+v", r)
+	}
+}
+
+// All pairs of a server share what is known of it, also after its key was read again.
+func TestWhatIsKnownOfADeadServerOutlivesItsClient(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	f := w.fleet()
+	server := f.Pairs()[0].Replica
+	before, err := f.Client(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Forget()
+	after, err := f.Client(t.Context(), server)
+	if err != nil || after == before || after.Breaker() != before.Breaker() {
+		t.Errorf("clients %p and %p with breakers %p and %p, %v", before, after, before.Breaker(), after.Breaker(), err)
+	}
+	if primary, err := f.Client(t.Context(), f.Primary); err != nil || primary.Breaker() == after.Breaker() {
+		t.Errorf("the primary shares the replica's breaker, %v", err)
+	}
+}
