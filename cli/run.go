@@ -29,8 +29,13 @@ func newRunCmd(g *globals) *cobra.Command {
 		Long: `Replicate all pairs, or the named ones, for ever: each at its interval. Outages
 and restarts need no hand: a pair goes on where it was.
 
-SIGTERM and SIGINT end it in order: passes finish the objects in their hands and
-keep their position. A second signal ends it at once, which is safe too.
+SIGTERM and SIGINT end it in order within ten seconds: passes finish the objects at
+work, or break them off, and keep their position. A second signal ends it at once,
+which is safe too.
+
+Each replica has its own --parallel passes, so that one that hangs delays no other.
+A server that doesn't answer is asked once per interval, of at most a minute, and
+meanwhile all its pairs fail at once; they go on when it answers again.
 
 Where the primary serves no updated_since, its organizations are scanned, and what
 its data collector pushes is taken and served, as [journal] in the configuration
@@ -53,7 +58,7 @@ disabled.`,
 	cmd.Flags().BoolVar(&f.once, "once", false, "one pass for each pair, then end with its exit code")
 	cmd.Flags().BoolVar(&f.full, "full", false, "with --once: a full compare that reads both sides")
 	cmd.Flags().BoolVar(&f.remote, "remote", false, "with --once, on a stack: let its function do the passes")
-	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "pairs at work at once")
+	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "pairs of each replica at work at once")
 	cmd.PreRun = func(*cobra.Command, []string) {
 		g.daemon = !f.once
 	}
@@ -77,12 +82,18 @@ disabled.`,
 			return err
 		}
 		if f.once {
-			return fromHere(a, runOnce(ctx, g, d, f.full), "chef-sync-ctl run --once --remote")
+			err := runOnce(ctx, g, d, f.full)
+			checkServers(ctx, a, pairs)
+			return fromHere(a, err, "chef-sync-ctl run --once --remote")
 		}
 		return d.Run(ctx)
 	})
 	return cmd
 }
+
+// grace is how long passes may go on with the objects at work after a signal. With
+// the time to record them, the daemon ends within ten seconds.
+const grace = 6 * time.Second
 
 // daemon wires the scheduler: the same engines for run and for run --once.
 func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
@@ -96,7 +107,8 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 	d := &daemon.Daemon{
 		State: state, Log: a.Log, Now: g.now, Parallel: f.parallel, Random: rand.Float64,
 		Sources: sourcesOf(a, pairs),
-		Watch:   2 * time.Second, Grace: 20 * time.Second, Housekeeping: a.SweepStage,
+		Servers: serversOf(a, pairs),
+		Watch:   2 * time.Second, Grace: grace, Housekeeping: a.SweepStage,
 	}
 	if a.Journal.Listen != "" && a.Feed != feedUpdatedSince {
 		d.Serve = serving{app: a, address: a.Journal.Listen, patient: true}.run
@@ -118,6 +130,9 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 
 // passOf runs one pass. After a refusal the keys are read again.
 func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
+	if o.Trigger == daemon.TriggerOperator {
+		a.ProbeNow()
+	}
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return a.Fail(ctx, p, o, err)

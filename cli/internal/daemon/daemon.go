@@ -1,5 +1,5 @@
 // Package daemon is the in-process scheduler: one loop a pair, a bounded number
-// of passes at once, and an end without lost work (design.md §8).
+// of passes at once for each replica, and an end without lost work.
 package daemon
 
 import (
@@ -37,13 +37,16 @@ type Daemon struct {
 	// Sources are scanned for changes. The pairs of one wait with their first pass
 	// until its first scan has ended, so that they begin with a position.
 	Sources []Source
+	// Servers are checked, and their pairs go on when they answer again.
+	Servers []Server
 	// Serve takes what is pushed, and calls changed with the name of a source for
 	// each change, until ctx ends. An error ends the daemon. Nil: nothing is served.
 	Serve func(ctx context.Context, changed func(source string)) error
 	State State
 	Log   *slog.Logger
 	Now   func() time.Time
-	// Parallel bounds the passes at work at once.
+	// Parallel bounds the passes at work at once, of each replica by itself: one that
+	// hangs keeps no pair of another waiting.
 	Parallel int
 	// Watch is how often the wishes of the operator are looked at, so that
 	// sync-start wakes a pair that waits for its next run.
@@ -65,11 +68,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	d.Log.Info("started", "pairs", len(d.Jobs), "parallel", d.Parallel)
-	slots := make(chan struct{}, max(d.Parallel, 1))
+	slots := d.slots()
 	var group sync.WaitGroup
 	loops := make(map[replication.PairID]*loop, len(d.Jobs))
 	for _, job := range d.Jobs {
-		l := &loop{daemon: d, job: job, slots: slots, wake: make(chan struct{}, 1)}
+		l := &loop{daemon: d, job: job, slots: slots[job.ID.Replica], wake: make(chan struct{}, 1)}
 		loops[job.ID] = l
 	}
 	sources := d.scannings(loops)
@@ -78,6 +81,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	for _, l := range loops {
 		group.Go(func() { l.run(ctx, work) })
+	}
+	for _, c := range d.checkings(loops, sources) {
+		group.Go(func() { c.run(ctx) })
 	}
 	var failed error
 	group.Go(func() {
@@ -97,6 +103,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 	group.Wait()
 	d.Log.Info("stopped")
 	return failed
+}
+
+// slots are the places of the passes at work, by replica.
+func (d *Daemon) slots() map[string]chan struct{} {
+	all := map[string]chan struct{}{}
+	for _, job := range d.Jobs {
+		if all[job.ID.Replica] == nil {
+			all[job.ID.Replica] = make(chan struct{}, max(d.Parallel, 1))
+		}
+	}
+	return all
 }
 
 // watch tells the loops of wishes of their operator: a stop drains the pass at
@@ -204,15 +221,19 @@ type Result struct {
 	Err error
 }
 
-// Once scans each source, then runs one pass for each job, bounded as Run does, and
-// returns the results in the order of the jobs.
+// Once scans each source and runs one pass for each job, after the scan of its source
+// and bounded as Run does. It returns the results in the order of the jobs.
 func (d *Daemon) Once(ctx context.Context, trigger string, full bool) []Result {
-	d.scanAll(ctx)
-	slots := make(chan struct{}, max(d.Parallel, 1))
-	results := make([]Result, len(d.Jobs))
 	var group sync.WaitGroup
+	scanned := d.scanAll(ctx, &group)
+	slots := d.slots()
+	results := make([]Result, len(d.Jobs))
 	for i, job := range d.Jobs {
 		group.Go(func() {
+			if scan := scanned[job.ID]; scan != nil {
+				<-scan
+			}
+			slots := slots[job.ID.Replica]
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			r := &results[i]

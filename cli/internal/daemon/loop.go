@@ -17,6 +17,8 @@ type loop struct {
 	slots   chan struct{}
 	wake    chan struct{}
 	asked   atomic.Bool     // an operator is among those who woke it
+	failing atomic.Bool     // the newest pass failed, or waits because one did
+	up      atomic.Bool     // a server that failed is among those who woke it
 	scanned <-chan struct{} // closed once its source was scanned; nil without one
 	said    string          // what was last said about the pair, to say it once
 	tried   time.Time       // when a verification was last begun
@@ -38,6 +40,14 @@ func (l *loop) drain() {
 func (l *loop) wakeUp() {
 	l.asked.Store(true)
 	l.changed()
+}
+
+// recovered ends the wait that failures put off: a server answers again.
+func (l *loop) recovered() {
+	if l.failing.Load() {
+		l.up.Store(true)
+		l.changed()
+	}
 }
 
 // changed ends the wait for the next pass: there may be something to read.
@@ -101,6 +111,7 @@ func (l *loop) run(ctx, work context.Context) {
 			l.verify(ctx, work)
 		}
 		<-l.slots
+		l.failing.Store(err != nil || run.Outcome == replication.OutcomeWaiting)
 		l.say(run, err)
 		wait = l.next(ctx, started, run, err)
 	}
@@ -118,8 +129,8 @@ func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
 	case due:
 		return replication.TriggerSchedule
 	}
-	if l.asked.Swap(false) {
-		return triggerOperator
+	if trigger := l.called(); trigger != "" {
+		return trigger
 	}
 	if sleep(ctx, settle, nil) == ended {
 		return ""
@@ -128,15 +139,30 @@ func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
 	case <-l.wake: // of the burst
 	default:
 	}
-	if l.asked.Swap(false) {
-		return triggerOperator
+	if trigger := l.called(); trigger != "" {
+		return trigger
 	}
 	return replication.TriggerPush
 }
 
-// triggerOperator is the trigger of a pass that a wish of the operator woke. It
-// doesn't wait for the time that failures put off.
-const triggerOperator = "operator"
+// called is the trigger of a pass that something else than a change woke, or "".
+func (l *loop) called() string {
+	up := l.up.Swap(false)
+	switch {
+	case l.asked.Swap(false):
+		return TriggerOperator
+	case up:
+		return triggerRecovery
+	}
+	return ""
+}
+
+// The triggers of passes that don't wait for the time that failures put off: what the
+// operator changed woke the pair, or a server that answers again.
+const (
+	TriggerOperator = "operator"
+	triggerRecovery = "recovery"
+)
 
 // next is how long to wait for the next pass: no time when work is left, until
 // the time that the engine wrote down when the pair is failing, else the rest of

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"chefsync/pkg/replication"
@@ -26,13 +28,16 @@ type scanning struct {
 	source Source
 	pairs  []*loop
 	tried  chan struct{} // closed once the first scan has ended, however
+
+	failing atomic.Bool
+	wake    chan struct{} // ends the wait after a failure
 }
 
 // scannings makes the lives of the sources and tells the loops of theirs.
 func (d *Daemon) scannings(loops map[replication.PairID]*loop) map[string]*scanning {
 	all := make(map[string]*scanning, len(d.Sources))
 	for _, source := range d.Sources {
-		s := &scanning{daemon: d, source: source, tried: make(chan struct{})}
+		s := &scanning{daemon: d, source: source, tried: make(chan struct{}), wake: make(chan struct{}, 1)}
 		for _, id := range source.Pairs {
 			if l := loops[id]; l != nil {
 				s.pairs = append(s.pairs, l)
@@ -63,10 +68,21 @@ func (s *scanning) changed() {
 	}
 }
 
+// recovered scans now if the last scan failed: the server answers again.
+func (s *scanning) recovered() {
+	if !s.failing.Load() {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
 // run scans until ctx ends. A scan that is broken off loses nothing.
 func (s *scanning) run(ctx context.Context) {
 	d, failures, tried := s.daemon, 0, false
-	for wait := time.Duration(0); sleep(ctx, wait, nil) != ended; {
+	for wait := time.Duration(0); sleep(ctx, wait, s.wake) != ended; {
 		started := d.Now()
 		changed, err := s.source.Scan(ctx)
 		if !tried {
@@ -77,6 +93,7 @@ func (s *scanning) run(ctx context.Context) {
 			s.changed()
 		}
 		every := s.source.Every
+		s.failing.Store(err != nil)
 		if err == nil {
 			if failures > 0 {
 				d.Log.Info("scanning again", "source", s.source.Name, "failures", failures)
@@ -93,16 +110,19 @@ func (s *scanning) run(ctx context.Context) {
 	}
 }
 
-// scanAll scans each source once, all at the same time.
-func (d *Daemon) scanAll(ctx context.Context) {
-	done := make(chan struct{})
+// scanAll scans each source once, all at the same time, in a group. It returns what is
+// closed at the end of the scan, by the pairs that read it.
+func (d *Daemon) scanAll(ctx context.Context, group *sync.WaitGroup) map[replication.PairID]<-chan struct{} {
+	scanned := map[replication.PairID]<-chan struct{}{}
 	for _, s := range d.Sources {
-		go func() {
+		done := make(chan struct{})
+		for _, id := range s.Pairs {
+			scanned[id] = done
+		}
+		group.Go(func() {
+			defer close(done)
 			_, _ = s.Scan(ctx) // it has said why by itself
-			done <- struct{}{}
-		}()
+		})
 	}
-	for range d.Sources {
-		<-done
-	}
+	return scanned
 }
