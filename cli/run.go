@@ -83,7 +83,9 @@ disabled.`,
 		}
 		if f.once {
 			err := runOnce(ctx, g, d, f.full)
-			checkServers(ctx, a, pairs)
+			if down := checkServers(ctx, a, pairs); err == nil {
+				err = down
+			}
 			return fromHere(a, err, "chef-sync-ctl run --once --remote")
 		}
 		return d.Run(ctx)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/daemon"
+	"chefsync/cli/internal/exit"
 )
 
 // serversOf are the servers of pairs for the daemon. On a stack, its manager has them
@@ -29,12 +31,20 @@ func serversOf(a *app.App, pairs []app.Pair) (all []daemon.Server) {
 }
 
 // checkServers records whether the servers of pairs answer, after passes that may not
-// have needed them all.
-func checkServers(ctx context.Context, a *app.App, pairs []app.Pair) {
+// have needed them all. The error names those that don't.
+func checkServers(ctx context.Context, a *app.App, pairs []app.Pair) error {
 	if a.Stack != nil || ctx.Err() != nil {
-		return
+		return nil
 	}
-	if err := a.CheckServers(ctx, a.ServersOf(pairs)); err != nil {
+	records, err := a.CheckServers(ctx, a.ServersOf(pairs))
+	if err != nil {
 		a.Log.Warn("whether the servers answer can't be recorded", "error", err.Error())
 	}
+	var down []error
+	for _, r := range records {
+		if r.Down() {
+			down = append(down, exit.With(exit.Temporary, fmt.Errorf("server %s can't be used: %s", r.Name, r.Error), r.Hint))
+		}
+	}
+	return exit.Join(down...)
 }

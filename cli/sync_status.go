@@ -47,6 +47,9 @@ type statusRow struct {
 	Hold         *replication.Hold    `json:"hold,omitempty"`
 	LastError    *replication.Failure `json:"last_error,omitempty"`
 	LastScan     *journal.LastScan    `json:"last_scan,omitempty"` // of the source, for a pair that reads the journal
+
+	PrimaryUnreachableSince time.Time `json:"primary_unreachable_since,omitzero"`
+	ReplicaUnreachableSince time.Time `json:"replica_unreachable_since,omitzero"`
 }
 
 // overdueAfter is how long after its time a run counts as overdue on one machine.
@@ -57,7 +60,7 @@ const neverRun = "never run"
 
 func newSyncStatusCmd(g *globals) *cobra.Command {
 	var watch ui.Duration
-	var exitCode bool
+	var exitCode, serversOnly bool
 	cmd := &cobra.Command{
 		Use:     "sync-status [PAIR...]",
 		Short:   "Show how the pairs do",
@@ -68,13 +71,17 @@ func newSyncStatusCmd(g *globals) *cobra.Command {
   synced         all known changes were applied at LAST SUCCESS
   syncing        a pass is at work, or left work behind
   retrying       something fails; it is tried again by itself
+  unreachable    the primary or the replica doesn't answer, or refuses every request
   blocked        needs a person; tried again slowly
   held           a safety brake stopped it until a person decides
   stopped        sync-stop
 
 LAG is the time since the last pass that had applied everything known. FEED is where
 changes come from: updated_since, the journal that scans and pushes fill, or none:
-everything is compared now and then. Why is said when one pair is named.`,
+everything is compared now and then. Why is said when one pair is named.
+
+SERVERS are checked once a minute by run, and by the manager of a stack in its turn.
+One that wasn't checked recently is unknown. --servers shows them alone.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status eu/engineering --watch
   chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
@@ -82,10 +89,13 @@ everything is compared now and then. Why is said when one pair is named.`,
 	}
 	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as given")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
+	cmd.Flags().BoolVar(&serversOnly, "servers", false, "show the Chef Servers alone")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with 3, 5, 7 or 9 for pairs with unsynced objects, failing, held or blocked")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		for again := false; ; again = true {
-			rows, failed := statusOf(ctx, a, pairs, g.now())
+			servers, unread := serversStatus(ctx, a, pairs, g.now())
+			rows, failed := statusOf(ctx, a, pairs, servers, g.now())
+			failed = cmp.Or(failed, unread)
 			if len(rows) == 0 && failed != nil {
 				return failed
 			}
@@ -95,7 +105,7 @@ everything is compared now and then. Why is said when one pair is named.`,
 			if again && g.format == ui.YAML {
 				fmt.Fprintln(g.out, "---") // or all times would be one list
 			}
-			if err := emitStatus(g, rows); err != nil {
+			if err := emitStatus(g, rows, servers, serversOnly); err != nil {
 				return err
 			}
 			if watch == 0 || failed != nil {
@@ -112,7 +122,7 @@ everything is compared now and then. Why is said when one pair is named.`,
 }
 
 // statusOf says how each pair does, also when the record of another can't be read.
-func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) ([]statusRow, error) {
+func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, servers []serverRow, now time.Time) ([]statusRow, error) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
@@ -134,6 +144,7 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) 
 			failed = exit.Join(failed, ofPair(p.ID, err))
 			row.scanned(last, max(scanLate*a.Journal.ScanEvery, patience), now)
 		}
+		row.reach(servers)
 		if a.Stack != nil {
 			row.onStack()
 		}
@@ -250,16 +261,21 @@ func statusExit(rows []statusRow, asked bool) error {
 			code = exit.Held
 		case r.Unsynced > 0 && code == exit.OK:
 			code = exit.Partial
-		case (r.Overdue || r.Status == replication.Retrying) && code != exit.Held:
+		case (r.Overdue || r.Status == unreachable || r.Status == replication.Retrying) && code != exit.Held:
 			code = exit.Temporary
 		}
 	}
 	return exit.Silent(code)
 }
 
-func emitStatus(g *globals, rows []statusRow) error {
+func emitStatus(g *globals, rows []statusRow, servers []serverRow, serversOnly bool) error {
+	if serversOnly {
+		return g.output().Emit(servers, func(t *ui.Grid) { showServers(t, servers, g.now()) })
+	}
 	return g.output().Emit(rows, func(t *ui.Grid) {
 		now := g.now()
+		showServers(t, servers, now)
+		t.Line("")
 		t.Head("ORGANIZATION", "REPLICA", "STATUS", "LAST SUCCESS", "NEXT RUN", "PENDING", "UNSYNCED", "LAG", "FEED")
 		for _, r := range rows {
 			t.Row(r.Organization, r.Replica, statusWord(t, r.Status), ui.Stamp(r.LastSuccess), r.next(now),
@@ -339,7 +355,7 @@ func statusWord(t *ui.Grid, s replication.Status) ui.Text {
 	switch s {
 	case replication.Synced:
 		return t.Paint(ui.Green, string(s))
-	case replication.Blocked, replication.Held:
+	case replication.Blocked, replication.Held, unreachable:
 		return t.Paint(ui.Red, string(s))
 	case replication.Stopped:
 		return t.Paint(ui.Faint, string(s))

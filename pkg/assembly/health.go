@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,21 +51,21 @@ func (f *Fleet) ServersOf(pairs []config.PairConfig) []CheckedServer {
 	return all
 }
 
-// CheckServers records whether servers answer, all at the same time. The error is of
-// the records, not of the servers.
-func (f *Fleet) CheckServers(ctx context.Context, servers []CheckedServer) error {
-	failed := make([]error, len(servers))
+// CheckServers records whether servers answer, all at the same time, and returns the
+// records. The error is of the records, not of the servers.
+func (f *Fleet) CheckServers(ctx context.Context, servers []CheckedServer) ([]health.Server, error) {
+	failed, records := make([]error, len(servers)), make([]health.Server, len(servers))
 	free := make(chan struct{}, checksAtOnce)
 	var all sync.WaitGroup
 	for i, s := range servers {
 		all.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			_, failed[i] = f.CheckServer(ctx, s)
+			records[i], failed[i] = f.CheckServer(ctx, s)
 		})
 	}
 	all.Wait()
-	return errors.Join(failed...)
+	return records, errors.Join(failed...)
 }
 
 // CheckServer records whether a server answers, and asks it if it hasn't answered
@@ -142,7 +143,7 @@ func (l lastSeen) record(r health.Server, now time.Time) health.Server {
 	r.Error, r.Hint = l.failed.Error(), replication.HintOf(l.failed)
 	var e *chef.Error
 	if errors.As(l.failed, &e) {
-		r.Error, r.Hint = e.Reason(), cmp.Or(e.Hint, r.Hint)
+		r.Error, r.Hint = strings.TrimPrefix(e.Reason(), string(chef.KindUnreachable)+": "), cmp.Or(e.Hint, r.Hint)
 	}
 	return r
 }

@@ -18,7 +18,8 @@ func (w *world) check(f *assembly.Fleet) health.Server {
 	if len(servers) != 2 || servers[0].Name != "primary" || servers[1].Name != "eu" {
 		w.t.Fatalf("servers %+v", servers)
 	}
-	if err := f.CheckServers(context.Background(), servers[1:]); err != nil {
+	seen, err := f.CheckServers(context.Background(), servers[1:])
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	store, err := f.Health(context.Background())
@@ -26,7 +27,7 @@ func (w *world) check(f *assembly.Fleet) health.Server {
 		w.t.Fatal(err)
 	}
 	records, err := store.Servers(context.Background())
-	if err != nil || len(records) != 1 {
+	if err != nil || len(records) != 1 || records[0].Name != seen[0].Name || records[0].Down() != seen[0].Down() {
 		w.t.Fatalf("records %+v, %v", records, err)
 	}
 	w.clock.later(time.Minute)
