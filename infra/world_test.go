@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/pkg/config"
 )
 
 // TestMain shares one jsii kernel, which takes seconds to start.
@@ -47,13 +49,19 @@ type synthesized struct {
 	template assertions.Template
 }
 
-func synthesize(t *testing.T, text string) synthesized {
+// parse reads a configuration as a deployment does.
+func parse(t *testing.T, text string) (*config.Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "chef-sync.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := readConfig(path)
+	return readConfig(path)
+}
+
+func synthesize(t *testing.T, text string) synthesized {
+	t.Helper()
+	c, err := parse(t, text)
 	if err != nil {
 		t.Fatal(err)
 	}

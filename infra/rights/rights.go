@@ -5,7 +5,6 @@ package rights
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -46,13 +45,13 @@ func Network() []Right {
 
 // Sync is what functions/sync may do.
 func Sync(c *config.Config) []Right {
-	return slices.Concat(function(), state(), objects(), secrets(c, servers(c)...), []Right{configuration()})
+	return slices.Concat(function(), state(), objects(), secrets(c, c.SyncSecrets()...), []Right{configuration()})
 }
 
 // Changes is what functions/changes may do. It wakes the pairs of an
 // organization that a change was pushed for.
 func Changes(c *config.Config) []Right {
-	return slices.Concat(function(), state(), secrets(c, append(readers(c), c.Primary.Key, c.Primary.CA)...),
+	return slices.Concat(function(), state(), secrets(c, c.ChangesSecrets()...),
 		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")})
 }
 
@@ -157,7 +156,8 @@ func send() Right {
 	return Right{Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetters}"}}
 }
 
-// secrets lets read what is referred to, no more.
+// secrets lets a role read what is referred to. A reference whose name ends in /*
+// is all secrets under the stack's name, where there are too many to name each.
 func secrets(c *config.Config, refs ...config.KeyRef) []Right {
 	named := map[string][]string{}
 	for _, ref := range refs {
@@ -167,30 +167,27 @@ func secrets(c *config.Config, refs ...config.KeyRef) []Right {
 	}
 	var all []Right
 	if arns := named["secretsmanager"]; len(arns) > 0 {
-		all = append(all, Right{Actions: []string{"secretsmanager:GetSecretValue"}, Resources: arns,
-			Why: "Secrets Manager ends the ARN of a secret in six characters that are only known once it is there"})
+		why := "Secrets Manager ends the ARN of a secret in six characters that are only known once it is there"
+		if folded(arns) {
+			why += "; " + tooMany
+		}
+		all = append(all, Right{Actions: []string{"secretsmanager:GetSecretValue"}, Resources: arns, Why: why})
 	}
 	if arns := named["ssm"]; len(arns) > 0 {
-		all = append(all, Right{Actions: []string{"ssm:GetParameter"}, Resources: arns})
+		why := ""
+		if folded(arns) {
+			why = tooMany
+		}
+		all = append(all, Right{Actions: []string{"ssm:GetParameter"}, Resources: arns, Why: why})
 	}
 	return append(all, keys(c, "secretsmanager", "ssm")...)
 }
 
-// servers are the keys and CAs of all servers.
-func servers(c *config.Config) (refs []config.KeyRef) {
-	for _, v := range c.Servers() {
-		refs = append(refs, v.Key, v.CA)
-	}
-	return refs
-}
+const tooMany = "there are more secrets under the stack's name than a policy can name"
 
-// readers are the secrets by which the journal knows who pushes and who reads.
-func readers(c *config.Config) []config.KeyRef {
-	refs := []config.KeyRef{c.Journal.Token}
-	for _, name := range slices.Sorted(maps.Keys(c.Journal.Keys)) {
-		refs = append(refs, c.Journal.Keys[name])
-	}
-	return refs
+// folded reports whether one of the ARNs stands for all secrets under a name.
+func folded(arns []string) bool {
+	return slices.ContainsFunc(arns, func(arn string) bool { return strings.HasSuffix(arn, "/*") })
 }
 
 // secretARN is the ARN of a secret, or a pattern that matches it alone.
@@ -200,6 +197,8 @@ func secretARN(ref config.KeyRef) string {
 		return ""
 	case strings.HasPrefix(ref.Name, "arn:"):
 		return ref.Name
+	case strings.HasSuffix(ref.Name, "/*") && ref.Scheme == "secretsmanager":
+		return "arn:${Here:secretsmanager}:secret:" + ref.Name
 	case ref.Scheme == "ssm":
 		return "arn:${Here:ssm}:parameter/" + strings.TrimPrefix(ref.Name, "/")
 	}

@@ -22,6 +22,7 @@ func (c *Config) CheckAWS() error {
 		key := join("journal.keys", name)
 		r.checkSecret(key, key, "reader-"+name, c.Journal.Keys[name])
 	}
+	r.checkGrants(c)
 	if c.Feed == "journal" && !c.AWS.Journal {
 		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
