@@ -9,9 +9,13 @@ GO        ?= go
 FUZZTIME  ?= 5000x
 BENCHTIME ?= 1s
 
-# What make synth, diff, deploy and destroy are about.
-CONFIG ?= chef-sync.toml
-CDK    ?= npx --yes aws-cdk@2.1148.1
+# What make synth, diff, deploy and destroy are about. CDK_FLAGS are further flags
+# of the cdk command, such as --profile. STACK names the stack that destroy removes,
+# by default that of CONFIG.
+CONFIG    ?= chef-sync.toml
+STACK     ?=
+CDK       ?= npx --yes aws-cdk@2.1148.1
+CDK_FLAGS ?=
 
 # All packages but the CDK app, which takes minutes to build: test-infra is for it.
 PACKAGES = $$($(GO) list ./... | grep -v '/infra$$')
@@ -119,17 +123,17 @@ synth: ## Write the stack's template to cdk.out, from CONFIG (chef-sync.toml)
 diff: ## Show what make deploy would change
 	$(call headline,diff)
 	@.ci/need node npx
-	$(cdk) diff --no-notices -c config='$(CONFIG)'
+	$(cdk) diff --no-notices -c config='$(CONFIG)' $(CDK_FLAGS)
 
 deploy: ## Deploy the stack to AWS; infra/README.md tells all
 	$(call headline,deploy)
 	@.ci/need node npx
-	$(cdk) deploy --no-notices -c config='$(CONFIG)'
+	$(cdk) deploy --no-notices -c config='$(CONFIG)' $$([ -t 0 ] || echo --require-approval never) $(CDK_FLAGS)
 
 destroy: ## Remove the stack; unless told otherwise its data stays
 	$(call headline,destroy)
 	@.ci/need node npx
-	$(cdk) destroy --no-notices -c config='$(CONFIG)'
+	$(cdk) destroy --no-notices -c config='$(CONFIG)' -c remove=true -c stack='$(STACK)' $$([ -t 0 ] || echo --force) $(CDK_FLAGS)
 
 localstack: ## Deploy to LocalStack, with two Chef Servers, and see that it works (needs Docker, Node)
 	@localstack/run all

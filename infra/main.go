@@ -40,11 +40,26 @@ func run(log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	path, err := configPath(os.Getenv("CDK_CONTEXT_JSON"))
+	order, err := readOrder(os.Getenv("CDK_CONTEXT_JSON"))
 	if err != nil {
 		return err
 	}
-	c, err := readConfig(path)
+	app := awscdk.NewApp(&awscdk.AppProps{Context: &context})
+	if order.removes() {
+		err = addRemoved(app, order)
+	} else {
+		err = addDeployed(app, order, log)
+	}
+	if err != nil {
+		return err
+	}
+	app.Synth(nil)
+	return nil
+}
+
+// addDeployed adds the stack of a configuration.
+func addDeployed(app awscdk.App, o order, log io.Writer) error {
+	c, err := readConfig(o.Config)
 	if err != nil {
 		return err
 	}
@@ -52,25 +67,49 @@ func run(log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	app := awscdk.NewApp(&awscdk.AppProps{Context: &context})
 	newStack(app, c, code)
-	app.Synth(nil)
 	return nil
 }
 
-// configPath is the file that -c config=FILE names, which the cdk command hands
-// over in a variable. CDK would say so too, but takes seconds to start.
-func configPath(context string) (string, error) {
-	given := struct {
-		Config string `json:"config"`
-	}{config.FileName}
+// addRemoved adds a stack that is all but empty, which is all that the cdk command needs
+// to remove one: its name, account and region. The configuration may be gone, or
+// one that can't be deployed.
+func addRemoved(app awscdk.App, o order) error {
+	a := config.AWS{Stack: o.Stack}
+	if a.Stack == "" {
+		c, err := config.Loader{}.Load(o.Config)
+		if err != nil {
+			return fmt.Errorf("%w; or name the stack: make destroy STACK=NAME", err)
+		}
+		a = c.AWS
+	}
+	removed := awscdk.NewStack(app, &a.Stack, &awscdk.StackProps{StackName: &a.Stack, Env: environment(a), AnalyticsReporting: jsii.Bool(false)})
+	awscdk.NewCfnWaitConditionHandle(removed, jsii.String("Nothing"), nil) // a template must have a resource
+	return nil
+}
+
+// order is what the cdk command asks for by -c NAME=VALUE.
+type order struct {
+	Config string `json:"config"` // the file
+	// Remove says that the stack is to be removed: the one of the file, or the one
+	// that Stack names.
+	Remove string `json:"remove"`
+	Stack  string `json:"stack"`
+}
+
+func (o order) removes() bool { return o.Remove == "true" }
+
+// readOrder reads the context, which the cdk command hands over in a variable. CDK
+// would say it too, but takes seconds to start.
+func readOrder(context string) (order, error) {
+	o := order{Config: config.FileName}
 	if context == "" {
-		return given.Config, nil
+		return o, nil
 	}
-	if err := json.Unmarshal([]byte(context), &given); err != nil {
-		return "", fmt.Errorf("read CDK_CONTEXT_JSON: %w", err)
+	if err := json.Unmarshal([]byte(context), &o); err != nil {
+		return o, fmt.Errorf("read CDK_CONTEXT_JSON: %w", err)
 	}
-	return given.Config, nil
+	return o, nil
 }
 
 // readConfig reads a configuration as the functions will: nothing outside the

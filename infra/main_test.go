@@ -5,10 +5,13 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 
 	"chefsync/pkg/config"
 )
@@ -35,12 +38,61 @@ func TestAConfigurationThatFunctionsCouldNotUseIsRefusedBeforeAnythingIsMade(t *
 
 func TestTheFileIsTheOneThatTheContextNames(t *testing.T) {
 	for context, want := range map[string]string{"": "chef-sync.toml", `{"other": 1}`: "chef-sync.toml", `{"config": "eu.toml"}`: "eu.toml"} {
-		if got, err := configPath(context); err != nil || got != want {
-			t.Errorf("context %s: %q, %v; want %q", context, got, err, want)
+		if got, err := readOrder(context); err != nil || got.Config != want || got.removes() {
+			t.Errorf("context %s: %+v, %v; want %q", context, got, err, want)
 		}
 	}
-	if _, err := configPath("{"); err == nil {
+	if _, err := readOrder("{"); err == nil {
 		t.Error("a broken context was taken")
+	}
+}
+
+// Removing a stack builds nothing and wants no more than its name.
+func TestAStackIsRemovedByItsName(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "undeployable.toml")
+	text := under(strings.Replace(example(t), "secretsmanager:chef-sync/eu", "env:KEY", 1), "[aws]", `stack = "from-file"`)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, o := range map[string]order{
+		"by-name":   {Config: filepath.Join(folder, "none.toml"), Stack: "by-name"},
+		"from-file": {Config: file},
+	} {
+		out := t.TempDir()
+		app := awscdk.NewApp(&awscdk.AppProps{Outdir: &out})
+		if err := addRemoved(app, o); err != nil {
+			t.Fatal(err)
+		}
+		check(t, func() { app.Synth(nil) })
+		if _, err := os.Stat(filepath.Join(out, want+".template.json")); err != nil {
+			t.Error(err)
+		}
+	}
+	err := addRemoved(awscdk.NewApp(nil), order{Config: "none.toml"})
+	if err == nil || !strings.Contains(err.Error(), "make destroy STACK=NAME") {
+		t.Errorf("without a name and a file: %v", err)
+	}
+	if o, err := readOrder(`{"config": "chef-sync.toml", "remove": "true", "stack": "x"}`); err != nil || !o.removes() || o.Stack != "x" {
+		t.Errorf("order %+v, %v", o, err)
+	}
+}
+
+// Where nobody can be asked, CDK is told not to ask.
+func TestMakeNeedsNoTerminal(t *testing.T) {
+	for target, want := range map[string][]string{
+		"deploy":  {"deploy", "--require-approval never", "-c config=chef-sync.toml", "--profile x"},
+		"destroy": {"destroy", "--force", "-c remove=true", "--profile x"},
+		"diff":    {"diff", "-c config=chef-sync.toml", "--profile x"},
+	} {
+		cmd := exec.Command("make", target, "CDK=echo", "CDK_FLAGS=--profile x") // its standard input is /dev/null
+		cmd.Dir = ".."
+		out, err := cmd.CombinedOutput()
+		for _, w := range want {
+			if err != nil || !strings.Contains(string(out), w) {
+				t.Errorf("make %s: %v\n%s\nwant %s", target, err, out, w)
+			}
+		}
 	}
 }
 
