@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -19,37 +18,54 @@ import (
 // no hole.
 const alarmPeriod = 2 * managerEvery
 
-// alarm rings when something is over a number for some periods.
+// alarm rings when something is over a number in some of the last periods. One
+// sample of a state that passes by itself, or one call that failed, is nothing that
+// a person should be woken for.
 type alarm struct {
 	name, description string
 	of                awscloudwatch.IMetric
 	over              float64
-	periods           float64
+	samples, periods  float64 // so many of so many
 	// silence says what it means that nothing is measured.
 	silence awscloudwatch.TreatMissingData
 }
 
+// often is an alarm on something that was over a number in two of three periods.
+func often(name string, of awscloudwatch.IMetric, over float64, description string) alarm {
+	return alarm{name: name, description: description, of: of, over: over, samples: 2, periods: 3, silence: awscloudwatch.TreatMissingData_NOT_BREACHING}
+}
+
 // addAlarms makes one alarm for each thing that a person should look at, for the
-// stack as a whole: one for each pair would cost more than the pair.
+// stack as a whole: one for each pair would cost more than the pair. All end by
+// themselves when what they are about has ended, and each is on one metric: not
+// every emulator knows alarms on an expression.
 func (s *stack) addAlarms() {
-	quiet := awscloudwatch.TreatMissingData_NOT_BREACHING
 	alarms := []alarm{
 		{"age", "Some pair had no success for " + config.FormatDuration(s.aws.AlarmAge) + ", or the manager doesn't run: chef-sync-ctl sync-status",
-			s.metric("OldestSuccessAge", maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, awscloudwatch.TreatMissingData_BREACHING},
-		{"waiting", "Pairs are held by a safety brake, or blocked by a server: chef-sync-ctl sync-status",
-			total("Held and blocked", alarmPeriod, s.metric("Held", maximum, alarmPeriod), s.metric("Blocked", maximum, alarmPeriod)), 0, 1, quiet},
+			s.metric("OldestSuccessAge", maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_BREACHING},
+		often("waiting", s.metric("Waiting", maximum, alarmPeriod), 0,
+			"Pairs are held by a safety brake, or blocked by a server: chef-sync-ctl sync-status"),
 		// An object is often set aside and mended by the next try.
 		{"unsynced", "Objects could not be replicated for half an hour: chef-sync-ctl unsynced-objects",
-			s.metric("Unsynced", maximum, alarmPeriod), 0, 3, quiet},
-		{"dead-letters", "Events were not taken or failed; the queue holds them for 14 days",
-			s.deadLetters.MetricApproximateNumberOfMessagesVisible(options(maximum, alarmPeriod)), 0, 1, quiet},
-		{"errors", "Functions failed: chef-sync-ctl sync-log and manager-log", s.errors(), 0, 1, quiet},
+			s.metric("Unsynced", maximum, alarmPeriod), 0, 3, 3, awscloudwatch.TreatMissingData_NOT_BREACHING},
+		// Those that arrive, not those that lie there: the next event does their work.
+		often("dead-letters", s.deadLetters.MetricNumberOfMessagesSent(options(sum, alarmPeriod)), 0,
+			"Events fail or aren't taken, again and again: chef-sync-ctl doctor"),
+		often("dropped", s.droppedEvents(alarmPeriod), 0,
+			"EventBridge Scheduler can't invoke functions: chef-sync-ctl doctor"),
+	}
+	for _, f := range s.functions() {
+		alarms = append(alarms,
+			often("errors-"+f.name, f.MetricErrors(options(sum, alarmPeriod)), 0,
+				"The function "+f.name+" fails: chef-sync-ctl sync-log, manager-log"),
+			often("throttles-"+f.name, f.MetricThrottles(options(sum, alarmPeriod)), 0,
+				"The function "+f.name+" has no concurrency left: reserved_concurrency, journal_concurrency, or the quota of the account"))
 	}
 	if s.url != nil {
 		// Scanners of the internet try a few; a Chef Server with a wrong token tries
 		// with every change.
-		alarms = append(alarms, alarm{"refused", "Many requests to the journal's URL are refused: is a Chef Server's token wrong?",
-			s.metric("Refused", sum, alarmPeriod), 20, 2, quiet})
+		alarms = append(alarms, often("refused", s.metric("Refused", sum, alarmPeriod), 20,
+			"Many requests to the journal's URL are refused: is a Chef Server's token wrong?"))
 	}
 	for _, a := range alarms {
 		s.addAlarm(a)
@@ -57,10 +73,14 @@ func (s *stack) addAlarms() {
 }
 
 func (s *stack) addAlarm(a alarm) {
-	made := awscloudwatch.NewAlarm(s.scope, jsii.String("Alarm"+strings.ToUpper(a.name[:1])+strings.ReplaceAll(a.name[1:], "-", "")), &awscloudwatch.AlarmProps{
+	id := "Alarm"
+	for word := range strings.SplitSeq(a.name, "-") {
+		id += strings.ToUpper(word[:1]) + word[1:]
+	}
+	made := awscloudwatch.NewAlarm(s.scope, &id, &awscloudwatch.AlarmProps{
 		AlarmName: s.name(a.name), AlarmDescription: &a.description, Metric: a.of,
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
-		Threshold:          &a.over, EvaluationPeriods: &a.periods, TreatMissingData: a.silence,
+		Threshold:          &a.over, DatapointsToAlarm: &a.samples, EvaluationPeriods: &a.periods, TreatMissingData: a.silence,
 	})
 	if s.topic != nil {
 		action := awscloudwatchactions.NewSnsAction(s.topic)
@@ -69,24 +89,11 @@ func (s *stack) addAlarm(a alarm) {
 	}
 }
 
-// errors are those of all functions.
-func (s *stack) errors() awscloudwatch.IMetric {
-	var all []awscloudwatch.IMetric
-	for _, f := range s.functions() {
-		all = append(all, f.MetricErrors(options(sum, alarmPeriod)))
-	}
-	return total("Errors", alarmPeriod, all...)
-}
-
-// total adds metrics up; one that isn't measured counts as 0.
-func total(label string, period time.Duration, metrics ...awscloudwatch.IMetric) awscloudwatch.IMetric {
-	using, terms := map[string]awscloudwatch.IMetric{}, []string{}
-	for i, m := range metrics {
-		id := fmt.Sprintf("m%d", i)
-		using[id], terms = m, append(terms, "FILL("+id+", 0)")
-	}
-	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
-		Expression: jsii.String(strings.Join(terms, " + ")), UsingMetrics: &using, Label: &label, Period: seconds(period),
+// droppedEvents are those of schedules that Scheduler gave up.
+func (s *stack) droppedEvents(period time.Duration) awscloudwatch.IMetric {
+	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+		Namespace: jsii.String("AWS/Scheduler"), MetricName: jsii.String("InvocationDroppedCount"), Statistic: jsii.String(sum),
+		DimensionsMap: &map[string]*string{"ScheduleGroup": s.group.Name()}, Period: seconds(period),
 	})
 }
 

@@ -21,7 +21,7 @@ func (s *stack) addDashboard() {
 	counts := func(names ...string) []awscloudwatch.IMetric { return s.metrics(sum, names...) }
 	row(page,
 		chart("Age of the oldest success, seconds", states("OldestSuccessAge")),
-		chart("Pairs", states("Pairs", "Synced", "Overdue", "Retrying", "Held", "Blocked", "Stopped")),
+		chart("Pairs", states("Pairs", "Synced", "Overdue", "Retrying", "Held", "Blocked", "Waiting", "Stopped")),
 		chart("Objects waiting", states("Pending", "Unsynced")),
 	)
 	row(page,
@@ -45,7 +45,9 @@ func (s *stack) addDashboard() {
 	row(page,
 		chart("Calls", calls),
 		chart("Errors and throttled calls", errors),
-		chart("Dead letters", []awscloudwatch.IMetric{s.deadLetters.MetricApproximateNumberOfMessagesVisible(options(maximum, chartPeriod))}),
+		chart("Dead letters, and events that Scheduler dropped", []awscloudwatch.IMetric{
+			s.deadLetters.MetricApproximateNumberOfMessagesVisible(options(maximum, chartPeriod)),
+			s.deadLetters.MetricNumberOfMessagesSent(options(sum, chartPeriod)), s.droppedEvents(chartPeriod)}),
 	)
 }
 

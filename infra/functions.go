@@ -31,6 +31,7 @@ const (
 // function is a function with what is its own.
 type function struct {
 	awslambda.Function
+	name string // without the stack's
 	logs awslogs.LogGroup
 	role awsiam.Role
 }
@@ -97,7 +98,7 @@ func (s *stack) addManager(told cloud.Resources) {
 func (s *stack) addFunction(p functionProps) *function {
 	id := strings.ToUpper(p.name[:1]) + p.name[1:]
 	log := "/aws/lambda/" + *s.name(p.name)
-	f := &function{logs: awslogs.NewLogGroup(s.scope, jsii.String(id+"Log"), &awslogs.LogGroupProps{
+	f := &function{name: p.name, logs: awslogs.NewLogGroup(s.scope, jsii.String(id+"Log"), &awslogs.LogGroupProps{
 		LogGroupName: &log,
 		// A group that stayed would be in the way of the stack's next deployment.
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,

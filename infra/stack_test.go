@@ -180,7 +180,7 @@ func TestWithoutAJournalThereIsNothingOfIt(t *testing.T) {
 
 func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 	s := synthesize(t, example(t))
-	s.count(t, "AWS::CloudWatch::Alarm", 6)
+	s.count(t, "AWS::CloudWatch::Alarm", 12)
 	s.has(t, "AWS::SNS::Subscription", map[string]any{"Protocol": "email", "Endpoint": "chef@example.com"})
 	check(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::CloudWatch::Alarm"), map[string]any{"AlarmActions": assertions.Match_AnyValue(), "OKActions": assertions.Match_AnyValue()})
@@ -189,7 +189,7 @@ func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 		assertions.Match_ObjectLike(&map[string]any{"Effect": "Allow", "Action": "sns:Publish", "Principal": map[string]any{"Service": "cloudwatch.amazonaws.com"}}),
 	})}})
 	nobody := synthesize(t, strings.Replace(example(t), `alarm_email = "chef@example.com"`, "", 1))
-	nobody.count(t, "AWS::CloudWatch::Alarm", 6)
+	nobody.count(t, "AWS::CloudWatch::Alarm", 12)
 	nobody.count(t, "AWS::SNS::Topic", 0)
 }
 
@@ -198,6 +198,35 @@ func TestAManagerThatDoesNotRunIsAlarming(t *testing.T) {
 		"AlarmName": "chef-sync-age", "Namespace": "ChefSync", "MetricName": "OldestSuccessAge", "Threshold": 7200, "TreatMissingData": "breaching",
 		"Dimensions": []any{map[string]any{"Name": "Stack", "Value": "chef-sync"}},
 	})
+}
+
+func TestAlarmsRingOverSeveralSamplesOfOneMetric(t *testing.T) {
+	d := synthesize(t, example(t)).document(t)
+	watched := map[string]string{}
+	for id, r := range d.Resources {
+		if r.Type != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		metric, _ := r.Properties["MetricName"].(string)
+		if metric == "" {
+			t.Errorf("%s is on an expression, which not every emulator knows", id)
+		}
+		watched[r.Properties["AlarmName"].(string)] = metric
+		if of, in := r.Properties["DatapointsToAlarm"].(float64), r.Properties["EvaluationPeriods"].(float64); of < 2 || of > in {
+			t.Errorf("%s rings after %v samples of %v", id, of, in)
+		}
+	}
+	want := map[string]string{
+		"chef-sync-age": "OldestSuccessAge", "chef-sync-waiting": "Waiting", "chef-sync-unsynced": "Unsynced", "chef-sync-refused": "Refused",
+		// What arrives, not what lies there: else somebody would have to purge the queue.
+		"chef-sync-dead-letters": "NumberOfMessagesSent", "chef-sync-dropped": "InvocationDroppedCount",
+	}
+	for _, f := range []string{"sync", "manager", "changes"} {
+		want["chef-sync-errors-"+f], want["chef-sync-throttles-"+f] = "Errors", "Throttles"
+	}
+	if diff := cmp.Diff(want, watched); diff != "" {
+		t.Errorf("alarms (-want +there):\n%s", diff)
+	}
 }
 
 // An alarm on a metric that nobody writes rings never, or always.

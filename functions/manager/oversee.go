@@ -169,6 +169,8 @@ func (o overview) metrics() map[string]metrics.Value {
 		"Unsynced":         {Number: float64(o.unsynced), Unit: metrics.Count},
 		"Pending":          {Number: float64(o.pending), Unit: metrics.Count},
 	}
+	// What an alarm is to look at must be one metric.
+	values["Waiting"] = metrics.Value{Number: float64(o.counts["Held"] + o.counts["Blocked"]), Unit: metrics.Count}
 	for _, name := range []string{"Pairs", "Synced", "Overdue", "Held", "Blocked", "Retrying", "Stopped"} {
 		values[name] = metrics.Value{Number: float64(o.counts[name]), Unit: metrics.Count}
 	}

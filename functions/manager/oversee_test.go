@@ -148,3 +148,15 @@ func TestMetricsCoverAllPairsAndAreNeverLeftOut(t *testing.T) {
 		}
 	}
 }
+
+func TestPairsThatWaitForAPersonAreOneMetric(t *testing.T) {
+	pairs := []config.PairConfig{pair("held"), pair("blocked"), pair("well")}
+	records := map[replication.PairID]replication.PairState{
+		pairs[0].ID: {Progress: replication.Progress{Status: replication.Held, Hold: &replication.Hold{}}},
+		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked}},
+		pairs[2].ID: {Progress: replication.Progress{Status: replication.Synced}},
+	}
+	if got := oversee(pairs, records, noon()).metrics()["Waiting"].Number; got != 2 {
+		t.Errorf("%v pairs wait, want 2", got)
+	}
+}

@@ -10,7 +10,7 @@ const (
 // Alarms and the dashboard look at no others.
 func MetricNames() map[string][]string {
 	return map[string][]string{
-		ManagerFunction: {"Blocked", "Held", "OldestSuccessAge", "Overdue", "Pairs", "Pending", "Retrying", "Stopped", "Synced", "Unsynced"},
+		ManagerFunction: {"Blocked", "Held", "OldestSuccessAge", "Overdue", "Pairs", "Pending", "Retrying", "Stopped", "Synced", "Unsynced", "Waiting"},
 		SyncFunction:    {"Applied", "Deleted", "Failed", "PassMilliseconds", "UploadedBytes"},
 		ChangesFunction: {"Noted", "Refused", "ScanMilliseconds"},
 	}
