@@ -26,7 +26,8 @@ type diagnosis struct {
 }
 
 func newDoctorCmd(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var purge, yes bool
+	cmd := &cobra.Command{
 		Use:     "doctor",
 		Short:   "Find out what keeps replication from working",
 		GroupID: groupConfig,
@@ -35,13 +36,17 @@ the last errors, and say for each failure what to try. Nothing is changed on any
 server.
 
 On a stack, look at its table, functions, schedules, logs and dead letters, and at
-the servers from where its function runs.
+the servers from where its function runs. --purge empties the queue of dead letters
+instead, of events that no function took: what they asked for, later ones have done.
 
 Where the primary serves no updated_since, the two lines that make it push its
 changes are shown, for its chef-server.rb.`,
 		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if purge {
+				return purgeDeadLetters(cmd.Context(), g, yes)
+			}
 			checks, closed := diagnose(cmd.Context(), g)
 			d := diagnosis{doctor.Worst(checks), checks}
 			if err := g.output().Emit(d, func(t *ui.Grid) { showDiagnosis(t, d) }); err != nil {
@@ -53,6 +58,9 @@ changes are shown, for its chef-server.rb.`,
 			return exit.Silent(diagnosisCode(d))
 		},
 	}
+	cmd.Flags().BoolVar(&purge, "purge", false, "empty the queue of dead letters of a stack instead of looking")
+	cmd.Flags().BoolVar(&yes, "yes", false, "with --purge: don't ask")
+	return cmd
 }
 
 // diagnose runs all checks. A configuration or a stack that can't be opened is a

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/stack"
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
@@ -156,7 +157,7 @@ func (s Stack) deadLetters(ctx context.Context, l *List) {
 	case err != nil:
 		l.Fail("dead letters", "", err)
 	case n > 0:
-		l.Warn("dead letters", "chef-sync-ctl manager-log --since 1d; then purge the queue: what they asked for, later schedules have done", "about %d events that no function took", n)
+		l.Warn("dead letters", "chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge: what they asked for, later schedules have done", "about %s that no function took", ui.Plural(n, "event"))
 	default:
 		l.OK("dead letters", "none")
 	}

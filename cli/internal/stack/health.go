@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -102,4 +103,15 @@ func (s *Stack) Depth(ctx context.Context) (int, error) {
 		return 0, explain(ctx, "look", "queue "+s.DeadLetters, err)
 	}
 	return strconv.Atoi(out.Attributes[string(name)])
+}
+
+// Purge deletes all events from the queue of those that no function took. It takes
+// AWS up to a minute, in which it refuses to be asked again.
+func (s *Stack) Purge(ctx context.Context) error {
+	_, err := sqs.NewFromConfig(s.Config).PurgeQueue(ctx, &sqs.PurgeQueueInput{QueueUrl: &s.DeadLetters})
+	var already *sqstypes.PurgeQueueInProgress
+	if errors.As(err, &already) {
+		return nil
+	}
+	return explain(ctx, "purge", "queue "+s.DeadLetters, err)
 }

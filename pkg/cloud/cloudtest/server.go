@@ -224,6 +224,9 @@ func (s *Server) target(operation string, body []byte) (any, error) {
 		return s.secret(operation, body)
 	case "GetQueueAttributes":
 		return map[string]any{"Attributes": map[string]string{"ApproximateNumberOfMessages": fmt.Sprint(s.depth)}}, nil
+	case "PurgeQueue":
+		s.depth = 0
+		return struct{}{}, nil
 	case "DescribeContinuousBackups":
 		return map[string]any{"ContinuousBackupsDescription": map[string]any{"ContinuousBackupsStatus": "ENABLED",
 			"PointInTimeRecoveryDescription": map[string]string{"PointInTimeRecoveryStatus": "ENABLED"}}}, nil
