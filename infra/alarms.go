@@ -101,15 +101,15 @@ func options(statistic string, period time.Duration) *awscloudwatch.MetricOption
 	return &awscloudwatch.MetricOptions{Statistic: &statistic, Period: seconds(period)}
 }
 
-// addTopic makes the topic of the alarms if somebody wants to know. It isn't
-// encrypted: with the key that AWS keeps for topics CloudWatch may not write to
-// it, and an alarm's text is no secret.
+// addTopic makes the topic of the alarms if somebody wants to know. Without a key
+// of the customer's it isn't encrypted: with the key that AWS keeps for topics
+// CloudWatch may not write to it, and an alarm's text is no secret.
 func (s *stack) addTopic() {
 	if s.aws.AlarmEmail == "" {
 		return
 	}
 	s.topic = awssns.NewTopic(s.scope, jsii.String("Alarms"), &awssns.TopicProps{
-		DisplayName: jsii.String("Chef Replication " + s.aws.Stack), EnforceSSL: jsii.Bool(true),
+		DisplayName: jsii.String("Chef Replication " + s.aws.Stack), EnforceSSL: jsii.Bool(true), MasterKey: s.key,
 	})
 	// A topic with a policy of its own has lost the one that lets its account in.
 	s.topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{

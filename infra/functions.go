@@ -99,7 +99,7 @@ func (s *stack) addFunction(p functionProps) *function {
 	id := strings.ToUpper(p.name[:1]) + p.name[1:]
 	log := "/aws/lambda/" + *s.name(p.name)
 	f := &function{name: p.name, logs: awslogs.NewLogGroup(s.scope, jsii.String(id+"Log"), &awslogs.LogGroupProps{
-		LogGroupName: &log,
+		LogGroupName: &log, EncryptionKey: s.key,
 		// A group that stayed would be in the way of the stack's next deployment.
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})}

@@ -32,6 +32,7 @@ func TestThePoliciesOfARoleFitIAMWhateverTheNumberOfReplicas(t *testing.T) {
 	const long = "a-stack-whose-name-has-forty-characters-"
 	base := under(strings.Replace(example(t), `region = "eu-central-1"`, "", 1), "[aws]", `stack = "`+long+`"`,
 		`kms_keys = ["arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"]`,
+		`kms_key = "arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"`,
 		`vpc = "vpc-0123456789abcdef0"`, `subnets = ["subnet-0123456789abcdef0"]`)
 	most := 0 // replicas outside the stack's name that are just accepted
 	for ; ; most += 5 {

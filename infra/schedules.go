@@ -24,9 +24,13 @@ const managerSchedule = "manager"
 // failed on. An event is no loss, the next schedule does its work; the queue is
 // there to be looked at.
 func (s *stack) addDeadLetters() {
+	encryption := awssqs.QueueEncryption_SQS_MANAGED
+	if s.key != nil {
+		encryption = awssqs.QueueEncryption_KMS
+	}
 	s.deadLetters = awssqs.NewQueue(s.scope, jsii.String("DeadLetters"), &awssqs.QueueProps{
-		EnforceSSL:      jsii.Bool(true),
-		Encryption:      awssqs.QueueEncryption_SQS_MANAGED,
+		EnforceSSL: jsii.Bool(true),
+		Encryption: encryption, EncryptionMasterKey: s.key,
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)),
 	})
 }
@@ -63,7 +67,7 @@ func (s *stack) addSchedules(configuration constructs.IDependable) {
 		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("OFF")},
 		Target: &awsscheduler.CfnSchedule_TargetProperty{
 			Arn:              s.manager.FunctionArn(),
-			RoleArn:          s.addScheduleRole("ManagerScheduleRole", rights.ManagerSchedule()).RoleArn(),
+			RoleArn:          s.addScheduleRole("ManagerScheduleRole", rights.ManagerSchedule(s.config)).RoleArn(),
 			Input:            jsii.String(string(event)),
 			DeadLetterConfig: map[string]any{"arn": *s.deadLetters.QueueArn()},
 			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
@@ -27,6 +28,7 @@ type stack struct {
 	aws    config.AWS
 	code   map[string]string // folder of each function's bootstrap
 
+	key          awskms.IKey // nil for keys that AWS owns
 	table        awsdynamodb.Table
 	bucket       awss3.Bucket
 	deadLetters  awssqs.Queue
@@ -56,6 +58,7 @@ func newStack(app awscdk.App, c *config.Config, code map[string]string) *stack {
 			ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
 		})
 	}
+	s.addKey()
 	s.addTable()
 	s.addBucket()
 	s.addDeadLetters()

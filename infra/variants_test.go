@@ -13,6 +13,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
+const ownKey = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000"
+
 // variants are configurations that make different templates.
 func variants(t *testing.T) map[string]string {
 	base := example(t)
@@ -26,6 +28,7 @@ func variants(t *testing.T) map[string]string {
 		"groups":      under(base, "[aws]", `subnets = ["subnet-0123456789abcdef0"]`, `security_groups = ["sg-0123456789abcdef0"]`),
 		"boundary":    under(base, "[aws]", `permissions_boundary = "arn:aws:iam::123456789012:policy/limits"`, `removal = "destroy"`),
 		"own keys":    under(base, "[aws]", `kms_keys = ["arn:aws:kms:eu-central-1:123456789012:key/0a1b"]`),
+		"own key":     under(base, "[aws]", `kms_key = "`+ownKey+`"`),
 		"any region":  strings.Replace(base, `region = "eu-central-1"`, "", 1),
 		"own secrets": strings.ReplaceAll(base, "secretsmanager:chef-sync/", "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:"),
 	}
@@ -141,5 +144,24 @@ func TestTheOtherArchitectureAndAConcurrencyOfOnesOwn(t *testing.T) {
 	s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-changes", "ReservedConcurrentExecutions": 3})
 	if s.aws.Architecture != "x86_64" || goArch(s.aws) != "amd64" {
 		t.Errorf("built for %s", goArch(s.aws))
+	}
+}
+
+// A company's rule that all data is encrypted with its own keys holds for all of
+// the stack.
+func TestWithAKeyOfOnesOwnEverythingIsEncryptedWithIt(t *testing.T) {
+	s := synthesize(t, variants(t)["own key"])
+	s.has(t, "AWS::DynamoDB::Table", map[string]any{"SSESpecification": map[string]any{"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": ownKey}})
+	s.has(t, "AWS::S3::Bucket", map[string]any{"BucketEncryption": map[string]any{"ServerSideEncryptionConfiguration": []any{
+		map[string]any{"BucketKeyEnabled": true, "ServerSideEncryptionByDefault": map[string]any{"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": ownKey}}}}})
+	s.has(t, "AWS::SQS::Queue", map[string]any{"KmsMasterKeyId": ownKey})
+	s.has(t, "AWS::SNS::Topic", map[string]any{"KmsMasterKeyId": ownKey})
+	check(t, func() {
+		s.template.AllResourcesProperties(jsii.String("AWS::Logs::LogGroup"), map[string]any{"KmsKeyId": ownKey})
+	})
+	s.count(t, "AWS::KMS::Key", 0)
+	// Without, nothing names a key.
+	if text := synthesize(t, example(t)).text; strings.Contains(strings.ToLower(text), "kms") {
+		t.Error("the stack names keys that nobody asked for")
 	}
 }

@@ -45,14 +45,14 @@ func Network() []Right {
 
 // Sync is what functions/sync may do.
 func Sync(c *config.Config) []Right {
-	return slices.Concat(function(), state(), objects(), secrets(c, c.SyncSecrets()...), []Right{configuration()})
+	return slices.Concat(function(), state(), objects(), secrets(c, c.SyncSecrets()...), []Right{configuration()}, sealedState(c))
 }
 
 // Changes is what functions/changes may do. It wakes the pairs of an
 // organization that a change was pushed for.
 func Changes(c *config.Config) []Right {
 	return slices.Concat(function(), state(), secrets(c, c.ChangesSecrets()...),
-		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")})
+		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")}, sealedState(c))
 }
 
 // Manager is what functions/manager may do.
@@ -81,7 +81,7 @@ func Manager(c *config.Config) []Right {
 			Actions: []string{"iam:PassRole"}, Resources: []string{"${ScheduleRole}"},
 			Only: map[string]map[string][]string{"StringEquals": {"iam:PassedToService": {"scheduler.amazonaws.com"}}},
 		},
-	}, keys(c, "s3"))
+	}, keys(c, "s3"), sealed(c, []string{"kms:Decrypt", "kms:DescribeKey"}, "dynamodb"), sealedWrites(c, "s3", "sqs"))
 }
 
 // Schedule is what the schedules may do that the manager makes.
@@ -90,11 +90,13 @@ func Schedule(c *config.Config) []Right {
 	if c.AWS.Journal {
 		targets = append(targets, "${ChangesFunction}")
 	}
-	return []Right{invoke(targets...), send()}
+	return slices.Concat([]Right{invoke(targets...), send()}, sealedWrites(c, "sqs"))
 }
 
 // ManagerSchedule is what the manager's own schedule may do.
-func ManagerSchedule() []Right { return []Right{invoke("${ManagerFunction}"), send()} }
+func ManagerSchedule(c *config.Config) []Right {
+	return slices.Concat([]Right{invoke("${ManagerFunction}"), send()}, sealedWrites(c, "sqs"))
+}
 
 // function is what every function may do: write its log, and leave behind the
 // events that it failed on.
@@ -210,10 +212,35 @@ func keys(c *config.Config, services ...string) []Right {
 	if len(c.AWS.KMSKeys) == 0 {
 		return nil
 	}
-	var via []string
-	for _, s := range services {
-		via = append(via, s+".${Region}.amazonaws.com")
+	return []Right{{Actions: []string{"kms:Decrypt"}, Resources: c.AWS.KMSKeys, Only: via(services)}}
+}
+
+// sealed lets services use the key that the stack's data is encrypted with, on a
+// role's behalf. There is nothing to allow where AWS owns the keys.
+func sealed(c *config.Config, actions []string, services ...string) []Right {
+	if c.AWS.KMSKey == "" {
+		return nil
 	}
-	return []Right{{Actions: []string{"kms:Decrypt"}, Resources: c.AWS.KMSKeys,
-		Only: map[string]map[string][]string{"StringEquals": {"kms:ViaService": via}}}}
+	return []Right{{Actions: actions, Resources: []string{c.AWS.KMSKey}, Only: via(services)}}
+}
+
+// sealedWrites are what writing needs, and reading what was written.
+func sealedWrites(c *config.Config, services ...string) []Right {
+	return sealed(c, []string{"kms:Decrypt", "kms:GenerateDataKey"}, services...)
+}
+
+// sealedState are what a function needs that keeps state: DynamoDB wants more than
+// others do.
+func sealedState(c *config.Config) []Right {
+	table := sealed(c, []string{"kms:DescribeKey", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"}, "dynamodb")
+	return append(sealedWrites(c, "dynamodb", "s3", "sqs"), table...)
+}
+
+// via is the condition that it is one of some services that uses a key.
+func via(services []string) map[string]map[string][]string {
+	var names []string
+	for _, s := range services {
+		names = append(names, s+".${Region}.amazonaws.com")
+	}
+	return map[string]map[string][]string{"StringEquals": {"kms:ViaService": names}}
 }

@@ -31,7 +31,7 @@ func as(text string) string { return text }
 func all(c *config.Config) map[string][]rights.Right {
 	return map[string][]rights.Right{
 		"sync": rights.Sync(c), "changes": rights.Changes(c), "manager": rights.Manager(c),
-		"schedule": rights.Schedule(c), "manager schedule": rights.ManagerSchedule(), "network": rights.Network(),
+		"schedule": rights.Schedule(c), "manager schedule": rights.ManagerSchedule(c), "network": rights.Network(),
 	}
 }
 
@@ -126,6 +126,47 @@ func TestWithoutAJournalNobodyCallsItsFunction(t *testing.T) {
 	for _, role := range []string{"manager", "schedule"} {
 		if got := resources(all(c)[role], "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
 			t.Errorf("%s calls %v", role, got)
+		}
+	}
+}
+
+// With a key of one's own for the stack's data, each role may use it through the
+// services that it writes to and reads from, and in no other way.
+func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
+	const key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
+	c := parsed(t, func(text string) string {
+		return strings.Replace(text, "[aws]\n", "[aws]\nkms_key = \""+key+"\"\n", 1)
+	})
+	for role, want := range map[string]map[string][]string{
+		"sync": {
+			"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:GenerateDataKey": {"dynamodb", "s3", "sqs"},
+			"kms:DescribeKey": {"dynamodb"}, "kms:Encrypt": {"dynamodb"}, "kms:ReEncryptFrom": {"dynamodb"}, "kms:ReEncryptTo": {"dynamodb"},
+		},
+		"changes": {
+			"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:GenerateDataKey": {"dynamodb", "s3", "sqs"},
+			"kms:DescribeKey": {"dynamodb"}, "kms:Encrypt": {"dynamodb"}, "kms:ReEncryptFrom": {"dynamodb"}, "kms:ReEncryptTo": {"dynamodb"},
+		},
+		"manager":          {"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:DescribeKey": {"dynamodb"}, "kms:GenerateDataKey": {"s3", "sqs"}},
+		"schedule":         {"kms:Decrypt": {"sqs"}, "kms:GenerateDataKey": {"sqs"}},
+		"manager schedule": {"kms:Decrypt": {"sqs"}, "kms:GenerateDataKey": {"sqs"}},
+		"network":          {},
+	} {
+		got := map[string][]string{}
+		for _, r := range all(c)[role] {
+			for _, action := range r.Actions {
+				if !strings.HasPrefix(action, "kms:") {
+					continue
+				}
+				if !slices.Equal(r.Resources, []string{key}) {
+					t.Errorf("%s: %s on %v", role, action, r.Resources)
+				}
+				for _, service := range r.Only["StringEquals"]["kms:ViaService"] {
+					got[action] = append(got[action], strings.TrimSuffix(service, ".${Region}.amazonaws.com"))
+				}
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
 	}
 }

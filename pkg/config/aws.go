@@ -35,6 +35,7 @@ type AWS struct {
 	Subnets, SecurityGroups []string
 	PermissionsBoundary     string   // ARN of a policy
 	KMSKeys                 []string // ARNs of the customer's keys that secrets are encrypted with
+	KMSKey                  string   // ARN of the customer's key for all that the stack keeps; "" for keys of AWS
 	Removal                 string   // retain or destroy
 	Tags                    map[string]string
 }
@@ -54,6 +55,8 @@ const (
 	leastMemory, mostMemory   = 128, 10240
 	mostTags                  = 40 // AWS takes 50, and CloudFormation adds its own
 )
+
+const keyARN = `^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$`
 
 // retentionDays are those that CloudWatch Logs knows.
 func retentionDays() []int {
@@ -80,8 +83,10 @@ func (s *section) aws(feed string) AWS {
 		SecurityGroups:      s.patterns("security_groups", `^sg-([0-9a-f]{8}|[0-9a-f]{17})$`, `write ids such as "sg-0123456789abcdef0"`),
 		PermissionsBoundary: s.pattern("permissions_boundary", "", `^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=,.@_/-]+$`,
 			`write the ARN of a policy, such as "arn:aws:iam::123456789012:policy/NAME"`),
-		KMSKeys: s.patterns("kms_keys", `^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$`,
+		KMSKeys: s.patterns("kms_keys", keyARN,
 			`write ARNs of keys, not of aliases, such as "arn:aws:kms:eu-central-1:123456789012:key/ID"`),
+		KMSKey: s.pattern("kms_key", "", keyARN,
+			`write the ARN of a key, not of an alias, such as "arn:aws:kms:eu-central-1:123456789012:key/ID"`),
 		Removal: s.word("removal", Retain, Retain, Destroy),
 		Tags:    s.tags(),
 	}

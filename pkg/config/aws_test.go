@@ -33,6 +33,7 @@ subnets = ["subnet-0a1b2c3d", "subnet-0a1b2c3e"]
 security_groups = ["sg-0a1b2c3d"]
 permissions_boundary = "arn:aws:iam::123456789012:policy/limits/chef"
 kms_keys = ["arn:aws:kms:eu-central-1:123456789012:key/0a1b-2c"]
+kms_key = "arn:aws:kms:eu-central-1:123456789012:key/mrk-3d"
 removal = "destroy"
 [aws.tags]
 team = "infra"
@@ -42,6 +43,7 @@ team = "infra"
 		LogRetention: 1827 * day, AlarmEmail: "ops@example.com", AlarmAge: 2 * time.Hour, VPC: "vpc-0a1b2c3d",
 		Subnets: []string{"subnet-0a1b2c3d", "subnet-0a1b2c3e"}, SecurityGroups: []string{"sg-0a1b2c3d"},
 		PermissionsBoundary: "arn:aws:iam::123456789012:policy/limits/chef", KMSKeys: []string{"arn:aws:kms:eu-central-1:123456789012:key/0a1b-2c"},
+		KMSKey:  "arn:aws:kms:eu-central-1:123456789012:key/mrk-3d",
 		Removal: Destroy, Tags: map[string]string{"team": "infra", "cost center": "7"}}
 	if diff := cmp.Diff(want, c.AWS, cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
 		t.Error(diff)
@@ -52,7 +54,7 @@ team = "infra"
 	}
 	for _, want := range []Setting{
 		{"aws.memory", "512", "/etc/chef-sync/chef-sync.toml:17"},
-		{`aws.tags."cost center"`, "7", "/etc/chef-sync/chef-sync.toml:34"},
+		{`aws.tags."cost center"`, "7", "/etc/chef-sync/chef-sync.toml:35"},
 	} {
 		if shown[want.Key] != want {
 			t.Errorf("config show has %+v, want %+v", shown[want.Key], want)
@@ -87,6 +89,7 @@ func TestWhatIsWrongUnderAWSIsNamedWithItsLine(t *testing.T) {
 		`security_groups = ["sg-0a1b2c3d"]`:               `aws.security_groups: security groups are only for functions in a VPC`,
 		`subnets = ["a"]`:                                 `f:13:12: aws.subnets[0]: "a" can't be used`,
 		`kms_keys = ["alias/chef"]`:                       `aws.kms_keys[0]: "alias/chef" can't be used; write ARNs of keys`,
+		`kms_key = "alias/chef"`:                          `aws.kms_key: "alias/chef" can't be used; write the ARN of a key`,
 		`permissions_boundary = "chef"`:                   `aws.permissions_boundary: "chef" can't be used`,
 		`removal = "delete"`:                              `aws.removal: "delete" isn't known`,
 		`tags = "x"`:                                      `aws.tags: must be a table`,
@@ -119,6 +122,7 @@ func TestWhatTheFunctionsCouldNotUseIsRefusedWithItsLine(t *testing.T) {
 		"a wildcard":                {strings.Replace(onAWS(), "chef-sync/key", "chef-sync/*", 1), `f:4:1: primary.key: "secretsmanager:chef-sync/*" can't be the name of a secret`},
 		"no journal":                {strings.Replace(onAWS(), "[primary]", "[primary]\nfeed = \"journal\"", 1) + "[aws]\njournal = false\n", `f:14:1: aws.journal: is false, but the primary's feed is "journal"`},
 		"an alarm between compares": {onAWS() + "compare_every = \"6h\"\n[aws]\njournal = false\n", `f:12:1: organization[0].compare_every: the alarm on the age of the last success (1h) would ring although acme is only looked at every 6h; write alarm_age under [aws] with more than 6h5m`},
+		"a key elsewhere":           {onAWS() + "[aws]\nregion = \"eu-central-1\"\nkms_key = \"arn:aws:kms:us-east-1:123456789012:key/1\"\n", `f:14:1: aws.kms_key: isn't in the region of the stack; name a key of eu-central-1`},
 		"a hasty alarm":             {onAWS() + "interval = \"2h\"\n", `f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would ring although acme is only looked at every 2h; write alarm_age under [aws] with more than 2h5m`},
 	} {
 		parsed, err := Loader{}.Parse("f", []byte(c.text))

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,9 @@ func (c *Config) CheckAWS() error {
 		r.checkSecret(key, key, "reader-"+name, c.Journal.Keys[name])
 	}
 	r.checkGrants(c)
+	if a := c.AWS; a.KMSKey != "" && a.Region != "" && !strings.Contains(a.KMSKey, ":kms:"+a.Region+":") {
+		r.problem("aws.kms_key", "name a key of "+a.Region+", or a replica of it there", "isn't in the region of the stack")
+	}
 	if c.Feed == "journal" && !c.AWS.Journal {
 		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
