@@ -217,7 +217,7 @@ func readsJournal(ctx context.Context, a *app.App, s assembly.Source) bool {
 func collectorOf(a *app.App) doctor.Collector {
 	c := doctor.Collector{Token: a.Journal.Token.String(), Switch: "listen and token under [journal]"}
 	if a.Stack != nil {
-		c.Switch = "token under [journal], journal = true and journal_url = true under [aws], and deploy"
+		c.Switch = "token under [journal], and deploy"
 		c.Where, c.URL = a.Stack.ChangesURL, a.Stack.ChangesURL
 	} else if j := a.Journal; j.Listen != "" {
 		c.Where, c.URL = j.Listen, doctor.RootURL(j.Listen, j.TLSCert != "")

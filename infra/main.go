@@ -63,6 +63,9 @@ func addDeployed(app awscdk.App, o order, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range c.Warnings() {
+		fmt.Fprintln(log, "warning:", w)
+	}
 	code, err := buildFunctions(log, "dist", c.AWS)
 	if err != nil {
 		return err

@@ -25,7 +25,8 @@ type AWS struct {
 	// run at once; 0 leaves it to the account.
 	JournalConcurrency int
 	// Journal says that functions/changes is part of the stack, and JournalURL
-	// that it can be reached from outside.
+	// that its journal can be reached from outside: by default only where a token
+	// or readers say by whom.
 	Journal, JournalURL bool
 	LogRetention        time.Duration
 	AlarmEmail          string // "" for nobody
@@ -63,7 +64,7 @@ func retentionDays() []int {
 	return []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 }
 
-func (s *section) aws(feed string) AWS {
+func (s *section) aws(feed string, journal Journal) AWS {
 	a := AWS{
 		Stack: s.pattern("stack", defaultStack, `^[A-Za-z][A-Za-z0-9-]{0,39}$`,
 			"use up to 40 letters, digits and hyphens, beginning with a letter"),
@@ -74,7 +75,7 @@ func (s *section) aws(feed string) AWS {
 		ReservedConcurrency: s.number("reserved_concurrency", 0, 0, 1000),
 		JournalConcurrency:  s.number("journal_concurrency", 0, 0, 1000),
 		Journal:             s.flag("journal", feed != "updated_since"),
-		JournalURL:          s.flag("journal_url", true),
+		JournalURL:          s.flag("journal_url", journal.knowsCallers()),
 		LogRetention:        s.retention(),
 		AlarmEmail:          s.pattern("alarm_email", "", `^[^@\s]+@[^@\s]+\.[^@\s]+$`, "write one address"),
 		AlarmAge:            s.duration("alarm_age", time.Hour, 10*time.Minute, ""),

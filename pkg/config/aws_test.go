@@ -71,6 +71,30 @@ func TestTheJournalIsThereUnlessThePrimaryHasAFeed(t *testing.T) {
 	}
 }
 
+// A URL that anybody can reach is only there for somebody.
+func TestTheJournalHasAURLWhereSomebodyIsToUseIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want bool
+		warn string
+	}{
+		"nobody":       {"", false, ""},
+		"a token":      {"[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n", true, ""},
+		"readers":      {"[journal]\nreaders = [\"old\"]\n", true, ""},
+		"keys":         {"[journal.keys]\nold = \"secretsmanager:chef-sync/old\"\n", true, ""},
+		"closed":       {"[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n[aws]\njournal_url = false\n", false, ""},
+		"open, nobody": {"[aws]\njournal_url = true\n", true, "aws.journal_url: the URL is open"},
+	} {
+		got := parsed(t, Loader{}, onAWS()+c.text)
+		if got.AWS.JournalURL != c.want {
+			t.Errorf("%s: a URL %v, want %v", name, got.AWS.JournalURL, c.want)
+		}
+		if warnings := strings.Join(got.Warnings(), "\n"); c.warn == "" && warnings != "" || !strings.Contains(warnings, c.warn) {
+			t.Errorf("%s: warnings %q, want %q", name, warnings, c.warn)
+		}
+	}
+}
+
 func TestWhatIsWrongUnderAWSIsNamedWithItsLine(t *testing.T) {
 	for line, want := range map[string]string{
 		`stck = "x"`:                                      `f:13:1: aws.stck: unknown key; did you mean stack?`,

@@ -165,7 +165,7 @@ func (r *reader) config(top *section) *Config {
 	state.done(nil)
 	stage.done(nil)
 	log.done(nil)
-	c.AWS = top.table("aws", false).aws(c.Feed)
+	c.AWS = top.table("aws", false).aws(c.Feed, c.Journal)
 	top.done(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]", "destination": "[[replica]]",
 		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]", "changes": "[journal]", "data_collector": "[journal]", "logging": "[log]"})
 	r.check(c)

@@ -63,6 +63,12 @@ func (s *section) journal() Journal {
 	return j
 }
 
+// knowsCallers reports whether the configuration names somebody who may push or
+// read from outside.
+func (j Journal) knowsCallers() bool {
+	return !j.Token.IsZero() || len(j.Readers) > 0 || len(j.Keys) > 0
+}
+
 // address reads HOST:PORT; "" is none.
 func (s *section) address(key string) string {
 	value, given := s.text(key)

@@ -103,6 +103,9 @@ func (c *Config) Warnings() []string {
 		}
 	}
 	list = append(list, c.Journal.warnings(c.Feed)...)
+	if c.AWS.Journal && c.AWS.JournalURL && !c.Journal.knowsCallers() {
+		list = append(list, "aws.journal_url: the URL is open, but there is no token for pushes and there are no readers: every member of an organization can read its changes")
+	}
 	used := map[string]bool{}
 	for _, p := range c.Pairs() {
 		used[p.ID.Replica] = true
