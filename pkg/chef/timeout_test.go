@@ -1,6 +1,7 @@
 package chef
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
@@ -29,6 +30,18 @@ func pipes(t *testing.T, url string, serve func(net.Conn), change ...func(*Confi
 	return newTestClient(t, transport, append(change, once, func(c *Config) { c.URL = url })...)
 }
 
+// answering reads a request before it serves: a client drops a connection that
+// answers what wasn't asked.
+func answering(t *testing.T, serve func(net.Conn)) func(net.Conn) {
+	return func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			t.Error(err)
+			return
+		}
+		serve(c)
+	}
+}
+
 // blackHole takes all that is sent and never answers.
 func blackHole(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
@@ -55,14 +68,13 @@ func TestAServerThatTakesConnectionsAndIsSilentIsLeft(t *testing.T) {
 func TestARequestMayTakeLongWhileItMakesProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		err := read(pipes(t, "http://chef.example.com", func(c net.Conn) {
-			go blackHole(c)
+		err := read(pipes(t, "http://chef.example.com", answering(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-Ops-Server-API-Version: "+erchefVersions+"\r\nContent-Length: 12\r\n\r\n")
 			for range 12 {
 				time.Sleep(20 * time.Second)
 				_, _ = io.WriteString(c, "1")
 			}
-		}), "/roles")
+		})), "/roles")
 		if err != nil || time.Since(start) != 4*time.Minute {
 			t.Errorf("%v after %v, want an answer after 4m", err, time.Since(start))
 		}
@@ -72,10 +84,9 @@ func TestARequestMayTakeLongWhileItMakesProgress(t *testing.T) {
 func TestAnAnswerThatStopsIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		err := read(pipes(t, "http://chef.example.com", func(c net.Conn) {
-			go blackHole(c)
+		err := read(pipes(t, "http://chef.example.com", answering(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{")
-		}), "/roles")
+		})), "/roles")
 		if wantKind(t, err, KindUnreachable); time.Since(start) != 30*time.Second {
 			t.Errorf("%v after %v, want 30s", err, time.Since(start))
 		}
