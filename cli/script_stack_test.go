@@ -93,7 +93,7 @@ func (d *deployment) make(ctx context.Context) error {
 	if err := cloudtest.Make(ctx, d.aws, dynamostate.Definition().CreateTableInput(d.Table), d.Bucket); err != nil {
 		return err
 	}
-	for _, name := range []string{d.SyncLog, d.ManagerLog, d.ChangesLog} {
+	for _, name := range []string{d.SyncLog, d.ManagerLog, d.ChangesLog, d.WebLog} {
 		if _, err := cloudwatchlogs.NewFromConfig(d.aws).CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name}); err != nil {
 			return err
 		}
@@ -230,7 +230,7 @@ func (d *deployment) function(ts *testscript.TestScript, broken bool) {
 		}
 		return cloud.SyncResult{Run: &run}, nil
 	})
-	for _, name := range []string{d.Manager, d.Changes} {
+	for _, name := range []string{d.Manager, d.Changes, d.Web} {
 		d.needFake(ts).AddFunction(name, func([]byte) (any, error) { return struct{}{}, nil })
 	}
 }

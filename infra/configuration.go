@@ -26,5 +26,8 @@ func (s *stack) addConfiguration() constructs.IDependable {
 	if s.changes != nil {
 		dependOn(resource, s.changes.Function)
 	}
+	if s.web != nil {
+		dependOn(resource, s.web.Function)
+	}
 	return resource
 }

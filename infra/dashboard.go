@@ -31,11 +31,13 @@ func (s *stack) addDashboard() {
 		chart("Longest pass, milliseconds", states("PassMilliseconds")),
 	)
 	if s.changes != nil {
-		row(page,
-			chart("Changes noted in the journal", counts("Noted")),
-			chart("Requests refused", counts("Refused")),
-			chart("Longest scan, milliseconds", states("ScanMilliseconds")),
-		)
+		journal := []awscloudwatch.GraphWidgetProps{
+			chart("Changes noted in the journal", counts("Noted")), chart("Longest scan, milliseconds", states("ScanMilliseconds")),
+		}
+		if s.web != nil {
+			journal = append(journal, chart("Requests refused", counts("Refused")))
+		}
+		row(page, journal...)
 	}
 	var calls, errors []awscloudwatch.IMetric
 	for _, f := range s.functions() {

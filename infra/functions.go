@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 	managerMemory  = 256
 )
 
+// webTimeout is for a request from outside, whose sender doesn't wait for longer.
+const webTimeout = time.Minute
+
 // function is a function with what is its own.
 type function struct {
 	awslambda.Function
@@ -39,9 +43,10 @@ type function struct {
 // functionProps is in what functions differ.
 type functionProps struct {
 	name, description string
+	program           string // folder of functions, "" for the name
 	memory            int
 	timeout           time.Duration
-	concurrency       int  // 0 for as many as the account allows
+	concurrency       int  // 0, or config.Auto, for as many as the account allows
 	reachesServers    bool // joins the VPC, if there is one
 	told              cloud.Resources
 	rights            []rights.Right
@@ -62,19 +67,32 @@ func (s *stack) addFunctions() {
 	s.addManager(told)
 }
 
-// addChanges makes the function that keeps the journal. Its URL is open to
-// everybody, since a Chef Server can't sign for AWS: the function itself refuses
-// pushes without the token and reads without the signature of a Chef Server's
-// user. Refusals are counted.
+// addChanges makes the function that scans for the journal, and the one that
+// answers requests to its URL. They are one program in two functions, so that what
+// comes from outside can take neither concurrency nor time from scans.
 func (s *stack) addChanges(told cloud.Resources) {
 	s.changes = s.addFunction(functionProps{
-		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans, pushes, updated_since",
-		memory: s.aws.Memory, timeout: s.aws.Timeout, concurrency: s.aws.JournalConcurrency, reachesServers: true,
+		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans",
+		memory: s.aws.Memory, timeout: s.aws.Timeout, reachesServers: true,
 		told: told, rights: rights.Changes(s.config),
 	})
 	if s.aws.JournalURL {
-		s.url = s.changes.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE})
+		s.addWeb(told)
 	}
+}
+
+// addWeb makes the function of the journal's URL. It is open to everybody, since a
+// Chef Server can't sign for AWS: the function itself refuses pushes without the
+// token and reads without the signature of a Chef Server's user. Refusals are
+// counted. What concurrency it has is the template's if the configuration names a
+// number; otherwise the manager sees what the account can reserve.
+func (s *stack) addWeb(told cloud.Resources) {
+	s.web = s.addFunction(functionProps{
+		name: cloud.WebFunction, program: cloud.ChangesFunction, description: "The journal's URL: pushes, updated_since",
+		memory: s.aws.Memory, timeout: webTimeout, concurrency: s.aws.JournalConcurrency, reachesServers: true,
+		told: told, rights: rights.Web(s.config),
+	})
+	s.url = s.web.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE})
 }
 
 // addManager makes the manager. It talks to AWS alone, so it stays outside the
@@ -84,6 +102,9 @@ func (s *stack) addManager(told cloud.Resources) {
 	told.ScheduleRole, told.DeadLetterARN = *s.scheduleRole.RoleArn(), *s.deadLetters.QueueArn()
 	if s.changes != nil {
 		told.Changes, told.ChangesARN = *s.changes.FunctionName(), *s.changes.FunctionArn()
+	}
+	if s.web != nil {
+		told.Web = *s.web.FunctionName()
 	}
 	s.manager = s.addFunction(functionProps{
 		name: cloud.ManagerFunction, description: "Looks after all pairs, their schedules and metrics",
@@ -116,7 +137,7 @@ func (s *stack) addFunction(p functionProps) *function {
 		Runtime:      awslambda.Runtime_PROVIDED_AL2023(),
 		Handler:      jsii.String("bootstrap"),
 		Architecture: s.architecture(),
-		Code:         awslambda.Code_FromAsset(jsii.String(s.code[p.name]), nil),
+		Code:         awslambda.Code_FromAsset(jsii.String(s.code[cmp.Or(p.program, p.name)]), nil),
 		MemorySize:   jsii.Number(float64(p.memory)),
 		Timeout:      awscdk.Duration_Seconds(jsii.Number(p.timeout.Seconds())),
 		Environment:  stringsOf(p.told.Environment()),

@@ -32,6 +32,9 @@ func (s *stack) functions() []*function {
 	if s.changes != nil {
 		all = append(all, s.changes)
 	}
+	if s.web != nil {
+		all = append(all, s.web)
+	}
 	return all
 }
 

@@ -29,7 +29,9 @@ func (s *stack) addOutputs() {
 		outputs["ChangesLog"] = s.changes.logs.LogGroupName()
 		outputs["ChangesArn"] = s.changes.FunctionArn()
 	}
-	if s.url != nil {
+	if s.web != nil {
+		outputs["WebFunction"] = s.web.FunctionName()
+		outputs["WebLog"] = s.web.logs.LogGroupName()
 		outputs["ChangesUrl"] = s.url.Url()
 	}
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {

@@ -59,6 +59,8 @@ func (s *stack) expand(pattern, log string) string {
 			return *s.sync.FunctionArn()
 		case "ChangesFunction":
 			return *s.changes.FunctionArn()
+		case "WebFunction":
+			return *s.web.FunctionArn()
 		case "ManagerFunction":
 			return *s.manager.FunctionArn()
 		case "ScheduleRole":

@@ -36,6 +36,7 @@ type stack struct {
 	network      *awslambda.CfnFunction_VpcConfigProperty // nil outside a VPC
 	sync         *function
 	changes      *function // nil without a journal
+	web          *function // nil without a URL of the journal
 	manager      *function
 	url          awslambda.FunctionUrl // nil if there is none
 	scheduleRole awsiam.Role

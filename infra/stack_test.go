@@ -84,8 +84,8 @@ func TestNothingStaysOfAStackThatShallBeDestroyed(t *testing.T) {
 
 func TestFunctionsAreSmallAndGiveUpEarly(t *testing.T) {
 	s := synthesize(t, example(t))
-	s.count(t, "AWS::Lambda::Function", 3)
-	for name, timeout := range map[string]int{"sync": 600, "changes": 600, "manager": 300} {
+	s.count(t, "AWS::Lambda::Function", 4)
+	for name, timeout := range map[string]int{"sync": 600, "changes": 600, "web": 60, "manager": 300} {
 		s.has(t, "AWS::Lambda::Function", map[string]any{
 			"FunctionName": "chef-sync-" + name, "Runtime": "provided.al2023", "Architectures": []any{"arm64"}, "MemorySize": 256, "Timeout": timeout,
 			"LoggingConfig":                map[string]any{"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "INFO", "LogGroup": assertions.Match_AnyValue()},
@@ -93,13 +93,13 @@ func TestFunctionsAreSmallAndGiveUpEarly(t *testing.T) {
 		})
 		s.has(t, "AWS::Logs::LogGroup", map[string]any{"LogGroupName": "/aws/lambda/chef-sync-" + name, "RetentionInDays": 30})
 	}
-	s.count(t, "AWS::Logs::LogGroup", 3)
+	s.count(t, "AWS::Logs::LogGroup", 4)
 	check(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::Lambda::EventInvokeConfig"), map[string]any{
 			"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60, "DestinationConfig": map[string]any{"OnFailure": map[string]any{"Destination": assertions.Match_AnyValue()}},
 		})
 	})
-	s.count(t, "AWS::Lambda::EventInvokeConfig", 3)
+	s.count(t, "AWS::Lambda::EventInvokeConfig", 4)
 }
 
 // Functions are told what they need by the words of pkg/cloud.
@@ -108,7 +108,8 @@ func TestFunctionsAreToldWhatTheyNeed(t *testing.T) {
 	for name, want := range map[string][]string{
 		"Sync":    {"Stack", "Table", "Bucket"},
 		"Changes": {"Stack", "Table", "Bucket", "SyncFunction"},
-		"Manager": {"Stack", "Table", "Bucket", "SyncFunction", "ChangesFunction", "ScheduleGroup", "SyncArn", "ChangesArn", "ScheduleRole", "DeadLetterArn"},
+		"Web":     {"Stack", "Table", "Bucket", "SyncFunction"},
+		"Manager": {"Stack", "Table", "Bucket", "SyncFunction", "ChangesFunction", "WebFunction", "ScheduleGroup", "SyncArn", "ChangesArn", "ScheduleRole", "DeadLetterArn"},
 	} {
 		var vars []string
 		for _, w := range want {
@@ -127,10 +128,11 @@ func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
 	if diff := cmp.Diff(cloud.OutputNames(), slices.Sorted(maps.Keys(d.Outputs))); diff != "" {
 		t.Errorf("outputs (-wanted +there):\n%s", diff)
 	}
-	without := synthesize(t, under(example(t), "[aws]", "journal = false")).document(t)
-	for name := range without.Outputs {
-		if strings.HasPrefix(name, "Changes") {
-			t.Errorf("a stack without a journal has the output %s", name)
+	for line, prefixes := range map[string][]string{"journal = false": {"Changes", "Web"}, "journal_url = false": {"Web"}} {
+		for name := range synthesize(t, under(example(t), "[aws]", line)).document(t).Outputs {
+			if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+				t.Errorf("a stack with %s has the output %s", line, name)
+			}
 		}
 	}
 }
@@ -158,14 +160,23 @@ func TestTheManagerIsOnlyCalledWhileThereIsAConfiguration(t *testing.T) {
 	}
 }
 
-func TestTheURLIsOpenAndOnlyThereForAJournal(t *testing.T) {
-	synthesize(t, example(t)).has(t, "AWS::Lambda::Url", map[string]any{"AuthType": "NONE"})
-	for _, line := range []string{"journal_url = false", "journal = false"} {
-		s := synthesize(t, under(example(t), "[aws]", line))
+// The URL is that of a function of its own, so that scans don't share what
+// strangers can use up.
+func TestTheURLIsOpenAndOnlyThereForSomebody(t *testing.T) {
+	open := synthesize(t, example(t))
+	open.has(t, "AWS::Lambda::Url", map[string]any{"AuthType": "NONE", "TargetFunctionArn": map[string]any{
+		"Fn::GetAtt": []any{assertions.Match_StringLikeRegexp(jsii.String("^Web")), "Arn"}}})
+	nobody := strings.Replace(example(t), `token = "secretsmanager:chef-sync/collector-token"`, "", 1)
+	for name, text := range map[string]string{
+		"closed": under(example(t), "[aws]", "journal_url = false"), "no journal": under(example(t), "[aws]", "journal = false"), "no token": nobody,
+	} {
+		s := synthesize(t, text)
 		s.count(t, "AWS::Lambda::Url", 0)
 		s.count(t, "AWS::Lambda::Permission", 0)
-		if strings.Contains(s.text, `"Refused"`) && line == "journal = false" || strings.Contains(s.text, "chef-sync-refused") {
-			t.Errorf("%s: requests are watched that can't come", line)
+		for _, word := range []string{"Refused", "chef-sync-refused", "chef-sync-web", "FunctionConcurrency"} {
+			if strings.Contains(s.text, word) {
+				t.Errorf("%s: the template names %s", name, word)
+			}
 		}
 	}
 }
@@ -180,7 +191,7 @@ func TestWithoutAJournalThereIsNothingOfIt(t *testing.T) {
 
 func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 	s := synthesize(t, example(t))
-	s.count(t, "AWS::CloudWatch::Alarm", 12)
+	s.count(t, "AWS::CloudWatch::Alarm", 14)
 	s.has(t, "AWS::SNS::Subscription", map[string]any{"Protocol": "email", "Endpoint": "chef@example.com"})
 	check(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::CloudWatch::Alarm"), map[string]any{"AlarmActions": assertions.Match_AnyValue(), "OKActions": assertions.Match_AnyValue()})
@@ -189,7 +200,7 @@ func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 		assertions.Match_ObjectLike(&map[string]any{"Effect": "Allow", "Action": "sns:Publish", "Principal": map[string]any{"Service": "cloudwatch.amazonaws.com"}}),
 	})}})
 	nobody := synthesize(t, strings.Replace(example(t), `alarm_email = "chef@example.com"`, "", 1))
-	nobody.count(t, "AWS::CloudWatch::Alarm", 12)
+	nobody.count(t, "AWS::CloudWatch::Alarm", 14)
 	nobody.count(t, "AWS::SNS::Topic", 0)
 }
 
@@ -221,7 +232,7 @@ func TestAlarmsRingOverSeveralSamplesOfOneMetric(t *testing.T) {
 		// What arrives, not what lies there: else somebody would have to purge the queue.
 		"chef-sync-dead-letters": "NumberOfMessagesSent", "chef-sync-dropped": "InvocationDroppedCount",
 	}
-	for _, f := range []string{"sync", "manager", "changes"} {
+	for _, f := range []string{"sync", "manager", "changes", "web"} {
 		want["chef-sync-errors-"+f], want["chef-sync-throttles-"+f] = "Errors", "Throttles"
 	}
 	if diff := cmp.Diff(want, watched); diff != "" {

@@ -111,7 +111,7 @@ func TestTwoStacksOfAnAccountDoNotCollide(t *testing.T) {
 func TestFunctionsThatReachServersJoinTheVPC(t *testing.T) {
 	for name, want := range map[string]any{"vpc": assertions.Match_AnyValue(), "groups": []any{"sg-0123456789abcdef0"}} {
 		s := synthesize(t, variants(t)[name])
-		for _, f := range []string{"sync", "changes"} {
+		for _, f := range []string{"sync", "changes", "web"} {
 			s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-" + f, "VpcConfig": map[string]any{
 				"SubnetIds": assertions.Match_ArrayWith(&[]any{"subnet-0123456789abcdef0"}), "SecurityGroupIds": want}})
 		}
@@ -133,15 +133,16 @@ func TestEveryRoleHasThePermissionsBoundary(t *testing.T) {
 			}
 		}
 	}
-	if roles != 6 { // three functions, two for schedules, one that empties the bucket
-		t.Errorf("%d roles, want 6", roles)
+	if roles != 7 { // four functions, two for schedules, one that empties the bucket
+		t.Errorf("%d roles, want 7", roles)
 	}
 }
 
 func TestTheOtherArchitectureAndAConcurrencyOfOnesOwn(t *testing.T) {
 	s := synthesize(t, variants(t)["x86_64"])
 	s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-sync", "Architectures": []any{"x86_64"}, "ReservedConcurrentExecutions": 5})
-	s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-changes", "ReservedConcurrentExecutions": 3})
+	s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-web", "ReservedConcurrentExecutions": 3})
+	s.has(t, "AWS::Lambda::Function", map[string]any{"FunctionName": "chef-sync-changes", "ReservedConcurrentExecutions": assertions.Match_Absent()})
 	if s.aws.Architecture != "x86_64" || goArch(s.aws) != "amd64" {
 		t.Errorf("built for %s", goArch(s.aws))
 	}

@@ -66,7 +66,7 @@ func push(r *rig, m message) {
 // url is the function URL of the journal.
 func (r *rig) url() string {
 	if r.changesURL == "" {
-		r.changesURL = r.changes.URL()
+		r.changesURL = r.web.URL()
 	}
 	return r.changesURL
 }
@@ -194,10 +194,24 @@ func TestTheURLRefusesStrangers(t *testing.T) {
 	if !errors.As(err, &answer) || answer.Status != http.StatusUnauthorized {
 		t.Errorf("a reader with another key: %v", err)
 	}
-	log := r.changes.Log().String()
+	log := r.web.Log().String()
 	if !strings.Contains(log, `"Refused":1`) || strings.Contains(log, "swordfish") {
 		t.Error("refusals are not counted, or a value was logged")
 	}
+}
+
+// oldClient reads the journal by its URL, as a user that the primary knows.
+func (r *rig) oldClient() *chef.Client {
+	r.t.Helper()
+	key, err := chef.ParseKey([]byte(r.primary.key))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	client, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: r.primary.user, Key: key})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return client
 }
 
 // TestAnOldClientReadsTheURL: the journal served as updated_since, signed by the
@@ -206,14 +220,7 @@ func TestAnOldClientReadsTheURL(t *testing.T) {
 	t.Parallel()
 	r := journaled(t)
 	scan(r)
-	key, err := chef.ParseKey([]byte(r.primary.key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: r.primary.user, Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := r.oldClient()
 	var newest int64
 	read := func() (paths []string) {
 		answer, err := client.Org(orgName).Do(t.Context(), http.MethodGet, fmt.Sprintf("/updated_since?seq=%d", newest), nil)
@@ -239,7 +246,7 @@ func TestAnOldClientReadsTheURL(t *testing.T) {
 	read()
 	r.primary.org.PutRole("web", `{"description":"one"}`)
 	push(r, message{kind: "role", name: "web"})
-	r.changes.Kill() // a fresh environment goes on
+	r.web.Kill() // a fresh environment goes on
 	if got := read(); len(got) != 1 || !strings.HasSuffix(got[0], "/roles/web") {
 		t.Errorf("rows %q", got)
 	}

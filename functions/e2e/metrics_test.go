@@ -26,7 +26,7 @@ func TestTheMetricsAreThoseThatTheStackLooksAt(t *testing.T) {
 	r.manage(cloud.TaskManage)
 	post(r, "another token", message{kind: "role", name: "web"})
 	for function, want := range cloud.MetricNames() {
-		logs := map[string]*runtimetest.Function{cloud.SyncFunction: r.sync, cloud.ManagerFunction: r.manager, cloud.ChangesFunction: r.changes}
+		logs := map[string]*runtimetest.Function{cloud.SyncFunction: r.sync, cloud.ManagerFunction: r.manager, cloud.ChangesFunction: r.changes, cloud.WebFunction: r.web}
 		if got := metricsIn(t, logs[function].Log()); !slices.Equal(got, want) {
 			t.Errorf("%s writes %q, want %q", function, got, want)
 		}

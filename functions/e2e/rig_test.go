@@ -147,11 +147,14 @@ type rig struct {
 	cfg                     aws.Config
 	backend                 *onaws.Backend
 	sync, manager, changes  *runtimetest.Function
+	web                     *runtimetest.Function // the program of changes, for its URL
+	lambda                  *runtimetest.Service
 	primary, replica        *server
 	fronts                  map[string]*cloudtest.Front // what each function asks of AWS
 	lambdaURL, changesURL   string
 	mu                      sync.Mutex
 	invoked                 map[string][]string // functions, by who invoked them
+	reserving               []string            // what the manager asked for of Lambda's concurrency
 	organization, more, top string              // lines of the configuration
 }
 
@@ -185,10 +188,11 @@ func rigOn(t testing.TB, there http.Handler, stack string, primary, replica *ser
 		}
 	}
 	lambda := runtimetest.NewService(t)
-	r.lambdaURL = lambda.URL
+	r.lambda, r.lambdaURL = lambda, lambda.URL
 	r.sync = r.add(lambda, cloud.SyncFunction)
 	r.manager = r.add(lambda, cloud.ManagerFunction)
 	r.changes = r.add(lambda, cloud.ChangesFunction)
+	r.web = r.add(lambda, cloud.WebFunction)
 	return r
 }
 
@@ -205,8 +209,12 @@ func (r *rig) add(lambda *runtimetest.Service, name string) *runtimetest.Functio
 	env["AWS_ENDPOINT_URL_LAMBDA"] = r.invocations(name, lambda.URL)
 	env["AWS_SESSION_TOKEN"] = "" // versitygw knows none
 	maps.Copy(env, r.stack.Environment())
+	program := name
+	if name == cloud.WebFunction {
+		program = cloud.ChangesFunction
+	}
 	return lambda.Add(runtimetest.Config{
-		Name: r.stack.Stack + "-" + name, Program: programs.Build(r.t, "chefsync/functions/"+name), Env: env, Timeout: time.Minute,
+		Name: r.stack.Stack + "-" + name, Program: programs.Build(r.t, "chefsync/functions/"+program), Env: env, Timeout: time.Minute,
 	})
 }
 
@@ -220,7 +228,12 @@ func (r *rig) invocations(name, lambdaURL string) string {
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		r.mu.Lock()
-		r.invoked[name] = append(r.invoked[name], strings.Split(q.URL.Path, "/")[3])
+		if function := strings.Split(q.URL.Path, "/")[3]; strings.HasSuffix(q.URL.Path, "/concurrency") {
+			verb := map[string]string{http.MethodPut: "Put", http.MethodDelete: "Delete"}[q.Method]
+			r.reserving = append(r.reserving, "lambda:"+verb+"FunctionConcurrency "+strings.Replace(function, r.stack.Web, "${WebFunction}", 1))
+		} else {
+			r.invoked[name] = append(r.invoked[name], function)
+		}
 		r.mu.Unlock()
 		proxy.ServeHTTP(w, q)
 	}))

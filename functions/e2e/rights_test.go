@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, granted := range map[string][]rights.Right{
-		cloud.SyncFunction: rights.Sync(c), cloud.ChangesFunction: rights.Changes(c), cloud.ManagerFunction: rights.Manager(c),
+		cloud.SyncFunction: rights.Sync(c), cloud.ChangesFunction: rights.Changes(c), cloud.WebFunction: rights.Web(c), cloud.ManagerFunction: rights.Manager(c),
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := r.done(name)
@@ -98,6 +99,9 @@ func live(r *rig) {
 	push(r, message{"version", "1.0.0", "cookbook", "apache2"})
 	scan(r)
 	r.pass()
+	if _, err := r.oldClient().Org(orgName).Do(r.t.Context(), http.MethodGet, "/updated_since?seq=0", nil); err != nil {
+		r.t.Fatal(err)
+	}
 	for i := range 3 {
 		many(i + 1)
 		r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"scan %d"}`, i))
@@ -109,7 +113,7 @@ func live(r *rig) {
 	r.loseJournal()
 	scan(r)
 	r.pass()
-	r.more = ""
+	r.more = "[aws]\njournal_concurrency = 0\n"
 	stop := true
 	r.direct(replication.Directive{Stop: &stop})
 	r.mustDeploy()
@@ -146,6 +150,11 @@ func (r *rig) done(name string) map[string]bool {
 			resource = "${SyncFunction}"
 		}
 		calls["lambda:InvokeFunction "+resource] = true
+	}
+	if name == cloud.ManagerFunction {
+		for _, call := range r.reserving {
+			calls[call] = true
+		}
 	}
 	return calls
 }

@@ -34,6 +34,7 @@ func (h handler) configure(ctx context.Context, event cfn.Event) (id string, dat
 	if err != nil {
 		return physicalID, nil, err
 	}
+	h.reserve(ctx, fleet.Config)
 	report, err := h.reconcile(ctx, fleet)
 	h.Log.Info("the configuration is in use", "pairs", len(fleet.Pairs()), "schedules", report.String())
 	return physicalID, map[string]any{"Pairs": len(fleet.Pairs())}, err

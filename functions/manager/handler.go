@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/aws/aws-lambda-go/cfn"
 
@@ -20,8 +21,10 @@ import (
 type handler struct {
 	*environment.Environment
 	// group remembers, while the environment is warm, what it has read.
-	group     *schedule.Group
-	functions schedule.Invoker
+	group       *schedule.Group
+	functions   schedule.Invoker
+	concurrency concurrency
+	reserved    *sync.Once // in each environment, since a deployment of the function may undo it
 }
 
 // summary is what a turn did, for who asked for it.
@@ -66,6 +69,7 @@ func (h handler) manage(ctx context.Context) (summary, error) {
 		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", replication.HintOf(err))
 		return summary{}, err
 	}
+	h.reserved.Do(func() { h.reserve(ctx, fleet.Config) })
 	var s summary
 	s.Pairs = len(fleet.Pairs())
 	watchErr := h.watch(ctx, fleet, &s)

@@ -5,6 +5,8 @@
 package main
 
 import (
+	"sync"
+
 	"github.com/aws/aws-lambda-go/lambda"
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
@@ -15,10 +17,13 @@ import (
 
 func main() {
 	environment.Main(func(e *environment.Environment) {
+		functions := awslambda.NewFromConfig(e.AWS)
 		h := handler{
 			Environment: e,
 			group:       &schedule.Group{API: scheduler.NewFromConfig(e.AWS), Name: e.Resources.ScheduleGroup},
-			functions:   schedule.Lambda{API: awslambda.NewFromConfig(e.AWS)},
+			functions:   schedule.Lambda{API: functions},
+			concurrency: functions,
+			reserved:    &sync.Once{},
 		}
 		lambda.Start(h.handle)
 	})

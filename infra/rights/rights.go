@@ -48,11 +48,20 @@ func Sync(c *config.Config) []Right {
 	return slices.Concat(function(), state(), objects(), secrets(c, c.SyncSecrets()...), []Right{configuration()}, sealedState(c))
 }
 
-// Changes is what functions/changes may do. It wakes the pairs of an
-// organization that a change was pushed for.
+// Changes is what functions/changes may do for its schedules: scan, and wake the
+// pairs of an organization that changed.
 func Changes(c *config.Config) []Right {
-	return slices.Concat(function(), state(), secrets(c, c.ChangesSecrets()...),
+	return slices.Concat(function(), state(), secrets(c, c.ScanSecrets()...),
 		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")}, sealedState(c))
+}
+
+// Web is what functions/changes may do for requests to the journal's URL: note
+// what is pushed and wake pairs, read the journal, and ask the primary who reads.
+func Web(c *config.Config) []Right {
+	return slices.Concat(function(), []Right{
+		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem"}, Resources: []string{"${Table}"}},
+		configuration(), invoke("${SyncFunction}"),
+	}, secrets(c, c.JournalSecrets()...), sealed(c, []string{"kms:Decrypt"}, "s3"), sealedTable(c), sealedWrites(c, "dynamodb", "sqs"))
 }
 
 // Manager is what functions/manager may do.
@@ -81,7 +90,16 @@ func Manager(c *config.Config) []Right {
 			Actions: []string{"iam:PassRole"}, Resources: []string{"${ScheduleRole}"},
 			Only: map[string]map[string][]string{"StringEquals": {"iam:PassedToService": {"scheduler.amazonaws.com"}}},
 		},
-	}, keys(c, "s3"), sealed(c, []string{"kms:Decrypt", "kms:DescribeKey"}, "dynamodb"), sealedWrites(c, "s3", "sqs"))
+	}, reserve(c), keys(c, "s3"), sealed(c, []string{"kms:Decrypt", "kms:DescribeKey"}, "dynamodb"), sealedWrites(c, "s3", "sqs"))
+}
+
+// reserve lets the manager bound how much of the account's concurrency requests to
+// the journal's URL can take.
+func reserve(c *config.Config) []Right {
+	if !c.AWS.Journal || !c.AWS.JournalURL {
+		return nil
+	}
+	return []Right{{Actions: []string{"lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency"}, Resources: []string{"${WebFunction}"}}}
 }
 
 // Schedule is what the schedules may do that the manager makes.
@@ -229,11 +247,14 @@ func sealedWrites(c *config.Config, services ...string) []Right {
 	return sealed(c, []string{"kms:Decrypt", "kms:GenerateDataKey"}, services...)
 }
 
-// sealedState are what a function needs that keeps state: DynamoDB wants more than
-// others do.
+// sealedState are what a function needs that keeps state.
 func sealedState(c *config.Config) []Right {
-	table := sealed(c, []string{"kms:DescribeKey", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"}, "dynamodb")
-	return append(sealedWrites(c, "dynamodb", "s3", "sqs"), table...)
+	return append(sealedWrites(c, "dynamodb", "s3", "sqs"), sealedTable(c)...)
+}
+
+// sealedTable is what DynamoDB wants of who writes, beside what all services do.
+func sealedTable(c *config.Config) []Right {
+	return sealed(c, []string{"kms:DescribeKey", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"}, "dynamodb")
 }
 
 // via is the condition that it is one of some services that uses a key.

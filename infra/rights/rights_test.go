@@ -30,7 +30,7 @@ func as(text string) string { return text }
 // all are the rights of all roles.
 func all(c *config.Config) map[string][]rights.Right {
 	return map[string][]rights.Right{
-		"sync": rights.Sync(c), "changes": rights.Changes(c), "manager": rights.Manager(c),
+		"sync": rights.Sync(c), "changes": rights.Changes(c), "web": rights.Web(c), "manager": rights.Manager(c),
 		"schedule": rights.Schedule(c), "manager schedule": rights.ManagerSchedule(c), "network": rights.Network(),
 	}
 }
@@ -65,7 +65,8 @@ func TestOnlyTheSecretsOfTheServersCanBeRead(t *testing.T) {
 	secret := func(name string) string { return "arn:${Here:secretsmanager}:secret:chef-sync/" + name + "-??????" }
 	for role, want := range map[string]struct{ secrets, parameters []string }{
 		"sync":    {[]string{secret("primary"), secret("eu")}, []string{"arn:${Here:ssm}:parameter/chef-sync/ca"}}, // the CA of eu
-		"changes": {[]string{secret("collector-token"), secret("primary")}, nil},                                   // it asks the primary alone
+		"changes": {[]string{secret("primary")}, nil},                                                              // it scans the primary alone
+		"web":     {[]string{secret("collector-token"), secret("primary")}, nil},                                   // it asks the primary for readers' keys
 	} {
 		if diff := cmp.Diff(want.secrets, resources(all(c)[role], "secretsmanager:GetSecretValue")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
@@ -121,6 +122,15 @@ func TestAnotherOrganizationNeedsNoOtherRights(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatTheJournalsURLNeedsIsAllowedForIt(t *testing.T) {
+	for line, want := range map[string]int{"": 1, "journal_url = false": 0, "journal = false": 0} {
+		c := parsed(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\n"+line+"\n", 1) })
+		if got := len(resources(rights.Manager(c), "lambda:PutFunctionConcurrency")); got != want {
+			t.Errorf("%q: the manager reserves concurrency of %d functions, want %d", line, got, want)
+		}
+	}
+}
+
 func TestWithoutAJournalNobodyCallsItsFunction(t *testing.T) {
 	c := parsed(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
 	for _, role := range []string{"manager", "schedule"} {
@@ -144,6 +154,10 @@ func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
 		},
 		"changes": {
 			"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:GenerateDataKey": {"dynamodb", "s3", "sqs"},
+			"kms:DescribeKey": {"dynamodb"}, "kms:Encrypt": {"dynamodb"}, "kms:ReEncryptFrom": {"dynamodb"}, "kms:ReEncryptTo": {"dynamodb"},
+		},
+		"web": {
+			"kms:Decrypt": {"s3", "dynamodb", "sqs"}, "kms:GenerateDataKey": {"dynamodb", "sqs"},
 			"kms:DescribeKey": {"dynamodb"}, "kms:Encrypt": {"dynamodb"}, "kms:ReEncryptFrom": {"dynamodb"}, "kms:ReEncryptTo": {"dynamodb"},
 		},
 		"manager":          {"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:DescribeKey": {"dynamodb"}, "kms:GenerateDataKey": {"s3", "sqs"}},

@@ -12,6 +12,7 @@ func MetricNames() map[string][]string {
 	return map[string][]string{
 		ManagerFunction: {"Blocked", "Held", "OldestSuccessAge", "Overdue", "Pairs", "Pending", "Retrying", "Stopped", "Synced", "Unsynced", "Waiting"},
 		SyncFunction:    {"Applied", "Deleted", "Failed", "PassMilliseconds", "UploadedBytes"},
-		ChangesFunction: {"Noted", "Refused", "ScanMilliseconds"},
+		ChangesFunction: {"Noted", "ScanMilliseconds"},
+		WebFunction:     {"Refused"},
 	}
 }

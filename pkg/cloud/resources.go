@@ -21,6 +21,9 @@ const (
 	SyncFunction    = "sync"
 	ManagerFunction = "manager"
 	ChangesFunction = "changes"
+	// WebFunction is the program of ChangesFunction once more, for requests to the
+	// journal's URL alone: strangers who knock there take nothing from scans.
+	WebFunction = "web"
 )
 
 // Resources are the names of what a stack consists of.
@@ -31,11 +34,11 @@ type Resources struct {
 	Bucket string
 	// ScheduleGroup holds the schedules, which the manager makes.
 	ScheduleGroup string
-	// Sync, Manager and Changes are names of functions; Changes is "" for a stack
-	// without a journal.
-	Sync, Manager, Changes string
-	// SyncLog, ManagerLog and ChangesLog are their log groups.
-	SyncLog, ManagerLog, ChangesLog string
+	// Sync, Manager, Changes and Web are names of functions; Changes is "" for a
+	// stack without a journal, Web for one whose journal has no URL.
+	Sync, Manager, Changes, Web string
+	// SyncLog, ManagerLog, ChangesLog and WebLog are their log groups.
+	SyncLog, ManagerLog, ChangesLog, WebLog string
 	// ChangesURL is where a data collector posts to and updated_since is served.
 	ChangesURL string
 	// DeadLetters is the URL of the queue of events that no function took.
@@ -61,9 +64,11 @@ func (r *Resources) fields() []field {
 		{"SyncFunction", &r.Sync},
 		{"ManagerFunction", &r.Manager},
 		{"ChangesFunction", &r.Changes},
+		{"WebFunction", &r.Web},
 		{"SyncLog", &r.SyncLog},
 		{"ManagerLog", &r.ManagerLog},
 		{"ChangesLog", &r.ChangesLog},
+		{"WebLog", &r.WebLog},
 		{"ChangesUrl", &r.ChangesURL},
 		{"DeadLetters", &r.DeadLetters},
 		{"SyncArn", &r.SyncARN},

@@ -21,8 +21,9 @@ type AWS struct {
 	// ReservedConcurrency is how many passes may run at once; 0 leaves it to the
 	// account.
 	ReservedConcurrency int
-	// JournalConcurrency is how many scans and requests to the journal's URL may
-	// run at once; 0 leaves it to the account.
+	// JournalConcurrency is how many requests to the journal's URL may run at once;
+	// 0 leaves it to the account, and Auto is a few where the account can reserve
+	// them.
 	JournalConcurrency int
 	// Journal says that functions/changes is part of the stack, and JournalURL
 	// that its journal can be reached from outside: by default only where a token
@@ -49,6 +50,9 @@ const (
 	X8664   = "x86_64"
 )
 
+// Auto stands for a number that is chosen where it is known what is possible.
+const Auto = -1
+
 const (
 	defaultStack = "chef-sync"
 	// Limits of Lambda. A pass wants time to end in good order.
@@ -73,7 +77,7 @@ func (s *section) aws(feed string, journal Journal) AWS {
 		Memory:              s.number("memory", 256, leastMemory, mostMemory),
 		Timeout:             s.timeout(),
 		ReservedConcurrency: s.number("reserved_concurrency", 0, 0, 1000),
-		JournalConcurrency:  s.number("journal_concurrency", 0, 0, 1000),
+		JournalConcurrency:  s.numberOrAuto("journal_concurrency", 0, 1000),
 		Journal:             s.flag("journal", feed != "updated_since"),
 		JournalURL:          s.flag("journal_url", journal.knowsCallers()),
 		LogRetention:        s.retention(),

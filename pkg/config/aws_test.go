@@ -103,6 +103,8 @@ func TestWhatIsWrongUnderAWSIsNamedWithItsLine(t *testing.T) {
 		`stack = ""`:                                      `aws.stack: "" can't be used`,
 		`region = "Frankfurt"`:                            `aws.region: "Frankfurt" can't be used; write a region such as "eu-central-1"`,
 		`architecture = "arm"`:                            `aws.architecture: "arm" isn't known; did you mean "arm64"?`,
+		`journal_concurrency = "some"`:                    `aws.journal_concurrency: must be "auto" or a whole number; write "auto", or a number`,
+		`journal_concurrency = 1001`:                      `aws.journal_concurrency: must be between 0 and 1000`,
 		`memory = 64`:                                     `aws.memory: must be between 128 and 10240`,
 		`timeout = "16m"`:                                 `aws.timeout: "16m" is too long: Lambda allows 15m`,
 		`timeout = "90500ms"`:                             `aws.timeout: must be whole seconds`,

@@ -32,23 +32,31 @@ func (c *Config) serverSecrets() []namedSecret {
 	return named
 }
 
-// journalSecrets are what functions/changes reads: the primary's, and those by
-// which it knows who pushes and who reads.
+// scanSecrets are what scans need: those of the primary.
+func (c *Config) scanSecrets() []namedSecret {
+	return []namedSecret{{"primary.key", c.Primary.Key}, {"primary.ca", c.Primary.CA}}
+}
+
+// journalSecrets are those by which the journal's URL knows who pushes and who
+// reads, and the primary's, which it may have to ask.
 func (c *Config) journalSecrets() []namedSecret {
 	named := []namedSecret{{"journal.token", c.Journal.Token}}
 	for _, name := range slices.Sorted(maps.Keys(c.Journal.Keys)) {
 		named = append(named, namedSecret{join("journal.keys", name), c.Journal.Keys[name]})
 	}
-	return append(named, namedSecret{"primary.key", c.Primary.Key}, namedSecret{"primary.ca", c.Primary.CA})
+	return append(named, c.scanSecrets()...)
 }
 
 // SyncSecrets are the secrets that the role of functions/sync must be able to
 // read. See grants.
 func (c *Config) SyncSecrets() []KeyRef { return c.AWS.grants(c.serverSecrets()) }
 
-// ChangesSecrets are the secrets that the role of functions/changes must be able
-// to read.
-func (c *Config) ChangesSecrets() []KeyRef { return c.AWS.grants(c.journalSecrets()) }
+// ScanSecrets are those that a function must be able to read to scan.
+func (c *Config) ScanSecrets() []KeyRef { return c.AWS.grants(c.scanSecrets()) }
+
+// JournalSecrets are those that a function must be able to read to answer requests
+// to the journal's URL.
+func (c *Config) JournalSecrets() []KeyRef { return c.AWS.grants(c.journalSecrets()) }
 
 // grants are the secrets of a role as its policy names them: each by itself if
 // they all fit, else those under STACK/ by one name that ends in /*.

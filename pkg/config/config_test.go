@@ -77,7 +77,7 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 
 		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
-		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, Journal: true,
+		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, JournalConcurrency: Auto, Journal: true,
 			LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {

@@ -192,6 +192,20 @@ func (s *section) number(key string, fallback, least, most int) int {
 	return int(n)
 }
 
+// numberOrAuto reads a number, or "auto", which is the default.
+func (s *section) numberOrAuto(key string, least, most int) int {
+	v, given := s.values[key]
+	if _, isText := v.(string); given && !isText {
+		return s.number(key, least, least, most)
+	}
+	s.take(key)
+	if given && v != "auto" {
+		s.wrongType(key, `write "auto", or a number without quotes`, `"auto" or a whole number`)
+	}
+	s.effective(key, "auto", given)
+	return Auto
+}
+
 // duration reads a time such as "90s" of at least least. Zero is allowed where
 // never says what it means.
 func (s *section) duration(key string, fallback, least time.Duration, never string) time.Duration {

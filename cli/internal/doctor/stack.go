@@ -81,7 +81,7 @@ func (s Stack) table(ctx context.Context, l *List) {
 }
 
 func (s Stack) functions(ctx context.Context, l *List) {
-	for _, name := range []string{s.Sync, s.Manager, s.Changes} {
+	for _, name := range []string{s.Sync, s.Manager, s.Changes, s.Web} {
 		if name == "" {
 			continue
 		}

@@ -150,8 +150,11 @@ func (l *Logs) groups(queries []state.LogQuery) []group {
 		}
 	}
 	groups := []group{{r.SyncLog, r.Sync, pattern(pairs, queries[0])}}
-	if r.ChangesLog != "" {
-		groups = append(groups, group{r.ChangesLog, r.Changes, pattern(append(sources, pairs...), queries[0])})
+	for _, g := range []group{{name: r.ChangesLog, function: r.Changes}, {name: r.WebLog, function: r.Web}} {
+		if g.name != "" {
+			g.pattern = pattern(append(sources, pairs...), queries[0])
+			groups = append(groups, g)
+		}
 	}
 	return groups
 }

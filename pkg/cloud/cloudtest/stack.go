@@ -52,8 +52,9 @@ func Resources(stack, endpoint string) cloud.Resources {
 	}
 	return cloud.Resources{
 		Stack: stack, Region: Region, Table: stack + "-table", Bucket: stack + "-bucket", ScheduleGroup: stack,
-		Sync: stack + "-sync", Manager: stack + "-manager", Changes: stack + "-changes",
+		Sync: stack + "-sync", Manager: stack + "-manager", Changes: stack + "-changes", Web: stack + "-web",
 		SyncLog: "/aws/lambda/" + stack + "-sync", ManagerLog: "/aws/lambda/" + stack + "-manager", ChangesLog: "/aws/lambda/" + stack + "-changes",
+		WebLog:      "/aws/lambda/" + stack + "-web",
 		DeadLetters: endpoint + "/" + Account + "/" + stack, SyncARN: function("sync"), ChangesARN: function("changes"),
 		ScheduleRole: "arn:aws:iam::" + Account + ":role/" + stack, DeadLetterARN: "arn:aws:sqs:" + Region + ":" + Account + ":" + stack,
 	}

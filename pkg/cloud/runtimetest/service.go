@@ -24,12 +24,14 @@ type Service struct {
 	t         testing.TB
 	mu        sync.Mutex
 	functions map[string]*Function
+	free      int            // what may be reserved of the account's concurrency
+	reserved  map[string]int // by name of the function
 }
 
 // NewService starts a service without functions, until the test ends.
 func NewService(t testing.TB) *Service {
 	t.Helper()
-	s := &Service{t: t, functions: map[string]*Function{}}
+	s := &Service{t: t, functions: map[string]*Function{}, free: 900, reserved: map[string]int{}}
 	s.URL = serve(t, s)
 	return s
 }
@@ -69,11 +71,52 @@ func (s *Service) Get(name string) *Function {
 	return s.functions[name]
 }
 
-// ServeHTTP is Lambda's operation Invoke.
+// NewAccount makes the account one that has no concurrency to reserve.
+func (s *Service) NewAccount() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = 0
+}
+
+// Reserved is the concurrency that is reserved for a function, 0 if none is.
+func (s *Service) Reserved(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reserved[name]
+}
+
+// ServeHTTP is Lambda's operations Invoke, PutFunctionConcurrency and
+// DeleteFunctionConcurrency. What is reserved is kept, and bounds nothing.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", s.invoke)
+	mux.HandleFunc("PUT /2017-10-31/functions/{name}/concurrency", s.reserve)
+	mux.HandleFunc("DELETE /2017-10-31/functions/{name}/concurrency", func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		delete(s.reserved, r.PathValue("name"))
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.ServeHTTP(w, r)
+}
+
+func (s *Service) reserve(w http.ResponseWriter, r *http.Request) {
+	var in struct{ ReservedConcurrentExecutions int }
+	err := json.NewDecoder(r.Body).Decode(&in)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch name := r.PathValue("name"); {
+	case err != nil:
+		refuse(w, http.StatusBadRequest, "InvalidRequestContentException", err.Error())
+	case s.functions[name] == nil:
+		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "Function not found: "+name)
+	case in.ReservedConcurrentExecutions > s.free:
+		refuse(w, http.StatusBadRequest, "InvalidParameterValueException",
+			"Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [10].")
+	default:
+		s.reserved[name] = in.ReservedConcurrentExecutions
+		_ = json.NewEncoder(w).Encode(in) // the client may be gone
+	}
 }
 
 func (s *Service) invoke(w http.ResponseWriter, r *http.Request) {
