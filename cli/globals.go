@@ -55,6 +55,7 @@ type globals struct {
 	stack       string
 	profile     string // of AWS
 	region      string // of AWS
+	table       string // of a stack, instead of its own
 	format      ui.Format
 	color       string
 	logFormat   string

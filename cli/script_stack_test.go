@@ -17,6 +17,7 @@ import (
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -252,6 +253,7 @@ func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
 //	stack depth N                   so many dead letters
 //	stack schedule PAIR enabled|disabled|odd|none   make its schedule that; is-enabled checks
 //	stack function ok|broken        what functions/sync answers: what this program's engine does, or an error
+//	stack restore TABLE             the table as it is now, as another one
 //	stack secret NAME               a secret is there (or not, with !)
 func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 	d, ok := ts.Value(stackKey{}).(*deployment)
@@ -274,12 +276,30 @@ func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 		d.schedule(ts, args[1], args[2])
 	case "function":
 		d.function(ts, args[1] == "broken")
+	case "restore":
+		d.restore(ts, args[1])
 	case "secret":
 		if there := d.needFake(ts).Secret(args[1]) != ""; there == neg {
 			ts.Fatalf("secret %s is there: %v", args[1], there)
 		}
 	default:
 		ts.Fatalf("unknown verb %s", args[0])
+	}
+}
+
+// restore copies the table, as point-in-time recovery makes another one.
+func (d *deployment) restore(ts *testscript.TestScript, name string) {
+	ctx, client := context.Background(), dynamodb.NewFromConfig(d.aws)
+	_, err := client.CreateTable(ctx, dynamostate.Definition().CreateTableInput(name))
+	ts.Check(err)
+	all := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: &d.Table})
+	for all.HasMorePages() {
+		page, err := all.NextPage(ctx)
+		ts.Check(err)
+		for _, item := range page.Items {
+			_, err := client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &name, Item: item})
+			ts.Check(err)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func (g *globals) appOptions(profile string) app.Options {
 		level = app.LogOff // stderr is for one JSON object
 	}
 	return app.Options{
-		ConfigPath: g.config, ChefProfile: profile, Stack: g.stack, Profile: g.profile, Region: g.region, Env: g.env, Now: g.now,
+		ConfigPath: g.config, ChefProfile: profile, Stack: g.stack, Table: g.table, Profile: g.profile, Region: g.region, Env: g.env, Now: g.now,
 		Note: func(text string) { g.output().Note("Warning: %s", text) },
 		Log:  app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: level, Daemon: g.daemon},
 	}

@@ -58,15 +58,23 @@ func newStateExportCmd(g *globals) *cobra.Command {
 inventory and the unsynced objects. It holds no keys and no content of objects.
 Runs and logs stay where they are.
 
-A pair must be stopped and stay so: --stop does it, and waits for a pass at work.`,
+A pair must be stopped and stay so: --stop does it, and waits for a pass at work.
+
+--table reads another table than the stack's, such as one that AWS restored to an
+earlier time. Stop the pairs of the stack first, with sync-stop.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
-  chef-sync-ctl state export > all.json`,
+  chef-sync-ctl state export > all.json
+  chef-sync-ctl state export --stack chef-sync --table restored --stop > before.json`,
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVar(&f.stop, "stop", false, "stop the pairs first, as sync-stop does")
 	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not be there yet (default: standard output)")
+	cmd.Flags().StringVar(&g.table, "table", "", "of a stack: read this `table` instead of the stack's")
 	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a pass at work")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		if g.table != "" && a.Stack == nil {
+			return exit.Usagef("name the stack too: --stack NAME", "--table is a table beside that of a stack")
+		}
 		return exportState(ctx, g, a, pairs, f)
 	})
 	return cmd

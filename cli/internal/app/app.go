@@ -31,6 +31,7 @@ type Options struct {
 	// Stack is the deployed stack to work on: its name, NamedStack, or "" for
 	// this machine.
 	Stack           string
+	Table           string // of the account instead of the stack's; "" for the stack's
 	Profile, Region string // of AWS; "" for what AWS's own settings say
 	Env             func(string) (string, bool)
 	Now             func() time.Time

@@ -27,6 +27,9 @@ func openStack(ctx context.Context, o Options) (*App, error) {
 	if a.Stack, err = stack.Open(ctx, a.AWS, name); err != nil {
 		return nil, err
 	}
+	if o.Table != "" {
+		a.Stack.Table = o.Table
+	}
 	backend := onaws.New(a.Stack.Config, a.Stack.Resources)
 	c, _, err := backend.Configuration(ctx, "")
 	if err != nil {
