@@ -73,11 +73,7 @@ func (s *stack) addAlarms() {
 }
 
 func (s *stack) addAlarm(a alarm) {
-	id := "Alarm"
-	for word := range strings.SplitSeq(a.name, "-") {
-		id += strings.ToUpper(word[:1]) + word[1:]
-	}
-	made := awscloudwatch.NewAlarm(s.scope, &id, &awscloudwatch.AlarmProps{
+	made := awscloudwatch.NewAlarm(s.scope, jsii.String("Alarm"+strings.ToUpper(a.name[:1])+strings.ReplaceAll(a.name[1:], "-", "")), &awscloudwatch.AlarmProps{
 		AlarmName: s.name(a.name), AlarmDescription: &a.description, Metric: a.of,
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
 		Threshold:          &a.over, DatapointsToAlarm: &a.samples, EvaluationPeriods: &a.periods, TreatMissingData: a.silence,

@@ -29,7 +29,7 @@ func (s *stack) addKey() {
 // addTable makes the table of the state.
 func (s *stack) addTable() {
 	d := dynamostate.Definition()
-	encryption := awsdynamodb.TableEncryption_DEFAULT
+	var encryption awsdynamodb.TableEncryption
 	if s.key != nil {
 		encryption = awsdynamodb.TableEncryption_CUSTOMER_MANAGED
 	}
