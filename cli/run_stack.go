@@ -58,12 +58,18 @@ func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daem
 	return res
 }
 
-// askFunction calls f for all pairs, some at once.
+// askFunction calls f for all pairs, some of each replica at once.
 func askFunction(pairs []app.Pair, parallel int, f func(i int, p app.Pair)) {
-	slots := make(chan struct{}, max(parallel, 1))
+	all := map[string]chan struct{}{}
+	for _, p := range pairs {
+		if all[p.ID.Replica] == nil {
+			all[p.ID.Replica] = make(chan struct{}, max(parallel, 1))
+		}
+	}
 	var group sync.WaitGroup
 	for i, p := range pairs {
 		group.Go(func() {
+			slots := all[p.ID.Replica]
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			f(i, p)

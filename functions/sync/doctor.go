@@ -22,7 +22,8 @@ const patience = 20 * time.Second
 // examine looks at what only the function can see: whether it can read the keys
 // and reach the servers of a pair from where it runs.
 func examine(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig) []cloud.Check {
-	fleet.Forget() // a key that is cached proves nothing
+	fleet.Forget()   // a key that is cached proves nothing
+	fleet.ProbeNow() // nor does a server that was down
 	limited, cancel := environment.Within(ctx)
 	defer cancel()
 	limited, cancel = context.WithTimeout(limited, patience)

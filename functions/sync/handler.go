@@ -22,6 +22,9 @@ type handler struct{ *environment.Environment }
 // is an answer: the table says it and the next schedule tries again. What could
 // not be written there is an error of the function, which alarms.
 func (h handler) handle(ctx context.Context, event cloud.SyncEvent) (cloud.SyncResult, error) {
+	if event.Task == cloud.TaskProbe {
+		return h.probe(ctx)
+	}
 	fleet, pair, err := h.pair(ctx, event.Pair)
 	var unknown *assembly.UnknownPairError
 	switch {
@@ -68,6 +71,9 @@ func (h handler) known(ctx context.Context, id replication.PairID, fresh bool) (
 func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, event cloud.SyncEvent) (cloud.SyncResult, error) {
 	options := replication.PassOptions{Trigger: cmp.Or(event.Trigger, cloud.TriggerManual), Full: event.Full}
 	options.Deadline, _ = ctx.Deadline()
+	if options.Trigger == cloud.TriggerManual {
+		fleet.ProbeNow() // somebody may have repaired a server
+	}
 	var run replication.Run
 	engine, err := fleet.Engine(ctx, pair)
 	if err != nil {

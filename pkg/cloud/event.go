@@ -27,11 +27,13 @@ const (
 	// TaskDoctor asks whether the servers of the pair can be reached from where
 	// the function runs.
 	TaskDoctor = "doctor"
+	// TaskProbe records whether the servers of all pairs answer. It names no pair.
+	TaskProbe = "probe"
 )
 
 // SyncEvent is what functions/sync is sent.
 type SyncEvent struct {
-	Pair    replication.PairID `json:"pair"`
+	Pair    replication.PairID `json:"pair,omitzero"`
 	Task    string             `json:"task,omitempty"`
 	Trigger string             `json:"trigger,omitempty"` // "" means TriggerManual
 	Full    bool               `json:"full,omitempty"`    // a full compare that reads both sides

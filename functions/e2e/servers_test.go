@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/health"
+)
+
+// servers are the records of the primary and the replica.
+func (r *rig) servers() (primary, replica health.Server) {
+	r.t.Helper()
+	store, err := r.backend.Health(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	records, err := store.Servers(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, s := range records {
+		switch s.Name {
+		case "primary":
+			primary = s
+		case "eu":
+			replica = s
+		}
+	}
+	return primary, replica
+}
+
+// probe lets the manager have the servers probed.
+func (r *rig) probe() {
+	r.manage(cloud.TaskManage)
+	r.sync.Wait()
+}
+
+// TestTheManagerHasTheServersProbed: with nothing to do, no pass touches the replica.
+func TestTheManagerHasTheServersProbed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r.mustDeploy()
+	r.probe()
+	if p, e := r.servers(); p.UpAt.IsZero() || p.Down() || e.UpAt.IsZero() || e.Down() {
+		t.Fatalf("primary %+v, replica %+v; want both up", p, e)
+	}
+	r.pass()
+	r.replica.mem.SetMaintenance(true)
+	r.sync.Kill() // an environment that hasn't heard from the server
+	r.pass()
+	r.probe()
+	p, e := r.servers()
+	if p.Down() || !e.Down() || !strings.Contains(e.Error, "503") || e.UpAt.IsZero() {
+		t.Fatalf("primary %+v, replica %+v; want the replica down", p, e)
+	}
+	r.manage(cloud.TaskManage)
+	log := r.manager.Log().String()
+	if !strings.Contains(log, "a server is unreachable") || !strings.Contains(log, `"server":"eu"`) {
+		t.Errorf("the manager's log:\n%s", log)
+	}
+	r.replica.mem.SetMaintenance(false)
+	r.sync.Kill()
+	r.probe()
+	if _, e := r.servers(); e.Down() {
+		t.Errorf("replica %+v, want it up again", e)
+	}
+}
+
+// TestAPersonNeedNotWaitForTheNextProbe: the environment of the function is warm and
+// has found the replica to be down.
+func TestAPersonNeedNotWaitForTheNextProbe(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r.mustDeploy()
+	r.primary.org.PutRole("web", `{}`)
+	r.replica.mem.SetMaintenance(true)
+	if result, _ := r.invoke(r.event()); result.Error == "" {
+		t.Fatal("a pass to a server in maintenance worked")
+	}
+	r.replica.mem.SetMaintenance(false)
+	event := r.event()
+	event.Trigger = cloud.TriggerManual
+	if result, _ := r.invoke(event); result.Error != "" {
+		t.Errorf("a pass of a person: %s", result.Error)
+	}
+	r.wantEqual()
+}
