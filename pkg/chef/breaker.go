@@ -10,11 +10,10 @@ import (
 
 // When a server counts as down, and how often it is asked then.
 const (
-	// breakAfter failures in a row, over at least breakSpan, make a server suspect:
-	// as many as one request makes by itself before its last attempt. Ten requests
-	// that fail at the same moment, as in a restart, are one failure.
-	breakAfter = 3
-	breakSpan  = 3 * time.Second
+	// suspectAfter is how long nothing but failures must have been seen before a
+	// server is probed: about as long as a request whose connection is refused tries
+	// by itself, so that a server that restarts in a moment isn't given up.
+	suspectAfter = 3 * time.Second
 	// probeFirst and probeMost are the first and the longest wait between two probes
 	// of a server that is down.
 	probeFirst = 5 * time.Second
@@ -24,8 +23,8 @@ const (
 )
 
 // Breaker keeps requests away from a server that doesn't answer, so that its users
-// fail at once instead of waiting for one timeout each. After failures in a row one
-// user sends a probe; while that fails, one probe is sent per interval and all other
+// fail at once instead of waiting for one timeout each. After some seconds of nothing
+// but failures one user sends a probe; while that fails, one probe is sent per interval and all other
 // requests fail without being sent. Any answer closes the breaker: only missing
 // answers and those of a front end whose server is away count as failures. It is
 // safe for concurrent use; clients of the same server may share one.
@@ -35,9 +34,8 @@ type Breaker struct {
 	answered time.Time      // the newest answer of any kind
 	served   time.Time      // the newest answer to a signed request that was accepted
 	latency  time.Duration  // of that
-	failures int            // in a row, of requests that began after the newest answer
-	since    time.Time      // the first of them
-	last     *Error         // the newest of them
+	since    time.Time      // when the first request began that failed since then
+	last     *Error         // the newest of these failures; nil without one
 	open     bool           // a probe has confirmed that the server is down
 	wait     time.Duration  // until the probe after the next
 	next     time.Time      // of the next probe, while open
@@ -51,7 +49,7 @@ func NewBreaker() *Breaker { return &Breaker{jitter: rand.Float64} }
 type Availability struct {
 	Served    time.Time     // the newest answer to a signed request that the server accepted
 	Latency   time.Duration // of that answer
-	DownSince time.Time     // the first of the failures since the newest answer; zero without one
+	DownSince time.Time     // when the first request began that failed since the newest answer
 	Failure   *Error        // the newest of them
 	Open      bool          // requests fail without being sent
 }
@@ -84,7 +82,7 @@ func (b *Breaker) admit(ctx context.Context, probe func(context.Context) *Error)
 			select {
 			case <-wait:
 			case <-ctx.Done():
-				return nil // the request ends by its own context
+				return nil // the request ends by its own context, too
 			}
 		default:
 			return down
@@ -102,7 +100,7 @@ func (b *Breaker) look() (turn bool, wait <-chan struct{}, down *outage) {
 	defer b.mu.Unlock()
 	now := time.Now()
 	switch {
-	case !b.open && (b.failures < breakAfter || now.Sub(b.since) < breakSpan):
+	case !b.open && (b.last == nil || now.Sub(b.since) < suspectAfter):
 		return false, nil, nil
 	case b.probing != nil && !b.open:
 		return false, b.probing, nil
@@ -139,16 +137,14 @@ func (b *Breaker) probed(ctx context.Context, began time.Time, failed *Error) {
 func (b *Breaker) report(began time.Time, failed *Error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
 	switch {
 	case failed == nil:
-		b.answered, b.failures, b.since, b.last, b.open = now, 0, time.Time{}, nil, false
+		b.answered, b.since, b.last, b.open = time.Now(), time.Time{}, nil, false
 	case began.Before(b.answered):
 	default:
-		if b.failures == 0 {
-			b.since = now
+		if b.last == nil || began.Before(b.since) {
+			b.since = began
 		}
-		b.failures++
 		b.last = failed
 	}
 }

@@ -244,9 +244,7 @@ func TestAProbeThatIsBrokenOffIsTakenUpByAnotherRequest(t *testing.T) {
 		f := &flaky{}
 		f.set(nil, all)
 		c := newTestClient(t, f, once)
-		for range 3 {
-			_ = read(c, "/roles")
-		}
+		_ = read(c, "/roles")
 		leaving, leave := context.WithCancel(t.Context())
 		var both sync.WaitGroup
 		both.Go(func() {
@@ -266,7 +264,7 @@ func TestAProbeThatIsBrokenOffIsTakenUpByAnotherRequest(t *testing.T) {
 		f.set(nil, nil)
 		leave()
 		both.Wait()
-		if n := len(f.paths); n != 6 || time.Since(before) != 0 { // three, two probes, and the request
+		if n := len(f.paths); n != 4 || time.Since(before) != 0 { // one, two probes, and the request
 			t.Errorf("%d requests: %v", n, f.paths)
 		}
 	})
@@ -299,5 +297,51 @@ func TestFilesElsewhereSayNothingOfTheServer(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, content)
 		_ = content.Close()
+	})
+}
+
+// Requests that wait for one of the connections must not each try it out again.
+func TestRequestsInLineFailTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flaky{}
+		f.set(nil, all)
+		c := newTestClient(t, f, once, func(c *Config) { c.Concurrency = 1 })
+		start := time.Now()
+		var users sync.WaitGroup
+		for range 20 {
+			users.Go(func() { wantKind(t, read(c, "/roles"), KindUnreachable) })
+		}
+		users.Wait()
+		if took := time.Since(start); took != 40*time.Second {
+			t.Errorf("20 requests took %v, want one timeout and one probe: 40s", took)
+		}
+	})
+}
+
+// A request that its caller broke off, and one that began before others were
+// answered, say nothing of the server.
+func TestFailuresOfOneRequestAreNotTheServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flaky{}
+		f.set(nil, func(path string) bool { return strings.HasSuffix(path, "/slow") })
+		c := newTestClient(t, f, once)
+		leaving, leave := context.WithTimeout(t.Context(), 10*time.Second)
+		defer leave()
+		if _, err := c.Org("acme").Do(leaving, "GET", "/roles/slow", nil); KindOf(err) != KindCanceled {
+			t.Errorf("error %v, want canceled", err)
+		}
+		if a := c.Breaker().Availability(); !a.DownSince.IsZero() {
+			t.Errorf("after a request that was broken off: %+v", a)
+		}
+		var slow sync.WaitGroup
+		slow.Go(func() { wantKind(t, read(c, "/roles/slow"), KindUnreachable) })
+		time.Sleep(time.Second)
+		if err := read(c, "/roles"); err != nil {
+			t.Error(err)
+		}
+		slow.Wait()
+		if a := c.Breaker().Availability(); !a.DownSince.IsZero() {
+			t.Errorf("after a request that took longer than others: %+v", a)
+		}
 	})
 }

@@ -33,9 +33,9 @@ func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadC
 
 // reportFile tells the breaker how a request for a file ended, when the file store
 // is the server itself.
-func (c *Client) reportFile(ctx context.Context, r *request, began time.Time, failed *Error) {
+func (c *Client) reportFile(r *request, began time.Time, failed *Error) {
 	if r.url.Host == c.base.Host {
-		c.report(ctx, began, failed)
+		c.report(began, failed)
 	}
 }
 
@@ -56,10 +56,10 @@ func (c *Client) openFile(ctx context.Context, r *request, u *url.URL) (io.ReadC
 	if err != nil {
 		w.stop()
 		e := c.watchedError(ctx, r, w, err)
-		c.reportFile(ctx, r, began, e)
+		c.reportFile(r, began, e)
 		return nil, 0, e
 	}
-	c.reportFile(ctx, r, began, nil)
+	c.reportFile(r, began, nil)
 	if resp.StatusCode != http.StatusOK {
 		e := c.fileError(ctx, r, resp)
 		w.stop()

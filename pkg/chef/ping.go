@@ -12,7 +12,10 @@ func (c *Client) admit(ctx context.Context, r *request) *Error {
 		return nil
 	}
 	down := c.breaker.admit(ctx, c.ping)
-	if down == nil {
+	switch {
+	case ctx.Err() != nil:
+		return c.transportError(r, ctx.Err(), ctx.Err())
+	case down == nil:
 		return nil
 	}
 	e := c.newError(r, KindUnreachable, down.text())
@@ -26,12 +29,8 @@ func (c *Client) admit(ctx context.Context, r *request) *Error {
 // report tells the breaker how a request that was sent ended; failed is nil when
 // the server answered. A request that its caller broke off says nothing, nor does
 // one that the server's certificate kept from being sent.
-func (c *Client) report(ctx context.Context, began time.Time, failed *Error) {
-	switch {
-	case failed == nil:
-		c.breaker.report(began, nil)
-	case ctx.Err() != nil:
-	case failed.Kind == KindUnreachable, failed.Kind == KindUnavailable:
+func (c *Client) report(began time.Time, failed *Error) {
+	if failed == nil || failed.Kind == KindUnreachable || failed.Kind == KindUnavailable {
 		c.breaker.report(began, failed)
 	}
 }

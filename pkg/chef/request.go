@@ -220,14 +220,14 @@ func (c *Client) exchange(ctx context.Context, r *request, version int, proto pr
 	p, e := c.send(ctx, r, version, proto)
 	switch {
 	case e == nil && p.away():
-		c.report(ctx, began, c.fail(r, p, KindUnavailable, ""))
+		c.report(began, c.fail(r, p, KindUnavailable, ""))
 	case e == nil || e.Status != 0:
-		c.report(ctx, began, nil)
+		c.report(began, nil)
 		if e == nil && p.genuine() && p.status < 500 && p.status != http.StatusUnauthorized && r.op != negotiate {
 			c.breaker.accepted(began)
 		}
 	default:
-		c.report(ctx, began, e)
+		c.report(began, e)
 	}
 	return p, e
 }

@@ -156,10 +156,10 @@ func (c *Client) upload(ctx context.Context, r *request, u *url.URL, sum []byte,
 	}
 	if err != nil {
 		e := c.watchedError(ctx, r, w, err)
-		c.reportFile(ctx, r, began, e)
+		c.reportFile(r, began, e)
 		return e, nil
 	}
-	c.reportFile(ctx, r, began, nil)
+	c.reportFile(r, began, nil)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return c.fileError(ctx, r, resp), nil
 	}
