@@ -160,6 +160,41 @@ func TestLogHandlerWarnsOnce(t *testing.T) {
 	})
 }
 
+// Lines that are lost while the store fails are counted over all its failures, those
+// that were counted before a failed write too, and reported once it works.
+func TestLogHandlerReportsTheLinesLostWhileTheStoreFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		store.fail(errors.New("disk full"))
+		h := state.NewLogHandler(store, state.LogOptions{Every: time.Second, Queue: 2})
+		log := slog.New(h)
+		lost := 0
+		for range 3 { // each time a write fails
+			for n := range 4 {
+				if h.Handle(t.Context(), slog.Record{Time: time.Now(), Message: fmt.Sprint(n)}) != nil {
+					lost++
+				}
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if lost != 10 {
+			t.Fatalf("%d lines were refused, want 10: the queue holds two", lost)
+		}
+		store.fail(nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		log.Info("after")
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(store.text(), ", ")
+		if want := "0, 1, 10 log lines were lost: they came faster than they could be written, after"; got != want {
+			t.Errorf("written:\n%s\nwant:\n%s", got, want)
+		}
+	})
+}
+
 func logged(t *testing.T, f func(*slog.Logger)) state.LogLine {
 	t.Helper()
 	store := &memory{}
