@@ -172,7 +172,7 @@ func (f *Fleet) noteScan(ctx context.Context, org string, r scan.Report, err err
 // stands tells whether the record of a scan says of the next one all that matters.
 func (f *Fleet) stands(last, next journal.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
-		next.Ended.Sub(last.Ended) < f.noteEvery
+		next.Ended.Sub(last.Ended).Abs() < f.noteEvery // a last scan of the future is of a clock that was ahead
 }
 
 // LastScan is how the newest scan of a source organization went, zero where

@@ -103,6 +103,7 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 		{"recovery", w.primary.ClearFaults, true},
 		{"nothing after recovery", func() {}, false},
 		{"nothing for long", func() { w.clock.later(3 * time.Minute) }, true},
+		{"nothing after a clock that was ahead", func() { w.clock.later(-24 * time.Hour) }, true},
 	} {
 		w.clock.later(time.Minute)
 		c.happen()

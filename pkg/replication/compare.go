@@ -81,7 +81,11 @@ func (p *pass) startCompare() error {
 		return p.commit(ctx)
 	}
 	work := Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now()}
+	if work.Deep {
+		p.progress.ResyncedAt = p.desired.ResyncAt
+	}
 	if w := p.progress.Work; w != nil {
+		work.Deep = work.Deep || w.Full && w.Deep // somebody may have asked for it
 		work.Intent, work.Deletes, work.Crashes = p.Pair.narrowed(w.Intent), w.Deletes, w.Crashes
 	}
 	if work.Upto, err = p.takePosition(ctx, id); err != nil {

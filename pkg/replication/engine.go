@@ -111,7 +111,7 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 	if err != nil {
 		return e.failedRun(run, err)
 	}
-	if outcome := idle(st, o.Trigger, run.Started); outcome != "" {
+	if outcome := e.idle(st, o.Trigger, run.Started); outcome != "" {
 		run.Outcome, run.Ended = outcome, e.Now()
 		return run, nil
 	}
@@ -141,7 +141,7 @@ func (e *Engine) Fail(ctx context.Context, o PassOptions, cause error) (Run, err
 	if err != nil {
 		return e.failedRun(run, errors.Join(cause, err))
 	}
-	if outcome := idle(st, o.Trigger, run.Started); outcome != "" {
+	if outcome := e.idle(st, o.Trigger, run.Started); outcome != "" {
 		run.Outcome, run.Ended = outcome, e.Now()
 		return run, nil
 	}
@@ -166,28 +166,29 @@ func (e *Engine) setDefaults() {
 }
 
 // idle says why a pair must not be worked on now, or "".
-func idle(st PairState, trigger string, now time.Time) string {
+func (e *Engine) idle(st PairState, trigger string, now time.Time) string {
 	switch {
 	case st.Desired.Stopped:
 		return OutcomeStopped
-	case st.Progress.Hold != nil && !released(st):
+	case st.Progress.Hold != nil && !released(st, now):
 		return OutcomeHeld
-	case (trigger == TriggerSchedule || trigger == TriggerPush) && st.Progress.Failures > 0 && now.Before(st.Progress.NextRun):
+	case (trigger == TriggerSchedule || trigger == TriggerPush) && st.Progress.Failures > 0 && now.Before(st.Progress.NextTry(now, e.Pair.Interval)):
 		return OutcomeWaiting
 	}
 	return ""
 }
 
 // released tells whether the operator spoke after the brake had stopped the pair.
-func released(st PairState) bool {
-	return st.Desired.AllowedAt.After(st.Progress.Hold.At)
+func released(st PairState, now time.Time) bool {
+	at := st.Progress.Hold.At
+	return st.Desired.AllowedAt.After(at) || ahead(at, now) // then the brake looks again, by the right clock
 }
 
 // allowance is how many deletions the operator allowed the coming pass. A word
 // is good for one pass, and for an hour.
 func allowance(st PairState, now time.Time) int {
 	d := st.Desired
-	if d.AllowedAt.After(st.Progress.AllowanceUsed) && now.Sub(d.AllowedAt) < time.Hour {
+	if !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed) && age(d.AllowedAt, now) < time.Hour {
 		return d.AllowDeletes
 	}
 	return 0
@@ -224,7 +225,7 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo
 // stands tells whether the record says of this poll all that matters.
 func (e *Engine) stands(p Progress, next *Position, now time.Time) bool {
 	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq)
-	return p.Status == Synced && p.LastError == nil && !moved && now.Sub(p.LastSuccess) < e.Tuning.NoteEvery
+	return p.Status == Synced && p.LastError == nil && !moved && age(p.LastSuccess, now) < e.Tuning.NoteEvery
 }
 
 // pollFailed records a poll that could not find out whether there is work.

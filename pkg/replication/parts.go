@@ -30,7 +30,7 @@ const checkingFor = 20 * time.Minute
 
 // atWork tells whether a part may be at work.
 func (c *Checking) atWork(now time.Time) bool {
-	return c != nil && !c.At.IsZero() && now.Sub(c.At) < checkingFor
+	return c != nil && !c.At.IsZero() && age(c.At, now) < checkingFor
 }
 
 // claim says in the record that a scheduled verification is at work, and takes up

@@ -368,12 +368,12 @@ func (p *pass) distrust(ref Ref, class Class) {
 // due returns the unsynced objects whose time has come, and those that the
 // operator asked for.
 func (p *pass) due() []Ref {
-	asked := p.desired.RetryAt.After(p.progress.RetriedAt)
+	asked := PairState{Desired: p.desired, Progress: p.progress}.retryAsked()
 	only, now := p.desired.RetryOnly, p.Now()
 	refs := slices.Collect(maps.Keys(p.unsynced))
 	refs = slices.DeleteFunc(refs, func(r Ref) bool {
 		named := asked && (len(only) == 0 || slices.Contains(only, r))
-		return !named && now.Before(p.unsynced[r].NextTry)
+		return !named && now.Before(capFuture(p.unsynced[r].NextTry, now, retryBound))
 	})
 	slices.SortFunc(refs, CompareRefs)
 	if asked {

@@ -141,6 +141,7 @@ type Progress struct {
 	Unsynced      int       `json:"unsynced,omitempty"`      // unsynced objects
 	NextRetry     time.Time `json:"next_retry,omitzero"`     // of the first unsynced object that is due
 	RetriedAt     time.Time `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
+	ResyncedAt    time.Time `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
 	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
 	Hold          *Hold     `json:"hold,omitempty"`
 	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
@@ -167,7 +168,7 @@ func (d Drift) Left() int { return d.Changed + d.Missing + d.Extra - d.Repaired 
 // compare has ended, then at once, then every so often; and none is due while one
 // may be at work. 0 is never.
 func (p Progress) VerifyDue(every time.Duration, now time.Time) bool {
-	return every > 0 && !p.Checking.atWork(now) && !p.LastCompare.IsZero() && now.Sub(p.LastCheck) >= every
+	return every > 0 && !p.Checking.atWork(now) && !p.LastCompare.IsZero() && age(p.LastCheck, now) >= every
 }
 
 // Position is how far a pair has come in a feed.

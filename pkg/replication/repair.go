@@ -123,7 +123,7 @@ func (v *verification) repair(p *pass) error {
 		return nil
 	case p.desired.Stopped:
 		return errOperatorStop
-	case p.progress.Hold != nil && !released(PairState{Desired: p.desired, Progress: p.progress}):
+	case p.progress.Hold != nil && !released(PairState{Desired: p.desired, Progress: p.progress}, p.Now()):
 		return &holdError{p.progress.Hold}
 	case p.progress.Work != nil:
 		return errUnfinished

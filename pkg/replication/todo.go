@@ -35,10 +35,11 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	p, now := st.Progress, e.Now()
 	t := todo{
 		feed:   "none",
-		retry:  p.Unsynced > 0 && (!now.Before(p.NextRetry) || st.Desired.RetryAt.After(p.RetriedAt)),
+		retry:  p.Unsynced > 0 && (p.retryDue(now) || st.retryAsked()),
 		resume: p.Work != nil,
 	}
-	if w := p.Work; w != nil && w.Full && !st.Desired.ResyncAt.After(w.Started) && !o.Full && p.Selected == e.Pair.selected() {
+	newer := st.resyncAsked(now)
+	if w := p.Work; w != nil && w.Full && (!newer || !st.Desired.ResyncAt.After(w.Started)) && !o.Full && p.Selected == e.Pair.selected() {
 		t.full, t.goOn, t.deep, t.reason = true, true, w.Deep, w.Reason
 		return t, nil
 	}
@@ -80,10 +81,9 @@ func (e *Engine) overlap(pos Position) int64 {
 
 // fullReason says why a full compare is due before the feed is even asked.
 func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bool) {
-	p := st.Progress
-	asked := st.Desired.ResyncAt
+	p, now := st.Progress, e.Now()
 	switch {
-	case asked.After(p.LastCompare):
+	case st.resyncAsked(now):
 		return "asked for", true
 	case o.Full:
 		return "asked for", true
@@ -93,7 +93,7 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 		return "other objects are selected than before", false
 	case p.Position != nil && e.Feed == nil:
 		return "the feed was switched off", false
-	case p.Position != nil && e.Pair.ReconcileEvery > 0 && e.Now().Sub(p.LastCompare) >= e.Pair.ReconcileEvery:
+	case p.Position != nil && e.Pair.ReconcileEvery > 0 && age(p.LastCompare, now) >= e.Pair.ReconcileEvery:
 		return "its time has come, whatever the feed says", false
 	}
 	return "", false
@@ -103,7 +103,7 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 // CompareEvery, which asks again for a feed, and one as soon as a feed has begun.
 func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time.Time) (todo, error) {
 	every := max(e.Pair.CompareEvery, e.Pair.Interval)
-	if now.Sub(st.Progress.LastCompare) >= every {
+	if age(st.Progress.LastCompare, now) >= every {
 		t.full, t.reason = true, "the primary has no change feed"
 		return t, nil
 	}
@@ -125,7 +125,7 @@ func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time
 // One request an hour at most.
 func (e *Engine) identity(ctx context.Context, p *Progress) (same bool, err error) {
 	now := e.Now()
-	if p.Position == nil || now.Sub(p.IdentityAt) < identityEvery {
+	if p.Position == nil || age(p.IdentityAt, now) < identityEvery {
 		return true, nil
 	}
 	id, err := e.Source.Identity(ctx)

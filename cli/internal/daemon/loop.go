@@ -176,7 +176,7 @@ func (l *loop) next(ctx context.Context, started time.Time, run replication.Run,
 	wait := d.jitter(l.job.Interval) - now.Sub(started)
 	if err != nil || run.Outcome == replication.OutcomeWaiting {
 		if st, readErr := d.State.Pair(ctx, l.job.ID); readErr == nil {
-			wait = max(wait, st.Progress.NextRun.Sub(now))
+			wait = max(wait, st.Progress.NextTry(now, l.job.Interval).Sub(now))
 		}
 	}
 	return max(wait, time.Second)

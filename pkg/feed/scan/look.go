@@ -96,6 +96,9 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	if p.swept.After(from) {
 		from = p.swept
 	}
+	if from.After(to) { // by a clock that was ahead: each has its turn within the coming rotation
+		from = to
+	}
 	var due []replication.Ref
 	frozen := false
 	for _, ref := range refs {

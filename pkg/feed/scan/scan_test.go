@@ -361,6 +361,26 @@ func TestFrozenVersionsHaveTheirTurn(t *testing.T) {
 	}
 }
 
+// A scan by a clock that was a year ahead keeps no frozen version from its turn.
+func TestFrozenVersionsHaveTheirTurnAfterAScanOfTheFuture(t *testing.T) {
+	w := newWorld(t)
+	w.config.Rotation = time.Hour
+	w.org.PutCookbook("c", "1.0.0", files("a"), true)
+	w.begin()
+	const year = 365 * 24 * time.Hour
+	w.now = w.now.Add(year)
+	w.org.PutRole("r", `{}`) // so that the scan is recorded
+	w.scanWants("create /roles/r")
+	w.now = w.now.Add(-year)
+	w.org.PutCookbook("c", "1.0.0", files("forced"), true)
+	for range 70 {
+		w.scan()
+	}
+	if rows := w.rows(); !slices.Equal(rows, []string{"update /cookbooks/c/1.0.0"}) {
+		t.Errorf("rows %v, want the forced overwrite", rows)
+	}
+}
+
 func TestAFrozenVersionWhoseTurnFailedIsReadAgain(t *testing.T) {
 	w := newWorld(t)
 	w.config.Rotation = time.Hour

@@ -316,7 +316,7 @@ func (p *pass) changed() bool {
 			return true
 		}
 	}
-	if p.now.Swept.Sub(p.before.Swept) >= p.Rotation/24 {
+	if p.now.Swept.Sub(p.before.Swept).Abs() >= p.Rotation/24 {
 		return true
 	}
 	p.Scanner.swept = p.now.Swept

@@ -102,6 +102,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 	if rapid.Bool().Draw(t, "hold") {
 		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Sample: objects.Draw(t, "sample")}
 	}
+	g.ResyncedAt, g.RetriedAt = moment.Draw(t, "resynced"), moment.Draw(t, "retried")
 	p.Desired.ResyncAt, p.Desired.AllowedAt, p.Desired.AllowDeletes = moment.Draw(t, "resync"), moment.Draw(t, "allowed"), 3
 	return p
 }
