@@ -19,7 +19,7 @@ func leaseCommand(ts *testscript.TestScript, _ bool, args []string) {
 	id, err := replication.ParsePairID(args[1])
 	ts.Check(err)
 	if args[0] == "take" {
-		_, err = s.Acquire(ctx, id, args[2], time.Now(), time.Hour)
+		_, err = s.Acquire(ctx, id, args[2], time.Now(), 2*replication.DefaultLeaseTTL)
 		ts.Check(err)
 		return
 	}

@@ -89,7 +89,7 @@ func exportState(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 		if _, err := stopPairs(ctx, g, state, pairs, "moved to another state"); err != nil {
 			return err
 		}
-		if err := waitIdle(ctx, g, state, pairs, time.Duration(f.wait)); err != nil {
+		if err := waitIdle(ctx, g, a, pairs, time.Duration(f.wait)); err != nil {
 			return err
 		}
 	}
@@ -203,6 +203,9 @@ func importState(ctx context.Context, g *globals, a *app.App, pairs []transfer.P
 	results := []transfer.Result{}
 	var failed []error
 	for _, p := range pairs {
+		if _, err := a.FreeAbandoned(ctx, p.ID); err != nil {
+			return ofPair(p.ID, err)
+		}
 		r, err := transfer.Import(ctx, state, p, o)
 		var newer *transfer.NewerError
 		switch {

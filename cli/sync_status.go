@@ -138,6 +138,9 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, servers []serve
 		if a.Stack != nil {
 			patience += cloud.NoteEvery
 		}
+		if a.Abandoned(st.Lease) {
+			st.Lease = replication.Lease{Fence: st.Lease.Fence}
+		}
 		row := makeStatus(p, st, now, patience)
 		if row.Feed == journal.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)

@@ -49,7 +49,7 @@ minutes.`,
 		left := switchSchedules(ctx, a, pairs, false)
 		var busy error
 		if !noWait {
-			busy = waitIdle(ctx, g, state, pairs, time.Duration(timeout))
+			busy = waitIdle(ctx, g, a, pairs, time.Duration(timeout))
 		}
 		if err := emitChanged(g, answers, failed); err != nil {
 			return err
@@ -90,10 +90,10 @@ func stopPairs(ctx context.Context, g *globals, state replication.State, pairs [
 }
 
 // waitIdle waits until no process holds a lease of the pairs.
-func waitIdle(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, timeout time.Duration) error {
+func waitIdle(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, timeout time.Duration) error {
 	said := false
 	return waitEach(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
-		st, err := state.Pair(ctx, id)
+		st, err := a.FreeAbandoned(ctx, id)
 		if err != nil || !st.Lease.HeldAt(g.now()) {
 			return err == nil, err
 		}

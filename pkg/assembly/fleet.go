@@ -6,12 +6,9 @@ package assembly
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +42,10 @@ type Options struct {
 	// Owner names this process in leases. It must differ between processes.
 	// Default: NewOwner.
 	Owner string
+	// OwnerDied reports whether the process of an owner is known to be dead, so that
+	// its leases are taken over at once; nil knows nothing. The function OwnerDied is
+	// for a backend of one machine.
+	OwnerDied func(owner string) bool
 	// NoteEvery is how long the record of a scan or of a poll that found nothing
 	// stands for those after it, where each write costs money; 0 records every one.
 	NoteEvery time.Duration
@@ -59,6 +60,7 @@ type Fleet struct {
 	Now func() time.Time
 
 	owner     string
+	ownerDied func(owner string) bool
 	noteEvery time.Duration
 	mu        sync.Mutex
 	clients   map[string]*chef.Client
@@ -71,7 +73,7 @@ type Fleet struct {
 
 // New makes a fleet. It opens and sends nothing.
 func New(o Options) *Fleet {
-	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, noteEvery: o.NoteEvery,
+	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, ownerDied: o.OwnerDied, noteEvery: o.NoteEvery,
 		clients: map[string]*chef.Client{}, breakers: map[string]*chef.Breaker{}, choices: map[string]*choice{}, scanning: map[string]*scanning{}}
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
@@ -83,15 +85,6 @@ func New(o Options) *Fleet {
 		f.owner = NewOwner()
 	}
 	return f
-}
-
-// NewOwner names this process in leases, for people and apart from all others.
-func NewOwner() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s:%d:%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
 }
 
 // UnknownPairError says that an argument names no pair.
@@ -142,7 +135,7 @@ func (f *Fleet) Fail(ctx context.Context, p config.PairConfig, o replication.Pas
 	if err != nil {
 		return replication.Run{Pair: p.ID, Trigger: o.Trigger, Outcome: replication.OutcomeFailed}, errors.Join(cause, err)
 	}
-	e := &replication.Engine{Pair: p.Pair, State: state, Log: f.Log, Now: f.Now}
+	e := &replication.Engine{Pair: p.Pair, State: state, Log: f.Log, Now: f.Now, OwnerDied: f.ownerDied}
 	return e.Fail(ctx, o, cause)
 }
 
@@ -172,7 +165,7 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 	return &replication.Engine{
 		Pair: p.Pair, Feed: feed, Source: endpoint.NewSource(source, f.Log),
 		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
-		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner,
+		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner, OwnerDied: f.ownerDied,
 		Tuning: replication.Tuning{NoteEvery: f.noteEvery},
 	}, nil
 }

@@ -73,7 +73,7 @@ func (f *Fleet) Scanner(ctx context.Context, org string) (*scan.Scanner, error) 
 	}
 	from := client.Org(org)
 	return scan.New(scan.Config{
-		Source: source.Space, Reader: endpoint.NewSource(from, f.Log), Search: scan.NewSearch(from, 0), Store: store, Owner: f.owner,
+		Source: source.Space, Reader: endpoint.NewSource(from, f.Log), Search: scan.NewSearch(from, 0), Store: store, Owner: f.owner, OwnerDied: f.ownerDied,
 		Kinds: source.Kinds, Rotation: f.Journal.Rotation, Retain: f.Journal.Keep, Concurrency: f.Primary.Connections,
 		Now: f.Now, Log: f.Log,
 	})

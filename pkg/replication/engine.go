@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Engine does the passes of one pair. All fields but Feed, Log, Now and Observe
+// Engine does the passes of one pair. All fields but Feed, Log, Now, OwnerDied and Observe
 // are needed. An Engine may be used again and again, but not concurrently.
 type Engine struct {
 	Pair   Pair
@@ -21,6 +21,9 @@ type Engine struct {
 	Now    func() time.Time
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
+	// OwnerDied reports whether the process that an owner names in a lease is known
+	// to be dead; nil knows nothing. The lease of a dead process is taken over at once.
+	OwnerDied func(owner string) bool
 	// Observe is told of progress, for a person who watches. It must be quick.
 	Observe func(Event)
 	// Tuning is for tests and experts.
@@ -36,9 +39,12 @@ type Event struct {
 	Ref   Ref
 }
 
+// DefaultLeaseTTL is how long a lease lasts that isn't renewed.
+const DefaultLeaseTTL = time.Minute
+
 // Tuning bounds a pass. Zero values mean the defaults.
 type Tuning struct {
-	LeaseTTL    time.Duration // 1 minute
+	LeaseTTL    time.Duration // DefaultLeaseTTL
 	Overlap     int64         // ids read again below the position, of a feed without epochs: 100
 	Window      int           // objects between two commits: 100
 	WindowBytes int           // bytes of bodies held in a window: 16 MiB
@@ -51,7 +57,7 @@ type Tuning struct {
 
 func (t Tuning) withDefaults() Tuning {
 	if t.LeaseTTL <= 0 {
-		t.LeaseTTL = time.Minute
+		t.LeaseTTL = DefaultLeaseTTL
 	}
 	if t.Overlap <= 0 {
 		t.Overlap = 100
@@ -117,9 +123,8 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 	}
 	// The holder may commit and release while this process polls, and what was
 	// read now would be written over it.
-	if st.Lease.HeldAt(run.Started) {
-		run.Outcome, run.Ended = OutcomeBusy, e.Now()
-		return run, &LeasedError{Pair: e.Pair.ID, Lease: st.Lease}
+	if st, err = e.unheld(ctx, st, run.Started); err != nil {
+		return e.busy(run, err)
 	}
 	todo, err := e.lookForWork(ctx, st, o)
 	run.Changes(todo)
@@ -145,9 +150,8 @@ func (e *Engine) Fail(ctx context.Context, o PassOptions, cause error) (Run, err
 		run.Outcome, run.Ended = outcome, e.Now()
 		return run, nil
 	}
-	if st.Lease.HeldAt(run.Started) { // what was read now would be written over it
-		run.Outcome, run.Ended = OutcomeBusy, e.Now()
-		return run, &LeasedError{Pair: e.Pair.ID, Lease: st.Lease}
+	if st, err = e.unheld(ctx, st, run.Started); err != nil { // what was read now would be written over it
+		return e.busy(run, err)
 	}
 	return e.pollFailed(ctx, st, run, cause)
 }
@@ -243,6 +247,16 @@ func (e *Engine) pollFailed(ctx context.Context, st PairState, run Run, err erro
 	}
 	e.logFailure("poll failed", run, err)
 	return e.failedRun(run, err)
+}
+
+// busy ends a pass that can't have the lease.
+func (e *Engine) busy(run Run, err error) (Run, error) {
+	var leased *LeasedError
+	if !errors.As(err, &leased) {
+		return e.failedRun(run, fmt.Errorf("take the lease: %w", err))
+	}
+	run.Outcome, run.Ended = OutcomeBusy, e.Now()
+	return run, err
 }
 
 func (e *Engine) failedRun(run Run, err error) (Run, error) {

@@ -92,7 +92,12 @@ func (g *guard) renew(e *Engine, fence int64) {
 	}
 }
 
-func (g *guard) extend(ends time.Time) { g.ends.Store(&ends) }
+// extend says until when the lease lasts. Round drops the reading of the monotonic
+// clock, which stands still while a machine is suspended: others go by the wall clock.
+func (g *guard) extend(ends time.Time) {
+	ends = ends.Round(0)
+	g.ends.Store(&ends)
+}
 
 // deadlines are timers for the soft and the hard end; without a deadline they
 // never fire.

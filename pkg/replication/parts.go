@@ -37,7 +37,7 @@ func (c *Checking) atWork(now time.Time) bool {
 // what its earlier parts found. *LeasedError if another process is at work.
 func (v *verification) claim(ctx context.Context) error {
 	now := v.report.At
-	got, err := v.State.Acquire(ctx, v.Pair.ID, v.Owner, now, v.Tuning.LeaseTTL)
+	got, err := v.acquire(ctx, now)
 	if err != nil {
 		return err
 	}

@@ -46,14 +46,9 @@ type pass struct {
 // work in windows, and records how it ended.
 func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o PassOptions) (Run, error) {
 	taken := e.Now()
-	got, err := e.State.Acquire(ctx, e.Pair.ID, e.Owner, taken, e.Tuning.LeaseTTL)
-	var leased *LeasedError
-	if errors.As(err, &leased) {
-		run.Outcome, run.Ended = OutcomeBusy, e.Now()
-		return run, err
-	}
+	got, err := e.acquire(ctx, taken)
 	if err != nil {
-		return e.failedRun(run, fmt.Errorf("take the lease: %w", err))
+		return e.busy(run, err)
 	}
 	fence := got.Lease.Fence
 	defer e.release(ctx, fence)

@@ -14,7 +14,7 @@ import (
 // meanwhile, repairs if that is asked for, and records what was found.
 func (v *verification) conclude(ctx context.Context) (Report, error) {
 	taken := v.Now()
-	got, err := v.State.Acquire(ctx, v.Pair.ID, v.Owner, taken, v.Tuning.LeaseTTL)
+	got, err := v.acquire(ctx, taken)
 	var leased *LeasedError
 	if errors.As(err, &leased) {
 		return v.unsure(err)

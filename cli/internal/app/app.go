@@ -70,7 +70,11 @@ func Open(ctx context.Context, o Options) (*App, error) {
 }
 
 func (a *App) fleet(c *config.Config, b assembly.Backend, o Options) *assembly.Fleet {
-	return assembly.New(assembly.Options{Config: c, Backend: b, Log: slog.New(o.Log.handler(c.LogLevel)), Now: o.Now, Owner: a.owner})
+	options := assembly.Options{Config: c, Backend: b, Log: slog.New(o.Log.handler(c.LogLevel)), Now: o.Now, Owner: a.owner}
+	if a.files != nil { // others work on it from this machine only
+		options.OwnerDied = assembly.OwnerDied
+	}
+	return assembly.New(options)
 }
 
 // Close writes what is left of the log and closes the state.

@@ -104,6 +104,9 @@ func TestAHeldLeaseKeepsOthersOut(t *testing.T) {
 	if got := w.asked(); len(got) != 0 {
 		t.Errorf("asked %q", got)
 	}
+	w.config.OwnerDied = func(owner string) bool { return owner == "somebody" }
+	w.org.PutRole("new", `{}`)
+	w.scanWants("create /roles/new")
 	w.now = w.now.Add(time.Minute)
 	w.scanWants()
 }

@@ -25,6 +25,9 @@ type Config struct {
 	Store  journal.ScanStore
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
+	// OwnerDied reports whether the process of an owner is known to be dead; nil knows
+	// nothing. The lease of a dead scanner is taken over at once.
+	OwnerDied func(owner string) bool
 	// Kinds are those to scan, nil for replication.DefaultKinds. Bags and items go
 	// together.
 	Kinds []replication.Kind
@@ -205,7 +208,12 @@ func (p *pass) recall(ctx context.Context) (err error) {
 		return err
 	}
 	if l := p.known.Lease; l.HeldAt(p.Now()) && l.Owner != p.Owner {
-		return &journal.LeasedError{Source: p.Source, Lease: l}
+		if !l.Abandoned(p.Now(), leaseTTL, p.OwnerDied) {
+			return &journal.LeasedError{Source: p.Source, Lease: l}
+		}
+		if err := p.Store.Release(ctx, p.Source, l.Fence); err != nil {
+			return err
+		}
 	}
 	p.before = newMemory()
 	p.begin = p.known.Head.Epoch == "" || p.known.Blob == nil

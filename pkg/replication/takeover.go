@@ -1,0 +1,62 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Abandoned reports whether a lease that hasn't ended belongs to nobody any more: its
+// holder is known to be dead, or it ends later than any that is taken or renewed for
+// ttl now, by a clock that was ahead. Twice the ttl allows for clocks that differ.
+// Died reports whether the process that an owner names is known to be dead; nil knows
+// nothing.
+//
+// Whoever finds a lease abandoned releases it with the token that it saw. That does
+// nothing if another process was faster, and the old holder's writes are refused.
+func (l Lease) Abandoned(now time.Time, ttl time.Duration, died func(owner string) bool) bool {
+	return l.HeldAt(now) && (l.Expires.Sub(now) > 2*ttl || died != nil && died(l.Owner))
+}
+
+// free releases a lease that is abandoned. It reports whether it did.
+func (e *Engine) free(ctx context.Context, l Lease, now time.Time) (bool, error) {
+	if !l.Abandoned(now, e.Tuning.LeaseTTL, e.OwnerDied) {
+		return false, nil
+	}
+	if err := e.State.Release(ctx, e.Pair.ID, l.Fence); err != nil {
+		return false, fmt.Errorf("release the lease of %s: %w", l.Owner, err)
+	}
+	e.Log.Info("took over the lease of a process that died", "pair", e.Pair.ID.String(), "owner", l.Owner)
+	return true, nil
+}
+
+// unheld returns st with its lease free, or *LeasedError if another process holds it.
+func (e *Engine) unheld(ctx context.Context, st PairState, now time.Time) (PairState, error) {
+	if !st.Lease.HeldAt(now) {
+		return st, nil
+	}
+	freed, err := e.free(ctx, st.Lease, now)
+	switch {
+	case err != nil:
+		return st, err
+	case !freed:
+		return st, &LeasedError{Pair: e.Pair.ID, Lease: st.Lease}
+	}
+	st.Lease = Lease{Fence: st.Lease.Fence}
+	return st, nil
+}
+
+// acquire takes the lease, also from a process that died.
+func (e *Engine) acquire(ctx context.Context, now time.Time) (PairState, error) {
+	st, err := e.State.Acquire(ctx, e.Pair.ID, e.Owner, now, e.Tuning.LeaseTTL)
+	var leased *LeasedError
+	if !errors.As(err, &leased) {
+		return st, err
+	}
+	freed, freeErr := e.free(ctx, leased.Lease, now)
+	if freeErr != nil || !freed {
+		return st, errors.Join(err, freeErr)
+	}
+	return e.State.Acquire(ctx, e.Pair.ID, e.Owner, now, e.Tuning.LeaseTTL)
+}
