@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -38,10 +39,11 @@ const (
 // A commit that has returned survives kill -9 and loss of power (WAL with
 // synchronous=FULL).
 type SQLite struct {
-	path  string
-	write *sql.DB // one connection: writers of this process queue in Go
-	read  *sql.DB // several: WAL lets them read beside the writer
-	keep  keep
+	path   string
+	opened os.FileInfo // the file when it was opened
+	write  *sql.DB     // one connection: writers of this process queue in Go
+	read   *sql.DB     // several: WAL lets them read beside the writer
+	keep   keep
 
 	logMu sync.Mutex
 	log   *sql.DB // opened at first use
@@ -82,6 +84,9 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	}
 	if s.write, err = openFile(ctx, abs, stateFormat()); err != nil {
 		return nil, err
+	}
+	if s.opened, err = os.Stat(abs); err != nil {
+		return nil, errors.Join(localError("open state "+abs, err), s.write.Close())
 	}
 	s.read, err = sql.Open("sqlite", dsn(abs, "FULL"))
 	if err != nil {

@@ -51,6 +51,16 @@ func (f *files) openStage() (*stage.Dir, error) {
 	return s, nil
 }
 
+// present fails once the state's file isn't the one that was opened.
+func (f *files) present() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == nil {
+		return nil
+	}
+	return f.state.Present()
+}
+
 func (f *files) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -56,12 +56,17 @@ type Daemon struct {
 	Grace time.Duration
 	// Random returns a number in [0,1), for jitter.
 	Random func() float64
+	// Beat records that the daemon lives, every BeatEvery; nil records nothing.
+	Beat func(context.Context) error
+	// Present fails once the state is gone that the daemon works on, as when its file
+	// was removed. Its error ends the daemon. Nil checks nothing.
+	Present func() error
 	// Housekeeping runs at the start and then every hour; nil means none.
 	Housekeeping func(context.Context) error
 }
 
 // Run works until ctx ends, then lets the passes at work finish their objects.
-// It returns nil after an orderly end, else why Serve could not go on.
+// It returns nil after an orderly end, else why it could not go on.
 func (d *Daemon) Run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -85,13 +90,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, c := range d.checkings(loops, sources) {
 		group.Go(func() { c.run(ctx) })
 	}
-	var failed error
-	group.Go(func() {
-		if failed = d.serve(ctx, sources); failed != nil {
-			end()
-		}
-	})
-	group.Go(func() { d.watch(ctx, loops) })
+	failed := failure{end: end}
+	group.Go(func() { failed.because(d.serve(ctx, sources)) })
+	group.Go(func() { failed.because(d.watch(ctx, loops)) })
+	group.Go(func() { d.heartbeat(ctx) })
 	group.Go(func() { d.keepHouse(ctx) })
 	// Waited for like the loops: nothing is logged once Run has returned.
 	group.Go(func() {
@@ -102,7 +104,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	})
 	group.Wait()
 	d.Log.Info("stopped")
-	return failed
+	return failed.err
 }
 
 // slots are the places of the passes at work, by replica.
@@ -117,11 +119,17 @@ func (d *Daemon) slots() map[string]chan struct{} {
 }
 
 // watch tells the loops of wishes of their operator: a stop drains the pass at
-// work, anything else wakes the pair.
-func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) {
+// work, anything else wakes the pair. It ends before ctx only with an error: the state
+// is gone.
+func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) error {
 	seen := map[replication.PairID]replication.Desired{}
 	failing, began := false, d.Now()
 	for {
+		if d.Present != nil {
+			if err := d.Present(); err != nil {
+				return err
+			}
+		}
 		pairs, err := d.wishes(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
 			d.Log.Error("the state can't be read", "error", err.Error())
@@ -144,7 +152,7 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 			}
 		}
 		if sleep(ctx, d.Watch, nil) == ended {
-			return
+			return nil
 		}
 	}
 }
