@@ -61,6 +61,8 @@ type serving struct {
 	// patient waits for an address that another process has, which may be the one
 	// that this one stands in for.
 	patient bool
+	// kept keeps the address open after it is served; nil keeps nothing.
+	kept *keptListener
 }
 
 // How long one request may take, and how long those at work may go on at the end.
@@ -104,6 +106,28 @@ func (s serving) run(ctx context.Context, changed func(source string)) error {
 	return nil
 }
 
+// serves reports whether a daemon listens.
+func serves(a *app.App) bool { return a.Journal.Listen != "" && a.Feed != feedUpdatedSince }
+
+// usable fails if nothing could be served.
+func (s serving) usable(ctx context.Context) error {
+	if _, err := s.app.ChangesHandler(ctx, func(string) {}); err != nil {
+		return err
+	}
+	if _, err := s.tls(); err != nil {
+		return err
+	}
+	return s.kept.usable(s.address)
+}
+
+// open opens the address.
+func (s serving) open() (net.Listener, error) {
+	if s.kept != nil {
+		return s.kept.listen(s.address)
+	}
+	return net.Listen("tcp", s.address)
+}
+
 // listen returns nil, and no error, if ctx ends before the address is free.
 func (s serving) listen(ctx context.Context) (net.Listener, error) {
 	config, err := s.tls()
@@ -111,7 +135,7 @@ func (s serving) listen(ctx context.Context) (net.Listener, error) {
 		return nil, err
 	}
 	for said := false; ; said = true {
-		listener, err := net.Listen("tcp", s.address)
+		listener, err := s.open()
 		switch {
 		case err == nil && config != nil:
 			return tls.NewListener(listener, config), nil

@@ -61,7 +61,8 @@ type globals struct {
 	logFormat   string
 	logLevel    string
 	quiet       bool
-	daemon      bool // run without --once: the log is its output
+	daemon      bool   // run without --once: the log is its output
+	owner       string // of a daemon, in leases; "" for a name that each command makes
 }
 
 func newGlobals(s streams) *globals {

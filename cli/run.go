@@ -18,6 +18,7 @@ import (
 type runFlags struct {
 	once, full, remote bool
 	parallel           int
+	kept               *keptListener // nil with --once
 }
 
 func newRunCmd(g *globals) *cobra.Command {
@@ -36,6 +37,11 @@ which is safe too.
 Each replica has its own --parallel passes, so that one that hangs delays no other.
 A server that doesn't answer is asked once per interval, of at most a minute, and
 meanwhile all its pairs fail at once; they go on when it answers again.
+
+SIGHUP reloads the configuration: passes finish as above, then everything goes on
+with the new file; addresses stay open. A file that can't be used is refused with a
+line in the log, and the old configuration stays in use. sync-status says when the
+file is newer than what the daemon runs.
 
 Where the primary serves no updated_since, its organizations are scanned, and what
 its data collector pushes is taken and served, as [journal] in the configuration
@@ -62,40 +68,50 @@ disabled.`,
 	cmd.PreRun = func(*cobra.Command, []string) {
 		g.daemon = !f.once
 	}
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		if f.full && !f.once {
-			return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
-		}
-		if f.remote && (!f.once || a.Stack == nil) {
-			return exit.Usagef("add --once and --stack NAME", "--remote goes with --once, on a stack")
-		}
-		if f.remote {
-			return f.runRemote(ctx, g, a, pairs)
-		}
-		if !f.once {
-			if err := unscheduled(ctx, a, pairs); err != nil {
-				return err
-			}
-		}
-		d, err := f.daemon(ctx, g, a, pairs)
-		if err != nil {
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if err := f.check(g); err != nil {
 			return err
 		}
-		if f.once {
-			err := runOnce(ctx, g, d, f.full)
-			if down := checkServers(ctx, a, pairs); err == nil {
-				err = down
-			}
-			return fromHere(a, err, "chef-sync-ctl run --once --remote")
+		if !f.once {
+			return f.forever(cmd.Context(), g, names)
 		}
-		return d.Run(ctx)
-	})
+		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			return f.oncePairs(ctx, g, a, pairs)
+		})(cmd, names)
+	}
 	return cmd
 }
 
 // grace is how long passes may go on with the objects at work after a signal. With
 // the time to record them, the daemon ends within ten seconds.
 const grace = 6 * time.Second
+
+// check refuses flags that don't go together.
+func (f runFlags) check(g *globals) error {
+	if f.full && !f.once {
+		return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
+	}
+	if f.remote && (!f.once || g.stack == "") {
+		return exit.Usagef("add --once and --stack NAME", "--remote goes with --once, on a stack")
+	}
+	return nil
+}
+
+// oncePairs does one pass for each pair, from here or on the stack.
+func (f runFlags) oncePairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) error {
+	if f.remote {
+		return f.runRemote(ctx, g, a, pairs)
+	}
+	d, err := f.daemon(ctx, g, a, pairs)
+	if err != nil {
+		return err
+	}
+	err = runOnce(ctx, g, d, f.full)
+	if down := checkServers(ctx, a, pairs); err == nil {
+		err = down
+	}
+	return fromHere(a, err, "chef-sync-ctl run --once --remote")
+}
 
 // daemon wires the scheduler: the same engines for run and for run --once.
 func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
@@ -112,8 +128,10 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 		Servers: serversOf(a, pairs),
 		Watch:   2 * time.Second, Grace: grace, Housekeeping: a.SweepStage,
 	}
-	if a.Journal.Listen != "" && a.Feed != feedUpdatedSince {
-		d.Serve = serving{app: a, address: a.Journal.Listen, patient: true}.run
+	if serves(a) {
+		d.Serve = serving{app: a, address: a.Journal.Listen, patient: true, kept: f.kept}.run
+	} else if f.kept != nil {
+		f.kept.close()
 	}
 	for _, p := range pairs {
 		d.Jobs = append(d.Jobs, daemon.Job{

@@ -35,8 +35,10 @@ type Options struct {
 	Profile, Region string // of AWS; "" for what AWS's own settings say
 	Env             func(string) (string, bool)
 	Now             func() time.Time
-	Log             LogOptions
-	Note            func(text string) // told what is odd but no error; may be nil
+	// Owner names this process in leases, as assembly.NewOwner does; "" for a new name.
+	Owner string
+	Log   LogOptions
+	Note  func(text string) // told what is odd but no error; may be nil
 }
 
 // App is the program with its configuration.
@@ -64,7 +66,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	}
 	session := stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: c.AWS.Region})
 	kept := &files{statePath: c.StatePath, stagePath: c.StagePath, secrets: session.Secrets()}
-	a := &App{AWS: session, files: kept, loader: loader, owner: assembly.NewOwner()}
+	a := &App{AWS: session, files: kept, loader: loader, owner: o.owner()}
 	a.Fleet = a.fleet(c, kept, o)
 	return a, nil
 }
@@ -88,6 +90,14 @@ func (a *App) Close() error {
 		return nil
 	}
 	return a.files.close()
+}
+
+// Present fails once the state's file was removed or replaced under this process.
+func (a *App) Present() error {
+	if a.files == nil {
+		return nil
+	}
+	return a.files.present()
 }
 
 // Select finds the pairs that arguments name: an organization means all its
@@ -140,6 +150,13 @@ func load(o Options) (*config.Config, config.Loader, error) {
 		return nil, loader, exit.With(exit.Usage, err, "")
 	}
 	return c, loader, nil
+}
+
+func (o Options) owner() string {
+	if o.Owner != "" {
+		return o.Owner
+	}
+	return assembly.NewOwner()
 }
 
 func (o Options) loader() config.Loader {

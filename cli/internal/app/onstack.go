@@ -8,7 +8,6 @@ import (
 
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
-	"chefsync/pkg/assembly"
 	"chefsync/pkg/assembly/onaws"
 	"chefsync/pkg/cloud"
 )
@@ -23,7 +22,7 @@ func openStack(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.loader(), owner: assembly.NewOwner()}
+	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.loader(), owner: o.owner()}
 	if a.Stack, err = stack.Open(ctx, a.AWS, name); err != nil {
 		return nil, err
 	}

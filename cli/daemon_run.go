@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"syscall"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/assembly"
+	"chefsync/pkg/health"
+	"chefsync/pkg/replication"
+)
+
+// loaded is a configuration that was read, with the pairs to run.
+type loaded struct {
+	app      *app.App
+	pairs    []app.Pair
+	file     string    // absolute; "" on a stack
+	modified time.Time // of the file, before it was read
+}
+
+// load reads the configuration for a daemon, and selects its pairs.
+func (f runFlags) load(ctx context.Context, g *globals, names []string) (*loaded, error) {
+	l := &loaded{}
+	if path, err := app.FindConfig(g.config); err == nil && g.stack == "" {
+		l.file, _ = filepath.Abs(path)
+		if info, err := os.Stat(path); err == nil {
+			l.modified = info.ModTime()
+		}
+	}
+	a, err := g.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.app = a
+	if l.pairs, err = a.Select(names...); err == nil {
+		err = f.usable(ctx, l)
+	}
+	if err != nil {
+		a.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// usable fails if a daemon could not begin with a configuration.
+func (f runFlags) usable(ctx context.Context, l *loaded) error {
+	if err := unscheduled(ctx, l.app, l.pairs); err != nil {
+		return err
+	}
+	if _, err := l.app.State(ctx); err != nil {
+		return err
+	}
+	if !serves(l.app) {
+		return nil
+	}
+	return serving{app: l.app, address: l.app.Journal.Listen, kept: f.kept}.usable(ctx)
+}
+
+// forever runs the daemon until ctx ends. SIGHUP reloads the configuration: the
+// daemon drains, and goes on with the new one.
+func (f runFlags) forever(ctx context.Context, g *globals, names []string) error {
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	g.owner = assembly.NewOwner()
+	f.kept = &keptListener{}
+	defer f.kept.close()
+	now, err := f.load(ctx, g, names)
+	if err != nil {
+		return err
+	}
+	process := newProcess(g)
+	for {
+		next, err := f.until(ctx, g, now, process, reload, names)
+		if next == nil {
+			process.stopped(ctx, now.app)
+		}
+		now.app.Close()
+		if next == nil {
+			return err
+		}
+		now = next
+	}
+}
+
+// until runs the daemon with one configuration, until ctx ends or another one was
+// loaded, which it returns.
+func (f runFlags) until(ctx context.Context, g *globals, now *loaded, process *process, reload <-chan os.Signal, names []string) (*loaded, error) {
+	d, err := f.daemon(ctx, g, now.app, now.pairs)
+	if err != nil {
+		return nil, err
+	}
+	process.runs(now)
+	d.Beat, d.Present = process.beat(now.app), now.app.Present
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	loading := make(chan *loaded, 1)
+	go func() { loading <- f.reloaded(ctx, g, now, reload, names, end) }()
+	err = d.Run(ctx)
+	end()
+	next := <-loading
+	if err != nil && next != nil {
+		next.app.Close()
+		next = nil
+	}
+	return next, err
+}
+
+// reloaded waits for a signal, loads the configuration, and ends the daemon that runs
+// with the old one. A configuration that can't be used is refused. It returns nil when
+// ctx ends first.
+func (f runFlags) reloaded(ctx context.Context, g *globals, now *loaded, reload <-chan os.Signal, names []string, end func()) *loaded {
+	log := now.app.Log
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-reload:
+		}
+		next, err := f.load(ctx, g, names)
+		if ctx.Err() != nil { // it ends anyway
+			if next != nil {
+				next.app.Close()
+			}
+			return nil
+		}
+		if err != nil {
+			log.Error("the configuration was not reloaded; the old one stays in use", "config", now.file, "error", err.Error(), "hint", exit.Hint(err))
+			continue
+		}
+		added, removed := pairsChanged(now.pairs, next.pairs)
+		log.Info("the configuration was reloaded", "config", next.file, "pairs", len(next.pairs), "added", added, "removed", removed)
+		end()
+		return next
+	}
+}
+
+// pairsChanged counts the pairs that only the new configuration has, and those that
+// only the old one had.
+func pairsChanged(before, after []app.Pair) (added, removed int) {
+	old, now := idsOf(before), idsOf(after)
+	missing := func(of, in []replication.PairID) (n int) {
+		for _, id := range of {
+			if !slices.Contains(in, id) {
+				n++
+			}
+		}
+		return n
+	}
+	return missing(now, old), missing(old, now)
+}
+
+// process is the heartbeat of this daemon.
+type process struct {
+	record health.Process
+	now    func() time.Time
+}
+
+func newProcess(g *globals) *process {
+	host, _ := os.Hostname()
+	p := &process{now: g.now, record: health.Process{
+		Role: health.RoleDaemon, Owner: g.owner, Host: host, PID: os.Getpid(), Started: g.now().UTC(),
+	}}
+	if build, ok := debug.ReadBuildInfo(); ok {
+		p.record.Version = build.Main.Version
+	}
+	return p
+}
+
+// runs records what the daemon runs from now on.
+func (p *process) runs(l *loaded) {
+	p.record.Pairs, p.record.Config, p.record.ConfigModified = len(l.pairs), l.file, l.modified.UTC()
+}
+
+// beat saves the record, with the time.
+func (p *process) beat(a *app.App) func(context.Context) error {
+	return func(ctx context.Context) error {
+		store, err := a.Health(ctx)
+		if err != nil {
+			return err
+		}
+		record := p.record
+		record.Seen = p.now().UTC()
+		return store.SaveProcess(ctx, record)
+	}
+}
+
+// stopped saves that the process ended in order.
+func (p *process) stopped(ctx context.Context, a *app.App) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	p.record.Stopped = p.now().UTC()
+	if err := p.beat(a)(ctx); err != nil {
+		a.Log.Warn("the end of the daemon can't be recorded", "error", err.Error())
+	}
+}

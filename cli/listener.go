@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+
+	"chefsync/pkg/replication"
+)
+
+// keptListener keeps an address open while the daemon reloads its configuration:
+// whoever connects meanwhile waits until it accepts again.
+type keptListener struct {
+	mu      sync.Mutex
+	address string
+	tcp     *net.TCPListener
+}
+
+// listen returns a listener on the address. Closing it leaves the address open.
+func (k *keptListener) listen(address string) (net.Listener, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.tcp != nil && k.address != address {
+		_ = k.tcp.Close()
+		k.tcp = nil
+	}
+	if k.tcp == nil {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		k.address, k.tcp = address, l.(*net.TCPListener)
+	}
+	// A duplicate of the socket, which is closed by itself.
+	file, err := k.tcp.File()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return net.FileListener(file)
+}
+
+// usable fails if an address can't be listened on, for another reason than that it is
+// taken: a daemon waits for that.
+func (k *keptListener) usable(address string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.tcp != nil && k.address == address {
+		return nil
+	}
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil
+	}
+	if err != nil {
+		return &replication.Error{Op: "listen on " + address, Class: replication.Local, Hint: "correct listen under [journal] in the configuration", Err: err}
+	}
+	return l.Close()
+}
+
+// close gives the address up.
+func (k *keptListener) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.tcp != nil {
+		_ = k.tcp.Close()
+		k.tcp = nil
+	}
+}
