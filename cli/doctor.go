@@ -85,6 +85,7 @@ func diagnose(ctx context.Context, g *globals) (checks []doctor.Check, closed er
 	doctor.KeyFiles(conf, keys)
 
 	groups := []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check { return conf.Checks }}
+	groups = append(groups, func(ctx context.Context) []doctor.Check { return daemonChecks(ctx, a, g.now()) })
 	if a.Stack != nil {
 		return doctor.All(ctx, append(groups, stackChecks(ctx, g, a)...)...), nil
 	}

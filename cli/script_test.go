@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -230,6 +231,27 @@ func same(ts *testscript.TestScript, neg bool, a, b *cheftest.Org) {
 	}
 	if neg == (len(differ) == 0) {
 		ts.Fatalf("different objects: %v", differ)
+	}
+}
+
+// hupCommand sends SIGHUP to the program that runs in the background.
+func hupCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: hup")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// portsCommand checks that a daemon listened on one address all the time.
+func portsCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ports stderr")
+	}
+	all := regexp.MustCompile(`"address":"[^"]+"`).FindAllString(ts.ReadFile(args[0]), -1)
+	if len(all) == 0 || len(slices.Compact(slices.Clone(all))) != 1 {
+		ts.Fatalf("addresses %v, want always the same", all)
 	}
 }
 

@@ -105,7 +105,9 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 			if again && g.format == ui.YAML {
 				fmt.Fprintln(g.out, "---") // or all times would be one list
 			}
-			if err := emitStatus(g, rows, servers, serversOnly); err != nil {
+			works, err := daemonOf(ctx, a, g.now())
+			failed = exit.Join(failed, err)
+			if err := emitStatus(g, rows, servers, serversOnly, works); err != nil {
 				return err
 			}
 			if watch == 0 || failed != nil {
@@ -271,25 +273,27 @@ func statusExit(rows []statusRow, asked bool) error {
 	return exit.Silent(code)
 }
 
-func emitStatus(g *globals, rows []statusRow, servers []serverRow, serversOnly bool) error {
+func emitStatus(g *globals, rows []statusRow, servers []serverRow, serversOnly bool, works daemonStatus) error {
 	if serversOnly {
 		return g.output().Emit(servers, func(t *ui.Grid) { showServers(t, servers, g.now()) })
 	}
 	return g.output().Emit(rows, func(t *ui.Grid) {
 		now := g.now()
+		works.lines(t, now)
 		showServers(t, servers, now)
 		t.Line("")
 		t.Head("ORGANIZATION", "REPLICA", "STATUS", "LAST SUCCESS", "NEXT RUN", "PENDING", "UNSYNCED", "LAG", "FEED")
 		for _, r := range rows {
-			t.Row(r.Organization, r.Replica, statusWord(t, r.Status), ui.Stamp(r.LastSuccess), r.next(now),
+			t.Row(r.Organization, r.Replica, statusWord(t, r.Status), ui.Stamp(r.LastSuccess), works.next(r, now),
 				strconv.Itoa(r.Pending), strconv.Itoa(r.Unsynced), r.lag(), orDash(r.Feed))
 		}
 		for _, r := range rows {
-			if r.Note != "" {
-				t.Line("%s: %s", r.Pair, r.Note)
+			note, hint := works.note(r)
+			if note != "" {
+				t.Line("%s: %s", r.Pair, note)
 			}
-			if r.Hint != "" {
-				t.Line("  Try: %s", r.Hint)
+			if hint != "" {
+				t.Line("  Try: %s", hint)
 			}
 		}
 		if len(rows) == 1 {
