@@ -222,6 +222,8 @@ func onceError(res daemon.Result, st replication.PairState) error {
 		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
 	case res.Err != nil:
 		return fmt.Errorf("pair %s: %w", id, res.Err)
+	case r.Outcome == replication.OutcomeStopped && st.Desired.Moved != "":
+		return exit.With(exit.Partial, fmt.Errorf("pair %s was moved to %s", id, st.Desired.Moved), "start it there")
 	case r.Outcome == replication.OutcomeStopped:
 		return exit.With(exit.Partial, fmt.Errorf("pair %s is stopped", id), "chef-sync-ctl sync-start "+id)
 	case st.Progress.Unsynced > 0:

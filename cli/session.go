@@ -35,8 +35,8 @@ func (g *globals) appOptions(profile string) app.Options {
 	return app.Options{
 		ConfigPath: g.config, ChefProfile: profile, Stack: g.stack, Table: g.table, Profile: g.profile, Region: g.region, Env: g.env, Now: g.now,
 		Owner: g.owner,
-		Note: func(text string) { g.output().Note("Warning: %s", text) },
-		Log:  app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: level, Daemon: g.daemon},
+		Note:  func(text string) { g.output().Note("Warning: %s", text) },
+		Log:   app.LogOptions{Stderr: g.err, Format: g.logFormat, Level: level, Daemon: g.daemon},
 	}
 }
 

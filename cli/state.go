@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -32,7 +33,8 @@ table of the functions on AWS, with nothing lost: the pair goes on where it was.
   2. state import, with the configuration of the new place
   3. sync-start, with the configuration of the new place
 
-The pair stays stopped in the old place, so that there never are two writers.`,
+The pair stays stopped in the old place and is marked as moved, so that there never
+are two writers: sync-start refuses it there without --force.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state import engineering.json -c /srv/aws.toml`,
 		Args: args(cobra.NoArgs),
@@ -46,6 +48,7 @@ The pair stays stopped in the old place, so that there never are two writers.`,
 type exportFlags struct {
 	stop bool
 	file string
+	to   string
 	wait ui.Duration
 }
 
@@ -58,7 +61,8 @@ func newStateExportCmd(g *globals) *cobra.Command {
 inventory and the unsynced objects. It holds no keys and no content of objects.
 Runs and logs stay where they are.
 
-A pair must be stopped and stay so: --stop does it, and waits for a pass at work.
+A pair must be stopped and stay so: --stop does it, waits for a running pass, and
+marks the pair as moved.
 
 --table reads another table than the stack's, such as one that AWS restored to an
 earlier time. Stop the pairs of the stack first, with sync-stop.`,
@@ -68,6 +72,7 @@ earlier time. Stop the pairs of the stack first, with sync-stop.`,
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVar(&f.stop, "stop", false, "stop the pairs first, as sync-stop does")
+	cmd.Flags().StringVar(&f.to, "to", "", "with --stop: the `place` that the pairs move to, for whoever looks for them here")
 	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not be there yet (default: standard output)")
 	cmd.Flags().StringVar(&g.table, "table", "", "of a stack: read this `table` instead of the stack's")
 	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a pass at work")
@@ -97,6 +102,33 @@ func exportState(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 	if err != nil {
 		return err
 	}
+	if err := f.write(g, d); err != nil || !f.stop {
+		return err
+	}
+	return markMoved(ctx, g, state, pairs, f.place())
+}
+
+// place is where the pairs go, as far as that is known.
+func (f exportFlags) place() string {
+	path, err := filepath.Abs(f.file)
+	switch {
+	case f.to != "":
+		return f.to
+	case f.file == "" || err != nil:
+		return "another state"
+	}
+	return "another state, exported to " + path
+}
+
+// markMoved records where pairs went that were exported.
+func markMoved(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, place string) error {
+	return eachPair(ctx, pairs, func(p app.Pair) error {
+		return ofPair(p.ID, state.Direct(ctx, p.ID, replication.Directive{Moved: &place, At: g.now()}))
+	})
+}
+
+// write writes the document where the flags say.
+func (f exportFlags) write(g *globals, d transfer.Document) error {
 	if f.file == "" {
 		return transfer.Encode(g.out, d)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ type startFlags struct {
 	from         string
 	allowDeletes int
 	dryRun       bool
+	force        bool
 	wait         ui.Duration
 }
 
@@ -39,6 +41,9 @@ brake holds. Every pair of the configuration is started from the beginning; the
 work itself is done by "chef-sync-ctl run", or on a stack by its schedules, which
 are enabled again.
 
+A pair that state export --stop moved to another state is refused: two places would
+write to one replica. --force takes it back, once it is stopped there.
+
 A held pair goes on with --allow-deletes N: one pass, within the hour, may delete
 up to N objects. With 0 the pair only looks again.`,
 		Example: `  chef-sync-ctl sync-start engineering
@@ -51,6 +56,7 @@ up to N objects. With 0 the pair only looks again.`,
 	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do, and change nothing")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
+	cmd.Flags().BoolVar(&f.force, "force", false, "start a pair here that was moved to another state")
 	deletes := cmd.Flags().Lookup("allow-deletes")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if f.from != "resume" && f.from != "scratch" {
@@ -79,6 +85,9 @@ func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
 			return ofPair(p.ID, err)
+		}
+		if st.Desired.Moved != "" && !f.force {
+			return movedError(p.ID, st.Desired.Moved)
 		}
 		result, directive := f.decide(st, g.now())
 		if err := state.Direct(ctx, p.ID, directive); err != nil {
@@ -119,9 +128,15 @@ func answered(pairs []app.Pair, answers []changed) []app.Pair {
 	})
 }
 
+// movedError refuses a pair that another state has.
+func movedError(id replication.PairID, place string) error {
+	return exit.With(exit.Failed, fmt.Errorf("pair %s was moved to %s", id, place),
+		"start it there; or, once it is stopped there, here: chef-sync-ctl sync-start "+id.String()+" --force")
+}
+
 // decide is the answer to a pair's start, and what it writes.
 func (f startFlags) decide(st replication.PairState, now time.Time) (string, replication.Directive) {
-	d := replication.Directive{Stop: ptr(false), Reason: ptr(""), At: now}
+	d := replication.Directive{Stop: ptr(false), Reason: ptr(""), Moved: ptr(""), At: now}
 	result := "already_started"
 	if st.Desired.Stopped {
 		result = "started"

@@ -219,6 +219,9 @@ func (r *statusRow) explain(st replication.PairState, running bool, now time.Tim
 		if st.Desired.Reason != "" {
 			r.Note += ": " + st.Desired.Reason
 		}
+		if st.Desired.Moved != "" {
+			r.Note, r.Hint = "moved to "+st.Desired.Moved, "start it there, or: chef-sync-ctl sync-start "+id+" --force"
+		}
 	case r.Hold != nil:
 		r.Note = r.Hold.Reason
 		look := "plan"

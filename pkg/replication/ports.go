@@ -180,6 +180,7 @@ const MaxRetryOnly = 20
 type Directive struct {
 	Stop         *bool
 	Reason       *string
+	Moved        *string    // where the pair was moved to; "" takes that back
 	AllowDeletes *int       // for one pass, with At
 	Resync       *time.Time // ask for a full compare
 	Retry        *time.Time // ask to try unsynced objects again at once

@@ -77,6 +77,7 @@ type Desired struct {
 	Stopped      bool      `json:"stopped,omitempty"`
 	Reason       string    `json:"reason,omitempty"`
 	Since        time.Time `json:"since,omitzero"`
+	Moved        string    `json:"moved,omitempty"` // where another state has the pair now; it is stopped here
 	AllowDeletes int       `json:"allow_deletes,omitempty"`
 	AllowedAt    time.Time `json:"allowed_at,omitzero"`
 	ResyncAt     time.Time `json:"resync_at,omitzero"`
@@ -94,6 +95,9 @@ func (d Desired) Apply(x Directive) Desired {
 	}
 	if x.Reason != nil {
 		d.Reason = *x.Reason
+	}
+	if x.Moved != nil {
+		d.Moved = *x.Moved
 	}
 	if x.AllowDeletes != nil {
 		d.AllowDeletes, d.AllowedAt = *x.AllowDeletes, x.At

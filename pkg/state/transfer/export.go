@@ -40,6 +40,7 @@ func exportPair(ctx context.Context, state replication.State, id replication.Pai
 	if err != nil {
 		return Pair{}, err
 	}
+	before.Desired.Moved = ""
 	then := Pair{ID: id, Desired: before.Desired, Progress: before.Progress, Inventory: p.Inventory, Unsynced: p.Unsynced}
 	if !after.Desired.Stopped || after.Lease.Fence != before.Lease.Fence || after.Lease.HeldAt(now) || !same(p, then) {
 		return Pair{}, &replication.Error{Op: "export", Class: replication.Transient, Hint: "try again", Err: errors.New("its record changed while it was read")}
@@ -65,5 +66,6 @@ func read(ctx context.Context, state replication.State, id replication.PairID) (
 	}
 	st, err := state.Pair(ctx, id)
 	p.Desired, p.Progress = st.Desired, st.Progress
+	p.Desired.Moved = "" // it belongs to each state
 	return p, st, err
 }

@@ -76,7 +76,7 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 	switch {
 	case st.Lease.HeldAt(now):
 		return r, &replication.LeasedError{Pair: p.ID, Lease: st.Lease}
-	case st.Desired.Stopped && same(here, p):
+	case st.Desired.Stopped && st.Desired.Moved == "" && same(here, p):
 		r.Outcome = Unchanged
 		return r, nil
 	}
@@ -147,8 +147,8 @@ func (w *writer) write(ctx context.Context, before replication.Progress) error {
 
 // direct writes the wishes. The pair is stopped from now on, whatever they say.
 func (w *writer) direct(ctx context.Context) error {
-	d, stop := w.pair.Desired, true
-	if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{Stop: &stop, Reason: &d.Reason, Resync: &d.ResyncAt,
+	d, stop, here := w.pair.Desired, true, ""
+	if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt,
 		Retry: &d.RetryAt, RetryOnly: d.RetryOnly, At: w.options.Now()}); err != nil {
 		return err
 	}
