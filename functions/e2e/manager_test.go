@@ -14,6 +14,7 @@ import (
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/schedule"
 )
@@ -199,4 +200,28 @@ func TestATickFiresWhatTheSchedulerWould(t *testing.T) {
 	r.sync.Wait()
 	r.changes.Wait()
 	r.wantEqual()
+}
+
+// TestTheManagerRecordsItsTurns: one record, whichever environment had the turn.
+func TestTheManagerRecordsItsTurns(t *testing.T) {
+	t.Parallel()
+	r := deployed(t)
+	store, err := r.backend.Health(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen time.Time
+	for range 2 {
+		began := time.Now()
+		r.manage(cloud.TaskManage)
+		r.manager.Kill() // the next turn has a new environment
+		all, err := store.Processes(t.Context())
+		if err != nil || len(all) != 1 || all[0].Role != health.RoleManager || all[0].Pairs != 1 {
+			t.Fatalf("%+v, %v; want one record of the manager", all, err)
+		}
+		if at := all[0].Seen; at.Before(began.Add(-time.Second)) || !at.After(seen) {
+			t.Errorf("last turn %s, after %s, begun at %s", at, seen, began)
+		}
+		seen = all[0].Seen
+	}
 }

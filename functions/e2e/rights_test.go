@@ -48,6 +48,10 @@ func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	only := rights.Manager(c)[slices.IndexFunc(rights.Manager(c), func(r rights.Right) bool { return slices.Contains(r.Actions, "dynamodb:UpdateItem") })].Only
+	if keys := only["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]; !slices.Equal(keys, []string{dynamostate.HealthPartition}) {
+		t.Errorf("the manager may write the items of %q, want those of %q", keys, dynamostate.HealthPartition)
+	}
 	for name, granted := range map[string][]rights.Right{
 		cloud.SyncFunction: rights.Sync(c), cloud.ChangesFunction: rights.Changes(c), cloud.WebFunction: rights.Web(c), cloud.ManagerFunction: rights.Manager(c),
 	} {

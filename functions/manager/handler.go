@@ -12,6 +12,7 @@ import (
 	"chefsync/functions/internal/environment"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/schedule"
 )
@@ -75,7 +76,20 @@ func (h handler) manage(ctx context.Context) (summary, error) {
 	watchErr := h.watch(ctx, fleet, &s)
 	report, scheduleErr := h.reconcile(ctx, fleet)
 	s.Schedules = report
-	return s, errors.Join(watchErr, scheduleErr)
+	return s, errors.Join(watchErr, scheduleErr, h.heartbeat(ctx, s.Pairs))
+}
+
+// heartbeat records that a turn ended, whatever came of it.
+func (h handler) heartbeat(ctx context.Context, pairs int) error {
+	store, err := h.Backend.Health(ctx)
+	if err == nil {
+		now := h.Now().UTC()
+		err = store.SaveProcess(ctx, health.Process{Role: health.RoleManager, Owner: h.Resources.Stack, Seen: now, Pairs: pairs})
+	}
+	if err != nil {
+		h.Log.Warn("the heartbeat can't be recorded", "error", err.Error())
+	}
+	return err
 }
 
 // watch looks at all pairs, says what is to be said and starts what is due.

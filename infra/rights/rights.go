@@ -68,6 +68,10 @@ func Web(c *config.Config) []Right {
 func Manager(c *config.Config) []Right {
 	return slices.Concat(function(), []Right{
 		{Actions: []string{"dynamodb:Query", "dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}, // it only looks at pairs
+		{
+			Actions: []string{"dynamodb:UpdateItem"}, Resources: []string{"${Table}"}, // and says that it did
+			Only: map[string]map[string][]string{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": {"health"}}},
+		},
 		list(), invoke("${SyncFunction}"),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
 		{

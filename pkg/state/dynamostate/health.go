@@ -11,9 +11,11 @@ import (
 // healthSchema is the version of the health records that this program writes.
 const healthSchema = 1
 
-// The partition of the health records, and the beginnings of their sort keys.
+// HealthPartition is the partition key of the health records.
+const HealthPartition = "health"
+
+// The beginnings of their sort keys.
 const (
-	healthPK  = "health"
 	serverSK  = "server#"
 	processSK = "process#"
 )
@@ -31,7 +33,7 @@ func (h Health) SaveServer(ctx context.Context, s health.Server) error {
 	s.Error, s.Hint = clipText(s.Error), clipText(s.Hint)
 	packed, err := pack(s)
 	if err == nil {
-		_, err = h.s.updateItem(ctx, keyOf(healthPK, serverSK+s.Name), change{
+		_, err = h.s.updateItem(ctx, keyOf(HealthPartition, serverSK+s.Name), change{
 			set: "SET v = :v, r = :r", condition: ifKnown, values: item{":v": num(healthSchema), ":r": bin(packed)},
 		})
 	}
@@ -48,7 +50,7 @@ func (h Health) Servers(ctx context.Context) ([]health.Server, error) {
 func (h Health) SaveProcess(ctx context.Context, p health.Process) error {
 	packed, err := pack(p)
 	if err == nil {
-		_, err = h.s.updateItem(ctx, keyOf(healthPK, processSK+p.Role+"/"+p.Owner), change{
+		_, err = h.s.updateItem(ctx, keyOf(HealthPartition, processSK+p.Role+"/"+p.Owner), change{
 			set: "SET v = :v, r = :r, " + ttlName + " = :e", condition: ifKnown,
 			values: item{":v": num(healthSchema), ":r": bin(packed), ":e": num(p.Seen.Add(health.KeepProcesses).Unix())},
 		})
@@ -69,7 +71,7 @@ func (h Health) Processes(ctx context.Context) ([]health.Process, error) {
 }
 
 func loadHealth[T any](ctx context.Context, s *State, prefix string) (all []T, err error) {
-	items, err := s.query(ctx, healthPK, prefix, false, 0)
+	items, err := s.query(ctx, HealthPartition, prefix, false, 0)
 	for _, it := range items {
 		r := reader{it: it}
 		if err = errors.Join(checkVersion(r.num(attrSchema), healthSchema), r.err); err != nil {

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/health"
+)
+
+func TestWhatIsSaidOfTheProcesses(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC) // a Monday
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	run := health.Process{Role: health.RoleDaemon, Owner: "vm:1", Host: "vm", Started: time.Date(2026, 11, 30, 9, 12, 0, 0, time.UTC), Seen: ago(10 * time.Second), Pairs: 240}
+	with := func(change func(p *health.Process)) health.Process { p := run; change(&p); return p }
+	dead := func(owner string) bool { return owner == "dead" }
+	for name, c := range map[string]struct {
+		processes []health.Process
+		stack     bool
+		lines     string
+		problem   string
+	}{
+		"never seen": {nil, false, "daemon: not running, never seen|  Try: chef-sync-ctl run", ""},
+		"running":    {[]health.Process{run}, false, "daemon: running on vm since Mon 09:12 UTC, 240 pairs", ""},
+		"running for long": {[]health.Process{with(func(p *health.Process) { p.Started, p.Pairs = now.AddDate(0, -1, 0), 1 })}, false,
+			"daemon: running on vm since 2026-10-30 12:00 UTC, 1 pair", ""},
+		"two, and one of before": {[]health.Process{run, with(func(p *health.Process) { p.Host = "vm2" }), with(func(p *health.Process) { p.Seen = ago(time.Hour) })}, false,
+			"daemon: running on vm since Mon 09:12 UTC, 240 pairs|daemon: running on vm2 since Mon 09:12 UTC, 240 pairs", ""},
+		"silent": {[]health.Process{with(func(p *health.Process) { p.Seen = ago(3 * time.Minute) })}, false,
+			"daemon: NOT RUNNING, last seen 3m ago on vm|  Try: chef-sync-ctl run", "not running, last seen 3m ago on vm"},
+		"killed a moment ago": {[]health.Process{with(func(p *health.Process) { p.Owner = "dead" })}, false,
+			"daemon: NOT RUNNING, last seen 10s ago on vm|  Try: chef-sync-ctl run", "not running, last seen 10s ago on vm"},
+		"stopped": {[]health.Process{with(func(p *health.Process) { p.Stopped = ago(10 * time.Second) })}, false,
+			"daemon: not running, stopped 10s ago on vm|  Try: chef-sync-ctl run", "not running, stopped 10s ago on vm"},
+		"seen in the future, by a clock that was ahead": {[]health.Process{with(func(p *health.Process) { p.Seen = now.AddDate(1, 0, 0) }), with(func(p *health.Process) { p.Seen = ago(time.Hour) })}, false,
+			"daemon: NOT RUNNING, last seen 1h ago on vm|  Try: chef-sync-ctl run", "not running, last seen 1h ago on vm"},
+		"a stack": {[]health.Process{{Role: health.RoleManager, Seen: ago(2 * time.Minute)}}, true, "manager: last turn 2m ago", ""},
+		"a stack and a daemon": {[]health.Process{run, {Role: health.RoleManager, Seen: ago(2 * time.Minute)}}, true,
+			"manager: last turn 2m ago|daemon: running on vm since Mon 09:12 UTC, 240 pairs", ""},
+		"a stack whose manager is silent": {[]health.Process{{Role: health.RoleManager, Seen: ago(16 * time.Minute)}}, true,
+			"manager: NOT RUNNING, last turn 16m ago|  Try: chef-sync-ctl doctor, then: chef-sync-ctl manager-log", "the manager is not running, last turn 16m ago"},
+		"a new stack": {nil, true, "manager: no turn seen yet", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := daemonStatus{stack: c.stack}
+			for _, p := range c.processes {
+				d.add(p, now, dead)
+			}
+			var out bytes.Buffer
+			o := ui.Output{Out: &out, Format: ui.Table}
+			if err := o.Emit(nil, func(g *ui.Grid) { d.lines(g, now) }); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.ReplaceAll(strings.TrimRight(out.String(), "\n"), "\n", "|"); got != c.lines {
+				t.Errorf("lines %q, want %q", got, c.lines)
+			}
+			if got := d.problem(now); got != c.problem {
+				t.Errorf("problem %q, want %q", got, c.problem)
+			}
+		})
+	}
+}
+
+// With a dead daemon one line says it, not a note for each of hundreds of pairs.
+func TestADeadDaemonIsSaidOnce(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	running := []health.Process{{Host: "vm", Pairs: 1}}
+	overdue := statusRow{Overdue: true, Note: "no pass since 1h", Hint: "look", NextRun: now.Add(-time.Hour)}
+	fresh := statusRow{Note: neverRun, Hint: "chef-sync-ctl run"}
+	failing := statusRow{Note: "no route to host", Hint: "check the network", NextRun: now.Add(time.Minute)}
+	for name, c := range map[string]struct {
+		daemon           daemonStatus
+		row              statusRow
+		note, hint, next string
+	}{
+		"overdue, no daemon":               {daemonStatus{}, overdue, "", "", "-"},
+		"overdue, with a daemon":           {daemonStatus{running: running}, overdue, "no pass since 1h", "look", "overdue"},
+		"overdue, on a stack":              {daemonStatus{stack: true}, overdue, "no pass since 1h", "look", "overdue"},
+		"never run, no daemon":             {daemonStatus{}, fresh, "never run", "", "-"},
+		"never run, with a daemon":         {daemonStatus{running: running, pairs: 1}, fresh, "waiting for its first pass", "", "-"},
+		"never run, another file":          {daemonStatus{running: running, pairs: 2, changed: now}, fresh, "never run; added after the daemon started", "", "-"},
+		"never run, on a stack":            {daemonStatus{stack: true}, fresh, "never run", "chef-sync-ctl run", "-"},
+		"failing, no daemon":               {daemonStatus{}, failing, "no route to host", "check the network", "-"},
+		"failing, with a daemon":           {daemonStatus{running: running}, failing, "no route to host", "check the network", "in 1m"},
+		"a pass from elsewhere, no daemon": {daemonStatus{}, statusRow{RunningOn: "vm:1:x"}, "", "", "now"},
+	} {
+		note, hint := c.daemon.note(c.row)
+		if next := c.daemon.next(c.row, now); note != c.note || hint != c.hint || next != c.next {
+			t.Errorf("%s: %q, %q, next run %q; want %q, %q, %q", name, note, hint, next, c.note, c.hint, c.next)
+		}
+	}
+}
