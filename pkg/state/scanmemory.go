@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -40,6 +41,27 @@ func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Ti
 		return r.save(ctx, tx, source)
 	})
 	return known, explainJournal(ctx, "take the scanner's lease of "+source, err)
+}
+
+// Lease implements [journal.Memory]: one SELECT, no fsync.
+func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
+	r, err := readJournal(ctx, j.s.read, source, "")
+	return r.lease, explain(ctx, "read the scanner's lease of "+source, err)
+}
+
+// Renew implements [journal.Memory]: one UPDATE, one fsync.
+func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
+	op := "renew the scanner's lease of " + source
+	done, err := j.s.write.ExecContext(ctx, `UPDATE journals SET lease_expires = ?
+		WHERE source = ? AND fence = ? AND lease_owner <> '' AND lease_expires > ? AND schema <= ?`,
+		micros(now.Add(ttl)), source, fence, micros(now), journalSchema)
+	if err != nil {
+		return explain(ctx, op, err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return explainJournal(ctx, op, cmp.Or(err, journal.ErrFenced))
+	}
+	return nil
 }
 
 // Release implements [journal.Memory]: one UPDATE, one fsync.

@@ -41,6 +41,12 @@ type Memory interface {
 	// Acquire takes the lease if it is free, expired at now or already the
 	// owner's, and adds one to the fencing token. *LeasedError otherwise.
 	Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (Recollection, error)
+	// Lease returns the lease as it stands, zero for a source never seen: one small
+	// read.
+	Lease(ctx context.Context, source string) (replication.Lease, error)
+	// Renew makes the lease end ttl after now. ErrFenced if the token isn't current
+	// or the lease ended before now.
+	Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error
 	// Release frees the lease if the token is current; else it does nothing.
 	Release(ctx context.Context, source string, fence int64) error
 	// Commit writes a step in one atomic write under the lease. ErrFenced if the

@@ -33,8 +33,8 @@ const journalSchema = 1
 //     one TransactWriteItems more.
 //   - Trim: one GetItem and one Query; when rows go, a Query for each 100 items,
 //     one UpdateItem, and a BatchWriteItem for each 25 items.
-//   - Recall: one GetItem and one read of a blob. Acquire, Release: one
-//     UpdateItem.
+//   - Recall: one GetItem and one read of a blob. Lease: one GetItem. Acquire,
+//     Renew, Release: one UpdateItem.
 //   - Commit: one GetItem, and with entries one TransactWriteItems of two items.
 //     Memory adds an UpdateItem, a write of a blob and a removal of one, and,
 //     without entries, one more UpdateItem. A step with nothing in it only checks

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
 )
 
 // wireMemory points to the blob with a scanner's memory.
@@ -89,6 +90,34 @@ func (j Journals) acquire(ctx context.Context, source, owner string, now time.Ti
 		return errMoved
 	})
 	return h, err
+}
+
+// Lease implements [journal.Memory].
+func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
+	if err := checkSource(source); err != nil {
+		return replication.Lease{}, err
+	}
+	h, err := j.read(ctx, source)
+	if err != nil {
+		return replication.Lease{}, j.explain(ctx, "read the scanner's lease of "+source, source, err)
+	}
+	return h.lease, nil
+}
+
+// Renew implements [journal.Memory].
+func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
+	if err := checkSource(source); err != nil {
+		return err
+	}
+	_, err := j.s.updateItem(ctx, journalKey(source), change{
+		set:       "SET x = :x",
+		condition: ifHeld,
+		values:    item{":x": num(micros(now.Add(ttl))), ":f": num(fence), ":now": num(micros(now)), ":v": num(journalSchema)},
+	})
+	if _, no := refused(err); no {
+		err = journal.ErrFenced
+	}
+	return j.explain(ctx, "renew the scanner's lease of "+source, source, err)
 }
 
 // Release implements [journal.Memory].

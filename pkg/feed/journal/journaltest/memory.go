@@ -56,6 +56,52 @@ func testLease(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
+func testRenew(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	if l, err := s.Lease(t.Context(), source); err != nil || l != (replication.Lease{}) {
+		t.Errorf("the lease of a source never seen: %+v, %v", l, err)
+	}
+	one, err := s.Acquire(t.Context(), source, "one", t0(), ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence, half := one.Lease.Fence, t0().Add(ttl/2)
+	if err := open().Renew(t.Context(), source, fence, half, ttl); err != nil {
+		t.Fatal(err)
+	}
+	want := one.Lease
+	want.Expires = half.Add(ttl)
+	if l, err := s.Lease(t.Context(), source); err != nil || l != want {
+		t.Errorf("renewed: %+v, %v; want %+v", l, err, want)
+	}
+	if _, err := s.Commit(t.Context(), source, fence, half.Add(ttl-time.Millisecond), journal.Step{Begin: "e"}); err != nil {
+		t.Errorf("a commit under the renewed lease: %v", err)
+	}
+	refused := func(name string, fence int64, at time.Time) {
+		t.Helper()
+		if err := s.Renew(t.Context(), source, fence, at, ttl); !errors.Is(err, journal.ErrFenced) {
+			t.Errorf("%s: %v, want ErrFenced", name, err)
+		}
+	}
+	refused("another token", fence-1, half)
+	refused("an expired lease", fence, half.Add(ttl))
+	if err := s.Renew(t.Context(), other, fence, half, ttl); !errors.Is(err, journal.ErrFenced) {
+		t.Errorf("a source never seen: %v, want ErrFenced", err)
+	}
+	two, err := s.Acquire(t.Context(), source, "two", half.Add(ttl), ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("a lease that was taken over", fence, half.Add(ttl))
+	if err := s.Release(t.Context(), source, two.Lease.Fence); err != nil {
+		t.Fatal(err)
+	}
+	refused("a lease that was given back", two.Lease.Fence, half.Add(ttl))
+	if l, err := s.Lease(t.Context(), source); err != nil || l.HeldAt(t0()) {
+		t.Errorf("given back: %+v, %v", l, err)
+	}
+}
+
 func testFenced(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	begin(t, s, source, "e", t0())

@@ -30,6 +30,7 @@ func Run(t *testing.T, make func(*testing.T) (open func() journal.ScanStore)) {
 		{"a bound on the rows holds too", testTrimCount},
 		{"trimming again writes nothing", testTrimIdle},
 		{"the lease: held, expired, own, released", testLease},
+		{"the lease: renewed until it ended or was lost", testRenew},
 		{"a commit without the lease writes nothing", testFenced},
 		{"a commit of another generation writes nothing", testGeneration},
 		{"rows and memory go together", testCommit},
