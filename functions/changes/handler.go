@@ -74,6 +74,9 @@ func (h *handler) scan(ctx context.Context, org string) (cloud.ChangesResult, er
 	if result.Busy {
 		err = nil
 	}
+	if result.Busy && report.Listed == 0 { // another scanner holds the lease
+		return h.scanned(result, nil), nil
+	}
 	result.Changes, result.Newest, result.Partial = report.Changes, report.Head.Newest, len(report.Failed)
 	h.measure(map[string]metrics.Value{
 		"Noted":            {Number: float64(report.Changes), Unit: metrics.Count},

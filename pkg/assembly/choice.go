@@ -110,7 +110,7 @@ func (e *either) Read(ctx context.Context, after int64) (replication.Rows, error
 
 // NeedsJournal tells whether the changes of an organization are found by its
 // journal, so that somebody must scan it. It asks the primary when that isn't
-// known, and then not for an hour.
+// known, and then not for an hour, unless the organization is being scanned.
 func (f *Fleet) NeedsJournal(ctx context.Context, org string) (bool, error) {
 	switch f.Feed {
 	case feedUpdatedSince:
@@ -121,6 +121,9 @@ func (f *Fleet) NeedsJournal(ctx context.Context, org string) (bool, error) {
 	c := f.choice(org)
 	if none, fresh := c.recall(f.Now()); fresh {
 		return none != nil, nil
+	}
+	if scanned, err := f.beingScanned(ctx, org); err != nil || scanned {
+		return scanned, err
 	}
 	served, err := f.served(ctx, org)
 	if err != nil {

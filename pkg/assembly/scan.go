@@ -135,6 +135,21 @@ func ScannedElsewhere(err error) bool {
 	return errors.As(err, &leased) || errors.Is(err, scan.ErrOvertaken) || errors.Is(err, journal.ErrFenced)
 }
 
+// beingScanned reports whether a scanner holds the lease of an organization's
+// journal.
+func (f *Fleet) beingScanned(ctx context.Context, org string) (bool, error) {
+	source, err := f.Source(org)
+	if err != nil {
+		return false, err
+	}
+	store, err := f.Journals(ctx)
+	if err != nil {
+		return false, err
+	}
+	lease, err := store.Lease(ctx, source.Space)
+	return lease.HeldAt(f.Now()), err
+}
+
 // noteTime is how long the note of a scan may take that ran out of its time.
 const noteTime = time.Second
 

@@ -15,6 +15,11 @@
 // a row. A list that can't be read says nothing about its kind; the other kinds
 // go on.
 //
+// A scanner holds the journal's lease from before its first request to the last
+// write, and renews it meanwhile, so scans of an organization never overlap: whoever
+// comes during one leaves again. The lease is the scanner's alone; rows are noted by
+// others without it.
+//
 // Rows and memory are written in one atomic step. Rows beyond the size of one
 // step are written before it; a scanner killed in between repeats them. So rows
 // may come twice, and never get lost.
@@ -27,7 +32,9 @@
 // The first scan fills the memory and begins the journal, without rows: whoever
 // takes a position in the journal compares everything after it was taken.
 //
-// A scan that runs out of its time, the first one included, keeps what it saw. The
+// A scan that is interrupted, the first one included, keeps what it saw: by the end of
+// its time or of its process, or by the loss of its lease. Only what a process that was
+// killed saw is seen again, when its lease has ended. The
 // next one reads first what no scan has read yet, and notes it: it may have changed
 // since the journal began.
 package scan

@@ -218,11 +218,11 @@ func (p *pushed) push(ctx context.Context) error {
 	return err
 }
 
-func (p *pushed) Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (journal.Recollection, error) {
+func (p *pushed) Head(ctx context.Context, source string) (journal.Head, error) {
 	if err := p.push(ctx); err != nil {
-		return journal.Recollection{}, err
+		return journal.Head{}, err
 	}
-	return p.ScanStore.Acquire(ctx, source, owner, now, ttl)
+	return p.ScanStore.Head(ctx, source)
 }
 
 func (p *pushed) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.Step) (journal.Head, error) {
@@ -244,7 +244,7 @@ func TestWhatIsPushedDuringAScanIsInDoubt(t *testing.T) {
 	w.store = p
 	w.scan()
 	w.store = p.ScanStore
-	if len(p.roles) != 4 { // one lease, three steps
+	if len(p.roles) != 4 { // one before the first step, and one each in three steps
 		t.Fatalf("%d pushes", len(p.roles))
 	}
 	w.rows()

@@ -111,17 +111,20 @@ func TestAHeldLeaseKeepsOthersOut(t *testing.T) {
 	w.scanWants()
 }
 
-// TestAnOvertakenScannerWritesNothing: another scanner does a whole scan while
-// this one reads.
+// TestAnOvertakenScannerWritesNothing: its process is suspended until its lease has
+// ended, and another scanner does a whole scan meanwhile.
 func TestAnOvertakenScannerWritesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.begin()
 	w.org.PutRole("new", `{}`)
-	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) { w.scan() }})
+	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
+		w.now = w.now.Add(2 * time.Minute)
+		w.scan()
+	}})
 	_, err := w.scanner().Scan(t.Context())
-	if !errors.Is(err, scan.ErrOvertaken) {
-		t.Errorf("error %v, want ErrOvertaken", err)
+	if !errors.Is(err, journal.ErrFenced) {
+		t.Errorf("error %v, want ErrFenced", err)
 	}
 	w.wantRows("create /roles/new")
 	w.scanWants()

@@ -77,7 +77,7 @@ func (p *pass) plain(ctx context.Context, kind replication.Kind) error {
 	}
 	p.report.Listed += len(refs)
 	views, err := p.bodies(ctx, map[replication.Scope][]replication.Ref{scope: refs})
-	if err != nil && !timeOver(ctx) {
+	if err != nil && !interrupted(ctx) {
 		return err
 	}
 	return errors.Join(err, p.settle(ctx, scope, refs, views))
@@ -110,7 +110,7 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	}
 	p.sweepOK = true
 	views, err := p.read(ctx, due)
-	if err != nil && !timeOver(ctx) {
+	if err != nil && !interrupted(ctx) {
 		return err
 	}
 	err = errors.Join(err, p.settle(ctx, scope, refs, views))
@@ -154,7 +154,7 @@ func (p *pass) bags(ctx context.Context) error {
 	items, views := map[replication.Scope][]replication.Ref{}, map[replication.Ref]seen{}
 	for i, bag := range bags {
 		views[bag] = seen{print: namePrint}
-		if err := p.failed(ctx, errs[i]); err != nil && !timeOver(ctx) {
+		if err := p.failed(ctx, errs[i]); err != nil && !interrupted(ctx) {
 			return err
 		}
 		if errs[i] == nil {
@@ -164,17 +164,17 @@ func (p *pass) bags(ctx context.Context) error {
 	}
 	p.report.Listed += len(bags)
 	bodies, err := p.bodies(ctx, items)
-	if err != nil && !timeOver(ctx) {
+	if err != nil && !interrupted(ctx) {
 		return err
 	}
-	if err := p.settle(ctx, scope, bags, views); err != nil && !timeOver(ctx) {
+	if err := p.settle(ctx, scope, bags, views); err != nil && !interrupted(ctx) {
 		return err
 	}
 	scopes := slices.SortedFunc(maps.Keys(items), func(a, b replication.Scope) int {
 		return replication.CompareRefs(replication.Ref(a), replication.Ref(b))
 	})
 	for _, s := range scopes {
-		if err := p.settle(ctx, s, items[s], bodies); err != nil && !timeOver(ctx) {
+		if err := p.settle(ctx, s, items[s], bodies); err != nil && !interrupted(ctx) {
 			return err
 		}
 	}

@@ -50,9 +50,8 @@ type Config struct {
 }
 
 const (
-	leaseTTL    = time.Minute
 	trimEvery   = time.Hour
-	commitTime  = 2 * time.Second  // for what was found when the time is over
+	commitTime  = 2 * time.Second  // for what an interrupted scan found
 	searchPause = 10 * time.Minute // without search after it failed
 	// searchChecks is how many objects of one scan that search showed are read all
 	// the same, because they are in doubt.
@@ -98,7 +97,8 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// ErrOvertaken: another scanner wrote while this one read. Nothing was written.
+// ErrOvertaken: the lease was lost, and another scanner wrote while this one read.
+// Nothing was written.
 var ErrOvertaken = errors.New("another scanner was faster")
 
 // Report says what a scan did.
@@ -119,25 +119,23 @@ type Report struct {
 	Head         journal.Head // of the journal afterwards
 }
 
-// Scan compares the organization with the memory once and notes what changed.
-// The error, if any, is why the scan ended early: the server can't be reached or
+// Scan compares the organization with the memory once and notes what changed. It
+// holds the journal's lease meanwhile, so that scans of an organization never
+// overlap: while another scanner holds it, Scan asks the primary nothing and
+// returns *journal.LeasedError.
+//
+// Any other error is why the scan ended early: the server can't be reached or
 // refuses us, or this machine fails; what was found about kinds that were done
-// by then is noted all the same, and when the time of ctx is over, of the kind at
-// work as well. *journal.LeasedError and ErrOvertaken mean that
-// another scanner is at work. A list or an object alone that can't be read is
-// no error; see Report.Failed.
+// by then is noted all the same, and when ctx ends, of the kind being read as
+// well. journal.ErrFenced and ErrOvertaken mean that the lease was lost. A list
+// or an object alone that can't be read is no error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 	p := &pass{Scanner: s, confirms: s.Confirm, checks: searchChecks}
 	p.report.Started = s.Now()
-	err := p.recall(ctx)
+	got, err := s.acquire(ctx)
 	if err == nil {
-		err = p.look(ctx)
-		if err == nil || !p.begin || timeOver(ctx) && len(p.now.Listed) > 0 {
-			p.shorten(ctx)
-			ctx, cancel := inTime(ctx)
-			err = errors.Join(err, p.commit(ctx))
-			cancel()
-		}
+		p.lease = got.Lease
+		err = p.scan(ctx)
 	}
 	p.report.Ended = s.Now()
 	if s.searchOff.After(p.report.Started) {
@@ -147,18 +145,49 @@ func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 	return p.report, err
 }
 
-// inTime gives a scan that ran out of its time a little more for what it found.
+// scan does the scan under the lease.
+func (p *pass) scan(ctx context.Context) error {
+	defer func() { p.release(ctx) }()
+	held, stop := p.hold(ctx)
+	defer stop()
+	err := p.recall(held)
+	if err != nil {
+		return errors.Join(leaseLost(held), err)
+	}
+	err = p.look(held)
+	if err == nil || !p.begin || interrupted(held) && len(p.now.Listed) > 0 {
+		err = errors.Join(leaseLost(held), err, p.keep(held))
+	}
+	return err
+}
+
+// keep writes what was read.
+func (p *pass) keep(held context.Context) error {
+	p.shorten(held)
+	ctx, cancel := inTime(held)
+	defer cancel()
+	if leaseLost(held) != nil {
+		if err := p.reacquire(ctx); err != nil {
+			return err
+		}
+	}
+	return p.commit(ctx)
+}
+
+// inTime gives a scan that was interrupted a little more time for what it found.
 func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	if timeOver(ctx) {
+	if interrupted(ctx) {
 		return context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	}
 	return ctx, func() {}
 }
 
-// timeOver tells whether a scan ran out of its time. What it saw until then is kept,
-// and the next scan reads first what this one didn't come to: else an organization
-// that takes longer than a function may would never be replicated by its journal.
-func timeOver(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+// interrupted reports whether a scan was ended before it was done: by its time, by
+// the end of the process, or because its lease was lost. What it saw until then is
+// kept, and the next scan reads first what this one didn't come to: else an
+// organization that takes longer than a function may would never be replicated by
+// its journal.
+func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
 
 func (s *Scanner) log(ctx context.Context, r Report, err error) {
 	args := []any{"source", s.Source, "listed", r.Listed, "found", r.Found, "read", r.Read, "changes", r.Changes,
@@ -167,6 +196,8 @@ func (s *Scanner) log(ctx context.Context, r Report, err error) {
 		args = append(args, fmt.Sprintf("failure_%d", i+1), e.Error())
 	}
 	switch {
+	case leasedError(err):
+		s.Log.DebugContext(ctx, "another scanner is scanning", "source", s.Source, "error", err.Error())
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		s.Log.DebugContext(ctx, "scan broken off", args...)
 	case err != nil:
@@ -185,6 +216,7 @@ func (s *Scanner) includes(k replication.Kind) bool {
 // pass is one scan.
 type pass struct {
 	*Scanner
+	lease    replication.Lease // of the journal
 	known    journal.Recollection
 	begin    bool                                    // the journal begins
 	before   *memory                                 // as recalled
@@ -206,14 +238,6 @@ type pass struct {
 func (p *pass) recall(ctx context.Context) (err error) {
 	if p.known, err = p.Store.Recall(ctx, p.Source); err != nil {
 		return err
-	}
-	if l := p.known.Lease; l.HeldAt(p.Now()) && l.Owner != p.Owner {
-		if !l.Abandoned(p.Now(), leaseTTL, p.OwnerDied) {
-			return &journal.LeasedError{Source: p.Source, Lease: l}
-		}
-		if err := p.Store.Release(ctx, p.Source, l.Fence); err != nil {
-			return err
-		}
 	}
 	p.before = newMemory()
 	p.begin = p.known.Head.Epoch == "" || p.known.Blob == nil
@@ -241,7 +265,7 @@ func (p *pass) recall(ctx context.Context) (err error) {
 	return nil
 }
 
-// commit writes rows and memory. An idle scan writes nothing.
+// commit writes rows and memory. An idle scan writes neither.
 func (p *pass) commit(ctx context.Context) error {
 	p.sortGone()
 	rows := journal.Distinct(p.rows)
@@ -249,26 +273,15 @@ func (p *pass) commit(ctx context.Context) error {
 	if !p.changed() {
 		return p.trim(ctx)
 	}
-	got, err := p.Store.Acquire(ctx, p.Source, p.Owner, p.Now(), leaseTTL)
-	if err != nil {
+	var err error
+	if p.report.Head, err = p.Store.Head(ctx, p.Source); err != nil { // others may have noted rows meanwhile
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err := p.Store.Release(ctx, p.Source, got.Lease.Fence); err != nil {
-			p.Log.WarnContext(ctx, "the scanner's lease was not freed; it ends by itself", "source", p.Source, "error", err.Error())
-		}
-	}()
-	if got.Generation != p.known.Generation || got.Head.Epoch != p.known.Head.Epoch {
-		return ErrOvertaken
-	}
-	step := journal.Step{Generation: got.Generation}
-	p.report.Head = got.Head
+	step := journal.Step{Generation: p.known.Generation}
 	own := map[string]int{}
 	for len(rows) > journal.MaxAppend {
 		step.Entries, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
-		if p.report.Head, err = p.Store.Commit(ctx, p.Source, got.Lease.Fence, p.Now(), step); err != nil {
+		if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
 			return err
 		}
 		for _, e := range step.Entries {
@@ -285,20 +298,20 @@ func (p *pass) commit(ctx context.Context) error {
 	if p.begin {
 		step.Begin = journal.NewEpoch()
 	}
-	if p.report.Head, err = p.Store.Commit(ctx, p.Source, got.Lease.Fence, p.Now(), step); err != nil {
+	if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
 		return err
 	}
 	p.Scanner.swept = p.now.Swept
 	return p.trim(ctx)
 }
 
-// lateRows is how many rows are written after the time is over.
+// lateRows is how many rows an interrupted scan writes.
 const lateRows = 20 * journal.MaxAppend
 
-// shorten puts a row for each kind in the place of more rows than can be written
-// when the time is over.
+// shorten puts a row for each kind in the place of more rows than an interrupted
+// scan can write in time.
 func (p *pass) shorten(ctx context.Context) {
-	if !timeOver(ctx) || len(p.rows)+len(p.gone) <= lateRows {
+	if !interrupted(ctx) || len(p.rows)+len(p.gone) <= lateRows {
 		return
 	}
 	p.sortGone()

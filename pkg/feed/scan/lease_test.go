@@ -1,0 +1,249 @@
+package scan_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/state"
+)
+
+// TestScansDontOverlap: whoever comes while an organization is being scanned asks
+// the primary nothing.
+func TestScansDontOverlap(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.begin()
+	reached, resume := make(chan struct{}), make(chan struct{})
+	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
+		close(reached)
+		<-resume
+	}})
+	first := make(chan error, 1)
+	s := w.scanner()
+	go func() {
+		_, err := s.Scan(context.Background())
+		first <- err
+	}()
+	<-reached
+	w.asked()
+	var others sync.WaitGroup
+	for range 20 {
+		s := w.scanner()
+		others.Go(func() {
+			var leased *journal.LeasedError
+			if report, err := s.Scan(context.Background()); !errors.As(err, &leased) || report.Listed > 0 {
+				t.Errorf("%+v, %v; want *LeasedError", report, err)
+			}
+		})
+	}
+	others.Wait()
+	if asked := w.asked(); len(asked) > 0 {
+		t.Errorf("20 scanners asked the primary %q", asked)
+	}
+	w.org.PutRole("pushed", `{}`) // rows are noted meanwhile all the same
+	if _, err := w.store.Append(t.Context(), source, w.now, []journal.Entry{{Action: "update", Path: "/roles/pushed"}}); err != nil {
+		t.Error(err)
+	}
+	close(resume)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	w.wantRows("update /roles/pushed")
+	w.scanWants("create /roles/pushed")
+	w.scanWants()
+}
+
+// kill scans as a process that is killed at the first request for a path.
+func (w *world) kill(path string) {
+	w.t.Helper()
+	alive := w.store
+	w.store = &dying{ScanStore: alive, at: 2} // it writes nothing more after its lease
+	defer func() { w.store = alive }()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	fault := w.primary.Fault(cheftest.Fault{Path: path, Drop: true, Do: func(*http.Request) { cancel() }})
+	defer fault.Remove()
+	if _, err := w.scanner().Scan(ctx); err == nil {
+		w.t.Fatal("it was not killed")
+	}
+}
+
+// TestAKilledScannerIsFollowedAtTheEndOfItsLease, or at once when it is known to be
+// dead.
+func TestAKilledScannerIsFollowedAtTheEndOfItsLease(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		t.Run(fmt.Sprintf("known to be dead: %v", known), func(t *testing.T) {
+			w := newWorld(t)
+			w.fill()
+			w.begin()
+			w.org.PutRole("new", `{}`)
+			dead := fmt.Sprintf("process-%d", w.count+1)
+			w.kill("/environments")
+			var leased *journal.LeasedError
+			if _, err := w.scanner().Scan(t.Context()); !errors.As(err, &leased) || leased.Lease.Owner != dead {
+				t.Fatalf("%v, want the lease of %s", err, dead)
+			}
+			if known {
+				w.config.OwnerDied = func(owner string) bool { return owner == dead }
+			} else {
+				w.now = w.now.Add(time.Minute)
+			}
+			w.scanWants("create /roles/new")
+		})
+	}
+}
+
+// TestAScanThatIsStoppedKeepsWhatItRead: a daemon that ends in the middle of it.
+func TestAScanThatIsStoppedKeepsWhatItRead(t *testing.T) {
+	w := newWorld(t)
+	w.begin()
+	w.org.PutRole("web", `{}`)
+	w.org.PutEnvironment("prod", `{}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	fault := w.primary.Fault(cheftest.Fault{Path: "/environments", Drop: true, Do: func(*http.Request) { cancel() }})
+	if _, err := w.scanner().Scan(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	fault.Remove()
+	w.wantRows("create /roles/web")
+	w.scanWants("create /environments/prod") // and the lease was freed
+}
+
+// slow is a primary of roles, each of which takes a while to read.
+type slow struct {
+	roles int
+	each  time.Duration
+	reads atomic.Int64
+}
+
+func (s *slow) Identity(context.Context) (string, error) { return "slow", nil }
+
+func (s *slow) List(_ context.Context, scope replication.Scope) (refs []replication.Ref, _ error) {
+	for i := range s.roles {
+		refs = append(refs, replication.Ref{Kind: scope.Kind, Name: fmt.Sprintf("r%03d", i)})
+	}
+	return refs, nil
+}
+
+func (s *slow) Get(ctx context.Context, ref replication.Ref) (replication.Object, error) {
+	s.reads.Add(1)
+	select {
+	case <-ctx.Done():
+		return replication.Object{}, ctx.Err()
+	case <-time.After(s.each):
+	}
+	return replication.Object{Ref: ref, Body: []byte(`{}`), Fingerprint: ref.Name}, nil
+}
+
+// leasing counts the renewals of a lease, and refuses them if it is told to.
+type leasing struct {
+	journal.ScanStore
+	renewals atomic.Int64
+	refuse   func(n int64) error
+}
+
+func (l *leasing) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
+	n := l.renewals.Add(1)
+	if l.refuse != nil {
+		if err := l.refuse(n); err != nil {
+			return err
+		}
+	}
+	return l.ScanStore.Renew(ctx, source, fence, now, ttl)
+}
+
+// inABubble calls do with a scanner of roles, and the time under its control.
+func inABubble(t *testing.T, primary *slow, do func(t *testing.T, store *leasing, scanner func(owner string) *scan.Scanner)) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	synctest.Test(t, func(t *testing.T) {
+		s, err := state.OpenSQLite(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		store := &leasing{ScanStore: s.Journals()}
+		do(t, store, func(owner string) *scan.Scanner {
+			s, err := scan.New(scan.Config{Source: source, Reader: primary, Store: store, Owner: owner, Kinds: []replication.Kind{replication.Role}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		})
+	})
+}
+
+// TestALongScanRenewsItsLease: those that come each minute meanwhile leave again.
+func TestALongScanRenewsItsLease(t *testing.T) {
+	primary := &slow{roles: 400, each: 5 * time.Second}
+	inABubble(t, primary, func(t *testing.T, store *leasing, scanner func(string) *scan.Scanner) {
+		first := make(chan error, 1)
+		long := scanner("long")
+		go func() {
+			_, err := long.Scan(context.Background())
+			first <- err
+		}()
+		synctest.Wait()
+		busy := 0
+		for minute := time.NewTicker(time.Minute); ; busy++ {
+			select {
+			case err := <-first:
+				if err != nil || busy != 8 { // 400 × 5 s, four at a time
+					t.Errorf("%v after %d others", err, busy)
+				}
+				if n, m := primary.reads.Load(), store.renewals.Load(); n != 400 || m < 30 || m > 36 {
+					t.Errorf("%d reads, %d renewals", n, m)
+				}
+				return
+			case <-minute.C:
+			}
+			var leased *journal.LeasedError
+			if _, err := scanner(fmt.Sprint("other-", busy)).Scan(t.Context()); !errors.As(err, &leased) {
+				t.Fatalf("error %v, want *LeasedError", err)
+			}
+		}
+	})
+}
+
+// TestAScanThatLostItsLeaseStopsReading, and keeps what it read unless another one
+// wrote meanwhile.
+func TestAScanThatLostItsLeaseStopsReading(t *testing.T) {
+	away := errors.New("the store doesn't answer")
+	for name, c := range map[string]struct {
+		refuse func(int64) error
+		reads  int64 // at most
+		fails  bool
+	}{
+		"refused":               {func(int64) error { return journal.ErrFenced }, 20, true},
+		"store away":            {func(int64) error { return away }, 44, true},
+		"store away for a time": {func(n int64) error { return map[bool]error{true: away}[n < 3] }, 400, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			primary := &slow{roles: 400, each: 5 * time.Second}
+			inABubble(t, primary, func(t *testing.T, store *leasing, scanner func(string) *scan.Scanner) {
+				store.refuse = c.refuse
+				report, err := scanner("one").Scan(context.Background())
+				if errors.Is(err, journal.ErrFenced) != c.fails || !c.fails && err != nil {
+					t.Errorf("error %v", err)
+				}
+				if n := primary.reads.Load(); n > c.reads || !report.Begun || report.Read == 0 {
+					t.Errorf("%d requests, %+v; want it begun with what was read", n, report)
+				}
+				if head, err := store.Head(t.Context(), source); err != nil || head.Epoch == "" {
+					t.Errorf("%+v, %v; want the journal begun", head, err)
+				}
+			})
+		})
+	}
+}
