@@ -13,6 +13,7 @@ import (
 
 	"chefsync/functions/internal/environment"
 	"chefsync/functions/internal/metrics"
+	"chefsync/pkg/feed/collector"
 	"chefsync/pkg/replication"
 )
 
@@ -21,6 +22,7 @@ import (
 func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequest) (events.LambdaFunctionURLResponse, error) {
 	request, err := requestOf(ctx, event)
 	if err != nil {
+		h.countRefused()
 		return events.LambdaFunctionURLResponse{StatusCode: http.StatusBadRequest}, nil
 	}
 	web, err := h.handler(ctx)
@@ -31,13 +33,24 @@ func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequ
 	h.changed = map[string]bool{}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	web.ServeHTTP(w, request)
-	if w.status == http.StatusUnauthorized || w.status == http.StatusForbidden {
-		h.measure(map[string]metrics.Value{"Refused": {Number: 1, Unit: metrics.Count}})
+	if refused(request, w.status) {
+		h.countRefused()
 	}
 	for org := range h.changed {
 		h.wake(ctx, h.fleet, org)
 	}
 	return w.response(), nil
+}
+
+// refused reports whether a request got nothing: an answer 4xx, or the 200 of GET /
+// that only the health check of a Chef Server has a reason to ask for.
+func refused(q *http.Request, status int) bool {
+	root := q.URL.Path == "/" && status == http.StatusOK
+	return status >= 400 && status < 500 || root && !collector.IsHealthCheck(q)
+}
+
+func (h *handler) countRefused() {
+	h.measure(map[string]metrics.Value{"Refused": {Number: 1, Unit: metrics.Count}})
 }
 
 // handler is the receiver and the endpoint of the configuration in use. It is

@@ -214,6 +214,46 @@ func (r *rig) oldClient() *chef.Client {
 	return client
 }
 
+// TestEveryRefusalIsCounted, whoever asks for what; the health check of a Chef Server
+// is none.
+func TestEveryRefusalIsCounted(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	for _, c := range []struct {
+		method, path, kind string
+		status             int
+		counted            bool
+	}{
+		{"GET", "/", "application/json", http.StatusOK, false}, // as a Chef Server asks
+		{"GET", "/", "", http.StatusOK, true},
+		{"HEAD", "/", "", http.StatusOK, true},
+		{"PUT", "/", "", http.StatusMethodNotAllowed, true},
+		{"POST", "/", "application/json", http.StatusUnauthorized, true},
+		{"GET", "/.env", "", http.StatusNotFound, true},
+		{"GET", "/organizations/none/updated_since", "", http.StatusNotFound, true},
+		{"GET", "/organizations/" + orgName + "/updated_since", "", http.StatusBadRequest, true}, // unsigned
+	} {
+		before := strings.Count(r.web.Log().String(), `"Refused":1`)
+		q, err := http.NewRequest(c.method, r.url()+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.kind != "" {
+			q.Header.Set("Content-Type", c.kind)
+		}
+		resp, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		counted := strings.Count(r.web.Log().String(), `"Refused":1`) - before
+		if resp.StatusCode != c.status || (counted == 1) != c.counted || counted > 1 {
+			t.Errorf("%s %s: %d, counted %d times; want %d, counted %v", c.method, c.path, resp.StatusCode, counted, c.status, c.counted)
+		}
+	}
+}
+
 // TestAnOldClientReadsTheURL: the journal served as updated_since, signed by the
 // user that the primary knows.
 func TestAnOldClientReadsTheURL(t *testing.T) {

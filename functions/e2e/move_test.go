@@ -29,7 +29,7 @@ func (m machine) Stage(context.Context) (replication.Stage, error)    { return m
 func (m machine) Journals(context.Context) (journal.ScanStore, error) { return m.state.Journals(), nil }
 
 func (m machine) Health(context.Context) (health.Store, error) { return m.state.Health(), nil }
-func (m machine) Secrets() map[string]config.Resolver                 { return m.r.backend.Secrets() }
+func (m machine) Secrets() map[string]config.Resolver          { return m.r.backend.Secrets() }
 
 // TestAPairMovesFromTheDaemonToTheFunctions: nothing is lost on the way, and
 // nothing is written again, deletions that fall in between included.

@@ -110,6 +110,12 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
+// IsHealthCheck reports whether a request looks like the health check of a Chef
+// Server: GET / with the headers of a message, but without the token.
+func IsHealthCheck(q *http.Request) bool {
+	return q.Method == http.MethodGet && (q.URL.Path == "/" || q.URL.Path == "") && q.Header.Get("Content-Type") == "application/json"
+}
+
 func (r *Receiver) post(w http.ResponseWriter, q *http.Request) (status int) {
 	token := q.Header.Get("X-Data-Collector-Token")
 	given := sha256.Sum256([]byte(token)) // equal length, so that the time tells nothing
