@@ -26,7 +26,15 @@ func newRunsCmd(g *globals) *cobra.Command {
 		GroupID: groupLook,
 		Long: `List what passes and verifications did, newest first. Polls that found nothing
 to do leave no record. With a run's id, show that one in full. The objects that a
-run touched or a verification found are in the log: sync-log PAIR --run RUN.`,
+run touched or a verification found are in the log: sync-log PAIR --run RUN.
+
+TRIGGER is what started a run:
+  schedule   the pair's interval, or a verification that was due
+  scan       a scan of the primary found changes
+  push       the primary's data collector told of a change
+  operator   the daemon saw what sync-start or resync asked for
+  recovery   a server that had failed answers again
+  manual     a command that did the run: run --once, verify, or an event by hand`,
 		Example: `  chef-sync-ctl runs engineering
   chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
 		Args:              args(cobra.RangeArgs(1, 2)),

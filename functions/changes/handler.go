@@ -84,7 +84,7 @@ func (h *handler) scan(ctx context.Context, org string) (cloud.ChangesResult, er
 	})
 	if report.Begun || report.Changes > 0 {
 		h.Log.Info("scan found changes", "source", org, "changes", report.Changes, "listed", report.Listed, "newest", report.Head.Newest)
-		h.wake(whole, fleet, org) // even when the scan ran out of its time
+		h.wake(whole, fleet, org, cloud.TriggerScan) // even when the scan ran out of its time
 	}
 	return h.scanned(result, err), nil
 }
@@ -121,7 +121,7 @@ const wakers = 8
 
 // wake lets the pairs of an organization look at its journal now. One that can't
 // be woken looks at its next schedule.
-func (h *handler) wake(ctx context.Context, fleet *assembly.Fleet, org string) {
+func (h *handler) wake(ctx context.Context, fleet *assembly.Fleet, org, trigger string) {
 	source, err := fleet.Source(org)
 	if err != nil {
 		return
@@ -132,7 +132,7 @@ func (h *handler) wake(ctx context.Context, fleet *assembly.Fleet, org string) {
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
-			if err := h.wakePair(ctx, fleet, id); err != nil {
+			if err := h.wakePair(ctx, fleet, id, trigger); err != nil {
 				h.Log.Warn("a pair can't be woken; its schedule does it", "pair", id.String(), "error", err.Error(), "hint", replication.HintOf(err))
 			}
 		})
@@ -144,7 +144,7 @@ func (h *handler) wake(ctx context.Context, fleet *assembly.Fleet, org string) {
 // at work looks again when it is done (functions/sync), so a thousand changes in a
 // row don't invoke it a thousand times. Behind a verification that is about to
 // record what it found, as behind a pass that fails, the schedule looks.
-func (h *handler) wakePair(ctx context.Context, fleet *assembly.Fleet, id replication.PairID) error {
+func (h *handler) wakePair(ctx context.Context, fleet *assembly.Fleet, id replication.PairID, trigger string) error {
 	state, err := fleet.State(ctx)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (h *handler) wakePair(ctx context.Context, fleet *assembly.Fleet, id replic
 	if pair.Lease.HeldAt(h.Now()) || pair.Desired.Stopped {
 		return nil
 	}
-	event, err := json.Marshal(cloud.SyncEvent{Pair: id, Trigger: cloud.TriggerPush})
+	event, err := json.Marshal(cloud.SyncEvent{Pair: id, Trigger: trigger})
 	if err != nil {
 		return err
 	}

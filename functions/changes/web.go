@@ -13,6 +13,7 @@ import (
 
 	"chefsync/functions/internal/environment"
 	"chefsync/functions/internal/metrics"
+	"chefsync/pkg/cloud"
 	"chefsync/pkg/feed/collector"
 	"chefsync/pkg/replication"
 )
@@ -37,7 +38,7 @@ func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequ
 		h.countRefused()
 	}
 	for org := range h.changed {
-		h.wake(ctx, h.fleet, org)
+		h.wake(ctx, h.fleet, org, cloud.TriggerPush)
 	}
 	return w.response(), nil
 }

@@ -9,8 +9,9 @@ import (
 // The triggers of a pass, as its run record says them.
 const (
 	TriggerSchedule = replication.TriggerSchedule // the clock; waits after failures
+	TriggerScan     = replication.TriggerScan     // a scan found changes; waits likewise
 	TriggerPush     = replication.TriggerPush     // a change was pushed; waits likewise
-	TriggerManual   = "manual"                    // a person
+	TriggerManual   = replication.TriggerManual   // a person
 )
 
 // NoteEvery is how long the record of a pair in sync stands for the polls after

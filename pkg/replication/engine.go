@@ -100,12 +100,26 @@ const (
 	OutcomeWaiting = "waiting" // the pair failed before; its next try isn't due
 )
 
-// The triggers of passes that no person starts: a clock, and word of a change.
-// They keep to the waiting time after failures; passes that a person starts don't.
+// The triggers of passes that no person starts: the interval, a scan that found
+// changes, and a change that was pushed. They keep to the waiting time after
+// failures; passes that a person starts don't.
 const (
 	TriggerSchedule = "schedule"
+	TriggerScan     = "scan"
 	TriggerPush     = "push"
 )
+
+// The triggers of passes that a person starts: by a directive that a process was
+// waiting for, such as sync-start or resync, and by a command that does the pass.
+const (
+	TriggerOperator = "operator"
+	TriggerManual   = "manual"
+)
+
+// automatic reports whether no person started what has the trigger.
+func automatic(trigger string) bool {
+	return trigger == TriggerSchedule || trigger == TriggerScan || trigger == TriggerPush
+}
 
 // Pass runs the engine once. The error, if any, is why the pass failed; the Run
 // says what was done all the same. A pass that finds nothing to do costs one
@@ -176,7 +190,7 @@ func (e *Engine) idle(st PairState, trigger string, now time.Time) string {
 		return OutcomeStopped
 	case st.Progress.Hold != nil && !released(st, now):
 		return OutcomeHeld
-	case (trigger == TriggerSchedule || trigger == TriggerPush) && st.Progress.Failures > 0 && now.Before(st.Progress.NextTry(now, e.Pair.Interval)):
+	case automatic(trigger) && st.Progress.Failures > 0 && now.Before(st.Progress.NextTry(now, e.Pair.Interval)):
 		return OutcomeWaiting
 	}
 	return ""

@@ -148,7 +148,7 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 			case p.Desired.Stopped:
 				l.drain()
 			case changed:
-				l.wakeUp()
+				l.wakeUp(replication.TriggerOperator)
 			}
 		}
 		if sleep(ctx, d.Watch, nil) == ended {

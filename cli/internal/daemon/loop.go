@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -16,15 +17,14 @@ type loop struct {
 	job     Job
 	slots   chan struct{}
 	wake    chan struct{}
-	asked   atomic.Bool     // an operator is among those who woke it
 	failing atomic.Bool     // the newest pass failed, or waits because one did
-	up      atomic.Bool     // a server that failed is among those who woke it
 	scanned <-chan struct{} // closed once its source was scanned; nil without one
 	said    string          // what was last said about the pair, to say it once
 	tried   time.Time       // when a verification was last begun
 
-	mu   sync.Mutex
-	stop context.CancelFunc // drains the pass at work; nil without one
+	mu    sync.Mutex
+	stop  context.CancelFunc // drains the pass at work; nil without one
+	cause string             // the trigger of who woke it; "" when nobody did
 }
 
 // drain lets the pass at work end with the objects in its hands.
@@ -36,22 +36,21 @@ func (l *loop) drain() {
 	}
 }
 
-// wakeUp ends the wait for the next pass: the operator changed a wish.
-func (l *loop) wakeUp() {
-	l.asked.Store(true)
-	l.changed()
-}
-
 // recovered ends the wait that failures put off: a server answers again.
 func (l *loop) recovered() {
 	if l.failing.Load() {
-		l.up.Store(true)
-		l.changed()
+		l.wakeUp(triggerRecovery)
 	}
 }
 
-// changed ends the wait for the next pass: there may be something to read.
-func (l *loop) changed() {
+// wakeUp ends the wait for the next pass: by the word of a scan or a push, there may
+// be a change to read, or a server answers again, or the operator changed a wish.
+func (l *loop) wakeUp(trigger string) {
+	l.mu.Lock()
+	if l.cause == "" || urgency(trigger) > urgency(l.cause) {
+		l.cause = trigger
+	}
+	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
 	default: // it is awake
@@ -121,7 +120,8 @@ func (l *loop) run(ctx, work context.Context) {
 // bursts, and one pass does for all.
 const settle = 200 * time.Millisecond
 
-// await waits for the next pass and returns its trigger, "" at the end of ctx.
+// await waits for the next pass and returns its trigger, "" at the end of ctx. A
+// pass that doesn't wait for the time that failures put off begins at once.
 func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
 	switch sleep(ctx, wait, l.wake) {
 	case ended:
@@ -129,7 +129,7 @@ func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
 	case due:
 		return replication.TriggerSchedule
 	}
-	if trigger := l.called(); trigger != "" {
+	if trigger = l.takeCause(); urgency(trigger) > 0 {
 		return trigger
 	}
 	if sleep(ctx, settle, nil) == ended {
@@ -137,32 +137,40 @@ func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
 	}
 	select {
 	case <-l.wake: // of the burst
+		if cause := l.takeCause(); urgency(cause) > 0 {
+			return cause
+		}
 	default:
 	}
-	if trigger := l.called(); trigger != "" {
-		return trigger
-	}
-	return replication.TriggerPush
+	return trigger
 }
 
-// called is the trigger of a pass that something else than a change woke, or "".
-func (l *loop) called() string {
-	up := l.up.Swap(false)
-	switch {
-	case l.asked.Swap(false):
-		return TriggerOperator
-	case up:
-		return triggerRecovery
-	}
-	return ""
+// takeCause returns the trigger of who woke the pair: the most urgent, or else the
+// first.
+func (l *loop) takeCause() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cause := l.cause
+	l.cause = ""
+	return cmp.Or(cause, replication.TriggerScan)
 }
 
 // The triggers of passes that don't wait for the time that failures put off: what the
 // operator changed woke the pair, or a server that answers again.
 const (
-	TriggerOperator = "operator"
+	TriggerOperator = replication.TriggerOperator
 	triggerRecovery = "recovery"
 )
+
+func urgency(trigger string) int {
+	switch trigger {
+	case TriggerOperator:
+		return 2
+	case triggerRecovery:
+		return 1
+	}
+	return 0
+}
 
 // next is how long to wait for the next pass: no time when work is left, until
 // the time that the engine wrote down when the pair is failing, else the rest of

@@ -56,15 +56,15 @@ func (d *Daemon) serve(ctx context.Context, sources map[string]*scanning) error 
 	}
 	return d.Serve(ctx, func(name string) {
 		if s := sources[name]; s != nil {
-			s.changed()
+			s.changed(replication.TriggerPush)
 		}
 	})
 }
 
 // changed wakes the pairs.
-func (s *scanning) changed() {
+func (s *scanning) changed(trigger string) {
 	for _, l := range s.pairs {
-		l.changed()
+		l.wakeUp(trigger)
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *scanning) run(ctx context.Context) {
 			tried = true
 		}
 		if changed {
-			s.changed()
+			s.changed(replication.TriggerScan)
 		}
 		every := s.source.Every
 		s.failing.Store(err != nil)

@@ -113,7 +113,7 @@ func TestChangesWakeThePairsOfTheirSourceOnly(t *testing.T) {
 		if late := w.passes[reader.ID][1].Sub(start) - time.Minute; late > time.Second {
 			t.Errorf("the pass came %s after the push", late)
 		}
-		if got := strings.Join(triggers, " "); got != "schedule push push" {
+		if got := strings.Join(triggers, " "); got != "schedule push scan" {
 			t.Errorf("triggers %q", got)
 		}
 		if n := w.count("other"); n != 1 {
