@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,12 +22,15 @@ const allRuns = 1 << 20
 func newRunsCmd(g *globals) *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
-		Use:     "runs PAIR [RUN]",
+		Use:     "runs [PAIR [RUN]]",
 		Short:   "List what passes and verifications did, newest first",
 		GroupID: groupLook,
-		Long: `List what passes and verifications did, newest first. Polls that found nothing
-to do leave no record. With a run's id, show that one in full. The objects that a
+		Long: `List what passes and verifications did, newest first, of all pairs unless one is
+named. Polls that found nothing to do leave no record. With a run's id, show that one in full. The objects that a
 run touched or a verification found are in the log: sync-log PAIR --run RUN.
+
+A run whose process died, or lost its lease, has the outcome died and ends with
+what it recorded last; its work is taken up by the next pass.
 
 TRIGGER is what started a run:
   schedule   the pair's interval, or a verification that was due
@@ -35,12 +39,13 @@ TRIGGER is what started a run:
   operator   the daemon saw what sync-start or resync asked for
   recovery   a server that had failed answers again
   manual     a command that did the run: run --once, verify, or an event by hand`,
-		Example: `  chef-sync-ctl runs engineering
+		Example: `  chef-sync-ctl runs
+  chef-sync-ctl runs engineering
   chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
-		Args:              args(cobra.RangeArgs(1, 2)),
+		Args:              args(cobra.MaximumNArgs(2)),
 		ValidArgsFunction: g.completePairs,
 	}
-	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs a pair; 0 for all")
+	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs; 0 for all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if limit < 0 {
 			return exit.Usagef("--number 0 for all", "--number can't be %d", limit)
@@ -52,29 +57,43 @@ TRIGGER is what started a run:
 			if limit == 0 {
 				limit = allRuns
 			}
-			runs, failed := listRuns(ctx, a, pairs, limit)
+			runs, failed := listRuns(ctx, a, pairs, limit, g.now())
 			if len(runs) == 0 && failed != nil {
 				return failed
 			}
-			return cmp.Or(emitRuns(g, runs), failed)
-		})(cmd, args[:1])
+			return cmp.Or(emitRuns(g, runs[:min(limit, len(runs))]), failed)
+		})(cmd, args[:min(len(args), 1)])
 	}
 	return cmd
 }
 
-// listRuns lists the runs of each pair, also when those of another can't be read.
-func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int) ([]replication.Run, error) {
+// listRuns lists the runs of all pairs, newest first, also when those of another can't be read.
+func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now time.Time) ([]replication.Run, error) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
 	}
 	runs := []replication.Run{}
 	failed := eachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := state.Runs(ctx, p.ID, limit)
+		list, err := runsOf(ctx, state, p.ID, limit, now)
 		runs = append(runs, list...)
 		return ofPair(p.ID, err)
 	})
+	slices.SortStableFunc(runs, func(a, b replication.Run) int { return b.Started.Compare(a.Started) })
 	return runs, failed
+}
+
+// runsOf lists the runs of a pair as they are to be shown.
+func runsOf(ctx context.Context, state replication.State, id replication.PairID, limit int, now time.Time) ([]replication.Run, error) {
+	st, err := state.Pair(ctx, id) // before the runs: see ShownRun
+	if err != nil {
+		return nil, err
+	}
+	runs, err := state.Runs(ctx, id, limit)
+	for i := range runs {
+		runs[i] = replication.ShownRun(runs[i], st, now)
+	}
+	return runs, err
 }
 
 func emitRuns(g *globals, runs []replication.Run) error {
@@ -107,7 +126,7 @@ func outcomeWord(t *ui.Grid, outcome string) ui.Text {
 	switch outcome {
 	case replication.OutcomeDone:
 		return t.Paint(ui.Green, outcome)
-	case replication.OutcomeFailed, replication.OutcomeHeld:
+	case replication.OutcomeFailed, replication.OutcomeHeld, replication.OutcomeDied:
 		return t.Paint(ui.Red, outcome)
 	}
 	return t.Paint(ui.Yellow, outcome)
@@ -115,7 +134,7 @@ func outcomeWord(t *ui.Grid, outcome string) ui.Text {
 
 // showRun finds one run by its id.
 func showRun(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, id string) error {
-	runs, failed := listRuns(ctx, a, pairs, allRuns)
+	runs, failed := listRuns(ctx, a, pairs, allRuns, g.now())
 	for _, r := range runs {
 		if r.ID == id {
 			return g.output().Emit(r, func(t *ui.Grid) { describeRun(t, r, g.now()) })

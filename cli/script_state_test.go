@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -11,16 +12,23 @@ import (
 	"chefsync/pkg/state"
 )
 
-// leaseCommand plays another process: lease take PAIR OWNER. With lease free PAIR
-// it lets go, and a dead one's lease ends without waiting for the minute.
+// leaseCommand plays another process: lease take PAIR OWNER, and lease run PAIR OWNER
+// for one that has recorded a run for two minutes. With lease free PAIR it lets go, and
+// a dead one's lease ends without waiting for the minute.
 func leaseCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ctx := context.Background()
 	s := scriptState(ts)
 	id, err := replication.ParsePairID(args[1])
 	ts.Check(err)
-	if args[0] == "take" {
-		_, err = s.Acquire(ctx, id, args[2], time.Now(), 2*replication.DefaultLeaseTTL)
+	if args[0] != "free" {
+		now := time.Now().UTC()
+		st, err := s.Acquire(ctx, id, args[2], now, 2*replication.DefaultLeaseTTL)
 		ts.Check(err)
+		if args[0] == "run" {
+			run := replication.Run{ID: fmt.Sprintf("%s-%d", now.Format("20060102T150405.000Z"), st.Lease.Fence), Pair: id, Trigger: "schedule",
+				Mode: "compare", Started: now.Add(-12 * time.Minute), Seen: now.Add(-10 * time.Minute), Outcome: replication.OutcomeRunning}
+			ts.Check(s.Commit(ctx, id, st.Lease.Fence, now, replication.Update{Progress: st.Progress, Run: &run}))
+		}
 		return
 	}
 	st, err := s.Pair(ctx, id)

@@ -12,16 +12,16 @@ import (
 func newSyncLogCmd(g *globals) *cobra.Command {
 	f := logFlags{number: 200}
 	cmd := &cobra.Command{
-		Use:     "sync-log PAIR...",
+		Use:     "sync-log [PAIR...]",
 		Short:   "Show the log of pairs",
 		GroupID: groupLook,
-		Long: `Show the log of pairs: what passes did to which object, and what failed. Lines
-come from the state, so this works while "chef-sync-ctl run" is at work and
-after it has ended.`,
-		Example: `  chef-sync-ctl sync-log engineering --since 1h
+		Long: `Show the log of pairs, of all unless some are named: what passes did to which
+object, and what failed. Lines come from the state, so this works while
+"chef-sync-ctl run" is at work and after it has ended.`,
+		Example: `  chef-sync-ctl sync-log --level warn
+  chef-sync-ctl sync-log engineering --since 1h
   chef-sync-ctl sync-log eu/engineering --follow --level warn
   chef-sync-ctl sync-log engineering --object /roles/web -o jsonl`,
-		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
 	f.add(cmd)

@@ -173,7 +173,7 @@ func (p *pass) doubt() {
 
 // begin fills the run record and says that the pass starts.
 func (p *pass) begin() {
-	p.run.Mode, p.run.Outcome = "changes", "running"
+	p.run.Mode, p.run.Outcome = "changes", OutcomeRunning
 	if p.todo.full {
 		p.run.Mode = "compare"
 	}
@@ -251,6 +251,9 @@ func (p *pass) commit(ctx context.Context) error {
 	u := p.upd
 	u.Progress = p.progress
 	run := p.run
+	if run.Outcome == OutcomeRunning {
+		run.Seen = p.Now()
+	}
 	u.Run = &run
 	if err := p.State.Commit(ctx, p.Pair.ID, p.fence, p.Now(), u); err != nil {
 		return fmt.Errorf("record the work: %w", err)

@@ -249,14 +249,15 @@ type Unsynced struct {
 type Run struct {
 	ID      string    `json:"run"` // sorts by time
 	Pair    PairID    `json:"pair"`
-	Trigger string    `json:"trigger"` // schedule, manual, push, test
+	Trigger string    `json:"trigger"` // TriggerSchedule, TriggerScan, …
 	Mode    string    `json:"mode"`    // changes, compare, verify or repair
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
-	From    int64     `json:"from"` // position before
-	To      int64     `json:"to"`   // position after
+	Seen    time.Time `json:"seen,omitzero"` // while it is running: when it last recorded something
+	From    int64     `json:"from"`          // position before
+	To      int64     `json:"to"`            // position after
 	Counts  Counts    `json:"counts"`
-	Outcome string    `json:"outcome"` // running, done, differs, partial, failed, held, stopped
+	Outcome string    `json:"outcome"` // OutcomeRunning, OutcomeDone, …
 	Error   *Failure  `json:"error,omitempty"`
 }
 

@@ -26,7 +26,7 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	g := v.watch(ctx, got.Lease.Fence, taken, v.options.pass())
 	defer g.end()
 	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress, sights: v.observer()}
-	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: "verify", Started: v.report.At, Outcome: "running"}
+	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: "verify", Started: v.report.At, Outcome: OutcomeRunning}
 	if pos := got.Progress.Position; pos != nil {
 		p.run.From, p.run.To = pos.Seq, pos.Seq
 	}

@@ -204,15 +204,24 @@ func (l *Logs) filter(ctx context.Context, g group, queries []state.LogQuery, st
 func (l *Logs) take(e types.FilteredLogEvent, g group, queries []state.LogQuery) (state.LogLine, bool) {
 	at := time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC()
 	line, request, ok := decode(aws.ToString(e.Message), g.function, at)
-	_, known := l.seen[aws.ToString(e.EventId)]
+	event := eventKey(e, g)
+	_, known := l.seen[event]
 	if !ok || known || l.failed[request] || !slices.ContainsFunc(queries, func(q state.LogQuery) bool { return l.selects(q, line) }) {
 		return line, false
 	}
-	l.seen[aws.ToString(e.EventId)] = at
+	l.seen[event] = at
 	if request != "" {
 		l.failed[request] = true // Lambda may say the same in several lines
 	}
 	return line, true
+}
+
+// eventKey tells events apart, also where a server gives them no id of their own.
+func eventKey(e types.FilteredLogEvent, g group) string {
+	if id := aws.ToString(e.EventId); id != "" {
+		return id
+	}
+	return fmt.Sprintf("%s\x00%s\x00%d\x00%s", g.name, aws.ToString(e.LogStreamName), aws.ToInt64(e.Timestamp), aws.ToString(e.Message))
 }
 
 func (l *Logs) selects(q state.LogQuery, line state.LogLine) bool {

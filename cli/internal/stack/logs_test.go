@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
@@ -24,6 +25,24 @@ func TestTheLogOfAPairHoldsTheScansOfItsSource(t *testing.T) {
 		}
 		if got := l.selects(state.LogQuery{Pair: id}, state.LogLine{Attrs: attrs}); got != want {
 			t.Errorf("a line of source %q: shown %v, want %v", source, got, want)
+		}
+	}
+}
+
+// Emulators give events no id: all lines but the first would be taken for known ones.
+func TestEventsWithoutAnIDAreToldApart(t *testing.T) {
+	id := replication.PairID{Replica: "eu", Org: "acme"}
+	l := (&Stack{Config: aws.Config{Region: "us-east-1"}}).Logs(nil, nil)
+	event := func(second int, message string) types.FilteredLogEvent {
+		return types.FilteredLogEvent{Timestamp: aws.Int64(int64(second) * 1000), LogStreamName: aws.String("s"),
+			Message: aws.String(`{"level":"INFO","msg":"` + message + `","pair":"eu/acme"}`)}
+	}
+	for n, c := range []struct {
+		event types.FilteredLogEvent
+		fresh bool
+	}{{event(1, "a"), true}, {event(1, "b"), true}, {event(2, "a"), true}, {event(1, "a"), false}, {event(2, "a"), false}} {
+		if _, fresh := l.take(c.event, group{name: "g", function: "f"}, []state.LogQuery{{Pair: id}}); fresh != c.fresh {
+			t.Errorf("event %d: taken for new %v, want %v", n+1, fresh, c.fresh)
 		}
 	}
 }
