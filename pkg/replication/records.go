@@ -50,7 +50,10 @@ const (
 )
 
 // SchemaVersion is the version of the records that this program writes. It
-// refuses records of a newer one.
+// refuses records of a newer one. A field that is added needs no new version: an
+// older program overlooks it (see DecodeRecord), as a newer one must manage with
+// records that lack it. What an older program must not overlook, or would read
+// otherwise, needs one, and can't be rolled back.
 const SchemaVersion = 1
 
 // PairState is the record of a pair.
@@ -74,15 +77,16 @@ func (p PairState) Status() Status {
 
 // Desired is what the operator wants. Only State.Direct writes it.
 type Desired struct {
-	Stopped      bool      `json:"stopped,omitempty"`
-	Reason       string    `json:"reason,omitempty"`
-	Since        time.Time `json:"since,omitzero"`
-	Moved        string    `json:"moved,omitempty"` // where another state has the pair now; it is stopped here
-	AllowDeletes int       `json:"allow_deletes,omitempty"`
-	AllowedAt    time.Time `json:"allowed_at,omitzero"`
-	ResyncAt     time.Time `json:"resync_at,omitzero"`
-	RetryAt      time.Time `json:"retry_at,omitzero"`
-	RetryOnly    []Ref     `json:"retry_only,omitempty"` // none means all
+	Stopped      bool         `json:"stopped,omitempty"`
+	Reason       string       `json:"reason,omitempty"`
+	Since        time.Time    `json:"since,omitzero"`
+	Moved        string       `json:"moved,omitempty"` // where another state has the pair now; it is stopped here
+	AllowDeletes int          `json:"allow_deletes,omitempty"`
+	AllowedAt    time.Time    `json:"allowed_at,omitzero"`
+	ResyncAt     time.Time    `json:"resync_at,omitzero"`
+	RetryAt      time.Time    `json:"retry_at,omitzero"`
+	RetryOnly    []Ref        `json:"retry_only,omitempty"` // none means all
+	Newer        NewerMembers `json:"-"`
 }
 
 // Apply returns d changed by a directive. State implementations use it.
@@ -151,7 +155,8 @@ type Progress struct {
 	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
 	// Selected marks what belonged to the pair when its last full compare began.
 	// A pair that selects other objects now is compared whole.
-	Selected string `json:"selected,omitempty"`
+	Selected string       `json:"selected,omitempty"`
+	Newer    NewerMembers `json:"-"`
 }
 
 // Drift counts what a verification found that others than replication did on the

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -36,6 +35,9 @@ func checkRef(r replication.Ref) error {
 // unreadable record would stop its pair for good.
 func encode[T any](v T) (string, error) {
 	b, err := json.Marshal(v)
+	if err == nil {
+		b, err = replication.AppendNewer(b, &v)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -45,16 +47,10 @@ func encode[T any](v T) (string, error) {
 	return string(b), nil
 }
 
-// decode reads a record. A field that this program doesn't know would get lost
-// at the next write, so it counts as a newer version's.
+// decode reads a record, of a newer version too.
 func decode[T any](record string) (T, error) {
-	var v, loose T
-	dec := json.NewDecoder(bytes.NewReader([]byte(record)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&v); err != nil {
-		if json.Unmarshal([]byte(record), &loose) == nil {
-			return v, fmt.Errorf("%w: %w", replication.ErrSchema, err)
-		}
+	var v T
+	if err := replication.DecodeRecord([]byte(record), &v); err != nil {
 		return v, damaged("read record", err)
 	}
 	inUTC(reflect.ValueOf(&v))

@@ -37,6 +37,9 @@ const dictionary = `{"removed":[],"applied":[["data_bag","","",""],["cookbook","
 // record would stop its pair for good.
 func pack[T any](v T) ([]byte, error) {
 	plain, err := marshal(v)
+	if err == nil {
+		plain, err = replication.AppendNewer(plain, &v)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +67,7 @@ func deflate(plain []byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// unpack reads what pack wrote. What a newer version may have written is
+// unpack reads what pack wrote. A format that a newer version may have written is
 // ErrSchema, anything else that can't be read an error of class Local.
 func unpack[T any](b []byte) (v T, err error) {
 	if len(b) == 0 {
@@ -110,23 +113,16 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// unmarshal reads one JSON value. A field that this program doesn't know would
-// get lost at the next write, so it counts as a newer version's.
+// unmarshal reads one JSON value, of a newer version too.
 func unmarshal[T any](r io.Reader) (v T, err error) {
 	plain, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
 	if err == nil && len(plain) > maxUnpacked {
 		err = errors.New("the record is too large")
 	}
-	if err != nil {
-		return v, damaged(err)
+	if err == nil {
+		err = replication.DecodeRecord(plain, &v)
 	}
-	dec := json.NewDecoder(bytes.NewReader(plain))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&v); err != nil {
-		var loose T
-		if json.Unmarshal(plain, &loose) == nil {
-			return v, fmt.Errorf("%w: %w", replication.ErrSchema, err)
-		}
+	if err != nil {
 		return v, damaged(err)
 	}
 	inUTC(reflect.ValueOf(&v))

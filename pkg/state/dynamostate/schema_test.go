@@ -65,6 +65,47 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 	}
 }
 
+// TestFieldsOfANewerVersion: a function that was rolled back reads what the newer one
+// wrote, works on, and leaves to it what only it knows.
+func TestFieldsOfANewerVersion(t *testing.T) {
+	w := newWorld(t)
+	s := w.open()
+	id := engineering()
+	fence := take(t, s, id)
+	commit(t, s, fence, replication.Update{Progress: normal(), Applied: many(3)})
+	if err := s.Direct(t.Context(), id, replication.Directive{Stop: ptr(true), At: noon()}); err != nil {
+		t.Fatal(err)
+	}
+	packed := func(attr string) []byte {
+		t.Helper()
+		b, _ := w.item(t, "pairs", "eu/engineering")[attr].(*types.AttributeValueMemberB)
+		if b == nil {
+			t.Fatalf("no attribute %s", attr)
+		}
+		return b.Value
+	}
+	for _, attr := range []string{"p", "d"} {
+		w.set(t, attr, &types.AttributeValueMemberB{Value: dynamostate.WithMembers(packed(attr), `"later":{"a":["<&>",9007199254740993]}`)})
+	}
+	st, err := s.Pair(t.Context(), id)
+	if err != nil || !st.Desired.Stopped || st.Progress.Status != normal().Status || len(inventory(t, s)) != 3 {
+		t.Fatalf("%+v, %v", st, err)
+	}
+	st.Progress.Objects = 4
+	commit(t, s, fence, replication.Update{Progress: st.Progress})
+	if err := s.Direct(t.Context(), id, replication.Directive{Stop: ptr(false), At: noon()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, attr := range []string{"p", "d"} {
+		if got := string(dynamostate.MembersOf(packed(attr))["later"]); got != `{"a":["<&>",9007199254740993]}` {
+			t.Errorf("%s: what only the newer version knows is %q", attr, got)
+		}
+	}
+	if got := string(dynamostate.MembersOf(packed("p"))["objects"]); got != "4" {
+		t.Errorf("objects %s", got)
+	}
+}
+
 // TestARecordOfAnotherFormat: a packed record whose first byte is unknown is a
 // newer version's, too, and its lease is given back at once.
 func TestARecordOfAnotherFormat(t *testing.T) {

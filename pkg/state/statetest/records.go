@@ -2,6 +2,7 @@ package statetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -26,6 +27,9 @@ func fill(v reflect.Value) {
 		return
 	case *replication.PairID:
 		*x = pairA()
+		return
+	case *json.RawMessage:
+		*x = json.RawMessage(`{"later":[1,"two"]}`)
 		return
 	}
 	switch v.Kind() {
