@@ -206,7 +206,7 @@ func (p *pass) wrote(step Step, r result) {
 // madeBag takes up the bag of an item that was written, or may have been: the item
 // made it if it wasn't there, and nobody would delete one that isn't known.
 func (p *pass) madeBag(item Ref) {
-	bag := Ref{Kind: DataBag, Name: item.Name}
+	bag := item.bag()
 	if item.Kind == DataBagItem && p.inventory[bag] == "" && p.Pair.Manages(bag) {
 		p.applied(bag, unknownFingerprint)
 	}
@@ -217,9 +217,44 @@ func (p *pass) logStep(step Step, outcome string) {
 		"action", string(step.Action), "seq", p.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
 }
 
-// remove deletes objects from the replica, in reverse order of application, in
-// windows. Nothing else is written meanwhile.
+// remove deletes objects from the replica. Items go with their bag in one request
+// if the bag is deleted too; those of a bag that must stay are deleted singly.
 func (p *pass) remove(deletes []Ref) error {
+	var rest []Ref
+	rest, p.bagItems = splitItems(deletes)
+	p.keptBags = map[Ref]bool{}
+	if err := p.removeInWindows(rest); err != nil {
+		return err
+	}
+	var items []Ref
+	for bag := range p.keptBags {
+		items = append(items, p.bagItems[bag]...)
+	}
+	p.bagItems = nil
+	return p.removeInWindows(items)
+}
+
+// splitItems takes the items out of a list of objects whose bag is in it too.
+func splitItems(refs []Ref) (rest []Ref, items map[Ref][]Ref) {
+	items = map[Ref][]Ref{}
+	for _, r := range refs {
+		if r.Kind == DataBag {
+			items[r] = nil
+		}
+	}
+	for _, r := range refs {
+		if _, goes := items[r.bag()]; goes && r.Kind == DataBagItem {
+			items[r.bag()] = append(items[r.bag()], r)
+			continue
+		}
+		rest = append(rest, r)
+	}
+	return rest, items
+}
+
+// removeInWindows deletes objects in reverse order of application. Nothing else is
+// written meanwhile.
+func (p *pass) removeInWindows(deletes []Ref) error {
 	slices.SortFunc(deletes, func(a, b Ref) int { return CompareRefs(b, a) })
 	for window := range slices.Chunk(deletes, p.windowSize()) {
 		steps := make([]Step, len(window))
@@ -319,20 +354,26 @@ func (p *pass) deleted(step Step, objErr error) {
 	items := p.itemsOf(step.Ref)
 	if objErr != nil {
 		p.setAside(step.Ref, objErr)
-		if ClassOf(objErr) != Rejected {
-			for _, item := range items {
-				p.applied(item, unknownFingerprint)
-			}
+		if ClassOf(objErr) == Rejected {
+			p.keptBags[step.Ref] = true
+			return
+		}
+		for _, item := range items {
+			p.applied(item, unknownFingerprint)
 		}
 		return
 	}
-	p.run.Counts.Deleted++
-	p.removed(step.Ref)
-	for _, item := range items {
-		p.removed(item)
+	for _, item := range p.bagItems[step.Ref] {
+		if _, known := p.inventory[item]; !known { // by the rule "all"
+			items = append(items, item)
+		}
 	}
-	p.settled(step.Ref)
-	p.logStep(step, "applied")
+	p.run.Counts.Deleted += 1 + len(items)
+	for _, r := range append(items, step.Ref) {
+		p.removed(r)
+		p.settled(r)
+		p.logStep(Step{ActionDelete, r, step.Reason}, "applied")
+	}
 }
 
 // itemsOf names what replication put into a bag. It goes with the bag, also what

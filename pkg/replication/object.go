@@ -92,6 +92,9 @@ func (r *Ref) UnmarshalText(b []byte) error {
 // IsListing tells whether the Ref names a listing instead of one object.
 func (r Ref) IsListing() bool { return r.Name == "" || r.Kind.twofold() && r.Sub == "" }
 
+// bag is the data bag of an item.
+func (r Ref) bag() Ref { return Ref{Kind: DataBag, Name: r.Name} }
+
 // CompareRefs orders objects as they are applied: by kind, then name, then
 // version or item.
 func CompareRefs(a, b Ref) int {

@@ -42,7 +42,20 @@ func (v view) presence(r Ref) Presence {
 func (p *pass) observe(refs []Ref, v view) ([]seen, error) {
 	out := make([]seen, len(refs))
 	var held, done atomic.Int64
-	err := p.each(len(refs), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+	// Bags go first: of one that is gone no item is asked for.
+	order := make([]int, 0, len(refs))
+	for i, r := range refs {
+		if r.Kind == DataBag {
+			order = append(order, i)
+		}
+	}
+	bags := len(order)
+	for i, r := range refs {
+		if r.Kind != DataBag {
+			order = append(order, i)
+		}
+	}
+	one := func(ctx context.Context, i int) error {
 		s, err := p.observeOne(ctx, refs[i], v)
 		if err != nil {
 			return err
@@ -54,15 +67,47 @@ func (p *pass) observe(refs []Ref, v view) ([]seen, error) {
 		out[i] = s
 		p.Observe(Event{Pair: p.Pair.ID, Phase: "reading", Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
 		return nil
-	})
+	}
+	var err error
+	for _, part := range [][]int{order[:bags], order[bags:]} {
+		if err == nil {
+			err = p.each(len(part), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error { return one(ctx, part[i]) })
+		}
+	}
 	p.run.Counts.Observed += int(done.Load())
 	return out, err
 }
 
+// bagIsAbsent reports whether the primary said in this pass that it doesn't have
+// the bag of an item.
+func (p *pass) bagIsAbsent(r Ref) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r.Kind == DataBagItem && p.absentBags[r.Name]
+}
+
+func (p *pass) markBagAbsent(r Ref) {
+	if r.Kind != DataBag {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.absentBags == nil {
+		p.absentBags = map[string]bool{}
+	}
+	p.absentBags[r.Name] = true
+}
+
 func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
 	s := seen{Observation: Observation{Ref: ref, Replica: v.presence(ref)}}
+	if p.bagIsAbsent(ref) {
+		p.sights.note(ref, "")
+		s.Absent = true
+		return s, nil
+	}
 	obj, err := p.get(ctx, ref)
 	if IsAbsent(err) {
+		p.markBagAbsent(ref)
 		s.Absent = true
 		return s, nil
 	}

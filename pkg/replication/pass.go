@@ -32,6 +32,12 @@ type pass struct {
 	// the end, if all is well: until then nothing else names what they stand for.
 	waiting map[Ref]bool
 
+	absentBags map[string]bool // bags that the primary said in this pass not to have
+	// bagItems are the items that go with a bag that is being deleted, and keptBags
+	// the bags that could not be: their items are deleted singly.
+	bagItems map[Ref][]Ref
+	keptBags map[Ref]bool
+
 	sights           *sights
 	flights          flights
 	staged, uploaded atomic.Int64

@@ -101,12 +101,6 @@ func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
 // itself, it goes with the bag of the primary.
 func TestABagThatItsItemMadeIsDeletedWithTheOther(t *testing.T) {
 	for name, pass := range map[string]func(w *world, e *replication.Engine, die func()) (dies bool){
-		"the bag came after it was looked for": func(w *world, e *replication.Engine, _ func()) bool {
-			w.primary.Set("/data/new/i", "i")
-			w.primary.Unset("/data/new")
-			e.Source = &late{Source: w.primary, then: func() { w.primary.Set("/data/new/i", "i") }}
-			return false
-		},
 		"the bag itself was refused": func(w *world, _ *replication.Engine, _ func()) bool {
 			w.primary.Set("/data/new/i", "i")
 			w.replica.Refuse = refuseOne("put", "/data/new", replication.Rejected)

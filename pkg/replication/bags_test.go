@@ -1,0 +1,72 @@
+package replication_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"chefsync/pkg/replication"
+)
+
+// countRequests counts the requests to both sides by side and operation.
+func (w *world) countRequests() map[string]int {
+	n := map[string]int{}
+	w.primary.Refuse = func(op string, _ replication.Ref) error { n["primary "+op]++; return nil }
+	w.replica.Refuse = func(op string, _ replication.Ref) error { n["replica "+op]++; return nil }
+	return n
+}
+
+func (w *world) fillBag(name string, items int) {
+	w.t.Helper()
+	for i := range items {
+		w.primary.Set(fmt.Sprintf("/data/%s/i%05d", name, i), "x")
+	}
+}
+
+// A server deletes a bag with whatever it holds, so one request does.
+func TestABagIsDeletedWithOneRequest(t *testing.T) {
+	for name, full := range map[string]bool{"named by the feed": false, "found by comparing": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pair.MaxDelete = replication.Limit{Percent: 100}
+			w.fill()
+			w.fillBag("big", 300)
+			w.pass()
+			w.primary.Unset("/data/big")
+			n := w.countRequests()
+			run, err := w.engine().Pass(context.Background(), replication.PassOptions{Full: full})
+			if err != nil || run.Counts.Deleted != 301 {
+				t.Fatalf("%d deleted, %v; want the bag and its items", run.Counts.Deleted, err)
+			}
+			if n["replica delete"] != 1 {
+				t.Errorf("%d deletions sent, want 1", n["replica delete"])
+			}
+			if !full && n["primary get"] != 1 {
+				t.Errorf("%d objects asked for, want the bag alone", n["primary get"])
+			}
+			w.wantEqual()
+		})
+	}
+}
+
+// A bag with an item that must stay is left, and its other items are deleted.
+func TestItemsOfABagThatStaysAreDeletedSingly(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.fillBag("big", 3)
+	w.pass()
+	w.replica.Set("/data/big/own", "own")
+	w.primary.Unset("/data/big")
+	n := w.countRequests()
+	w.pass()
+	if n["replica delete"] != 3 {
+		t.Errorf("%d deletions sent, want 3", n["replica delete"])
+	}
+	got := w.replica.Snapshot()
+	if len(got) != len(w.primary.Snapshot())+2 || got["/data/big/own"] == "" {
+		t.Errorf("the replica holds %v, want the bag with its own item", got)
+	}
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/big" {
+		t.Errorf("unsynced: %+v, want the bag", u)
+	}
+}
