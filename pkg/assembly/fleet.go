@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +99,8 @@ type UnknownPairError struct {
 func (e *UnknownPairError) Error() string { return fmt.Sprintf("no pair matches %q", e.Name) }
 
 // Select finds the pairs that names mean: an organization means all its pairs,
-// REPLICA/ORG one, no name all. It fails with *UnknownPairError.
+// REPLICA/ORG one, a pattern of [path.Match] such as eu/* or */team-07 those that
+// it matches, no name all. It fails with *UnknownPairError.
 func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 	all := f.Pairs()
 	if len(names) == 0 {
@@ -108,7 +111,7 @@ func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 	for _, name := range names {
 		found := false
 		for _, p := range all {
-			if name != p.ID.Org && name != p.ID.String() && name != p.SourceOrg {
+			if name != p.SourceOrg && !matches(name, p.ID) {
 				continue
 			}
 			found = true
@@ -126,6 +129,17 @@ func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 		}
 	}
 	return chosen, nil
+}
+
+// matches reports whether a name or pattern means a pair: with a slash by its
+// replica and organization, else by its organization.
+func matches(pattern string, id replication.PairID) bool {
+	name := id.Org
+	if strings.Contains(pattern, "/") {
+		name = id.String()
+	}
+	ok, err := path.Match(pattern, name)
+	return err == nil && ok || pattern == name
 }
 
 // Fail records that the engine of a pair can't be wired, so that the pair's status

@@ -67,6 +67,10 @@ func TestArgumentsSelectPairs(t *testing.T) {
 		{"lab-copy", "us/lab-copy"},
 		{"lab", "us/lab-copy"}, // by its source
 		{"us/acme acme", "us/acme eu/acme"},
+		{"us/*", "us/acme us/lab-copy"},
+		{"*/acme", "eu/acme us/acme"},
+		{"lab*", "us/lab-copy"},
+		{"*", "eu/acme us/acme us/lab-copy"},
 	} {
 		pairs, err := a.Select(strings.Fields(c.args)...)
 		var names []string
@@ -76,6 +80,9 @@ func TestArgumentsSelectPairs(t *testing.T) {
 		if got := strings.Join(names, " "); err != nil || got != c.want {
 			t.Errorf("Select(%s) = %s, %v; want %s", c.args, got, err, c.want)
 		}
+	}
+	if _, err := a.Select("as/*"); exit.Of(err) != exit.NotFound {
+		t.Errorf("a pattern that matches nothing: %v", err)
 	}
 	if _, err := a.Select("acme", "eu/lab-copy"); exit.Of(err) != exit.NotFound || !strings.Contains(exit.Hint(err), "us/lab-copy") {
 		t.Errorf("an unknown pair: %v, hint %q", err, exit.Hint(err))
