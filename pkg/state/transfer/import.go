@@ -76,9 +76,9 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 	switch {
 	case st.Lease.HeldAt(now):
 		return r, &replication.LeasedError{Pair: p.ID, Lease: st.Lease}
-	case st.Desired.Stopped && st.Desired.Moved == "" && same(here, p):
+	case st.Desired.Stopped && same(here, p):
 		r.Outcome = Unchanged
-		return r, nil
+		return r, movedBack(ctx, state, st, now)
 	}
 	got, err := state.Acquire(ctx, p.ID, o.Owner, now, leaseTTL)
 	if err != nil {
@@ -93,6 +93,18 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
 	}
 	return r, nil
+}
+
+// movedBack takes back that a pair was moved away from here.
+func movedBack(ctx context.Context, state replication.State, st replication.PairState, now time.Time) error {
+	if st.Desired.Moved == "" {
+		return nil
+	}
+	here := ""
+	if err := state.Direct(ctx, st.ID, replication.Directive{Moved: &here, At: now}); err != nil {
+		return fmt.Errorf("import pair %s: %w", st.ID, err)
+	}
+	return nil
 }
 
 // active is when a pair was last worked on or looked at.

@@ -293,3 +293,31 @@ func TestTheLeaseIsKeptWhileWindowsAreWritten(t *testing.T) {
 		t.Errorf("with a lease that ended: %v", err)
 	}
 }
+
+// A pair that was moved away is marked in its state alone, and an import takes that
+// back, whether it has anything to write or not.
+func TestAnImportTakesBackThatAPairWasMoved(t *testing.T) {
+	ctx := context.Background()
+	for name, change := range map[string]func(*transfer.Pair){
+		"unchanged": func(*transfer.Pair) {},
+		"changed":   func(p *transfer.Pair) { p.Progress.LastAttempt = noon().Add(time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, place := holding(t, known(3)), "elsewhere"
+			if err := s.Direct(ctx, pairID, replication.Directive{Moved: &place, At: noon()}); err != nil {
+				t.Fatal(err)
+			}
+			d := export(t, s)
+			if d.Pairs[0].Desired.Moved != "" {
+				t.Error("the document says that the pair was moved")
+			}
+			change(&d.Pairs[0])
+			if _, err := transfer.Import(ctx, s, d.Pairs[0], options()); err != nil {
+				t.Fatal(err)
+			}
+			if st, err := s.Pair(ctx, pairID); err != nil || st.Desired.Moved != "" || !st.Desired.Stopped {
+				t.Errorf("desired %+v, %v; want it stopped and not moved", st.Desired, err)
+			}
+		})
+	}
+}
