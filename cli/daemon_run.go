@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -167,10 +166,8 @@ func newProcess(g *globals) *process {
 	host, _ := os.Hostname()
 	p := &process{now: g.now, record: health.Process{
 		Role: health.RoleDaemon, Owner: g.owner, Host: host, PID: os.Getpid(), Started: g.now().UTC(),
+		Version: readVersion().Version,
 	}}
-	if build, ok := debug.ReadBuildInfo(); ok {
-		p.record.Version = build.Main.Version
-	}
 	return p
 }
 

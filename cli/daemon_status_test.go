@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/health"
+	"chefsync/pkg/replication"
 )
 
 func TestWhatIsSaidOfTheProcesses(t *testing.T) {
@@ -89,6 +91,20 @@ func TestADeadDaemonIsSaidOnce(t *testing.T) {
 		note, hint := c.daemon.note(c.row)
 		if next := c.daemon.next(c.row, now); note != c.note || hint != c.hint || next != c.next {
 			t.Errorf("%s: %q, %q, next run %q; want %q, %q, %q", name, note, hint, next, c.note, c.hint, c.next)
+		}
+	}
+}
+
+// Times of a clock that was ahead promise nothing far away.
+func TestStatusOfAClockThatWasAhead(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	p := app.Pair{Pair: replication.Pair{Interval: time.Minute, CompareEvery: time.Hour}}
+	for ahead, want := range map[time.Duration]time.Time{
+		50 * time.Minute: now.Add(50 * time.Minute), 365 * 24 * time.Hour: now, -time.Hour: now.Add(-time.Hour),
+	} {
+		st := replication.PairState{Progress: replication.Progress{LastAttempt: now, NextRun: now.Add(ahead)}}
+		if row := makeStatus(p, st, now, time.Minute); !row.NextRun.Equal(want) {
+			t.Errorf("a run %s ahead is shown as of %s, want %s", ahead, row.NextRun, want)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func makeServerStatus(name, url string, r health.Server, now time.Time, late tim
 		row.LatencyMS = ptr(r.Latency.Milliseconds())
 	}
 	switch {
-	case now.Sub(r.CheckedAt) > late:
+	case now.Sub(r.CheckedAt).Abs() > late:
 		row.Status = serverUnknown
 	case r.Down():
 		row.Status, row.UnreachableSince = serverUnreachable, r.DownSince

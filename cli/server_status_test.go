@@ -16,11 +16,12 @@ func TestTheStatusOfAServerIsThatOfItsNewestCheck(t *testing.T) {
 		record health.Server
 		want   string
 	}{
-		"never checked":               {health.Server{}, serverUnknown},
-		"up":                          {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Minute)}, serverUp},
-		"down":                        {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Hour), DownSince: ago(time.Hour)}, serverUnreachable},
-		"up yesterday":                {health.Server{CheckedAt: ago(24 * time.Hour), UpAt: ago(24 * time.Hour)}, serverUnknown},
-		"down, and not checked since": {health.Server{CheckedAt: ago(24 * time.Hour), DownSince: ago(25 * time.Hour)}, serverUnknown},
+		"never checked":                          {health.Server{}, serverUnknown},
+		"up":                                     {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Minute)}, serverUp},
+		"down":                                   {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Hour), DownSince: ago(time.Hour)}, serverUnreachable},
+		"up yesterday":                           {health.Server{CheckedAt: ago(24 * time.Hour), UpAt: ago(24 * time.Hour)}, serverUnknown},
+		"up tomorrow, by a clock that was ahead": {health.Server{CheckedAt: ago(-24 * time.Hour), UpAt: ago(-24 * time.Hour)}, serverUnknown},
+		"down, and not checked since":            {health.Server{CheckedAt: ago(24 * time.Hour), DownSince: ago(25 * time.Hour)}, serverUnknown},
 	} {
 		row := makeServerStatus("eu", "https://eu.example.com", c.record, now, serverLate)
 		if row.Status != c.want || row.UnreachableSince.IsZero() != (c.want != serverUnreachable) {

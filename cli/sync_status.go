@@ -191,7 +191,7 @@ func makeStatus(p app.Pair, st replication.PairState, now time.Time, patience ti
 	g := st.Progress
 	row := statusRow{
 		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: st.Status(), Since: g.Since,
-		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextRun,
+		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextTry(now, max(p.Interval, p.CompareEvery)),
 		Objects: g.Objects, Pending: g.Pending, Unsynced: g.Unsynced, Failures: g.Failures,
 		Feed: g.Feed, FeedNote: g.FeedNote, LastCheck: g.LastCheck, Drift: g.Drift, Hold: g.Hold, LastError: g.LastError,
 	}

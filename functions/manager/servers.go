@@ -49,5 +49,5 @@ func (h handler) watchServers(ctx context.Context, fleet *assembly.Fleet, now ti
 // downNow reports whether a server is down, by a record that is recent enough to say
 // anything of now.
 func downNow(r health.Server, now time.Time) bool {
-	return r.Down() && now.Sub(r.CheckedAt) <= 3*period
+	return r.Down() && now.Sub(r.CheckedAt).Abs() <= 3*period
 }
