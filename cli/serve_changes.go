@@ -64,7 +64,8 @@ func serveChanges(ctx context.Context, g *globals, a *app.App, address string) e
 	}
 	d := &daemon.Daemon{
 		Sources: sourcesOf(a, nil), Serve: serving{app: a, address: address}.run,
-		State: state, Log: a.Log, Now: g.now, Random: rand.Float64, Watch: time.Hour,
+		State: state, Log: a.Log, Now: g.now, Random: rand.Float64,
+		Watch: 2 * time.Second, Present: a.Present,
 	}
 	return d.Run(ctx)
 }
