@@ -94,7 +94,7 @@ func Manager(c *config.Config) []Right {
 			Actions: []string{"iam:PassRole"}, Resources: []string{"${ScheduleRole}"},
 			Only: map[string]map[string][]string{"StringEquals": {"iam:PassedToService": {"scheduler.amazonaws.com"}}},
 		},
-	}, reserve(c), keys(c, "s3"), sealed(c, []string{"kms:Decrypt", "kms:DescribeKey"}, "dynamodb"), sealedWrites(c, "s3", "sqs"))
+	}, reserve(c), keys(c, "s3"), sealedState(c))
 }
 
 // reserve lets the manager bound how much of the account's concurrency requests to

@@ -160,7 +160,10 @@ func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
 			"kms:Decrypt": {"s3", "dynamodb", "sqs"}, "kms:GenerateDataKey": {"dynamodb", "sqs"},
 			"kms:DescribeKey": {"dynamodb"}, "kms:Encrypt": {"dynamodb"}, "kms:ReEncryptFrom": {"dynamodb"}, "kms:ReEncryptTo": {"dynamodb"},
 		},
-		"manager":          {"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:DescribeKey": {"dynamodb"}, "kms:GenerateDataKey": {"s3", "sqs"}},
+		"manager": {
+			"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:GenerateDataKey": {"dynamodb", "s3", "sqs"},
+			"kms:DescribeKey": {"dynamodb"}, "kms:Encrypt": {"dynamodb"}, "kms:ReEncryptFrom": {"dynamodb"}, "kms:ReEncryptTo": {"dynamodb"},
+		},
 		"schedule":         {"kms:Decrypt": {"sqs"}, "kms:GenerateDataKey": {"sqs"}},
 		"manager schedule": {"kms:Decrypt": {"sqs"}, "kms:GenerateDataKey": {"sqs"}},
 		"network":          {},
