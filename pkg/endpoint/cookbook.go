@@ -100,7 +100,7 @@ func (t *Target) putCookbook(ctx context.Context, obj replication.Object, create
 	}
 	replaced, nullsGone := false, false
 	for cycle := 1; ; cycle++ {
-		if err := t.upload(ctx, m.files, content); err != nil {
+		if err := t.upload(ctx, obj.Ref.Kind, m.files, content); err != nil {
 			return t.failWrite("upload the files of", obj.Ref, err)
 		}
 		err = t.sendManifest(ctx, m, create)
@@ -125,7 +125,7 @@ func (t *Target) putCookbook(ctx context.Context, obj replication.Object, create
 		case errors.Is(err, errDiffers):
 			return t.reject("write", obj.Ref, replication.Degraded, "compare the version on both servers; an older server may change what it stores", "%w", err)
 		default:
-			return t.failWrite("write", obj.Ref, err)
+			return t.failWrite("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package endpoint
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/replication"
@@ -74,3 +76,42 @@ func (s side) failWrite(op string, ref replication.Ref, err error) error {
 func (s side) reject(op string, ref replication.Ref, class replication.Class, hint, format string, args ...any) error {
 	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: class, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
+
+// mayNotCreate is the error of a create that the server refuses for the whole
+// container, which is one trouble of the pair and not one of each object.
+func (s side) mayNotCreate(kind replication.Kind, container string, err error) error {
+	c := s.org.Client()
+	return &replication.Error{Op: "create in", Ref: replication.Ref{Kind: kind}, Server: c.Name(), Class: replication.Denied,
+		Hint: fmt.Sprintf("let an admin of the organization grant it: chef-sync-ctl prepare-org %s --side replica --replica %s", s.org.Name(), c.Name()),
+		Err:  refusedCreate{fmt.Sprintf("user %s has no create permission on the container %s of organization %s (403)", c.User(), container, s.org.Name()), err}}
+}
+
+// refusedCreate is [replication.ErrMayNotCreate] and what the server said.
+type refusedCreate struct {
+	text string
+	err  error
+}
+
+func (e refusedCreate) Error() string { return e.text }
+
+func (e refusedCreate) Unwrap() []error { return []error{replication.ErrMayNotCreate, e.err} }
+
+// refusedWrite tells a refused create in a container from a refused write of one
+// object, for kinds whose requests are the same for both: servers name the
+// permission by the method of the request. What isn't there can only be created.
+func (t *Target) refusedWrite(ctx context.Context, ref replication.Ref, err error) error {
+	if chef.KindOf(err) != chef.KindPermission {
+		return err
+	}
+	holder := replication.Ref{Kind: ref.Kind, Name: ref.Name}
+	if ref.Kind == replication.CookbookArtifact {
+		holder = ref // each has an ACL of its own
+	}
+	if _, getErr := t.org.Do(ctx, http.MethodGet, holder.Path(), nil); chef.KindOf(getErr) != chef.KindAbsent {
+		return err
+	}
+	return t.mayNotCreate(ref.Kind, containerOf(ref.Kind), err)
+}
+
+// containerOf is the container whose ACL decides who creates objects of a kind.
+func containerOf(kind replication.Kind) string { return replication.Ref{Kind: kind}.Path()[1:] }

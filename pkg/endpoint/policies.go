@@ -123,7 +123,7 @@ func (t *Target) putPolicy(ctx context.Context, obj replication.Object) error {
 	for range maxCycles {
 		_, err = t.org.Do(ctx, http.MethodPost, "/policies/"+ref.Name+"/revisions", doc)
 		if chef.KindOf(err) != chef.KindExists {
-			return t.failWrite("write", ref, err)
+			return t.failWrite("write", ref, t.refusedWrite(ctx, ref, err))
 		}
 		held, getErr := t.Get(ctx, ref)
 		switch {
@@ -174,7 +174,7 @@ func (t *Target) bindPolicy(ctx context.Context, obj replication.Object) error {
 		return t.reject("write", obj.Ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
 	}
 	_, err = t.org.Do(ctx, http.MethodPut, obj.Ref.Path(), doc)
-	return t.failWrite("write", obj.Ref, err)
+	return t.failWrite("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
 }
 
 // removePolicy deletes a revision, or a policy from a group. What then is an

@@ -127,6 +127,8 @@ func (t *Target) putJSON(ctx context.Context, ref replication.Ref, body []byte, 
 			}
 		case !create && kind == chef.KindAbsent:
 			create = true
+		case create && kind == chef.KindPermission && ref.Kind != replication.DataBagItem: // an item needs a right on its bag
+			return t.mayNotCreate(ref.Kind, containerOf(ref.Kind), err)
 		default:
 			return err
 		}
@@ -140,8 +142,14 @@ func (t *Target) putBag(ctx context.Context, name string) error {
 		return err
 	}
 	_, err = t.org.Do(ctx, http.MethodPost, "/data", body)
-	if chef.KindOf(err) == chef.KindExists {
+	switch chef.KindOf(err) {
+	case chef.KindExists:
 		return nil
+	case chef.KindPermission: // also for a bag that is there
+		if _, getErr := t.org.Do(ctx, http.MethodGet, "/data/"+name, nil); getErr == nil {
+			return nil
+		}
+		return t.mayNotCreate(replication.DataBag, containerOf(replication.DataBag), err)
 	}
 	return err
 }

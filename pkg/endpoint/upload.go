@@ -14,9 +14,14 @@ import (
 
 // upload brings content to the server, as far as it lacks it: one sandbox for
 // each chunk of checksums.
-func (t *Target) upload(ctx context.Context, files []replication.File, content replication.Content) error {
+func (t *Target) upload(ctx context.Context, kind replication.Kind, files []replication.File, content replication.Content) error {
 	for chunk := range slices.Chunk(files, chef.SandboxChunk) {
-		if err := t.uploadChunk(ctx, chunk, content, 0); err != nil {
+		err := t.uploadChunk(ctx, chunk, content, 0)
+		var refused *sandboxError
+		switch {
+		case errors.As(err, &refused) && chef.KindOf(err) == chef.KindPermission:
+			return t.mayNotCreate(kind, "sandboxes", refused.err)
+		case err != nil:
 			return err
 		}
 	}
@@ -47,6 +52,12 @@ func (t *Target) uploadChunk(ctx context.Context, files []replication.File, cont
 	}
 	return err
 }
+
+// sandboxError is a sandbox that the server didn't open.
+type sandboxError struct{ err error }
+
+func (e *sandboxError) Error() string { return e.err.Error() }
+func (e *sandboxError) Unwrap() error { return e.err }
 
 // commitError is a sandbox that the server didn't accept: another one may do.
 type commitError struct{ err error }
@@ -79,7 +90,7 @@ func (t *Target) sandbox(ctx context.Context, files []replication.File, content 
 	defer func() { leave(err == nil) }()
 	box, err := t.org.CreateSandbox(ctx, sums)
 	if err != nil {
-		return err
+		return &sandboxError{err}
 	}
 	if err := t.sendAll(ctx, box.Uploads, byChecksum, content); err != nil {
 		return err

@@ -55,21 +55,29 @@ func (p *pass) equal(s seen) {
 		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
 }
 
-// write does the creates and updates of a window, kind after kind.
+// write does the creates and updates of a window, kind after kind. Creates that the
+// replica refuses for a whole kind are the error, once all else is done.
 func (p *pass) write(steps []Step, byRef map[Ref]seen) error {
 	if err := p.intend(steps); err != nil {
 		return err
 	}
 	var done atomic.Int64
+	waiting := p.refused.count
 	for _, k := range Kinds() {
 		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
 		err := p.each(len(group), p.Pair.concurrency(), p.laneOf(group), func(ctx context.Context, i int) error {
 			step := group[i]
+			if p.refusedBefore(step) {
+				return nil
+			}
 			p.Observe(Event{Pair: p.Pair.ID, Phase: "writing", Done: int(done.Add(1)), Total: len(steps), Ref: step.Ref})
 			p.starting(step.Ref)
 			r, err := p.put(ctx, byRef[step.Ref], step.Action == ActionCreate)
 			if err != nil {
 				return err
+			}
+			if p.refuse(step.Ref, r.err) {
+				return nil
 			}
 			p.wrote(step, r)
 			return nil
@@ -80,6 +88,9 @@ func (p *pass) write(steps []Step, byRef map[Ref]seen) error {
 	}
 	if len(steps) > 0 {
 		p.survived()
+	}
+	if p.refused.count > waiting {
+		return p.refusal()
 	}
 	return nil
 }
@@ -164,6 +175,9 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 	if err == nil || ClassOf(err) == Degraded {
 		p.calm()
 		return result{obj.Fingerprint, err}, nil
+	}
+	if errors.Is(err, ErrMayNotCreate) {
+		return result{err: err}, nil
 	}
 	objErr, fatal := p.judge(ctx, p.Target, "replica", err)
 	return result{err: objErr}, fatal

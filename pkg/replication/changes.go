@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 )
@@ -33,7 +34,7 @@ func (p *pass) changes() error {
 	var deletes []Ref
 	for window := range slices.Chunk(observed, p.windowSize()) {
 		gone, err := p.applyWindow(window)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrMayNotCreate) {
 			return err
 		}
 		deletes = append(deletes, gone...)
@@ -41,6 +42,10 @@ func (p *pass) changes() error {
 		p.progress.Pending -= len(window) - len(gone)
 	}
 	if err := p.remove(deletes); err != nil {
+		return err
+	}
+	p.progress.Pending = p.refused.count
+	if err := p.refusal(); err != nil {
 		return err
 	}
 	if err := p.tell(p.guard.hard, nil); err != nil {

@@ -263,7 +263,7 @@ func (p *pass) compareWindows(source listing, v view) error {
 		}
 		// What was listed and is gone since is a change of its own.
 		observed = slices.DeleteFunc(observed, func(s seen) bool { return s.err == nil && s.Absent })
-		if _, err := p.applyWindow(observed); err != nil {
+		if _, err := p.applyWindow(observed); err != nil && !p.goesOn(err) {
 			return err
 		}
 		p.windowDone()
@@ -271,15 +271,26 @@ func (p *pass) compareWindows(source listing, v view) error {
 			return err
 		}
 		p.progress.Pending -= len(window)
-		next := *p.progress.Work
-		next.After = window[len(window)-1].Path()
-		p.progress.Work = &next
+		if p.refusal() == nil { // else the next pass begins again with what is refused
+			next := *p.progress.Work
+			next.After = window[len(window)-1].Path()
+			p.progress.Work = &next
+		}
 		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: total - p.progress.Pending, Total: total})
 		if err := p.commit(p.guard.hard); err != nil {
 			return err
 		}
 	}
-	return nil
+	p.progress.Pending = p.refused.count
+	return p.refusal()
+}
+
+// goesOn reports whether a compare goes on behind creates that are refused: other
+// kinds may be permitted. One that follows a pass that failed the same way doesn't
+// read the whole primary again, for nothing.
+func (p *pass) goesOn(err error) bool {
+	last := p.before.LastError
+	return errors.Is(err, ErrMayNotCreate) && (last == nil || last.Message != err.Error())
 }
 
 // confirmAndRemove asks the primary about each object before it is deleted. One

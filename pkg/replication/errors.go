@@ -106,6 +106,9 @@ var (
 	// ErrFenced: the lease was lost; another holder may be at work. Nothing was
 	// written.
 	ErrFenced = errors.New("the lease of this pair was lost")
+	// ErrMayNotCreate: the replica lets us create no object of a kind at all, which
+	// is no trouble of one object.
+	ErrMayNotCreate = errors.New("missing create permission")
 	// ErrSchema: the state was written by a newer version of the program.
 	ErrSchema = errors.New("the state was written by a newer version")
 )

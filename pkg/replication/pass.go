@@ -46,6 +46,7 @@ type pass struct {
 	trouble          int        // transient failures in a row
 	poison           Ref        // not to be touched in this pass
 	allowed          bool       // the operator's allowance was needed
+	refused          refused    // creates that the replica refuses
 }
 
 // work does a pass that has something to do: takes the lease, goes through the

@@ -162,14 +162,27 @@ func (q *request) need(perm, object string) *answer {
 	return fail(http.StatusForbidden, "missing %s permission", perm)
 }
 
+// needCreate answers 403 unless the request's actor may create in a container. The
+// answer names the permission by the method of the request, not by the one that is
+// missing, as erchef's create_in_container does.
+func (q *request) needCreate(container string) *answer {
+	if q.org.may(q.actor, "create", "containers/"+container) {
+		return nil
+	}
+	return fail(http.StatusForbidden, "missing %s permission", permissionOf(q.r.Method))
+}
+
+// permissionOf is the permission that erchef names for a method.
+func permissionOf(method string) string {
+	return map[string]string{"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}[method]
+}
+
 // superuserOnly answers 403 to everybody else.
 func (q *request) superuserOnly() *answer {
 	if q.actor.name == Superuser && q.actor.kind == userKind {
 		return nil
 	}
-	return fail(http.StatusForbidden, "missing %s permission", map[string]string{
-		"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete",
-	}[q.r.Method])
+	return fail(http.StatusForbidden, "missing %s permission", permissionOf(q.r.Method))
 }
 
 // dropACL removes an object's rights.

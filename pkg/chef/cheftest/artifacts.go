@@ -101,10 +101,14 @@ func (s *Server) getArtifact(q *request) *answer {
 func (s *Server) putArtifact(q *request) *answer {
 	name, id := q.arg("name"), q.arg("identifier")
 	o := q.org
-	if a := q.need("create", "containers/cookbook_artifacts"); a != nil {
+	a, exists := q.needCreate("cookbook_artifacts"), o.artifacts[name][id] != nil
+	if exists {
+		a = q.need("update", "cookbook_artifacts/"+name)
+	}
+	if a != nil {
 		return a
 	}
-	if o.artifacts[name][id] != nil {
+	if exists {
 		return failText(http.StatusConflict, "Cookbook artifact already exists")
 	}
 	if o.newArtifact(name, id, q.doc, q.actor) {

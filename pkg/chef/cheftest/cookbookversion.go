@@ -180,7 +180,7 @@ func (s *Server) putCookbookVersion(q *request) *answer {
 
 func (s *Server) createCookbook(q *request, c *cookbook) *answer {
 	o := q.org
-	a := q.need("create", "containers/cookbooks")
+	a := q.needCreate("cookbooks")
 	if o.cookbooks[c.name] != nil {
 		a = q.need("update", "cookbooks/"+c.name)
 	}

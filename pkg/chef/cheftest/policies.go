@@ -104,7 +104,7 @@ func (o *Org) newPolicy(name string, creator *account) {
 
 func (s *Server) createRevision(q *request) *answer {
 	name, id := q.arg("policy"), q.doc.str("revision_id")
-	a := q.need("create", "containers/policies")
+	a := q.needCreate("policies")
 	if q.org.policies[name] != nil {
 		a = q.need("create", "policies/"+name)
 	}

@@ -78,7 +78,7 @@ func (s *Server) bind(q *request) *answer {
 		if exists {
 			return q.need("update", container+"/"+name)
 		}
-		return q.need("create", "containers/"+container)
+		return q.needCreate(container)
 	}
 	if a := first(right("policies", policy, o.policies[policy] != nil),
 		right("policy_groups", group, o.policyGroups[group] != nil)); a != nil {

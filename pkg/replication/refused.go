@@ -1,0 +1,59 @@
+package replication
+
+import "errors"
+
+// refused are the creates that the replica refuses for a whole kind. They are one
+// trouble of the pair, so the objects aren't set aside: none is asked for again in
+// this pass, and the pass fails at its end.
+type refused struct {
+	kinds map[Kind]error
+	count int // creates that wait for the permission
+}
+
+// refuse records that an object could not be created, if err is of its whole kind.
+func (p *pass) refuse(ref Ref, err error) bool {
+	var e *Error
+	if !errors.Is(err, ErrMayNotCreate) || !errors.As(err, &e) {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused.kinds == nil {
+		p.refused.kinds = map[Kind]error{}
+	}
+	if p.refused.kinds[e.Ref.Kind] == nil {
+		p.refused.kinds[e.Ref.Kind] = err
+	}
+	p.refused.count++
+	p.ended(ref)
+	return true
+}
+
+// refusedBefore reports whether an object's create is known to be refused, and
+// counts it then.
+func (p *pass) refusedBefore(step Step) bool {
+	if step.Action != ActionCreate {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := p.refused.kinds[step.Ref.Kind] != nil
+	if step.Ref.Kind == DataBagItem && p.refused.kinds[DataBag] != nil {
+		known = known || p.inventory[Ref{Kind: DataBag, Name: step.Ref.Name}] == ""
+	}
+	if known {
+		p.refused.count++
+	}
+	return known
+}
+
+// refusal is the error of the first kind, in the order of application, whose
+// creates are refused; nil if none are.
+func (p *pass) refusal() error {
+	for _, k := range Kinds() {
+		if err := p.refused.kinds[k]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
