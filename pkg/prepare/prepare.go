@@ -132,9 +132,9 @@ type Report struct {
 type run struct {
 	Options
 	report *Report
-	caller *chef.Org // nil without a caller
-	key    *rsa.PrivateKey
-	sync   *chef.Org // signs as the actor; nil without a key
+	caller *chef.Org       // nil without a caller
+	key    *rsa.PrivateKey // nil without one
+	sync   *chef.Org       // signs as the actor; nil without a key
 	groups map[string]bool
 }
 
@@ -149,7 +149,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		r.caller = o.Caller.Org(o.Org)
 		r.report.Caller, r.report.Server = o.Caller.User(), o.Caller.Name()
 	}
-	for _, step := range []func(context.Context) error{r.haveKey, r.haveOrg, r.haveActor, r.haveMembership, r.haveRights, r.prove, r.lookAround} {
+	for _, step := range []func(context.Context) error{r.findKey, r.haveOrg, r.makeKey, r.haveActor, r.haveMembership, r.haveRights, r.prove, r.lookAround} {
 		if err := step(ctx); err != nil {
 			r.report.Ready = false
 			return r.report, err
@@ -178,23 +178,38 @@ func (r *run) may(what, format string, args ...any) bool {
 	return true
 }
 
-// haveKey loads the private key, or makes one where the configuration points.
-func (r *run) haveKey(context.Context) error {
+// findKey loads the private key, if there is one.
+func (r *run) findKey(context.Context) error {
 	key, err := r.Key.Load()
 	switch {
 	case err == nil:
 		r.step(Fine, "private key", "%s", r.Key.Where())
+		return r.use(key)
 	case !errors.Is(err, fs.ErrNotExist):
 		return r.local("load the private key", err, "correct the key in the configuration, or move the broken file away")
 	case r.Check:
 		r.step(Missing, "private key", "%s", r.Key.Where())
-		return nil
-	default:
-		if key, err = r.Key.Create(); err != nil {
-			return r.local("make the private key", err, "point the key in the configuration to a file that can be written, as file:/path/key.pem")
-		}
-		r.step(Done, "private key", "made %s", r.Key.Where())
 	}
+	return nil
+}
+
+// makeKey makes a private key where the configuration points. The server and the
+// organization have answered by then: a key that no server knows helps nobody, and
+// what reads it would be refused instead of finding none.
+func (r *run) makeKey(context.Context) error {
+	if r.key != nil || r.Check {
+		return nil
+	}
+	key, err := r.Key.Create()
+	if err != nil {
+		return r.local("make the private key", err, "point the key in the configuration to a file that can be written, as file:/path/key.pem")
+	}
+	r.step(Done, "private key", "made %s", r.Key.Where())
+	return r.use(key)
+}
+
+// use makes the client that signs with the key.
+func (r *run) use(key *rsa.PrivateKey) error {
 	r.key = key
 	client, err := r.Connect(key)
 	if err != nil {

@@ -286,3 +286,25 @@ func otherKey(t *testing.T) *rsa.PrivateKey {
 	}
 	return k
 }
+
+// M8: a key that no server knows would be found by what reads it, and refused.
+func TestNoKeyIsMadeBeforeTheServerAndTheOrganizationAnswer(t *testing.T) {
+	for name, spoil := range map[string]func(*site, *prepare.Options){
+		"the server is down":        func(s *site, _ *prepare.Options) { s.server.Close() },
+		"no such organization":      func(_ *site, o *prepare.Options) { o.Org = "missing" },
+		"the caller's key is wrong": func(s *site, o *prepare.Options) { o.Caller = s.client("alice", s.server.AddUser("bob")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			o := s.options(prepare.Replica, s.superuser())
+			spoil(s, &o)
+			r, err := prepare.Run(t.Context(), o)
+			if err == nil || r.Changed {
+				t.Errorf("%+v, %v", r, err)
+			}
+			if _, err := os.Stat(s.key.Path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a key was made: %v", err)
+			}
+		})
+	}
+}
