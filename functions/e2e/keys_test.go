@@ -40,3 +40,31 @@ func TestAKeyThatCannotBeReadIsInTheStatusAndInTheLog(t *testing.T) {
 		t.Errorf("status %s when the key is there", status)
 	}
 }
+
+// TestTroubleOfAWSIsNoWrongKey: many cold starts at once are throttled. That passes
+// by itself, so no pair may wait for a person because of it.
+func TestTroubleOfAWSIsNoWrongKey(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"ThrottlingException", "InternalServiceError"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+			r.mustDeploy()
+			r.aws.Refuse("GetSecretValue", code)
+			answer, _ := r.invoke(r.event())
+			progress := r.record().Progress
+			if answer.Class != replication.Transient || progress.Status != replication.Retrying || progress.LastError == nil ||
+				progress.LastError.Class != replication.Transient || strings.Contains(progress.LastError.Hint, "prepare-org") {
+				t.Errorf("the answer: %+v\nthe record: %+v, %+v", answer, progress, progress.LastError)
+			}
+			if e := progress.LastError; e != nil && (strings.Contains(e.Message, "RequestID") || strings.Count(e.Message, "chef-sync/") != 1 || !strings.Contains(e.Message, code)) {
+				t.Errorf("the message %q", e.Message)
+			}
+			r.aws.Refuse("GetSecretValue", "")
+			r.invoke(cloud.SyncEvent{Pair: r.pair()})
+			if status := r.record().Status(); status != replication.Synced {
+				t.Errorf("status %s when AWS answers again", status)
+			}
+		})
+	}
+}

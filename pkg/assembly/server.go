@@ -1,10 +1,12 @@
 package assembly
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/http"
 	"time"
 
@@ -22,8 +24,7 @@ func (f *Fleet) Client(ctx context.Context, s config.Server) (*chef.Client, erro
 	}
 	key, err := f.Key(ctx, s.Key)
 	if err != nil {
-		return nil, &replication.Error{Op: "load the key of " + s.User, Server: s.Name, Class: replication.Denied,
-			Hint: "check key in the configuration; chef-sync-ctl prepare-org makes one", Err: err}
+		return nil, keyError(s, err)
 	}
 	c, err := f.Connect(ctx, s, s.User, key)
 	if err != nil {
@@ -54,6 +55,21 @@ func (f *Fleet) ProbeNow() {
 	for _, b := range f.breakers {
 		b.ProbeNow()
 	}
+}
+
+// keyError is the error of a key that can't be loaded. Where keys are kept may have
+// trouble that passes by itself; else a person must look after the key.
+func keyError(s config.Server, err error) error {
+	e := &replication.Error{Op: "load the key of " + s.User, Server: s.Name, Class: replication.Denied,
+		Hint: "check key in the configuration; chef-sync-ctl prepare-org makes one", Err: err}
+	var inner *replication.Error
+	switch {
+	case errors.As(err, &inner):
+		e.Class, e.Hint = inner.Class, cmp.Or(inner.Hint, e.Hint)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		e.Class, e.Hint = replication.Transient, "try again"
+	}
+	return e
 }
 
 // Forget drops the clients, so that the next pass reads the keys again: a key
@@ -93,7 +109,12 @@ func (f *Fleet) ca(ctx context.Context, s config.Server) ([]byte, error) {
 	}
 	secret, err := s.CA.Resolve(ctx, f.Secrets())
 	if err != nil {
-		return nil, &replication.Error{Op: "load the CA", Server: s.Name, Class: replication.Local, Hint: "check ca in the configuration", Err: err}
+		e := &replication.Error{Op: "load the CA", Server: s.Name, Class: replication.Local, Hint: "check ca in the configuration", Err: err}
+		var inner *replication.Error
+		if errors.As(err, &inner) {
+			e.Class, e.Hint = inner.Class, cmp.Or(inner.Hint, e.Hint)
+		}
+		return nil, e
 	}
 	return secret.Reveal(), nil
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"chefsync/pkg/replication"
 )
 
 // redacted stands for a secret wherever one might be printed.
@@ -81,6 +83,10 @@ func (r KeyRef) Resolve(ctx context.Context, resolvers map[string]Resolver) (Sec
 		err = errors.New("it is empty")
 	}
 	if err != nil {
+		var named *replication.Error // says what was read
+		if errors.As(err, &named) {
+			return Secret{}, err
+		}
 		return Secret{}, fmt.Errorf("read %s: %w", r, err)
 	}
 	return Secret{content}, nil
