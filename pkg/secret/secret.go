@@ -79,8 +79,10 @@ func Create(ctx context.Context, client Manager, name, description string, conte
 	return nil
 }
 
-// absent joins fs.ErrNotExist to what AWS said.
+// absent says that there is no such secret, and is fs.ErrNotExist.
 type absent struct{ error }
+
+func (a absent) Error() string { return "it doesn't exist in this account and region" }
 
 func (a absent) Is(target error) bool { return target == fs.ErrNotExist }
 

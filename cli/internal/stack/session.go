@@ -134,29 +134,7 @@ func (s *Session) CreateSecret(ctx context.Context, name, description string, co
 	return secret.Create(ctx, secretsmanager.NewFromConfig(c), name, description, content)
 }
 
-// said prints an error of AWS as its code and message, without the request.
-type said struct{ err error }
-
-func (s said) Error() string {
-	var api smithy.APIError
-	var call *smithy.OperationError
-	switch {
-	case errors.As(s.err, &api) && api.ErrorMessage() != "":
-		return api.ErrorCode() + ": " + api.ErrorMessage()
-	case errors.As(s.err, &api):
-		return api.ErrorCode()
-	case errors.As(s.err, &call):
-		return call.Err.Error()
-	}
-	return s.err.Error()
-}
-
-func (s said) Unwrap() error { return s.err }
-
 // explain gives an error of AWS its class and what to try.
 func explain(ctx context.Context, op, resource string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return awserr.Explain(ctx, op, resource, said{err})
+	return awserr.Explain(ctx, op, resource, err)
 }

@@ -34,8 +34,54 @@ func Explain(ctx context.Context, operation, resource string, err error) error {
 		return fmt.Errorf("%s: %w", operation, ctx.Err())
 	}
 	class, hint := Judge(resource, err)
-	return &replication.Error{Op: operation, Server: resource, Class: class, Hint: hint, Err: err}
+	return &replication.Error{Op: operation, Server: resource, Class: class, Hint: hint, Err: Plain(err)}
 }
+
+// Plain shows an error of the AWS SDK in AWS's own words: without the name of the
+// call, which the operation around it says already, and without the ids of requests,
+// which make each message another one. Other errors stay as they are.
+func Plain(err error) error {
+	var api smithy.APIError
+	var call *smithy.OperationError
+	var shown plain
+	if errors.As(err, &shown) || !errors.As(err, &api) && !errors.As(err, &call) {
+		return err
+	}
+	return plain{err}
+}
+
+type plain struct{ err error }
+
+func (p plain) Unwrap() error { return p.err }
+
+func (p plain) Error() string {
+	var api smithy.APIError
+	if errors.As(p.err, &api) {
+		text := strings.TrimSpace(requestID.ReplaceAllString(api.ErrorMessage(), ""))
+		if text == "" {
+			return api.ErrorCode()
+		}
+		return api.ErrorCode() + ": " + text
+	}
+	var op *net.OpError
+	var send *smithyhttp.RequestSendError
+	var answer *smithyhttp.ResponseError
+	var call *smithy.OperationError
+	switch {
+	case errors.As(p.err, &op):
+		return op.Error()
+	case errors.As(p.err, &send):
+		return send.Err.Error()
+	case errors.As(p.err, &answer):
+		return fmt.Sprintf("HTTP status %d: %v", answer.HTTPStatusCode(), answer.Err)
+	case errors.As(p.err, &call):
+		return call.Err.Error()
+	}
+	return p.err.Error()
+}
+
+// requestID are the ids that some services put into their texts.
+var requestID = regexp.MustCompile(`(?i)[ ;,(]*\b(?:request ?id|host ?id)s?: ?[A-Za-z0-9+/=_-]+[;,)]*`)
 
 // Code is the error code of AWS, such as ThrottlingException, or "".
 func Code(err error) string {
@@ -72,6 +118,10 @@ func Throttled(err error) bool {
 
 // Busy tells whether AWS itself is in trouble, which passes.
 func Busy(err error) bool {
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.HTTPStatusCode() >= 500 {
+		return true
+	}
 	switch Code(err) {
 	case "InternalServerException", "InternalServerError", "InternalFailure", "InternalError", "InternalServiceError",
 		"ServiceException", "ServiceUnavailable", "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -44,6 +45,8 @@ func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
 		{"AWS in trouble", answer("Scheduler", "GetSchedule", "InternalServerException", ""), replication.Transient, "try again"},
 		{"a race", answer("Scheduler", "UpdateSchedule", "ConflictException", ""), replication.Transient, "somebody else"},
 		{"full", answer("Scheduler", "CreateSchedule", "ServiceQuotaExceededException", ""), replication.Local, "quota"},
+		{"AWS in trouble, without a word", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503}}, Err: errors.New("no body")}}, replication.Transient, "try again"},
 		{"an unknown code", answer("Scheduler", "GetSchedule", "TeapotException", ""), replication.Transient, "try again"},
 		{"no network", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}}, replication.Unreachable, "network"},
 		{"a proxy's page", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithy.DeserializationError{Err: errors.New("invalid character '<'")}}, replication.Foreign, "endpoint"},
@@ -83,5 +86,32 @@ func TestACallThatWasCanceledIsNoFaultOfAWS(t *testing.T) {
 	var classed *replication.Error
 	if !errors.Is(err, context.Canceled) || errors.As(err, &classed) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The request's id makes each message another one, and the call is named by the
+// operation already.
+func TestAnErrorOfAWSIsShownInItsWordsOnce(t *testing.T) {
+	request := func(err error) error {
+		return &smithy.OperationError{ServiceID: "Secrets Manager", OperationName: "GetSecretValue", Err: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Requestid": {"fe27-41"}}}}, Err: err}}
+	}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{request(&smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}), "read secret x: ThrottlingException: Rate exceeded"},
+		{request(&smithy.GenericAPIError{Code: "AccessDenied", Message: "no (Service: S3, Request ID: FE27+/=, Host ID: ab12)"}), "read secret x: AccessDenied: no (Service: S3"},
+		{&smithy.OperationError{ServiceID: "Secrets Manager", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}}}, "read secret x: dial tcp: connection refused"},
+		{errors.New("odd"), "read secret x: odd"},
+	} {
+		var e *replication.Error
+		err := awserr.Explain(t.Context(), "read secret x", "secret x", c.err)
+		if !errors.As(err, &e) || !errors.Is(err, c.err) {
+			t.Fatalf("%v", err)
+		}
+		if e.Server = ""; e.Error() != c.want {
+			t.Errorf("%q, want %q", e, c.want)
+		}
 	}
 }

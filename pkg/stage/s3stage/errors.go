@@ -35,7 +35,7 @@ func (b bucket) explain(ctx context.Context, op string, err error) error {
 		return fmt.Errorf("%s in %s: %w", op, b.where(), replication.ErrNotStaged)
 	}
 	class, hint := b.judge(err)
-	return &replication.Error{Op: op, Server: b.where(), Class: class, Hint: hint, Err: err}
+	return &replication.Error{Op: op, Server: b.where(), Class: class, Hint: hint, Err: awserr.Plain(err)}
 }
 
 // judge says what an error of AWS means here and what to try.

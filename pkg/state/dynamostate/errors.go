@@ -62,7 +62,7 @@ func (s *State) explain(ctx context.Context, op string, err error) error {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
 	class, hint := s.judge(err)
-	return &replication.Error{Op: op, Server: "table " + s.table, Class: class, Hint: hint, Err: err}
+	return &replication.Error{Op: op, Server: "table " + s.table, Class: class, Hint: hint, Err: awserr.Plain(err)}
 }
 
 // judge says what an error of AWS means and what to try.
