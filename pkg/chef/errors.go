@@ -109,7 +109,7 @@ func (k Kind) hint() string {
 	case KindClockSkew:
 		return "synchronize the clocks of this machine and of the server (both within 15 minutes)"
 	case KindKey:
-		return "check the user name and that the private key belongs to it and hasn't expired"
+		return "check the user name and that the private key belongs to it and hasn't expired; a backup that was restored on the server (knife ec restore) brings its own keys: chef-sync-ctl prepare-org adds this one again"
 	case KindNotMember:
 		return "associate the user with the organization: chef-sync-ctl prepare-org"
 	case KindMembershipFault:
