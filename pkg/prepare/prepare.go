@@ -126,6 +126,10 @@ type Report struct {
 	Groups        []string `json:"groups"`        // that the actor belongs to
 	Organizations []string `json:"organizations"` // that the actor belongs to
 	Actors        []string `json:"actors"`        // users and clients of the organization
+	// Refused are the containers of a replica in which creating is refused, and
+	// Unchecked the rights there that could not be looked at; of a check only.
+	Refused   []string `json:"refused,omitempty"`
+	Unchecked []string `json:"unchecked,omitempty"`
 }
 
 // run is one preparation at work.
@@ -136,12 +140,14 @@ type run struct {
 	key    *rsa.PrivateKey // nil without one
 	sync   *chef.Org       // signs as the actor; nil without a key
 	groups map[string]bool
+	// granted are the collections whose ACL shows all that is needed.
+	granted map[string]bool
 }
 
 // Run prepares an organization. The report tells what was done, also beside an
 // error. Errors are of type [*replication.Error].
 func Run(ctx context.Context, o Options) (*Report, error) {
-	r := &run{Options: o, groups: map[string]bool{}, report: &Report{
+	r := &run{Options: o, groups: map[string]bool{}, granted: map[string]bool{}, report: &Report{
 		Organization: o.Org, Side: o.Side, Name: o.Name, Key: o.Key.Where(), Ready: true,
 		Groups: []string{}, Organizations: []string{}, Actors: []string{},
 	}}

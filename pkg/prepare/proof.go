@@ -15,14 +15,15 @@ import (
 const emptyMD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 // prove signs as the actor and tries what replication does: reading always;
-// on a replica also a sandbox and objects of its own, which it removes again.
-// There is no way to ask a Chef Server for one's rights (chef-server-api.md §7.4).
+// on a replica also a sandbox and objects of its own, which it removes again, or if
+// it is to change nothing, what can be probed. There is no way to ask a Chef Server for one's rights (chef-server-api.md §7.4).
 func (r *run) prove(ctx context.Context) error {
 	if r.sync == nil || r.report.Actor == "" && !r.sync.Client().Orgless() || !r.report.Ready {
 		return nil
 	}
+	first := map[string]string{} // an object of each list
 	for _, path := range r.collections() {
-		_, err := r.sync.Do(ctx, "GET", path, nil)
+		answer, err := r.sync.Do(ctx, "GET", path, nil)
 		switch {
 		case is(err, chef.KindForeign) && optional(path):
 			r.step(Unknown, "proof: read "+path, "the server does not serve it")
@@ -30,25 +31,22 @@ func (r *run) prove(ctx context.Context) error {
 			return r.refused("read "+path, err)
 		default:
 			r.step(Fine, "proof: read "+path, "")
+			first[path] = firstOf(path, answer.Body)
 		}
 	}
-	if r.Side == Primary || r.Check {
+	switch {
+	case r.Side == Primary:
 		return nil
+	case r.Check:
+		return r.probeWrites(ctx, first)
 	}
 	if _, err := r.sync.Do(ctx, "POST", "/sandboxes", encode(map[string]any{"checksums": map[string]any{emptyMD5: nil}})); err != nil {
 		return r.refused("open a sandbox", err)
 	}
 	r.step(Fine, "proof: open a sandbox", "")
 	name := "chef-sync-probe-" + strings.ToLower(rand.Text()[:8])
-	for _, probe := range []struct {
-		collection string
-		body       map[string]any
-	}{
-		{"/data", map[string]any{"name": name}},
-		{"/environments", map[string]any{"name": name, "chef_type": "environment", "json_class": "Chef::Environment", "description": "", "cookbook_versions": map[string]any{}, "default_attributes": map[string]any{}, "override_attributes": map[string]any{}}},
-		{"/roles", map[string]any{"name": name, "chef_type": "role", "json_class": "Chef::Role", "description": "", "run_list": []string{}, "env_run_lists": map[string]any{}, "default_attributes": map[string]any{}, "override_attributes": map[string]any{}}},
-	} {
-		if err := r.proveWrite(ctx, probe.collection, name, encode(probe.body)); err != nil {
+	for _, collection := range []string{"/data", "/environments", "/roles"} {
+		if err := r.proveWrite(ctx, collection, name, newObject(collection, name)); err != nil {
 			return err
 		}
 	}

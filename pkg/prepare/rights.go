@@ -185,7 +185,8 @@ func (r *run) haveACL(ctx context.Context, path, what string, perms []string) (c
 		}
 	}
 	if len(lacking) == 0 {
-		if strings.HasPrefix(path, "/containers/") {
+		if collection, ok := strings.CutPrefix(path, "/containers"); ok {
+			r.granted[strings.TrimSuffix(collection, "/_acl")] = true
 			r.step(Fine, what, "%s", strings.Join(perms, ", "))
 		}
 		return false, nil

@@ -184,6 +184,10 @@ func sandboxBeliefs() []belief {
 			p.want(200, "PUT", path, commit)
 			p.want(404, "PUT", path, commit)
 		}},
+		// prepare-org --check and doctor probe the right to create by it.
+		{"sandboxes/commit of one that isn't there is 404", func(p *probe) {
+			p.want(404, "PUT", "/sandboxes/00000000000000000000000000000000", commit)
+		}},
 		{"sandboxes/commit without is_completed is 500", func(p *probe) {
 			path, _ := p.sandbox(p.fresh())
 			p.want(500, "PUT", path, `{}`)
