@@ -2,6 +2,7 @@ package chef_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -49,6 +50,17 @@ func TestGoiardi(t *testing.T) {
 		_, err = mustClient(t, cfg).Org("any").Do(ctx, "GET", "/roles", nil)
 		wantKind(t, err, chef.KindKey)
 	})
+	t.Run("its clock shows by what it accepts", func(t *testing.T) {
+		for off, want := range map[time.Duration]time.Duration{0: 0, 5 * time.Minute: -5 * time.Minute, -20 * time.Minute: 20 * time.Minute} {
+			cfg := srv.Config()
+			cfg.Now = func() time.Time { return time.Now().Add(off) }
+			got, known, err := mustClient(t, cfg).Org("any").ClockSkew(ctx)
+			if err != nil || !known || (got-want).Abs() > 30*time.Second {
+				t.Errorf("a server %s ahead: %s, known %t, %v", want, got, known, err)
+			}
+		}
+	})
+	t.Run("the right to create shows without creating", func(t *testing.T) { goiardiRights(t, srv, org) })
 	t.Run("a stopped server is unreachable, and comes back with its data", func(t *testing.T) {
 		srv.Stop()
 		_, err := org.Do(ctx, "GET", "/roles/a:b", nil)
@@ -124,5 +136,38 @@ func wantKind(t *testing.T, err error, want chef.Kind) {
 	t.Helper()
 	if got := chef.KindOf(err); got != want {
 		t.Errorf("error %v, want kind %q", err, want)
+	}
+}
+
+// goiardiRights shows that permissions come before conflicts and absence.
+func goiardiRights(t *testing.T, srv *goiarditest.Server, admin *chef.Org) {
+	a, err := admin.Do(t.Context(), "POST", "/clients", []byte(`{"name":"reader","admin":false,"create_key":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made struct {
+		PrivateKey string `json:"private_key"`
+	}
+	if err := json.Unmarshal(a.Body, &made); err != nil {
+		t.Fatal(err)
+	}
+	cfg := srv.Config()
+	cfg.User = "reader"
+	if cfg.Key, err = chef.ParseKey([]byte(made.PrivateKey)); err != nil {
+		t.Fatal(err)
+	}
+	client := mustClient(t, cfg).Org("any")
+	for _, c := range []struct {
+		method, path, body string
+		allowed            chef.Kind
+	}{
+		{"POST", "/roles", `{"name":"a:b"}`, chef.KindExists},
+		{"POST", "/environments", `{"name":"_default"}`, chef.KindExists},
+		{"PUT", "/sandboxes/00000000000000000000000000000000", `{"is_completed":true}`, chef.KindAbsent},
+	} {
+		_, err := admin.Do(t.Context(), c.method, c.path, []byte(c.body))
+		wantKind(t, err, c.allowed)
+		_, err = client.Do(t.Context(), c.method, c.path, []byte(c.body))
+		wantKind(t, err, chef.KindPermission)
 	}
 }

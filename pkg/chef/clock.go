@@ -1,0 +1,90 @@
+package chef
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// clockWindow is how far a time stamp may be from the server's clock
+// (chef-server-api.md §1.3), clockTolerance how much of that [Org.ClockSkew] leaves.
+const (
+	clockWindow    = 900 * time.Second
+	clockTolerance = 60 * time.Second
+)
+
+// ClockSkew returns how far the clock of the server's application is ahead of this
+// machine's: 0 for less than a minute, else to within half a minute. It asks which
+// time stamps the server accepts, since the Date header is that of the proxy in
+// front, nginx on a Chef Infra Server. Known is false where the server accepts
+// other time stamps than a Chef Server does; a clock so far off that no request of
+// ours is accepted is an error of [KindClockSkew].
+func (o *Org) ClockSkew(ctx context.Context) (ahead time.Duration, known bool, err error) {
+	const edge = clockWindow - clockTolerance
+	early, err := o.acceptsTime(ctx, -edge)
+	if err != nil {
+		return 0, false, err
+	}
+	late, err := o.acceptsTime(ctx, edge)
+	if err != nil || early && late {
+		return 0, err == nil, err
+	}
+	if !early && !late {
+		_, err := o.stamped(ctx, 0)
+		if KindOf(err) != KindClockSkew {
+			err = nil // its window is narrower than a Chef Server's
+		}
+		return 0, false, err
+	}
+	// One end is accepted and the other isn't: the border between them is a window
+	// away from the server's time.
+	in, out := edge, -edge
+	if early {
+		in, out = -edge, edge
+	}
+	for (in - out).Abs() > clockTolerance/2 {
+		middle := (in + out) / 2
+		ok, err := o.acceptsTime(ctx, middle)
+		if err != nil {
+			return 0, false, err
+		}
+		if ok {
+			in = middle
+		} else {
+			out = middle
+		}
+	}
+	border := (in + out) / 2
+	if early {
+		return (border - clockWindow).Round(time.Second), true, nil
+	}
+	return (border + clockWindow).Round(time.Second), true, nil
+}
+
+// acceptsTime reports whether the server accepts requests with a time stamp that is
+// off by so much. Whatever else it refuses them for comes after that.
+func (o *Org) acceptsTime(ctx context.Context, off time.Duration) (bool, error) {
+	status, err := o.stamped(ctx, off)
+	switch {
+	case KindOf(err) == KindClockSkew:
+		return false, nil
+	case err == nil, status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout:
+		return true, nil
+	}
+	return false, err
+}
+
+// stamped sends a small request whose time stamp is off by so much.
+func (o *Org) stamped(ctx context.Context, off time.Duration) (status int, err error) {
+	c := *o.c
+	c.now = func() time.Time { return o.c.now().Add(off) }
+	shifted := *o
+	shifted.c = &c
+	_, err = shifted.Do(ctx, http.MethodGet, "/environments/_default", nil)
+	var e *Error
+	if errors.As(err, &e) {
+		status = e.Status
+	}
+	return status, err
+}
