@@ -1,8 +1,7 @@
 package chef
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -191,20 +190,13 @@ func (c *Client) transportError(r *request, err error, canceled error) *Error {
 	if text == "" {
 		text = shortCause(err)
 	}
-	var verify *tls.CertificateVerificationError
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var alert tls.AlertError
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid),
-		errors.As(err, &alert), errors.As(err, &record):
-		kind = KindTLS
-	case errors.Is(err, http.ErrSchemeMismatch):
-		kind, text = KindTLS, "the server speaks plain HTTP, not HTTPS"
+	wrong, hint := ExplainTLS(err)
+	if wrong != "" {
+		kind, text = KindTLS, wrong
 	}
-	return c.newError(r, kind, text)
+	e := c.newError(r, kind, text)
+	e.Hint = cmp.Or(hint, e.Hint)
+	return e
 }
 
 // shortCause is the innermost text of a network error, without the URL that
