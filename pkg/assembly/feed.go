@@ -143,7 +143,7 @@ func (f *Fleet) ProbeFeed(ctx context.Context, org string) (note string, err err
 	}
 	_, err = feed.Read(ctx, 0)
 	if errors.Is(err, replication.ErrNoFeed) {
-		return err.Error() + "; the primary is compared whole every compare_every until a scan has begun one", err
+		return err.Error() + "; until a scan has begun it, the primary is compared whole every compare_every", err
 	}
 	note = feed.Name()
 	if e, ok := feed.(replication.ExplainedFeed); ok {

@@ -18,7 +18,7 @@ func TestAPrimaryWithoutAFeedIsAskedForOneOnceAnHour(t *testing.T) {
 	f := w.fleet()
 	w.scan(f)
 	w.pass(f)
-	if p := w.progress(f); p.Feed != "journal" || !strings.Contains(p.FeedNote, "404") {
+	if p := w.progress(f); p.Feed != "journal" || !strings.Contains(p.FeedNote, "serves no updated_since") {
 		t.Fatalf("feed %s (%s)", p.Feed, p.FeedNote)
 	}
 	if feed, _ := w.asked(); feed != 1 {

@@ -52,7 +52,7 @@ func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows,
 	body, err := u.getter.Get(ctx, "/updated_since?seq="+strconv.FormatInt(after, 10))
 	if err != nil {
 		if u.unserved != nil && u.unserved(err) {
-			return replication.Rows{}, noFeed(err)
+			return replication.Rows{}, unservedError{err}
 		}
 		return replication.Rows{}, fmt.Errorf("read updated_since: %w", err)
 	}
@@ -85,6 +85,16 @@ func (u *UpdatedSince) Probe(ctx context.Context) (newest int64, err error) {
 	}
 	return newest, err
 }
+
+// unservedError is what nearly all servers answer: no trouble, so what they said in
+// detail isn't shown.
+type unservedError struct{ err error }
+
+func (unservedError) Error() string {
+	return "the primary serves no updated_since, like all current Chef Servers"
+}
+
+func (e unservedError) Unwrap() []error { return []error{replication.ErrNoFeed, e.err} }
 
 func noFeed(reason error) error {
 	return fmt.Errorf("%w: GET /updated_since: %w", replication.ErrNoFeed, reason)
