@@ -41,7 +41,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 	}{
 		{[]string{"sync-status"}, "acme          asia     bootstrapping", nil},
 		{[]string{"sync-stop", "acme"}, "asia/acme  stopped", func(d replication.Desired) bool { return d.Stopped }},
-		{[]string{"resync", "acme", "--yes"}, "asia/acme  resync_requested", func(d replication.Desired) bool { return !d.ResyncAt.IsZero() }},
+		{[]string{"resync", "acme", "--yes"}, "asia/acme  full compare requested", func(d replication.Desired) bool { return !d.ResyncAt.IsZero() }},
 		{[]string{"sync-start", "acme"}, "asia/acme  started", func(d replication.Desired) bool { return !d.Stopped }},
 	} {
 		var out, stderr bytes.Buffer

@@ -59,11 +59,13 @@ func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 		if st.Desired.Stopped {
 			g.output().Note("%s is stopped: it compares after sync-start", p.ID)
 		}
-		answers = append(answers, changed{p.ID, "resync_requested", st.Status()})
+		answers = append(answers, changed{p.ID, resultResyncRequested, st.Status()})
 		return nil
 	})
-	if err := emitChanged(g, answers, failed); err != nil || failed != nil || timeout == 0 {
-		return cmp.Or(err, failed)
+	var late error
+	if failed == nil && timeout > 0 {
+		late = waitSynced(ctx, state, pairs, since, timeout)
+		withStatus(ctx, state, answers)
 	}
-	return waitSynced(ctx, state, pairs, since, timeout)
+	return cmp.Or(emitChanged(g, answers, failed), failed, late)
 }

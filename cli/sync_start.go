@@ -23,13 +23,6 @@ type startFlags struct {
 	wait         ui.Duration
 }
 
-// changed is how commands that change a pair's wishes answer.
-type changed struct {
-	Pair   replication.PairID `json:"pair"`
-	Result string             `json:"result"`
-	Status replication.Status `json:"status"`
-}
-
 func newSyncStartCmd(g *globals) *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
@@ -107,13 +100,14 @@ func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f
 	})
 	started := answered(pairs, answers)
 	left := switchSchedules(ctx, a, started, true)
-	if err := emitChanged(g, answers, failed); err != nil {
-		return err
-	}
 	var late error
 	if f.wait > 0 && failed == nil && left == nil {
-		started = answered(pairs, slices.DeleteFunc(answers, func(c changed) bool { return c.Result == resultHeld }))
+		started = answered(pairs, slices.DeleteFunc(slices.Clone(answers), func(c changed) bool { return c.Result == resultHeld }))
 		late = waitSynced(ctx, state, started, since, time.Duration(f.wait))
+		withStatus(ctx, state, answers)
+	}
+	if err := emitChanged(g, answers, failed); err != nil {
+		return err
 	}
 	return exit.Join(failed, held, left, late)
 }
@@ -137,7 +131,7 @@ func movedError(id replication.PairID, place string) error {
 // decide is the answer to a pair's start, and what it writes.
 func (f startFlags) decide(st replication.PairState, now time.Time) (string, replication.Directive) {
 	d := replication.Directive{Stop: ptr(false), Reason: ptr(""), Moved: ptr(""), At: now}
-	result := "already_started"
+	result := resultAlreadyStarted
 	if st.Desired.Stopped {
 		result = "started"
 	}
@@ -151,19 +145,6 @@ func (f startFlags) decide(st replication.PairState, now time.Time) (string, rep
 		result = resultHeld
 	}
 	return result, d
-}
-
-// emitChanged prints the answers, or nothing if all that was tried failed.
-func emitChanged(g *globals, answers []changed, failed error) error {
-	if len(answers) == 0 && failed != nil {
-		return nil
-	}
-	return g.output().Emit(answers, func(t *ui.Grid) {
-		t.Head("PAIR", "RESULT", "STATUS")
-		for _, c := range answers {
-			t.Row(c.Pair.String(), c.Result, statusWord(t, c.Status))
-		}
-	})
 }
 
 // waitSynced waits until each pair had a success after a time, and the full compare

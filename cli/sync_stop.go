@@ -75,7 +75,7 @@ func stopPairs(ctx context.Context, g *globals, state replication.State, pairs [
 		d := replication.Directive{Stop: ptr(true), At: g.now()}
 		result := "stopped"
 		if st.Desired.Stopped {
-			result = "already_stopped"
+			result = resultAlreadyStopped
 		}
 		if reason != "" || !st.Desired.Stopped {
 			d.Reason = &reason

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,19 @@ import (
 type unsyncedRow struct {
 	Pair replication.PairID `json:"pair"`
 	replication.Unsynced
+	// Requested: the next pass tries it, whatever its time.
+	Requested bool `json:"retry_requested,omitempty"`
+}
+
+// next says when it is tried again.
+func (r unsyncedRow) next(now time.Time) string {
+	switch {
+	case r.Requested:
+		return "next pass"
+	case !r.NextTry.After(now):
+		return "due"
+	}
+	return ui.Age(r.NextTry, now)
 }
 
 func newUnsyncedObjectsCmd(g *globals) *cobra.Command {
@@ -51,6 +65,7 @@ each time, and at once when they change on the primary.
 			rows, failed := listUnsynced(ctx, a, pairs, refs)
 			if retry {
 				failed = exit.Join(failed, retryPairs(ctx, g, a, pairs, rows, len(refs) == 0))
+				rows, _ = listUnsynced(ctx, a, pairs, refs) // as they are now; what can't be read was said
 			}
 			if len(rows) == 0 && failed != nil {
 				return failed
@@ -90,9 +105,14 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []repl
 	found := map[replication.Ref]bool{}
 	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := state.Unsynced(ctx, p.ID)
+		if err != nil || len(list) == 0 {
+			return ofPair(p.ID, err)
+		}
+		st, err := state.Pair(ctx, p.ID)
+		asked, named := st.Desired.RetryAt.After(st.Progress.RetriedAt), st.Desired.RetryOnly
 		for _, u := range list {
 			if len(only) == 0 || slices.Contains(only, u.Ref) {
-				rows = append(rows, unsyncedRow{p.ID, u})
+				rows = append(rows, unsyncedRow{p.ID, u, asked && (len(named) == 0 || slices.Contains(named, u.Ref))})
 				found[u.Ref] = true
 			}
 		}
@@ -147,7 +167,7 @@ func emitUnsynced(g *globals, rows []unsyncedRow) error {
 		t.Head("PAIR", "OBJECT", "CLASS", "ATTEMPTS", "FIRST SEEN", "NEXT TRY", "REASON")
 		now := g.now()
 		for _, r := range rows {
-			t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), strconv.Itoa(r.Attempts), ui.Age(r.FirstSeen, now), ui.Age(r.NextTry, now), r.Reason)
+			t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), strconv.Itoa(r.Attempts), ui.Age(r.FirstSeen, now), r.next(now), r.Reason)
 		}
 		for _, hint := range hints(rows) {
 			t.Line("Try: %s", hint)

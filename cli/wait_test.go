@@ -64,3 +64,18 @@ func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 		}
 	})
 }
+
+// The answer shows what has become of the pairs, not what they were before the wait.
+func TestAnswersShowTheStatusAfterAWait(t *testing.T) {
+	id := replication.PairID{Replica: "eu", Org: "acme"}
+	answers := []changed{{id, "started", replication.Held}, {id, resultAlreadyStopped, replication.Stopped}}
+	withStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, answers)
+	for _, a := range answers {
+		if a.Status != replication.Synced {
+			t.Errorf("%+v", a)
+		}
+	}
+	if got := answers[1].words(); got != "already stopped" {
+		t.Errorf("%q", got)
+	}
+}
