@@ -52,7 +52,7 @@ group "chef-sync" gets where the usual groups don't have it.`,
 	cmd.Flags().StringVar(&f.adminKey, "admin-key", "", "`file` of that user's private key")
 	cmd.Flags().StringVar(&f.actor, "actor", "auto", "what replication signs as: auto, user or client")
 	cmd.Flags().BoolVar(&f.admin, "org-admin", false, "make it an admin of the organization, for organizations with rights changed by hand")
-	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; say what is missing (code 6)")
+	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; say what is missing (code 6), and what could not be checked")
 	_ = cmd.RegisterFlagCompletionFunc("side", cobra.FixedCompletions([]string{"primary", "replica"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		a, err := g.openWithoutProfile(cmd.Context())
@@ -71,7 +71,7 @@ func (f prepareFlags) run(ctx context.Context, g *globals, a *app.App, org strin
 		return err
 	}
 	report, err := prepare.Run(ctx, o)
-	if emitErr := emitPrepared(g, report); emitErr != nil {
+	if emitErr := emitPrepared(g, report, f.check); emitErr != nil {
 		return emitErr
 	}
 	if err != nil {
@@ -156,7 +156,7 @@ func (f prepareFlags) caller(ctx context.Context, g *globals, a *app.App, s conf
 	return a.Connect(ctx, s, user, key)
 }
 
-func emitPrepared(g *globals, r *prepare.Report) error {
+func emitPrepared(g *globals, r *prepare.Report, check bool) error {
 	return g.output().Emit(r, func(t *ui.Grid) {
 		t.Line("%s, organization %s on %s", r.Side, r.Organization, r.Server)
 		for _, s := range r.Steps {
@@ -168,9 +168,12 @@ func emitPrepared(g *globals, r *prepare.Report) error {
 		t.Row("groups:", orDash(strings.Join(r.Groups, ", ")))
 		t.Row("organizations:", orDash(strings.Join(r.Organizations, ", ")))
 		t.Row("actors:", orDash(strings.Join(r.Actors, ", ")))
-		if r.Changed {
+		switch {
+		case r.Changed:
 			t.Line("%s", t.Paint(ui.Green, "prepared"))
-		} else {
+		case check && len(r.Unchecked) > 0:
+			t.Line("%s", t.Paint(ui.Yellow, "not all permissions were checked: add --admin-user and --admin-key; nothing changed"))
+		default:
 			t.Line("%s", t.Paint(ui.Green, "already prepared; nothing changed"))
 		}
 	})
