@@ -140,3 +140,27 @@ func TestNoSecretAndNoValueIsLogged(t *testing.T) {
 		}
 	}
 }
+
+// TestADoctorFromTheFunctionProbesTheRightsOnTheReplica: what it may write counts, not
+// that it may read.
+func TestADoctorFromTheFunctionProbesTheRightsOnTheReplica(t *testing.T) {
+	t.Parallel()
+	r := deployed(t)
+	rights := func() cloud.Check {
+		answer, _ := r.invoke(cloud.SyncEvent{Pair: r.pair(), Task: cloud.TaskDoctor})
+		for _, c := range answer.Checks {
+			if c.Name == "rights on replica eu" {
+				return c
+			}
+		}
+		t.Fatalf("no such check: %+v", answer)
+		return cloud.Check{}
+	}
+	if c := rights(); c.Status != cloud.CheckOK || !strings.Contains(c.Detail, "may create in organization") {
+		t.Errorf("%+v", c)
+	}
+	r.replica.org.SetACE("containers/environments", "create", "admins")
+	if c := rights(); c.Status != cloud.CheckFailed || !strings.Contains(c.Detail, "creating is refused (403) in environments") || !strings.Contains(c.Hint, "prepare-org acme --side replica --replica eu") {
+		t.Errorf("%+v", c)
+	}
+}
