@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,33 +25,39 @@ import (
 // diagnosis is what doctor prints.
 type diagnosis struct {
 	State  doctor.State   `json:"state"`
+	Counts doctor.Counts  `json:"counts"`
 	Checks []doctor.Check `json:"checks"`
 }
 
 func newDoctorCmd(g *globals) *cobra.Command {
 	var purge, yes bool
 	cmd := &cobra.Command{
-		Use:     "doctor",
+		Use:     "doctor [PAIR|REPLICA...]",
 		Short:   "Find out what keeps replication from working",
 		GroupID: groupConfig,
-		Long: `Look at the configuration, keys, servers, clocks, rights, feeds, state, stage and
-the last errors, and say for each failure what to try. Nothing is changed on any
-server.
+		Long: `Look at the configuration, keys, servers, clocks, rights, feeds, state and stage, and
+at what sync-status knows, and say for each failure what to try. Nothing is changed
+on any server. With arguments, only these pairs and what they need are looked at.
+
+Without an admin's key not all rights on a replica can be seen; those that were not
+checked are named. The exit code is that of the first failure, see help exit-codes.
 
 On a stack, look at its table, functions, schedules, logs and dead letters, and at
 the servers from where its function runs. --purge empties the queue of dead letters
 instead, of events that no function took: what they asked for, later ones have done.
 
-Where the primary serves no updated_since, the two lines that make it push its
-changes are shown, for its chef-server.rb.`,
-		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
-		Args:    args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+Where the primary serves no updated_since, what makes it push its changes is shown.`,
+		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor eu\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if purge && len(args) > 0 {
+				return exit.Usagef(cmd.UseLine(), "--purge takes no pairs")
+			}
 			if purge {
 				return purgeDeadLetters(cmd.Context(), g, yes)
 			}
-			checks, closed := diagnose(cmd.Context(), g)
-			d := diagnosis{doctor.Worst(checks), checks}
+			checks, closed := diagnose(cmd.Context(), g, args)
+			d := diagnosis{doctor.Worst(checks), doctor.Count(checks), checks}
 			if err := g.output().Emit(d, func(t *ui.Grid) { showDiagnosis(t, d) }); err != nil {
 				return err
 			}
@@ -58,6 +67,7 @@ changes are shown, for its chef-server.rb.`,
 			return exit.Silent(diagnosisCode(d))
 		},
 	}
+	cmd.ValidArgsFunction = g.completePairs
 	cmd.Flags().BoolVar(&purge, "purge", false, "empty the queue of dead letters of a stack instead of looking")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --purge: don't ask")
 	return cmd
@@ -65,7 +75,7 @@ changes are shown, for its chef-server.rb.`,
 
 // diagnose runs all checks. A configuration or a stack that can't be opened is a
 // check too, and then there are no others.
-func diagnose(ctx context.Context, g *globals) (checks []doctor.Check, closed error) {
+func diagnose(ctx context.Context, g *globals, args []string) (checks []doctor.Check, closed error) {
 	conf := &doctor.List{Group: "configuration"}
 	a, err := g.open(ctx)
 	if err != nil {
@@ -74,12 +84,17 @@ func diagnose(ctx context.Context, g *globals) (checks []doctor.Check, closed er
 	}
 	defer a.Close()
 	conf.OK("read", "%s", a.File)
+	pairs, err := selectForDoctor(a, args)
+	if err != nil {
+		conf.Fail("arguments", exit.Hint(err), err)
+		return conf.Checks, err
+	}
 	conf.OK("pairs", "%s, each destination in one pair only", ui.Plural(len(a.Pairs()), "pair"))
 	for _, w := range a.Warnings() {
 		conf.Warn("look", "", "%s", w)
 	}
 	keys := map[string]string{"primary": a.Primary.Key.String()}
-	for _, r := range a.Replicas {
+	for _, r := range replicasOf(a, pairs) {
 		keys["replica "+r.Name] = r.Key.String()
 	}
 	doctor.KeyFiles(conf, keys)
@@ -87,16 +102,17 @@ func diagnose(ctx context.Context, g *globals) (checks []doctor.Check, closed er
 	groups := []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check { return conf.Checks }}
 	groups = append(groups, func(ctx context.Context) []doctor.Check { return daemonChecks(ctx, a, g.now()) })
 	if a.Stack != nil {
-		return doctor.All(ctx, append(groups, stackChecks(ctx, g, a)...)...), nil
+		return doctor.All(ctx, append(groups, stackChecks(ctx, g, a, pairs, len(args) > 0)...)...), nil
 	}
-	groups = append(groups, serverChecks(ctx, g, a)...)
-	groups = append(groups, func(ctx context.Context) []doctor.Check { return localChecks(ctx, a) })
+	groups = append(groups, serverChecks(ctx, g, a, pairs)...)
+	groups = append(groups, func(ctx context.Context) []doctor.Check { return localChecks(ctx, a, pairs, g.now()) })
 	return doctor.All(ctx, groups...), nil
 }
 
 // stackChecks are the checks of a stack, of the servers as its function sees them
-// and as this machine does, of the journals, and of what the state remembers.
-func stackChecks(ctx context.Context, g *globals, a *app.App) (groups []func(context.Context) []doctor.Check) {
+// and as this machine does, of the journals, and of what the state remembers. For some
+// pairs the stack itself is left out.
+func stackChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, some bool) (groups []func(context.Context) []doctor.Check) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check {
@@ -105,20 +121,21 @@ func stackChecks(ctx context.Context, g *globals, a *app.App) (groups []func(con
 			return l.Checks
 		}}
 	}
-	s := doctor.Stack{Stack: a.Stack, Pairs: a.Pairs(), State: state, Now: g.now}
-	groups = append(groups, s.Check, s.FromFunction)
-	for _, check := range serverChecks(ctx, g, a) {
+	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Now: g.now}
+	if !some {
+		groups = append(groups, s.Check)
+	}
+	groups = append(groups, s.FromFunction)
+	for _, check := range serverChecks(ctx, g, a, pairs) {
 		groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.FromHere(check(ctx)) })
 	}
 	return append(groups, func(ctx context.Context) []doctor.Check {
-		pairs := &doctor.List{Group: "pairs"}
-		doctor.Pairs(ctx, pairs, state, idsOf(a.Pairs()))
-		return slices.Concat(journalChecks(ctx, a), pairs.Checks)
+		return slices.Concat(journalChecks(ctx, a, pairs), pairChecks(ctx, a, pairs, g.now()))
 	})
 }
 
 // serverChecks are the checks of the primary and of each replica.
-func serverChecks(ctx context.Context, g *globals, a *app.App) (groups []func(context.Context) []doctor.Check) {
+func serverChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (groups []func(context.Context) []doctor.Check) {
 	add := func(s config.Server, group string, side prepare.Side, orgs []string) *doctor.Server {
 		client, problem := a.Client(ctx, s)
 		prober, err := a.Prober(ctx, s)
@@ -127,22 +144,33 @@ func serverChecks(ctx context.Context, g *globals, a *app.App) (groups []func(co
 		}
 		kinds := map[string][]replication.Kind{}
 		for _, org := range orgs {
-			kinds[org] = kindsOf(a.Pairs(), side, s, org)
+			kinds[org] = kindsOf(pairs, side, s, org)
 		}
 		return &doctor.Server{
 			Group: group, Side: side, Orgs: orgs, User: s.User, Client: client, Problem: problem,
-			Key: a.KeyStore(ctx, s), Prober: prober, URL: s.URL, Now: g.now,
+			KeyMissing: s.Key.Scheme == "file" && errors.Is(problem, fs.ErrNotExist),
+			Key:        a.KeyStore(ctx, s), Prober: prober, URL: s.URL, Now: g.now,
 			Kinds: kinds,
 		}
 	}
-	sources, destinations := orgsOf(a.Pairs())
+	sources, destinations := orgsOf(pairs)
 	primary := add(a.Primary, "primary", prepare.Primary, sources)
 	primary.Feed = a.ProbeFeed
 	groups = append(groups, primary.Check)
-	for _, r := range a.Replicas {
+	for _, r := range replicasOf(a, pairs) {
 		groups = append(groups, add(r, "replica "+r.Name, prepare.Replica, destinations[r.Name]).Check)
 	}
 	return groups
+}
+
+// replicasOf are the replicas that pairs are about; all of them for all pairs.
+func replicasOf(a *app.App, pairs []app.Pair) []config.Server {
+	if len(pairs) == len(a.Pairs()) {
+		return a.Replicas
+	}
+	return slices.DeleteFunc(slices.Clone(a.Replicas), func(r config.Server) bool {
+		return !slices.ContainsFunc(pairs, func(p app.Pair) bool { return p.ID.Replica == r.Name })
+	})
 }
 
 // orgsOf lists the source organizations and each replica's destinations.
@@ -160,24 +188,21 @@ func orgsOf(pairs []app.Pair) (sources []string, destinations map[string][]strin
 }
 
 // localChecks look at this machine: state, stage, what the state remembers.
-func localChecks(ctx context.Context, a *app.App) []doctor.Check {
+func localChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) []doctor.Check {
 	l := &doctor.List{Group: "this machine"}
 	doctor.Folder(l, "stage", a.StagePath)
 	doctor.Folder(l, "state folder", filepath.Dir(a.StatePath))
-	state, err := a.State(ctx)
-	if err != nil {
+	if _, err := a.State(ctx); err != nil {
 		l.Fail("state", "", err)
 		return l.Checks
 	}
 	l.OK("state", "%s, schema %d", a.StatePath, replication.SchemaVersion)
-	pairs := &doctor.List{Group: "pairs"}
-	doctor.Pairs(ctx, pairs, state, idsOf(a.Pairs()))
-	return slices.Concat(l.Checks, journalChecks(ctx, a), pairs.Checks)
+	return slices.Concat(l.Checks, journalChecks(ctx, a, pairs), pairChecks(ctx, a, pairs, now))
 }
 
 // journalChecks look at the journals and at what fills them. There is nothing to
 // look at while the primary serves its changes.
-func journalChecks(ctx context.Context, a *app.App) []doctor.Check {
+func journalChecks(ctx context.Context, a *app.App, pairs []app.Pair) []doctor.Check {
 	l := &doctor.List{Group: "journal"}
 	store, err := a.Journals(ctx)
 	if err != nil {
@@ -185,7 +210,7 @@ func journalChecks(ctx context.Context, a *app.App) []doctor.Check {
 		return l.Checks
 	}
 	for _, s := range a.Sources() {
-		if !readsJournal(ctx, a, s) {
+		if !slices.ContainsFunc(pairs, func(p app.Pair) bool { return p.SourceOrg == s.Org }) || !readsJournal(ctx, a, s) {
 			continue
 		}
 		doctor.Journal(ctx, l, store, s.Org, s.Space)
@@ -224,40 +249,4 @@ func collectorOf(a *app.App) doctor.Collector {
 		c.Where, c.URL = j.Listen, doctor.RootURL(j.Listen, j.TLSCert != "")
 	}
 	return c
-}
-
-func showDiagnosis(t *ui.Grid, d diagnosis) {
-	group := ""
-	for _, c := range d.Checks {
-		if c.Group != group {
-			group = c.Group
-			t.Line("%s", t.Paint(ui.Bold, group))
-		}
-		t.Line("  %s %s: %s", mark(t, c.State), c.Name, ui.Lines(c.Detail, "      "))
-		if c.Hint != "" {
-			t.Line("      Try: %s", c.Hint)
-		}
-	}
-	switch d.State {
-	case doctor.OK:
-		t.Line("%s", t.Paint(ui.Green, "all is well"))
-	case doctor.Warn:
-		t.Line("%s", t.Paint(ui.Yellow, "all works; look at the lines with !"))
-	default:
-		t.Line("%s", t.Paint(ui.Red, "something doesn't work; see the lines with ✗"))
-	}
-}
-
-// diagnosisCode is the exit code of the first failure.
-func diagnosisCode(d diagnosis) exit.Code {
-	for _, c := range d.Checks {
-		if c.State != doctor.Fail {
-			continue
-		}
-		if c.Class != "" {
-			return exit.OfClass(c.Class)
-		}
-		return exit.Failed
-	}
-	return exit.OK
 }

@@ -48,7 +48,7 @@ type sites struct {
 //	chef heal NAME                   no faults any more
 //	chef stop NAME                   cut connections; the address stays taken
 //	chef same NAME NAME ORG          both hold the same (or not, with !)
-//	chef writes NAME N               so many writes since the last reset
+//	chef writes NAME N               so many writes since the last reset took effect
 //	chef reset NAME
 func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(sitesKey{}).(*sites)
@@ -79,7 +79,7 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		writeFile(ts, rest[2], cheftest.PrivatePEM(key))
 	case "client":
-		writeFile(ts, rest[1], cheftest.PrivatePEM(server.Org("").AddClient(rest[0])))
+		writeFile(ts, rest[1], cheftest.PrivatePEM(server.Org(strings.Join(rest[2:], "")).AddClient(rest[0])))
 	case "pivotal":
 		_, key := server.Superuser()
 		writeFile(ts, rest[0], cheftest.PrivatePEM(key))
@@ -128,8 +128,9 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case "same":
 		same(ts, neg, server.Org(rest[1]), s.servers[rest[0]].Org(rest[1]))
 	case "writes":
-		if n := len(server.Requests().Writes()); strconv.Itoa(n) != rest[0] {
-			ts.Fatalf("%d writes, want %s: %v", n, rest[0], server.Requests().Writes())
+		writes := server.Requests().Writes().Filter(func(r cheftest.Request) bool { return r.Status < 300 })
+		if n := len(writes); strconv.Itoa(n) != rest[0] {
+			ts.Fatalf("%d writes, want %s: %v", n, rest[0], writes)
 		}
 	case "reset":
 		server.ResetRequests()

@@ -41,17 +41,17 @@ type List struct {
 
 // OK notes something that is as it should be.
 func (l *List) OK(name, format string, args ...any) {
-	l.add(Check{Name: name, State: OK, Detail: fmt.Sprintf(format, args...)})
+	l.Add(Check{Name: name, State: OK, Detail: fmt.Sprintf(format, args...)})
 }
 
 // Warn notes something to look at.
 func (l *List) Warn(name, hint, format string, args ...any) {
-	l.add(Check{Name: name, State: Warn, Detail: fmt.Sprintf(format, args...), Hint: hint})
+	l.Add(Check{Name: name, State: Warn, Detail: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // Skip notes something that couldn't be looked at.
 func (l *List) Skip(name, format string, args ...any) {
-	l.add(Check{Name: name, State: Skip, Detail: fmt.Sprintf(format, args...)})
+	l.Add(Check{Name: name, State: Skip, Detail: fmt.Sprintf(format, args...)})
 }
 
 // Fail notes an error with what it says to try; hint goes before that.
@@ -60,10 +60,11 @@ func (l *List) Fail(name, hint string, err error) {
 	if c.Hint == "" {
 		c.Hint = hintOf(err)
 	}
-	l.add(c)
+	l.Add(c)
 }
 
-func (l *List) add(c Check) {
+// Add notes a check of the group.
+func (l *List) Add(c Check) {
 	c.Group = l.Group
 	l.Checks = append(l.Checks, c)
 }
@@ -109,6 +110,31 @@ func Worst(checks []Check) State {
 		}
 	}
 	return worst
+}
+
+// Counts says how many checks had each result.
+type Counts struct {
+	Failed     int `json:"failed"`
+	Warnings   int `json:"warnings"`
+	Passed     int `json:"passed"`
+	NotChecked int `json:"not_checked"`
+}
+
+// Count counts checks by their results.
+func Count(checks []Check) (n Counts) {
+	for _, c := range checks {
+		switch c.State {
+		case Fail:
+			n.Failed++
+		case Warn:
+			n.Warnings++
+		case Skip:
+			n.NotChecked++
+		default:
+			n.Passed++
+		}
+	}
+	return n
 }
 
 // All runs groups of checks at once and returns their results in order.

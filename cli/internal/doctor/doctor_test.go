@@ -2,7 +2,13 @@ package doctor_test
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"io"
+	"io/fs"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -45,13 +51,28 @@ func find(checks []doctor.Check, name string) doctor.Check {
 	return doctor.Check{}
 }
 
+// What judges signatures is the clock of the application server. The Date header of
+// this server's proxy is right, or wrong, without being of use.
 func TestClocksThatAreApart(t *testing.T) {
-	for off, want := range map[time.Duration]doctor.State{0: doctor.OK, 5 * time.Minute: doctor.Warn, -16 * time.Minute: doctor.Fail, 16 * time.Minute: doctor.Fail} {
+	for off, want := range map[time.Duration]doctor.State{0: doctor.OK, 5 * time.Minute: doctor.Warn, -16 * time.Minute: doctor.Fail, 20 * time.Minute: doctor.Fail, 5 * time.Hour: doctor.Fail} {
+		for _, date := range []time.Duration{0, off, 10 * time.Minute} {
+			d, _ := at(t, off)
+			d.Prober = &http.Client{Transport: dated{time.Now().Add(date)}}
+			if c := find(d.Check(t.Context()), "clock"); c.State != want || want != doctor.OK && c.Hint == "" || strings.Contains(c.Detail, "proxy") {
+				t.Errorf("clocks %s apart, Date header %s: %+v, want %s", off, date, c, want)
+			}
+		}
+	}
+}
+
+// Without a key only the Date header is to be had, and that is said.
+func TestTheClockOfAProxyIsNamedAsSuch(t *testing.T) {
+	for off, want := range map[time.Duration]doctor.State{0: doctor.OK, 5 * time.Minute: doctor.Warn, 16 * time.Minute: doctor.Fail} {
 		d, _ := at(t, 0)
-		date := time.Now().Add(off)
-		d.Prober = &http.Client{Transport: dated{date}}
-		if c := find(d.Check(t.Context()), "clock"); c.State != want || want != doctor.OK && c.Hint == "" {
-			t.Errorf("clocks %s apart: %+v, want %s", off, c, want)
+		d.Client, d.Problem = nil, errors.New("no key")
+		d.Prober = &http.Client{Transport: dated{time.Now().Add(off)}}
+		if c := find(d.Check(t.Context()), "clock"); c.State != want || !strings.Contains(c.Detail, "may be that of a proxy") {
+			t.Errorf("%s: %+v, want %s", off, c, want)
 		}
 	}
 }
@@ -87,20 +108,80 @@ func TestAHealthyServerIsOKAndNothingIsWritten(t *testing.T) {
 	if doctor.Worst(checks) == doctor.Fail || find(checks, "organization acme").State != doctor.OK {
 		t.Errorf("checks %+v", checks)
 	}
-	if w := s.Requests().Writes(); len(w) > 0 {
-		t.Errorf("the doctor wrote: %v", w)
+	for _, w := range s.Requests().Writes() {
+		if w.Status < 300 {
+			t.Errorf("the doctor wrote: %v", w)
+		}
+	}
+	if c := find(checks, "rights in acme"); c.State != doctor.Skip || !strings.Contains(c.Detail, "not checked: create in cookbooks; create in data; create in roles; update and delete") ||
+		!strings.Contains(c.Detail, "prepare-org acme --side replica --replica eu --check --admin-user") {
+		t.Errorf("what was not checked: %+v", c)
 	}
 }
 
-func TestACertificateOfAnUnknownCAIsExplained(t *testing.T) {
-	server := httptest.NewTLSServer(http.NotFoundHandler())
+// S1: a client of an organization reads all and writes nothing.
+func TestAReplicaThatMayNotBeWrittenIsAFailure(t *testing.T) {
+	s := cheftest.Start(t)
+	org := s.AddOrg("acme")
+	org.PutRole("web", `{}`)
+	key := org.AddClient("robot")
+	c, err := chef.New(chef.Config{Name: "eu", URL: s.URL, User: "robot", Key: key, Retry: chef.RetryPolicy{Attempts: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := doctor.Server{Group: "replica eu", Side: prepare.Replica, Orgs: []string{"acme"}, User: "robot", Client: c, Key: given{key}, Prober: http.DefaultClient, URL: s.URL, Now: time.Now,
+		Kinds: map[string][]replication.Kind{"acme": {replication.Role, replication.Policy}}}
+	got := find(d.Check(t.Context()), "organization acme")
+	if got.State != doctor.Fail || got.Class != replication.Denied || got.Hint != "chef-sync-ctl prepare-org acme --side replica --replica eu" ||
+		!strings.Contains(got.Detail, "client robot on eu: it may read, but creating is refused (403) in environments, roles and sandboxes; it needs create, update and delete on roles and policies") {
+		t.Errorf("%+v", got)
+	}
+	d.Side = prepare.Primary
+	if got := find(d.Check(t.Context()), "organization acme"); got.State != doctor.OK || got.Detail != "client robot reads roles and policies" {
+		t.Errorf("a primary: %+v", got)
+	}
+}
+
+// given is a key that is there.
+type given struct{ key *rsa.PrivateKey }
+
+func (g given) Where() string                    { return "env:KEY" }
+func (g given) Load() (*rsa.PrivateKey, error)   { return g.key, nil }
+func (g given) Create() (*rsa.PrivateKey, error) { return nil, errors.ErrUnsupported }
+
+// Each trouble of TLS gets the cure that fits it.
+func TestTroubleOfTLSGetsItsCure(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
 	t.Cleanup(server.Close)
-	server.Config.ErrorLog = nil
-	d, _ := at(t, 0)
-	d.URL = server.URL
-	c := find(d.Check(t.Context()), "TLS")
-	if c.State != doctor.Fail || !strings.Contains(c.Hint, "ca in the configuration") {
-		t.Errorf("check %+v", c)
+	trust := func(c *tls.Config) *http.Client {
+		if c.RootCAs == nil {
+			c.RootCAs = x509.NewCertPool()
+			c.RootCAs.AddCert(server.Certificate())
+		}
+		return &http.Client{Transport: &http.Transport{TLSClientConfig: c}}
+	}
+	plain := cheftest.Start(t)
+	for name, c := range map[string]struct {
+		url    string
+		prober *http.Client
+		detail string
+		hint   string
+	}{
+		"unknown CA":         {server.URL, http.DefaultClient, "signed by a CA that this machine doesn't know", "ca in the configuration"},
+		"another name":       {server.URL, trust(&tls.Config{ServerName: "chef.local"}), "the certificate is for example.com, *.example.com, 127.0.0.1 and 1 more, not for chef.local", "a name that the certificate is for"},
+		"expired":            {server.URL, trust(&tls.Config{Time: func() time.Time { return time.Now().AddDate(100, 0, 0) }}), "has expired on", "renew the server's certificate"},
+		"not yet valid":      {server.URL, trust(&tls.Config{Time: func() time.Time { return time.Unix(0, 0).AddDate(-10, 0, 0) }}), "is valid from", "set this machine's clock"},
+		"plain HTTP":         {strings.Replace(plain.URL, "http:", "https:", 1), http.DefaultClient, "speaks plain HTTP on this port", "http:// into the URL"},
+		"TLS on a plain URL": {strings.Replace(server.URL, "https:", "http:", 1), http.DefaultClient, "speaks TLS on this port", "https:// into the URL"},
+	} {
+		d, _ := at(t, 0)
+		d.URL, d.Prober = c.url, c.prober
+		got := find(d.Check(t.Context()), "TLS")
+		if got.State != doctor.Fail || got.Class != replication.Unreachable || !strings.Contains(got.Detail, c.detail) || !strings.Contains(got.Hint, c.hint) {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 
@@ -121,6 +202,46 @@ func TestAKeyThatCannotBeUsed(t *testing.T) {
 	d.Client, d.Problem = nil, &replication.Error{Op: "load the key", Class: replication.Denied, Hint: "prepare-org", Err: errors.New("gone")}
 	if c := find(d.Check(t.Context()), "key"); c.State != doctor.Fail || c.Class != replication.Denied || c.Hint != "prepare-org" {
 		t.Errorf("check %+v", c)
+	}
+}
+
+// knife ec restore of the primary's backup brings the primary's key of the user.
+func TestAReplacedKeyIsExplained(t *testing.T) {
+	d, s := at(t, 0)
+	var err error
+	if d.Client, err = chef.New(chef.Config{Name: "eu", URL: s.URL, User: "sync", Key: s.AddUser("other"), Retry: chef.RetryPolicy{Attempts: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	checks := d.Check(t.Context())
+	for _, c := range checks {
+		if c.State == doctor.Fail && strings.Contains(c.Detail, "401") && (!strings.Contains(c.Hint, "knife ec restore") || !strings.Contains(c.Hint, "chef-sync-ctl prepare-org")) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if doctor.Worst(checks) != doctor.Fail {
+		t.Errorf("%+v", checks)
+	}
+}
+
+// A key that isn't there is said with the configuration.
+func TestAMissingKeyIsSaidOnce(t *testing.T) {
+	d, _ := at(t, 0)
+	d.Client, d.Problem, d.KeyMissing = nil, fs.ErrNotExist, true
+	checks := d.Check(t.Context())
+	if c := find(checks, "signature of sync"); c.State != doctor.Skip || doctor.Count(checks).Failed != 0 {
+		t.Errorf("%+v", checks)
+	}
+}
+
+func TestResultsAreCounted(t *testing.T) {
+	l := &doctor.List{}
+	l.OK("a", "")
+	l.OK("b", "")
+	l.Warn("c", "", "")
+	l.Skip("d", "")
+	l.Fail("e", "", errors.New("x"))
+	if got, want := doctor.Count(l.Checks), (doctor.Counts{Failed: 1, Warnings: 1, Passed: 2, NotChecked: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
@@ -25,7 +26,11 @@ func Journal(ctx context.Context, l *List, store journal.ScanStore, org, space s
 		l.Fail(org, "", err)
 	} else if len(page.Rows) == 1 {
 		row := page.Rows[0]
-		l.OK(org, "%d changes kept, the newest of %s: %d %s %s", head.Newest-head.Oldest+1, row.Time.UTC().Format(time.RFC3339), row.ID, row.Action, row.Path)
+		what := "" // the row that begins a journal is no change
+		if row.Path != "/" {
+			what = ": " + row.Action + " " + row.Path
+		}
+		l.OK(org, "%s kept, the newest of %s%s", ui.Plural(int(head.Newest-head.Oldest+1), "change"), row.Time.UTC().Format(time.RFC3339), what)
 	}
 	last, err := store.LastScan(ctx, space)
 	switch name := "scan of " + org; {
@@ -38,7 +43,7 @@ func Journal(ctx context.Context, l *List, store journal.ScanStore, org, space s
 	case last.Partial > 0:
 		l.Warn(name, "chef-sync-ctl manager-log", "%s, but %d lists or objects could not be read", last.Ended.UTC().Format(time.RFC3339), last.Partial)
 	default:
-		l.OK(name, "%s, %d objects on the primary, %d changes", last.Ended.UTC().Format(time.RFC3339), last.Listed, last.Changes)
+		l.OK(name, "%s, %s on the primary, %s", last.Ended.UTC().Format(time.RFC3339), ui.Plural(last.Listed, "object"), ui.Plural(last.Changes, "change"))
 	}
 }
 
@@ -63,8 +68,13 @@ func Push(l *List, c Collector) {
 		l.Warn(name, "write token under [journal]", "refused: there is no token")
 		return
 	}
-	l.OK(name, "taken on %s. To switch it on, write into /etc/opscode/chef-server.rb of the primary, then run chef-server-ctl reconfigure:\n"+
-		"      data_collector['root_url'] = '%s'\n      data_collector['token'] = 'CONTENT'   # the content of %s", c.Where, strings.TrimRight(c.URL, "/"), c.Token)
+	l.OK(name, "taken on %s. To switch it on, write into /etc/opscode/chef-server.rb of the primary\n"+
+		"          data_collector['root_url'] = '%s'\n"+
+		"and run there, with the content of %s:\n"+
+		"          chef-server-ctl set-secret data_collector token 'CONTENT'\n"+
+		"          chef-server-ctl reconfigure\n"+
+		"A Chef Server before 12.14 has no set-secret; write this into its chef-server.rb instead:\n"+
+		"          data_collector['token'] = 'CONTENT'", c.Where, strings.TrimRight(c.URL, "/"), c.Token)
 }
 
 // RootURL is how the primary reaches an address of this machine: by the

@@ -1,9 +1,7 @@
 package doctor
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -75,34 +73,4 @@ func cause(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// Pairs looks at what the state remembers of each pair.
-func Pairs(ctx context.Context, l *List, state replication.State, ids []replication.PairID) {
-	for _, id := range ids {
-		st, err := state.Pair(ctx, id)
-		if err != nil {
-			l.Fail(id.String(), "", err)
-			continue
-		}
-		pair(l, st)
-	}
-}
-
-func pair(l *List, st replication.PairState) {
-	name, p := st.ID.String(), st.Progress
-	switch {
-	case st.Desired.Stopped:
-		l.Warn(name, "chef-sync-ctl sync-start "+name, "stopped by the operator: %s", st.Desired.Reason)
-	case p.Hold != nil:
-		l.Fail(name, fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", name, name, p.Hold.Deletes), fmt.Errorf("held: %s", p.Hold.Reason))
-	case p.LastError != nil:
-		l.add(Check{Name: name, State: Fail, Detail: p.LastError.Message, Hint: p.LastError.Hint, Class: p.LastError.Class})
-	case p.Unsynced > 0:
-		l.Warn(name, "chef-sync-ctl unsynced-objects "+name, "unsynced objects: %d", p.Unsynced)
-	case p.LastAttempt.IsZero():
-		l.OK(name, "never run")
-	default:
-		l.OK(name, "%s, last success %s", st.Status(), p.LastSuccess.UTC().Format("2006-01-02T15:04:05Z"))
-	}
 }

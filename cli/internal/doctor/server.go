@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +30,9 @@ type Server struct {
 	// the reason in Problem.
 	Client  *chef.Client
 	Problem error
-	Key     prepare.KeyStore
+	// KeyMissing: that there is no key was said already.
+	KeyMissing bool
+	Key        prepare.KeyStore
 	// Prober sends plain requests, with the CA and TLS settings of the server.
 	Prober *http.Client
 	URL    string
@@ -42,6 +46,8 @@ func (s Server) Check(ctx context.Context) []Check {
 	l := &List{Group: s.Group}
 	reachable := s.reach(ctx, l)
 	switch {
+	case s.Client == nil && s.KeyMissing:
+		l.Skip("signature of "+s.User, "there is no key, see above")
 	case s.Client == nil:
 		l.Fail("key", "", s.Problem)
 	case !reachable:
@@ -79,9 +85,13 @@ func (s Server) reach(ctx context.Context, l *List) bool {
 		return false
 	}
 	defer resp.Body.Close()
+	if s.wantsTLS(resp) {
+		l.Fail("TLS", "write https:// into the URL", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New("the server speaks TLS on this port, not plain HTTP")})
+		return false
+	}
 	l.OK("connection", "%s answers", s.URL)
 	s.certificate(l, resp.TLS)
-	s.clock(l, resp.Header.Get("Date"))
+	s.clock(ctx, l, resp.Header.Get("Date"))
 	return true
 }
 
@@ -91,12 +101,21 @@ func (s Server) proxied(u *url.URL) bool {
 }
 
 func (s Server) unreached(l *List, err error) {
-	var cert *tls.CertificateVerificationError
-	if errors.As(err, &cert) {
-		l.Fail("TLS", "give the CA that signed the server's certificate as ca in the configuration", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: cert.Err})
+	if text, hint := chef.ExplainTLS(err); text != "" {
+		l.Fail("TLS", hint, &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New(text)})
 		return
 	}
 	l.Fail("connection", "check the URL, firewall and proxy settings", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.Unwrap(err)})
+}
+
+// wantsTLS reports whether a server that was asked in plain HTTP speaks TLS: nginx and
+// Go's servers say so with a 400.
+func (s Server) wantsTLS(resp *http.Response) bool {
+	if resp.StatusCode != http.StatusBadRequest || !strings.HasPrefix(s.URL, "http:") {
+		return false
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return err == nil && strings.Contains(string(body), "HTTPS")
 }
 
 // certificate warns of a certificate that ends soon.
@@ -121,22 +140,51 @@ const (
 	skewOdd     = 60 * time.Second
 )
 
-func (s Server) clock(l *List, date string) {
+// clock compares this machine's clock with that of the server's application, which
+// judges signatures. Without a key only the Date header is to be had, which comes from
+// the proxy in front: nginx, on a Chef Infra Server.
+func (s Server) clock(ctx context.Context, l *List, date string) {
+	if s.Client != nil && len(s.Orgs) > 0 {
+		skew, known, err := s.Client.Org(s.Orgs[0]).ClockSkew(ctx)
+		switch {
+		case chef.KindOf(err) == chef.KindClockSkew:
+			l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: errors.New("the server refuses this machine's time; signatures are refused from 15m on" + s.byDate(date))})
+			return
+		case err == nil && known:
+			s.apart(l, skew.Abs(), "")
+			return
+		}
+	}
 	at, err := http.ParseTime(date)
 	if err != nil {
 		l.Skip("clock", "the server doesn't tell its time")
 		return
 	}
-	skew := s.Now().Sub(at).Abs().Round(time.Second)
-	hint := "synchronize the clocks of this machine and of the server with NTP"
+	s.apart(l, s.Now().Sub(at).Abs().Round(time.Second), ", by the Date header, which may be that of a proxy in front of the server")
+}
+
+const clockHint = "synchronize the clocks of this machine and of the server with NTP"
+
+func (s Server) apart(l *List, skew time.Duration, how string) {
 	switch {
 	case skew >= skewRefused:
-		l.Fail("clock", hint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: fmt.Errorf("%s apart; signatures are refused from 15m on", skew)})
+		l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: fmt.Errorf("%s apart%s; signatures are refused from 15m on", skew, how)})
 	case skew >= skewOdd:
-		l.Warn("clock", hint, "%s apart; signatures are refused from 15m on", skew)
+		l.Warn("clock", clockHint, "%s apart%s; signatures are refused from 15m on", skew, how)
+	case how == "":
+		l.OK("clock", "less than 1m apart")
 	default:
-		l.OK("clock", "%s apart", skew)
+		l.OK("clock", "%s apart%s", skew, how)
 	}
+}
+
+// byDate says how far off the server's clock is, if its Date header shows it.
+func (s Server) byDate(date string) string {
+	at, err := http.ParseTime(date)
+	if err != nil || s.Now().Sub(at).Abs() < skewRefused {
+		return ""
+	}
+	return fmt.Sprintf(" (%s apart, by the Date header)", s.Now().Sub(at).Abs().Round(time.Second))
 }
 
 // sign looks at what needs signed requests.
@@ -164,16 +212,22 @@ func (s Server) organization(ctx context.Context, l *List, org string) {
 		Connect: func(*rsa.PrivateKey) (*chef.Client, error) { return s.Client, nil },
 	})
 	again := fmt.Sprintf("chef-sync-ctl prepare-org %s --side %s", org, s.Side)
+	if s.Side == prepare.Replica && s.Client != nil {
+		again += " --replica " + s.Client.Name()
+	}
 	if err != nil {
 		hint := hintOf(err)
-		if k := chef.KindOf(err); k == chef.KindNotMember || k == chef.KindPermission || k == chef.KindKey {
+		switch chef.KindOf(err) {
+		case chef.KindNotMember, chef.KindPermission:
 			hint = again
+		case chef.KindKey: // which a backup that was restored may have replaced
+			hint = strings.Replace(hint, "chef-sync-ctl prepare-org", again, 1)
 		}
 		l.Fail(name, hint, err)
 		return
 	}
 	for _, step := range r.Steps {
-		if step.State == prepare.Missing || step.State == prepare.Failed {
+		if s := step.State; (s == prepare.Missing || s == prepare.Failed) && len(r.Refused) == 0 {
 			l.Fail(name, again, &replication.Error{Op: step.What, Class: replication.Denied, Err: errors.New(step.Detail)})
 			return
 		}
@@ -182,17 +236,59 @@ func (s Server) organization(ctx context.Context, l *List, org string) {
 	if r.Actor != "" {
 		who = string(r.Actor) + " " + s.User
 	}
-	l.OK(name, "%s reads cookbooks, data bags, environments and roles", who)
+	s.rights(l, org, who, again, r)
 	if s.Feed != nil {
 		s.feed(ctx, l, org)
 	}
+}
+
+// rights says what the user may do with what is replicated. On a replica not all of
+// it shows without an admin's key.
+func (s Server) rights(l *List, org, who, again string, r *prepare.Report) {
+	name, kinds := "organization "+org, s.kindWords(org)
+	switch {
+	case len(r.Refused) > 0:
+		l.Fail(name, again, &replication.Error{Op: "look at the rights of " + who, Server: r.Server, Class: replication.Denied,
+			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes", enumerate(r.Refused), kinds)})
+	case s.Side == prepare.Primary:
+		l.OK(name, "%s reads %s", who, kinds)
+	case len(r.Unchecked) == 0:
+		l.OK(name, "%s reads and writes %s", who, kinds)
+	default:
+		l.OK(name, "%s reads %s", who, kinds)
+		l.Skip("rights in "+org, "not checked: %s. An admin's key shows them: %s --check --admin-user NAME --admin-key FILE", strings.Join(r.Unchecked, "; "), again)
+	}
+}
+
+// kindWords lists what is replicated of an organization.
+func (s Server) kindWords(org string) string {
+	kinds := s.Kinds[org]
+	if len(kinds) == 0 {
+		kinds = replication.DefaultKinds()
+	}
+	var words []string
+	for _, k := range kinds {
+		if w := strings.ReplaceAll(k.Word(), "_", " "); !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	return enumerate(words)
+}
+
+// enumerate joins words as a sentence does.
+func enumerate(words []string) string {
+	n := len(words) - 1
+	if n < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:n], ", ") + " and " + words[n]
 }
 
 func (s Server) feed(ctx context.Context, l *List, org string) {
 	note, err := s.Feed(ctx, org)
 	switch {
 	case errors.Is(err, replication.ErrNoFeed):
-		l.OK("feed of "+org, "none yet: %s", note)
+		l.OK("feed of "+org, "journal, which a scan begins: %s", note)
 	case err != nil:
 		l.Fail("feed of "+org, "", err)
 	default:

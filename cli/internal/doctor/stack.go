@@ -218,7 +218,7 @@ func (s Stack) FromFunction(ctx context.Context) []Check {
 			continue
 		}
 		for _, c := range answer.Checks {
-			l.add(Check{Name: c.Name, State: stateOf(c.Status), Detail: c.Detail, Hint: c.Hint})
+			l.Add(Check{Name: c.Name, State: stateOf(c.Status), Detail: c.Detail, Hint: c.Hint})
 		}
 	}
 	return l.Checks
