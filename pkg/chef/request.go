@@ -213,9 +213,6 @@ func (c *Client) exchange(ctx context.Context, r *request, version int, proto pr
 	if e := c.admit(ctx, r); e != nil { // what was known may have changed while it waited
 		return nil, e
 	}
-	if ctx.Err() != nil {
-		return nil, c.transportError(r, ctx.Err(), ctx.Err())
-	}
 	began := time.Now()
 	p, e := c.send(ctx, r, version, proto)
 	switch {
