@@ -51,7 +51,7 @@ func (d *Daemon) checkings(loops map[replication.PairID]*loop, sources map[strin
 // have begun, which may make it needless.
 func (c *checking) run(ctx context.Context) {
 	log := c.daemon.Log.With("server", c.server.Name)
-	down, unrecorded := false, false
+	first, down, unrecorded := true, false, false
 	for wait := startSpread; sleep(ctx, wait, nil) != ended; wait = c.daemon.jitter(checkEvery) {
 		up, err := c.server.Check(ctx)
 		if ctx.Err() != nil {
@@ -66,13 +66,15 @@ func (c *checking) run(ctx context.Context) {
 		}
 		unrecorded = false
 		switch {
+		case first && up: // it may have been down in the process before this one
+			c.recovered()
 		case down && up:
 			log.Info("the server answers again; its pairs that failed go on")
 			c.recovered()
 		case !down && !up:
 			log.Warn("the server doesn't answer, or refuses every request; see chef-sync-ctl sync-status")
 		}
-		down = !up
+		first, down = false, !up
 	}
 }
 

@@ -171,6 +171,27 @@ func TestWhatFailedGoesOnWhenItsServerAnswersAgain(t *testing.T) {
 	})
 }
 
+// The process before this one ended while the server was down, and its pairs wait.
+func TestAfterARestartWhatWaitsIsTriedOnceTheServerIsSeenToAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, eu := newWorld(), &server{}
+		var triggers []string
+		job := w.job("a", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (string, error) {
+			triggers = append(triggers, o.Trigger)
+			if o.Trigger == replication.TriggerSchedule {
+				return replication.OutcomeWaiting, nil
+			}
+			return replication.OutcomeDone, nil
+		})
+		d := w.daemon(job)
+		d.Servers = []daemon.Server{{Name: "eu", Pairs: []replication.PairID{job.ID}, Check: eu.check}}
+		during(t, d, 10*time.Minute, nil)
+		if got := strings.Join(triggers, " "); got != "schedule recovery" || strings.Contains(w.log.String(), "answers again") {
+			t.Errorf("passes %q, log:\n%s", got, w.log.String())
+		}
+	})
+}
+
 func TestAStateThatCannotRecordAServerIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(), &server{err: errors.New("disk full")}
