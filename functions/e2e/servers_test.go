@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/health"
+	"chefsync/pkg/replication"
 )
 
 // servers are the records of the primary and the replica.
@@ -38,6 +41,32 @@ func (r *rig) probe() {
 	r.sync.Wait()
 }
 
+// fail records that a server is down since a time.
+func (r *rig) fail(name string, since time.Time) {
+	r.t.Helper()
+	store, err := r.backend.Health(context.Background())
+	if err == nil {
+		err = store.SaveServer(context.Background(), health.Server{Name: name, CheckedAt: time.Now(), DownSince: since, Error: "unavailable (503)"})
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// age is what the manager wrote last of the oldest success.
+func (r *rig) age() float64 {
+	r.t.Helper()
+	var metric struct{ OldestSuccessAge float64 }
+	for _, l := range r.manager.Log() {
+		if strings.Contains(l.Text, `"_aws"`) {
+			if err := json.Unmarshal([]byte(l.Text), &metric); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	return metric.OldestSuccessAge
+}
+
 // TestTheManagerHasTheServersProbed: with nothing to do, no pass touches the replica.
 func TestTheManagerHasTheServersProbed(t *testing.T) {
 	t.Parallel()
@@ -56,7 +85,20 @@ func TestTheManagerHasTheServersProbed(t *testing.T) {
 	if p.Down() || !e.Down() || !strings.Contains(e.Error, "503") || e.UpAt.IsZero() {
 		t.Fatalf("primary %+v, replica %+v; want the replica down", p, e)
 	}
+	r.fail("eu", e.UpAt.Add(-3*time.Hour))
 	r.manage(cloud.TaskManage)
+	if age := r.age(); age < 3*3600 || age > 4*3600 {
+		t.Errorf("the age that the alarm looks at is %v s, want that since which the replica is down", age)
+	}
+	r.sync.Wait()
+	stop := true
+	r.direct(replication.Directive{Stop: &stop})
+	r.manage(cloud.TaskManage)
+	if age := r.age(); age > 600 {
+		t.Errorf("the age is %v s though the only pair of the replica is stopped", age)
+	}
+	stop = false
+	r.direct(replication.Directive{Stop: &stop})
 	log := r.manager.Log().String()
 	if !strings.Contains(log, "a server is unreachable") || !strings.Contains(log, `"server":"eu"`) {
 		t.Errorf("the manager's log:\n%s", log)

@@ -117,7 +117,12 @@ func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) e
 		s.Verifying++
 		h.Log.Info("verification started", "pair", id.String())
 	}
-	failed = append(failed, h.watchServers(ctx, fleet, now), h.startProbe(ctx, fleet))
+	down, err := h.downServers(ctx, fleet, records, now)
+	for _, server := range down {
+		o.down(server, now)
+		h.sayDown(server, now)
+	}
+	failed = append(failed, err, h.startProbe(ctx, fleet))
 	if err := h.Metrics.Write(now, o.metrics()); err != nil {
 		failed = append(failed, err)
 	}

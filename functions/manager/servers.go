@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
 	"chefsync/pkg/health"
+	"chefsync/pkg/replication"
 )
 
 // startProbe has the sync function record whether the servers answer, and doesn't
@@ -23,31 +26,39 @@ func (h handler) startProbe(ctx context.Context, fleet *assembly.Fleet) error {
 	return h.functions.Invoke(ctx, h.Resources.SyncARN, event)
 }
 
-// watchServers says which servers of the configuration are down, by the records of
-// the probes before.
-func (h handler) watchServers(ctx context.Context, fleet *assembly.Fleet, now time.Time) error {
+// downServers returns the servers that don't answer, by the records of the probes
+// before, of those that the pairs use that aren't stopped.
+func (h handler) downServers(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState, now time.Time) ([]health.Server, error) {
 	store, err := fleet.Health(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	records, err := store.Servers(ctx)
+	servers, err := store.Servers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	used := map[string]bool{}
-	for _, s := range fleet.ServersOf(fleet.Pairs()) {
-		used[s.Name] = true
-	}
-	for _, r := range records {
-		if used[r.Name] && downNow(r, now) && (finding{since: r.DownSince}).due(now) {
-			h.Log.Warn("a server is unreachable; its pairs aren't replicated", "server", r.Name, "since", r.DownSince, "error", r.Error, "hint", r.Hint)
-		}
-	}
-	return nil
+	pairs := slices.DeleteFunc(slices.Clone(fleet.Pairs()), func(p config.PairConfig) bool { return records[p.ID].Desired.Stopped })
+	used := fleet.ServersOf(pairs)
+	return slices.DeleteFunc(servers, func(s health.Server) bool {
+		return !downNow(s, now) || !slices.ContainsFunc(used, func(u assembly.CheckedServer) bool { return u.Name == s.Name })
+	}), nil
 }
 
 // downNow reports whether a server is down, by a record that is recent enough to say
 // anything of now.
-func downNow(r health.Server, now time.Time) bool {
-	return r.Down() && now.Sub(r.CheckedAt).Abs() <= 3*period
+func downNow(s health.Server, now time.Time) bool {
+	return s.Down() && now.Sub(s.CheckedAt).Abs() <= 3*period
+}
+
+// down takes a server that doesn't answer for the lack of any success of its pairs:
+// those that find nothing to do don't touch their replica.
+func (o *overview) down(s health.Server, now time.Time) {
+	o.oldest = max(o.oldest, now.Sub(s.DownSince))
+}
+
+// sayDown says that a server is down, when that is news and then hourly.
+func (h handler) sayDown(s health.Server, now time.Time) {
+	if (finding{since: s.DownSince}).due(now) {
+		h.Log.Warn("a server is unreachable; its pairs aren't replicated", "server", s.Name, "since", s.DownSince, "error", s.Error, "hint", s.Hint)
+	}
 }
