@@ -148,6 +148,7 @@ func TestWhatTheFunctionsCouldNotUseIsRefusedWithItsLine(t *testing.T) {
 		"a wildcard":                {strings.Replace(onAWS(), "chef-sync/key", "chef-sync/*", 1), `f:4:1: primary.key: "secretsmanager:chef-sync/*" can't be the name of a secret`},
 		"no journal":                {strings.Replace(onAWS(), "[primary]", "[primary]\nfeed = \"journal\"", 1) + "[aws]\njournal = false\n", `f:14:1: aws.journal: is false, but the primary's feed is "journal"`},
 		"an alarm between compares": {onAWS() + "compare_every = \"6h\"\n[aws]\njournal = false\n", `f:12:1: organization[0].compare_every: the alarm on the age of the last success (1h) would ring although acme is only looked at every 6h; write alarm_age under [aws] with more than 6h5m`},
+		"rare scans":                {onAWS() + "[journal]\nscan_every = \"2h\"\n", `f:13:1: journal.scan_every: the alarm on the age of the last scan (1h) would ring although scans are 2h apart; write alarm_age under [aws] with more than 2h5m`},
 		"a key elsewhere":           {onAWS() + "[aws]\nregion = \"eu-central-1\"\nkms_key = \"arn:aws:kms:us-east-1:123456789012:key/1\"\n", `f:14:1: aws.kms_key: isn't in the region of the stack; name a key of eu-central-1`},
 		"a hasty alarm":             {onAWS() + "interval = \"2h\"\n", `f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would ring although acme is only looked at every 2h; write alarm_age under [aws] with more than 2h5m`},
 	} {

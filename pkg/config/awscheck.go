@@ -40,6 +40,10 @@ func (c *Config) CheckAWS() error {
 			"the alarm on the age of the last success (%s) would ring although %s is only looked at every %s",
 			FormatDuration(c.AWS.AlarmAge), longest.Source, FormatDuration(every))
 	}
+	if every := c.Journal.ScanEvery; c.AWS.Journal && c.AWS.AlarmAge <= every {
+		r.problem(first(c.places, "aws.alarm_age", "journal.scan_every"), fmt.Sprintf("write alarm_age under [aws] with more than %s", FormatDuration(every+5*time.Minute)),
+			"the alarm on the age of the last scan (%s) would ring although scans are %s apart", FormatDuration(c.AWS.AlarmAge), FormatDuration(every))
+	}
 	if len(r.problems) > 0 {
 		return r.problems.sorted()
 	}
