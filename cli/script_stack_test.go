@@ -251,6 +251,7 @@ func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
 //	stack log sync|manager|changes TEXT   a line of a function, as of now
 //	stack refuse OPERATION CODE     answer it with an error; "" no longer
 //	stack depth N                   so many dead letters
+//	stack reserved N                so many executions reserved for each function
 //	stack schedule PAIR enabled|disabled|odd|none   make its schedule that; is-enabled checks
 //	stack function ok|broken        what functions/sync answers: what this program's engine does, or an error
 //	stack restore TABLE             the table as it is now, as another one
@@ -272,6 +273,10 @@ func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		d.needFake(ts).SetDepth(n)
+	case "reserved":
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		d.needFake(ts).SetReserved(n)
 	case "schedule":
 		d.schedule(ts, args[1], args[2])
 	case "function":

@@ -37,6 +37,7 @@ func (s Stack) Check(ctx context.Context) []Check {
 	}
 	s.table(ctx, l)
 	s.functions(ctx, l)
+	s.web(ctx, l)
 	s.schedules(ctx, l)
 	s.deadLetters(ctx, l)
 	s.errors(ctx, l)
@@ -94,6 +95,23 @@ func (s Stack) functions(ctx context.Context, l *List) {
 		default:
 			l.OK("function "+name, "ready")
 		}
+	}
+}
+
+// web looks at how much requests to the journal's URL can use up: the internet can
+// send them.
+func (s Stack) web(ctx context.Context, l *List) {
+	if s.Web == "" {
+		return
+	}
+	switch n, err := s.Reserved(ctx, s.Web); {
+	case err != nil:
+		l.Skip("requests to the URL", "%v", err) // only advice: the right to look isn't needed
+	case n == 0:
+		l.Warn("requests to the URL", "ask Service Quotas for more concurrent executions of Lambda and deploy again, or close the URL: journal_url = false under [aws]",
+			"they can use up the concurrency of the account: none is reserved for them")
+	default:
+		l.OK("requests to the URL", "at most %d at once", n)
 	}
 }
 

@@ -93,6 +93,16 @@ func (s *Stack) FunctionTrouble(ctx context.Context, name string) (string, error
 	return "", nil
 }
 
+// Reserved is how many executions of a function the account keeps for it, 0 if it
+// shares them with all others.
+func (s *Stack) Reserved(ctx context.Context, name string) (int, error) {
+	out, err := lambda.NewFromConfig(s.Config).GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
+	if err != nil {
+		return 0, explain(ctx, "look at the concurrency", "function "+name, err)
+	}
+	return int(aws.ToInt32(out.ReservedConcurrentExecutions)), nil
+}
+
 // Depth is about how many events wait in the queue of those that no function took.
 func (s *Stack) Depth(ctx context.Context) (int, error) {
 	name := sqstypes.QueueAttributeNameApproximateNumberOfMessages

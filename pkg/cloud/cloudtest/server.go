@@ -37,6 +37,7 @@ type Server struct {
 	schedules map[string]map[string]map[string]any // by group and name
 	functions map[string]Function
 	depth     int // of the queue
+	reserved  int // executions for each function
 	calls     []string
 	seen      []Call
 }
@@ -103,6 +104,22 @@ func (s *Server) SetDepth(n int) {
 	s.depth = n
 }
 
+// SetReserved says how many executions are reserved for each function.
+func (s *Server) SetReserved(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserved = n
+}
+
+func (s *Server) concurrency() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reserved == 0 {
+		return struct{}{}
+	}
+	return map[string]int{"ReservedConcurrentExecutions": s.reserved}
+}
+
 // AddFunction makes a function.
 func (s *Server) AddFunction(name string, f Function) {
 	s.mu.Lock()
@@ -145,6 +162,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case strings.HasPrefix(r.URL.Path, "/schedules"):
 		answer, err = s.scheduler(r)
+	case strings.HasPrefix(r.URL.Path, "/2019-09-30/functions/"):
+		if err = s.begin("GetFunctionConcurrency"); err == nil {
+			answer = s.concurrency()
+		}
 	case strings.HasPrefix(r.URL.Path, "/2015-03-31/functions/"):
 		s.lambda(w, r)
 		return
