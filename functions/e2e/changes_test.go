@@ -160,11 +160,11 @@ func TestPushesDuringAPassAreBundled(t *testing.T) {
 	}
 }
 
-// woken counts the invocations of the pairs by the journal's function.
+// woken counts the invocations of the pairs by the functions of the journal.
 func (r *rig) woken() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.invoked[cloud.ChangesFunction])
+	return len(r.invoked[cloud.ChangesFunction]) + len(r.invoked[cloud.WebFunction])
 }
 
 func triggers(runs []replication.Run) (all []string) {
