@@ -30,24 +30,37 @@ func (c *Config) CheckAWS() error {
 	if c.Feed == "journal" && !c.AWS.Journal {
 		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
-	longest := slices.MaxFunc(c.Organizations, func(a, b Organization) int { return cmp.Compare(c.successEvery(a), c.successEvery(b)) })
-	if every := c.successEvery(longest); c.AWS.AlarmAge <= every {
-		key := longest.key + ".interval"
-		if every > longest.Interval {
-			key = longest.key + ".compare_every"
-		}
-		r.problem(first(c.places, "aws.alarm_age", key), fmt.Sprintf("write alarm_age under [aws] with more than %s", FormatDuration(every+5*time.Minute)),
-			"the alarm on the age of the last success (%s) would ring although %s is only looked at every %s",
-			FormatDuration(c.AWS.AlarmAge), longest.Source, FormatDuration(every))
-	}
-	if every := c.Journal.ScanEvery; c.AWS.Journal && c.AWS.AlarmAge <= every {
-		r.problem(first(c.places, "aws.alarm_age", "journal.scan_every"), fmt.Sprintf("write alarm_age under [aws] with more than %s", FormatDuration(every+5*time.Minute)),
-			"the alarm on the age of the last scan (%s) would ring although scans are %s apart", FormatDuration(c.AWS.AlarmAge), FormatDuration(every))
-	}
+	c.checkAlarmAge(r)
 	if len(r.problems) > 0 {
 		return r.problems.sorted()
 	}
 	return nil
+}
+
+// checkAlarmAge refuses an age at which alarms would ring although all is well.
+func (c *Config) checkAlarmAge(r *reader) {
+	more := func(than time.Duration) string {
+		return "write alarm_age under [aws] with more than " + FormatDuration(than+5*time.Minute)
+	}
+	age := c.AWS.AlarmAge
+	longest := slices.MaxFunc(c.Organizations, func(a, b Organization) int { return cmp.Compare(c.successEvery(a), c.successEvery(b)) })
+	if every := c.successEvery(longest); age <= every {
+		key := longest.key + ".interval"
+		if every > longest.Interval {
+			key = longest.key + ".compare_every"
+		}
+		r.problem(first(c.places, "aws.alarm_age", key), more(every),
+			"the alarm on the age of the last success (%s) would ring although %s is only looked at every %s",
+			FormatDuration(age), longest.Source, FormatDuration(every))
+	}
+	if every := c.Journal.ScanEvery; c.AWS.Journal && age <= every {
+		r.problem(first(c.places, "aws.alarm_age", "journal.scan_every"), more(every),
+			"the alarm on the age of the last scan (%s) would ring although scans are %s apart", FormatDuration(age), FormatDuration(every))
+	}
+	if longest := c.AWS.Timeout; age <= longest {
+		r.problem(first(r.places, "aws.alarm_age", "aws.timeout"), more(longest),
+			"the alarm on the age of the last good pass (%s) would ring during a pass, which may take %s", FormatDuration(age), FormatDuration(longest))
+	}
 }
 
 // successEvery is how often an organization that is well has a success: with each
