@@ -119,9 +119,9 @@ func (r *reader) checkGrants(c *Config) {
 		if policySize(refs) <= secretsRoom {
 			continue
 		}
-		outside := slices.IndexFunc(named, func(n namedSecret) bool {
+		outside := max(0, slices.IndexFunc(named, func(n namedSecret) bool {
 			return !n.ref.IsZero() && !strings.HasSuffix(c.AWS.fold(n.ref).Name, "/*")
-		})
+		}))
 		r.problem(first(r.places, named[outside].key, strings.TrimSuffix(named[outside].key, ".key")), fmt.Sprintf(
 			`keep them under the name of the stack, as "secretsmanager:%s/NAME" or "ssm:/%s/NAME": one pattern in the policy is enough for these`, c.AWS.Stack, c.AWS.Stack),
 			"this and the other secrets outside %s/ are too many: with %d names the policy of a role is longer than IAM allows", c.AWS.Stack, len(refs))
