@@ -107,11 +107,7 @@ func (r *rig) endScanLease() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	source := c.Pairs()[0].Space
+	source := r.source()
 	lease, err := journals.Lease(ctx, source)
 	if err != nil {
 		r.t.Fatal(err)
@@ -119,4 +115,14 @@ func (r *rig) endScanLease() {
 	if err := journals.Release(ctx, source, lease.Fence); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// source is the journal's word for the organization.
+func (r *rig) source() string {
+	r.t.Helper()
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c.Pairs()[0].Space
 }
