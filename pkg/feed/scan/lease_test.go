@@ -105,6 +105,22 @@ func TestAKilledScannerIsFollowedAtTheEndOfItsLease(t *testing.T) {
 	}
 }
 
+// TestALeaseOfAClockThatWasAheadIsTakenOver: nobody scanned until then.
+func TestALeaseOfAClockThatWasAheadIsTakenOver(t *testing.T) {
+	for ahead, free := range map[time.Duration]bool{time.Minute: false, 24 * time.Hour: true} {
+		w := newWorld(t)
+		w.begin()
+		if _, err := w.store.Acquire(t.Context(), source, "ahead", w.now.Add(ahead), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.scanner().Scan(t.Context())
+		var leased *journal.LeasedError
+		if errors.As(err, &leased) == free || free && err != nil {
+			t.Errorf("a clock that was %s ahead: %v", ahead, err)
+		}
+	}
+}
+
 // TestAScanThatIsStoppedKeepsWhatItRead: a daemon that ends in the middle of it.
 func TestAScanThatIsStoppedKeepsWhatItRead(t *testing.T) {
 	w := newWorld(t)
