@@ -67,7 +67,8 @@ TRIGGER is what started a run:
 	return cmd
 }
 
-// listRuns lists the runs of all pairs, newest first, also when those of another can't be read.
+// listRuns lists the runs of all pairs, newest first, also when those of another can't
+// be read.
 func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now time.Time) ([]replication.Run, error) {
 	state, err := a.State(ctx)
 	if err != nil {
@@ -75,7 +76,7 @@ func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now 
 	}
 	runs := []replication.Run{}
 	failed := eachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := runsOf(ctx, state, p.ID, limit, now)
+		list, err := runsOf(ctx, a, state, p.ID, limit, now)
 		runs = append(runs, list...)
 		return ofPair(p.ID, err)
 	})
@@ -84,10 +85,13 @@ func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now 
 }
 
 // runsOf lists the runs of a pair as they are to be shown.
-func runsOf(ctx context.Context, state replication.State, id replication.PairID, limit int, now time.Time) ([]replication.Run, error) {
+func runsOf(ctx context.Context, a *app.App, state replication.State, id replication.PairID, limit int, now time.Time) ([]replication.Run, error) {
 	st, err := state.Pair(ctx, id) // before the runs: see ShownRun
 	if err != nil {
 		return nil, err
+	}
+	if a.Abandoned(st.Lease) {
+		st.Lease.Owner = ""
 	}
 	runs, err := state.Runs(ctx, id, limit)
 	for i := range runs {
