@@ -9,14 +9,14 @@ import (
 
 // Abandoned reports whether a lease that hasn't ended belongs to nobody any more: its
 // holder is known to be dead, or it ends later than any that is taken or renewed for
-// ttl now, by a clock that was ahead. Twice the ttl allows for clocks that differ.
-// Died reports whether the process that an owner names is known to be dead; nil knows
-// nothing.
+// ttl now, by a clock that was ahead. The clock of a holder at work on another machine
+// may differ as much as Chef Servers allow. Died reports whether the process that an
+// owner names is known to be dead; nil knows nothing.
 //
 // Whoever finds a lease abandoned releases it with the token that it saw. That does
 // nothing if another process was faster, and the old holder's writes are refused.
 func (l Lease) Abandoned(now time.Time, ttl time.Duration, died func(owner string) bool) bool {
-	return l.HeldAt(now) && (l.Expires.Sub(now) > 2*ttl || died != nil && died(l.Owner))
+	return l.HeldAt(now) && (l.Expires.Sub(now) > ttl+clockSkew || died != nil && died(l.Owner))
 }
 
 // free releases a lease that is abandoned. It reports whether it did.
