@@ -97,7 +97,7 @@ func (f *Fleet) Connect(ctx context.Context, s config.Server, user string, key *
 	}
 	return chef.New(chef.Config{
 		Name: s.Name, URL: s.URL, Orgless: s.Orgless, User: user, Key: key, CA: ca, Insecure: s.InsecureSkipVerify,
-		Concurrency: s.Connections, ConnectTimeout: s.ConnectTimeout, ResponseTimeout: s.ResponseTimeout,
+		Concurrency: s.Connections, ConnectTimeout: s.ConnectTimeout, ResponseTimeout: s.ResponseTimeout, FileHosts: s.FileHosts,
 		Breaker: f.breaker(s.URL), Now: f.Now, Log: f.Log,
 	})
 }

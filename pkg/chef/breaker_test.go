@@ -273,7 +273,7 @@ func TestAProbeThatIsBrokenOffIsTakenUpByAnotherRequest(t *testing.T) {
 func TestFilesElsewhereSayNothingOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flaky{}
-		c := newTestClient(t, f, usual)
+		c := newTestClient(t, f, usual, func(c *Config) { c.FileHosts = []string{"files.example.com"} })
 		f.set(nil, func(path string) bool { return strings.HasPrefix(path, "/store") })
 		for range 3 {
 			_, _, err := c.OpenFile(t.Context(), "https://files.example.com/store/abc")

@@ -186,6 +186,9 @@ func (c *Client) transportError(r *request, err error, canceled error) *Error {
 		e.Err = canceled
 		return e
 	}
+	if errors.Is(err, errInternal) {
+		return c.fileHostError(r, r.url.Hostname(), errInternal.Error())
+	}
 	kind, text := KindUnreachable, c.timeoutText(err)
 	if text == "" {
 		text = shortCause(err)

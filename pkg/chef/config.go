@@ -38,6 +38,9 @@ type Config struct {
 	// much work for a server may take several times as long.
 	ResponseTimeout time.Duration
 	Retry           RetryPolicy
+	// FileHosts are hosts besides the server's own that cookbook files may be fetched
+	// from and sent to; "*.example.com" allows all below example.com.
+	FileHosts []string
 	// Breaker may be shared by clients of the same server; default: one of its own.
 	Breaker *Breaker
 
@@ -75,6 +78,7 @@ type Client struct {
 	response time.Duration
 	retry    RetryPolicy
 	breaker  *Breaker
+	files    *fileHosts
 	now      func() time.Time
 	jitter   func() float64 // in [0,1)
 	log      *slog.Logger
@@ -102,9 +106,10 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("the highest API version must be 0, 1 or 2, not %d", maxVersion)
 	}
 	concurrency := orDefault(cfg.Concurrency, 10)
+	files := newFileHosts(base, cfg.FileHosts)
 	transport := cfg.Transport
 	if transport == nil {
-		if transport, err = newTransport(cfg, concurrency); err != nil {
+		if transport, err = newTransport(cfg, concurrency, files); err != nil {
 			return nil, err
 		}
 	}
@@ -114,7 +119,7 @@ func New(cfg Config) (*Client, error) {
 		slots:   make(chan struct{}, concurrency),
 		maxBody: orDefault(cfg.MaxBody, 64<<20),
 		connect: orDefault(cfg.ConnectTimeout, DefaultConnectTimeout), response: orDefault(cfg.ResponseTimeout, DefaultResponseTimeout),
-		breaker: cfg.Breaker,
+		breaker: cfg.Breaker, files: files,
 		retry: RetryPolicy{Attempts: orDefault(cfg.Retry.Attempts, 4), Base: orDefault(cfg.Retry.Base, 500*time.Millisecond),
 			Max: orDefault(cfg.Retry.Max, 10*time.Second)},
 		now: cfg.Now, jitter: rand.Float64, log: cfg.Log, patterns: newPatterns(),
@@ -170,7 +175,7 @@ func parseBase(s string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}, nil
 }
 
-func newTransport(cfg Config, concurrency int) (*http.Transport, error) {
+func newTransport(cfg Config, concurrency int, files *fileHosts) (*http.Transport, error) {
 	connect := orDefault(cfg.ConnectTimeout, DefaultConnectTimeout)
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure}
 	if len(cfg.CA) > 0 {
@@ -184,8 +189,8 @@ func newTransport(cfg Config, concurrency int) (*http.Transport, error) {
 		tlsConfig.RootCAs = pool
 	}
 	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}).DialContext,
+		Proxy:               files.proxy(http.ProxyFromEnvironment),
+		DialContext:         files.dial(net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: connect,
 		// nginx closes idle connections after 65 s; closing first avoids a race

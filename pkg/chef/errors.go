@@ -20,20 +20,21 @@ const (
 	KindLicense         Kind = "licence"              // 403: the server's licence has ended
 	KindPermission      Kind = "missing permission"   // 403: known and a member, but not allowed to do this
 	KindFrontEnd        Kind = "refused by the front end"
-	KindAbsent          Kind = "absent"            // 404 of the Chef Server itself
-	KindExists          Kind = "exists"            // 409
-	KindFrozen          Kind = "frozen"            // 409 or 412 on a cookbook version
-	KindInvalid         Kind = "invalid"           // 400, 405, 412, 415, 422: never better by repeating
-	KindTooLarge        Kind = "too large"         // 413, or an answer beyond our own limit
-	KindMissingChecksum Kind = "missing checksum"  // 400: the manifest names content the server lacks
-	KindExpired         Kind = "file URL refused"  // 403 of the file store: expired or wrong signature
-	KindUnavailable     Kind = "unavailable"       // 408, 429, 5xx
-	KindUnreachable     Kind = "unreachable"       // no answer: DNS, connection, timeout
-	KindTLS             Kind = "TLS"               // the certificate or the protocol doesn't fit
-	KindForeign         Kind = "not a Chef Server" // something else answered
-	KindVersion         Kind = "API version"       // 406, or no common version
-	KindCanceled        Kind = "canceled"          // the caller's context ended
-	KindRequest         Kind = "unusable request"  // refused by this package before sending
+	KindAbsent          Kind = "absent"                // 404 of the Chef Server itself
+	KindExists          Kind = "exists"                // 409
+	KindFrozen          Kind = "frozen"                // 409 or 412 on a cookbook version
+	KindInvalid         Kind = "invalid"               // 400, 405, 412, 415, 422: never better by repeating
+	KindTooLarge        Kind = "too large"             // 413, or an answer beyond our own limit
+	KindMissingChecksum Kind = "missing checksum"      // 400: the manifest names content the server lacks
+	KindExpired         Kind = "file URL refused"      // 403 of the file store: expired or wrong signature
+	KindUnavailable     Kind = "unavailable"           // 408, 429, 5xx
+	KindUnreachable     Kind = "unreachable"           // no answer: DNS, connection, timeout
+	KindTLS             Kind = "TLS"                   // the certificate or the protocol doesn't fit
+	KindForeign         Kind = "not a Chef Server"     // something else answered
+	KindVersion         Kind = "API version"           // 406, or no common version
+	KindCanceled        Kind = "canceled"              // the caller's context ended
+	KindFileHost        Kind = "file host not allowed" // the server keeps files where the configuration doesn't allow
+	KindRequest         Kind = "unusable request"      // refused by this package before sending
 )
 
 // Error is a failed request.

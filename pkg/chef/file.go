@@ -1,6 +1,7 @@
 package chef
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -85,6 +86,9 @@ func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, er
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, nil, c.newError(r, KindRequest, "the server gave a file URL that can't be read")
 	}
+	if !c.files.allows(u.Hostname()) {
+		return nil, nil, c.fileHostError(r, u.Hostname(), "the server keeps files on "+u.Hostname())
+	}
 	raw, query, _ := strings.Cut(fileURL, "?")
 	raw = strings.TrimPrefix(raw, fileURL[:strings.Index(fileURL, "//")+2])
 	if i := strings.IndexByte(raw, '/'); i >= 0 && u.EscapedPath() != raw[i:] {
@@ -96,6 +100,13 @@ func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, er
 	return u, r, nil
 }
 
+// fileHostError says which line of the configuration allows a host.
+func (c *Client) fileHostError(r *request, host, message string) *Error {
+	e := c.newError(r, KindFileHost, message)
+	e.Hint = fmt.Sprintf("if that is where this server keeps cookbook files, add to it in the configuration: file_hosts = [%q]", cleanText(host, maxText))
+	return e
+}
+
 // fileError reads an answer that isn't a success. File stores answer in XML and
 // never carry the Chef Server's header.
 func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response) *Error {
@@ -105,6 +116,10 @@ func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response)
 		return c.transportError(r, err, ctx.Err())
 	}
 	text, _ := errorText(body)
+	if hostName(r.url.Hostname()) != c.files.own {
+		// What answers there isn't the server: nothing of its words but a code is quoted.
+		text = cmp.Or(storeCode(text), "refused by "+r.url.Hostname())
+	}
 	kind := KindForeign
 	switch s := resp.StatusCode; {
 	case s == http.StatusForbidden || s == http.StatusUnauthorized:

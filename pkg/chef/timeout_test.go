@@ -16,7 +16,7 @@ import (
 func pipes(t *testing.T, url string, serve func(net.Conn), change ...func(*Config)) *Client {
 	t.Helper()
 	cfg := Config{URL: url}
-	transport, err := newTransport(cfg, 1)
+	transport, err := newTransport(cfg, 1, &fileHosts{})
 	if err != nil {
 		t.Fatal(err)
 	}

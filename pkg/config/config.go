@@ -48,6 +48,7 @@ type Server struct {
 	Connections        int           // API requests in flight
 	ConnectTimeout     time.Duration // of a connection, and of the TLS handshake after it
 	ResponseTimeout    time.Duration // how long a request may make no progress
+	FileHosts          []string      // where cookbook files may be besides the server itself
 }
 
 // OrglessName stands for the organization of a server that has none.

@@ -74,6 +74,8 @@ func (s *section) server(name string) Server {
 	v.Connections = s.number("connections", defaultConnections, 1, 256)
 	v.ConnectTimeout = s.duration("connect_timeout", defaultConnectTimeout, time.Second, "")
 	v.ResponseTimeout = s.duration("response_timeout", defaultResponseTimeout, time.Second, "")
+	v.FileHosts = s.patterns("file_hosts", `^(\*\.)?[A-Za-z0-9_-]([A-Za-z0-9._:-]*[A-Za-z0-9])?$`,
+		`write names without https:// and port, such as "chef-files.s3.eu-central-1.amazonaws.com" or "*.s3.amazonaws.com"`)
 	return v
 }
 

@@ -20,6 +20,8 @@ func classOf(kind chef.Kind) replication.Class {
 		return replication.Denied
 	case chef.KindPermission, chef.KindFrozen, chef.KindInvalid, chef.KindTooLarge, chef.KindRequest:
 		return replication.Rejected
+	case chef.KindFileHost:
+		return replication.Local // the configuration is what has to change
 	case chef.KindUnreachable:
 		return replication.Unreachable
 	case chef.KindForeign:

@@ -1,0 +1,133 @@
+package chef
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// fileHosts decides which hosts a client asks for cookbook files. The URLs come from
+// the server, in a manifest or a sandbox: without a bound, one that was taken over, or
+// that is somebody else's, could make this machine send requests to the network it is
+// in, cookbook content included.
+type fileHosts struct {
+	own   string   // the server's own host, without a port
+	named []string // hosts of the configuration, "*.example.com" for all below
+
+	mu      sync.Mutex
+	proxies map[string]bool // addresses of HTTP proxies in use
+}
+
+func newFileHosts(base *url.URL, named []string) *fileHosts {
+	h := &fileHosts{own: hostName(base.Hostname()), proxies: map[string]bool{}}
+	for _, n := range named {
+		h.named = append(h.named, hostName(n))
+	}
+	return h
+}
+
+func hostName(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }
+
+// allows reports whether files may be asked for at a host.
+func (h *fileHosts) allows(host string) bool {
+	host = hostName(host)
+	return host == h.own || slices.ContainsFunc(h.named, func(n string) bool {
+		domain, wild := strings.CutPrefix(n, "*")
+		return n == host || wild && strings.HasPrefix(domain, ".") && strings.HasSuffix(host, domain)
+	})
+}
+
+// internal reports whether an address is one that only this machine or its link
+// reaches, such as the metadata service of a cloud.
+func internal(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54})
+}
+
+// errInternal is the reason why a connection isn't made.
+var errInternal = errors.New("the name leads to an address of this machine or its link")
+
+// trusts reports whether a connection to host may lead to an internal address: the
+// server itself, a host that the configuration names as such, or a proxy.
+func (h *fileHosts) trusts(host, address string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.proxies[address] {
+		return true
+	}
+	host = hostName(host)
+	_, err := netip.ParseAddr(host)
+	literal := err == nil || host == "localhost"
+	return host == h.own || literal && slices.Contains(h.named, host)
+}
+
+// dial wraps a dialer so that a name that isn't trusted never leads inside, whatever
+// it resolves to.
+func (h *fileHosts) dial(d net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		guarded := d
+		if !h.trusts(host, address) {
+			guarded.Control = refuseInternal
+		}
+		return guarded.DialContext(ctx, network, address)
+	}
+}
+
+func refuseInternal(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("read the address %q: %w", address, err)
+	}
+	if internal(to.Addr()) {
+		return errInternal
+	}
+	return nil
+}
+
+// proxy wraps the choice of a proxy, whose address may be anywhere: the environment
+// of this process names it.
+func (h *fileHosts) proxy(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(q *http.Request) (*url.URL, error) {
+		u, err := choose(q)
+		if u != nil {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.proxies[net.JoinHostPort(u.Hostname(), portOf(u))] = true
+		}
+		return u, err
+	}
+}
+
+// storeCode is the error code that a file store begins its answer with, such as
+// AccessDenied, or "".
+func storeCode(text string) string {
+	code, _, _ := strings.Cut(text, ":")
+	if len(code) > 40 || strings.ContainsFunc(code, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }) {
+		return ""
+	}
+	return code
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	case strings.HasPrefix(u.Scheme, "socks5"):
+		return "1080"
+	}
+	return "80"
+}
