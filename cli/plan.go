@@ -25,8 +25,8 @@ func newPlanCmd(g *globals) *cobra.Command {
 		Short:   "Show what the next pass would do, and change nothing",
 		GroupID: groupCheck,
 		Long: `Show what the next pass would do, in its order, with the view of the safety
-brake: a plan that the brake would stop ends with code 7, and one that lacks objects
-which could not be read with code 3.`,
+brake: a plan with deletions that wait for approval, or would, ends with code 7, and
+one that lacks objects which could not be read with code 3.`,
 		Example: `  chef-sync-ctl plan engineering
   chef-sync-ctl plan eu/engineering --full
   chef-sync-ctl plan engineering -o json --exit-code`,
@@ -107,10 +107,19 @@ func (f planFlags) show(t *ui.Grid, plan replication.Plan) {
 	for _, u := range plan.Failed {
 		t.Row("  "+t.Paint(ui.Yellow, "unsynced"), ui.Quote(u.Ref.Path()), u.Reason)
 	}
-	t.Line("%d to create, %d to update, %d to delete, %d equal", counts[replication.ActionCreate], counts[replication.ActionUpdate],
-		counts[replication.ActionDelete], counts[replication.ActionSkip]+counts[replication.ActionAdopt])
-	if h := plan.Hold; h != nil {
-		t.Line("%s %s", t.Paint(ui.Red, "The safety brake would stop this:"), h.Reason)
+	held := ""
+	if n := counts[replication.ActionHold]; n > 0 {
+		held = fmt.Sprintf(" %d held,", n)
+	}
+	t.Line("%d to create, %d to update, %d to delete,%s %d equal", counts[replication.ActionCreate], counts[replication.ActionUpdate],
+		counts[replication.ActionDelete], held, counts[replication.ActionSkip]+counts[replication.ActionAdopt])
+	switch h := plan.Hold; {
+	case h == nil:
+	case h.Primary != "":
+		t.Line("%s %s", t.Paint(ui.Red, "Held:"), h.Summary())
+		t.Line("Try: %s", h.Hint(plan.Pair))
+	default:
+		t.Line("%s %s", t.Paint(ui.Red, "Held:"), h.Summary())
 		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d", plan.Pair, h.Deletes)
 	}
 }
@@ -128,7 +137,7 @@ func actionColor(a replication.Action) ui.Color {
 		return ui.Green
 	case replication.ActionUpdate:
 		return ui.Cyan
-	case replication.ActionDelete:
+	case replication.ActionDelete, replication.ActionHold:
 		return ui.Red
 	}
 	return ui.Faint
@@ -136,5 +145,5 @@ func actionColor(a replication.Action) ui.Color {
 
 // heldError says that a brake stopped a pair.
 func heldError(id replication.PairID, h *replication.Hold) error {
-	return fmt.Errorf("pair %s is held since %s: %s", id, h.At.UTC().Format(time.RFC3339), h.Reason)
+	return fmt.Errorf("pair %s is held since %s: %s", id, h.At.UTC().Format(time.RFC3339), h.Summary())
 }

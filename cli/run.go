@@ -213,11 +213,11 @@ func onceError(res daemon.Result, st replication.PairState) error {
 	id := r.Pair.String()
 	switch {
 	case r.Outcome == replication.OutcomeHeld:
-		err := fmt.Errorf("pair %s is held by a safety brake", id)
-		if st.Progress.Hold != nil {
-			err = heldError(r.Pair, st.Progress.Hold)
+		h := st.Progress.Hold
+		if h == nil { // it has ended since
+			return nil
 		}
-		return exit.With(exit.Held, err, "chef-sync-ctl plan "+id+", then: chef-sync-ctl sync-start "+id+" --allow-deletes N")
+		return exit.With(exit.Held, heldError(r.Pair, h), h.Hint(r.Pair))
 	case r.Outcome == replication.OutcomeBusy:
 		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
 	case res.Err != nil:

@@ -18,6 +18,7 @@ import (
 type startFlags struct {
 	from         string
 	allowDeletes int
+	newPrimary   bool
 	dryRun       bool
 	force        bool
 	wait         ui.Duration
@@ -37,16 +38,22 @@ are enabled again.
 A pair that state export --stop moved to another state is refused: two places would
 write to one replica. --force takes it back, once it is stopped there.
 
-A held pair goes on with --allow-deletes N: one pass, within the hour, may delete
-up to N objects. With 0 the pair only looks again.`,
+Held deletions are made with --allow-deletes N: one pass of each pair, within the
+hour, may delete up to N objects. With 0 what is held is only decided again. A
+pattern approves for many pairs at once.
+
+A pair that is held because the primary is another organization than before goes on
+with --accept-new-primary: it is compared whole, and what it would delete is held.`,
 		Example: `  chef-sync-ctl sync-start engineering
   chef-sync-ctl sync-start eu/engineering --dry-run
-  chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m`,
+  chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m
+  chef-sync-ctl sync-start 'eu/*' '*/team-07' --allow-deletes 500`,
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().StringVar(&f.from, "from", "resume", "where to begin: resume, or scratch for a full compare")
 	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
+	cmd.Flags().BoolVar(&f.newPrimary, "accept-new-primary", false, "replicate from the organization that the primary is now")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do, and change nothing")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.Flags().BoolVar(&f.force, "force", false, "start a pair here that was moved to another state")
@@ -88,8 +95,8 @@ func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f
 		}
 		if result == resultHeld {
 			held = exit.Silent(exit.Held)
-			g.output().Note("%s is held: %s", p.ID, st.Progress.Hold.Reason)
-			g.output().Note("Try: chef-sync-ctl sync-start %s --allow-deletes %d", p.ID, st.Progress.Hold.Deletes)
+			g.output().Note("%s is held: %s", p.ID, st.Progress.Hold.Summary())
+			g.output().Note("Try: %s", st.Progress.Hold.Hint(p.ID))
 		}
 		now, err := state.Pair(ctx, p.ID)
 		if err == nil {
@@ -138,13 +145,28 @@ func (f startFlags) decide(st replication.PairState, now time.Time) (string, rep
 	if f.from == "scratch" {
 		d.Resync, result = &now, "started"
 	}
-	switch {
-	case f.allowDeletes >= 0:
-		d.AllowDeletes, result = &f.allowDeletes, "started"
-	case st.Status() == replication.Held || st.Progress.Hold != nil:
+	if f.allowDeletes >= 0 {
+		d.AllowDeletes = &f.allowDeletes
+	}
+	d.AcceptPrimary = f.newPrimary
+	switch h := st.Progress.Hold; {
+	case h != nil && !f.answers(*h):
 		result = resultHeld
+	case h != nil && f.allowDeletes > 0:
+		result = "approved"
+	case f.allowDeletes >= 0 || f.newPrimary:
+		result = "started"
 	}
 	return result, d
+}
+
+// answers reports whether the flags are what a hold waits for. With 0 allowed, what
+// is held is decided again.
+func (f startFlags) answers(h replication.Hold) bool {
+	if h.Primary != "" {
+		return f.newPrimary
+	}
+	return f.allowDeletes == 0 || f.allowDeletes >= h.Deletes
 }
 
 // waitSynced waits until each pair had a success after a time, and the full compare
@@ -159,6 +181,6 @@ func waitSynced(ctx context.Context, state replication.State, pairs []app.Pair, 
 			return false, exit.With(exit.Held, heldError(id, h), "chef-sync-ctl plan "+id.String())
 		}
 		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) // a pass that was at work doesn't answer that
-		return !asked && !st.Progress.LastSuccess.Before(since), nil
+		return !asked && !st.Progress.LastSuccess.Before(since) && st.Progress.Hold == nil, nil
 	})
 }

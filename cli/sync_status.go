@@ -73,7 +73,7 @@ func newSyncStatusCmd(g *globals) *cobra.Command {
   retrying       something fails; it is tried again by itself
   unreachable    the primary or the replica doesn't answer, or refuses every request
   blocked        needs a person; tried again slowly
-  held           a safety brake stopped it until a person decides
+  held           deletions wait for approval; everything else is replicated
   stopped        sync-stop
 
 LAG is the time since the last pass that had applied everything known. FEED is where
@@ -223,12 +223,7 @@ func (r *statusRow) explain(st replication.PairState, running bool, now time.Tim
 			r.Note, r.Hint = "moved to "+st.Desired.Moved, "start it there, or: chef-sync-ctl sync-start "+id+" --force"
 		}
 	case r.Hold != nil:
-		r.Note = r.Hold.Reason
-		look := "plan"
-		if r.Hold.Verify {
-			look = "verify"
-		}
-		r.Hint = fmt.Sprintf("chef-sync-ctl %s %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", look, id, id, r.Hold.Deletes)
+		r.Note, r.Hint = r.Hold.Summary(), r.Hold.Hint(r.Pair)
 	case r.LastAttempt.IsZero() && !running:
 		r.Note, r.Hint = neverRun, "chef-sync-ctl run"
 	case r.overdue(running, now, patience):

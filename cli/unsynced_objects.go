@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -39,11 +40,12 @@ func newUnsyncedObjectsCmd(g *globals) *cobra.Command {
 	var retry, exitCode bool
 	cmd := &cobra.Command{
 		Use:     "unsynced-objects PAIR [OBJECT...]",
-		Short:   "List objects that could not be replicated, and why",
+		Short:   "List objects that could not be replicated, and held deletions",
 		GroupID: groupLook,
 		Long: `List objects that could not be replicated, with the reason, the number of
 attempts and the time of the next one. They are tried again by themselves, later
-each time, and at once when they change on the primary.
+each time, and at once when they change on the primary. Deletions that wait for
+approval are listed too, with the class held; no time makes them due.
 
 --retry makes the next pass try them again: the named objects, or all.`,
 		Example: `  chef-sync-ctl unsynced-objects engineering
@@ -55,7 +57,7 @@ each time, and at once when they change on the primary.
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVar(&retry, "retry", false, "try the named objects, or all, again in the next pass")
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects, 7 if deletions are held")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		refs, err := parseRefs(args[1:])
 		if err != nil {
@@ -73,7 +75,10 @@ each time, and at once when they change on the primary.
 			if err := cmp.Or(emitUnsynced(g, rows), failed); err != nil {
 				return err
 			}
-			if exitCode && len(rows) > 0 {
+			switch {
+			case exitCode && slices.ContainsFunc(rows, unsyncedRow.held):
+				return exit.Silent(exit.Held)
+			case exitCode && len(rows) > 0:
 				return exit.Silent(exit.Differences)
 			}
 			return nil
@@ -167,12 +172,36 @@ func emitUnsynced(g *globals, rows []unsyncedRow) error {
 		t.Head("PAIR", "OBJECT", "CLASS", "ATTEMPTS", "FIRST SEEN", "NEXT TRY", "REASON")
 		now := g.now()
 		for _, r := range rows {
-			t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), strconv.Itoa(r.Attempts), ui.Age(r.FirstSeen, now), r.next(now), r.Reason)
+			attempts, next, reason := strconv.Itoa(r.Attempts), r.next(now), r.Reason
+			if r.held() {
+				attempts, next = "-", "-"
+			}
+			if r.Items > 0 {
+				reason += ", with " + ui.Plural(r.Items, "item")
+			}
+			t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), attempts, ui.Age(r.FirstSeen, now), next, reason)
 		}
-		for _, hint := range hints(rows) {
+		for _, hint := range append(hints(rows), approvals(rows)...) {
 			t.Line("Try: %s", hint)
 		}
 	})
+}
+
+// held reports whether the row is of a deletion that waits for approval.
+func (r unsyncedRow) held() bool { return r.Class == replication.DeletionHeld }
+
+// approvals are what approves the held deletions among the rows.
+func approvals(rows []unsyncedRow) (list []string) {
+	deletes := map[replication.PairID]int{}
+	for _, r := range rows {
+		if r.held() {
+			deletes[r.Pair] += 1 + r.Items
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(deletes), func(a, b replication.PairID) int { return cmp.Compare(a.String(), b.String()) }) {
+		list = append(list, fmt.Sprintf("chef-sync-ctl sync-start %s --allow-deletes %d", id, deletes[id]))
+	}
+	return list
 }
 
 // hints are the different hints of the rows, in their order.

@@ -166,8 +166,8 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	}
 	switch r.Outcome {
 	case replication.OutcomeHeld:
-		t.Line("%s %s", t.Paint(ui.Red, "Not repaired, the pair is held:"), r.Hold.Reason)
-		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d, then: chef-sync-ctl verify %s --repair", r.Pair, r.Hold.Deletes, r.Pair)
+		t.Line("%s %s", t.Paint(ui.Red, "Held:"), r.Hold.Summary())
+		t.Line("Try: %s", r.Hold.Hint(r.Pair))
 	case replication.OutcomeStopped:
 		t.Line("Not repaired: the pair is stopped. Try: chef-sync-ctl sync-start %s", r.Pair)
 	case replication.OutcomePartial:

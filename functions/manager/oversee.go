@@ -79,12 +79,12 @@ func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.
 	case replication.Stopped:
 		return // as its operator wants it
 	case replication.Held:
-		find("the pair is held by a safety brake; a person must decide", g.Since, "reason", reason(g))
+		find("the pair is held; a person must decide", g.Since, "reason", reason(g))
 	case replication.Blocked:
 		find("the pair is blocked; it needs a person", g.Since, "error", lastError(g))
 	}
 	o.age(p, g, now, find)
-	if status == replication.Synced && g.VerifyDue(p.VerifyEvery, now) {
+	if (status == replication.Synced || status == replication.Held) && g.VerifyDue(p.VerifyEvery, now) {
 		o.verify = append(o.verify, p.ID)
 	}
 }
@@ -151,7 +151,7 @@ func reason(g replication.Progress) string {
 	if g.Hold == nil {
 		return ""
 	}
-	return g.Hold.Reason
+	return g.Hold.Summary()
 }
 
 func lastError(g replication.Progress) string {

@@ -44,7 +44,7 @@ func TestAManagerNotices(t *testing.T) {
 		{"an overdue pair", replication.PairState{Progress: replication.Progress{Status: replication.Syncing, Position: feed, LastAttempt: ago(time.Minute), LastSuccess: ago(11 * time.Minute)}}, "overdue"},
 		{"a pair without a feed between compares", replication.PairState{Progress: replication.Progress{Status: replication.Synced, LastAttempt: ago(14 * time.Minute), LastSuccess: ago(14 * time.Minute)}}, ""},
 		{"a bootstrap that takes too long", replication.PairState{Progress: replication.Progress{Status: replication.Bootstrapping, Since: ago(time.Hour), LastAttempt: ago(time.Minute)}}, "overdue"},
-		{"a held pair", replication.PairState{Progress: replication.Progress{Status: replication.Held, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0), Hold: &replication.Hold{Reason: "too much"}}}, "safety brake"},
+		{"a held pair", replication.PairState{Progress: replication.Progress{Status: replication.Held, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0), Hold: &replication.Hold{Reason: "too much"}}}, "the pair is held"},
 		{"a blocked pair", replication.PairState{Progress: replication.Progress{Status: replication.Blocked, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, "blocked"},
 		{"unsynced objects", replication.PairState{Progress: replication.Progress{Status: replication.Retrying, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0), Unsynced: 3}}, "unsynced objects"},
 		{"a lease of a dead pass", replication.PairState{Lease: replication.Lease{Owner: "gone", Expires: ago(time.Minute)}, Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, "a pass died"},

@@ -104,7 +104,10 @@ func (h handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *repl
 		return first, err
 	}
 	o.Trigger, o.Full = cloud.TriggerPush, false
-	for n, last := 1, first; n < maxPasses && last.Outcome == replication.OutcomeDone && last.Mode != ""; n++ {
+	ended := func(r replication.Run) bool {
+		return r.Mode != "" && (r.Outcome == replication.OutcomeDone || r.Outcome == replication.OutcomeHeld)
+	}
+	for n, last := 1, first; n < maxPasses && ended(last); n++ {
 		if last, err = engine.Pass(ctx, o); last.Mode != "" {
 			h.measure(last)
 		}

@@ -23,6 +23,9 @@ func (p *pass) applyWindow(window []seen) (deletes []Ref, err error) {
 			p.setAside(s.Ref, s.err)
 			continue
 		}
+		if !s.Absent {
+			p.dropHeld(s.Ref) // it is on the primary again
+		}
 		observed = append(observed, s.Observation)
 		byRef[s.Ref] = s
 	}
@@ -234,6 +237,9 @@ func (p *pass) logStep(step Step, outcome string) {
 // remove deletes objects from the replica. Items go with their bag in one request
 // if the bag is deleted too; those of a bag that must stay are deleted singly.
 func (p *pass) remove(deletes []Ref) error {
+	if !p.approved {
+		deletes = slices.DeleteFunc(slices.Clone(deletes), p.isHeld)
+	}
 	var rest []Ref
 	rest, p.bagItems = splitItems(deletes)
 	p.keptBags = map[Ref]bool{}
@@ -366,6 +372,7 @@ func (p *pass) deleted(step Step, objErr error) {
 	defer p.mu.Unlock()
 	p.ended(step.Ref)
 	items := p.itemsOf(step.Ref)
+	p.dropHeld(step.Ref) // approved: what fails now is a failure like any other
 	if objErr != nil {
 		p.setAside(step.Ref, objErr)
 		if ClassOf(objErr) == Rejected {
@@ -386,6 +393,9 @@ func (p *pass) deleted(step Step, objErr error) {
 	for _, r := range append(items, step.Ref) {
 		p.removed(r)
 		p.settled(r)
+		if !p.missing[r] {
+			p.progress.Deletions = p.progress.Deletions.at(p.Now()).plus(r.Kind)
+		}
 		p.logStep(Step{ActionDelete, r, step.Reason}, "applied")
 	}
 }

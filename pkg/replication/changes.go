@@ -28,16 +28,15 @@ func (p *pass) changes() error {
 	if err := p.tell(p.guard.hard, p.unlistedNow()); err != nil {
 		return err
 	}
-	if err := p.brake(observed, nil, false); err != nil {
+	deletes, err := p.brakeChanges(observed)
+	if err != nil {
 		return err
 	}
-	var deletes []Ref
 	for window := range slices.Chunk(observed, p.windowSize()) {
 		gone, err := p.applyWindow(window)
 		if err != nil && !errors.Is(err, ErrMayNotCreate) {
 			return err
 		}
-		deletes = append(deletes, gone...)
 		p.windowDone()
 		p.progress.Pending -= len(window) - len(gone)
 	}
@@ -103,8 +102,8 @@ func (p *pass) dirty() ([]Ref, error) {
 // looked at before its items make it. What comes later is left to madeBag.
 func (p *pass) withBags(set map[Ref]struct{}) {
 	for r := range maps.Clone(set) {
-		bag := Ref{Kind: DataBag, Name: r.Name}
-		if last := p.inventory[bag]; r.Kind == DataBagItem && (last == "" || last == unknownFingerprint) && p.Pair.Manages(bag) {
+		bag, last := r.bag(), p.inventory[r.bag()]
+		if r.Kind == DataBagItem && (last == "" || last == unknownFingerprint || p.isHeld(bag)) && p.Pair.Manages(bag) {
 			set[bag] = struct{}{}
 		}
 	}
@@ -114,13 +113,13 @@ func (p *pass) withBags(set map[Ref]struct{}) {
 // record stands for: those that were at work with one that killed its process.
 func (p *pass) neglected() (refs []Ref) {
 	listings := map[Scope]int64{}
-	for r := range p.unsynced {
-		if r.IsListing() || r.Kind == DataBag {
+	for r, u := range p.unsynced {
+		if r.IsListing() || r.Kind == DataBag && u.Class != DeletionHeld {
 			listings[ScopeOf(r)] = 0
 		}
 	}
 	for r, print := range p.inventory {
-		if _, aside := p.unsynced[r]; print == unknownFingerprint && !aside && !containAny(listings, r) {
+		if _, aside := p.unsynced[r]; print == unknownFingerprint && !aside && !p.isHeld(r) && !containAny(listings, r) {
 			refs = append(refs, r)
 		}
 	}
@@ -131,9 +130,9 @@ func (p *pass) neglected() (refs []Ref) {
 // been looked at, and those of bags whose items aren't listed in this pass.
 func (p *pass) keepRecords(scopes map[Scope]int64) {
 	p.waiting = map[Ref]bool{}
-	for r := range p.unsynced {
+	for r, u := range p.unsynced {
 		switch {
-		case !r.IsListing() && r.Kind != DataBag:
+		case !r.IsListing() && r.Kind != DataBag || u.Class == DeletionHeld:
 		case containAny(scopes, r):
 			p.waiting[r] = false
 		case r.Kind == DataBag:
@@ -256,26 +255,55 @@ func (p *pass) listItems(side Reader, name string, bags []Ref) (refs []Ref, fail
 	return slices.Concat(lists...), failed, err
 }
 
-// brake stops the pass before any write when it would delete too much.
-func (p *pass) brake(observed []seen, listed map[Kind]int, failedListing bool) error {
-	var deletes []Ref
-	for _, s := range observed {
-		if s.err == nil && s.Absent && decide(s.Observation, p.inventory, p.Pair.prune()).Action == ActionDelete {
-			deletes = append(deletes, s.Ref)
-		}
+// brakeChanges asks the brake about what was observed to be gone. What the prune rule
+// "all" deletes though replication didn't put it there needs no approval if the
+// replica doesn't have it.
+func (p *pass) brakeChanges(observed []seen) ([]Ref, error) {
+	d := p.removalOf(observed)
+	missing, err := p.missingOnReplica(d.refs)
+	if err != nil {
+		return nil, err
 	}
-	return p.checkBrake(deletes, listed, failedListing)
+	d.refs = slices.DeleteFunc(d.refs, func(r Ref) bool { return p.missing[r] })
+	deletes, err := p.brake(d)
+	return append(deletes, missing...), err
 }
 
-func (p *pass) checkBrake(deletes []Ref, listed map[Kind]int, failedListing bool) error {
-	allowed := allowance(PairState{Desired: p.desired, Progress: p.before}, p.Now())
-	h := Brake{Inventory: p.inventory, Deletes: deletes, Listed: listed, FailedListing: failedListing,
-		Limit: p.Pair.MaxDelete, Allowance: allowed}.Check(p.Now())
-	if h != nil {
-		return &holdError{h}
+// missingOnReplica returns those of the objects that the inventory doesn't know and
+// the replica doesn't have.
+func (p *pass) missingOnReplica(refs []Ref) (missing []Ref, err error) {
+	foreign := slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { _, ours := p.inventory[r]; return ours || p.isHeld(r) })
+	err = p.each(len(foreign), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+		if _, err := p.Target.Get(ctx, foreign[i]); !IsAbsent(err) {
+			return nil // what can't be read counts
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.missing[foreign[i]] = true
+		missing = append(missing, foreign[i])
+		return nil
+	})
+	return missing, err
+}
+
+// removalOf is what the observations say to delete.
+func (p *pass) removalOf(observed []seen) removal {
+	d := removal{creates: map[Kind]int{}}
+	present := map[Ref]bool{}
+	for _, s := range observed {
+		switch step := decide(s.Observation, p.inventory, p.Pair.prune()); {
+		case s.err != nil:
+		case step.Action == ActionDelete:
+			d.refs = append(d.refs, s.Ref)
+		case !s.Absent:
+			present[s.Ref] = true
+			if _, ours := p.inventory[s.Ref]; !ours {
+				d.creates[s.Ref.Kind]++
+			}
+		}
 	}
-	p.allowed = allowed > 0 && len(deletes) > 0
-	return nil
+	d.onPrimary = func(bag Ref) bool { return present[bag] }
+	return d
 }
 
 // windowSize is the number of objects between two commits. After crashes it is
@@ -302,6 +330,9 @@ func (p *pass) advance(to *Position) {
 	p.progress.Work = nil
 	if p.allowed {
 		p.progress.AllowanceUsed = p.desired.AllowedAt
+		if p.tallyHold(); p.progress.Hold == nil {
+			p.progress.Deletions = nil // the operator looked: a new hour begins
+		}
 	}
 	if to != nil {
 		p.progress.Position = to

@@ -40,8 +40,9 @@ func (p *pass) compare() error {
 		return err
 	}
 	v := view{replica: &target, deep: w.Deep}
-	deletes := p.deletions(source, target)
-	if err := p.checkBrake(deletes, source.counts, source.trouble()); err != nil {
+	gone := p.deletions(source, target)
+	deletes, err := p.brakeCompare(gone, source, target)
+	if err != nil {
 		return err
 	}
 	absent := func(r Ref) bool {
@@ -54,7 +55,7 @@ func (p *pass) compare() error {
 	if err := p.compareWindows(source, v); err != nil {
 		return err
 	}
-	if err := p.confirmAndRemove(append(deletes, p.leftovers(source, target, deletes)...), v); err != nil {
+	if err := p.confirmAndRemove(append(deletes, p.leftovers(source, target, gone)...), v); err != nil {
 		return err
 	}
 	if err := p.tell(p.guard.hard, nil); err != nil {
@@ -64,8 +65,45 @@ func (p *pass) compare() error {
 	if d := p.progress.Drift; d != nil && w.Deep && d.At.Before(w.Started) {
 		p.progress.Drift = nil // found again on the way, and put right
 	}
+	p.progress.Identity = ""
+	if w.Upto == nil {
+		p.progress.Identity = p.primary
+	}
 	p.advance(w.Upto)
 	return nil
+}
+
+// brakeCompare asks the brake about what the listings say to delete. What the
+// replica doesn't have any more needs no approval.
+func (p *pass) brakeCompare(gone []Ref, source, target listing) ([]Ref, error) {
+	d := removal{creates: map[Kind]int{}, failedListing: source.trouble()}
+	onReplica := func(r Ref) bool { _, there := target.refs[r]; return there || target.unknown(r) }
+	for r := range p.unsynced {
+		if !onReplica(r) {
+			p.dropHeld(r)
+		}
+	}
+	var forgotten []Ref
+	for _, r := range gone {
+		if onReplica(r) {
+			d.refs = append(d.refs, r)
+			continue
+		}
+		p.missing[r] = true
+		forgotten = append(forgotten, r)
+	}
+	if p.Pair.prune() == PruneAll {
+		d.onReplica = target.refs
+	}
+	for r := range source.refs {
+		_, ours := p.inventory[r]
+		if _, counted := d.onReplica[r]; !ours && !counted {
+			d.creates[r.Kind]++
+		}
+	}
+	d.onPrimary = func(bag Ref) bool { _, there := source.refs[bag]; return there }
+	deletes, err := p.brake(d)
+	return append(deletes, forgotten...), err
 }
 
 // startCompare takes the feed's position before anything is listed, and records
@@ -76,7 +114,7 @@ func (p *pass) startCompare() error {
 	if err != nil {
 		return err
 	}
-	p.progress.IdentityAt = p.Now()
+	p.progress.IdentityAt, p.primary = p.Now(), id
 	if w := p.progress.Work; p.todo.goOn && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
 		return p.commit(ctx)
 	}
@@ -96,7 +134,11 @@ func (p *pass) startCompare() error {
 	p.upd.Synced = append(p.upd.Synced, p.forgotten.Synced...)
 	p.forgotten = Update{}
 	p.progress.Work = &work
-	if work.Upto == nil {
+	switch {
+	case p.todo.accepted:
+		p.progress.Identity = id
+	case work.Upto == nil:
+		p.progress.Identity = p.progress.identity()
 		p.progress.Position = nil
 	}
 	status := Syncing
@@ -234,7 +276,7 @@ func (p *pass) leftovers(source, target listing, deletes []Ref) []Ref {
 	var refs []Ref
 	for r := range p.unsynced {
 		_, there := source.refs[r]
-		if !there && !r.IsListing() && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
+		if !there && !r.IsListing() && !p.isHeld(r) && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
 			refs = append(refs, r)
 		}
 	}

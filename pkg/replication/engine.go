@@ -94,7 +94,7 @@ const (
 	OutcomeDiffers = "differs" // a verification found differences and left them
 	OutcomePartial = "partial" // work is left for the next pass
 	OutcomeFailed  = "failed"  // a server or this machine failed
-	OutcomeHeld    = "held"    // a brake stopped the pair
+	OutcomeHeld    = "held"    // deletions wait for approval; all else is done
 	OutcomeStopped = "stopped" // the operator has stopped the pair
 	OutcomeBusy    = "busy"    // another process is at work on the pair
 	OutcomeWaiting = "waiting" // the pair failed before; its next try isn't due
@@ -145,6 +145,10 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 	if err != nil {
 		return e.pollFailed(ctx, st, run, err)
 	}
+	if todo.held {
+		run.Outcome, run.Ended = OutcomeHeld, e.Now()
+		return run, nil
+	}
 	if !todo.any() {
 		return e.emptyPoll(ctx, st, run, todo)
 	}
@@ -188,18 +192,23 @@ func (e *Engine) idle(st PairState, trigger string, now time.Time) string {
 	switch {
 	case st.Desired.Stopped:
 		return OutcomeStopped
-	case st.Progress.Hold != nil && !released(st, now):
-		return OutcomeHeld
 	case automatic(trigger) && st.Progress.Failures > 0 && now.Before(st.Progress.NextTry(now, e.Pair.Interval)):
 		return OutcomeWaiting
 	}
 	return ""
 }
 
-// released tells whether the operator spoke after the brake had stopped the pair.
+// released reports whether the operator answered the hold of a pair.
 func released(st PairState, now time.Time) bool {
-	at := st.Progress.Hold.At
-	return st.Desired.AllowedAt.After(at) || ahead(at, now) // then the brake looks again, by the right clock
+	h, d := st.Progress.Hold, st.Desired
+	return h != nil && h.Primary == "" && answers(d.AllowedAt, h.At, now) &&
+		(h.At.Before(d.AllowedAt) || !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed))
+}
+
+// answers reports whether the operator's word came after a hold. The hold may be of a
+// clock that was ahead: then the word counts for as long as an approval does.
+func answers(word, hold, now time.Time) bool {
+	return word.After(hold) || ahead(hold, now) && age(word, now) < time.Hour
 }
 
 // allowance is how many deletions the operator allowed the coming pass. A word
@@ -226,6 +235,9 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo
 	now := e.Now()
 	run.Outcome, run.Ended = OutcomeDone, now
 	p := st.Progress
+	if p.Hold != nil {
+		run.Outcome = OutcomeHeld
+	}
 	if todo.quiet || e.stands(p, todo.next, now) {
 		return run, nil
 	}
@@ -243,7 +255,7 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo
 // stands tells whether the record says of this poll all that matters.
 func (e *Engine) stands(p Progress, next *Position, now time.Time) bool {
 	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq)
-	return p.Status == Synced && p.LastError == nil && !moved && age(p.LastSuccess, now) < e.Tuning.NoteEvery
+	return (p.Status == Synced || p.Status == Held) && p.LastError == nil && !moved && age(p.LastSuccess, now) < e.Tuning.NoteEvery
 }
 
 // pollFailed records a poll that could not find out whether there is work.

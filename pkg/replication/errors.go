@@ -33,6 +33,8 @@ const (
 	// Unserved: the server has no objects of this kind at all: it doesn't know the
 	// kind's paths. Other kinds go on; nothing of this one is written or deleted.
 	Unserved Class = "unserved"
+	// DeletionHeld: the deletion waits for approval. Only records have this class.
+	DeletionHeld Class = "held"
 	// Local: this machine's own trouble (disk full, state unreadable).
 	Local Class = "local"
 )

@@ -3,6 +3,7 @@ package replication_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,7 @@ func TestAnyHistoryComesToRest(t *testing.T) {
 			"edit primary":   func(t *rapid.T) { h.drawEdit(t, "primary")() },
 			"edit primary 2": func(t *rapid.T) { h.drawEdit(t, "primary")() },
 			"edit replica":   func(t *rapid.T) { h.drawEdit(t, "replica")() },
+			"delete many":    func(t *rapid.T) { h.deleteMany(t) },
 			"pass":           func(t *rapid.T) { h.pass(t) },
 			"pass 2":         func(t *rapid.T) { h.pass(t) },
 			"verify":         func(t *rapid.T) { h.verify(t) },
@@ -82,8 +84,8 @@ func (h *history) configure(t *rapid.T) {
 	if oneOf("rules", 2) {
 		p.Prune = rapid.SampledFrom([]replication.Prune{replication.PruneReplicated, replication.PruneAll, replication.PruneNone}).Draw(t, "prune")
 		p.MaxDelete = replication.Limit{Percent: 100}
-		if oneOf("brake", 4) {
-			p.MaxDelete = replication.Limit{Count: 1}
+		if oneOf("brake", 2) {
+			p.MaxDelete = rapid.SampledFrom([]replication.Limit{{Count: 1}, {}}).Draw(t, "limit")
 		}
 	}
 	if oneOf("machine", 2) {
@@ -101,6 +103,28 @@ func (h *history) drawEdit(t *rapid.T, side string) func() {
 	return func() { h.edit(side, path, body, unset) }
 }
 
+// deleteMany deletes most objects of the primary, or of one kind, and perhaps puts
+// some back after a pass.
+func (h *history) deleteMany(t *rapid.T) {
+	kind := rapid.SampledFrom(append(replication.Kinds(), "")).Draw(t, "kind")
+	spared := rapid.SampledFrom(append(historyPaths(), "")).Draw(t, "spared")
+	var gone []string
+	for _, p := range slices.Sorted(maps.Keys(h.primary.Snapshot())) {
+		if r := mustRef(p); (kind == "" || r.Kind == kind) && p != spared {
+			h.edit("primary", p, "", true)
+			gone = append(gone, p)
+		}
+	}
+	if rapid.Bool().Draw(t, "come back") {
+		h.pass(t)
+		for _, p := range gone {
+			if rapid.IntRange(0, 3).Draw(t, "back") > 0 {
+				h.edit("primary", p, "1", false)
+			}
+		}
+	}
+}
+
 // wish has the operator say something.
 func (h *history) wish(t *rapid.T) {
 	many, one, stop, start := 1000, 1, true, false
@@ -109,7 +133,11 @@ func (h *history) wish(t *rapid.T) {
 		"resync": {Resync: &at}, "retry": {Retry: &at}, "retry one": {Retry: &at, RetryOnly: []replication.Ref{mustRef("/roles/a"), mustRef("/data/x")}},
 		"allow many": {AllowDeletes: &many}, "allow one": {AllowDeletes: &one}, "stop": {Stop: &stop}, "start": {Stop: &start},
 	}
-	h.direct(wishes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start"}).Draw(t, "wish")])
+	wish := wishes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start"}).Draw(t, "wish")]
+	h.direct(wish)
+	if wish.AllowDeletes != nil {
+		h.allowed = h.now
+	}
 	h.now = h.now.Add(time.Second)
 }
 
@@ -254,11 +282,15 @@ func (h *history) pass(t *rapid.T) {
 	h.before(t)
 	h.keptAll = h.keptAll || h.world.pair.Prune == replication.PruneNone
 	w := h.record().Progress.Work
+	check := h.braked()
 	e, ctx := h.begin(f)
 	run, err := e.Pass(ctx, replication.PassOptions{Trigger: trigger, Full: full})
 	h.end(f)
 	h.ran(t, err == nil)
-	if err == nil && run.Outcome == replication.OutcomeDone && f.kind == "" {
+	if f.kind == "" {
+		check(t)
+	}
+	if err == nil && (run.Outcome == replication.OutcomeDone || run.Outcome == replication.OutcomeHeld) && f.kind == "" {
 		if run.Mode == "compare" {
 			h.keptAll = h.world.pair.Prune == replication.PruneNone
 		}

@@ -31,19 +31,21 @@ const (
 	DriftRepair DriftRule = "repair" // put it right, by the prune rule and under the brake
 )
 
-// Limit is the most that one pass may delete before the brake holds the pair.
-// The zero Limit means 20 %.
+// Limit is the most that may be deleted within an hour before the brake holds
+// deletions. The zero Limit means 20 %.
 type Limit struct {
-	Percent float64 // of the objects in the inventory; 0 means no such limit
+	Percent float64 // of the objects on the replica; 0 means no such limit
 	Count   int     // objects; 0 means no such limit
 }
 
-// percentFloor is what a limit in percent always allows, so that a small
-// organization isn't held at every turn.
-const percentFloor = 5
+// percentFloor is what a limit in percent always allows, so that ordinary work in
+// a small organization isn't held.
+const percentFloor = 50
 
-// Allows returns how many objects may be deleted where size are in the inventory.
-// A count stands for itself: what is deleted need not be in there.
+// unlimited reports whether the limit is 100 % and nothing else.
+func (l Limit) unlimited() bool { return l.Percent >= 100 && l.Count == 0 }
+
+// Allows returns how many of size objects may be deleted.
 func (l Limit) Allows(size int) int {
 	if l == (Limit{}) {
 		l.Percent = 20

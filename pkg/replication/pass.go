@@ -32,6 +32,8 @@ type pass struct {
 	// the end, if all is well: until then nothing else names what they stand for.
 	waiting map[Ref]bool
 
+	primary    string          // who the primary said to be when a compare began
+	missing    map[Ref]bool    // objects to be deleted that the replica doesn't have
 	absentBags map[string]bool // bags that the primary said in this pass not to have
 	// bagItems are the items that go with a bag that is being deleted, and keptBags
 	// the bags that could not be: their items are deleted singly.
@@ -45,7 +47,9 @@ type pass struct {
 	upd              Update     // what the next commit writes
 	trouble          int        // transient failures in a row
 	poison           Ref        // not to be touched in this pass
-	allowed          bool       // the operator's allowance was needed
+	allowed          bool       // the operator's approval was looked at
+	reviewing        bool       // the operator answered the hold: what is held is decided again
+	approved         bool       // and it may be deleted
 	refused          refused    // creates that the replica refuses
 }
 
@@ -66,6 +70,7 @@ func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o Pass
 		return run, nil
 	}
 	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run, sights: e.observer()}
+	p.reviewing = released(got, taken)
 	p.run.ID = runID(taken, fence)
 	p.guard = e.watch(ctx, fence, taken, o)
 	defer p.guard.end()
@@ -83,6 +88,7 @@ func (p *pass) do() error {
 	if err := p.load(p.guard.hard); err != nil {
 		return err
 	}
+	p.resumeAfterHold()
 	if same, err := p.identity(p.guard.hard, &p.progress); err != nil {
 		return err
 	} else if !same {
@@ -120,7 +126,9 @@ func (p *pass) records(ctx context.Context) error {
 	for _, u := range list {
 		p.unsynced[u.Ref] = u
 	}
+	p.missing = map[Ref]bool{}
 	p.forget()
+	p.dropUnwanted()
 	return nil
 }
 
@@ -199,6 +207,9 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 	case err == nil:
 		p.run.Outcome = OutcomeDone
 		p.tally()
+		if p.progress.Hold != nil {
+			p.run.Outcome = OutcomeHeld
+		}
 		p.progress.succeeded(now, p.pace(p.progress))
 	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
 		p.run.Outcome, p.run.Ended = OutcomeBusy, now
@@ -207,7 +218,8 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 	case errors.As(err, &h):
 		p.run.Outcome = OutcomeHeld
 		p.progress.held(now, h.hold)
-		p.Log.Error("a safety brake holds the pair", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", h.hold.Reason)
+		p.Log.Error("the pair is held", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", h.hold.Reason)
+		err = nil
 	case errors.Is(err, errOperatorStop):
 		p.run.Outcome = OutcomeStopped
 		err = nil
@@ -272,7 +284,8 @@ func (p *pass) commit(ctx context.Context) error {
 // tally counts what is recorded of the pair, also of what is only overlooked so far:
 // the selection may change back before any compare.
 func (p *pass) tally() {
-	unsynced := slices.AppendSeq(slices.Clone(p.forgotten.Unsynced), maps.Values(p.unsynced))
+	unsynced := slices.DeleteFunc(p.recorded(), func(u Unsynced) bool { return u.Class == DeletionHeld })
+	p.tallyHold()
 	p.progress.Objects, p.progress.Unsynced = len(p.inventory)+len(p.forgotten.Removed), len(unsynced)
 	p.progress.NextRetry = time.Time{}
 	for _, u := range unsynced {
@@ -280,6 +293,11 @@ func (p *pass) tally() {
 			p.progress.NextRetry = u.NextTry
 		}
 	}
+}
+
+// recorded lists the records of unsynced objects and held deletions.
+func (p *pass) recorded() []Unsynced {
+	return slices.AppendSeq(slices.Clone(p.forgotten.Unsynced), maps.Values(p.unsynced))
 }
 
 // applied notes that the replica holds ref with the given fingerprint.
@@ -309,6 +327,10 @@ func (p *pass) settled(ref Ref) {
 		p.waiting[ref] = true
 		return
 	}
+	p.dropRecord(ref)
+}
+
+func (p *pass) dropRecord(ref Ref) {
 	delete(p.unsynced, ref)
 	p.upd.Unsynced = slices.DeleteFunc(p.upd.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
 	p.upd.Synced = append(p.upd.Synced, ref)
@@ -317,6 +339,9 @@ func (p *pass) settled(ref Ref) {
 // setAside lists an object as unsynced. The inventory isn't believed about it,
 // or about what a failed listing would have named, until it has been looked at.
 func (p *pass) setAside(ref Ref, err error) {
+	if p.unsynced[ref].Class == DeletionHeld {
+		return // it can't be seen whether it came back
+	}
 	now := p.Now()
 	delete(p.waiting, ref)
 	p.distrust(ref, ClassOf(err))
@@ -378,6 +403,9 @@ func (p *pass) due() []Ref {
 	refs := slices.Collect(maps.Keys(p.unsynced))
 	refs = slices.DeleteFunc(refs, func(r Ref) bool {
 		named := asked && (len(only) == 0 || slices.Contains(only, r))
+		if p.unsynced[r].Class == DeletionHeld {
+			return !named && !p.reviewing // no time makes it due
+		}
 		return !named && now.Before(capFuture(p.unsynced[r].NextTry, now, retryBound))
 	})
 	slices.SortFunc(refs, CompareRefs)

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -17,6 +16,8 @@ const (
 	ActionDelete Action = "delete"
 	ActionAdopt  Action = "adopt"
 	ActionSkip   Action = "skip"
+	// ActionHold is a deletion that waits for approval.
+	ActionHold Action = "hold"
 )
 
 // unknownFingerprint stands in the inventory for an object that replication
@@ -61,7 +62,7 @@ type Plan struct {
 	Mode    string     `json:"mode"` // changes or compare
 	Reason  string     `json:"reason,omitempty"`
 	Steps   []Step     `json:"steps"`
-	Hold    *Hold      `json:"hold,omitempty"`   // the brake that would stop the pass
+	Hold    *Hold      `json:"hold,omitempty"`   // the deletions that would wait for approval
 	Failed  []Unsynced `json:"failed,omitempty"` // objects that couldn't be read
 	Upto    *Position  `json:"upto,omitempty"`   // where the position would go
 	At      time.Time  `json:"at"`
@@ -143,8 +144,11 @@ func decideAbsent(o Observation, ours bool, prune Prune) Step {
 	return Step{ActionSkip, o.Ref, "gone from the primary, never replicated"}
 }
 
+// deletes reports whether the step deletes the object, now or once it is approved.
+func (s Step) deletes() bool { return s.Action == ActionDelete || s.Action == ActionHold }
+
 func compareSteps(a, b Step) int {
-	da, db := a.Action == ActionDelete, b.Action == ActionDelete
+	da, db := a.deletes(), b.deletes()
 	switch {
 	case da && db:
 		return CompareRefs(b.Ref, a.Ref)
@@ -154,62 +158,4 @@ func compareSteps(a, b Step) int {
 		return -1
 	}
 	return CompareRefs(a.Ref, b.Ref)
-}
-
-// emptiedFloor is from how many objects on a kind that vanishes whole trips the
-// brake. Fewer are believed: each deletion is confirmed by the primary anyway.
-const emptiedFloor = 3
-
-// Brake is what the safety brake looks at.
-type Brake struct {
-	Inventory map[Ref]string
-	Deletes   []Ref
-	// Listed are the primary's listings by kind, for a pass that made them;
-	// FailedListing says that one of them failed.
-	Listed        map[Kind]int
-	FailedListing bool
-	Limit         Limit
-	Allowance     int // deletions that the operator allowed
-}
-
-// Check returns why the pass must not go on, or nil. It runs before any write.
-func (b Brake) Check(now time.Time) *Hold {
-	n := len(b.Deletes)
-	if n == 0 || n <= b.Allowance {
-		return nil
-	}
-	reason := b.emptied()
-	allowed := max(b.Limit.Allows(len(b.Inventory)), b.Allowance)
-	switch {
-	case b.FailedListing:
-		reason = fmt.Sprintf("%d deletions are due, but not all listings of the primary could be read", n)
-	case reason != "":
-	case n > allowed:
-		reason = fmt.Sprintf("%d of %d objects would be deleted; the limit is %s, here %d", n, len(b.Inventory), b.Limit, allowed)
-	default:
-		return nil
-	}
-	return &Hold{At: now, Reason: reason, Deletes: n, Sample: slices.Clone(b.Deletes[:min(n, 10)])}
-}
-
-// emptied tells whether the primary's listings came back suspiciously empty.
-func (b Brake) emptied() string {
-	if b.Listed == nil {
-		return ""
-	}
-	total, had := 0, map[Kind]int{}
-	for r := range b.Inventory {
-		had[r.Kind]++
-	}
-	for _, k := range Kinds() {
-		n, listed := b.Listed[k]
-		if listed && n == 0 && had[k] >= emptiedFloor {
-			return fmt.Sprintf("the primary lists nothing under /%s, where %d objects were replicated", k.collection(), had[k])
-		}
-		total += n
-	}
-	if total == 0 && len(b.Inventory) > 0 {
-		return "the primary lists nothing at all"
-	}
-	return ""
 }

@@ -3,7 +3,6 @@ package replication
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -112,52 +111,6 @@ func TestAPlanDoneLeavesNothingToDo(t *testing.T) {
 			}
 		}
 	})
-}
-
-// I11, F11, F23.
-func TestTheBrakeHolds(t *testing.T) {
-	inventory := map[Ref]string{}
-	var roles []Ref
-	for i := range 50 {
-		r := role(string(rune('a'+i%26)) + string(rune('a'+i/26)))
-		roles = append(roles, r)
-		inventory[r] = "a"
-		inventory[cookbook(r.Name, "1.0.0")] = "a"
-	}
-	full := map[Kind]int{Role: 50, Cookbook: 50}
-	for _, c := range []struct {
-		name  string
-		brake Brake
-		held  bool
-	}{
-		{"nothing to delete", Brake{FailedListing: true}, false},
-		{"20 % by default", Brake{Deletes: roles[:20], Listed: full}, false},
-		{"more than 20 %", Brake{Deletes: roles[:21], Listed: full}, true},
-		{"more than the absolute limit", Brake{Deletes: roles[:6], Limit: Limit{Count: 5}, Listed: full}, true},
-		{"both limits, one exceeded", Brake{Deletes: roles[:12], Limit: Limit{Percent: 50, Count: 10}, Listed: full}, true},
-		{"allowed by the operator", Brake{Deletes: roles[:40], Allowance: 40, Listed: full}, false},
-		{"more than the operator allowed", Brake{Deletes: roles[:41], Allowance: 40, Listed: full}, true},
-		{"one listing failed", Brake{Deletes: roles[:1], FailedListing: true, Listed: full}, true},
-		{"a kind lists nothing", Brake{Deletes: roles[:3], Limit: Limit{Percent: 100}, Listed: map[Kind]int{Role: 0, Cookbook: 50}}, true},
-		{"nothing is listed at all", Brake{Deletes: roles[:1], Limit: Limit{Percent: 100}, Listed: map[Kind]int{Role: 0, Cookbook: 0}}, true},
-		{"all deleted one by one by the feed", Brake{Deletes: roles[:50], Limit: Limit{Percent: 100}}, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.brake.Inventory = inventory
-			h := c.brake.Check(time.Unix(0, 0))
-			if (h != nil) != c.held {
-				t.Errorf("hold = %+v, want held = %v", h, c.held)
-			}
-		})
-	}
-}
-
-func TestASmallOrganizationIsNotHeldAtEveryTurn(t *testing.T) {
-	inventory := map[Ref]string{role("a"): "x", role("b"): "x", role("c"): "x"}
-	b := Brake{Inventory: inventory, Deletes: []Ref{role("a"), role("b")}, Listed: map[Kind]int{Role: 1}}
-	if h := b.Check(time.Unix(0, 0)); h != nil {
-		t.Errorf("held: %s", h.Reason)
-	}
 }
 
 func TestLimitsAreReadAsWritten(t *testing.T) {

@@ -180,10 +180,12 @@ const MaxRetryOnly = 20
 type Directive struct {
 	Stop         *bool
 	Reason       *string
-	Moved        *string    // where the pair was moved to; "" takes that back
-	AllowDeletes *int       // for one pass, with At
-	Resync       *time.Time // ask for a full compare
-	Retry        *time.Time // ask to try unsynced objects again at once
-	RetryOnly    []Ref      // with Retry: these, at most MaxRetryOnly; none means all
-	At           time.Time  // when the operator said it
+	Moved        *string // where the pair was moved to; "" takes that back
+	AllowDeletes *int    // for one pass, with At
+	// AcceptPrimary accepts that the primary is another organization than before.
+	AcceptPrimary bool
+	Resync        *time.Time // ask for a full compare
+	Retry         *time.Time // ask to try unsynced objects again at once
+	RetryOnly     []Ref      // with Retry: these, at most MaxRetryOnly; none means all
+	At            time.Time  // when the operator said it
 }

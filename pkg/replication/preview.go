@@ -22,25 +22,57 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	g := e.watch(ctx, noLease, e.Now(), PassOptions{})
 	defer g.end()
 	p := e.reading(g, st, t)
-	plan := Plan{Pair: e.Pair.ID, Mode: "changes", Reason: t.reason, At: e.Now(), Upto: t.next, Pending: len(t.changes)}
-	if !t.any() {
+	plan := Plan{Pair: e.Pair.ID, Mode: "changes", Reason: t.reason, At: e.Now(), Upto: t.next, Pending: len(t.changes), Hold: st.Progress.Hold}
+	if t.held || !t.any() && plan.Hold == nil {
 		return plan, nil
 	}
 	if err := p.load(ctx); err != nil {
 		return plan, err
 	}
-	if t.full {
+	p.resumeAfterHold()
+	switch {
+	case t.full:
 		plan.Mode = "compare"
-		return plan, p.previewCompare(&plan)
+		err = p.previewCompare(&plan)
+	case t.any():
+		err = p.previewChanges(&plan)
 	}
-	return plan, p.previewChanges(&plan)
+	p.previewHold(&plan, asHold(err))
+	if asHold(err) != nil {
+		err = nil
+	}
+	return plan, err
+}
+
+// previewHold says which deletions would wait for approval after the pass.
+func (p *pass) previewHold(plan *Plan, other *Hold) {
+	planned := map[Ref]bool{}
+	for i, s := range plan.Steps {
+		planned[s.Ref] = true
+		if s.Action == ActionDelete && p.isHeld(s.Ref) && !p.approved {
+			plan.Steps[i] = Step{ActionHold, s.Ref, heldReason}
+		}
+	}
+	for r, u := range p.unsynced {
+		if u.Class == DeletionHeld && !planned[r] {
+			plan.Steps = append(plan.Steps, Step{ActionHold, r, heldReason})
+		}
+	}
+	slices.SortStableFunc(plan.Steps, compareSteps)
+	p.tallyHold()
+	if plan.Hold = p.progress.Hold; other != nil {
+		plan.Hold = other
+	}
+	if p.approved {
+		plan.Hold = nil
+	}
 }
 
 // reading makes a pass that holds no lease and can't write.
 func (e *Engine) reading(g *guard, st PairState, t todo) *pass {
 	quiet := *e
 	quiet.Log = slog.New(slog.DiscardHandler)
-	return &pass{Engine: &quiet, guard: g, desired: st.Desired, progress: st.Progress, before: st.Progress, todo: t}
+	return &pass{Engine: &quiet, guard: g, desired: st.Desired, progress: st.Progress, before: st.Progress, todo: t, reviewing: released(st, e.Now())}
 }
 
 func (p *pass) previewChanges(plan *Plan) error {
@@ -52,9 +84,9 @@ func (p *pass) previewChanges(plan *Plan) error {
 	if err != nil {
 		return err
 	}
+	_, err = p.brakeChanges(observed)
 	p.plan(plan, observed)
-	plan.Hold = p.holdFor(p.brake(observed, nil, false))
-	return nil
+	return err
 }
 
 func (p *pass) previewCompare(plan *Plan) error {
@@ -63,7 +95,9 @@ func (p *pass) previewCompare(plan *Plan) error {
 		return err
 	}
 	deletes := p.deletions(source, target)
-	plan.Hold = p.holdFor(p.checkBrake(deletes, source.counts, source.trouble()))
+	if _, err := p.brakeCompare(deletes, source, target); err != nil {
+		return err
+	}
 	refs := append(slices.SortedFunc(maps.Keys(source.refs), CompareRefs), deletes...)
 	v := view{replica: &target, deep: p.todo.deep}
 	done := 0
@@ -88,15 +122,12 @@ func (p *pass) plan(plan *Plan, window []seen) {
 			p.setAside(s.Ref, s.err)
 			continue
 		}
+		if !s.Absent {
+			p.dropHeld(s.Ref)
+		}
 		observed = append(observed, s.Observation)
 	}
 	plan.Steps = append(plan.Steps, MakePlan(observed, p.inventory, p.Pair.prune())...)
 	plan.Failed = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
-}
-
-func (p *pass) holdFor(err error) *Hold {
-	if h, ok := err.(*holdError); ok {
-		return h.hold
-	}
-	return nil
+	plan.Failed = slices.DeleteFunc(plan.Failed, func(u Unsynced) bool { return u.Class == DeletionHeld })
 }

@@ -45,7 +45,7 @@ const (
 	Syncing       Status = "syncing"       // a pass is at work, or left work behind
 	Retrying      Status = "retrying"      // a server is failing; tried again by itself
 	Blocked       Status = "blocked"       // needs a person; tried again slowly
-	Held          Status = "held"          // a brake stopped it until a person decides
+	Held          Status = "held"          // deletions wait for approval; all else is applied
 	Stopped       Status = "stopped"       // the operator stopped it
 )
 
@@ -77,16 +77,19 @@ func (p PairState) Status() Status {
 
 // Desired is what the operator wants. Only State.Direct writes it.
 type Desired struct {
-	Stopped      bool         `json:"stopped,omitempty"`
-	Reason       string       `json:"reason,omitempty"`
-	Since        time.Time    `json:"since,omitzero"`
-	Moved        string       `json:"moved,omitempty"` // where another state has the pair now; it is stopped here
-	AllowDeletes int          `json:"allow_deletes,omitempty"`
-	AllowedAt    time.Time    `json:"allowed_at,omitzero"`
-	ResyncAt     time.Time    `json:"resync_at,omitzero"`
-	RetryAt      time.Time    `json:"retry_at,omitzero"`
-	RetryOnly    []Ref        `json:"retry_only,omitempty"` // none means all
-	Newer        NewerMembers `json:"-"`
+	Stopped      bool      `json:"stopped,omitempty"`
+	Reason       string    `json:"reason,omitempty"`
+	Since        time.Time `json:"since,omitzero"`
+	Moved        string    `json:"moved,omitempty"` // where another state has the pair now; it is stopped here
+	AllowDeletes int       `json:"allow_deletes,omitempty"`
+	AllowedAt    time.Time `json:"allowed_at,omitzero"`
+	// PrimaryAcceptedAt is when the operator accepted that the primary is another
+	// organization than before.
+	PrimaryAcceptedAt time.Time    `json:"primary_accepted_at,omitzero"`
+	ResyncAt          time.Time    `json:"resync_at,omitzero"`
+	RetryAt           time.Time    `json:"retry_at,omitzero"`
+	RetryOnly         []Ref        `json:"retry_only,omitempty"` // none means all
+	Newer             NewerMembers `json:"-"`
 }
 
 // Apply returns d changed by a directive. State implementations use it.
@@ -105,6 +108,9 @@ func (d Desired) Apply(x Directive) Desired {
 	}
 	if x.AllowDeletes != nil {
 		d.AllowDeletes, d.AllowedAt = *x.AllowDeletes, x.At
+	}
+	if x.AcceptPrimary {
+		d.PrimaryAcceptedAt = x.At
 	}
 	if x.Resync != nil {
 		d.ResyncAt = *x.Resync
@@ -146,13 +152,16 @@ type Progress struct {
 	Failures      int       `json:"failures,omitempty"`      // passes failed in a row
 	Objects       int       `json:"objects"`                 // in the inventory
 	Pending       int       `json:"pending,omitempty"`       // known to be dirty, not yet done
-	Unsynced      int       `json:"unsynced,omitempty"`      // unsynced objects
+	Unsynced      int       `json:"unsynced,omitempty"`      // unsynced objects, without held deletions
 	NextRetry     time.Time `json:"next_retry,omitzero"`     // of the first unsynced object that is due
 	RetriedAt     time.Time `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
 	ResyncedAt    time.Time `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
 	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
 	Hold          *Hold     `json:"hold,omitempty"`
 	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
+	// Identity is the primary's, of a pair without a position.
+	Identity  string     `json:"identity,omitempty"`
+	Deletions *Deletions `json:"deletions,omitempty"` // what counts against the limit of the brake
 	// Selected marks what belonged to the pair when its last full compare began.
 	// A pair that selects other objects now is compared whole.
 	Selected string       `json:"selected,omitempty"`
@@ -228,16 +237,29 @@ type Failure struct {
 	Hint    string    `json:"hint,omitempty"`
 }
 
-// Hold says which brake stopped a pair.
+// Hold says why deletions wait for approval. Creations and updates go on, unless
+// the primary is another organization than before.
 type Hold struct {
 	At      time.Time `json:"at"`
 	Reason  string    `json:"reason"`
-	Deletes int       `json:"deletes"`          // that the plan wanted
-	Sample  []Ref     `json:"sample,omitempty"` // some of them
-	Verify  bool      `json:"verify,omitempty"` // a verification wanted them, to repair the replica
+	Deletes int       `json:"deletes"`           // all that wait
+	Records int       `json:"records,omitempty"` // of which each has a record among the unsynced objects
+	Sample  []Ref     `json:"sample,omitempty"`  // some of them
+	// Primary is the identity of the primary if that is another organization than
+	// before. Nothing at all is replicated until it is accepted.
+	Primary string `json:"primary,omitempty"`
 }
 
-// Unsynced is an object that could not be applied.
+// identity is that of the primary that the records belong to, or "".
+func (p Progress) identity() string {
+	if p.Position != nil {
+		return p.Position.Identity
+	}
+	return p.Identity
+}
+
+// Unsynced is an object that could not be applied, or one whose deletion waits for
+// approval.
 type Unsynced struct {
 	Ref       Ref       `json:"object"`
 	Class     Class     `json:"class"`
@@ -248,6 +270,7 @@ type Unsynced struct {
 	LastTry   time.Time `json:"last_try"`
 	NextTry   time.Time `json:"next_try"`
 	ChangeID  int64     `json:"change_id,omitempty"`
+	Items     int       `json:"items,omitempty"` // of a held bag: items that would go with it
 }
 
 // Run is the record of one pass or verification.
@@ -275,6 +298,7 @@ type Counts struct {
 	Updated  int   `json:"updated"`
 	Deleted  int   `json:"deleted"`
 	Unsynced int   `json:"unsynced"`
+	Held     int   `json:"held,omitempty"`  // deletions that were held; a bag is one
 	Drift    int   `json:"drift,omitempty"` // objects that others changed on the replica
 	Staged   int64 `json:"staged_bytes"`    // read from the primary
 	Uploaded int64 `json:"uploaded_bytes"`  // sent to the replica

@@ -123,9 +123,9 @@ func (v *verification) repair(p *pass) error {
 		return nil
 	case p.desired.Stopped:
 		return errOperatorStop
-	case p.progress.Hold != nil && !released(PairState{Desired: p.desired, Progress: p.progress}, p.Now()):
+	case p.progress.Hold != nil && p.progress.Hold.Primary != "":
 		return &holdError{p.progress.Hold}
-	case p.progress.Work != nil:
+	case p.progress.Work != nil, released(PairState{Desired: p.desired, Progress: p.progress}, p.Now()):
 		return errUnfinished
 	}
 	p.run.Mode = "repair"
@@ -137,15 +137,16 @@ func (v *verification) repair(p *pass) error {
 		}
 		others = append(others, d.Ref)
 	}
-	if err := p.checkBrake(extras, v.source.counts, v.source.trouble()); err != nil {
-		return verifying(err)
+	deletes, err := p.brake(v.removalOf(extras))
+	if err != nil {
+		return err
 	}
 	for window := range slices.Chunk(others, p.windowSize()) {
 		if err := v.repairWindow(p, window); err != nil {
 			return err
 		}
 	}
-	if err := p.confirmAndRemove(extras, view{look: true}); err != nil {
+	if err := p.confirmAndRemove(deletes, view{look: true}); err != nil {
 		return err
 	}
 	v.removed(p, extras)
@@ -157,17 +158,13 @@ func (v *verification) repair(p *pass) error {
 }
 
 // errUnfinished leaves a repair to later: a pass left work behind, and its record
-// of what it may have written must not be lost.
+// of what it may have written must not be lost, or it has an approval to follow.
 var errUnfinished = errors.New("a pass left work behind, which goes first")
 
-// verifying says in a hold that a verification met the brake.
-func verifying(err error) error {
-	var h *holdError
-	if errors.As(err, &h) {
-		h.hold.Verify = true
-		h.hold.Reason = "repairing what was added on the replica: " + h.hold.Reason
-	}
-	return err
+// removalOf is what a repair would delete: objects that were added on the replica.
+func (v *verification) removalOf(extras []Ref) removal {
+	return removal{refs: extras, onReplica: v.target.refs, failedListing: v.source.trouble(),
+		onPrimary: func(bag Ref) bool { _, there := v.source.refs[bag]; return there }}
 }
 
 // repairWindow looks at some objects again, under the lease, writes those that
@@ -236,7 +233,10 @@ func (v *verification) removed(p *pass, extras []Ref) {
 			continue
 		}
 		u, aside := p.unsynced[d.Ref]
-		if _, written := p.inventory[d.Ref]; aside {
+		if _, written := p.inventory[d.Ref]; p.isHeld(d.Ref) {
+			d.Note = "added on the replica; the deletion waits for approval"
+			left = append(left, d)
+		} else if aside {
 			d.Note = "could not be deleted: " + u.Reason
 			left = append(left, d)
 		} else if !written {
@@ -264,6 +264,9 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 		if !v.report.Equal() {
 			v.report.Outcome = OutcomeDiffers
 		}
+		if p.tallyHold(); v.options.Repair && slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.isHeld(d.Ref) }) {
+			v.report.Outcome, v.report.Hold = OutcomeHeld, p.progress.Hold
+		}
 	case errors.As(err, &h):
 		v.report.Outcome, v.report.Hold, err = OutcomeHeld, h.hold, nil
 	case errors.Is(err, errOperatorStop):
@@ -278,8 +281,8 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	v.sortOut()
 	p.calmDown()
 	v.note(p, ended)
-	if h := v.report.Hold; h != nil && h != p.before.Hold {
-		p.progress.held(now, h)
+	if h != nil && h.hold != p.before.Hold {
+		p.progress.held(now, h.hold)
 	}
 	p.run.Outcome, p.run.Ended, v.report.Run = v.report.Outcome, now, p.run.ID
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -309,8 +312,9 @@ func (p *pass) calmDown() {
 	}
 	p.progress.Work = nil
 	p.progress.Status, p.progress.Since = p.before.Status, p.before.Since
-	if len(p.unsynced) > 0 && p.progress.Status == Synced {
-		p.progress.to(Retrying, p.Now())
+	p.tally()
+	if s := p.progress.Status; s == Synced || s == Held || s == Retrying && p.progress.Hold != nil && p.progress.Failures == 0 {
+		p.progress.to(p.progress.resting(), p.Now())
 	}
 }
 

@@ -136,29 +136,27 @@ func TestAMassOfAdditionsIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 	w.replica.Set("/roles/web", "edited")
 	w.replica.Writes = 0
 	r := w.verify(repairing())
-	if r.Outcome != replication.OutcomeHeld || r.Hold == nil || r.Hold.Deletes != 30 || w.replica.Writes != 0 {
-		t.Fatalf("outcome %s, hold %+v, %d writes; want it held before any write", r.Outcome, r.Hold, w.replica.Writes)
+	if r.Outcome != replication.OutcomeHeld || r.Hold == nil || r.Hold.Deletes != 30 || len(r.Repaired) != 1 || w.replica.Writes != 1 {
+		t.Fatalf("outcome %s, hold %+v, %d writes; want the deletions held and the edited role repaired", r.Outcome, r.Hold, w.replica.Writes)
 	}
 	w.wantStatus(replication.Held)
 	st := w.record()
-	if h := st.Progress.Hold; h == nil || !h.Verify || !st.Progress.LastCheck.IsZero() || st.Progress.Drift.Left() != 31 || w.lastRun().Outcome != replication.OutcomeHeld {
+	if h := st.Progress.Hold; h == nil || st.Progress.LastCheck.IsZero() || st.Progress.Drift.Left() != 30 || w.lastRun().Outcome != replication.OutcomeHeld {
 		t.Errorf("recorded %+v, run %+v", st.Progress, w.lastRun())
 	}
 	w.wantOutcome(w.pass(), replication.OutcomeHeld)
-	if r := w.verify(repairing()); r.Outcome != replication.OutcomeHeld || w.replica.Writes != 0 {
+	if r := w.verify(repairing()); r.Outcome != replication.OutcomeHeld || w.replica.Writes != 1 {
 		t.Errorf("a repair of a held pair: %s, %d writes", r.Outcome, w.replica.Writes)
 	}
 	many := 30
 	w.direct(replication.Directive{AllowDeletes: &many})
 	w.now = w.now.Add(time.Second)
+	if r := w.verify(repairing()); r.Outcome != replication.OutcomePartial {
+		t.Errorf("a repair before the pass that the approval is for: %s", r.Outcome)
+	}
 	w.wantOutcome(w.pass(), replication.OutcomeDone)
-	if !w.record().Progress.VerifyDue(24*time.Hour, w.now) {
-		t.Error("the verification that was held isn't due again")
-	}
-	if r := w.verify(repairing()); r.Outcome != replication.OutcomeDone || len(r.Repaired) != 31 {
-		t.Errorf("after the operator's word: %s, repaired %d", r.Outcome, len(r.Repaired))
-	}
 	w.wantEqual()
+	w.wantStatus(replication.Synced)
 	// The word was for once.
 	for i := range 30 {
 		w.replica.Set(fmt.Sprintf("/roles/own%d", i), "own")
@@ -168,23 +166,24 @@ func TestAMassOfAdditionsIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 	}
 }
 
-// A pass that was held holds repairs too, also those that delete nothing.
-func TestAHeldPairIsNotRepaired(t *testing.T) {
+// Held deletions don't keep a verification from repairing the rest.
+func TestAHeldPairIsRepaired(t *testing.T) {
 	w := newWorld(t)
 	for i := range 40 {
 		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
 	}
 	w.pass()
-	for i := range 20 {
+	for i := range 21 {
 		w.primary.Unset(fmt.Sprintf("/roles/r%02d", i))
 	}
 	_, _ = w.engine().Pass(context.Background(), replication.PassOptions{})
 	w.wantStatus(replication.Held)
 	w.replica.Set("/roles/r39", "edited")
 	w.replica.Writes = 0
-	if r := w.verify(repairing()); r.Outcome != replication.OutcomeHeld || r.Hold == nil || r.Hold.Verify || w.replica.Writes != 0 {
-		t.Errorf("outcome %s, hold %+v, %d writes; want the hold of the pass kept", r.Outcome, r.Hold, w.replica.Writes)
+	if r := w.verify(repairing()); r.Outcome != replication.OutcomeDiffers || len(r.Repaired) != 1 || len(r.Differences) != 21 || w.replica.Writes != 1 {
+		t.Errorf("outcome %s, %d repaired, %d differences; want the edited role repaired, and the held deletions listed", r.Outcome, len(r.Repaired), len(r.Differences))
 	}
+	w.wantStatus(replication.Held)
 }
 
 func TestAStoppedPairIsNotRepaired(t *testing.T) {

@@ -26,13 +26,20 @@ func (p *Progress) to(s Status, now time.Time) {
 // succeeded records that everything known is applied or listed as unsynced.
 func (p *Progress) succeeded(now time.Time, interval time.Duration) {
 	p.LastAttempt, p.LastSuccess = now, now
-	p.Failures, p.LastError, p.Hold, p.Pending = 0, nil, nil, 0
+	p.Failures, p.LastError, p.Pending = 0, nil, 0
 	p.NextRun = now.Add(interval)
-	if p.Unsynced > 0 {
-		p.to(Retrying, now)
-		return
+	p.to(p.resting(), now)
+}
+
+// resting is the status of a pair that has nothing to do.
+func (p *Progress) resting() Status {
+	switch {
+	case p.Hold != nil:
+		return Held
+	case p.Unsynced > 0:
+		return Retrying
 	}
-	p.to(Synced, now)
+	return Synced
 }
 
 // failed records why a pass could not go on, and when to try again.
@@ -50,7 +57,7 @@ func (p *Progress) failed(now time.Time, interval time.Duration, err error) {
 	p.NextRun = now.Add(backoff(max(interval, time.Second), max(limit, interval), p.Failures))
 }
 
-// held records that a brake stopped the pair.
+// held records that nothing is replicated until a person decides.
 func (p *Progress) held(now time.Time, h *Hold) {
 	p.LastAttempt, p.Hold = now, h
 	p.NextRun = time.Time{}

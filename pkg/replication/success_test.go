@@ -15,8 +15,9 @@ func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
 		outcome string
 		prepare func(*world, *replication.PassOptions)
 	}{
-		"held": {replication.OutcomeHeld, func(w *world, _ *replication.PassOptions) {
+		"held by another primary": {replication.OutcomeHeld, func(w *world, _ *replication.PassOptions) {
 			w.pair.MaxDelete = replication.Limit{Count: 1}
+			w.primary.ID = "primary#2"
 			w.primary.Unset("/roles/base")
 			w.primary.Unset("/environments/prod")
 		}},
@@ -37,6 +38,7 @@ func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.fill()
+				w.primary.ID = "primary#1"
 				w.pass()
 				before := w.record().Progress.LastSuccess
 				w.primary.Set("/roles/web", "changed")

@@ -21,6 +21,9 @@ type todo struct {
 	feed    string    // the feed in use, "none" without one
 	note    string    // why that one
 	quiet   bool      // nothing was asked, nothing is to be recorded
+	held    bool      // nothing may be done: the primary is another organization
+	// accepted: the operator accepted that it is.
+	accepted bool
 }
 
 func (t todo) any() bool { return t.full || len(t.changes) > 0 || t.retry || t.resume }
@@ -35,8 +38,15 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	p, now := st.Progress, e.Now()
 	t := todo{
 		feed:   "none",
-		retry:  p.Unsynced > 0 && (p.retryDue(now) || st.retryAsked()),
+		retry:  p.Unsynced > 0 && p.retryDue(now) || (p.Unsynced > 0 || p.Hold != nil) && st.retryAsked(),
 		resume: p.Work != nil,
+	}
+	if h := p.Hold; h != nil {
+		if err := e.otherPrimary(ctx, st, &t); err != nil || t.held || t.accepted {
+			return t, err
+		}
+		// Without records it is the hold of an older version, which held whole passes.
+		t.resume = t.resume || released(st, now) || h.Records == 0 || e.Pair.prune() == PruneNone
 	}
 	newer := st.resyncAsked(now)
 	if w := p.Work; w != nil && w.Full && (!newer || !st.Desired.ResyncAt.After(w.Started)) && !o.Full && p.Selected == e.Pair.selected() {

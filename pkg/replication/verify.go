@@ -279,7 +279,7 @@ func (f facts) judge(s seen) *Difference {
 	last, ours := f.inventory[s.Ref]
 	pending := func(letter, note string) *Difference { return &Difference{s.Ref, letter, CausePending, note} }
 	u, aside := f.unsynced[s.Ref]
-	aside = aside && u.Class != Degraded // written as well as it can be
+	aside = aside && u.Class != Degraded && u.Class != DeletionHeld
 	letter := "M"
 	if s.Replica == Missing {
 		letter = "A"
@@ -314,12 +314,21 @@ func (f facts) judgeAbsent(s seen, ours bool) *Difference {
 	switch {
 	case s.Replica == Missing || f.prune == PruneNone:
 		return nil
+	case ours && f.held(s.Ref):
+		return &Difference{s.Ref, "D", CausePending, heldReason}
 	case ours:
 		return &Difference{s.Ref, "D", CausePending, "gone from the primary, not deleted yet"}
+	case f.prune == PruneAll && s.Replica == Present && f.held(s.Ref):
+		return &Difference{s.Ref, "D", CauseExtra, "added on the replica; the deletion waits for approval"}
 	case f.prune == PruneAll && s.Replica == Present:
 		return &Difference{s.Ref, "D", CauseExtra, "added on the replica"}
 	}
 	return nil
+}
+
+// held reports whether the deletion of an object waits for approval.
+func (f facts) held(r Ref) bool {
+	return f.unsynced[r].Class == DeletionHeld || r.Kind == DataBagItem && f.unsynced[r.bag()].Class == DeletionHeld
 }
 
 // degraded tells whether the replica never held all of the object, so that its

@@ -388,7 +388,8 @@ func TestVerifyAgreesWithAModelOfWhoChangedWhat(t *testing.T) {
 		w.tuning.Window = rapid.IntRange(1, 4).Draw(rt, "window")
 		paths := []string{"/roles/a", "/roles/b", "/data/x/1", "/environments/e", "/cookbooks/c/1.0.0"}
 		path, body := rapid.SampledFrom(paths), rapid.SampledFrom([]string{"1", "2", "3"})
-		put := map[string]string{} // what replication put on the replica, by the model
+		w.primary.Set("/roles/kept", "1") // an organization that becomes empty is held
+		put := map[string]string{}        // what replication put on the replica, by the model
 		rt.Repeat(map[string]func(*rapid.T){
 			"edit primary": func(t *rapid.T) { w.primary.Set(path.Draw(t, "path"), body.Draw(t, "body")) },
 			"edit replica": func(t *rapid.T) { w.replica.Set(path.Draw(t, "path"), body.Draw(t, "body")) },

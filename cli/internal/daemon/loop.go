@@ -106,7 +106,7 @@ func (l *loop) run(ctx, work context.Context) {
 		}
 		started := d.Now()
 		run, err := l.pass(ctx, work, trigger)
-		if err == nil && run.Outcome == replication.OutcomeDone {
+		if err == nil && (run.Outcome == replication.OutcomeDone || run.Outcome == replication.OutcomeHeld) {
 			l.verify(ctx, work)
 		}
 		<-l.slots
@@ -231,7 +231,7 @@ func (l *loop) say(run replication.Run, err error) {
 	case replication.OutcomeBusy:
 		log.Info("another process works on this pair; waiting for its lease to end")
 	case replication.OutcomeHeld:
-		log.Warn("held by a safety brake; a person must decide")
+		log.Warn("deletions wait for approval")
 	case replication.OutcomeStopped:
 		log.Info("stopped by the operator")
 	case replication.OutcomeFailed:

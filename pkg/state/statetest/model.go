@@ -192,6 +192,7 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 		Status:      rapid.SampledFrom([]replication.Status{"", replication.Synced, replication.Held}).Draw(t, "status"),
 		Position:    &replication.Position{Seq: rapid.Int64().Draw(t, "seq"), Seen: rapid.SliceOfN(rapid.Int64(), 0, 3).Draw(t, "seen")},
 		LastAttempt: now,
+		Deletions:   &replication.Deletions{Since: now, Counts: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 9).Draw(t, "deletions")}},
 		Objects:     rapid.IntRange(0, 9).Draw(t, "objects"),
 	}
 }
@@ -206,7 +207,7 @@ func drawUpdate(t *rapid.T, now time.Time) replication.Update {
 		case 2:
 			u.Removed = append(u.Removed, r)
 		case 3:
-			u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: rapid.String().Draw(t, "reason"), NextTry: now})
+			u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: rapid.String().Draw(t, "reason"), Items: rapid.IntRange(0, 9).Draw(t, "items"), NextTry: now})
 		case 4:
 			u.Synced = append(u.Synced, r)
 		}

@@ -164,6 +164,11 @@ func (w *writer) direct(ctx context.Context) error {
 		Retry: &d.RetryAt, RetryOnly: d.RetryOnly, At: w.options.Now()}); err != nil {
 		return err
 	}
+	if !d.PrimaryAcceptedAt.IsZero() {
+		if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{AcceptPrimary: true, At: d.PrimaryAcceptedAt}); err != nil {
+			return err
+		}
+	}
 	return w.state.Direct(ctx, w.pair.ID, replication.Directive{AllowDeletes: &d.AllowDeletes, At: d.AllowedAt})
 }
 

@@ -88,7 +88,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 	}
 	for _, r := range objects.Draw(t, "unsynced") {
 		p.Unsynced = append(p.Unsynced, replication.Unsynced{Ref: r, Class: replication.Rejected, Reason: rapid.String().Draw(t, "reason"),
-			Attempts: rapid.IntRange(1, 9).Draw(t, "attempts"), FirstSeen: moment.Draw(t, "seen"), NextTry: moment.Draw(t, "next")})
+			Attempts: rapid.IntRange(1, 9).Draw(t, "attempts"), Items: rapid.IntRange(0, 9).Draw(t, "items"), FirstSeen: moment.Draw(t, "seen"), NextTry: moment.Draw(t, "next")})
 	}
 	g := &p.Progress
 	g.Status, g.LastAttempt, g.LastSuccess, g.LastCompare = replication.Synced, moment.Draw(t, "attempt"), moment.Draw(t, "success"), moment.Draw(t, "compare")
@@ -100,9 +100,11 @@ func drawPair(t *rapid.T) transfer.Pair {
 		g.Work = &replication.Work{Full: true, Started: moment.Draw(t, "started"), After: "/roles/a", Intent: objects.Draw(t, "intent"), Deletes: rapid.Bool().Draw(t, "deletes"), Upto: g.Position}
 	}
 	if rapid.Bool().Draw(t, "hold") {
-		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Sample: objects.Draw(t, "sample")}
+		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Records: 2, Primary: "https://chef#2", Sample: objects.Draw(t, "sample")}
+		g.Deletions, g.Identity = &replication.Deletions{Since: moment.Draw(t, "since"), Counts: map[replication.Kind]int{replication.Role: 7}}, "https://chef#1"
 	}
 	g.ResyncedAt, g.RetriedAt = moment.Draw(t, "resynced"), moment.Draw(t, "retried")
+	p.Desired.PrimaryAcceptedAt = moment.Draw(t, "accepted")
 	p.Desired.ResyncAt, p.Desired.AllowedAt, p.Desired.AllowDeletes = moment.Draw(t, "resync"), moment.Draw(t, "allowed"), 3
 	return p
 }

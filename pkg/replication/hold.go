@@ -1,0 +1,320 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// heldReason is the reason in the record of a held deletion.
+const heldReason = "gone from the primary; the deletion waits for approval"
+
+// removal is what a pass would delete, and what the brake must know to decide.
+type removal struct {
+	refs []Ref // with those that wait for approval already, if they were looked at
+	// onReplica are objects of the replica that the inventory doesn't know but the
+	// prune rule "all" deletes, or would if the primary lacked them.
+	onReplica     map[Ref]struct{}
+	creates       map[Kind]int
+	failedListing bool
+	// onPrimary reports whether the primary has the bag, as seen in this pass.
+	onPrimary func(bag Ref) bool
+}
+
+// isHeld reports whether the deletion of an object waits for approval, by itself or
+// with its bag.
+func (p *pass) isHeld(r Ref) bool {
+	if p.unsynced[r].Class == DeletionHeld {
+		return true
+	}
+	return r.Kind == DataBagItem && p.unsynced[r.bag()].Class == DeletionHeld
+}
+
+// brake returns what may be deleted. If that is too much, all that doesn't wait for
+// approval yet is recorded as held, so that it isn't lost when the position moves,
+// and nothing is deleted. What is held stays so until it is approved or the
+// primary has it again: it doesn't trickle out as time passes.
+func (p *pass) brake(d removal) ([]Ref, error) {
+	d.refs = p.withItems(d.refs)
+	p.splitHeldBags(d)
+	fresh := d.refs
+	deletes := map[Kind]int{}
+	if !p.reviewing {
+		fresh = slices.DeleteFunc(slices.Clone(d.refs), p.isHeld)
+		deletes = p.heldCounts()
+	}
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	for _, r := range fresh {
+		deletes[r.Kind]++
+	}
+	allowed := allowance(PairState{Desired: p.desired, Progress: p.before}, p.Now())
+	reason := Brake{Objects: p.objects(d), Creates: d.creates, Deletes: deletes, Deleted: p.progress.Deletions.at(p.Now()).Counts,
+		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete, Allowance: allowed}.Check()
+	p.allowed = allowed > 0
+	if reason == "" {
+		p.approved = p.reviewing
+		return fresh, nil
+	}
+	if err := p.checkPrimary(fresh); err != nil {
+		return nil, err
+	}
+	p.holdDeletions(fresh, reason)
+	return nil, nil
+}
+
+// withItems adds the items that go with a bag.
+func (p *pass) withItems(refs []Ref) []Ref {
+	set := make(map[Ref]struct{}, len(refs))
+	for _, r := range refs {
+		set[r] = struct{}{}
+	}
+	for r := range p.inventory {
+		if _, goes := set[r.bag()]; goes && r.Kind == DataBagItem {
+			set[r] = struct{}{}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(set), CompareRefs)
+}
+
+// objects counts what the pair has on the replica, by kind.
+func (p *pass) objects(d removal) map[Kind]int {
+	n := map[Kind]int{}
+	for r := range p.inventory {
+		n[r.Kind]++
+	}
+	add := func(r Ref) {
+		if _, known := p.inventory[r]; !known {
+			n[r.Kind]++
+		}
+	}
+	for r := range d.onReplica {
+		add(r)
+	}
+	for _, r := range d.refs {
+		if _, listed := d.onReplica[r]; !listed {
+			add(r)
+		}
+	}
+	return n
+}
+
+// heldCounts counts the deletions that wait for approval, by kind.
+func (p *pass) heldCounts() map[Kind]int {
+	n := map[Kind]int{}
+	for _, u := range p.unsynced {
+		if u.Class == DeletionHeld {
+			n[u.Ref.Kind]++
+			n[DataBagItem] += u.Items
+		}
+	}
+	return n
+}
+
+// splitHeldBags gives the items of a held bag that is on the primary again records
+// of their own.
+func (p *pass) splitHeldBags(d removal) {
+	for _, r := range d.refs {
+		bag := r.bag()
+		if u := p.unsynced[bag]; r.Kind == DataBagItem && u.Class == DeletionHeld && d.onPrimary(bag) {
+			p.hold(r, 0)
+		}
+	}
+	for r, u := range p.unsynced {
+		if u.Class == DeletionHeld && r.Kind == DataBag && d.onPrimary(r) {
+			p.dropHeld(r)
+		}
+	}
+}
+
+// holdDeletions records deletions as held. A bag stands for its items.
+func (p *pass) holdDeletions(refs []Ref, reason string) {
+	rest, items := splitItems(refs)
+	for _, r := range rest {
+		with := map[Ref]struct{}{}
+		for _, item := range slices.Concat(items[r], p.heldItems(r)) {
+			with[item] = struct{}{}
+			p.dropHeld(item)
+		}
+		p.hold(r, len(with))
+	}
+	now := p.Now()
+	h := Hold{At: now, Reason: reason}
+	if was := p.progress.Hold; was != nil && !p.reviewing {
+		h.At = was.At // an approval that is under way answers the hold that the operator saw
+	}
+	p.progress.Hold = &h
+	p.reviewing = false
+	p.tallyHold()
+	p.Log.Error("deletions wait for approval", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", reason, "deletions", p.progress.Hold.Deletes,
+		"hint", fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", p.Pair.ID, p.Pair.ID, p.progress.Hold.Deletes))
+	for _, r := range rest[:min(len(rest), namesLogged)] {
+		p.logStep(Step{ActionDelete, r, reason}, "held")
+	}
+}
+
+// heldItems are the items of a bag that are held by themselves.
+func (p *pass) heldItems(bag Ref) (items []Ref) {
+	if bag.Kind != DataBag {
+		return nil
+	}
+	for r, u := range p.unsynced {
+		if r.Kind == DataBagItem && r.Name == bag.Name && u.Class == DeletionHeld {
+			items = append(items, r)
+		}
+	}
+	return items
+}
+
+// hold records that the deletion of an object, with so many items, waits for
+// approval.
+func (p *pass) hold(ref Ref, items int) {
+	now := p.Now()
+	u := Unsynced{Ref: ref, Class: DeletionHeld, Reason: heldReason, FirstSeen: now, LastTry: now, ChangeID: p.changeIDs[ref], Items: items}
+	if was := p.unsynced[ref]; was.Class == DeletionHeld {
+		u.FirstSeen = was.FirstSeen
+	}
+	p.unsynced[ref] = u
+	p.upd.Unsynced = append(slices.DeleteFunc(p.upd.Unsynced, func(x Unsynced) bool { return x.Ref == ref }), u)
+	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r Ref) bool { return r == ref })
+	p.run.Counts.Held++
+}
+
+// dropHeld drops the record of a deletion that need not be approved any more.
+func (p *pass) dropHeld(ref Ref) {
+	if p.unsynced[ref].Class == DeletionHeld {
+		delete(p.waiting, ref)
+		p.dropRecord(ref)
+	}
+}
+
+// dropUnwanted drops the records of held deletions that the prune rule forbids by
+// now.
+func (p *pass) dropUnwanted() {
+	for r, u := range p.unsynced {
+		_, ours := p.inventory[r]
+		if u.Class == DeletionHeld && decideAbsent(Observation{Ref: r, Absent: true}, ours, p.Pair.prune()).Action != ActionDelete {
+			p.dropHeld(r)
+		}
+	}
+}
+
+// holdSample is how many of the held objects the record of a pair names.
+const holdSample = 10
+
+// tallyHold brings the summary up to date with the records: the hold ends with the
+// last of them.
+func (p *pass) tallyHold() {
+	was := p.progress.Hold
+	if was != nil && was.Primary != "" {
+		return
+	}
+	n, records, sample := 0, 0, []Ref(nil)
+	for _, u := range p.recorded() {
+		if u.Class == DeletionHeld {
+			records++
+			n += 1 + u.Items
+			sample = append(sample, u.Ref)
+		}
+	}
+	if records == 0 {
+		p.progress.Hold = nil
+		return
+	}
+	slices.SortFunc(sample, CompareRefs)
+	h := Hold{At: p.Now(), Reason: "deletions wait for approval"}
+	if was != nil {
+		h = *was
+	}
+	h.Deletes, h.Records, h.Sample = n, records, slices.Clone(sample[:min(len(sample), holdSample)])
+	p.progress.Hold = &h
+}
+
+// checkPrimary asks the primary who it is before a mass deletion is held: another
+// organization than before needs another answer than many deletions.
+func (p *pass) checkPrimary(deletes []Ref) error {
+	id, err := p.Source.Identity(p.guard.hard)
+	if err != nil {
+		return err
+	}
+	p.progress.IdentityAt = p.Now()
+	before := p.progress.identity()
+	if !anotherOrganization(before, id) {
+		return nil
+	}
+	return &holdError{&Hold{At: p.Now(), Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
+		Reason: fmt.Sprintf("the primary's organization is another one than before (%s, now %s)", guid(before), guid(id))}}
+}
+
+// anotherOrganization reports whether two identities certainly name different
+// organizations. Servers that show no GUID, and URLs that changed, leave it open.
+func anotherOrganization(before, now string) bool {
+	return guid(before) != "" && guid(now) != "" && guid(before) != guid(now)
+}
+
+// guid is the GUID of an organization in an identity, or "".
+func guid(identity string) string {
+	_, id, _ := strings.Cut(identity, "#")
+	return id
+}
+
+// otherPrimary decides what a pair does that is held because the primary is another
+// organization: nothing, until that is accepted or the one before is back.
+func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *todo) error {
+	h := st.Progress.Hold
+	if h.Primary == "" {
+		return nil
+	}
+	if answers(st.Desired.PrimaryAcceptedAt, h.At, e.Now()) {
+		t.full, t.deep, t.accepted, t.reason = true, true, true, "a new primary was accepted"
+		return nil
+	}
+	id, err := e.Source.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	t.held = anotherOrganization(st.Progress.identity(), id)
+	return nil
+}
+
+// resumeAfterHold ends a hold because of another primary: it was accepted, or it is
+// the one before again.
+func (p *pass) resumeAfterHold() {
+	h := p.progress.Hold
+	if h == nil || h.Primary == "" {
+		return
+	}
+	p.progress.Hold = nil
+	if p.todo.accepted { // what was known of the other one means nothing
+		p.progress.Position, p.progress.Work = nil, nil
+	}
+}
+
+// Summary says in a sentence what waits, and why.
+func (h Hold) Summary() string {
+	if h.Primary != "" {
+		return h.Reason + "; nothing is replicated until that is accepted or it is the one before again"
+	}
+	return plural(h.Deletes, "deletion waits", "deletions wait") + " for approval: " + h.Reason
+}
+
+// Hint says what to try.
+func (h Hold) Hint(id PairID) string {
+	if h.Primary != "" {
+		return fmt.Sprintf("see that the URL of the primary leads to the right server, or accept the new one: chef-sync-ctl sync-start %s --accept-new-primary", id)
+	}
+	return fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", id, id, h.Deletes)
+}
+
+// asHold returns the hold that ended a pass, or nil.
+func asHold(err error) *Hold {
+	var h *holdError
+	if errors.As(err, &h) {
+		return h.hold
+	}
+	return nil
+}

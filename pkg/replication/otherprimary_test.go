@@ -1,0 +1,84 @@
+package replication_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// Another organization behind the primary's URL is no mass deletion: nothing is
+// replicated until that is accepted, or the right one is back.
+func TestAnotherOrganizationIsHeldByItsOwnName(t *testing.T) {
+	for name, feed := range map[string]bool{"with a feed": true, "without one": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.primary.ID, w.primary.NoFeed = "https://chef/organizations/o#one", !feed
+			w.fill()
+			w.fillBag("b", 60)
+			w.run()
+			right := w.primary
+			w.primary = newWorld(t).primary
+			w.primary.ID, w.primary.NoFeed = "https://chef/organizations/o#two", !feed
+			w.primary.Set("/roles/other", "other")
+			w.now = w.now.Add(2 * time.Hour)
+			w.replica.Writes = 0
+			w.wantOutcome(w.run(), replication.OutcomeHeld)
+			h := w.hold()
+			if !strings.Contains(h.Reason, "the primary's organization is another one than before (one, now two)") || h.Primary == "" || w.replica.Writes != 0 {
+				t.Fatalf("hold %+v, %d writes", h, w.replica.Writes)
+			}
+			w.wantStatus(replication.Held)
+			w.allow(1000)
+			w.wantOutcome(w.run(), replication.OutcomeHeld)
+			if r := w.verify(replication.VerifyOptions{Repair: true}); r.Outcome == replication.OutcomeDone || w.replica.Writes != 0 {
+				t.Fatalf("%d writes of another organization's, outcome %s", w.replica.Writes, r.Outcome)
+			}
+			if p, err := w.engine().Preview(context.Background(), true); err != nil || p.Hold == nil || p.Hold.Primary == "" {
+				t.Errorf("plan %+v, %v", p, err)
+			}
+			wrong := w.primary
+			w.primary = right
+			w.primary.Set("/roles/web", "changed")
+			w.wantOutcome(w.run(), replication.OutcomeDone)
+			w.wantEqual()
+			w.wantStatus(replication.Synced)
+
+			w.primary = wrong
+			w.now = w.now.Add(2 * time.Hour)
+			w.run()
+			w.wantStatus(replication.Held)
+			w.direct(replication.Directive{AcceptPrimary: true})
+			w.now = w.now.Add(time.Second)
+			run := w.run()
+			if run.Mode != "compare" || w.replica.Snapshot()["/roles/other"] == "" {
+				t.Errorf("%+v after it was accepted, want it compared", run)
+			}
+			if h := w.hold(); h.Primary != "" || h.Deletes == 0 {
+				t.Errorf("hold %+v, want the deletions held", h)
+			}
+			w.now = w.now.Add(3 * time.Hour)
+			w.run()
+			w.allow(w.hold().Deletes)
+			w.run()
+			w.wantEqual()
+			w.wantStatus(replication.Synced)
+		})
+	}
+}
+
+// A server that shows no GUID may be another one; that is left to the operator.
+func TestWithoutAGUIDDeletionsAreHeldAsUsual(t *testing.T) {
+	w := mass(t)
+	w.primary.ID = "https://new.example.com"
+	for _, p := range w.paths("/roles/") {
+		w.primary.Unset(p)
+	}
+	w.now = w.now.Add(2 * time.Hour)
+	w.run()
+	if h := w.hold(); h.Primary != "" || h.Deletes != 200 {
+		t.Errorf("hold %+v", h)
+	}
+}
