@@ -276,7 +276,7 @@ func splitItems(refs []Ref) (rest []Ref, items map[Ref][]Ref) {
 // written meanwhile.
 func (p *pass) removeInWindows(deletes []Ref) error {
 	slices.SortFunc(deletes, func(a, b Ref) int { return CompareRefs(b, a) })
-	for window := range slices.Chunk(deletes, p.windowSize()) {
+	for window := range windows(p, deletes) {
 		steps := make([]Step, len(window))
 		for i, r := range window {
 			steps[i] = Step{ActionDelete, r, "gone from the primary"}

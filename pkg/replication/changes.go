@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -32,7 +33,7 @@ func (p *pass) changes() error {
 	if err != nil {
 		return err
 	}
-	for window := range slices.Chunk(observed, p.windowSize()) {
+	for window := range windows(p, observed) {
 		gone, err := p.applyWindow(window)
 		if err != nil && !errors.Is(err, ErrMayNotCreate) {
 			return err
@@ -313,6 +314,20 @@ func (p *pass) windowSize() int {
 		return 1
 	}
 	return p.Tuning.Window
+}
+
+// windows cuts a list into windows. Each is as large as it may be when its turn comes:
+// after crashes the first is small, and the others aren't if that one succeeds.
+func windows[T any](p *pass, list []T) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		for len(list) > 0 {
+			n := min(p.windowSize(), len(list))
+			if !yield(list[:n:n]) {
+				return
+			}
+			list = list[n:]
+		}
+	}
 }
 
 // windowDone clears what was intended: all of it has ended.

@@ -298,7 +298,7 @@ func (p *pass) compareWindows(source listing, v view) error {
 	refs = slices.DeleteFunc(refs, func(r Ref) bool { return r == p.poison })
 	p.progress.Pending = len(refs)
 	total := len(refs)
-	for window := range slices.Chunk(refs, p.windowSize()) {
+	for window := range windows(p, refs) {
 		observed, err := p.observe(window, v)
 		if err != nil {
 			return err
@@ -339,7 +339,7 @@ func (p *pass) goesOn(err error) bool {
 // that is there after all is written instead.
 func (p *pass) confirmAndRemove(deletes []Ref, v view) error {
 	var confirmed []Ref
-	for window := range slices.Chunk(deletes, p.windowSize()) {
+	for window := range windows(p, deletes) {
 		observed, err := p.observe(window, v)
 		if err != nil {
 			return err

@@ -141,7 +141,7 @@ func (v *verification) repair(p *pass) error {
 	if err != nil {
 		return err
 	}
-	for window := range slices.Chunk(others, p.windowSize()) {
+	for window := range windows(p, others) {
 		if err := v.repairWindow(p, window); err != nil {
 			return err
 		}
