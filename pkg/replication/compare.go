@@ -276,7 +276,7 @@ func (p *pass) leftovers(source, target listing, deletes []Ref) []Ref {
 	var refs []Ref
 	for r := range p.unsynced {
 		_, there := source.refs[r]
-		if !there && !r.IsListing() && !p.isHeld(r) && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
+		if !there && !r.IsListing() && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
 			refs = append(refs, r)
 		}
 	}

@@ -1,0 +1,123 @@
+package replication_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+func TestAPruneRuleThatKeepsEndsTheHold(t *testing.T) {
+	w := mass(t)
+	for _, p := range w.paths("/roles/") {
+		w.primary.Unset(p)
+	}
+	w.run()
+	w.wantStatus(replication.Held)
+	w.pair.Prune = replication.PruneNone
+	w.run()
+	w.wantStatus(replication.Synced)
+	if len(w.unsynced()) != 0 || w.roles() != 200 {
+		t.Errorf("%d records, %d roles", len(w.unsynced()), w.roles())
+	}
+}
+
+// An older version held the whole pass and kept no records.
+func TestAHoldOfAnOlderVersionIsTakenUp(t *testing.T) {
+	w := mass(t)
+	for _, p := range w.paths("/roles/") {
+		w.primary.Unset(p)
+	}
+	st := w.record()
+	st.Progress.Status = replication.Held
+	st.Progress.Hold = &replication.Hold{At: w.now, Reason: "200 of 511 objects would be deleted", Deletes: 200}
+	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now, st.Progress); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Minute)
+	w.run()
+	if h := w.hold(); h.Deletes != 200 || h.Records != 200 || w.roles() != 200 {
+		t.Errorf("hold %+v", h)
+	}
+
+	// That of a verification left nothing to do for a pass.
+	w = mass(t)
+	st = w.record()
+	st.Progress.Status, st.Progress.Hold = replication.Held, &replication.Hold{At: w.now, Reason: "repairing", Deletes: 60}
+	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now, st.Progress); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Minute)
+	w.run()
+	w.wantStatus(replication.Synced)
+}
+
+// The plan shows what would be held and what is, and that it would be deleted once
+// it is approved.
+func TestThePlanShowsHeldDeletions(t *testing.T) {
+	w := mass(t)
+	plan := func() replication.Plan {
+		t.Helper()
+		p, err := w.engine().Preview(context.Background(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	counts := func(p replication.Plan) map[replication.Action]int {
+		n := map[replication.Action]int{}
+		for _, s := range p.Steps {
+			n[s.Action]++
+		}
+		return n
+	}
+	for _, p := range w.paths("/roles/") {
+		w.primary.Unset(p)
+	}
+	w.primary.Set("/environments/new", "new")
+	p := plan()
+	if n := counts(p); n[replication.ActionHold] != 200 || n[replication.ActionCreate] != 1 || p.Deletes() != 0 || p.Hold == nil || p.Hold.Deletes != 200 || len(p.Failed) != 0 {
+		t.Errorf("before the pass: %v, hold %+v", n, p.Hold)
+	}
+	w.run()
+	p = plan()
+	if n := counts(p); n[replication.ActionHold] != 200 || p.Hold == nil {
+		t.Errorf("while it is held: %v, hold %+v", n, p.Hold)
+	}
+	w.allow(200)
+	p = plan()
+	if n := counts(p); n[replication.ActionDelete] != 200 || n[replication.ActionHold] != 0 || p.Hold != nil {
+		t.Errorf("once it is approved: %v, hold %+v", n, p.Hold)
+	}
+}
+
+// A pass that ends early goes on with the approval.
+func TestAnApprovalOutlivesABrokenPass(t *testing.T) {
+	w := mass(t)
+	for _, p := range w.paths("/roles/") {
+		w.primary.Unset(p)
+	}
+	w.run()
+	w.allow(200)
+	deleted := 0
+	w.replica.Refuse = func(op string, _ replication.Ref) error {
+		if op == "delete" {
+			if deleted++; deleted > 120 {
+				return refused(replication.Denied)
+			}
+		}
+		if deleted > 120 && op == "list" {
+			return refused(replication.Denied)
+		}
+		return nil
+	}
+	if _, err := w.engine().Pass(context.Background(), replication.PassOptions{}); err == nil || w.roles() == 200 || w.roles() == 0 {
+		t.Fatalf("%v, %d roles are left; want the pass to fail in the middle", err, w.roles())
+	}
+	w.replica.Refuse = nil
+	w.now = w.now.Add(30 * time.Minute)
+	w.run()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
