@@ -211,11 +211,11 @@ func answers(word, hold, now time.Time) bool {
 	return word.After(hold) || ahead(hold, now) && age(word, now) < time.Hour
 }
 
-// allowance is how many deletions the operator allowed the coming pass. A word
-// is good for one pass, and for an hour.
+// allowance is how many deletions the operator approved for the coming pass. An
+// approval is good for one pass, for an hour, and for the primary that was accepted.
 func allowance(st PairState, now time.Time) int {
 	d := st.Desired
-	if !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed) && age(d.AllowedAt, now) < time.Hour {
+	if !d.AllowedAt.Before(d.PrimaryAcceptedAt) && !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed) && age(d.AllowedAt, now) < time.Hour {
 		return d.AllowDeletes
 	}
 	return 0

@@ -52,16 +52,19 @@ func (p *pass) brake(d removal) ([]Ref, error) {
 	for _, r := range fresh {
 		deletes[r.Kind]++
 	}
-	allowed := allowance(PairState{Desired: p.desired, Progress: p.before}, p.Now())
-	reason := Brake{Objects: p.objects(d), Creates: d.creates, Deletes: deletes, Deleted: p.progress.Deletions.at(p.Now()).Counts,
-		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete, Allowance: allowed}.Check()
-	p.allowed = allowed > 0
+	b := Brake{Objects: p.objects(d), Creates: d.creates, Deletes: deletes, Deleted: p.progress.Deletions.at(p.Now()).Counts,
+		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete}
+	if b.Check() != "" { // whatever was approved: that was for the organization before
+		if err := p.checkPrimary(fresh); err != nil {
+			return nil, err
+		}
+	}
+	b.Allowance = allowance(PairState{Desired: p.desired, Progress: p.before}, p.Now())
+	p.allowed = b.Allowance > 0
+	reason := b.Check()
 	if reason == "" {
 		p.approved = p.reviewing
 		return fresh, nil
-	}
-	if err := p.checkPrimary(fresh); err != nil {
-		return nil, err
 	}
 	p.holdDeletions(fresh, reason)
 	return nil, nil

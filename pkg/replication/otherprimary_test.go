@@ -69,6 +69,30 @@ func TestAnotherOrganizationIsHeldByItsOwnName(t *testing.T) {
 	}
 }
 
+// What was approved was approved for the organization before.
+func TestAnApprovalIsNotForAnotherOrganization(t *testing.T) {
+	w := newWorld(t)
+	w.primary.ID = "https://chef/organizations/o#one"
+	w.fill()
+	w.fillBag("b", 60)
+	w.run()
+	w.allow(1000)
+	w.primary = newWorld(t).primary
+	w.primary.ID = "https://chef/organizations/o#two"
+	w.primary.Set("/roles/other", "other")
+	w.replica.Writes = 0
+	w.wantOutcome(w.run(), replication.OutcomeHeld)
+	if h := w.hold(); h.Primary == "" || w.replica.Writes != 0 {
+		t.Errorf("hold %+v, %d writes", h, w.replica.Writes)
+	}
+	w.direct(replication.Directive{AcceptPrimary: true})
+	w.now = w.now.Add(time.Second)
+	w.run()
+	if h := w.hold(); h.Primary != "" || h.Deletes != len(w.replica.Snapshot())-1 {
+		t.Errorf("hold %+v after it was accepted", h)
+	}
+}
+
 // A server that shows no GUID may be another one; that is left to the operator.
 func TestWithoutAGUIDDeletionsAreHeldAsUsual(t *testing.T) {
 	w := mass(t)
