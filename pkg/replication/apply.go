@@ -24,7 +24,7 @@ func (p *pass) applyWindow(window []seen) (deletes []Ref, err error) {
 			continue
 		}
 		if !s.Absent {
-			p.dropHeld(s.Ref) // it is on the primary again
+			p.cameBack(s.Ref)
 		}
 		observed = append(observed, s.Observation)
 		byRef[s.Ref] = s

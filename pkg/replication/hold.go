@@ -127,9 +127,16 @@ func (p *pass) splitHeldBags(d removal) {
 			p.hold(r, 0)
 		}
 	}
+	back := map[Ref]bool{}
 	for r, u := range p.unsynced {
 		if u.Class == DeletionHeld && r.Kind == DataBag && d.onPrimary(r) {
-			p.dropHeld(r)
+			back[r] = true
+			p.cameBack(r)
+		}
+	}
+	for r := range p.inventory {
+		if r.Kind == DataBagItem && back[r.bag()] && !p.isHeld(r) {
+			p.applied(r, unknownFingerprint)
 		}
 	}
 }
@@ -192,6 +199,18 @@ func (p *pass) dropHeld(ref Ref) {
 	if p.unsynced[ref].Class == DeletionHeld {
 		delete(p.waiting, ref)
 		p.dropRecord(ref)
+	}
+}
+
+// cameBack drops the record of a held deletion whose object is on the primary again.
+// Nobody looked at the replica meanwhile, so the inventory isn't believed.
+func (p *pass) cameBack(ref Ref) {
+	if p.unsynced[ref].Class != DeletionHeld {
+		return
+	}
+	p.dropHeld(ref)
+	if p.inventory[ref] != "" {
+		p.applied(ref, unknownFingerprint)
 	}
 }
 

@@ -50,11 +50,11 @@ func (w *world) allow(n int) {
 
 func (w *world) hold() replication.Hold {
 	w.t.Helper()
-	h := w.record().Progress.Hold
-	if h == nil {
-		w.t.Fatalf("nothing is held: %+v", w.record().Progress)
+	if h := w.record().Progress.Hold; h != nil {
+		return *h
 	}
-	return *h
+	w.t.Fatalf("nothing is held: %+v", w.record().Progress)
+	return replication.Hold{}
 }
 
 // I11: whichever way the deletions come, and however many a pass sees of them, at
@@ -178,6 +178,35 @@ func TestAHoldEndsByItself(t *testing.T) {
 			if u := w.unsynced(); len(u) != 0 || w.record().Progress.Hold != nil {
 				t.Errorf("left: %v", u)
 			}
+		})
+	}
+}
+
+// Somebody may have changed the replica while deletions were held: what comes back
+// as it was is looked for there.
+func TestWhatComesBackIsLookedForOnTheReplica(t *testing.T) {
+	for name, full := range map[string]bool{"by the feed": false, "by a full compare": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pair.MaxDelete = replication.Limit{Count: 1}
+			w.fill()
+			w.pass()
+			w.primary.Unset("/roles/web")
+			w.primary.Unset("/roles/base")
+			w.primary.Unset("/data/users")
+			w.run()
+			w.wantStatus(replication.Held)
+			w.replica.Unset("/roles/web")
+			w.replica.Set("/roles/base", "edited")
+			w.replica.Unset("/data/users/bob")
+			w.replica.Set("/data/users/alice", "edited")
+			if full {
+				w.pair.ReconcileEvery = time.Second
+			}
+			w.fill()
+			w.run()
+			w.wantEqual()
+			w.wantStatus(replication.Synced)
 		})
 	}
 }

@@ -123,7 +123,7 @@ func (p *pass) plan(plan *Plan, window []seen) {
 			continue
 		}
 		if !s.Absent {
-			p.dropHeld(s.Ref)
+			p.cameBack(s.Ref)
 		}
 		observed = append(observed, s.Observation)
 	}
