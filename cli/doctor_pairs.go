@@ -66,7 +66,7 @@ func pairCheck(l *doctor.List, r statusRow, now time.Time) {
 		return
 	}
 	if h := r.Hold; h != nil {
-		fail("", r.Hint, "held: %s", h.Reason)
+		fail("", r.Hint, "held: %s", h.Summary())
 	}
 	if e := r.LastError; e != nil {
 		fail(e.Class, e.Hint, "%s", e.Message)
