@@ -225,7 +225,8 @@ type Work struct {
 	// Deletes tells that the Intent is to delete: it makes no object one that
 	// replication put there.
 	Deletes bool `json:"deletes,omitempty"`
-	// Crashes counts the passes in a row that died at work on an Intent.
+	// Crashes counts the passes in a row that died at work on an Intent. A pass that
+	// leaves one behind and ends in order takes one off, which the next one adds.
 	Crashes int `json:"crashes,omitempty"`
 }
 

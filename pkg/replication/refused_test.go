@@ -138,3 +138,27 @@ func TestItemsOfBagsThatAreThereGoOn(t *testing.T) {
 	w.pass()
 	w.wantEqual()
 }
+
+// A server that goes away at a write is no death of the process: the object isn't set
+// aside for it, however often it happens.
+func TestAServerThatGoesAwayAtAWriteIsNoCrash(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/web", "new")
+	w.primary.Set("/roles/fresh", "new")
+	w.replica.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	for range 8 {
+		if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
+			t.Fatal("no error")
+		}
+		w.now = w.now.Add(time.Hour)
+	}
+	if u, p := w.unsynced(), w.record().Progress; len(u) > 0 || p.Work != nil && p.Work.Crashes > 0 {
+		t.Errorf("unsynced %+v, work %+v", u, p.Work)
+	}
+	w.replica.Refuse = nil
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}
