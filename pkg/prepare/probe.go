@@ -23,6 +23,14 @@ func (r *run) probeWrites(ctx context.Context, first map[string]string) error {
 	if err := r.readOwnRights(ctx); err != nil {
 		return err
 	}
+	if r.sync.Client().Orgless() {
+		if may, err := r.mayCreate(ctx, "/environments", first["/environments"]); err != nil || may == provenRight {
+			if err == nil {
+				r.step(Fine, "rights", "creates environments, so it may write all: a server without organizations has no other permissions")
+			}
+			return err
+		}
+	}
 	blind := false
 	for _, n := range r.needs() {
 		name := n.collection[1:]

@@ -1,13 +1,16 @@
 package prepare_test
 
 import (
+	"crypto/rsa"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/prepare"
 )
@@ -135,5 +138,24 @@ func TestAProbeThatFailsIsNoRight(t *testing.T) {
 	o.Check = true
 	if r, err := prepare.Run(t.Context(), o); err == nil || r.Ready {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A server without organizations knows admins, who may do all, and others.
+func TestACheckOfAServerWithoutOrganizations(t *testing.T) {
+	server := cheftest.Start(t, cheftest.Options{Orgless: true})
+	s := &site{t: t, server: server, org: server.Org("")}
+	for name, key := range map[string]*rsa.PrivateKey{"admin": server.AddUser("admin"), "reader": s.org.AddClient("reader")} {
+		s.key = prepare.FileKey{Path: filepath.Join(t.TempDir(), "keys", "sync.pem")}
+		writeKey(t, s.key.Path, key)
+		o := s.options(prepare.Replica, nil)
+		o.Name, o.Check = name, true
+		o.Connect = func(k *rsa.PrivateKey) (*chef.Client, error) {
+			return chef.New(chef.Config{Name: "eu", URL: server.URL, Orgless: true, User: name, Key: k, Retry: chef.RetryPolicy{Attempts: 1}})
+		}
+		r, err := prepare.Run(t.Context(), o)
+		if err != nil || r.Ready != (name == "admin") || len(r.Refused) > 0 != (name == "reader") || name == "admin" && len(r.Unchecked) > 0 {
+			t.Errorf("%s: %v, %+v", name, err, r)
+		}
 	}
 }
