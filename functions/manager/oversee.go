@@ -84,7 +84,8 @@ func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.
 		find("the pair is blocked; it needs a person", g.Since, "error", lastError(g))
 	}
 	o.age(p, g, now, find)
-	if (status == replication.Synced || status == replication.Held) && g.VerifyDue(p.VerifyEvery, now) {
+	verifiable := status == replication.Synced || status == replication.Held
+	if verifiable && g.VerifyDue(p.VerifyEvery, now) && !g.Checking.UnderWay(now) && !st.Lease.HeldAt(now) {
 		o.verify = append(o.verify, p.ID)
 	}
 }

@@ -175,7 +175,7 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 	report, err := engine.Verify(ctx, options)
 	var leased *replication.LeasedError
 	if errors.As(err, &leased) {
-		log.Info("the verification leaves the pair to who is at work on it", "reason", err.Error())
+		log.Info("the verification waits: another process works on the pair", "owner", leased.Lease.Owner, "until", leased.Lease.Expires.UTC().Format(time.RFC3339))
 		return h.unable(ctx, fleet, pair, err)
 	}
 	if err != nil {

@@ -13,44 +13,59 @@ import (
 // the last object that the one before compared.
 type Checking struct {
 	Started time.Time `json:"started"` // of the first part
-	// At is when the newest part began, zero when it has ended. While it may still
-	// be at work no other is started.
-	At    time.Time    `json:"at,omitzero"`
-	After string       `json:"after,omitempty"` // the last object compared, in the order of application
-	Equal map[Kind]int `json:"equal,omitempty"`
+	// At is the last sign of life of the part under way, zero when none is, and Owner
+	// its process. While that may still be running no other part is started.
+	At    time.Time `json:"at,omitzero"`
+	Owner string    `json:"owner,omitempty"`
+	// FailedAt is when the newest part failed, zero when it did not.
+	FailedAt time.Time    `json:"failed_at,omitzero"`
+	After    string       `json:"after,omitempty"` // the last object compared, in the order of application
+	Equal    map[Kind]int `json:"equal,omitempty"`
 	// Differ counts differences that were left, Unreadable what could not be read.
 	Differ     int   `json:"differ,omitempty"`
 	Unreadable int   `json:"unreadable,omitempty"`
 	Drift      Drift `json:"drift,omitzero"`
 }
 
-// checkingFor is how long a part is believed to be at work after it began: longer
-// than any function runs.
-const checkingFor = 20 * time.Minute
+// A part under way gives a sign of life every claimRenewal while it reads. Without
+// one for claimTTL it counts as dead. One that failed is tried again after
+// verifyRetry.
+const (
+	claimRenewal = 20 * time.Second
+	claimTTL     = 90 * time.Second
+	verifyRetry  = 10 * time.Minute
+)
 
-// atWork tells whether a part may be at work.
-func (c *Checking) atWork(now time.Time) bool {
-	return c != nil && !c.At.IsZero() && age(c.At, now) < checkingFor
+// UnderWay reports whether a part of the verification is believed to be running.
+func (c *Checking) UnderWay(now time.Time) bool {
+	return c != nil && !c.At.IsZero() && age(c.At, now) < claimTTL
 }
 
-// claim says in the record that a scheduled verification is at work, and takes up
-// what its earlier parts found. *LeasedError if another process is at work.
+// claim records that a scheduled verification is under way, and takes up what its
+// earlier parts found. *LeasedError if another process works on the pair.
 func (v *verification) claim(ctx context.Context) error {
 	now := v.report.At
+	st, err := v.State.Pair(ctx, v.Pair.ID)
+	if err != nil {
+		return err
+	}
+	if err := v.claimed(st, now); err != nil {
+		return err
+	}
 	got, err := v.acquire(ctx, now)
 	if err != nil {
 		return err
 	}
 	defer v.release(ctx, got.Lease.Fence)
-	c := got.Progress.Checking
-	if c.atWork(now) {
-		return &LeasedError{Pair: v.Pair.ID, Lease: Lease{Owner: "another verification", Expires: c.At.Add(checkingFor)}}
+	if err := v.claimed(got, now); err != nil {
+		return err
 	}
+	c := got.Progress.Checking
 	next := Checking{Started: now}
 	if c != nil && c.After != "" {
 		next, v.report.Earlier = *c, c
 	}
-	next.At = now
+	next.At, next.Owner, next.FailedAt = now, v.Owner, time.Time{}
 	got.Progress.Checking = &next
 	if err := v.State.Commit(ctx, v.Pair.ID, got.Lease.Fence, v.Now(), Update{Progress: got.Progress}); err != nil {
 		return err
@@ -58,6 +73,88 @@ func (v *verification) claim(ctx context.Context) error {
 	v.began = got
 	v.began.Lease = Lease{Fence: got.Lease.Fence}
 	return nil
+}
+
+// claimed is a *LeasedError if the verification of another process, not known to be
+// dead, is under way.
+func (v *verification) claimed(st PairState, now time.Time) error {
+	c := st.Progress.Checking
+	if !c.UnderWay(now) || c.Owner == v.Owner || v.OwnerDied != nil && v.OwnerDied(c.Owner) {
+		return nil
+	}
+	return &LeasedError{Pair: v.Pair.ID, Lease: Lease{Owner: "a verification of " + c.Owner, Expires: c.At.Add(claimTTL)}}
+}
+
+// errOvertaken ends a reading whose claim another process took over.
+var errOvertaken = errors.New("another process took this verification over")
+
+// keepClaim renews the claim until stop is called. It ends the reading if another
+// process took the claim over.
+func (v *verification) keepClaim(g *guard) (stop func()) {
+	if v.options.Trigger != TriggerSchedule {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(g.hard)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(claimRenewal)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := v.Now()
+			err := v.updateClaim(ctx, now, func(c *Checking) { c.At = now })
+			if errors.Is(err, errOvertaken) {
+				g.kill(err)
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// unclaim records that the part ended without a result, so that the next process
+// takes it up at once, or after a while if it failed.
+func (v *verification) unclaim(ctx context.Context, failed bool) {
+	if v.options.Trigger != TriggerSchedule {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	now := v.Now()
+	err := v.updateClaim(ctx, now, func(c *Checking) {
+		c.At, c.Owner = time.Time{}, ""
+		if failed {
+			c.FailedAt = now
+		}
+	})
+	if err != nil && !errors.Is(err, errOvertaken) {
+		v.Log.Warn("the end of a verification could not be recorded; it counts as under way for a while", "pair", v.Pair.ID.String(),
+			"for", claimTTL.String(), "error", err.Error())
+	}
+}
+
+// updateClaim changes the claim in the record without the lease: a pass that works
+// meanwhile has it in its own copy of the record, and writes it back unchanged.
+func (v *verification) updateClaim(ctx context.Context, now time.Time, change func(*Checking)) error {
+	st, err := v.State.Pair(ctx, v.Pair.ID)
+	if err != nil {
+		return err
+	}
+	c := st.Progress.Checking
+	if c == nil || c.Owner != v.Owner {
+		return errOvertaken
+	}
+	next := *c
+	change(&next)
+	st.Progress.Checking = &next
+	return v.State.Note(ctx, v.Pair.ID, st.Lease.Fence, now, st.Progress)
 }
 
 // started is when the first part began.
@@ -82,10 +179,11 @@ func (v *verification) remaining() []Ref {
 	return slices.DeleteFunc(refs, func(r Ref) bool { return CompareRefs(r, after) <= 0 })
 }
 
-// cut tells whether an error ends this part of a verification, which the next part
+// cut reports whether an error ends this part of a verification, which the next part
 // then goes on with.
 func (v *verification) cut(err error) bool {
-	return errors.Is(err, errDeadline) && v.options.Trigger == TriggerSchedule && v.after != ""
+	ended := errors.Is(err, errDeadline) || errors.Is(err, errDrained)
+	return ended && v.options.Trigger == TriggerSchedule && v.after != ""
 }
 
 // sum adds what the earlier parts found to what this one did.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,8 +118,8 @@ func TestNoVerificationIsStartedBesideAnother(t *testing.T) {
 			}
 			if calls++; op == "get" && ref.Path() == "/roles/r003" {
 				time.Sleep(10 * time.Minute)
-				if w.record().Progress.VerifyDue(time.Hour, time.Now()) {
-					t.Error("one is due while one is at work")
+				if !w.record().Progress.Checking.UnderWay(time.Now()) {
+					t.Error("it isn't recorded as under way")
 				}
 				before := calls
 				_, other = w.scheduled(time.Hour, false)
@@ -189,4 +190,106 @@ func TestAVerificationThatCanNotTellWhereItWasBeginsAnew(t *testing.T) {
 	if p := w.record().Progress; err != nil || !r.Equal() || !p.LastVerified.Equal(w.now) || p.Checking != nil {
 		t.Errorf("%+v, %v; progress %+v", r, err, p)
 	}
+}
+
+// A verification that is stopped in order leaves the pair to the next process at
+// once, together with what it has compared.
+func TestAVerificationThatWasStoppedIsTakenUpAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := slowToRead(t)
+		w.replica.Set("/roles/r001", "edited")
+		w.tuning.Window = 10
+		drain, began := make(chan struct{}), time.Now()
+		time.AfterFunc(15*time.Second, func() { close(drain) })
+		o := replication.VerifyOptions{Trigger: replication.TriggerSchedule, Drain: drain}
+		if r, err := w.live().Verify(t.Context(), o); err != nil || r.Outcome != replication.OutcomePartial {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		c := w.record().Progress.Checking
+		if c == nil || c.UnderWay(time.Now()) || c.After == "" || c.Drift.Changed != 1 {
+			t.Fatalf("after the stop: %+v", c)
+		}
+		w.primary.Calls = 0
+		o.Drain = nil
+		if r, err := w.live().Verify(t.Context(), o); err != nil || r.Differ() != 1 || w.primary.Calls > 95 {
+			t.Errorf("%+v, %v, %d calls", r, err, w.primary.Calls)
+		}
+		if p := w.record().Progress; !p.LastCheck.Equal(began) || p.Checking != nil {
+			t.Errorf("progress %+v", p)
+		}
+	})
+}
+
+// mortal is the state as a process sees it that is killed: it records nothing more.
+type mortal struct {
+	replication.State
+	dies context.Context
+}
+
+func (m mortal) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+	if m.dies.Err() != nil {
+		return m.dies.Err()
+	}
+	return m.State.Note(ctx, id, fence, now, p)
+}
+
+// The claim of a process that is known to be dead binds nobody; that of another
+// machine expires soon after its last sign of life.
+func TestADeadVerificationIsTakenUp(t *testing.T) {
+	for name, known := range map[string]bool{"known to be dead": true, "silent": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := slowToRead(t)
+				dies, die := context.WithCancel(t.Context())
+				first := w.live()
+				first.State = mortal{w.state, dies}
+				time.AfterFunc(40*time.Second, die)
+				if _, err := first.Verify(dies, replication.VerifyOptions{Trigger: replication.TriggerSchedule}); err == nil {
+					t.Fatal("it did not die")
+				}
+				if c := w.record().Progress.Checking; !c.UnderWay(time.Now()) || time.Since(c.At) > 25*time.Second {
+					t.Fatalf("claim %+v, want it renewed while it read", c)
+				}
+				next := w.live()
+				next.OwnerDied = func(owner string) bool { return known && owner == first.Owner }
+				o := replication.VerifyOptions{Trigger: replication.TriggerSchedule}
+				r, err := next.Verify(t.Context(), o)
+				var leased *replication.LeasedError
+				if !known && (!errors.As(err, &leased) || !strings.Contains(err.Error(), first.Owner)) {
+					t.Fatalf("%v, want it to name the process that is believed to be at work", err)
+				}
+				if !known {
+					time.Sleep(91 * time.Second)
+					r, err = next.Verify(t.Context(), o)
+				}
+				if err != nil || !r.Equal() {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
+		})
+	}
+}
+
+// A process that was suspended for so long that another took over stops reading.
+func TestAVerificationThatWasOvertakenEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := slowToRead(t)
+		first := w.live()
+		time.AfterFunc(30*time.Second, func() {
+			st := w.record()
+			c := *st.Progress.Checking
+			c.Owner = "another"
+			st.Progress.Checking = &c
+			if err := w.state.Note(t.Context(), pairID, st.Lease.Fence, time.Now(), st.Progress); err != nil {
+				t.Error(err)
+			}
+		})
+		began := time.Now()
+		if _, err := first.Verify(t.Context(), replication.VerifyOptions{Trigger: replication.TriggerSchedule}); err == nil || time.Since(began) > 45*time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		if c := w.record().Progress.Checking; c.Owner != "another" || !c.UnderWay(time.Now()) {
+			t.Errorf("the claim of the other is gone: %+v", c)
+		}
+	})
 }

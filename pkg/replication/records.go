@@ -182,11 +182,17 @@ type Drift struct {
 // Left is how many of the objects were not repaired.
 func (d Drift) Left() int { return d.Changed + d.Missing + d.Extra - d.Repaired }
 
-// VerifyDue tells whether a verification is due: never before the first full
-// compare has ended, then at once, then every so often; and none is due while one
-// may be at work. 0 is never.
+// VerifyDue reports whether a verification is due: never before the first full
+// compare has ended, then at once, then every so often, and some time after one
+// that failed. 0 is never. One that is under way stays due; see Checking.UnderWay.
 func (p Progress) VerifyDue(every time.Duration, now time.Time) bool {
-	return every > 0 && !p.Checking.atWork(now) && !p.LastCompare.IsZero() && age(p.LastCheck, now) >= every
+	if every <= 0 || p.LastCompare.IsZero() {
+		return false
+	}
+	if c := p.Checking; c != nil && age(c.FailedAt, now) < min(every, verifyRetry) {
+		return false
+	}
+	return age(p.LastCheck, now) >= every
 }
 
 // Position is how far a pair has come in a feed.

@@ -350,9 +350,12 @@ func (v *verification) note(p *pass, ended bool) {
 		}
 	case v.inPart:
 		p.progress.Checking = v.partDone(d)
-	case r.Outcome == OutcomePartial && p.progress.Checking != nil:
+	case v.options.Trigger == TriggerSchedule && p.progress.Checking != nil:
 		c := *p.progress.Checking
-		c.At = time.Time{}
+		c.At, c.Owner = time.Time{}, ""
+		if r.Outcome != OutcomePartial {
+			c.FailedAt = v.Now()
+		}
 		p.progress.Checking = &c
 	}
 }

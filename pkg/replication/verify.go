@@ -156,10 +156,12 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		return v.report, err
 	}
 	if err := v.read(ctx); err != nil {
+		stopped := errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil
+		v.unclaim(ctx, !stopped)
 		if errors.Is(err, errDeadline) {
 			err = &Error{Op: "read both sides", Class: Local, Hint: "verify from a machine that has more time: chef-sync-ctl verify " + e.Pair.ID.String(), Err: err}
 		}
-		if errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil {
+		if stopped {
 			v.report.Outcome = OutcomePartial
 		}
 		return v.report, fmt.Errorf("verify: %w", err)
@@ -171,6 +173,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 func (v *verification) read(ctx context.Context) (err error) {
 	g := v.watch(ctx, noLease, v.report.At, v.options.reading())
 	defer g.end()
+	defer v.keepClaim(g)()
 	p := v.reading(g, v.began, todo{})
 	if err := p.load(g.hard); err != nil {
 		return err

@@ -190,8 +190,12 @@ func (l *loop) next(ctx context.Context, started time.Time, run replication.Run,
 	return max(wait, time.Second)
 }
 
-// verifyAgain is after how long a verification is tried again that didn't end.
-const verifyAgain = 15 * time.Minute
+// verifyAgain is after how long a verification is tried again that didn't end, and
+// verifyBusy one that met another process at work.
+const (
+	verifyAgain = 15 * time.Minute
+	verifyBusy  = time.Minute
+)
 
 // verify compares both sides when its time has come.
 func (l *loop) verify(ctx, work context.Context) {
@@ -208,7 +212,14 @@ func (l *loop) verify(ctx, work context.Context) {
 	l.drainable(ctx, func(drain <-chan struct{}) {
 		report, err = l.job.Verify(work, replication.VerifyOptions{Trigger: replication.TriggerSchedule, Drain: drain})
 	})
-	if err != nil && report.Outcome != replication.OutcomePartial {
+	var leased *replication.LeasedError
+	switch {
+	case err == nil, report.Outcome == replication.OutcomePartial:
+	case errors.As(err, &leased):
+		d.Log.Info("the verification waits: another process works on the pair", "pair", l.job.ID.String(), "owner", leased.Lease.Owner,
+			"until", leased.Lease.Expires.UTC().Format(time.RFC3339))
+		l.tried = d.Now().Add(verifyBusy - min(every, verifyAgain))
+	default:
 		d.Log.Warn("verification failed", "pair", l.job.ID.String(), "error", err.Error())
 	}
 }
