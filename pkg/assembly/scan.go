@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,13 +169,7 @@ func (f *Fleet) noteScan(ctx context.Context, org string, r scan.Report, err err
 	}
 	last, noteErr := store.LastScan(ctx, source.Space)
 	if noteErr == nil {
-		next := journal.LastScan{Ended: f.Now().UTC(), Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed)}
-		if err == nil {
-			next.Good = next.Ended
-		} else {
-			next.Failures = last.Failures + 1
-			next.Error, next.Class, next.Hint = err.Error(), replication.ClassOf(err), replication.HintOf(err)
-		}
+		next := nextScan(last, r, err, f.Now().UTC())
 		if f.stands(last, next) {
 			return
 		}
@@ -184,11 +180,57 @@ func (f *Fleet) noteScan(ctx context.Context, org string, r scan.Report, err err
 	}
 }
 
+// nextScan is the record of a scan that ended, given the one before it.
+func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
+	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed)}
+	unread := map[replication.Kind]journal.Unread{}
+	since := func(k replication.Kind) time.Time {
+		for _, u := range last.Unread {
+			if u.Kind == k {
+				return u.Since
+			}
+		}
+		return last.Good
+	}
+	if err == nil {
+		next.Good = r.Started.UTC()
+	} else {
+		next.Failures, next.FailingSince = last.Failures+1, last.FailingSince
+		if last.Failures == 0 {
+			next.FailingSince = ended
+		}
+		next.Error, next.Class, next.Hint = err.Error(), replication.ClassOf(err), replication.HintOf(err)
+		for _, u := range last.Unread { // this scan may not have come to them
+			unread[u.Kind] = u
+		}
+	}
+	for k, e := range r.Unread {
+		unread[k] = journal.Unread{Kind: k, Since: since(k), Error: clip(e.Error()), Class: replication.ClassOf(e), Hint: clip(replication.HintOf(e))}
+	}
+	for _, k := range slices.Sorted(maps.Keys(unread)) {
+		next.Unread = append(next.Unread, unread[k])
+	}
+	return next
+}
+
+// clip cuts a text of which a record holds several.
+func clip(text string) string {
+	const most = 300
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
 // stands tells whether the record of a scan says of the next one all that matters.
 func (f *Fleet) stands(last, next journal.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
+		slices.EqualFunc(next.Unread, last.Unread, sameUnread) &&
 		next.Ended.Sub(last.Ended).Abs() < f.noteEvery // a last scan of the future is of a clock that was ahead
 }
+
+// sameUnread tells whether two records are of one kind that isn't read.
+func sameUnread(a, b journal.Unread) bool { return a.Kind == b.Kind && a.Since.Equal(b.Since) }
 
 // LastScan is how the newest scan of a source organization went, zero where
 // nothing is known of one.

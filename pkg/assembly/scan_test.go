@@ -3,6 +3,7 @@ package assembly_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
 
@@ -68,9 +70,28 @@ func TestADiaryTellsHowScansWent(t *testing.T) {
 	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 1 {
 		t.Errorf("a scan that could not read a list: %+v, %v", last, err)
 	}
+	// Since when the kind isn't read stays, also while whole scans fail.
+	wantUnread := func(what string) {
+		t.Helper()
+		last, err := f.LastScan(t.Context(), "acme")
+		role := slices.IndexFunc(last.Unread, func(u journal.Unread) bool { return u.Kind == replication.Role })
+		if err != nil || role < 0 || !last.Unread[role].Since.Equal(began) || !last.ReadUpTo().Equal(began) {
+			t.Errorf("%s: unread %+v, read up to %s, %v; want roles since %s", what, last.Unread, last.ReadUpTo(), err, began)
+		}
+	}
+	wantUnread("once")
+	w.clock.later(time.Minute)
+	w.scan(f)
+	wantUnread("twice")
+	w.primary.Fault(cheftest.Fault{Status: 403})
+	w.clock.later(time.Minute)
+	if _, err := f.Scan(t.Context(), "acme"); err == nil {
+		t.Fatal("a scan that is refused succeeded")
+	}
+	wantUnread("while whole scans fail")
 	w.primary.ClearFaults()
 	w.scan(f)
-	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 0 || last.Error != "" {
+	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 0 || last.Error != "" || len(last.Unread) != 0 || !last.ReadUpTo().Equal(w.clock.now()) {
 		t.Errorf("a good scan again: %+v, %v", last, err)
 	}
 }

@@ -10,16 +10,43 @@ import (
 // LastScan is how the newest scan of a source went, for people: rows don't tell
 // whether anybody still looks. The zero LastScan is of a source never scanned.
 type LastScan struct {
-	Ended   time.Time         `json:"ended"`
-	Good    time.Time         `json:"good,omitzero"` // end of the newest scan without Error
-	Listed  int               `json:"listed"`        // objects on the primary
-	Changes int               `json:"changes"`       // rows noted
-	Partial int               `json:"partial"`       // lists and objects that could not be read
+	Ended time.Time `json:"ended"`
+	// Good is when the newest scan without Error began: what happened on the primary
+	// before was seen, but for the kinds in Unread.
+	Good    time.Time         `json:"good,omitzero"`
+	Listed  int               `json:"listed"`  // objects on the primary
+	Changes int               `json:"changes"` // rows noted
+	Partial int               `json:"partial"` // lists and objects that could not be read
 	Error   string            `json:"error,omitempty"`
 	Class   replication.Class `json:"class,omitempty"` // of Error
 	Hint    string            `json:"hint,omitempty"`
-	// Failures counts the scans in a row that ended with an Error.
-	Failures int `json:"failures,omitempty"`
+	// Failures counts the scans in a row that ended with an Error. FailingSince is
+	// when the first of them ended.
+	Failures     int       `json:"failures,omitempty"`
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	// Unread are the kinds that the newest scan could not read whole, by kind.
+	Unread []Unread `json:"unread,omitempty"`
+}
+
+// Unread is a kind that scans can't read whole.
+type Unread struct {
+	Kind  replication.Kind  `json:"kind"`
+	Since time.Time         `json:"since,omitzero"` // start of the newest scan that read all of it; zero: none did
+	Error string            `json:"error"`
+	Class replication.Class `json:"class,omitempty"`
+	Hint  string            `json:"hint,omitempty"`
+}
+
+// ReadUpTo returns the time up to which everything that happened on the primary
+// was seen by a scan, zero if some of it never was.
+func (s LastScan) ReadUpTo() time.Time {
+	oldest := s.Good
+	for _, u := range s.Unread {
+		if u.Since.Before(oldest) {
+			oldest = u.Since
+		}
+	}
+	return oldest
 }
 
 // Diary keeps the LastScan of each source. It needs no lease, and stands in

@@ -44,7 +44,7 @@ func (p *pass) look(ctx context.Context) error {
 		default:
 			err = p.plain(ctx, kind)
 		}
-		if err := p.failed(ctx, err); err != nil {
+		if err := p.failed(ctx, kind, err); err != nil {
 			return err
 		}
 	}
@@ -53,7 +53,7 @@ func (p *pass) look(ctx context.Context) error {
 
 // failed records an error that concerns a list or an object alone, and returns
 // one that ends the scan.
-func (p *pass) failed(ctx context.Context, err error) error {
+func (p *pass) failed(ctx context.Context, kind replication.Kind, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -65,6 +65,12 @@ func (p *pass) failed(ctx context.Context, err error) error {
 		return err
 	}
 	p.report.Failed = append(p.report.Failed, err)
+	if p.report.Unread == nil {
+		p.report.Unread = map[replication.Kind]error{}
+	}
+	if p.report.Unread[kind] == nil {
+		p.report.Unread[kind] = err
+	}
 	return nil
 }
 
@@ -154,7 +160,7 @@ func (p *pass) bags(ctx context.Context) error {
 	items, views := map[replication.Scope][]replication.Ref{}, map[replication.Ref]seen{}
 	for i, bag := range bags {
 		views[bag] = seen{print: namePrint}
-		if err := p.failed(ctx, errs[i]); err != nil && !interrupted(ctx) {
+		if err := p.failed(ctx, replication.DataBagItem, errs[i]); err != nil && !interrupted(ctx) {
 			return err
 		}
 		if errs[i] == nil {
@@ -319,7 +325,7 @@ func (p *pass) read(ctx context.Context, refs []replication.Ref) (map[replicatio
 			if stop.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
 				continue // because of another
 			}
-			if e := p.failed(ctx, err); e != nil && fatal == nil {
+			if e := p.failed(ctx, ref.Kind, err); e != nil && fatal == nil {
 				fatal = e
 			}
 		}

@@ -114,6 +114,9 @@ type Report struct {
 	// Failed are the lists and objects that could not be read: each is as it was
 	// before, and is tried again by the next scan.
 	Failed []error
+	// Unread are the kinds that could not be read whole, each with the first of its
+	// errors in Failed.
+	Unread map[replication.Kind]error
 	// SearchFailed is why search isn't used, nil if it is.
 	SearchFailed error
 	Head         journal.Head // of the journal afterwards

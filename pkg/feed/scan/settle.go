@@ -111,7 +111,7 @@ func (p *pass) miss(ctx context.Context, refs []replication.Ref) error {
 		case replication.IsAbsent(err):
 			p.forget(ref)
 		default:
-			if err := p.failed(ctx, err); err != nil {
+			if err := p.failed(ctx, ref.Kind, err); err != nil {
 				return err
 			}
 			p.wait(ref)

@@ -1,6 +1,7 @@
 package journaltest
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -10,18 +11,18 @@ import (
 
 func testDiary(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	if got, err := s.LastScan(t.Context(), source); err != nil || got != (journal.LastScan{}) {
+	if got, err := s.LastScan(t.Context(), source); err != nil || !reflect.DeepEqual(got, journal.LastScan{}) {
 		t.Errorf("never scanned: %+v, %v", got, err)
 	}
-	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2}
-	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3}
+	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2, Unread: []journal.Unread{{Kind: replication.Role, Since: t0().Add(-time.Hour), Error: "read /roles: 403", Class: replication.Rejected, Hint: "grant read"}}}
+	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second)}
 	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, other: {bad, good}} {
 		for _, scan := range scans {
 			if err := s.NoteScan(t.Context(), at, scan); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got, err := open().LastScan(t.Context(), at); err != nil || got != scans[len(scans)-1] {
+		if got, err := open().LastScan(t.Context(), at); err != nil || !reflect.DeepEqual(got, scans[len(scans)-1]) {
 			t.Errorf("%s: %+v, %v; want the newest, %+v", at, got, err, scans[len(scans)-1])
 		}
 	}
@@ -43,7 +44,7 @@ func testDiary(t *testing.T, open func() journal.ScanStore) {
 	if _, err := s.Trim(t.Context(), source, t0().Add(time.Hour), 0); err != nil {
 		t.Error(err)
 	}
-	if got, err := s.LastScan(t.Context(), source); err != nil || got != good {
+	if got, err := s.LastScan(t.Context(), source); err != nil || !reflect.DeepEqual(got, good) {
 		t.Errorf("after a journal began and was trimmed: %+v, %v", got, err)
 	}
 }
