@@ -110,7 +110,7 @@ func emitRuns(g *globals, runs []replication.Run) error {
 		for _, r := range runs {
 			c := r.Counts
 			t.Row(orDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), took(r, g.now()), r.Trigger, cmp.Or(r.Mode, "poll"), outcomeWord(t, r.Outcome),
-				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(c.Unsynced))
+				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(max(c.Unsynced, r.Left)))
 		}
 	})
 }
@@ -158,7 +158,7 @@ func describeRun(t *ui.Grid, r replication.Run, now time.Time) {
 		{"position", fmt.Sprintf("%d -> %d", r.From, r.To)},
 		{"changes read", strconv.Itoa(c.Changes)}, {"objects read", strconv.Itoa(c.Observed)},
 		{"created", strconv.Itoa(c.Created)}, {"updated", strconv.Itoa(c.Updated)}, {"deleted", strconv.Itoa(c.Deleted)},
-		{"equal", strconv.Itoa(c.Equal)}, {"unsynced", strconv.Itoa(c.Unsynced)}, {"changed on the replica", strconv.Itoa(c.Drift)},
+		{"equal", strconv.Itoa(c.Equal)}, {"unsynced", strconv.Itoa(max(c.Unsynced, r.Left))}, {"changed on the replica", strconv.Itoa(c.Drift)},
 		{"staged", ui.Bytes(c.Staged)}, {"uploaded", ui.Bytes(c.Uploaded)},
 	} {
 		t.Row(fmt.Sprint(line[0], ":"), line[1])

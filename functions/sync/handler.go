@@ -105,7 +105,7 @@ func (h handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *repl
 	}
 	o.Trigger, o.Full = cloud.TriggerPush, false
 	ended := func(r replication.Run) bool {
-		return r.Mode != "" && (r.Outcome == replication.OutcomeDone || r.Outcome == replication.OutcomeHeld)
+		return r.Mode != "" && (r.Outcome == replication.OutcomeDone || r.Outcome == replication.OutcomeHeld || r.Left > 0)
 	}
 	for n, last := 1, first; n < maxPasses && ended(last); n++ {
 		if last, err = engine.Pass(ctx, o); last.Mode != "" {

@@ -90,9 +90,9 @@ type PassOptions struct {
 
 // The outcomes of a run.
 const (
-	OutcomeDone    = "done"    // nothing is left but unsynced objects
+	OutcomeDone    = "done"    // nothing is left
 	OutcomeDiffers = "differs" // a verification found differences and left them
-	OutcomePartial = "partial" // work is left for the next pass
+	OutcomePartial = "partial" // unsynced objects are left (Run.Left), or work for the next pass
 	OutcomeFailed  = "failed"  // a server or this machine failed
 	OutcomeHeld    = "held"    // deletions wait for approval; all else is done
 	OutcomeStopped = "stopped" // the operator has stopped the pair
@@ -233,11 +233,9 @@ func (e *Engine) pace(p Progress) time.Duration {
 // another process is no harm: that one records more.
 func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo) (Run, error) {
 	now := e.Now()
-	run.Outcome, run.Ended = OutcomeDone, now
+	run.Ended = now
 	p := st.Progress
-	if p.Hold != nil {
-		run.Outcome = OutcomeHeld
-	}
+	run.complete(p)
 	if todo.quiet || e.stands(p, todo.next, now) {
 		return run, nil
 	}
@@ -250,6 +248,17 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo
 		return e.failedRun(run, fmt.Errorf("record the poll: %w", err))
 	}
 	return run, nil
+}
+
+// complete records that a pass did all it could, and what it left.
+func (r *Run) complete(p Progress) {
+	r.Outcome, r.Left = OutcomeDone, p.Unsynced
+	switch {
+	case p.Hold != nil:
+		r.Outcome = OutcomeHeld
+	case p.Unsynced > 0:
+		r.Outcome = OutcomePartial
+	}
 }
 
 // stands tells whether the record says of this poll all that matters.

@@ -22,9 +22,13 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 		}
 		return nil
 	}
+	first := w.now
 	run := w.pass()
-	w.wantOutcome(run, replication.OutcomeDone)
+	w.wantOutcome(run, replication.OutcomePartial)
 	w.wantStatus(replication.Retrying)
+	if p := w.record().Progress; run.Left != 1 || !p.UnsyncedSince.Equal(first) {
+		t.Errorf("%d objects left, unsynced since %s; want 1 since %s", run.Left, p.UnsyncedSince, first)
+	}
 	u := w.unsynced()
 	if len(u) != 1 || u[0].Attempts != 1 || u[0].Hint != "make it smaller" || len(w.replica.Snapshot()) != 8 {
 		t.Fatalf("unsynced %+v with %d objects on the replica; want the role alone set aside", u, len(w.replica.Snapshot()))
@@ -42,11 +46,20 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 	if got := w.unsynced()[0].Attempts; got != 2 {
 		t.Fatalf("%d attempts, want a second", got)
 	}
+	if p := w.record().Progress; !p.UnsyncedSince.Equal(first) || !p.LastSuccess.After(first) {
+		t.Errorf("unsynced since %s, last success %s; want since the first attempt, %s", p.UnsyncedSince, p.LastSuccess, first)
+	}
+	if run := w.pass(); run.Outcome != replication.OutcomePartial || run.Left != 1 || run.Mode != "" {
+		t.Errorf("a poll that finds nothing to do: %+v, want it partial: an object is left", run)
+	}
 	bad = false
 	w.now = w.now.Add(time.Hour)
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
+	if p := w.record().Progress; !p.UnsyncedSince.IsZero() {
+		t.Errorf("unsynced since %s, although nothing is", p.UnsyncedSince)
+	}
 }
 
 func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
@@ -163,7 +176,7 @@ func TestARefusalOfOneObjectByAProxyIsThatObjectsTrouble(t *testing.T) {
 		return nil
 	}
 	run := w.pass()
-	w.wantOutcome(run, replication.OutcomeDone)
+	w.wantOutcome(run, replication.OutcomePartial)
 	if u := w.unsynced(); len(u) != 1 || !strings.Contains(u[0].Reason, "the replica answers, but not for this object") {
 		t.Errorf("unsynced %+v", u)
 	}
@@ -230,7 +243,7 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 	w.primary.Unset("/roles/web")
 	w.direct(replication.Directive{Resync: &w.now})
 	run := w.pass()
-	if run.Outcome != replication.OutcomeDone || run.Counts.Deleted != 1 || w.replica.Snapshot()["/data/secret/x"] == "" {
+	if run.Left != 1 || run.Counts.Deleted != 1 || w.replica.Snapshot()["/data/secret/x"] == "" {
 		t.Fatalf("run %+v: want the role deleted and the unreadable bag kept", run)
 	}
 	w.primary.Refuse = nil
@@ -442,7 +455,7 @@ func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
 	}
 	w.direct(replication.Directive{Resync: &w.now})
 	run := w.pass()
-	if run.Outcome != replication.OutcomeDone || run.Counts.Updated != 1 {
+	if run.Left != 1 || run.Counts.Updated != 1 {
 		t.Errorf("run %+v; want the environment updated although roles can't be listed", run)
 	}
 }

@@ -290,7 +290,7 @@ func (h *history) pass(t *rapid.T) {
 	if f.kind == "" {
 		check(t)
 	}
-	if err == nil && (run.Outcome == replication.OutcomeDone || run.Outcome == replication.OutcomeHeld) && f.kind == "" {
+	if err == nil && (run.Outcome == replication.OutcomeDone || run.Outcome == replication.OutcomeHeld || run.Left > 0) && f.kind == "" {
 		if run.Mode == "compare" {
 			h.keptAll = h.world.pair.Prune == replication.PruneNone
 		}

@@ -215,11 +215,8 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 	var h *holdError
 	switch {
 	case err == nil:
-		p.run.Outcome = OutcomeDone
 		p.tally()
-		if p.progress.Hold != nil {
-			p.run.Outcome = OutcomeHeld
-		}
+		p.run.complete(p.progress)
 		p.progress.succeeded(now, p.pace(p.progress))
 	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
 		p.run.Outcome, p.run.Ended = OutcomeBusy, now
@@ -298,8 +295,11 @@ func (p *pass) tally() {
 	unsynced := slices.DeleteFunc(p.recorded(), func(u Unsynced) bool { return u.Class == DeletionHeld })
 	p.tallyHold()
 	p.progress.Objects, p.progress.Unsynced = len(p.inventory)+len(p.forgotten.Removed), len(unsynced)
-	p.progress.NextRetry = time.Time{}
+	p.progress.NextRetry, p.progress.UnsyncedSince = time.Time{}, time.Time{}
 	for _, u := range unsynced {
+		if p.progress.UnsyncedSince.IsZero() || u.FirstSeen.Before(p.progress.UnsyncedSince) {
+			p.progress.UnsyncedSince = u.FirstSeen
+		}
 		if p.progress.NextRetry.IsZero() || u.NextTry.Before(p.progress.NextRetry) {
 			p.progress.NextRetry = u.NextTry
 		}

@@ -153,6 +153,7 @@ type Progress struct {
 	Objects       int       `json:"objects"`                 // in the inventory
 	Pending       int       `json:"pending,omitempty"`       // known to be dirty, not yet done
 	Unsynced      int       `json:"unsynced,omitempty"`      // unsynced objects, without held deletions
+	UnsyncedSince time.Time `json:"unsynced_since,omitzero"` // when the first of the unsynced objects was first seen
 	NextRetry     time.Time `json:"next_retry,omitzero"`     // of the first unsynced object that is due
 	RetriedAt     time.Time `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
 	ResyncedAt    time.Time `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
@@ -292,8 +293,11 @@ type Run struct {
 	From    int64     `json:"from"`          // position before
 	To      int64     `json:"to"`            // position after
 	Counts  Counts    `json:"counts"`
-	Outcome string    `json:"outcome"` // OutcomeRunning, OutcomeDone, …
-	Error   *Failure  `json:"error,omitempty"`
+	// Left is how many unsynced objects were left by a pass that did all it could.
+	// Such a run is partial.
+	Left    int      `json:"left,omitempty"`
+	Outcome string   `json:"outcome"` // OutcomeRunning, OutcomeDone, …
+	Error   *Failure `json:"error,omitempty"`
 }
 
 // Counts is what a pass did.

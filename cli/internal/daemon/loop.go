@@ -106,7 +106,7 @@ func (l *loop) run(ctx, work context.Context) {
 		}
 		started := d.Now()
 		run, err := l.pass(ctx, work, trigger)
-		if err == nil && (run.Outcome == replication.OutcomeDone || run.Outcome == replication.OutcomeHeld) {
+		if err == nil && (run.Outcome == replication.OutcomeDone || run.Outcome == replication.OutcomeHeld || run.Left > 0) {
 			l.verify(ctx, work)
 		}
 		<-l.slots
@@ -177,7 +177,7 @@ func urgency(trigger string) int {
 // the interval.
 func (l *loop) next(ctx context.Context, started time.Time, run replication.Run, err error) time.Duration {
 	d := l.daemon
-	if err == nil && run.Outcome == replication.OutcomePartial {
+	if err == nil && run.Outcome == replication.OutcomePartial && run.Left == 0 {
 		return 0
 	}
 	now := d.Now()
