@@ -19,7 +19,7 @@ func (p *pass) changes() error {
 	p.progress.Pending = len(refs)
 	if len(refs) > p.Tuning.Backlog {
 		p.todo.full, p.todo.reason = true, "many changes at once: comparing is cheaper"
-		p.run.Mode, p.waiting = "compare", nil
+		p.run.Mode, p.waiting, p.resync = "compare", nil, nil // what was named is left to the next pass
 		return p.compare()
 	}
 	observed, err := p.observe(refs, view{})
@@ -58,6 +58,7 @@ func (p *pass) changes() error {
 			p.settled(r)
 		}
 	}
+	p.clean()
 	p.advance(p.todo.next)
 	return nil
 }
@@ -72,6 +73,10 @@ func (p *pass) dirty() ([]Ref, error) {
 	}
 	for _, r := range p.due() {
 		scopes[ScopeOf(r)] = max(scopes[ScopeOf(r)], 0)
+	}
+	p.resyncObjects(scopes)
+	for s := range p.marked() {
+		scopes[s] = max(scopes[s], 0)
 	}
 	if w := p.progress.Work; w != nil {
 		for _, r := range p.Pair.narrowed(w.Intent) {

@@ -69,6 +69,7 @@ func (p *pass) compare() error {
 	if w.Upto == nil {
 		p.progress.Identity = p.primary
 	}
+	p.clean()
 	p.advance(w.Upto)
 	return nil
 }
@@ -293,7 +294,10 @@ func (p *pass) compareWindows(source listing, v view) error {
 		if err != nil {
 			return &Error{Op: "go on with the compare", Class: Local, Hint: "ask for a new one with resync", Err: err}
 		}
-		refs = slices.DeleteFunc(refs, func(r Ref) bool { return CompareRefs(r, after) <= 0 && !slices.Contains(w.Intent, r) })
+		again := p.marked()
+		refs = slices.DeleteFunc(refs, func(r Ref) bool {
+			return CompareRefs(r, after) <= 0 && !slices.Contains(w.Intent, r) && !containAny(again, r)
+		})
 	}
 	refs = slices.DeleteFunc(refs, func(r Ref) bool { return r == p.poison })
 	p.progress.Pending = len(refs)

@@ -121,7 +121,7 @@ func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
 		return s, err
 	}
 	last, ours := p.inventory[ref]
-	doubtful := v.look || last == unknownFingerprint || p.isHeld(ref) || s.Replica == Present && (v.deep || !ours)
+	doubtful := v.look || containAny(p.resync, ref) || last == unknownFingerprint || p.isHeld(ref) || s.Replica == Present && (v.deep || !ours)
 	if !doubtful || s.Replica == Missing {
 		return s, nil
 	}

@@ -51,6 +51,8 @@ type pass struct {
 	reviewing        bool       // the operator answered the hold: what is held is decided again
 	approved         bool       // and it may be deleted
 	refused          refused    // creates that the replica refuses
+	// resync is what the operator wants compared on both sides.
+	resync map[Scope]int64
 }
 
 // work does a pass that has something to do: takes the lease, goes through the

@@ -173,8 +173,11 @@ type Update struct {
 	Run      *Run           // run record to set, by its ID; nil leaves it
 }
 
-// MaxRetryOnly bounds the objects that a wish may name.
-const MaxRetryOnly = 20
+// The most objects that a wish may name.
+const (
+	MaxRetryOnly     = 20
+	MaxResyncObjects = 20
+)
 
 // Directive is a wish of the operator. Nil fields stay as they are.
 type Directive struct {
@@ -183,9 +186,11 @@ type Directive struct {
 	Moved        *string // where the pair was moved to; "" takes that back
 	AllowDeletes *int    // for one pass, with At
 	// AcceptPrimary accepts that the primary is another organization than before.
-	AcceptPrimary bool
-	Resync        *time.Time // ask for a full compare
-	Retry         *time.Time // ask to try unsynced objects again at once
-	RetryOnly     []Ref      // with Retry: these, at most MaxRetryOnly; none means all
-	At            time.Time  // when the operator said it
+	AcceptPrimary   bool
+	Resync          *time.Time // ask for a full compare
+	ResyncObjectsAt *time.Time // ask for a comparison of ResyncObjects, at most MaxResyncObjects
+	ResyncObjects   []Ref
+	Retry           *time.Time // ask to try unsynced objects again at once
+	RetryOnly       []Ref      // with Retry: these, at most MaxRetryOnly; none means all
+	At              time.Time  // when the operator said it
 }

@@ -85,11 +85,15 @@ type Desired struct {
 	AllowedAt    time.Time `json:"allowed_at,omitzero"`
 	// PrimaryAcceptedAt is when the operator accepted that the primary is another
 	// organization than before.
-	PrimaryAcceptedAt time.Time    `json:"primary_accepted_at,omitzero"`
-	ResyncAt          time.Time    `json:"resync_at,omitzero"`
-	RetryAt           time.Time    `json:"retry_at,omitzero"`
-	RetryOnly         []Ref        `json:"retry_only,omitempty"` // none means all
-	Newer             NewerMembers `json:"-"`
+	PrimaryAcceptedAt time.Time `json:"primary_accepted_at,omitzero"`
+	ResyncAt          time.Time `json:"resync_at,omitzero"`
+	// ResyncObjects are to be compared on both sides, once, as asked for at
+	// ResyncObjectsAt; ResyncAt asks for everything.
+	ResyncObjectsAt time.Time    `json:"resync_objects_at,omitzero"`
+	ResyncObjects   []Ref        `json:"resync_objects,omitempty"`
+	RetryAt         time.Time    `json:"retry_at,omitzero"`
+	RetryOnly       []Ref        `json:"retry_only,omitempty"` // none means all
+	Newer           NewerMembers `json:"-"`
 }
 
 // Apply returns d changed by a directive. State implementations use it.
@@ -114,6 +118,9 @@ func (d Desired) Apply(x Directive) Desired {
 	}
 	if x.Resync != nil {
 		d.ResyncAt = *x.Resync
+	}
+	if x.ResyncObjectsAt != nil {
+		d.ResyncObjectsAt, d.ResyncObjects = *x.ResyncObjectsAt, slices.Clone(x.ResyncObjects)
 	}
 	if x.Retry != nil {
 		d.RetryAt, d.RetryOnly = *x.Retry, slices.Clone(x.RetryOnly)
@@ -152,9 +159,11 @@ type Progress struct {
 	Failures      int       `json:"failures,omitempty"`      // passes failed in a row
 	Objects       int       `json:"objects"`                 // in the inventory
 	Pending       int       `json:"pending,omitempty"`       // known to be dirty, not yet done
+	Dirty         []Ref     `json:"dirty,omitempty"`         // objects and listings that a verification found not applied yet
 	Unsynced      int       `json:"unsynced,omitempty"`      // unsynced objects, without held deletions
 	UnsyncedSince time.Time `json:"unsynced_since,omitzero"` // when the first of the unsynced objects was first seen
 	NextRetry     time.Time `json:"next_retry,omitzero"`     // of the first unsynced object that is due
+	ObjectsAt     time.Time `json:"objects_at,omitzero"`     // the last Desired.ResyncObjectsAt honoured
 	RetriedAt     time.Time `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
 	ResyncedAt    time.Time `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
 	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up

@@ -61,6 +61,7 @@ func (v *verification) doubtDrift(why string) {
 	for i, d := range v.report.Differences {
 		if d.Drifted() {
 			v.report.Differences[i].Cause, v.report.Differences[i].Note = CausePending, why
+			v.report.Differences[i].doubted = true
 		}
 	}
 }
@@ -280,6 +281,7 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	}
 	v.sortOut()
 	p.calmDown()
+	v.markPending(p)
 	v.note(p, ended)
 	if h != nil && h.hold != p.before.Hold {
 		p.progress.held(now, h.hold)

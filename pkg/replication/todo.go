@@ -16,7 +16,7 @@ type todo struct {
 	changes []Change  // fresh rows of the feed
 	next    *Position // where the position goes once they are handled
 	retry   bool      // unsynced objects are due
-	resume  bool      // a pass was left unfinished
+	resume  bool      // a pass was left unfinished, or known differences wait for one
 	goOn    bool      // the full compare is that one
 	feed    string    // the feed in use, "none" without one
 	note    string    // why that one
@@ -39,7 +39,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	t := todo{
 		feed:   "none",
 		retry:  p.Unsynced > 0 && p.retryDue(now) || (p.Unsynced > 0 || p.Hold != nil) && st.retryAsked(),
-		resume: p.Work != nil,
+		resume: p.Work != nil || len(p.Dirty) > 0 || len(st.ObjectsAsked()) > 0,
 	}
 	if h := p.Hold; h != nil {
 		if err := e.otherPrimary(ctx, st, &t); err != nil || t.held || t.accepted {

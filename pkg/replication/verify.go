@@ -82,6 +82,8 @@ type Difference struct {
 	Letter string `json:"letter"`
 	Cause  Cause  `json:"cause,omitempty"`
 	Note   string `json:"note,omitempty"`
+
+	doubted bool // it may be drift
 }
 
 // Drifted tells whether others than replication made the difference.
@@ -280,7 +282,9 @@ func (p *pass) facts() facts {
 // made the difference; nil when nothing does.
 func (f facts) judge(s seen) *Difference {
 	last, ours := f.inventory[s.Ref]
-	pending := func(letter, note string) *Difference { return &Difference{s.Ref, letter, CausePending, note} }
+	pending := func(letter, note string) *Difference {
+		return &Difference{Ref: s.Ref, Letter: letter, Cause: CausePending, Note: note}
+	}
 	u, aside := f.unsynced[s.Ref]
 	aside = aside && u.Class != Degraded && u.Class != DeletionHeld
 	letter := "M"
@@ -303,11 +307,11 @@ func (f facts) judge(s seen) *Difference {
 	case last == unknownFingerprint:
 		return pending(letter, "last written with unknown result, not looked at again yet")
 	case s.Replica == Missing:
-		return &Difference{s.Ref, letter, CauseMissing, "deleted on the replica"}
+		return &Difference{Ref: s.Ref, Letter: letter, Cause: CauseMissing, Note: "deleted on the replica"}
 	case last == s.Fingerprint:
-		return &Difference{s.Ref, letter, CauseChanged, "changed on the replica"}
+		return &Difference{Ref: s.Ref, Letter: letter, Cause: CauseChanged, Note: "changed on the replica"}
 	case s.Expect == s.Fingerprint && s.ReplicaPrint != last && !f.degraded(s.Ref):
-		return &Difference{s.Ref, letter, CauseChanged, "changed on the replica, and on the primary since"}
+		return &Difference{Ref: s.Ref, Letter: letter, Cause: CauseChanged, Note: "changed on the replica, and on the primary since"}
 	}
 	return pending(letter, "changed on the primary, not applied yet")
 }
@@ -318,13 +322,13 @@ func (f facts) judgeAbsent(s seen, ours bool) *Difference {
 	case s.Replica == Missing || f.prune == PruneNone:
 		return nil
 	case ours && f.held(s.Ref):
-		return &Difference{s.Ref, "D", CausePending, heldReason}
+		return &Difference{Ref: s.Ref, Letter: "D", Cause: CausePending, Note: heldReason}
 	case ours:
-		return &Difference{s.Ref, "D", CausePending, "gone from the primary, not deleted yet"}
+		return &Difference{Ref: s.Ref, Letter: "D", Cause: CausePending, Note: "gone from the primary, not deleted yet"}
 	case f.prune == PruneAll && s.Replica == Present && f.held(s.Ref):
-		return &Difference{s.Ref, "D", CauseExtra, "added on the replica; the deletion waits for approval"}
+		return &Difference{Ref: s.Ref, Letter: "D", Cause: CauseExtra, Note: "added on the replica; the deletion waits for approval"}
 	case f.prune == PruneAll && s.Replica == Present:
-		return &Difference{s.Ref, "D", CauseExtra, "added on the replica"}
+		return &Difference{Ref: s.Ref, Letter: "D", Cause: CauseExtra, Note: "added on the replica"}
 	}
 	return nil
 }

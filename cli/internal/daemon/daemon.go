@@ -175,7 +175,7 @@ func (d *Daemon) wishes(ctx context.Context) ([]replication.PairState, error) {
 
 // wishedAt is the time of the newest wish.
 func wishedAt(d replication.Desired) time.Time {
-	return slices.MaxFunc([]time.Time{d.Since, d.AllowedAt, d.ResyncAt, d.RetryAt}, time.Time.Compare)
+	return slices.MaxFunc([]time.Time{d.Since, d.AllowedAt, d.ResyncAt, d.ResyncObjectsAt, d.RetryAt}, time.Time.Compare)
 }
 
 func (d *Daemon) keepHouse(ctx context.Context) {

@@ -53,7 +53,8 @@ func checkRef(r replication.Ref) error {
 
 type wireDesired struct {
 	replication.Desired
-	RetryOnly []wireRef `json:"retry_only,omitempty"`
+	RetryOnly     []wireRef `json:"retry_only,omitempty"`
+	ResyncObjects []wireRef `json:"resync_objects,omitempty"`
 }
 
 func packDesired(d replication.Desired) ([]byte, error) {
@@ -61,7 +62,11 @@ func packDesired(d replication.Desired) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pack(wireDesired{Desired: d, RetryOnly: refs})
+	objects, err := toWires(d.ResyncObjects)
+	if err != nil {
+		return nil, err
+	}
+	return pack(wireDesired{Desired: d, RetryOnly: refs, ResyncObjects: objects})
 }
 
 // unpackDesired reads a wish; none is the zero wish.
@@ -70,7 +75,7 @@ func unpackDesired(b []byte) (replication.Desired, error) {
 		return replication.Desired{}, nil
 	}
 	w, err := unpack[wireDesired](b)
-	w.Desired.RetryOnly = fromWires(w.RetryOnly)
+	w.Desired.RetryOnly, w.Desired.ResyncObjects = fromWires(w.RetryOnly), fromWires(w.ResyncObjects)
 	return w.Desired, err
 }
 
@@ -114,6 +119,7 @@ type wireHold struct {
 
 type wireProgress struct {
 	replication.Progress
+	Dirty    []wireRef     `json:"dirty,omitempty"`
 	Position *wirePosition `json:"position,omitempty"`
 	Work     *wireWork     `json:"work,omitempty"`
 	Hold     *wireHold     `json:"hold,omitempty"`
@@ -121,6 +127,7 @@ type wireProgress struct {
 
 // wireDetail is what of a progress goes to the detail item when it is large.
 type wireDetail struct {
+	Dirty  []wireRef            `json:"dirty,omitempty"`
 	Intent []wireRef            `json:"intent,omitempty"`
 	Sample []wireRef            `json:"sample,omitempty"`
 	Error  *replication.Failure `json:"last_error,omitempty"`
@@ -128,6 +135,9 @@ type wireDetail struct {
 
 func wireProg(p replication.Progress) (w wireProgress, err error) {
 	w = wireProgress{Progress: p, Position: wirePos(p.Position)}
+	if w.Dirty, err = toWires(p.Dirty); err != nil {
+		return w, err
+	}
 	if p.Work != nil {
 		w.Work = &wireWork{Work: *p.Work, Upto: wirePos(p.Work.Upto)}
 		if w.Work.Intent, err = toWires(p.Work.Intent); err != nil {
@@ -145,6 +155,7 @@ func wireProg(p replication.Progress) (w wireProgress, err error) {
 
 // takeRefs moves the lists of objects to a detail.
 func (w *wireProgress) takeRefs(d *wireDetail) {
+	d.Dirty, w.Dirty = w.Dirty, nil
 	if w.Work != nil {
 		d.Intent, w.Work.Intent = w.Work.Intent, nil
 	}
@@ -156,6 +167,9 @@ func (w *wireProgress) takeRefs(d *wireDetail) {
 func (w *wireProgress) takeError(d *wireDetail) { d.Error, w.LastError = w.LastError, nil }
 
 func (w *wireProgress) put(d wireDetail) {
+	if d.Dirty != nil {
+		w.Dirty = d.Dirty
+	}
 	if w.Work != nil && d.Intent != nil {
 		w.Work.Intent = d.Intent
 	}
@@ -169,6 +183,7 @@ func (w *wireProgress) put(d wireDetail) {
 
 func (w wireProgress) progress() (p replication.Progress, err error) {
 	p = w.Progress
+	p.Dirty = fromWires(w.Dirty)
 	if p.Position, err = w.Position.position(); err != nil {
 		return p, err
 	}
@@ -219,7 +234,7 @@ func packProgress(p replication.Progress, z sizes) (out packedProgress, err erro
 	if len(out.hot) > z.detail {
 		return out, tooLarge("the progress", len(out.hot))
 	}
-	if d.Intent == nil && d.Sample == nil && d.Error == nil {
+	if d.Dirty == nil && d.Intent == nil && d.Sample == nil && d.Error == nil {
 		return out, nil
 	}
 	if out.detail, err = pack(d); err != nil {

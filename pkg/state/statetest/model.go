@@ -169,6 +169,9 @@ func (m *machine) direct(t *rapid.T) {
 		AllowDeletes: rapid.Ptr(rapid.IntRange(0, 9), true).Draw(t, "allow deletes"),
 		At:           m.now,
 	}
+	if rapid.Bool().Draw(t, "resync objects") {
+		d.ResyncObjectsAt, d.ResyncObjects = &m.now, []replication.Ref{role("a"), role("..")}
+	}
 	if err := s.Direct(context.Background(), p.state.ID, d); err != nil {
 		t.Fatalf("Direct: %v", err)
 	}
@@ -194,6 +197,9 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 		LastAttempt: now,
 		Deletions:   &replication.Deletions{Since: now, Counts: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 9).Draw(t, "deletions")}},
 		Objects:     rapid.IntRange(0, 9).Draw(t, "objects"),
+
+		UnsyncedSince: now, ObjectsAt: now,
+		Dirty: []replication.Ref{role("a"), role(".."), {Kind: replication.Cookbook}}[:rapid.IntRange(0, 3).Draw(t, "dirty")],
 	}
 }
 

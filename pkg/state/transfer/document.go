@@ -131,6 +131,9 @@ func (p Pair) check() error {
 		}
 		aside[u.Ref] = true
 	}
+	if n := len(p.Desired.ResyncObjects); n > replication.MaxResyncObjects {
+		return fmt.Errorf("a wish names %d objects, more than %d", n, replication.MaxResyncObjects)
+	}
 	if n := len(p.Desired.RetryOnly); n > replication.MaxRetryOnly {
 		return fmt.Errorf("a wish names %d objects, more than %d", n, replication.MaxRetryOnly)
 	}
@@ -149,6 +152,8 @@ func (p Pair) checkNames() error {
 		refs = append(refs, u.Ref)
 	}
 	refs = append(refs, p.Desired.RetryOnly...)
+	refs = append(refs, p.Desired.ResyncObjects...)
+	refs = append(refs, p.Progress.Dirty...)
 	if w := p.Progress.Work; w != nil {
 		refs = append(refs, w.Intent...)
 	}

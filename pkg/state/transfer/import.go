@@ -161,7 +161,7 @@ func (w *writer) write(ctx context.Context, before replication.Progress) error {
 func (w *writer) direct(ctx context.Context) error {
 	d, stop, here := w.pair.Desired, true, ""
 	if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt,
-		Retry: &d.RetryAt, RetryOnly: d.RetryOnly, At: w.options.Now()}); err != nil {
+		ResyncObjectsAt: &d.ResyncObjectsAt, ResyncObjects: d.ResyncObjects, Retry: &d.RetryAt, RetryOnly: d.RetryOnly, At: w.options.Now()}); err != nil {
 		return err
 	}
 	if !d.PrimaryAcceptedAt.IsZero() {

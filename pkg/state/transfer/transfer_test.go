@@ -32,7 +32,7 @@ func role(n int) replication.Ref {
 func known(objects int) transfer.Pair {
 	p := transfer.Pair{
 		ID:      pairID,
-		Desired: replication.Desired{Stopped: true, Reason: "moved", Since: noon(), AllowDeletes: 7, AllowedAt: noon().Add(-time.Minute), ResyncAt: noon().Add(-time.Hour), RetryAt: noon().Add(-2 * time.Hour), RetryOnly: []replication.Ref{role(1)}},
+		Desired: replication.Desired{Stopped: true, Reason: "moved", Since: noon(), AllowDeletes: 7, AllowedAt: noon().Add(-time.Minute), ResyncAt: noon().Add(-time.Hour), RetryAt: noon().Add(-2 * time.Hour), RetryOnly: []replication.Ref{role(1)}, ResyncObjectsAt: noon().Add(-3 * time.Hour), ResyncObjects: []replication.Ref{role(2)}},
 		Progress: replication.Progress{
 			Status: replication.Retrying, Since: noon().Add(-time.Hour), LastAttempt: noon().Add(-time.Minute), LastSuccess: noon().Add(-time.Minute), LastCompare: noon().Add(-time.Hour),
 			Position: &replication.Position{Identity: "https://chef.example.com/organizations/engineering", Epoch: "e", Seq: 41, Marks: map[int64]string{41: "ab"}, Seen: []int64{40, 41}},

@@ -1,0 +1,93 @@
+package replication
+
+import (
+	"slices"
+	"time"
+)
+
+// maxDirty is how many objects Progress.Dirty names one by one.
+const maxDirty = 20
+
+// markPending marks what the verification found not to be applied yet, so that the
+// next pass looks at it: no feed may name it again. A forced overwrite of a frozen
+// cookbook version is such a difference, and so is whatever a feed has lost.
+// Unsynced objects are tried again anyway, and what may be drift is left to the
+// drift rule.
+func (v *verification) markPending(p *pass) {
+	dirty := slices.Clone(p.progress.Dirty)
+	marked := 0
+	for _, d := range v.report.Differences {
+		if _, aside := p.unsynced[d.Ref]; d.Cause == CausePending && !d.doubted && !aside {
+			dirty = append(dirty, d.Ref)
+			marked++
+		}
+	}
+	if marked == 0 {
+		return
+	}
+	p.progress.Dirty = shortened(dirty)
+	p.progress.Pending = max(p.progress.Pending, marked)
+	if p.progress.Status == Synced {
+		p.progress.to(Syncing, p.Now())
+	}
+}
+
+// shortened returns refs sorted and each once, with the listing of their kind in
+// the place of more objects than a record has room for.
+func shortened(refs []Ref) []Ref {
+	slices.SortFunc(refs, CompareRefs)
+	refs = slices.Compact(refs)
+	if len(refs) <= maxDirty {
+		return refs
+	}
+	for i, r := range refs {
+		refs[i] = listingRef(r.Kind, "")
+	}
+	slices.SortFunc(refs, CompareRefs)
+	return slices.Compact(refs)
+}
+
+// clean records that the pass looked at all that verifications had marked, and at
+// the objects that the operator named.
+func (p *pass) clean() {
+	p.progress.Dirty = nil
+	w := p.progress.Work
+	if p.resync != nil || p.todo.deep && w != nil && !p.desired.ResyncObjectsAt.After(w.Started) {
+		p.progress.ObjectsAt = p.desired.ResyncObjectsAt
+	}
+}
+
+// marked are the scopes that verifications marked.
+func (p *pass) marked() map[Scope]int64 {
+	scopes := map[Scope]int64{}
+	for _, r := range p.progress.Dirty {
+		scopes[ScopeOf(r)] = 0
+	}
+	return scopes
+}
+
+// ObjectsAsked returns the objects that the operator wants compared on both sides and
+// that no pass has compared since. Whose clock is ahead doesn't matter.
+func (p PairState) ObjectsAsked() []Ref {
+	if sameMoment(p.Desired.ResyncObjectsAt, p.Progress.ObjectsAt) {
+		return nil
+	}
+	return p.Desired.ResyncObjects
+}
+
+// CompareAsked reports whether the operator asked for a full compare that hasn't begun
+// yet.
+func (p PairState) CompareAsked(now time.Time) bool { return p.resyncAsked(now) }
+
+// resyncObjects adds the objects that the operator wants compared to the scopes
+// that the pass looks at.
+func (p *pass) resyncObjects(scopes map[Scope]int64) {
+	st := PairState{Desired: p.desired, Progress: p.progress}
+	for _, r := range st.ObjectsAsked() {
+		if p.resync == nil {
+			p.resync = map[Scope]int64{}
+		}
+		s := ScopeOf(r)
+		p.resync[s], scopes[s] = 0, max(scopes[s], 0)
+	}
+}

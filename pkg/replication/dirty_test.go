@@ -1,0 +1,218 @@
+package replication_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
+)
+
+// deafFeed is a feed to which no later change comes, as a forced overwrite of a
+// frozen cookbook version that was not pushed.
+type deafFeed struct {
+	*replicationtest.Org
+	upto int64
+}
+
+func (f deafFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	rows, err := f.Org.Read(ctx, after)
+	rows.Changes = slices.DeleteFunc(rows.Changes, func(c replication.Change) bool { return c.ID > f.upto })
+	return rows, err
+}
+
+// deaf copies all that there is, and returns a feed that names nothing later.
+func (w *world) deaf() deafFeed {
+	w.t.Helper()
+	w.fill()
+	w.pass()
+	return deafFeed{w.primary, w.record().Progress.Position.Seq}
+}
+
+// change makes a difference of each sort that no pass has applied.
+func (w *world) change() {
+	w.primary.Set("/cookbooks/apt/1.0.0", "forced over the frozen one", "other content")
+	w.primary.Set("/roles/new", "new")
+	w.primary.Set("/roles/own", "the primary's")
+	w.replica.Set("/roles/own", "of the replica")
+	w.primary.Unset("/data/users/bob")
+}
+
+func TestAPassAppliesWhatAVerificationFound(t *testing.T) {
+	w := newWorld(t)
+	f := w.deaf()
+	w.change()
+	if run := w.passBy(f); run.Mode != "" {
+		t.Fatalf("%+v; want a poll that finds nothing", run)
+	}
+	r := w.verify(replication.VerifyOptions{})
+	w.wantDifferences(r.Differences, map[string]string{"/cookbooks/apt/1.0.0": "M pending", "/roles/new": "A pending", "/roles/own": "M pending", "/data/users/bob": "D pending"})
+	w.wantStatus(replication.Syncing)
+	if p := w.record().Progress; p.Pending != 4 || len(p.Dirty) != 4 {
+		t.Errorf("pending %d, dirty %v; want all 4", p.Pending, p.Dirty)
+	}
+	e := w.engine()
+	e.Feed = f
+	plan, err := e.Preview(t.Context(), false)
+	if err != nil || plan.Writes() != 4 {
+		t.Errorf("plan %+v, %v; want 4 writes", plan.Steps, err)
+	}
+	if run := w.passBy(f); run.Counts.Created+run.Counts.Updated+run.Counts.Deleted != 4 || run.Counts.Observed > 5 {
+		t.Errorf("%+v; want the 4 objects written, and no others read", run.Counts)
+	}
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+	if p := w.record().Progress; p.Pending != 0 || len(p.Dirty) != 0 {
+		t.Errorf("pending %d, dirty %v after the pass", p.Pending, p.Dirty)
+	}
+	if run := w.passBy(f); run.Mode != "" {
+		t.Errorf("a further pass worked again: %+v", run)
+	}
+}
+
+func TestWhatAVerificationFoundSurvivesAPassThatFails(t *testing.T) {
+	w := newWorld(t)
+	f := w.deaf()
+	w.change()
+	w.verify(replication.VerifyOptions{})
+	w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	e := w.engine()
+	e.Feed = f
+	if _, err := e.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil {
+		t.Fatal("a pass without the primary succeeded")
+	}
+	w.primary.Refuse = nil
+	w.now = w.now.Add(time.Hour)
+	w.passBy(f)
+	w.wantEqual()
+}
+
+// Drift is left to the drift rule: marking it would repair it.
+func TestDriftIsNotMarked(t *testing.T) {
+	w := newWorld(t)
+	f := w.deaf()
+	w.replica.Set("/roles/web", "edited there")
+	w.replica.Unset("/roles/base")
+	w.verify(replication.VerifyOptions{})
+	if p := w.record().Progress; p.Pending != 0 || len(p.Dirty) != 0 || p.Status != replication.Synced {
+		t.Errorf("status %s, pending %d, dirty %v; want nothing to be done", p.Status, p.Pending, p.Dirty)
+	}
+	w.passBy(f)
+	if w.replica.Snapshot()["/roles/web"] == w.primary.Snapshot()["/roles/web"] {
+		t.Error("a pass repaired what is only to be reported")
+	}
+}
+
+// A record has no room for thousands of names: their kinds stand for them.
+func TestManyDifferencesAreMarkedByTheirKind(t *testing.T) {
+	w := newWorld(t)
+	f := w.deaf()
+	for i := range 50 {
+		w.primary.Set(fmt.Sprintf("/roles/r%d", i), "new")
+	}
+	w.primary.Set("/data/users/carol", "new")
+	w.verify(replication.VerifyOptions{})
+	if p := w.record().Progress; p.Pending != 51 || len(p.Dirty) != 2 {
+		t.Errorf("pending %d, dirty %v; want 51 by two listings", p.Pending, p.Dirty)
+	}
+	w.passBy(f)
+	w.wantEqual()
+}
+
+func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
+	w := newWorld(t)
+	f := w.deaf()
+	w.replica.Set("/roles/web", "edited there")
+	w.replica.Unset("/roles/base")
+	w.replica.Set("/data/users/alice", "edited there")
+	w.replica.Set("/environments/prod", "edited there")
+	w.primary.Set("/cookbooks/apt/1.0.0", "forced")
+	asked := w.now
+	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []replication.Ref{mustRef("/roles/web"), mustRef("/roles/base"), mustRef("/data/users"), mustRef("/cookbooks/apt/1.0.0")}})
+	if run := w.passBy(f); run.Mode != "changes" || run.Counts.Created != 1 || run.Counts.Updated != 3 {
+		t.Errorf("%s %+v; want the named objects repaired", run.Mode, run.Counts)
+	}
+	if w.replica.Snapshot()["/environments/prod"] == w.primary.Snapshot()["/environments/prod"] {
+		t.Error("an object that nobody named was repaired")
+	}
+	w.primary.Set("/environments/prod", "edited there")
+	w.wantEqual()
+	if at := w.record().Progress.ObjectsAt; !at.Equal(asked) {
+		t.Errorf("resynced at %s, want %s", at, asked)
+	}
+	if run := w.passBy(f); run.Mode != "" {
+		t.Errorf("it was done again: %+v", run)
+	}
+}
+
+// A full compare that reads both sides does what was asked for the named objects,
+// one by names alone doesn't.
+func TestOnlyAComparisonOfBothSidesAnswersForNamedObjects(t *testing.T) {
+	for name, resync := range map[string]bool{"both sides": true, "names": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deaf()
+			w.replica.Set("/roles/web", "edited there")
+			asked := w.now
+			d := replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []replication.Ref{mustRef("/roles/web")}}
+			if resync {
+				d.Resync = &asked
+			}
+			w.direct(d)
+			if !resync {
+				w.tuning.Backlog = 1
+				w.primary.Set("/roles/a", "a")
+				w.primary.Set("/roles/b", "b")
+			}
+			if run := w.pass(); run.Mode != "compare" {
+				t.Fatalf("%+v, want a compare", run)
+			}
+			if got := w.record().Progress.ObjectsAt.Equal(asked); got != resync {
+				t.Errorf("answered: %v, want %v", got, resync)
+			}
+			w.tuning.Backlog = 0
+			w.pass()
+			w.wantEqual()
+		})
+	}
+}
+
+// What lies before the cursor of a compare that goes on is looked at again.
+func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
+	w := newWorld(t)
+	f := w.deaf()
+	w.tuning.Window = 1
+	w.direct(replication.Directive{Resync: &w.now})
+	writes := 0
+	w.primary.Refuse = func(op string, ref replication.Ref) error {
+		if op == "get" && ref.Kind == replication.Environment { // the last of all
+			writes++
+			return refused(replication.Unreachable)
+		}
+		if op == "list" && writes > 0 {
+			return refused(replication.Unreachable)
+		}
+		return nil
+	}
+	e := w.engine()
+	e.Feed = f
+	if _, err := e.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil || w.record().Progress.Work == nil || w.record().Progress.Work.After == "" {
+		t.Fatalf("work %+v, %v; want a compare that was broken off behind its cursor", w.record().Progress.Work, err)
+	}
+	w.primary.Refuse = nil
+	asked := w.now.Add(time.Second)
+	w.now = w.now.Add(time.Hour)
+	w.change()
+	w.verify(replication.VerifyOptions{})
+	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []replication.Ref{mustRef("/roles/web")}})
+	if run := w.passBy(f); run.Mode != "compare" {
+		t.Fatalf("%+v, want the compare to go on", run)
+	}
+	if p := w.record().Progress; len(p.Dirty) != 0 || p.ObjectsAt.Equal(asked) {
+		t.Errorf("dirty %v, objects compared as of %s; want what was marked done, and what was named since left to a pass", p.Dirty, p.ObjectsAt)
+	}
+	w.wantEqual()
+}
