@@ -54,7 +54,10 @@ func arrows() map[string][]string {
 		"pkg/feed":     {chef, replication},
 		"pkg/prepare":  {chef, replication},
 		"pkg/stage":    {replication},
-		"pkg/state":    {replication, journal, health, "modernc.org/sqlite"},
+		// What all that is recorded makes of a pair.
+		"pkg/status": {replication, journal, health},
+
+		"pkg/state": {replication, journal, health, "modernc.org/sqlite"},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {replication},
