@@ -13,6 +13,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/health"
+	"chefsync/pkg/status"
 )
 
 // silentAfter is how long after its last sign of life a daemon counts as not running:
@@ -136,21 +137,28 @@ func since(t, now time.Time) string {
 	return t.UTC().Format(form)
 }
 
-// note is the note and the hint of a pair in the table. What the lines above the
-// table say for all pairs isn't repeated for each.
-func (d *daemonStatus) note(r statusRow) (note, hint string) {
-	switch {
-	case d.stack:
-	case r.Note == neverRun && len(d.running) == 0:
-		return neverRun, ""
-	case r.Note == neverRun && !d.changed.IsZero() && d.running[0].Pairs < d.pairs:
-		return "never run; added after the daemon started", ""
-	case r.Note == neverRun:
-		return "waiting for its first pass", ""
-	case r.Overdue && len(d.running) == 0:
-		return "", ""
+// reasons are those of a pair, for people. What the lines above the table say for all
+// pairs isn't repeated for each.
+func (d *daemonStatus) reasons(r statusRow) []status.Reason {
+	if d.stack {
+		return r.Reasons
 	}
-	return r.Note, r.Hint
+	var shown []status.Reason
+	for _, why := range r.Reasons {
+		switch {
+		case why.Cause == status.CauseNoPass && len(d.running) == 0:
+			continue
+		case why.Cause != status.CauseNeverRun:
+		case len(d.running) == 0:
+			why.Hint = ""
+		case !d.changed.IsZero() && d.running[0].Pairs < d.pairs:
+			why.Text, why.Hint = "never run; added after the daemon started", ""
+		default:
+			why.Text, why.Hint = "waiting for its first pass", ""
+		}
+		shown = append(shown, why)
+	}
+	return shown
 }
 
 // next is when the next pass of a pair begins: never while no daemon runs.

@@ -10,6 +10,7 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 func TestWhatIsSaidOfTheProcesses(t *testing.T) {
@@ -69,17 +70,20 @@ func TestWhatIsSaidOfTheProcesses(t *testing.T) {
 func TestADeadDaemonIsSaidOnce(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	running := []health.Process{{Host: "vm", Pairs: 1}}
-	overdue := statusRow{Overdue: true, Note: "no pass since 1h", Hint: "look", NextRun: now.Add(-time.Hour)}
-	fresh := statusRow{Note: neverRun, Hint: "chef-sync-ctl run"}
-	failing := statusRow{Note: "no route to host", Hint: "check the network", NextRun: now.Add(time.Minute)}
+	because := func(c status.Cause, text, hint string) []status.Reason {
+		return []status.Reason{{Cause: c, Text: text, Hint: hint}}
+	}
+	overdue := statusRow{Overdue: true, Reasons: because(status.CauseNoPass, "last pass 1h ago", "look"), NextRun: now.Add(-time.Hour)}
+	fresh := statusRow{Reasons: because(status.CauseNeverRun, "never run", "chef-sync-ctl run")}
+	failing := statusRow{Reasons: because(status.CausePassFailed, "no route to host", "check the network"), NextRun: now.Add(time.Minute)}
 	for name, c := range map[string]struct {
 		daemon           daemonStatus
 		row              statusRow
 		note, hint, next string
 	}{
 		"overdue, no daemon":               {daemonStatus{}, overdue, "", "", "-"},
-		"overdue, with a daemon":           {daemonStatus{running: running}, overdue, "no pass since 1h", "look", "overdue"},
-		"overdue, on a stack":              {daemonStatus{stack: true}, overdue, "no pass since 1h", "look", "overdue"},
+		"overdue, with a daemon":           {daemonStatus{running: running}, overdue, "last pass 1h ago", "look", "overdue"},
+		"overdue, on a stack":              {daemonStatus{stack: true}, overdue, "last pass 1h ago", "look", "overdue"},
 		"never run, no daemon":             {daemonStatus{}, fresh, "never run", "", "-"},
 		"never run, with a daemon":         {daemonStatus{running: running, pairs: 1}, fresh, "waiting for its first pass", "", "-"},
 		"never run, another file":          {daemonStatus{running: running, pairs: 2, changed: now}, fresh, "never run; added after the daemon started", "", "-"},
@@ -88,7 +92,10 @@ func TestADeadDaemonIsSaidOnce(t *testing.T) {
 		"failing, with a daemon":           {daemonStatus{running: running}, failing, "no route to host", "check the network", "in 1m"},
 		"a pass from elsewhere, no daemon": {daemonStatus{}, statusRow{RunningOn: "vm:1:x"}, "", "", "now"},
 	} {
-		note, hint := c.daemon.note(c.row)
+		note, hint := "", ""
+		for _, why := range c.daemon.reasons(c.row) {
+			note, hint = why.Text, why.Hint
+		}
 		if next := c.daemon.next(c.row, now); note != c.note || hint != c.hint || next != c.next {
 			t.Errorf("%s: %q, %q, next run %q; want %q, %q, %q", name, note, hint, next, c.note, c.hint, c.next)
 		}
@@ -103,7 +110,7 @@ func TestStatusOfAClockThatWasAhead(t *testing.T) {
 		50 * time.Minute: now.Add(50 * time.Minute), 365 * 24 * time.Hour: now, -time.Hour: now.Add(-time.Hour),
 	} {
 		st := replication.PairState{Progress: replication.Progress{LastAttempt: now, NextRun: now.Add(ahead)}}
-		if row := makeStatus(p, st, now, time.Minute); !row.NextRun.Equal(want) {
+		if row := makeStatus(p, status.Facts{State: st, Now: now}); !row.NextRun.Equal(want) {
 			t.Errorf("a run %s ahead is shown as of %s, want %s", ahead, row.NextRun, want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // selectForDoctor finds the pairs that arguments name, as for all commands; the name of
@@ -47,7 +48,7 @@ func pairChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time
 	rows, err := statusOf(ctx, a, pairs, servers, now)
 	err = cmp.Or(err, unread)
 	for _, r := range rows {
-		pairCheck(l, r, now)
+		pairCheck(l, r)
 	}
 	if err != nil {
 		l.Fail("records", exit.Hint(err), err)
@@ -55,40 +56,25 @@ func pairChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time
 	return l.Checks
 }
 
-func pairCheck(l *doctor.List, r statusRow, now time.Time) {
-	name, found := r.Pair.String(), 0
-	fail := func(class replication.Class, hint, format string, args ...any) {
-		l.Add(doctor.Check{Name: name, State: doctor.Fail, Detail: fmt.Sprintf(format, args...), Hint: hint, Class: class})
-		found++
-	}
-	if r.Status == replication.Stopped {
-		l.Warn(name, r.Hint, "%s", r.Note)
-		return
-	}
-	if h := r.Hold; h != nil {
-		fail("", r.Hint, "held: %s", h.Summary())
-	}
-	if e := r.LastError; e != nil {
-		fail(e.Class, e.Hint, "%s", e.Message)
-	}
-	if r.Overdue {
-		fail("", r.Hint, "no pass since %s", ui.Span(now.Sub(r.LastAttempt)))
-	}
-	if r.Unsynced > 0 {
-		fail("", "chef-sync-ctl unsynced-objects "+name, "%s", ui.Plural(r.Unsynced, "unsynced object"))
-	}
-	if d := r.Drift; d != nil && d.Left() > 0 {
-		fail("", fmt.Sprintf("chef-sync-ctl verify %s, then: chef-sync-ctl verify %s --repair", name, name),
-			"%s changed on the replica, as found at %s", ui.Plural(d.Left(), "object"), ui.Stamp(d.At))
-	}
-	switch {
-	case found > 0:
-	case r.Note == neverRun:
-		l.OK(name, "never run")
-	case r.Note != "": // whatever else the status says
-		fail("", r.Hint, "%s: %s", r.Status, r.Note)
-	default:
+// pairCheck adds a line for each reason that keeps a pair from being in sync.
+func pairCheck(l *doctor.List, r statusRow) {
+	name := r.Pair.String()
+	if len(r.Reasons) == 0 {
 		l.OK(name, "%s, last success %s", r.Status, ui.Stamp(r.LastSuccess))
+	}
+	for _, why := range r.Reasons {
+		switch why.Cause {
+		case status.CauseStopped, status.CausePending:
+			l.Warn(name, why.Hint, "%s", why.Text)
+		case status.CauseNeverRun:
+			l.OK(name, "%s", why.Text)
+		default:
+			text := why.Text
+			if why.Cause == status.CauseHeld {
+				text = "held: " + text
+			}
+			l.Add(doctor.Check{Name: name, State: doctor.Fail, Detail: text, Hint: why.Hint, Class: why.Class})
+		}
 	}
 }
 

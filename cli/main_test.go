@@ -60,10 +60,13 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){
 		"chef":   chefCommand,
 		"code":   codeCommand,
+		"daemon": daemonCommand,
 		"golden": goldenCommand,
 		"hup":    hupCommand,
 		"lease":  leaseCommand,
+		"passes": passesCommand,
 		"ports":  portsCommand,
+		"scans":  scansCommand,
 		"schema": schemaCommand,
 		"stack":  stackCommand,
 		"until":  untilCommand,

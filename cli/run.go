@@ -106,8 +106,9 @@ func (f runFlags) oncePairs(ctx context.Context, g *globals, a *app.App, pairs [
 	if err != nil {
 		return err
 	}
-	err = runOnce(ctx, g, d, f.full)
-	if down := checkServers(ctx, a, pairs); err == nil {
+	results := d.Once(ctx, "manual", f.full)
+	down := checkServers(ctx, a, pairs)
+	if err = conclude(ctx, g, a, pairs, results); err == nil {
 		err = down
 	}
 	return fromHere(a, err, "chef-sync-ctl run --once --remote")
@@ -182,14 +183,9 @@ func verifyOf(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyO
 	return report, err
 }
 
-// runOnce runs one pass for each pair and ends with what keeps pairs from being in
-// sync.
-func runOnce(ctx context.Context, g *globals, d *daemon.Daemon, full bool) error {
-	return conclude(ctx, g, d.State, d.Once(ctx, "manual", full))
-}
-
-// conclude shows the results of one pass for each pair.
-func conclude(ctx context.Context, g *globals, state daemon.State, results []daemon.Result) error {
+// conclude shows the results of one pass for each pair, and ends with what keeps pairs
+// from being in sync.
+func conclude(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, results []daemon.Result) error {
 	runs := make([]replication.Run, len(results))
 	for i, r := range results {
 		runs[i] = r.Run
@@ -197,12 +193,37 @@ func conclude(ctx context.Context, g *globals, state daemon.State, results []dae
 	if err := emitRuns(g, runs); err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx)
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
 	failed := make([]error, len(results))
+	var ended []app.Pair
 	for i, r := range results {
-		st, err := state.Pair(context.WithoutCancel(ctx), r.Run.Pair)
+		st, err := state.Pair(ctx, r.Run.Pair)
 		if failed[i] = onceError(r, st); failed[i] == nil {
 			failed[i] = ofPair(r.Run.Pair, err)
 		}
+		if failed[i] == nil {
+			ended = append(ended, pairs[i])
+		}
+	}
+	return exit.Join(append(failed, outOfSync(ctx, g, a, ended))...)
+}
+
+// outOfSync is why pairs are not in sync although their passes ended well, or nil: a
+// pass tells nothing of what it didn't have to look at.
+func outOfSync(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) error {
+	now := g.now()
+	servers, err := serversStatus(ctx, a, pairs, now)
+	if err != nil {
+		return err
+	}
+	rows, err := statusOf(ctx, a, pairs, servers, now)
+	failed := []error{err}
+	for _, r := range rows {
+		failed = append(failed, r.outOfSync())
 	}
 	return exit.Join(failed...)
 }

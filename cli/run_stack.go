@@ -35,15 +35,11 @@ func unscheduled(ctx context.Context, a *app.App, pairs []app.Pair) error {
 
 // runRemote lets the stack's function do one pass for each pair.
 func (f runFlags) runRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) error {
-	state, err := a.State(ctx)
-	if err != nil {
-		return err
-	}
 	results := make([]daemon.Result, len(pairs))
 	askFunction(pairs, f.parallel, func(i int, p app.Pair) {
 		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: f.full})
 	})
-	return conclude(ctx, g, state, results)
+	return conclude(ctx, g, a, pairs, results)
 }
 
 func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daemon.Result {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -19,9 +18,6 @@ const (
 	serverUnreachable = "unreachable"
 	serverUnknown     = "unknown" // not checked recently
 )
-
-// unreachable is the status of a pair one of whose servers is.
-const unreachable replication.Status = serverUnreachable
 
 // serverLate is how old the newest check of a server may be on one machine.
 const serverLate = 5 * time.Minute
@@ -110,22 +106,23 @@ func showServers(t *ui.Grid, rows []serverRow, now time.Time) {
 	}
 }
 
-// reach adds what is known of the servers of a pair. A pair one of whose servers is
-// unreachable isn't in sync, even if it has nothing to do.
-func (r *statusRow) reach(servers []serverRow) {
+// downOf returns the servers of a pair that are unreachable.
+func downOf(servers []serverRow, id replication.PairID) (down []health.Server) {
 	for _, s := range servers {
-		if s.Status != serverUnreachable || s.Name != r.Replica && s.Name != primaryName {
-			continue
+		if s.Status == serverUnreachable && (s.Name == id.Replica || s.Name == primaryName) {
+			down = append(down, health.Server{Name: s.Name, DownSince: s.UnreachableSince, Error: s.Error, Hint: s.Hint})
 		}
+	}
+	return down
+}
+
+// reach adds since when the servers of the pair are unreachable.
+func (r *statusRow) reach(down []health.Server) {
+	for _, s := range down {
 		if s.Name == primaryName {
-			r.PrimaryUnreachableSince = s.UnreachableSince
+			r.PrimaryUnreachableSince = s.DownSince
 		} else {
-			r.ReplicaUnreachableSince = s.UnreachableSince
-		}
-		switch r.Status {
-		case replication.Synced, replication.Syncing, replication.Retrying, replication.Bootstrapping:
-			r.Status, r.Since = unreachable, s.UnreachableSince
-			r.Note, r.Hint = fmt.Sprintf("server %s is unreachable since %s: %s", s.Name, ui.Stamp(s.UnreachableSince), s.Error), s.Hint
+			r.ReplicaUnreachableSince = s.DownSince
 		}
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 func TestTheStatusOfAServerIsThatOfItsNewestCheck(t *testing.T) {
@@ -37,33 +40,28 @@ func TestAPairOfAServerThatIsDownIsNotSynced(t *testing.T) {
 	}
 	up := serverRow{Name: "eu", Status: serverUp}
 	for _, c := range []struct {
-		is      replication.Status
-		servers []serverRow
-		want    replication.Status
+		servers          []serverRow
+		want             replication.Status
+		primary, replica bool // are said to be unreachable
 	}{
-		{replication.Synced, []serverRow{{Name: primaryName, Status: serverUp}, up}, replication.Synced},
-		{replication.Synced, []serverRow{{Name: primaryName, Status: serverUnknown}, {Name: "eu", Status: serverUnknown}}, replication.Synced},
-		{replication.Synced, []serverRow{up, down("us")}, replication.Synced},
-		{replication.Synced, []serverRow{down("eu")}, unreachable},
-		{replication.Synced, []serverRow{down(primaryName), up}, unreachable},
-		{replication.Retrying, []serverRow{down("eu")}, unreachable},
-		{replication.Syncing, []serverRow{down("eu")}, unreachable},
-		{replication.Bootstrapping, []serverRow{down("eu")}, unreachable},
-		{replication.Held, []serverRow{down("eu")}, replication.Held},
-		{replication.Blocked, []serverRow{down("eu")}, replication.Blocked},
-		{replication.Stopped, []serverRow{down("eu")}, replication.Stopped},
+		{[]serverRow{{Name: primaryName, Status: serverUp}, up}, replication.Synced, false, false},
+		{[]serverRow{{Name: primaryName, Status: serverUnknown}, {Name: "eu", Status: serverUnknown}}, replication.Synced, false, false},
+		{[]serverRow{up, down("us")}, replication.Synced, false, false},
+		{[]serverRow{down("eu")}, status.Unreachable, false, true},
+		{[]serverRow{down(primaryName), up}, status.Unreachable, true, false},
 	} {
-		row := statusRow{Replica: "eu", Status: c.is}
-		row.reach(c.servers)
-		if row.Status != c.want || (c.want == unreachable) != strings.Contains(row.Note, "unreachable since 2026-11-29T12:00:00Z: no data for 30s") {
-			t.Errorf("%s with %+v: %s, note %q; want %s", c.is, c.servers, row.Status, row.Note, c.want)
+		now := since.Add(time.Minute)
+		f := status.Facts{Now: now, Down: downOf(c.servers, replication.PairID{Replica: "eu", Org: "acme"})}
+		f.State.Progress = replication.Progress{Status: replication.Synced, LastAttempt: now, LastSuccess: now, NextRun: now}
+		row := makeStatus(app.Pair{}, f)
+		if row.Status != c.want || (c.want == status.Unreachable) != strings.Contains(row.Note, "unreachable since 2026-11-29T12:00:00Z: no data for 30s") {
+			t.Errorf("%+v: %s, note %q; want %s", c.servers, row.Status, row.Note, c.want)
 		}
-		if p, r := !row.PrimaryUnreachableSince.IsZero(), !row.ReplicaUnreachableSince.IsZero(); p != (c.servers[0].Name == primaryName && c.servers[0].Status == serverUnreachable) ||
-			r != (c.servers[0].Name == "eu" && c.servers[0].Status == serverUnreachable) {
-			t.Errorf("%s with %+v: primary unreachable %v, replica %v", c.is, c.servers, p, r)
+		if p, r := !row.PrimaryUnreachableSince.IsZero(), !row.ReplicaUnreachableSince.IsZero(); p != c.primary || r != c.replica {
+			t.Errorf("%+v: primary unreachable %v, replica %v", c.servers, p, r)
 		}
-	}
-	if err := statusExit([]statusRow{{Status: unreachable}}, true); err == nil {
-		t.Error("--exit-code is 0 for a pair that is unreachable")
+		if err := statusExit([]statusRow{row}, true); (exit.Of(err) == exit.Temporary) != (c.primary || c.replica) {
+			t.Errorf("%+v: --exit-code ends with %d", c.servers, exit.Of(err))
+		}
 	}
 }

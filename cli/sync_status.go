@@ -15,18 +15,23 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // statusRow is what sync-status tells of a pair.
 type statusRow struct {
-	Pair         replication.PairID   `json:"pair"`
-	Source       string               `json:"source"`
-	Organization string               `json:"organization"`
-	Replica      string               `json:"replica"`
-	Status       replication.Status   `json:"status"`
-	Since        time.Time            `json:"since,omitzero"`
-	Note         string               `json:"note,omitempty"`
-	Hint         string               `json:"hint,omitempty"`
+	Pair         replication.PairID `json:"pair"`
+	Source       string             `json:"source"`
+	Organization string             `json:"organization"`
+	Replica      string             `json:"replica"`
+	Status       replication.Status `json:"status"`
+	Since        time.Time          `json:"since,omitzero"`
+	Note         string             `json:"note,omitempty"`
+	Hint         string             `json:"hint,omitempty"`
+	// Reasons are all that keeps the pair from being in sync, the worst first. Note and
+	// Hint are those of the first.
+	Reasons      []status.Reason      `json:"reasons,omitempty"`
+	CurrentAsOf  time.Time            `json:"current_as_of,omitzero"`
 	LastSuccess  time.Time            `json:"last_success,omitzero"`
 	LastAttempt  time.Time            `json:"last_attempt,omitzero"`
 	LastCompare  time.Time            `json:"last_compare,omitzero"`
@@ -50,13 +55,10 @@ type statusRow struct {
 
 	PrimaryUnreachableSince time.Time `json:"primary_unreachable_since,omitzero"`
 	ReplicaUnreachableSince time.Time `json:"replica_unreachable_since,omitzero"`
+
+	every  time.Duration // between the polls of a pair on a stack, of which not each is recorded
+	stands time.Duration // how long the record of one stands for those after it
 }
-
-// overdueAfter is how long after its time a run counts as overdue on one machine.
-const overdueAfter = 2 * time.Minute
-
-// neverRun is the note on a pair before its first pass.
-const neverRun = "never run"
 
 func newSyncStatusCmd(g *globals) *cobra.Command {
 	var watch ui.Duration
@@ -68,15 +70,22 @@ func newSyncStatusCmd(g *globals) *cobra.Command {
 		Long: `Show how the pairs do.
 
   bootstrapping  the first full compare is under way
-  synced         all known changes were applied at LAST SUCCESS
-  syncing        a pass is at work, or left work behind
+  synced         the source was read, and all that was read is applied, as of LAG ago
+  syncing        a pass is at work, or known work waits for the next one
   retrying       something fails; it is tried again by itself
+  drifted        what others changed on the replica is known and was not repaired
+  stale          the source was not read, or no pass ran, for too long
   unreachable    the primary or the replica doesn't answer, or refuses every request
   blocked        needs a person; tried again slowly
   held           deletions wait for approval; everything else is replicated
   stopped        sync-stop
 
-LAG is the time since the last pass that had applied everything known. FEED is where
+The word is that of the worst reason. Below the table all reasons are named, each with
+what to try.
+
+LAG is the age of the oldest time up to which all of the source was read and applied.
+It grows while a scan fails or can't read one kind, while an object is unsynced or a
+deletion waits for approval, and while a server of the pair is down. FEED is where
 changes come from: updated_since, the journal that scans and pushes fill, or none:
 everything is compared now and then. Why is said when one pair is named.
 
@@ -90,7 +99,7 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as given")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	cmd.Flags().BoolVar(&serversOnly, "servers", false, "show the Chef Servers alone")
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with 3, 5, 7 or 9 for pairs with unsynced objects, failing, held or blocked")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with a code other than 0 unless all pairs are in sync; see: help exit-codes")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		for again := false; ; again = true {
 			servers, unread := serversStatus(ctx, a, pairs, g.now())
@@ -130,32 +139,39 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, servers []serve
 		return nil, err
 	}
 	known, failed := pairStates(ctx, state, pairs)
+	patience := patienceOf(a)
 	rows := []statusRow{}
 	for _, p := range pairs {
 		st, there := known[p.ID]
 		if !there {
 			continue
 		}
-		patience := overdueAfter
-		if a.Stack != nil {
-			patience += cloud.NoteEvery
-		}
 		if a.Abandoned(st.Lease) {
 			st.Lease = replication.Lease{Fence: st.Lease.Fence}
 		}
-		row := makeStatus(p, st, now, patience)
-		if row.Feed == journal.Name {
+		f := status.Facts{State: st, Pair: p.Pair, Down: downOf(servers, p.ID), Now: now, Patience: patience, Stack: a.Stack != nil}
+		if st.Progress.Feed == journal.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
 			failed = exit.Join(failed, ofPair(p.ID, err))
-			row.scanned(last, max(scanLate*a.Journal.ScanEvery, patience), now)
+			if err == nil {
+				f.Scan = &last
+			}
 		}
-		row.reach(servers)
+		row := makeStatus(p, f)
 		if a.Stack != nil {
-			row.onStack()
+			row.every, row.stands = p.Interval, cloud.NoteEvery+max(p.Interval, a.Journal.ScanEvery)
 		}
 		rows = append(rows, row)
 	}
 	return rows, failed
+}
+
+// patienceOf is how late passes and scans may be.
+func patienceOf(a *app.App) status.Patience {
+	if a.Stack != nil {
+		return status.PatienceFor(a.Journal.ScanEvery, cloud.NoteEvery)
+	}
+	return status.PatienceFor(a.Journal.ScanEvery, 0)
 }
 
 // pairStates reads the records of pairs: of several at once, for a stack answers
@@ -185,90 +201,39 @@ func pairStates(ctx context.Context, state replication.State, pairs []app.Pair) 
 	return known, failed
 }
 
-// makeStatus says how a pair does. Patience is how long after its time a run counts
-// as overdue.
-func makeStatus(p app.Pair, st replication.PairState, now time.Time, patience time.Duration) statusRow {
-	g := st.Progress
+// makeStatus puts what is recorded of a pair, and what it makes of the pair, in a row.
+func makeStatus(p app.Pair, f status.Facts) statusRow {
+	st, g, made := f.State, f.State.Progress, status.Of(f)
 	row := statusRow{
-		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: st.Status(), Since: g.Since,
-		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextTry(now, max(p.Interval, p.CompareEvery)),
-		Objects: g.Objects, Pending: g.Pending, Unsynced: g.Unsynced, Failures: g.Failures,
+		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: made.Status, Since: g.Since, Reasons: made.Reasons,
+		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextTry(f.Now, max(p.Interval, p.CompareEvery)),
+		CurrentAsOf: made.CurrentAsOf, Overdue: made.Has(status.CauseNoPass), Objects: g.Objects, Pending: made.Pending, Unsynced: g.Unsynced, Failures: g.Failures,
 		Feed: g.Feed, FeedNote: g.FeedNote, LastCheck: g.LastCheck, Drift: g.Drift, Hold: g.Hold, LastError: g.LastError,
 	}
 	if g.Position != nil {
 		row.Position = g.Position.Seq
 	}
-	if !g.LastSuccess.IsZero() {
-		row.LagSeconds = ptr(int64(now.Sub(g.LastSuccess) / time.Second))
+	if !made.CurrentAsOf.IsZero() {
+		row.LagSeconds = ptr(int64(f.Now.Sub(made.CurrentAsOf) / time.Second))
 	}
-	running := st.Lease.HeldAt(now)
-	if running {
+	if st.Lease.HeldAt(f.Now) {
 		row.RunningOn = st.Lease.Owner
 	}
-	row.explain(st, running, now, patience)
+	if s := f.Scan; s != nil && !s.Ended.IsZero() {
+		row.LastScan = s
+	}
+	if len(row.Reasons) > 0 {
+		worst := row.Reasons[0]
+		row.Note, row.Hint = worst.Text, worst.Hint
+		if worst.Status != st.Status() && !worst.Since.IsZero() {
+			row.Since = worst.Since
+		}
+	}
+	if row.Status == replication.Stopped {
+		row.NextRun = time.Time{}
+	}
+	row.reach(f.Down)
 	return row
-}
-
-// explain says in a sentence what the status word leaves open.
-func (r *statusRow) explain(st replication.PairState, running bool, now time.Time, patience time.Duration) {
-	id := r.Pair.String()
-	switch {
-	case r.Status == replication.Stopped:
-		r.Since, r.NextRun = st.Desired.Since, time.Time{}
-		r.Note, r.Hint = "stopped by the operator", "chef-sync-ctl sync-start "+id
-		if st.Desired.Reason != "" {
-			r.Note += ": " + st.Desired.Reason
-		}
-		if st.Desired.Moved != "" {
-			r.Note, r.Hint = "moved to "+st.Desired.Moved, "start it there, or: chef-sync-ctl sync-start "+id+" --force"
-		}
-	case r.Hold != nil:
-		r.Note, r.Hint = r.Hold.Summary(), r.Hold.Hint(r.Pair)
-	case r.LastAttempt.IsZero() && !running:
-		r.Note, r.Hint = neverRun, "chef-sync-ctl run"
-	case r.overdue(running, now, patience):
-		r.Overdue = true
-		r.Note, r.Hint = "no pass since "+ui.Span(now.Sub(r.LastAttempt)), "see that chef-sync-ctl run is at work"
-	case r.LastError != nil:
-		r.Note, r.Hint = r.LastError.Message, r.LastError.Hint
-	case r.Unsynced > 0:
-		r.Note, r.Hint = ui.Plural(r.Unsynced, "unsynced object"), "chef-sync-ctl unsynced-objects "+id
-	case r.Drift != nil && r.Drift.Left() > 0:
-		r.Note = ui.Plural(r.Drift.Left(), "object") + " changed on the replica, as found at " + ui.Stamp(r.Drift.At)
-		r.Hint = fmt.Sprintf("chef-sync-ctl verify %s, then: chef-sync-ctl verify %s --repair", id, id)
-	}
-}
-
-// onStack says what to try where schedules do the work.
-func (r *statusRow) onStack() {
-	switch {
-	case r.Overdue, r.Hint == seeScans:
-		r.Hint = "chef-sync-ctl doctor, then: chef-sync-ctl manager-log"
-	case r.Note == neverRun:
-		r.Hint = "wait for its schedule, or: chef-sync-ctl run --once " + r.Pair.String()
-	}
-}
-
-func (r *statusRow) overdue(running bool, now time.Time, patience time.Duration) bool {
-	return !running && !r.NextRun.IsZero() && now.Sub(r.NextRun) > patience
-}
-
-func statusExit(rows []statusRow, asked bool) error {
-	code := exit.OK
-	for _, r := range rows {
-		switch {
-		case !asked:
-		case r.Status == replication.Blocked:
-			return exit.Silent(exit.Denied)
-		case r.Hold != nil:
-			code = exit.Held
-		case r.Unsynced > 0 && code == exit.OK:
-			code = exit.Partial
-		case (r.Overdue || r.Status == unreachable || r.Status == replication.Retrying) && code != exit.Held:
-			code = exit.Temporary
-		}
-	}
-	return exit.Silent(code)
 }
 
 func emitStatus(g *globals, rows []statusRow, servers []serverRow, serversOnly bool, works daemonStatus) error {
@@ -286,12 +251,11 @@ func emitStatus(g *globals, rows []statusRow, servers []serverRow, serversOnly b
 				strconv.Itoa(r.Pending), strconv.Itoa(r.Unsynced), r.lag(), orDash(r.Feed))
 		}
 		for _, r := range rows {
-			note, hint := works.note(r)
-			if note != "" {
-				t.Line("%s: %s", r.Pair, note)
-			}
-			if hint != "" {
-				t.Line("  Try: %s", hint)
+			for _, why := range works.reasons(r) {
+				t.Line("%s: %s", r.Pair, why.Text)
+				if why.Hint != "" {
+					t.Line("  Try: %s", why.Hint)
+				}
 			}
 		}
 		if len(rows) == 1 {
@@ -308,6 +272,8 @@ func (r *statusRow) next(now time.Time) string {
 		return "-"
 	case r.Overdue:
 		return "overdue"
+	case r.NextRun.Before(now) && r.every > 0: // recorded now and then only
+		return "within " + ui.Span(r.every)
 	case r.NextRun.Before(now):
 		return "due"
 	}
@@ -318,7 +284,11 @@ func (r *statusRow) lag() string {
 	if r.LagSeconds == nil {
 		return "-"
 	}
-	return ui.Span(time.Duration(*r.LagSeconds) * time.Second)
+	lag := time.Duration(*r.LagSeconds) * time.Second
+	if len(r.Reasons) == 0 && lag < r.stands {
+		return "<" + ui.Span(r.stands)
+	}
+	return ui.Span(lag)
 }
 
 // describeStatus adds the rest when one pair was asked for.
@@ -360,7 +330,7 @@ func statusWord(t *ui.Grid, s replication.Status) ui.Text {
 	switch s {
 	case replication.Synced:
 		return t.Paint(ui.Green, string(s))
-	case replication.Blocked, replication.Held, unreachable:
+	case replication.Blocked, replication.Held, status.Unreachable, status.Stale:
 		return t.Paint(ui.Red, string(s))
 	case replication.Stopped:
 		return t.Paint(ui.Faint, string(s))

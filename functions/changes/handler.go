@@ -65,6 +65,9 @@ func (h *handler) scan(ctx context.Context, org string) (cloud.ChangesResult, er
 	ctx, cancel := environment.Within(ctx)
 	defer cancel()
 	needed, err := fleet.NeedsJournal(ctx, org)
+	if err != nil {
+		fleet.NoteScanFailed(ctx, org, err) // the manager must see it
+	}
 	if err != nil || !needed {
 		return h.scanned(result, err), nil
 	}

@@ -180,6 +180,14 @@ func (f *Fleet) noteScan(ctx context.Context, org string, r scan.Report, err err
 	}
 }
 
+// NoteScanFailed leaves word of a scan that could not even begin, of a source that was
+// scanned before: of another one nobody knows whether it is to be scanned.
+func (f *Fleet) NoteScanFailed(ctx context.Context, org string, err error) {
+	if last, lastErr := f.LastScan(ctx, org); lastErr == nil && !last.Ended.IsZero() && !errors.Is(ctx.Err(), context.Canceled) {
+		f.noteScan(ctx, org, scan.Report{Listed: last.Listed}, err)
+	}
+}
+
 // nextScan is the record of a scan that ended, given the one before it.
 func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
 	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed)}

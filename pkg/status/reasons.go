@@ -14,7 +14,11 @@ func (d *decision) stopped() {
 	if why := d.State.Desired.Reason; why != "" {
 		text += ": " + why
 	}
-	d.add(CauseStopped, replication.Stopped, d.State.Desired.Since, text, "chef-sync-ctl sync-start "+d.id)
+	hint := "chef-sync-ctl sync-start " + d.id
+	if to := d.State.Desired.Moved; to != "" {
+		text, hint = "moved to "+to, "start it there, or: "+hint+" --force"
+	}
+	d.add(CauseStopped, replication.Stopped, d.State.Desired.Since, text, hint)
 }
 
 // passes adds that passes fail, or that there are none.
@@ -26,6 +30,7 @@ func (d *decision) passes() {
 			s = replication.Blocked
 		}
 		d.add(CausePassFailed, s, e.At, e.Message, e.Hint)
+		d.classed(e.Class)
 	}
 	l := d.State.Lease
 	switch {
@@ -38,7 +43,7 @@ func (d *decision) passes() {
 			hint = "wait for its schedule, or: chef-sync-ctl run --once " + d.id
 		}
 		d.add(CauseNeverRun, replication.Bootstrapping, time.Time{}, "never run", hint)
-	case d.late(g.NextRun):
+	case d.late(g.NextTry(d.Now, max(d.Pair.Interval, d.Pair.CompareEvery))):
 		d.add(CauseNoPass, Stale, g.LastAttempt, "last pass "+ago(d.Now.Sub(g.LastAttempt))+" ago"+d.daemonRuns(), d.startHint())
 	}
 }
@@ -80,7 +85,7 @@ func (d *decision) scans() {
 		patience += 2 * s.Ended.Sub(s.Good) // the next one may take as long
 	}
 	failing := func(since time.Time) replication.Status {
-		if d.Now.Sub(since) > patience {
+		if d.Now.Sub(since) > d.Patience.Scan {
 			return Stale
 		}
 		return replication.Retrying
@@ -101,7 +106,11 @@ func (d *decision) scans() {
 		}
 		if s.Class != replication.Unreachable || len(d.Down) == 0 {
 			d.add(CauseScanFailed, status, since, text+s.Error, s.Hint)
+			d.classed(s.Class)
 		}
+	}
+	if s.Failures > 0 {
+		patience += scanBackoff
 	}
 	if !s.Ended.IsZero() && d.Now.Sub(s.Ended) > patience {
 		d.add(CauseNoScan, Stale, s.Ended, "the primary was last scanned for changes "+ago(d.Now.Sub(s.Ended))+" ago", d.scanHint())
@@ -112,6 +121,7 @@ func (d *decision) scans() {
 			when = "never read"
 		}
 		d.add(CauseUnread, failing(u.Since), u.Since, fmt.Sprintf("%s of the primary %s: %s", plural(u.Kind), when, u.Error), u.Hint)
+		d.classed(u.Class)
 	}
 }
 
@@ -126,12 +136,7 @@ func (d *decision) scanHint() string {
 func (d *decision) records() {
 	g := d.State.Progress
 	if h := g.Hold; h != nil {
-		look := "plan"
-		if h.Verify {
-			look = "verify"
-		}
-		d.add(CauseHeld, replication.Held, h.At, h.Reason,
-			fmt.Sprintf("chef-sync-ctl %s %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", look, d.id, d.id, h.Deletes))
+		d.add(CauseHeld, replication.Held, h.At, h.Summary(), h.Hint(d.State.ID))
 	}
 	if g.Unsynced > 0 {
 		d.add(CauseUnsynced, replication.Retrying, g.UnsyncedSince, count(g.Unsynced, "unsynced object"), "chef-sync-ctl unsynced-objects "+d.id)
@@ -148,10 +153,10 @@ func (d *decision) pending() {
 	add := func(since time.Time, text string) {
 		d.add(CausePending, replication.Syncing, since, text, "chef-sync-ctl run --once "+d.id)
 	}
-	if want.ResyncAt.After(g.LastCompare) && !(g.Work != nil && g.Work.Full && !want.ResyncAt.After(g.Work.Started)) {
+	if w := g.Work; d.State.CompareAsked(d.Now) && !(w != nil && w.Full && !want.ResyncAt.After(w.Started)) {
 		add(want.ResyncAt, "a full comparison was asked for; the next pass makes it")
 	}
-	if n := len(want.ResyncObjects); want.ResyncObjectsAt.After(g.ResyncedAt) && n > 0 {
+	if n := len(d.State.ObjectsAsked()); n > 0 {
 		add(want.ResyncObjectsAt, "a comparison of "+count(n, "object")+" was asked for; the next pass makes it")
 	}
 	switch {
@@ -167,13 +172,9 @@ func (d *decision) pending() {
 
 // waiting is how many objects are known to wait for a pass.
 func (d *decision) waiting() int {
-	want, g := d.State.Desired, d.State.Progress
-	n := g.Pending
-	if want.ResyncObjectsAt.After(g.ResyncedAt) {
-		n += len(want.ResyncObjects)
-	}
-	if want.ResyncAt.After(g.LastCompare) {
-		n = max(n, g.Objects)
+	n := d.State.Progress.Pending + len(d.State.ObjectsAsked())
+	if d.State.CompareAsked(d.Now) {
+		n = max(n, d.State.Progress.Objects)
 	}
 	return n
 }

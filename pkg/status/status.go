@@ -44,6 +44,8 @@ type Patience struct {
 const (
 	passLate  = 2 * time.Minute
 	scansLate = 5 // scans that may be missed
+	// scanBackoff is the longest wait between scans that fail.
+	scanBackoff = 15 * time.Minute
 )
 
 // PatienceFor returns the usual patience: scanEvery is the time between scans, and
@@ -80,6 +82,7 @@ type Reason struct {
 	Text   string             `json:"text"`
 	Hint   string             `json:"hint,omitempty"` // what to try
 	Since  time.Time          `json:"since,omitzero"`
+	Class  replication.Class  `json:"class,omitempty"` // of the error, where there is one
 }
 
 // Report is how a pair does.
@@ -135,6 +138,9 @@ func (d *decision) add(c Cause, s replication.Status, since time.Time, text, hin
 	d.reasons = append(d.reasons, Reason{Cause: c, Status: s, Text: text, Hint: hint, Since: since})
 }
 
+// classed gives the newest reason the class of its error.
+func (d *decision) classed(c replication.Class) { d.reasons[len(d.reasons)-1].Class = c }
+
 // status is that of the worst reason. Without one it is what the engine recorded.
 func (d *decision) status() replication.Status {
 	if len(d.reasons) == 0 {
@@ -151,6 +157,9 @@ func (d *decision) status() replication.Status {
 func (d *decision) currentAsOf() time.Time {
 	g := d.State.Progress
 	at := g.LastSuccess
+	if at.After(d.Now) { // of a clock that was ahead
+		at = d.Now
+	}
 	earliest := func(t time.Time) {
 		if !t.IsZero() && t.Before(at) {
 			at = t

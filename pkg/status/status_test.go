@@ -135,10 +135,17 @@ func TestHowAPairDoes(t *testing.T) {
 		{name: "a pass that is a little late", facts: []fact{progress(func(g *replication.Progress) { g.NextRun = ago(2 * time.Minute) })}, want: replication.Synced, lag: 40 * time.Second},
 		{name: "a dead scanner", facts: []fact{noScan}, want: status.Stale, says: []string{"last scanned for changes 5m1s ago"}, lag: 5*time.Minute + time.Second},
 		{name: "scans that take long", facts: []fact{scan(func(s *journal.LastScan) { s.Ended, s.Good = ago(20*time.Minute), ago(30*time.Minute) })}, want: replication.Synced, lag: 30 * time.Minute},
+		{name: "a clock that was ahead", facts: []fact{progress(func(g *replication.Progress) {
+			g.LastSuccess, g.NextRun = noon().Add(time.Hour), noon().AddDate(1, 0, 0)
+		}), func(f *status.Facts) { f.Scan = nil }},
+			want: replication.Synced},
 		{name: "no scan is recorded", facts: []fact{scan(func(s *journal.LastScan) { *s = journal.LastScan{} })}, want: status.Stale, says: []string{"no scan of the primary is recorded"}, unsure: true},
 		{name: "a scan that failed", facts: []fact{scanFailed(replication.Transient, 2*time.Minute)}, want: replication.Retrying,
 			says: []string{"can't be scanned for changes since 2026-11-25T11:58:00Z: 503: maintenance"}, lag: 2 * time.Minute},
 		{name: "scans that fail for long", facts: []fact{scanFailed(replication.Transient, time.Hour)}, want: status.Stale, says: []string{"since 2026-11-25T11:00:00Z"}, lag: time.Hour},
+		{name: "a scanner that waits after failures", facts: []fact{noScan, scanFailed(replication.Denied, 20*time.Minute)}, want: replication.Blocked, says: []string{"can't be scanned"}, lag: 20 * time.Minute},
+		{name: "a scanner that died after failures", facts: []fact{scanFailed(replication.Denied, time.Hour), scan(func(s *journal.LastScan) { s.Ended = ago(time.Hour) })},
+			want: replication.Blocked, says: []string{"can't be scanned", "last scanned for changes 1h ago"}, lag: time.Hour},
 		{name: "scans that are refused", facts: []fact{scanFailed(replication.Denied, 2*time.Minute)}, want: replication.Blocked, says: []string{"can't be scanned"}, lag: 2 * time.Minute},
 		{name: "scans without an answer", facts: []fact{scanFailed(replication.Unreachable, 2*time.Minute)}, want: status.Unreachable, says: []string{"can't be scanned"}, lag: 2 * time.Minute},
 		{name: "scans that never succeeded", facts: []fact{scanFailed(replication.Transient, 0), scan(func(s *journal.LastScan) { s.Good, s.FailingSince = time.Time{}, ago(time.Hour) })},
@@ -168,7 +175,9 @@ func TestHowAPairDoes(t *testing.T) {
 		}), running}, want: replication.Bootstrapping, unsure: true},
 		{name: "the first pass died", facts: []fact{progress(func(g *replication.Progress) {
 			*g = replication.Progress{Status: replication.Bootstrapping, Work: &replication.Work{Full: true, Started: ago(time.Hour)}}
-		}), func(f *status.Facts) { f.State.Lease = replication.Lease{Owner: "vm:1", Expires: ago(10 * time.Minute)} }},
+		}), func(f *status.Facts) {
+			f.State.Lease = replication.Lease{Owner: "vm:1", Expires: ago(10 * time.Minute)}
+		}},
 			want: status.Stale, says: []string{"the first pass was broken off 10m ago; is the daemon running?", "the next one goes on with it"}, unsure: true},
 		{name: "all of it, worst first", facts: []fact{drifted, unsynced, noPass, noScan, down("eu"), held, failed(replication.Denied)}, want: replication.Blocked,
 			says: []string{"it failed", "too many deletions", "server eu", "last scanned", "last pass", "2 unsynced objects", "2 objects changed"}, lag: time.Hour},
