@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // changed is how commands that change a pair's wishes answer.
@@ -16,9 +18,10 @@ type changed struct {
 
 // The answers that take words of their own in a table.
 const (
-	resultAlreadyStarted  = "already_started"
-	resultAlreadyStopped  = "already_stopped"
-	resultResyncRequested = "resync_requested"
+	resultAlreadyStarted   = "already_started"
+	resultAlreadyStopped   = "already_stopped"
+	resultResyncRequested  = "resync_requested"
+	resultObjectsRequested = "objects_requested"
 )
 
 // words is the answer for people.
@@ -28,6 +31,8 @@ func (c changed) words() string {
 		return "already started"
 	case resultAlreadyStopped:
 		return "already stopped"
+	case resultObjectsRequested:
+		return "comparison of objects requested"
 	case resultResyncRequested:
 		return "full compare requested"
 	}
@@ -36,10 +41,10 @@ func (c changed) words() string {
 
 // withStatus puts the status that pairs have now into the answers, after a wait. That
 // of a pair whose record can't be read stays as it was.
-func withStatus(ctx context.Context, state replication.State, answers []changed) {
+func withStatus(ctx context.Context, state replication.State, patience status.Patience, now time.Time, answers []changed) {
 	for i := range answers {
 		if st, err := state.Pair(ctx, answers[i].Pair); err == nil {
-			answers[i].Status = st.Status()
+			answers[i].Status = status.Of(status.Facts{State: st, Now: now, Patience: patience}).Status
 		}
 	}
 }

@@ -3,45 +3,109 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
+// resyncFlags are the flags of resync.
+type resyncFlags struct {
+	yes  bool
+	wait ui.Duration
+}
+
 func newResyncCmd(g *globals) *cobra.Command {
-	var yes bool
-	var timeout ui.Duration
+	var f resyncFlags
 	cmd := &cobra.Command{
-		Use:     "resync PAIR...",
-		Short:   "Compare everything and repair what differs",
+		Use:     "resync [PAIR...] [OBJECT...]",
+		Short:   "Compare everything, or the named objects, and repair what differs",
 		GroupID: groupCheck,
 		Long: `Ask for a full compare: the next pass reads every object on both sides and
 repairs what differs on the replica, also what was changed there by hand. It
 goes on where it was if it is interrupted. The safety brake and the prune rule
-hold as always. "chef-sync-ctl run" does the work.
+hold as always. "chef-sync-ctl run" does the work; until it has, sync-status shows
+it as pending.
+
+With objects, only these are compared, ` + fmt.Sprint(replication.MaxResyncObjects) + ` at most. An object is written as its path,
+such as cookbooks/users/1.0.0, roles/web or data_bags/users/alice; a data bag stands
+for itself and all its items. Begin it with a slash where it could be a pair too. The
+pair may be left out if there is only one.
 
 See first what it would do with: chef-sync-ctl plan PAIR --full`,
 		Example: `  chef-sync-ctl resync eu/engineering
-  chef-sync-ctl resync engineering --yes --wait 30m`,
+  chef-sync-ctl resync engineering --yes --wait 30m
+  chef-sync-ctl resync eu/engineering cookbooks/users/1.0.0 --yes
+  chef-sync-ctl resync /data_bags/users /roles/web --yes`,
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
-	cmd.Flags().Var(&timeout, "wait", "wait until the pairs are in sync, at most this long")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		if err := g.confirm(yes, "Compare and repair all of "+namesOf(pairs)); err != nil {
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
+	cmd.RunE = func(cmd *cobra.Command, words []string) error {
+		a, err := g.open(cmd.Context())
+		if err != nil {
 			return err
 		}
-		return resyncPairs(ctx, g, a, pairs, time.Duration(timeout))
-	})
+		defer a.Close()
+		pairs, refs, err := pairsAndObjects(a, words)
+		if err != nil {
+			return err
+		}
+		what := "all"
+		if len(refs) > 0 {
+			what = ui.Plural(len(refs), "object")
+		}
+		if err := g.confirm(f.yes, "Compare and repair "+what+" of "+namesOf(pairs)); err != nil {
+			return err
+		}
+		return resyncPairs(cmd.Context(), g, a, pairs, refs, time.Duration(f.wait))
+	}
 	return cmd
 }
 
-func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, timeout time.Duration) error {
+// pairsAndObjects sorts arguments: what names a pair is one, the rest are objects.
+// Without a pair they are of the only one.
+func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []replication.Ref, err error) {
+	var names []string
+	for _, w := range words {
+		ref, notObject := replication.ParseRef(w)
+		_, notPair := a.Select(w)
+		switch {
+		case notPair == nil && notObject == nil && w[0] != '/':
+			return nil, nil, exit.Usagef("write /"+w+" for the object", "%q may be a pair or an object", w)
+		case notPair == nil && w[0] != '/':
+			names = append(names, w)
+		case notObject == nil:
+			refs = append(refs, ref)
+		default:
+			return nil, nil, fmt.Errorf("%w, and not an object either: an object is written as cookbooks/NAME/VERSION, roles/NAME, environments/NAME or data_bags/BAG/ITEM", notPair)
+		}
+	}
+	if len(names) == 0 && len(a.Pairs()) > 1 {
+		return nil, nil, exit.Usagef("chef-sync-ctl resync PAIR "+refs[0].Path(), "there are %d pairs: name that of the objects", len(a.Pairs()))
+	}
+	if pairs, err = a.Select(names...); err != nil {
+		return nil, nil, err
+	}
+	for _, p := range pairs {
+		for _, r := range refs {
+			if !p.Manages(r) {
+				return nil, nil, exit.With(exit.NotFound, fmt.Errorf("%s isn't selected for replication by the pair %s", r, p.ID), "chef-sync-ctl help selection")
+			}
+		}
+	}
+	return pairs, refs, nil
+}
+
+func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []replication.Ref, timeout time.Duration) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
@@ -49,23 +113,54 @@ func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 	since := g.now()
 	var answers []changed
 	failed := eachPair(ctx, pairs, func(p app.Pair) error {
-		if err := state.Direct(ctx, p.ID, replication.Directive{Resync: &since, At: since}); err != nil {
-			return ofPair(p.ID, err)
-		}
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
+			return ofPair(p.ID, err)
+		}
+		wish, err := resyncWish(st, refs, since)
+		if err != nil {
+			return ofPair(p.ID, err)
+		}
+		if err := state.Direct(ctx, p.ID, wish); err != nil {
+			return ofPair(p.ID, err)
+		}
+		if st, err = state.Pair(ctx, p.ID); err != nil {
 			return ofPair(p.ID, err)
 		}
 		if st.Desired.Stopped {
 			g.output().Note("%s is stopped: it compares after sync-start", p.ID)
 		}
-		answers = append(answers, changed{p.ID, resultResyncRequested, st.Status()})
+		result := resultResyncRequested
+		if len(refs) > 0 {
+			result = resultObjectsRequested
+		}
+		made := status.Of(status.Facts{State: st, Pair: p.Pair, Now: since, Patience: patienceOf(a)})
+		answers = append(answers, changed{p.ID, result, made.Status})
 		return nil
 	})
 	var late error
 	if failed == nil && timeout > 0 {
-		late = waitSynced(ctx, state, pairs, since, timeout)
-		withStatus(ctx, state, answers)
+		if late = passesRun(ctx, a, since); late == nil {
+			late = waitSynced(ctx, state, pairs, since, timeout)
+		}
+		withStatus(ctx, state, patienceOf(a), g.now(), answers)
 	}
 	return cmp.Or(emitChanged(g, answers, failed), failed, late)
+}
+
+// resyncWish asks for a full compare, or for one of objects. Those that were asked for
+// before and that no pass has compared are asked for again.
+func resyncWish(st replication.PairState, refs []replication.Ref, now time.Time) (replication.Directive, error) {
+	if len(refs) == 0 {
+		return replication.Directive{Resync: &now, At: now}, nil
+	}
+	refs = slices.Clone(refs)
+	refs = append(refs, st.ObjectsAsked()...)
+	slices.SortFunc(refs, replication.CompareRefs)
+	refs = slices.Compact(refs)
+	if len(refs) > replication.MaxResyncObjects {
+		return replication.Directive{}, exit.Usagef("wait for the next pass, or compare everything: chef-sync-ctl resync "+st.ID.String(),
+			"%d objects would wait for a comparison, at most %d can", len(refs), replication.MaxResyncObjects)
+	}
+	return replication.Directive{ResyncObjectsAt: &now, ResyncObjects: refs, At: now}, nil
 }

@@ -111,7 +111,7 @@ func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f
 	if f.wait > 0 && failed == nil && left == nil {
 		started = answered(pairs, slices.DeleteFunc(slices.Clone(answers), func(c changed) bool { return c.Result == resultHeld }))
 		late = waitSynced(ctx, state, started, since, time.Duration(f.wait))
-		withStatus(ctx, state, answers)
+		withStatus(ctx, state, patienceOf(a), g.now(), answers)
 	}
 	if err := emitChanged(g, answers, failed); err != nil {
 		return err
@@ -180,7 +180,8 @@ func waitSynced(ctx context.Context, state replication.State, pairs []app.Pair, 
 		if h := st.Progress.Hold; h != nil && h.At.After(since) {
 			return false, exit.With(exit.Held, heldError(id, h), "chef-sync-ctl plan "+id.String())
 		}
-		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) // a pass that was at work doesn't answer that
+		// A pass that was at work doesn't answer that.
+		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) || len(st.ObjectsAsked()) > 0
 		return !asked && !st.Progress.LastSuccess.Before(since) && st.Progress.Hold == nil, nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // record is a state that holds one pair as it is.
@@ -69,7 +70,7 @@ func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 func TestAnswersShowTheStatusAfterAWait(t *testing.T) {
 	id := replication.PairID{Replica: "eu", Org: "acme"}
 	answers := []changed{{id, "started", replication.Held}, {id, resultAlreadyStopped, replication.Stopped}}
-	withStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, answers)
+	withStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, status.Patience{}, time.Now(), answers)
 	for _, a := range answers {
 		if a.Status != replication.Synced {
 			t.Errorf("%+v", a)
