@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-lambda-go/cfn"
@@ -15,6 +16,7 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/schedule"
+	"chefsync/pkg/status"
 )
 
 // handler answers cloud.ManagerEvents, and CloudFormation about its
@@ -99,15 +101,16 @@ func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) e
 		h.Log.Error("the pairs can't be looked after", "error", err.Error(), "hint", replication.HintOf(err))
 		return err
 	}
+	scanned, scansErr := h.scans(ctx, fleet, records)
 	now := h.Now()
-	o := oversee(fleet.Pairs(), records, now)
+	o := oversee(fleet.Pairs(), records, scanned, status.PatienceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), now)
 	s.Findings = len(o.findings)
 	for _, f := range o.findings {
 		if f.due(now) {
-			h.Log.With("pair", f.pair.String()).Warn(f.message, f.attrs...)
+			h.Log.With(f.about()...).Warn(f.message, f.attrs...)
 		}
 	}
-	var failed []error
+	failed := []error{scansErr}
 	for _, id := range o.verify {
 		if err := h.startVerify(ctx, id); err != nil {
 			h.Log.Warn("a verification can't be started", "pair", id.String(), "error", err.Error())
@@ -143,6 +146,45 @@ func (h handler) records(ctx context.Context, fleet *assembly.Fleet) (map[replic
 		records[st.ID] = st
 	}
 	return records, nil
+}
+
+// scansAtOnce bounds the records of scans that are read at once.
+const scansAtOnce = 8
+
+// scans reads how the sources of pairs that scans feed were scanned last.
+func (h handler) scans(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState) (scans, error) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var failed []error
+	found, free := scans{}, make(chan struct{}, scansAtOnce)
+	for _, s := range fleet.Sources() {
+		if !slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool { return readsScans(records[id]) }) {
+			continue
+		}
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			last, err := fleet.LastScan(ctx, s.Org)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				h.Log.Error("how a source was scanned can't be read", "source", s.Org, "error", err.Error(), "hint", replication.HintOf(err))
+				failed = append(failed, err)
+				return
+			}
+			found[s.Org] = last
+		})
+	}
+	all.Wait()
+	return found, errors.Join(failed...)
+}
+
+// about is what a finding concerns, for the log.
+func (f finding) about() []any {
+	if f.source != "" {
+		return []any{"source", f.source}
+	}
+	return []any{"pair", f.pair.String()}
 }
 
 // startVerify leaves the work to the sync function and doesn't wait for it.

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"time"
 
 	"chefsync/functions/internal/metrics"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // How the manager judges pairs.
@@ -25,6 +28,7 @@ const (
 // finding is something about a pair that its operator should know.
 type finding struct {
 	pair    replication.PairID
+	source  string // instead of a pair, for what concerns all pairs of a source organization
 	message string
 	since   time.Time // when it began
 	attrs   []any     // for the log
@@ -36,18 +40,57 @@ type overview struct {
 	verify   []replication.PairID // whose verification is due
 	counts   map[string]int
 	oldest   time.Duration // since the last success of the pair that has none for the longest
+	unread   time.Duration // since the source whose scans read it whole for the longest ago was read
 	pending  int
 	unsynced int
 }
 
-// oversee judges all configured pairs by their records. It is pure.
-func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, now time.Time) overview {
+// scans are the newest scans of the source organizations that pairs read by scanning.
+type scans map[string]journal.LastScan
+
+// oversee judges all configured pairs by their records, and their sources by the newest
+// scans. It is pure.
+func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, patience status.Patience, now time.Time) overview {
 	o := overview{counts: map[string]int{"Pairs": len(pairs)}}
 	for _, p := range pairs {
-		o.pair(p, records[p.ID], now)
+		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Patience: patience, Stack: true}
+		if last, ok := scanned[p.SourceOrg]; ok && readsScans(f.State) {
+			f.Scan = &last
+		}
+		o.pair(p, f, now)
+	}
+	for _, org := range slices.Sorted(maps.Keys(scanned)) {
+		o.source(org, scanned[org], patience, now)
 	}
 	o.verify = turn(o.verify, now)
 	return o
+}
+
+// readsScans reports whether scans find the changes of a pair that isn't stopped.
+func readsScans(st replication.PairState) bool {
+	return st.Progress.Feed == journal.Name && !st.Desired.Stopped
+}
+
+// source looks at how long ago a source was read whole.
+func (o *overview) source(org string, last journal.LastScan, patience status.Patience, now time.Time) {
+	since := last.BehindSince()
+	if since.IsZero() {
+		return // nothing is known; the age of its pairs tells
+	}
+	age := now.Sub(since)
+	o.unread = max(o.unread, age)
+	find := func(message string, since time.Time, attrs ...any) {
+		o.findings = append(o.findings, finding{source: org, message: message, since: since, attrs: attrs})
+	}
+	switch {
+	case last.Failures > 0:
+		find("the primary can't be scanned for changes", last.FailingSince, "read_up_to", since, "failures", last.Failures, "error", last.Error, "hint", last.Hint)
+	case len(last.Unread) > 0:
+		u := last.Unread[0]
+		find("scans can't read all of the primary", u.Failing, "kind", u.Kind.Word(), "read_up_to", u.Since, "kinds", len(last.Unread), "error", u.Error, "hint", u.Hint)
+	case age > patience.Scan+2*last.Ended.Sub(last.Good):
+		find("the primary is not scanned any more: is its schedule there?", last.Ended.Add(patience.Scan), "last_scan", last.Ended)
+	}
 }
 
 // turn is a turn's share of the verifications that are due: each turn another, so
@@ -60,14 +103,14 @@ func turn(due []replication.PairID, now time.Time) []replication.PairID {
 	return slices.Concat(due[first:], due[:first])[:verifyAtOnce]
 }
 
-func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.Time) {
-	g := st.Progress
-	status := st.Status()
-	o.counts[metricOf(status)]++
+func (o *overview) pair(p config.PairConfig, f status.Facts, now time.Time) {
+	st, g := f.State, f.State.Progress
+	recorded, made := st.Status(), status.Of(f)
+	o.counts[metricOf(made.Status)]++
 	o.pending += g.Pending
 	o.unsynced += g.Unsynced
 	find := func(message string, since time.Time, attrs ...any) {
-		o.findings = append(o.findings, finding{p.ID, message, since, attrs})
+		o.findings = append(o.findings, finding{pair: p.ID, message: message, since: since, attrs: attrs})
 	}
 	if g.Unsynced > 0 {
 		find("the pair has unsynced objects", g.Since, "unsynced", g.Unsynced)
@@ -75,7 +118,10 @@ func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.
 	if l := st.Lease; l.Owner != "" && !l.HeldAt(now) {
 		find("a pass died and left its lease; the next pass takes it over", l.Expires, "owner", l.Owner)
 	}
-	switch status {
+	if made.Has(status.CauseDrift) {
+		find("what others changed on the replica was not repaired", g.Drift.At, "objects", g.Drift.Left())
+	}
+	switch recorded {
 	case replication.Stopped:
 		return // as its operator wants it
 	case replication.Held:
@@ -83,8 +129,8 @@ func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.
 	case replication.Blocked:
 		find("the pair is blocked; it needs a person", g.Since, "error", lastError(g))
 	}
-	o.age(p, g, now, find)
-	verifiable := status == replication.Synced || status == replication.Held
+	o.age(p, g, now, made.Status == status.Stale, find)
+	verifiable := recorded == replication.Synced || recorded == replication.Held
 	if verifiable && g.VerifyDue(p.VerifyEvery, now) && !g.Checking.UnderWay(now) && !st.Lease.HeldAt(now) {
 		o.verify = append(o.verify, p.ID)
 	}
@@ -92,7 +138,7 @@ func (o *overview) pair(p config.PairConfig, st replication.PairState, now time.
 
 // age looks at how long the last success is ago, or the beginning where there was
 // none. A pair never worked on has no age: its record tells no time.
-func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Time, find func(string, time.Time, ...any)) {
+func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Time, counted bool, find func(string, time.Time, ...any)) {
 	last := g.LastSuccess
 	if last.IsZero() {
 		last = begun(g)
@@ -109,7 +155,9 @@ func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Tim
 		every = max(every, p.CompareEvery)
 	}
 	if limit := max(3*every, overdueBy); age > limit {
-		o.counts["Overdue"]++
+		if !counted {
+			o.counts["Overdue"]++
+		}
 		find("the pair is overdue", last.Add(limit), "last_success", last, "status", string(g.Status))
 	}
 }
@@ -138,8 +186,12 @@ func metricOf(s replication.Status) string {
 		return "Synced"
 	case replication.Syncing:
 		return "Syncing"
-	case replication.Retrying:
+	case replication.Retrying, status.Unreachable:
 		return "Retrying"
+	case status.Stale:
+		return "Overdue"
+	case status.Drifted:
+		return "Drifted"
 	case replication.Blocked:
 		return "Blocked"
 	case replication.Held:
@@ -166,9 +218,11 @@ func lastError(g replication.Progress) string {
 // zeros too: an alarm must see them end.
 func (o overview) metrics() map[string]metrics.Value {
 	values := map[string]metrics.Value{
-		"OldestSuccessAge": {Number: o.oldest.Seconds(), Unit: metrics.Seconds},
-		"Unsynced":         {Number: float64(o.unsynced), Unit: metrics.Count},
-		"Pending":          {Number: float64(o.pending), Unit: metrics.Count},
+		cloud.MetricOldestGoodPassAge: {Number: o.oldest.Seconds(), Unit: metrics.Seconds},
+		cloud.MetricOldestGoodScanAge: {Number: o.unread.Seconds(), Unit: metrics.Seconds},
+		"OldestSuccessAge":            {Number: o.oldest.Seconds(), Unit: metrics.Seconds},
+		"Unsynced":                    {Number: float64(o.unsynced), Unit: metrics.Count},
+		"Pending":                     {Number: float64(o.pending), Unit: metrics.Count},
 	}
 	// What an alarm is to look at must be one metric.
 	values["Waiting"] = metrics.Value{Number: float64(o.counts["Held"] + o.counts["Blocked"]), Unit: metrics.Count}

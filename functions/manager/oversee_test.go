@@ -7,9 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
+
+func patience() status.Patience { return status.PatienceFor(time.Minute, cloud.NoteEvery) }
 
 func noon() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
 
@@ -20,7 +25,7 @@ func pair(org string) config.PairConfig {
 // look oversees one pair with one record.
 func look(p config.PairConfig, st replication.PairState) overview {
 	st.ID = p.ID
-	return oversee([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: st}, noon())
+	return oversee([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: st}, nil, patience(), noon())
 }
 
 func said(o overview) string {
@@ -107,7 +112,7 @@ func TestVerificationsAreStartedWhenDueAndFewAtOnce(t *testing.T) {
 	set(fresh, func(g *replication.Progress) { g.LastCheck = noon().Add(-time.Hour) })
 	set(busy, func(g *replication.Progress) { g.Status = replication.Syncing })
 	pairs[2].VerifyEvery = 0
-	o := oversee(pairs, records, noon())
+	o := oversee(pairs, records, nil, patience(), noon())
 	if len(o.verify) != verifyAtOnce || slices.Contains(o.verify, fresh) || slices.Contains(o.verify, busy) || slices.Contains(o.verify, never.ID) {
 		t.Errorf("verifies %v", o.verify)
 	}
@@ -126,7 +131,7 @@ func TestVerificationsThatNeverEndKeepNobodyWaiting(t *testing.T) {
 	}
 	started := map[replication.PairID]bool{}
 	for i := range 5 {
-		for _, id := range oversee(pairs, records, noon().Add(time.Duration(i)*period)).verify {
+		for _, id := range oversee(pairs, records, nil, patience(), noon().Add(time.Duration(i)*period)).verify {
 			started[id] = true
 		}
 	}
@@ -136,7 +141,7 @@ func TestVerificationsThatNeverEndKeepNobodyWaiting(t *testing.T) {
 }
 
 func TestMetricsCoverAllPairsAndAreNeverLeftOut(t *testing.T) {
-	empty := oversee(nil, nil, noon()).metrics()
+	empty := oversee(nil, nil, nil, patience(), noon()).metrics()
 	o := look(pair("acme"), replication.PairState{Progress: replication.Progress{Status: replication.Retrying, Position: &replication.Position{}, LastAttempt: noon(), LastSuccess: noon().Add(-20 * time.Minute), Unsynced: 2, Pending: 5}})
 	full := o.metrics()
 	if len(empty) != len(full) {
@@ -153,10 +158,59 @@ func TestPairsThatWaitForAPersonAreOneMetric(t *testing.T) {
 	pairs := []config.PairConfig{pair("held"), pair("blocked"), pair("well")}
 	records := map[replication.PairID]replication.PairState{
 		pairs[0].ID: {Progress: replication.Progress{Status: replication.Held, Hold: &replication.Hold{}}},
-		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked}},
+		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked, LastAttempt: noon(), LastError: &replication.Failure{At: noon(), Class: replication.Denied}}},
 		pairs[2].ID: {Progress: replication.Progress{Status: replication.Synced}},
 	}
-	if got := oversee(pairs, records, noon()).metrics()["Waiting"].Number; got != 2 {
+	if got := oversee(pairs, records, nil, patience(), noon()).metrics()["Waiting"].Number; got != 2 {
 		t.Errorf("%v pairs wait, want 2", got)
+	}
+}
+
+// TestAManagerNoticesThatThePrimaryIsNotRead: polls of the journal succeed all the
+// while.
+func TestAManagerNoticesThatThePrimaryIsNotRead(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return noon().Add(-d) }
+	good := journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute)}
+	roles := []journal.Unread{{Kind: replication.Role, Since: ago(3 * time.Hour), Failing: ago(170 * time.Minute), Error: "403"}}
+	for _, c := range []struct {
+		name   string
+		scan   journal.LastScan
+		says   string // "" for nothing
+		age    time.Duration
+		synced float64
+	}{
+		{"all is read", good, "", 2 * time.Minute, 1},
+		{"maintenance", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Hour), Failures: 9, FailingSince: ago(119 * time.Minute), Error: "503"}, "can't be scanned", 2 * time.Hour, 0},
+		{"a kind that is refused", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1, Unread: roles}, "can't read all", 3 * time.Hour, 0},
+		{"a kind that never was read", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1,
+			Unread: []journal.Unread{{Kind: replication.Role, Failing: ago(4 * time.Hour)}}}, "can't read all", 4 * time.Hour, 0},
+		{"no scan succeeded yet", journal.LastScan{Ended: ago(time.Minute), Failures: 2, FailingSince: ago(time.Hour), Error: "503"}, "can't be scanned", time.Hour, 0},
+		{"nobody scans", journal.LastScan{Ended: ago(time.Hour), Good: ago(time.Hour)}, "not scanned any more", time.Hour, 0},
+	} {
+		p := pair("acme")
+		p.SourceOrg = "source"
+		st := replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Feed: journal.Name, Position: &replication.Position{Seq: 7},
+			LastAttempt: ago(time.Minute), LastSuccess: ago(time.Minute), LastCompare: ago(time.Hour), NextRun: noon()}}
+		records := map[replication.PairID]replication.PairState{p.ID: st}
+		o := oversee([]config.PairConfig{p}, records, scans{"source": c.scan}, patience(), noon())
+		m := o.metrics()
+		if got := said(o); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
+			t.Errorf("%s: says %q, want %q", c.name, got, c.says)
+		}
+		if m[cloud.MetricOldestGoodScanAge].Number != c.age.Seconds() || m[cloud.MetricOldestGoodPassAge].Number != 60 || m["Synced"].Number != c.synced {
+			t.Errorf("%s: metrics %v, want a scan age of %s and %v synced", c.name, m, c.age, c.synced)
+		}
+		st.Desired.Stopped = true
+		if readsScans(st) {
+			t.Errorf("%s: the scans of a stopped pair count", c.name)
+		}
+	}
+}
+
+func TestAManagerNoticesKnownDrift(t *testing.T) {
+	o := look(pair("acme"), replication.PairState{Progress: replication.Progress{Status: replication.Synced, Position: &replication.Position{}, LastAttempt: noon(), LastSuccess: noon(), LastCompare: noon(),
+		Drift: &replication.Drift{At: noon(), Changed: 2}}})
+	if got := said(o); !strings.Contains(got, "was not repaired") || o.metrics()["Synced"].Number != 0 {
+		t.Errorf("says %q, %v synced", got, o.metrics()["Synced"])
 	}
 }

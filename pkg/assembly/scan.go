@@ -192,13 +192,13 @@ func (f *Fleet) NoteScanFailed(ctx context.Context, org string, err error) {
 func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
 	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed)}
 	unread := map[replication.Kind]journal.Unread{}
-	since := func(k replication.Kind) time.Time {
+	since := func(k replication.Kind) (read, failing time.Time) {
 		for _, u := range last.Unread {
 			if u.Kind == k {
-				return u.Since
+				return u.Since, u.Failing
 			}
 		}
-		return last.Good
+		return last.Good, r.Started.UTC()
 	}
 	if err == nil {
 		next.Good = r.Started.UTC()
@@ -213,7 +213,8 @@ func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) 
 		}
 	}
 	for k, e := range r.Unread {
-		unread[k] = journal.Unread{Kind: k, Since: since(k), Error: clip(e.Error()), Class: replication.ClassOf(e), Hint: clip(replication.HintOf(e))}
+		read, failing := since(k)
+		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: clip(e.Error()), Class: replication.ClassOf(e), Hint: clip(replication.HintOf(e))}
 	}
 	for _, k := range slices.Sorted(maps.Keys(unread)) {
 		next.Unread = append(next.Unread, unread[k])

@@ -2,6 +2,7 @@ package assembly_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"testing"
@@ -199,4 +200,26 @@ func TestScannersOfTwoProcesses(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 	w.scan(b)
+}
+
+// TestAScanThatCannotBeginIsNoted: whether a scan is needed is asked of the primary
+// first, which may be what fails.
+func TestAScanThatCannotBeginIsNoted(t *testing.T) {
+	w := newWorld(t, cheftest.Options{})
+	f := w.fleet()
+	failed := &replication.Error{Op: "read updated_since", Class: replication.Transient, Err: errors.New("503"), Hint: "wait"}
+	f.NoteScanFailed(t.Context(), "acme", failed)
+	if last, err := f.LastScan(t.Context(), "acme"); err != nil || !last.Ended.IsZero() {
+		t.Errorf("a source that nobody scans: %+v, %v", last, err)
+	}
+	w.scan(f)
+	began := w.clock.now().UTC()
+	for n := range 2 {
+		w.clock.later(time.Minute)
+		f.NoteScanFailed(t.Context(), "acme", failed)
+		last, err := f.LastScan(t.Context(), "acme")
+		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.FailingSince.Equal(began.Add(time.Minute)) || last.Hint != "wait" {
+			t.Errorf("%+v, %v; want %d failures since the first, and good at %s", last, err, n+1, began)
+		}
+	}
 }

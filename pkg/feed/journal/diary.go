@@ -30,11 +30,12 @@ type LastScan struct {
 
 // Unread is a kind that scans can't read whole.
 type Unread struct {
-	Kind  replication.Kind  `json:"kind"`
-	Since time.Time         `json:"since,omitzero"` // start of the newest scan that read all of it; zero: none did
-	Error string            `json:"error"`
-	Class replication.Class `json:"class,omitempty"`
-	Hint  string            `json:"hint,omitempty"`
+	Kind    replication.Kind  `json:"kind"`
+	Since   time.Time         `json:"since,omitzero"`   // start of the newest scan that read all of it; zero: none did
+	Failing time.Time         `json:"failing,omitzero"` // start of the first scan that didn't
+	Error   string            `json:"error"`
+	Class   replication.Class `json:"class,omitempty"`
+	Hint    string            `json:"hint,omitempty"`
 }
 
 // ReadUpTo returns the time up to which everything that happened on the primary
@@ -47,6 +48,21 @@ func (s LastScan) ReadUpTo() time.Time {
 		}
 	}
 	return oldest
+}
+
+// BehindSince returns ReadUpTo or, where that is never, when the first scan failed. It
+// is zero if nothing is known of any scan.
+func (s LastScan) BehindSince() time.Time {
+	if at := s.ReadUpTo(); !at.IsZero() {
+		return at
+	}
+	at := s.FailingSince
+	for _, u := range s.Unread {
+		if !u.Failing.IsZero() && (at.IsZero() || u.Failing.Before(at)) {
+			at = u.Failing
+		}
+	}
+	return at
 }
 
 // Diary keeps the LastScan of each source. It needs no lease, and stands in

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
+)
+
+// ages are what the alarms on the oldest good scan and pass look at, as the manager
+// wrote them last.
+func (r *rig) ages() (scan, pass time.Duration) {
+	r.t.Helper()
+	r.manage(cloud.TaskManage)
+	found := false
+	for _, l := range r.manager.Log() {
+		var m map[string]any
+		if !strings.Contains(l.Text, cloud.MetricOldestGoodScanAge) || json.Unmarshal([]byte(l.Text), &m) != nil {
+			continue
+		}
+		found = true
+		scan = time.Duration(m[cloud.MetricOldestGoodScanAge].(float64) * float64(time.Second))
+		pass = time.Duration(m[cloud.MetricOldestGoodPassAge].(float64) * float64(time.Second))
+	}
+	if !found {
+		r.t.Fatal("the manager wrote no metrics")
+	}
+	return scan, pass
+}
+
+// later lets the newest good scan be older, as time would.
+func (r *rig) later(by time.Duration) {
+	r.t.Helper()
+	ctx := context.Background()
+	store, err := r.backend.Journals(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c, err := config.Parse(config.FileName, []byte(r.config()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	space := c.Pairs()[0].Space
+	last, err := store.LastScan(ctx, space)
+	if err == nil {
+		last.Good, last.FailingSince = last.Good.Add(-by), last.FailingSince.Add(-by)
+		for i := range last.Unread {
+			last.Unread[i].Since = last.Unread[i].Since.Add(-by)
+		}
+		err = store.NoteScan(ctx, space, last)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// tryScan sends the event of the scanner's schedule; the scan may fail.
+func (r *rig) tryScan() cloud.ChangesResult {
+	r.t.Helper()
+	result, err := r.changes.Invoke(context.Background(), cloud.ChangesEvent{Source: orgName, Trigger: cloud.TriggerSchedule})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var answer cloud.ChangesResult
+	if err := result.Decode(&answer); err != nil {
+		r.t.Fatal(err)
+	}
+	r.sync.Wait()
+	return answer
+}
+
+// TestAPrimaryThatIsNotReadRaisesTheAlarmsMetric: while it is in maintenance, or
+// refuses one kind, passes over the journal go on and succeed. The age of the oldest
+// good scan crosses alarm_age all the same, and falls when the primary is read again.
+func TestAPrimaryThatIsNotReadRaisesTheAlarmsMetric(t *testing.T) {
+	t.Parallel()
+	const alarmAge = time.Hour // the default
+	for name, f := range map[string]cheftest.Fault{
+		"in maintenance":         {Status: 503},
+		"a kind that is refused": {Method: "GET", Path: "/cookbooks*", Status: 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
+			r.top = "feed = \"journal\"\n"
+			cheftest.Fill(r.primary.org)
+			r.mustDeploy()
+			scan(r)
+			r.pass()
+			if scan, pass := r.ages(); scan > time.Minute || pass > time.Minute {
+				t.Fatalf("ages of a pair in sync: scan %s, pass %s", scan, pass)
+			}
+			fault := r.primary.mem.Fault(f)
+			for range 2 {
+				r.later(alarmAge * 2 / 3)
+				r.tryScan()
+				r.pass() // finds nothing in the journal
+				r.ages()
+			}
+			if scan, pass := r.ages(); scan <= alarmAge || pass > time.Minute {
+				t.Errorf("ages after %s: scan %s, pass %s; want the scan's above %s", alarmAge*4/3, scan, pass, alarmAge)
+			}
+			if log := r.manager.Log().String(); !strings.Contains(log, "\"source\":\"acme\"") {
+				t.Errorf("the manager says nothing of the source:\n%s", log)
+			}
+			fault.Remove()
+			scan(r)
+			if scan, _ := r.ages(); scan > time.Minute {
+				t.Errorf("age of the oldest good scan after the recovery: %s", scan)
+			}
+		})
+	}
+}
