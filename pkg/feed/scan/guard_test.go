@@ -122,9 +122,9 @@ func TestAnOvertakenScannerWritesNothing(t *testing.T) {
 		w.now = w.now.Add(2 * time.Minute)
 		w.scan()
 	}})
-	_, err := w.scanner().Scan(t.Context())
-	if !errors.Is(err, journal.ErrFenced) {
-		t.Errorf("error %v, want ErrFenced", err)
+	report, err := w.scanner().Scan(t.Context())
+	if !errors.Is(err, journal.ErrFenced) || report.Changes != 0 {
+		t.Errorf("error %v, want ErrFenced; %d rows noted", err, report.Changes)
 	}
 	w.wantRows("create /roles/new")
 	w.scanWants()

@@ -272,7 +272,7 @@ func (p *pass) recall(ctx context.Context) (err error) {
 func (p *pass) commit(ctx context.Context) error {
 	p.sortGone()
 	rows := journal.Distinct(p.rows)
-	p.report.Begun, p.report.Changes, p.report.Head = p.begin, len(rows), p.known.Head
+	p.report.Head = p.known.Head
 	if !p.changed() {
 		return p.trim(ctx)
 	}
@@ -287,6 +287,7 @@ func (p *pass) commit(ctx context.Context) error {
 		if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
 			return err
 		}
+		p.report.Changes += len(step.Entries)
 		for _, e := range step.Entries {
 			own[e.Path]++
 		}
@@ -304,6 +305,7 @@ func (p *pass) commit(ctx context.Context) error {
 	if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
 		return err
 	}
+	p.report.Begun, p.report.Changes = p.begin, p.report.Changes+len(rows)
 	p.Scanner.swept = p.now.Swept
 	return p.trim(ctx)
 }
