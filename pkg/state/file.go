@@ -24,15 +24,18 @@ type format struct {
 	what        string   // "state" or "log", for messages
 	application int      // PRAGMA application_id: tells our files from others
 	versions    []string // versions[i] brings a file from version i to i+1
-	synchronous string   // FULL: a commit waits for the disk; NORMAL: it doesn't
+	// oldest is the version whose programs can still work with a file of the newest
+	// one: those who know less than it brings. A version that only adds tables leaves it.
+	oldest      int
+	synchronous string // FULL: a commit waits for the disk; NORMAL: it doesn't
 }
 
 func stateFormat() format {
-	return format{what: "state", application: 0x43685379, versions: stateVersions(), synchronous: "FULL"}
+	return format{what: "state", application: 0x43685379, versions: stateVersions(), oldest: 1, synchronous: "FULL"}
 }
 
 func logFormat() format {
-	return format{what: "log", application: 0x4368536c, versions: logVersions(), synchronous: "NORMAL"}
+	return format{what: "log", application: 0x4368536c, versions: logVersions(), oldest: 1, synchronous: "NORMAL"}
 }
 
 // stateVersions is the schema, version by version. An object has three columns,
@@ -152,7 +155,12 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// identify returns the version of a file of our own; 0 is an empty file.
+// oldestShift is where PRAGMA user_version holds format.oldest, above the version.
+const oldestShift = 16
+
+// identify returns the version of a file of our own; 0 is an empty file. A file that a
+// newer program brought further, but that this one can work with, passes for the
+// newest that it knows.
 func identify(ctx context.Context, db querier, f format) (version int, err error) {
 	// One statement, so that all three are of one moment: another process may be
 	// creating the tables.
@@ -162,11 +170,15 @@ func identify(ctx context.Context, db querier, f format) (version int, err error
 	if err != nil {
 		return 0, err
 	}
+	oldest := version >> oldestShift
+	version &= 1<<oldestShift - 1
 	switch {
 	case application == 0 && version == 0 && tables == 0:
 		return 0, nil
 	case application != f.application:
 		return 0, errForeignFile
+	case version > len(f.versions) && 0 < oldest && oldest <= len(f.versions):
+		return len(f.versions), nil
 	case version > len(f.versions):
 		return 0, fmt.Errorf("%w: the file has version %d, this program knows %d", replication.ErrSchema, version, len(f.versions))
 	}
@@ -206,6 +218,6 @@ func migrate(ctx context.Context, tx *sql.Tx, f format) error {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", f.application, len(f.versions)))
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", f.application, f.oldest<<oldestShift|len(f.versions)))
 	return err
 }

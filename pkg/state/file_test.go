@@ -57,6 +57,11 @@ func TestFilesThatAreRefused(t *testing.T) {
 			_ = s.Close()
 			raw(t, path, "PRAGMA user_version=99")
 		}, replication.ErrSchema, "newer version"},
+		"written by a newer version that this one can't follow": {func(path string) {
+			s := open(t, path)
+			_ = s.Close()
+			raw(t, path, fmt.Sprintf("PRAGMA user_version=%d", 98<<16|99))
+		}, replication.ErrSchema, "newer version"},
 		"text": {func(path string) {
 			_ = os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 100)), 0o600)
 		}, nil, "not a database"},
@@ -95,6 +100,37 @@ func TestFilesThatAreRefused(t *testing.T) {
 func TestAFolderIsNoStateFile(t *testing.T) {
 	if _, err := state.OpenSQLite(t.Context(), t.TempDir()); replication.ClassOf(err) != replication.Local {
 		t.Errorf("%v, want an error of class local", err)
+	}
+}
+
+// TestAFileOfANewerVersion that only has more tables is worked on and left at its
+// version, so that a program can be rolled back.
+func TestAFileOfANewerVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s := open(t, path)
+	if err := s.Note(t.Context(), engineering(), 0, noon(), replication.Progress{Objects: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newer := 1<<16 | 99
+	raw(t, path, "CREATE TABLE later (x)", fmt.Sprintf("PRAGMA user_version=%d", newer))
+	s = open(t, path)
+	if err := s.Direct(t.Context(), engineering(), replication.Directive{Reason: new(string), At: noon()}); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects != 3 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var version int
+	if err := db.QueryRow("PRAGMA user_version").Scan(&version); err != nil || version != newer {
+		t.Errorf("version %d, %v; want %d left", version, err, newer)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // TestAnOlderFileIsBroughtUp: a file of the version before journals keeps its
-// pairs, and then holds journals too.
+// pairs, and then holds journals too. The program of that version can still use it.
 func TestAnOlderFileIsBroughtUp(t *testing.T) {
 	ctx, path := t.Context(), filepath.Join(t.TempDir(), "state.db")
 	old := stateFormat()
@@ -43,8 +43,17 @@ func TestAnOlderFileIsBroughtUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := openFile(ctx, path, old); !errors.Is(err, replication.ErrSchema) {
-		t.Errorf("a program of the version before opens it: %v, want ErrSchema", err)
+	// A program of the version before that is installed again works on.
+	if before.write, err = openFile(ctx, path, old); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = before.write.Close() }()
+	before.read = before.write
+	if st, err := before.Pair(ctx, id); err != nil || st.Progress.Objects != 7 {
+		t.Errorf("the pair, by a program that was rolled back: %+v, %v", st.Progress, err)
+	}
+	if err := before.Note(ctx, id, 0, time.Unix(2, 0), replication.Progress{Objects: 8}); err != nil {
+		t.Error(err)
 	}
 }
 
