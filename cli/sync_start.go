@@ -28,9 +28,9 @@ func newSyncStartCmd(g *globals) *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
 		Use:     "sync-start PAIR...",
-		Short:   "Let pairs replicate, after sync-stop or a safety brake",
+		Short:   "Let pairs replicate after sync-stop, and approve held deletions",
 		GroupID: groupSync,
-		Long: `Let pairs replicate: takes back a sync-stop, and lets a pair go on that a safety
+		Long: `Let pairs replicate: takes back a sync-stop, and approves deletions that the safety
 brake holds. Every pair of the configuration is started from the beginning; the
 work itself is done by "chef-sync-ctl run", or on a stack by its schedules, which
 are enabled again.

@@ -26,14 +26,14 @@ was found is recorded for sync-status and runs.
 
 With --repair, what was changed on the replica is put right at once, each object
 is read back and named. Changes of the primary are left to the next pass. The
-prune rule and the safety brake hold as always, and a pair that is stopped, held
-or at work is not touched.
+prune rule and the safety brake hold as always: deletions may wait for approval. A
+pair that is stopped or at work is not touched.
 
 With --remote, on a stack, its function does it, from where that runs, and answers
 with the number of differences; "chef-sync-ctl runs" and the log name them.
 
 Ends with code 0 only when all was read and is equal, with 6 for differences, with
-3 when something could not be read, and with 7 when the brake held a repair.`,
+3 when something could not be read, and with 7 when deletions of a repair are held.`,
 		Example: `  chef-sync-ctl verify engineering
   chef-sync-ctl verify eu/engineering -o json
   chef-sync-ctl verify eu/engineering --repair

@@ -28,7 +28,7 @@ const (
 	NotFound    Code = 4   // no such pair, organization or object
 	Temporary   Code = 5   // throttled or unreachable; trying again may help
 	Differences Code = 6   // differences were found
-	Held        Code = 7   // a safety brake stopped it; needs a decision
+	Held        Code = 7   // deletions wait for approval
 	Locked      Code = 8   // another run works on the pair
 	Denied      Code = 9   // authentication or permission
 	Interrupted Code = 130 // a signal ended it
@@ -43,7 +43,7 @@ func Table() string {
   4    pair, organization or object not found
   5    temporary failure (unreachable, throttled, timed out); retry may help
   6    differences found
-  7    stopped by a safety brake; needs a decision
+  7    held: deletions wait for approval
   8    the pair is locked by another run
   9    authentication or permission failure
   130  interrupted
