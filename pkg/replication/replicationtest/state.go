@@ -55,6 +55,15 @@ func copied[T any](v T) T {
 		panic(err)
 	}
 	inUTC(reflect.ValueOf(&out))
+	switch to := any(&out).(type) { // what JSON leaves out
+	case *replication.PairState:
+		from := any(v).(replication.PairState)
+		to.Progress.Newer, to.Desired.Newer = maps.Clone(from.Progress.Newer), maps.Clone(from.Desired.Newer)
+	case *replication.Progress:
+		to.Newer = maps.Clone(any(v).(replication.Progress).Newer)
+	case *replication.Desired:
+		to.Newer = maps.Clone(any(v).(replication.Desired).Newer)
+	}
 	return out
 }
 
