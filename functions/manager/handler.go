@@ -103,14 +103,15 @@ func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) e
 	}
 	scanned, scansErr := h.scans(ctx, fleet, records)
 	now := h.Now()
-	o := oversee(fleet.Pairs(), records, scanned, status.PatienceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), now)
+	down, downErr := h.downServers(ctx, fleet, records, now)
+	o := oversee(fleet.Pairs(), records, scanned, down, status.PatienceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), now)
 	s.Findings = len(o.findings)
 	for _, f := range o.findings {
 		if f.due(now) {
 			h.Log.With(f.about()...).Warn(f.message, f.attrs...)
 		}
 	}
-	failed := []error{scansErr}
+	failed := []error{scansErr, downErr}
 	for _, id := range o.verify {
 		if err := h.startVerify(ctx, id); err != nil {
 			h.Log.Warn("a verification can't be started", "pair", id.String(), "error", err.Error())
@@ -120,12 +121,10 @@ func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) e
 		s.Verifying++
 		h.Log.Info("verification started", "pair", id.String())
 	}
-	down, err := h.downServers(ctx, fleet, records, now)
 	for _, server := range down {
-		o.down(server, now)
 		h.sayDown(server, now)
 	}
-	failed = append(failed, err, h.startProbe(ctx, fleet))
+	failed = append(failed, h.startProbe(ctx, fleet))
 	if err := h.Metrics.Write(now, o.metrics()); err != nil {
 		failed = append(failed, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -48,12 +49,12 @@ type overview struct {
 // scans are the newest scans of the source organizations that pairs read by scanning.
 type scans map[string]journal.LastScan
 
-// oversee judges all configured pairs by their records, and their sources by the newest
-// scans. It is pure.
-func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, patience status.Patience, now time.Time) overview {
+// oversee judges all configured pairs by their records and by the servers that are
+// down, and their sources by the newest scans. It is pure.
+func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, down []health.Server, patience status.Patience, now time.Time) overview {
 	o := overview{counts: map[string]int{"Pairs": len(pairs)}}
 	for _, p := range pairs {
-		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Patience: patience, Stack: true}
+		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Patience: patience, Stack: true, Down: downOf(down, p)}
 		if last, ok := scanned[p.SourceOrg]; ok && readsScans(f.State) {
 			f.Scan = &last
 		}
@@ -61,6 +62,9 @@ func oversee(pairs []config.PairConfig, records map[replication.PairID]replicati
 	}
 	for _, org := range slices.Sorted(maps.Keys(scanned)) {
 		o.source(org, scanned[org], patience, now)
+	}
+	for _, server := range down {
+		o.down(server, now)
 	}
 	o.verify = turn(o.verify, now)
 	return o

@@ -25,7 +25,7 @@ func pair(org string) config.PairConfig {
 // look oversees one pair with one record.
 func look(p config.PairConfig, st replication.PairState) overview {
 	st.ID = p.ID
-	return oversee([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: st}, nil, patience(), noon())
+	return oversee([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: st}, nil, nil, patience(), noon())
 }
 
 func said(o overview) string {
@@ -112,7 +112,7 @@ func TestVerificationsAreStartedWhenDueAndFewAtOnce(t *testing.T) {
 	set(fresh, func(g *replication.Progress) { g.LastCheck = noon().Add(-time.Hour) })
 	set(busy, func(g *replication.Progress) { g.Status = replication.Syncing })
 	pairs[2].VerifyEvery = 0
-	o := oversee(pairs, records, nil, patience(), noon())
+	o := oversee(pairs, records, nil, nil, patience(), noon())
 	if len(o.verify) != verifyAtOnce || slices.Contains(o.verify, fresh) || slices.Contains(o.verify, busy) || slices.Contains(o.verify, never.ID) {
 		t.Errorf("verifies %v", o.verify)
 	}
@@ -131,7 +131,7 @@ func TestVerificationsThatNeverEndKeepNobodyWaiting(t *testing.T) {
 	}
 	started := map[replication.PairID]bool{}
 	for i := range 5 {
-		for _, id := range oversee(pairs, records, nil, patience(), noon().Add(time.Duration(i)*period)).verify {
+		for _, id := range oversee(pairs, records, nil, nil, patience(), noon().Add(time.Duration(i)*period)).verify {
 			started[id] = true
 		}
 	}
@@ -141,7 +141,7 @@ func TestVerificationsThatNeverEndKeepNobodyWaiting(t *testing.T) {
 }
 
 func TestMetricsCoverAllPairsAndAreNeverLeftOut(t *testing.T) {
-	empty := oversee(nil, nil, nil, patience(), noon()).metrics()
+	empty := oversee(nil, nil, nil, nil, patience(), noon()).metrics()
 	o := look(pair("acme"), replication.PairState{Progress: replication.Progress{Status: replication.Retrying, Position: &replication.Position{}, LastAttempt: noon(), LastSuccess: noon().Add(-20 * time.Minute), Unsynced: 2, Pending: 5}})
 	full := o.metrics()
 	if len(empty) != len(full) {
@@ -161,7 +161,7 @@ func TestPairsThatWaitForAPersonAreOneMetric(t *testing.T) {
 		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked, LastAttempt: noon(), LastError: &replication.Failure{At: noon(), Class: replication.Denied}}},
 		pairs[2].ID: {Progress: replication.Progress{Status: replication.Synced}},
 	}
-	if got := oversee(pairs, records, nil, patience(), noon()).metrics()["Waiting"].Number; got != 2 {
+	if got := oversee(pairs, records, nil, nil, patience(), noon()).metrics()["Waiting"].Number; got != 2 {
 		t.Errorf("%v pairs wait, want 2", got)
 	}
 }
@@ -192,7 +192,7 @@ func TestAManagerNoticesThatThePrimaryIsNotRead(t *testing.T) {
 		st := replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Feed: journal.Name, Position: &replication.Position{Seq: 7},
 			LastAttempt: ago(time.Minute), LastSuccess: ago(time.Minute), LastCompare: ago(time.Hour), NextRun: noon()}}
 		records := map[replication.PairID]replication.PairState{p.ID: st}
-		o := oversee([]config.PairConfig{p}, records, scans{"source": c.scan}, patience(), noon())
+		o := oversee([]config.PairConfig{p}, records, scans{"source": c.scan}, nil, patience(), noon())
 		m := o.metrics()
 		if got := said(o); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
 			t.Errorf("%s: says %q, want %q", c.name, got, c.says)

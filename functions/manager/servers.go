@@ -50,6 +50,13 @@ func downNow(s health.Server, now time.Time) bool {
 	return s.Down() && now.Sub(s.CheckedAt).Abs() <= 3*period
 }
 
+// downOf returns those servers of a pair that are down.
+func downOf(down []health.Server, p config.PairConfig) []health.Server {
+	return slices.DeleteFunc(slices.Clone(down), func(s health.Server) bool {
+		return s.Name != "primary" && s.Name != p.Replica.Name
+	})
+}
+
 // down takes a server that doesn't answer for the lack of any success of its pairs:
 // those that find nothing to do don't touch their replica.
 func (o *overview) down(s health.Server, now time.Time) {
