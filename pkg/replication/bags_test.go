@@ -3,6 +3,7 @@ package replication_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"chefsync/pkg/replication"
@@ -11,8 +12,16 @@ import (
 // countRequests counts the requests to both sides by side and operation.
 func (w *world) countRequests() map[string]int {
 	n := map[string]int{}
-	w.primary.Refuse = func(op string, _ replication.Ref) error { n["primary "+op]++; return nil }
-	w.replica.Refuse = func(op string, _ replication.Ref) error { n["replica "+op]++; return nil }
+	var mu sync.Mutex
+	counter := func(side string) func(string, replication.Ref) error {
+		return func(op string, _ replication.Ref) error {
+			mu.Lock()
+			defer mu.Unlock()
+			n[side+" "+op]++
+			return nil
+		}
+	}
+	w.primary.Refuse, w.replica.Refuse = counter("primary"), counter("replica")
 	return n
 }
 

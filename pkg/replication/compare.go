@@ -45,6 +45,12 @@ func (p *pass) compare() error {
 	if err != nil {
 		return err
 	}
+	for _, r := range gone {
+		// One that comes back behind the cursor must still be looked for on the replica.
+		if p.inventory[r] != "" && w.Deep && !p.isHeld(r) {
+			p.applied(r, unknownFingerprint)
+		}
+	}
 	absent := func(r Ref) bool {
 		_, there := source.refs[r]
 		return !there && !source.unknown(r) && p.Pair.Manages(r)

@@ -3,6 +3,7 @@ package replication_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,11 +43,11 @@ func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
 	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Transient)
 	w.pass()
 	w.now = w.unsynced()[0].NextTry.Add(-time.Second)
-	tried := 0
+	var tried atomic.Int64
 	for _, org := range []*replicationtest.Org{w.primary, w.replica} {
 		org.Refuse = func(_ string, r replication.Ref) error {
 			if r.Path() == "/roles/web" {
-				tried++
+				tried.Add(1)
 			}
 			return nil
 		}
@@ -54,8 +55,8 @@ func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
 	w.primary.Set("/roles/base", "changed")
 	w.primary.Set("/roles/new", "new")
 	run := w.pass()
-	if run.Counts.Updated != 1 || tried != 0 {
-		t.Errorf("%d requests about the object before its time; counts %+v", tried, run.Counts)
+	if run.Counts.Updated != 1 || tried.Load() != 0 {
+		t.Errorf("%d requests about the object before its time; counts %+v", tried.Load(), run.Counts)
 	}
 }
 
@@ -226,4 +227,21 @@ func TestACrashLosesNoHeldDeletion(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An object that was gone when a resync began, and is back behind its cursor as it was
+// before, was looked at by nobody: the replica may hold something else.
+func TestAResyncLooksAtWhatComesBackBehindItsCursor(t *testing.T) {
+	w := newWorld(t)
+	w.tuning.Window, w.pair.Concurrency = 1, 1
+	w.fill()
+	w.pass()
+	w.replica.Set("/roles/base", "edited")
+	w.primary.Unset("/roles/base")
+	w.breakOff("/environments/prod", replication.PassOptions{Full: true})
+	w.primary.Set("/roles/base", "base")
+	w.pass()
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
 }
