@@ -37,7 +37,7 @@ func (d *decision) passes() {
 	case d.running:
 	case g.LastAttempt.IsZero() && g.Work != nil && d.late(l.Expires): // it died in its first pass
 		d.add(CauseNoPass, Stale, l.Expires, "the first pass was broken off "+ago(d.Now.Sub(l.Expires))+" ago"+d.daemonRuns(), d.startHint())
-	case g.LastAttempt.IsZero() && g.Work == nil:
+	case g.LastAttempt.IsZero() && g.Work == nil && g.Status == "":
 		hint := "chef-sync-ctl run"
 		if d.Stack {
 			hint = "wait for its schedule, or: chef-sync-ctl run --once " + d.id

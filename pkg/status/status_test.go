@@ -170,6 +170,8 @@ func TestHowAPairDoes(t *testing.T) {
 			says: []string{"work is left for the next pass"}, lag: 40 * time.Second},
 		{name: "never run", facts: []fact{progress(func(g *replication.Progress) { *g = replication.Progress{} }), func(f *status.Facts) { f.Scan = nil }},
 			want: replication.Bootstrapping, says: []string{"never run"}, unsure: true},
+		{name: "a record that says more than its times", facts: []fact{progress(func(g *replication.Progress) { *g = replication.Progress{Status: replication.Blocked} }), func(f *status.Facts) { f.Scan = nil }},
+			want: replication.Blocked, unsure: true},
 		{name: "the first pass is at work", facts: []fact{progress(func(g *replication.Progress) {
 			*g = replication.Progress{Status: replication.Bootstrapping, Work: &replication.Work{Full: true}}
 		}), running}, want: replication.Bootstrapping, unsure: true},
