@@ -39,6 +39,7 @@ type sites struct {
 //	chef fill NAME ORG               some forty objects
 //	chef put NAME ORG PATH JSON      a role, environment or item
 //	chef cookbook NAME ORG COOKBOOK VERSION
+//	chef frozen NAME ORG COOKBOOK VERSION TEXT   a frozen one, over what there was
 //	chef delete NAME ORG PATH
 //	chef expel NAME USER ORG
 //	chef many NAME ORG N             N more roles; chef none NAME ORG deletes all roles
@@ -89,6 +90,8 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 		put(ts, server.Org(rest[0]), rest[1], rest[2])
 	case "cookbook":
 		server.Org(rest[0]).PutCookbook(rest[1], rest[2], map[string][]byte{"recipes/default.rb": []byte(rest[2])}, false)
+	case "frozen":
+		server.Org(rest[0]).PutCookbook(rest[1], rest[2], map[string][]byte{"recipes/default.rb": []byte(rest[3])}, true)
 	case "delete":
 		remove(ts, server.Org(rest[0]), rest[1])
 	case "expel":
