@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
 	"github.com/aws/jsii-runtime-go"
 
+	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 )
 
@@ -41,8 +42,9 @@ func often(name string, of awscloudwatch.IMetric, over float64, description stri
 // every emulator knows alarms on an expression.
 func (s *stack) addAlarms() {
 	alarms := []alarm{
-		{"age", "Some pair had no success for " + config.FormatDuration(s.aws.AlarmAge) + ", or the manager doesn't run: chef-sync-ctl sync-status",
-			s.metric("OldestSuccessAge", maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_BREACHING},
+		// Not on the last success: a first copy may take longer, and its passes are good.
+		{"age", "Some pair had no good pass for " + config.FormatDuration(s.aws.AlarmAge) + ", or the manager doesn't run: chef-sync-ctl sync-status",
+			s.metric(cloud.MetricOldestGoodPassAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_BREACHING},
 		often("waiting", s.metric("Waiting", maximum, alarmPeriod), 0,
 			"Pairs are held by a safety brake, or blocked by a server: chef-sync-ctl sync-status"),
 		// An object is often set aside and mended by the next try.
@@ -60,6 +62,10 @@ func (s *stack) addAlarms() {
 				"The function "+f.name+" fails: chef-sync-ctl sync-log, manager-log"),
 			often("throttles-"+f.name, f.MetricThrottles(options(sum, alarmPeriod)), 0,
 				"The function "+f.name+" has no concurrency left: reserved_concurrency, journal_concurrency, or the quota of the account"))
+	}
+	if s.changes != nil {
+		alarms = append(alarms, alarm{"scan", "Some organization had no good scan for " + config.FormatDuration(s.aws.AlarmAge) + ": chef-sync-ctl sync-status",
+			s.metric(cloud.MetricOldestGoodScanAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_NOT_BREACHING})
 	}
 	if s.url != nil {
 		// Scanners of the internet try a few; a Chef Server with a wrong token tries

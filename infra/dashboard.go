@@ -5,6 +5,8 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/pkg/cloud"
 )
 
 const (
@@ -19,8 +21,12 @@ func (s *stack) addDashboard() {
 	page := awscloudwatch.NewDashboard(s.scope, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{DashboardName: jsii.String(s.aws.Stack)})
 	states := func(names ...string) []awscloudwatch.IMetric { return s.metrics(maximum, names...) }
 	counts := func(names ...string) []awscloudwatch.IMetric { return s.metrics(sum, names...) }
+	ages := states("OldestSuccessAge", cloud.MetricOldestGoodPassAge)
+	if s.changes != nil {
+		ages = append(ages, states(cloud.MetricOldestGoodScanAge)...)
+	}
 	row(page,
-		chart("Age of the oldest success, seconds", states("OldestSuccessAge")),
+		chart("Age of the oldest success, good pass and good scan, seconds", ages),
 		chart("Pairs", states("Pairs", "Synced", "Overdue", "Retrying", "Held", "Blocked", "Waiting", "Stopped")),
 		chart("Objects waiting", states("Pending", "Unsynced")),
 	)

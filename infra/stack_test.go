@@ -191,7 +191,7 @@ func TestWithoutAJournalThereIsNothingOfIt(t *testing.T) {
 
 func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 	s := synthesize(t, example(t))
-	s.count(t, "AWS::CloudWatch::Alarm", 14)
+	s.count(t, "AWS::CloudWatch::Alarm", 15)
 	s.has(t, "AWS::SNS::Subscription", map[string]any{"Protocol": "email", "Endpoint": "chef@example.com"})
 	check(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::CloudWatch::Alarm"), map[string]any{"AlarmActions": assertions.Match_AnyValue(), "OKActions": assertions.Match_AnyValue()})
@@ -200,15 +200,24 @@ func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 		assertions.Match_ObjectLike(&map[string]any{"Effect": "Allow", "Action": "sns:Publish", "Principal": map[string]any{"Service": "cloudwatch.amazonaws.com"}}),
 	})}})
 	nobody := synthesize(t, strings.Replace(example(t), `alarm_email = "chef@example.com"`, "", 1))
-	nobody.count(t, "AWS::CloudWatch::Alarm", 14)
+	nobody.count(t, "AWS::CloudWatch::Alarm", 15)
 	nobody.count(t, "AWS::SNS::Topic", 0)
 }
 
 func TestAManagerThatDoesNotRunIsAlarming(t *testing.T) {
 	synthesize(t, under(example(t), "[aws]", `alarm_age = "2h"`)).has(t, "AWS::CloudWatch::Alarm", map[string]any{
-		"AlarmName": "chef-sync-age", "Namespace": "ChefSync", "MetricName": "OldestSuccessAge", "Threshold": 7200, "TreatMissingData": "breaching",
+		"AlarmName": "chef-sync-age", "Namespace": "ChefSync", "MetricName": "OldestGoodPassAge", "Threshold": 7200, "TreatMissingData": "breaching",
 		"Dimensions": []any{map[string]any{"Name": "Stack", "Value": "chef-sync"}},
 	})
+}
+
+func TestAPrimaryThatIsNotReadIsAlarming(t *testing.T) {
+	synthesize(t, under(example(t), "[aws]", `alarm_age = "2h"`)).has(t, "AWS::CloudWatch::Alarm", map[string]any{
+		"AlarmName": "chef-sync-scan", "Namespace": "ChefSync", "MetricName": "OldestGoodScanAge", "Threshold": 7200,
+	})
+	if text := synthesize(t, under(example(t), "[aws]", "journal = false")).text; strings.Contains(text, "chef-sync-scan\"") {
+		t.Error("scans are watched that nobody does")
+	}
 }
 
 func TestAlarmsRingOverSeveralSamplesOfOneMetric(t *testing.T) {
@@ -228,7 +237,7 @@ func TestAlarmsRingOverSeveralSamplesOfOneMetric(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"chef-sync-age": "OldestSuccessAge", "chef-sync-waiting": "Waiting", "chef-sync-unsynced": "Unsynced", "chef-sync-refused": "Refused",
+		"chef-sync-age": "OldestGoodPassAge", "chef-sync-scan": "OldestGoodScanAge", "chef-sync-waiting": "Waiting", "chef-sync-unsynced": "Unsynced", "chef-sync-refused": "Refused",
 		// What arrives, not what lies there: else somebody would have to purge the queue.
 		"chef-sync-dead-letters": "NumberOfMessagesSent", "chef-sync-dropped": "InvocationDroppedCount",
 	}

@@ -41,6 +41,7 @@ type overview struct {
 	verify   []replication.PairID // whose verification is due
 	counts   map[string]int
 	oldest   time.Duration // since the last success of the pair that has none for the longest
+	goodPass time.Duration // since the last good pass of the pair that has none for the longest
 	unread   time.Duration // since the source whose scans read it whole for the longest ago was read
 	pending  int
 	unsynced int
@@ -153,6 +154,7 @@ func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Tim
 	}
 	age := now.Sub(last)
 	o.oldest = max(o.oldest, age)
+	o.goodPass = max(o.goodPass, now.Sub(lastGoodPass(g, last)))
 	// Without a feed, a success comes with each compare only.
 	every := p.Interval
 	if g.Position == nil {
@@ -222,7 +224,7 @@ func lastError(g replication.Progress) string {
 // zeros too: an alarm must see them end.
 func (o overview) metrics() map[string]metrics.Value {
 	values := map[string]metrics.Value{
-		cloud.MetricOldestGoodPassAge: {Number: o.oldest.Seconds(), Unit: metrics.Seconds},
+		cloud.MetricOldestGoodPassAge: {Number: o.goodPass.Seconds(), Unit: metrics.Seconds},
 		cloud.MetricOldestGoodScanAge: {Number: o.unread.Seconds(), Unit: metrics.Seconds},
 		"OldestSuccessAge":            {Number: o.oldest.Seconds(), Unit: metrics.Seconds},
 		"Unsynced":                    {Number: float64(o.unsynced), Unit: metrics.Count},

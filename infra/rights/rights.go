@@ -67,7 +67,7 @@ func Web(c *config.Config) []Right {
 // Manager is what functions/manager may do.
 func Manager(c *config.Config) []Right {
 	return slices.Concat(function(), []Right{
-		{Actions: []string{"dynamodb:Query", "dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}, // it only looks at pairs
+		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}, // it only looks at pairs and scans
 		{
 			Actions: []string{"dynamodb:UpdateItem"}, Resources: []string{"${Table}"}, // and says that it did
 			Only: map[string]map[string][]string{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": {"health"}}},

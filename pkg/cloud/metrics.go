@@ -9,7 +9,7 @@ const (
 // The ages in seconds that alarms look at, the greatest of the stack.
 const (
 	// MetricOldestGoodPassAge is the time since the last pass of a pair that applied
-	// all it knew of.
+	// all it knew of, or used up its time on a copy that the next pass goes on with.
 	MetricOldestGoodPassAge = "OldestGoodPassAge"
 	// MetricOldestGoodScanAge is the time since a scan read all of a source
 	// organization whose changes are found by scans. It grows while scans fail, or can't
