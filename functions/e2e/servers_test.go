@@ -53,10 +53,10 @@ func (r *rig) fail(name string, since time.Time) {
 	}
 }
 
-// age is what the manager wrote last of the oldest success.
+// age is what the manager wrote last of the oldest good pass.
 func (r *rig) age() float64 {
 	r.t.Helper()
-	var metric struct{ OldestSuccessAge float64 }
+	var metric struct{ OldestGoodPassAge float64 }
 	for _, l := range r.manager.Log() {
 		if strings.Contains(l.Text, `"_aws"`) {
 			if err := json.Unmarshal([]byte(l.Text), &metric); err != nil {
@@ -64,7 +64,7 @@ func (r *rig) age() float64 {
 			}
 		}
 	}
-	return metric.OldestSuccessAge
+	return metric.OldestGoodPassAge
 }
 
 // TestTheManagerHasTheServersProbed: with nothing to do, no pass touches the replica.

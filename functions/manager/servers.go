@@ -60,7 +60,8 @@ func downOf(down []health.Server, p config.PairConfig) []health.Server {
 // down takes a server that doesn't answer for the lack of any success of its pairs:
 // those that find nothing to do don't touch their replica.
 func (o *overview) down(s health.Server, now time.Time) {
-	o.oldest = max(o.oldest, now.Sub(s.DownSince))
+	age := now.Sub(s.DownSince)
+	o.oldest, o.goodPass = max(o.oldest, age), max(o.goodPass, age)
 }
 
 // sayDown says that a server is down, when that is news and then hourly.
