@@ -150,8 +150,8 @@ level = "debug"
 				Include: []replication.Pattern{{Kind: replication.Role, Name: "web-*"}, {Kind: replication.Cookbook, Name: "apt", Sub: "1.*"}},
 				Exclude: []replication.Pattern{{Kind: replication.Role, Name: "web-test?"}},
 			},
-			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, Drift: replication.DriftRepair, Concurrency: 3},
-		Replica: c.Replicas[0], VerifyEvery: 72 * time.Hour,
+			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, VerifyEvery: 72 * time.Hour, Drift: replication.DriftRepair, Concurrency: 3},
+		Replica: c.Replicas[0],
 	}
 	if diff := cmp.Diff(want, p[0], cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
 		t.Error(diff)

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"time"
 
 	"chefsync/pkg/replication"
 )
@@ -15,8 +14,7 @@ import (
 // one replica.
 type PairConfig struct {
 	replication.Pair
-	Replica     Server
-	VerifyEvery time.Duration // 0: never
+	Replica Server
 }
 
 // Pairs returns all pairs in the order of the file.
@@ -40,11 +38,11 @@ func (c *Config) Pairs() []PairConfig {
 					Interval:       o.Interval,
 					CompareEvery:   o.CompareEvery,
 					ReconcileEvery: o.ReconcileEvery,
+					VerifyEvery:    o.VerifyEvery,
 					Drift:          o.Drift,
 					Concurrency:    min(c.Primary.Connections, v.Connections),
 				},
-				Replica:     v,
-				VerifyEvery: o.VerifyEvery,
+				Replica: v,
 			})
 		}
 	}

@@ -123,6 +123,7 @@ func (p *pass) intend(steps []Step) error {
 		p.progress.Work = &Work{Reason: "changes", Started: p.run.Started}
 	}
 	w := *p.progress.Work
+	w.Wrote = true
 	w.Intent = make([]Ref, len(steps))
 	for i, s := range steps {
 		w.Intent[i] = s.Ref

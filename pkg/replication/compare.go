@@ -40,7 +40,7 @@ func (p *pass) compare() error {
 		return err
 	}
 	v := view{replica: &target, deep: w.Deep}
-	gone := p.deletions(source, target)
+	gone, extras := p.splitExtras(p.deletions(source, target))
 	deletes, err := p.brakeCompare(gone, source, target)
 	if err != nil {
 		return err
@@ -67,10 +67,8 @@ func (p *pass) compare() error {
 	if err := p.tell(p.guard.hard, nil); err != nil {
 		return err
 	}
-	p.progress.LastCompare = w.Started
-	if d := p.progress.Drift; d != nil && w.Deep && d.At.Before(w.Started) {
-		p.progress.Drift = nil // found again on the way, and put right
-	}
+	p.countRepairs(p.stillGone(extras))
+	p.noteCompare()
 	p.progress.Identity = ""
 	if w.Upto == nil {
 		p.progress.Identity = p.primary
@@ -85,8 +83,16 @@ func (p *pass) compare() error {
 func (p *pass) brakeCompare(gone []Ref, source, target listing) ([]Ref, error) {
 	d := removal{creates: map[Kind]int{}, failedListing: source.trouble()}
 	onReplica := func(r Ref) bool { _, there := target.refs[r]; return there || target.unknown(r) }
-	for r := range p.unsynced {
-		if !onReplica(r) {
+	for r, u := range p.unsynced {
+		_, back := source.refs[r]
+		switch {
+		case u.Class != DeletionHeld || onReplica(r):
+		case back: // somebody deleted it there meanwhile: no drift, but to be created
+			for _, item := range p.itemsOf(r) {
+				p.applied(item, unknownFingerprint)
+			}
+			p.cameBack(r)
+		default:
 			p.dropHeld(r)
 		}
 	}
@@ -122,7 +128,12 @@ func (p *pass) startCompare() error {
 		return err
 	}
 	p.progress.IdentityAt, p.primary = p.Now(), id
-	if w := p.progress.Work; p.todo.goOn && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
+	replica, err := p.replicaIdentity(ctx)
+	if err != nil {
+		return err
+	}
+	changed := !p.progress.knowsReplica(replica)
+	if w := p.progress.Work; !changed && p.todo.goOn && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
 		return p.commit(ctx)
 	}
 	work := Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now()}
@@ -136,6 +147,14 @@ func (p *pass) startCompare() error {
 	if work.Upto, err = p.takePosition(ctx, id); err != nil {
 		return err
 	}
+	if p.todo.regular {
+		work.Drift = &Drift{}
+	}
+	if changed {
+		work.Deep, work.Drift, work.Reason = true, nil, replicaChanged
+		p.Log.Warn(replicaChanged+"; everything is compared", "pair", p.Pair.ID.String(), "run", p.run.ID, "was", p.progress.Replica, "is", replica)
+	}
+	p.progress.sawReplica(replica, p.Now())
 	p.progress.Selected = p.Pair.selected()
 	p.upd.Removed = append(p.upd.Removed, p.forgotten.Removed...)
 	p.upd.Synced = append(p.upd.Synced, p.forgotten.Synced...)
@@ -315,9 +334,11 @@ func (p *pass) compareWindows(source listing, v view) error {
 		}
 		// What was listed and is gone since is a change of its own.
 		observed = slices.DeleteFunc(observed, func(s seen) bool { return s.err == nil && s.Absent })
-		if _, err := p.applyWindow(observed); err != nil && !p.goesOn(err) {
+		apply, repair := p.applyDriftRule(observed)
+		if _, err := p.applyWindow(apply); err != nil && !p.goesOn(err) {
 			return err
 		}
+		p.countRepairs(repair)
 		p.windowDone()
 		if err := p.tell(p.guard.hard, nil); err != nil {
 			return err

@@ -236,7 +236,9 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo
 	run.Ended = now
 	p := st.Progress
 	run.complete(p)
-	if todo.quiet || e.stands(p, todo.next, now) {
+	if todo.replica != "" {
+		p.sawReplica(todo.replica, now)
+	} else if todo.quiet || e.stands(p, todo.next, now) {
 		return run, nil
 	}
 	p.succeeded(now, e.pace(p))

@@ -111,11 +111,13 @@ type Pair struct {
 	MaxDelete Limit
 	Drift     DriftRule // "" means DriftReport
 	// Interval is the time between polls; CompareEvery the time between full
-	// compares of a primary that has no feed, ReconcileEvery of one that has, 0
-	// for never.
+	// compares of a primary that has no feed. Both sides are read whole by a compare
+	// every ReconcileEvery, and by a verification every VerifyEvery, 0 for never; what
+	// one has read the other doesn't.
 	Interval       time.Duration
 	CompareEvery   time.Duration
 	ReconcileEvery time.Duration
+	VerifyEvery    time.Duration
 	// Concurrency bounds the requests in flight to each server; 0 means 4.
 	Concurrency int
 }

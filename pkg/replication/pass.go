@@ -91,6 +91,9 @@ func (p *pass) do() error {
 		return err
 	}
 	p.resumeAfterHold()
+	if id := p.todo.replica; id != "" && p.progress.knowsReplica(id) {
+		p.progress.sawReplica(id, p.Now())
+	}
 	if same, err := p.identity(p.guard.hard, &p.progress); err != nil {
 		return err
 	} else if !same {

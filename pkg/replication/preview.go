@@ -106,6 +106,10 @@ func (p *pass) previewCompare(plan *Plan) error {
 		if err != nil {
 			return err
 		}
+		if t := p.todo; t.regular {
+			known := facts{p.inventory, p.unsynced, p.Pair.prune()}
+			observed = slices.DeleteFunc(observed, func(s seen) bool { return known.driftOf(s) != nil && p.leavesDrift(s) })
+		}
 		p.plan(plan, observed)
 		done += len(window)
 		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: done, Total: len(refs)})

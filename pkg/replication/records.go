@@ -151,8 +151,8 @@ type Progress struct {
 	LastSuccess   time.Time `json:"last_success,omitzero"`
 	LastCompare   time.Time `json:"last_compare,omitzero"`  // start of the last full compare that ended
 	LastVerified  time.Time `json:"last_verified,omitzero"` // start of the last verification that found both sides equal
-	LastCheck     time.Time `json:"last_check,omitzero"`    // start of the last verification that ended, whatever it found
-	Drift         *Drift    `json:"drift,omitempty"`        // what the last verification found changed on the replica
+	LastCheck     time.Time `json:"last_check,omitzero"`    // start of the last verification, or compare that read both sides, that ended
+	Drift         *Drift    `json:"drift,omitempty"`        // what that found changed on the replica
 	Checking      *Checking `json:"checking,omitempty"`     // a scheduled verification that isn't finished
 	NextRun       time.Time `json:"next_run,omitzero"`
 	LastError     *Failure  `json:"last_error,omitempty"`
@@ -172,6 +172,11 @@ type Progress struct {
 	// Identity is the primary's, of a pair without a position.
 	Identity  string     `json:"identity,omitempty"`
 	Deletions *Deletions `json:"deletions,omitempty"` // what counts against the limit of the brake
+	// Replica is the replica's identity as of ReplicaAt. ReplicaNew is since when it is
+	// this one, zero if it never was another.
+	Replica    string    `json:"replica,omitempty"`
+	ReplicaAt  time.Time `json:"replica_at,omitzero"`
+	ReplicaNew time.Time `json:"replica_new,omitzero"`
 	// Selected marks what belonged to the pair when its last full compare began.
 	// A pair that selects other objects now is compared whole.
 	Selected string       `json:"selected,omitempty"`
@@ -244,6 +249,11 @@ type Work struct {
 	// Crashes counts the passes in a row that died at work on an Intent. A pass that
 	// leaves one behind and ends in order takes one off, which the next one adds.
 	Crashes int `json:"crashes,omitempty"`
+	// Drift is what a regular compare has found so far of what others changed on the
+	// replica. Nil for a compare that puts right whatever differs.
+	Drift *Drift `json:"drift,omitempty"`
+	// Wrote says that something was written to the replica: it wasn't equal.
+	Wrote bool `json:"wrote,omitempty"`
 }
 
 // Failure is an error as recorded.

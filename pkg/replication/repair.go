@@ -325,21 +325,14 @@ func (v *verification) note(p *pass, ended bool) {
 	r := v.report
 	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired)}
 	for _, x := range append(r.Drift(), r.Repaired...) {
-		switch x.Cause {
-		case CauseChanged:
-			d.Changed++
-		case CauseMissing:
-			d.Missing++
-		case CauseExtra:
-			d.Extra++
-		}
+		d.add(x.Cause)
 	}
 	c := &p.run.Counts
 	c.Observed += v.observed
-	c.Equal, c.Drift = v.equal, d.Changed+d.Missing+d.Extra
+	c.Equal, c.Drift = v.equal, d.found()
 	d = v.sum(d)
 	switch {
-	case d.Changed+d.Missing+d.Extra > 0:
+	case d.found() > 0:
 		p.progress.Drift = &d
 	case ended:
 		p.progress.Drift = nil
@@ -374,8 +367,7 @@ func (v *verification) log(p *pass) {
 	}
 	say := func(level slog.Level, msg, outcome string, list []Difference) {
 		for _, d := range list[:min(len(list), namesLogged)] {
-			v.Log.Log(context.Background(), level, msg, "pair", v.Pair.ID.String(), "run", p.run.ID, "kind", string(d.Ref.Kind), "object", d.Ref.Path(),
-				"cause", string(d.Cause), "outcome", outcome, "reason", d.Note)
+			p.logDrift(level, msg, outcome, d)
 		}
 	}
 	say(level, "drift repaired", "repaired", v.report.Repaired)

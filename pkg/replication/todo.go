@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 type todo struct {
 	full    bool
 	deep    bool // a full compare that reads the replica's objects
+	regular bool // one that nothing asks for: it follows the drift rule
 	reason  string
 	changes []Change  // fresh rows of the feed
 	next    *Position // where the position goes once they are handled
@@ -24,6 +26,7 @@ type todo struct {
 	held    bool      // nothing may be done: the primary is another organization
 	// accepted: the operator accepted that it is.
 	accepted bool
+	replica  string // the replica's identity, if it was asked for
 }
 
 func (t todo) any() bool { return t.full || len(t.changes) > 0 || t.retry || t.resume }
@@ -55,6 +58,13 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	}
 	if reason, deep := e.fullReason(st, o); reason != "" {
 		t.full, t.deep, t.reason = true, deep, reason
+		return t, nil
+	}
+	if err := e.askReplica(ctx, p, &t); err != nil || t.full {
+		return t, err
+	}
+	if t.regular = p.Position != nil && e.readDue(cmp.Or(p.LastCheck, p.LastCompare)); t.regular {
+		t.full, t.deep, t.reason = true, true, "both sides are read now and then"
 		return t, nil
 	}
 	if p.Position == nil {
@@ -103,8 +113,6 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 		return "other objects are selected than before", false
 	case p.Position != nil && e.Feed == nil:
 		return "the feed was switched off", false
-	case p.Position != nil && e.Pair.ReconcileEvery > 0 && age(p.LastCompare, now) >= e.Pair.ReconcileEvery:
-		return "its time has come, whatever the feed says", false
 	}
 	return "", false
 }
@@ -115,6 +123,8 @@ func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time
 	every := max(e.Pair.CompareEvery, e.Pair.Interval)
 	if age(st.Progress.LastCompare, now) >= every {
 		t.full, t.reason = true, "the primary has no change feed"
+		t.regular = e.readDue(st.Progress.LastCheck)
+		t.deep = t.regular
 		return t, nil
 	}
 	if late, ok := e.Feed.(LateFeed); ok {
@@ -127,7 +137,7 @@ func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time
 			return t, nil
 		}
 	}
-	t.quiet = !t.retry && !t.resume
+	t.quiet = !t.retry && !t.resume && t.replica == ""
 	return t, nil
 }
 

@@ -1,0 +1,175 @@
+package replication
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// readDue reports whether a compare is to read both sides whole, although nothing
+// asks for it. Verifications that are at least as frequent get a quarter more time
+// to come first: they read the same without holding the pair's lease.
+func (e *Engine) readDue(last time.Time) bool {
+	every := e.Pair.ReconcileEvery
+	if v := e.Pair.VerifyEvery; v > 0 && v <= every {
+		every += every / 4
+	}
+	return every > 0 && age(last, e.Now()) >= every
+}
+
+// driftOf returns what others changed about an object on the replica, or nil.
+func (f facts) driftOf(s seen) *Difference {
+	if s.Replica != Missing && s.ReplicaPrint == "" {
+		return nil // not read on the replica
+	}
+	if d := f.judge(s); d != nil && d.Drifted() {
+		return d
+	}
+	return nil
+}
+
+// leavesDrift reports whether the drift rule leaves an object as others made it.
+// What the primary changed since, or the operator named, is written all the same.
+func (p *pass) leavesDrift(s seen) bool {
+	named := slices.ContainsFunc(PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked(), func(r Ref) bool { return ScopeOf(r).Contains(s.Ref) })
+	return p.Pair.Drift != DriftRepair && p.inventory[s.Ref] == s.Fingerprint && !named
+}
+
+// applyDriftRule counts what others changed on the replica, in a regular compare. It
+// returns the objects to apply, and those of them that a repair is to put right.
+func (p *pass) applyDriftRule(observed []seen) (apply []seen, repair []Difference) {
+	if p.progress.Work.Drift == nil {
+		return observed, nil
+	}
+	known := facts{p.inventory, p.unsynced, p.Pair.prune()}
+	var left []Difference
+	for _, s := range observed {
+		d := known.driftOf(s)
+		if p.isHeld(s.Ref) {
+			d = nil // it comes back from a hold
+		}
+		if d != nil && p.leavesDrift(s) {
+			left = append(left, *d)
+			continue
+		}
+		if apply = append(apply, s); d != nil {
+			repair = append(repair, *d)
+		}
+	}
+	p.countDrift(left, "drift on the replica", "left")
+	return apply, repair
+}
+
+// countRepairs counts what was drift before the objects were applied.
+func (p *pass) countRepairs(repair []Difference) {
+	var done, left []Difference
+	for _, d := range repair {
+		if _, aside := p.unsynced[d.Ref]; aside {
+			left = append(left, d)
+			continue
+		}
+		done = append(done, d)
+	}
+	p.countDrift(left, "drift on the replica", "left")
+	if p.countDrift(done, "drift repaired", "repaired"); len(done) > 0 {
+		w := *p.progress.Work
+		d := *w.Drift
+		d.Repaired += len(done)
+		w.Drift = &d
+		p.progress.Work = &w
+	}
+}
+
+// countDrift adds differences to the drift that the compare has found, and logs
+// them.
+func (p *pass) countDrift(list []Difference, msg, outcome string) {
+	if len(list) == 0 {
+		return
+	}
+	w := *p.progress.Work
+	d := *w.Drift
+	for _, x := range list {
+		d.add(x.Cause)
+		if p.run.Counts.Drift++; p.run.Counts.Drift <= namesLogged {
+			p.logDrift(slog.LevelWarn, msg, outcome, x)
+		}
+	}
+	w.Drift = &d
+	p.progress.Work = &w
+}
+
+// add counts one difference.
+func (d *Drift) add(c Cause) {
+	switch c {
+	case CauseChanged:
+		d.Changed++
+	case CauseMissing:
+		d.Missing++
+	case CauseExtra:
+		d.Extra++
+	}
+}
+
+// found is how many objects others had changed.
+func (d Drift) found() int { return d.Changed + d.Missing + d.Extra }
+
+func (p *pass) logDrift(level slog.Level, msg, outcome string, d Difference) {
+	p.Log.Log(context.Background(), level, msg, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(d.Ref.Kind), "object", d.Ref.Path(),
+		"cause", string(d.Cause), "outcome", outcome, "reason", d.Note)
+}
+
+// splitExtras parts deletions into those of what replication put on the replica and
+// those of what others added there. In a regular compare the latter are drift, which
+// the rule may leave.
+func (p *pass) splitExtras(deletes []Ref) (apply []Ref, extras []Difference) {
+	if p.progress.Work.Drift == nil {
+		return deletes, nil
+	}
+	for _, r := range deletes {
+		if _, ours := p.inventory[r]; !ours && !p.isHeld(r) {
+			extras = append(extras, Difference{Ref: r, Letter: "D", Cause: CauseExtra, Note: "added on the replica"})
+		} else {
+			apply = append(apply, r)
+		}
+	}
+	if p.Pair.Drift == DriftRepair {
+		return deletes, extras
+	}
+	p.countDrift(extras, "drift on the replica", "left")
+	return apply, nil
+}
+
+// noteCompare records that a full compare has come to its end. One that read both
+// sides is a verification too, but for the first, which put there what it read.
+func (p *pass) noteCompare() {
+	w, g := p.progress.Work, &p.progress
+	first := g.LastCompare.IsZero()
+	g.LastCompare = w.Started
+	if !w.Deep || first || w.Started.Before(g.LastCheck) {
+		return
+	}
+	g.LastCheck, g.Drift = w.Started, nil
+	if d := w.Drift; d != nil && d.found() > 0 {
+		found := *d
+		found.At, found.Run = w.Started, p.run.ID
+		g.Drift = &found
+	}
+	if !w.Wrote && g.Drift == nil && len(p.unsynced) == 0 {
+		g.LastVerified = w.Started
+	}
+	if !g.Checking.UnderWay(p.Now()) {
+		g.Checking = nil
+	}
+}
+
+// stillGone returns those of the deleted extras that weren't found on the primary
+// after all.
+func (p *pass) stillGone(extras []Difference) (gone []Difference) {
+	for _, d := range extras {
+		if _, written := p.inventory[d.Ref]; !written {
+			gone = append(gone, d)
+		}
+	}
+	return gone
+}

@@ -1,0 +1,120 @@
+package replication_test
+
+import (
+	"testing"
+	"time"
+
+	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
+)
+
+// rebuild puts another organization in the replica's place.
+func (w *world) rebuild(id string) {
+	w.replica = replicationtest.NewOrg(id)
+}
+
+// replicaDiesAt lets the replica go down at the first write of a kind.
+func (w *world) replicaDiesAt(k replication.Kind) {
+	down := false
+	w.replica.Refuse = func(op string, r replication.Ref) error {
+		if down = down || op == "put" && r.Kind == k; down {
+			return refused(replication.Unreachable)
+		}
+		return nil
+	}
+}
+
+// A replica that was deleted and made again is empty, and no change of the primary
+// says so.
+func TestAReplicaThatWasRebuiltEmptyIsFilledAgain(t *testing.T) {
+	for name, noFeed := range map[string]bool{"feed": false, "no feed": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.primary.NoFeed = noFeed
+			w.pair.CompareEvery = 24 * time.Hour
+			w.fill()
+			w.replica.ID = "https://eu/organizations/acme#1"
+			w.pass()
+			w.rebuild("https://eu/organizations/acme#2")
+			w.now = w.now.Add(time.Hour)
+			run := w.pass()
+			w.wantEqual()
+			if p := w.record().Progress; run.Mode != "compare" || p.ReplicaNew.IsZero() || p.Drift != nil || p.Replica != w.replica.ID {
+				t.Errorf("run %+v, progress %+v", run, p)
+			}
+			w.replica.Calls = 0
+			w.pass()
+			if w.replica.Calls != 0 {
+				t.Errorf("%d requests to the replica after that, want none for an hour", w.replica.Calls)
+			}
+		})
+	}
+}
+
+// A process that dies between noticing and comparing has noticed nothing.
+func TestARebuiltReplicaIsNotForgottenWhenTheCompareFails(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.replica.ID = "https://eu/organizations/acme#1"
+	w.pass()
+	w.rebuild("https://eu/organizations/acme#2")
+	w.now = w.now.Add(time.Hour)
+	w.primary.Refuse = func(op string, _ replication.Ref) error {
+		if op == "identity" || op == "list" {
+			return refused(replication.Unreachable)
+		}
+		return nil
+	}
+	for range 2 {
+		if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
+			t.Fatal("no error from a primary that is down")
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	w.primary.Refuse = nil
+	w.pass()
+	w.wantEqual()
+}
+
+// One that is replaced while a compare is under way is compared from the beginning.
+func TestAReplicaThatIsReplacedDuringACompareIsComparedFromTheBeginning(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.replica.ID = "https://eu/organizations/acme#1"
+	w.tuning.Window = 2
+	w.replicaDiesAt(replication.Cookbook)
+	if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
+		t.Fatal("no error")
+	}
+	w.rebuild("https://eu/organizations/acme#2")
+	w.now = w.now.Add(time.Hour)
+	w.pass()
+	w.wantEqual()
+}
+
+// Records of before have no identity of the replica; a server may show its GUID to
+// some clients only; goiardi has none.
+func TestTheIdentityOfAReplicaIsLearntSilently(t *testing.T) {
+	const url = "https://eu/organizations/acme"
+	for name, ids := range map[string][]string{
+		"old record": {"", url + "#1"}, "no organizations": {url, url}, "GUID shown later": {url, url + "#1"}, "GUID hidden later": {url + "#1", url},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.fill()
+			w.replica.ID = ids[0]
+			w.pass()
+			w.replica.ID = ids[1]
+			w.now = w.now.Add(time.Hour)
+			if run := w.pass(); run.Mode != "" {
+				t.Errorf("run %+v, want a poll", run)
+			}
+			w.now = w.now.Add(time.Hour)
+			w.replica.ID = url + "#2"
+			run := w.pass()
+			if noGUID := ids[0] == ids[1]; (run.Mode == "") != noGUID {
+				t.Errorf("of another organization: %+v", run)
+			}
+		})
+	}
+}
