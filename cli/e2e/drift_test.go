@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -221,5 +223,86 @@ func TestDriftOfAGoiardiReplica(t *testing.T) {
 	g := watch(t, r.replica)
 	if report := r.verify(true); !report.Equal() || g.writes.Load() != 0 || g.reads.Load() == 0 {
 		t.Errorf("the next one: %v, %d writes, %d reads", report.Differences, g.writes.Load(), g.reads.Load())
+	}
+}
+
+func (r *rig) verifyFiles(repair bool) replication.Report {
+	r.t.Helper()
+	report, err := r.engine().Verify(context.Background(), replication.VerifyOptions{Trigger: "test", Repair: repair, Files: 1})
+	if err != nil {
+		r.t.Fatalf("verify --files: %v", err)
+	}
+	return report
+}
+
+// A database that is restored without its file store is the usual disaster.
+func TestFilesThatTheReplicaLostAreFoundAndRestored(t *testing.T) {
+	for name, o := range map[string]cheftest.Options{
+		"it believes to have them": {}, "it checks its store": {ChecksStore: true}, "API version 0": {MaxAPIVersion: cheftest.OnlyVersion0},
+		"without organizations": {Orgless: true, MaxAPIVersion: 1, EmptyUnknown: true, LenientVersion: true, NoFrontEnd: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", o))
+			cheftest.Fill(r.primary.org)
+			r.mustPass()
+			if report := r.verifyFiles(true); !report.Equal() || report.Files == 0 {
+				t.Fatalf("at the beginning: %+v", report)
+			}
+			r.replica.org.LoseContent(cheftest.MD5([]byte("# shared by many\n")))
+			r.replica.org.ReplaceContent(cheftest.MD5([]byte("name 'apache2'\nversion '1.9.0'\n")), []byte("scrambled"))
+			torn := len(r.replica.org.Torn())
+			if report := r.verify(true); torn < 2 || !report.Equal() {
+				t.Fatalf("%d torn versions; without files: %+v", torn, report)
+			}
+			r.replica.mem.ResetRequests()
+			found := r.verifyFiles(false)
+			if len(found.Drift()) != 2 || len(r.replica.writes()) != 0 {
+				t.Fatalf("%+v, writes %v", found, r.replica.writes())
+			}
+			for _, d := range found.Differences {
+				if d.Cause != replication.CauseDamaged || len(d.Versions) == 0 {
+					t.Errorf("%+v", d)
+				}
+			}
+			report := r.verifyFiles(true)
+			if !report.Equal() || len(report.Repaired) != len(found.Differences) {
+				t.Errorf("left %v", report.Differences)
+			}
+			if torn := r.replica.org.Torn(); len(torn) > 0 {
+				t.Errorf("torn: %v", torn)
+			}
+			r.wantInSync()
+		})
+	}
+}
+
+// A real server whose file store was damaged by hand.
+func TestFilesThatAGoiardiReplicaLostAreFoundAndRestored(t *testing.T) {
+	r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), goiardi(t, "goiardi-1"))
+	cheftest.Fill(r.primary.org)
+	r.mustPass()
+	if report := r.verifyFiles(true); !report.Equal() || report.Files < 5 {
+		t.Fatalf("at the beginning: %+v", report)
+	}
+	stored, err := filepath.Glob(filepath.Join(r.replica.real.FileStore(), "*"))
+	if err != nil || len(stored) < 3 {
+		t.Fatalf("stored %v, %v", stored, err)
+	}
+	if err := os.Remove(stored[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(stored[1], []byte("scrambled"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	found := r.verifyFiles(false)
+	if len(found.Drift()) != 2 {
+		t.Fatalf("found %+v", found)
+	}
+	report := r.verifyFiles(true)
+	if !report.Equal() || len(report.Repaired) != 2 {
+		t.Fatalf("left %+v", report.Differences)
+	}
+	if report := r.verifyFiles(false); !report.Equal() {
+		t.Errorf("afterwards: %+v", report)
 	}
 }

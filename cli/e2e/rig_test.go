@@ -26,6 +26,7 @@ type server struct {
 	key             *rsa.PrivateKey
 	orgless         bool
 	mem             *cheftest.Server // nil for a real one
+	real            *goiarditest.Server
 	org             *cheftest.Org
 }
 
@@ -50,7 +51,7 @@ func inMemory(t testing.TB, name string, o cheftest.Options) *server {
 // goiardi starts a real server.
 func goiardi(t testing.TB, name string) *server {
 	g := goiarditest.Start(t)
-	return &server{name: name, url: g.URL, user: goiarditest.AdminUser, key: g.AdminKey, orgless: true}
+	return &server{name: name, real: g, url: g.URL, user: goiarditest.AdminUser, key: g.AdminKey, orgless: true}
 }
 
 // rig is a primary, a replica, and the program between them with its files in a

@@ -77,7 +77,24 @@ func isCommit(err error) bool {
 	return false
 }
 
-func (t *Target) sandbox(ctx context.Context, files []replication.File, content replication.Content) (err error) {
+func (t *Target) sandbox(ctx context.Context, files []replication.File, content replication.Content) error {
+	_, err := t.fill(ctx, files, content)
+	return err
+}
+
+// Reupload implements replication.Target. A server that doesn't ask for the content
+// has a row for the checksum, whatever its store holds (chef-server-api.md §3.5).
+func (t *Target) Reupload(ctx context.Context, file replication.File, content replication.Content) (taken bool, err error) {
+	sent, err := t.fill(ctx, []replication.File{file}, content)
+	if isCommit(err) {
+		sent, err = t.fill(ctx, []replication.File{file}, content)
+	}
+	return sent > 0, t.failWrite("upload "+file.Path+" again", replication.Ref{}, err)
+}
+
+// fill makes a sandbox, uploads what the server lacks, and commits it. It returns
+// the number of contents that the server took.
+func (t *Target) fill(ctx context.Context, files []replication.File, content replication.Content) (sent int, err error) {
 	sums := make([]string, len(files))
 	byChecksum := make(map[string]replication.File, len(files))
 	for i, f := range files {
@@ -85,20 +102,20 @@ func (t *Target) sandbox(ctx context.Context, files []replication.File, content 
 	}
 	leave, err := t.flights.enter(ctx, sums)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { leave(err == nil) }()
 	box, err := t.org.CreateSandbox(ctx, sums)
 	if err != nil {
-		return &sandboxError{err}
+		return 0, &sandboxError{err}
 	}
 	if err := t.sendAll(ctx, box.Uploads, byChecksum, content); err != nil {
-		return err
+		return 0, err
 	}
 	if err := t.org.CommitSandbox(ctx, box.ID); err != nil {
-		return &commitError{err}
+		return 0, &commitError{err}
 	}
-	return nil
+	return len(box.Uploads), nil
 }
 
 // sendAll uploads with bounded parallelism and stops at the first error.

@@ -105,6 +105,9 @@ var (
 	ErrNotStaged = errors.New("content is not staged")
 	// ErrContentMismatch: bytes whose MD5 isn't the checksum they came under.
 	ErrContentMismatch = errors.New("content does not match its checksum")
+	// ErrContentLost: a server's file store doesn't have a file that the server's
+	// objects name.
+	ErrContentLost = errors.New("the server's file store has lost the content")
 	// ErrFenced: the lease was lost; another holder may be at work. Nothing was
 	// written.
 	ErrFenced = errors.New("the lease of this pair was lost")

@@ -118,6 +118,9 @@ type Pair struct {
 	CompareEvery   time.Duration
 	ReconcileEvery time.Duration
 	VerifyEvery    time.Duration
+	// FilesEvery is the time in which a schedule checks the content of all cookbook
+	// files of the replica, 0 for never.
+	FilesEvery time.Duration
 	// Concurrency bounds the requests in flight to each server; 0 means 4.
 	Concurrency int
 }

@@ -63,7 +63,10 @@ func (v *verification) claim(ctx context.Context) error {
 	c := got.Progress.Checking
 	next := Checking{Started: now}
 	if c != nil && c.After != "" {
-		next, v.report.Earlier = *c, c
+		next = *c
+		if !v.options.Portion {
+			v.report.Earlier = c
+		}
 	}
 	next.At, next.Owner, next.FailedAt = now, v.Owner, time.Time{}
 	got.Progress.Checking = &next

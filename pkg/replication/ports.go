@@ -106,6 +106,14 @@ type Target interface {
 	// bag is deleted with whatever it holds; a policy revision that a policy group
 	// uses is not: the error has class Rejected.
 	Delete(ctx context.Context, ref Ref) error
+	// Open streams the content of one file as the replica stores it, of an object
+	// that Get returned, as Source.Open does. ErrContentLost, wrapped, says that the
+	// file is gone from the server's store.
+	Open(ctx context.Context, obj Object, file File) (content io.ReadCloser, size int64, err error)
+	// Reupload sends the content of a file that is there but damaged or lost. It
+	// returns false, and sends nothing, where the server doesn't take it: it believes
+	// to have the content as long as an object names it.
+	Reupload(ctx context.Context, file File, content Content) (taken bool, err error)
 }
 
 // Stage holds the content of cookbook files between the primary and the

@@ -154,6 +154,7 @@ type Progress struct {
 	LastCheck     time.Time `json:"last_check,omitzero"`    // start of the last verification, or compare that read both sides, that ended
 	Drift         *Drift    `json:"drift,omitempty"`        // what that found changed on the replica
 	Checking      *Checking `json:"checking,omitempty"`     // a scheduled verification that isn't finished
+	Files         *Files    `json:"files,omitempty"`        // the check of the content of the replica's cookbook files
 	NextRun       time.Time `json:"next_run,omitzero"`
 	LastError     *Failure  `json:"last_error,omitempty"`
 	Failures      int       `json:"failures,omitempty"`      // passes failed in a row
@@ -305,7 +306,7 @@ type Run struct {
 	ID      string    `json:"run"` // sorts by time
 	Pair    PairID    `json:"pair"`
 	Trigger string    `json:"trigger"` // TriggerSchedule, TriggerScan, …
-	Mode    string    `json:"mode"`    // changes, compare, verify or repair
+	Mode    string    `json:"mode"`    // changes, compare, verify, files or repair
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Seen    time.Time `json:"seen,omitzero"` // while it is running: when it last recorded something
@@ -330,6 +331,7 @@ type Counts struct {
 	Unsynced int   `json:"unsynced"`
 	Held     int   `json:"held,omitempty"`  // deletions that were held; a bag is one
 	Drift    int   `json:"drift,omitempty"` // objects that others changed on the replica
+	Files    int   `json:"files,omitempty"` // contents of cookbook files checked on the replica
 	Staged   int64 `json:"staged_bytes"`    // read from the primary
 	Uploaded int64 `json:"uploaded_bytes"`  // sent to the replica
 }

@@ -27,6 +27,9 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	defer g.end()
 	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress, sights: v.observer()}
 	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: "verify", Started: v.report.At, Outcome: OutcomeRunning}
+	if v.options.Portion {
+		p.run.Mode = "files"
+	}
 	if pos := got.Progress.Position; pos != nil {
 		p.run.From, p.run.To = pos.Seq, pos.Seq
 	}
@@ -38,6 +41,9 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 			v.doubtDrift("a pass was at work while it was read")
 		}
 	}
+	if err == nil {
+		err = v.locateDamaged(p)
+	}
 	if err == nil && v.options.Repair {
 		err = v.repair(p)
 	}
@@ -48,6 +54,7 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 // recorded.
 func (v *verification) unsure(leased error) (Report, error) {
 	v.doubtDrift("another process is at work on the pair")
+	v.listDamaged()
 	v.report.Outcome = OutcomeBusy
 	if v.options.Repair {
 		return v.report, leased
@@ -120,7 +127,7 @@ func (v *verification) judgeAll(known facts, observed []seen) (differ []Differen
 func (v *verification) repair(p *pass) error {
 	drift := v.report.Drift()
 	switch {
-	case len(drift) == 0:
+	case len(drift) == 0 && len(v.files.damaged) == 0:
 		return nil
 	case p.desired.Stopped:
 		return errOperatorStop
@@ -138,6 +145,22 @@ func (v *verification) repair(p *pass) error {
 		}
 		others = append(others, d.Ref)
 	}
+	if err := v.repairObjects(p, extras, others); err != nil {
+		return err
+	}
+	if err := v.repairFiles(p); err != nil {
+		return err
+	}
+	if err := p.tell(p.guard.hard, nil); err != nil {
+		return err
+	}
+	p.advance(nil)
+	return nil
+}
+
+// repairObjects writes what was changed or deleted on the replica, and deletes what
+// was added.
+func (v *verification) repairObjects(p *pass, extras, others []Ref) error {
 	deletes, err := p.brake(v.removalOf(extras))
 	if err != nil {
 		return err
@@ -151,10 +174,6 @@ func (v *verification) repair(p *pass) error {
 		return err
 	}
 	v.removed(p, extras)
-	if err := p.tell(p.guard.hard, nil); err != nil {
-		return err
-	}
-	p.advance(nil)
 	return nil
 }
 
@@ -253,11 +272,12 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	var h *holdError
 	ended := false
 	v.inPart = v.inPart && err == nil // else this part is done again
+	v.listDamaged()
 	switch {
 	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
 		v.report.Outcome = OutcomeBusy
 		return v.report, fmt.Errorf("verification of %s: %w", v.Pair.ID, ErrFenced)
-	case v.inPart:
+	case v.inPart, v.files.cut && err == nil:
 		v.report.Outcome = OutcomePartial
 	case err == nil:
 		ended = true
@@ -323,11 +343,17 @@ func (p *pass) calmDown() {
 // note fills the progress: what the record says from now on.
 func (v *verification) note(p *pass, ended bool) {
 	r := v.report
-	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired)}
+	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired) - v.files.fixed}
 	for _, x := range append(r.Drift(), r.Repaired...) {
 		d.add(x.Cause)
 	}
 	c := &p.run.Counts
+	c.Files = v.report.Files
+	v.noteFiles(p, ended)
+	if v.options.Portion {
+		v.endPortion(p)
+		return
+	}
 	c.Observed += v.observed
 	c.Equal, c.Drift = v.equal, d.found()
 	d = v.sum(d)
@@ -340,7 +366,7 @@ func (v *verification) note(p *pass, ended bool) {
 	switch {
 	case ended:
 		p.progress.LastCheck, p.progress.Checking = v.started(), nil
-		if r.Equal() && d.Repaired == 0 {
+		if r.Equal() && d.Repaired == 0 && len(r.Repaired) == 0 {
 			p.progress.LastVerified = v.started()
 		}
 	case v.inPart:

@@ -16,6 +16,11 @@ type VerifyOptions struct {
 	// the prune rule, and as far as the brake allows. Without it the replica is
 	// only read.
 	Repair bool
+	// Files is the share of the replica's cookbook files, up to 1, that is downloaded
+	// and checked against its MD5 too.
+	Files float64
+	// Portion checks the next portion of the files and nothing else.
+	Portion bool
 	// Deadline and Drain end a verification early, as they do a pass.
 	Deadline time.Time
 	Drain    <-chan struct{}
@@ -50,6 +55,8 @@ type Report struct {
 	Extras     []Ref      `json:"extras,omitempty"`
 	Unreadable []Unsynced `json:"unreadable,omitempty"`
 	Hold       *Hold      `json:"hold,omitempty"` // the brake that stopped a repair
+	// Files counts the contents of cookbook files that were downloaded and checked.
+	Files int `json:"files,omitempty"`
 	// Earlier is what the earlier parts of a scheduled verification found, which the
 	// lists leave out. Kinds have it in.
 	Earlier *Checking `json:"earlier,omitempty"`
@@ -72,6 +79,7 @@ const (
 	CauseChanged Cause = "changed" // edited on the replica
 	CauseMissing Cause = "missing" // deleted on the replica
 	CauseExtra   Cause = "extra"   // added on the replica, where prune = "all" keeps nothing of its own
+	CauseDamaged Cause = "damaged" // a file of a cookbook version is gone from the replica's store, or other content than it was
 	CausePending Cause = "pending" // changed on the primary, or not applied yet for another reason
 )
 
@@ -82,6 +90,9 @@ type Difference struct {
 	Letter string `json:"letter"`
 	Cause  Cause  `json:"cause,omitempty"`
 	Note   string `json:"note,omitempty"`
+	// Versions are all cookbook versions and artifacts that need a damaged file; Ref is
+	// the first of them.
+	Versions []Ref `json:"versions,omitempty"`
 
 	doubted bool // it may be drift
 }
@@ -128,6 +139,7 @@ type verification struct {
 	equalOf  map[Kind]int // in all parts so far
 	after    string       // the last object compared
 	inPart   bool         // more is left for the next part
+	files    fileScan
 }
 
 // Verify reads every object of the pair on both sides, compares them, and tells
@@ -182,6 +194,9 @@ func (v *verification) read(ctx context.Context) (err error) {
 	}
 	known := p.facts()
 	p.unsynced = map[Ref]Unsynced{} // from here on, what can't be read
+	if v.options.Portion {
+		return v.readPortion(p)
+	}
 	if v.source, v.target, err = p.listBoth(); err != nil {
 		return err
 	}
@@ -194,10 +209,18 @@ func (v *verification) read(ctx context.Context) (err error) {
 		v.readExtras(known)
 	}
 	v.count(p.Pair)
-	v.report.Unreadable = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
+	if err := v.readFiles(p, p.withFiles(), v.options.Files); err != nil {
+		return err
+	}
+	v.noteUnreadable(p)
 	slices.SortFunc(v.report.Differences, func(a, b Difference) int { return CompareRefs(a.Ref, b.Ref) })
 	v.observed = p.run.Counts.Observed
 	return nil
+}
+
+// noteUnreadable lists what could not be read.
+func (v *verification) noteUnreadable(p *pass) {
+	v.report.Unreadable = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
 }
 
 // readObjects compares what the primary lists and no earlier part compared.

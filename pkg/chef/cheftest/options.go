@@ -42,6 +42,10 @@ type Options struct {
 	// Orgless makes a server whose API begins at the root of the URL and which
 	// has one organization without a name, like goiardi or Chef 11.
 	Orgless bool
+	// ChecksStore makes sandboxes ask for content that the bookshelf doesn't hold as
+	// its checksum says. A Chef Infra Server looks at its table of checksums alone
+	// (chef-server-api.md §3.5).
+	ChecksStore bool
 	// NoFrontEnd leaves out what nginx does before a request reaches the API
 	// (chef-server-api.md §1.5).
 	NoFrontEnd bool

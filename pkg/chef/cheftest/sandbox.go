@@ -45,7 +45,7 @@ func (s *Server) createSandbox(q *request) *answer {
 			continue
 		}
 		sums = append(sums, m.key)
-		if q.org.known[m.key] {
+		if q.org.has(m.key) {
 			out.set(m.key, obj("needs_upload", false))
 		} else {
 			out.set(m.key, obj("url", q.uploadURL(m.key), "needs_upload", true))
@@ -56,6 +56,11 @@ func (s *Server) createSandbox(q *request) *answer {
 	// the answer says does.
 	location := q.url("sandboxes", MD5(q.body))
 	return created(location, obj("sandbox_id", id, "uri", q.url("sandboxes", id), "checksums", out))
+}
+
+// has reports whether the server believes to have content.
+func (o *Org) has(sum string) bool {
+	return o.known[sum] && (!o.s.opts.ChecksStore || MD5(o.blobs[sum]) == sum)
 }
 
 func parseCommit(q *request) *answer {

@@ -93,6 +93,9 @@ func (s *Server) Client() *chef.Client {
 	return c
 }
 
+// FileStore is the folder with the content of cookbook files, named by checksum.
+func (s *Server) FileStore() string { return filepath.Join(s.dir, "lfs") }
+
 // Stop ends the server and lets it write its data.
 func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 

@@ -128,6 +128,16 @@ func (t target) Delete(ctx context.Context, ref replication.Ref) error {
 	return t.c.call("target.Delete "+ref.Path(), func() error { return t.Target.Delete(ctx, ref) })
 }
 
+func (t target) Open(ctx context.Context, obj replication.Object, f replication.File) (rc io.ReadCloser, n int64, err error) {
+	err = t.c.call("target.Open", func() error { rc, n, err = t.Target.Open(ctx, obj, f); return err })
+	return rc, n, err
+}
+
+func (t target) Reupload(ctx context.Context, f replication.File, content replication.Content) (taken bool, err error) {
+	err = t.c.call("target.Reupload", func() error { taken, err = t.Target.Reupload(ctx, f, content); return err })
+	return taken, err
+}
+
 type stage struct {
 	c *Crasher
 	replication.Stage

@@ -42,6 +42,9 @@ type Org struct {
 	Lose func(op string, ref replication.Ref) error
 	// Delay is how long a put or delete takes.
 	Delay time.Duration
+	// Trusting makes it believe to have the content that its objects name, whether or
+	// not it has, as a Chef Infra Server does, and drop what none names any more.
+	Trusting bool
 	// Writes counts puts and deletes that changed something; Calls counts all.
 	Writes, Calls int
 }
@@ -110,6 +113,19 @@ func (o *Org) drop(ref replication.Ref) {
 	for _, r := range o.users(ref) {
 		delete(o.objects, r)
 	}
+	if o.Trusting {
+		maps.DeleteFunc(o.files, func(sum string, _ []byte) bool { return !o.names(sum) })
+	}
+}
+
+// names reports whether an object names the content.
+func (o *Org) names(sum string) bool {
+	for _, obj := range o.objects {
+		if slices.ContainsFunc(obj.Files, func(f replication.File) bool { return f.Checksum == sum }) {
+			return true
+		}
+	}
+	return false
 }
 
 // users are the policies in policy groups whose body is this revision.
@@ -248,7 +264,7 @@ func (o *Org) Get(ctx context.Context, ref replication.Ref) (replication.Object,
 	return obj, nil
 }
 
-// Open implements replication.Source.
+// Open implements replication.Source and replication.Target.
 func (o *Org) Open(ctx context.Context, obj replication.Object, file replication.File) (io.ReadCloser, int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -259,7 +275,10 @@ func (o *Org) Open(ctx context.Context, obj replication.Object, file replication
 	if !slices.ContainsFunc(now.Files, func(f replication.File) bool { return f.Checksum == file.Checksum }) {
 		return nil, 0, &replication.Error{Op: "read", Ref: obj.Ref, Server: o.ID, Class: replication.Absent, Err: errors.New("file not found")}
 	}
-	content := o.files[file.Checksum]
+	content, stored := o.files[file.Checksum]
+	if !stored {
+		return nil, 0, &replication.Error{Op: "download", Ref: obj.Ref, Server: o.ID, Class: replication.Rejected, Err: replication.ErrContentLost}
+	}
 	return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
 }
 
@@ -319,6 +338,7 @@ func (o *Org) lose(op string, ref replication.Ref) error {
 func (o *Org) upload(ctx context.Context, f replication.File, content replication.Content) error {
 	o.mu.Lock()
 	_, have := o.files[f.Checksum]
+	have = have || o.Trusting && o.names(f.Checksum)
 	o.mu.Unlock()
 	if have {
 		return nil
@@ -340,6 +360,21 @@ func (o *Org) upload(ctx context.Context, f replication.File, content replicatio
 	defer o.mu.Unlock()
 	o.files[f.Checksum] = b
 	return nil
+}
+
+// Reupload implements replication.Target.
+func (o *Org) Reupload(ctx context.Context, f replication.File, content replication.Content) (bool, error) {
+	o.mu.Lock()
+	err := o.enter(ctx, "upload", replication.Ref{})
+	believes := o.Trusting && o.names(f.Checksum)
+	if err == nil && !believes {
+		delete(o.files, f.Checksum)
+	}
+	o.mu.Unlock()
+	if err != nil || believes {
+		return false, err
+	}
+	return true, o.upload(ctx, f, content)
 }
 
 // Delete implements replication.Target.
@@ -385,4 +420,31 @@ func (o *Org) Corrupt(content string) {
 	defer o.mu.Unlock()
 	sum := md5.Sum([]byte(content))
 	o.files[hex.EncodeToString(sum[:])] = []byte(content + "!")
+}
+
+// Mislay drops the stored content of a file, as a file store does that is restored
+// from an older backup.
+func (o *Org) Mislay(content string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sum := md5.Sum([]byte(content))
+	delete(o.files, hex.EncodeToString(sum[:]))
+}
+
+// Broken names the cookbook versions of which a file is missing or damaged.
+func (o *Org) Broken() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var broken []string
+	for r, obj := range o.objects {
+		for _, f := range obj.Files {
+			content, stored := o.files[f.Checksum]
+			if sum := md5.Sum(content); !stored || hex.EncodeToString(sum[:]) != f.Checksum {
+				broken = append(broken, r.Path())
+				break
+			}
+		}
+	}
+	slices.Sort(broken)
+	return broken
 }

@@ -1,0 +1,45 @@
+package endpoint
+
+import (
+	"context"
+	"io"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/replication"
+)
+
+// Open implements replication.Source and replication.Target. A URL that the file
+// store refuses is replaced once by a fresh one (chef-server-api.md §3.4).
+func (r *reader) Open(ctx context.Context, obj replication.Object, file replication.File) (io.ReadCloser, int64, error) {
+	op := "download " + file.Path + " of"
+	if file.URL != "" {
+		content, size, err := r.org.Client().OpenFile(ctx, file.URL)
+		if kind := chef.KindOf(err); kind != chef.KindExpired && kind != chef.KindRequest {
+			return content, size, r.fileError(op, obj.Ref, err)
+		}
+	}
+	fresh, err := r.Get(ctx, obj.Ref)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, f := range fresh.Files {
+		if f.Checksum == file.Checksum {
+			content, size, err := r.org.Client().OpenFile(ctx, f.URL)
+			return content, size, r.fileError(op, obj.Ref, err)
+		}
+	}
+	return nil, 0, r.reject(op, obj.Ref, replication.Absent, "", "the cookbook version has changed and doesn't hold this content any more")
+}
+
+// fileError gives a failed download its meaning. Content that the file store
+// has lost isn't absence of the object: the server is damaged.
+func (r *reader) fileError(op string, ref replication.Ref, err error) error {
+	if err == nil {
+		return nil
+	}
+	if chef.KindOf(err) == chef.KindAbsent {
+		return r.reject(op, ref, replication.Rejected, "upload this cookbook version to the server again",
+			"%w: %w", replication.ErrContentLost, err)
+	}
+	return r.fail(op, ref, err)
+}

@@ -1,0 +1,353 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// locateDamaged finds all versions on the replica that need the damaged files. A
+// file that none needs any more is no difference.
+func (v *verification) locateDamaged(p *pass) error {
+	if len(v.files.damaged) == 0 {
+		return nil
+	}
+	refs := p.withFiles()
+	for _, k := range []Kind{Cookbook, CookbookArtifact} {
+		listed, err := p.Target.List(p.guard.hard, Scope{Kind: k})
+		switch {
+		case err == nil:
+			refs = append(refs, listed...)
+		case ClassOf(err) != Unserved:
+			return err
+		}
+	}
+	slices.SortFunc(refs, CompareRefs)
+	refs = slices.Compact(refs)
+	need, err := p.versionsOf(refs, v.files.damaged)
+	if err != nil {
+		return err
+	}
+	for i, f := range v.files.damaged {
+		v.files.damaged[i].versions = need[f.Checksum]
+	}
+	v.files.damaged = slices.DeleteFunc(v.files.damaged, func(f damagedFile) bool { return len(f.versions) == 0 })
+	return nil
+}
+
+// versionsOf reads versions on the replica and says which of them name the files.
+func (p *pass) versionsOf(refs []Ref, files []damagedFile) (map[string][]Ref, error) {
+	need := make(map[string][]Ref, len(files))
+	for _, f := range files {
+		need[f.Checksum] = nil
+	}
+	var mu sync.Mutex
+	err := p.each(len(refs), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+		obj, err := p.Target.Get(ctx, refs[i])
+		if IsAbsent(err) {
+			return nil
+		}
+		if err != nil {
+			_, fatal := p.judge(ctx, p.Target, "replica", err)
+			return fatal // one that can't be read doesn't keep the others from being repaired
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, f := range obj.Files {
+			if list, damaged := need[f.Checksum]; damaged {
+				need[f.Checksum] = append(list, refs[i])
+			}
+		}
+		return nil
+	})
+	for _, list := range need {
+		slices.SortFunc(list, CompareRefs)
+	}
+	return need, err
+}
+
+// repairFiles brings damaged files to the replica again: by an upload where the
+// server takes it, else by deleting and creating again all versions that name them.
+func (v *verification) repairFiles(p *pass) error {
+	var refused []int // indexes of the files that the server believes to have
+	for i := range v.files.damaged {
+		if err := p.guard.stopped(); err != nil {
+			return err
+		}
+		taken, err := v.uploadAgain(p, &v.files.damaged[i])
+		if err != nil {
+			return err
+		}
+		if !taken && v.files.damaged[i].why == "" {
+			refused = append(refused, i)
+		}
+	}
+	for _, group := range v.grouped(refused) {
+		if err := p.guard.stopped(); err != nil {
+			return err
+		}
+		if err := v.recreate(p, group); err != nil {
+			return err
+		}
+	}
+	return v.dropRepaired(p)
+}
+
+// uploadAgain sends the content of one file to the replica.
+func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err error) {
+	ctx := p.guard.hard
+	obj, err := p.holderOnPrimary(ctx, f)
+	if err != nil || f.why != "" {
+		return false, err
+	}
+	taken, err = p.Target.Reupload(ctx, f.File, p.contentOf(obj))
+	if err != nil {
+		objErr, fatal := p.judge(ctx, p.Target, "replica", err)
+		if fatal != nil {
+			return false, fatal
+		}
+		f.why = objErr.Error()
+	}
+	return taken, nil
+}
+
+// contentOf opens files of a version of the primary, through the stage.
+func (p *pass) contentOf(obj Object) Content {
+	return tally{&staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged}, &p.uploaded}
+}
+
+// holderOnPrimary finds a version on the primary that has the file.
+func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (Object, error) {
+	for _, ref := range f.versions {
+		obj, err := p.get(ctx, ref)
+		if IsAbsent(err) {
+			continue
+		}
+		if err != nil {
+			objErr, fatal := p.judge(ctx, p.Source, "primary", err)
+			if fatal != nil {
+				return Object{}, fatal
+			}
+			f.why = objErr.Error()
+			continue
+		}
+		if slices.ContainsFunc(obj.Files, func(x File) bool { return x.Checksum == f.Checksum }) {
+			f.why = ""
+			return obj, nil
+		}
+	}
+	if f.why == "" {
+		f.why = "no version on the primary has this content any more"
+	}
+	return Object{}, nil
+}
+
+// recreation is a set of versions that have to be deleted together: as long as one
+// of them names a file, the server believes to have it.
+type recreation struct {
+	files []int // of the damaged ones
+	refs  []Ref
+}
+
+// grouped puts versions together that need the same files.
+func (v *verification) grouped(files []int) (groups []recreation) {
+	parent := map[Ref]Ref{}
+	root := func(r Ref) Ref {
+		for parent[r] != r {
+			parent[r] = parent[parent[r]]
+			r = parent[r]
+		}
+		return r
+	}
+	for _, i := range files {
+		versions := v.files.damaged[i].versions
+		for _, r := range versions {
+			if _, known := parent[r]; !known {
+				parent[r] = r
+			}
+			parent[root(r)] = root(versions[0])
+		}
+	}
+	at := map[Ref]int{}
+	for _, r := range slices.SortedFunc(maps.Keys(parent), CompareRefs) {
+		n, known := at[root(r)]
+		if !known {
+			n = len(groups)
+			at[root(r)] = n
+			groups = append(groups, recreation{})
+		}
+		groups[n].refs = append(groups[n].refs, r)
+	}
+	for _, i := range files {
+		n := at[root(v.files.damaged[i].versions[0])]
+		groups[n].files = append(groups[n].files, i)
+	}
+	return groups
+}
+
+// mostRecreated bounds the versions that are deleted together: their names are kept
+// in the record until they are there again.
+const mostRecreated = 1000
+
+// recreate deletes versions one after the other, and creates them again one after
+// the other. Everything is read and staged before the first is deleted. They are
+// recorded as possibly written: a process that dies leaves them to the next pass.
+func (v *verification) recreate(p *pass, g recreation) error {
+	objs, why, err := v.prepare(p, g)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		v.couldNot(g, why)
+		return nil
+	}
+	v.Log.Warn("cookbook versions are deleted on the replica and created again, to restore their files", "pair", v.Pair.ID.String(), "run", p.run.ID,
+		"versions", len(g.refs), "files", len(g.files), "objects", namesOf(g.refs))
+	p.progress.Work = &Work{Reason: "restoring damaged files", Started: p.run.Started, Intent: slices.Clone(g.refs), Wrote: true}
+	if err := p.commit(p.guard.hard); err != nil {
+		return err
+	}
+	var deleted []Ref
+	for _, ref := range slices.Backward(g.refs) {
+		objErr, fatal := p.deleteOne(p.guard.hard, ref)
+		if fatal != nil {
+			return fatal
+		}
+		if objErr != nil {
+			v.couldNot(g, objErr.Error())
+			break
+		}
+		deleted = append(deleted, ref)
+	}
+	for _, obj := range objs {
+		step := Step{ActionUpdate, obj.Ref, "its files were damaged on the replica"}
+		if slices.Contains(deleted, obj.Ref) {
+			step.Action = ActionCreate
+		}
+		r, err := p.put(p.guard.hard, seen{Observation: Observation{Ref: obj.Ref}, obj: obj}, step.Action == ActionCreate)
+		if err != nil {
+			return err
+		}
+		p.wrote(step, r)
+	}
+	p.progress.Work = nil
+	return p.commit(p.guard.hard)
+}
+
+// prepare reads the versions on the primary and stages all their files. It says why
+// they can't be created again, if so: nothing is deleted then.
+func (v *verification) prepare(p *pass, g recreation) (objs []Object, why string, err error) {
+	if len(g.refs) > mostRecreated {
+		return nil, fmt.Sprintf("%d versions would have to be deleted and created again at once; delete some of them on the replica", len(g.refs)), nil
+	}
+	held := 0
+	for _, ref := range g.refs {
+		if _, ours := p.inventory[ref]; !ours || !p.Pair.Manages(ref) {
+			return nil, ref.Path() + " needs it too, and replication did not put that on the replica: upload it to the replica again", nil
+		}
+		obj, err := p.get(p.guard.hard, ref)
+		for i := 0; err == nil && i < len(obj.Files); i++ {
+			err = p.stageFile(obj, obj.Files[i])
+		}
+		if IsAbsent(err) || errors.Is(err, errChanged) {
+			return nil, ref.Path() + " changed or is gone on the primary; the next pass goes first", nil
+		}
+		if err != nil {
+			objErr, fatal := p.judge(p.guard.hard, p.Source, "primary", err)
+			if fatal != nil {
+				return nil, "", fatal
+			}
+			return nil, objErr.Error(), nil
+		}
+		if held += len(obj.Body); held > p.Tuning.WindowBytes {
+			obj.Body, obj.Files = nil, nil // read again when it is written
+		}
+		objs = append(objs, obj)
+	}
+	return objs, "", nil
+}
+
+// stageFile makes sure that the stage has a file.
+func (p *pass) stageFile(obj Object, f File) error {
+	if err := p.guard.stopped(); err != nil {
+		return err
+	}
+	content, _, err := (&staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged}).Open(p.guard.hard, f)
+	if err != nil {
+		return err
+	}
+	return content.Close()
+}
+
+// couldNot says of the files of a group why they weren't repaired.
+func (v *verification) couldNot(g recreation, why string) {
+	for _, i := range g.files {
+		v.files.damaged[i].why = why
+	}
+}
+
+// dropRepaired downloads the files again and moves those that are whole to the
+// repaired ones.
+func (v *verification) dropRepaired(p *pass) error {
+	var left []damagedFile
+	for _, f := range v.files.damaged {
+		if f.why != "" {
+			left = append(left, f)
+			continue
+		}
+		obj, err := p.Target.Get(p.guard.hard, f.versions[0])
+		problem := ""
+		if err == nil {
+			problem, err = p.checkFile(p.guard.hard, obj, f.File)
+		}
+		switch {
+		case err != nil:
+			f.why = err.Error()
+		case problem != "":
+			f.why = "it is still damaged after it was uploaded again"
+		default:
+			v.report.Repaired = append(v.report.Repaired, f.difference())
+			v.files.fixed++
+			continue
+		}
+		left = append(left, f)
+	}
+	v.files.damaged = left
+	return nil
+}
+
+// listDamaged adds the damaged files to the differences of the report.
+func (v *verification) listDamaged() {
+	for _, f := range v.files.damaged {
+		v.report.Differences = append(v.report.Differences, f.difference())
+	}
+}
+
+func (f damagedFile) difference() Difference {
+	note := "its file " + f.Path + " " + f.problem
+	if n := len(f.versions) - 1; n == 1 {
+		note += "; 1 other version needs it too"
+	} else if n > 1 {
+		note += fmt.Sprintf("; %d other versions need it too", n)
+	}
+	if f.why != "" {
+		note += "; could not be repaired: " + f.why
+	}
+	return Difference{Ref: f.versions[0], Letter: "M", Cause: CauseDamaged, Note: note, Versions: f.versions}
+}
+
+// namesOf lists objects for the log.
+func namesOf(refs []Ref) string {
+	names := make([]string, 0, len(refs))
+	for _, r := range refs[:min(len(refs), 20)] {
+		names = append(names, r.Path())
+	}
+	if n := len(refs) - 20; n > 0 {
+		names = append(names, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(names, " ")
+}
