@@ -191,7 +191,7 @@ func (d *demoStory) heal(ctx context.Context) error {
 func (d *demoStory) drift(ctx context.Context) error {
 	d.replica.Org(demoOrg).PutRole("db", `{"description":"changed by hand on the replica"}`)
 	d.replica.Org(demoOrg).DeleteEnvironment("staging")
-	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, false)
+	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (d *demoStory) drift(ctx context.Context) error {
 
 func (d *demoStory) verify(ctx context.Context) error {
 	started := time.Now()
-	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, false)
+	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
 	if err != nil {
 		return err
 	}

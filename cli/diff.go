@@ -133,7 +133,7 @@ func (f diffFlags) comparePair(ctx context.Context, g *globals, a *app.App, p ap
 // known yet, or those that a verification found to differ.
 func (f diffFlags) candidates(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []replication.Ref) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
-		report, err := verifyPair(ctx, g, a, p, false)
+		report, err := verifyPair(ctx, g, a, p, replication.VerifyOptions{Trigger: "manual"})
 		return report.Differences, report.Unreadable, err
 	}
 	var list []replication.Difference

@@ -136,7 +136,7 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 	}
 	for _, p := range pairs {
 		d.Jobs = append(d.Jobs, daemon.Job{
-			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery,
+			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
 			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
 				return passOf(ctx, g, a, p, o, f.once)
 			},

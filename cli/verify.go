@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +17,7 @@ import (
 
 func newVerifyCmd(g *globals) *cobra.Command {
 	var repair, yes, remote bool
+	var files string
 	cmd := &cobra.Command{
 		Use:     "verify PAIR...",
 		Short:   "Read everything on both sides and compare it",
@@ -24,10 +28,18 @@ changed and no pass has applied yet. Objects of the replica's own are named; the
 are differences only with prune = "all". Nothing is written to the servers; what
 was found is recorded for sync-status and runs.
 
+With --files, the cookbook files of the replica are downloaded too and checked
+against their MD5; with --files=5% a sample of them, another each time. A damaged
+file is listed with the cookbook versions that need it.
+
 With --repair, what was changed on the replica is put right at once, each object
 is read back and named. Changes of the primary are left to the next pass. The
 prune rule and the safety brake hold as always: deletions may wait for approval. A
-pair that is stopped or at work is not touched.
+pair that is stopped or at work is not touched. Damaged files are uploaded again. A
+Chef Infra Server takes none that it believes to have: then all cookbook versions
+that need the file are deleted on the replica, one after the other, and created
+again. Nodes don't find these versions meanwhile, and permissions set on such a
+cookbook alone are lost.
 
 With --remote, on a stack, its function does it, from where that runs, and answers
 with the number of differences; "chef-sync-ctl runs" and the log name them.
@@ -37,26 +49,35 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 		Example: `  chef-sync-ctl verify engineering
   chef-sync-ctl verify eu/engineering -o json
   chef-sync-ctl verify eu/engineering --repair
+  chef-sync-ctl verify engineering --files=5%
+  chef-sync-ctl verify eu/engineering --files --repair
   chef-sync-ctl verify engineering --remote --stack chef-sync`,
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVar(&repair, "repair", false, "put right what was changed on the replica")
+	cmd.Flags().StringVar(&files, "files", "0%", "also check the content of cookbook files: all of them, or a share such as 5%")
+	cmd.Flags().Lookup("files").NoOptDefVal = "100%"
 	cmd.Flags().BoolVar(&remote, "remote", false, "on a stack: let its function do it")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: don't ask")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		if remote {
-			return verifyRemote(ctx, g, a, pairs, repair)
+		share, err := parseShare(files)
+		if err != nil {
+			return err
 		}
+		if remote {
+			return verifyRemote(ctx, g, a, pairs, repair, share > 0)
+		}
+		o := replication.VerifyOptions{Trigger: "manual", Repair: repair, Files: share}
 		if repair {
-			if err := g.confirm(yes, "Repair what was changed on the replica of "+namesOf(pairs)); err != nil {
+			if err := g.confirm(yes, repairQuestion(o)+namesOf(pairs)); err != nil {
 				return err
 			}
 		}
 		if _, err := a.KeepLog(ctx); err != nil {
 			return err
 		}
-		reports, failed := verifyPairs(ctx, g, a, pairs, repair)
+		reports, failed := verifyPairs(ctx, g, a, pairs, o)
 		if len(reports) > 0 || failed == nil {
 			err := g.output().Emit(reports, func(t *ui.Grid) {
 				for _, r := range reports {
@@ -75,13 +96,31 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 	return cmd
 }
 
+// parseShare reads "5%" as a share of 1.
+func parseShare(s string) (float64, error) {
+	n, ok := strings.CutSuffix(s, "%")
+	percent, err := strconv.ParseFloat(n, 64)
+	if !ok || err != nil || !(percent >= 0 && percent <= 100) {
+		return 0, exit.Usagef("write --files for all of them, or a share such as --files=5%", "%q isn't a share", s)
+	}
+	return percent / 100, nil
+}
+
+// repairQuestion says what a repair may do.
+func repairQuestion(o replication.VerifyOptions) string {
+	if o.Files > 0 {
+		return "Repair what was changed on the replica, and delete and create again the cookbook versions whose damaged files it doesn't take, of "
+	}
+	return "Repair what was changed on the replica of "
+}
+
 // verifyPairs verifies each pair, also when another's servers fail. The error
 // joins theirs; the reports are those of the rest, and of those that were read but
 // could not be recorded or repaired.
-func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, repair bool) ([]replication.Report, error) {
+func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
 	reports := []replication.Report{}
 	failed := eachPair(ctx, pairs, func(p app.Pair) error {
-		r, err := verifyPair(ctx, g, a, p, repair)
+		r, err := verifyPair(ctx, g, a, p, o)
 		if err == nil || len(r.Kinds) > 0 {
 			reports = append(reports, r)
 		}
@@ -90,7 +129,7 @@ func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 	return reports, failed
 }
 
-func verifyPair(ctx context.Context, g *globals, a *app.App, p app.Pair, repair bool) (replication.Report, error) {
+func verifyPair(ctx context.Context, g *globals, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
 	progress := g.output().Progress(p.ID.String())
 	defer progress.End()
 	engine, err := a.Engine(ctx, p)
@@ -98,7 +137,7 @@ func verifyPair(ctx context.Context, g *globals, a *app.App, p app.Pair, repair 
 		return replication.Report{}, err
 	}
 	engine.Observe = progress.Observe
-	return engine.Verify(ctx, replication.VerifyOptions{Trigger: "manual", Repair: repair})
+	return engine.Verify(ctx, o)
 }
 
 // verdict is the exit code for what a verification found.
@@ -136,6 +175,12 @@ func showReport(t *ui.Grid, r replication.Report) {
 	}
 	for _, d := range r.Differences {
 		t.Line("%s  %s  %s", t.Paint(letterColor(d.Letter), d.Letter), ui.Quote(d.Ref.Path()), d.Note)
+		for _, v := range d.Versions[min(1, len(d.Versions)):] {
+			t.Line("     %s", ui.Quote(v.Path()))
+		}
+	}
+	if r.Files > 0 {
+		t.Line("%s checked on the replica", ui.Plural(r.Files, "file"))
 	}
 	for _, u := range r.Unreadable {
 		t.Line("%s  %s  could not be read: %s", t.Paint(letterColor(unknown), unknown), ui.Quote(u.Ref.Path()), u.Reason)
@@ -151,6 +196,10 @@ func showReport(t *ui.Grid, r replication.Report) {
 
 // concludeReport says in a line what it all means, and what to try.
 func concludeReport(t *ui.Grid, r replication.Report) {
+	again := "--repair"
+	if slices.ContainsFunc(r.Differences, func(d replication.Difference) bool { return d.Cause == replication.CauseDamaged }) {
+		again = "--files --repair"
+	}
 	switch drift := len(r.Drift()); {
 	case r.Equal() && len(r.Repaired) > 0:
 		t.Line("%s", t.Paint(ui.Green, "equal, now that "+ui.Plural(len(r.Repaired), "object")+" changed on the replica were repaired"))
@@ -161,8 +210,8 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	case drift == 0:
 		t.Line("%s, none of them made on the replica. Try: chef-sync-ctl run --once %s", t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), r.Pair)
 	default:
-		t.Line("%s, %d made on the replica. Try: chef-sync-ctl diff %s, then: chef-sync-ctl verify %s --repair",
-			t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), drift, r.Pair, r.Pair)
+		t.Line("%s, %d made on the replica. Try: chef-sync-ctl diff %s, then: chef-sync-ctl verify %s %s",
+			t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), drift, r.Pair, r.Pair, again)
 	}
 	switch r.Outcome {
 	case replication.OutcomeHeld:

@@ -25,10 +25,12 @@ type remoteVerdict struct {
 const verifyAtOnce = 4
 
 // verifyRemote lets the stack's function verify pairs.
-func verifyRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, repair bool) error {
+func verifyRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, repair, files bool) error {
 	switch {
 	case a.Stack == nil:
 		return exit.Usagef("add --stack NAME", "--remote goes with a stack")
+	case files:
+		return exit.Usagef("leave --remote out; the function checks files by itself, every verify_files_every", "--files doesn't go with --remote")
 	case repair:
 		return exit.Usagef(`leave --remote out, or write drift = "repair" in the configuration`, "--repair doesn't go with --remote")
 	}

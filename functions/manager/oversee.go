@@ -136,7 +136,8 @@ func (o *overview) pair(p config.PairConfig, f status.Facts, now time.Time) {
 	}
 	o.age(p, g, now, made.Status == status.Stale, find)
 	verifiable := recorded == replication.Synced || recorded == replication.Held
-	if verifiable && g.VerifyDue(p.VerifyEvery, now) && !g.Checking.UnderWay(now) && !st.Lease.HeldAt(now) {
+	due := g.VerifyDue(p.VerifyEvery, now) || g.FilesDue(p.FilesEvery, now)
+	if verifiable && due && !g.Checking.UnderWay(now) && !st.Lease.HeldAt(now) {
 		o.verify = append(o.verify, p.ID)
 	}
 }

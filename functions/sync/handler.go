@@ -172,6 +172,9 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 	}
 	options := replication.VerifyOptions{Trigger: cmp.Or(trigger, cloud.TriggerManual), Repair: pair.Drift == replication.DriftRepair}
 	options.Deadline, _ = ctx.Deadline()
+	if options.Portion, err = h.portion(ctx, fleet, pair, options.Trigger); err != nil {
+		return h.unable(ctx, fleet, pair, err)
+	}
 	report, err := engine.Verify(ctx, options)
 	var leased *replication.LeasedError
 	if errors.As(err, &leased) {
@@ -193,4 +196,19 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 		log.Warn("verification found differences", "differences", differ, "unreadable", len(report.Unreadable))
 	}
 	return cloud.SyncResult{Equal: &equal, Differ: differ, Repaired: len(report.Repaired)}, nil
+}
+
+// portion reports whether a schedule's verification is to check a portion of the
+// files: they are due, and the objects are not.
+func (h handler) portion(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (bool, error) {
+	if trigger != cloud.TriggerSchedule {
+		return false, nil
+	}
+	state, err := fleet.State(ctx)
+	if err != nil {
+		return false, err
+	}
+	st, err := state.Pair(ctx, pair.ID)
+	now := h.Now()
+	return st.Progress.FilesDue(pair.FilesEvery, now) && !st.Progress.VerifyDue(pair.VerifyEvery, now), err
 }

@@ -65,9 +65,9 @@ type Organization struct {
 	Prune        replication.Prune
 	MaxDelete    replication.Limit
 	CompareEvery time.Duration
-	// ReconcileEvery and VerifyEvery are 0 for never.
-	ReconcileEvery, VerifyEvery time.Duration
-	Drift                       replication.DriftRule
+	// ReconcileEvery, VerifyEvery and VerifyFilesEvery are 0 for never.
+	ReconcileEvery, VerifyEvery, VerifyFilesEvery time.Duration
+	Drift                                         replication.DriftRule
 
 	key        string // where it stands, such as organization[0]
 	kindsGiven bool

@@ -16,8 +16,11 @@ const (
 	defaultInterval       = time.Minute
 	defaultCompareEvery   = 15 * time.Minute
 	defaultReconcileEvery = 24 * time.Hour
+	defaultVerifyEvery    = 24 * time.Hour
 	defaultMaxDelete      = "20%"
 	leastInterval         = time.Second
+
+	defaultVerifyFilesEvery = 7 * 24 * time.Hour
 )
 
 // wordsOf are the words for kinds.
@@ -60,7 +63,8 @@ func (s *section) organization(c *Config) Organization {
 	o.MaxDelete = s.limit()
 	o.CompareEvery = s.duration("compare_every", defaultCompareEvery, leastInterval, "")
 	o.ReconcileEvery = s.duration("reconcile_every", defaultReconcileEvery, leastInterval, "never")
-	o.VerifyEvery = s.duration("verify_every", 0, leastInterval, "never")
+	o.VerifyEvery = s.duration("verify_every", defaultVerifyEvery, leastInterval, "never")
+	o.VerifyFilesEvery = s.duration("verify_files_every", defaultVerifyFilesEvery, leastInterval, "never")
 	o.Drift = replication.DriftRule(s.word("drift", string(replication.DriftReport), string(replication.DriftReport), string(replication.DriftRepair)))
 	s.done(map[string]string{"name": "source", "org": "source", "from": "source", "to": "destination", "replica": "replicas",
 		"schedule": "interval", "rate": "interval", "filter": "include", "only": "include", "skip": "exclude", "ignore": "exclude", "delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})

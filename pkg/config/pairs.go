@@ -39,6 +39,7 @@ func (c *Config) Pairs() []PairConfig {
 					CompareEvery:   o.CompareEvery,
 					ReconcileEvery: o.ReconcileEvery,
 					VerifyEvery:    o.VerifyEvery,
+					FilesEvery:     o.VerifyFilesEvery,
 					Drift:          o.Drift,
 					Concurrency:    min(c.Primary.Connections, v.Connections),
 				},
@@ -96,8 +97,8 @@ func (c *Config) Warnings() []string {
 		}
 	}
 	for _, o := range c.Organizations {
-		if o.Drift == replication.DriftRepair && o.VerifyEvery == 0 {
-			list = append(list, fmt.Sprintf(`%s: drift = "repair" does nothing without verify_every`, o.key))
+		if o.Drift == replication.DriftRepair && o.VerifyEvery == 0 && o.ReconcileEvery == 0 {
+			list = append(list, fmt.Sprintf(`%s: drift = "repair" does nothing without verify_every or reconcile_every`, o.key))
 		}
 	}
 	list = append(list, c.Journal.warnings(c.Feed)...)

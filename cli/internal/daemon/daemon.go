@@ -23,6 +23,9 @@ type Job struct {
 	// last time; nil means never. What was found is logged by the engine.
 	Verify      func(context.Context, replication.VerifyOptions) (replication.Report, error)
 	VerifyEvery time.Duration
+	// FilesEvery is the time in which Verify checks the content of all files, in
+	// portions; 0 is never.
+	FilesEvery time.Duration
 }
 
 // State is what the daemon reads of the state.

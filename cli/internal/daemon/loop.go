@@ -20,7 +20,9 @@ type loop struct {
 	failing atomic.Bool     // the newest pass failed, or waits because one did
 	scanned <-chan struct{} // closed once its source was scanned; nil without one
 	said    string          // what was last said about the pair, to say it once
-	tried   time.Time       // when a verification was last begun
+	tried   attempt         // the last verification
+
+	filesTried attempt // the last check of files
 
 	mu    sync.Mutex
 	stop  context.CancelFunc // drains the pass at work; nil without one
@@ -197,31 +199,59 @@ const (
 	verifyBusy  = time.Minute
 )
 
-// verify compares both sides when its time has come.
+// verify compares both sides, and checks a portion of the files, when their time has
+// come.
 func (l *loop) verify(ctx, work context.Context) {
-	d, every := l.daemon, l.job.VerifyEvery
-	if l.job.Verify == nil || every <= 0 || d.Now().Sub(l.tried) < min(every, verifyAgain) {
+	d, job := l.daemon, l.job
+	objects := job.VerifyEvery > 0 && l.tried.due(job.VerifyEvery, d.Now())
+	files := job.FilesEvery > 0 && l.filesTried.due(job.FilesEvery, d.Now())
+	if job.Verify == nil || !objects && !files {
 		return
 	}
-	st, err := d.State.Pair(ctx, l.job.ID)
-	if err != nil || !st.Progress.VerifyDue(every, d.Now()) {
+	st, err := d.State.Pair(ctx, job.ID)
+	if err != nil {
 		return // a state that can't be read is said by the watch
 	}
-	l.tried = d.Now()
+	if objects && st.Progress.VerifyDue(job.VerifyEvery, d.Now()) {
+		l.tried = l.verifyNow(ctx, work, replication.VerifyOptions{})
+	}
+	if files && ctx.Err() == nil && st.Progress.FilesDue(job.FilesEvery, d.Now()) {
+		l.filesTried = l.verifyNow(ctx, work, replication.VerifyOptions{Portion: true})
+	}
+}
+
+// attempt is a verification that was begun, and how long another waits.
+type attempt struct {
+	at   time.Time
+	wait time.Duration
+}
+
+func (a attempt) due(every time.Duration, now time.Time) bool {
+	waited := now.Sub(a.at)
+	return waited < 0 || waited >= min(every, a.wait) // below 0: the clock was ahead
+}
+
+func (l *loop) verifyNow(ctx, work context.Context, o replication.VerifyOptions) attempt {
+	d, began := l.daemon, attempt{l.daemon.Now(), verifyAgain}
 	var report replication.Report
+	var err error
 	l.drainable(ctx, func(drain <-chan struct{}) {
-		report, err = l.job.Verify(work, replication.VerifyOptions{Trigger: replication.TriggerSchedule, Drain: drain})
+		o.Trigger, o.Drain = replication.TriggerSchedule, drain
+		report, err = l.job.Verify(work, o)
 	})
 	var leased *replication.LeasedError
 	switch {
+	case err == nil && o.Portion:
+		began.wait = 0 // a round has its own pace
 	case err == nil, report.Outcome == replication.OutcomePartial:
 	case errors.As(err, &leased):
 		d.Log.Info("the verification waits: another process works on the pair", "pair", l.job.ID.String(), "owner", leased.Lease.Owner,
 			"until", leased.Lease.Expires.UTC().Format(time.RFC3339))
-		l.tried = d.Now().Add(verifyBusy - min(every, verifyAgain))
+		began.wait = verifyBusy
 	default:
 		d.Log.Warn("verification failed", "pair", l.job.ID.String(), "error", err.Error())
 	}
+	return began
 }
 
 // say logs how the pair does, when that is news. The engine itself logs what a
