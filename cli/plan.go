@@ -15,7 +15,7 @@ import (
 
 // planFlags are the flags of plan.
 type planFlags struct {
-	full, all, exitCode bool
+	full, all, exitCode, prune bool
 }
 
 func newPlanCmd(g *globals) *cobra.Command {
@@ -34,6 +34,7 @@ one that lacks objects which could not be read with code 3.`,
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVar(&f.full, "full", false, "plan a full compare that reads both sides, as resync does")
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "plan what resync --prune would delete: whatever the primary doesn't have")
 	cmd.Flags().BoolVar(&f.all, "all", false, "also show objects that nothing would happen to")
 	cmd.Flags().BoolVar(&f.exitCode, "exit-code", false, "end with code 6 if something would be written")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
@@ -45,7 +46,7 @@ one that lacks objects which could not be read with code 3.`,
 func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f planFlags) error {
 	plans := []replication.Plan{}
 	failed := eachPair(ctx, pairs, func(p app.Pair) error {
-		plan, err := previewPair(ctx, g, a, p, f.full)
+		plan, err := previewPair(ctx, g, a, p, f.full, f.prune)
 		if err != nil {
 			return ofPair(p.ID, err)
 		}
@@ -83,7 +84,7 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 	return exit.Silent(code)
 }
 
-func previewPair(ctx context.Context, g *globals, a *app.App, p app.Pair, full bool) (replication.Plan, error) {
+func previewPair(ctx context.Context, g *globals, a *app.App, p app.Pair, full, prune bool) (replication.Plan, error) {
 	progress := g.output().Progress(p.ID.String())
 	defer progress.End()
 	engine, err := a.Engine(ctx, p)
@@ -91,7 +92,10 @@ func previewPair(ctx context.Context, g *globals, a *app.App, p app.Pair, full b
 		return replication.Plan{}, err
 	}
 	engine.Observe = progress.Observe
-	return engine.Preview(ctx, full)
+	if prune {
+		engine.Pair.Prune = replication.PruneAll
+	}
+	return engine.Preview(ctx, full || prune)
 }
 
 // show prints one plan.

@@ -18,8 +18,8 @@ import (
 
 // resyncFlags are the flags of resync.
 type resyncFlags struct {
-	yes  bool
-	wait ui.Duration
+	yes, prune bool
+	wait       ui.Duration
 }
 
 func newResyncCmd(g *globals) *cobra.Command {
@@ -39,15 +39,21 @@ such as cookbooks/users/1.0.0, roles/web or data_bags/users/alice; a data bag st
 for itself and all its items. Begin it with a slash where it could be a pair too. The
 pair may be left out if there is only one.
 
-See first what it would do with: chef-sync-ctl plan PAIR --full`,
+With --prune, it also deletes whatever the primary doesn't have, once and under the
+safety brake, as prune = "all" does always: what others put on the replica, and
+what was deleted on the primary while replication had lost its state.
+
+See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 		Example: `  chef-sync-ctl resync eu/engineering
   chef-sync-ctl resync engineering --yes --wait 30m
+  chef-sync-ctl resync eu/engineering --prune
   chef-sync-ctl resync eu/engineering cookbooks/users/1.0.0 --yes
   chef-sync-ctl resync /data_bags/users /roles/web --yes`,
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete on the replica whatever the primary doesn't have")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.RunE = func(cmd *cobra.Command, words []string) error {
 		a, err := g.open(cmd.Context())
@@ -59,16 +65,26 @@ See first what it would do with: chef-sync-ctl plan PAIR --full`,
 		if err != nil {
 			return err
 		}
-		what := "all"
-		if len(refs) > 0 {
-			what = ui.Plural(len(refs), "object")
+		if f.prune && len(refs) > 0 {
+			return exit.Usagef("leave the objects out, or --prune", "--prune is about all of a pair")
 		}
-		if err := g.confirm(f.yes, "Compare and repair "+what+" of "+namesOf(pairs)); err != nil {
+		if err := g.confirm(f.yes, f.question(refs)+namesOf(pairs)); err != nil {
 			return err
 		}
-		return resyncPairs(cmd.Context(), g, a, pairs, refs, time.Duration(f.wait))
+		return resyncPairs(cmd.Context(), g, a, pairs, refs, f)
 	}
 	return cmd
+}
+
+// question is what is asked before.
+func (f resyncFlags) question(refs []replication.Ref) string {
+	switch {
+	case f.prune:
+		return "Delete on the replica whatever the primary doesn't have, and compare and repair all of "
+	case len(refs) > 0:
+		return "Compare and repair " + ui.Plural(len(refs), "object") + " of "
+	}
+	return "Compare and repair all of "
 }
 
 // pairsAndObjects sorts arguments: what names a pair is one, the rest are objects.
@@ -105,7 +121,7 @@ func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []repli
 	return pairs, refs, nil
 }
 
-func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []replication.Ref, timeout time.Duration) error {
+func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []replication.Ref, f resyncFlags) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
@@ -121,6 +137,7 @@ func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 		if err != nil {
 			return ofPair(p.ID, err)
 		}
+		wish.Prune = f.prune
 		if err := state.Direct(ctx, p.ID, wish); err != nil {
 			return ofPair(p.ID, err)
 		}
@@ -139,7 +156,7 @@ func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 		return nil
 	})
 	var late error
-	if failed == nil && timeout > 0 {
+	if timeout := time.Duration(f.wait); failed == nil && timeout > 0 {
 		if late = passesRun(ctx, a, since); late == nil {
 			late = waitSynced(ctx, state, pairs, since, timeout)
 		}

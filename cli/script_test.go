@@ -40,6 +40,7 @@ type sites struct {
 //	chef put NAME ORG PATH JSON      a role, environment or item
 //	chef cookbook NAME ORG COOKBOOK VERSION
 //	chef frozen NAME ORG COOKBOOK VERSION TEXT   a frozen one, over what there was
+//	chef lose NAME ORG TEXT          the content of a cookbook file is gone from the file store
 //	chef delete NAME ORG PATH
 //	chef expel NAME USER ORG
 //	chef many NAME ORG N             N more roles; chef none NAME ORG deletes all roles
@@ -92,6 +93,8 @@ func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 		server.Org(rest[0]).PutCookbook(rest[1], rest[2], map[string][]byte{"recipes/default.rb": []byte(rest[2])}, false)
 	case "frozen":
 		server.Org(rest[0]).PutCookbook(rest[1], rest[2], map[string][]byte{"recipes/default.rb": []byte(rest[3])}, true)
+	case "lose":
+		server.Org(rest[0]).LoseContent(cheftest.MD5([]byte(rest[1])))
 	case "delete":
 		remove(ts, server.Org(rest[0]), rest[1])
 	case "expel":

@@ -49,6 +49,11 @@ type statusRow struct {
 	Position     int64                `json:"position"`
 	RunningOn    string               `json:"running_on,omitempty"` // holder of the lease
 	Drift        *replication.Drift   `json:"drift,omitempty"`
+	DamagedFiles int                  `json:"damaged_files,omitempty"`
+	ReplicaOnly  int                  `json:"replica_only,omitempty"`
+	ReplicaNew   time.Time            `json:"replica_new,omitzero"` // since when the replica is another organization than before
+	Files        *replication.Files   `json:"files,omitempty"`
+	Verifying    *verifying           `json:"verifying,omitempty"`
 	Hold         *replication.Hold    `json:"hold,omitempty"`
 	LastError    *replication.Failure `json:"last_error,omitempty"`
 	LastScan     *journal.LastScan    `json:"last_scan,omitempty"` // of the source, for a pair that reads the journal
@@ -232,6 +237,7 @@ func makeStatus(p app.Pair, f status.Facts) statusRow {
 	if row.Status == replication.Stopped {
 		row.NextRun = time.Time{}
 	}
+	row.showReplica(g, f.Now)
 	row.reach(f.Down)
 	return row
 }
@@ -255,6 +261,12 @@ func emitStatus(g *globals, rows []statusRow, servers []serverRow, serversOnly b
 				t.Line("%s: %s", r.Pair, why.Text)
 				if why.Hint != "" {
 					t.Line("  Try: %s", why.Hint)
+				}
+			}
+			if text, hint := r.replicaNote(now); text != "" {
+				t.Line("%s: %s", r.Pair, text)
+				if hint != "" {
+					t.Line("  Try: %s", hint)
 				}
 			}
 		}
@@ -303,6 +315,7 @@ func describeStatus(t *ui.Grid, r statusRow, now time.Time) {
 	t.Row("last full compare:", ui.Age(r.LastCompare, now))
 	t.Row("last verified equal:", ui.Age(r.LastVerified, now))
 	t.Row("last verification:", ui.Age(r.LastCheck, now)+driftWords(r.Drift))
+	describeReplica(t, r, now)
 	if s := r.LastScan; s != nil {
 		t.Row("last scan:", fmt.Sprintf("%s, %s on the primary, %s", ui.Age(s.Ended, now), ui.Plural(s.Listed, "object"), ui.Plural(s.Changes, "change")))
 	}

@@ -70,7 +70,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 		}
 		o := replication.VerifyOptions{Trigger: "manual", Repair: repair, Files: share}
 		if repair {
-			if err := g.confirm(yes, repairQuestion(o)+namesOf(pairs)); err != nil {
+			if err := g.confirm(yes, repairQuestion(o, namesOf(pairs))); err != nil {
 				return err
 			}
 		}
@@ -107,11 +107,12 @@ func parseShare(s string) (float64, error) {
 }
 
 // repairQuestion says what a repair may do.
-func repairQuestion(o replication.VerifyOptions) string {
+func repairQuestion(o replication.VerifyOptions, pairs string) string {
+	question := "Repair what was changed on the replica of " + pairs
 	if o.Files > 0 {
-		return "Repair what was changed on the replica, and delete and create again the cookbook versions whose damaged files it doesn't take, of "
+		question += ", and delete and create again the cookbook versions with damaged files that the server does not take alone"
 	}
-	return "Repair what was changed on the replica of "
+	return question
 }
 
 // verifyPairs verifies each pair, also when another's servers fail. The error
@@ -194,6 +195,28 @@ func showReport(t *ui.Grid, r replication.Report) {
 	concludeReport(t, r)
 }
 
+// repairedWords counts what was repaired.
+func repairedWords(list []replication.Difference) string {
+	files := 0
+	for _, d := range list {
+		if d.Cause == replication.CauseDamaged {
+			files++
+		}
+	}
+	var parts []string
+	if n := len(list) - files; n > 0 {
+		parts = append(parts, ui.Plural(n, "object")+" changed on the replica")
+	}
+	if files > 0 {
+		parts = append(parts, ui.Plural(files, "damaged file"))
+	}
+	words := strings.Join(parts, " and ")
+	if len(list) == 1 {
+		return words + " was repaired"
+	}
+	return words + " were repaired"
+}
+
 // concludeReport says in a line what it all means, and what to try.
 func concludeReport(t *ui.Grid, r replication.Report) {
 	again := "--repair"
@@ -202,7 +225,7 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	}
 	switch drift := len(r.Drift()); {
 	case r.Equal() && len(r.Repaired) > 0:
-		t.Line("%s", t.Paint(ui.Green, "equal, now that "+ui.Plural(len(r.Repaired), "object")+" changed on the replica were repaired"))
+		t.Line("%s", t.Paint(ui.Green, "equal, now that "+repairedWords(r.Repaired)))
 	case r.Equal():
 		t.Line("%s", t.Paint(ui.Green, "equal"))
 	case len(r.Differences) == 0:

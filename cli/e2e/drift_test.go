@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -304,5 +305,27 @@ func TestFilesThatAGoiardiReplicaLostAreFoundAndRestored(t *testing.T) {
 	}
 	if report := r.verifyFiles(false); !report.Equal() {
 		t.Errorf("afterwards: %+v", report)
+	}
+}
+
+// An organization that was deleted and made again has another GUID, and is empty.
+func TestAnOrganizationThatWasMadeAgainIsFilled(t *testing.T) {
+	var later atomic.Int64 // everybody's clock
+	now := func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true, Now: now}), inMemory(t, "replica", cheftest.Options{Now: now}))
+	cheftest.Fill(r.primary.org)
+	r.mustPass()
+	r.replica.mem.DeleteOrg(orgName)
+	r.replica.org = r.replica.mem.AddOrg(orgName)
+	r.replica.org.Associate(r.replica.user)
+	r.replica.org.AddToGroup("admins", r.replica.user)
+	r.skew = time.Hour
+	later.Store(int64(time.Hour))
+	if run := r.mustPass(); run.Mode != "compare" || run.Counts.Created != cheftest.Filled {
+		t.Errorf("run %+v", run)
+	}
+	r.wantInSync()
+	if st, _ := r.record(); st.Progress.ReplicaNew.IsZero() {
+		t.Errorf("recorded %+v", st.Progress)
 	}
 }

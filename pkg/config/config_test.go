@@ -73,7 +73,7 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
 			Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag},
 			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour,
-			Drift: replication.DriftReport}},
+			VerifyEvery: 24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport}},
 
 		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
@@ -122,6 +122,7 @@ max_delete = 7
 compare_every = "1d12h"
 reconcile_every = "12h"
 verify_every = "3d"
+verify_files_every = "0"
 drift = "repair"
 [state]
 path = "state/s.db"
@@ -320,6 +321,8 @@ func TestWarnings(t *testing.T) {
 	text = strings.Replace(text, "env:KEY", "file:"+dir+"/own.pem", 1) + `
 replicas = ["eu"]
 drift = "repair"
+verify_every = "0"
+reconcile_every = "0"
 kinds = ["roles", "environments"]
 include = ["roles/*"]
 [[replica]]

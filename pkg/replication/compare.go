@@ -68,7 +68,7 @@ func (p *pass) compare() error {
 		return err
 	}
 	p.countRepairs(p.stillGone(extras))
-	p.noteCompare()
+	p.noteCompare(source, target, deletes)
 	p.progress.Identity = ""
 	if w.Upto == nil {
 		p.progress.Identity = p.primary
@@ -136,22 +136,11 @@ func (p *pass) startCompare() error {
 	if w := p.progress.Work; !changed && p.todo.goOn && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
 		return p.commit(ctx)
 	}
-	work := Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now()}
-	if work.Deep {
-		p.progress.ResyncedAt = p.desired.ResyncAt
-	}
-	if w := p.progress.Work; w != nil {
-		work.Deep = work.Deep || w.Full && w.Deep // somebody may have asked for it
-		work.Intent, work.Deletes, work.Crashes = p.Pair.narrowed(w.Intent), w.Deletes, w.Crashes
-	}
+	work := p.newCompare(changed)
 	if work.Upto, err = p.takePosition(ctx, id); err != nil {
 		return err
 	}
-	if p.todo.regular {
-		work.Drift = &Drift{}
-	}
 	if changed {
-		work.Deep, work.Drift, work.Reason = true, nil, replicaChanged
 		p.Log.Warn(replicaChanged+"; everything is compared", "pair", p.Pair.ID.String(), "run", p.run.ID, "was", p.progress.Replica, "is", replica)
 	}
 	p.progress.sawReplica(replica, p.Now())
@@ -173,6 +162,31 @@ func (p *pass) startCompare() error {
 	}
 	p.progress.to(status, p.Now())
 	return p.commit(ctx)
+}
+
+// newCompare is the record of a compare that begins. It does what the one that it
+// replaces would have done: somebody may have asked for that.
+func (p *pass) newCompare(changed bool) Work {
+	work := Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now(), Prune: p.pruning}
+	if work.Deep {
+		p.progress.ResyncedAt = p.desired.ResyncAt
+	}
+	if p.todo.regular {
+		work.Drift = &Drift{}
+	}
+	if w := p.progress.Work; w != nil {
+		switch {
+		case w.Full && w.Deep && w.Drift == nil:
+			work.Deep, work.Drift = true, nil
+		case w.Full && w.Deep && !work.Deep:
+			work.Deep, work.Drift = true, &Drift{}
+		}
+		work.Intent, work.Deletes, work.Crashes = p.Pair.narrowed(w.Intent), w.Deletes, w.Crashes
+	}
+	if changed {
+		work.Deep, work.Drift, work.Reason = true, nil, replicaChanged
+	}
+	return work
 }
 
 // takePosition asks the feed where it is now. Nil means that there is no feed.

@@ -142,9 +142,10 @@ func (p *pass) splitExtras(deletes []Ref) (apply []Ref, extras []Difference) {
 
 // noteCompare records that a full compare has come to its end. One that read both
 // sides is a verification too, but for the first, which put there what it read.
-func (p *pass) noteCompare() {
+func (p *pass) noteCompare(source, target listing, deleted []Ref) {
 	w, g := p.progress.Work, &p.progress
 	first := g.LastCompare.IsZero()
+	p.noteReplicaOnly(source, target, deleted)
 	g.LastCompare = w.Started
 	if !w.Deep || first || w.Started.Before(g.LastCheck) {
 		return

@@ -153,7 +153,7 @@ func (p *pass) holdDeletions(refs []Ref, reason string) {
 		p.hold(r, len(with))
 	}
 	now := p.Now()
-	h := Hold{At: now, Reason: reason}
+	h := Hold{At: now, Reason: reason, Prune: p.pruning}
 	if was := p.progress.Hold; was != nil && !p.reviewing {
 		h.At = was.At // an approval that is under way answers the hold that the operator saw
 	}

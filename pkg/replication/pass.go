@@ -47,6 +47,7 @@ type pass struct {
 	upd              Update     // what the next commit writes
 	trouble          int        // transient failures in a row
 	poison           Ref        // not to be touched in this pass
+	pruning          bool       // a resync was asked to delete whatever the primary doesn't have
 	allowed          bool       // the operator's approval was looked at
 	reviewing        bool       // the operator answered the hold: what is held is decided again
 	approved         bool       // and it may be deleted
@@ -132,6 +133,9 @@ func (p *pass) records(ctx context.Context) error {
 		p.unsynced[u.Ref] = u
 	}
 	p.missing = map[Ref]bool{}
+	if p.pruning = p.pruneAsked(); p.pruning {
+		p.pruneAll()
+	}
 	p.forget()
 	p.dropUnwanted()
 	return nil

@@ -196,6 +196,7 @@ type Directive struct {
 	// AcceptPrimary accepts that the primary is another organization than before.
 	AcceptPrimary   bool
 	Resync          *time.Time // ask for a full compare
+	Prune           bool       // with Resync: delete whatever the primary doesn't have
 	ResyncObjectsAt *time.Time // ask for a comparison of ResyncObjects, at most MaxResyncObjects
 	ResyncObjects   []Ref
 	Retry           *time.Time // ask to try unsynced objects again at once

@@ -89,11 +89,14 @@ type Desired struct {
 	ResyncAt          time.Time `json:"resync_at,omitzero"`
 	// ResyncObjects are to be compared on both sides, once, as asked for at
 	// ResyncObjectsAt; ResyncAt asks for everything.
-	ResyncObjectsAt time.Time    `json:"resync_objects_at,omitzero"`
-	ResyncObjects   []Ref        `json:"resync_objects,omitempty"`
-	RetryAt         time.Time    `json:"retry_at,omitzero"`
-	RetryOnly       []Ref        `json:"retry_only,omitempty"` // none means all
-	Newer           NewerMembers `json:"-"`
+	ResyncObjectsAt time.Time `json:"resync_objects_at,omitzero"`
+	ResyncObjects   []Ref     `json:"resync_objects,omitempty"`
+	RetryAt         time.Time `json:"retry_at,omitzero"`
+	RetryOnly       []Ref     `json:"retry_only,omitempty"` // none means all
+	// PruneAt is the ResyncAt of a compare that is to delete whatever the primary
+	// doesn't have.
+	PruneAt time.Time    `json:"prune_at,omitzero"`
+	Newer   NewerMembers `json:"-"`
 }
 
 // Apply returns d changed by a directive. State implementations use it.
@@ -118,6 +121,9 @@ func (d Desired) Apply(x Directive) Desired {
 	}
 	if x.Resync != nil {
 		d.ResyncAt = *x.Resync
+		if x.Prune {
+			d.PruneAt = *x.Resync
+		}
 	}
 	if x.ResyncObjectsAt != nil {
 		d.ResyncObjectsAt, d.ResyncObjects = *x.ResyncObjectsAt, slices.Clone(x.ResyncObjects)
@@ -180,8 +186,11 @@ type Progress struct {
 	ReplicaNew time.Time `json:"replica_new,omitzero"`
 	// Selected marks what belonged to the pair when its last full compare began.
 	// A pair that selects other objects now is compared whole.
-	Selected string       `json:"selected,omitempty"`
-	Newer    NewerMembers `json:"-"`
+	Selected string `json:"selected,omitempty"`
+	// ReplicaOnly counts the objects that the first compare found on the replica alone,
+	// and that neither replication put there nor somebody has decided about.
+	ReplicaOnly int          `json:"replica_only,omitempty"`
+	Newer       NewerMembers `json:"-"`
 }
 
 // Drift counts what a verification found that others than replication did on the
@@ -253,6 +262,8 @@ type Work struct {
 	// Drift is what a regular compare has found so far of what others changed on the
 	// replica. Nil for a compare that puts right whatever differs.
 	Drift *Drift `json:"drift,omitempty"`
+	// Prune says that it deletes whatever the primary doesn't have.
+	Prune bool `json:"prune,omitempty"`
 	// Wrote says that something was written to the replica: it wasn't equal.
 	Wrote bool `json:"wrote,omitempty"`
 }
@@ -276,6 +287,8 @@ type Hold struct {
 	// Primary is the identity of the primary if that is another organization than
 	// before. Nothing at all is replicated until it is accepted.
 	Primary string `json:"primary,omitempty"`
+	// Prune says that a resync was asked to prune, which goes on once it is approved.
+	Prune bool `json:"prune,omitempty"`
 }
 
 // identity is that of the primary that the records belong to, or "".

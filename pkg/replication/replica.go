@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -54,4 +55,54 @@ func (p *pass) replicaIdentity(ctx context.Context) (string, error) {
 		return p.todo.replica, nil
 	}
 	return p.Target.Identity(ctx)
+}
+
+// pruneAsked reports whether a resync was asked to prune, and is under way or waits
+// for approval. Another resync takes that back.
+func (p *pass) pruneAsked() bool {
+	if (PairState{Desired: p.desired, Progress: p.progress}).resyncAsked(p.Now()) {
+		return p.desired.PruneAt.Equal(p.desired.ResyncAt)
+	}
+	w, h := p.progress.Work, p.progress.Hold
+	return w != nil && w.Prune || h != nil && h.Prune
+}
+
+// pruneAll lets this pass delete whatever the primary doesn't have.
+func (p *pass) pruneAll() {
+	e := *p.Engine
+	e.Pair.Prune = PruneAll
+	p.Engine = &e
+}
+
+// noteReplicaOnly counts what only the replica has, when a pair or its replica is new:
+// what was deleted on the primary before stays there, and nobody knows whether it was
+// copied once. Later compares count again what is left of it.
+func (p *pass) noteReplicaOnly(source, target listing, deleted []Ref) {
+	g := &p.progress
+	known := !g.LastCompare.IsZero() && !g.ReplicaNew.After(g.LastCompare)
+	if known && g.ReplicaOnly == 0 {
+		return
+	}
+	before := g.ReplicaOnly
+	g.ReplicaOnly = 0
+	if p.Pair.prune() != PruneReplicated {
+		return
+	}
+	for r := range target.refs {
+		_, there := source.refs[r]
+		_, ours := p.inventory[r]
+		if !there && !ours && !source.unknown(r) && p.Pair.Manages(r) {
+			g.ReplicaOnly++
+		}
+	}
+	for _, r := range deleted {
+		_, there := target.refs[r]
+		if _, ours := p.inventory[r]; there && !ours {
+			g.ReplicaOnly--
+		}
+	}
+	if n := g.ReplicaOnly; n > 0 && n != before {
+		p.Log.Log(context.Background(), slog.LevelWarn, "objects exist on the replica only; the prune rule keeps them until somebody decides",
+			"pair", p.Pair.ID.String(), "run", p.run.ID, "objects", n, "hint", "chef-sync-ctl plan "+p.Pair.ID.String()+" --prune")
+	}
 }

@@ -1,6 +1,7 @@
 package replication_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -117,4 +118,100 @@ func TestTheIdentityOfAReplicaIsLearntSilently(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lost is a pair whose state was lost while objects were deleted on the primary.
+func lost(t *testing.T) *world {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Unset("/roles/base")
+	w.primary.Unset("/data/users/bob")
+	w.state = replicationtest.NewState()
+	w.pass()
+	return w
+}
+
+func (w *world) wantReplicaOnly(n int) {
+	w.t.Helper()
+	if got := w.record().Progress.ReplicaOnly; got != n {
+		w.t.Fatalf("%d objects on the replica only, want %d", got, n)
+	}
+}
+
+// Without its record, replication can't know that the secret of somebody who left was
+// its own: a person must hear of it.
+func TestALostStateSaysWhatOnlyTheReplicaHas(t *testing.T) {
+	w := lost(t)
+	w.wantReplicaOnly(2)
+	w.primary.Set("/roles/new", "new")
+	w.pass()
+	w.wantReplicaOnly(2)
+
+	plan := w.engine()
+	plan.Pair.Prune = replication.PruneAll
+	if p, err := plan.Preview(t.Context(), true); err != nil || p.Deletes() != 2 {
+		t.Errorf("plan %+v, %v", p, err)
+	}
+	now := w.now
+	w.direct(replication.Directive{Resync: &now, Prune: true})
+	w.now = w.now.Add(time.Second)
+	if run := w.pass(); run.Counts.Deleted != 2 {
+		t.Errorf("run %+v", run)
+	}
+	w.wantEqual()
+	w.wantReplicaOnly(0)
+	// It was for once.
+	w.replica.Set("/roles/own", "own")
+	now = w.now
+	w.direct(replication.Directive{Resync: &now})
+	w.now = w.now.Add(time.Second)
+	if run := w.pass(); run.Counts.Deleted != 0 {
+		t.Errorf("run %+v, want the replica's own role kept", run)
+	}
+}
+
+func TestOnesWordOrOnesHandEndsTheNoteOfTheReplicasOwn(t *testing.T) {
+	for name, decide := range map[string]func(*world){
+		`prune = "none"`: func(w *world) { w.pair.Prune = replication.PruneNone },
+		"excluded": func(w *world) {
+			w.pair.Selection.Exclude = []replication.Pattern{{Kind: replication.Role, Name: "base"}, {Kind: replication.DataBag, Name: "users", Sub: "bob"}}
+		},
+		"by hand": func(w *world) { w.replica.Unset("/roles/base"); w.replica.Unset("/data/users/bob") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := lost(t)
+			decide(w)
+			now := w.now
+			w.direct(replication.Directive{Resync: &now})
+			w.now = w.now.Add(time.Second)
+			w.pass()
+			w.wantReplicaOnly(0)
+		})
+	}
+}
+
+// The brake holds a prune that somebody asked for like any other.
+func TestAPruneIsHeldByTheBrake(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	for i := range 40 {
+		w.replica.Set(fmt.Sprintf("/roles/own%d", i), "own")
+	}
+	w.pass()
+	w.wantReplicaOnly(40)
+	now := w.now
+	w.direct(replication.Directive{Resync: &now, Prune: true})
+	w.now = w.now.Add(time.Second)
+	run, _ := w.engine().Pass(t.Context(), replication.PassOptions{})
+	if held := w.record().Progress.Hold; held == nil || held.Deletes != 40 {
+		t.Fatalf("run %+v, hold %+v", run, held)
+	}
+	allow := 40
+	w.now = w.now.Add(time.Second)
+	w.direct(replication.Directive{AllowDeletes: &allow})
+	w.now = w.now.Add(time.Second)
+	w.pass()
+	w.wantEqual()
+	w.wantReplicaOnly(0)
 }

@@ -145,6 +145,10 @@ func (d *decision) records() {
 		d.add(CauseDrift, Drifted, x.At, count(x.Left(), "object")+" changed on the replica, as found at "+stamp(x.At),
 			fmt.Sprintf("chef-sync-ctl verify %s, then: chef-sync-ctl verify %s --repair", d.id, d.id))
 	}
+	if n := g.Files.Left(); n > 0 {
+		d.add(CauseDrift, Drifted, g.Files.Started, count(n, "damaged file")+" on the replica",
+			fmt.Sprintf("chef-sync-ctl verify %s --files, then: chef-sync-ctl verify %s --files --repair", d.id, d.id))
+	}
 }
 
 // pending adds what waits for the next pass.
