@@ -185,6 +185,33 @@ func TestAVerificationThatDoesNotFitTheFunctionGoesOnInTheNextTurn(t *testing.T)
 	}
 }
 
+// TestTheFunctionChecksFilesInItsTurns: the objects first, then a portion of the files.
+func TestTheFunctionChecksFilesInItsTurns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	cheftest.Fill(r.primary.org)
+	r.organization = "drift = \"repair\""
+	r.mustDeploy()
+	r.pass()
+	r.replica.org.LoseContent(cheftest.MD5([]byte("# shared by many\n")))
+	for _, want := range []bool{false, true} {
+		r.manage(cloud.TaskManage)
+		r.sync.Wait()
+		if f := r.record().Progress.Files; (f != nil && f.After == "" && f.Left() == 0) != want {
+			t.Errorf("files %+v, want them checked: %v", f, want)
+		}
+	}
+	if torn := r.replica.org.Torn(); len(torn) > 0 {
+		t.Errorf("torn: %v", torn)
+	}
+	r.replica.mem.ResetRequests()
+	r.manage(cloud.TaskManage)
+	r.sync.Wait()
+	if n := len(r.replica.mem.Requests()); n > 3 {
+		t.Errorf("%d requests to the replica in a turn with nothing due", n)
+	}
+}
+
 // TestATickFiresWhatTheSchedulerWould: schedules, functions and table together,
 // as on an emulator that never fires schedules.
 func TestATickFiresWhatTheSchedulerWould(t *testing.T) {
