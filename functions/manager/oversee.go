@@ -135,7 +135,8 @@ func (o *overview) pair(p config.PairConfig, f status.Facts, now time.Time) {
 		find("the pair is blocked; it needs a person", g.Since, "error", lastError(g))
 	}
 	o.age(p, g, now, made.Status == status.Stale, find)
-	verifiable := recorded == replication.Synced || recorded == replication.Held
+	unsynced := recorded == replication.Retrying && g.LastError == nil // one object keeps no other from being verified
+	verifiable := recorded == replication.Synced || recorded == replication.Held || unsynced
 	due := g.VerifyDue(p.VerifyEvery, now) || g.FilesDue(p.FilesEvery, now)
 	if verifiable && due && !g.Checking.UnderWay(now) && !st.Lease.HeldAt(now) {
 		o.verify = append(o.verify, p.ID)

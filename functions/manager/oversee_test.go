@@ -219,13 +219,16 @@ func TestFilesAreCheckedWhenDueAndNothingElseIsUnderWay(t *testing.T) {
 	p := pair("acme")
 	p.FilesEvery = 7 * 24 * time.Hour
 	due := replication.Progress{Status: replication.Synced, LastAttempt: noon(), LastSuccess: noon(), LastCompare: noon().Add(-time.Hour)}
-	underWay, checked := due, due
+	underWay, checked, failing, unsynced := due, due, due, due
+	failing.Status, failing.LastError = replication.Retrying, &replication.Failure{Message: "no route to host"}
+	unsynced.Status, unsynced.Unsynced = replication.Retrying, 1
 	underWay.Checking = &replication.Checking{Started: noon().Add(-time.Hour), At: noon().Add(-time.Minute), Owner: "another"}
 	checked.Files = &replication.Files{Started: noon().Add(-time.Hour)}
 	for name, c := range map[string]struct {
 		progress replication.Progress
 		starts   int
-	}{"due": {due, 1}, "a verification is under way": {underWay, 0}, "checked an hour ago": {checked, 0}} {
+	}{"due": {due, 1}, "a verification is under way": {underWay, 0}, "checked an hour ago": {checked, 0},
+		"an object is unsynced": {unsynced, 1}, "a server fails": {failing, 0}} {
 		if o := look(p, replication.PairState{Progress: c.progress}); len(o.verify) != c.starts {
 			t.Errorf("%s: starts %v", name, o.verify)
 		}
