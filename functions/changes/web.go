@@ -13,6 +13,7 @@ import (
 
 	"chefsync/functions/internal/environment"
 	"chefsync/functions/internal/metrics"
+	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/feed/collector"
 	"chefsync/pkg/replication"
@@ -34,7 +35,7 @@ func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequ
 	h.changed = map[string]bool{}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	web.ServeHTTP(w, request)
-	if refused(request, w.status) {
+	if refused(request, w) {
 		h.countRefused()
 	}
 	for org := range h.changed {
@@ -43,11 +44,12 @@ func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequ
 	return w.response(), nil
 }
 
-// refused reports whether a request got nothing: an answer 4xx, or the 200 of GET /
-// that only the health check of a Chef Server has a reason to ask for.
-func refused(q *http.Request, status int) bool {
-	root := q.URL.Path == "/" && status == http.StatusOK
-	return status >= 400 && status < 500 || root && !collector.IsHealthCheck(q)
+// refused reports whether a request got nothing: it was refused, or answered with
+// the 200 of GET / that only the health check of a Chef Server has a reason to ask
+// for.
+func refused(q *http.Request, w *recorder) bool {
+	root := q.URL.Path == "/" && w.status == http.StatusOK
+	return assembly.Refused(w.status, w.header) || root && !collector.IsHealthCheck(q)
 }
 
 func (h *handler) countRefused() {

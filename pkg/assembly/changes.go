@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"net/http"
-	"sync"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
@@ -21,7 +20,7 @@ import (
 //
 // Signatures are checked against Request.RequestURI, the path as it came over the
 // wire: whoever makes requests of something else, such as the events of a function
-// URL, must set it.
+// URL, must set it. What is refused is logged in samples.
 func (f *Fleet) ChangesHandler(ctx context.Context, notify func(org string)) (http.Handler, error) {
 	receiver, err := f.Receiver(ctx, notify)
 	if err != nil {
@@ -31,13 +30,13 @@ func (f *Fleet) ChangesHandler(ctx context.Context, notify func(org string)) (ht
 	if err != nil {
 		return nil, err
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if q.URL.Path == "/" || q.URL.Path == "" {
+	return logRefusals(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if atRoot(q) {
 			receiver.ServeHTTP(w, q)
 			return
 		}
 		endpoint.ServeHTTP(w, q)
-	}), nil
+	}), f.Log), nil
 }
 
 // Receiver is the data collector that the primary posts to. Notify is told of
@@ -99,7 +98,8 @@ func (f *Fleet) endpoint(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := serve.Config{Store: store, Sources: map[string]string{}, Principals: &principals{fleet: f}, Only: f.Journal.Readers, Now: f.Now, Log: f.Log}
+	c := serve.Config{Store: store, Sources: map[string]string{}, Only: f.Journal.Readers, Now: f.Now, Log: f.Log,
+		Principals: serve.NewPrimary(func(ctx context.Context) (*chef.Client, error) { return f.Client(ctx, f.Primary) }, f.Now)}
 	for _, s := range f.Sources() {
 		org := s.Org
 		if f.Primary.Orgless {
@@ -131,26 +131,4 @@ func (f *Fleet) configuredKeys(ctx context.Context) (serve.Keys, error) {
 		keys[name] = key
 	}
 	return keys, nil
-}
-
-// principals asks the primary who signed, always by the client of the day.
-type principals struct {
-	fleet  *Fleet
-	mu     sync.Mutex
-	client *chef.Client
-	asked  *serve.Primary
-}
-
-func (p *principals) Principals(ctx context.Context, org, name string, again bool) ([]serve.Principal, error) {
-	client, err := p.fleet.Client(ctx, p.fleet.Primary)
-	if err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	if p.client != client {
-		p.client, p.asked = client, serve.NewPrimary(client, p.fleet.Now)
-	}
-	asked := p.asked
-	p.mu.Unlock()
-	return asked.Principals(ctx, org, name, again)
 }

@@ -1,11 +1,13 @@
 package assembly_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -95,6 +97,22 @@ func TestOneAddressTakesPushesAndServesThem(t *testing.T) {
 	stranger := w.primary.AddUser("stranger")
 	if _, err := s.read("stranger", stranger); chef.KindOf(err) != chef.KindNotMember {
 		t.Errorf("a stranger: %v", err)
+	}
+}
+
+func TestPushesThatAreRefusedAreLoggedInSamples(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, cheftest.Options{})
+	w.env["TOKEN"], w.rest = "s3cret", "[journal]\ntoken = \"env:TOKEN\"\n"
+	w.log = slog.New(slog.NewTextHandler(&log, nil))
+	s := w.serve()
+	for range 300 {
+		if got := s.push("wrong", "acme", "role", "web"); got != http.StatusForbidden {
+			t.Fatalf("status %d", got)
+		}
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "request=push status=403 requests=1 ") {
+		t.Errorf("%d lines, want one:\n%.1000s", lines, log.String())
 	}
 }
 

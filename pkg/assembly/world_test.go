@@ -3,6 +3,7 @@ package assembly_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -63,6 +64,7 @@ type world struct {
 	clock            *clock
 	top, rest        string // lines for [primary], and for the end of the configuration
 	noteEvery        time.Duration
+	log              *slog.Logger
 }
 
 func newWorld(t testing.TB, o cheftest.Options) *world {
@@ -107,7 +109,7 @@ max_delete = "100%%"
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: w.clock.now, NoteEvery: w.noteEvery})
+	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: w.clock.now, NoteEvery: w.noteEvery, Log: w.log})
 }
 
 // pass runs one pass of the pair eu/acme.

@@ -56,7 +56,8 @@ type Counts struct {
 //	        message, 413 for one that is too large, 503 if the journal can't be
 //	        written (a Chef Server doesn't post again)
 //
-// The token is checked before the body is read.
+// The token is checked before the body is read. Requests that are refused are
+// counted, not logged: anybody can make any number of them.
 type Receiver struct {
 	Config
 	token  [sha256.Size]byte
@@ -121,7 +122,6 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request) (status int) {
 	given := sha256.Sum256([]byte(token)) // equal length, so that the time tells nothing
 	if subtle.ConstantTimeCompare(given[:], r.token[:]) != 1 {
 		r.counts.refused.Add(1)
-		r.Log.WarnContext(q.Context(), "a data collector message with a wrong token was refused", "remote", q.RemoteAddr)
 		w.Header().Set("Connection", "close") // the body isn't read
 		if token == "" {
 			return http.StatusUnauthorized
@@ -138,10 +138,12 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request) (status int) {
 	switch {
 	case errors.As(err, &large):
 		r.counts.tooLarge.Add(1)
+		w.Header().Set("Connection", "close")
 		return http.StatusRequestEntityTooLarge
 	case err != nil:
-		r.counts.bad.Add(1)
-		r.Log.WarnContext(q.Context(), "a data collector message could not be read", "error", err.Error())
+		if n := r.counts.bad.Add(1); n&(n-1) == 0 { // the 1st, 2nd, 4th, 8th and so on
+			r.Log.WarnContext(q.Context(), "a data collector message could not be read", "error", err.Error(), "so_far", n)
+		}
 		return http.StatusBadRequest
 	}
 	return r.take(q.Context(), m)

@@ -211,6 +211,19 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
+// TestManyRefusedMessagesAreFewLines: neither a stranger nor a broken server fills the
+// log.
+func TestManyRefusedMessagesAreFewLines(t *testing.T) {
+	w := newWorld(t)
+	for range 1000 {
+		w.post("wrong", untouched{t})
+		w.post(token, strings.NewReader("hello"))
+	}
+	if lines := strings.Count(w.log.String(), "\n"); lines != 10 || w.receiver.Counts() != (Counts{Refused: 1000, Bad: 1000}) {
+		t.Errorf("%d lines, counts %+v; want 10 lines for a thousand of each", lines, w.receiver.Counts())
+	}
+}
+
 func TestLargeBodies(t *testing.T) {
 	w := newWorld(t)
 	big := `{"message_type":"action","data":"` + strings.Repeat("x", 200_000) + `"}`

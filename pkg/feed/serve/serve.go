@@ -105,7 +105,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	if err := h.authenticate(q, organization); err != nil {
 		var r *chef.Refusal
-		if !errors.As(err, &r) {
+		var busy *BusyError
+		switch {
+		case errors.As(err, &r):
+		case errors.As(err, &busy):
+			w.Header().Set("Retry-After", strconv.Itoa(int((busy.After+time.Second-1)/time.Second)))
+			r = &chef.Refusal{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
+		default:
 			h.Log.ErrorContext(q.Context(), "a reader of updated_since could not be checked", "organization", organization, "error", err.Error())
 			r = &chef.Refusal{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		}
@@ -167,49 +173,51 @@ func route(q *http.Request) (organization string, ok bool) {
 }
 
 // authenticate returns a *chef.Refusal for a request that may not read, and
-// another error when that can't be found out.
+// another error when that can't be found out. What needs no key comes first, so
+// that nobody is asked for a request that can't be right.
 func (h *Handler) authenticate(q *http.Request, organization string) error {
 	signed, err := chef.ReadSigned(q.Header, h.Now())
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(io.LimitReader(q.Body, maxBody+1))
-	if err != nil || len(body) > maxBody {
-		return &chef.Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the request needs no body"}
+	name := signed.User
+	invalid := &chef.Refusal{Status: http.StatusUnauthorized, Message: fmt.Sprintf("Invalid signature for user or client '%s'", name)}
+	body, err := readBody(q)
+	switch {
+	case err != nil:
+		return err
+	case !signed.Covers(body):
+		return invalid
+	case len(h.Only) > 0 && !slices.Contains(h.Only, name):
+		return &chef.Refusal{Status: http.StatusForbidden, Message: "missing read permission"}
 	}
-	who, known, err := h.signer(q, organization, signed, body)
-	switch name := signed.User; {
+	path := rawPath(q)
+	who, known, err := h.Principals.Signer(q.Context(), organization, name, func(p Principal) bool {
+		return signed.VerifiedBy(p.Key, q.Method, path, body)
+	})
+	switch {
 	case err != nil:
 		return err
 	case !known:
 		return &chef.Refusal{Status: http.StatusUnauthorized,
 			Message: fmt.Sprintf("Failed to authenticate as '%s'. Ensure that your node_name and client key are correct.", name)}
 	case who == nil:
-		return &chef.Refusal{Status: http.StatusUnauthorized, Message: fmt.Sprintf("Invalid signature for user or client '%s'", name)}
+		return invalid
 	case !who.Member && !who.Client && !slices.Contains(h.Superusers, name):
 		return &chef.Refusal{Status: http.StatusForbidden, Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
-	case len(h.Only) > 0 && !slices.Contains(h.Only, name):
-		return &chef.Refusal{Status: http.StatusForbidden, Message: "missing read permission"}
 	}
 	return nil
 }
 
-// signer finds who of a name signed. A name or key that is new since it was last
-// looked up is looked up once more.
-func (h *Handler) signer(q *http.Request, organization string, signed *chef.Signed, body []byte) (who *Principal, known bool, err error) {
-	for _, again := range []bool{false, true} {
-		found, err := h.Principals.Principals(q.Context(), organization, signed.User, again)
-		if err != nil {
-			return nil, false, err
-		}
-		known = len(found) > 0
-		for _, p := range found {
-			if signed.VerifiedBy(p.Key, q.Method, rawPath(q), body) {
-				return &p, true, nil
-			}
+// readBody reads the body of a request, which needs none.
+func readBody(q *http.Request) ([]byte, error) {
+	if q.ContentLength <= maxBody {
+		body, err := io.ReadAll(io.LimitReader(q.Body, maxBody+1))
+		if err == nil && len(body) <= maxBody {
+			return body, nil
 		}
 	}
-	return nil, known, nil
+	return nil, &chef.Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the request needs no body"}
 }
 
 // rawPath is the path as it came over the wire: what the client signed.

@@ -48,7 +48,7 @@ func newWorld(t *testing.T, options ...cheftest.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.config = Config{Principals: NewPrimary(c, func() time.Time { return w.now }), Sources: map[string]string{"acme": "src", "early": "none"},
+	w.config = Config{Principals: NewPrimary(func(context.Context) (*chef.Client, error) { return c, nil }, func() time.Time { return w.now }), Sources: map[string]string{"acme": "src", "early": "none"},
 		Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(&w.log, nil))}
 	if orgless {
 		w.org, w.config.Sources = w.primary.Org(""), map[string]string{"": "src"}
@@ -195,6 +195,7 @@ func TestOthersAreRefusedAsByAChefServer(t *testing.T) {
 		if c.path == "" {
 			c.path = feedPath
 		}
+		w.now = w.now.Add(lookupEvery)
 		_, err := w.get(c.user, c.key, c.path)
 		var e *chef.Error
 		if errors.As(err, &e) != (c.status != 0) || e != nil && (e.Status != c.status || e.Kind != c.kind || !strings.Contains(e.Message, c.text)) {
