@@ -171,7 +171,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 				return result{err: objErr}, fatal
 			}
 		}
-		content := tally{&staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged}, &p.uploaded}
+		content := p.contentOf(obj)
 		if err = p.Target.Put(ctx, obj, create, content); !errors.Is(err, errChanged) {
 			break
 		}

@@ -18,8 +18,17 @@ type staged struct {
 	space  string
 	obj    Object
 	flight *flights
-	bytes  *atomic.Int64 // read from the primary
+	bytes  *atomic.Int64     // read from the primary
+	full   func(File, error) // told of a file that the stage has no room for
 }
+
+// stagedFiles opens files of a version of the primary.
+func (p *pass) stagedFiles(obj Object) *staged {
+	return &staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged, p.stageFull}
+}
+
+// contentOf opens them to be uploaded.
+func (p *pass) contentOf(obj Object) Content { return tally{p.stagedFiles(obj), &p.uploaded} }
 
 // flights lets one goroutine at a time stage a checksum.
 type flights struct {
@@ -70,10 +79,18 @@ func (s *staged) Open(ctx context.Context, file File) (io.ReadCloser, int64, err
 	if !errors.Is(err, ErrNotStaged) {
 		return content, size, err
 	}
-	if err := s.fetch(ctx, key, file); err != nil {
+	err = s.fetch(ctx, key, file)
+	if errors.Is(err, ErrStageFull) {
+		s.full(file, err)
+		return s.stream(ctx, key, file)
+	}
+	if err != nil {
 		return nil, 0, err
 	}
 	content, size, err = s.stage.Open(ctx, key)
+	if errors.Is(err, ErrNotStaged) { // another process needed the room
+		return s.stream(ctx, key, file)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("open what was just staged: %w", err)
 	}
@@ -81,25 +98,31 @@ func (s *staged) Open(ctx context.Context, file File) (io.ReadCloser, int64, err
 }
 
 // fetch stages one file from the primary. Wrong bytes are asked for once more:
-// a cut transfer heals, a damaged file doesn't.
+// a cut transfer heals, a damaged file doesn't. So is a file that there was no room
+// for: the stage may have made some.
 func (s *staged) fetch(ctx context.Context, key StageKey, file File) error {
 	var err error
 	for range 2 {
-		if err = s.fetchOnce(ctx, key, file); err == nil || !errors.Is(err, ErrContentMismatch) {
+		if err = s.fetchOnce(ctx, key, file); err == nil || !errors.Is(err, ErrContentMismatch) && !errors.Is(err, ErrStageFull) {
 			return err
 		}
 	}
+	if errors.Is(err, ErrStageFull) {
+		return err
+	}
+	return s.damaged(file, err)
+}
+
+// damaged says that the primary's file is wrong.
+func (s *staged) damaged(file File, err error) error {
 	return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Rejected,
 		Hint: "the primary holds damaged content for this file; upload the cookbook version to it again", Err: err}
 }
 
 func (s *staged) fetchOnce(ctx context.Context, key StageKey, file File) error {
 	content, size, err := s.source.Open(ctx, s.obj, file)
-	if IsAbsent(err) {
-		return fmt.Errorf("%w: %w", errChanged, err)
-	}
 	if err != nil {
-		return err
+		return s.gone(err)
 	}
 	defer content.Close()
 	counted := &counter{r: content}
@@ -108,10 +131,15 @@ func (s *staged) fetchOnce(ctx context.Context, key StageKey, file File) error {
 	// A transfer that broke shows itself as an error of the reader, which the
 	// stage passes on; it is the primary's trouble, not the stage's.
 	if err != nil && counted.err != nil && !canceled(err) {
-		return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Transient,
-			Hint: "the transfer broke; it is tried again by itself", Err: counted.err}
+		return s.broke(file, counted.err)
 	}
 	return err
+}
+
+// broke says that a transfer from the primary ended early.
+func (s *staged) broke(file File, err error) error {
+	return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Transient,
+		Hint: "the transfer broke; it is tried again by itself", Err: err}
 }
 
 // counter counts what is read and keeps the reader's own error.

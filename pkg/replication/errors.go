@@ -103,6 +103,8 @@ var (
 	ErrNoFeed = errors.New("the primary serves no change feed")
 	// ErrNotStaged: the stage doesn't hold the content.
 	ErrNotStaged = errors.New("content is not staged")
+	// ErrStageFull: the stage has no room for the content.
+	ErrStageFull = errors.New("the stage is full")
 	// ErrContentMismatch: bytes whose MD5 isn't the checksum they came under.
 	ErrContentMismatch = errors.New("content does not match its checksum")
 	// ErrContentLost: a server's file store doesn't have a file that the server's

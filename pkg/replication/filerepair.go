@@ -115,11 +115,6 @@ func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err err
 	return taken, nil
 }
 
-// contentOf opens files of a version of the primary, through the stage.
-func (p *pass) contentOf(obj Object) Content {
-	return tally{&staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged}, &p.uploaded}
-}
-
 // holderOnPrimary finds a version on the primary that has the file.
 func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (Object, error) {
 	for _, ref := range f.versions {
@@ -276,7 +271,7 @@ func (p *pass) stageFile(obj Object, f File) error {
 	if err := p.guard.stopped(); err != nil {
 		return err
 	}
-	content, _, err := (&staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged}).Open(p.guard.hard, f)
+	content, _, err := p.stagedFiles(obj).Open(p.guard.hard, f)
 	if err != nil {
 		return err
 	}

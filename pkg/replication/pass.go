@@ -54,6 +54,8 @@ type pass struct {
 	refused          refused    // creates that the replica refuses
 	// resync is what the operator wants compared on both sides.
 	resync map[Scope]int64
+	// passedBy counts the files that the stage had no room for.
+	passedBy atomic.Int64
 }
 
 // work does a pass that has something to do: takes the lease, goes through the

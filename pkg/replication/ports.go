@@ -126,6 +126,9 @@ type Stage interface {
 	// Put stores content after checking that its MD5 is the checksum, else
 	// ErrContentMismatch and nothing stored. Size is a hint, -1 when unknown; a
 	// known size that differs is a mismatch. Racing writers of one key are safe.
+	// ErrStageFull if there is no room for it: a stage that could make some meanwhile
+	// has done so. What is staged may be dropped at any time; who reads it by then
+	// reads it to its end.
 	Put(ctx context.Context, key StageKey, content io.Reader, size int64) error
 	// Remove drops one key; absent is success.
 	Remove(ctx context.Context, key StageKey) error
