@@ -43,16 +43,24 @@ func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration) (Swept, error)
 // Shrink removes the content that was used longest ago until at most max bytes
 // are left.
 func (d *Dir) Shrink(ctx context.Context, max int64) (Swept, error) {
-	var s Swept
-	var all []staged
-	var total int64
-	err := d.walk(ctx, "*/[0-9a-f][0-9a-f]", func(f staged) error {
+	all, total, err := d.content(ctx)
+	if err != nil {
+		return Swept{}, err
+	}
+	return d.shrink(ctx, all, total, max)
+}
+
+// content lists all content, and returns its size.
+func (d *Dir) content(ctx context.Context) (all []staged, total int64, err error) {
+	err = d.walk(ctx, "*/[0-9a-f][0-9a-f]", func(f staged) error {
 		all, total = append(all, f), total+f.size
 		return nil
 	})
-	if err != nil {
-		return s, err
-	}
+	return all, total, err
+}
+
+func (d *Dir) shrink(ctx context.Context, all []staged, total, max int64) (Swept, error) {
+	var s Swept
 	slices.SortFunc(all, func(a, b staged) int { return a.used.Compare(b.used) })
 	for _, f := range all {
 		if total <= max || ctx.Err() != nil {

@@ -164,6 +164,7 @@ func (s *Stage) local(key replication.StageKey, err error) error {
 	hint := "check the folder for temporary files, " + s.spoolDir
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		hint = "there is no room for temporary files in " + s.spoolDir + ": free some, or give the function more ephemeral storage"
+		err = fmt.Errorf("%w: %w", replication.ErrStageFull, err)
 	}
 	return &replication.Error{Op: "stage " + key.Checksum, Class: replication.Local, Hint: hint, Err: err}
 }
