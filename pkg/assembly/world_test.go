@@ -65,6 +65,7 @@ type world struct {
 	top, rest        string // lines for [primary], and for the end of the configuration
 	noteEvery        time.Duration
 	log              *slog.Logger
+	stageLimit       int64
 }
 
 func newWorld(t testing.TB, o cheftest.Options) *world {
@@ -105,7 +106,7 @@ max_delete = "100%%"
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = s.Close() })
-	files, err := stage.OpenDir(filepath.Join(w.dir, "stage"))
+	files, err := stage.OpenDir(filepath.Join(w.dir, "stage"), stage.WithLimit(w.stageLimit))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -19,6 +19,9 @@ const FileName = "chef-sync.toml"
 // maxSize is the largest configuration that is read, in bytes.
 const maxSize = 1 << 20
 
+// leastStage is the smallest limit of a stage that is of use.
+const leastStage = 1 << 20
+
 // Config is a configuration without contradictions.
 type Config struct {
 	File          string // as it was named
@@ -30,6 +33,7 @@ type Config struct {
 	Organizations []Organization
 	StatePath     string // of the SQLite file
 	StagePath     string // of the folder
+	StageSize     int64  // the most bytes that stay in it; 0 is no limit, SizeAuto goes by the disk
 	LogLevel      string // debug, info, warn or error
 	AWS           AWS
 	settings      []Setting
@@ -162,9 +166,10 @@ func (r *reader) config(top *section) *Config {
 	state, stage, log := top.table("state", true), top.table("stage", true), top.table("log", true)
 	c.StatePath = state.filePath("path", filepath.Join(r.stateFolder(), "state.db"))
 	c.StagePath = stage.filePath("path", filepath.Join(filepath.Dir(c.StatePath), "stage"))
+	c.StageSize = stage.size("size", leastStage)
 	c.LogLevel = log.word("level", "info", "debug", "info", "warn", "error")
 	state.done(nil)
-	stage.done(nil)
+	stage.done(map[string]string{"max_size": "size", "limit": "size", "stage_size": "size"})
 	log.done(nil)
 	c.AWS = top.table("aws", false).aws(c.Feed, c.Journal)
 	top.done(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]", "destination": "[[replica]]",

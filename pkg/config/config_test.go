@@ -76,7 +76,7 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 			VerifyEvery: 24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport}},
 
 		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
-		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", LogLevel: "info",
+		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", StageSize: SizeAuto, LogLevel: "info",
 		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, JournalConcurrency: Auto, Journal: true,
 			LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
 	}
@@ -128,6 +128,7 @@ drift = "repair"
 path = "state/s.db"
 [stage]
 path = "~/stage"
+size = "1.5GiB"
 [log]
 level = "debug"
 `)
@@ -137,8 +138,8 @@ level = "debug"
 	if c.Replicas[0].URL != "http://[::1]:4545" || c.Replicas[0].Key.Name != "/home/me/key.pem" {
 		t.Errorf("replica %+v", c.Replicas[0])
 	}
-	if c.StatePath != "/etc/chef-sync/state/s.db" || c.StagePath != "/home/me/stage" || c.LogLevel != "debug" {
-		t.Errorf("paths %s, %s, level %s", c.StatePath, c.StagePath, c.LogLevel)
+	if c.StatePath != "/etc/chef-sync/state/s.db" || c.StagePath != "/home/me/stage" || c.StageSize != 3<<29 || c.LogLevel != "debug" {
+		t.Errorf("paths %s, %s, size %d, level %s", c.StatePath, c.StagePath, c.StageSize, c.LogLevel)
 	}
 	p := c.Pairs()
 	if len(p) != 1 {

@@ -65,7 +65,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	session := stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: c.AWS.Region})
-	kept := &files{statePath: c.StatePath, stagePath: c.StagePath, secrets: session.Secrets()}
+	kept := &files{statePath: c.StatePath, stagePath: c.StagePath, stageSize: c.StageSize, secrets: session.Secrets()}
 	a := &App{AWS: session, files: kept, loader: loader, owner: o.owner()}
 	a.Fleet = a.fleet(c, kept, o)
 	return a, nil
@@ -118,8 +118,8 @@ func (a *App) Select(args ...string) ([]Pair, error) {
 // stageAge is how long content that nobody asked for stays staged.
 const stageAge = 7 * 24 * time.Hour
 
-// SweepStage removes staged content that is old. A stack's bucket does that by
-// itself.
+// SweepStage removes staged content that is old, or more than the stage may hold. A
+// stack's bucket does that by itself.
 func (a *App) SweepStage(ctx context.Context) error {
 	if a.files == nil {
 		return nil
@@ -128,8 +128,10 @@ func (a *App) SweepStage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Sweep(ctx, stageAge)
-	return err
+	if _, err = s.Sweep(ctx, stageAge); err != nil {
+		return err
+	}
+	return s.ShrinkToLimit(ctx)
 }
 
 // load reads the configuration.

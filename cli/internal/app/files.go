@@ -16,6 +16,7 @@ import (
 // first use.
 type files struct {
 	statePath, stagePath string
+	stageSize            int64 // as in config.Config
 	secrets              map[string]config.Resolver
 
 	mu    sync.Mutex
@@ -43,7 +44,7 @@ func (f *files) openStage() (*stage.Dir, error) {
 	if f.stage != nil {
 		return f.stage, nil
 	}
-	s, err := stage.OpenDir(f.stagePath)
+	s, err := stage.OpenDir(f.stagePath, stage.WithLimit(f.stageSize))
 	if err != nil {
 		return nil, err
 	}
