@@ -256,6 +256,39 @@ func TestEveryRefusalIsCounted(t *testing.T) {
 	}
 }
 
+// TestMadeUpNamesAtTheURL cost the primary a handful of requests, are all counted,
+// and fill no log.
+func TestMadeUpNamesAtTheURL(t *testing.T) {
+	t.Parallel()
+	r := journaled(t)
+	scan(r)
+	key, err := chef.ParseKey([]byte(r.primary.key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.primary.mem.ResetRequests()
+	later := 0
+	for n := range 30 {
+		c, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: fmt.Sprint("nobody-", n), Key: key, Retry: chef.RetryPolicy{Attempts: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch _, err := c.Org(orgName).Do(t.Context(), http.MethodGet, "/updated_since", nil); chef.KindOf(err) {
+		case chef.KindUnavailable:
+			later++
+		case chef.KindKey:
+		default:
+			t.Errorf("a made-up name: %v", err)
+		}
+	}
+	log := r.web.Log().String()
+	refused, lines := strings.Count(log, `"Refused":1`), strings.Count(log, "requests were refused")
+	if asked := len(r.primary.mem.Requests()); later == 0 || asked != 30-later || refused != 30 || lines > 4 {
+		t.Errorf("%d requests to the primary, %d to come again, %d counted, %d lines; want 30 counted in a few lines, and a request for each that was answered",
+			asked, later, refused, lines)
+	}
+}
+
 // TestAnOldClientReadsTheURL: the journal served as updated_since, signed by the
 // user that the primary knows.
 func TestAnOldClientReadsTheURL(t *testing.T) {

@@ -8,6 +8,11 @@
 // configured ones. Statuses, texts and headers are those of a Chef Server
 // (chef-server-api.md §1.3), so that a client can't tell the difference.
 //
+// What can't be right is refused before anybody is asked. Names whose key isn't
+// known yet are looked up on the primary five at once, and then one a second: a
+// request beyond that is answered 503 with Retry-After ([Primary]). Configured keys
+// need no look-ups.
+//
 // # What a client that fell behind gets
 //
 // Rows are kept for a time. A client that asks for a position older than the
