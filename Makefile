@@ -89,10 +89,11 @@ test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update ac
 	@if why=$$(.ci/need cfn-lint 2>&1); then lint=1; else lint=; echo "SKIPPED: cfn-lint: $${why##*$$'\n'}"; fi; \
 		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra $(UPDATE)
 
-lint: ## Check format, go vet and staticcheck
+lint: ## Check format, go.mod, go vet and staticcheck
 	$(call headline,lint)
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.*')); \
 		if [ -n "$$unformatted" ]; then printf 'not formatted (gofmt -w FILE):\n%s\n' "$$unformatted" >&2; exit 1; fi
+	$(GO) mod tidy -diff
 	$(GO) vet $(PACKAGES)
 	$(GO) tool staticcheck $(PACKAGES)
 
