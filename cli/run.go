@@ -64,7 +64,7 @@ disabled.`,
 	cmd.Flags().BoolVar(&f.once, "once", false, "one pass for each pair, then end with its exit code")
 	cmd.Flags().BoolVar(&f.full, "full", false, "with --once: a full compare that reads both sides")
 	cmd.Flags().BoolVar(&f.remote, "remote", false, "with --once, on a stack: let its function do the passes")
-	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "pairs of each replica at work at once")
+	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "passes that run at once on each replica")
 	cmd.PreRun = func(*cobra.Command, []string) {
 		g.daemon = !f.once
 	}

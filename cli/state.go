@@ -75,7 +75,7 @@ earlier time. Stop the pairs of the stack first, with sync-stop.`,
 	cmd.Flags().StringVar(&f.to, "to", "", "with --stop: the `place` that the pairs move to, for whoever looks for them here")
 	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not be there yet (default: standard output)")
 	cmd.Flags().StringVar(&g.table, "table", "", "of a stack: read this `table` instead of the stack's")
-	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a pass at work")
+	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a running pass")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if g.table != "" && a.Stack == nil {
 			return exit.Usagef("name the stack too: --stack NAME", "--table is a table beside that of a stack")

@@ -18,7 +18,7 @@ const statusCodes = `sync-status --exit-code ends with the first of these that i
   6    drifted
   3    unsynced objects, a kind that can't be read, bootstrapping, or work that waits
        for a pass
-  0    all pairs are synced, stopped, or at work on changes
+  0    all pairs are synced or stopped, or a pass is applying changes
 
 run --once ends with the same codes after its passes.`
 

@@ -17,7 +17,7 @@ func newSyncLogCmd(g *globals) *cobra.Command {
 		GroupID: groupLook,
 		Long: `Show the log of pairs, of all unless some are named: what passes did to which
 object, and what failed. Lines come from the state, so this works while
-"chef-sync-ctl run" is at work and after it has ended.`,
+"chef-sync-ctl run" is running and after it has ended.`,
 		Example: `  chef-sync-ctl sync-log --level warn
   chef-sync-ctl sync-log engineering --since 1h
   chef-sync-ctl sync-log eu/engineering --follow --level warn

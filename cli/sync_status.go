@@ -76,7 +76,7 @@ func newSyncStatusCmd(g *globals) *cobra.Command {
 
   bootstrapping  the first full compare is under way
   synced         the source was read, and all that was read is applied, as of LAG ago
-  syncing        a pass is at work, or known work waits for the next one
+  syncing        a pass is running, or known work waits for the next one
   retrying       something fails; it is tried again by itself
   drifted        what others changed on the replica is known and was not repaired
   stale          the source was not read, or no pass ran, for too long
@@ -320,7 +320,7 @@ func describeStatus(t *ui.Grid, r statusRow, now time.Time) {
 		t.Row("last scan:", fmt.Sprintf("%s, %s on the primary, %s", ui.Age(s.Ended, now), ui.Plural(s.Listed, "object"), ui.Plural(s.Changes, "change")))
 	}
 	if r.RunningOn != "" {
-		t.Row("at work:", r.RunningOn)
+		t.Row("running on:", r.RunningOn)
 	}
 }
 

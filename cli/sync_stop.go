@@ -37,8 +37,8 @@ minutes.`,
 		ValidArgsFunction: g.completePairs,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for sync-status")
-	cmd.Flags().Var(&timeout, "wait", "how long to wait for a pass at work")
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait: a pass at work may still write for a moment")
+	cmd.Flags().Var(&timeout, "wait", "how long to wait for a running pass")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait: a running pass may still write for a moment")
 	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		state, err := a.State(ctx)
 		if err != nil {
@@ -55,7 +55,7 @@ minutes.`,
 			return err
 		}
 		if busy != nil {
-			busy = exit.With(exit.Of(busy), fmt.Errorf("the pairs are stopped, but a pass may still be at work: %w", busy),
+			busy = exit.With(exit.Of(busy), fmt.Errorf("the pairs are stopped, but a pass may still be running: %w", busy),
 				"no other pass begins; wait for this one with the same command")
 		}
 		return exit.Join(failed, busy, left)
@@ -98,7 +98,7 @@ func waitIdle(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, tim
 			return err == nil, err
 		}
 		if !said {
-			g.output().Note("waiting for the pass at work: %s", st.Lease.Owner)
+			g.output().Note("waiting for the pass that runs on %s", st.Lease.Owner)
 			said = true
 		}
 		return false, nil

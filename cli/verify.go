@@ -35,7 +35,7 @@ file is listed with the cookbook versions that need it.
 With --repair, what was changed on the replica is put right at once, each object
 is read back and named. Changes of the primary are left to the next pass. The
 prune rule and the safety brake hold as always: deletions may wait for approval. A
-pair that is stopped or at work is not touched. Damaged files are uploaded again. A
+pair that is stopped or being worked on is not touched. Damaged files are uploaded again. A
 Chef Infra Server takes none that it believes to have: then all cookbook versions
 that need the file are deleted on the replica, one after the other, and created
 again. Nodes don't find these versions meanwhile, and permissions set on such a

@@ -23,5 +23,5 @@ func (s *SQLite) Present() error {
 		return nil
 	}
 	return &replication.Error{Op: "use state " + s.path, Class: replication.Local, Err: err,
-		Hint: "put the file back if you can; then start chef-sync-ctl run again. Without it every pair is compared anew, and deletions since then aren't known"}
+		Hint: "put the file back if you can; then start chef-sync-ctl run again. Without it every pair is compared again, and deletions since then aren't known"}
 }

@@ -132,10 +132,10 @@ func (p Pair) check() error {
 		aside[u.Ref] = true
 	}
 	if n := len(p.Desired.ResyncObjects); n > replication.MaxResyncObjects {
-		return fmt.Errorf("a wish names %d objects, more than %d", n, replication.MaxResyncObjects)
+		return fmt.Errorf("the desired state names %d objects, more than %d", n, replication.MaxResyncObjects)
 	}
 	if n := len(p.Desired.RetryOnly); n > replication.MaxRetryOnly {
-		return fmt.Errorf("a wish names %d objects, more than %d", n, replication.MaxRetryOnly)
+		return fmt.Errorf("the desired state names %d objects, more than %d", n, replication.MaxRetryOnly)
 	}
 	return p.checkNames()
 }
