@@ -266,16 +266,26 @@ func (v *verification) prepare(p *pass, g recreation) (objs []Object, why string
 	return objs, "", nil
 }
 
-// stageFile makes sure that the stage has a file.
+// stageFile makes sure that the stage has a file. One that it has no room for could
+// be out of reach once the versions are deleted.
 func (p *pass) stageFile(obj Object, f File) error {
 	if err := p.guard.stopped(); err != nil {
 		return err
 	}
-	content, _, err := p.stagedFiles(obj).Open(p.guard.hard, f)
+	var full error
+	s := p.stagedFiles(obj)
+	s.full = func(_ File, err error) { full = err }
+	content, _, err := s.Open(p.guard.hard, f)
 	if err != nil {
 		return err
 	}
-	return content.Close()
+	if err := content.Close(); err != nil {
+		return err
+	}
+	if full != nil {
+		return &Error{Op: "stage a file of", Ref: obj.Ref, Class: Rejected, Hint: "give the stage more room", Err: full}
+	}
+	return nil
 }
 
 // couldNot says of the files of a group why they weren't repaired.
