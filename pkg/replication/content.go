@@ -89,6 +89,7 @@ func (s *staged) Open(ctx context.Context, file File) (io.ReadCloser, int64, err
 	}
 	content, size, err = s.stage.Open(ctx, key)
 	if errors.Is(err, ErrNotStaged) { // another process needed the room
+		s.full(file, fmt.Errorf("%w: the file was dropped as soon as it was there", ErrStageFull))
 		return s.stream(ctx, key, file)
 	}
 	if err != nil {

@@ -338,13 +338,18 @@ func TestARepairOfFilesThatIsDrainedLeavesNoVersionOut(t *testing.T) {
 
 // What the stage has no room for could be out of reach once the versions are deleted.
 func TestNoVersionIsDeletedWhoseFilesCanNotBeStaged(t *testing.T) {
-	w := newWorld(t)
-	w.replica.Trusting = true
-	damaged(w)
-	e := w.engine()
-	e.Stage = &fullStage{Stage: &replicationtest.Stage{}, full: 1000}
-	r, err := e.Verify(t.Context(), withFiles(true))
-	if err != nil || w.replica.Writes != 0 || len(r.Drift()) != 2 || !strings.Contains(r.Differences[0].Note, "the disk") {
-		t.Errorf("%v, %d writes, %+v", err, w.replica.Writes, r.Differences)
+	for says, stage := range map[string]*fullStage{
+		"the disk":              {Stage: &replicationtest.Stage{}, full: 1000},
+		"dropped as soon as it": {Stage: &replicationtest.Stage{}, drop: true},
+	} {
+		w := newWorld(t)
+		w.replica.Trusting = true
+		damaged(w)
+		e := w.engine()
+		e.Stage = stage
+		r, err := e.Verify(t.Context(), withFiles(true))
+		if err != nil || w.replica.Writes != 0 || len(r.Drift()) != 2 || !strings.Contains(r.Differences[0].Note, says) {
+			t.Errorf("%s: %v, %d writes, %+v", says, err, w.replica.Writes, r.Differences)
+		}
 	}
 }
