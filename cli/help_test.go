@@ -49,6 +49,7 @@ func TestEveryCommandShowsExamplesThatExist(t *testing.T) {
 			}
 			for _, w := range words[2:] {
 				name, isFlag := strings.CutPrefix(w, "--")
+				name, _, _ = strings.Cut(name, "=")
 				if isFlag && found.Flags().Lookup(name) == nil && found.InheritedFlags().Lookup(name) == nil {
 					t.Errorf("%s: the example %q uses an unknown flag %s", c.CommandPath(), line, w)
 				}

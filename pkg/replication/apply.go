@@ -395,7 +395,7 @@ func (p *pass) deleted(step Step, objErr error) {
 		p.removed(r)
 		p.settled(r)
 		if !p.missing[r] {
-			p.progress.Deletions = p.progress.Deletions.at(p.Now()).plus(r.Kind)
+			p.progress.Deletions = p.progress.Deletions.at(p.Now()).plus(r.Kind, p.objectsBefore[r.Kind])
 		}
 		p.logStep(Step{ActionDelete, r, step.Reason}, "applied")
 	}

@@ -15,6 +15,8 @@ const brakeWindow = time.Hour
 type Deletions struct {
 	Since  time.Time    `json:"since"`
 	Counts map[Kind]int `json:"counts,omitempty"`
+	// Most is the most objects that there were at once.
+	Most map[Kind]int `json:"most,omitempty"`
 }
 
 // at returns the deletions that count at a time. After an hour a new one begins.
@@ -23,18 +25,19 @@ func (d *Deletions) at(now time.Time) Deletions {
 	case d == nil || now.Sub(d.Since) >= brakeWindow:
 		return Deletions{Since: now}
 	case now.Before(d.Since): // recorded by a clock that was ahead
-		return Deletions{Since: now, Counts: d.Counts}
+		return Deletions{Since: now, Counts: d.Counts, Most: d.Most}
 	}
 	return *d
 }
 
-// plus returns d with one more deletion.
-func (d Deletions) plus(k Kind) *Deletions {
-	d.Counts = maps.Clone(d.Counts)
+// plus returns d with one more deletion, of a kind that had so many objects before.
+func (d Deletions) plus(k Kind, had int) *Deletions {
+	d.Counts, d.Most = maps.Clone(d.Counts), maps.Clone(d.Most)
 	if d.Counts == nil {
-		d.Counts = map[Kind]int{}
+		d.Counts, d.Most = map[Kind]int{}, map[Kind]int{}
 	}
 	d.Counts[k]++
+	d.Most[k] = max(d.Most[k], had)
 	return &d
 }
 
@@ -51,6 +54,9 @@ type Brake struct {
 	Creates map[Kind]int // about to be created
 	Deletes map[Kind]int // about to be deleted, or waiting for approval
 	Deleted map[Kind]int // within the hour before
+	// Most is the most objects that there were at once within that hour. It isn't
+	// what there is and what was deleted together: the same object may come and go.
+	Most map[Kind]int
 	// FailedListing says that a listing of the primary failed.
 	FailedListing bool
 	Limit         Limit
@@ -72,7 +78,10 @@ func (b Brake) Check() string {
 }
 
 func (b Brake) reason(n int) string {
-	had := count(b.Objects) + count(b.Deleted)
+	had := 0
+	for _, k := range Kinds() {
+		had += b.had(k)
+	}
 	left := count(b.Objects) + count(b.Creates) - n
 	switch {
 	case b.FailedListing:
@@ -96,9 +105,12 @@ func (b Brake) reason(n int) string {
 	return ""
 }
 
+// had is how many objects of a kind the share is of.
+func (b Brake) had(k Kind) int { return max(b.Objects[k], b.Most[k]) }
+
 // kindReason checks one kind, whatever the share of all objects.
 func (b Brake) kindReason(k Kind) string {
-	had, gone := b.Objects[k]+b.Deleted[k], b.Deletes[k]+b.Deleted[k]
+	had, gone := b.had(k), b.Deletes[k]+b.Deleted[k]
 	switch {
 	case b.Deletes[k] == 0:
 		return ""

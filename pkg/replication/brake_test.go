@@ -24,17 +24,19 @@ func TestTheBrakeHolds(t *testing.T) {
 		{"nothing to delete", Brake{Objects: all, FailedListing: true}, ""},
 		{"20 % by default", Brake{Objects: all, Deletes: of(Role, 80)}, ""},
 		{"more than 20 %", Brake{Objects: all, Deletes: of(Role, 81)}, "81 of 400 objects would be deleted within an hour; the limit is 20%, here 80"},
-		{"with those of the hour", Brake{Objects: of(Role, 150, Cookbook, 200), Deleted: of(Role, 50), Deletes: of(Role, 31)}, "81 of 400 objects"},
-		{"one by one", Brake{Objects: of(Role, 120, Cookbook, 200), Deleted: of(Role, 80), Deletes: of(Role, 1)}, "81 of 400 objects"},
+		{"with those of the hour", Brake{Objects: of(Role, 150, Cookbook, 200), Deleted: of(Role, 50), Most: of(Role, 200), Deletes: of(Role, 31)}, "81 of 400 objects"},
+		{"one by one", Brake{Objects: of(Role, 120, Cookbook, 200), Deleted: of(Role, 80), Most: of(Role, 200), Deletes: of(Role, 1)}, "81 of 400 objects"},
 		{"50 in a small organization", Brake{Objects: small, Deletes: of(DataBag, 2, DataBagItem, 40, Role, 8)}, ""},
 		{"51 in a small organization", Brake{Objects: small, Deletes: of(DataBag, 2, DataBagItem, 41, Role, 8)}, "51 of 184 objects"},
 		{"half of a kind", Brake{Objects: of(Role, 10, Cookbook, 900), Deletes: of(Role, 5)}, ""},
 		{"more than half of a kind", Brake{Objects: of(Role, 10, Cookbook, 900), Deletes: of(Role, 6)}, "6 of 10 roles would be deleted within an hour"},
-		{"more than half of a kind, one by one", Brake{Objects: of(Role, 5, Cookbook, 900), Deleted: of(Role, 5), Deletes: of(Role, 1)}, "6 of 10 roles"},
-		{"a kind that isn't touched any more", Brake{Objects: of(Role, 4, Cookbook, 900), Deleted: of(Role, 6), Deletes: of(Cookbook, 1)}, ""},
+		{"more than half of a kind, one by one", Brake{Objects: of(Role, 5, Cookbook, 900), Deleted: of(Role, 5), Most: of(Role, 10), Deletes: of(Role, 1)}, "6 of 10 roles"},
+		{"a kind that isn't touched any more", Brake{Objects: of(Role, 4, Cookbook, 900), Deleted: of(Role, 6), Most: of(Role, 10), Deletes: of(Cookbook, 1)}, ""},
 		{"more than half of a small kind", Brake{Objects: of(Role, 9, Cookbook, 900), Deletes: of(Role, 8)}, ""},
 		{"a kind becomes empty", Brake{Objects: of(Role, 3, Cookbook, 900), Deletes: of(Role, 3)}, "all 3 roles would be deleted"},
-		{"the last of a kind", Brake{Objects: of(Role, 1, Cookbook, 900), Deleted: of(Role, 2), Deletes: of(Role, 1)}, "all 3 roles"},
+		{"the last of a kind", Brake{Objects: of(Role, 1, Cookbook, 900), Deleted: of(Role, 2), Most: of(Role, 3), Deletes: of(Role, 1)}, "all 3 roles"},
+		{"one that comes and goes", Brake{Objects: of(Role, 1, Cookbook, 900), Deleted: of(Role, 9), Most: of(Role, 1), Deletes: of(Role, 1)}, ""},
+		{"those that came within the hour count", Brake{Objects: of(Role, 60, Cookbook, 900), Deleted: of(Role, 1), Most: of(Role, 1), Deletes: of(Role, 30)}, "31 of 60 roles"},
 		{"a kind of 2 becomes empty", Brake{Objects: of(Role, 2, Cookbook, 900), Deletes: of(Role, 2)}, ""},
 		{"a kind is renamed", Brake{Objects: of(Role, 3, Cookbook, 900), Deletes: of(Role, 3), Creates: of(Role, 3)}, ""},
 		{"a big bag isn't small because cookbooks are many", Brake{Objects: of(Cookbook, 90000, DataBag, 2, DataBagItem, 12000), Deletes: of(DataBag, 1, DataBagItem, 11000)}, "11000 of 12000 data bag items"},
@@ -63,8 +65,8 @@ func TestTheBrakeHolds(t *testing.T) {
 func TestADeletionCountsForAnHour(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var none *Deletions
-	d := none.at(start).plus(Role)
-	d = d.at(start.Add(30 * time.Minute)).plus(Role)
+	d := none.at(start).plus(Role, 7)
+	d = d.at(start.Add(30*time.Minute)).plus(Role, 7)
 	for _, c := range []struct {
 		after time.Duration
 		want  int

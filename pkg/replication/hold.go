@@ -52,7 +52,9 @@ func (p *pass) brake(d removal) ([]Ref, error) {
 	for _, r := range fresh {
 		deletes[r.Kind]++
 	}
-	b := Brake{Objects: p.objects(d), Creates: d.creates, Deletes: deletes, Deleted: p.progress.Deletions.at(p.Now()).Counts,
+	before := p.progress.Deletions.at(p.Now())
+	p.objectsBefore = p.objects(d)
+	b := Brake{Objects: p.objectsBefore, Creates: d.creates, Deletes: deletes, Deleted: before.Counts, Most: before.Most,
 		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete}
 	if b.Check() != "" { // whatever was approved: that was for the organization before
 		if err := p.checkPrimary(fresh); err != nil {

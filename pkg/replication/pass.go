@@ -56,6 +56,8 @@ type pass struct {
 	resync map[Scope]int64
 	// passedBy counts the files that the stage had no room for.
 	passedBy atomic.Int64
+	// objectsBefore counts, by kind, what the replica had before the deletions of this pass.
+	objectsBefore map[Kind]int
 }
 
 // work does a pass that has something to do: takes the lease, goes through the

@@ -195,8 +195,9 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 		Status:      rapid.SampledFrom([]replication.Status{"", replication.Synced, replication.Held}).Draw(t, "status"),
 		Position:    &replication.Position{Seq: rapid.Int64().Draw(t, "seq"), Seen: rapid.SliceOfN(rapid.Int64(), 0, 3).Draw(t, "seen")},
 		LastAttempt: now,
-		Deletions:   &replication.Deletions{Since: now, Counts: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 9).Draw(t, "deletions")}},
-		Objects:     rapid.IntRange(0, 9).Draw(t, "objects"),
+		Deletions: &replication.Deletions{Since: now, Counts: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
+			Most: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 99).Draw(t, "most")}},
+		Objects: rapid.IntRange(0, 9).Draw(t, "objects"),
 
 		UnsyncedSince: now, ObjectsAt: now,
 		Dirty: []replication.Ref{role("a"), role(".."), {Kind: replication.Cookbook}}[:rapid.IntRange(0, 3).Draw(t, "dirty")],
