@@ -83,19 +83,20 @@ test-aws: ## Run the tests against emulators of AWS, moto and versitygw
 
 test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update accepts changes)
 	$(call headline,test-infra)
-	@.ci/need node
+	@.ci/need node staticcheck
 	$(GO) vet -tags infra ./infra/...
-	$(GO) tool staticcheck -tags infra ./infra/...
+	bin/tools/staticcheck -tags infra ./infra/...
 	@if why=$$(.ci/need cfn-lint 2>&1); then lint=1; else lint=; echo "SKIPPED: cfn-lint: $${why##*$$'\n'}"; fi; \
 		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra $(UPDATE)
 
 lint: ## Check format, go.mod, go vet and staticcheck
 	$(call headline,lint)
+	@.ci/need staticcheck
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.*')); \
 		if [ -n "$$unformatted" ]; then printf 'not formatted (gofmt -w FILE):\n%s\n' "$$unformatted" >&2; exit 1; fi
 	$(GO) mod tidy -diff
 	$(GO) vet $(PACKAGES)
-	$(GO) tool staticcheck $(PACKAGES)
+	bin/tools/staticcheck $(PACKAGES)
 
 fuzz: ## Run every fuzz target for FUZZTIME (5000x: so many inputs)
 	$(call headline,fuzz)
