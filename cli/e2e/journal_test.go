@@ -286,7 +286,7 @@ func TestGoiardiByTheJournal(t *testing.T) {
 	r.scan()
 	r.mustPass()
 	r.wantInSync()
-	if st, _ := r.record(); st.Progress.Feed != "journal" || !strings.Contains(st.Progress.FeedNote, "empty answer") {
+	if st, _ := r.record(); st.Progress.Feed != "journal" || !strings.Contains(st.Progress.FeedNote, "serves no updated_since") {
 		t.Fatalf("feed %s (%s)", st.Progress.Feed, st.Progress.FeedNote)
 	}
 	for _, c := range a.life() {

@@ -52,8 +52,11 @@ func (p prices) source(idle counted, m measuredScan) float64 {
 	return pollsAMonth * scan
 }
 
-// costTable is the table of infra/README.md that says what is paid for what.
-type costTable map[string]string
+// costTable is infra/README.md, and its rows that say what is paid for what.
+type costTable struct {
+	text string
+	rows map[string]string
+}
 
 func readmeCosts(t *testing.T) costTable {
 	t.Helper()
@@ -61,19 +64,19 @@ func readmeCosts(t *testing.T) costTable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := costTable{}
-	for line := range strings.Lines(string(text)) {
+	c := costTable{text: string(text), rows: map[string]string{}}
+	for line := range strings.Lines(c.text) {
 		if cells := strings.Split(line, "|"); len(cells) == 4 {
-			rows[strings.TrimSpace(cells[1])] = strings.TrimSpace(cells[2])
+			c.rows[strings.TrimSpace(cells[1])] = strings.TrimSpace(cells[2])
 		}
 	}
-	return rows
+	return c
 }
 
 func (c costTable) want(t *testing.T, what string, usd float64) {
 	t.Helper()
-	if want := fmt.Sprintf("%.2f", usd); c[what] != want {
-		t.Errorf("infra/README.md says %q of %q, want %s", c[what], what, want)
+	if want := fmt.Sprintf("%.2f", usd); c.rows[what] != want {
+		t.Errorf("infra/README.md says %q of %q, want %s", c.rows[what], what, want)
 	}
 }
 
