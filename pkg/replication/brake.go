@@ -3,42 +3,76 @@ package replication
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
 
-// brakeWindow is how long a deletion counts against the limit.
-const brakeWindow = time.Hour
+// A deletion counts against the limit for brakeWindow, and for brakeSpan more at most:
+// deletions are counted by spans, since a record for each would be large.
+const (
+	brakeWindow = time.Hour
+	brakeSpan   = 10 * time.Minute
+	brakeSpans  = int(brakeWindow/brakeSpan) + 1
+)
 
-// Deletions counts what was deleted from a replica within an hour that began with
-// the first of them.
+// Deletions counts what was deleted from a replica lately.
 type Deletions struct {
-	Since  time.Time    `json:"since"`
-	Counts map[Kind]int `json:"counts,omitempty"`
+	Since time.Time       `json:"since"`           // when the newest span began
+	Spans []DeletionCount `json:"spans,omitempty"` // the newest first
+}
+
+// DeletionCount counts the deletions of a span, by kind.
+type DeletionCount struct {
+	Deleted map[Kind]int `json:"deleted,omitempty"`
 	// Most is the most objects that there were at once.
 	Most map[Kind]int `json:"most,omitempty"`
 }
 
-// at returns the deletions that count at a time. After an hour a new one begins.
+// at returns the deletions that count at a time.
 func (d *Deletions) at(now time.Time) Deletions {
-	switch {
-	case d == nil || now.Sub(d.Since) >= brakeWindow:
+	if d == nil {
 		return Deletions{Since: now}
-	case now.Before(d.Since): // recorded by a clock that was ahead
-		return Deletions{Since: now, Counts: d.Counts, Most: d.Most}
 	}
-	return *d
+	passed := int(now.Sub(d.Since) / brakeSpan)
+	if now.Before(d.Since) { // recorded by a clock that was ahead
+		return Deletions{Since: now, Spans: d.Spans}
+	}
+	spans := d.Spans[:max(0, min(len(d.Spans), brakeSpans-passed))]
+	if len(spans) == 0 {
+		return Deletions{Since: now}
+	}
+	return Deletions{Since: d.Since.Add(time.Duration(passed) * brakeSpan), Spans: append(make([]DeletionCount, passed), spans...)}
 }
 
 // plus returns d with one more deletion, of a kind that had so many objects before.
 func (d Deletions) plus(k Kind, had int) *Deletions {
-	d.Counts, d.Most = maps.Clone(d.Counts), maps.Clone(d.Most)
-	if d.Counts == nil {
-		d.Counts, d.Most = map[Kind]int{}, map[Kind]int{}
+	d.Spans = slices.Clone(d.Spans)
+	if len(d.Spans) == 0 {
+		d.Spans = make([]DeletionCount, 1)
 	}
-	d.Counts[k]++
-	d.Most[k] = max(d.Most[k], had)
+	newest := DeletionCount{Deleted: map[Kind]int{}, Most: map[Kind]int{}}
+	maps.Copy(newest.Deleted, d.Spans[0].Deleted)
+	maps.Copy(newest.Most, d.Spans[0].Most)
+	newest.Deleted[k]++
+	newest.Most[k] = max(newest.Most[k], had)
+	d.Spans[0] = newest
 	return &d
+}
+
+// deleted returns how many deletions count, and the most objects that there were at
+// once, by kind.
+func (d Deletions) deleted() (deleted, most map[Kind]int) {
+	deleted, most = map[Kind]int{}, map[Kind]int{}
+	for _, s := range d.Spans {
+		for k, n := range s.Deleted {
+			deleted[k] += n
+		}
+		for k, n := range s.Most {
+			most[k] = max(most[k], n)
+		}
+	}
+	return deleted, most
 }
 
 // The brake holds when a kind that had at least emptiedFloor objects would become

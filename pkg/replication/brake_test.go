@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func TestTheBrakeHolds(t *testing.T) {
@@ -62,22 +64,58 @@ func TestTheBrakeHolds(t *testing.T) {
 	}
 }
 
+// A deletion counts for an hour, whenever others are made, and the share is of what
+// there was within it.
 func TestADeletionCountsForAnHour(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var none *Deletions
 	d := none.at(start).plus(Role, 7)
-	d = d.at(start.Add(30*time.Minute)).plus(Role, 7)
+	d = d.at(start.Add(30*time.Minute)).plus(Role, 6)
+	d = d.at(start.Add(59*time.Minute)).plus(Role, 5)
 	for _, c := range []struct {
-		after time.Duration
-		want  int
-		since time.Duration
-	}{{59 * time.Minute, 2, 0}, {time.Hour, 0, time.Hour}, {-time.Hour, 2, -time.Hour}} {
-		got := d.at(start.Add(c.after))
-		if got.Counts[Role] != c.want || !got.Since.Equal(start.Add(c.since)) {
-			t.Errorf("after %s: %+v, want %d since %s", c.after, got, c.want, start.Add(c.since))
+		after            time.Duration
+		deleted, hadMost int
+	}{
+		{59 * time.Minute, 3, 7},
+		{time.Hour, 3, 7},
+		{70 * time.Minute, 2, 6},
+		{90 * time.Minute, 2, 6}, // the second is an hour old
+		{100 * time.Minute, 1, 5},
+		{2 * time.Hour, 0, 0},
+		{-time.Hour, 3, 7}, // by a clock that was ahead
+	} {
+		deleted, most := d.at(start.Add(c.after)).deleted()
+		if deleted[Role] != c.deleted || most[Role] != c.hadMost {
+			t.Errorf("after %s: %d deleted of %d, want %d of %d", c.after, deleted[Role], most[Role], c.deleted, c.hadMost)
 		}
 	}
-	if d.Counts[Role] != 2 {
+	if deleted, _ := d.deleted(); deleted[Role] != 3 {
 		t.Errorf("%+v was changed", d)
 	}
+}
+
+// However deletions are spread, no hour sees more of them than one limit.
+func TestNoHourHasTwoBudgets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		var d *Deletions
+		var made []time.Time
+		objects := 1000
+		for range rapid.IntRange(1, 400).Draw(t, "deletions") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "seconds")) * time.Second)
+			deleted, most := d.at(now).deleted()
+			b := Brake{Objects: map[Kind]int{Role: objects}, Deletes: map[Kind]int{Role: 1}, Deleted: deleted, Most: most, Limit: Limit{Count: 50}}
+			if b.Check() != "" {
+				continue
+			}
+			d = d.at(now).plus(Role, objects)
+			objects--
+			made = append(made, now)
+		}
+		for i := range made {
+			if j := i + 50; j < len(made) && made[j].Sub(made[i]) < time.Hour {
+				t.Fatalf("51 deletions within %s", made[j].Sub(made[i]))
+			}
+		}
+	})
 }

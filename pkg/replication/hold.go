@@ -52,9 +52,9 @@ func (p *pass) brake(d removal) ([]Ref, error) {
 	for _, r := range fresh {
 		deletes[r.Kind]++
 	}
-	before := p.progress.Deletions.at(p.Now())
+	deleted, most := p.progress.Deletions.at(p.Now()).deleted()
 	p.objectsBefore = p.objects(d)
-	b := Brake{Objects: p.objectsBefore, Creates: d.creates, Deletes: deletes, Deleted: before.Counts, Most: before.Most,
+	b := Brake{Objects: p.objectsBefore, Creates: d.creates, Deletes: deletes, Deleted: deleted, Most: most,
 		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete}
 	if b.Check() != "" { // whatever was approved: that was for the organization before
 		if err := p.checkPrimary(fresh); err != nil {

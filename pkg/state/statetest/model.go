@@ -195,8 +195,8 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 		Status:      rapid.SampledFrom([]replication.Status{"", replication.Synced, replication.Held}).Draw(t, "status"),
 		Position:    &replication.Position{Seq: rapid.Int64().Draw(t, "seq"), Seen: rapid.SliceOfN(rapid.Int64(), 0, 3).Draw(t, "seen")},
 		LastAttempt: now,
-		Deletions: &replication.Deletions{Since: now, Counts: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
-			Most: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 99).Draw(t, "most")}},
+		Deletions: &replication.Deletions{Since: now, Spans: []replication.DeletionCount{{}, {Deleted: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
+			Most: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 99).Draw(t, "most")}}}},
 		Objects: rapid.IntRange(0, 9).Draw(t, "objects"),
 
 		UnsyncedSince: now, ObjectsAt: now,

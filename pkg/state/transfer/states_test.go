@@ -101,7 +101,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 	}
 	if rapid.Bool().Draw(t, "hold") {
 		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Records: 2, Primary: "https://chef#2", Sample: objects.Draw(t, "sample")}
-		g.Deletions, g.Identity = &replication.Deletions{Since: moment.Draw(t, "since"), Counts: map[replication.Kind]int{replication.Role: 7}, Most: map[replication.Kind]int{replication.Role: 9}}, "https://chef#1"
+		g.Deletions, g.Identity = &replication.Deletions{Since: moment.Draw(t, "since"), Spans: []replication.DeletionCount{{Deleted: map[replication.Kind]int{replication.Role: 7}, Most: map[replication.Kind]int{replication.Role: 9}}}}, "https://chef#1"
 	}
 	g.ResyncedAt, g.RetriedAt = moment.Draw(t, "resynced"), moment.Draw(t, "retried")
 	p.Desired.PrimaryAcceptedAt = moment.Draw(t, "accepted")
