@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"chefsync/pkg/replication"
@@ -17,13 +18,13 @@ import (
 // fullStage has no room for the first puts, after it read a bit of the content.
 type fullStage struct {
 	*replicationtest.Stage
-	full  int
-	tried int
+	full  int64
+	tried atomic.Int64
 	drop  bool // what was put is gone when it is opened
 }
 
 func (s *fullStage) Put(ctx context.Context, key replication.StageKey, content io.Reader, size int64) error {
-	if s.tried++; s.tried <= s.full {
+	if s.tried.Add(1) <= s.full {
 		_, _ = io.CopyN(io.Discard, content, 1)
 		return &replication.Error{Op: "stage", Class: replication.Local, Err: fmt.Errorf("%w: the disk", replication.ErrStageFull)}
 	}
