@@ -305,6 +305,7 @@ func (h *history) verify(t *rapid.T) {
 	want := h.differences()
 	snapshot, writes := h.replica.Snapshot(), h.replica.Writes
 	h.before(t)
+	h.keptAll = h.keptAll || h.world.pair.Prune == replication.PruneNone // which ends holds, as a pass does
 	e, ctx := h.begin(f)
 	r, err := e.Verify(ctx, replication.VerifyOptions{Trigger: "test", Repair: repair})
 	h.end(f)
