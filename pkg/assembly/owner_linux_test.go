@@ -11,7 +11,7 @@ import (
 // TestChild waits until its standard input ends. It is the process that others look at.
 func TestChild(t *testing.T) {
 	if os.Getenv("CHEF_SYNC_TEST_CHILD") == "" {
-		t.Skip("it is run by another test")
+		t.Skip("SKIPPED: it is the child process of another test, which runs it")
 	}
 	fmt.Println(NewOwner())
 	_, _ = os.Stdin.Read(make([]byte, 1))

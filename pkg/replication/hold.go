@@ -86,24 +86,28 @@ func (p *pass) withItems(refs []Ref) []Ref {
 	return slices.SortedFunc(maps.Keys(set), CompareRefs)
 }
 
-// objects counts what the pair has on the replica, by kind.
+// objects counts what the pair has on the replica, by kind. An object whose last
+// write or deletion failed with unknown result, and that this pass doesn't delete,
+// may be gone: it isn't counted, or the last object there is would not look like it.
 func (p *pass) objects(d removal) map[Kind]int {
-	n := map[Kind]int{}
-	for r := range p.inventory {
-		n[r.Kind]++
-	}
+	n, counted := map[Kind]int{}, map[Ref]bool{}
 	add := func(r Ref) {
-		if _, known := p.inventory[r]; !known {
+		if !counted[r] {
+			counted[r] = true
 			n[r.Kind]++
+		}
+	}
+	for r, print := range p.inventory {
+		u, failed := p.unsynced[r]
+		if print != unknownFingerprint || !failed || u.Class == DeletionHeld {
+			add(r)
 		}
 	}
 	for r := range d.onReplica {
 		add(r)
 	}
 	for _, r := range d.refs {
-		if _, listed := d.onReplica[r]; !listed {
-			add(r)
-		}
+		add(r)
 	}
 	return n
 }
