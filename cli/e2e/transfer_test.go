@@ -4,16 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/http/httptest"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	minidyn "github.com/truora/minidyn/server"
-
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/dynamostate"
 	"chefsync/pkg/state/transfer"
@@ -23,10 +18,7 @@ import (
 // inventory fits into it without a bucket.
 func onDynamoDB(t *testing.T) replication.State {
 	t.Helper()
-	srv := httptest.NewServer(minidyn.NewServer())
-	t.Cleanup(srv.Close)
-	c := dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), DisableValidateResponseChecksum: true,
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
+	c := dynamotest.Start(t)
 	if _, err := c.CreateTable(t.Context(), dynamostate.Definition().CreateTableInput("t")); err != nil {
 		t.Fatal(err)
 	}

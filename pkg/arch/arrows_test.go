@@ -89,7 +89,8 @@ func arrows() map[string][]string {
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {replication, rapid, cmp},
 		"pkg/schedule/scheduletest":       {aws, smithy},
-		"pkg/cloud/cloudtest":             {cloud, aws, "github.com/johannesboyne/gofakes3", "github.com/truora/minidyn"},
+		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
+		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},
 		"pkg/cloud/runtimetest":           {},
 	}
 }

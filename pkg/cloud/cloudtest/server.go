@@ -7,19 +7,17 @@ package cloudtest
 import (
 	"encoding/json"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
-	"github.com/truora/minidyn/server"
+
+	"chefsync/pkg/cloud/dynamotest"
 )
 
 // Server is the fake. It may be used concurrently.
@@ -48,7 +46,7 @@ type Function func(payload []byte) (any, error)
 // Start starts a server. Close it.
 func Start() *Server {
 	s := &Server{
-		dynamo: server.NewServer(), s3: gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server(),
+		dynamo: dynamotest.Handler(), s3: gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server(),
 		refused: map[string]string{}, stacks: map[string]map[string]string{}, secrets: map[string]string{}, logs: map[string][]event{},
 		schedules: map[string]map[string]map[string]any{}, functions: map[string]Function{},
 	}
@@ -152,7 +150,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			writeFault(w, fault{400, code, "refused"})
 			return
 		}
-		s.serveDynamoDB(w, r)
+		s.dynamo.ServeHTTP(w, r)
 		return
 	case isTarget:
 		body, _ := io.ReadAll(r.Body)
@@ -183,17 +181,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = json.NewEncoder(w).Encode(answer) // a client that is gone needs no answer
-}
-
-// serveDynamoDB adds what minidyn leaves out: the checksum that DynamoDB sends with
-// each answer, and that its clients check.
-func (s *Server) serveDynamoDB(w http.ResponseWriter, r *http.Request) {
-	answer := httptest.NewRecorder()
-	s.dynamo.ServeHTTP(answer, r)
-	maps.Copy(w.Header(), answer.Header())
-	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer.Body.Bytes())), 10))
-	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes()) // a client that is gone needs no answer
 }
 
 func described(operation string) bool {

@@ -3,6 +3,7 @@ package dynamostate_test
 import (
 	"testing"
 
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/journal/journaltest"
 	"chefsync/pkg/stage/s3stage"
@@ -10,7 +11,7 @@ import (
 )
 
 func TestJournals(t *testing.T) {
-	c := emulator(t)
+	c := dynamotest.Start(t)
 	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
 		table, blobs := createTable(t, c), &memory{}
 		return func() journal.ScanStore { return dynamostate.Open(c, table, blobs).Journals() }
@@ -19,7 +20,7 @@ func TestJournals(t *testing.T) {
 
 // TestJournalsOnBoth keeps the scanners' memory in a bucket, as it is deployed.
 func TestJournalsOnBoth(t *testing.T) {
-	c := emulator(t)
+	c := dynamotest.Start(t)
 	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
 		table := createTable(t, c)
 		objects, name := bucket(t)

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/stage/s3stage"
 	"chefsync/pkg/state/dynamostate"
@@ -80,7 +81,7 @@ func scan(ctx context.Context, j journal.ScanStore, owner string, step journal.S
 // moments. No id is used twice or skipped, no write that returned is lost, none
 // is there in part or twice, and no blob stays behind.
 func TestKilledJournalWriters(t *testing.T) {
-	items := emulator(t)
+	items := dynamotest.Start(t)
 	objects, bucketName := bucket(t)
 	table := *items.Options().BaseEndpoint + " " + createTable(t, items)
 	place := *objects.Options().BaseEndpoint + " " + bucketName

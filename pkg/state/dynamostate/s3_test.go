@@ -13,6 +13,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage/s3stage"
 	"chefsync/pkg/state/dynamostate"
@@ -42,7 +43,7 @@ func bucketAt(t *testing.T, endpoint, key, secret string) (*s3.Client, string) {
 // deployed.
 func TestTheStateOnBoth(t *testing.T) {
 	c, name := bucket(t)
-	onBoth(t, emulator(t), c, name)
+	onBoth(t, dynamotest.Start(t), c, name)
 }
 
 // s3EndpointName names the URL of an S3 server, which goes with the table of

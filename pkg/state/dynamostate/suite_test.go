@@ -7,13 +7,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/dynamostate"
 	"chefsync/pkg/state/statetest"
 )
 
 func TestSuite(t *testing.T) {
-	c := emulator(t)
+	c := dynamotest.Start(t)
 	suite(t, func(t *testing.T) func() replication.State {
 		table, blobs := createTable(t, c), &memory{}
 		return func() replication.State { return dynamostate.Open(c, table, blobs) }
@@ -23,7 +24,7 @@ func TestSuite(t *testing.T) {
 // TestSuiteWithTinyLimits folds at nearly every commit, keeps nothing in the base
 // and nearly all of a progress in the detail item.
 func TestSuiteWithTinyLimits(t *testing.T) {
-	c := emulator(t)
+	c := dynamotest.Start(t)
 	suite(t, func(t *testing.T) func() replication.State {
 		table, blobs := createTable(t, c), &memory{}
 		return func() replication.State { return dynamostate.Open(c, table, blobs, dynamostate.Tiny()) }

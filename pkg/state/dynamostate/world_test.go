@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"sync"
 	"testing"
@@ -16,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/truora/minidyn/server"
 
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/dynamostate"
 )
@@ -40,14 +39,6 @@ func client(t *testing.T, endpoint string) *dynamodb.Client {
 		o.BaseEndpoint = aws.String(endpoint)
 		o.DisableValidateResponseChecksum = true
 	})
-}
-
-// emulator is a DynamoDB in this process.
-func emulator(t *testing.T) *dynamodb.Client {
-	t.Helper()
-	srv := httptest.NewServer(server.NewServer())
-	t.Cleanup(srv.Close)
-	return client(t, srv.URL)
 }
 
 // createTable makes a table of its own for a test. Emulators have it at once.
@@ -147,7 +138,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	c := emulator(t)
+	c := dynamotest.Start(t)
 	return &world{table: createTable(t, c), raw: c, api: &spy{API: c}, blobs: &memory{}}
 }
 

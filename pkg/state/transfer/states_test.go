@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
-	"github.com/truora/minidyn/server"
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 	"chefsync/pkg/state/dynamostate"
@@ -37,10 +33,7 @@ func onSQLite(t *testing.T) replication.State {
 // onDynamoDB is a state in a table of a DynamoDB in this process.
 func onDynamoDB(t *testing.T) replication.State {
 	t.Helper()
-	srv := httptest.NewServer(server.NewServer())
-	t.Cleanup(srv.Close)
-	c := dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), DisableValidateResponseChecksum: true,
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
+	c := dynamotest.Start(t)
 	if _, err := c.CreateTable(t.Context(), dynamostate.Definition().CreateTableInput("t")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,49 @@
+// Package dynamotest is DynamoDB in this process, for tests: minidyn, and what it
+// leaves out.
+package dynamotest
+
+import (
+	"hash/crc32"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/truora/minidyn/server"
+)
+
+// Handler returns a DynamoDB without tables.
+func Handler() http.Handler { return serialize(server.NewServer()) }
+
+// serialize lets one request at a time reach a handler, because minidyn reads parts
+// of its tables without its lock, and adds the checksum that DynamoDB sends with
+// each answer and that its clients check.
+func serialize(dynamo http.Handler) http.Handler {
+	var mu sync.Mutex
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		mu.Lock()
+		dynamo.ServeHTTP(answer, r)
+		mu.Unlock()
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer.Body.Bytes())), 10))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()) // a client that is gone needs no answer
+	})
+}
+
+// Start starts a DynamoDB that ends with the test, and returns a client of it.
+func Start(t testing.TB) *dynamodb.Client {
+	t.Helper()
+	srv := httptest.NewServer(Handler())
+	t.Cleanup(srv.Close)
+	return dynamodb.New(dynamodb.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL),
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	})
+}
