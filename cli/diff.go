@@ -12,6 +12,7 @@ import (
 	"chefsync/cli/internal/contentdiff"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -94,7 +95,7 @@ func diffCode(rows []diffRow) exit.Code {
 
 // compare lists the differences of each pair. The error joins what kept pairs, or
 // named objects, from being compared.
-func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []replication.Ref) (rows []diffRow, failed error) {
+func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []object.Ref) (rows []diffRow, failed error) {
 	rows = []diffRow{}
 	failed = eachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := f.comparePair(ctx, g, a, p, refs)
@@ -106,7 +107,7 @@ func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []
 
 // comparePair lists the differences of one pair, of all objects or of the named
 // ones. A named object that isn't there doesn't stop the others.
-func (f diffFlags) comparePair(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []replication.Ref) (rows []diffRow, err error) {
+func (f diffFlags) comparePair(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []object.Ref) (rows []diffRow, err error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (f diffFlags) comparePair(ctx context.Context, g *globals, a *app.App, p ap
 
 // candidates are the objects to look at: the named ones, whose letters aren't
 // known yet, or those that a verification found to differ.
-func (f diffFlags) candidates(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []replication.Ref) ([]replication.Difference, []replication.Unsynced, error) {
+func (f diffFlags) candidates(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []object.Ref) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
 		report, err := verifyPair(ctx, g, a, p, replication.VerifyOptions{Trigger: "manual"})
 		return report.Differences, report.Unreadable, err
@@ -205,7 +206,7 @@ func ofObject(ctx context.Context, side replication.Reader, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	_, err = side.List(ctx, replication.Scope{Kind: replication.Environment})
+	_, err = side.List(ctx, object.Scope{Kind: object.Environment})
 	return err == nil
 }
 
@@ -220,8 +221,8 @@ func letterOf(primary, replica []byte) string {
 }
 
 // body reads one object; nil means that the server doesn't have it.
-func body(ctx context.Context, r replication.Reader, ref replication.Ref) ([]byte, error) {
-	if ref.Kind == replication.DataBag {
+func body(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
+	if ref.Kind == object.DataBag {
 		return bagBody(ctx, r, ref)
 	}
 	o, err := r.Get(ctx, ref)
@@ -232,8 +233,8 @@ func body(ctx context.Context, r replication.Reader, ref replication.Ref) ([]byt
 }
 
 // bagBody finds out by the list whether a bag exists: bags have no content.
-func bagBody(ctx context.Context, r replication.Reader, ref replication.Ref) ([]byte, error) {
-	bags, err := r.List(ctx, replication.Scope{Kind: replication.DataBag})
+func bagBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
+	bags, err := r.List(ctx, object.Scope{Kind: object.DataBag})
 	if err != nil || !slices.Contains(bags, ref) {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -142,7 +143,7 @@ func serverChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair)
 		if err != nil {
 			prober, problem = http.DefaultClient, err
 		}
-		kinds := map[string][]replication.Kind{}
+		kinds := map[string][]object.Kind{}
 		for _, org := range orgs {
 			kinds[org] = kindsOf(pairs, side, s, org)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 func tree(t *testing.T, visit func(*cobra.Command)) {
@@ -80,8 +80,8 @@ func TestTheOriginalCommandsAreThere(t *testing.T) {
 }
 
 func TestKindsAreCalledAsInTheConfiguration(t *testing.T) {
-	for kind, want := range map[replication.Kind]string{replication.Policy: "policies", replication.PolicyGroup: "policy_groups",
-		replication.Cookbook: "cookbooks", replication.DataBagItem: "data_bag_items"} {
+	for kind, want := range map[object.Kind]string{object.Policy: "policies", object.PolicyGroup: "policy_groups",
+		object.Cookbook: "cookbooks", object.DataBagItem: "data_bag_items"} {
 		if got := kindWord(kind); got != want {
 			t.Errorf("%s is called %s, want %s", kind, got, want)
 		}

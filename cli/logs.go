@@ -13,6 +13,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -50,7 +51,7 @@ func (f *logFlags) query(now time.Time) (state.LogQuery, error) {
 		q.Level = &l
 	}
 	if f.object != "" {
-		ref, err := replication.ParseRef(f.object)
+		ref, err := object.ParseRef(f.object)
 		if err != nil {
 			return q, exit.Usagef("", "--object: %w", err)
 		}

@@ -13,8 +13,8 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
+	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
-	"chefsync/pkg/replication"
 )
 
 // prepareFlags are the flags of prepare-org.
@@ -109,7 +109,7 @@ func (f prepareFlags) options(ctx context.Context, g *globals, a *app.App, org s
 }
 
 // kindsOf are the kinds that the pairs of an organization of a server replicate.
-func kindsOf(pairs []app.Pair, side prepare.Side, server config.Server, org string) (kinds []replication.Kind) {
+func kindsOf(pairs []app.Pair, side prepare.Side, server config.Server, org string) (kinds []object.Kind) {
 	for _, p := range pairs {
 		if side == prepare.Primary && p.SourceOrg == org || side == prepare.Replica && p.ID.Replica == server.Name && p.ID.Org == org {
 			kinds = append(kinds, p.Kinds...)

@@ -12,6 +12,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -77,7 +78,7 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 }
 
 // question is what is asked before.
-func (f resyncFlags) question(refs []replication.Ref) string {
+func (f resyncFlags) question(refs []object.Ref) string {
 	switch {
 	case f.prune:
 		return "Delete on the replica whatever the primary doesn't have, and compare and repair all of "
@@ -89,10 +90,10 @@ func (f resyncFlags) question(refs []replication.Ref) string {
 
 // pairsAndObjects sorts arguments: what names a pair is one, the rest are objects.
 // Without a pair they are of the only one.
-func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []replication.Ref, err error) {
+func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []object.Ref, err error) {
 	var names []string
 	for _, w := range words {
-		ref, notObject := replication.ParseRef(w)
+		ref, notObject := object.ParseRef(w)
 		_, notPair := a.Select(w)
 		switch {
 		case notPair == nil && notObject == nil && w[0] != '/':
@@ -121,7 +122,7 @@ func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []repli
 	return pairs, refs, nil
 }
 
-func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []replication.Ref, f resyncFlags) error {
+func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []object.Ref, f resyncFlags) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
@@ -167,13 +168,13 @@ func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 
 // resyncWish asks for a full compare, or for one of objects. Those that were asked for
 // before and that no pass has compared are asked for again.
-func resyncWish(st replication.PairState, refs []replication.Ref, now time.Time) (replication.Directive, error) {
+func resyncWish(st replication.PairState, refs []object.Ref, now time.Time) (replication.Directive, error) {
 	if len(refs) == 0 {
 		return replication.Directive{Resync: &now, At: now}, nil
 	}
 	refs = slices.Clone(refs)
 	refs = append(refs, st.ObjectsAsked()...)
-	slices.SortFunc(refs, replication.CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	refs = slices.Compact(refs)
 	if len(refs) > replication.MaxResyncObjects {
 		return replication.Directive{}, exit.Usagef("wait for the next pass, or compare everything: chef-sync-ctl resync "+st.ID.String(),

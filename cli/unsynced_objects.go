@@ -14,6 +14,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -87,10 +88,10 @@ approval are listed too, with the class held; no time makes them due.
 	return cmd
 }
 
-func parseRefs(words []string) ([]replication.Ref, error) {
-	var refs []replication.Ref
+func parseRefs(words []string) ([]object.Ref, error) {
+	var refs []object.Ref
 	for _, w := range words {
-		ref, err := replication.ParseRef(w)
+		ref, err := object.ParseRef(w)
 		if err != nil {
 			return nil, exit.Usagef("", "%w", err)
 		}
@@ -101,13 +102,13 @@ func parseRefs(words []string) ([]replication.Ref, error) {
 
 // listUnsynced lists those of each pair. The error says whose can't be read, or
 // which of the named objects is nowhere among them.
-func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []replication.Ref) ([]unsyncedRow, error) {
+func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []object.Ref) ([]unsyncedRow, error) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
 	}
 	rows := []unsyncedRow{}
-	found := map[replication.Ref]bool{}
+	found := map[object.Ref]bool{}
 	failed := eachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := state.Unsynced(ctx, p.ID)
 		if err != nil || len(list) == 0 {
@@ -139,7 +140,7 @@ func retryPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, r
 		return err
 	}
 	now := g.now()
-	named := map[replication.PairID][]replication.Ref{}
+	named := map[replication.PairID][]object.Ref{}
 	for _, r := range rows {
 		named[r.Pair] = append(named[r.Pair], r.Ref)
 	}

@@ -12,6 +12,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -248,8 +249,8 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 }
 
 // kindWord is a kind as the configuration calls it.
-func kindWord(k replication.Kind) string {
-	if k == replication.Policy {
+func kindWord(k object.Kind) string {
+	if k == object.Policy {
 		return "policies"
 	}
 	return string(k) + "s"

@@ -17,6 +17,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -195,20 +196,20 @@ func copyRaw(b *testing.B, from, to *chef.Org, path string) {
 		b.Error(err)
 		return
 	}
-	ref, err := replication.ParseRef(path)
+	ref, err := object.ParseRef(path)
 	if err != nil {
 		b.Error(err)
 		return
 	}
-	if ref.Kind == replication.Cookbook {
+	if ref.Kind == object.Cookbook {
 		copyRawCookbook(b, from, to, path, a.Body)
 		return
 	}
 	method, target, body := http.MethodPost, path[:len(path)-len(ref.Name)-1], a.Body
 	switch ref.Kind {
-	case replication.DataBag:
+	case object.DataBag:
 		body = []byte(`{"name":"` + ref.Name + `"}`)
-	case replication.DataBagItem:
+	case object.DataBagItem:
 		_, _ = to.Do(ctx, http.MethodPost, "/data", []byte(`{"name":"`+ref.Name+`"}`)) // the bag may be there
 		target = "/data/" + ref.Name
 	}

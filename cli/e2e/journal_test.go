@@ -15,6 +15,7 @@ import (
 	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -73,7 +74,7 @@ func (a author) upload(version, text string, frozen bool) {
 	a.t.Helper()
 	a.draft.org.PutCookbook("made", version, map[string][]byte{"metadata.rb": []byte("name 'made'"), "recipes/default.rb": []byte(text)}, frozen)
 	from := endpoint.NewSource(a.draft.client(a.t), nil)
-	obj, err := from.Get(context.Background(), replication.Ref{Kind: replication.Cookbook, Name: "made", Sub: version})
+	obj, err := from.Get(context.Background(), object.Ref{Kind: object.Cookbook, Name: "made", Sub: version})
 	if err == nil {
 		err = endpoint.NewTarget(a.org, endpoint.TargetOptions{}).Put(context.Background(), obj, false, filesOf{from, obj})
 	}
@@ -85,10 +86,10 @@ func (a author) upload(version, text string, frozen bool) {
 // filesOf are the files of an object of a source.
 type filesOf struct {
 	replication.Source
-	obj replication.Object
+	obj object.Object
 }
 
-func (f filesOf) Open(ctx context.Context, file replication.File) (io.ReadCloser, int64, error) {
+func (f filesOf) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	return f.Source.Open(ctx, f.obj, file)
 }
 

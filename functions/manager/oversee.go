@@ -92,7 +92,7 @@ func (o *overview) source(org string, last journal.LastScan, patience status.Pat
 		find("the primary can't be scanned for changes", last.FailingSince, "read_up_to", since, "failures", last.Failures, "error", last.Error, "hint", last.Hint)
 	case len(last.Unread) > 0:
 		u := last.Unread[0]
-		find("scans can't read all of the primary", u.Failing, "kind", u.Kind.Word(), "read_up_to", u.Since, "kinds", len(last.Unread), "error", u.Error, "hint", u.Hint)
+		find("scans can't read all of the primary", u.Failing, "kind", u.Kind.ConfigName(), "read_up_to", u.Since, "kinds", len(last.Unread), "error", u.Error, "hint", u.Hint)
 	case age > patience.Scan+2*last.Ended.Sub(last.Good):
 		find("the primary is not scanned any more: is its schedule there?", last.Ended.Add(patience.Scan), "last_scan", last.Ended)
 	}

@@ -10,6 +10,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -171,7 +172,7 @@ func TestPairsThatWaitForAPersonAreOneMetric(t *testing.T) {
 func TestAManagerNoticesThatThePrimaryIsNotRead(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return noon().Add(-d) }
 	good := journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute)}
-	roles := []journal.Unread{{Kind: replication.Role, Since: ago(3 * time.Hour), Failing: ago(170 * time.Minute), Error: "403"}}
+	roles := []journal.Unread{{Kind: object.Role, Since: ago(3 * time.Hour), Failing: ago(170 * time.Minute), Error: "403"}}
 	for _, c := range []struct {
 		name   string
 		scan   journal.LastScan
@@ -183,7 +184,7 @@ func TestAManagerNoticesThatThePrimaryIsNotRead(t *testing.T) {
 		{"maintenance", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Hour), Failures: 9, FailingSince: ago(119 * time.Minute), Error: "503"}, "can't be scanned", 2 * time.Hour, 0},
 		{"a kind that is refused", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1, Unread: roles}, "can't read all", 3 * time.Hour, 0},
 		{"a kind that never was read", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1,
-			Unread: []journal.Unread{{Kind: replication.Role, Failing: ago(4 * time.Hour)}}}, "can't read all", 4 * time.Hour, 0},
+			Unread: []journal.Unread{{Kind: object.Role, Failing: ago(4 * time.Hour)}}}, "can't read all", 4 * time.Hour, 0},
 		{"no scan succeeded yet", journal.LastScan{Ended: ago(time.Minute), Failures: 2, FailingSince: ago(time.Hour), Error: "503"}, "can't be scanned", time.Hour, 0},
 		{"nobody scans", journal.LastScan{Ended: ago(time.Hour), Good: ago(time.Hour)}, "not scanned any more", time.Hour, 0},
 	} {

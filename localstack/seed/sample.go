@@ -10,6 +10,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/endpoint"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -82,7 +83,7 @@ func (s server) target() (*endpoint.Target, error) {
 // sample is an organization of a Chef Server in memory.
 type sample struct {
 	source *endpoint.Source
-	refs   []replication.Ref
+	refs   []object.Ref
 }
 
 func newSample(ctx context.Context, changed bool) (*sample, error) {
@@ -104,7 +105,7 @@ func newSample(ctx context.Context, changed bool) (*sample, error) {
 }
 
 // put writes an object of the sample unless the target shows it already.
-func (s *sample) put(ctx context.Context, target *endpoint.Target, ref replication.Ref, there bool) (wrote bool, err error) {
+func (s *sample) put(ctx context.Context, target *endpoint.Target, ref object.Ref, there bool) (wrote bool, err error) {
 	obj, err := s.source.Get(ctx, ref)
 	if err != nil {
 		return false, err
@@ -128,27 +129,27 @@ func (s *sample) put(ctx context.Context, target *endpoint.Target, ref replicati
 // content is that of a cookbook version of the sample.
 type content struct {
 	source *endpoint.Source
-	obj    replication.Object
+	obj    object.Object
 }
 
 // Open implements replication.Content.
-func (c content) Open(ctx context.Context, file replication.File) (io.ReadCloser, int64, error) {
+func (c content) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	return c.source.Open(ctx, c.obj, file)
 }
 
 // list names all objects of an organization, items behind their bags.
-func list(ctx context.Context, r replication.Reader) (all []replication.Ref, err error) {
-	for _, kind := range []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag} {
-		refs, err := r.List(ctx, replication.Scope{Kind: kind})
+func list(ctx context.Context, r replication.Reader) (all []object.Ref, err error) {
+	for _, kind := range []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag} {
+		refs, err := r.List(ctx, object.Scope{Kind: kind})
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, refs...)
-		if kind != replication.DataBag {
+		if kind != object.DataBag {
 			continue
 		}
 		for _, bag := range refs {
-			items, err := r.List(ctx, replication.Scope{Kind: replication.DataBagItem, Name: bag.Name})
+			items, err := r.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
 			if err != nil {
 				return nil, err
 			}

@@ -29,8 +29,9 @@ const (
 // test, so that its arrows are decided and not grown.
 func arrows() map[string][]string {
 	const (
+		object      = "pkg/object"
+		canonical   = "pkg/object/canonical"
 		replication = "pkg/replication"
-		canonical   = "pkg/canonical"
 		chef        = "pkg/chef"
 		journal     = "pkg/feed/journal"
 		health      = "pkg/health"
@@ -43,39 +44,40 @@ func arrows() map[string][]string {
 	)
 	return map[string][]string{
 		// The heart and what is as pure: the standard library only.
-		replication: {},
 		canonical:   {},
+		object:      {canonical},
+		replication: {object},
 		health:      {},
 		chef:        {},
 
 		// Adapters. None imports another.
-		"pkg/config":   {replication, "github.com/pelletier/go-toml/v2"},
-		"pkg/endpoint": {chef, canonical, replication},
-		"pkg/feed":     {chef, replication},
-		"pkg/prepare":  {chef, replication},
+		"pkg/config":   {object, replication, "github.com/pelletier/go-toml/v2"},
+		"pkg/endpoint": {chef, canonical, object, replication},
+		"pkg/feed":     {chef, object, replication},
+		"pkg/prepare":  {chef, object, replication},
 		"pkg/stage":    {replication},
 		// What all that is recorded makes of a pair.
-		"pkg/status": {replication, journal, health},
+		"pkg/status": {object, replication, journal, health},
 
-		"pkg/state": {replication, journal, health, "modernc.org/sqlite"},
+		"pkg/state": {object, replication, journal, health, "modernc.org/sqlite"},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
-		journal:              {replication},
-		"pkg/feed/scan":      {chef, canonical, replication, journal},
-		"pkg/feed/collector": {chef, replication, journal},
-		"pkg/feed/serve":     {chef, replication, journal},
+		journal:              {object, replication},
+		"pkg/feed/scan":      {chef, canonical, object, replication, journal},
+		"pkg/feed/collector": {chef, object, journal},
+		"pkg/feed/serve":     {chef, journal},
 
 		// The same on AWS.
 		"pkg/stage/s3stage":     {replication, awserr, aws, smithy},
-		"pkg/state/dynamostate": {replication, journal, health, awserr, aws, smithy},
+		"pkg/state/dynamostate": {object, replication, journal, health, awserr, aws, smithy},
 		cloud:                   {replication},
-		"pkg/state/transfer":    {replication},
+		"pkg/state/transfer":    {object, replication},
 		"pkg/cloud/awserr":      {replication, smithy},
 		"pkg/schedule":          {replication, cloud, awserr, aws, smithy},
 		"pkg/secret":            {replication, awserr, aws},
 
 		// The one wiring that all main programs share.
-		assembly: {replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
+		assembly: {object, replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
 		onaws:    {assembly, replication, journal, health, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", "pkg/state/dynamostate", aws, smithy},
 
 		// For tests, ours and others'.
@@ -83,11 +85,11 @@ func arrows() map[string][]string {
 		"pkg/chef/cheftest":               {},
 		"pkg/chef/contract":               {chef},
 		"pkg/chef/goiarditest":            {chef},
-		"pkg/feed/journal/journaltest":    {replication, journal},
+		"pkg/feed/journal/journaltest":    {object, replication, journal},
 		"pkg/health/healthtest":           {health},
-		"pkg/replication/replicationtest": {replication},
+		"pkg/replication/replicationtest": {object, replication},
 		"pkg/stage/stagetest":             {replication},
-		"pkg/state/statetest":             {replication, rapid, cmp},
+		"pkg/state/statetest":             {object, replication, rapid, cmp},
 		"pkg/schedule/scheduletest":       {aws, smithy},
 		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
 		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},

@@ -14,14 +14,15 @@ import (
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // Source is an organization of the primary that pairs read.
 type Source struct {
 	Org   string
-	Space string             // its word in journals and stage
-	Kinds []replication.Kind // what its pairs select together
+	Space string        // its word in journals and stage
+	Kinds []object.Kind // what its pairs select together
 	Pairs []replication.PairID
 }
 
@@ -38,7 +39,7 @@ func (f *Fleet) Sources() []Source {
 		s.Pairs = append(s.Pairs, p.ID)
 		kinds := p.Kinds
 		if len(kinds) == 0 {
-			kinds = replication.DefaultKinds()
+			kinds = object.DefaultKinds()
 		}
 		for _, k := range kinds {
 			if !slices.Contains(s.Kinds, k) {
@@ -191,8 +192,8 @@ func (f *Fleet) NoteScanFailed(ctx context.Context, org string, err error) {
 // nextScan is the record of a scan that ended, given the one before it.
 func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
 	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed)}
-	unread := map[replication.Kind]journal.Unread{}
-	since := func(k replication.Kind) (read, failing time.Time) {
+	unread := map[object.Kind]journal.Unread{}
+	since := func(k object.Kind) (read, failing time.Time) {
 		for _, u := range last.Unread {
 			if u.Kind == k {
 				return u.Since, u.Failing

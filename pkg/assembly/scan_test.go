@@ -13,6 +13,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -29,8 +30,8 @@ source = "other"
 	got := w.fleet().Sources()
 	eu := func(org string) replication.PairID { return replication.PairID{Replica: "eu", Org: org} }
 	want := []assembly.Source{
-		{Org: "acme", Kinds: []replication.Kind{replication.Role, replication.DataBag}, Pairs: []replication.PairID{eu("acme"), eu("copy")}},
-		{Org: "other", Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag}, Pairs: []replication.PairID{eu("other")}},
+		{Org: "acme", Kinds: []object.Kind{object.Role, object.DataBag}, Pairs: []replication.PairID{eu("acme"), eu("copy")}},
+		{Org: "other", Kinds: []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag}, Pairs: []replication.PairID{eu("other")}},
 	}
 	for i := range got {
 		if got[i].Space == "" || got[i].Space != w.fleet().Pairs()[2*i].Space {
@@ -75,7 +76,7 @@ func TestADiaryTellsHowScansWent(t *testing.T) {
 	wantUnread := func(what string) {
 		t.Helper()
 		last, err := f.LastScan(t.Context(), "acme")
-		role := slices.IndexFunc(last.Unread, func(u journal.Unread) bool { return u.Kind == replication.Role })
+		role := slices.IndexFunc(last.Unread, func(u journal.Unread) bool { return u.Kind == object.Role })
 		if err != nil || role < 0 || !last.Unread[role].Since.Equal(began) || !last.ReadUpTo().Equal(began) {
 			t.Errorf("%s: unread %+v, read up to %s, %v; want roles since %s", what, last.Unread, last.ReadUpTo(), err, began)
 		}

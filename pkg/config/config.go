@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 
 	"github.com/pelletier/go-toml/v2"
@@ -64,7 +65,7 @@ type Organization struct {
 	Destination  string // "" for the default
 	Replicas     []string
 	Interval     time.Duration
-	Kinds        []replication.Kind
+	Kinds        []object.Kind
 	Selection    replication.Selection // of names; the zero one selects all
 	Prune        replication.Prune
 	MaxDelete    replication.Limit

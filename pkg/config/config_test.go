@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,7 +72,7 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 		Replicas: []Server{{Name: "eu", URL: "https://chef-eu.example.com", User: "ec_sync_user",
 			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10, ConnectTimeout: 5 * time.Second, ResponseTimeout: 30 * time.Second}},
 		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
-			Kinds: []replication.Kind{replication.Cookbook, replication.Environment, replication.Role, replication.DataBag},
+			Kinds: []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag},
 			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour,
 			VerifyEvery: 24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport}},
 
@@ -147,10 +148,10 @@ level = "debug"
 	}
 	p[0].Space = ""
 	want := PairConfig{
-		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []replication.Kind{replication.Role, replication.Cookbook},
+		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []object.Kind{object.Role, object.Cookbook},
 			Selection: replication.Selection{
-				Include: []replication.Pattern{{Kind: replication.Role, Name: "web-*"}, {Kind: replication.Cookbook, Name: "apt", Sub: "1.*"}},
-				Exclude: []replication.Pattern{{Kind: replication.Role, Name: "web-test?"}},
+				Include: []replication.Pattern{{Kind: object.Role, Name: "web-*"}, {Kind: object.Cookbook, Name: "apt", Sub: "1.*"}},
+				Exclude: []replication.Pattern{{Kind: object.Role, Name: "web-test?"}},
 			},
 			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, VerifyEvery: 72 * time.Hour, Drift: replication.DriftRepair, Concurrency: 3},
 		Replica: c.Replicas[0],
@@ -348,7 +349,7 @@ insecure_skip_verify = true
 
 func TestPolicyfilesAreChosenByKinds(t *testing.T) {
 	c := parsed(t, Loader{}, least+"kinds = [\"roles\", \"policies\", \"policy_groups\", \"cookbook_artifacts\"]\nexclude = [\"policies/test-*\"]\n")
-	want := []replication.Kind{replication.Role, replication.Policy, replication.PolicyGroup, replication.CookbookArtifact}
+	want := []object.Kind{object.Role, object.Policy, object.PolicyGroup, object.CookbookArtifact}
 	if got := c.Pairs()[0].Kinds; !slices.Equal(got, want) || len(c.Warnings()) != 0 {
 		t.Errorf("kinds %v, warnings %q", got, c.Warnings())
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -24,21 +25,21 @@ const (
 )
 
 // wordsOf are the words for kinds.
-func wordsOf(kinds []replication.Kind) []string {
+func wordsOf(kinds []object.Kind) []string {
 	words := make([]string, len(kinds))
 	for i, k := range kinds {
-		words[i] = k.Word()
+		words[i] = k.ConfigName()
 	}
 	return words
 }
 
 // chosenKinds are those that can be chosen: the default ones, and policyfiles,
 // which not every server has.
-func chosenKinds() []replication.Kind {
-	return append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+func chosenKinds() []object.Kind {
+	return append(object.DefaultKinds(), object.Policy, object.PolicyGroup, object.CookbookArtifact)
 }
 
-func kindOf(word string) replication.Kind {
+func kindOf(word string) object.Kind {
 	i := slices.Index(wordsOf(chosenKinds()), word)
 	if i < 0 {
 		return ""
@@ -138,11 +139,11 @@ func (s *section) replicas(c *Config) []string {
 	return known
 }
 
-func (s *section) kinds() (kinds []replication.Kind, given bool) {
+func (s *section) kinds() (kinds []object.Kind, given bool) {
 	known := wordsOf(chosenKinds())
 	words, given := s.texts("kinds")
 	if !given {
-		words = wordsOf(replication.DefaultKinds())
+		words = wordsOf(object.DefaultKinds())
 	} else if len(words) == 0 {
 		s.bad("kinds", "write some of "+oneOf(known)+", or leave the key out for the first four", "selects nothing")
 	}
@@ -163,7 +164,7 @@ func (s *section) kinds() (kinds []replication.Kind, given bool) {
 			kinds = append(kinds, k)
 		}
 	}
-	if slices.Contains(kinds, replication.PolicyGroup) && !slices.Contains(kinds, replication.Policy) {
+	if slices.Contains(kinds, object.PolicyGroup) && !slices.Contains(kinds, object.Policy) {
 		s.bad("kinds", `add "policies": a policy group on the replica needs the revisions that it binds`, "selects policy_groups without policies")
 	}
 	s.effective("kinds", fmt.Sprintf("%q", words), given)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -11,7 +12,7 @@ import (
 const everything = "*"
 
 // selection reads which names of the selected kinds are copied.
-func (s *section) selection(kinds []replication.Kind) replication.Selection {
+func (s *section) selection(kinds []object.Kind) replication.Selection {
 	include, given := s.texts("include")
 	if !given {
 		include = []string{everything}
@@ -31,7 +32,7 @@ func (s *section) selection(kinds []replication.Kind) replication.Selection {
 
 // selects reads the patterns of a key. Those of another key must not stand here
 // too.
-func (s *section) selects(key string, texts []string, kinds []replication.Kind, others []replication.Pattern) (list []replication.Pattern) {
+func (s *section) selects(key string, texts []string, kinds []object.Kind, others []replication.Pattern) (list []replication.Pattern) {
 	for i, text := range texts {
 		at := index(join(s.path, key), i)
 		p, err := replication.ParsePattern(text)
@@ -41,7 +42,7 @@ func (s *section) selects(key string, texts []string, kinds []replication.Kind, 
 		case err != nil:
 			s.problem(at, err.Error(), "%q isn't a pattern", text)
 		case !slices.Contains(kinds, p.Kind):
-			s.problem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.Word()), "%q is of a kind that isn't copied", text)
+			s.problem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.ConfigName()), "%q is of a kind that isn't copied", text)
 		case slices.Contains(list, p):
 			s.problem(at, "", "%q stands here twice", text)
 		case slices.Contains(others, p):
@@ -58,10 +59,10 @@ func (o Organization) warnings() (list []string) {
 	pair := replication.Pair{Kinds: o.Kinds, Selection: o.Selection}
 	for _, k := range o.Kinds {
 		if o.kindsGiven && !pair.Includes(k) {
-			list = append(list, fmt.Sprintf("%s: kinds names %s, but include and exclude leave none of them", o.key, k.Word()))
+			list = append(list, fmt.Sprintf("%s: kinds names %s, but include and exclude leave none of them", o.key, k.ConfigName()))
 		}
 	}
-	if pair.Includes(replication.Policy) && !pair.Includes(replication.CookbookArtifact) {
+	if pair.Includes(object.Policy) && !pair.Includes(object.CookbookArtifact) {
 		list = append(list, fmt.Sprintf("%s: policies are copied without cookbook_artifacts: nodes can't use them on a replica that lacks the artifacts that they lock", o.key))
 	}
 	return list

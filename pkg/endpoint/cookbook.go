@@ -8,23 +8,24 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // manifest is a cookbook version or artifact in the form that the replica takes.
 type manifest struct {
-	kind    replication.Kind
+	kind    object.Kind
 	path    string // with the version as the body spells it
 	body    []byte
 	print   string
 	frozen  bool
-	files   []replication.File
+	files   []object.File
 	dropped []string // what the replica can't hold
 }
 
 // manifestFor makes the manifest to send: cleaned, and converted when the
 // replica's API version has another form (chef-server-api.md §3.3).
-func (t *Target) manifestFor(ctx context.Context, obj replication.Object) (*manifest, error) {
+func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest, error) {
 	version, err := t.org.Client().APIVersion(ctx)
 	if err != nil {
 		return nil, t.failWrite("write", obj.Ref, err)
@@ -36,7 +37,7 @@ func (t *Target) manifestFor(ctx context.Context, obj replication.Object) (*mani
 		body, dropped, err = chef.ManifestToSegments(body)
 	}
 	clean := chef.CleanManifest
-	if obj.Ref.Kind == replication.CookbookArtifact {
+	if obj.Ref.Kind == object.CookbookArtifact {
 		clean = chef.CleanArtifact
 	}
 	if err == nil {
@@ -53,13 +54,13 @@ func (t *Target) manifestFor(ctx context.Context, obj replication.Object) (*mani
 }
 
 // set fills in what follows from the body. URLs of files come from the object.
-func (m *manifest) set(obj replication.Object, body []byte) error {
+func (m *manifest) set(obj object.Object, body []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
 		return errors.New("the manifest isn't a JSON object")
 	}
 	m.path = obj.Ref.Path()
-	if m.kind == replication.Cookbook {
+	if m.kind == object.Cookbook {
 		var version string
 		if err := json.Unmarshal(members["version"], &version); err != nil || !validVersion(version) {
 			return errors.New("the manifest has no version")
@@ -69,13 +70,13 @@ func (m *manifest) set(obj replication.Object, body []byte) error {
 	m.frozen = string(members["frozen?"]) == "true"
 	m.body = body
 	var err error
-	if m.print, err = fingerprint(m.kind, body); err != nil {
+	if m.print, err = object.FingerprintOf(object.Ref{Kind: m.kind}, body); err != nil {
 		return err
 	}
 	if m.files, err = filesOf(body); err != nil {
 		return err
 	}
-	urls := make(map[string]replication.File, len(obj.Files))
+	urls := make(map[string]object.File, len(obj.Files))
 	for _, f := range obj.Files {
 		urls[f.Checksum] = f
 	}
@@ -93,7 +94,7 @@ const maxCycles = 3
 
 // putCookbook uploads what the server lacks and writes the manifest, with
 // force, since a version may be frozen.
-func (t *Target) putCookbook(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
+func (t *Target) putCookbook(ctx context.Context, obj object.Object, create bool, content replication.Content) error {
 	m, err := t.manifestFor(ctx, obj)
 	if err != nil {
 		return err
@@ -140,7 +141,7 @@ func (t *Target) forget(m *manifest) {
 
 // dropNulls takes null values out of a manifest that the server refused as it
 // is. It returns false when there were none.
-func (t *Target) dropNulls(obj replication.Object, m *manifest) bool {
+func (t *Target) dropNulls(obj object.Object, m *manifest) bool {
 	body, dropped, err := chef.DropNullMetadata(m.body)
 	if err != nil || len(dropped) == 0 || m.set(obj, body) != nil {
 		return false
@@ -150,7 +151,7 @@ func (t *Target) dropNulls(obj replication.Object, m *manifest) bool {
 }
 
 // degraded is nil, or says what the replica can't hold.
-func (t *Target) degraded(ref replication.Ref, m *manifest) error {
+func (t *Target) degraded(ref object.Ref, m *manifest) error {
 	if len(m.dropped) == 0 {
 		return nil
 	}
@@ -182,11 +183,11 @@ func (t *Target) sendManifest(ctx context.Context, m *manifest, create bool) err
 // An artifact is only ever created (chef-server-api.md §5.1).
 func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 	path := m.path
-	if m.kind == replication.Cookbook {
+	if m.kind == object.Cookbook {
 		path += "?force=true"
 	}
 	a, err := t.org.Do(ctx, http.MethodPut, path, m.body)
-	if m.kind == replication.CookbookArtifact && chef.KindOf(err) == chef.KindExists {
+	if m.kind == object.CookbookArtifact && chef.KindOf(err) == chef.KindExists {
 		if err = t.holds(ctx, m); errors.Is(err, errDiffers) {
 			return errStays
 		}
@@ -199,7 +200,7 @@ func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 		}
 		return err
 	}
-	if print, err := fingerprint(m.kind, a.Body); err == nil && print == m.print {
+	if print, err := object.FingerprintOf(object.Ref{Kind: m.kind}, a.Body); err == nil && print == m.print {
 		return nil
 	}
 	return t.holds(ctx, m)
@@ -211,7 +212,7 @@ func (t *Target) holds(ctx context.Context, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	print, err := fingerprint(m.kind, a.Body)
+	print, err := object.FingerprintOf(object.Ref{Kind: m.kind}, a.Body)
 	if err != nil {
 		return err
 	}
@@ -228,7 +229,7 @@ func (t *Target) holds(ctx context.Context, m *manifest) error {
 // dropTorn deletes what a failed create left behind: servers list and show such
 // a version although its content is missing (chef-server-api.md §3.3, §13). A
 // version that holds anything else than what was just sent stays.
-func (t *Target) dropTorn(ctx context.Context, ref replication.Ref, m *manifest, create bool) {
+func (t *Target) dropTorn(ctx context.Context, ref object.Ref, m *manifest, create bool) {
 	if !create || t.holds(ctx, m) != nil {
 		return
 	}

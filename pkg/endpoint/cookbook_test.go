@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -144,7 +145,7 @@ func TestShortVersionsAreWrittenAsTheBodySpellsThem(t *testing.T) {
 	w := newWorld(t)
 	w.from.PutCookbookManifest("a", "1.0", `{"name":"a-1.0","cookbook_name":"a","version":"1.0","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version",`+
 		`"frozen?":false,"metadata":{"name":"a","version":"1.0"},"all_files":[]}`)
-	refs, err := w.source.List(context.Background(), replication.Scope{Kind: replication.Cookbook})
+	refs, err := w.source.List(context.Background(), object.Scope{Kind: object.Cookbook})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func TestABrokenCreateIsNotLeftBehind(t *testing.T) {
 	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/cookbooks/a/1.0.0", Do: lose})
 	err := w.put("/cookbooks/a/1.0.0", true)
 	wantClass(t, err, replication.Transient)
-	refs, err := w.target.List(context.Background(), replication.Scope{Kind: replication.Cookbook})
+	refs, err := w.target.List(context.Background(), object.Scope{Kind: object.Cookbook})
 	if err != nil || len(refs) > 0 {
 		t.Errorf("the replica lists %v, error %v", paths(refs), err)
 	}
@@ -325,7 +326,7 @@ var errDisk = errors.New("disk full")
 
 type brokenContent struct{ err error }
 
-func (b brokenContent) Open(context.Context, replication.File) (io.ReadCloser, int64, error) {
+func (b brokenContent) Open(context.Context, object.File) (io.ReadCloser, int64, error) {
 	return nil, 0, b.err
 }
 

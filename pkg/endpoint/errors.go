@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -47,7 +48,7 @@ type side struct {
 // fail gives an error of the client its meaning for a pass. Other errors stay as
 // they are, and so do those that have a meaning, such as the primary's errors
 // that come out of a replica's upload.
-func (s side) fail(op string, ref replication.Ref, err error) error {
+func (s side) fail(op string, ref object.Ref, err error) error {
 	var known *replication.Error
 	var e *chef.Error
 	if errors.As(err, &known) || !errors.As(err, &e) {
@@ -55,7 +56,7 @@ func (s side) fail(op string, ref replication.Ref, err error) error {
 	}
 	failed := &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: cause{e}}
 	if failed.Class == replication.Foreign && optional(ref.Kind) {
-		word := ref.Kind.Word()
+		word := ref.Kind.ConfigName()
 		failed.Class = replication.Unserved
 		failed.Hint = fmt.Sprintf("take %s out of kinds, or use a Chef Server that has them: 12.1 or newer", word)
 		failed.Err = fmt.Errorf("the server does not serve %s: %w", word, cause{e})
@@ -65,7 +66,7 @@ func (s side) fail(op string, ref replication.Ref, err error) error {
 
 // failWrite is fail for writes, in which "absent" concerns what surrounds the
 // object, such as its bag: it must not be taken for the object's absence.
-func (s side) failWrite(op string, ref replication.Ref, err error) error {
+func (s side) failWrite(op string, ref object.Ref, err error) error {
 	failed := s.fail(op, ref, err)
 	var known, e *replication.Error
 	if !errors.As(err, &known) && errors.As(failed, &e) && e.Class == replication.Absent {
@@ -75,15 +76,15 @@ func (s side) failWrite(op string, ref replication.Ref, err error) error {
 }
 
 // reject is an error that this package itself finds.
-func (s side) reject(op string, ref replication.Ref, class replication.Class, hint, format string, args ...any) error {
+func (s side) reject(op string, ref object.Ref, class replication.Class, hint, format string, args ...any) error {
 	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: class, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
 // mayNotCreate is the error of a create that the server refuses for the whole
 // container, which is one trouble of the pair and not one of each object.
-func (s side) mayNotCreate(kind replication.Kind, container string, err error) error {
+func (s side) mayNotCreate(kind object.Kind, container string, err error) error {
 	c := s.org.Client()
-	return &replication.Error{Op: "create in", Ref: replication.Ref{Kind: kind}, Server: c.Name(), Class: replication.Denied,
+	return &replication.Error{Op: "create in", Ref: object.Ref{Kind: kind}, Server: c.Name(), Class: replication.Denied,
 		Hint: fmt.Sprintf("let an admin of the organization grant it: chef-sync-ctl prepare-org %s --side replica --replica %s", s.org.Name(), c.Name()),
 		Err:  refusedCreate{fmt.Sprintf("user %s has no create permission on the container %s of organization %s (403)", c.User(), container, s.org.Name()), err}}
 }
@@ -101,12 +102,12 @@ func (e refusedCreate) Unwrap() []error { return []error{replication.ErrMayNotCr
 // refusedWrite tells a refused create in a container from a refused write of one
 // object, for kinds whose requests are the same for both: servers name the
 // permission by the method of the request. What isn't there can only be created.
-func (t *Target) refusedWrite(ctx context.Context, ref replication.Ref, err error) error {
+func (t *Target) refusedWrite(ctx context.Context, ref object.Ref, err error) error {
 	if chef.KindOf(err) != chef.KindPermission {
 		return err
 	}
-	holder := replication.Ref{Kind: ref.Kind, Name: ref.Name}
-	if ref.Kind == replication.CookbookArtifact {
+	holder := object.Ref{Kind: ref.Kind, Name: ref.Name}
+	if ref.Kind == object.CookbookArtifact {
 		holder = ref // each has an ACL of its own
 	}
 	if _, getErr := t.org.Do(ctx, http.MethodGet, holder.Path(), nil); chef.KindOf(getErr) != chef.KindAbsent {
@@ -116,4 +117,4 @@ func (t *Target) refusedWrite(ctx context.Context, ref replication.Ref, err erro
 }
 
 // containerOf is the container whose ACL decides who creates objects of a kind.
-func containerOf(kind replication.Kind) string { return replication.Ref{Kind: kind}.Path()[1:] }
+func containerOf(kind object.Kind) string { return object.Ref{Kind: kind}.Path()[1:] }

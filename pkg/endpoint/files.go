@@ -5,12 +5,13 @@ import (
 	"io"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // Open implements replication.Source and replication.Target. A URL that the file
 // store refuses is replaced once by a fresh one (chef-server-api.md §3.4).
-func (r *reader) Open(ctx context.Context, obj replication.Object, file replication.File) (io.ReadCloser, int64, error) {
+func (r *reader) Open(ctx context.Context, obj object.Object, file object.File) (io.ReadCloser, int64, error) {
 	op := "download " + file.Path + " of"
 	if file.URL != "" {
 		content, size, err := r.org.Client().OpenFile(ctx, file.URL)
@@ -33,7 +34,7 @@ func (r *reader) Open(ctx context.Context, obj replication.Object, file replicat
 
 // fileError gives a failed download its meaning. Content that the file store
 // has lost isn't absence of the object: the server is damaged.
-func (r *reader) fileError(op string, ref replication.Ref, err error) error {
+func (r *reader) fileError(op string, ref object.Ref, err error) error {
 	if err == nil {
 		return nil
 	}

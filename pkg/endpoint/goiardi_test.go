@@ -9,25 +9,26 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/chef/goiarditest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // everything lists all objects of an organization.
-func everything(t *testing.T, r replication.Reader) []replication.Ref {
+func everything(t *testing.T, r replication.Reader) []object.Ref {
 	t.Helper()
 	ctx := context.Background()
-	var all []replication.Ref
-	for _, k := range []replication.Kind{replication.DataBag, replication.Role, replication.Cookbook, replication.Environment} {
-		refs, err := r.List(ctx, replication.Scope{Kind: k})
+	var all []object.Ref
+	for _, k := range []object.Kind{object.DataBag, object.Role, object.Cookbook, object.Environment} {
+		refs, err := r.List(ctx, object.Scope{Kind: k})
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, refs...)
-		if k != replication.DataBag {
+		if k != object.DataBag {
 			continue
 		}
 		for _, bag := range refs {
-			items, err := r.List(ctx, replication.Scope{Kind: replication.DataBagItem, Name: bag.Name})
+			items, err := r.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,13 +117,13 @@ func TestGoiardiIsAReplicaAndAPrimary(t *testing.T) {
 	})
 	t.Run("a killed server is unreachable", func(t *testing.T) {
 		goiardi.Kill()
-		_, err := NewSource(org, nil).List(context.Background(), replication.Scope{Kind: replication.Role})
+		_, err := NewSource(org, nil).List(context.Background(), object.Scope{Kind: object.Role})
 		wantClass(t, err, replication.Unreachable)
 		if chef.KindOf(err) != chef.KindUnreachable {
 			t.Errorf("error %v", err)
 		}
 		goiardi.Restart()
-		if _, err := NewSource(org, nil).List(context.Background(), replication.Scope{Kind: replication.Role}); err != nil {
+		if _, err := NewSource(org, nil).List(context.Background(), object.Scope{Kind: object.Role}); err != nil {
 			t.Error(err)
 		}
 	})

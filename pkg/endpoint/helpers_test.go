@@ -14,6 +14,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -50,7 +51,7 @@ func client(t *testing.T, s *cheftest.Server, name string) *chef.Client {
 }
 
 // get reads an object from the primary.
-func (w *world) get(path string) replication.Object {
+func (w *world) get(path string) object.Object {
 	w.t.Helper()
 	obj, err := w.source.Get(context.Background(), ref(w.t, path))
 	if err != nil {
@@ -101,16 +102,16 @@ func (w *world) sameServers() {
 // fromSource is content straight from the primary.
 type fromSource struct {
 	source *Source
-	obj    replication.Object
+	obj    object.Object
 }
 
-func (f fromSource) Open(ctx context.Context, file replication.File) (io.ReadCloser, int64, error) {
+func (f fromSource) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	return f.source.Open(ctx, f.obj, file)
 }
 
-func ref(t *testing.T, path string) replication.Ref {
+func ref(t *testing.T, path string) object.Ref {
 	t.Helper()
-	r, err := replication.ParseRef(path)
+	r, err := object.ParseRef(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func wantClass(t *testing.T, err error, want replication.Class) *replication.Err
 	return e
 }
 
-func paths(refs []replication.Ref) []string {
+func paths(refs []object.Ref) []string {
 	out := []string{}
 	for _, r := range refs {
 		out = append(out, r.Path())

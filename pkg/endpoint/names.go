@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 // validName tells whether a name can be asked for: legal in a path, and not
@@ -12,16 +12,16 @@ import (
 func validName(name string) bool { return chef.ValidName(name) && name != "_acl" }
 
 // validRef tells whether all names of an object can be asked for.
-func validRef(r replication.Ref) bool {
-	switch r.Kind {
-	case replication.Cookbook:
-		return validName(r.Name) && validVersion(r.Sub)
-	case replication.DataBagItem, replication.CookbookArtifact, replication.Policy, replication.PolicyGroup:
-		return validName(r.Name) && validName(r.Sub)
-	case replication.Role, replication.Environment, replication.DataBag:
-		return validName(r.Name) && r.Sub == ""
+func validRef(r object.Ref) bool {
+	switch {
+	case !r.Kind.IsKnown() || !validName(r.Name):
+		return false
+	case r.Kind.IsVersioned():
+		return validVersion(r.Sub)
+	case r.Kind.HasTwoNames():
+		return validName(r.Sub)
 	}
-	return false
+	return r.Sub == ""
 }
 
 // validVersion tells whether v is one to three numbers joined by dots.

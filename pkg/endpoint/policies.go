@@ -10,29 +10,30 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // optional tells whether a server may lack a kind altogether: Chef Servers
 // before 12.1 have no policies, goiardi 0.11.10 neither, which answers their
 // paths with 200 and nothing (chef-server-api.md §5.2, §13).
-func optional(k replication.Kind) bool {
-	return k == replication.Policy || k == replication.PolicyGroup || k == replication.CookbookArtifact
+func optional(k object.Kind) bool {
+	return k == object.Policy || k == object.PolicyGroup || k == object.CookbookArtifact
 }
 
 // decodePolicies reads /policies, or /policies/NAME, which lacks the name.
-func decodePolicies(name string, body []byte) ([]replication.Ref, bool) {
+func decodePolicies(name string, body []byte) ([]object.Ref, bool) {
 	type policy struct {
 		Revisions map[string]json.RawMessage `json:"revisions"`
 	}
 	policies, ok := decodeNamed[policy](name, body)
-	var refs []replication.Ref
+	var refs []object.Ref
 	for name, p := range policies {
 		if p.Revisions == nil {
 			return nil, false
 		}
 		for id := range p.Revisions {
-			refs = append(refs, replication.Ref{Kind: replication.Policy, Name: name, Sub: id})
+			refs = append(refs, object.Ref{Kind: object.Policy, Name: name, Sub: id})
 		}
 	}
 	return refs, ok
@@ -41,7 +42,7 @@ func decodePolicies(name string, body []byte) ([]replication.Ref, bool) {
 // decodePolicyGroups reads /policy_groups, or /policy_groups/NAME, which lacks
 // the name: the revision that each group binds to each policy. An empty group may
 // lack its policies (chef-server-api.md §5.2).
-func decodePolicyGroups(name string, body []byte) (map[replication.Ref]string, bool) {
+func decodePolicyGroups(name string, body []byte) (map[object.Ref]string, bool) {
 	type policyGroup struct {
 		URI      *string `json:"uri"`
 		Policies map[string]struct {
@@ -49,13 +50,13 @@ func decodePolicyGroups(name string, body []byte) (map[replication.Ref]string, b
 		} `json:"policies"`
 	}
 	groups, ok := decodeNamed[policyGroup](name, body)
-	bound := map[replication.Ref]string{}
+	bound := map[object.Ref]string{}
 	for name, g := range groups {
 		if g.URI == nil && g.Policies == nil {
 			return nil, false
 		}
 		for policy, p := range g.Policies {
-			bound[replication.Ref{Kind: replication.PolicyGroup, Name: name, Sub: policy}] = p.Revision
+			bound[object.Ref{Kind: object.PolicyGroup, Name: name, Sub: policy}] = p.Revision
 		}
 	}
 	return bound, ok
@@ -74,7 +75,7 @@ func decodeNamed[T any](name string, body []byte) (named map[string]T, ok bool) 
 	return map[string]T{name: *one}, true
 }
 
-func decodeArtifacts(body []byte) ([]replication.Ref, bool) {
+func decodeArtifacts(body []byte) ([]object.Ref, bool) {
 	var artifacts map[string]struct {
 		Versions *[]struct {
 			Identifier string `json:"identifier"`
@@ -83,13 +84,13 @@ func decodeArtifacts(body []byte) ([]replication.Ref, bool) {
 	if json.Unmarshal(body, &artifacts) != nil || artifacts == nil {
 		return nil, false
 	}
-	var refs []replication.Ref
+	var refs []object.Ref
 	for name, a := range artifacts {
 		if a.Versions == nil {
 			return nil, false
 		}
 		for _, v := range *a.Versions {
-			refs = append(refs, replication.Ref{Kind: replication.CookbookArtifact, Name: name, Sub: v.Identifier})
+			refs = append(refs, object.Ref{Kind: object.CookbookArtifact, Name: name, Sub: v.Identifier})
 		}
 	}
 	return refs, true
@@ -97,8 +98,8 @@ func decodeArtifacts(body []byte) ([]replication.Ref, bool) {
 
 // PolicyGroups returns the revision that each policy group binds to each policy,
 // in one request: all that can change of these objects.
-func (r *reader) PolicyGroups(ctx context.Context) (map[replication.Ref]string, error) {
-	all := replication.Ref{Kind: replication.PolicyGroup}
+func (r *reader) PolicyGroups(ctx context.Context) (map[object.Ref]string, error) {
+	all := object.Ref{Kind: object.PolicyGroup}
 	a, err := r.org.Do(ctx, http.MethodGet, "/policy_groups", nil)
 	if err != nil {
 		return nil, r.fail("list", all, err)
@@ -107,14 +108,14 @@ func (r *reader) PolicyGroups(ctx context.Context) (map[replication.Ref]string, 
 	if !ok {
 		return nil, r.foreign("list", all)
 	}
-	maps.DeleteFunc(bound, func(ref replication.Ref, _ string) bool { return !validRef(ref) })
+	maps.DeleteFunc(bound, func(ref object.Ref, _ string) bool { return !validRef(ref) })
 	return bound, nil
 }
 
 // putPolicy writes a policy revision. Servers create them only, so one that is
 // there with other content is replaced, unless a group binds it: the group would
 // lose it meanwhile (chef-server-api.md §5.1, §5.2).
-func (t *Target) putPolicy(ctx context.Context, obj replication.Object) error {
+func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 	ref := obj.Ref
 	doc, err := chef.CleanRevision(obj.Body)
 	if err != nil {
@@ -146,7 +147,7 @@ func (t *Target) putPolicy(ctx context.Context, obj replication.Object) error {
 
 // unbound refuses what would take a revision away from a policy group that binds
 // it: servers drop the binding with the revision, without a word.
-func (t *Target) unbound(ctx context.Context, op string, revision replication.Ref) error {
+func (t *Target) unbound(ctx context.Context, op string, revision object.Ref) error {
 	all, err := t.PolicyGroups(ctx)
 	if err != nil {
 		return err
@@ -168,7 +169,7 @@ func (t *Target) unbound(ctx context.Context, op string, revision replication.Re
 // bindPolicy lets a group use a revision of a policy. Servers make what is
 // missing of the three, and keep a revision that they have: one with other content
 // shows when the revision itself is written or compared.
-func (t *Target) bindPolicy(ctx context.Context, obj replication.Object) error {
+func (t *Target) bindPolicy(ctx context.Context, obj object.Object) error {
 	doc, err := chef.CleanRevision(obj.Body)
 	if err != nil {
 		return t.reject("write", obj.Ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
@@ -179,9 +180,9 @@ func (t *Target) bindPolicy(ctx context.Context, obj replication.Object) error {
 
 // removePolicy deletes a revision, or a policy from a group. What then is an
 // empty policy or group is deleted too: nothing else can make one.
-func (t *Target) removePolicy(ctx context.Context, ref replication.Ref) error {
+func (t *Target) removePolicy(ctx context.Context, ref object.Ref) error {
 	inner := "policies"
-	if ref.Kind == replication.Policy {
+	if ref.Kind == object.Policy {
 		inner = "revisions"
 		if err := t.unbound(ctx, "delete", ref); err != nil {
 			return err
@@ -190,7 +191,7 @@ func (t *Target) removePolicy(ctx context.Context, ref replication.Ref) error {
 	if err := t.remove(ctx, ref); err != nil {
 		return err
 	}
-	holder := replication.Ref{Kind: ref.Kind, Name: ref.Name}
+	holder := object.Ref{Kind: ref.Kind, Name: ref.Name}
 	a, err := t.org.Do(ctx, http.MethodGet, holder.Path(), nil)
 	if chef.KindOf(err) == chef.KindAbsent {
 		return nil

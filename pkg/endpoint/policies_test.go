@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -30,10 +31,10 @@ func TestPolicyfilesAreListed(t *testing.T) {
 	w := newWorld(t)
 	fillPolicies(w.from)
 	var got []string
-	for _, scope := range []replication.Scope{
-		{Kind: replication.CookbookArtifact}, {Kind: replication.Policy}, {Kind: replication.PolicyGroup},
-		{Kind: replication.CookbookArtifact, Name: "a"}, {Kind: replication.Policy, Name: "app"}, {Kind: replication.PolicyGroup, Name: "prod"},
-		{Kind: replication.CookbookArtifact, Name: "none"}, {Kind: replication.Policy, Name: "none"}, {Kind: replication.PolicyGroup, Name: "none"},
+	for _, scope := range []object.Scope{
+		{Kind: object.CookbookArtifact}, {Kind: object.Policy}, {Kind: object.PolicyGroup},
+		{Kind: object.CookbookArtifact, Name: "a"}, {Kind: object.Policy, Name: "app"}, {Kind: object.PolicyGroup, Name: "prod"},
+		{Kind: object.CookbookArtifact, Name: "none"}, {Kind: object.Policy, Name: "none"}, {Kind: object.PolicyGroup, Name: "none"},
 	} {
 		refs, err := w.source.List(context.Background(), scope)
 		if err != nil {
@@ -167,7 +168,7 @@ func TestAServerWithoutAKindIsRecognised(t *testing.T) {
 		w := newWorld(t)
 		fillPolicies(w.from)
 		fill(w.from)
-		obj := map[string]replication.Object{}
+		obj := map[string]object.Object{}
 		for _, path := range policyPaths {
 			obj[path] = w.get(path)
 		}
@@ -178,7 +179,7 @@ func TestAServerWithoutAKindIsRecognised(t *testing.T) {
 		}
 		for _, path := range policyPaths {
 			r := ref(t, path)
-			_, listErr := w.source.List(context.Background(), replication.Scope{Kind: r.Kind})
+			_, listErr := w.source.List(context.Background(), object.Scope{Kind: r.Kind})
 			_, getErr := w.source.Get(context.Background(), r)
 			putErr := w.target.Put(context.Background(), obj[path], true, fromSource{w.source, obj[path]})
 			deleteErr := w.target.Delete(context.Background(), r)
@@ -194,7 +195,7 @@ func TestAServerWithoutAKindIsRecognised(t *testing.T) {
 }
 
 func TestForeignListsOfPolicyfilesAreRefused(t *testing.T) {
-	for _, s := range []replication.Scope{{Kind: replication.Policy}, {Kind: replication.PolicyGroup}, {Kind: replication.CookbookArtifact}, {Kind: replication.Policy, Name: "x"}} {
+	for _, s := range []object.Scope{{Kind: object.Policy}, {Kind: object.PolicyGroup}, {Kind: object.CookbookArtifact}, {Kind: object.Policy, Name: "x"}} {
 		for _, body := range []string{`[]`, `null`, `{"x":1}`, `{"x":{}}`, `""`} {
 			if s.Name != "" && body == `{"x":{}}` {
 				body = `{}`

@@ -9,6 +9,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -92,7 +93,7 @@ func TestStrangersAreDenied(t *testing.T) {
 		"no such user":    as(t, w.primary, "nobody", key).Org("acme"),
 		"no organization": as(t, w.primary, "stranger", key).Org("missing"),
 	} {
-		_, err := NewSource(org, nil).List(context.Background(), replication.Scope{Kind: replication.Role})
+		_, err := NewSource(org, nil).List(context.Background(), object.Scope{Kind: object.Role})
 		if e := wantClass(t, err, replication.Denied); e.Hint == "" {
 			t.Errorf("%s: no hint in %v", name, e)
 		}

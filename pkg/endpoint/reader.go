@@ -9,8 +9,9 @@ import (
 	"net/http"
 	"slices"
 
-	"chefsync/pkg/canonical"
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
+	"chefsync/pkg/object/canonical"
 	"chefsync/pkg/replication"
 )
 
@@ -33,13 +34,13 @@ func (r *reader) Identity(ctx context.Context) (string, error) {
 		return id, nil // API clients may not read it
 	}
 	if err != nil {
-		return "", r.fail("read the organization", replication.Ref{}, err)
+		return "", r.fail("read the organization", object.Ref{}, err)
 	}
 	var doc struct {
 		GUID string `json:"guid"`
 	}
 	if json.Unmarshal(a.Body, &doc) != nil {
-		return "", r.foreign("read the organization", replication.Ref{})
+		return "", r.foreign("read the organization", object.Ref{})
 	}
 	if doc.GUID != "" {
 		id += "#" + doc.GUID
@@ -48,24 +49,24 @@ func (r *reader) Identity(ctx context.Context) (string, error) {
 }
 
 // List implements replication.Reader.
-func (r *reader) List(ctx context.Context, scope replication.Scope) ([]replication.Ref, error) {
+func (r *reader) List(ctx context.Context, scope object.Scope) ([]object.Ref, error) {
 	path := listPath(scope)
 	if path == "" {
-		return nil, r.reject("list", replication.Ref(scope), replication.Rejected, "", "this scope can't be listed")
+		return nil, r.reject("list", object.Ref(scope), replication.Rejected, "", "this scope can't be listed")
 	}
 	a, err := r.org.Do(ctx, http.MethodGet, path, nil)
 	if chef.KindOf(err) == chef.KindAbsent && scope.Name != "" {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, r.fail("list", replication.Ref(scope), err)
+		return nil, r.fail("list", object.Ref(scope), err)
 	}
 	refs, ok := decodeList(scope, a.Body)
 	if !ok {
-		return nil, r.foreign("list", replication.Ref(scope))
+		return nil, r.foreign("list", object.Ref(scope))
 	}
-	refs = slices.DeleteFunc(refs, func(ref replication.Ref) bool {
-		if ref.Kind == replication.Environment && ref.Name == replication.DefaultEnvironment {
+	refs = slices.DeleteFunc(refs, func(ref object.Ref) bool {
+		if ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment {
 			return true
 		}
 		if !validRef(ref) {
@@ -75,42 +76,42 @@ func (r *reader) List(ctx context.Context, scope replication.Scope) ([]replicati
 		}
 		return !scope.Contains(ref)
 	})
-	slices.SortFunc(refs, replication.CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	return refs, nil
 }
 
 // listPath is where a scope is listed, or "".
-func listPath(s replication.Scope) string {
+func listPath(s object.Scope) string {
 	switch {
-	case s.Kind == replication.Cookbook && s.Name == "":
+	case s.Kind == object.Cookbook && s.Name == "":
 		return "/cookbooks?num_versions=all"
-	case s.Kind == replication.Cookbook && validName(s.Name):
+	case s.Kind == object.Cookbook && validName(s.Name):
 		return "/cookbooks/" + s.Name
-	case s.Kind == replication.Role:
+	case s.Kind == object.Role:
 		return "/roles"
-	case s.Kind == replication.Environment:
+	case s.Kind == object.Environment:
 		return "/environments"
-	case s.Kind == replication.DataBag:
+	case s.Kind == object.DataBag:
 		return "/data"
-	case s.Kind == replication.DataBagItem && validName(s.Name):
+	case s.Kind == object.DataBagItem && validName(s.Name):
 		return "/data/" + s.Name
 	case optional(s.Kind) && (s.Name == "" || validName(s.Name)):
-		return replication.Ref{Kind: s.Kind, Name: s.Name}.Path()
+		return object.Ref{Kind: s.Kind, Name: s.Name}.Path()
 	}
 	return ""
 }
 
 // decodeList reads a listing: an object whose keys are names. Anything else
 // isn't a listing.
-func decodeList(s replication.Scope, body []byte) ([]replication.Ref, bool) {
+func decodeList(s object.Scope, body []byte) ([]object.Ref, bool) {
 	switch s.Kind {
-	case replication.Cookbook:
+	case object.Cookbook:
 		return decodeCookbooks(body)
-	case replication.CookbookArtifact:
+	case object.CookbookArtifact:
 		return decodeArtifacts(body)
-	case replication.Policy:
+	case object.Policy:
 		return decodePolicies(s.Name, body)
-	case replication.PolicyGroup:
+	case object.PolicyGroup:
 		bound, ok := decodePolicyGroups(s.Name, body)
 		return slices.Collect(maps.Keys(bound)), ok
 	}
@@ -118,10 +119,10 @@ func decodeList(s replication.Scope, body []byte) ([]replication.Ref, bool) {
 	if json.Unmarshal(body, &names) != nil || names == nil {
 		return nil, false
 	}
-	refs := make([]replication.Ref, 0, len(names))
+	refs := make([]object.Ref, 0, len(names))
 	for name := range names {
-		ref := replication.Ref{Kind: s.Kind, Name: name}
-		if s.Kind == replication.DataBagItem {
+		ref := object.Ref{Kind: s.Kind, Name: name}
+		if s.Kind == object.DataBagItem {
 			ref.Name, ref.Sub = s.Name, name
 		}
 		refs = append(refs, ref)
@@ -129,7 +130,7 @@ func decodeList(s replication.Scope, body []byte) ([]replication.Ref, bool) {
 	return refs, true
 }
 
-func decodeCookbooks(body []byte) ([]replication.Ref, bool) {
+func decodeCookbooks(body []byte) ([]object.Ref, bool) {
 	var books map[string]struct {
 		Versions *[]struct {
 			Version string `json:"version"`
@@ -138,21 +139,21 @@ func decodeCookbooks(body []byte) ([]replication.Ref, bool) {
 	if json.Unmarshal(body, &books) != nil || books == nil {
 		return nil, false
 	}
-	var refs []replication.Ref
+	var refs []object.Ref
 	for name, b := range books {
 		if b.Versions == nil {
 			return nil, false
 		}
 		for _, v := range *b.Versions {
-			refs = append(refs, replication.Ref{Kind: replication.Cookbook, Name: name, Sub: v.Version})
+			refs = append(refs, object.Ref{Kind: object.Cookbook, Name: name, Sub: v.Version})
 		}
 	}
 	return refs, true
 }
 
 // Get implements replication.Reader.
-func (r *reader) Get(ctx context.Context, ref replication.Ref) (replication.Object, error) {
-	none := replication.Object{}
+func (r *reader) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
+	none := object.Object{}
 	if !validRef(ref) {
 		return none, r.reject("read", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
 	}
@@ -160,7 +161,7 @@ func (r *reader) Get(ctx context.Context, ref replication.Ref) (replication.Obje
 	if err != nil {
 		return none, r.fail("read", ref, err)
 	}
-	if ref.Kind == replication.DataBag {
+	if ref.Kind == object.DataBag {
 		return bagObject(ref), nil
 	}
 	obj, err := decodeObject(ref, a.Body)
@@ -172,24 +173,24 @@ func (r *reader) Get(ctx context.Context, ref replication.Ref) (replication.Obje
 
 // bagObject is a data bag: a server shows its items, which are objects of their
 // own, and it has no content but its name.
-func bagObject(ref replication.Ref) replication.Object {
+func bagObject(ref object.Ref) object.Object {
 	form := canonical.DataBag(ref.Name)
-	return replication.Object{Ref: ref, Body: form, Fingerprint: canonical.Fingerprint(form)}
+	return object.Object{Ref: ref, Body: form, Fingerprint: canonical.Fingerprint(form)}
 }
 
 // decodeObject makes an object of a server's answer and checks that it is the
 // one that was asked for.
-func decodeObject(ref replication.Ref, body []byte) (replication.Object, error) {
-	obj := replication.Object{Ref: ref, Body: body}
+func decodeObject(ref object.Ref, body []byte) (object.Object, error) {
+	obj := object.Object{Ref: ref, Body: body}
 	if err := checkName(ref, body); err != nil {
 		return obj, err
 	}
-	print, err := fingerprint(ref.Kind, body)
+	print, err := object.FingerprintOf(ref, body)
 	if err != nil {
 		return obj, err
 	}
 	obj.Fingerprint = print
-	if isCookbook(ref.Kind) {
+	if ref.Kind.HasFiles() {
 		obj.Files, err = filesOf(body)
 	}
 	return obj, err
@@ -197,7 +198,7 @@ func decodeObject(ref replication.Ref, body []byte) (replication.Object, error) 
 
 // checkName refuses an object whose body has another name than its path. A PUT
 // of such an environment would rename another one (chef-server-api.md §4.3).
-func checkName(ref replication.Ref, body []byte) error {
+func checkName(ref object.Ref, body []byte) error {
 	// A map, since encoding/json matches the fields of a struct in any case.
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -209,67 +210,26 @@ func checkName(ref replication.Ref, body []byte) error {
 		}
 		return s
 	}
-	var same bool
-	switch ref.Kind {
-	case replication.Cookbook:
-		same = text("cookbook_name") == ref.Name && sameVersion(text("version"), ref.Sub)
-	case replication.DataBagItem:
-		same = text("id") == ref.Sub
-	case replication.CookbookArtifact:
-		same = text("name") == ref.Name && text("identifier") == ref.Sub
-	case replication.Policy:
-		same = text("name") == ref.Name && text("revision_id") == ref.Sub
-	case replication.PolicyGroup:
-		same = text("name") == ref.Sub
-	default:
-		same = text("name") == ref.Name
-	}
+	name, sub := ref.Kind.NameMembers()
+	same := (name == "" || text(name) == ref.Name) && (sub == "" || text(sub) == ref.Sub || ref.Kind.IsVersioned() && sameVersion(text(sub), ref.Sub))
 	if !same {
 		return errors.New("the object's body has another name than its path")
 	}
 	return nil
 }
 
-func fingerprint(kind replication.Kind, body []byte) (string, error) {
-	var form []byte
-	var err error
-	switch kind {
-	case replication.Cookbook:
-		form, err = canonical.CookbookVersion(body)
-	case replication.CookbookArtifact:
-		form, err = canonical.CookbookArtifact(body)
-	case replication.Role:
-		form, err = canonical.Role(body)
-	case replication.Environment:
-		form, err = canonical.Environment(body)
-	case replication.Policy, replication.PolicyGroup:
-		form, err = canonical.PolicyRevision(body)
-	default:
-		form, err = canonical.DataBagItem(body)
-	}
-	if err != nil {
-		return "", err
-	}
-	return canonical.Fingerprint(form), nil
-}
-
-// isCookbook tells whether objects of a kind have files.
-func isCookbook(k replication.Kind) bool {
-	return k == replication.Cookbook || k == replication.CookbookArtifact
-}
-
 // filesOf lists the content of a cookbook version, each once.
-func filesOf(manifest []byte) ([]replication.File, error) {
+func filesOf(manifest []byte) ([]object.File, error) {
 	files, err := chef.ManifestFiles(manifest)
 	if err != nil {
 		return nil, err
 	}
 	seen := make(map[string]bool, len(files))
-	out := make([]replication.File, 0, len(files))
+	out := make([]object.File, 0, len(files))
 	for _, f := range files {
 		if !seen[f.Checksum] {
 			seen[f.Checksum] = true
-			out = append(out, replication.File{Checksum: f.Checksum, URL: f.URL, Path: f.Path})
+			out = append(out, object.File{Checksum: f.Checksum, URL: f.URL, Path: f.Path})
 		}
 	}
 	return out, nil
@@ -277,7 +237,7 @@ func filesOf(manifest []byte) ([]replication.File, error) {
 
 // foreign is an answer that the client let pass but that isn't what a Chef
 // Server answers here.
-func (r *reader) foreign(op string, ref replication.Ref) error {
+func (r *reader) foreign(op string, ref object.Ref) error {
 	return r.reject(op, ref, replication.Foreign, "check that the URL is a Chef Server's and that no proxy changes its answers",
 		"the answer doesn't have the form that a Chef Server gives it")
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -25,20 +26,20 @@ func TestListNamesTheObjectsOfAScope(t *testing.T) {
 	w := newWorld(t)
 	fill(w.from)
 	for _, c := range []struct {
-		scope replication.Scope
+		scope object.Scope
 		want  []string
 	}{
-		{replication.Scope{Kind: replication.Role}, []string{"/roles/a:b", "/roles/web"}},
-		{replication.Scope{Kind: replication.Environment}, []string{"/environments/prod"}},
-		{replication.Scope{Kind: replication.DataBag}, []string{"/data/empty", "/data/users"}},
-		{replication.Scope{Kind: replication.DataBagItem, Name: "users"}, []string{"/data/users/alice"}},
-		{replication.Scope{Kind: replication.DataBagItem, Name: "empty"}, []string{}},
-		{replication.Scope{Kind: replication.DataBagItem, Name: "nobag"}, []string{}},
-		{replication.Scope{Kind: replication.Cookbook}, []string{"/cookbooks/a/1.0.0", "/cookbooks/a/1.10.0", "/cookbooks/b/0.1.0"}},
-		{replication.Scope{Kind: replication.Cookbook, Name: "a"}, []string{"/cookbooks/a/1.0.0", "/cookbooks/a/1.10.0"}},
-		{replication.Scope{Kind: replication.Cookbook, Name: "gone"}, []string{}},
-		{replication.Scope{Kind: replication.Cookbook, Name: "a", Sub: "1.0.0"}, []string{"/cookbooks/a/1.0.0"}},
-		{replication.Scope{Kind: replication.Role, Name: "web"}, []string{"/roles/web"}},
+		{object.Scope{Kind: object.Role}, []string{"/roles/a:b", "/roles/web"}},
+		{object.Scope{Kind: object.Environment}, []string{"/environments/prod"}},
+		{object.Scope{Kind: object.DataBag}, []string{"/data/empty", "/data/users"}},
+		{object.Scope{Kind: object.DataBagItem, Name: "users"}, []string{"/data/users/alice"}},
+		{object.Scope{Kind: object.DataBagItem, Name: "empty"}, []string{}},
+		{object.Scope{Kind: object.DataBagItem, Name: "nobag"}, []string{}},
+		{object.Scope{Kind: object.Cookbook}, []string{"/cookbooks/a/1.0.0", "/cookbooks/a/1.10.0", "/cookbooks/b/0.1.0"}},
+		{object.Scope{Kind: object.Cookbook, Name: "a"}, []string{"/cookbooks/a/1.0.0", "/cookbooks/a/1.10.0"}},
+		{object.Scope{Kind: object.Cookbook, Name: "gone"}, []string{}},
+		{object.Scope{Kind: object.Cookbook, Name: "a", Sub: "1.0.0"}, []string{"/cookbooks/a/1.0.0"}},
+		{object.Scope{Kind: object.Role, Name: "web"}, []string{"/roles/web"}},
 	} {
 		refs, err := w.source.List(context.Background(), c.scope)
 		if err != nil {
@@ -46,7 +47,7 @@ func TestListNamesTheObjectsOfAScope(t *testing.T) {
 		}
 		wantStrings(t, fmt.Sprintf("%+v", c.scope), paths(refs), c.want...)
 	}
-	for _, s := range []replication.Scope{{}, {Kind: replication.DataBagItem}, {Kind: replication.Cookbook, Name: ".."}} {
+	for _, s := range []object.Scope{{}, {Kind: object.DataBagItem}, {Kind: object.Cookbook, Name: ".."}} {
 		if _, err := w.source.List(context.Background(), s); err == nil {
 			t.Errorf("%+v was listed", s)
 		}
@@ -56,7 +57,7 @@ func TestListNamesTheObjectsOfAScope(t *testing.T) {
 func TestListNeverTakesTroubleForAnEmptyList(t *testing.T) {
 	w := newWorld(t)
 	fill(w.from)
-	scopes := []replication.Scope{{Kind: replication.Role}, {Kind: replication.Cookbook}, {Kind: replication.DataBagItem, Name: "users"}}
+	scopes := []object.Scope{{Kind: object.Role}, {Kind: object.Cookbook}, {Kind: object.DataBagItem, Name: "users"}}
 	for name, c := range map[string]struct {
 		fault cheftest.Fault
 		want  replication.Class
@@ -96,12 +97,12 @@ func TestListLeavesOutNamesThatCannotBeAskedFor(t *testing.T) {
 	} {
 		w.primary.Fault(cheftest.Fault{Path: path, Status: 200, Body: body})
 	}
-	refs, err := w.source.List(context.Background(), replication.Scope{Kind: replication.Role})
+	refs, err := w.source.List(context.Background(), object.Scope{Kind: object.Role})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantStrings(t, "roles", paths(refs), "/roles/good")
-	refs, err = w.source.List(context.Background(), replication.Scope{Kind: replication.Cookbook})
+	refs, err = w.source.List(context.Background(), object.Scope{Kind: object.Cookbook})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestGetTellsAbsenceFromTrouble(t *testing.T) {
 	w.primary.Fault(cheftest.Fault{Path: "/roles/web", HTML: true, Status: 404})
 	_, err := w.source.Get(context.Background(), ref(t, "/roles/web"))
 	wantClass(t, err, replication.Foreign)
-	_, err = w.source.Get(context.Background(), replication.Ref{Kind: replication.Role, Name: "_acl"})
+	_, err = w.source.Get(context.Background(), object.Ref{Kind: object.Role, Name: "_acl"})
 	wantClass(t, err, replication.Rejected)
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -42,8 +43,8 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 // Expect implements replication.Target. Only cookbook files outside the nine
 // segments can be lost, on a server that speaks API version 1 or 0
 // (chef-server-api.md §3.2).
-func (t *Target) Expect(ctx context.Context, obj replication.Object) (print string, dropped []string, err error) {
-	if !isCookbook(obj.Ref.Kind) {
+func (t *Target) Expect(ctx context.Context, obj object.Object) (print string, dropped []string, err error) {
+	if !obj.Ref.Kind.HasFiles() {
 		return obj.Fingerprint, nil, nil
 	}
 	version, err := t.org.Client().APIVersion(ctx)
@@ -69,37 +70,37 @@ func (t *Target) Expect(ctx context.Context, obj replication.Object) (print stri
 // organizations keeps the items of a bag inside the bag: of items that goiardi
 // 0.11.10 was sent at the same time, each with 201, more than half were gone
 // afterwards.
-func (t *Target) Lane(ref replication.Ref) string {
-	if isCookbook(ref.Kind) || optional(ref.Kind) || ref.Kind == replication.DataBagItem && t.org.Client().Orgless() {
+func (t *Target) Lane(ref object.Ref) string {
+	if ref.Kind.HasFiles() || optional(ref.Kind) || ref.Kind == object.DataBagItem && t.org.Client().Orgless() {
 		return ref.Name
 	}
 	return ref.Path()
 }
 
 // Put implements replication.Target.
-func (t *Target) Put(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
+func (t *Target) Put(ctx context.Context, obj object.Object, create bool, content replication.Content) error {
 	ref := obj.Ref
 	switch {
 	case !validRef(ref):
 		return t.reject("write", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
-	case ref.Kind == replication.Environment && ref.Name == replication.DefaultEnvironment:
+	case ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment:
 		return t.reject("write", ref, replication.Rejected, "", "the environment _default can't be written")
-	case ref.Kind == replication.DataBag:
+	case ref.Kind == object.DataBag:
 		return t.failWrite("write", ref, t.putBag(ctx, ref.Name))
 	}
 	if err := checkName(ref, obj.Body); err != nil {
 		return t.reject("write", ref, replication.Rejected, "repair the object on the primary", "%w", err)
 	}
 	switch ref.Kind {
-	case replication.Cookbook, replication.CookbookArtifact:
+	case object.Cookbook, object.CookbookArtifact:
 		return t.putCookbook(ctx, obj, create, content)
-	case replication.Policy:
+	case object.Policy:
 		return t.putPolicy(ctx, obj)
-	case replication.PolicyGroup:
+	case object.PolicyGroup:
 		return t.bindPolicy(ctx, obj)
 	}
 	body := obj.Body
-	if ref.Kind == replication.DataBagItem {
+	if ref.Kind == object.DataBagItem {
 		body = wrapItem(ref, body)
 	}
 	return t.failWrite("write", ref, t.putJSON(ctx, ref, body, create))
@@ -107,7 +108,7 @@ func (t *Target) Put(ctx context.Context, obj replication.Object, create bool, c
 
 // putJSON is the upsert of roles, environments and items: only POST creates and
 // only PUT updates (chef-server-api.md §4.1). What is believed is tried first.
-func (t *Target) putJSON(ctx context.Context, ref replication.Ref, body []byte, create bool) error {
+func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, create bool) error {
 	collection := ref.Path()[:strings.LastIndexByte(ref.Path(), '/')]
 	bagTried := false
 	var err error
@@ -120,14 +121,14 @@ func (t *Target) putJSON(ctx context.Context, ref replication.Ref, body []byte, 
 		switch kind := chef.KindOf(err); {
 		case create && kind == chef.KindExists:
 			create = false
-		case create && kind == chef.KindAbsent && ref.Kind == replication.DataBagItem && !bagTried:
+		case create && kind == chef.KindAbsent && ref.Kind == object.DataBagItem && !bagTried:
 			bagTried = true
 			if err := t.putBag(ctx, ref.Name); err != nil {
 				return err
 			}
 		case !create && kind == chef.KindAbsent:
 			create = true
-		case create && kind == chef.KindPermission && ref.Kind != replication.DataBagItem: // an item needs a right on its bag
+		case create && kind == chef.KindPermission && ref.Kind != object.DataBagItem: // an item needs a right on its bag
 			return t.mayNotCreate(ref.Kind, containerOf(ref.Kind), err)
 		default:
 			return err
@@ -149,7 +150,7 @@ func (t *Target) putBag(ctx context.Context, name string) error {
 		if _, getErr := t.org.Do(ctx, http.MethodGet, "/data/"+name, nil); getErr == nil {
 			return nil
 		}
-		return t.mayNotCreate(replication.DataBag, containerOf(replication.DataBag), err)
+		return t.mayNotCreate(object.DataBag, containerOf(object.DataBag), err)
 	}
 	return err
 }
@@ -157,7 +158,7 @@ func (t *Target) putBag(ctx context.Context, name string) error {
 // wrapItem makes an item fit to be sent. The raw form goes out as it is, but
 // for one that a server would take for the wrapped form and strip: it is
 // wrapped once (chef-server-api.md §4.4).
-func wrapItem(ref replication.Ref, body []byte) []byte {
+func wrapItem(ref object.Ref, body []byte) []byte {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(body, &members) != nil {
 		return body
@@ -173,20 +174,20 @@ func wrapItem(ref replication.Ref, body []byte) []byte {
 }
 
 // Delete implements replication.Target.
-func (t *Target) Delete(ctx context.Context, ref replication.Ref) error {
+func (t *Target) Delete(ctx context.Context, ref object.Ref) error {
 	if !validRef(ref) {
 		return t.reject("delete", ref, replication.Rejected, "", "this name can't be used in a path")
 	}
-	if ref.Kind == replication.Environment && ref.Name == replication.DefaultEnvironment {
+	if ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment {
 		return t.reject("delete", ref, replication.Rejected, "", "the environment _default can't be deleted")
 	}
-	if ref.Kind == replication.Policy || ref.Kind == replication.PolicyGroup {
+	if ref.Kind == object.Policy || ref.Kind == object.PolicyGroup {
 		return t.fail("delete", ref, t.removePolicy(ctx, ref))
 	}
 	return t.fail("delete", ref, t.remove(ctx, ref))
 }
 
-func (t *Target) remove(ctx context.Context, ref replication.Ref) error {
+func (t *Target) remove(ctx context.Context, ref object.Ref) error {
 	_, err := t.org.Do(ctx, http.MethodDelete, ref.Path(), nil)
 	if chef.KindOf(err) == chef.KindAbsent {
 		return nil

@@ -7,6 +7,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -105,11 +106,11 @@ func TestPutReportsRefusals(t *testing.T) {
 
 func TestPutRefusesWhatWouldNameAnotherObject(t *testing.T) {
 	w := newWorld(t)
-	for _, obj := range []replication.Object{
-		{Ref: replication.Ref{Kind: replication.Environment, Name: "prod"}, Body: []byte(`{"name":"dev"}`)},
-		{Ref: replication.Ref{Kind: replication.Environment, Name: "_default"}, Body: []byte(`{"name":"_default"}`)},
-		{Ref: replication.Ref{Kind: replication.DataBagItem, Name: "b", Sub: "_acl"}, Body: []byte(`{"id":"_acl"}`)},
-		{Ref: replication.Ref{Kind: replication.Role, Name: "../x"}, Body: []byte(`{"name":"../x"}`)},
+	for _, obj := range []object.Object{
+		{Ref: object.Ref{Kind: object.Environment, Name: "prod"}, Body: []byte(`{"name":"dev"}`)},
+		{Ref: object.Ref{Kind: object.Environment, Name: "_default"}, Body: []byte(`{"name":"_default"}`)},
+		{Ref: object.Ref{Kind: object.DataBagItem, Name: "b", Sub: "_acl"}, Body: []byte(`{"id":"_acl"}`)},
+		{Ref: object.Ref{Kind: object.Role, Name: "../x"}, Body: []byte(`{"name":"../x"}`)},
 	} {
 		wantClass(t, w.target.Put(context.Background(), obj, true, nil), replication.Rejected)
 	}
@@ -129,7 +130,7 @@ func TestDeleteRemovesEveryKindAndTakesAbsenceForSuccess(t *testing.T) {
 		}
 	}
 	w.sameServers()
-	err := w.target.Delete(context.Background(), replication.Ref{Kind: replication.Environment, Name: "_default"})
+	err := w.target.Delete(context.Background(), object.Ref{Kind: object.Environment, Name: "_default"})
 	wantClass(t, err, replication.Rejected)
 }
 

@@ -9,12 +9,13 @@ import (
 	"sync"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // upload brings content to the server, as far as it lacks it: one sandbox for
 // each chunk of checksums.
-func (t *Target) upload(ctx context.Context, kind replication.Kind, files []replication.File, content replication.Content) error {
+func (t *Target) upload(ctx context.Context, kind object.Kind, files []object.File, content replication.Content) error {
 	for chunk := range slices.Chunk(files, chef.SandboxChunk) {
 		err := t.uploadChunk(ctx, chunk, content, 0)
 		var refused *sandboxError
@@ -34,7 +35,7 @@ const maxRounds = 12
 // uploadChunk is one sandbox. When its upload URLs expire before all content is
 // there, the chunk is halved: what isn't committed has to be sent again, so a
 // sandbox must be done within chef.UploadTime.
-func (t *Target) uploadChunk(ctx context.Context, files []replication.File, content replication.Content, round int) error {
+func (t *Target) uploadChunk(ctx context.Context, files []object.File, content replication.Content, round int) error {
 	err := t.sandbox(ctx, files, content)
 	var known *replication.Error // of the content: the primary's trouble, which no other sandbox mends
 	if err == nil || round >= maxRounds || errors.As(err, &known) {
@@ -77,26 +78,26 @@ func isCommit(err error) bool {
 	return false
 }
 
-func (t *Target) sandbox(ctx context.Context, files []replication.File, content replication.Content) error {
+func (t *Target) sandbox(ctx context.Context, files []object.File, content replication.Content) error {
 	_, err := t.fill(ctx, files, content)
 	return err
 }
 
 // Reupload implements replication.Target. A server that doesn't ask for the content
 // has a row for the checksum, whatever its store holds (chef-server-api.md §3.5).
-func (t *Target) Reupload(ctx context.Context, file replication.File, content replication.Content) (taken bool, err error) {
-	sent, err := t.fill(ctx, []replication.File{file}, content)
+func (t *Target) Reupload(ctx context.Context, file object.File, content replication.Content) (taken bool, err error) {
+	sent, err := t.fill(ctx, []object.File{file}, content)
 	if isCommit(err) {
-		sent, err = t.fill(ctx, []replication.File{file}, content)
+		sent, err = t.fill(ctx, []object.File{file}, content)
 	}
-	return sent > 0, t.failWrite("upload "+file.Path+" again", replication.Ref{}, err)
+	return sent > 0, t.failWrite("upload "+file.Path+" again", object.Ref{}, err)
 }
 
 // fill makes a sandbox, uploads what the server lacks, and commits it. It returns
 // the number of contents that the server took.
-func (t *Target) fill(ctx context.Context, files []replication.File, content replication.Content) (sent int, err error) {
+func (t *Target) fill(ctx context.Context, files []object.File, content replication.Content) (sent int, err error) {
 	sums := make([]string, len(files))
-	byChecksum := make(map[string]replication.File, len(files))
+	byChecksum := make(map[string]object.File, len(files))
 	for i, f := range files {
 		sums[i], byChecksum[f.Checksum] = f.Checksum, f
 	}
@@ -119,7 +120,7 @@ func (t *Target) fill(ctx context.Context, files []replication.File, content rep
 }
 
 // sendAll uploads with bounded parallelism and stops at the first error.
-func (t *Target) sendAll(ctx context.Context, uploads []chef.Upload, files map[string]replication.File, content replication.Content) error {
+func (t *Target) sendAll(ctx context.Context, uploads []chef.Upload, files map[string]object.File, content replication.Content) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -143,7 +144,7 @@ func (t *Target) sendAll(ctx context.Context, uploads []chef.Upload, files map[s
 
 // send uploads one content. It is opened once before the transfer to learn its
 // size; that reader serves the first attempt.
-func (t *Target) send(ctx context.Context, u chef.Upload, file replication.File, content replication.Content) error {
+func (t *Target) send(ctx context.Context, u chef.Upload, file object.File, content replication.Content) error {
 	first, size, err := content.Open(ctx, file)
 	if err != nil {
 		return err

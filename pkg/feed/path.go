@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 // ParsePath tells what objects a path of the feed may mean. Accepted are paths
@@ -19,39 +19,39 @@ import (
 // can't be understood at all means everything: the zero Scope. Replicate is
 // false for paths of things that aren't replicated, such as nodes and clients,
 // and of ACLs.
-func ParsePath(path string) (scope replication.Scope, replicate bool) {
+func ParsePath(path string) (scope object.Scope, replicate bool) {
 	parts, ok := segments(path)
 	if !ok || len(parts) == 0 {
-		return replication.Scope{}, true
+		return object.Scope{}, true
 	}
 	if parts[0] == "organizations" {
 		if len(parts) <= 2 {
-			return replication.Scope{}, false // the organization's own record
+			return object.Scope{}, false // the organization's own record
 		}
 		parts = parts[2:]
 	}
 	collection, rest := parts[0], parts[1:]
 	if len(rest) > 1 && rest[1] == "_acl" {
-		return replication.Scope{}, false
+		return object.Scope{}, false
 	}
 	switch collection {
 	case "roles":
-		return named(replication.Role, rest, "environments"), true
+		return named(object.Role, rest, "environments"), true
 	case "environments":
-		s := named(replication.Environment, rest, "")
-		return s, s.Name != replication.DefaultEnvironment
+		s := named(object.Environment, rest, "")
+		return s, s.Name != object.DefaultEnvironment
 	case "cookbooks":
 		return cookbook(rest), true
 	case "data", "data_bags":
 		return bag(rest), true
 	case "cookbook_artifacts":
-		return twofold(replication.CookbookArtifact, rest, ""), true
+		return twofold(object.CookbookArtifact, rest, ""), true
 	case "policies":
-		return twofold(replication.Policy, rest, "revisions"), true
+		return twofold(object.Policy, rest, "revisions"), true
 	case "policy_groups":
-		return twofold(replication.PolicyGroup, rest, "policies"), true
+		return twofold(object.PolicyGroup, rest, "policies"), true
 	}
-	return replication.Scope{}, !ignored(collection)
+	return object.Scope{}, !ignored(collection)
 }
 
 // ignored tells whether a collection is known and never replicated (design.md
@@ -88,19 +88,19 @@ func segments(path string) (parts []string, ok bool) {
 
 // named is the scope of a role or environment. Below names the only known
 // thing under one object.
-func named(k replication.Kind, rest []string, below string) replication.Scope {
-	whole := replication.Scope{Kind: k}
+func named(k object.Kind, rest []string, below string) object.Scope {
+	whole := object.Scope{Kind: k}
 	switch {
 	case len(rest) == 0 || !legal(rest[0]):
 		return whole
 	case len(rest) == 1, below != "" && rest[1] == below && len(rest) <= 3:
-		return replication.Scope{Kind: k, Name: rest[0]}
+		return object.Scope{Kind: k, Name: rest[0]}
 	}
 	return whole
 }
 
-func cookbook(rest []string) replication.Scope {
-	s := replication.Scope{Kind: replication.Cookbook}
+func cookbook(rest []string) object.Scope {
+	s := object.Scope{Kind: object.Cookbook}
 	// _latest and _recipes are views of all cookbooks (chef-server-api.md §3.1).
 	if len(rest) == 0 || len(rest) > 2 || !legal(rest[0]) || rest[0] == "_latest" || rest[0] == "_recipes" {
 		return s
@@ -112,20 +112,20 @@ func cookbook(rest []string) replication.Scope {
 	return s
 }
 
-func bag(rest []string) replication.Scope {
+func bag(rest []string) object.Scope {
 	switch {
 	case len(rest) == 1 && legal(rest[0]):
-		return replication.Scope{Kind: replication.DataBag, Name: rest[0]}
+		return object.Scope{Kind: object.DataBag, Name: rest[0]}
 	case len(rest) == 2 && legal(rest[0]) && legal(rest[1]):
-		return replication.Scope{Kind: replication.DataBagItem, Name: rest[0], Sub: rest[1]}
+		return object.Scope{Kind: object.DataBagItem, Name: rest[0], Sub: rest[1]}
 	}
-	return replication.Scope{Kind: replication.DataBag}
+	return object.Scope{Kind: object.DataBag}
 }
 
 // twofold is the scope of a kind whose objects have two names with a fixed word
 // between them, or none.
-func twofold(k replication.Kind, rest []string, between string) replication.Scope {
-	s := replication.Scope{Kind: k}
+func twofold(k object.Kind, rest []string, between string) object.Scope {
+	s := object.Scope{Kind: k}
 	if len(rest) == 0 || !legal(rest[0]) {
 		return s
 	}

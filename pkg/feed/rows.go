@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -24,7 +25,7 @@ const (
 // unreplicated is the kind of scopes that hold nothing. Rows about nodes and
 // the like keep their place in the sequence, by which a reset is noticed, but
 // name no object.
-const unreplicated replication.Kind = "unreplicated"
+const unreplicated object.Kind = "unreplicated"
 
 // ErrShape: JSON, but not rows of updated_since.
 var ErrShape = errors.New("not an array of {id, action, path}")
@@ -109,7 +110,7 @@ func change(row map[string]json.RawMessage) (c replication.Change, problem strin
 	}
 	scope, replicate := ParsePath(c.Path)
 	if !replicate {
-		scope = replication.Scope{Kind: unreplicated}
+		scope = object.Scope{Kind: unreplicated}
 	}
 	c.Scope = scope
 	c.Path = strings.ToValidUTF8(c.Path[:min(len(c.Path), maxPath)], "")
@@ -142,7 +143,7 @@ func unique(changes []replication.Change) []replication.Change {
 }
 
 // widen is the smallest scope that covers two.
-func widen(a, b replication.Scope) replication.Scope {
+func widen(a, b object.Scope) object.Scope {
 	switch {
 	case a == b || b.Kind == unreplicated:
 		return a
@@ -151,27 +152,27 @@ func widen(a, b replication.Scope) replication.Scope {
 	}
 	if a.Kind != b.Kind {
 		if !isBag(a.Kind) || !isBag(b.Kind) {
-			return replication.Scope{}
+			return object.Scope{}
 		}
-		a.Kind, a.Sub, b.Sub = replication.DataBag, "", ""
+		a.Kind, a.Sub, b.Sub = object.DataBag, "", ""
 	}
 	if a.Name != b.Name {
-		return replication.Scope{Kind: family(a.Kind)}
+		return object.Scope{Kind: family(a.Kind)}
 	}
 	if a.Sub != b.Sub {
-		return replication.Scope{Kind: family(a.Kind), Name: a.Name}
+		return object.Scope{Kind: family(a.Kind), Name: a.Name}
 	}
 	return a
 }
 
-func isBag(k replication.Kind) bool {
-	return k == replication.DataBag || k == replication.DataBagItem
+func isBag(k object.Kind) bool {
+	return k == object.DataBag || k == object.DataBagItem
 }
 
 // family is the kind whose scopes cover a kind.
-func family(k replication.Kind) replication.Kind {
+func family(k object.Kind) object.Kind {
 	if isBag(k) {
-		return replication.DataBag
+		return object.DataBag
 	}
 	return k
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,10 +24,10 @@ func TestDecodeRows(t *testing.T) {
 		{"action":"create","id":1,"path":"/nodes/n1"},
 		{"action":"update","id":4,"path":"/roles/web"}] `))
 	want := []replication.Change{
-		{ID: 1, Action: "create", Path: "/nodes/n1", Scope: replication.Scope{Kind: unreplicated}},
-		{ID: 4, Action: "anything", Path: "/roles/web", Scope: replication.Scope{Kind: replication.Role, Name: "web"}},
+		{ID: 1, Action: "create", Path: "/nodes/n1", Scope: object.Scope{Kind: unreplicated}},
+		{ID: 4, Action: "anything", Path: "/roles/web", Scope: object.Scope{Kind: object.Role, Name: "web"}},
 		{ID: 9223372036854775807, Action: "update", Path: "/organizations/acme/cookbooks/a/1.0.0",
-			Scope: replication.Scope{Kind: replication.Cookbook, Name: "a", Sub: "1.0.0"}},
+			Scope: object.Scope{Kind: object.Cookbook, Name: "a", Sub: "1.0.0"}},
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -44,8 +45,8 @@ func TestRowsAboutThingsNotReplicatedTouchNothing(t *testing.T) {
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("%v, %v; want the row kept, since its id marks the position", rows, err)
 	}
-	for _, k := range replication.Kinds() {
-		if rows[0].Scope.Contains(replication.Ref{Kind: k, Name: "n1"}) {
+	for _, k := range object.Kinds() {
+		if rows[0].Scope.Contains(object.Ref{Kind: k, Name: "n1"}) {
 			t.Errorf("the row about a node touches %s n1", k)
 		}
 	}
@@ -54,21 +55,21 @@ func TestRowsAboutThingsNotReplicatedTouchNothing(t *testing.T) {
 func TestOneIDWithSeveralPathsCoversThemAll(t *testing.T) {
 	tests := []struct {
 		paths []string
-		want  replication.Scope
+		want  object.Scope
 	}{
-		{[]string{"/roles/a", "/roles/a"}, replication.Scope{Kind: "role", Name: "a"}},
-		{[]string{"/roles/a", "/roles/b"}, replication.Scope{Kind: "role"}},
-		{[]string{"/roles/a", "/environments/a"}, replication.Scope{}},
-		{[]string{"/roles/a", "/unknown"}, replication.Scope{}},
-		{[]string{"/roles/a", "/nodes/a"}, replication.Scope{Kind: "role", Name: "a"}},
-		{[]string{"/nodes/a", "/clients/a"}, replication.Scope{Kind: unreplicated}},
-		{[]string{"/cookbooks/a/1.0.0", "/cookbooks/a/2.0.0"}, replication.Scope{Kind: "cookbook", Name: "a"}},
-		{[]string{"/cookbooks/a/1.0.0", "/cookbooks/b/1.0.0"}, replication.Scope{Kind: "cookbook"}},
-		{[]string{"/data/b/i", "/data/b"}, replication.Scope{Kind: "data_bag", Name: "b"}},
-		{[]string{"/data/b/i", "/data/b/j"}, replication.Scope{Kind: "data_bag", Name: "b"}},
-		{[]string{"/data/b/i", "/data/c/i"}, replication.Scope{Kind: "data_bag"}},
-		{[]string{"/data/b/i", "/data/c"}, replication.Scope{Kind: "data_bag"}},
-		{[]string{"/data/b/i", "/roles/b"}, replication.Scope{}},
+		{[]string{"/roles/a", "/roles/a"}, object.Scope{Kind: "role", Name: "a"}},
+		{[]string{"/roles/a", "/roles/b"}, object.Scope{Kind: "role"}},
+		{[]string{"/roles/a", "/environments/a"}, object.Scope{}},
+		{[]string{"/roles/a", "/unknown"}, object.Scope{}},
+		{[]string{"/roles/a", "/nodes/a"}, object.Scope{Kind: "role", Name: "a"}},
+		{[]string{"/nodes/a", "/clients/a"}, object.Scope{Kind: unreplicated}},
+		{[]string{"/cookbooks/a/1.0.0", "/cookbooks/a/2.0.0"}, object.Scope{Kind: "cookbook", Name: "a"}},
+		{[]string{"/cookbooks/a/1.0.0", "/cookbooks/b/1.0.0"}, object.Scope{Kind: "cookbook"}},
+		{[]string{"/data/b/i", "/data/b"}, object.Scope{Kind: "data_bag", Name: "b"}},
+		{[]string{"/data/b/i", "/data/b/j"}, object.Scope{Kind: "data_bag", Name: "b"}},
+		{[]string{"/data/b/i", "/data/c/i"}, object.Scope{Kind: "data_bag"}},
+		{[]string{"/data/b/i", "/data/c"}, object.Scope{Kind: "data_bag"}},
+		{[]string{"/data/b/i", "/roles/b"}, object.Scope{}},
 	}
 	for _, tt := range tests {
 		for range 2 {

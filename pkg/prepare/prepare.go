@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -65,7 +66,7 @@ type Options struct {
 	// Admin makes the actor an admin of the organization, as the old product did.
 	Admin bool
 	// Kinds are replicated besides the default ones, which always are.
-	Kinds []replication.Kind
+	Kinds []object.Kind
 	// Check changes nothing.
 	Check bool
 	// Caller signs as a superuser or as an admin of the organization. Nil is
@@ -79,8 +80,8 @@ type Options struct {
 // collections are the paths below the organization that replication works in.
 func (o Options) collections() []string {
 	var all []string
-	for _, k := range append(replication.DefaultKinds(), o.Kinds...) {
-		all = append(all, replication.Ref{Kind: k}.Path())
+	for _, k := range append(object.DefaultKinds(), o.Kinds...) {
+		all = append(all, object.Ref{Kind: k}.Path())
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -46,7 +47,7 @@ func TestTheKindsThatAreReplicatedAreTheOnesThatGetRights(t *testing.T) {
 	s := newSite(t)
 	s.org.PutPolicy("old", "r1", `{}`)
 	o := s.options(prepare.Replica, s.admin("alice"))
-	o.Kinds = []replication.Kind{replication.Policy, replication.PolicyGroup, replication.CookbookArtifact}
+	o.Kinds = []object.Kind{object.Policy, object.PolicyGroup, object.CookbookArtifact}
 	if r := s.run(o); r.Actor != prepare.Client {
 		t.Fatalf("actor %s, want a client", r.Actor)
 	}
@@ -79,7 +80,7 @@ func TestAServerWithoutPoliciesIsPreparedForTheOtherKinds(t *testing.T) {
 	s.server.Fault(cheftest.Fault{Path: "/containers/policies/_acl", Status: 404, Body: `{"error":["Cannot load container policies"]}`})
 	for _, side := range []prepare.Side{prepare.Primary, prepare.Replica} {
 		o := s.options(side, s.superuser())
-		o.Kinds = []replication.Kind{replication.Policy}
+		o.Kinds = []object.Kind{object.Policy}
 		if r := s.run(o); !hasStep(r, "proof: read /policies", prepare.Unknown) {
 			t.Errorf("%s: steps %+v", side, r.Steps)
 		}

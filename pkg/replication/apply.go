@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"chefsync/pkg/object"
 )
 
 // result is how the writing of one object went.
@@ -16,8 +18,8 @@ type result struct {
 
 // applyWindow plans a window of observed objects and does it, deletions left
 // aside. It returns the objects to delete.
-func (p *pass) applyWindow(window []seen) (deletes []Ref, err error) {
-	observed, byRef := make([]Observation, 0, len(window)), make(map[Ref]seen, len(window))
+func (p *pass) applyWindow(window []seen) (deletes []object.Ref, err error) {
+	observed, byRef := make([]Observation, 0, len(window)), make(map[object.Ref]seen, len(window))
 	for _, s := range window {
 		if s.err != nil {
 			p.setAside(s.Ref, s.err)
@@ -60,13 +62,13 @@ func (p *pass) equal(s seen) {
 
 // write does the creates and updates of a window, kind after kind. Creates that the
 // replica refuses for a whole kind are the error, once all else is done.
-func (p *pass) write(steps []Step, byRef map[Ref]seen) error {
+func (p *pass) write(steps []Step, byRef map[object.Ref]seen) error {
 	if err := p.intend(steps); err != nil {
 		return err
 	}
 	var done atomic.Int64
 	waiting := p.refused.count
-	for _, k := range Kinds() {
+	for _, k := range object.Kinds() {
 		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
 		err := p.each(len(group), p.Pair.concurrency(), p.laneOf(group), func(ctx context.Context, i int) error {
 			step := group[i]
@@ -124,7 +126,7 @@ func (p *pass) intend(steps []Step) error {
 	}
 	w := *p.progress.Work
 	w.Wrote = true
-	w.Intent = make([]Ref, len(steps))
+	w.Intent = make([]object.Ref, len(steps))
 	for i, s := range steps {
 		w.Intent[i] = s.Ref
 	}
@@ -142,7 +144,7 @@ func (p *pass) intend(steps []Step) error {
 	return nil
 }
 
-func (p *pass) starting(ref Ref) {
+func (p *pass) starting(ref object.Ref) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := *p.progress.Work
@@ -150,9 +152,9 @@ func (p *pass) starting(ref Ref) {
 	p.progress.Work = &w
 }
 
-func (p *pass) ended(ref Ref) {
+func (p *pass) ended(ref object.Ref) {
 	w := *p.progress.Work
-	w.Intent = slices.DeleteFunc(slices.Clone(w.Intent), func(r Ref) bool { return r == ref })
+	w.Intent = slices.DeleteFunc(slices.Clone(w.Intent), func(r object.Ref) bool { return r == ref })
 	p.progress.Work = &w
 }
 
@@ -223,9 +225,9 @@ func (p *pass) wrote(step Step, r result) {
 
 // madeBag takes up the bag of an item that was written, or may have been: the item
 // made it if it wasn't there, and nobody would delete one that isn't known.
-func (p *pass) madeBag(item Ref) {
-	bag := item.bag()
-	if item.Kind == DataBagItem && p.inventory[bag] == "" && p.Pair.Manages(bag) {
+func (p *pass) madeBag(item object.Ref) {
+	bag := item.Bag()
+	if item.Kind == object.DataBagItem && p.inventory[bag] == "" && p.Pair.Manages(bag) {
 		p.applied(bag, unknownFingerprint)
 	}
 }
@@ -237,17 +239,17 @@ func (p *pass) logStep(step Step, outcome string) {
 
 // remove deletes objects from the replica. Items go with their bag in one request
 // if the bag is deleted too; those of a bag that must stay are deleted singly.
-func (p *pass) remove(deletes []Ref) error {
+func (p *pass) remove(deletes []object.Ref) error {
 	if !p.approved {
 		deletes = slices.DeleteFunc(slices.Clone(deletes), p.isHeld)
 	}
-	var rest []Ref
+	var rest []object.Ref
 	rest, p.bagItems = splitItems(deletes)
-	p.keptBags = map[Ref]bool{}
+	p.keptBags = map[object.Ref]bool{}
 	if err := p.removeInWindows(rest); err != nil {
 		return err
 	}
-	var items []Ref
+	var items []object.Ref
 	for bag := range p.keptBags {
 		items = append(items, p.bagItems[bag]...)
 	}
@@ -256,16 +258,16 @@ func (p *pass) remove(deletes []Ref) error {
 }
 
 // splitItems takes the items out of a list of objects whose bag is in it too.
-func splitItems(refs []Ref) (rest []Ref, items map[Ref][]Ref) {
-	items = map[Ref][]Ref{}
+func splitItems(refs []object.Ref) (rest []object.Ref, items map[object.Ref][]object.Ref) {
+	items = map[object.Ref][]object.Ref{}
 	for _, r := range refs {
-		if r.Kind == DataBag {
+		if r.Kind == object.DataBag {
 			items[r] = nil
 		}
 	}
 	for _, r := range refs {
-		if _, goes := items[r.bag()]; goes && r.Kind == DataBagItem {
-			items[r.bag()] = append(items[r.bag()], r)
+		if _, goes := items[r.Bag()]; goes && r.Kind == object.DataBagItem {
+			items[r.Bag()] = append(items[r.Bag()], r)
 			continue
 		}
 		rest = append(rest, r)
@@ -275,8 +277,8 @@ func splitItems(refs []Ref) (rest []Ref, items map[Ref][]Ref) {
 
 // removeInWindows deletes objects in reverse order of application. Nothing else is
 // written meanwhile.
-func (p *pass) removeInWindows(deletes []Ref) error {
-	slices.SortFunc(deletes, func(a, b Ref) int { return CompareRefs(b, a) })
+func (p *pass) removeInWindows(deletes []object.Ref) error {
+	slices.SortFunc(deletes, func(a, b object.Ref) int { return object.Compare(b, a) })
 	for window := range windows(p, deletes) {
 		steps := make([]Step, len(window))
 		for i, r := range window {
@@ -294,10 +296,10 @@ func (p *pass) removeInWindows(deletes []Ref) error {
 }
 
 func (p *pass) removeWindow(steps []Step, total int) error {
-	for _, k := range slices.Backward(Kinds()) {
+	for _, k := range slices.Backward(object.Kinds()) {
 		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
 		workers := p.Pair.concurrency()
-		if k == Cookbook || k == CookbookArtifact || k == DataBag {
+		if k == object.Cookbook || k == object.CookbookArtifact || k == object.DataBag {
 			// Deletions of cookbooks disturb each other (chef-server-api.md §3.3).
 			workers = 1
 		}
@@ -318,8 +320,8 @@ func (p *pass) removeWindow(steps []Step, total int) error {
 	return nil
 }
 
-func (p *pass) deleteOne(ctx context.Context, ref Ref) (objErr, fatal error) {
-	if ref.Kind == DataBag && (p.Pair.prune() != PruneAll || !p.Pair.Selection.all()) {
+func (p *pass) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal error) {
+	if ref.Kind == object.DataBag && (p.Pair.prune() != PruneAll || !p.Pair.Selection.all()) {
 		if objErr, fatal = p.strangers(ctx, ref); objErr != nil || fatal != nil {
 			return objErr, fatal
 		}
@@ -334,8 +336,8 @@ func (p *pass) deleteOne(ctx context.Context, ref Ref) (objErr, fatal error) {
 
 // strangers refuses to delete a bag with items that must stay: deleting the bag
 // would delete them.
-func (p *pass) strangers(ctx context.Context, bag Ref) (objErr, fatal error) {
-	items, err := p.Target.List(ctx, Scope{Kind: DataBagItem, Name: bag.Name})
+func (p *pass) strangers(ctx context.Context, bag object.Ref) (objErr, fatal error) {
+	items, err := p.Target.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
 	if IsAbsent(err) {
 		return nil, nil
 	}
@@ -403,12 +405,12 @@ func (p *pass) deleted(step Step, objErr error) {
 
 // itemsOf names what replication put into a bag. It goes with the bag, also what
 // the primary got again after the bag was seen to be gone.
-func (p *pass) itemsOf(bag Ref) (items []Ref) {
-	if bag.Kind != DataBag {
+func (p *pass) itemsOf(bag object.Ref) (items []object.Ref) {
+	if bag.Kind != object.DataBag {
 		return nil
 	}
 	for r := range p.inventory {
-		if r != bag && ScopeOf(bag).Contains(r) {
+		if r != bag && object.ScopeOf(bag).Contains(r) {
 			items = append(items, r)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -13,8 +14,8 @@ import (
 func (w *world) countRequests() map[string]int {
 	n := map[string]int{}
 	var mu sync.Mutex
-	counter := func(side string) func(string, replication.Ref) error {
-		return func(op string, _ replication.Ref) error {
+	counter := func(side string) func(string, object.Ref) error {
+		return func(op string, _ object.Ref) error {
 			mu.Lock()
 			defer mu.Unlock()
 			n[side+" "+op]++

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // A deletion counts against the limit for brakeWindow, and for brakeSpan more at most:
@@ -24,9 +26,9 @@ type Deletions struct {
 
 // DeletionCount counts the deletions of a span, by kind.
 type DeletionCount struct {
-	Deleted map[Kind]int `json:"deleted,omitempty"`
+	Deleted map[object.Kind]int `json:"deleted,omitempty"`
 	// Most is the most objects that there were at once.
-	Most map[Kind]int `json:"most,omitempty"`
+	Most map[object.Kind]int `json:"most,omitempty"`
 }
 
 // at returns the deletions that count at a time.
@@ -46,12 +48,12 @@ func (d *Deletions) at(now time.Time) Deletions {
 }
 
 // plus returns d with one more deletion, of a kind that had so many objects before.
-func (d Deletions) plus(k Kind, had int) *Deletions {
+func (d Deletions) plus(k object.Kind, had int) *Deletions {
 	d.Spans = slices.Clone(d.Spans)
 	if len(d.Spans) == 0 {
 		d.Spans = make([]DeletionCount, 1)
 	}
-	newest := DeletionCount{Deleted: map[Kind]int{}, Most: map[Kind]int{}}
+	newest := DeletionCount{Deleted: map[object.Kind]int{}, Most: map[object.Kind]int{}}
 	maps.Copy(newest.Deleted, d.Spans[0].Deleted)
 	maps.Copy(newest.Most, d.Spans[0].Most)
 	newest.Deleted[k]++
@@ -62,8 +64,8 @@ func (d Deletions) plus(k Kind, had int) *Deletions {
 
 // deleted returns how many deletions count, and the most objects that there were at
 // once, by kind.
-func (d Deletions) deleted() (deleted, most map[Kind]int) {
-	deleted, most = map[Kind]int{}, map[Kind]int{}
+func (d Deletions) deleted() (deleted, most map[object.Kind]int) {
+	deleted, most = map[object.Kind]int{}, map[object.Kind]int{}
 	for _, s := range d.Spans {
 		for k, n := range s.Deleted {
 			deleted[k] += n
@@ -84,13 +86,13 @@ const (
 
 // Brake decides whether deletions must wait for approval.
 type Brake struct {
-	Objects map[Kind]int // on the replica now, those about to be deleted included
-	Creates map[Kind]int // about to be created
-	Deletes map[Kind]int // about to be deleted, or waiting for approval
-	Deleted map[Kind]int // within the hour before
+	Objects map[object.Kind]int // on the replica now, those about to be deleted included
+	Creates map[object.Kind]int // about to be created
+	Deletes map[object.Kind]int // about to be deleted, or waiting for approval
+	Deleted map[object.Kind]int // within the hour before
 	// Most is the most objects that there were at once within that hour. It isn't
 	// what there is and what was deleted together: the same object may come and go.
-	Most map[Kind]int
+	Most map[object.Kind]int
 	// FailedListing says that a listing of the primary failed.
 	FailedListing bool
 	Limit         Limit
@@ -113,7 +115,7 @@ func (b Brake) Check() string {
 
 func (b Brake) reason(n int) string {
 	had := 0
-	for _, k := range Kinds() {
+	for _, k := range object.Kinds() {
 		had += b.had(k)
 	}
 	left := count(b.Objects) + count(b.Creates) - n
@@ -127,7 +129,7 @@ func (b Brake) reason(n int) string {
 	case b.Limit.unlimited():
 		return ""
 	}
-	for _, k := range Kinds() {
+	for _, k := range object.Kinds() {
 		if reason := b.kindReason(k); reason != "" {
 			return reason
 		}
@@ -140,23 +142,23 @@ func (b Brake) reason(n int) string {
 }
 
 // had is how many objects of a kind the share is of.
-func (b Brake) had(k Kind) int { return max(b.Objects[k], b.Most[k]) }
+func (b Brake) had(k object.Kind) int { return max(b.Objects[k], b.Most[k]) }
 
 // kindReason checks one kind, whatever the share of all objects.
-func (b Brake) kindReason(k Kind) string {
+func (b Brake) kindReason(k object.Kind) string {
 	had, gone := b.had(k), b.Deletes[k]+b.Deleted[k]
 	switch {
 	case b.Deletes[k] == 0:
 		return ""
 	case had >= emptiedFloor && b.Objects[k]+b.Creates[k] <= b.Deletes[k]:
-		return fmt.Sprintf("all %d %s would be deleted within an hour", had, k.plural())
+		return fmt.Sprintf("all %d %s would be deleted within an hour", had, pluralOf(k))
 	case had >= halfFloor && 2*gone > had:
-		return fmt.Sprintf("%d of %d %s would be deleted within an hour", gone, had, k.plural())
+		return fmt.Sprintf("%d of %d %s would be deleted within an hour", gone, had, pluralOf(k))
 	}
 	return ""
 }
 
-func count(of map[Kind]int) (n int) {
+func count(of map[object.Kind]int) (n int) {
 	for _, x := range of {
 		n += x
 	}
@@ -170,10 +172,10 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// plural is the kind's word for several objects.
-func (k Kind) plural() string {
-	word := k.collection()
-	if k.family() == DataBag {
+// pluralOf returns the words for several objects of a kind, such as "data bag items".
+func pluralOf(k object.Kind) string {
+	word := k.Collection()
+	if k.Base() == object.DataBag {
 		word = string(k) + "s"
 	}
 	return strings.ReplaceAll(word, "_", " ")

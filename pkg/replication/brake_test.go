@@ -6,55 +6,57 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"chefsync/pkg/object"
 )
 
 func TestTheBrakeHolds(t *testing.T) {
-	of := func(kindsAndCounts ...any) map[Kind]int {
-		m := map[Kind]int{}
+	of := func(kindsAndCounts ...any) map[object.Kind]int {
+		m := map[object.Kind]int{}
 		for i := 0; i < len(kindsAndCounts); i += 2 {
-			m[kindsAndCounts[i].(Kind)] = kindsAndCounts[i+1].(int)
+			m[kindsAndCounts[i].(object.Kind)] = kindsAndCounts[i+1].(int)
 		}
 		return m
 	}
-	all := of(Role, 200, Cookbook, 200)
-	small := of(Role, 60, DataBag, 4, DataBagItem, 100, Cookbook, 20)
+	all := of(object.Role, 200, object.Cookbook, 200)
+	small := of(object.Role, 60, object.DataBag, 4, object.DataBagItem, 100, object.Cookbook, 20)
 	for _, c := range []struct {
 		name  string
 		brake Brake
 		want  string // part of the reason, "" for none
 	}{
 		{"nothing to delete", Brake{Objects: all, FailedListing: true}, ""},
-		{"20 % by default", Brake{Objects: all, Deletes: of(Role, 80)}, ""},
-		{"more than 20 %", Brake{Objects: all, Deletes: of(Role, 81)}, "81 of 400 objects would be deleted within an hour; the limit is 20%, here 80"},
-		{"with those of the hour", Brake{Objects: of(Role, 150, Cookbook, 200), Deleted: of(Role, 50), Most: of(Role, 200), Deletes: of(Role, 31)}, "81 of 400 objects"},
-		{"one by one", Brake{Objects: of(Role, 120, Cookbook, 200), Deleted: of(Role, 80), Most: of(Role, 200), Deletes: of(Role, 1)}, "81 of 400 objects"},
-		{"50 in a small organization", Brake{Objects: small, Deletes: of(DataBag, 2, DataBagItem, 40, Role, 8)}, ""},
-		{"51 in a small organization", Brake{Objects: small, Deletes: of(DataBag, 2, DataBagItem, 41, Role, 8)}, "51 of 184 objects"},
-		{"half of a kind", Brake{Objects: of(Role, 10, Cookbook, 900), Deletes: of(Role, 5)}, ""},
-		{"more than half of a kind", Brake{Objects: of(Role, 10, Cookbook, 900), Deletes: of(Role, 6)}, "6 of 10 roles would be deleted within an hour"},
-		{"more than half of a kind, one by one", Brake{Objects: of(Role, 5, Cookbook, 900), Deleted: of(Role, 5), Most: of(Role, 10), Deletes: of(Role, 1)}, "6 of 10 roles"},
-		{"a kind that isn't touched any more", Brake{Objects: of(Role, 4, Cookbook, 900), Deleted: of(Role, 6), Most: of(Role, 10), Deletes: of(Cookbook, 1)}, ""},
-		{"more than half of a small kind", Brake{Objects: of(Role, 9, Cookbook, 900), Deletes: of(Role, 8)}, ""},
-		{"a kind becomes empty", Brake{Objects: of(Role, 3, Cookbook, 900), Deletes: of(Role, 3)}, "all 3 roles would be deleted"},
-		{"the last of a kind", Brake{Objects: of(Role, 1, Cookbook, 900), Deleted: of(Role, 2), Most: of(Role, 3), Deletes: of(Role, 1)}, "all 3 roles"},
-		{"one that comes and goes", Brake{Objects: of(Role, 1, Cookbook, 900), Deleted: of(Role, 9), Most: of(Role, 1), Deletes: of(Role, 1)}, ""},
-		{"those that came within the hour count", Brake{Objects: of(Role, 60, Cookbook, 900), Deleted: of(Role, 1), Most: of(Role, 1), Deletes: of(Role, 30)}, "31 of 60 roles"},
-		{"a kind of 2 becomes empty", Brake{Objects: of(Role, 2, Cookbook, 900), Deletes: of(Role, 2)}, ""},
-		{"a kind is renamed", Brake{Objects: of(Role, 3, Cookbook, 900), Deletes: of(Role, 3), Creates: of(Role, 3)}, ""},
-		{"a big bag isn't small because cookbooks are many", Brake{Objects: of(Cookbook, 90000, DataBag, 2, DataBagItem, 12000), Deletes: of(DataBag, 1, DataBagItem, 11000)}, "11000 of 12000 data bag items"},
-		{"a big bag doesn't hide the other kinds", Brake{Objects: of(Cookbook, 60, Environment, 10, DataBagItem, 9000), Deletes: of(Cookbook, 31)}, "31 of 60 cookbooks"},
-		{"the organization becomes empty", Brake{Objects: of(Role, 1, Cookbook, 1), Deletes: of(Role, 1, Cookbook, 1)}, "all 2 objects of the organization"},
-		{"the only object", Brake{Objects: of(Role, 1), Deletes: of(Role, 1), Limit: Limit{Percent: 100}}, "the only object"},
-		{"100 % is no limit", Brake{Objects: all, Deletes: of(Role, 200), Limit: Limit{Percent: 100}}, ""},
-		{"but of the organization", Brake{Objects: of(Role, 200), Deletes: of(Role, 200), Limit: Limit{Percent: 100}}, "all 200 objects"},
-		{"100 % with a number is a limit", Brake{Objects: all, Deletes: of(Role, 101), Limit: Limit{Percent: 100, Count: 500}}, "101 of 200 roles"},
-		{"a number", Brake{Objects: all, Deletes: of(Role, 5), Limit: Limit{Count: 5}}, ""},
-		{"more than the number", Brake{Objects: all, Deletes: of(Role, 6), Limit: Limit{Count: 5}}, "6 of 400 objects would be deleted within an hour; the limit is 5, here 5"},
-		{"both limits, one exceeded", Brake{Objects: all, Deletes: of(Role, 12), Limit: Limit{Percent: 50, Count: 10}}, "12 of 400"},
-		{"exactly what was approved", Brake{Objects: all, Deletes: of(Role, 200), Allowance: 200}, ""},
-		{"more than was approved", Brake{Objects: all, Deletes: of(Role, 200), Allowance: 199}, "the approval was for 199"},
-		{"approved, an emptied organization", Brake{Objects: of(Role, 3), Deletes: of(Role, 3), Allowance: 3}, ""},
-		{"one listing failed", Brake{Objects: all, Deletes: of(Role, 1), FailedListing: true}, "1 deletion is due, but not all listings"},
+		{"20 % by default", Brake{Objects: all, Deletes: of(object.Role, 80)}, ""},
+		{"more than 20 %", Brake{Objects: all, Deletes: of(object.Role, 81)}, "81 of 400 objects would be deleted within an hour; the limit is 20%, here 80"},
+		{"with those of the hour", Brake{Objects: of(object.Role, 150, object.Cookbook, 200), Deleted: of(object.Role, 50), Most: of(object.Role, 200), Deletes: of(object.Role, 31)}, "81 of 400 objects"},
+		{"one by one", Brake{Objects: of(object.Role, 120, object.Cookbook, 200), Deleted: of(object.Role, 80), Most: of(object.Role, 200), Deletes: of(object.Role, 1)}, "81 of 400 objects"},
+		{"50 in a small organization", Brake{Objects: small, Deletes: of(object.DataBag, 2, object.DataBagItem, 40, object.Role, 8)}, ""},
+		{"51 in a small organization", Brake{Objects: small, Deletes: of(object.DataBag, 2, object.DataBagItem, 41, object.Role, 8)}, "51 of 184 objects"},
+		{"half of a kind", Brake{Objects: of(object.Role, 10, object.Cookbook, 900), Deletes: of(object.Role, 5)}, ""},
+		{"more than half of a kind", Brake{Objects: of(object.Role, 10, object.Cookbook, 900), Deletes: of(object.Role, 6)}, "6 of 10 roles would be deleted within an hour"},
+		{"more than half of a kind, one by one", Brake{Objects: of(object.Role, 5, object.Cookbook, 900), Deleted: of(object.Role, 5), Most: of(object.Role, 10), Deletes: of(object.Role, 1)}, "6 of 10 roles"},
+		{"a kind that isn't touched any more", Brake{Objects: of(object.Role, 4, object.Cookbook, 900), Deleted: of(object.Role, 6), Most: of(object.Role, 10), Deletes: of(object.Cookbook, 1)}, ""},
+		{"more than half of a small kind", Brake{Objects: of(object.Role, 9, object.Cookbook, 900), Deletes: of(object.Role, 8)}, ""},
+		{"a kind becomes empty", Brake{Objects: of(object.Role, 3, object.Cookbook, 900), Deletes: of(object.Role, 3)}, "all 3 roles would be deleted"},
+		{"the last of a kind", Brake{Objects: of(object.Role, 1, object.Cookbook, 900), Deleted: of(object.Role, 2), Most: of(object.Role, 3), Deletes: of(object.Role, 1)}, "all 3 roles"},
+		{"one that comes and goes", Brake{Objects: of(object.Role, 1, object.Cookbook, 900), Deleted: of(object.Role, 9), Most: of(object.Role, 1), Deletes: of(object.Role, 1)}, ""},
+		{"those that came within the hour count", Brake{Objects: of(object.Role, 60, object.Cookbook, 900), Deleted: of(object.Role, 1), Most: of(object.Role, 1), Deletes: of(object.Role, 30)}, "31 of 60 roles"},
+		{"a kind of 2 becomes empty", Brake{Objects: of(object.Role, 2, object.Cookbook, 900), Deletes: of(object.Role, 2)}, ""},
+		{"a kind is renamed", Brake{Objects: of(object.Role, 3, object.Cookbook, 900), Deletes: of(object.Role, 3), Creates: of(object.Role, 3)}, ""},
+		{"a big bag isn't small because cookbooks are many", Brake{Objects: of(object.Cookbook, 90000, object.DataBag, 2, object.DataBagItem, 12000), Deletes: of(object.DataBag, 1, object.DataBagItem, 11000)}, "11000 of 12000 data bag items"},
+		{"a big bag doesn't hide the other kinds", Brake{Objects: of(object.Cookbook, 60, object.Environment, 10, object.DataBagItem, 9000), Deletes: of(object.Cookbook, 31)}, "31 of 60 cookbooks"},
+		{"the organization becomes empty", Brake{Objects: of(object.Role, 1, object.Cookbook, 1), Deletes: of(object.Role, 1, object.Cookbook, 1)}, "all 2 objects of the organization"},
+		{"the only object", Brake{Objects: of(object.Role, 1), Deletes: of(object.Role, 1), Limit: Limit{Percent: 100}}, "the only object"},
+		{"100 % is no limit", Brake{Objects: all, Deletes: of(object.Role, 200), Limit: Limit{Percent: 100}}, ""},
+		{"but of the organization", Brake{Objects: of(object.Role, 200), Deletes: of(object.Role, 200), Limit: Limit{Percent: 100}}, "all 200 objects"},
+		{"100 % with a number is a limit", Brake{Objects: all, Deletes: of(object.Role, 101), Limit: Limit{Percent: 100, Count: 500}}, "101 of 200 roles"},
+		{"a number", Brake{Objects: all, Deletes: of(object.Role, 5), Limit: Limit{Count: 5}}, ""},
+		{"more than the number", Brake{Objects: all, Deletes: of(object.Role, 6), Limit: Limit{Count: 5}}, "6 of 400 objects would be deleted within an hour; the limit is 5, here 5"},
+		{"both limits, one exceeded", Brake{Objects: all, Deletes: of(object.Role, 12), Limit: Limit{Percent: 50, Count: 10}}, "12 of 400"},
+		{"exactly what was approved", Brake{Objects: all, Deletes: of(object.Role, 200), Allowance: 200}, ""},
+		{"more than was approved", Brake{Objects: all, Deletes: of(object.Role, 200), Allowance: 199}, "the approval was for 199"},
+		{"approved, an emptied organization", Brake{Objects: of(object.Role, 3), Deletes: of(object.Role, 3), Allowance: 3}, ""},
+		{"one listing failed", Brake{Objects: all, Deletes: of(object.Role, 1), FailedListing: true}, "1 deletion is due, but not all listings"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.brake.Check(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
@@ -69,9 +71,9 @@ func TestTheBrakeHolds(t *testing.T) {
 func TestADeletionCountsForAnHour(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var none *Deletions
-	d := none.at(start).plus(Role, 7)
-	d = d.at(start.Add(30*time.Minute)).plus(Role, 6)
-	d = d.at(start.Add(59*time.Minute)).plus(Role, 5)
+	d := none.at(start).plus(object.Role, 7)
+	d = d.at(start.Add(30*time.Minute)).plus(object.Role, 6)
+	d = d.at(start.Add(59*time.Minute)).plus(object.Role, 5)
 	for _, c := range []struct {
 		after            time.Duration
 		deleted, hadMost int
@@ -85,11 +87,11 @@ func TestADeletionCountsForAnHour(t *testing.T) {
 		{-time.Hour, 3, 7}, // by a clock that was ahead
 	} {
 		deleted, most := d.at(start.Add(c.after)).deleted()
-		if deleted[Role] != c.deleted || most[Role] != c.hadMost {
-			t.Errorf("after %s: %d deleted of %d, want %d of %d", c.after, deleted[Role], most[Role], c.deleted, c.hadMost)
+		if deleted[object.Role] != c.deleted || most[object.Role] != c.hadMost {
+			t.Errorf("after %s: %d deleted of %d, want %d of %d", c.after, deleted[object.Role], most[object.Role], c.deleted, c.hadMost)
 		}
 	}
-	if deleted, _ := d.deleted(); deleted[Role] != 3 {
+	if deleted, _ := d.deleted(); deleted[object.Role] != 3 {
 		t.Errorf("%+v was changed", d)
 	}
 }
@@ -104,11 +106,11 @@ func TestNoHourHasTwoBudgets(t *testing.T) {
 		for range rapid.IntRange(1, 400).Draw(t, "deletions") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "seconds")) * time.Second)
 			deleted, most := d.at(now).deleted()
-			b := Brake{Objects: map[Kind]int{Role: objects}, Deletes: map[Kind]int{Role: 1}, Deleted: deleted, Most: most, Limit: Limit{Count: 50}}
+			b := Brake{Objects: map[object.Kind]int{object.Role: objects}, Deletes: map[object.Kind]int{object.Role: 1}, Deleted: deleted, Most: most, Limit: Limit{Count: 50}}
 			if b.Check() != "" {
 				continue
 			}
-			d = d.at(now).plus(Role, objects)
+			d = d.at(now).plus(object.Role, objects)
 			objects--
 			made = append(made, now)
 		}

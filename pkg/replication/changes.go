@@ -6,6 +6,8 @@ import (
 	"iter"
 	"maps"
 	"slices"
+
+	"chefsync/pkg/object"
 )
 
 // changes does what the feed and the retry schedule named. The dirty objects
@@ -64,15 +66,15 @@ func (p *pass) changes() error {
 }
 
 // dirty names the objects to look at, in the order of application.
-func (p *pass) dirty() ([]Ref, error) {
-	set := map[Ref]struct{}{}
-	p.changeIDs = map[Ref]int64{}
-	scopes := map[Scope]int64{}
+func (p *pass) dirty() ([]object.Ref, error) {
+	set := map[object.Ref]struct{}{}
+	p.changeIDs = map[object.Ref]int64{}
+	scopes := map[object.Scope]int64{}
 	for _, c := range p.todo.changes {
 		scopes[c.Scope] = max(scopes[c.Scope], c.ID)
 	}
 	for _, r := range p.due() {
-		scopes[ScopeOf(r)] = max(scopes[ScopeOf(r)], 0)
+		scopes[object.ScopeOf(r)] = max(scopes[object.ScopeOf(r)], 0)
 	}
 	p.resyncObjects(scopes)
 	for s := range p.marked() {
@@ -101,15 +103,15 @@ func (p *pass) dirty() ([]Ref, error) {
 	}
 	p.withBags(set)
 	delete(set, p.poison)
-	return slices.SortedFunc(maps.Keys(set), CompareRefs), nil
+	return slices.SortedFunc(maps.Keys(set), object.Compare), nil
 }
 
 // withBags adds the bags of items that the inventory doesn't know, so that a bag is
 // looked at before its items make it. What comes later is left to madeBag.
-func (p *pass) withBags(set map[Ref]struct{}) {
+func (p *pass) withBags(set map[object.Ref]struct{}) {
 	for r := range maps.Clone(set) {
-		bag, last := r.bag(), p.inventory[r.bag()]
-		if r.Kind == DataBagItem && (last == "" || last == unknownFingerprint || p.isHeld(bag)) && p.Pair.Manages(bag) {
+		bag, last := r.Bag(), p.inventory[r.Bag()]
+		if r.Kind == object.DataBagItem && (last == "" || last == unknownFingerprint || p.isHeld(bag)) && p.Pair.Manages(bag) {
 			set[bag] = struct{}{}
 		}
 	}
@@ -117,11 +119,11 @@ func (p *pass) withBags(set map[Ref]struct{}) {
 
 // neglected are the objects that were written with unknown result and that no
 // record stands for: those that were at work with one that killed its process.
-func (p *pass) neglected() (refs []Ref) {
-	listings := map[Scope]int64{}
+func (p *pass) neglected() (refs []object.Ref) {
+	listings := map[object.Scope]int64{}
 	for r, u := range p.unsynced {
-		if r.IsListing() || r.Kind == DataBag && u.Class != DeletionHeld {
-			listings[ScopeOf(r)] = 0
+		if r.IsListing() || r.Kind == object.DataBag && u.Class != DeletionHeld {
+			listings[object.ScopeOf(r)] = 0
 		}
 	}
 	for r, print := range p.inventory {
@@ -134,20 +136,20 @@ func (p *pass) neglected() (refs []Ref) {
 
 // keepRecords keeps the records of listings and bags until all that they stand for has
 // been looked at, and those of bags whose items aren't listed in this pass.
-func (p *pass) keepRecords(scopes map[Scope]int64) {
-	p.waiting = map[Ref]bool{}
+func (p *pass) keepRecords(scopes map[object.Scope]int64) {
+	p.waiting = map[object.Ref]bool{}
 	for r, u := range p.unsynced {
 		switch {
-		case !r.IsListing() && r.Kind != DataBag || u.Class == DeletionHeld:
+		case !r.IsListing() && r.Kind != object.DataBag || u.Class == DeletionHeld:
 		case containAny(scopes, r):
 			p.waiting[r] = false
-		case r.Kind == DataBag:
+		case r.Kind == object.DataBag:
 			p.leaveUnlisted(r)
 		}
 	}
 }
 
-func containAny(scopes map[Scope]int64, r Ref) bool {
+func containAny(scopes map[object.Scope]int64, r object.Ref) bool {
 	for s := range scopes {
 		if s.Contains(r) {
 			return true
@@ -158,10 +160,10 @@ func containAny(scopes map[Scope]int64, r Ref) bool {
 
 // expand names the objects of a scope: those the primary has now, and those in
 // the inventory, which may be gone from it.
-func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
-	single := s.Sub != "" || s.Name != "" && (s.Kind == Role || s.Kind == Environment)
-	var refs []Ref
-	if !single || s.Kind == Policy {
+func (p *pass) expand(ctx context.Context, s object.Scope) ([]object.Ref, error) {
+	single := s.Sub != "" || s.Name != "" && (s.Kind == object.Role || s.Kind == object.Environment)
+	var refs []object.Ref
+	if !single || s.Kind == object.Policy {
 		for r := range p.inventory {
 			if s.Contains(r) {
 				refs = append(refs, r)
@@ -169,13 +171,13 @@ func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
 		}
 	}
 	if single {
-		return append(refs, Ref(s)), nil
+		return append(refs, object.Ref(s)), nil
 	}
-	if s.Kind == DataBag && s.Name != "" {
-		refs = append(refs, Ref(s))
+	if s.Kind == object.DataBag && s.Name != "" {
+		refs = append(refs, object.Ref(s))
 	}
-	for _, k := range Kinds() {
-		if !s.touches(k) || !p.Pair.reaches(Scope{Kind: k, Name: s.Name}) {
+	for _, k := range object.Kinds() {
+		if !s.Touches(k) || !p.Pair.reaches(object.Scope{Kind: k, Name: s.Name}) {
 			continue
 		}
 		listed, err := p.listKind(ctx, p.Source, k, s.Name)
@@ -184,52 +186,41 @@ func (p *pass) expand(ctx context.Context, s Scope) ([]Ref, error) {
 			if fatal != nil {
 				return nil, fatal
 			}
-			if k == DataBagItem && s.Name != "" {
+			if k == object.DataBagItem && s.Name != "" {
 				p.setUnlisted(listingRef(k, s.Name), objErr)
 				continue
 			}
 			p.setAside(listingRef(k, s.Name), objErr)
 			continue
 		}
-		if k != DataBagItem {
+		if k != object.DataBagItem {
 			p.settled(listingRef(k, s.Name))
 		}
-		p.sights.list(Scope{Kind: k, Name: s.Name}, listed)
+		p.sights.list(object.Scope{Kind: k, Name: s.Name}, listed)
 		refs = append(refs, listed...)
 	}
 	return refs, nil
 }
 
-// touches tells whether the scope may hold objects of a kind.
-func (s Scope) touches(k Kind) bool {
-	switch {
-	case s.Kind == "" || s.Kind == k:
-		return !(k == DataBag && s.Name != "")
-	case s.Kind == DataBag:
-		return k == DataBagItem
-	}
-	return false
-}
-
 // listingRef names a listing that failed. Items are listed bag by bag.
-func listingRef(k Kind, name string) Ref {
-	if k == DataBagItem {
-		k = DataBag
+func listingRef(k object.Kind, name string) object.Ref {
+	if k == object.DataBagItem {
+		k = object.DataBag
 	}
-	return Ref{Kind: k, Name: name}
+	return object.Ref{Kind: k, Name: name}
 }
 
 // listKind lists the objects of a kind, or those of one name. Without a name,
 // the items of all bags are listed bag by bag.
-func (p *pass) listKind(ctx context.Context, side Reader, k Kind, name string) ([]Ref, error) {
-	if k != DataBagItem || name != "" {
-		refs, err := side.List(ctx, Scope{Kind: k, Name: name})
+func (p *pass) listKind(ctx context.Context, side Reader, k object.Kind, name string) ([]object.Ref, error) {
+	if k != object.DataBagItem || name != "" {
+		refs, err := side.List(ctx, object.Scope{Kind: k, Name: name})
 		if IsAbsent(err) {
 			return nil, nil
 		}
 		return refs, err
 	}
-	bags, err := side.List(ctx, Scope{Kind: DataBag})
+	bags, err := side.List(ctx, object.Scope{Kind: object.DataBag})
 	if err != nil {
 		return nil, err
 	}
@@ -239,11 +230,11 @@ func (p *pass) listKind(ctx context.Context, side Reader, k Kind, name string) (
 
 // listItems lists the items of bags, but for bags of which none is selected. A
 // bag that alone can't be listed is set aside and named in failed.
-func (p *pass) listItems(side Reader, name string, bags []Ref) (refs []Ref, failed map[string]bool, err error) {
-	bags = slices.DeleteFunc(slices.Clone(bags), func(b Ref) bool { return !p.Pair.reaches(Scope{Kind: DataBagItem, Name: b.Name}) })
-	lists, failed := make([][]Ref, len(bags)), map[string]bool{}
+func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []object.Ref, failed map[string]bool, err error) {
+	bags = slices.DeleteFunc(slices.Clone(bags), func(b object.Ref) bool { return !p.Pair.reaches(object.Scope{Kind: object.DataBagItem, Name: b.Name}) })
+	lists, failed := make([][]object.Ref, len(bags)), map[string]bool{}
 	err = p.each(len(bags), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
-		items, err := side.List(ctx, Scope{Kind: DataBagItem, Name: bags[i].Name})
+		items, err := side.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
 		if err == nil || IsAbsent(err) {
 			lists[i] = items
 			return nil
@@ -264,21 +255,21 @@ func (p *pass) listItems(side Reader, name string, bags []Ref) (refs []Ref, fail
 // brakeChanges asks the brake about what was observed to be gone. What the prune rule
 // "all" deletes though replication didn't put it there needs no approval if the
 // replica doesn't have it.
-func (p *pass) brakeChanges(observed []seen) ([]Ref, error) {
+func (p *pass) brakeChanges(observed []seen) ([]object.Ref, error) {
 	d := p.removalOf(observed)
 	missing, err := p.missingOnReplica(d.refs)
 	if err != nil {
 		return nil, err
 	}
-	d.refs = slices.DeleteFunc(d.refs, func(r Ref) bool { return p.missing[r] })
+	d.refs = slices.DeleteFunc(d.refs, func(r object.Ref) bool { return p.missing[r] })
 	deletes, err := p.brake(d)
 	return append(deletes, missing...), err
 }
 
 // missingOnReplica returns those of the objects that the inventory doesn't know and
 // the replica doesn't have.
-func (p *pass) missingOnReplica(refs []Ref) (missing []Ref, err error) {
-	foreign := slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { _, ours := p.inventory[r]; return ours || p.isHeld(r) })
+func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err error) {
+	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { _, ours := p.inventory[r]; return ours || p.isHeld(r) })
 	err = p.each(len(foreign), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
 		if _, err := p.Target.Get(ctx, foreign[i]); !IsAbsent(err) {
 			return nil // what can't be read counts
@@ -294,8 +285,8 @@ func (p *pass) missingOnReplica(refs []Ref) (missing []Ref, err error) {
 
 // removalOf is what the observations say to delete.
 func (p *pass) removalOf(observed []seen) removal {
-	d := removal{creates: map[Kind]int{}}
-	present := map[Ref]bool{}
+	d := removal{creates: map[object.Kind]int{}}
+	present := map[object.Ref]bool{}
 	for _, s := range observed {
 		switch step := decide(s.Observation, p.inventory, p.Pair.prune()); {
 		case s.err != nil:
@@ -308,7 +299,7 @@ func (p *pass) removalOf(observed []seen) removal {
 			}
 		}
 	}
-	d.onPrimary = func(bag Ref) bool { return present[bag] }
+	d.onPrimary = func(bag object.Ref) bool { return present[bag] }
 	return d
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -32,7 +33,7 @@ func TestAuditClockAheadAndBack(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.ahead(func() {
-		w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Denied) }
+		w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Denied) }
 		if run, err := w.try(replication.TriggerSchedule); err == nil || run.Outcome != replication.OutcomeFailed {
 			t.Fatalf("%s, %v", run.Outcome, err)
 		}
@@ -53,7 +54,7 @@ func TestAuditClockAheadAndBack(t *testing.T) {
 func TestAFailingPairStillWaits(t *testing.T) {
 	w := newWorld(t)
 	w.pass()
-	w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Denied) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Denied) }
 	for range 12 {
 		if _, err := w.try("manual"); err == nil {
 			t.Fatal("a pass without a primary succeeded")
@@ -170,7 +171,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		reads := 0
-		w.primary.Refuse = func(op string, _ replication.Ref) error {
+		w.primary.Refuse = func(op string, _ object.Ref) error {
 			if op == "get" {
 				if reads++; reads == 6 {
 					cancel()

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"chefsync/pkg/object"
 )
 
 // listing is one side's names, by kind.
 type listing struct {
-	refs   map[Ref]struct{}
-	counts map[Kind]int
-	failed map[Kind]bool
+	refs   map[object.Ref]struct{}
+	counts map[object.Kind]int
+	failed map[object.Kind]bool
 	// unserved are those of the failed kinds that the server doesn't know at all.
-	unserved map[Kind]bool
+	unserved map[object.Kind]bool
 	bags     map[string]bool // bags whose items could not be listed
 }
 
@@ -22,8 +24,8 @@ type listing struct {
 func (l listing) trouble() bool { return len(l.failed) > len(l.unserved) }
 
 // unknown tells whether the listing can't say if r is there.
-func (l listing) unknown(r Ref) bool {
-	return l.failed[r.Kind] || r.Kind == DataBagItem && l.bags[r.Name]
+func (l listing) unknown(r object.Ref) bool {
+	return l.failed[r.Kind] || r.Kind == object.DataBagItem && l.bags[r.Name]
 }
 
 // compare makes the replica equal to the primary, whatever came before: the
@@ -51,7 +53,7 @@ func (p *pass) compare() error {
 			p.applied(r, unknownFingerprint)
 		}
 	}
-	absent := func(r Ref) bool {
+	absent := func(r object.Ref) bool {
 		_, there := source.refs[r]
 		return !there && !source.unknown(r) && p.Pair.Manages(r)
 	}
@@ -80,9 +82,9 @@ func (p *pass) compare() error {
 
 // brakeCompare asks the brake about what the listings say to delete. What the
 // replica doesn't have any more needs no approval.
-func (p *pass) brakeCompare(gone []Ref, source, target listing) ([]Ref, error) {
-	d := removal{creates: map[Kind]int{}, failedListing: source.trouble()}
-	onReplica := func(r Ref) bool { _, there := target.refs[r]; return there || target.unknown(r) }
+func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object.Ref, error) {
+	d := removal{creates: map[object.Kind]int{}, failedListing: source.trouble()}
+	onReplica := func(r object.Ref) bool { _, there := target.refs[r]; return there || target.unknown(r) }
 	for r, u := range p.unsynced {
 		_, back := source.refs[r]
 		switch {
@@ -96,7 +98,7 @@ func (p *pass) brakeCompare(gone []Ref, source, target listing) ([]Ref, error) {
 			p.dropHeld(r)
 		}
 	}
-	var forgotten []Ref
+	var forgotten []object.Ref
 	for _, r := range gone {
 		if onReplica(r) {
 			d.refs = append(d.refs, r)
@@ -114,7 +116,7 @@ func (p *pass) brakeCompare(gone []Ref, source, target listing) ([]Ref, error) {
 			d.creates[r.Kind]++
 		}
 	}
-	d.onPrimary = func(bag Ref) bool { _, there := source.refs[bag]; return there }
+	d.onPrimary = func(bag object.Ref) bool { _, there := source.refs[bag]; return there }
 	deletes, err := p.brake(d)
 	return append(deletes, forgotten...), err
 }
@@ -226,7 +228,7 @@ func (p *pass) listBoth() (source, target listing, err error) {
 		p.listed(source, target)
 	}
 	// The listing alone is set aside for a kind that the replica can't hold.
-	maps.DeleteFunc(source.refs, func(r Ref, _ struct{}) bool { return target.unserved[r.Kind] })
+	maps.DeleteFunc(source.refs, func(r object.Ref, _ struct{}) bool { return target.unserved[r.Kind] })
 	maps.Copy(source.failed, target.unserved)
 	maps.Copy(source.unserved, target.unserved)
 	return source, target, nil
@@ -245,19 +247,19 @@ func (p *pass) listed(source, target listing) {
 // listSide lists all kinds of the pair on one side. A kind whose listing alone
 // fails is left out, recorded as unsynced, and nothing of it is deleted.
 func (p *pass) listSide(side Reader, name string) (listing, error) {
-	l := listing{refs: map[Ref]struct{}{}, counts: map[Kind]int{}, failed: map[Kind]bool{}, unserved: map[Kind]bool{}}
-	var bags []Ref
-	for _, k := range Kinds() {
+	l := listing{refs: map[object.Ref]struct{}{}, counts: map[object.Kind]int{}, failed: map[object.Kind]bool{}, unserved: map[object.Kind]bool{}}
+	var bags []object.Ref
+	for _, k := range object.Kinds() {
 		if !p.Pair.Includes(k) {
 			continue
 		}
-		p.Observe(Event{Pair: p.Pair.ID, Phase: "listing the " + name, Ref: Ref{Kind: k}})
-		var refs []Ref
+		p.Observe(Event{Pair: p.Pair.ID, Phase: "listing the " + name, Ref: object.Ref{Kind: k}})
+		var refs []object.Ref
 		var err error
 		switch {
-		case k != DataBagItem:
-			refs, err = side.List(p.guard.hard, Scope{Kind: k})
-		case l.failed[DataBag]:
+		case k != object.DataBagItem:
+			refs, err = side.List(p.guard.hard, object.Scope{Kind: k})
+		case l.failed[object.DataBag]:
 			l.failed[k] = true
 			continue
 		default:
@@ -274,11 +276,11 @@ func (p *pass) listSide(side Reader, name string) (listing, error) {
 			if ClassOf(objErr) == Unserved {
 				l.unserved[k] = true
 			}
-			p.setAside(Ref{Kind: k}, objErr)
+			p.setAside(object.Ref{Kind: k}, objErr)
 			continue
 		}
 		refs = p.Pair.narrowed(refs)
-		if k == DataBag {
+		if k == object.DataBag {
 			bags = refs
 		}
 		for _, r := range refs {
@@ -291,54 +293,54 @@ func (p *pass) listSide(side Reader, name string) (listing, error) {
 
 // deletions names what the replica should lose: by the inventory, and with the
 // rule "all" by the replica's listing too.
-func (p *pass) deletions(source, target listing) []Ref {
+func (p *pass) deletions(source, target listing) []object.Ref {
 	if p.Pair.prune() == PruneNone {
 		return nil
 	}
-	gone := map[Ref]struct{}{}
+	gone := map[object.Ref]struct{}{}
 	for r := range p.inventory {
 		gone[r] = struct{}{}
 	}
 	if p.Pair.prune() == PruneAll {
 		maps.Copy(gone, target.refs)
 	}
-	maps.DeleteFunc(gone, func(r Ref, _ struct{}) bool {
+	maps.DeleteFunc(gone, func(r object.Ref, _ struct{}) bool {
 		_, there := source.refs[r]
 		return there || source.unknown(r) || !p.Pair.Manages(r) || r == p.poison
 	})
-	return slices.SortedFunc(maps.Keys(gone), CompareRefs)
+	return slices.SortedFunc(maps.Keys(gone), object.Compare)
 }
 
 // leftovers are the unsynced objects that the compare doesn't come by otherwise:
 // the primary doesn't list them, and there is nothing to delete. Where each pass
 // is a compare, nobody else would look whether they are gone.
-func (p *pass) leftovers(source, target listing, deletes []Ref) []Ref {
-	var refs []Ref
+func (p *pass) leftovers(source, target listing, deletes []object.Ref) []object.Ref {
+	var refs []object.Ref
 	for r := range p.unsynced {
 		_, there := source.refs[r]
 		if !there && !r.IsListing() && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
 			refs = append(refs, r)
 		}
 	}
-	slices.SortFunc(refs, CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	return refs
 }
 
 // compareWindows goes through the primary's objects behind the cursor.
 func (p *pass) compareWindows(source listing, v view) error {
-	refs := slices.SortedFunc(maps.Keys(source.refs), CompareRefs)
+	refs := slices.SortedFunc(maps.Keys(source.refs), object.Compare)
 	w := p.progress.Work
 	if w.After != "" {
-		after, err := ParseRef(w.After)
+		after, err := object.ParseRef(w.After)
 		if err != nil {
 			return &Error{Op: "go on with the compare", Class: Local, Hint: "ask for a new one with resync", Err: err}
 		}
 		again := p.marked()
-		refs = slices.DeleteFunc(refs, func(r Ref) bool {
-			return CompareRefs(r, after) <= 0 && !slices.Contains(w.Intent, r) && !containAny(again, r)
+		refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
+			return object.Compare(r, after) <= 0 && !slices.Contains(w.Intent, r) && !containAny(again, r)
 		})
 	}
-	refs = slices.DeleteFunc(refs, func(r Ref) bool { return r == p.poison })
+	refs = slices.DeleteFunc(refs, func(r object.Ref) bool { return r == p.poison })
 	p.progress.Pending = len(refs)
 	total := len(refs)
 	for window := range windows(p, refs) {
@@ -382,8 +384,8 @@ func (p *pass) goesOn(err error) bool {
 
 // confirmAndRemove asks the primary about each object before it is deleted. One
 // that is there after all is written instead.
-func (p *pass) confirmAndRemove(deletes []Ref, v view) error {
-	var confirmed []Ref
+func (p *pass) confirmAndRemove(deletes []object.Ref, v view) error {
+	var confirmed []object.Ref
 	for window := range windows(p, deletes) {
 		observed, err := p.observe(window, v)
 		if err != nil {

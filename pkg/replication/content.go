@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"chefsync/pkg/object"
 )
 
 // staged reads file content through the stage: from it when it is there, else
@@ -16,19 +18,19 @@ type staged struct {
 	stage  Stage
 	source Source
 	space  string
-	obj    Object
+	obj    object.Object
 	flight *flights
-	bytes  *atomic.Int64     // read from the primary
-	full   func(File, error) // told of a file that the stage has no room for
+	bytes  *atomic.Int64            // read from the primary
+	full   func(object.File, error) // told of a file that the stage has no room for
 }
 
 // stagedFiles opens files of a version of the primary.
-func (p *pass) stagedFiles(obj Object) *staged {
+func (p *pass) stagedFiles(obj object.Object) *staged {
 	return &staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged, p.stageFull}
 }
 
 // contentOf opens them to be uploaded.
-func (p *pass) contentOf(obj Object) Content { return tally{p.stagedFiles(obj), &p.uploaded} }
+func (p *pass) contentOf(obj object.Object) Content { return tally{p.stagedFiles(obj), &p.uploaded} }
 
 // flights lets one goroutine at a time stage a checksum.
 type flights struct {
@@ -68,7 +70,7 @@ func (f *flights) enter(ctx context.Context, key string) (leave func(), err erro
 var errChanged = errors.New("the object changed on the primary while it was copied")
 
 // Open implements Content.
-func (s *staged) Open(ctx context.Context, file File) (io.ReadCloser, int64, error) {
+func (s *staged) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	key := StageKey{Space: s.space, Checksum: file.Checksum}
 	leave, err := s.flight.enter(ctx, s.space+"/"+file.Checksum)
 	if err != nil {
@@ -101,7 +103,7 @@ func (s *staged) Open(ctx context.Context, file File) (io.ReadCloser, int64, err
 // fetch stages one file from the primary. Wrong bytes are asked for once more:
 // a cut transfer heals, a damaged file doesn't. So is a file that there was no room
 // for: the stage may have made some.
-func (s *staged) fetch(ctx context.Context, key StageKey, file File) error {
+func (s *staged) fetch(ctx context.Context, key StageKey, file object.File) error {
 	var err error
 	for range 2 {
 		if err = s.fetchOnce(ctx, key, file); err == nil || !errors.Is(err, ErrContentMismatch) && !errors.Is(err, ErrStageFull) {
@@ -115,12 +117,12 @@ func (s *staged) fetch(ctx context.Context, key StageKey, file File) error {
 }
 
 // damaged says that the primary's file is wrong.
-func (s *staged) damaged(file File, err error) error {
+func (s *staged) damaged(file object.File, err error) error {
 	return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Rejected,
 		Hint: "the primary holds damaged content for this file; upload the cookbook version to it again", Err: err}
 }
 
-func (s *staged) fetchOnce(ctx context.Context, key StageKey, file File) error {
+func (s *staged) fetchOnce(ctx context.Context, key StageKey, file object.File) error {
 	content, size, err := s.source.Open(ctx, s.obj, file)
 	if err != nil {
 		return s.gone(err)
@@ -138,7 +140,7 @@ func (s *staged) fetchOnce(ctx context.Context, key StageKey, file File) error {
 }
 
 // broke says that a transfer from the primary ended early.
-func (s *staged) broke(file File, err error) error {
+func (s *staged) broke(file object.File, err error) error {
 	return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Transient,
 		Hint: "the transfer broke; it is tried again by itself", Err: err}
 }
@@ -166,7 +168,7 @@ type tally struct {
 }
 
 // Open implements Content.
-func (t tally) Open(ctx context.Context, file File) (io.ReadCloser, int64, error) {
+func (t tally) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	rc, size, err := t.Content.Open(ctx, file)
 	if err == nil {
 		t.bytes.Add(size)

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -142,7 +143,7 @@ func TestAnObjectThatKillsTheProcessIsSetAside(t *testing.T) {
 		e := w.engine()
 		c := &replicationtest.Crasher{}
 		ctx := c.Wrap(context.Background(), e)
-		w.replica.Refuse = func(op string, ref replication.Ref) error {
+		w.replica.Refuse = func(op string, ref object.Ref) error {
 			if op == "put" && ref.Path() == "/roles/web" {
 				killed++
 				c.Die()
@@ -176,7 +177,7 @@ func TestADeletionThatKillsTheProcessIsSetAside(t *testing.T) {
 		e := w.engine()
 		c := &replicationtest.Crasher{}
 		ctx := c.Wrap(context.Background(), e)
-		w.replica.Refuse = func(op string, ref replication.Ref) error {
+		w.replica.Refuse = func(op string, ref object.Ref) error {
 			if op == "delete" && ref.Path() == "/roles/web" {
 				c.Die()
 				return replicationtest.ErrCrashed
@@ -204,7 +205,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 		w.tuning = replication.Tuning{Window: rapid.IntRange(1, 4).Draw(rt, "window"), Backlog: rapid.IntRange(2, 30).Draw(rt, "backlog")}
 		w.pair.MaxDelete = replication.Limit{Percent: 100}
 		w.pair.Concurrency = 3
-		w.pair.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+		w.pair.Kinds = append(object.DefaultKinds(), object.Policy, object.PolicyGroup, object.CookbookArtifact)
 		paths := []string{"/roles/a", "/roles/b", "/data/x/1", "/data/x/2", "/data/y/1", "/cookbooks/c/1.0.0", "/cookbooks/c/2.0.0", "/cookbooks/d/1.0.0", "/environments/e",
 			"/cookbook_artifacts/c/1", "/policies/p/revisions/1", "/policies/p/revisions/2", "/policy_groups/g/policies/p", "/policy_groups/h/policies/p"}
 		bodies := []string{"1", "2", "3"}
@@ -214,7 +215,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) {
 				p, b := path.Draw(t, "path"), body.Draw(t, "body")
-				if g := mustRef(p); g.Kind == replication.PolicyGroup && w.primary.Snapshot()["/policies/"+g.Sub+"/revisions/"+b] == "" {
+				if g := mustRef(p); g.Kind == object.PolicyGroup && w.primary.Snapshot()["/policies/"+g.Sub+"/revisions/"+b] == "" {
 					t.Skip("no server lets a group name a revision that it lacks")
 				}
 				if p[1] == 'c' {
@@ -252,7 +253,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 			"refuse": func(t *rapid.T) {
 				p, op := path.Draw(t, "path"), rapid.SampledFrom([]string{"put", "delete", "get", "open"}).Draw(t, "op")
 				class := rapid.SampledFrom([]replication.Class{replication.Rejected, replication.Transient, replication.Denied, replication.Foreign, replication.Unreachable}).Draw(t, "class")
-				refuse := func(got string, ref replication.Ref) error {
+				refuse := func(got string, ref object.Ref) error {
 					if got == op && ref.Path() == p {
 						return refused(class)
 					}
@@ -313,8 +314,8 @@ func showAll(shows *[]func()) {
 	*shows = nil
 }
 
-func mustRef(path string) replication.Ref {
-	ref, err := replication.ParseRef(path)
+func mustRef(path string) object.Ref {
+	ref, err := object.ParseRef(path)
 	if err != nil {
 		panic(err)
 	}
@@ -334,7 +335,7 @@ func TestACompareThatDiesLosesAtMostOneWindow(t *testing.T) {
 	c := &replicationtest.Crasher{}
 	ctx := c.Wrap(context.Background(), e)
 	reads := 0
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if reads++; op == "get" && reads > 25 {
 			c.Die()
 			return replicationtest.ErrCrashed
@@ -410,7 +411,7 @@ func TestTwoProcessesAtOnceDoNotBothWork(t *testing.T) {
 	w.fill()
 	inside, leave := make(chan struct{}), make(chan struct{})
 	first := true
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "list" && first {
 			first = false
 			close(inside)
@@ -450,7 +451,7 @@ func TestACompareThatDiesWhileItDeletesLooksAgain(t *testing.T) {
 	e := w.engine()
 	c := &replicationtest.Crasher{}
 	ctx := c.Wrap(context.Background(), e)
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "delete" {
 			c.Die()
 			return replicationtest.ErrCrashed

@@ -3,6 +3,8 @@ package replication
 import (
 	"slices"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // maxDirty is how many objects Progress.Dirty names one by one.
@@ -34,8 +36,8 @@ func (v *verification) markPending(p *pass) {
 
 // shortened returns refs sorted and each once, with the listing of their kind in
 // the place of more objects than a record has room for.
-func shortened(refs []Ref) []Ref {
-	slices.SortFunc(refs, CompareRefs)
+func shortened(refs []object.Ref) []object.Ref {
+	slices.SortFunc(refs, object.Compare)
 	refs = slices.Compact(refs)
 	if len(refs) <= maxDirty {
 		return refs
@@ -43,7 +45,7 @@ func shortened(refs []Ref) []Ref {
 	for i, r := range refs {
 		refs[i] = listingRef(r.Kind, "")
 	}
-	slices.SortFunc(refs, CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	return slices.Compact(refs)
 }
 
@@ -58,17 +60,17 @@ func (p *pass) clean() {
 }
 
 // marked are the scopes that verifications marked.
-func (p *pass) marked() map[Scope]int64 {
-	scopes := map[Scope]int64{}
+func (p *pass) marked() map[object.Scope]int64 {
+	scopes := map[object.Scope]int64{}
 	for _, r := range p.progress.Dirty {
-		scopes[ScopeOf(r)] = 0
+		scopes[object.ScopeOf(r)] = 0
 	}
 	return scopes
 }
 
 // ObjectsAsked returns the objects that the operator wants compared on both sides and
 // that no pass has compared since. Whose clock is ahead doesn't matter.
-func (p PairState) ObjectsAsked() []Ref {
+func (p PairState) ObjectsAsked() []object.Ref {
 	if sameMoment(p.Desired.ResyncObjectsAt, p.Progress.ObjectsAt) {
 		return nil
 	}
@@ -81,13 +83,13 @@ func (p PairState) CompareAsked(now time.Time) bool { return p.resyncAsked(now) 
 
 // resyncObjects adds the objects that the operator wants compared to the scopes
 // that the pass looks at.
-func (p *pass) resyncObjects(scopes map[Scope]int64) {
+func (p *pass) resyncObjects(scopes map[object.Scope]int64) {
 	st := PairState{Desired: p.desired, Progress: p.progress}
 	for _, r := range st.ObjectsAsked() {
 		if p.resync == nil {
-			p.resync = map[Scope]int64{}
+			p.resync = map[object.Scope]int64{}
 		}
-		s := ScopeOf(r)
+		s := object.ScopeOf(r)
 		p.resync[s], scopes[s] = 0, max(scopes[s], 0)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -78,7 +79,7 @@ func TestWhatAVerificationFoundSurvivesAPassThatFails(t *testing.T) {
 	f := w.deaf()
 	w.change()
 	w.verify(replication.VerifyOptions{})
-	w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
 	e := w.engine()
 	e.Feed = f
 	if _, err := e.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil {
@@ -131,7 +132,7 @@ func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	w.replica.Set("/environments/prod", "edited there")
 	w.primary.Set("/cookbooks/apt/1.0.0", "forced")
 	asked := w.now
-	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []replication.Ref{mustRef("/roles/web"), mustRef("/roles/base"), mustRef("/data/users"), mustRef("/cookbooks/apt/1.0.0")}})
+	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web"), mustRef("/roles/base"), mustRef("/data/users"), mustRef("/cookbooks/apt/1.0.0")}})
 	if run := w.passBy(f); run.Mode != "changes" || run.Counts.Created != 1 || run.Counts.Updated != 3 {
 		t.Errorf("%s %+v; want the named objects repaired", run.Mode, run.Counts)
 	}
@@ -157,7 +158,7 @@ func TestOnlyAComparisonOfBothSidesAnswersForNamedObjects(t *testing.T) {
 			w.deaf()
 			w.replica.Set("/roles/web", "edited there")
 			asked := w.now
-			d := replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []replication.Ref{mustRef("/roles/web")}}
+			d := replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}}
 			if resync {
 				d.Resync = &asked
 			}
@@ -187,8 +188,8 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w.tuning.Window = 1
 	w.direct(replication.Directive{Resync: &w.now})
 	writes := 0
-	w.primary.Refuse = func(op string, ref replication.Ref) error {
-		if op == "get" && ref.Kind == replication.Environment { // the last of all
+	w.primary.Refuse = func(op string, ref object.Ref) error {
+		if op == "get" && ref.Kind == object.Environment { // the last of all
 			writes++
 			return refused(replication.Unreachable)
 		}
@@ -207,7 +208,7 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w.now = w.now.Add(time.Hour)
 	w.change()
 	w.verify(replication.VerifyOptions{})
-	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []replication.Ref{mustRef("/roles/web")}})
+	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}})
 	if run := w.passBy(f); run.Mode != "compare" {
 		t.Fatalf("%+v, want the compare to go on", run)
 	}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // readDue reports whether a compare is to read both sides whole, although nothing
@@ -32,7 +34,7 @@ func (f facts) driftOf(s seen) *Difference {
 // leavesDrift reports whether the drift rule leaves an object as others made it.
 // What the primary changed since, or the operator named, is written all the same.
 func (p *pass) leavesDrift(s seen) bool {
-	named := slices.ContainsFunc(PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked(), func(r Ref) bool { return ScopeOf(r).Contains(s.Ref) })
+	named := slices.ContainsFunc(PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked(), func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
 	return p.Pair.Drift != DriftRepair && p.inventory[s.Ref] == s.Fingerprint && !named
 }
 
@@ -122,7 +124,7 @@ func (p *pass) logDrift(level slog.Level, msg, outcome string, d Difference) {
 // splitExtras parts deletions into those of what replication put on the replica and
 // those of what others added there. In a regular compare the latter are drift, which
 // the rule may leave.
-func (p *pass) splitExtras(deletes []Ref) (apply []Ref, extras []Difference) {
+func (p *pass) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []Difference) {
 	if p.progress.Work.Drift == nil {
 		return deletes, nil
 	}
@@ -142,7 +144,7 @@ func (p *pass) splitExtras(deletes []Ref) (apply []Ref, extras []Difference) {
 
 // noteCompare records that a full compare has come to its end. One that read both
 // sides is a verification too, but for the first, which put there what it read.
-func (p *pass) noteCompare(source, target listing, deleted []Ref) {
+func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 	w, g := p.progress.Work, &p.progress
 	first := g.LastCompare.IsZero()
 	p.noteReplicaOnly(source, target, deleted)

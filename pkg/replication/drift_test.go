@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -92,7 +93,7 @@ func TestARegularCompareThatIsBrokenOffKeepsItsDrift(t *testing.T) {
 	w.tuning.Window = 1
 	w.primary.Set("/cookbooks/new/1.0.0", "hidden from the feed")
 	w.primary.Hide()
-	w.replicaDiesAt(replication.Cookbook)
+	w.replicaDiesAt(object.Cookbook)
 	if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
 		t.Fatal("no error")
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // Engine does the passes of one pair. All fields but Feed, Log, Now, OwnerDied and Observe
@@ -36,7 +38,7 @@ type Event struct {
 	Phase string // listing, reading, writing, deleting, comparing
 	Done  int
 	Total int
-	Ref   Ref
+	Ref   object.Ref
 }
 
 // DefaultLeaseTTL is how long a lease lasts that isn't renewed.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -55,7 +56,7 @@ func (downFeed) Read(context.Context, int64) (replication.Rows, error) {
 func TestARecordStandsForThePollsAfterIt(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.NoteEvery = 4 * time.Minute
-	w.pair.Kinds = []replication.Kind{replication.Role}
+	w.pair.Kinds = []object.Kind{object.Role}
 	w.fill()
 	w.pass()
 	first := w.record().Progress.LastSuccess
@@ -88,7 +89,7 @@ func TestARecordStandsForThePollsAfterIt(t *testing.T) {
 // A busy server changes nodes all the time.
 func TestChangesOfOtherKindsOnlyMoveThePosition(t *testing.T) {
 	w := newWorld(t)
-	w.pair.Kinds = []replication.Kind{replication.Role}
+	w.pair.Kinds = []object.Kind{object.Role}
 	w.fill()
 	w.pass()
 	w.primary.Set("/environments/prod", "changed")
@@ -189,7 +190,7 @@ func TestPruneDecidesWhatACompareDeletes(t *testing.T) {
 
 func TestKindsThatAreNotSelectedAreNeverTouched(t *testing.T) {
 	w := newWorld(t)
-	w.pair.Kinds = []replication.Kind{replication.Role}
+	w.pair.Kinds = []object.Kind{object.Role}
 	w.pair.Prune = replication.PruneAll
 	w.fill()
 	w.replica.Set("/environments/theirs", "theirs")
@@ -232,7 +233,7 @@ func TestAResyncAskedForDuringACompareIsDoneAfterIt(t *testing.T) {
 	w.pass()
 	w.direct(replication.Directive{Resync: &w.now})
 	asked := false
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "get" && !asked {
 			asked = true
 			w.now = w.now.Add(time.Second)
@@ -379,7 +380,7 @@ func TestACompareWritesReferencedKindsFirst(t *testing.T) {
 		last := mustRef("/data/users")
 		for _, line := range *order {
 			ref := mustRef(line[len("put "):])
-			if replication.CompareRefs(ref, last) < 0 {
+			if object.Compare(ref, last) < 0 {
 				t.Errorf("window %d: %s was written after %s", window+1, ref, last)
 			}
 			last = ref

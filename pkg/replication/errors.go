@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"chefsync/pkg/object"
 )
 
 // Class says what an error means for a pass.
@@ -42,9 +44,9 @@ const (
 // Error is an error with what a user needs to act on it. Adapters return it;
 // the engine decides by its Class.
 type Error struct {
-	Op     string // what was tried, such as "read", "write", "upload"
-	Ref    Ref    // the object, when there is one
-	Server string // the server, as the user named it
+	Op     string     // what was tried, such as "read", "write", "upload"
+	Ref    object.Ref // the object, when there is one
+	Server string     // the server, as the user named it
 	Class  Class
 	Hint   string // what to try, a sentence without a full stop
 	Err    error
@@ -54,7 +56,7 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
-	if e.Ref != (Ref{}) {
+	if e.Ref != (object.Ref{}) {
 		b.WriteString(" " + e.Ref.Path())
 	}
 	if e.Server != "" {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -16,7 +17,7 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	bad := true
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if bad && op == "put" && ref.Path() == "/roles/web" {
 			return &replication.Error{Op: "write", Ref: ref, Server: "eu", Class: replication.Rejected, Hint: "make it smaller", Err: errors.New("413: too large")}
 		}
@@ -65,7 +66,7 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Path() == "/roles/web" {
 			return refused(replication.Rejected)
 		}
@@ -86,15 +87,15 @@ func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
 func TestTheOperatorCanNameWhatToRetry(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
-		if op == "put" && ref.Kind == replication.Role {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
+		if op == "put" && ref.Kind == object.Role {
 			return refused(replication.Rejected)
 		}
 		return nil
 	}
 	w.pass()
 	w.replica.Refuse = nil
-	w.direct(replication.Directive{Retry: &w.now, RetryOnly: []replication.Ref{mustRef("/roles/web")}})
+	w.direct(replication.Directive{Retry: &w.now, RetryOnly: []object.Ref{mustRef("/roles/web")}})
 	w.pass()
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/base" || u[0].Attempts != 1 {
 		t.Errorf("unsynced %+v, want the role that was not named", u)
@@ -111,7 +112,7 @@ func TestAServerThatRefusesUsBlocksThePairAndIsTriedSlowly(t *testing.T) {
 			w.fill()
 			w.pass()
 			w.primary.Set("/roles/web", "changed")
-			w.replica.Refuse = func(string, replication.Ref) error { return refused(c.class) }
+			w.replica.Refuse = func(string, object.Ref) error { return refused(c.class) }
 			run, err := w.engine().Pass(context.Background(), replication.PassOptions{Trigger: replication.TriggerSchedule})
 			if err == nil || run.Outcome != replication.OutcomeFailed {
 				t.Fatalf("outcome %s, %v; want a failure", run.Outcome, err)
@@ -144,7 +145,7 @@ func TestAPrimaryThatIsNotTheChefServerEmptiesNothing(t *testing.T) {
 			before := w.replica.Snapshot()
 			w.primary.Unset("/roles/web")
 			w.direct(replication.Directive{Resync: &w.now})
-			w.primary.Refuse = func(got string, _ replication.Ref) error {
+			w.primary.Refuse = func(got string, _ object.Ref) error {
 				if got == op || op == "get" && got == "list" {
 					return refused(replication.Foreign)
 				}
@@ -169,7 +170,7 @@ func TestAPrimaryThatIsNotTheChefServerEmptiesNothing(t *testing.T) {
 func TestARefusalOfOneObjectByAProxyIsThatObjectsTrouble(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Path() == "/roles/web" {
 			return refused(replication.Foreign)
 		}
@@ -187,7 +188,7 @@ func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
 	for i := range 100 {
 		w.primary.Set(fmt.Sprintf("/roles/r%03d", i), "x")
 	}
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "put" {
 			return refused(replication.Transient)
 		}
@@ -209,8 +210,8 @@ func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
 func TestAListingThatFailsAloneIsSetAside(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	w.primary.Refuse = func(op string, ref replication.Ref) error {
-		if op == "list" && ref.Kind == replication.Role {
+	w.primary.Refuse = func(op string, ref object.Ref) error {
+		if op == "list" && ref.Kind == object.Role {
 			return refused(replication.Rejected)
 		}
 		return nil
@@ -234,7 +235,7 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 	w.fill()
 	w.primary.Set("/data/secret/x", "x")
 	w.pass()
-	w.primary.Refuse = func(op string, ref replication.Ref) error {
+	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if ref.Name == "secret" {
 			return refused(replication.Rejected)
 		}
@@ -369,7 +370,7 @@ func TestACookbookThatChangesWhileItIsCopiedIsReadAgain(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	changed := false
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Path() == "/cookbooks/apt/1.0.0" && !changed {
 			changed = true
 			w.primary.Set("/cookbooks/apt/1.0.0", "apt1, uploaded again", "another recipe")
@@ -389,7 +390,7 @@ func TestAWriteWithoutAnAnswerIsNotForgotten(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	w.replica.Lose = func(string, replication.Ref) error { return refused(replication.Transient) }
+	w.replica.Lose = func(string, object.Ref) error { return refused(replication.Transient) }
 	w.primary.Set("/roles/new", "new")
 	w.pass()
 	if u := w.unsynced(); len(u) != 1 || w.replica.Snapshot()["/roles/new"] == "" {
@@ -406,7 +407,7 @@ func TestAWriteWithoutAnAnswerIsNotForgotten(t *testing.T) {
 // written again.
 func TestAWriteWithoutAnAnswerIsNotRepeatedBlindly(t *testing.T) {
 	w := newWorld(t)
-	w.replica.Lose = func(string, replication.Ref) error { return refused(replication.Transient) }
+	w.replica.Lose = func(string, object.Ref) error { return refused(replication.Transient) }
 	w.primary.Set("/roles/new", "new")
 	w.pass()
 	w.replica.Lose = nil
@@ -425,7 +426,7 @@ func TestAResyncThatCouldNotLookAtAnObjectLooksLater(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.replica.Set("/roles/web", "edited on the replica")
-	w.primary.Refuse = func(op string, ref replication.Ref) error {
+	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if op == "get" && ref.Path() == "/roles/web" {
 			return refused(replication.Rejected)
 		}
@@ -447,8 +448,8 @@ func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.primary.Set("/environments/prod", "changed")
-	w.primary.Refuse = func(op string, ref replication.Ref) error {
-		if op == "list" && ref.Kind == replication.Role {
+	w.primary.Refuse = func(op string, ref object.Ref) error {
+		if op == "list" && ref.Kind == object.Role {
 			return refused(replication.Rejected)
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -166,7 +167,7 @@ func TestWhatIsReadAgainOfAFeed(t *testing.T) {
 
 func TestWordOfAChangeWaitsForAFailingPair(t *testing.T) {
 	w := newWorld(t)
-	w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
 	if run, err := w.engine().Pass(t.Context(), replication.PassOptions{Trigger: replication.TriggerPush}); err == nil {
 		t.Fatalf("%+v", run)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"chefsync/pkg/object"
 )
 
 // locateDamaged finds all versions on the replica that need the damaged files. A
@@ -17,8 +19,8 @@ func (v *verification) locateDamaged(p *pass) error {
 		return nil
 	}
 	refs := p.withFiles()
-	for _, k := range []Kind{Cookbook, CookbookArtifact} {
-		listed, err := p.Target.List(p.guard.hard, Scope{Kind: k})
+	for _, k := range []object.Kind{object.Cookbook, object.CookbookArtifact} {
+		listed, err := p.Target.List(p.guard.hard, object.Scope{Kind: k})
 		switch {
 		case err == nil:
 			refs = append(refs, listed...)
@@ -26,7 +28,7 @@ func (v *verification) locateDamaged(p *pass) error {
 			return err
 		}
 	}
-	slices.SortFunc(refs, CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	refs = slices.Compact(refs)
 	need, err := p.versionsOf(refs, v.files.damaged)
 	if err != nil {
@@ -40,8 +42,8 @@ func (v *verification) locateDamaged(p *pass) error {
 }
 
 // versionsOf reads versions on the replica and says which of them name the files.
-func (p *pass) versionsOf(refs []Ref, files []damagedFile) (map[string][]Ref, error) {
-	need := make(map[string][]Ref, len(files))
+func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]object.Ref, error) {
+	need := make(map[string][]object.Ref, len(files))
 	for _, f := range files {
 		need[f.Checksum] = nil
 	}
@@ -65,7 +67,7 @@ func (p *pass) versionsOf(refs []Ref, files []damagedFile) (map[string][]Ref, er
 		return nil
 	})
 	for _, list := range need {
-		slices.SortFunc(list, CompareRefs)
+		slices.SortFunc(list, object.Compare)
 	}
 	return need, err
 }
@@ -116,7 +118,7 @@ func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err err
 }
 
 // holderOnPrimary finds a version on the primary that has the file.
-func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (Object, error) {
+func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Object, error) {
 	for _, ref := range f.versions {
 		obj, err := p.get(ctx, ref)
 		if IsAbsent(err) {
@@ -125,12 +127,12 @@ func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (Object, err
 		if err != nil {
 			objErr, fatal := p.judge(ctx, p.Source, "primary", err)
 			if fatal != nil {
-				return Object{}, fatal
+				return object.Object{}, fatal
 			}
 			f.why = objErr.Error()
 			continue
 		}
-		if slices.ContainsFunc(obj.Files, func(x File) bool { return x.Checksum == f.Checksum }) {
+		if slices.ContainsFunc(obj.Files, func(x object.File) bool { return x.Checksum == f.Checksum }) {
 			f.why = ""
 			return obj, nil
 		}
@@ -138,20 +140,20 @@ func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (Object, err
 	if f.why == "" {
 		f.why = "no version on the primary has this content any more"
 	}
-	return Object{}, nil
+	return object.Object{}, nil
 }
 
 // recreation is a set of versions that have to be deleted together: as long as one
 // of them names a file, the server believes to have it.
 type recreation struct {
 	files []int // of the damaged ones
-	refs  []Ref
+	refs  []object.Ref
 }
 
 // grouped puts versions together that need the same files.
 func (v *verification) grouped(files []int) (groups []recreation) {
-	parent := map[Ref]Ref{}
-	root := func(r Ref) Ref {
+	parent := map[object.Ref]object.Ref{}
+	root := func(r object.Ref) object.Ref {
 		for parent[r] != r {
 			parent[r] = parent[parent[r]]
 			r = parent[r]
@@ -167,8 +169,8 @@ func (v *verification) grouped(files []int) (groups []recreation) {
 			parent[root(r)] = root(versions[0])
 		}
 	}
-	at := map[Ref]int{}
-	for _, r := range slices.SortedFunc(maps.Keys(parent), CompareRefs) {
+	at := map[object.Ref]int{}
+	for _, r := range slices.SortedFunc(maps.Keys(parent), object.Compare) {
 		n, known := at[root(r)]
 		if !known {
 			n = len(groups)
@@ -206,7 +208,7 @@ func (v *verification) recreate(p *pass, g recreation) error {
 	if err := p.commit(p.guard.hard); err != nil {
 		return err
 	}
-	var deleted []Ref
+	var deleted []object.Ref
 	for _, ref := range slices.Backward(g.refs) {
 		objErr, fatal := p.deleteOne(p.guard.hard, ref)
 		if fatal != nil {
@@ -235,7 +237,7 @@ func (v *verification) recreate(p *pass, g recreation) error {
 
 // prepare reads the versions on the primary and stages all their files. It says why
 // they can't be created again, if so: nothing is deleted then.
-func (v *verification) prepare(p *pass, g recreation) (objs []Object, why string, err error) {
+func (v *verification) prepare(p *pass, g recreation) (objs []object.Object, why string, err error) {
 	if len(g.refs) > mostRecreated {
 		return nil, fmt.Sprintf("%d versions would have to be deleted and created again at once; delete some of them on the replica", len(g.refs)), nil
 	}
@@ -268,13 +270,13 @@ func (v *verification) prepare(p *pass, g recreation) (objs []Object, why string
 
 // stageFile makes sure that the stage has a file. One that it has no room for could
 // be out of reach once the versions are deleted.
-func (p *pass) stageFile(obj Object, f File) error {
+func (p *pass) stageFile(obj object.Object, f object.File) error {
 	if err := p.guard.stopped(); err != nil {
 		return err
 	}
 	var full error
 	s := p.stagedFiles(obj)
-	s.full = func(_ File, err error) { full = err }
+	s.full = func(_ object.File, err error) { full = err }
 	content, _, err := s.Open(p.guard.hard, f)
 	if err != nil {
 		return err
@@ -346,7 +348,7 @@ func (f damagedFile) difference() Difference {
 }
 
 // namesOf lists objects for the log.
-func namesOf(refs []Ref) string {
+func namesOf(refs []object.Ref) string {
 	names := make([]string, 0, len(refs))
 	for _, r := range refs[:min(len(refs), 20)] {
 		names = append(names, r.Path())

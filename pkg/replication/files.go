@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // Files is the check of the content of the replica's cookbook files. A round goes
@@ -72,36 +74,33 @@ type fileScan struct {
 
 // damagedFile is content that the replica doesn't have as its objects name it.
 type damagedFile struct {
-	File
-	ref      Ref    // where it was found
-	problem  string // what is wrong with it
-	versions []Ref  // all that need it
-	why      string // why it could not be repaired
+	object.File
+	ref      object.Ref   // where it was found
+	problem  string       // what is wrong with it
+	versions []object.Ref // all that need it
+	why      string       // why it could not be repaired
 }
 
 // withFiles are the cookbook versions and artifacts that replication put on the
 // replica, in the order of application.
-func (p *pass) withFiles() []Ref {
-	var refs []Ref
+func (p *pass) withFiles() []object.Ref {
+	var refs []object.Ref
 	for r := range p.inventory {
-		if r.hasFiles() {
+		if r.Kind.HasFiles() {
 			refs = append(refs, r)
 		}
 	}
-	slices.SortFunc(refs, CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	return refs
 }
-
-// hasFiles reports whether objects of the Ref's kind have files.
-func (r Ref) hasFiles() bool { return r.Kind == Cookbook || r.Kind == CookbookArtifact }
 
 // readPortion checks the files of the next versions of the round.
 func (v *verification) readPortion(p *pass) error {
 	refs := p.withFiles()
 	size := max((len(refs)+filePortions-1)/filePortions, leastPortion)
 	if f := v.began.Progress.Files; f != nil && f.After != "" {
-		if after, err := ParseRef(f.After); err == nil {
-			refs = slices.DeleteFunc(refs, func(r Ref) bool { return CompareRefs(r, after) <= 0 })
+		if after, err := object.ParseRef(f.After); err == nil {
+			refs = slices.DeleteFunc(refs, func(r object.Ref) bool { return object.Compare(r, after) <= 0 })
 		}
 	}
 	v.files.last = len(refs) <= size
@@ -119,7 +118,7 @@ const fileWindow = 16
 
 // readFiles downloads a share of the files of some versions from the replica, each
 // content once, and checks it against its checksum.
-func (v *verification) readFiles(p *pass, refs []Ref, share float64) error {
+func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) error {
 	if share <= 0 {
 		return nil
 	}
@@ -140,7 +139,7 @@ func (v *verification) readFiles(p *pass, refs []Ref, share float64) error {
 }
 
 // readFilesOf checks the files of one version that weren't checked yet.
-func (v *verification) readFilesOf(ctx context.Context, p *pass, ref Ref, share float64) error {
+func (v *verification) readFilesOf(ctx context.Context, p *pass, ref object.Ref, share float64) error {
 	obj, err := p.Target.Get(ctx, ref)
 	if IsAbsent(err) {
 		return nil // a difference of the object, not of its files
@@ -159,7 +158,7 @@ func (v *verification) readFilesOf(ctx context.Context, p *pass, ref Ref, share 
 		if err != nil {
 			return p.unreadable(ctx, ref, err)
 		}
-		v.files.found(damagedFile{File: f, ref: ref, problem: problem, versions: []Ref{ref}})
+		v.files.found(damagedFile{File: f, ref: ref, problem: problem, versions: []object.Ref{ref}})
 	}
 	v.files.mu.Lock()
 	defer v.files.mu.Unlock()
@@ -168,7 +167,7 @@ func (v *verification) readFilesOf(ctx context.Context, p *pass, ref Ref, share 
 }
 
 // unreadable sets aside an object that can't be read, or ends the verification.
-func (p *pass) unreadable(ctx context.Context, ref Ref, err error) error {
+func (p *pass) unreadable(ctx context.Context, ref object.Ref, err error) error {
 	objErr, fatal := p.judge(ctx, p.Target, "replica", err)
 	if fatal != nil {
 		return fatal
@@ -207,7 +206,7 @@ func (s *fileScan) found(f damagedFile) {
 
 // checkFile downloads a file from the replica and says what is wrong with it, "" if
 // nothing is. Wrong bytes are asked for once more: a transfer may have been cut.
-func (p *pass) checkFile(ctx context.Context, obj Object, f File) (problem string, err error) {
+func (p *pass) checkFile(ctx context.Context, obj object.Object, f object.File) (problem string, err error) {
 	for range 2 {
 		sum, err := p.sumOf(ctx, obj, f)
 		switch {
@@ -224,7 +223,7 @@ func (p *pass) checkFile(ctx context.Context, obj Object, f File) (problem strin
 	return "has other content on the replica than its checksum says", nil
 }
 
-func (p *pass) sumOf(ctx context.Context, obj Object, f File) (string, error) {
+func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (string, error) {
 	content, _, err := p.Target.Open(ctx, obj, f)
 	if err != nil {
 		return "", err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -228,7 +229,7 @@ func TestAPortionThatDoesNotFitItsTimeGoesOnWhereItEnded(t *testing.T) {
 		}
 		w.replica.Corrupt("file 59")
 		opened := 0
-		w.replica.Refuse = func(op string, _ replication.Ref) error {
+		w.replica.Refuse = func(op string, _ object.Ref) error {
 			if op == "open" {
 				opened++
 				time.Sleep(time.Second)
@@ -258,7 +259,7 @@ func TestAFileStoreThatFailsIsNoDamage(t *testing.T) {
 		w := newWorld(t)
 		w.fill()
 		w.pass()
-		w.replica.Refuse = func(op string, _ replication.Ref) error {
+		w.replica.Refuse = func(op string, _ object.Ref) error {
 			if op == "open" {
 				return refused(class)
 			}
@@ -318,7 +319,7 @@ func TestARepairOfFilesThatIsDrainedLeavesNoVersionOut(t *testing.T) {
 	w.replica.Trusting = true
 	damaged(w)
 	drain := make(chan struct{})
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "delete" {
 			select {
 			case <-drain:

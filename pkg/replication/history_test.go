@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -75,7 +76,7 @@ func (h *history) configure(t *rapid.T) {
 		p.Selection = selection(h.t, include, draw("exclude", 3))
 	}
 	if oneOf("kinds", 2) {
-		p.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+		p.Kinds = append(object.DefaultKinds(), object.Policy, object.PolicyGroup, object.CookbookArtifact)
 		for range rapid.IntRange(0, 2).Draw(t, "kinds left out") {
 			i := rapid.IntRange(0, len(p.Kinds)-1).Draw(t, "kind left out")
 			p.Kinds = slices.Delete(p.Kinds, i, i+1)
@@ -106,7 +107,7 @@ func (h *history) drawEdit(t *rapid.T, side string) func() {
 // deleteMany deletes most objects of the primary, or of one kind, and perhaps puts
 // some back after a pass.
 func (h *history) deleteMany(t *rapid.T) {
-	kind := rapid.SampledFrom(append(replication.Kinds(), "")).Draw(t, "kind")
+	kind := rapid.SampledFrom(append(object.Kinds(), "")).Draw(t, "kind")
 	spared := rapid.SampledFrom(append(historyPaths(), "")).Draw(t, "spared")
 	var gone []string
 	for _, p := range slices.Sorted(maps.Keys(h.primary.Snapshot())) {
@@ -130,7 +131,7 @@ func (h *history) wish(t *rapid.T) {
 	many, one, stop, start := 1000, 1, true, false
 	at := h.now.Add(time.Millisecond)
 	wishes := map[string]replication.Directive{
-		"resync": {Resync: &at}, "retry": {Retry: &at}, "retry one": {Retry: &at, RetryOnly: []replication.Ref{mustRef("/roles/a"), mustRef("/data/x")}},
+		"resync": {Resync: &at}, "retry": {Retry: &at}, "retry one": {Retry: &at, RetryOnly: []object.Ref{mustRef("/roles/a"), mustRef("/data/x")}},
 		"allow many": {AllowDeletes: &many}, "allow one": {AllowDeletes: &one}, "stop": {Stop: &stop}, "start": {Stop: &start},
 	}
 	wish := wishes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start"}).Draw(t, "wish")]
@@ -161,28 +162,28 @@ func (h *history) changeFeed(t *rapid.T) {
 func (h *history) refuse(t *rapid.T) {
 	org := map[string]*replicationtest.Org{"primary": h.primary, "replica": h.replica}[rapid.SampledFrom([]string{"primary", "replica"}).Draw(t, "side")]
 	class := rapid.SampledFrom([]replication.Class{replication.Rejected, replication.Transient, replication.Denied, replication.Foreign, replication.Unreachable}).Draw(t, "class")
-	var refused func(op string, r replication.Ref) bool
+	var refused func(op string, r object.Ref) bool
 	switch rapid.SampledFrom([]string{"object", "object", "list", "items", "feed", "unserved"}).Draw(t, "what") {
 	case "object":
 		ref, op := mustRef(rapid.SampledFrom(historyPaths()).Draw(t, "path")), rapid.SampledFrom([]string{"put", "delete", "get", "open"}).Draw(t, "op")
-		refused = func(got string, r replication.Ref) bool { return got == op && r == ref }
+		refused = func(got string, r object.Ref) bool { return got == op && r == ref }
 	case "list":
-		kind := rapid.SampledFrom(replication.Kinds()).Draw(t, "kind")
-		refused = func(op string, r replication.Ref) bool { return op == "list" && r.Kind == kind }
+		kind := rapid.SampledFrom(object.Kinds()).Draw(t, "kind")
+		refused = func(op string, r object.Ref) bool { return op == "list" && r.Kind == kind }
 	case "items":
 		bag := rapid.SampledFrom([]string{"x", "y"}).Draw(t, "bag")
-		refused = func(op string, r replication.Ref) bool {
-			return op == "list" && r.Kind == replication.DataBagItem && r.Name == bag
+		refused = func(op string, r object.Ref) bool {
+			return op == "list" && r.Kind == object.DataBagItem && r.Name == bag
 		}
 	case "feed":
-		refused = func(op string, _ replication.Ref) bool { return op == "feed" || op == "identity" }
+		refused = func(op string, _ object.Ref) bool { return op == "feed" || op == "identity" }
 	case "unserved":
 		class = replication.Unserved
-		refused = func(_ string, r replication.Ref) bool {
-			return r.Kind == replication.Policy || r.Kind == replication.PolicyGroup || r.Kind == replication.CookbookArtifact
+		refused = func(_ string, r object.Ref) bool {
+			return r.Kind == object.Policy || r.Kind == object.PolicyGroup || r.Kind == object.CookbookArtifact
 		}
 	}
-	org.Refuse = func(op string, r replication.Ref) error {
+	org.Refuse = func(op string, r object.Ref) error {
 		if refused(op, r) {
 			return &replication.Error{Op: op, Ref: r, Class: class, Err: fmt.Errorf("refused by the test")}
 		}
@@ -195,7 +196,7 @@ func (h *history) refuse(t *rapid.T) {
 func (h *history) lose(t *rapid.T) {
 	ref := mustRef(rapid.SampledFrom(historyPaths()).Draw(t, "path"))
 	class := rapid.SampledFrom([]replication.Class{replication.Transient, replication.Unreachable}).Draw(t, "class")
-	h.replica.Lose = func(_ string, r replication.Ref) error {
+	h.replica.Lose = func(_ string, r object.Ref) error {
 		if r == ref {
 			return &replication.Error{Op: "write", Ref: r, Class: class, Err: fmt.Errorf("the answer was lost")}
 		}
@@ -322,8 +323,8 @@ func (h *history) verify(t *rapid.T) {
 // stuck are the objects that can't be deleted from the replica, since something
 // that must stay needs them: a bag with items that aren't replication's, and a
 // policy revision that such a group uses.
-func (h *history) stuck() map[replication.Ref]bool {
-	out := map[replication.Ref]bool{}
+func (h *history) stuck() map[object.Ref]bool {
+	out := map[object.Ref]bool{}
 	inv, primary := h.inventory(), h.primary.Snapshot()
 	for p := range h.replica.Snapshot() {
 		r := mustRef(p)
@@ -331,14 +332,14 @@ func (h *history) stuck() map[replication.Ref]bool {
 			continue
 		}
 		switch r.Kind {
-		case replication.DataBagItem:
-			out[replication.Ref{Kind: replication.DataBag, Name: r.Name}] = true
-		case replication.PolicyGroup:
+		case object.DataBagItem:
+			out[object.Ref{Kind: object.DataBag, Name: r.Name}] = true
+		case object.PolicyGroup:
 			body, err := h.replica.Get(context.Background(), r)
 			if err != nil {
 				h.t.Fatal(err)
 			}
-			out[replication.Ref{Kind: replication.Policy, Name: r.Sub, Sub: strings.TrimSpace(string(body.Body))}] = true
+			out[object.Ref{Kind: object.Policy, Name: r.Sub, Sub: strings.TrimSpace(string(body.Body))}] = true
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -18,7 +19,7 @@ func (h *history) braked() func(*rapid.T) {
 		if h.now.Sub(h.allowed) < 2*time.Hour || limit == (replication.Limit{Percent: 100}) || st.Progress.Selected != selected {
 			return
 		}
-		after, had, left := h.ours(), map[replication.Kind]int{}, map[replication.Kind]int{}
+		after, had, left := h.ours(), map[object.Kind]int{}, map[object.Kind]int{}
 		gone := 0
 		for r := range before {
 			had[r.Kind]++
@@ -55,8 +56,8 @@ func (h *history) braked() func(*rapid.T) {
 }
 
 // ours is what is on the replica and in the inventory.
-func (h *history) ours() map[replication.Ref]bool {
-	out := map[replication.Ref]bool{}
+func (h *history) ours() map[object.Ref]bool {
+	out := map[object.Ref]bool{}
 	inv := h.inventory()
 	for p := range h.replica.Snapshot() {
 		if r := mustRef(p); inv[r] != "" && h.world.pair.Manages(r) {

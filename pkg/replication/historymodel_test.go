@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -32,18 +33,18 @@ type history struct {
 	// owned is what replication may take for its own: what it wrote, tried to write,
 	// or found to be equal. sure is what it certainly wrote. Both end when replication
 	// deletes the object, or a compare begins under a selection without it.
-	owned, sure map[replication.Ref]bool
-	kept        map[replication.Ref]bool   // owned before the run at work
-	touched     map[replication.Ref]bool   // changed on the replica by others since replication wrote them
-	saw         map[replication.Ref]string // what the primary last answered in this run, "" for absent
+	owned, sure map[object.Ref]bool
+	kept        map[object.Ref]bool   // owned before the run at work
+	touched     map[object.Ref]bool   // changed on the replica by others since replication wrote them
+	saw         map[object.Ref]string // what the primary last answered in this run, "" for absent
 	selected    string
 	allowed     time.Time // when the operator last approved deletions
 }
 
 func newHistory(t testing.TB, rt *rapid.T) *history {
-	h := &history{world: newWorld(t), rt: rt, owned: map[replication.Ref]bool{}, sure: map[replication.Ref]bool{}, touched: map[replication.Ref]bool{}}
+	h := &history{world: newWorld(t), rt: rt, owned: map[object.Ref]bool{}, sure: map[object.Ref]bool{}, touched: map[object.Ref]bool{}}
 	h.world.pair.MaxDelete, h.world.pair.ReconcileEvery = replication.Limit{Percent: 100}, 24*time.Hour
-	h.world.pair.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+	h.world.pair.Kinds = append(object.DefaultKinds(), object.Policy, object.PolicyGroup, object.CookbookArtifact)
 	return h
 }
 
@@ -84,9 +85,9 @@ func (h *history) edit(side, path, body string, unset bool) {
 	switch {
 	case unset:
 		org.Unset(path)
-	case ref.Kind == replication.PolicyGroup && before["/policies/"+ref.Sub+"/revisions/"+body] == "":
+	case ref.Kind == object.PolicyGroup && before["/policies/"+ref.Sub+"/revisions/"+body] == "":
 		return // no server lets a group name a revision that it lacks
-	case ref.Kind == replication.Cookbook || ref.Kind == replication.CookbookArtifact:
+	case ref.Kind == object.Cookbook || ref.Kind == object.CookbookArtifact:
 		org.Set(path, body, "file "+body, "shared")
 	default:
 		org.Set(path, body)
@@ -119,8 +120,8 @@ func changed(before, after map[string]string) (paths []string) {
 // spy watches the calls of an engine to one side.
 type spy struct {
 	h       *history
-	list    func(context.Context, replication.Scope) ([]replication.Ref, error)
-	get     func(context.Context, replication.Ref) (replication.Object, error)
+	list    func(context.Context, object.Scope) ([]object.Ref, error)
+	get     func(context.Context, object.Ref) (object.Object, error)
 	primary bool
 }
 
@@ -139,7 +140,7 @@ func (s spy) enter() {
 }
 
 // touch wants an object to be selected.
-func (s spy) touch(op string, r replication.Ref) {
+func (s spy) touch(op string, r object.Ref) {
 	if !s.h.world.pair.Manages(r) {
 		s.h.rt.Errorf("%s of %s, which isn't selected", op, r)
 	}
@@ -147,17 +148,17 @@ func (s spy) touch(op string, r replication.Ref) {
 
 // List implements replication.Reader. The listing of environments is also what
 // servers are asked to see whether they answer at all.
-func (s spy) List(ctx context.Context, sc replication.Scope) ([]replication.Ref, error) {
+func (s spy) List(ctx context.Context, sc object.Scope) ([]object.Ref, error) {
 	s.enter()
 	p := s.h.world.pair
-	if sc.Kind != replication.Environment && (!p.Includes(sc.Kind) || !p.Selection.Reaches(sc)) {
+	if sc.Kind != object.Environment && (!p.Includes(sc.Kind) || !p.Selection.Reaches(sc)) {
 		s.h.rt.Errorf("listing of %+v, where nothing is selected", sc)
 	}
 	return s.list(ctx, sc)
 }
 
 // Get implements replication.Reader.
-func (s spy) Get(ctx context.Context, r replication.Ref) (replication.Object, error) {
+func (s spy) Get(ctx context.Context, r object.Ref) (object.Object, error) {
 	s.enter()
 	s.touch("reading", r)
 	obj, err := s.get(ctx, r)
@@ -181,7 +182,7 @@ type spiedSource struct {
 func (s spiedSource) Identity(ctx context.Context) (string, error) { return s.source.Identity(ctx) }
 
 // Open implements replication.Source.
-func (s spiedSource) Open(ctx context.Context, obj replication.Object, f replication.File) (io.ReadCloser, int64, error) {
+func (s spiedSource) Open(ctx context.Context, obj object.Object, f object.File) (io.ReadCloser, int64, error) {
 	s.touch("opening a file", obj.Ref)
 	return s.source.Open(ctx, obj, f)
 }
@@ -192,17 +193,17 @@ type spiedTarget struct {
 }
 
 // List implements replication.Reader.
-func (s spiedTarget) List(ctx context.Context, sc replication.Scope) ([]replication.Ref, error) {
+func (s spiedTarget) List(ctx context.Context, sc object.Scope) ([]object.Ref, error) {
 	return s.spy.List(ctx, sc)
 }
 
 // Get implements replication.Reader.
-func (s spiedTarget) Get(ctx context.Context, r replication.Ref) (replication.Object, error) {
+func (s spiedTarget) Get(ctx context.Context, r object.Ref) (object.Object, error) {
 	return s.spy.Get(ctx, r)
 }
 
 // Put implements replication.Target.
-func (s spiedTarget) Put(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
+func (s spiedTarget) Put(ctx context.Context, obj object.Object, create bool, content replication.Content) error {
 	s.enter()
 	h := s.h
 	h.edits.Lock()
@@ -218,7 +219,7 @@ func (s spiedTarget) Put(ctx context.Context, obj replication.Object, create boo
 	if replication.ClassOf(err) != replication.Rejected {
 		h.ownBag(obj.Ref)
 	}
-	refs := []replication.Ref{}
+	refs := []object.Ref{}
 	for _, p := range changed(before, after) {
 		refs = append(refs, mustRef(p))
 	}
@@ -237,8 +238,8 @@ func (s spiedTarget) Put(ctx context.Context, obj replication.Object, create boo
 }
 
 // Delete implements replication.Target.
-func (s spiedTarget) Delete(ctx context.Context, ref replication.Ref) error {
-	if ref.Kind != replication.DataBag { // no server can look into a bag and delete it in one step
+func (s spiedTarget) Delete(ctx context.Context, ref object.Ref) error {
+	if ref.Kind != object.DataBag { // no server can look into a bag and delete it in one step
 		s.enter()
 	}
 	s.touch("deleting", ref)
@@ -254,12 +255,12 @@ func (s spiedTarget) Delete(ctx context.Context, ref replication.Ref) error {
 	if prune == replication.PruneNone {
 		h.rt.Errorf("deleting %s by the prune rule %q", ref, prune)
 	}
-	bag, bagAsked := h.saw[replication.Ref{Kind: replication.DataBag, Name: ref.Name}]
-	gone := ref.Kind == replication.DataBagItem && bagAsked && bag == "" // with its bag
+	bag, bagAsked := h.saw[object.Ref{Kind: object.DataBag, Name: ref.Name}]
+	gone := ref.Kind == object.DataBagItem && bagAsked && bag == "" // with its bag
 	if print, asked := h.saw[ref]; !gone && (!asked || print != "") {
 		h.rt.Errorf("deleting %s, of which the primary didn't say that it isn't there", ref)
 	}
-	refs := []replication.Ref{}
+	refs := []object.Ref{}
 	for _, p := range changed(before, after) {
 		r := mustRef(p)
 		refs = append(refs, r)
@@ -283,7 +284,7 @@ func (s spiedTarget) Delete(ctx context.Context, ref replication.Ref) error {
 
 // before prepares the model for a run.
 func (h *history) before(t *rapid.T) {
-	h.rt, h.kept, h.saw = t, maps.Clone(h.owned), map[replication.Ref]string{}
+	h.rt, h.kept, h.saw = t, maps.Clone(h.owned), map[object.Ref]string{}
 }
 
 // ran brings the model up to date with a run, and checks what holds after any.
@@ -302,7 +303,7 @@ func (h *history) ran(t *rapid.T, recorded bool) {
 	}
 	if st.Progress.Selected != h.selected {
 		h.selected = st.Progress.Selected
-		forget := func(r replication.Ref, _ bool) bool { return !h.world.pair.Manages(r) }
+		forget := func(r object.Ref, _ bool) bool { return !h.world.pair.Manages(r) }
 		maps.DeleteFunc(h.owned, forget)
 		maps.DeleteFunc(h.sure, forget)
 	}
@@ -321,13 +322,13 @@ func (h *history) ran(t *rapid.T, recorded bool) {
 
 // ownBag: an item that was written, or may have been, makes its bag, or is in one
 // that both sides have.
-func (h *history) ownBag(item replication.Ref) {
-	if bag := (replication.Ref{Kind: replication.DataBag, Name: item.Name}); item.Kind == replication.DataBagItem && h.world.pair.Manages(bag) {
+func (h *history) ownBag(item object.Ref) {
+	if bag := (object.Ref{Kind: object.DataBag, Name: item.Name}); item.Kind == object.DataBagItem && h.world.pair.Manages(bag) {
 		h.owned[bag] = true
 	}
 }
 
-func (h *history) inventory() map[replication.Ref]string {
+func (h *history) inventory() map[object.Ref]string {
 	inv, err := h.state.Inventory(context.Background(), pairID)
 	if err != nil {
 		h.t.Fatal(err)
@@ -341,8 +342,8 @@ func (h *history) checkNothingIsLost(t *rapid.T) {
 	if h.primary.NoFeed || h.record().Progress.Position == nil {
 		return
 	}
-	excused := func(r replication.Ref) bool {
-		return h.touched[r] || slices.ContainsFunc(h.unsynced(), func(u replication.Unsynced) bool { return replication.ScopeOf(u.Ref).Contains(r) })
+	excused := func(r object.Ref) bool {
+		return h.touched[r] || slices.ContainsFunc(h.unsynced(), func(u replication.Unsynced) bool { return object.ScopeOf(u.Ref).Contains(r) })
 	}
 	want, got := h.primary.Snapshot(), h.replica.Snapshot()
 	for _, p := range slices.Sorted(maps.Keys(want)) {
@@ -466,7 +467,7 @@ func (h *history) checkRest(t *rapid.T) {
 			t.Errorf("%s is gone from the primary and still on the replica, by the prune rule %q", p, prune)
 		}
 	}
-	for _, r := range slices.SortedFunc(maps.Keys(inv), replication.CompareRefs) {
+	for _, r := range slices.SortedFunc(maps.Keys(inv), object.Compare) {
 		if !h.world.pair.Manages(r) || primary[r.Path()] == "" && prune != replication.PruneNone && !stuck[r] {
 			t.Errorf("%s is in the inventory", r)
 		}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"chefsync/pkg/object"
 )
 
 // heldReason is the reason in the record of a held deletion.
@@ -14,34 +16,34 @@ const heldReason = "gone from the primary; the deletion waits for approval"
 
 // removal is what a pass would delete, and what the brake must know to decide.
 type removal struct {
-	refs []Ref // with those that wait for approval already, if they were looked at
+	refs []object.Ref // with those that wait for approval already, if they were looked at
 	// onReplica are objects of the replica that the inventory doesn't know but the
 	// prune rule "all" deletes, or would if the primary lacked them.
-	onReplica     map[Ref]struct{}
-	creates       map[Kind]int
+	onReplica     map[object.Ref]struct{}
+	creates       map[object.Kind]int
 	failedListing bool
 	// onPrimary reports whether the primary has the bag, as seen in this pass.
-	onPrimary func(bag Ref) bool
+	onPrimary func(bag object.Ref) bool
 }
 
 // isHeld reports whether the deletion of an object waits for approval, by itself or
 // with its bag.
-func (p *pass) isHeld(r Ref) bool {
+func (p *pass) isHeld(r object.Ref) bool {
 	if p.unsynced[r].Class == DeletionHeld {
 		return true
 	}
-	return r.Kind == DataBagItem && p.unsynced[r.bag()].Class == DeletionHeld
+	return r.Kind == object.DataBagItem && p.unsynced[r.Bag()].Class == DeletionHeld
 }
 
 // brake returns what may be deleted. If that is too much, all that doesn't wait for
 // approval yet is recorded as held, so that it isn't lost when the position moves,
 // and nothing is deleted. What is held stays so until it is approved or the
 // primary has it again: it doesn't trickle out as time passes.
-func (p *pass) brake(d removal) ([]Ref, error) {
+func (p *pass) brake(d removal) ([]object.Ref, error) {
 	d.refs = p.withItems(d.refs)
 	p.splitHeldBags(d)
 	fresh := d.refs
-	deletes := map[Kind]int{}
+	deletes := map[object.Kind]int{}
 	if !p.reviewing {
 		fresh = slices.DeleteFunc(slices.Clone(d.refs), p.isHeld)
 		deletes = p.heldCounts()
@@ -73,25 +75,25 @@ func (p *pass) brake(d removal) ([]Ref, error) {
 }
 
 // withItems adds the items that go with a bag.
-func (p *pass) withItems(refs []Ref) []Ref {
-	set := make(map[Ref]struct{}, len(refs))
+func (p *pass) withItems(refs []object.Ref) []object.Ref {
+	set := make(map[object.Ref]struct{}, len(refs))
 	for _, r := range refs {
 		set[r] = struct{}{}
 	}
 	for r := range p.inventory {
-		if _, goes := set[r.bag()]; goes && r.Kind == DataBagItem {
+		if _, goes := set[r.Bag()]; goes && r.Kind == object.DataBagItem {
 			set[r] = struct{}{}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(set), CompareRefs)
+	return slices.SortedFunc(maps.Keys(set), object.Compare)
 }
 
 // objects counts what the pair has on the replica, by kind. An object whose last
 // write or deletion failed with unknown result, and that this pass doesn't delete,
 // may be gone: it isn't counted, or the last object there is would not look like it.
-func (p *pass) objects(d removal) map[Kind]int {
-	n, counted := map[Kind]int{}, map[Ref]bool{}
-	add := func(r Ref) {
+func (p *pass) objects(d removal) map[object.Kind]int {
+	n, counted := map[object.Kind]int{}, map[object.Ref]bool{}
+	add := func(r object.Ref) {
 		if !counted[r] {
 			counted[r] = true
 			n[r.Kind]++
@@ -113,12 +115,12 @@ func (p *pass) objects(d removal) map[Kind]int {
 }
 
 // heldCounts counts the deletions that wait for approval, by kind.
-func (p *pass) heldCounts() map[Kind]int {
-	n := map[Kind]int{}
+func (p *pass) heldCounts() map[object.Kind]int {
+	n := map[object.Kind]int{}
 	for _, u := range p.unsynced {
 		if u.Class == DeletionHeld {
 			n[u.Ref.Kind]++
-			n[DataBagItem] += u.Items
+			n[object.DataBagItem] += u.Items
 		}
 	}
 	return n
@@ -128,30 +130,30 @@ func (p *pass) heldCounts() map[Kind]int {
 // of their own.
 func (p *pass) splitHeldBags(d removal) {
 	for _, r := range d.refs {
-		bag := r.bag()
-		if u := p.unsynced[bag]; r.Kind == DataBagItem && u.Class == DeletionHeld && d.onPrimary(bag) {
+		bag := r.Bag()
+		if u := p.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == DeletionHeld && d.onPrimary(bag) {
 			p.hold(r, 0)
 		}
 	}
-	back := map[Ref]bool{}
+	back := map[object.Ref]bool{}
 	for r, u := range p.unsynced {
-		if u.Class == DeletionHeld && r.Kind == DataBag && d.onPrimary(r) {
+		if u.Class == DeletionHeld && r.Kind == object.DataBag && d.onPrimary(r) {
 			back[r] = true
 			p.cameBack(r)
 		}
 	}
 	for r := range p.inventory {
-		if r.Kind == DataBagItem && back[r.bag()] && !p.isHeld(r) {
+		if r.Kind == object.DataBagItem && back[r.Bag()] && !p.isHeld(r) {
 			p.applied(r, unknownFingerprint)
 		}
 	}
 }
 
 // holdDeletions records deletions as held. A bag stands for its items.
-func (p *pass) holdDeletions(refs []Ref, reason string) {
+func (p *pass) holdDeletions(refs []object.Ref, reason string) {
 	rest, items := splitItems(refs)
 	for _, r := range rest {
-		with := map[Ref]struct{}{}
+		with := map[object.Ref]struct{}{}
 		for _, item := range slices.Concat(items[r], p.heldItems(r)) {
 			with[item] = struct{}{}
 			p.dropHeld(item)
@@ -174,12 +176,12 @@ func (p *pass) holdDeletions(refs []Ref, reason string) {
 }
 
 // heldItems are the items of a bag that are held by themselves.
-func (p *pass) heldItems(bag Ref) (items []Ref) {
-	if bag.Kind != DataBag {
+func (p *pass) heldItems(bag object.Ref) (items []object.Ref) {
+	if bag.Kind != object.DataBag {
 		return nil
 	}
 	for r, u := range p.unsynced {
-		if r.Kind == DataBagItem && r.Name == bag.Name && u.Class == DeletionHeld {
+		if r.Kind == object.DataBagItem && r.Name == bag.Name && u.Class == DeletionHeld {
 			items = append(items, r)
 		}
 	}
@@ -188,7 +190,7 @@ func (p *pass) heldItems(bag Ref) (items []Ref) {
 
 // hold records that the deletion of an object, with so many items, waits for
 // approval.
-func (p *pass) hold(ref Ref, items int) {
+func (p *pass) hold(ref object.Ref, items int) {
 	now := p.Now()
 	u := Unsynced{Ref: ref, Class: DeletionHeld, Reason: heldReason, FirstSeen: now, LastTry: now, ChangeID: p.changeIDs[ref], Items: items}
 	if was := p.unsynced[ref]; was.Class == DeletionHeld {
@@ -196,12 +198,12 @@ func (p *pass) hold(ref Ref, items int) {
 	}
 	p.unsynced[ref] = u
 	p.upd.Unsynced = append(slices.DeleteFunc(p.upd.Unsynced, func(x Unsynced) bool { return x.Ref == ref }), u)
-	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r Ref) bool { return r == ref })
+	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r object.Ref) bool { return r == ref })
 	p.run.Counts.Held++
 }
 
 // dropHeld drops the record of a deletion that need not be approved any more.
-func (p *pass) dropHeld(ref Ref) {
+func (p *pass) dropHeld(ref object.Ref) {
 	if p.unsynced[ref].Class == DeletionHeld {
 		delete(p.waiting, ref)
 		p.dropRecord(ref)
@@ -210,7 +212,7 @@ func (p *pass) dropHeld(ref Ref) {
 
 // cameBack drops the record of a held deletion whose object is on the primary again.
 // Nobody looked at the replica meanwhile, so the inventory isn't believed.
-func (p *pass) cameBack(ref Ref) {
+func (p *pass) cameBack(ref object.Ref) {
 	if p.unsynced[ref].Class != DeletionHeld {
 		return
 	}
@@ -241,7 +243,7 @@ func (p *pass) tallyHold() {
 	if was != nil && was.Primary != "" {
 		return
 	}
-	n, records, sample := 0, 0, []Ref(nil)
+	n, records, sample := 0, 0, []object.Ref(nil)
 	for _, u := range p.recorded() {
 		if u.Class == DeletionHeld {
 			records++
@@ -253,7 +255,7 @@ func (p *pass) tallyHold() {
 		p.progress.Hold = nil
 		return
 	}
-	slices.SortFunc(sample, CompareRefs)
+	slices.SortFunc(sample, object.Compare)
 	h := Hold{At: p.Now(), Reason: "deletions wait for approval"}
 	if was != nil {
 		h = *was
@@ -264,7 +266,7 @@ func (p *pass) tallyHold() {
 
 // checkPrimary asks the primary who it is before a mass deletion is held: another
 // organization than before needs another answer than many deletions.
-func (p *pass) checkPrimary(deletes []Ref) error {
+func (p *pass) checkPrimary(deletes []object.Ref) error {
 	id, err := p.Source.Identity(p.guard.hard)
 	if err != nil {
 		return err

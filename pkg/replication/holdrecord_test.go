@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -101,7 +102,7 @@ func TestAnApprovalOutlivesABrokenPass(t *testing.T) {
 	w.run()
 	w.allow(200)
 	deleted := 0
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "delete" {
 			if deleted++; deleted > 120 {
 				return refused(replication.Denied)

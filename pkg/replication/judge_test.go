@@ -1,6 +1,10 @@
 package replication
 
-import "testing"
+import (
+	"testing"
+
+	"chefsync/pkg/object"
+)
 
 // What the record can't vouch for is never called drift: a repair would write it.
 func TestDriftIsOnlyWhatTheRecordVouchesFor(t *testing.T) {
@@ -22,7 +26,7 @@ func TestDriftIsOnlyWhatTheRecordVouchesFor(t *testing.T) {
 		"held in another form, and changed on the primary":      {otherForm, "a", "", CausePending},
 		"never held whole, edited and unchanged on the primary": {otherForm, "b", Degraded, CauseChanged},
 	} {
-		f := facts{inventory: map[Ref]string{web: c.last}, unsynced: map[Ref]Unsynced{}}
+		f := facts{inventory: map[object.Ref]string{web: c.last}, unsynced: map[object.Ref]Unsynced{}}
 		if c.class != "" {
 			f.unsynced[web] = Unsynced{Ref: web, Class: c.class}
 		}

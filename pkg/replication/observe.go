@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"chefsync/pkg/object"
 )
 
 // seen is an observation together with what it was made from.
 type seen struct {
 	Observation
-	obj     Object   // Body and Files are dropped when the window is full
-	dropped []string // paths of files that the replica can't hold
-	hidden  error    // the replica has the object but refuses to show it
-	err     error    // this object could not be observed; others could
+	obj     object.Object // Body and Files are dropped when the window is full
+	dropped []string      // paths of files that the replica can't hold
+	hidden  error         // the replica has the object but refuses to show it
+	err     error         // this object could not be observed; others could
 }
 
 // view is what the listings of the replica told, if they were made.
@@ -23,7 +25,7 @@ type view struct {
 	look    bool // read each object on the replica, but those known to be missing
 }
 
-func (v view) presence(r Ref) Presence {
+func (v view) presence(r object.Ref) Presence {
 	if v.replica == nil {
 		return Unknown
 	}
@@ -39,19 +41,19 @@ func (v view) presence(r Ref) Presence {
 // observe reads objects from the primary, and from the replica where the
 // inventory can't be believed. Bodies beyond the window's budget are dropped
 // and read again when they are written.
-func (p *pass) observe(refs []Ref, v view) ([]seen, error) {
+func (p *pass) observe(refs []object.Ref, v view) ([]seen, error) {
 	out := make([]seen, len(refs))
 	var held, done atomic.Int64
 	// Bags go first: of one that is gone no item is asked for.
 	order := make([]int, 0, len(refs))
 	for i, r := range refs {
-		if r.Kind == DataBag {
+		if r.Kind == object.DataBag {
 			order = append(order, i)
 		}
 	}
 	bags := len(order)
 	for i, r := range refs {
-		if r.Kind != DataBag {
+		if r.Kind != object.DataBag {
 			order = append(order, i)
 		}
 	}
@@ -80,14 +82,14 @@ func (p *pass) observe(refs []Ref, v view) ([]seen, error) {
 
 // bagIsAbsent reports whether the primary said in this pass that it doesn't have
 // the bag of an item.
-func (p *pass) bagIsAbsent(r Ref) bool {
+func (p *pass) bagIsAbsent(r object.Ref) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return r.Kind == DataBagItem && p.absentBags[r.Name]
+	return r.Kind == object.DataBagItem && p.absentBags[r.Name]
 }
 
-func (p *pass) markBagAbsent(r Ref) {
-	if r.Kind != DataBag {
+func (p *pass) markBagAbsent(r object.Ref) {
+	if r.Kind != object.DataBag {
 		return
 	}
 	p.mu.Lock()
@@ -98,7 +100,7 @@ func (p *pass) markBagAbsent(r Ref) {
 	p.absentBags[r.Name] = true
 }
 
-func (p *pass) observeOne(ctx context.Context, ref Ref, v view) (seen, error) {
+func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, error) {
 	s := seen{Observation: Observation{Ref: ref, Replica: v.presence(ref)}}
 	if p.bagIsAbsent(ref) {
 		p.sights.note(ref, "")
@@ -164,7 +166,7 @@ func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (
 	case Local:
 		return nil, err
 	}
-	if _, probeErr := side.List(ctx, Scope{Kind: Environment}); probeErr != nil {
+	if _, probeErr := side.List(ctx, object.Scope{Kind: object.Environment}); probeErr != nil {
 		return nil, err
 	}
 	if class == Unserved {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // Prune says which objects of a replica a full compare may delete.
@@ -105,9 +107,9 @@ type Pair struct {
 	// Space names the source organization in the stage, equal for all pairs that
 	// read the same one.
 	Space     string
-	Kinds     []Kind    // nil means DefaultKinds
-	Selection Selection // narrows the kinds by name
-	Prune     Prune     // "" means PruneReplicated
+	Kinds     []object.Kind // nil means DefaultKinds
+	Selection Selection     // narrows the kinds by name
+	Prune     Prune         // "" means PruneReplicated
 	MaxDelete Limit
 	Drift     DriftRule // "" means DriftReport
 	// Interval is the time between polls; CompareEvery the time between full
@@ -127,44 +129,44 @@ type Pair struct {
 
 // Includes tells whether objects of a kind may belong to the pair. Bags and items
 // go together. A kind that isn't replicated never does.
-func (p Pair) Includes(k Kind) bool {
+func (p Pair) Includes(k object.Kind) bool {
 	kinds := p.Kinds
 	if len(kinds) == 0 {
-		kinds = DefaultKinds()
+		kinds = object.DefaultKinds()
 	}
-	return slices.Contains(Kinds(), k) && p.Selection.Reaches(Scope{Kind: k}) &&
-		slices.ContainsFunc(kinds, func(x Kind) bool { return x.family() == k.family() })
+	return slices.Contains(object.Kinds(), k) && p.Selection.Reaches(object.Scope{Kind: k}) &&
+		slices.ContainsFunc(kinds, func(x object.Kind) bool { return x.Base() == k.Base() })
 }
 
 // Manages tells whether an object belongs to the pair, so that replication may
 // read, write or delete it.
-func (p Pair) Manages(r Ref) bool {
-	return p.Includes(r.Kind) && p.Selection.Selects(r) && !(r.Kind == Environment && r.Name == DefaultEnvironment)
+func (p Pair) Manages(r object.Ref) bool {
+	return p.Includes(r.Kind) && p.Selection.Selects(r) && !(r.Kind == object.Environment && r.Name == object.DefaultEnvironment)
 }
 
 // reaches tells whether a scope may hold objects of the pair.
-func (p Pair) reaches(s Scope) bool {
+func (p Pair) reaches(s object.Scope) bool {
 	return s.Kind == "" || p.Includes(s.Kind) && p.Selection.Reaches(s)
 }
 
 // concerns tells whether a change may have touched objects of the pair. One of a
 // policy touches the groups that the policy is in.
 func (p Pair) concerns(c Change) bool {
-	return p.reaches(c.Scope) || c.Scope.Kind == Policy && p.Includes(PolicyGroup)
+	return p.reaches(c.Scope) || c.Scope.Kind == object.Policy && p.Includes(object.PolicyGroup)
 }
 
 // narrowed returns those that belong to the pair.
-func (p Pair) narrowed(refs []Ref) []Ref {
-	return slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { return !p.Manages(r) })
+func (p Pair) narrowed(refs []object.Ref) []object.Ref {
+	return slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return !p.Manages(r) })
 }
 
 // selected is a mark of what belongs to the pair: "" for all objects of the
 // default kinds, and another one whenever kinds or patterns change.
 func (p Pair) selected() string {
 	var lines []string
-	for _, k := range Kinds() {
-		if k == k.family() && (Pair{Kinds: p.Kinds}).Includes(k) {
-			lines = append(lines, k.Word())
+	for _, k := range object.Kinds() {
+		if k == k.Base() && (Pair{Kinds: p.Kinds}).Includes(k) {
+			lines = append(lines, k.ConfigName())
 		}
 	}
 	byDefault := slices.Equal(lines, []string{"data_bags", "roles", "cookbooks", "environments"})

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // Checking is a verification that a schedule started and that isn't finished. One
@@ -18,9 +20,9 @@ type Checking struct {
 	At    time.Time `json:"at,omitzero"`
 	Owner string    `json:"owner,omitempty"`
 	// FailedAt is when the newest part failed, zero when it did not.
-	FailedAt time.Time    `json:"failed_at,omitzero"`
-	After    string       `json:"after,omitempty"` // the last object compared, in the order of application
-	Equal    map[Kind]int `json:"equal,omitempty"`
+	FailedAt time.Time           `json:"failed_at,omitzero"`
+	After    string              `json:"after,omitempty"` // the last object compared, in the order of application
+	Equal    map[object.Kind]int `json:"equal,omitempty"`
 	// Differ counts differences that were left, Unreadable what could not be read.
 	Differ     int   `json:"differ,omitempty"`
 	Unreadable int   `json:"unreadable,omitempty"`
@@ -169,17 +171,17 @@ func (v *verification) started() time.Time {
 }
 
 // remaining are the objects that no earlier part compared.
-func (v *verification) remaining() []Ref {
-	refs := slices.SortedFunc(maps.Keys(v.source.refs), CompareRefs)
+func (v *verification) remaining() []object.Ref {
+	refs := slices.SortedFunc(maps.Keys(v.source.refs), object.Compare)
 	if v.report.Earlier == nil {
 		return refs
 	}
-	after, err := ParseRef(v.report.Earlier.After)
+	after, err := object.ParseRef(v.report.Earlier.After)
 	if err != nil {
 		v.report.Earlier = nil // it can't be gone on with
 		return refs
 	}
-	return slices.DeleteFunc(refs, func(r Ref) bool { return CompareRefs(r, after) <= 0 })
+	return slices.DeleteFunc(refs, func(r object.Ref) bool { return object.Compare(r, after) <= 0 })
 }
 
 // cut reports whether an error ends this part of a verification, which the next part

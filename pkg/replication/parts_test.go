@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -29,7 +30,7 @@ func slowToRead(t *testing.T) *world {
 	if _, err := w.live().Pass(context.Background(), replication.PassOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	w.primary.Refuse = func(op string, _ replication.Ref) error {
+	w.primary.Refuse = func(op string, _ object.Ref) error {
 		if op == "get" {
 			time.Sleep(time.Second)
 		}
@@ -112,7 +113,7 @@ func TestNoVerificationIsStartedBesideAnother(t *testing.T) {
 		w := slowToRead(t)
 		var other error
 		calls, down := 0, false
-		w.primary.Refuse = func(op string, ref replication.Ref) error {
+		w.primary.Refuse = func(op string, ref object.Ref) error {
 			if down {
 				return refused(replication.Unreachable)
 			}

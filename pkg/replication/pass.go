@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // pass is one pass under way, under the lease.
@@ -23,22 +25,22 @@ type pass struct {
 	todo     todo
 	run      Run
 
-	inventory map[Ref]string
-	unsynced  map[Ref]Unsynced
+	inventory map[object.Ref]string
+	unsynced  map[object.Ref]Unsynced
 	forgotten Update // the records of what doesn't belong to the pair any more, to be dropped
-	changeIDs map[Ref]int64
-	unlisted  map[Ref]bool // bags whose items could not be listed in this pass, or are not
+	changeIDs map[object.Ref]int64
+	unlisted  map[object.Ref]bool // bags whose items could not be listed in this pass, or are not
 	// waiting are the records of listings and bags that are tried again. They go at
 	// the end, if all is well: until then nothing else names what they stand for.
-	waiting map[Ref]bool
+	waiting map[object.Ref]bool
 
-	primary    string          // who the primary said to be when a compare began
-	missing    map[Ref]bool    // objects to be deleted that the replica doesn't have
-	absentBags map[string]bool // bags that the primary said in this pass not to have
+	primary    string              // who the primary said to be when a compare began
+	missing    map[object.Ref]bool // objects to be deleted that the replica doesn't have
+	absentBags map[string]bool     // bags that the primary said in this pass not to have
 	// bagItems are the items that go with a bag that is being deleted, and keptBags
 	// the bags that could not be: their items are deleted singly.
-	bagItems map[Ref][]Ref
-	keptBags map[Ref]bool
+	bagItems map[object.Ref][]object.Ref
+	keptBags map[object.Ref]bool
 
 	sights           *sights
 	flights          flights
@@ -46,18 +48,18 @@ type pass struct {
 	mu               sync.Mutex // guards what the workers of a window collect
 	upd              Update     // what the next commit writes
 	trouble          int        // transient failures in a row
-	poison           Ref        // not to be touched in this pass
+	poison           object.Ref // not to be touched in this pass
 	pruning          bool       // a resync was asked to delete whatever the primary doesn't have
 	allowed          bool       // the operator's approval was looked at
 	reviewing        bool       // the operator answered the hold: what is held is decided again
 	approved         bool       // and it may be deleted
 	refused          refused    // creates that the replica refuses
 	// resync is what the operator wants compared on both sides.
-	resync map[Scope]int64
+	resync map[object.Scope]int64
 	// passedBy counts the files that the stage had no room for.
 	passedBy atomic.Int64
 	// objectsBefore counts, by kind, what the replica had before the deletions of this pass.
-	objectsBefore map[Kind]int
+	objectsBefore map[object.Kind]int
 }
 
 // work does a pass that has something to do: takes the lease, goes through the
@@ -132,11 +134,11 @@ func (p *pass) records(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the unsynced objects: %w", err)
 	}
-	p.unsynced = make(map[Ref]Unsynced, len(list))
+	p.unsynced = make(map[object.Ref]Unsynced, len(list))
 	for _, u := range list {
 		p.unsynced[u.Ref] = u
 	}
-	p.missing = map[Ref]bool{}
+	p.missing = map[object.Ref]bool{}
 	if p.pruning = p.pruneAsked(); p.pruning {
 		p.pruneAll()
 	}
@@ -156,7 +158,7 @@ func (p *pass) forget() {
 		}
 	}
 	for r, u := range p.unsynced {
-		if !p.Pair.Manages(r) && !(r.IsListing() && p.Pair.reaches(ScopeOf(r))) {
+		if !p.Pair.Manages(r) && !(r.IsListing() && p.Pair.reaches(object.ScopeOf(r))) {
 			delete(p.unsynced, r)
 			p.forgotten.Synced = append(p.forgotten.Synced, r)
 			p.forgotten.Unsynced = append(p.forgotten.Unsynced, u)
@@ -325,17 +327,17 @@ func (p *pass) recorded() []Unsynced {
 }
 
 // applied notes that the replica holds ref with the given fingerprint.
-func (p *pass) applied(ref Ref, fingerprint string) {
+func (p *pass) applied(ref object.Ref, fingerprint string) {
 	p.inventory[ref] = fingerprint
 	if p.upd.Applied == nil {
-		p.upd.Applied = map[Ref]string{}
+		p.upd.Applied = map[object.Ref]string{}
 	}
 	p.upd.Applied[ref] = fingerprint
-	p.upd.Removed = slices.DeleteFunc(p.upd.Removed, func(r Ref) bool { return r == ref })
+	p.upd.Removed = slices.DeleteFunc(p.upd.Removed, func(r object.Ref) bool { return r == ref })
 }
 
 // removed notes that replication has nothing on the replica under ref.
-func (p *pass) removed(ref Ref) {
+func (p *pass) removed(ref object.Ref) {
 	delete(p.inventory, ref)
 	delete(p.upd.Applied, ref)
 	p.upd.Removed = append(p.upd.Removed, ref)
@@ -343,7 +345,7 @@ func (p *pass) removed(ref Ref) {
 
 // settled drops the unsynced record of an object, if it has one. That a bag itself
 // is equal says nothing of items that could not be listed.
-func (p *pass) settled(ref Ref) {
+func (p *pass) settled(ref object.Ref) {
 	if _, ok := p.unsynced[ref]; !ok || p.unlisted[ref] {
 		return
 	}
@@ -354,7 +356,7 @@ func (p *pass) settled(ref Ref) {
 	p.dropRecord(ref)
 }
 
-func (p *pass) dropRecord(ref Ref) {
+func (p *pass) dropRecord(ref object.Ref) {
 	delete(p.unsynced, ref)
 	p.upd.Unsynced = slices.DeleteFunc(p.upd.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
 	p.upd.Synced = append(p.upd.Synced, ref)
@@ -362,7 +364,7 @@ func (p *pass) dropRecord(ref Ref) {
 
 // setAside lists an object as unsynced. The inventory isn't believed about it,
 // or about what a failed listing would have named, until it has been looked at.
-func (p *pass) setAside(ref Ref, err error) {
+func (p *pass) setAside(ref object.Ref, err error) {
 	if p.unsynced[ref].Class == DeletionHeld {
 		return // it can't be seen whether it came back
 	}
@@ -379,17 +381,17 @@ func (p *pass) setAside(ref Ref, err error) {
 	u.ChangeID = cmp.Or(p.changeIDs[ref], u.ChangeID)
 	p.unsynced[ref] = u
 	p.upd.Unsynced = append(slices.DeleteFunc(p.upd.Unsynced, func(x Unsynced) bool { return x.Ref == ref }), u)
-	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r Ref) bool { return r == ref })
+	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r object.Ref) bool { return r == ref })
 	p.run.Counts.Unsynced++
 	p.Log.Warn("object set aside", "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(ref.Kind), "object", ref.Path(),
 		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
 }
 
 // setUnlisted sets aside a bag whose items can't be listed.
-func (p *pass) setUnlisted(bag Ref, err error) {
+func (p *pass) setUnlisted(bag object.Ref, err error) {
 	p.leaveUnlisted(bag)
 	for r := range p.inventory {
-		if ScopeOf(bag).Contains(r) {
+		if object.ScopeOf(bag).Contains(r) {
 			p.applied(r, unknownFingerprint)
 		}
 	}
@@ -398,19 +400,19 @@ func (p *pass) setUnlisted(bag Ref, err error) {
 
 // leaveUnlisted says that a bag's items aren't looked at in this pass: that the bag
 // itself is equal then doesn't drop its record.
-func (p *pass) leaveUnlisted(bag Ref) {
+func (p *pass) leaveUnlisted(bag object.Ref) {
 	if p.unlisted == nil {
-		p.unlisted = map[Ref]bool{}
+		p.unlisted = map[object.Ref]bool{}
 	}
 	p.unlisted[bag] = true
 }
 
-func (p *pass) distrust(ref Ref, class Class) {
+func (p *pass) distrust(ref object.Ref, class Class) {
 	switch {
 	case class == Degraded: // written as well as it can be
 	case ref.IsListing():
 		for r := range p.inventory {
-			if ScopeOf(ref).Contains(r) {
+			if object.ScopeOf(ref).Contains(r) {
 				p.applied(r, unknownFingerprint)
 			}
 		}
@@ -421,18 +423,18 @@ func (p *pass) distrust(ref Ref, class Class) {
 
 // due returns the unsynced objects whose time has come, and those that the
 // operator asked for.
-func (p *pass) due() []Ref {
+func (p *pass) due() []object.Ref {
 	asked := PairState{Desired: p.desired, Progress: p.progress}.retryAsked()
 	only, now := p.desired.RetryOnly, p.Now()
 	refs := slices.Collect(maps.Keys(p.unsynced))
-	refs = slices.DeleteFunc(refs, func(r Ref) bool {
+	refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
 		named := asked && (len(only) == 0 || slices.Contains(only, r))
 		if p.unsynced[r].Class == DeletionHeld {
 			return !named && !p.reviewing // no time makes it due
 		}
 		return !named && now.Before(capFuture(p.unsynced[r].NextTry, now, retryBound))
 	})
-	slices.SortFunc(refs, CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	if asked {
 		p.progress.RetriedAt = p.desired.RetryAt
 	}

@@ -3,6 +3,8 @@ package replication
 import (
 	"slices"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // Action is what a step does to the replica.
@@ -36,7 +38,7 @@ const (
 
 // Observation is what is known of one object before it is decided what to do.
 type Observation struct {
-	Ref Ref
+	Ref object.Ref
 	// Absent: the primary itself said that the object isn't there.
 	Absent bool
 	// Fingerprint is the object's on the primary; Expect what the replica will
@@ -51,9 +53,9 @@ type Observation struct {
 
 // Step is one line of a plan.
 type Step struct {
-	Action Action `json:"action"`
-	Ref    Ref    `json:"object"`
-	Reason string `json:"reason,omitempty"`
+	Action Action     `json:"action"`
+	Ref    object.Ref `json:"object"`
+	Reason string     `json:"reason,omitempty"`
 }
 
 // Plan says what a pass would do, in the order in which it would do it.
@@ -95,7 +97,7 @@ func (p Plan) Writes() int {
 // the primary holds, what replication last put on the replica, and the prune
 // rule. The steps are in the order of application: writes by kind, what others
 // refer to first, then deletions in reverse.
-func MakePlan(observed []Observation, inventory map[Ref]string, prune Prune) []Step {
+func MakePlan(observed []Observation, inventory map[object.Ref]string, prune Prune) []Step {
 	steps := make([]Step, 0, len(observed))
 	for _, o := range observed {
 		steps = append(steps, decide(o, inventory, prune))
@@ -104,7 +106,7 @@ func MakePlan(observed []Observation, inventory map[Ref]string, prune Prune) []S
 	return steps
 }
 
-func decide(o Observation, inventory map[Ref]string, prune Prune) Step {
+func decide(o Observation, inventory map[object.Ref]string, prune Prune) Step {
 	last, ours := inventory[o.Ref]
 	if o.Absent {
 		return decideAbsent(o, ours, prune)
@@ -151,11 +153,11 @@ func compareSteps(a, b Step) int {
 	da, db := a.deletes(), b.deletes()
 	switch {
 	case da && db:
-		return CompareRefs(b.Ref, a.Ref)
+		return object.Compare(b.Ref, a.Ref)
 	case da:
 		return 1
 	case db:
 		return -1
 	}
-	return CompareRefs(a.Ref, b.Ref)
+	return object.Compare(a.Ref, b.Ref)
 }

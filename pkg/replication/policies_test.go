@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -12,7 +13,7 @@ import (
 // policy in a group is its revision.
 func policyWorld(t *testing.T) *world {
 	w := newWorld(t)
-	w.pair.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup, replication.CookbookArtifact)
+	w.pair.Kinds = append(object.DefaultKinds(), object.Policy, object.PolicyGroup, object.CookbookArtifact)
 	w.fill()
 	w.primary.Set("/cookbook_artifacts/apt/0123", "artifact", "recipe", "of the artifact")
 	w.primary.Set("/policies/app/revisions/r1", "r1 of app")
@@ -27,7 +28,7 @@ func policyWorld(t *testing.T) *world {
 func (w *world) order() *[]string {
 	w.pair.Concurrency = 1
 	var list []string
-	w.replica.Refuse = func(op string, r replication.Ref) error {
+	w.replica.Refuse = func(op string, r object.Ref) error {
 		if op == "put" || op == "delete" {
 			list = append(list, op+" "+r.Path())
 		}
@@ -68,7 +69,7 @@ func TestPolicyfilesAreNoDefaultKinds(t *testing.T) {
 	w.pair.Kinds = nil
 	w.pass()
 	for path := range w.replica.Snapshot() {
-		if k := mustRef(path).Kind; k == replication.Policy || k == replication.PolicyGroup || k == replication.CookbookArtifact {
+		if k := mustRef(path).Kind; k == object.Policy || k == object.PolicyGroup || k == object.CookbookArtifact {
 			t.Errorf("%s was copied", path)
 		}
 	}
@@ -112,8 +113,8 @@ func TestAKindThatAServerDoesNotServeIsLeftAlone(t *testing.T) {
 			if side == "replica" {
 				org = w.replica
 			}
-			org.Refuse = func(_ string, r replication.Ref) error {
-				if r.Kind == replication.Policy || r.Kind == replication.PolicyGroup {
+			org.Refuse = func(_ string, r object.Ref) error {
+				if r.Kind == object.Policy || r.Kind == object.PolicyGroup {
 					return &replication.Error{Op: "list", Ref: r, Class: replication.Unserved, Err: errors.New("no such kind")}
 				}
 				return nil

@@ -4,14 +4,16 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // Change is a hint that objects may have changed on the primary.
 type Change struct {
-	ID     int64  // grows with time; gaps and late rows are possible
-	Action string // create, update, delete or anything; never trusted
-	Path   string // as the feed wrote it
-	Scope  Scope  // what Path means; everything that Path may mean
+	ID     int64        // grows with time; gaps and late rows are possible
+	Action string       // create, update, delete or anything; never trusted
+	Path   string       // as the feed wrote it
+	Scope  object.Scope // what Path means; everything that Path may mean
 }
 
 // Rows is an answer of a feed.
@@ -66,10 +68,10 @@ type Reader interface {
 	// that isn't there gives an empty list; anything that wasn't a listing of the
 	// Chef Server itself gives an error, never an empty list: of class Unserved for
 	// a kind that the server doesn't know.
-	List(ctx context.Context, scope Scope) ([]Ref, error)
+	List(ctx context.Context, scope object.Scope) ([]object.Ref, error)
 	// Get reads one object. The error has class Absent when the server itself
 	// said so.
-	Get(ctx context.Context, ref Ref) (Object, error)
+	Get(ctx context.Context, ref object.Ref) (object.Object, error)
 }
 
 // Source is the primary's organization. It is only ever read.
@@ -79,13 +81,13 @@ type Source interface {
 	// returned. Size is -1 when unknown. The bytes aren't verified. When the
 	// file's URL has expired, Open reads the object again by itself; if the
 	// object doesn't hold the checksum any more, the error has class Absent.
-	Open(ctx context.Context, obj Object, file File) (content io.ReadCloser, size int64, err error)
+	Open(ctx context.Context, obj object.Object, file object.File) (content io.ReadCloser, size int64, err error)
 }
 
 // Content opens the verified content of a file, by its checksum. Size is the
 // exact length in bytes.
 type Content interface {
-	Open(ctx context.Context, file File) (content io.ReadCloser, size int64, err error)
+	Open(ctx context.Context, file object.File) (content io.ReadCloser, size int64, err error)
 }
 
 // Target is the replica's organization.
@@ -93,27 +95,27 @@ type Target interface {
 	Reader
 	// Expect is the fingerprint that the replica will show once it holds obj,
 	// and what of obj (paths of files) it can't hold at all.
-	Expect(ctx context.Context, obj Object) (fingerprint string, dropped []string, err error)
+	Expect(ctx context.Context, obj object.Object) (fingerprint string, dropped []string, err error)
 	// Lane names what must not be written at the same time as ref: objects with
 	// one lane are written one after the other, in order.
-	Lane(ref Ref) string
+	Lane(ref object.Ref) string
 	// Put creates or replaces an object. With create, the object is believed to
 	// be absent, which saves a request; both beliefs may be wrong. Files that
 	// the replica lacks are read from content. An error of class Degraded means
 	// that all went well but for what Expect calls dropped.
-	Put(ctx context.Context, obj Object, create bool, content Content) error
+	Put(ctx context.Context, obj object.Object, create bool, content Content) error
 	// Delete removes an object. An object that isn't there is success. A data
 	// bag is deleted with whatever it holds; a policy revision that a policy group
 	// uses is not: the error has class Rejected.
-	Delete(ctx context.Context, ref Ref) error
+	Delete(ctx context.Context, ref object.Ref) error
 	// Open streams the content of one file as the replica stores it, of an object
 	// that Get returned, as Source.Open does. ErrContentLost, wrapped, says that the
 	// file is gone from the server's store.
-	Open(ctx context.Context, obj Object, file File) (content io.ReadCloser, size int64, err error)
+	Open(ctx context.Context, obj object.Object, file object.File) (content io.ReadCloser, size int64, err error)
 	// Reupload sends the content of a file that is there but damaged or lost. It
 	// returns false, and sends nothing, where the server doesn't take it: it believes
 	// to have the content as long as an object names it.
-	Reupload(ctx context.Context, file File, content Content) (taken bool, err error)
+	Reupload(ctx context.Context, file object.File, content Content) (taken bool, err error)
 }
 
 // Stage holds the content of cookbook files between the primary and the
@@ -167,7 +169,7 @@ type State interface {
 
 	// Inventory returns object → fingerprint of what replication last put on
 	// the replica.
-	Inventory(ctx context.Context, id PairID) (map[Ref]string, error)
+	Inventory(ctx context.Context, id PairID) (map[object.Ref]string, error)
 	// Unsynced returns the unsynced objects, sorted by object.
 	Unsynced(ctx context.Context, id PairID) ([]Unsynced, error)
 	// Runs returns the newest run records first, at most limit.
@@ -176,12 +178,12 @@ type State interface {
 
 // Update is what a Commit writes, all or nothing.
 type Update struct {
-	Progress Progress       // replaces the pair's progress
-	Applied  map[Ref]string // inventory entries to set
-	Removed  []Ref          // inventory entries to drop
-	Unsynced []Unsynced     // records to set
-	Synced   []Ref          // unsynced records to drop; absent ones don't matter
-	Run      *Run           // run record to set, by its ID; nil leaves it
+	Progress Progress              // replaces the pair's progress
+	Applied  map[object.Ref]string // inventory entries to set
+	Removed  []object.Ref          // inventory entries to drop
+	Unsynced []Unsynced            // records to set
+	Synced   []object.Ref          // unsynced records to drop; absent ones don't matter
+	Run      *Run                  // run record to set, by its ID; nil leaves it
 }
 
 // The most objects that a wish may name.
@@ -201,8 +203,8 @@ type Directive struct {
 	Resync          *time.Time // ask for a full compare
 	Prune           bool       // with Resync: delete whatever the primary doesn't have
 	ResyncObjectsAt *time.Time // ask for a comparison of ResyncObjects, at most MaxResyncObjects
-	ResyncObjects   []Ref
-	Retry           *time.Time // ask to try unsynced objects again at once
-	RetryOnly       []Ref      // with Retry: these, at most MaxRetryOnly; none means all
-	At              time.Time  // when the operator said it
+	ResyncObjects   []object.Ref
+	Retry           *time.Time   // ask to try unsynced objects again at once
+	RetryOnly       []object.Ref // with Retry: these, at most MaxRetryOnly; none means all
+	At              time.Time    // when the operator said it
 }

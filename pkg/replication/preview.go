@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+
+	"chefsync/pkg/object"
 )
 
 // Preview says what the next pass would do, and does nothing. With full, it
@@ -46,7 +48,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 
 // previewHold says which deletions would wait for approval after the pass.
 func (p *pass) previewHold(plan *Plan, other *Hold) {
-	planned := map[Ref]bool{}
+	planned := map[object.Ref]bool{}
 	for i, s := range plan.Steps {
 		planned[s.Ref] = true
 		if s.Action == ActionDelete && p.isHeld(s.Ref) && !p.approved {
@@ -98,7 +100,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 	if _, err := p.brakeCompare(deletes, source, target); err != nil {
 		return err
 	}
-	refs := append(slices.SortedFunc(maps.Keys(source.refs), CompareRefs), deletes...)
+	refs := append(slices.SortedFunc(maps.Keys(source.refs), object.Compare), deletes...)
 	v := view{replica: &target, deep: p.todo.deep}
 	done := 0
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
@@ -132,6 +134,6 @@ func (p *pass) plan(plan *Plan, window []seen) {
 		observed = append(observed, s.Observation)
 	}
 	plan.Steps = append(plan.Steps, MakePlan(observed, p.inventory, p.Pair.prune())...)
-	plan.Failed = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
+	plan.Failed = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	plan.Failed = slices.DeleteFunc(plan.Failed, func(u Unsynced) bool { return u.Class == DeletionHeld })
 }

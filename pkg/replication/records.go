@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // PairID names a pair: the replica and the destination organization on it. A
@@ -89,10 +91,10 @@ type Desired struct {
 	ResyncAt          time.Time `json:"resync_at,omitzero"`
 	// ResyncObjects are to be compared on both sides, once, as asked for at
 	// ResyncObjectsAt; ResyncAt asks for everything.
-	ResyncObjectsAt time.Time `json:"resync_objects_at,omitzero"`
-	ResyncObjects   []Ref     `json:"resync_objects,omitempty"`
-	RetryAt         time.Time `json:"retry_at,omitzero"`
-	RetryOnly       []Ref     `json:"retry_only,omitempty"` // none means all
+	ResyncObjectsAt time.Time    `json:"resync_objects_at,omitzero"`
+	ResyncObjects   []object.Ref `json:"resync_objects,omitempty"`
+	RetryAt         time.Time    `json:"retry_at,omitzero"`
+	RetryOnly       []object.Ref `json:"retry_only,omitempty"` // none means all
 	// PruneAt is the ResyncAt of a compare that is to delete whatever the primary
 	// doesn't have.
 	PruneAt time.Time    `json:"prune_at,omitzero"`
@@ -147,35 +149,35 @@ func (l Lease) HeldAt(now time.Time) bool { return l.Owner != "" && now.Before(l
 
 // Progress is what the engine knows of a pair. Passes replace it whole.
 type Progress struct {
-	Status        Status    `json:"status,omitempty"`
-	Since         time.Time `json:"since,omitzero"`      // when Status began
-	Feed          string    `json:"feed,omitempty"`      // the feed in use
-	FeedNote      string    `json:"feed_note,omitempty"` // why that one
-	Position      *Position `json:"position,omitempty"`  // nil before the first full compare ends
-	Work          *Work     `json:"work,omitempty"`      // a pass that isn't finished
-	LastAttempt   time.Time `json:"last_attempt,omitzero"`
-	LastSuccess   time.Time `json:"last_success,omitzero"`
-	LastCompare   time.Time `json:"last_compare,omitzero"`  // start of the last full compare that ended
-	LastVerified  time.Time `json:"last_verified,omitzero"` // start of the last verification that found both sides equal
-	LastCheck     time.Time `json:"last_check,omitzero"`    // start of the last verification, or compare that read both sides, that ended
-	Drift         *Drift    `json:"drift,omitempty"`        // what that found changed on the replica
-	Checking      *Checking `json:"checking,omitempty"`     // a scheduled verification that isn't finished
-	Files         *Files    `json:"files,omitempty"`        // the check of the content of the replica's cookbook files
-	NextRun       time.Time `json:"next_run,omitzero"`
-	LastError     *Failure  `json:"last_error,omitempty"`
-	Failures      int       `json:"failures,omitempty"`      // passes failed in a row
-	Objects       int       `json:"objects"`                 // in the inventory
-	Pending       int       `json:"pending,omitempty"`       // known to be dirty, not yet done
-	Dirty         []Ref     `json:"dirty,omitempty"`         // objects and listings that a verification found not applied yet
-	Unsynced      int       `json:"unsynced,omitempty"`      // unsynced objects, without held deletions
-	UnsyncedSince time.Time `json:"unsynced_since,omitzero"` // when the first of the unsynced objects was first seen
-	NextRetry     time.Time `json:"next_retry,omitzero"`     // of the first unsynced object that is due
-	ObjectsAt     time.Time `json:"objects_at,omitzero"`     // the last Desired.ResyncObjectsAt honoured
-	RetriedAt     time.Time `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
-	ResyncedAt    time.Time `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
-	AllowanceUsed time.Time `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
-	Hold          *Hold     `json:"hold,omitempty"`
-	IdentityAt    time.Time `json:"identity_at,omitzero"` // when the primary's identity was last checked
+	Status        Status       `json:"status,omitempty"`
+	Since         time.Time    `json:"since,omitzero"`      // when Status began
+	Feed          string       `json:"feed,omitempty"`      // the feed in use
+	FeedNote      string       `json:"feed_note,omitempty"` // why that one
+	Position      *Position    `json:"position,omitempty"`  // nil before the first full compare ends
+	Work          *Work        `json:"work,omitempty"`      // a pass that isn't finished
+	LastAttempt   time.Time    `json:"last_attempt,omitzero"`
+	LastSuccess   time.Time    `json:"last_success,omitzero"`
+	LastCompare   time.Time    `json:"last_compare,omitzero"`  // start of the last full compare that ended
+	LastVerified  time.Time    `json:"last_verified,omitzero"` // start of the last verification that found both sides equal
+	LastCheck     time.Time    `json:"last_check,omitzero"`    // start of the last verification, or compare that read both sides, that ended
+	Drift         *Drift       `json:"drift,omitempty"`        // what that found changed on the replica
+	Checking      *Checking    `json:"checking,omitempty"`     // a scheduled verification that isn't finished
+	Files         *Files       `json:"files,omitempty"`        // the check of the content of the replica's cookbook files
+	NextRun       time.Time    `json:"next_run,omitzero"`
+	LastError     *Failure     `json:"last_error,omitempty"`
+	Failures      int          `json:"failures,omitempty"`      // passes failed in a row
+	Objects       int          `json:"objects"`                 // in the inventory
+	Pending       int          `json:"pending,omitempty"`       // known to be dirty, not yet done
+	Dirty         []object.Ref `json:"dirty,omitempty"`         // objects and listings that a verification found not applied yet
+	Unsynced      int          `json:"unsynced,omitempty"`      // unsynced objects, without held deletions
+	UnsyncedSince time.Time    `json:"unsynced_since,omitzero"` // when the first of the unsynced objects was first seen
+	NextRetry     time.Time    `json:"next_retry,omitzero"`     // of the first unsynced object that is due
+	ObjectsAt     time.Time    `json:"objects_at,omitzero"`     // the last Desired.ResyncObjectsAt honoured
+	RetriedAt     time.Time    `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
+	ResyncedAt    time.Time    `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
+	AllowanceUsed time.Time    `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
+	Hold          *Hold        `json:"hold,omitempty"`
+	IdentityAt    time.Time    `json:"identity_at,omitzero"` // when the primary's identity was last checked
 	// Identity is the primary's, of a pair without a position.
 	Identity  string     `json:"identity,omitempty"`
 	Deletions *Deletions `json:"deletions,omitempty"` // what counts against the limit of the brake
@@ -252,7 +254,7 @@ type Work struct {
 	// Intent names the objects that may have been written to the replica, or
 	// deleted from it, without having been recorded. The inventory isn't believed
 	// about them.
-	Intent []Ref `json:"intent,omitempty"`
+	Intent []object.Ref `json:"intent,omitempty"`
 	// Deletes tells that the Intent is to delete: it makes no object one that
 	// replication put there.
 	Deletes bool `json:"deletes,omitempty"`
@@ -279,11 +281,11 @@ type Failure struct {
 // Hold says why deletions wait for approval. Creations and updates go on, unless
 // the primary is another organization than before.
 type Hold struct {
-	At      time.Time `json:"at"`
-	Reason  string    `json:"reason"`
-	Deletes int       `json:"deletes"`           // all that wait
-	Records int       `json:"records,omitempty"` // of which each has a record among the unsynced objects
-	Sample  []Ref     `json:"sample,omitempty"`  // some of them
+	At      time.Time    `json:"at"`
+	Reason  string       `json:"reason"`
+	Deletes int          `json:"deletes"`           // all that wait
+	Records int          `json:"records,omitempty"` // of which each has a record among the unsynced objects
+	Sample  []object.Ref `json:"sample,omitempty"`  // some of them
 	// Primary is the identity of the primary if that is another organization than
 	// before. Nothing at all is replicated until it is accepted.
 	Primary string `json:"primary,omitempty"`
@@ -302,16 +304,16 @@ func (p Progress) identity() string {
 // Unsynced is an object that could not be applied, or one whose deletion waits for
 // approval.
 type Unsynced struct {
-	Ref       Ref       `json:"object"`
-	Class     Class     `json:"class"`
-	Reason    string    `json:"reason"`
-	Hint      string    `json:"hint,omitempty"`
-	Attempts  int       `json:"attempts"`
-	FirstSeen time.Time `json:"first_seen"`
-	LastTry   time.Time `json:"last_try"`
-	NextTry   time.Time `json:"next_try"`
-	ChangeID  int64     `json:"change_id,omitempty"`
-	Items     int       `json:"items,omitempty"` // of a held bag: items that would go with it
+	Ref       object.Ref `json:"object"`
+	Class     Class      `json:"class"`
+	Reason    string     `json:"reason"`
+	Hint      string     `json:"hint,omitempty"`
+	Attempts  int        `json:"attempts"`
+	FirstSeen time.Time  `json:"first_seen"`
+	LastTry   time.Time  `json:"last_try"`
+	NextTry   time.Time  `json:"next_try"`
+	ChangeID  int64      `json:"change_id,omitempty"`
+	Items     int        `json:"items,omitempty"` // of a held bag: items that would go with it
 }
 
 // Run is the record of one pass or verification.

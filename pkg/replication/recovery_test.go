@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -16,7 +17,7 @@ func (w *world) breakOff(at string, o replication.PassOptions) {
 	w.t.Helper()
 	e := w.engine()
 	ctx, die := context.WithCancel(context.Background())
-	w.primary.Refuse = func(op string, r replication.Ref) error {
+	w.primary.Refuse = func(op string, r object.Ref) error {
 		if op == "get" && r.Path() == at {
 			die()
 			return context.Canceled
@@ -45,7 +46,7 @@ func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
 	w.now = w.unsynced()[0].NextTry.Add(-time.Second)
 	var tried atomic.Int64
 	for _, org := range []*replicationtest.Org{w.primary, w.replica} {
-		org.Refuse = func(_ string, r replication.Ref) error {
+		org.Refuse = func(_ string, r object.Ref) error {
 			if r.Path() == "/roles/web" {
 				tried.Add(1)
 			}
@@ -137,7 +138,7 @@ func TestACompareIsAtFullPaceAgainAfterCrashes(t *testing.T) {
 	for range 2 {
 		e := w.engine()
 		ctx, die := context.WithCancel(context.Background())
-		w.replica.Refuse = func(op string, _ replication.Ref) error {
+		w.replica.Refuse = func(op string, _ object.Ref) error {
 			if op == "put" {
 				die()
 				return context.Canceled

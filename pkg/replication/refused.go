@@ -1,17 +1,21 @@
 package replication
 
-import "errors"
+import (
+	"errors"
+
+	"chefsync/pkg/object"
+)
 
 // refused are the creates that the replica refuses for a whole kind. They are one
 // trouble of the pair, so the objects aren't set aside: none is asked for again in
 // this pass, and the pass fails at its end.
 type refused struct {
-	kinds map[Kind]error
+	kinds map[object.Kind]error
 	count int // creates that wait for the permission
 }
 
 // refuse records that an object could not be created, if err is of its whole kind.
-func (p *pass) refuse(ref Ref, err error) bool {
+func (p *pass) refuse(ref object.Ref, err error) bool {
 	var e *Error
 	if !errors.Is(err, ErrMayNotCreate) || !errors.As(err, &e) {
 		return false
@@ -19,7 +23,7 @@ func (p *pass) refuse(ref Ref, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.refused.kinds == nil {
-		p.refused.kinds = map[Kind]error{}
+		p.refused.kinds = map[object.Kind]error{}
 	}
 	if p.refused.kinds[e.Ref.Kind] == nil {
 		p.refused.kinds[e.Ref.Kind] = err
@@ -38,8 +42,8 @@ func (p *pass) refusedBefore(step Step) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.refused.kinds[step.Ref.Kind] != nil
-	if step.Ref.Kind == DataBagItem && p.refused.kinds[DataBag] != nil {
-		known = known || p.inventory[Ref{Kind: DataBag, Name: step.Ref.Name}] == ""
+	if step.Ref.Kind == object.DataBagItem && p.refused.kinds[object.DataBag] != nil {
+		known = known || p.inventory[object.Ref{Kind: object.DataBag, Name: step.Ref.Name}] == ""
 	}
 	if known {
 		p.refused.count++
@@ -50,7 +54,7 @@ func (p *pass) refusedBefore(step Step) bool {
 // refusal is the error of the first kind, in the order of application, whose
 // creates are refused; nil if none are.
 func (p *pass) refusal() error {
-	for _, k := range Kinds() {
+	for _, k := range object.Kinds() {
 		if err := p.refused.kinds[k]; err != nil {
 			return err
 		}

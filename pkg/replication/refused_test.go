@@ -7,19 +7,20 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // mayNotCreate refuses creates of a kind, as a container without the permission.
-func mayNotCreate(w *world, kind replication.Kind) (asked *int) {
+func mayNotCreate(w *world, kind object.Kind) (asked *int) {
 	asked = new(int)
 	there := w.replica.Snapshot()
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if _, update := there[ref.Path()]; op != "put" || ref.Kind != kind || update {
 			return nil
 		}
 		*asked++
-		return &replication.Error{Op: "create in", Ref: replication.Ref{Kind: kind}, Server: "eu", Class: replication.Denied, Hint: "prepare-org",
+		return &replication.Error{Op: "create in", Ref: object.Ref{Kind: kind}, Server: "eu", Class: replication.Denied, Hint: "prepare-org",
 			Err: fmt.Errorf("user sync may not create roles: %w", replication.ErrMayNotCreate)}
 	}
 	return asked
@@ -34,7 +35,7 @@ func TestARefusedKindBlocksThePairAndNotEachObject(t *testing.T) {
 		w.primary.Set(fmt.Sprintf("/roles/r%03d", i), "x")
 	}
 	w.primary.Set("/environments/zoo", "comes after the roles")
-	asked := mayNotCreate(w, replication.Role)
+	asked := mayNotCreate(w, object.Role)
 	run, err := w.engine().Pass(t.Context(), replication.PassOptions{})
 	if !errors.Is(err, replication.ErrMayNotCreate) || run.Outcome != replication.OutcomeFailed {
 		t.Fatalf("outcome %s, error %v", run.Outcome, err)
@@ -78,7 +79,7 @@ func TestChangesOfOtherKindsGoOnWhileAKindIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	mayNotCreate(w, replication.Role)
+	mayNotCreate(w, object.Role)
 	w.primary.Set("/roles/new", "new")
 	w.primary.Set("/roles/web", "updated") // updates are permitted
 	w.primary.Set("/environments/new", "new")
@@ -118,10 +119,10 @@ func TestItemsOfBagsThatAreThereGoOn(t *testing.T) {
 	w.fill()
 	w.pass()
 	asked := 0
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Name == "fresh" {
 			asked++
-			return &replication.Error{Op: "create in", Ref: replication.Ref{Kind: replication.DataBag}, Class: replication.Denied, Err: replication.ErrMayNotCreate}
+			return &replication.Error{Op: "create in", Ref: object.Ref{Kind: object.DataBag}, Class: replication.Denied, Err: replication.ErrMayNotCreate}
 		}
 		return nil
 	}
@@ -147,7 +148,7 @@ func TestAServerThatGoesAwayAtAWriteIsNoCrash(t *testing.T) {
 	w.pass()
 	w.primary.Set("/roles/web", "new")
 	w.primary.Set("/roles/fresh", "new")
-	w.replica.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	w.replica.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
 	for range 8 {
 		if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
 			t.Fatal("no error")

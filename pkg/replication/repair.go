@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // conclude takes the lease, looks again at what another process may have changed
@@ -81,7 +83,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 		return err
 	}
 	known := p.facts()
-	var refs []Ref
+	var refs []object.Ref
 	var still []Difference
 	for _, d := range v.report.Differences {
 		_, ours := known.inventory[d.Ref]
@@ -100,7 +102,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 		still = append(still, v.judgeAll(known, observed)...)
 	}
 	v.report.Differences = still
-	v.report.Extras = slices.DeleteFunc(v.report.Extras, func(r Ref) bool {
+	v.report.Extras = slices.DeleteFunc(v.report.Extras, func(r object.Ref) bool {
 		_, ours := known.inventory[r]
 		return ours && known.prune != PruneNone
 	})
@@ -137,7 +139,7 @@ func (v *verification) repair(p *pass) error {
 		return errUnfinished
 	}
 	p.run.Mode = "repair"
-	var extras, others []Ref
+	var extras, others []object.Ref
 	for _, d := range drift {
 		if d.Cause == CauseExtra {
 			extras = append(extras, d.Ref)
@@ -160,7 +162,7 @@ func (v *verification) repair(p *pass) error {
 
 // repairObjects writes what was changed or deleted on the replica, and deletes what
 // was added.
-func (v *verification) repairObjects(p *pass, extras, others []Ref) error {
+func (v *verification) repairObjects(p *pass, extras, others []object.Ref) error {
 	deletes, err := p.brake(v.removalOf(extras))
 	if err != nil {
 		return err
@@ -182,19 +184,19 @@ func (v *verification) repairObjects(p *pass, extras, others []Ref) error {
 var errUnfinished = errors.New("a pass left work behind, which goes first")
 
 // removalOf is what a repair would delete: objects that were added on the replica.
-func (v *verification) removalOf(extras []Ref) removal {
+func (v *verification) removalOf(extras []object.Ref) removal {
 	return removal{refs: extras, onReplica: v.target.refs, failedListing: v.source.trouble(),
-		onPrimary: func(bag Ref) bool { _, there := v.source.refs[bag]; return there }}
+		onPrimary: func(bag object.Ref) bool { _, there := v.source.refs[bag]; return there }}
 }
 
 // repairWindow looks at some objects again, under the lease, writes those that
 // others changed, and reads them back.
-func (v *verification) repairWindow(p *pass, refs []Ref) error {
+func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 	observed, err := p.observe(refs, view{look: true})
 	if err != nil {
 		return err
 	}
-	was := map[Ref]Difference{}
+	was := map[object.Ref]Difference{}
 	var left []Difference
 	for _, d := range v.judgeAll(p.facts(), observed) {
 		if d.Drifted() {
@@ -204,7 +206,7 @@ func (v *verification) repairWindow(p *pass, refs []Ref) error {
 		left = append(left, d)
 	}
 	drifted := slices.DeleteFunc(observed, func(s seen) bool { _, ok := was[s.Ref]; return !ok })
-	again := make([]Ref, len(drifted))
+	again := make([]object.Ref, len(drifted))
 	for i, s := range drifted {
 		again[i] = s.Ref
 	}
@@ -232,12 +234,12 @@ func (v *verification) repairWindow(p *pass, refs []Ref) error {
 
 // settle moves the differences of some objects to those that are left and those
 // that were repaired. What could not be read again is neither.
-func (v *verification) settle(refs []Ref, repaired map[Ref]Difference, left []Difference) {
+func (v *verification) settle(refs []object.Ref, repaired map[object.Ref]Difference, left []Difference) {
 	for _, u := range v.report.Unreadable {
 		delete(repaired, u.Ref)
 	}
 	v.report.Repaired = slices.AppendSeq(v.report.Repaired, maps.Values(repaired))
-	looked := make(map[Ref]bool, len(refs))
+	looked := make(map[object.Ref]bool, len(refs))
 	for _, r := range refs {
 		looked[r] = true
 	}
@@ -246,8 +248,8 @@ func (v *verification) settle(refs []Ref, repaired map[Ref]Difference, left []Di
 
 // removed notes which of the objects that were added on the replica are gone from
 // it. One that is on the primary after all was written instead.
-func (v *verification) removed(p *pass, extras []Ref) {
-	repaired, left := map[Ref]Difference{}, []Difference(nil)
+func (v *verification) removed(p *pass, extras []object.Ref) {
+	repaired, left := map[object.Ref]Difference{}, []Difference(nil)
 	for _, d := range v.report.Differences {
 		if d.Cause != CauseExtra {
 			continue
@@ -319,10 +321,10 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 
 // sortOut puts the lists of the report in order.
 func (v *verification) sortOut() {
-	byRef := func(a, b Difference) int { return CompareRefs(a.Ref, b.Ref) }
+	byRef := func(a, b Difference) int { return object.Compare(a.Ref, b.Ref) }
 	slices.SortFunc(v.report.Differences, byRef)
 	slices.SortFunc(v.report.Repaired, byRef)
-	slices.SortFunc(v.report.Unreadable, func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
+	slices.SortFunc(v.report.Unreadable, func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 }
 
 // calmDown takes back the word for a pass at work, unless a repair was broken off

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -280,7 +281,7 @@ func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
 				e := w.engine()
 				c := &replicationtest.Crasher{}
 				ctx := c.Wrap(context.Background(), e)
-				w.replica.Refuse = func(op string, ref replication.Ref) error {
+				w.replica.Refuse = func(op string, ref object.Ref) error {
 					if op == "delete" && ref.Path() == "/roles/own" {
 						c.Die()
 						return replicationtest.ErrCrashed
@@ -336,7 +337,7 @@ func TestAnObjectThatCannotBeRepairedHoldsUpNoOther(t *testing.T) {
 func TestARepairThatCannotBeReadBackIsNotNamedAsOne(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Path() == "/roles/web" {
 			w.replica.Refuse = refuseOne("get", "/roles/web", replication.Rejected)
 		}
@@ -362,8 +363,8 @@ func TestAServerThatFailsDuringARepairChangesNothingForPasses(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
 	before := w.record().Progress
-	down := func(string, replication.Ref) error { return refused(replication.Unreachable) }
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
+	down := func(string, object.Ref) error { return refused(replication.Unreachable) }
+	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" {
 			w.replica.Refuse = down
 		}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // replicaChanged is the reason of a compare.
@@ -77,7 +79,7 @@ func (p *pass) pruneAll() {
 // noteReplicaOnly counts what only the replica has, when a pair or its replica is new:
 // what was deleted on the primary before stays there, and nobody knows whether it was
 // copied once. Later compares count again what is left of it.
-func (p *pass) noteReplicaOnly(source, target listing, deleted []Ref) {
+func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
 	g := &p.progress
 	known := !g.LastCompare.IsZero() && !g.ReplicaNew.After(g.LastCompare)
 	if known && g.ReplicaOnly == 0 {

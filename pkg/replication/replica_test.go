@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -15,9 +16,9 @@ func (w *world) rebuild(id string) {
 }
 
 // replicaDiesAt lets the replica go down at the first write of a kind.
-func (w *world) replicaDiesAt(k replication.Kind) {
+func (w *world) replicaDiesAt(k object.Kind) {
 	down := false
-	w.replica.Refuse = func(op string, r replication.Ref) error {
+	w.replica.Refuse = func(op string, r object.Ref) error {
 		if down = down || op == "put" && r.Kind == k; down {
 			return refused(replication.Unreachable)
 		}
@@ -60,7 +61,7 @@ func TestARebuiltReplicaIsNotForgottenWhenTheCompareFails(t *testing.T) {
 	w.pass()
 	w.rebuild("https://eu/organizations/acme#2")
 	w.now = w.now.Add(time.Hour)
-	w.primary.Refuse = func(op string, _ replication.Ref) error {
+	w.primary.Refuse = func(op string, _ object.Ref) error {
 		if op == "identity" || op == "list" {
 			return refused(replication.Unreachable)
 		}
@@ -83,7 +84,7 @@ func TestAReplicaThatIsReplacedDuringACompareIsComparedFromTheBeginning(t *testi
 	w.fill()
 	w.replica.ID = "https://eu/organizations/acme#1"
 	w.tuning.Window = 2
-	w.replicaDiesAt(replication.Cookbook)
+	w.replicaDiesAt(object.Cookbook)
 	if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
 		t.Fatal("no error")
 	}
@@ -175,7 +176,7 @@ func TestOnesWordOrOnesHandEndsTheNoteOfTheReplicasOwn(t *testing.T) {
 	for name, decide := range map[string]func(*world){
 		`prune = "none"`: func(w *world) { w.pair.Prune = replication.PruneNone },
 		"excluded": func(w *world) {
-			w.pair.Selection.Exclude = []replication.Pattern{{Kind: replication.Role, Name: "base"}, {Kind: replication.DataBag, Name: "users", Sub: "bob"}}
+			w.pair.Selection.Exclude = []replication.Pattern{{Kind: object.Role, Name: "base"}, {Kind: object.DataBag, Name: "users", Sub: "bob"}}
 		},
 		"by hand": func(w *world) { w.replica.Unset("/roles/base"); w.replica.Unset("/data/users/bob") },
 	} {

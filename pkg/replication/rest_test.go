@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -18,7 +19,7 @@ func TestACompareDropsTheRecordOfWhatIsGoneFromBothSides(t *testing.T) {
 	w.pair.ReconcileEvery = time.Minute
 	w.fill()
 	w.replica.Set("/roles/own", "of the replica")
-	w.replica.Lose = func(op string, _ replication.Ref) error {
+	w.replica.Lose = func(op string, _ object.Ref) error {
 		if op == "delete" {
 			return refused(replication.Transient)
 		}
@@ -52,14 +53,14 @@ func TestALimitByCountDoesNotShrinkWithTheInventory(t *testing.T) {
 // A bag that comes back while a pass deletes it takes the items along that the
 // pass saw again: they are written once more, however the deletion ended.
 func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
-	lost := func(op string, _ replication.Ref) error {
+	lost := func(op string, _ object.Ref) error {
 		if op == "delete" {
 			return refused(replication.Transient)
 		}
 		return nil
 	}
 	for name, c := range map[string]struct {
-		lose func(string, replication.Ref) error
+		lose func(string, object.Ref) error
 		dies bool
 	}{"deleted": {}, "without an answer": {lose: lost}, "dies": {dies: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +78,7 @@ func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
 			defer die()
 			w.replica.Lose = c.lose
 			if c.dies {
-				w.replica.Lose = func(op string, _ replication.Ref) error {
+				w.replica.Lose = func(op string, _ object.Ref) error {
 					die()
 					return replicationtest.ErrCrashed
 				}
@@ -109,7 +110,7 @@ func TestABagThatItsItemMadeIsDeletedWithTheOther(t *testing.T) {
 		"the pass died at the item": func(w *world, _ *replication.Engine, die func()) bool {
 			w.primary.Set("/data/new/i", "i")
 			w.replica.Refuse = refuseOne("put", "/data/new", replication.Rejected)
-			w.replica.Lose = func(op string, ref replication.Ref) error {
+			w.replica.Lose = func(op string, ref object.Ref) error {
 				if ref.Path() == "/data/new/i" {
 					die()
 					return replicationtest.ErrCrashed
@@ -173,8 +174,8 @@ func TestACompareThatGoesOnKeepsTheListingThatFailed(t *testing.T) {
 	e := w.engine()
 	c := &replicationtest.Crasher{}
 	ctx := c.Wrap(context.Background(), e)
-	w.replica.Refuse = func(op string, ref replication.Ref) error {
-		if op == "put" && ref.Kind == replication.Environment {
+	w.replica.Refuse = func(op string, ref object.Ref) error {
+		if op == "put" && ref.Kind == object.Environment {
 			c.Die()
 			return replicationtest.ErrCrashed
 		}
@@ -242,7 +243,7 @@ func TestWhatWasAtWorkWithAnObjectThatKillsIsDone(t *testing.T) {
 				e := w.engine()
 				c := &replicationtest.Crasher{}
 				ctx := c.Wrap(context.Background(), e)
-				w.replica.Refuse = func(op string, ref replication.Ref) error {
+				w.replica.Refuse = func(op string, ref object.Ref) error {
 					if op == "put" && ref.Path() == "/roles/base" {
 						c.Die()
 						return replicationtest.ErrCrashed

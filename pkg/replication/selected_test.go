@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -31,7 +32,7 @@ func selection(t testing.TB, include, exclude string) replication.Selection {
 // touched records each object that is read or written alone.
 func (w *world) touched() *[]string {
 	var list []string
-	note := func(op string, r replication.Ref) error {
+	note := func(op string, r object.Ref) error {
 		if op == "get" || op == "put" || op == "delete" || op == "open" || op == "list" && r.Name != "" {
 			list = append(list, r.Path())
 		}
@@ -104,7 +105,7 @@ func TestChangesOfExcludedObjectsOnlyMoveThePosition(t *testing.T) {
 func TestWhatIsExcludedLaterIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	w.replica.Refuse = func(op string, r replication.Ref) error {
+	w.replica.Refuse = func(op string, r object.Ref) error {
 		if op == "put" && r.Path() == "/roles/base" {
 			return refused(replication.Rejected)
 		}
@@ -161,7 +162,7 @@ func TestWhatIsSelectedAnewIsCopiedAtOnce(t *testing.T) {
 	w.pair.Selection = replication.Selection{}
 	w.pass()
 	w.wantEqual()
-	w.pair.Kinds = []replication.Kind{replication.Role}
+	w.pair.Kinds = []object.Kind{object.Role}
 	w.primary.Set("/environments/prod", "changed")
 	w.pass()
 	w.pair.Kinds = nil
@@ -272,7 +273,7 @@ func TestAnySelectionIsKept(t *testing.T) {
 
 func (w *world) checkedPass(t *rapid.T) {
 	managed := func(path string) bool { return w.pair.Manages(mustRef(path)) }
-	guard := func(op string, r replication.Ref) error {
+	guard := func(op string, r object.Ref) error {
 		if (op == "get" || op == "put" || op == "delete" || op == "open") && !w.pair.Manages(r) {
 			t.Errorf("%+v: %s of %s", w.pair.Selection, op, r)
 		}
@@ -296,7 +297,7 @@ func (w *world) checkedPass(t *rapid.T) {
 	}
 	stuck := map[string]bool{}
 	for _, u := range w.unsynced() {
-		if u.Ref.Kind != replication.DataBag || w.pair.Prune == replication.PruneNone {
+		if u.Ref.Kind != object.DataBag || w.pair.Prune == replication.PruneNone {
 			t.Fatalf("unsynced %+v", u)
 		}
 		stuck[u.Ref.Path()] = true

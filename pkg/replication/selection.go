@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"chefsync/pkg/object"
 )
 
 // Selection narrows the objects of a pair by name. An object is selected when a
@@ -24,7 +26,7 @@ type Selection struct {
 // versions of a cookbook, and a data bag with all its items. Other kinds that
 // take two names are selected by the first: identifiers and revisions are hashes.
 type Pattern struct {
-	Kind Kind // DataBag for bags and items alike
+	Kind object.Kind // DataBag for bags and items alike
 	Name string
 	Sub  string
 }
@@ -35,13 +37,13 @@ type Pattern struct {
 func ParsePattern(s string) (Pattern, error) {
 	word, name, _ := strings.Cut(strings.TrimPrefix(s, "/"), "/")
 	name, sub, deep := strings.Cut(name, "/")
-	p := Pattern{Kind: kindOfCollection(word), Name: name, Sub: sub}
+	p := Pattern{Kind: object.ParseKind(word), Name: name, Sub: sub}
 	switch {
 	case p.Kind == "":
 		return Pattern{}, errors.New("begin with a kind, as in cookbooks/apt, environments/prod, roles/web-*, data_bags/users or data_bags/users/alice")
 	case name == "" && !deep:
 		return Pattern{}, fmt.Errorf("write %s/* for all of them", word)
-	case deep && p.Kind != Cookbook && p.Kind != DataBag:
+	case deep && p.Kind != object.Cookbook && p.Kind != object.DataBag:
 		return Pattern{}, fmt.Errorf("write %s/%s: %s are selected by one name only", word, name, word)
 	case name == "" || deep && sub == "" || strings.Contains(sub, "/"):
 		return Pattern{}, errors.New("put one / between two names, and none at the end")
@@ -49,7 +51,7 @@ func ParsePattern(s string) (Pattern, error) {
 		return Pattern{}, errors.New("write a single *: it stands for any characters but /")
 	case !isGlob(name) || deep && !isGlob(sub):
 		return Pattern{}, errors.New("names have letters, digits and _ - . : only; * stands for any characters, ? for one")
-	case p.Kind == Cookbook && deep && !strings.ContainsAny(sub, "*?") && strings.Count(sub, ".") != 2:
+	case p.Kind == object.Cookbook && deep && !strings.ContainsAny(sub, "*?") && strings.Count(sub, ".") != 2:
 		return Pattern{}, errors.New("write versions as servers list them, with three numbers, such as 1.2.0 or 1.*")
 	}
 	return p, nil
@@ -63,12 +65,12 @@ func isGlob(s string) bool {
 			return false
 		}
 	}
-	return s != "" && !dots(s)
+	return s != "" && !object.IsDots(s)
 }
 
 // String writes the pattern as ParsePattern reads it.
 func (p Pattern) String() string {
-	s := p.Kind.Word() + "/" + p.Name
+	s := p.Kind.ConfigName() + "/" + p.Name
 	if p.Sub != "" {
 		s += "/" + p.Sub
 	}
@@ -76,20 +78,20 @@ func (p Pattern) String() string {
 }
 
 // names tells whether the pattern is about objects of this kind and name.
-func (p Pattern) names(k Kind, name string) bool {
-	return p.Kind == k.family() && glob(p.Name, name)
+func (p Pattern) names(k object.Kind, name string) bool {
+	return p.Kind == k.Base() && glob(p.Name, name)
 }
 
 // includes tells whether the pattern includes an object: itself, or an item of
 // it, which needs its bag.
-func (p Pattern) includes(r Ref) bool {
-	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind == DataBag || glob(p.Sub, r.Sub))
+func (p Pattern) includes(r object.Ref) bool {
+	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind == object.DataBag || glob(p.Sub, r.Sub))
 }
 
 // excludes tells whether the pattern excludes an object. One that matches items
 // alone leaves their bag.
-func (p Pattern) excludes(r Ref) bool {
-	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind != DataBag && glob(p.Sub, r.Sub))
+func (p Pattern) excludes(r object.Ref) bool {
+	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind != object.DataBag && glob(p.Sub, r.Sub))
 }
 
 // all tells whether everything is selected.
@@ -97,8 +99,8 @@ func (s Selection) all() bool { return len(s.Include)+len(s.Exclude) == 0 }
 
 // Selects tells whether an object is selected. A policy in a policy group is when
 // both names are: writing it writes the policy too (chef-server-api.md §5.1).
-func (s Selection) Selects(r Ref) bool {
-	if r.Kind == PolicyGroup && r.Sub != "" && !s.Selects(Ref{Kind: Policy, Name: r.Sub}) {
+func (s Selection) Selects(r object.Ref) bool {
+	if r.Kind == object.PolicyGroup && r.Sub != "" && !s.Selects(object.Ref{Kind: object.Policy, Name: r.Sub}) {
 		return false
 	}
 	included := len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.includes(r) })
@@ -107,26 +109,26 @@ func (s Selection) Selects(r Ref) bool {
 
 // Reaches tells whether the selection may hold objects of a scope. Where it says
 // no there are none; where it says yes there need not be any.
-func (s Selection) Reaches(scope Scope) bool {
+func (s Selection) Reaches(scope object.Scope) bool {
 	if scope.Kind == "" {
 		return true
 	}
 	if scope.Sub != "" {
-		return s.Selects(Ref(scope))
+		return s.Selects(object.Ref(scope))
 	}
 	included := len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool {
-		return p.Kind == scope.Kind.family() && (scope.Name == "" || glob(p.Name, scope.Name))
+		return p.Kind == scope.Kind.Base() && (scope.Name == "" || glob(p.Name, scope.Name))
 	})
 	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.empties(scope) })
 }
 
 // empties tells whether the pattern certainly excludes all of a scope that is a
 // kind or one name of a kind.
-func (p Pattern) empties(scope Scope) bool {
-	if p.Kind != scope.Kind.family() || p.Name != "*" && (scope.Name == "" || !glob(p.Name, scope.Name)) {
+func (p Pattern) empties(scope object.Scope) bool {
+	if p.Kind != scope.Kind.Base() || p.Name != "*" && (scope.Name == "" || !glob(p.Name, scope.Name)) {
 		return false
 	}
-	return p.Sub == "" || p.Sub == "*" && scope.Kind != DataBag
+	return p.Sub == "" || p.Sub == "*" && scope.Kind != object.DataBag
 }
 
 // glob matches a name against a pattern of * and ?.

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"chefsync/pkg/object"
 )
 
 func patterns(t testing.TB, texts ...string) (list []Pattern) {
@@ -44,7 +46,7 @@ func TestASelectionIsByName(t *testing.T) {
 		s := Selection{Include: patterns(t, strings.Fields(c.include)...), Exclude: patterns(t, strings.Fields(c.exclude)...)}
 		for want, paths := range map[bool]string{true: c.yes, false: c.no} {
 			for _, path := range strings.Fields(paths) {
-				r, _ := splitPath(path)
+				r, _ := object.ParsePath(path)
 				if s.Selects(r) != want {
 					t.Errorf("include %q, exclude %q: selects %s: %v", c.include, c.exclude, path, !want)
 				}
@@ -84,8 +86,8 @@ func TestABadPatternSaysWhatToWrite(t *testing.T) {
 // A bag of which all items are excluded is still there.
 func TestABagWithoutSelectedItemsIsInReach(t *testing.T) {
 	s := Selection{Exclude: patterns(t, "data_bags/*/*")}
-	for _, scope := range []Scope{{Kind: DataBag}, {Kind: DataBag, Name: "users"}} {
-		if !s.Reaches(scope) || s.Reaches(Scope{Kind: DataBagItem, Name: "users"}) {
+	for _, scope := range []object.Scope{{Kind: object.DataBag}, {Kind: object.DataBag, Name: "users"}} {
+		if !s.Reaches(scope) || s.Reaches(object.Scope{Kind: object.DataBagItem, Name: "users"}) {
 			t.Errorf("%+v: reached %v; want the bag and none of its items", scope, s.Reaches(scope))
 		}
 	}
@@ -93,9 +95,9 @@ func TestABagWithoutSelectedItemsIsInReach(t *testing.T) {
 
 // drawn patterns and names share a small alphabet, so that they often meet.
 func drawPattern(t *rapid.T) Pattern {
-	kind := rapid.SampledFrom([]Kind{Cookbook, Environment, Role, DataBag, CookbookArtifact, Policy, PolicyGroup}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag, object.CookbookArtifact, object.Policy, object.PolicyGroup}).Draw(t, "kind")
 	p := Pattern{Kind: kind, Name: rapid.StringMatching(`[ab*?]{1,4}`).Draw(t, "name")}
-	if (kind == Cookbook || kind == DataBag) && rapid.Bool().Draw(t, "deep") {
+	if (kind == object.Cookbook || kind == object.DataBag) && rapid.Bool().Draw(t, "deep") {
 		p.Sub = rapid.StringMatching(`[ab*?]{1,3}`).Draw(t, "sub")
 	}
 	return p
@@ -108,9 +110,9 @@ func drawSelection(t *rapid.T) Selection {
 	}
 }
 
-func drawRef(t *rapid.T) Ref {
-	r := Ref{Kind: rapid.SampledFrom(Kinds()).Draw(t, "kind"), Name: rapid.StringMatching(`[ab]{1,3}`).Draw(t, "name")}
-	if r.Kind.twofold() {
+func drawRef(t *rapid.T) object.Ref {
+	r := object.Ref{Kind: rapid.SampledFrom(object.Kinds()).Draw(t, "kind"), Name: rapid.StringMatching(`[ab]{1,3}`).Draw(t, "name")}
+	if r.Kind.HasTwoNames() {
 		r.Sub = rapid.StringMatching(`[ab]{1,2}`).Draw(t, "sub")
 	}
 	return r
@@ -124,15 +126,15 @@ func TestNothingSelectedIsOutOfReach(t *testing.T) {
 		if !s.Selects(r) {
 			t.Skip("not selected")
 		}
-		if r.Kind == PolicyGroup && !s.Selects(Ref{Kind: Policy, Name: r.Sub, Sub: "any"}) {
+		if r.Kind == object.PolicyGroup && !s.Selects(object.Ref{Kind: object.Policy, Name: r.Sub, Sub: "any"}) {
 			t.Fatalf("%+v selects %s without its policy", s, r)
 		}
-		for _, scope := range []Scope{{}, {Kind: r.Kind}, {Kind: r.Kind.family()}, {Kind: r.Kind, Name: r.Name}, {Kind: r.Kind.family(), Name: r.Name}, ScopeOf(r)} {
+		for _, scope := range []object.Scope{{}, {Kind: r.Kind}, {Kind: r.Kind.Base()}, {Kind: r.Kind, Name: r.Name}, {Kind: r.Kind.Base(), Name: r.Name}, object.ScopeOf(r)} {
 			if !s.Reaches(scope) {
 				t.Fatalf("%+v selects %s, but does not reach %+v", s, r, scope)
 			}
 		}
-		if bag := (Ref{Kind: DataBag, Name: r.Name}); r.Kind == DataBagItem && !s.Selects(bag) {
+		if bag := (object.Ref{Kind: object.DataBag, Name: r.Name}); r.Kind == object.DataBagItem && !s.Selects(bag) {
 			t.Fatalf("%+v selects %s without its bag", s, r)
 		}
 	})
@@ -141,14 +143,14 @@ func TestNothingSelectedIsOutOfReach(t *testing.T) {
 func TestWhatIsOutOfReachIsNotListed(t *testing.T) {
 	for _, c := range []struct {
 		include, exclude string
-		scope            Scope
+		scope            object.Scope
 	}{
-		{"cookbooks/*", "", Scope{Kind: Role}},
-		{"data_bags/users/alice", "", Scope{Kind: DataBagItem, Name: "other"}},
-		{"", "roles/*", Scope{Kind: Role}},
-		{"", "data_bags/*", Scope{Kind: DataBagItem}},
-		{"", "data_bags/secrets/*", Scope{Kind: DataBagItem, Name: "secrets"}},
-		{"", "cookbooks/test_*", Scope{Kind: Cookbook, Name: "test_a"}},
+		{"cookbooks/*", "", object.Scope{Kind: object.Role}},
+		{"data_bags/users/alice", "", object.Scope{Kind: object.DataBagItem, Name: "other"}},
+		{"", "roles/*", object.Scope{Kind: object.Role}},
+		{"", "data_bags/*", object.Scope{Kind: object.DataBagItem}},
+		{"", "data_bags/secrets/*", object.Scope{Kind: object.DataBagItem, Name: "secrets"}},
+		{"", "cookbooks/test_*", object.Scope{Kind: object.Cookbook, Name: "test_a"}},
 	} {
 		s := Selection{Include: patterns(t, strings.Fields(c.include)...), Exclude: patterns(t, strings.Fields(c.exclude)...)}
 		if s.Reaches(c.scope) {
@@ -201,12 +203,12 @@ func FuzzPattern(f *testing.F) {
 }
 
 func TestWhatIsSelectedHasAMark(t *testing.T) {
-	if got := (Pair{}).selected() + (Pair{Kinds: DefaultKinds()}).selected(); got != "" {
+	if got := (Pair{}).selected() + (Pair{Kinds: object.DefaultKinds()}).selected(); got != "" {
 		t.Errorf("mark of everything: %q", got)
 	}
 	seen := map[string]int{}
 	for i, p := range []Pair{
-		{}, {Kinds: []Kind{Role}}, {Kinds: []Kind{Role, Cookbook}},
+		{}, {Kinds: []object.Kind{object.Role}}, {Kinds: []object.Kind{object.Role, object.Cookbook}},
 		{Selection: Selection{Include: patterns(t, "roles/a")}}, {Selection: Selection{Exclude: patterns(t, "roles/a")}},
 		{Selection: Selection{Include: patterns(t, "roles/a", "roles/b")}},
 	} {
@@ -215,8 +217,8 @@ func TestWhatIsSelectedHasAMark(t *testing.T) {
 		}
 		seen[p.selected()] = i
 	}
-	a := Pair{Kinds: []Kind{Role, Cookbook}, Selection: Selection{Include: patterns(t, "roles/a", "roles/b")}}
-	b := Pair{Kinds: []Kind{Cookbook, Role}, Selection: Selection{Include: patterns(t, "roles/b", "roles/a", "roles/a")}}
+	a := Pair{Kinds: []object.Kind{object.Role, object.Cookbook}, Selection: Selection{Include: patterns(t, "roles/a", "roles/b")}}
+	b := Pair{Kinds: []object.Kind{object.Cookbook, object.Role}, Selection: Selection{Include: patterns(t, "roles/b", "roles/a", "roles/a")}}
 	if a.selected() != b.selected() {
 		t.Error("the order of words changes the mark")
 	}

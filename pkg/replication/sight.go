@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+
+	"chefsync/pkg/object"
 )
 
 // ScannedFeed is a LateFeed whose rows are found by somebody who looks at the primary
@@ -32,20 +34,20 @@ type Scan interface {
 type Sightings struct {
 	// Sights are the objects that were read: object → Sight, "" for one that
 	// isn't there.
-	Sights map[Ref]string
+	Sights map[object.Ref]string
 	// Absent tells of an object that wasn't read whether it was seen not to be
 	// there. Nil: nothing is known of such objects.
-	Absent func(Ref) bool
+	Absent func(object.Ref) bool
 }
 
 // Sight is what a look at an object tells apart from other content: the
 // fingerprint, or for a policy in a policy group the revision, which its listing
 // shows too.
-func Sight(obj Object) string {
+func Sight(obj object.Object) string {
 	var revision struct {
 		ID string `json:"revision_id"`
 	}
-	if obj.Ref.Kind == PolicyGroup && json.Unmarshal(obj.Body, &revision) == nil && revision.ID != "" {
+	if obj.Ref.Kind == object.PolicyGroup && json.Unmarshal(obj.Body, &revision) == nil && revision.ID != "" {
 		return revision.ID
 	}
 	return obj.Fingerprint
@@ -55,9 +57,9 @@ func Sight(obj Object) string {
 // scanner whose feed the pass follows.
 type sights struct {
 	mu   sync.Mutex // guards read while workers read
-	read map[Ref]string
+	read map[object.Ref]string
 	// listed are the lists that rows of listings and bags made the pass read.
-	listed map[Scope]map[Ref]bool
+	listed map[object.Scope]map[object.Ref]bool
 	feed   ScannedFeed
 	scan   Scan
 	told   bool // scan was asked for
@@ -66,12 +68,12 @@ type sights struct {
 // observer begins to collect for a pass. It is nil if nobody wants to know.
 func (e *Engine) observer() *sights {
 	if feed, ok := e.Feed.(ScannedFeed); ok {
-		return &sights{feed: feed, read: map[Ref]string{}, listed: map[Scope]map[Ref]bool{}}
+		return &sights{feed: feed, read: map[object.Ref]string{}, listed: map[object.Scope]map[object.Ref]bool{}}
 	}
 	return nil
 }
 
-func (s *sights) note(ref Ref, sight string) {
+func (s *sights) note(ref object.Ref, sight string) {
 	if s == nil {
 		return
 	}
@@ -81,11 +83,11 @@ func (s *sights) note(ref Ref, sight string) {
 }
 
 // list remembers what a list of the primary names.
-func (s *sights) list(scope Scope, refs []Ref) {
+func (s *sights) list(scope object.Scope, refs []object.Ref) {
 	if s == nil {
 		return
 	}
-	names := make(map[Ref]bool, len(refs))
+	names := make(map[object.Ref]bool, len(refs))
 	for _, r := range refs {
 		names[r] = true
 	}
@@ -95,15 +97,15 @@ func (s *sights) list(scope Scope, refs []Ref) {
 // unlistedNow tells of an object whether a list that this pass read doesn't name it.
 // Nobody else would say so of one that was deleted before, on both sides, and that
 // the scanner doesn't know to be gone.
-func (p *pass) unlistedNow() func(Ref) bool {
+func (p *pass) unlistedNow() func(object.Ref) bool {
 	if p.sights == nil || len(p.sights.listed) == 0 {
 		return nil
 	}
-	return func(r Ref) bool {
-		if !p.Pair.Manages(r) || r.Kind == DataBagItem && p.unlisted[Ref{Kind: DataBag, Name: r.Name}] {
+	return func(r object.Ref) bool {
+		if !p.Pair.Manages(r) || r.Kind == object.DataBagItem && p.unlisted[object.Ref{Kind: object.DataBag, Name: r.Name}] {
 			return false
 		}
-		for _, scope := range []Scope{{Kind: r.Kind}, {Kind: r.Kind, Name: r.Name}} {
+		for _, scope := range []object.Scope{{Kind: r.Kind}, {Kind: r.Kind, Name: r.Name}} {
 			if names, read := p.sights.listed[scope]; read && !names[r] {
 				return true
 			}
@@ -113,7 +115,7 @@ func (p *pass) unlistedNow() func(Ref) bool {
 }
 
 // get reads an object from the primary, and remembers the sight.
-func (p *pass) get(ctx context.Context, ref Ref) (Object, error) {
+func (p *pass) get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	obj, err := p.Source.Get(ctx, ref)
 	switch {
 	case IsAbsent(err):
@@ -127,7 +129,7 @@ func (p *pass) get(ctx context.Context, ref Ref) (Object, error) {
 // tell says what was read since the last time, between the windows. It comes before
 // the record of what was done about it: a pass that dies in between reads, and
 // tells, again. Without a position in a scanner's feed there is nobody to tell.
-func (p *pass) tell(ctx context.Context, absent func(Ref) bool) error {
+func (p *pass) tell(ctx context.Context, absent func(object.Ref) bool) error {
 	s := p.sights
 	if s == nil || len(s.read) == 0 && absent == nil {
 		return nil
@@ -147,7 +149,7 @@ func (p *pass) tell(ctx context.Context, absent func(Ref) bool) error {
 
 // tell asks what the scanner knows once, after the position of the pass was taken:
 // all that it learns later has rows behind that.
-func (s *sights) tell(ctx context.Context, epoch string, absent func(Ref) bool) (err error) {
+func (s *sights) tell(ctx context.Context, epoch string, absent func(object.Ref) bool) (err error) {
 	if !s.told {
 		if s.scan, err = s.feed.Scan(ctx, epoch); err != nil {
 			return fmt.Errorf("ask what the scanner knows: %w", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -16,7 +17,7 @@ import (
 // is told of them and others.
 type scannedFeed struct {
 	*lateFeed
-	knows []replication.Ref
+	knows []object.Ref
 	told  map[string]string
 	asked int
 	fail  error
@@ -42,7 +43,7 @@ func (f *scannedFeed) Doubt(_ context.Context, s replication.Sightings) error {
 	return nil
 }
 
-func newScannedFeed(w *world, knows ...replication.Ref) *scannedFeed {
+func newScannedFeed(w *world, knows ...object.Ref) *scannedFeed {
 	return &scannedFeed{lateFeed: &lateFeed{Org: w.primary, epoch: "e"}, knows: knows, told: map[string]string{}}
 }
 
@@ -58,7 +59,7 @@ func (w *world) wantTold(f *scannedFeed, want map[string]string) {
 func TestAScannerIsToldWhatAPassSaw(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	gone, other := replication.Ref{Kind: replication.Role, Name: "gone"}, replication.Ref{Kind: replication.Policy, Name: "app", Sub: "1"}
+	gone, other := object.Ref{Kind: object.Role, Name: "gone"}, object.Ref{Kind: object.Policy, Name: "app", Sub: "1"}
 	f := newScannedFeed(w, gone, other) // the pair has no policies
 	w.passBy(f)
 	all := w.primary.Snapshot()
@@ -93,23 +94,23 @@ func (f *listingFeed) Read(ctx context.Context, after int64) (replication.Rows, 
 // The row of a list says of what the list lacks that it isn't there, unless the list
 // can't be read.
 func TestAScannerIsToldWhatAListLacks(t *testing.T) {
-	item := func(bag string) replication.Ref {
-		return replication.Ref{Kind: replication.DataBagItem, Name: bag, Sub: "gone"}
+	item := func(bag string) object.Ref {
+		return object.Ref{Kind: object.DataBagItem, Name: bag, Sub: "gone"}
 	}
 	for name, c := range map[string]struct {
-		scope replication.Scope
+		scope object.Scope
 		want  map[string]string
 	}{
-		"all bags":                          {replication.Scope{Kind: replication.DataBag}, map[string]string{"/data/users/gone": "", "/data/gone/gone": ""}},
-		"one bag":                           {replication.Scope{Kind: replication.DataBag, Name: "users"}, map[string]string{"/data/users/gone": ""}},
-		"a bag whose items can't be listed": {replication.Scope{Kind: replication.DataBag, Name: "hidden"}, map[string]string{}},
-		"a list of another kind":            {replication.Scope{Kind: replication.Environment}, map[string]string{}},
+		"all bags":                          {object.Scope{Kind: object.DataBag}, map[string]string{"/data/users/gone": "", "/data/gone/gone": ""}},
+		"one bag":                           {object.Scope{Kind: object.DataBag, Name: "users"}, map[string]string{"/data/users/gone": ""}},
+		"a bag whose items can't be listed": {object.Scope{Kind: object.DataBag, Name: "hidden"}, map[string]string{}},
+		"a list of another kind":            {object.Scope{Kind: object.Environment}, map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.fill()
 			w.primary.Set("/data/hidden/x", "x")
-			f := newScannedFeed(w, item("users"), item("hidden"), item("gone"), replication.Ref{Kind: replication.Role, Name: "gone"})
+			f := newScannedFeed(w, item("users"), item("hidden"), item("gone"), object.Ref{Kind: object.Role, Name: "gone"})
 			w.passBy(f)
 			clear(f.told)
 			w.primary.Refuse = refuseOne("list", "/data/hidden", replication.Rejected)
@@ -150,7 +151,7 @@ func TestABrokenCompareHasToldWhatItSaw(t *testing.T) {
 		w.tuning.Window = 1
 		f := newScannedFeed(w)
 		reads := 0
-		w.primary.Refuse = func(op string, _ replication.Ref) error {
+		w.primary.Refuse = func(op string, _ object.Ref) error {
 			if op == "get" {
 				reads++
 			}
@@ -247,7 +248,7 @@ func TestWhatIsRecordedWasTold(t *testing.T) {
 		w.now = w.now.Add(24 * time.Hour)
 	}
 	pass(false)
-	w.replica.Refuse = func(op string, _ replication.Ref) error {
+	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "put" {
 			return refused(replication.Rejected)
 		}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"chefsync/pkg/object"
 )
 
 // streamHead is the size up to which content that isn't staged is read and checked
@@ -16,7 +18,7 @@ import (
 const streamHead = 1 << 20
 
 // stageFull logs that files go past the stage, once in a pass.
-func (p *pass) stageFull(file File, err error) {
+func (p *pass) stageFull(file object.File, err error) {
 	if p.passedBy.Add(1) == 1 {
 		p.Log.Warn("the stage has no room; files are read from the primary for this replica alone", "pair", p.Pair.ID.String(),
 			"file", file.Path, "error", err.Error(), "hint", HintOf(err))
@@ -26,7 +28,7 @@ func (p *pass) stageFull(file File, err error) {
 // stream reads a file from the primary past the stage. Small content is checked
 // first. Of large content, the bytes that complete it are given out only if the MD5
 // over all is right, so that a replica never has it whole if it is wrong.
-func (s *staged) stream(ctx context.Context, key StageKey, file File) (io.ReadCloser, int64, error) {
+func (s *staged) stream(ctx context.Context, key StageKey, file object.File) (io.ReadCloser, int64, error) {
 	known := int64(-1) // size of large content that didn't come with one
 	for wrong := 0; ; {
 		content, size, openErr := s.source.Open(ctx, s.obj, file)
@@ -55,7 +57,7 @@ func (s *staged) stream(ctx context.Context, key StageKey, file File) (io.ReadCl
 
 // check reads content to its end and keeps the first streamHead bytes of it. Size is
 // -1 when it isn't known.
-func (s *staged) check(ctx context.Context, key StageKey, file File, content io.Reader, size int64) ([]byte, int64, error) {
+func (s *staged) check(ctx context.Context, key StageKey, file object.File, content io.Reader, size int64) ([]byte, int64, error) {
 	var head bytes.Buffer
 	sum, counted := md5.New(), &counter{r: content}
 	_, err := io.Copy(&limited{&head, streamHead}, io.TeeReader(counted, sum))
@@ -97,7 +99,7 @@ func (l *limited) Write(p []byte) (int, error) {
 // streamed is content of a known size on its way from the primary to the replica.
 type streamed struct {
 	*staged
-	file    File
+	file    object.File
 	key     StageKey
 	content io.ReadCloser
 	left    int64

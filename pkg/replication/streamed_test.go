@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -43,7 +44,7 @@ type source struct {
 	change  func(n int, r io.Reader) io.Reader // of the nth file that is opened, from 1 on
 }
 
-func (s *source) Open(ctx context.Context, obj replication.Object, file replication.File) (io.ReadCloser, int64, error) {
+func (s *source) Open(ctx context.Context, obj object.Object, file object.File) (io.ReadCloser, int64, error) {
 	r, size, err := s.Source.Open(ctx, obj, file)
 	if err != nil {
 		return nil, 0, err

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -25,13 +26,13 @@ func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
 			drain := make(chan struct{})
 			close(drain)
 			o.Drain = drain
-			w.primary.Refuse = func(string, replication.Ref) error {
+			w.primary.Refuse = func(string, object.Ref) error {
 				time.Sleep(time.Millisecond) // until the pass has heard of it
 				return nil
 			}
 		}},
 		"failed": {replication.OutcomeFailed, func(w *world, _ *replication.PassOptions) {
-			w.replica.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+			w.replica.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -21,7 +22,7 @@ func (w *world) dies(t *testing.T) (owner string) {
 	e, before := w.engine(), w.replica.Writes
 	ctx, kill := context.WithCancel(context.Background())
 	defer kill()
-	w.replica.Lose = func(string, replication.Ref) error {
+	w.replica.Lose = func(string, object.Ref) error {
 		if w.replica.Writes == before+3 {
 			kill()
 		}
@@ -182,7 +183,7 @@ func TestALeaseEndsByTheWallClock(t *testing.T) {
 		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
 	}
 	start, suspended := time.Now(), false
-	w.replica.Lose = func(string, replication.Ref) error {
+	w.replica.Lose = func(string, object.Ref) error {
 		suspended = suspended || w.replica.Writes == 10
 		return nil
 	}

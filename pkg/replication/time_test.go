@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -187,7 +188,7 @@ func TestAProcessSuspendedBeyondItsLeaseBeginsNoWrite(t *testing.T) {
 	for i := range 50 {
 		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
 	}
-	w.replica.Lose = func(string, replication.Ref) error {
+	w.replica.Lose = func(string, object.Ref) error {
 		if w.replica.Writes == 10 {
 			w.now = w.now.Add(time.Hour)
 		}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // VerifyOptions say how a verification is to be done.
@@ -52,9 +54,9 @@ type Report struct {
 	// Extras are on the replica only and stay there by the prune rule: objects that
 	// replication didn't put there, and with the rule "none" also those that are
 	// gone from the primary. With the rule "all" they are differences.
-	Extras     []Ref      `json:"extras,omitempty"`
-	Unreadable []Unsynced `json:"unreadable,omitempty"`
-	Hold       *Hold      `json:"hold,omitempty"` // the brake that stopped a repair
+	Extras     []object.Ref `json:"extras,omitempty"`
+	Unreadable []Unsynced   `json:"unreadable,omitempty"`
+	Hold       *Hold        `json:"hold,omitempty"` // the brake that stopped a repair
 	// Files counts the contents of cookbook files that were downloaded and checked.
 	Files int `json:"files,omitempty"`
 	// Earlier is what the earlier parts of a scheduled verification found, which the
@@ -64,10 +66,10 @@ type Report struct {
 
 // KindReport counts the objects of one kind.
 type KindReport struct {
-	Kind    Kind `json:"kind"`
-	Primary int  `json:"primary"`
-	Replica int  `json:"replica"`
-	Equal   int  `json:"equal"`
+	Kind    object.Kind `json:"kind"`
+	Primary int         `json:"primary"`
+	Replica int         `json:"replica"`
+	Equal   int         `json:"equal"`
 }
 
 // Cause says who made a difference, as far as the record of what replication
@@ -86,13 +88,13 @@ const (
 // Difference is one object that isn't equal on both sides. The letter is A for
 // one that the replica lacks, D for one that it has too much, M for other content.
 type Difference struct {
-	Ref    Ref    `json:"object"`
-	Letter string `json:"letter"`
-	Cause  Cause  `json:"cause,omitempty"`
-	Note   string `json:"note,omitempty"`
+	Ref    object.Ref `json:"object"`
+	Letter string     `json:"letter"`
+	Cause  Cause      `json:"cause,omitempty"`
+	Note   string     `json:"note,omitempty"`
 	// Versions are all cookbook versions and artifacts that need a damaged file; Ref is
 	// the first of them.
-	Versions []Ref `json:"versions,omitempty"`
+	Versions []object.Ref `json:"versions,omitempty"`
 
 	doubted bool // it may be drift
 }
@@ -135,10 +137,10 @@ type verification struct {
 	source   listing
 	target   listing
 	observed int
-	equal    int          // in this part
-	equalOf  map[Kind]int // in all parts so far
-	after    string       // the last object compared
-	inPart   bool         // more is left for the next part
+	equal    int                 // in this part
+	equalOf  map[object.Kind]int // in all parts so far
+	after    string              // the last object compared
+	inPart   bool                // more is left for the next part
 	files    fileScan
 }
 
@@ -193,7 +195,7 @@ func (v *verification) read(ctx context.Context) (err error) {
 		return err
 	}
 	known := p.facts()
-	p.unsynced = map[Ref]Unsynced{} // from here on, what can't be read
+	p.unsynced = map[object.Ref]Unsynced{} // from here on, what can't be read
 	if v.options.Portion {
 		return v.readPortion(p)
 	}
@@ -213,20 +215,20 @@ func (v *verification) read(ctx context.Context) (err error) {
 		return err
 	}
 	v.noteUnreadable(p)
-	slices.SortFunc(v.report.Differences, func(a, b Difference) int { return CompareRefs(a.Ref, b.Ref) })
+	slices.SortFunc(v.report.Differences, func(a, b Difference) int { return object.Compare(a.Ref, b.Ref) })
 	v.observed = p.run.Counts.Observed
 	return nil
 }
 
 // noteUnreadable lists what could not be read.
 func (v *verification) noteUnreadable(p *pass) {
-	v.report.Unreadable = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return CompareRefs(a.Ref, b.Ref) })
+	v.report.Unreadable = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 }
 
 // readObjects compares what the primary lists and no earlier part compared.
 func (v *verification) readObjects(p *pass, known facts) error {
 	refs := v.remaining()
-	v.equalOf = map[Kind]int{}
+	v.equalOf = map[object.Kind]int{}
 	if c := v.report.Earlier; c != nil {
 		maps.Copy(v.equalOf, c.Equal)
 	}
@@ -259,7 +261,7 @@ func (v *verification) readObjects(p *pass, known facts) error {
 
 // count fills the numbers of the report.
 func (v *verification) count(pair Pair) {
-	for _, k := range Kinds() {
+	for _, k := range object.Kinds() {
 		if pair.Includes(k) {
 			v.report.Kinds = append(v.report.Kinds, KindReport{Kind: k, Primary: v.source.counts[k], Replica: v.target.counts[k], Equal: v.equalOf[k]})
 		}
@@ -268,7 +270,7 @@ func (v *verification) count(pair Pair) {
 
 // readExtras names what only the replica lists.
 func (v *verification) readExtras(known facts) {
-	for _, ref := range slices.SortedFunc(maps.Keys(v.target.refs), CompareRefs) {
+	for _, ref := range slices.SortedFunc(maps.Keys(v.target.refs), object.Compare) {
 		if _, there := v.source.refs[ref]; there || v.source.unknown(ref) {
 			continue
 		}
@@ -291,8 +293,8 @@ func (s seen) unreadable() error {
 // facts are what the record tells of the objects: what replication last put on
 // the replica, and what it could not put there.
 type facts struct {
-	inventory map[Ref]string
-	unsynced  map[Ref]Unsynced
+	inventory map[object.Ref]string
+	unsynced  map[object.Ref]Unsynced
 	prune     Prune
 }
 
@@ -357,10 +359,10 @@ func (f facts) judgeAbsent(s seen, ours bool) *Difference {
 }
 
 // held reports whether the deletion of an object waits for approval.
-func (f facts) held(r Ref) bool {
-	return f.unsynced[r].Class == DeletionHeld || r.Kind == DataBagItem && f.unsynced[r.bag()].Class == DeletionHeld
+func (f facts) held(r object.Ref) bool {
+	return f.unsynced[r].Class == DeletionHeld || r.Kind == object.DataBagItem && f.unsynced[r.Bag()].Class == DeletionHeld
 }
 
 // degraded tells whether the replica never held all of the object, so that its
 // fingerprint there never was the one on the primary.
-func (f facts) degraded(r Ref) bool { return f.unsynced[r].Class == Degraded }
+func (f facts) degraded(r object.Ref) bool { return f.unsynced[r].Class == Degraded }

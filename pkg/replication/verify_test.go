@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -138,7 +139,7 @@ func TestLastVerifiedMovesOnlyWhenBothSidesWereReadAndEqual(t *testing.T) {
 		w.replica.Set("/roles/web", "web")
 		w.primary.Set("/roles/web", "web")
 	}
-	w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
 	if r, err := w.engine().Verify(context.Background(), replication.VerifyOptions{}); err == nil || r.Outcome != replication.OutcomeFailed {
 		t.Errorf("a verification without the primary ended: %s, %v", r.Outcome, err)
 	}
@@ -147,8 +148,8 @@ func TestLastVerifiedMovesOnlyWhenBothSidesWereReadAndEqual(t *testing.T) {
 	}
 }
 
-func refuseOne(op, path string, class replication.Class) func(string, replication.Ref) error {
-	return func(got string, ref replication.Ref) error {
+func refuseOne(op, path string, class replication.Class) func(string, object.Ref) error {
+	return func(got string, ref object.Ref) error {
 		if got == op && ref.Path() == path {
 			return refused(class)
 		}
@@ -192,7 +193,7 @@ func TestAVerificationThatFailsKeepsTheDriftThatIsRecorded(t *testing.T) {
 		w.primary.Set("/roles/base", "changed")
 		w.pass()
 		w.now = w.now.Add(-time.Minute) // it took no time: the lease that is taken now holds
-		w.primary.Refuse = func(string, replication.Ref) error { return refused(replication.Unreachable) }
+		w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
 	}}
 	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
 	if err == nil || r.Outcome != replication.OutcomeFailed || len(r.Drift()) != 0 {
@@ -274,7 +275,7 @@ func TestTheEndOfAPassIsNoDrift(t *testing.T) {
 	e.Source = &late{Source: w.primary, then: func() {
 		w.primary.Set("/roles/web", "changed")
 		w.replica.Set("/roles/web", "changed")
-		applied := map[replication.Ref]string{mustRef("/roles/web"): w.primary.Snapshot()["/roles/web"]}
+		applied := map[object.Ref]string{mustRef("/roles/web"): w.primary.Snapshot()["/roles/web"]}
 		if err := w.state.Commit(ctx, pairID, other.Lease.Fence, w.now, replication.Update{Progress: other.Progress, Applied: applied}); err != nil {
 			t.Fatal(err)
 		}
@@ -318,7 +319,7 @@ func TestWhatGoesFromThePrimaryWhileItIsReadIsNotCounted(t *testing.T) {
 	}
 	w.wantDifferences(r.Differences, map[string]string{"/roles/web": "D pending"})
 	for _, k := range r.Kinds {
-		if want := (replication.KindReport{Kind: replication.Role, Primary: 1, Replica: 2, Equal: 1}); k.Kind == replication.Role && k != want {
+		if want := (replication.KindReport{Kind: object.Role, Primary: 1, Replica: 2, Equal: 1}); k.Kind == object.Role && k != want {
 			t.Errorf("roles %+v, want %+v", k, want)
 		}
 	}
@@ -331,7 +332,7 @@ type late struct {
 	once sync.Once
 }
 
-func (l *late) Get(ctx context.Context, ref replication.Ref) (replication.Object, error) {
+func (l *late) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	obj, err := l.Source.Get(ctx, ref)
 	l.once.Do(l.then)
 	return obj, err

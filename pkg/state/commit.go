@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -86,7 +87,7 @@ type table struct {
 	err  error
 }
 
-func (t *table) add(r replication.Ref, value ...string) {
+func (t *table) add(r object.Ref, value ...string) {
 	if err := checkRef(r); err != nil {
 		t.err = err
 		return

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -106,7 +107,7 @@ func (c *Counter) Direct(ctx context.Context, id replication.PairID, d replicati
 }
 
 // Inventory implements [replication.State].
-func (c *Counter) Inventory(ctx context.Context, id replication.PairID) (map[replication.Ref]string, error) {
+func (c *Counter) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	c.inventory.Add(1)
 	return c.state.Inventory(ctx, id)
 }

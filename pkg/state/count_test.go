@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -19,7 +20,7 @@ func TestCounter(t *testing.T) {
 	c := state.Counting(inner)
 	ctx, id, role := t.Context(), engineering(), numbered(1)
 	u := replication.Update{
-		Applied:  map[replication.Ref]string{role: "f"},
+		Applied:  map[object.Ref]string{role: "f"},
 		Unsynced: []replication.Unsynced{{Ref: role}},
 		Run:      &replication.Run{ID: "r", Pair: id},
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -170,7 +171,7 @@ func TestFieldsOfANewerVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	role := replication.Ref{Kind: replication.Role, Name: "web"}
+	role := object.Ref{Kind: object.Role, Name: "web"}
 	if err := s.Commit(ctx, id, st.Lease.Fence, noon(), replication.Update{
 		Progress: replication.Progress{Objects: 3, Position: &replication.Position{Seq: 7}},
 		Unsynced: []replication.Unsynced{{Ref: role, Reason: "too large"}}, Run: &replication.Run{ID: "r1", Pair: id},
@@ -230,7 +231,7 @@ func TestADamagedRecordIsNotOverwritten(t *testing.T) {
 // its pair for good.
 func TestUnreadableRecordsAreNotWritten(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "state.db"))
-	p := replication.Progress{Hold: &replication.Hold{Sample: []replication.Ref{{Kind: "invented"}}}}
+	p := replication.Progress{Hold: &replication.Hold{Sample: []object.Ref{{Kind: "invented"}}}}
 	if err := s.Note(t.Context(), engineering(), 0, noon(), p); err == nil {
 		t.Error("written")
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -28,7 +29,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	big := replication.Update{
 		Progress: replication.Progress{Objects: 1},
-		Applied:  map[replication.Ref]string{{Kind: replication.Role, Name: "web"}: strings.Repeat("f", 1<<20)},
+		Applied:  map[object.Ref]string{{Kind: object.Role, Name: "web"}: strings.Repeat("f", 1<<20)},
 	}
 	err = s.Commit(t.Context(), id, st.Lease.Fence, now, big)
 	if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "disk is full") {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -49,9 +50,9 @@ func writeForEver(path string) error {
 	for n := st.Progress.Objects + 1; ; n++ {
 		u := replication.Update{
 			Progress: replication.Progress{Objects: n},
-			Applied:  map[replication.Ref]string{numbered(n): strings.Repeat(fmt.Sprint(n), 50)},
+			Applied:  map[object.Ref]string{numbered(n): strings.Repeat(fmt.Sprint(n), 50)},
 			Unsynced: []replication.Unsynced{{Ref: numbered(n)}},
-			Synced:   []replication.Ref{numbered(n - 1)},
+			Synced:   []object.Ref{numbered(n - 1)},
 			Run:      &replication.Run{ID: fmt.Sprintf("%09d", n), Pair: engineering()},
 		}
 		if err := s.Commit(ctx, engineering(), st.Lease.Fence, noon(), u); err != nil {
@@ -61,8 +62,8 @@ func writeForEver(path string) error {
 	}
 }
 
-func numbered(n int) replication.Ref {
-	return replication.Ref{Kind: replication.Role, Name: fmt.Sprint(n)}
+func numbered(n int) object.Ref {
+	return object.Ref{Kind: object.Role, Name: fmt.Sprint(n)}
 }
 
 // TestKill kills a writer at random moments. Every commit that returned is there

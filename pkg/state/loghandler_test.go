@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 	"chefsync/pkg/state"
 )
 
@@ -210,7 +210,7 @@ func logged(t *testing.T, f func(*slog.Logger)) state.LogLine {
 }
 
 func TestLogHandlerTakesTheFixedKeys(t *testing.T) {
-	ref := replication.Ref{Kind: replication.Role, Name: "web"}
+	ref := object.Ref{Kind: object.Role, Name: "web"}
 	got := logged(t, func(log *slog.Logger) {
 		log.With("pair", engineering(), "run", "r1").Warn("applied", "kind", ref.Kind, "object", ref, "action", "update", "seq", int64(1)<<60, "outcome", "done", "error", errors.New("a <b>"), "took", 1500*time.Millisecond)
 	})

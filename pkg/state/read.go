@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -32,7 +33,7 @@ func collect[T any](ctx context.Context, db *sql.DB, read func(scan func(...any)
 const ofPair = " FROM pairs p LEFT JOIN %s t ON t.pair = p.pair WHERE p.pair = ?"
 
 type entry struct {
-	ref   replication.Ref
+	ref   object.Ref
 	value string
 	none  bool
 }
@@ -43,7 +44,7 @@ func scanEntry(scan func(...any) error) (e entry, err error) {
 	if err := scan(&schema, &kind, &name, &sub, &value); err != nil {
 		return e, err
 	}
-	ref := replication.Ref{Kind: replication.Kind(kind.String), Name: name.String, Sub: sub.String}
+	ref := object.Ref{Kind: object.Kind(kind.String), Name: name.String, Sub: sub.String}
 	return entry{ref: ref, value: value.String, none: !kind.Valid}, checkSchema(schema)
 }
 
@@ -62,12 +63,12 @@ func (s *SQLite) entries(ctx context.Context, id replication.PairID, tableName, 
 }
 
 // Inventory implements [replication.State].
-func (s *SQLite) Inventory(ctx context.Context, id replication.PairID) (map[replication.Ref]string, error) {
+func (s *SQLite) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	all, err := s.entries(ctx, id, "inventory", "fingerprint")
 	if err != nil {
 		return nil, err
 	}
-	inventory := make(map[replication.Ref]string, len(all))
+	inventory := make(map[object.Ref]string, len(all))
 	for _, e := range all {
 		inventory[e.ref] = e.value
 	}
@@ -89,7 +90,7 @@ func (s *SQLite) Unsynced(ctx context.Context, id replication.PairID) ([]replica
 		record.Unsynced.Ref = e.ref
 		list = append(list, record.Unsynced)
 	}
-	slices.SortFunc(list, func(a, b replication.Unsynced) int { return replication.CompareRefs(a.Ref, b.Ref) })
+	slices.SortFunc(list, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	return list, nil
 }
 

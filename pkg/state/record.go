@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -22,7 +23,7 @@ func key(id replication.PairID) (string, error) {
 
 // checkRef refuses what the database can't give back unchanged. No name that a
 // Chef Server accepts is refused (chef-server-api.md §4).
-func checkRef(r replication.Ref) error {
+func checkRef(r object.Ref) error {
 	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not the name of an object", r.Path())

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -184,7 +185,7 @@ func (d *decision) waiting() int {
 }
 
 // plural names the objects of a kind.
-func plural(k replication.Kind) string { return strings.ReplaceAll(k.Word(), "_", " ") }
+func plural(k object.Kind) string { return strings.ReplaceAll(k.ConfigName(), "_", " ") }
 
 func count(n int, what string) string {
 	if n == 1 {

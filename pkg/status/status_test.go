@@ -8,6 +8,7 @@ import (
 
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -57,7 +58,7 @@ func scanFailed(class replication.Class, good time.Duration) fact {
 	})
 }
 
-func unread(kind replication.Kind, since time.Time) fact {
+func unread(kind object.Kind, since time.Time) fact {
 	return scan(func(s *journal.LastScan) {
 		s.Partial++
 		s.Unread = append(s.Unread, journal.Unread{Kind: kind, Since: since, Error: "403", Class: replication.Rejected, Hint: "grant it"})
@@ -150,21 +151,21 @@ func TestHowAPairDoes(t *testing.T) {
 		{name: "scans without an answer", facts: []fact{scanFailed(replication.Unreachable, 2*time.Minute)}, want: status.Unreachable, says: []string{"can't be scanned"}, lag: 2 * time.Minute},
 		{name: "scans that never succeeded", facts: []fact{scanFailed(replication.Transient, 0), scan(func(s *journal.LastScan) { s.Good, s.FailingSince = time.Time{}, ago(time.Hour) })},
 			want: status.Stale, says: []string{"the primary can't be scanned for changes: 503"}, unsure: true},
-		{name: "a kind that can't be read", facts: []fact{unread(replication.Role, ago(3*time.Minute))}, want: replication.Retrying,
+		{name: "a kind that can't be read", facts: []fact{unread(object.Role, ago(3*time.Minute))}, want: replication.Retrying,
 			says: []string{"roles of the primary not read since 2026-11-25T11:57:00Z: 403"}, lag: 3 * time.Minute},
-		{name: "kinds that can't be read for long", facts: []fact{unread(replication.Cookbook, ago(time.Hour)), unread(replication.Role, ago(2*time.Hour))}, want: status.Stale,
+		{name: "kinds that can't be read for long", facts: []fact{unread(object.Cookbook, ago(time.Hour)), unread(object.Role, ago(2*time.Hour))}, want: status.Stale,
 			says: []string{"roles of the primary", "cookbooks of the primary"}, lag: 2 * time.Hour},
-		{name: "a kind that was never read", facts: []fact{unread(replication.DataBagItem, time.Time{})}, want: status.Stale, says: []string{"data bags of the primary never read"}, unsure: true},
-		{name: "a kind that isn't selected", facts: []fact{unread(replication.Role, ago(time.Hour)), func(f *status.Facts) { f.Pair.Kinds = []replication.Kind{replication.Cookbook} }},
+		{name: "a kind that was never read", facts: []fact{unread(object.DataBagItem, time.Time{})}, want: status.Stale, says: []string{"data bags of the primary never read"}, unsure: true},
+		{name: "a kind that isn't selected", facts: []fact{unread(object.Role, ago(time.Hour)), func(f *status.Facts) { f.Pair.Kinds = []object.Kind{object.Cookbook} }},
 			want: replication.Synced, lag: 40 * time.Second},
 		{name: "a full comparison was asked for", facts: []fact{desired(func(d *replication.Desired) { d.ResyncAt = ago(10 * time.Second) })}, want: replication.Syncing,
 			says: []string{"a full comparison was asked for"}, lag: 40 * time.Second},
 		{name: "a full comparison was made", facts: []fact{desired(func(d *replication.Desired) { d.ResyncAt = ago(6 * time.Hour) })}, want: replication.Synced, lag: 40 * time.Second},
 		{name: "objects are to be compared", facts: []fact{desired(func(d *replication.Desired) {
-			d.ResyncObjectsAt, d.ResyncObjects = ago(time.Second), []replication.Ref{{Kind: replication.Role, Name: "web"}}
+			d.ResyncObjectsAt, d.ResyncObjects = ago(time.Second), []object.Ref{{Kind: object.Role, Name: "web"}}
 		})}, want: replication.Syncing, says: []string{"a comparison of 1 object was asked for"}, lag: 40 * time.Second},
 		{name: "differences that a verification found", facts: []fact{progress(func(g *replication.Progress) {
-			g.Status, g.Pending, g.LastCheck, g.Dirty = replication.Syncing, 3, ago(5*time.Minute), []replication.Ref{{Kind: replication.Role}}
+			g.Status, g.Pending, g.LastCheck, g.Dirty = replication.Syncing, 3, ago(5*time.Minute), []object.Ref{{Kind: object.Role}}
 		})}, want: replication.Syncing, says: []string{"3 differences of the last verification not applied yet"}, lag: 5 * time.Minute},
 		{name: "work is left", facts: []fact{progress(func(g *replication.Progress) { g.Status, g.Work = replication.Syncing, &replication.Work{} })}, want: replication.Syncing,
 			says: []string{"work is left for the next pass"}, lag: 40 * time.Second},
@@ -209,7 +210,7 @@ func TestHowAPairDoes(t *testing.T) {
 func TestEveryTroubleKeepsAPairFromBeingSynced(t *testing.T) {
 	troubles := map[string]fact{
 		"held": held, "unsynced": unsynced, "drifted": drifted, "no pass": noPass, "no scan": noScan, "down": down("eu"), "failed": failed(replication.Transient),
-		"scan failed": scanFailed(replication.Transient, time.Minute), "unread": unread(replication.Role, ago(time.Minute)), "stopped": stopped,
+		"scan failed": scanFailed(replication.Transient, time.Minute), "unread": unread(object.Role, ago(time.Minute)), "stopped": stopped,
 	}
 	for name, trouble := range troubles {
 		for other, second := range troubles {
@@ -267,7 +268,7 @@ func TestPatienceCoversWhatStandsForLaterPolls(t *testing.T) {
 
 func TestPendingCountsWhatWasAskedFor(t *testing.T) {
 	f := synced()
-	f.State.Desired.ResyncObjectsAt, f.State.Desired.ResyncObjects = noon(), make([]replication.Ref, 2)
+	f.State.Desired.ResyncObjectsAt, f.State.Desired.ResyncObjects = noon(), make([]object.Ref, 2)
 	f.State.Progress.Pending = 1
 	if got := status.Of(f).Pending; got != 3 {
 		t.Errorf("%d pending, want 3", got)

@@ -13,20 +13,19 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/canonical"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 // Unified compares two bodies as the servers returned them; nil means that the
 // side doesn't have the object. Equal objects give "".
-func Unified(ref replication.Ref, replica, primary []byte, showValues bool) (string, error) {
+func Unified(ref object.Ref, replica, primary []byte, showValues bool) (string, error) {
 	var forms [2]any
 	for i, body := range [][]byte{replica, primary} {
 		if body == nil {
 			forms[i] = absent{}
 			continue
 		}
-		form, err := Canonical(ref, body)
+		form, err := object.Canonicalize(ref, body)
 		if err != nil {
 			return "", fmt.Errorf("compare %s: %w", ref, err)
 		}
@@ -34,7 +33,7 @@ func Unified(ref replication.Ref, replica, primary []byte, showValues bool) (str
 			return "", fmt.Errorf("compare %s: %w", ref, err)
 		}
 	}
-	if ref.Kind == replication.DataBagItem && !showValues {
+	if ref.Kind == object.DataBagItem && !showValues {
 		forms[0], forms[1] = redact("", forms[0], forms[1])
 	}
 	old, err := lines(forms[0])
@@ -47,25 +46,6 @@ func Unified(ref replication.Ref, replica, primary []byte, showValues bool) (str
 	}
 	path := string(ui.Safe(ref.Path())) // a line break would make lines of its own
 	return string(diff.Diff("replica"+path, old, "primary"+path, now)), nil
-}
-
-// Canonical is the canonical form of a body of its kind.
-func Canonical(ref replication.Ref, body []byte) ([]byte, error) {
-	switch ref.Kind {
-	case replication.Cookbook:
-		return canonical.CookbookVersion(body)
-	case replication.CookbookArtifact:
-		return canonical.CookbookArtifact(body)
-	case replication.Policy, replication.PolicyGroup:
-		return canonical.PolicyRevision(body)
-	case replication.Role:
-		return canonical.Role(body)
-	case replication.Environment:
-		return canonical.Environment(body)
-	case replication.DataBag:
-		return canonical.DataBag(ref.Name), nil
-	}
-	return canonical.DataBagItem(body)
 }
 
 // absent stands for a side that doesn't have the object, or a key.

@@ -7,12 +7,12 @@ import (
 	"pgregory.net/rapid"
 
 	"chefsync/cli/internal/contentdiff"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 var (
-	item = replication.Ref{Kind: replication.DataBagItem, Name: "users", Sub: "alice"}
-	role = replication.Ref{Kind: replication.Role, Name: "web"}
+	item = object.Ref{Kind: object.DataBagItem, Name: "users", Sub: "alice"}
+	role = object.Ref{Kind: object.Role, Name: "web"}
 )
 
 func TestARoleIsShownAsAUnifiedDiff(t *testing.T) {

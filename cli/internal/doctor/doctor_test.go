@@ -20,6 +20,7 @@ import (
 	"chefsync/cli/internal/doctor"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -130,7 +131,7 @@ func TestAReplicaThatMayNotBeWrittenIsAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := doctor.Server{Group: "replica eu", Side: prepare.Replica, Orgs: []string{"acme"}, User: "robot", Client: c, Key: given{key}, Prober: http.DefaultClient, URL: s.URL, Now: time.Now,
-		Kinds: map[string][]replication.Kind{"acme": {replication.Role, replication.Policy}}}
+		Kinds: map[string][]object.Kind{"acme": {object.Role, object.Policy}}}
 	got := find(d.Check(t.Context()), "organization acme")
 	if got.State != doctor.Fail || got.Class != replication.Denied || got.Hint != "chef-sync-ctl prepare-org acme --side replica --replica eu" ||
 		!strings.Contains(got.Detail, "client robot on eu: it may read, but creating is refused (403) in environments, roles and sandboxes; it needs create, update and delete on roles and policies") {

@@ -43,7 +43,7 @@ func Journal(ctx context.Context, l *List, store journal.ScanStore, org, space s
 		l.Fail(name, last.Hint, &replication.Error{Op: "scan", Class: last.Class, Hint: last.Hint, Err: errors.New(last.Error)})
 	case len(last.Unread) > 0:
 		for _, u := range last.Unread {
-			l.Fail(name, u.Hint, &replication.Error{Op: "read all of " + u.Kind.Word(), Class: u.Class, Hint: u.Hint, Err: errors.New(u.Error)})
+			l.Fail(name, u.Hint, &replication.Error{Op: "read all of " + u.Kind.ConfigName(), Class: u.Class, Hint: u.Hint, Err: errors.New(u.Error)})
 		}
 	case last.Partial > 0: // noted by an older version
 		l.Fail(name, "chef-sync-ctl manager-log", fmt.Errorf("%d lists or objects of the primary could not be read", last.Partial))

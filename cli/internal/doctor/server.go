@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
@@ -25,7 +26,7 @@ type Server struct {
 	Side  prepare.Side
 	Orgs  []string // that are read or written
 	User  string
-	Kinds map[string][]replication.Kind // by organization, that are replicated
+	Kinds map[string][]object.Kind // by organization, that are replicated
 	// Client signs as the replication does; nil when the key can't be used, for
 	// the reason in Problem.
 	Client  *chef.Client
@@ -264,11 +265,11 @@ func (s Server) rights(l *List, org, who, again string, r *prepare.Report) {
 func (s Server) kindWords(org string) string {
 	kinds := s.Kinds[org]
 	if len(kinds) == 0 {
-		kinds = replication.DefaultKinds()
+		kinds = object.DefaultKinds()
 	}
 	var words []string
 	for _, k := range kinds {
-		if w := strings.ReplaceAll(k.Word(), "_", " "); !slices.Contains(words, w) {
+		if w := strings.ReplaceAll(k.ConfigName(), "_", " "); !slices.Contains(words, w) {
 			words = append(words, w)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -41,7 +42,7 @@ func (p *Progress) Observe(e replication.Event) {
 	case e.Done > 0:
 		line += fmt.Sprintf(" %d", e.Done)
 	}
-	if e.Ref != (replication.Ref{}) {
+	if e.Ref != (object.Ref{}) {
 		line += " " + e.Ref.Path()
 	}
 	p.write(string(Safe(line)))

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -114,7 +115,7 @@ func TestProgressWritesOneLineOnATerminalOnly(t *testing.T) {
 		p := out.Progress("eu/acme")
 		for i := range 3 {
 			now = now.Add(time.Second)
-			p.Observe(replication.Event{Phase: "reading", Done: i + 1, Total: 3, Ref: replication.Ref{Kind: replication.Role, Name: strings.Repeat("x", 100)}})
+			p.Observe(replication.Event{Phase: "reading", Done: i + 1, Total: 3, Ref: object.Ref{Kind: object.Role, Name: strings.Repeat("x", 100)}})
 		}
 		p.End()
 		p.Observe(replication.Event{Phase: "late"})
@@ -145,7 +146,7 @@ func TestNothingOfAServerReachesTheTerminalUnseen(t *testing.T) {
 		{"lines", "x " + lines + "\n", func(g *ui.Grid) { g.Line("x %s", hostile) }},
 		{"errors", "x " + lines + "\n", func(g *ui.Grid) { g.Line("x %v", errors.New(hostile)) }},
 		{"other words", "x " + lines + "\n", func(g *ui.Grid) { g.Line("x %s", replication.Status(hostile)) }},
-		{"what names itself", "x /roles/" + lines + "\n", func(g *ui.Grid) { g.Line("x %s", replication.Ref{Kind: replication.Role, Name: hostile}) }},
+		{"what names itself", "x /roles/" + lines + "\n", func(g *ui.Grid) { g.Line("x %s", object.Ref{Kind: object.Role, Name: hostile}) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -162,7 +163,7 @@ func TestNothingOfAServerReachesTheTerminalUnseen(t *testing.T) {
 		t.Errorf("note: got %q, want %q", b.String(), want)
 	}
 	b.Reset()
-	out.Progress("p").Observe(replication.Event{Phase: "reading", Ref: replication.Ref{Kind: replication.Role, Name: hostile}})
+	out.Progress("p").Observe(replication.Event{Phase: "reading", Ref: object.Ref{Kind: object.Role, Name: hostile}})
 	if want := "\r\x1b[Kp: reading /roles/" + seen; b.String() != want {
 		t.Errorf("progress: got %q, want %q", b.String(), want)
 	}

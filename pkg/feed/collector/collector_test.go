@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -294,7 +295,7 @@ func FuzzReadMessage(f *testing.F) {
 			t.Errorf("%q: %+v: %v", body, entries, err)
 		}
 		for _, entry := range entries {
-			var ref replication.Ref
+			var ref object.Ref
 			if err := ref.UnmarshalText([]byte(entry.Path)); err != nil {
 				t.Errorf("%q: %v", body, err)
 			}

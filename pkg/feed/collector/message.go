@@ -10,7 +10,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 // Message is what is kept of an action message.
@@ -135,46 +135,46 @@ func (m Message) Entries() ([]journal.Entry, Verdict) {
 		action = journal.Update
 	}
 	entries := []journal.Entry{{Action: action, Path: ref.Path()}}
-	if ref.Kind == replication.PolicyGroup && ref.Sub != "" && action != journal.Delete {
+	if ref.Kind == object.PolicyGroup && ref.Sub != "" && action != journal.Delete {
 		// The revision may have been made by the same request (chef-server-api.md
 		// §5.1), and has no message of its own.
-		entries = append(entries, journal.Entry{Action: journal.Update, Path: replication.Ref{Kind: replication.Policy, Name: ref.Sub}.Path()})
+		entries = append(entries, journal.Entry{Action: journal.Update, Path: object.Ref{Kind: object.Policy, Name: ref.Sub}.Path()})
 	}
 	return entries, verdict
 }
 
 // ref names the object, or the listing that certainly holds it.
-func (m Message) ref() (ref replication.Ref, v Verdict) {
+func (m Message) ref() (ref object.Ref, v Verdict) {
 	switch {
 	case m.Entity == "role":
-		ref = named(replication.Role, m.Name)
+		ref = named(object.Role, m.Name)
 	case m.Entity == "environment":
-		if m.Name == replication.DefaultEnvironment {
+		if m.Name == object.DefaultEnvironment {
 			return ref, Ignored
 		}
-		ref = named(replication.Environment, m.Name)
+		ref = named(object.Environment, m.Name)
 	case m.Entity == "bag":
-		ref = named(replication.DataBag, m.Name)
+		ref = named(object.DataBag, m.Name)
 	case m.Entity == "item" && m.Parent == "bag":
-		ref = named(replication.DataBag, m.ParentName)
+		ref = named(object.DataBag, m.ParentName)
 		if ref.Name != "" && chef.ValidName(m.Name) {
-			ref.Kind, ref.Sub = replication.DataBagItem, m.Name
+			ref.Kind, ref.Sub = object.DataBagItem, m.Name
 		}
 	case m.Entity == "version" && m.Parent == "cookbook":
-		ref = named(replication.Cookbook, m.ParentName)
+		ref = named(object.Cookbook, m.ParentName)
 		if ref.Name != "" && isVersion(m.Name) {
 			ref.Sub = m.Name
 		}
 	case m.Entity == "cookbook_artifact_version" && m.Parent == "cookbook_artifact":
-		ref = below(replication.CookbookArtifact, m.ParentName, m.Name)
+		ref = below(object.CookbookArtifact, m.ParentName, m.Name)
 	case m.Entity == "cookbook_artifact":
-		ref = named(replication.CookbookArtifact, m.Name)
+		ref = named(object.CookbookArtifact, m.Name)
 	case m.Entity == "policy" && m.Parent == "policy_group":
-		ref = below(replication.PolicyGroup, m.ParentName, m.Name)
+		ref = below(object.PolicyGroup, m.ParentName, m.Name)
 	case m.Entity == "policy_group":
-		ref = named(replication.PolicyGroup, m.Name)
+		ref = named(object.PolicyGroup, m.Name)
 	case m.Entity == "policy":
-		ref = named(replication.Policy, m.Name)
+		ref = named(object.Policy, m.Name)
 	default:
 		return ref, m.other()
 	}
@@ -182,7 +182,7 @@ func (m Message) ref() (ref replication.Ref, v Verdict) {
 }
 
 // below is an object of two names, or what certainly holds it.
-func below(k replication.Kind, name, sub string) replication.Ref {
+func below(k object.Kind, name, sub string) object.Ref {
 	ref := named(k, name)
 	if ref.Name != "" && chef.ValidName(sub) {
 		ref.Sub = sub
@@ -201,11 +201,11 @@ func (m Message) other() Verdict {
 }
 
 // named is an object, or the whole kind for a name that no server gives.
-func named(k replication.Kind, name string) replication.Ref {
+func named(k object.Kind, name string) object.Ref {
 	if !chef.ValidName(name) {
-		return replication.Ref{Kind: k}
+		return object.Ref{Kind: k}
 	}
-	return replication.Ref{Kind: k, Name: name}
+	return object.Ref{Kind: k, Name: name}
 }
 
 // isVersion tells whether a version is written as servers list it: 1.0 and 1.0.0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -30,7 +31,7 @@ type LastScan struct {
 
 // Unread is a kind that scans can't read whole.
 type Unread struct {
-	Kind    replication.Kind  `json:"kind"`
+	Kind    object.Kind       `json:"kind"`
 	Since   time.Time         `json:"since,omitzero"`   // start of the newest scan that read all of it; zero: none did
 	Failing time.Time         `json:"failing,omitzero"` // start of the first scan that didn't
 	Error   string            `json:"error"`

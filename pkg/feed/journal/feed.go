@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -86,12 +87,12 @@ func (f feed) read(ctx context.Context, after int64) (replication.Rows, error) {
 
 // scope is what a row's path means: the object or listing it names, or
 // everything.
-func scope(path string) replication.Scope {
-	var ref replication.Ref
+func scope(path string) object.Scope {
+	var ref object.Ref
 	if err := ref.UnmarshalText([]byte(path)); err != nil {
-		return replication.Scope{}
+		return object.Scope{}
 	}
-	return replication.ScopeOf(ref)
+	return object.ScopeOf(ref)
 }
 
 // After returns the rows after an id, at most limit, for a reader that keeps its

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
@@ -54,17 +55,17 @@ func TestEpochsDiffer(t *testing.T) {
 
 func TestRowsSayWhatMayHaveChanged(t *testing.T) {
 	s := store(t)
-	want := map[string]replication.Scope{
+	want := map[string]object.Scope{
 		"/":                      {},
-		"/roles/web":             {Kind: replication.Role, Name: "web"},
-		"/roles":                 {Kind: replication.Role},
-		"/cookbooks":             {Kind: replication.Cookbook},
-		"/cookbooks/apt":         {Kind: replication.Cookbook, Name: "apt"},
-		"/cookbooks/apt/1.0.0":   {Kind: replication.Cookbook, Name: "apt", Sub: "1.0.0"},
-		"/environments/prod":     {Kind: replication.Environment, Name: "prod"},
-		"/data":                  {Kind: replication.DataBag},
-		"/data/users":            {Kind: replication.DataBag, Name: "users"},
-		"/data/users/alice":      {Kind: replication.DataBagItem, Name: "users", Sub: "alice"},
+		"/roles/web":             {Kind: object.Role, Name: "web"},
+		"/roles":                 {Kind: object.Role},
+		"/cookbooks":             {Kind: object.Cookbook},
+		"/cookbooks/apt":         {Kind: object.Cookbook, Name: "apt"},
+		"/cookbooks/apt/1.0.0":   {Kind: object.Cookbook, Name: "apt", Sub: "1.0.0"},
+		"/environments/prod":     {Kind: object.Environment, Name: "prod"},
+		"/data":                  {Kind: object.DataBag},
+		"/data/users":            {Kind: object.DataBag, Name: "users"},
+		"/data/users/alice":      {Kind: object.DataBagItem, Name: "users", Sub: "alice"},
 		"/something/else/we/had": {},
 	}
 	var entries []journal.Entry

@@ -18,6 +18,7 @@ import (
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -91,7 +92,7 @@ func newChaos(t *testing.T) *chaos {
 	c.pairs[1].Target = endpoint.NewTarget(newClient(t, chef.Config{Name: "second", URL: to.URL, User: user, Key: key}).Org("second"), endpoint.TargetOptions{})
 	start := p.now
 	for i := range c.pairs {
-		c.pairs[i].Pair.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup)
+		c.pairs[i].Pair.Kinds = append(object.DefaultKinds(), object.Policy, object.PolicyGroup)
 		c.pairs[i].Tuning.Window = 3
 		c.pairs[i].Now = func() time.Time { return start.Add(time.Duration(c.moved.Load()) * time.Minute) }
 	}

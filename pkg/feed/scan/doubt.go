@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 // A scanner sees a change only if the object is otherwise than at the scan before.
@@ -21,10 +21,10 @@ import (
 // it either sees the same, or says so again.
 
 // doubts are objects in doubt.
-type doubts map[replication.Ref]bool
+type doubts map[object.Ref]bool
 
-func (d doubts) sorted() []replication.Ref {
-	return slices.SortedFunc(maps.Keys(d), replication.CompareRefs)
+func (d doubts) sorted() []object.Ref {
+	return slices.SortedFunc(maps.Keys(d), object.Compare)
 }
 
 // others finds the objects of which others than the scanner noted rows.
@@ -75,7 +75,7 @@ func (o *others) next(ctx context.Context, upto int64) (doubts, error) {
 				own--
 				continue
 			}
-			var ref replication.Ref
+			var ref object.Ref
 			if ref.UnmarshalText([]byte(row.Path)) == nil && !ref.IsListing() {
 				found[ref] = true
 			}
@@ -104,7 +104,7 @@ func (p *pass) doubt(ctx context.Context) error {
 		}
 		maps.Copy(p.doubts, found)
 	}
-	maps.DeleteFunc(p.doubts, func(ref replication.Ref, _ bool) bool { return !p.includes(ref.Kind) })
+	maps.DeleteFunc(p.doubts, func(ref object.Ref, _ bool) bool { return !p.includes(ref.Kind) })
 	if maps.Equal(p.doubts, p.before.Doubts) {
 		p.calm = now
 	}

@@ -11,6 +11,7 @@ import (
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -135,9 +136,9 @@ func (w *world) saw(sights map[string]string) {
 
 func (w *world) says(s replication.Scan, sights map[string]string) {
 	w.t.Helper()
-	saw := replication.Sightings{Sights: map[replication.Ref]string{}}
+	saw := replication.Sightings{Sights: map[object.Ref]string{}}
 	for path, sight := range sights {
-		ref, err := replication.ParseRef(path)
+		ref, err := object.ParseRef(path)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -152,13 +153,13 @@ func (w *world) says(s replication.Scan, sights map[string]string) {
 // noted once more. What agrees with the memory gets no row.
 func TestAnObjectInDoubtIsLookedAtOnce(t *testing.T) {
 	w := newWorld(t)
-	w.config.Kinds = append(replication.DefaultKinds(), replication.Policy, replication.PolicyGroup)
+	w.config.Kinds = append(object.DefaultKinds(), object.Policy, object.PolicyGroup)
 	w.fill()
 	w.org.PutPolicy("app", "r1", `{}`)
 	w.org.PutPolicy("app", "r2", `{}`)
 	w.org.BindPolicy("prod", "app", "r1")
 	w.begin()
-	right, err := endpoint.NewSource(w.client.Org("acme"), nil).Get(t.Context(), replication.Ref{Kind: replication.Role, Name: "web"})
+	right, err := endpoint.NewSource(w.client.Org("acme"), nil).Get(t.Context(), object.Ref{Kind: object.Role, Name: "web"})
 	if err != nil {
 		t.Fatal(err)
 	}

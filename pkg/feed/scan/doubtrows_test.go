@@ -9,7 +9,7 @@ import (
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 // between is a store at which something happens before the n-th step of a scan.
@@ -175,10 +175,10 @@ type lying struct {
 	until func() bool
 }
 
-func (l lying) Fingerprints(ctx context.Context, s replication.Scope) (map[replication.Ref]string, error) {
+func (l lying) Fingerprints(ctx context.Context, s object.Scope) (map[object.Ref]string, error) {
 	found, err := l.Searcher.Fingerprints(ctx, s)
 	for ref := range found {
-		if ref.Kind == replication.Role && !l.until() {
+		if ref.Kind == object.Role && !l.until() {
 			found[ref] += "?"
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
 	"chefsync/pkg/state"
@@ -324,11 +325,11 @@ func TestGoiardiToGoiardiByJournalAlone(t *testing.T) {
 		p.byChanges()
 		l.goiardi.Kill()
 		l.goiardi.Restart()
-		refs, err := p.from.List(t.Context(), replication.Scope{Kind: replication.Role})
+		refs, err := p.from.List(t.Context(), object.Scope{Kind: object.Role})
 		if err != nil {
 			t.Fatal(err)
 		}
-		lost := !slices.Contains(refs, replication.Ref{Kind: replication.Role, Name: name})
+		lost := !slices.Contains(refs, object.Ref{Kind: object.Role, Name: name})
 		p.byChanges()
 		p.wantSame("back in time")
 		if lost {
@@ -349,7 +350,7 @@ func (p *pairWorld) wantSame(what string) {
 func prints(t testing.TB, r replication.Reader) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	list := func(s replication.Scope) []replication.Ref {
+	list := func(s object.Scope) []object.Ref {
 		refs, err := r.List(context.Background(), s)
 		if err != nil {
 			t.Fatal(err)
@@ -363,11 +364,11 @@ func prints(t testing.TB, r replication.Reader) map[string]string {
 		}
 		return refs
 	}
-	for _, k := range replication.DefaultKinds() {
-		if k != replication.DataBagItem {
-			for _, ref := range list(replication.Scope{Kind: k}) {
-				if k == replication.DataBag {
-					list(replication.Scope{Kind: replication.DataBagItem, Name: ref.Name})
+	for _, k := range object.DefaultKinds() {
+		if k != object.DataBagItem {
+			for _, ref := range list(object.Scope{Kind: k}) {
+				if k == object.DataBag {
+					list(object.Scope{Kind: object.DataBagItem, Name: ref.Name})
 				}
 			}
 		}

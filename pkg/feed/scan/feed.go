@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -78,8 +79,8 @@ func (k *knownScan) Doubt(ctx context.Context, s replication.Sightings) error {
 	maps.Copy(k.noted, found)
 	var rows []journal.Entry
 	for _, ref := range differ.sorted() {
-		bag := replication.Ref{Kind: replication.DataBag, Name: ref.Name} // its row is one of its items too
-		if k.noted[ref] || ref.Kind == replication.DataBagItem && (k.noted[bag] || differ[bag]) {
+		bag := object.Ref{Kind: object.DataBag, Name: ref.Name} // its row is one of its items too
+		if k.noted[ref] || ref.Kind == object.DataBagItem && (k.noted[bag] || differ[bag]) {
 			continue
 		}
 		rows = append(rows, journal.Entry{Action: journal.Update, Path: ref.Path()})
@@ -113,10 +114,10 @@ func (m *memory) differ(s replication.Sightings) doubts {
 
 // agrees tells whether what was seen of an object is what the memory holds. Of
 // what was never listed, or never read, the next scan tells by itself.
-func (m *memory) agrees(ref replication.Ref, sight string) bool {
+func (m *memory) agrees(ref object.Ref, sight string) bool {
 	known, there := m.Objects[ref]
 	switch {
-	case !m.listed(replication.Scope{Kind: ref.Kind, Name: ref.Name}):
+	case !m.listed(object.Scope{Kind: ref.Kind, Name: ref.Name}):
 		return true
 	case !there || sight == "":
 		return !there && sight == ""

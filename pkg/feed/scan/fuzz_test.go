@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 func FuzzReadRow(f *testing.F) {
@@ -16,7 +16,7 @@ func FuzzReadRow(f *testing.F) {
 		f.Add([]byte(row))
 	}
 	f.Fuzz(func(t *testing.T, row []byte) {
-		for _, s := range []replication.Scope{{Kind: replication.Role}, {Kind: replication.Environment}, {Kind: replication.DataBagItem, Name: "b"}} {
+		for _, s := range []object.Scope{{Kind: object.Role}, {Kind: object.Environment}, {Kind: object.DataBagItem, Name: "b"}} {
 			ref, print, ok := readRow(s, row)
 			if ok && (ref.Name == "" || print == "" || ref.Kind != s.Kind || s.Name != "" && ref.Name != s.Name) {
 				t.Errorf("%q: %+v, %q", row, ref, print)
@@ -27,7 +27,7 @@ func FuzzReadRow(f *testing.F) {
 
 func FuzzDecodeMemory(f *testing.F) {
 	m := newMemory()
-	m.Objects[replication.Ref{Kind: replication.Role, Name: "web"}] = knowledge{Print: "x"}
+	m.Objects[object.Ref{Kind: object.Role, Name: "web"}] = knowledge{Print: "x"}
 	blob, err := m.encode()
 	if err != nil {
 		f.Fatal(err)
@@ -52,9 +52,9 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 		m.Swept = time.UnixMicro(rapid.Int64Range(1, 1<<50).Draw(t, "swept")).UTC()
 		name := rapid.StringMatching(`[a-zA-Z0-9_.:-]{1,12}x`)
 		for range rapid.IntRange(0, 20).Draw(t, "objects") {
-			kind := rapid.SampledFrom(replication.Kinds()).Draw(t, "kind")
-			ref := replication.Ref{Kind: kind, Name: name.Draw(t, "name")}
-			if kind == replication.Cookbook || kind == replication.DataBagItem {
+			kind := rapid.SampledFrom(object.Kinds()).Draw(t, "kind")
+			ref := object.Ref{Kind: kind, Name: name.Draw(t, "name")}
+			if kind == object.Cookbook || kind == object.DataBagItem {
 				ref.Sub = name.Draw(t, "sub")
 			}
 			m.Objects[ref] = knowledge{Print: rapid.String().Draw(t, "print"), Frozen: rapid.Bool().Draw(t, "frozen"), Missing: rapid.Bool().Draw(t, "missing")}
@@ -75,7 +75,7 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 func TestTurnsComeOnceInAPeriod(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		period := time.Duration(rapid.Int64Range(1, int64(48*time.Hour)).Draw(t, "period"))
-		ref := replication.Ref{Kind: replication.Cookbook, Name: rapid.String().Draw(t, "name"), Sub: "1.0.0"}
+		ref := object.Ref{Kind: object.Cookbook, Name: rapid.String().Draw(t, "name"), Sub: "1.0.0"}
 		start := time.Unix(rapid.Int64Range(-1e9, 4e9).Draw(t, "start"), 0)
 		end, turns := start.Add(period), 0
 		for at := start; at.Before(end); {

@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/scan"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 	"chefsync/pkg/state"
 )
 
@@ -63,7 +63,7 @@ func (l *live) cookbook(version, text string, frozen bool) {
 	from.AddOrg("o").PutCookbook("apt", version, files(text), frozen)
 	user, key := from.Superuser()
 	source := endpoint.NewSource(newClient(l.t, chef.Config{Name: "from", URL: from.URL, User: user, Key: key}).Org("o"), nil)
-	obj, err := source.Get(context.Background(), replication.Ref{Kind: replication.Cookbook, Name: "apt", Sub: version})
+	obj, err := source.Get(context.Background(), object.Ref{Kind: object.Cookbook, Name: "apt", Sub: version})
 	if err != nil {
 		l.t.Fatal(err)
 	}

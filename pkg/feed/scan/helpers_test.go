@@ -9,13 +9,14 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // nowhere can't search anything.
 type nowhere struct{}
 
-func (nowhere) Fingerprints(context.Context, replication.Scope) (map[replication.Ref]string, error) {
+func (nowhere) Fingerprints(context.Context, object.Scope) (map[object.Ref]string, error) {
 	return nil, scan.ErrUnsearchable
 }
 
@@ -58,9 +59,9 @@ func (s strict) Do(ctx context.Context, method, path string, body []byte) (*chef
 // content is content straight from a source.
 type content struct {
 	source replication.Source
-	obj    replication.Object
+	obj    object.Object
 }
 
-func (c content) Open(ctx context.Context, f replication.File) (io.ReadCloser, int64, error) {
+func (c content) Open(ctx context.Context, f object.File) (io.ReadCloser, int64, error) {
 	return c.source.Open(ctx, c.obj, f)
 }

@@ -15,7 +15,7 @@ import (
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 	"chefsync/pkg/state"
 )
 
@@ -146,21 +146,21 @@ type slow struct {
 
 func (s *slow) Identity(context.Context) (string, error) { return "slow", nil }
 
-func (s *slow) List(_ context.Context, scope replication.Scope) (refs []replication.Ref, _ error) {
+func (s *slow) List(_ context.Context, scope object.Scope) (refs []object.Ref, _ error) {
 	for i := range s.roles {
-		refs = append(refs, replication.Ref{Kind: scope.Kind, Name: fmt.Sprintf("r%03d", i)})
+		refs = append(refs, object.Ref{Kind: scope.Kind, Name: fmt.Sprintf("r%03d", i)})
 	}
 	return refs, nil
 }
 
-func (s *slow) Get(ctx context.Context, ref replication.Ref) (replication.Object, error) {
+func (s *slow) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	s.reads.Add(1)
 	select {
 	case <-ctx.Done():
-		return replication.Object{}, ctx.Err()
+		return object.Object{}, ctx.Err()
 	case <-time.After(s.each):
 	}
-	return replication.Object{Ref: ref, Body: []byte(`{}`), Fingerprint: ref.Name}, nil
+	return object.Object{Ref: ref, Body: []byte(`{}`), Fingerprint: ref.Name}, nil
 }
 
 // leasing counts the renewals of a lease, and refuses them if it is told to.
@@ -191,7 +191,7 @@ func inABubble(t *testing.T, primary *slow, do func(t *testing.T, store *leasing
 		defer func() { _ = s.Close() }()
 		store := &leasing{ScanStore: s.Journals()}
 		do(t, store, func(owner string) *scan.Scanner {
-			s, err := scan.New(scan.Config{Source: source, Reader: primary, Store: store, Owner: owner, Kinds: []replication.Kind{replication.Role}})
+			s, err := scan.New(scan.Config{Source: source, Reader: primary, Store: store, Owner: owner, Kinds: []object.Kind{object.Role}})
 			if err != nil {
 				t.Fatal(err)
 			}

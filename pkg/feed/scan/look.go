@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -27,19 +28,19 @@ type seen struct {
 // look goes through the kinds. A kind that fails alone is left as it was; an
 // error of the whole server ends the scan.
 func (p *pass) look(ctx context.Context) error {
-	for _, kind := range replication.Kinds() {
-		if !p.includes(kind) || kind == replication.DataBagItem {
+	for _, kind := range object.Kinds() {
+		if !p.includes(kind) || kind == object.DataBagItem {
 			continue
 		}
 		var err error
 		switch kind {
-		case replication.DataBag:
+		case object.DataBag:
 			err = p.bags(ctx)
-		case replication.Cookbook:
+		case object.Cookbook:
 			err = p.cookbooks(ctx)
-		case replication.Policy, replication.CookbookArtifact:
+		case object.Policy, object.CookbookArtifact:
 			err = p.immutable(ctx, kind)
-		case replication.PolicyGroup:
+		case object.PolicyGroup:
 			err = p.policyGroups(ctx)
 		default:
 			err = p.plain(ctx, kind)
@@ -53,7 +54,7 @@ func (p *pass) look(ctx context.Context) error {
 
 // failed records an error that concerns a list or an object alone, and returns
 // one that ends the scan.
-func (p *pass) failed(ctx context.Context, kind replication.Kind, err error) error {
+func (p *pass) failed(ctx context.Context, kind object.Kind, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -66,7 +67,7 @@ func (p *pass) failed(ctx context.Context, kind replication.Kind, err error) err
 	}
 	p.report.Failed = append(p.report.Failed, err)
 	if p.report.Unread == nil {
-		p.report.Unread = map[replication.Kind]error{}
+		p.report.Unread = map[object.Kind]error{}
 	}
 	if p.report.Unread[kind] == nil {
 		p.report.Unread[kind] = err
@@ -75,14 +76,14 @@ func (p *pass) failed(ctx context.Context, kind replication.Kind, err error) err
 }
 
 // plain scans roles or environments.
-func (p *pass) plain(ctx context.Context, kind replication.Kind) error {
-	scope := replication.Scope{Kind: kind}
+func (p *pass) plain(ctx context.Context, kind object.Kind) error {
+	scope := object.Scope{Kind: kind}
 	refs, err := p.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
 	p.report.Listed += len(refs)
-	views, err := p.bodies(ctx, map[replication.Scope][]replication.Ref{scope: refs})
+	views, err := p.bodies(ctx, map[object.Scope][]object.Ref{scope: refs})
 	if err != nil && !interrupted(ctx) {
 		return err
 	}
@@ -92,7 +93,7 @@ func (p *pass) plain(ctx context.Context, kind replication.Kind) error {
 // cookbooks scans cookbook versions: new ones, unfrozen ones, and the frozen
 // ones whose turn it is.
 func (p *pass) cookbooks(ctx context.Context) error {
-	scope := replication.Scope{Kind: replication.Cookbook}
+	scope := object.Scope{Kind: object.Cookbook}
 	refs, err := p.Reader.List(ctx, scope)
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	if from.After(to) { // by a clock that was ahead: each has its turn within the coming rotation
 		from = to
 	}
-	var due []replication.Ref
+	var due []object.Ref
 	frozen := false
 	for _, ref := range refs {
 		k, known := p.before.Objects[ref]
@@ -129,7 +130,7 @@ func (p *pass) cookbooks(ctx context.Context) error {
 
 // turn tells whether the turn of a frozen version lies in (from, to]. Turns come
 // once in a period, at a moment that the name decides.
-func turn(ref replication.Ref, from, to time.Time, period time.Duration) bool {
+func turn(ref object.Ref, from, to time.Time, period time.Duration) bool {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(ref.Path()))
 	offset := int64(h.Sum64() % uint64(period))
@@ -145,26 +146,26 @@ func turn(ref replication.Ref, from, to time.Time, period time.Duration) bool {
 
 // bags scans data bags and their items.
 func (p *pass) bags(ctx context.Context) error {
-	scope := replication.Scope{Kind: replication.DataBag}
+	scope := object.Scope{Kind: object.DataBag}
 	bags, err := p.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
-	lists := make([][]replication.Ref, len(bags))
+	lists := make([][]object.Ref, len(bags))
 	errs := make([]error, len(bags))
 	p.each(len(bags), func(i int) {
 		if errs[i] = ctx.Err(); errs[i] == nil {
-			lists[i], errs[i] = p.Reader.List(ctx, replication.Scope{Kind: replication.DataBagItem, Name: bags[i].Name})
+			lists[i], errs[i] = p.Reader.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
 		}
 	})
-	items, views := map[replication.Scope][]replication.Ref{}, map[replication.Ref]seen{}
+	items, views := map[object.Scope][]object.Ref{}, map[object.Ref]seen{}
 	for i, bag := range bags {
 		views[bag] = seen{print: namePrint}
-		if err := p.failed(ctx, replication.DataBagItem, errs[i]); err != nil && !interrupted(ctx) {
+		if err := p.failed(ctx, object.DataBagItem, errs[i]); err != nil && !interrupted(ctx) {
 			return err
 		}
 		if errs[i] == nil {
-			items[replication.Scope{Kind: replication.DataBagItem, Name: bag.Name}] = lists[i]
+			items[object.Scope{Kind: object.DataBagItem, Name: bag.Name}] = lists[i]
 			p.report.Listed += len(lists[i])
 		}
 	}
@@ -176,8 +177,8 @@ func (p *pass) bags(ctx context.Context) error {
 	if err := p.settle(ctx, scope, bags, views); err != nil && !interrupted(ctx) {
 		return err
 	}
-	scopes := slices.SortedFunc(maps.Keys(items), func(a, b replication.Scope) int {
-		return replication.CompareRefs(replication.Ref(a), replication.Ref(b))
+	scopes := slices.SortedFunc(maps.Keys(items), func(a, b object.Scope) int {
+		return object.Compare(object.Ref(a), object.Ref(b))
 	})
 	for _, s := range scopes {
 		if err := p.settle(ctx, s, items[s], bodies); err != nil && !interrupted(ctx) {
@@ -191,7 +192,7 @@ func (p *pass) bags(ctx context.Context) error {
 // orphans takes up items in doubt whose bag isn't there.
 func (p *pass) orphans() {
 	for ref := range p.doubts {
-		if _, bag := p.now.Objects[replication.Ref{Kind: replication.DataBag, Name: ref.Name}]; ref.Kind == replication.DataBagItem && !bag {
+		if _, bag := p.now.Objects[object.Ref{Kind: object.DataBag, Name: ref.Name}]; ref.Kind == object.DataBagItem && !bag {
 			p.gone = append(p.gone, ref)
 			delete(p.doubts, ref)
 		}
@@ -200,17 +201,17 @@ func (p *pass) orphans() {
 
 // bodies gets the fingerprints of listed objects, from search as far as it goes,
 // and one by one where it doesn't.
-func (p *pass) bodies(ctx context.Context, lists map[replication.Scope][]replication.Ref) (map[replication.Ref]seen, error) {
+func (p *pass) bodies(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]seen, error) {
 	scopes := slices.Collect(maps.Keys(lists))
-	found := make([]map[replication.Ref]string, len(scopes))
+	found := make([]map[object.Ref]string, len(scopes))
 	p.each(len(scopes), func(i int) {
 		// One object costs one request either way, and a GET has no index.
 		if len(lists[scopes[i]]) > 1 {
 			found[i] = p.search(ctx, scopes[i])
 		}
 	})
-	views := map[replication.Ref]seen{}
-	var alone []replication.Ref
+	views := map[object.Ref]seen{}
+	var alone []object.Ref
 	for i, s := range scopes {
 		for _, ref := range lists[s] {
 			print, ok := found[i][ref]
@@ -235,7 +236,7 @@ func (p *pass) bodies(ctx context.Context, lists map[replication.Scope][]replica
 // check tells whether an object that search showed is to be read all the same:
 // readers may disagree with the scanner because search does with a GET, and would
 // never stop to say so.
-func (p *pass) check(ref replication.Ref) bool {
+func (p *pass) check(ref object.Ref) bool {
 	if p.before.Objects[ref].Alone {
 		return true
 	}
@@ -248,7 +249,7 @@ func (p *pass) check(ref replication.Ref) bool {
 
 // search asks for a scope, unless search has failed lately: a server without
 // search would make every scan wait for it.
-func (p *pass) search(ctx context.Context, s replication.Scope) map[replication.Ref]string {
+func (p *pass) search(ctx context.Context, s object.Scope) map[object.Ref]string {
 	p.searchMu.Lock()
 	off := p.Search == nil || p.Now().Before(p.searchOff)
 	p.searchMu.Unlock()
@@ -266,14 +267,14 @@ func (p *pass) search(ctx context.Context, s replication.Scope) map[replication.
 
 // inTurn puts first what no scan has read yet. The rest comes in any order, so that
 // scans that run out of their time don't always leave out the same.
-func (p *pass) inTurn(refs []replication.Ref) {
+func (p *pass) inTurn(refs []object.Ref) {
 	rand.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
-	slices.SortStableFunc(refs, func(a, b replication.Ref) int {
+	slices.SortStableFunc(refs, func(a, b object.Ref) int {
 		return cmp.Compare(p.priority(a), p.priority(b))
 	})
 }
 
-func (p *pass) priority(ref replication.Ref) int {
+func (p *pass) priority(ref object.Ref) int {
 	if p.before.Objects[ref].Print == "" {
 		return 0
 	}
@@ -281,7 +282,7 @@ func (p *pass) priority(ref replication.Ref) int {
 }
 
 // read gets objects one by one. Those that can't be read alone are left out.
-func (p *pass) read(ctx context.Context, refs []replication.Ref) (map[replication.Ref]seen, error) {
+func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]seen, error) {
 	if _, limited := ctx.Deadline(); limited {
 		p.inTurn(refs)
 	}
@@ -311,7 +312,7 @@ func (p *pass) read(ctx context.Context, refs []replication.Ref) (map[replicatio
 		}
 		cancel()
 	})
-	out := map[replication.Ref]seen{}
+	out := map[object.Ref]seen{}
 	var fatal error
 	for i, ref := range refs {
 		switch err := errs[i]; {
@@ -331,7 +332,7 @@ func (p *pass) read(ctx context.Context, refs []replication.Ref) (map[replicatio
 		}
 	}
 	if fatal == nil && stop.Err() != nil && ctx.Err() == nil {
-		fatal = &replication.Error{Op: "scan", Ref: replication.Ref{Kind: refs[0].Kind}, Class: replication.Transient,
+		fatal = &replication.Error{Op: "scan", Ref: object.Ref{Kind: refs[0].Kind}, Class: replication.Transient,
 			Err: fmt.Errorf("%d objects in one scan could not be read", trouble)}
 	}
 	if fatal == nil {
@@ -343,16 +344,16 @@ func (p *pass) read(ctx context.Context, refs []replication.Ref) (map[replicatio
 // troubleLimit is how many transient failures end the scan of a kind.
 const troubleLimit = 8
 
-func (p *pass) get(ctx context.Context, ref replication.Ref) (*seen, error) {
+func (p *pass) get(ctx context.Context, ref object.Ref) (*seen, error) {
 	obj, err := p.Reader.Get(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	v := &seen{print: replication.Sight(obj)}
 	switch ref.Kind {
-	case replication.DataBag, replication.Policy, replication.CookbookArtifact:
+	case object.DataBag, object.Policy, object.CookbookArtifact:
 		v.print = namePrint
-	case replication.Cookbook:
+	case object.Cookbook:
 		var members map[string]json.RawMessage
 		v.frozen = json.Unmarshal(obj.Body, &members) == nil && string(members["frozen?"]) == "true"
 	}

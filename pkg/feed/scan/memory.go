@@ -10,6 +10,7 @@ import (
 	"maps"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -26,8 +27,8 @@ type memory struct {
 	Swept time.Time `json:"swept,omitzero"`
 	// Listed are the kinds whose lists were read at least once since the journal
 	// began.
-	Listed  map[replication.Kind]bool     `json:"listed"`
-	Objects map[replication.Ref]knowledge `json:"objects"`
+	Listed  map[object.Kind]bool     `json:"listed"`
+	Objects map[object.Ref]knowledge `json:"objects"`
 	// Through is the id of the newest row that this memory takes into account, and
 	// Tail the paths of the rows that came with it: see doubts. In them are the
 	// objects in doubt of rows up to Through.
@@ -38,12 +39,12 @@ type memory struct {
 
 // listed tells whether the memory holds all that a scope held when the journal
 // began or since. The items of a bag that is new are all new.
-func (m *memory) listed(s replication.Scope) bool {
-	if s.Kind != replication.DataBagItem {
+func (m *memory) listed(s object.Scope) bool {
+	if s.Kind != object.DataBagItem {
 		return m.Listed[s.Kind]
 	}
-	bag, had := m.Objects[replication.Ref{Kind: replication.DataBag, Name: s.Name}]
-	return bag.Listed || !had && m.Listed[replication.DataBag]
+	bag, had := m.Objects[object.Ref{Kind: object.DataBag, Name: s.Name}]
+	return bag.Listed || !had && m.Listed[object.DataBag]
 }
 
 // knowledge is what is known of one object.
@@ -66,7 +67,7 @@ type knowledge struct {
 const namePrint = "-"
 
 func newMemory() *memory {
-	return &memory{Version: memoryVersion, Listed: map[replication.Kind]bool{}, Objects: map[replication.Ref]knowledge{}}
+	return &memory{Version: memoryVersion, Listed: map[object.Kind]bool{}, Objects: map[object.Ref]knowledge{}}
 }
 
 func (m *memory) clone() *memory {

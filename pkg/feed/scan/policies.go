@@ -5,20 +5,20 @@ import (
 	"maps"
 	"slices"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
 )
 
 // immutable scans policy revisions or cookbook artifacts, which servers create and
 // delete only: the list tells all (chef-server-api.md §5.2). One that is deleted
 // and made again with other content between two scans isn't noticed.
-func (p *pass) immutable(ctx context.Context, kind replication.Kind) error {
-	scope := replication.Scope{Kind: kind}
+func (p *pass) immutable(ctx context.Context, kind object.Kind) error {
+	scope := object.Scope{Kind: kind}
 	refs, err := p.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
 	p.report.Listed += len(refs)
-	views := make(map[replication.Ref]seen, len(refs))
+	views := make(map[object.Ref]seen, len(refs))
 	for _, ref := range refs {
 		views[ref] = seen{print: namePrint}
 	}
@@ -28,12 +28,12 @@ func (p *pass) immutable(ctx context.Context, kind replication.Kind) error {
 // binder is a reader that tells in one request which revision each policy group
 // binds to each policy.
 type binder interface {
-	PolicyGroups(ctx context.Context) (map[replication.Ref]string, error)
+	PolicyGroups(ctx context.Context) (map[object.Ref]string, error)
 }
 
 // policyGroups scans the policies in policy groups.
 func (p *pass) policyGroups(ctx context.Context) error {
-	scope := replication.Scope{Kind: replication.PolicyGroup}
+	scope := object.Scope{Kind: object.PolicyGroup}
 	b, ok := p.Reader.(binder)
 	if !ok {
 		return p.plain(ctx, scope.Kind)
@@ -43,9 +43,9 @@ func (p *pass) policyGroups(ctx context.Context) error {
 		return err
 	}
 	p.report.Listed += len(bound)
-	views := make(map[replication.Ref]seen, len(bound))
+	views := make(map[object.Ref]seen, len(bound))
 	for ref, revision := range bound {
 		views[ref] = seen{print: revision}
 	}
-	return p.settle(ctx, scope, slices.SortedFunc(maps.Keys(bound), replication.CompareRefs), views)
+	return p.settle(ctx, scope, slices.SortedFunc(maps.Keys(bound), object.Compare), views)
 }

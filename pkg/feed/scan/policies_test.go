@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // policyWorld scans policyfiles besides roles.
 func policyWorld(t *testing.T) *world {
 	w := newWorld(t)
-	w.config.Kinds = []replication.Kind{replication.Role, replication.Policy, replication.PolicyGroup, replication.CookbookArtifact}
+	w.config.Kinds = []object.Kind{object.Role, object.Policy, object.PolicyGroup, object.CookbookArtifact}
 	w.org.PutRole("web", `{}`)
 	w.org.PutArtifact("a", "0123", files("one"))
 	w.org.PutPolicy("app", "r1", `{}`)

@@ -12,6 +12,7 @@ import (
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -398,7 +399,7 @@ func TestAFrozenVersionWhoseTurnFailedIsReadAgain(t *testing.T) {
 func TestOnlyTheKindsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	w.config.Kinds = []replication.Kind{replication.Role}
+	w.config.Kinds = []object.Kind{object.Role}
 	w.begin()
 	for _, r := range w.asked() {
 		if !strings.Contains(r, "role") {
@@ -408,7 +409,7 @@ func TestOnlyTheKindsAskedFor(t *testing.T) {
 	w.org.PutEnvironment("new", `{}`)
 	w.org.PutRole("new", `{}`)
 	w.scanWants("create /roles/new")
-	w.config.Kinds = []replication.Kind{replication.Role, replication.Environment}
+	w.config.Kinds = []object.Kind{object.Role, object.Environment}
 	w.scanWants("update /environments")
 	w.org.DeleteEnvironment("new")
 	w.scanWants("delete /environments/new")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -30,7 +31,7 @@ type Config struct {
 	OwnerDied func(owner string) bool
 	// Kinds are those to scan, nil for replication.DefaultKinds. Bags and items go
 	// together.
-	Kinds []replication.Kind
+	Kinds []object.Kind
 
 	// Rotation is the time within which each frozen cookbook version is read
 	// again; default a day. Within it a forced overwrite is found.
@@ -116,7 +117,7 @@ type Report struct {
 	Failed []error
 	// Unread are the kinds that could not be read whole, each with the first of its
 	// errors in Failed.
-	Unread map[replication.Kind]error
+	Unread map[object.Kind]error
 	// SearchFailed is why search isn't used, nil if it is.
 	SearchFailed error
 	Head         journal.Head // of the journal afterwards
@@ -212,7 +213,7 @@ func (s *Scanner) log(ctx context.Context, r Report, err error) {
 	}
 }
 
-func (s *Scanner) includes(k replication.Kind) bool {
+func (s *Scanner) includes(k object.Kind) bool {
 	return replication.Pair{Kinds: s.Kinds}.Includes(k)
 }
 
@@ -221,14 +222,14 @@ type pass struct {
 	*Scanner
 	lease    replication.Lease // of the journal
 	known    journal.Recollection
-	begin    bool                                    // the journal begins
-	before   *memory                                 // as recalled
-	held     map[replication.Scope][]replication.Ref // objects of before, by kind and bag
-	now      *memory                                 // as found
+	begin    bool                          // the journal begins
+	before   *memory                       // as recalled
+	held     map[object.Scope][]object.Ref // objects of before, by kind and bag
+	now      *memory                       // as found
 	doubts   doubts
 	rows     []journal.Entry
-	learned  []replication.Ref // of the scope at work: read for the first time
-	gone     []replication.Ref
+	learned  []object.Ref // of the scope at work: read for the first time
+	gone     []object.Ref
 	confirms int // GETs left to confirm deletions
 	checks   int // GETs left to check what search shows
 	sweepOK  bool
@@ -257,10 +258,10 @@ func (p *pass) recall(ctx context.Context) (err error) {
 	if err := p.doubt(ctx); err != nil {
 		return err
 	}
-	p.now, p.held = p.before.clone(), map[replication.Scope][]replication.Ref{}
+	p.now, p.held = p.before.clone(), map[object.Scope][]object.Ref{}
 	for ref := range p.before.Objects {
-		s := replication.Scope{Kind: ref.Kind}
-		if ref.Kind == replication.DataBagItem {
+		s := object.Scope{Kind: ref.Kind}
+		if ref.Kind == object.DataBagItem {
 			s.Name = ref.Name
 		}
 		p.held[s] = append(p.held[s], ref)
@@ -321,9 +322,9 @@ func (p *pass) shorten(ctx context.Context) {
 	}
 	p.sortGone()
 	for i, row := range p.rows {
-		var ref replication.Ref
+		var ref object.Ref
 		if ref.UnmarshalText([]byte(row.Path)) == nil {
-			p.rows[i] = journal.Entry{Action: journal.Update, Path: container(replication.Scope{Kind: ref.Kind}).Path()}
+			p.rows[i] = journal.Entry{Action: journal.Update, Path: container(object.Scope{Kind: ref.Kind}).Path()}
 		}
 	}
 }
@@ -364,7 +365,7 @@ func (p *pass) trim(ctx context.Context) error {
 // sortGone puts the rows of deletions behind all others, in the reverse of the
 // order in which objects are applied: items before their bag.
 func (p *pass) sortGone() {
-	slices.SortFunc(p.gone, func(a, b replication.Ref) int { return replication.CompareRefs(b, a) })
+	slices.SortFunc(p.gone, func(a, b object.Ref) int { return object.Compare(b, a) })
 	for _, ref := range p.gone {
 		p.rows = append(p.rows, journal.Entry{Action: journal.Delete, Path: ref.Path()})
 	}

@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"slices"
 
-	"chefsync/pkg/canonical"
 	"chefsync/pkg/chef"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/object"
+	"chefsync/pkg/object/canonical"
 )
 
 // DefaultRows is how many objects one search returns. A server builds the answer
@@ -30,7 +30,7 @@ type Searcher interface {
 	// same. ErrUnsearchable for a scope that this server can't search, now or
 	// ever, while others may do; other errors concern search as a whole. What was
 	// found before an error is returned with it.
-	Fingerprints(ctx context.Context, scope replication.Scope) (map[replication.Ref]string, error)
+	Fingerprints(ctx context.Context, scope object.Scope) (map[object.Ref]string, error)
 }
 
 // ErrUnsearchable: this scope can't be searched; others may.
@@ -57,13 +57,13 @@ func NewSearch(do Doer, rows int) *Search {
 
 // index is the name under which a scope is searched, "" for none. Bags with the
 // names of the server's own indexes can't be told from these.
-func index(s replication.Scope) string {
+func index(s object.Scope) string {
 	switch s.Kind {
-	case replication.Role:
+	case object.Role:
 		return "role"
-	case replication.Environment:
+	case object.Environment:
 		return "environment"
-	case replication.DataBagItem:
+	case object.DataBagItem:
 		if !slices.Contains([]string{"role", "environment", "node", "client"}, s.Name) {
 			return s.Name
 		}
@@ -73,12 +73,12 @@ func index(s replication.Scope) string {
 
 // Fingerprints implements Searcher. Servers cap what search can reach, often at
 // 10,000 rows: a later page that fails only ends the search.
-func (s *Search) Fingerprints(ctx context.Context, scope replication.Scope) (map[replication.Ref]string, error) {
+func (s *Search) Fingerprints(ctx context.Context, scope object.Scope) (map[object.Ref]string, error) {
 	name := index(scope)
 	if name == "" {
 		return nil, ErrUnsearchable
 	}
-	found := map[replication.Ref]string{}
+	found := map[object.Ref]string{}
 	for start, seen := 0, 0; ; start += s.rows {
 		a, err := s.do.Do(ctx, http.MethodGet, fmt.Sprintf("/search/%s?q=*:*&rows=%d&start=%d", name, s.rows, start), nil)
 		switch kind := chef.KindOf(err); {
@@ -108,20 +108,20 @@ func (s *Search) Fingerprints(ctx context.Context, scope replication.Scope) (map
 
 // readRow takes the name and fingerprint of a row. Anything odd is left out: it
 // is then read alone.
-func readRow(scope replication.Scope, row []byte) (ref replication.Ref, print string, ok bool) {
+func readRow(scope object.Scope, row []byte) (ref object.Ref, print string, ok bool) {
 	// A map, since encoding/json matches the fields of a struct in any case.
 	var members map[string]json.RawMessage
 	if json.Unmarshal(row, &members) != nil {
 		return ref, "", false
 	}
-	ref = replication.Ref{Kind: scope.Kind}
+	ref = object.Ref{Kind: scope.Kind}
 	var form []byte
 	var err error
 	switch scope.Kind {
-	case replication.Role:
+	case object.Role:
 		ref.Name = text(members["name"])
 		form, err = canonical.Role(row)
-	case replication.Environment:
+	case object.Environment:
 		ref.Name = text(members["name"])
 		form, err = canonical.Environment(row)
 	default:
@@ -133,7 +133,7 @@ func readRow(scope replication.Scope, row []byte) (ref replication.Ref, print st
 		ref.Name, ref.Sub = scope.Name, text(item["id"])
 		form, err = canonical.DataBagItem(raw)
 	}
-	if err != nil || ref.Name == "" || scope.Kind == replication.DataBagItem && ref.Sub == "" {
+	if err != nil || ref.Name == "" || scope.Kind == object.DataBagItem && ref.Sub == "" {
 		return ref, "", false
 	}
 	return ref, canonical.Fingerprint(form), true

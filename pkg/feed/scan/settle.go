@@ -5,27 +5,28 @@ import (
 	"slices"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // settle compares what a list held and what was seen of it with the memory. A
 // scope is a kind, or the items of one bag. Listed objects that were not seen
 // keep what is known of them.
-func (p *pass) settle(ctx context.Context, scope replication.Scope, refs []replication.Ref, views map[replication.Ref]seen) error {
+func (p *pass) settle(ctx context.Context, scope object.Scope, refs []object.Ref, views map[object.Ref]seen) error {
 	known := p.before.listed(scope)
 	if !known {
 		// Objects may have changed, or gone, before their list was read for the
 		// first time: one row for all of them.
 		p.note(journal.Update, container(scope).Path())
 	}
-	listed := make(map[replication.Ref]bool, len(refs))
+	listed := make(map[object.Ref]bool, len(refs))
 	for _, ref := range refs {
 		listed[ref] = true
 		p.meet(ref, views, known)
 	}
 	p.setListed(scope)
-	missing := slices.DeleteFunc(p.held[scope], func(ref replication.Ref) bool { return listed[ref] })
-	slices.SortFunc(missing, replication.CompareRefs)
+	missing := slices.DeleteFunc(p.held[scope], func(ref object.Ref) bool { return listed[ref] })
+	slices.SortFunc(missing, object.Compare)
 	p.strange(scope, listed)
 	err := p.miss(ctx, missing)
 	p.noteLearned(scope)
@@ -33,7 +34,7 @@ func (p *pass) settle(ctx context.Context, scope replication.Scope, refs []repli
 }
 
 // strange takes up objects in doubt that no scan ever saw, this one neither.
-func (p *pass) strange(scope replication.Scope, listed map[replication.Ref]bool) {
+func (p *pass) strange(scope object.Scope, listed map[object.Ref]bool) {
 	for ref := range p.doubts {
 		_, had := p.before.Objects[ref]
 		inScope := ref.Kind == scope.Kind && (scope.Name == "" || scope.Name == ref.Name)
@@ -45,7 +46,7 @@ func (p *pass) strange(scope replication.Scope, listed map[replication.Ref]bool)
 }
 
 // meet takes up one listed object.
-func (p *pass) meet(ref replication.Ref, views map[replication.Ref]seen, known bool) {
+func (p *pass) meet(ref object.Ref, views map[object.Ref]seen, known bool) {
 	k, had := p.before.Objects[ref]
 	v, looked := views[ref]
 	k.Missing = false
@@ -72,10 +73,10 @@ const manyLearned = 100
 
 // noteLearned notes the objects that were listed before and have been read for the
 // first time now: they may have changed in between.
-func (p *pass) noteLearned(scope replication.Scope) {
+func (p *pass) noteLearned(scope object.Scope) {
 	refs := p.learned
 	if p.learned = nil; len(refs) > manyLearned {
-		refs = []replication.Ref{container(scope)}
+		refs = []object.Ref{container(scope)}
 	}
 	for _, ref := range refs {
 		p.note(journal.Update, ref.Path())
@@ -84,8 +85,8 @@ func (p *pass) noteLearned(scope replication.Scope) {
 
 // miss takes up objects that are known and not listed any more. They are gone if
 // the scan before didn't list them either, or if the server says 404 for them.
-func (p *pass) miss(ctx context.Context, refs []replication.Ref) error {
-	var ask []replication.Ref
+func (p *pass) miss(ctx context.Context, refs []object.Ref) error {
+	var ask []object.Ref
 	for _, ref := range refs {
 		switch k := p.before.Objects[ref]; {
 		case k.Missing:
@@ -107,7 +108,7 @@ func (p *pass) miss(ctx context.Context, refs []replication.Ref) error {
 	for i, ref := range ask {
 		switch err := errs[i]; {
 		case err == nil: // the list left it out, but it is there
-			p.meet(ref, map[replication.Ref]seen{ref: *views[i]}, true)
+			p.meet(ref, map[object.Ref]seen{ref: *views[i]}, true)
 		case replication.IsAbsent(err):
 			p.forget(ref)
 		default:
@@ -121,7 +122,7 @@ func (p *pass) miss(ctx context.Context, refs []replication.Ref) error {
 }
 
 // wait leaves the verdict on a missing object to the next scan.
-func (p *pass) wait(ref replication.Ref) {
+func (p *pass) wait(ref object.Ref) {
 	k := p.now.Objects[ref]
 	k.Missing = true
 	p.now.Objects[ref] = k
@@ -129,17 +130,17 @@ func (p *pass) wait(ref replication.Ref) {
 }
 
 // forget notes that an object is gone, a data bag with its items.
-func (p *pass) forget(ref replication.Ref) {
+func (p *pass) forget(ref object.Ref) {
 	p.drop(ref)
-	if ref.Kind != replication.DataBag {
+	if ref.Kind != object.DataBag {
 		return
 	}
-	for _, item := range p.held[replication.Scope{Kind: replication.DataBagItem, Name: ref.Name}] {
+	for _, item := range p.held[object.Scope{Kind: object.DataBagItem, Name: ref.Name}] {
 		p.drop(item)
 	}
 }
 
-func (p *pass) drop(ref replication.Ref) {
+func (p *pass) drop(ref object.Ref) {
 	if _, there := p.now.Objects[ref]; there {
 		delete(p.now.Objects, ref)
 		delete(p.doubts, ref)
@@ -148,19 +149,19 @@ func (p *pass) drop(ref replication.Ref) {
 }
 
 // container is the object or listing that holds a scope.
-func container(s replication.Scope) replication.Ref {
-	if s.Kind == replication.DataBagItem {
-		return replication.Ref{Kind: replication.DataBag, Name: s.Name}
+func container(s object.Scope) object.Ref {
+	if s.Kind == object.DataBagItem {
+		return object.Ref{Kind: object.DataBag, Name: s.Name}
 	}
-	return replication.Ref{Kind: s.Kind, Name: s.Name}
+	return object.Ref{Kind: s.Kind, Name: s.Name}
 }
 
-func (p *pass) setListed(s replication.Scope) {
-	if s.Kind != replication.DataBagItem {
+func (p *pass) setListed(s object.Scope) {
+	if s.Kind != object.DataBagItem {
 		p.now.Listed[s.Kind] = true
 		return
 	}
-	bag := replication.Ref{Kind: replication.DataBag, Name: s.Name}
+	bag := object.Ref{Kind: object.DataBag, Name: s.Name}
 	k := p.now.Objects[bag]
 	k.Listed = true
 	p.now.Objects[bag] = k

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -90,17 +91,17 @@ func (s source) Identity(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-func (s source) List(ctx context.Context, sc replication.Scope) (refs []replication.Ref, err error) {
+func (s source) List(ctx context.Context, sc object.Scope) (refs []object.Ref, err error) {
 	err = s.c.call("source.List", func() error { refs, err = s.Source.List(ctx, sc); return err })
 	return refs, err
 }
 
-func (s source) Get(ctx context.Context, ref replication.Ref) (obj replication.Object, err error) {
+func (s source) Get(ctx context.Context, ref object.Ref) (obj object.Object, err error) {
 	err = s.c.call("source.Get "+ref.Path(), func() error { obj, err = s.Source.Get(ctx, ref); return err })
 	return obj, err
 }
 
-func (s source) Open(ctx context.Context, obj replication.Object, f replication.File) (rc io.ReadCloser, n int64, err error) {
+func (s source) Open(ctx context.Context, obj object.Object, f object.File) (rc io.ReadCloser, n int64, err error) {
 	err = s.c.call("source.Open", func() error { rc, n, err = s.Source.Open(ctx, obj, f); return err })
 	return rc, n, err
 }
@@ -110,30 +111,30 @@ type target struct {
 	replication.Target
 }
 
-func (t target) List(ctx context.Context, sc replication.Scope) (refs []replication.Ref, err error) {
+func (t target) List(ctx context.Context, sc object.Scope) (refs []object.Ref, err error) {
 	err = t.c.call("target.List", func() error { refs, err = t.Target.List(ctx, sc); return err })
 	return refs, err
 }
 
-func (t target) Get(ctx context.Context, ref replication.Ref) (obj replication.Object, err error) {
+func (t target) Get(ctx context.Context, ref object.Ref) (obj object.Object, err error) {
 	err = t.c.call("target.Get "+ref.Path(), func() error { obj, err = t.Target.Get(ctx, ref); return err })
 	return obj, err
 }
 
-func (t target) Put(ctx context.Context, obj replication.Object, create bool, content replication.Content) error {
+func (t target) Put(ctx context.Context, obj object.Object, create bool, content replication.Content) error {
 	return t.c.call("target.Put "+obj.Ref.Path(), func() error { return t.Target.Put(ctx, obj, create, content) })
 }
 
-func (t target) Delete(ctx context.Context, ref replication.Ref) error {
+func (t target) Delete(ctx context.Context, ref object.Ref) error {
 	return t.c.call("target.Delete "+ref.Path(), func() error { return t.Target.Delete(ctx, ref) })
 }
 
-func (t target) Open(ctx context.Context, obj replication.Object, f replication.File) (rc io.ReadCloser, n int64, err error) {
+func (t target) Open(ctx context.Context, obj object.Object, f object.File) (rc io.ReadCloser, n int64, err error) {
 	err = t.c.call("target.Open", func() error { rc, n, err = t.Target.Open(ctx, obj, f); return err })
 	return rc, n, err
 }
 
-func (t target) Reupload(ctx context.Context, f replication.File, content replication.Content) (taken bool, err error) {
+func (t target) Reupload(ctx context.Context, f object.File, content replication.Content) (taken bool, err error) {
 	err = t.c.call("target.Reupload", func() error { taken, err = t.Target.Reupload(ctx, f, content); return err })
 	return taken, err
 }
@@ -179,7 +180,7 @@ func (s state) Note(ctx context.Context, id replication.PairID, fence int64, now
 	return s.c.call("state.Note", func() error { return s.State.Note(ctx, id, fence, now, p) })
 }
 
-func (s state) Inventory(ctx context.Context, id replication.PairID) (inv map[replication.Ref]string, err error) {
+func (s state) Inventory(ctx context.Context, id replication.PairID) (inv map[object.Ref]string, err error) {
 	err = s.c.call("state.Inventory", func() error { inv, err = s.State.Inventory(ctx, id); return err })
 	return inv, err
 }

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -27,7 +28,7 @@ type Org struct {
 	ID string // what Identity returns
 
 	mu      sync.Mutex
-	objects map[replication.Ref]replication.Object
+	objects map[object.Ref]object.Object
 	files   map[string][]byte
 	log     []replication.Change
 	lastID  int64
@@ -36,10 +37,10 @@ type Org struct {
 	// NoFeed makes the feed answer ErrNoFeed.
 	NoFeed bool
 	// Refuse, if set, may refuse a call: op is list, get, put, delete, open.
-	Refuse func(op string, ref replication.Ref) error
+	Refuse func(op string, ref object.Ref) error
 	// Lose, if set, may make the answer of a put or delete an error after it took
 	// effect.
-	Lose func(op string, ref replication.Ref) error
+	Lose func(op string, ref object.Ref) error
 	// Delay is how long a put or delete takes.
 	Delay time.Duration
 	// Trusting makes it believe to have the content that its objects name, whether or
@@ -51,7 +52,7 @@ type Org struct {
 
 // NewOrg makes an empty organization.
 func NewOrg(id string) *Org {
-	return &Org{ID: id, objects: map[replication.Ref]replication.Object{}, files: map[string][]byte{}, hidden: map[int64]bool{}}
+	return &Org{ID: id, objects: map[object.Ref]object.Object{}, files: map[string][]byte{}, hidden: map[int64]bool{}}
 }
 
 // Set puts an object with a body and, for a cookbook, files, and adds a row to
@@ -60,25 +61,25 @@ func (o *Org) Set(path, body string, files ...string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	ref := must(path)
-	obj := replication.Object{Ref: ref, Body: []byte(body)}
+	obj := object.Object{Ref: ref, Body: []byte(body)}
 	sum := sha256.New()
 	fmt.Fprint(sum, body)
 	for _, content := range files {
 		md := md5.Sum([]byte(content))
 		check := hex.EncodeToString(md[:])
 		o.files[check] = []byte(content)
-		obj.Files = append(obj.Files, replication.File{Checksum: check, Path: "files/" + check})
+		obj.Files = append(obj.Files, object.File{Checksum: check, Path: "files/" + check})
 		fmt.Fprint(sum, check)
 	}
 	obj.Fingerprint = hex.EncodeToString(sum.Sum(nil))[:16]
-	if ref.Kind == replication.DataBagItem {
-		bag := replication.Ref{Kind: replication.DataBag, Name: ref.Name}
+	if ref.Kind == object.DataBagItem {
+		bag := object.Ref{Kind: object.DataBag, Name: ref.Name}
 		if _, ok := o.objects[bag]; !ok {
-			o.objects[bag] = replication.Object{Ref: bag, Fingerprint: "bag"}
+			o.objects[bag] = object.Object{Ref: bag, Fingerprint: "bag"}
 			o.row("create", bag)
 		}
 	}
-	if ref.Kind == replication.DataBag {
+	if ref.Kind == object.DataBag {
 		obj.Fingerprint = "bag"
 	}
 	action := "create"
@@ -103,11 +104,11 @@ func (o *Org) Unset(path string) {
 	o.row("delete", ref)
 }
 
-func (o *Org) drop(ref replication.Ref) {
+func (o *Org) drop(ref object.Ref) {
 	delete(o.objects, ref)
-	if ref.Kind == replication.DataBag {
-		maps.DeleteFunc(o.objects, func(r replication.Ref, _ replication.Object) bool {
-			return r.Kind == replication.DataBagItem && r.Name == ref.Name
+	if ref.Kind == object.DataBag {
+		maps.DeleteFunc(o.objects, func(r object.Ref, _ object.Object) bool {
+			return r.Kind == object.DataBagItem && r.Name == ref.Name
 		})
 	}
 	for _, r := range o.users(ref) {
@@ -121,7 +122,7 @@ func (o *Org) drop(ref replication.Ref) {
 // names reports whether an object names the content.
 func (o *Org) names(sum string) bool {
 	for _, obj := range o.objects {
-		if slices.ContainsFunc(obj.Files, func(f replication.File) bool { return f.Checksum == sum }) {
+		if slices.ContainsFunc(obj.Files, func(f object.File) bool { return f.Checksum == sum }) {
 			return true
 		}
 	}
@@ -129,18 +130,18 @@ func (o *Org) names(sum string) bool {
 }
 
 // users are the policies in policy groups whose body is this revision.
-func (o *Org) users(revision replication.Ref) (groups []replication.Ref) {
+func (o *Org) users(revision object.Ref) (groups []object.Ref) {
 	for r, obj := range o.objects {
-		if revision.Kind == replication.Policy && r.Kind == replication.PolicyGroup && r.Sub == revision.Name && string(obj.Body) == revision.Sub {
+		if revision.Kind == object.Policy && r.Kind == object.PolicyGroup && r.Sub == revision.Name && string(obj.Body) == revision.Sub {
 			groups = append(groups, r)
 		}
 	}
 	return groups
 }
 
-func (o *Org) row(action string, ref replication.Ref) {
+func (o *Org) row(action string, ref object.Ref) {
 	o.lastID++
-	o.log = append(o.log, replication.Change{ID: o.lastID, Action: action, Path: ref.Path(), Scope: replication.ScopeOf(ref)})
+	o.log = append(o.log, replication.Change{ID: o.lastID, Action: action, Path: ref.Path(), Scope: object.ScopeOf(ref)})
 }
 
 // Hide makes the newest row invisible, as a transaction that hasn't committed,
@@ -190,7 +191,7 @@ func (o *Org) Torn() []string {
 	return torn
 }
 
-func (o *Org) enter(ctx context.Context, op string, ref replication.Ref) error {
+func (o *Org) enter(ctx context.Context, op string, ref object.Ref) error {
 	o.Calls++
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -208,7 +209,7 @@ func (o *Org) Name() string { return "updated_since" }
 func (o *Org) Read(ctx context.Context, after int64) (replication.Rows, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.enter(ctx, "feed", replication.Ref{}); err != nil {
+	if err := o.enter(ctx, "feed", object.Ref{}); err != nil {
 		return replication.Rows{}, err
 	}
 	if o.NoFeed {
@@ -227,32 +228,32 @@ func (o *Org) Read(ctx context.Context, after int64) (replication.Rows, error) {
 func (o *Org) Identity(ctx context.Context) (string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.ID, o.enter(ctx, "identity", replication.Ref{})
+	return o.ID, o.enter(ctx, "identity", object.Ref{})
 }
 
 // List implements replication.Reader.
-func (o *Org) List(ctx context.Context, s replication.Scope) ([]replication.Ref, error) {
+func (o *Org) List(ctx context.Context, s object.Scope) ([]object.Ref, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.enter(ctx, "list", replication.Ref{Kind: s.Kind, Name: s.Name}); err != nil {
+	if err := o.enter(ctx, "list", object.Ref{Kind: s.Kind, Name: s.Name}); err != nil {
 		return nil, err
 	}
-	var refs []replication.Ref
+	var refs []object.Ref
 	for r := range o.objects {
 		if r.Kind == s.Kind && s.Contains(r) {
 			refs = append(refs, r)
 		}
 	}
-	slices.SortFunc(refs, replication.CompareRefs)
+	slices.SortFunc(refs, object.Compare)
 	return refs, nil
 }
 
 // Get implements replication.Reader.
-func (o *Org) Get(ctx context.Context, ref replication.Ref) (replication.Object, error) {
+func (o *Org) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.enter(ctx, "get", ref); err != nil {
-		return replication.Object{}, err
+		return object.Object{}, err
 	}
 	obj, ok := o.objects[ref]
 	if !ok {
@@ -265,14 +266,14 @@ func (o *Org) Get(ctx context.Context, ref replication.Ref) (replication.Object,
 }
 
 // Open implements replication.Source and replication.Target.
-func (o *Org) Open(ctx context.Context, obj replication.Object, file replication.File) (io.ReadCloser, int64, error) {
+func (o *Org) Open(ctx context.Context, obj object.Object, file object.File) (io.ReadCloser, int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.enter(ctx, "open", obj.Ref); err != nil {
 		return nil, 0, err
 	}
 	now := o.objects[obj.Ref]
-	if !slices.ContainsFunc(now.Files, func(f replication.File) bool { return f.Checksum == file.Checksum }) {
+	if !slices.ContainsFunc(now.Files, func(f object.File) bool { return f.Checksum == file.Checksum }) {
 		return nil, 0, &replication.Error{Op: "read", Ref: obj.Ref, Server: o.ID, Class: replication.Absent, Err: errors.New("file not found")}
 	}
 	content, stored := o.files[file.Checksum]
@@ -283,21 +284,21 @@ func (o *Org) Open(ctx context.Context, obj replication.Object, file replication
 }
 
 // Expect implements replication.Target.
-func (o *Org) Expect(_ context.Context, obj replication.Object) (string, []string, error) {
+func (o *Org) Expect(_ context.Context, obj object.Object) (string, []string, error) {
 	return obj.Fingerprint, nil, nil
 }
 
 // Lane implements replication.Target: versions of one cookbook go in order.
-func (o *Org) Lane(ref replication.Ref) string {
+func (o *Org) Lane(ref object.Ref) string {
 	switch ref.Kind {
-	case replication.Cookbook, replication.CookbookArtifact, replication.Policy, replication.PolicyGroup:
+	case object.Cookbook, object.CookbookArtifact, object.Policy, object.PolicyGroup:
 		return ref.Name
 	}
 	return ref.Path()
 }
 
 // Put implements replication.Target.
-func (o *Org) Put(ctx context.Context, obj replication.Object, _ bool, content replication.Content) error {
+func (o *Org) Put(ctx context.Context, obj object.Object, _ bool, content replication.Content) error {
 	o.mu.Lock()
 	err := o.enter(ctx, "put", obj.Ref)
 	o.mu.Unlock()
@@ -317,10 +318,10 @@ func (o *Org) Put(ctx context.Context, obj replication.Object, _ bool, content r
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if obj.Ref.Kind == replication.DataBagItem {
-		bag := replication.Ref{Kind: replication.DataBag, Name: obj.Ref.Name}
+	if obj.Ref.Kind == object.DataBagItem {
+		bag := object.Ref{Kind: object.DataBag, Name: obj.Ref.Name}
 		if _, ok := o.objects[bag]; !ok {
-			o.objects[bag] = replication.Object{Ref: bag, Fingerprint: "bag"}
+			o.objects[bag] = object.Object{Ref: bag, Fingerprint: "bag"}
 		}
 	}
 	o.objects[obj.Ref] = obj
@@ -328,14 +329,14 @@ func (o *Org) Put(ctx context.Context, obj replication.Object, _ bool, content r
 	return o.lose("put", obj.Ref)
 }
 
-func (o *Org) lose(op string, ref replication.Ref) error {
+func (o *Org) lose(op string, ref object.Ref) error {
 	if o.Lose != nil {
 		return o.Lose(op, ref)
 	}
 	return nil
 }
 
-func (o *Org) upload(ctx context.Context, f replication.File, content replication.Content) error {
+func (o *Org) upload(ctx context.Context, f object.File, content replication.Content) error {
 	o.mu.Lock()
 	_, have := o.files[f.Checksum]
 	have = have || o.Trusting && o.names(f.Checksum)
@@ -363,9 +364,9 @@ func (o *Org) upload(ctx context.Context, f replication.File, content replicatio
 }
 
 // Reupload implements replication.Target.
-func (o *Org) Reupload(ctx context.Context, f replication.File, content replication.Content) (bool, error) {
+func (o *Org) Reupload(ctx context.Context, f object.File, content replication.Content) (bool, error) {
 	o.mu.Lock()
-	err := o.enter(ctx, "upload", replication.Ref{})
+	err := o.enter(ctx, "upload", object.Ref{})
 	believes := o.Trusting && o.names(f.Checksum)
 	if err == nil && !believes {
 		delete(o.files, f.Checksum)
@@ -378,7 +379,7 @@ func (o *Org) Reupload(ctx context.Context, f replication.File, content replicat
 }
 
 // Delete implements replication.Target.
-func (o *Org) Delete(ctx context.Context, ref replication.Ref) error {
+func (o *Org) Delete(ctx context.Context, ref object.Ref) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.enter(ctx, "delete", ref); err != nil {
@@ -406,8 +407,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func must(path string) replication.Ref {
-	ref, err := replication.ParseRef(path)
+func must(path string) object.Ref {
+	ref, err := object.ParseRef(path)
 	if err != nil {
 		panic(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -22,8 +23,8 @@ type State struct {
 
 type record struct {
 	state     replication.PairState
-	inventory map[replication.Ref]string
-	unsynced  map[replication.Ref]replication.Unsynced
+	inventory map[object.Ref]string
+	unsynced  map[object.Ref]replication.Unsynced
 	runs      map[string]replication.Run
 }
 
@@ -35,8 +36,8 @@ func NewState() *State { return &State{pairs: map[replication.PairID]*record{}} 
 func (s *State) get(id replication.PairID) *record {
 	r, ok := s.pairs[id]
 	if !ok {
-		r = &record{state: replication.PairState{ID: id}, inventory: map[replication.Ref]string{},
-			unsynced: map[replication.Ref]replication.Unsynced{}, runs: map[string]replication.Run{}}
+		r = &record{state: replication.PairState{ID: id}, inventory: map[object.Ref]string{},
+			unsynced: map[object.Ref]replication.Unsynced{}, runs: map[string]replication.Run{}}
 	}
 	return r
 }
@@ -182,7 +183,7 @@ func (s *State) Commit(ctx context.Context, id replication.PairID, fence int64, 
 	}
 	for _, x := range u.Unsynced {
 		c := x
-		c.Ref = replication.Ref{Kind: replication.Role, Name: "any"}
+		c.Ref = object.Ref{Kind: object.Role, Name: "any"}
 		c = copied(c)
 		c.Ref = x.Ref // as it is, even where it has no path
 		r.unsynced[x.Ref] = c
@@ -226,7 +227,7 @@ func (s *State) Direct(ctx context.Context, id replication.PairID, d replication
 }
 
 // Inventory implements replication.State.
-func (s *State) Inventory(ctx context.Context, id replication.PairID) (map[replication.Ref]string, error) {
+func (s *State) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -243,7 +244,7 @@ func (s *State) Unsynced(ctx context.Context, id replication.PairID) ([]replicat
 		return nil, err
 	}
 	return slices.SortedFunc(maps.Values(s.get(id).unsynced), func(a, b replication.Unsynced) int {
-		return replication.CompareRefs(a.Ref, b.Ref)
+		return object.Compare(a.Ref, b.Ref)
 	}), nil
 }
 

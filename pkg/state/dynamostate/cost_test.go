@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/dynamostate"
 )
@@ -49,8 +50,8 @@ func commit(t *testing.T, s *dynamostate.State, fence int64, u replication.Updat
 	}
 }
 
-func role(n int) replication.Ref {
-	return replication.Ref{Kind: replication.Role, Name: fmt.Sprintf("role-%05d", n)}
+func role(n int) object.Ref {
+	return object.Ref{Kind: object.Role, Name: fmt.Sprintf("role-%05d", n)}
 }
 
 func run(id string) *replication.Run {
@@ -58,11 +59,11 @@ func run(id string) *replication.Run {
 }
 
 // many is an inventory with fingerprints that don't pack.
-func many(n int) map[replication.Ref]string {
-	all := map[replication.Ref]string{}
+func many(n int) map[object.Ref]string {
+	all := map[object.Ref]string{}
 	for i := range n {
 		h := uint64(i+1) * 0x9e3779b97f4a7c15
-		all[replication.Ref{Kind: replication.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}] =
+		all[object.Ref{Kind: object.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}] =
 			fmt.Sprintf("%016x%016x%016x%016x", h, h*h, h*h*h+7, ^h*h)
 	}
 	return all
@@ -116,9 +117,9 @@ func TestAFailingPollIsTwoOperations(t *testing.T) {
 	for i := range int64(100) { // ids with gaps
 		p.Position.Seen = append(p.Position.Seen, p.Position.Seq-600+i*6+i*i%5)
 	}
-	p.Work = &replication.Work{Reason: "changes", Started: noon(), Upto: p.Position, Intent: slices.Collect(func(yield func(replication.Ref) bool) {
+	p.Work = &replication.Work{Reason: "changes", Started: noon(), Upto: p.Position, Intent: slices.Collect(func(yield func(object.Ref) bool) {
 		for i := range 100 {
-			if !yield(replication.Ref{Kind: replication.DataBagItem, Name: strings.Repeat("b", 250) + fmt.Sprint(i), Sub: fmt.Sprintf("%064x", i*i)}) {
+			if !yield(object.Ref{Kind: object.DataBagItem, Name: strings.Repeat("b", 250) + fmt.Sprint(i), Sub: fmt.Sprintf("%064x", i*i)}) {
 				return
 			}
 		}
@@ -161,9 +162,9 @@ func TestOneChangedRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := normal()
-	p.Work = &replication.Work{Reason: "changes", Started: noon(), Intent: []replication.Ref{role(1)}, Upto: p.Position}
+	p.Work = &replication.Work{Reason: "changes", Started: noon(), Intent: []object.Ref{role(1)}, Upto: p.Position}
 	commit(t, s, fence, replication.Update{Progress: p, Run: run("2")})
-	commit(t, s, fence, replication.Update{Progress: normal(), Run: run("2"), Applied: map[replication.Ref]string{role(1): strings.Repeat("0123", 16)}})
+	commit(t, s, fence, replication.Update{Progress: normal(), Run: run("2"), Applied: map[object.Ref]string{role(1): strings.Repeat("0123", 16)}})
 	if err := s.Release(t.Context(), engineering(), fence); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func TestTenThousandObjects(t *testing.T) {
 	s := w.open()
 	fence := take(t, s, engineering())
 	all := many(10_000)
-	window := map[replication.Ref]string{}
+	window := map[object.Ref]string{}
 	ops := map[string]int{}
 	for ref, fingerprint := range all {
 		if window[ref] = fingerprint; len(window) < 100 {
@@ -261,11 +262,11 @@ func TestALargeCommit(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	fence := take(t, s, engineering())
-	u := replication.Update{Progress: normal(), Run: run("1"), Applied: map[replication.Ref]string{}}
+	u := replication.Update{Progress: normal(), Run: run("1"), Applied: map[object.Ref]string{}}
 	u.Progress.Work = &replication.Work{Started: noon()}
 	for i := range 100 {
 		h := fmt.Sprintf("%016x", uint64(i+1)*0x9e3779b97f4a7c15)
-		ref := replication.Ref{Kind: replication.DataBagItem, Name: strings.Repeat(h, 16)[:255], Sub: strings.Repeat(h, 16)[1:256]}
+		ref := object.Ref{Kind: object.DataBagItem, Name: strings.Repeat(h, 16)[:255], Sub: strings.Repeat(h, 16)[1:256]}
 		u.Applied[ref] = "?"
 		u.Progress.Work.Intent = append(u.Progress.Work.Intent, ref)
 		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: ref, Class: replication.Rejected, Reason: strings.Repeat(h, 500), Hint: h, FirstSeen: noon(), NextTry: noon(), Attempts: 3})

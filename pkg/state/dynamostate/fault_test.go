@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/dynamostate"
 )
@@ -34,7 +35,7 @@ func failing(prefix string, n int, err error) func(string) error {
 	}
 }
 
-func inventory(t *testing.T, s *dynamostate.State) map[replication.Ref]string {
+func inventory(t *testing.T, s *dynamostate.State) map[object.Ref]string {
 	t.Helper()
 	got, err := s.Inventory(t.Context(), engineering())
 	if err != nil {
@@ -146,11 +147,11 @@ func TestACommitThatArrivesLate(t *testing.T) {
 	s := dynamostate.Open(late, w.table, w.blobs, dynamostate.WithSleep(noSleep))
 	fence := take(t, s, engineering())
 	late.hold = true
-	first := map[replication.Ref]string{role(1): "first", role(2): "first"}
+	first := map[object.Ref]string{role(1): "first", role(2): "first"}
 	if err := s.Commit(t.Context(), engineering(), fence, noon(), replication.Update{Progress: replication.Progress{Objects: 1}, Applied: first}); !errors.Is(err, errLost) {
 		t.Fatal(err)
 	}
-	second := replication.Update{Progress: replication.Progress{Objects: 2}, Applied: map[replication.Ref]string{role(1): "second"}}
+	second := replication.Update{Progress: replication.Progress{Objects: 2}, Applied: map[object.Ref]string{role(1): "second"}}
 	// It arrives between the reading and the writing of the second.
 	late.hold = false
 	released := false
@@ -319,7 +320,7 @@ func TestPartialAnswers(t *testing.T) {
 	for n := range 7 {
 		id := replication.PairID{Replica: "eu", Org: fmt.Sprint(n)}
 		ids = append(ids, id)
-		if err := s.Note(t.Context(), id, 0, noon(), replication.Progress{Work: &replication.Work{Intent: []replication.Ref{role(n)}}}); err != nil {
+		if err := s.Note(t.Context(), id, 0, noon(), replication.Progress{Work: &replication.Work{Intent: []object.Ref{role(n)}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -338,7 +339,7 @@ func TestPartialAnswers(t *testing.T) {
 
 	fence := take(t, s, engineering())
 	for n := range 7 {
-		commit(t, s, fence, replication.Update{Applied: map[replication.Ref]string{role(n): "f"}})
+		commit(t, s, fence, replication.Update{Applied: map[object.Ref]string{role(n): "f"}})
 	}
 	if p.writes == 0 {
 		t.Error("no log item was removed")

@@ -8,14 +8,15 @@ import (
 	"maps"
 	"slices"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // records are the maps of a pair, read from its log.
 type records struct {
 	base      wireBase
-	inventory map[replication.Ref]string
-	unsynced  map[replication.Ref]replication.Unsynced
+	inventory map[object.Ref]string
+	unsynced  map[object.Ref]replication.Unsynced
 	// stale tells which of the maps differ from the base.
 	staleInventory, staleUnsynced bool
 	// items are the sort keys of all log items but the base, valid or left over.
@@ -31,7 +32,7 @@ func (s *State) readLog(ctx context.Context, k string, h head, w want) (*records
 	if err != nil {
 		return nil, err
 	}
-	r := &records{inventory: map[replication.Ref]string{}, unsynced: map[replication.Ref]replication.Unsynced{}}
+	r := &records{inventory: map[object.Ref]string{}, unsynced: map[object.Ref]replication.Unsynced{}}
 	deltas := map[string]item{}
 	base := item(nil)
 	for _, it := range items {
@@ -134,7 +135,7 @@ func (r *records) apply(d wireDelta) {
 
 // sorted lists unsynced objects by object.
 func (r *records) sorted() []replication.Unsynced {
-	return slices.SortedFunc(maps.Values(r.unsynced), func(a, b replication.Unsynced) int { return replication.CompareRefs(a.Ref, b.Ref) })
+	return slices.SortedFunc(maps.Values(r.unsynced), func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 }
 
 // records reads the maps of a pair at the moment.
@@ -155,7 +156,7 @@ func (s *State) records(ctx context.Context, k string, w want) (r *records, err 
 }
 
 // Inventory implements [replication.State].
-func (s *State) Inventory(ctx context.Context, id replication.PairID) (map[replication.Ref]string, error) {
+func (s *State) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	k, err := name(id)
 	if err != nil {
 		return nil, err
@@ -165,7 +166,7 @@ func (s *State) Inventory(ctx context.Context, id replication.PairID) (map[repli
 		return nil, s.explain(ctx, "read inventory of "+k, err)
 	}
 	if r.inventory == nil {
-		return map[replication.Ref]string{}, nil
+		return map[object.Ref]string{}, nil
 	}
 	return r.inventory, nil
 }

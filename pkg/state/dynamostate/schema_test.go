@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/dynamostate"
 )
@@ -30,7 +31,7 @@ func all(ctx context.Context, s *dynamostate.State) map[string]error {
 	_, errs["Unsynced"] = s.Unsynced(ctx, id)
 	errs["Direct"] = s.Direct(ctx, id, replication.Directive{})
 	errs["Note"] = s.Note(ctx, id, 0, noon(), replication.Progress{})
-	errs["Note with a detail"] = s.Note(ctx, id, 0, noon(), replication.Progress{Work: &replication.Work{Intent: make([]replication.Ref, 5000)}})
+	errs["Note with a detail"] = s.Note(ctx, id, 0, noon(), replication.Progress{Work: &replication.Work{Intent: make([]object.Ref, 5000)}})
 	errs["Commit"] = s.Commit(ctx, id, 1, noon(), replication.Update{})
 	errs["Commit with objects"] = s.Commit(ctx, id, 1, noon(), replication.Update{Applied: many(1)})
 	return errs
@@ -158,7 +159,7 @@ func TestStartingOver(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	commit(t, s, take(t, s, engineering()), replication.Update{Progress: normal(), Applied: many(1000)})
-	commit(t, s, 1, replication.Update{Progress: normal(), Applied: map[replication.Ref]string{role(1): "old"}})
+	commit(t, s, 1, replication.Update{Progress: normal(), Applied: map[object.Ref]string{role(1): "old"}})
 	if _, err := w.raw.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &w.table, Key: keyOf("pairs", "eu/engineering")}); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func TestStartingOver(t *testing.T) {
 		t.Errorf("%d objects are still there", len(got))
 	}
 	fence := take(t, s, engineering())
-	commit(t, s, fence, replication.Update{Applied: map[replication.Ref]string{role(2): "new"}})
+	commit(t, s, fence, replication.Update{Applied: map[object.Ref]string{role(2): "new"}})
 	if got := inventory(t, s); len(got) != 1 {
 		t.Errorf("%v, want the new object alone", got)
 	}

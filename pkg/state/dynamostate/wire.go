@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -17,13 +18,13 @@ import (
 // wireRef is kind, name and sub: a path can't name every object.
 type wireRef [3]string
 
-func toWire(r replication.Ref) wireRef { return wireRef{string(r.Kind), r.Name, r.Sub} }
+func toWire(r object.Ref) wireRef { return wireRef{string(r.Kind), r.Name, r.Sub} }
 
-func (w wireRef) ref() replication.Ref {
-	return replication.Ref{Kind: replication.Kind(w[0]), Name: w[1], Sub: w[2]}
+func (w wireRef) ref() object.Ref {
+	return object.Ref{Kind: object.Kind(w[0]), Name: w[1], Sub: w[2]}
 }
 
-func toWires(refs []replication.Ref) (all []wireRef, err error) {
+func toWires(refs []object.Ref) (all []wireRef, err error) {
 	for _, r := range refs {
 		if err := checkRef(r); err != nil {
 			return nil, err
@@ -33,7 +34,7 @@ func toWires(refs []replication.Ref) (all []wireRef, err error) {
 	return all, nil
 }
 
-func fromWires(all []wireRef) (refs []replication.Ref) {
+func fromWires(all []wireRef) (refs []object.Ref) {
 	for _, w := range all {
 		refs = append(refs, w.ref())
 	}
@@ -42,7 +43,7 @@ func fromWires(all []wireRef) (refs []replication.Ref) {
 
 // checkRef refuses what JSON can't give back unchanged. No name that a Chef
 // Server accepts is refused (chef-server-api.md §4).
-func checkRef(r replication.Ref) error {
+func checkRef(r object.Ref) error {
 	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not the name of an object", r.Path())
@@ -327,7 +328,7 @@ func wireUpdate(u replication.Update) (d wireDelta, err error) {
 }
 
 // entries lists an inventory in a fixed order, which packs well.
-func entries(inventory map[replication.Ref]string) []entry {
+func entries(inventory map[object.Ref]string) []entry {
 	all := make([]entry, 0, len(inventory))
 	for r, fingerprint := range inventory {
 		all = append(all, entry{string(r.Kind), r.Name, r.Sub, fingerprint})

@@ -13,20 +13,21 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // model is what a State should do to one pair, in maps.
 type model struct {
 	state     replication.PairState
-	inventory map[replication.Ref]string
-	unsynced  map[replication.Ref]replication.Unsynced
+	inventory map[object.Ref]string
+	unsynced  map[object.Ref]replication.Unsynced
 	runs      map[string]replication.Run
 }
 
 func (m *model) all() all {
 	a := all{Pair: m.state, Inventory: m.inventory}
-	a.Unsynced = slices.SortedFunc(maps.Values(m.unsynced), func(a, b replication.Unsynced) int { return replication.CompareRefs(a.Ref, b.Ref) })
+	a.Unsynced = slices.SortedFunc(maps.Values(m.unsynced), func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	a.Runs = slices.SortedFunc(maps.Values(m.runs), func(a, b replication.Run) int { return strings.Compare(b.ID, a.ID) })
 	return a
 }
@@ -64,8 +65,8 @@ func testModel(t *testing.T, open func() replication.State) {
 			id := replication.PairID{Replica: fmt.Sprintf("r%d", n), Org: org}
 			m.models = append(m.models, &model{
 				state:     replication.PairState{ID: id},
-				inventory: map[replication.Ref]string{},
-				unsynced:  map[replication.Ref]replication.Unsynced{},
+				inventory: map[object.Ref]string{},
+				unsynced:  map[object.Ref]replication.Unsynced{},
 				runs:      map[string]replication.Run{},
 			})
 		}
@@ -170,7 +171,7 @@ func (m *machine) direct(t *rapid.T) {
 		At:           m.now,
 	}
 	if rapid.Bool().Draw(t, "resync objects") {
-		d.ResyncObjectsAt, d.ResyncObjects = &m.now, []replication.Ref{role("a"), role("..")}
+		d.ResyncObjectsAt, d.ResyncObjects = &m.now, []object.Ref{role("a"), role("..")}
 	}
 	if err := s.Direct(context.Background(), p.state.ID, d); err != nil {
 		t.Fatalf("Direct: %v", err)
@@ -195,18 +196,18 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 		Status:      rapid.SampledFrom([]replication.Status{"", replication.Synced, replication.Held}).Draw(t, "status"),
 		Position:    &replication.Position{Seq: rapid.Int64().Draw(t, "seq"), Seen: rapid.SliceOfN(rapid.Int64(), 0, 3).Draw(t, "seen")},
 		LastAttempt: now,
-		Deletions: &replication.Deletions{Since: now, Spans: []replication.DeletionCount{{}, {Deleted: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
-			Most: map[replication.Kind]int{replication.Role: rapid.IntRange(0, 99).Draw(t, "most")}}}},
+		Deletions: &replication.Deletions{Since: now, Spans: []replication.DeletionCount{{}, {Deleted: map[object.Kind]int{object.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
+			Most: map[object.Kind]int{object.Role: rapid.IntRange(0, 99).Draw(t, "most")}}}},
 		Objects: rapid.IntRange(0, 9).Draw(t, "objects"),
 
 		UnsyncedSince: now, ObjectsAt: now,
-		Dirty: []replication.Ref{role("a"), role(".."), {Kind: replication.Cookbook}}[:rapid.IntRange(0, 3).Draw(t, "dirty")],
+		Dirty: []object.Ref{role("a"), role(".."), {Kind: object.Cookbook}}[:rapid.IntRange(0, 3).Draw(t, "dirty")],
 	}
 }
 
 // drawUpdate draws an update that doesn't name an object twice.
 func drawUpdate(t *rapid.T, now time.Time) replication.Update {
-	u := replication.Update{Progress: drawProgress(t, now), Applied: map[replication.Ref]string{}}
+	u := replication.Update{Progress: drawProgress(t, now), Applied: map[object.Ref]string{}}
 	for _, name := range []string{"a", "A", "b", ".."} {
 		switch r := role(name); rapid.IntRange(0, 4).Draw(t, "what to do with "+name) {
 		case 1:

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -22,8 +23,8 @@ func fill(v reflect.Value) {
 	case *time.Time:
 		*x = time.Date(2026, 11, 22, 10, 0, 1, 234_000_000, time.FixedZone("", 3600))
 		return
-	case *replication.Ref:
-		*x = replication.Ref{Kind: replication.DataBagItem, Name: "users", Sub: "alice"}
+	case *object.Ref:
+		*x = object.Ref{Kind: object.DataBagItem, Name: "users", Sub: "alice"}
 		return
 	case *replication.PairID:
 		*x = pairA()
@@ -129,11 +130,11 @@ func names() []string {
 
 // refs are objects of all kinds with all names, and listings, by which a listing
 // that failed is recorded.
-func refs() (all []replication.Ref) {
-	for _, k := range replication.Kinds() {
-		all = append(all, replication.Ref{Kind: k})
+func refs() (all []object.Ref) {
+	for _, k := range object.Kinds() {
+		all = append(all, object.Ref{Kind: k})
 		for _, n := range names() {
-			all = append(all, replication.Ref{Kind: k, Name: n}, replication.Ref{Kind: k, Name: n, Sub: "1.0.0"}, replication.Ref{Kind: k, Name: "x", Sub: n})
+			all = append(all, object.Ref{Kind: k, Name: n}, object.Ref{Kind: k, Name: n, Sub: "1.0.0"}, object.Ref{Kind: k, Name: "x", Sub: n})
 		}
 	}
 	return all
@@ -142,14 +143,14 @@ func refs() (all []replication.Ref) {
 func testNames(t *testing.T, open func() replication.State) {
 	s := open()
 	fence := take(t, s, pairA(), "me", t0())
-	u := replication.Update{Applied: map[replication.Ref]string{}}
+	u := replication.Update{Applied: map[object.Ref]string{}}
 	for i, r := range refs() {
 		u.Applied[r] = fmt.Sprint(i)
 		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: fmt.Sprint(i)})
 	}
 	commit(t, s, pairA(), fence, u)
 	got := read(t, s, pairA())
-	slices.SortFunc(u.Unsynced, func(a, b replication.Unsynced) int { return replication.CompareRefs(a.Ref, b.Ref) })
+	slices.SortFunc(u.Unsynced, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	same(t, "inventory", u.Applied, got.Inventory)
 	same(t, "unsynced", u.Unsynced, got.Unsynced)
 
@@ -167,14 +168,14 @@ func testNames(t *testing.T, open func() replication.State) {
 func testManyObjects(t *testing.T, open func() replication.State) {
 	s := open()
 	fence := take(t, s, pairA(), "me", t0())
-	want := map[replication.Ref]string{}
+	want := map[object.Ref]string{}
 	for i := range 10_000 {
-		want[replication.Ref{Kind: replication.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}] = fmt.Sprintf("%064x", i)
+		want[object.Ref{Kind: object.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}] = fmt.Sprintf("%064x", i)
 	}
 	commit(t, s, pairA(), fence, replication.Update{Applied: want})
 	same(t, "inventory", want, read(t, s, pairA()).Inventory)
 
-	var removed []replication.Ref
+	var removed []object.Ref
 	for r := range want {
 		removed = append(removed, r)
 	}
@@ -187,20 +188,20 @@ func testManyObjects(t *testing.T, open func() replication.State) {
 func testUnsyncedSorted(t *testing.T, open func() replication.State) {
 	s := open()
 	fence := take(t, s, pairA(), "me", t0())
-	want := []replication.Ref{
-		{Kind: replication.DataBag, Name: "z"},
-		{Kind: replication.DataBagItem, Name: "a", Sub: "b"},
-		{Kind: replication.Role, Name: "B"},
-		{Kind: replication.Role, Name: "a"},
-		{Kind: replication.Cookbook, Name: "a", Sub: "1.0.0"},
-		{Kind: replication.Environment, Name: "a"},
+	want := []object.Ref{
+		{Kind: object.DataBag, Name: "z"},
+		{Kind: object.DataBagItem, Name: "a", Sub: "b"},
+		{Kind: object.Role, Name: "B"},
+		{Kind: object.Role, Name: "a"},
+		{Kind: object.Cookbook, Name: "a", Sub: "1.0.0"},
+		{Kind: object.Environment, Name: "a"},
 	}
 	u := replication.Update{}
 	for _, i := range []int{3, 5, 0, 4, 2, 1} {
 		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: want[i]})
 	}
 	commit(t, s, pairA(), fence, u)
-	var got []replication.Ref
+	var got []object.Ref
 	for _, x := range read(t, s, pairA()).Unsynced {
 		got = append(got, x.Ref)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -64,8 +65,8 @@ const ttl = time.Minute
 func pairA() replication.PairID { return replication.PairID{Replica: "eu", Org: "engineering"} }
 func pairB() replication.PairID { return replication.PairID{Replica: "us", Org: "engineering"} }
 
-func role(name string) replication.Ref {
-	return replication.Ref{Kind: replication.Role, Name: name}
+func role(name string) object.Ref {
+	return object.Ref{Kind: object.Role, Name: name}
 }
 
 func at(seq int64) replication.Progress {
@@ -91,7 +92,7 @@ func commit(t *testing.T, s replication.State, id replication.PairID, fence int6
 // all is everything that a store holds of a pair.
 type all struct {
 	Pair      replication.PairState
-	Inventory map[replication.Ref]string
+	Inventory map[object.Ref]string
 	Unsynced  []replication.Unsynced
 	Runs      []replication.Run
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -15,7 +16,7 @@ import (
 func full() replication.Update {
 	return replication.Update{
 		Progress: at(10),
-		Applied:  map[replication.Ref]string{role("web"): "f1", role("db"): "f2"},
+		Applied:  map[object.Ref]string{role("web"): "f1", role("db"): "f2"},
 		Unsynced: []replication.Unsynced{{Ref: role("bad"), Class: replication.Rejected, Reason: "400", Attempts: 1, FirstSeen: t0()}},
 		Run:      &replication.Run{ID: "r1", Pair: pairA(), Started: t0(), Outcome: "running"},
 	}
@@ -25,10 +26,10 @@ func full() replication.Update {
 func other() replication.Update {
 	return replication.Update{
 		Progress: at(99),
-		Applied:  map[replication.Ref]string{role("web"): "changed", role("new"): "f3"},
-		Removed:  []replication.Ref{role("db")},
+		Applied:  map[object.Ref]string{role("web"): "changed", role("new"): "f3"},
+		Removed:  []object.Ref{role("db")},
 		Unsynced: []replication.Unsynced{{Ref: role("worse"), Reason: "413"}},
-		Synced:   []replication.Ref{role("bad")},
+		Synced:   []object.Ref{role("bad")},
 		Run:      &replication.Run{ID: "r2", Pair: pairA()},
 	}
 }
@@ -56,7 +57,7 @@ func testCommitDrops(t *testing.T, open func() replication.State) {
 	u.Synced = append(u.Synced, role("never there"))
 	commit(t, s, pairA(), fence, u)
 	got := read(t, s, pairA())
-	same(t, "inventory", map[replication.Ref]string{role("web"): "changed", role("new"): "f3"}, got.Inventory)
+	same(t, "inventory", map[object.Ref]string{role("web"): "changed", role("new"): "f3"}, got.Inventory)
 	same(t, "unsynced", u.Unsynced, got.Unsynced)
 	same(t, "runs", []replication.Run{*u.Run, *full().Run}, got.Runs)
 	same(t, "progress", u.Progress, got.Pair.Progress)
@@ -115,7 +116,7 @@ func testCommitAtomic(t *testing.T, open func() replication.State) {
 		for n := range commits {
 			u := replication.Update{
 				Progress: at(int64(n)),
-				Applied:  map[replication.Ref]string{role(fmt.Sprint(n)): fmt.Sprint(n)},
+				Applied:  map[object.Ref]string{role(fmt.Sprint(n)): fmt.Sprint(n)},
 				Run:      &replication.Run{ID: fmt.Sprintf("%04d", n), Pair: pairA()},
 			}
 			if err := writer.Commit(context.Background(), pairA(), fence, t0(), u); err != nil {
@@ -152,7 +153,7 @@ func testPairsApart(t *testing.T, open func() replication.State) {
 	commit(t, s, pairA(), a, full())
 	before := read(t, s, pairA())
 	u := other()
-	u.Removed = []replication.Ref{role("web"), role("db")}
+	u.Removed = []object.Ref{role("web"), role("db")}
 	commit(t, s, pairB(), b, u)
 	same(t, "the pair that nobody wrote", before, read(t, s, pairA()))
 }

@@ -24,6 +24,7 @@ import (
 	"io"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -43,11 +44,11 @@ type Document struct {
 
 // Pair is what a state knows of a pair, its lease and its runs left out.
 type Pair struct {
-	ID        replication.PairID         `json:"pair"`
-	Desired   replication.Desired        `json:"desired"`
-	Progress  replication.Progress       `json:"progress"`
-	Inventory map[replication.Ref]string `json:"inventory"` // object → fingerprint of what replication last put there
-	Unsynced  []replication.Unsynced     `json:"unsynced"`
+	ID        replication.PairID     `json:"pair"`
+	Desired   replication.Desired    `json:"desired"`
+	Progress  replication.Progress   `json:"progress"`
+	Inventory map[object.Ref]string  `json:"inventory"` // object → fingerprint of what replication last put there
+	Unsynced  []replication.Unsynced `json:"unsynced"`
 }
 
 // Encode writes a document.
@@ -124,7 +125,7 @@ func (p Pair) check() error {
 			return fmt.Errorf("%q with fingerprint %q can't be in an inventory", r, fingerprint)
 		}
 	}
-	aside := map[replication.Ref]bool{}
+	aside := map[object.Ref]bool{}
 	for _, u := range p.Unsynced {
 		if u.Ref.Kind == "" || aside[u.Ref] {
 			return fmt.Errorf("unsynced object %q has no kind or is listed twice", u.Ref)
@@ -144,7 +145,7 @@ func (p Pair) check() error {
 // not give them back. No name that a Chef Server accepts is refused
 // (chef-server-api.md §4).
 func (p Pair) checkNames() error {
-	refs := make([]replication.Ref, 0, len(p.Inventory)+len(p.Unsynced))
+	refs := make([]object.Ref, 0, len(p.Inventory)+len(p.Unsynced))
 	for r := range p.Inventory {
 		refs = append(refs, r)
 	}
@@ -161,7 +162,7 @@ func (p Pair) checkNames() error {
 		refs = append(refs, h.Sample...)
 	}
 	for _, r := range refs {
-		var back replication.Ref
+		var back object.Ref
 		if err := back.UnmarshalText([]byte(r.Path())); err != nil || back != r {
 			return fmt.Errorf("%s %q %q can't be named by a path", r.Kind, r.Name, r.Sub)
 		}

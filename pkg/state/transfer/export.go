@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -56,7 +57,7 @@ func read(ctx context.Context, state replication.State, id replication.PairID) (
 		return p, replication.PairState{}, err
 	}
 	if p.Inventory == nil {
-		p.Inventory = map[replication.Ref]string{}
+		p.Inventory = map[object.Ref]string{}
 	}
 	if p.Unsynced, err = state.Unsynced(ctx, id); err != nil {
 		return p, replication.PairState{}, err

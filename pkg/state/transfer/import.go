@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -174,7 +175,7 @@ func (w *writer) direct(ctx context.Context) error {
 
 // windows are the updates that make the state's objects those of the document.
 func (w *writer) windows(here Pair) (all []replication.Update) {
-	var gone, synced []replication.Ref
+	var gone, synced []object.Ref
 	for r := range here.Inventory {
 		if _, ok := w.pair.Inventory[r]; !ok {
 			gone = append(gone, r)
@@ -189,8 +190,8 @@ func (w *writer) windows(here Pair) (all []replication.Update) {
 	for refs := range slices.Chunk(gone, n) {
 		all = append(all, replication.Update{Removed: refs})
 	}
-	for refs := range slices.Chunk(slices.SortedFunc(maps.Keys(w.pair.Inventory), replication.CompareRefs), n) {
-		applied := make(map[replication.Ref]string, len(refs))
+	for refs := range slices.Chunk(slices.SortedFunc(maps.Keys(w.pair.Inventory), object.Compare), n) {
+		applied := make(map[object.Ref]string, len(refs))
 		for _, r := range refs {
 			applied[r] = w.pair.Inventory[r]
 		}

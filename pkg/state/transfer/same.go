@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -37,7 +38,7 @@ func comparison(p Pair) ([]byte, error) {
 		c.Inventory = nil
 	}
 	c.Unsynced = append([]replication.Unsynced{}, c.Unsynced...)
-	slices.SortFunc(c.Unsynced, func(a, b replication.Unsynced) int { return replication.CompareRefs(a.Ref, b.Ref) })
+	slices.SortFunc(c.Unsynced, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	toMillis(reflect.ValueOf(&c).Elem())
 	return json.Marshal(c)
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 	"chefsync/pkg/state/dynamostate"
@@ -64,8 +65,8 @@ func (b blobs) Delete(_ context.Context, key string) error {
 // drawPair draws a pair as a state may know it.
 func drawPair(t *rapid.T) transfer.Pair {
 	names := []string{"a", "A", "1.10", ".", "..", "a:b", "%2F", "ünïcode", "a b", `"`, "\\", "<&>", strings.Repeat("n", 255)}
-	object := rapid.Custom(func(t *rapid.T) replication.Ref {
-		r := replication.Ref{Kind: rapid.SampledFrom(replication.Kinds()).Draw(t, "kind"), Name: rapid.SampledFrom(names).Draw(t, "name")}
+	ref := rapid.Custom(func(t *rapid.T) object.Ref {
+		r := object.Ref{Kind: rapid.SampledFrom(object.Kinds()).Draw(t, "kind"), Name: rapid.SampledFrom(names).Draw(t, "name")}
 		if r.IsListing() { // of a kind whose objects have two names
 			r.Sub = rapid.SampledFrom(names).Draw(t, "sub")
 		}
@@ -74,8 +75,8 @@ func drawPair(t *rapid.T) transfer.Pair {
 	moment := rapid.Custom(func(t *rapid.T) time.Time {
 		return noon().Add(-time.Duration(rapid.Int64Range(0, int64(48*time.Hour)).Draw(t, "ago")))
 	})
-	objects := rapid.SliceOfNDistinct(object, 0, 10, rapid.ID)
-	p := transfer.Pair{ID: pairID, Inventory: map[replication.Ref]string{}}
+	objects := rapid.SliceOfNDistinct(ref, 0, 10, rapid.ID)
+	p := transfer.Pair{ID: pairID, Inventory: map[object.Ref]string{}}
 	for i, r := range objects.Draw(t, "inventory") {
 		p.Inventory[r] = rapid.SampledFrom([]string{"?", fmt.Sprintf("%064d", i)}).Draw(t, "fingerprint")
 	}
@@ -94,7 +95,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 	}
 	if rapid.Bool().Draw(t, "hold") {
 		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Records: 2, Primary: "https://chef#2", Sample: objects.Draw(t, "sample")}
-		g.Deletions, g.Identity = &replication.Deletions{Since: moment.Draw(t, "since"), Spans: []replication.DeletionCount{{Deleted: map[replication.Kind]int{replication.Role: 7}, Most: map[replication.Kind]int{replication.Role: 9}}}}, "https://chef#1"
+		g.Deletions, g.Identity = &replication.Deletions{Since: moment.Draw(t, "since"), Spans: []replication.DeletionCount{{Deleted: map[object.Kind]int{object.Role: 7}, Most: map[object.Kind]int{object.Role: 9}}}}, "https://chef#1"
 	}
 	g.ResyncedAt, g.RetriedAt = moment.Draw(t, "resynced"), moment.Draw(t, "retried")
 	p.Desired.PrimaryAcceptedAt = moment.Draw(t, "accepted")

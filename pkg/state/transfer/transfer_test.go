@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 	"chefsync/pkg/state/transfer"
@@ -24,25 +25,25 @@ func options() transfer.Options {
 	return transfer.Options{Owner: "importer", Now: noon}
 }
 
-func role(n int) replication.Ref {
-	return replication.Ref{Kind: replication.Role, Name: fmt.Sprintf("r%d", n)}
+func role(n int) object.Ref {
+	return object.Ref{Kind: object.Role, Name: fmt.Sprintf("r%d", n)}
 }
 
 // known is a pair as a pass left it, with every sort of record.
 func known(objects int) transfer.Pair {
 	p := transfer.Pair{
 		ID:      pairID,
-		Desired: replication.Desired{Stopped: true, Reason: "moved", Since: noon(), AllowDeletes: 7, AllowedAt: noon().Add(-time.Minute), ResyncAt: noon().Add(-time.Hour), RetryAt: noon().Add(-2 * time.Hour), RetryOnly: []replication.Ref{role(1)}, ResyncObjectsAt: noon().Add(-3 * time.Hour), ResyncObjects: []replication.Ref{role(2)}},
+		Desired: replication.Desired{Stopped: true, Reason: "moved", Since: noon(), AllowDeletes: 7, AllowedAt: noon().Add(-time.Minute), ResyncAt: noon().Add(-time.Hour), RetryAt: noon().Add(-2 * time.Hour), RetryOnly: []object.Ref{role(1)}, ResyncObjectsAt: noon().Add(-3 * time.Hour), ResyncObjects: []object.Ref{role(2)}},
 		Progress: replication.Progress{
 			Status: replication.Retrying, Since: noon().Add(-time.Hour), LastAttempt: noon().Add(-time.Minute), LastSuccess: noon().Add(-time.Minute), LastCompare: noon().Add(-time.Hour),
 			Position: &replication.Position{Identity: "https://chef.example.com/organizations/engineering", Epoch: "e", Seq: 41, Marks: map[int64]string{41: "ab"}, Seen: []int64{40, 41}},
-			Work:     &replication.Work{Started: noon(), Intent: []replication.Ref{role(2)}, Crashes: 1},
+			Work:     &replication.Work{Started: noon(), Intent: []object.Ref{role(2)}, Crashes: 1},
 			Drift:    &replication.Drift{At: noon(), Run: "r", Changed: 1}, Objects: objects, Unsynced: 2,
 		},
-		Inventory: map[replication.Ref]string{},
+		Inventory: map[object.Ref]string{},
 		Unsynced: []replication.Unsynced{
 			{Ref: role(1), Class: replication.Rejected, Reason: "too <large> & more", Attempts: 3, FirstSeen: noon(), NextTry: noon().Add(time.Hour)},
-			{Ref: replication.Ref{Kind: replication.Cookbook}, Class: replication.Transient, Reason: "the listing failed"},
+			{Ref: object.Ref{Kind: object.Cookbook}, Class: replication.Transient, Reason: "the listing failed"},
 		},
 	}
 	for i := range objects {
@@ -91,7 +92,7 @@ func TestWhatIsExportedAndImportedIsAllThere(t *testing.T) {
 	// The target knew something else before, which is older.
 	old := known(3000)
 	old.Progress.LastAttempt, old.Progress.LastSuccess, old.Progress.Position.Seq = noon().Add(-time.Hour), noon().Add(-time.Hour), 12
-	old.Inventory[replication.Ref{Kind: replication.Role, Name: "stale"}] = "x"
+	old.Inventory[object.Ref{Kind: object.Role, Name: "stale"}] = "x"
 	old.Unsynced = append(old.Unsynced, replication.Unsynced{Ref: role(99), Reason: "stale"})
 	target := holding(t, old)
 	r, err := transfer.Import(context.Background(), target, d.Pairs[0], options())
@@ -171,7 +172,7 @@ type meddling struct {
 	meddle func()
 }
 
-func (m *meddling) Inventory(ctx context.Context, id replication.PairID) (map[replication.Ref]string, error) {
+func (m *meddling) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	inv, err := m.State.Inventory(ctx, id)
 	m.meddle()
 	return inv, err

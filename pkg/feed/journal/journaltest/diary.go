@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -14,7 +15,7 @@ func testDiary(t *testing.T, open func() journal.ScanStore) {
 	if got, err := s.LastScan(t.Context(), source); err != nil || !reflect.DeepEqual(got, journal.LastScan{}) {
 		t.Errorf("never scanned: %+v, %v", got, err)
 	}
-	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2, Unread: []journal.Unread{{Kind: replication.Role, Since: t0().Add(-time.Hour), Failing: t0(), Error: "read /roles: 403", Class: replication.Rejected, Hint: "grant read"}}}
+	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2, Unread: []journal.Unread{{Kind: object.Role, Since: t0().Add(-time.Hour), Failing: t0(), Error: "read /roles: 403", Class: replication.Rejected, Hint: "grant read"}}}
 	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second)}
 	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, other: {bad, good}} {
 		for _, scan := range scans {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -216,7 +217,7 @@ func testReadersLose(t *testing.T, open func() journal.ScanStore) {
 		note(t, s, t0().Add(time.Duration(n)*time.Hour), role(n))
 	}
 	fresh, end, err := read(start)
-	if err != nil || len(fresh) != 20 || fresh[0].Scope != (replication.Scope{Kind: replication.Role, Name: "r0"}) {
+	if err != nil || len(fresh) != 20 || fresh[0].Scope != (object.Scope{Kind: object.Role, Name: "r0"}) {
 		t.Errorf("%d changes, %v; want 20", len(fresh), err)
 	}
 	if _, err := s.Trim(t.Context(), source, t0().Add(1000*time.Hour), 0); err != nil {

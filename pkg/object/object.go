@@ -1,4 +1,7 @@
-package replication
+// Package object names and describes what is replicated: cookbook versions,
+// environments, roles, data bags and their items, policies and their artifacts.
+// All that distinguishes one kind from another is in its table of kinds.
+package object
 
 import (
 	"fmt"
@@ -15,50 +18,51 @@ type Ref struct {
 	Sub  string
 }
 
-// Path is the object's path below its organization in the Chef Server API,
+// Path returns the object's path below its organization in the Chef Server API,
 // such as /cookbooks/apache2/2.0.0 or /data/users/alice. It is how objects are
 // named in state, logs and output.
 func (r Ref) Path() string {
-	p := "/" + r.Kind.collection()
+	p := r.Kind.properties()
+	path := "/" + p.collection
 	if r.Name != "" {
-		p += "/" + r.Name
+		path += "/" + r.Name
 	}
 	if r.Sub != "" {
-		if between := r.Kind.between(); between != "" {
-			p += "/" + between
+		if p.infix != "" {
+			path += "/" + p.infix
 		}
-		p += "/" + r.Sub
+		path += "/" + r.Sub
 	}
-	return p
+	return path
 }
 
-// String is the path.
+// String returns the path.
 func (r Ref) String() string { return r.Path() }
 
 // ParseRef reads a path as [Ref.Path] writes it. /data/B is the bag B,
 // /data/B/I the item I. A leading slash may be missing, and data_bags is
 // accepted for data, as people write it.
 func ParseRef(path string) (Ref, error) {
-	ref, ok := splitPath(path)
-	if !ok || ref.IsListing() || dots(ref.Name) || dots(ref.Sub) {
+	ref, ok := ParsePath(path)
+	if !ok || ref.IsListing() || IsDots(ref.Name) || IsDots(ref.Sub) {
 		return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, /data/BAG, /data/BAG/ITEM, /policies/NAME/revisions/ID, /policy_groups/GROUP/policies/NAME or /cookbook_artifacts/NAME/ID", path)
 	}
 	return ref, nil
 }
 
-// dots tells of names that path normalisers would collapse.
-func dots(name string) bool { return name == "." || name == ".." }
+// IsDots reports whether a name is one that path normalisers would collapse.
+func IsDots(name string) bool { return name == "." || name == ".." }
 
-// splitPath reads the path of an object or a listing.
-func splitPath(path string) (Ref, bool) {
+// ParsePath reads the path of an object or of a listing, such as /roles.
+func ParsePath(path string) (Ref, bool) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	ref := Ref{Kind: kindOfCollection(parts[0])}
+	ref := Ref{Kind: ParseKind(parts[0])}
 	if ref.Kind == "" || slices.Contains(parts, "") {
 		return Ref{}, false
 	}
-	if between := ref.Kind.between(); between != "" && len(parts) == 4 && parts[2] == between {
+	if infix := ref.Kind.properties().infix; infix != "" && len(parts) == 4 && parts[2] == infix {
 		parts = slices.Delete(parts, 2, 3)
-	} else if between != "" && len(parts) > 2 {
+	} else if infix != "" && len(parts) > 2 {
 		return Ref{}, false
 	}
 	if len(parts) > 1 {
@@ -69,7 +73,7 @@ func splitPath(path string) (Ref, bool) {
 			ref.Kind = DataBagItem
 		}
 	}
-	if len(parts) > 3 || ref.Sub != "" && !ref.Kind.twofold() {
+	if len(parts) > 3 || ref.Sub != "" && !ref.Kind.HasTwoNames() {
 		return Ref{}, false
 	}
 	return ref, true
@@ -81,7 +85,7 @@ func (r Ref) MarshalText() ([]byte, error) { return []byte(r.Path()), nil }
 // UnmarshalText reads what MarshalText wrote, paths of listings such as /roles
 // and /cookbooks/apache2 included: a listing that failed is recorded by them.
 func (r *Ref) UnmarshalText(b []byte) error {
-	ref, ok := splitPath(string(b))
+	ref, ok := ParsePath(string(b))
 	if !ok {
 		return fmt.Errorf("%q is not the path of an object or a listing", b)
 	}
@@ -89,16 +93,16 @@ func (r *Ref) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// IsListing tells whether the Ref names a listing instead of one object.
-func (r Ref) IsListing() bool { return r.Name == "" || r.Kind.twofold() && r.Sub == "" }
+// IsListing reports whether the Ref names a listing instead of one object.
+func (r Ref) IsListing() bool { return r.Name == "" || r.Kind.HasTwoNames() && r.Sub == "" }
 
-// bag is the data bag of an item.
-func (r Ref) bag() Ref { return Ref{Kind: DataBag, Name: r.Name} }
+// Bag returns the data bag of an item.
+func (r Ref) Bag() Ref { return Ref{Kind: DataBag, Name: r.Name} }
 
-// CompareRefs orders objects as they are applied: by kind, then name, then
-// version or item.
-func CompareRefs(a, b Ref) int {
-	if d := a.Kind.order() - b.Kind.order(); d != 0 {
+// Compare orders objects as they are applied: by kind, then name, then version or
+// item.
+func Compare(a, b Ref) int {
+	if d := a.Kind.Order() - b.Kind.Order(); d != 0 {
 		return d
 	}
 	if d := strings.Compare(a.Name, b.Name); d != 0 {
@@ -117,12 +121,12 @@ type Scope struct {
 	Sub  string
 }
 
-// ScopeOf is the scope of exactly one object, and of what a server changes with
+// ScopeOf returns the scope of exactly one object, and of what a server changes with
 // it without a row of its own: the items of a data bag that is deleted
 // (chef-server-api.md §4.4), and the policy groups that a policy is in (§5.1).
 func ScopeOf(r Ref) Scope { return Scope(r) }
 
-// Contains tells whether r belongs to the scope.
+// Contains reports whether r belongs to the scope.
 func (s Scope) Contains(r Ref) bool {
 	switch {
 	case s.Kind == "":
@@ -157,4 +161,15 @@ type File struct {
 	URL string
 	// Path is one of the paths that have this content, for messages.
 	Path string
+}
+
+// Touches reports whether the scope may hold objects of a kind.
+func (s Scope) Touches(k Kind) bool {
+	switch {
+	case s.Kind == "" || s.Kind == k:
+		return !(k == DataBag && s.Name != "")
+	case s.Kind == DataBag:
+		return k == DataBagItem
+	}
+	return false
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// segment tells whether a quoted key is a segment of API versions 0 and 1, and
+// segment reports whether a quoted key is a segment of API versions 0 and 1, and
 // which prefix version 2 puts before the names of its files
 // (chef-server-api.md §3.2).
 func segment(key []byte) (prefix string, ok bool) {
@@ -93,7 +93,7 @@ func metadata(v []byte) ([]byte, error) {
 	return m.append(make([]byte, 0, len(v)+64)), nil
 }
 
-// checkedMetadata tells whether newer servers check the field of a quoted key.
+// checkedMetadata reports whether newer servers check the field of a quoted key.
 func checkedMetadata(key []byte) bool {
 	switch string(key) {
 	case `"name"`, `"version"`, `"description"`, `"long_description"`, `"maintainer"`, `"maintainer_email"`, `"license"`,

@@ -21,7 +21,7 @@ type SyntaxError struct {
 	Reason string
 }
 
-// Error tells the reason and the offset.
+// Error returns the reason and the offset.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("not usable as JSON at byte %d: %s", e.Offset, e.Reason)
 }

@@ -1,0 +1,74 @@
+package object_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/object"
+)
+
+func TestRefsRoundTripAsPaths(t *testing.T) {
+	for _, r := range []object.Ref{
+		{Kind: object.Role, Name: "web:x"}, {Kind: object.Cookbook, Name: "a.b", Sub: "1.10.0"}, {Kind: object.DataBag, Name: "b"}, {Kind: object.DataBagItem, Name: "b", Sub: "i"}, {Kind: object.Environment, Name: "prod"}, {Kind: object.Role}, {Kind: object.Cookbook, Name: "apt"},
+	} {
+		text, _ := r.MarshalText()
+		var back object.Ref
+		if err := back.UnmarshalText(text); err != nil || back != r {
+			t.Errorf("%v → %s → %v, %v", r, text, back, err)
+		}
+	}
+	for _, s := range []string{"", "/", "/roles/..", "/roles//x", "/nodes/x", "/cookbooks/a/1/2", "/data/a/b/c"} {
+		if r, err := object.ParseRef(s); err == nil {
+			t.Errorf("ParseRef(%q) = %v, want an error", s, r)
+		}
+	}
+}
+
+func TestEveryKindIsKnownByItsWords(t *testing.T) {
+	kinds := object.Kinds()
+	for i, k := range kinds {
+		if k.Order() != i || !k.IsKnown() {
+			t.Errorf("%s has the place %d of %d", k, k.Order(), i)
+		}
+		for _, word := range []string{k.Collection(), k.ConfigName()} {
+			if got := object.ParseKind(word); got != k.Base() {
+				t.Errorf("ParseKind(%q) = %q, want %q", word, got, k.Base())
+			}
+		}
+		ref := object.Ref{Kind: k, Name: "n"}
+		if k.HasTwoNames() {
+			ref.Sub = "s"
+		}
+		if got, err := object.ParseRef(ref.Path()); err != nil || got != ref {
+			t.Errorf("ParseRef(%q) = %v, %v", ref.Path(), got, err)
+		}
+		if strings.Count(ref.Path(), "/") < 2 || ref.IsListing() || !slices.Contains(kinds, k.Base()) {
+			t.Errorf("%s is named %q", k, ref.Path())
+		}
+	}
+	for _, word := range []string{"", "node", "nodes", "role", "data_bag"} {
+		if k := object.ParseKind(word); k != "" || object.Kind(word+"?").IsKnown() {
+			t.Errorf("ParseKind(%q) = %q", word, k)
+		}
+	}
+}
+
+// A body that a server returns is a fingerprint's only input but for bags, which
+// have no content but their name.
+func TestFingerprintsFollowTheKind(t *testing.T) {
+	a, b := object.Ref{Kind: object.DataBag, Name: "a"}, object.Ref{Kind: object.DataBag, Name: "b"}
+	if x, err := object.FingerprintOf(a, nil); err != nil || x == "" {
+		t.Errorf("the fingerprint of a bag: %q, %v", x, err)
+	} else if y, _ := object.FingerprintOf(b, nil); x == y {
+		t.Errorf("two bags have one fingerprint")
+	}
+	for _, k := range object.Kinds() {
+		if k == object.DataBag {
+			continue
+		}
+		if _, err := object.FingerprintOf(object.Ref{Kind: k, Name: "n", Sub: "1.0.0"}, []byte("[]")); err == nil {
+			t.Errorf("an array was taken for a %s", k)
+		}
+	}
+}
