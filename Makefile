@@ -45,11 +45,11 @@ help: ## List the targets
 
 demo: ## Replicate between two servers in memory: the first minute
 	$(call headline,demo)
-	@$(GO) run ./cli demo
+	@$(GO) run ./cli/chef-sync-ctl demo
 
 build: ## Build bin/chef-sync-ctl
 	$(call headline,build)
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/chef-sync-ctl ./cli
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/chef-sync-ctl ./cli/chef-sync-ctl
 
 test: ## Run all tests that need nothing but Go
 	$(call headline,test)

@@ -147,7 +147,7 @@ func (e *emulator) environment(primary, replica chefServer) map[string]string {
 func tools(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, pkg := range map[string]string{"chef-sync-ctl": "chefsync/cli", "seed": "chefsync/localstack/seed"} {
+	for name, pkg := range map[string]string{"chef-sync-ctl": "chefsync/cli/chef-sync-ctl", "seed": "chefsync/localstack/seed"} {
 		if err := os.Symlink(programs.Build(t, pkg), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

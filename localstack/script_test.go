@@ -75,7 +75,7 @@ func mainCase(t *testing.T) string {
 // Every command line of chef-sync-ctl in the script and in README.md is of a
 // command that is there, with flags that it has; make targets likewise.
 func TestCommandsAreThere(t *testing.T) {
-	program, makefile := programs.Build(t, "chefsync/cli"), read(t, "../Makefile")
+	program, makefile := programs.Build(t, "chefsync/cli/chef-sync-ctl"), read(t, "../Makefile")
 	commands, targets := 0, 0
 	for _, file := range []string{"run", "README.md"} {
 		text := read(t, file)
@@ -190,7 +190,7 @@ func TestAllStepsInDocker(t *testing.T) {
 	compose := "docker compose --file ROOT/localstack/compose.yaml "
 	want := []string{
 		compose + "up --build --detach --wait",
-		"go build -trimpath -o ROOT/bin/localstack/chef-sync-ctl ./cli", "0 linux/arm64",
+		"go build -trimpath -o ROOT/bin/localstack/chef-sync-ctl ./cli/chef-sync-ctl", "0 linux/arm64",
 		"go build -trimpath -o ROOT/bin/localstack/seed ./localstack/seed", "0 linux/arm64",
 		compose + "run --rm -T tools keys",
 		cdk + " bootstrap --no-notices aws://000000000000/us-east-1", "ROOT/localstack" + at,

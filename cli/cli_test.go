@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"chef-sync-ctl": func() { os.Exit(run(os.Args[1:])) },
+		"chef-sync-ctl": func() { os.Exit(Main(os.Args[1:])) },
 	})
 }
 

@@ -1,6 +1,5 @@
-// Command chef-sync-ctl replicates cookbooks, environments, roles and data bags
-// from a primary Chef Infra Server to replicas, and shows how that goes.
-package main
+// Package cli is the program chef-sync-ctl: its commands, one in a file.
+package cli
 
 import (
 	"context"
@@ -11,13 +10,9 @@ import (
 	"chefsync/cli/internal/exit"
 )
 
-func main() {
-	os.Exit(run(os.Args[1:]))
-}
-
-// run is the program. The first signal asks it to end well, the second one ends
-// it at once.
-func run(args []string) int {
+// Main runs the program and returns its exit code. The first signal asks it to
+// end well, the second one ends it at once.
+func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {

@@ -1,0 +1,13 @@
+// Command chef-sync-ctl replicates cookbooks, environments, roles and data bags
+// from a primary Chef Infra Server to replicas, and shows how that goes.
+package main
+
+import (
+	"os"
+
+	"chefsync/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:]))
+}
