@@ -10,7 +10,7 @@ import (
 // content's own errors apart from the network's, and reports progress.
 type uploadBody struct {
 	content io.ReadCloser
-	watch   *watch
+	watch   *stallTimer
 
 	mu     sync.Mutex
 	left   int64
@@ -22,15 +22,15 @@ var errWrongSize = errors.New("the content doesn't have the size that was given 
 
 func (b *uploadBody) Read(p []byte) (int, error) {
 	n, err := b.content.Read(p)
-	b.watch.touch()
+	b.watch.reset()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left -= int64(n)
 	if b.left < 0 || err == io.EOF && b.left > 0 {
 		err = errWrongSize
 	}
-	// net/http closes the body when an answer comes early: what a read says
-	// after that isn't the content's fault.
+	// net/http closes the body when a response comes early: a read error after that
+	// isn't the content's.
 	if err != nil && err != io.EOF && !b.closed {
 		b.err = err
 	}
@@ -45,8 +45,8 @@ func (b *uploadBody) Close() error {
 	return b.content.Close()
 }
 
-// failure is the error of reading the content, if there was one.
-func (b *uploadBody) failure() error {
+// readError returns the error of reading the content, or nil.
+func (b *uploadBody) readError() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err

@@ -8,79 +8,80 @@ import (
 	"time"
 )
 
-// When a server counts as down, and how often it is asked then.
+// When a server counts as down, and how often it is probed then.
 const (
-	// suspectAfter is how long nothing but failures must have been seen before a
-	// server is probed: about as long as a request whose connection is refused tries
-	// by itself, so that a server that restarts in a moment isn't given up.
+	// suspectAfter is how long requests must have failed without exception before a
+	// server is probed: about as long as a request whose connection is refused is
+	// retried, so that a quick restart doesn't open the breaker.
 	suspectAfter = 3 * time.Second
-	// probeFirst and probeMost are the first and the longest wait between two probes
-	// of a server that is down.
+	// probeFirst and probeMost are the first and the longest interval between two
+	// probes of a server that is down.
 	probeFirst = 5 * time.Second
 	probeMost  = time.Minute
-	// probeTimeout bounds the wait for an answer that takes the server no work.
+	// probeTimeout bounds the wait for the response to a probe, which takes the
+	// server no work.
 	probeTimeout = 10 * time.Second
 )
 
-// Breaker keeps requests away from a server that doesn't answer, so that its users
-// fail at once instead of waiting for one timeout each. After some seconds of nothing
-// but failures one user sends a probe; while that fails, one probe is sent per interval and all other
+// Breaker is a circuit breaker: while a server doesn't answer, requests fail at once
+// instead of waiting for one timeout each. After some seconds of nothing but failures
+// one caller sends a probe; while probes fail, one is sent per interval and all other
 // requests fail without being sent. Any answer closes the breaker: only missing
-// answers and those of a front end whose server is away count as failures. It is
+// answers, and those of a front end whose backend is down, count as failures. It is
 // safe for concurrent use; clients of the same server may share one.
 type Breaker struct {
-	mu       sync.Mutex
-	jitter   func() float64 // in [0,1)
-	answered time.Time      // the newest answer of any kind
-	served   time.Time      // the newest answer to a signed request that was accepted
-	latency  time.Duration  // of that
-	since    time.Time      // when the first request began that failed since then
-	last     *Error         // the newest of these failures; nil without one
-	open     bool           // a probe has confirmed that the server is down
-	wait     time.Duration  // until the probe after the next
-	next     time.Time      // of the next probe, while open
-	probing  chan struct{}  // closed at the end of the probe under way; nil without one
+	mu            sync.Mutex
+	jitter        func() float64 // in [0,1)
+	lastAnswer    time.Time      // the newest answer of any kind
+	lastAccepted  time.Time      // the newest answer to a signed request that was accepted
+	latency       time.Duration  // of lastAccepted
+	failingSince  time.Time      // when the first request began that failed after lastAnswer
+	lastFailure   *Error         // the newest failure after lastAnswer; nil without one
+	open          bool           // a probe has confirmed that the server is down
+	probeInterval time.Duration  // between nextProbe and the probe after it
+	nextProbe     time.Time      // while open
+	probeDone     chan struct{}  // closed at the end of the probe in progress; nil without one
 }
 
 // NewBreaker returns a closed breaker.
 func NewBreaker() *Breaker { return &Breaker{jitter: rand.Float64} }
 
-// Availability is what was seen of whether a server answers.
+// Availability describes whether a server answers.
 type Availability struct {
 	Served    time.Time     // the newest answer to a signed request that the server accepted
 	Latency   time.Duration // of that answer
 	DownSince time.Time     // when the first request began that failed since the newest answer
-	Failure   *Error        // the newest of them
+	Failure   *Error        // the newest failure since then
 	Open      bool          // requests fail without being sent
 }
 
-// Availability returns what was seen of the server.
+// Availability returns the availability of the server as observed so far.
 func (b *Breaker) Availability() Availability {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Availability{Served: b.served, Latency: b.latency, DownSince: b.since, Failure: b.last, Open: b.open}
+	return Availability{Served: b.lastAccepted, Latency: b.latency, DownSince: b.failingSince, Failure: b.lastFailure, Open: b.open}
 }
 
-// ProbeNow makes the next request probe the server instead of waiting for the time
-// of the next probe: somebody may have repaired it.
+// ProbeNow makes the next request probe the server at once, as it may have been
+// repaired.
 func (b *Breaker) ProbeNow() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.next = time.Time{}
+	b.nextProbe = time.Time{}
 }
 
-// admit returns nil when a request may be sent. Of several that come while it isn't
-// known whether the server is down, one probes and the others wait for the result.
-func (b *Breaker) admit(ctx context.Context, probe func(context.Context) *Error) *outage {
+// allowRequest returns nil when a request may be sent. While it isn't known whether
+// the server is down, one caller probes and the others wait for the result.
+func (b *Breaker) allowRequest(ctx context.Context, probe func(context.Context) *Error) *outage {
 	for {
-		turn, wait, down := b.look()
+		mustProbe, inProgress, down := b.claimProbe()
 		switch {
-		case turn:
+		case mustProbe:
 			began := time.Now()
-			b.probed(ctx, began, probe(ctx))
-		case wait != nil:
+			b.recordProbe(ctx, began, probe(ctx))
+		case inProgress != nil:
 			select {
-			case <-wait:
+			case <-inProgress:
 			case <-ctx.Done():
 				return nil // the request ends by its own context, too
 			}
@@ -93,88 +94,88 @@ func (b *Breaker) admit(ctx context.Context, probe func(context.Context) *Error)
 	}
 }
 
-// look reports whether it is the caller's turn to probe, or which probe to wait for,
-// or that the server is down. All are zero when requests may be sent.
-func (b *Breaker) look() (turn bool, wait <-chan struct{}, down *outage) {
+// claimProbe reports whether the caller must probe, or returns the probe to wait for,
+// or the outage. All are zero when requests may be sent.
+func (b *Breaker) claimProbe() (mustProbe bool, inProgress <-chan struct{}, down *outage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	switch {
-	case !b.open && (b.last == nil || now.Sub(b.since) < suspectAfter):
+	case !b.open && (b.lastFailure == nil || now.Sub(b.failingSince) < suspectAfter):
 		return false, nil, nil
-	case b.probing != nil && !b.open:
-		return false, b.probing, nil
-	case b.probing != nil || b.open && now.Before(b.next):
-		return false, nil, &outage{since: b.since, next: b.next, last: b.last}
+	case b.probeDone != nil && !b.open:
+		return false, b.probeDone, nil
+	case b.probeDone != nil || b.open && now.Before(b.nextProbe):
+		return false, nil, &outage{since: b.failingSince, nextProbe: b.nextProbe, lastFailure: b.lastFailure}
 	}
-	b.probing = make(chan struct{})
+	b.probeDone = make(chan struct{})
 	return true, nil, nil
 }
 
-// probed takes the result of a probe. One that its caller broke off says nothing.
-func (b *Breaker) probed(ctx context.Context, began time.Time, failed *Error) {
+// recordProbe records the result of a probe, unless its caller canceled it.
+func (b *Breaker) recordProbe(ctx context.Context, began time.Time, failed *Error) {
 	canceled := ctx.Err() != nil
 	if failed == nil || !canceled {
-		b.report(began, failed)
+		b.recordResult(began, failed)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	close(b.probing)
-	b.probing = nil
+	close(b.probeDone)
+	b.probeDone = nil
 	if failed == nil || canceled {
 		return
 	}
 	if !b.open {
-		b.open, b.wait = true, probeFirst
+		b.open, b.probeInterval = true, probeFirst
 	}
-	b.next = time.Now().Add(b.wait*3/4 + time.Duration(b.jitter()*float64(b.wait/4)))
-	b.wait = min(2*b.wait, probeMost)
+	b.nextProbe = time.Now().Add(b.probeInterval*3/4 + time.Duration(b.jitter()*float64(b.probeInterval/4)))
+	b.probeInterval = min(2*b.probeInterval, probeMost)
 }
 
-// report takes how a request that was sent ended: failed is nil when the server
+// recordResult records how a request that was sent ended: failed is nil when the server
 // answered. A failure of a request that began before the newest answer concerns
 // that request, not the server.
-func (b *Breaker) report(began time.Time, failed *Error) {
+func (b *Breaker) recordResult(began time.Time, failed *Error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case failed == nil:
-		b.answered, b.since, b.last, b.open = time.Now(), time.Time{}, nil, false
-	case began.Before(b.answered):
+		b.lastAnswer, b.failingSince, b.lastFailure, b.open = time.Now(), time.Time{}, nil, false
+	case began.Before(b.lastAnswer):
 	default:
-		if b.last == nil || began.Before(b.since) {
-			b.since = began
+		if b.lastFailure == nil || began.Before(b.failingSince) {
+			b.failingSince = began
 		}
-		b.last = failed
+		b.lastFailure = failed
 	}
 }
 
-// accepted notes an answer to a signed request that the server accepted.
-func (b *Breaker) accepted(began time.Time) {
+// recordAccepted records that the server accepted a signed request.
+func (b *Breaker) recordAccepted(began time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.served = time.Now()
-	b.latency = b.served.Sub(began)
+	b.lastAccepted = time.Now()
+	b.latency = b.lastAccepted.Sub(began)
 }
 
-// outage is why a request isn't sent.
+// outage is the reason why a request isn't sent.
 type outage struct {
-	since, next time.Time
-	last        *Error
+	since, nextProbe time.Time
+	lastFailure      *Error
 }
 
-// text says since when the server is down, why, and when it is asked again.
-func (o *outage) text() string {
+// errorMessage says since when the server is down, why, and when it is probed next.
+func (o *outage) errorMessage() string {
 	const clock = "15:04:05"
 	next := "a probe is under way"
-	if o.next.After(time.Now()) {
-		next = "next probe at " + o.next.UTC().Format(clock) + " UTC"
+	if o.nextProbe.After(time.Now()) {
+		next = "next probe at " + o.nextProbe.UTC().Format(clock) + " UTC"
 	}
-	return fmt.Sprintf("no answer since %s UTC (%s); %s", o.since.UTC().Format("2006-01-02 "+clock), o.last.cause(), next)
+	return fmt.Sprintf("no answer since %s UTC (%s); %s", o.since.UTC().Format("2006-01-02 "+clock), o.lastFailure.shortReason(), next)
 }
 
-// cause is the error without the request and its kind.
-func (e *Error) cause() string {
+// shortReason returns the reason without the request and the kind.
+func (e *Error) shortReason() string {
 	switch {
 	case e.Status != 0:
 		return fmt.Sprintf("HTTP status %d", e.Status)

@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// usual is the retry policy that clients have by default.
-func usual(c *Config) { c.Retry = RetryPolicy{} }
+// defaultRetry is the retry policy that clients have by default.
+func defaultRetry(c *Config) { c.Retry = RetryPolicy{} }
 
-// flaky is a transport that answers, fails or hangs, as its test says.
-type flaky struct {
+// flakyTransport is a transport that answers, fails or hangs, as its test says.
+type flakyTransport struct {
 	mu    sync.Mutex
-	fail  func(path string) *canned // nil: answered with {}
+	fail  func(path string) *cannedAnswer // nil: answered with {}
 	hang  func(path string) bool
 	asked []time.Time
 	paths []string
 }
 
-func (f *flaky) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f *flakyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	f.asked, f.paths = append(f.asked, time.Now()), append(f.paths, r.URL.Path)
 	fail, hang := f.fail, f.hang
@@ -34,24 +34,24 @@ func (f *flaky) RoundTrip(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
-	a := erchef(200, `{}`)
+	a := erchefAnswer(200, `{}`)
 	if fail != nil {
 		if c := fail(r.URL.Path); c != nil {
 			a = *c
 		}
 	}
-	return inOrder(a).RoundTrip(r)
+	return answerInOrder(a).RoundTrip(r)
 }
 
-// set changes how the server behaves.
-func (f *flaky) set(fail func(string) *canned, hang func(string) bool) {
+// setBehaviour changes how the server behaves.
+func (f *flakyTransport) setBehaviour(fail func(string) *cannedAnswer, hang func(string) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail, f.hang = fail, hang
 }
 
-// since counts the requests that reached the server after a time.
-func (f *flaky) since(t time.Time) (n int) {
+// countSince counts the requests that reached the server after a time.
+func (f *flakyTransport) countSince(t time.Time) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, at := range f.asked {
@@ -62,36 +62,38 @@ func (f *flaky) since(t time.Time) (n int) {
 	return n
 }
 
-func all(string) bool { return true }
+func anyPath(string) bool { return true }
 
-func dead() func(string) *canned {
-	return func(string) *canned { return &canned{err: syscall.ECONNREFUSED} }
+func unreachableServer() func(string) *cannedAnswer {
+	return func(string) *cannedAnswer { return &cannedAnswer{err: syscall.ECONNREFUSED} }
 }
 
-func read(c *Client, path string) error {
+func getPath(c *Client, path string) error {
 	_, err := c.Org("acme").Do(context.Background(), "GET", path, nil)
 	return err
 }
 
 // Forty users of a server that is down ask again every second for ten minutes.
-func TestADeadServerGetsOneProbeAnInterval(t *testing.T) {
-	for name, set := range map[string]func(*flaky){
-		"it hangs":                func(f *flaky) { f.set(nil, all) },
-		"it refuses connections":  func(f *flaky) { f.set(dead(), nil) },
-		"its front end maintains": func(f *flaky) { f.set(func(string) *canned { a := page(503); return &a }, nil) },
+func TestBreakerSendsOneProbePerInterval(t *testing.T) {
+	for name, set := range map[string]func(*flakyTransport){
+		"it hangs":               func(f *flakyTransport) { f.setBehaviour(nil, anyPath) },
+		"it refuses connections": func(f *flakyTransport) { f.setBehaviour(unreachableServer(), nil) },
+		"its front end maintains": func(f *flakyTransport) {
+			f.setBehaviour(func(string) *cannedAnswer { a := pageAnswer(503); return &a }, nil)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &flaky{}
+				f := &flakyTransport{}
 				set(f)
-				c := newTestClient(t, f, usual)
+				c := newTestClient(t, f, defaultRetry)
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
 				var users sync.WaitGroup
 				for range 40 {
 					users.Go(func() {
 						for ctx.Err() == nil {
-							if err := read(c, "/roles"); KindOf(err) != KindUnreachable && KindOf(err) != KindUnavailable {
+							if err := getPath(c, "/roles"); KindOf(err) != KindUnreachable && KindOf(err) != KindUnavailable {
 								t.Errorf("error %v", err)
 							}
 							time.Sleep(time.Second)
@@ -101,12 +103,12 @@ func TestADeadServerGetsOneProbeAnInterval(t *testing.T) {
 				time.Sleep(time.Minute)
 				began := time.Now()
 				time.Sleep(time.Minute)
-				if n := f.since(began); n > 6 {
+				if n := f.countSince(began); n > 6 {
 					t.Errorf("%d requests in the second minute", n)
 				}
 				began = time.Now()
 				time.Sleep(8 * time.Minute)
-				if n := f.since(began); n < 6 || n > 11 {
+				if n := f.countSince(began); n < 6 || n > 11 {
 					t.Errorf("%d requests in 8 minutes, want a probe a minute", n)
 				}
 				users.Wait()
@@ -115,15 +117,16 @@ func TestADeadServerGetsOneProbeAnInterval(t *testing.T) {
 	}
 }
 
-func TestTheErrorOfAnOpenBreakerSaysSinceWhenAndUntilWhen(t *testing.T) {
+func TestErrorOfAnOpenBreakerNamesOutageAndNextProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &flaky{}
-		f.set(dead(), nil)
-		c := newTestClient(t, f, usual)
+		f := &flakyTransport{}
+		f.setBehaviour(unreachableServer(), nil)
+		c := newTestClient(t, f, defaultRetry)
 		c.jitter = func() float64 { return 0.9 }
-		_ = read(c, "/roles")
-		e := wantKind(t, read(c, "/roles"), KindUnreachable)
-		if want := "no answer since 2000-01-01 00:00:00 UTC (connection refused); next probe at 00:00:0"; !strings.HasPrefix(e.Message, want) || e.Attempts != 1 || e.Hint == "" {
+		_ = getPath(c, "/roles")
+		e := wantKind(t, getPath(c, "/roles"), KindUnreachable)
+		want := "no answer since 2000-01-01 00:00:00 UTC (connection refused); next probe at 00:00:0"
+		if !strings.HasPrefix(e.Message, want) || e.Attempts != 1 || e.Hint == "" {
 			t.Errorf("%q after %d attempts, hint %q", e.Message, e.Attempts, e.Hint)
 		}
 		a := c.Breaker().Availability()
@@ -133,20 +136,20 @@ func TestTheErrorOfAnOpenBreakerSaysSinceWhenAndUntilWhen(t *testing.T) {
 	})
 }
 
-func TestAServerThatAnswersAgainIsUsedAtTheNextProbe(t *testing.T) {
+func TestBreakerClosesAtTheNextSuccessfulProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &flaky{}
-		c := newTestClient(t, f, usual)
-		if err := read(c, "/roles"); err != nil {
+		f := &flakyTransport{}
+		c := newTestClient(t, f, defaultRetry)
+		if err := getPath(c, "/roles"); err != nil {
 			t.Fatal(err)
 		}
-		f.set(dead(), nil)
+		f.setBehaviour(unreachableServer(), nil)
 		for start := time.Now(); time.Since(start) < 5*time.Minute; time.Sleep(time.Second) {
-			_ = read(c, "/roles")
+			_ = getPath(c, "/roles")
 		}
-		f.set(nil, nil)
+		f.setBehaviour(nil, nil)
 		repaired := time.Now()
-		for read(c, "/roles") != nil {
+		for getPath(c, "/roles") != nil {
 			time.Sleep(time.Second)
 		}
 		if took := time.Since(repaired); took > probeMost {
@@ -158,17 +161,17 @@ func TestAServerThatAnswersAgainIsUsedAtTheNextProbe(t *testing.T) {
 	})
 }
 
-func TestSomebodyWhoRepairedAServerNeedNotWaitForTheProbe(t *testing.T) {
+func TestProbeNowDoesNotWaitForTheInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &flaky{}
-		f.set(dead(), nil)
-		c := newTestClient(t, f, usual)
+		f := &flakyTransport{}
+		f.setBehaviour(unreachableServer(), nil)
+		c := newTestClient(t, f, defaultRetry)
 		for start := time.Now(); time.Since(start) < 5*time.Minute; time.Sleep(time.Second) {
-			_ = read(c, "/roles")
+			_ = getPath(c, "/roles")
 		}
-		f.set(nil, nil)
+		f.setBehaviour(nil, nil)
 		c.Breaker().ProbeNow()
-		if err := read(c, "/roles"); err != nil {
+		if err := getPath(c, "/roles"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -177,20 +180,21 @@ func TestSomebodyWhoRepairedAServerNeedNotWaitForTheProbe(t *testing.T) {
 // What a server answers, however unfriendly, shows that it is there; only a front
 // end's word that the server behind it isn't counts.
 func TestAnswersDoNotOpenTheBreaker(t *testing.T) {
-	for name, a := range map[string]canned{
-		"500": erchef(500, `{"error":["internal service error"]}`), "503 of the Chef Server": erchef(503, `{"error":["busy"]}`),
-		"401": erchef(401, `{"error":["no"]}`), "403": erchef(403, `{"error":["missing read permission"]}`), "404": erchef(404, `{"error":["none"]}`),
-		"409": erchef(409, `{"error":["exists"]}`), "429": page(429), "HTML 500": page(500), "HTML 404": page(404),
+	for name, a := range map[string]cannedAnswer{
+		"500": erchefAnswer(500, `{"error":["internal service error"]}`), "503 of the Chef Server": erchefAnswer(503, `{"error":["busy"]}`),
+		"401": erchefAnswer(401, `{"error":["no"]}`), "403": erchefAnswer(403, `{"error":["missing read permission"]}`),
+		"404": erchefAnswer(404, `{"error":["none"]}`),
+		"409": erchefAnswer(409, `{"error":["exists"]}`), "429": pageAnswer(429), "HTML 500": pageAnswer(500), "HTML 404": pageAnswer(404),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &flaky{}
-				f.set(func(string) *canned { return &a }, nil)
-				c := newTestClient(t, f, usual)
+				f := &flakyTransport{}
+				f.setBehaviour(func(string) *cannedAnswer { return &a }, nil)
+				c := newTestClient(t, f, defaultRetry)
 				for range 20 {
 					before := time.Now().Add(-1)
-					_ = read(c, "/roles/web")
-					if f.since(before) == 0 {
+					_ = getPath(c, "/roles/web")
+					if f.countSince(before) == 0 {
 						t.Fatal("a request wasn't sent")
 					}
 					time.Sleep(time.Second)
@@ -206,29 +210,29 @@ func TestAnswersDoNotOpenTheBreaker(t *testing.T) {
 // One path hangs, or a proxy refuses it. Nothing else is asked of the server.
 func TestOnePathThatFailsDoesNotOpenTheBreaker(t *testing.T) {
 	bad := func(path string) bool { return strings.HasSuffix(path, "/roles/bad") }
-	refused := func(path string) *canned {
-		if a := page(503); bad(path) {
+	refused := func(path string) *cannedAnswer {
+		if a := pageAnswer(503); bad(path) {
 			return &a
 		}
 		return nil
 	}
-	for name, set := range map[string]func(*flaky){
-		"it hangs":   func(f *flaky) { f.set(nil, bad) },
-		"it refuses": func(f *flaky) { f.set(refused, nil) },
+	for name, set := range map[string]func(*flakyTransport){
+		"it hangs":   func(f *flakyTransport) { f.setBehaviour(nil, bad) },
+		"it refuses": func(f *flakyTransport) { f.setBehaviour(refused, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &flaky{}
+				f := &flakyTransport{}
 				set(f)
-				c := newTestClient(t, f, usual)
+				c := newTestClient(t, f, defaultRetry)
 				for range 10 {
-					if err := read(c, "/roles/bad"); err == nil {
+					if err := getPath(c, "/roles/bad"); err == nil {
 						t.Fatal("no error")
 					}
 					if c.Breaker().Availability().Open {
 						t.Fatal("the breaker is open")
 					}
-					if err := read(c, "/roles/good"); err != nil {
+					if err := getPath(c, "/roles/good"); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -239,12 +243,12 @@ func TestOnePathThatFailsDoesNotOpenTheBreaker(t *testing.T) {
 
 // Requests that come while nobody knows yet whether the server is down wait for the
 // one that finds out. If its caller goes away, another one does it.
-func TestAProbeThatIsBrokenOffIsTakenUpByAnotherRequest(t *testing.T) {
+func TestCanceledProbeIsRepeatedByAnotherRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &flaky{}
-		f.set(nil, all)
-		c := newTestClient(t, f, once)
-		_ = read(c, "/roles")
+		f := &flakyTransport{}
+		f.setBehaviour(nil, anyPath)
+		c := newTestClient(t, f, singleAttempt)
+		_ = getPath(c, "/roles")
 		leaving, leave := context.WithCancel(t.Context())
 		var both sync.WaitGroup
 		both.Go(func() {
@@ -255,13 +259,13 @@ func TestAProbeThatIsBrokenOffIsTakenUpByAnotherRequest(t *testing.T) {
 		})
 		synctest.Wait()
 		both.Go(func() {
-			if err := read(c, "/roles"); err != nil {
+			if err := getPath(c, "/roles"); err != nil {
 				t.Errorf("the request that waited: %v", err)
 			}
 		})
 		synctest.Wait()
 		before := time.Now()
-		f.set(nil, nil)
+		f.setBehaviour(nil, nil)
 		leave()
 		both.Wait()
 		if n := len(f.paths); n != 4 || time.Since(before) != 0 { // one, two probes, and the request
@@ -270,11 +274,11 @@ func TestAProbeThatIsBrokenOffIsTakenUpByAnotherRequest(t *testing.T) {
 	})
 }
 
-func TestFilesElsewhereSayNothingOfTheServer(t *testing.T) {
+func TestFailuresOfOtherFileHostsDoNotOpenTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &flaky{}
-		c := newTestClient(t, f, usual, func(c *Config) { c.FileHosts = []string{"files.example.com"} })
-		f.set(nil, func(path string) bool { return strings.HasPrefix(path, "/store") })
+		f := &flakyTransport{}
+		c := newTestClient(t, f, defaultRetry, func(c *Config) { c.FileHosts = []string{"files.example.com"} })
+		f.setBehaviour(nil, func(path string) bool { return strings.HasPrefix(path, "/store") })
 		for range 3 {
 			_, _, err := c.OpenFile(t.Context(), "https://files.example.com/store/abc")
 			wantKind(t, err, KindUnreachable)
@@ -282,15 +286,16 @@ func TestFilesElsewhereSayNothingOfTheServer(t *testing.T) {
 		if a := c.Breaker().Availability(); !a.DownSince.IsZero() {
 			t.Errorf("availability %+v", a)
 		}
-		f.set(nil, all)
+		f.setBehaviour(nil, anyPath)
 		for range 2 {
-			_ = read(c, "/roles")
+			_ = getPath(c, "/roles")
 		}
 		before := time.Now()
-		if err := c.UploadFile(t.Context(), "https://chef.example.com/bookshelf/abc", strings.Repeat("0", 32), 1, contentOf("x")); KindOf(err) != KindUnreachable || time.Since(before) != 0 {
+		if err := c.UploadFile(t.Context(), "https://chef.example.com/bookshelf/abc", strings.Repeat("0", 32), 1,
+			contentOf("x")); KindOf(err) != KindUnreachable || time.Since(before) != 0 {
 			t.Errorf("an upload to the server itself: %v after %v, want an error at once", err, time.Since(before))
 		}
-		f.set(nil, nil)
+		f.setBehaviour(nil, nil)
 		content, _, err := c.OpenFile(t.Context(), "https://files.example.com/store/abc")
 		if err != nil {
 			t.Fatalf("a file elsewhere: %v", err)
@@ -301,15 +306,15 @@ func TestFilesElsewhereSayNothingOfTheServer(t *testing.T) {
 }
 
 // Requests that wait for one of the connections must not each try it out again.
-func TestRequestsInLineFailTogether(t *testing.T) {
+func TestQueuedRequestsFailTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &flaky{}
-		f.set(nil, all)
-		c := newTestClient(t, f, once, func(c *Config) { c.Concurrency = 1 })
+		f := &flakyTransport{}
+		f.setBehaviour(nil, anyPath)
+		c := newTestClient(t, f, singleAttempt, func(c *Config) { c.Concurrency = 1 })
 		start := time.Now()
 		var users sync.WaitGroup
 		for range 20 {
-			users.Go(func() { wantKind(t, read(c, "/roles"), KindUnreachable) })
+			users.Go(func() { wantKind(t, getPath(c, "/roles"), KindUnreachable) })
 		}
 		users.Wait()
 		if took := time.Since(start); took != 40*time.Second {
@@ -320,11 +325,11 @@ func TestRequestsInLineFailTogether(t *testing.T) {
 
 // A request that its caller broke off, and one that began before others were
 // answered, say nothing of the server.
-func TestFailuresOfOneRequestAreNotTheServers(t *testing.T) {
+func TestFailuresOfOneRequestDoNotOpenTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &flaky{}
-		f.set(nil, func(path string) bool { return strings.HasSuffix(path, "/slow") })
-		c := newTestClient(t, f, once)
+		f := &flakyTransport{}
+		f.setBehaviour(nil, func(path string) bool { return strings.HasSuffix(path, "/slow") })
+		c := newTestClient(t, f, singleAttempt)
 		leaving, leave := context.WithTimeout(t.Context(), 10*time.Second)
 		defer leave()
 		if _, err := c.Org("acme").Do(leaving, "GET", "/roles/slow", nil); KindOf(err) != KindCanceled {
@@ -334,9 +339,9 @@ func TestFailuresOfOneRequestAreNotTheServers(t *testing.T) {
 			t.Errorf("after a request that was broken off: %+v", a)
 		}
 		var slow sync.WaitGroup
-		slow.Go(func() { wantKind(t, read(c, "/roles/slow"), KindUnreachable) })
+		slow.Go(func() { wantKind(t, getPath(c, "/roles/slow"), KindUnreachable) })
 		time.Sleep(time.Second)
-		if err := read(c, "/roles"); err != nil {
+		if err := getPath(c, "/roles"); err != nil {
 			t.Error(err)
 		}
 		slow.Wait()

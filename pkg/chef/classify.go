@@ -21,20 +21,20 @@ type reply struct {
 	proto   protocol // the protocol it was signed with
 }
 
-// genuine tells whether the Chef Server itself answered (chef-server-api.md §13).
-func (r *reply) genuine() bool { return r.header.Get("X-Ops-Server-API-Version") != "" }
+// fromChefServer reports whether the Chef Server itself answered (chef-server-api.md §13).
+func (r *reply) fromChefServer() bool { return r.header.Get("X-Ops-Server-API-Version") != "" }
 
-// away reports whether a front end answered because the Chef Server behind it
+// backendDown reports whether a front end answered because the Chef Server behind it
 // doesn't: it restarts, hangs or is in maintenance.
-func (r *reply) away() bool {
+func (r *reply) backendDown() bool {
 	switch r.status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return !r.genuine()
+		return !r.fromChefServer()
 	}
 	return false
 }
 
-// patterns are the texts by which errors of one status are told apart
+// patterns are the texts that distinguish errors of one status
 // (chef-server-api.md §1.3, §3.3, §8.4).
 type patterns struct {
 	protocol, skew, noOrg, notMember, memberFault, permission, checksum *regexp.Regexp
@@ -53,51 +53,51 @@ func newPatterns() *patterns {
 	}
 }
 
-// judge makes an error of an answer that isn't a success; nil for a success.
+// classifyReply returns the error of an answer that isn't a success, or nil.
 // A 200 needs a JSON body: goiardi answers unknown paths with an empty one.
-func (c *Client) judge(r *request, p *reply) *Error {
+func (c *Client) classifyReply(r *request, p *reply) *Error {
 	switch {
 	case p.status >= 200 && p.status < 300:
-		return c.judgeSuccess(r, p)
-	case overloaded(p.status):
-		return c.fail(r, p, KindUnavailable, "")
+		return c.checkSuccess(r, p)
+	case isTemporaryStatus(p.status):
+		return c.replyError(r, p, KindUnavailable, "")
 	case p.status == http.StatusRequestEntityTooLarge:
-		return c.fail(r, p, KindTooLarge, "")
+		return c.replyError(r, p, KindTooLarge, "")
 	case p.status >= 300 && p.status < 400:
-		e := c.fail(r, p, KindForeign, "a redirect to "+redirectTarget(p.header))
+		e := c.replyError(r, p, KindForeign, "a redirect to "+redirectTarget(p.header))
 		e.Hint = "use the URL that the server redirects to (https instead of http?), or look for a login page in front"
 		return e
 	}
 	text, message := errorText(p.body)
-	e := c.fail(r, p, c.kindOf(r, p, text, message), text)
+	e := c.replyError(r, p, c.kindOf(r, p, text, message), text)
 	if e.Kind == KindClockSkew {
 		e.Message += skewText(p.header, c.now())
 	}
 	return e
 }
 
-// overloaded tells of the statuses that may go away by themselves, whoever answers
-// with them. 408 comes from proxies that got the request too slowly.
-func overloaded(status int) bool {
+// isTemporaryStatus reports whether a status may go away by itself, whoever answers
+// with it. 408 comes from proxies that got the request too slowly.
+func isTemporaryStatus(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-func (c *Client) judgeSuccess(r *request, p *reply) *Error {
-	if !p.genuine() {
-		return c.fail(r, p, KindForeign, "the answer lacks the header X-Ops-Server-API-Version ("+bodyText(p.body)+")")
+func (c *Client) checkSuccess(r *request, p *reply) *Error {
+	if !p.fromChefServer() {
+		return c.replyError(r, p, KindForeign, "the answer lacks the header X-Ops-Server-API-Version ("+describeBody(p.body)+")")
 	}
 	if len(p.body) == 0 {
 		if p.status == http.StatusOK && !r.emptyOK {
-			return c.fail(r, p, KindForeign, "an empty answer; the server doesn't know this path")
+			return c.replyError(r, p, KindForeign, "an empty answer; the server doesn't know this path")
 		}
 		return nil
 	}
 	if err := checkJSON(p.body); errors.Is(err, errTooDeep) {
-		e := c.fail(r, p, KindTooLarge, err.Error())
+		e := c.replyError(r, p, KindTooLarge, err.Error())
 		e.Hint = "no real object is nested like this; look at it on the server"
 		return e
 	} else if err != nil {
-		return c.fail(r, p, KindForeign, err.Error()+" ("+bodyText(p.body)+")")
+		return c.replyError(r, p, KindForeign, err.Error()+" ("+describeBody(p.body)+")")
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (c *Client) judgeSuccess(r *request, p *reply) *Error {
 // kindOf classifies the answers from 400 to 499.
 func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
 	t := c.patterns
-	known := p.genuine()
+	known := p.fromChefServer()
 	switch p.status {
 	case http.StatusUnauthorized:
 		switch {
@@ -161,8 +161,8 @@ func (c *Client) kindOf403(known bool, text, message string) Kind {
 	return KindFrontEnd
 }
 
-// fail builds the error of an answer.
-func (c *Client) fail(r *request, p *reply, kind Kind, text string) *Error {
+// replyError builds the error of an answer.
+func (c *Client) replyError(r *request, p *reply, kind Kind, text string) *Error {
 	if text == "" {
 		text, _ = errorText(p.body)
 	}
@@ -173,7 +173,7 @@ func (c *Client) fail(r *request, p *reply, kind Kind, text string) *Error {
 }
 
 func (c *Client) newError(r *request, kind Kind, text string) *Error {
-	return &Error{Server: c.name, Op: r.op, Method: r.method, Path: r.shown(), Kind: kind,
+	return &Error{Server: c.name, Op: r.op, Method: r.method, Path: r.displayPath(), Kind: kind,
 		Message: cleanText(text, maxText), Hint: kind.hint()}
 }
 
@@ -202,7 +202,7 @@ func (c *Client) transportError(r *request, err error, canceled error) *Error {
 	return e
 }
 
-// shortCause is the innermost text of a network error, without the URL that
+// shortCause returns the innermost text of a network error, without the URL that
 // net/http puts in front: file URLs carry signatures.
 func shortCause(err error) string {
 	var op *net.OpError
@@ -256,12 +256,12 @@ func redirectTarget(h http.Header) string {
 	return cleanText(target, 120)
 }
 
-func bodyText(b []byte) string {
+func describeBody(b []byte) string {
 	if len(b) == 0 {
 		return "empty body"
 	}
 	if checkJSON(b) == nil {
 		return "JSON"
 	}
-	return pageText(b)
+	return describePage(b)
 }

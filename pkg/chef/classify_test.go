@@ -14,50 +14,62 @@ func TestAnswersAreClassified(t *testing.T) {
 	const put, get = "PUT", "GET"
 	for name, c := range map[string]struct {
 		method, path string
-		answer       canned
+		answer       cannedAnswer
 		want         Kind
 	}{
-		"skew":                      {get, "/roles", erchef(401, `{"error":["Failed to authenticate as X. Synchronize the clock on your host."]}`), KindClockSkew},
-		"skew of goiardi":           {get, "/roles", erchef(401, `{"error":["Authentication failed. Please check your system's clock."]}`), KindClockSkew},
-		"unknown user":              {get, "/roles", erchef(401, `{"error":["Failed to authenticate as 'x'. Ensure that your node_name and client key are correct."]}`), KindKey},
-		"wrong key":                 {get, "/roles", erchef(401, `{"error":["Invalid signature for user or client 'x'"]}`), KindKey},
-		"401 page":                  {get, "/roles", page(401), KindFrontEnd},
-		"not a member":              {get, "/roles", erchef(403, `{"error":["'u' not associated with organization 'o'"]}`), KindNotMember},
-		"membership fault":          {get, "/roles", erchef(403, `{"error":["Failed to verify user 'u' as a member of organization 'o'"]}`), KindMembershipFault},
-		"licence":                   {get, "/roles", erchef(403, `{"error":"Your licence has expired.","message":"invalid-license"}`), KindLicense},
-		"permission":                {put, "/roles/web", erchef(403, `{"error":["missing update permission"]}`), KindPermission},
-		"403 page":                  {get, "/roles", page(403), KindFrontEnd},
-		"no organization":           {get, "/roles", erchef(404, `{"error":["organization 'acme' does not exist."]}`), KindOrgMissing},
-		"absent":                    {get, "/roles/web", erchef(404, `{"error":["Cannot load role web"]}`), KindAbsent},
-		"absent policy":             {get, "/policies/p", canned{status: 404, versions: erchefVersions, body: "<html></html>"}, KindAbsent},
-		"absent, empty":             {get, "/policies/p", erchef(404, ``), KindAbsent},
-		"404 page":                  {get, "/updated_since", page(404), KindForeign},
-		"404 JSON without header":   {get, "/roles/web", canned{status: 404, body: `{"error":["Cannot load role web"]}`}, KindForeign},
-		"200 page":                  {get, "/roles", page(200), KindForeign},
-		"200 page with header":      {get, "/roles", canned{status: 200, versions: erchefVersions, body: "<html>"}, KindForeign},
-		"200 empty":                 {get, "/roles", erchef(200, ``), KindForeign},
-		"200 cut off":               {get, "/roles", erchef(200, `{"a":`), KindForeign},
-		"200 too deep":              {get, "/roles", erchef(200, strings.Repeat("[", 1300)+strings.Repeat("]", 1300)), KindTooLarge},
-		"redirect":                  {get, "/roles", canned{status: 301}.with("Location", "https://login.example.com/?token=x"), KindForeign},
-		"exists":                    {"POST", "/roles", erchef(409, `{"error":["Role already exists"]}`), KindExists},
-		"frozen":                    {put, "/cookbooks/a/1.0.0", erchef(409, `{"error":["The cookbook a at version 1.0.0 is frozen. Use the 'force' option to override."]}`), KindFrozen},
-		"frozen through a proxy":    {put, "/cookbooks/a/1.0.0", erchef(412, `{"error":"no"}`), KindFrozen},
-		"412 elsewhere":             {put, "/environments/e", erchef(412, `{"error":"no"}`), KindInvalid},
-		"invalid":                   {put, "/roles/web", erchef(400, `{"error":["Invalid key zzz in request body"]}`), KindInvalid},
-		"checksum, new cookbook":    {put, "/cookbooks/a/1.0.0", erchef(400, `{"error":["Manifest has a checksum that hasn't been uploaded."]}`), KindMissingChecksum},
-		"checksum, existing":        {put, "/cookbooks/a/1.0.0", erchef(400, `{"error":["Manifest has checksum 900150983cd24fb0d6963f7d28e17f72 but it hasn't yet been uploaded"]}`), KindMissingChecksum},
-		"400 page":                  {get, "/roles", page(400), KindForeign},
-		"not modifiable":            {put, "/environments/_default", erchef(405, `{"error":["The '_default' environment cannot be modified."]}`), KindInvalid},
-		"too large":                 {put, "/roles/web", erchef(413, `{"error":"JSON must be no more than 2000000 bytes."}`), KindTooLarge},
-		"too large for nginx":       {put, "/roles/web", page(413), KindTooLarge},
-		"overloaded":                {get, "/roles", erchef(503, `{"error":"no"}`), KindUnavailable},
-		"maintenance":               {get, "/roles", page(503), KindUnavailable},
-		"throttled":                 {get, "/roles", page(429), KindUnavailable},
-		"sent too slowly":           {get, "/roles", page(408), KindUnavailable},
-		"error with a lone message": {get, "/roles", erchef(400, `{"message":"what"}`), KindInvalid},
+		"skew": {get, "/roles",
+			erchefAnswer(401, `{"error":["Failed to authenticate as X. Synchronize the clock on your host."]}`), KindClockSkew},
+		"skew of goiardi": {get, "/roles",
+			erchefAnswer(401, `{"error":["Authentication failed. Please check your system's clock."]}`), KindClockSkew},
+		"unknown user": {get, "/roles",
+			erchefAnswer(401, `{"error":["Failed to authenticate as 'x'. Ensure that your node_name and client key are correct."]}`), KindKey},
+		"wrong key":    {get, "/roles", erchefAnswer(401, `{"error":["Invalid signature for user or client 'x'"]}`), KindKey},
+		"401 page":     {get, "/roles", pageAnswer(401), KindFrontEnd},
+		"not a member": {get, "/roles", erchefAnswer(403, `{"error":["'u' not associated with organization 'o'"]}`), KindNotMember},
+		"membership fault": {get, "/roles",
+			erchefAnswer(403, `{"error":["Failed to verify user 'u' as a member of organization 'o'"]}`), KindMembershipFault},
+		"licence": {get, "/roles", erchefAnswer(403, `{"error":"Your licence has expired.","message":"invalid-license"}`),
+			KindLicense},
+		"permission":              {put, "/roles/web", erchefAnswer(403, `{"error":["missing update permission"]}`), KindPermission},
+		"403 page":                {get, "/roles", pageAnswer(403), KindFrontEnd},
+		"no organization":         {get, "/roles", erchefAnswer(404, `{"error":["organization 'acme' does not exist."]}`), KindOrgMissing},
+		"absent":                  {get, "/roles/web", erchefAnswer(404, `{"error":["Cannot load role web"]}`), KindAbsent},
+		"absent policy":           {get, "/policies/p", cannedAnswer{status: 404, versions: erchefVersions, body: "<html></html>"}, KindAbsent},
+		"absent, empty":           {get, "/policies/p", erchefAnswer(404, ``), KindAbsent},
+		"404 page":                {get, "/updated_since", pageAnswer(404), KindForeign},
+		"404 JSON without header": {get, "/roles/web", cannedAnswer{status: 404, body: `{"error":["Cannot load role web"]}`}, KindForeign},
+		"200 page":                {get, "/roles", pageAnswer(200), KindForeign},
+		"200 page with header":    {get, "/roles", cannedAnswer{status: 200, versions: erchefVersions, body: "<html>"}, KindForeign},
+		"200 empty":               {get, "/roles", erchefAnswer(200, ``), KindForeign},
+		"200 cut off":             {get, "/roles", erchefAnswer(200, `{"a":`), KindForeign},
+		"200 too deep":            {get, "/roles", erchefAnswer(200, strings.Repeat("[", 1300)+strings.Repeat("]", 1300)), KindTooLarge},
+		"redirect": {get, "/roles", cannedAnswer{status: 301}.withHeader("Location",
+			"https://login.example.com/?token=x"), KindForeign},
+		"exists": {"POST", "/roles", erchefAnswer(409, `{"error":["Role already exists"]}`), KindExists},
+		"frozen": {put, "/cookbooks/a/1.0.0",
+			erchefAnswer(409, `{"error":["The cookbook a at version 1.0.0 is frozen. Use the 'force' option to override."]}`), KindFrozen},
+		"frozen through a proxy": {put, "/cookbooks/a/1.0.0", erchefAnswer(412, `{"error":"no"}`), KindFrozen},
+		"412 elsewhere":          {put, "/environments/e", erchefAnswer(412, `{"error":"no"}`), KindInvalid},
+		"invalid":                {put, "/roles/web", erchefAnswer(400, `{"error":["Invalid key zzz in request body"]}`), KindInvalid},
+		"checksum, new cookbook": {put, "/cookbooks/a/1.0.0",
+			erchefAnswer(400, `{"error":["Manifest has a checksum that hasn't been uploaded."]}`), KindMissingChecksum},
+		"checksum, existing": {put, "/cookbooks/a/1.0.0",
+			erchefAnswer(400, `{"error":["Manifest has checksum 900150983cd24fb0d6963f7d28e17f72 but it hasn't yet been uploaded"]}`),
+			KindMissingChecksum},
+		"400 page": {get, "/roles", pageAnswer(400), KindForeign},
+		"not modifiable": {put, "/environments/_default",
+			erchefAnswer(405, `{"error":["The '_default' environment cannot be modified."]}`), KindInvalid},
+		"too large": {put, "/roles/web", erchefAnswer(413, `{"error":"JSON must be no more than 2000000 bytes."}`),
+			KindTooLarge},
+		"too large for nginx":       {put, "/roles/web", pageAnswer(413), KindTooLarge},
+		"overloaded":                {get, "/roles", erchefAnswer(503, `{"error":"no"}`), KindUnavailable},
+		"maintenance":               {get, "/roles", pageAnswer(503), KindUnavailable},
+		"throttled":                 {get, "/roles", pageAnswer(429), KindUnavailable},
+		"sent too slowly":           {get, "/roles", pageAnswer(408), KindUnavailable},
+		"error with a lone message": {get, "/roles", erchefAnswer(400, `{"message":"what"}`), KindInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newTestClient(t, always(c.answer), once).Org("acme").Do(context.Background(), c.method, c.path, []byte(`{}`))
+			_, err := newTestClient(t, answerAlways(c.answer), singleAttempt).Org("acme").Do(context.Background(), c.method, c.path, []byte(`{}`))
 			e := wantKind(t, err, c.want)
 			if e.Status != c.answer.status || e.Message == "" || e.Hint == "" && e.Kind != KindAbsent {
 				t.Errorf("status %d, message %q, hint %q", e.Status, e.Message, e.Hint)
@@ -74,8 +86,8 @@ func TestClockSkewSaysHowFarTheClocksAreApart(t *testing.T) {
 	for offset, want := range map[time.Duration]string{
 		16*time.Minute + 40*time.Second: "16m40s ahead", -2 * time.Hour: "2h0m0s behind", 0: "agrees",
 	} {
-		a := erchef(401, `{"error":["Synchronize the clock on your host."]}`).with("Date", now.Add(offset).Format(http.TimeFormat))
-		_, err := newTestClient(t, inOrder(a), func(c *Config) { c.Now = func() time.Time { return now } }).
+		a := erchefAnswer(401, `{"error":["Synchronize the clock on your host."]}`).withHeader("Date", now.Add(offset).Format(http.TimeFormat))
+		_, err := newTestClient(t, answerInOrder(a), func(c *Config) { c.Now = func() time.Time { return now } }).
 			Org("acme").Do(context.Background(), "GET", "/roles", nil)
 		if e := wantKind(t, err, KindClockSkew); !strings.Contains(e.Message, want) {
 			t.Errorf("message %q, want it to say %q", e.Message, want)
@@ -84,7 +96,7 @@ func TestClockSkewSaysHowFarTheClocksAreApart(t *testing.T) {
 }
 
 func TestSuccessesWithoutContentAreAccepted(t *testing.T) {
-	a, err := newTestClient(t, always(erchef(201, ``))).Org("acme").Do(context.Background(), "POST", "/users", []byte(`{}`))
+	a, err := newTestClient(t, answerAlways(erchefAnswer(201, ``))).Org("acme").Do(context.Background(), "POST", "/users", []byte(`{}`))
 	if err != nil || a.Status != 201 {
 		t.Errorf("answer %+v, error %v", a, err)
 	}
@@ -104,7 +116,8 @@ func TestServerTextIsCleanedAndCut(t *testing.T) {
 }
 
 func FuzzErrorText(f *testing.F) {
-	for _, s := range []string{`{"error":["a","b"]}`, `{"error":"x","message":"invalid-license"}`, `<html><TITLE>502</TITLE>`, `<Error><Code>AccessDenied</Code></Error>`, "\xff", "", `{"error":{"a":1}}`} {
+	for _, s := range []string{`{"error":["a","b"]}`, `{"error":"x","message":"invalid-license"}`, `<html><TITLE>502</TITLE>`,
+		`<Error><Code>AccessDenied</Code></Error>`, "\xff", "", `{"error":{"a":1}}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -119,7 +132,7 @@ func FuzzErrorText(f *testing.F) {
 
 // Chef reads a thousand levels, and so does canonical JSON: what is taken from a
 // server isn't shallower.
-func TestDeepJSONIsTaken(t *testing.T) {
+func TestDeepJSONIsAccepted(t *testing.T) {
 	nest := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
 	if err := checkJSON(nest(1000)); err != nil {
 		t.Errorf("1,000 levels: %v", err)

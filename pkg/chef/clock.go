@@ -31,14 +31,14 @@ func (o *Org) ClockSkew(ctx context.Context) (ahead time.Duration, known bool, e
 		return 0, err == nil, err
 	}
 	if !early && !late {
-		_, err := o.stamped(ctx, 0)
+		_, err := o.statusAtOffset(ctx, 0)
 		if KindOf(err) != KindClockSkew {
 			err = nil // its window is narrower than a Chef Server's
 		}
 		return 0, false, err
 	}
-	// One end is accepted and the other isn't: the border between them is a window
-	// away from the server's time.
+	// One end is accepted and the other isn't: the border between them is clockWindow
+	// off the server's time.
 	in, out := edge, -edge
 	if early {
 		in, out = -edge, edge
@@ -65,7 +65,7 @@ func (o *Org) ClockSkew(ctx context.Context) (ahead time.Duration, known bool, e
 // acceptsTime reports whether the server accepts requests with a time stamp that is
 // off by so much. Whatever else it refuses them for comes after that.
 func (o *Org) acceptsTime(ctx context.Context, off time.Duration) (bool, error) {
-	status, err := o.stamped(ctx, off)
+	status, err := o.statusAtOffset(ctx, off)
 	switch {
 	case KindOf(err) == KindClockSkew:
 		return false, nil
@@ -75,8 +75,9 @@ func (o *Org) acceptsTime(ctx context.Context, off time.Duration) (bool, error) 
 	return false, err
 }
 
-// stamped sends a small request whose time stamp is off by so much.
-func (o *Org) stamped(ctx context.Context, off time.Duration) (status int, err error) {
+// statusAtOffset sends a small request whose time stamp is off by so much, and
+// returns the status of the answer.
+func (o *Org) statusAtOffset(ctx context.Context, off time.Duration) (status int, err error) {
 	c := *o.c
 	c.now = func() time.Time { return o.c.now().Add(off) }
 	shifted := *o

@@ -11,7 +11,7 @@ import (
 
 // The server's own clock counts, whatever the Date header says: on a Chef Infra
 // Server that is nginx's.
-func TestTheClockOfTheServerIsMeasuredByWhatItAccepts(t *testing.T) {
+func TestClockSkewIsMeasuredByAcceptedTimeStamps(t *testing.T) {
 	for _, c := range []struct {
 		off, want time.Duration
 		within    time.Duration
@@ -23,7 +23,8 @@ func TestTheClockOfTheServerIsMeasuredByWhatItAccepts(t *testing.T) {
 		s := cheftest.Start(t, cheftest.Options{Now: func() time.Time { return time.Now().Add(c.off) }})
 		key := s.AddUser("sync")
 		s.AddOrg("acme").Associate("sync")
-		cl := mustClient(t, chef.Config{URL: s.URL, User: "sync", Key: key, Transport: dateless{}, Retry: chef.RetryPolicy{Attempts: 1}})
+		cl := mustClient(t, chef.Config{URL: s.URL, User: "sync", Key: key, Transport: wrongDateTransport{},
+			Retry: chef.RetryPolicy{Attempts: 1}})
 		got, known, err := cl.Org("acme").ClockSkew(t.Context())
 		if err != nil || !known || (got-c.want).Abs() > c.within {
 			t.Errorf("a server %s ahead: %s, known %t, %v", c.off, got, known, err)
@@ -31,7 +32,7 @@ func TestTheClockOfTheServerIsMeasuredByWhatItAccepts(t *testing.T) {
 	}
 }
 
-func TestAClockThatIsFarOffOrKeepsOtherRules(t *testing.T) {
+func TestClockSkewBeyondTheWindowOrWithOtherRules(t *testing.T) {
 	s := cheftest.Start(t, cheftest.Options{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }})
 	key := s.AddUser("sync")
 	s.AddOrg("acme")
@@ -52,10 +53,10 @@ func TestAClockThatIsFarOffOrKeepsOtherRules(t *testing.T) {
 	wantKind(t, err, chef.KindUnreachable)
 }
 
-// dateless is a proxy whose own clock is right.
-type dateless struct{}
+// wrongDateTransport is a proxy whose own clock is right.
+type wrongDateTransport struct{}
 
-func (dateless) RoundTrip(r *http.Request) (*http.Response, error) {
+func (wrongDateTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err == nil {
 		resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))

@@ -16,7 +16,7 @@ import (
 	"unicode"
 )
 
-// Config says which Chef Server to talk to, and as whom.
+// Config names a Chef Server and the user to authenticate as.
 type Config struct {
 	Name    string // how the user calls the server, for messages
 	URL     string // https://HOST[:PORT], without /organizations/...
@@ -27,7 +27,7 @@ type Config struct {
 	CA       []byte // PEM bundle, trusted besides the system's
 	Insecure bool   // don't verify the server's certificate
 
-	MaxAPIVersion *int  // highest Chef Server API version to speak; default 2
+	MaxAPIVersion *int  // highest Chef Server API version to use; default 2
 	Concurrency   int   // API requests in flight; default 10
 	MaxBody       int64 // largest answer to read, in bytes; default 64 MiB
 	// ConnectTimeout bounds the connection to the server, and the TLS handshake
@@ -86,7 +86,7 @@ type Client struct {
 	state    *negotiation
 }
 
-// New checks a configuration and makes a client of it. It sends nothing.
+// New validates a configuration and returns a client. It sends nothing.
 func New(cfg Config) (*Client, error) {
 	base, err := parseBase(cfg.URL)
 	if err != nil {
@@ -115,7 +115,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key,
-		http:    &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http: &http.Client{Transport: transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		slots:   make(chan struct{}, concurrency),
 		maxBody: orDefault(cfg.MaxBody, 64<<20),
 		connect: orDefault(cfg.ConnectTimeout, DefaultConnectTimeout), response: orDefault(cfg.ResponseTimeout, DefaultResponseTimeout),
@@ -140,22 +141,22 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Name is how the user calls the server.
+// Name returns the name of the server in the configuration.
 func (c *Client) Name() string { return c.name }
 
-// Breaker is what keeps requests away from the server while it doesn't answer.
+// Breaker returns the circuit breaker of the server.
 func (c *Client) Breaker() *Breaker { return c.breaker }
 
-// URL is the server's base URL without a slash at the end.
+// URL returns the server's base URL without a slash at the end.
 func (c *Client) URL() string { return c.base.String() }
 
-// User is the name that requests are signed for.
+// User returns the name that requests are signed for.
 func (c *Client) User() string { return c.user }
 
-// Orgless tells whether the server has no organizations.
+// Orgless reports whether the server has no organizations.
 func (c *Client) Orgless() bool { return c.orgless }
 
-// parseBase reads a server's URL. Errors don't quote it: it may hold a password.
+// parseBase parses a server's URL. Errors don't quote it: it may hold a password.
 func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimRight(s, "/"))
 	switch {
@@ -189,8 +190,8 @@ func newTransport(cfg Config, concurrency int, files *fileHosts) (*http.Transpor
 		tlsConfig.RootCAs = pool
 	}
 	return &http.Transport{
-		Proxy:               files.proxy(http.ProxyFromEnvironment),
-		DialContext:         files.dial(net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}),
+		Proxy:               files.recordProxy(http.ProxyFromEnvironment),
+		DialContext:         files.guardDialer(net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: connect,
 		// nginx closes idle connections after 65 s; closing first avoids a race

@@ -35,7 +35,7 @@ func cleanText(s string, limit int) string {
 	return b.String()
 }
 
-// errorText is what the body of an error says: the member "error", which may be
+// errorText returns what the body of an error says: the member "error", which may be
 // a string or an array of strings, and "message" (chef-server-api.md §1.3,
 // §1.6); of a page its title.
 func errorText(body []byte) (text, message string) {
@@ -48,7 +48,7 @@ func errorText(body []byte) (text, message string) {
 		Message json.RawMessage `json:"message"`
 	}
 	if body[0] != '{' || checkJSON(body) != nil || json.Unmarshal(body, &doc) != nil {
-		return pageText(body), ""
+		return describePage(body), ""
 	}
 	text = cleanText(joinStrings(doc.Error), maxText)
 	message = cleanText(joinStrings(doc.Message), maxText)
@@ -77,16 +77,16 @@ func joinStrings(raw json.RawMessage) string {
 	return strings.Join(texts, "; ")
 }
 
-// pageText describes a body that isn't JSON, without quoting more than a title
+// describePage describes a body that isn't JSON, without quoting more than a title
 // or an S3 error code.
-func pageText(body []byte) string {
+func describePage(body []byte) string {
 	head := body[:min(len(body), 4096)]
-	if t := between(head, "<title>", "</title>"); t != "" {
+	if t := textBetween(head, "<title>", "</title>"); t != "" {
 		return `a page titled "` + cleanText(t, 80) + `"`
 	}
-	if c := between(head, "<Code>", "</Code>"); c != "" {
+	if c := textBetween(head, "<Code>", "</Code>"); c != "" {
 		text := cleanText(c, 80)
-		if m := between(head, "<Message>", "</Message>"); m != "" {
+		if m := textBetween(head, "<Message>", "</Message>"); m != "" {
 			text += ": " + cleanText(m, 160)
 		}
 		return text
@@ -100,7 +100,7 @@ func pageText(body []byte) string {
 	return "text, not JSON"
 }
 
-func between(b []byte, open, end string) string {
+func textBetween(b []byte, open, end string) string {
 	lower := bytes.ToLower(b)
 	i := bytes.Index(lower, []byte(strings.ToLower(open)))
 	if i < 0 || len(lower) != len(b) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Kind tells what went wrong, as far as it matters to a caller or a person.
+// Kind classifies what went wrong, as far as it matters to a caller or an operator.
 type Kind string
 
 // The kinds of errors.
@@ -57,7 +57,7 @@ type Error struct {
 	notSent bool // the breaker of the server is open
 }
 
-// Error names the request, the status and the server's words.
+// Error returns the request, the status and the server's words.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(strings.TrimSpace(e.Method + " " + e.Path))
@@ -67,7 +67,7 @@ func (e *Error) Error() string {
 	return b.String() + ": " + e.Reason()
 }
 
-// Reason is the error without the request: kind, status and the server's words.
+// Reason returns the error without the request: kind, status and the server's words.
 func (e *Error) Reason() string {
 	var b strings.Builder
 	b.WriteString(string(e.Kind))
@@ -86,7 +86,7 @@ func (e *Error) Reason() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf finds the kind of an error, "" for one that isn't of this package.
+// KindOf returns the kind of an error, or "" for one that isn't of this package.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -95,8 +95,8 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// transient kinds may go away when the same request is sent again.
-func (k Kind) transient() bool {
+// isTransient reports whether the same request may succeed when it is sent again.
+func (k Kind) isTransient() bool {
 	switch k {
 	case KindUnavailable, KindUnreachable, KindMembershipFault:
 		return true
@@ -104,13 +104,14 @@ func (k Kind) transient() bool {
 	return false
 }
 
-// hint says what a person can try.
+// hint returns what an operator can try.
 func (k Kind) hint() string {
 	switch k {
 	case KindClockSkew:
 		return "synchronize the clocks of this machine and of the server (both within 15 minutes)"
 	case KindKey:
-		return "check the user name and that the private key belongs to it and hasn't expired; a backup that was restored on the server (knife ec restore) brings its own keys: chef-sync-ctl prepare-org adds this one again"
+		return "check the user name and that the private key belongs to it and hasn't expired; a backup that was restored on the " +
+			"server (knife ec restore) brings its own keys: chef-sync-ctl prepare-org adds this one again"
 	case KindNotMember:
 		return "associate the user with the organization: chef-sync-ctl prepare-org"
 	case KindMembershipFault:
@@ -144,7 +145,7 @@ func (k Kind) hint() string {
 	case KindForeign:
 		return "check that the URL is a Chef Server's, without a path, and that no proxy or login page stands in front"
 	case KindVersion:
-		return "the server speaks none of the Chef Server API versions 0 to 2"
+		return "the server supports none of the Chef Server API versions 0 to 2"
 	}
 	return ""
 }

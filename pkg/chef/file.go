@@ -21,9 +21,9 @@ func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadC
 	if err != nil {
 		return nil, 0, err
 	}
-	_, err = c.retrying(ctx, r, func(ctx context.Context) (*Answer, *Error) {
+	_, err = c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) {
 		var e *Error
-		content, size, e = c.openFile(ctx, r, u)
+		content, size, e = c.openFileOnce(ctx, r, u)
 		return &Answer{}, e
 	})
 	if err != nil {
@@ -32,19 +32,19 @@ func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadC
 	return content, size, nil
 }
 
-// reportFile tells the breaker how a request for a file ended, when the file store
+// reportFile reports to the breaker how a request for a file ended, if the file store
 // is the server itself.
 func (c *Client) reportFile(r *request, began time.Time, failed *Error) {
 	if r.url.Host == c.base.Host {
-		c.report(began, failed)
+		c.reportResult(began, failed)
 	}
 }
 
-func (c *Client) openFile(ctx context.Context, r *request, u *url.URL) (io.ReadCloser, int64, *Error) {
-	if e := c.admit(ctx, r); e != nil {
+func (c *Client) openFileOnce(ctx context.Context, r *request, u *url.URL) (io.ReadCloser, int64, *Error) {
+	if e := c.checkBreaker(ctx, r); e != nil {
 		return nil, 0, e
 	}
-	watched, w := newWatch(ctx, c.patience(r))
+	watched, w := newStallTimer(ctx, c.stallTimeout(r))
 	req, err := http.NewRequestWithContext(watched, r.method, "/", http.NoBody)
 	if err != nil {
 		w.stop()
@@ -56,7 +56,7 @@ func (c *Client) openFile(ctx context.Context, r *request, u *url.URL) (io.ReadC
 	resp, err := c.http.Do(req)
 	if err != nil {
 		w.stop()
-		e := c.watchedError(ctx, r, w, err)
+		e := c.requestError(ctx, r, w, err)
 		c.reportFile(r, began, e)
 		return nil, 0, e
 	}
@@ -78,7 +78,7 @@ func setFileHeaders(h http.Header) {
 	h.Set("User-Agent", "chef-sync")
 }
 
-// fileRequest reads a presigned URL. The URL goes out as it is: re-encoding
+// fileRequest parses a presigned URL. The URL is sent as it is: re-encoding
 // would break its signature.
 func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, error) {
 	r := &request{op: op, method: method, path: "(file URL)", file: true}
@@ -86,7 +86,7 @@ func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, er
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, nil, c.newError(r, KindRequest, "the server gave a file URL that can't be read")
 	}
-	if !c.files.allows(u.Hostname()) {
+	if !c.files.isAllowed(u.Hostname()) {
 		return nil, nil, c.fileHostError(r, u.Hostname(), "the server keeps files on "+u.Hostname())
 	}
 	raw, query, _ := strings.Cut(fileURL, "?")
@@ -103,7 +103,8 @@ func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, er
 // fileHostError says which line of the configuration allows a host.
 func (c *Client) fileHostError(r *request, host, message string) *Error {
 	e := c.newError(r, KindFileHost, message)
-	e.Hint = fmt.Sprintf("if that is where this server keeps cookbook files, add to it in the configuration: file_hosts = [%q]", cleanText(host, maxText))
+	e.Hint = fmt.Sprintf("if that is where this server keeps cookbook files, add to it in the configuration: file_hosts = [%q]",
+		cleanText(host, maxText))
 	return e
 }
 
@@ -116,7 +117,7 @@ func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response)
 		return c.transportError(r, err, ctx.Err())
 	}
 	text, _ := errorText(body)
-	if hostName(r.url.Hostname()) != c.files.own {
+	if normalizeHost(r.url.Hostname()) != c.files.own {
 		// What answers there isn't the server: nothing of its words but a code is quoted.
 		text = cmp.Or(storeCode(text), "refused by "+r.url.Hostname())
 	}
@@ -128,12 +129,12 @@ func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response)
 		kind = KindAbsent
 	case s == http.StatusRequestEntityTooLarge:
 		kind = KindTooLarge
-	case overloaded(s) || strings.HasPrefix(text, "RequestTimeout"):
+	case isTemporaryStatus(s) || strings.HasPrefix(text, "RequestTimeout"):
 		kind = KindUnavailable
 	case s >= 400:
 		kind = KindInvalid
 	}
-	e := c.fail(r, &reply{status: resp.StatusCode, header: resp.Header, body: body}, kind, text)
+	e := c.replyError(r, &reply{status: resp.StatusCode, header: resp.Header, body: body}, kind, text)
 	switch kind {
 	case KindAbsent:
 		e.Hint = "the server's file store has lost this content: upload the cookbook version again"
@@ -149,14 +150,14 @@ type fileReader struct {
 	ctx   context.Context // of the caller, who reads until it ends
 	r     *request
 	body  io.ReadCloser
-	watch *watch
+	watch *stallTimer
 }
 
 func (f *fileReader) Read(p []byte) (int, error) {
 	n, err := f.body.Read(p)
-	f.watch.touch()
+	f.watch.reset()
 	if err != nil && err != io.EOF {
-		return n, f.c.watchedError(f.ctx, f.r, f.watch, err)
+		return n, f.c.requestError(f.ctx, f.r, f.watch, err)
 	}
 	return n, err
 }

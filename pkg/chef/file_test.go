@@ -17,8 +17,8 @@ import (
 
 const fileURL = "https://chef.example.com:8443/bookshelf/organization-0/checksum-1?X-Amz-Signature=secret%2F%7e&b=a%20b&a=1+2"
 
-func TestDownloadsSendThePresignedURLUnchangedAndNothingOfChef(t *testing.T) {
-	s := inOrder(canned{status: 200, body: "content"})
+func TestDownloadsSendThePresignedURLUnchangedWithoutChefHeaders(t *testing.T) {
+	s := answerInOrder(cannedAnswer{status: 200, body: "content"})
 	r, size, err := newTestClient(t, s).OpenFile(context.Background(), fileURL)
 	if err != nil {
 		t.Fatal(err)
@@ -41,19 +41,20 @@ func TestDownloadsSendThePresignedURLUnchangedAndNothingOfChef(t *testing.T) {
 	}
 }
 
-func TestDownloadErrorsAreToldApart(t *testing.T) {
+func TestDownloadErrorsAreClassified(t *testing.T) {
 	for name, c := range map[string]struct {
-		answer   canned
+		answer   cannedAnswer
 		want     Kind
 		attempts int
 	}{
-		"expired":  {canned{status: 403, body: `<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>`}, KindExpired, 1},
-		"lost":     {canned{status: 404, body: `<Error><Code>NoSuchKey</Code></Error>`}, KindAbsent, 1},
-		"busy":     {canned{status: 503}, KindUnavailable, 3},
-		"redirect": {canned{status: 302}, KindForeign, 1},
-		"network":  {canned{err: io.EOF}, KindUnreachable, 3},
+		"expired": {cannedAnswer{status: 403, body: `<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>`},
+			KindExpired, 1},
+		"lost":     {cannedAnswer{status: 404, body: `<Error><Code>NoSuchKey</Code></Error>`}, KindAbsent, 1},
+		"busy":     {cannedAnswer{status: 503}, KindUnavailable, 3},
+		"redirect": {cannedAnswer{status: 302}, KindForeign, 1},
+		"network":  {cannedAnswer{err: io.EOF}, KindUnreachable, 3},
 	} {
-		s := inOrder(c.answer)
+		s := answerInOrder(c.answer)
 		_, _, err := newTestClient(t, s).OpenFile(context.Background(), fileURL)
 		wantKind(t, err, c.want)
 		if len(s.sent) != c.attempts || strings.Contains(err.Error(), "secret") {
@@ -61,7 +62,7 @@ func TestDownloadErrorsAreToldApart(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "/bookshelf/x", "file:///etc/passwd", "https://"} {
-		_, _, err := newTestClient(t, inOrder()).OpenFile(context.Background(), bad)
+		_, _, err := newTestClient(t, answerInOrder()).OpenFile(context.Background(), bad)
 		wantKind(t, err, KindRequest)
 	}
 }
@@ -82,10 +83,10 @@ func TestDownloadsAreNotDecompressed(t *testing.T) {
 	}
 }
 
-// stuck gives one piece of content and then nothing until the request ends.
-type stuck struct{}
+// stalledTransport gives one piece of content and then nothing until the request ends.
+type stalledTransport struct{}
 
-func (stuck) RoundTrip(r *http.Request) (*http.Response, error) {
+func (stalledTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	pr, pw := io.Pipe()
 	go func() {
 		_, _ = pw.Write([]byte("begin"))
@@ -95,9 +96,9 @@ func (stuck) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: pr, ContentLength: 100, Request: r}, nil
 }
 
-func TestDownloadThatStandsStillEnds(t *testing.T) {
+func TestStalledDownloadEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _, err := newTestClient(t, stuck{}).OpenFile(context.Background(), fileURL)
+		r, _, err := newTestClient(t, stalledTransport{}).OpenFile(context.Background(), fileURL)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,17 +126,20 @@ func TestUploadsHaveExactlyTheSignedHeaders(t *testing.T) {
 	c := newTestClient(t, nil, func(c *Config) { c.URL = srv.URL })
 	for _, content := range []string{"abc", ""} {
 		sum := md5.Sum([]byte(content))
-		err := c.UploadFile(context.Background(), srv.URL+"/b/checksum?X-Amz-Signature=a%2Fb", hex.EncodeToString(sum[:]), int64(len(content)), contentOf(content))
+		err := c.UploadFile(context.Background(), srv.URL+"/b/checksum?X-Amz-Signature=a%2Fb", hex.EncodeToString(sum[:]),
+			int64(len(content)), contentOf(content))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]string{"Content-Type": "application/x-binary", "Content-Md5": map[string]string{"abc": "kAFQmDzST7DWlj99KOF/cg==", "": "1B2M2Y8AsgTpgAmY7PhCfg=="}[content]}
+		want := map[string]string{"Content-Type": "application/x-binary",
+			"Content-Md5": map[string]string{"abc": "kAFQmDzST7DWlj99KOF/cg==", "": "1B2M2Y8AsgTpgAmY7PhCfg=="}[content]}
 		for k, v := range want {
 			if seen.Header.Get(k) != v {
 				t.Errorf("%q: %s is %q, want %q", content, k, seen.Header.Get(k), v)
 			}
 		}
-		if string(body) != content || seen.ContentLength != int64(len(content)) || len(seen.TransferEncoding) > 0 || seen.RequestURI != "/b/checksum?X-Amz-Signature=a%2Fb" {
+		if string(body) != content || seen.ContentLength != int64(len(content)) || len(seen.TransferEncoding) > 0 ||
+			seen.RequestURI != "/b/checksum?X-Amz-Signature=a%2Fb" {
 			t.Errorf("body %q, length %d, encoding %v, path %s", body, seen.ContentLength, seen.TransferEncoding, seen.RequestURI)
 		}
 		for k := range seen.Header {
@@ -147,18 +151,19 @@ func TestUploadsHaveExactlyTheSignedHeaders(t *testing.T) {
 }
 
 func TestUploadsOpenTheContentForEachAttempt(t *testing.T) {
-	s := inOrder(canned{status: 500}, canned{err: io.EOF}, canned{status: 202})
+	s := answerInOrder(cannedAnswer{status: 500}, cannedAnswer{err: io.EOF}, cannedAnswer{status: 202})
 	opened := 0
-	err := newTestClient(t, s).UploadFile(context.Background(), fileURL, "900150983cd24fb0d6963f7d28e17f72", 3, func() (io.ReadCloser, error) {
-		opened++
-		return contentOf("abc")()
-	})
+	err := newTestClient(t, s).UploadFile(context.Background(), fileURL, "900150983cd24fb0d6963f7d28e17f72", 3,
+		func() (io.ReadCloser, error) {
+			opened++
+			return contentOf("abc")()
+		})
 	if err != nil || opened != 3 || s.sent[2].body != "abc" {
 		t.Errorf("error %v, opened %d times, last body %q", err, opened, s.sent[2].body)
 	}
 }
 
-func TestUploadErrorsOfTheContentAreNotTheServers(t *testing.T) {
+func TestUploadErrorsOfTheContentAreReturnedAsTheyAre(t *testing.T) {
 	broken := errors.New("disk broken")
 	sum := "900150983cd24fb0d6963f7d28e17f72"
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
@@ -167,7 +172,7 @@ func TestUploadErrorsOfTheContentAreNotTheServers(t *testing.T) {
 	for name, open := range map[string]func() (io.ReadCloser, error){
 		"open": func() (io.ReadCloser, error) { return nil, broken },
 		"read": func() (io.ReadCloser, error) {
-			return io.NopCloser(io.MultiReader(strings.NewReader("a"), failing{broken})), nil
+			return io.NopCloser(io.MultiReader(strings.NewReader("a"), failingReader{broken})), nil
 		},
 	} {
 		err := c.UploadFile(context.Background(), srv.URL, sum, 3, open)
@@ -183,9 +188,9 @@ func TestUploadErrorsOfTheContentAreNotTheServers(t *testing.T) {
 	}
 }
 
-type failing struct{ err error }
+type failingReader struct{ err error }
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
 func TestLargeFilesAreStreamed(t *testing.T) {
 	const size = 20 << 20
@@ -198,13 +203,13 @@ func TestLargeFilesAreStreamed(t *testing.T) {
 	defer srv.Close()
 	c := newTestClient(t, nil, func(c *Config) { c.URL = srv.URL })
 	open := func() (io.ReadCloser, error) {
-		return io.NopCloser(io.LimitReader(zeros{}, size)), nil
+		return io.NopCloser(io.LimitReader(zeroReader{}, size)), nil
 	}
 	if err := c.UploadFile(context.Background(), srv.URL, "8f4e33f3dc3e414ff94e5fb6905cba8c", size, open); err != nil {
 		t.Error(err)
 	}
 }
 
-type zeros struct{}
+type zeroReader struct{}
 
-func (zeros) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte{0}, len(p))), nil }
+func (zeroReader) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte{0}, len(p))), nil }

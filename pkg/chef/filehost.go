@@ -27,58 +27,59 @@ type fileHosts struct {
 }
 
 func newFileHosts(base *url.URL, named []string) *fileHosts {
-	h := &fileHosts{own: hostName(base.Hostname()), proxies: map[string]bool{}}
+	h := &fileHosts{own: normalizeHost(base.Hostname()), proxies: map[string]bool{}}
 	for _, n := range named {
-		h.named = append(h.named, hostName(n))
+		h.named = append(h.named, normalizeHost(n))
 	}
 	return h
 }
 
-func hostName(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }
+func normalizeHost(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }
 
-// allows reports whether files may be asked for at a host.
-func (h *fileHosts) allows(host string) bool {
-	host = hostName(host)
+// isAllowed reports whether files may be requested from a host.
+func (h *fileHosts) isAllowed(host string) bool {
+	host = normalizeHost(host)
 	return host == h.own || slices.ContainsFunc(h.named, func(n string) bool {
 		domain, wild := strings.CutPrefix(n, "*")
 		return n == host || wild && strings.HasPrefix(domain, ".") && strings.HasSuffix(host, domain)
 	})
 }
 
-// internal reports whether an address is one that only this machine or its link
+// isInternal reports whether an address is one that only this machine or its link
 // reaches, such as the metadata service of a cloud.
-func internal(a netip.Addr) bool {
+func isInternal(a netip.Addr) bool {
 	a = a.Unmap()
-	return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54})
+	return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() ||
+		a == netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54})
 }
 
-// errInternal is the reason why a connection isn't made.
+// errInternal is the reason why a connection is refused.
 var errInternal = errors.New("the name leads to an address of this machine or its link")
 
-// trusts reports whether a connection to host may lead to an internal address: the
+// mayBeInternal reports whether a connection to host may lead to an internal address: the
 // server itself, a host that the configuration names as such, or a proxy.
-func (h *fileHosts) trusts(host, address string) bool {
+func (h *fileHosts) mayBeInternal(host, address string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.proxies[address] {
 		return true
 	}
-	host = hostName(host)
+	host = normalizeHost(host)
 	_, err := netip.ParseAddr(host)
 	literal := err == nil || host == "localhost"
 	return host == h.own || literal && slices.Contains(h.named, host)
 }
 
-// dial wraps a dialer so that a name that isn't trusted never leads inside, whatever
-// it resolves to.
-func (h *fileHosts) dial(d net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+// guardDialer wraps a dialer so that a name that isn't trusted never leads to an
+// internal address, whatever it resolves to.
+func (h *fileHosts) guardDialer(d net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err
 		}
 		guarded := d
-		if !h.trusts(host, address) {
+		if !h.mayBeInternal(host, address) {
 			guarded.Control = refuseInternal
 		}
 		return guarded.DialContext(ctx, network, address)
@@ -90,15 +91,15 @@ func refuseInternal(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return fmt.Errorf("read the address %q: %w", address, err)
 	}
-	if internal(to.Addr()) {
+	if isInternal(to.Addr()) {
 		return errInternal
 	}
 	return nil
 }
 
-// proxy wraps the choice of a proxy, whose address may be anywhere: the environment
-// of this process names it.
-func (h *fileHosts) proxy(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+// recordProxy wraps the choice of a proxy and records its address, which may be
+// internal: the environment of this process names it.
+func (h *fileHosts) recordProxy(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
 	return func(q *http.Request) (*url.URL, error) {
 		u, err := choose(q)
 		if u != nil {

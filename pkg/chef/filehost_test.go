@@ -16,7 +16,7 @@ func filesOn(hosts ...string) func(*Config) { return func(c *Config) { c.FileHos
 
 // A server that was taken over, or that is another's, can name any host in a
 // manifest or a sandbox.
-func TestFilesAreOnlyAskedForWhereTheConfigurationSays(t *testing.T) {
+func TestFilesAreOnlyRequestedFromAllowedHosts(t *testing.T) {
 	for _, c := range []struct {
 		url     string
 		hosts   []string
@@ -36,8 +36,8 @@ func TestFilesAreOnlyAskedForWhereTheConfigurationSays(t *testing.T) {
 		{"http://[::1]/x", nil, false},
 		{"http://chef.example.com@files.example.com/x", nil, false},
 	} {
-		s := inOrder(canned{status: 200, body: "x"})
-		_, _, err := newTestClient(t, s, once, filesOn(c.hosts...)).OpenFile(t.Context(), c.url)
+		s := answerInOrder(cannedAnswer{status: 200, body: "x"})
+		_, _, err := newTestClient(t, s, singleAttempt, filesOn(c.hosts...)).OpenFile(t.Context(), c.url)
 		if c.allowed && err != nil {
 			t.Errorf("%s with %q: %v", c.url, c.hosts, err)
 		}
@@ -50,15 +50,16 @@ func TestFilesAreOnlyAskedForWhereTheConfigurationSays(t *testing.T) {
 			t.Errorf("%s with %q: %d requests, hint %q", c.url, c.hosts, len(s.sent), e.Hint)
 		}
 	}
-	s := inOrder(canned{status: 200})
-	err := newTestClient(t, s, once).UploadFile(t.Context(), "https://files.example.com/x", strings.Repeat("0", 32), 1, contentOf("x"))
+	s := answerInOrder(cannedAnswer{status: 200})
+	err := newTestClient(t, s, singleAttempt).UploadFile(t.Context(), "https://files.example.com/x", strings.Repeat("0", 32), 1,
+		contentOf("x"))
 	if wantKind(t, err, KindFileHost); len(s.sent) != 0 {
 		t.Error("content was sent to a host that nobody allowed")
 	}
 }
 
 // What a name leads to is only known when it is resolved.
-func TestANameThatLeadsInsideIsNotFollowed(t *testing.T) {
+func TestNamesOfInternalAddressesAreNotFollowed(t *testing.T) {
 	var asked atomic.Int32
 	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	t.Cleanup(inside.Close)
@@ -67,7 +68,7 @@ func TestANameThatLeadsInsideIsNotFollowed(t *testing.T) {
 	resolver := &net.Dialer{}
 	dial := func(host string) error {
 		guarded := *resolver
-		if !hosts.trusts(host, net.JoinHostPort(host, "80")) {
+		if !hosts.mayBeInternal(host, net.JoinHostPort(host, "80")) {
 			guarded.Control = refuseInternal
 		}
 		conn, err := guarded.DialContext(t.Context(), "tcp", address) // as if host led there
@@ -87,12 +88,12 @@ func TestANameThatLeadsInsideIsNotFollowed(t *testing.T) {
 }
 
 // The whole client: only localhost is a name that surely leads to this machine.
-func TestTheClientDoesNotFollowANameInside(t *testing.T) {
+func TestClientDoesNotFollowNamesOfInternalAddresses(t *testing.T) {
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) }))
 	t.Cleanup(store.Close)
 	at := strings.Replace(store.URL, "127.0.0.1", "localhost", 1)
 	open := func(hosts ...string) error {
-		content, _, err := newTestClient(t, nil, once, filesOn(hosts...)).OpenFile(t.Context(), at+"/f")
+		content, _, err := newTestClient(t, nil, singleAttempt, filesOn(hosts...)).OpenFile(t.Context(), at+"/f")
 		if err == nil {
 			_ = content.Close()
 		}
@@ -106,25 +107,27 @@ func TestTheClientDoesNotFollowANameInside(t *testing.T) {
 }
 
 func TestInternalAddresses(t *testing.T) {
-	for address, want := range map[string]bool{"127.0.0.1": true, "127.8.8.8": true, "::1": true, "::ffff:127.0.0.1": true, "169.254.169.254": true,
-		"fe80::1": true, "0.0.0.0": true, "::": true, "fd00:ec2::254": true, "10.0.0.1": false, "192.168.1.1": false, "8.8.8.8": false, "2001:db8::1": false} {
-		if got := internal(netip.MustParseAddr(address)); got != want {
+	for address, want := range map[string]bool{"127.0.0.1": true, "127.8.8.8": true, "::1": true, "::ffff:127.0.0.1": true,
+		"169.254.169.254": true,
+		"fe80::1":         true, "0.0.0.0": true, "::": true, "fd00:ec2::254": true, "10.0.0.1": false, "192.168.1.1": false,
+		"8.8.8.8": false, "2001:db8::1": false} {
+		if got := isInternal(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: %v", address, got)
 		}
 	}
 }
 
-func TestAProxyMayBeAnywhere(t *testing.T) {
+func TestProxyMayBeInternal(t *testing.T) {
 	h := newFileHosts(&url.URL{Host: "chef.example.com"}, nil)
-	choose := h.proxy(func(*http.Request) (*url.URL, error) { return url.Parse("http://127.0.0.1:3128") })
-	if h.trusts("127.0.0.1", "127.0.0.1:3128") {
+	choose := h.recordProxy(func(*http.Request) (*url.URL, error) { return url.Parse("http://127.0.0.1:3128") })
+	if h.mayBeInternal("127.0.0.1", "127.0.0.1:3128") {
 		t.Error("a proxy that nobody uses")
 	}
 	q, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://chef.example.com", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := choose(q); err != nil || !h.trusts("127.0.0.1", "127.0.0.1:3128") || h.trusts("127.0.0.1", "127.0.0.1:80") {
+	if _, err := choose(q); err != nil || !h.mayBeInternal("127.0.0.1", "127.0.0.1:3128") || h.mayBeInternal("127.0.0.1", "127.0.0.1:80") {
 		t.Errorf("the proxy in use: %v", err)
 	}
 }
@@ -139,8 +142,10 @@ func TestForeignAnswersAreNotQuoted(t *testing.T) {
 		`<Error><Code>hunter 2</Code></Error>`:                                                                  "",
 		`<Error><Code>RequestTimeout</Code><Message>hunter2: Your socket connection was idle</Message></Error>`: "RequestTimeout",
 	} {
-		_, _, err := newTestClient(t, inOrder(canned{status: 400, body: body}), once, filesOn("files.example.com")).OpenFile(t.Context(), "https://files.example.com/x")
-		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "AKIA") || !strings.Contains(err.Error(), want) {
+		_, _, err := newTestClient(t, answerInOrder(cannedAnswer{status: 400, body: body}), singleAttempt,
+			filesOn("files.example.com")).OpenFile(t.Context(), "https://files.example.com/x")
+		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "AKIA") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

@@ -75,7 +75,8 @@ func TestGoiardi(t *testing.T) {
 func goiardiContent(t *testing.T, org *chef.Org) {
 	ctx := context.Background()
 	contents := map[string]string{"900150983cd24fb0d6963f7d28e17f72": "abc", "d41d8cd98f00b204e9800998ecf8427e": ""}
-	manifest := []byte(`{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version",` +
+	manifest := []byte(`{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","json_class":"Chef::CookbookVersion",` +
+		`"chef_type":"cookbook_version",` +
 		`"frozen?":true,"metadata":{"name":"a","version":"1.0.0"},"recipes":[` +
 		`{"name":"d.rb","path":"recipes/d.rb","checksum":"900150983cd24fb0d6963f7d28e17f72","specificity":"default"},` +
 		`{"name":"e.rb","path":"recipes/e.rb","checksum":"d41d8cd98f00b204e9800998ecf8427e","specificity":"default"}]}`)

@@ -26,9 +26,9 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 
 const erchefVersions = `{"min_version":"0","max_version":"2","request_version":"2","response_version":"2"}`
 
-// canned is a scripted answer. Without a versions header it isn't the Chef
+// cannedAnswer is a scripted answer. Without a versions header it isn't the Chef
 // Server's.
-type canned struct {
+type cannedAnswer struct {
 	status   int
 	body     string
 	versions string
@@ -36,17 +36,17 @@ type canned struct {
 	err      error
 }
 
-// erchef is an answer of the Chef Server itself.
-func erchef(status int, body string) canned {
-	return canned{status: status, body: body, versions: erchefVersions}
+// erchefAnswer is an answer of the Chef Server itself.
+func erchefAnswer(status int, body string) cannedAnswer {
+	return cannedAnswer{status: status, body: body, versions: erchefVersions}
 }
 
-// page is an answer of something in front of it.
-func page(status int) canned {
-	return canned{status: status, body: "<html><head><title>Some page</title></head></html>"}
+// pageAnswer is an answer of something in front of it.
+func pageAnswer(status int) cannedAnswer {
+	return cannedAnswer{status: status, body: "<html><head><title>Some page</title></head></html>"}
 }
 
-func (a canned) with(key, value string) canned {
+func (a cannedAnswer) withHeader(key, value string) cannedAnswer {
 	h := map[string]string{key: value}
 	for k, v := range a.header {
 		h[k] = v
@@ -55,8 +55,8 @@ func (a canned) with(key, value string) canned {
 	return a
 }
 
-// sent is a request as it reached the transport.
-type sent struct {
+// sentRequest is a request as it reached the transport.
+type sentRequest struct {
 	method, uri, version, proto, timestamp string
 	header                                 http.Header
 	body                                   string
@@ -64,20 +64,20 @@ type sent struct {
 	at                                     time.Time
 }
 
-// script is a transport that answers from a function and keeps what was sent.
-type script struct {
+// scriptedTransport is a transport that answers from a function and keeps what was sent.
+type scriptedTransport struct {
 	mu     sync.Mutex
-	sent   []sent
-	answer func(n int, s sent) canned
+	sent   []sentRequest
+	answer func(n int, s sentRequest) cannedAnswer
 }
 
-func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *scriptedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	_ = r.Body.Close()
 	if err != nil {
 		return nil, err
 	}
-	now := sent{method: r.Method, uri: r.URL.RequestURI(), version: r.Header.Get("X-Ops-Server-API-Version"),
+	now := sentRequest{method: r.Method, uri: r.URL.RequestURI(), version: r.Header.Get("X-Ops-Server-API-Version"),
 		timestamp: r.Header.Get("X-Ops-Timestamp"), header: r.Header.Clone(), body: string(body), length: r.ContentLength, at: time.Now()}
 	_, after, _ := strings.Cut(r.Header.Get("X-Ops-Sign"), "version=")
 	now.proto = strings.TrimSuffix(after, ";")
@@ -99,11 +99,12 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	for k, v := range a.header {
 		h.Set(k, v)
 	}
-	return &http.Response{StatusCode: a.status, Header: h, Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r}, nil
+	return &http.Response{StatusCode: a.status, Header: h, Body: io.NopCloser(strings.NewReader(a.body)),
+		ContentLength: int64(len(a.body)), Request: r}, nil
 }
 
-// trace lists the requests as METHOD URI.
-func (s *script) trace() []string {
+// requestLines lists the requests as METHOD URI.
+func (s *scriptedTransport) requestLines() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []string
@@ -113,17 +114,17 @@ func (s *script) trace() []string {
 	return out
 }
 
-// inOrder answers the nth request with the nth answer, and the rest with the last.
-func inOrder(answers ...canned) *script {
-	return &script{answer: func(n int, _ sent) canned { return answers[min(n, len(answers)-1)] }}
+// answerInOrder answers the nth request with the nth answer, and the rest with the last.
+func answerInOrder(answers ...cannedAnswer) *scriptedTransport {
+	return &scriptedTransport{answer: func(n int, _ sentRequest) cannedAnswer { return answers[min(n, len(answers)-1)] }}
 }
 
-// always answers all requests to paths below the organization with one answer,
+// answerAlways answers all requests to paths below the organization with one answer,
 // and serves the negotiation.
-func always(a canned) *script {
-	return &script{answer: func(_ int, s sent) canned {
+func answerAlways(a cannedAnswer) *scriptedTransport {
+	return &scriptedTransport{answer: func(_ int, s sentRequest) cannedAnswer {
 		if s.uri == "/server_api_version" {
-			return erchef(200, `{"min_api_version":0,"max_api_version":2}`)
+			return erchefAnswer(200, `{"min_api_version":0,"max_api_version":2}`)
 		}
 		return a
 	}}
@@ -143,7 +144,7 @@ func newTestClient(t *testing.T, transport http.RoundTripper, change ...func(*Co
 	return c
 }
 
-func once(c *Config) { c.Retry.Attempts = 1 }
+func singleAttempt(c *Config) { c.Retry.Attempts = 1 }
 
 func wantKind(t *testing.T, err error, want Kind) *Error {
 	t.Helper()

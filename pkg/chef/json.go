@@ -12,8 +12,8 @@ const maxDepth = 1000
 
 var errTooDeep = fmt.Errorf("the JSON is nested deeper than %d levels", maxDepth)
 
-// checkJSON tells whether b is one JSON value that isn't nested too deeply. It
-// looks at the depth first and without recursion.
+// checkJSON returns an error unless b is one JSON value that isn't nested too deeply.
+// It checks the depth first and without recursion.
 func checkJSON(b []byte) error {
 	if err := checkDepth(b); err != nil {
 		return err
@@ -24,13 +24,13 @@ func checkJSON(b []byte) error {
 	return nil
 }
 
-// checkDepth counts brackets outside strings. It doesn't mind invalid JSON.
+// checkDepth counts brackets outside strings. It accepts invalid JSON.
 func checkDepth(b []byte) error {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
 		case inString && c == '\\':
-			i++ // whatever is escaped doesn't end the string
+			i++ // an escaped character doesn't end the string
 		case c == '"':
 			inString = !inString
 		case inString:

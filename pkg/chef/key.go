@@ -14,13 +14,13 @@ const minKeyBits = 1024
 
 // ParseKey reads an RSA private key in PEM form, PKCS#1 or PKCS#8. Text around
 // the PEM block is ignored. Errors never quote the input, nor the first line of a
-// key, at which those who look through logs for keys would start.
+// key, which scanners for leaked keys search logs for.
 func ParseKey(data []byte) (*rsa.PrivateKey, error) {
 	for rest := data; ; {
 		var block *pem.Block
 		block, rest = pem.Decode(rest)
 		if block == nil {
-			return nil, noKey(data)
+			return nil, noKeyError(data)
 		}
 		switch block.Type {
 		case "RSA PRIVATE KEY":
@@ -37,7 +37,7 @@ func ParseKey(data []byte) (*rsa.PrivateKey, error) {
 		case "ENCRYPTED PRIVATE KEY":
 			return nil, errors.New("the private key is encrypted with a passphrase: store it without one")
 		case "PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE":
-			// Other blocks may stand beside the key in one file.
+			// A file may hold other blocks besides the key.
 			if len(bytes.TrimSpace(rest)) == 0 {
 				return nil, fmt.Errorf("found a %s where a private key is needed", block.Type)
 			}
@@ -71,7 +71,7 @@ func isEncrypted(block *pem.Block) bool {
 	return ok
 }
 
-func noKey(data []byte) error {
+func noKeyError(data []byte) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return errors.New("the private key is empty")
 	}

@@ -58,7 +58,8 @@ func TestParseKeyRefusesWithoutQuotingTheKey(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 			continue
 		}
-		if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "-----BEGIN") || len(err.Error()) > 150 {
+		if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), secret) ||
+			strings.Contains(err.Error(), "-----BEGIN") || len(err.Error()) > 150 {
 			t.Errorf("%s: error %q, want one with %q and nothing of the key", name, err, c.want)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 // allFiles is the key of a manifest's files at API version 2.
 const allFiles = "all_files"
 
-// segments are the keys of a manifest's files at API versions 0 and 1, in the
+// segmentKeys are the keys of a manifest's files at API versions 0 and 1, in the
 // order in which they are written (chef-server-api.md §3.2).
-func segments() []string {
+func segmentKeys() []string {
 	return []string{"attributes", "definitions", "files", "libraries", "providers", "recipes", "resources", "root_files", "templates"}
 }
 
@@ -42,8 +42,8 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 	}
 	bySegment := map[string][]json.RawMessage{}
 	for _, f := range files {
-		segment, name := fileHome(f)
-		if !slices.Contains(segments(), segment) {
+		segment, name := splitSegment(f)
+		if !slices.Contains(segmentKeys(), segment) {
 			dropped = append(dropped, filePath(f))
 			continue
 		}
@@ -54,10 +54,10 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 	for _, x := range m {
 		switch {
 		case x.key == allFiles:
-			for _, s := range segments() {
+			for _, s := range segmentKeys() {
 				res = append(res, member{s, encodeArray(bySegment[s])})
 			}
-		case !slices.Contains(segments(), x.key):
+		case !slices.Contains(segmentKeys(), x.key):
 			res = append(res, x)
 		}
 	}
@@ -65,11 +65,11 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 	return res.encode(), dropped, nil
 }
 
-// fileHome finds the segment of a file of all_files and its name there, as erchef
+// splitSegment returns the segment of a file of all_files and its name there, as erchef
 // does: the name begins with the segment, whatever the path; without one the file
 // is a root file (chef_cookbook_version.erl, remove_segment_from_filename).
-func fileHome(f members) (segment, name string) {
-	full, _ := f.text("name")
+func splitSegment(f members) (segment, name string) {
+	full, _ := f.getString("name")
 	if segment, name, ok := strings.Cut(full, "/"); ok {
 		return segment, name
 	}
@@ -77,10 +77,10 @@ func fileHome(f members) (segment, name string) {
 }
 
 func filePath(f members) string {
-	if p, ok := f.text("path"); ok && p != "" {
+	if p, ok := f.getString("path"); ok && p != "" {
 		return cleanText(p, maxText)
 	}
-	name, _ := f.text("name")
+	name, _ := f.getString("name")
 	return cleanText(name, maxText)
 }
 
@@ -97,7 +97,7 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 		return body, nil
 	}
 	var all []json.RawMessage
-	for _, s := range segments() {
+	for _, s := range segmentKeys() {
 		raw, ok := m.get(s)
 		if !ok {
 			continue
@@ -107,11 +107,11 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 			return nil, err
 		}
 		for _, f := range files {
-			name, _ := f.text("name")
+			name, _ := f.getString("name")
 			all = append(all, f.set("name", encodeString(s+"/"+name)).encode())
 		}
 	}
-	res := m.keep(func(key string) bool { return !slices.Contains(segments(), key) })
+	res := m.filterKeys(func(key string) bool { return !slices.Contains(segmentKeys(), key) })
 	return res.set(allFiles, encodeArray(all)).encode(), nil
 }
 
@@ -126,7 +126,7 @@ func CleanManifest(body []byte, apiVersion int) ([]byte, error) {
 // CleanArtifact is CleanManifest for a cookbook artifact, of which servers store
 // any further keys (chef-server-api.md §5.2).
 func CleanArtifact(body []byte, apiVersion int) ([]byte, error) {
-	return cleanManifest(body, apiVersion, func(key string) bool { return key != allFiles && !slices.Contains(segments(), key) })
+	return cleanManifest(body, apiVersion, func(key string) bool { return key != allFiles && !slices.Contains(segmentKeys(), key) })
 }
 
 // cleanManifest keeps the files and the other keys that are accepted.
@@ -135,16 +135,16 @@ func cleanManifest(body []byte, apiVersion int, accepted func(string) bool) ([]b
 	if err != nil {
 		return nil, err
 	}
-	fileKeys := segments()
+	fileKeys := segmentKeys()
 	if apiVersion >= 2 {
 		fileKeys = []string{allFiles}
 	}
 	_, isV2 := m.get(allFiles)
-	hasSegments := slices.ContainsFunc(segments(), func(s string) bool { _, ok := m.get(s); return ok })
+	hasSegments := slices.ContainsFunc(segmentKeys(), func(s string) bool { _, ok := m.get(s); return ok })
 	if isV2 && apiVersion < 2 || !isV2 && hasSegments && apiVersion >= 2 {
 		return nil, fmt.Errorf("the manifest doesn't have the form of API version %d", apiVersion)
 	}
-	m = m.keep(func(key string) bool { return accepted(key) || slices.Contains(fileKeys, key) })
+	m = m.filterKeys(func(key string) bool { return accepted(key) || slices.Contains(fileKeys, key) })
 	for i, x := range m {
 		if slices.Contains(fileKeys, x.key) {
 			if m[i].value, err = withoutURLs(x.key, x.value); err != nil {
@@ -165,7 +165,7 @@ func withoutURLs(key string, raw json.RawMessage) (json.RawMessage, error) {
 	}
 	out := make([]json.RawMessage, len(files))
 	for i, f := range files {
-		out[i] = f.keep(func(key string) bool { return key != "url" }).encode()
+		out[i] = f.filterKeys(func(key string) bool { return key != "url" }).encode()
 	}
 	return encodeArray(out), nil
 }
@@ -219,7 +219,7 @@ func ManifestFiles(body []byte) ([]ManifestFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := append([]string{allFiles}, segments()...)
+	keys := append([]string{allFiles}, segmentKeys()...)
 	var out []ManifestFile
 	for _, x := range m {
 		if !slices.Contains(keys, x.key) {
@@ -230,8 +230,8 @@ func ManifestFiles(body []byte) ([]ManifestFile, error) {
 			return nil, err
 		}
 		for _, f := range files {
-			sum, _ := f.text("checksum")
-			url, _ := f.text("url")
+			sum, _ := f.getString("checksum")
+			url, _ := f.getString("url")
 			sum = strings.ToLower(sum)
 			if !validChecksum(sum) {
 				return nil, fmt.Errorf("the file %s has no valid checksum", filePath(f))
@@ -264,7 +264,7 @@ func decodeFiles(key string, raw json.RawMessage) ([]members, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read a cookbook manifest: an entry of %s: %w", key, err)
 		}
-		if _, ok := m.text("name"); !ok {
+		if _, ok := m.getString("name"); !ok {
 			return nil, errors.New("read a cookbook manifest: a file of " + key + " has no name")
 		}
 		out[i] = m
@@ -272,7 +272,7 @@ func decodeFiles(key string, raw json.RawMessage) ([]members, error) {
 	return out, nil
 }
 
-// validChecksum tells whether s is a lower-case hexadecimal MD5.
+// validChecksum reports whether s is a lower-case hexadecimal MD5.
 func validChecksum(s string) bool {
 	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

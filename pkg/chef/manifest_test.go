@@ -9,21 +9,25 @@ import (
 	"pgregory.net/rapid"
 )
 
-const v2Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version","frozen?":true,` +
+const v2Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","json_class":"Chef::CookbookVersion",` +
+	`"chef_type":"cookbook_version","frozen?":true,` +
 	`"metadata":{"name":"a","big":123456789012345678901234567890,"f":1.50,"html":"<&>"},` +
-	`"all_files":[{"name":"recipes/default.rb","path":"recipes/default.rb","checksum":"` + sumA + `","specificity":"default","url":"https://x"},` +
+	`"all_files":[{"name":"recipes/default.rb","path":"recipes/default.rb","checksum":"` + sumA +
+	`","specificity":"default","url":"https://x"},` +
 	`{"name":"root_files/metadata.rb","path":"metadata.rb","checksum":"` + sumB + `","specificity":"default","url":"https://y"},` +
 	`{"name":"templates/x.erb","path":"templates/host/x.erb","checksum":"` + sumB + `","specificity":"host","extra":1e3},` +
 	`{"name":"ohai/p.rb","path":"ohai/p.rb","checksum":"` + sumA + `","specificity":"default"}]}`
 
-const v0Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","json_class":"Chef::CookbookVersion","chef_type":"cookbook_version","frozen?":true,` +
+const v0Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","json_class":"Chef::CookbookVersion",` +
+	`"chef_type":"cookbook_version","frozen?":true,` +
 	`"metadata":{"name":"a","big":123456789012345678901234567890,"f":1.50,"html":"<&>"},` +
 	`"attributes":[],"definitions":[],"files":[],"libraries":[],"providers":[],` +
-	`"recipes":[{"name":"default.rb","path":"recipes/default.rb","checksum":"` + sumA + `","specificity":"default","url":"https://x"}],"resources":[],` +
+	`"recipes":[{"name":"default.rb","path":"recipes/default.rb","checksum":"` + sumA +
+	`","specificity":"default","url":"https://x"}],"resources":[],` +
 	`"root_files":[{"name":"metadata.rb","path":"metadata.rb","checksum":"` + sumB + `","specificity":"default","url":"https://y"}],` +
 	`"templates":[{"name":"x.erb","path":"templates/host/x.erb","checksum":"` + sumB + `","specificity":"host","extra":1e3}]}`
 
-func TestManifestToSegmentsKeepsEverythingThatHasAHome(t *testing.T) {
+func TestManifestToSegmentsKeepsAllFilesOfASegment(t *testing.T) {
 	got, dropped, err := ManifestToSegments([]byte(v2Manifest))
 	if err != nil {
 		t.Fatal(err)
@@ -50,12 +54,14 @@ func TestManifestToAllFilesNamesFilesByTheirSegment(t *testing.T) {
 }
 
 func TestManifestFilesWithoutASegmentInTheirName(t *testing.T) {
-	body := `{"all_files":[{"name":"metadata.rb","path":"metadata.rb"},{"name":"x.rb","path":"recipes/x.rb"},{"name":"spec.rb","path":"spec/spec.rb"}]}`
+	body := `{"all_files":[{"name":"metadata.rb","path":"metadata.rb"},{"name":"x.rb","path":"recipes/x.rb"},{"name":"spec.rb",` +
+		`"path":"spec/spec.rb"}]}`
 	got, dropped, err := ManifestToSegments([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `"root_files":[{"name":"metadata.rb","path":"metadata.rb"},{"name":"x.rb","path":"recipes/x.rb"},{"name":"spec.rb","path":"spec/spec.rb"}]`
+	want := `"root_files":[{"name":"metadata.rb","path":"metadata.rb"},{"name":"x.rb","path":"recipes/x.rb"},{"name":"spec.rb",` +
+		`"path":"spec/spec.rb"}]`
 	if !strings.Contains(string(got), want) || !strings.Contains(string(got), `"recipes":[]`) {
 		t.Errorf("%s lacks %s: a server puts files by their name, not by their path", got, want)
 	}
@@ -64,13 +70,15 @@ func TestManifestFilesWithoutASegmentInTheirName(t *testing.T) {
 
 func TestCleanManifestKeepsExactlyTheAcceptedKeys(t *testing.T) {
 	body := `{"name":"a-1.0.0","access":{"read":true},"cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},"identifier":"z",` +
-		`"all_files":[{"name":"recipes/d.rb","url":"https://x?secret","path":"recipes/d.rb","checksum":"` + sumA + `","specificity":"default","extra":1}]}`
+		`"all_files":[{"name":"recipes/d.rb","url":"https://x?secret","path":"recipes/d.rb","checksum":"` + sumA +
+		`","specificity":"default","extra":1}]}`
 	got, err := CleanManifest([]byte(body), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},` +
-		`"all_files":[{"name":"recipes/d.rb","path":"recipes/d.rb","checksum":"` + sumA + `","specificity":"default","extra":1}],"frozen?":false}`
+		`"all_files":[{"name":"recipes/d.rb","path":"recipes/d.rb","checksum":"` + sumA +
+		`","specificity":"default","extra":1}],"frozen?":false}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -79,13 +87,15 @@ func TestCleanManifestKeepsExactlyTheAcceptedKeys(t *testing.T) {
 			t.Errorf("a manifest of the other form passed for version %d", version)
 		}
 	}
-	if got, err := CleanManifest([]byte(v0Manifest), 1); err != nil || strings.Contains(string(got), "https://") || !strings.Contains(string(got), `"frozen?":true`) {
+	if got, err := CleanManifest([]byte(v0Manifest), 1); err != nil || strings.Contains(string(got), "https://") ||
+		!strings.Contains(string(got), `"frozen?":true`) {
 		t.Errorf("got %s, error %v", got, err)
 	}
 }
 
 func TestDropNullMetadataDropsOnlyWhatServersRefuse(t *testing.T) {
-	got, dropped, err := DropNullMetadata([]byte(`{"name":"a-1","metadata":{"maintainer":null,"license":"x","mine":null,"description":null}}`))
+	got, dropped, err := DropNullMetadata([]byte(`{"name":"a-1","metadata":{"maintainer":null,"license":"x","mine":null,` +
+		`"description":null}}`))
 	if err != nil || string(got) != `{"name":"a-1","metadata":{"license":"x","mine":null}}` {
 		t.Errorf("got %s, error %v", got, err)
 	}
@@ -99,14 +109,15 @@ func TestManifestFilesListsBothForms(t *testing.T) {
 			t.Errorf("files %+v, error %v", files, err)
 		}
 	}
-	for _, bad := range []string{`{"all_files":[{"name":"x","checksum":"short"}]}`, `{"all_files":[{"name":"x"}]}`, `{"all_files":{}}`, `[]`, `{"recipes":[1]}`} {
+	for _, bad := range []string{`{"all_files":[{"name":"x","checksum":"short"}]}`, `{"all_files":[{"name":"x"}]}`,
+		`{"all_files":{}}`, `[]`, `{"recipes":[1]}`} {
 		if _, err := ManifestFiles([]byte(bad)); err == nil {
 			t.Errorf("%s was accepted", bad)
 		}
 	}
 }
 
-func TestConversionThereAndBackChangesNothing(t *testing.T) {
+func TestConversionRoundTripChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		body := segmentManifest(t)
 		v2, err := ManifestToAllFiles(body)
@@ -125,8 +136,9 @@ func TestConversionThereAndBackChangesNothing(t *testing.T) {
 
 // segmentManifest draws a manifest with its segments at the end.
 func segmentManifest(t *rapid.T) []byte {
-	m := members{{"name", json.RawMessage(`"a-1.0.0"`)}, {"n", json.RawMessage(rapid.SampledFrom([]string{"1.0", "1e400", "12345678901234567890", "null"}).Draw(t, "number"))}}
-	for _, s := range segments() {
+	m := members{{"name", json.RawMessage(`"a-1.0.0"`)},
+		{"n", json.RawMessage(rapid.SampledFrom([]string{"1.0", "1e400", "12345678901234567890", "null"}).Draw(t, "number"))}}
+	for _, s := range segmentKeys() {
 		var files []json.RawMessage
 		for _, n := range rapid.SliceOfN(rapid.StringMatching(`[a-zA-Z0-9_.<&>ü-]{1,8}(/[a-z]{1,3})?`), 0, 3).Draw(t, s) {
 			f := members{{"specificity", json.RawMessage(`"default"`)}, {"name", encodeString(n)}, {"path", encodeString(s + "/" + n)}}
@@ -138,7 +150,8 @@ func segmentManifest(t *rapid.T) []byte {
 }
 
 func FuzzManifest(f *testing.F) {
-	for _, s := range []string{v2Manifest, v0Manifest, `{"all_files":null}`, `{"recipes":[{"name":"a"},{"name":"a"}],"recipes":[]}`, `{"metadata":{"name":null}}`} {
+	for _, s := range []string{v2Manifest, v0Manifest, `{"all_files":null}`,
+		`{"recipes":[{"name":"a"},{"name":"a"}],"recipes":[]}`, `{"metadata":{"name":null}}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -170,7 +183,7 @@ func checkClean(t *testing.T, body []byte, version int) {
 		t.Fatalf("%v in %q", err, clean)
 	}
 	for key := range doc {
-		if !slices.Contains(slices.Concat(manifestKeys(), segments(), []string{allFiles}), key) {
+		if !slices.Contains(slices.Concat(manifestKeys(), segmentKeys(), []string{allFiles}), key) {
 			t.Errorf("the key %q is left", key)
 		}
 	}

@@ -64,8 +64,8 @@ func (m members) get(key string) (json.RawMessage, bool) {
 	return nil, false
 }
 
-// text is the value of a key that holds a string.
-func (m members) text(key string) (string, bool) {
+// getString returns the value of a key that holds a string.
+func (m members) getString(key string) (string, bool) {
 	raw, ok := m.get(key)
 	if !ok {
 		return "", false
@@ -87,8 +87,8 @@ func (m members) set(key string, value json.RawMessage) members {
 	return append(m, member{key, value})
 }
 
-// keep returns the members whose key passes.
-func (m members) keep(pass func(key string) bool) members {
+// filterKeys returns the members whose keys pass.
+func (m members) filterKeys(pass func(key string) bool) members {
 	var out members
 	for _, x := range m {
 		if pass(x.key) {

@@ -53,7 +53,7 @@ func requireMixlib(t *testing.T) {
 func TestSignaturesAgreeWithMixlibInBothDirections(t *testing.T) {
 	requireMixlib(t)
 	cases := map[string]signingParts{
-		"vector":     vector(),
+		"vector":     testVector(),
 		"empty body": {method: "GET", path: "/organizations/acme/roles/a:b", user: "u", apiVersion: 1, time: time.Unix(1700000000, 0)},
 		"unicode":    {method: "PUT", path: "/data/b/i", user: "u", body: []byte(`{"id":"i","k":"ä€𝄞"}`), time: time.Unix(1, 0)},
 		"slashes":    {method: "DELETE", path: "//roles//web/", user: "svc.user-1_x", apiVersion: 2, time: time.Unix(1800000000, 0)},
@@ -82,10 +82,10 @@ func TestSignaturesAgreeWithMixlibInBothDirections(t *testing.T) {
 func TestMixlibRefusesAChangedRequest(t *testing.T) {
 	requireMixlib(t)
 	ours := http.Header{}
-	if err := sign(ours, testKey(), protocol13, vector()); err != nil {
+	if err := sign(ours, testKey(), protocol13, testVector()); err != nil {
 		t.Fatal(err)
 	}
-	changed := vector()
+	changed := testVector()
 	changed.path = "/organizations/other/sandboxes"
 	if _, verified := runMixlib(t, changed, protocol13, ours); verified {
 		t.Error("mixlib-authentication accepts a signature for another path")
@@ -99,7 +99,7 @@ func runMixlib(t *testing.T, s signingParts, p protocol, ours http.Header) (head
 		flat[k] = ours.Get(k)
 	}
 	job, err := json.Marshal(map[string]any{
-		"method": s.method, "path": s.path, "body": string(s.body), "time": s.timestamp(), "user": s.user,
+		"method": s.method, "path": s.path, "body": string(s.body), "time": s.formatTime(), "user": s.user,
 		"proto": string(p), "api": strconv.Itoa(s.apiVersion), "headers": flat,
 		"key": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(testKey())})),
 	})

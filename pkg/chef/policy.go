@@ -12,5 +12,5 @@ func CleanRevision(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a policy revision: %w", err)
 	}
-	return m.keep(func(key string) bool { return key != "policy_group_list" }).encode(), nil
+	return m.filterKeys(func(key string) bool { return key != "policy_group_list" }).encode(), nil
 }

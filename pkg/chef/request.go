@@ -24,29 +24,29 @@ type request struct {
 	body   []byte
 	url    *url.URL // the base URL
 
-	probe     bool                       // asks whether the server answers: tried twice, with little patience
-	file      bool                       // goes to a file store; url is that of the file
-	emptyOK   bool                       // a 200 without a body is a success
-	transient func(*Error, bool) retryAs // overrides what is tried again
+	probe       bool                           // checks whether the server answers: tried twice, with a short timeout
+	file        bool                           // goes to a file store; url is that of the file
+	emptyOK     bool                           // a 200 without a body is a success
+	retryPolicy func(*Error, bool) retryAction // overrides which failures are retried
 }
 
-// retryAs says what to do after a failed attempt.
-type retryAs int
+// retryAction is what to do after a failed attempt.
+type retryAction int
 
 const (
-	giveUp retryAs = iota
-	tryAgain
-	callItDone // the failure shows that an earlier attempt had succeeded
+	giveUp retryAction = iota
+	retryRequest
+	treatAsSuccess // the failure shows that an earlier attempt had succeeded
 )
 
-// shown is the path for messages.
-func (r *request) shown() string { return cleanText(r.path, maxText) }
+// displayPath returns the path for messages.
+func (r *request) displayPath() string { return cleanText(r.path, maxText) }
 
 func (r *request) isCookbookPut() bool {
 	return r.method == http.MethodPut && strings.Contains(r.path, "/cookbooks/")
 }
 
-func (r *request) reads() bool { return r.method == http.MethodGet }
+func (r *request) isRead() bool { return r.method == http.MethodGet }
 
 // Answer is a success of the Chef Server itself.
 type Answer struct {
@@ -63,8 +63,8 @@ type Org struct {
 	prefix string
 }
 
-// Org is a view on one organization. On a server without organizations the
-// name only serves messages.
+// Org returns one organization. On a server without organizations the name is
+// used in messages only.
 func (c *Client) Org(name string) *Org {
 	o := &Org{c: c, name: name}
 	if !c.orgless {
@@ -73,10 +73,10 @@ func (c *Client) Org(name string) *Org {
 	return o
 }
 
-// Client is the server's client.
+// Client returns the server's client.
 func (o *Org) Client() *Client { return o.c }
 
-// Name is the organization's name.
+// Name returns the organization's name.
 func (o *Org) Name() string { return o.name }
 
 // Do sends a request to a path below the organization, such as
@@ -109,83 +109,83 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (*Ans
 func (c *Client) do(ctx context.Context, r *request) (*Answer, error) {
 	r.url = c.base
 	if r.op == "" {
-		r.op = opOf(r.method)
+		r.op = opName(r.method)
 	}
 	path, _, _ := strings.Cut(r.path, "?")
 	if err := checkPath(path); err != nil {
 		return nil, c.newError(r, KindRequest, err.Error())
 	}
-	if !r.reads() {
-		// What a write means may depend on the version, so it isn't tried out
-		// with a write.
+	if !r.isRead() {
+		// The meaning of a write may depend on the version, so versions aren't
+		// negotiated with a write.
 		if _, err := c.APIVersion(ctx); err != nil && KindOf(err) != KindForeign && KindOf(err) != KindFrontEnd {
 			return nil, err
 		}
 	}
-	return c.retrying(ctx, r, func(ctx context.Context) (*Answer, *Error) { return c.converse(ctx, r) })
+	return c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) { return c.attemptRequest(ctx, r) })
 }
 
-// converse is one attempt, with whatever negotiation it needs.
-func (c *Client) converse(ctx context.Context, r *request) (*Answer, *Error) {
+// attemptRequest makes one attempt, with the negotiation that it needs.
+func (c *Client) attemptRequest(ctx context.Context, r *request) (*Answer, *Error) {
 	for rounds := 0; ; rounds++ {
-		version, settled := c.state.current()
-		p, err := c.exchangeSigned(ctx, r, version)
+		version, known := c.state.currentVersion()
+		p, err := c.negotiateProtocol(ctx, r, version)
 		if err != nil {
 			return nil, err
 		}
-		next, told, verr := c.learn(p)
+		next, named, verr := c.observeVersion(p)
 		if verr != nil {
-			return nil, c.fail(r, p, KindVersion, verr.Error())
+			return nil, c.replyError(r, p, KindVersion, verr.Error())
 		}
-		if !told && !settled && !overloaded(p.status) {
-			if perr := c.probe(ctx); perr != nil && KindOf(perr) != KindForeign && KindOf(perr) != KindFrontEnd {
+		if !named && !known && !isTemporaryStatus(p.status) {
+			if perr := c.negotiateVersion(ctx); perr != nil && KindOf(perr) != KindForeign && KindOf(perr) != KindFrontEnd {
 				return nil, asError(perr)
 			}
-			next, _ = c.state.current()
+			next, _ = c.state.currentVersion()
 		}
 		if next != version && rounds < 2 && (version > next || p.status == http.StatusNotAcceptable) {
 			continue
 		}
-		if e := c.judge(r, p); e != nil {
+		if e := c.classifyReply(r, p); e != nil {
 			return nil, e
 		}
 		return &Answer{Status: p.status, Header: p.header, Body: p.body, APIVersion: p.version}, nil
 	}
 }
 
-// exchangeSigned sends a request, and again with older signing protocols if the
-// server refuses the newest and hasn't accepted any yet.
-func (c *Client) exchangeSigned(ctx context.Context, r *request, version int) (*reply, *Error) {
-	proto, confirmed := c.state.protocol()
-	first, err := c.exchange(ctx, r, version, proto)
+// negotiateProtocol sends a request, and again with older signing protocols if the
+// server refuses the newest one and hasn't accepted any yet.
+func (c *Client) negotiateProtocol(ctx context.Context, r *request, version int) (*reply, *Error) {
+	proto, confirmed := c.state.currentProtocol()
+	first, err := c.roundTrip(ctx, r, version, proto)
 	if err != nil {
 		return nil, err
 	}
 	last, answer := first, first
 	for !confirmed && c.refusesProtocol(last) {
-		lower := last.proto.lower()
+		lower := last.proto.nextOlder()
 		if lower == "" {
 			break
 		}
-		if last, err = c.exchange(ctx, r, version, lower); err != nil {
+		if last, err = c.roundTrip(ctx, r, version, lower); err != nil {
 			if err.Kind == KindRequest { // the key is too short for the older protocol
 				break
 			}
 			return nil, err
 		}
-		// "Unsupported" says nothing of the key; a later refusal does.
+		// "Unsupported" doesn't concern the key; a later refusal does.
 		if !c.refusesProtocol(last) || answer.status == http.StatusBadRequest {
 			answer = last
 		}
 	}
-	if !confirmed && answer.genuine() && answer.status < 300 {
-		c.state.confirm(answer.proto)
+	if !confirmed && answer.fromChefServer() && answer.status < 300 {
+		c.state.confirmProtocol(answer.proto)
 	}
 	return answer, nil
 }
 
 func (c *Client) refusesProtocol(p *reply) bool {
-	if !p.genuine() {
+	if !p.fromChefServer() {
 		return false
 	}
 	text, _ := errorText(p.body)
@@ -198,10 +198,10 @@ func (c *Client) refusesProtocol(p *reply) bool {
 	return false
 }
 
-// exchange sends a request once, unless the server is known to be down, and reads
+// roundTrip sends a request once, unless the server is known to be down, and reads
 // the answer whole.
-func (c *Client) exchange(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {
-	if e := c.admit(ctx, r); e != nil {
+func (c *Client) roundTrip(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {
+	if e := c.checkBreaker(ctx, r); e != nil {
 		return nil, e
 	}
 	select {
@@ -210,42 +210,42 @@ func (c *Client) exchange(ctx context.Context, r *request, version int, proto pr
 	case <-ctx.Done():
 		return nil, c.transportError(r, ctx.Err(), ctx.Err())
 	}
-	if e := c.admit(ctx, r); e != nil { // what was known may have changed while it waited
+	if e := c.checkBreaker(ctx, r); e != nil { // the breaker may have opened while the request waited
 		return nil, e
 	}
 	began := time.Now()
 	p, e := c.send(ctx, r, version, proto)
 	switch {
-	case e == nil && p.away():
-		c.report(began, c.fail(r, p, KindUnavailable, ""))
+	case e == nil && p.backendDown():
+		c.reportResult(began, c.replyError(r, p, KindUnavailable, ""))
 	case e == nil || e.Status != 0:
-		c.report(began, nil)
-		if e == nil && p.genuine() && p.status < 500 && p.status != http.StatusUnauthorized && r.op != negotiate {
-			c.breaker.accepted(began)
+		c.reportResult(began, nil)
+		if e == nil && p.fromChefServer() && p.status < 500 && p.status != http.StatusUnauthorized && r.op != negotiate {
+			c.breaker.recordAccepted(began)
 		}
 	default:
-		c.report(began, e)
+		c.reportResult(began, e)
 	}
 	return p, e
 }
 
 // send signs and sends a request once and reads the answer whole.
 func (c *Client) send(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {
-	watched, w := newWatch(ctx, c.patience(r))
+	watched, w := newStallTimer(ctx, c.stallTimeout(r))
 	defer w.stop()
 	req, err := c.newRequest(watched, r, version, proto)
 	if err != nil {
 		return nil, c.newError(r, KindRequest, err.Error())
 	}
-	w.watchBody(req)
+	w.watchRequestBody(req)
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.watchedError(ctx, r, w, err)
+		return nil, c.requestError(ctx, r, w, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	w.touch()
-	body, err := readLimited(watchedReader{resp.Body, w}, c.maxBody)
+	w.reset()
+	body, err := readLimited(progressReader{resp.Body, w}, c.maxBody)
 	if errors.Is(err, errTooLarge) {
 		e := c.newError(r, KindTooLarge, fmt.Sprintf("the answer is larger than %d bytes", c.maxBody))
 		e.Status = resp.StatusCode
@@ -253,9 +253,9 @@ func (c *Client) send(ctx context.Context, r *request, version int, proto protoc
 		return nil, e
 	}
 	if err != nil {
-		return nil, c.watchedError(ctx, r, w, err)
+		return nil, c.requestError(ctx, r, w, err)
 	}
-	c.log.DebugContext(ctx, "chef request", "server", c.name, "method", r.method, "path", r.shown(), "status", resp.StatusCode,
+	c.log.DebugContext(ctx, "chef request", "server", c.name, "method", r.method, "path", r.displayPath(), "status", resp.StatusCode,
 		"bytes", len(body), "duration", time.Since(start))
 	return &reply{status: resp.StatusCode, header: resp.Header, body: body, version: version, proto: proto}, nil
 }
@@ -286,7 +286,7 @@ func (c *Client) newRequest(ctx context.Context, r *request, version int, proto 
 	})
 }
 
-// exactURL makes a URL whose path goes out exactly as given.
+// exactURL returns a URL whose path is sent exactly as given.
 func exactURL(base *url.URL, path, query string) (*url.URL, error) {
 	raw := base.EscapedPath() + path
 	decoded, err := url.PathUnescape(raw)
@@ -338,7 +338,7 @@ func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-func opOf(method string) string {
+func opName(method string) string {
 	switch method {
 	case http.MethodGet:
 		return "read"

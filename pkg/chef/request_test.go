@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestPathsGoOutAndAreSignedByteForByte(t *testing.T) {
+func TestPathsAreSentAndSignedByteForByte(t *testing.T) {
 	var uris []string
 	var signed []bool
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -28,7 +28,8 @@ func TestPathsGoOutAndAreSignedByteForByte(t *testing.T) {
 	}))
 	defer srv.Close()
 	o := newTestClient(t, nil, func(c *Config) { c.URL = srv.URL + "/chef/" }).Org("acme")
-	paths := []string{"/data/bag/a:b.c-d_e", "/roles/a%3Ab", "/cookbooks?num_versions=all", "/search/role?q=*:*&rows=10", "/data/b/%E2%82%AC", "/roles/a!$&'()*+,;=@~"}
+	paths := []string{"/data/bag/a:b.c-d_e", "/roles/a%3Ab", "/cookbooks?num_versions=all", "/search/role?q=*:*&rows=10",
+		"/data/b/%E2%82%AC", "/roles/a!$&'()*+,;=@~"}
 	for _, p := range paths {
 		if _, err := o.Do(context.Background(), "GET", p, nil); err != nil {
 			t.Errorf("%s: %v", p, err)
@@ -42,9 +43,10 @@ func TestPathsGoOutAndAreSignedByteForByte(t *testing.T) {
 }
 
 func TestPathsThatCannotBeSentUnchangedAreRefused(t *testing.T) {
-	s := inOrder(erchef(200, `{}`))
+	s := answerInOrder(erchefAnswer(200, `{}`))
 	c := newTestClient(t, s)
-	for _, p := range []string{"roles", "/roles/..", "/data/./x", "/data//x", "/roles/a b", `/roles/a"b`, "/roles/%zz", "/roles/ü", "/roles/a#b"} {
+	for _, p := range []string{"roles", "/roles/..", "/data/./x", "/data//x", "/roles/a b", `/roles/a"b`, "/roles/%zz", "/roles/ü",
+		"/roles/a#b"} {
 		if _, err := c.Org("acme").Do(context.Background(), "GET", p, nil); KindOf(err) != KindRequest {
 			t.Errorf("%q: error %v, want it refused", p, err)
 		}
@@ -54,13 +56,13 @@ func TestPathsThatCannotBeSentUnchangedAreRefused(t *testing.T) {
 			t.Errorf("organization %q: error %v, want it refused", org, err)
 		}
 	}
-	if len(s.trace()) != 0 {
-		t.Errorf("sent %v", s.trace())
+	if len(s.requestLines()) != 0 {
+		t.Errorf("sent %v", s.requestLines())
 	}
 }
 
 func TestHeadersOfARequest(t *testing.T) {
-	s := always(erchef(200, `{}`))
+	s := answerAlways(erchefAnswer(200, `{}`))
 	if _, err := newTestClient(t, s).Org("acme").Do(context.Background(), "PUT", "/roles/web", []byte(`{"a":"<&>"}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +85,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	}))
 	defer srv.Close()
-	c := newTestClient(t, nil, once, func(c *Config) { c.URL = srv.URL })
+	c := newTestClient(t, nil, singleAttempt, func(c *Config) { c.URL = srv.URL })
 	_, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil)
 	wantKind(t, err, KindForeign)
 	if n := hits.Load(); n > 4 { // the request and the probes of its versions
@@ -93,10 +95,10 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 func TestLargeAnswersAreRefused(t *testing.T) {
 	body := `{"a":"` + strings.Repeat("x", 1000) + `"}`
-	c := newTestClient(t, inOrder(erchef(200, body)), func(c *Config) { c.MaxBody = 1000 })
+	c := newTestClient(t, answerInOrder(erchefAnswer(200, body)), func(c *Config) { c.MaxBody = 1000 })
 	_, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil)
 	wantKind(t, err, KindTooLarge)
-	c = newTestClient(t, inOrder(erchef(200, body)), func(c *Config) { c.MaxBody = int64(len(body)) })
+	c = newTestClient(t, answerInOrder(erchefAnswer(200, body)), func(c *Config) { c.MaxBody = int64(len(body)) })
 	if _, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil); err != nil {
 		t.Error(err)
 	}
@@ -105,11 +107,11 @@ func TestLargeAnswersAreRefused(t *testing.T) {
 func TestConcurrencyIsBounded(t *testing.T) {
 	var now, most atomic.Int32
 	gate := make(chan struct{})
-	s := &script{answer: func(int, sent) canned {
+	s := &scriptedTransport{answer: func(int, sentRequest) cannedAnswer {
 		most.Store(max(most.Load(), now.Add(1)))
 		<-gate
 		now.Add(-1)
-		return erchef(200, `{}`)
+		return erchefAnswer(200, `{}`)
 	}}
 	c := newTestClient(t, s, func(c *Config) { c.Concurrency = 3 })
 	errs := make(chan error)
@@ -159,7 +161,7 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 	}
 }
 
-func TestCertificatesAreVerifiedUnlessToldOtherwise(t *testing.T) {
+func TestCertificatesAreVerifiedUnlessInsecure(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Ops-Server-API-Version", erchefVersions)
 		_, _ = w.Write([]byte(`{}`))

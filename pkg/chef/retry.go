@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// retrying repeats an attempt as the policy allows.
-func (c *Client) retrying(ctx context.Context, r *request, attempt func(context.Context) (*Answer, *Error)) (*Answer, error) {
+// withRetries repeats an attempt as the retry policy allows.
+func (c *Client) withRetries(ctx context.Context, r *request, attempt func(context.Context) (*Answer, *Error)) (*Answer, error) {
 	unsure, most := false, c.retry.Attempts
 	if r.probe {
 		most = min(most, 2)
@@ -17,43 +17,43 @@ func (c *Client) retrying(ctx context.Context, r *request, attempt func(context.
 		if e == nil {
 			return a, nil
 		}
-		verdict := r.verdict(e, unsure)
-		if verdict == callItDone {
+		verdict := r.retryDecision(e, unsure)
+		if verdict == treatAsSuccess {
 			return &Answer{Status: e.Status}, nil
 		}
-		unsure = unsure || !r.reads() && mayHaveWorked(e)
+		unsure = unsure || !r.isRead() && mayHaveTakenEffect(e)
 		e.Attempts, e.Unsure = n, unsure
-		if verdict != tryAgain || n >= most || !c.pause(ctx, n, e) {
+		if verdict != retryRequest || n >= most || !c.waitBeforeRetry(ctx, n, e) {
 			return nil, e
 		}
 	}
 }
 
-// verdict decides what to do after a failure; unsure tells whether an earlier
+// retryDecision returns what to do after a failure; unsure reports whether an earlier
 // attempt may have taken effect.
-func (r *request) verdict(e *Error, unsure bool) retryAs {
+func (r *request) retryDecision(e *Error, unsure bool) retryAction {
 	if e.notSent {
 		return giveUp
 	}
-	if r.transient != nil {
-		return r.transient(e, unsure)
+	if r.retryPolicy != nil {
+		return r.retryPolicy(e, unsure)
 	}
-	if e.Kind.transient() {
-		return tryAgain
+	if e.Kind.isTransient() {
+		return retryRequest
 	}
 	return giveUp
 }
 
-// mayHaveWorked tells whether the server may have done what was asked although
-// the attempt failed.
-func mayHaveWorked(e *Error) bool {
+// mayHaveTakenEffect reports whether the server may have executed a request that
+// failed.
+func mayHaveTakenEffect(e *Error) bool {
 	return e.Kind == KindUnreachable || e.Kind == KindCanceled || e.Kind == KindUnavailable && e.Status >= 500
 }
 
-// pause waits before attempt n+1: base × 2ⁿ⁻¹, at most Max, of which the upper
+// waitBeforeRetry waits before attempt n+1: base × 2ⁿ⁻¹, at most Max, of which the upper
 // half is random; or what the server asked for, within the same limit. It
 // returns false if the context ends before that.
-func (c *Client) pause(ctx context.Context, n int, e *Error) bool {
+func (c *Client) waitBeforeRetry(ctx context.Context, n int, e *Error) bool {
 	wait := c.retry.Max
 	if n < 30 && c.retry.Base<<(n-1) < wait {
 		wait = c.retry.Base << (n - 1)
@@ -77,18 +77,18 @@ func (c *Client) pause(ctx context.Context, n int, e *Error) bool {
 	}
 }
 
-// persist sends a request at a version, trying again, and returns any answer
-// that isn't a server's fault.
-func (c *Client) persist(ctx context.Context, r *request, version int) (*reply, error) {
+// sendAtVersion sends a request at an API version, with retries, and returns any
+// answer that isn't a fault of the server.
+func (c *Client) sendAtVersion(ctx context.Context, r *request, version int) (*reply, error) {
 	var got *reply
-	_, err := c.retrying(ctx, r, func(ctx context.Context) (*Answer, *Error) {
-		proto, _ := c.state.protocol()
-		p, e := c.exchange(ctx, r, version, proto)
+	_, err := c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) {
+		proto, _ := c.state.currentProtocol()
+		p, e := c.roundTrip(ctx, r, version, proto)
 		if e != nil {
 			return nil, e
 		}
-		// A fault of the Chef Server itself tells the versions all the same.
-		if e := c.judge(r, p); e != nil && e.Kind.transient() && !p.genuine() {
+		// A fault of the Chef Server itself names the versions, too.
+		if e := c.classifyReply(r, p); e != nil && e.Kind.isTransient() && !p.fromChefServer() {
 			return nil, e
 		}
 		got = p

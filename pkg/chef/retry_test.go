@@ -14,22 +14,23 @@ import (
 	"time"
 )
 
-func realistic(c *Config) {
+func realisticRetry(c *Config) {
 	c.Retry = RetryPolicy{Attempts: 4, Base: time.Second, Max: 10 * time.Second}
 }
 
-func TestTransientFaultsAreTriedAgainWithFreshSignatures(t *testing.T) {
-	for name, fault := range map[string]canned{
-		"500": erchef(500, `{"error":["internal service error"]}`), "502": page(502), "503": page(503), "504": page(504), "429": page(429), "408": page(408),
+func TestTransientFaultsAreRetriedWithFreshSignatures(t *testing.T) {
+	for name, fault := range map[string]cannedAnswer{
+		"500": erchefAnswer(500, `{"error":["internal service error"]}`), "502": pageAnswer(502), "503": pageAnswer(503), "504": pageAnswer(504),
+		"429": pageAnswer(429), "408": pageAnswer(408),
 		"reset": {err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, "EOF": {err: io.EOF},
-		"membership fault": erchef(403, `{"error":["Failed to verify user 'u' as a member of organization 'acme'"]}`),
+		"membership fault": erchefAnswer(403, `{"error":["Failed to verify user 'u' as a member of organization 'acme'"]}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				failed := 0
-				s := &script{answer: func(_ int, s sent) canned {
+				s := &scriptedTransport{answer: func(_ int, s sentRequest) cannedAnswer {
 					if s.uri == "/server_api_version" || failed == 2 {
-						return erchef(200, `{}`)
+						return erchefAnswer(200, `{}`)
 					}
 					failed++
 					return fault
@@ -53,9 +54,9 @@ func TestTransientFaultsAreTriedAgainWithFreshSignatures(t *testing.T) {
 	}
 }
 
-func TestPermanentAnswersAreNotTriedAgain(t *testing.T) {
+func TestPermanentErrorsAreNotRetried(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 405, 409, 412, 413, 415} {
-		s := always(erchef(status, `{"error":["no"]}`))
+		s := answerAlways(erchefAnswer(status, `{"error":["no"]}`))
 		_, err := newTestClient(t, s).Org("acme").Do(context.Background(), "PUT", "/roles/web", []byte(`{}`))
 		var e *Error
 		if !errors.As(err, &e) || e.Attempts != 1 {
@@ -66,14 +67,15 @@ func TestPermanentAnswersAreNotTriedAgain(t *testing.T) {
 
 func TestWaitsGrowAreJitteredAndCapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := inOrder(page(429)) // of a proxy that is alive
+		s := answerInOrder(pageAnswer(429)) // of a proxy that is alive
 		c := newTestClient(t, s, func(c *Config) { c.Retry = RetryPolicy{Attempts: 7, Base: time.Second, Max: 8 * time.Second} })
 		c.jitter = func() float64 { return 0.5 }
 		_, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil)
 		if e := wantKind(t, err, KindUnavailable); e.Attempts != 7 {
 			t.Errorf("%d attempts, want 7", e.Attempts)
 		}
-		want := []time.Duration{750 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second, 6 * time.Second, 6 * time.Second, 6 * time.Second}
+		want := []time.Duration{750 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second, 6 * time.Second, 6 * time.Second,
+			6 * time.Second}
 		for i, w := range want {
 			if got := s.sent[i+1].at.Sub(s.sent[i].at); got != w {
 				t.Errorf("wait %d is %v, want %v", i+1, got, w)
@@ -94,8 +96,8 @@ func TestRetryAfterIsHonouredAndCapped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := inOrder(page(503).with("Retry-After", c.header), erchef(200, `{}`))
-				client := newTestClient(t, s, realistic)
+				s := answerInOrder(pageAnswer(503).withHeader("Retry-After", c.header), erchefAnswer(200, `{}`))
+				client := newTestClient(t, s, realisticRetry)
 				client.jitter = func() float64 { return 0 }
 				if _, err := client.Org("acme").Do(context.Background(), "GET", "/roles", nil); err != nil {
 					t.Fatal(err)
@@ -108,16 +110,16 @@ func TestRetryAfterIsHonouredAndCapped(t *testing.T) {
 	}
 }
 
-func TestACanceledContextEndsTheWaitAndIsTold(t *testing.T) {
+func TestCanceledContextEndsTheWaitAndIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
-		s := &script{answer: func(int, sent) canned { cancel(); return page(503) }}
+		s := &scriptedTransport{answer: func(int, sentRequest) cannedAnswer { cancel(); return pageAnswer(503) }}
 		start := time.Now()
-		_, err := newTestClient(t, s, realistic).Org("acme").Do(ctx, "GET", "/roles", nil)
+		_, err := newTestClient(t, s, realisticRetry).Org("acme").Do(ctx, "GET", "/roles", nil)
 		if err == nil || time.Since(start) != 0 {
 			t.Errorf("error %v after %v, want an error at once", err, time.Since(start))
 		}
-		_, err = newTestClient(t, s, realistic).Org("acme").Do(ctx, "GET", "/roles", nil)
+		_, err = newTestClient(t, s, realisticRetry).Org("acme").Do(ctx, "GET", "/roles", nil)
 		wantKind(t, err, KindCanceled)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v isn't context.Canceled", err)
@@ -125,12 +127,12 @@ func TestACanceledContextEndsTheWaitAndIsTold(t *testing.T) {
 	})
 }
 
-func TestAWaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
+func TestWaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		_, err := newTestClient(t, inOrder(page(503)), realistic).Org("acme").Do(ctx, "GET", "/roles", nil)
+		_, err := newTestClient(t, answerInOrder(pageAnswer(503)), realisticRetry).Org("acme").Do(ctx, "GET", "/roles", nil)
 		wantKind(t, err, KindUnavailable)
 		if time.Since(start) != 0 {
 			t.Errorf("waited %v for a retry that the deadline forbids", time.Since(start))
@@ -138,17 +140,17 @@ func TestAWaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
 	})
 }
 
-// hanging never answers.
-type hanging struct{}
+// hangingTransport never answers.
+type hangingTransport struct{}
 
-func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+func (hangingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
 
-func TestAServerThatHangsIsUnreachableNotCanceled(t *testing.T) {
+func TestHangingServerIsUnreachableNotCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestClient(t, hanging{}, once, func(c *Config) { c.ResponseTimeout = time.Minute })
+		c := newTestClient(t, hangingTransport{}, singleAttempt, func(c *Config) { c.ResponseTimeout = time.Minute })
 		_, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil)
 		wantKind(t, err, KindUnreachable)
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -158,20 +160,20 @@ func TestAServerThatHangsIsUnreachableNotCanceled(t *testing.T) {
 }
 
 func TestLostAnswersOfWritesAreMarkedUnsure(t *testing.T) {
-	versions := erchef(200, `{}`)
-	exists := erchef(409, `{"error":["Role already exists"]}`)
-	lost := canned{err: io.ErrUnexpectedEOF}
-	_, err := newTestClient(t, inOrder(versions, lost, exists)).Org("acme").Do(context.Background(), "POST", "/roles", []byte(`{}`))
+	versions := erchefAnswer(200, `{}`)
+	exists := erchefAnswer(409, `{"error":["Role already exists"]}`)
+	lost := cannedAnswer{err: io.ErrUnexpectedEOF}
+	_, err := newTestClient(t, answerInOrder(versions, lost, exists)).Org("acme").Do(context.Background(), "POST", "/roles", []byte(`{}`))
 	if e := wantKind(t, err, KindExists); !e.Unsure || e.Attempts != 2 {
 		t.Errorf("unsure %v after %d attempts, want unsure after 2", e.Unsure, e.Attempts)
 	}
-	_, err = newTestClient(t, inOrder(versions, exists)).Org("acme").Do(context.Background(), "POST", "/roles", []byte(`{}`))
+	_, err = newTestClient(t, answerInOrder(versions, exists)).Org("acme").Do(context.Background(), "POST", "/roles", []byte(`{}`))
 	if e := wantKind(t, err, KindExists); e.Unsure {
 		t.Error("a plain 409 leaves no doubt")
 	}
 }
 
-func TestUnreachableAndTLSAreToldApart(t *testing.T) {
+func TestUnreachableAndTLSAreDistinguished(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
 		want Kind
@@ -183,14 +185,14 @@ func TestUnreachableAndTLSAreToldApart(t *testing.T) {
 		"plain HTTP":  {http.ErrSchemeMismatch, KindTLS},
 		"any failure": {errors.New("broken"), KindUnreachable},
 	} {
-		s := inOrder(canned{err: c.err})
+		s := answerInOrder(cannedAnswer{err: c.err})
 		_, err := newTestClient(t, s).Org("acme").Do(context.Background(), "GET", "/roles", nil)
 		e := wantKind(t, err, c.want)
 		if e.Hint == "" || e.Message == "" || strings.Contains(e.Message, "https://") {
 			t.Errorf("%s: message %q, hint %q", name, e.Message, e.Hint)
 		}
-		if want := map[Kind]int{KindTLS: 1, KindUnreachable: 3}[c.want]; len(s.trace()) != want {
-			t.Errorf("%s: %d attempts, want %d", name, len(s.trace()), want)
+		if want := map[Kind]int{KindTLS: 1, KindUnreachable: 3}[c.want]; len(s.requestLines()) != want {
+			t.Errorf("%s: %d attempts, want %d", name, len(s.requestLines()), want)
 		}
 	}
 }

@@ -24,20 +24,20 @@ const SandboxChunk = 1000
 // (chef-server-api.md §3.5).
 const UploadTime = 900
 
-// Sandbox is an upload of content that has begun.
+// Sandbox is an announced upload of content.
 type Sandbox struct {
 	ID      string
 	Uploads []Upload // what the server lacks, in the order asked for
 }
 
-// Upload is one content that the server wants.
+// Upload is content that the server lacks.
 type Upload struct {
 	Checksum string // lower-case hexadecimal MD5
 	URL      string // presigned; lives UploadTime
 }
 
-// CreateSandbox tells the server which content a cookbook version will need. At
-// least one checksum is needed: a server refuses an empty sandbox.
+// CreateSandbox announces the content that cookbook versions will need. At least
+// one checksum is needed: a server refuses an empty sandbox.
 func (o *Org) CreateSandbox(ctx context.Context, checksums []string) (*Sandbox, error) {
 	r := &request{op: "create a sandbox", method: http.MethodPost, path: "/sandboxes"}
 	sums := make([]string, len(checksums))
@@ -112,9 +112,9 @@ func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size 
 		return c.newError(r, KindRequest, "an upload needs a checksum and a size")
 	}
 	var local error
-	_, err = c.retrying(ctx, r, func(ctx context.Context) (*Answer, *Error) {
+	_, err = c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) {
 		var e *Error
-		e, local = c.upload(ctx, r, u, sum, size, open)
+		e, local = c.uploadOnce(ctx, r, u, sum, size, open)
 		return &Answer{}, e
 	})
 	if local != nil {
@@ -123,13 +123,14 @@ func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size 
 	return err
 }
 
-// upload is one attempt. With a local error, the first result is one that isn't
-// tried again.
-func (c *Client) upload(ctx context.Context, r *request, u *url.URL, sum []byte, size int64, open func() (io.ReadCloser, error)) (*Error, error) {
-	if e := c.admit(ctx, r); e != nil {
+// uploadOnce makes one attempt. With a local error, the first result is one that
+// isn't retried.
+func (c *Client) uploadOnce(ctx context.Context, r *request, u *url.URL, sum []byte, size int64,
+	open func() (io.ReadCloser, error)) (*Error, error) {
+	if e := c.checkBreaker(ctx, r); e != nil {
 		return e, nil
 	}
-	watched, w := newWatch(ctx, c.patience(r))
+	watched, w := newStallTimer(ctx, c.stallTimeout(r))
 	defer w.stop()
 	body := &uploadBody{watch: w, left: size}
 	req, err := http.NewRequestWithContext(watched, r.method, "/", http.NoBody)
@@ -148,14 +149,14 @@ func (c *Client) upload(ctx context.Context, r *request, u *url.URL, sum []byte,
 	req.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum))
 	began := time.Now()
 	resp, err := c.http.Do(req)
-	if local := body.failure(); local != nil {
+	if local := body.readError(); local != nil {
 		if resp != nil {
 			_ = resp.Body.Close()
 		}
 		return c.newError(r, KindRequest, ""), fmt.Errorf("read the content to upload: %w", local)
 	}
 	if err != nil {
-		e := c.watchedError(ctx, r, w, err)
+		e := c.requestError(ctx, r, w, err)
 		c.reportFile(r, began, e)
 		return e, nil
 	}
@@ -177,12 +178,12 @@ func (o *Org) CommitSandbox(ctx context.Context, id string) error {
 	if !ValidName(id) {
 		return o.c.newError(r, KindRequest, "this isn't the id of a sandbox")
 	}
-	r.transient = func(e *Error, unsure bool) retryAs {
+	r.retryPolicy = func(e *Error, unsure bool) retryAction {
 		switch {
 		case e.Kind == KindAbsent && unsure:
-			return callItDone
-		case e.Kind.transient(), e.Status == http.StatusBadRequest && e.Kind != KindForeign:
-			return tryAgain
+			return treatAsSuccess
+		case e.Kind.isTransient(), e.Status == http.StatusBadRequest && e.Kind != KindForeign:
+			return retryRequest
 		}
 		return giveUp
 	}
@@ -190,7 +191,7 @@ func (o *Org) CommitSandbox(ctx context.Context, id string) error {
 	return err
 }
 
-// ValidName tells whether s can stand in a path as one segment without encoding
+// ValidName reports whether s can stand in a path as one segment without encoding
 // (chef-server-api.md §4.7).
 func ValidName(s string) bool {
 	if s == "" || s == "." || s == ".." || len(s) > 255 {

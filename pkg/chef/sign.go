@@ -23,8 +23,8 @@ const (
 	protocol10 protocol = "1.0"
 )
 
-// lower is the protocol to try when a server refuses p; "" after the last.
-func (p protocol) lower() protocol {
+// nextOlder returns the protocol to try when a server refuses p, or "".
+func (p protocol) nextOlder() protocol {
 	switch p {
 	case protocol13:
 		return protocol11
@@ -44,10 +44,10 @@ type signingParts struct {
 	apiVersion int
 }
 
-// timestamp is the time as X-Ops-Timestamp wants it.
-func (s signingParts) timestamp() string { return s.time.UTC().Format("2006-01-02T15:04:05Z") }
+// formatTime returns the time in the form of X-Ops-Timestamp.
+func (s signingParts) formatTime() string { return s.time.UTC().Format("2006-01-02T15:04:05Z") }
 
-// contentHash is the value of X-Ops-Content-Hash: an empty body is hashed too.
+// contentHash returns the value of X-Ops-Content-Hash: an empty body is hashed, too.
 func (s signingParts) contentHash(p protocol) string {
 	if p == protocol13 {
 		sum := sha256.Sum256(s.body)
@@ -56,8 +56,8 @@ func (s signingParts) contentHash(p protocol) string {
 	return sha1Base64(s.body)
 }
 
-// canonical is the text that is signed (chef-server-api.md §1.2).
-func (s signingParts) canonical(p protocol) string {
+// canonicalText returns the text that is signed (chef-server-api.md §1.2).
+func (s signingParts) canonicalText(p protocol) string {
 	path := canonicalPath(s.path)
 	switch p {
 	case protocol13:
@@ -66,23 +66,23 @@ func (s signingParts) canonical(p protocol) string {
 			"Path:" + path,
 			"X-Ops-Content-Hash:" + s.contentHash(p),
 			"X-Ops-Sign:version=1.3",
-			"X-Ops-Timestamp:" + s.timestamp(),
+			"X-Ops-Timestamp:" + s.formatTime(),
 			"X-Ops-UserId:" + s.user,
 			"X-Ops-Server-API-Version:" + strconv.Itoa(s.apiVersion),
 		}, "\n")
 	case protocol11:
-		return s.canonicalOld(path, sha1Base64([]byte(s.user)))
+		return s.canonicalTextV1(path, sha1Base64([]byte(s.user)))
 	default:
-		return s.canonicalOld(path, s.user)
+		return s.canonicalTextV1(path, s.user)
 	}
 }
 
-func (s signingParts) canonicalOld(path, user string) string {
+func (s signingParts) canonicalTextV1(path, user string) string {
 	return strings.Join([]string{
 		"Method:" + s.method,
 		"Hashed Path:" + sha1Base64([]byte(path)),
 		"X-Ops-Content-Hash:" + s.contentHash(protocol11),
-		"X-Ops-Timestamp:" + s.timestamp(),
+		"X-Ops-Timestamp:" + s.formatTime(),
 		"X-Ops-UserId:" + user,
 	}, "\n")
 }
@@ -104,7 +104,7 @@ func canonicalPath(path string) string {
 
 // sign sets the authentication headers of one request.
 func sign(h http.Header, key *rsa.PrivateKey, p protocol, s signingParts) error {
-	sig, err := signature(key, p, s.canonical(p))
+	sig, err := computeSignature(key, p, s.canonicalText(p))
 	if err != nil {
 		return fmt.Errorf("sign the request with protocol %s: %w", p, err)
 	}
@@ -114,7 +114,7 @@ func sign(h http.Header, key *rsa.PrivateKey, p protocol, s signingParts) error 
 	}
 	h.Set("X-Ops-Sign", "algorithm="+algorithm+";version="+string(p)+";")
 	h.Set("X-Ops-UserId", s.user)
-	h.Set("X-Ops-Timestamp", s.timestamp())
+	h.Set("X-Ops-Timestamp", s.formatTime())
 	h.Set("X-Ops-Content-Hash", s.contentHash(p))
 	h.Set("X-Ops-Server-API-Version", strconv.Itoa(s.apiVersion))
 	text := base64.StdEncoding.EncodeToString(sig)
@@ -126,9 +126,9 @@ func sign(h http.Header, key *rsa.PrivateKey, p protocol, s signingParts) error 
 	return nil
 }
 
-// signature is RSASSA-PKCS1-v1_5 over SHA-256 for 1.3; the older protocols pad
-// and sign the text itself, as Ruby's private_encrypt does.
-func signature(key *rsa.PrivateKey, p protocol, text string) ([]byte, error) {
+// computeSignature signs with RSASSA-PKCS1-v1_5 over SHA-256 for 1.3; the older
+// protocols pad and sign the text itself, as Ruby's private_encrypt does.
+func computeSignature(key *rsa.PrivateKey, p protocol, text string) ([]byte, error) {
 	if p == protocol13 {
 		sum := sha256.Sum256([]byte(text))
 		return rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])

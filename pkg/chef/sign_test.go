@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// The vector of chef-server-api.md §1.2.
-func vector() signingParts {
+// The testVector of chef-server-api.md §1.2.
+func testVector() signingParts {
 	return signingParts{
 		method: "POST", path: "/organizations/acme/sandboxes", user: "sync-user", apiVersion: 2,
 		body: []byte(`{"checksums":{"d41d8cd98f00b204e9800998ecf8427e":null}}`),
@@ -23,7 +23,7 @@ func vector() signingParts {
 }
 
 func TestCanonicalTextMatchesTheTestVectors(t *testing.T) {
-	v := vector()
+	v := testVector()
 	empty := signingParts{}
 	for what, x := range map[string][2]string{
 		"sha1 of the path":      {sha1Base64([]byte(v.path)), "Buw67Z0j9St1zLxf6enrRS3Rhdw="},
@@ -32,12 +32,12 @@ func TestCanonicalTextMatchesTheTestVectors(t *testing.T) {
 		"sha256 of the body":    {v.contentHash(protocol13), "bZd+TH1czlGPOX2QSD91fWx06JATXfS2Vn3sWyGslYI="},
 		"sha1 of no body":       {empty.contentHash(protocol10), "2jmj7l5rSw0yVb/vlWAYkK/YBwk="},
 		"sha256 of no body":     {empty.contentHash(protocol13), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},
-		"text of 1.1, hashed":   {hexSHA256(v.canonical(protocol11)), "03de9cb0ceeda9b1d1298167fa7ca70b1fc53bb0e9077f9aec71d366f7e57185"},
-		"text of 1.3, hashed":   {hexSHA256(v.canonical(protocol13)), "ab5224bfa959e3f1533c692b77a9ea066314350a0bdc4d10ddfa55bea76d4f2f"},
-		"length of 1.1's text":  {strconv.Itoa(len(v.canonical(protocol11))), "179"},
-		"length of 1.3's text":  {strconv.Itoa(len(v.canonical(protocol13))), "220"},
-		"end of 1.0's text":     {lastLine(v.canonical(protocol10)), "X-Ops-UserId:sync-user"},
-		"timestamp":             {v.timestamp(), "2025-01-02T03:04:05Z"},
+		"text of 1.1, hashed":   {hexSHA256(v.canonicalText(protocol11)), "03de9cb0ceeda9b1d1298167fa7ca70b1fc53bb0e9077f9aec71d366f7e57185"},
+		"text of 1.3, hashed":   {hexSHA256(v.canonicalText(protocol13)), "ab5224bfa959e3f1533c692b77a9ea066314350a0bdc4d10ddfa55bea76d4f2f"},
+		"length of 1.1's text":  {strconv.Itoa(len(v.canonicalText(protocol11))), "179"},
+		"length of 1.3's text":  {strconv.Itoa(len(v.canonicalText(protocol13))), "220"},
+		"end of 1.0's text":     {lastLine(v.canonicalText(protocol10)), "X-Ops-UserId:sync-user"},
+		"timestamp":             {v.formatTime(), "2025-01-02T03:04:05Z"},
 		"slashes are collapsed": {canonicalPath("//a///b/"), "/a/b"},
 		"the root stays":        {canonicalPath("/"), "/"},
 		"escapes stay":          {canonicalPath("/a%2Fb:c"), "/a%2Fb:c"},
@@ -53,7 +53,7 @@ func TestSignatureVerifiesWithThePublicKey(t *testing.T) {
 	for _, p := range []protocol{protocol13, protocol11, protocol10} {
 		t.Run(string(p), func(t *testing.T) {
 			h := http.Header{}
-			if err := sign(h, key, p, vector()); err != nil {
+			if err := sign(h, key, p, testVector()); err != nil {
 				t.Fatal(err)
 			}
 			var text string
@@ -68,7 +68,7 @@ func TestSignatureVerifiesWithThePublicKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			hash, signed := crypto.Hash(0), []byte(vector().canonical(p))
+			hash, signed := crypto.Hash(0), []byte(testVector().canonicalText(p))
 			if p == protocol13 {
 				sum := sha256.Sum256(signed)
 				hash, signed = crypto.SHA256, sum[:]
@@ -84,7 +84,7 @@ func TestSignatureVerifiesWithThePublicKey(t *testing.T) {
 }
 
 func TestProtocol10RefusesNamesThatDoNotFitTheKey(t *testing.T) {
-	v := vector()
+	v := testVector()
 	v.user = strings.Repeat("u", 255)
 	if err := sign(http.Header{}, testKey(), protocol10, v); err == nil {
 		t.Error("signed a text that is longer than the key")

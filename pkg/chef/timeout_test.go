@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// pipes makes a client whose connections are served by serve, without a network.
-func pipes(t *testing.T, url string, serve func(net.Conn), change ...func(*Config)) *Client {
+// newPipeClient makes a client whose connections are served by serve, without a network.
+func newPipeClient(t *testing.T, url string, serve func(net.Conn), change ...func(*Config)) *Client {
 	t.Helper()
 	cfg := Config{URL: url}
 	transport, err := newTransport(cfg, 1, &fileHosts{})
@@ -27,12 +27,12 @@ func pipes(t *testing.T, url string, serve func(net.Conn), change ...func(*Confi
 		return ours, nil
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return newTestClient(t, transport, append(change, once, func(c *Config) { c.URL = url })...)
+	return newTestClient(t, transport, append(change, singleAttempt, func(c *Config) { c.URL = url })...)
 }
 
-// answering reads a request before it serves: a client drops a connection that
+// afterRequest reads a request before it serves: a client drops a connection that
 // answers what wasn't asked.
-func answering(t *testing.T, serve func(net.Conn)) func(net.Conn) {
+func afterRequest(t *testing.T, serve func(net.Conn)) func(net.Conn) {
 	return func(c net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
 			t.Error(err)
@@ -45,7 +45,7 @@ func answering(t *testing.T, serve func(net.Conn)) func(net.Conn) {
 // blackHole takes all that is sent and never answers.
 func blackHole(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
-func TestAServerThatTakesConnectionsAndIsSilentIsLeft(t *testing.T) {
+func TestRequestToASilentServerEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		url, says string
 		after     time.Duration
@@ -56,7 +56,7 @@ func TestAServerThatTakesConnectionsAndIsSilentIsLeft(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				e := wantKind(t, read(pipes(t, c.url, blackHole), "/roles"), KindUnreachable)
+				e := wantKind(t, getPath(newPipeClient(t, c.url, blackHole), "/roles"), KindUnreachable)
 				if took := time.Since(start); took != c.after || e.Message != c.says {
 					t.Errorf("%q after %v, want %q after %v", e.Message, took, c.says, c.after)
 				}
@@ -65,10 +65,10 @@ func TestAServerThatTakesConnectionsAndIsSilentIsLeft(t *testing.T) {
 	}
 }
 
-func TestARequestMayTakeLongWhileItMakesProgress(t *testing.T) {
+func TestRequestMayTakeLongWhileItMakesProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		err := read(pipes(t, "http://chef.example.com", answering(t, func(c net.Conn) {
+		err := getPath(newPipeClient(t, "http://chef.example.com", afterRequest(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-Ops-Server-API-Version: "+erchefVersions+"\r\nContent-Length: 12\r\n\r\n")
 			for range 12 {
 				time.Sleep(20 * time.Second)
@@ -81,10 +81,10 @@ func TestARequestMayTakeLongWhileItMakesProgress(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatStopsIsLeft(t *testing.T) {
+func TestStalledAnswerEndsTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		err := read(pipes(t, "http://chef.example.com", answering(t, func(c net.Conn) {
+		err := getPath(newPipeClient(t, "http://chef.example.com", afterRequest(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{")
 		})), "/roles")
 		if wantKind(t, err, KindUnreachable); time.Since(start) != 30*time.Second {
@@ -95,7 +95,7 @@ func TestAnAnswerThatStopsIsLeft(t *testing.T) {
 
 // A server may look in its store for each file of a sandbox, and reads the whole
 // manifest of a cookbook version, before it answers.
-func TestWhatIsMuchWorkForAServerMayTakeLonger(t *testing.T) {
+func TestExpensiveRequestsMayTakeLonger(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
 		want         time.Duration
@@ -109,12 +109,12 @@ func TestWhatIsMuchWorkForAServerMayTakeLonger(t *testing.T) {
 		{"POST", "/sandboxes", 2 * time.Minute},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			f := &flaky{}
-			client := newTestClient(t, f, once)
-			if err := read(client, "/roles"); err != nil {
+			f := &flakyTransport{}
+			client := newTestClient(t, f, singleAttempt)
+			if err := getPath(client, "/roles"); err != nil {
 				t.Fatal(err)
 			}
-			f.set(nil, all)
+			f.setBehaviour(nil, anyPath)
 			start := time.Now()
 			_, err := client.Org("acme").Do(t.Context(), c.method, c.path, []byte(`{}`))
 			if wantKind(t, err, KindUnreachable); time.Since(start) != c.want {
@@ -129,9 +129,9 @@ func TestABodyIsSentAgainOnAnotherConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, w := newWatch(t.Context(), time.Hour)
+	_, w := newStallTimer(t.Context(), time.Hour)
 	defer w.stop()
-	w.watchBody(req)
+	w.watchRequestBody(req)
 	for range 2 {
 		body, err := req.GetBody()
 		if err != nil {

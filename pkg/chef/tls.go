@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ExplainTLS says what is wrong with a connection to a server and what to try, if
-// the error is one of TLS; else text is "".
+// ExplainTLS returns what is wrong with a connection to a server and what to try if
+// the error is one of TLS; otherwise text is "".
 func ExplainTLS(err error) (text, hint string) {
 	var host x509.HostnameError
 	var unknown x509.UnknownAuthorityError
@@ -29,15 +29,16 @@ func ExplainTLS(err error) (text, hint string) {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the certificate has expired on " + invalid.Cert.NotAfter.UTC().Format(time.DateTime), "renew the server's certificate"
 	case errors.As(err, &unknown):
-		return "the certificate is signed by a CA that this machine doesn't know", "give the CA that signed the server's certificate as ca in the configuration"
+		return "the certificate is signed by a CA that this machine doesn't know",
+			"give the CA that signed the server's certificate as ca in the configuration"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return "the server speaks plain HTTP on this port, not TLS", "write http:// into the URL, or the port on which the server speaks TLS"
+		return "the server uses plain HTTP on this port, not TLS", "write http:// into the URL, or the port on which the server uses TLS"
 	case errors.As(err, &verify):
 		return shortCause(verify.Err), KindTLS.hint()
 	case errors.As(err, &invalid):
 		return shortCause(err), KindTLS.hint()
 	case errors.As(err, &alert):
-		return shortCause(err), "let the server, or the proxy in front of it, speak TLS 1.2 or newer"
+		return shortCause(err), "enable TLS 1.2 or newer on the server, or on the proxy in front of it"
 	}
 	return "", ""
 }

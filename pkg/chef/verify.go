@@ -15,25 +15,25 @@ import (
 	"time"
 )
 
-// AuthSkew is how far a signature's time may lie from the clock of who verifies
-// it: less than this, as on a Chef Server (chef-server-api.md §1.3).
+// AuthSkew is how far a signature's time may be from the verifier's clock: less
+// than this, as on a Chef Server (chef-server-api.md §1.3).
 const AuthSkew = 900 * time.Second
 
 // maxSignature bounds the base64 of a signature: RSA keys of 16,384 bits.
 const maxSignature = 2736
 
-// Refusal is an answer to a request that isn't properly signed: the status and
-// the words of a Chef Server (chef-server-api.md §1.3).
-type Refusal struct {
+// AuthError is the answer to a request that isn't properly signed: the status and
+// the message of a Chef Server (chef-server-api.md §1.3).
+type AuthError struct {
 	Status  int
 	Message string
 }
 
-// Error is the message.
-func (r *Refusal) Error() string { return r.Message }
+// Error returns the message.
+func (r *AuthError) Error() string { return r.Message }
 
-// Signed is what the headers of a signed request claim. Nothing of it is proven
-// before VerifiedBy says so.
+// Signed is what the headers of a signed request claim. None of it is proven before
+// VerifiedBy has returned true.
 type Signed struct {
 	User string
 	Time time.Time
@@ -56,20 +56,20 @@ func ReadSigned(h http.Header, now time.Time) (*Signed, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, &Refusal{http.StatusBadRequest, "missing required authentication header(s) " + strings.Join(missing, ", ")}
+		return nil, &AuthError{http.StatusBadRequest, "missing required authentication header(s) " + strings.Join(missing, ", ")}
 	}
 	proto, ok := readSign(h.Get("X-Ops-Sign"))
 	if !ok {
-		return nil, &Refusal{http.StatusBadRequest, "Unsupported authentication protocol version"}
+		return nil, &AuthError{http.StatusBadRequest, "Unsupported authentication protocol version"}
 	}
 	s := &Signed{User: h.Get("X-Ops-UserId"), proto: proto, stamp: h.Get("X-Ops-Timestamp"), hash: h.Get("X-Ops-Content-Hash"),
 		version: h.Get("X-Ops-Server-API-Version")}
 	var err error
 	if s.Time, err = time.Parse("2006-01-02T15:04:05Z", s.stamp); err != nil {
-		return nil, &Refusal{http.StatusUnauthorized, "bad header(s) 'X-Ops-Timestamp'"}
+		return nil, &AuthError{http.StatusUnauthorized, "bad header(s) 'X-Ops-Timestamp'"}
 	}
 	if now.Sub(s.Time).Abs() >= AuthSkew {
-		return nil, &Refusal{http.StatusUnauthorized,
+		return nil, &AuthError{http.StatusUnauthorized,
 			fmt.Sprintf("Failed to authenticate as %s. Synchronize the clock on your host.", cleanText(s.User, 60))}
 	}
 	var text strings.Builder
@@ -80,8 +80,9 @@ func ReadSigned(h http.Header, now time.Time) (*Signed, error) {
 		}
 		text.WriteString(part)
 	}
-	if s.signature, err = base64.StdEncoding.DecodeString(text.String()); err != nil || text.Len() > maxSignature || len(s.signature) < minKeyBits/8 {
-		return nil, &Refusal{http.StatusUnauthorized, "bad header(s) 'X-Ops-Authorization'"}
+	if s.signature, err = base64.StdEncoding.DecodeString(text.String()); err != nil || text.Len() > maxSignature ||
+		len(s.signature) < minKeyBits/8 {
+		return nil, &AuthError{http.StatusUnauthorized, "bad header(s) 'X-Ops-Authorization'"}
 	}
 	return s, nil
 }
@@ -117,7 +118,7 @@ func readSign(header string) (protocol, bool) {
 	return "", false
 }
 
-// VerifiedBy tells whether the owner of a key signed this request: its method,
+// VerifiedBy reports whether the owner of a key signed this request: its method,
 // its path as it came over the wire, still percent-encoded and without the
 // query, and its whole body. Time and user are the ones that were read.
 func (s *Signed) VerifiedBy(key *rsa.PublicKey, method, path string, body []byte) bool {
@@ -132,7 +133,7 @@ func (s *Signed) VerifiedBy(key *rsa.PublicKey, method, path string, body []byte
 	if key == nil || !s.Covers(body) {
 		return false
 	}
-	text := []byte(parts.canonical(s.proto))
+	text := []byte(parts.canonicalText(s.proto))
 	if s.proto == protocol13 {
 		h := crypto.SHA256.New()
 		_, _ = h.Write(text) // never fails

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func signed(t testing.TB, key *rsa.PrivateKey, p protocol, s signingParts) http.Header {
+func signedHeaders(t testing.TB, key *rsa.PrivateKey, p protocol, s signingParts) http.Header {
 	t.Helper()
 	h := http.Header{}
 	if err := sign(h, key, p, s); err != nil {
@@ -26,9 +26,9 @@ func signed(t testing.TB, key *rsa.PrivateKey, p protocol, s signingParts) http.
 func protocols() []protocol { return []protocol{protocol13, protocol11, protocol10} }
 
 func TestWhatWeSignIsVerified(t *testing.T) {
-	v := vector()
+	v := testVector()
 	for _, p := range protocols() {
-		s, err := ReadSigned(signed(t, testKey(), p, v), v.time)
+		s, err := ReadSigned(signedHeaders(t, testKey(), p, v), v.time)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,8 +41,8 @@ func TestWhatWeSignIsVerified(t *testing.T) {
 	}
 }
 
-func TestAnythingChangedIsRefused(t *testing.T) {
-	v := vector()
+func TestChangedRequestsAreRefused(t *testing.T) {
+	v := testVector()
 	other, err := rsa.GenerateKey(bytes.NewReader(bytes.Repeat([]byte("any bytes will do"), 4096)), 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestAnythingChangedIsRefused(t *testing.T) {
 			"key":                 func(_ http.Header, _ *signingParts, key **rsa.PublicKey) { *key = &other.PublicKey },
 			"no key":              func(_ http.Header, _ *signingParts, key **rsa.PublicKey) { *key = nil },
 		} {
-			h, seen, key := signed(t, testKey(), p, v), v, &testKey().PublicKey
+			h, seen, key := signedHeaders(t, testKey(), p, v), v, &testKey().PublicKey
 			change(h, &seen, &key)
 			s, err := ReadSigned(h, v.time)
 			if err == nil && s.VerifiedBy(key, seen.method, seen.path, seen.body) {
@@ -73,7 +73,7 @@ func TestAnythingChangedIsRefused(t *testing.T) {
 			}
 		}
 	}
-	h := signed(t, testKey(), protocol13, v)
+	h := signedHeaders(t, testKey(), protocol13, v)
 	for _, version := range []string{"1", "", "02", "x"} {
 		h.Set("X-Ops-Server-API-Version", version)
 		if s, err := ReadSigned(h, v.time); err != nil || s.VerifiedBy(&testKey().PublicKey, v.method, v.path, v.body) {
@@ -83,29 +83,35 @@ func TestAnythingChangedIsRefused(t *testing.T) {
 }
 
 func TestBadHeadersAreRefusedAsAChefServerDoes(t *testing.T) {
-	v := vector()
+	v := testVector()
 	for name, c := range map[string]struct {
 		change func(h http.Header)
 		now    time.Duration
 		status int
 		text   string
 	}{
-		"no user":         {func(h http.Header) { h.Del("X-Ops-UserId") }, 0, 400, "missing required authentication header(s) 'X-Ops-UserId'"},
-		"no signature":    {func(h http.Header) { h.Del("X-Ops-Authorization-1") }, 0, 400, "missing required authentication header(s) 'X-Ops-Authorization-1'"},
-		"protocol 1.2":    {func(h http.Header) { h.Set("X-Ops-Sign", "algorithm=sha1;version=1.2;") }, 0, 400, "Unsupported authentication protocol version"},
-		"1.3 with SHA-1":  {func(h http.Header) { h.Set("X-Ops-Sign", "algorithm=sha1;version=1.3;") }, 0, 400, "Unsupported authentication protocol version"},
-		"noise":           {func(h http.Header) { h.Set("X-Ops-Sign", "what?") }, 0, 400, "Unsupported authentication protocol version"},
-		"a strange time":  {func(h http.Header) { h.Set("X-Ops-Timestamp", "yesterday") }, 0, 401, "bad header(s) 'X-Ops-Timestamp'"},
-		"not base64":      {func(h http.Header) { h.Set("X-Ops-Authorization-1", "!!!!") }, 0, 401, "bad header(s) 'X-Ops-Authorization'"},
-		"too long":        {func(h http.Header) { h.Set("X-Ops-Authorization-1", strings.Repeat("A", 4000)) }, 0, 401, "bad header(s) 'X-Ops-Authorization'"},
-		"a clock ahead":   {func(http.Header) {}, -900 * time.Second, 401, "Failed to authenticate as sync-user. Synchronize the clock on your host."},
-		"a clock behind":  {func(http.Header) {}, 900 * time.Second, 401, "Failed to authenticate as sync-user. Synchronize the clock on your host."},
+		"no user": {func(h http.Header) { h.Del("X-Ops-UserId") }, 0, 400, "missing required authentication header(s) 'X-Ops-UserId'"},
+		"no signature": {func(h http.Header) { h.Del("X-Ops-Authorization-1") }, 0, 400,
+			"missing required authentication header(s) 'X-Ops-Authorization-1'"},
+		"protocol 1.2": {func(h http.Header) { h.Set("X-Ops-Sign", "algorithm=sha1;version=1.2;") }, 0, 400,
+			"Unsupported authentication protocol version"},
+		"1.3 with SHA-1": {func(h http.Header) { h.Set("X-Ops-Sign", "algorithm=sha1;version=1.3;") }, 0, 400,
+			"Unsupported authentication protocol version"},
+		"noise":          {func(h http.Header) { h.Set("X-Ops-Sign", "what?") }, 0, 400, "Unsupported authentication protocol version"},
+		"a strange time": {func(h http.Header) { h.Set("X-Ops-Timestamp", "yesterday") }, 0, 401, "bad header(s) 'X-Ops-Timestamp'"},
+		"not base64":     {func(h http.Header) { h.Set("X-Ops-Authorization-1", "!!!!") }, 0, 401, "bad header(s) 'X-Ops-Authorization'"},
+		"too long": {func(h http.Header) { h.Set("X-Ops-Authorization-1", strings.Repeat("A", 4000)) }, 0, 401,
+			"bad header(s) 'X-Ops-Authorization'"},
+		"a clock ahead": {func(http.Header) {}, -900 * time.Second, 401,
+			"Failed to authenticate as sync-user. Synchronize the clock on your host."},
+		"a clock behind": {func(http.Header) {}, 900 * time.Second, 401,
+			"Failed to authenticate as sync-user. Synchronize the clock on your host."},
 		"within the skew": {func(http.Header) {}, 899 * time.Second, 0, ""},
 	} {
-		h := signed(t, testKey(), protocol13, v)
+		h := signedHeaders(t, testKey(), protocol13, v)
 		c.change(h)
 		_, err := ReadSigned(h, v.time.Truncate(time.Second).Add(c.now))
-		var refusal *Refusal
+		var refusal *AuthError
 		if errors.As(err, &refusal) != (c.status != 0) || refusal != nil && (refusal.Status != c.status || refusal.Message != c.text) {
 			t.Errorf("%s: %+v, want %d %s", name, err, c.status, c.text)
 		}
@@ -118,13 +124,15 @@ func TestPublicKeysOfAllForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	block := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
-	for name, text := range map[string][]byte{"PKIX": block("PUBLIC KEY", pkix), "PKCS#1": block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&testKey().PublicKey))} {
+	for name, text := range map[string][]byte{"PKIX": block("PUBLIC KEY", pkix),
+		"PKCS#1": block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&testKey().PublicKey))} {
 		if key, err := ParsePublicKey(text); err != nil || !key.Equal(&testKey().PublicKey) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	private := block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(testKey()))
-	for name, text := range map[string][]byte{"nothing": nil, "text": []byte("key"), "a private key": private, "broken": block("PUBLIC KEY", []byte("x"))} {
+	for name, text := range map[string][]byte{"nothing": nil, "text": []byte("key"), "a private key": private,
+		"broken": block("PUBLIC KEY", []byte("x"))} {
 		if _, err := ParsePublicKey(text); err == nil {
 			t.Errorf("%s: no error", name)
 		} else if strings.Contains(err.Error(), string(private[40:80])) {
@@ -136,19 +144,19 @@ func TestPublicKeysOfAllForms(t *testing.T) {
 func TestVerifyWhatMixlibSigns(t *testing.T) {
 	requireMixlib(t)
 	cases := map[string]signingParts{
-		"vector":     vector(),
+		"vector":     testVector(),
 		"empty body": {method: "GET", path: "/organizations/acme/updated_since", user: "u", apiVersion: 1, time: time.Unix(1700000000, 0)},
 		"unicode":    {method: "PUT", path: "/data/b/i", user: "u", body: []byte(`{"id":"i","k":"ä€𝄞"}`), time: time.Unix(1, 0)},
 		"slashes":    {method: "DELETE", path: "//roles//web/", user: "svc.user-1_x", apiVersion: 2, time: time.Unix(1800000000, 0)},
 	}
 	for name, parts := range cases {
 		for _, p := range protocols() {
-			theirs, _ := runMixlib(t, parts, p, signed(t, testKey(), p, parts))
+			theirs, _ := runMixlib(t, parts, p, signedHeaders(t, testKey(), p, parts))
 			h := http.Header{}
 			for k, v := range theirs {
 				h.Set(k, v)
 			}
-			h.Set("X-Ops-Server-API-Version", signed(t, testKey(), p, parts).Get("X-Ops-Server-API-Version"))
+			h.Set("X-Ops-Server-API-Version", signedHeaders(t, testKey(), p, parts).Get("X-Ops-Server-API-Version"))
 			s, err := ReadSigned(h, parts.time)
 			if err != nil || !s.VerifiedBy(&testKey().PublicKey, parts.method, parts.path, parts.body) {
 				t.Errorf("%s with %s: what mixlib signed isn't verified: %v", name, p, err)
@@ -169,7 +177,7 @@ func TestVerifyAndSignAgree(t *testing.T) {
 			time: time.Unix(rapid.Int64Range(0, 4e9).Draw(rt, "time"), 0), apiVersion: rapid.IntRange(0, 2).Draw(rt, "version"),
 		}
 		p := rapid.SampledFrom(protocols()).Draw(rt, "protocol")
-		s, err := ReadSigned(signed(t, testKey(), p, parts), parts.time)
+		s, err := ReadSigned(signedHeaders(t, testKey(), p, parts), parts.time)
 		if err != nil || !s.VerifiedBy(&testKey().PublicKey, parts.method, parts.path, parts.body) {
 			rt.Errorf("not verified: %v", err)
 		}
@@ -181,7 +189,7 @@ func FuzzReadSigned(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sign, stamp, signature, version string) {
 		h := http.Header{"X-Ops-Userid": {"u"}, "X-Ops-Content-Hash": {"x"}, "X-Ops-Sign": {sign}, "X-Ops-Timestamp": {stamp},
 			"X-Ops-Authorization-1": {signature}, "X-Ops-Server-Api-Version": {version}}
-		if s, err := ReadSigned(h, vector().time); err == nil && s.VerifiedBy(&testKey().PublicKey, "GET", "/", nil) {
+		if s, err := ReadSigned(h, testVector().time); err == nil && s.VerifiedBy(&testKey().PublicKey, "GET", "/", nil) {
 			t.Error("verified")
 		}
 	})

@@ -12,54 +12,54 @@ import (
 // negotiate is the operation that asks a server for its versions.
 const negotiate = "negotiate"
 
-// negotiation is what a client has learnt of its server.
+// negotiation holds the API version and signing protocol that a server accepts.
 type negotiation struct {
-	mu        sync.Mutex
-	limit     int // highest API version to speak
-	version   int
-	settled   bool // version comes from the server
-	proto     protocol
-	confirmed bool // the server accepted a signature of proto
+	mu             sync.Mutex
+	limit          int // highest API version to use
+	version        int
+	versionKnown   bool // version comes from the server
+	proto          protocol
+	protoConfirmed bool // the server accepted a signature of proto
 
-	probing chan struct{} // holds one value while somebody probes
+	probing chan struct{} // holds one value while a request negotiates
 }
 
 func newNegotiation(limit int) *negotiation {
 	return &negotiation{limit: limit, version: limit, proto: protocol13, probing: make(chan struct{}, 1)}
 }
 
-func (n *negotiation) current() (version int, settled bool) {
+func (n *negotiation) currentVersion() (version int, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.version, n.settled
+	return n.version, n.versionKnown
 }
 
-func (n *negotiation) settle(version int) {
+func (n *negotiation) setVersion(version int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.version, n.settled = version, true
+	n.version, n.versionKnown = version, true
 }
 
-func (n *negotiation) protocol() (p protocol, confirmed bool) {
+func (n *negotiation) currentProtocol() (p protocol, confirmed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.proto, n.confirmed
+	return n.proto, n.protoConfirmed
 }
 
-func (n *negotiation) confirm(p protocol) {
+func (n *negotiation) confirmProtocol(p protocol) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.proto, n.confirmed = p, true
+	n.proto, n.protoConfirmed = p, true
 }
 
-// versionRange is what a server says of its API versions, in the header of each
+// versionRange is the range of API versions that a server names in the header of each
 // answer (as strings) and in the body of a 406 (as numbers).
 type versionRange struct {
 	min, max int
 	ok       bool
 }
 
-func rangeOf(p *reply) versionRange {
+func readVersionRange(p *reply) versionRange {
 	var doc struct {
 		Min json.RawMessage `json:"min_version"`
 		Max json.RawMessage `json:"max_version"`
@@ -76,7 +76,7 @@ func rangeOf(p *reply) versionRange {
 	return versionRange{min: lo, max: hi, ok: okMin && okMax && lo <= hi}
 }
 
-// looseInt reads 2 and "2".
+// looseInt parses 2 and "2".
 func looseInt(raw json.RawMessage) (int, bool) {
 	s := string(raw)
 	if len(s) >= 2 && s[0] == '"' {
@@ -86,40 +86,40 @@ func looseInt(raw json.RawMessage) (int, bool) {
 	return n, err == nil && n >= 0 && n < 1000
 }
 
-// learn takes the version range of an answer. It returns the version to speak
-// from now on and whether the answer told one.
-func (c *Client) learn(p *reply) (version int, told bool, err error) {
-	r := rangeOf(p)
+// observeVersion records the version range of an answer. It returns the version to
+// use from now on and whether the answer named one.
+func (c *Client) observeVersion(p *reply) (version int, named bool, err error) {
+	r := readVersionRange(p)
 	if !r.ok {
 		return p.version, false, nil
 	}
 	n := c.state
 	if r.min > n.limit {
-		return 0, true, fmt.Errorf("the server speaks API versions %d to %d, this program at most %d", r.min, r.max, n.limit)
+		return 0, true, fmt.Errorf("the server supports API versions %d to %d, this program at most %d", r.min, r.max, n.limit)
 	}
 	version = min(r.max, n.limit)
-	n.settle(version)
+	n.setVersion(version)
 	return version, true, nil
 }
 
-// APIVersion is the Chef Server API version in use: the lower of ours and the
+// APIVersion returns the Chef Server API version in use: the lower of ours and the
 // server's highest. It asks the server once. The form of a cookbook manifest
 // depends on it.
 func (c *Client) APIVersion(ctx context.Context) (int, error) {
-	if v, settled := c.state.current(); settled {
+	if v, known := c.state.currentVersion(); known {
 		return v, nil
 	}
-	if err := c.probe(ctx); err != nil {
+	if err := c.negotiateVersion(ctx); err != nil {
 		return 0, err
 	}
-	v, _ := c.state.current()
+	v, _ := c.state.currentVersion()
 	return v, nil
 }
 
-// probe asks the server for its versions, from the highest down: some servers
+// negotiateVersion asks the server for its versions, from the highest down: some servers
 // leave the header out when asked at a version above their own
 // (chef-server-api.md §13). Any answer with the header will do, even a refusal.
-func (c *Client) probe(ctx context.Context) error {
+func (c *Client) negotiateVersion(ctx context.Context) error {
 	r := &request{op: negotiate, method: http.MethodGet, path: "/server_api_version", url: c.base}
 	select {
 	case c.state.probing <- struct{}{}:
@@ -127,26 +127,26 @@ func (c *Client) probe(ctx context.Context) error {
 	case <-ctx.Done():
 		return c.transportError(r, ctx.Err(), ctx.Err())
 	}
-	if _, settled := c.state.current(); settled {
+	if _, known := c.state.currentVersion(); known {
 		return nil
 	}
 	var last *Error
 	for v := c.state.limit; v >= 0; v-- {
-		p, err := c.persist(ctx, r, v)
+		p, err := c.sendAtVersion(ctx, r, v)
 		if err != nil {
 			return err
 		}
-		_, told, err := c.learn(p)
+		_, named, err := c.observeVersion(p)
 		if err != nil {
-			e := c.fail(r, p, KindVersion, err.Error())
+			e := c.replyError(r, p, KindVersion, err.Error())
 			return e
 		}
-		if told {
+		if named {
 			return nil
 		}
-		last = c.judge(r, p)
+		last = c.classifyReply(r, p)
 		if last == nil {
-			last = c.fail(r, p, KindForeign, "the answer doesn't name its API versions")
+			last = c.replyError(r, p, KindForeign, "the answer doesn't name its API versions")
 		}
 	}
 	return last

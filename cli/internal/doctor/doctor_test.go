@@ -174,8 +174,8 @@ func TestTroubleOfTLSGetsItsCure(t *testing.T) {
 		"another name":       {server.URL, trust(&tls.Config{ServerName: "chef.local"}), "the certificate is for example.com, *.example.com, 127.0.0.1 and 1 more, not for chef.local", "a name that the certificate is for"},
 		"expired":            {server.URL, trust(&tls.Config{Time: func() time.Time { return time.Now().AddDate(100, 0, 0) }}), "has expired on", "renew the server's certificate"},
 		"not yet valid":      {server.URL, trust(&tls.Config{Time: func() time.Time { return time.Unix(0, 0).AddDate(-10, 0, 0) }}), "is valid from", "set this machine's clock"},
-		"plain HTTP":         {strings.Replace(plain.URL, "http:", "https:", 1), http.DefaultClient, "speaks plain HTTP on this port", "http:// into the URL"},
-		"TLS on a plain URL": {strings.Replace(server.URL, "https:", "http:", 1), http.DefaultClient, "speaks TLS on this port", "https:// into the URL"},
+		"plain HTTP":         {strings.Replace(plain.URL, "http:", "https:", 1), http.DefaultClient, "uses plain HTTP on this port", "http:// into the URL"},
+		"TLS on a plain URL": {strings.Replace(server.URL, "https:", "http:", 1), http.DefaultClient, "uses TLS on this port", "https:// into the URL"},
 	} {
 		d, _ := at(t, 0)
 		d.URL, d.Prober = c.url, c.prober

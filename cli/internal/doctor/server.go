@@ -87,7 +87,7 @@ func (s Server) reach(ctx context.Context, l *List) bool {
 	}
 	defer resp.Body.Close()
 	if s.wantsTLS(resp) {
-		l.Fail("TLS", "write https:// into the URL", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New("the server speaks TLS on this port, not plain HTTP")})
+		l.Fail("TLS", "write https:// into the URL", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New("the server uses TLS on this port, not plain HTTP")})
 		return false
 	}
 	l.OK("connection", "%s answers", s.URL)
@@ -109,7 +109,7 @@ func (s Server) unreached(l *List, err error) {
 	l.Fail("connection", "check the URL, firewall and proxy settings", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.Unwrap(err)})
 }
 
-// wantsTLS reports whether a server that was asked in plain HTTP speaks TLS: nginx and
+// wantsTLS reports whether a server that was asked in plain HTTP uses TLS: nginx and
 // Go's servers say so with a 400.
 func (s Server) wantsTLS(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusBadRequest || !strings.HasPrefix(s.URL, "http:") {

@@ -104,16 +104,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if err := h.authenticate(q, organization); err != nil {
-		var r *chef.Refusal
+		var r *chef.AuthError
 		var busy *BusyError
 		switch {
 		case errors.As(err, &r):
 		case errors.As(err, &busy):
 			w.Header().Set("Retry-After", strconv.Itoa(int((busy.After+time.Second-1)/time.Second)))
-			r = &chef.Refusal{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
+			r = &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		default:
 			h.Log.ErrorContext(q.Context(), "a reader of updated_since could not be checked", "organization", organization, "error", err.Error())
-			r = &chef.Refusal{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
+			r = &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		}
 		refuse(r.Status, "%s", r.Message)
 		return
@@ -181,7 +181,7 @@ func (h *Handler) authenticate(q *http.Request, organization string) error {
 		return err
 	}
 	name := signed.User
-	invalid := &chef.Refusal{Status: http.StatusUnauthorized, Message: fmt.Sprintf("Invalid signature for user or client '%s'", name)}
+	invalid := &chef.AuthError{Status: http.StatusUnauthorized, Message: fmt.Sprintf("Invalid signature for user or client '%s'", name)}
 	body, err := readBody(q)
 	switch {
 	case err != nil:
@@ -189,7 +189,7 @@ func (h *Handler) authenticate(q *http.Request, organization string) error {
 	case !signed.Covers(body):
 		return invalid
 	case len(h.Only) > 0 && !slices.Contains(h.Only, name):
-		return &chef.Refusal{Status: http.StatusForbidden, Message: "missing read permission"}
+		return &chef.AuthError{Status: http.StatusForbidden, Message: "missing read permission"}
 	}
 	path := rawPath(q)
 	who, known, err := h.Principals.Signer(q.Context(), organization, name, func(p Principal) bool {
@@ -199,12 +199,12 @@ func (h *Handler) authenticate(q *http.Request, organization string) error {
 	case err != nil:
 		return err
 	case !known:
-		return &chef.Refusal{Status: http.StatusUnauthorized,
+		return &chef.AuthError{Status: http.StatusUnauthorized,
 			Message: fmt.Sprintf("Failed to authenticate as '%s'. Ensure that your node_name and client key are correct.", name)}
 	case who == nil:
 		return invalid
 	case !who.Member && !who.Client && !slices.Contains(h.Superusers, name):
-		return &chef.Refusal{Status: http.StatusForbidden, Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
+		return &chef.AuthError{Status: http.StatusForbidden, Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func readBody(q *http.Request) ([]byte, error) {
 			return body, nil
 		}
 	}
-	return nil, &chef.Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the request needs no body"}
+	return nil, &chef.AuthError{Status: http.StatusRequestEntityTooLarge, Message: "the request needs no body"}
 }
 
 // rawPath is the path as it came over the wire: what the client signed.
