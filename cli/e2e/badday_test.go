@@ -105,7 +105,7 @@ func otherKey(t *testing.T) *rsa.PrivateKey {
 	return k
 }
 
-// A bad object is set aside with its reason; the others go on (I9).
+// A bad object is set aside with its reason; the others go on.
 func TestABadDayOfOneObject(t *testing.T) {
 	for name, day := range map[string]struct {
 		spoil, mend func(*rig)
@@ -179,7 +179,7 @@ func TestABadDayOfOneObject(t *testing.T) {
 	}
 }
 
-// F19: a replica that was away catches up by itself, and others aren't delayed.
+// A replica that was away catches up by itself, and others aren't delayed.
 func TestAReplicaThatWasAwayCatchesUp(t *testing.T) {
 	r := pairOfServers(t)
 	other := newRig(t, r.primary, inMemory(t, "other", cheftest.Options{}))
@@ -195,8 +195,8 @@ func TestAReplicaThatWasAwayCatchesUp(t *testing.T) {
 	r.wantInSync()
 }
 
-// F23 with real listings: an emptied primary empties nothing until a person says
-// so.
+// With real listings: an emptied primary empties nothing until the operator
+// approves.
 func TestAnEmptiedPrimaryIsHeld(t *testing.T) {
 	r := pairOfServers(t)
 	r.mustPass()

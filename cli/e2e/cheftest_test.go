@@ -35,7 +35,7 @@ func TestAnOrganizationIsReplicatedByItsFeed(t *testing.T) {
 		t.Errorf("%d requests to the replica in an empty poll", n)
 	}
 	if w := r.primary.writes(); len(w) != 0 {
-		t.Errorf("the primary was written: %v", w) // I17
+		t.Errorf("the primary was written: %v", w)
 	}
 }
 
@@ -81,7 +81,7 @@ func TestReplicasOfEveryKind(t *testing.T) {
 }
 
 // An older replica loses files outside the nine segments: that is said, and the
-// rest is there (chef-server-api.md §3.2).
+// rest is there (docs/chef-server-api.md §3.2).
 func TestFilesThatAnOldReplicaCannotHoldAreNamed(t *testing.T) {
 	r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", cheftest.Options{MaxAPIVersion: 1}))
 	r.primary.org.PutCookbook("modern", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("x"), "compliance/profiles/a.rb": []byte("y")}, false)
@@ -111,8 +111,8 @@ func TestFilesThatAnOldReplicaCannotHoldAreNamed(t *testing.T) {
 	}
 }
 
-// F1 over real clients, SQLite and a folder: the process dies at every external
-// call of a first pass and of a pass with changes.
+// The process dies at every external call of a first pass and of a pass with
+// changes, over real clients, SQLite and a folder.
 func TestACrashAtEveryCallConverges(t *testing.T) {
 	small := func(o *cheftest.Org) {
 		o.PutCookbook("apt", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("a"), "files/x": []byte("b")}, true)
@@ -167,7 +167,7 @@ func TestACrashAtEveryCallConverges(t *testing.T) {
 	}
 }
 
-// The answer of every request of a pass is lost once, after it took effect (F16).
+// The answer of every request of a pass is lost once, after it took effect.
 func TestALostAnswerIsNoLostObject(t *testing.T) {
 	for _, side := range []string{"primary", "replica"} {
 		t.Run(side, func(t *testing.T) {

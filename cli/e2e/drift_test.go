@@ -97,7 +97,7 @@ func TestDriftOfAReplicaIsNamedAndRepaired(t *testing.T) {
 			r.replica.org.DeleteRole("theirs")
 			r.wantInSync()
 			if w := r.primary.writes(); len(w) != 0 {
-				t.Errorf("the primary was written: %v", w) // I17
+				t.Errorf("the primary was written: %v", w)
 			}
 		})
 	}
@@ -115,7 +115,7 @@ func TestAMirrorLosesWhatWasAddedToIt(t *testing.T) {
 	r.wantInSync()
 }
 
-// F1 over real clients, SQLite and a folder: a repair that dies at any call.
+// A repair that dies at any call, over real clients, SQLite and a folder.
 func TestACrashAtEveryCallOfARepairConverges(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after=%v", after), func(t *testing.T) {

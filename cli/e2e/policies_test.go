@@ -56,7 +56,7 @@ func TestPolicyfilesAreReplicated(t *testing.T) {
 				t.Errorf("a pass over equal sides wrote %v", w)
 			}
 			if w := r.primary.writes(); len(w) != 0 {
-				t.Errorf("the primary was written: %v", w) // I17
+				t.Errorf("the primary was written: %v", w)
 			}
 		})
 	}

@@ -24,8 +24,8 @@ func deployed(t testing.TB) *rig {
 	return r
 }
 
-// TestAnEmptyPollIsCheap: the budget of design.md §12, in calls to AWS and
-// requests to the primary, of a warm environment.
+// TestAnEmptyPollIsCheap: what a poll that finds nothing costs in a warm
+// environment, in calls to AWS and requests to the primary.
 func TestAnEmptyPollIsCheap(t *testing.T) {
 	t.Parallel()
 	r := deployed(t)

@@ -15,7 +15,7 @@ import (
 )
 
 // ChangesHandler answers what others ask of the journals on one address: POST /
-// and GET / are the data collector's (chef-server-api.md §14), and
+// and GET / are the data collector's (docs/chef-server-api.md §14), and
 // GET /organizations/ORG/updated_since is served to who may read it.
 //
 // Signatures are checked against Request.RequestURI, the path as it came over the

@@ -12,7 +12,7 @@ import (
 )
 
 // probeAgain is how long it is believed that the primary serves no feed: asking
-// costs a request, and servers change seldom (chef-server-api.md §2.4).
+// costs a request, and servers change seldom (docs/chef-server-api.md §2.4).
 const probeAgain = time.Hour
 
 // choice is what was last learned about the served feed of an organization.

@@ -21,7 +21,7 @@ type reply struct {
 	proto   protocol // the protocol it was signed with
 }
 
-// fromChefServer reports whether the Chef Server itself answered (chef-server-api.md §13).
+// fromChefServer reports whether the Chef Server itself answered (docs/chef-server-api.md §13).
 func (r *reply) fromChefServer() bool { return r.header.Get("X-Ops-Server-API-Version") != "" }
 
 // backendDown reports whether a front end answered because the Chef Server behind it
@@ -35,7 +35,7 @@ func (r *reply) backendDown() bool {
 }
 
 // patterns are the texts that distinguish errors of one status
-// (chef-server-api.md §1.3, §3.3, §8.4).
+// (docs/chef-server-api.md §1.3, §3.3, §8.4).
 type patterns struct {
 	protocol, skew, noOrg, notMember, memberFault, permission, checksum *regexp.Regexp
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // clockWindow is how far a time stamp may be from the server's clock
-// (chef-server-api.md §1.3), clockTolerance how much of that [Org.ClockSkew] leaves.
+// (docs/chef-server-api.md §1.3), clockTolerance how much of that [Org.ClockSkew] leaves.
 const (
 	clockWindow    = 900 * time.Second
 	clockTolerance = 60 * time.Second

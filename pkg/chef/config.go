@@ -195,7 +195,7 @@ func newTransport(cfg Config, concurrency int, files *fileHosts) (*http.Transpor
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: connect,
 		// nginx closes idle connections after 65 s; closing first avoids a race
-		// with a reused connection (chef-server-api.md §1.8).
+		// with a reused connection (docs/chef-server-api.md §1.8).
 		IdleConnTimeout:       50 * time.Second,
 		MaxIdleConns:          4 * concurrency,
 		MaxIdleConnsPerHost:   concurrency,

@@ -5,7 +5,7 @@
 //
 // Two rules hold everywhere. An answer counts only when the Chef Server itself
 // gave it, which the response header X-Ops-Server-API-Version shows
-// (chef-server-api.md §1.5, §13): a proxy's page is never read as "empty" or
+// (docs/chef-server-api.md §1.5, §13): a proxy's page is never read as "empty" or
 // "absent". And no error or log line carries key material, a presigned URL's
 // query or the body of an object.
 package chef

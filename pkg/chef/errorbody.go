@@ -36,7 +36,7 @@ func cleanText(s string, limit int) string {
 }
 
 // errorText returns what the body of an error says: the member "error", which may be
-// a string or an array of strings, and "message" (chef-server-api.md §1.3,
+// a string or an array of strings, and "message" (docs/chef-server-api.md §1.3,
 // §1.6); of a page its title.
 func errorText(body []byte) (text, message string) {
 	body = bytes.TrimSpace(body)

@@ -13,7 +13,7 @@ import (
 
 // OpenFile streams a cookbook file from the presigned URL that a manifest gave.
 // Size is -1 when the store doesn't say it. The bytes aren't verified: a store
-// may cut a file short with status 200 (chef-server-api.md §3.4). KindExpired
+// may cut a file short with status 200 (docs/chef-server-api.md §3.4). KindExpired
 // asks for a fresh URL; KindAbsent says that the store has lost the content.
 // The reader must be closed; a transfer that stands still ends with an error.
 func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadCloser, size int64, err error) {
@@ -71,7 +71,7 @@ func (c *Client) openFileOnce(ctx context.Context, r *request, u *url.URL) (io.R
 
 // setFileHeaders sets what a file store gets: no Chef header, no
 // authentication, any content type and, since length and MD5 are those of the
-// stored bytes, no compression (chef-server-api.md §1.8, §3.4).
+// stored bytes, no compression (docs/chef-server-api.md §1.8, §3.4).
 func setFileHeaders(h http.Header) {
 	h.Set("Accept", "*/*")
 	h.Set("Accept-Encoding", "identity")

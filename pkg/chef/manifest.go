@@ -12,13 +12,13 @@ import (
 const allFiles = "all_files"
 
 // segmentKeys are the keys of a manifest's files at API versions 0 and 1, in the
-// order in which they are written (chef-server-api.md §3.2).
+// order in which they are written (docs/chef-server-api.md §3.2).
 func segmentKeys() []string {
 	return []string{"attributes", "definitions", "files", "libraries", "providers", "recipes", "resources", "root_files", "templates"}
 }
 
 // manifestKeys are the keys that a Chef Server accepts in a cookbook PUT
-// besides the files (chef-server-api.md §3.3).
+// besides the files (docs/chef-server-api.md §3.3).
 func manifestKeys() []string {
 	return []string{"chef_type", "cookbook_name", "frozen?", "json_class", "metadata", "name", "version"}
 }
@@ -117,14 +117,14 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 
 // CleanManifest makes the body of a GET of a cookbook version fit for a PUT at
 // an API version: exactly the accepted keys, no url in the files, and frozen?
-// present, which goiardi demands (chef-server-api.md §3.3). The manifest must
+// present, which goiardi demands (docs/chef-server-api.md §3.3). The manifest must
 // already have the form of that version.
 func CleanManifest(body []byte, apiVersion int) ([]byte, error) {
 	return cleanManifest(body, apiVersion, func(key string) bool { return slices.Contains(manifestKeys(), key) })
 }
 
 // CleanArtifact is CleanManifest for a cookbook artifact, of which servers store
-// any further keys (chef-server-api.md §5.2).
+// any further keys (docs/chef-server-api.md §5.2).
 func CleanArtifact(body []byte, apiVersion int) ([]byte, error) {
 	return cleanManifest(body, apiVersion, func(key string) bool { return key != allFiles && !slices.Contains(segmentKeys(), key) })
 }
@@ -171,14 +171,14 @@ func withoutURLs(key string, raw json.RawMessage) (json.RawMessage, error) {
 }
 
 // checkedMetadata are the keys of metadata whose null values a Chef Server
-// refuses (chef-server-api.md §3.3).
+// refuses (docs/chef-server-api.md §3.3).
 func checkedMetadata() []string {
 	return []string{"name", "version", "description", "long_description", "maintainer", "maintainer_email", "license",
 		"dependencies", "platforms", "recommendations", "suggestions", "conflicting", "replacing"}
 }
 
 // DropNullMetadata removes those null values of a manifest's metadata that a
-// Chef Server refuses and an older one may still hold (chef-server-api.md §10,
+// Chef Server refuses and an older one may still hold (docs/chef-server-api.md §10,
 // gotcha 8). It returns the names of what it dropped.
 func DropNullMetadata(body []byte) (out []byte, dropped []string, err error) {
 	m, err := decodeManifest(body)

@@ -129,7 +129,7 @@ func encodeArray(values []json.RawMessage) json.RawMessage {
 }
 
 // encodeString writes a JSON string without escaping <, > and &, which would
-// grow bodies towards the server's limit (chef-server-api.md §1.8).
+// grow bodies towards the server's limit (docs/chef-server-api.md §1.8).
 func encodeString(s string) json.RawMessage {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

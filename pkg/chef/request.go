@@ -13,7 +13,7 @@ import (
 )
 
 // clientVersion goes into X-Chef-Version, which the server's front end wants as
-// N.N.N of at least 10 (chef-server-api.md §1.5).
+// N.N.N of at least 10 (docs/chef-server-api.md §1.5).
 const clientVersion = "18.0.0"
 
 // request is one call of the API.
@@ -317,7 +317,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-// validOrg checks an organization's name (chef-server-api.md §4.7).
+// validOrg checks an organization's name (docs/chef-server-api.md §4.7).
 func validOrg(name string) bool {
 	if name == "" || len(name) > 255 || name[0] == '-' || name[0] == '_' {
 		return false

@@ -17,11 +17,11 @@ import (
 )
 
 // SandboxChunk is how many checksums to put into one sandbox: servers take far
-// more, but the check at commit is cheaper (chef-server-api.md §3.5).
+// more, but the check at commit is cheaper (docs/chef-server-api.md §3.5).
 const SandboxChunk = 1000
 
 // UploadTime is how long the upload URLs of a sandbox live, in seconds
-// (chef-server-api.md §3.5).
+// (docs/chef-server-api.md §3.5).
 const UploadTime = 900
 
 // Sandbox is an announced upload of content.
@@ -172,7 +172,7 @@ func (c *Client) uploadOnce(ctx context.Context, r *request, u *url.URL, sum []b
 // CommitSandbox ends an upload. A store that is slow to show new content makes
 // the server answer 503, 500 or, when old, 400: these are tried again. A
 // committed sandbox is gone, so an absent one after a lost answer is success
-// (chef-server-api.md §3.5).
+// (docs/chef-server-api.md §3.5).
 func (o *Org) CommitSandbox(ctx context.Context, id string) error {
 	r := &request{op: "commit a sandbox", method: http.MethodPut, path: "/sandboxes/" + id, body: []byte(`{"is_completed":true}`)}
 	if !ValidName(id) {
@@ -192,7 +192,7 @@ func (o *Org) CommitSandbox(ctx context.Context, id string) error {
 }
 
 // ValidName reports whether s can stand in a path as one segment without encoding
-// (chef-server-api.md §4.7).
+// (docs/chef-server-api.md §4.7).
 func ValidName(s string) bool {
 	if s == "" || s == "." || s == ".." || len(s) > 255 {
 		return false

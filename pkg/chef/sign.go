@@ -16,7 +16,7 @@ import (
 // protocol is a version of Chef's request signing, by its wire name.
 type protocol string
 
-// The protocols, newest first, as they are tried (chef-server-api.md §1.2).
+// The protocols, newest first, as they are tried (docs/chef-server-api.md §1.2).
 const (
 	protocol13 protocol = "1.3"
 	protocol11 protocol = "1.1"
@@ -56,7 +56,7 @@ func (s signingParts) contentHash(p protocol) string {
 	return sha1Base64(s.body)
 }
 
-// canonicalText returns the text that is signed (chef-server-api.md §1.2).
+// canonicalText returns the text that is signed (docs/chef-server-api.md §1.2).
 func (s signingParts) canonicalText(p protocol) string {
 	path := canonicalPath(s.path)
 	switch p {

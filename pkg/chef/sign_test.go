@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The testVector of chef-server-api.md §1.2.
+// The testVector of docs/chef-server-api.md §1.2.
 func testVector() signingParts {
 	return signingParts{
 		method: "POST", path: "/organizations/acme/sandboxes", user: "sync-user", apiVersion: 2,

@@ -14,7 +14,7 @@ import (
 
 // How many times the response timeout requests may stall that are much work for a
 // server: it reads the whole manifest of a cookbook version, looks in its
-// store for each file of a sandbox (chef-server-api.md §3.5, §9), or answers an
+// store for each file of a sandbox (docs/chef-server-api.md §3.5, §9), or answers an
 // upload after the last byte that the network still holds.
 const (
 	slowWriteFactor = 4

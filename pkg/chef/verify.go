@@ -16,14 +16,14 @@ import (
 )
 
 // AuthSkew is how far a signature's time may be from the verifier's clock: less
-// than this, as on a Chef Server (chef-server-api.md §1.3).
+// than this, as on a Chef Server (docs/chef-server-api.md §1.3).
 const AuthSkew = 900 * time.Second
 
 // maxSignature bounds the base64 of a signature: RSA keys of 16,384 bits.
 const maxSignature = 2736
 
 // AuthError is the answer to a request that isn't properly signed: the status and
-// the message of a Chef Server (chef-server-api.md §1.3).
+// the message of a Chef Server (docs/chef-server-api.md §1.3).
 type AuthError struct {
 	Status  int
 	Message string

@@ -118,7 +118,7 @@ func (c *Client) APIVersion(ctx context.Context) (int, error) {
 
 // negotiateVersion asks the server for its versions, from the highest down: some servers
 // leave the header out when asked at a version above their own
-// (chef-server-api.md §13). Any answer with the header will do, even a refusal.
+// (docs/chef-server-api.md §13). Any answer with the header will do, even a refusal.
 func (c *Client) negotiateVersion(ctx context.Context) error {
 	r := &request{op: negotiate, method: http.MethodGet, path: "/server_api_version", url: c.base}
 	select {

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// full is the example of design.md §9.
+// full is a typical configuration.
 const full = `[primary]
 url  = "https://chef.example.com"
 user = "ec_sync_user"

@@ -24,11 +24,10 @@ type Credentials struct {
 }
 
 // Credentials reads a profile of ~/.chef/credentials, or of the file that
-// CHEF_CREDENTIALS_FILE names, as knife does (references.md §3.1): client_name or
-// node_name, client_key as a path below ~/.chef or the key itself,
-// chef_server_url. Without a name, CHEF_PROFILE, ~/.chef/context and "default"
-// are tried in this order. knife.rb and config.rb are Ruby programs and aren't
-// read.
+// CHEF_CREDENTIALS_FILE names, as knife does: client_name or node_name, client_key
+// as a path below ~/.chef or the key itself, chef_server_url. Without a name,
+// CHEF_PROFILE, ~/.chef/context and "default" are tried in this order. knife.rb and
+// config.rb are Ruby programs and aren't read.
 func (l Loader) Credentials(profile string) (Credentials, error) {
 	home := filepath.Join(l.Home, ".chef")
 	file := filepath.Join(home, "credentials")

@@ -1,5 +1,5 @@
-// Package config reads chef-sync.toml (design.md §9), which the command line,
-// the functions and the deployment share.
+// Package config reads chef-sync.toml, which the command line, the functions and
+// the deployment share.
 //
 // Reading is strict: unknown keys, wrong types and settings that contradict
 // each other are all reported at once, each with its place and what to write

@@ -92,7 +92,7 @@ func (s *section) source(c *Config) string {
 	return source
 }
 
-// orgName checks the name of an organization (chef-server-api.md §4.7).
+// orgName checks the name of an organization (docs/chef-server-api.md §4.7).
 func (s *section) orgName(key, name string) bool {
 	ok, err := regexp.MatchString(`^[a-z0-9][a-z0-9_-]{0,254}$`, name)
 	if ok && err == nil {

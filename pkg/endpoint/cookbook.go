@@ -24,7 +24,7 @@ type manifest struct {
 }
 
 // manifestFor makes the manifest to send: cleaned, and converted when the
-// replica's API version has another form (chef-server-api.md §3.3).
+// replica's API version has another form (docs/chef-server-api.md §3.3).
 func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest, error) {
 	version, err := t.org.Client().APIVersion(ctx)
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *manifest) set(obj object.Object, body []byte) error {
 }
 
 // maxCycles bounds how often a cookbook is uploaded and written anew after its
-// content was collected meanwhile (chef-server-api.md §3.3).
+// content was collected meanwhile (docs/chef-server-api.md §3.3).
 const maxCycles = 3
 
 // putCookbook uploads what the server lacks and writes the manifest, with
@@ -180,7 +180,7 @@ func (t *Target) sendManifest(ctx context.Context, m *manifest, create bool) err
 }
 
 // writeManifest PUTs the manifest and makes sure that the server then holds it.
-// An artifact is only ever created (chef-server-api.md §5.1).
+// An artifact is only ever created (docs/chef-server-api.md §5.1).
 func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 	path := m.path
 	if m.kind == object.Cookbook {
@@ -227,7 +227,7 @@ func (t *Target) holds(ctx context.Context, m *manifest) error {
 }
 
 // dropTorn deletes what a failed create left behind: servers list and show such
-// a version although its content is missing (chef-server-api.md §3.3, §13). A
+// a version although its content is missing (docs/chef-server-api.md §3.3, §13). A
 // version that holds anything else than what was just sent stays.
 func (t *Target) dropTorn(ctx context.Context, ref object.Ref, m *manifest, create bool) {
 	if !create || t.holds(ctx, m) != nil {

@@ -3,5 +3,5 @@
 // objects (package canonical) and the interfaces of the engine (package
 // replication), and knows the ways in which Chef Servers must be written to:
 // two calls for an upsert, sandboxes for content, cookbook writes that are not
-// transactional (chef-server-api.md §3, §4).
+// transactional (docs/chef-server-api.md §3, §4).
 package endpoint

@@ -10,7 +10,7 @@ import (
 )
 
 // Open implements replication.Source and replication.Target. A URL that the file
-// store refuses is replaced once by a fresh one (chef-server-api.md §3.4).
+// store refuses is replaced once by a fresh one (docs/chef-server-api.md §3.4).
 func (r *reader) Open(ctx context.Context, obj object.Object, file object.File) (io.ReadCloser, int64, error) {
 	op := "download " + file.Path + " of"
 	if file.URL != "" {

@@ -6,7 +6,7 @@ import (
 )
 
 // flights keeps two sandboxes from holding the same new content at once, which
-// servers answer with an error when both are committed (chef-server-api.md §3.5).
+// servers answer with an error when both are committed (docs/chef-server-api.md §3.5).
 type flights struct {
 	mu      sync.Mutex
 	busy    map[string]bool
@@ -69,7 +69,7 @@ func (f *flights) leave(sums, taken []string, stored bool) {
 }
 
 // forget drops what was known of content: the server collects what no cookbook
-// refers to any more (chef-server-api.md §3.3).
+// refers to any more (docs/chef-server-api.md §3.3).
 func (f *flights) forget(sums []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 )
 
 // validName tells whether a name can be asked for: legal in a path, and not
-// shadowed by a route of the server (chef-server-api.md §4.4, §4.7).
+// shadowed by a route of the server (docs/chef-server-api.md §4.4, §4.7).
 func validName(name string) bool { return chef.ValidName(name) && name != "_acl" }
 
 // validRef tells whether all names of an object can be asked for.
@@ -36,7 +36,7 @@ func validVersion(v string) bool {
 }
 
 // sameVersion tells whether two spellings name one version: servers keep three
-// numbers, so 1, 1.0 and 01.0.0 are the same (chef-server-api.md §3.3).
+// numbers, so 1, 1.0 and 01.0.0 are the same (docs/chef-server-api.md §3.3).
 func sameVersion(a, b string) bool {
 	return validVersion(a) && validVersion(b) && threeNumbers(a) == threeNumbers(b)
 }

@@ -16,7 +16,7 @@ import (
 
 // optional tells whether a server may lack a kind altogether: Chef Servers
 // before 12.1 have no policies, goiardi 0.11.10 neither, which answers their
-// paths with 200 and nothing (chef-server-api.md §5.2, §13).
+// paths with 200 and nothing (docs/chef-server-api.md §5.2, §13).
 func optional(k object.Kind) bool {
 	return k == object.Policy || k == object.PolicyGroup || k == object.CookbookArtifact
 }
@@ -41,7 +41,7 @@ func decodePolicies(name string, body []byte) ([]object.Ref, bool) {
 
 // decodePolicyGroups reads /policy_groups, or /policy_groups/NAME, which lacks
 // the name: the revision that each group binds to each policy. An empty group may
-// lack its policies (chef-server-api.md §5.2).
+// lack its policies (docs/chef-server-api.md §5.2).
 func decodePolicyGroups(name string, body []byte) (map[object.Ref]string, bool) {
 	type policyGroup struct {
 		URI      *string `json:"uri"`
@@ -114,7 +114,7 @@ func (r *reader) PolicyGroups(ctx context.Context) (map[object.Ref]string, error
 
 // putPolicy writes a policy revision. Servers create them only, so one that is
 // there with other content is replaced, unless a group binds it: the group would
-// lose it meanwhile (chef-server-api.md §5.1, §5.2).
+// lose it meanwhile (docs/chef-server-api.md §5.1, §5.2).
 func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 	ref := obj.Ref
 	doc, err := chef.CleanRevision(obj.Body)

@@ -23,7 +23,7 @@ func as(t *testing.T, s *cheftest.Server, user string, key *rsa.PrivateKey) *che
 }
 
 // An API client of the primary's organization and a plain member of the
-// replica's are enough (chef-server-api.md §8).
+// replica's are enough (docs/chef-server-api.md §8).
 func TestLeastPrivilegeIsEnough(t *testing.T) {
 	w := newWorld(t)
 	fill(w.from)

@@ -197,7 +197,7 @@ func decodeObject(ref object.Ref, body []byte) (object.Object, error) {
 }
 
 // checkName refuses an object whose body has another name than its path. A PUT
-// of such an environment would rename another one (chef-server-api.md §4.3).
+// of such an environment would rename another one (docs/chef-server-api.md §4.3).
 func checkName(ref object.Ref, body []byte) error {
 	// A map, since encoding/json matches the fields of a struct in any case.
 	var members map[string]json.RawMessage

@@ -42,7 +42,7 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 
 // Expect implements replication.Target. Only cookbook files outside the nine
 // segments can be lost, on a server that speaks API version 1 or 0
-// (chef-server-api.md §3.2).
+// (docs/chef-server-api.md §3.2).
 func (t *Target) Expect(ctx context.Context, obj object.Object) (print string, dropped []string, err error) {
 	if !obj.Ref.Kind.HasFiles() {
 		return obj.Fingerprint, nil, nil
@@ -65,7 +65,7 @@ func (t *Target) Expect(ctx context.Context, obj object.Object) (print string, d
 }
 
 // Lane implements replication.Target. Parallel uploads of one cookbook's versions
-// fail on real servers (chef-server-api.md §10, 13); revisions of one policy and
+// fail on real servers (docs/chef-server-api.md §10, 13); revisions of one policy and
 // policies of one group share a row in the same way. A server without
 // organizations keeps the items of a bag inside the bag: of items that goiardi
 // 0.11.10 was sent at the same time, each with 201, more than half were gone
@@ -107,7 +107,7 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 }
 
 // putJSON is the upsert of roles, environments and items: only POST creates and
-// only PUT updates (chef-server-api.md §4.1). What is believed is tried first.
+// only PUT updates (docs/chef-server-api.md §4.1). What is believed is tried first.
 func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, create bool) error {
 	collection := ref.Path()[:strings.LastIndexByte(ref.Path(), '/')]
 	bagTried := false
@@ -157,7 +157,7 @@ func (t *Target) putBag(ctx context.Context, name string) error {
 
 // wrapItem makes an item fit to be sent. The raw form goes out as it is, but
 // for one that a server would take for the wrapped form and strip: it is
-// wrapped once (chef-server-api.md §4.4).
+// wrapped once (docs/chef-server-api.md §4.4).
 func wrapItem(ref object.Ref, body []byte) []byte {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(body, &members) != nil {

@@ -84,7 +84,7 @@ func (t *Target) sandbox(ctx context.Context, files []object.File, content repli
 }
 
 // Reupload implements replication.Target. A server that doesn't ask for the content
-// has a row for the checksum, whatever its store holds (chef-server-api.md §3.5).
+// has a row for the checksum, whatever its store holds (docs/chef-server-api.md §3.5).
 func (t *Target) Reupload(ctx context.Context, file object.File, content replication.Content) (taken bool, err error) {
 	sent, err := t.fill(ctx, []object.File{file}, content)
 	if isCommit(err) {

@@ -1,5 +1,5 @@
 // Package feed reads the change feed of a primary: GET /updated_since, which
-// names the objects that changed since a number (chef-server-api.md §2).
+// names the objects that changed since a number (docs/chef-server-api.md §2).
 //
 // Only the outline of that interface was ever published, and hardly a server
 // serves it. So rows are hints: a path that is understood names an object, a

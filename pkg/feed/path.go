@@ -54,8 +54,7 @@ func ParsePath(path string) (scope object.Scope, replicate bool) {
 	return object.Scope{}, !ignored(collection)
 }
 
-// ignored tells whether a collection is known and never replicated (design.md
-// §1). Rows about them are frequent on a busy server.
+// ignored reports whether a collection is known and never replicated. Rows about them are frequent on a busy server.
 func ignored(collection string) bool {
 	switch collection {
 	case "acls", "association_requests", "clients", "containers", "controls", "groups", "keys", "license", "nodes",
@@ -101,7 +100,7 @@ func named(k object.Kind, rest []string, below string) object.Scope {
 
 func cookbook(rest []string) object.Scope {
 	s := object.Scope{Kind: object.Cookbook}
-	// _latest and _recipes are views of all cookbooks (chef-server-api.md §3.1).
+	// _latest and _recipes are views of all cookbooks (docs/chef-server-api.md §3.1).
 	if len(rest) == 0 || len(rest) > 2 || !legal(rest[0]) || rest[0] == "_latest" || rest[0] == "_recipes" {
 		return s
 	}
@@ -146,7 +145,7 @@ func twofold(k object.Kind, rest []string, between string) object.Scope {
 }
 
 // legal tells whether a name is one that a Chef Server would accept for some
-// kind (chef-server-api.md §4.7). A name of dots alone would change the path.
+// kind (docs/chef-server-api.md §4.7). A name of dots alone would change the path.
 func legal(name string) bool {
 	for i := range len(name) {
 		c := name[i]
@@ -158,7 +157,7 @@ func legal(name string) bool {
 }
 
 // isVersion tells whether a version is written as servers list it. 1.0 and
-// 1.0.0 are one version (chef-server-api.md §3.3), so another spelling can't
+// 1.0.0 are one version (docs/chef-server-api.md §3.3), so another spelling can't
 // name an object.
 func isVersion(v string) bool {
 	count := 0

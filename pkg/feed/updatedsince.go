@@ -28,7 +28,7 @@ var _ replication.ExplainedFeed = (*UpdatedSince)(nil)
 
 // NewUpdatedSince makes a feed of a getter. Unserved tells of an error of the
 // getter that the server has no such route: a 404 of any origin, or a 200 that
-// isn't the Chef Server's JSON (chef-server-api.md §2.4, §13: the front end
+// isn't the Chef Server's JSON (docs/chef-server-api.md §2.4, §13: the front end
 // answers 404 HTML, goiardi 200 with an empty body). It must be false for 401,
 // 403, 5xx, for a server that gives no answer, and for an organization that
 // doesn't exist.

@@ -22,7 +22,7 @@ const (
 )
 
 // DefaultEnvironment exists in every organization and can't be written
-// (chef-server-api.md §4.3). It is never replicated, deleted or compared.
+// (docs/chef-server-api.md §4.3). It is never replicated, deleted or compared.
 const DefaultEnvironment = "_default"
 
 // properties is what distinguishes one kind from another.
@@ -45,7 +45,7 @@ type properties struct {
 
 // table has a row for each kind, in the order in which kinds are applied to a
 // replica. What others refer to comes first: an environment that pins an absent
-// cookbook version breaks node runs with 412 (chef-server-api.md §4.3); policies
+// cookbook version breaks node runs with 412 (docs/chef-server-api.md §4.3); policies
 // lock artifacts, groups bind policies, and the server checks neither (§5.2).
 func table() [8]properties {
 	return [8]properties{

@@ -123,7 +123,7 @@ type Scope struct {
 
 // ScopeOf returns the scope of exactly one object, and of what a server changes with
 // it without a row of its own: the items of a data bag that is deleted
-// (chef-server-api.md §4.4), and the policy groups that a policy is in (§5.1).
+// (docs/chef-server-api.md §4.4), and the policy groups that a policy is in (§5.1).
 func ScopeOf(r Ref) Scope { return Scope(r) }
 
 // Contains reports whether r belongs to the scope.

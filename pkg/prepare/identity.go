@@ -13,7 +13,7 @@ import (
 )
 
 // principal is a user or client that a server knows by a name
-// (chef-server-api.md §7.4).
+// (docs/chef-server-api.md §7.4).
 type principal struct {
 	Name      string `json:"name"`
 	Type      Actor  `json:"type"`
@@ -135,7 +135,7 @@ func (r *run) createActor(ctx context.Context) error {
 			return err
 		}
 		// Only a superuser creates users; an admin of the organization can make a
-		// client, which needs no one else (chef-server-api.md §7.5).
+		// client, which needs no one else (docs/chef-server-api.md §7.5).
 	}
 	return r.createClient(ctx)
 }
@@ -177,7 +177,7 @@ func butLost(err error) error {
 
 // haveMembership associates a user with the organization: at once with a
 // superuser's key, else by an invitation that the user accepts with its own
-// (chef-server-api.md §7.2). Clients belong to their organization anyway.
+// (docs/chef-server-api.md §7.2). Clients belong to their organization anyway.
 func (r *run) haveMembership(ctx context.Context) error {
 	if r.report.Actor != User || r.caller == nil {
 		return nil

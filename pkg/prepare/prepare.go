@@ -1,6 +1,6 @@
 // Package prepare makes an organization of a Chef Server ready for replication:
 // it sees to a key pair, to a user or API client that owns it, to membership
-// and rights, and proves them (chef-server-api.md §7, §8). Whatever is in place
+// and rights, and proves them (docs/chef-server-api.md §7, §8). Whatever is in place
 // stays as it is, so running it twice changes nothing.
 package prepare
 
@@ -88,7 +88,7 @@ func (o Options) collections() []string {
 }
 
 // optional tells whether a server may lack a collection and its container
-// altogether: those of policyfiles (chef-server-api.md §5.2, §8.1).
+// altogether: those of policyfiles (docs/chef-server-api.md §5.2, §8.1).
 func optional(collection string) bool {
 	return !slices.Contains(Options{}.collections(), collection)
 }

@@ -287,7 +287,7 @@ func otherKey(t *testing.T) *rsa.PrivateKey {
 	return k
 }
 
-// M8: a key that no server knows would be found by what reads it, and refused.
+// A key that no server knows would be found by what reads it, and refused.
 func TestNoKeyIsMadeBeforeTheServerAndTheOrganizationAnswer(t *testing.T) {
 	for name, spoil := range map[string]func(*site, *prepare.Options){
 		"the server is down":        func(s *site, _ *prepare.Options) { s.server.Close() },

@@ -45,7 +45,7 @@ func (s *site) some() {
 	s.org.PutEnvironment("prod", `{}`)
 }
 
-// S1: a client of the organization reads all and writes nothing.
+// A client of the organization reads all and writes nothing.
 func TestACheckFindsAReplicaThatMayNotBeWritten(t *testing.T) {
 	for name, fill := range map[string]func(*site){"with objects": (*site).some, "empty": func(*site) {}} {
 		t.Run(name, func(t *testing.T) {

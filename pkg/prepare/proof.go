@@ -16,7 +16,7 @@ const emptyMD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 // prove signs as the actor and tries what replication does: reading always;
 // on a replica also a sandbox and objects of its own, which it removes again, or if
-// it is to change nothing, what can be probed. There is no way to ask a Chef Server for one's rights (chef-server-api.md §7.4).
+// it is to change nothing, what can be probed. There is no way to ask a Chef Server for one's rights (docs/chef-server-api.md §7.4).
 func (r *run) prove(ctx context.Context) error {
 	if r.sync == nil || r.report.Actor == "" && !r.sync.Client().Orgless() || !r.report.Ready {
 		return nil

@@ -49,7 +49,7 @@ type members struct {
 }
 
 // haveRights makes sure that the groups of the actor hold what is needed, and
-// else gives it through a group of its own (chef-server-api.md §8.3).
+// else gives it through a group of its own (docs/chef-server-api.md §8.3).
 func (r *run) haveRights(ctx context.Context) error {
 	if r.caller == nil || r.report.Actor == "" || r.caller.Client().Orgless() {
 		return nil
@@ -117,7 +117,7 @@ func (r *run) mine(m *members) []string {
 
 // join puts the actor into a group, which is made if need be. A PUT replaces
 // whole lists, so all members are sent again, hidden groups too; servers drop
-// unknown names silently, so the group is read back (chef-server-api.md §7.3, §13).
+// unknown names silently, so the group is read back (docs/chef-server-api.md §7.3, §13).
 func (r *run) join(ctx context.Context, g string) error {
 	if r.groups[g] {
 		return nil
@@ -137,7 +137,7 @@ func (r *run) join(ctx context.Context, g string) error {
 	}
 	if g == "admins" && len(m.Users)+len(m.Clients)+len(m.Groups) == 0 {
 		// An authorization service that times out shows as an empty group
-		// (chef-server-api.md §10, gotcha 1): written back, it locks all admins out.
+		// (docs/chef-server-api.md §10, gotcha 1): written back, it locks all admins out.
 		return &replication.Error{Op: "add " + r.Name + " to the group " + g, Server: r.report.Server, Class: replication.Transient,
 			Hint: "run this again; if it goes on, look at the group with knife group show admins",
 			Err:  fmt.Errorf("organization %s: the server shows the group without any member, which can't be true", r.Org)}
@@ -235,7 +235,7 @@ func (r *run) holds(a ace) bool {
 
 // haveObjectRights gives our group its rights on objects that exist already:
 // they keep the ACL that their container had when they were made
-// (chef-server-api.md §7.6).
+// (docs/chef-server-api.md §7.6).
 func (r *run) haveObjectRights(ctx context.Context) error {
 	perms := []string{"read"}
 	if r.Side == Replica {

@@ -12,7 +12,7 @@ import (
 )
 
 // A server whose authorization service times out shows groups without members
-// (chef-server-api.md §10, 1): written back, that would lock all admins out.
+// (docs/chef-server-api.md §10, 1): written back, that would lock all admins out.
 func TestAGroupOfAdminsThatShowsNobodyIsNotWritten(t *testing.T) {
 	s := newSite(t)
 	alice := s.admin("alice")
@@ -42,7 +42,7 @@ func TestAnACLThatDoesNotShowAPermissionIsNotWritten(t *testing.T) {
 	}
 }
 
-// An API client may only read policies by default (chef-server-api.md §8.1).
+// An API client may only read policies by default (docs/chef-server-api.md §8.1).
 func TestTheKindsThatAreReplicatedAreTheOnesThatGetRights(t *testing.T) {
 	s := newSite(t)
 	s.org.PutPolicy("old", "r1", `{}`)

@@ -300,7 +300,7 @@ func (p *pass) removeWindow(steps []Step, total int) error {
 		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
 		workers := p.Pair.concurrency()
 		if k == object.Cookbook || k == object.CookbookArtifact || k == object.DataBag {
-			// Deletions of cookbooks disturb each other (chef-server-api.md §3.3).
+			// Deletions of cookbooks disturb each other (docs/chef-server-api.md §3.3).
 			workers = 1
 		}
 		err := p.each(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {

@@ -25,9 +25,9 @@ func (w *world) die(n int, after bool, o replication.PassOptions) (died bool, wh
 	return c.Calls() >= n, c.Where
 }
 
-// F1: whatever the process was doing when it died, the next passes bring the
-// replica to what the primary holds by then (I1, I2, I5, I6), with the primary
-// changing meanwhile in the ways that could deceive the inventory.
+// Whatever the process was doing when it died, the next passes bring the replica to
+// what the primary holds by then, with the primary changing meanwhile in the ways
+// that could deceive the inventory.
 func TestACrashAtAnyCallLosesNothing(t *testing.T) {
 	scenarios := []struct {
 		name       string
@@ -134,7 +134,7 @@ func TestCrashAfterCrashConverges(t *testing.T) {
 	w.wantStatus(replication.Synced)
 }
 
-// F24: an object that kills the process is found and set aside.
+// An object that kills the process is found and set aside.
 func TestAnObjectThatKillsTheProcessIsSetAside(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -197,8 +197,8 @@ func TestADeletionThatKillsTheProcessIsSetAside(t *testing.T) {
 }
 
 // Random edits, passes, crashes, refusals and wishes; then all faults heal and
-// the replica must become equal (I1-I6), with nothing left unsynced. The
-// position never goes back within one feed (I4).
+// the replica must become equal, with nothing left unsynced. The position never goes
+// back within one feed.
 func TestAnyHistoryConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
@@ -405,7 +405,7 @@ func TestAPairIsNotPolledUnderALease(t *testing.T) {
 	}
 }
 
-// I12, F3: two processes at once.
+// Two processes at once.
 func TestTwoProcessesAtOnceDoNotBothWork(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

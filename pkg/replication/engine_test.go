@@ -25,7 +25,7 @@ func TestAFirstPassMakesTheReplicaEqual(t *testing.T) {
 	}
 }
 
-// Design §12: an empty poll is one request to the primary.
+// An empty poll is one request to the primary.
 func TestAnEmptyPollCostsOneRequestAndWritesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -128,7 +128,7 @@ func TestChangesAndDeletionsFollow(t *testing.T) {
 	w.primary.Unset("/data/users/bob")
 	w.pass()
 	w.wantEqual()
-	// F22: gone and back between two polls, and the other way round.
+	// Gone and back between two polls, and the other way round.
 	w.primary.Unset("/roles/base")
 	w.primary.Set("/roles/base", "base, again")
 	w.primary.Set("/roles/short", "lived")
@@ -164,7 +164,6 @@ func TestABagWithForeignItemsIsNotDeleted(t *testing.T) {
 	}
 }
 
-// I10, and design §5.
 func TestPruneDecidesWhatACompareDeletes(t *testing.T) {
 	for _, c := range []struct {
 		prune            replication.Prune

@@ -12,7 +12,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// I9, F17: one bad object doesn't hold up the others.
+// One bad object doesn't hold up the others.
 func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -206,7 +206,7 @@ func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
 	w.wantEqual()
 }
 
-// F11: one listing fails, the other kinds go on, and nothing is deleted.
+// One listing fails, the other kinds go on, and nothing is deleted.
 func TestAListingThatFailsAloneIsSetAside(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -254,7 +254,6 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 	w.wantStatus(replication.Synced)
 }
 
-// F23, I11.
 func TestAMassDeletionIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 	w := newWorld(t)
 	for i := range 40 {
@@ -312,7 +311,6 @@ func TestAPrimaryThatListsNothingIsHeld(t *testing.T) {
 	}
 }
 
-// F9, F10.
 func TestAFeedThatStartsAnewIsNoticed(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -348,7 +346,7 @@ func TestAnotherPrimaryIsNotTrusted(t *testing.T) {
 	}
 }
 
-// F6, I2: ids can become visible out of order.
+// Ids can become visible out of order.
 func TestARowThatBecomesVisibleLateIsNotLost(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -365,7 +363,6 @@ func TestARowThatBecomesVisibleLateIsNotLost(t *testing.T) {
 	w.wantEqual()
 }
 
-// F12, F13.
 func TestACookbookThatChangesWhileItIsCopiedIsReadAgain(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -384,8 +381,8 @@ func TestACookbookThatChangesWhileItIsCopiedIsReadAgain(t *testing.T) {
 	}
 }
 
-// F16: what was written with an answer that was lost is believed to be there, so
-// that it goes when the primary drops it.
+// What was written with an answer that was lost is believed to be there, so that it
+// goes when the primary drops it.
 func TestAWriteWithoutAnAnswerIsNotForgotten(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -461,7 +458,6 @@ func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
 	}
 }
 
-// F14.
 func TestDamagedContentOnThePrimaryIsSetAside(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

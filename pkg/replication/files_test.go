@@ -275,8 +275,8 @@ func TestAFileStoreThatFailsIsNoDamage(t *testing.T) {
 	}
 }
 
-// F1: whatever the process was doing when it died, all versions are there again after
-// the next pass, and whole after the next check.
+// Whatever the process was doing when it died, all versions are there again after the
+// next pass, and whole after the next check.
 func TestACrashDuringARepairOfFilesLosesNoVersion(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		points := 0

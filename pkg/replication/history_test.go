@@ -29,7 +29,7 @@ func historyPatterns() []string {
 		"cookbooks/c", "cookbooks/*/1.*", "cookbooks/d/1.0.0", "policies/p", "policies/*", "policy_groups/g", "policy_groups/*", "cookbook_artifacts/c"}
 }
 
-// I1, I2, I10, I14: edits on both sides, passes, verifications and repairs, some of them broken
+// Edits on both sides, passes, verifications and repairs, some of them broken
 // off, refusals, lost answers, wishes, and changes of the configuration, in any
 // order. After each run the model is asked, and at the end, when all faults have
 // ceased, replication comes to rest with the replica as the rules want it.

@@ -57,8 +57,8 @@ func (w *world) hold() replication.Hold {
 	return replication.Hold{}
 }
 
-// I11: whichever way the deletions come, and however many a pass sees of them, at
-// most the share of an hour is deleted.
+// Whichever way the deletions come, and however many a pass sees of them, at most
+// the share of an hour is deleted.
 func TestAMassDeletionIsHeldWhicheverWayItComes(t *testing.T) {
 	for way, prepare := range map[string]func(*world){
 		"by the feed":          func(*world) {},
@@ -368,7 +368,7 @@ func TestOrdinaryWorkInASmallOrganizationIsNotHeld(t *testing.T) {
 	w.wantEqual()
 }
 
-// L2: with prune = "all", what is on the replica counts, not an empty inventory.
+// With prune = "all", what is on the replica counts, not an empty inventory.
 func TestTheShareIsOfWhatIsOnTheReplica(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Prune = replication.PruneAll

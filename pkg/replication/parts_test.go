@@ -40,8 +40,8 @@ func slowToRead(t *testing.T) *world {
 	return w
 }
 
-// I18: a verification that is longer than its process may run would begin again
-// and again, and never end.
+// A verification that is longer than its process may run would begin again and
+// again, and never end.
 func TestAVerificationThatDoesNotFitItsTimeIsDoneInParts(t *testing.T) {
 	for name, c := range map[string]struct {
 		drift, repair bool

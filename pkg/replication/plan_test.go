@@ -74,7 +74,7 @@ func TestAPlanWritesReferencedKindsFirstAndDeletesInReverse(t *testing.T) {
 	}
 }
 
-// I5: planning again after the plan was done leaves nothing to write.
+// Planning again after the plan was done leaves nothing to write.
 func TestAPlanDoneLeavesNothingToDo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfDistinct(rapid.StringMatching(`[a-z]{1,3}`), rapid.ID[string]).Draw(t, "names")

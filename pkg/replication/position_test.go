@@ -150,7 +150,8 @@ func (f *simulatedFeed) show(i int) {
 }
 
 // Whatever becomes visible late, as long as it does within the overlap, is
-// handled once, and never twice (references.md §0.2, F6, I2).
+// handled once, and never twice: a database may show a row after one with a higher
+// id.
 func TestNoRowIsLostNorHandledTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		overlap := rapid.Int64Range(1, 12).Draw(t, "overlap")
@@ -229,7 +230,7 @@ func stored(t *rapid.T, p Position) (q Position) {
 }
 
 // A feed that begins anew with other rows is noticed at once, whether it has
-// fewer rows or more by then (F9).
+// fewer rows or more by then.
 func TestEveryResetIsNoticed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		overlap := rapid.Int64Range(1, 12).Draw(t, "overlap")

@@ -35,7 +35,7 @@ func (w *world) breakOff(at string, o replication.PassOptions) {
 }
 
 // An object that may have been written waits for its time like any other that is set
-// aside, whatever else a pass has to do (R9).
+// aside, whatever else a pass has to do.
 func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

@@ -26,7 +26,7 @@ func mayNotCreate(w *world, kind object.Kind) (asked *int) {
 	return asked
 }
 
-// S1: what a whole kind is refused is one message of the pair, not one an object.
+// A kind that is refused as a whole is one message of the pair, not one an object.
 func TestARefusedKindBlocksThePairAndNotEachObject(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.Window = 10

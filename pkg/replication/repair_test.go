@@ -125,7 +125,7 @@ func TestAnAdditionThatThePrimaryGetsTooIsNotDeleted(t *testing.T) {
 	w.wantEqual()
 }
 
-// I11: many additions at once may be somebody's right; a person decides.
+// Many additions at once may be intended; the operator decides.
 func TestAMassOfAdditionsIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Prune = replication.PruneAll
@@ -223,8 +223,8 @@ func TestARepairWaitsForWorkThatAPassLeft(t *testing.T) {
 	w.wantEqual()
 }
 
-// F1: a repair that dies at any call leaves nothing that the next pass and the
-// next verification don't put right.
+// A repair that dies at any call leaves nothing that the next pass and the next
+// verification don't put right.
 func TestACrashDuringARepairConverges(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for _, prune := range []replication.Prune{replication.PruneReplicated, replication.PruneAll} {
@@ -387,7 +387,7 @@ func TestAServerThatFailsDuringARepairChangesNothingForPasses(t *testing.T) {
 	w.wantEqual()
 }
 
-// I12: the state takes no word from a process that lost its lease.
+// The state accepts no write from a process that lost its lease.
 func TestARepairThatLosesItsLeaseStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slow(t, 100, time.Second)
@@ -420,8 +420,8 @@ func TestARepairThatLosesItsLeaseStops(t *testing.T) {
 	})
 }
 
-// I16, I18: a stop, a drain and a deadline end a repair between two objects, with
-// its work saved; the next one does the rest.
+// A stop, a drain and a deadline end a repair between two objects, with its work
+// saved; the next one does the rest.
 func TestARepairEndsWhenItIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
 		outcome string

@@ -57,7 +57,7 @@ func ParsePattern(s string) (Pattern, error) {
 	return p, nil
 }
 
-// isGlob tells whether s could match a name (chef-server-api.md §4.7).
+// isGlob tells whether s could match a name (docs/chef-server-api.md §4.7).
 func isGlob(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -98,7 +98,7 @@ func (p Pattern) excludes(r object.Ref) bool {
 func (s Selection) all() bool { return len(s.Include)+len(s.Exclude) == 0 }
 
 // Selects tells whether an object is selected. A policy in a policy group is when
-// both names are: writing it writes the policy too (chef-server-api.md §5.1).
+// both names are: writing it writes the policy too (docs/chef-server-api.md §5.1).
 func (s Selection) Selects(r object.Ref) bool {
 	if r.Kind == object.PolicyGroup && r.Sub != "" && !s.Selects(object.Ref{Kind: object.Policy, Name: r.Sub}) {
 		return false

@@ -32,8 +32,8 @@ func (w *world) live() *replication.Engine {
 	return e
 }
 
-// I18, F2: a pass ends before its deadline with its work saved, and the next one
-// goes on where it ended.
+// A pass ends before its deadline with its work saved, and the next one goes on
+// where it ended.
 func TestAPassEndsBeforeItsDeadlineAndTheNextGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slow(t, 100, time.Second)
@@ -79,8 +79,8 @@ func TestAPassOutlivesItsFirstLeaseByRenewingIt(t *testing.T) {
 	})
 }
 
-// I12, F4: a process that lost its lease writes nothing more, to the state or the
-// replica, than what was under way.
+// A process that lost its lease writes nothing more, to the state or the replica,
+// than what was under way.
 func TestAProcessThatLostItsLeaseStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slow(t, 300, time.Second)
@@ -127,7 +127,7 @@ func TestAStolenLeaseRefusesEveryStateWrite(t *testing.T) {
 	})
 }
 
-// I16: once the pair is stopped and the lease is free, nothing is written.
+// Once the pair is stopped and the lease is free, nothing is written.
 func TestStopMeansStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slow(t, 100, time.Second)
@@ -180,8 +180,8 @@ func TestADrainedPassFinishesTheObjectsAtWork(t *testing.T) {
 	})
 }
 
-// F4: a process that was suspended until its lease had ended finishes the write
-// that was under way, and begins none.
+// A process that was suspended until its lease had ended finishes the write that was
+// under way, and begins none.
 func TestAProcessSuspendedBeyondItsLeaseBeginsNoWrite(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Concurrency = 1

@@ -51,8 +51,7 @@ func (w *world) lastRun() replication.Run {
 	return runs[0]
 }
 
-// F20: the record of what replication put on the replica tells who made a
-// difference.
+// The record of what replication put on the replica tells who made a difference.
 func TestVerifyTellsWhoMadeEachDifference(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

@@ -1,8 +1,8 @@
 // Package schedule keeps one EventBridge Scheduler schedule for each pair and
-// for each source of the journal, in the schedule group of a stack (design.md
-// §7). [Desired] says which schedules a configuration needs; a [Group] makes the
-// real ones follow. [Tick] fires schedules where nothing else does: emulators
-// know them, but most never fire them.
+// for each source of the journal, in the schedule group of a stack. [Desired] says
+// which schedules a configuration needs; a [Group] makes the real ones follow.
+// [Tick] fires schedules where nothing else does: emulators know them, but most
+// never fire them.
 //
 // # What a schedule is worth
 //

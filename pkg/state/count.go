@@ -10,7 +10,7 @@ import (
 )
 
 // Operations counts the calls of a [replication.State]. One call is one state
-// operation of the budget in design.md §12, whatever it carries.
+// operation of the budget, whatever it carries.
 type Operations struct {
 	Pair, Pairs, Inventory, Unsynced, Runs        int64
 	Acquire, Renew, Release, Commit, Note, Direct int64

@@ -26,7 +26,7 @@ type LogOptions struct {
 
 // LogHandler is a [slog.Handler] that writes to a [LogStore] in the background.
 // A slow or failing store never holds up who logs: lines wait, and when too many
-// wait, new ones are lost and counted (references.md F33).
+// wait, new ones are lost and counted.
 //
 // It keeps values out of the log: of attributes it takes those of the fixed keys
 // (pair, run, kind, object, action, seq, outcome, error) and short scalars under

@@ -127,7 +127,7 @@ func TestLogHandlerDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	})
 }
 
-// F33: the log's sink fails; work goes on, and a person is told once.
+// The log's sink fails; work goes on, and a warning is given once.
 func TestLogHandlerWarnsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{}
@@ -229,7 +229,7 @@ type valuer struct{ v slog.Value }
 
 func (v valuer) LogValue() slog.Value { return v.v }
 
-// I15: no value of a data bag, no key in the log.
+// No value of a data bag and no key is in the log.
 func TestLogHandlerRefusesWhatCouldCarryValues(t *testing.T) {
 	const secret = "hunter2"
 	for name, value := range map[string]any{

@@ -22,7 +22,7 @@ func key(id replication.PairID) (string, error) {
 }
 
 // checkRef refuses what the database can't give back unchanged. No name that a
-// Chef Server accepts is refused (chef-server-api.md §4).
+// Chef Server accepts is refused (docs/chef-server-api.md §4).
 func checkRef(r object.Ref) error {
 	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {

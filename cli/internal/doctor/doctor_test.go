@@ -120,7 +120,7 @@ func TestAHealthyServerIsOKAndNothingIsWritten(t *testing.T) {
 	}
 }
 
-// S1: a client of an organization reads all and writes nothing.
+// A client of an organization reads all and writes nothing.
 func TestAReplicaThatMayNotBeWrittenIsAFailure(t *testing.T) {
 	s := cheftest.Start(t)
 	org := s.AddOrg("acme")

@@ -60,7 +60,7 @@ type Collector struct {
 	Switch string // what to write to have one
 }
 
-// Push says how the primary is told to push its changes (chef-server-api.md §14),
+// Push says how the primary is told to push its changes (docs/chef-server-api.md §14),
 // in lines for its chef-server.rb. The token is named, never shown. The primary
 // puts a slash behind the URL by itself.
 func Push(l *List, c Collector) {

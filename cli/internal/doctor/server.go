@@ -135,7 +135,7 @@ func (s Server) certificate(l *List, state *tls.ConnectionState) {
 	l.OK("TLS", "certificate until %s", end.UTC().Format(time.DateOnly))
 }
 
-// The server refuses signatures that are 900 s off (chef-server-api.md §1.3).
+// The server refuses signatures that are 900 s off (docs/chef-server-api.md §1.3).
 const (
 	skewRefused = 900 * time.Second
 	skewOdd     = 60 * time.Second

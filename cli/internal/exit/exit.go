@@ -1,5 +1,5 @@
-// Package exit decides the exit code of the program in one place
-// (references.md §3.2) and carries what an error tells its reader to try.
+// Package exit decides the exit code of the program in one place and carries what
+// an error tells its reader to try.
 package exit
 
 import (

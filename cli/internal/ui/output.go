@@ -1,5 +1,5 @@
 // Package ui writes what the program says: data on stdout in the format asked
-// for, everything else on stderr (references.md §3.5).
+// for, everything else on stderr.
 package ui
 
 import (

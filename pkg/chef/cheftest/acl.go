@@ -58,7 +58,7 @@ func containerNames() []string {
 }
 
 // defaultRights sets the groups and rights of a new organization
-// (chef-server-api.md §8.1).
+// (docs/chef-server-api.md §8.1).
 func (o *Org) defaultRights() {
 	super := &account{name: Superuser, kind: userKind}
 	for _, g := range []string{"admins", "billing-admins", "clients", "users", "public_key_read_access"} {
@@ -105,7 +105,7 @@ func (o *Org) defaultRights() {
 }
 
 // inherit is the ACL of a new object: a copy of its container's, and all
-// rights for who made it (chef-server-api.md §7.6).
+// rights for who made it (docs/chef-server-api.md §7.6).
 func (o *Org) inherit(container string, creator *account) acl {
 	a := o.acls["containers/"+container].clone()
 	if a == nil {

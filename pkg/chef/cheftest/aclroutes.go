@@ -125,7 +125,7 @@ func stringList(o *object, key string) ([]string, bool) {
 }
 
 // putACE replaces one permission. Names that aren't there are refused, unlike
-// those of groups (chef-server-api.md §13).
+// those of groups (docs/chef-server-api.md §13).
 func (s *Server) putACE(q *request) *answer {
 	perm := q.arg("perm")
 	v, _ := q.doc.get(perm)

@@ -7,7 +7,7 @@ import (
 )
 
 // answer is a whole reply. The zero ctype means none at all, which is what
-// erchef does on errors (chef-server-api.md §13).
+// erchef does on errors (docs/chef-server-api.md §13).
 type answer struct {
 	status int
 	header http.Header
@@ -74,7 +74,7 @@ func page(status int) *answer {
 }
 
 // versionHeader is the value of X-Ops-Server-API-Version on answers of the API
-// (chef-server-api.md §1.4). Its numbers are strings.
+// (docs/chef-server-api.md §1.4). Its numbers are strings.
 func (s *Server) versionHeader(requested, response int) string {
 	return string(encode(obj(
 		"min_version", strconv.Itoa(s.opts.MinAPIVersion),

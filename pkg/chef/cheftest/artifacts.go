@@ -5,7 +5,7 @@ import (
 )
 
 // artifact is a cookbook artifact: a cookbook under a content identifier that
-// never changes (chef-server-api.md §5).
+// never changes (docs/chef-server-api.md §5).
 type artifact struct {
 	doc    *object
 	sums   []string

@@ -9,7 +9,7 @@ import (
 type invite struct{ id, user, inviter string }
 
 // associate makes a member: a hidden group of the user alone goes into the
-// group users, which is where a member's rights come from (chef-server-api.md
+// group users, which is where a member's rights come from (docs/chef-server-api.md
 // §7.2).
 func (o *Org) associate(user string) {
 	if _, member := o.members[user]; member {
@@ -51,7 +51,7 @@ func (s *Server) listMembers(q *request) *answer {
 }
 
 // forceAssociate is for the superuser alone; it answers 201 with an empty body
-// (chef-server-api.md §13).
+// (docs/chef-server-api.md §13).
 func (s *Server) forceAssociate(q *request) *answer {
 	name := q.doc.str("username")
 	if name == "" {

@@ -21,7 +21,7 @@ type signature struct {
 }
 
 // checkHeaders looks at the headers alone: what is missing, the protocol
-// version, the clock (chef-server-api.md §1.3).
+// version, the clock (docs/chef-server-api.md §1.3).
 func (s *Server) checkHeaders(r *http.Request) (*signature, *answer) {
 	var missing []string
 	for _, h := range []string{"X-Ops-UserId", "X-Ops-Timestamp", "X-Ops-Sign", "X-Ops-Content-Hash", "X-Ops-Authorization-1"} {
@@ -140,7 +140,7 @@ func (s *Server) checkMembership(q *request) *answer {
 }
 
 // verify checks the signature over the canonical text of its version
-// (chef-server-api.md §1.2).
+// (docs/chef-server-api.md §1.2).
 func (g *signature) verify(q *request, pub *rsa.PublicKey) bool {
 	sig, err := base64.StdEncoding.DecodeString(g.sig)
 	if err != nil {

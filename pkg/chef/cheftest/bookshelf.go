@@ -32,7 +32,7 @@ func (q *request) uploadURL(sum string) string {
 
 // signURL makes a URL that looks like Amazon's. Its signature covers the
 // method, the host, the path, the rest of the query, and for an upload the
-// headers Content-MD5 and Content-Type (chef-server-api.md §3.4, §3.5).
+// headers Content-MD5 and Content-Type (docs/chef-server-api.md §3.4, §3.5).
 func (s *Server) signURL(q *request, method, sum string, ttl time.Duration) string {
 	signed := "host"
 	if method == http.MethodPut {

@@ -5,7 +5,7 @@ import "slices"
 // Content is kept as on the real server: a blob is what the bookshelf holds, a
 // checksum is known once a sandbox committed it, and a known checksum that no
 // version or artifact links any more is forgotten at once, with its blob
-// (chef-server-api.md §3.3).
+// (docs/chef-server-api.md §3.3).
 
 // link links checksums until one isn't known, which it returns.
 func (o *Org) link(linked map[string]bool, sums []string) (missing string) {

@@ -121,7 +121,7 @@ func (s *Server) deleteClient(q *request) *answer {
 }
 
 // principal answers without a signature who goes by a name
-// (chef-server-api.md §7.4).
+// (docs/chef-server-api.md §7.4).
 func (s *Server) principal(q *request) *answer {
 	name := q.arg("name")
 	var list []any

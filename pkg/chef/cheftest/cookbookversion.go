@@ -7,7 +7,7 @@ import (
 )
 
 // parseCookbook checks a manifest. The form must be that of the API version
-// (chef-server-api.md §3.3).
+// (docs/chef-server-api.md §3.3).
 func parseCookbook(q *request) *answer {
 	name, text := q.arg("name"), q.arg("version")
 	if a := parseCookbookVersion(q); a != nil {
@@ -144,7 +144,7 @@ func (s *Server) getCookbookVersion(q *request) *answer {
 }
 
 // putCookbookVersion creates or updates. It isn't one transaction, so that a
-// failed create stays behind (chef-server-api.md §3.3, §13).
+// failed create stays behind (docs/chef-server-api.md §3.3, §13).
 func (s *Server) putCookbookVersion(q *request) *answer {
 	o, name := q.org, q.arg("name")
 	ver, _ := parseVersion(q.arg("version"))

@@ -19,7 +19,7 @@ func parseBag(q *request) *answer {
 }
 
 // parseItem unwraps a wrapped item. The id of a new item comes from the body;
-// that of an update may be left out (chef-server-api.md §4.4).
+// that of an update may be left out (docs/chef-server-api.md §4.4).
 func parseItem(q *request) *answer {
 	if a := parseBody(q); a != nil {
 		return a

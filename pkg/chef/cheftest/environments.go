@@ -77,7 +77,7 @@ func (s *Server) getEnvironment(q *request) *answer {
 	return stored(body)
 }
 
-// putEnvironment renames when the body has another name (chef-server-api.md
+// putEnvironment renames when the body has another name (docs/chef-server-api.md
 // §4.3).
 func (s *Server) putEnvironment(q *request) *answer {
 	old, a := q.environment("update")

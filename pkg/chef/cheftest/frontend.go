@@ -8,7 +8,7 @@ import (
 )
 
 // frontEnd is what nginx checks before a request reaches the API, in its order
-// (chef-server-api.md §1.5).
+// (docs/chef-server-api.md §1.5).
 func (s *Server) frontEnd(q *request) *answer {
 	s.mu.Lock()
 	down := s.maintenance

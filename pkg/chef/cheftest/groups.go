@@ -7,7 +7,7 @@ import (
 )
 
 // group is a group of an organization. The hidden group of one user (a USAG)
-// is a group named by 32 hexadecimal digits (chef-server-api.md §7.2).
+// is a group named by 32 hexadecimal digits (docs/chef-server-api.md §7.2).
 type group struct {
 	name                   string
 	users, clients, groups []string
@@ -75,7 +75,7 @@ func (s *Server) getGroup(q *request) *answer {
 }
 
 // putGroup replaces each list that is given, drops unknown names without a
-// word and echoes the body as sent (chef-server-api.md §13).
+// word and echoes the body as sent (docs/chef-server-api.md §13).
 func (s *Server) putGroup(q *request) *answer {
 	g, a := q.group("update")
 	if a != nil {

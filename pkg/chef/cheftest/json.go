@@ -10,7 +10,7 @@ import (
 )
 
 // The server keeps JSON as erchef does: key order, repeated keys and big
-// integers stay, floats are rendered anew (chef-server-api.md §4.5, §13).
+// integers stay, floats are rendered anew (docs/chef-server-api.md §4.5, §13).
 
 type member struct {
 	key string

@@ -12,7 +12,7 @@ func segments() []string {
 
 // cookbook is one stored version. Its parts are those of the database row:
 // some metadata has columns of its own and is always there when read
-// (chef-server-api.md §3.2).
+// (docs/chef-server-api.md §3.2).
 type cookbook struct {
 	name       string
 	ver        version
@@ -77,7 +77,7 @@ func (c *cookbook) fullMetadata() *object {
 
 // manifest is the version as an API version shows it. Stored segments become
 // all_files for version 2 and the other way round; files of other folders are
-// lost below version 2 (chef-server-api.md §3.2).
+// lost below version 2 (docs/chef-server-api.md §3.2).
 func (c *cookbook) manifest(v2 bool, url func(sum string) string) *object {
 	doc := c.doc.clone()
 	if v2 {

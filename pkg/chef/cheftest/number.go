@@ -8,7 +8,7 @@ import (
 
 // renderNumber writes a number as erchef stores it: integers of any size keep
 // their digits, floats become the shortest text that reads back as the same
-// value, with at least one digit after the point (chef-server-api.md §13).
+// value, with at least one digit after the point (docs/chef-server-api.md §13).
 func renderNumber(n json.Number) (json.Number, error) {
 	text := n.String()
 	if !strings.ContainsAny(text, ".eE") {

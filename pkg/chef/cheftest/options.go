@@ -9,7 +9,7 @@ import (
 // 0 only.
 const OnlyVersion0 = -1
 
-// Defaults of a Chef Server (chef-server-api.md §1.3, §3.4, §3.5, §3.8).
+// Defaults of a Chef Server (docs/chef-server-api.md §1.3, §3.4, §3.5, §3.8).
 const (
 	DefaultMaxRequestSize = 2_000_000
 	DefaultAuthSkew       = 900 * time.Second
@@ -22,7 +22,7 @@ const (
 // Server with organizations, behind its front end, without updated_since.
 type Options struct {
 	// UpdatedSince serves the change feed. Without it, the route is unknown to
-	// the front end, as on all supported servers (chef-server-api.md §2.1).
+	// the front end, as on all supported servers (docs/chef-server-api.md §2.1).
 	UpdatedSince bool
 	// MaxAPIVersion is the highest X-Ops-Server-API-Version; 0 means 2.
 	MaxAPIVersion int
@@ -44,13 +44,13 @@ type Options struct {
 	Orgless bool
 	// ChecksStore makes sandboxes ask for content that the bookshelf doesn't hold as
 	// its checksum says. A Chef Infra Server looks at its table of checksums alone
-	// (chef-server-api.md §3.5).
+	// (docs/chef-server-api.md §3.5).
 	ChecksStore bool
 	// NoFrontEnd leaves out what nginx does before a request reaches the API
-	// (chef-server-api.md §1.5).
+	// (docs/chef-server-api.md §1.5).
 	NoFrontEnd bool
 	// EmptyUnknown answers unknown routes with 200, an empty body and the
-	// version header, as goiardi does (chef-server-api.md §13).
+	// version header, as goiardi does (docs/chef-server-api.md §13).
 	EmptyUnknown bool
 	// LenientVersion accepts API versions out of range, answers as at the
 	// highest one and leaves the version header out, as goiardi does.

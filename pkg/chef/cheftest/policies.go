@@ -38,7 +38,7 @@ func parsePolicy(q *request) *answer {
 }
 
 // missingPolicy is a 404 with an HTML body and the version header
-// (chef-server-api.md §13).
+// (docs/chef-server-api.md §13).
 func missingPolicy() *answer {
 	a := page(http.StatusNotFound)
 	a.front = false

@@ -71,7 +71,7 @@ func (s *Server) getBound(q *request) *answer {
 }
 
 // bind makes policy, group and revision as needed. An existing revision stays
-// as it is, whatever the body says (chef-server-api.md §5.2).
+// as it is, whatever the body says (docs/chef-server-api.md §5.2).
 func (s *Server) bind(q *request) *answer {
 	o, group, policy, id := q.org, q.arg("group"), q.arg("policy"), q.doc.str("revision_id")
 	right := func(container, name string, exists bool) *answer {

@@ -19,7 +19,7 @@ func parseRole(q *request) *answer {
 }
 
 // checkRole fills in what is missing and puts run lists into their stored form
-// (chef-server-api.md §4.2).
+// (docs/chef-server-api.md §4.2).
 func checkRole(doc *object) *answer {
 	doc.fill("json_class", "Chef::Role", "chef_type", "role", "default_attributes", obj(), "override_attributes", obj(),
 		"run_list", []any{}, "env_run_lists", obj())
@@ -73,7 +73,7 @@ func (q *request) list(container string, names []string) *answer {
 }
 
 // indexed answers 500 while the search engine is down: documents go to the
-// index before they go to the database (chef-server-api.md §4.6).
+// index before they go to the database (docs/chef-server-api.md §4.6).
 func (s *Server) indexed() *answer {
 	if s.indexDown {
 		return fail(http.StatusInternalServerError, "internal service error")

@@ -7,7 +7,7 @@ import (
 )
 
 // handler serves one method of a route. The API validates a body before it
-// asks who sent it (chef-server-api.md §7.4): parse runs first and without the
+// asks who sent it (docs/chef-server-api.md §7.4): parse runs first and without the
 // lock, then the signature is checked, then serve runs under the lock.
 type handler struct {
 	parse func(*request) *answer
@@ -42,7 +42,7 @@ type request struct {
 func (q *request) arg(name string) string { return q.args[name] }
 
 // base is what URLs in answers begin with: they follow the Host header of the
-// request (chef-server-api.md §1.1).
+// request (docs/chef-server-api.md §1.1).
 func (q *request) base() string {
 	scheme := "http"
 	if q.r.TLS != nil {
@@ -94,7 +94,7 @@ next:
 }
 
 // orgEndpoints are the first segments below an organization that the front end
-// passes on (chef-server-api.md §1.5).
+// passes on (docs/chef-server-api.md §1.5).
 func orgEndpoint(seg string) bool {
 	return slices.Contains([]string{
 		"cookbooks", "data", "roles", "sandboxes", "environments", "clients", "nodes", "principals", "groups",

@@ -61,7 +61,7 @@ func (s *Server) peopleRoutes(t map[string][]route) {
 }
 
 // aclRoutes come before those of the objects: an item called _acl can't be
-// reached (chef-server-api.md §4.4).
+// reached (docs/chef-server-api.md §4.4).
 func (s *Server) aclRoutes(t map[string][]route) {
 	s.addRoute(t, "ORG/organizations/_acl", methods{"GET": get(s.getACL)})
 	s.addRoute(t, "ORG/organizations/_acl/:perm", methods{"PUT": take(parseACE, s.putACE)})

@@ -29,7 +29,7 @@ func parseSandbox(q *request) *answer {
 }
 
 // createSandbox tells which content the organization doesn't know yet
-// (chef-server-api.md §3.5).
+// (docs/chef-server-api.md §3.5).
 func (s *Server) createSandbox(q *request) *answer {
 	if a := q.need("create", "containers/sandboxes"); a != nil {
 		return a

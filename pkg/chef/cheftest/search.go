@@ -27,7 +27,7 @@ func nameSet[V any](m map[string]V) map[string]bool {
 
 // FreezeIndex lets the search index lag: names that come later aren't found
 // and names that go aren't forgotten, until RefreshIndex or ThawIndex. The
-// content of rows is current always (chef-server-api.md §6.2).
+// content of rows is current always (docs/chef-server-api.md §6.2).
 func (o *Org) FreezeIndex() {
 	o.s.locked(func() { o.frozenIndex, o.index = true, o.indexNow() })
 }

@@ -154,7 +154,7 @@ func (o *Org) addContent(c []byte) {
 }
 
 // LoseContent drops content from the bookshelf while the database still knows
-// it: a damaged server (chef-server-api.md §3.4).
+// it: a damaged server (docs/chef-server-api.md §3.4).
 func (o *Org) LoseContent(sum string) { o.s.locked(func() { delete(o.blobs, sum) }) }
 
 // ReplaceContent puts other bytes under a checksum: a damaged server.

@@ -139,7 +139,7 @@ func (s *Server) AddUser(name string) *rsa.PrivateKey {
 }
 
 // AddOrg makes an organization with the groups, containers and rights of a new
-// one (chef-server-api.md §8.1), or returns the one that is there. Users must
+// one (docs/chef-server-api.md §8.1), or returns the one that is there. Users must
 // be made members by [Org.Associate].
 func (s *Server) AddOrg(name string) *Org {
 	s.mu.Lock()
@@ -173,11 +173,11 @@ func (s *Server) SetUpdatedSince(on bool) { s.locked(func() { s.feeds = on }) }
 func (s *Server) SetMaintenance(on bool) { s.locked(func() { s.maintenance = on }) }
 
 // SetLicense makes the API answer everything with 403 and this text, as
-// servers with an expired licence do (chef-server-api.md §1.6); "" ends it.
+// servers with an expired licence do (docs/chef-server-api.md §1.6); "" ends it.
 func (s *Server) SetLicense(problem string) { s.locked(func() { s.license = problem }) }
 
 // SetIndexDown makes writes of indexed objects fail with 500, as they do while
-// the search engine is down (chef-server-api.md §4.6).
+// the search engine is down (docs/chef-server-api.md §4.6).
 func (s *Server) SetIndexDown(down bool) { s.locked(func() { s.indexDown = down }) }
 
 func (s *Server) locked(f func()) {

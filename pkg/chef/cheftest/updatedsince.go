@@ -7,7 +7,7 @@ import (
 
 // FeedRow is a row of updated_since. The feed of the real product is gone;
 // only its shape and the paths of roles were ever published
-// (chef-server-api.md §2). The other paths are those of the API below the
+// (docs/chef-server-api.md §2). The other paths are those of the API below the
 // organization. Deleting a bag gives one row, for the bag.
 type FeedRow struct {
 	ID     int64

@@ -21,7 +21,7 @@ func parseBody(q *request) *answer {
 }
 
 // nameKind is a set of characters that names of a kind may have
-// (chef-server-api.md §4.7).
+// (docs/chef-server-api.md §4.7).
 type nameKind int
 
 const (
@@ -152,7 +152,7 @@ func parseVersion(s string) (v version, valid bool) {
 }
 
 // runList checks a run list and returns it as the server keeps it: recipes
-// spelled out, repeated items dropped (chef-server-api.md §4.2).
+// spelled out, repeated items dropped (docs/chef-server-api.md §4.2).
 func runList(v any) ([]any, bool) {
 	list, isList := v.([]any)
 	if !isList {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The canonical texts that real signers make (chef-server-api.md §1.2).
+// The canonical texts that real signers make (docs/chef-server-api.md §1.2).
 func TestCanonicalTexts(t *testing.T) {
 	r := httptest.NewRequest("POST", "/organizations//acme/sandboxes/?x=1", nil)
 	r.Header.Set("X-Ops-Server-API-Version", "2")

@@ -113,7 +113,7 @@ func (c Caller) sign(req *http.Request, body []byte) error {
 	return nil
 }
 
-// signature is the signature over the canonical text (chef-server-api.md §1.2).
+// signature is the signature over the canonical text (docs/chef-server-api.md §1.2).
 func (c Caller) signature(method, path, stamp, version string, body []byte, h http.Header) ([]byte, error) {
 	if c.Protocol == "" || c.Protocol == "1.3" {
 		h.Set("X-Ops-Sign", "algorithm=sha256;version=1.3;")

@@ -1,7 +1,7 @@
 // Package goiarditest runs a real server, goiardi, for tests. Goiardi verifies
 // signatures for real and differs from the Chef Infra Server in ways that a
 // client must survive: no organizations, API version 1 at most, an empty 200 on
-// unknown paths (chef-server-api.md §13).
+// unknown paths (docs/chef-server-api.md §13).
 package goiarditest
 
 import (

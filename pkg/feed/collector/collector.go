@@ -15,7 +15,7 @@ import (
 
 // MaxBody is the most bytes of a message that are read, unless the
 // configuration says otherwise: servers refuse objects beyond 2 MB by default
-// (chef-server-api.md §3.8), and messages hold one object.
+// (docs/chef-server-api.md §3.8), and messages hold one object.
 const MaxBody = 16 << 20
 
 // Config says who may post and where changes go. Token, Store and Sources are

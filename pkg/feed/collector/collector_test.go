@@ -89,7 +89,7 @@ func (w *world) rows(source string) (out []string) {
 	return out
 }
 
-// action is a message as erchef sends it (chef-server-api.md §14).
+// action is a message as erchef sends it (docs/chef-server-api.md §14).
 func action(org any, task, entity, name, parent, parentName string) string {
 	m := map[string]any{"message_type": "action", "message_version": "0.1.1", "organization_name": org, "service_hostname": "h", "recorded_at": "2026-01-01T00:00:00Z",
 		"remote_hostname": "1.2.3.4", "request_id": "r", "requestor_name": "u", "requestor_type": "user", "user_agent": "knife", "id": "uuid",

@@ -1,5 +1,5 @@
 // Package collector receives the messages that a Chef Server posts to a data
-// collector after each change (chef-server-api.md §14), and notes what changed
+// collector after each change (docs/chef-server-api.md §14), and notes what changed
 // in the organization's journal. It is how a change reaches the replicas within
 // seconds.
 //

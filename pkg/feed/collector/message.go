@@ -136,7 +136,7 @@ func (m Message) Entries() ([]journal.Entry, Verdict) {
 	}
 	entries := []journal.Entry{{Action: action, Path: ref.Path()}}
 	if ref.Kind == object.PolicyGroup && ref.Sub != "" && action != journal.Delete {
-		// The revision may have been made by the same request (chef-server-api.md
+		// The revision may have been made by the same request (docs/chef-server-api.md
 		// §5.1), and has no message of its own.
 		entries = append(entries, journal.Entry{Action: journal.Update, Path: object.Ref{Kind: object.Policy, Name: ref.Sub}.Path()})
 	}
@@ -191,7 +191,7 @@ func below(k object.Kind, name, sub string) object.Ref {
 }
 
 // other tells of entities that are known but never replicated
-// (chef-server-api.md §14).
+// (docs/chef-server-api.md §14).
 func (m Message) other() Verdict {
 	switch m.Entity {
 	case "client", "group", "node", "user", "key", "organization", "permission", "container", "association", "invitation", "cookbook":
@@ -209,7 +209,7 @@ func named(k object.Kind, name string) object.Ref {
 }
 
 // isVersion tells whether a version is written as servers list it: 1.0 and 1.0.0
-// are one version (chef-server-api.md §3.3), so another spelling can't name an
+// are one version (docs/chef-server-api.md §3.3), so another spelling can't name an
 // object.
 func isVersion(v string) bool {
 	parts := strings.Split(v, ".")

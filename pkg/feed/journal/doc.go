@@ -1,8 +1,7 @@
 // Package journal keeps a change feed for a primary that serves none. Each
 // source organization has a journal: rows with contiguous ids, given in one
 // atomic write, that name what changed. A scanner and a receiver of pushes fill
-// it, pairs read it ([Feed]), and it can be served over HTTP as updated_since
-// (design.md §5).
+// it, pairs read it ([Feed]), and it can be served over HTTP as updated_since.
 //
 // A row is a hint, as those of updated_since are: it says where to look, never
 // what is there. So a row too many costs a read, and a row too few would cost a

@@ -30,7 +30,7 @@ func (c *counting) Commit(ctx context.Context, source string, fence int64, now t
 }
 
 // TestRequestsOfAScan counts the requests of scans of the organization that
-// chef-server-api.md §6.4 gives formulas for.
+// docs/chef-server-api.md §6.4 gives formulas for.
 func TestRequestsOfAScan(t *testing.T) {
 	const (
 		versions, unfrozen = 500, 100

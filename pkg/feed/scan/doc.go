@@ -1,7 +1,7 @@
 // Package scan finds what changed in an organization of a primary that serves no
 // change feed, and notes it in the organization's journal (package journal).
 //
-// A scan reads little and believes only what is sound (chef-server-api.md §6):
+// A scan reads little and believes only what is sound (docs/chef-server-api.md §6):
 // the names in the lists are the truth; the bodies of roles, environments and
 // data bag items come in bulk from search, and each listed name that search
 // didn't return is read alone; cookbook versions are compared by fingerprint,

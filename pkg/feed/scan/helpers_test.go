@@ -25,7 +25,7 @@ func clientConfig(w *world, user string, key *rsa.PrivateKey) chef.Config {
 }
 
 // strict hides rows of objects that can't be read, as a server with
-// strict_search_result_acls does (chef-server-api.md §6.2).
+// strict_search_result_acls does (docs/chef-server-api.md §6.2).
 type strict struct{ org *chef.Org }
 
 func (s strict) Do(ctx context.Context, method, path string, body []byte) (*chef.Answer, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 // immutable scans policy revisions or cookbook artifacts, which servers create and
-// delete only: the list tells all (chef-server-api.md §5.2). One that is deleted
+// delete only: the list tells all (docs/chef-server-api.md §5.2). One that is deleted
 // and made again with other content between two scans isn't noticed.
 func (p *pass) immutable(ctx context.Context, kind object.Kind) error {
 	scope := object.Scope{Kind: kind}

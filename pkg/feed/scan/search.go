@@ -14,7 +14,7 @@ import (
 )
 
 // DefaultRows is how many objects one search returns. A server builds the answer
-// in memory (chef-server-api.md §6.4).
+// in memory (docs/chef-server-api.md §6.4).
 const DefaultRows = 250
 
 // Doer sends a request to a path below an organization and returns the answer if
@@ -38,7 +38,7 @@ var ErrUnsearchable = errors.New("the server can't search this")
 
 // Search is a Searcher over the search of a Chef Server. Rows are what an index
 // knows by name, with content from the database: a row is right as of now, and a
-// missing row means nothing (chef-server-api.md §6.2).
+// missing row means nothing (docs/chef-server-api.md §6.2).
 type Search struct {
 	do   Doer
 	rows int

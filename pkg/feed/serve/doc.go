@@ -1,12 +1,12 @@
 // Package serve serves a journal as updated_since, the change feed that Chef
-// Servers had once (chef-server-api.md §2), so that any client of it works
+// Servers had once (docs/chef-server-api.md §2), so that any client of it works
 // again: GET /organizations/ORG/updated_since?seq=N answers the rows with an id
 // greater than N as [{"action":…,"id":…,"path":…}].
 //
 // Requests are signed as for a Chef Server, and checked against the public keys
 // that the primary itself gives out for its users and clients, or against
 // configured ones. Statuses, texts and headers are those of a Chef Server
-// (chef-server-api.md §1.3), so that a client can't tell the difference.
+// (docs/chef-server-api.md §1.3), so that a client can't tell the difference.
 //
 // What can't be right is refused before anybody is asked. Names whose key isn't
 // known yet are looked up on the primary five at once, and then one a second: a

@@ -76,7 +76,7 @@ const (
 )
 
 // Primary are the principals of a primary, asked for as anybody may
-// (chef-server-api.md §7.4), and kept for some minutes.
+// (docs/chef-server-api.md §7.4), and kept for some minutes.
 //
 // A made-up name costs a look-up once, as long as the budget lasts; what is beyond
 // it is told to come again. Who signs with a key that was the name's, in any

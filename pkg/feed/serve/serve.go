@@ -150,7 +150,7 @@ func apiVersion(q *http.Request) (int, bool) {
 }
 
 // write sends an answer with the header by which clients know a Chef Server
-// (chef-server-api.md §1.4).
+// (docs/chef-server-api.md §1.4).
 func write(w http.ResponseWriter, version, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Ops-Server-API-Version", fmt.Sprintf(`{"min_version":"%d","max_version":"%d","request_version":"%d","response_version":"%d"}`,

@@ -9,7 +9,7 @@ import (
 
 // segment reports whether a quoted key is a segment of API versions 0 and 1, and
 // which prefix version 2 puts before the names of its files
-// (chef-server-api.md §3.2).
+// (docs/chef-server-api.md §3.2).
 func segment(key []byte) (prefix string, ok bool) {
 	switch name := string(key); name {
 	case `"attributes"`, `"definitions"`, `"files"`, `"libraries"`, `"providers"`, `"recipes"`, `"resources"`, `"root_files"`, `"templates"`:
@@ -20,7 +20,7 @@ func segment(key []byte) (prefix string, ok bool) {
 
 // CookbookVersion returns the canonical form of a cookbook version: its name,
 // version and frozen flag, its files by path, name, specificity and checksum in
-// sorted order, and its metadata (chef-server-api.md §3.6). Top-level keys
+// sorted order, and its metadata (docs/chef-server-api.md §3.6). Top-level keys
 // beyond these, URLs and the order of files don't count.
 //
 // The manifest of API version 2 (all_files) and of versions 0 and 1 (segments)
@@ -40,7 +40,7 @@ func CookbookVersion(body []byte) ([]byte, error) {
 
 // CookbookArtifact returns the canonical form of a cookbook artifact: that of a
 // cookbook version, with the artifact's name and identifier
-// (chef-server-api.md §5.1).
+// (docs/chef-server-api.md §5.1).
 func CookbookArtifact(body []byte) ([]byte, error) {
 	form, err := manifest(body, "identifier", "name", "version")
 	if err != nil {
@@ -80,7 +80,7 @@ func manifest(body []byte, names ...string) ([]byte, error) {
 
 // metadata fills in what servers fill in. A null in a field that newer servers
 // check equals a missing one: they refuse it, an older one may still hold it, and
-// clients read both alike (chef-server-api.md §3.3, §10 gotcha 8).
+// clients read both alike (docs/chef-server-api.md §3.3, §10 gotcha 8).
 func metadata(v []byte) ([]byte, error) {
 	m, ok := members(v)
 	if !ok {

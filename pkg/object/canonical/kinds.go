@@ -26,7 +26,7 @@ func Fingerprint(canonical []byte) string {
 var ErrShape = errors.New("not the expected kind of object")
 
 // Role returns the canonical form of a role. Keys that erchef fills in on
-// write are filled in (chef-server-api.md §4.2), since goiardi and old servers
+// write are filled in (docs/chef-server-api.md §4.2), since goiardi and old servers
 // leave some out. Run lists are written as servers do: a bare name is a recipe,
 // exact repetitions count once.
 func Role(body []byte) ([]byte, error) {
@@ -56,7 +56,7 @@ func Role(body []byte) ([]byte, error) {
 }
 
 // Environment returns the canonical form of an environment, with the keys that
-// servers fill in on write (chef-server-api.md §4.3).
+// servers fill in on write (docs/chef-server-api.md §4.3).
 func Environment(body []byte) ([]byte, error) {
 	o, err := parseObject(body)
 	if err != nil {
@@ -72,7 +72,7 @@ func Environment(body []byte) ([]byte, error) {
 }
 
 // DataBag returns the canonical form of a data bag, which has no content but
-// its name (chef-server-api.md §4.1).
+// its name (docs/chef-server-api.md §4.1).
 func DataBag(name string) []byte {
 	quoted, err := json.Marshal(name)
 	if err == nil {
@@ -90,7 +90,7 @@ func DataBag(name string) []byte {
 // no id of its own.
 //
 // A raw item is taken as it is, with chef_type and data_bag too if it holds
-// them: GET returns these only when they were stored (chef-server-api.md §4.4).
+// them: GET returns these only when they were stored (docs/chef-server-api.md §4.4).
 // The answer to a POST or PUT, to which the server adds both, is therefore not
 // a body to compare with.
 func DataBagItem(body []byte) ([]byte, error) {
@@ -112,7 +112,7 @@ func DataBagItem(body []byte) ([]byte, error) {
 // PolicyRevision returns the canonical form of a policy revision, as itself or as
 // a policy group shows it. policy_group_list, which servers add to the former and
 // fill with groups of other organizations too, doesn't count
-// (chef-server-api.md §5.2).
+// (docs/chef-server-api.md §5.2).
 func PolicyRevision(body []byte) ([]byte, error) {
 	o, err := parseObject(body)
 	if err != nil {

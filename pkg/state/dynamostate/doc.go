@@ -1,5 +1,5 @@
 // Package dynamostate keeps the state of replication in one DynamoDB table, with
-// large parts as blobs in an object store (design.md §6, §7).
+// large parts as blobs in an object store.
 //
 // # Items
 //

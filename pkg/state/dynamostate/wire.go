@@ -42,7 +42,7 @@ func fromWires(all []wireRef) (refs []object.Ref) {
 }
 
 // checkRef refuses what JSON can't give back unchanged. No name that a Chef
-// Server accepts is refused (chef-server-api.md §4).
+// Server accepts is refused (docs/chef-server-api.md §4).
 func checkRef(r object.Ref) error {
 	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {

@@ -122,7 +122,8 @@ func testFields(t *testing.T, open func() replication.State) {
 	}
 }
 
-// names are what Chef Servers allow as names, and more (references.md F29).
+// names are what Chef Servers allow as names (docs/chef-server-api.md §4.7), and
+// more.
 func names() []string {
 	return []string{"a", "A", "1.10", "1.9", ".", "..", "...", "a.b.c", "a:b", "a::b", "a-b_c", "-", "_", "%2F", "a%b", "ünïcode", "日本", "a b", "'", `"`, "\\", "*",
 		strings.Repeat("n", 255), strings.Repeat("N", 255)}

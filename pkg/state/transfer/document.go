@@ -143,7 +143,7 @@ func (p Pair) check() error {
 
 // checkNames refuses objects whose path names another object: the document would
 // not give them back. No name that a Chef Server accepts is refused
-// (chef-server-api.md §4).
+// (docs/chef-server-api.md §4).
 func (p Pair) checkNames() error {
 	refs := make([]object.Ref, 0, len(p.Inventory)+len(p.Unsynced))
 	for r := range p.Inventory {
