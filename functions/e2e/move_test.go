@@ -42,7 +42,7 @@ func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.state.Close() })
-	if m.stage, err = stage.OpenDir(t.TempDir()); err != nil {
+	if m.stage, err = stage.OpenDir(t.TempDir(), stage.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))

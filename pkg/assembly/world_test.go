@@ -106,7 +106,7 @@ max_delete = "100%%"
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = s.Close() })
-	files, err := stage.OpenDir(filepath.Join(w.dir, "stage"), stage.WithLimit(w.stageLimit))
+	files, err := stage.OpenDir(filepath.Join(w.dir, "stage"), stage.Options{Limit: w.stageLimit})
 	if err != nil {
 		w.t.Fatal(err)
 	}

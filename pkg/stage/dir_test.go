@@ -27,23 +27,23 @@ func fileOf(root string, k replication.StageKey) string {
 	return filepath.Join(root, k.Space, k.Checksum[:2], k.Checksum)
 }
 
-func openDir(t *testing.T, path string, options ...stage.Option) *stage.Dir {
+func openDir(t *testing.T, path string, o stage.Options) *stage.Dir {
 	t.Helper()
-	d, err := stage.OpenDir(path, options...)
+	d, err := stage.OpenDir(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func put(t *testing.T, d *stage.Dir, k replication.StageKey, content string) {
+func mustPut(t *testing.T, d *stage.Dir, k replication.StageKey, content string) {
 	t.Helper()
 	if err := d.Put(t.Context(), k, strings.NewReader(content), -1); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func staged(t *testing.T, d *stage.Dir, k replication.StageKey) bool {
+func isStaged(t *testing.T, d *stage.Dir, k replication.StageKey) bool {
 	t.Helper()
 	r, _, err := d.Open(t.Context(), k)
 	if errors.Is(err, replication.ErrNotStaged) {
@@ -56,8 +56,8 @@ func staged(t *testing.T, d *stage.Dir, k replication.StageKey) bool {
 	return true
 }
 
-// files lists all files below a folder.
-func files(t *testing.T, root string) (all []string) {
+// listFiles lists all files below a folder.
+func listFiles(t *testing.T, root string) (all []string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && !e.IsDir() {
@@ -75,11 +75,11 @@ func TestDirIsAStage(t *testing.T) {
 	roots := map[replication.Stage]string{}
 	stagetest.Run(t, func(t *testing.T) replication.Stage {
 		root := filepath.Join(t.TempDir(), "not", "there yet")
-		d := openDir(t, root)
+		d := openDir(t, root, stage.Options{})
 		roots[d] = root
-		t.Cleanup(func() { noLeftovers(t, root) })
+		t.Cleanup(func() { checkNoUnfinishedFiles(t, root) })
 		return d
-	}, stagetest.WithDamage(func(t *testing.T, s replication.Stage, key replication.StageKey) {
+	}, func(t *testing.T, s replication.Stage, key replication.StageKey) {
 		f, err := os.OpenFile(fileOf(roots[s], key), os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -88,12 +88,12 @@ func TestDirIsAStage(t *testing.T) {
 		if _, err := f.WriteAt([]byte{'!'}, 0); err != nil {
 			t.Fatal(err)
 		}
-	}))
+	})
 }
 
-// noLeftovers: whatever was put or refused, no unfinished file stays.
-func noLeftovers(t *testing.T, root string) {
-	for _, f := range files(t, root) {
+// checkNoUnfinishedFiles: whatever was put or refused, no unfinished file stays.
+func checkNoUnfinishedFiles(t *testing.T, root string) {
+	for _, f := range listFiles(t, root) {
 		if strings.Contains(f, ".incoming") {
 			t.Errorf("left behind: %s", f)
 		}
@@ -103,8 +103,8 @@ func noLeftovers(t *testing.T, root string) {
 func TestDamagedContentIsRemovedAndNeverComplete(t *testing.T) {
 	for name, stored := range map[string]string{"another byte": "z", "longer": "xx", "cut to nothing": ""} {
 		root := t.TempDir()
-		d := openDir(t, root)
-		put(t, d, keyX(), "x")
+		d := openDir(t, root, stage.Options{})
+		mustPut(t, d, keyX(), "x")
 		if err := os.WriteFile(fileOf(root, keyX()), []byte(stored), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -124,16 +124,16 @@ func TestDamagedContentIsRemovedAndNeverComplete(t *testing.T) {
 			}
 		}
 		_ = r.Close()
-		if staged(t, d, keyX()) {
+		if isStaged(t, d, keyX()) {
 			t.Errorf("%s: the damaged file is still staged", name)
 		}
 	}
 }
 
-func TestDamagedReaderLeavesAReplacedFileAlone(t *testing.T) {
+func TestDamagedReaderKeepsAReplacedFile(t *testing.T) {
 	root := t.TempDir()
-	d := openDir(t, root)
-	put(t, d, keyX(), "x")
+	d := openDir(t, root, stage.Options{})
+	mustPut(t, d, keyX(), "x")
 	if err := os.WriteFile(fileOf(root, keyX()), []byte("z"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -142,27 +142,27 @@ func TestDamagedReaderLeavesAReplacedFileAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	put(t, d, keyX(), "x") // another process mends it
+	mustPut(t, d, keyX(), "x") // another process mends it
 	if _, err := io.ReadAll(r); !errors.Is(err, replication.ErrContentMismatch) {
 		t.Fatal(err)
 	}
-	if !staged(t, d, keyX()) {
+	if !isStaged(t, d, keyX()) {
 		t.Error("the good file was removed")
 	}
 }
 
-// clock is a time that tests set.
-type clock struct{ now time.Time }
+// testClock is a time that tests set.
+type testClock struct{ now time.Time }
 
-func (c *clock) Now() time.Time { return c.now }
+func (c *testClock) Now() time.Time { return c.now }
 
-func TestSweepDropsWhatWasNotUsed(t *testing.T) {
-	c := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	d := openDir(t, t.TempDir(), stage.WithClock(c.Now))
-	put(t, d, keyX(), "x")
-	put(t, d, keyY(), "y")
+func TestSweepRemovesUnusedContent(t *testing.T) {
+	c := &testClock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	d := openDir(t, t.TempDir(), stage.Options{Now: c.Now})
+	mustPut(t, d, keyX(), "x")
+	mustPut(t, d, keyY(), "y")
 	c.now = c.now.Add(5 * time.Hour)
-	if !staged(t, d, keyX()) { // counts as a use
+	if !isStaged(t, d, keyX()) { // counts as a use
 		t.Fatal("x isn't staged")
 	}
 	c.now = c.now.Add(5 * time.Hour)
@@ -170,35 +170,36 @@ func TestSweepDropsWhatWasNotUsed(t *testing.T) {
 	if want := (stage.Swept{Files: 1, Bytes: 1}); err != nil || got != want {
 		t.Errorf("swept %+v, %v; want %+v", got, err, want)
 	}
-	if !staged(t, d, keyX()) || staged(t, d, keyY()) {
+	if !isStaged(t, d, keyX()) || isStaged(t, d, keyY()) {
 		t.Error("swept the wrong file")
 	}
 }
 
-func TestShrinkDropsTheLongestUnused(t *testing.T) {
-	c := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	d := openDir(t, t.TempDir(), stage.WithClock(c.Now))
-	put(t, d, keyY(), "y")
+func TestShrinkToLimitRemovesTheLeastRecentlyUsed(t *testing.T) {
+	c := &testClock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	root := t.TempDir()
+	d := openDir(t, root, stage.Options{Now: c.Now})
+	mustPut(t, d, keyY(), "y")
 	c.now = c.now.Add(time.Minute)
-	put(t, d, keyX(), "x")
+	mustPut(t, d, keyX(), "x")
 	for _, step := range []struct {
-		max  int64
-		want stage.Swept
-	}{{2, stage.Swept{}}, {1, stage.Swept{Files: 1, Bytes: 1}}, {1, stage.Swept{}}} {
-		got, err := d.Shrink(t.Context(), step.max)
-		if err != nil || got != step.want {
-			t.Errorf("Shrink to %d: %+v, %v; want %+v", step.max, got, err, step.want)
+		limit int64
+		files int
+	}{{0, 2}, {2, 2}, {1, 1}, {1, 1}} {
+		d := openDir(t, root, stage.Options{Now: c.Now, Limit: step.limit})
+		if err := d.ShrinkToLimit(t.Context()); err != nil || len(listFiles(t, root)) != step.files {
+			t.Errorf("limit %d: %v, %v; want %d files", step.limit, listFiles(t, root), err, step.files)
 		}
 	}
-	if !staged(t, d, keyX()) || staged(t, d, keyY()) {
-		t.Error("dropped the wrong file")
+	if !isStaged(t, d, keyX()) || isStaged(t, d, keyY()) {
+		t.Error("removed the wrong file")
 	}
 }
 
-func TestLeftoversOfKilledWritersAreSweptWhenOld(t *testing.T) {
+func TestOldUnfinishedFilesAreSwept(t *testing.T) {
 	root := t.TempDir()
-	d := openDir(t, root)
-	put(t, d, keyX(), "x")
+	d := openDir(t, root, stage.Options{})
+	mustPut(t, d, keyX(), "x")
 	old, young := filepath.Join(root, "a", ".incoming", sumY+".1"), filepath.Join(root, "a", ".incoming", sumY+".2")
 	for _, f := range []string{old, young} {
 		if err := os.WriteFile(f, []byte("half"), 0o600); err != nil {
@@ -209,16 +210,16 @@ func TestLeftoversOfKilledWritersAreSweptWhenOld(t *testing.T) {
 	if err := os.Chtimes(old, past, past); err != nil {
 		t.Fatal(err)
 	}
-	d = openDir(t, root)
-	left := files(t, root)
-	if len(left) != 2 || left[0] != young && left[1] != young || !staged(t, d, keyX()) {
+	d = openDir(t, root, stage.Options{})
+	left := listFiles(t, root)
+	if len(left) != 2 || left[0] != young && left[1] != young || !isStaged(t, d, keyX()) {
 		t.Errorf("left: %v; want the young one and the content", left)
 	}
 }
 
 func TestStageFilesAreForTheirOwner(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "stage")
-	put(t, openDir(t, root), keyX(), "x")
+	mustPut(t, openDir(t, root, stage.Options{}), keyX(), "x")
 	for path, want := range map[string]fs.FileMode{root: 0o700, filepath.Join(root, "a"): 0o700, fileOf(root, keyX()): 0o600} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != want {
@@ -227,12 +228,12 @@ func TestStageFilesAreForTheirOwner(t *testing.T) {
 	}
 }
 
-func TestAFileIsNoStage(t *testing.T) {
+func TestOpenDirRefusesAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stage.OpenDir(path); replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+	if _, err := stage.OpenDir(path, stage.Options{}); replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
 		t.Errorf("%v, want an error of class local with a hint", err)
 	}
 }

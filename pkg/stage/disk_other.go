@@ -2,5 +2,5 @@
 
 package stage
 
-// diskSize is 0: it isn't known on this system.
+// diskSize returns 0: the size isn't known on this system.
 func diskSize(string) int64 { return 0 }

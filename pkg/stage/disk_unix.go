@@ -4,7 +4,7 @@ package stage
 
 import "syscall"
 
-// diskSize is the size of the disk of a folder, in bytes; 0 if it isn't known.
+// diskSize returns the size of the disk of a folder, in bytes; 0 if it isn't known.
 func diskSize(folder string) int64 {
 	var s syscall.Statfs_t
 	if syscall.Statfs(folder, &s) != nil {

@@ -10,13 +10,13 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// fullDisk is a file whose writing, syncing or closing fails.
-type fullDisk struct {
+// failingFile is a file whose writing, syncing or closing fails.
+type failingFile struct {
 	*os.File
 	write, sync, close error
 }
 
-func (f fullDisk) Write(p []byte) (int, error) {
+func (f failingFile) Write(p []byte) (int, error) {
 	if f.write != nil {
 		n, _ := f.File.Write(p[:len(p)/2])
 		return n, f.write
@@ -24,20 +24,20 @@ func (f fullDisk) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
-func (f fullDisk) Sync() error { return errors.Join(f.sync, f.File.Sync()) }
+func (f failingFile) Sync() error { return errors.Join(f.sync, f.File.Sync()) }
 
-func (f fullDisk) Close() error { return errors.Join(f.close, f.File.Close()) }
+func (f failingFile) Close() error { return errors.Join(f.close, f.File.Close()) }
 
-func TestDiskFull(t *testing.T) {
+func TestFullDiskIsAnErrorWithAHint(t *testing.T) {
 	full := &os.PathError{Op: "write", Path: "file", Err: syscall.ENOSPC}
-	for name, broken := range map[string]fullDisk{"write": {write: full}, "sync": {sync: full}, "close": {close: full}} {
-		d, err := OpenDir(t.TempDir())
+	for name, broken := range map[string]failingFile{"write": {write: full}, "sync": {sync: full}, "close": {close: full}} {
+		d, err := OpenDir(t.TempDir(), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var made string
-		working := d.create
-		d.create = func(dir, pattern string) (temporary, error) {
+		working := d.createFile
+		d.createFile = func(dir, pattern string) (tempFile, error) {
 			f, err := os.CreateTemp(dir, pattern)
 			if err != nil {
 				return nil, err
@@ -56,7 +56,7 @@ func TestDiskFull(t *testing.T) {
 		if _, _, err := d.Open(t.Context(), key); !errors.Is(err, replication.ErrNotStaged) {
 			t.Errorf("%s fails: %v, want nothing staged", name, err)
 		}
-		d.create = working
+		d.createFile = working
 		if err := d.Put(t.Context(), key, strings.NewReader("x"), 1); err != nil {
 			t.Errorf("after space was freed: %v", err)
 		}

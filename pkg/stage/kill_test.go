@@ -30,20 +30,20 @@ const (
 // TestMain makes the test binary a writer when a test starts it as one.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(killDir); path != "" {
-		fmt.Fprintln(os.Stderr, writeForEver(path))
+		fmt.Fprintln(os.Stderr, writeUntilKilled(path))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
-func writeForEver(path string) error {
-	d, err := stage.OpenDir(path)
+func writeUntilKilled(path string) error {
+	d, err := stage.OpenDir(path, stage.Options{})
 	if err != nil {
 		return err
 	}
 	n, err := strconv.Atoi(os.Getenv(killFrom))
 	for ; err == nil; n++ {
-		key, content := numbered(n)
+		key, content := contentNumber(n)
 		if err = d.Put(context.Background(), key, strings.NewReader(content), -1); err == nil {
 			fmt.Println(n)
 		}
@@ -51,8 +51,8 @@ func writeForEver(path string) error {
 	return err
 }
 
-// numbered is content of many writes, another for each number.
-func numbered(n int) (replication.StageKey, string) {
+// contentNumber is content of many writes, another for each number.
+func contentNumber(n int) (replication.StageKey, string) {
 	content := strings.Repeat(fmt.Sprint(n, " "), 100_000)
 	sum := md5.Sum([]byte(content))
 	return replication.StageKey{Space: "killed", Checksum: hex.EncodeToString(sum[:])}, content
@@ -71,9 +71,9 @@ func TestKill(t *testing.T) {
 		}
 		next++ // the one under way may be there or not
 	}
-	d := openDir(t, root)
+	d := openDir(t, root, stage.Options{})
 	for n := range acknowledged {
-		key, content := numbered(n)
+		key, content := contentNumber(n)
 		r, _, err := d.Open(t.Context(), key)
 		if err != nil {
 			t.Fatalf("content %d was put, but: %v", n, err)
@@ -84,17 +84,17 @@ func TestKill(t *testing.T) {
 		}
 		_ = r.Close()
 	}
-	extra := nothingTorn(t, root) - len(acknowledged)
+	extra := countComplete(t, root) - len(acknowledged)
 	if extra < 0 || extra > kills {
 		t.Errorf("%d files more than were acknowledged, by %d killed writers", extra, kills)
 	}
 	t.Logf("%d kills, %d contents, none lost, none torn", kills, len(acknowledged))
 }
 
-// nothingTorn checks every file that a reader could see, and counts them.
-func nothingTorn(t *testing.T, root string) (visible int) {
+// countComplete checks every file that a reader could see, and counts them.
+func countComplete(t *testing.T, root string) (visible int) {
 	t.Helper()
-	for _, path := range files(t, root) {
+	for _, path := range listFiles(t, root) {
 		if strings.Contains(path, ".incoming") {
 			continue
 		}

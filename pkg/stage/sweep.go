@@ -16,57 +16,48 @@ type Swept struct {
 	Bytes int64
 }
 
-type staged struct {
-	path string
-	size int64
-	used time.Time
+type isStaged struct {
+	path    string
+	size    int64
+	lastUse time.Time
 }
 
-// Sweep removes content that wasn't used for longer than a duration, and what
-// killed writers left. Who reads content meanwhile reads it to its end. Last use
-// is known to the hour.
+// Sweep removes content that wasn't used for longer than a duration, and unfinished
+// files of killed writers. Readers that have the content open can read it to its end.
 func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration) (Swept, error) {
-	s, err := d.sweepLeftovers(ctx)
+	s, err := d.sweepUnfinished(ctx)
 	if err != nil {
 		return s, err
 	}
 	limit := d.now().Add(-olderThan)
-	err = d.walk(ctx, "*/[0-9a-f][0-9a-f]", func(f staged) error {
-		if f.used.After(limit) {
+	err = d.walkFiles(ctx, "*/[0-9a-f][0-9a-f]", func(f isStaged) error {
+		if f.lastUse.After(limit) {
 			return nil
 		}
-		return s.remove(f)
+		return s.removeFile(f)
 	})
 	return s, err
 }
 
-// Shrink removes the content that was used longest ago until at most max bytes
-// are left.
-func (d *Dir) Shrink(ctx context.Context, max int64) (Swept, error) {
-	all, total, err := d.content(ctx)
-	if err != nil {
-		return Swept{}, err
-	}
-	return d.shrink(ctx, all, total, max)
-}
-
-// content lists all content, and returns its size.
-func (d *Dir) content(ctx context.Context) (all []staged, total int64, err error) {
-	err = d.walk(ctx, "*/[0-9a-f][0-9a-f]", func(f staged) error {
+// listContent returns all content and its total size.
+func (d *Dir) listContent(ctx context.Context) (all []isStaged, total int64, err error) {
+	err = d.walkFiles(ctx, "*/[0-9a-f][0-9a-f]", func(f isStaged) error {
 		all, total = append(all, f), total+f.size
 		return nil
 	})
 	return all, total, err
 }
 
-func (d *Dir) shrink(ctx context.Context, all []staged, total, max int64) (Swept, error) {
+// removeOldest removes the least recently used content until at most max bytes are
+// left.
+func (d *Dir) removeOldest(ctx context.Context, all []isStaged, total, max int64) (Swept, error) {
 	var s Swept
-	slices.SortFunc(all, func(a, b staged) int { return a.used.Compare(b.used) })
+	slices.SortFunc(all, func(a, b isStaged) int { return a.lastUse.Compare(b.lastUse) })
 	for _, f := range all {
 		if total <= max || ctx.Err() != nil {
 			break
 		}
-		if err := s.remove(f); err != nil {
+		if err := s.removeFile(f); err != nil {
 			return s, err
 		}
 		total -= f.size
@@ -74,37 +65,37 @@ func (d *Dir) shrink(ctx context.Context, all []staged, total, max int64) (Swept
 	return s, ctx.Err()
 }
 
-func (d *Dir) sweepLeftovers(ctx context.Context) (s Swept, err error) {
-	limit := d.now().Add(-leftoverAge)
-	err = d.walk(ctx, "*/"+incoming, func(f staged) error {
-		if f.used.After(limit) {
+func (d *Dir) sweepUnfinished(ctx context.Context) (s Swept, err error) {
+	limit := d.now().Add(-unfinishedAge)
+	err = d.walkFiles(ctx, "*/"+incoming, func(f isStaged) error {
+		if f.lastUse.After(limit) {
 			return nil
 		}
-		return s.remove(f)
+		return s.removeFile(f)
 	})
 	return s, err
 }
 
-func (s *Swept) remove(f staged) error {
+func (s *Swept) removeFile(f isStaged) error {
 	err := os.Remove(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another process was faster
 	}
 	if err != nil {
-		return local("sweep stage", err)
+		return localError("sweep stage", err)
 	}
 	s.Files++
 	s.Bytes += f.size
 	return nil
 }
 
-// walk shows the files in the folders that match a pattern. Files that go
-// meanwhile are left out.
-func (d *Dir) walk(ctx context.Context, pattern string, f func(staged) error) error {
+// walkFiles calls f for the files in the folders that match a pattern. Files that are
+// removed meanwhile are left out.
+func (d *Dir) walkFiles(ctx context.Context, pattern string, f func(isStaged) error) error {
 	root := os.DirFS(d.path)
 	folders, err := fs.Glob(root, pattern)
 	if err != nil {
-		return local("sweep stage", err)
+		return localError("sweep stage", err)
 	}
 	for _, folder := range folders {
 		if err := ctx.Err(); err != nil {
@@ -112,14 +103,14 @@ func (d *Dir) walk(ctx context.Context, pattern string, f func(staged) error) er
 		}
 		entries, err := fs.ReadDir(root, folder)
 		if err != nil {
-			return local("sweep stage", err)
+			return localError("sweep stage", err)
 		}
 		for _, e := range entries {
 			info, err := e.Info()
 			if err != nil || !info.Mode().IsRegular() {
 				continue
 			}
-			if err := f(staged{path: filepath.Join(d.path, folder, e.Name()), size: info.Size(), used: info.ModTime()}); err != nil {
+			if err := f(isStaged{path: filepath.Join(d.path, folder, e.Name()), size: info.Size(), lastUse: info.ModTime()}); err != nil {
 				return err
 			}
 		}

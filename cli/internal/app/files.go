@@ -44,7 +44,7 @@ func (f *files) openStage() (*stage.Dir, error) {
 	if f.stage != nil {
 		return f.stage, nil
 	}
-	s, err := stage.OpenDir(f.stagePath, stage.WithLimit(f.stageSize))
+	s, err := stage.OpenDir(f.stagePath, stage.Options{Limit: f.stageSize})
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func New(cfg aws.Config, r cloud.Resources) *Backend {
 	return &Backend{
 		resources: r, s3: objects,
 		state: dynamostate.Open(table, r.Table, s3stage.OpenBlobs(objects, r.Bucket, cloud.StatePrefix)),
-		stage: s3stage.Open(objects, r.Bucket, cloud.StagePrefix),
+		stage: s3stage.Open(objects, r.Bucket, cloud.StagePrefix, s3stage.Options{}),
 		secrets: map[string]config.Resolver{
 			"secretsmanager": func(ctx context.Context, name string) ([]byte, error) { return secret.FromManager(ctx, sm, name) },
 			"ssm": func(ctx context.Context, name string) ([]byte, error) {

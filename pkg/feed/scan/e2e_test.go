@@ -41,7 +41,7 @@ func newPair(t *testing.T, from, to *chef.Org, w *world) *pairWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	files, err := stage.OpenDir(filepath.Join(dir, "stage"))
+	files, err := stage.OpenDir(filepath.Join(dir, "stage"), stage.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

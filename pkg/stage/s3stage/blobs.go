@@ -16,7 +16,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Blobs keeps what is too large for a record of the state, as objects that are
+// Blobs stores data that is too large for a record of the state, as objects that are
 // written once. No lifecycle rule may expire them.
 type Blobs struct{ bucket }
 
@@ -34,35 +34,35 @@ func (b *Blobs) Put(ctx context.Context, key string, data []byte, sum [32]byte) 
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])), IfNoneMatch: aws.String("*"),
 	})
 	switch awserr.Code(err) {
-	case "PreconditionFailed", "ConditionalRequestConflict": // maybe our own request, whose answer was lost
+	case "PreconditionFailed", "ConditionalRequestConflict": // possibly our own request, whose answer was lost
 		if _, getErr := b.Get(ctx, key, sum); getErr == nil {
 			return nil
 		}
 	}
-	return b.explain(ctx, "write blob "+key, err)
+	return b.wrapError(ctx, "write blob "+key, err)
 }
 
-// Get returns a blob. It gives replication.ErrNotStaged, wrapped, for one that
-// isn't there, and replication.ErrContentMismatch if its SHA-256 isn't sum.
+// Get returns a blob. The error wraps replication.ErrNotStaged if it doesn't exist, and
+// replication.ErrContentMismatch if its SHA-256 isn't sum.
 func (b *Blobs) Get(ctx context.Context, key string, sum [32]byte) ([]byte, error) {
 	op := "read blob " + key
-	out, err := b.get(ctx, b.prefix+key)
+	out, err := b.getObject(ctx, b.prefix+key)
 	if err != nil {
-		return nil, b.explain(ctx, op, err)
+		return nil, b.wrapError(ctx, op, err)
 	}
 	data, err := io.ReadAll(out.Body)
 	if err = errors.Join(err, out.Body.Close()); err != nil {
-		return nil, b.explain(ctx, op, err)
+		return nil, b.wrapError(ctx, op, err)
 	}
 	if sha256.Sum256(data) != sum {
-		return nil, &replication.Error{Op: op, Server: b.where(), Class: replication.Local,
+		return nil, &replication.Error{Op: op, Server: b.location(), Class: replication.Local,
 			Hint: "restore the object from an earlier version, or start the pair over",
 			Err:  fmt.Errorf("%w: %d bytes are there", replication.ErrContentMismatch, len(data))}
 	}
 	return data, nil
 }
 
-// Delete drops a blob; absent is success.
+// Delete deletes a blob; an absent one is success.
 func (b *Blobs) Delete(ctx context.Context, key string) error {
-	return b.explain(ctx, "remove blob "+key, b.delete(ctx, b.prefix+key, nil))
+	return b.wrapError(ctx, "remove blob "+key, b.deleteObject(ctx, b.prefix+key, nil))
 }

@@ -11,9 +11,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// missing tells whether S3 says that an object isn't there. One that a lifecycle
-// rule has put into an archive can't be read either.
-func missing(err error) bool {
+// isMissing reports whether an error of S3 means that an object doesn't exist. One that
+// a lifecycle rule has archived can't be read either.
+func isMissing(err error) bool {
 	switch awserr.Code(err) {
 	case "NoSuchKey", "NotFound", "InvalidObjectState":
 		return true
@@ -21,8 +21,8 @@ func missing(err error) bool {
 	return false
 }
 
-// explain gives an error its class and a hint.
-func (b bucket) explain(ctx context.Context, op string, err error) error {
+// wrapError wraps an error of S3 with its class and a hint.
+func (b bucket) wrapError(ctx context.Context, op string, err error) error {
 	var known *replication.Error
 	switch {
 	case err == nil:
@@ -31,20 +31,20 @@ func (b bucket) explain(ctx context.Context, op string, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", op, ctx.Err())
-	case missing(err):
-		return fmt.Errorf("%s in %s: %w", op, b.where(), replication.ErrNotStaged)
+	case isMissing(err):
+		return fmt.Errorf("%s in %s: %w", op, b.location(), replication.ErrNotStaged)
 	}
-	class, hint := b.judge(err)
-	return &replication.Error{Op: op, Server: b.where(), Class: class, Hint: hint, Err: awserr.Plain(err)}
+	class, hint := b.classifyError(err)
+	return &replication.Error{Op: op, Server: b.location(), Class: class, Hint: hint, Err: awserr.Plain(err)}
 }
 
-// judge says what an error of AWS means here and what to try.
-func (b bucket) judge(err error) (replication.Class, string) {
+// classifyError returns the class of an error of AWS, and what to try.
+func (b bucket) classifyError(err error) (replication.Class, string) {
 	var call *smithy.OperationError
 	errors.As(err, &call)
 	switch awserr.Code(err) {
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden":
-		return replication.Denied, fmt.Sprintf("allow %s, and the bucket's key if it has one of its own", b.permission(call))
+		return replication.Denied, fmt.Sprintf("allow %s, and the bucket's key if it has one of its own", b.requiredPermission(call))
 	case "NoSuchBucket":
 		return replication.Local, fmt.Sprintf("there is no bucket %s: deploy the stack, or check its name", b.name)
 	case "PermanentRedirect", "MovedPermanently", "IllegalLocationConstraintException":
@@ -54,12 +54,12 @@ func (b bucket) judge(err error) (replication.Class, string) {
 	case "BadDigest", "XAmzContentChecksumMismatch": // it was right when it was sent
 		return replication.Transient, "the transfer damaged it; it is tried again"
 	}
-	return awserr.Judge(b.where(), err)
+	return awserr.Judge(b.location(), err)
 }
 
-// permission names what a call needs. Without s3:ListBucket, S3 says "denied"
-// for what isn't there.
-func (b bucket) permission(call *smithy.OperationError) string {
+// requiredPermission returns the permission that a call needs. Without s3:ListBucket,
+// S3 denies access to objects that don't exist.
+func (b bucket) requiredPermission(call *smithy.OperationError) string {
 	objects := fmt.Sprintf("arn:aws:s3:::%s/%s*", b.name, b.prefix)
 	switch {
 	case call == nil:

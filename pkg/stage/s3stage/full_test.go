@@ -10,11 +10,12 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// TestAFullSpoolIsAFullStage: who puts content past it knows so that it must.
-func TestAFullSpoolIsAFullStage(t *testing.T) {
-	s := Open(nil, "b", "")
+// TestFullSpoolIsAFullStage: who puts content past it knows so that it must.
+func TestFullSpoolIsAFullStage(t *testing.T) {
+	s := Open(nil, "b", "", Options{})
 	for cause, want := range map[error]bool{syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EACCES: false} {
-		err := s.local(replication.StageKey{Space: "a", Checksum: strings.Repeat("0", 32)}, &os.PathError{Op: "write", Path: "f", Err: cause})
+		err := s.spoolError(replication.StageKey{Space: "a", Checksum: strings.Repeat("0", 32)},
+			&os.PathError{Op: "write", Path: "f", Err: cause})
 		if errors.Is(err, replication.ErrStageFull) != want || replication.ClassOf(err) != replication.Local || !errors.Is(err, cause) {
 			t.Errorf("%v: %v, want a full stage: %t", cause, err, want)
 		}

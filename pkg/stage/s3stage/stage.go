@@ -1,6 +1,7 @@
 package s3stage
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"errors"
@@ -23,55 +24,51 @@ type API interface {
 
 // Limits of sizes, in bytes.
 const (
-	// inMemory is the size up to which content is sent from memory. Nearly every
-	// file of a cookbook is below it.
-	inMemory = 1 << 20
-	// maxPut is the most that S3 takes in one request.
-	maxPut = 5 << 30
-	// Spool is the most that is kept on disk for content of unknown size, unless
-	// [WithSpool] says otherwise.
-	Spool = 1 << 30
+	// maxInMemory is the size up to which content is sent from memory. Nearly all
+	// cookbook files are smaller.
+	maxInMemory = 1 << 20
+	// maxPutSize is the most that S3 takes in one request.
+	maxPutSize = 5 << 30
+	// DefaultSpoolLimit is the default of [Options.SpoolLimit].
+	DefaultSpoolLimit = 1 << 30
 )
 
 // Stage is a [replication.Stage] in a bucket: the content of a key is the object
-// PREFIX SPACE/ab/abcdef…, named by its MD5. S3 checks the MD5 too before an
-// object becomes visible, and every content is checked again while it is read.
+// PREFIX SPACE/ab/abcdef…, named by its MD5. S3 verifies the MD5, too, before
+// an object becomes visible, and all content is verified again while it is read.
 //
 // Put, Open and Remove are one request each. Content of up to 1 MiB is sent from
-// memory, and again when S3 is busy. Larger content streams through, if its size
-// is known; else it goes through a temporary file. A stream that breaks is the
-// caller's to start again.
+// memory, and again when S3 is busy. Larger content is streamed if its size is known;
+// otherwise it goes through a temporary file. The caller must restart a stream that
+// fails.
 //
 // Writers of one key put the same bytes, so they may race: the last one counts.
 type Stage struct {
 	bucket
-	spoolDir string
-	spoolMax int64
+	spoolDir   string
+	spoolLimit int64
 }
 
 var _ replication.Stage = (*Stage)(nil)
 
-// Option changes a [Stage].
-type Option func(*Stage)
-
-// WithSpool says where content of unknown size goes on its way, and how large it
-// may be. The default is [os.TempDir] and [Spool].
-func WithSpool(dir string, limit int64) Option {
-	return func(s *Stage) { s.spoolDir, s.spoolMax = dir, limit }
+// Options are the settings of a [Stage].
+type Options struct {
+	// SpoolDir is the folder for temporary files of content of unknown size; default
+	// os.TempDir().
+	SpoolDir string
+	// SpoolLimit is the largest such content, in bytes; default DefaultSpoolLimit.
+	SpoolLimit int64
 }
 
 // Open returns the stage below a prefix of a bucket. The prefix is used as it is,
 // such as "stage/". It sends nothing.
-func Open(client API, bucketName, prefix string, options ...Option) *Stage {
-	s := &Stage{bucket: bucket{api: client, name: bucketName, prefix: prefix}, spoolDir: os.TempDir(), spoolMax: Spool}
-	for _, o := range options {
-		o(s)
-	}
-	return s
+func Open(client API, bucketName, prefix string, o Options) *Stage {
+	return &Stage{bucket: bucket{api: client, name: bucketName, prefix: prefix},
+		spoolDir: cmp.Or(o.SpoolDir, os.TempDir()), spoolLimit: cmp.Or(o.SpoolLimit, DefaultSpoolLimit)}
 }
 
-// object is the name of a key's object.
-func (s *Stage) object(key replication.StageKey) (string, error) {
+// objectName returns the name of a key's object.
+func (s *Stage) objectName(key replication.StageKey) (string, error) {
 	if err := key.Check(); err != nil {
 		return "", err
 	}
@@ -79,56 +76,57 @@ func (s *Stage) object(key replication.StageKey) (string, error) {
 }
 
 // Open implements [replication.Stage]. The reader withholds the last bytes of
-// content that turns out to be wrong, so that nobody who counts bytes takes it
-// for whole, and removes it from the stage.
+// damaged content, so that a caller that counts bytes doesn't take it for complete,
+// and removes it from the stage.
 func (s *Stage) Open(ctx context.Context, key replication.StageKey) (io.ReadCloser, int64, error) {
-	name, err := s.object(key)
+	name, err := s.objectName(key)
 	if err != nil {
 		return nil, 0, err
 	}
 	op := "read staged " + key.Checksum
-	out, err := s.get(ctx, name)
+	out, err := s.getObject(ctx, name)
 	if err != nil {
-		return nil, 0, s.explain(ctx, op, err)
+		return nil, 0, s.wrapError(ctx, op, err)
 	}
 	if out.ContentLength == nil {
-		return nil, 0, errors.Join(s.explain(ctx, op, errNoLength), out.Body.Close())
+		return nil, 0, errors.Join(s.wrapError(ctx, op, errNoLength), out.Body.Close())
 	}
-	v := &verified{ctx: ctx, s: s, key: key, name: name, etag: out.ETag, body: out.Body, left: *out.ContentLength, sum: md5.New()}
+	v := &verifyingReader{ctx: ctx, s: s, key: key, name: name, etag: out.ETag, body: out.Body, left: *out.ContentLength, sum: md5.New()}
 	return v, *out.ContentLength, nil
 }
 
-var errNoLength = errors.New("the answer doesn't say how long it is")
+var errNoLength = errors.New("the answer has no content length")
 
 // Remove implements [replication.Stage].
 func (s *Stage) Remove(ctx context.Context, key replication.StageKey) error {
-	name, err := s.object(key)
+	name, err := s.objectName(key)
 	if err != nil {
 		return err
 	}
-	return s.explain(ctx, "remove staged "+key.Checksum, s.delete(ctx, name, nil))
+	return s.wrapError(ctx, "remove staged "+key.Checksum, s.deleteObject(ctx, name, nil))
 }
 
-// bucket is a part of a bucket.
+// bucket is the part of a bucket below a prefix.
 type bucket struct {
 	api          API
 	name, prefix string
 }
 
-// get begins to read an object. The content is checked by whoever reads it, not
-// by the SDK.
-func (b bucket) get(ctx context.Context, name string) (*s3.GetObjectOutput, error) {
+// getObject begins to read an object. The reader of the content verifies it, not the
+// SDK.
+func (b bucket) getObject(ctx context.Context, name string) (*s3.GetObjectOutput, error) {
 	return b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &name},
 		func(o *s3.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired })
 }
 
-// delete drops an object, with etag only if it is that one. Absent is success.
-func (b bucket) delete(ctx context.Context, name string, etag *string) error {
+// deleteObject deletes an object; with an etag only that version of it. An absent
+// object is success.
+func (b bucket) deleteObject(ctx context.Context, name string, etag *string) error {
 	_, err := b.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &name, IfMatch: etag})
-	if missing(err) {
+	if isMissing(err) {
 		return nil
 	}
 	return err
 }
 
-func (b bucket) where() string { return fmt.Sprintf("s3://%s/%s", b.name, b.prefix) }
+func (b bucket) location() string { return fmt.Sprintf("s3://%s/%s", b.name, b.prefix) }

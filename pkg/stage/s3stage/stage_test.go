@@ -26,13 +26,13 @@ func keyOf(content string) replication.StageKey {
 	return replication.StageKey{Space: "engineering", Checksum: hex.EncodeToString(sum[:])}
 }
 
-// large is more than is kept in memory.
-func large() string { return strings.Repeat("large content of a cookbook file\n", 100_000) }
+// largeContent is more than is kept in memory.
+func largeContent() string { return strings.Repeat("large content of a cookbook file\n", 100_000) }
 
 // TestStreamingOverTLS: content of a known size goes through as it comes, signed
 // without having been read first.
 func TestStreamingOverTLS(t *testing.T) {
-	asked, server := 0, fake()
+	asked, server := 0, newFakeS3()
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "stage/") {
 			asked++
@@ -43,56 +43,58 @@ func TestStreamingOverTLS(t *testing.T) {
 		server.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
-	c := client(t, srv.URL, func(o *s3.Options) { o.HTTPClient = srv.Client() })
+	c := newClient(t, srv.URL, func(o *s3.Options) { o.HTTPClient = srv.Client() })
 	bucket := createBucket(t, c)
-	s := s3stage.Open(c, bucket, "stage/", s3stage.WithSpool("/nowhere", 0))
-	if err := s.Put(t.Context(), keyOf(large()), iotest.HalfReader(strings.NewReader(large())), int64(len(large()))); err != nil {
+	s := s3stage.Open(c, bucket, "stage/", s3stage.Options{SpoolDir: "/nowhere", SpoolLimit: 0})
+	if err := s.Put(t.Context(), keyOf(largeContent()), iotest.HalfReader(strings.NewReader(largeContent())),
+		int64(len(largeContent()))); err != nil {
 		t.Fatal(err)
 	}
-	r, size, err := s.Open(t.Context(), keyOf(large()))
+	r, size, err := s.Open(t.Context(), keyOf(largeContent()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	got, err := io.ReadAll(r)
-	if err != nil || string(got) != large() || size != int64(len(got)) || asked != 1 {
+	if err != nil || string(got) != largeContent() || size != int64(len(got)) || asked != 1 {
 		t.Errorf("%d bytes, %v, after %d requests", len(got), err, asked)
 	}
 }
 
-// TestWrongContentIsNeverSentWhole: S3 would refuse it by its MD5 as well.
-func TestWrongContentIsNeverSentWhole(t *testing.T) {
+// TestWrongContentIsNeverSentCompletely: S3 would refuse it by its MD5 as well.
+func TestWrongContentIsNeverSentCompletely(t *testing.T) {
 	for name, content := range map[string]string{
 		"small":           "x",
-		"large":           strings.Replace(large(), "l", "L", 1),
-		"large, cut off":  large()[:len(large())-1],
-		"large, too long": large() + "!",
+		"large":           strings.Replace(largeContent(), "l", "L", 1),
+		"large, cut off":  largeContent()[:len(largeContent())-1],
+		"large, too long": largeContent() + "!",
 	} {
 		whole := false
 		a, c := serveAnswers(t, func(w http.ResponseWriter, r *http.Request) {
 			n, err := io.Copy(io.Discard, r.Body)
 			whole = whole || err == nil && n == r.ContentLength
 		})
-		s := s3stage.Open(c, "b", "stage/")
-		err := s.Put(t.Context(), keyOf(large()), strings.NewReader(content), int64(len(large())))
-		a.end()
+		s := s3stage.Open(c, "b", "stage/", s3stage.Options{})
+		err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(content), int64(len(largeContent())))
+		a.stop()
 		if !errors.Is(err, replication.ErrContentMismatch) || replication.ClassOf(err) != replication.Rejected || whole {
 			t.Errorf("%s: %v of class %s; sent as a whole: %v", name, err, replication.ClassOf(err), whole)
 		}
 	}
 }
 
-func TestAPutIsOneRequest(t *testing.T) {
-	for name, size := range map[string]int64{"small": -1, "large": int64(len(large())), "large, of unknown size": -1} {
+func TestPutIsOneRequest(t *testing.T) {
+	for name, size := range map[string]int64{"small": -1, "large": int64(len(largeContent())), "large, of unknown size": -1} {
 		a, c := serveAnswers(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-		content, spool := large(), t.TempDir()
+		content, spool := largeContent(), t.TempDir()
 		if name == "small" {
 			content = "small"
 		}
-		if err := s3stage.Open(c, "b", "", s3stage.WithSpool(spool, 64<<20)).Put(t.Context(), keyOf(content), strings.NewReader(content), size); err != nil {
+		if err := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: spool, SpoolLimit: 64 << 20}).Put(t.Context(), keyOf(content),
+			strings.NewReader(content), size); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		seen, want := a.end(), base64.StdEncoding.EncodeToString(unhex(keyOf(content).Checksum))
+		seen, want := a.stop(), base64.StdEncoding.EncodeToString(decodeHex(keyOf(content).Checksum))
 		if len(seen) != 1 || seen[0].Header.Get("Content-Md5") != want {
 			t.Errorf("%s: %d requests; want one with the MD5 %s", name, len(seen), want)
 		}
@@ -102,28 +104,29 @@ func TestAPutIsOneRequest(t *testing.T) {
 	}
 }
 
-func unhex(s string) []byte {
+func decodeHex(s string) []byte {
 	b, _ := hex.DecodeString(s)
 	return b
 }
 
-// TestABusyServerIsAskedAgain, by the client's retryer, where the content can be
+// TestPutIsRetriedWhenTheServerIsBusy, by the client's retryer, where the content can be
 // sent again. A stream can't.
-func TestABusyServerIsAskedAgain(t *testing.T) {
+func TestPutIsRetriedWhenTheServerIsBusy(t *testing.T) {
 	ok := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
-	_, c := serveAnswers(t, says(503, "SlowDown"), says(503, "SlowDown"), ok)
-	s := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir(), 64<<20))
+	_, c := serveAnswers(t, answerWith(503, "SlowDown"), answerWith(503, "SlowDown"), ok)
+	s := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 64 << 20})
 	if err := s.Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1); err != nil {
 		t.Errorf("small: %v", err)
 	}
-	_, c = serveAnswers(t, says(503, "SlowDown"), ok)
-	s = s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir(), 64<<20))
-	if err := s.Put(t.Context(), keyOf(large()), strings.NewReader(large()), -1); err != nil {
+	_, c = serveAnswers(t, answerWith(503, "SlowDown"), ok)
+	s = s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 64 << 20})
+	if err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()), -1); err != nil {
 		t.Errorf("from a file: %v", err)
 	}
-	a, c := serveAnswers(t, says(503, "SlowDown"), ok)
-	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf(large()), strings.NewReader(large()), int64(len(large())))
-	if replication.ClassOf(err) != replication.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.end()) != 1 {
+	a, c := serveAnswers(t, answerWith(503, "SlowDown"), ok)
+	err := s3stage.Open(c, "b", "", s3stage.Options{}).Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()),
+		int64(len(largeContent())))
+	if replication.ClassOf(err) != replication.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.stop()) != 1 {
 		t.Errorf("streamed: %v of class %s after %d requests, want transient", err, replication.ClassOf(err), len(a.seen))
 	}
 }
@@ -142,12 +145,12 @@ func TestNothingIsReadAfterPut(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf("x"), from, 1<<30)
+	err := s3stage.Open(c, "b", "", s3stage.Options{}).Put(t.Context(), keyOf("x"), from, 1<<30)
 	over = true
 	if err == nil || errors.Is(err, replication.ErrContentMismatch) {
 		t.Errorf("%v, want the refusal", err)
 	}
-	a.end()
+	a.stop()
 }
 
 type readerFunc func([]byte) (int, error)
@@ -156,27 +159,28 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestTooLarge(t *testing.T) {
 	a, c := serveAnswers(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	s := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir(), 2<<20))
+	s := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 2 << 20})
 	for name, size := range map[string]int64{"more than the room for temporary files": -1, "more than S3 takes": 5<<30 + 1} {
-		err := s.Put(t.Context(), keyOf(large()), strings.NewReader(large()), size)
+		err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()), size)
 		if replication.ClassOf(err) != replication.Rejected || replication.HintOf(err) == "" {
 			t.Errorf("%s: %v of class %s, want rejected with a hint", name, err, replication.ClassOf(err))
 		}
 	}
-	if len(a.end()) != 0 {
+	if len(a.stop()) != 0 {
 		t.Errorf("%d requests", len(a.seen))
 	}
-	err := s3stage.Open(c, "b", "", s3stage.WithSpool(t.TempDir()+"/gone", 2<<20)).Put(t.Context(), keyOf(large()), strings.NewReader(large()), -1)
+	err := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir() + "/gone", SpoolLimit: 2 << 20}).Put(t.Context(),
+		keyOf(largeContent()), strings.NewReader(largeContent()), -1)
 	if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
 		t.Errorf("no folder for temporary files: %v of class %s, want local", err, replication.ClassOf(err))
 	}
 }
 
-// TestWhatALifecycleRuleTookIsNotStaged: expired, or moved to an archive.
-func TestWhatALifecycleRuleTookIsNotStaged(t *testing.T) {
+// TestExpiredContentIsNotStaged: expired, or moved to an archive.
+func TestExpiredContentIsNotStaged(t *testing.T) {
 	for status, code := range map[int]string{404: "NoSuchKey", 403: "InvalidObjectState"} {
-		_, c := serveAnswers(t, says(status, code))
-		if _, _, err := s3stage.Open(c, "b", "").Open(t.Context(), keyOf("x")); !errors.Is(err, replication.ErrNotStaged) {
+		_, c := serveAnswers(t, answerWith(status, code))
+		if _, _, err := s3stage.Open(c, "b", "", s3stage.Options{}).Open(t.Context(), keyOf("x")); !errors.Is(err, replication.ErrNotStaged) {
 			t.Errorf("%s: %v, want ErrNotStaged", code, err)
 		}
 	}
@@ -196,31 +200,32 @@ func TestErrorsOfAWS(t *testing.T) {
 		"PermanentRedirect":     {301, replication.Local, "another region"},
 		"SlowDown":              {503, replication.Transient, "fewer requests"},
 	} {
-		_, c := serveAnswers(t, says(want.status, code))
-		_, _, err := s3stage.Open(c, "prod", "stage/").Open(t.Context(), keyOf("x"))
-		if replication.ClassOf(err) != want.class || !strings.Contains(replication.HintOf(err), want.hint) || errors.Is(err, replication.ErrNotStaged) {
+		_, c := serveAnswers(t, answerWith(want.status, code))
+		_, _, err := s3stage.Open(c, "prod", "stage/", s3stage.Options{}).Open(t.Context(), keyOf("x"))
+		if replication.ClassOf(err) != want.class || !strings.Contains(replication.HintOf(err), want.hint) ||
+			errors.Is(err, replication.ErrNotStaged) {
 			t.Errorf("%s: %v of class %s with the hint %q", code, err, replication.ClassOf(err), replication.HintOf(err))
 		}
 	}
-	_, c := serveAnswers(t, says(403, "AccessDenied"))
-	err := s3stage.Open(c, "prod", "stage/").Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1)
+	_, c := serveAnswers(t, answerWith(403, "AccessDenied"))
+	err := s3stage.Open(c, "prod", "stage/", s3stage.Options{}).Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1)
 	if !strings.Contains(replication.HintOf(err), "s3:PutObject on arn:aws:s3:::prod/stage/*") {
 		t.Errorf("Put: hint %q", replication.HintOf(err))
 	}
 	const nobody = "http://127.0.0.1:1" // a port that no server of a test can get
-	_, _, err = s3stage.Open(client(t, nobody), "b", "").Open(t.Context(), keyOf("x"))
+	_, _, err = s3stage.Open(newClient(t, nobody), "b", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
 	if replication.ClassOf(err) != replication.Unreachable {
 		t.Errorf("nobody answers: %v of class %s", err, replication.ClassOf(err))
 	}
 }
 
-// TestATransferThatBreaks is neither right nor damaged content.
-func TestATransferThatBreaks(t *testing.T) {
+// TestInterruptedTransfer is neither right nor damaged content.
+func TestInterruptedTransfer(t *testing.T) {
 	a, c := serveAnswers(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "only this much")
 	})
-	r, _, err := s3stage.Open(c, "b", "").Open(t.Context(), keyOf("x"))
+	r, _, err := s3stage.Open(c, "b", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,15 +233,15 @@ func TestATransferThatBreaks(t *testing.T) {
 	if _, err := io.ReadAll(r); replication.ClassOf(err) != replication.Unreachable || errors.Is(err, replication.ErrContentMismatch) {
 		t.Errorf("%v of class %s, want unreachable", err, replication.ClassOf(err))
 	}
-	if len(a.end()) != 1 {
+	if len(a.stop()) != 1 {
 		t.Errorf("%d requests; nothing is to be removed", len(a.seen))
 	}
 }
 
 func TestBlobs(t *testing.T) {
-	srv := httptest.NewServer(fake())
+	srv := httptest.NewServer(newFakeS3())
 	t.Cleanup(srv.Close)
-	testBlobs(t, client(t, srv.URL))
+	testBlobs(t, newClient(t, srv.URL))
 }
 
 func testBlobs(t *testing.T, c *s3.Client) {
@@ -262,7 +267,7 @@ func testBlobs(t *testing.T, c *s3.Client) {
 	if err := b.Put(t.Context(), key, []byte("other"), other); replication.ClassOf(err) != replication.Local {
 		t.Errorf("overwriting: %v of class %s, want local", err, replication.ClassOf(err))
 	}
-	if got := objects(t, c, bucket); len(got) != 1 || got[0] != "state/"+key {
+	if got := listObjects(t, c, bucket); len(got) != 1 || got[0] != "state/"+key {
 		t.Errorf("objects %v", got)
 	}
 	for range 2 {
@@ -270,14 +275,14 @@ func testBlobs(t *testing.T, c *s3.Client) {
 			t.Error(err)
 		}
 	}
-	if got := objects(t, c, bucket); len(got) != 0 {
+	if got := listObjects(t, c, bucket); len(got) != 0 {
 		t.Errorf("objects %v are left", got)
 	}
 }
 
 // testRefused sends what only a server can refuse.
 func testRefused(t *testing.T, c *s3.Client) {
-	_, _, err := s3stage.Open(c, "chefsync-no-such-bucket", "").Open(t.Context(), keyOf("x"))
+	_, _, err := s3stage.Open(c, "chefsync-no-such-bucket", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
 	if replication.ClassOf(err) != replication.Local {
 		t.Errorf("no bucket: %v of class %s, want local", err, replication.ClassOf(err))
 	}

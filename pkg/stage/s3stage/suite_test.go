@@ -10,12 +10,12 @@ import (
 )
 
 func TestSuite(t *testing.T) {
-	suite(t, client(t, child(t)))
+	runSuite(t, newClient(t, startServer(t)))
 }
 
-func suite(t *testing.T, c *s3.Client) {
+func runSuite(t *testing.T, c *s3.Client) {
 	bucket := createBucket(t, c)
-	stagetest.Run(t, stages(c, bucket), stagetest.WithDamage(damage(c, bucket)))
+	stagetest.Run(t, newStages(c, bucket), damageObject(c, bucket))
 }
 
 // endpointName names the URL of an S3 server that the tests are to run against
@@ -29,8 +29,8 @@ func TestAgainstAnEndpoint(t *testing.T) {
 	if endpoint == "" {
 		t.Skipf("SKIPPED: %s isn't set", endpointName)
 	}
-	c := client(t, endpoint)
-	t.Run("stage", func(t *testing.T) { suite(t, c) })
+	c := newClient(t, endpoint)
+	t.Run("stage", func(t *testing.T) { runSuite(t, c) })
 	t.Run("blobs", func(t *testing.T) { testBlobs(t, c) })
 	t.Run("refused", func(t *testing.T) { testRefused(t, c) })
 }

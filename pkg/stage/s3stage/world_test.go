@@ -27,14 +27,14 @@ import (
 	"chefsync/pkg/stage/s3stage"
 )
 
-// serve makes a child process of the test binary an S3 server, so that what it
+// serveEnv makes a child process of the test binary an S3 server, so that what it
 // holds isn't taken for memory of the stage.
-const serve = "CHEFSYNC_TEST_SERVE_S3"
+const serveEnv = "CHEFSYNC_TEST_SERVE_S3"
 
 // TestMain makes the test binary a server when a test starts it as one.
 func TestMain(m *testing.M) {
-	if os.Getenv(serve) != "" {
-		srv := httptest.NewServer(fake())
+	if os.Getenv(serveEnv) != "" {
+		srv := httptest.NewServer(newFakeS3())
 		fmt.Println(srv.URL)
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends
 		os.Exit(0)
@@ -42,15 +42,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func fake() http.Handler {
+func newFakeS3() http.Handler {
 	return gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
 }
 
-// child starts an S3 server in a process of its own and returns its URL.
-func child(t *testing.T) string {
+// startServer starts an S3 server in a process of its own and returns its URL.
+func startServer(t *testing.T) string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), serve+"=1")
+	cmd.Env = append(os.Environ(), serveEnv+"=1")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -74,9 +74,9 @@ func child(t *testing.T) string {
 	return strings.TrimSpace(url)
 }
 
-// client is a client of an endpoint. Its credentials are those of the
+// newClient is a client of an endpoint. Its credentials are those of the
 // environment, where it names some.
-func client(t *testing.T, endpoint string, options ...func(*s3.Options)) *s3.Client {
+func newClient(t *testing.T, endpoint string, options ...func(*s3.Options)) *s3.Client {
 	t.Helper()
 	load := []func(*config.LoadOptions) error{config.WithRegion("us-east-1")}
 	if os.Getenv("AWS_ACCESS_KEY_ID") == "" {
@@ -100,7 +100,7 @@ func createBucket(t *testing.T, c *s3.Client) string {
 	}
 	t.Cleanup(func() {
 		ctx := context.Background()
-		for _, key := range objects(t, c, name) {
+		for _, key := range listObjects(t, c, name) {
 			if _, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &name, Key: &key}); err != nil {
 				t.Error(err)
 			}
@@ -112,7 +112,7 @@ func createBucket(t *testing.T, c *s3.Client) string {
 	return name
 }
 
-func objects(t *testing.T, c *s3.Client, bucket string) (keys []string) {
+func listObjects(t *testing.T, c *s3.Client, bucket string) (keys []string) {
 	t.Helper()
 	pages := s3.NewListObjectsV2Paginator(c, &s3.ListObjectsV2Input{Bucket: &bucket})
 	for pages.HasMorePages() {
@@ -127,25 +127,25 @@ func objects(t *testing.T, c *s3.Client, bucket string) (keys []string) {
 	return keys
 }
 
-// stages makes empty stages, each below a prefix of its own.
-func stages(c *s3.Client, bucket string) func(t *testing.T) replication.Stage {
+// newStages makes empty stages, each below a prefix of its own.
+func newStages(c *s3.Client, bucket string) func(t *testing.T) replication.Stage {
 	var n atomic.Int64
 	return func(t *testing.T) replication.Stage {
 		prefix := fmt.Sprintf("stage-%d/", n.Add(1))
-		return &known{s3stage.Open(c, bucket, prefix, s3stage.WithSpool(t.TempDir(), 64<<20)), prefix}
+		return &prefixedStage{s3stage.Open(c, bucket, prefix, s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 64 << 20}), prefix}
 	}
 }
 
-// known is a stage whose prefix is known, for tests that look behind it.
-type known struct {
+// prefixedStage is a stage whose prefix is known, for tests that look behind it.
+type prefixedStage struct {
 	*s3stage.Stage
 	prefix string
 }
 
-// damage changes a byte of what is stored under a key.
-func damage(c *s3.Client, bucket string) func(*testing.T, replication.Stage, replication.StageKey) {
+// damageObject changes a byte of what is stored under a key.
+func damageObject(c *s3.Client, bucket string) func(*testing.T, replication.Stage, replication.StageKey) {
 	return func(t *testing.T, s replication.Stage, key replication.StageKey) {
-		name := s.(*known).prefix + key.Space + "/" + key.Checksum[:2] + "/" + key.Checksum
+		name := s.(*prefixedStage).prefix + key.Space + "/" + key.Checksum[:2] + "/" + key.Checksum
 		out, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &name})
 		if err != nil {
 			t.Fatal(err)
@@ -161,22 +161,22 @@ func damage(c *s3.Client, bucket string) func(*testing.T, replication.Stage, rep
 	}
 }
 
-// answers is a server that answers each request by the next of its functions, and
+// scriptedServer is a server that answers each request by the next of its functions, and
 // the rest by the last one.
-type answers struct {
+type scriptedServer struct {
 	mu   sync.Mutex
 	next []http.HandlerFunc
 	seen []*http.Request
 	srv  *httptest.Server
 }
 
-// end waits for the requests under way, and returns all that came.
-func (a *answers) end() []*http.Request {
+// stop waits for the requests under way, and returns all that came.
+func (a *scriptedServer) stop() []*http.Request {
 	a.srv.Close()
 	return a.seen
 }
 
-func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	h := a.next[0]
 	if len(a.next) > 1 {
@@ -187,8 +187,8 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h(w, r)
 }
 
-// says is an error as S3 writes it.
-func says(status int, code string) http.HandlerFunc {
+// answerWith is an error as S3 writes it.
+func answerWith(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(status)
@@ -196,23 +196,23 @@ func says(status int, code string) http.HandlerFunc {
 	}
 }
 
-func serveAnswers(t *testing.T, next ...http.HandlerFunc) (*answers, *s3.Client) {
+func serveAnswers(t *testing.T, next ...http.HandlerFunc) (*scriptedServer, *s3.Client) {
 	t.Helper()
-	a := &answers{next: next}
+	a := &scriptedServer{next: next}
 	a.srv = httptest.NewServer(a)
 	t.Cleanup(a.srv.Close)
-	return a, client(t, a.srv.URL, func(o *s3.Options) {
-		o.Retryer = quick{aws.NopRetryer{}}
+	return a, newClient(t, a.srv.URL, func(o *s3.Options) {
+		o.Retryer = quickRetryer{aws.NopRetryer{}}
 	})
 }
 
-// quick retries twice at once.
-type quick struct{ aws.NopRetryer }
+// quickRetryer retries twice at once.
+type quickRetryer struct{ aws.NopRetryer }
 
-func (quick) IsErrorRetryable(error) bool                  { return true }
-func (quick) MaxAttempts() int                             { return 3 }
-func (quick) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
-func (quick) GetInitialToken() func(error) error           { return func(error) error { return nil } }
-func (quick) GetRetryToken(context.Context, error) (func(error) error, error) {
+func (quickRetryer) IsErrorRetryable(error) bool                  { return true }
+func (quickRetryer) MaxAttempts() int                             { return 3 }
+func (quickRetryer) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
+func (quickRetryer) GetInitialToken() func(error) error           { return func(error) error { return nil } }
+func (quickRetryer) GetRetryToken(context.Context, error) (func(error) error, error) {
 	return func(error) error { return nil }, nil
 }

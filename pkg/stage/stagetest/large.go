@@ -15,47 +15,47 @@ const (
 	largeLimit = 8 << 20  // bytes of live memory that streaming it may take
 )
 
-// pattern is content of a length, and watches the memory while it is read.
-type pattern struct {
-	left, read int64
-	memory     *memory
+// patternReader is content of a length, and watches the memory while it is read.
+type patternReader struct {
+	remaining, offset int64
+	memory            *memoryMeter
 }
 
-func (p *pattern) Read(b []byte) (int, error) {
-	if p.left == 0 {
+func (p *patternReader) Read(b []byte) (int, error) {
+	if p.remaining == 0 {
 		return 0, io.EOF
 	}
-	n := int(min(int64(len(b)), p.left))
+	n := int(min(int64(len(b)), p.remaining))
 	for i := range n {
-		b[i] = byte((p.read + int64(i)) * 131 >> 7)
+		b[i] = byte((p.offset + int64(i)) * 131 >> 7)
 	}
-	p.left -= int64(n)
-	p.read += int64(n)
-	p.memory.watch(n)
+	p.remaining -= int64(n)
+	p.offset += int64(n)
+	p.memory.sample(n)
 	return n, nil
 }
 
-// memory remembers the most live memory seen, once for each MiB that passes.
-type memory struct {
-	passed     int
-	base, peak uint64
+// memoryMeter remembers the most live memory seen, once for each MiB that passes.
+type memoryMeter struct {
+	sinceSample int
+	base, peak  uint64
 }
 
-func live() uint64 {
+func heapInUse() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-func (m *memory) watch(n int) {
-	if m.passed += n; m.passed >= 1<<20 {
-		m.passed = 0
-		m.peak = max(m.peak, live())
+func (m *memoryMeter) sample(n int) {
+	if m.sinceSample += n; m.sinceSample >= 1<<20 {
+		m.sinceSample = 0
+		m.peak = max(m.peak, heapInUse())
 	}
 }
 
-func (m *memory) check(t *testing.T, what string) {
+func (m *memoryMeter) check(t *testing.T, what string) {
 	t.Helper()
 	if m.peak == 0 {
 		t.Fatalf("%s: the memory wasn't watched", what)
@@ -67,18 +67,18 @@ func (m *memory) check(t *testing.T, what string) {
 
 func testLarge(t *testing.T, s replication.Stage) {
 	sum := md5.New()
-	if _, err := io.Copy(sum, &pattern{left: largeSize, memory: &memory{}}); err != nil {
+	if _, err := io.Copy(sum, &patternReader{remaining: largeSize, memory: &memoryMeter{}}); err != nil {
 		t.Fatal(err)
 	}
 	key := replication.StageKey{Space: "large", Checksum: hex.EncodeToString(sum.Sum(nil))}
 
-	writing := &memory{base: live()}
-	if err := s.Put(t.Context(), key, &pattern{left: largeSize, memory: writing}, largeSize); err != nil {
+	writing := &memoryMeter{base: heapInUse()}
+	if err := s.Put(t.Context(), key, &patternReader{remaining: largeSize, memory: writing}, largeSize); err != nil {
 		t.Fatal(err)
 	}
 	writing.check(t, "Put")
 
-	reading := &memory{base: live()}
+	reading := &memoryMeter{base: heapInUse()}
 	r, size, err := s.Open(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func testLarge(t *testing.T, s replication.Stage) {
 		var n int
 		n, err = r.Read(buf)
 		again.Write(buf[:n])
-		reading.watch(n)
+		reading.sample(n)
 	}
 	if err != io.EOF || size != largeSize || hex.EncodeToString(again.Sum(nil)) != key.Checksum {
 		t.Errorf("reading back: size %d, %v", size, err)

@@ -18,49 +18,34 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Option adds to the suite what not every implementation allows.
-type Option func(*suite)
+// Damage changes a byte of the content that is stored under a key, without the
+// implementation.
+type Damage func(t *testing.T, s replication.Stage, key replication.StageKey)
 
-type suite struct {
-	damage func(t *testing.T, s replication.Stage, key replication.StageKey)
-}
-
-// WithDamage tests damaged content too. The function changes a byte of what is
-// stored under a key, behind the implementation's back.
-func WithDamage(damage func(t *testing.T, s replication.Stage, key replication.StageKey)) Option {
-	return func(s *suite) { s.damage = damage }
-}
-
-// Run runs the suite. Each call of newStage makes an empty stage.
-func Run(t *testing.T, newStage func(t *testing.T) replication.Stage, options ...Option) {
-	var o suite
-	for _, option := range options {
-		option(&o)
-	}
+// Run runs the suite. Each call of newStage returns an empty stage.
+func Run(t *testing.T, newStage func(t *testing.T) replication.Stage, damage Damage) {
 	for _, part := range []struct {
 		name string
 		test func(t *testing.T, s replication.Stage)
 	}{
-		{"content comes back", testRoundTrip},
-		{"an unknown size is fine", testUnknownSize},
-		{"odd readers are fine", testOddReaders},
+		{"content is returned", testRoundTrip},
+		{"an unknown size is accepted", testUnknownSize},
+		{"unusual readers are accepted", testOddReaders},
 		{"what isn't there isn't staged", testMissing},
 		{"removed content is gone", testRemove},
-		{"spaces are apart", testSpaces},
+		{"spaces are separate", testSpaces},
 		{"wrong content isn't stored", testWrong},
 		{"wrong content doesn't replace the right one", testWrongOverRight},
-		{"an error of the source comes back and nothing is stored", testSourceFails},
+		{"an error of the source is returned and nothing is stored", testSourceFails},
 		{"unsafe keys are refused", testKeys},
 		{"an ended context stores nothing", testContext},
 		{"writers may race", testRace},
 		{"an open reader outlives a removal", testRemoveWhileOpen},
-		{"large content streams", testLarge},
+		{"large content is streamed", testLarge},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, newStage(t)) })
 	}
-	if o.damage != nil {
-		t.Run("damaged content is noticed and staged again", func(t *testing.T) { testDamage(t, newStage, o.damage) })
-	}
+	t.Run("damaged content is detected and staged again", func(t *testing.T) { testDamage(t, newStage, damage) })
 }
 
 // keyOf is the key of content in the suite's space.
@@ -69,7 +54,7 @@ func keyOf(content string) replication.StageKey {
 	return replication.StageKey{Space: "primary.example-engineering", Checksum: hex.EncodeToString(sum[:])}
 }
 
-func put(t *testing.T, s replication.Stage, content string) replication.StageKey {
+func mustPut(t *testing.T, s replication.Stage, content string) replication.StageKey {
 	t.Helper()
 	key := keyOf(content)
 	if err := s.Put(t.Context(), key, strings.NewReader(content), int64(len(content))); err != nil {
@@ -78,7 +63,7 @@ func put(t *testing.T, s replication.Stage, content string) replication.StageKey
 	return key
 }
 
-func get(s replication.Stage, key replication.StageKey) (content string, size int64, err error) {
+func readAll(s replication.Stage, key replication.StageKey) (content string, size int64, err error) {
 	r, size, err := s.Open(context.Background(), key)
 	if err != nil {
 		return "", 0, err
@@ -87,39 +72,39 @@ func get(s replication.Stage, key replication.StageKey) (content string, size in
 	return string(b), size, errors.Join(err, r.Close())
 }
 
-func holds(t *testing.T, s replication.Stage, key replication.StageKey, want string) {
+func checkContent(t *testing.T, s replication.Stage, key replication.StageKey, want string) {
 	t.Helper()
-	got, size, err := get(s, key)
+	got, size, err := readAll(s, key)
 	if err != nil || got != want || size != int64(len(want)) {
 		t.Errorf("Open gives %d bytes of size %d, %v; want the %d bytes that were put", len(got), size, err, len(want))
 	}
 }
 
-func missing(t *testing.T, s replication.Stage, key replication.StageKey) {
+func checkNotStaged(t *testing.T, s replication.Stage, key replication.StageKey) {
 	t.Helper()
 	if _, _, err := s.Open(t.Context(), key); !errors.Is(err, replication.ErrNotStaged) {
 		t.Errorf("Open of what isn't there: %v, want ErrNotStaged", err)
 	}
 }
 
-func contents() []string {
+func sampleContents() []string {
 	return []string{"", "x", "cookbook file\r\n\x00\xff", strings.Repeat("0123456789", 100_000)}
 }
 
 func testRoundTrip(t *testing.T, s replication.Stage) {
 	for range 2 { // putting it again is fine
-		for _, c := range contents() {
-			holds(t, s, put(t, s, c), c)
+		for _, c := range sampleContents() {
+			checkContent(t, s, mustPut(t, s, c), c)
 		}
 	}
 }
 
 func testUnknownSize(t *testing.T, s replication.Stage) {
-	for _, c := range contents() {
+	for _, c := range sampleContents() {
 		if err := s.Put(t.Context(), keyOf(c), strings.NewReader(c), -1); err != nil {
 			t.Fatalf("Put of %d bytes: %v", len(c), err)
 		}
-		holds(t, s, keyOf(c), c)
+		checkContent(t, s, keyOf(c), c)
 	}
 }
 
@@ -134,12 +119,12 @@ func testOddReaders(t *testing.T, s replication.Stage) {
 		if err := s.Put(t.Context(), keyOf(c), r, int64(len(c))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		holds(t, s, keyOf(c), c)
+		checkContent(t, s, keyOf(c), c)
 		if err := s.Remove(t.Context(), keyOf(c)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(t, s, c)
+	mustPut(t, s, c)
 	r, _, err := s.Open(t.Context(), keyOf(c))
 	if err != nil {
 		t.Fatal(err)
@@ -151,32 +136,32 @@ func testOddReaders(t *testing.T, s replication.Stage) {
 }
 
 func testMissing(t *testing.T, s replication.Stage) {
-	missing(t, s, keyOf("never put"))
-	put(t, s, "something else")
-	missing(t, s, keyOf("never put"))
+	checkNotStaged(t, s, keyOf("never put"))
+	mustPut(t, s, "something else")
+	checkNotStaged(t, s, keyOf("never put"))
 }
 
 func testRemove(t *testing.T, s replication.Stage) {
-	a, b := put(t, s, "a"), put(t, s, "b")
+	a, b := mustPut(t, s, "a"), mustPut(t, s, "b")
 	for range 2 { // absent is success
 		if err := s.Remove(t.Context(), a); err != nil {
 			t.Fatal(err)
 		}
 	}
-	missing(t, s, a)
-	holds(t, s, b, "b")
+	checkNotStaged(t, s, a)
+	checkContent(t, s, b, "b")
 }
 
 // testSpaces: MD5 can be forged, so content of one organization is never given
 // to another.
 func testSpaces(t *testing.T, s replication.Stage) {
-	key := put(t, s, "shared")
+	key := mustPut(t, s, "shared")
 	other := replication.StageKey{Space: "other", Checksum: key.Checksum}
-	missing(t, s, other)
+	checkNotStaged(t, s, other)
 	if err := s.Remove(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	holds(t, s, key, "shared")
+	checkContent(t, s, key, "shared")
 }
 
 func testWrong(t *testing.T, s replication.Stage) {
@@ -199,16 +184,16 @@ func testWrong(t *testing.T, s replication.Stage) {
 		if !errors.Is(err, replication.ErrContentMismatch) {
 			t.Errorf("%s: %v, want ErrContentMismatch", name, err)
 		}
-		missing(t, s, keyOf(c))
+		checkNotStaged(t, s, keyOf(c))
 	}
 }
 
 func testWrongOverRight(t *testing.T, s replication.Stage) {
-	key := put(t, s, "right")
+	key := mustPut(t, s, "right")
 	if err := s.Put(t.Context(), key, strings.NewReader("wrong"), 5); !errors.Is(err, replication.ErrContentMismatch) {
 		t.Errorf("%v, want ErrContentMismatch", err)
 	}
-	holds(t, s, key, "right")
+	checkContent(t, s, key, "right")
 }
 
 func testSourceFails(t *testing.T, s replication.Stage) {
@@ -218,13 +203,14 @@ func testSourceFails(t *testing.T, s replication.Stage) {
 	if !errors.Is(err, broken) || replication.ClassOf(err) != replication.Unreachable {
 		t.Errorf("%v of class %s, want the error of the source", err, replication.ClassOf(err))
 	}
-	missing(t, s, keyOf("half of it"))
+	checkNotStaged(t, s, keyOf("half of it"))
 }
 
 func testKeys(t *testing.T, s replication.Stage) {
 	sum := keyOf("x").Checksum
 	keys := []replication.StageKey{{}, {Checksum: sum}, {Space: "space"}, {Space: "space", Checksum: strings.ToUpper(keyOf("j").Checksum)}}
-	for _, space := range []string{".", "..", "../x", "a/b", `a\b`, "/a", ".hidden", "-flag", "_x", "a b", "a\x00", "ü", "a\n", strings.Repeat("a", 129)} {
+	for _, space := range []string{".", "..", "../x", "a/b", `a\b`, "/a", ".hidden", "-flag", "_x", "a b", "a\x00", "ü", "a\n",
+		strings.Repeat("a", 129)} {
 		keys = append(keys, replication.StageKey{Space: space, Checksum: sum})
 	}
 	for _, checksum := range []string{sum[1:], sum + "0", "../" + sum[3:], "g" + sum[1:], sum[:31] + "/", strings.Repeat(".", 32)} {
@@ -256,7 +242,7 @@ func testContext(t *testing.T, s replication.Stage) {
 	if err := s.Put(ctx, keyOf("x"), strings.NewReader("x"), 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("Put: %v, want context.Canceled", err)
 	}
-	missing(t, s, keyOf("x"))
+	checkNotStaged(t, s, keyOf("x"))
 }
 
 func testRace(t *testing.T, s replication.Stage) {
@@ -272,7 +258,7 @@ func testRace(t *testing.T, s replication.Stage) {
 					t.Errorf("a writer of half of it: %v", err)
 				}
 			case 1: // a reader sees all of it or nothing
-				got, _, err := get(s, key)
+				got, _, err := readAll(s, key)
 				if err == nil && got != content || err != nil && !errors.Is(err, replication.ErrNotStaged) {
 					t.Errorf("a reader meanwhile: %d bytes, %v", len(got), err)
 				}
@@ -284,12 +270,12 @@ func testRace(t *testing.T, s replication.Stage) {
 		})
 	}
 	wg.Wait()
-	holds(t, s, key, content)
+	checkContent(t, s, key, content)
 }
 
 func testRemoveWhileOpen(t *testing.T, s replication.Stage) {
 	content := strings.Repeat("open", 100_000)
-	key := put(t, s, content)
+	key := mustPut(t, s, content)
 	r, _, err := s.Open(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -304,22 +290,22 @@ func testRemoveWhileOpen(t *testing.T, s replication.Stage) {
 	}
 }
 
-func testDamage(t *testing.T, newStage func(t *testing.T) replication.Stage, damage func(*testing.T, replication.Stage, replication.StageKey)) {
+func testDamage(t *testing.T, newStage func(t *testing.T) replication.Stage, damage Damage) {
 	for _, size := range []int{1, 100, 300_000} {
 		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
 			s := newStage(t)
 			content := strings.Repeat("d", size)
-			key := put(t, s, content)
+			key := mustPut(t, s, content)
 			damage(t, s, key)
-			if _, _, err := get(s, key); !errors.Is(err, replication.ErrContentMismatch) {
+			if _, _, err := readAll(s, key); !errors.Is(err, replication.ErrContentMismatch) {
 				t.Fatalf("reading damaged content: %v, want ErrContentMismatch", err)
 			}
 			// The engine stages it again, whether or not the reader removed it.
 			if err := s.Remove(t.Context(), key); err != nil {
 				t.Fatal(err)
 			}
-			put(t, s, content)
-			holds(t, s, key, content)
+			mustPut(t, s, content)
+			checkContent(t, s, key, content)
 		})
 	}
 }

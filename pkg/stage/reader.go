@@ -11,9 +11,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// verified reads staged content and checks it. The bytes that complete the
-// content are given out only if the MD5 over all is right.
-type verified struct {
+// verifyingReader reads staged content and verifies it. The bytes that complete the
+// content are returned only if its MD5 is right.
+type verifyingReader struct {
 	ctx  context.Context
 	key  replication.StageKey
 	f    *os.File
@@ -23,7 +23,7 @@ type verified struct {
 	err  error // what every further Read returns
 }
 
-func (v *verified) Read(p []byte) (int, error) {
+func (v *verifyingReader) Read(p []byte) (int, error) {
 	if v.err != nil {
 		return 0, v.err
 	}
@@ -31,7 +31,7 @@ func (v *verified) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if v.left == 0 {
-		v.err = v.verdict()
+		v.err = v.checkSum()
 		return 0, v.err
 	}
 	if len(p) == 0 {
@@ -45,33 +45,34 @@ func (v *verified) Read(p []byte) (int, error) {
 	v.left -= int64(n)
 	switch {
 	case err == io.EOF: // shorter than it was when it was opened
-		v.err = v.wrong()
+		v.err = v.discardDamaged()
 		return 0, v.err
 	case err != nil:
-		v.err = local("read staged "+v.key.Checksum, err)
+		v.err = localError("read staged "+v.key.Checksum, err)
 		return n, v.err
 	case v.left == 0:
-		if v.err = v.verdict(); v.err != io.EOF {
+		if v.err = v.checkSum(); v.err != io.EOF {
 			return 0, v.err
 		}
 	}
 	return n, nil
 }
 
-// verdict is io.EOF for the right content.
-func (v *verified) verdict() error {
+// checkSum returns io.EOF for the right content.
+func (v *verifyingReader) checkSum() error {
 	if hex.EncodeToString(v.sum.Sum(nil)) == v.key.Checksum {
 		return io.EOF
 	}
-	return v.wrong()
+	return v.discardDamaged()
 }
 
-// wrong removes the file, unless somebody has just replaced it.
-func (v *verified) wrong() error {
+// discardDamaged removes the file, unless it was replaced meanwhile, and returns the
+// error of the read.
+func (v *verifyingReader) discardDamaged() error {
 	ours, err1 := v.f.Stat()
 	there, err2 := os.Stat(v.path)
 	if err1 == nil && err2 == nil && os.SameFile(ours, there) {
-		_ = os.Remove(v.path) // if it stays, the next reader finds it wrong again
+		_ = os.Remove(v.path) // if it stays, the next reader detects it again
 	}
 	return &replication.Error{
 		Op:    "read staged " + v.key.Checksum,
@@ -81,4 +82,4 @@ func (v *verified) wrong() error {
 	}
 }
 
-func (v *verified) Close() error { return v.f.Close() }
+func (v *verifyingReader) Close() error { return v.f.Close() }

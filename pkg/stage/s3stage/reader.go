@@ -12,11 +12,11 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// checked reads content that is to be staged, and ends with io.EOF only if it is
-// right. Of a known length, the bytes that complete it are given out only then,
-// so that a request that has announced it stays unfinished. It keeps its error,
-// to tell it from one of S3.
-type checked struct {
+// checkingReader reads content that is to be staged, and ends with io.EOF only if its
+// MD5 is right. If the length is known, the bytes that complete it are returned only
+// then, so that a request that has announced it stays incomplete. It keeps its error,
+// to distinguish it from one of S3.
+type checkingReader struct {
 	ctx  context.Context
 	key  replication.StageKey
 	r    io.Reader
@@ -26,12 +26,12 @@ type checked struct {
 	err  error
 }
 
-func (c *checked) Read(p []byte) (int, error) {
+func (c *checkingReader) Read(p []byte) (int, error) {
 	if c.err == nil {
 		c.err = c.ctx.Err()
 	}
 	if c.err == nil && c.left == 0 {
-		c.err = c.end()
+		c.err = c.expectEnd()
 	}
 	if c.err != nil || len(p) == 0 {
 		return 0, c.err
@@ -48,29 +48,29 @@ func (c *checked) Read(p []byte) (int, error) {
 	}
 	switch {
 	case known && c.left == 0:
-		if c.err = c.end(); c.err != io.EOF {
+		if c.err = c.expectEnd(); c.err != io.EOF {
 			return 0, c.err
 		}
 	case err == io.EOF && known:
-		c.err = c.mismatch("it ends early")
+		c.err = c.mismatchError("it ends early")
 	case err == io.EOF:
-		c.err = c.verdict()
+		c.err = c.checkSum()
 	case err != nil:
 		c.err = err
 	}
 	return n, c.err
 }
 
-// end makes sure that nothing follows content of a known length.
-func (c *checked) end() error {
+// expectEnd verifies that nothing follows content of a known length.
+func (c *checkingReader) expectEnd() error {
 	var one [1]byte
-	for range 100 { // readers may give nothing for a while
+	for range 100 { // readers may return nothing for a while
 		n, err := c.r.Read(one[:])
 		switch {
 		case n > 0:
-			return c.mismatch("it goes on")
+			return c.mismatchError("it goes on")
 		case err == io.EOF:
-			return c.verdict()
+			return c.checkSum()
 		case err != nil:
 			return err
 		}
@@ -78,21 +78,21 @@ func (c *checked) end() error {
 	return io.ErrNoProgress
 }
 
-func (c *checked) verdict() error {
+func (c *checkingReader) checkSum() error {
 	if hex.EncodeToString(c.sum.Sum(nil)) == c.key.Checksum {
 		return io.EOF
 	}
-	return c.mismatch("another MD5")
+	return c.mismatchError("another MD5")
 }
 
-func (c *checked) mismatch(how string) error {
+func (c *checkingReader) mismatchError(how string) error {
 	return &replication.Error{Op: "stage " + c.key.Checksum, Class: replication.Rejected,
 		Err: fmt.Errorf("%w: %s after %d bytes", replication.ErrContentMismatch, how, c.read)}
 }
 
-// verified reads staged content and checks it. The bytes that complete the
-// content are given out only if the MD5 over all is right.
-type verified struct {
+// verifyingReader reads staged content and verifies it. The bytes that complete the
+// content are returned only if its MD5 is right.
+type verifyingReader struct {
 	ctx  context.Context
 	s    *Stage
 	key  replication.StageKey
@@ -104,12 +104,12 @@ type verified struct {
 	err  error // what every further Read returns
 }
 
-func (v *verified) Read(p []byte) (int, error) {
+func (v *verifyingReader) Read(p []byte) (int, error) {
 	if v.err != nil {
 		return 0, v.err
 	}
 	if v.left == 0 {
-		v.err = v.verdict()
+		v.err = v.checkSum()
 		return 0, v.err
 	}
 	if len(p) == 0 {
@@ -123,39 +123,40 @@ func (v *verified) Read(p []byte) (int, error) {
 	v.left -= int64(n)
 	switch {
 	case v.left == 0:
-		if v.err = v.verdict(); v.err != io.EOF {
+		if v.err = v.checkSum(); v.err != io.EOF {
 			return 0, v.err
 		}
 	case err == io.EOF:
-		v.err = v.wrong()
+		v.err = v.discardDamaged()
 		return 0, v.err
 	case err != nil:
-		v.err = v.s.explain(v.ctx, "read staged "+v.key.Checksum, err)
+		v.err = v.s.wrapError(v.ctx, "read staged "+v.key.Checksum, err)
 		return n, v.err
 	}
 	return n, nil
 }
 
-// verdict is io.EOF for the right content.
-func (v *verified) verdict() error {
+// checkSum returns io.EOF for the right content.
+func (v *verifyingReader) checkSum() error {
 	if hex.EncodeToString(v.sum.Sum(nil)) == v.key.Checksum {
 		return io.EOF
 	}
-	return v.wrong()
+	return v.discardDamaged()
 }
 
-// wrong removes the object, unless somebody has just replaced it.
-func (v *verified) wrong() error {
+// discardDamaged deletes the object, unless it was replaced meanwhile, and returns the
+// error of the read.
+func (v *verifyingReader) discardDamaged() error {
 	if aws.ToString(v.etag) != "" {
-		_ = v.s.delete(v.ctx, v.name, v.etag) // if it stays, the next reader finds it wrong again
+		_ = v.s.deleteObject(v.ctx, v.name, v.etag) // if it stays, the next reader detects it again
 	}
 	return &replication.Error{
 		Op:     "read staged " + v.key.Checksum,
-		Server: v.s.where(),
+		Server: v.s.location(),
 		Class:  replication.Transient,
 		Hint:   "the damaged object was removed and will be read from the primary again",
 		Err:    fmt.Errorf("%w: the stored object is damaged", replication.ErrContentMismatch),
 	}
 }
 
-func (v *verified) Close() error { return v.body.Close() }
+func (v *verifyingReader) Close() error { return v.body.Close() }
