@@ -10,70 +10,71 @@ import (
 	"time"
 )
 
-// CheckAWS says what keeps a good configuration from being used by functions on
-// AWS, as [Problems], or nil.
+// CheckAWS returns what prevents functions on AWS from using a valid configuration, as
+// [Problems], or nil.
 func (c *Config) CheckAWS() error {
-	r := &reader{file: c.File, places: c.places}
+	r := &reader{file: c.File, positions: c.positions}
 	r.checkSecrets("primary", c.Primary)
 	for i, v := range c.Replicas {
-		r.checkSecrets(index("replica", i), v)
+		r.checkSecrets(indexKey("replica", i), v)
 	}
 	r.checkSecret("journal.token", "journal.token", "collector-token", c.Journal.Token)
 	for _, name := range slices.Sorted(maps.Keys(c.Journal.Keys)) {
-		key := join("journal.keys", name)
+		key := joinKey("journal.keys", name)
 		r.checkSecret(key, key, "reader-"+name, c.Journal.Keys[name])
 	}
 	r.checkGrants(c)
 	if a := c.AWS; a.KMSKey != "" && a.Region != "" && !strings.Contains(a.KMSKey, ":kms:"+a.Region+":") {
-		r.problem("aws.kms_key", "name a key of "+a.Region+", or a replica of it there", "isn't in the region of the stack")
+		r.addProblem("aws.kms_key", "name a key of "+a.Region+", or a replica of it there", "isn't in the region of the stack")
 	}
 	if c.Feed == "journal" && !c.AWS.Journal {
-		r.problem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
+		r.addProblem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
 	c.checkAlarmAge(r)
 	if len(r.problems) > 0 {
-		return r.problems.sorted()
+		return r.problems.sortByPosition()
 	}
 	return nil
 }
 
-// checkAlarmAge refuses an age at which alarms would ring although all is well.
+// checkAlarmAge refuses an age at which alarms would fire although nothing is wrong.
 func (c *Config) checkAlarmAge(r *reader) {
 	more := func(than time.Duration) string {
 		return "write alarm_age under [aws] with more than " + FormatDuration(than+5*time.Minute)
 	}
 	age := c.AWS.AlarmAge
-	longest := slices.MaxFunc(c.Organizations, func(a, b Organization) int { return cmp.Compare(c.successEvery(a), c.successEvery(b)) })
-	if every := c.successEvery(longest); age <= every {
+	longest := slices.MaxFunc(c.Organizations, func(a, b Organization) int { return cmp.Compare(c.successInterval(a), c.successInterval(b)) })
+	if every := c.successInterval(longest); age <= every {
 		key := longest.key + ".interval"
 		if every > longest.Interval {
 			key = longest.key + ".compare_every"
 		}
-		r.problem(first(c.places, "aws.alarm_age", key), more(every),
-			"the alarm on the age of the last success (%s) would ring although %s is only looked at every %s",
+		r.addProblem(firstPresent(c.positions, "aws.alarm_age", key), more(every),
+			"the alarm on the age of the last success (%s) would fire although %s is only checked every %s",
 			FormatDuration(age), longest.Source, FormatDuration(every))
 	}
 	if every := c.Journal.ScanEvery; c.AWS.Journal && age <= every {
-		r.problem(first(c.places, "aws.alarm_age", "journal.scan_every"), more(every),
-			"the alarm on the age of the last scan (%s) would ring although scans are %s apart", FormatDuration(age), FormatDuration(every))
+		r.addProblem(firstPresent(c.positions, "aws.alarm_age", "journal.scan_every"), more(every),
+			"the alarm on the age of the last scan (%s) would fire although scans are %s apart", FormatDuration(age), FormatDuration(every))
 	}
 	if longest := c.AWS.Timeout; age <= longest {
-		r.problem(first(r.places, "aws.alarm_age", "aws.timeout"), more(longest),
-			"the alarm on the age of the last good pass (%s) would ring during a pass, which may take %s", FormatDuration(age), FormatDuration(longest))
+		r.addProblem(firstPresent(r.positions, "aws.alarm_age", "aws.timeout"), more(longest),
+			"the alarm on the age of the last good pass (%s) would fire during a pass, which may take %s", FormatDuration(age),
+			FormatDuration(longest))
 	}
 }
 
-// successEvery is how often an organization that is well has a success: with each
-// compare only, where there may be neither updated_since nor a journal.
-func (c *Config) successEvery(o Organization) time.Duration {
+// successInterval returns how often an organization without problems has a success:
+// only with each compare if there may be neither updated_since nor a journal.
+func (c *Config) successInterval(o Organization) time.Duration {
 	if c.Feed == "auto" && !c.AWS.Journal {
 		return max(o.Interval, o.CompareEvery)
 	}
 	return o.Interval
 }
 
-// first is the first of some keys that stands in the file, or the last of them.
-func first(places map[string]place, keys ...string) string {
+// firstPresent returns the first of some keys that is in the file, or the last of them.
+func firstPresent(places map[string]position, keys ...string) string {
 	for _, k := range keys {
 		if places[k].line > 0 {
 			return k
@@ -82,27 +83,27 @@ func first(places map[string]place, keys ...string) string {
 	return keys[len(keys)-1]
 }
 
-// checkSecrets refuses references that the functions can't follow.
+// checkSecrets refuses references that the functions can't resolve.
 func (r *reader) checkSecrets(at string, v Server) {
-	r.checkSecret(at+".key", first(r.places, at+".key", at+".profile"), v.Name, v.Key)
+	r.checkSecret(at+".key", firstPresent(r.positions, at+".key", at+".profile"), v.Name, v.Key)
 	r.checkSecret(at+".ca", at+".ca", v.Name+"-ca", v.CA)
 }
 
-// checkSecret looks at the reference of a key, which was written at a place. Name
-// is what to call the secret.
+// checkSecret checks the reference of a key, which was written at another key if a
+// profile gave it. Name is the name to suggest for the secret.
 func (r *reader) checkSecret(key, written, name string, ref KeyRef) {
 	switch {
 	case ref.IsZero():
 	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm" && written != key:
-		r.problem(written, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, name),
+		r.addProblem(written, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, name),
 			"the functions on AWS have no profiles of Chef's credentials file")
 	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm":
-		r.problem(key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
+		r.addProblem(key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
 			"secretsmanager:"+defaultStack+"/"+name, "ssm:/"+defaultStack+"/"+name),
 			"the functions on AWS can't read %s: references", ref.Scheme)
 	case !isSecretName(ref):
 		// Such a name would also be a pattern in the policy that grants it.
-		r.problem(key, "use letters, digits and /_+=.@-, or an ARN", "%q can't be the name of a secret", ref)
+		r.addProblem(key, "use letters, digits and /_+=.@-, or an ARN", "%q can't be the name of a secret", ref)
 	}
 }
 

@@ -14,16 +14,16 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// FileName is the usual name of the configuration file.
+// FileName is the default name of the configuration file.
 const FileName = "chef-sync.toml"
 
 // maxSize is the largest configuration that is read, in bytes.
 const maxSize = 1 << 20
 
-// leastStage is the smallest limit of a stage that is of use.
-const leastStage = 1 << 20
+// minStageSize is the smallest useful limit of a stage.
+const minStageSize = 1 << 20
 
-// Config is a configuration without contradictions.
+// Config is a valid configuration.
 type Config struct {
 	File          string // as it was named
 	Primary       Server
@@ -34,11 +34,11 @@ type Config struct {
 	Organizations []Organization
 	StatePath     string // of the SQLite file
 	StagePath     string // of the folder
-	StageSize     int64  // the most bytes that stay in it; 0 is no limit, SizeAuto goes by the disk
+	StageSize     int64  // the most bytes that are kept; 0 is no limit, SizeAuto depends on the disk
 	LogLevel      string // debug, info, warn or error
 	AWS           AWS
 	settings      []Setting
-	places        map[string]place
+	positions     map[string]position
 }
 
 // Server is a Chef Server and how to reach it.
@@ -74,27 +74,26 @@ type Organization struct {
 	ReconcileEvery, VerifyEvery, VerifyFilesEvery time.Duration
 	Drift                                         replication.DriftRule
 
-	key        string // where it stands, such as organization[0]
+	key        string // its position, such as organization[0]
 	kindsGiven bool
 }
 
-// Loader reads configurations. Its fields are what it takes from the process;
-// with the zero Loader nothing outside the text counts.
+// Loader reads configurations. Its fields are what it takes from the process; the zero
+// Loader uses the text only.
 type Loader struct {
 	// Env looks up environment variables, as os.LookupEnv.
 	Env func(string) (string, bool)
 	// Home is the user's home folder, "" when unknown.
 	Home string
-	// System says that the program runs as a service of the system: state goes
+	// System is whether the program runs as a service of the system: state is kept
 	// below /var/lib.
 	System bool
 	// ChefProfile is the profile of the Chef credentials file that gives the
-	// primary's user and key where the configuration names neither these nor a
-	// profile.
+	// primary's user and key if the configuration names neither these nor a profile.
 	ChefProfile string
 }
 
-// ProcessLoader takes everything from the process itself.
+// ProcessLoader returns a Loader with the environment of the process.
 func ProcessLoader() Loader {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -107,8 +106,8 @@ func ProcessLoader() Loader {
 // content is reported as [Problems].
 func Load(path string) (*Config, error) { return ProcessLoader().Load(path) }
 
-// Parse is Load for text that was read elsewhere. Name stands for it in
-// messages, and relative paths start at its folder.
+// Parse is Load for text that was read elsewhere. Messages call it by name, and
+// relative paths are relative to the folder of name.
 func Parse(name string, data []byte) (*Config, error) { return ProcessLoader().Parse(name, data) }
 
 // Load reads a file.
@@ -129,12 +128,12 @@ func (l Loader) Parse(name string, data []byte) (*Config, error) {
 	if err := toml.Unmarshal(data, &values); err != nil {
 		return nil, Problems{syntaxProblem(name, err)}
 	}
-	r := &reader{Loader: l, file: name, places: places(data)}
-	c := r.config(&section{reader: r, values: values})
+	r := &reader{Loader: l, file: name, positions: keyPositions(data)}
+	c := r.readConfig(&section{reader: r, values: values})
 	if len(r.problems) > 0 {
-		return nil, r.problems.sorted()
+		return nil, r.problems.sortByPosition()
 	}
-	c.settings, c.places = r.settings, r.places
+	c.settings, c.positions = r.settings, r.positions
 	return c, nil
 }
 
@@ -148,47 +147,49 @@ func syntaxProblem(name string, err error) Problem {
 	return p
 }
 
-func (r *reader) config(top *section) *Config {
+func (r *reader) readConfig(top *section) *Config {
 	c := &Config{File: r.file}
-	primary := top.table("primary", true)
-	c.Primary = primary.server("primary")
-	c.Feed = primary.word("feed", "auto", "auto", "updated_since", "journal")
-	c.FeedURL = primary.feedURL()
-	primary.done(otherServerWords())
-	for i, s := range top.tables("replica") {
-		c.Replicas = append(c.Replicas, s.server(s.replicaName()))
-		s.done(otherServerWords())
+	primary := top.subTable("primary", true)
+	c.Primary = primary.readServer("primary")
+	c.Feed = primary.enumValue("feed", "auto", "auto", "updated_since", "journal")
+	c.FeedURL = primary.readFeedURL()
+	primary.reportUnknownKeys(otherServerKeys())
+	for i, s := range top.subTables("replica") {
+		c.Replicas = append(c.Replicas, s.readServer(s.readReplicaName()))
+		s.reportUnknownKeys(otherServerKeys())
 		r.checkReplica(c, i)
 	}
-	for _, s := range top.tables("organization") {
-		c.Organizations = append(c.Organizations, s.organization(c))
+	for _, s := range top.subTables("organization") {
+		c.Organizations = append(c.Organizations, s.readOrganization(c))
 	}
-	c.Journal = top.table("journal", true).journal()
-	state, stage, log := top.table("state", true), top.table("stage", true), top.table("log", true)
+	c.Journal = top.subTable("journal", true).readJournal()
+	state, stage, log := top.subTable("state", true), top.subTable("stage", true), top.subTable("log", true)
 	c.StatePath = state.filePath("path", filepath.Join(r.stateFolder(), "state.db"))
 	c.StagePath = stage.filePath("path", filepath.Join(filepath.Dir(c.StatePath), "stage"))
-	c.StageSize = stage.size("size", leastStage)
-	c.LogLevel = log.word("level", "info", "debug", "info", "warn", "error")
-	state.done(nil)
-	stage.done(map[string]string{"max_size": "size", "limit": "size", "stage_size": "size"})
-	log.done(nil)
-	c.AWS = top.table("aws", false).aws(c.Feed, c.Journal)
-	top.done(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]", "destination": "[[replica]]",
-		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]", "changes": "[journal]", "data_collector": "[journal]", "logging": "[log]"})
-	r.check(c)
+	c.StageSize = stage.sizeValue("size", minStageSize)
+	c.LogLevel = log.enumValue("level", "info", "debug", "info", "warn", "error")
+	state.reportUnknownKeys(nil)
+	stage.reportUnknownKeys(map[string]string{"max_size": "size", "limit": "size", "stage_size": "size"})
+	log.reportUnknownKeys(nil)
+	c.AWS = top.subTable("aws", false).readAWS(c.Feed, c.Journal)
+	top.reportUnknownKeys(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]",
+		"destination":   "[[replica]]",
+		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]",
+		"changes": "[journal]", "data_collector": "[journal]", "logging": "[log]"})
+	r.checkConfig(c)
 	return c
 }
 
-func (l Loader) lookup(name string) (string, bool) {
+func (l Loader) lookupEnv(name string) (string, bool) {
 	if l.Env == nil {
 		return "", false
 	}
 	return l.Env(name)
 }
 
-// stateFolder is where state goes by default.
+// stateFolder returns the default folder of the state.
 func (l Loader) stateFolder() string {
-	if dir, ok := l.lookup("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+	if dir, ok := l.lookupEnv("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
 		return filepath.Join(dir, "chef-sync")
 	}
 	if l.System || l.Home == "" {
@@ -197,7 +198,7 @@ func (l Loader) stateFolder() string {
 	return filepath.Join(l.Home, ".local", "state", "chef-sync")
 }
 
-func (r *reader) folder() string {
+func (r *reader) configFolder() string {
 	folder := filepath.Dir(r.file)
 	if abs, err := filepath.Abs(folder); err == nil {
 		return abs
@@ -206,15 +207,15 @@ func (r *reader) folder() string {
 }
 
 func (s *section) filePath(key, fallback string) string {
-	value, given := s.text(key)
+	value, given := s.stringValue(key)
 	switch {
 	case !given:
 		value = fallback
 	case value == "":
-		s.bad(key, "write a path, or leave the key out", "must not be empty")
+		s.badValue(key, "write a path, or leave the key out", "must not be empty")
 	default:
-		value = s.Loader.path(value, s.folder())
+		value = s.Loader.resolvePath(value, s.configFolder())
 	}
-	s.effective(key, value, given)
+	s.recordSetting(key, value, given)
 	return value
 }

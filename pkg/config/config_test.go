@@ -39,8 +39,8 @@ prune       = "replicated"
 max_delete  = "20%"
 `
 
-// least is the shortest configuration; tests put more below it.
-const least = `[primary]
+// minimalConfig is the shortest configuration; tests put more below it.
+const minimalConfig = `[primary]
 url = "https://chef.example.com"
 user = "u"
 key = "env:KEY"
@@ -53,7 +53,7 @@ key = "env:KEY"
 source = "acme"
 `
 
-func parsed(t *testing.T, l Loader, text string) *Config {
+func mustParse(t *testing.T, l Loader, text string) *Config {
 	t.Helper()
 	c, err := l.Parse("/etc/chef-sync/chef-sync.toml", []byte(text))
 	if err != nil {
@@ -62,19 +62,22 @@ func parsed(t *testing.T, l Loader, text string) *Config {
 	return c
 }
 
-func TestTheExampleOfTheDesign(t *testing.T) {
-	c := parsed(t, Loader{}, full)
+func TestExampleConfiguration(t *testing.T) {
+	c := mustParse(t, Loader{}, full)
 	want := &Config{
 		File: "/etc/chef-sync/chef-sync.toml",
 		Primary: Server{Name: "primary", URL: "https://chef.example.com", User: "ec_sync_user",
-			Key: KeyRef{Scheme: "file", Name: "/etc/chef-sync/ec_sync_user.pem"}, Connections: 10, ConnectTimeout: 5 * time.Second, ResponseTimeout: 30 * time.Second},
+			Key: KeyRef{Scheme: "file", Name: "/etc/chef-sync/ec_sync_user.pem"}, Connections: 10, ConnectTimeout: 5 * time.Second,
+			ResponseTimeout: 30 * time.Second},
 		Feed: "auto",
 		Replicas: []Server{{Name: "eu", URL: "https://chef-eu.example.com", User: "ec_sync_user",
-			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10, ConnectTimeout: 5 * time.Second, ResponseTimeout: 30 * time.Second}},
+			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10, ConnectTimeout: 5 * time.Second,
+			ResponseTimeout: 30 * time.Second}},
 		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
 			Kinds: []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag},
-			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute, ReconcileEvery: 24 * time.Hour,
-			VerifyEvery: 24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport}},
+			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute,
+			ReconcileEvery: 24 * time.Hour,
+			VerifyEvery:    24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport}},
 
 		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", StageSize: SizeAuto, LogLevel: "info",
@@ -87,8 +90,8 @@ func TestTheExampleOfTheDesign(t *testing.T) {
 }
 
 func TestDefaultsAreThoseOfTheExample(t *testing.T) {
-	short := parsed(t, Loader{}, strings.Replace(least, "acme", "engineering", 1)).Organizations[0]
-	long := parsed(t, Loader{}, full).Organizations[0]
+	short := mustParse(t, Loader{}, strings.Replace(minimalConfig, "acme", "engineering", 1)).Organizations[0]
+	long := mustParse(t, Loader{}, full).Organizations[0]
 	long.Destination = ""
 	if diff := cmp.Diff(long, short, cmpopts.IgnoreUnexported(Organization{})); diff != "" {
 		t.Error(diff)
@@ -96,7 +99,7 @@ func TestDefaultsAreThoseOfTheExample(t *testing.T) {
 }
 
 func TestEveryKey(t *testing.T) {
-	c := parsed(t, Loader{Home: "/home/me"}, `
+	c := mustParse(t, Loader{Home: "/home/me"}, `
 [primary]
 url = "HTTPS://Chef.Example.COM:443/"
 user = "u"
@@ -133,7 +136,8 @@ size = "1.5GiB"
 [log]
 level = "debug"
 `)
-	if c.Primary.URL != "https://chef.example.com" || !c.Primary.Orgless || !c.Primary.InsecureSkipVerify || c.Primary.CA.String() != "file:/etc/chef-sync/ca.pem" || c.Feed != "journal" {
+	if c.Primary.URL != "https://chef.example.com" || !c.Primary.Orgless || !c.Primary.InsecureSkipVerify ||
+		c.Primary.CA.String() != "file:/etc/chef-sync/ca.pem" || c.Feed != "journal" {
 		t.Errorf("primary %+v, feed %s", c.Primary, c.Feed)
 	}
 	if c.Replicas[0].URL != "http://[::1]:4545" || c.Replicas[0].Key.Name != "/home/me/key.pem" {
@@ -148,12 +152,15 @@ level = "debug"
 	}
 	p[0].Space = ""
 	want := PairConfig{
-		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName, Kinds: []object.Kind{object.Role, object.Cookbook},
+		Pair: replication.Pair{ID: replication.PairID{Replica: "a-1_B", Org: "acme"}, SourceOrg: OrglessName,
+			Kinds: []object.Kind{object.Role, object.Cookbook},
 			Selection: replication.Selection{
 				Include: []replication.Pattern{{Kind: object.Role, Name: "web-*"}, {Kind: object.Cookbook, Name: "apt", Sub: "1.*"}},
 				Exclude: []replication.Pattern{{Kind: object.Role, Name: "web-test?"}},
 			},
-			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second, CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, VerifyEvery: 72 * time.Hour, Drift: replication.DriftRepair, Concurrency: 3},
+			Prune: replication.PruneNone, MaxDelete: replication.Limit{Count: 7}, Interval: 90 * time.Second,
+			CompareEvery: 36 * time.Hour, ReconcileEvery: 12 * time.Hour, VerifyEvery: 72 * time.Hour, Drift: replication.DriftRepair,
+			Concurrency: 3},
 		Replica: c.Replicas[0],
 	}
 	if diff := cmp.Diff(want, p[0], cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
@@ -162,7 +169,7 @@ level = "debug"
 }
 
 func TestPairs(t *testing.T) {
-	c := parsed(t, Loader{}, least+`
+	c := mustParse(t, Loader{}, minimalConfig+`
 [[replica]]
 name = "goiardi"
 url = "http://localhost:4545"
@@ -189,17 +196,20 @@ replicas = ["eu"]
 	if len(spaces) != 2 {
 		t.Errorf("spaces %v, want one for each source organization", spaces)
 	}
-	other := parsed(t, Loader{}, strings.Replace(least, "chef.example.com", "chef2.example.com", 1))
+	other := mustParse(t, Loader{}, strings.Replace(minimalConfig, "chef.example.com", "chef2.example.com", 1))
 	if spaces[other.Pairs()[0].Space] != "" {
 		t.Error("organizations of one name on two primaries share a space")
 	}
 }
 
 func TestEnvironmentOverridesTheFile(t *testing.T) {
-	env := map[string]string{"CHEF_SYNC_PRIMARY_URL": "https://other.example.com", "CHEF_SYNC_PRIMARY_KEY": "env:OTHER", "CHEF_SYNC_PRIMARY_ORGANIZATIONS": "true",
-		"CHEF_SYNC_PRIMARY_CONNECTIONS": "5", "CHEF_SYNC_PRIMARY_CONNECT_TIMEOUT": "2s", "CHEF_SYNC_STATE_PATH": "/tmp/s.db", "CHEF_SYNC_LOG_LEVEL": "warn", "CHEF_SYNC_STAGE_PATH": ""}
-	c := parsed(t, Loader{Env: lookup(env)}, least)
-	if c.Primary.URL != "https://other.example.com" || c.Primary.Key.String() != "env:OTHER" || c.Primary.Connections != 5 || c.Primary.ConnectTimeout != 2*time.Second || c.StatePath != "/tmp/s.db" ||
+	env := map[string]string{"CHEF_SYNC_PRIMARY_URL": "https://other.example.com", "CHEF_SYNC_PRIMARY_KEY": "env:OTHER",
+		"CHEF_SYNC_PRIMARY_ORGANIZATIONS": "true",
+		"CHEF_SYNC_PRIMARY_CONNECTIONS":   "5", "CHEF_SYNC_PRIMARY_CONNECT_TIMEOUT": "2s", "CHEF_SYNC_STATE_PATH": "/tmp/s.db",
+		"CHEF_SYNC_LOG_LEVEL": "warn", "CHEF_SYNC_STAGE_PATH": ""}
+	c := mustParse(t, Loader{Env: lookupIn(env)}, minimalConfig)
+	if c.Primary.URL != "https://other.example.com" || c.Primary.Key.String() != "env:OTHER" || c.Primary.Connections != 5 ||
+		c.Primary.ConnectTimeout != 2*time.Second || c.StatePath != "/tmp/s.db" ||
 		c.LogLevel != "warn" || c.StagePath != "/tmp/stage" {
 		t.Errorf("%+v", c)
 	}
@@ -227,26 +237,28 @@ func TestEnvironmentOverridesTheFile(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("not shown: %v", want)
 	}
-	_, err := Loader{Env: lookup(map[string]string{"CHEF_SYNC_LOG_LEVEL": "loud", "CHEF_SYNC_PRIMARY_CONNECTIONS": "many"})}.Parse("f", []byte(least))
+	_, err := Loader{Env: lookupIn(map[string]string{"CHEF_SYNC_LOG_LEVEL": "loud",
+		"CHEF_SYNC_PRIMARY_CONNECTIONS": "many"})}.Parse("f", []byte(minimalConfig))
 	if err == nil || !strings.Contains(err.Error(), "environment variable CHEF_SYNC_LOG_LEVEL: log.level:") ||
 		!strings.Contains(err.Error(), "environment variable CHEF_SYNC_PRIMARY_CONNECTIONS: primary.connections:") {
 		t.Errorf("bad variables: %v, want them named", err)
 	}
 }
 
-func TestWithoutAPrimaryTableTheEnvironmentCanNameIt(t *testing.T) {
-	_, rest, _ := strings.Cut(least, `key = "env:KEY"`)
-	c := parsed(t, Loader{Env: lookup(map[string]string{"CHEF_SYNC_PRIMARY_URL": "https://p", "CHEF_SYNC_PRIMARY_USER": "u", "CHEF_SYNC_PRIMARY_KEY": "env:K"})}, rest)
+func TestEnvironmentCanReplaceThePrimaryTable(t *testing.T) {
+	_, rest, _ := strings.Cut(minimalConfig, `key = "env:KEY"`)
+	c := mustParse(t, Loader{Env: lookupIn(map[string]string{"CHEF_SYNC_PRIMARY_URL": "https://p", "CHEF_SYNC_PRIMARY_USER": "u",
+		"CHEF_SYNC_PRIMARY_KEY": "env:K"})}, rest)
 	if c.Primary.URL != "https://p" {
 		t.Errorf("primary %+v", c.Primary)
 	}
 }
 
-func lookup(env map[string]string) func(string) (string, bool) {
+func lookupIn(env map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 }
 
-func TestStateGoesWhereItBelongs(t *testing.T) {
+func TestDefaultStateFolder(t *testing.T) {
 	tests := []struct {
 		l    Loader
 		want string
@@ -254,19 +266,19 @@ func TestStateGoesWhereItBelongs(t *testing.T) {
 		{Loader{}, "/var/lib/chef-sync/state.db"},
 		{Loader{Home: "/home/me"}, "/home/me/.local/state/chef-sync/state.db"},
 		{Loader{Home: "/root", System: true}, "/var/lib/chef-sync/state.db"},
-		{Loader{Home: "/h", Env: lookup(map[string]string{"XDG_STATE_HOME": "/x"})}, "/x/chef-sync/state.db"},
-		{Loader{Home: "/h", Env: lookup(map[string]string{"XDG_STATE_HOME": "relative"})}, "/h/.local/state/chef-sync/state.db"},
+		{Loader{Home: "/h", Env: lookupIn(map[string]string{"XDG_STATE_HOME": "/x"})}, "/x/chef-sync/state.db"},
+		{Loader{Home: "/h", Env: lookupIn(map[string]string{"XDG_STATE_HOME": "relative"})}, "/h/.local/state/chef-sync/state.db"},
 	}
 	for _, tt := range tests {
-		c := parsed(t, tt.l, least)
+		c := mustParse(t, tt.l, minimalConfig)
 		if c.StatePath != tt.want || c.StagePath != filepath.Join(filepath.Dir(tt.want), "stage") {
 			t.Errorf("state %s, stage %s; want %s", c.StatePath, c.StagePath, tt.want)
 		}
 	}
 }
 
-func TestTheTemplateIsValidAndShowsTheDefaults(t *testing.T) {
-	c := parsed(t, Loader{}, Template())
+func TestTemplateIsValidAndShowsTheDefaults(t *testing.T) {
+	c := mustParse(t, Loader{}, Template())
 	// Each #key = value line is the default, so taking the # away changes nothing;
 	// but for the examples of what there is no default for.
 	examples := []string{"profile", "ca", "token", "tls_cert", "tls_key", "[journal.keys]", "ec_sync_user"}
@@ -279,7 +291,7 @@ func TestTheTemplateIsValidAndShowsTheDefaults(t *testing.T) {
 		}
 		lines = append(lines, line)
 	}
-	all := parsed(t, Loader{}, strings.Join(lines, ""))
+	all := mustParse(t, Loader{}, strings.Join(lines, ""))
 	all.Organizations[0].Destination = ""
 	if diff := cmp.Diff(c, all, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
 		t.Errorf("uncommented lines change something:\n%s", diff)
@@ -294,7 +306,7 @@ func TestTheTemplateIsValidAndShowsTheDefaults(t *testing.T) {
 
 func TestLoadReadsAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), FileName)
-	if err := os.WriteFile(path, []byte(strings.Replace(least, "env:KEY", "file:key.pem", 1)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(minimalConfig, "env:KEY", "file:key.pem", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Loader{}.Load(path)
@@ -319,7 +331,7 @@ func TestWarnings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	text := strings.Replace(least, "env:KEY", "file:"+dir+"/open.pem", 1)
+	text := strings.Replace(minimalConfig, "env:KEY", "file:"+dir+"/open.pem", 1)
 	text = strings.Replace(text, "env:KEY", "file:"+dir+"/own.pem", 1) + `
 replicas = ["eu"]
 drift = "repair"
@@ -334,8 +346,9 @@ user = "u"
 key = "file:/nowhere.pem"
 insecure_skip_verify = true
 `
-	got := strings.Join(parsed(t, Loader{}, text).Warnings(), "\n")
-	for _, want := range []string{"key of primary: file:" + dir + "/open.pem may be read by others (mode 0644)", "idle: the server's certificate isn't verified", "replica idle: no organization goes there",
+	got := strings.Join(mustParse(t, Loader{}, text).Warnings(), "\n")
+	for _, want := range []string{"key of primary: file:" + dir + "/open.pem may be read by others (mode 0644)",
+		"idle: the server's certificate isn't verified", "replica idle: no organization is replicated to it",
 		`organization[0]: drift = "repair" does nothing without verify_every`,
 		"organization[0]: kinds names environments, but include and exclude leave none of them"} {
 		if !strings.Contains(got, want) {
@@ -348,12 +361,13 @@ insecure_skip_verify = true
 }
 
 func TestPolicyfilesAreChosenByKinds(t *testing.T) {
-	c := parsed(t, Loader{}, least+"kinds = [\"roles\", \"policies\", \"policy_groups\", \"cookbook_artifacts\"]\nexclude = [\"policies/test-*\"]\n")
+	c := mustParse(t, Loader{}, minimalConfig+"kinds = [\"roles\", \"policies\", \"policy_groups\", "+
+		"\"cookbook_artifacts\"]\nexclude = [\"policies/test-*\"]\n")
 	want := []object.Kind{object.Role, object.Policy, object.PolicyGroup, object.CookbookArtifact}
 	if got := c.Pairs()[0].Kinds; !slices.Equal(got, want) || len(c.Warnings()) != 0 {
 		t.Errorf("kinds %v, warnings %q", got, c.Warnings())
 	}
-	c = parsed(t, Loader{}, least+"kinds = [\"policies\"]\n")
+	c = mustParse(t, Loader{}, minimalConfig+"kinds = [\"policies\"]\n")
 	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "without cookbook_artifacts") {
 		t.Errorf("warnings %q, want what policies without artifacts mean", w)
 	}

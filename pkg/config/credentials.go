@@ -24,22 +24,22 @@ type Credentials struct {
 }
 
 // Credentials reads a profile of ~/.chef/credentials, or of the file that
-// CHEF_CREDENTIALS_FILE names, as knife does: client_name or node_name, client_key
-// as a path below ~/.chef or the key itself, chef_server_url. Without a name,
+// CHEF_CREDENTIALS_FILE names, as knife does: client_name or node_name, client_key as
+// a path below ~/.chef or the key itself, chef_server_url. Without a name,
 // CHEF_PROFILE, ~/.chef/context and "default" are tried in this order. knife.rb and
 // config.rb are Ruby programs and aren't read.
 func (l Loader) Credentials(profile string) (Credentials, error) {
 	home := filepath.Join(l.Home, ".chef")
 	file := filepath.Join(home, "credentials")
-	if other, ok := l.lookup("CHEF_CREDENTIALS_FILE"); ok && other != "" {
-		file = l.path(other, "")
+	if other, ok := l.lookupEnv("CHEF_CREDENTIALS_FILE"); ok && other != "" {
+		file = l.resolvePath(other, "")
 	} else if l.Home == "" {
 		return Credentials{}, errors.New("the home folder isn't known; set CHEF_CREDENTIALS_FILE")
 	}
 	profile = l.profileName(profile, home)
 	data, err := readFile(file, maxSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Credentials{}, fmt.Errorf("%s isn't there%s", file, rubyInstead(home))
+		return Credentials{}, fmt.Errorf("%s isn't there%s", file, rubyConfigHint(home))
 	} else if err != nil {
 		return Credentials{}, err
 	}
@@ -63,7 +63,7 @@ func (l Loader) profileName(name, home string) string {
 	if name != "" {
 		return name
 	}
-	if v, ok := l.lookup("CHEF_PROFILE"); ok && v != "" {
+	if v, ok := l.lookupEnv("CHEF_PROFILE"); ok && v != "" {
 		return v
 	}
 	if data, err := readFile(filepath.Join(home, "context"), 4096); err == nil && l.Home != "" {
@@ -74,12 +74,13 @@ func (l Loader) profileName(name, home string) string {
 	return "default"
 }
 
-// rubyInstead explains the Ruby configuration that stands where credentials
-// are looked for.
-func rubyInstead(home string) string {
+// rubyConfigHint explains that Ruby configuration isn't read, if there is some instead
+// of credentials.
+func rubyConfigHint(home string) string {
 	for _, name := range []string{"config.rb", "knife.rb"} {
 		if _, err := os.Stat(filepath.Join(home, name)); err == nil {
-			return fmt.Sprintf("; there is %s, but that is a Ruby program and isn't read: write its node_name, client_key and chef_server_url into %s under [default]",
+			return fmt.Sprintf("; there is %s, but that is a Ruby program and isn't read: write its node_name, client_key and "+
+				"chef_server_url into %s under [default]",
 				filepath.Join(home, name), filepath.Join(home, "credentials"))
 		}
 	}
@@ -102,7 +103,7 @@ func findProfile(profiles map[string]any, name string) (map[string]any, error) {
 	if w := didYouMean(name, known); w != "" {
 		return nil, fmt.Errorf("there is no profile %q; did you mean %q?", name, w)
 	}
-	return nil, fmt.Errorf("there is no profile %q; profiles are: %s", name, oneOf(known))
+	return nil, fmt.Errorf("there is no profile %q; profiles are: %s", name, quoteList(known))
 }
 
 func (l Loader) fillCredentials(c *Credentials, values map[string]any, home string) error {
@@ -124,7 +125,7 @@ func (l Loader) fillCredentials(c *Credentials, values map[string]any, home stri
 	case strings.ContainsAny(key, "\n\r"):
 		return errors.New("client_key is neither a path nor a key in PEM form")
 	default:
-		c.Key = KeyRef{Scheme: "file", Name: l.path(key, home)}
+		c.Key = KeyRef{Scheme: "file", Name: l.resolvePath(key, home)}
 	}
 	if raw := text("chef_server_url"); raw != "" {
 		server, org, err := NormalizeURL(raw)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// home makes a home folder with files below .chef.
-func home(t *testing.T, files map[string]string) string {
+// newHome makes a home folder with files below .chef.
+func newHome(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, ".chef"), 0o700); err != nil {
@@ -49,7 +49,7 @@ client_key = "x"
 `
 
 func TestCredentials(t *testing.T) {
-	dir := home(t, map[string]string{"credentials": credentials})
+	dir := newHome(t, map[string]string{"credentials": credentials})
 	l := Loader{Home: dir}
 	tests := []struct{ profile, user, key, url, org string }{
 		{"default", "me", "file:" + dir + "/.chef/me.pem", "https://chef.example.com", "acme"},
@@ -73,14 +73,14 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-func TestTheProfileIsChosenAsKnifeDoes(t *testing.T) {
+func TestProfileIsChosenAsByKnife(t *testing.T) {
 	text := strings.ReplaceAll("[NAME]\nclient_name='NAME'\nclient_key='k'\n", "NAME", "default")
 	for _, name := range []string{"env", "context", "flag"} {
 		text += strings.ReplaceAll("[NAME]\nclient_name='NAME'\nclient_key='k'\n", "NAME", name)
 	}
-	with := home(t, map[string]string{"credentials": text, "context": "context\n"})
-	without := home(t, map[string]string{"credentials": text})
-	env := lookup(map[string]string{"CHEF_PROFILE": "env"})
+	with := newHome(t, map[string]string{"credentials": text, "context": "context\n"})
+	without := newHome(t, map[string]string{"credentials": text})
+	env := lookupIn(map[string]string{"CHEF_PROFILE": "env"})
 	for want, got := range map[string]func() (Credentials, error){
 		"flag":    func() (Credentials, error) { return Loader{Home: with, Env: env}.Credentials("flag") },
 		"env":     func() (Credentials, error) { return Loader{Home: with, Env: env}.Credentials("") },
@@ -93,32 +93,37 @@ func TestTheProfileIsChosenAsKnifeDoes(t *testing.T) {
 	}
 }
 
-func TestAnotherCredentialsFileStillHasItsKeysBelowHome(t *testing.T) {
-	dir := home(t, nil)
+func TestKeysOfAnotherCredentialsFileAreBelowHome(t *testing.T) {
+	dir := newHome(t, nil)
 	file := filepath.Join(t.TempDir(), "c.toml")
 	if err := os.WriteFile(file, []byte(credentials), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Loader{Home: dir, Env: lookup(map[string]string{"CHEF_CREDENTIALS_FILE": file})}.Credentials("")
+	c, err := Loader{Home: dir, Env: lookupIn(map[string]string{"CHEF_CREDENTIALS_FILE": file})}.Credentials("")
 	if err != nil || c.File != file || c.Key.Name != dir+"/.chef/me.pem" {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
 
-func TestCredentialsSayWhatIsWrong(t *testing.T) {
-	good := home(t, map[string]string{"credentials": credentials})
+func TestErrorsOfCredentials(t *testing.T) {
+	good := newHome(t, map[string]string{"credentials": credentials})
 	tests := []struct {
 		name, home, profile, want string
 	}{
 		{"unknown profile", good, "defualt", `there is no profile "defualt"; did you mean "default"?`},
 		{"dots without quotes", good, "unquoted.dot", `the name of profile "unquoted.dot" has a dot and needs quotes: ['unquoted.dot']`},
 		{"an empty profile", good, "empty", `profile "empty": client_name is missing`},
-		{"no file", home(t, nil), "", `credentials isn't there`},
-		{"Ruby instead", home(t, map[string]string{"knife.rb": ""}), "", `that is a Ruby program and isn't read: write its node_name, client_key and chef_server_url into`},
-		{"broken file", home(t, map[string]string{"credentials": "[default]\nclient_key = hunter2\n"}), "", `credentials:2:14: not valid TOML`},
-		{"no key", home(t, map[string]string{"credentials": "[default]\nclient_name = 'x'\n"}), "", `client_key is missing`},
-		{"half a key", home(t, map[string]string{"credentials": "[default]\nclient_name = 'x'\nclient_key = \"hunter2\\nx\"\n"}), "", `client_key is neither a path nor a key`},
-		{"bad URL", home(t, map[string]string{"credentials": "[default]\nclient_name='x'\nclient_key='k'\nchef_server_url='chef'\n"}), "", `chef_server_url: not the URL of a server`},
+		{"no file", newHome(t, nil), "", `credentials isn't there`},
+		{"Ruby instead", newHome(t, map[string]string{"knife.rb": ""}), "",
+			`that is a Ruby program and isn't read: write its node_name, client_key and chef_server_url into`},
+		{"broken file", newHome(t, map[string]string{"credentials": "[default]\nclient_key = hunter2\n"}), "",
+			`credentials:2:14: not valid TOML`},
+		{"no key", newHome(t, map[string]string{"credentials": "[default]\nclient_name = 'x'\n"}), "", `client_key is missing`},
+		{"half a key", newHome(t, map[string]string{"credentials": "[default]\nclient_name = 'x'\nclient_key = \"hunter2\\nx\"\n"}),
+			"", `client_key is neither a path nor a key`},
+		{"bad URL", newHome(t, map[string]string{
+			"credentials": "[default]\nclient_name='x'\nclient_key='k'\nchef_server_url='chef'\n",
+		}), "", `chef_server_url: not the URL of a server`},
 		{"no home", "", "", `the home folder isn't known; set CHEF_CREDENTIALS_FILE`},
 	}
 	for _, tt := range tests {
@@ -131,10 +136,10 @@ func TestCredentialsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAServerMayTakeItsUserAndKeyFromAProfile(t *testing.T) {
-	dir := home(t, map[string]string{"credentials": credentials})
-	text := strings.Replace(least, "url = \"https://chef.example.com\"\nuser = \"u\"\nkey = \"env:KEY\"", `profile = "default"`, 1)
-	c := parsed(t, Loader{Home: dir}, text)
+func TestServerTakesUserAndKeyFromAProfile(t *testing.T) {
+	dir := newHome(t, map[string]string{"credentials": credentials})
+	text := strings.Replace(minimalConfig, "url = \"https://chef.example.com\"\nuser = \"u\"\nkey = \"env:KEY\"", `profile = "default"`, 1)
+	c := mustParse(t, Loader{Home: dir}, text)
 	if c.Primary.URL != "https://chef.example.com" || c.Primary.User != "me" || c.Primary.Key.Name != dir+"/.chef/me.pem" {
 		t.Errorf("primary %+v", c.Primary)
 	}
@@ -143,7 +148,7 @@ func TestAServerMayTakeItsUserAndKeyFromAProfile(t *testing.T) {
 			t.Errorf("shown as %+v", s)
 		}
 	}
-	both := parsed(t, Loader{Home: dir}, strings.Replace(text, `profile = "default"`, "profile = \"default\"\nuser = \"own\"", 1))
+	both := mustParse(t, Loader{Home: dir}, strings.Replace(text, `profile = "default"`, "profile = \"default\"\nuser = \"own\"", 1))
 	if both.Primary.User != "own" || both.Primary.Key.Name != dir+"/.chef/me.pem" {
 		t.Errorf("what stands in the file goes first: %+v", both.Primary)
 	}
@@ -155,18 +160,19 @@ func TestAServerMayTakeItsUserAndKeyFromAProfile(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `primary.url: is missing`) {
 		t.Errorf("a profile without URL: %v", err)
 	}
-	asked := parsed(t, Loader{Home: dir, ChefProfile: "node"}, strings.Replace(least, "user = \"u\"\nkey = \"env:KEY\"\n", "", 1))
+	asked := mustParse(t, Loader{Home: dir, ChefProfile: "node"}, strings.Replace(minimalConfig, "user = \"u\"\nkey = \"env:KEY\"\n", "", 1))
 	if asked.Primary.User != "old" || asked.Primary.URL != "https://chef.example.com" {
 		t.Errorf("the profile asked for isn't used: %+v", asked.Primary)
 	}
-	if named := parsed(t, Loader{Home: dir, ChefProfile: "node"}, least); named.Primary.User != "u" {
+	if named := mustParse(t, Loader{Home: dir, ChefProfile: "node"}, minimalConfig); named.Primary.User != "u" {
 		t.Errorf("the profile asked for replaces what the file says: %+v", named.Primary)
 	}
 }
 
 func TestNormalizeURL(t *testing.T) {
 	for in, want := range map[string]string{
-		"https://h": "https://h", "https://h/": "https://h", "HTTPS://H.:443//": "https://h", "http://h:80": "http://h", "http://h:443": "http://h:443",
+		"https://h": "https://h", "https://h/": "https://h", "HTTPS://H.:443//": "https://h", "http://h:80": "http://h",
+		"http://h:443":          "http://h:443",
 		"https://[FE80::1]:443": "https://[fe80::1]", " https://h ": "https://h", "https://h:8443": "https://h:8443",
 	} {
 		if got, org, err := NormalizeURL(in); got != want || org != "" || err != nil {
@@ -176,7 +182,8 @@ func TestNormalizeURL(t *testing.T) {
 	if got, org, err := NormalizeURL("https://h/organizations/acme/"); got != "https://h" || org != "acme" || err != nil {
 		t.Errorf("with an organization: %s, %s, %v", got, org, err)
 	}
-	for _, in := range []string{"", "h", "h:443", "ftp://h", "https://", "https:h", "https://u:p@h", "https://h?x", "https://h#x", "https://h/organizations", "https://h/organizations/a/b", "https://h h", "https://h:x", "://"} {
+	for _, in := range []string{"", "h", "h:443", "ftp://h", "https://", "https:h", "https://u:p@h", "https://h?x", "https://h#x",
+		"https://h/organizations", "https://h/organizations/a/b", "https://h h", "https://h:x", "://"} {
 		if got, _, err := NormalizeURL(in); err == nil {
 			t.Errorf("%q was taken as %s", in, got)
 		}

@@ -46,8 +46,8 @@ func badDuration(s string) error {
 	return fmt.Errorf("%q isn't a duration such as 90s, 5m, 2h or 3d", s)
 }
 
-// FormatDuration writes a duration as ParseDuration reads it, without units
-// that are zero: 1m, not 1m0s.
+// FormatDuration formats a duration for ParseDuration, without units that are zero:
+// 1m, not 1m0s.
 func FormatDuration(d time.Duration) string {
 	if d == 0 {
 		return "0"

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Journal says how the journal of a primary without updated_since is kept, fed
-// and served.
+// Journal is the [journal] table: how the journal of a primary without updated_since
+// is kept, filled and served.
 type Journal struct {
 	ScanEvery time.Duration // between the starts of two scans of an organization
 	Rotation  time.Duration // within which each frozen cookbook version is read again
@@ -34,16 +34,16 @@ const (
 	defaultScanEvery = time.Minute
 	defaultRotation  = day
 	defaultKeep      = 30 * day
-	leastKeep        = time.Hour // a reader that was away for less goes on where it was
+	minKeep          = time.Hour // readers that were away for less can continue
 )
 
-func (s *section) journal() Journal {
+func (s *section) readJournal() Journal {
 	j := Journal{
-		ScanEvery: s.duration("scan_every", defaultScanEvery, leastInterval, ""),
-		Rotation:  s.duration("rotation", defaultRotation, leastInterval, ""),
-		Keep:      s.duration("keep", defaultKeep, leastKeep, ""),
-		Listen:    s.address("listen"),
-		Token:     s.optionalRef("token"),
+		ScanEvery: s.durationValue("scan_every", defaultScanEvery, minInterval, ""),
+		Rotation:  s.durationValue("rotation", defaultRotation, minInterval, ""),
+		Keep:      s.durationValue("keep", defaultKeep, minKeep, ""),
+		Listen:    s.addressValue("listen"),
+		Token:     s.optionalKeyRef("token"),
 		TLSCert:   s.optionalPath("tls_cert"),
 		TLSKey:    s.optionalPath("tls_key"),
 	}
@@ -52,84 +52,86 @@ func (s *section) journal() Journal {
 		if j.TLSCert == "" {
 			given, other = other, given
 		}
-		s.bad(given, "write "+other+" too, or neither", "is of no use without %s", other)
+		s.badValue(given, "write "+other+" too, or neither", "is of no use without %s", other)
 	}
-	readers, given := s.texts("readers")
+	readers, given := s.stringList("readers")
 	j.Readers = readers
-	s.effective("readers", fmt.Sprintf("%q", readers), given)
-	j.Keys = s.publicKeys()
-	s.done(map[string]string{"every": "scan_every", "interval": "scan_every", "retention": "keep", "retain": "keep", "port": "listen",
+	s.recordSetting("readers", fmt.Sprintf("%q", readers), given)
+	j.Keys = s.readPublicKeys()
+	s.reportUnknownKeys(map[string]string{"every": "scan_every", "interval": "scan_every", "retention": "keep", "retain": "keep",
+		"port":    "listen",
 		"address": "listen", "data_collector_token": "token", "cert": "tls_cert", "key": "tls_key", "users": "readers", "clients": "readers"})
 	return j
 }
 
-// knowsCallers reports whether the configuration names somebody who may push or
+// identifiesCallers reports whether the configuration names callers that may push or
 // read from outside.
-func (j Journal) knowsCallers() bool {
+func (j Journal) identifiesCallers() bool {
 	return !j.Token.IsZero() || len(j.Readers) > 0 || len(j.Keys) > 0
 }
 
-// address reads HOST:PORT; "" is none.
-func (s *section) address(key string) string {
-	value, given := s.text(key)
+// addressValue reads HOST:PORT; "" is none.
+func (s *section) addressValue(key string) string {
+	value, given := s.stringValue(key)
 	if value != "" {
 		_, port, err := net.SplitHostPort(value)
 		if err != nil || port == "" {
-			s.bad(key, fmt.Sprintf(`write an address and a port, such as %s = ":9996" or "127.0.0.1:9996"`, key), "%q can't be listened on", value)
+			s.badValue(key, fmt.Sprintf(`write an address and a port, such as %s = ":9996" or "127.0.0.1:9996"`, key),
+				"%q can't be listened on", value)
 		}
 	}
-	s.effective(key, value, given)
+	s.recordSetting(key, value, given)
 	return value
 }
 
-// optionalRef reads a reference that may be missing.
-func (s *section) optionalRef(key string) (r KeyRef) {
-	text, given := s.text(key)
+// optionalKeyRef reads a reference that may be missing.
+func (s *section) optionalKeyRef(key string) (r KeyRef) {
+	text, given := s.stringValue(key)
 	if given {
 		r = s.keyRef(key, text)
 	}
-	s.effective(key, r.String(), given)
+	s.recordSetting(key, r.String(), given)
 	return r
 }
 
 // optionalPath reads the path of a file that may be missing.
 func (s *section) optionalPath(key string) string {
-	value, given := s.text(key)
+	value, given := s.stringValue(key)
 	switch {
 	case given && value == "":
-		s.bad(key, "write a path, or leave the key out", "must not be empty")
+		s.badValue(key, "write a path, or leave the key out", "must not be empty")
 	case given:
-		value = s.Loader.path(value, s.folder())
+		value = s.Loader.resolvePath(value, s.configFolder())
 	}
-	s.effective(key, value, given)
+	s.recordSetting(key, value, given)
 	return value
 }
 
-// publicKeys reads the table [journal.keys]: a reference for each name.
-func (s *section) publicKeys() map[string]KeyRef {
-	table := s.table("keys", false)
+// readPublicKeys reads the table [journal.keys]: a reference for each name.
+func (s *section) readPublicKeys() map[string]KeyRef {
+	table := s.subTable("keys", false)
 	if len(table.values) == 0 {
 		return nil
 	}
 	keys := map[string]KeyRef{}
 	for _, name := range slices.Sorted(maps.Keys(table.values)) {
-		if text, ok := table.text(name); ok {
+		if text, ok := table.stringValue(name); ok {
 			keys[name] = table.keyRef(name, text)
-			table.effective(name, keys[name].String(), true)
+			table.recordSetting(name, keys[name].String(), true)
 		}
 	}
 	return keys
 }
 
-// checkJournal looks at what the journal and the feed have to do with each other.
+// checkJournal checks that the settings of journal and feed agree.
 func (r *reader) checkJournal(c *Config) {
 	if c.FeedURL != "" && c.Feed == "journal" {
-		r.problem("primary.feed_url", `write feed = "auto" or "updated_since", or leave feed_url out`, `has no meaning with feed = "journal"`)
+		r.addProblem("primary.feed_url", `write feed = "auto" or "updated_since", or leave feed_url out`, `has no meaning with feed = "journal"`)
 	}
 }
 
-// warnings says what is unwise about the journal.
-func (j Journal) warnings(feed string) (list []string) {
+// securityWarnings returns what is insecure or useless about the journal.
+func (j Journal) securityWarnings(feed string) (list []string) {
 	if w := j.Token.Warning(); w != "" {
 		list = append(list, "token of the journal: "+w)
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 func TestEveryKeyOfTheJournal(t *testing.T) {
-	c := parsed(t, Loader{}, strings.Replace(least, "[[replica]]", "feed_url = \"HTTP://Changes.example.com:9996/\"\n[[replica]]", 1)+`
+	c := mustParse(t, Loader{}, strings.Replace(minimalConfig, "[[replica]]",
+		"feed_url = \"HTTP://Changes.example.com:9996/\"\n[[replica]]", 1)+`
 [journal]
 scan_every = "5m"
 rotation = "12h"
@@ -24,7 +25,8 @@ readers = ["bob", "ec_sync_user"]
 bob = "file:bob.pub"
 "node.example.com" = "env:NODE"
 `)
-	want := Journal{ScanEvery: 5 * time.Minute, Rotation: 12 * time.Hour, Keep: 7 * 24 * time.Hour, Listen: ":9996", Token: KeyRef{Scheme: "env", Name: "TOKEN"},
+	want := Journal{ScanEvery: 5 * time.Minute, Rotation: 12 * time.Hour, Keep: 7 * 24 * time.Hour, Listen: ":9996",
+		Token:   KeyRef{Scheme: "env", Name: "TOKEN"},
 		TLSCert: "/etc/chef-sync/tls/crt.pem", TLSKey: "/etc/tls.key", Readers: []string{"bob", "ec_sync_user"},
 		Keys: map[string]KeyRef{"bob": {Scheme: "file", Name: "/etc/chef-sync/bob.pub"}, "node.example.com": {Scheme: "env", Name: "NODE"}}}
 	if diff := cmp.Diff(want, c.Journal, cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
@@ -37,14 +39,15 @@ bob = "file:bob.pub"
 	for _, s := range c.Effective() {
 		shown[s.Key] = s.Value
 	}
-	for key, value := range map[string]string{"journal.token": "env:TOKEN", "journal.keys.bob": "file:/etc/chef-sync/bob.pub", "journal.scan_every": "5m", "primary.feed_url": "http://changes.example.com:9996"} {
+	for key, value := range map[string]string{"journal.token": "env:TOKEN", "journal.keys.bob": "file:/etc/chef-sync/bob.pub",
+		"journal.scan_every": "5m", "primary.feed_url": "http://changes.example.com:9996"} {
 		if shown[key] != value {
 			t.Errorf("%s is shown as %q, want %q", key, shown[key], value)
 		}
 	}
 }
 
-func TestWhatAJournalCannotBe(t *testing.T) {
+func TestProblemsOfTheJournal(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"no port":               {`listen = "chef"`, "can't be listened on"},
 		"half of TLS":           {`tls_key = "k.pem"`, "journal.tls_key: is of no use without tls_cert; write tls_cert too"},
@@ -55,9 +58,9 @@ func TestWhatAJournalCannotBe(t *testing.T) {
 		"another's word":        {`retention = "1d"`, "it is called keep here"},
 		"a feed that is no use": {"[log]\n", ""},
 	} {
-		text := least + "[journal]\n" + c.text
+		text := minimalConfig + "[journal]\n" + c.text
 		if c.says == "" {
-			text = strings.Replace(least, "[[replica]]", "feed = \"journal\"\nfeed_url = \"https://x\"\n[[replica]]", 1)
+			text = strings.Replace(minimalConfig, "[[replica]]", "feed = \"journal\"\nfeed_url = \"https://x\"\n[[replica]]", 1)
 			c.says = `primary.feed_url: has no meaning with feed = "journal"`
 		}
 		_, err := Loader{}.Parse("f", []byte(text))
@@ -70,7 +73,7 @@ func TestWhatAJournalCannotBe(t *testing.T) {
 	}
 }
 
-func TestAJournalThatIsUnwiseIsWarnedOf(t *testing.T) {
+func TestWarningsOfTheJournal(t *testing.T) {
 	for text, want := range map[string]string{
 		`listen = ":9996"`:                                     "unencrypted",
 		`listen = "chef.example.com:9996"`:                     "unencrypted",
@@ -83,7 +86,7 @@ func TestAJournalThatIsUnwiseIsWarnedOf(t *testing.T) {
 		if strings.Contains(want, "nothing") {
 			feed = "updated_since"
 		}
-		c := parsed(t, Loader{}, strings.Replace(least, "[[replica]]", "feed = \""+feed+"\"\n[[replica]]", 1)+"[journal]\n"+text)
+		c := mustParse(t, Loader{}, strings.Replace(minimalConfig, "[[replica]]", "feed = \""+feed+"\"\n[[replica]]", 1)+"[journal]\n"+text)
 		got := strings.Join(c.Warnings(), "\n")
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s: warnings %q, want %q", text, got, want)

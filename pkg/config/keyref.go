@@ -15,32 +15,32 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// redacted stands for a secret wherever one might be printed.
+// redacted is printed instead of a secret.
 const redacted = "(secret)"
 
-// Secret is the content of a private key or the like. However it is printed,
-// logged or encoded, it shows as "(secret)".
+// Secret is the content of a private key or the like. It is printed, logged and
+// encoded as "(secret)".
 type Secret struct{ content []byte }
 
 // NewSecret wraps content.
 func NewSecret(content []byte) Secret { return Secret{content} }
 
-// Reveal returns the content, for the one place that needs it.
+// Reveal returns the content, for the code that needs it.
 func (s Secret) Reveal() []byte { return s.content }
 
-// String is "(secret)".
+// String returns "(secret)".
 func (Secret) String() string { return redacted }
 
-// GoString is "(secret)".
+// GoString returns "(secret)".
 func (Secret) GoString() string { return redacted }
 
 // Format writes "(secret)" for every verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// MarshalText writes "(secret)"; JSON and TOML use it too.
+// MarshalText returns "(secret)"; JSON and TOML use it, too.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// LogValue is "(secret)".
+// LogValue returns "(secret)".
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Resolver reads what a reference of one scheme names.
@@ -55,10 +55,10 @@ type KeyRef struct {
 	env    func(string) (string, bool)
 }
 
-// IsZero tells whether the reference refers to nothing.
+// IsZero reports whether the reference refers to nothing.
 func (r KeyRef) IsZero() bool { return r.Scheme == "" }
 
-// String is the reference as it is written in the configuration.
+// String returns the reference as it is written in the configuration.
 func (r KeyRef) String() string {
 	switch r.Scheme {
 	case "":
@@ -69,7 +69,7 @@ func (r KeyRef) String() string {
 	return r.Scheme + ":" + r.Name
 }
 
-// MarshalText writes what String returns.
+// MarshalText returns what String returns.
 func (r KeyRef) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // maxSecret is the most that is read of a file.
@@ -78,12 +78,12 @@ const maxSecret = 1 << 20
 // Resolve reads the secret. File and env are built in; resolvers maps further
 // schemes. Errors name the reference, never the content.
 func (r KeyRef) Resolve(ctx context.Context, resolvers map[string]Resolver) (Secret, error) {
-	content, err := r.read(ctx, resolvers)
+	content, err := r.readContent(ctx, resolvers)
 	if err == nil && len(strings.TrimSpace(string(content))) == 0 {
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		var named *replication.Error // says what was read
+		var named *replication.Error // it names what was read
 		if errors.As(err, &named) {
 			return Secret{}, err
 		}
@@ -92,7 +92,7 @@ func (r KeyRef) Resolve(ctx context.Context, resolvers map[string]Resolver) (Sec
 	return Secret{content}, nil
 }
 
-func (r KeyRef) read(ctx context.Context, resolvers map[string]Resolver) ([]byte, error) {
+func (r KeyRef) readContent(ctx context.Context, resolvers map[string]Resolver) ([]byte, error) {
 	if resolve := resolvers[r.Scheme]; resolve != nil {
 		return resolve(ctx, r.Name)
 	}
@@ -133,7 +133,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// Warning says what is unwise about where the secret is kept, or "": a file that
+// Warning returns what is insecure about where the secret is kept, or "": a file that
 // others may read.
 func (r KeyRef) Warning() string {
 	if r.Scheme != "file" {
@@ -146,8 +146,8 @@ func (r KeyRef) Warning() string {
 	return fmt.Sprintf("%s may be read by others (mode %04o): chmod 600 %s", r, info.Mode().Perm(), r.Name)
 }
 
-// parseKeyRef reads a reference. What it returns to try never holds the text
-// unless that looks like a path: it may be a key.
+// parseKeyRef parses a reference. Try never contains the text unless that looks like a
+// path: it may be a key.
 func (l Loader) parseKeyRef(text, folder string) (r KeyRef, try string, err error) {
 	const forms = "write file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME"
 	scheme, name, ok := strings.Cut(text, ":")
@@ -163,7 +163,7 @@ func (l Loader) parseKeyRef(text, folder string) (r KeyRef, try string, err erro
 	}
 	switch scheme {
 	case "file":
-		name = l.path(name, folder)
+		name = l.resolvePath(name, folder)
 	case "env":
 		if ok, reErr := regexp.MatchString(`^[A-Za-z_][A-Za-z0-9_]*$`, name); reErr != nil || !ok {
 			return r, "write env:NAME, without $", errors.New("not the name of an environment variable")
@@ -177,12 +177,13 @@ func (l Loader) parseKeyRef(text, folder string) (r KeyRef, try string, err erro
 
 func looksLikePath(s string) bool {
 	ok, err := regexp.MatchString(`^[~./A-Za-z0-9_-]{1,200}$`, s)
-	return err == nil && ok && (strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "~/") || strings.HasSuffix(s, ".pem"))
+	return err == nil && ok && (strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "~/") ||
+		strings.HasSuffix(s, ".pem"))
 }
 
-// path makes a path absolute: ~/ is the home folder, and relative ones start at
-// a folder.
-func (l Loader) path(p, folder string) string {
+// resolvePath returns an absolute path: ~/ is the home folder, and relative paths are
+// relative to folder.
+func (l Loader) resolvePath(p, folder string) string {
 	if rest, ok := strings.CutPrefix(p, "~/"); ok && l.Home != "" {
 		return filepath.Join(l.Home, rest)
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestSecretsNeverShow(t *testing.T) {
+func TestSecretsAreNeverPrinted(t *testing.T) {
 	s := NewSecret([]byte("hunter2"))
 	holder := struct {
 		Key  Secret
@@ -29,7 +29,8 @@ func TestSecretsNeverShow(t *testing.T) {
 		texts = append(texts, fmt.Sprintf(verb, s), fmt.Sprintf(verb, holder))
 	}
 	for _, text := range texts {
-		if strings.Contains(text, "hunter2") || strings.Contains(text, "68756e746572") || strings.Contains(text, "104 117") || strings.Contains(text, "aHVudGVy") {
+		if strings.Contains(text, "hunter2") || strings.Contains(text, "68756e746572") || strings.Contains(text, "104 117") ||
+			strings.Contains(text, "aHVudGVy") {
 			t.Errorf("the secret shows: %s", text)
 		}
 	}
@@ -44,7 +45,7 @@ func TestResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	resolvers := map[string]Resolver{"ssm": func(_ context.Context, name string) ([]byte, error) { return []byte("from " + name), nil }}
-	l := Loader{Env: lookup(map[string]string{"KEY": `line\nline`, "EMPTY": " \n"})}
+	l := Loader{Env: lookupIn(map[string]string{"KEY": `line\nline`, "EMPTY": " \n"})}
 	tests := []struct{ ref, want, problem string }{
 		{"file:" + path, "from a file", ""},
 		{"env:KEY", "line\nline", ""},
@@ -60,7 +61,8 @@ func TestResolve(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := ref.Resolve(t.Context(), resolvers)
-		if string(got.Reveal()) != tt.want || tt.problem == "" && err != nil || tt.problem != "" && (err == nil || !strings.Contains(err.Error(), tt.problem)) {
+		if string(got.Reveal()) != tt.want || tt.problem == "" && err != nil || tt.problem != "" &&
+			(err == nil || !strings.Contains(err.Error(), tt.problem)) {
 			t.Errorf("%s: %q, %v; want %q, %s", tt.ref, got.Reveal(), err, tt.want, tt.problem)
 		}
 	}
@@ -69,7 +71,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-func TestAServerResolvesItsKeyAndCA(t *testing.T) {
+func TestServerResolvesKeyAndCA(t *testing.T) {
 	broken := errors.New("throttled")
 	resolvers := map[string]Resolver{
 		"ssm":            func(_ context.Context, name string) ([]byte, error) { return []byte(name), nil },
@@ -80,13 +82,15 @@ func TestAServerResolvesItsKeyAndCA(t *testing.T) {
 		t.Errorf("%q, %q, %v; want the key alone", key.Reveal(), ca.Reveal(), err)
 	}
 	s.CA = KeyRef{Scheme: "secretsmanager", Name: "c"}
-	if _, _, err := s.Resolve(t.Context(), resolvers); !errors.Is(err, broken) || !strings.Contains(err.Error(), "CA of eu: read secretsmanager:c") {
+	if _, _, err := s.Resolve(t.Context(), resolvers); !errors.Is(err, broken) ||
+		!strings.Contains(err.Error(), "CA of eu: read secretsmanager:c") {
 		t.Errorf("%v, want it to say what of whom failed", err)
 	}
 }
 
 func TestDurations(t *testing.T) {
-	for text, want := range map[string]string{"90s": "1m30s", "5m": "5m", "2h": "2h", "3d": "3d", "1d12h": "1d12h", "1h30m": "1h30m", "0": "0", "0s": "0",
+	for text, want := range map[string]string{"90s": "1m30s", "5m": "5m", "2h": "2h", "3d": "3d", "1d12h": "1d12h",
+		"1h30m": "1h30m", "0": "0", "0s": "0",
 		"1.5d": "1d12h", "1500ms": "1.5s", "0.5h": "30m", "1m0s": "1m"} {
 		d, err := ParseDuration(text)
 		if err != nil || FormatDuration(d) != want {
@@ -96,7 +100,8 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%s doesn't survive being written: %v, %v", text, again, err)
 		}
 	}
-	for _, text := range []string{"", "5", "m", "-5m", "1d-2h", "5 m", "1w", "d", "1e9d", "NaNd", "Infd", "0x1pd", "999999999d", "106751d24h1h99999999h", "1d2"} {
+	for _, text := range []string{"", "5", "m", "-5m", "1d-2h", "5 m", "1w", "d", "1e9d", "NaNd", "Infd", "0x1pd", "999999999d",
+		"106751d24h1h99999999h", "1d2"} {
 		if d, err := ParseDuration(text); err == nil {
 			t.Errorf("%q was taken as %v", text, d)
 		}

@@ -24,13 +24,13 @@ func (c *Config) Pairs() []PairConfig {
 		for _, name := range o.Replicas {
 			v, ok := c.Replica(name)
 			if !ok {
-				continue // Parse refuses this
+				continue // Parse has refused this
 			}
 			pairs = append(pairs, PairConfig{
 				Pair: replication.Pair{
-					ID:             replication.PairID{Replica: name, Org: o.destination(v)},
+					ID:             replication.PairID{Replica: name, Org: o.destinationOn(v)},
 					SourceOrg:      o.Source,
-					Space:          space(c.Primary.URL, o.Source),
+					Space:          stageSpace(c.Primary.URL, o.Source),
 					Kinds:          slices.Clone(o.Kinds),
 					Selection:      o.Selection,
 					Prune:          o.Prune,
@@ -50,7 +50,7 @@ func (c *Config) Pairs() []PairConfig {
 	return pairs
 }
 
-// Replica finds a replica by name.
+// Replica returns a replica by name.
 func (c *Config) Replica(name string) (Server, bool) {
 	i := slices.IndexFunc(c.Replicas, func(v Server) bool { return v.Name == name })
 	if i < 0 {
@@ -62,9 +62,9 @@ func (c *Config) Replica(name string) (Server, bool) {
 // Servers returns the primary and all replicas.
 func (c *Config) Servers() []Server { return append([]Server{c.Primary}, c.Replicas...) }
 
-// space names a source organization in the stage. Equal names on two servers
-// are two organizations.
-func space(url, org string) string {
+// stageSpace returns the name of a source organization in the stage. Equal names on two
+// servers are two organizations.
+func stageSpace(url, org string) string {
 	sum := sha256.Sum256([]byte(url + "/" + org))
 	return org[:min(len(org), 64)] + "-" + hex.EncodeToString(sum[:8])
 }
@@ -83,9 +83,9 @@ func (s Server) Resolve(ctx context.Context, resolvers map[string]Resolver) (key
 	return key, ca, nil
 }
 
-// Warnings says what is unwise but possible: key files that others may read,
-// certificates that aren't verified, replicas without a pair, a wish that nothing
-// fulfils, kinds of which nothing is selected, pushes without TLS.
+// Warnings returns what is allowed but probably wrong: key files that others may read,
+// certificates that aren't verified, replicas without a pair, settings without effect,
+// kinds of which nothing is selected, pushes without TLS.
 func (c *Config) Warnings() []string {
 	var list []string
 	for _, v := range c.Servers() {
@@ -101,9 +101,10 @@ func (c *Config) Warnings() []string {
 			list = append(list, fmt.Sprintf(`%s: drift = "repair" does nothing without verify_every or reconcile_every`, o.key))
 		}
 	}
-	list = append(list, c.Journal.warnings(c.Feed)...)
-	if c.AWS.Journal && c.AWS.JournalURL && !c.Journal.knowsCallers() {
-		list = append(list, "aws.journal_url: the URL is open, but there is no token for pushes and there are no readers: every member of an organization can read its changes")
+	list = append(list, c.Journal.securityWarnings(c.Feed)...)
+	if c.AWS.Journal && c.AWS.JournalURL && !c.Journal.identifiesCallers() {
+		list = append(list, "aws.journal_url: the URL is open, but there is no token for pushes and there are no readers: every "+
+			"member of an organization can read its changes")
 	}
 	used := map[string]bool{}
 	for _, p := range c.Pairs() {
@@ -111,22 +112,22 @@ func (c *Config) Warnings() []string {
 	}
 	for _, v := range c.Replicas {
 		if !used[v.Name] {
-			list = append(list, fmt.Sprintf("replica %s: no organization goes there", v.Name))
+			list = append(list, fmt.Sprintf("replica %s: no organization is replicated to it", v.Name))
 		}
 	}
 	for _, o := range c.Organizations {
-		list = append(list, o.warnings()...)
+		list = append(list, o.selectionWarnings()...)
 	}
 	return list
 }
 
-// Setting is an effective value and where it came from. Values are fit to be
-// shown: secrets are references only.
+// Setting is an effective value and its origin. Values can be displayed: secrets are
+// references only.
 type Setting struct {
 	Key    string `json:"key"`    // such as primary.url or organization[0].interval
 	Value  string `json:"value"`  // as text
 	Origin string `json:"origin"` // FILE:LINE, default, env NAME or profile NAME
 }
 
-// Effective lists all settings in use, in the order of the file's sections.
+// Effective returns all settings in use, in the order of the file's sections.
 func (c *Config) Effective() []Setting { return slices.Clone(c.settings) }

@@ -9,17 +9,16 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// maxKeyDepth is how many parts of a dotted key are looked at. No known key has
-// as many.
+// maxKeyDepth is how many parts of a dotted key are read. No known key has as many.
 const maxKeyDepth = 16
 
-// place is where something stands in a file; the zero place is unknown.
-type place struct{ line, column int }
+// position is a position in a file; the zero position is unknown.
+type position struct{ line, column int }
 
-// places finds where each key of a valid TOML document stands. Keys are named
+// keyPositions returns the position of each key of a valid TOML document. Keys are named
 // as in messages: primary.url, replica[0].name, organization[1].kinds[0].
-func places(data []byte) map[string]place {
-	f := finder{data: data, found: map[string]place{}, tables: map[string]int{}}
+func keyPositions(data []byte) map[string]position {
+	f := positionFinder{data: data, found: map[string]position{}, tables: map[string]int{}}
 	for i, c := range data {
 		if c == '\n' {
 			f.newlines = append(f.newlines, i)
@@ -31,49 +30,49 @@ func places(data []byte) map[string]place {
 	for p.NextExpression() {
 		switch e := p.Expression(); e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			table = f.header(e)
+			table = f.visitHeader(e)
 		case unstable.KeyValue:
-			f.keyValue(table, e)
+			f.visitKeyValue(table, e)
 		}
 	}
 	return f.found
 }
 
-type finder struct {
+type positionFinder struct {
 	data     []byte
 	newlines []int
-	found    map[string]place
+	found    map[string]position
 	tables   map[string]int // number of elements of each array of tables
 }
 
-func (f *finder) header(e *unstable.Node) string {
+func (f *positionFinder) visitHeader(e *unstable.Node) string {
 	path, depth := "", 0
 	for it := e.Key(); it.Next() && depth < maxKeyDepth; depth++ {
-		path = f.key(path, it.Node())
+		path = f.appendKey(path, it.Node())
 		if it.IsLast() && e.Kind == unstable.ArrayTable {
 			f.tables[path]++
 		}
 		if n := f.tables[path]; n > 0 {
 			at := f.found[path]
 			if it.IsLast() {
-				at = f.at(it.Node(), at)
+				at = f.positionOf(it.Node(), at)
 			}
-			path = index(path, n-1)
-			f.note(path, at)
+			path = indexKey(path, n-1)
+			f.recordFirst(path, at)
 		}
 	}
 	return path
 }
 
-func (f *finder) keyValue(path string, e *unstable.Node) {
+func (f *positionFinder) visitKeyValue(path string, e *unstable.Node) {
 	depth := 0
 	for it := e.Key(); it.Next() && depth < maxKeyDepth; depth++ {
-		path = f.key(path, it.Node())
+		path = f.appendKey(path, it.Node())
 	}
-	f.value(path, e.Value())
+	f.visitValue(path, e.Value())
 }
 
-func (f *finder) value(path string, v *unstable.Node) {
+func (f *positionFinder) visitValue(path string, v *unstable.Node) {
 	switch v.Kind {
 	case unstable.Array:
 		i := 0
@@ -82,35 +81,35 @@ func (f *finder) value(path string, v *unstable.Node) {
 			if n.Kind == unstable.Comment {
 				continue
 			}
-			element := index(path, i)
-			f.note(element, f.at(n, f.found[path]))
-			f.value(element, n)
+			element := indexKey(path, i)
+			f.recordFirst(element, f.positionOf(n, f.found[path]))
+			f.visitValue(element, n)
 			i++
 		}
 	case unstable.InlineTable:
 		for it := v.Children(); it.Next(); {
 			if n := it.Node(); n.Kind == unstable.KeyValue {
-				f.keyValue(path, n)
+				f.visitKeyValue(path, n)
 			}
 		}
 	}
 }
 
-// key extends a path by a key and notes where the key stands first.
-func (f *finder) key(path string, n *unstable.Node) string {
-	path = join(path, string(n.Data))
-	f.note(path, f.at(n, place{}))
+// appendKey extends a path by a key and records the first position of the key.
+func (f *positionFinder) appendKey(path string, n *unstable.Node) string {
+	path = joinKey(path, string(n.Data))
+	f.recordFirst(path, f.positionOf(n, position{}))
 	return path
 }
 
-func (f *finder) note(path string, at place) {
+func (f *positionFinder) recordFirst(path string, at position) {
 	if _, ok := f.found[path]; !ok {
 		f.found[path] = at
 	}
 }
 
-// at is the place of a node, or otherwise for kinds of nodes that don't know.
-func (f *finder) at(n *unstable.Node, otherwise place) place {
+// positionOf returns the position of a node, or otherwise for nodes without one.
+func (f *positionFinder) positionOf(n *unstable.Node, otherwise position) position {
 	offset := int(n.Raw.Offset)
 	if n.Raw.Length == 0 || offset > len(f.data) {
 		return otherwise
@@ -120,13 +119,13 @@ func (f *finder) at(n *unstable.Node, otherwise place) place {
 	if line > 0 {
 		start = f.newlines[line-1] + 1
 	}
-	return place{line + 1, utf8.RuneCount(f.data[start:offset]) + 1}
+	return position{line + 1, utf8.RuneCount(f.data[start:offset]) + 1}
 }
 
-func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+func indexKey(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
-func join(path, key string) string {
-	if !isBare(key) {
+func joinKey(path, key string) string {
+	if !isBareKey(key) {
 		key = strconv.Quote(key)
 	}
 	if path == "" {
@@ -135,8 +134,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// isBare tells whether a key needs no quotes in TOML.
-func isBare(key string) bool {
+// isBareKey reports whether a key needs no quotes in TOML.
+func isBareKey(key string) bool {
 	for i := range len(key) {
 		if c := key[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-') {
 			return false

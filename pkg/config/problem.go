@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration.
+// Problem is one error in a configuration.
 type Problem struct {
 	File    string // file, or "environment variable NAME"
 	Line    int    // 0 when there is none
@@ -17,7 +17,7 @@ type Problem struct {
 	Try     string // what to write instead, or ""
 }
 
-// Error is one line: FILE:LINE:COLUMN: KEY: MESSAGE; TRY.
+// Error returns one line: FILE:LINE:COLUMN: KEY: MESSAGE; TRY.
 func (p Problem) Error() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -35,13 +35,13 @@ func (p Problem) Error() string {
 	return b.String()
 }
 
-// Problems is everything that is wrong with a configuration, sorted by place.
+// Problems are all errors in a configuration, sorted by position.
 type Problems []Problem
 
-// maxShown is the number of problems that Error writes out.
+// maxShown is the number of problems that Error returns.
 const maxShown = 50
 
-// Error has one line a problem, 50 at most.
+// Error returns one line for each problem, at most maxShown.
 func (ps Problems) Error() string {
 	lines := make([]string, min(len(ps), maxShown))
 	for i := range lines {
@@ -53,7 +53,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (ps Problems) sorted() Problems {
+func (ps Problems) sortByPosition() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -64,16 +64,16 @@ func (ps Problems) sorted() Problems {
 func didYouMean(word string, words []string) string {
 	best, least := "", len(word)/3+2
 	for _, w := range words {
-		if d := distance(strings.ToLower(word), w); d < least {
+		if d := editDistance(strings.ToLower(word), w); d < least {
 			best, least = w, d
 		}
 	}
 	return best
 }
 
-// distance is the number of letters to insert, delete, replace or swap with
+// editDistance returns the number of letters to insert, delete, replace or swap with
 // their neighbour.
-func distance(a, b string) int {
+func editDistance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 64
 	}
@@ -100,8 +100,8 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// oneOf writes a list of words for a message: "a", "b" or "c".
-func oneOf(words []string) string {
+// quoteList formats a list of words for a message: "a", "b" or "c".
+func quoteList(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = fmt.Sprintf("%q", w)

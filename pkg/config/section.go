@@ -8,82 +8,83 @@ import (
 	"time"
 )
 
-// reader collects what reading a file finds.
+// reader collects the settings and problems of a file.
 type reader struct {
 	Loader
-	file     string
-	places   map[string]place
-	problems Problems
-	settings []Setting
+	file      string
+	positions map[string]position
+	problems  Problems
+	settings  []Setting
 }
 
-func (r *reader) problem(key, try, format string, args ...any) {
-	at := r.places[key]
-	r.problems = append(r.problems, Problem{File: r.file, Line: at.line, Column: at.column, Key: key, Message: fmt.Sprintf(format, args...), Try: try})
+func (r *reader) addProblem(key, try, format string, args ...any) {
+	at := r.positions[key]
+	r.problems = append(r.problems, Problem{File: r.file, Line: at.line, Column: at.column, Key: key,
+		Message: fmt.Sprintf(format, args...), Try: try})
 }
 
-func (r *reader) origin(key string) string {
-	if at := r.places[key]; at.line > 0 {
+func (r *reader) originOf(key string) string {
+	if at := r.positions[key]; at.line > 0 {
 		return fmt.Sprintf("%s:%d", r.file, at.line)
 	}
 	return r.file
 }
 
-// section is one table of the file. Asking for a key makes it known; done
+// section is one table of the file. Reading a key makes it known; reportUnknownKeys
 // reports the others.
 type section struct {
 	*reader
-	path    string
-	values  map[string]any
-	known   []string
-	env     bool            // environment variables override its keys
-	fromEnv map[string]bool // keys whose value is from the environment
+	path      string
+	values    map[string]any
+	knownKeys []string
+	env       bool            // environment variables override its keys
+	fromEnv   map[string]bool // keys whose values are from the environment
 }
 
-// table returns a section for a key of a parent; an absent one is empty.
-func (s *section) table(key string, env bool) *section {
-	sub := &section{reader: s.reader, path: join(s.path, key), env: env, values: map[string]any{}}
-	v, ok := s.take(key)
+// subTable returns a section for a key of a parent; an absent one is empty.
+func (s *section) subTable(key string, env bool) *section {
+	sub := &section{reader: s.reader, path: joinKey(s.path, key), env: env, values: map[string]any{}}
+	v, ok := s.rawValue(key)
 	if !ok {
 		return sub
 	}
 	if t, isTable := v.(map[string]any); isTable {
 		sub.values = t
 	} else if _, isList := v.([]any); isList {
-		s.problem(sub.path, "write ["+key+"], with single brackets, once", "there is one %s only", key)
+		s.addProblem(sub.path, "write ["+key+"], with single brackets, once", "there is one %s only", key)
 	} else {
 		s.wrongType(key, "write ["+key+"] and its keys below", "a table")
 	}
 	return sub
 }
 
-// tables returns the elements of an array of tables.
-func (s *section) tables(key string) (list []*section) {
-	v, ok := s.take(key)
+// subTables returns the elements of an array of tables.
+func (s *section) subTables(key string) (list []*section) {
+	v, ok := s.rawValue(key)
 	if !ok {
 		return nil
 	}
 	elements, ok := v.([]any)
 	if !ok {
-		s.problem(join(s.path, key), "write [["+key+"]], with double brackets", "there may be several of these")
+		s.addProblem(joinKey(s.path, key), "write [["+key+"]], with double brackets", "there may be several of these")
 		return nil
 	}
 	for i, e := range elements {
 		t, ok := e.(map[string]any)
 		if !ok {
-			s.problem(index(join(s.path, key), i), "write [["+key+"]] and its keys below", "must be a table")
+			s.addProblem(indexKey(joinKey(s.path, key), i), "write [["+key+"]] and its keys below", "must be a table")
 			continue
 		}
-		list = append(list, &section{reader: s.reader, path: index(join(s.path, key), i), values: t})
+		list = append(list, &section{reader: s.reader, path: indexKey(joinKey(s.path, key), i), values: t})
 	}
 	return list
 }
 
-// take returns the raw value of a key, the environment's before the file's.
-func (s *section) take(key string) (any, bool) {
-	s.known = append(s.known, key)
+// rawValue returns the raw value of a key, the environment's before the file's.
+func (s *section) rawValue(key string) (any, bool) {
+	s.knownKeys = append(s.knownKeys, key)
 	if s.env {
-		if v, ok := s.lookup(envName(s.path, key)); ok && v != "" {
+		if v, ok := s.lookupEnv(envName(s.path, key)); ok && v != "" {
 			if s.fromEnv == nil {
 				s.fromEnv = map[string]bool{}
 			}
@@ -95,38 +96,38 @@ func (s *section) take(key string) (any, bool) {
 	return v, ok
 }
 
-// envName is the environment variable that overrides a scalar key.
+// envName returns the environment variable that overrides a scalar key.
 func envName(path, key string) string {
 	return "CHEF_SYNC_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_")+"_"+key)
 }
 
-// bad reports a value that can't be used, at its place or variable.
-func (s *section) bad(key, try, format string, args ...any) {
+// badValue adds a problem with a value, at its position or environment variable.
+func (s *section) badValue(key, try, format string, args ...any) {
 	if s.fromEnv[key] {
-		s.problems = append(s.problems, Problem{File: "environment variable " + envName(s.path, key), Key: join(s.path, key),
+		s.problems = append(s.problems, Problem{File: "environment variable " + envName(s.path, key), Key: joinKey(s.path, key),
 			Message: fmt.Sprintf(format, args...), Try: try})
 		return
 	}
-	s.problem(join(s.path, key), try, format, args...)
+	s.addProblem(joinKey(s.path, key), try, format, args...)
 }
 
-func (s *section) wrongType(key, try, want string) { s.bad(key, try, "must be %s", want) }
+func (s *section) wrongType(key, try, want string) { s.badValue(key, try, "must be %s", want) }
 
-// effective records the value in use of a key and where it came from.
-func (s *section) effective(key, value string, given bool) {
+// recordSetting records the effective value of a key and its origin.
+func (s *section) recordSetting(key, value string, given bool) {
 	origin := "default"
 	switch {
 	case given && s.fromEnv[key]:
 		origin = "env " + envName(s.path, key)
 	case given:
-		origin = s.origin(join(s.path, key))
+		origin = s.originOf(joinKey(s.path, key))
 	}
-	s.settings = append(s.settings, Setting{Key: join(s.path, key), Value: value, Origin: origin})
+	s.settings = append(s.settings, Setting{Key: joinKey(s.path, key), Value: value, Origin: origin})
 }
 
-// text reads a string. Given tells whether the key is there and a string.
-func (s *section) text(key string) (value string, given bool) {
-	v, ok := s.take(key)
+// stringValue reads a string. Given is whether the key is there and a string.
+func (s *section) stringValue(key string) (value string, given bool) {
+	v, ok := s.rawValue(key)
 	if !ok {
 		return "", false
 	}
@@ -138,25 +139,25 @@ func (s *section) text(key string) (value string, given bool) {
 	return t, true
 }
 
-// word reads one of a few words.
-func (s *section) word(key, fallback string, words ...string) string {
-	value, given := s.text(key)
+// enumValue reads one of a set of words.
+func (s *section) enumValue(key, fallback string, words ...string) string {
+	value, given := s.stringValue(key)
 	if !given {
 		value = fallback
 	} else if !slices.Contains(words, value) {
-		try := "write " + oneOf(words)
+		try := "write " + quoteList(words)
 		if w := didYouMean(value, words); w != "" {
 			try = fmt.Sprintf("did you mean %q?", w)
 		}
-		s.bad(key, try, "%q isn't known", value)
+		s.badValue(key, try, "%q isn't known", value)
 		return fallback
 	}
-	s.effective(key, value, given)
+	s.recordSetting(key, value, given)
 	return value
 }
 
-func (s *section) flag(key string, fallback bool) bool {
-	v, given := s.take(key)
+func (s *section) boolValue(key string, fallback bool) bool {
+	v, given := s.rawValue(key)
 	value, ok := v.(bool)
 	switch {
 	case !given:
@@ -167,12 +168,12 @@ func (s *section) flag(key string, fallback bool) bool {
 		s.wrongType(key, "write true or false, without quotes", "true or false")
 		return fallback
 	}
-	s.effective(key, fmt.Sprint(value), given)
+	s.recordSetting(key, fmt.Sprint(value), given)
 	return value
 }
 
-func (s *section) number(key string, fallback, least, most int) int {
-	v, given := s.take(key)
+func (s *section) intValue(key string, fallback, least, most int) int {
+	v, given := s.rawValue(key)
 	n, ok := v.(int64)
 	if text, isText := v.(string); isText && s.fromEnv[key] {
 		_, err := fmt.Sscanf(text, "%d", &n)
@@ -185,33 +186,33 @@ func (s *section) number(key string, fallback, least, most int) int {
 		s.wrongType(key, "write a number without quotes", "a whole number")
 		return fallback
 	case n < int64(least) || n > int64(most):
-		s.bad(key, "", "must be between %d and %d", least, most)
+		s.badValue(key, "", "must be between %d and %d", least, most)
 		return fallback
 	}
-	s.effective(key, fmt.Sprint(n), given)
+	s.recordSetting(key, fmt.Sprint(n), given)
 	return int(n)
 }
 
-// numberOrAuto reads a number, or "auto", which is the default.
-func (s *section) numberOrAuto(key string, least, most int) int {
+// intOrAuto reads a number, or "auto", which is the default.
+func (s *section) intOrAuto(key string, least, most int) int {
 	v, given := s.values[key]
 	if _, isText := v.(string); given && !isText {
-		return s.number(key, least, least, most)
+		return s.intValue(key, least, least, most)
 	}
-	s.take(key)
+	s.rawValue(key)
 	if given && v != "auto" {
 		s.wrongType(key, `write "auto", or a number without quotes`, `"auto" or a whole number`)
 	}
-	s.effective(key, "auto", given)
+	s.recordSetting(key, "auto", given)
 	return Auto
 }
 
-// duration reads a time such as "90s" of at least least. Zero is allowed where
+// durationValue reads a duration such as "90s" of at least least. Zero is allowed if
 // never says what it means.
-func (s *section) duration(key string, fallback, least time.Duration, never string) time.Duration {
-	v, given := s.take(key)
+func (s *section) durationValue(key string, fallback, least time.Duration, never string) time.Duration {
+	v, given := s.rawValue(key)
 	if !given {
-		s.effective(key, FormatDuration(fallback), false)
+		s.recordSetting(key, FormatDuration(fallback), false)
 		return fallback
 	}
 	t, ok := v.(string)
@@ -226,21 +227,20 @@ func (s *section) duration(key string, fallback, least time.Duration, never stri
 	d, err := ParseDuration(t)
 	switch {
 	case err != nil:
-		s.bad(key, `write a number and a unit, such as "90s", "5m", "2h" or "3d"`, "%q isn't a duration", t)
+		s.badValue(key, `write a number and a unit, such as "90s", "5m", "2h" or "3d"`, "%q isn't a duration", t)
 		return fallback
 	case d == 0 && never != "":
 	case d < least:
-		s.bad(key, "", "%q is too short: at least %s", t, FormatDuration(least))
+		s.badValue(key, "", "%q is too short: at least %s", t, FormatDuration(least))
 		return fallback
 	}
-	s.effective(key, FormatDuration(d), true)
+	s.recordSetting(key, FormatDuration(d), true)
 	return d
 }
 
-// texts reads an array of strings; given tells whether the key is there and
-// usable.
-func (s *section) texts(key string) (list []string, given bool) {
-	v, ok := s.take(key)
+// stringList reads an array of strings; given is whether the key is there and valid.
+func (s *section) stringList(key string) (list []string, given bool) {
+	v, ok := s.rawValue(key)
 	if !ok {
 		return nil, false
 	}
@@ -256,7 +256,7 @@ func (s *section) texts(key string) (list []string, given bool) {
 	for i, e := range elements {
 		t, ok := e.(string)
 		if !ok {
-			s.problem(index(join(s.path, key), i), "", "must be a string")
+			s.addProblem(indexKey(joinKey(s.path, key), i), "", "must be a string")
 			return nil, false
 		}
 		list = append(list, t)
@@ -264,12 +264,12 @@ func (s *section) texts(key string) (list []string, given bool) {
 	return list, true
 }
 
-// done reports the keys that nobody asked for. Words are keys of other
-// programs, with what they are called here.
-func (s *section) done(words map[string]string) {
-	known := slices.Sorted(slices.Values(s.known))
+// reportUnknownKeys reports the keys that weren't read. Words are keys of other
+// programs, with their names here.
+func (s *section) reportUnknownKeys(words map[string]string) {
+	known := slices.Sorted(slices.Values(s.knownKeys))
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
-		if slices.Contains(s.known, key) {
+		if slices.Contains(s.knownKeys, key) {
 			continue
 		}
 		try := "known here: " + strings.Join(known, ", ")
@@ -278,6 +278,6 @@ func (s *section) done(words map[string]string) {
 		} else if w := didYouMean(key, known); w != "" {
 			try = fmt.Sprintf("did you mean %s?", w)
 		}
-		s.problem(join(s.path, key), try, "unknown key")
+		s.addProblem(joinKey(s.path, key), try, "unknown key")
 	}
 }

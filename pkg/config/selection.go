@@ -8,45 +8,46 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// everything is the pattern of include that stands for all objects.
-const everything = "*"
+// includeAll is the pattern of include that selects all objects.
+const includeAll = "*"
 
-// selection reads which names of the selected kinds are copied.
-func (s *section) selection(kinds []object.Kind) replication.Selection {
-	include, given := s.texts("include")
+// readSelection reads which names of the selected kinds are replicated.
+func (s *section) readSelection(kinds []object.Kind) replication.Selection {
+	include, given := s.stringList("include")
 	if !given {
-		include = []string{everything}
+		include = []string{includeAll}
 	} else if len(include) == 0 {
-		s.bad("include", "write patterns such as \"roles/web-*\", or leave the key out for all", "selects nothing")
+		s.badValue("include", "write patterns such as \"roles/web-*\", or leave the key out for all", "selects nothing")
 	}
-	s.effective("include", fmt.Sprintf("%q", include), given)
-	exclude, given := s.texts("exclude")
-	s.effective("exclude", fmt.Sprintf("%q", exclude), given)
+	s.recordSetting("include", fmt.Sprintf("%q", include), given)
+	exclude, given := s.stringList("exclude")
+	s.recordSetting("exclude", fmt.Sprintf("%q", exclude), given)
 	sel := replication.Selection{}
-	if !slices.Equal(include, []string{everything}) {
-		sel.Include = s.selects("include", include, kinds, nil)
+	if !slices.Equal(include, []string{includeAll}) {
+		sel.Include = s.readPatterns("include", include, kinds, nil)
 	}
-	sel.Exclude = s.selects("exclude", exclude, kinds, sel.Include)
+	sel.Exclude = s.readPatterns("exclude", exclude, kinds, sel.Include)
 	return sel
 }
 
-// selects reads the patterns of a key. Those of another key must not stand here
-// too.
-func (s *section) selects(key string, texts []string, kinds []object.Kind, others []replication.Pattern) (list []replication.Pattern) {
+// readPatterns reads the patterns of a key. Patterns of the other key are refused.
+func (s *section) readPatterns(key string, texts []string, kinds []object.Kind,
+	others []replication.Pattern) (list []replication.Pattern) {
 	for i, text := range texts {
-		at := index(join(s.path, key), i)
+		at := indexKey(joinKey(s.path, key), i)
 		p, err := replication.ParsePattern(text)
 		switch {
-		case text == everything && key == "include":
-			s.problem(at, "leave the other patterns out, or this one", "%q selects everything", text)
+		case text == includeAll && key == "include":
+			s.addProblem(at, "leave the other patterns out, or this one", "%q selects everything", text)
 		case err != nil:
-			s.problem(at, err.Error(), "%q isn't a pattern", text)
+			s.addProblem(at, err.Error(), "%q isn't a pattern", text)
 		case !slices.Contains(kinds, p.Kind):
-			s.problem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.ConfigName()), "%q is of a kind that isn't copied", text)
+			s.addProblem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.ConfigName()),
+				"%q is of a kind that isn't copied", text)
 		case slices.Contains(list, p):
-			s.problem(at, "", "%q stands here twice", text)
+			s.addProblem(at, "", "%q is listed twice", text)
 		case slices.Contains(others, p):
-			s.problem(at, "exclude wins over include; leave one of them out", "%q is included and excluded", text)
+			s.addProblem(at, "exclude wins over include; leave one of them out", "%q is included and excluded", text)
 		default:
 			list = append(list, p)
 		}
@@ -54,8 +55,8 @@ func (s *section) selects(key string, texts []string, kinds []object.Kind, other
 	return list
 }
 
-// warnings says which kinds are named for nothing, or lack what they refer to.
-func (o Organization) warnings() (list []string) {
+// selectionWarnings returns which kinds select nothing, or lack what they refer to.
+func (o Organization) selectionWarnings() (list []string) {
 	pair := replication.Pair{Kinds: o.Kinds, Selection: o.Selection}
 	for _, k := range o.Kinds {
 		if o.kindsGiven && !pair.Includes(k) {
@@ -63,7 +64,8 @@ func (o Organization) warnings() (list []string) {
 		}
 	}
 	if pair.Includes(object.Policy) && !pair.Includes(object.CookbookArtifact) {
-		list = append(list, fmt.Sprintf("%s: policies are copied without cookbook_artifacts: nodes can't use them on a replica that lacks the artifacts that they lock", o.key))
+		list = append(list, fmt.Sprintf("%s: policies are copied without cookbook_artifacts: nodes can't use them on a replica that "+
+			"lacks the artifacts that they lock", o.key))
 	}
 	return list
 }

@@ -16,28 +16,29 @@ const (
 	defaultResponseTimeout = 30 * time.Second
 )
 
-// otherServerWords are keys of knife and of the old product.
-func otherServerWords() map[string]string {
+// otherServerKeys returns keys of knife and of the old product, with their names here.
+func otherServerKeys() map[string]string {
 	return map[string]string{"chef_server_url": "url", "client_name": "user", "node_name": "user", "username": "user",
 		"client_key": "key", "pem": "key", "sync_user": "user", "sync_key": "key", "private_key": "key",
-		"ssl_verify_mode": "insecure_skip_verify", "insecure": "insecure_skip_verify", "concurrency": "connections", "orgless": "organizations = false",
+		"ssl_verify_mode": "insecure_skip_verify", "insecure": "insecure_skip_verify", "concurrency": "connections",
+		"orgless": "organizations = false",
 		"timeout": "response_timeout", "read_timeout": "response_timeout", "http_timeout": "response_timeout"}
 }
 
-// server reads what the primary and the replicas have in common.
-func (s *section) server(name string) Server {
+// readServer reads the settings that the primary and the replicas have in common.
+func (s *section) readServer(name string) Server {
 	v := Server{Name: name}
-	rawURL, urlGiven := s.text("url")
-	user, userGiven := s.text("user")
-	key, keyGiven := s.text("key")
-	ca, caGiven := s.text("ca")
-	profile, profileGiven := s.text("profile")
+	rawURL, urlGiven := s.stringValue("url")
+	user, userGiven := s.stringValue("user")
+	key, keyGiven := s.stringValue("key")
+	ca, caGiven := s.stringValue("ca")
+	profile, profileGiven := s.stringValue("profile")
 	if s.path == "primary" && !profileGiven && !userGiven && !keyGiven && s.ChefProfile != "" {
 		profile, profileGiven = s.ChefProfile, true
 	}
 	var chef Credentials
 	if profileGiven {
-		chef = s.credentials(profile)
+		chef = s.readCredentials(profile)
 	}
 	switch {
 	case urlGiven:
@@ -45,17 +46,17 @@ func (s *section) server(name string) Server {
 	case chef.URL != "":
 		v.URL = chef.URL
 	case !profileGiven || chef.Profile != "":
-		s.missing("url", `write url = "https://chef.example.com"`)
+		s.reportMissing("url", `write url = "https://chef.example.com"`)
 	}
 	switch {
 	case userGiven:
 		if v.User = user; user == "" {
-			s.bad("user", "write the name of a user or client", "must not be empty")
+			s.badValue("user", "write the name of a user or client", "must not be empty")
 		}
 	case profileGiven:
 		v.User = chef.User
 	default:
-		s.missing("user", "write the user or client whose key it is, or profile with a profile of ~/.chef/credentials")
+		s.reportMissing("user", "write the user or client whose key it is, or profile with a profile of ~/.chef/credentials")
 	}
 	switch {
 	case keyGiven:
@@ -63,54 +64,54 @@ func (s *section) server(name string) Server {
 	case profileGiven:
 		v.Key = chef.Key
 	default:
-		s.missing("key", `write key = "file:/etc/chef-sync/NAME.pem", or another reference`)
+		s.reportMissing("key", `write key = "file:/etc/chef-sync/NAME.pem", or another reference`)
 	}
 	if caGiven {
 		v.CA = s.keyRef("ca", ca)
 	}
-	s.effectiveServer(v, map[string]bool{"url": urlGiven, "user": userGiven, "key": keyGiven, "ca": caGiven}, profile)
-	v.Orgless = !s.flag("organizations", true)
-	v.InsecureSkipVerify = s.flag("insecure_skip_verify", false)
-	v.Connections = s.number("connections", defaultConnections, 1, 256)
-	v.ConnectTimeout = s.duration("connect_timeout", defaultConnectTimeout, time.Second, "")
-	v.ResponseTimeout = s.duration("response_timeout", defaultResponseTimeout, time.Second, "")
-	v.FileHosts = s.patterns("file_hosts", `^(\*\.)?[A-Za-z0-9_-]([A-Za-z0-9._:-]*[A-Za-z0-9])?$`,
+	s.recordServerSettings(v, map[string]bool{"url": urlGiven, "user": userGiven, "key": keyGiven, "ca": caGiven}, profile)
+	v.Orgless = !s.boolValue("organizations", true)
+	v.InsecureSkipVerify = s.boolValue("insecure_skip_verify", false)
+	v.Connections = s.intValue("connections", defaultConnections, 1, 256)
+	v.ConnectTimeout = s.durationValue("connect_timeout", defaultConnectTimeout, time.Second, "")
+	v.ResponseTimeout = s.durationValue("response_timeout", defaultResponseTimeout, time.Second, "")
+	v.FileHosts = s.matchingStrings("file_hosts", `^(\*\.)?[A-Za-z0-9_-]([A-Za-z0-9._:-]*[A-Za-z0-9])?$`,
 		`write names without https:// and port, such as "chef-files.s3.eu-central-1.amazonaws.com" or "*.s3.amazonaws.com"`)
 	return v
 }
 
-// effectiveServer records the values that a profile may have given.
-func (s *section) effectiveServer(v Server, given map[string]bool, profile string) {
+// recordServerSettings records the values that a profile may have given.
+func (s *section) recordServerSettings(v Server, given map[string]bool, profile string) {
 	for _, x := range []struct{ key, value string }{{"url", v.URL}, {"user", v.User}, {"key", v.Key.String()}, {"ca", v.CA.String()}} {
 		if given[x.key] || profile == "" || x.key == "ca" {
-			s.effective(x.key, x.value, given[x.key])
+			s.recordSetting(x.key, x.value, given[x.key])
 			continue
 		}
-		s.settings = append(s.settings, Setting{Key: join(s.path, x.key), Value: x.value, Origin: "profile " + profile})
+		s.settings = append(s.settings, Setting{Key: joinKey(s.path, x.key), Value: x.value, Origin: "profile " + profile})
 	}
 }
 
-func (s *section) missing(key, try string) {
-	at := join(s.path, key)
+func (s *section) reportMissing(key, try string) {
+	at := joinKey(s.path, key)
 	if _, ok := s.values[key]; ok {
 		return // there, and reported as wrong
 	}
-	s.places[at] = s.places[s.path]
-	s.problem(at, try, "is missing")
+	s.positions[at] = s.positions[s.path]
+	s.addProblem(at, try, "is missing")
 }
 
 func (s *section) keyRef(key, text string) KeyRef {
-	r, try, err := s.parseKeyRef(text, s.folder())
+	r, try, err := s.parseKeyRef(text, s.configFolder())
 	if err != nil {
-		s.bad(key, try, "%s", err)
+		s.badValue(key, try, "%s", err)
 	}
 	return r
 }
 
-func (s *section) credentials(profile string) Credentials {
+func (s *section) readCredentials(profile string) Credentials {
 	c, err := s.Credentials(profile)
 	if err != nil {
-		s.bad("profile", "", "%s", err)
+		s.badValue("profile", "", "%s", err)
 	}
 	return c
 }
@@ -119,25 +120,25 @@ func (s *section) serverURL(key, text string) string {
 	u, org, err := NormalizeURL(text)
 	switch {
 	case err != nil:
-		s.bad(key, `write the server alone, such as "https://chef.example.com"`, "%s", err)
+		s.badValue(key, `write the server alone, such as "https://chef.example.com"`, "%s", err)
 	case org != "":
-		s.bad(key, fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "names the organization %q", org)
+		s.badValue(key, fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "names the organization %q", org)
 	}
 	return u
 }
 
-// feedURL reads where updated_since is served, when that isn't the primary.
-func (s *section) feedURL() string {
-	text, given := s.text("feed_url")
+// readFeedURL reads the URL of updated_since, if another server serves it.
+func (s *section) readFeedURL() string {
+	text, given := s.stringValue("feed_url")
 	if text != "" {
 		text = s.serverURL("feed_url", text)
 	}
-	s.effective("feed_url", text, given)
+	s.recordSetting("feed_url", text, given)
 	return text
 }
 
-// NormalizeURL writes the URL of a Chef Server in the one form by which servers
-// are compared: scheme and host in lower case, no default port, no trailing
+// NormalizeURL returns the URL of a Chef Server in the form by which servers are
+// compared: scheme and host in lower case, no default port, no trailing
 // slash. An organization at the end, as in knife's chef_server_url, is split off.
 // Errors don't quote the URL, which may hold a password.
 func NormalizeURL(text string) (server, org string, err error) {

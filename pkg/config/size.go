@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// SizeAuto is a size that goes by the disk.
+// SizeAuto is a size that depends on the disk.
 const SizeAuto int64 = -1
 
-// sizeUnits are the units of sizes, the largest first: of 1,024 and of 1,000.
+// sizeUnits returns the units of sizes, the largest first: of 1,024 and of 1,000.
 func sizeUnits() []sizeUnit {
-	return []sizeUnit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
+	return []sizeUnit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9},
+		{"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
 }
 
 type sizeUnit struct {
@@ -20,7 +21,7 @@ type sizeUnit struct {
 	bytes int64
 }
 
-// ParseSize reads a number of bytes with its unit, such as 500MiB, 10GiB, 1.5TiB
+// ParseSize parses a number of bytes with its unit, such as 500MiB, 10GiB, 1.5TiB
 // or 20GB.
 func ParseSize(text string) (int64, error) {
 	for _, u := range sizeUnits() {
@@ -38,7 +39,7 @@ func ParseSize(text string) (int64, error) {
 	return 0, fmt.Errorf("%q isn't a size such as 500MiB or 10GiB", text)
 }
 
-// FormatSize writes a size in the largest unit that shows it exactly.
+// FormatSize formats a size in the largest unit that represents it exactly.
 func FormatSize(size int64) string {
 	best := sizeUnit{"B", 1}
 	for _, u := range sizeUnits() {
@@ -49,10 +50,10 @@ func FormatSize(size int64) string {
 	return fmt.Sprintf("%d%s", size/best.bytes, best.name)
 }
 
-// size reads a size of at least least, "auto" (the default) or "unlimited", which
+// sizeValue reads a size of at least least, "auto" (the default) or "unlimited", which
 // is 0.
-func (s *section) size(key string, least int64) int64 {
-	v, given := s.take(key)
+func (s *section) sizeValue(key string, least int64) int64 {
+	v, given := s.rawValue(key)
 	text, ok := v.(string)
 	if n, isInt := v.(int64); isInt && n == 0 {
 		text, ok = "unlimited", true
@@ -67,12 +68,12 @@ func (s *section) size(key string, least int64) int64 {
 	default:
 		n, err := ParseSize(text)
 		if err != nil {
-			s.bad(key, fmt.Sprintf(`write %s = "10GiB", "auto" or "unlimited"`, key), "%q isn't a size", text)
+			s.badValue(key, fmt.Sprintf(`write %s = "10GiB", "auto" or "unlimited"`, key), "%q isn't a size", text)
 		} else if n < least {
-			s.bad(key, fmt.Sprintf(`write %s = "10GiB", "auto" or "unlimited"`, key), "must be at least %s", FormatSize(least))
+			s.badValue(key, fmt.Sprintf(`write %s = "10GiB", "auto" or "unlimited"`, key), "must be at least %s", FormatSize(least))
 		}
 		size, value = n, FormatSize(max(n, 1))
 	}
-	s.effective(key, value, given)
+	s.recordSetting(key, value, given)
 	return size
 }

@@ -6,12 +6,14 @@ import (
 )
 
 func TestSizes(t *testing.T) {
-	for text, want := range map[string]int64{"1B": 1, "500MiB": 500 << 20, "10GiB": 10 << 30, "1.5 TiB": 3 << 39, "20GB": 20e9, "3kb": 3000, "2 gib": 2 << 30} {
+	for text, want := range map[string]int64{"1B": 1, "500MiB": 500 << 20, "10GiB": 10 << 30, "1.5 TiB": 3 << 39, "20GB": 20e9,
+		"3kb": 3000, "2 gib": 2 << 30} {
 		if got, err := ParseSize(text); err != nil || got != want {
 			t.Errorf("%s: %d, %v; want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "10", "GiB", "-1GiB", "+1GiB", "1e3GiB", "0B", "0.1B", "10 GiB 5MiB", "10PiB", "9999999999TiB", "infGiB", "nanGiB", "1.2.3GiB"} {
+	for _, text := range []string{"", "10", "GiB", "-1GiB", "+1GiB", "1e3GiB", "0B", "0.1B", "10 GiB 5MiB", "10PiB",
+		"9999999999TiB", "infGiB", "nanGiB", "1.2.3GiB"} {
 		if got, err := ParseSize(text); err == nil {
 			t.Errorf("%q: %d, want an error", text, got)
 		}
@@ -26,16 +28,17 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestTheSizeOfTheStage(t *testing.T) {
+func TestStageSize(t *testing.T) {
 	for _, c := range []struct {
 		line  string
 		want  int64
 		shown string
 	}{
-		{``, SizeAuto, "auto"}, {`size = "auto"`, SizeAuto, "auto"}, {`size = "unlimited"`, 0, "unlimited"}, {`size = "0"`, 0, "unlimited"}, {`size = 0`, 0, "unlimited"},
+		{``, SizeAuto, "auto"}, {`size = "auto"`, SizeAuto, "auto"}, {`size = "unlimited"`, 0, "unlimited"},
+		{`size = "0"`, 0, "unlimited"}, {`size = 0`, 0, "unlimited"},
 		{`size = "10GiB"`, 10 << 30, "10GiB"}, {`size = "1024 MiB"`, 1 << 30, "1GiB"},
 	} {
-		got := parsed(t, Loader{}, least+"[stage]\n"+c.line+"\n")
+		got := mustParse(t, Loader{}, minimalConfig+"[stage]\n"+c.line+"\n")
 		if got.StageSize != c.want {
 			t.Errorf("%s: %d, want %d", c.line, got.StageSize, c.want)
 		}
@@ -51,12 +54,12 @@ func TestTheSizeOfTheStage(t *testing.T) {
 		`size = 10`:        `stage.size: must be a size; write a string with a unit, such as size = "10GiB"`,
 		`max_size = "1GB"`: `stage.max_size: unknown key; it is called size here`,
 	} {
-		if got := problemsOf(t, least+"[stage]\n"+line).Error(); !strings.Contains(got, want) {
+		if got := problemsOf(t, minimalConfig+"[stage]\n"+line).Error(); !strings.Contains(got, want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", line, got, want)
 		}
 	}
 	l := Loader{Env: func(name string) (string, bool) { return "3GiB", name == "CHEF_SYNC_STAGE_SIZE" }}
-	if got := parsed(t, l, least+"[stage]\nsize = \"1GiB\"\n"); got.StageSize != 3<<30 {
+	if got := mustParse(t, l, minimalConfig+"[stage]\nsize = \"1GiB\"\n"); got.StageSize != 3<<30 {
 		t.Errorf("from the environment: %d", got.StageSize)
 	}
 }

@@ -5,5 +5,5 @@ import _ "embed"
 //go:embed template.toml
 var template string
 
-// Template is a commented configuration to begin with. It is valid as it is.
+// Template returns a commented configuration to begin with. It is valid as it is.
 func Template() string { return template }
