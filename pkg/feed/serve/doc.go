@@ -8,37 +8,36 @@
 // configured ones. Statuses, texts and headers are those of a Chef Server
 // (docs/chef-server-api.md §1.3), so that a client can't tell the difference.
 //
-// What can't be right is refused before anybody is asked. Names whose key isn't
-// known yet are looked up on the primary five at once, and then one a second: a
-// request beyond that is answered 503 with Retry-After ([Primary]). Configured keys
+// Requests that can't be valid are refused before the primary is asked. Names whose
+// key isn't known yet are looked up on the primary five at once, and then one a second:
+// a request beyond that is answered 503 with Retry-After ([Primary]). Configured keys
 // need no look-ups.
 //
-// # What a client that fell behind gets
+// # Clients that fell behind
 //
 // Rows are kept for a time. A client that asks for a position older than the
 // oldest row gets 200 with the rows that are kept, the newest 20,000 at most. The
-// published interface knows 200, 401, 403 and 404 only. A 404 would say that
-// there is no feed at all, and a client that takes it so keeps its old position
-// and never comes back; a new status would be an error that no client
-// understands; and asking for somewhat older rows than one needs is no mistake,
-// since careful clients read an overlap again. A client that remembers the newest
-// row it has seen notices that the row is missing from the answer; the headers
-// X-Chef-Sync-Oldest, -Newest and -Epoch say it plainly. A client that does
-// neither must be resynchronized by its operator after it was away for longer
-// than rows are kept. A journal that was made anew begins with a row
-// {"action":"begin","path":"/"} and ids above all that were ever given out, so
-// such a client at least goes on with it.
+// published interface has 200, 401, 403 and 404 only. A 404 would mean that there is
+// no feed at all, and a client that takes it so keeps its old position and never
+// recovers; a new status would be an error that no client understands; and asking for
+// somewhat older rows than needed is no mistake, since careful clients read an overlap
+// again. A client that remembers the newest row it has seen notices that the row is
+// missing from the answer; the headers X-Chef-Sync-Oldest, -Newest and -Epoch say it
+// explicitly. A client that does neither must be resynchronized by its operator after
+// it was away for longer than rows are kept. A journal that was created again begins
+// with a row {"action":"begin","path":"/"} and ids above all earlier ones, so such a
+// client at least continues with it.
 //
-// # What is taken back
+// # Changes that are reverted between two scans
 //
 // A row says that an object changed between two scans, not to what. A client that
-// reads an object behind a scan, when it changed once more, and is sure of it keeps
-// what it read if the object goes back before the next scan, for that one finds
-// nothing new. Pairs tell the scanner what they read (package scan); the published
-// interface has no way to. Pushes, and a resynchronization now and then, help.
+// reads an object after a scan, when it changed once more, keeps what it read if the
+// change is reverted before the next scan, for that scan finds nothing new. Pairs
+// notice it (package scan); clients of the published interface can't. Pushes, and a
+// resynchronization now and then, help.
 //
 // # Large answers
 //
-// An answer ends at about 4 MB, with whole rows and without a gap: the client has
-// the rest with its next poll. X-Chef-Sync-Newest tells that there is more.
+// An answer ends at about 4 MB, with whole rows and without a gap: the client gets
+// the rest with its next poll. X-Chef-Sync-Newest shows that there is more.
 package serve

@@ -10,11 +10,11 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// TestLargeAnswersEndEarlyAndGoOn: what the URL of a function can pass on. A client
+// TestLargeAnswersAreSplit: what the URL of a function can pass on. A client
 // that asks on has every row once and in order; one that begins ends at the newest
 // row, for it would otherwise begin again and again.
-func TestLargeAnswersEndEarlyAndGoOn(t *testing.T) {
-	w := newWorld(t)
+func TestLargeAnswersAreSplit(t *testing.T) {
+	w := newTestServer(t)
 	key := w.org.AddClient("reader")
 	head, err := w.store.Head(t.Context(), "src")
 	if err != nil {
@@ -26,18 +26,18 @@ func TestLargeAnswersEndEarlyAndGoOn(t *testing.T) {
 			for i := range journal.MaxAppend {
 				paths = append(paths, "/roles/"+strings.Repeat("x", length)+fmt.Sprint(n+i))
 			}
-			w.note(paths...)
+			w.addRows(paths...)
 		}
 	}
 	many(7_000, 990)
-	f := feed.NewUpdatedSince(getter{w.client("reader", key, false).Org("acme")}, unserved)
+	f := feed.NewUpdatedSince(orgGetter{w.client("reader", key, false).Org("acme")}, isAbsent)
 	end, err := w.store.Head(t.Context(), "src")
 	if err != nil {
 		t.Fatal(err)
 	}
 	answers := 0
 	for after := head.Newest; after < end.Newest; answers++ {
-		answer, err := w.get("reader", key, fmt.Sprintf("%s?seq=%d", feedPath, after))
+		answer, err := w.getPath("reader", key, fmt.Sprintf("%s?seq=%d", feedPath, after))
 		if err != nil || len(answer.Body)+strings.Count(string(answer.Body), `"`) > 6<<20 {
 			t.Fatalf("an answer of %d bytes, %v", len(answer.Body), err)
 		}
@@ -60,7 +60,7 @@ func TestLargeAnswersEndEarlyAndGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := f.Read(t.Context(), 0)
-	if err != nil || len(rows.Changes) != maxBehind || rows.Changes[maxBehind-1].ID != end.Newest {
+	if err != nil || len(rows.Changes) != maxOldRows || rows.Changes[maxOldRows-1].ID != end.Newest {
 		t.Fatalf("%d rows, %v; want the newest ones", len(rows.Changes), err)
 	}
 	if _, _, err := replication.Continue(replication.Position{}, rows, 100); err != nil {

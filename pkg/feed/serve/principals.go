@@ -23,19 +23,19 @@ type Principal struct {
 	Key    *rsa.PublicKey
 }
 
-// Principals finds who signed a request.
+// Principals finds the signer of a request.
 type Principals interface {
-	// Signer returns the principal of a name for which signed returns true: who has
-	// the key. It returns nil if none has; known reports whether the name belongs to
-	// anybody. A *BusyError asks the reader to come again.
+	// Signer returns the principal of a name for which signed returns true, that is the
+	// owner of the key. It returns nil if there is none; known reports whether the name
+	// exists. A *BusyError asks the reader to try again later.
 	Signer(ctx context.Context, organization, name string, signed func(Principal) bool) (who *Principal, known bool, err error)
 }
 
-// BusyError means that a name can't be looked up now.
-type BusyError struct{ After time.Duration }
+// BusyError is returned when a name can't be looked up now.
+type BusyError struct{ RetryAfter time.Duration }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("too many names are looked up; ask again after %s", e.After)
+	return fmt.Sprintf("too many names are looked up; ask again after %s", e.RetryAfter)
 }
 
 // Keys are configured principals: public keys by name. They are members of every
@@ -48,11 +48,11 @@ func (k Keys) Signer(_ context.Context, _, name string, signed func(Principal) b
 	if key == nil {
 		return nil, false, nil
 	}
-	return signer([]Principal{{Name: name, Client: true, Member: true, Key: key}}, signed), true, nil
+	return findSigner([]Principal{{Name: name, Client: true, Member: true, Key: key}}, signed), true, nil
 }
 
-// signer returns the one who signed, or nil.
-func signer(found []Principal, signed func(Principal) bool) *Principal {
+// findSigner returns the principal that signed, or nil.
+func findSigner(found []Principal, signed func(Principal) bool) *Principal {
 	for _, p := range found {
 		if signed(p) {
 			return &p
@@ -61,59 +61,60 @@ func signer(found []Principal, signed func(Principal) bool) *Principal {
 	return nil
 }
 
-// Limits of what a primary is asked, and of the cache of what it said.
+// Limits of look-ups on a primary, and of their cache.
 const (
-	keepKnown   = 5 * time.Minute
-	keepUnknown = 30 * time.Second
-	askAgain    = 10 * time.Second // no look-up of a name sooner than this, nor after one that failed
-	maxCached   = 10_000
-	maxLookups  = 4 // at once
+	knownTTL       = 5 * time.Minute
+	unknownTTL     = 30 * time.Second
+	lookupInterval = 10 * time.Second // between look-ups of a name, and after one that failed
+	maxCached      = 10_000
+	maxLookups     = 4 // at once
 
-	// Anybody can claim any name, so look-ups for signatures that no known key made
-	// have a budget: so many at once, and then one in so long.
+	// Any client can claim any name, so look-ups for signatures of unknown keys have a
+	// budget: lookupBurst at once, and then one per lookupEvery.
 	lookupBurst = 5
 	lookupEvery = time.Second
 )
 
-// Primary are the principals of a primary, asked for as anybody may
+// Primary looks principals up on a primary, as any client may
 // (docs/chef-server-api.md §7.4), and kept for some minutes.
 //
-// A made-up name costs a look-up once, as long as the budget lasts; what is beyond
-// it is told to come again. Who signs with a key that was the name's, in any
-// organization, doesn't need the budget.
+// A made-up name costs one look-up, within the budget; requests beyond it get a
+// *BusyError. A signature with a key that the name had, in any organization, doesn't
+// need the budget.
 type Primary struct {
 	client func(context.Context) (*chef.Client, error)
 	now    func() time.Time
 	slots  chan struct{}
 
 	mu       sync.Mutex
-	cache    map[[2]string]cached
-	proven   map[string]Principal  // who last signed by a name, in any organization
-	lookups  map[[2]string]*lookup // under way
-	budget   budget
+	cache    map[[2]string]cacheEntry
+	proven   map[string]Principal  // the last signer by name, in any organization
+	lookups  map[[2]string]*lookup // in progress
+	budget   lookupBudget
 	failedAt time.Time
 }
 
-type cached struct {
+type cacheEntry struct {
 	found []Principal
 	at    time.Time
 }
 
-// lookup is a request to the primary; others who need its answer wait for it.
+// lookup is a request to the primary; others that need its answer wait for it.
 type lookup struct {
 	done  chan struct{}
 	found []Principal
 	err   error
 }
 
-// NewPrimary makes Principals of a primary. Client returns the client to ask with;
-// now may be nil.
+// NewPrimary returns the Principals of a primary. Client returns the client for
+// look-ups; now may be nil.
 func NewPrimary(client func(context.Context) (*chef.Client, error), now func() time.Time) *Primary {
 	if now == nil {
 		now = time.Now
 	}
-	return &Primary{client: client, now: now, slots: make(chan struct{}, maxLookups), cache: map[[2]string]cached{}, proven: map[string]Principal{}, lookups: map[[2]string]*lookup{},
-		budget: budget{left: lookupBurst, at: now()}}
+	return &Primary{client: client, now: now, slots: make(chan struct{}, maxLookups), cache: map[[2]string]cacheEntry{},
+		proven: map[string]Principal{}, lookups: map[[2]string]*lookup{},
+		budget: lookupBudget{left: lookupBurst, at: now()}}
 }
 
 // Signer implements Principals. A name or key that is new since it was last looked
@@ -127,22 +128,22 @@ func (p *Primary) Signer(ctx context.Context, organization, name string, signed 
 	c, cached := p.cache[key]
 	before, proven := p.proven[name]
 	p.mu.Unlock()
-	who := signer(c.found, signed)
-	if !cached || p.now().Sub(c.at) >= c.keep(who != nil) {
-		found, err := p.lookUp(ctx, key, who != nil || proven && signed(before))
+	who := findSigner(c.found, signed)
+	if !cached || p.now().Sub(c.at) >= c.validFor(who != nil) {
+		found, err := p.lookUpName(ctx, key, who != nil || proven && signed(before))
 		if err != nil {
 			return nil, false, err
 		}
-		c.found, who = found, signer(found, signed)
+		c.found, who = found, findSigner(found, signed)
 	}
 	if who != nil {
-		p.prove(*who)
+		p.recordProven(*who)
 	}
 	return who, len(c.found) > 0, nil
 }
 
-// prove remembers who signed. Only who has a key on the primary gets here.
-func (p *Primary) prove(who Principal) {
+// recordProven records a signer, whose key is one of the primary.
+func (p *Primary) recordProven(who Principal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.proven) >= maxCached {
@@ -151,28 +152,28 @@ func (p *Primary) prove(who Principal) {
 	p.proven[who.Name] = who
 }
 
-// keep is how long an answer counts, for a request that one of those found signed
-// or not.
-func (c cached) keep(signed bool) time.Duration {
+// validFor returns how long an entry is valid, depending on whether one of its
+// principals signed the request.
+func (c cacheEntry) validFor(signed bool) time.Duration {
 	switch {
 	case signed:
-		return keepKnown
+		return knownTTL
 	case len(c.found) == 0:
-		return keepUnknown
+		return unknownTTL
 	}
-	return askAgain // the key may be a new one
+	return lookupInterval // the key may be a new one
 }
 
-// lookUp asks the primary for a name, or waits for somebody who does. Proven is
-// whether the request is signed with a key that was the name's.
-func (p *Primary) lookUp(ctx context.Context, key [2]string, proven bool) ([]Principal, error) {
-	l, mine, err := p.begin(key, proven)
+// lookUpName asks the primary for a name, or waits for a request that does. Proven is
+// whether the request is signed with a key that the name had.
+func (p *Primary) lookUpName(ctx context.Context, key [2]string, proven bool) ([]Principal, error) {
+	l, mine, err := p.startLookup(key, proven)
 	if err != nil {
 		return nil, err
 	}
 	if mine {
-		l.found, l.err = p.ask(ctx, key[0], key[1])
-		p.end(key, l)
+		l.found, l.err = p.fetchPrincipals(ctx, key[0], key[1])
+		p.finishLookup(key, l)
 	}
 	select {
 	case <-l.done:
@@ -182,20 +183,20 @@ func (p *Primary) lookUp(ctx context.Context, key [2]string, proven bool) ([]Pri
 	}
 }
 
-// begin returns the look-up of a name that is under way, or a new one if the budget
-// allows it.
-func (p *Primary) begin(key [2]string, proven bool) (l *lookup, mine bool, err error) {
+// startLookup returns the look-up of a name that is in progress, or a new one if the
+// budget allows it.
+func (p *Primary) startLookup(key [2]string, proven bool) (l *lookup, mine bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l := p.lookups[key]; l != nil {
 		return l, false, nil
 	}
 	if now := p.now(); !proven {
-		if since := now.Sub(p.failedAt); !p.failedAt.IsZero() && since >= 0 && since < askAgain {
-			return nil, false, &BusyError{After: askAgain - since}
+		if since := now.Sub(p.failedAt); !p.failedAt.IsZero() && since >= 0 && since < lookupInterval {
+			return nil, false, &BusyError{RetryAfter: lookupInterval - since}
 		}
-		if after := p.budget.take(now); after > 0 {
-			return nil, false, &BusyError{After: after}
+		if after := p.budget.takeToken(now); after > 0 {
+			return nil, false, &BusyError{RetryAfter: after}
 		}
 	}
 	l = &lookup{done: make(chan struct{})}
@@ -203,8 +204,8 @@ func (p *Primary) begin(key [2]string, proven bool) (l *lookup, mine bool, err e
 	return l, true, nil
 }
 
-// end keeps the answer of a look-up.
-func (p *Primary) end(key [2]string, l *lookup) {
+// finishLookup caches the answer of a look-up.
+func (p *Primary) finishLookup(key [2]string, l *lookup) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.lookups, key)
@@ -216,22 +217,22 @@ func (p *Primary) end(key [2]string, l *lookup) {
 	}
 	p.failedAt = time.Time{}
 	if len(p.cache) >= maxCached {
-		maps.DeleteFunc(p.cache, func(_ [2]string, c cached) bool { return len(c.found) == 0 || now.Sub(c.at) >= keepKnown })
+		maps.DeleteFunc(p.cache, func(_ [2]string, c cacheEntry) bool { return len(c.found) == 0 || now.Sub(c.at) >= knownTTL })
 	}
 	if len(p.cache) >= maxCached {
 		clear(p.cache)
 	}
-	p.cache[key] = cached{l.found, now}
+	p.cache[key] = cacheEntry{l.found, now}
 }
 
-// budget is a token bucket.
-type budget struct {
+// lookupBudget is a token bucket.
+type lookupBudget struct {
 	left int
 	at   time.Time // since when the next one is due
 }
 
-// take takes one, or returns how long there is none.
-func (b *budget) take(now time.Time) time.Duration {
+// takeToken takes a token, or returns how long there is none.
+func (b *lookupBudget) takeToken(now time.Time) time.Duration {
 	since := now.Sub(b.at)
 	if since < 0 { // the clock was set back
 		b.at, since = now, 0
@@ -248,9 +249,9 @@ func (b *budget) take(now time.Time) time.Duration {
 	return 0
 }
 
-// ask reads a principal from the primary: a list from API version 1 on, one
-// object before.
-func (p *Primary) ask(ctx context.Context, organization, name string) ([]Principal, error) {
+// fetchPrincipals reads the principals of a name from the primary: a list from API
+// version 1 on, one object before.
+func (p *Primary) fetchPrincipals(ctx context.Context, organization, name string) ([]Principal, error) {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -289,7 +290,7 @@ func (p *Primary) ask(ctx context.Context, organization, name string) ([]Princip
 	for _, e := range entries {
 		key, err := chef.ParsePublicKey([]byte(e.Key))
 		if err != nil || cmp.Or(e.Name, name) != name {
-			continue // without a usable key nobody can sign
+			continue // without a usable key it can't have signed
 		}
 		// A server without organizations has no members, or no others.
 		found = append(found, Principal{Name: name, Client: e.Type == "client", Member: e.Member || client.Orgless(), Key: key})

@@ -23,27 +23,27 @@ const minVersion, maxVersion = 0, 2
 const (
 	maxBody  = 1 << 20 // of a request, which needs none
 	pageRows = 1000
-	// An answer ends with the page that makes it so large, in bytes: the URL of a
-	// function passes on 6 MB, in which each quote of it counts twice.
+	// An answer ends with the page that makes it so large, in bytes: a function URL
+	// allows 6 MB, in which each quote of the answer counts twice.
 	maxAnswer = 4 << 20
-	// maxBehind is how many of the newest rows who asks for older ones than are
-	// kept gets.
-	maxBehind = 20_000
+	// maxOldRows is how many of the newest rows a client gets that asks for older ones
+	// than are kept.
+	maxOldRows = 20_000
 )
 
-// Config says what is served to whom. Store, Sources and Principals are needed.
+// Config is what is served to whom. Store, Sources and Principals are required.
 type Config struct {
 	Store journal.Store
-	// Sources are the journal's words by the organization's name; "" for a
-	// primary without organizations, whose feed is /updated_since.
+	// Sources are the names of sources in the journal by organization; "" for a primary
+	// without organizations, whose feed is /updated_since.
 	Sources    map[string]string
 	Principals Principals
 	// Superusers may read every organization without being a member. Default:
 	// pivotal.
 	Superusers []string
-	// Only, unless empty, are the names that may read at all. By default every
-	// member may, API clients (and so nodes) included: rows name objects that
-	// every member can list.
+	// Only, unless empty, are the only names that may read. By default every member
+	// may, API clients (and so nodes) included: rows name objects that every member
+	// can list.
 	Only []string
 	Now  func() time.Time // default time.Now
 	Log  *slog.Logger     // default: nothing is logged
@@ -54,7 +54,7 @@ type Handler struct{ Config }
 
 var _ http.Handler = (*Handler)(nil)
 
-// New checks a configuration and makes a handler of it.
+// New validates a configuration and returns a handler.
 func New(c Config) (*Handler, error) {
 	if c.Store == nil || c.Principals == nil || len(c.Sources) == 0 {
 		return nil, errors.New("serving updated_since needs a store, principals and organizations")
@@ -74,11 +74,12 @@ func New(c Config) (*Handler, error) {
 // ServeHTTP implements http.Handler. The checks come in the order of a Chef
 // Server: version, organization, headers, signature, membership, query.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	version, ok := apiVersion(q)
+	version, ok := requestVersion(q)
 	if !ok {
 		asked, _ := json.Marshal("Specified version " + q.Header.Get("X-Ops-Server-API-Version") + " not supported") // a string always encodes
-		write(w, -1, http.StatusNotAcceptable,
-			fmt.Appendf(nil, `{"error":"invalid-x-ops-server-api-version","message":%s,"min_version":%d,"max_version":%d}`, asked, minVersion, maxVersion))
+		writeAnswer(w, -1, http.StatusNotAcceptable,
+			fmt.Appendf(nil, `{"error":"invalid-x-ops-server-api-version","message":%s,"min_version":%d,"max_version":%d}`, asked,
+				minVersion, maxVersion))
 		return
 	}
 	refuse := func(status int, format string, args ...any) {
@@ -86,9 +87,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `X-Ops-Sign version="1.0" version="1.1"`)
 		}
-		write(w, version, status, body)
+		writeAnswer(w, version, status, body)
 	}
-	organization, ok := route(q)
+	organization, ok := parseRoute(q)
 	if !ok {
 		refuse(http.StatusNotFound, "Object not found")
 		return
@@ -109,7 +110,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		switch {
 		case errors.As(err, &r):
 		case errors.As(err, &busy):
-			w.Header().Set("Retry-After", strconv.Itoa(int((busy.After+time.Second-1)/time.Second)))
+			w.Header().Set("Retry-After", strconv.Itoa(int((busy.RetryAfter+time.Second-1)/time.Second)))
 			r = &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		default:
 			h.Log.ErrorContext(q.Context(), "a reader of updated_since could not be checked", "organization", organization, "error", err.Error())
@@ -118,12 +119,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		refuse(r.Status, "%s", r.Message)
 		return
 	}
-	after, ok := seq(q)
+	after, ok := parseSeq(q)
 	if !ok {
 		refuse(http.StatusBadRequest, "invalid 'seq' value")
 		return
 	}
-	body, head, err := h.rows(q, source, after)
+	body, head, err := h.encodeRows(q, source, after)
 	switch {
 	case errors.Is(err, journal.ErrNoJournal):
 		refuse(http.StatusNotFound, "the changes of organization '%s' are not recorded yet", organization)
@@ -136,11 +137,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	w.Header().Set("X-Chef-Sync-Epoch", head.Epoch)
 	w.Header().Set("X-Chef-Sync-Oldest", strconv.FormatInt(head.Oldest, 10))
 	w.Header().Set("X-Chef-Sync-Newest", strconv.FormatInt(head.Newest, 10))
-	write(w, version, http.StatusOK, body)
+	writeAnswer(w, version, http.StatusOK, body)
 }
 
-// apiVersion is the version that a request names; none means 0.
-func apiVersion(q *http.Request) (int, bool) {
+// requestVersion returns the API version that a request names; none means 0.
+func requestVersion(q *http.Request) (int, bool) {
 	text := q.Header.Get("X-Ops-Server-API-Version")
 	if text == "" {
 		return 0, true
@@ -149,19 +150,20 @@ func apiVersion(q *http.Request) (int, bool) {
 	return v, err == nil && v >= minVersion && v <= maxVersion
 }
 
-// write sends an answer with the header by which clients know a Chef Server
+// writeAnswer sends an answer with the header by which clients recognize a Chef Server
 // (docs/chef-server-api.md §1.4).
-func write(w http.ResponseWriter, version, status int, body []byte) {
+func writeAnswer(w http.ResponseWriter, version, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Ops-Server-API-Version", fmt.Sprintf(`{"min_version":"%d","max_version":"%d","request_version":"%d","response_version":"%d"}`,
+	w.Header().Set("X-Ops-Server-API-Version", fmt.Sprintf(`{"min_version":"%d","max_version":"%d","request_version":"%d",`+
+		`"response_version":"%d"}`,
 		minVersion, maxVersion, version, version))
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // whether the client still listens doesn't matter
 }
 
-// route reads /organizations/ORG/updated_since, or /updated_since.
-func route(q *http.Request) (organization string, ok bool) {
+// parseRoute parses /organizations/ORG/updated_since, or /updated_since.
+func parseRoute(q *http.Request) (organization string, ok bool) {
 	parts := strings.FieldsFunc(q.URL.EscapedPath(), func(r rune) bool { return r == '/' })
 	switch {
 	case len(parts) == 1 && parts[0] == "updated_since":
@@ -172,9 +174,9 @@ func route(q *http.Request) (organization string, ok bool) {
 	return "", false
 }
 
-// authenticate returns a *chef.Refusal for a request that may not read, and
-// another error when that can't be found out. What needs no key comes first, so
-// that nobody is asked for a request that can't be right.
+// authenticate returns a *chef.AuthError for a request that may not read, and another
+// error if that can't be determined. The checks that need no key come first, so that
+// the primary isn't asked about invalid requests.
 func (h *Handler) authenticate(q *http.Request, organization string) error {
 	signed, err := chef.ReadSigned(q.Header, h.Now())
 	if err != nil {
@@ -204,7 +206,8 @@ func (h *Handler) authenticate(q *http.Request, organization string) error {
 	case who == nil:
 		return invalid
 	case !who.Member && !who.Client && !slices.Contains(h.Superusers, name):
-		return &chef.AuthError{Status: http.StatusForbidden, Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
+		return &chef.AuthError{Status: http.StatusForbidden,
+			Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
 	}
 	return nil
 }
@@ -220,7 +223,7 @@ func readBody(q *http.Request) ([]byte, error) {
 	return nil, &chef.AuthError{Status: http.StatusRequestEntityTooLarge, Message: "the request needs no body"}
 }
 
-// rawPath is the path as it came over the wire: what the client signed.
+// rawPath returns the path as it was received, which is what the client signed.
 func rawPath(q *http.Request) string {
 	if path, _, _ := strings.Cut(q.RequestURI, "?"); strings.HasPrefix(path, "/") {
 		return path
@@ -228,8 +231,8 @@ func rawPath(q *http.Request) string {
 	return q.URL.EscapedPath()
 }
 
-// seq is the largest id that the client knows; none means 0.
-func seq(q *http.Request) (int64, bool) {
+// parseSeq returns the largest id that the client knows; none means 0.
+func parseSeq(q *http.Request) (int64, bool) {
 	text := q.URL.Query().Get("seq")
 	if text == "" {
 		return 0, true
@@ -238,9 +241,9 @@ func seq(q *http.Request) (int64, bool) {
 	return n, err == nil && n >= 0
 }
 
-// rows writes the rows after an id as JSON, as many as an answer holds. Rows that
-// are noted meanwhile may follow or not, but never with a gap.
-func (h *Handler) rows(q *http.Request, source string, after int64) ([]byte, journal.Head, error) {
+// encodeRows returns the rows after an id as JSON, as many as fit into an answer. Rows
+// that are added meanwhile may be included or not, but never with a gap.
+func (h *Handler) encodeRows(q *http.Request, source string, after int64) ([]byte, journal.Head, error) {
 	var b bytes.Buffer
 	var head journal.Head
 	enc := json.NewEncoder(&b)
@@ -254,10 +257,10 @@ func (h *Handler) rows(q *http.Request, source string, after int64) ([]byte, jou
 		case page.Head.Epoch == "":
 			return nil, head, journal.ErrNoJournal
 		case !first && (page.Head.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1):
-			return append(b.Bytes(), ']'), head, nil // the client asks again, and sees what it is then
+			return append(b.Bytes(), ']'), head, nil // the client polls again, and gets the new state
 		}
 		head = page.Head
-		if newest := head.Newest - maxBehind; first && from+1 < head.Oldest && newest >= head.Oldest {
+		if newest := head.Newest - maxOldRows; first && from+1 < head.Oldest && newest >= head.Oldest {
 			from = newest
 			continue
 		}

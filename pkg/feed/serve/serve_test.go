@@ -25,8 +25,8 @@ import (
 	"chefsync/pkg/state"
 )
 
-// world is a primary, a journal of its organization, and the served feed.
-type world struct {
+// testServer is a primary, a journal of its organization, and the served feed.
+type testServer struct {
 	t       *testing.T
 	primary *cheftest.Server
 	org     *cheftest.Org
@@ -39,16 +39,18 @@ type world struct {
 	log     bytes.Buffer
 }
 
-func newWorld(t *testing.T, options ...cheftest.Options) *world {
+func newTestServer(t *testing.T, options ...cheftest.Options) *testServer {
 	t.Helper()
-	w := &world{t: t, primary: cheftest.Start(t, options...), path: filepath.Join(t.TempDir(), "state.db"), now: time.Now()}
+	w := &testServer{t: t, primary: cheftest.Start(t, options...), path: filepath.Join(t.TempDir(), "state.db"), now: time.Now()}
 	orgless := len(options) > 0 && options[0].Orgless
 	user, key := w.primary.Superuser()
-	c, err := chef.New(chef.Config{Name: "primary", URL: w.primary.URL, User: user, Key: key, Orgless: orgless, Retry: chef.RetryPolicy{Attempts: 1}})
+	c, err := chef.New(chef.Config{Name: "primary", URL: w.primary.URL, User: user, Key: key, Orgless: orgless,
+		Retry: chef.RetryPolicy{Attempts: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.config = Config{Principals: NewPrimary(func(context.Context) (*chef.Client, error) { return c, nil }, func() time.Time { return w.now }), Sources: map[string]string{"acme": "src", "early": "none"},
+	w.config = Config{Principals: NewPrimary(func(context.Context) (*chef.Client, error) { return c, nil },
+		func() time.Time { return w.now }), Sources: map[string]string{"acme": "src", "early": "none"},
 		Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(&w.log, nil))}
 	if orgless {
 		w.org, w.config.Sources = w.primary.Org(""), map[string]string{"": "src"}
@@ -69,7 +71,7 @@ func newWorld(t *testing.T, options ...cheftest.Options) *world {
 }
 
 // start serves the journal, from its file, at a new port.
-func (w *world) start() {
+func (w *testServer) start() {
 	w.t.Helper()
 	s, err := state.OpenSQLite(context.Background(), w.path)
 	if err != nil {
@@ -87,13 +89,13 @@ func (w *world) start() {
 	w.close = func() { srv.Close(); _ = s.Close() }
 }
 
-func (w *world) restart() {
+func (w *testServer) restart() {
 	w.t.Helper()
 	w.close()
 	w.start()
 }
 
-func (w *world) note(paths ...string) {
+func (w *testServer) addRows(paths ...string) {
 	w.t.Helper()
 	var entries []journal.Entry
 	for _, p := range paths {
@@ -105,26 +107,27 @@ func (w *world) note(paths ...string) {
 }
 
 // client is our own client at the served feed.
-func (w *world) client(user string, key *rsa.PrivateKey, orgless bool) *chef.Client {
+func (w *testServer) client(user string, key *rsa.PrivateKey, orgless bool) *chef.Client {
 	w.t.Helper()
-	c, err := chef.New(chef.Config{Name: "feed", URL: w.url, User: user, Key: key, Orgless: orgless, Now: func() time.Time { return w.now }, Retry: chef.RetryPolicy{Attempts: 1}})
+	c, err := chef.New(chef.Config{Name: "feed", URL: w.url, User: user, Key: key, Orgless: orgless,
+		Now: func() time.Time { return w.now }, Retry: chef.RetryPolicy{Attempts: 1}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return c
 }
 
-func (w *world) get(user string, key *rsa.PrivateKey, path string) (*chef.Answer, error) {
+func (w *testServer) getPath(user string, key *rsa.PrivateKey, path string) (*chef.Answer, error) {
 	w.t.Helper()
 	return w.client(user, key, false).Do(w.t.Context(), http.MethodGet, path, nil)
 }
 
 const feedPath = "/organizations/acme/updated_since"
 
-// getter is how the feed reads through a client.
-type getter struct{ org *chef.Org }
+// orgGetter is how the feed reads through a client.
+type orgGetter struct{ org *chef.Org }
 
-func (g getter) Get(ctx context.Context, path string) ([]byte, error) {
+func (g orgGetter) Get(ctx context.Context, path string) ([]byte, error) {
 	a, err := g.org.Do(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return nil, err
@@ -132,12 +135,12 @@ func (g getter) Get(ctx context.Context, path string) ([]byte, error) {
 	return a.Body, nil
 }
 
-func unserved(err error) bool { return chef.KindOf(err) == chef.KindAbsent }
+func isAbsent(err error) bool { return chef.KindOf(err) == chef.KindAbsent }
 
 func TestMembersReadTheRows(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	key := w.org.AddClient("reader")
-	w.note("/roles/a:b", "/data/<x>&y")
+	w.addRows("/roles/a:b", "/data/<x>&y")
 	first := w.now.UnixMilli()
 	for query, want := range map[string]string{
 		"":                          fmt.Sprintf(`{"action":"begin","id":%d,"path":"/"},`, first) + rowsFrom(first),
@@ -146,7 +149,7 @@ func TestMembersReadTheRows(t *testing.T) {
 		fmt.Sprint("seq=", first+2): "",
 		"seq=9999999999999999":      "",
 	} {
-		a, err := w.get("reader", key, feedPath+"?"+query)
+		a, err := w.getPath("reader", key, feedPath+"?"+query)
 		if err != nil {
 			t.Errorf("%s: %v", query, err)
 			continue
@@ -154,8 +157,10 @@ func TestMembersReadTheRows(t *testing.T) {
 		if got := strings.ReplaceAll(string(a.Body), "\n", ""); got != "["+want+"]" {
 			t.Errorf("%s:\n got %s\nwant [%s]", query, got, want)
 		}
-		if h := a.Header; h.Get("X-Chef-Sync-Epoch") != "e" || h.Get("X-Chef-Sync-Oldest") != fmt.Sprint(first) || h.Get("X-Chef-Sync-Newest") != fmt.Sprint(first+2) ||
-			h.Get("X-Ops-Server-Api-Version") != `{"min_version":"0","max_version":"2","request_version":"2","response_version":"2"}` || h.Get("Content-Type") != "application/json" {
+		if h := a.Header; h.Get("X-Chef-Sync-Epoch") != "e" || h.Get("X-Chef-Sync-Oldest") != fmt.Sprint(first) ||
+			h.Get("X-Chef-Sync-Newest") != fmt.Sprint(first+2) ||
+			h.Get("X-Ops-Server-Api-Version") != `{"min_version":"0","max_version":"2","request_version":"2","response_version":"2"}` ||
+			h.Get("Content-Type") != "application/json" {
 			t.Errorf("headers %v", h)
 		}
 	}
@@ -165,8 +170,8 @@ func rowsFrom(first int64) string {
 	return fmt.Sprintf(`{"action":"update","id":%d,"path":"/roles/a:b"},{"action":"update","id":%d,"path":"/data/<x>&y"}`, first+1, first+2)
 }
 
-func TestOthersAreRefusedAsByAChefServer(t *testing.T) {
-	w := newWorld(t)
+func TestNonMembersAreRefusedAsByAChefServer(t *testing.T) {
+	w := newTestServer(t)
 	key := w.org.AddClient("reader")
 	outsider, member := w.primary.AddUser("outsider"), w.primary.AddUser("member")
 	w.org.Associate("member")
@@ -178,51 +183,65 @@ func TestOthersAreRefusedAsByAChefServer(t *testing.T) {
 		kind       chef.Kind
 		text       string
 	}{
-		"a client":                {user: "reader", key: key},
-		"a member":                {user: "member", key: member},
-		"the superuser":           {user: superName, key: superKey},
-		"a user without rights":   {user: "outsider", key: outsider, status: 403, kind: chef.KindNotMember, text: "'outsider' not associated with organization 'acme'"},
-		"the key of another":      {user: "reader", key: outsider, status: 401, kind: chef.KindKey, text: "Invalid signature for user or client 'reader'"},
-		"nobody":                  {user: "nobody", key: key, status: 401, kind: chef.KindKey, text: "Failed to authenticate as 'nobody'. Ensure that your node_name and client key are correct."},
-		"a strange name":          {user: "../users/x", key: key, status: 401, kind: chef.KindKey, text: "Failed to authenticate as '../users/x'."},
-		"another organization":    {user: "reader", key: key, path: "/organizations/other/updated_since", status: 404, kind: chef.KindOrgMissing, text: "organization 'other' does not exist."},
-		"another path":            {user: "reader", key: key, path: "/organizations/acme/roles", status: 404, kind: chef.KindAbsent, text: "Object not found"},
-		"no seq":                  {user: "reader", key: key, path: feedPath + "?seq=x", status: 400, kind: chef.KindInvalid, text: "invalid 'seq' value"},
-		"a negative seq":          {user: "reader", key: key, path: feedPath + "?seq=-1", status: 400, kind: chef.KindInvalid, text: "invalid 'seq' value"},
-		"a journal yet to come":   {user: superName, key: superKey, path: "/organizations/early/updated_since", status: 404, kind: chef.KindAbsent, text: "not recorded yet"},
-		"a client of another org": {user: "reader", key: key, path: "/organizations/early/updated_since", status: 401, kind: chef.KindKey, text: "Failed to authenticate"},
+		"a client":      {user: "reader", key: key},
+		"a member":      {user: "member", key: member},
+		"the superuser": {user: superName, key: superKey},
+		"a user without rights": {user: "outsider", key: outsider, status: 403, kind: chef.KindNotMember,
+			text: "'outsider' not associated with organization 'acme'"},
+		"the key of another": {user: "reader", key: outsider, status: 401, kind: chef.KindKey,
+			text: "Invalid signature for user or client 'reader'"},
+		"nobody": {user: "nobody", key: key, status: 401, kind: chef.KindKey,
+			text: "Failed to authenticate as 'nobody'. Ensure that your node_name and client key are correct."},
+		"a strange name": {user: "../users/x", key: key, status: 401, kind: chef.KindKey,
+			text: "Failed to authenticate as '../users/x'."},
+		"another organization": {user: "reader", key: key, path: "/organizations/other/updated_since", status: 404,
+			kind: chef.KindOrgMissing, text: "organization 'other' does not exist."},
+		"another path": {user: "reader", key: key, path: "/organizations/acme/roles", status: 404, kind: chef.KindAbsent,
+			text: "Object not found"},
+		"no seq": {user: "reader", key: key, path: feedPath + "?seq=x", status: 400, kind: chef.KindInvalid,
+			text: "invalid 'seq' value"},
+		"a negative seq": {user: "reader", key: key, path: feedPath + "?seq=-1", status: 400, kind: chef.KindInvalid,
+			text: "invalid 'seq' value"},
+		"a journal yet to come": {user: superName, key: superKey, path: "/organizations/early/updated_since", status: 404,
+			kind: chef.KindAbsent, text: "not recorded yet"},
+		"a client of another org": {user: "reader", key: key, path: "/organizations/early/updated_since", status: 401,
+			kind: chef.KindKey, text: "Failed to authenticate"},
 	} {
 		if c.path == "" {
 			c.path = feedPath
 		}
 		w.now = w.now.Add(lookupEvery)
-		_, err := w.get(c.user, c.key, c.path)
+		_, err := w.getPath(c.user, c.key, c.path)
 		var e *chef.Error
-		if errors.As(err, &e) != (c.status != 0) || e != nil && (e.Status != c.status || e.Kind != c.kind || !strings.Contains(e.Message, c.text)) {
+		if errors.As(err, &e) != (c.status != 0) || e != nil &&
+			(e.Status != c.status || e.Kind != c.kind || !strings.Contains(e.Message, c.text)) {
 			t.Errorf("%s: %v, want %d %s: %s", name, err, c.status, c.kind, c.text)
 		}
 	}
 	w.config.Only = []string{"member"}
 	w.restart()
-	if _, err := w.get("reader", key, feedPath); chef.KindOf(err) != chef.KindPermission {
+	if _, err := w.getPath("reader", key, feedPath); chef.KindOf(err) != chef.KindPermission {
 		t.Errorf("not among those who may: %v", err)
 	}
-	if _, err := w.get("member", member, feedPath); err != nil {
+	if _, err := w.getPath("member", member, feedPath); err != nil {
 		t.Errorf("among those who may: %v", err)
 	}
 }
 
 func TestHeadersAreCheckedAsByAChefServer(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	for name, c := range map[string]struct {
 		method, path string
 		headers      map[string]string
 		status       int
 		text         string
 	}{
-		"unsigned":                            {"GET", feedPath, nil, 400, "missing required authentication header(s) 'X-Ops-UserId', 'X-Ops-Timestamp'"},
-		"version 9":                           {"GET", feedPath, map[string]string{"X-Ops-Server-API-Version": "9"}, 406, `"min_version":0,"max_version":2`},
-		"version x":                           {"GET", feedPath, map[string]string{"X-Ops-Server-API-Version": `"`}, 406, `invalid-x-ops-server-api-version`},
+		"unsigned": {"GET", feedPath, nil, 400,
+			"missing required authentication header(s) 'X-Ops-UserId', 'X-Ops-Timestamp'"},
+		"version 9": {"GET", feedPath, map[string]string{"X-Ops-Server-API-Version": "9"}, 406,
+			`"min_version":0,"max_version":2`},
+		"version x": {"GET", feedPath, map[string]string{"X-Ops-Server-API-Version": `"`}, 406,
+			`invalid-x-ops-server-api-version`},
 		"an unknown organization comes first": {"GET", "/organizations/no/updated_since", nil, 404, "organization 'no' does not exist."},
 		"no such path":                        {"GET", "/", nil, 404, "Object not found"},
 		"POST":                                {"POST", feedPath, nil, 405, "Method not allowed"},
@@ -249,7 +268,8 @@ func TestHeadersAreCheckedAsByAChefServer(t *testing.T) {
 	w.now = w.now.Add(901 * time.Second)
 	clock := w.now
 	w.now = clock.Add(-901 * time.Second)
-	skewed, err := chef.New(chef.Config{URL: w.url, User: "reader", Key: key, Now: func() time.Time { return clock }, Retry: chef.RetryPolicy{Attempts: 1}})
+	skewed, err := chef.New(chef.Config{URL: w.url, User: "reader", Key: key, Now: func() time.Time { return clock },
+		Retry: chef.RetryPolicy{Attempts: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,8 +281,8 @@ func TestHeadersAreCheckedAsByAChefServer(t *testing.T) {
 	}
 }
 
-func TestWhoSignedIsKeptForAWhile(t *testing.T) {
-	w := newWorld(t)
+func TestPrincipalsAreCached(t *testing.T) {
+	w := newTestServer(t)
 	old := w.org.AddClient("reader")
 	lookups := func() (n int) {
 		for _, r := range w.primary.Requests() {
@@ -273,7 +293,7 @@ func TestWhoSignedIsKeptForAWhile(t *testing.T) {
 		w.primary.ResetRequests()
 		return n
 	}
-	read := func(key *rsa.PrivateKey) error { _, err := w.get("reader", key, feedPath); return err }
+	read := func(key *rsa.PrivateKey) error { _, err := w.getPath("reader", key, feedPath); return err }
 	for range 5 {
 		if err := read(old); err != nil {
 			t.Fatal(err)
@@ -311,28 +331,29 @@ func TestWhoSignedIsKeptForAWhile(t *testing.T) {
 }
 
 func TestConfiguredKeysNeedNoPrimary(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	key := w.org.AddClient("reader")
 	w.config.Principals = Keys{"poller": &key.PublicKey}
 	w.restart()
 	w.primary.SetMaintenance(true)
-	if _, err := w.get("poller", key, feedPath); err != nil {
+	if _, err := w.getPath("poller", key, feedPath); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.get("reader", key, feedPath); chef.KindOf(err) != chef.KindKey {
+	if _, err := w.getPath("reader", key, feedPath); chef.KindOf(err) != chef.KindKey {
 		t.Errorf("a name that isn't configured: %v", err)
 	}
 }
 
-// TestOurOwnFeedSeesEveryChangeOnceAndInOrder polls through our client, across
+// TestOurFeedReadsEveryChangeOnceInOrder polls through our client, across
 // restarts of the served feed.
-func TestOurOwnFeedSeesEveryChangeOnceAndInOrder(t *testing.T) {
-	for name, o := range map[string]cheftest.Options{"organizations": {}, "like goiardi": {Orgless: true, MaxAPIVersion: 1, LenientVersion: true, EmptyUnknown: true, NoFrontEnd: true}} {
+func TestOurFeedReadsEveryChangeOnceInOrder(t *testing.T) {
+	for name, o := range map[string]cheftest.Options{"organizations": {},
+		"like goiardi": {Orgless: true, MaxAPIVersion: 1, LenientVersion: true, EmptyUnknown: true, NoFrontEnd: true}} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, o)
+			w := newTestServer(t, o)
 			key := w.org.AddClient("reader")
 			poll := func(after int64) (replication.Rows, error) {
-				return feed.NewUpdatedSince(getter{w.client("reader", key, o.Orgless).Org("acme")}, unserved).Read(t.Context(), max(0, after-100))
+				return feed.NewUpdatedSince(orgGetter{w.client("reader", key, o.Orgless).Org("acme")}, isAbsent).Read(t.Context(), max(0, after-100))
 			}
 			rows, err := poll(0)
 			if err != nil {
@@ -348,7 +369,7 @@ func TestOurOwnFeedSeesEveryChangeOnceAndInOrder(t *testing.T) {
 				for i := range rand.IntN(5) {
 					paths = append(paths, fmt.Sprintf("/roles/r%d-%d", n, i))
 				}
-				w.note(paths...)
+				w.addRows(paths...)
 				want = append(want, paths...)
 				if n%7 == 3 {
 					w.restart()
@@ -370,7 +391,7 @@ func TestOurOwnFeedSeesEveryChangeOnceAndInOrder(t *testing.T) {
 				t.Errorf("%d changes seen, %d made", len(got), len(want))
 			}
 			// Away for longer than rows are kept.
-			w.note("/roles/missed", "/roles/kept")
+			w.addRows("/roles/missed", "/roles/kept")
 			if _, err := w.store.Trim(t.Context(), "src", w.now.Add(-time.Hour), 1); err != nil {
 				t.Fatal(err)
 			}
@@ -385,17 +406,17 @@ func TestOurOwnFeedSeesEveryChangeOnceAndInOrder(t *testing.T) {
 	}
 }
 
-func TestALongJournalIsServedWhole(t *testing.T) {
-	w := newWorld(t)
+func TestLongJournalIsServedCompletely(t *testing.T) {
+	w := newTestServer(t)
 	key := w.org.AddClient("reader")
 	for n := range 40 {
 		var paths []string
 		for i := range journal.MaxAppend {
 			paths = append(paths, fmt.Sprintf("/roles/r%d-%d", n, i))
 		}
-		w.note(paths...)
+		w.addRows(paths...)
 	}
-	a, err := w.get("reader", key, feedPath)
+	a, err := w.getPath("reader", key, feedPath)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +426,7 @@ func TestALongJournalIsServedWhole(t *testing.T) {
 	}
 }
 
-func TestServingNeedsItsParts(t *testing.T) {
+func TestNewNeedsItsDependencies(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("no error for an empty configuration")
 	}
