@@ -72,9 +72,7 @@ func (d *demoStory) start(ctx context.Context) (err error) {
 	if d.app, err = g.openWithoutProfile(ctx); err != nil {
 		return err
 	}
-	if _, err = d.app.KeepLog(ctx); err != nil {
-		return err
-	}
+	d.app.KeepLog()
 	pairs := d.app.Pairs()
 	if len(pairs) != 1 {
 		return errors.New("the configuration doesn't make one pair")

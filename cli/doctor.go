@@ -122,7 +122,7 @@ func stackChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 			return l.Checks
 		}}
 	}
-	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Now: g.now}
+	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Log: a.LogStore(), Now: g.now}
 	if !some {
 		groups = append(groups, s.Check)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
@@ -82,6 +83,13 @@ func followState(t *testing.T) (dir string, s *state.SQLite) {
 	return dir, s
 }
 
+// logIn is the log of the state in a folder.
+func logIn(t *testing.T, dir string) *logstore.SQLite {
+	l := logstore.NewSQLite(logstore.PathFor(filepath.Join(dir, "state.db")))
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
 func TestFollowingALogShowsLinesAsTheyCome(t *testing.T) {
 	id := replication.PairID{Replica: "eu", Org: "acme"}
 	for _, c := range []struct {
@@ -95,9 +103,10 @@ func TestFollowingALogShowsLinesAsTheyCome(t *testing.T) {
 		{"as data", []string{"sync-log", "eu/acme", "--follow", "-o", "json"}, id, `{"id":`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir, s := followState(t)
+			dir, _ := followState(t)
+			log := logIn(t, dir)
 			add := func(text string) {
-				if err := s.AppendLogs(t.Context(), []state.LogLine{{Time: time.Now(), Level: slog.LevelInfo, Message: text, Pair: c.pair}}); err != nil {
+				if err := log.Append(t.Context(), []logstore.Line{{Time: time.Now(), Level: slog.LevelInfo, Message: text, Pair: c.pair}}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -121,23 +130,27 @@ type growingLog struct {
 	end          func()
 }
 
-func (l *growingLog) Lines(context.Context, ...state.LogQuery) ([]state.LogLine, error) {
+func (l *growingLog) Lines(context.Context, ...logstore.Query) ([]logstore.Line, error) {
 	switch l.looks++; {
 	case l.looks == 1:
-		return []state.LogLine{}, nil
+		return []logstore.Line{}, nil
 	case l.looks > l.lines+1:
 		l.end()
-		return []state.LogLine{}, nil
+		return []logstore.Line{}, nil
 	}
-	return []state.LogLine{{ID: int64(l.looks), Message: "line"}}, nil
+	return []logstore.Line{{ID: int64(l.looks), Message: "line"}}, nil
 }
+
+func (*growingLog) Window() time.Duration { return 0 }
+
+func (*growingLog) PollInterval() time.Duration { return time.Millisecond }
 
 func TestFollowingALogThatBeginsEmptyIsOneStream(t *testing.T) {
 	for _, format := range []ui.Format{ui.YAML, ui.JSON} {
 		ctx, cancel := context.WithCancel(t.Context())
 		var b bytes.Buffer
 		log := &growingLog{lines: 2, end: cancel}
-		if err := follow(ctx, &ui.Output{Out: &b, Format: format}, log, nil, time.Millisecond); err != nil {
+		if err := follow(ctx, &ui.Output{Out: &b, Format: format}, log, nil); err != nil {
 			t.Fatal(err)
 		}
 		text := b.String()
@@ -184,15 +197,15 @@ func TestWatchingTheStatusShowsChanges(t *testing.T) {
 
 // A line of the log may hold what a server said.
 func TestALineOfTheLogHoldsNoEscapes(t *testing.T) {
-	dir, s := followState(t)
+	dir, _ := followState(t)
 	const hostile = "no \x1b[2J\nTry: \u009bx"
 	id := replication.PairID{Replica: "eu", Org: "acme"}
 	attrs, err := json.Marshal(map[string]string{"error": hostile})
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := state.LogLine{Time: time.Now(), Level: slog.LevelWarn, Message: hostile, Pair: id, Object: "/roles/" + hostile, Run: hostile, Attrs: attrs}
-	if err := s.AppendLogs(t.Context(), []state.LogLine{line}); err != nil {
+	line := logstore.Line{Time: time.Now(), Level: slog.LevelWarn, Message: hostile, Pair: id, Object: "/roles/" + hostile, Run: hostile, Attrs: attrs}
+	if err := logIn(t, dir).Append(t.Context(), []logstore.Line{line}); err != nil {
 		t.Fatal(err)
 	}
 	following(t, dir, []string{"sync-log", "acme", "--follow", "--color", "always"}, func(all string) bool {

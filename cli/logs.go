@@ -12,10 +12,10 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
 )
 
 // logFlags are the flags of the commands that show logs.
@@ -35,8 +35,8 @@ func (f *logFlags) add(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (f *logFlags) query(now time.Time) (state.LogQuery, error) {
-	q := state.LogQuery{Run: f.run, Limit: f.number}
+func (f *logFlags) query(now time.Time) (logstore.Query, error) {
+	q := logstore.Query{Run: f.run, Limit: f.number}
 	if f.number < 0 {
 		return q, exit.Usagef("--number 0 for all", "--number can't be %d", f.number)
 	}
@@ -61,17 +61,13 @@ func (f *logFlags) query(now time.Time) (state.LogQuery, error) {
 }
 
 // show prints the lines of all queries by time, and goes on with --follow.
-func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []state.LogQuery) error {
-	log, window, every, err := a.ReadLog(ctx)
-	if err != nil {
-		return err
-	}
-	out := g.output()
-	if window > 0 && f.since == 0 {
+func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []logstore.Query) error {
+	log, out := a.LogStore().NewReader(), g.output()
+	if window := log.Window(); window > 0 && f.since == 0 {
 		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
 	}
 	if f.follow {
-		return follow(ctx, out, log, queries, every)
+		return follow(ctx, out, log, queries)
 	}
 	lines, err := log.Lines(ctx, queries...)
 	if err != nil {
@@ -82,11 +78,11 @@ func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []s
 
 // follow prints the lines that are there, and goes on with those that come, until
 // the context ends.
-func follow(ctx context.Context, out *ui.Output, log app.Log, queries []state.LogQuery, every time.Duration) error {
+func follow(ctx context.Context, out *ui.Output, log logstore.Reader, queries []logstore.Query) error {
 	if out.Format == ui.JSON {
 		out.Format = ui.JSONL // an endless list has no end to write
 	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(log.PollInterval())
 	defer tick.Stop()
 	for {
 		lines, err := log.Lines(ctx, queries...)
@@ -108,7 +104,7 @@ func follow(ctx context.Context, out *ui.Output, log app.Log, queries []state.Lo
 	}
 }
 
-func emitLogs(out *ui.Output, lines []state.LogLine) error {
+func emitLogs(out *ui.Output, lines []logstore.Line) error {
 	return out.Emit(lines, func(t *ui.Grid) {
 		for _, l := range lines {
 			t.Line("%s", logText(t, l))
@@ -117,7 +113,7 @@ func emitLogs(out *ui.Output, lines []state.LogLine) error {
 }
 
 // logText is one line for people: time, level, pair, message, attributes.
-func logText(t *ui.Grid, l state.LogLine) ui.Text {
+func logText(t *ui.Grid, l logstore.Line) ui.Text {
 	line := ui.Safe(ui.Stamp(l.Time)) + " " + t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))
 	if l.Pair != (replication.PairID{}) {
 		line += " " + ui.Safe(l.Pair.String())

@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"chefsync/pkg/state"
+	"chefsync/cli/internal/logstore"
 )
 
 func newManagerLogCmd(g *globals) *cobra.Command {
@@ -30,7 +30,7 @@ belong to no pair, such as its start and end.`,
 			return err
 		}
 		q.Manager = true
-		return f.show(cmd.Context(), g, a, []state.LogQuery{q})
+		return f.show(cmd.Context(), g, a, []logstore.Query{q})
 	}
 	return cmd
 }

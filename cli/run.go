@@ -116,9 +116,7 @@ func (f runFlags) oncePairs(ctx context.Context, g *globals, a *app.App, pairs [
 
 // daemon wires the scheduler: the same engines for run and for run --once.
 func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
-	if _, err := a.KeepLog(ctx); err != nil {
-		return nil, err
-	}
+	a.KeepLog()
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err

@@ -55,9 +55,7 @@ journal: one scans at a time.`,
 const feedUpdatedSince = "updated_since"
 
 func serveChanges(ctx context.Context, g *globals, a *app.App, address string) error {
-	if _, err := a.KeepLog(ctx); err != nil {
-		return err
-	}
+	a.KeepLog()
 	state, err := a.State(ctx)
 	if err != nil {
 		return err

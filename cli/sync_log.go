@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
-	"chefsync/pkg/state"
+	"chefsync/cli/internal/logstore"
 )
 
 func newSyncLogCmd(g *globals) *cobra.Command {
@@ -32,7 +32,7 @@ object, and what failed. Lines come from the state, so this works while
 		if err != nil {
 			return err
 		}
-		queries := make([]state.LogQuery, len(pairs))
+		queries := make([]logstore.Query, len(pairs))
 		for i, p := range pairs {
 			queries[i] = q
 			queries[i].Pair = p.ID

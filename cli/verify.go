@@ -75,9 +75,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 				return err
 			}
 		}
-		if _, err := a.KeepLog(ctx); err != nil {
-			return err
-		}
+		a.KeepLog()
 		reports, failed := verifyPairs(ctx, g, a, pairs, o)
 		if len(reports) > 0 || failed == nil {
 			err := g.output().Emit(reports, func(t *ui.Grid) {

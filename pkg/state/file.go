@@ -34,10 +34,6 @@ func stateFormat() format {
 	return format{what: "state", application: 0x43685379, versions: stateVersions(), oldest: 1, synchronous: "FULL"}
 }
 
-func logFormat() format {
-	return format{what: "log", application: 0x4368536c, versions: logVersions(), oldest: 1, synchronous: "NORMAL"}
-}
-
 // stateVersions is the schema, version by version. An object has three columns,
 // not its path: a path can't tell the bag of an item's listing from the item,
 // and a Chef Server allows names such as "..".

@@ -6,18 +6,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"sync"
-	"time"
 
 	"chefsync/pkg/replication"
 )
 
 // What is kept unless an [Option] says otherwise.
-const (
-	KeepRuns     = 200                 // newest run records of each pair
-	KeepLogLines = 200_000             // newest log lines
-	KeepLogAge   = 30 * 24 * time.Hour // log lines not older than this
-)
+const KeepRuns = 200 // newest run records of each pair
 
 // SQLite is a [replication.State] in one SQLite file, for any number of
 // processes on one machine. It is safe for concurrent use.
@@ -44,17 +38,12 @@ type SQLite struct {
 	write  *sql.DB     // one connection: writers of this process queue in Go
 	read   *sql.DB     // several: WAL lets them read beside the writer
 	keep   keep
-
-	logMu sync.Mutex
-	log   *sql.DB // opened at first use
 }
 
 var _ replication.State = (*SQLite)(nil)
 
 type keep struct {
-	runs     int
-	logLines int
-	logAge   time.Duration
+	runs int
 }
 
 // Option changes how much a [SQLite] keeps.
@@ -62,11 +51,6 @@ type Option func(*keep)
 
 // WithRuns keeps the newest n run records of each pair.
 func WithRuns(n int) Option { return func(k *keep) { k.runs = max(n, 1) } }
-
-// WithLogs keeps the newest log lines, and none older than age.
-func WithLogs(lines int, age time.Duration) Option {
-	return func(k *keep) { k.logLines, k.logAge = max(lines, 1), age }
-}
 
 // OpenSQLite opens the state in a file, which it creates, readable by its owner
 // only, with the folders above it. It fails with [replication.ErrSchema], and
@@ -78,7 +62,7 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	if err != nil {
 		return nil, localError("open state "+path, err)
 	}
-	s := &SQLite{path: abs, keep: keep{runs: KeepRuns, logLines: KeepLogLines, logAge: KeepLogAge}}
+	s := &SQLite{path: abs, keep: keep{runs: KeepRuns}}
 	for _, o := range options {
 		o(&s.keep)
 	}
@@ -101,14 +85,7 @@ func (s *SQLite) Path() string { return s.path }
 
 // Close closes the files. Call it when no operation is under way.
 func (s *SQLite) Close() error {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
-	err := errors.Join(s.read.Close(), s.write.Close())
-	if s.log != nil {
-		err = errors.Join(err, s.log.Close())
-		s.log = nil
-	}
-	return err
+	return errors.Join(s.read.Close(), s.write.Close())
 }
 
 // inTx runs f in one write transaction. It takes the write lock at once (BEGIN

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
@@ -16,6 +17,12 @@ func TestSQLiteIsAState(t *testing.T) {
 		return func() replication.State { return open(t, path) }
 	})
 }
+
+func engineering() replication.PairID {
+	return replication.PairID{Replica: "eu", Org: "engineering"}
+}
+
+func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 
 func open(t *testing.T, path string, options ...state.Option) *state.SQLite {
 	t.Helper()

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/stack"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/config"
-	"chefsync/pkg/state"
 )
 
 // Pair is a pair with the replica that it goes to.
@@ -50,8 +50,9 @@ type App struct {
 	loader config.Loader
 	owner  string
 
-	mu   sync.Mutex
-	logs *state.LogHandler
+	mu         sync.Mutex
+	logs       logstore.Store // nil until it is used
+	logHandler *logstore.Handler
 }
 
 // Open reads the configuration: a file's, or the one that is deployed to a stack.
@@ -83,8 +84,11 @@ func (a *App) fleet(c *config.Config, b assembly.Backend, o Options) *assembly.F
 func (a *App) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.logHandler != nil {
+		_ = a.logHandler.Close() // it has warned by itself
+	}
 	if a.logs != nil {
-		_ = a.logs.Close() // it has warned by itself
+		_ = a.logs.Close() // all that could be written is written
 	}
 	if a.files == nil {
 		return nil

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/schedule"
-	"chefsync/pkg/state"
 )
 
 // Stack is a deployed stack on AWS.
@@ -23,6 +23,7 @@ type Stack struct {
 	*stack.Stack
 	Pairs []config.PairConfig
 	State replication.State
+	Log   logstore.Store
 	Now   func() time.Time
 }
 
@@ -187,18 +188,18 @@ const errorsSince = time.Hour
 // errors shows the latest error of the functions.
 func (s Stack) errors(ctx context.Context, l *List) {
 	level, since := slog.LevelError, s.Now().Add(-errorsSince)
-	queries := []state.LogQuery{}
+	queries := []logstore.Query{}
 	for _, p := range s.Pairs {
-		queries = append(queries, state.LogQuery{Pair: p.ID, Since: since, Level: &level})
+		queries = append(queries, logstore.Query{Pair: p.ID, Since: since, Level: &level})
 	}
 	for _, each := range []struct {
 		what, command string
-		queries       []state.LogQuery
+		queries       []logstore.Query
 	}{
 		{"errors of passes", "sync-log", queries},
-		{"errors of the manager", "manager-log", []state.LogQuery{{Manager: true, Since: since, Level: &level}}},
+		{"errors of the manager", "manager-log", []logstore.Query{{Manager: true, Since: since, Level: &level}}},
 	} {
-		lines, err := s.Logs(s.Pairs, s.Now).Lines(ctx, each.queries...)
+		lines, err := s.Log.NewReader().Lines(ctx, each.queries...)
 		switch {
 		case err != nil:
 			l.Fail(each.what, "", err)

@@ -1,5 +1,5 @@
 // Package stack is a deployed stack as the command line sees it: what it consists
-// of, the logs of its functions, its schedules, and calls of its functions. State,
+// of, its schedules, and calls of its functions. State,
 // stage and configuration of a stack are package onaws's.
 //
 // Errors say what was tried on what and which permission is missing; they carry

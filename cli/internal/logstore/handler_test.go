@@ -1,4 +1,4 @@
-package state_test
+package logstore
 
 import (
 	"bytes"
@@ -15,19 +15,18 @@ import (
 	"time"
 
 	"chefsync/pkg/object"
-	"chefsync/pkg/state"
 )
 
-// memory is a LogStore that can fail or hang.
+// memory is a store that can fail or hang.
 type memory struct {
 	mu    sync.Mutex
-	lines []state.LogLine
+	lines []Line
 	calls int
 	err   error
 	hang  chan struct{}
 }
 
-func (m *memory) AppendLogs(_ context.Context, lines []state.LogLine) error {
+func (m *memory) Append(_ context.Context, lines []Line) error {
 	if m.hang != nil {
 		<-m.hang
 	}
@@ -56,10 +55,10 @@ func (m *memory) text() (got []string) {
 	return got
 }
 
-func TestLogHandlerWritesInBatches(t *testing.T) {
+func TestHandlerWritesInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{}
-		h := state.NewLogHandler(store, state.LogOptions{Every: time.Second, Batch: 3})
+		h := newHandler(store, limits{time.Second, 3, 20_000}, ignoreError)
 		defer h.Close()
 		log := slog.New(h)
 		log.Info("1")
@@ -84,9 +83,9 @@ func TestLogHandlerWritesInBatches(t *testing.T) {
 	})
 }
 
-func TestLogHandlerWritesTheRestOnClose(t *testing.T) {
+func TestHandlerWritesTheRestOnClose(t *testing.T) {
 	store := &memory{}
-	h := state.NewLogHandler(store, state.LogOptions{Every: time.Hour})
+	h := newHandler(store, limits{time.Hour, 500, 20_000}, ignoreError)
 	slog.New(h).Info("the last words")
 	for range 2 {
 		if err := h.Close(); err != nil {
@@ -101,10 +100,10 @@ func TestLogHandlerWritesTheRestOnClose(t *testing.T) {
 	}
 }
 
-func TestLogHandlerDoesNotWaitForAStoreThatHangs(t *testing.T) {
+func TestHandlerDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{hang: make(chan struct{})}
-		h := state.NewLogHandler(store, state.LogOptions{Batch: 1, Queue: 5})
+		h := newHandler(store, limits{time.Second, 1, 5}, ignoreError)
 		log := slog.New(h)
 		log.Info("hangs")
 		synctest.Wait()
@@ -127,13 +126,13 @@ func TestLogHandlerDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	})
 }
 
-// The log's sink fails; work goes on, and a warning is given once.
-func TestLogHandlerWarnsOnce(t *testing.T) {
+// When the store fails, work goes on, and one warning is given.
+func TestHandlerWarnsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{}
 		store.fail(errors.New("disk full"))
 		var warnings []string
-		h := state.NewLogHandler(store, state.LogOptions{Every: time.Second, Batch: 1, Warn: func(err error) { warnings = append(warnings, err.Error()) }})
+		h := newHandler(store, limits{time.Second, 1, 20_000}, func(err error) { warnings = append(warnings, err.Error()) })
 		log := slog.New(h)
 		for n := range 5 {
 			log.Info(fmt.Sprint(n))
@@ -162,11 +161,11 @@ func TestLogHandlerWarnsOnce(t *testing.T) {
 
 // Lines that are lost while the store fails are counted over all its failures, those
 // that were counted before a failed write too, and reported once it works.
-func TestLogHandlerReportsTheLinesLostWhileTheStoreFailed(t *testing.T) {
+func TestHandlerReportsTheLinesLostWhileTheStoreFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{}
 		store.fail(errors.New("disk full"))
-		h := state.NewLogHandler(store, state.LogOptions{Every: time.Second, Queue: 2})
+		h := newHandler(store, limits{time.Second, 500, 2}, ignoreError)
 		log := slog.New(h)
 		lost := 0
 		for range 3 { // each time a write fails
@@ -195,10 +194,10 @@ func TestLogHandlerReportsTheLinesLostWhileTheStoreFailed(t *testing.T) {
 	})
 }
 
-func logged(t *testing.T, f func(*slog.Logger)) state.LogLine {
+func logged(t *testing.T, f func(*slog.Logger)) Line {
 	t.Helper()
 	store := &memory{}
-	h := state.NewLogHandler(store, state.LogOptions{})
+	h := newHandler(store, defaultLimits(), ignoreError)
 	f(slog.New(h))
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -209,7 +208,7 @@ func logged(t *testing.T, f func(*slog.Logger)) state.LogLine {
 	return store.lines[0]
 }
 
-func TestLogHandlerTakesTheFixedKeys(t *testing.T) {
+func TestHandlerTakesTheFixedKeys(t *testing.T) {
 	ref := object.Ref{Kind: object.Role, Name: "web"}
 	got := logged(t, func(log *slog.Logger) {
 		log.With("pair", engineering(), "run", "r1").Warn("applied", "kind", ref.Kind, "object", ref, "action", "update", "seq", int64(1)<<60, "outcome", "done", "error", errors.New("a <b>"), "took", 1500*time.Millisecond)
@@ -229,8 +228,8 @@ type valuer struct{ v slog.Value }
 
 func (v valuer) LogValue() slog.Value { return v.v }
 
-// No value of a data bag and no key is in the log.
-func TestLogHandlerRefusesWhatCouldCarryValues(t *testing.T) {
+// Neither values of a data bag nor keys get into the log.
+func TestHandlerRefusesWhatCouldCarryValues(t *testing.T) {
 	const secret = "hunter2"
 	for name, value := range map[string]any{
 		"bytes":             []byte(secret),
@@ -263,7 +262,7 @@ func TestLogHandlerRefusesWhatCouldCarryValues(t *testing.T) {
 	}
 }
 
-func TestLogHandlerTakesShortScalars(t *testing.T) {
+func TestHandlerTakesShortScalars(t *testing.T) {
 	got := logged(t, func(log *slog.Logger) {
 		log.WithGroup("http").With("status", 503).Info("m", "ok", false, "ratio", 0.5, "n", uint8(7), slog.Group("peer", "name", "eu-1"), "ok", true)
 	})
@@ -273,7 +272,7 @@ func TestLogHandlerTakesShortScalars(t *testing.T) {
 	}
 }
 
-func TestLogHandlerCutsLongText(t *testing.T) {
+func TestHandlerCutsLongText(t *testing.T) {
 	long := strings.Repeat("é", 10_000)
 	got := logged(t, func(log *slog.Logger) { log.Info(long, "error", long) })
 	if len(got.Message) > 5000 || len(got.Attrs) > 5000 || !json.Valid(got.Attrs) {
@@ -282,12 +281,12 @@ func TestLogHandlerCutsLongText(t *testing.T) {
 }
 
 // The rules of package slog, but for groups: they are prefixes here.
-func TestLogHandlerIsAHandler(t *testing.T) {
+func TestHandlerIsAHandler(t *testing.T) {
 	var store *memory
-	var h *state.LogHandler
+	var h *Handler
 	slogtest.Run(t, func(*testing.T) slog.Handler {
 		store = &memory{}
-		h = state.NewLogHandler(store, state.LogOptions{})
+		h = newHandler(store, defaultLimits(), ignoreError)
 		return h
 	}, func(t *testing.T) map[string]any {
 		if err := h.Close(); err != nil {
@@ -297,7 +296,7 @@ func TestLogHandlerIsAHandler(t *testing.T) {
 	})
 }
 
-func asMap(t *testing.T, l state.LogLine) map[string]any {
+func asMap(t *testing.T, l Line) map[string]any {
 	m := map[string]any{slog.MessageKey: l.Message, slog.LevelKey: l.Level}
 	if !l.Time.IsZero() {
 		m[slog.TimeKey] = l.Time
@@ -321,3 +320,5 @@ func asMap(t *testing.T, l state.LogLine) map[string]any {
 	}
 	return m
 }
+
+func ignoreError(error) {}

@@ -1,4 +1,4 @@
-package state
+package logstore
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 // How long text in the log may be, in bytes.
 const (
 	maxFixedText = 4096 // a message, an error, a name
-	maxExtraText = 200  // an attribute under a key of nobody's
+	maxExtraText = 200  // an attribute under another key
 )
 
 // lineAttrs are the attributes of a line, made fit for the log.
@@ -40,7 +40,7 @@ func (a lineAttrs) clone() lineAttrs {
 	return a
 }
 
-func fixedKey(key string) bool {
+func isFixedKey(key string) bool {
 	switch key {
 	case "pair", "run", "kind", "object", "action", "seq", "outcome", "error":
 		return true
@@ -48,7 +48,7 @@ func fixedKey(key string) bool {
 	return false
 }
 
-// add takes an attribute, or notes that it was refused.
+// add takes an attribute, or records that it was refused.
 func (a *lineAttrs) add(prefix string, attr slog.Attr) {
 	value := attr.Value.Resolve()
 	if value.Kind() == slog.KindGroup {
@@ -64,25 +64,25 @@ func (a *lineAttrs) add(prefix string, attr slog.Attr) {
 		return
 	}
 	key := prefix + attr.Key
-	fixed := fixedKey(key)
-	v, ok := scalar(key, value)
+	fixed := isFixedKey(key)
+	v, ok := scalarOf(key, value)
 	text, isText := v.(string)
 	switch {
-	case !ok, isText && !fixed && !harmless(text):
-		a.refused = append(a.refused, clip(key, maxExtraText))
+	case !ok, isText && !fixed && !isPlainText(text):
+		a.refused = append(a.refused, truncate(key, maxExtraText))
 		return
 	case isText:
-		text = clip(text, maxFixedText)
+		text = truncate(text, maxFixedText)
 		v = text
 	}
-	if isText && a.column(key, text) {
+	if isText && a.setColumn(key, text) {
 		return
 	}
 	a.others = append(slices.DeleteFunc(slices.Clone(a.others), func(o logAttr) bool { return o.key == key }), logAttr{key, v})
 }
 
-// column takes an attribute that has a place of its own.
-func (a *lineAttrs) column(key, text string) bool {
+// setColumn takes an attribute that has a column of its own.
+func (a *lineAttrs) setColumn(key, text string) bool {
 	switch key {
 	case "pair":
 		id, err := replication.ParsePairID(text)
@@ -100,9 +100,9 @@ func (a *lineAttrs) column(key, text string) bool {
 	return true
 }
 
-// scalar turns a value into one that can't hide a document: text, a number or a
+// scalarOf turns a value into one that can't hide a document: text, a number or a
 // truth value. An error is taken under its own key only.
-func scalar(key string, v slog.Value) (any, bool) {
+func scalarOf(key string, v slog.Value) (any, bool) {
 	switch v.Kind() {
 	case slog.KindString, slog.KindBool, slog.KindInt64, slog.KindUint64:
 		return v.Any(), true
@@ -120,12 +120,12 @@ func scalar(key string, v slog.Value) (any, bool) {
 		}
 		return err.Error(), true
 	}
-	return named(v.Any())
+	return namedScalar(v.Any())
 }
 
-// named takes values of named types, such as a Kind, and those that are names,
+// namedScalar takes values of named types, such as a Kind, and those that are names,
 // such as a Ref.
-func named(v any) (any, bool) {
+func namedScalar(v any) (any, bool) {
 	r := reflect.ValueOf(v)
 	if m, ok := v.(encoding.TextMarshaler); ok && !(r.Kind() == reflect.Pointer && r.IsNil()) {
 		b, err := m.MarshalText()
@@ -144,9 +144,9 @@ func named(v any) (any, bool) {
 	return nil, false
 }
 
-// harmless tells whether text under a key of nobody's is a word or a name
+// isPlainText reports whether text under a key that isn't fixed is a word or a name
 // rather than a document or a key.
-func harmless(s string) bool {
+func isPlainText(s string) bool {
 	if len(s) > maxExtraText || strings.ContainsFunc(s, unicode.IsControl) || strings.Contains(s, "PRIVATE KEY") {
 		return false
 	}
@@ -154,8 +154,8 @@ func harmless(s string) bool {
 	return !strings.HasPrefix(t, "{") && !strings.HasPrefix(t, "[")
 }
 
-// clip cuts text to at most n bytes of valid UTF-8.
-func clip(s string, n int) string {
+// truncate cuts text to at most n bytes of valid UTF-8.
+func truncate(s string, n int) string {
 	if len(s) > n {
 		s = s[:n] + "…"
 	}
@@ -163,15 +163,15 @@ func clip(s string, n int) string {
 }
 
 // line makes a line of a record and its attributes.
-func (a lineAttrs) line(r slog.Record) LogLine {
-	return LogLine{
-		Time: r.Time, Level: r.Level, Message: clip(r.Message, maxFixedText),
-		Pair: a.pair, Run: a.run, Object: a.object, Attrs: a.json(),
+func (a lineAttrs) line(r slog.Record) Line {
+	return Line{
+		Time: r.Time, Level: r.Level, Message: truncate(r.Message, maxFixedText),
+		Pair: a.pair, Run: a.run, Object: a.object, Attrs: a.encode(),
 	}
 }
 
-// json writes the attributes that have no column, in their order.
-func (a lineAttrs) json() json.RawMessage {
+// encode writes the attributes that have no column, in their order.
+func (a lineAttrs) encode() json.RawMessage {
 	if len(a.others) == 0 && len(a.refused) == 0 {
 		return nil
 	}

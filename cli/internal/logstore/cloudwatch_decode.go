@@ -1,24 +1,24 @@
-package stack
+package logstore
 
 import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
 )
 
-// decode reads one line of a function's log: what the program wrote itself, or an
+// decodeEvent reads one line of a function's log: what the program wrote itself, or an
 // error of Lambda's, which becomes a line of level ERROR. ok is false for what
-// tells nothing to a person: metrics, starts and ends of invocations, and text
+// says nothing to a user: metrics, starts and ends of invocations, and text
 // that nobody of ours writes. Of several lines the first one counts: a stack
 // trace is of no use to who reads it here.
-func decode(text, function string, at time.Time) (l state.LogLine, request string, ok bool) {
+func decodeEvent(text, function string, at time.Time) (l Line, request string, ok bool) {
 	text = strings.TrimSpace(text)
 	if strings.HasPrefix(text, "{") {
 		return decodeJSON(text, function, at)
@@ -41,7 +41,7 @@ type record struct {
 	Platform json.RawMessage `json:"record"`
 }
 
-func decodeJSON(text, function string, at time.Time) (l state.LogLine, request string, ok bool) {
+func decodeJSON(text, function string, at time.Time) (l Line, request string, ok bool) {
 	var r record
 	if json.Unmarshal([]byte(text), &r) != nil {
 		return l, "", false
@@ -53,7 +53,7 @@ func decodeJSON(text, function string, at time.Time) (l state.LogLine, request s
 	if r.Message == nil {
 		return l, "", false // metrics
 	}
-	l = state.LogLine{Time: r.Time, Message: *r.Message, Run: r.Run, Object: r.Object}
+	l = Line{Time: r.Time, Message: *r.Message, Run: r.Run, Object: r.Object}
 	if r.Time.IsZero() {
 		l.Time = at
 	}
@@ -64,13 +64,13 @@ func decodeJSON(text, function string, at time.Time) (l state.LogLine, request s
 	if id, err := replication.ParsePairID(r.Pair); err == nil {
 		l.Pair, own = id, append(own, "pair")
 	}
-	l.Attrs = without(text, own)
+	l.Attrs = omitMembers(text, own)
 	return l, "", true
 }
 
-// without is a JSON object without some members, the others in their order; nil
+// omitMembers is a JSON object without some members, the others in their order; nil
 // if none is left.
-func without(text string, names []string) json.RawMessage {
+func omitMembers(text string, names []string) json.RawMessage {
 	dec := json.NewDecoder(strings.NewReader(text))
 	if _, err := dec.Token(); err != nil {
 		return nil
@@ -86,7 +86,7 @@ func without(text string, names []string) json.RawMessage {
 			return nil
 		}
 		name, _ := key.(string)
-		if has(names, name) {
+		if slices.Contains(names, name) {
 			continue
 		}
 		if b.Len() > 0 {
@@ -103,18 +103,9 @@ func without(text string, names []string) json.RawMessage {
 	return json.RawMessage("{" + b.String() + "}")
 }
 
-func has(list []string, s string) bool {
-	for _, each := range list {
-		if each == s {
-			return true
-		}
-	}
-	return false
-}
-
-func platformLine(function, message string, at time.Time) state.LogLine {
+func platformLine(function, message string, at time.Time) Line {
 	attrs, _ := json.Marshal(map[string]string{"function": function}) // text can't fail
-	return state.LogLine{Time: at, Level: slog.LevelError, Message: message, Attrs: attrs}
+	return Line{Time: at, Level: slog.LevelError, Message: message, Attrs: attrs}
 }
 
 // platformJSON reads a line of Lambda in its JSON format. Only failures have a

@@ -1,0 +1,98 @@
+package logstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"chefsync/pkg/cloud/awserr"
+	"chefsync/pkg/replication"
+)
+
+// A request takes 10,000 lines and 1 MiB, with 26 bytes added to each line.
+const (
+	maxBatch = 1000
+	maxBytes = 1 << 20
+	perLine  = 26
+)
+
+// Append implements [Store].
+func (c *CloudWatch) Append(ctx context.Context, lines []Line) error {
+	byGroup := map[string][]types.InputLogEvent{}
+	for _, l := range lines {
+		group := c.resources.SyncLog
+		if l.Pair == (replication.PairID{}) {
+			group = c.resources.ManagerLog
+		}
+		byGroup[group] = append(byGroup[group], types.InputLogEvent{Message: aws.String(encodeLine(l)), Timestamp: aws.Int64(l.Time.UnixMilli())})
+	}
+	for group, events := range byGroup {
+		// A request must be in order.
+		slices.SortStableFunc(events, func(a, b types.InputLogEvent) int { return cmp.Compare(*a.Timestamp, *b.Timestamp) })
+		if err := c.putEvents(ctx, group, events); err != nil {
+			return awserr.Explain(ctx, "write the log", "log group "+group, err)
+		}
+	}
+	return nil
+}
+
+func (c *CloudWatch) putEvents(ctx context.Context, group string, events []types.InputLogEvent) error {
+	if !c.created[group] {
+		if _, err := c.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group, LogStreamName: &c.stream}); err != nil {
+			return err
+		}
+		c.created[group] = true
+	}
+	for len(events) > 0 {
+		n := batchSize(events)
+		if _, err := c.client.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: &c.stream, LogEvents: events[:n]}); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// batchSize is how many of the events go into one request.
+func batchSize(events []types.InputLogEvent) (n int) {
+	size := 0
+	for _, e := range events {
+		size += len(*e.Message) + perLine
+		if n == maxBatch || n > 0 && size > maxBytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// encodeLine writes a line as the functions write theirs.
+func encodeLine(l Line) string {
+	var b bytes.Buffer
+	attrs := []slog.Attr{}
+	if l.Pair != (replication.PairID{}) {
+		attrs = append(attrs, slog.String("pair", l.Pair.String()))
+	}
+	if l.Run != "" {
+		attrs = append(attrs, slog.String("run", l.Run))
+	}
+	if l.Object != "" {
+		attrs = append(attrs, slog.String("object", l.Object))
+	}
+	r := slog.NewRecord(l.Time, l.Level, l.Message, 0)
+	r.AddAttrs(attrs...)
+	_ = slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}).Handle(context.Background(), r) // into memory
+	text := strings.TrimSpace(b.String())
+	if members, ok := strings.CutPrefix(string(l.Attrs), "{"); ok && json.Valid(l.Attrs) && members != "}" {
+		text = strings.TrimSuffix(text, "}") + "," + members
+	}
+	return text
+}
