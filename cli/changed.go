@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
@@ -50,11 +51,11 @@ func withStatus(ctx context.Context, state replication.State, patience status.Pa
 }
 
 // emitChanged prints the answers, or nothing if all that was tried failed.
-func emitChanged(g *globals, answers []changed, failed error) error {
+func emitChanged(env *cmdline.Env, answers []changed, failed error) error {
 	if len(answers) == 0 && failed != nil {
 		return nil
 	}
-	return g.output().Emit(answers, func(t *ui.Grid) {
+	return env.Output().Emit(answers, func(t *ui.Grid) {
 		t.Head("PAIR", "RESULT", "STATUS")
 		for _, c := range answers {
 			t.Row(c.Pair.String(), c.words(), statusWord(t, c.Status))

@@ -21,7 +21,7 @@ import (
 // sourcesOf are the sources that pairs read, to be scanned where the primary
 // serves no feed. All sources are meant when pairs is nil.
 func sourcesOf(a *app.App, pairs []app.Pair) []daemon.Source {
-	ids := idsOf(pairs)
+	ids := app.PairIDs(pairs)
 	var sources []daemon.Source
 	for _, s := range a.Sources() {
 		if pairs != nil && !slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool { return slices.Contains(ids, id) }) {

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 )
 
@@ -19,13 +20,13 @@ func Main(args []string) int {
 		<-ctx.Done()
 		stop() // from here on a signal has its default effect
 	}()
-	return execute(ctx, args, processStreams())
+	return execute(ctx, args, cmdline.ProcessStreams())
 }
 
 // execute runs one command line and returns its exit code.
-func execute(ctx context.Context, args []string, s streams) int {
-	g := newGlobals(s)
-	root := newRootCmd(g)
+func execute(ctx context.Context, args []string, s cmdline.Streams) int {
+	env := cmdline.NewEnv(s)
+	root := newRootCmd(env)
 	root.SetArgs(args)
 	_, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -34,6 +35,6 @@ func execute(ctx context.Context, args []string, s streams) int {
 	if ctx.Err() != nil && exit.Of(err) == exit.Failed {
 		err = exit.With(exit.Interrupted, err, "")
 	}
-	exit.Report(s.err, err, g.machine(args))
+	exit.Report(s.Err, err, env.WantsData(args))
 	return int(exit.Of(err))
 }

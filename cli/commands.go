@@ -1,13 +1,17 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/cmdline"
+)
 
 // commands are all commands, in the order of help.
-func commands(g *globals) []*cobra.Command {
+func commands(env *cmdline.Env) []*cobra.Command {
 	return []*cobra.Command{
-		newRunCmd(g), newSyncStartCmd(g), newSyncStopCmd(g), newServeChangesCmd(g), newTickCmd(g),
-		newSyncStatusCmd(g), newSyncLogCmd(g), newManagerLogCmd(g), newUnsyncedObjectsCmd(g), newRunsCmd(g),
-		newPlanCmd(g), newDiffCmd(g), newVerifyCmd(g), newResyncCmd(g),
-		newInitCmd(g), newPrepareOrgCmd(g), newDoctorCmd(g), newConfigCmd(g), newStateCmd(g), newDemoCmd(g), newVersionCmd(g),
+		newRunCmd(env), newSyncStartCmd(env), newSyncStopCmd(env), newServeChangesCmd(env), newTickCmd(env),
+		newSyncStatusCmd(env), newSyncLogCmd(env), newManagerLogCmd(env), newUnsyncedObjectsCmd(env), newRunsCmd(env),
+		newPlanCmd(env), newDiffCmd(env), newVerifyCmd(env), newResyncCmd(env),
+		newInitCmd(env), newPrepareOrgCmd(env), newDoctorCmd(env), newConfigCmd(env), newStateCmd(env), newDemoCmd(env), newVersionCmd(env),
 	}
 }

@@ -3,23 +3,24 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/ui"
 )
 
-func newConfigCmd(g *globals) *cobra.Command {
+func newConfigCmd(env *cmdline.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "config",
 		Short:   "Show the configuration in use",
-		GroupID: groupConfig,
+		GroupID: cmdline.GroupConfig,
 		Example: "  chef-sync-ctl config show",
-		Args:    args(cobra.NoArgs),
+		Args:    cmdline.CheckArgs(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newConfigShowCmd(g))
+	cmd.AddCommand(newConfigShowCmd(env))
 	return cmd
 }
 
-func newConfigShowCmd(g *globals) *cobra.Command {
+func newConfigShowCmd(env *cmdline.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
 		Short: "Check the configuration and show each value with its origin",
@@ -27,18 +28,18 @@ func newConfigShowCmd(g *globals) *cobra.Command {
 file, an environment variable, a profile, or the default. Keys are shown by where
 they are kept, never themselves.`,
 		Example: "  chef-sync-ctl config show\n  chef-sync-ctl config show -c /srv/chef-sync.toml -o json",
-		Args:    args(cobra.NoArgs),
+		Args:    cmdline.CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := g.open(cmd.Context())
+			a, err := env.Open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer a.Close()
 			for _, w := range a.Warnings() {
-				g.output().Note("Warning: %s", w)
+				env.Output().Note("Warning: %s", w)
 			}
 			settings := a.Effective()
-			return g.output().Emit(settings, func(t *ui.Grid) {
+			return env.Output().Emit(settings, func(t *ui.Grid) {
 				t.Head("KEY", "VALUE", "ORIGIN")
 				for _, s := range settings {
 					t.Row(s.Key, orDash(s.Value), s.Origin)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/health"
@@ -25,15 +26,15 @@ type loaded struct {
 }
 
 // load reads the configuration for a daemon, and selects its pairs.
-func (f runFlags) load(ctx context.Context, g *globals, names []string) (*loaded, error) {
+func (f runFlags) load(ctx context.Context, env *cmdline.Env, names []string) (*loaded, error) {
 	l := &loaded{}
-	if path, err := app.FindConfig(g.config); err == nil && g.stack == "" {
+	if path, err := app.FindConfig(env.ConfigPath); err == nil && env.Stack == "" {
 		l.file, _ = filepath.Abs(path)
 		if info, err := os.Stat(path); err == nil {
 			l.modified = info.ModTime()
 		}
 	}
-	a, err := g.open(ctx)
+	a, err := env.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -64,20 +65,20 @@ func (f runFlags) usable(ctx context.Context, l *loaded) error {
 
 // forever runs the daemon until ctx ends. SIGHUP reloads the configuration: the
 // daemon drains, and goes on with the new one.
-func (f runFlags) forever(ctx context.Context, g *globals, names []string) error {
+func (f runFlags) forever(ctx context.Context, env *cmdline.Env, names []string) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	g.owner = assembly.NewOwner()
+	env.Owner = assembly.NewOwner()
 	f.kept = &keptListener{}
 	defer f.kept.close()
-	now, err := f.load(ctx, g, names)
+	now, err := f.load(ctx, env, names)
 	if err != nil {
 		return err
 	}
-	process := newProcess(g)
+	process := newProcess(env)
 	for {
-		next, err := f.until(ctx, g, now, process, reload, names)
+		next, err := f.until(ctx, env, now, process, reload, names)
 		if next == nil {
 			process.stopped(ctx, now.app)
 		}
@@ -91,8 +92,8 @@ func (f runFlags) forever(ctx context.Context, g *globals, names []string) error
 
 // until runs the daemon with one configuration, until ctx ends or another one was
 // loaded, which it returns.
-func (f runFlags) until(ctx context.Context, g *globals, now *loaded, process *process, reload <-chan os.Signal, names []string) (*loaded, error) {
-	d, err := f.daemon(ctx, g, now.app, now.pairs)
+func (f runFlags) until(ctx context.Context, env *cmdline.Env, now *loaded, process *process, reload <-chan os.Signal, names []string) (*loaded, error) {
+	d, err := f.daemon(ctx, env, now.app, now.pairs)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (f runFlags) until(ctx context.Context, g *globals, now *loaded, process *p
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	loading := make(chan *loaded, 1)
-	go func() { loading <- f.reloaded(ctx, g, now, reload, names, end) }()
+	go func() { loading <- f.reloaded(ctx, env, now, reload, names, end) }()
 	err = d.Run(ctx)
 	end()
 	next := <-loading
@@ -115,7 +116,7 @@ func (f runFlags) until(ctx context.Context, g *globals, now *loaded, process *p
 // reloaded waits for a signal, loads the configuration, and ends the daemon that runs
 // with the old one. A configuration that can't be used is refused. It returns nil when
 // ctx ends first.
-func (f runFlags) reloaded(ctx context.Context, g *globals, now *loaded, reload <-chan os.Signal, names []string, end func()) *loaded {
+func (f runFlags) reloaded(ctx context.Context, env *cmdline.Env, now *loaded, reload <-chan os.Signal, names []string, end func()) *loaded {
 	log := now.app.Log
 	for {
 		select {
@@ -123,7 +124,7 @@ func (f runFlags) reloaded(ctx context.Context, g *globals, now *loaded, reload 
 			return nil
 		case <-reload:
 		}
-		next, err := f.load(ctx, g, names)
+		next, err := f.load(ctx, env, names)
 		if ctx.Err() != nil { // it ends anyway
 			if next != nil {
 				next.app.Close()
@@ -144,7 +145,7 @@ func (f runFlags) reloaded(ctx context.Context, g *globals, now *loaded, reload 
 // pairsChanged counts the pairs that only the new configuration has, and those that
 // only the old one had.
 func pairsChanged(before, after []app.Pair) (added, removed int) {
-	old, now := idsOf(before), idsOf(after)
+	old, now := app.PairIDs(before), app.PairIDs(after)
 	missing := func(of, in []replication.PairID) (n int) {
 		for _, id := range of {
 			if !slices.Contains(in, id) {
@@ -162,10 +163,10 @@ type process struct {
 	now    func() time.Time
 }
 
-func newProcess(g *globals) *process {
+func newProcess(env *cmdline.Env) *process {
 	host, _ := os.Hostname()
-	p := &process{now: g.now, record: health.Process{
-		Role: health.RoleDaemon, Owner: g.owner, Host: host, PID: os.Getpid(), Started: g.now().UTC(),
+	p := &process{now: env.Now, record: health.Process{
+		Role: health.RoleDaemon, Owner: env.Owner, Host: host, PID: os.Getpid(), Started: env.Now().UTC(),
 		Version: readVersion().Version,
 	}}
 	return p

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/pkg/replication"
 )
 
@@ -20,7 +21,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 	appendFile(t, filepath.Join(dir, "chef-sync.toml"), "[[replica]]\nname = \"asia\"\nurl = \"https://asia.example.com\"\nuser = \"sync\"\nkey = \"file:k.pem\"\n")
 	good, bad := replication.PairID{Replica: "asia", Org: "acme"}, replication.PairID{Replica: "eu", Org: "acme"}
 	for _, id := range []replication.PairID{good, bad} {
-		if err := s.Direct(t.Context(), id, replication.Directive{Reason: ptr(""), At: time.Now()}); err != nil {
+		if err := s.Direct(t.Context(), id, replication.Directive{Reason: new(""), At: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -45,9 +46,9 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 		{[]string{"sync-start", "acme"}, "asia/acme  started", func(d replication.Desired) bool { return !d.Stopped }},
 	} {
 		var out, stderr bytes.Buffer
-		code := execute(context.Background(), append(c.args, "-c", filepath.Join(dir, "chef-sync.toml")), streams{
-			in: strings.NewReader(""), out: &out, err: &stderr, now: time.Now,
-			env: func(string) (string, bool) { return "", false },
+		code := execute(context.Background(), append(c.args, "-c", filepath.Join(dir, "chef-sync.toml")), cmdline.Streams{
+			In: strings.NewReader(""), Out: &out, Err: &stderr, Now: time.Now,
+			LookupEnv: func(string) (string, bool) { return "", false },
 		})
 		if code != 1 || !strings.Contains(out.String(), c.want) || !strings.Contains(stderr.String(), "Error: pair eu/acme: ") {
 			t.Errorf("%v: code %d, stdout\n%s\nstderr\n%s", c.args, code, out.String(), stderr.String())

@@ -11,25 +11,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/replication"
 )
 
-func newDemoCmd(g *globals) *cobra.Command {
+func newDemoCmd(env *cmdline.Env) *cobra.Command {
 	var keep string
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "See it work: two Chef Servers in memory, one replicated to the other",
-		GroupID: groupConfig,
+		GroupID: cmdline.GroupConfig,
 		Long: `Start two Chef Servers in memory that verify every signature, fill the primary,
 replicate it, change and delete things, let one object fail and heal, take the
 change feed away and go on by scans and pushes, and compare both sides byte by byte.
 Nothing outside a folder of its own is touched and no
 network but this machine's own is used.`,
 		Example: "  chef-sync-ctl demo\n  chef-sync-ctl demo --keep /tmp/demo",
-		Args:    args(cobra.NoArgs),
+		Args:    cmdline.CheckArgs(cobra.NoArgs),
 	}
 	cmd.Flags().StringVar(&keep, "keep", "", "keep configuration, keys, state and stage in this new `folder`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -38,7 +39,7 @@ network but this machine's own is used.`,
 			return err
 		}
 		defer done()
-		d := &demoStory{g: g, dir: dir, keep: keep != ""}
+		d := &demoStory{g: env, dir: dir, keep: keep != ""}
 		defer d.close()
 		return d.tell(cmd.Context())
 	}
@@ -66,7 +67,7 @@ const demoOrg = "engineering"
 
 // demoStory is a demo at work.
 type demoStory struct {
-	g                *globals
+	g                *cmdline.Env
 	dir              string
 	keep             bool
 	primary, replica *cheftest.Server
@@ -93,7 +94,7 @@ func (d *demoStory) tell(ctx context.Context) error {
 		{"Somebody changes the replica by hand; a full compare repairs it", d.drift},
 		{"Everything is read on both sides and compared", d.verify},
 	} {
-		d.print("%s", d.g.output().Paint(ui.Bold, "== "+chapter.title))
+		d.print("%s", d.g.Output().Paint(ui.Bold, "== "+chapter.title))
 		if err := chapter.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", chapter.title, err)
 		}
@@ -114,7 +115,7 @@ func (d *demoStory) close() {
 }
 
 func (d *demoStory) print(format string, args ...any) {
-	_, err := fmt.Fprintf(d.g.out, format+"\n", args...)
+	_, err := fmt.Fprintf(d.g.Out, format+"\n", args...)
 	d.mute = cmp.Or(d.mute, err)
 }
 

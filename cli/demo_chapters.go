@@ -64,12 +64,12 @@ func (d *demoStory) start(ctx context.Context) (err error) {
 	if err := d.writeToken(); err != nil {
 		return err
 	}
-	g := *d.g
-	g.config = d.configPath()
-	if g.logLevel == "" {
-		g.logLevel = "error" // the story itself tells of the object that fails
+	env := *d.g
+	env.ConfigPath = d.configPath()
+	if env.LogLevel == "" {
+		env.LogLevel = "error" // the story itself tells of the object that fails
 	}
-	if d.app, err = g.openWithoutProfile(ctx); err != nil {
+	if d.app, err = env.OpenWithoutProfile(ctx); err != nil {
 		return err
 	}
 	d.app.KeepLog()
@@ -175,7 +175,7 @@ func (d *demoStory) heal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := d.g.now()
+	now := d.g.Now()
 	if err := state.Direct(ctx, d.pair.ID, replication.Directive{Retry: &now, At: now}); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/contentdiff"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
@@ -35,12 +36,12 @@ type diffRow struct {
 // unknown is the letter of an object that could not be read.
 const unknown = "?"
 
-func newDiffCmd(g *globals) *cobra.Command {
+func newDiffCmd(env *cmdline.Env) *cobra.Command {
 	var f diffFlags
 	cmd := &cobra.Command{
 		Use:     "diff PAIR [OBJECT...]",
 		Short:   "Show how a replica differs from the primary",
-		GroupID: groupCheck,
+		GroupID: cmdline.GroupCheck,
 		Long: `Show how a replica differs from the primary, of all objects or of the named ones:
 A for an object that the replica lacks, D for one that it has too much, M for
 other content, ? for one that could not be read. Lines with + are the primary's.
@@ -55,25 +56,25 @@ only with --show-values.`,
 		Example: `  chef-sync-ctl diff engineering --name-status
   chef-sync-ctl diff eu/engineering /roles/web
   chef-sync-ctl diff eu/engineering data_bags/users/alice --show-values`,
-		Args:              args(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&f.nameStatus, "name-status", false, "letters and names only")
 	cmd.Flags().BoolVar(&f.showValues, "show-values", false, "show the values of data bag items")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		refs, err := parseRefs(args[1:])
+		refs, err := cmdline.ParseRefs(args[1:])
 		if err != nil {
 			return err
 		}
-		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			rows, failed := f.compare(ctx, g, a, pairs, refs)
+		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			rows, failed := f.compare(ctx, env, a, pairs, refs)
 			if len(rows) > 0 || failed == nil {
-				if err := f.emit(g, rows); err != nil {
+				if err := f.emit(env, rows); err != nil {
 					return err
 				}
 			}
 			if failed != nil {
-				return fromHere(a, failed, "")
+				return app.HintRemote(a, failed, "")
 			}
 			return exit.Silent(diffCode(rows))
 		})(cmd, args[:1])
@@ -95,24 +96,24 @@ func diffCode(rows []diffRow) exit.Code {
 
 // compare lists the differences of each pair. The error joins what kept pairs, or
 // named objects, from being compared.
-func (f diffFlags) compare(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []object.Ref) (rows []diffRow, failed error) {
+func (f diffFlags) compare(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref) (rows []diffRow, failed error) {
 	rows = []diffRow{}
-	failed = eachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := f.comparePair(ctx, g, a, p, refs)
+	failed = app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		list, err := f.comparePair(ctx, env, a, p, refs)
 		rows = append(rows, list...)
-		return ofPair(p.ID, err)
+		return app.WrapPair(p.ID, err)
 	})
 	return rows, failed
 }
 
 // comparePair lists the differences of one pair, of all objects or of the named
 // ones. A named object that isn't there doesn't stop the others.
-func (f diffFlags) comparePair(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []object.Ref) (rows []diffRow, err error) {
+func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) (rows []diffRow, err error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	list, unreadable, err := f.candidates(ctx, g, a, p, refs)
+	list, unreadable, err := f.candidates(ctx, env, a, p, refs)
 	failed := []error{err}
 	for _, d := range list {
 		row, err := f.row(ctx, engine, d)
@@ -132,9 +133,9 @@ func (f diffFlags) comparePair(ctx context.Context, g *globals, a *app.App, p ap
 
 // candidates are the objects to look at: the named ones, whose letters aren't
 // known yet, or those that a verification found to differ.
-func (f diffFlags) candidates(ctx context.Context, g *globals, a *app.App, p app.Pair, refs []object.Ref) ([]replication.Difference, []replication.Unsynced, error) {
+func (f diffFlags) candidates(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
-		report, err := verifyPair(ctx, g, a, p, replication.VerifyOptions{Trigger: "manual"})
+		report, err := verifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: "manual"})
 		return report.Differences, report.Unreadable, err
 	}
 	var list []replication.Difference
@@ -241,8 +242,8 @@ func bagBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte,
 	return []byte("{}"), nil
 }
 
-func (f diffFlags) emit(g *globals, rows []diffRow) error {
-	return g.output().Emit(rows, func(t *ui.Grid) {
+func (f diffFlags) emit(env *cmdline.Env, rows []diffRow) error {
+	return env.Output().Emit(rows, func(t *ui.Grid) {
 		for _, r := range rows {
 			line := t.Paint(letterColor(r.Letter), r.Letter) + "\t" + ui.Safe(r.Pair.String()) + "\t" + ui.Quote(r.Ref.Path())
 			if r.Reason != "" {
@@ -254,7 +255,7 @@ func (f diffFlags) emit(g *globals, rows []diffRow) error {
 			}
 		}
 		if len(rows) == 0 {
-			g.output().Note("no differences")
+			env.Output().Note("no differences")
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/doctor"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
@@ -30,12 +31,12 @@ type diagnosis struct {
 	Checks []doctor.Check `json:"checks"`
 }
 
-func newDoctorCmd(g *globals) *cobra.Command {
+func newDoctorCmd(env *cmdline.Env) *cobra.Command {
 	var purge, yes bool
 	cmd := &cobra.Command{
 		Use:     "doctor [PAIR|REPLICA...]",
 		Short:   "Find out what keeps replication from working",
-		GroupID: groupConfig,
+		GroupID: cmdline.GroupConfig,
 		Long: `Look at the configuration, keys, servers, clocks, rights, feeds, state and stage, and
 at what sync-status knows, and say for each failure what to try. Nothing is changed
 on any server. With arguments, only these pairs and what they need are looked at.
@@ -55,11 +56,11 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 				return exit.Usagef(cmd.UseLine(), "--purge takes no pairs")
 			}
 			if purge {
-				return purgeDeadLetters(cmd.Context(), g, yes)
+				return purgeDeadLetters(cmd.Context(), env, yes)
 			}
-			checks, closed := diagnose(cmd.Context(), g, args)
+			checks, closed := diagnose(cmd.Context(), env, args)
 			d := diagnosis{doctor.Worst(checks), doctor.Count(checks), checks}
-			if err := g.output().Emit(d, func(t *ui.Grid) { showDiagnosis(t, d) }); err != nil {
+			if err := env.Output().Emit(d, func(t *ui.Grid) { showDiagnosis(t, d) }); err != nil {
 				return err
 			}
 			if closed != nil {
@@ -68,7 +69,7 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 			return exit.Silent(diagnosisCode(d))
 		},
 	}
-	cmd.ValidArgsFunction = g.completePairs
+	cmd.ValidArgsFunction = env.CompletePairs
 	cmd.Flags().BoolVar(&purge, "purge", false, "empty the queue of dead letters of a stack instead of looking")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --purge: don't ask")
 	return cmd
@@ -76,9 +77,9 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 
 // diagnose runs all checks. A configuration or a stack that can't be opened is a
 // check too, and then there are no others.
-func diagnose(ctx context.Context, g *globals, args []string) (checks []doctor.Check, closed error) {
+func diagnose(ctx context.Context, env *cmdline.Env, args []string) (checks []doctor.Check, closed error) {
 	conf := &doctor.List{Group: "configuration"}
-	a, err := g.open(ctx)
+	a, err := env.Open(ctx)
 	if err != nil {
 		conf.Fail("read", exit.Hint(err), err)
 		return conf.Checks, err
@@ -101,19 +102,19 @@ func diagnose(ctx context.Context, g *globals, args []string) (checks []doctor.C
 	doctor.KeyFiles(conf, keys)
 
 	groups := []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check { return conf.Checks }}
-	groups = append(groups, func(ctx context.Context) []doctor.Check { return daemonChecks(ctx, a, g.now()) })
+	groups = append(groups, func(ctx context.Context) []doctor.Check { return daemonChecks(ctx, a, env.Now()) })
 	if a.Stack != nil {
-		return doctor.All(ctx, append(groups, stackChecks(ctx, g, a, pairs, len(args) > 0)...)...), nil
+		return doctor.All(ctx, append(groups, stackChecks(ctx, env, a, pairs, len(args) > 0)...)...), nil
 	}
-	groups = append(groups, serverChecks(ctx, g, a, pairs)...)
-	groups = append(groups, func(ctx context.Context) []doctor.Check { return localChecks(ctx, a, pairs, g.now()) })
+	groups = append(groups, serverChecks(ctx, env, a, pairs)...)
+	groups = append(groups, func(ctx context.Context) []doctor.Check { return localChecks(ctx, a, pairs, env.Now()) })
 	return doctor.All(ctx, groups...), nil
 }
 
 // stackChecks are the checks of a stack, of the servers as its function sees them
 // and as this machine does, of the journals, and of what the state remembers. For some
 // pairs the stack itself is left out.
-func stackChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, some bool) (groups []func(context.Context) []doctor.Check) {
+func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, some bool) (groups []func(context.Context) []doctor.Check) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check {
@@ -122,21 +123,21 @@ func stackChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 			return l.Checks
 		}}
 	}
-	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Log: a.LogStore(), Now: g.now}
+	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Log: a.LogStore(), Now: env.Now}
 	if !some {
 		groups = append(groups, s.Check)
 	}
 	groups = append(groups, s.FromFunction)
-	for _, check := range serverChecks(ctx, g, a, pairs) {
+	for _, check := range serverChecks(ctx, env, a, pairs) {
 		groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.FromHere(check(ctx)) })
 	}
 	return append(groups, func(ctx context.Context) []doctor.Check {
-		return slices.Concat(journalChecks(ctx, a, pairs), pairChecks(ctx, a, pairs, g.now()))
+		return slices.Concat(journalChecks(ctx, a, pairs), pairChecks(ctx, a, pairs, env.Now()))
 	})
 }
 
 // serverChecks are the checks of the primary and of each replica.
-func serverChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (groups []func(context.Context) []doctor.Check) {
+func serverChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) (groups []func(context.Context) []doctor.Check) {
 	add := func(s config.Server, group string, side prepare.Side, orgs []string) *doctor.Server {
 		client, problem := a.Client(ctx, s)
 		prober, err := a.Prober(ctx, s)
@@ -145,12 +146,12 @@ func serverChecks(ctx context.Context, g *globals, a *app.App, pairs []app.Pair)
 		}
 		kinds := map[string][]object.Kind{}
 		for _, org := range orgs {
-			kinds[org] = kindsOf(pairs, side, s, org)
+			kinds[org] = app.KindsOf(pairs, side, s, org)
 		}
 		return &doctor.Server{
 			Group: group, Side: side, Orgs: orgs, User: s.User, Client: client, Problem: problem,
 			KeyMissing: s.Key.Scheme == "file" && errors.Is(problem, fs.ErrNotExist),
-			Key:        a.KeyStore(ctx, s), Prober: prober, URL: s.URL, Now: g.now,
+			Key:        a.KeyStore(ctx, s), Prober: prober, URL: s.URL, Now: env.Now,
 			Kinds: kinds,
 		}
 	}

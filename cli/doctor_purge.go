@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 )
 
 // purgeDeadLetters empties the queue of the events that no function took.
-func purgeDeadLetters(ctx context.Context, g *globals, yes bool) error {
-	a, err := g.open(ctx)
+func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
+	a, err := env.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -23,15 +24,15 @@ func purgeDeadLetters(ctx context.Context, g *globals, yes bool) error {
 		return err
 	}
 	if n == 0 {
-		g.output().Note("there are no dead letters")
+		env.Output().Note("there are no dead letters")
 		return nil
 	}
-	if err := g.confirm(yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"), a.Stack.Stack)); err != nil {
+	if err := env.Confirm(yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"), a.Stack.Stack)); err != nil {
 		return err
 	}
 	if err := a.Stack.Purge(ctx); err != nil {
 		return err
 	}
-	g.output().Note("deleted about %s; AWS may take a minute to do it", ui.Plural(n, "event"))
+	env.Output().Note("deleted about %s; AWS may take a minute to do it", ui.Plural(n, "event"))
 	return nil
 }

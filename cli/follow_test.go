@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -46,9 +47,9 @@ func following(t *testing.T, dir string, args []string, see func(string) (stop b
 	code := make(chan int, 1)
 	go func() {
 		defer w.Close()
-		code <- execute(ctx, append(args, "-c", filepath.Join(dir, "chef-sync.toml")), streams{
-			in: strings.NewReader(""), out: w, err: &stderr, now: time.Now,
-			env: func(string) (string, bool) { return "", false },
+		code <- execute(ctx, append(args, "-c", filepath.Join(dir, "chef-sync.toml")), cmdline.Streams{
+			In: strings.NewReader(""), Out: w, Err: &stderr, Now: time.Now,
+			LookupEnv: func(string) (string, bool) { return "", false },
 		})
 	}()
 	buf, all := make([]byte, 64<<10), ""
@@ -187,7 +188,7 @@ func TestWatchingTheStatusShowsChanges(t *testing.T) {
 	following(t, dir, []string{"sync-status", "--watch=50ms"}, func(all string) bool {
 		if strings.Contains(all, "bootstrapping") && !stopped {
 			stopped = true
-			if err := s.Direct(t.Context(), id, replication.Directive{Stop: ptr(true), Reason: ptr("lunch"), At: time.Now()}); err != nil {
+			if err := s.Direct(t.Context(), id, replication.Directive{Stop: new(true), Reason: new("lunch"), At: time.Now()}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -8,12 +8,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/pkg/object"
 )
 
 func tree(t *testing.T, visit func(*cobra.Command)) {
 	t.Helper()
-	g := newGlobals(streams{env: func(string) (string, bool) { return "", false }, now: time.Now})
+	env := cmdline.NewEnv(cmdline.Streams{LookupEnv: func(string) (string, bool) { return "", false }, Now: time.Now})
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
 		visit(c)
@@ -21,7 +22,7 @@ func tree(t *testing.T, visit func(*cobra.Command)) {
 			walk(sub)
 		}
 	}
-	walk(newRootCmd(g))
+	walk(newRootCmd(env))
 }
 
 func TestEveryCommandShowsExamplesThatExist(t *testing.T) {

@@ -8,21 +8,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/config"
 )
 
-func newInitCmd(g *globals) *cobra.Command {
+func newInitCmd(env *cmdline.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "init",
 		Short:   "Write a configuration to begin with",
-		GroupID: groupConfig,
+		GroupID: cmdline.GroupConfig,
 		Long: `Write a commented configuration to begin with: chef-sync.toml in this folder, or
 the file that --config names. A file that is there is never replaced.`,
 		Example: "  chef-sync-ctl init\n  chef-sync-ctl init --config /etc/chef-sync/chef-sync.toml",
-		Args:    args(cobra.NoArgs),
+		Args:    cmdline.CheckArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			path := g.config
+			path := env.ConfigPath
 			if path == "" {
 				path = config.FileName
 			}
@@ -37,7 +38,7 @@ the file that --config names. A file that is there is never replaced.`,
 			if err := errors.Join(err, f.Close()); err != nil {
 				return fmt.Errorf("write %s: %w", path, err)
 			}
-			g.output().Note("wrote %s; edit it, then: chef-sync-ctl doctor", path)
+			env.Output().Note("wrote %s; edit it, then: chef-sync-ctl doctor", path)
 			return nil
 		},
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/replication"
@@ -37,9 +38,9 @@ func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
 	var stderr bytes.Buffer
 	runOnce := func(ctx context.Context) int {
 		stderr.Reset()
-		return execute(ctx, []string{"run", "--once", "-c", config}, streams{
-			in: strings.NewReader(""), out: &bytes.Buffer{}, err: &stderr, now: time.Now,
-			env: func(string) (string, bool) { return "", false },
+		return execute(ctx, []string{"run", "--once", "-c", config}, cmdline.Streams{
+			In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &stderr, Now: time.Now,
+			LookupEnv: func(string) (string, bool) { return "", false },
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -63,7 +64,7 @@ func TestASignalBetweenTwoPairsIsNoSuccess(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	pairs := []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "a"}}}, {Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "b"}}}}
 	var done []string
-	err := eachPair(ctx, pairs, func(p app.Pair) error {
+	err := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		done = append(done, p.ID.String())
 		cancel()
 		return nil

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/chef/goiarditest"
 )
@@ -114,8 +115,8 @@ path = "state.db"
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: s.t, end: cancel, code: make(chan int, 1)}
 	go func() {
-		r.code <- execute(ctx, append(args, "-c", config, "--log-level", "debug"), streams{
-			in: strings.NewReader(""), out: io.Discard, err: r, now: time.Now, env: func(string) (string, bool) { return "", false },
+		r.code <- execute(ctx, append(args, "-c", config, "--log-level", "debug"), cmdline.Streams{
+			In: strings.NewReader(""), Out: io.Discard, Err: r, Now: time.Now, LookupEnv: func(string) (string, bool) { return "", false },
 		})
 	}()
 	s.t.Cleanup(cancel)

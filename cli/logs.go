@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/ui"
@@ -61,8 +62,8 @@ func (f *logFlags) query(now time.Time) (logstore.Query, error) {
 }
 
 // show prints the lines of all queries by time, and goes on with --follow.
-func (f *logFlags) show(ctx context.Context, g *globals, a *app.App, queries []logstore.Query) error {
-	log, out := a.LogStore().NewReader(), g.output()
+func (f *logFlags) show(ctx context.Context, env *cmdline.Env, a *app.App, queries []logstore.Query) error {
+	log, out := a.LogStore().NewReader(), env.Output()
 	if window := log.Window(); window > 0 && f.since == 0 {
 		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
 	}

@@ -3,34 +3,35 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/logstore"
 )
 
-func newManagerLogCmd(g *globals) *cobra.Command {
+func newManagerLogCmd(env *cmdline.Env) *cobra.Command {
 	f := logFlags{number: 200}
 	cmd := &cobra.Command{
 		Use:     "manager-log",
 		Short:   "Show the log of the synchronization manager",
-		GroupID: groupLook,
+		GroupID: cmdline.GroupLook,
 		Long: `Show the log of the synchronization manager: the lines of "chef-sync-ctl run" that
 belong to no pair, such as its start and end.`,
 		Example: `  chef-sync-ctl manager-log
   chef-sync-ctl manager-log --follow`,
-		Args: args(cobra.NoArgs),
+		Args: cmdline.CheckArgs(cobra.NoArgs),
 	}
 	f.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		a, err := g.open(cmd.Context())
+		a, err := env.Open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		q, err := f.query(g.now())
+		q, err := f.query(env.Now())
 		if err != nil {
 			return err
 		}
 		q.Manager = true
-		return f.show(cmd.Context(), g, a, []logstore.Query{q})
+		return f.show(cmd.Context(), env, a, []logstore.Query{q})
 	}
 	return cmd
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -18,37 +19,37 @@ type planFlags struct {
 	full, all, exitCode, prune bool
 }
 
-func newPlanCmd(g *globals) *cobra.Command {
+func newPlanCmd(env *cmdline.Env) *cobra.Command {
 	var f planFlags
 	cmd := &cobra.Command{
 		Use:     "plan PAIR...",
 		Short:   "Show what the next pass would do, and change nothing",
-		GroupID: groupCheck,
+		GroupID: cmdline.GroupCheck,
 		Long: `Show what the next pass would do, in its order, with the view of the safety
 brake: a plan with deletions that wait for approval, or would, ends with code 7, and
 one that lacks objects which could not be read with code 3.`,
 		Example: `  chef-sync-ctl plan engineering
   chef-sync-ctl plan eu/engineering --full
   chef-sync-ctl plan engineering -o json --exit-code`,
-		Args:              args(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&f.full, "full", false, "plan a full compare that reads both sides, as resync does")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "plan what resync --prune would delete: whatever the primary doesn't have")
 	cmd.Flags().BoolVar(&f.all, "all", false, "also show objects that nothing would happen to")
 	cmd.Flags().BoolVar(&f.exitCode, "exit-code", false, "end with code 6 if something would be written")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		return showPlans(ctx, g, a, pairs, f)
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		return showPlans(ctx, env, a, pairs, f)
 	})
 	return cmd
 }
 
-func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f planFlags) error {
+func showPlans(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f planFlags) error {
 	plans := []replication.Plan{}
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
-		plan, err := previewPair(ctx, g, a, p, f.full, f.prune)
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		plan, err := previewPair(ctx, env, a, p, f.full, f.prune)
 		if err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		if plan.Steps == nil {
 			plan.Steps = []replication.Step{} // a list in JSON, always
@@ -57,7 +58,7 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 		return nil
 	})
 	if len(plans) > 0 || failed == nil {
-		err := g.output().Emit(plans, func(t *ui.Grid) {
+		err := env.Output().Emit(plans, func(t *ui.Grid) {
 			for _, plan := range plans {
 				f.show(t, plan)
 			}
@@ -67,7 +68,7 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 		}
 	}
 	if failed != nil {
-		return fromHere(a, failed, "")
+		return app.HintRemote(a, failed, "")
 	}
 	code := exit.OK
 	for _, plan := range plans {
@@ -84,8 +85,8 @@ func showPlans(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f 
 	return exit.Silent(code)
 }
 
-func previewPair(ctx context.Context, g *globals, a *app.App, p app.Pair, full, prune bool) (replication.Plan, error) {
-	progress := g.output().Progress(p.ID.String())
+func previewPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, full, prune bool) (replication.Plan, error) {
+	progress := env.Output().Progress(p.ID.String())
 	defer progress.End()
 	engine, err := a.Engine(ctx, p)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
-	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 )
 
@@ -24,12 +24,12 @@ type prepareFlags struct {
 	admin, check         bool
 }
 
-func newPrepareOrgCmd(g *globals) *cobra.Command {
+func newPrepareOrgCmd(env *cmdline.Env) *cobra.Command {
 	var f prepareFlags
 	cmd := &cobra.Command{
 		Use:     "prepare-org ORG --side primary|replica",
 		Short:   "Give replication its user, key and rights in an organization",
-		GroupID: groupConfig,
+		GroupID: cmdline.GroupConfig,
 		Long: `Make an organization ready: makes the key pair where the configuration's file:
 points (mode 0600, never replaced), the user or client that owns it, its membership
 and rights; reads them back and proves them. What is in place stays: running it
@@ -44,7 +44,7 @@ group "chef-sync" gets where the usual groups don't have it.`,
 		Example: `  chef-sync-ctl prepare-org engineering --side primary --admin-user pivotal --admin-key pivotal.pem
   chef-sync-ctl prepare-org engineering --side replica --replica eu --chef-profile eu-admin
   chef-sync-ctl prepare-org engineering --side primary --check`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: cmdline.CheckArgs(cobra.ExactArgs(1)),
 	}
 	cmd.Flags().StringVar(&f.side, "side", "", "which server: primary or replica")
 	cmd.Flags().StringVar(&f.replica, "replica", "", "which replica, where there are several")
@@ -55,23 +55,23 @@ group "chef-sync" gets where the usual groups don't have it.`,
 	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; say what is missing (code 6), and what could not be checked")
 	_ = cmd.RegisterFlagCompletionFunc("side", cobra.FixedCompletions([]string{"primary", "replica"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := g.openWithoutProfile(cmd.Context())
+		a, err := env.OpenWithoutProfile(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		return f.run(cmd.Context(), g, a, args[0])
+		return f.run(cmd.Context(), env, a, args[0])
 	}
 	return cmd
 }
 
-func (f prepareFlags) run(ctx context.Context, g *globals, a *app.App, org string) error {
-	o, err := f.options(ctx, g, a, org)
+func (f prepareFlags) run(ctx context.Context, env *cmdline.Env, a *app.App, org string) error {
+	o, err := f.options(ctx, env, a, org)
 	if err != nil {
 		return err
 	}
 	report, err := prepare.Run(ctx, o)
-	if emitErr := emitPrepared(g, report, f.check); emitErr != nil {
+	if emitErr := emitPrepared(env, report, f.check); emitErr != nil {
 		return emitErr
 	}
 	if err != nil {
@@ -83,7 +83,7 @@ func (f prepareFlags) run(ctx context.Context, g *globals, a *app.App, org strin
 	return nil
 }
 
-func (f prepareFlags) options(ctx context.Context, g *globals, a *app.App, org string) (prepare.Options, error) {
+func (f prepareFlags) options(ctx context.Context, env *cmdline.Env, a *app.App, org string) (prepare.Options, error) {
 	side, err := prepare.ParseSide(f.side)
 	if err != nil {
 		return prepare.Options{}, exit.Usagef("add --side primary or --side replica", "--side: %w", err)
@@ -96,26 +96,16 @@ func (f prepareFlags) options(ctx context.Context, g *globals, a *app.App, org s
 	if err != nil {
 		return prepare.Options{}, err
 	}
-	caller, err := f.caller(ctx, g, a, server)
+	caller, err := f.caller(ctx, env, a, server)
 	if err != nil {
 		return prepare.Options{}, err
 	}
 	return prepare.Options{
 		Org: org, Side: side, Name: server.User, Actor: actor, Admin: f.admin, Check: f.check, Caller: caller,
-		Kinds:   kindsOf(a.Pairs(), side, server, org),
+		Kinds:   app.KindsOf(a.Pairs(), side, server, org),
 		Key:     a.KeyStore(ctx, server),
 		Connect: func(key *rsa.PrivateKey) (*chef.Client, error) { return a.Connect(ctx, server, server.User, key) },
 	}, nil
-}
-
-// kindsOf are the kinds that the pairs of an organization of a server replicate.
-func kindsOf(pairs []app.Pair, side prepare.Side, server config.Server, org string) (kinds []object.Kind) {
-	for _, p := range pairs {
-		if side == prepare.Primary && p.SourceOrg == org || side == prepare.Replica && p.ID.Replica == server.Name && p.ID.Org == org {
-			kinds = append(kinds, p.Kinds...)
-		}
-	}
-	return kinds
 }
 
 // server is the server that the flags mean.
@@ -138,26 +128,26 @@ func (f prepareFlags) server(a *app.App, side prepare.Side) (config.Server, erro
 
 // caller is the client that signs as the person who runs the command; nil for a
 // check without one.
-func (f prepareFlags) caller(ctx context.Context, g *globals, a *app.App, s config.Server) (*chef.Client, error) {
+func (f prepareFlags) caller(ctx context.Context, env *cmdline.Env, a *app.App, s config.Server) (*chef.Client, error) {
 	const hint = "add --admin-user and --admin-key, or --chef-profile of ~/.chef/credentials"
 	if (f.adminUser == "") != (f.adminKey == "") {
 		return nil, exit.Usagef(hint, "--admin-user and --admin-key go together")
 	}
-	if f.adminUser == "" && g.chefProfileName() == "" {
+	if f.adminUser == "" && env.ChefProfile() == "" {
 		if f.check {
 			return nil, nil
 		}
 		return nil, exit.Usagef(hint, "whose key may change the organization isn't given")
 	}
-	user, key, err := a.Credentials(ctx, f.adminUser, f.adminKey, g.chefProfileName())
+	user, key, err := a.Credentials(ctx, f.adminUser, f.adminKey, env.ChefProfile())
 	if err != nil {
 		return nil, exit.With(exit.Usage, err, hint)
 	}
 	return a.Connect(ctx, s, user, key)
 }
 
-func emitPrepared(g *globals, r *prepare.Report, check bool) error {
-	return g.output().Emit(r, func(t *ui.Grid) {
+func emitPrepared(env *cmdline.Env, r *prepare.Report, check bool) error {
+	return env.Output().Emit(r, func(t *ui.Grid) {
 		t.Line("%s, organization %s on %s", r.Side, r.Organization, r.Server)
 		for _, s := range r.Steps {
 			t.Row("  "+mark(t, stepState(s.State)), s.What, s.Detail)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
@@ -23,12 +24,12 @@ type resyncFlags struct {
 	wait       ui.Duration
 }
 
-func newResyncCmd(g *globals) *cobra.Command {
+func newResyncCmd(env *cmdline.Env) *cobra.Command {
 	var f resyncFlags
 	cmd := &cobra.Command{
 		Use:     "resync [PAIR...] [OBJECT...]",
 		Short:   "Compare everything, or the named objects, and repair what differs",
-		GroupID: groupCheck,
+		GroupID: cmdline.GroupCheck,
 		Long: `Ask for a full compare: the next pass reads every object on both sides and
 repairs what differs on the replica, also what was changed there by hand. It
 goes on where it was if it is interrupted. The safety brake and the prune rule
@@ -50,14 +51,14 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
   chef-sync-ctl resync eu/engineering --prune
   chef-sync-ctl resync eu/engineering cookbooks/users/1.0.0 --yes
   chef-sync-ctl resync /data_bags/users /roles/web --yes`,
-		Args:              args(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete on the replica whatever the primary doesn't have")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.RunE = func(cmd *cobra.Command, words []string) error {
-		a, err := g.open(cmd.Context())
+		a, err := env.Open(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -69,10 +70,10 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 		if f.prune && len(refs) > 0 {
 			return exit.Usagef("leave the objects out, or --prune", "--prune is about all of a pair")
 		}
-		if err := g.confirm(f.yes, f.question(refs)+namesOf(pairs)); err != nil {
+		if err := env.Confirm(f.yes, f.question(refs)+app.PairNames(pairs)); err != nil {
 			return err
 		}
-		return resyncPairs(cmd.Context(), g, a, pairs, refs, f)
+		return resyncPairs(cmd.Context(), env, a, pairs, refs, f)
 	}
 	return cmd
 }
@@ -122,31 +123,31 @@ func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []objec
 	return pairs, refs, nil
 }
 
-func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, refs []object.Ref, f resyncFlags) error {
+func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref, f resyncFlags) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
 	}
-	since := g.now()
+	since := env.Now()
 	var answers []changed
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		wish, err := resyncWish(st, refs, since)
 		if err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		wish.Prune = f.prune
 		if err := state.Direct(ctx, p.ID, wish); err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		if st, err = state.Pair(ctx, p.ID); err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		if st.Desired.Stopped {
-			g.output().Note("%s is stopped: it compares after sync-start", p.ID)
+			env.Output().Note("%s is stopped: it compares after sync-start", p.ID)
 		}
 		result := resultResyncRequested
 		if len(refs) > 0 {
@@ -161,9 +162,9 @@ func resyncPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, 
 		if late = passesRun(ctx, a, since); late == nil {
 			late = waitSynced(ctx, state, pairs, since, timeout)
 		}
-		withStatus(ctx, state, patienceOf(a), g.now(), answers)
+		withStatus(ctx, state, patienceOf(a), env.Now(), answers)
 	}
-	return cmp.Or(emitChanged(g, answers, failed), failed, late)
+	return cmp.Or(emitChanged(env, answers, failed), failed, late)
 }
 
 // resyncWish asks for a full compare, or for one of objects. Those that were asked for

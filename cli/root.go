@@ -1,24 +1,16 @@
 package cli
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 )
 
-// The groups of commands in help.
-const (
-	groupSync   = "sync"
-	groupLook   = "look"
-	groupCheck  = "check"
-	groupConfig = "config"
-)
-
-func newRootCmd(g *globals) *cobra.Command {
+func newRootCmd(env *cmdline.Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "chef-sync-ctl",
 		Short: "Replicate Chef Infra Server objects from a primary to replicas",
@@ -42,10 +34,10 @@ REPLICA/ORG, which means one.`,
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := g.fromEnvironment(cmd); err != nil {
+			if err := env.SetFlagsFromEnvironment(cmd); err != nil {
 				return err
 			}
-			return g.check()
+			return env.CheckFlags()
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -55,24 +47,24 @@ REPLICA/ORG, which means one.`,
 		},
 		SuggestionsMinimumDistance: 2,
 	}
-	root.SetIn(g.in)
-	root.SetOut(g.out)
-	root.SetErr(g.err)
-	g.flags(root.PersistentFlags())
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	env.AddFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.Usagef(cmd.CommandPath()+" --help", "%w", err)
 	})
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(ui.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddGroup(
-		&cobra.Group{ID: groupSync, Title: "Replicate:"},
-		&cobra.Group{ID: groupLook, Title: "Look:"},
-		&cobra.Group{ID: groupCheck, Title: "Compare:"},
-		&cobra.Group{ID: groupConfig, Title: "Set up:"},
+		&cobra.Group{ID: cmdline.GroupSync, Title: "Replicate:"},
+		&cobra.Group{ID: cmdline.GroupLook, Title: "Look:"},
+		&cobra.Group{ID: cmdline.GroupCheck, Title: "Compare:"},
+		&cobra.Group{ID: cmdline.GroupConfig, Title: "Set up:"},
 	)
-	root.SetHelpCommandGroupID(groupConfig)
-	root.SetCompletionCommandGroupID(groupConfig)
-	root.AddCommand(commands(g)...)
+	root.SetHelpCommandGroupID(cmdline.GroupConfig)
+	root.SetCompletionCommandGroupID(cmdline.GroupConfig)
+	root.AddCommand(commands(env)...)
 	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd())
 	refuseUnknownHelp(root)
 	refuseUnknownShell(root)
@@ -107,7 +99,7 @@ func refuseUnknownShell(root *cobra.Command) {
 	var shells []string
 	for _, c := range completion.Commands() {
 		shells = append(shells, c.Name())
-		c.Args, c.Example = args(cobra.NoArgs), "  "+c.CommandPath()
+		c.Args, c.Example = cmdline.CheckArgs(cobra.NoArgs), "  "+c.CommandPath()
 	}
 	completion.Example = "  chef-sync-ctl completion bash > /etc/bash_completion.d/chef-sync-ctl"
 	completion.Args = cobra.ArbitraryArgs
@@ -125,49 +117,4 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 		hint = cmd.CommandPath() + " " + strings.Join(near, ", or "+cmd.CommandPath()+" ")
 	}
 	return exit.Usagef(hint, "%q is not a command", word)
-}
-
-// args wraps the checks of cobra so that a wrong count is a usage error that
-// names the usage.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return exit.Usagef(cmd.UseLine(), "%w", err)
-		}
-		return nil
-	}
-}
-
-func newExitCodesCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "exit-codes",
-		Short: "The exit codes of all commands",
-		Long: "The exit codes of all commands:\n\n" + exit.Table() + `
-
-A command for several pairs works on each, also when it fails with another, and
-shows what it did. Its code is that of the first failure; 3 and 6 count less than
-the others, since they tell of work that was done.
-
-` + statusCodes,
-	}
-}
-
-func newEnvironmentCmd(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use:   "environment",
-		Short: "The environment variables",
-		Long: fmt.Sprintf(`Every flag can be set by an environment variable: %s and the flag's name in
-capitals, with _ for -. The command line wins.
-
-  %-24s --output json
-  %-24s --config /srv/chef-sync.toml
-
-Also honoured:
-
-  CHEF_PROFILE             the profile of ~/.chef/credentials
-  CHEF_CREDENTIALS_FILE    another file than ~/.chef/credentials
-  NO_COLOR, TERM=dumb      no colour
-  HTTPS_PROXY, NO_PROXY    the proxy towards Chef Servers`,
-			envPrefix, envName("output")+"=json", envName("config")+"=/srv/…"),
-	}
 }

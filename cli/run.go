@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/replication"
@@ -21,12 +22,12 @@ type runFlags struct {
 	kept               *keptListener // nil with --once
 }
 
-func newRunCmd(g *globals) *cobra.Command {
+func newRunCmd(env *cmdline.Env) *cobra.Command {
 	f := runFlags{parallel: 4}
 	cmd := &cobra.Command{
 		Use:     "run [PAIR...]",
 		Short:   "Replicate for ever, or once",
-		GroupID: groupSync,
+		GroupID: cmdline.GroupSync,
 		Long: `Replicate all pairs, or the named ones, for ever: each at its interval. Outages
 and restarts need no hand: a pair goes on where it was.
 
@@ -59,24 +60,24 @@ disabled.`,
   chef-sync-ctl run --log-format json
   chef-sync-ctl run --once engineering
   chef-sync-ctl run --once --remote --stack chef-sync`,
-		ValidArgsFunction: g.completePairs,
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&f.once, "once", false, "one pass for each pair, then end with its exit code")
 	cmd.Flags().BoolVar(&f.full, "full", false, "with --once: a full compare that reads both sides")
 	cmd.Flags().BoolVar(&f.remote, "remote", false, "with --once, on a stack: let its function do the passes")
 	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "passes that run at once on each replica")
 	cmd.PreRun = func(*cobra.Command, []string) {
-		g.daemon = !f.once
+		env.Daemon = !f.once
 	}
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		if err := f.check(g); err != nil {
+		if err := f.check(env); err != nil {
 			return err
 		}
 		if !f.once {
-			return f.forever(cmd.Context(), g, names)
+			return f.forever(cmd.Context(), env, names)
 		}
-		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			return f.oncePairs(ctx, g, a, pairs)
+		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			return f.oncePairs(ctx, env, a, pairs)
 		})(cmd, names)
 	}
 	return cmd
@@ -87,42 +88,42 @@ disabled.`,
 const grace = 6 * time.Second
 
 // check refuses flags that don't go together.
-func (f runFlags) check(g *globals) error {
+func (f runFlags) check(env *cmdline.Env) error {
 	if f.full && !f.once {
 		return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
 	}
-	if f.remote && (!f.once || g.stack == "") {
+	if f.remote && (!f.once || env.Stack == "") {
 		return exit.Usagef("add --once and --stack NAME", "--remote goes with --once, on a stack")
 	}
 	return nil
 }
 
 // oncePairs does one pass for each pair, from here or on the stack.
-func (f runFlags) oncePairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) error {
+func (f runFlags) oncePairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
 	if f.remote {
-		return f.runRemote(ctx, g, a, pairs)
+		return f.runRemote(ctx, env, a, pairs)
 	}
-	d, err := f.daemon(ctx, g, a, pairs)
+	d, err := f.daemon(ctx, env, a, pairs)
 	if err != nil {
 		return err
 	}
 	results := d.Once(ctx, "manual", f.full)
 	down := checkServers(ctx, a, pairs)
-	if err = conclude(ctx, g, a, pairs, results); err == nil {
+	if err = conclude(ctx, env, a, pairs, results); err == nil {
 		err = down
 	}
-	return fromHere(a, err, "chef-sync-ctl run --once --remote")
+	return app.HintRemote(a, err, "chef-sync-ctl run --once --remote")
 }
 
 // daemon wires the scheduler: the same engines for run and for run --once.
-func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
+func (f runFlags) daemon(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
 	a.KeepLog()
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d := &daemon.Daemon{
-		State: state, Log: a.Log, Now: g.now, Parallel: f.parallel, Random: rand.Float64,
+		State: state, Log: a.Log, Now: env.Now, Parallel: f.parallel, Random: rand.Float64,
 		Sources: sourcesOf(a, pairs),
 		Servers: serversOf(a, pairs),
 		Watch:   2 * time.Second, Grace: grace, Housekeeping: a.SweepStage,
@@ -136,7 +137,7 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 		d.Jobs = append(d.Jobs, daemon.Job{
 			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
 			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
-				return passOf(ctx, g, a, p, o, f.once)
+				return passOf(ctx, env, a, p, o, f.once)
 			},
 			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
 				o.Repair = p.Drift == replication.DriftRepair
@@ -148,7 +149,7 @@ func (f runFlags) daemon(ctx context.Context, g *globals, a *app.App, pairs []ap
 }
 
 // passOf runs one pass. After a refusal the keys are read again.
-func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
+func passOf(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
 	if o.Trigger == daemon.TriggerOperator {
 		a.ProbeNow()
 	}
@@ -157,7 +158,7 @@ func passOf(ctx context.Context, g *globals, a *app.App, p app.Pair, o replicati
 		return a.Fail(ctx, p, o, err)
 	}
 	if show {
-		progress := g.output().Progress(p.ID.String())
+		progress := env.Output().Progress(p.ID.String())
 		defer progress.End()
 		engine.Observe = progress.Observe
 	}
@@ -183,12 +184,12 @@ func verifyOf(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyO
 
 // conclude shows the results of one pass for each pair, and ends with what keeps pairs
 // from being in sync.
-func conclude(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, results []daemon.Result) error {
+func conclude(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
 	runs := make([]replication.Run, len(results))
 	for i, r := range results {
 		runs[i] = r.Run
 	}
-	if err := emitRuns(g, runs); err != nil {
+	if err := emitRuns(env, runs); err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -201,19 +202,19 @@ func conclude(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, res
 	for i, r := range results {
 		st, err := state.Pair(ctx, r.Run.Pair)
 		if failed[i] = onceError(r, st); failed[i] == nil {
-			failed[i] = ofPair(r.Run.Pair, err)
+			failed[i] = app.WrapPair(r.Run.Pair, err)
 		}
 		if failed[i] == nil {
 			ended = append(ended, pairs[i])
 		}
 	}
-	return exit.Join(append(failed, outOfSync(ctx, g, a, ended))...)
+	return exit.Join(append(failed, outOfSync(ctx, env, a, ended))...)
 }
 
 // outOfSync is why pairs are not in sync although their passes ended well, or nil: a
 // pass tells nothing of what it didn't have to look at.
-func outOfSync(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) error {
-	now := g.now()
+func outOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
+	now := env.Now()
 	servers, err := serversStatus(ctx, a, pairs, now)
 	if err != nil {
 		return err

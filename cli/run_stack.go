@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
@@ -34,12 +35,12 @@ func unscheduled(ctx context.Context, a *app.App, pairs []app.Pair) error {
 }
 
 // runRemote lets the stack's function do one pass for each pair.
-func (f runFlags) runRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair) error {
+func (f runFlags) runRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
 	results := make([]daemon.Result, len(pairs))
 	askFunction(pairs, f.parallel, func(i int, p app.Pair) {
 		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: f.full})
 	})
-	return conclude(ctx, g, a, pairs, results)
+	return conclude(ctx, env, a, pairs, results)
 }
 
 func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daemon.Result {

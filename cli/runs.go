@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -19,12 +20,12 @@ import (
 // allRuns is more runs than a state keeps of a pair.
 const allRuns = 1 << 20
 
-func newRunsCmd(g *globals) *cobra.Command {
+func newRunsCmd(env *cmdline.Env) *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
 		Use:     "runs [PAIR [RUN]]",
 		Short:   "List what passes and verifications did, newest first",
-		GroupID: groupLook,
+		GroupID: cmdline.GroupLook,
 		Long: `List what passes and verifications did, newest first, of all pairs unless one is
 named. Polls that found nothing to do leave no record. With a run's id, show that one in full. The objects that a
 run touched or a verification found are in the log: sync-log PAIR --run RUN.
@@ -42,26 +43,26 @@ TRIGGER is what started a run:
 		Example: `  chef-sync-ctl runs
   chef-sync-ctl runs engineering
   chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
-		Args:              args(cobra.MaximumNArgs(2)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MaximumNArgs(2)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs; 0 for all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if limit < 0 {
 			return exit.Usagef("--number 0 for all", "--number can't be %d", limit)
 		}
-		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 			if len(args) == 2 {
-				return showRun(ctx, g, a, pairs, args[1])
+				return showRun(ctx, env, a, pairs, args[1])
 			}
 			if limit == 0 {
 				limit = allRuns
 			}
-			runs, failed := listRuns(ctx, a, pairs, limit, g.now())
+			runs, failed := listRuns(ctx, a, pairs, limit, env.Now())
 			if len(runs) == 0 && failed != nil {
 				return failed
 			}
-			return cmp.Or(emitRuns(g, runs[:min(limit, len(runs))]), failed)
+			return cmp.Or(emitRuns(env, runs[:min(limit, len(runs))]), failed)
 		})(cmd, args[:min(len(args), 1)])
 	}
 	return cmd
@@ -75,10 +76,10 @@ func listRuns(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now 
 		return nil, err
 	}
 	runs := []replication.Run{}
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := runsOf(ctx, a, state, p.ID, limit, now)
 		runs = append(runs, list...)
-		return ofPair(p.ID, err)
+		return app.WrapPair(p.ID, err)
 	})
 	slices.SortStableFunc(runs, func(a, b replication.Run) int { return b.Started.Compare(a.Started) })
 	return runs, failed
@@ -100,8 +101,8 @@ func runsOf(ctx context.Context, a *app.App, state replication.State, id replica
 	return runs, err
 }
 
-func emitRuns(g *globals, runs []replication.Run) error {
-	return g.output().Emit(runs, func(t *ui.Grid) {
+func emitRuns(env *cmdline.Env, runs []replication.Run) error {
+	return env.Output().Emit(runs, func(t *ui.Grid) {
 		if len(runs) == 0 {
 			t.Line("no runs yet")
 			return
@@ -109,7 +110,7 @@ func emitRuns(g *globals, runs []replication.Run) error {
 		t.Head("RUN", "PAIR", "STARTED", "TOOK", "TRIGGER", "MODE", "OUTCOME", "CREATED", "UPDATED", "DELETED", "EQUAL", "UNSYNCED")
 		for _, r := range runs {
 			c := r.Counts
-			t.Row(orDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), took(r, g.now()), r.Trigger, cmp.Or(r.Mode, "poll"), outcomeWord(t, r.Outcome),
+			t.Row(orDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), took(r, env.Now()), r.Trigger, cmp.Or(r.Mode, "poll"), outcomeWord(t, r.Outcome),
 				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(max(c.Unsynced, r.Left)))
 		}
 	})
@@ -137,11 +138,11 @@ func outcomeWord(t *ui.Grid, outcome string) ui.Text {
 }
 
 // showRun finds one run by its id.
-func showRun(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, id string) error {
-	runs, failed := listRuns(ctx, a, pairs, allRuns, g.now())
+func showRun(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, id string) error {
+	runs, failed := listRuns(ctx, a, pairs, allRuns, env.Now())
 	for _, r := range runs {
 		if r.ID == id {
-			return g.output().Emit(r, func(t *ui.Grid) { describeRun(t, r, g.now()) })
+			return env.Output().Emit(r, func(t *ui.Grid) { describeRun(t, r, env.Now()) })
 		}
 	}
 	if failed != nil {

@@ -8,16 +8,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
 )
 
-func newServeChangesCmd(g *globals) *cobra.Command {
+func newServeChangesCmd(env *cmdline.Env) *cobra.Command {
 	var listen string
 	cmd := &cobra.Command{
 		Use:     "serve-changes",
 		Short:   "Keep the journal of a primary and serve it as updated_since",
-		GroupID: groupSync,
+		GroupID: cmdline.GroupSync,
 		Long: `Scan the source organizations of a primary that serves no updated_since, take
 what its data collector pushes, and serve GET /organizations/ORG/updated_since to
 whoever signs as a member of the organization: old clients, or another
@@ -27,12 +28,12 @@ SIGTERM and SIGINT end it in order, with code 0. Several processes may keep one
 journal: one scans at a time.`,
 		Example: `  chef-sync-ctl serve-changes
   chef-sync-ctl serve-changes --listen 127.0.0.1:9996 --log-format json`,
-		Args: args(cobra.NoArgs),
+		Args: cmdline.CheckArgs(cobra.NoArgs),
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on (default: listen under [journal] in the configuration)")
-	cmd.PreRun = func(*cobra.Command, []string) { g.daemon = true }
+	cmd.PreRun = func(*cobra.Command, []string) { env.Daemon = true }
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		a, err := g.open(cmd.Context())
+		a, err := env.Open(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -46,7 +47,7 @@ journal: one scans at a time.`,
 		case listen == "":
 			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on is given")
 		}
-		return serveChanges(cmd.Context(), g, a, listen)
+		return serveChanges(cmd.Context(), env, a, listen)
 	}
 	return cmd
 }
@@ -54,7 +55,7 @@ journal: one scans at a time.`,
 // feedUpdatedSince is the word in the configuration.
 const feedUpdatedSince = "updated_since"
 
-func serveChanges(ctx context.Context, g *globals, a *app.App, address string) error {
+func serveChanges(ctx context.Context, env *cmdline.Env, a *app.App, address string) error {
 	a.KeepLog()
 	state, err := a.State(ctx)
 	if err != nil {
@@ -62,7 +63,7 @@ func serveChanges(ctx context.Context, g *globals, a *app.App, address string) e
 	}
 	d := &daemon.Daemon{
 		Sources: sourcesOf(a, nil), Serve: serving{app: a, address: address}.run,
-		State: state, Log: a.Log, Now: g.now, Random: rand.Float64,
+		State: state, Log: a.Log, Now: env.Now, Random: rand.Float64,
 		Watch: 2 * time.Second, Present: a.Present,
 	}
 	return d.Run(ctx)

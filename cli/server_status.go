@@ -69,7 +69,7 @@ func serversStatus(ctx context.Context, a *app.App, pairs []app.Pair, now time.T
 func makeServerStatus(name, url string, r health.Server, now time.Time, late time.Duration) serverRow {
 	row := serverRow{Name: name, URL: url, Status: serverUp, LastAnswer: r.UpAt, LastCheck: r.CheckedAt, Error: r.Error, Hint: r.Hint}
 	if r.Latency > 0 {
-		row.LatencyMS = ptr(r.Latency.Milliseconds())
+		row.LatencyMS = new(r.Latency.Milliseconds())
 	}
 	switch {
 	case now.Sub(r.CheckedAt).Abs() > late:

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/assembly"
@@ -21,11 +22,11 @@ import (
 	"chefsync/pkg/state/transfer"
 )
 
-func newStateCmd(g *globals) *cobra.Command {
+func newStateCmd(env *cmdline.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "state",
 		Short:   "Move pairs from one state to another",
-		GroupID: groupConfig,
+		GroupID: cmdline.GroupConfig,
 		Long: `Move pairs from one state to another, such as from the file of a daemon to the
 table of the functions on AWS, with nothing lost: the pair goes on where it was.
 
@@ -37,10 +38,10 @@ The pair stays stopped in the old place and is marked as moved, so that there ne
 are two writers: sync-start refuses it there without --force.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state import engineering.json -c /srv/aws.toml`,
-		Args: args(cobra.NoArgs),
+		Args: cmdline.CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStateExportCmd(g), newStateImportCmd(g))
+	cmd.AddCommand(newStateExportCmd(env), newStateImportCmd(env))
 	return cmd
 }
 
@@ -52,7 +53,7 @@ type exportFlags struct {
 	wait ui.Duration
 }
 
-func newStateExportCmd(g *globals) *cobra.Command {
+func newStateExportCmd(env *cmdline.Env) *cobra.Command {
 	f := exportFlags{wait: ui.Duration(stopWait)}
 	cmd := &cobra.Command{
 		Use:   "export [PAIR...]",
@@ -69,43 +70,43 @@ earlier time. Stop the pairs of the stack first, with sync-stop.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state export > all.json
   chef-sync-ctl state export --stack chef-sync --table restored --stop > before.json`,
-		ValidArgsFunction: g.completePairs,
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&f.stop, "stop", false, "stop the pairs first, as sync-stop does")
 	cmd.Flags().StringVar(&f.to, "to", "", "with --stop: the `place` that the pairs move to, for whoever looks for them here")
 	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not be there yet (default: standard output)")
-	cmd.Flags().StringVar(&g.table, "table", "", "of a stack: read this `table` instead of the stack's")
+	cmd.Flags().StringVar(&env.Table, "table", "", "of a stack: read this `table` instead of the stack's")
 	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a running pass")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		if g.table != "" && a.Stack == nil {
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		if env.Table != "" && a.Stack == nil {
 			return exit.Usagef("name the stack too: --stack NAME", "--table is a table beside that of a stack")
 		}
-		return exportState(ctx, g, a, pairs, f)
+		return exportState(ctx, env, a, pairs, f)
 	})
 	return cmd
 }
 
-func exportState(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f exportFlags) error {
+func exportState(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f exportFlags) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
 	}
 	if f.stop {
-		if _, err := stopPairs(ctx, g, state, pairs, "moved to another state"); err != nil {
+		if _, err := stopPairs(ctx, env, state, pairs, "moved to another state"); err != nil {
 			return err
 		}
-		if err := waitIdle(ctx, g, a, pairs, time.Duration(f.wait)); err != nil {
+		if err := waitIdle(ctx, env, a, pairs, time.Duration(f.wait)); err != nil {
 			return err
 		}
 	}
-	d, err := transfer.Export(ctx, state, idsOf(pairs), g.now())
+	d, err := transfer.Export(ctx, state, app.PairIDs(pairs), env.Now())
 	if err != nil {
 		return err
 	}
-	if err := f.write(g, d); err != nil || !f.stop {
+	if err := f.write(env, d); err != nil || !f.stop {
 		return err
 	}
-	return markMoved(ctx, g, state, pairs, f.place())
+	return markMoved(ctx, env, state, pairs, f.place())
 }
 
 // place is where the pairs go, as far as that is known.
@@ -121,16 +122,16 @@ func (f exportFlags) place() string {
 }
 
 // markMoved records where pairs went that were exported.
-func markMoved(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, place string) error {
-	return eachPair(ctx, pairs, func(p app.Pair) error {
-		return ofPair(p.ID, state.Direct(ctx, p.ID, replication.Directive{Moved: &place, At: g.now()}))
+func markMoved(ctx context.Context, env *cmdline.Env, state replication.State, pairs []app.Pair, place string) error {
+	return app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		return app.WrapPair(p.ID, state.Direct(ctx, p.ID, replication.Directive{Moved: &place, At: env.Now()}))
 	})
 }
 
 // write writes the document where the flags say.
-func (f exportFlags) write(g *globals, d transfer.Document) error {
+func (f exportFlags) write(env *cmdline.Env, d transfer.Document) error {
 	if f.file == "" {
-		return transfer.Encode(g.out, d)
+		return transfer.Encode(env.Out, d)
 	}
 	out, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -142,11 +143,11 @@ func (f exportFlags) write(g *globals, d transfer.Document) error {
 	if err := errors.Join(transfer.Encode(out, d), out.Sync(), out.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", f.file, err)
 	}
-	g.output().Note("wrote %s; then, with the configuration of the new place: chef-sync-ctl state import %s", ui.Plural(len(d.Pairs), "pair"), f.file)
+	env.Output().Note("wrote %s; then, with the configuration of the new place: chef-sync-ctl state import %s", ui.Plural(len(d.Pairs), "pair"), f.file)
 	return nil
 }
 
-func newStateImportCmd(g *globals) *cobra.Command {
+func newStateImportCmd(env *cmdline.Env) *cobra.Command {
 	var force, yes bool
 	cmd := &cobra.Command{
 		Use:   "import FILE [PAIR...]",
@@ -158,33 +159,33 @@ stopped until sync-start. What was written is read back.
 A pair that went on here since is refused, and so is one that a process works on.`,
 		Example: `  chef-sync-ctl state import engineering.json
   chef-sync-ctl state import all.json eu/engineering`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: cmdline.CheckArgs(cobra.MinimumNArgs(1)),
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "replace newer state too: what it knows is lost")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --force: don't ask")
 	cmd.RunE = func(cmd *cobra.Command, words []string) error {
-		d, err := g.readDocument(words[0])
+		d, err := readDocument(env, words[0])
 		if err != nil {
 			return err
 		}
-		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 			chosen, err := choose(d, pairs, len(words) > 1)
 			if err != nil {
 				return err
 			}
 			if force {
-				if err := g.confirm(yes, fmt.Sprintf("Replace what is known of %s here, even if it is newer", ui.Plural(len(chosen), "pair"))); err != nil {
+				if err := env.Confirm(yes, fmt.Sprintf("Replace what is known of %s here, even if it is newer", ui.Plural(len(chosen), "pair"))); err != nil {
 					return err
 				}
 			}
-			return importState(ctx, g, a, chosen, force)
+			return importState(ctx, env, a, chosen, force)
 		})(cmd, words[1:])
 	}
 	return cmd
 }
 
-func (g *globals) readDocument(name string) (transfer.Document, error) {
-	in := io.NopCloser(g.in)
+func readDocument(env *cmdline.Env, name string) (transfer.Document, error) {
+	in := io.NopCloser(env.In)
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
@@ -226,17 +227,17 @@ func choose(d transfer.Document, pairs []app.Pair, named bool) ([]transfer.Pair,
 }
 
 // importState imports one pair after the other, also when another can't be.
-func importState(ctx context.Context, g *globals, a *app.App, pairs []transfer.Pair, force bool) error {
+func importState(ctx context.Context, env *cmdline.Env, a *app.App, pairs []transfer.Pair, force bool) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
 	}
-	o := transfer.Options{Owner: assembly.NewOwner(), Now: g.now, Force: force}
+	o := transfer.Options{Owner: assembly.NewOwner(), Now: env.Now, Force: force}
 	results := []transfer.Result{}
 	var failed []error
 	for _, p := range pairs {
 		if _, err := a.FreeAbandoned(ctx, p.ID); err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		r, err := transfer.Import(ctx, state, p, o)
 		var newer *transfer.NewerError
@@ -255,12 +256,12 @@ func importState(ctx context.Context, g *globals, a *app.App, pairs []transfer.P
 	if err != nil && len(results) == 0 {
 		return err
 	}
-	emitted := g.output().Emit(results, func(t *ui.Grid) {
+	emitted := env.Output().Emit(results, func(t *ui.Grid) {
 		t.Head("PAIR", "RESULT", "OBJECTS", "UNSYNCED")
 		for _, r := range results {
 			t.Row(r.Pair.String(), r.Outcome, strconv.Itoa(r.Objects), strconv.Itoa(r.Unsynced))
 		}
 	})
-	g.output().Note("stopped here until: chef-sync-ctl sync-start PAIR")
+	env.Output().Note("stopped here until: chef-sync-ctl sync-start PAIR")
 	return errors.Join(err, emitted)
 }

@@ -6,15 +6,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/logstore"
 )
 
-func newSyncLogCmd(g *globals) *cobra.Command {
+func newSyncLogCmd(env *cmdline.Env) *cobra.Command {
 	f := logFlags{number: 200}
 	cmd := &cobra.Command{
 		Use:     "sync-log [PAIR...]",
 		Short:   "Show the log of pairs",
-		GroupID: groupLook,
+		GroupID: cmdline.GroupLook,
 		Long: `Show the log of pairs, of all unless some are named: what passes did to which
 object, and what failed. Lines come from the state, so this works while
 "chef-sync-ctl run" is running and after it has ended.`,
@@ -22,13 +23,13 @@ object, and what failed. Lines come from the state, so this works while
   chef-sync-ctl sync-log engineering --since 1h
   chef-sync-ctl sync-log eu/engineering --follow --level warn
   chef-sync-ctl sync-log engineering --object /roles/web -o jsonl`,
-		ValidArgsFunction: g.completePairs,
+		ValidArgsFunction: env.CompletePairs,
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.object, "object", "", "only lines of this object, such as `/roles/web`")
 	cmd.Flags().StringVar(&f.run, "run", "", "only lines of this run")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		q, err := f.query(g.now())
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		q, err := f.query(env.Now())
 		if err != nil {
 			return err
 		}
@@ -37,7 +38,7 @@ object, and what failed. Lines come from the state, so this works while
 			queries[i] = q
 			queries[i].Pair = p.ID
 		}
-		return f.show(ctx, g, a, queries)
+		return f.show(ctx, env, a, queries)
 	})
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -24,12 +25,12 @@ type startFlags struct {
 	wait         ui.Duration
 }
 
-func newSyncStartCmd(g *globals) *cobra.Command {
+func newSyncStartCmd(env *cmdline.Env) *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
 		Use:     "sync-start PAIR...",
 		Short:   "Let pairs replicate after sync-stop, and approve held deletions",
-		GroupID: groupSync,
+		GroupID: cmdline.GroupSync,
 		Long: `Let pairs replicate: takes back a sync-stop, and approves deletions that the safety
 brake holds. Every pair of the configuration is started from the beginning; the
 work itself is done by "chef-sync-ctl run", or on a stack by its schedules, which
@@ -48,8 +49,8 @@ with --accept-new-primary: it is compared whole, and what it would delete is hel
   chef-sync-ctl sync-start eu/engineering --dry-run
   chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m
   chef-sync-ctl sync-start 'eu/*' '*/team-07' --allow-deletes 500`,
-		Args:              args(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().StringVar(&f.from, "from", "resume", "where to begin: resume, or scratch for a full compare")
 	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
@@ -58,7 +59,7 @@ with --accept-new-primary: it is compared whole, and what it would delete is hel
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.Flags().BoolVar(&f.force, "force", false, "start a pair here that was moved to another state")
 	deletes := cmd.Flags().Lookup("allow-deletes")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if f.from != "resume" && f.from != "scratch" {
 			return exit.Usagef("", "--from can't be %q: expected resume or scratch", f.from)
 		}
@@ -66,44 +67,44 @@ with --accept-new-primary: it is compared whole, and what it would delete is hel
 			return exit.Usagef("", "--allow-deletes can't be %d", f.allowDeletes)
 		}
 		if f.dryRun {
-			return showPlans(ctx, g, a, pairs, planFlags{full: f.from == "scratch"})
+			return showPlans(ctx, env, a, pairs, planFlags{full: f.from == "scratch"})
 		}
-		return startPairs(ctx, g, a, pairs, f)
+		return startPairs(ctx, env, a, pairs, f)
 	})
 	return cmd
 }
 
-func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f startFlags) error {
+func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f startFlags) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
 	}
-	since := g.now()
+	since := env.Now()
 	var answers []changed
 	var held error
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		if st.Desired.Moved != "" && !f.force {
 			return movedError(p.ID, st.Desired.Moved)
 		}
-		result, directive := f.decide(st, g.now())
+		result, directive := f.decide(st, env.Now())
 		if err := state.Direct(ctx, p.ID, directive); err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		if result == resultHeld {
 			held = exit.Silent(exit.Held)
-			g.output().Note("%s is held: %s", p.ID, st.Progress.Hold.Summary())
-			g.output().Note("Try: %s", st.Progress.Hold.Hint(p.ID))
+			env.Output().Note("%s is held: %s", p.ID, st.Progress.Hold.Summary())
+			env.Output().Note("Try: %s", st.Progress.Hold.Hint(p.ID))
 		}
 		now, err := state.Pair(ctx, p.ID)
 		if err == nil {
 			st = now
 		}
 		answers = append(answers, changed{p.ID, result, st.Status()})
-		return ofPair(p.ID, err)
+		return app.WrapPair(p.ID, err)
 	})
 	started := answered(pairs, answers)
 	left := switchSchedules(ctx, a, started, true)
@@ -111,9 +112,9 @@ func startPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, f
 	if f.wait > 0 && failed == nil && left == nil {
 		started = answered(pairs, slices.DeleteFunc(slices.Clone(answers), func(c changed) bool { return c.Result == resultHeld }))
 		late = waitSynced(ctx, state, started, since, time.Duration(f.wait))
-		withStatus(ctx, state, patienceOf(a), g.now(), answers)
+		withStatus(ctx, state, patienceOf(a), env.Now(), answers)
 	}
-	if err := emitChanged(g, answers, failed); err != nil {
+	if err := emitChanged(env, answers, failed); err != nil {
 		return err
 	}
 	return exit.Join(failed, held, left, late)
@@ -137,7 +138,7 @@ func movedError(id replication.PairID, place string) error {
 
 // decide is the answer to a pair's start, and what it writes.
 func (f startFlags) decide(st replication.PairState, now time.Time) (string, replication.Directive) {
-	d := replication.Directive{Stop: ptr(false), Reason: ptr(""), Moved: ptr(""), At: now}
+	d := replication.Directive{Stop: new(false), Reason: new(""), Moved: new(""), At: now}
 	result := resultAlreadyStarted
 	if st.Desired.Stopped {
 		result = "started"

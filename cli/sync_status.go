@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
@@ -65,13 +66,13 @@ type statusRow struct {
 	stands time.Duration // how long the record of one stands for those after it
 }
 
-func newSyncStatusCmd(g *globals) *cobra.Command {
+func newSyncStatusCmd(env *cmdline.Env) *cobra.Command {
 	var watch ui.Duration
 	var exitCode, serversOnly bool
 	cmd := &cobra.Command{
 		Use:     "sync-status [PAIR...]",
 		Short:   "Show how the pairs do",
-		GroupID: groupLook,
+		GroupID: cmdline.GroupLook,
 		Long: `Show how the pairs do.
 
   bootstrapping  the first full compare is under way
@@ -99,29 +100,29 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status eu/engineering --watch
   chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
-		ValidArgsFunction: g.completePairs,
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as given")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	cmd.Flags().BoolVar(&serversOnly, "servers", false, "show the Chef Servers alone")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with a code other than 0 unless all pairs are in sync; see: help exit-codes")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		for again := false; ; again = true {
-			servers, unread := serversStatus(ctx, a, pairs, g.now())
-			rows, failed := statusOf(ctx, a, pairs, servers, g.now())
+			servers, unread := serversStatus(ctx, a, pairs, env.Now())
+			rows, failed := statusOf(ctx, a, pairs, servers, env.Now())
 			failed = cmp.Or(failed, unread)
 			if len(rows) == 0 && failed != nil {
 				return failed
 			}
-			if watch > 0 && g.outTTY && !g.output().Machine() {
-				fmt.Fprint(g.out, "\x1b[H\x1b[2J")
+			if watch > 0 && env.OutTTY && !env.Output().Machine() {
+				fmt.Fprint(env.Out, "\x1b[H\x1b[2J")
 			}
-			if again && g.format == ui.YAML {
-				fmt.Fprintln(g.out, "---") // or all times would be one list
+			if again && env.Format == ui.YAML {
+				fmt.Fprintln(env.Out, "---") // or all times would be one list
 			}
-			works, err := daemonOf(ctx, a, g.now())
+			works, err := daemonOf(ctx, a, env.Now())
 			failed = exit.Join(failed, err)
-			if err := emitStatus(g, rows, servers, serversOnly, works); err != nil {
+			if err := emitStatus(env, rows, servers, serversOnly, works); err != nil {
 				return err
 			}
 			if watch == 0 || failed != nil {
@@ -157,7 +158,7 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, servers []serve
 		f := status.Facts{State: st, Pair: p.Pair, Down: downOf(servers, p.ID), Now: now, Patience: patience, Stack: a.Stack != nil}
 		if st.Progress.Feed == journal.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
-			failed = exit.Join(failed, ofPair(p.ID, err))
+			failed = exit.Join(failed, app.WrapPair(p.ID, err))
 			if err == nil {
 				f.Scan = &last
 			}
@@ -193,7 +194,7 @@ func pairStates(ctx context.Context, state replication.State, pairs []app.Pair) 
 			known[st.ID] = st
 		}
 	}
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		if _, there := known[p.ID]; there {
 			return nil
 		}
@@ -201,7 +202,7 @@ func pairStates(ctx context.Context, state replication.State, pairs []app.Pair) 
 		if err == nil {
 			known[p.ID] = st
 		}
-		return ofPair(p.ID, err)
+		return app.WrapPair(p.ID, err)
 	})
 	return known, failed
 }
@@ -219,7 +220,7 @@ func makeStatus(p app.Pair, f status.Facts) statusRow {
 		row.Position = g.Position.Seq
 	}
 	if !made.CurrentAsOf.IsZero() {
-		row.LagSeconds = ptr(int64(f.Now.Sub(made.CurrentAsOf) / time.Second))
+		row.LagSeconds = new(int64(f.Now.Sub(made.CurrentAsOf) / time.Second))
 	}
 	if st.Lease.HeldAt(f.Now) {
 		row.RunningOn = st.Lease.Owner
@@ -242,12 +243,12 @@ func makeStatus(p app.Pair, f status.Facts) statusRow {
 	return row
 }
 
-func emitStatus(g *globals, rows []statusRow, servers []serverRow, serversOnly bool, works daemonStatus) error {
+func emitStatus(env *cmdline.Env, rows []statusRow, servers []serverRow, serversOnly bool, works daemonStatus) error {
 	if serversOnly {
-		return g.output().Emit(servers, func(t *ui.Grid) { showServers(t, servers, g.now()) })
+		return env.Output().Emit(servers, func(t *ui.Grid) { showServers(t, servers, env.Now()) })
 	}
-	return g.output().Emit(rows, func(t *ui.Grid) {
-		now := g.now()
+	return env.Output().Emit(rows, func(t *ui.Grid) {
+		now := env.Now()
 		works.lines(t, now)
 		showServers(t, servers, now)
 		t.Line("")

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -16,14 +17,14 @@ import (
 // stopWait is longer than a lease, so that a holder that died is waited out.
 const stopWait = 2 * time.Minute
 
-func newSyncStopCmd(g *globals) *cobra.Command {
+func newSyncStopCmd(env *cmdline.Env) *cobra.Command {
 	var reason string
 	var noWait bool
 	timeout := ui.Duration(stopWait)
 	cmd := &cobra.Command{
 		Use:     "sync-stop PAIR...",
 		Short:   "Stop replicating pairs, and wait until nothing is written any more",
-		GroupID: groupSync,
+		GroupID: cmdline.GroupSync,
 		Long: `Stop replicating pairs. A pass at work finishes the objects in its hands and
 keeps its position. When the command returns with code 0, nothing writes to the
 replica for these pairs until sync-start.
@@ -33,25 +34,25 @@ stopped all the same, and the manager of the stack disables the schedules within
 minutes.`,
 		Example: `  chef-sync-ctl sync-stop engineering --reason "maintenance of eu until noon"
   chef-sync-ctl sync-stop eu/engineering --wait 10m`,
-		Args:              args(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for sync-status")
 	cmd.Flags().Var(&timeout, "wait", "how long to wait for a running pass")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait: a running pass may still write for a moment")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		state, err := a.State(ctx)
 		if err != nil {
 			return err
 		}
-		answers, failed := stopPairs(ctx, g, state, pairs, reason)
+		answers, failed := stopPairs(ctx, env, state, pairs, reason)
 		pairs = answered(pairs, answers)
 		left := switchSchedules(ctx, a, pairs, false)
 		var busy error
 		if !noWait {
-			busy = waitIdle(ctx, g, a, pairs, time.Duration(timeout))
+			busy = waitIdle(ctx, env, a, pairs, time.Duration(timeout))
 		}
-		if err := emitChanged(g, answers, failed); err != nil {
+		if err := emitChanged(env, answers, failed); err != nil {
 			return err
 		}
 		if busy != nil {
@@ -65,14 +66,14 @@ minutes.`,
 
 // stopPairs stops each pair, also when another can't be, and answers for those that
 // are.
-func stopPairs(ctx context.Context, g *globals, state replication.State, pairs []app.Pair, reason string) ([]changed, error) {
+func stopPairs(ctx context.Context, env *cmdline.Env, state replication.State, pairs []app.Pair, reason string) ([]changed, error) {
 	var answers []changed
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
-		d := replication.Directive{Stop: ptr(true), At: g.now()}
+		d := replication.Directive{Stop: new(true), At: env.Now()}
 		result := "stopped"
 		if st.Desired.Stopped {
 			result = resultAlreadyStopped
@@ -81,7 +82,7 @@ func stopPairs(ctx context.Context, g *globals, state replication.State, pairs [
 			d.Reason = &reason
 		}
 		if err := state.Direct(ctx, p.ID, d); err != nil {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		answers = append(answers, changed{p.ID, result, replication.Stopped})
 		return nil
@@ -90,15 +91,15 @@ func stopPairs(ctx context.Context, g *globals, state replication.State, pairs [
 }
 
 // waitIdle waits until no process holds a lease of the pairs.
-func waitIdle(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, timeout time.Duration) error {
+func waitIdle(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, timeout time.Duration) error {
 	said := false
 	return waitEach(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
 		st, err := a.FreeAbandoned(ctx, id)
-		if err != nil || !st.Lease.HeldAt(g.now()) {
+		if err != nil || !st.Lease.HeldAt(env.Now()) {
 			return err == nil, err
 		}
 		if !said {
-			g.output().Note("waiting for the pass that runs on %s", st.Lease.Owner)
+			env.Output().Note("waiting for the pass that runs on %s", st.Lease.Owner)
 			said = true
 		}
 		return false, nil

@@ -7,16 +7,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 )
 
-func newTickCmd(g *globals) *cobra.Command {
+func newTickCmd(env *cmdline.Env) *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
 		Use:     "tick",
 		Short:   "Fire the schedules of a stack on an emulator that doesn't",
-		GroupID: groupSync,
+		GroupID: cmdline.GroupSync,
 		Long: `Fire the schedules of a stack on an emulator of AWS that keeps schedules but never
 fires them, as LocalStack does: for ever, each at its rate, or with --once all that
 are enabled, one time. Events are only put into the queues of the functions;
@@ -25,28 +26,28 @@ sync-status and sync-log show what comes of them.
 On AWS itself, EventBridge Scheduler does this, and the command refuses.`,
 		Example: `  chef-sync-ctl tick --stack chef-sync
   chef-sync-ctl tick --stack chef-sync --once`,
-		Args: args(cobra.NoArgs),
+		Args: cmdline.CheckArgs(cobra.NoArgs),
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "fire what is due, then end")
 	cmd.PreRun = func(*cobra.Command, []string) {
-		g.daemon = !once
+		env.Daemon = !once
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if g.stack == "" {
+		if env.Stack == "" {
 			return exit.Usagef("add --stack NAME", "only a stack has schedules")
 		}
-		a, err := g.open(cmd.Context())
+		a, err := env.Open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		return fire(cmd.Context(), g, a, once)
+		return fire(cmd.Context(), env, a, once)
 	}
 	return cmd
 }
 
-func fire(ctx context.Context, g *globals, a *app.App, once bool) error {
-	tick, err := a.Stack.Tick(a.Log, g.now)
+func fire(ctx context.Context, env *cmdline.Env, a *app.App, once bool) error {
+	tick, err := a.Stack.Tick(a.Log, env.Now)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func fire(ctx context.Context, g *globals, a *app.App, once bool) error {
 	if len(fired) == 0 && failed != nil {
 		return failed
 	}
-	err = g.output().Emit(fired, func(t *ui.Grid) {
+	err = env.Output().Emit(fired, func(t *ui.Grid) {
 		for _, name := range fired {
 			t.Line("fired %s", name)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
@@ -37,12 +38,12 @@ func (r unsyncedRow) next(now time.Time) string {
 	return ui.Age(r.NextTry, now)
 }
 
-func newUnsyncedObjectsCmd(g *globals) *cobra.Command {
+func newUnsyncedObjectsCmd(env *cmdline.Env) *cobra.Command {
 	var retry, exitCode bool
 	cmd := &cobra.Command{
 		Use:     "unsynced-objects PAIR [OBJECT...]",
 		Short:   "List objects that could not be replicated, and held deletions",
-		GroupID: groupLook,
+		GroupID: cmdline.GroupLook,
 		Long: `List objects that could not be replicated, with the reason, the number of
 attempts and the time of the next one. They are tried again by themselves, later
 each time, and at once when they change on the primary. Deletions that wait for
@@ -54,26 +55,26 @@ approval are listed too, with the class held; no time makes them due.
   chef-sync-ctl unsynced-objects engineering --retry
   chef-sync-ctl unsynced-objects engineering /roles/web --retry
   chef-sync-ctl unsynced-objects engineering --exit-code -o json`,
-		Args:              args(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&retry, "retry", false, "try the named objects, or all, again in the next pass")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects, 7 if deletions are held")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		refs, err := parseRefs(args[1:])
+		refs, err := cmdline.ParseRefs(args[1:])
 		if err != nil {
 			return err
 		}
-		return g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 			rows, failed := listUnsynced(ctx, a, pairs, refs)
 			if retry {
-				failed = exit.Join(failed, retryPairs(ctx, g, a, pairs, rows, len(refs) == 0))
+				failed = exit.Join(failed, retryPairs(ctx, env, a, pairs, rows, len(refs) == 0))
 				rows, _ = listUnsynced(ctx, a, pairs, refs) // as they are now; what can't be read was said
 			}
 			if len(rows) == 0 && failed != nil {
 				return failed
 			}
-			if err := cmp.Or(emitUnsynced(g, rows), failed); err != nil {
+			if err := cmp.Or(emitUnsynced(env, rows), failed); err != nil {
 				return err
 			}
 			switch {
@@ -88,18 +89,6 @@ approval are listed too, with the class held; no time makes them due.
 	return cmd
 }
 
-func parseRefs(words []string) ([]object.Ref, error) {
-	var refs []object.Ref
-	for _, w := range words {
-		ref, err := object.ParseRef(w)
-		if err != nil {
-			return nil, exit.Usagef("", "%w", err)
-		}
-		refs = append(refs, ref)
-	}
-	return refs, nil
-}
-
 // listUnsynced lists those of each pair. The error says whose can't be read, or
 // which of the named objects is nowhere among them.
 func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []object.Ref) ([]unsyncedRow, error) {
@@ -109,10 +98,10 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 	}
 	rows := []unsyncedRow{}
 	found := map[object.Ref]bool{}
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := state.Unsynced(ctx, p.ID)
 		if err != nil || len(list) == 0 {
-			return ofPair(p.ID, err)
+			return app.WrapPair(p.ID, err)
 		}
 		st, err := state.Pair(ctx, p.ID)
 		asked, named := st.Desired.RetryAt.After(st.Progress.RetriedAt), st.Desired.RetryOnly
@@ -122,7 +111,7 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 				found[u.Ref] = true
 			}
 		}
-		return ofPair(p.ID, err)
+		return app.WrapPair(p.ID, err)
 	})
 	for _, ref := range only {
 		if !found[ref] {
@@ -134,17 +123,17 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 
 // retryPairs asks for the rows to be tried again, or for all unsynced objects
 // of their pairs.
-func retryPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, rows []unsyncedRow, all bool) error {
+func retryPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, rows []unsyncedRow, all bool) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
 	}
-	now := g.now()
+	now := env.Now()
 	named := map[replication.PairID][]object.Ref{}
 	for _, r := range rows {
 		named[r.Pair] = append(named[r.Pair], r.Ref)
 	}
-	return eachPair(ctx, pairs, func(p app.Pair) error {
+	return app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		id, refs := p.ID, named[p.ID]
 		if len(refs) == 0 {
 			return nil
@@ -157,21 +146,21 @@ func retryPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, r
 			what, refs = "all unsynced objects", nil
 		}
 		if err := state.Direct(ctx, id, replication.Directive{Retry: &now, RetryOnly: refs, At: now}); err != nil {
-			return ofPair(id, err)
+			return app.WrapPair(id, err)
 		}
-		g.output().Note("%s: the next pass tries %s again", id, what)
+		env.Output().Note("%s: the next pass tries %s again", id, what)
 		return nil
 	})
 }
 
-func emitUnsynced(g *globals, rows []unsyncedRow) error {
-	return g.output().Emit(rows, func(t *ui.Grid) {
+func emitUnsynced(env *cmdline.Env, rows []unsyncedRow) error {
+	return env.Output().Emit(rows, func(t *ui.Grid) {
 		if len(rows) == 0 {
 			t.Line("no unsynced objects")
 			return
 		}
 		t.Head("PAIR", "OBJECT", "CLASS", "ATTEMPTS", "FIRST SEEN", "NEXT TRY", "REASON")
-		now := g.now()
+		now := env.Now()
 		for _, r := range rows {
 			attempts, next, reason := strconv.Itoa(r.Attempts), r.next(now), r.Reason
 			if r.held() {

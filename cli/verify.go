@@ -10,19 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
-func newVerifyCmd(g *globals) *cobra.Command {
+func newVerifyCmd(env *cmdline.Env) *cobra.Command {
 	var repair, yes, remote bool
 	var files string
 	cmd := &cobra.Command{
 		Use:     "verify PAIR...",
 		Short:   "Read everything on both sides and compare it",
-		GroupID: groupCheck,
+		GroupID: cmdline.GroupCheck,
 		Long: `Read every object on both sides, compare it, and name each difference. What was
 changed or deleted on the replica itself is told apart from what the primary
 changed and no pass has applied yet. Objects of the replica's own are named; they
@@ -53,32 +54,32 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
   chef-sync-ctl verify engineering --files=5%
   chef-sync-ctl verify eu/engineering --files --repair
   chef-sync-ctl verify engineering --remote --stack chef-sync`,
-		Args:              args(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: g.completePairs,
+		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&repair, "repair", false, "put right what was changed on the replica")
 	cmd.Flags().StringVar(&files, "files", "0%", "also check the content of cookbook files: all of them, or a share such as 5%")
 	cmd.Flags().Lookup("files").NoOptDefVal = "100%"
 	cmd.Flags().BoolVar(&remote, "remote", false, "on a stack: let its function do it")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: don't ask")
-	cmd.RunE = g.withPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		share, err := parseShare(files)
 		if err != nil {
 			return err
 		}
 		if remote {
-			return verifyRemote(ctx, g, a, pairs, repair, share > 0)
+			return verifyRemote(ctx, env, a, pairs, repair, share > 0)
 		}
 		o := replication.VerifyOptions{Trigger: "manual", Repair: repair, Files: share}
 		if repair {
-			if err := g.confirm(yes, repairQuestion(o, namesOf(pairs))); err != nil {
+			if err := env.Confirm(yes, repairQuestion(o, app.PairNames(pairs))); err != nil {
 				return err
 			}
 		}
 		a.KeepLog()
-		reports, failed := verifyPairs(ctx, g, a, pairs, o)
+		reports, failed := verifyPairs(ctx, env, a, pairs, o)
 		if len(reports) > 0 || failed == nil {
-			err := g.output().Emit(reports, func(t *ui.Grid) {
+			err := env.Output().Emit(reports, func(t *ui.Grid) {
 				for _, r := range reports {
 					showReport(t, r)
 				}
@@ -88,7 +89,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 			}
 		}
 		if failed != nil {
-			return fromHere(a, failed, "chef-sync-ctl verify --remote")
+			return app.HintRemote(a, failed, "chef-sync-ctl verify --remote")
 		}
 		return exit.Silent(verdict(reports))
 	})
@@ -117,20 +118,20 @@ func repairQuestion(o replication.VerifyOptions, pairs string) string {
 // verifyPairs verifies each pair, also when another's servers fail. The error
 // joins theirs; the reports are those of the rest, and of those that were read but
 // could not be recorded or repaired.
-func verifyPairs(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
+func verifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
 	reports := []replication.Report{}
-	failed := eachPair(ctx, pairs, func(p app.Pair) error {
-		r, err := verifyPair(ctx, g, a, p, o)
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		r, err := verifyPair(ctx, env, a, p, o)
 		if err == nil || len(r.Kinds) > 0 {
 			reports = append(reports, r)
 		}
-		return ofPair(p.ID, err)
+		return app.WrapPair(p.ID, err)
 	})
 	return reports, failed
 }
 
-func verifyPair(ctx context.Context, g *globals, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
-	progress := g.output().Progress(p.ID.String())
+func verifyPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
+	progress := env.Output().Progress(p.ID.String())
 	defer progress.End()
 	engine, err := a.Engine(ctx, p)
 	if err != nil {

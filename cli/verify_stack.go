@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
@@ -25,7 +26,7 @@ type remoteVerdict struct {
 const verifyAtOnce = 4
 
 // verifyRemote lets the stack's function verify pairs.
-func verifyRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair, repair, files bool) error {
+func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, repair, files bool) error {
 	switch {
 	case a.Stack == nil:
 		return exit.Usagef("add --stack NAME", "--remote goes with a stack")
@@ -46,12 +47,12 @@ func verifyRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair,
 			verdicts[i].Error, verdicts[i].Hint = err.Error(), exit.Hint(err)
 		}
 	})
-	if err := emitVerdicts(g, verdicts); err != nil {
+	if err := emitVerdicts(env, verdicts); err != nil {
 		return err
 	}
 	code := exit.OK
 	for i, v := range verdicts {
-		failures[i] = ofPair(v.Pair, failures[i])
+		failures[i] = app.WrapPair(v.Pair, failures[i])
 		switch {
 		case v.Differences > 0:
 			code = exit.Differences
@@ -65,8 +66,8 @@ func verifyRemote(ctx context.Context, g *globals, a *app.App, pairs []app.Pair,
 	return exit.Silent(code)
 }
 
-func emitVerdicts(g *globals, verdicts []remoteVerdict) error {
-	return g.output().Emit(verdicts, func(t *ui.Grid) {
+func emitVerdicts(env *cmdline.Env, verdicts []remoteVerdict) error {
+	return env.Output().Emit(verdicts, func(t *ui.Grid) {
 		t.Head("PAIR", "RESULT", "DIFFERENCES")
 		for _, v := range verdicts {
 			word := t.Paint(ui.Green, "equal")

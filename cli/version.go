@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/ui"
 )
 
@@ -19,16 +20,16 @@ type versionInfo struct {
 	Platform string `json:"platform"`
 }
 
-func newVersionCmd(g *globals) *cobra.Command {
+func newVersionCmd(env *cmdline.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version of this program",
-		GroupID: groupConfig,
+		GroupID: cmdline.GroupConfig,
 		Example: "  chef-sync-ctl version\n  chef-sync-ctl version -o json",
-		Args:    args(cobra.NoArgs),
+		Args:    cmdline.CheckArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			v := readVersion()
-			return g.output().Emit(v, func(t *ui.Grid) {
+			return env.Output().Emit(v, func(t *ui.Grid) {
 				line := "chef-sync-ctl " + v.Version
 				if v.Revision != "" {
 					line += " (" + v.Revision + ")"

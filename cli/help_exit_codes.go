@@ -1,0 +1,21 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/exit"
+)
+
+func newExitCodesCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "The exit codes of all commands",
+		Long: "The exit codes of all commands:\n\n" + exit.Table() + `
+
+A command for several pairs works on each, also when it fails with another, and
+shows what it did. Its code is that of the first failure; 3 and 6 count less than
+the others, since they tell of work that was done.
+
+` + statusCodes,
+	}
+}

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/config"
+	"chefsync/pkg/object"
+	"chefsync/pkg/prepare"
+	"chefsync/pkg/replication"
+)
+
+// WrapPair adds the pair to an error; nil stays nil.
+func WrapPair(id replication.PairID, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("pair %s: %w", id, err)
+}
+
+// ForEachPair calls do for one pair after the other, whatever the others return, and
+// joins the errors. The end of ctx ends it.
+func ForEachPair(ctx context.Context, pairs []Pair, do func(Pair) error) error {
+	var failed []error
+	for _, p := range pairs {
+		if err := ctx.Err(); err != nil {
+			failed = append(failed, fmt.Errorf("pair %s was not begun: %w", p.ID, err))
+			break
+		}
+		failed = append(failed, do(p))
+	}
+	return exit.Join(failed...)
+}
+
+// HintRemote adds a hint to an error of work that was done from this machine on a stack:
+// the stack's functions may reach what it doesn't.
+func HintRemote(a *App, err error, remote string) error {
+	class := replication.ClassOf(err)
+	if a.Stack == nil || err == nil || class != replication.Unreachable && class != replication.Denied {
+		return err
+	}
+	hint := "this was tried from here, not from the stack's functions; see what they can reach with: chef-sync-ctl doctor"
+	if remote != "" {
+		hint += ", or let them do it: " + remote
+	}
+	if own := exit.Hint(err); own != "" {
+		hint = own + ", or: " + hint
+	}
+	return exit.With(exit.Of(err), err, hint)
+}
+
+// PairNames returns the names of pairs, joined by commas.
+func PairNames(pairs []Pair) string {
+	names := make([]string, len(pairs))
+	for i, p := range pairs {
+		names[i] = p.ID.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// PairIDs returns the ids of pairs.
+func PairIDs(pairs []Pair) []replication.PairID {
+	ids := make([]replication.PairID, len(pairs))
+	for i, p := range pairs {
+		ids[i] = p.ID
+	}
+	return ids
+}
+
+// KindsOf returns the kinds that the pairs of an organization of a server replicate.
+func KindsOf(pairs []Pair, side prepare.Side, server config.Server, org string) (kinds []object.Kind) {
+	for _, p := range pairs {
+		if side == prepare.Primary && p.SourceOrg == org || side == prepare.Replica && p.ID.Replica == server.Name && p.ID.Org == org {
+			kinds = append(kinds, p.Kinds...)
+		}
+	}
+	return kinds
+}

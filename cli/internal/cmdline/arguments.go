@@ -1,0 +1,39 @@
+package cmdline
+
+import (
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/object"
+)
+
+// The groups of commands in help.
+const (
+	GroupSync   = "sync"
+	GroupLook   = "look"
+	GroupCheck  = "check"
+	GroupConfig = "config"
+)
+
+// CheckArgs wraps a check of cobra so that a wrong number of arguments is a usage error.
+func CheckArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return exit.Usagef(cmd.UseLine(), "%w", err)
+		}
+		return nil
+	}
+}
+
+// ParseRefs reads arguments that name objects.
+func ParseRefs(words []string) ([]object.Ref, error) {
+	var refs []object.Ref
+	for _, w := range words {
+		ref, err := object.ParseRef(w)
+		if err != nil {
+			return nil, exit.Usagef("", "%w", err)
+		}
+		refs = append(refs, ref)
+	}
+	return refs, nil
+}

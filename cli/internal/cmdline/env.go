@@ -1,0 +1,177 @@
+// Package cmdline is what all commands share: the flags of the program, its streams,
+// and how arguments that name pairs and objects are read.
+package cmdline
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+)
+
+// EnvPrefix is the prefix of the environment variable of every flag.
+const EnvPrefix = "CHEF_SYNC_"
+
+// Streams are what the program reads from and writes to, its environment and its clock.
+type Streams struct {
+	In             io.Reader
+	Out, Err       io.Writer
+	InTTY          bool
+	OutTTY, ErrTTY bool
+	ErrWidth       func() int // columns of the terminal, 0 if unknown; may be nil
+	LookupEnv      func(string) (string, bool)
+	Now            func() time.Time
+}
+
+// ProcessStreams returns the streams of the process.
+func ProcessStreams() Streams {
+	tty := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+	width := func(f *os.File) func() int {
+		return func() int {
+			columns, _, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				return 0 // no terminal, or its width is unknown
+			}
+			return columns
+		}
+	}
+	return Streams{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		InTTY: tty(os.Stdin), OutTTY: tty(os.Stdout), ErrTTY: tty(os.Stderr), ErrWidth: width(os.Stderr),
+		LookupEnv: os.LookupEnv, Now: time.Now,
+	}
+}
+
+// Env is the environment of a command: the flags that all commands share, and the
+// streams.
+type Env struct {
+	Streams
+	ConfigPath  string
+	chefProfile string
+	Stack       string
+	profile     string // of AWS
+	region      string // of AWS
+	Table       string // of a stack, instead of its own
+	Format      ui.Format
+	color       string
+	logFormat   string
+	LogLevel    string
+	quiet       bool
+	Daemon      bool   // run without --once: the log is its output
+	Owner       string // of a daemon, in leases; "" for a name that each command makes
+}
+
+// NewEnv returns an environment without flags.
+func NewEnv(s Streams) *Env {
+	return &Env{Streams: s, Format: ui.Table}
+}
+
+// AddFlags adds the flags that all commands share.
+func (env *Env) AddFlags(f *pflag.FlagSet) {
+	f.StringVarP(&env.ConfigPath, "config", "c", "", "configuration `file` (default ./chef-sync.toml, then /etc/chef-sync/chef-sync.toml)")
+	f.StringVar(&env.chefProfile, "chef-profile", "", "`profile` of ~/.chef/credentials for the primary, where the configuration names no user and key")
+	f.StringVar(&env.Stack, "stack", "", "work on the deployed `stack` of this name on AWS; . is the one that [aws] in the configuration file names")
+	f.StringVar(&env.profile, "profile", "", "`profile` of AWS, for --stack and for keys that are kept in AWS")
+	f.StringVar(&env.region, "region", "", "`region` of AWS (default: as AWS's own settings say, then [aws] in the configuration file)")
+	f.VarP(&env.Format, "output", "o", "output `format`: table, json, yaml or jsonl")
+	f.StringVar(&env.color, "color", "auto", "colour: auto, always or never")
+	f.StringVar(&env.logFormat, "log-format", "text", "format of the log on stderr: text or json")
+	f.StringVar(&env.LogLevel, "log-level", "", "least level on stderr: debug, info, warn or error (default: for run what the configuration says, else warn)")
+	f.BoolVarP(&env.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
+}
+
+// Output returns the writer of the command.
+func (env *Env) Output() *ui.Output {
+	return &ui.Output{
+		Out: env.Out, Err: env.Err, Format: env.Format, Color: env.useColor(),
+		OutTTY: env.OutTTY, ErrTTY: env.ErrTTY && !env.hasDumbTerminal(), ErrWidth: env.ErrWidth, Quiet: env.quiet, Now: env.Now,
+	}
+}
+
+func (env *Env) hasDumbTerminal() bool {
+	t, _ := env.LookupEnv("TERM")
+	return t == "dumb"
+}
+
+// useColor reports whether output is coloured: the flag decides, then NO_COLOR, then the
+// terminal.
+func (env *Env) useColor() bool {
+	switch env.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	noColor, _ := env.LookupEnv("NO_COLOR")
+	return env.OutTTY && noColor == "" && !env.hasDumbTerminal()
+}
+
+// WantsData reports whether a program reads the output, and so the errors. It looks at
+// the arguments too: a wrong flag ends the parsing before --output is seen.
+func (env *Env) WantsData(args []string) bool {
+	if env.Format != ui.Table {
+		return true
+	}
+	format := ui.Table
+	if v, ok := env.LookupEnv(EnvPrefix + "OUTPUT"); ok {
+		_ = format.Set(v)
+	}
+	for i, a := range args {
+		word, isFlag := strings.CutPrefix(a, "--output=")
+		if short, ok := strings.CutPrefix(a, "-o"); ok {
+			word, isFlag = strings.TrimPrefix(short, "="), true
+		}
+		if (a == "--output" || a == "-o") && i+1 < len(args) {
+			word, isFlag = args[i+1], true
+		}
+		if isFlag {
+			_ = format.Set(word)
+		}
+	}
+	return format != ui.Table
+}
+
+// EnvName returns the environment variable that sets a flag.
+func EnvName(flag string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// SetFlagsFromEnvironment sets the flags that weren't given by environment variables.
+func (env *Env) SetFlagsFromEnvironment(cmd *cobra.Command) error {
+	var failed error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		v, ok := env.LookupEnv(EnvName(f.Name))
+		if !ok || v == "" || f.Changed || f.Name == "help" || failed != nil {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, v); err != nil {
+			failed = exit.Usagef("correct or unset the variable", "environment variable %s: %v", EnvName(f.Name), err)
+		}
+	})
+	return failed
+}
+
+// CheckFlags refuses values that no flag type checks.
+func (env *Env) CheckFlags() error {
+	for _, c := range []struct {
+		flag, value string
+		words       []string
+	}{
+		{"color", env.color, []string{"auto", "always", "never"}},
+		{"log-format", env.logFormat, []string{"text", "json"}},
+		{"log-level", env.LogLevel, []string{"", "debug", "info", "warn", "error"}},
+	} {
+		if !slices.Contains(c.words, c.value) {
+			return exit.Usagef("", "--%s can't be %q: expected one of %s", c.flag, c.value, strings.TrimPrefix(strings.Join(c.words, ", "), ", "))
+		}
+	}
+	return nil
+}

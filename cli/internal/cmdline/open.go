@@ -1,0 +1,97 @@
+package cmdline
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+)
+
+// Open opens the configuration.
+func (env *Env) Open(ctx context.Context) (*app.App, error) {
+	return app.Open(ctx, env.appOptions(env.ChefProfile()))
+}
+
+// OpenWithoutProfile opens the configuration without the Chef profile: prepare-org signs
+// as the user of the profile, replication doesn't.
+func (env *Env) OpenWithoutProfile(ctx context.Context) (*app.App, error) {
+	return app.Open(ctx, env.appOptions(""))
+}
+
+func (env *Env) appOptions(profile string) app.Options {
+	level := env.LogLevel
+	if level == "" && !env.Daemon && env.Format != ui.Table {
+		level = app.LogOff // stderr is for one JSON object
+	}
+	return app.Options{
+		ConfigPath: env.ConfigPath, ChefProfile: profile, Stack: env.Stack, Table: env.Table, Profile: env.profile, Region: env.region, Env: env.LookupEnv, Now: env.Now,
+		Owner: env.Owner,
+		Note:  func(text string) { env.Output().Note("Warning: %s", text) },
+		Log:   app.LogOptions{Stderr: env.Err, Format: env.logFormat, Level: level, Daemon: env.Daemon},
+	}
+}
+
+// ChefProfile returns the name of the Chef profile, as Chef's own tools find it.
+func (env *Env) ChefProfile() string {
+	if env.chefProfile != "" {
+		return env.chefProfile
+	}
+	p, _ := env.LookupEnv("CHEF_PROFILE")
+	return p
+}
+
+// WithPairs returns the RunE of a command that works on the pairs its arguments name.
+func (env *Env) WithPairs(f func(ctx context.Context, a *app.App, pairs []app.Pair) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a, err := env.Open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		pairs, err := a.Select(args...)
+		if err != nil {
+			return err
+		}
+		return f(cmd.Context(), a, pairs)
+	}
+}
+
+// CompletePairs completes organizations and pairs from the configuration.
+func (env *Env) CompletePairs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	a, err := env.Open(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer a.Close()
+	var words []string
+	for _, p := range a.Pairs() {
+		words = append(words, p.ID.Org, p.ID.String())
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// Confirm asks for a confirmation on a terminal; elsewhere it requires --yes.
+func (env *Env) Confirm(yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !env.InTTY {
+		return exit.Usagef("add --yes", "%s needs a confirmation, and there is no terminal to ask on", question)
+	}
+	fmt.Fprintf(env.Err, "%s? [y/N] ", ui.Safe(question))
+	line, err := bufio.NewReader(env.In).ReadString('\n')
+	if err == nil {
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return nil
+		}
+	}
+	return exit.With(exit.Failed, errors.New("not confirmed; nothing was done"), "")
+}
