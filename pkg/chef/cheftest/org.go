@@ -36,6 +36,7 @@ type Org struct {
 
 	frozenIndex bool
 	index       map[string]map[string]bool // search index → names, while frozen
+	searchFaults
 	feed        feedLog
 }
 

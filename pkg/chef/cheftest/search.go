@@ -63,7 +63,7 @@ func parseSearch(q *request) *answer {
 			return invalid("invalid '%s' value: '%s'", k, values.Get(k))
 		}
 	}
-	if _, _, known := searchQuery(values.Get("q")); !known {
+	if _, known := searchQuery(values.Get("q")); !known {
 		return invalid("invalid search query: '%s'", values.Get("q"))
 	}
 	if q.r.Method == "GET" {
@@ -80,26 +80,33 @@ func parseSearch(q *request) *answer {
 	return nil
 }
 
-// searchQuery understands *:* and name:PATTERN or id:PATTERN, no more.
-func searchQuery(text string) (field, pattern string, known bool) {
+// searchQuery understands *:*, name:PATTERN, id:PATTERN and several of these joined
+// by OR, no more.
+func searchQuery(text string) (patterns []string, known bool) {
 	if text == "" || text == "*:*" {
-		return "", "*", true
+		return []string{"*"}, true
 	}
-	field, pattern, found := strings.Cut(text, ":")
-	return field, pattern, found && (field == "name" || field == "id") && !strings.ContainsAny(pattern, " ()[]\"")
+	for _, term := range strings.Split(text, " OR ") {
+		field, pattern, found := strings.Cut(term, ":")
+		if !found || field != "name" && field != "id" || strings.ContainsAny(pattern, " ()[]\"") {
+			return nil, false
+		}
+		patterns = append(patterns, pattern)
+	}
+	return patterns, true
 }
 
 func (s *Server) search(q *request) *answer {
 	index := q.arg("index")
 	values := q.r.URL.Query()
-	_, pattern, _ := searchQuery(values.Get("q"))
+	patterns, _ := searchQuery(values.Get("q"))
 	all := q.org.indexNow()
 	if q.org.frozenIndex {
 		all = q.org.index
 	}
 	var names []string
 	for _, n := range sortedKeys(all[index]) {
-		if matched, _ := path.Match(pattern, n); matched {
+		if slices.ContainsFunc(patterns, func(p string) bool { matched, _ := path.Match(p, n); return matched }) {
 			names = append(names, n)
 		}
 	}
@@ -111,11 +118,17 @@ func (s *Server) search(q *request) *answer {
 		rows, _ = strconv.Atoi(t)
 	}
 	total := len(names)
+	if w := q.org.searchWindow; w > 0 {
+		if start+rows > w {
+			return fail(500, "internal service error")
+		}
+		total = min(total, w)
+	}
 	names = names[min(start, total):min(start+rows, total)]
 	list := []any{}
 	for _, n := range names {
 		if row := q.searchRow(index, n); row != nil {
-			list = append(list, row)
+			list = append(list, q.org.spoil(index, row))
 		}
 	}
 	builtIn := slices.Contains([]string{"node", "role", "client", "environment"}, index)
