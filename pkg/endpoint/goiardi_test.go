@@ -143,3 +143,27 @@ func TestAServerLikeGoiardiIsAReplica(t *testing.T) {
 	w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two")}, true)
 	copyAll(t, w.source, NewTarget(c.Org("any"), TargetOptions{}))
 }
+
+func TestGoiardiIsReadInBulk(t *testing.T) {
+	org := goiarditest.Start(t).Client().Org("any")
+	w := newWorld(t)
+	fillMany(w.from, 30)
+	target := NewTarget(org, TargetOptions{})
+	for _, ref := range everything(t, w.source) {
+		obj, err := w.source.Get(t.Context(), ref)
+		if err == nil {
+			err = target.Put(t.Context(), obj, true, fromSource{w.source, obj})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, o := range map[string]replication.BulkOptions{"pages": {Whole: true, BodyBytes: 1 << 20}, "names": {BodyBytes: 1 << 20}} {
+		source := NewSource(org, nil)
+		found := source.GetBulk(t.Context(), everything(t, source), o)
+		if len(found) != 120 {
+			t.Errorf("%s: found %d of 120 objects", what, len(found))
+		}
+		wantRight(t, source, found)
+	}
+}

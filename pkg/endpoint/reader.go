@@ -18,7 +18,8 @@ import (
 // reader reads an organization. It implements replication.Reader.
 type reader struct {
 	side
-	log *slog.Logger
+	log    *slog.Logger
+	search *searchState
 }
 
 // Identity is the URL of the organization and, where the server shows it, the

@@ -21,5 +21,5 @@ func newReader(org *chef.Org, log *slog.Logger) reader {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return reader{side: side{org}, log: log}
+	return reader{side: side{org}, log: log, search: newSearchState()}
 }

@@ -40,8 +40,13 @@ type properties struct {
 	hasTwoNames bool
 	isVersioned bool // the second name is a version of three numbers
 	hasFiles    bool
-	canonical   func(body []byte) ([]byte, error)
+	// index is what the kind's objects are searched by: a name, perName for the
+	// object's first name, "" for kinds that no server indexes.
+	index     string
+	canonical func(body []byte) ([]byte, error)
 }
+
+const perName = "*"
 
 // table has a row for each kind, in the order in which kinds are applied to a
 // replica. What others refer to comes first: an environment that pins an absent
@@ -51,8 +56,8 @@ func table() [8]properties {
 	return [8]properties{
 		{kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name"},
 		{kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, sub: "id", hasTwoNames: true,
-			canonical: canonical.DataBagItem},
-		{kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", canonical: canonical.Role},
+			index: perName, canonical: canonical.DataBagItem},
+		{kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", index: "role", canonical: canonical.Role},
 		{kind: Cookbook, collection: "cookbooks", configName: "cookbooks", base: Cookbook, name: "cookbook_name", sub: "version",
 			hasTwoNames: true, isVersioned: true, hasFiles: true, canonical: canonical.CookbookVersion},
 		{kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts", base: CookbookArtifact,
@@ -60,7 +65,7 @@ func table() [8]properties {
 		{kind: Policy, collection: "policies", infix: "revisions", configName: "policies", base: Policy,
 			name: "name", sub: "revision_id", hasTwoNames: true, canonical: canonical.PolicyRevision},
 		{kind: Environment, collection: "environments", configName: "environments", base: Environment, name: "name",
-			canonical: canonical.Environment},
+			index: "environment", canonical: canonical.Environment},
 		{kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups", base: PolicyGroup,
 			sub: "name", hasTwoNames: true, canonical: canonical.PolicyRevision},
 	}
@@ -142,4 +147,20 @@ func (k Kind) HasFiles() bool { return k.properties().hasFiles }
 func (k Kind) NameMembers() (name, sub string) {
 	p := k.properties()
 	return p.name, p.sub
+}
+
+// SearchIndex returns the name under which a Chef Server searches the collection that
+// an object belongs to, and the field that names the object there. The index is ""
+// where there is none: bags with the names of the server's own indexes can't be told
+// from these.
+func (r Ref) SearchIndex() (index, field string) {
+	p := r.Kind.properties()
+	if p.index != perName {
+		return p.index, p.name
+	}
+	switch r.Name {
+	case "client", "environment", "node", "role":
+		return "", p.sub
+	}
+	return r.Name, p.sub
 }

@@ -13,6 +13,7 @@ import (
 
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
 )
 
 // history is a world with a model of what replication may and must do in it.
@@ -51,7 +52,7 @@ func newHistory(t testing.TB, rt *rapid.T) *history {
 // engine makes an engine that is watched.
 func (h *history) engine() *replication.Engine {
 	e := h.world.engine()
-	e.Source, e.Target = spiedSource{spy{h, h.primary.List, h.primary.Get, true}, e.Source}, spiedTarget{spy{h, h.replica.List, h.replica.Get, false}, e.Target}
+	e.Source, e.Target = spiedSource{spy{h, h.primary, true}, e.Source}, spiedTarget{spy{h, h.replica, false}, e.Target}
 	e.Now = func() time.Time {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -120,8 +121,7 @@ func changed(before, after map[string]string) (paths []string) {
 // spy watches the calls of an engine to one side.
 type spy struct {
 	h       *history
-	list    func(context.Context, object.Scope) ([]object.Ref, error)
-	get     func(context.Context, object.Ref) (object.Object, error)
+	org     *replicationtest.Org
 	primary bool
 }
 
@@ -154,22 +154,15 @@ func (s spy) List(ctx context.Context, sc object.Scope) ([]object.Ref, error) {
 	if sc.Kind != object.Environment && (!p.Includes(sc.Kind) || !p.Selection.Reaches(sc)) {
 		s.h.rt.Errorf("listing of %+v, where nothing is selected", sc)
 	}
-	return s.list(ctx, sc)
+	return s.org.List(ctx, sc)
 }
 
 // Get implements replication.Reader.
 func (s spy) Get(ctx context.Context, r object.Ref) (object.Object, error) {
 	s.enter()
 	s.touch("reading", r)
-	obj, err := s.get(ctx, r)
-	s.h.mu.Lock()
-	defer s.h.mu.Unlock()
-	switch {
-	case s.primary && (err == nil || replication.IsAbsent(err)):
-		s.h.saw[r] = obj.Fingerprint
-	case !s.primary && err == nil && s.h.saw[r] == obj.Fingerprint:
-		s.h.owned[r] = true
-	}
+	obj, err := s.org.Get(ctx, r)
+	s.wasRead(r, obj, err)
 	return obj, err
 }
 

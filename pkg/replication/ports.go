@@ -72,6 +72,19 @@ type Reader interface {
 	// Get reads one object. The error has class Absent when the server itself
 	// said so.
 	Get(ctx context.Context, ref object.Ref) (object.Object, error)
+	// GetBulk returns those of the objects that take fewer requests than one each. Any
+	// that are missing from the result must be read by Get: nothing follows from it.
+	GetBulk(ctx context.Context, refs []object.Ref, o BulkOptions) map[object.Ref]object.Object
+}
+
+// BulkOptions say what a GetBulk is for.
+type BulkOptions struct {
+	// Whole: of each collection that the objects belong to (all roles, the items of one
+	// bag), they are all or nearly all.
+	Whole bool
+	// BodyBytes bounds the bodies that are returned in all. Objects beyond it have a
+	// fingerprint only.
+	BodyBytes int
 }
 
 // Source is the primary's organization. It is only ever read.

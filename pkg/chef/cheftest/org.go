@@ -37,7 +37,7 @@ type Org struct {
 	frozenIndex bool
 	index       map[string]map[string]bool // search index → names, while frozen
 	searchFaults
-	feed        feedLog
+	feed feedLog
 }
 
 func newOrg(s *Server, name string) *Org {

@@ -101,6 +101,11 @@ func (s source) Get(ctx context.Context, ref object.Ref) (obj object.Object, err
 	return obj, err
 }
 
+func (s source) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) (found map[object.Ref]object.Object) {
+	_ = s.c.call("source.GetBulk", func() error { found = s.Source.GetBulk(ctx, refs, o); return nil })
+	return found
+}
+
 func (s source) Open(ctx context.Context, obj object.Object, f object.File) (rc io.ReadCloser, n int64, err error) {
 	err = s.c.call("source.Open", func() error { rc, n, err = s.Source.Open(ctx, obj, f); return err })
 	return rc, n, err
@@ -119,6 +124,11 @@ func (t target) List(ctx context.Context, sc object.Scope) (refs []object.Ref, e
 func (t target) Get(ctx context.Context, ref object.Ref) (obj object.Object, err error) {
 	err = t.c.call("target.Get "+ref.Path(), func() error { obj, err = t.Target.Get(ctx, ref); return err })
 	return obj, err
+}
+
+func (t target) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) (found map[object.Ref]object.Object) {
+	_ = t.c.call("target.GetBulk", func() error { found = t.Target.GetBulk(ctx, refs, o); return nil })
+	return found
 }
 
 func (t target) Put(ctx context.Context, obj object.Object, create bool, content replication.Content) error {

@@ -1,0 +1,320 @@
+package endpoint
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+const (
+	// searchRows is how many objects one search returns. A server builds the answer
+	// in memory (docs/chef-server-api.md §6.4).
+	searchRows = 250
+	// searchTerms is how many objects one query names.
+	searchTerms = 100
+	// fewObjects of one collection, out of nobody knows how many, are cheaper to read
+	// by a GET each: the server need not ask its index.
+	fewObjects = 10
+	// mostOfMany is how many times more objects than are wanted a collection may hold
+	// for it to be read whole.
+	mostOfMany = 4
+	// searchPause is the time without search after it failed or told the wrong.
+	searchPause = 10 * time.Minute
+	// searchesAtOnce bounds the searches of one call. The client bounds all requests.
+	searchesAtOnce = 8
+	// checkEvery is the time between two checks of whether rows are right, and
+	// rowChecks how many rows of a kind one check compares with a GET at most.
+	checkEvery = time.Hour
+	rowChecks  = 3
+)
+
+// searchState says whether a reader may search.
+type searchState struct {
+	mu      sync.Mutex
+	until   time.Time // no search before
+	checked map[object.Kind]time.Time
+	now     func() time.Time
+}
+
+func newSearchState() *searchState {
+	return &searchState{checked: map[object.Kind]time.Time{}, now: time.Now}
+}
+
+func (s *searchState) paused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now().Before(s.until)
+}
+
+// pause returns false if search is paused already.
+func (s *searchState) pause() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	began := !now.Before(s.until)
+	s.until = now.Add(searchPause)
+	return began
+}
+
+// checkDue reports whether rows of a kind are to be checked, and that they are.
+func (s *searchState) checkDue(k object.Kind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	due := now.Sub(s.checked[k]).Abs() >= checkEvery
+	if due {
+		s.checked[k] = now
+	}
+	return due
+}
+
+// bulkRead is one GetBulk.
+type bulkRead struct {
+	*reader
+	options replication.BulkOptions
+	mu      sync.Mutex // guards all below
+	found   map[object.Ref]object.Object
+	room    int // for bodies
+}
+
+// GetBulk implements replication.Reader by search: a row has the object's present
+// content from the database, but only of objects that the index knows
+// (docs/chef-server-api.md §6.2). So a missing row means nothing, and all that fails
+// only makes the result smaller.
+func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) map[object.Ref]object.Object {
+	searches := searchesFor(refs, o.Whole)
+	if len(searches) == 0 || r.search.paused() {
+		return nil
+	}
+	b := &bulkRead{reader: r, options: o, found: map[object.Ref]object.Object{}, room: o.BodyBytes}
+	b.run(ctx, searches[0]) // a server without search is asked once, not by all at the same time
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, searchesAtOnce)
+	for _, s := range searches[1:] {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			b.run(ctx, s)
+		})
+	}
+	wg.Wait()
+	b.checkRows(ctx)
+	return b.found
+}
+
+// search is the search of one collection: all roles, all environments, or the items of
+// one bag.
+type search struct {
+	scope  object.Scope
+	index  string
+	field  string // that names an object
+	wanted map[object.Ref]bool
+}
+
+// searchesFor groups the objects that can be searched for.
+func searchesFor(refs []object.Ref, whole bool) []*search {
+	byScope := map[object.Scope]*search{}
+	for _, ref := range refs {
+		scope := object.Scope{Kind: ref.Kind}
+		if ref.Kind.HasTwoNames() {
+			scope.Name = ref.Name
+		}
+		s := byScope[scope]
+		if s == nil {
+			index, field := ref.SearchIndex()
+			if index == "" || !validRef(ref) {
+				continue
+			}
+			s = &search{scope, index, field, map[object.Ref]bool{}}
+			byScope[scope] = s
+		}
+		s.wanted[ref] = true
+	}
+	least := fewObjects
+	if whole {
+		least = 2 // one costs a request either way, and a GET has no index
+	}
+	maps.DeleteFunc(byScope, func(_ object.Scope, s *search) bool { return len(s.wanted) < least })
+	return slices.SortedFunc(maps.Values(byScope), func(a, b *search) int {
+		return object.Compare(object.Ref(a.scope), object.Ref(b.scope))
+	})
+}
+
+// run reads a collection page by page, and by name what paging can't reach.
+func (b *bulkRead) run(ctx context.Context, s *search) {
+	whole := false
+	if b.options.Whole {
+		whole = b.readPages(ctx, s)
+	}
+	if !whole {
+		b.readByName(ctx, s)
+	}
+}
+
+// readPages reads all that the index knows, unless it is far more than is wanted. It
+// returns false if more may be behind the last page that was read.
+func (b *bulkRead) readPages(ctx context.Context, s *search) (whole bool) {
+	seen := 0
+	for start := 0; ; start += searchRows {
+		if start+searchRows > chef.SearchWindow {
+			return false
+		}
+		page, again := b.page(ctx, s, "*:*", start)
+		if page == nil {
+			return start == 0 || !again
+		}
+		if page.Total > mostOfMany*len(s.wanted) {
+			return false
+		}
+		seen += len(page.Rows)
+		if len(page.Rows) == 0 || start+searchRows >= page.Total || seen >= page.Total {
+			return page.Total < chef.SearchWindow
+		}
+	}
+}
+
+// readByName reads what is still wanted by queries that name it.
+func (b *bulkRead) readByName(ctx context.Context, s *search) {
+	var names []string
+	b.mu.Lock()
+	for ref := range s.wanted {
+		_, found := b.found[ref]
+		name := ref.Name
+		if ref.Kind.HasTwoNames() {
+			name = ref.Sub
+		}
+		if !found && chef.PlainTerm(name) {
+			names = append(names, name)
+		}
+	}
+	b.mu.Unlock()
+	slices.Sort(names)
+	for chunk := range slices.Chunk(names, searchTerms) {
+		query, ok := chef.SearchNames(s.field, chunk)
+		if !ok || len(chunk) < 2 {
+			return
+		}
+		if page, _ := b.page(ctx, s, query, 0); page == nil {
+			return
+		}
+	}
+}
+
+// page reads one page and keeps what it shows of what is wanted. Without a page, again
+// reports whether another query may still succeed.
+func (b *bulkRead) page(ctx context.Context, s *search, query string, start int) (page *chef.SearchPage, again bool) {
+	if ctx.Err() != nil || b.search.paused() {
+		return nil, false
+	}
+	page, err := b.org.Search(ctx, s.index, query, start, searchRows)
+	if err == nil {
+		for _, row := range page.Rows {
+			if obj, ok := decodeRow(s.scope, row); ok && s.wanted[obj.Ref] {
+				b.keep(obj)
+			}
+		}
+		return page, true
+	}
+	switch kind := chef.KindOf(err); {
+	case ctx.Err() != nil:
+		return nil, false
+	case kind == chef.KindAbsent, kind == chef.KindInvalid, kind == chef.KindTooLarge, start > 0:
+		return nil, true // others may do
+	}
+	b.pauseSearch(ctx, err.Error())
+	return nil, false
+}
+
+func (b *bulkRead) keep(obj object.Object) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(obj.Body) > b.room {
+		obj.Body = nil
+	}
+	b.room -= len(obj.Body)
+	obj.Body = bytes.Clone(obj.Body) // it is a part of the whole page
+	b.found[obj.Ref] = obj
+}
+
+func (r *reader) pauseSearch(ctx context.Context, why string) {
+	if r.search.pause() {
+		r.log.WarnContext(ctx, "search can't be used; objects are read one by one", "server", r.org.Client().Name(),
+			"org", r.org.Name(), "pause", searchPause, "reason", why)
+	}
+}
+
+// decodeRow reads a row. It returns false for anything odd, which is then read
+// alone.
+func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
+	// A map, since encoding/json matches the fields of a struct in any case.
+	var members map[string]json.RawMessage
+	none := object.Object{}
+	if json.Unmarshal(row, &members) != nil {
+		return none, false
+	}
+	text := func(raw json.RawMessage) (s string) {
+		if json.Unmarshal(raw, &s) != nil {
+			return ""
+		}
+		return s
+	}
+	ref, body := object.Ref{Kind: scope.Kind, Name: text(members["name"])}, row
+	if scope.Kind == object.DataBagItem {
+		body = members["raw_data"]
+		var item map[string]json.RawMessage
+		if text(members["json_class"]) != "Chef::DataBagItem" || text(members["data_bag"]) != scope.Name || json.Unmarshal(body, &item) != nil {
+			return none, false
+		}
+		ref.Name, ref.Sub = scope.Name, text(item["id"])
+	}
+	if !validRef(ref) {
+		return none, false
+	}
+	obj, err := decodeObject(ref, body)
+	return obj, err == nil
+}
+
+// checkRows compares a row of each kind with what a GET shows, now and then. Rows
+// that differ twice don't come from the database: nothing of the kind is believed.
+// One that differs once was changed in between.
+func (b *bulkRead) checkRows(ctx context.Context) {
+	byKind := map[object.Kind][]object.Ref{}
+	for ref := range b.found { // in random order
+		if len(byKind[ref.Kind]) < rowChecks {
+			byKind[ref.Kind] = append(byKind[ref.Kind], ref)
+		}
+	}
+	for kind, refs := range byKind {
+		if b.search.checkDue(kind) && !b.rowsAreRight(ctx, refs) {
+			b.pauseSearch(ctx, "rows of kind "+string(kind)+" differ from the objects")
+			maps.DeleteFunc(b.found, func(ref object.Ref, _ object.Object) bool { return ref.Kind == kind })
+		}
+	}
+}
+
+// rowsAreRight reads some of the objects that were found until one is as its row
+// showed it.
+func (b *bulkRead) rowsAreRight(ctx context.Context, refs []object.Ref) bool {
+	differ := 0
+	for _, ref := range refs {
+		obj, err := b.Get(ctx, ref)
+		if err != nil {
+			continue
+		}
+		same := b.found[ref].Fingerprint == obj.Fingerprint
+		b.keep(obj)
+		if same {
+			return true
+		}
+		differ++
+	}
+	return differ == 0 || differ == 1 && len(refs) > 1
+}

@@ -1,0 +1,282 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+// fillMany puts n roles, n environments and n items in each of two bags.
+func fillMany(o *cheftest.Org, n int) {
+	for i := range n {
+		o.PutRole(fmt.Sprintf("role-%04d", i), fmt.Sprintf(`{"description":"%d"}`, i))
+		o.PutEnvironment(fmt.Sprintf("env-%04d", i), fmt.Sprintf(`{"description":"%d"}`, i))
+		for _, bag := range []string{"one", "two"} {
+			id := fmt.Sprintf("item-%04d", i)
+			o.PutDataBagItem(bag, id, fmt.Sprintf(`{"id":"%s","n":%d.50,"bag":"%s"}`, id, i, bag))
+		}
+	}
+}
+
+// listedObjects names all objects of a source.
+func listedObjects(t *testing.T, r replication.Reader) (refs []object.Ref) {
+	t.Helper()
+	for _, k := range object.DefaultKinds() {
+		scopes := []object.Scope{{Kind: k}}
+		for i := 0; i < len(scopes); i++ {
+			list, err := r.List(t.Context(), scopes[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, ref := range list {
+				if ref.Kind == object.DataBag {
+					scopes = append(scopes, object.Scope{Kind: object.DataBagItem, Name: ref.Name})
+				}
+			}
+			refs = append(refs, list...)
+		}
+	}
+	return refs
+}
+
+// wantRight demands that objects of a result are what a GET shows: all of few, some
+// of many.
+func wantRight(t *testing.T, r replication.Reader, found map[object.Ref]object.Object) {
+	t.Helper()
+	looked := 0
+	for ref, obj := range found {
+		if looked++; looked > 50 {
+			return
+		}
+		want, err := r.Get(context.Background(), ref)
+		if err != nil || want.Fingerprint != obj.Fingerprint || obj.Ref != ref {
+			t.Errorf("%s: the row is %s, a GET shows %s, %v", ref, obj.Body, want.Body, err)
+		}
+	}
+}
+
+// count counts the requests below a path.
+func count(s *cheftest.Server, method, below string) (n int) {
+	for _, m := range methods(s) {
+		if rest, ok := strings.CutPrefix(m, method+" "); ok && strings.Contains(rest, below) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestWholeCollectionsAreReadBySearch(t *testing.T) {
+	w := newWorld(t)
+	fill(w.from)
+	fillMany(w.from, 300)
+	refs := listedObjects(t, w.source)
+	w.primary.ResetRequests()
+	found := w.source.GetBulk(t.Context(), refs, replication.BulkOptions{Whole: true, BodyBytes: 1 << 20})
+	if all, checks := len(w.primary.Requests()), count(w.primary, "GET", "/search/"); checks != 8 || all != checks+3 {
+		t.Errorf("%d requests, %d of them searches: %q", all, checks, methods(w.primary))
+	}
+	for _, ref := range refs {
+		switch _, ok := found[ref]; {
+		case ok != (ref.Kind == object.Role || ref.Kind == object.Environment || ref.Kind == object.DataBagItem && ref.Name != "users"):
+			t.Errorf("%s: found %v", ref, ok)
+		case ok && found[ref].Body == nil:
+			t.Errorf("%s has no body", ref)
+		}
+	}
+	wantRight(t, w.source, found)
+}
+
+func TestFewObjectsAreNotSearchedFor(t *testing.T) {
+	w := newWorld(t)
+	fillMany(w.from, 300)
+	refs := listedObjects(t, w.source)
+	few := append(refs[:5:5], refs[400:405]...)
+	w.primary.ResetRequests()
+	if found := w.source.GetBulk(t.Context(), few, replication.BulkOptions{}); len(found) != 0 || len(methods(w.primary)) != 0 {
+		t.Errorf("found %d; requests %q", len(found), methods(w.primary))
+	}
+	some := refs[:40]
+	for _, whole := range []bool{false, true} {
+		found := w.source.GetBulk(t.Context(), some, replication.BulkOptions{Whole: whole, BodyBytes: 1 << 20})
+		if searches := count(w.primary, "GET", "/search/"); len(found) != len(some) || searches > 3 {
+			t.Errorf("found %d of %d; requests %q", len(found), len(some), methods(w.primary))
+		}
+		wantRight(t, w.source, found)
+	}
+}
+
+func TestBodiesBeyondTheLimitAreLeftOut(t *testing.T) {
+	w := newWorld(t)
+	fillMany(w.from, 20)
+	found := w.source.GetBulk(t.Context(), listedObjects(t, w.source), replication.BulkOptions{Whole: true, BodyBytes: 3000})
+	bodies, size := 0, 0
+	for _, obj := range found {
+		if obj.Body != nil {
+			bodies, size = bodies+1, size+len(obj.Body)
+		}
+	}
+	if len(found) != 80 || bodies == 0 || size > 3000 {
+		t.Errorf("found %d, %d with bodies of %d bytes", len(found), bodies, size)
+	}
+	wantRight(t, w.source, found)
+}
+
+func TestBagsNamedLikeAnIndexAreNotSearched(t *testing.T) {
+	w := newWorld(t)
+	for _, bag := range []string{"role", "environment", "node", "client"} {
+		for i := range 3 {
+			w.from.PutDataBagItem(bag, fmt.Sprint("i", i), fmt.Sprintf(`{"id":"i%d"}`, i))
+		}
+	}
+	w.primary.ResetRequests()
+	refs := listedObjects(t, w.source)
+	if found := w.source.GetBulk(t.Context(), refs, replication.BulkOptions{Whole: true}); len(found) != 0 || count(w.primary, "GET", "/search/") != 0 {
+		t.Errorf("found %v", found)
+	}
+}
+
+// Behind the window of a search, objects are searched for by name.
+func TestObjectsBehindTheWindowAreReadByName(t *testing.T) {
+	w := newWorld(t)
+	const n = 10_150
+	for i := range n {
+		id := fmt.Sprintf("i%05d", i)
+		w.from.PutDataBagItem("large", id, `{"id":"`+id+`"}`)
+	}
+	w.from.SetSearchWindow(10_000)
+	refs, err := w.source.List(t.Context(), object.Scope{Kind: object.DataBagItem, Name: "large"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.primary.ResetRequests()
+	found := w.source.GetBulk(t.Context(), refs, replication.BulkOptions{Whole: true})
+	if requests := len(methods(w.primary)); len(found) != n || requests != 40+2+1 {
+		t.Errorf("found %d of %d with %d requests", len(found), n, requests)
+	}
+}
+
+// What is wrong with a search only makes the result smaller.
+func TestASearchThatFailsIsDoneWithout(t *testing.T) {
+	all := func(*world) int { return 4 * 260 }
+	for name, c := range map[string]struct {
+		spoil func(*world)
+		found func(*world) int
+		most  int // requests
+	}{
+		"none":           {func(*world) {}, all, 8 + 3},
+		"no search":      {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 404}) }, none, 4},
+		"down":           {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 500}) }, none, 2},
+		"a page of HTML": {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", HTML: true}) }, none, 2},
+		"nothing":        {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 200, EmptyBody: true}) }, none, 2},
+		"another answer": {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 200, Body: `{"rows":[]}`}) }, none, 1},
+		"not permitted":  {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 403}) }, none, 1},
+		"roles can't be": {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/role", Status: 404}) }, func(w *world) int { return all(w) - 260 }, 1 + 6 + 2},
+		"later pages fail": {func(w *world) {
+			w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 500, Match: func(r *http.Request) bool { return r.URL.Query().Get("start") != "0" }})
+		}, all, 4 + 4*2 + 4 + 3},
+		"rows are hidden": {func(w *world) {
+			w.from.FreezeIndex()
+			for i := range 100 {
+				w.from.DropFromIndex("role", fmt.Sprintf("role-%04d", i))
+			}
+		}, func(w *world) int { return all(w) - 100 }, 7 + 3},
+		"the index lags": {func(w *world) {
+			w.from.FreezeIndex()
+			w.from.PutRole("role-new", `{}`)
+			w.from.DeleteRole("role-0001")
+			w.from.PutRole("role-0002", `{"description":"changed"}`)
+		}, func(w *world) int { return all(w) - 1 }, 8 + 3},
+		"rows are nonsense":    {spoilRows(`{}`), none, 8},
+		"rows are of others":   {spoilRows(`{"name":"other","json_class":"Chef::DataBagItem","data_bag":"one","raw_data":{"id":"other"}}`), none, 8},
+		"rows of another time": {spoilRows(""), none, 8 + 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			fillMany(w.from, 260)
+			c.spoil(w)
+			refs := listedObjects(t, w.source)
+			w.primary.ResetRequests()
+			found := w.source.GetBulk(t.Context(), refs, replication.BulkOptions{Whole: true, BodyBytes: 1 << 20})
+			if n := len(methods(w.primary)); len(found) != c.found(w) || n > c.most {
+				t.Errorf("found %d, want %d; %d requests, want at most %d", len(found), c.found(w), n, c.most)
+			}
+			w.primary.ClearFaults()
+			wantRight(t, w.source, found)
+		})
+	}
+}
+
+func none(*world) int { return 0 }
+
+// spoilRows replaces all rows. Without a row, they are as they were before a change.
+func spoilRows(row string) func(*world) {
+	return func(w *world) {
+		w.from.SpoilRows(func(_ string, real []byte) []byte {
+			if row != "" {
+				return []byte(row)
+			}
+			real = []byte(strings.Replace(string(real), `"description":"`, `"description":"old `, 1))
+			return []byte(strings.Replace(string(real), `"n":`, `"n":1`, 1))
+		})
+	}
+}
+
+func TestASearchThatFailedIsAskedAgainLater(t *testing.T) {
+	w := newWorld(t)
+	fillMany(w.from, 20)
+	now := time.Unix(1_800_000_000, 0)
+	w.source.reader.search.now = func() time.Time { return now }
+	refs := listedObjects(t, w.source)
+	read := func() int {
+		return len(w.source.GetBulk(t.Context(), refs, replication.BulkOptions{Whole: true}))
+	}
+	fault := w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 503})
+	if n := read(); n != 0 || !strings.Contains(w.log.String(), "search can't be used") {
+		t.Errorf("found %d; logged %s", n, w.log.String())
+	}
+	fault.Remove()
+	w.primary.ResetRequests()
+	if n := read(); n != 0 || len(methods(w.primary)) != 0 {
+		t.Errorf("found %d with %q", n, methods(w.primary))
+	}
+	now = now.Add(searchPause)
+	if n := read(); n != 80 {
+		t.Errorf("found %d", n)
+	}
+}
+
+// An object that changes between the search and the check doesn't end the trust.
+func TestAChangeDuringASearchIsNoLie(t *testing.T) {
+	w := newWorld(t)
+	fillMany(w.from, 20)
+	refs := listedObjects(t, w.source)
+	w.primary.Fault(cheftest.Fault{Method: "GET", Path: "/roles/*", Times: 1, Do: func(r *http.Request) {
+		name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+		w.from.PutRole(name, `{"description":"changed"}`)
+	}})
+	found := w.source.GetBulk(t.Context(), refs, replication.BulkOptions{Whole: true})
+	if len(found) != 80 {
+		t.Errorf("found %d", len(found))
+	}
+	wantRight(t, w.source, found)
+	if kinds := slicesOfKinds(found); kinds[object.Role] != 20 {
+		t.Errorf("found %v", kinds)
+	}
+}
+
+func slicesOfKinds(found map[object.Ref]object.Object) map[object.Kind]int {
+	n := map[object.Kind]int{}
+	for ref := range maps.Keys(found) {
+		n[ref.Kind]++
+	}
+	return n
+}
