@@ -24,7 +24,7 @@ func (p *pass) changes() error {
 		p.run.Mode, p.waiting, p.resync = "compare", nil, nil // what was named is left to the next pass
 		return p.compare()
 	}
-	observed, err := p.observe(refs, view{})
+	observed, err := p.observe(refs, view{bulk: newBulkReader(refs, false, bulkBytes)})
 	if err != nil {
 		return err
 	}

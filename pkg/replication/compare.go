@@ -343,6 +343,7 @@ func (p *pass) compareWindows(source listing, v view) error {
 	refs = slices.DeleteFunc(refs, func(r object.Ref) bool { return r == p.poison })
 	p.progress.Pending = len(refs)
 	total := len(refs)
+	v.bulk = newBulkReader(refs, true, bulkBytes)
 	for window := range windows(p, refs) {
 		observed, err := p.observe(window, v)
 		if err != nil {

@@ -92,6 +92,7 @@ func (h *history) configure(t *rapid.T) {
 	if oneOf("machine", 2) {
 		p.Concurrency = rapid.SampledFrom([]int{1, 1, 3}).Draw(t, "concurrency")
 		p.ReconcileEvery = rapid.SampledFrom([]time.Duration{0, time.Hour, 24 * time.Hour}).Draw(t, "reconcile")
+		h.primary.Searchable, h.replica.Searchable = rapid.Bool().Draw(t, "primary searches"), rapid.Bool().Draw(t, "replica searches")
 		h.tuning = replication.Tuning{Window: rapid.IntRange(1, 5).Draw(t, "window"), Backlog: rapid.IntRange(2, 30).Draw(t, "backlog")}
 	}
 }

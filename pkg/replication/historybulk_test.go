@@ -24,10 +24,16 @@ func (s spy) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkO
 func (s spy) wasRead(r object.Ref, obj object.Object, err error) {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	switch {
-	case s.primary && (err == nil || replication.IsAbsent(err)):
+	if err != nil && !replication.IsAbsent(err) {
+		return
+	}
+	if s.primary {
 		s.h.saw[r] = obj.Fingerprint
-	case !s.primary && err == nil && s.h.saw[r] == obj.Fingerprint:
+	} else {
+		s.h.there[r] = obj.Fingerprint
+	}
+	// In bulk, both sides are read at the same time.
+	if obj.Fingerprint != "" && s.h.saw[r] == s.h.there[r] {
 		s.h.owned[r] = true
 	}
 }

@@ -38,6 +38,7 @@ type history struct {
 	kept        map[object.Ref]bool   // owned before the run at work
 	touched     map[object.Ref]bool   // changed on the replica by others since replication wrote them
 	saw         map[object.Ref]string // what the primary last answered in this run, "" for absent
+	there       map[object.Ref]string // what the replica last answered in this run
 	selected    string
 	allowed     time.Time // when the operator last approved deletions
 }
@@ -277,7 +278,7 @@ func (s spiedTarget) Delete(ctx context.Context, ref object.Ref) error {
 
 // before prepares the model for a run.
 func (h *history) before(t *rapid.T) {
-	h.rt, h.kept, h.saw = t, maps.Clone(h.owned), map[object.Ref]string{}
+	h.rt, h.kept, h.saw, h.there = t, maps.Clone(h.owned), map[object.Ref]string{}, map[object.Ref]string{}
 }
 
 // ran brings the model up to date with a run, and checks what holds after any.

@@ -23,6 +23,7 @@ type view struct {
 	replica *listing
 	deep    bool // read the replica's objects too
 	look    bool // read each object on the replica, but those known to be missing
+	bulk    *bulkReader
 }
 
 func (v view) presence(r object.Ref) Presence {
@@ -42,6 +43,7 @@ func (v view) presence(r object.Ref) Presence {
 // inventory can't be believed. Bodies beyond the window's budget are dropped
 // and read again when they are written.
 func (p *pass) observe(refs []object.Ref, v view) ([]seen, error) {
+	p.readAhead(p.guard.hard, refs, v)
 	out := make([]seen, len(refs))
 	var held, done atomic.Int64
 	// Bags go first: of one that is gone no item is asked for.
@@ -107,7 +109,7 @@ func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, er
 		s.Absent = true
 		return s, nil
 	}
-	obj, err := p.get(ctx, ref)
+	obj, inBulk, err := p.getSource(ctx, ref, v)
 	if IsAbsent(err) {
 		p.markBagAbsent(ref)
 		s.Absent = true
@@ -122,17 +124,30 @@ func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, er
 		s.err, err = p.judge(ctx, p.Target, "replica", err)
 		return s, err
 	}
-	last, ours := p.inventory[ref]
-	doubtful := v.look || containAny(p.resync, ref) || last == unknownFingerprint || p.isHeld(ref) || s.Replica == Present && (v.deep || !ours)
-	if !doubtful || s.Replica == Missing {
+	if s.Replica == Missing || !p.mustLook(ref, s.Replica, v) {
 		return s, nil
 	}
-	s.err, err = p.compareWithReplica(ctx, &s)
+	there, thereInBulk := v.bulk.takeTarget(ref)
+	s.err, err = p.compareWithReplica(ctx, &s, there, thereInBulk)
+	if differs := s.Replica == Present && s.ReplicaPrint != s.Expect; differs && (inBulk || thereInBulk) && s.err == nil && err == nil {
+		v.bulk = nil // what is to be written or reported is read once more, by itself
+		return p.observeOne(ctx, ref, v)
+	}
 	return s, err
 }
 
-func (p *pass) compareWithReplica(ctx context.Context, s *seen) (objErr, err error) {
-	there, err := p.Target.Get(ctx, s.Ref)
+// mustLook reports whether the replica's object has to be read.
+func (p *pass) mustLook(ref object.Ref, there Presence, v view) bool {
+	last, ours := p.inventory[ref]
+	return v.look || containAny(p.resync, ref) || last == unknownFingerprint || p.isHeld(ref) || there == Present && (v.deep || !ours)
+}
+
+// compareWithReplica takes up what the replica has, and reads it unless that was done
+// in bulk.
+func (p *pass) compareWithReplica(ctx context.Context, s *seen, there object.Object, inBulk bool) (objErr, err error) {
+	if !inBulk {
+		there, err = p.Target.Get(ctx, s.Ref)
+	}
 	switch {
 	case IsAbsent(err):
 		s.Replica = Missing

@@ -82,7 +82,7 @@ func (p *pass) previewChanges(plan *Plan) error {
 	if err != nil {
 		return err
 	}
-	observed, err := p.observe(refs, view{})
+	observed, err := p.observe(refs, view{bulk: newBulkReader(refs, false, 0)})
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 		return err
 	}
 	refs := append(slices.SortedFunc(maps.Keys(source.refs), object.Compare), deletes...)
-	v := view{replica: &target, deep: p.todo.deep}
+	v := view{replica: &target, deep: p.todo.deep, bulk: newBulkReader(refs, true, 0)}
 	done := 0
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
 		observed, err := p.observe(window, v)

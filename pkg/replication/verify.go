@@ -233,8 +233,9 @@ func (v *verification) readObjects(p *pass, known facts) error {
 		maps.Copy(v.equalOf, c.Equal)
 	}
 	done := 0
+	look := view{replica: &v.target, look: true, bulk: newBulkReader(refs, true, 0)}
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		observed, err := p.observe(window, view{replica: &v.target, look: true})
+		observed, err := p.observe(window, look)
 		if err != nil {
 			return err
 		}
