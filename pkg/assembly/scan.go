@@ -191,7 +191,11 @@ func (f *Fleet) NoteScanFailed(ctx context.Context, org string, err error) {
 
 // nextScan is the record of a scan that ended, given the one before it.
 func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
-	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed)}
+	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed),
+		Epoch: last.Epoch, Newest: last.Newest}
+	if r.Head.Epoch != "" {
+		next.Epoch, next.Newest = r.Head.Epoch, r.Head.Newest
+	}
 	unread := map[object.Kind]journal.Unread{}
 	since := func(k object.Kind) (read, failing time.Time) {
 		for _, u := range last.Unread {
@@ -235,12 +239,30 @@ func clip(text string) string {
 // stands tells whether the record of a scan says of the next one all that matters.
 func (f *Fleet) stands(last, next journal.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
+		next.Epoch == last.Epoch && next.Newest == last.Newest &&
 		slices.EqualFunc(next.Unread, last.Unread, sameUnread) &&
 		next.Ended.Sub(last.Ended).Abs() < f.noteEvery // a last scan of the future is of a clock that was ahead
 }
 
 // sameUnread tells whether two records are of one kind that isn't read.
 func sameUnread(a, b journal.Unread) bool { return a.Kind == b.Kind && a.Since.Equal(b.Since) }
+
+// LastScans returns how the newest scans of the source organizations went, by
+// organization. The error is about those that are missing.
+func (f *Fleet) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
+	store, err := f.Journals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := store.LastScans(ctx)
+	all := map[string]journal.LastScan{}
+	for _, s := range f.Sources() {
+		if last, ok := stored[s.Space]; ok {
+			all[s.Org] = last
+		}
+	}
+	return all, err
+}
 
 // LastScan is how the newest scan of a source organization went, zero where
 // nothing is known of one.

@@ -120,6 +120,15 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 		{"nothing after a minute", func() {}, false},
 		{"a change", func() { w.org.PutRole("web", `{}`) }, true},
 		{"nothing after a change", func() {}, false},
+		{"a push that an idle scan passes by", func() {
+			store, err := f.Journals(t.Context())
+			if err == nil {
+				_, err = store.Append(t.Context(), f.Sources()[0].Space, w.clock.now(), []journal.Entry{{Action: journal.Update, Path: "/roles/web"}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, true},
 		{"a list that can't be read", func() { w.primary.Fault(cheftest.Fault{Path: "/roles", Status: 500}) }, true},
 		{"a failure", func() { w.primary.Fault(cheftest.Fault{Status: 403}) }, true},
 		{"the same failure", func() {}, true},
@@ -134,6 +143,15 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 		if got := noted(); got != c.want {
 			t.Errorf("%s: noted %v, want %v", c.what, got, c.want)
 		}
+	}
+	store, err := f.Journals(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := store.Head(t.Context(), f.Sources()[0].Space)
+	all, allErr := f.LastScans(t.Context())
+	if last := all["acme"]; err != nil || allErr != nil || len(all) != 1 || last.Epoch != head.Epoch || last.Newest != head.Newest {
+		t.Errorf("records %+v, %v; want the head %+v, %v", all, allErr, head, err)
 	}
 }
 

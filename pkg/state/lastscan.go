@@ -41,3 +41,26 @@ func (j Journals) LastScan(ctx context.Context, source string) (s journal.LastSc
 	}
 	return s, explain(ctx, "read how "+source+" was scanned", err)
 }
+
+// LastScans implements [journal.Diary]: one SELECT, no fsync.
+func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
+	const op = "read how the sources were scanned"
+	rows, err := j.s.read.QueryContext(ctx, "SELECT source, scan FROM last_scans")
+	if err != nil {
+		return nil, explain(ctx, op, err)
+	}
+	defer rows.Close()
+	all := map[string]journal.LastScan{}
+	for rows.Next() {
+		var source, text string
+		var s journal.LastScan
+		if err = rows.Scan(&source, &text); err == nil {
+			err = json.Unmarshal([]byte(text), &s)
+		}
+		if err != nil {
+			return nil, explain(ctx, op, err)
+		}
+		all[source] = s
+	}
+	return all, explain(ctx, op, rows.Err())
+}

@@ -27,6 +27,17 @@ type LastScan struct {
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// Unread are the kinds that the newest scan could not read whole, by kind.
 	Unread []Unread `json:"unread,omitempty"`
+	// Epoch and Newest are those of the journal's head as of the newest scan that
+	// read it.
+	Epoch  string `json:"epoch,omitempty"`
+	Newest int64  `json:"newest,omitempty"`
+}
+
+// AppliedBy reports whether a pair has applied everything that the journal held at
+// the newest scan.
+func (s LastScan) AppliedBy(p replication.Progress) bool {
+	at := p.Position
+	return s.Epoch != "" && at != nil && at.Epoch == s.Epoch && at.Seq >= s.Newest
 }
 
 // Unread is a kind that scans can't read whole.
@@ -73,4 +84,7 @@ type Diary interface {
 	NoteScan(ctx context.Context, source string, s LastScan) error
 	// LastScan returns the record of a source, zero if there is none.
 	LastScan(ctx context.Context, source string) (LastScan, error)
+	// LastScans returns the records of all sources, by source, with few requests. The
+	// error is about those that are missing.
+	LastScans(ctx context.Context) (map[string]LastScan, error)
 }

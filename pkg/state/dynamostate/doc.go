@@ -13,7 +13,7 @@
 //	pair#REPLICA/ORG   run#ID         a run record, which expires
 //	journal#SOURCE     row#ID         rows written together, ID the newest of them
 //	journal#SOURCE     top            the head of a journal
-//	journal#SOURCE     diary          how the newest scan went
+//	scans              SOURCE         how the newest scan went
 //
 // All hot items are one partition, so that [State.Pairs] is one query and needs
 // neither a scan nor an index, which would double the price of every write. A
@@ -60,5 +60,6 @@
 //
 // How the newest scan went has an item of its own. A scan that found nothing
 // writes no other item that could hold it, and a failure in the head would be
-// read by every poll, and wait for the writers of rows.
+// read by every poll, and wait for the writers of rows. These items are one
+// partition, so that the manager reads those of all sources with one query.
 package dynamostate

@@ -33,7 +33,12 @@ func allOfJournal(ctx context.Context, j dynamostate.Journals) map[string]error 
 // setIn changes an attribute of an item of the journal behind its back.
 func (w *world) setIn(t *testing.T, sk, attr string, v types.AttributeValue) {
 	t.Helper()
-	_, err := w.raw.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &w.table, Key: keyOf("journal#"+source, sk),
+	w.setItem(t, "journal#"+source, sk, attr, v)
+}
+
+func (w *world) setItem(t *testing.T, pk, sk, attr string, v types.AttributeValue) {
+	t.Helper()
+	_, err := w.raw.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &w.table, Key: keyOf(pk, sk),
 		UpdateExpression: aws.String("SET " + attr + " = :v"), ExpressionAttributeValues: item{":v": v}})
 	if err != nil {
 		t.Fatal(err)
@@ -115,12 +120,19 @@ func TestADiaryThatCantBeRead(t *testing.T) {
 	if err := note(); err != nil {
 		t.Fatalf("a failure of many words: %v", err)
 	}
-	w.setIn(t, "diary", "r", &types.AttributeValueMemberB{Value: []byte{1, 2, 3}})
+	w.setItem(t, "scans", source, "r", &types.AttributeValueMemberB{Value: []byte{1, 2, 3}})
 	_, err := j.LastScan(t.Context(), source)
-	if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "item diary of the partition journal#"+source) {
+	if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "item "+source+" of the partition scans") {
 		t.Errorf("damaged: %v of class %s with the hint %q", err, replication.ClassOf(err), replication.HintOf(err))
 	}
-	w.setIn(t, "diary", "v", &types.AttributeValueMemberN{Value: "2"})
+	other := journal.LastScan{Ended: noon(), Listed: 3}
+	if err := j.NoteScan(t.Context(), "other", other); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := j.LastScans(t.Context()); err == nil || len(all) != 1 || !reflect.DeepEqual(all["other"], other) {
+		t.Errorf("all: %+v, %v; want the record that can be read, and an error", all, err)
+	}
+	w.setItem(t, "scans", source, "v", &types.AttributeValueMemberN{Value: "2"})
 	before := w.items(t)
 	if _, err := j.LastScan(t.Context(), source); !errors.Is(err, replication.ErrSchema) {
 		t.Errorf("read: %v, want ErrSchema", err)

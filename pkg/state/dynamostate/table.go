@@ -45,9 +45,11 @@ const (
 	attrNext   = "i" // N: id of the next row
 )
 
-// Sort keys within a pair, and the partition of the hot items.
+// Sort keys within a pair, and the partitions of the hot items and of the records of
+// scans.
 const (
 	pairsPK  = "pairs"
+	scansPK  = "scans"
 	detailSK = "detail"
 	logSK    = "log#"
 	baseSK   = "log#base"
@@ -55,11 +57,10 @@ const (
 )
 
 // Sort keys within a journal. The head sorts behind all rows, so that one query
-// from a row on reads it too; the diary before them, so that none does.
+// from a row on reads it too.
 const (
-	diarySK = "diary"
-	rowSK   = "row#"
-	headSK  = "top"
+	rowSK  = "row#"
+	headSK = "top"
 )
 
 // TableDefinition is what a table must have. Whatever else it has (encryption,

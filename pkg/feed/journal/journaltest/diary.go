@@ -16,7 +16,7 @@ func testDiary(t *testing.T, open func() journal.ScanStore) {
 		t.Errorf("never scanned: %+v, %v", got, err)
 	}
 	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2, Unread: []journal.Unread{{Kind: object.Role, Since: t0().Add(-time.Hour), Failing: t0(), Error: "read /roles: 403", Class: replication.Rejected, Hint: "grant read"}}}
-	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second)}
+	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second), Epoch: "e", Newest: 12}
 	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, other: {bad, good}} {
 		for _, scan := range scans {
 			if err := s.NoteScan(t.Context(), at, scan); err != nil {
@@ -26,6 +26,9 @@ func testDiary(t *testing.T, open func() journal.ScanStore) {
 		if got, err := open().LastScan(t.Context(), at); err != nil || !reflect.DeepEqual(got, scans[len(scans)-1]) {
 			t.Errorf("%s: %+v, %v; want the newest, %+v", at, got, err, scans[len(scans)-1])
 		}
+	}
+	if all, err := open().LastScans(t.Context()); err != nil || len(all) != 2 || !reflect.DeepEqual(all[source], bad) || !reflect.DeepEqual(all[other], good) {
+		t.Errorf("all: %+v, %v", all, err)
 	}
 	if head, got := rows(t, s, source); head != (journal.Head{}) || len(got) != 0 {
 		t.Errorf("a note of a scan that failed began the journal: %+v, %v", head, paths(got))
