@@ -27,12 +27,12 @@ func (o *Org) Search(ctx context.Context, index, query string, start, rows int) 
 	q := strings.NewReplacer(" ", "%20", `\`, "%5C").Replace(query)
 	r := &request{op: "search", method: http.MethodGet, path: fmt.Sprintf("/search/%s?q=%s&rows=%d&start=%d", index, q, rows, start)}
 	failed := false
-	r.transient = func(e *Error, _ bool) retryAs {
-		if failed || !e.Kind.transient() {
+	r.retryPolicy = func(e *Error, _ bool) retryAction {
+		if failed || !e.Kind.isTransient() {
 			return giveUp
 		}
 		failed = true
-		return tryAgain
+		return retryRequest
 	}
 	a, err := o.do(ctx, r)
 	if err != nil {

@@ -163,6 +163,10 @@ func (s *slow) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	return object.Object{Ref: ref, Body: []byte(`{}`), Fingerprint: ref.Name}, nil
 }
 
+func (s *slow) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
+	return nil
+}
+
 // leasing counts the renewals of a lease, and refuses them if it is told to.
 type leasing struct {
 	journal.ScanStore
