@@ -35,6 +35,7 @@ func arrows() map[string][]string {
 		chef        = "pkg/chef"
 		journal     = "pkg/feed/journal"
 		health      = "pkg/health"
+		store       = "pkg/store"
 		cloud       = "pkg/cloud"
 		awserr      = "pkg/cloud/awserr"
 		rapid       = "pgregory.net/rapid"
@@ -60,6 +61,11 @@ func arrows() map[string][]string {
 		"pkg/status": {object, replication, journal, health},
 
 		"pkg/state": {object, replication, journal, health, "modernc.org/sqlite"},
+
+		// What is kept: the records, and the two stores of items that they are in.
+		store:              {object, replication, journal, health},
+		"pkg/store/sqlite": {replication, store, "modernc.org/sqlite"},
+		"pkg/store/dynamo": {replication, store, awserr, aws, smithy},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {object, replication},
@@ -90,6 +96,7 @@ func arrows() map[string][]string {
 		"pkg/replication/replicationtest": {object, replication},
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {object, replication, rapid, cmp},
+		"pkg/store/kvtest":                {store, cmp},
 		"pkg/schedule/scheduletest":       {aws, smithy},
 		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
 		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},

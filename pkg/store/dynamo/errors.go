@@ -1,0 +1,50 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/smithy-go"
+
+	"chefsync/pkg/cloud/awserr"
+	"chefsync/pkg/replication"
+)
+
+// explain gives an error its class and a hint. Errors that already say enough stay as
+// they are.
+func (t *Table) explain(ctx context.Context, err error) error {
+	var known *replication.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	class, hint := t.classify(err)
+	return &replication.Error{Server: "table " + t.name, Class: class, Hint: hint, Err: awserr.Plain(err)}
+}
+
+// classify returns what an error of AWS means and what to try.
+func (t *Table) classify(err error) (replication.Class, string) {
+	var call *smithy.OperationError
+	permission := "dynamodb"
+	if errors.As(err, &call) {
+		permission += ":" + call.Operation()
+	}
+	switch awserr.Code(err) {
+	case "AccessDeniedException", "AccessDenied", "NotAuthorized", "KMSAccessDeniedException":
+		return replication.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it has one of its own", permission, t.name)
+	case "ResourceNotFoundException":
+		return replication.Local, fmt.Sprintf("there is no table %s in this account and region: deploy the stack, or check its name and the region", t.name)
+	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
+		return replication.Transient, fmt.Sprintf("the table %s is throttled; it is tried again", t.name)
+	case "TransactionConflictException", "TransactionCanceledException", "TransactionInProgressException":
+		return replication.Transient, "others write the same records; it is tried again"
+	case "ValidationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException":
+		return replication.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", t.name, attrPartition, attrSort)
+	}
+	return awserr.Judge("table "+t.name, err)
+}

@@ -1,0 +1,50 @@
+package dynamo_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/dynamo"
+	"chefsync/pkg/store/kvtest"
+)
+
+func createTable(t *testing.T, c *dynamodb.Client) string {
+	t.Helper()
+	name := fmt.Sprintf("chefsync-test-%d-%d", os.Getpid(), time.Now().UnixNano())
+	d := dynamo.Definition()
+	_, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: &d.PartitionKey, AttributeType: types.ScalarAttributeTypeS}, {AttributeName: &d.SortKey, AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: &d.PartitionKey, KeyType: types.KeyTypeHash}, {AttributeName: &d.SortKey, KeyType: types.KeyTypeRange},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := c.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: aws.String(name)}); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+func TestKV(t *testing.T) {
+	c := dynamotest.Start(t)
+	kvtest.Run(t, func(t *testing.T) func() store.KV {
+		table := createTable(t, c)
+		return func() store.KV { return dynamo.Open(c, table) }
+	})
+}

@@ -1,0 +1,70 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"chefsync/pkg/replication"
+)
+
+// errForeignFile: a SQLite file that another program wrote.
+var errForeignFile = errors.New("this is the database of another program")
+
+func localError(op string, err error) error {
+	return &replication.Error{Op: op, Class: replication.Local, Hint: "check the path and its permissions", Err: err}
+}
+
+// explain gives an error of the database its class and a hint. Errors that already
+// say enough stay as they are.
+func explain(ctx context.Context, op string, err error) error {
+	var known *replication.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, replication.ErrSchema):
+		return &replication.Error{Op: op, Class: replication.Local, Err: err,
+			Hint: "install the newer version of chef-sync-ctl again, or point it to another state file"}
+	case ctx.Err() != nil: // the driver says "interrupted" for it
+		if op == "" {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	return &replication.Error{Op: op, Class: replication.Local, Hint: hint(err), Err: err}
+}
+
+func hint(err error) string {
+	switch code(err) {
+	case sqlite3.SQLITE_FULL:
+		return "the disk is full: free some space; nothing was written and nothing is lost"
+	case sqlite3.SQLITE_NOTADB:
+		return "the file is no SQLite database: give the path of a new file"
+	case sqlite3.SQLITE_CORRUPT:
+		return "the state file is damaged: put it aside or restore a copy; without it a full compare starts over and loses nothing on the replica"
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return "another process keeps the file locked: end it, or try again"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return "make the file and its folder writable for this user"
+	case sqlite3.SQLITE_IOERR:
+		return "reading or writing failed: check the disk and its free space"
+	}
+	if errors.Is(err, errForeignFile) {
+		return "give the path of a new file"
+	}
+	return "check the state file and its folder"
+}
+
+// code returns SQLite's primary result code, or 0.
+func code(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
