@@ -46,7 +46,7 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() replication.Stat
 		{"directives leave what they don't name", testDirectPartly},
 		{"every field comes back, times in UTC", testFields},
 		{"every name of an object comes back", testNames},
-		{"ten thousand objects come back", testManyObjects},
+		{"more objects than one transaction takes come back", testManyObjects},
 		{"unsynced objects are sorted", testUnsyncedSorted},
 		{"runs come newest first and limited", testRuns},
 		{"everything is there after reopening", testReopen},

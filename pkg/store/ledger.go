@@ -1,0 +1,411 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+// Sort keys of the records of a pair.
+const (
+	objectPrefix = "OBJECT#"
+	runPrefix    = "RUN#"
+)
+
+// Entry is what the ledger of a pair says of one object, or of a listing that failed.
+type Entry struct {
+	// Fingerprint is that of what replication last put on the replica.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Dirty says that an interrupted write left it open what the replica has.
+	Dirty   bool     `json:"dirty,omitempty"`
+	Failure *failure `json:"failure,omitempty"`
+	// Object names the object of an entry whose key is too short for its name.
+	Object *[3]string `json:"object,omitempty"`
+}
+
+// failure is an unsynced object without its name, which the key holds: the path in JSON
+// can't name every object.
+type failure struct {
+	replication.Unsynced
+	Ref *struct{} `json:"object,omitempty"` // hides the path
+}
+
+// unknownFingerprint is how an inventory writes that an entry is dirty.
+const unknownFingerprint = "?"
+
+func (e Entry) empty() bool { return e.Fingerprint == "" && !e.Dirty && e.Failure == nil }
+
+// set takes over the fingerprint of an inventory; "" is none.
+func (e *Entry) set(fingerprint string) {
+	e.Fingerprint, e.Dirty = fingerprint, fingerprint == unknownFingerprint
+	if e.Dirty {
+		e.Fingerprint = ""
+	}
+}
+
+// inventory returns the entry as an inventory has it; "" is none.
+func (e Entry) inventory() string {
+	if e.Dirty {
+		return unknownFingerprint
+	}
+	return e.Fingerprint
+}
+
+// objectSort returns the sort key of an object, KIND/NAME/SUB with slashes and percent
+// signs in names escaped. A name that is too long for a key is cut, and told from others
+// by a hash; its entry holds it.
+func objectSort(r object.Ref) (sort string, whole bool) {
+	sort = objectPrefix + escape(string(r.Kind))
+	if r.Name != "" || r.Sub != "" {
+		sort += "/" + escape(r.Name)
+	}
+	if r.Sub != "" {
+		sort += "/" + escape(r.Sub)
+	}
+	if len(sort) <= MaxKey {
+		return sort, true
+	}
+	sum := sha256.Sum256([]byte(sort))
+	return strings.ToValidUTF8(sort[:MaxKey-100], "") + "/" + hex.EncodeToString(sum[:]), false
+}
+
+func escape(s string) string { return escaper.Replace(s) }
+
+// What names in keys are escaped with, read-only.
+var (
+	escaper   = strings.NewReplacer("%", "%25", "/", "%2F")
+	unescaper = strings.NewReplacer("%25", "%", "%2F", "/")
+)
+
+// object returns the object that an entry is of.
+func (e Entry) object(sort string) (object.Ref, error) {
+	if e.Object != nil {
+		return object.Ref{Kind: object.Kind(e.Object[0]), Name: e.Object[1], Sub: e.Object[2]}, nil
+	}
+	parts := strings.Split(strings.TrimPrefix(sort, objectPrefix), "/")
+	for len(parts) < 3 {
+		parts = append(parts, "")
+	}
+	r := object.Ref{Kind: object.Kind(unescaper.Replace(parts[0])), Name: unescaper.Replace(parts[1]), Sub: unescaper.Replace(parts[2])}
+	if back, _ := objectSort(r); len(parts) > 3 || back != sort {
+		return r, damaged(fmt.Errorf("%q is not the key of an object", sort))
+	}
+	return r, nil
+}
+
+// checkRef refuses what JSON can't give back unchanged. No name that a Chef Server
+// accepts is refused (docs/chef-server-api.md §4).
+func checkRef(r object.Ref) error {
+	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
+		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+			return fmt.Errorf("%q is not the name of an object", r.Path())
+		}
+	}
+	return nil
+}
+
+// entryChange is what an update changes of one entry; nil leaves that part.
+type entryChange struct {
+	fingerprint *string
+	failure     *failure
+	noFailure   bool
+}
+
+// partial reports whether the entry as it is must be known.
+func (c entryChange) partial() bool { return c.fingerprint == nil || c.failure == nil && !c.noFailure }
+
+func (c entryChange) apply(e *Entry) {
+	if c.fingerprint != nil {
+		e.set(*c.fingerprint)
+	}
+	if c.failure != nil || c.noFailure {
+		e.Failure = c.failure
+	}
+}
+
+// entryChanges returns what an update does to each object. An entry that it both drops
+// and sets is set.
+func entryChanges(u replication.Update) (map[object.Ref]entryChange, error) {
+	all := map[object.Ref]entryChange{}
+	change := func(r object.Ref, f func(*entryChange)) {
+		c := all[r]
+		f(&c)
+		all[r] = c
+	}
+	none := ""
+	for _, r := range u.Removed {
+		change(r, func(c *entryChange) { c.fingerprint = &none })
+	}
+	for r, fingerprint := range u.Applied {
+		change(r, func(c *entryChange) { c.fingerprint = &fingerprint })
+	}
+	for _, r := range u.Synced {
+		change(r, func(c *entryChange) { c.noFailure = true })
+	}
+	for _, x := range u.Unsynced {
+		x.Reason, x.Hint = clip(x.Reason), clip(x.Hint)
+		change(x.Ref, func(c *entryChange) { c.failure = &failure{Unsynced: x} })
+	}
+	for r := range all {
+		if err := checkRef(r); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// ledgerWrites returns the writes that an update means for the ledger, in the order of
+// their keys. Under the lease nobody else changes the entries that are read here.
+func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u replication.Update) ([]Write, error) {
+	changes, err := entryChanges(u)
+	if err != nil {
+		return nil, err
+	}
+	refs := make([]object.Ref, 0, len(changes))
+	var keys []Key
+	for r, c := range changes {
+		refs = append(refs, r)
+		if c.partial() {
+			sort, _ := objectSort(r)
+			keys = append(keys, Key{pairPartition(id), sort})
+		}
+	}
+	known := map[Key]Entry{}
+	if len(keys) > 0 {
+		items, err := s.kv.Get(ctx, keys...)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			if it.Version == "" {
+				continue
+			}
+			if known[it.Key], err = decode[Entry](it.Data); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(refs, object.Compare)
+	var writes []Write
+	for _, r := range refs {
+		w, err := entryWrite(id, r, known, changes[r])
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, w)
+	}
+	return writes, nil
+}
+
+func entryWrite(id replication.PairID, r object.Ref, known map[Key]Entry, c entryChange) (Write, error) {
+	sort, whole := objectSort(r)
+	key := Key{pairPartition(id), sort}
+	e := known[key]
+	c.apply(&e)
+	if e.empty() {
+		return Delete(key), nil
+	}
+	if !whole {
+		e.Object = &[3]string{string(r.Kind), r.Name, r.Sub}
+	}
+	data, err := encode(e)
+	if err != nil {
+		return Write{}, fmt.Errorf("entry of %s: %w", r, err)
+	}
+	return Put(Item{Key: key, Data: data}), nil
+}
+
+// Commit implements [replication.State]. An update of more entries than a transaction
+// takes is written in several, the progress last; see the package documentation.
+func (s *Store) Commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
+	return explain("commit state of "+id.String(), s.commit(ctx, id, fence, now, u))
+}
+
+func (s *Store) commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
+	writes, err := s.ledgerWrites(ctx, id, u)
+	if err != nil {
+		return err
+	}
+	if u.Run != nil {
+		w, err := runWrite(id, now, *u.Run)
+		if err != nil {
+			return err
+		}
+		writes = append(writes, w) // in the last transaction
+	}
+	for len(writes) > 0 {
+		n := fitting(writes)
+		if n == len(writes) {
+			break
+		}
+		if err := s.writeHeld(ctx, id, fence, now, writes[:n]); err != nil {
+			return err
+		}
+		writes = writes[n:]
+	}
+	_, err = s.update(ctx, id, func(r *pairRecord) error {
+		r.Progress = u.Progress
+		return r.heldBy(fence, now)
+	}, writes...)
+	if err == nil && u.Run != nil && trimsRuns(u.Run.ID) {
+		err = s.trimRuns(ctx, id)
+	}
+	return err
+}
+
+// fitting returns how many of the writes have room in a transaction beside the record of
+// the pair.
+func fitting(writes []Write) int {
+	size := 0
+	for i, w := range writes {
+		if size += len(w.Item.Data); i == MaxWrites-1 || size > maxTotal && i > 0 {
+			return i
+		}
+	}
+	return len(writes)
+}
+
+// writeHeld does writes under the lease.
+func (s *Store) writeHeld(ctx context.Context, id replication.PairID, fence int64, now time.Time, writes []Write) error {
+	return s.decide(ctx, id, func(it Item) error {
+		r, err := decodePair(it)
+		if err != nil {
+			return err
+		}
+		if err := r.heldBy(fence, now); err != nil {
+			return err
+		}
+		if _, err = s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...); err == nil {
+			s.remember(id, it)
+		}
+		return err
+	})
+}
+
+// entries reads the ledger of a pair.
+func (s *Store) entries(ctx context.Context, id replication.PairID, each func(object.Ref, Entry)) error {
+	if _, err := pairKey(id); err != nil {
+		return err
+	}
+	items, err := s.kv.Query(ctx, Prefix(pairPartition(id), objectPrefix))
+	for _, it := range items {
+		e, err := decode[Entry](it.Data)
+		if err != nil {
+			return err
+		}
+		r, err := e.object(it.Sort)
+		if err != nil {
+			return err
+		}
+		each(r, e)
+	}
+	return err
+}
+
+// Inventory implements [replication.State].
+func (s *Store) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
+	all := map[object.Ref]string{}
+	err := s.entries(ctx, id, func(r object.Ref, e Entry) {
+		if fingerprint := e.inventory(); fingerprint != "" {
+			all[r] = fingerprint
+		}
+	})
+	if err != nil {
+		return nil, explain("read ledger of "+id.String(), err)
+	}
+	return all, nil
+}
+
+// Unsynced implements [replication.State].
+func (s *Store) Unsynced(ctx context.Context, id replication.PairID) (list []replication.Unsynced, err error) {
+	err = s.entries(ctx, id, func(r object.Ref, e Entry) {
+		if e.Failure != nil {
+			u := e.Failure.Unsynced
+			u.Ref = r
+			list = append(list, u)
+		}
+	})
+	if err != nil {
+		return nil, explain("read unsynced objects of "+id.String(), err)
+	}
+	slices.SortFunc(list, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	return list, nil
+}
+
+// What is kept of runs. A backend that removes items by their age does it by RunAge.
+const (
+	KeepRuns = 200                 // newest runs of each pair, about
+	RunAge   = 30 * 24 * time.Hour // since it was recorded
+)
+
+func runWrite(id replication.PairID, now time.Time, r replication.Run) (Write, error) {
+	if checkName("run", r.ID) != nil {
+		return Write{}, errors.New("a run needs an id, of at most 900 bytes")
+	}
+	r.Error = clipFailure(r.Error)
+	data, err := encode(r)
+	if err != nil {
+		return Write{}, fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	return Put(Item{Key: Key{pairPartition(id), runPrefix + r.ID}, Data: data, Expires: now.Add(RunAge)}), nil
+}
+
+// trimsRuns reports whether the commit of a run removes old ones: one run in fifty does,
+// by its id, so that few commits read them.
+func trimsRuns(id string) bool {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return h.Sum32()%50 == 0
+}
+
+func (s *Store) trimRuns(ctx context.Context, id replication.PairID) error {
+	q := Prefix(pairPartition(id), runPrefix)
+	q.Reverse, q.Limit = true, 10*KeepRuns
+	items, err := s.kv.Query(ctx, q)
+	if err != nil || len(items) <= KeepRuns {
+		return err
+	}
+	return s.deleteAll(ctx, items[KeepRuns:])
+}
+
+// deleteAll removes items that nothing refers to.
+func (s *Store) deleteAll(ctx context.Context, items []Item) error {
+	for chunk := range slices.Chunk(items, MaxWrites) {
+		writes := make([]Write, len(chunk))
+		for i, it := range chunk {
+			writes[i] = Delete(it.Key)
+		}
+		if _, err := s.kv.Transact(ctx, writes...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Runs implements [replication.State]. A limit below one gives none.
+func (s *Store) Runs(ctx context.Context, id replication.PairID, limit int) (runs []replication.Run, err error) {
+	if _, err := pairKey(id); err != nil || limit < 1 {
+		return nil, err
+	}
+	q := Prefix(pairPartition(id), runPrefix)
+	q.Reverse, q.Limit = true, limit
+	items, err := s.kv.Query(ctx, q)
+	for _, it := range items {
+		r, err := decode[replication.Run](it.Data)
+		if err != nil {
+			return nil, explain("read runs of "+id.String(), err)
+		}
+		runs = append(runs, r)
+	}
+	return runs, explain("read runs of "+id.String(), err)
+}

@@ -1,0 +1,211 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"chefsync/pkg/replication"
+)
+
+// pairsPartition holds the records of all pairs, so that one query reads them.
+const pairsPartition = "PAIRS"
+
+// pairPartition returns the partition of the other records of a pair.
+func pairPartition(id replication.PairID) string { return "PAIR#" + id.String() }
+
+func pairKey(id replication.PairID) (Key, error) {
+	name := id.String()
+	if back, err := replication.ParsePairID(name); err != nil || back != id || checkName("pair", name) != nil {
+		return Key{}, fmt.Errorf("%q is not the name of a pair", name)
+	}
+	return Key{Partition: pairsPartition, Sort: name}, nil
+}
+
+// pairRecord is the record of a pair. Desired and Progress keep the members that a newer
+// version wrote.
+type pairRecord struct {
+	Schema   int // of this record and of all others of the pair
+	Desired  replication.Desired
+	Progress replication.Progress
+	Lease    replication.Lease
+}
+
+// storedPair is the JSON of a pairRecord.
+type storedPair struct {
+	Schema   int               `json:"schema"`
+	Desired  json.RawMessage   `json:"desired"`
+	Progress json.RawMessage   `json:"progress"`
+	Lease    replication.Lease `json:"lease"`
+}
+
+func decodePair(it Item) (r pairRecord, err error) {
+	if it.Version == "" {
+		return r, nil
+	}
+	stored, err := decode[storedPair](it.Data)
+	if err != nil {
+		return r, err
+	}
+	if err := checkSchema(stored.Schema, replication.SchemaVersion); err != nil {
+		return r, err
+	}
+	r.Schema, r.Lease = stored.Schema, stored.Lease
+	if r.Desired, err = decode[replication.Desired](stored.Desired); err != nil {
+		return r, err
+	}
+	r.Progress, err = decode[replication.Progress](stored.Progress)
+	return r, err
+}
+
+func (r pairRecord) encode() ([]byte, error) {
+	stored := storedPair{Schema: r.Schema, Lease: r.Lease}
+	r.Progress.LastError = clipFailure(r.Progress.LastError)
+	var err error
+	if stored.Desired, err = encode(r.Desired); err != nil {
+		return nil, err
+	}
+	if stored.Progress, err = encode(r.Progress); err != nil {
+		return nil, fmt.Errorf("progress: %w", err)
+	}
+	return encode(stored)
+}
+
+func (r pairRecord) state(id replication.PairID) replication.PairState {
+	return replication.PairState{ID: id, Desired: r.Desired, Progress: r.Progress, Lease: r.Lease}
+}
+
+// heldBy returns ErrFenced unless a token is the last one given out and its lease has
+// not ended.
+func (r pairRecord) heldBy(fence int64, now time.Time) error {
+	if r.Lease.Fence != fence || !r.Lease.HeldAt(now) {
+		return replication.ErrFenced
+	}
+	return nil
+}
+
+// Pair implements [replication.State].
+func (s *Store) Pair(ctx context.Context, id replication.PairID) (replication.PairState, error) {
+	key, err := pairKey(id)
+	if err != nil {
+		return replication.PairState{}, err
+	}
+	op := "read state of " + key.Sort
+	it, err := s.get(ctx, key)
+	if err != nil {
+		return replication.PairState{}, explain(op, err)
+	}
+	r, err := decodePair(it)
+	if err != nil {
+		return replication.PairState{}, explain(op, err)
+	}
+	s.remember(id, it)
+	return r.state(id), nil
+}
+
+// Pairs implements [replication.State]. It fails as a whole when a newer version wrote
+// one of the records.
+func (s *Store) Pairs(ctx context.Context) ([]replication.PairState, error) {
+	const op = "read state of all pairs"
+	items, err := s.kv.Query(ctx, Prefix(pairsPartition, ""))
+	if err != nil {
+		return nil, explain(op, err)
+	}
+	all := make([]replication.PairState, 0, len(items))
+	for _, it := range items {
+		id, err := replication.ParsePairID(it.Sort)
+		if err != nil {
+			return nil, explain(op, damaged(err))
+		}
+		r, err := decodePair(it)
+		if err != nil {
+			return nil, explain(op, err)
+		}
+		s.remember(id, it)
+		all = append(all, r.state(id))
+	}
+	slices.SortFunc(all, func(a, b replication.PairState) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	return all, nil
+}
+
+// Acquire implements [replication.State].
+func (s *Store) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time, ttl time.Duration) (replication.PairState, error) {
+	if owner == "" || ttl <= 0 {
+		return replication.PairState{}, fmt.Errorf("lease of %s: an owner and a duration are needed", id)
+	}
+	st, err := s.update(ctx, id, func(r *pairRecord) error {
+		lease, ok := acquire(r.Lease, owner, now, ttl)
+		if !ok {
+			return &replication.LeasedError{Pair: id, Lease: r.Lease}
+		}
+		r.Lease = lease
+		return nil
+	})
+	return st, explain("take lease of "+id.String(), err)
+}
+
+// acquire returns a lease as it is once its owner has taken it.
+func acquire(l replication.Lease, owner string, now time.Time, ttl time.Duration) (replication.Lease, bool) {
+	if l.HeldAt(now) && l.Owner != owner {
+		return l, false
+	}
+	return replication.Lease{Owner: owner, Expires: now.Add(ttl).UTC().Truncate(time.Microsecond), Fence: l.Fence + 1}, true
+}
+
+// Renew implements [replication.State]. A lease that has expired can't be renewed, even
+// if nobody took it: a poll may have written a Note meanwhile, which the holder doesn't
+// know.
+func (s *Store) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time, ttl time.Duration) (replication.PairState, error) {
+	st, err := s.update(ctx, id, func(r *pairRecord) error {
+		if err := r.heldBy(fence, now); err != nil {
+			return err
+		}
+		r.Lease.Expires = now.Add(ttl).UTC().Truncate(time.Microsecond)
+		return nil
+	})
+	return st, explain("renew lease of "+id.String(), err)
+}
+
+// errUnchanged ends an update that has nothing to write.
+var errUnchanged = errors.New("nothing to write")
+
+// Release implements [replication.State].
+func (s *Store) Release(ctx context.Context, id replication.PairID, fence int64) error {
+	_, err := s.update(ctx, id, func(r *pairRecord) error {
+		if r.Lease.Fence != fence || r.Lease.Owner == "" {
+			return errUnchanged
+		}
+		r.Lease = replication.Lease{Fence: fence}
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	return explain("release lease of "+id.String(), err)
+}
+
+// Note implements [replication.State].
+func (s *Store) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+	_, err := s.update(ctx, id, func(r *pairRecord) error {
+		if r.Lease.Fence != fence || r.Lease.HeldAt(now) {
+			return replication.ErrFenced
+		}
+		r.Progress = p
+		return nil
+	})
+	return explain("note state of "+id.String(), err)
+}
+
+// Direct implements [replication.State]. A directive that is applied twice, because the
+// answer of the first write was lost, changes nothing more.
+func (s *Store) Direct(ctx context.Context, id replication.PairID, d replication.Directive) error {
+	_, err := s.update(ctx, id, func(r *pairRecord) error {
+		r.Desired = r.Desired.Apply(d)
+		return nil
+	})
+	return explain("direct "+id.String(), err)
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"chefsync/pkg/replication"
+)
+
+// encode returns the JSON of a record, and makes sure that it can be read again: an
+// unreadable record would stop its pair for good.
+func encode[T any](v T) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err == nil {
+		data, err = replication.AppendNewer(data, &v)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := decode[T](data); err != nil {
+		return nil, fmt.Errorf("the record could not be read again: %w", err)
+	}
+	return data, nil
+}
+
+// decode reads a record, of a newer version too. Its times are in UTC.
+func decode[T any](data []byte) (v T, err error) {
+	if err := replication.DecodeRecord(data, &v); err != nil {
+		return v, damaged(err)
+	}
+	setUTC(reflect.ValueOf(&v))
+	return v, nil
+}
+
+// setUTC turns every time within a value that nobody shares yet to UTC.
+func setUTC(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			setUTC(v.Elem())
+		}
+	case reflect.Slice:
+		switch v.Type().Elem().Kind() {
+		case reflect.Struct, reflect.Pointer, reflect.Slice:
+			for i := range v.Len() {
+				setUTC(v.Index(i))
+			}
+		}
+	case reflect.Struct:
+		if t, ok := v.Addr().Interface().(*time.Time); ok {
+			*t = t.UTC()
+			return
+		}
+		for i := range v.NumField() {
+			setUTC(v.Field(i))
+		}
+	}
+}
+
+// checkSchema refuses a record that a newer version wrote.
+func checkSchema(version, known int) error {
+	if version > known {
+		return fmt.Errorf("%w: the record has version %d, this program knows %d", replication.ErrSchema, version, known)
+	}
+	return nil
+}
+
+// damaged says that a record can't be read. It is never overwritten.
+func damaged(err error) error {
+	return &replication.Error{Op: "read record", Class: replication.Local, Err: err,
+		Hint: "the state is damaged: restore a copy; without it a full compare starts over and loses nothing on the replica"}
+}
+
+// explain gives an error its operation, and a class and a hint if it has none. Errors
+// that already say enough stay as they are.
+func explain(op string, err error) error {
+	var known *replication.Error
+	var leased *replication.LeasedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &leased):
+		return err
+	case errors.As(err, &known):
+		if known.Op != "" {
+			return err
+		}
+		named := *known
+		named.Op = op
+		return &named
+	case errors.Is(err, replication.ErrSchema):
+		return &replication.Error{Op: op, Class: replication.Local, Err: err,
+			Hint: "use the newer version of the program again; on one machine, another state file does too"}
+	case errors.Is(err, ErrConflict):
+		return &replication.Error{Op: op, Class: replication.Transient, Err: err, Hint: "others write the same records; it is tried again"}
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+// maxText is how long, in bytes, the text of a failure is kept.
+const maxText = 16 << 10
+
+func clip(s string) string {
+	if len(s) > maxText {
+		return strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return s
+}
+
+func clipFailure(f *replication.Failure) *replication.Failure {
+	if f == nil {
+		return nil
+	}
+	clipped := *f
+	clipped.Message, clipped.Hint = clip(f.Message), clip(f.Hint)
+	return &clipped
+}
+
+// checkName refuses what can't be part of a key.
+func checkName(what, s string) error {
+	if s == "" || len(s) > maxName || !utf8.ValidString(s) {
+		return fmt.Errorf("%q is not the name of a %s", s, what)
+	}
+	return nil
+}
+
+// maxName is how long, in bytes, a name may be that is part of a key.
+const maxName = 900
