@@ -90,11 +90,16 @@ type bulkRead struct {
 // (docs/chef-server-api.md §6.2). So a missing row means nothing, and all that fails
 // only makes the result smaller.
 func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) map[object.Ref]object.Object {
-	searches := searchesFor(refs, o.Whole)
-	if len(searches) == 0 || r.search.paused() {
-		return nil
-	}
 	b := &bulkRead{reader: r, options: o, found: map[object.Ref]object.Object{}, room: o.BodyBytes}
+	for _, ref := range refs {
+		if o.Listed && ref.Kind == object.DataBag {
+			b.found[ref] = bagObject(ref)
+		}
+	}
+	searches := searchesFor(refs, o.Listed)
+	if len(searches) == 0 || r.search.paused() {
+		return b.found
+	}
 	b.run(ctx, searches[0]) // a server without search is asked once, not by all at the same time
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, searchesAtOnce)
@@ -120,7 +125,7 @@ type search struct {
 }
 
 // searchesFor groups the objects that can be searched for.
-func searchesFor(refs []object.Ref, whole bool) []*search {
+func searchesFor(refs []object.Ref, listed bool) []*search {
 	byScope := map[object.Scope]*search{}
 	for _, ref := range refs {
 		scope := object.Scope{Kind: ref.Kind}
@@ -139,7 +144,7 @@ func searchesFor(refs []object.Ref, whole bool) []*search {
 		s.wanted[ref] = true
 	}
 	least := fewObjects
-	if whole {
+	if listed {
 		least = 2 // one costs a request either way, and a GET has no index
 	}
 	maps.DeleteFunc(byScope, func(_ object.Scope, s *search) bool { return len(s.wanted) < least })
@@ -151,7 +156,7 @@ func searchesFor(refs []object.Ref, whole bool) []*search {
 // run reads a collection page by page, and by name what paging can't reach.
 func (b *bulkRead) run(ctx context.Context, s *search) {
 	whole := false
-	if b.options.Whole {
+	if b.options.Listed {
 		whole = b.readPages(ctx, s)
 	}
 	if !whole {
@@ -288,7 +293,7 @@ func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
 func (b *bulkRead) checkRows(ctx context.Context) {
 	byKind := map[object.Kind][]object.Ref{}
 	for ref := range b.found { // in random order
-		if len(byKind[ref.Kind]) < rowChecks {
+		if ref.Kind != object.DataBag && len(byKind[ref.Kind]) < rowChecks {
 			byKind[ref.Kind] = append(byKind[ref.Kind], ref)
 		}
 	}

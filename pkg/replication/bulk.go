@@ -21,7 +21,7 @@ const (
 // reads what it leaves out.
 type bulkReader struct {
 	refs      []object.Ref // of all windows, in order
-	whole     bool         // they are all that the primary lists, or nearly all
+	listed    bool         // they are what the primary lists, or nearly all of it
 	bodyBytes int          // of bodies that are kept
 	windows   int          // objects of the windows so far
 	ahead     int          // objects of refs that were read
@@ -30,8 +30,8 @@ type bulkReader struct {
 	source, target map[object.Ref]object.Object
 }
 
-func newBulkReader(refs []object.Ref, whole bool, bodyBytes int) *bulkReader {
-	return &bulkReader{refs: refs, whole: whole, bodyBytes: bodyBytes, source: map[object.Ref]object.Object{}, target: map[object.Ref]object.Object{}}
+func newBulkReader(refs []object.Ref, listed bool, bodyBytes int) *bulkReader {
+	return &bulkReader{refs: refs, listed: listed, bodyBytes: bodyBytes, source: map[object.Ref]object.Object{}, target: map[object.Ref]object.Object{}}
 }
 
 // readAhead reads a window in bulk, and more with it.
@@ -51,8 +51,8 @@ func (p *pass) readAhead(ctx context.Context, window []object.Ref, v view) {
 		}
 		var there map[object.Ref]object.Object
 		var wg sync.WaitGroup
-		wg.Go(func() { there = p.Target.GetBulk(ctx, target, BulkOptions{Whole: b.whole}) })
-		here := p.Source.GetBulk(ctx, source, BulkOptions{Whole: b.whole, BodyBytes: b.bodyBytes})
+		wg.Go(func() { there = p.Target.GetBulk(ctx, target, BulkOptions{Listed: b.listed}) })
+		here := p.Source.GetBulk(ctx, source, BulkOptions{Listed: b.listed, BodyBytes: b.bodyBytes})
 		wg.Wait()
 		maps.Copy(b.source, here)
 		maps.Copy(b.target, there)

@@ -79,9 +79,10 @@ type Reader interface {
 
 // BulkOptions say what a GetBulk is for.
 type BulkOptions struct {
-	// Whole: of each collection that the objects belong to (all roles, the items of one
-	// bag), they are all or nearly all.
-	Whole bool
+	// Listed: the objects were listed a moment ago, and are all or nearly all of their
+	// collections, such as all roles or the items of one bag. Data bags, which are
+	// nothing but their names, need no request then.
+	Listed bool
 	// BodyBytes bounds the bodies that are returned in all. Objects beyond it have a
 	// fingerprint only.
 	BodyBytes int
