@@ -136,7 +136,7 @@ func (t *Target) forget(m *manifest) {
 	for i, f := range m.files {
 		sums[i] = f.Checksum
 	}
-	t.flights.forget(sums)
+	t.checksums.forget(sums)
 }
 
 // dropNulls takes null values out of a manifest that the server refused as it

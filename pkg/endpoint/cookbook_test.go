@@ -386,43 +386,88 @@ func TestManyFilesGoInSeveralSandboxes(t *testing.T) {
 	}
 }
 
-func TestFlightsTakeAllOrNothing(t *testing.T) {
-	f := newFlights()
-	ctx, cancel := context.WithCancel(context.Background())
-	leave, err := f.enter(ctx, []string{"a", "b"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	entered := make(chan func(bool))
-	go func() {
-		leave, err := f.enter(ctx, []string{"b", "c"})
-		if err != nil {
-			t.Error(err)
+func TestChecksumsAreClaimedByOneAtATime(t *testing.T) {
+	c := newChecksums()
+	claim := func(want []string, wait bool, sums ...string) <-chan struct{} {
+		t.Helper()
+		mine, sent := c.claim(sums)
+		if !slices.Equal(mine, want) || (sent != nil) != wait {
+			t.Errorf("claimed %q of %q, wait %v; want %q, %v", mine, sums, sent != nil, want, wait)
 		}
-		entered <- leave
-	}()
-	free, err := f.enter(ctx, []string{"c"})
-	if err != nil {
-		t.Fatal(err)
+		return sent
 	}
-	free(false)
-	leave(true)
-	second := <-entered
-	if !slices.Equal(mustTake(f, "a", "b"), nil) {
-		t.Error("known content is taken again")
+	claim([]string{"a", "b"}, false, "a", "b")
+	sent := claim([]string{"c"}, true, "b", "c")
+	c.release([]string{"c"}, true)
+	<-sent
+	claim(nil, true, "b", "c")
+	c.release([]string{"a", "b"}, false)
+	claim([]string{"a", "b"}, false, "a", "b", "c")
+	c.release([]string{"a", "b"}, true)
+	claim(nil, false, "a", "b", "c")
+	c.forget([]string{"a"})
+	claim([]string{"a"}, false, "a", "b")
+}
+
+// objects reads objects from the primary.
+func (w *world) objects(paths ...string) (objs []object.Object) {
+	for _, path := range paths {
+		objs = append(objs, w.get(path))
 	}
-	cancel()
-	if _, err := f.enter(ctx, []string{"c"}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want context.Canceled", err)
+	return objs
+}
+
+func (w *world) contentOf(obj object.Object) replication.Content { return fromSource{w.source, obj} }
+
+func TestOneSandboxCoversSeveralVersions(t *testing.T) {
+	w := newWorld(t)
+	var paths []string
+	for i := range 5 {
+		name := fmt.Sprintf("c%d", i)
+		w.from.PutCookbook(name, "1.0.0", map[string][]byte{"LICENSE": []byte("same in all"), "own": []byte(name)}, false)
+		paths = append(paths, "/cookbooks/"+name+"/1.0.0")
 	}
-	second(false)
-	f.forget([]string{"a"})
-	if !slices.Equal(mustTake(f, "a", "b"), []string{"a"}) {
-		t.Error("forgotten content isn't taken")
+	w.target.Upload(t.Context(), w.objects(paths...), w.contentOf)
+	for _, path := range paths {
+		w.mustPut(path, true)
+	}
+	r := w.replica.Requests()
+	if n, sent := len(r.Containing("/sandboxes").Method("POST")), len(r.Containing("/bookshelf").Method("PUT")); n != 1 || sent != 6 {
+		t.Errorf("%d sandboxes, %d files sent; want 1 and 6", n, sent)
 	}
 }
 
-func mustTake(f *flights, sums ...string) []string {
-	taken, _ := f.take(sums)
-	return taken
+// A sandbox for several versions that fails, whoever's fault it is, delays none but
+// those that fail by themselves.
+func TestASandboxForSeveralVersionsThatFailsIsReplaced(t *testing.T) {
+	for name, f := range map[string]struct {
+		primary, replica cheftest.Fault
+		lost             bool // the file of the second version
+	}{
+		"commit":     {replica: cheftest.Fault{Method: "PUT", Path: "/sandboxes/*", Times: 3, Status: 503, Body: `{"error":["Committed incomplete sandbox"]}`}},
+		"not opened": {replica: cheftest.Fault{Method: "POST", Path: "/sandboxes", Times: 3, Status: 500}},
+		"an upload":  {replica: cheftest.Fault{Method: "PUT", Path: "*bookshelf*", Times: 1, Status: 403}},
+		"a download": {primary: cheftest.Fault{Method: "GET", Path: "*" + cheftest.MD5([]byte("c1")), Status: 404}, lost: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			paths := []string{"/cookbooks/c0/1.0.0", "/cookbooks/c1/1.0.0", "/cookbooks/c2/1.0.0"}
+			for _, path := range paths {
+				book := path[len("/cookbooks/") : len("/cookbooks/")+2]
+				w.from.PutCookbook(book, "1.0.0", map[string][]byte{"own": []byte(book)}, false)
+			}
+			if f.replica.Path != "" {
+				w.replica.Fault(f.replica)
+			}
+			if f.primary.Path != "" {
+				w.primary.Fault(f.primary)
+			}
+			w.target.Upload(t.Context(), w.objects(paths...), w.contentOf)
+			for i, path := range paths {
+				if err := w.put(path, true); (err != nil) != (f.lost && i == 1) {
+					t.Errorf("put %s: %v", path, err)
+				}
+			}
+		})
+	}
 }

@@ -17,8 +17,8 @@ import (
 // Target reads and writes an organization of a replica.
 type Target struct {
 	reader
-	uploads chan struct{} // transfers under way
-	flights *flights
+	uploads   chan struct{} // transfers under way
+	checksums *checksums
 	// overwrites lets one cookbook version at a time replace what the server has. Of
 	// two that drop the same file, Chef Infra Server answers one with 500.
 	overwrites chan struct{}
@@ -37,7 +37,7 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 	if o.Uploads <= 0 {
 		o.Uploads = 8
 	}
-	return &Target{reader: newReader(org, o.Log), uploads: make(chan struct{}, o.Uploads), flights: newFlights(), overwrites: make(chan struct{}, 1)}
+	return &Target{reader: newReader(org, o.Log), uploads: make(chan struct{}, o.Uploads), checksums: newChecksums(), overwrites: make(chan struct{}, 1)}
 }
 
 // Expect implements replication.Target. Only cookbook files outside the nine
@@ -184,7 +184,11 @@ func (t *Target) Delete(ctx context.Context, ref object.Ref) error {
 	if ref.Kind == object.Policy || ref.Kind == object.PolicyGroup {
 		return t.fail("delete", ref, t.removePolicy(ctx, ref))
 	}
-	return t.fail("delete", ref, t.remove(ctx, ref))
+	err := t.remove(ctx, ref)
+	if ref.Kind.HasFiles() {
+		t.checksums.forgetAll() // the server collects what no cookbook refers to any more
+	}
+	return t.fail("delete", ref, err)
 }
 
 func (t *Target) remove(ctx context.Context, ref object.Ref) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"chefsync/pkg/chef"
@@ -14,17 +13,50 @@ import (
 )
 
 // upload brings content to the server, as far as it lacks it: one sandbox for
-// each chunk of checksums.
+// each chunk of checksums. What others send meanwhile is waited for.
 func (t *Target) upload(ctx context.Context, kind object.Kind, files []object.File, content replication.Content) error {
-	for chunk := range slices.Chunk(files, chef.SandboxChunk) {
-		err := t.uploadChunk(ctx, chunk, content, 0)
-		var refused *sandboxError
+	sums, byChecksum := make([]string, len(files)), make(map[string]object.File, len(files))
+	for i, f := range files {
+		sums[i], byChecksum[f.Checksum] = f.Checksum, f
+	}
+	for {
+		mine, sent := t.checksums.claim(sums)
 		switch {
-		case errors.As(err, &refused) && chef.KindOf(err) == chef.KindPermission:
-			return t.mayNotCreate(kind, "sandboxes", refused.err)
-		case err != nil:
+		case len(mine) > 0:
+			if err := t.uploadClaimed(ctx, kind, mine, byChecksum, content); err != nil {
+				return err
+			}
+		case sent == nil:
+			return nil
+		default:
+			select {
+			case <-sent:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// uploadClaimed uploads claimed content and releases it.
+func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, sums []string, byChecksum map[string]object.File, content replication.Content) error {
+	for len(sums) > 0 {
+		chunk := sums[:min(chef.SandboxChunk, len(sums))]
+		files := make([]object.File, len(chunk))
+		for i, s := range chunk {
+			files[i] = byChecksum[s]
+		}
+		err := t.uploadChunk(ctx, files, content, 0)
+		if err != nil {
+			t.checksums.release(sums, false)
+			var refused *sandboxError
+			if errors.As(err, &refused) && chef.KindOf(err) == chef.KindPermission {
+				return t.mayNotCreate(kind, "sandboxes", refused.err)
+			}
 			return err
 		}
+		t.checksums.release(chunk, true)
+		sums = sums[len(chunk):]
 	}
 	return nil
 }
@@ -86,26 +118,32 @@ func (t *Target) sandbox(ctx context.Context, files []object.File, content repli
 // Reupload implements replication.Target. A server that doesn't ask for the content
 // has a row for the checksum, whatever its store holds (docs/chef-server-api.md §3.5).
 func (t *Target) Reupload(ctx context.Context, file object.File, content replication.Content) (taken bool, err error) {
+	sums := []string{file.Checksum}
+	t.checksums.forget(sums)
+	for mine, sent := t.checksums.claim(sums); len(mine) == 0; mine, sent = t.checksums.claim(sums) {
+		select {
+		case <-sent:
+			t.checksums.forget(sums)
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
 	sent, err := t.fill(ctx, []object.File{file}, content)
 	if isCommit(err) {
 		sent, err = t.fill(ctx, []object.File{file}, content)
 	}
+	t.checksums.release(sums, err == nil)
 	return sent > 0, t.failWrite("upload "+file.Path+" again", object.Ref{}, err)
 }
 
 // fill makes a sandbox, uploads what the server lacks, and commits it. It returns
-// the number of contents that the server took.
+// the number of contents that the server took. The caller has claimed them.
 func (t *Target) fill(ctx context.Context, files []object.File, content replication.Content) (sent int, err error) {
 	sums := make([]string, len(files))
 	byChecksum := make(map[string]object.File, len(files))
 	for i, f := range files {
 		sums[i], byChecksum[f.Checksum] = f.Checksum, f
 	}
-	leave, err := t.flights.enter(ctx, sums)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { leave(err == nil) }()
 	box, err := t.org.CreateSandbox(ctx, sums)
 	if err != nil {
 		return 0, &sandboxError{err}

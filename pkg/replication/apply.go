@@ -66,6 +66,7 @@ func (p *pass) write(steps []Step, byRef map[object.Ref]seen) error {
 	if err := p.intend(steps); err != nil {
 		return err
 	}
+	p.uploadAhead(steps, byRef)
 	var done atomic.Int64
 	waiting := p.refused.count
 	for _, k := range object.Kinds() {
@@ -98,6 +99,19 @@ func (p *pass) write(steps []Step, byRef map[object.Ref]seen) error {
 		return p.refusal()
 	}
 	return nil
+}
+
+// uploadAhead sends the files of the cookbook versions of a window together.
+func (p *pass) uploadAhead(steps []Step, byRef map[object.Ref]seen) {
+	var objs []object.Object
+	for _, step := range steps {
+		if obj := byRef[step.Ref].obj; len(obj.Files) > 0 && (step.Action != ActionCreate || p.refused.kinds[step.Ref.Kind] == nil) {
+			objs = append(objs, obj)
+		}
+	}
+	if len(objs) > 1 && p.guard.stopped() == nil {
+		p.Target.Upload(p.guard.hard, objs, p.contentOf)
+	}
 }
 
 func (p *pass) laneOf(group []Step) func(int) string {

@@ -368,7 +368,7 @@ func TestACookbookThatChangesWhileItIsCopiedIsReadAgain(t *testing.T) {
 	w.fill()
 	changed := false
 	w.replica.Refuse = func(op string, ref object.Ref) error {
-		if op == "put" && ref.Path() == "/cookbooks/apt/1.0.0" && !changed {
+		if op == "upload" && ref.Path() == "/cookbooks/apt/1.0.0" && !changed {
 			changed = true
 			w.primary.Set("/cookbooks/apt/1.0.0", "apt1, uploaded again", "another recipe")
 		}

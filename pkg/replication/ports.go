@@ -113,6 +113,9 @@ type Target interface {
 	// Lane names what must not be written at the same time as ref: objects with
 	// one lane are written one after the other, in order.
 	Lane(ref object.Ref) string
+	// Upload sends content that the replica lacks ahead of the Puts of several objects,
+	// with fewer requests than these would need. What it can't send is left to Put.
+	Upload(ctx context.Context, objs []object.Object, contentOf func(object.Object) Content)
 	// Put creates or replaces an object. With create, the object is believed to
 	// be absent, which saves a request; both beliefs may be wrong. Files that
 	// the replica lacks are read from content. An error of class Degraded means

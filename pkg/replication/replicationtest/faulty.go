@@ -144,6 +144,10 @@ func (t target) Open(ctx context.Context, obj object.Object, f object.File) (rc 
 	return rc, n, err
 }
 
+func (t target) Upload(ctx context.Context, objs []object.Object, contentOf func(object.Object) replication.Content) {
+	_ = t.c.call("target.Upload", func() error { t.Target.Upload(ctx, objs, contentOf); return nil })
+}
+
 func (t target) Reupload(ctx context.Context, f object.File, content replication.Content) (taken bool, err error) {
 	err = t.c.call("target.Reupload", func() error { taken, err = t.Target.Reupload(ctx, f, content); return err })
 	return taken, err

@@ -386,6 +386,20 @@ func (o *Org) upload(ctx context.Context, f object.File, content replication.Con
 	return nil
 }
 
+// Upload implements replication.Target. It sends what it can.
+func (o *Org) Upload(ctx context.Context, objs []object.Object, contentOf func(object.Object) replication.Content) {
+	for _, obj := range objs {
+		o.mu.Lock()
+		err := o.enter(ctx, "upload", obj.Ref)
+		o.mu.Unlock()
+		for _, f := range obj.Files {
+			if err == nil {
+				err = o.upload(ctx, f, contentOf(obj))
+			}
+		}
+	}
+}
+
 // Reupload implements replication.Target.
 func (o *Org) Reupload(ctx context.Context, f object.File, content replication.Content) (bool, error) {
 	o.mu.Lock()
