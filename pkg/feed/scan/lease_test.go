@@ -16,6 +16,7 @@ import (
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
 	"chefsync/pkg/state"
 )
 
