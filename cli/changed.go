@@ -42,10 +42,10 @@ func (c changed) words() string {
 
 // withStatus puts the status that pairs have now into the answers, after a wait. That
 // of a pair whose record can't be read stays as it was.
-func withStatus(ctx context.Context, state replication.State, patience status.Patience, now time.Time, answers []changed) {
+func withStatus(ctx context.Context, state replication.State, patience status.Tolerance, now time.Time, answers []changed) {
 	for i := range answers {
 		if st, err := state.Pair(ctx, answers[i].Pair); err == nil {
-			answers[i].Status = status.Of(status.Facts{State: st, Now: now, Patience: patience}).Status
+			answers[i].Status = status.Evaluate(status.Facts{State: st, Now: now, Tolerance: patience}).Status
 		}
 	}
 }

@@ -153,7 +153,7 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if len(refs) > 0 {
 			result = resultObjectsRequested
 		}
-		made := status.Of(status.Facts{State: st, Pair: p.Pair, Now: since, Patience: patienceOf(a)})
+		made := status.Evaluate(status.Facts{State: st, Pair: p.Pair, Now: since, Tolerance: patienceOf(a)})
 		answers = append(answers, changed{p.ID, result, made.Status})
 		return nil
 	})

@@ -155,7 +155,7 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, servers []serve
 		if a.Abandoned(st.Lease) {
 			st.Lease = replication.Lease{Fence: st.Lease.Fence}
 		}
-		f := status.Facts{State: st, Pair: p.Pair, Down: downOf(servers, p.ID), Now: now, Patience: patience, Stack: a.Stack != nil}
+		f := status.Facts{State: st, Pair: p.Pair, Down: downOf(servers, p.ID), Now: now, Tolerance: patience, Stack: a.Stack != nil}
 		if st.Progress.Feed == journal.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
 			failed = exit.Join(failed, app.WrapPair(p.ID, err))
@@ -173,11 +173,11 @@ func statusOf(ctx context.Context, a *app.App, pairs []app.Pair, servers []serve
 }
 
 // patienceOf is how late passes and scans may be.
-func patienceOf(a *app.App) status.Patience {
+func patienceOf(a *app.App) status.Tolerance {
 	if a.Stack != nil {
-		return status.PatienceFor(a.Journal.ScanEvery, cloud.NoteEvery)
+		return status.ToleranceFor(a.Journal.ScanEvery, cloud.NoteEvery)
 	}
-	return status.PatienceFor(a.Journal.ScanEvery, 0)
+	return status.ToleranceFor(a.Journal.ScanEvery, 0)
 }
 
 // pairStates reads the records of pairs: of several at once, for a stack answers
@@ -209,7 +209,7 @@ func pairStates(ctx context.Context, state replication.State, pairs []app.Pair) 
 
 // makeStatus puts what is recorded of a pair, and what it makes of the pair, in a row.
 func makeStatus(p app.Pair, f status.Facts) statusRow {
-	st, g, made := f.State, f.State.Progress, status.Of(f)
+	st, g, made := f.State, f.State.Progress, status.Evaluate(f)
 	row := statusRow{
 		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: made.Status, Since: g.Since, Reasons: made.Reasons,
 		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextTry(f.Now, max(p.Interval, p.CompareEvery)),

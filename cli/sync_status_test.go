@@ -28,9 +28,9 @@ func TestAHealthyPairOfAStackIsNeitherDueNorLate(t *testing.T) {
 		{8 * time.Minute, true, "overdue", "8m", status.Stale},
 	} {
 		at := now.Add(-c.success)
-		f := status.Facts{Now: now, Stack: c.stack, Patience: status.PatienceFor(time.Minute, 0)}
+		f := status.Facts{Now: now, Stack: c.stack, Tolerance: status.ToleranceFor(time.Minute, 0)}
 		if c.stack {
-			f.Patience = status.PatienceFor(time.Minute, cloud.NoteEvery)
+			f.Tolerance = status.ToleranceFor(time.Minute, cloud.NoteEvery)
 		}
 		f.State.Progress = replication.Progress{Status: replication.Synced, LastAttempt: at, LastSuccess: at, LastCompare: at, NextRun: at.Add(p.Interval)}
 		row := makeStatus(p, f)

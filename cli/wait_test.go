@@ -70,7 +70,7 @@ func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 func TestAnswersShowTheStatusAfterAWait(t *testing.T) {
 	id := replication.PairID{Replica: "eu", Org: "acme"}
 	answers := []changed{{id, "started", replication.Held}, {id, resultAlreadyStopped, replication.Stopped}}
-	withStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, status.Patience{}, time.Now(), answers)
+	withStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, status.Tolerance{}, time.Now(), answers)
 	for _, a := range answers {
 		if a.Status != replication.Synced {
 			t.Errorf("%+v", a)

@@ -104,7 +104,7 @@ func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) e
 	scanned, scansErr := h.scans(ctx, fleet, records)
 	now := h.Now()
 	down, downErr := h.downServers(ctx, fleet, records, now)
-	o := oversee(fleet.Pairs(), records, scanned, down, status.PatienceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), now)
+	o := oversee(fleet.Pairs(), records, scanned, down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), now)
 	s.Findings = len(o.findings)
 	for _, f := range o.findings {
 		if f.due(now) {

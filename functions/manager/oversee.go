@@ -52,10 +52,10 @@ type scans map[string]journal.LastScan
 
 // oversee judges all configured pairs by their records and by the servers that are
 // down, and their sources by the newest scans. It is pure.
-func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, down []health.Server, patience status.Patience, now time.Time) overview {
+func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, down []health.Server, patience status.Tolerance, now time.Time) overview {
 	o := overview{counts: map[string]int{"Pairs": len(pairs)}}
 	for _, p := range pairs {
-		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Patience: patience, Stack: true, Down: downOf(down, p)}
+		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Tolerance: patience, Stack: true, Down: downOf(down, p)}
 		if last, ok := scanned[p.SourceOrg]; ok && readsScans(f.State) {
 			f.Scan = &last
 		}
@@ -77,7 +77,7 @@ func readsScans(st replication.PairState) bool {
 }
 
 // source looks at how long ago a source was read whole.
-func (o *overview) source(org string, last journal.LastScan, patience status.Patience, now time.Time) {
+func (o *overview) source(org string, last journal.LastScan, patience status.Tolerance, now time.Time) {
 	since := last.BehindSince()
 	if since.IsZero() {
 		return // nothing is known; the age of its pairs tells
@@ -110,7 +110,7 @@ func turn(due []replication.PairID, now time.Time) []replication.PairID {
 
 func (o *overview) pair(p config.PairConfig, f status.Facts, now time.Time) {
 	st, g := f.State, f.State.Progress
-	recorded, made := st.Status(), status.Of(f)
+	recorded, made := st.Status(), status.Evaluate(f)
 	o.counts[metricOf(made.Status)]++
 	o.pending += g.Pending
 	o.unsynced += g.Unsynced

@@ -15,7 +15,7 @@ import (
 	"chefsync/pkg/status"
 )
 
-func patience() status.Patience { return status.PatienceFor(time.Minute, cloud.NoteEvery) }
+func patience() status.Tolerance { return status.ToleranceFor(time.Minute, cloud.NoteEvery) }
 
 func noon() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
 

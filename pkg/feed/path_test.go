@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"chefsync/pkg/chef"
 	"chefsync/pkg/object"
 
 	"pgregory.net/rapid"
@@ -64,8 +65,10 @@ func TestParsePathWidensWhatItDoesNotUnderstand(t *testing.T) {
 		{"/cookbooks", kind("cookbook")}, {"/cookbooks/_latest", kind("cookbook")}, {"/cookbooks/_recipes", kind("cookbook")},
 		{"/cookbooks/a/1.0.0/files", kind("cookbook")}, {"/cookbooks/../1.0.0", kind("cookbook")},
 		{"/data", kind("data_bag")}, {"/data/b/i/x", kind("data_bag")}, {"/data/b/.", kind("data_bag")},
-		{"/policies", kind("policy")}, {"/policies/app/r1", kind("policy")}, {"/policies/app/revisions/r1/x", kind("policy")}, {"/policies/..", kind("policy")},
-		{"/policy_groups", kind("policy_group")}, {"/policy_groups/g/revisions/x", kind("policy_group")}, {"/cookbook_artifacts/a/1/2", kind("cookbook_artifact")},
+		{"/policies", kind("policy")}, {"/policies/app/r1", kind("policy")}, {"/policies/app/revisions/r1/x", kind("policy")},
+		{"/policies/..", kind("policy")},
+		{"/policy_groups", kind("policy_group")}, {"/policy_groups/g/revisions/x", kind("policy_group")},
+		{"/cookbook_artifacts/a/1/2", kind("cookbook_artifact")},
 		// A version in another spelling than servers list it: all versions.
 		{"/cookbooks/a/1.0", object.Scope{Kind: "cookbook", Name: "a"}},
 		{"/cookbooks/a/1.0.00", object.Scope{Kind: "cookbook", Name: "a"}},
@@ -84,8 +87,9 @@ func TestParsePathWidensWhatItDoesNotUnderstand(t *testing.T) {
 	}
 }
 
-func TestParsePathKnowsWhatIsNotReplicated(t *testing.T) {
-	for _, path := range []string{"/nodes/web01", "/nodes", "/clients/x", "/users/u", "/groups/admins", "/policies/p/_acl", "/organizations/acme/nodes/n", "/organizations/acme", "/sandboxes/1", "/containers/roles",
+func TestParsePathIgnoresWhatIsNotReplicated(t *testing.T) {
+	for _, path := range []string{"/nodes/web01", "/nodes", "/clients/x", "/users/u", "/groups/admins", "/policies/p/_acl",
+		"/organizations/acme/nodes/n", "/organizations/acme", "/sandboxes/1", "/containers/roles",
 		"/roles/web/_acl", "/data/users/_acl/read", "/cookbooks/a/_acl", "/environments/_default"} {
 		if got, replicate := ParsePath(path); replicate {
 			t.Errorf("ParsePath(%q) = %+v, want it ignored", path, got)
@@ -125,7 +129,7 @@ func FuzzParsePath(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, path string) {
 		s, replicate := ParsePath(path)
-		if s.Name != "" && !legal(s.Name) || s.Sub != "" && !legal(s.Sub) {
+		if s.Name != "" && !chef.ValidName(s.Name) || s.Sub != "" && !chef.ValidName(s.Sub) {
 			t.Fatalf("ParsePath(%q) = %+v, an impossible name", path, s)
 		}
 		if s.Kind == "" && (s.Name != "" || s.Sub != "") || s.Name == "" && s.Sub != "" {

@@ -40,7 +40,7 @@ func TestDecodeRows(t *testing.T) {
 	}
 }
 
-func TestRowsAboutThingsNotReplicatedTouchNothing(t *testing.T) {
+func TestRowsOfUnreplicatedCollectionsNameNoObject(t *testing.T) {
 	rows, err := DecodeRows([]byte(`[{"id":1,"action":"update","path":"/nodes/n1"}]`))
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("%v, %v; want the row kept, since its id marks the position", rows, err)
@@ -74,7 +74,7 @@ func TestOneIDWithSeveralPathsCoversThemAll(t *testing.T) {
 	for _, tt := range tests {
 		for range 2 {
 			slices.Reverse(tt.paths)
-			got, err := DecodeRows(encode(rowsOf(7, tt.paths...)))
+			got, err := DecodeRows(encodeRows(rowsOf(7, tt.paths...)))
 			if err != nil || len(got) != 1 || got[0].Scope != tt.want || got[0].Path != slices.Min(tt.paths) {
 				t.Errorf("%v: %+v, %v; want one row with scope %+v under the least path", tt.paths, got, err, tt.want)
 			}
@@ -82,7 +82,7 @@ func TestOneIDWithSeveralPathsCoversThemAll(t *testing.T) {
 	}
 }
 
-func TestDecodeRowsTellsOtherShapesFromBrokenAnswers(t *testing.T) {
+func TestDecodeRowsDistinguishesOtherShapesFromInvalidJSON(t *testing.T) {
 	const row = `{"id":1,"action":"a","path":"/roles/a"}`
 	shapes := []string{`{}`, `null`, `"x"`, `1`, `[1]`, `[null]`, `[[]]`, `["/roles/a"]`, `[{}]`, `{"rows":[]}`,
 		`[{"id":"1","action":"a","path":"p"}]`, `[{"id":1.0,"action":"a","path":"p"}]`, `[{"id":1e3,"action":"a","path":"p"}]`,
@@ -94,7 +94,8 @@ func TestDecodeRowsTellsOtherShapesFromBrokenAnswers(t *testing.T) {
 			t.Errorf("DecodeRows(%s) = %v, %v; want ErrShape", body, got, err)
 		}
 	}
-	broken := []string{``, ` `, `[`, `[` + row, `[` + row + `,`, `[` + row[:10], `[` + row + `]]`, `[` + row + `] x`, `[` + row + ` ` + row + `]`,
+	broken := []string{``, ` `, `[`, `[` + row, `[` + row + `,`, `[` + row[:10], `[` + row + `]]`, `[` + row + `] x`, `[` + row +
+		` ` + row + `]`,
 		`[` + row + `,]`, `<html>`, `[{"id":"1"}`, `[1`}
 	for _, body := range broken {
 		if got, err := DecodeRows([]byte(body)); err == nil || errors.Is(err, ErrShape) {
@@ -104,7 +105,7 @@ func TestDecodeRowsTellsOtherShapesFromBrokenAnswers(t *testing.T) {
 }
 
 func TestDecodeRowsHasLimits(t *testing.T) {
-	two := encode(rowsOf(1, "/roles/a", "/roles/b"))
+	two := encodeRows(rowsOf(1, "/roles/a", "/roles/b"))
 	if rows, err := decodeRows(two, len(two), 2); err != nil || len(rows) != 1 {
 		t.Errorf("an answer at the limits: %v, %v; want it taken", rows, err)
 	}
@@ -114,26 +115,26 @@ func TestDecodeRowsHasLimits(t *testing.T) {
 		}
 	}
 	long := "/roles/" + strings.Repeat("é", maxPath)
-	rows, err := DecodeRows(encode(rowsOf(1, long)))
+	rows, err := DecodeRows(encodeRows(rowsOf(1, long)))
 	if err != nil || len(rows) != 1 || len(rows[0].Path) > maxPath || !utf8.ValidString(rows[0].Path) {
 		t.Errorf("a long path: %v, want it cut to whole characters", err)
 	}
 }
 
-type row struct {
+type testRow struct {
 	ID     int64  `json:"id"`
 	Action string `json:"action"`
 	Path   string `json:"path"`
 }
 
-func rowsOf(id int64, paths ...string) (rows []row) {
+func rowsOf(id int64, paths ...string) (rows []testRow) {
 	for _, p := range paths {
-		rows = append(rows, row{id, "update", p})
+		rows = append(rows, testRow{id, "update", p})
 	}
 	return rows
 }
 
-func encode(rows []row) []byte {
+func encodeRows(rows []testRow) []byte {
 	b, err := json.Marshal(rows)
 	if err != nil {
 		panic(err)
@@ -143,24 +144,25 @@ func encode(rows []row) []byte {
 
 func TestOrderAndRepetitionDoNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		rows := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) row {
-			return row{rapid.Int64Range(0, 9).Draw(t, "id"), "update", rapid.SampledFrom([]string{"/roles/a", "/roles/b", "/data/b/i", "/nodes/n", "/?"}).Draw(t, "path")}
+		rows := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) testRow {
+			return testRow{rapid.Int64Range(0, 9).Draw(t, "id"), "update",
+				rapid.SampledFrom([]string{"/roles/a", "/roles/b", "/data/b/i", "/nodes/n", "/?"}).Draw(t, "path")}
 		}), 1, 8).Draw(t, "rows")
-		want, err := DecodeRows(encode(rows))
+		want, err := DecodeRows(encodeRows(rows))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		again := append(slices.Clone(rows), rows[r.IntN(len(rows))])
 		r.Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
-		got, err := DecodeRows(encode(again))
+		got, err := DecodeRows(encodeRows(again))
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Fatal(err, diff)
 		}
 		for _, r := range rows {
 			i, found := slices.BinarySearchFunc(got, r.ID, func(c replication.Change, id int64) int { return int(c.ID - id) })
 			scope, replicate := ParsePath(r.Path)
-			if !found || replicate && widen(got[i].Scope, scope) != got[i].Scope {
+			if !found || replicate && unionScope(got[i].Scope, scope) != got[i].Scope {
 				t.Fatalf("row %+v isn't covered by %+v", r, got)
 			}
 		}
@@ -185,11 +187,11 @@ func FuzzDecodeRows(f *testing.F) {
 }
 
 func BenchmarkDecodeRows(b *testing.B) {
-	var rows []row
+	var rows []testRow
 	for i := range 10000 {
-		rows = append(rows, row{int64(i), "update", fmt.Sprintf("/cookbooks/cookbook%d/1.%d.0", i%300, i)})
+		rows = append(rows, testRow{int64(i), "update", fmt.Sprintf("/cookbooks/cookbook%d/1.%d.0", i%300, i)})
 	}
-	body := encode(rows)
+	body := encodeRows(rows)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

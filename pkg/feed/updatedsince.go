@@ -26,8 +26,8 @@ type UpdatedSince struct {
 
 var _ replication.ExplainedFeed = (*UpdatedSince)(nil)
 
-// NewUpdatedSince makes a feed of a getter. Unserved tells of an error of the
-// getter that the server has no such route: a 404 of any origin, or a 200 that
+// NewUpdatedSince returns a feed that reads with a getter. Unserved reports whether an
+// error of the getter means that the server has no such route: a 404 of any origin, or a 200 that
 // isn't the Chef Server's JSON (docs/chef-server-api.md §2.4, §13: the front end
 // answers 404 HTML, goiardi 200 with an empty body). It must be false for 401,
 // 403, 5xx, for a server that gives no answer, and for an organization that
@@ -36,17 +36,17 @@ func NewUpdatedSince(getter Getter, unserved func(error) bool) *UpdatedSince {
 	return &UpdatedSince{getter: getter, unserved: unserved}
 }
 
-// Name is the feed's word in configuration and status.
+// Name returns the feed's name in configuration and status.
 func (u *UpdatedSince) Name() string { return "updated_since" }
 
-// Note says why it is in use.
+// Note returns why it is in use.
 func (u *UpdatedSince) Note() string { return "the primary serves it" }
 
 // Read returns the rows with an id greater than after, or all for 0 and below: the
 // server can't be asked for the newest ones. Errors wrap
-// replication.ErrNoFeed when the server serves no feed; that includes answers
-// that are valid JSON but not rows. A broken answer is an error of class
-// Transient. Errors of the getter pass through, wrapped.
+// replication.ErrNoFeed if the server serves no feed; that includes answers that are
+// valid JSON but not rows. An invalid answer is an error of class Transient. Errors of
+// the getter are wrapped.
 func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows, error) {
 	after = max(after, 0)
 	body, err := u.getter.Get(ctx, "/updated_since?seq="+strconv.FormatInt(after, 10))
@@ -58,14 +58,14 @@ func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows,
 	}
 	switch start := bytes.TrimLeft(body, " \t\r\n"); {
 	case len(start) == 0:
-		return replication.Rows{}, noFeed(errors.New("the answer is empty"))
+		return replication.Rows{}, noFeedError(errors.New("the answer is empty"))
 	case start[0] == '<':
-		return replication.Rows{}, noFeed(errors.New("the answer is an HTML page"))
+		return replication.Rows{}, noFeedError(errors.New("the answer is an HTML page"))
 	}
 	changes, err := DecodeRows(body)
 	switch {
 	case errors.Is(err, ErrShape):
-		return replication.Rows{}, noFeed(err)
+		return replication.Rows{}, noFeedError(err)
 	case err != nil:
 		return replication.Rows{}, &replication.Error{Op: "read updated_since", Class: replication.Transient, Err: err}
 	}
@@ -76,18 +76,8 @@ func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows,
 	return replication.Rows{Changes: changes}, nil
 }
 
-// Probe tells whether the primary serves the feed: nil if so, else what Read
-// returns. Newest is the largest id, 0 for a feed without rows.
-func (u *UpdatedSince) Probe(ctx context.Context) (newest int64, err error) {
-	rows, err := u.Read(ctx, 0)
-	if n := len(rows.Changes); n > 0 {
-		newest = rows.Changes[n-1].ID
-	}
-	return newest, err
-}
-
-// unservedError is what nearly all servers answer: no trouble, so what they said in
-// detail isn't shown.
+// unservedError is the case of nearly all servers, so the details of their answer aren't
+// shown.
 type unservedError struct{ err error }
 
 func (unservedError) Error() string {
@@ -96,6 +86,6 @@ func (unservedError) Error() string {
 
 func (e unservedError) Unwrap() []error { return []error{replication.ErrNoFeed, e.err} }
 
-func noFeed(reason error) error {
+func noFeedError(reason error) error {
 	return fmt.Errorf("%w: GET /updated_since: %w", replication.ErrNoFeed, reason)
 }

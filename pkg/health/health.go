@@ -1,5 +1,5 @@
-// Package health holds the records that say which servers answer and which
-// processes run, so that every command can say so without asking them.
+// Package health defines the records of which servers answer and which processes run,
+// so that every command can report it without asking them.
 package health
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Server is what was last seen of a Chef Server.
+// Server is the last known state of a Chef Server.
 type Server struct {
 	Name      string        `json:"name"`                // as the configuration names it
 	CheckedAt time.Time     `json:"checked_at,omitzero"` // the newest request that ended, whatever its result
@@ -24,7 +24,7 @@ func (s Server) Down() bool { return !s.DownSince.IsZero() }
 // The roles of processes.
 const (
 	RoleDaemon  = "daemon"  // chef-sync-ctl run
-	RoleManager = "manager" // the function that looks after a stack
+	RoleManager = "manager" // the function that manages a stack
 )
 
 // Process is the heartbeat of a process that replicates.
@@ -34,8 +34,8 @@ type Process struct {
 	Host           string    `json:"host,omitempty"`
 	PID            int       `json:"pid,omitempty"`
 	Started        time.Time `json:"started,omitzero"`
-	Seen           time.Time `json:"seen,omitzero"`    // the newest sign of life
-	Stopped        time.Time `json:"stopped,omitzero"` // when it ended in order
+	Seen           time.Time `json:"seen,omitzero"`    // the newest heartbeat
+	Stopped        time.Time `json:"stopped,omitzero"` // when it ended regularly
 	Pairs          int       `json:"pairs,omitempty"`
 	Version        string    `json:"version,omitempty"`
 	Config         string    `json:"config,omitempty"`         // the file that it read
@@ -46,7 +46,7 @@ type Process struct {
 const KeepProcesses = 30 * 24 * time.Hour
 
 // Store keeps one record for each server and process. The last writer wins: the
-// records are about what was observed, and nothing is decided by them alone.
+// records are observations, and nothing is decided by them alone.
 type Store interface {
 	// SaveServer replaces the record of the server.
 	SaveServer(ctx context.Context, s Server) error
@@ -54,8 +54,8 @@ type Store interface {
 	Servers(ctx context.Context) ([]Server, error)
 	// SaveProcess replaces the record of the process, by its role and owner.
 	SaveProcess(ctx context.Context, p Process) error
-	// Processes returns the records of processes, sorted by role and the newest sign
-	// of life first. Those older than KeepProcesses may be missing.
+	// Processes returns the records of processes, sorted by role and the newest
+	// heartbeat first. Those older than KeepProcesses may be missing.
 	Processes(ctx context.Context) ([]Process, error)
 }
 

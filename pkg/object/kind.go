@@ -124,6 +124,9 @@ func (k Kind) Order() int {
 // Collection returns the first segment of the kind's paths in the Chef Server API.
 func (k Kind) Collection() string { return k.properties().collection }
 
+// Infix returns the segment between the two names of an object in its path, or "".
+func (k Kind) Infix() string { return k.properties().infix }
+
 // ConfigName returns the kind's word in a configuration.
 func (k Kind) ConfigName() string { return k.properties().configName }
 

@@ -9,8 +9,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// stopped adds that the operator stopped the pair.
-func (d *decision) stopped() {
+// addStopped adds the reason that the operator stopped the pair.
+func (d *evaluation) addStopped() {
 	text := "stopped by the operator"
 	if why := d.State.Desired.Reason; why != "" {
 		text += ": " + why
@@ -19,164 +19,167 @@ func (d *decision) stopped() {
 	if to := d.State.Desired.Moved; to != "" {
 		text, hint = "moved to "+to, "start it there, or: "+hint+" --force"
 	}
-	d.add(CauseStopped, replication.Stopped, d.State.Desired.Since, text, hint)
+	d.addReason(CauseStopped, replication.Stopped, d.State.Desired.Since, text, hint)
 }
 
-// passes adds that passes fail, or that there are none.
-func (d *decision) passes() {
+// addPasses adds the reasons that passes fail or are missing.
+func (d *evaluation) addPasses() {
 	g := d.State.Progress
 	if e := g.LastError; e != nil && !(e.Class == replication.Unreachable && len(d.Down) > 0) {
 		s := classStatus(e.Class)
 		if g.Status == replication.Blocked {
 			s = replication.Blocked
 		}
-		d.add(CausePassFailed, s, e.At, e.Message, e.Hint)
-		d.classed(e.Class)
+		d.addReason(CausePassFailed, s, e.At, e.Message, e.Hint)
+		d.setClass(e.Class)
 	}
 	l := d.State.Lease
 	switch {
 	case d.running:
-	case g.LastAttempt.IsZero() && g.Work != nil && d.late(l.Expires): // it died in its first pass
-		d.add(CauseNoPass, Stale, l.Expires, "the first pass was broken off "+ago(d.Now.Sub(l.Expires))+" ago"+d.daemonRuns(), d.startHint())
+	case g.LastAttempt.IsZero() && g.Work != nil && d.isLate(l.Expires): // the first pass was killed
+		d.addReason(CauseNoPass, Stale, l.Expires, "the first pass was interrupted "+formatAge(d.Now.Sub(l.Expires))+" ago"+
+			d.notRunningHint(), d.startHint())
 	case g.LastAttempt.IsZero() && g.Work == nil && g.Status == "":
 		hint := "chef-sync-ctl run"
 		if d.Stack {
 			hint = "wait for its schedule, or: chef-sync-ctl run --once " + d.id
 		}
-		d.add(CauseNeverRun, replication.Bootstrapping, time.Time{}, "never run", hint)
-	case d.late(g.NextTry(d.Now, max(d.Pair.Interval, d.Pair.CompareEvery))):
-		d.add(CauseNoPass, Stale, g.LastAttempt, "last pass "+ago(d.Now.Sub(g.LastAttempt))+" ago"+d.daemonRuns(), d.startHint())
+		d.addReason(CauseNeverRun, replication.Bootstrapping, time.Time{}, "never run", hint)
+	case d.isLate(g.NextTry(d.Now, max(d.Pair.Interval, d.Pair.CompareEvery))):
+		d.addReason(CauseNoPass, Stale, g.LastAttempt, "last pass "+formatAge(d.Now.Sub(g.LastAttempt))+" ago"+d.notRunningHint(), d.startHint())
 	}
 }
 
-// late reports whether something that was due at a time is.
-func (d *decision) late(due time.Time) bool {
-	return !due.IsZero() && d.Now.Sub(due) > d.Patience.Pass
+// isLate reports whether something that was due at a time is late.
+func (d *evaluation) isLate(due time.Time) bool {
+	return !due.IsZero() && d.Now.Sub(due) > d.Tolerance.Pass
 }
 
-func (d *decision) daemonRuns() string {
+func (d *evaluation) notRunningHint() string {
 	if d.Stack {
 		return "; are its schedule and function there?"
 	}
 	return "; is the daemon running?"
 }
 
-func (d *decision) startHint() string {
+func (d *evaluation) startHint() string {
 	if d.Stack {
 		return "chef-sync-ctl doctor, then: chef-sync-ctl manager-log"
 	}
 	return "chef-sync-ctl run"
 }
 
-// servers adds the servers that don't answer.
-func (d *decision) servers() {
+// addServers adds a reason for each server that doesn't answer.
+func (d *evaluation) addServers() {
 	for _, s := range d.Down {
-		d.add(CauseServerDown, Unreachable, s.DownSince, fmt.Sprintf("server %s is unreachable since %s: %s", s.Name, stamp(s.DownSince), s.Error), s.Hint)
+		d.addReason(CauseServerDown, Unreachable, s.DownSince,
+			fmt.Sprintf("server %s is unreachable since %s: %s", s.Name, formatTime(s.DownSince), s.Error), s.Hint)
 	}
 }
 
-// scans adds that the source is not read, or not all of it.
-func (d *decision) scans() {
+// addScans adds the reasons that scans fail, are missing or incomplete.
+func (d *evaluation) addScans() {
 	if d.Scan == nil {
 		return
 	}
 	s := *d.Scan
-	patience := d.Patience.Scan
+	tolerance := d.Tolerance.Scan
 	if s.Failures == 0 && s.Good.Before(s.Ended) {
-		patience += 2 * s.Ended.Sub(s.Good) // the next one may take as long
+		tolerance += 2 * s.Ended.Sub(s.Good) // the next one may take as long
 	}
 	failing := func(since time.Time) replication.Status {
-		if d.Now.Sub(since) > d.Patience.Scan {
+		if d.Now.Sub(since) > d.Tolerance.Scan {
 			return Stale
 		}
 		return replication.Retrying
 	}
 	switch {
 	case s.Ended.IsZero():
-		d.add(CauseNoScan, Stale, time.Time{}, "no scan of the primary is recorded", d.scanHint())
+		d.addReason(CauseNoScan, Stale, time.Time{}, "no scan of the primary is recorded", d.scanHint())
 	case s.Failures > 0:
 		since, text := s.Good, "the primary can't be scanned for changes: "
 		if since.IsZero() {
 			since = s.FailingSince
 		} else {
-			text = fmt.Sprintf("the primary can't be scanned for changes since %s: ", stamp(since))
+			text = fmt.Sprintf("the primary can't be scanned for changes since %s: ", formatTime(since))
 		}
 		status := classStatus(s.Class)
 		if status == replication.Retrying {
 			status = failing(since)
 		}
 		if s.Class != replication.Unreachable || len(d.Down) == 0 {
-			d.add(CauseScanFailed, status, since, text+s.Error, s.Hint)
-			d.classed(s.Class)
+			d.addReason(CauseScanFailed, status, since, text+s.Error, s.Hint)
+			d.setClass(s.Class)
 		}
 	}
 	if s.Failures > 0 {
-		patience += scanBackoff
+		tolerance += scanBackoff
 	}
-	if !s.Ended.IsZero() && d.Now.Sub(s.Ended) > patience {
-		d.add(CauseNoScan, Stale, s.Ended, "the primary was last scanned for changes "+ago(d.Now.Sub(s.Ended))+" ago", d.scanHint())
+	if !s.Ended.IsZero() && d.Now.Sub(s.Ended) > tolerance {
+		d.addReason(CauseNoScan, Stale, s.Ended, "the primary was last scanned for changes "+formatAge(d.Now.Sub(s.Ended))+" ago", d.scanHint())
 	}
-	for _, u := range d.unread() {
-		when := "not read since " + stamp(u.Since)
+	for _, u := range d.unreadKinds() {
+		when := "not read since " + formatTime(u.Since)
 		if u.Since.IsZero() {
 			when = "never read"
 		}
-		d.add(CauseUnread, failing(u.Since), u.Since, fmt.Sprintf("%s of the primary %s: %s", plural(u.Kind), when, u.Error), u.Hint)
-		d.classed(u.Class)
+		d.addReason(CauseUnread, failing(u.Since), u.Since, fmt.Sprintf("%s of the primary %s: %s", kindPlural(u.Kind), when, u.Error), u.Hint)
+		d.setClass(u.Class)
 	}
 }
 
-func (d *decision) scanHint() string {
+func (d *evaluation) scanHint() string {
 	if d.Stack {
 		return d.startHint()
 	}
 	return "chef-sync-ctl run, or: chef-sync-ctl serve-changes"
 }
 
-// records adds what the records of the pair hold: also of a stopped one.
-func (d *decision) records() {
+// addRecords adds the reasons in the records of the pair, also of a stopped one.
+func (d *evaluation) addRecords() {
 	g := d.State.Progress
 	if h := g.Hold; h != nil {
-		d.add(CauseHeld, replication.Held, h.At, h.Summary(), h.Hint(d.State.ID))
+		d.addReason(CauseHeld, replication.Held, h.At, h.Summary(), h.Hint(d.State.ID))
 	}
 	if g.Unsynced > 0 {
-		d.add(CauseUnsynced, replication.Retrying, g.UnsyncedSince, count(g.Unsynced, "unsynced object"), "chef-sync-ctl unsynced-objects "+d.id)
+		d.addReason(CauseUnsynced, replication.Retrying, g.UnsyncedSince, formatCount(g.Unsynced, "unsynced object"),
+			"chef-sync-ctl unsynced-objects "+d.id)
 	}
 	if x := g.Drift; x != nil && x.Left() > 0 {
-		d.add(CauseDrift, Drifted, x.At, count(x.Left(), "object")+" changed on the replica, as found at "+stamp(x.At),
+		d.addReason(CauseDrift, Drifted, x.At, formatCount(x.Left(), "object")+" changed on the replica, as found at "+formatTime(x.At),
 			fmt.Sprintf("chef-sync-ctl verify %s, then: chef-sync-ctl verify %s --repair", d.id, d.id))
 	}
 	if n := g.Files.Left(); n > 0 {
-		d.add(CauseDrift, Drifted, g.Files.Started, count(n, "damaged file")+" on the replica",
+		d.addReason(CauseDrift, Drifted, g.Files.Started, formatCount(n, "damaged file")+" on the replica",
 			fmt.Sprintf("chef-sync-ctl verify %s --files, then: chef-sync-ctl verify %s --files --repair", d.id, d.id))
 	}
 }
 
-// pending adds what waits for the next pass.
-func (d *decision) pending() {
+// addPending adds the work that waits for the next pass.
+func (d *evaluation) addPending() {
 	want, g := d.State.Desired, d.State.Progress
 	add := func(since time.Time, text string) {
-		d.add(CausePending, replication.Syncing, since, text, "chef-sync-ctl run --once "+d.id)
+		d.addReason(CausePending, replication.Syncing, since, text, "chef-sync-ctl run --once "+d.id)
 	}
 	if w := g.Work; d.State.CompareAsked(d.Now) && !(w != nil && w.Full && !want.ResyncAt.After(w.Started)) {
-		add(want.ResyncAt, "a full comparison was asked for; the next pass makes it")
+		add(want.ResyncAt, "a full comparison was requested; the next pass makes it")
 	}
 	if n := len(d.State.ObjectsAsked()); n > 0 {
-		add(want.ResyncObjectsAt, "a comparison of "+count(n, "object")+" was asked for; the next pass makes it")
+		add(want.ResyncObjectsAt, "a comparison of "+formatCount(n, "object")+" was requested; the next pass makes it")
 	}
 	switch {
 	case d.running:
 	case len(g.Dirty) > 0:
-		add(g.LastCheck, count(g.Pending, "difference")+" of the last verification not applied yet")
+		add(g.LastCheck, formatCount(g.Pending, "difference")+" of the last verification not applied yet")
 	case g.Work != nil && g.LastAttempt.IsZero():
-		add(g.Work.Started, "the first pass was broken off; the next one goes on with it")
+		add(g.Work.Started, "the first pass was interrupted; the next one continues it")
 	case g.Work != nil && g.LastError == nil:
 		add(g.Work.Started, "work is left for the next pass")
 	}
 }
 
-// waiting is how many objects are known to wait for a pass.
-func (d *decision) waiting() int {
+// countPending returns how many objects are known to wait for a pass.
+func (d *evaluation) countPending() int {
 	n := d.State.Progress.Pending + len(d.State.ObjectsAsked())
 	if d.State.CompareAsked(d.Now) {
 		n = max(n, d.State.Progress.Objects)
@@ -184,20 +187,20 @@ func (d *decision) waiting() int {
 	return n
 }
 
-// plural names the objects of a kind.
-func plural(k object.Kind) string { return strings.ReplaceAll(k.ConfigName(), "_", " ") }
+// kindPlural returns the name of the objects of a kind.
+func kindPlural(k object.Kind) string { return strings.ReplaceAll(k.ConfigName(), "_", " ") }
 
-func count(n int, what string) string {
+func formatCount(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
-// ago writes a span of time in its two largest units: 3m12s, 2d4h.
-func ago(d time.Duration) string {
+// formatAge formats a duration in its two largest units: 3m12s, 2d4h.
+func formatAge(d time.Duration) string {
 	d = d.Round(time.Second)
 	var b strings.Builder
 	shown := 0

@@ -1,6 +1,6 @@
-// Package status decides how a pair does: one word, all reasons for it, and the time
-// up to which the replica is known to be current. It is a pure function of recorded
-// facts, so that the command line, the doctor and the functions agree.
+// Package status evaluates the status of a pair: one word, all reasons for it, and the
+// time up to which the replica is known to be current. It is a pure function of
+// recorded facts, so that the command line, the doctor and the functions agree.
 package status
 
 import (
@@ -13,50 +13,50 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// The status words that the engine doesn't record: they depend on what else is known.
+// The statuses that the engine doesn't record: they depend on further facts.
 const (
 	Unreachable replication.Status = "unreachable" // a server of the pair is down
 	Stale       replication.Status = "stale"       // the source was not read, or no pass ran, recently enough
 	Drifted     replication.Status = "drifted"     // known drift was not repaired
 )
 
-// Facts are what is recorded of a pair and of what it depends on.
+// Facts are the records about a pair and what it depends on.
 type Facts struct {
 	State replication.PairState
-	// Pair says which kinds are selected; the zero Pair selects the default ones.
+	// Pair is the configuration; the zero Pair selects the default kinds.
 	Pair replication.Pair
-	// Scan is the newest scan of the source; nil for a pair whose feed no scans fill.
+	// Scan is the newest scan of the source; nil for a pair that needs no scans.
 	Scan *journal.LastScan
-	// Down are the servers of the pair that don't answer, as far as it is known.
-	Down     []health.Server
-	Now      time.Time
-	Patience Patience
-	// Stack says that schedules do the passes and scans.
+	// Down are the servers of the pair that are known not to answer.
+	Down      []health.Server
+	Now       time.Time
+	Tolerance Tolerance
+	// Stack is whether the pair runs on AWS, by schedules.
 	Stack bool
 }
 
-// Patience is how late something may be before it counts.
-type Patience struct {
+// Tolerance is how late passes and scans may be before the pair counts as stale.
+type Tolerance struct {
 	Pass time.Duration // after the time of the next pass
 	Scan time.Duration // since the last scan
 }
 
 const (
-	passLate  = 2 * time.Minute
-	scansLate = 5 // scans that may be missed
+	passTolerance = 2 * time.Minute
+	missedScans   = 5 // scans that may be missed
 	// scanBackoff is the longest wait between scans that fail.
 	scanBackoff = 15 * time.Minute
 )
 
-// PatienceFor returns the usual patience: scanEvery is the time between scans, and
-// noteEvery the time for which the record of a poll or a scan without news stands for
-// those after it, as on a stack.
-func PatienceFor(scanEvery, noteEvery time.Duration) Patience {
-	late := passLate + noteEvery
-	return Patience{Pass: late, Scan: max(scansLate*scanEvery, late)}
+// ToleranceFor returns the usual tolerance: scanEvery is the time between scans, and
+// noteEvery the interval at which polls and scans without news are recorded, as on a
+// stack.
+func ToleranceFor(scanEvery, noteEvery time.Duration) Tolerance {
+	late := passTolerance + noteEvery
+	return Tolerance{Pass: late, Scan: max(missedScans*scanEvery, late)}
 }
 
-// Cause is the sort of a reason.
+// Cause is the type of a reason.
 type Cause string
 
 // The causes.
@@ -75,22 +75,22 @@ const (
 	CausePending    Cause = "pending"     // known work waits for a pass
 )
 
-// Reason is one thing that keeps a pair from being in sync.
+// Reason is one reason why a pair isn't in sync.
 type Reason struct {
 	Cause  Cause              `json:"cause"`
-	Status replication.Status `json:"status"` // that of the pair if there is nothing worse
+	Status replication.Status `json:"status"` // the status of the pair if there is no worse reason
 	Text   string             `json:"text"`
 	Hint   string             `json:"hint,omitempty"` // what to try
 	Since  time.Time          `json:"since,omitzero"`
 	Class  replication.Class  `json:"class,omitempty"` // of the error, where there is one
 }
 
-// Report is how a pair does.
+// Report is the status of a pair.
 type Report struct {
 	Status  replication.Status
 	Reasons []Reason // the worst first; none for a pair in sync
 	// CurrentAsOf is the time up to which all changes of the primary were read and
-	// applied. It is zero while nothing is known to be.
+	// applied. It is zero if it isn't known.
 	CurrentAsOf time.Time
 	// Pending is how many objects are known to wait for a pass.
 	Pending int
@@ -101,48 +101,49 @@ func (r Report) Has(c Cause) bool {
 	return slices.ContainsFunc(r.Reasons, func(x Reason) bool { return x.Cause == c })
 }
 
-// Of decides how a pair does.
-func Of(f Facts) Report {
-	d := &decision{Facts: f, id: f.State.ID.String(), running: f.State.Lease.HeldAt(f.Now)}
+// Evaluate returns the status of a pair.
+func Evaluate(f Facts) Report {
+	d := &evaluation{Facts: f, id: f.State.ID.String(), running: f.State.Lease.HeldAt(f.Now)}
 	if f.State.Desired.Stopped {
-		d.stopped()
+		d.addStopped()
 	} else {
-		d.passes()
-		d.servers()
-		d.scans()
-		d.pending()
+		d.addPasses()
+		d.addServers()
+		d.addScans()
+		d.addPending()
 	}
-	d.records()
+	d.addRecords()
 	slices.SortStableFunc(d.reasons, func(a, b Reason) int {
-		return cmp.Or(rank(a.Status)-rank(b.Status), a.Since.Compare(b.Since))
+		return cmp.Or(severity(a.Status)-severity(b.Status), a.Since.Compare(b.Since))
 	})
-	return Report{Status: d.status(), Reasons: d.reasons, CurrentAsOf: d.currentAsOf(), Pending: d.waiting()}
+	return Report{Status: d.worstStatus(), Reasons: d.reasons, CurrentAsOf: d.currentAsOf(), Pending: d.countPending()}
 }
 
-// rank orders the status words, the worst first. What the operator wants precedes
-// everything.
-func rank(s replication.Status) int {
+// severity returns the place of a status in the order of severity, the worst first. A
+// stop by the operator precedes everything.
+func severity(s replication.Status) int {
 	return slices.Index([]replication.Status{replication.Stopped, replication.Blocked, replication.Held, Unreachable, Stale,
 		replication.Retrying, Drifted, replication.Bootstrapping, replication.Syncing, replication.Synced}, s)
 }
 
-// decision collects the reasons.
-type decision struct {
+// evaluation collects the reasons of a report.
+type evaluation struct {
 	Facts
 	id      string
 	running bool // a process holds the lease
 	reasons []Reason
 }
 
-func (d *decision) add(c Cause, s replication.Status, since time.Time, text, hint string) {
+func (d *evaluation) addReason(c Cause, s replication.Status, since time.Time, text, hint string) {
 	d.reasons = append(d.reasons, Reason{Cause: c, Status: s, Text: text, Hint: hint, Since: since})
 }
 
-// classed gives the newest reason the class of its error.
-func (d *decision) classed(c replication.Class) { d.reasons[len(d.reasons)-1].Class = c }
+// setClass sets the class of the newest reason.
+func (d *evaluation) setClass(c replication.Class) { d.reasons[len(d.reasons)-1].Class = c }
 
-// status is that of the worst reason. Without one it is what the engine recorded.
-func (d *decision) status() replication.Status {
+// worstStatus returns the status of the worst reason, or the recorded one if there is
+// no reason.
+func (d *evaluation) worstStatus() replication.Status {
 	if len(d.reasons) == 0 {
 		return d.State.Status()
 	}
@@ -153,8 +154,8 @@ func (d *decision) status() replication.Status {
 	return s
 }
 
-// currentAsOf is the oldest time at which something stopped being current.
-func (d *decision) currentAsOf() time.Time {
+// currentAsOf returns the oldest time at which something stopped being current.
+func (d *evaluation) currentAsOf() time.Time {
 	g := d.State.Progress
 	at := g.LastSuccess
 	if at.After(d.Now) { // of a clock that was ahead
@@ -179,19 +180,19 @@ func (d *decision) currentAsOf() time.Time {
 		return at
 	}
 	read := *d.Scan
-	read.Unread = d.unread()
+	read.Unread = d.unreadKinds()
 	if upTo := read.ReadUpTo(); upTo.Before(at) {
 		return upTo
 	}
 	return at
 }
 
-// unread are the kinds of the pair that the scans can't read.
-func (d *decision) unread() []journal.Unread {
+// unreadKinds returns the kinds of the pair that the scans can't read.
+func (d *evaluation) unreadKinds() []journal.Unread {
 	return slices.DeleteFunc(slices.Clone(d.Scan.Unread), func(u journal.Unread) bool { return !d.Pair.Includes(u.Kind) })
 }
 
-// classStatus is what a failure makes of a pair, by the class of its error.
+// classStatus returns the status of a pair after an error of a class.
 func classStatus(c replication.Class) replication.Status {
 	switch c {
 	case replication.Denied, replication.Foreign, replication.Unserved, replication.Local:

@@ -13,38 +13,37 @@ import (
 	"chefsync/pkg/feed/journal"
 )
 
-// MaxBody is the most bytes of a message that are read, unless the
-// configuration says otherwise: servers refuse objects beyond 2 MB by default
+// MaxBody is the default limit of a message, in bytes: servers refuse objects beyond 2 MB by default
 // (docs/chef-server-api.md §3.8), and messages hold one object.
 const MaxBody = 16 << 20
 
-// Config says who may post and where changes go. Token, Store and Sources are
-// needed.
+// Config is who may post and where changes are recorded. Token, Store and Sources are
+// required.
 type Config struct {
 	// Token is the secret of data_collector['token'].
 	Token string
 	Store journal.Store
-	// Sources returns the journal's words for an organization by the name that
-	// the server gives it: none for one that isn't replicated, several where
-	// several primaries have an organization of that name.
+	// Sources returns the names of the sources in the journal for an organization of
+	// the server: none for one that isn't replicated, several if several primaries have
+	// an organization of that name.
 	Sources func(organization string) []string
-	// Notify is told of a source with a change, after the row was written or
-	// could not be. It must be quick. May be nil.
+	// Notify is called with a source that has a change, after the row was written or
+	// could not be. It must not block. May be nil.
 	Notify  func(source string)
 	MaxBody int64            // default MaxBody
 	Now     func() time.Time // default time.Now
 	Log     *slog.Logger     // default: nothing is logged
 }
 
-// Counts is what a receiver saw.
+// Counts counts the messages of a receiver by result.
 type Counts struct {
 	Noted    int64 // messages whose rows were written
-	Early    int64 // changes of organizations whose journal hasn't begun
+	Early    int64 // changes of organizations whose journal doesn't exist yet
 	Ignored  int64 // messages about what isn't replicated
 	Unknown  int64 // messages of an unknown kind
 	Foreign  int64 // messages of organizations that aren't replicated
 	Refused  int64 // requests with a wrong token or none
-	Bad      int64 // bodies that are no messages
+	Bad      int64 // bodies that aren't messages
 	TooLarge int64
 	Failed   int64 // changes that could not be written
 }
@@ -56,8 +55,8 @@ type Counts struct {
 //	        message, 413 for one that is too large, 503 if the journal can't be
 //	        written (a Chef Server doesn't post again)
 //
-// The token is checked before the body is read. Requests that are refused are
-// counted, not logged: anybody can make any number of them.
+// The token is checked before the body is read. Refused requests are counted, not
+// logged: any client can send any number of them.
 type Receiver struct {
 	Config
 	token  [sha256.Size]byte
@@ -68,7 +67,7 @@ type Receiver struct {
 
 var _ http.Handler = (*Receiver)(nil)
 
-// New checks a configuration and makes a receiver of it.
+// New validates a configuration and returns a receiver.
 func New(c Config) (*Receiver, error) {
 	if c.Token == "" || c.Store == nil || c.Sources == nil {
 		return nil, errors.New("a receiver of data collector messages needs a token, a store and the organizations")
@@ -88,10 +87,11 @@ func New(c Config) (*Receiver, error) {
 	return &Receiver{Config: c, token: sha256.Sum256([]byte(c.Token))}, nil
 }
 
-// Counts returns the counts since the receiver was made.
+// Counts returns the counts since the receiver was created.
 func (r *Receiver) Counts() Counts {
 	c := &r.counts
-	return Counts{Noted: c.noted.Load(), Early: c.early.Load(), Ignored: c.ignored.Load(), Unknown: c.unknown.Load(), Foreign: c.foreign.Load(),
+	return Counts{Noted: c.noted.Load(), Early: c.early.Load(), Ignored: c.ignored.Load(), Unknown: c.unknown.Load(),
+		Foreign: c.foreign.Load(),
 		Refused: c.refused.Load(), Bad: c.bad.Load(), TooLarge: c.tooLarge.Load(), Failed: c.failed.Load()}
 }
 
@@ -104,7 +104,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte("{}\n")) // whether the server still listens doesn't matter
 	case q.Method == http.MethodPost:
-		w.WriteHeader(r.post(w, q))
+		w.WriteHeader(r.handlePost(w, q))
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -117,9 +117,9 @@ func IsHealthCheck(q *http.Request) bool {
 	return q.Method == http.MethodGet && (q.URL.Path == "/" || q.URL.Path == "") && q.Header.Get("Content-Type") == "application/json"
 }
 
-func (r *Receiver) post(w http.ResponseWriter, q *http.Request) (status int) {
+func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status int) {
 	token := q.Header.Get("X-Data-Collector-Token")
-	given := sha256.Sum256([]byte(token)) // equal length, so that the time tells nothing
+	given := sha256.Sum256([]byte(token)) // equal length, so that the time of the comparison reveals nothing
 	if subtle.ConstantTimeCompare(given[:], r.token[:]) != 1 {
 		r.counts.refused.Add(1)
 		w.Header().Set("Connection", "close") // the body isn't read
@@ -146,13 +146,13 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request) (status int) {
 		}
 		return http.StatusBadRequest
 	}
-	return r.take(q.Context(), m)
+	return r.recordChange(q.Context(), m)
 }
 
-// take notes a message in the journals it concerns.
-func (r *Receiver) take(ctx context.Context, m Message) (status int) {
-	entries, verdict := m.Entries()
-	switch verdict {
+// recordChange appends the changes of a message to the journals that it concerns.
+func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
+	entries, relevance := m.Entries()
+	switch relevance {
 	case Unknown:
 		r.counts.unknown.Add(1)
 		return http.StatusNoContent
@@ -166,19 +166,20 @@ func (r *Receiver) take(ctx context.Context, m Message) (status int) {
 	}
 	status = http.StatusNoContent
 	for _, source := range sources {
-		// A server that gives up the connection doesn't take the change back.
-		noteCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-		_, err := r.Store.Append(noteCtx, source, r.Now(), entries)
+		// The change is recorded even if the server closes the connection.
+		appendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		_, err := r.Store.Append(appendCtx, source, r.Now(), entries)
 		cancel()
 		switch {
 		case err == nil:
 			r.counts.noted.Add(1)
 			r.Log.DebugContext(ctx, "change pushed", "source", source, "action", entries[0].Action, "path", entries[0].Path)
 		case errors.Is(err, journal.ErrNoJournal):
-			r.counts.early.Add(1) // nobody has a position in it
+			r.counts.early.Add(1) // no pair has a position in it
 		default:
 			r.counts.failed.Add(1)
-			r.Log.ErrorContext(ctx, "a pushed change could not be noted; the next scan finds it", "source", source, "path", entries[0].Path, "error", err.Error())
+			r.Log.ErrorContext(ctx, "a pushed change could not be recorded; the next scan finds it", "source", source, "path",
+				entries[0].Path, "error", err.Error())
 			status = http.StatusServiceUnavailable
 		}
 		r.Notify(source)

@@ -26,7 +26,7 @@ const (
 	secret = "the-value-of-a-data-bag"
 )
 
-type world struct {
+type testReceiver struct {
 	t        *testing.T
 	store    journal.ScanStore
 	receiver *Receiver
@@ -34,16 +34,17 @@ type world struct {
 	log      bytes.Buffer
 }
 
-func newWorld(t *testing.T) *world {
+func newTestReceiver(t *testing.T) *testReceiver {
 	t.Helper()
 	s, err := state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	w := &world{t: t, store: s.Journals()}
-	w.receiver, err = New(Config{Token: token, Store: w.store, Notify: func(s string) { w.notified = append(w.notified, s) }, MaxBody: 100_000,
-		Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	w := &testReceiver{t: t, store: s.Journals()}
+	w.receiver, err = New(Config{Token: token, Store: w.store, Notify: func(s string) { w.notified = append(w.notified, s) },
+		MaxBody: 100_000,
+		Log:     slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Sources: func(org string) []string {
 			return map[string][]string{"acme": {"acme"}, "both": {"one", "two"}, "": {"orgless"}}[org]
 		}})
@@ -63,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) post(token string, body io.Reader) *httptest.ResponseRecorder {
+func (w *testReceiver) post(token string, body io.Reader) *httptest.ResponseRecorder {
 	w.t.Helper()
 	q := httptest.NewRequest(http.MethodPost, "/", body)
 	if token != "" {
@@ -77,7 +78,7 @@ func (w *world) post(token string, body io.Reader) *httptest.ResponseRecorder {
 	return answer
 }
 
-func (w *world) rows(source string) (out []string) {
+func (w *testReceiver) rows(source string) (out []string) {
 	w.t.Helper()
 	page, err := w.store.Rows(w.t.Context(), source, 0, 1000)
 	if err != nil {
@@ -89,11 +90,13 @@ func (w *world) rows(source string) (out []string) {
 	return out
 }
 
-// action is a message as erchef sends it (docs/chef-server-api.md §14).
-func action(org any, task, entity, name, parent, parentName string) string {
-	m := map[string]any{"message_type": "action", "message_version": "0.1.1", "organization_name": org, "service_hostname": "h", "recorded_at": "2026-01-01T00:00:00Z",
+// actionMessage is a message as erchef sends it (docs/chef-server-api.md §14).
+func actionMessage(org any, task, entity, name, parent, parentName string) string {
+	m := map[string]any{"message_type": "action", "message_version": "0.1.1", "organization_name": org, "service_hostname": "h",
+		"recorded_at":     "2026-01-01T00:00:00Z",
 		"remote_hostname": "1.2.3.4", "request_id": "r", "requestor_name": "u", "requestor_type": "user", "user_agent": "knife", "id": "uuid",
-		"task": task, "entity_type": entity, "entity_name": name, "data": map[string]any{"task": "delete", "entity_name": secret, "deep": []any{secret, nil, 1.5}}}
+		"task": task, "entity_type": entity, "entity_name": name,
+		"data": map[string]any{"task": "delete", "entity_name": secret, "deep": []any{secret, nil, 1.5}}}
 	if parent != "" {
 		m["parent_type"], m["parent_name"] = parent, parentName
 	}
@@ -125,8 +128,9 @@ func TestEachKindBecomesARow(t *testing.T) {
 		{"create", "cookbook_artifact_version", "0123", "cookbook_artifact", "apt", "create /cookbook_artifacts/apt/0123"},
 		{"delete", "cookbook_artifact", "apt", "", "", "delete /cookbook_artifacts/apt"},
 	} {
-		w := newWorld(t)
-		if a := w.post(token, strings.NewReader(action("acme", c.task, c.entity, c.name, c.parent, c.parentName))); a.Code != http.StatusNoContent {
+		w := newTestReceiver(t)
+		if a := w.post(token, strings.NewReader(actionMessage("acme", c.task, c.entity, c.name, c.parent,
+			c.parentName))); a.Code != http.StatusNoContent {
 			t.Errorf("%+v: status %d", c, a.Code)
 		}
 		if got := w.rows("acme"); !slices.Equal(got, strings.Split(c.want, ", ")) {
@@ -138,21 +142,21 @@ func TestEachKindBecomesARow(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoConcernOfOursIsCounted(t *testing.T) {
+func TestIrrelevantMessagesAreCounted(t *testing.T) {
 	for _, c := range []struct {
 		body string
 		want Counts
 	}{
-		{action("acme", "create", "node", "n", "", ""), Counts{Ignored: 1}},
-		{action("acme", "update", "permission", "read", "role", "web"), Counts{Ignored: 1}},
-		{action("acme", "update", "environment", "_default", "", ""), Counts{Ignored: 1}},
-		{action("acme", "create", "spaceship", "x", "", ""), Counts{Unknown: 1}},
-		{action("acme", "create", "item", "x", "", ""), Counts{Unknown: 1}},
+		{actionMessage("acme", "create", "node", "n", "", ""), Counts{Ignored: 1}},
+		{actionMessage("acme", "update", "permission", "read", "role", "web"), Counts{Ignored: 1}},
+		{actionMessage("acme", "update", "environment", "_default", "", ""), Counts{Ignored: 1}},
+		{actionMessage("acme", "create", "spaceship", "x", "", ""), Counts{Unknown: 1}},
+		{actionMessage("acme", "create", "item", "x", "", ""), Counts{Unknown: 1}},
 		{`{"message_type":"run_converge","entity_type":"role","entity_name":"web"}`, Counts{Unknown: 1}},
 		{`{}`, Counts{Unknown: 1}},
-		{action("other", "create", "role", "web", "", ""), Counts{Foreign: 1}},
+		{actionMessage("other", "create", "role", "web", "", ""), Counts{Foreign: 1}},
 	} {
-		w := newWorld(t)
+		w := newTestReceiver(t)
 		if a := w.post(token, strings.NewReader(c.body)); a.Code != http.StatusNoContent || a.Body.Len() > 0 {
 			t.Errorf("%s: status %d", c.body, a.Code)
 		}
@@ -162,33 +166,34 @@ func TestWhatIsNoConcernOfOursIsCounted(t *testing.T) {
 	}
 }
 
-func TestOrganizationsFindTheirJournals(t *testing.T) {
-	w := newWorld(t)
+func TestMessagesGoToTheJournalsOfTheirOrganization(t *testing.T) {
+	w := newTestReceiver(t)
 	// The journal of two hasn't begun: whoever reads it later compares first.
-	if a := w.post(token, strings.NewReader(action("both", "create", "role", "web", "", ""))); a.Code != http.StatusNoContent {
+	if a := w.post(token, strings.NewReader(actionMessage("both", "create", "role", "web", "", ""))); a.Code != http.StatusNoContent {
 		t.Errorf("status %d", a.Code)
 	}
-	if !slices.Equal(w.rows("one"), []string{"create /roles/web"}) || !slices.Equal(w.notified, []string{"one", "two"}) || w.receiver.Counts() != (Counts{Noted: 1, Early: 1}) {
+	if !slices.Equal(w.rows("one"), []string{"create /roles/web"}) || !slices.Equal(w.notified, []string{"one", "two"}) ||
+		w.receiver.Counts() != (Counts{Noted: 1, Early: 1}) {
 		t.Errorf("rows %q, notified %q, counts %+v", w.rows("one"), w.notified, w.receiver.Counts())
 	}
-	w.post(token, strings.NewReader(action(nil, "create", "role", "web", "", "")))
+	w.post(token, strings.NewReader(actionMessage(nil, "create", "role", "web", "", "")))
 	if !slices.Contains(w.notified, "orgless") {
 		t.Error("a null organization isn't the one without a name")
 	}
 }
 
-// untouched fails the test when it is read.
-type untouched struct{ t *testing.T }
+// unreadable fails the test when it is read.
+type unreadable struct{ t *testing.T }
 
-func (u untouched) Read([]byte) (int, error) {
+func (u unreadable) Read([]byte) (int, error) {
 	u.t.Error("the body was read")
 	return 0, io.EOF
 }
 
-func TestTheTokenIsCheckedBeforeTheBodyIsRead(t *testing.T) {
+func TestTokenIsCheckedBeforeTheBodyIsRead(t *testing.T) {
 	for given, want := range map[string]int{"": 401, "wrong": 403, token + "x": 403, token[1:]: 403, strings.ToUpper(token): 403} {
-		w := newWorld(t)
-		if a := w.post(given, untouched{t}); a.Code != want {
+		w := newTestReceiver(t)
+		if a := w.post(given, unreadable{t}); a.Code != want {
 			t.Errorf("token %q: status %d, want %d", given, a.Code, want)
 		}
 		if w.receiver.Counts() != (Counts{Refused: 1}) || strings.Contains(w.log.String(), token) {
@@ -198,26 +203,29 @@ func TestTheTokenIsCheckedBeforeTheBodyIsRead(t *testing.T) {
 }
 
 func TestBadBodies(t *testing.T) {
-	good := action("acme", "create", "role", "web", "", "")
+	good := actionMessage("acme", "create", "role", "web", "", "")
 	for name, body := range map[string]string{
-		"nothing": "", "text": "hello", "a list": "[]", "a number": "3", "cut": good[:len(good)-5], "cut early": good[:20], "two": good + good, "noise behind": good + "x",
+		"nothing": "", "text": "hello", "a list": "[]", "a number": "3", "cut": good[:len(good)-5], "cut early": good[:20],
+		"two": good + good, "noise behind": good + "x",
 		"a name that is none": `{"message_type":"action","entity_name":{"a":1}}`, "a number as name": `{"entity_name":7}`,
-		"a long name": `{"entity_name":"` + strings.Repeat("x", 5000) + `"}`, "deep": `{"data":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`,
+		"a long name": `{"entity_name":"` + strings.Repeat("x", 5000) + `"}`, "deep": `{"data":` + strings.Repeat("[", 5000) +
+			strings.Repeat("]", 5000) + `}`,
 		"broken data": strings.Replace(good, `"`+secret+`"`, `"`+secret, 1),
 	} {
-		w := newWorld(t)
-		if a := w.post(token, strings.NewReader(body)); a.Code != http.StatusBadRequest || w.receiver.Counts() != (Counts{Bad: 1}) || len(w.rows("acme")) > 0 {
+		w := newTestReceiver(t)
+		if a := w.post(token, strings.NewReader(body)); a.Code != http.StatusBadRequest || w.receiver.Counts() != (Counts{Bad: 1}) ||
+			len(w.rows("acme")) > 0 {
 			t.Errorf("%s: status %d, counts %+v", name, a.Code, w.receiver.Counts())
 		}
 	}
 }
 
-// TestManyRefusedMessagesAreFewLines: neither a stranger nor a broken server fills the
+// TestInvalidMessagesAreLoggedRarely: neither a stranger nor a broken server fills the
 // log.
-func TestManyRefusedMessagesAreFewLines(t *testing.T) {
-	w := newWorld(t)
+func TestInvalidMessagesAreLoggedRarely(t *testing.T) {
+	w := newTestReceiver(t)
 	for range 1000 {
-		w.post("wrong", untouched{t})
+		w.post("wrong", unreadable{t})
 		w.post(token, strings.NewReader("hello"))
 	}
 	if lines := strings.Count(w.log.String(), "\n"); lines != 10 || w.receiver.Counts() != (Counts{Refused: 1000, Bad: 1000}) {
@@ -226,7 +234,7 @@ func TestManyRefusedMessagesAreFewLines(t *testing.T) {
 }
 
 func TestLargeBodies(t *testing.T) {
-	w := newWorld(t)
+	w := newTestReceiver(t)
 	big := `{"message_type":"action","data":"` + strings.Repeat("x", 200_000) + `"}`
 	if a := w.post(token, strings.NewReader(big)); a.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("announced: status %d", a.Code)
@@ -240,7 +248,7 @@ func TestLargeBodies(t *testing.T) {
 }
 
 func TestRoutes(t *testing.T) {
-	w := newWorld(t)
+	w := newTestReceiver(t)
 	for _, c := range []struct {
 		method, path string
 		want         int
@@ -253,30 +261,30 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// failing is a store whose disk is full.
-type failing struct{ journal.Store }
+// failingStore is a store whose disk is full.
+type failingStore struct{ journal.Store }
 
-func (failing) Append(context.Context, string, time.Time, []journal.Entry) (journal.Head, error) {
+func (failingStore) Append(context.Context, string, time.Time, []journal.Entry) (journal.Head, error) {
 	return journal.Head{}, &replication.Error{Op: "write", Class: replication.Local, Err: errors.New("disk full")}
 }
 
-func TestAJournalThatCanNotBeWritten(t *testing.T) {
-	w := newWorld(t)
-	w.receiver.Store = failing{}
-	a := w.post(token, strings.NewReader(action("acme", "create", "role", "web", "", "")))
+func TestFailureToWriteTheJournal(t *testing.T) {
+	w := newTestReceiver(t)
+	w.receiver.Store = failingStore{}
+	a := w.post(token, strings.NewReader(actionMessage("acme", "create", "role", "web", "", "")))
 	if a.Code != http.StatusServiceUnavailable || w.receiver.Counts() != (Counts{Failed: 1}) || len(w.notified) != 1 {
 		t.Errorf("status %d, counts %+v, notified %q", a.Code, w.receiver.Counts(), w.notified)
 	}
 }
 
-func TestAReceiverNeedsAToken(t *testing.T) {
-	if _, err := New(Config{Store: failing{}, Sources: func(string) []string { return nil }}); err == nil {
+func TestNewNeedsAToken(t *testing.T) {
+	if _, err := New(Config{Store: failingStore{}, Sources: func(string) []string { return nil }}); err == nil {
 		t.Error("no error without a token")
 	}
 }
 
 func FuzzReadMessage(f *testing.F) {
-	f.Add([]byte(action("acme", "create", "item", "web", "bag", "b")))
+	f.Add([]byte(actionMessage("acme", "create", "item", "web", "bag", "b")))
 	f.Add([]byte(`{"entity_name":null,"data":[[{}]]}`))
 	f.Add([]byte(`{"data":`))
 	f.Fuzz(func(t *testing.T, body []byte) {

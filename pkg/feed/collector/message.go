@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 )
 
-// Message is what is kept of an action message.
+// Message holds the fields of an action message that are needed.
 type Message struct {
 	Type         string // message_type
 	Organization string // "" for what belongs to no organization
@@ -29,16 +27,16 @@ const (
 	maxDepth = 1000 // nesting of what is skipped
 )
 
-// errMessage: the body isn't a message.
+// errMessage is returned for a body that isn't a message.
 var errMessage = errors.New("not a data collector message")
 
-// ReadMessage reads one message and nothing after it but white space. What
-// isn't one of the names is skipped token by token.
+// ReadMessage reads one message and nothing after it but white space. Other fields than
+// those of Message are skipped token by token.
 func ReadMessage(r io.Reader) (m Message, err error) {
 	d := json.NewDecoder(r)
 	d.UseNumber()
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return m, orMessage(err, "it isn't a JSON object")
+		return m, messageError(err, "it isn't a JSON object")
 	}
 	fields := map[string]*string{
 		"message_type": &m.Type, "organization_name": &m.Organization, "task": &m.Task,
@@ -47,12 +45,12 @@ func ReadMessage(r io.Reader) (m Message, err error) {
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
-			return m, orMessage(err, "")
+			return m, messageError(err, "")
 		}
 		name, _ := key.(string)
 		field := fields[name]
 		if field == nil {
-			if err := skip(d); err != nil {
+			if err := skipValue(d); err != nil {
 				return m, err
 			}
 			continue
@@ -61,24 +59,24 @@ func ReadMessage(r io.Reader) (m Message, err error) {
 		text, isText := value.(string)
 		switch {
 		case err != nil:
-			return m, orMessage(err, "")
+			return m, messageError(err, "")
 		case value != nil && !isText, len(text) > maxName:
 			return m, fmt.Errorf("%w: %s isn't a name", errMessage, name)
 		}
 		*field = text
 	}
 	if _, err := d.Token(); err != nil {
-		return m, orMessage(err, "")
+		return m, messageError(err, "")
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return m, orMessage(err, "more follows after the message")
+		return m, messageError(err, "more follows after the message")
 	}
 	return m, nil
 }
 
-// orMessage tells an unreadable body from one that broke off for another reason,
-// such as its size.
-func orMessage(err error, problem string) error {
+// messageError returns an errMessage for an invalid body, and err if reading it failed
+// for another reason, such as its size.
+func messageError(err error, problem string) error {
 	var syntax *json.SyntaxError
 	switch {
 	case err == nil:
@@ -89,12 +87,12 @@ func orMessage(err error, problem string) error {
 	return err
 }
 
-// skip reads over one value.
-func skip(d *json.Decoder) error {
+// skipValue skips one value.
+func skipValue(d *json.Decoder) error {
 	for depth := 0; ; {
 		t, err := d.Token()
 		if err != nil {
-			return orMessage(err, "")
+			return messageError(err, "")
 		}
 		switch t {
 		case json.Delim('{'), json.Delim('['):
@@ -110,25 +108,25 @@ func skip(d *json.Decoder) error {
 	}
 }
 
-// Verdict says what a message is to us.
-type Verdict int
+// Relevance is whether a message concerns replicated objects.
+type Relevance int
 
-// The verdicts.
+// The values of Relevance.
 const (
-	Unknown    Verdict = iota // of an entity that this program doesn't know
-	Ignored                   // of an entity that isn't replicated
-	Replicated                // of an object of a kind that is
+	Unknown    Relevance = iota // about an entity that this program doesn't know
+	Ignored                     // about an entity that isn't replicated
+	Replicated                  // about an object of a replicated kind
 )
 
-// Entries makes journal entries of a message: one for each object that it tells
-// of, and none unless the verdict is Replicated.
-func (m Message) Entries() ([]journal.Entry, Verdict) {
+// Entries returns the journal entries of a message: one for each object that it names,
+// and none unless the message is Replicated.
+func (m Message) Entries() ([]journal.Entry, Relevance) {
 	if m.Type != "action" {
 		return nil, Unknown
 	}
-	ref, verdict := m.ref()
-	if verdict != Replicated {
-		return nil, verdict
+	ref, relevance := m.objectRef()
+	if relevance != Replicated {
+		return nil, relevance
 	}
 	action := m.Task
 	if action != journal.Create && action != journal.Update && action != journal.Delete {
@@ -136,63 +134,45 @@ func (m Message) Entries() ([]journal.Entry, Verdict) {
 	}
 	entries := []journal.Entry{{Action: action, Path: ref.Path()}}
 	if ref.Kind == object.PolicyGroup && ref.Sub != "" && action != journal.Delete {
-		// The revision may have been made by the same request (docs/chef-server-api.md
+		// The revision may have been created by the same request (docs/chef-server-api.md
 		// §5.1), and has no message of its own.
 		entries = append(entries, journal.Entry{Action: journal.Update, Path: object.Ref{Kind: object.Policy, Name: ref.Sub}.Path()})
 	}
-	return entries, verdict
+	return entries, relevance
 }
 
-// ref names the object, or the listing that certainly holds it.
-func (m Message) ref() (ref object.Ref, v Verdict) {
+// objectRef returns the object, or the listing that certainly contains it.
+func (m Message) objectRef() (object.Ref, Relevance) {
 	switch {
 	case m.Entity == "role":
-		ref = named(object.Role, m.Name)
+		return parseRef(object.Role, m.Name, ""), Replicated
+	case m.Entity == "environment" && m.Name == object.DefaultEnvironment:
+		return object.Ref{}, Ignored
 	case m.Entity == "environment":
-		if m.Name == object.DefaultEnvironment {
-			return ref, Ignored
-		}
-		ref = named(object.Environment, m.Name)
+		return parseRef(object.Environment, m.Name, ""), Replicated
 	case m.Entity == "bag":
-		ref = named(object.DataBag, m.Name)
+		return parseRef(object.DataBag, m.Name, ""), Replicated
 	case m.Entity == "item" && m.Parent == "bag":
-		ref = named(object.DataBag, m.ParentName)
-		if ref.Name != "" && chef.ValidName(m.Name) {
-			ref.Kind, ref.Sub = object.DataBagItem, m.Name
-		}
+		return parseRef(object.DataBagItem, m.ParentName, m.Name), Replicated
 	case m.Entity == "version" && m.Parent == "cookbook":
-		ref = named(object.Cookbook, m.ParentName)
-		if ref.Name != "" && isVersion(m.Name) {
-			ref.Sub = m.Name
-		}
+		return parseRef(object.Cookbook, m.ParentName, m.Name), Replicated
 	case m.Entity == "cookbook_artifact_version" && m.Parent == "cookbook_artifact":
-		ref = below(object.CookbookArtifact, m.ParentName, m.Name)
+		return parseRef(object.CookbookArtifact, m.ParentName, m.Name), Replicated
 	case m.Entity == "cookbook_artifact":
-		ref = named(object.CookbookArtifact, m.Name)
+		return parseRef(object.CookbookArtifact, m.Name, ""), Replicated
 	case m.Entity == "policy" && m.Parent == "policy_group":
-		ref = below(object.PolicyGroup, m.ParentName, m.Name)
+		return parseRef(object.PolicyGroup, m.ParentName, m.Name), Replicated
 	case m.Entity == "policy_group":
-		ref = named(object.PolicyGroup, m.Name)
+		return parseRef(object.PolicyGroup, m.Name, ""), Replicated
 	case m.Entity == "policy":
-		ref = named(object.Policy, m.Name)
-	default:
-		return ref, m.other()
+		return parseRef(object.Policy, m.Name, ""), Replicated
 	}
-	return ref, Replicated
+	return object.Ref{}, m.classifyUnreplicated()
 }
 
-// below is an object of two names, or what certainly holds it.
-func below(k object.Kind, name, sub string) object.Ref {
-	ref := named(k, name)
-	if ref.Name != "" && chef.ValidName(sub) {
-		ref.Sub = sub
-	}
-	return ref
-}
-
-// other tells of entities that are known but never replicated
-// (docs/chef-server-api.md §14).
-func (m Message) other() Verdict {
+// classifyUnreplicated returns Ignored for entities that are known but never replicated
+// (docs/chef-server-api.md §14), and Unknown for others.
+func (m Message) classifyUnreplicated() Relevance {
 	switch m.Entity {
 	case "client", "group", "node", "user", "key", "organization", "permission", "container", "association", "invitation", "cookbook":
 		return Ignored
@@ -200,23 +180,14 @@ func (m Message) other() Verdict {
 	return Unknown
 }
 
-// named is an object, or the whole kind for a name that no server gives.
-func named(k object.Kind, name string) object.Ref {
-	if !chef.ValidName(name) {
+// parseRef returns the object of one or two names, or the listing above a name that no
+// server gives.
+func parseRef(k object.Kind, name, sub string) object.Ref {
+	switch {
+	case !chef.ValidName(name):
 		return object.Ref{Kind: k}
+	case !chef.ValidName(sub), k.IsVersioned() && !object.IsVersion(sub):
+		return object.Ref{Kind: k, Name: name}
 	}
-	return object.Ref{Kind: k, Name: name}
-}
-
-// isVersion tells whether a version is written as servers list it: 1.0 and 1.0.0
-// are one version (docs/chef-server-api.md §3.3), so another spelling can't name an
-// object.
-func isVersion(v string) bool {
-	parts := strings.Split(v, ".")
-	for _, part := range parts {
-		if n, err := strconv.ParseInt(part, 10, 64); err != nil || n < 0 || strconv.FormatInt(n, 10) != part {
-			return false
-		}
-	}
-	return len(parts) == 3
+	return object.Ref{Kind: k, Name: name, Sub: sub}
 }
