@@ -38,6 +38,9 @@ type properties struct {
 	// name and sub are the members of a body that hold the object's two names.
 	name, sub   string
 	hasTwoNames bool
+	// phase is when the kind is applied: after all kinds with a smaller one, at the
+	// same time as others with the same.
+	phase       int
 	isVersioned bool // the second name is a version of three numbers
 	hasFiles    bool
 	// index is what the kind's objects are searched by: a name, perName for the
@@ -56,18 +59,18 @@ func table() [8]properties {
 	return [8]properties{
 		{kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name"},
 		{kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, sub: "id", hasTwoNames: true,
-			index: perName, canonical: canonical.DataBagItem},
-		{kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", index: "role", canonical: canonical.Role},
+			index: perName, phase: 1, canonical: canonical.DataBagItem},
+		{kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", index: "role", phase: 1, canonical: canonical.Role},
 		{kind: Cookbook, collection: "cookbooks", configName: "cookbooks", base: Cookbook, name: "cookbook_name", sub: "version",
-			hasTwoNames: true, isVersioned: true, hasFiles: true, canonical: canonical.CookbookVersion},
+			hasTwoNames: true, isVersioned: true, hasFiles: true, phase: 1, canonical: canonical.CookbookVersion},
 		{kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts", base: CookbookArtifact,
-			name: "name", sub: "identifier", hasTwoNames: true, hasFiles: true, canonical: canonical.CookbookArtifact},
+			name: "name", sub: "identifier", hasTwoNames: true, hasFiles: true, phase: 1, canonical: canonical.CookbookArtifact},
 		{kind: Policy, collection: "policies", infix: "revisions", configName: "policies", base: Policy,
-			name: "name", sub: "revision_id", hasTwoNames: true, canonical: canonical.PolicyRevision},
+			name: "name", sub: "revision_id", hasTwoNames: true, phase: 2, canonical: canonical.PolicyRevision},
 		{kind: Environment, collection: "environments", configName: "environments", base: Environment, name: "name",
-			index: "environment", canonical: canonical.Environment},
+			index: "environment", phase: 2, canonical: canonical.Environment},
 		{kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups", base: PolicyGroup,
-			sub: "name", hasTwoNames: true, canonical: canonical.PolicyRevision},
+			sub: "name", hasTwoNames: true, phase: 3, canonical: canonical.PolicyRevision},
 	}
 }
 
@@ -90,6 +93,19 @@ func Kinds() []Kind {
 		kinds[i] = p.kind
 	}
 	return kinds
+}
+
+// Phases returns all kinds in the order in which they are applied, those together
+// that don't depend on each other.
+func Phases() [][]Kind {
+	var phases [][]Kind
+	for _, p := range table() {
+		if p.phase == len(phases) {
+			phases = append(phases, nil)
+		}
+		phases[p.phase] = append(phases[p.phase], p.kind)
+	}
+	return phases
 }
 
 // DefaultKinds returns the kinds that a pair replicates unless it says otherwise,

@@ -72,3 +72,22 @@ func TestFingerprintsFollowTheKind(t *testing.T) {
 		}
 	}
 }
+
+func TestPhasesHoldAllKindsInOrder(t *testing.T) {
+	phases := object.Phases()
+	if got := slices.Concat(phases...); !slices.IsSortedFunc(got, func(a, b object.Kind) int { return a.Order() - b.Order() }) || len(got) != len(object.Kinds()) {
+		t.Errorf("phases %v", phases)
+	}
+	phaseOf := func(k object.Kind) int {
+		return slices.IndexFunc(phases, func(kinds []object.Kind) bool { return slices.Contains(kinds, k) })
+	}
+	for _, c := range [][2]object.Kind{{object.DataBag, object.DataBagItem}, {object.Cookbook, object.Environment},
+		{object.CookbookArtifact, object.Policy}, {object.Policy, object.PolicyGroup}} {
+		if phaseOf(c[0]) >= phaseOf(c[1]) {
+			t.Errorf("%s isn't applied before %s: %v", c[0], c[1], phases)
+		}
+	}
+	if phaseOf(object.Role) != phaseOf(object.Cookbook) {
+		t.Errorf("roles wait for cookbooks, or these for them: %v", phases)
+	}
+}

@@ -60,7 +60,7 @@ func (p *pass) equal(s seen) {
 		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
 }
 
-// write does the creates and updates of a window, kind after kind. Creates that the
+// write does the creates and updates of a window, phase after phase. Creates that the
 // replica refuses for a whole kind are the error, once all else is done.
 func (p *pass) write(steps []Step, byRef map[object.Ref]seen) error {
 	if err := p.intend(steps); err != nil {
@@ -69,8 +69,8 @@ func (p *pass) write(steps []Step, byRef map[object.Ref]seen) error {
 	p.uploadAhead(steps, byRef)
 	var done atomic.Int64
 	waiting := p.refused.count
-	for _, k := range object.Kinds() {
-		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
+	for _, kinds := range object.Phases() {
+		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !slices.Contains(kinds, s.Ref.Kind) })
 		err := p.each(len(group), p.Pair.concurrency(), p.laneOf(group), func(ctx context.Context, i int) error {
 			step := group[i]
 			if p.refusedBefore(step) {
