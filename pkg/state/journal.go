@@ -152,7 +152,7 @@ func (j Journals) Rows(ctx context.Context, source string, after int64, limit in
 		return page, explain(ctx, "read the journal of "+source, err)
 	}
 	for _, l := range all {
-		page.Head = l.rec.head()
+		page.Head, page.Generation, page.Scans = l.rec.head(), l.rec.generation, l.rec.lease.Fence
 		if l.row != nil && limit > 0 {
 			page.Rows = append(page.Rows, *l.row)
 		}

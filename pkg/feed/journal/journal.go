@@ -87,6 +87,10 @@ type Head struct {
 type Page struct {
 	Head Head
 	Rows []Row
+	// Generation is that of the scanner's memory, 0 when there is none. Scans counts
+	// the scans that have begun: it is the fencing token of the scanner's lease.
+	Generation int64
+	Scans      int64
 }
 
 // NewEpoch makes the word of a new journal.

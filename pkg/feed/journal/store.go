@@ -18,8 +18,8 @@ type Store interface {
 	// Head returns the head of a journal, zero if there is none.
 	Head(ctx context.Context, source string) (Head, error)
 	// Rows returns rows with an id greater than after, in order and without
-	// gaps, at most limit, together with the head. Without a journal the page is
-	// zero.
+	// gaps, at most limit, together with the head, the generation of the scanner's
+	// memory and the number of scans. Without a journal the page has no head.
 	Rows(ctx context.Context, source string, after int64, limit int) (Page, error)
 	// Append gives the entries the next ids, in order, and stores them, all or
 	// none, in one atomic write. It needs no lease. ErrNoJournal before the

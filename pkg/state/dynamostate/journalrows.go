@@ -91,6 +91,7 @@ func (j Journals) Rows(ctx context.Context, source string, after int64, limit in
 			return err
 		}
 		page, err = assemble(h.head(), rows, after, limit)
+		page.Generation, page.Scans = h.generation, h.lease.Fence
 		from = max(from, h.oldest-1) // what lies before is left over
 		return err
 	})

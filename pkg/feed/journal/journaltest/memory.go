@@ -175,6 +175,10 @@ func testCommit(t *testing.T, open func() journal.ScanStore) {
 	if known, err = s.Recall(t.Context(), source); err != nil || known.Generation != 2 {
 		t.Errorf("after a push: %+v, %v", known, err)
 	}
+	page, err := s.Rows(t.Context(), source, known.Head.Newest, 10)
+	if err != nil || page.Generation != 2 || page.Scans != known.Lease.Fence || page.Scans == 0 {
+		t.Errorf("rows show generation %d and %d scans, %v; want those of %+v", page.Generation, page.Scans, err, known)
+	}
 }
 
 func testBlob(t *testing.T, open func() journal.ScanStore) {
