@@ -3,11 +3,9 @@ package assembly
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
 
@@ -50,62 +48,6 @@ func (c *choice) learn(now time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked, c.none = now, err
-}
-
-// either is the feed that the primary serves, and where it serves none the
-// journal. Every read of the served feed is the question whether there is one;
-// while it is known that there is none, reads cost the primary nothing. Going
-// from one to the other loses no change: only a journal has an epoch, so the
-// position of the one is lost in the other, and everything is compared.
-type either struct {
-	served replication.ExplainedFeed
-	kept   replication.ScannedFeed
-	choice *choice
-	now    func() time.Time
-	none   error // why the last Read took the journal; nil if it did not
-}
-
-func (e *either) Name() string {
-	if e.none != nil {
-		return e.kept.Name()
-	}
-	return e.served.Name()
-}
-
-func (e *either) Note() string {
-	if e.none != nil {
-		return e.none.Error()
-	}
-	return e.served.Note()
-}
-
-// Begun tells whether the journal has begun: what is served was asked for before
-// everything was compared.
-func (e *either) Begun(ctx context.Context) (bool, error) { return e.kept.Begun(ctx) }
-
-// Scan implements replication.ScannedFeed. Only a journal has an epoch, so whoever
-// names one follows it, whatever was read last.
-func (e *either) Scan(ctx context.Context, epoch string) (replication.Scan, error) {
-	return e.kept.Scan(ctx, epoch)
-}
-
-func (e *either) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	none, fresh := e.choice.recall(e.now())
-	if none == nil || !fresh {
-		rows, err := e.served.Read(ctx, after)
-		e.choice.learn(e.now(), err)
-		if !errors.Is(err, replication.ErrNoFeed) {
-			e.none = nil
-			return rows, err
-		}
-		none = err
-	}
-	e.none = none
-	rows, err := e.kept.Read(ctx, after)
-	if errors.Is(err, replication.ErrNoFeed) {
-		return rows, fmt.Errorf("%w; %w", none, journal.ErrNoJournal)
-	}
-	return rows, err
 }
 
 // NeedsJournal tells whether the changes of an organization are found by its

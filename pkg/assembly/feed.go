@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"chefsync/pkg/chef"
@@ -18,24 +19,19 @@ const (
 	feedJournal      = "journal"
 )
 
-// feed is the feed of a source organization.
-func (f *Fleet) feed(ctx context.Context, org, space string) (replication.Feed, error) {
-	kept := lateJournal{f, space}
+// feed returns the feed of a source organization.
+func (f *Fleet) feed(ctx context.Context, org, space string) (*changeFeed, error) {
+	c := &changeFeed{fleet: f, space: space, choice: f.choice(org), required: f.Feed == feedUpdatedSince}
 	if f.Feed == feedJournal {
-		return explained{kept, `feed = "journal" in the configuration`}, nil
+		return c, nil
 	}
-	served, err := f.served(ctx, org)
-	if err != nil {
-		return nil, err
-	}
-	if f.Feed == feedUpdatedSince {
-		return wanted{served}, nil
-	}
-	return &either{served: served, kept: kept, choice: f.choice(org), now: f.Now}, nil
+	var err error
+	c.served, err = f.served(ctx, org)
+	return c, err
 }
 
-// served is the feed that the primary serves, or another server in its stead.
-func (f *Fleet) served(ctx context.Context, org string) (replication.ExplainedFeed, error) {
+// served returns the feed that the primary serves, or another server in its stead.
+func (f *Fleet) served(ctx context.Context, org string) (*feed.UpdatedSince, error) {
 	server := f.Primary
 	if f.FeedURL != "" {
 		server.Name, server.URL = "the server of feed_url", f.FeedURL
@@ -44,84 +40,108 @@ func (f *Fleet) served(ctx context.Context, org string) (replication.ExplainedFe
 	if err != nil {
 		return nil, err
 	}
-	served := feed.NewUpdatedSince(getter{client.Org(org)}, unserved)
-	if f.FeedURL != "" {
-		return explained{served, f.FeedURL + " serves it"}, nil
+	return feed.NewUpdatedSince(getter{client.Org(org)}, unserved), nil
+}
+
+// changeFeed is the feed that the primary serves, and where it serves none the
+// journal. Every read of the served feed is the question whether there is one;
+// while it is known that there is none, reads cost the primary nothing. Going
+// from one to the other loses no change: only a journal has an epoch, so the
+// position of the one is lost in the other, and everything is compared.
+type changeFeed struct {
+	fleet    *Fleet
+	space    string
+	choice   *choice
+	served   *feed.UpdatedSince // nil: the journal alone is read
+	required bool               // the configuration demands what is served
+	unserved error              // why the last Read took the journal, nil if it did not
+}
+
+var _ replication.Feed = (*changeFeed)(nil)
+
+func (c *changeFeed) Name() string {
+	if c.served == nil || c.unserved != nil {
+		return journal.Name
 	}
-	return served, nil
+	return c.served.Name()
 }
 
-// explained is a feed with a reason of its own.
-type explained struct {
-	replication.Feed
-	note string
-}
-
-func (e explained) Note() string { return e.note }
-
-// Begun implements replication.LateFeed for a feed that may begin late.
-func (e explained) Begun(ctx context.Context) (bool, error) {
-	if late, ok := e.Feed.(replication.LateFeed); ok {
-		return late.Begun(ctx)
+func (c *changeFeed) Note() string {
+	switch {
+	case c.served == nil:
+		return `feed = "journal" in the configuration`
+	case c.unserved != nil:
+		return c.unserved.Error()
+	case c.fleet.FeedURL != "":
+		return c.fleet.FeedURL + " serves it"
 	}
-	return false, nil
+	return c.served.Note()
 }
 
-// Scan implements replication.ScannedFeed for a feed that a scanner fills.
-func (e explained) Scan(ctx context.Context, epoch string) (replication.Scan, error) {
-	if scanned, ok := e.Feed.(replication.ScannedFeed); ok {
-		return scanned.Scan(ctx, epoch)
-	}
-	return nil, nil
-}
-
-// lateJournal opens the journals when they are asked: a primary that serves its
-// changes needs none.
-type lateJournal struct {
-	fleet *Fleet
-	space string
-}
-
-func (l lateJournal) Name() string { return journal.Name }
-
-func (l lateJournal) open(ctx context.Context) (replication.ScannedFeed, error) {
-	store, err := l.fleet.Journals(ctx)
+// journal opens the journal when it is asked: a primary that serves its changes needs
+// none.
+func (c *changeFeed) journal(ctx context.Context) (replication.Feed, error) {
+	store, err := c.fleet.Journals(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return scan.Feed(store, l.space, l.fleet.Now), nil
+	return scan.Feed(store, c.space), nil
 }
 
-func (l lateJournal) Begun(ctx context.Context) (bool, error) {
-	feed, err := l.open(ctx)
+// Begun reports whether the journal has begun: what is served was asked for before
+// everything was compared.
+func (c *changeFeed) Begun(ctx context.Context) (bool, error) {
+	if c.required {
+		return false, nil
+	}
+	journal, err := c.journal(ctx)
 	if err != nil {
 		return false, err
 	}
-	return feed.Begun(ctx)
+	return journal.Begun(ctx)
 }
 
-func (l lateJournal) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	feed, err := l.open(ctx)
+// ReadSnapshot returns that of the journal: only its rows show that there is one.
+func (c *changeFeed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
+	journal, err := c.journal(ctx)
+	if err != nil {
+		return replication.Snapshot{}, err
+	}
+	return journal.ReadSnapshot(ctx)
+}
+
+func (c *changeFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	if c.required {
+		return c.readRequired(ctx, after)
+	}
+	c.unserved = nil
+	if c.served != nil {
+		unserved, fresh := c.choice.recall(c.fleet.Now())
+		if unserved == nil || !fresh {
+			rows, err := c.served.Read(ctx, after)
+			c.choice.learn(c.fleet.Now(), err)
+			if !errors.Is(err, replication.ErrNoFeed) {
+				return rows, err
+			}
+			unserved = err
+		}
+		c.unserved = unserved
+	}
+	kept, err := c.journal(ctx)
 	if err != nil {
 		return replication.Rows{}, err
 	}
-	return feed.Read(ctx, after)
-}
-
-func (l lateJournal) Scan(ctx context.Context, epoch string) (replication.Scan, error) {
-	feed, err := l.open(ctx)
-	if err != nil {
-		return nil, err
+	rows, err := kept.Read(ctx, after)
+	if errors.Is(err, replication.ErrNoFeed) && c.unserved != nil {
+		return rows, fmt.Errorf("%w; %w", c.unserved, journal.ErrNoJournal)
 	}
-	return feed.Scan(ctx, epoch)
+	return rows, err
 }
 
-// wanted is a feed that the configuration demands: its absence is an error, not
-// a reason to compare instead.
-type wanted struct{ replication.ExplainedFeed }
-
-func (w wanted) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	rows, err := w.ExplainedFeed.Read(ctx, after)
+// readRequired reads the served feed, whose absence is an error and not a reason to
+// compare instead.
+func (c *changeFeed) readRequired(ctx context.Context, after int64) (replication.Rows, error) {
+	rows, err := c.served.Read(ctx, after)
 	if errors.Is(err, replication.ErrNoFeed) {
 		return rows, &replication.Error{Op: "read the change feed", Server: "primary", Class: replication.Denied,
 			Hint: `write feed = "auto" in the configuration, so that changes are found by scanning instead`,
@@ -145,11 +165,7 @@ func (f *Fleet) ProbeFeed(ctx context.Context, org string) (note string, err err
 	if errors.Is(err, replication.ErrNoFeed) {
 		return err.Error() + "; until a scan has begun it, the primary is compared whole every compare_every", err
 	}
-	note = feed.Name()
-	if e, ok := feed.(replication.ExplainedFeed); ok {
-		note += ", " + e.Note()
-	}
-	return note, err
+	return feed.Name() + ", " + feed.Note(), err
 }
 
 // getter reads a path of an organization for a feed.

@@ -119,9 +119,8 @@ func TestGoingFromOneFeedToTheOtherLosesNothing(t *testing.T) {
 	}
 }
 
-// TestAPairOfAJournalSaysWhatItSaw, whatever looked: else it would keep a change
-// that was taken back before the next scan.
-func TestAPairOfAJournalSaysWhatItSaw(t *testing.T) {
+// TestAChangeThatNoScanSawIsTakenBack, whatever read it in between.
+func TestAChangeThatNoScanSawIsTakenBack(t *testing.T) {
 	full := replication.PassOptions{Full: true}
 	for _, c := range []struct {
 		name, top string

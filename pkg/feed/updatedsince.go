@@ -24,7 +24,7 @@ type UpdatedSince struct {
 	unserved func(error) bool
 }
 
-var _ replication.ExplainedFeed = (*UpdatedSince)(nil)
+var _ replication.Feed = (*UpdatedSince)(nil)
 
 // NewUpdatedSince returns a feed that reads with a getter. Unserved reports whether an
 // error of the getter means that the server has no such route: a 404 of any origin, or a 200 that
@@ -41,6 +41,15 @@ func (u *UpdatedSince) Name() string { return "updated_since" }
 
 // Note returns why it is in use.
 func (u *UpdatedSince) Note() string { return "the primary serves it" }
+
+// Begun implements replication.Feed. What is served is asked for before everything is
+// compared.
+func (u *UpdatedSince) Begun(context.Context) (bool, error) { return false, nil }
+
+// ReadSnapshot implements replication.Feed: there is none.
+func (u *UpdatedSince) ReadSnapshot(context.Context) (replication.Snapshot, error) {
+	return replication.Snapshot{}, nil
+}
 
 // Read returns the rows with an id greater than after, or all for 0 and below: the
 // server can't be asked for the newest ones. Errors wrap

@@ -131,10 +131,6 @@ func (p *pass) intend(steps []Step) error {
 	if len(steps) == 0 {
 		return nil
 	}
-	// The commit records what earlier windows did, too.
-	if err := p.tell(p.guard.hard, nil); err != nil {
-		return err
-	}
 	if p.progress.Work == nil {
 		p.progress.Work = &Work{Reason: "changes", Started: p.run.Started}
 	}
@@ -179,7 +175,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 	var err error
 	for attempt := range 3 {
 		if attempt > 0 || obj.Body == nil {
-			if obj, err = p.get(ctx, s.Ref); err != nil {
+			if obj, err = p.Source.Get(ctx, s.Ref); err != nil {
 				if IsAbsent(err) {
 					return result{err: errGone}, nil
 				}

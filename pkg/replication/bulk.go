@@ -80,11 +80,10 @@ func sameCollection(a, b object.Ref) bool {
 func (p *pass) getSource(ctx context.Context, r object.Ref, v view) (obj object.Object, inBulk bool, err error) {
 	if v.bulk != nil {
 		if obj, inBulk = v.bulk.take(v.bulk.source, r); inBulk {
-			p.sights.note(r, Sight(obj))
 			return obj, true, nil
 		}
 	}
-	obj, err = p.get(ctx, r)
+	obj, err = p.Source.Get(ctx, r)
 	return obj, false, err
 }
 

@@ -28,9 +28,6 @@ func (p *pass) changes() error {
 	if err != nil {
 		return err
 	}
-	if err := p.tell(p.guard.hard, p.unlistedNow()); err != nil {
-		return err
-	}
 	deletes, err := p.brakeChanges(observed)
 	if err != nil {
 		return err
@@ -50,9 +47,6 @@ func (p *pass) changes() error {
 	if err := p.refusal(); err != nil {
 		return err
 	}
-	if err := p.tell(p.guard.hard, nil); err != nil {
-		return err
-	}
 	well := p.waiting
 	p.waiting = nil
 	for r, ok := range well {
@@ -61,6 +55,7 @@ func (p *pass) changes() error {
 		}
 	}
 	p.clean()
+	p.markSnapshot()
 	p.advance(p.todo.next)
 	return nil
 }
@@ -86,6 +81,9 @@ func (p *pass) dirty() ([]object.Ref, error) {
 		}
 	}
 	for _, r := range p.neglected() {
+		set[r] = struct{}{}
+	}
+	for r := range p.todo.stale {
 		set[r] = struct{}{}
 	}
 	p.keepRecords(scopes)
@@ -196,7 +194,6 @@ func (p *pass) expand(ctx context.Context, s object.Scope) ([]object.Ref, error)
 		if k != object.DataBagItem {
 			p.settled(listingRef(k, s.Name))
 		}
-		p.sights.list(object.Scope{Kind: k, Name: s.Name}, listed)
 		refs = append(refs, listed...)
 	}
 	return refs, nil

@@ -53,20 +53,10 @@ func (p *pass) compare() error {
 			p.applied(r, unknownFingerprint)
 		}
 	}
-	absent := func(r object.Ref) bool {
-		_, there := source.refs[r]
-		return !there && !source.unknown(r) && p.Pair.Manages(r)
-	}
-	if err := p.tell(p.guard.hard, absent); err != nil {
-		return err
-	}
 	if err := p.compareWindows(source, v); err != nil {
 		return err
 	}
 	if err := p.confirmAndRemove(append(deletes, p.leftovers(source, target, gone)...), v); err != nil {
-		return err
-	}
-	if err := p.tell(p.guard.hard, nil); err != nil {
 		return err
 	}
 	p.countRepairs(p.stillGone(extras))
@@ -210,10 +200,13 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 	if err != nil {
 		return nil, fmt.Errorf("take the position of the feed: %w", err)
 	}
-	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), ""
-	if f, ok := p.Feed.(ExplainedFeed); ok {
-		p.progress.FeedNote = f.Note()
+	if rows.Generation > 0 {
+		next.Snapshot = rows.mark()
+		if p.todo.next != nil && len(p.todo.stale) > 0 { // there were too many to look at each
+			next.Snapshot.Fruitless = p.todo.next.Snapshot.Fruitless + 1
+		}
 	}
+	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), p.Feed.Note()
 	return &next, nil
 }
 
@@ -357,9 +350,6 @@ func (p *pass) compareWindows(source listing, v view) error {
 		}
 		p.countRepairs(repair)
 		p.windowDone()
-		if err := p.tell(p.guard.hard, nil); err != nil {
-			return err
-		}
 		p.progress.Pending -= len(window)
 		if p.refusal() == nil { // else the next pass begins again with what is refused
 			next := *p.progress.Work

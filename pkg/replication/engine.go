@@ -267,7 +267,7 @@ func (r *Run) complete(p Progress) {
 
 // stands tells whether the record says of this poll all that matters.
 func (e *Engine) stands(p Progress, next *Position, now time.Time) bool {
-	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq)
+	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq || next.Snapshot != p.Position.Snapshot)
 	return (p.Status == Synced || p.Status == Held) && p.LastError == nil && !moved && age(p.LastSuccess, now) < e.Tuning.NoteEvery
 }
 

@@ -120,7 +120,7 @@ func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err err
 // holderOnPrimary finds a version on the primary that has the file.
 func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Object, error) {
 	for _, ref := range f.versions {
-		obj, err := p.get(ctx, ref)
+		obj, err := p.Source.Get(ctx, ref)
 		if IsAbsent(err) {
 			continue
 		}
@@ -246,7 +246,7 @@ func (v *verification) prepare(p *pass, g recreation) (objs []object.Object, why
 		if _, ours := p.inventory[ref]; !ours || !p.Pair.Manages(ref) {
 			return nil, ref.Path() + " needs it too, and replication did not put that on the replica: upload it to the replica again", nil
 		}
-		obj, err := p.get(p.guard.hard, ref)
+		obj, err := p.Source.Get(p.guard.hard, ref)
 		for i := 0; err == nil && i < len(obj.Files); i++ {
 			err = p.stageFile(obj, obj.Files[i])
 		}

@@ -105,7 +105,6 @@ func (p *pass) markBagAbsent(r object.Ref) {
 func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, error) {
 	s := seen{Observation: Observation{Ref: ref, Replica: v.presence(ref)}}
 	if p.bagIsAbsent(ref) {
-		p.sights.note(ref, "")
 		s.Absent = true
 		return s, nil
 	}

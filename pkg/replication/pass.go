@@ -29,7 +29,9 @@ type pass struct {
 	unsynced  map[object.Ref]Unsynced
 	forgotten Update // the records of what doesn't belong to the pair any more, to be dropped
 	changeIDs map[object.Ref]int64
-	unlisted  map[object.Ref]bool // bags whose items could not be listed in this pass, or are not
+	// ledgerWritten: the inventory changed in this pass.
+	ledgerWritten bool
+	unlisted      map[object.Ref]bool // bags whose items could not be listed in this pass, or are not
 	// waiting are the records of listings and bags that are tried again. They go at
 	// the end, if all is well: until then nothing else names what they stand for.
 	waiting map[object.Ref]bool
@@ -42,7 +44,6 @@ type pass struct {
 	bagItems map[object.Ref][]object.Ref
 	keptBags map[object.Ref]bool
 
-	sights           *sights
 	flights          flights
 	staged, uploaded atomic.Int64
 	mu               sync.Mutex // guards what the workers of a window collect
@@ -78,7 +79,7 @@ func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o Pass
 		run.Outcome, run.Ended = OutcomeBusy, e.Now()
 		return run, nil
 	}
-	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run, sights: e.observer()}
+	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run}
 	p.reviewing = released(got, taken)
 	p.run.ID = runID(taken, fence)
 	p.guard = e.watch(ctx, fence, taken, o)
@@ -124,19 +125,27 @@ func (p *pass) load(ctx context.Context) error {
 	return nil
 }
 
-// records reads what the state knows of the objects.
-func (p *pass) records(ctx context.Context) error {
-	var err error
-	if p.inventory, err = p.State.Inventory(ctx, p.Pair.ID); err != nil {
-		return fmt.Errorf("read the inventory: %w", err)
+// loadLedger reads what the state knows of the objects.
+func (e *Engine) loadLedger(ctx context.Context) (ledger map[object.Ref]string, unsynced map[object.Ref]Unsynced, err error) {
+	if ledger, err = e.State.Inventory(ctx, e.Pair.ID); err != nil {
+		return nil, nil, fmt.Errorf("read the inventory: %w", err)
 	}
-	list, err := p.State.Unsynced(ctx, p.Pair.ID)
+	list, err := e.State.Unsynced(ctx, e.Pair.ID)
 	if err != nil {
-		return fmt.Errorf("read the unsynced objects: %w", err)
+		return nil, nil, fmt.Errorf("read the unsynced objects: %w", err)
 	}
-	p.unsynced = make(map[object.Ref]Unsynced, len(list))
+	unsynced = make(map[object.Ref]Unsynced, len(list))
 	for _, u := range list {
-		p.unsynced[u.Ref] = u
+		unsynced[u.Ref] = u
+	}
+	return ledger, unsynced, nil
+}
+
+// records reads what the state knows of the objects, and narrows it to what belongs to
+// the pair.
+func (p *pass) records(ctx context.Context) (err error) {
+	if p.inventory, p.unsynced, err = p.loadLedger(ctx); err != nil {
+		return err
 	}
 	p.missing = map[object.Ref]bool{}
 	if p.pruning = p.pruneAsked(); p.pruning {
@@ -261,9 +270,6 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 	p.run.Ended = now
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if tellErr := p.tell(saveCtx, nil); tellErr != nil {
-		p.logFailure("what the pass saw could not be told to the scanner; a compare finds what it missed", p.run, tellErr)
-	}
 	if saveErr := p.commit(saveCtx); saveErr != nil {
 		p.run.Outcome = OutcomeFailed
 		return p.run, errors.Join(err, saveErr)
@@ -328,6 +334,7 @@ func (p *pass) recorded() []Unsynced {
 
 // applied notes that the replica holds ref with the given fingerprint.
 func (p *pass) applied(ref object.Ref, fingerprint string) {
+	p.ledgerChanged()
 	p.inventory[ref] = fingerprint
 	if p.upd.Applied == nil {
 		p.upd.Applied = map[object.Ref]string{}
@@ -338,6 +345,7 @@ func (p *pass) applied(ref object.Ref, fingerprint string) {
 
 // removed notes that replication has nothing on the replica under ref.
 func (p *pass) removed(ref object.Ref) {
+	p.ledgerChanged()
 	delete(p.inventory, ref)
 	delete(p.upd.Applied, ref)
 	p.upd.Removed = append(p.upd.Removed, ref)

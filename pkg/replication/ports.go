@@ -28,31 +28,28 @@ type Rows struct {
 	// them and whose ids have no gaps. Newest is 0 for a feed that doesn't; Oldest
 	// is Newest+1 when no row is left.
 	Oldest, Newest int64
+	// Generation is that of the snapshot beside the rows, 0 without one, and Scans how
+	// many scans have begun.
+	Generation, Scans int64
 }
 
 // Feed says what changed on the primary.
 type Feed interface {
-	// Name is the feed's word in configuration and status.
+	// Name is the feed's word in configuration and status, and Note why it is the one
+	// in use. A feed that chooses between others tells by them what the last Read
+	// chose.
 	Name() string
+	Note() string
 	// Read returns the rows with an id greater than after; 0 means all. Below 0 it
 	// may return all, and must return as many of the newest. It returns ErrNoFeed
 	// or ErrPositionLost, wrapped, where they apply.
 	Read(ctx context.Context, after int64) (Rows, error)
-}
-
-// ExplainedFeed is a Feed that says why it is the one in use. A feed that chooses
-// between others tells by Name and Note what the last Read chose.
-type ExplainedFeed interface {
-	Feed
-	Note() string
-}
-
-// LateFeed is a Feed that may begin after its pairs did. Begun tells whether Read
-// would have rows by now. It is asked in every poll of a pair that has no position
-// yet, so it must be cheap and send nothing to the primary.
-type LateFeed interface {
-	Feed
+	// Begun reports whether Read has rows by now that it didn't have before, of a feed
+	// that may begin after its pairs did. It is asked in every poll of a pair that has
+	// no position yet, so it must be cheap and send nothing to the primary.
 	Begun(ctx context.Context) (bool, error)
+	// ReadSnapshot returns what the newest scan saw, of a feed that a scanner fills.
+	ReadSnapshot(ctx context.Context) (Snapshot, error)
 }
 
 // Reader reads an organization of a Chef Server. All methods return *Error.

@@ -237,6 +237,8 @@ type Position struct {
 	// Seen are the ids at or below Seq, within the overlap, that were handled.
 	// Ids below Seq that turn up later and aren't here became visible late.
 	Seen []int64 `json:"seen,omitempty"`
+	// Snapshot says how the ledger compares with the snapshot beside the rows.
+	Snapshot SnapshotMark `json:"snapshot,omitzero"`
 }
 
 // Work is a pass that isn't finished.

@@ -27,7 +27,7 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	defer v.release(ctx, got.Lease.Fence)
 	g := v.watch(ctx, got.Lease.Fence, taken, v.options.pass())
 	defer g.end()
-	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress, sights: v.observer()}
+	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress}
 	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: "verify", Started: v.report.At, Outcome: OutcomeRunning}
 	if v.options.Portion {
 		p.run.Mode = "files"
@@ -153,9 +153,6 @@ func (v *verification) repair(p *pass) error {
 	if err := v.repairFiles(p); err != nil {
 		return err
 	}
-	if err := p.tell(p.guard.hard, nil); err != nil {
-		return err
-	}
 	p.advance(nil)
 	return nil
 }
@@ -226,9 +223,6 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 		delete(was, d.Ref)
 	}
 	v.settle(refs, was, left)
-	if err := p.tell(p.guard.hard, nil); err != nil {
-		return err
-	}
 	return p.commit(p.guard.hard)
 }
 

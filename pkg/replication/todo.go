@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"chefsync/pkg/object"
 )
 
 // todo is what a pass finds to do.
@@ -22,14 +24,21 @@ type todo struct {
 	goOn    bool      // the full compare is that one
 	feed    string    // the feed in use, "none" without one
 	note    string    // why that one
-	quiet   bool      // nothing was asked, nothing is to be recorded
-	held    bool      // nothing may be done: the primary is another organization
+	rows    Rows      // what the feed said, without the changes
+	// snapshot is what the newest scan saw, nil if it needn't be read, and stale the
+	// objects that it shows otherwise than the ledger, with what that says.
+	snapshot *Snapshot
+	stale    map[object.Ref]string
+	quiet    bool // nothing was asked, nothing is to be recorded
+	held     bool // nothing may be done: the primary is another organization
 	// accepted: the operator accepted that it is.
 	accepted bool
 	replica  string // the replica's identity, if it was asked for
 }
 
-func (t todo) any() bool { return t.full || len(t.changes) > 0 || t.retry || t.resume }
+func (t todo) any() bool {
+	return t.full || len(t.changes)+len(t.stale) > 0 || t.retry || t.resume
+}
 
 // Changes notes in the run record what the feed showed.
 func (r *Run) Changes(t todo) { r.Counts.Changes = len(t.changes) }
@@ -86,6 +95,8 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		t.full, t.reason, t.changes, t.next = true, "the primary no longer serves a change feed", nil, nil
 	case err != nil:
 		return t, err
+	default:
+		return t, e.diffSnapshot(ctx, rows, &t)
 	}
 	return t, nil
 }
@@ -127,8 +138,8 @@ func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time
 		t.deep = t.regular
 		return t, nil
 	}
-	if late, ok := e.Feed.(LateFeed); ok {
-		begun, err := late.Begun(ctx)
+	if e.Feed != nil {
+		begun, err := e.Feed.Begun(ctx)
 		if err != nil {
 			return t, fmt.Errorf("look whether the feed has begun: %w", err)
 		}

@@ -19,8 +19,9 @@ const pageRows = 1000
 // replication.ErrNoFeed, wrapped, before the journal has begun, and
 // replication.ErrPositionLost for an id that the journal hasn't given out. That
 // rows behind a position are gone shows in Rows.Oldest, and that the journal
-// was made anew in Rows.Epoch: replication.Continue judges both.
-func Feed(store Store, source string) replication.LateFeed { return feed{store, source} }
+// was made anew in Rows.Epoch: replication.Continue looks at both. It has no
+// Snapshot, which is the scanner's.
+func Feed(store Store, source string) replication.Feed { return feed{store, source} }
 
 type feed struct {
 	store  Store
@@ -30,7 +31,15 @@ type feed struct {
 // Name is the feed's word in configuration and status.
 func (f feed) Name() string { return Name }
 
-// Begun implements replication.LateFeed: one small read.
+// Note implements replication.Feed.
+func (f feed) Note() string { return "" }
+
+// ReadSnapshot implements replication.Feed.
+func (f feed) ReadSnapshot(context.Context) (replication.Snapshot, error) {
+	return replication.Snapshot{}, nil
+}
+
+// Begun implements replication.Feed: one small read.
 func (f feed) Begun(ctx context.Context) (bool, error) {
 	head, err := f.store.Head(ctx, f.source)
 	return head.Epoch != "", err
@@ -70,7 +79,7 @@ func (f feed) read(ctx context.Context, after int64) (replication.Rows, error) {
 		case after > head.Newest:
 			return rows, fmt.Errorf("%w: the journal of %s ends at %d, before %d", replication.ErrPositionLost, f.source, head.Newest, after)
 		case rows.Epoch == "":
-			rows = replication.Rows{Epoch: head.Epoch, Oldest: head.Oldest, Newest: head.Newest}
+			rows = replication.Rows{Epoch: head.Epoch, Oldest: head.Oldest, Newest: head.Newest, Generation: page.Generation, Scans: page.Scans}
 		case rows.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1:
 			return rows, errMoved
 		}

@@ -178,7 +178,7 @@ func (c *chaos) passOnce(i int, l *life, o replication.PassOptions) (replication
 	defer c.busy[i].Store(false)
 	e := c.pairs[i]
 	e.Owner = fmt.Sprint("process-", rand.Int())
-	e.State, e.Feed = mortalState{e.State, l}, scan.Feed(mortalJournal{c.store, l}, source, e.Now)
+	e.State, e.Feed = mortalState{e.State, l}, scan.Feed(mortalJournal{c.store, l}, source)
 	return e.Pass(context.Background(), o)
 }
 

@@ -25,9 +25,9 @@
 // may come twice, and never get lost.
 //
 // What changes and changes back between two scans leaves no trace in them, yet a
-// reader may have looked in between. So readers that can, say what they saw
-// ([Feed], replication.ScannedFeed), and an object that anybody but the scanner
-// noted is looked at by the next scan and noted once more.
+// reader may have looked in between. So the memory is also a snapshot
+// ([replication.Snapshot]) with a generation, which a reader compares with its
+// ledger: what it read in between differs.
 //
 // The first scan fills the memory and begins the journal, without rows: whoever
 // takes a position in the journal compares everything after it was taken.

@@ -1,6 +1,8 @@
 package scan
 
 import (
+	"bytes"
+	"compress/gzip"
 	"reflect"
 	"testing"
 	"time"
@@ -57,7 +59,8 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 			if kind == object.Cookbook || kind == object.DataBagItem {
 				ref.Sub = name.Draw(t, "sub")
 			}
-			m.Objects[ref] = knowledge{Print: rapid.String().Draw(t, "print"), Frozen: rapid.Bool().Draw(t, "frozen"), Missing: rapid.Bool().Draw(t, "missing")}
+			m.Objects[ref] = knowledge{Print: rapid.String().Draw(t, "print"), Revision: rapid.StringMatching("r[0-9]").Draw(t, "revision"),
+				Frozen: rapid.Bool().Draw(t, "frozen"), Missing: rapid.Bool().Draw(t, "missing")}
 			m.Listed[kind] = true
 		}
 		blob, err := m.encode()
@@ -69,6 +72,21 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 			t.Errorf("%+v, %v, want %+v", got, err, m)
 		}
 	})
+}
+
+// TestAMemoryOfThePreviousVersionIsRead: it had objects in doubt, rows that it took into
+// account, and of a policy in a policy group the revision alone.
+func TestAMemoryOfThePreviousVersionIsRead(t *testing.T) {
+	var blob bytes.Buffer
+	z := gzip.NewWriter(&blob)
+	_, _ = z.Write([]byte(`{"version":1,"listed":{"role":true,"policy_group":true},"through":7,"tail":["/roles/web"],"doubts":{"/roles/web":true},
+		"objects":{"/roles/web":{"f":"abc","a":true},"/policy_groups/prod/policies/app":{"f":"r1"}}}`))
+	_ = z.Close()
+	m, err := decodeMemory(blob.Bytes())
+	want := map[object.Ref]knowledge{{Kind: object.Role, Name: "web"}: {Print: "abc"}, {Kind: object.PolicyGroup, Name: "prod", Sub: "app"}: {Revision: "r1"}}
+	if err != nil || !reflect.DeepEqual(m.Objects, want) {
+		t.Errorf("%+v, %v; want %+v", m, err, want)
+	}
 }
 
 // TestTurnsComeOnceInAPeriod, however the scans lie.

@@ -20,9 +20,9 @@ import (
 
 // seen is what a scan saw of an object.
 type seen struct {
-	print  string
-	frozen bool
-	alone  bool // search shows it otherwise
+	print    string
+	frozen   bool
+	revision string // of a policy in a policy group
 }
 
 // look goes through the kinds. A kind that fails alone is left as it was; an
@@ -111,7 +111,7 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	for _, ref := range refs {
 		k, known := p.before.Objects[ref]
 		frozen = frozen || k.Frozen
-		if !known || k.Print == "" || !k.Frozen || p.doubts[ref] || turn(ref, from, to, p.Rotation) {
+		if !known || k.Print == "" || !k.Frozen || turn(ref, from, to, p.Rotation) {
 			due = append(due, ref)
 		}
 	}
@@ -185,18 +185,7 @@ func (p *pass) bags(ctx context.Context) error {
 			return err
 		}
 	}
-	p.orphans()
 	return ctx.Err()
-}
-
-// orphans takes up items in doubt whose bag isn't there.
-func (p *pass) orphans() {
-	for ref := range p.doubts {
-		if _, bag := p.now.Objects[object.Ref{Kind: object.DataBag, Name: ref.Name}]; ref.Kind == object.DataBagItem && !bag {
-			p.gone = append(p.gone, ref)
-			delete(p.doubts, ref)
-		}
-	}
 }
 
 // bodies gets the fingerprints of listed objects, from search as far as it goes,
@@ -215,36 +204,17 @@ func (p *pass) bodies(ctx context.Context, lists map[object.Scope][]object.Ref) 
 	for i, s := range scopes {
 		for _, ref := range lists[s] {
 			print, ok := found[i][ref]
-			if ok {
-				views[ref] = seen{print: print}
-				p.report.Found++
-			}
-			if !ok || p.check(ref) {
+			if !ok {
 				alone = append(alone, ref)
+				continue
 			}
+			views[ref] = seen{print: print}
+			p.report.Found++
 		}
 	}
 	read, err := p.read(ctx, alone)
-	for ref, v := range read {
-		searched, ok := views[ref]
-		v.alone = ok && searched.print != v.print
-		views[ref] = v
-	}
+	maps.Copy(views, read)
 	return views, err
-}
-
-// check tells whether an object that search showed is to be read all the same:
-// readers may disagree with the scanner because search does with a GET, and would
-// never stop to say so.
-func (p *pass) check(ref object.Ref) bool {
-	if p.before.Objects[ref].Alone {
-		return true
-	}
-	if !p.doubts[ref] || p.checks == 0 {
-		return false
-	}
-	p.checks--
-	return true
 }
 
 // search asks for a scope, unless search has failed lately: a server without
@@ -349,8 +319,10 @@ func (p *pass) get(ctx context.Context, ref object.Ref) (*seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &seen{print: replication.Sight(obj)}
+	v := &seen{print: obj.Fingerprint}
 	switch ref.Kind {
+	case object.PolicyGroup:
+		v.revision = revision(obj.Body)
 	case object.DataBag, object.Policy, object.CookbookArtifact:
 		v.print = namePrint
 	case object.Cookbook:

@@ -29,12 +29,6 @@ type memory struct {
 	// began.
 	Listed  map[object.Kind]bool     `json:"listed"`
 	Objects map[object.Ref]knowledge `json:"objects"`
-	// Through is the id of the newest row that this memory takes into account, and
-	// Tail the paths of the rows that came with it: see doubts. In them are the
-	// objects in doubt of rows up to Through.
-	Through int64    `json:"through,omitempty"`
-	Tail    []string `json:"tail,omitempty"`
-	Doubts  doubts   `json:"doubts,omitempty"`
 }
 
 // listed tells whether the memory holds all that a scope held when the journal
@@ -49,16 +43,15 @@ func (m *memory) listed(s object.Scope) bool {
 
 // knowledge is what is known of one object.
 type knowledge struct {
-	// Print is the fingerprint, "" while it isn't known. That of a policy in a
-	// policy group is its revision, and of an object that can't change "-".
+	// Print is the fingerprint, "" while it isn't known, and "-" of an object that
+	// can't change.
 	Print string `json:"f,omitempty"`
+	// Revision, of a policy in a policy group, is the one that Print belongs to.
+	Revision string `json:"r,omitempty"`
 	// Frozen cookbook versions are read in turn only.
 	Frozen bool `json:"z,omitempty"`
 	// Missing: the last successful scan didn't list it.
 	Missing bool `json:"m,omitempty"`
-	// Alone: search shows the object otherwise than a GET, which readers do and which
-	// counts. While that is so it is read alone by each scan.
-	Alone bool `json:"a,omitempty"`
 	// Listed, of a data bag: its items were listed at least once.
 	Listed bool `json:"l,omitempty"`
 }
@@ -119,5 +112,17 @@ func decodeMemory(blob []byte) (*memory, error) {
 	if head.Version < 1 || m.Listed == nil || m.Objects == nil {
 		return nil, fmt.Errorf("%w: it isn't a memory", errMemory)
 	}
+	m.splitRevisions()
 	return m, nil
+}
+
+// splitRevisions takes up policies in policy groups as earlier versions remembered
+// them: by their revision alone. The next scan reads them.
+func (m *memory) splitRevisions() {
+	for ref, k := range m.Objects {
+		if ref.Kind == object.PolicyGroup && k.Revision == "" && k.Print != "" {
+			k.Revision, k.Print = k.Print, ""
+			m.Objects[ref] = k
+		}
+	}
 }

@@ -1,7 +1,10 @@
 package scan
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 
@@ -31,7 +34,8 @@ type binder interface {
 	PolicyGroups(ctx context.Context) (map[object.Ref]string, error)
 }
 
-// policyGroups scans the policies in policy groups.
+// policyGroups scans the policies in policy groups. The content of a revision
+// doesn't change, so only what was bound since is read.
 func (p *pass) policyGroups(ctx context.Context) error {
 	scope := object.Scope{Kind: object.PolicyGroup}
 	b, ok := p.Reader.(binder)
@@ -44,8 +48,33 @@ func (p *pass) policyGroups(ctx context.Context) error {
 	}
 	p.report.Listed += len(bound)
 	views := make(map[object.Ref]seen, len(bound))
+	var unread []object.Ref
 	for ref, revision := range bound {
-		views[ref] = seen{print: revision}
+		views[ref] = seen{revision: revision}
+		if k := p.before.Objects[ref]; k.Revision == revision {
+			views[ref] = seen{print: k.Print, revision: revision}
+		}
+		if views[ref].print == "" {
+			unread = append(unread, ref)
+		}
 	}
-	return p.settle(ctx, scope, slices.SortedFunc(maps.Keys(bound), object.Compare), views)
+	read, err := p.read(ctx, unread)
+	if err != nil && !interrupted(ctx) {
+		return err
+	}
+	for ref, v := range read {
+		v.revision = cmp.Or(v.revision, bound[ref])
+		views[ref] = v
+	}
+	return errors.Join(err, p.settle(ctx, scope, slices.SortedFunc(maps.Keys(bound), object.Compare), views))
+}
+
+// revision returns the revision of a policy in a policy group, "" if its body has
+// none.
+func revision(body []byte) string {
+	var policy struct {
+		ID string `json:"revision_id"`
+	}
+	_ = json.Unmarshal(body, &policy)
+	return policy.ID
 }

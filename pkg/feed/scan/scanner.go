@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -54,9 +53,6 @@ const (
 	trimEvery   = time.Hour
 	commitTime  = 2 * time.Second  // for what an interrupted scan found
 	searchPause = 10 * time.Minute // without search after it failed
-	// searchChecks is how many objects of one scan that search showed are read all
-	// the same, because they are in doubt.
-	searchChecks = 50
 )
 
 // Scanner scans one organization. It may be used again and again, but not
@@ -65,7 +61,6 @@ type Scanner struct {
 	Config
 	swept   time.Time // frozen versions have had their turn up to here
 	trimmed time.Time
-	calm    calm
 
 	searchMu  sync.Mutex
 	searchOff time.Time // no search before
@@ -134,7 +129,7 @@ type Report struct {
 // well. journal.ErrFenced and ErrOvertaken mean that the lease was lost. A list
 // or an object alone that can't be read is no error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
-	p := &pass{Scanner: s, confirms: s.Confirm, checks: searchChecks}
+	p := &pass{Scanner: s, confirms: s.Confirm}
 	p.report.Started = s.Now()
 	got, err := s.acquire(ctx)
 	if err == nil {
@@ -226,12 +221,10 @@ type pass struct {
 	before   *memory                       // as recalled
 	held     map[object.Scope][]object.Ref // objects of before, by kind and bag
 	now      *memory                       // as found
-	doubts   doubts
 	rows     []journal.Entry
 	learned  []object.Ref // of the scope at work: read for the first time
 	gone     []object.Ref
 	confirms int // GETs left to confirm deletions
-	checks   int // GETs left to check what search shows
 	sweepOK  bool
 	report   Report
 }
@@ -255,9 +248,6 @@ func (p *pass) recall(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := p.doubt(ctx); err != nil {
-		return err
-	}
 	p.now, p.held = p.before.clone(), map[object.Scope][]object.Ref{}
 	for ref := range p.before.Objects {
 		s := object.Scope{Kind: ref.Kind}
@@ -278,23 +268,13 @@ func (p *pass) commit(ctx context.Context) error {
 		return p.trim(ctx)
 	}
 	var err error
-	if p.report.Head, err = p.Store.Head(ctx, p.Source); err != nil { // others may have noted rows meanwhile
-		return err
-	}
 	step := journal.Step{Generation: p.known.Generation}
-	own := map[string]int{}
 	for len(rows) > journal.MaxAppend {
 		step.Entries, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
 		if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
 			return err
 		}
 		p.report.Changes += len(step.Entries)
-		for _, e := range step.Entries {
-			own[e.Path]++
-		}
-	}
-	if err := p.account(ctx, own, rows); err != nil {
-		return err
 	}
 	step.Entries = rows
 	if step.Blob, err = p.now.encode(); err != nil {
@@ -334,9 +314,6 @@ func (p *pass) shorten(ctx context.Context) {
 func (p *pass) changed() bool {
 	if p.begin || len(p.rows) > 0 || len(p.before.Objects) != len(p.now.Objects) || len(p.before.Listed) != len(p.now.Listed) {
 		return true
-	}
-	if !maps.Equal(p.before.Doubts, p.doubts) {
-		return true // the rows that they come from may be dropped
 	}
 	for ref, k := range p.now.Objects {
 		if p.before.Objects[ref] != k {

@@ -27,22 +27,9 @@ func (p *pass) settle(ctx context.Context, scope object.Scope, refs []object.Ref
 	p.setListed(scope)
 	missing := slices.DeleteFunc(p.held[scope], func(ref object.Ref) bool { return listed[ref] })
 	slices.SortFunc(missing, object.Compare)
-	p.strange(scope, listed)
 	err := p.miss(ctx, missing)
 	p.noteLearned(scope)
 	return err
-}
-
-// strange takes up objects in doubt that no scan ever saw, this one neither.
-func (p *pass) strange(scope object.Scope, listed map[object.Ref]bool) {
-	for ref := range p.doubts {
-		_, had := p.before.Objects[ref]
-		inScope := ref.Kind == scope.Kind && (scope.Name == "" || scope.Name == ref.Name)
-		if inScope && !had && !listed[ref] {
-			p.gone = append(p.gone, ref)
-			delete(p.doubts, ref)
-		}
-	}
 }
 
 // meet takes up one listed object.
@@ -53,16 +40,13 @@ func (p *pass) meet(ref object.Ref, views map[object.Ref]seen, known bool) {
 	switch {
 	case !had && known:
 		p.note(journal.Create, ref.Path())
-		delete(p.doubts, ref)
 	case had && known && looked && k.Print == "" && v.print != "":
 		p.learned = append(p.learned, ref)
-		delete(p.doubts, ref)
-	case had && known && looked && (v.print != k.Print || p.doubts[ref]):
+	case had && known && looked && v.print != k.Print:
 		p.note(journal.Update, ref.Path())
-		delete(p.doubts, ref)
 	}
 	if looked {
-		k.Print, k.Frozen, k.Alone = v.print, v.frozen, v.alone
+		k.Print, k.Frozen, k.Revision = v.print, v.frozen, v.revision
 	}
 	p.now.Objects[ref] = k
 }
@@ -143,7 +127,6 @@ func (p *pass) forget(ref object.Ref) {
 func (p *pass) drop(ref object.Ref) {
 	if _, there := p.now.Objects[ref]; there {
 		delete(p.now.Objects, ref)
-		delete(p.doubts, ref)
 		p.gone = append(p.gone, ref)
 	}
 }

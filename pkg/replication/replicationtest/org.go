@@ -207,6 +207,17 @@ func (o *Org) enter(ctx context.Context, op string, ref object.Ref) error {
 // Name implements replication.Feed.
 func (o *Org) Name() string { return "updated_since" }
 
+// Note implements replication.Feed.
+func (o *Org) Note() string { return "" }
+
+// Begun implements replication.Feed.
+func (o *Org) Begun(context.Context) (bool, error) { return false, nil }
+
+// ReadSnapshot implements replication.Feed: nobody scans it.
+func (o *Org) ReadSnapshot(context.Context) (replication.Snapshot, error) {
+	return replication.Snapshot{}, nil
+}
+
 // Read implements replication.Feed.
 func (o *Org) Read(ctx context.Context, after int64) (replication.Rows, error) {
 	o.mu.Lock()

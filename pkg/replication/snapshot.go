@@ -1,0 +1,180 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"chefsync/pkg/object"
+)
+
+// Snapshot is what a source organization held as of its newest scan. The zero
+// Snapshot is of a feed that no scanner fills.
+type Snapshot struct {
+	Epoch      string // that of the feed's rows
+	Generation int64  // grows whenever anything in the snapshot changed; 0: there is none
+	// Objects are the objects with their fingerprints, "" where that isn't known yet
+	// or can't change.
+	Objects map[object.Ref]string
+	// Unlisted are the scopes whose objects may be missing from Objects.
+	Unlisted map[object.Scope]bool
+}
+
+// Diff returns the objects of a pair that the snapshot shows otherwise than the ledger,
+// which says what replication last put on the replica, in the order of application. An
+// object that changed and changed back between two scans is among them if the pair read
+// it in between. Left out is what has a record of its own and is looked at when that is
+// due: unsynced objects, failed listings with all they hold, held deletions, and
+// entries of the ledger that can't be trusted. With PruneNone, what is gone from the
+// primary is left out too.
+func (s Snapshot) Diff(ledger map[object.Ref]string, unsynced map[object.Ref]Unsynced, pair Pair) []object.Ref {
+	var refs []object.Ref
+	for r, fingerprint := range s.Objects {
+		last, ours := ledger[r]
+		known := fingerprint != "" && last != unknownFingerprint
+		differs := ours && known && last != fingerprint || !ours && !recorded(unsynced, r, false) || unsynced[r].Class == DeletionHeld
+		if differs && pair.Manages(r) {
+			refs = append(refs, r)
+		}
+	}
+	if pair.prune() != PruneNone {
+		for r, last := range ledger {
+			if _, there := s.Objects[r]; !there && last != unknownFingerprint && !s.unlisted(r) && !recorded(unsynced, r, true) && pair.Manages(r) {
+				refs = append(refs, r)
+			}
+		}
+	}
+	slices.SortFunc(refs, object.Compare)
+	return refs
+}
+
+// unlisted reports whether the snapshot can't tell that an object isn't there.
+func (s Snapshot) unlisted(r object.Ref) bool {
+	return s.Unlisted[object.Scope{Kind: r.Kind}] ||
+		r.Kind == object.DataBagItem && (s.Unlisted[object.Scope{Kind: object.DataBag}] || s.Unlisted[object.Scope{Kind: r.Kind, Name: r.Name}])
+}
+
+// recorded reports whether an object has a record, or a listing or bag that holds it
+// has. Held deletions count if held is set.
+func recorded(unsynced map[object.Ref]Unsynced, r object.Ref, held bool) bool {
+	holders := []object.Ref{r, {Kind: r.Kind}, {Kind: r.Kind, Name: r.Name}}
+	switch r.Kind {
+	case object.DataBagItem:
+		holders = append(holders, object.Ref{Kind: object.DataBag}, r.Bag())
+	case object.PolicyGroup:
+		holders = append(holders, object.Ref{Kind: object.Policy}, object.Ref{Kind: object.Policy, Name: r.Sub})
+	}
+	return slices.ContainsFunc(holders, func(h object.Ref) bool {
+		u, there := unsynced[h]
+		return there && (held || u.Class != DeletionHeld)
+	})
+}
+
+// SnapshotMark says how the ledger of a pair compares with the snapshot of its source.
+// The zero SnapshotMark says nothing.
+type SnapshotMark struct {
+	// Generation is that of the snapshot that was compared, and Scans how many scans
+	// had begun by then.
+	Generation int64 `json:"generation"`
+	Scans      int64 `json:"scans"`
+	// Differs says that the two may differ. They are compared again after the next
+	// scan, though it may change nothing: that is how an object is found that the
+	// pair read in between and that has changed back since.
+	Differs bool `json:"differs,omitempty"`
+	// Fruitless counts the times in a row that objects were looked at because the two
+	// differ, and were found to be as the ledger has them: the scanner hasn't seen them
+	// yet, or never will.
+	Fruitless int `json:"fruitless,omitempty"`
+}
+
+// The first patientLooks fruitless looks wait for one scan each, and those after them
+// twice as long each time, up to 1<<maxPatience scans.
+const (
+	patientLooks = 4
+	maxPatience  = 6
+)
+
+// Due reports whether a ledger is to be compared with the snapshot of a generation,
+// after so many scans have begun.
+func (m SnapshotMark) Due(generation, scans int64) bool {
+	patience := min(max(m.Fruitless-patientLooks, 0), maxPatience)
+	switch {
+	case generation == 0:
+		return false
+	case generation != m.Generation && patience == 0:
+		return true
+	}
+	return m.Differs && (scans >= m.Scans+1<<patience || scans < m.Scans)
+}
+
+// mark returns the mark of a ledger that was written to since it was compared, or never
+// was.
+func (r Rows) mark() SnapshotMark {
+	return SnapshotMark{Generation: r.Generation, Scans: r.Scans, Differs: true}
+}
+
+// diffSnapshot compares the snapshot with the ledger if that is due. An idle poll
+// reads neither.
+func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *todo) error {
+	t.rows, t.rows.Changes = rows, nil
+	mark := t.next.Snapshot
+	if !mark.Due(rows.Generation, rows.Scans) {
+		return nil
+	}
+	s, err := e.Feed.ReadSnapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("read the snapshot of the primary: %w", err)
+	}
+	if s.Generation == 0 || s.Epoch != rows.Epoch {
+		return nil // the journal begins anew, and then everything is compared
+	}
+	ledger, unsynced, err := e.loadLedger(ctx)
+	if err != nil {
+		return err
+	}
+	t.snapshot, t.stale = &s, map[object.Ref]string{}
+	for _, r := range s.Diff(ledger, unsynced, e.Pair) {
+		t.stale[r] = ledger[r]
+	}
+	t.next.Snapshot = SnapshotMark{Generation: rows.Generation, Scans: rows.Scans, Differs: len(t.stale) > 0, Fruitless: mark.Fruitless}
+	if len(t.stale) == 0 {
+		t.next.Snapshot.Fruitless = 0
+	}
+	return nil
+}
+
+// ledgerChanged records that the ledger may differ from the snapshot from now on.
+func (p *pass) ledgerChanged() {
+	p.ledgerWritten = true
+	if pos := p.progress.Position; pos != nil && pos.Snapshot.Generation > 0 && !pos.Snapshot.Differs {
+		next := *pos
+		next.Snapshot.Differs = true
+		p.progress.Position = &next
+	}
+}
+
+// markSnapshot says in the next position how the ledger compares with the snapshot at
+// the end of a pass.
+func (p *pass) markSnapshot() {
+	next := p.todo.next
+	if next == nil || p.todo.rows.Generation == 0 {
+		return
+	}
+	mark := &next.Snapshot
+	if p.todo.snapshot == nil {
+		if p.ledgerWritten && !mark.Differs {
+			*mark = p.todo.rows.mark()
+		}
+		return
+	}
+	left := p.todo.snapshot.Diff(p.inventory, p.unsynced, p.Pair)
+	mark.Differs = len(left) > 0
+	fruitless := mark.Differs && len(p.todo.stale) > 0
+	for r, before := range p.todo.stale {
+		fruitless = fruitless && p.inventory[r] == before
+	}
+	mark.Fruitless++
+	if !fruitless {
+		mark.Fruitless = 0
+	}
+}

@@ -1,0 +1,285 @@
+package replication_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+// scannedFeed is a feed whose rows say nothing any more: all that a pair learns of
+// changes is in the snapshot of the newest scan.
+type scannedFeed struct {
+	*lateFeed
+	w             *world
+	last          int64 // the newest row that is shown
+	snapshot      replication.Snapshot
+	scans         int64
+	snapshotReads int
+}
+
+func newScannedFeed(w *world) *scannedFeed {
+	f := &scannedFeed{lateFeed: &lateFeed{Org: w.primary, epoch: "e"}, w: w}
+	f.scan()
+	return f
+}
+
+// scan takes a snapshot of the primary as it is.
+func (f *scannedFeed) scan() {
+	f.w.t.Helper()
+	objects := map[object.Ref]string{}
+	for path, fingerprint := range f.w.primary.Snapshot() {
+		ref, err := object.ParseRef(path)
+		if err != nil {
+			f.w.t.Fatal(err)
+		}
+		objects[ref] = fingerprint
+	}
+	f.scans++
+	if !maps.Equal(objects, f.snapshot.Objects) {
+		f.snapshot = replication.Snapshot{Epoch: "e", Generation: f.snapshot.Generation + 1, Objects: objects}
+	}
+}
+
+func (f *scannedFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
+	rows, err := f.lateFeed.Read(ctx, after)
+	if n := len(rows.Changes); f.last == 0 && n > 0 {
+		f.last = rows.Changes[n-1].ID
+	}
+	rows.Changes = slices.DeleteFunc(rows.Changes, func(c replication.Change) bool { return c.ID > f.last })
+	rows.Generation, rows.Scans = f.snapshot.Generation, f.scans
+	return rows, err
+}
+
+func (f *scannedFeed) ReadSnapshot(context.Context) (replication.Snapshot, error) {
+	f.snapshotReads++
+	return f.snapshot, nil
+}
+
+// atRest wants some scans and passes to ask the servers nothing and read no snapshot.
+func (w *world) atRest(f *scannedFeed) {
+	w.t.Helper()
+	f.scan()
+	w.passBy(f) // the ledger that was written to is compared once more
+	reads, calls := f.snapshotReads, w.primary.Calls+w.replica.Calls
+	for range 5 {
+		f.scan()
+		calls++ // for the rows
+		w.passBy(f)
+		w.now = w.now.Add(-59 * time.Second) // nothing is due for another try
+	}
+	if r, c := f.snapshotReads, w.primary.Calls+w.replica.Calls; r != reads || c != calls {
+		w.t.Errorf("five idle polls read the snapshot %d times, and asked the servers %d times", r-reads, c-calls)
+	}
+}
+
+func TestWhatTheSnapshotShowsIsReplicated(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := newScannedFeed(w)
+	w.passBy(f)
+	w.atRest(f)
+	w.primary.Set("/roles/web", "other")
+	w.primary.Set("/data/new/item", "new")
+	w.primary.Unset("/roles/base")
+	w.primary.Unset("/cookbooks/apt/1.0.0")
+	f.scan()
+	if run := w.passBy(f); run.Mode != "changes" || run.Counts.Created != 2 || run.Counts.Updated != 1 || run.Counts.Deleted != 2 {
+		t.Errorf("%+v", run)
+	}
+	w.wantEqual()
+	w.atRest(f)
+}
+
+// TestAChangeThatNoScanSawIsTakenBack: a compare reads it, and it is gone before the
+// next scan, for which nothing has changed.
+func TestAChangeThatNoScanSawIsTakenBack(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := newScannedFeed(w)
+	w.passBy(f)
+	w.primary.Set("/roles/web", "for a moment")
+	w.primary.Unset("/roles/base")
+	w.primary.Set("/roles/new", "for a moment")
+	e := w.engine()
+	e.Feed = f
+	if run, err := e.Pass(t.Context(), replication.PassOptions{Full: true}); err != nil {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	w.wantEqual()
+	w.primary.Set("/roles/web", "web")
+	w.primary.Set("/roles/base", "base")
+	w.primary.Unset("/roles/new")
+	generation := f.snapshot.Generation
+	f.scan()
+	if f.snapshot.Generation != generation {
+		t.Fatal("the scan saw it")
+	}
+	w.passBy(f)
+	w.wantEqual()
+	w.atRest(f)
+}
+
+// An object that can't be applied now, or must not be, differs from the snapshot for
+// good, and doesn't make each poll work.
+func TestWhatIsNotDueMakesNoWork(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare, change func(*world)
+	}{
+		"a leftover that the prune rule keeps": {
+			func(w *world) { w.pair.Prune = replication.PruneNone },
+			func(w *world) { w.primary.Unset("/roles/web") },
+		},
+		"an object that the replica rejects": {
+			func(w *world) {
+				w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+			},
+			func(w *world) { w.primary.Set("/roles/web", "other") },
+		},
+		"a new object that the replica rejects": {
+			func(w *world) {
+				w.replica.Refuse = refuseOne("put", "/roles/new", replication.Rejected)
+			},
+			func(w *world) { w.primary.Set("/roles/new", "new") },
+		},
+		"an object that the primary doesn't show": {
+			func(*world) {},
+			func(w *world) {
+				w.primary.Set("/roles/web", "other")
+				w.primary.Refuse = refuseOne("get", "/roles/web", replication.Rejected)
+			},
+		},
+		"objects that are not selected": {
+			func(w *world) { w.pair.Kinds = []object.Kind{object.Cookbook} },
+			func(w *world) { w.primary.Set("/roles/new", "new") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.fill()
+			f := newScannedFeed(w)
+			w.passBy(f)
+			c.prepare(w)
+			if w.pair.Kinds != nil {
+				w.passBy(f) // the selection changed
+			}
+			c.change(w)
+			f.scan()
+			w.passBy(f)
+			w.atRest(f)
+		})
+	}
+}
+
+// A deletion that is held waits for approval, and for nothing else; when the object
+// comes back the hold ends.
+func TestAHeldDeletionMakesNoWork(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := newScannedFeed(w)
+	w.passBy(f)
+	pass := func() {
+		t.Helper()
+		e := w.engine()
+		e.Feed = f
+		if run, err := e.Pass(t.Context(), replication.PassOptions{}); err != nil {
+			t.Fatalf("%+v, %v", run, err)
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	all := w.primary.Snapshot()
+	for path := range all {
+		w.primary.Unset(path)
+	}
+	f.scan()
+	pass()
+	w.wantStatus(replication.Held)
+	f.scan()
+	pass()
+	reads := f.snapshotReads
+	for range 5 {
+		f.scan()
+		pass()
+	}
+	if f.snapshotReads != reads {
+		t.Errorf("five polls of a held pair read the snapshot %d times", f.snapshotReads-reads)
+	}
+	w.fill()
+	f.scan()
+	pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+	w.atRest(f)
+}
+
+// What the scanner hasn't seen yet is looked at after each scan for a while, and then
+// less and less often.
+func TestAnObjectThatScansShowOtherwiseIsLookedAtLessAndLess(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := newScannedFeed(w)
+	wrong := maps.Clone(f.snapshot.Objects)
+	wrong[object.Ref{Kind: object.Role, Name: "web"}] = "as no GET shows it"
+	f.snapshot.Objects = wrong
+	w.passBy(f)
+	looks := 0
+	for range 300 {
+		f.scans++
+		looks += w.passBy(f).Counts.Observed
+	}
+	if looks < 8 || looks > 14 {
+		t.Errorf("looked at %d times in 300 scans", looks)
+	}
+	w.primary.Set("/roles/web", "other")
+	f.snapshot = replication.Snapshot{}
+	f.scan()
+	for range 64 {
+		f.scan()
+		w.passBy(f)
+	}
+	w.wantEqual()
+	w.atRest(f)
+}
+
+func TestDiffOfASnapshotAndALedger(t *testing.T) {
+	role := func(name string) object.Ref { return object.Ref{Kind: object.Role, Name: name} }
+	item := func(bag, name string) object.Ref {
+		return object.Ref{Kind: object.DataBagItem, Name: bag, Sub: name}
+	}
+	bag := func(name string) object.Ref { return object.Ref{Kind: object.DataBag, Name: name} }
+	type ledger = map[object.Ref]string
+	for name, c := range map[string]struct {
+		snapshot replication.Snapshot
+		ledger   ledger
+		records  []replication.Unsynced
+		prune    replication.Prune
+		want     []object.Ref
+	}{
+		"equal":                       {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "1"}},
+		"changed, new and gone":       {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1", role("b"): "2"}}, ledger: ledger{role("a"): "3", role("c"): "4"}, want: []object.Ref{role("a"), role("b"), role("c")}},
+		"a fingerprint isn't known":   {snapshot: replication.Snapshot{Objects: ledger{role("a"): "", role("b"): ""}}, ledger: ledger{role("a"): "1"}, want: []object.Ref{role("b")}},
+		"an entry can't be trusted":   {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "?", role("b"): "?"}},
+		"gone, and kept by the rule":  {ledger: ledger{role("a"): "1"}, prune: replication.PruneNone},
+		"gone, and no list says so":   {snapshot: replication.Snapshot{Unlisted: map[object.Scope]bool{{Kind: object.Role}: true}}, ledger: ledger{role("a"): "1"}},
+		"an item of an unlisted bag":  {snapshot: replication.Snapshot{Objects: ledger{bag("b"): ""}, Unlisted: map[object.Scope]bool{{Kind: object.DataBagItem, Name: "b"}: true}}, ledger: ledger{bag("b"): "bag", item("b", "i"): "1", item("c", "i"): "1"}, want: []object.Ref{item("c", "i")}},
+		"a new object with a record":  {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role("a"), Class: replication.Rejected}}},
+		"new below a failed list":     {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role(""), Class: replication.Transient}}},
+		"new in an unlisted bag":      {snapshot: replication.Snapshot{Objects: ledger{item("b", "i"): "1"}}, records: []replication.Unsynced{{Ref: bag("b"), Class: replication.Rejected}}},
+		"changed, and degraded":       {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "2"}, records: []replication.Unsynced{{Ref: role("a"), Class: replication.Degraded}}, want: []object.Ref{role("a")}},
+		"gone, and the deletion held": {ledger: ledger{bag("b"): "bag", item("b", "i"): "1"}, records: []replication.Unsynced{{Ref: bag("b"), Class: replication.DeletionHeld}}},
+		"held, and back":              {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "1"}, records: []replication.Unsynced{{Ref: role("a"), Class: replication.DeletionHeld}}, want: []object.Ref{role("a")}},
+		"not selected":                {snapshot: replication.Snapshot{Objects: ledger{{Kind: object.Policy, Name: "p", Sub: "1"}: ""}}, ledger: ledger{{Kind: object.Policy, Name: "q", Sub: "1"}: "1"}},
+	} {
+		records := map[object.Ref]replication.Unsynced{}
+		for _, u := range c.records {
+			records[u.Ref] = u
+		}
+		if got := c.snapshot.Diff(c.ledger, records, replication.Pair{Prune: c.prune}); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
