@@ -84,13 +84,13 @@ path = "stage"
 // built, the timeouts are those by default, and the times are logged.
 func TestAChangeReachesAReplicaBesideABlackHole(t *testing.T) {
 	const orgs = 10
-	rounds, interval, patience := 2, "1s", `response_timeout = "1h"`
+	rounds, interval, tolerance := 2, "1s", `response_timeout = "1h"`
 	if n, err := strconv.Atoi(os.Getenv("CHEFSYNC_MEASURE")); err == nil {
-		rounds, interval, patience = n, "2s", ""
+		rounds, interval, tolerance = n, "2s", ""
 	}
 	dir := t.TempDir()
 	hole, primary, good := startBlackHole(t), cheftest.Start(t, cheftest.Options{UpdatedSince: true}), cheftest.Start(t)
-	text := fmt.Sprintf(blackHoleConfig, primary.URL, hole.url, patience, good.URL)
+	text := fmt.Sprintf(blackHoleConfig, primary.URL, hole.url, tolerance, good.URL)
 	for name, s := range map[string]*cheftest.Server{"primary": primary, "good": good} {
 		putFile(t, filepath.Join(dir, name+".pem"), cheftest.PrivatePEM(s.AddUser("sync")))
 		for i := range orgs {

@@ -42,7 +42,7 @@ they are kept, never themselves.`,
 			return env.Output().Emit(settings, func(t *ui.Grid) {
 				t.Head("KEY", "VALUE", "ORIGIN")
 				for _, s := range settings {
-					t.Row(s.Key, orDash(s.Value), s.Origin)
+					t.Row(s.Key, ui.OrDash(s.Value), s.Origin)
 				}
 			})
 		},

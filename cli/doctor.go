@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"path/filepath"
@@ -23,13 +24,6 @@ import (
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
-
-// diagnosis is what doctor prints.
-type diagnosis struct {
-	State  doctor.State   `json:"state"`
-	Counts doctor.Counts  `json:"counts"`
-	Checks []doctor.Check `json:"checks"`
-}
 
 func newDoctorCmd(env *cmdline.Env) *cobra.Command {
 	var purge, yes bool
@@ -59,14 +53,14 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 				return purgeDeadLetters(cmd.Context(), env, yes)
 			}
 			checks, closed := diagnose(cmd.Context(), env, args)
-			d := diagnosis{doctor.Worst(checks), doctor.Count(checks), checks}
-			if err := env.Output().Emit(d, func(t *ui.Grid) { showDiagnosis(t, d) }); err != nil {
+			d := doctor.NewDiagnosis(checks)
+			if err := env.Output().Emit(d, func(t *ui.Grid) { doctor.ShowDiagnosis(t, d) }); err != nil {
 				return err
 			}
 			if closed != nil {
 				return exit.Silent(exit.Of(closed))
 			}
-			return exit.Silent(diagnosisCode(d))
+			return exit.Silent(doctor.ExitCode(d))
 		},
 	}
 	cmd.ValidArgsFunction = env.CompletePairs
@@ -102,7 +96,7 @@ func diagnose(ctx context.Context, env *cmdline.Env, args []string) (checks []do
 	doctor.KeyFiles(conf, keys)
 
 	groups := []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check { return conf.Checks }}
-	groups = append(groups, func(ctx context.Context) []doctor.Check { return daemonChecks(ctx, a, env.Now()) })
+	groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.ProcessChecks(ctx, a, env.Now()) })
 	if a.Stack != nil {
 		return doctor.All(ctx, append(groups, stackChecks(ctx, env, a, pairs, len(args) > 0)...)...), nil
 	}
@@ -132,7 +126,7 @@ func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.FromHere(check(ctx)) })
 	}
 	return append(groups, func(ctx context.Context) []doctor.Check {
-		return slices.Concat(journalChecks(ctx, a, pairs), pairChecks(ctx, a, pairs, env.Now()))
+		return slices.Concat(journalChecks(ctx, a, pairs), doctor.PairChecks(ctx, a, pairs, env.Now()))
 	})
 }
 
@@ -199,7 +193,7 @@ func localChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Tim
 		return l.Checks
 	}
 	l.OK("state", "%s, schema %d", a.StatePath, replication.SchemaVersion)
-	return slices.Concat(l.Checks, journalChecks(ctx, a, pairs), pairChecks(ctx, a, pairs, now))
+	return slices.Concat(l.Checks, journalChecks(ctx, a, pairs), doctor.PairChecks(ctx, a, pairs, now))
 }
 
 // journalChecks look at the journals and at what fills them. There is nothing to
@@ -251,4 +245,57 @@ func collectorOf(a *app.App) doctor.Collector {
 		c.Where, c.URL = j.Listen, doctor.RootURL(j.Listen, j.TLSCert != "")
 	}
 	return c
+}
+
+// selectForDoctor finds the pairs that arguments name, as for all commands; the name of
+// a replica means all its pairs.
+func selectForDoctor(a *app.App, args []string) ([]app.Pair, error) {
+	all := a.Pairs()
+	if len(args) == 0 {
+		return all, nil
+	}
+	chosen := map[replication.PairID]bool{}
+	for _, arg := range args {
+		pairs, err := a.Select(arg)
+		for _, p := range all {
+			if p.ID.Replica == arg {
+				pairs, err = append(pairs, p), nil
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range pairs {
+			chosen[p.ID] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p app.Pair) bool { return !chosen[p.ID] }), nil
+}
+
+// purgeDeadLetters empties the queue of the events that no function took.
+func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
+	a, err := env.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if a.Stack == nil || a.Stack.DeadLetters == "" {
+		return exit.Usagef("name a stack: --stack NAME", "only a stack on AWS has dead letters")
+	}
+	n, err := a.Stack.Depth(ctx)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		env.Output().Note("there are no dead letters")
+		return nil
+	}
+	if err := env.Confirm(yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"), a.Stack.Stack)); err != nil {
+		return err
+	}
+	if err := a.Stack.Purge(ctx); err != nil {
+		return err
+	}
+	env.Output().Note("deleted about %s; AWS may take a minute to do it", ui.Plural(n, "event"))
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
 )
 
 func newExitCodesCmd() *cobra.Command {
@@ -16,6 +17,6 @@ A command for several pairs works on each, also when it fails with another, and
 shows what it did. Its code is that of the first failure; 3 and 6 count less than
 the others, since they tell of work that was done.
 
-` + statusCodes,
+` + pairstatus.ExitCodesHelp,
 	}
 }

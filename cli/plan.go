@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -101,7 +100,7 @@ func previewPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, 
 
 // show prints one plan.
 func (f planFlags) show(t *ui.Grid, plan replication.Plan) {
-	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, because(plan.Reason))
+	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, ui.Prefixed(", ", plan.Reason))
 	counts := map[replication.Action]int{}
 	for _, s := range plan.Steps {
 		counts[s.Action]++
@@ -129,13 +128,6 @@ func (f planFlags) show(t *ui.Grid, plan replication.Plan) {
 	}
 }
 
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ", " + reason
-}
-
 func actionColor(a replication.Action) ui.Color {
 	switch a {
 	case replication.ActionCreate:
@@ -146,9 +138,4 @@ func actionColor(a replication.Action) ui.Color {
 		return ui.Red
 	}
 	return ui.Faint
-}
-
-// heldError says that a brake stopped a pair.
-func heldError(id replication.PairID, h *replication.Hold) error {
-	return fmt.Errorf("pair %s is held since %s: %s", id, h.At.UTC().Format(time.RFC3339), h.Summary())
 }

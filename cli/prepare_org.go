@@ -150,14 +150,14 @@ func emitPrepared(env *cmdline.Env, r *prepare.Report, check bool) error {
 	return env.Output().Emit(r, func(t *ui.Grid) {
 		t.Line("%s, organization %s on %s", r.Side, r.Organization, r.Server)
 		for _, s := range r.Steps {
-			t.Row("  "+mark(t, stepState(s.State)), s.What, s.Detail)
+			t.Row("  "+t.Mark(stepMark(s.State)), s.What, s.Detail)
 		}
 		if !r.Ready {
 			return
 		}
-		t.Row("groups:", orDash(strings.Join(r.Groups, ", ")))
-		t.Row("organizations:", orDash(strings.Join(r.Organizations, ", ")))
-		t.Row("actors:", orDash(strings.Join(r.Actors, ", ")))
+		t.Row("groups:", ui.OrDash(strings.Join(r.Groups, ", ")))
+		t.Row("organizations:", ui.OrDash(strings.Join(r.Organizations, ", ")))
+		t.Row("actors:", ui.OrDash(strings.Join(r.Actors, ", ")))
 		switch {
 		case r.Changed:
 			t.Line("%s", t.Paint(ui.Green, "prepared"))
@@ -167,4 +167,14 @@ func emitPrepared(env *cmdline.Env, r *prepare.Report, check bool) error {
 			t.Line("%s", t.Paint(ui.Green, "already prepared; nothing changed"))
 		}
 	})
+}
+
+func stepMark(s prepare.State) ui.Mark {
+	switch s {
+	case prepare.Fine, prepare.Done:
+		return ui.Passed
+	case prepare.Unknown:
+		return ui.Skipped
+	}
+	return ui.Failed
 }

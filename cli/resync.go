@@ -11,7 +11,9 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -129,7 +131,7 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		return err
 	}
 	since := env.Now()
-	var answers []changed
+	var answers []control.Answer
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
@@ -149,22 +151,22 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if st.Desired.Stopped {
 			env.Output().Note("%s is stopped: it compares after sync-start", p.ID)
 		}
-		result := resultResyncRequested
+		result := control.ResultResyncRequested
 		if len(refs) > 0 {
-			result = resultObjectsRequested
+			result = control.ResultObjectsRequested
 		}
-		made := status.Evaluate(status.Facts{State: st, Pair: p.Pair, Now: since, Tolerance: patienceOf(a)})
-		answers = append(answers, changed{p.ID, result, made.Status})
+		made := status.Evaluate(status.Facts{State: st, Pair: p.Pair, Now: since, Tolerance: pairstatus.ToleranceOf(a)})
+		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: made.Status})
 		return nil
 	})
 	var late error
 	if timeout := time.Duration(f.wait); failed == nil && timeout > 0 {
-		if late = passesRun(ctx, a, since); late == nil {
-			late = waitSynced(ctx, state, pairs, since, timeout)
+		if late = control.CheckPassesRun(ctx, a, since); late == nil {
+			late = control.WaitSynced(ctx, state, pairs, since, timeout)
 		}
-		withStatus(ctx, state, patienceOf(a), env.Now(), answers)
+		control.RefreshStatus(ctx, state, pairstatus.ToleranceOf(a), env.Now(), answers)
 	}
-	return cmp.Or(emitChanged(env, answers, failed), failed, late)
+	return cmp.Or(control.Print(env, answers, failed), failed, late)
 }
 
 // resyncWish asks for a full compare, or for one of objects. Those that were asked for

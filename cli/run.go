@@ -10,8 +10,10 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
 	"chefsync/pkg/replication"
 )
 
@@ -215,14 +217,14 @@ func conclude(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pai
 // pass tells nothing of what it didn't have to look at.
 func outOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
 	now := env.Now()
-	servers, err := serversStatus(ctx, a, pairs, now)
+	servers, err := pairstatus.ReadServers(ctx, a, pairs, now)
 	if err != nil {
 		return err
 	}
-	rows, err := statusOf(ctx, a, pairs, servers, now)
+	rows, err := pairstatus.ReadPairs(ctx, a, pairs, servers, now)
 	failed := []error{err}
 	for _, r := range rows {
-		failed = append(failed, r.outOfSync())
+		failed = append(failed, r.OutOfSync())
 	}
 	return exit.Join(failed...)
 }
@@ -237,7 +239,7 @@ func onceError(res daemon.Result, st replication.PairState) error {
 		if h == nil { // it has ended since
 			return nil
 		}
-		return exit.With(exit.Held, heldError(r.Pair, h), h.Hint(r.Pair))
+		return exit.With(exit.Held, control.HeldError(r.Pair, h), h.Hint(r.Pair))
 	case r.Outcome == replication.OutcomeBusy:
 		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
 	case res.Err != nil:

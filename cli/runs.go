@@ -110,7 +110,7 @@ func emitRuns(env *cmdline.Env, runs []replication.Run) error {
 		t.Head("RUN", "PAIR", "STARTED", "TOOK", "TRIGGER", "MODE", "OUTCOME", "CREATED", "UPDATED", "DELETED", "EQUAL", "UNSYNCED")
 		for _, r := range runs {
 			c := r.Counts
-			t.Row(orDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), took(r, env.Now()), r.Trigger, cmp.Or(r.Mode, "poll"), outcomeWord(t, r.Outcome),
+			t.Row(ui.OrDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), took(r, env.Now()), r.Trigger, cmp.Or(r.Mode, "poll"), outcomeWord(t, r.Outcome),
 				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(max(c.Unsynced, r.Left)))
 		}
 	})

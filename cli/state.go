@@ -15,6 +15,7 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/assembly"
@@ -54,7 +55,7 @@ type exportFlags struct {
 }
 
 func newStateExportCmd(env *cmdline.Env) *cobra.Command {
-	f := exportFlags{wait: ui.Duration(stopWait)}
+	f := exportFlags{wait: ui.Duration(control.StopTimeout)}
 	cmd := &cobra.Command{
 		Use:   "export [PAIR...]",
 		Short: "Write what is known of stopped pairs, as JSON",
@@ -92,10 +93,10 @@ func exportState(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		return err
 	}
 	if f.stop {
-		if _, err := stopPairs(ctx, env, state, pairs, "moved to another state"); err != nil {
+		if _, err := control.StopPairs(ctx, env, state, pairs, "moved to another state"); err != nil {
 			return err
 		}
-		if err := waitIdle(ctx, env, a, pairs, time.Duration(f.wait)); err != nil {
+		if err := control.WaitIdle(ctx, env, a, pairs, time.Duration(f.wait)); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,9 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 )
@@ -80,7 +82,7 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		return err
 	}
 	since := env.Now()
-	var answers []changed
+	var answers []control.Answer
 	var held error
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
@@ -94,7 +96,7 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		if err := state.Direct(ctx, p.ID, directive); err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		if result == resultHeld {
+		if result == control.ResultHeld {
 			held = exit.Silent(exit.Held)
 			env.Output().Note("%s is held: %s", p.ID, st.Progress.Hold.Summary())
 			env.Output().Note("Try: %s", st.Progress.Hold.Hint(p.ID))
@@ -103,31 +105,21 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		if err == nil {
 			st = now
 		}
-		answers = append(answers, changed{p.ID, result, st.Status()})
+		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: st.Status()})
 		return app.WrapPair(p.ID, err)
 	})
-	started := answered(pairs, answers)
-	left := switchSchedules(ctx, a, started, true)
+	started := control.PairsWithAnswer(pairs, answers)
+	left := control.SwitchSchedules(ctx, a, started, true)
 	var late error
 	if f.wait > 0 && failed == nil && left == nil {
-		started = answered(pairs, slices.DeleteFunc(slices.Clone(answers), func(c changed) bool { return c.Result == resultHeld }))
-		late = waitSynced(ctx, state, started, since, time.Duration(f.wait))
-		withStatus(ctx, state, patienceOf(a), env.Now(), answers)
+		started = control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers), func(c control.Answer) bool { return c.Result == control.ResultHeld }))
+		late = control.WaitSynced(ctx, state, started, since, time.Duration(f.wait))
+		control.RefreshStatus(ctx, state, pairstatus.ToleranceOf(a), env.Now(), answers)
 	}
-	if err := emitChanged(env, answers, failed); err != nil {
+	if err := control.Print(env, answers, failed); err != nil {
 		return err
 	}
 	return exit.Join(failed, held, left, late)
-}
-
-// resultHeld is the answer for a pair that goes on being held.
-const resultHeld = "held"
-
-// answered are the pairs that there is an answer for.
-func answered(pairs []app.Pair, answers []changed) []app.Pair {
-	return slices.DeleteFunc(slices.Clone(pairs), func(p app.Pair) bool {
-		return !slices.ContainsFunc(answers, func(c changed) bool { return c.Pair == p.ID })
-	})
 }
 
 // movedError refuses a pair that another state has.
@@ -139,7 +131,7 @@ func movedError(id replication.PairID, place string) error {
 // decide is the answer to a pair's start, and what it writes.
 func (f startFlags) decide(st replication.PairState, now time.Time) (string, replication.Directive) {
 	d := replication.Directive{Stop: new(false), Reason: new(""), Moved: new(""), At: now}
-	result := resultAlreadyStarted
+	result := control.ResultAlreadyStarted
 	if st.Desired.Stopped {
 		result = "started"
 	}
@@ -152,7 +144,7 @@ func (f startFlags) decide(st replication.PairState, now time.Time) (string, rep
 	d.AcceptPrimary = f.newPrimary
 	switch h := st.Progress.Hold; {
 	case h != nil && !f.answers(*h):
-		result = resultHeld
+		result = control.ResultHeld
 	case h != nil && f.allowDeletes > 0:
 		result = "approved"
 	case f.allowDeletes >= 0 || f.newPrimary:
@@ -168,21 +160,4 @@ func (f startFlags) answers(h replication.Hold) bool {
 		return f.newPrimary
 	}
 	return f.allowDeletes == 0 || f.allowDeletes >= h.Deletes
-}
-
-// waitSynced waits until each pair had a success after a time, and the full compare
-// that was asked for.
-func waitSynced(ctx context.Context, state replication.State, pairs []app.Pair, since time.Time, timeout time.Duration) error {
-	return waitEach(ctx, pairs, timeout, "a successful pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
-		st, err := state.Pair(ctx, id)
-		if err != nil {
-			return false, err
-		}
-		if h := st.Progress.Hold; h != nil && h.At.After(since) {
-			return false, exit.With(exit.Held, heldError(id, h), "chef-sync-ctl plan "+id.String())
-		}
-		// A pass that was at work doesn't answer that.
-		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) || len(st.ObjectsAsked()) > 0
-		return !asked && !st.Progress.LastSuccess.Before(since) && st.Progress.Hold == nil, nil
-	})
 }

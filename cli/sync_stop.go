@@ -9,18 +9,15 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/replication"
 )
-
-// stopWait is longer than a lease, so that a holder that died is waited out.
-const stopWait = 2 * time.Minute
 
 func newSyncStopCmd(env *cmdline.Env) *cobra.Command {
 	var reason string
 	var noWait bool
-	timeout := ui.Duration(stopWait)
+	timeout := ui.Duration(control.StopTimeout)
 	cmd := &cobra.Command{
 		Use:     "sync-stop PAIR...",
 		Short:   "Stop replicating pairs, and wait until nothing is written any more",
@@ -45,14 +42,14 @@ minutes.`,
 		if err != nil {
 			return err
 		}
-		answers, failed := stopPairs(ctx, env, state, pairs, reason)
-		pairs = answered(pairs, answers)
-		left := switchSchedules(ctx, a, pairs, false)
+		answers, failed := control.StopPairs(ctx, env, state, pairs, reason)
+		pairs = control.PairsWithAnswer(pairs, answers)
+		left := control.SwitchSchedules(ctx, a, pairs, false)
 		var busy error
 		if !noWait {
-			busy = waitIdle(ctx, env, a, pairs, time.Duration(timeout))
+			busy = control.WaitIdle(ctx, env, a, pairs, time.Duration(timeout))
 		}
-		if err := emitChanged(env, answers, failed); err != nil {
+		if err := control.Print(env, answers, failed); err != nil {
 			return err
 		}
 		if busy != nil {
@@ -62,46 +59,4 @@ minutes.`,
 		return exit.Join(failed, busy, left)
 	})
 	return cmd
-}
-
-// stopPairs stops each pair, also when another can't be, and answers for those that
-// are.
-func stopPairs(ctx context.Context, env *cmdline.Env, state replication.State, pairs []app.Pair, reason string) ([]changed, error) {
-	var answers []changed
-	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		st, err := state.Pair(ctx, p.ID)
-		if err != nil {
-			return app.WrapPair(p.ID, err)
-		}
-		d := replication.Directive{Stop: new(true), At: env.Now()}
-		result := "stopped"
-		if st.Desired.Stopped {
-			result = resultAlreadyStopped
-		}
-		if reason != "" || !st.Desired.Stopped {
-			d.Reason = &reason
-		}
-		if err := state.Direct(ctx, p.ID, d); err != nil {
-			return app.WrapPair(p.ID, err)
-		}
-		answers = append(answers, changed{p.ID, result, replication.Stopped})
-		return nil
-	})
-	return answers, failed
-}
-
-// waitIdle waits until no process holds a lease of the pairs.
-func waitIdle(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, timeout time.Duration) error {
-	said := false
-	return waitEach(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
-		st, err := a.FreeAbandoned(ctx, id)
-		if err != nil || !st.Lease.HeldAt(env.Now()) {
-			return err == nil, err
-		}
-		if !said {
-			env.Output().Note("waiting for the pass that runs on %s", st.Lease.Owner)
-			said = true
-		}
-		return false, nil
-	})
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/replication"
 )
@@ -155,4 +156,17 @@ func All(ctx context.Context, groups ...func(context.Context) []Check) []Check {
 		all = append(all, r...)
 	}
 	return all
+}
+
+// mark returns the mark of a state.
+func (s State) mark() ui.Mark {
+	switch s {
+	case OK:
+		return ui.Passed
+	case Warn:
+		return ui.Warned
+	case Skip:
+		return ui.Skipped
+	}
+	return ui.Failed
 }

@@ -1,4 +1,4 @@
-package cli
+package pairstatus
 
 import (
 	"testing"
@@ -33,12 +33,12 @@ func TestAHealthyPairOfAStackIsNeitherDueNorLate(t *testing.T) {
 			f.Tolerance = status.ToleranceFor(time.Minute, cloud.NoteEvery)
 		}
 		f.State.Progress = replication.Progress{Status: replication.Synced, LastAttempt: at, LastSuccess: at, LastCompare: at, NextRun: at.Add(p.Interval)}
-		row := makeStatus(p, f)
+		row := newPairRow(p, f)
 		if c.stack {
-			row.every, row.stands = p.Interval, cloud.NoteEvery+p.Interval
+			row.pollInterval, row.recordValidFor = p.Interval, cloud.NoteEvery+p.Interval
 		}
-		if row.next(now) != c.next || row.lag() != c.lag || row.Status != c.want {
-			t.Errorf("%s after a success, on a stack %v: %s, next run %s, lag %s; want %s, %s, %s", c.success, c.stack, row.Status, row.next(now), row.lag(), c.want, c.next, c.lag)
+		if row.nextRunText(now) != c.next || row.lagText() != c.lag || row.Status != c.want {
+			t.Errorf("%s after a success, on a stack %v: %s, next run %s, lag %s; want %s, %s, %s", c.success, c.stack, row.Status, row.nextRunText(now), row.lagText(), c.want, c.next, c.lag)
 		}
 	}
 }

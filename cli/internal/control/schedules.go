@@ -1,4 +1,4 @@
-package cli
+package control
 
 import (
 	"context"
@@ -9,10 +9,10 @@ import (
 	"chefsync/cli/internal/exit"
 )
 
-// switchSchedules makes the schedules of pairs follow what the state says already.
+// SwitchSchedules makes the schedules of pairs follow what the state says already.
 // It is the state that counts: without its schedule a pair that was started only
 // waits, and a schedule only finds that its pair is stopped.
-func switchSchedules(ctx context.Context, a *app.App, pairs []app.Pair, enable bool) error {
+func SwitchSchedules(ctx context.Context, a *app.App, pairs []app.Pair, enable bool) error {
 	if a.Stack == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package cli
+package control
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 			Desired:  replication.Desired{ResyncAt: c.resync},
 			Progress: replication.Progress{LastSuccess: c.success, LastCompare: c.compare},
 		}
-		err := waitSynced(t.Context(), record{pair: st}, []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
+		err := WaitSynced(t.Context(), record{pair: st}, []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
 		if got := exit.Of(err); got != c.want {
 			t.Errorf("%s: code %d (%v), want %d", name, got, err, c.want)
 		}
@@ -54,7 +54,7 @@ func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 			pairs = append(pairs, app.Pair{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: org}}})
 		}
 		began := time.Now()
-		err := waitSynced(t.Context(), record{}, pairs, began, time.Hour)
+		err := WaitSynced(t.Context(), record{}, pairs, began, time.Hour)
 		if took := time.Since(began); took > time.Hour+time.Minute {
 			t.Errorf("waited for %s", took)
 		}
@@ -69,14 +69,14 @@ func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 // The answer shows what has become of the pairs, not what they were before the wait.
 func TestAnswersShowTheStatusAfterAWait(t *testing.T) {
 	id := replication.PairID{Replica: "eu", Org: "acme"}
-	answers := []changed{{id, "started", replication.Held}, {id, resultAlreadyStopped, replication.Stopped}}
-	withStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, status.Tolerance{}, time.Now(), answers)
+	answers := []Answer{{id, "started", replication.Held}, {id, ResultAlreadyStopped, replication.Stopped}}
+	RefreshStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, status.Tolerance{}, time.Now(), answers)
 	for _, a := range answers {
 		if a.Status != replication.Synced {
 			t.Errorf("%+v", a)
 		}
 	}
-	if got := answers[1].words(); got != "already stopped" {
+	if got := answers[1].resultText(); got != "already stopped" {
 		t.Errorf("%q", got)
 	}
 }

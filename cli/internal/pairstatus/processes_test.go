@@ -1,4 +1,4 @@
-package cli
+package pairstatus
 
 import (
 	"bytes"
@@ -47,19 +47,19 @@ func TestWhatIsSaidOfTheProcesses(t *testing.T) {
 		"a new stack": {nil, true, "manager: no turn seen yet", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := daemonStatus{stack: c.stack}
+			d := Processes{OnStack: c.stack}
 			for _, p := range c.processes {
-				d.add(p, now, dead)
+				d.addProcess(p, now, dead)
 			}
 			var out bytes.Buffer
 			o := ui.Output{Out: &out, Format: ui.Table}
-			if err := o.Emit(nil, func(g *ui.Grid) { d.lines(g, now) }); err != nil {
+			if err := o.Emit(nil, func(g *ui.Grid) { d.print(g, now) }); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.ReplaceAll(strings.TrimRight(out.String(), "\n"), "\n", "|"); got != c.lines {
 				t.Errorf("lines %q, want %q", got, c.lines)
 			}
-			if got := d.problem(now); got != c.problem {
+			if got := d.Problem(now); got != c.problem {
 				t.Errorf("problem %q, want %q", got, c.problem)
 			}
 		})
@@ -73,30 +73,30 @@ func TestADeadDaemonIsSaidOnce(t *testing.T) {
 	because := func(c status.Cause, text, hint string) []status.Reason {
 		return []status.Reason{{Cause: c, Text: text, Hint: hint}}
 	}
-	overdue := statusRow{Overdue: true, Reasons: because(status.CauseNoPass, "last pass 1h ago", "look"), NextRun: now.Add(-time.Hour)}
-	fresh := statusRow{Reasons: because(status.CauseNeverRun, "never run", "chef-sync-ctl run")}
-	failing := statusRow{Reasons: because(status.CausePassFailed, "no route to host", "check the network"), NextRun: now.Add(time.Minute)}
+	overdue := PairRow{Overdue: true, Reasons: because(status.CauseNoPass, "last pass 1h ago", "look"), NextRun: now.Add(-time.Hour)}
+	fresh := PairRow{Reasons: because(status.CauseNeverRun, "never run", "chef-sync-ctl run")}
+	failing := PairRow{Reasons: because(status.CausePassFailed, "no route to host", "check the network"), NextRun: now.Add(time.Minute)}
 	for name, c := range map[string]struct {
-		daemon           daemonStatus
-		row              statusRow
+		daemon           Processes
+		row              PairRow
 		note, hint, next string
 	}{
-		"overdue, no daemon":               {daemonStatus{}, overdue, "", "", "-"},
-		"overdue, with a daemon":           {daemonStatus{running: running}, overdue, "last pass 1h ago", "look", "overdue"},
-		"overdue, on a stack":              {daemonStatus{stack: true}, overdue, "last pass 1h ago", "look", "overdue"},
-		"never run, no daemon":             {daemonStatus{}, fresh, "never run", "", "-"},
-		"never run, with a daemon":         {daemonStatus{running: running, pairs: 1}, fresh, "waiting for its first pass", "", "-"},
-		"never run, another file":          {daemonStatus{running: running, pairs: 2, changed: now}, fresh, "never run; added after the daemon started", "", "-"},
-		"never run, on a stack":            {daemonStatus{stack: true}, fresh, "never run", "chef-sync-ctl run", "-"},
-		"failing, no daemon":               {daemonStatus{}, failing, "no route to host", "check the network", "-"},
-		"failing, with a daemon":           {daemonStatus{running: running}, failing, "no route to host", "check the network", "in 1m"},
-		"a pass from elsewhere, no daemon": {daemonStatus{}, statusRow{RunningOn: "vm:1:x"}, "", "", "now"},
+		"overdue, no daemon":               {Processes{}, overdue, "", "", "-"},
+		"overdue, with a daemon":           {Processes{Running: running}, overdue, "last pass 1h ago", "look", "overdue"},
+		"overdue, on a stack":              {Processes{OnStack: true}, overdue, "last pass 1h ago", "look", "overdue"},
+		"never run, no daemon":             {Processes{}, fresh, "never run", "", "-"},
+		"never run, with a daemon":         {Processes{Running: running, pairs: 1}, fresh, "waiting for its first pass", "", "-"},
+		"never run, another file":          {Processes{Running: running, pairs: 2, ConfigChanged: now}, fresh, "never run; added after the daemon started", "", "-"},
+		"never run, on a stack":            {Processes{OnStack: true}, fresh, "never run", "chef-sync-ctl run", "-"},
+		"failing, no daemon":               {Processes{}, failing, "no route to host", "check the network", "-"},
+		"failing, with a daemon":           {Processes{Running: running}, failing, "no route to host", "check the network", "in 1m"},
+		"a pass from elsewhere, no daemon": {Processes{}, PairRow{RunningOn: "vm:1:x"}, "", "", "now"},
 	} {
 		note, hint := "", ""
-		for _, why := range c.daemon.reasons(c.row) {
+		for _, why := range c.daemon.shownReasons(c.row) {
 			note, hint = why.Text, why.Hint
 		}
-		if next := c.daemon.next(c.row, now); note != c.note || hint != c.hint || next != c.next {
+		if next := c.daemon.nextRunText(c.row, now); note != c.note || hint != c.hint || next != c.next {
 			t.Errorf("%s: %q, %q, next run %q; want %q, %q, %q", name, note, hint, next, c.note, c.hint, c.next)
 		}
 	}
@@ -110,7 +110,7 @@ func TestStatusOfAClockThatWasAhead(t *testing.T) {
 		50 * time.Minute: now.Add(50 * time.Minute), 365 * 24 * time.Hour: now, -time.Hour: now.Add(-time.Hour),
 	} {
 		st := replication.PairState{Progress: replication.Progress{LastAttempt: now, NextRun: now.Add(ahead)}}
-		if row := makeStatus(p, status.Facts{State: st, Now: now}); !row.NextRun.Equal(want) {
+		if row := newPairRow(p, status.Facts{State: st, Now: now}); !row.NextRun.Equal(want) {
 			t.Errorf("a run %s ahead is shown as of %s, want %s", ahead, row.NextRun, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package cli
+package pairstatus
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"chefsync/pkg/status"
 )
 
-// statusCodes is what the exit code of sync-status --exit-code means.
-const statusCodes = `sync-status --exit-code ends with the first of these that is true of a pair:
+// ExitCodesHelp explains the exit codes of sync-status --exit-code.
+const ExitCodesHelp = `sync-status --exit-code ends with the first of these that is true of a pair:
 
   9    blocked
   7    held
@@ -22,8 +22,8 @@ const statusCodes = `sync-status --exit-code ends with the first of these that i
 
 run --once ends with the same codes after its passes.`
 
-// reasonCode is the exit code for what keeps a pair from being in sync.
-func reasonCode(r status.Reason) exit.Code {
+// codeOfReason returns the exit code for a reason.
+func codeOfReason(r status.Reason) exit.Code {
 	switch r.Cause {
 	case status.CauseStopped:
 		return exit.OK
@@ -43,16 +43,16 @@ func reasonCode(r status.Reason) exit.Code {
 	return exit.Temporary
 }
 
-// severity orders exit codes, the worst first.
-func severity() []exit.Code {
+// codesBySeverity returns exit codes, the worst first.
+func codesBySeverity() []exit.Code {
 	return []exit.Code{exit.Denied, exit.Held, exit.Temporary, exit.Differences, exit.Partial}
 }
 
-// code is the exit code for a pair, and the reason for it.
-func (r *statusRow) code() (worst exit.Code, why status.Reason) {
-	for _, c := range severity() {
+// exitCode returns the exit code for a pair, and the reason for it.
+func (r *PairRow) exitCode() (worst exit.Code, why status.Reason) {
+	for _, c := range codesBySeverity() {
 		for _, x := range r.Reasons {
-			if reasonCode(x) == c {
+			if codeOfReason(x) == c {
 				return c, x
 			}
 		}
@@ -63,25 +63,22 @@ func (r *statusRow) code() (worst exit.Code, why status.Reason) {
 	return exit.OK, why
 }
 
-// statusExit is the exit code of sync-status, if it was asked for.
-func statusExit(rows []statusRow, asked bool) error {
-	if !asked {
-		return nil
-	}
+// ExitError returns the silent error with the exit code of the worst pair, or nil.
+func ExitError(rows []PairRow) error {
 	found := map[exit.Code]bool{}
 	for _, r := range rows {
-		c, _ := r.code()
+		c, _ := r.exitCode()
 		found[c] = true
 	}
-	if i := slices.IndexFunc(severity(), func(c exit.Code) bool { return found[c] }); i >= 0 {
-		return exit.Silent(severity()[i])
+	if i := slices.IndexFunc(codesBySeverity(), func(c exit.Code) bool { return found[c] }); i >= 0 {
+		return exit.Silent(codesBySeverity()[i])
 	}
 	return nil
 }
 
-// outOfSync is why a pair isn't in sync, or nil.
-func (r *statusRow) outOfSync() error {
-	c, why := r.code()
+// OutOfSync returns an error that says why the pair isn't in sync, or nil.
+func (r *PairRow) OutOfSync() error {
+	c, why := r.exitCode()
 	if c == exit.OK {
 		return nil
 	}

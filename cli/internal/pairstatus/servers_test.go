@@ -1,4 +1,4 @@
-package cli
+package pairstatus
 
 import (
 	"strings"
@@ -26,7 +26,7 @@ func TestTheStatusOfAServerIsThatOfItsNewestCheck(t *testing.T) {
 		"up tomorrow, by a clock that was ahead": {health.Server{CheckedAt: ago(-24 * time.Hour), UpAt: ago(-24 * time.Hour)}, serverUnknown},
 		"down, and not checked since":            {health.Server{CheckedAt: ago(24 * time.Hour), DownSince: ago(25 * time.Hour)}, serverUnknown},
 	} {
-		row := makeServerStatus("eu", "https://eu.example.com", c.record, now, serverLate)
+		row := newServerRow("eu", "https://eu.example.com", c.record, now, maxCheckAge)
 		if row.Status != c.want || row.UnreachableSince.IsZero() != (c.want != serverUnreachable) {
 			t.Errorf("%s: %+v, want %s", name, row, c.want)
 		}
@@ -35,32 +35,32 @@ func TestTheStatusOfAServerIsThatOfItsNewestCheck(t *testing.T) {
 
 func TestAPairOfAServerThatIsDownIsNotSynced(t *testing.T) {
 	since := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	down := func(name string) serverRow {
-		return serverRow{Name: name, Status: serverUnreachable, UnreachableSince: since, Error: "no data for 30s", Hint: "look"}
+	down := func(name string) ServerRow {
+		return ServerRow{Name: name, Status: serverUnreachable, UnreachableSince: since, Error: "no data for 30s", Hint: "look"}
 	}
-	up := serverRow{Name: "eu", Status: serverUp}
+	up := ServerRow{Name: "eu", Status: serverUp}
 	for _, c := range []struct {
-		servers          []serverRow
+		servers          []ServerRow
 		want             replication.Status
 		primary, replica bool // are said to be unreachable
 	}{
-		{[]serverRow{{Name: primaryName, Status: serverUp}, up}, replication.Synced, false, false},
-		{[]serverRow{{Name: primaryName, Status: serverUnknown}, {Name: "eu", Status: serverUnknown}}, replication.Synced, false, false},
-		{[]serverRow{up, down("us")}, replication.Synced, false, false},
-		{[]serverRow{down("eu")}, status.Unreachable, false, true},
-		{[]serverRow{down(primaryName), up}, status.Unreachable, true, false},
+		{[]ServerRow{{Name: primaryName, Status: serverUp}, up}, replication.Synced, false, false},
+		{[]ServerRow{{Name: primaryName, Status: serverUnknown}, {Name: "eu", Status: serverUnknown}}, replication.Synced, false, false},
+		{[]ServerRow{up, down("us")}, replication.Synced, false, false},
+		{[]ServerRow{down("eu")}, status.Unreachable, false, true},
+		{[]ServerRow{down(primaryName), up}, status.Unreachable, true, false},
 	} {
 		now := since.Add(time.Minute)
-		f := status.Facts{Now: now, Down: downOf(c.servers, replication.PairID{Replica: "eu", Org: "acme"})}
+		f := status.Facts{Now: now, Down: unreachableServers(c.servers, replication.PairID{Replica: "eu", Org: "acme"})}
 		f.State.Progress = replication.Progress{Status: replication.Synced, LastAttempt: now, LastSuccess: now, NextRun: now}
-		row := makeStatus(app.Pair{}, f)
+		row := newPairRow(app.Pair{}, f)
 		if row.Status != c.want || (c.want == status.Unreachable) != strings.Contains(row.Note, "unreachable since 2026-11-29T12:00:00Z: no data for 30s") {
 			t.Errorf("%+v: %s, note %q; want %s", c.servers, row.Status, row.Note, c.want)
 		}
 		if p, r := !row.PrimaryUnreachableSince.IsZero(), !row.ReplicaUnreachableSince.IsZero(); p != c.primary || r != c.replica {
 			t.Errorf("%+v: primary unreachable %v, replica %v", c.servers, p, r)
 		}
-		if err := statusExit([]statusRow{row}, true); (exit.Of(err) == exit.Temporary) != (c.primary || c.replica) {
+		if err := ExitError([]PairRow{row}); (exit.Of(err) == exit.Temporary) != (c.primary || c.replica) {
 			t.Errorf("%+v: --exit-code ends with %d", c.servers, exit.Of(err))
 		}
 	}

@@ -1,0 +1,78 @@
+// Package control changes what pairs are to do, and waits until it is done.
+package control
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/pairstatus"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
+)
+
+// Answer is what a command that controls pairs prints of one.
+type Answer struct {
+	Pair   replication.PairID `json:"pair"`
+	Result string             `json:"result"`
+	Status replication.Status `json:"status"`
+}
+
+// The results that a table shows in other words.
+const (
+	ResultAlreadyStarted   = "already_started"
+	ResultAlreadyStopped   = "already_stopped"
+	ResultResyncRequested  = "resync_requested"
+	ResultObjectsRequested = "objects_requested"
+)
+
+// resultText returns the result as a table shows it.
+func (c Answer) resultText() string {
+	switch c.Result {
+	case ResultAlreadyStarted:
+		return "already started"
+	case ResultAlreadyStopped:
+		return "already stopped"
+	case ResultObjectsRequested:
+		return "comparison of objects requested"
+	case ResultResyncRequested:
+		return "full compare requested"
+	}
+	return c.Result
+}
+
+// RefreshStatus sets the status of each answer to the present one, after a wait. That of a
+// pair whose record can't be read stays as it was.
+func RefreshStatus(ctx context.Context, state replication.State, tolerance status.Tolerance, now time.Time, answers []Answer) {
+	for i := range answers {
+		if st, err := state.Pair(ctx, answers[i].Pair); err == nil {
+			answers[i].Status = status.Evaluate(status.Facts{State: st, Now: now, Tolerance: tolerance}).Status
+		}
+	}
+}
+
+// Print prints the answers, or nothing if everything failed.
+func Print(env *cmdline.Env, answers []Answer, failed error) error {
+	if len(answers) == 0 && failed != nil {
+		return nil
+	}
+	return env.Output().Emit(answers, func(t *ui.Grid) {
+		t.Head("PAIR", "RESULT", "STATUS")
+		for _, c := range answers {
+			t.Row(c.Pair.String(), c.resultText(), pairstatus.StatusText(t, c.Status))
+		}
+	})
+}
+
+// ResultHeld is the result for a pair that stays held.
+const ResultHeld = "held"
+
+// PairsWithAnswer returns the pairs that have an answer.
+func PairsWithAnswer(pairs []app.Pair, answers []Answer) []app.Pair {
+	return slices.DeleteFunc(slices.Clone(pairs), func(p app.Pair) bool {
+		return !slices.ContainsFunc(answers, func(c Answer) bool { return c.Pair == p.ID })
+	})
+}

@@ -1,0 +1,94 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
+	"chefsync/pkg/replication"
+)
+
+// pollInterval is how often a waiting command reads the state.
+const pollInterval = 200 * time.Millisecond
+
+// waitUntil polls until done returns true, and fails when the rest of a timeout is over.
+func waitUntil(ctx context.Context, left, timeout time.Duration, what string, done func(context.Context) (bool, error)) error {
+	deadline := time.NewTimer(left)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		ok, err := done(ctx)
+		if err != nil || ok {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return exit.With(exit.Temporary, fmt.Errorf("%s did not happen within %s", what, timeout), "look at it with: chef-sync-ctl sync-status")
+		case <-tick.C:
+		}
+	}
+}
+
+// waitForPairs waits for each of the pairs, all of them within the timeout, whatever
+// becomes of the others.
+func waitForPairs(ctx context.Context, pairs []app.Pair, timeout time.Duration, what string, done func(context.Context, replication.PairID) (bool, error)) error {
+	end := time.Now().Add(timeout)
+	return app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		return waitUntil(ctx, time.Until(end), timeout, what+p.ID.String(), func(ctx context.Context) (bool, error) { return done(ctx, p.ID) })
+	})
+}
+
+// WaitSynced waits until each pair had a success after a time, and the full compare
+// that was asked for.
+func WaitSynced(ctx context.Context, state replication.State, pairs []app.Pair, since time.Time, timeout time.Duration) error {
+	return waitForPairs(ctx, pairs, timeout, "a successful pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
+		st, err := state.Pair(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if h := st.Progress.Hold; h != nil && h.At.After(since) {
+			return false, exit.With(exit.Held, HeldError(id, h), "chef-sync-ctl plan "+id.String())
+		}
+		// A pass that was running when it was asked for doesn't count.
+		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) || len(st.ObjectsAsked()) > 0
+		return !asked && !st.Progress.LastSuccess.Before(since) && st.Progress.Hold == nil, nil
+	})
+}
+
+// WaitIdle waits until no process holds a lease of the pairs.
+func WaitIdle(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, timeout time.Duration) error {
+	said := false
+	return waitForPairs(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
+		st, err := a.FreeAbandoned(ctx, id)
+		if err != nil || !st.Lease.HeldAt(env.Now()) {
+			return err == nil, err
+		}
+		if !said {
+			env.Output().Note("waiting for the pass that runs on %s", st.Lease.Owner)
+			said = true
+		}
+		return false, nil
+	})
+}
+
+// CheckPassesRun fails if no process runs the passes that a command is about to wait for.
+func CheckPassesRun(ctx context.Context, a *app.App, now time.Time) error {
+	d, err := pairstatus.ReadProcesses(ctx, a, now)
+	if err != nil || d.DoPasses() {
+		return err
+	}
+	return exit.With(exit.Temporary, errors.New("no daemon runs that would do it"), "chef-sync-ctl run, or: chef-sync-ctl run --once")
+}
+
+// HeldError is the error of a pair whose deletions are held.
+func HeldError(id replication.PairID, h *replication.Hold) error {
+	return fmt.Errorf("pair %s is held since %s: %s", id, h.At.UTC().Format(time.RFC3339), h.Summary())
+}

@@ -1,0 +1,51 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/status"
+)
+
+// PairChecks check what is recorded of the pairs, as sync-status shows it. Whatever keeps
+// a pair from being in sync is a failure.
+func PairChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) []Check {
+	l := &List{Group: "pairs"}
+	servers, unread := pairstatus.ReadServers(ctx, a, pairs, now)
+	rows, err := pairstatus.ReadPairs(ctx, a, pairs, servers, now)
+	err = cmp.Or(err, unread)
+	for _, r := range rows {
+		addPairChecks(l, r)
+	}
+	if err != nil {
+		l.Fail("records", exit.Hint(err), err)
+	}
+	return l.Checks
+}
+
+// addPairChecks adds a check for each reason that keeps a pair from being in sync.
+func addPairChecks(l *List, r pairstatus.PairRow) {
+	name := r.Pair.String()
+	if len(r.Reasons) == 0 {
+		l.OK(name, "%s, last success %s", r.Status, ui.Stamp(r.LastSuccess))
+	}
+	for _, why := range r.Reasons {
+		switch why.Cause {
+		case status.CauseStopped, status.CausePending:
+			l.Warn(name, why.Hint, "%s", why.Text)
+		case status.CauseNeverRun:
+			l.OK(name, "%s", why.Text)
+		default:
+			text := why.Text
+			if why.Cause == status.CauseHeld {
+				text = "held: " + text
+			}
+			l.Add(Check{Name: name, State: Fail, Detail: text, Hint: why.Hint, Class: why.Class})
+		}
+	}
+}
