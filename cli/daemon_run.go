@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/buildinfo"
+	"chefsync/cli/internal/changeserver"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/assembly"
@@ -57,10 +59,10 @@ func (f runFlags) usable(ctx context.Context, l *loaded) error {
 	if _, err := l.app.State(ctx); err != nil {
 		return err
 	}
-	if !serves(l.app) {
+	if !changeserver.Enabled(l.app) {
 		return nil
 	}
-	return serving{app: l.app, address: l.app.Journal.Listen, kept: f.kept}.usable(ctx)
+	return changeserver.Server{App: l.app, Address: l.app.Journal.Listen, Kept: f.kept}.Check(ctx)
 }
 
 // forever runs the daemon until ctx ends. SIGHUP reloads the configuration: the
@@ -70,8 +72,8 @@ func (f runFlags) forever(ctx context.Context, env *cmdline.Env, names []string)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	env.Owner = assembly.NewOwner()
-	f.kept = &keptListener{}
-	defer f.kept.close()
+	f.kept = &changeserver.KeptListener{}
+	defer f.kept.Close()
 	now, err := f.load(ctx, env, names)
 	if err != nil {
 		return err
@@ -167,7 +169,7 @@ func newProcess(env *cmdline.Env) *process {
 	host, _ := os.Hostname()
 	p := &process{now: env.Now, record: health.Process{
 		Role: health.RoleDaemon, Owner: env.Owner, Host: host, PID: os.Getpid(), Started: env.Now().UTC(),
-		Version: readVersion().Version,
+		Version: buildinfo.Read().Version,
 	}}
 	return p
 }

@@ -5,13 +5,16 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/contentdiff"
+	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/passes"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -32,9 +35,6 @@ type diffRow struct {
 	Reason string            `json:"reason,omitempty"`
 	Hint   string            `json:"hint,omitempty"`
 }
-
-// unknown is the letter of an object that could not be read.
-const unknown = "?"
 
 func newDiffCmd(env *cmdline.Env) *cobra.Command {
 	var f diffFlags
@@ -86,7 +86,7 @@ only with --show-values.`,
 func diffCode(rows []diffRow) exit.Code {
 	code := exit.OK
 	for _, r := range rows {
-		if r.Letter != unknown {
+		if r.Letter != differences.LetterUnreadable {
 			return exit.Differences
 		}
 		code = exit.Partial
@@ -126,7 +126,7 @@ func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App
 		}
 	}
 	for _, u := range unreadable {
-		rows = append(rows, diffRow{Pair: p.ID, Difference: replication.Difference{Ref: u.Ref, Letter: unknown}, Class: u.Class, Reason: u.Reason, Hint: u.Hint})
+		rows = append(rows, diffRow{Pair: p.ID, Difference: replication.Difference{Ref: u.Ref, Letter: differences.LetterUnreadable}, Class: u.Class, Reason: u.Reason, Hint: u.Hint})
 	}
 	return rows, exit.Join(failed...)
 }
@@ -135,7 +135,7 @@ func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App
 // known yet, or those that a verification found to differ.
 func (f diffFlags) candidates(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
-		report, err := verifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: "manual"})
+		report, err := passes.VerifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: "manual"})
 		return report.Differences, report.Unreadable, err
 	}
 	var list []replication.Difference
@@ -190,7 +190,7 @@ func (f diffFlags) row(ctx context.Context, e *replication.Engine, d replication
 
 // unread says why a row's object could not be read.
 func (r diffRow) unread(err error) diffRow {
-	r.Letter = cmp.Or(r.Letter, unknown)
+	r.Letter = cmp.Or(r.Letter, differences.LetterUnreadable)
 	r.Class, r.Reason, r.Hint = replication.ClassOf(err), err.Error(), exit.Hint(err)
 	return r
 }
@@ -245,7 +245,7 @@ func bagBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte,
 func (f diffFlags) emit(env *cmdline.Env, rows []diffRow) error {
 	return env.Output().Emit(rows, func(t *ui.Grid) {
 		for _, r := range rows {
-			line := t.Paint(letterColor(r.Letter), r.Letter) + "\t" + ui.Safe(r.Pair.String()) + "\t" + ui.Quote(r.Ref.Path())
+			line := t.Paint(differences.LetterColor(r.Letter), r.Letter) + "\t" + ui.Safe(r.Pair.String()) + "\t" + ui.Quote(r.Ref.Path())
 			if r.Reason != "" {
 				line += "\tcould not be read: " + ui.Safe(r.Reason)
 			}
@@ -258,4 +258,23 @@ func (f diffFlags) emit(env *cmdline.Env, rows []diffRow) error {
 			env.Output().Note("no differences")
 		}
 	})
+}
+
+// paintDiff prints a unified diff, coloured by its lines.
+func paintDiff(t *ui.Grid, diff string) {
+	for line := range strings.Lines(diff) {
+		line = strings.TrimSuffix(line, "\n")
+		text := ui.Safe(line)
+		switch {
+		case strings.HasPrefix(line, "diff "):
+			continue
+		case strings.HasPrefix(line, "+"):
+			text = t.Paint(ui.Green, line)
+		case strings.HasPrefix(line, "-"):
+			text = t.Paint(ui.Red, line)
+		case strings.HasPrefix(line, "@@"):
+			text = t.Paint(ui.Cyan, line)
+		}
+		t.Line("%s", text)
+	}
 }

@@ -5,10 +5,11 @@ import (
 
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/logstore"
+	"chefsync/cli/internal/logview"
 )
 
 func newManagerLogCmd(env *cmdline.Env) *cobra.Command {
-	f := logFlags{number: 200}
+	f := logview.Flags{Number: 200}
 	cmd := &cobra.Command{
 		Use:     "manager-log",
 		Short:   "Show the log of the synchronization manager",
@@ -19,19 +20,19 @@ belong to no pair, such as its start and end.`,
   chef-sync-ctl manager-log --follow`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),
 	}
-	f.add(cmd)
+	f.Register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		a, err := env.Open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		q, err := f.query(env.Now())
+		q, err := f.Query(env.Now())
 		if err != nil {
 			return err
 		}
 		q.Manager = true
-		return f.show(cmd.Context(), env, a, []logstore.Query{q})
+		return f.Show(cmd.Context(), env, a, []logstore.Query{q})
 	}
 	return cmd
 }

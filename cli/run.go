@@ -2,18 +2,17 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/changeserver"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/pairstatus"
+	"chefsync/cli/internal/passes"
 	"chefsync/pkg/replication"
 )
 
@@ -21,7 +20,7 @@ import (
 type runFlags struct {
 	once, full, remote bool
 	parallel           int
-	kept               *keptListener // nil with --once
+	kept               *changeserver.KeptListener // nil with --once
 }
 
 func newRunCmd(env *cmdline.Env) *cobra.Command {
@@ -126,132 +125,26 @@ func (f runFlags) daemon(ctx context.Context, env *cmdline.Env, a *app.App, pair
 	}
 	d := &daemon.Daemon{
 		State: state, Log: a.Log, Now: env.Now, Parallel: f.parallel, Random: rand.Float64,
-		Sources: sourcesOf(a, pairs),
+		Sources: changeserver.Sources(a, pairs),
 		Servers: serversOf(a, pairs),
 		Watch:   2 * time.Second, Grace: grace, Housekeeping: a.SweepStage,
 	}
-	if serves(a) {
-		d.Serve = serving{app: a, address: a.Journal.Listen, patient: true, kept: f.kept}.run
+	if changeserver.Enabled(a) {
+		d.Serve = changeserver.Server{App: a, Address: a.Journal.Listen, WaitForAddress: true, Kept: f.kept}.Serve
 	} else if f.kept != nil {
-		f.kept.close()
+		f.kept.Close()
 	}
 	for _, p := range pairs {
 		d.Jobs = append(d.Jobs, daemon.Job{
 			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
 			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
-				return passOf(ctx, env, a, p, o, f.once)
+				return passes.Run(ctx, env, a, p, o, f.once)
 			},
 			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
 				o.Repair = p.Drift == replication.DriftRepair
-				return verifyOf(ctx, a, p, o)
+				return passes.VerifyInBackground(ctx, a, p, o)
 			},
 		})
 	}
 	return d, nil
-}
-
-// passOf runs one pass. After a refusal the keys are read again.
-func passOf(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
-	if o.Trigger == daemon.TriggerOperator {
-		a.ProbeNow()
-	}
-	engine, err := a.Engine(ctx, p)
-	if err != nil {
-		return a.Fail(ctx, p, o, err)
-	}
-	if show {
-		progress := env.Output().Progress(p.ID.String())
-		defer progress.End()
-		engine.Observe = progress.Observe
-	}
-	run, err := engine.Pass(ctx, o)
-	if replication.ClassOf(err) == replication.Denied {
-		a.Forget()
-	}
-	return run, err
-}
-
-// verifyOf runs one verification. After a refusal the keys are read again.
-func verifyOf(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
-	engine, err := a.Engine(ctx, p)
-	if err != nil {
-		return replication.Report{Pair: p.ID, Outcome: replication.OutcomeFailed}, err
-	}
-	report, err := engine.Verify(ctx, o)
-	if replication.ClassOf(err) == replication.Denied {
-		a.Forget()
-	}
-	return report, err
-}
-
-// conclude shows the results of one pass for each pair, and ends with what keeps pairs
-// from being in sync.
-func conclude(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
-	runs := make([]replication.Run, len(results))
-	for i, r := range results {
-		runs[i] = r.Run
-	}
-	if err := emitRuns(env, runs); err != nil {
-		return err
-	}
-	ctx = context.WithoutCancel(ctx)
-	state, err := a.State(ctx)
-	if err != nil {
-		return err
-	}
-	failed := make([]error, len(results))
-	var ended []app.Pair
-	for i, r := range results {
-		st, err := state.Pair(ctx, r.Run.Pair)
-		if failed[i] = onceError(r, st); failed[i] == nil {
-			failed[i] = app.WrapPair(r.Run.Pair, err)
-		}
-		if failed[i] == nil {
-			ended = append(ended, pairs[i])
-		}
-	}
-	return exit.Join(append(failed, outOfSync(ctx, env, a, ended))...)
-}
-
-// outOfSync is why pairs are not in sync although their passes ended well, or nil: a
-// pass tells nothing of what it didn't have to look at.
-func outOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
-	now := env.Now()
-	servers, err := pairstatus.ReadServers(ctx, a, pairs, now)
-	if err != nil {
-		return err
-	}
-	rows, err := pairstatus.ReadPairs(ctx, a, pairs, servers, now)
-	failed := []error{err}
-	for _, r := range rows {
-		failed = append(failed, r.OutOfSync())
-	}
-	return exit.Join(failed...)
-}
-
-// onceError is why a pass did not end in sync, or nil.
-func onceError(res daemon.Result, st replication.PairState) error {
-	r := res.Run
-	id := r.Pair.String()
-	switch {
-	case r.Outcome == replication.OutcomeHeld:
-		h := st.Progress.Hold
-		if h == nil { // it has ended since
-			return nil
-		}
-		return exit.With(exit.Held, control.HeldError(r.Pair, h), h.Hint(r.Pair))
-	case r.Outcome == replication.OutcomeBusy:
-		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
-	case res.Err != nil:
-		return fmt.Errorf("pair %s: %w", id, res.Err)
-	case r.Outcome == replication.OutcomeStopped && st.Desired.Moved != "":
-		return exit.With(exit.Partial, fmt.Errorf("pair %s was moved to %s", id, st.Desired.Moved), "start it there")
-	case r.Outcome == replication.OutcomeStopped:
-		return exit.With(exit.Partial, fmt.Errorf("pair %s is stopped", id), "chef-sync-ctl sync-start "+id)
-	case st.Progress.Unsynced > 0:
-		return exit.With(exit.Partial, fmt.Errorf("pair %s has unsynced objects: %d", id, st.Progress.Unsynced), "chef-sync-ctl unsynced-objects "+id)
-	case r.Outcome == replication.OutcomePartial:
-		return exit.With(exit.Partial, fmt.Errorf("pair %s has work left", id), "run it again")
-	}
-	return nil
 }

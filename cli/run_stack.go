@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
@@ -37,7 +36,7 @@ func unscheduled(ctx context.Context, a *app.App, pairs []app.Pair) error {
 // runRemote lets the stack's function do one pass for each pair.
 func (f runFlags) runRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
 	results := make([]daemon.Result, len(pairs))
-	askFunction(pairs, f.parallel, func(i int, p app.Pair) {
+	app.ForEachParallel(pairs, f.parallel, func(i int, p app.Pair) {
 		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: f.full})
 	})
 	return conclude(ctx, env, a, pairs, results)
@@ -53,24 +52,4 @@ func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daem
 		res.Err = stack.Failure(answer)
 	}
 	return res
-}
-
-// askFunction calls f for all pairs, some of each replica at once.
-func askFunction(pairs []app.Pair, parallel int, f func(i int, p app.Pair)) {
-	all := map[string]chan struct{}{}
-	for _, p := range pairs {
-		if all[p.ID.Replica] == nil {
-			all[p.ID.Replica] = make(chan struct{}, max(parallel, 1))
-		}
-	}
-	var group sync.WaitGroup
-	for i, p := range pairs {
-		group.Go(func() {
-			slots := all[p.ID.Replica]
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			f(i, p)
-		})
-	}
-	group.Wait()
 }

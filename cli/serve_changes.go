@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/changeserver"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
@@ -42,7 +43,7 @@ journal: one scans at a time.`,
 			listen = a.Journal.Listen
 		}
 		switch {
-		case a.Feed == feedUpdatedSince:
+		case a.Feed == changeserver.FeedUpdatedSince:
 			return exit.Usagef(`write feed = "auto" or "journal"`, `%s: with feed = "updated_since" there is no journal to serve`, a.File)
 		case listen == "":
 			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on is given")
@@ -52,9 +53,6 @@ journal: one scans at a time.`,
 	return cmd
 }
 
-// feedUpdatedSince is the word in the configuration.
-const feedUpdatedSince = "updated_since"
-
 func serveChanges(ctx context.Context, env *cmdline.Env, a *app.App, address string) error {
 	a.KeepLog()
 	state, err := a.State(ctx)
@@ -62,7 +60,7 @@ func serveChanges(ctx context.Context, env *cmdline.Env, a *app.App, address str
 		return err
 	}
 	d := &daemon.Daemon{
-		Sources: sourcesOf(a, nil), Serve: serving{app: a, address: address}.run,
+		Sources: changeserver.Sources(a, nil), Serve: changeserver.Server{App: a, Address: address}.Serve,
 		State: state, Log: a.Log, Now: env.Now, Random: rand.Float64,
 		Watch: 2 * time.Second, Present: a.Present,
 	}

@@ -8,10 +8,11 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/logstore"
+	"chefsync/cli/internal/logview"
 )
 
 func newSyncLogCmd(env *cmdline.Env) *cobra.Command {
-	f := logFlags{number: 200}
+	f := logview.Flags{Number: 200}
 	cmd := &cobra.Command{
 		Use:     "sync-log [PAIR...]",
 		Short:   "Show the log of pairs",
@@ -25,11 +26,11 @@ object, and what failed. Lines come from the state, so this works while
   chef-sync-ctl sync-log engineering --object /roles/web -o jsonl`,
 		ValidArgsFunction: env.CompletePairs,
 	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&f.object, "object", "", "only lines of this object, such as `/roles/web`")
-	cmd.Flags().StringVar(&f.run, "run", "", "only lines of this run")
+	f.Register(cmd)
+	cmd.Flags().StringVar(&f.Object, "object", "", "only lines of this object, such as `/roles/web`")
+	cmd.Flags().StringVar(&f.Run, "run", "", "only lines of this run")
 	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		q, err := f.query(env.Now())
+		q, err := f.Query(env.Now())
 		if err != nil {
 			return err
 		}
@@ -38,7 +39,7 @@ object, and what failed. Lines come from the state, so this works while
 			queries[i] = q
 			queries[i].Pair = p.ID
 		}
-		return f.show(ctx, env, a, queries)
+		return f.Show(ctx, env, a, queries)
 	})
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/pairstatus"
+	"chefsync/cli/internal/plans"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 )
@@ -69,7 +70,7 @@ with --accept-new-primary: it is compared whole, and what it would delete is hel
 			return exit.Usagef("", "--allow-deletes can't be %d", f.allowDeletes)
 		}
 		if f.dryRun {
-			return showPlans(ctx, env, a, pairs, planFlags{full: f.from == "scratch"})
+			return plans.Show(ctx, env, a, pairs, plans.Options{Full: f.from == "scratch"})
 		}
 		return startPairs(ctx, env, a, pairs, f)
 	})

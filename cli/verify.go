@@ -11,9 +11,12 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/passes"
+	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/object"
+	"chefsync/pkg/cloud"
 	"chefsync/pkg/replication"
 )
 
@@ -77,7 +80,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 			}
 		}
 		a.KeepLog()
-		reports, failed := verifyPairs(ctx, env, a, pairs, o)
+		reports, failed := passes.VerifyPairs(ctx, env, a, pairs, o)
 		if len(reports) > 0 || failed == nil {
 			err := env.Output().Emit(reports, func(t *ui.Grid) {
 				for _, r := range reports {
@@ -115,32 +118,6 @@ func repairQuestion(o replication.VerifyOptions, pairs string) string {
 	return question
 }
 
-// verifyPairs verifies each pair, also when another's servers fail. The error
-// joins theirs; the reports are those of the rest, and of those that were read but
-// could not be recorded or repaired.
-func verifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
-	reports := []replication.Report{}
-	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		r, err := verifyPair(ctx, env, a, p, o)
-		if err == nil || len(r.Kinds) > 0 {
-			reports = append(reports, r)
-		}
-		return app.WrapPair(p.ID, err)
-	})
-	return reports, failed
-}
-
-func verifyPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
-	progress := env.Output().Progress(p.ID.String())
-	defer progress.End()
-	engine, err := a.Engine(ctx, p)
-	if err != nil {
-		return replication.Report{}, err
-	}
-	engine.Observe = progress.Observe
-	return engine.Verify(ctx, o)
-}
-
 // verdict is the exit code for what a verification found.
 func verdict(reports []replication.Report) exit.Code {
 	code := exit.OK
@@ -169,13 +146,13 @@ func showReport(t *ui.Grid, r replication.Report) {
 		if k.Equal != k.Primary {
 			color = ui.Red
 		}
-		t.Row(kindWord(k.Kind), t.Paint(color, ratio), fmt.Sprint(k.Replica), fmt.Sprint(k.Primary))
+		t.Row(differences.KindName(k.Kind), t.Paint(color, ratio), fmt.Sprint(k.Replica), fmt.Sprint(k.Primary))
 	}
 	for _, d := range r.Repaired {
 		t.Line("%s  %s  repaired: %s", t.Paint(ui.Green, "="), ui.Quote(d.Ref.Path()), d.Note)
 	}
 	for _, d := range r.Differences {
-		t.Line("%s  %s  %s", t.Paint(letterColor(d.Letter), d.Letter), ui.Quote(d.Ref.Path()), d.Note)
+		t.Line("%s  %s  %s", t.Paint(differences.LetterColor(d.Letter), d.Letter), ui.Quote(d.Ref.Path()), d.Note)
 		for _, v := range d.Versions[min(1, len(d.Versions)):] {
 			t.Line("     %s", ui.Quote(v.Path()))
 		}
@@ -184,7 +161,7 @@ func showReport(t *ui.Grid, r replication.Report) {
 		t.Line("%s checked on the replica", ui.Plural(r.Files, "file"))
 	}
 	for _, u := range r.Unreadable {
-		t.Line("%s  %s  could not be read: %s", t.Paint(letterColor(unknown), unknown), ui.Quote(u.Ref.Path()), u.Reason)
+		t.Line("%s  %s  could not be read: %s", t.Paint(differences.LetterColor(differences.LetterUnreadable), differences.LetterUnreadable), ui.Quote(u.Ref.Path()), u.Reason)
 	}
 	for _, ref := range r.Extras[:min(len(r.Extras), extrasShown)] {
 		t.Line("%s  %s  only on the replica, where the prune rule leaves it", t.Paint(ui.Faint, "+"), ui.Quote(ref.Path()))
@@ -247,22 +224,73 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	}
 }
 
-// kindWord is a kind as the configuration calls it.
-func kindWord(k object.Kind) string {
-	if k == object.Policy {
-		return "policies"
-	}
-	return string(k) + "s"
+// remoteVerdict is what the stack's function found in a pair.
+type remoteVerdict struct {
+	Pair        replication.PairID `json:"pair"`
+	Equal       bool               `json:"equal"`
+	Differences int                `json:"differences"`
+	Error       string             `json:"error,omitempty"`
+	Hint        string             `json:"hint,omitempty"`
 }
 
-func letterColor(letter string) ui.Color {
-	switch letter {
-	case "A":
-		return ui.Green
-	case "D":
-		return ui.Red
-	case unknown:
-		return ui.Yellow
+// verifyAtOnce is how many pairs the function verifies at once.
+const verifyAtOnce = 4
+
+// verifyRemote lets the stack's function verify pairs.
+func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, repair, files bool) error {
+	switch {
+	case a.Stack == nil:
+		return exit.Usagef("add --stack NAME", "--remote goes with a stack")
+	case files:
+		return exit.Usagef("leave --remote out; the function checks files by itself, every verify_files_every", "--files doesn't go with --remote")
+	case repair:
+		return exit.Usagef(`leave --remote out, or write drift = "repair" in the configuration`, "--repair doesn't go with --remote")
 	}
-	return ui.Cyan
+	verdicts := make([]remoteVerdict, len(pairs))
+	failures := make([]error, len(pairs))
+	app.ForEachParallel(pairs, verifyAtOnce, func(i int, p app.Pair) {
+		answer, err := a.Stack.Ask(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskVerify, Trigger: cloud.TriggerManual})
+		if err == nil {
+			err = stack.Failure(answer)
+		}
+		verdicts[i] = remoteVerdict{Pair: p.ID, Equal: answer.Equal != nil && *answer.Equal, Differences: answer.Differ}
+		if failures[i] = err; err != nil {
+			verdicts[i].Error, verdicts[i].Hint = err.Error(), exit.Hint(err)
+		}
+	})
+	if err := emitVerdicts(env, verdicts); err != nil {
+		return err
+	}
+	code := exit.OK
+	for i, v := range verdicts {
+		failures[i] = app.WrapPair(v.Pair, failures[i])
+		switch {
+		case v.Differences > 0:
+			code = exit.Differences
+		case !v.Equal && code == exit.OK:
+			code = exit.Partial
+		}
+	}
+	if err := exit.Join(failures...); err != nil {
+		return err
+	}
+	return exit.Silent(code)
+}
+
+func emitVerdicts(env *cmdline.Env, verdicts []remoteVerdict) error {
+	return env.Output().Emit(verdicts, func(t *ui.Grid) {
+		t.Head("PAIR", "RESULT", "DIFFERENCES")
+		for _, v := range verdicts {
+			word := t.Paint(ui.Green, "equal")
+			switch {
+			case v.Error != "":
+				word = t.Paint(ui.Red, "failed")
+			case v.Differences > 0:
+				word = t.Paint(ui.Red, "differs")
+			case !v.Equal:
+				word = t.Paint(ui.Yellow, "not all could be read")
+			}
+			t.Row(v.Pair.String(), word, strconv.Itoa(v.Differences))
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/config"
@@ -77,4 +78,24 @@ func KindsOf(pairs []Pair, side prepare.Side, server config.Server, org string) 
 		}
 	}
 	return kinds
+}
+
+// ForEachParallel calls f for all pairs, some of each replica at once.
+func ForEachParallel(pairs []Pair, parallel int, f func(i int, p Pair)) {
+	all := map[string]chan struct{}{}
+	for _, p := range pairs {
+		if all[p.ID.Replica] == nil {
+			all[p.ID.Replica] = make(chan struct{}, max(parallel, 1))
+		}
+	}
+	var group sync.WaitGroup
+	for i, p := range pairs {
+		group.Go(func() {
+			slots := all[p.ID.Replica]
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			f(i, p)
+		})
+	}
+	group.Wait()
 }

@@ -1,4 +1,4 @@
-package cli
+package logview
 
 import (
 	"bytes"
@@ -19,27 +19,27 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// logFlags are the flags of the commands that show logs.
-type logFlags struct {
+// Flags are the flags of the commands that show logs.
+type Flags struct {
 	follow      bool
 	since       ui.Duration
 	level       string
-	object, run string
-	number      int
+	Object, Run string
+	Number      int
 }
 
-func (f *logFlags) add(cmd *cobra.Command) {
+func (f *Flags) Register(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with new lines as they come")
 	cmd.Flags().Var(&f.since, "since", "only lines not older than this, such as 1h")
 	cmd.Flags().StringVar(&f.level, "level", "", "only lines of at least this `level`: debug, info, warn or error")
-	cmd.Flags().IntVarP(&f.number, "number", "n", f.number, "the newest `N` lines; 0 for all")
+	cmd.Flags().IntVarP(&f.Number, "number", "n", f.Number, "the newest `N` lines; 0 for all")
 	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (f *logFlags) query(now time.Time) (logstore.Query, error) {
-	q := logstore.Query{Run: f.run, Limit: f.number}
-	if f.number < 0 {
-		return q, exit.Usagef("--number 0 for all", "--number can't be %d", f.number)
+func (f *Flags) Query(now time.Time) (logstore.Query, error) {
+	q := logstore.Query{Run: f.Run, Limit: f.Number}
+	if f.Number < 0 {
+		return q, exit.Usagef("--number 0 for all", "--number can't be %d", f.Number)
 	}
 	if f.since > 0 {
 		q.Since = now.Add(-time.Duration(f.since))
@@ -51,8 +51,8 @@ func (f *logFlags) query(now time.Time) (logstore.Query, error) {
 		}
 		q.Level = &l
 	}
-	if f.object != "" {
-		ref, err := object.ParseRef(f.object)
+	if f.Object != "" {
+		ref, err := object.ParseRef(f.Object)
 		if err != nil {
 			return q, exit.Usagef("", "--object: %w", err)
 		}
@@ -61,25 +61,25 @@ func (f *logFlags) query(now time.Time) (logstore.Query, error) {
 	return q, nil
 }
 
-// show prints the lines of all queries by time, and goes on with --follow.
-func (f *logFlags) show(ctx context.Context, env *cmdline.Env, a *app.App, queries []logstore.Query) error {
+// Show prints the lines of all queries by time, and goes on with --follow.
+func (f *Flags) Show(ctx context.Context, env *cmdline.Env, a *app.App, queries []logstore.Query) error {
 	log, out := a.LogStore().NewReader(), env.Output()
 	if window := log.Window(); window > 0 && f.since == 0 {
 		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
 	}
 	if f.follow {
-		return follow(ctx, out, log, queries)
+		return followLog(ctx, out, log, queries)
 	}
 	lines, err := log.Lines(ctx, queries...)
 	if err != nil {
 		return err
 	}
-	return emitLogs(out, lines)
+	return printLines(out, lines)
 }
 
-// follow prints the lines that are there, and goes on with those that come, until
+// followLog prints the lines that are there, and goes on with those that come, until
 // the context ends.
-func follow(ctx context.Context, out *ui.Output, log logstore.Reader, queries []logstore.Query) error {
+func followLog(ctx context.Context, out *ui.Output, log logstore.Reader, queries []logstore.Query) error {
 	if out.Format == ui.JSON {
 		out.Format = ui.JSONL // an endless list has no end to write
 	}
@@ -93,7 +93,7 @@ func follow(ctx context.Context, out *ui.Output, log logstore.Reader, queries []
 		case err != nil:
 			return err
 		case len(lines) > 0: // an empty list would end the list that goes on
-			if err := emitLogs(out, lines); err != nil {
+			if err := printLines(out, lines); err != nil {
 				return err
 			}
 		}
@@ -105,16 +105,16 @@ func follow(ctx context.Context, out *ui.Output, log logstore.Reader, queries []
 	}
 }
 
-func emitLogs(out *ui.Output, lines []logstore.Line) error {
+func printLines(out *ui.Output, lines []logstore.Line) error {
 	return out.Emit(lines, func(t *ui.Grid) {
 		for _, l := range lines {
-			t.Line("%s", logText(t, l))
+			t.Line("%s", formatLine(t, l))
 		}
 	})
 }
 
-// logText is one line for people: time, level, pair, message, attributes.
-func logText(t *ui.Grid, l logstore.Line) ui.Text {
+// formatLine is one line for people: time, level, pair, message, attributes.
+func formatLine(t *ui.Grid, l logstore.Line) ui.Text {
 	line := ui.Safe(ui.Stamp(l.Time)) + " " + t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))
 	if l.Pair != (replication.PairID{}) {
 		line += " " + ui.Safe(l.Pair.String())
@@ -126,7 +126,7 @@ func logText(t *ui.Grid, l logstore.Line) ui.Text {
 	if l.Run != "" {
 		line += " run=" + ui.Safe(l.Run)
 	}
-	for _, word := range attrWords(l.Attrs) {
+	for _, word := range formatAttrs(l.Attrs) {
 		line += " " + word
 	}
 	return line
@@ -142,8 +142,8 @@ func levelColor(l slog.Level) ui.Color {
 	return ui.Faint
 }
 
-// attrWords writes a JSON object as key=value words, in its order.
-func attrWords(raw json.RawMessage) []ui.Text {
+// formatAttrs writes a JSON object as key=value words, in its order.
+func formatAttrs(raw json.RawMessage) []ui.Text {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {

@@ -1,4 +1,4 @@
-package cli
+package changeserver
 
 import (
 	"errors"
@@ -9,16 +9,16 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// keptListener keeps an address open while the daemon reloads its configuration:
+// KeptListener keeps an address open while the daemon reloads its configuration:
 // whoever connects meanwhile waits until it accepts again.
-type keptListener struct {
+type KeptListener struct {
 	mu      sync.Mutex
 	address string
 	tcp     *net.TCPListener
 }
 
-// listen returns a listener on the address. Closing it leaves the address open.
-func (k *keptListener) listen(address string) (net.Listener, error) {
+// Listen returns a listener on the address. Closing it leaves the address open.
+func (k *KeptListener) Listen(address string) (net.Listener, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tcp != nil && k.address != address {
@@ -41,9 +41,9 @@ func (k *keptListener) listen(address string) (net.Listener, error) {
 	return net.FileListener(file)
 }
 
-// usable fails if an address can't be listened on, for another reason than that it is
+// CheckAddress fails if an address can't be listened on, for another reason than that it is
 // taken: a daemon waits for that.
-func (k *keptListener) usable(address string) error {
+func (k *KeptListener) CheckAddress(address string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tcp != nil && k.address == address {
@@ -59,8 +59,8 @@ func (k *keptListener) usable(address string) error {
 	return l.Close()
 }
 
-// close gives the address up.
-func (k *keptListener) close() {
+// Close gives the address up.
+func (k *KeptListener) Close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tcp != nil {

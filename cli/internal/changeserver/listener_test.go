@@ -1,4 +1,4 @@
-package cli
+package changeserver
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 // While a daemon reloads, its address is open: who connects in between is answered
 // by the listener that comes next.
 func TestAnAddressStaysOpenBetweenTwoListeners(t *testing.T) {
-	k := &keptListener{}
-	defer k.close()
+	k := &KeptListener{}
+	defer k.Close()
 	const address = "127.0.0.1:0"
-	first, err := k.listen(address)
+	first, err := k.Listen(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestAnAddressStaysOpenBetweenTwoListeners(t *testing.T) {
 		t.Fatalf("between two listeners: %v", err)
 	}
 	defer between.Close()
-	second, err := k.listen(address)
+	second, err := k.Listen(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,25 +51,25 @@ func TestAnAddressStaysOpenBetweenTwoListeners(t *testing.T) {
 }
 
 func TestAnAddressThatCannotBeListenedOnIsRefusedBeforehand(t *testing.T) {
-	k := &keptListener{}
-	defer k.close()
-	first, err := k.listen("127.0.0.1:0")
+	k := &KeptListener{}
+	defer k.Close()
+	first, err := k.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.Close()
-	if err := k.usable("127.0.0.1:0"); err != nil {
+	if err := k.CheckAddress("127.0.0.1:0"); err != nil {
 		t.Error(err)
 	}
-	second, err := k.listen("localhost:0")
+	second, err := k.Listen("localhost:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if err := k.usable("192.0.2.1:1"); err == nil {
+	if err := k.CheckAddress("192.0.2.1:1"); err == nil {
 		t.Error("an address of another machine is usable")
 	}
-	if err := k.usable(second.Addr().String()); err != nil {
+	if err := k.CheckAddress(second.Addr().String()); err != nil {
 		t.Errorf("an address that is taken: %v; the daemon waits for it", err)
 	}
 }

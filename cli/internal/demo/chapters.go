@@ -1,4 +1,4 @@
-package cli
+package demo
 
 import (
 	"context"
@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
-	"chefsync/cli/internal/demo"
+	"chefsync/cli/internal/differences"
+	"chefsync/cli/internal/passes"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
@@ -20,8 +21,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// demoConfig is the configuration of the demo, as a user would write it.
-const demoConfig = `[primary]
+// configuration is the configuration of the demo, as a user would write it.
+const configuration = `[primary]
 url  = %q
 user = "ec_sync_user"
 key  = "file:keys/primary.pem"
@@ -46,25 +47,25 @@ path = "state.db"
 path = "stage"
 `
 
-func (d *demoStory) start(ctx context.Context) (err error) {
+func (d *demo) startServers(ctx context.Context) (err error) {
 	if d.primary, err = cheftest.Listen("127.0.0.1:0", cheftest.Options{UpdatedSince: true}); err != nil {
 		return err
 	}
 	if d.replica, err = cheftest.Listen("127.0.0.1:0", cheftest.Options{}); err != nil {
 		return err
 	}
-	demo.Fill(d.primary.AddOrg(demoOrg))
-	d.replica.AddOrg(demoOrg)
-	d.print("   primary %s holds %d objects in organization %s", d.primary.URL, len(d.primary.Org(demoOrg).Snapshot()), demoOrg)
-	d.print("   replica %s holds none", d.replica.URL)
-	text := fmt.Sprintf(demoConfig, d.primary.URL, d.replica.URL, demoOrg)
+	Fill(d.primary.AddOrg(organization))
+	d.replica.AddOrg(organization)
+	d.printLine("   primary %s holds %d objects in organization %s", d.primary.URL, len(d.primary.Org(organization).Snapshot()), organization)
+	d.printLine("   replica %s holds none", d.replica.URL)
+	text := fmt.Sprintf(configuration, d.primary.URL, d.replica.URL, organization)
 	if err := os.WriteFile(d.configPath(), []byte(text), 0o600); err != nil {
 		return err
 	}
 	if err := d.writeToken(); err != nil {
 		return err
 	}
-	env := *d.g
+	env := *d.env
 	env.ConfigPath = d.configPath()
 	if env.LogLevel == "" {
 		env.LogLevel = "error" // the story itself tells of the object that fails
@@ -78,11 +79,11 @@ func (d *demoStory) start(ctx context.Context) (err error) {
 		return errors.New("the configuration doesn't make one pair")
 	}
 	d.pair = pairs[0]
-	d.print("   the pair %s is configured in %s", d.pair.ID, filepath.Base(d.configPath()))
+	d.printLine("   the pair %s is configured in %s", d.pair.ID, filepath.Base(d.configPath()))
 	return nil
 }
 
-func (d *demoStory) prepare(ctx context.Context) error {
+func (d *demo) prepareOrgs(ctx context.Context) error {
 	for _, side := range []struct {
 		side   prepare.Side
 		server config.Server
@@ -94,7 +95,7 @@ func (d *demoStory) prepare(ctx context.Context) error {
 			return err
 		}
 		r, err := prepare.Run(ctx, prepare.Options{
-			Org: demoOrg, Side: side.side, Name: side.server.User, Caller: caller, Key: d.app.KeyStore(ctx, side.server),
+			Org: organization, Side: side.side, Name: side.server.User, Caller: caller, Key: d.app.KeyStore(ctx, side.server),
 			Connect: func(k *rsa.PrivateKey) (*chef.Client, error) {
 				return d.app.Connect(ctx, side.server, side.server.User, k)
 			},
@@ -102,22 +103,22 @@ func (d *demoStory) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.print("   %s: %s %s, member of %s, rights proved", side.side, r.Actor, r.Name, demoOrg)
+		d.printLine("   %s: %s %s, member of %s, rights proved", side.side, r.Actor, r.Name, organization)
 	}
 	return nil
 }
 
-func (d *demoStory) bootstrap(ctx context.Context) error {
-	d.print("   (the replica is set to refuse /data/%s/firmware as too large)", demo.Bag)
-	d.fault = d.replica.Fault(cheftest.Fault{Path: "re:/data/" + demo.Bag + "(/firmware)?$", Match: isWrite, Status: 413,
+func (d *demo) copyEverything(ctx context.Context) error {
+	d.printLine("   (the replica is set to refuse /data/%s/firmware as too large)", Bag)
+	d.fault = d.replica.Fault(cheftest.Fault{Path: "re:/data/" + Bag + "(/firmware)?$", Match: isWrite, Status: 413,
 		Body: `{"error":"JSON must be no more than 20000 bytes."}`})
-	if _, err := d.pass(ctx, false); err != nil {
+	if _, err := d.runPass(ctx, false); err != nil {
 		return err
 	}
 	return d.showUnsynced(ctx, 1)
 }
 
-func (d *demoStory) showUnsynced(ctx context.Context, want int) error {
+func (d *demo) showUnsynced(ctx context.Context, want int) error {
 	state, err := d.app.State(ctx)
 	if err != nil {
 		return err
@@ -127,95 +128,95 @@ func (d *demoStory) showUnsynced(ctx context.Context, want int) error {
 		return err
 	}
 	for _, u := range list {
-		d.print("   unsynced: %s, %s", u.Ref, u.Reason)
-		d.print("             Try: %s", u.Hint)
+		d.printLine("   unsynced: %s, %s", u.Ref, u.Reason)
+		d.printLine("             Try: %s", u.Hint)
 	}
 	if len(list) != want {
 		return fmt.Errorf("%d unsynced objects, expected %d", len(list), want)
 	}
 	if want > 0 {
-		d.print("   It is set aside and tried again by itself; the others went on.")
+		d.printLine("   It is set aside and tried again by itself; the others went on.")
 	}
 	return nil
 }
 
-func (d *demoStory) change(ctx context.Context) error {
-	o := d.primary.Org(demoOrg)
+func (d *demo) changeObjects(ctx context.Context) error {
+	o := d.primary.Org(organization)
 	o.PutRole("web", `{"description":"changed","run_list":["recipe[base]","recipe[apache2]"]}`)
 	o.PutDataBagItem("users", "frank", `{"uid":2099,"groups":["staff","admin"]}`)
 	o.PutCookbook("apache2", "2.1.0", map[string][]byte{
-		"metadata.rb": []byte("name 'apache2'\nversion '2.1.0'\n"), "recipes/default.rb": []byte("package 'apache2'\n# new\n"), "files/default/logo.png": demo.Noise("apache2", 4096),
+		"metadata.rb": []byte("name 'apache2'\nversion '2.1.0'\n"), "recipes/default.rb": []byte("package 'apache2'\n# new\n"), "files/default/logo.png": Noise("apache2", 4096),
 	}, true)
-	d.print("   a role was changed, an item and a frozen cookbook version added")
-	r, err := d.pass(ctx, false)
+	d.printLine("   a role was changed, an item and a frozen cookbook version added")
+	r, err := d.runPass(ctx, false)
 	if err != nil {
 		return err
 	}
-	d.print("   %s sent; the rest of the cookbook was there already", ui.Bytes(r.Counts.Uploaded))
-	r, err = d.pass(ctx, false)
+	d.printLine("   %s sent; the rest of the cookbook was there already", ui.Bytes(r.Counts.Uploaded))
+	r, err = d.runPass(ctx, false)
 	if err == nil && r.Counts.Created+r.Counts.Updated+r.Counts.Deleted > 0 {
 		err = errors.New("the second pass wrote something")
 	}
 	return err
 }
 
-func (d *demoStory) remove(ctx context.Context) error {
-	o := d.primary.Org(demoOrg)
+func (d *demo) deleteObjects(ctx context.Context) error {
+	o := d.primary.Org(organization)
 	o.DeleteRole("ci")
 	o.DeleteCookbook("base", "0.9.1")
 	o.DeleteDataBagItem("users", "bob")
-	d.print("   a role, a cookbook version and an item were deleted")
-	_, err := d.pass(ctx, false)
+	d.printLine("   a role, a cookbook version and an item were deleted")
+	_, err := d.runPass(ctx, false)
 	return err
 }
 
-func (d *demoStory) heal(ctx context.Context) error {
+func (d *demo) retryUnsynced(ctx context.Context) error {
 	d.fault.Remove()
 	state, err := d.app.State(ctx)
 	if err != nil {
 		return err
 	}
-	now := d.g.Now()
+	now := d.env.Now()
 	if err := state.Direct(ctx, d.pair.ID, replication.Directive{Retry: &now, At: now}); err != nil {
 		return err
 	}
-	d.print("   as: chef-sync-ctl unsynced-objects %s --retry", demoOrg)
-	if _, err := d.pass(ctx, false); err != nil {
+	d.printLine("   as: chef-sync-ctl unsynced-objects %s --retry", organization)
+	if _, err := d.runPass(ctx, false); err != nil {
 		return err
 	}
 	return d.showUnsynced(ctx, 0)
 }
 
-func (d *demoStory) drift(ctx context.Context) error {
-	d.replica.Org(demoOrg).PutRole("db", `{"description":"changed by hand on the replica"}`)
-	d.replica.Org(demoOrg).DeleteEnvironment("staging")
-	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
+func (d *demo) repairDrift(ctx context.Context) error {
+	d.replica.Org(organization).PutRole("db", `{"description":"changed by hand on the replica"}`)
+	d.replica.Org(organization).DeleteEnvironment("staging")
+	reports, err := passes.VerifyPairs(ctx, d.env, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
 	if err != nil {
 		return err
 	}
 	for _, x := range reports[0].Differences {
-		d.print("   verify: %s  %s  %s", x.Letter, x.Ref, x.Note)
+		d.printLine("   verify: %s  %s  %s", x.Letter, x.Ref, x.Note)
 	}
 	if len(reports[0].Differences) != 2 {
 		return fmt.Errorf("verify found %d differences, expected 2", len(reports[0].Differences))
 	}
-	_, err = d.pass(ctx, true)
+	_, err = d.runPass(ctx, true)
 	return err
 }
 
-func (d *demoStory) verify(ctx context.Context) error {
+func (d *demo) verifyAll(ctx context.Context) error {
 	started := time.Now()
-	reports, err := verifyPairs(ctx, d.g, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
+	reports, err := passes.VerifyPairs(ctx, d.env, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
 	if err != nil {
 		return err
 	}
 	for _, k := range reports[0].Kinds {
-		d.print("   %-16s %d/%d equal", kindWord(k.Kind), k.Equal, k.Primary)
+		d.printLine("   %-16s %d/%d equal", differences.KindName(k.Kind), k.Equal, k.Primary)
 	}
 	if !reports[0].Equal() {
 		return fmt.Errorf("differences: %v", reports[0].Differences)
 	}
-	d.print("   read in %s", time.Since(started).Round(time.Millisecond))
+	d.printLine("   read in %s", time.Since(started).Round(time.Millisecond))
 	return nil
 }
 

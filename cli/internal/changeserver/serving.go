@@ -1,0 +1,138 @@
+package changeserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/pkg/replication"
+)
+
+// Server is how the receiver and updated_since are served on this machine.
+type Server struct {
+	App     *app.App
+	Address string
+	// patient waits for an address that another process has, which may be the one
+	// that this one stands in for.
+	WaitForAddress bool
+	// kept keeps the address open after it is served; nil keeps nothing.
+	Kept *KeptListener
+}
+
+// How long one request may take, and how long those at work may go on at the end.
+const (
+	requestTimeout   = time.Minute
+	gracePeriod      = 5 * time.Second
+	retryListenAfter = 5 * time.Second
+)
+
+// Serve serves until ctx ends.
+func (s Server) Serve(ctx context.Context, changed func(source string)) error {
+	handler, err := s.App.ChangesHandler(ctx, changed)
+	if err != nil {
+		return err
+	}
+	listener, err := s.waitForListener(ctx)
+	if err != nil || listener == nil {
+		return err
+	}
+	log := s.App.Log
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes and the like
+	}
+	log.Info("listening for pushes and for readers of updated_since", "address", listener.Addr().String(), "tls", s.App.Journal.TLSCert != "",
+		"pushes", !s.App.Journal.Token.IsZero())
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			_ = server.Close() // its time is over
+		}
+	})
+	err = server.Serve(listener)
+	if stop() {
+		return fmt.Errorf("serve on %s: %w", s.Address, err) // it ended by itself
+	}
+	<-closed
+	return nil
+}
+
+// Enabled reports whether a daemon listens.
+func Enabled(a *app.App) bool { return a.Journal.Listen != "" && a.Feed != FeedUpdatedSince }
+
+// Check fails if nothing could be served.
+func (s Server) Check(ctx context.Context) error {
+	if _, err := s.App.ChangesHandler(ctx, func(string) {}); err != nil {
+		return err
+	}
+	if _, err := s.tlsConfig(); err != nil {
+		return err
+	}
+	return s.Kept.CheckAddress(s.Address)
+}
+
+// openListener opens the address.
+func (s Server) openListener() (net.Listener, error) {
+	if s.Kept != nil {
+		return s.Kept.Listen(s.Address)
+	}
+	return net.Listen("tcp", s.Address)
+}
+
+// waitForListener returns nil, and no error, if ctx ends before the address is free.
+func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
+	config, err := s.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	for said := false; ; said = true {
+		listener, err := s.openListener()
+		switch {
+		case err == nil && config != nil:
+			return tls.NewListener(listener, config), nil
+		case err == nil:
+			return listener, nil
+		case !s.WaitForAddress || !errors.Is(err, syscall.EADDRINUSE):
+			return nil, &replication.Error{Op: "listen on " + s.Address, Class: replication.Local,
+				Hint: "end what has the address, or write another one as listen under [journal]", Err: err}
+		case !said:
+			s.App.Log.Warn("another process listens there; waiting for the address", "address", s.Address)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(retryListenAfter):
+		}
+	}
+}
+
+// tlsConfig reads the certificate, and again for each connection, so that a renewed one
+// is used; nil without one.
+func (s Server) tlsConfig() (*tls.Config, error) {
+	j := s.App.Journal
+	if j.TLSCert == "" {
+		return nil, nil
+	}
+	load := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		cert, err := tls.LoadX509KeyPair(j.TLSCert, j.TLSKey)
+		return &cert, err
+	}
+	if _, err := load(nil); err != nil {
+		return nil, &replication.Error{Op: "load the certificate " + j.TLSCert, Class: replication.Local,
+			Hint: "check tls_cert and tls_key under [journal] in the configuration", Err: err}
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: load, NextProtos: []string{"http/1.1"}}, nil
+}
+
+// FeedUpdatedSince is the word in the configuration.
+const FeedUpdatedSince = "updated_since"

@@ -1,0 +1,70 @@
+package passes
+
+import (
+	"context"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/daemon"
+	"chefsync/pkg/replication"
+)
+
+// Run runs one pass. After a refusal the keys are read again.
+func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
+	if o.Trigger == daemon.TriggerOperator {
+		a.ProbeNow()
+	}
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return a.Fail(ctx, p, o, err)
+	}
+	if show {
+		progress := env.Output().Progress(p.ID.String())
+		defer progress.End()
+		engine.Observe = progress.Observe
+	}
+	run, err := engine.Pass(ctx, o)
+	if replication.ClassOf(err) == replication.Denied {
+		a.Forget()
+	}
+	return run, err
+}
+
+// VerifyInBackground runs one verification. After a refusal the keys are read again.
+func VerifyInBackground(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Report{Pair: p.ID, Outcome: replication.OutcomeFailed}, err
+	}
+	report, err := engine.Verify(ctx, o)
+	if replication.ClassOf(err) == replication.Denied {
+		a.Forget()
+	}
+	return report, err
+}
+
+// VerifyPairs verifies each pair, also when another's servers fail. The error
+// joins theirs; the reports are those of the rest, and of those that were read but
+// could not be recorded or repaired.
+func VerifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
+	reports := []replication.Report{}
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		r, err := VerifyPair(ctx, env, a, p, o)
+		if err == nil || len(r.Kinds) > 0 {
+			reports = append(reports, r)
+		}
+		return app.WrapPair(p.ID, err)
+	})
+	return reports, failed
+}
+
+func VerifyPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
+	progress := env.Output().Progress(p.ID.String())
+	defer progress.End()
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Report{}, err
+	}
+	engine.Observe = progress.Observe
+	return engine.Verify(ctx, o)
+}

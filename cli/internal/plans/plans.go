@@ -1,0 +1,114 @@
+package plans
+
+import (
+	"context"
+	"fmt"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+// Options are the flags of plan.
+type Options struct {
+	Full, All, ExitCode, Prune bool
+}
+
+func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f Options) error {
+	plans := []replication.Plan{}
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		plan, err := previewPair(ctx, env, a, p, f.Full, f.Prune)
+		if err != nil {
+			return app.WrapPair(p.ID, err)
+		}
+		if plan.Steps == nil {
+			plan.Steps = []replication.Step{} // a list in JSON, always
+		}
+		plans = append(plans, plan)
+		return nil
+	})
+	if len(plans) > 0 || failed == nil {
+		err := env.Output().Emit(plans, func(t *ui.Grid) {
+			for _, plan := range plans {
+				f.printPlan(t, plan)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if failed != nil {
+		return app.HintRemote(a, failed, "")
+	}
+	code := exit.OK
+	for _, plan := range plans {
+		switch {
+		case plan.Hold != nil:
+			code = exit.Held
+		case code == exit.Held:
+		case f.ExitCode && plan.Writes() > 0:
+			code = exit.Differences
+		case len(plan.Failed) > 0 && code == exit.OK:
+			code = exit.Partial
+		}
+	}
+	return exit.Silent(code)
+}
+
+func previewPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, full, prune bool) (replication.Plan, error) {
+	progress := env.Output().Progress(p.ID.String())
+	defer progress.End()
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Plan{}, err
+	}
+	engine.Observe = progress.Observe
+	if prune {
+		engine.Pair.Prune = replication.PruneAll
+	}
+	return engine.Preview(ctx, full || prune)
+}
+
+// printPlan prints one plan.
+func (f Options) printPlan(t *ui.Grid, plan replication.Plan) {
+	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, ui.Prefixed(", ", plan.Reason))
+	counts := map[replication.Action]int{}
+	for _, s := range plan.Steps {
+		counts[s.Action]++
+		if f.All || s.Action != replication.ActionSkip && s.Action != replication.ActionAdopt {
+			t.Row("  "+t.Paint(actionColor(s.Action), string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
+		}
+	}
+	for _, u := range plan.Failed {
+		t.Row("  "+t.Paint(ui.Yellow, "unsynced"), ui.Quote(u.Ref.Path()), u.Reason)
+	}
+	held := ""
+	if n := counts[replication.ActionHold]; n > 0 {
+		held = fmt.Sprintf(" %d held,", n)
+	}
+	t.Line("%d to create, %d to update, %d to delete,%s %d equal", counts[replication.ActionCreate], counts[replication.ActionUpdate],
+		counts[replication.ActionDelete], held, counts[replication.ActionSkip]+counts[replication.ActionAdopt])
+	switch h := plan.Hold; {
+	case h == nil:
+	case h.Primary != "":
+		t.Line("%s %s", t.Paint(ui.Red, "Held:"), h.Summary())
+		t.Line("Try: %s", h.Hint(plan.Pair))
+	default:
+		t.Line("%s %s", t.Paint(ui.Red, "Held:"), h.Summary())
+		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d", plan.Pair, h.Deletes)
+	}
+}
+
+func actionColor(a replication.Action) ui.Color {
+	switch a {
+	case replication.ActionCreate:
+		return ui.Green
+	case replication.ActionUpdate:
+		return ui.Cyan
+	case replication.ActionDelete, replication.ActionHold:
+		return ui.Red
+	}
+	return ui.Faint
+}

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/control"
+	"chefsync/cli/internal/daemon"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
+	"chefsync/cli/internal/runlist"
+	"chefsync/pkg/replication"
+)
+
+// conclude shows the results of one pass for each pair, and ends with what keeps pairs
+// from being in sync.
+func conclude(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
+	runs := make([]replication.Run, len(results))
+	for i, r := range results {
+		runs[i] = r.Run
+	}
+	if err := runlist.Print(env, runs); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	failed := make([]error, len(results))
+	var ended []app.Pair
+	for i, r := range results {
+		st, err := state.Pair(ctx, r.Run.Pair)
+		if failed[i] = onceError(r, st); failed[i] == nil {
+			failed[i] = app.WrapPair(r.Run.Pair, err)
+		}
+		if failed[i] == nil {
+			ended = append(ended, pairs[i])
+		}
+	}
+	return exit.Join(append(failed, outOfSync(ctx, env, a, ended))...)
+}
+
+// outOfSync is why pairs are not in sync although their passes ended well, or nil: a
+// pass tells nothing of what it didn't have to look at.
+func outOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
+	now := env.Now()
+	servers, err := pairstatus.ReadServers(ctx, a, pairs, now)
+	if err != nil {
+		return err
+	}
+	rows, err := pairstatus.ReadPairs(ctx, a, pairs, servers, now)
+	failed := []error{err}
+	for _, r := range rows {
+		failed = append(failed, r.OutOfSync())
+	}
+	return exit.Join(failed...)
+}
+
+// onceError is why a pass did not end in sync, or nil.
+func onceError(res daemon.Result, st replication.PairState) error {
+	r := res.Run
+	id := r.Pair.String()
+	switch {
+	case r.Outcome == replication.OutcomeHeld:
+		h := st.Progress.Hold
+		if h == nil { // it has ended since
+			return nil
+		}
+		return exit.With(exit.Held, control.HeldError(r.Pair, h), h.Hint(r.Pair))
+	case r.Outcome == replication.OutcomeBusy:
+		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
+	case res.Err != nil:
+		return fmt.Errorf("pair %s: %w", id, res.Err)
+	case r.Outcome == replication.OutcomeStopped && st.Desired.Moved != "":
+		return exit.With(exit.Partial, fmt.Errorf("pair %s was moved to %s", id, st.Desired.Moved), "start it there")
+	case r.Outcome == replication.OutcomeStopped:
+		return exit.With(exit.Partial, fmt.Errorf("pair %s is stopped", id), "chef-sync-ctl sync-start "+id)
+	case st.Progress.Unsynced > 0:
+		return exit.With(exit.Partial, fmt.Errorf("pair %s has unsynced objects: %d", id, st.Progress.Unsynced), "chef-sync-ctl unsynced-objects "+id)
+	case r.Outcome == replication.OutcomePartial:
+		return exit.With(exit.Partial, fmt.Errorf("pair %s has work left", id), "run it again")
+	}
+	return nil
+}
