@@ -195,8 +195,8 @@ func (r diffRow) unread(err error) diffRow {
 	return r
 }
 
-// ofObject tells whether an error is about one object only. Of what may be the
-// whole server's trouble, a harmless request tells, as in a pass.
+// ofObject reports whether an error is about one object only. What may be an error of the
+// whole server is decided by another request, as in a pass.
 func ofObject(ctx context.Context, side replication.Reader, err error) bool {
 	switch replication.ClassOf(err) {
 	case replication.Rejected, replication.Degraded:

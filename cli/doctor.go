@@ -93,7 +93,7 @@ func diagnose(ctx context.Context, env *cmdline.Env, args []string) (checks []do
 	for _, r := range replicasOf(a, pairs) {
 		keys["replica "+r.Name] = r.Key.String()
 	}
-	doctor.KeyFiles(conf, keys)
+	doctor.CheckKeyFiles(conf, keys)
 
 	groups := []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check { return conf.Checks }}
 	groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.ProcessChecks(ctx, a, env.Now()) })
@@ -186,8 +186,8 @@ func orgsOf(pairs []app.Pair) (sources []string, destinations map[string][]strin
 // localChecks look at this machine: state, stage, what the state remembers.
 func localChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) []doctor.Check {
 	l := &doctor.List{Group: "this machine"}
-	doctor.Folder(l, "stage", a.StagePath)
-	doctor.Folder(l, "state folder", filepath.Dir(a.StatePath))
+	doctor.CheckFolder(l, "stage", a.StagePath)
+	doctor.CheckFolder(l, "state folder", filepath.Dir(a.StatePath))
 	if _, err := a.State(ctx); err != nil {
 		l.Fail("state", "", err)
 		return l.Checks
@@ -209,16 +209,16 @@ func journalChecks(ctx context.Context, a *app.App, pairs []app.Pair) []doctor.C
 		if !slices.ContainsFunc(pairs, func(p app.Pair) bool { return p.SourceOrg == s.Org }) || !readsJournal(ctx, a, s) {
 			continue
 		}
-		doctor.Journal(ctx, l, store, s.Org, s.Space)
+		doctor.CheckJournal(ctx, l, store, s.Org, s.Space)
 	}
 	if len(l.Checks) > 0 {
-		doctor.Push(l, collectorOf(a))
+		doctor.CheckPush(l, collectorOf(a))
 	}
 	return l.Checks
 }
 
-// readsJournal tells whether the changes of a source are found by its journal. Of
-// a primary that can't be asked from here, what its pairs read last tells it.
+// readsJournal reports whether the changes of a source are found by its journal. If the
+// primary can't be asked from here, what its pairs read last decides.
 func readsJournal(ctx context.Context, a *app.App, s assembly.Source) bool {
 	needed, err := a.NeedsJournal(ctx, s.Org)
 	if err == nil {
@@ -282,7 +282,7 @@ func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
 	if a.Stack == nil || a.Stack.DeadLetters == "" {
 		return exit.Usagef("name a stack: --stack NAME", "only a stack on AWS has dead letters")
 	}
-	n, err := a.Stack.Depth(ctx)
+	n, err := a.Stack.DeadLetterCount(ctx)
 	if err != nil {
 		return err
 	}
@@ -293,7 +293,7 @@ func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
 	if err := env.Confirm(yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"), a.Stack.Stack)); err != nil {
 		return err
 	}
-	if err := a.Stack.Purge(ctx); err != nil {
+	if err := a.Stack.PurgeDeadLetters(ctx); err != nil {
 		return err
 	}
 	env.Output().Note("deleted about %s; AWS may take a minute to do it", ui.Plural(n, "event"))

@@ -126,8 +126,8 @@ func (f prepareFlags) server(a *app.App, side prepare.Side) (config.Server, erro
 	return config.Server{}, exit.With(exit.NotFound, fmt.Errorf("there is no replica %q", f.replica), strings.Join(names, ", or "))
 }
 
-// caller is the client that signs as the person who runs the command; nil for a
-// check without one.
+// caller is the client that signs as the user who runs the command; nil for a check
+// without one.
 func (f prepareFlags) caller(ctx context.Context, env *cmdline.Env, a *app.App, s config.Server) (*chef.Client, error) {
 	const hint = "add --admin-user and --admin-key, or --chef-profile of ~/.chef/credentials"
 	if (f.adminUser == "") != (f.adminKey == "") {

@@ -43,13 +43,13 @@ func (f runFlags) runRemote(ctx context.Context, env *cmdline.Env, a *app.App, p
 }
 
 func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daemon.Result {
-	answer, err := s.Ask(ctx, event)
+	answer, err := s.InvokeSync(ctx, event)
 	res := daemon.Result{Run: replication.Run{Pair: event.Pair, Trigger: event.Trigger, Outcome: replication.OutcomeFailed}, Err: err}
 	if answer.Run != nil {
 		res.Run = *answer.Run
 	}
 	if err == nil {
-		res.Err = stack.Failure(answer)
+		res.Err = stack.AnswerError(answer)
 	}
 	return res
 }

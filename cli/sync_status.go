@@ -63,7 +63,7 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 			if len(rows) == 0 && failed != nil {
 				return failed
 			}
-			if watch > 0 && env.OutTTY && !env.Output().Machine() {
+			if watch > 0 && env.OutTTY && !env.Output().IsData() {
 				fmt.Fprint(env.Out, "\x1b[H\x1b[2J")
 			}
 			if again && env.Format == ui.YAML {

@@ -249,9 +249,9 @@ func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app
 	verdicts := make([]remoteVerdict, len(pairs))
 	failures := make([]error, len(pairs))
 	app.ForEachParallel(pairs, verifyAtOnce, func(i int, p app.Pair) {
-		answer, err := a.Stack.Ask(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskVerify, Trigger: cloud.TriggerManual})
+		answer, err := a.Stack.InvokeSync(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskVerify, Trigger: cloud.TriggerManual})
 		if err == nil {
-			err = stack.Failure(answer)
+			err = stack.AnswerError(answer)
 		}
 		verdicts[i] = remoteVerdict{Pair: p.ID, Equal: answer.Equal != nil && *answer.Equal, Differences: answer.Differ}
 		if failures[i] = err; err != nil {

@@ -1,6 +1,5 @@
-// Package app is the program with its configuration: what package assembly joins,
-// over files on this machine or over a stack on AWS, in the words and exit codes
-// of the command line.
+// Package app opens the configuration and what it refers to: files of this machine, or a
+// deployed stack on AWS.
 package app
 
 import (
@@ -38,15 +37,15 @@ type Options struct {
 	// Owner names this process in leases, as assembly.NewOwner does; "" for a new name.
 	Owner string
 	Log   LogOptions
-	Note  func(text string) // told what is odd but no error; may be nil
+	Note  func(text string) // receives warnings; may be nil
 }
 
-// App is the program with its configuration.
+// App is an opened configuration.
 type App struct {
 	*assembly.Fleet
 	Stack  *stack.Stack // nil on this machine
 	AWS    *stack.Session
-	files  *files // nil on a stack
+	files  *localBackend // nil on a stack
 	loader config.Loader
 	owner  string
 
@@ -55,25 +54,25 @@ type App struct {
 	logHandler *logstore.Handler
 }
 
-// Open reads the configuration: a file's, or the one that is deployed to a stack.
-// Nothing else is opened before it is needed.
+// Open reads the configuration of a file, or the one that is deployed to a stack. State and
+// servers are opened when they are first used.
 func Open(ctx context.Context, o Options) (*App, error) {
 	if o.Stack != "" {
 		return openStack(ctx, o)
 	}
-	c, loader, err := load(o)
+	c, loader, err := loadConfig(o)
 	if err != nil {
 		return nil, err
 	}
 	session := stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: c.AWS.Region})
-	kept := &files{statePath: c.StatePath, stagePath: c.StagePath, stageSize: c.StageSize, secrets: session.Secrets()}
-	a := &App{AWS: session, files: kept, loader: loader, owner: o.owner()}
-	a.Fleet = a.fleet(c, kept, o)
+	kept := &localBackend{statePath: c.StatePath, stagePath: c.StagePath, stageSize: c.StageSize, secrets: session.Secrets()}
+	a := &App{AWS: session, files: kept, loader: loader, owner: o.ownerName()}
+	a.Fleet = a.newFleet(c, kept, o)
 	return a, nil
 }
 
-func (a *App) fleet(c *config.Config, b assembly.Backend, o Options) *assembly.Fleet {
-	options := assembly.Options{Config: c, Backend: b, Log: slog.New(o.Log.handler(c.LogLevel)), Now: o.Now, Owner: a.owner}
+func (a *App) newFleet(c *config.Config, b assembly.Backend, o Options) *assembly.Fleet {
+	options := assembly.Options{Config: c, Backend: b, Log: slog.New(o.Log.newHandler(c.LogLevel)), Now: o.Now, Owner: a.owner}
 	if a.files != nil { // others work on it from this machine only
 		options.OwnerDied = assembly.OwnerDied
 	}
@@ -93,7 +92,7 @@ func (a *App) Close() error {
 	if a.files == nil {
 		return nil
 	}
-	return a.files.close()
+	return a.files.closeState()
 }
 
 // Present fails once the state's file was removed or replaced under this process.
@@ -101,7 +100,7 @@ func (a *App) Present() error {
 	if a.files == nil {
 		return nil
 	}
-	return a.files.present()
+	return a.files.checkPresent()
 }
 
 // Select finds the pairs that arguments name: an organization means all its
@@ -138,9 +137,9 @@ func (a *App) SweepStage(ctx context.Context) error {
 	return s.ShrinkToLimit(ctx)
 }
 
-// load reads the configuration.
-func load(o Options) (*config.Config, config.Loader, error) {
-	loader := o.loader()
+// loadConfig reads the configuration.
+func loadConfig(o Options) (*config.Config, config.Loader, error) {
+	loader := o.configLoader()
 	path, err := FindConfig(o.ConfigPath)
 	if err != nil {
 		return nil, loader, err
@@ -158,14 +157,14 @@ func load(o Options) (*config.Config, config.Loader, error) {
 	return c, loader, nil
 }
 
-func (o Options) owner() string {
+func (o Options) ownerName() string {
 	if o.Owner != "" {
 		return o.Owner
 	}
 	return assembly.NewOwner()
 }
 
-func (o Options) loader() config.Loader {
+func (o Options) configLoader() config.Loader {
 	loader := config.ProcessLoader()
 	loader.Env, loader.ChefProfile = o.Env, o.ChefProfile
 	return loader

@@ -12,9 +12,9 @@ import (
 	"chefsync/pkg/state"
 )
 
-// files is the backend of one machine: a SQLite file and a folder, opened at
+// localBackend is the backend of one machine: a SQLite file and a folder, opened at
 // first use.
-type files struct {
+type localBackend struct {
 	statePath, stagePath string
 	stageSize            int64 // as in config.Config
 	secrets              map[string]config.Resolver
@@ -24,7 +24,7 @@ type files struct {
 	stage *stage.Dir
 }
 
-func (f *files) open(ctx context.Context) (*state.SQLite, error) {
+func (f *localBackend) openState(ctx context.Context) (*state.SQLite, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state != nil {
@@ -38,7 +38,7 @@ func (f *files) open(ctx context.Context) (*state.SQLite, error) {
 	return s, nil
 }
 
-func (f *files) openStage() (*stage.Dir, error) {
+func (f *localBackend) openStage() (*stage.Dir, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stage != nil {
@@ -52,8 +52,8 @@ func (f *files) openStage() (*stage.Dir, error) {
 	return s, nil
 }
 
-// present fails once the state's file isn't the one that was opened.
-func (f *files) present() error {
+// checkPresent fails once the state's file isn't the one that was opened.
+func (f *localBackend) checkPresent() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state == nil {
@@ -62,7 +62,7 @@ func (f *files) present() error {
 	return f.state.Present()
 }
 
-func (f *files) close() error {
+func (f *localBackend) closeState() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state == nil {
@@ -72,8 +72,8 @@ func (f *files) close() error {
 }
 
 // State implements assembly.Backend.
-func (f *files) State(ctx context.Context) (replication.State, error) {
-	s, err := f.open(ctx)
+func (f *localBackend) State(ctx context.Context) (replication.State, error) {
+	s, err := f.openState(ctx)
 	if err != nil {
 		return nil, err // not a nil *SQLite in an interface
 	}
@@ -81,7 +81,7 @@ func (f *files) State(ctx context.Context) (replication.State, error) {
 }
 
 // Stage implements assembly.Backend.
-func (f *files) Stage(context.Context) (replication.Stage, error) {
+func (f *localBackend) Stage(context.Context) (replication.Stage, error) {
 	s, err := f.openStage()
 	if err != nil {
 		return nil, err
@@ -90,8 +90,8 @@ func (f *files) Stage(context.Context) (replication.Stage, error) {
 }
 
 // Journals implements assembly.Backend.
-func (f *files) Journals(ctx context.Context) (journal.ScanStore, error) {
-	s, err := f.open(ctx)
+func (f *localBackend) Journals(ctx context.Context) (journal.ScanStore, error) {
+	s, err := f.openState(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +99,8 @@ func (f *files) Journals(ctx context.Context) (journal.ScanStore, error) {
 }
 
 // Health implements assembly.Backend.
-func (f *files) Health(ctx context.Context) (health.Store, error) {
-	s, err := f.open(ctx)
+func (f *localBackend) Health(ctx context.Context) (health.Store, error) {
+	s, err := f.openState(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -109,4 +109,4 @@ func (f *files) Health(ctx context.Context) (health.Store, error) {
 
 // Secrets implements assembly.Backend: also on one machine, keys may be kept in
 // AWS.
-func (f *files) Secrets() map[string]config.Resolver { return f.secrets }
+func (f *localBackend) Secrets() map[string]config.Resolver { return f.secrets }

@@ -63,8 +63,8 @@ func (k secretKey) Create() (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-// Credentials finds whose key a person signs with: a user with a key file, or a
-// profile of Chef's credentials file.
+// Credentials returns the name and key to sign with: those of a user with a key file, or of
+// a profile of Chef's credentials file.
 func (a *App) Credentials(ctx context.Context, user, keyFile, profile string) (string, *rsa.PrivateKey, error) {
 	if user != "" {
 		text, err := os.ReadFile(keyFile)

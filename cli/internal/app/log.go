@@ -32,7 +32,7 @@ func (a *App) KeepLog() {
 	}
 	stderr := a.Log
 	a.logHandler = logstore.NewHandler(store, func(err error) { stderr.Warn("the log can't be kept", "error", err.Error()) })
-	a.Log = slog.New(both{stderr.Handler(), a.logHandler})
+	a.Log = slog.New(teeHandler{stderr.Handler(), a.logHandler})
 }
 
 // LogOptions say how the log on stderr looks.
@@ -46,7 +46,7 @@ type LogOptions struct {
 // LogOff is the level that shows nothing.
 const LogOff = "off"
 
-func (o LogOptions) handler(configured string) slog.Handler {
+func (o LogOptions) newHandler(configured string) slog.Handler {
 	word := o.Level
 	if word == "" && o.Daemon {
 		word = configured
@@ -65,14 +65,14 @@ func (o LogOptions) handler(configured string) slog.Handler {
 	return slog.NewTextHandler(o.Stderr, opts)
 }
 
-// both sends records to two handlers.
-type both struct{ a, b slog.Handler }
+// teeHandler sends records to two handlers.
+type teeHandler struct{ a, b slog.Handler }
 
-func (h both) Enabled(ctx context.Context, l slog.Level) bool {
+func (h teeHandler) Enabled(ctx context.Context, l slog.Level) bool {
 	return h.a.Enabled(ctx, l) || h.b.Enabled(ctx, l)
 }
 
-func (h both) Handle(ctx context.Context, r slog.Record) error {
+func (h teeHandler) Handle(ctx context.Context, r slog.Record) error {
 	var failed error
 	for _, each := range []slog.Handler{h.a, h.b} {
 		if each.Enabled(ctx, r.Level) {
@@ -84,10 +84,10 @@ func (h both) Handle(ctx context.Context, r slog.Record) error {
 	return failed
 }
 
-func (h both) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return both{h.a.WithAttrs(attrs), h.b.WithAttrs(attrs)}
+func (h teeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return teeHandler{h.a.WithAttrs(attrs), h.b.WithAttrs(attrs)}
 }
 
-func (h both) WithGroup(name string) slog.Handler {
-	return both{h.a.WithGroup(name), h.b.WithGroup(name)}
+func (h teeHandler) WithGroup(name string) slog.Handler {
+	return teeHandler{h.a.WithGroup(name), h.b.WithGroup(name)}
 }

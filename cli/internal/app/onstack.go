@@ -18,11 +18,11 @@ const NamedStack = "."
 // openStack opens a deployed stack. The configuration that counts is the deployed
 // one; a file gives the region at most, and the name where that is asked of it.
 func openStack(ctx context.Context, o Options) (*App, error) {
-	name, region, err := o.named()
+	name, region, err := o.stackName()
 	if err != nil {
 		return nil, err
 	}
-	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.loader(), owner: o.owner()}
+	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.configLoader(), owner: o.ownerName()}
 	if a.Stack, err = stack.Open(ctx, a.AWS, name); err != nil {
 		return nil, err
 	}
@@ -34,17 +34,17 @@ func openStack(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Fleet = a.fleet(c, backend, o)
+	a.Fleet = a.newFleet(c, backend, o)
 	if o.ConfigPath != "" && o.Note != nil {
-		if same, err := deployed(ctx, backend, a.Stack.Bucket, o.ConfigPath); err == nil && !same {
+		if same, err := isDeployed(ctx, backend, a.Stack.Bucket, o.ConfigPath); err == nil && !same {
 			o.Note(fmt.Sprintf("%s differs from the configuration that is deployed to %s; the deployed one counts", o.ConfigPath, name))
 		}
 	}
 	return a, nil
 }
 
-// deployed tells whether a file is what is deployed.
-func deployed(ctx context.Context, b *onaws.Backend, bucket, path string) (bool, error) {
+// isDeployed reports whether a file is the configuration that is deployed.
+func isDeployed(ctx context.Context, b *onaws.Backend, bucket, path string) (bool, error) {
 	local, err := os.ReadFile(path)
 	if err != nil {
 		return false, err
@@ -53,15 +53,15 @@ func deployed(ctx context.Context, b *onaws.Backend, bucket, path string) (bool,
 	return bytes.Equal(local, there), err
 }
 
-// named is the name of the stack, and the region that a configuration file of
+// stackName is the name of the stack, and the region that a configuration file of
 // that stack says.
-func (o Options) named() (name, region string, err error) {
+func (o Options) stackName() (name, region string, err error) {
 	if o.Stack == NamedStack {
 		path, err := FindConfig(o.ConfigPath)
 		if err != nil {
 			return "", "", err
 		}
-		c, err := o.loader().Load(path)
+		c, err := o.configLoader().Load(path)
 		if err != nil {
 			return "", "", exit.With(exit.Usage, err, "name the stack: --stack NAME")
 		}
@@ -71,9 +71,9 @@ func (o Options) named() (name, region string, err error) {
 	if err != nil {
 		return o.Stack, "", nil // a stack needs no file
 	}
-	c, err := o.loader().Load(path)
+	c, err := o.configLoader().Load(path)
 	if err != nil || c.AWS.Stack != o.Stack {
-		return o.Stack, "", nil // not this stack's business
+		return o.Stack, "", nil // of another stack
 	}
 	return o.Stack, c.AWS.Region, nil
 }

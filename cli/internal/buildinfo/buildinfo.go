@@ -1,3 +1,4 @@
+// Package buildinfo has the version of the program.
 package buildinfo
 
 import (
@@ -5,7 +6,7 @@ import (
 	"runtime/debug"
 )
 
-// Info is what version prints.
+// Info is the version of the program and how it was built.
 type Info struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
@@ -15,6 +16,7 @@ type Info struct {
 	Platform string `json:"platform"`
 }
 
+// Read returns the version of this program.
 func Read() Info {
 	v := Info{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

@@ -59,7 +59,7 @@ func (k *KeptListener) CheckAddress(address string) error {
 	return l.Close()
 }
 
-// Close gives the address up.
+// Close closes the address.
 func (k *KeptListener) Close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

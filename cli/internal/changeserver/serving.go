@@ -1,3 +1,5 @@
+// Package changeserver receives pushes of the primary's data collector and serves
+// updated_since, and scans the sources whose changes it serves.
 package changeserver
 
 import (
@@ -15,18 +17,19 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Server is how the receiver and updated_since are served on this machine.
+// Server serves the receiver of pushes and updated_since on this machine.
 type Server struct {
 	App     *app.App
 	Address string
-	// patient waits for an address that another process has, which may be the one
+	// WaitForAddress waits while another process listens on the address: it may be
 	// that this one stands in for.
 	WaitForAddress bool
 	// kept keeps the address open after it is served; nil keeps nothing.
 	Kept *KeptListener
 }
 
-// How long one request may take, and how long those at work may go on at the end.
+// How long a request may take, how long running ones may go on at the end, and when an
+// address in use is tried again.
 const (
 	requestTimeout   = time.Minute
 	gracePeriod      = 5 * time.Second
@@ -46,7 +49,7 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 	log := s.App.Log
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes and the like
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // such as failed handshakes
 	}
 	log.Info("listening for pushes and for readers of updated_since", "address", listener.Addr().String(), "tls", s.App.Journal.TLSCert != "",
 		"pushes", !s.App.Journal.Token.IsZero())
@@ -67,7 +70,7 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 	return nil
 }
 
-// Enabled reports whether a daemon listens.
+// Enabled reports whether a daemon serves changes.
 func Enabled(a *app.App) bool { return a.Journal.Listen != "" && a.Feed != FeedUpdatedSince }
 
 // Check fails if nothing could be served.
@@ -95,7 +98,7 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	for said := false; ; said = true {
+	for warned := false; ; warned = true {
 		listener, err := s.openListener()
 		switch {
 		case err == nil && config != nil:
@@ -105,7 +108,7 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 		case !s.WaitForAddress || !errors.Is(err, syscall.EADDRINUSE):
 			return nil, &replication.Error{Op: "listen on " + s.Address, Class: replication.Local,
 				Hint: "end what has the address, or write another one as listen under [journal]", Err: err}
-		case !said:
+		case !warned:
 			s.App.Log.Warn("another process listens there; waiting for the address", "address", s.Address)
 		}
 		select {
@@ -134,5 +137,5 @@ func (s Server) tlsConfig() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: load, NextProtos: []string{"http/1.1"}}, nil
 }
 
-// FeedUpdatedSince is the word in the configuration.
+// FeedUpdatedSince is the feed of a configuration that reads updated_since only.
 const FeedUpdatedSince = "updated_since"

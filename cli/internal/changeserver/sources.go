@@ -10,8 +10,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Sources are the sources that pairs read, to be scanned where the primary
-// serves no feed. All sources are meant when pairs is nil.
+// Sources returns the sources that pairs read, to be scanned where the primary serves no
+// feed; with nil all sources.
 func Sources(a *app.App, pairs []app.Pair) []daemon.Source {
 	ids := app.PairIDs(pairs)
 	var sources []daemon.Source

@@ -29,18 +29,18 @@ func Unified(ref object.Ref, replica, primary []byte, showValues bool) (string, 
 		if err != nil {
 			return "", fmt.Errorf("compare %s: %w", ref, err)
 		}
-		if forms[i], err = decode(form); err != nil {
+		if forms[i], err = decodeJSON(form); err != nil {
 			return "", fmt.Errorf("compare %s: %w", ref, err)
 		}
 	}
 	if ref.Kind == object.DataBagItem && !showValues {
-		forms[0], forms[1] = redact("", forms[0], forms[1])
+		forms[0], forms[1] = redactValues("", forms[0], forms[1])
 	}
-	old, err := lines(forms[0])
+	old, err := encodeLines(forms[0])
 	if err != nil {
 		return "", err
 	}
-	now, err := lines(forms[1])
+	now, err := encodeLines(forms[1])
 	if err != nil {
 		return "", err
 	}
@@ -51,14 +51,14 @@ func Unified(ref object.Ref, replica, primary []byte, showValues bool) (string, 
 // absent stands for a side that doesn't have the object, or a key.
 type absent struct{}
 
-func decode(form []byte) (any, error) {
+func decodeJSON(form []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(form))
 	dec.UseNumber()
 	var v any
 	return v, dec.Decode(&v)
 }
 
-func lines(v any) ([]byte, error) {
+func encodeLines(v any) ([]byte, error) {
 	if _, ok := v.(absent); ok {
 		return nil, nil
 	}
@@ -70,22 +70,22 @@ func lines(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// redact replaces values by words that only tell whether they differ. Names of
-// keys and the id stay.
-func redact(key string, a, b any) (any, any) {
-	if ma, mb, ok := both[map[string]any](a, b); ok {
+// redactValues replaces values by words that only show whether they differ. Keys and the
+// id stay.
+func redactValues(key string, a, b any) (any, any) {
+	if ma, mb, ok := bothOfType[map[string]any](a, b); ok {
 		ra, rb := map[string]any{}, map[string]any{}
-		for _, k := range union(ma, mb) {
-			va, vb := redact(k, get(ma, k), get(mb, k))
-			put(ra, k, va)
-			put(rb, k, vb)
+		for _, k := range unionOfKeys(ma, mb) {
+			va, vb := redactValues(k, valueOf(ma, k), valueOf(mb, k))
+			setIfPresent(ra, k, va)
+			setIfPresent(rb, k, vb)
 		}
 		return orAbsent(a, ra), orAbsent(b, rb)
 	}
-	if la, lb, ok := both[[]any](a, b); ok {
+	if la, lb, ok := bothOfType[[]any](a, b); ok {
 		ra, rb := []any{}, []any{}
 		for i := range max(len(la), len(lb)) {
-			va, vb := redact("", at(la, i), at(lb, i))
+			va, vb := redactValues("", elementAt(la, i), elementAt(lb, i))
 			if i < len(la) {
 				ra = append(ra, va)
 			}
@@ -98,21 +98,21 @@ func redact(key string, a, b any) (any, any) {
 	if key == "id" {
 		return a, b
 	}
-	if same(a, b) {
+	if isSameJSON(a, b) {
 		return "(hidden, equal)", "(hidden, equal)"
 	}
-	return hide(a, "replica"), hide(b, "primary")
+	return hideValue(a, "replica"), hideValue(b, "primary")
 }
 
-func hide(v any, side string) any {
+func hideValue(v any, side string) any {
 	if _, ok := v.(absent); ok {
 		return v
 	}
 	return "(hidden, " + side + "'s value)"
 }
 
-// both tells whether two values are of one type, where an absent one is of any.
-func both[T any](a, b any) (T, T, bool) {
+// bothOfType reports whether two values are of one type; an absent one is of any.
+func bothOfType[T any](a, b any) (T, T, bool) {
 	va, oka := a.(T)
 	vb, okb := b.(T)
 	_, missingA := a.(absent)
@@ -120,7 +120,7 @@ func both[T any](a, b any) (T, T, bool) {
 	return va, vb, oka && okb || oka && missingB || okb && missingA
 }
 
-func union(a, b map[string]any) []string {
+func unionOfKeys(a, b map[string]any) []string {
 	keys := maps.Clone(a)
 	if keys == nil {
 		keys = map[string]any{}
@@ -129,20 +129,20 @@ func union(a, b map[string]any) []string {
 	return slices.Sorted(maps.Keys(keys))
 }
 
-func get(m map[string]any, k string) any {
+func valueOf(m map[string]any, k string) any {
 	if v, ok := m[k]; ok {
 		return v
 	}
 	return absent{}
 }
 
-func put(m map[string]any, k string, v any) {
+func setIfPresent(m map[string]any, k string, v any) {
 	if _, ok := v.(absent); !ok {
 		m[k] = v
 	}
 }
 
-func at(l []any, i int) any {
+func elementAt(l []any, i int) any {
 	if i < len(l) {
 		return l[i]
 	}
@@ -156,7 +156,7 @@ func orAbsent(original, redacted any) any {
 	return redacted
 }
 
-func same(a, b any) bool {
+func isSameJSON(a, b any) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	_, missA := a.(absent)

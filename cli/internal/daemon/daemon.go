@@ -1,5 +1,5 @@
-// Package daemon is the in-process scheduler: one loop a pair, a bounded number
-// of passes at once for each replica, and an end without lost work.
+// Package daemon is the in-process scheduler: one loop for each pair, a bounded number of
+// concurrent passes for each replica, and a shutdown that loses no work.
 package daemon
 
 import (
@@ -19,89 +19,89 @@ type Job struct {
 	Interval time.Duration // between the starts of two passes
 	// Pass runs the engine once.
 	Pass func(context.Context, replication.PassOptions) (replication.Run, error)
-	// Verify compares both sides, every VerifyEvery by what the state says of the
-	// last time; nil means never. What was found is logged by the engine.
+	// Verify compares both sides once VerifyEvery has passed since the last recorded
+	// verification; nil means never. The engine logs what it finds.
 	Verify      func(context.Context, replication.VerifyOptions) (replication.Report, error)
 	VerifyEvery time.Duration
-	// FilesEvery is the time in which Verify checks the content of all files, in
-	// portions; 0 is never.
+	// FilesEvery is the time within which Verify checks the content of all files, in
+	// portions; 0 means never.
 	FilesEvery time.Duration
 }
 
-// State is what the daemon reads of the state.
+// State is the part of the state that the daemon reads.
 type State interface {
 	Pair(ctx context.Context, id replication.PairID) (replication.PairState, error)
 	Pairs(ctx context.Context) ([]replication.PairState, error)
 }
 
-// Daemon runs the jobs until it is told to end.
+// Daemon runs jobs until it is stopped.
 type Daemon struct {
 	Jobs []Job
-	// Sources are scanned for changes. The pairs of one wait with their first pass
-	// until its first scan has ended, so that they begin with a position.
+	// Sources are scanned for changes. The first pass of a pair waits for the first scan
+	// of its source, so that it begins with a position.
 	Sources []Source
-	// Servers are checked, and their pairs go on when they answer again.
+	// Servers are checked regularly. When one answers again, its pairs go on.
 	Servers []Server
-	// Serve takes what is pushed, and calls changed with the name of a source for
-	// each change, until ctx ends. An error ends the daemon. Nil: nothing is served.
+	// Serve receives pushes until ctx ends, and calls changed with the name of a source for
+	// each change. An error stops the daemon; nil serves nothing.
 	Serve func(ctx context.Context, changed func(source string)) error
 	State State
 	Log   *slog.Logger
 	Now   func() time.Time
-	// Parallel bounds the passes at work at once, of each replica by itself: one that
-	// hangs keeps no pair of another waiting.
+	// Parallel is the number of concurrent passes on each replica: one that hangs delays
+	// no pair of another.
 	Parallel int
-	// Watch is how often the wishes of the operator are looked at, so that
-	// sync-start wakes a pair that waits for its next run.
+	// Watch is the interval at which the specs of pairs are read, so that sync-start wakes
+	// a pair that waits for its next run.
 	Watch time.Duration
-	// Grace is how long passes may go on after the end was asked for, before
-	// their requests are cut.
+	// Grace is how long running passes may go on after ctx ended, before their requests
+	// are canceled.
 	Grace time.Duration
 	// Random returns a number in [0,1), for jitter.
 	Random func() float64
-	// Beat records that the daemon lives, every BeatEvery; nil records nothing.
+	// Beat records a heartbeat, every BeatEvery; nil records nothing.
 	Beat func(context.Context) error
-	// Present fails once the state is gone that the daemon works on, as when its file
-	// was removed. Its error ends the daemon. Nil checks nothing.
+	// Present fails once the state is gone, such as when its file was removed. Its error
+	// stops the daemon; nil checks nothing.
 	Present func() error
-	// Housekeeping runs at the start and then every hour; nil means none.
+	// Housekeeping runs at the start and then every hour; nil does nothing.
 	Housekeeping func(context.Context) error
 }
 
-// Run works until ctx ends, then lets the passes at work finish their objects.
-// It returns nil after an orderly end, else why it could not go on.
+// Run runs the jobs until ctx ends, then lets running passes finish their objects. It
+// returns nil after an orderly shutdown, else why it could not go on.
 func (d *Daemon) Run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	d.Log.Info("started", "pairs", len(d.Jobs), "parallel", d.Parallel)
-	slots := d.slots()
+	slots := d.newSlots()
 	var group sync.WaitGroup
-	loops := make(map[replication.PairID]*loop, len(d.Jobs))
+	loops := make(map[replication.PairID]*pairLoop, len(d.Jobs))
 	for _, job := range d.Jobs {
-		l := &loop{daemon: d, job: job, slots: slots[job.ID.Replica], wake: make(chan struct{}, 1)}
+		l := &pairLoop{daemon: d, job: job, slots: slots[job.ID.Replica], wake: make(chan struct{}, 1)}
 		loops[job.ID] = l
 	}
-	sources := d.scannings(loops)
+	sources := d.newSourceLoops(loops)
 	for _, s := range sources {
-		group.Go(func() { s.run(ctx) })
+		group.Go(func() { s.runScans(ctx) })
 	}
 	for _, l := range loops {
-		group.Go(func() { l.run(ctx, work) })
+		group.Go(func() { l.runPasses(ctx, work) })
 	}
-	for _, c := range d.checkings(loops, sources) {
-		group.Go(func() { c.run(ctx) })
+	for _, c := range d.newServerLoops(loops, sources) {
+		group.Go(func() { c.runChecks(ctx) })
 	}
-	failed := failure{end: end}
-	group.Go(func() { failed.because(d.serve(ctx, sources)) })
-	group.Go(func() { failed.because(d.watch(ctx, loops)) })
-	group.Go(func() { d.heartbeat(ctx) })
-	group.Go(func() { d.keepHouse(ctx) })
+	failed := firstError{end: end}
+	group.Go(func() { failed.set(d.serveChanges(ctx, sources)) })
+	group.Go(func() { failed.set(d.watchSpecs(ctx, loops)) })
+	group.Go(func() { d.recordHeartbeats(ctx) })
+	group.Go(func() { d.runHousekeeping(ctx) })
 	// Waited for like the loops: nothing is logged once Run has returned.
 	group.Go(func() {
 		<-ctx.Done()
-		d.Log.Info("stopping: passes finish the objects at work", "grace", d.Grace.String())
+		d.Log.Info("stopping: running passes finish their objects", "grace", d.Grace.String())
 		timer := time.AfterFunc(d.Grace, cut)
 		context.AfterFunc(work, func() { timer.Stop() })
 	})
@@ -110,8 +110,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return failed.err
 }
 
-// slots are the places of the passes at work, by replica.
-func (d *Daemon) slots() map[string]chan struct{} {
+// newSlots returns a semaphore for each replica.
+func (d *Daemon) newSlots() map[string]chan struct{} {
 	all := map[string]chan struct{}{}
 	for _, job := range d.Jobs {
 		if all[job.ID.Replica] == nil {
@@ -121,10 +121,9 @@ func (d *Daemon) slots() map[string]chan struct{} {
 	return all
 }
 
-// watch tells the loops of wishes of their operator: a stop drains the pass at
-// work, anything else wakes the pair. It ends before ctx only with an error: the state
-// is gone.
-func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) error {
+// watchSpecs watches the specs of the pairs: a stop drains the running pass, any other
+// change wakes the pair. It returns before ctx ends only if the state is gone.
+func (d *Daemon) watchSpecs(ctx context.Context, loops map[replication.PairID]*pairLoop) error {
 	seen := map[replication.PairID]replication.Desired{}
 	failing, began := false, d.Now()
 	for {
@@ -133,7 +132,7 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 				return err
 			}
 		}
-		pairs, err := d.wishes(ctx)
+		pairs, err := d.readPairs(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
 			d.Log.Error("the state can't be read", "error", err.Error())
 		}
@@ -142,27 +141,27 @@ func (d *Daemon) watch(ctx context.Context, loops map[replication.PairID]*loop) 
 			l := loops[p.ID]
 			last, known := seen[p.ID]
 			changed := known && !reflect.DeepEqual(p.Desired, last)
-			if !known { // what was wished before the start is in the record that passes begin with
-				changed = wishedAt(p.Desired).After(began)
+			if !known { // passes begin with what was requested before the start
+				changed = lastChange(p.Desired).After(began)
 			}
 			seen[p.ID] = p.Desired
 			switch {
 			case l == nil:
 			case p.Desired.Stopped:
-				l.drain()
+				l.drainPass()
 			case changed:
 				l.wakeUp(replication.TriggerOperator)
 			}
 		}
-		if sleep(ctx, d.Watch, nil) == ended {
+		if waitFor(ctx, d.Watch, nil) == ended {
 			return nil
 		}
 	}
 }
 
-// wishes reads the records of the pairs. If one of them is damaged, the others are
-// read all the same: a stop of theirs is not to wait for it.
-func (d *Daemon) wishes(ctx context.Context) ([]replication.PairState, error) {
+// readPairs returns the records of the pairs. If one is damaged, the others are read one by
+// one: a stop of theirs must not wait for it.
+func (d *Daemon) readPairs(ctx context.Context) ([]replication.PairState, error) {
 	all, err := d.State.Pairs(ctx)
 	if err == nil || replication.ClassOf(err) != replication.Local {
 		return all, err
@@ -176,12 +175,12 @@ func (d *Daemon) wishes(ctx context.Context) ([]replication.PairState, error) {
 	return all, err
 }
 
-// wishedAt is the time of the newest wish.
-func wishedAt(d replication.Desired) time.Time {
+// lastChange returns the time of the newest request of the operator.
+func lastChange(d replication.Desired) time.Time {
 	return slices.MaxFunc([]time.Time{d.Since, d.AllowedAt, d.ResyncAt, d.ResyncObjectsAt, d.RetryAt}, time.Time.Compare)
 }
 
-func (d *Daemon) keepHouse(ctx context.Context) {
+func (d *Daemon) runHousekeeping(ctx context.Context) {
 	if d.Housekeeping == nil {
 		return
 	}
@@ -189,28 +188,28 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 		if err := d.Housekeeping(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("housekeeping failed", "error", err.Error())
 		}
-		if sleep(ctx, time.Hour, nil) == ended {
+		if waitFor(ctx, time.Hour, nil) == ended {
 			return
 		}
 	}
 }
 
-// jitter spreads a wait by a tenth to either side.
-func (d *Daemon) jitter(wait time.Duration) time.Duration {
+// addJitter changes a wait by up to a tenth in either direction.
+func (d *Daemon) addJitter(wait time.Duration) time.Duration {
 	return wait + time.Duration((d.Random()-0.5)*0.2*float64(wait))
 }
 
-// alarm says why a sleep was over.
-type alarm int
+// wakeReason is why waitFor returned.
+type wakeReason int
 
 const (
-	ended alarm = iota // the context ended
-	due                // the time is over
-	woken              // somebody asked for a pass
+	ended wakeReason = iota // the context ended
+	due                     // the time has passed
+	woken                   // the wake channel was signaled
 )
 
-// sleep waits for a time, a wake, or the end of ctx.
-func sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) alarm {
+// waitFor waits for a time, a signal of wake, or the end of ctx.
+func waitFor(ctx context.Context, wait time.Duration, wake <-chan struct{}) wakeReason {
 	if ctx.Err() != nil {
 		return ended
 	}
@@ -226,18 +225,18 @@ func sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) alarm 
 	}
 }
 
-// Result is what a pass ended with.
+// Result is the result of a pass.
 type Result struct {
 	Run replication.Run
 	Err error
 }
 
-// Once scans each source and runs one pass for each job, after the scan of its source
-// and bounded as Run does. It returns the results in the order of the jobs.
+// Once scans each source and runs one pass for each job, after the scan of its source and
+// with the concurrency of Run. It returns the results in the order of the jobs.
 func (d *Daemon) Once(ctx context.Context, trigger string, full bool) []Result {
 	var group sync.WaitGroup
 	scanned := d.scanAll(ctx, &group)
-	slots := d.slots()
+	slots := d.newSlots()
 	results := make([]Result, len(d.Jobs))
 	for i, job := range d.Jobs {
 		group.Go(func() {

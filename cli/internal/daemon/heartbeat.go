@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// BeatEvery is how often the daemon records that it lives.
+// BeatEvery is the interval of heartbeats.
 const BeatEvery = 30 * time.Second
 
-// heartbeat records that the daemon lives, until ctx ends. That a record can't be
-// written is logged once.
-func (d *Daemon) heartbeat(ctx context.Context) {
+// recordHeartbeats records heartbeats until ctx ends. It logs once that they can't be
+// written.
+func (d *Daemon) recordHeartbeats(ctx context.Context) {
 	if d.Beat == nil {
 		return
 	}
@@ -22,21 +22,21 @@ func (d *Daemon) heartbeat(ctx context.Context) {
 			d.Log.Warn("the heartbeat can't be recorded", "error", err.Error())
 		}
 		failing = err != nil
-		if sleep(ctx, BeatEvery, nil) == ended {
+		if waitFor(ctx, BeatEvery, nil) == ended {
 			return
 		}
 	}
 }
 
-// failure is the first reason why the daemon can't go on.
-type failure struct {
+// firstError is the first error that stops the daemon.
+type firstError struct {
 	end  context.CancelFunc
 	once sync.Once
-	err  error // read once all goroutines have ended
+	err  error // read after all goroutines have returned
 }
 
-// because ends the daemon; nil is no reason.
-func (f *failure) because(err error) {
+// set records an error and stops the daemon; nil does nothing.
+func (f *firstError) set(err error) {
 	if err == nil {
 		return
 	}

@@ -11,26 +11,26 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// loop is the life of one pair.
-type loop struct {
-	daemon  *Daemon
-	job     Job
-	slots   chan struct{}
-	wake    chan struct{}
-	failing atomic.Bool     // the newest pass failed, or waits because one did
-	scanned <-chan struct{} // closed once its source was scanned; nil without one
-	said    string          // what was last said about the pair, to say it once
-	tried   attempt         // the last verification
+// pairLoop runs the passes of one pair.
+type pairLoop struct {
+	daemon           *Daemon
+	job              Job
+	slots            chan struct{}
+	wake             chan struct{}
+	failing          atomic.Bool     // the last pass failed, or waits because one did
+	scanned          <-chan struct{} // closed after the first scan of the source; nil without one
+	lastOutcome      string          // that was logged, to log it once
+	lastVerification attempt
 
-	filesTried attempt // the last check of files
+	lastFileCheck attempt
 
-	mu    sync.Mutex
-	stop  context.CancelFunc // drains the pass at work; nil without one
-	cause string             // the trigger of who woke it; "" when nobody did
+	mu          sync.Mutex
+	stop        context.CancelFunc // drains the running pass; nil without one
+	wakeTrigger string             // why it was woken; "" if it wasn't
 }
 
-// drain lets the pass at work end with the objects in its hands.
-func (l *loop) drain() {
+// drainPass lets the running pass end after the objects that it is writing.
+func (l *pairLoop) drainPass() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stop != nil {
@@ -38,30 +38,28 @@ func (l *loop) drain() {
 	}
 }
 
-// recovered ends the wait that failures put off: a server answers again.
-func (l *loop) recovered() {
+// wakeIfFailing wakes a pair that waits after failures: a server answers again.
+func (l *pairLoop) wakeIfFailing() {
 	if l.failing.Load() {
 		l.wakeUp(triggerRecovery)
 	}
 }
 
-// wakeUp ends the wait for the next pass: by the word of a scan or a push, there may
-// be a change to read, or a server answers again, or the operator changed a wish.
-func (l *loop) wakeUp(trigger string) {
+// wakeUp ends the wait for the next pass.
+func (l *pairLoop) wakeUp(trigger string) {
 	l.mu.Lock()
-	if l.cause == "" || urgency(trigger) > urgency(l.cause) {
-		l.cause = trigger
+	if l.wakeTrigger == "" || triggerPriority(trigger) > triggerPriority(l.wakeTrigger) {
+		l.wakeTrigger = trigger
 	}
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
-	default: // it is awake
+	default: // it was woken before
 	}
 }
 
-// drainable calls do with what tells it to end with the objects in its hands: the
-// end of ctx, or drain.
-func (l *loop) drainable(ctx context.Context, do func(drain <-chan struct{})) {
+// withDrain calls do with a channel that is closed when ctx ends or drainPass is called.
+func (l *pairLoop) withDrain(ctx context.Context, do func(drain <-chan struct{})) {
 	drained, stop := context.WithCancel(ctx)
 	defer stop()
 	l.mu.Lock()
@@ -75,18 +73,18 @@ func (l *loop) drainable(ctx context.Context, do func(drain <-chan struct{})) {
 	do(drained.Done())
 }
 
-// pass runs one pass.
-func (l *loop) pass(ctx, work context.Context, trigger string) (run replication.Run, err error) {
-	l.drainable(ctx, func(drain <-chan struct{}) {
+func (l *pairLoop) runPass(ctx, work context.Context, trigger string) (run replication.Run, err error) {
+	l.withDrain(ctx, func(drain <-chan struct{}) {
 		run, err = l.job.Pass(work, replication.PassOptions{Trigger: trigger, Drain: drain})
 	})
 	return run, err
 }
 
-// startSpread is over how long the first passes are spread.
+// startSpread is the time over which the first passes are spread.
 const startSpread = 3 * time.Second
 
-func (l *loop) run(ctx, work context.Context) {
+// runPasses runs passes until ctx ends; work is the context of their requests.
+func (l *pairLoop) runPasses(ctx, work context.Context) {
 	d := l.daemon
 	if l.scanned != nil {
 		select {
@@ -97,7 +95,7 @@ func (l *loop) run(ctx, work context.Context) {
 	}
 	wait := time.Duration(d.Random() * float64(min(l.job.Interval, startSpread)))
 	for {
-		trigger := l.await(ctx, wait)
+		trigger := l.nextTrigger(ctx, wait)
 		if trigger == "" {
 			return
 		}
@@ -107,39 +105,39 @@ func (l *loop) run(ctx, work context.Context) {
 			return
 		}
 		started := d.Now()
-		run, err := l.pass(ctx, work, trigger)
+		run, err := l.runPass(ctx, work, trigger)
 		if err == nil && (run.Outcome == replication.OutcomeDone || run.Outcome == replication.OutcomeHeld || run.Left > 0) {
-			l.verify(ctx, work)
+			l.verifyIfDue(ctx, work)
 		}
 		<-l.slots
 		l.failing.Store(err != nil || run.Outcome == replication.OutcomeWaiting)
-		l.say(run, err)
-		wait = l.next(ctx, started, run, err)
+		l.logOutcome(run, err)
+		wait = l.nextWait(ctx, started, run, err)
 	}
 }
 
-// settle is how long more changes are waited for after word of one: they come in
-// bursts, and one pass does for all.
-const settle = 200 * time.Millisecond
+// burstDelay is how long a pass waits for more changes after one: they come in bursts, and
+// one pass applies them all.
+const burstDelay = 200 * time.Millisecond
 
-// await waits for the next pass and returns its trigger, "" at the end of ctx. A
-// pass that doesn't wait for the time that failures put off begins at once.
-func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
-	switch sleep(ctx, wait, l.wake) {
+// nextTrigger waits for the next pass and returns its trigger, "" at the end of ctx. Urgent
+// triggers aren't delayed.
+func (l *pairLoop) nextTrigger(ctx context.Context, wait time.Duration) (trigger string) {
+	switch waitFor(ctx, wait, l.wake) {
 	case ended:
 		return ""
 	case due:
 		return replication.TriggerSchedule
 	}
-	if trigger = l.takeCause(); urgency(trigger) > 0 {
+	if trigger = l.takeTrigger(); triggerPriority(trigger) > 0 {
 		return trigger
 	}
-	if sleep(ctx, settle, nil) == ended {
+	if waitFor(ctx, burstDelay, nil) == ended {
 		return ""
 	}
 	select {
 	case <-l.wake: // of the burst
-		if cause := l.takeCause(); urgency(cause) > 0 {
+		if cause := l.takeTrigger(); triggerPriority(cause) > 0 {
 			return cause
 		}
 	default:
@@ -147,24 +145,23 @@ func (l *loop) await(ctx context.Context, wait time.Duration) (trigger string) {
 	return trigger
 }
 
-// takeCause returns the trigger of who woke the pair: the most urgent, or else the
-// first.
-func (l *loop) takeCause() string {
+// takeTrigger returns and clears why the pair was woken.
+func (l *pairLoop) takeTrigger() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	cause := l.cause
-	l.cause = ""
+	cause := l.wakeTrigger
+	l.wakeTrigger = ""
 	return cmp.Or(cause, replication.TriggerScan)
 }
 
-// The triggers of passes that don't wait for the time that failures put off: what the
-// operator changed woke the pair, or a server that answers again.
+// The urgent triggers, which aren't delayed after failures.
 const (
 	TriggerOperator = replication.TriggerOperator
 	triggerRecovery = "recovery"
 )
 
-func urgency(trigger string) int {
+// triggerPriority returns 0 for a trigger that isn't urgent.
+func triggerPriority(trigger string) int {
 	switch trigger {
 	case TriggerOperator:
 		return 2
@@ -174,16 +171,15 @@ func urgency(trigger string) int {
 	return 0
 }
 
-// next is how long to wait for the next pass: no time when work is left, until
-// the time that the engine wrote down when the pair is failing, else the rest of
-// the interval.
-func (l *loop) next(ctx context.Context, started time.Time, run replication.Run, err error) time.Duration {
+// nextWait returns how long to wait for the next pass: not at all if work is left, until
+// the recorded time if the pair fails, else for the rest of the interval.
+func (l *pairLoop) nextWait(ctx context.Context, started time.Time, run replication.Run, err error) time.Duration {
 	d := l.daemon
 	if err == nil && run.Outcome == replication.OutcomePartial && run.Left == 0 {
 		return 0
 	}
 	now := d.Now()
-	wait := d.jitter(l.job.Interval) - now.Sub(started)
+	wait := d.addJitter(l.job.Interval) - now.Sub(started)
 	if err != nil || run.Outcome == replication.OutcomeWaiting {
 		if st, readErr := d.State.Pair(ctx, l.job.ID); readErr == nil {
 			wait = max(wait, st.Progress.NextTry(now, l.job.Interval).Sub(now))
@@ -192,81 +188,80 @@ func (l *loop) next(ctx context.Context, started time.Time, run replication.Run,
 	return max(wait, time.Second)
 }
 
-// verifyAgain is after how long a verification is tried again that didn't end, and
-// verifyBusy one that met another process at work.
+// retryVerification is the wait after a verification that failed, retryBusy after one that
+// found the pair leased by another process.
 const (
-	verifyAgain = 15 * time.Minute
-	verifyBusy  = time.Minute
+	retryVerification = 15 * time.Minute
+	retryBusy         = time.Minute
 )
 
-// verify compares both sides, and checks a portion of the files, when their time has
-// come.
-func (l *loop) verify(ctx, work context.Context) {
+// verifyIfDue compares both sides, and checks a portion of the files, when they are due.
+func (l *pairLoop) verifyIfDue(ctx, work context.Context) {
 	d, job := l.daemon, l.job
-	objects := job.VerifyEvery > 0 && l.tried.due(job.VerifyEvery, d.Now())
-	files := job.FilesEvery > 0 && l.filesTried.due(job.FilesEvery, d.Now())
+	objects := job.VerifyEvery > 0 && l.lastVerification.isDue(job.VerifyEvery, d.Now())
+	files := job.FilesEvery > 0 && l.lastFileCheck.isDue(job.FilesEvery, d.Now())
 	if job.Verify == nil || !objects && !files {
 		return
 	}
 	st, err := d.State.Pair(ctx, job.ID)
 	if err != nil {
-		return // a state that can't be read is said by the watch
+		return // watchSpecs logs it
 	}
 	if objects && st.Progress.VerifyDue(job.VerifyEvery, d.Now()) {
-		l.tried = l.verifyNow(ctx, work, replication.VerifyOptions{})
+		l.lastVerification = l.verifyNow(ctx, work, replication.VerifyOptions{})
 	}
 	if files && ctx.Err() == nil && st.Progress.FilesDue(job.FilesEvery, d.Now()) {
-		l.filesTried = l.verifyNow(ctx, work, replication.VerifyOptions{Portion: true})
+		l.lastFileCheck = l.verifyNow(ctx, work, replication.VerifyOptions{Portion: true})
 	}
 }
 
-// attempt is a verification that was begun, and how long another waits.
+// attempt is the time of the last verification and the wait for the next one.
 type attempt struct {
 	at   time.Time
 	wait time.Duration
 }
 
-func (a attempt) due(every time.Duration, now time.Time) bool {
+func (a attempt) isDue(every time.Duration, now time.Time) bool {
 	waited := now.Sub(a.at)
 	return waited < 0 || waited >= min(every, a.wait) // below 0: the clock was ahead
 }
 
-func (l *loop) verifyNow(ctx, work context.Context, o replication.VerifyOptions) attempt {
-	d, began := l.daemon, attempt{l.daemon.Now(), verifyAgain}
+func (l *pairLoop) verifyNow(ctx, work context.Context, o replication.VerifyOptions) attempt {
+	d, began := l.daemon, attempt{l.daemon.Now(), retryVerification}
 	var report replication.Report
 	var err error
-	l.drainable(ctx, func(drain <-chan struct{}) {
+	l.withDrain(ctx, func(drain <-chan struct{}) {
 		o.Trigger, o.Drain = replication.TriggerSchedule, drain
 		report, err = l.job.Verify(work, o)
 	})
 	var leased *replication.LeasedError
 	switch {
 	case err == nil && o.Portion:
-		began.wait = 0 // a round has its own pace
+		began.wait = 0 // the record says when the next portion is due
 	case err == nil, report.Outcome == replication.OutcomePartial:
 	case errors.As(err, &leased):
 		d.Log.Info("the verification waits: another process works on the pair", "pair", l.job.ID.String(), "owner", leased.Lease.Owner,
 			"until", leased.Lease.Expires.UTC().Format(time.RFC3339))
-		began.wait = verifyBusy
+		began.wait = retryBusy
 	default:
 		d.Log.Warn("verification failed", "pair", l.job.ID.String(), "error", err.Error())
 	}
 	return began
 }
 
-// say logs how the pair does, when that is news. The engine itself logs what a
-// pass did.
-func (l *loop) say(run replication.Run, err error) {
+// logOutcome logs the outcome of a pass if it differs from the one before. The engine logs
+// what a pass did.
+func (l *pairLoop) logOutcome(run replication.Run, err error) {
 	word := run.Outcome
 	var leased *replication.LeasedError
 	if errors.As(err, &leased) {
 		word = replication.OutcomeBusy
 	}
-	if word == l.said || word == replication.OutcomeWaiting {
+	if word == l.lastOutcome || word == replication.OutcomeWaiting {
 		return
 	}
-	was := l.said
-	l.said = word
+	was := l.lastOutcome
+	l.lastOutcome = word
 	log := l.daemon.Log.With("pair", l.job.ID.String())
 	switch word {
 	case replication.OutcomeBusy:
@@ -276,7 +271,7 @@ func (l *loop) say(run replication.Run, err error) {
 	case replication.OutcomeStopped:
 		log.Info("stopped by the operator")
 	case replication.OutcomeFailed:
-		// The engine has said why.
+		// The engine has logged why.
 	case replication.OutcomeDone:
 		if was != "" && was != replication.OutcomePartial {
 			log.Info("working again", "after", was)

@@ -7,31 +7,30 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Server is a Chef Server that is looked at now and then, whether or not its pairs
-// have anything to do.
+// Server is a Chef Server that is checked regularly, whether or not its pairs have work.
 type Server struct {
 	Name    string
 	Pairs   []replication.PairID // that use it
 	Sources []string             // that are scanned on it
-	// Check records whether the server answers. The error is of the record.
+	// Check records whether the server answers. An error means that it can't be recorded.
 	Check func(context.Context) (up bool, err error)
 }
 
-// checkEvery is the time between two checks of a server.
-const checkEvery = time.Minute
+// checkInterval is the time between two checks of a server.
+const checkInterval = time.Minute
 
-// checking is the life of one server.
-type checking struct {
+// serverLoop checks one server.
+type serverLoop struct {
 	daemon  *Daemon
 	server  Server
-	pairs   []*loop
-	sources []*scanning
+	pairs   []*pairLoop
+	sources []*sourceLoop
 }
 
-func (d *Daemon) checkings(loops map[replication.PairID]*loop, sources map[string]*scanning) []*checking {
-	all := make([]*checking, len(d.Servers))
+func (d *Daemon) newServerLoops(loops map[replication.PairID]*pairLoop, sources map[string]*sourceLoop) []*serverLoop {
+	all := make([]*serverLoop, len(d.Servers))
 	for i, server := range d.Servers {
-		c := &checking{daemon: d, server: server}
+		c := &serverLoop{daemon: d, server: server}
 		for _, id := range server.Pairs {
 			if l := loops[id]; l != nil {
 				c.pairs = append(c.pairs, l)
@@ -47,12 +46,12 @@ func (d *Daemon) checkings(loops map[replication.PairID]*loop, sources map[strin
 	return all
 }
 
-// run checks the server until ctx ends. The first check comes after the first passes
-// have begun, which may make it needless.
-func (c *checking) run(ctx context.Context) {
+// runChecks checks the server until ctx ends. The first check comes after the first passes,
+// which may make it unnecessary.
+func (c *serverLoop) runChecks(ctx context.Context) {
 	log := c.daemon.Log.With("server", c.server.Name)
 	first, down, unrecorded := true, false, false
-	for wait := startSpread; sleep(ctx, wait, nil) != ended; wait = c.daemon.jitter(checkEvery) {
+	for wait := startSpread; waitFor(ctx, wait, nil) != ended; wait = c.daemon.addJitter(checkInterval) {
 		up, err := c.server.Check(ctx)
 		if ctx.Err() != nil {
 			return
@@ -67,10 +66,10 @@ func (c *checking) run(ctx context.Context) {
 		unrecorded = false
 		switch {
 		case first && up: // it may have been down in the process before this one
-			c.recovered()
+			c.wakeFailing()
 		case down && up:
 			log.Info("the server answers again; its pairs that failed go on")
-			c.recovered()
+			c.wakeFailing()
 		case !down && !up:
 			log.Warn("the server doesn't answer, or refuses every request; see chef-sync-ctl sync-status")
 		}
@@ -78,13 +77,13 @@ func (c *checking) run(ctx context.Context) {
 	}
 }
 
-// recovered wakes what failed because of the server: after many failures it would
-// wait for minutes.
-func (c *checking) recovered() {
+// wakeFailing wakes the sources and pairs that failed: after many failures they would wait
+// for minutes.
+func (c *serverLoop) wakeFailing() {
 	for _, s := range c.sources {
-		s.recovered()
+		s.wakeIfFailing()
 	}
 	for _, l := range c.pairs {
-		l.recovered()
+		l.wakeIfFailing()
 	}
 }

@@ -9,39 +9,40 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Source is the looking for changes of one organization of the primary.
+// Source is an organization of the primary that is scanned for changes.
 type Source struct {
 	Name  string
 	Every time.Duration        // between the starts of two scans
 	Pairs []replication.PairID // that read it
-	// Scan looks for changes once, if they are found by scanning at all, and
-	// tells whether there is something for the pairs to read.
+	// Scan scans once, unless the primary serves a feed, and reports whether there are
+	// changes for the pairs to read.
 	Scan func(context.Context) (changed bool, err error)
 }
 
-// scanCap is the longest wait between scans that fail.
-const scanCap = 15 * time.Minute
+// maxScanWait is the longest wait after a scan that failed.
+const maxScanWait = 15 * time.Minute
 
-// scanning is the life of one source.
-type scanning struct {
-	daemon *Daemon
-	source Source
-	pairs  []*loop
-	tried  chan struct{} // closed once the first scan has ended, however
+// sourceLoop scans one source.
+type sourceLoop struct {
+	daemon    *Daemon
+	source    Source
+	pairs     []*pairLoop
+	firstScan chan struct{} // closed after the first scan, whether or not it failed
 
 	failing atomic.Bool
 	wake    chan struct{} // ends the wait after a failure
 }
 
-// scannings makes the lives of the sources and tells the loops of theirs.
-func (d *Daemon) scannings(loops map[replication.PairID]*loop) map[string]*scanning {
-	all := make(map[string]*scanning, len(d.Sources))
+// newSourceLoops returns a loop for each source, by name, and lets the loops of its pairs
+// wait for its first scan.
+func (d *Daemon) newSourceLoops(loops map[replication.PairID]*pairLoop) map[string]*sourceLoop {
+	all := make(map[string]*sourceLoop, len(d.Sources))
 	for _, source := range d.Sources {
-		s := &scanning{daemon: d, source: source, tried: make(chan struct{}), wake: make(chan struct{}, 1)}
+		s := &sourceLoop{daemon: d, source: source, firstScan: make(chan struct{}), wake: make(chan struct{}, 1)}
 		for _, id := range source.Pairs {
 			if l := loops[id]; l != nil {
 				s.pairs = append(s.pairs, l)
-				l.scanned = s.tried
+				l.scanned = s.firstScan
 			}
 		}
 		all[source.Name] = s
@@ -49,48 +50,48 @@ func (d *Daemon) scannings(loops map[replication.PairID]*loop) map[string]*scann
 	return all
 }
 
-// serve takes pushes until ctx ends.
-func (d *Daemon) serve(ctx context.Context, sources map[string]*scanning) error {
+// serveChanges receives pushes until ctx ends.
+func (d *Daemon) serveChanges(ctx context.Context, sources map[string]*sourceLoop) error {
 	if d.Serve == nil {
 		return nil
 	}
 	return d.Serve(ctx, func(name string) {
 		if s := sources[name]; s != nil {
-			s.changed(replication.TriggerPush)
+			s.wakePairs(replication.TriggerPush)
 		}
 	})
 }
 
-// changed wakes the pairs.
-func (s *scanning) changed(trigger string) {
+// wakePairs wakes the pairs of the source.
+func (s *sourceLoop) wakePairs(trigger string) {
 	for _, l := range s.pairs {
 		l.wakeUp(trigger)
 	}
 }
 
-// recovered scans now if the last scan failed: the server answers again.
-func (s *scanning) recovered() {
+// wakeIfFailing scans at once if the last scan failed: the server answers again.
+func (s *sourceLoop) wakeIfFailing() {
 	if !s.failing.Load() {
 		return
 	}
 	select {
 	case s.wake <- struct{}{}:
-	default: // it is awake
+	default: // it was woken before
 	}
 }
 
-// run scans until ctx ends. A scan that is broken off loses nothing.
-func (s *scanning) run(ctx context.Context) {
+// runScans scans until ctx ends. A scan that is interrupted loses nothing.
+func (s *sourceLoop) runScans(ctx context.Context) {
 	d, failures, tried := s.daemon, 0, false
-	for wait := time.Duration(0); sleep(ctx, wait, s.wake) != ended; {
+	for wait := time.Duration(0); waitFor(ctx, wait, s.wake) != ended; {
 		started := d.Now()
 		changed, err := s.source.Scan(ctx)
 		if !tried {
-			close(s.tried)
+			close(s.firstScan)
 			tried = true
 		}
 		if changed {
-			s.changed(replication.TriggerScan)
+			s.wakePairs(replication.TriggerScan)
 		}
 		every := s.source.Every
 		s.failing.Store(err != nil)
@@ -101,17 +102,17 @@ func (s *scanning) run(ctx context.Context) {
 			failures = 0
 		} else {
 			failures++
-			for i := 1; i < failures && every < scanCap; i++ {
+			for i := 1; i < failures && every < maxScanWait; i++ {
 				every *= 2
 			}
-			every = max(min(every, scanCap), s.source.Every)
+			every = max(min(every, maxScanWait), s.source.Every)
 		}
-		wait = max(d.jitter(every)-d.Now().Sub(started), time.Second)
+		wait = max(d.addJitter(every)-d.Now().Sub(started), time.Second)
 	}
 }
 
-// scanAll scans each source once, all at the same time, in a group. It returns what is
-// closed at the end of the scan, by the pairs that read it.
+// scanAll starts a scan of each source in a group. It returns a channel for each pair that
+// is closed when the scan of its source has ended.
 func (d *Daemon) scanAll(ctx context.Context, group *sync.WaitGroup) map[replication.PairID]<-chan struct{} {
 	scanned := map[replication.PairID]<-chan struct{}{}
 	for _, s := range d.Sources {
@@ -121,7 +122,7 @@ func (d *Daemon) scanAll(ctx context.Context, group *sync.WaitGroup) map[replica
 		}
 		group.Go(func() {
 			defer close(done)
-			_, _ = s.Scan(ctx) // it has said why by itself
+			_, _ = s.Scan(ctx) // it has logged why
 		})
 	}
 	return scanned

@@ -68,7 +68,7 @@ func (d *demo) startServers(ctx context.Context) (err error) {
 	env := *d.env
 	env.ConfigPath = d.configPath()
 	if env.LogLevel == "" {
-		env.LogLevel = "error" // the story itself tells of the object that fails
+		env.LogLevel = "error" // the demo itself shows the object that fails
 	}
 	if d.app, err = env.OpenWithoutProfile(ctx); err != nil {
 		return err
@@ -220,5 +220,5 @@ func (d *demo) verifyAll(ctx context.Context) error {
 	return nil
 }
 
-// isWrite tells whether a request means to change something.
+// isWrite reports whether a request is one that may change something.
 func isWrite(r *http.Request) bool { return r.Method != http.MethodGet }

@@ -21,13 +21,12 @@ const (
 	tokenFile      = "collector-token"
 )
 
-// changeMessage is what a data collector says of a changed environment, but for what
-// nobody reads.
+// changeMessage is the message of a data collector about a changed environment, as far as
+// it is read.
 const changeMessage = `{"message_type":"action","organization_name":"` + organization + `","task":"update",
 	"entity_type":"environment","entity_name":"testing","data":{}}`
 
-// replaceFeed tells of a primary without updated_since: its journal is filled by scans
-// and pushes, and is the feed from then on.
+// replaceFeed shows a primary without updated_since: scans and pushes find its changes.
 func (d *demo) replaceFeed(ctx context.Context) error {
 	d.primary.Fault(cheftest.Fault{Path: "/updated_since", Status: http.StatusNotFound, HTML: true})
 	d.printLine("   (the primary serves no updated_since any more)")
@@ -79,7 +78,7 @@ func (d *demo) runUpdatingPass(ctx context.Context) error {
 	return err
 }
 
-// pushMessage posts a message to the receiver of run.
+// pushMessage posts a message to the receiver of pushes.
 func (d *demo) pushMessage(ctx context.Context, message string) error {
 	handler, err := d.app.ChangesHandler(ctx, nil)
 	if err != nil {

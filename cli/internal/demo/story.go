@@ -29,7 +29,7 @@ func Run(ctx context.Context, env *cmdline.Env, keep string) error {
 	return d.runChapters(ctx)
 }
 
-// makeFolder is a new folder, which is removed in the end unless it is to stay.
+// makeFolder creates the folder of the demo; done removes it unless it is to be kept.
 func makeFolder(keep string) (dir string, done func(), err error) {
 	if keep == "" {
 		dir, err = os.MkdirTemp("", "chef-sync-demo-")
@@ -48,7 +48,7 @@ func makeFolder(keep string) (dir string, done func(), err error) {
 // organization is the organization of the demo, on both sides.
 const organization = "engineering"
 
-// demo is a demo at work.
+// demo is a running demo.
 type demo struct {
 	env              *cmdline.Env
 	dir              string
@@ -57,11 +57,11 @@ type demo struct {
 	fault            *cheftest.FaultHandle
 	app              *app.App
 	pair             app.Pair
-	outputErr        error // why the story can't be told any more
+	outputErr        error // why nothing more can be printed
 }
 
-// runChapters runs the chapters. The last line is a promise: it is printed only when
-// both servers hold the same bytes.
+// runChapters runs the chapters. The last line is printed only if both servers hold the
+// same bytes.
 func (d *demo) runChapters(ctx context.Context) error {
 	for _, chapter := range []struct {
 		title string
@@ -117,7 +117,7 @@ func (d *demo) runPass(ctx context.Context, full bool) (replication.Run, error) 
 	return r, nil
 }
 
-// compareServers compares what the servers hold, files included, and says so.
+// compareServers compares the objects and files of both servers, and prints the result.
 func (d *demo) compareServers() error {
 	left, right := d.primary.Org(organization).Snapshot(), d.replica.Org(organization).Snapshot()
 	for path, body := range left {

@@ -1,3 +1,4 @@
+// Package differences has the names and colours of differences that commands share.
 package differences
 
 import (
@@ -5,7 +6,7 @@ import (
 	"chefsync/pkg/object"
 )
 
-// KindName is a kind as the configuration calls it.
+// KindName returns the plural of a kind.
 func KindName(k object.Kind) string {
 	if k == object.Policy {
 		return "policies"
@@ -13,6 +14,7 @@ func KindName(k object.Kind) string {
 	return string(k) + "s"
 }
 
+// LetterColor returns the colour of the letter of a difference.
 func LetterColor(letter string) ui.Color {
 	switch letter {
 	case "A":

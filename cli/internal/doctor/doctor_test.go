@@ -264,9 +264,9 @@ func TestFoldersAndKeyFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &doctor.List{Group: "g"}
-	doctor.Folder(l, "stage", filepath.Join(dir, "not", "yet"))
-	doctor.Folder(l, "file", filepath.Join(open, "below a file"))
-	doctor.KeyFiles(l, map[string]string{"a": "file:" + open, "b": "file:" + dir + "/none", "c": "env:KEY"})
+	doctor.CheckFolder(l, "stage", filepath.Join(dir, "not", "yet"))
+	doctor.CheckFolder(l, "file", filepath.Join(open, "below a file"))
+	doctor.CheckKeyFiles(l, map[string]string{"a": "file:" + open, "b": "file:" + dir + "/none", "c": "env:KEY"})
 	for name, want := range map[string]doctor.State{"stage": doctor.OK, "file": doctor.Fail, "key of a": doctor.Warn, "key of b": doctor.Fail, "key of c": ""} {
 		if c := find(l.Checks, name); c.State != want {
 			t.Errorf("%s: %+v, want %q", name, c, want)

@@ -14,8 +14,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Journal looks at the journal of an organization and at its newest scan.
-func Journal(ctx context.Context, l *List, store journal.ScanStore, org, space string) {
+// CheckJournal looks at the journal of an organization and at its newest scan.
+func CheckJournal(ctx context.Context, l *List, store journal.ScanStore, org, space string) {
 	head, err := store.Head(ctx, space)
 	if err != nil {
 		l.Fail(org, "", err)
@@ -60,10 +60,10 @@ type Collector struct {
 	Switch string // what to write to have one
 }
 
-// Push says how the primary is told to push its changes (docs/chef-server-api.md §14),
+// CheckPush says how the primary is told to push its changes (docs/chef-server-api.md §14),
 // in lines for its chef-server.rb. The token is named, never shown. The primary
 // puts a slash behind the URL by itself.
-func Push(l *List, c Collector) {
+func CheckPush(l *List, c Collector) {
 	const name = "push"
 	switch {
 	case c.Where == "":

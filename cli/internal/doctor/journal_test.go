@@ -43,7 +43,7 @@ func TestPushesNeedAnAddressAndAToken(t *testing.T) {
 		{doctor.Collector{Where: "the stack", URL: "https://there/", Token: "ssm:t"}, doctor.OK, "data_collector['root_url'] = 'https://there'\n"},
 	} {
 		l := &doctor.List{Group: "journal"}
-		doctor.Push(l, c.collector)
+		doctor.CheckPush(l, c.collector)
 		if got := find(l.Checks, "push"); got.State != c.state || !strings.Contains(got.Detail, c.says) {
 			t.Errorf("%+v: %+v", c.collector, got)
 		}

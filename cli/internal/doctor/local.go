@@ -12,8 +12,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// KeyFiles warns of private keys that others may read.
-func KeyFiles(l *List, references map[string]string) {
+// CheckKeyFiles warns of private keys that others may read.
+func CheckKeyFiles(l *List, references map[string]string) {
 	for _, who := range slices.Sorted(maps.Keys(references)) {
 		path, isFile := strings.CutPrefix(references[who], "file:")
 		if !isFile {
@@ -22,7 +22,7 @@ func KeyFiles(l *List, references map[string]string) {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", &replication.Error{Op: "look at " + path, Class: replication.Denied, Err: cause(err)})
+			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", &replication.Error{Op: "look at " + path, Class: replication.Denied, Err: pathErrorCause(err)})
 		case info.Mode().Perm()&0o077 != 0:
 			l.Warn("key of "+who, "chmod 600 "+path, "%s may be read by others (%s)", path, info.Mode().Perm())
 		default:
@@ -34,8 +34,8 @@ func KeyFiles(l *List, references map[string]string) {
 // lowSpace is how much room the state and the stage should have.
 const lowSpace = 1 << 30
 
-// Folder checks that files can be made in a folder, and how much room it has.
-func Folder(l *List, what, dir string) {
+// CheckFolder checks that files can be made in a folder, and how much room it has.
+func CheckFolder(l *List, what, dir string) {
 	existing := dir
 	for {
 		_, err := os.Stat(existing)
@@ -51,7 +51,7 @@ func Folder(l *List, what, dir string) {
 	}
 	f, err := os.CreateTemp(existing, ".chef-sync-doctor-*")
 	if err != nil {
-		l.Fail(what, "let the user of this process write there", &replication.Error{Op: "write to " + existing, Class: replication.Local, Err: cause(err)})
+		l.Fail(what, "let the user of this process write there", &replication.Error{Op: "write to " + existing, Class: replication.Local, Err: pathErrorCause(err)})
 		return
 	}
 	_ = f.Close()
@@ -67,7 +67,7 @@ func Folder(l *List, what, dir string) {
 	}
 }
 
-func cause(err error) error {
+func pathErrorCause(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) {
 		return e.Err

@@ -31,7 +31,7 @@ type Server struct {
 	// the reason in Problem.
 	Client  *chef.Client
 	Problem error
-	// KeyMissing: that there is no key was said already.
+	// KeyMissing is set if another check has reported that there is no key.
 	KeyMissing bool
 	Key        prepare.KeyStore
 	// Prober sends plain requests, with the CA and TLS settings of the server.
@@ -45,7 +45,7 @@ type Server struct {
 // Check looks at the way to the server, the clock, the key and each organization.
 func (s Server) Check(ctx context.Context) []Check {
 	l := &List{Group: s.Group}
-	reachable := s.reach(ctx, l)
+	reachable := s.checkConnection(ctx, l)
 	switch {
 	case s.Client == nil && s.KeyMissing:
 		l.Skip("signature of "+s.User, "there is no key, see above")
@@ -54,19 +54,19 @@ func (s Server) Check(ctx context.Context) []Check {
 	case !reachable:
 		l.Skip("signature of "+s.User, "the server can't be reached")
 	default:
-		s.sign(ctx, l)
+		s.checkSigned(ctx, l)
 	}
 	return l.Checks
 }
 
-// reach looks at DNS, the connection, TLS and the clock by one plain request.
-func (s Server) reach(ctx context.Context, l *List) bool {
+// checkConnection looks at DNS, the connection, TLS and the clock by one plain request.
+func (s Server) checkConnection(ctx context.Context, l *List) bool {
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Hostname() == "" {
 		l.Fail("URL", "write it as https://chef.example.com", fmt.Errorf("%q can't be used", s.URL))
 		return false
 	}
-	if net.ParseIP(u.Hostname()) == nil && !s.proxied(u) {
+	if net.ParseIP(u.Hostname()) == nil && !s.usesProxy(u) {
 		addrs, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 		if err != nil {
 			l.Fail("DNS", "check the name in the configuration and this machine's resolver", err)
@@ -82,7 +82,7 @@ func (s Server) reach(ctx context.Context, l *List) bool {
 	req.Header.Set("X-Chef-Version", "18.0.0")
 	resp, err := s.Prober.Do(req)
 	if err != nil {
-		s.unreached(l, err)
+		s.addConnectionFailure(l, err)
 		return false
 	}
 	defer resp.Body.Close()
@@ -91,17 +91,17 @@ func (s Server) reach(ctx context.Context, l *List) bool {
 		return false
 	}
 	l.OK("connection", "%s answers", s.URL)
-	s.certificate(l, resp.TLS)
-	s.clock(ctx, l, resp.Header.Get("Date"))
+	s.checkCertificate(l, resp.TLS)
+	s.checkClock(ctx, l, resp.Header.Get("Date"))
 	return true
 }
 
-func (s Server) proxied(u *url.URL) bool {
+func (s Server) usesProxy(u *url.URL) bool {
 	p, err := http.ProxyFromEnvironment(&http.Request{URL: u})
 	return err == nil && p != nil
 }
 
-func (s Server) unreached(l *List, err error) {
+func (s Server) addConnectionFailure(l *List, err error) {
 	if text, hint := chef.ExplainTLS(err); text != "" {
 		l.Fail("TLS", hint, &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New(text)})
 		return
@@ -119,8 +119,8 @@ func (s Server) wantsTLS(resp *http.Response) bool {
 	return err == nil && strings.Contains(string(body), "HTTPS")
 }
 
-// certificate warns of a certificate that ends soon.
-func (s Server) certificate(l *List, state *tls.ConnectionState) {
+// checkCertificate warns of a certificate that ends soon.
+func (s Server) checkCertificate(l *List, state *tls.ConnectionState) {
 	if state == nil || len(state.PeerCertificates) == 0 {
 		if strings.HasPrefix(s.URL, "http:") {
 			l.Warn("TLS", "use https", "requests are signed but not encrypted")
@@ -141,18 +141,18 @@ const (
 	skewOdd     = 60 * time.Second
 )
 
-// clock compares this machine's clock with that of the server's application, which
+// checkClock compares this machine's clock with that of the server's application, which
 // judges signatures. Without a key only the Date header is to be had, which comes from
 // the proxy in front: nginx, on a Chef Infra Server.
-func (s Server) clock(ctx context.Context, l *List, date string) {
+func (s Server) checkClock(ctx context.Context, l *List, date string) {
 	if s.Client != nil && len(s.Orgs) > 0 {
 		skew, known, err := s.Client.Org(s.Orgs[0]).ClockSkew(ctx)
 		switch {
 		case chef.KindOf(err) == chef.KindClockSkew:
-			l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: errors.New("the server refuses this machine's time; signatures are refused from 15m on" + s.byDate(date))})
+			l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: errors.New("the server refuses this machine's time; signatures are refused from 15m on" + s.skewByDate(date))})
 			return
 		case err == nil && known:
-			s.apart(l, skew.Abs(), "")
+			s.addClockSkew(l, skew.Abs(), "")
 			return
 		}
 	}
@@ -161,12 +161,12 @@ func (s Server) clock(ctx context.Context, l *List, date string) {
 		l.Skip("clock", "the server doesn't tell its time")
 		return
 	}
-	s.apart(l, s.Now().Sub(at).Abs().Round(time.Second), ", by the Date header, which may be that of a proxy in front of the server")
+	s.addClockSkew(l, s.Now().Sub(at).Abs().Round(time.Second), ", by the Date header, which may be that of a proxy in front of the server")
 }
 
 const clockHint = "synchronize the clocks of this machine and of the server with NTP"
 
-func (s Server) apart(l *List, skew time.Duration, how string) {
+func (s Server) addClockSkew(l *List, skew time.Duration, how string) {
 	switch {
 	case skew >= skewRefused:
 		l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: fmt.Errorf("%s apart%s; signatures are refused from 15m on", skew, how)})
@@ -179,8 +179,8 @@ func (s Server) apart(l *List, skew time.Duration, how string) {
 	}
 }
 
-// byDate says how far off the server's clock is, if its Date header shows it.
-func (s Server) byDate(date string) string {
+// skewByDate says how far off the server's clock is, if its Date header shows it.
+func (s Server) skewByDate(date string) string {
 	at, err := http.ParseTime(date)
 	if err != nil || s.Now().Sub(at).Abs() < skewRefused {
 		return ""
@@ -188,8 +188,8 @@ func (s Server) byDate(date string) string {
 	return fmt.Sprintf(" (%s apart, by the Date header)", s.Now().Sub(at).Abs().Round(time.Second))
 }
 
-// sign looks at what needs signed requests.
-func (s Server) sign(ctx context.Context, l *List) {
+// checkSigned looks at what needs signed requests.
+func (s Server) checkSigned(ctx context.Context, l *List) {
 	version, err := s.Client.APIVersion(ctx)
 	if err != nil {
 		l.Fail("Chef Server API", "", err)
@@ -201,12 +201,12 @@ func (s Server) sign(ctx context.Context, l *List) {
 		l.OK("Chef Server API", "version %d", version)
 	}
 	for _, org := range s.Orgs {
-		s.organization(ctx, l, org)
+		s.checkOrganization(ctx, l, org)
 	}
 }
 
-// organization checks what prepare-org prepares, and the feed.
-func (s Server) organization(ctx context.Context, l *List, org string) {
+// checkOrganization checks what prepare-org prepares, and the feed.
+func (s Server) checkOrganization(ctx context.Context, l *List, org string) {
 	name := "organization " + org
 	r, err := prepare.Run(ctx, prepare.Options{
 		Org: org, Side: s.Side, Name: s.User, Kinds: s.Kinds[org], Check: true, Key: s.Key,
@@ -237,20 +237,20 @@ func (s Server) organization(ctx context.Context, l *List, org string) {
 	if r.Actor != "" {
 		who = string(r.Actor) + " " + s.User
 	}
-	s.rights(l, org, who, again, r)
+	s.checkRights(l, org, who, again, r)
 	if s.Feed != nil {
-		s.feed(ctx, l, org)
+		s.checkFeed(ctx, l, org)
 	}
 }
 
-// rights says what the user may do with what is replicated. On a replica not all of
+// checkRights says what the user may do with what is replicated. On a replica not all of
 // it shows without an admin's key.
-func (s Server) rights(l *List, org, who, again string, r *prepare.Report) {
+func (s Server) checkRights(l *List, org, who, again string, r *prepare.Report) {
 	name, kinds := "organization "+org, s.kindWords(org)
 	switch {
 	case len(r.Refused) > 0:
 		l.Fail(name, again, &replication.Error{Op: "look at the rights of " + who, Server: r.Server, Class: replication.Denied,
-			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes", enumerate(r.Refused), kinds)})
+			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes", joinWords(r.Refused), kinds)})
 	case s.Side == prepare.Primary:
 		l.OK(name, "%s reads %s", who, kinds)
 	case len(r.Unchecked) == 0:
@@ -273,11 +273,11 @@ func (s Server) kindWords(org string) string {
 			words = append(words, w)
 		}
 	}
-	return enumerate(words)
+	return joinWords(words)
 }
 
-// enumerate joins words as a sentence does.
-func enumerate(words []string) string {
+// joinWords joins words as a sentence does.
+func joinWords(words []string) string {
 	n := len(words) - 1
 	if n < 1 {
 		return strings.Join(words, "")
@@ -285,7 +285,7 @@ func enumerate(words []string) string {
 	return strings.Join(words[:n], ", ") + " and " + words[n]
 }
 
-func (s Server) feed(ctx context.Context, l *List, org string) {
+func (s Server) checkFeed(ctx context.Context, l *List, org string) {
 	note, err := s.Feed(ctx, org)
 	switch {
 	case errors.Is(err, replication.ErrNoFeed):

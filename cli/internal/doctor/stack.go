@@ -76,9 +76,9 @@ func (s Stack) table(ctx context.Context, l *List) {
 			l.Warn(name, hint, "%s", missing)
 		}
 	}
-	on, err := s.Expires(ctx)
+	on, err := s.HasTimeToLive(ctx)
 	advise("time to live", "deploy the stack again", on, err, "off: records of runs stay for ever")
-	on, err = s.PointInTime(ctx)
+	on, err = s.HasPointInTimeRecovery(ctx)
 	advise("point-in-time recovery", "switch it on for table "+s.Table, on, err, "off: a state that was lost means a full compare of each pair")
 }
 
@@ -87,7 +87,7 @@ func (s Stack) functions(ctx context.Context, l *List) {
 		if name == "" {
 			continue
 		}
-		trouble, err := s.FunctionTrouble(ctx, name)
+		trouble, err := s.FunctionProblem(ctx, name)
 		switch {
 		case err != nil:
 			l.Fail("function "+name, "", err)
@@ -105,7 +105,7 @@ func (s Stack) web(ctx context.Context, l *List) {
 	if s.Web == "" {
 		return
 	}
-	switch n, err := s.Reserved(ctx, s.Web); {
+	switch n, err := s.ReservedConcurrency(ctx, s.Web); {
 	case err != nil:
 		l.Skip("requests to the URL", "%v", err) // only advice: the right to look isn't needed
 	case n == 0:
@@ -171,7 +171,7 @@ func (s Stack) deadLetters(ctx context.Context, l *List) {
 	if s.DeadLetters == "" {
 		return
 	}
-	n, err := s.Depth(ctx)
+	n, err := s.DeadLetterCount(ctx)
 	switch {
 	case err != nil:
 		l.Fail("dead letters", "", err)
@@ -228,9 +228,9 @@ func (s Stack) FromFunction(ctx context.Context) []Check {
 			continue
 		}
 		seen = append(seen, p.ID.Replica)
-		answer, err := s.Stack.Ask(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskDoctor, Trigger: cloud.TriggerManual})
+		answer, err := s.Stack.InvokeSync(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskDoctor, Trigger: cloud.TriggerManual})
 		if err == nil {
-			err = stack.Failure(answer)
+			err = stack.AnswerError(answer)
 		}
 		if err != nil {
 			l.Fail("pair "+p.ID.String(), "", err)

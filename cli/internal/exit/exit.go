@@ -1,5 +1,4 @@
-// Package exit decides the exit code of the program in one place and carries what
-// an error tells its reader to try.
+// Package exit maps errors to the exit code of the program and to a hint what to try.
 package exit
 
 import (
@@ -34,7 +33,7 @@ const (
 	Interrupted Code = 130 // a signal ended it
 )
 
-// Table is the table of exit codes as help shows it.
+// Table returns the table of exit codes as help shows it.
 func Table() string {
 	return `  0    done, in sync
   1    failed
@@ -89,41 +88,40 @@ func Silent(code Code) error {
 	return &Error{Code: code}
 }
 
-// joinedShown is how many of many failures are told of.
+// joinedShown is the number of failures that Join shows.
 const joinedShown = 10
 
-// Join joins what went wrong with several pairs, of which each is worked on
-// whatever becomes of the others. The exit code and the hint are those of the
-// first failure; what only says that objects differ or aren't in sync counts
-// less, and the end by a signal more.
+// Join joins the errors of several pairs. The exit code and the hint are those of the
+// first; errors that only say that objects differ or aren't in sync count less, and the
+// end by a signal more.
 func Join(errs ...error) error {
 	var first error
-	var told []error
+	var shown []error
 	for _, err := range errs {
 		if err == nil {
 			continue
 		}
-		if first == nil || weight(err) > weight(first) {
+		if first == nil || joinWeight(err) > joinWeight(first) {
 			first = err
 		}
 		var coded *Error
 		if !errors.As(err, &coded) || coded.Err != nil { // else the output shows it
-			told = append(told, err)
+			shown = append(shown, err)
 		}
 	}
-	if more := len(told) - joinedShown; more > 1 {
-		told = append(told[:joinedShown:joinedShown], fmt.Errorf("and %d failures more", more))
+	if more := len(shown) - joinedShown; more > 1 {
+		shown = append(shown[:joinedShown:joinedShown], fmt.Errorf("and %d failures more", more))
 	}
-	switch len(told) {
+	switch len(shown) {
 	case 0:
 		return first
 	case 1:
-		return With(Of(first), told[0], Hint(first))
+		return With(Of(first), shown[0], Hint(first))
 	}
-	return With(Of(first), errors.Join(told...), Hint(first))
+	return With(Of(first), errors.Join(shown...), Hint(first))
 }
 
-func weight(err error) int {
+func joinWeight(err error) int {
 	switch Of(err) {
 	case Interrupted:
 		return 2
@@ -133,7 +131,7 @@ func weight(err error) int {
 	return 1
 }
 
-// Of finds the exit code of an error.
+// Of returns the exit code of an error.
 func Of(err error) Code {
 	var coded *Error
 	var leased *replication.LeasedError
@@ -171,7 +169,7 @@ func ofClass(err error) Code {
 	return Failed
 }
 
-// OfClass is the exit code for a class of errors that ended the work.
+// OfClass returns the exit code for a class of errors that ended the work.
 func OfClass(c replication.Class) Code {
 	switch c {
 	case replication.Absent:
@@ -184,7 +182,7 @@ func OfClass(c replication.Class) Code {
 	return Failed
 }
 
-// Hint finds what to try, or "".
+// Hint returns what to try, or "".
 func Hint(err error) string {
 	var coded *Error
 	if errors.As(err, &coded) && coded.Hint != "" {

@@ -35,7 +35,7 @@ type logAttr struct {
 	value any // string, bool, int64, uint64 or float64
 }
 
-func (a lineAttrs) clone() lineAttrs {
+func (a lineAttrs) cloneAttrs() lineAttrs {
 	a.others, a.refused = slices.Clip(a.others), slices.Clip(a.refused)
 	return a
 }
@@ -48,15 +48,15 @@ func isFixedKey(key string) bool {
 	return false
 }
 
-// add takes an attribute, or records that it was refused.
-func (a *lineAttrs) add(prefix string, attr slog.Attr) {
+// addAttr takes an attribute, or records that it was refused.
+func (a *lineAttrs) addAttr(prefix string, attr slog.Attr) {
 	value := attr.Value.Resolve()
 	if value.Kind() == slog.KindGroup {
 		if attr.Key != "" {
 			prefix += attr.Key + "."
 		}
 		for _, member := range value.Group() {
-			a.add(prefix, member)
+			a.addAttr(prefix, member)
 		}
 		return
 	}
@@ -69,10 +69,10 @@ func (a *lineAttrs) add(prefix string, attr slog.Attr) {
 	text, isText := v.(string)
 	switch {
 	case !ok, isText && !fixed && !isPlainText(text):
-		a.refused = append(a.refused, truncate(key, maxExtraText))
+		a.refused = append(a.refused, truncateText(key, maxExtraText))
 		return
 	case isText:
-		text = truncate(text, maxFixedText)
+		text = truncateText(text, maxFixedText)
 		v = text
 	}
 	if isText && a.setColumn(key, text) {
@@ -154,24 +154,24 @@ func isPlainText(s string) bool {
 	return !strings.HasPrefix(t, "{") && !strings.HasPrefix(t, "[")
 }
 
-// truncate cuts text to at most n bytes of valid UTF-8.
-func truncate(s string, n int) string {
+// truncateText cuts text to at most n bytes of valid UTF-8.
+func truncateText(s string, n int) string {
 	if len(s) > n {
 		s = s[:n] + "…"
 	}
 	return strings.ToValidUTF8(s, "")
 }
 
-// line makes a line of a record and its attributes.
-func (a lineAttrs) line(r slog.Record) Line {
+// newLine makes a line of a record and its attributes.
+func (a lineAttrs) newLine(r slog.Record) Line {
 	return Line{
-		Time: r.Time, Level: r.Level, Message: truncate(r.Message, maxFixedText),
-		Pair: a.pair, Run: a.run, Object: a.object, Attrs: a.encode(),
+		Time: r.Time, Level: r.Level, Message: truncateText(r.Message, maxFixedText),
+		Pair: a.pair, Run: a.run, Object: a.object, Attrs: a.encodeJSON(),
 	}
 }
 
-// encode writes the attributes that have no column, in their order.
-func (a lineAttrs) encode() json.RawMessage {
+// encodeJSON writes the attributes that have no column, in their order.
+func (a lineAttrs) encodeJSON() json.RawMessage {
 	if len(a.others) == 0 && len(a.refused) == 0 {
 		return nil
 	}

@@ -233,7 +233,7 @@ func (l *cloudReader) newLine(e types.FilteredLogEvent, g logGroup, queries []Qu
 	line, request, ok := decodeEvent(aws.ToString(e.Message), g.function, at)
 	event := eventKey(e, g)
 	_, known := l.seen[event]
-	if !ok || known || l.failed[request] || !slices.ContainsFunc(queries, func(q Query) bool { return l.matches(q, line) }) {
+	if !ok || known || l.failed[request] || !slices.ContainsFunc(queries, func(q Query) bool { return l.matchesLine(q, line) }) {
 		return line, false
 	}
 	l.seen[event] = at
@@ -251,7 +251,7 @@ func eventKey(e types.FilteredLogEvent, g logGroup) string {
 	return fmt.Sprintf("%s\x00%s\x00%d\x00%s", g.name, aws.ToString(e.LogStreamName), aws.ToInt64(e.Timestamp), aws.ToString(e.Message))
 }
 
-func (l *cloudReader) matches(q Query, line Line) bool {
+func (l *cloudReader) matchesLine(q Query, line Line) bool {
 	switch {
 	case q.Level != nil && line.Level < *q.Level, q.Run != "" && q.Run != line.Run, q.Object != "" && q.Object != line.Object:
 		return false

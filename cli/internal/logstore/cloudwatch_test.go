@@ -23,7 +23,7 @@ func TestTheLogOfAPairHoldsTheScansOfItsSource(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := l.matches(Query{Pair: id}, Line{Attrs: attrs}); got != want {
+		if got := l.matchesLine(Query{Pair: id}, Line{Attrs: attrs}); got != want {
 			t.Errorf("a line of source %q: shown %v, want %v", source, got, want)
 		}
 	}

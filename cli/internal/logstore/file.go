@@ -53,7 +53,7 @@ var errForeignFile = errors.New("this is the database of another program")
 func openFile(ctx context.Context, path string) (*sql.DB, error) {
 	op := "open log " + path
 	if err := createFile(path); err != nil {
-		return nil, explain(ctx, op, err)
+		return nil, explainSQLite(ctx, op, err)
 	}
 	query := url.Values{
 		"_txlock": {"immediate"}, // what a transaction reads can't change before it writes
@@ -62,10 +62,10 @@ func openFile(ctx context.Context, path string) (*sql.DB, error) {
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: query.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
-		return nil, explain(ctx, op, err)
+		return nil, explainSQLite(ctx, op, err)
 	}
 	if err := prepareFile(ctx, db); err != nil {
-		return nil, errors.Join(explain(ctx, op, err), db.Close())
+		return nil, errors.Join(explainSQLite(ctx, op, err), db.Close())
 	}
 	return db, nil
 }
@@ -168,8 +168,8 @@ func inTransaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error
 	return tx.Commit()
 }
 
-// explain gives an error of the database its class and a hint.
-func explain(ctx context.Context, op string, err error) error {
+// explainSQLite gives an error of the database its class and a hint.
+func explainSQLite(ctx context.Context, op string, err error) error {
 	var known *replication.Error
 	switch {
 	case err == nil:

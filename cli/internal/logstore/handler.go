@@ -52,7 +52,7 @@ func NewHandler(store Store, warn func(error)) *Handler {
 
 func newHandler(store appender, l limits, warn func(error)) *Handler {
 	w := &writer{store: store, limits: l, warn: warn, full: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
-	go w.run()
+	go w.writeBatches()
 	return &Handler{out: w}
 }
 
@@ -64,20 +64,20 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 // Handle implements [slog.Handler]. It returns at once, and an error only when
 // the line was lost.
 func (h *Handler) Handle(_ context.Context, r slog.Record) error {
-	attrs := h.preset.clone()
+	attrs := h.preset.cloneAttrs()
 	r.Attrs(func(a slog.Attr) bool {
-		attrs.add(h.prefix, a)
+		attrs.addAttr(h.prefix, a)
 		return true
 	})
-	return h.out.enqueue(attrs.line(r))
+	return h.out.enqueueLine(attrs.newLine(r))
 }
 
 // WithAttrs implements [slog.Handler].
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	next := *h
-	next.preset = h.preset.clone()
+	next.preset = h.preset.cloneAttrs()
 	for _, a := range attrs {
-		next.preset.add(h.prefix, a)
+		next.preset.addAttr(h.prefix, a)
 	}
 	return &next
 }
@@ -94,7 +94,7 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 
 // Close writes what waits and stops the handler. The error is that of the last
 // write. Lines that come later are lost.
-func (h *Handler) Close() error { return h.out.close() }
+func (h *Handler) Close() error { return h.out.closeQueue() }
 
 var (
 	errQueueFull = errors.New("too many log lines wait to be written")
@@ -123,7 +123,7 @@ type writer struct {
 	last   error
 }
 
-func (w *writer) enqueue(l Line) error {
+func (w *writer) enqueueLine(l Line) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -143,26 +143,26 @@ func (w *writer) enqueue(l Line) error {
 	return nil
 }
 
-func (w *writer) run() {
+func (w *writer) writeBatches() {
 	defer close(w.done)
 	tick := time.NewTicker(w.limits.interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			w.flush()
+			w.writeQueue()
 		case <-w.full:
 			if !w.warned { // a failing store is tried once a tick
-				w.flush()
+				w.writeQueue()
 			}
 		case <-w.stop:
-			w.flush()
+			w.writeQueue()
 			return
 		}
 	}
 }
 
-func (w *writer) close() error {
+func (w *writer) closeQueue() error {
 	w.mu.Lock()
 	first := !w.closed
 	w.closed = true
@@ -174,8 +174,8 @@ func (w *writer) close() error {
 	return w.last
 }
 
-// flush writes all that waits. Lines that can't be written wait on, in front.
-func (w *writer) flush() {
+// writeQueue writes all that waits. Lines that can't be written wait on, in front.
+func (w *writer) writeQueue() {
 	w.mu.Lock()
 	lines, lost := w.queue, w.lost
 	w.queue, w.lost = nil, 0

@@ -57,7 +57,7 @@ func NewSQLite(path string) *SQLite {
 	return &SQLite{path: path, keepLines: keepLines, keepAge: keepAge}
 }
 
-func (s *SQLite) open(ctx context.Context) (*sql.DB, error) {
+func (s *SQLite) openOnce(ctx context.Context) (*sql.DB, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file != nil {
@@ -108,7 +108,7 @@ func (s *SQLite) Append(ctx context.Context, lines []Line) error {
 	if err != nil {
 		return fmt.Errorf("write log: %w", err)
 	}
-	db, err := s.open(ctx)
+	db, err := s.openOnce(ctx)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (s *SQLite) Append(ctx context.Context, lines []Line) error {
 		}
 		return deleteOld(ctx, tx, s.keepLines, newest.Add(-s.keepAge))
 	})
-	return explain(ctx, "write log "+s.path, err)
+	return explainSQLite(ctx, "write log "+s.path, err)
 }
 
 // replaceNUL replaces NUL, at which SQLite's JSON functions would cut.
@@ -139,16 +139,16 @@ func deleteOld(ctx context.Context, tx *sql.Tx, keep int, oldest time.Time) erro
 }
 
 // NewReader implements [Store].
-func (s *SQLite) NewReader() Reader { return &fileReader{read: s.read} }
+func (s *SQLite) NewReader() Reader { return &fileReader{read: s.readLines} }
 
-// read returns the lines that a query selects, oldest first, with IDs above one. A
+// readLines returns the lines that a query selects, oldest first, with IDs above one. A
 // limit takes the newest ones.
-func (s *SQLite) read(ctx context.Context, q Query, afterID int64) ([]Line, error) {
-	db, err := s.open(ctx)
+func (s *SQLite) readLines(ctx context.Context, q Query, afterID int64) ([]Line, error) {
+	db, err := s.openOnce(ctx)
 	if err != nil {
 		return nil, err
 	}
-	where, args := q.conditions()
+	where, args := q.sqlConditions()
 	query := "SELECT id, at, level, pair, run, object, msg, attrs FROM lines WHERE id > ?" + where + " ORDER BY id DESC LIMIT ?"
 	limit := q.Limit
 	if limit < 1 {
@@ -156,14 +156,14 @@ func (s *SQLite) read(ctx context.Context, q Query, afterID int64) ([]Line, erro
 	}
 	lines, err := queryLines(ctx, db, query, append(append([]any{afterID}, args...), limit)...)
 	if err != nil {
-		return nil, explain(ctx, "read log "+s.path, err)
+		return nil, explainSQLite(ctx, "read log "+s.path, err)
 	}
 	slices.Reverse(lines)
 	return lines, nil
 }
 
-// conditions are the conditions of a WHERE clause, each after an AND, and their values.
-func (q Query) conditions() (where string, args []any) {
+// sqlConditions are the conditions of a WHERE clause, each after an AND, and their values.
+func (q Query) sqlConditions() (where string, args []any) {
 	and := func(use bool, condition string, arg any) {
 		if use {
 			where, args = where+" AND "+condition, append(args, arg)

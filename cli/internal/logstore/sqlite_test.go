@@ -47,7 +47,7 @@ func open(t *testing.T, path string) *SQLite {
 
 func messages(t *testing.T, s *SQLite, q Query, afterID int64) (got string) {
 	t.Helper()
-	lines, err := s.read(t.Context(), q, afterID)
+	lines, err := s.readLines(t.Context(), q, afterID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestLinesComeBackWhole(t *testing.T) {
 	}
 	s := open(t, path)
 	appendLines(t, s, want, Line{Time: noon(), Message: "cut\x00here"})
-	got, err := open(t, path).read(t.Context(), Query{}, 0) // as another process
+	got, err := open(t, path).readLines(t.Context(), Query{}, 0) // as another process
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestManyProcessesAppendAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if lines, err := open(t, path).read(t.Context(), Query{}, 0); err != nil || len(lines) != 8 {
+	if lines, err := open(t, path).readLines(t.Context(), Query{}, 0); err != nil || len(lines) != 8 {
 		t.Errorf("%d lines, %v", len(lines), err)
 	}
 }

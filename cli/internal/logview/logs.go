@@ -1,3 +1,4 @@
+// Package logview shows the log for sync-log and manager-log.
 package logview
 
 import (
@@ -19,7 +20,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Flags are the flags of the commands that show logs.
+// Flags are the flags of a command that shows the log.
 type Flags struct {
 	follow      bool
 	since       ui.Duration
@@ -28,6 +29,7 @@ type Flags struct {
 	Number      int
 }
 
+// Register adds the flags to a command.
 func (f *Flags) Register(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with new lines as they come")
 	cmd.Flags().Var(&f.since, "since", "only lines not older than this, such as 1h")
@@ -36,6 +38,7 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// Query returns the query that the flags make, of no pair yet.
 func (f *Flags) Query(now time.Time) (logstore.Query, error) {
 	q := logstore.Query{Run: f.Run, Limit: f.Number}
 	if f.Number < 0 {
@@ -113,7 +116,7 @@ func printLines(out *ui.Output, lines []logstore.Line) error {
 	})
 }
 
-// formatLine is one line for people: time, level, pair, message, attributes.
+// formatLine returns a line for the terminal: time, level, pair, message, attributes.
 func formatLine(t *ui.Grid, l logstore.Line) ui.Text {
 	line := ui.Safe(ui.Stamp(l.Time)) + " " + t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))
 	if l.Pair != (replication.PairID{}) {
@@ -142,7 +145,7 @@ func levelColor(l slog.Level) ui.Color {
 	return ui.Faint
 }
 
-// formatAttrs writes a JSON object as key=value words, in its order.
+// formatAttrs returns the members of a JSON object as key=value words, in their order.
 func formatAttrs(raw json.RawMessage) []ui.Text {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()

@@ -1,3 +1,4 @@
+// Package passes runs passes and verifications of pairs.
 package passes
 
 import (
@@ -9,7 +10,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Run runs one pass. After a refusal the keys are read again.
+// Run runs one pass, with progress on the terminal if show is set. After a refusal the keys
+// are read again.
 func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
 	if o.Trigger == daemon.TriggerOperator {
 		a.ProbeNow()
@@ -30,7 +32,8 @@ func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replic
 	return run, err
 }
 
-// VerifyInBackground runs one verification. After a refusal the keys are read again.
+// VerifyInBackground runs one verification of the daemon. After a refusal the keys are read
+// again.
 func VerifyInBackground(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
@@ -43,9 +46,8 @@ func VerifyInBackground(ctx context.Context, a *app.App, p app.Pair, o replicati
 	return report, err
 }
 
-// VerifyPairs verifies each pair, also when another's servers fail. The error
-// joins theirs; the reports are those of the rest, and of those that were read but
-// could not be recorded or repaired.
+// VerifyPairs verifies each pair. The error joins those of the pairs; the reports are those
+// of the others, and of pairs that were compared but could not be recorded or repaired.
 func VerifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
 	reports := []replication.Report{}
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
@@ -58,6 +60,7 @@ func VerifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	return reports, failed
 }
 
+// VerifyPair verifies one pair, with progress on the terminal.
 func VerifyPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
 	progress := env.Output().Progress(p.ID.String())
 	defer progress.End()

@@ -1,3 +1,4 @@
+// Package plans makes and shows plans: what the next pass would do.
 package plans
 
 import (
@@ -11,7 +12,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Options are the flags of plan.
+// Options say what to plan and what to show.
 type Options struct {
 	Full, All, ExitCode, Prune bool
 }

@@ -1,3 +1,4 @@
+// Package runlist lists and shows the runs of pairs.
 package runlist
 
 import (
@@ -14,11 +15,10 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// All is more runs than a state keeps of a pair.
+// All is a limit above the number of runs that are kept of a pair.
 const All = 1 << 20
 
-// List lists the runs of all pairs, newest first, also when those of another can't
-// be read.
+// List returns the runs of pairs, newest first, even if those of another can't be read.
 func List(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now time.Time) ([]replication.Run, error) {
 	state, err := a.State(ctx)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Ask sends an event to functions/sync and waits for what it answers. The event
-// is sent once: a second try could find the first one at work.
-func (s *Stack) Ask(ctx context.Context, event cloud.SyncEvent) (r cloud.SyncResult, err error) {
+// InvokeSync sends an event to functions/sync and returns its answer. The event is sent
+// once: a second attempt could find the first one still running.
+func (s *Stack) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud.SyncResult, err error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return r, err
@@ -23,10 +23,10 @@ func (s *Stack) Ask(ctx context.Context, event cloud.SyncEvent) (r cloud.SyncRes
 	client := lambda.NewFromConfig(s.Config, func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} })
 	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &s.Sync, Payload: payload})
 	if err != nil {
-		return r, explain(ctx, "invoke", "function "+s.Sync, err)
+		return r, explainAWS(ctx, "invoke", "function "+s.Sync, err)
 	}
 	if out.FunctionError != nil {
-		return r, s.failed(out.Payload)
+		return r, s.functionError(out.Payload)
 	}
 	if err := json.Unmarshal(out.Payload, &r); err != nil {
 		return r, &replication.Error{Op: "invoke", Server: "function " + s.Sync, Class: replication.Foreign,
@@ -35,21 +35,21 @@ func (s *Stack) Ask(ctx context.Context, event cloud.SyncEvent) (r cloud.SyncRes
 	return r, nil
 }
 
-// failed is the error of a function that failed.
-func (s *Stack) failed(payload []byte) error {
-	var said struct {
+// functionError returns the error of an invocation that failed.
+func (s *Stack) functionError(payload []byte) error {
+	var failure struct {
 		Message string `json:"errorMessage"`
 	}
-	_ = json.Unmarshal(payload, &said) // without a message it failed all the same
-	if said.Message == "" {
-		said.Message = "it failed"
+	_ = json.Unmarshal(payload, &failure) // without a message it failed all the same
+	if failure.Message == "" {
+		failure.Message = "it failed"
 	}
 	return &replication.Error{Op: "invoke", Server: "function " + s.Sync, Class: replication.Transient,
-		Hint: "chef-sync-ctl doctor", Err: errors.New(said.Message)}
+		Hint: "chef-sync-ctl doctor", Err: errors.New(failure.Message)}
 }
 
-// Failure is the error that an answer tells of, in its words, or nil.
-func Failure(r cloud.SyncResult) error {
+// AnswerError returns the error of an answer, or nil.
+func AnswerError(r cloud.SyncResult) error {
 	if r.Error == "" {
 		return nil
 	}

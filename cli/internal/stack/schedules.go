@@ -27,7 +27,7 @@ func (s *Stack) ScheduleStates(ctx context.Context) (map[string]bool, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, explain(ctx, "list the schedules", "schedule group "+s.ScheduleGroup, err)
+			return nil, explainAWS(ctx, "list the schedules", "schedule group "+s.ScheduleGroup, err)
 		}
 		for _, each := range page.Schedules {
 			enabled[aws.ToString(each.Name)] = each.State != types.ScheduleStateDisabled

@@ -134,7 +134,7 @@ func (s *Session) CreateSecret(ctx context.Context, name, description string, co
 	return secret.Create(ctx, secretsmanager.NewFromConfig(c), name, description, content)
 }
 
-// explain gives an error of AWS its class and what to try.
-func explain(ctx context.Context, op, resource string, err error) error {
+// explainAWS gives an error of AWS its class and what to try.
+func explainAWS(ctx context.Context, op, resource string, err error) error {
 	return awserr.Explain(ctx, op, resource, err)
 }

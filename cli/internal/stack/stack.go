@@ -30,16 +30,16 @@ func Open(ctx context.Context, s *Session, name string) (*Stack, error) {
 	out, err := cloudformation.NewFromConfig(c).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	resource := fmt.Sprintf("stack %s in %s", name, c.Region)
 	if err != nil {
-		return nil, explain(ctx, "read the outputs", resource, err)
+		return nil, explainAWS(ctx, "read the outputs", resource, err)
 	}
 	if len(out.Stacks) == 0 {
 		return nil, exit.With(exit.NotFound, fmt.Errorf("there is no %s", resource), "check the name, the account and the region, or deploy the stack")
 	}
-	return known(c, name, out.Stacks[0])
+	return newStack(c, name, out.Stacks[0])
 }
 
-// known makes a stack of what CloudFormation says.
-func known(c aws.Config, name string, described types.Stack) (*Stack, error) {
+// newStack returns a stack as CloudFormation describes it.
+func newStack(c aws.Config, name string, described types.Stack) (*Stack, error) {
 	outputs := map[string]string{}
 	for _, o := range described.Outputs {
 		outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
@@ -47,7 +47,7 @@ func known(c aws.Config, name string, described types.Stack) (*Stack, error) {
 	status := string(described.StackStatus)
 	r, err := cloud.FromOutputs(name, c.Region, outputs)
 	switch {
-	case err != nil && unfinished(described.StackStatus):
+	case err != nil && isBeingCreated(described.StackStatus):
 		return nil, exit.With(exit.Temporary, fmt.Errorf("stack %s is %s and has no outputs yet", name, status), "wait for its deployment to end")
 	case err != nil:
 		return nil, exit.With(exit.NotFound, err, "name the stack that was deployed: --stack NAME")
@@ -55,12 +55,12 @@ func known(c aws.Config, name string, described types.Stack) (*Stack, error) {
 	return &Stack{Resources: r, Status: status, Config: c}, nil
 }
 
-// unfinished tells whether a stack is being made.
-func unfinished(s types.StackStatus) bool {
+// isBeingCreated reports whether a stack is being created.
+func isBeingCreated(s types.StackStatus) bool {
 	return slices.Contains([]types.StackStatus{types.StackStatusCreateInProgress, types.StackStatusReviewInProgress}, s)
 }
 
-// Broken tells whether the last deployment failed, or the stack is being removed.
+// Broken reports whether the last deployment failed, or the stack is being removed.
 func (s *Stack) Broken() bool {
 	return strings.Contains(s.Status, "FAILED") || strings.Contains(s.Status, "ROLLBACK") || strings.HasPrefix(s.Status, "DELETE")
 }

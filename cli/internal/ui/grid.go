@@ -16,7 +16,7 @@ type Grid struct {
 
 // Head starts a table with its column names.
 func (g *Grid) Head(columns ...Text) {
-	g.end()
+	g.endTable()
 	g.head = columns
 }
 
@@ -36,7 +36,7 @@ func (g *Grid) Row(cells ...any) {
 // Line adds a line outside the table. Arguments that aren't Text yet are made it
 // by Lines.
 func (g *Grid) Line(format string, args ...any) {
-	g.end()
+	g.endTable()
 	makeSafe(args)
 	fmt.Fprintf(&g.text, format+"\n", args...)
 }
@@ -44,8 +44,8 @@ func (g *Grid) Line(format string, args ...any) {
 // Paint colours a word, when colour is on.
 func (g *Grid) Paint(c Color, s string) Text { return g.out.Paint(c, s) }
 
-// end writes the table that was begun, columns as wide as their widest cell.
-func (g *Grid) end() {
+// endTable writes the table that was begun, columns as wide as their widest cell.
+func (g *Grid) endTable() {
 	if g.head == nil && g.rows == nil {
 		return
 	}
@@ -59,28 +59,28 @@ func (g *Grid) end() {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], width(cell))
+			widths[i] = max(widths[i], displayWidth(cell))
 		}
 	}
 	for _, row := range all {
 		var line strings.Builder
 		for i, cell := range row {
 			line.WriteString(string(cell))
-			line.WriteString(strings.Repeat(" ", widths[i]-width(cell)+2))
+			line.WriteString(strings.Repeat(" ", widths[i]-displayWidth(cell)+2))
 		}
 		g.text.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	g.head, g.rows = nil, nil
 }
 
-func (g *Grid) flush() error {
-	g.end()
+func (g *Grid) writeTo() error {
+	g.endTable()
 	_, err := fmt.Fprint(g.out.Out, g.text.String())
 	return err
 }
 
-// width counts what a terminal shows: runes, without colour sequences.
-func width(t Text) int {
+// displayWidth counts what a terminal shows: runes, without colour sequences.
+func displayWidth(t Text) int {
 	s, n := string(t), 0
 	for {
 		i := strings.Index(s, "\x1b[")

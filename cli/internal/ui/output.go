@@ -1,5 +1,5 @@
-// Package ui writes what the program says: data on stdout in the format asked
-// for, everything else on stderr.
+// Package ui writes the output of the program: data to stdout in the requested format,
+// everything else to stderr.
 package ui
 
 import (
@@ -26,13 +26,13 @@ const (
 	JSONL Format = "jsonl" // one JSON object a line
 )
 
-// Formats lists them for help and completion.
+// Formats returns the names of the formats.
 func Formats() []string { return []string{"table", "json", "yaml", "jsonl"} }
 
-// String returns the word of the format.
+// String returns the name of the format.
 func (f *Format) String() string { return string(*f) }
 
-// Set accepts one of the words.
+// Set sets the format by its name.
 func (f *Format) Set(s string) error {
 	for _, known := range Formats() {
 		if s == known {
@@ -43,7 +43,7 @@ func (f *Format) Set(s string) error {
 	return fmt.Errorf("%q is not a format: expected table, json, yaml or jsonl", s)
 }
 
-// Type names the value in help.
+// Type returns the name of the value in help.
 func (f *Format) Type() string { return "format" }
 
 // Output is where the program writes.
@@ -53,30 +53,30 @@ type Output struct {
 	Color    bool             // colour on Out
 	OutTTY   bool             // Out is a terminal
 	ErrTTY   bool             // Err is a terminal
-	ErrWidth func() int       // its columns now, 0 if they aren't known; may be nil
-	Quiet    bool             // no chatter on Err
+	ErrWidth func() int       // its columns, 0 if unknown; may be nil
+	Quiet    bool             // no notes on Err
 	Now      func() time.Time // for ages
 }
 
-// Machine tells whether a program reads the output.
-func (o *Output) Machine() bool { return o.Format != Table }
+// IsData reports whether the output is data for a program.
+func (o *Output) IsData() bool { return o.Format != Table }
 
 // Emit writes data: v in a machine format, or what table fills in.
 func (o *Output) Emit(v any, table func(*Grid)) error {
 	switch o.Format {
 	case JSON:
-		return o.json(v, "  ")
+		return o.writeJSON(v, "  ")
 	case JSONL:
-		return o.jsonl(v)
+		return o.writeJSONL(v)
 	case YAML:
-		return o.yaml(v)
+		return o.writeYAML(v)
 	}
 	grid := &Grid{out: o}
 	table(grid)
-	return grid.flush()
+	return grid.writeTo()
 }
 
-// Note writes one line of chatter to stderr, unless quiet. Its arguments are made
+// Note writes one line to stderr, unless quiet. Its arguments are made
 // Text as those of Grid.Line.
 func (o *Output) Note(format string, args ...any) {
 	if !o.Quiet {
@@ -85,32 +85,32 @@ func (o *Output) Note(format string, args ...any) {
 	}
 }
 
-func (o *Output) json(v any, indent string) error {
+func (o *Output) writeJSON(v any, indent string) error {
 	enc := json.NewEncoder(o.Out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", indent)
 	return enc.Encode(v)
 }
 
-func (o *Output) jsonl(v any) error {
+func (o *Output) writeJSONL(v any) error {
 	list := reflect.ValueOf(v)
 	if list.Kind() != reflect.Slice {
-		return o.json(v, "")
+		return o.writeJSON(v, "")
 	}
 	for i := range list.Len() {
-		if err := o.json(list.Index(i).Interface(), ""); err != nil {
+		if err := o.writeJSON(list.Index(i).Interface(), ""); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// yaml goes through JSON, so that both formats have the same keys in the same
+// writeYAML goes through JSON, so that both formats have the same keys in the same
 // order: JSON is YAML in flow style.
-func (o *Output) yaml(v any) error {
+func (o *Output) writeYAML(v any) error {
 	var b bytes.Buffer
 	plain := &Output{Out: &b}
-	if err := plain.json(v, ""); err != nil {
+	if err := plain.writeJSON(v, ""); err != nil {
 		return err
 	}
 	var node yaml.Node

@@ -45,15 +45,15 @@ func (p *Progress) Observe(e replication.Event) {
 	if e.Ref != (object.Ref{}) {
 		line += " " + e.Ref.Path()
 	}
-	p.write(string(Safe(line)))
+	p.writeLine(string(Safe(line)))
 }
 
-// usualWidth is the longest line where the terminal doesn't tell its width.
+// usualWidth is the longest line where the width of the terminal is unknown.
 const usualWidth = 78
 
-// write cuts the line to the terminal: a wrapped one can't be written over. The
+// writeLine cuts the line to the terminal: a wrapped one can't be written over. The
 // last column stays free, since some terminals wrap when it is filled.
-func (p *Progress) write(line string) {
+func (p *Progress) writeLine(line string) {
 	limit := usualWidth
 	if p.out.ErrWidth != nil {
 		if columns := p.out.ErrWidth(); columns > 0 {

@@ -16,7 +16,7 @@ type Text string
 
 // Safe shows control characters of a text as \x1b or \n, in one line.
 func Safe(s string) Text {
-	if strings.IndexFunc(s, unsafe) < 0 {
+	if strings.IndexFunc(s, isUnsafe) < 0 {
 		return Text(s)
 	}
 	var b strings.Builder
@@ -25,7 +25,7 @@ func Safe(s string) Text {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case unsafe(r):
+		case isUnsafe(r):
 			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
 		default:
 			b.WriteString(s[:size])
@@ -35,9 +35,9 @@ func Safe(s string) Text {
 	return Text(b.String())
 }
 
-// unsafe tells of runes that a terminal doesn't just show: controls, bytes that
-// are no UTF-8, and what breaks a line or turns its direction.
-func unsafe(r rune) bool {
+// isUnsafe reports whether a terminal does more than show a rune: controls, bytes that
+// are no UTF-8, and what breaks a line or changes its direction.
+func isUnsafe(r rune) bool {
 	return unicode.IsControl(r) || r == utf8.RuneError || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
 }
 
@@ -89,7 +89,7 @@ func Quote(s string) Text {
 	switch {
 	case plain:
 		return Text(s)
-	case strings.IndexFunc(s, unsafe) >= 0:
+	case strings.IndexFunc(s, isUnsafe) >= 0:
 		return quoteEscaped(s)
 	}
 	return Text("'" + strings.ReplaceAll(s, "'", `'\''`) + "'")
@@ -101,7 +101,7 @@ func quoteEscaped(s string) Text {
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		switch {
-		case unsafe(r):
+		case isUnsafe(r):
 			for _, c := range []byte(s[:size]) {
 				fmt.Fprintf(&b, `\x%02x`, c)
 			}
