@@ -27,9 +27,11 @@ type Config struct {
 	CA       []byte // PEM bundle, trusted besides the system's
 	Insecure bool   // don't verify the server's certificate
 
-	MaxAPIVersion *int  // highest Chef Server API version to use; default 2
-	Concurrency   int   // API requests in flight; default 10
-	MaxBody       int64 // largest answer to read, in bytes; default 64 MiB
+	MaxAPIVersion *int // highest Chef Server API version to use; default 2
+	// Concurrency is the most API requests in flight; default 10. Fewer are sent while
+	// the server answers that it is overloaded, or slower than before.
+	Concurrency int
+	MaxBody     int64 // largest answer to read, in bytes; default 64 MiB
 	// ConnectTimeout bounds the connection to the server, and the TLS handshake
 	// after it; default 5 s.
 	ConnectTimeout time.Duration
@@ -72,7 +74,7 @@ type Client struct {
 	user     string
 	key      *rsa.PrivateKey
 	http     *http.Client
-	slots    chan struct{}
+	limiter  *limiter
 	maxBody  int64
 	connect  time.Duration
 	response time.Duration
@@ -117,7 +119,7 @@ func New(cfg Config) (*Client, error) {
 		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key,
 		http: &http.Client{Transport: transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		slots:   make(chan struct{}, concurrency),
+		limiter: newLimiter(concurrency),
 		maxBody: orDefault(cfg.MaxBody, 64<<20),
 		connect: orDefault(cfg.ConnectTimeout, DefaultConnectTimeout), response: orDefault(cfg.ResponseTimeout, DefaultResponseTimeout),
 		breaker: cfg.Breaker, files: files,

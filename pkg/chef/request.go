@@ -204,17 +204,18 @@ func (c *Client) roundTrip(ctx context.Context, r *request, version int, proto p
 	if e := c.checkBreaker(ctx, r); e != nil {
 		return nil, e
 	}
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, c.transportError(r, ctx.Err(), ctx.Err())
+	if err := c.limiter.acquire(ctx); err != nil {
+		return nil, c.transportError(r, err, err)
 	}
+	defer c.limiter.release()
 	if e := c.checkBreaker(ctx, r); e != nil { // the breaker may have opened while the request waited
 		return nil, e
 	}
 	began := time.Now()
 	p, e := c.send(ctx, r, version, proto)
+	if ctx.Err() == nil {
+		c.limiter.record(r.latencyClass(), began, time.Now(), statusOf(p, e))
+	}
 	switch {
 	case e == nil && p.backendDown():
 		c.reportResult(began, c.replyError(r, p, KindUnavailable, ""))
@@ -227,6 +228,14 @@ func (c *Client) roundTrip(ctx context.Context, r *request, version int, proto p
 		c.reportResult(began, e)
 	}
 	return p, e
+}
+
+// statusOf returns the status of an answer, or 0 when none came.
+func statusOf(p *reply, e *Error) int {
+	if e != nil {
+		return e.Status
+	}
+	return p.status
 }
 
 // send signs and sends a request once and reads the answer whole.
