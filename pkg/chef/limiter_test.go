@@ -58,21 +58,21 @@ func (s *limited) look() int64 {
 
 func TestConcurrencyFollowsWhatTheServerCanDo(t *testing.T) {
 	for name, c := range map[string]struct {
-		server limited
+		server *limited
 		most   int64 // in flight in the end
 		least  int64
 	}{
-		"a server that is fast enough":   {limited{work: 10 * time.Millisecond, capacity: 100}, 20, 20},
-		"a server that refuses":          {limited{work: 10 * time.Millisecond, capacity: 4, refuses: true}, 6, 2},
-		"a server that becomes slow":     {limited{work: 80 * time.Millisecond, capacity: 2}, 12, 2},
-		"a far server, with a long line": {limited{work: 2 * time.Second, capacity: 100}, 20, 20},
+		"a server that is fast enough":   {&limited{work: 10 * time.Millisecond, capacity: 100}, 20, 20},
+		"a server that refuses":          {&limited{work: 10 * time.Millisecond, capacity: 4, refuses: true}, 6, 2},
+		"a server that becomes slow":     {&limited{work: 80 * time.Millisecond, capacity: 2}, 12, 2},
+		"a far server, with a long line": {&limited{work: 2 * time.Second, capacity: 100}, 20, 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := cheftest.New(cheftest.Options{})
 				s.AddOrg("acme").PutRole("web", `{}`)
 				user, key := s.Superuser()
-				server := &c.server
+				server := c.server
 				server.RoundTripper = s.Transport()
 				client, err := New(Config{Name: "s", URL: s.URL, User: user, Key: key, Concurrency: 20, Transport: server,
 					Retry: RetryPolicy{Attempts: 5, Base: time.Millisecond, Max: 2 * time.Millisecond}})
