@@ -69,7 +69,7 @@ func arrows() map[string][]string {
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {object, replication},
-		"pkg/feed/scan":      {chef, canonical, object, replication, journal},
+		"pkg/feed/scan":      {object, replication, journal},
 		"pkg/feed/collector": {chef, object, journal},
 		"pkg/feed/serve":     {chef, journal},
 

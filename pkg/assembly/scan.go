@@ -74,9 +74,8 @@ func (f *Fleet) Scanner(ctx context.Context, org string) (*scan.Scanner, error) 
 	if err != nil {
 		return nil, err
 	}
-	from := client.Org(org)
 	return scan.New(scan.Config{
-		Source: source.Space, Reader: endpoint.NewSource(from, f.Log), Search: scan.NewSearch(from, 0), Store: store, Owner: f.owner, OwnerDied: f.ownerDied,
+		Source: source.Space, Reader: endpoint.NewSource(client.Org(org), f.Log), Store: store, Owner: f.owner, OwnerDied: f.ownerDied,
 		Kinds: source.Kinds, Rotation: f.Journal.Rotation, Retain: f.Journal.Keep, Concurrency: f.Primary.Connections,
 		Now: f.Now, Log: f.Log,
 	})

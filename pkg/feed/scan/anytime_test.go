@@ -162,7 +162,7 @@ func (c *chaos) scanOnce(l *life, within time.Duration) error {
 		defer cancel()
 		ctx = limited
 	}
-	s, err := scan.New(scan.Config{Source: source, Reader: c.from, Search: scan.NewSearch(c.client.Org("acme"), 0), Store: mortalJournal{c.store, l},
+	s, err := scan.New(scan.Config{Source: source, Reader: c.from, Store: mortalJournal{c.store, l},
 		Owner: fmt.Sprint("scanner-", rand.Int()), Kinds: c.pairs[0].Pair.Kinds, Rotation: time.Hour, Now: c.pairs[0].Now})
 	if err == nil {
 		_, err = s.Scan(ctx)

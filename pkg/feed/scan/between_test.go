@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
@@ -173,20 +174,21 @@ func TestWhatGoesBackInTheMiddleOfAScanGoesBackOnTheReplica(t *testing.T) {
 	p.wantEqual("gone back")
 }
 
-// lying is a search that shows roles otherwise than they are.
+// lying reads roles in bulk otherwise than they are.
 type lying struct {
-	scan.Searcher
+	replication.Reader
 	until func() bool
 }
 
-func (l lying) Fingerprints(ctx context.Context, s object.Scope) (map[object.Ref]string, error) {
-	found, err := l.Searcher.Fingerprints(ctx, s)
-	for ref := range found {
+func (l lying) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) map[object.Ref]object.Object {
+	found := l.Reader.GetBulk(ctx, refs, o)
+	for ref, obj := range found {
 		if ref.Kind == object.Role && !l.until() {
-			found[ref] += "?"
+			obj.Fingerprint += "?"
+			found[ref] = obj
 		}
 	}
-	return found, err
+	return found
 }
 
 // TestASearchThatShowsSomethingElseComesToRest: pairs read objects one by one, and
@@ -195,7 +197,7 @@ func TestASearchThatShowsSomethingElseComesToRest(t *testing.T) {
 	p := newTestPair(t)
 	p.fill()
 	honest := false
-	p.config.Search = lying{scan.NewSearch(p.client.Org("acme"), 0), func() bool { return honest }}
+	p.config.Reader = lying{endpoint.NewSource(p.client.Org("acme"), nil), func() bool { return honest }}
 	p.scanner = p.world.scanner()
 	p.turn()
 	p.rows()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/scan"
 )
 
@@ -101,7 +102,7 @@ func TestAFirstScanThatRunsOutOfItsTimeBeginsTheJournal(t *testing.T) {
 // TestManyObjectsThatAreReadLateAreOneRow: readers compare a list of them for less.
 func TestManyObjectsThatAreReadLateAreOneRow(t *testing.T) {
 	w := newWorld(t)
-	w.config.Search = nowhere{}
+	w.config.Reader = singly{endpoint.NewSource(w.client.Org("acme"), nil)}
 	for i := range 120 {
 		w.org.PutRole(fmt.Sprintf("role%03d", i), `{}`)
 	}

@@ -55,7 +55,7 @@ func newPair(t *testing.T, from, to *chef.Org, w *world) *pairWorld {
 			CompareEvery: 24 * time.Hour, MaxDelete: replication.Limit{Percent: 100}},
 		Feed: scan.Feed(w.store, source), Source: p.from, Target: target, Stage: files, State: s, Now: now, Owner: "test",
 	}
-	p.scanner, err = scan.New(scan.Config{Source: source, Reader: p.from, Search: scan.NewSearch(from, 0), Store: w.store, Owner: "test",
+	p.scanner, err = scan.New(scan.Config{Source: source, Reader: p.from, Store: w.store, Owner: "test",
 		Rotation: time.Hour, Now: now})
 	if err != nil {
 		t.Fatal(err)

@@ -12,21 +12,6 @@ import (
 	"chefsync/pkg/object"
 )
 
-func FuzzReadRow(f *testing.F) {
-	for _, row := range []string{`{"name":"web"}`, `null`, `[]`, `{"name":1}`,
-		`{"name":"data_bag_item_b_i","json_class":"Chef::DataBagItem","chef_type":"data_bag_item","data_bag":"b","raw_data":{"id":"i"}}`} {
-		f.Add([]byte(row))
-	}
-	f.Fuzz(func(t *testing.T, row []byte) {
-		for _, s := range []object.Scope{{Kind: object.Role}, {Kind: object.Environment}, {Kind: object.DataBagItem, Name: "b"}} {
-			ref, print, ok := readRow(s, row)
-			if ok && (ref.Name == "" || print == "" || ref.Kind != s.Kind || s.Name != "" && ref.Name != s.Name) {
-				t.Errorf("%q: %+v, %q", row, ref, print)
-			}
-		}
-	})
-}
-
 func FuzzDecodeMemory(f *testing.F) {
 	m := newMemory()
 	m.Objects[object.Ref{Kind: object.Role, Name: "web"}] = knowledge{Print: "x"}

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
@@ -229,5 +228,4 @@ func TestScannersNeedTheirParts(t *testing.T) {
 	if _, err := scan.New(scan.Config{}); err == nil {
 		t.Error("no error for an empty configuration")
 	}
-	var _ scan.Doer = (*chef.Org)(nil)
 }

@@ -188,51 +188,19 @@ func (p *pass) bags(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// bodies gets the fingerprints of listed objects, from search as far as it goes,
-// and one by one where it doesn't.
+// bodies gets the fingerprints of listed objects, in bulk as far as that goes, and one
+// by one where it doesn't.
 func (p *pass) bodies(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]seen, error) {
-	scopes := slices.Collect(maps.Keys(lists))
-	found := make([]map[object.Ref]string, len(scopes))
-	p.each(len(scopes), func(i int) {
-		// One object costs one request either way, and a GET has no index.
-		if len(lists[scopes[i]]) > 1 {
-			found[i] = p.search(ctx, scopes[i])
-		}
-	})
+	listed := slices.Concat(slices.Collect(maps.Values(lists))...)
 	views := map[object.Ref]seen{}
-	var alone []object.Ref
-	for i, s := range scopes {
-		for _, ref := range lists[s] {
-			print, ok := found[i][ref]
-			if !ok {
-				alone = append(alone, ref)
-				continue
-			}
-			views[ref] = seen{print: print}
-			p.report.Found++
-		}
+	for ref, obj := range p.Reader.GetBulk(ctx, listed, replication.BulkOptions{Listed: true}) {
+		views[ref] = seen{print: obj.Fingerprint}
 	}
+	p.report.Found += len(views)
+	alone := slices.DeleteFunc(listed, func(ref object.Ref) bool { _, found := views[ref]; return found })
 	read, err := p.read(ctx, alone)
 	maps.Copy(views, read)
 	return views, err
-}
-
-// search asks for a scope, unless search has failed lately: a server without
-// search would make every scan wait for it.
-func (p *pass) search(ctx context.Context, s object.Scope) map[object.Ref]string {
-	p.searchMu.Lock()
-	off := p.Search == nil || p.Now().Before(p.searchOff)
-	p.searchMu.Unlock()
-	if off {
-		return nil
-	}
-	found, err := p.Search.Fingerprints(ctx, s)
-	if err != nil && !errors.Is(err, ErrUnsearchable) && ctx.Err() == nil {
-		p.searchMu.Lock()
-		defer p.searchMu.Unlock()
-		p.searchOff, p.searchErr = p.Now().Add(searchPause), err
-	}
-	return found
 }
 
 // inTurn puts first what no scan has read yet. The rest comes in any order, so that

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"chefsync/pkg/feed/journal"
@@ -20,8 +19,6 @@ type Config struct {
 	// Source is the journal's word for the organization.
 	Source string
 	Reader replication.Reader
-	// Search reads bodies in bulk. Nil: all are read one by one.
-	Search Searcher
 	Store  journal.ScanStore
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
@@ -50,9 +47,8 @@ type Config struct {
 }
 
 const (
-	trimEvery   = time.Hour
-	commitTime  = 2 * time.Second  // for what an interrupted scan found
-	searchPause = 10 * time.Minute // without search after it failed
+	trimEvery  = time.Hour
+	commitTime = 2 * time.Second // for what an interrupted scan found
 )
 
 // Scanner scans one organization. It may be used again and again, but not
@@ -61,10 +57,6 @@ type Scanner struct {
 	Config
 	swept   time.Time // frozen versions have had their turn up to here
 	trimmed time.Time
-
-	searchMu  sync.Mutex
-	searchOff time.Time // no search before
-	searchErr error     // because of this
 }
 
 // New checks a configuration and makes a scanner of it.
@@ -103,7 +95,7 @@ type Report struct {
 	// Begun: the journal was begun, for the first time or anew.
 	Begun   bool
 	Listed  int // objects on the primary
-	Found   int // of them, returned by search
+	Found   int // of them, read in bulk
 	Read    int // objects read one by one
 	Changes int // rows noted
 	Pending int // objects that are missing from their list and wait for confirmation
@@ -113,9 +105,7 @@ type Report struct {
 	// Unread are the kinds that could not be read whole, each with the first of its
 	// errors in Failed.
 	Unread map[object.Kind]error
-	// SearchFailed is why search isn't used, nil if it is.
-	SearchFailed error
-	Head         journal.Head // of the journal afterwards
+	Head   journal.Head // of the journal afterwards
 }
 
 // Scan compares the organization with the memory once and notes what changed. It
@@ -137,9 +127,6 @@ func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 		err = p.scan(ctx)
 	}
 	p.report.Ended = s.Now()
-	if s.searchOff.After(p.report.Started) {
-		p.report.SearchFailed = s.searchErr
-	}
 	s.log(ctx, p.report, err)
 	return p.report, err
 }

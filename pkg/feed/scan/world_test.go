@@ -70,9 +70,6 @@ func (w *world) scanner() *scan.Scanner {
 	if c.Reader == nil {
 		c.Reader = endpoint.NewSource(w.client.Org("acme"), nil)
 	}
-	if c.Search == nil {
-		c.Search = scan.NewSearch(w.client.Org("acme"), 0)
-	}
 	s, err := scan.New(c)
 	if err != nil {
 		w.t.Fatal(err)
