@@ -153,7 +153,7 @@ func (s *site) same() bool {
 			return false
 		}
 	}
-	return len(a) == len(b) && len(s.copy.Torn()) == 0
+	return len(a) == len(b) && len(s.copy.DamagedCookbooks()) == 0
 }
 
 // push posts a message as the primary's data collector does.

@@ -113,7 +113,7 @@ func TestToolsRunTheScriptInTheNetwork(t *testing.T) {
 // TestTheChefServerOfTheImageStarts runs what the Dockerfile and compose.yaml say,
 // without Docker.
 func TestTheChefServerOfTheImageStarts(t *testing.T) {
-	goiarditest.Need(t)
+	goiarditest.Require(t)
 	var command []string
 	text := strings.ReplaceAll(read(t, "goiardi/Dockerfile"), "\\\n", "")
 	if err := json.Unmarshal([]byte(regexp.MustCompile(`(?m)^ENTRYPOINT (.*)$`).FindStringSubmatch(text)[1]), &command); err != nil {

@@ -158,7 +158,7 @@ func TestABadDayOfOneObject(t *testing.T) {
 			if st.Status() != replication.Retrying {
 				t.Errorf("status %s", st.Status())
 			}
-			if torn := r.replica.org.Torn(); len(torn) > 0 {
+			if torn := r.replica.org.DamagedCookbooks(); len(torn) > 0 {
 				t.Errorf("torn on the replica: %v", torn)
 			}
 			want, got := r.primary.org.Snapshot(), r.replica.org.Snapshot()

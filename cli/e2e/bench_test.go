@@ -327,7 +327,7 @@ func BenchmarkMemory(b *testing.B) {
 					b.Skip("SKIPPED: this system tells no peak memory of a process")
 				}
 				peak = max(peak, kib<<10)
-				if r.replica.org.Snapshot() == nil || len(r.replica.org.Torn()) > 0 {
+				if r.replica.org.Snapshot() == nil || len(r.replica.org.DamagedCookbooks()) > 0 {
 					b.Fatal("the replica isn't whole")
 				}
 			}

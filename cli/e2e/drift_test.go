@@ -251,7 +251,7 @@ func TestFilesThatTheReplicaLostAreFoundAndRestored(t *testing.T) {
 			}
 			r.replica.org.LoseContent(cheftest.MD5([]byte("# shared by many\n")))
 			r.replica.org.ReplaceContent(cheftest.MD5([]byte("name 'apache2'\nversion '1.9.0'\n")), []byte("scrambled"))
-			torn := len(r.replica.org.Torn())
+			torn := len(r.replica.org.DamagedCookbooks())
 			if report := r.verify(true); torn < 2 || !report.Equal() {
 				t.Fatalf("%d torn versions; without files: %+v", torn, report)
 			}
@@ -269,7 +269,7 @@ func TestFilesThatTheReplicaLostAreFoundAndRestored(t *testing.T) {
 			if !report.Equal() || len(report.Repaired) != len(found.Differences) {
 				t.Errorf("left %v", report.Differences)
 			}
-			if torn := r.replica.org.Torn(); len(torn) > 0 {
+			if torn := r.replica.org.DamagedCookbooks(); len(torn) > 0 {
 				t.Errorf("torn: %v", torn)
 			}
 			r.wantInSync()

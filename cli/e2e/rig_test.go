@@ -183,7 +183,7 @@ func wantSame(t testing.TB, a, b *cheftest.Org) {
 	if d := cmp.Diff(a.Snapshot(), b.Snapshot()); d != "" {
 		t.Fatalf("organizations differ (-primary +replica):\n%s", d)
 	}
-	if torn := b.Torn(); len(torn) > 0 {
+	if torn := b.DamagedCookbooks(); len(torn) > 0 {
 		t.Fatalf("torn cookbook versions: %v", torn)
 	}
 }

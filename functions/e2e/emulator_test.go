@@ -40,7 +40,7 @@ func TestTheFunctionsReplicateThroughAnEmulator(t *testing.T) {
 		})
 	})
 	t.Run("to goiardi", func(t *testing.T) {
-		goiarditest.Need(t)
+		goiarditest.Require(t)
 		keep(t, func(t *testing.T) *rig { return emulated(t, there, primary(t), goiardi(t)) })
 	})
 }

@@ -201,7 +201,7 @@ func TestTheFunctionChecksFilesInItsTurns(t *testing.T) {
 			t.Errorf("files %+v, want them checked: %v", f, want)
 		}
 	}
-	if torn := r.replica.org.Torn(); len(torn) > 0 {
+	if torn := r.replica.org.DamagedCookbooks(); len(torn) > 0 {
 		t.Errorf("torn: %v", torn)
 	}
 	r.replica.mem.ResetRequests()

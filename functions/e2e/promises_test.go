@@ -28,7 +28,7 @@ func TestTheFunctionReplicates(t *testing.T) {
 
 // TestTheFunctionReplicatesToARealServer: the replica is goiardi.
 func TestTheFunctionReplicatesToARealServer(t *testing.T) {
-	goiarditest.Need(t)
+	goiarditest.Require(t)
 	keep(t, func(t *testing.T) *rig { return newRig(t, primary(t), goiardi(t)) })
 }
 

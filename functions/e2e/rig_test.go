@@ -338,7 +338,7 @@ func (r *rig) wantEqual() {
 		if diff := cmp.Diff(r.primary.org.Snapshot(), r.replica.org.Snapshot()); diff != "" {
 			r.t.Fatalf("organizations differ (-primary +replica):\n%s", diff)
 		}
-		if torn := r.replica.org.Torn(); len(torn) > 0 {
+		if torn := r.replica.org.DamagedCookbooks(); len(torn) > 0 {
 			r.t.Fatalf("torn cookbook versions: %v", torn)
 		}
 	}

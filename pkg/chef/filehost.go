@@ -15,9 +15,9 @@ import (
 )
 
 // fileHosts decides which hosts a client asks for cookbook files. The URLs come from
-// the server, in a manifest or a sandbox: without a bound, one that was taken over, or
-// that is somebody else's, could make this machine send requests to the network it is
-// in, cookbook content included.
+// the server, in a manifest or a sandbox: without a limit, a compromised or foreign
+// server could make this machine send requests into its own network, with cookbook
+// content.
 type fileHosts struct {
 	own   string   // the server's own host, without a port
 	named []string // hosts of the configuration, "*.example.com" for all below

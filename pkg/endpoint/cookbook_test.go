@@ -164,7 +164,7 @@ func TestNullMetadataIsDroppedWhenTheReplicaRefusesIt(t *testing.T) {
 	if !strings.Contains(e.Error(), "metadata.maintainer") || strings.Contains(e.Error(), "mine") {
 		t.Errorf("error %v", e)
 	}
-	if torn := w.to.Torn(); len(torn) > 0 {
+	if torn := w.to.DamagedCookbooks(); len(torn) > 0 {
 		t.Error(torn)
 	}
 }

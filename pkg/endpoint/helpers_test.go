@@ -86,7 +86,7 @@ func (w *world) same(path string) {
 	if err != nil || got.Fingerprint != want {
 		w.t.Errorf("%s on the replica: fingerprint %q, error %v, want %q\n%s", path, got.Fingerprint, err, want, got.Body)
 	}
-	if torn := w.to.Torn(); len(torn) > 0 {
+	if torn := w.to.DamagedCookbooks(); len(torn) > 0 {
 		w.t.Errorf("the replica lacks content: %v", torn)
 	}
 }

@@ -125,8 +125,8 @@ func (d *demo) compareServers() error {
 			return fmt.Errorf("%s differs on the replica", path)
 		}
 	}
-	if len(left) != len(right) || len(d.replica.Org(organization).Torn()) > 0 {
-		return fmt.Errorf("the replica holds %d objects, the primary %d; torn: %v", len(right), len(left), d.replica.Org(organization).Torn())
+	if len(left) != len(right) || len(d.replica.Org(organization).DamagedCookbooks()) > 0 {
+		return fmt.Errorf("the replica holds %d objects, the primary %d; torn: %v", len(right), len(left), d.replica.Org(organization).DamagedCookbooks())
 	}
 	d.printLine("%d requests to the primary, %d to the replica, every signature verified; every file compared byte by byte",
 		len(d.primary.Requests()), len(d.replica.Requests()))

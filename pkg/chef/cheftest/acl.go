@@ -7,36 +7,36 @@ import (
 	"strings"
 )
 
-// permissions in the order in which ACLs show them.
-func permissions() []string { return []string{"create", "read", "update", "delete", "grant"} }
+// permissionNames returns the permissions in the order of ACLs.
+func permissionNames() []string { return []string{"create", "read", "update", "delete", "grant"} }
 
-// ace is one permission: who has it.
+// ace is an access control entry: who has one permission.
 type ace struct{ users, clients, groups []string }
 
-// acl is the rights on one object, by permission.
+// acl is the access control list of one object, by permission.
 type acl map[string]ace
 
 func (a acl) clone() acl { return maps.Clone(a) }
 
-// allow gives permissions to groups.
-func (a acl) allow(perms string, groups ...string) {
+// grantGroups grants permissions to groups.
+func (a acl) grantGroups(perms string, groups ...string) {
 	for p := range strings.FieldsSeq(perms) {
 		e := a[p]
 		for _, g := range groups {
-			e.groups = include(e.groups, g)
+			e.groups = addName(e.groups, g)
 		}
 		a[p] = e
 	}
 }
 
-// own gives all permissions to one account.
-func (a acl) own(who *account) {
-	for _, p := range permissions() {
+// grantAll grants all permissions to one account.
+func (a acl) grantAll(who *account) {
+	for _, p := range permissionNames() {
 		e := a[p]
 		if who.kind == clientKind {
-			e.clients = include(e.clients, who.name)
+			e.clients = addName(e.clients, who.name)
 		} else {
-			e.users = include(e.users, who.name)
+			e.users = addName(e.users, who.name)
 		}
 		a[p] = e
 	}
@@ -44,12 +44,12 @@ func (a acl) own(who *account) {
 
 func newUserACL(name string) acl {
 	a := acl{}
-	a.own(&account{name: Superuser, kind: userKind})
-	a.own(&account{name: name, kind: userKind})
+	a.grantAll(&account{name: Superuser, kind: userKind})
+	a.grantAll(&account{name: name, kind: userKind})
 	return a
 }
 
-// containerNames are the containers of a new organization.
+// containerNames returns the containers of a new organization.
 func containerNames() []string {
 	return []string{
 		"clients", "containers", "cookbook_artifacts", "cookbooks", "data", "environments", "groups", "nodes",
@@ -64,7 +64,7 @@ func (o *Org) defaultRights() {
 	for _, g := range []string{"admins", "billing-admins", "clients", "users", "public_key_read_access"} {
 		o.groups[g] = &group{name: g}
 		o.acls["groups/"+g] = acl{}
-		o.acls["groups/"+g].own(super)
+		o.acls["groups/"+g].grantAll(super)
 	}
 	for _, g := range []string{"admins", "users"} {
 		o.groups[g].users = []string{Superuser}
@@ -72,41 +72,41 @@ func (o *Org) defaultRights() {
 	o.groups["public_key_read_access"].groups = []string{"users", "clients"}
 	const all, crud = "create read update delete grant", "create read update delete"
 	for _, g := range []string{"admins", "clients", "users"} {
-		o.acls["groups/"+g].allow(all, "admins")
+		o.acls["groups/"+g].grantGroups(all, "admins")
 	}
-	o.acls["groups/billing-admins"].allow("read update", "billing-admins")
-	o.acls["groups/public_key_read_access"].allow("read update", "admins")
+	o.acls["groups/billing-admins"].grantGroups("read update", "billing-admins")
+	o.acls["groups/public_key_read_access"].grantGroups("read update", "admins")
 	for _, c := range containerNames() {
 		o.containers[c] = true
 		a := acl{}
-		a.own(super)
-		a.allow(all, "admins")
+		a.grantAll(super)
+		a.grantGroups(all, "admins")
 		o.acls["containers/"+c] = a
 		switch c {
 		case "cookbooks", "data", "roles", "environments", "policies", "policy_groups", "cookbook_artifacts":
-			a.allow(crud, "users")
-			a.allow("read", "clients")
+			a.grantGroups(crud, "users")
+			a.grantGroups("read", "clients")
 		case "nodes":
-			a.allow(crud, "users")
-			a.allow("read create", "clients")
+			a.grantGroups(crud, "users")
+			a.grantGroups("read create", "clients")
 		case "clients":
-			a.allow("read delete", "users")
+			a.grantGroups("read delete", "users")
 		case "groups", "containers":
-			a.allow("read", "users")
+			a.grantGroups("read", "users")
 		case "sandboxes":
-			a.allow("create", "users")
+			a.grantGroups("create", "users")
 		}
 	}
 	org := acl{}
-	org.own(super)
-	org.allow(all, "admins")
-	org.allow("read", "users")
+	org.grantAll(super)
+	org.grantGroups(all, "admins")
+	org.grantGroups("read", "users")
 	o.acls["organizations"] = org
 }
 
-// inherit is the ACL of a new object: a copy of its container's, and all
-// rights for who made it (docs/chef-server-api.md §7.6).
-func (o *Org) inherit(container string, creator *account) acl {
+// newACL returns the ACL of a new object: a copy of its container's, and all rights for
+// its creator (docs/chef-server-api.md §7.6).
+func (o *Org) newACL(container string, creator *account) acl {
 	a := o.acls["containers/"+container].clone()
 	if a == nil {
 		a = acl{}
@@ -114,16 +114,16 @@ func (o *Org) inherit(container string, creator *account) acl {
 	if creator == nil {
 		creator = &account{name: Superuser, kind: userKind}
 	}
-	a.own(creator)
+	a.grantAll(creator)
 	return a
 }
 
-func (o *Org) own(container, name string, creator *account) {
-	o.acls[container+"/"+name] = o.inherit(container, creator)
+func (o *Org) createACL(container, name string, creator *account) {
+	o.acls[container+"/"+name] = o.newACL(container, creator)
 }
 
-// may tells whether an account has a permission on an object.
-func (o *Org) may(who *account, perm, object string) bool {
+// hasPermission reports whether an account has a permission on an object.
+func (o *Org) hasPermission(who *account, perm, object string) bool {
 	if who == nil {
 		return false
 	}
@@ -134,10 +134,10 @@ func (o *Org) may(who *account, perm, object string) bool {
 		return true // a server without organizations has no groups for users
 	}
 	e := o.acls[object][perm]
-	return o.holds(who, e.users, e.clients, e.groups, map[string]bool{})
+	return o.isListed(who, e.users, e.clients, e.groups, map[string]bool{})
 }
 
-func (o *Org) holds(who *account, users, clients, groups []string, seen map[string]bool) bool {
+func (o *Org) isListed(who *account, users, clients, groups []string, seen map[string]bool) bool {
 	if who.kind == userKind && slices.Contains(users, who.name) || who.kind == clientKind && slices.Contains(clients, who.name) {
 		return true
 	}
@@ -147,37 +147,37 @@ func (o *Org) holds(who *account, users, clients, groups []string, seen map[stri
 			continue
 		}
 		seen[name] = true
-		if o.holds(who, g.users, g.clients, g.groups, seen) {
+		if o.isListed(who, g.users, g.clients, g.groups, seen) {
 			return true
 		}
 	}
 	return false
 }
 
-// need answers 403 unless the request's actor has a permission.
-func (q *request) need(perm, object string) *answer {
-	if q.org.may(q.actor, perm, object) {
+// checkPermission answers 403 unless the request's actor has a permission.
+func (q *request) checkPermission(perm, object string) *answer {
+	if q.org.hasPermission(q.actor, perm, object) {
 		return nil
 	}
 	return fail(http.StatusForbidden, "missing %s permission", perm)
 }
 
-// needCreate answers 403 unless the request's actor may create in a container. The
+// checkCreatePermission answers 403 unless the request's actor may create in a container. The
 // answer names the permission by the method of the request, not by the one that is
 // missing, as erchef's create_in_container does.
-func (q *request) needCreate(container string) *answer {
-	if q.org.may(q.actor, "create", "containers/"+container) {
+func (q *request) checkCreatePermission(container string) *answer {
+	if q.org.hasPermission(q.actor, "create", "containers/"+container) {
 		return nil
 	}
 	return fail(http.StatusForbidden, "missing %s permission", permissionOf(q.r.Method))
 }
 
-// permissionOf is the permission that erchef names for a method.
+// permissionOf returns the permission that erchef names for a method.
 func permissionOf(method string) string {
 	return map[string]string{"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}[method]
 }
 
-// superuserOnly answers 403 to everybody else.
+// superuserOnly answers 403 unless the actor is the superuser.
 func (q *request) superuserOnly() *answer {
 	if q.actor.name == Superuser && q.actor.kind == userKind {
 		return nil
@@ -185,5 +185,5 @@ func (q *request) superuserOnly() *answer {
 	return fail(http.StatusForbidden, "missing %s permission", permissionOf(q.r.Method))
 }
 
-// dropACL removes an object's rights.
+// dropACL removes the ACL of an object.
 func (o *Org) dropACL(object string) { delete(o.acls, object) }

@@ -16,16 +16,16 @@ func (q *request) aclTarget() (object string, rights acl, a *answer) {
 	object = strings.TrimSuffix(kind+"/"+name, "/")
 	rights, found := q.org.acls[object]
 	if !found {
-		return object, nil, q.missing(kind, name)
+		return object, nil, q.missingObject(kind, name)
 	}
-	if !q.org.may(q.actor, "grant", object) {
+	if !q.org.hasPermission(q.actor, "grant", object) {
 		return object, nil, fail(http.StatusForbidden, "missing grant permission")
 	}
 	return object, rights, nil
 }
 
-// missing is the 404 of an object of a kind.
-func (q *request) missing(kind, name string) *answer {
+// missingObject returns the 404 of an object of a kind.
+func (q *request) missingObject(kind, name string) *answer {
 	switch kind {
 	case "roles":
 		return notFound("Cannot load role %s", name)
@@ -53,20 +53,20 @@ func (s *Server) getACL(q *request) *answer {
 
 func aclJSON(rights acl, granular bool) *object {
 	out := obj()
-	for _, p := range permissions() {
+	for _, p := range permissionNames() {
 		e := rights[p]
 		one := obj()
 		if granular {
-			one = obj("actors", []string{}, "users", sorted(e.users), "clients", sorted(e.clients))
+			one = obj("actors", []string{}, "users", sortedCopy(e.users), "clients", sortedCopy(e.clients))
 		} else {
-			one.set("actors", sorted(append(slices.Clone(e.users), e.clients...)))
+			one.set("actors", sortedCopy(append(slices.Clone(e.users), e.clients...)))
 		}
-		out.set(p, one.set("groups", sorted(e.groups)))
+		out.set(p, one.set("groups", sortedCopy(e.groups)))
 	}
 	return out
 }
 
-func sorted(list []string) []string {
+func sortedCopy(list []string) []string {
 	out := append([]string{}, list...)
 	slices.Sort(out)
 	return out
@@ -77,7 +77,7 @@ func parseACE(q *request) *answer {
 		return a
 	}
 	perm := q.arg("perm")
-	if !slices.Contains(permissions(), perm) {
+	if !slices.Contains(permissionNames(), perm) {
 		return invalid("Field '%s' invalid", perm)
 	}
 	for _, m := range q.doc.members {
@@ -124,7 +124,7 @@ func stringList(o *object, key string) ([]string, bool) {
 	return out, true
 }
 
-// putACE replaces one permission. Names that aren't there are refused, unlike
+// putACE replaces one permission. Unknown names are refused, unlike
 // those of groups (docs/chef-server-api.md §13).
 func (s *Server) putACE(q *request) *answer {
 	perm := q.arg("perm")
@@ -162,11 +162,13 @@ func (o *Org) resolveACE(body *object) (ace, *answer) {
 		user, client := o.s.users[n] != nil, o.clients[n] != nil
 		switch {
 		case user && client:
-			return e, fail(http.StatusUnprocessableEntity, "The following actor(s) exist as both clients and users within this organization: '%s'. To perform this update, supply separate 'clients' and 'users' fields in your request, and use an empty array for the value of 'actors'.", n)
+			return e, fail(http.StatusUnprocessableEntity,
+				"The following actor(s) exist as both clients and users within this organization: '%s'. To perform this update, supply "+
+					"separate 'clients' and 'users' fields in your request, and use an empty array for the value of 'actors'.", n)
 		case user:
-			e.users = include(e.users, n)
+			e.users = addName(e.users, n)
 		case client:
-			e.clients = include(e.clients, n)
+			e.clients = addName(e.clients, n)
 		default:
 			return e, invalid("The actor(s) '%s' do not exist in this organization as clients or users.", n)
 		}
@@ -176,14 +178,14 @@ func (o *Org) resolveACE(body *object) (ace, *answer) {
 		if o.s.users[n] == nil {
 			return e, invalid("The user(s) '%s' do not exist in this organization.", n)
 		}
-		e.users = include(e.users, n)
+		e.users = addName(e.users, n)
 	}
 	clients, _ := stringList(body, "clients")
 	for _, n := range clients {
 		if o.clients[n] == nil {
 			return e, invalid("The client(s) '%s' do not exist in this organization.", n)
 		}
-		e.clients = include(e.clients, n)
+		e.clients = addName(e.clients, n)
 	}
 	return e, nil
 }

@@ -6,35 +6,35 @@ import (
 	"strconv"
 )
 
-// answer is a whole reply. The zero ctype means none at all, which is what
-// erchef does on errors (docs/chef-server-api.md §13).
+// answer is a complete response. An empty ctype means no content type, as in errors of
+// erchef (docs/chef-server-api.md §13).
 type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	ctype  string
-	front  bool // not by the API itself: no version header
+	status   int
+	header   http.Header
+	body     []byte
+	ctype    string
+	frontEnd bool // not by the API itself: no version header
 }
 
 const jsonType = "application/json"
 
-func reply(status int, v any) *answer {
+func jsonAnswer(status int, v any) *answer {
 	return &answer{status: status, body: encode(v), ctype: jsonType}
 }
 
-func ok(v any) *answer { return reply(http.StatusOK, v) }
+func ok(v any) *answer { return jsonAnswer(http.StatusOK, v) }
 
-// created is a 201 with the Location of what was made.
+// created returns a 201 with the Location of what was created.
 func created(location string, v any) *answer {
-	return reply(http.StatusCreated, v).with("Location", location)
+	return jsonAnswer(http.StatusCreated, v).withHeader("Location", location)
 }
 
-// fail is an error with its text in a list, as nearly all of erchef's are.
+// fail returns an error with its text in a list, as nearly all of erchef's have.
 func fail(status int, format string, args ...any) *answer {
 	return failWith(status, obj("error", []any{fmt.Sprintf(format, args...)}))
 }
 
-// failText is an error whose text isn't in a list.
+// failText returns an error whose text isn't in a list.
 func failText(status int, format string, args ...any) *answer {
 	return failWith(status, obj("error", fmt.Sprintf(format, args...)))
 }
@@ -53,7 +53,7 @@ func conflict(format string, args ...any) *answer {
 	return fail(http.StatusConflict, format, args...)
 }
 
-func (a *answer) with(key, val string) *answer {
+func (a *answer) withHeader(key, val string) *answer {
 	if a.header == nil {
 		a.header = http.Header{}
 	}
@@ -61,19 +61,19 @@ func (a *answer) with(key, val string) *answer {
 	return a
 }
 
-// page is an HTML page of the front end.
-func page(status int) *answer {
+// htmlPage returns an HTML page of the front end.
+func htmlPage(status int) *answer {
 	title := fmt.Sprintf("%d %s", status, http.StatusText(status))
 	if status == http.StatusOK {
 		title = "Chef Infra Server"
 	}
 	return &answer{
-		status: status, front: true, ctype: "text/html",
+		status: status, frontEnd: true, ctype: "text/html",
 		body: fmt.Appendf(nil, "<!DOCTYPE html>\n<html><head><title>%[1]s</title></head><body><h1>%[1]s</h1></body></html>\n", title),
 	}
 }
 
-// versionHeader is the value of X-Ops-Server-API-Version on answers of the API
+// versionHeader returns the value of X-Ops-Server-API-Version on answers of the API
 // (docs/chef-server-api.md §1.4). Its numbers are strings.
 func (s *Server) versionHeader(requested, response int) string {
 	return string(encode(obj(

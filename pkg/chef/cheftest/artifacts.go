@@ -24,11 +24,11 @@ func parseArtifact(q *request) *answer {
 		if got := q.doc.str(k); got != want {
 			return invalid("Field '%s' invalid : %s does not match %s", k, got, want)
 		}
-		if !nameOf(roleName, want) || len(want) > 255 {
+		if !validName(roleName, want) || len(want) > 255 {
 			return invalid("Field '%s' invalid", k)
 		}
 	}
-	for _, key := range append([]string{"all_files"}, segments()...) {
+	for _, key := range append([]string{"all_files"}, segmentKeys()...) {
 		if a := checkFiles(q.doc, key); a != nil {
 			return a
 		}
@@ -39,13 +39,13 @@ func parseArtifact(q *request) *answer {
 func (q *request) artifactList(name string) *object {
 	list := []any{}
 	for _, id := range sortedKeys(q.org.artifacts[name]) {
-		list = append(list, obj("url", q.url("cookbook_artifacts", name, id), "identifier", id))
+		list = append(list, obj("url", q.urlOf("cookbook_artifacts", name, id), "identifier", id))
 	}
-	return obj("url", q.url("cookbook_artifacts", name), "versions", list)
+	return obj("url", q.urlOf("cookbook_artifacts", name), "versions", list)
 }
 
 func (s *Server) listArtifacts(q *request) *answer {
-	if a := q.need("read", "containers/cookbook_artifacts"); a != nil {
+	if a := q.checkPermission("read", "containers/cookbook_artifacts"); a != nil {
 		return a
 	}
 	out := obj()
@@ -60,18 +60,18 @@ func (s *Server) getArtifacts(q *request) *answer {
 	if q.org.artifacts[name] == nil {
 		return notFound("not_found")
 	}
-	if a := q.need("read", "containers/cookbook_artifacts"); a != nil {
+	if a := q.checkPermission("read", "containers/cookbook_artifacts"); a != nil {
 		return a
 	}
 	return ok(obj(name, q.artifactList(name)))
 }
 
-func (q *request) artifact(perm string) (*artifact, *answer) {
+func (q *request) findArtifact(perm string) (*artifact, *answer) {
 	found := q.org.artifacts[q.arg("name")][q.arg("identifier")]
 	if found == nil {
 		return nil, notFound("not_found")
 	}
-	return found, q.need(perm, "cookbook_artifacts/"+q.arg("name"))
+	return found, q.checkPermission(perm, "cookbook_artifacts/"+q.arg("name"))
 }
 
 func (q *request) artifactJSON(found *artifact) *object {
@@ -90,7 +90,7 @@ func (q *request) artifactJSON(found *artifact) *object {
 }
 
 func (s *Server) getArtifact(q *request) *answer {
-	found, a := q.artifact("read")
+	found, a := q.findArtifact("read")
 	if a != nil {
 		return a
 	}
@@ -101,9 +101,9 @@ func (s *Server) getArtifact(q *request) *answer {
 func (s *Server) putArtifact(q *request) *answer {
 	name, id := q.arg("name"), q.arg("identifier")
 	o := q.org
-	a, exists := q.needCreate("cookbook_artifacts"), o.artifacts[name][id] != nil
+	a, exists := q.checkCreatePermission("cookbook_artifacts"), o.artifacts[name][id] != nil
 	if exists {
-		a = q.need("update", "cookbook_artifacts/"+name)
+		a = q.checkPermission("update", "cookbook_artifacts/"+name)
 	}
 	if a != nil {
 		return a
@@ -114,30 +114,30 @@ func (s *Server) putArtifact(q *request) *answer {
 	if o.newArtifact(name, id, q.doc, q.actor) {
 		return invalid("Manifest has a checksum that hasn't been uploaded.")
 	}
-	return created(q.url("cookbook_artifacts", name, id), q.doc)
+	return created(q.urlOf("cookbook_artifacts", name, id), q.doc)
 }
 
-// newArtifact stores an artifact, or tells that content is missing.
+// newArtifact stores an artifact, or reports that content is missing.
 func (o *Org) newArtifact(name, id string, doc *object, actor *account) (missing bool) {
 	made := &artifact{doc: doc.clone(), sums: newCookbook(name, version{}, doc).sums, linked: map[string]bool{}}
-	made.doc.fill("frozen?", false)
+	made.doc.setDefaults("frozen?", false)
 	for _, sum := range made.sums {
 		if !o.known[sum] {
 			return true
 		}
 	}
-	o.link(made.linked, made.sums)
+	o.linkChecksums(made.linked, made.sums)
 	if o.artifacts[name] == nil {
 		o.artifacts[name] = map[string]*artifact{}
-		o.own("cookbook_artifacts", name, actor)
+		o.createACL("cookbook_artifacts", name, actor)
 	}
 	o.artifacts[name][id] = made
-	o.changed("create", "/cookbook_artifacts/"+name+"/"+id)
+	o.recordChange("create", "/cookbook_artifacts/"+name+"/"+id)
 	return false
 }
 
 func (s *Server) deleteArtifact(q *request) *answer {
-	found, a := q.artifact("delete")
+	found, a := q.findArtifact("delete")
 	if a != nil {
 		return a
 	}
@@ -147,11 +147,11 @@ func (s *Server) deleteArtifact(q *request) *answer {
 }
 
 func (o *Org) dropArtifact(name, id string) {
-	o.unlink(o.artifacts[name][id].linked, nil, true)
+	o.unlinkChecksums(o.artifacts[name][id].linked, nil, true)
 	delete(o.artifacts[name], id)
 	if len(o.artifacts[name]) == 0 {
 		delete(o.artifacts, name)
 		o.dropACL("cookbook_artifacts/" + name)
 	}
-	o.changed("delete", "/cookbook_artifacts/"+name+"/"+id)
+	o.recordChange("delete", "/cookbook_artifacts/"+name+"/"+id)
 }

@@ -8,18 +8,18 @@ import (
 // invite is an association request.
 type invite struct{ id, user, inviter string }
 
-// associate makes a member: a hidden group of the user alone goes into the
-// group users, which is where a member's rights come from (docs/chef-server-api.md
+// addMember adds a member: a hidden group of the user alone is added to the group
+// users, from which a member's permissions come (docs/chef-server-api.md
 // §7.2).
-func (o *Org) associate(user string) {
+func (o *Org) addMember(user string) {
 	if _, member := o.members[user]; member {
 		return
 	}
-	usag := guid("usag", o.guid, user)
+	usag := guidOf("usag", o.guid, user)
 	o.members[user] = usag
 	g := o.newGroup(usag, nil)
 	g.users = []string{user}
-	o.groups["users"].groups = include(o.groups["users"].groups, usag)
+	o.groups["users"].groups = addName(o.groups["users"].groups, usag)
 	for id, i := range o.invites {
 		if i.user == user {
 			delete(o.invites, id)
@@ -27,7 +27,7 @@ func (o *Org) associate(user string) {
 	}
 }
 
-func (o *Org) dissociate(user string) {
+func (o *Org) removeMember(user string) {
 	usag, member := o.members[user]
 	if !member {
 		return
@@ -35,12 +35,12 @@ func (o *Org) dissociate(user string) {
 	delete(o.members, user)
 	o.dropGroup(usag)
 	for _, g := range o.groups {
-		g.users = exclude(g.users, user)
+		g.users = removeName(g.users, user)
 	}
 }
 
 func (s *Server) listMembers(q *request) *answer {
-	if a := q.need("read", "organizations"); a != nil {
+	if a := q.checkPermission("read", "organizations"); a != nil {
 		return a
 	}
 	list := []any{}
@@ -50,7 +50,7 @@ func (s *Server) listMembers(q *request) *answer {
 	return ok(list)
 }
 
-// forceAssociate is for the superuser alone; it answers 201 with an empty body
+// forceAssociate requires the superuser; it answers 201 with an empty body
 // (docs/chef-server-api.md §13).
 func (s *Server) forceAssociate(q *request) *answer {
 	name := q.doc.str("username")
@@ -66,12 +66,12 @@ func (s *Server) forceAssociate(q *request) *answer {
 	if _, member := q.org.members[name]; member {
 		return failText(http.StatusConflict, "The association already exists.")
 	}
-	q.org.associate(name)
-	return (&answer{status: http.StatusCreated}).with("Location", q.url("users", name))
+	q.org.addMember(name)
+	return (&answer{status: http.StatusCreated}).withHeader("Location", q.urlOf("users", name))
 }
 
-// member finds the member that the path names.
-func (q *request) member(perm string) (string, *answer) {
+// findMember returns the member in the path.
+func (q *request) findMember(perm string) (string, *answer) {
 	name := q.arg("user")
 	if q.s.users[name] == nil {
 		return "", failText(http.StatusNotFound, "Could not find user %s", name)
@@ -82,11 +82,11 @@ func (q *request) member(perm string) (string, *answer) {
 	if q.actor.kind == userKind && q.actor.name == name {
 		return name, nil
 	}
-	return name, q.need(perm, "organizations")
+	return name, q.checkPermission(perm, "organizations")
 }
 
 func (s *Server) getMember(q *request) *answer {
-	name, a := q.member("read")
+	name, a := q.findMember("read")
 	if a != nil {
 		return a
 	}
@@ -94,19 +94,20 @@ func (s *Server) getMember(q *request) *answer {
 }
 
 func (s *Server) deleteMember(q *request) *answer {
-	name, a := q.member("update")
+	name, a := q.findMember("update")
 	if a != nil {
 		return a
 	}
 	if slices.Contains(q.org.groups["admins"].users, name) {
-		return failText(http.StatusForbidden, "Please remove %s from this organization's admins group before removing him or her from the organization.", name)
+		return failText(http.StatusForbidden, "Please remove %s from this organization's admins group before removing him or her "+
+			"from the organization.", name)
 	}
-	q.org.dissociate(name)
+	q.org.removeMember(name)
 	return ok(userJSON(s.users[name], 0))
 }
 
 func (s *Server) listInvites(q *request) *answer {
-	if a := q.need("read", "organizations"); a != nil {
+	if a := q.checkPermission("read", "organizations"); a != nil {
 		return a
 	}
 	list := []any{}
@@ -125,7 +126,7 @@ func (s *Server) createInvite(q *request) *answer {
 	if u == nil {
 		return failText(http.StatusNotFound, "Could not find user %s", name)
 	}
-	if a := q.need("update", "organizations"); a != nil {
+	if a := q.checkPermission("update", "organizations"); a != nil {
 		return a
 	}
 	if _, member := q.org.members[name]; member {
@@ -137,9 +138,9 @@ func (s *Server) createInvite(q *request) *answer {
 		}
 	}
 	s.uploads++
-	i := &invite{id: guid("invite", q.org.guid, name, q.actor.name, string(rune(s.uploads))), user: name, inviter: q.actor.name}
+	i := &invite{id: guidOf("invite", q.org.guid, name, q.actor.name, string(rune(s.uploads))), user: name, inviter: q.actor.name}
 	q.org.invites[i.id] = i
-	uri := q.url("association_requests", i.id)
+	uri := q.urlOf("association_requests", i.id)
 	return created(uri, obj("uri", uri, "organization_user", obj("username", q.actor.name),
 		"organization", obj("name", q.org.name), "user", obj("email", u.email, "first_name", u.first)))
 }
@@ -149,7 +150,7 @@ func (s *Server) deleteInvite(q *request) *answer {
 	if i == nil {
 		return failText(http.StatusNotFound, "Cannot find association request: %s", q.arg("id"))
 	}
-	if a := q.need("update", "organizations"); a != nil {
+	if a := q.checkPermission("update", "organizations"); a != nil {
 		return a
 	}
 	delete(q.org.invites, i.id)
@@ -157,7 +158,7 @@ func (s *Server) deleteInvite(q *request) *answer {
 }
 
 func (s *Server) userInvites(q *request) *answer {
-	u, a := q.user()
+	u, a := q.findUser()
 	if a != nil {
 		return a
 	}
@@ -180,10 +181,10 @@ func (s *Server) eachInvite(user string, f func(*Org, *invite)) {
 	}
 }
 
-// answerInvite is the invited user's own accept or reject. The inviter must
-// still be an admin, else the invite goes.
+// answerInvite accepts or rejects an invitation of the user. The inviter must still be
+// an admin, otherwise the invitation is removed.
 func (s *Server) answerInvite(q *request) *answer {
-	u, a := q.user()
+	u, a := q.findUser()
 	if a != nil {
 		return a
 	}
@@ -206,9 +207,10 @@ func (s *Server) answerInvite(q *request) *answer {
 		return ok(obj("organization", obj("name", org.name)))
 	}
 	inviter := &account{name: found.inviter, kind: userKind}
-	if !org.may(inviter, "update", "organizations") {
-		return failText(http.StatusForbidden, "This invitation is no longer valid. Please notify an administrator and request to be re-invited to the organization.")
+	if !org.hasPermission(inviter, "update", "organizations") {
+		return failText(http.StatusForbidden, "This invitation is no longer valid. Please notify an administrator and request to be "+
+			"re-invited to the organization.")
 	}
-	org.associate(u.name)
+	org.addMember(u.name)
 	return ok(obj("organization", obj("name", org.name)))
 }

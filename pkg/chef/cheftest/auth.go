@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// signature is what the headers of a signed request say.
+// signature holds the headers of a signed request.
 type signature struct {
 	version string // 1.0, 1.1, 1.2 or 1.3
 	user    string
@@ -20,7 +20,7 @@ type signature struct {
 	sig     string // base64, the numbered headers joined
 }
 
-// checkHeaders looks at the headers alone: what is missing, the protocol
+// checkHeaders checks the headers alone: what is missing, the protocol
 // version, the clock (docs/chef-server-api.md §1.3).
 func (s *Server) checkHeaders(r *http.Request) (*signature, *answer) {
 	var missing []string
@@ -39,10 +39,10 @@ func (s *Server) checkHeaders(r *http.Request) (*signature, *answer) {
 	q := &signature{version: version, user: r.Header.Get("X-Ops-UserId"), stamp: r.Header.Get("X-Ops-Timestamp")}
 	at, err := time.Parse("2006-01-02T15:04:05Z", q.stamp)
 	if err != nil {
-		return nil, challenge(fail(http.StatusUnauthorized, "bad header(s) 'X-Ops-Timestamp'"))
+		return nil, withChallenge(fail(http.StatusUnauthorized, "bad header(s) 'X-Ops-Timestamp'"))
 	}
 	if s.now().Sub(at).Abs() >= s.opts.AuthSkew {
-		return nil, challenge(fail(http.StatusUnauthorized,
+		return nil, withChallenge(fail(http.StatusUnauthorized,
 			"Failed to authenticate as %s. Synchronize the clock on your host.", q.user))
 	}
 	for i := 1; ; i++ {
@@ -78,16 +78,16 @@ func signVersion(header string) (string, bool) {
 	return "", false
 }
 
-func challenge(a *answer) *answer {
-	return a.with("WWW-Authenticate", `X-Ops-Sign version="1.0" version="1.1"`)
+func withChallenge(a *answer) *answer {
+	return a.withHeader("WWW-Authenticate", `X-Ops-Sign version="1.0" version="1.1"`)
 }
 
-// authenticate finds who signed the request and whether they belong to its
+// authenticate finds the signer of the request and checks that it belongs to the
 // organization.
 func (s *Server) authenticate(q *request, sig *signature) *answer {
-	candidates := s.candidates(q.org, sig.user)
+	candidates := s.candidateKeys(q.org, sig.user)
 	if len(candidates) == 0 {
-		return challenge(fail(http.StatusUnauthorized,
+		return withChallenge(fail(http.StatusUnauthorized,
 			"Failed to authenticate as '%s'. Ensure that your node_name and client key are correct.", sig.user))
 	}
 	for _, c := range candidates {
@@ -96,7 +96,7 @@ func (s *Server) authenticate(q *request, sig *signature) *answer {
 			return s.checkMembership(q)
 		}
 	}
-	return challenge(fail(http.StatusUnauthorized, "Invalid signature for user or client '%s'", sig.user))
+	return withChallenge(fail(http.StatusUnauthorized, "Invalid signature for user or client '%s'", sig.user))
 }
 
 type candidate struct {
@@ -104,8 +104,9 @@ type candidate struct {
 	pub   *rsa.PublicKey
 }
 
-// candidates are all keys, not expired, of the user and the client of a name.
-func (s *Server) candidates(org *Org, name string) []candidate {
+// candidateKeys returns all keys that haven't expired of the user and the client of a
+// name.
+func (s *Server) candidateKeys(org *Org, name string) []candidate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []candidate
@@ -146,7 +147,7 @@ func (g *signature) verify(q *request, pub *rsa.PublicKey) bool {
 	if err != nil {
 		return false
 	}
-	text := g.text(q)
+	text := g.signedText(q)
 	switch g.version {
 	case "1.3":
 		sum := sha256.Sum256([]byte(text))
@@ -158,7 +159,7 @@ func (g *signature) verify(q *request, pub *rsa.PublicKey) bool {
 	return rsa.VerifyPKCS1v15(pub, crypto.Hash(0), []byte(text), sig) == nil
 }
 
-func (g *signature) text(q *request) string {
+func (g *signature) signedText(q *request) string {
 	path := "/" + strings.Join(splitPath(q.path), "/")
 	if g.version == "1.3" {
 		version := q.r.Header.Get("X-Ops-Server-API-Version")
@@ -166,27 +167,27 @@ func (g *signature) text(q *request) string {
 			version = "0"
 		}
 		return strings.Join([]string{
-			"Method:" + q.r.Method, "Path:" + path, "X-Ops-Content-Hash:" + hash256(q.body),
+			"Method:" + q.r.Method, "Path:" + path, "X-Ops-Content-Hash:" + sha256Base64(q.body),
 			"X-Ops-Sign:version=1.3", "X-Ops-Timestamp:" + g.stamp, "X-Ops-UserId:" + g.user,
 			"X-Ops-Server-API-Version:" + version,
 		}, "\n")
 	}
 	user := g.user
 	if g.version != "1.0" {
-		user = hash1([]byte(user))
+		user = sha1Base64([]byte(user))
 	}
 	return strings.Join([]string{
-		"Method:" + q.r.Method, "Hashed Path:" + hash1([]byte(path)), "X-Ops-Content-Hash:" + hash1(q.body),
+		"Method:" + q.r.Method, "Hashed Path:" + sha1Base64([]byte(path)), "X-Ops-Content-Hash:" + sha1Base64(q.body),
 		"X-Ops-Timestamp:" + g.stamp, "X-Ops-UserId:" + user,
 	}, "\n")
 }
 
-func hash1(b []byte) string {
+func sha1Base64(b []byte) string {
 	sum := sha1.Sum(b)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func hash256(b []byte) string {
+func sha256Base64(b []byte) string {
 	sum := sha256.Sum256(b)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }

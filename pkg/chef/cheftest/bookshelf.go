@@ -30,7 +30,7 @@ func (q *request) uploadURL(sum string) string {
 	return q.s.signURL(q, http.MethodPut, sum, q.s.opts.UploadTTL)
 }
 
-// signURL makes a URL that looks like Amazon's. Its signature covers the
+// signURL returns a URL in the form of S3. Its signature covers the
 // method, the host, the path, the rest of the query, and for an upload the
 // headers Content-MD5 and Content-Type (docs/chef-server-api.md §3.4, §3.5).
 func (s *Server) signURL(q *request, method, sum string, ttl time.Duration) string {
@@ -43,11 +43,11 @@ func (s *Server) signURL(q *request, method, sum string, ttl time.Duration) stri
 		url.QueryEscape("cheftest/"+now.Format("20060102")+"/us-east-1/s3/aws4_request"), now.Format(stampForm),
 		int(ttl.Seconds()), url.QueryEscape(signed))
 	path := q.org.blobPath(sum)
-	want := s.mac(method, q.r.Host, path, query, uploadHeaders(method, sum))
-	return q.base() + path + "?" + query + "&X-Amz-Signature=" + want
+	want := s.computeMAC(method, q.r.Host, path, query, uploadHeaders(method, sum))
+	return q.baseURL() + path + "?" + query + "&X-Amz-Signature=" + want
 }
 
-// uploadHeaders is what an upload of a checksum must send.
+// uploadHeaders returns the headers that an upload of a checksum must have.
 func uploadHeaders(method, sum string) string {
 	if method != http.MethodPut {
 		return ""
@@ -56,15 +56,14 @@ func uploadHeaders(method, sum string) string {
 	return base64.StdEncoding.EncodeToString(raw) + "\n" + uploadType
 }
 
-func (s *Server) mac(parts ...string) string {
+func (s *Server) computeMAC(parts ...string) string {
 	h := hmac.New(sha256.New, s.secret)
 	h.Write([]byte(strings.Join(parts, "\n")))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// bookshelf serves file content. It asks for no Chef headers and answers
-// errors in XML.
-func (s *Server) bookshelf(q *request) *answer {
+// serveFile serves file content. It needs no Chef headers and answers errors in XML.
+func (s *Server) serveFile(q *request) *answer {
 	method := q.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -77,7 +76,7 @@ func (s *Server) bookshelf(q *request) *answer {
 	if method == http.MethodPut {
 		headers = q.r.Header.Get("Content-MD5") + "\n" + q.r.Header.Get("Content-Type")
 	}
-	if !hmac.Equal([]byte(sig), []byte(s.mac(method, q.r.Host, q.path, query, headers))) {
+	if !hmac.Equal([]byte(sig), []byte(s.computeMAC(method, q.r.Host, q.path, query, headers))) {
 		return xmlError(http.StatusForbidden, "SignatureDoesNotMatch")
 	}
 	values, _ := url.ParseQuery(query)
@@ -93,7 +92,7 @@ func (s *Server) bookshelf(q *request) *answer {
 		return xmlError(http.StatusNotFound, "NoSuchBucket")
 	}
 	if method == http.MethodPut {
-		return org.upload(q, sum)
+		return org.storeUpload(q, sum)
 	}
 	content, found := org.blobs[sum]
 	if !found {
@@ -103,7 +102,7 @@ func (s *Server) bookshelf(q *request) *answer {
 	if ctype == "" {
 		ctype = uploadType
 	}
-	return (&answer{status: http.StatusOK, body: content, ctype: ctype, front: true}).with("ETag", `"`+md5Base64(content)+`"`)
+	return (&answer{status: http.StatusOK, body: content, ctype: ctype, frontEnd: true}).withHeader("ETag", `"`+md5Base64(content)+`"`)
 }
 
 func (s *Server) blobOwner(path string) (*Org, string) {
@@ -121,15 +120,15 @@ func (s *Server) blobOwner(path string) (*Org, string) {
 	return nil, ""
 }
 
-func (o *Org) upload(q *request, sum string) *answer {
+func (o *Org) storeUpload(q *request, sum string) *answer {
 	if q.r.ContentLength < 0 {
 		return xmlError(http.StatusLengthRequired, "MissingContentLength")
 	}
 	if md5Base64(q.body) != q.r.Header.Get("Content-MD5") {
-		return &answer{status: http.StatusNotAcceptable, front: true}
+		return &answer{status: http.StatusNotAcceptable, frontEnd: true}
 	}
 	o.blobs[sum] = q.body
-	return (&answer{status: http.StatusNoContent, front: true}).with("ETag", `"`+md5Base64(q.body)+`"`)
+	return (&answer{status: http.StatusNoContent, frontEnd: true}).withHeader("ETag", `"`+md5Base64(q.body)+`"`)
 }
 
 func md5Base64(b []byte) string {
@@ -139,7 +138,8 @@ func md5Base64(b []byte) string {
 
 func xmlError(status int, code string) *answer {
 	return &answer{
-		status: status, front: true, ctype: "application/xml",
-		body: fmt.Appendf(nil, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message></Error>", code, http.StatusText(status)),
+		status: status, frontEnd: true, ctype: "application/xml",
+		body: fmt.Appendf(nil, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message></Error>",
+			code, http.StatusText(status)),
 	}
 }

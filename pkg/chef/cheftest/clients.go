@@ -3,11 +3,11 @@ package cheftest
 import "net/http"
 
 func (o *Org) newClient(name string, validator bool, creator *account) *account {
-	c := &account{name: name, kind: clientKind, authz: guid("client", o.name, name), validator: validator}
+	c := &account{name: name, kind: clientKind, authz: guidOf("client", o.name, name), validator: validator}
 	o.clients[name] = c
-	o.own("clients", name, creator)
-	o.acls["clients/"+name].own(c)
-	o.groups["clients"].clients = include(o.groups["clients"].clients, name)
+	o.createACL("clients", name, creator)
+	o.acls["clients/"+name].grantAll(c)
+	o.groups["clients"].clients = addName(o.groups["clients"].clients, name)
 	return c
 }
 
@@ -15,11 +15,11 @@ func (o *Org) dropClient(name string) {
 	delete(o.clients, name)
 	o.dropACL("clients/" + name)
 	for _, g := range o.groups {
-		g.clients = exclude(g.clients, name)
+		g.clients = removeName(g.clients, name)
 	}
 	for _, rights := range o.acls {
 		for p, e := range rights {
-			e.clients = exclude(e.clients, name)
+			e.clients = removeName(e.clients, name)
 			rights[p] = e
 		}
 	}
@@ -35,12 +35,12 @@ func (o *Org) clientJSON(c *account, version int) *object {
 }
 
 func (s *Server) listClients(q *request) *answer {
-	if a := q.need("read", "containers/clients"); a != nil {
+	if a := q.checkPermission("read", "containers/clients"); a != nil {
 		return a
 	}
 	out := obj()
 	for _, n := range sortedKeys(q.org.clients) {
-		out.set(n, q.url("clients", n))
+		out.set(n, q.urlOf("clients", n))
 	}
 	return ok(out)
 }
@@ -53,16 +53,16 @@ func parseClient(q *request) *answer {
 	if name == "" {
 		name = q.doc.str("clientname")
 	}
-	if !nameOf(environmentName, name) {
+	if !validName(environmentName, name) {
 		return invalid("Invalid client name '%s' using regex: 'Malformed client name.  Must be A-Z, a-z, 0-9, _, -, or .'.", name)
 	}
 	q.doc.set("name", name)
-	return parseKeyWish(q)
+	return parseKeyRequest(q)
 }
 
 func (s *Server) createClient(q *request) *answer {
 	name := q.doc.str("name")
-	if a := q.need("create", "containers/clients"); a != nil {
+	if a := q.checkPermission("create", "containers/clients"); a != nil {
 		return a
 	}
 	if q.org.clients[name] != nil {
@@ -70,20 +70,20 @@ func (s *Server) createClient(q *request) *answer {
 	}
 	validator, _ := q.doc.get("validator")
 	c := q.org.newClient(name, validator == true, q.actor)
-	uri := q.url("clients", name)
+	uri := q.urlOf("clients", name)
 	return created(uri, s.withKey(q, c, obj("uri", uri), uri))
 }
 
-func (q *request) client(perm string) (*account, *answer) {
+func (q *request) findClient(perm string) (*account, *answer) {
 	c := q.org.clients[q.arg("name")]
 	if c == nil {
 		return nil, notFound("Cannot load client %s", q.arg("name"))
 	}
-	return c, q.need(perm, "clients/"+c.name)
+	return c, q.checkPermission(perm, "clients/"+c.name)
 }
 
 func (s *Server) getClient(q *request) *answer {
-	c, a := q.client("read")
+	c, a := q.findClient("read")
 	if a != nil {
 		return a
 	}
@@ -91,7 +91,7 @@ func (s *Server) getClient(q *request) *answer {
 }
 
 func (s *Server) putClient(q *request) *answer {
-	c, a := q.client("update")
+	c, a := q.findClient("update")
 	if a != nil {
 		return a
 	}
@@ -112,7 +112,7 @@ func (s *Server) putClient(q *request) *answer {
 }
 
 func (s *Server) deleteClient(q *request) *answer {
-	c, a := q.client("delete")
+	c, a := q.findClient("delete")
 	if a != nil {
 		return a
 	}
@@ -120,9 +120,9 @@ func (s *Server) deleteClient(q *request) *answer {
 	return ok(q.org.clientJSON(c, q.version))
 }
 
-// principal answers without a signature who goes by a name
+// getPrincipal returns the principals of a name, without a signature
 // (docs/chef-server-api.md §7.4).
-func (s *Server) principal(q *request) *answer {
+func (s *Server) getPrincipal(q *request) *answer {
 	name := q.arg("name")
 	var list []any
 	if c := q.org.clients[name]; c != nil {

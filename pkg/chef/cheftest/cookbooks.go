@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// versions are a cookbook's versions, highest first.
-func (o *Org) versions(name string) []*cookbook {
+// sortedVersions returns a cookbook's versions, highest first.
+func (o *Org) sortedVersions(name string) []*cookbook {
 	list := make([]*cookbook, 0, len(o.cookbooks[name]))
 	for _, c := range o.cookbooks[name] {
 		list = append(list, c)
@@ -29,17 +29,17 @@ func parseNumVersions(q *request) *answer {
 
 func (q *request) versionList(name string, limit int) *object {
 	list := []any{}
-	for i, c := range q.org.versions(name) {
+	for i, c := range q.org.sortedVersions(name) {
 		if limit >= 0 && i >= limit {
 			break
 		}
-		list = append(list, obj("version", c.ver.String(), "url", q.url("cookbooks", name, c.ver.String())))
+		list = append(list, obj("version", c.ver.String(), "url", q.urlOf("cookbooks", name, c.ver.String())))
 	}
-	return obj("url", q.url("cookbooks", name), "versions", list)
+	return obj("url", q.urlOf("cookbooks", name), "versions", list)
 }
 
 func (s *Server) listCookbooks(q *request) *answer {
-	if a := q.need("read", "containers/cookbooks"); a != nil {
+	if a := q.checkPermission("read", "containers/cookbooks"); a != nil {
 		return a
 	}
 	limit := 1
@@ -58,7 +58,7 @@ func (s *Server) listCookbooks(q *request) *answer {
 }
 
 func (s *Server) getCookbook(q *request) *answer {
-	if a := q.need("read", "containers/cookbooks"); a != nil {
+	if a := q.checkPermission("read", "containers/cookbooks"); a != nil {
 		return a
 	}
 	name := q.arg("name")
@@ -66,13 +66,13 @@ func (s *Server) getCookbook(q *request) *answer {
 	case "_latest":
 		out := obj()
 		for _, n := range sortedKeys(q.org.cookbooks) {
-			out.set(n, q.url("cookbooks", n, q.org.versions(n)[0].ver.String()))
+			out.set(n, q.urlOf("cookbooks", n, q.org.sortedVersions(n)[0].ver.String()))
 		}
 		return ok(out)
 	case "_recipes":
 		list := []string{}
 		for _, n := range sortedKeys(q.org.cookbooks) {
-			list = append(list, q.org.versions(n)[0].recipes()...)
+			list = append(list, q.org.sortedVersions(n)[0].recipeNames()...)
 		}
 		return ok(list)
 	}
@@ -82,15 +82,15 @@ func (s *Server) getCookbook(q *request) *answer {
 	return ok(obj(name, q.versionList(name, -1)))
 }
 
-func (s *Server) universe(q *request) *answer {
-	if a := q.need("read", "containers/cookbooks"); a != nil {
+func (s *Server) getUniverse(q *request) *answer {
+	if a := q.checkPermission("read", "containers/cookbooks"); a != nil {
 		return a
 	}
 	out := obj()
 	for _, name := range sortedKeys(q.org.cookbooks) {
 		versions := obj()
-		for _, c := range q.org.versions(name) {
-			versions.set(c.ver.String(), obj("location_path", q.url("cookbooks", name, c.ver.String()),
+		for _, c := range q.org.sortedVersions(name) {
+			versions.set(c.ver.String(), obj("location_path", q.urlOf("cookbooks", name, c.ver.String()),
 				"location_type", "chef_server", "dependencies", c.depends))
 		}
 		out.set(name, versions)

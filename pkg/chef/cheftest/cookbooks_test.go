@@ -17,42 +17,44 @@ import (
 	"chefsync/pkg/chef/contract"
 )
 
-// manifest is a cookbook at API version 2 with files of the given contents.
-func manifest(name, version string, frozen bool, files map[string]string) string {
+// manifestJSON is a cookbook at API version 2 with files of the given contents.
+func manifestJSON(name, version string, frozen bool, files map[string]string) string {
 	var list []string
 	for path, content := range files {
 		name := path
 		if !strings.Contains(path, "/") {
 			name = "root_files/" + path
 		}
-		list = append(list, fmt.Sprintf(`{"name":%q,"path":%q,"checksum":%q,"specificity":"default"}`, name, path, cheftest.MD5([]byte(content))))
+		list = append(list, fmt.Sprintf(`{"name":%q,"path":%q,"checksum":%q,"specificity":"default"}`, name, path,
+			cheftest.MD5([]byte(content))))
 	}
-	return fmt.Sprintf(`{"name":"%[1]s-%[2]s","cookbook_name":%[1]q,"version":%[2]q,"frozen?":%[3]v,"metadata":{"name":%[1]q,"version":%[2]q},"all_files":[%[4]s]}`,
+	return fmt.Sprintf(`{"name":"%[1]s-%[2]s","cookbook_name":%[1]q,"version":%[2]q,"frozen?":%[3]v,"metadata":{"name":%[1]q,`+
+		`"version":%[2]q},"all_files":[%[4]s]}`,
 		name, version, frozen, strings.Join(list, ","))
 }
 
-// upload puts content on the server through a sandbox.
-func (w *world) upload(contents ...string) {
+// uploadFiles puts content on the server through a sandbox.
+func (w *testServer) uploadFiles(contents ...string) {
 	w.Helper()
 	var sums []string
 	for _, c := range contents {
 		sums = append(sums, `"`+cheftest.MD5([]byte(c))+`":null`)
 	}
-	r := w.want(201, "POST", "/sandboxes", `{"checksums":{`+strings.Join(sums, ",")+`}}`)
+	r := w.wantStatus(201, "POST", "/sandboxes", `{"checksums":{`+strings.Join(sums, ",")+`}}`)
 	checksums, _ := r.Object()["checksums"].(map[string]any)
 	for _, c := range contents {
 		one, _ := checksums[cheftest.MD5([]byte(c))].(map[string]any)
 		if one["needs_upload"] == true {
-			if got := w.put(one["url"].(string), c, nil).Status; got != 204 {
+			if got := w.putFile(one["url"].(string), c, nil).Status; got != 204 {
 				w.Fatalf("upload: %d", got)
 			}
 		}
 	}
-	w.want(200, "PUT", "/sandboxes/"+r.Object()["sandbox_id"].(string), `{"is_completed":true}`, `"is_completed":true`, `"create_time"`)
+	w.wantStatus(200, "PUT", "/sandboxes/"+r.Object()["sandbox_id"].(string), `{"is_completed":true}`, `"is_completed":true`, `"create_time"`)
 }
 
-// put uploads to a signed URL.
-func (w *world) put(url, content string, edit func(*http.Request)) contract.Reply {
+// putFile uploads to a signed URL.
+func (w *testServer) putFile(url, content string, edit func(*http.Request)) contract.Reply {
 	w.Helper()
 	raw, _ := hex.DecodeString(cheftest.MD5([]byte(content)))
 	req, _ := http.NewRequestWithContext(context.Background(), "PUT", url, strings.NewReader(content))
@@ -61,16 +63,16 @@ func (w *world) put(url, content string, edit func(*http.Request)) contract.Repl
 	if edit != nil {
 		edit(req)
 	}
-	return w.send(req)
+	return w.sendRequest(req)
 }
 
-func (w *world) get(url string) contract.Reply {
+func (w *testServer) getFile(url string) contract.Reply {
 	w.Helper()
 	req, _ := http.NewRequestWithContext(context.Background(), "GET", url, http.NoBody)
-	return w.send(req)
+	return w.sendRequest(req)
 }
 
-func (w *world) send(req *http.Request) contract.Reply {
+func (w *testServer) sendRequest(req *http.Request) contract.Reply {
 	w.Helper()
 	r, err := w.as.Send(req)
 	if err != nil {
@@ -80,58 +82,59 @@ func (w *world) send(req *http.Request) contract.Reply {
 }
 
 // fileURL is the URL of the first file of a cookbook version.
-func (w *world) fileURL(path string) string {
+func (w *testServer) fileURL(path string) string {
 	w.Helper()
-	files, _ := w.want(200, "GET", path, "").Object()["all_files"].([]any)
+	files, _ := w.wantStatus(200, "GET", path, "").Object()["all_files"].([]any)
 	file, _ := files[0].(map[string]any)
 	return file["url"].(string)
 }
 
-func TestACookbookGoesUpAndComesDown(t *testing.T) {
-	w := newWorld(t)
-	w.upload("recipe", "")
-	body := manifest("nginx", "1.2.0", false, map[string]string{"recipes/default.rb": "recipe"})
-	r := w.want(201, "PUT", "/cookbooks/nginx/1.2.0", body, `"name":"nginx-1.2.0"`)
+func TestCookbookUploadAndDownload(t *testing.T) {
+	w := newTestServer(t)
+	w.uploadFiles("recipe", "")
+	body := manifestJSON("nginx", "1.2.0", false, map[string]string{"recipes/default.rb": "recipe"})
+	r := w.wantStatus(201, "PUT", "/cookbooks/nginx/1.2.0", body, `"name":"nginx-1.2.0"`)
 	if r.Header.Get("Location") != "http://chef.test/organizations/acme/cookbooks/nginx/1.2.0" {
 		t.Errorf("Location %q", r.Header.Get("Location"))
 	}
-	w.want(200, "PUT", "/cookbooks/nginx/1.2.0", body)
-	w.want(200, "GET", "/cookbooks/nginx/1.2.0", "", `"frozen?":false`, `"attributes":{},"dependencies":{},"long_description":""`,
+	w.wantStatus(200, "PUT", "/cookbooks/nginx/1.2.0", body)
+	w.wantStatus(200, "GET", "/cookbooks/nginx/1.2.0", "", `"frozen?":false`, `"attributes":{},"dependencies":{},"long_description":""`,
 		`"json_class":"Chef::CookbookVersion"`)
-	w.want(200, "GET", "/cookbooks/nginx/_latest", "", "nginx-1.2.0")
-	got := w.get(w.fileURL("/cookbooks/nginx/1.2.0"))
+	w.wantStatus(200, "GET", "/cookbooks/nginx/_latest", "", "nginx-1.2.0")
+	got := w.getFile(w.fileURL("/cookbooks/nginx/1.2.0"))
 	if got.Status != 200 || string(got.Body) != "recipe" || got.Genuine() {
 		t.Errorf("got %d %q", got.Status, got.Body)
 	}
-	w.want(404, "GET", "/cookbooks/nginx/9.0.0", "", "Cannot find a cookbook named nginx with version 9.0.0")
-	w.want(400, "GET", "/cookbooks/nginx/one", "", "Invalid cookbook version 'one'.")
-	w.want(200, "DELETE", "/cookbooks/nginx/1.2.0", "", `"recipes":[{"name":"default.rb"`) // segments at every version
-	w.want(404, "GET", "/cookbooks/nginx", "", "Cannot find a cookbook named nginx")
+	w.wantStatus(404, "GET", "/cookbooks/nginx/9.0.0", "", "Cannot find a cookbook named nginx with version 9.0.0")
+	w.wantStatus(400, "GET", "/cookbooks/nginx/one", "", "Invalid cookbook version 'one'.")
+	w.wantStatus(200, "DELETE", "/cookbooks/nginx/1.2.0", "", `"recipes":[{"name":"default.rb"`) // segments at every version
+	w.wantStatus(404, "GET", "/cookbooks/nginx", "", "Cannot find a cookbook named nginx")
 }
 
 func TestCookbookListings(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	for _, v := range []string{"1.9.0", "1.10.0", "0.1.0"} {
 		w.org.PutCookbookMetadata("a", v, `{"dependencies":{"apt":">= 0.0.0"}}`, map[string][]byte{
 			"recipes/default.rb": []byte(v), "recipes/ssl.rb": []byte("s")}, false)
 	}
 	const u = "http://chef.test/organizations/acme/cookbooks/a"
 	one := `{"a":{"url":"` + u + `","versions":[{"version":"1.10.0","url":"` + u + `/1.10.0"}]}}`
-	w.want(200, "GET", "/cookbooks", "", one)
-	w.want(200, "GET", "/cookbooks?num_versions=1", "", one)
-	w.want(200, "GET", "/cookbooks?num_versions=0", "", `"versions":[]`)
-	w.want(200, "GET", "/cookbooks?num_versions=all", "", `1.10.0","url":"`+u+`/1.10.0"},{"version":"1.9.0"`)
-	w.want(200, "GET", "/cookbooks/a", "", `"0.1.0"`)
-	w.want(400, "GET", "/cookbooks?num_versions=-1", "", "invalid number of versions")
-	w.want(400, "GET", "/cookbooks?num_versions=", "")
-	w.want(200, "GET", "/cookbooks/_latest", "", `{"a":"`+u+`/1.10.0"}`)
-	w.want(200, "GET", "/cookbooks/_recipes", "", `["a","a::ssl"]`)
-	w.want(200, "GET", "/universe", "", `{"a":{"1.10.0":{"location_path":"`+u+`/1.10.0","location_type":"chef_server","dependencies":{"apt":">= 0.0.0"}}`)
+	w.wantStatus(200, "GET", "/cookbooks", "", one)
+	w.wantStatus(200, "GET", "/cookbooks?num_versions=1", "", one)
+	w.wantStatus(200, "GET", "/cookbooks?num_versions=0", "", `"versions":[]`)
+	w.wantStatus(200, "GET", "/cookbooks?num_versions=all", "", `1.10.0","url":"`+u+`/1.10.0"},{"version":"1.9.0"`)
+	w.wantStatus(200, "GET", "/cookbooks/a", "", `"0.1.0"`)
+	w.wantStatus(400, "GET", "/cookbooks?num_versions=-1", "", "invalid number of versions")
+	w.wantStatus(400, "GET", "/cookbooks?num_versions=", "")
+	w.wantStatus(200, "GET", "/cookbooks/_latest", "", `{"a":"`+u+`/1.10.0"}`)
+	w.wantStatus(200, "GET", "/cookbooks/_recipes", "", `["a","a::ssl"]`)
+	w.wantStatus(200, "GET", "/universe", "", `{"a":{"1.10.0":{"location_path":"`+u+
+		`/1.10.0","location_type":"chef_server","dependencies":{"apt":">= 0.0.0"}}`)
 }
 
 func TestManifestsAreStrict(t *testing.T) {
-	w := newWorld(t)
-	good := manifest("a", "1.0.0", false, nil)
+	w := newTestServer(t)
+	good := manifestJSON("a", "1.0.0", false, nil)
 	for name, x := range map[string]struct{ old, new, text string }{
 		"unknown key":           {`"frozen?"`, `"access":1,"frozen?"`, "Invalid key access in request body"},
 		"segments at version 2": {`"all_files"`, `"recipes"`, "Invalid key recipes in request body"},
@@ -139,8 +142,9 @@ func TestManifestsAreStrict(t *testing.T) {
 		"another version":       {`"version":"1.0.0"}`, `"version":"1.0"}`, "Field 'metadata.version' invalid"},
 		"null in metadata":      {`"metadata":{`, `"metadata":{"maintainer":null,`, "Field 'metadata.maintainer' invalid"},
 		"a bad dependency":      {`"metadata":{`, `"metadata":{"dependencies":{"x":"new"},`, "metadata.dependencies"},
-		"a file without a path": {`"all_files":[`, `"all_files":[{"name":"x","checksum":"y","specificity":"z"}`, "Invalid element in array value of 'all_files'."},
-		"no metadata":           {`"metadata"`, `"metadata2"`, "Invalid key metadata2"},
+		"a file without a path": {`"all_files":[`, `"all_files":[{"name":"x","checksum":"y","specificity":"z"}`,
+			"Invalid element in array value of 'all_files'."},
+		"no metadata": {`"metadata"`, `"metadata2"`, "Invalid key metadata2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.T = t
@@ -148,80 +152,82 @@ func TestManifestsAreStrict(t *testing.T) {
 			if body == good {
 				t.Fatal("nothing was changed")
 			}
-			w.want(400, "PUT", "/cookbooks/a/1.0.0", body, x.text)
+			w.wantStatus(400, "PUT", "/cookbooks/a/1.0.0", body, x.text)
 		})
 	}
 	w.T = t
-	w.want(400, "PUT", "/cookbooks/a/1", good, "Field 'name' invalid")
-	w.want(400, "PUT", "/cookbooks/a+b/1.0.0", good, "Invalid cookbook name")
+	w.wantStatus(400, "PUT", "/cookbooks/a/1", good, "Field 'name' invalid")
+	w.wantStatus(400, "PUT", "/cookbooks/a+b/1.0.0", good, "Invalid cookbook name")
 	w.as.Version = "1"
-	w.want(400, "PUT", "/cookbooks/a/1.0.0", good, "Invalid key all_files in request body")
-	w.want(201, "PUT", "/cookbooks/a/1.0.0", strings.Replace(good, `"all_files"`, `"recipes"`, 1))
+	w.wantStatus(400, "PUT", "/cookbooks/a/1.0.0", good, "Invalid key all_files in request body")
+	w.wantStatus(201, "PUT", "/cookbooks/a/1.0.0", strings.Replace(good, `"all_files"`, `"recipes"`, 1))
 }
 
 func TestSegmentsAndAllFiles(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	w.org.PutCookbook("new", "1.0.0", map[string][]byte{
 		"recipes/default.rb": []byte("a"), "ohai/plugin.rb": []byte("b"), "metadata.rb": []byte("c")}, false)
 	w.as.Version = "1"
-	r := w.want(200, "GET", "/cookbooks/new/1.0.0", "", `"recipes":[{"name":"default.rb","path":"recipes/default.rb"`,
+	r := w.wantStatus(200, "GET", "/cookbooks/new/1.0.0", "", `"recipes":[{"name":"default.rb","path":"recipes/default.rb"`,
 		`"root_files":[{"name":"metadata.rb"`, `"attributes":[]`)
 	if strings.Contains(string(r.Body), "ohai") || strings.Contains(string(r.Body), "all_files") {
 		t.Errorf("files of other folders are lost below version 2, got %s", r.Body)
 	}
 	sum := cheftest.MD5([]byte("x"))
-	w.upload("x")
-	w.want(201, "PUT", "/cookbooks/old/1.0.0", `{"name":"old-1.0.0","cookbook_name":"old","metadata":{"version":"1.0.0"},
+	w.uploadFiles("x")
+	w.wantStatus(201, "PUT", "/cookbooks/old/1.0.0", `{"name":"old-1.0.0","cookbook_name":"old","metadata":{"version":"1.0.0"},
 		"recipes":[{"name":"default.rb","path":"recipes/default.rb","checksum":"`+sum+`","specificity":"default","url":"http://noise"}]}`)
 	w.as.Version = "2"
-	r = w.want(200, "GET", "/cookbooks/old/1.0.0", "", `"all_files":[{"name":"recipes/default.rb","path":"recipes/default.rb"`)
+	r = w.wantStatus(200, "GET", "/cookbooks/old/1.0.0", "", `"all_files":[{"name":"recipes/default.rb","path":"recipes/default.rb"`)
 	if strings.Contains(string(r.Body), "noise") {
 		t.Errorf("the url is always the server's own, got %s", r.Body)
 	}
 }
 
 func TestFrozenVersions(t *testing.T) {
-	w := newWorld(t)
-	w.upload("one", "two")
+	w := newTestServer(t)
+	w.uploadFiles("one", "two")
 	one, two := map[string]string{"recipes/a.rb": "one"}, map[string]string{"recipes/a.rb": "two"}
-	w.want(201, "PUT", "/cookbooks/a/1.0.0", manifest("a", "1.0.0", false, one))
-	w.want(200, "PUT", "/cookbooks/a/1.0.0", manifest("a", "1.0.0", true, one))
+	w.wantStatus(201, "PUT", "/cookbooks/a/1.0.0", manifestJSON("a", "1.0.0", false, one))
+	w.wantStatus(200, "PUT", "/cookbooks/a/1.0.0", manifestJSON("a", "1.0.0", true, one))
 	const frozen = "The cookbook a at version 1.0.0 is frozen. Use the 'force' option to override."
-	w.want(409, "PUT", "/cookbooks/a/1.0.0", manifest("a", "1.0.0", true, one), frozen) // even the same
-	w.want(409, "PUT", "/cookbooks/a/1.0.0?force=false", manifest("a", "1.0.0", true, two), frozen)
-	w.want(200, "PUT", "/cookbooks/a/1.0.0?force=yes", manifest("a", "1.0.0", false, two), `"frozen?":true`)
-	w.want(200, "GET", "/cookbooks/a/1.0.0", "", `"frozen?":true`, cheftest.MD5([]byte("two")))
+	w.wantStatus(409, "PUT", "/cookbooks/a/1.0.0", manifestJSON("a", "1.0.0", true, one), frozen) // even the same
+	w.wantStatus(409, "PUT", "/cookbooks/a/1.0.0?force=false", manifestJSON("a", "1.0.0", true, two), frozen)
+	w.wantStatus(200, "PUT", "/cookbooks/a/1.0.0?force=yes", manifestJSON("a", "1.0.0", false, two), `"frozen?":true`)
+	w.wantStatus(200, "GET", "/cookbooks/a/1.0.0", "", `"frozen?":true`, cheftest.MD5([]byte("two")))
 }
 
-func TestAFailedCreateStaysBehind(t *testing.T) {
-	w := newWorld(t)
-	body := manifest("a", "1.0.0", true, map[string]string{"recipes/a.rb": "missing"})
-	w.want(400, "PUT", "/cookbooks/a/1.0.0", body, "Manifest has a checksum that hasn't been uploaded.")
-	w.want(200, "GET", "/cookbooks/a", "", "1.0.0")
-	w.want(200, "GET", "/cookbooks/a/1.0.0", "", `"frozen?":true`, "recipes/a.rb")
-	if torn := w.org.Torn(); len(torn) != 1 {
+func TestFailedCreateIsKept(t *testing.T) {
+	w := newTestServer(t)
+	body := manifestJSON("a", "1.0.0", true, map[string]string{"recipes/a.rb": "missing"})
+	w.wantStatus(400, "PUT", "/cookbooks/a/1.0.0", body, "Manifest has a checksum that hasn't been uploaded.")
+	w.wantStatus(200, "GET", "/cookbooks/a", "", "1.0.0")
+	w.wantStatus(200, "GET", "/cookbooks/a/1.0.0", "", `"frozen?":true`, "recipes/a.rb")
+	if torn := w.org.DamagedCookbooks(); len(torn) != 1 {
 		t.Errorf("torn: %v", torn)
 	}
-	w.want(409, "PUT", "/cookbooks/a/1.0.0", body)
-	w.want(400, "PUT", "/cookbooks/a/1.0.0?force=true", body, "Manifest has checksum "+cheftest.MD5([]byte("missing"))+" but it hasn't yet been uploaded")
-	w.upload("missing")
-	w.want(200, "PUT", "/cookbooks/a/1.0.0?force=true", body)
-	if torn := w.org.Torn(); len(torn) != 0 {
+	w.wantStatus(409, "PUT", "/cookbooks/a/1.0.0", body)
+	w.wantStatus(400, "PUT", "/cookbooks/a/1.0.0?force=true", body, "Manifest has checksum "+cheftest.MD5([]byte("missing"))+
+		" but it hasn't yet been uploaded")
+	w.uploadFiles("missing")
+	w.wantStatus(200, "PUT", "/cookbooks/a/1.0.0?force=true", body)
+	if torn := w.org.DamagedCookbooks(); len(torn) != 0 {
 		t.Errorf("torn: %v", torn)
 	}
 }
 
-func TestContentThatNothingLinksIsForgottenAtOnce(t *testing.T) {
-	w := newWorld(t)
-	w.upload("shared", "own", "never linked")
-	w.want(201, "PUT", "/cookbooks/a/1.0.0", manifest("a", "1.0.0", false, map[string]string{"recipes/a.rb": "shared", "recipes/b.rb": "own"}))
-	w.want(201, "PUT", "/cookbooks/b/1.0.0", manifest("b", "1.0.0", false, map[string]string{"recipes/a.rb": "shared"}))
+func TestUnlinkedContentIsDeletedAtOnce(t *testing.T) {
+	w := newTestServer(t)
+	w.uploadFiles("shared", "own", "never linked")
+	w.wantStatus(201, "PUT", "/cookbooks/a/1.0.0", manifestJSON("a", "1.0.0", false,
+		map[string]string{"recipes/a.rb": "shared", "recipes/b.rb": "own"}))
+	w.wantStatus(201, "PUT", "/cookbooks/b/1.0.0", manifestJSON("b", "1.0.0", false, map[string]string{"recipes/a.rb": "shared"}))
 	needs := func() string {
 		w.Helper()
 		var out []string
 		for _, c := range []string{"shared", "own", "never linked"} {
 			sum := cheftest.MD5([]byte(c))
-			r := w.want(201, "POST", "/sandboxes", `{"checksums":{"`+sum+`":null}}`)
+			r := w.wantStatus(201, "POST", "/sandboxes", `{"checksums":{"`+sum+`":null}}`)
 			if strings.Contains(string(r.Body), `"needs_upload":true`) {
 				out = append(out, c)
 			}
@@ -232,26 +238,26 @@ func TestContentThatNothingLinksIsForgottenAtOnce(t *testing.T) {
 		t.Errorf("needs %q", got)
 	}
 	url := w.fileURL("/cookbooks/b/1.0.0")
-	w.want(200, "DELETE", "/cookbooks/a/1.0.0", "")
+	w.wantStatus(200, "DELETE", "/cookbooks/a/1.0.0", "")
 	if got := needs(); got != "own" {
 		t.Errorf("needs %q", got)
 	}
-	if w.get(url).Status != 200 {
+	if w.getFile(url).Status != 200 {
 		t.Error("shared content stays")
 	}
-	w.want(200, "PUT", "/cookbooks/b/1.0.0", manifest("b", "1.0.0", false, nil))
+	w.wantStatus(200, "PUT", "/cookbooks/b/1.0.0", manifestJSON("b", "1.0.0", false, nil))
 	if got := needs(); got != "shared,own" {
 		t.Errorf("needs %q", got)
 	}
-	if got := w.get(url).Status; got != 404 {
+	if got := w.getFile(url).Status; got != 404 {
 		t.Errorf("forgotten content: %d", got)
 	}
 }
 
 // The real server, seen with Chef Infra Server 15.10, looks for a checksum that two
 // overwrites dropped once more than it is there.
-func TestOverwritesAtOnceThatDropTheSameFileCollide(t *testing.T) {
-	w := newWorld(t)
+func TestConcurrentOverwritesThatDropAFileCollide(t *testing.T) {
+	w := newTestServer(t)
 	for _, name := range []string{"a", "b"} {
 		w.org.PutCookbook(name, "1.0.0", map[string][]byte{"x": []byte("shared")}, false)
 	}
@@ -261,7 +267,7 @@ func TestOverwritesAtOnceThatDropTheSameFileCollide(t *testing.T) {
 	statuses := make(chan int, 2)
 	for _, name := range []string{"a", "b"} {
 		go func() {
-			r, err := w.as.Do(t.Context(), "PUT", "/cookbooks/"+name+"/1.0.0", manifest(name, "1.0.0", false, nil))
+			r, err := w.as.Do(t.Context(), "PUT", "/cookbooks/"+name+"/1.0.0", manifestJSON(name, "1.0.0", false, nil))
 			if err != nil {
 				t.Error(err)
 			}
@@ -273,17 +279,17 @@ func TestOverwritesAtOnceThatDropTheSameFileCollide(t *testing.T) {
 	}
 	overlap.Remove()
 	for _, name := range []string{"a", "b"} {
-		w.want(200, "PUT", "/cookbooks/"+name+"/1.0.0", manifest(name, "1.0.0", false, nil))
+		w.wantStatus(200, "PUT", "/cookbooks/"+name+"/1.0.0", manifestJSON(name, "1.0.0", false, nil))
 	}
 }
 
 func TestSandboxes(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	for _, body := range []string{`{"checksums":{}}`, `{"checksums":{"xyz":null}}`, `{"checksums":{"` + cheftest.MD5(nil) + `":1}}`, `{}`} {
-		w.want(400, "POST", "/sandboxes", body, "checksums")
+		w.wantStatus(400, "POST", "/sandboxes", body, "checksums")
 	}
 	a, b := cheftest.MD5([]byte("a")), cheftest.MD5([]byte("b"))
-	r := w.want(201, "POST", "/sandboxes", `{"checksums":{"`+a+`":null,"`+b+`":null}}`)
+	r := w.wantStatus(201, "POST", "/sandboxes", `{"checksums":{"`+a+`":null,"`+b+`":null}}`)
 	id, _ := r.Object()["sandbox_id"].(string)
 	if l := r.Header.Get("Location"); !strings.HasPrefix(l, "http://chef.test/organizations/acme/sandboxes/") || strings.HasSuffix(l, id) {
 		t.Errorf("Location %q; want one of another id than %s", l, id)
@@ -296,23 +302,23 @@ func TestSandboxes(t *testing.T) {
 		one, _ := sums[sum].(map[string]any)
 		return one["url"].(string)
 	}
-	w.want(503, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, "Committed incomplete sandbox: [")
-	w.put(url(a), "a", nil)
-	w.want(503, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, `{"error":["Committed incomplete sandbox: [<<\"`+b+`\">>]"]}`)
-	w.want(201, "POST", "/sandboxes", `{"checksums":{"`+a+`":null}}`, `"needs_upload":true`) // uploaded, not committed
-	w.put(url(b), "b", nil)
-	w.want(500, "PUT", "/sandboxes/"+id, `{}`)
-	w.want(200, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, `"checksums":["`+a+`","`+b+`"]`)
-	w.want(404, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, "No such sandbox '"+id+"'.")
-	w.want(201, "POST", "/sandboxes", `{"checksums":{"`+a+`":null}}`, `"needs_upload":false`)
+	w.wantStatus(503, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, "Committed incomplete sandbox: [")
+	w.putFile(url(a), "a", nil)
+	w.wantStatus(503, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, `{"error":["Committed incomplete sandbox: [<<\"`+b+`\">>]"]}`)
+	w.wantStatus(201, "POST", "/sandboxes", `{"checksums":{"`+a+`":null}}`, `"needs_upload":true`) // uploaded, not committed
+	w.putFile(url(b), "b", nil)
+	w.wantStatus(500, "PUT", "/sandboxes/"+id, `{}`)
+	w.wantStatus(200, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, `"checksums":["`+a+`","`+b+`"]`)
+	w.wantStatus(404, "PUT", "/sandboxes/"+id, `{"is_completed":true}`, "No such sandbox '"+id+"'.")
+	w.wantStatus(201, "POST", "/sandboxes", `{"checksums":{"`+a+`":null}}`, `"needs_upload":false`)
 }
 
 func TestSignedURLs(t *testing.T) {
 	now := time.Now()
-	w := newWorld(t, cheftest.Options{Now: func() time.Time { return now }})
+	w := newTestServer(t, cheftest.Options{Now: func() time.Time { return now }})
 	w.as.Now = func() time.Time { return now }
 	sum := cheftest.MD5([]byte("x"))
-	r := w.want(201, "POST", "/sandboxes", `{"checksums":{"`+sum+`":null}}`)
+	r := w.wantStatus(201, "POST", "/sandboxes", `{"checksums":{"`+sum+`":null}}`)
 	sums, _ := r.Object()["checksums"].(map[string]any)
 	one, _ := sums[sum].(map[string]any)
 	up := one["url"].(string)
@@ -334,7 +340,8 @@ func TestSignedURLs(t *testing.T) {
 		"as it should":        {up, "x", nil, 204},
 		"twice is no problem": {up, "x", nil, 204},
 	} {
-		if got := w.put(x.url, x.content, x.edit); got.Status != x.status || got.Status == 403 && !strings.Contains(string(got.Body), "<Error>") {
+		if got := w.putFile(x.url, x.content, x.edit); got.Status != x.status || got.Status == 403 &&
+			!strings.Contains(string(got.Body), "<Error>") {
 			t.Errorf("%s: got %d %s, want %d", name, got.Status, got.Body, x.status)
 		}
 	}
@@ -343,42 +350,42 @@ func TestSignedURLs(t *testing.T) {
 		raw, _ := hex.DecodeString(sum)
 		r.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(raw))
 	}
-	if got := w.put(up, "x", broken); got.Status != 406 {
+	if got := w.putFile(up, "x", broken); got.Status != 406 {
 		t.Errorf("bytes that aren't the MD5: %d", got.Status)
 	}
 	w.org.PutCookbook("a", "1.0.0", map[string][]byte{"metadata.rb": []byte("x")}, false)
 	down := w.fileURL("/cookbooks/a/1.0.0")
 	now = now.Add(899 * time.Second)
-	if got := w.put(up, "x", nil).Status; got != 204 {
+	if got := w.putFile(up, "x", nil).Status; got != 204 {
 		t.Errorf("before its end: %d", got)
 	}
 	now = now.Add(time.Second)
-	if got := w.put(up, "x", nil).Status; got != 403 {
+	if got := w.putFile(up, "x", nil).Status; got != 403 {
 		t.Errorf("an upload URL lives 900 s: %d", got)
 	}
-	if got := w.get(down).Status; got != 200 {
+	if got := w.getFile(down).Status; got != 200 {
 		t.Errorf("a download URL lives longer: %d", got)
 	}
 	now = now.Add(8 * time.Hour)
-	if got := w.get(down); got.Status != 403 || !strings.Contains(string(got.Body), "<Error>") {
+	if got := w.getFile(down); got.Status != 403 || !strings.Contains(string(got.Body), "<Error>") {
 		t.Errorf("an old download URL: %d %s", got.Status, got.Body)
 	}
 }
 
 func TestDamagedContent(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	w.org.PutCookbook("a", "1.0.0", map[string][]byte{"metadata.rb": []byte("x")}, false)
 	sum := cheftest.MD5([]byte("x"))
 	url := w.fileURL("/cookbooks/a/1.0.0")
 	w.org.ReplaceContent(sum, []byte("y"))
-	if got := string(w.get(url).Body); got != "y" {
+	if got := string(w.getFile(url).Body); got != "y" {
 		t.Errorf("got %q", got)
 	}
 	w.org.LoseContent(sum)
-	if got := w.get(url).Status; got != 404 {
+	if got := w.getFile(url).Status; got != 404 {
 		t.Errorf("got %d", got)
 	}
-	if len(w.org.Torn()) != 1 || !strings.Contains(w.org.Snapshot()["/cookbooks/a/1.0.0"], "broken_files") {
+	if len(w.org.DamagedCookbooks()) != 1 || !strings.Contains(w.org.Snapshot()["/cookbooks/a/1.0.0"], "broken_files") {
 		t.Error("torn content shows")
 	}
 }
@@ -387,9 +394,9 @@ func TestOverTheNetwork(t *testing.T) {
 	srv := cheftest.Start(t)
 	org := srv.AddOrg("acme")
 	as := contract.Caller{Base: org.URL(), User: "c", Key: org.AddClient("c"), HTTP: http.DefaultClient}
-	w := &world{T: t, srv: srv, org: org, as: as}
+	w := &testServer{T: t, srv: srv, org: org, as: as}
 	org.PutCookbook("a", "1.0.0", map[string][]byte{"metadata.rb": []byte("content")}, false)
-	if got := string(w.get(w.fileURL("/cookbooks/a/1.0.0")).Body); got != "content" {
+	if got := string(w.getFile(w.fileURL("/cookbooks/a/1.0.0")).Body); got != "content" {
 		t.Errorf("got %q", got)
 	}
 	proxy := httptest.NewServer(srv)

@@ -13,7 +13,7 @@ func parseCookbook(q *request) *answer {
 	if a := parseCookbookVersion(q); a != nil {
 		return a
 	}
-	if !nameOf(cookbookName, name) {
+	if !validName(cookbookName, name) {
 		return invalid("Invalid cookbook name '%s' using regex: 'Malformed cookbook name. Must only contain A-Z, a-z, 0-9, _, . or -'.", name)
 	}
 	if a := parseBody(q); a != nil {
@@ -34,16 +34,16 @@ func parseCookbookVersion(q *request) *answer {
 }
 
 func checkCookbook(doc *object, name, text string, v2 bool) *answer {
-	doc.fill("json_class", "Chef::CookbookVersion", "chef_type", "cookbook_version", "frozen?", false)
-	lists := segments()
+	doc.setDefaults("json_class", "Chef::CookbookVersion", "chef_type", "cookbook_version", "frozen?", false)
+	lists := segmentKeys()
 	if v2 {
 		lists = []string{"all_files"}
 	}
 	allowed := append([]string{"chef_type", "cookbook_name", "frozen?", "json_class", "metadata", "name", "version"}, lists...)
 	meta, found := doc.get("metadata")
 	metadata, isObject := meta.(*object)
-	switch a := first(strictKeys(doc, allowed...), exactly(doc, "name", name+"-"+text), exactly(doc, "cookbook_name", name),
-		exactly(doc, "json_class", "Chef::CookbookVersion"), exactly(doc, "chef_type", "cookbook_version")); {
+	switch a := firstAnswer(strictKeys(doc, allowed...), checkString(doc, "name", name+"-"+text), checkString(doc, "cookbook_name", name),
+		checkString(doc, "json_class", "Chef::CookbookVersion"), checkString(doc, "chef_type", "cookbook_version")); {
 	case a != nil:
 		return a
 	case !found:
@@ -52,7 +52,7 @@ func checkCookbook(doc *object, name, text string, v2 bool) *answer {
 		return invalid("Field 'metadata' invalid")
 	}
 	if doc.has("version") {
-		if a := exactly(doc, "version", text); a != nil {
+		if a := checkString(doc, "version", text); a != nil {
 			return a
 		}
 	}
@@ -75,7 +75,7 @@ func checkMetadata(m *object, text string, v2 bool) *answer {
 		return invalid("Field 'metadata.version' invalid")
 	}
 	if v, found := m.get("name"); found {
-		if s, isString := v.(string); !isString || !nameOf(cookbookName, s) {
+		if s, isString := v.(string); !isString || !validName(cookbookName, s) {
 			return invalid("Field 'metadata.name' invalid")
 		}
 	}
@@ -88,7 +88,7 @@ func checkMetadata(m *object, text string, v2 bool) *answer {
 		maps = append(maps, "recommendations", "suggestions", "conflicting", "replacing")
 	}
 	for _, key := range maps {
-		if a := constraints(m, key, "metadata."+key); a != nil {
+		if a := checkConstraints(m, key, "metadata."+key); a != nil {
 			return a
 		}
 	}
@@ -120,19 +120,19 @@ func checkFiles(doc *object, key string) *answer {
 	return nil
 }
 
-// cookbookAt finds the version that the path names.
+// cookbookAt returns the version in the path.
 func (q *request) cookbookAt(perm string) (*cookbook, *answer) {
 	name, text := q.arg("name"), q.arg("version")
 	var c *cookbook
 	if v, valid := parseVersion(text); valid {
 		c = q.org.cookbooks[name][v]
-	} else if list := q.org.versions(name); len(list) > 0 {
+	} else if list := q.org.sortedVersions(name); len(list) > 0 {
 		c = list[0]
 	}
 	if c == nil {
 		return nil, notFound("Cannot find a cookbook named %s with version %s", name, text)
 	}
-	return c, q.need(perm, "cookbooks/"+name)
+	return c, q.checkPermission(perm, "cookbooks/"+name)
 }
 
 func (s *Server) getCookbookVersion(q *request) *answer {
@@ -140,11 +140,11 @@ func (s *Server) getCookbookVersion(q *request) *answer {
 	if a != nil {
 		return a
 	}
-	return ok(c.manifest(q.version >= 2, q.fileURL))
+	return ok(c.renderManifest(q.version >= 2, q.fileURL))
 }
 
 // putCookbookVersion creates or updates. It isn't one transaction, so that a
-// failed create stays behind (docs/chef-server-api.md §3.3, §13).
+// failed create is kept (docs/chef-server-api.md §3.3, §13).
 func (s *Server) putCookbookVersion(q *request) *answer {
 	o, name := q.org, q.arg("name")
 	ver, _ := parseVersion(q.arg("version"))
@@ -153,7 +153,7 @@ func (s *Server) putCookbookVersion(q *request) *answer {
 	if old == nil {
 		return s.createCookbook(q, fresh)
 	}
-	if a := q.need("update", "cookbooks/"+name); a != nil {
+	if a := q.checkPermission("update", "cookbooks/"+name); a != nil {
 		return a
 	}
 	force := q.r.URL.Query()
@@ -162,17 +162,17 @@ func (s *Server) putCookbookVersion(q *request) *answer {
 	}
 	fresh.frozen = fresh.frozen || old.frozen
 	echo := ok(q.doc.set("frozen?", fresh.frozen))
-	if fresh.same(old) && len(old.linked) == len(old.sums) {
+	if fresh.equals(old) && len(old.linked) == len(old.sums) {
 		return echo
 	}
 	dropped := slices.DeleteFunc(slices.Collect(maps.Keys(old.linked)), func(sum string) bool { return slices.Contains(fresh.sums, sum) })
-	forgotten, missing := o.relink(old, fresh)
+	forgotten, missing := o.relinkChecksums(old, fresh)
 	if missing != "" {
 		return invalid("Manifest has checksum %s but it hasn't yet been uploaded", missing)
 	}
 	o.cookbooks[name][ver] = fresh
-	o.changed("update", "/cookbooks/"+name+"/"+ver.String())
-	if o.collides(q, dropped, forgotten) {
+	o.recordChange("update", "/cookbooks/"+name+"/"+ver.String())
+	if o.overwriteCollides(q, dropped, forgotten) {
 		return fail(http.StatusInternalServerError, "internal service error")
 	}
 	return echo
@@ -180,9 +180,9 @@ func (s *Server) putCookbookVersion(q *request) *answer {
 
 func (s *Server) createCookbook(q *request, c *cookbook) *answer {
 	o := q.org
-	a := q.needCreate("cookbooks")
+	a := q.checkCreatePermission("cookbooks")
 	if o.cookbooks[c.name] != nil {
-		a = q.need("update", "cookbooks/"+c.name)
+		a = q.checkPermission("update", "cookbooks/"+c.name)
 	}
 	if a != nil {
 		return a
@@ -190,19 +190,19 @@ func (s *Server) createCookbook(q *request, c *cookbook) *answer {
 	if !o.storeCookbook(c, q.actor) {
 		return invalid("Manifest has a checksum that hasn't been uploaded.")
 	}
-	return created(q.url("cookbooks", c.name, c.ver.String()), q.doc)
+	return created(q.urlOf("cookbooks", c.name, c.ver.String()), q.doc)
 }
 
-// storeCookbook adds a version; false when a checksum is unknown, in which
-// case the version is there all the same.
+// storeCookbook adds a version; it returns false if a checksum is unknown, but stores
+// the version even then.
 func (o *Org) storeCookbook(c *cookbook, creator *account) bool {
 	if o.cookbooks[c.name] == nil {
 		o.cookbooks[c.name] = map[version]*cookbook{}
-		o.own("cookbooks", c.name, creator)
+		o.createACL("cookbooks", c.name, creator)
 	}
 	o.cookbooks[c.name][c.ver] = c
-	o.changed("create", "/cookbooks/"+c.name+"/"+c.ver.String())
-	return o.link(c.linked, c.sums) == ""
+	o.recordChange("create", "/cookbooks/"+c.name+"/"+c.ver.String())
+	return o.linkChecksums(c.linked, c.sums) == ""
 }
 
 func (s *Server) deleteCookbookVersion(q *request) *answer {
@@ -210,17 +210,17 @@ func (s *Server) deleteCookbookVersion(q *request) *answer {
 	if a != nil {
 		return a
 	}
-	body := ok(c.manifest(false, q.fileURL)) // in segments, whatever the version asked for
+	body := ok(c.renderManifest(false, q.fileURL)) // in segments, whatever the version asked for
 	q.org.dropCookbook(c)
 	return body
 }
 
 func (o *Org) dropCookbook(c *cookbook) {
-	o.unlink(c.linked, nil, true)
+	o.unlinkChecksums(c.linked, nil, true)
 	delete(o.cookbooks[c.name], c.ver)
 	if len(o.cookbooks[c.name]) == 0 {
 		delete(o.cookbooks, c.name)
 		o.dropACL("cookbooks/" + c.name)
 	}
-	o.changed("delete", "/cookbooks/"+c.name+"/"+c.ver.String())
+	o.recordChange("delete", "/cookbooks/"+c.name+"/"+c.ver.String())
 }

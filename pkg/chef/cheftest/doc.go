@@ -10,7 +10,7 @@
 // Its behaviour follows docs/chef-server-api.md; where live servers were seen to
 // differ from documentation, it follows the live servers (§13).
 //
-// Start one in a test and talk to it with any Chef client:
+// Start one in a test and use it with any Chef client:
 //
 //	srv := cheftest.Start(t)
 //	org := srv.AddOrg("acme")
@@ -22,11 +22,10 @@
 // an [net/http.Handler], and [Server.Transport] reaches it without sockets,
 // which also works inside a testing/synctest bubble.
 //
-// Things that go wrong on real servers can be made to go wrong here: see
+// Failures of real servers can be simulated: see
 // [Fault], [Server.SetMaintenance], [Server.SetLicense], [Org.HoldBack] and
-// [Org.FreezeIndex]. What a client did can be counted: see [Server.Requests].
+// [Org.FreezeIndex]. The requests of a client can be counted: see [Server.Requests].
 //
-// A Server is safe for concurrent use. What it doesn't do: nodes, the
-// dependency solver, environment-scoped listings and real search queries. Such
-// routes answer 501, never something wrong.
+// A Server is safe for concurrent use. It doesn't implement nodes, the dependency solver,
+// environment-scoped listings and real search queries. Such routes answer 501.
 package cheftest

@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// Fault makes something go wrong. A request is hit when it matches Method and
-// Path and its turn has come (Nth, Times). Unless an answer is set by Status,
-// HTML or Drop, the request is served as usual, and then spoiled as the other
-// fields say.
+// Fault is a simulated failure. It hits requests that match Method and Path, as limited
+// by Nth and Times. Unless an answer is set by Status, HTML or Drop, the request is
+// served as usual, and then its answer is changed as the other fields say.
 type Fault struct {
 	// Method is the HTTP method; "" is any.
 	Method string
@@ -20,7 +19,7 @@ type Fault struct {
 	// organization: * is any run of characters, / included. "re:" before it
 	// makes it a regular expression, which may match anywhere. "" is any path.
 	Path string
-	// Match, if set, must say yes too.
+	// Match, if set, must return true, too.
 	Match func(*http.Request) bool
 	// Nth is the first matching request that is hit, counting from 1.
 	Nth int
@@ -56,7 +55,7 @@ type Fault struct {
 	WrongBytes bool
 }
 
-// FaultHandle tells of a fault that was set, and removes it.
+// FaultHandle counts the hits of a fault, and removes it.
 type FaultHandle struct {
 	list  *faultList
 	fault Fault
@@ -99,7 +98,7 @@ func (h *FaultHandle) Remove() {
 	}
 }
 
-// Hits is how many requests the fault has hit.
+// Hits returns how many requests the fault has hit.
 func (h *FaultHandle) Hits() int {
 	h.list.mu.Lock()
 	defer h.list.mu.Unlock()
@@ -121,8 +120,8 @@ func pathMatcher(pattern string) func(string) bool {
 	return re.MatchString
 }
 
-// hit counts a request against all faults and returns those that strike.
-func (l *faultList) hit(r *http.Request) faultHits {
+// matchFaults counts a request for all faults and returns those that hit it.
+func (l *faultList) matchFaults(r *http.Request) faultHits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.live) == 0 {
@@ -149,10 +148,10 @@ func (l *faultList) hit(r *http.Request) faultHits {
 	return hits
 }
 
-// faultHits are the faults that strike one request.
+// faultHits are the faults that hit one request.
 type faultHits []Fault
 
-func (hs faultHits) any(is func(Fault) bool) bool {
+func (hs faultHits) anyFault(is func(Fault) bool) bool {
 	for _, f := range hs {
 		if is(f) {
 			return true
@@ -161,8 +160,8 @@ func (hs faultHits) any(is func(Fault) bool) bool {
 	return false
 }
 
-// wait runs Do and Delay; false when the client has gone.
-func (hs faultHits) wait(r *http.Request) bool {
+// runDelays runs Do and Delay; it returns false if the client has gone.
+func (hs faultHits) runDelays(r *http.Request) bool {
 	for _, f := range hs {
 		if f.Do != nil {
 			f.Do(r)
@@ -181,7 +180,7 @@ func (hs faultHits) wait(r *http.Request) bool {
 	return true
 }
 
-func (f Fault) answer() *answer {
+func (f Fault) replacement() *answer {
 	if f.Status == 0 && !f.HTML {
 		return nil
 	}
@@ -191,7 +190,7 @@ func (f Fault) answer() *answer {
 	}
 	a := fail(status, "internal service error")
 	if f.HTML {
-		a = page(status)
+		a = htmlPage(status)
 	} else if status < 300 {
 		a.ctype = jsonType
 	}
@@ -202,7 +201,7 @@ func (f Fault) answer() *answer {
 		a.body = nil
 	}
 	for k, v := range f.Header {
-		a.with(k, strings.Join(v, ", "))
+		a.withHeader(k, strings.Join(v, ", "))
 	}
 	if t := f.Header.Get("Content-Type"); t != "" {
 		a.ctype = t
@@ -210,37 +209,39 @@ func (f Fault) answer() *answer {
 	return a
 }
 
-// before is an answer that comes instead of any effect.
-func (hs faultHits) before() *answer {
+// answerBefore returns an answer that replaces any effect, or nil.
+func (hs faultHits) answerBefore() *answer {
 	for _, f := range hs {
 		if f.Drop {
 			return &answer{}
 		}
-		if a := f.answer(); a != nil && !f.After {
+		if a := f.replacement(); a != nil && !f.After {
 			return a
 		}
 	}
 	return nil
 }
 
-// after is an answer that replaces the real one.
-func (hs faultHits) after(real *answer) *answer {
+// answerAfter returns the answer that replaces the real one, or the real one.
+func (hs faultHits) answerAfter(real *answer) *answer {
 	for _, f := range hs {
-		if a := f.answer(); a != nil && f.After {
+		if a := f.replacement(); a != nil && f.After {
 			return a
 		}
 	}
 	return real
 }
 
-func (hs faultHits) lost() bool { return hs.any(func(f Fault) bool { return f.Drop || f.DropAnswer }) }
-func (hs faultHits) cut() bool  { return hs.any(func(f Fault) bool { return f.CutBody }) }
+func (hs faultHits) losesAnswer() bool {
+	return hs.anyFault(func(f Fault) bool { return f.Drop || f.DropAnswer })
+}
+func (hs faultHits) cutsBody() bool { return hs.anyFault(func(f Fault) bool { return f.CutBody }) }
 
-func (hs faultHits) spoil(body []byte) []byte {
-	if hs.any(func(f Fault) bool { return f.Truncate }) {
+func (hs faultHits) corruptBody(body []byte) []byte {
+	if hs.anyFault(func(f Fault) bool { return f.Truncate }) {
 		body = body[:len(body)/2]
 	}
-	if len(body) > 0 && hs.any(func(f Fault) bool { return f.WrongBytes }) {
+	if len(body) > 0 && hs.anyFault(func(f Fault) bool { return f.WrongBytes }) {
 		body = append([]byte(nil), body...)
 		body[len(body)/2] ^= 1
 	}

@@ -15,33 +15,33 @@ import (
 	"chefsync/pkg/chef/contract"
 )
 
-func TestFaultsStrikeByPathAndTurn(t *testing.T) {
-	w := newWorld(t)
+func TestFaultsMatchByPathAndCount(t *testing.T) {
+	w := newTestServer(t)
 	w.org.PutRole("a", `{}`)
 	f := w.srv.Fault(cheftest.Fault{Method: "GET", Path: "/roles/*", Nth: 2, Times: 1, Status: 502, HTML: true})
-	w.want(200, "GET", "/roles", "")
-	w.want(200, "GET", "/roles/a", "")
-	if r := w.want(502, "GET", "/roles/a", "", "<html>"); r.Genuine() {
+	w.wantStatus(200, "GET", "/roles", "")
+	w.wantStatus(200, "GET", "/roles/a", "")
+	if r := w.wantStatus(502, "GET", "/roles/a", "", "<html>"); r.Genuine() {
 		t.Error("a page of a proxy has no version header")
 	}
-	w.want(200, "GET", "/roles/a", "")
+	w.wantStatus(200, "GET", "/roles/a", "")
 	if f.Hits() != 1 {
 		t.Errorf("hits %d", f.Hits())
 	}
 	w.srv.Fault(cheftest.Fault{Path: "re:/environments$", Status: 429, Header: http.Header{"Retry-After": {"7"}}})
-	if r := w.want(429, "GET", "/environments", ""); r.Header.Get("Retry-After") != "7" || !r.Genuine() {
+	if r := w.wantStatus(429, "GET", "/environments", ""); r.Header.Get("Retry-After") != "7" || !r.Genuine() {
 		t.Errorf("headers %v", r.Header)
 	}
 	w.srv.ClearFaults()
-	w.want(200, "GET", "/environments", "")
+	w.wantStatus(200, "GET", "/environments", "")
 	f = w.srv.Fault(cheftest.Fault{Path: "/organizations/acme/data", HTML: true})
-	w.want(200, "GET", "/data", "", "<html>")
+	w.wantStatus(200, "GET", "/data", "", "<html>")
 	f.Remove()
-	w.want(200, "GET", "/data", "", "{}")
+	w.wantStatus(200, "GET", "/data", "", "{}")
 }
 
 func TestFaultsBeforeAndAfterTheEffect(t *testing.T) {
-	w := newWorld(t)
+	w := newTestServer(t)
 	try := func(f cheftest.Fault, name string) (status int, err error, there bool) {
 		f.Method, f.Times = "POST", 1
 		w.srv.Fault(f)
@@ -77,11 +77,11 @@ func TestBrokenBodies(t *testing.T) {
 			if client {
 				c.HTTP = srv.Client()
 			}
-			w := &world{T: t, srv: srv, org: org, as: c}
+			w := &testServer{T: t, srv: srv, org: org, as: c}
 			org.PutCookbook("a", "1.0.0", map[string][]byte{"metadata.rb": []byte("content")}, false)
 			url := w.fileURL("/cookbooks/a/1.0.0")
 			f := srv.Fault(cheftest.Fault{Path: "/bookshelf/*", WrongBytes: true})
-			if r := w.get(url); r.Status != 200 || string(r.Body) == "content" || len(r.Body) != 7 {
+			if r := w.getFile(url); r.Status != 200 || string(r.Body) == "content" || len(r.Body) != 7 {
 				t.Errorf("wrong bytes: %q", r.Body)
 			}
 			f.Remove()
@@ -98,27 +98,27 @@ func TestBrokenBodies(t *testing.T) {
 			}
 			f.Remove()
 			srv.Fault(cheftest.Fault{Path: "/cookbooks/*", Truncate: true})
-			if r := w.want(200, "GET", "/cookbooks/a/1.0.0", ""); len(r.Object()) != 0 {
+			if r := w.wantStatus(200, "GET", "/cookbooks/a/1.0.0", ""); len(r.Object()) != 0 {
 				t.Errorf("truncated JSON is no JSON: %s", r.Body)
 			}
 		})
 	}
 }
 
-func TestTheWorldChangesAtARequest(t *testing.T) {
-	w := newWorld(t)
+func TestFaultChangesTheServerDuringARequest(t *testing.T) {
+	w := newTestServer(t)
 	w.org.PutRole("a", `{}`)
 	w.srv.Fault(cheftest.Fault{Path: "/roles/a", Times: 1, Do: func(*http.Request) { w.org.DeleteRole("a") }})
-	w.want(404, "GET", "/roles/a", "")
+	w.wantStatus(404, "GET", "/roles/a", "")
 }
 
-func TestADelayInABubble(t *testing.T) {
+func TestDelayWithSynctest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newTestServer(t)
 		w.srv.Fault(cheftest.Fault{Path: "/roles", Delay: time.Hour, Times: 2})
 		begin := time.Now()
 		w.as.Now = func() time.Time { return time.Now().Add(time.Hour) } // signed for the moment it is looked at
-		w.want(200, "GET", "/roles", "")
+		w.wantStatus(200, "GET", "/roles", "")
 		if time.Since(begin) != time.Hour {
 			t.Errorf("took %v", time.Since(begin))
 		}
@@ -131,11 +131,11 @@ func TestADelayInABubble(t *testing.T) {
 }
 
 func TestRequestsAreCounted(t *testing.T) {
-	w := newWorld(t)
-	w.want(201, "POST", "/roles", `{"name":"a"}`)
-	w.want(200, "GET", "/roles/a", "")
-	w.want(404, "GET", "/roles/b", "")
-	w.want(200, "POST", "/search/role", `{}`)
+	w := newTestServer(t)
+	w.wantStatus(201, "POST", "/roles", `{"name":"a"}`)
+	w.wantStatus(200, "GET", "/roles/a", "")
+	w.wantStatus(404, "GET", "/roles/b", "")
+	w.wantStatus(200, "POST", "/search/role", `{}`)
 	all := w.srv.Requests()
 	if len(all) != 4 || all.Counts()["GET"] != 2 || len(all.Writes()) != 1 || len(all.Containing("/roles/")) != 2 {
 		t.Errorf("got %+v", all)
@@ -149,7 +149,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestConcurrentRequests(t *testing.T) {
 	srv := cheftest.Start(t, cheftest.Options{UpdatedSince: true})
 	org := srv.AddOrg("acme")
 	srv.AddUser("u")

@@ -9,20 +9,20 @@ import (
 )
 
 func TestTheFeed(t *testing.T) {
-	w := newWorld(t, cheftest.Options{UpdatedSince: true})
-	w.want(200, "GET", "/updated_since?seq=0", "", "[]")
-	w.want(201, "POST", "/roles", `{"name":"web"}`)
-	w.want(200, "PUT", "/roles/web", `{}`) // changes nothing: no row
-	w.want(200, "PUT", "/roles/web", `{"description":"d"}`)
-	w.want(201, "POST", "/environments", `{"name":"prod"}`)
-	w.want(201, "PUT", "/environments/prod", `{"name":"live"}`)
-	w.want(201, "POST", "/data", `{"name":"bag"}`)
-	w.want(201, "POST", "/data/bag", `{"id":"i"}`)
-	w.want(201, "PUT", "/cookbooks/a/1.0.0", manifest("a", "1.0.0", false, nil))
-	w.want(409, "POST", "/roles", `{"name":"web"}`)
-	w.want(200, "DELETE", "/cookbooks/a/1.0.0", "")
-	w.want(200, "DELETE", "/data/bag", "")
-	w.want(200, "DELETE", "/roles/web", "")
+	w := newTestServer(t, cheftest.Options{UpdatedSince: true})
+	w.wantStatus(200, "GET", "/updated_since?seq=0", "", "[]")
+	w.wantStatus(201, "POST", "/roles", `{"name":"web"}`)
+	w.wantStatus(200, "PUT", "/roles/web", `{}`) // changes nothing: no row
+	w.wantStatus(200, "PUT", "/roles/web", `{"description":"d"}`)
+	w.wantStatus(201, "POST", "/environments", `{"name":"prod"}`)
+	w.wantStatus(201, "PUT", "/environments/prod", `{"name":"live"}`)
+	w.wantStatus(201, "POST", "/data", `{"name":"bag"}`)
+	w.wantStatus(201, "POST", "/data/bag", `{"id":"i"}`)
+	w.wantStatus(201, "PUT", "/cookbooks/a/1.0.0", manifestJSON("a", "1.0.0", false, nil))
+	w.wantStatus(409, "POST", "/roles", `{"name":"web"}`)
+	w.wantStatus(200, "DELETE", "/cookbooks/a/1.0.0", "")
+	w.wantStatus(200, "DELETE", "/data/bag", "")
+	w.wantStatus(200, "DELETE", "/roles/web", "")
 	var rows []string
 	for _, r := range w.org.Feed() {
 		rows = append(rows, fmt.Sprintf("%d %s %s", r.ID, r.Action, r.Path))
@@ -41,20 +41,20 @@ func TestTheFeed(t *testing.T) {
 	if got := strings.Join(rows, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	r := w.want(200, "GET", "/updated_since?seq=10", "")
+	r := w.wantStatus(200, "GET", "/updated_since?seq=10", "")
 	if string(r.Body) != `[{"action":"delete","id":11,"path":"/roles/web"}]` {
 		t.Errorf("seq is exclusive, got %s", r.Body)
 	}
-	w.want(400, "GET", "/updated_since?seq=x", "")
+	w.wantStatus(400, "GET", "/updated_since?seq=x", "")
 	w.srv.SetUpdatedSince(false)
-	w.want(404, "GET", "/updated_since?seq=10", "", "<html>")
+	w.wantStatus(404, "GET", "/updated_since?seq=10", "", "<html>")
 }
 
-func TestTheFeedsOddities(t *testing.T) {
-	w := newWorld(t, cheftest.Options{UpdatedSince: true})
+func TestFeedFaults(t *testing.T) {
+	w := newTestServer(t, cheftest.Options{UpdatedSince: true})
 	ids := func(seq int) string {
 		w.Helper()
-		r := w.want(200, "GET", fmt.Sprintf("/updated_since?seq=%d", seq), "")
+		r := w.wantStatus(200, "GET", fmt.Sprintf("/updated_since?seq=%d", seq), "")
 		var out []string
 		for part := range strings.SplitSeq(string(r.Body), `"id":`) {
 			id, _, found := strings.Cut(part, ",")
@@ -97,8 +97,8 @@ func TestTheFeedsOddities(t *testing.T) {
 }
 
 func TestSnapshotsAreEqualWhenContentIs(t *testing.T) {
-	a, b := newWorld(t), newWorld(t)
-	for i, w := range []*world{a, b} {
+	a, b := newTestServer(t), newTestServer(t)
+	for i, w := range []*testServer{a, b} {
 		w.org.PutRole("web", []string{`{"description":"d","run_list":[]}`, `{"run_list":[],"description":"d"}`}[i])
 		w.org.PutDataBagItem("bag", "i", `{"n":1.50}`)
 		w.org.PutEnvironment("prod", `{}`)

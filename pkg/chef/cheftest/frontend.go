@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// frontEnd is what nginx checks before a request reaches the API, in its order
+// frontEnd checks what nginx checks before a request reaches the API, in its order
 // (docs/chef-server-api.md §1.5).
 func (s *Server) frontEnd(q *request) *answer {
 	s.mu.Lock()
@@ -15,25 +15,25 @@ func (s *Server) frontEnd(q *request) *answer {
 	s.mu.Unlock()
 	if down {
 		a := failText(http.StatusServiceUnavailable, "The Chef Infra Server is in maintenance mode.")
-		a.front, a.ctype = true, jsonType
+		a.frontEnd, a.ctype = true, jsonType
 		return a
 	}
 	version := q.r.Header.Get("X-Chef-Version")
 	if version == "" {
-		return page(http.StatusOK)
+		return htmlPage(http.StatusOK)
 	}
 	if !modernChef(version) {
 		a := failText(http.StatusBadRequest, "Unsupported client version: %s", version)
-		a.front, a.ctype = true, "text/plain"
+		a.frontEnd, a.ctype = true, "text/plain"
 		return a
 	}
 	if q.r.Header.Get("X-Ops-UserId") == "" {
-		return page(http.StatusUnauthorized)
+		return htmlPage(http.StatusUnauthorized)
 	}
 	return nil
 }
 
-// modernChef tells whether a version reads N.N. and is at least 10, or 0.10.
+// modernChef reports whether a version reads N.N. and is at least 10, or 0.10.
 func modernChef(version string) bool {
 	parts := strings.Split(version, ".")
 	if len(parts) < 3 {
@@ -44,8 +44,8 @@ func modernChef(version string) bool {
 	return err1 == nil && err2 == nil && (major >= 10 || major == 0 && minor == 10)
 }
 
-// allow lists the methods of a route, for a 405.
-func (m methods) allow() string {
+// allowHeader returns the methods of a route, for a 405.
+func (m methods) allowHeader() string {
 	var names []string
 	for name := range m {
 		names = append(names, name)

@@ -16,7 +16,7 @@ type group struct {
 func (o *Org) newGroup(name string, creator *account) *group {
 	g := &group{name: name}
 	o.groups[name] = g
-	o.own("groups", name, creator)
+	o.createACL("groups", name, creator)
 	return g
 }
 
@@ -28,12 +28,12 @@ func (o *Org) groupJSON(g *group) *object {
 }
 
 func (s *Server) listGroups(q *request) *answer {
-	if a := q.need("read", "containers/groups"); a != nil {
+	if a := q.checkPermission("read", "containers/groups"); a != nil {
 		return a
 	}
 	out := obj()
 	for _, n := range sortedKeys(q.org.groups) {
-		out.set(n, q.url("groups", n))
+		out.set(n, q.urlOf("groups", n))
 	}
 	return ok(out)
 }
@@ -46,38 +46,38 @@ func (s *Server) createGroup(q *request) *answer {
 	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
 		return invalid("Invalid group name '%s'.", name)
 	}
-	if a := q.need("create", "containers/groups"); a != nil {
+	if a := q.checkPermission("create", "containers/groups"); a != nil {
 		return a
 	}
 	if q.org.groups[name] != nil {
 		return failText(http.StatusConflict, "Group already exists")
 	}
 	q.org.newGroup(name, q.actor)
-	return created(q.url("groups", name), obj("uri", q.url("groups", name)))
+	return created(q.urlOf("groups", name), obj("uri", q.urlOf("groups", name)))
 }
 
-// named finds the group of the path and checks a permission on it.
-func (q *request) group(perm string) (*group, *answer) {
+// findGroup returns the group in the path and checks a permission on it.
+func (q *request) findGroup(perm string) (*group, *answer) {
 	name := q.arg("name")
 	g := q.org.groups[name]
 	if g == nil {
 		return nil, notFound("Cannot load group %s", name)
 	}
-	return g, q.need(perm, "groups/"+name)
+	return g, q.checkPermission(perm, "groups/"+name)
 }
 
 func (s *Server) getGroup(q *request) *answer {
-	g, a := q.group("read")
+	g, a := q.findGroup("read")
 	if a != nil {
 		return a
 	}
 	return ok(q.org.groupJSON(g))
 }
 
-// putGroup replaces each list that is given, drops unknown names without a
-// word and echoes the body as sent (docs/chef-server-api.md §13).
+// putGroup replaces each list that is given, silently drops
+// unknown names and echoes the body as sent (docs/chef-server-api.md §13).
 func (s *Server) putGroup(q *request) *answer {
-	g, a := q.group("update")
+	g, a := q.findGroup("update")
 	if a != nil {
 		return a
 	}
@@ -94,7 +94,7 @@ func (s *Server) putGroup(q *request) *answer {
 		return ok(q.doc)
 	}
 	q.org.renameGroup(g, newName)
-	return created(q.url("groups", newName), q.doc)
+	return created(q.urlOf("groups", newName), q.doc)
 }
 
 func (o *Org) setMembers(g *group, lists *object) {
@@ -137,7 +137,7 @@ func (o *Org) renameGroup(g *group, name string) {
 }
 
 func (s *Server) deleteGroup(q *request) *answer {
-	g, a := q.group("delete")
+	g, a := q.findGroup("delete")
 	if a != nil {
 		return a
 	}
@@ -153,23 +153,23 @@ func (o *Org) dropGroup(name string) {
 	delete(o.groups, name)
 	o.dropACL("groups/" + name)
 	for _, g := range o.groups {
-		g.groups = exclude(g.groups, name)
+		g.groups = removeName(g.groups, name)
 	}
 	for _, rights := range o.acls {
 		for p, e := range rights {
-			e.groups = exclude(e.groups, name)
+			e.groups = removeName(e.groups, name)
 			rights[p] = e
 		}
 	}
 }
 
 func (s *Server) listContainers(q *request) *answer {
-	if a := q.need("read", "containers/containers"); a != nil {
+	if a := q.checkPermission("read", "containers/containers"); a != nil {
 		return a
 	}
 	out := obj()
 	for _, n := range sortedKeys(q.org.containers) {
-		out.set(n, q.url("containers", n))
+		out.set(n, q.urlOf("containers", n))
 	}
 	return ok(out)
 }
@@ -177,9 +177,9 @@ func (s *Server) listContainers(q *request) *answer {
 func (s *Server) getContainer(q *request) *answer {
 	name := q.arg("name")
 	if !q.org.containers[name] {
-		return q.missing("containers", name)
+		return q.missingObject("containers", name)
 	}
-	if a := q.need("read", "containers/"+name); a != nil {
+	if a := q.checkPermission("read", "containers/"+name); a != nil {
 		return a
 	}
 	return ok(obj("containername", name, "containerpath", name))

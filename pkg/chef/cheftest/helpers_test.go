@@ -9,23 +9,23 @@ import (
 	"chefsync/pkg/chef/contract"
 )
 
-// world is a server with an organization, and somebody to call it as.
-type world struct {
+// testServer is a server with an organization, and somebody to call it as.
+type testServer struct {
 	*testing.T
 	srv *cheftest.Server
 	org *cheftest.Org
 	as  contract.Caller
 }
 
-// newWorld has an organization acme and calls as its member alice, who isn't
+// newTestServer has an organization acme and calls as its member alice, who isn't
 // an admin.
-func newWorld(t *testing.T, opts ...cheftest.Options) *world {
+func newTestServer(t *testing.T, opts ...cheftest.Options) *testServer {
 	t.Helper()
 	var o cheftest.Options
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	w := &world{T: t, srv: cheftest.New(o)}
+	w := &testServer{T: t, srv: cheftest.New(o)}
 	if o.Orgless {
 		w.org = w.srv.Org("")
 	} else {
@@ -36,27 +36,27 @@ func newWorld(t *testing.T, opts ...cheftest.Options) *world {
 	return w
 }
 
-// super is the superuser, at the organization.
-func (w *world) super() contract.Caller {
+// superuser is the superuser, at the organization.
+func (w *testServer) superuser() contract.Caller {
 	c := w.as
 	c.User, c.Key = w.srv.Superuser()
 	return c
 }
 
-// client is a fresh API client of the organization.
-func (w *world) client(name string) contract.Caller {
+// addClient is a fresh API client of the organization.
+func (w *testServer) addClient(name string) contract.Caller {
 	c := w.as
 	c.User, c.Key = name, w.org.AddClient(name)
 	return c
 }
 
-// global calls as somebody at the server's root.
-func (w *world) global(c contract.Caller) contract.Caller {
+// atRoot calls as somebody at the server's root.
+func (w *testServer) atRoot(c contract.Caller) contract.Caller {
 	c.Base = w.srv.URL
 	return c
 }
 
-func (w *world) call(c contract.Caller, method, path, body string) contract.Reply {
+func (w *testServer) call(c contract.Caller, method, path, body string) contract.Reply {
 	w.Helper()
 	r, err := c.Do(context.Background(), method, path, body)
 	if err != nil {
@@ -65,13 +65,13 @@ func (w *world) call(c contract.Caller, method, path, body string) contract.Repl
 	return r
 }
 
-// want calls as alice and checks the status and, if given, parts of the body.
-func (w *world) want(status int, method, path, body string, parts ...string) contract.Reply {
+// wantStatus calls as alice and checks the status and, if given, parts of the body.
+func (w *testServer) wantStatus(status int, method, path, body string, parts ...string) contract.Reply {
 	w.Helper()
 	return w.wantAs(w.as, status, method, path, body, parts...)
 }
 
-func (w *world) wantAs(c contract.Caller, status int, method, path, body string, parts ...string) contract.Reply {
+func (w *testServer) wantAs(c contract.Caller, status int, method, path, body string, parts ...string) contract.Reply {
 	w.Helper()
 	r := w.call(c, method, path, body)
 	if r.Status != status {
@@ -85,4 +85,4 @@ func (w *world) wantAs(c contract.Caller, status int, method, path, body string,
 	return r
 }
 
-func orgless() cheftest.Options { return cheftest.Options{Orgless: true} }
+func orglessOptions() cheftest.Options { return cheftest.Options{Orgless: true} }

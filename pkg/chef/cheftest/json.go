@@ -10,7 +10,7 @@ import (
 )
 
 // The server keeps JSON as erchef does: key order, repeated keys and big
-// integers stay, floats are rendered anew (docs/chef-server-api.md §4.5, §13).
+// integers stay, floats are formatted again (docs/chef-server-api.md §4.5, §13).
 
 type member struct {
 	key string
@@ -21,7 +21,7 @@ type member struct {
 // string, json.Number, bool and nil.
 type object struct{ members []member }
 
-// obj makes an object of alternating keys and values.
+// obj returns an object of alternating keys and values.
 func obj(kv ...any) *object {
 	o := &object{}
 	for i := 0; i+1 < len(kv); i += 2 {
@@ -69,13 +69,13 @@ func (o *object) del(key string) *object {
 	return o
 }
 
-// clone copies the object but not what its values hold.
+// clone returns a shallow copy.
 func (o *object) clone() *object {
 	return &object{append(make([]member, 0, len(o.members)+2), o.members...)}
 }
 
-// fill sets what is missing.
-func (o *object) fill(kv ...any) {
+// setDefaults sets missing keys.
+func (o *object) setDefaults(kv ...any) {
 	for i := 0; i+1 < len(kv); i += 2 {
 		if !o.has(kv[i].(string)) {
 			o.set(kv[i].(string), kv[i+1])

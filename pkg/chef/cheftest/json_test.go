@@ -9,7 +9,8 @@ import (
 // What the server once stored, it stores again without a change: that is what
 // lets one erchef's answers go through a second one.
 func FuzzJSON(f *testing.F) {
-	for _, s := range []string{`{"a":1e3,"a":[null,-0.0,"\u2028\\\"\u0001"],"b":{}}`, `1E-400`, `[1e999]`, `"` + "\xff" + `"`, `-0`, `[[[]]]`, `1e21`} {
+	for _, s := range []string{`{"a":1e3,"a":[null,-0.0,"\u2028\\\"\u0001"],"b":{}}`, `1E-400`, `[1e999]`, `"` + "\xff" + `"`,
+		`-0`, `[[[]]]`, `1e21`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -7,8 +7,8 @@ import (
 
 const never = "infinity"
 
-// parseKeyWish reads create_key and public_key of a new user or client.
-func parseKeyWish(q *request) *answer {
+// parseKeyRequest checks create_key and public_key of a new user or client.
+func parseKeyRequest(q *request) *answer {
 	create, _ := q.doc.get("create_key")
 	text := q.doc.str("public_key")
 	if create == true && text != "" {
@@ -20,12 +20,12 @@ func parseKeyWish(q *request) *answer {
 	return nil
 }
 
-// withKey gives a new account its key and tells of it: as chef_key from API
+// withKey sets the key of a new account and adds it to the answer: as chef_key from API
 // version 1 on, inline before.
 func (s *Server) withKey(q *request, a *account, out *object, uri string) *object {
 	create, _ := q.doc.get("create_key")
 	if q.version == 0 && !q.doc.has("public_key") {
-		create = true // version 0 always makes one
+		create = true // version 0 always creates one
 	}
 	if text := q.doc.str("public_key"); text != "" {
 		pub, _ := parsePublicPEM(text)
@@ -62,25 +62,25 @@ func keyJSON(k pubKey) *object {
 	return obj("name", k.name, "public_key", k.text, "expiration_date", expires)
 }
 
-// keyOwner finds whose keys a route is about and checks the right to them.
+// keyOwner returns the account whose keys a route is about and checks the permission.
 func (q *request) keyOwner(perm string) (*account, string, *answer) {
 	if q.inOrg && q.arg("user") == "" {
 		c := q.org.clients[q.arg("name")]
 		if c == nil {
 			return nil, "", notFound("Cannot load client %s", q.arg("name"))
 		}
-		return c, q.url("clients", c.name), q.need(perm, "clients/"+c.name)
+		return c, q.urlOf("clients", c.name), q.checkPermission(perm, "clients/"+c.name)
 	}
 	name := q.arg("user")
 	u := q.s.users[name]
 	if u == nil {
 		return nil, "", failText(http.StatusNotFound, "Could not find user %s", name)
 	}
-	admin := q.inOrg && perm == "read" && q.org.may(q.actor, "read", "organizations")
+	admin := q.inOrg && perm == "read" && q.org.hasPermission(q.actor, "read", "organizations")
 	if q.actor != u && !admin {
 		return u, "", q.superuserOnly()
 	}
-	return u, q.base() + "/users/" + name, nil
+	return u, q.baseURL() + "/users/" + name, nil
 }
 
 func (s *Server) listKeys(q *request) *answer {
@@ -104,7 +104,7 @@ func parseKey(q *request) *answer {
 	if name == "" {
 		name = q.arg("key")
 	}
-	if !nameOf(roleName, name) {
+	if !validName(roleName, name) {
 		return invalid("Field 'name' invalid")
 	}
 	q.doc.set("name", name)
@@ -121,10 +121,10 @@ func parseKey(q *request) *answer {
 	if q.r.Method == http.MethodPost && create != true && q.doc.str("public_key") == "" {
 		return invalid("You must either provide a valid value for 'public_key', or specify 'create_key': true")
 	}
-	return parseKeyWish(q)
+	return parseKeyRequest(q)
 }
 
-// storeKey sets a key from the body and returns the private one if it made it.
+// storeKey sets a key from the body and returns the private key if it created one.
 func (s *Server) storeKey(q *request, who *account, old pubKey) string {
 	k, private := old, ""
 	k.name = q.doc.str("name")
@@ -153,7 +153,7 @@ func (s *Server) createKey(q *request) *answer {
 		return a
 	}
 	name := q.doc.str("name")
-	if _, exists := who.key(name); exists {
+	if _, exists := who.findKey(name); exists {
 		return conflict("A key named %s already exists for %s.", name, who.name)
 	}
 	out := obj("uri", base+"/keys/"+name)
@@ -163,13 +163,13 @@ func (s *Server) createKey(q *request) *answer {
 	return created(base+"/keys/"+name, out)
 }
 
-// oneKey runs what with the key that the route names.
-func (s *Server) oneKey(q *request, perm string, what func(*account, pubKey) *answer) *answer {
+// withNamedKey calls what with the key in the path.
+func (s *Server) withNamedKey(q *request, perm string, what func(*account, pubKey) *answer) *answer {
 	who, _, a := q.keyOwner(perm)
 	if a != nil {
 		return a
 	}
-	k, found := who.key(q.arg("key"))
+	k, found := who.findKey(q.arg("key"))
 	if !found {
 		return failText(http.StatusNotFound, "There is no key named %s associated with %s.", q.arg("key"), who.name)
 	}
@@ -177,13 +177,13 @@ func (s *Server) oneKey(q *request, perm string, what func(*account, pubKey) *an
 }
 
 func (s *Server) getKey(q *request) *answer {
-	return s.oneKey(q, "read", func(_ *account, k pubKey) *answer { return ok(keyJSON(k)) })
+	return s.withNamedKey(q, "read", func(_ *account, k pubKey) *answer { return ok(keyJSON(k)) })
 }
 
 func (s *Server) putKey(q *request) *answer {
-	return s.oneKey(q, "update", func(who *account, k pubKey) *answer {
+	return s.withNamedKey(q, "update", func(who *account, k pubKey) *answer {
 		private := s.storeKey(q, who, k)
-		k, _ = who.key(q.doc.str("name"))
+		k, _ = who.findKey(q.doc.str("name"))
 		out := keyJSON(k)
 		if private != "" {
 			out.set("private_key", private)
@@ -193,7 +193,7 @@ func (s *Server) putKey(q *request) *answer {
 }
 
 func (s *Server) deleteKey(q *request) *answer {
-	return s.oneKey(q, "update", func(who *account, k pubKey) *answer {
+	return s.withNamedKey(q, "update", func(who *account, k pubKey) *answer {
 		var kept []pubKey
 		for _, other := range who.keys {
 			if other.name != k.name {

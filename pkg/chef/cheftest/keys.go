@@ -39,8 +39,8 @@ type pubKey struct {
 	expires time.Time // zero: never
 }
 
-// newKey makes a key pair. It takes a while, so it is called without the lock
-// where that can be arranged.
+// newKey creates a key pair. It takes a while, so it is called without the lock where
+// possible.
 func (s *Server) newKey() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, s.opts.KeyBits)
 	if err != nil {
@@ -66,7 +66,7 @@ func (a *account) setKey(k pubKey) {
 	a.keys = append(a.keys, k)
 }
 
-func (a *account) key(name string) (pubKey, bool) {
+func (a *account) findKey(name string) (pubKey, bool) {
 	for _, k := range a.keys {
 		if k.name == name {
 			return k, true
@@ -76,7 +76,7 @@ func (a *account) key(name string) (pubKey, bool) {
 }
 
 func (a *account) publicKey() string {
-	if k, found := a.key("default"); found {
+	if k, found := a.findKey("default"); found {
 		return k.text
 	}
 	return ""
@@ -90,7 +90,7 @@ func publicPEM(pub *rsa.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// PrivatePEM is a private key as Chef's tools read it from files.
+// PrivatePEM returns a private key in the form that Chef's tools read.
 func PrivatePEM(key *rsa.PrivateKey) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
 }
@@ -115,13 +115,13 @@ func parsePublicPEM(text string) (*rsa.PublicKey, bool) {
 	return pub, isRSA
 }
 
-// guid is 32 hexadecimal digits that name something, the same each time.
-func guid(parts ...string) string {
+// guidOf returns 32 hexadecimal digits that depend on the parts only.
+func guidOf(parts ...string) string {
 	sum := md5.Sum([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
 
-// randomGUID is one that nothing else has.
+// randomGUID returns 32 random hexadecimal digits.
 func randomGUID() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b)

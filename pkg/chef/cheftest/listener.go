@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// listener can stop taking connections and yet keep its address.
+// listener can refuse connections and yet keep its address.
 type listener struct {
 	net.Listener
 
@@ -14,7 +14,7 @@ type listener struct {
 	refusing bool
 }
 
-// connection is one that a listener can cut.
+// connection is a connection that its listener can close.
 type connection struct {
 	net.Conn
 	from *listener
@@ -28,8 +28,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// refuse cuts all connections, and each new one.
-func (l *listener) refuse() {
+// refuseAll closes all connections, and each new one.
+func (l *listener) refuseAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refusing = true
@@ -45,14 +45,14 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := l.take(conn); c != nil {
+		if c := l.register(conn); c != nil {
 			return c, nil
 		}
 	}
 }
 
-// take returns a connection to serve, or nil if it was refused.
-func (l *listener) take(conn net.Conn) net.Conn {
+// register returns a connection to serve, or nil if it was refused.
+func (l *listener) register(conn net.Conn) net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refusing {

@@ -11,7 +11,7 @@ import (
 
 // An address that is given up may be another server's a moment later, which would
 // then answer the clients of this one.
-func TestAStoppedServerAnswersNobodyAndKeepsItsAddress(t *testing.T) {
+func TestStoppedServerRefusesConnectionsAndKeepsItsAddress(t *testing.T) {
 	s := cheftest.Start(t)
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)

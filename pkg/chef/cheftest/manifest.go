@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// segments are the file lists of a cookbook below API version 2.
-func segments() []string {
+// segmentKeys returns the file lists of a cookbook below API version 2.
+func segmentKeys() []string {
 	return []string{"attributes", "definitions", "files", "libraries", "providers", "recipes", "resources", "root_files", "templates"}
 }
 
@@ -43,7 +43,7 @@ func newCookbook(name string, ver version, doc *object) *cookbook {
 	}
 	c.attributes, c.depends, c.longDesc = take("attributes", obj()), take("dependencies", obj()), take("long_description", "")
 	c.metadata = metadata.clone().del("attributes").del("dependencies").del("long_description")
-	for _, f := range files(doc) {
+	for _, f := range manifestFiles(doc) {
 		c.sums = append(c.sums, f.str("checksum"))
 	}
 	slices.Sort(c.sums)
@@ -51,10 +51,10 @@ func newCookbook(name string, ver version, doc *object) *cookbook {
 	return c
 }
 
-// files are all files of a manifest in either form.
-func files(doc *object) []*object {
+// manifestFiles returns all files of a manifest in either form.
+func manifestFiles(doc *object) []*object {
 	var out []*object
-	for _, key := range append([]string{"all_files"}, segments()...) {
+	for _, key := range append([]string{"all_files"}, segmentKeys()...) {
 		v, _ := doc.get(key)
 		list, _ := v.([]any)
 		for _, e := range list {
@@ -66,7 +66,7 @@ func files(doc *object) []*object {
 	return out
 }
 
-func (c *cookbook) same(d *cookbook) bool {
+func (c *cookbook) equals(d *cookbook) bool {
 	return c.frozen == d.frozen && string(encode(c.doc)) == string(encode(d.doc)) &&
 		string(encode(c.fullMetadata())) == string(encode(d.fullMetadata()))
 }
@@ -75,10 +75,10 @@ func (c *cookbook) fullMetadata() *object {
 	return c.metadata.clone().set("attributes", c.attributes).set("dependencies", c.depends).set("long_description", c.longDesc)
 }
 
-// manifest is the version as an API version shows it. Stored segments become
+// renderManifest returns the version in the form of an API version. Stored segments become
 // all_files for version 2 and the other way round; files of other folders are
 // lost below version 2 (docs/chef-server-api.md §3.2).
-func (c *cookbook) manifest(v2 bool, url func(sum string) string) *object {
+func (c *cookbook) renderManifest(v2 bool, url func(sum string) string) *object {
 	doc := c.doc.clone()
 	if v2 {
 		doc = toAllFiles(doc)
@@ -87,7 +87,7 @@ func (c *cookbook) manifest(v2 bool, url func(sum string) string) *object {
 	}
 	if url != nil {
 		for i, m := range doc.members {
-			if list, isList := m.val.([]any); isList && (m.key == "all_files" || slices.Contains(segments(), m.key)) {
+			if list, isList := m.val.([]any); isList && (m.key == "all_files" || slices.Contains(segmentKeys(), m.key)) {
 				doc.members[i].val = withURLs(list, url)
 			}
 		}
@@ -111,7 +111,7 @@ func toAllFiles(doc *object) *object {
 		return doc
 	}
 	all := []any{}
-	for _, seg := range segments() {
+	for _, seg := range segmentKeys() {
 		v, _ := doc.get(seg)
 		list, _ := v.([]any)
 		for _, e := range list {
@@ -120,13 +120,13 @@ func toAllFiles(doc *object) *object {
 			}
 		}
 	}
-	for _, seg := range segments() {
+	for _, seg := range segmentKeys() {
 		doc.del(seg)
 	}
 	return doc.set("all_files", all)
 }
 
-// toSegments turns the order of files round, as erchef does.
+// toSegments reverses the order of files, as erchef does.
 func toSegments(doc *object) *object {
 	v, found := doc.get("all_files")
 	if !found {
@@ -145,7 +145,7 @@ func toSegments(doc *object) *object {
 		}
 		by[seg] = append(by[seg], f.clone().set("name", rest))
 	}
-	for _, seg := range segments() {
+	for _, seg := range segmentKeys() {
 		if by[seg] == nil {
 			by[seg] = []any{}
 		}
@@ -154,8 +154,8 @@ func toSegments(doc *object) *object {
 	return doc.del("all_files")
 }
 
-// recipes are the recipes of a version as _recipes lists them.
-func (c *cookbook) recipes() []string {
+// recipeNames returns the recipes of a version as _recipes lists them.
+func (c *cookbook) recipeNames() []string {
 	v, _ := toAllFiles(c.doc.clone()).get("all_files")
 	list, _ := v.([]any)
 	var out []string

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// renderNumber writes a number as erchef stores it: integers of any size keep
+// renderNumber formats a number as erchef stores it: integers of any size keep
 // their digits, floats become the shortest text that reads back as the same
 // value, with at least one digit after the point (docs/chef-server-api.md §13).
 func renderNumber(n json.Number) (json.Number, error) {
@@ -37,7 +37,7 @@ func renderFloat(f float64) string {
 	return mantissa + "e" + sign + digits
 }
 
-// plainFloat writes numbers whose decimal exponent is from -6 to 20 without an
+// plainFloat formats numbers whose decimal exponent is from -6 to 20, without an
 // exponent.
 func plainFloat(f float64) (string, bool) {
 	_, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// OnlyVersion0 as Options.MaxAPIVersion makes a server that knows API version
-// 0 only.
+// OnlyVersion0 as Options.MaxAPIVersion makes a server that supports API version 0
+// only.
 const OnlyVersion0 = -1
 
 // Defaults of a Chef Server (docs/chef-server-api.md §1.3, §3.4, §3.5, §3.8).
@@ -18,7 +18,7 @@ const (
 	DefaultKeyBits        = 1024
 )
 
-// Options says what kind of server to make. The zero Options is a current Chef
+// Options are the settings of a server. The zero Options is a current Chef
 // Server with organizations, behind its front end, without updated_since.
 type Options struct {
 	// UpdatedSince serves the change feed. Without it, the route is unknown to
@@ -37,7 +37,7 @@ type Options struct {
 	// Now is the server's clock; nil means time.Now.
 	Now func() time.Time
 	// IndexLag starts every organization with a frozen search index: new names
-	// turn up after Org.RefreshIndex only.
+	// appear after Org.RefreshIndex only.
 	IndexLag bool
 	// Orgless makes a server whose API begins at the root of the URL and which
 	// has one organization without a name, like goiardi or Chef 11.

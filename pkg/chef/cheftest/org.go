@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Org is one organization of a server, with all it holds.
+// Org is one organization of a server, with all its content.
 type Org struct {
 	s    *Server
 	name string
@@ -48,10 +48,11 @@ func newOrg(s *Server, name string) *Org {
 		roles: map[string][]byte{}, environments: map[string][]byte{}, bags: map[string]map[string][]byte{},
 		cookbooks: map[string]map[version]*cookbook{}, artifacts: map[string]map[string]*artifact{},
 		policies: map[string]map[string]*object{}, policyGroups: map[string]map[string]string{},
-		sandboxes: map[string][]string{}, known: map[string]bool{}, replaced: map[string]int64{}, refs: map[string]int{}, blobs: map[string][]byte{},
+		sandboxes: map[string][]string{}, known: map[string]bool{}, replaced: map[string]int64{}, refs: map[string]int{},
+		blobs: map[string][]byte{},
 	}
 	o.defaultRights()
-	o.acls["environments/"+defaultEnvironment] = o.inherit("environments", nil)
+	o.acls["environments/"+defaultEnvironment] = o.newACL("environments", nil)
 	o.environments[defaultEnvironment] = encode(obj(
 		"name", defaultEnvironment, "description", "The default Chef environment", "cookbook_versions", obj(),
 		"json_class", "Chef::Environment", "chef_type", "environment",
@@ -62,10 +63,10 @@ func newOrg(s *Server, name string) *Org {
 	return o
 }
 
-// Name is the organization's name; "" on an Orgless server.
+// Name returns the organization's name; "" on an Orgless server.
 func (o *Org) Name() string { return o.name }
 
-// GUID is the organization's identity, 32 hexadecimal digits. Another
+// GUID returns the organization's identity, 32 hexadecimal digits. Another
 // organization of the same name, here or on another server, has another one.
 func (o *Org) GUID() string {
 	o.s.mu.Lock()
@@ -75,9 +76,9 @@ func (o *Org) GUID() string {
 
 // SetGUID gives the organization another identity, as a restored or replaced
 // server would have.
-func (o *Org) SetGUID(guid string) { o.s.locked(func() { o.guid = guid }) }
+func (o *Org) SetGUID(guid string) { o.s.withLock(func() { o.guid = guid }) }
 
-// URL is the base URL of the organization's API, without a slash at its end.
+// URL returns the base URL of the organization's API, without a slash at its end.
 func (o *Org) URL() string {
 	if o.name == "" {
 		return o.s.URL
@@ -85,7 +86,7 @@ func (o *Org) URL() string {
 	return o.s.URL + "/organizations/" + o.name
 }
 
-// AddClient makes an API client as POST /clients does, a member of the group
+// AddClient creates an API client as POST /clients does, a member of the group
 // clients, and returns its private key. An existing client gets a new key.
 func (o *Org) AddClient(name string) *rsa.PrivateKey {
 	key := o.s.newKey()
@@ -100,34 +101,34 @@ func (o *Org) AddClient(name string) *rsa.PrivateKey {
 }
 
 // DeleteClient removes an API client, its rights and its key.
-func (o *Org) DeleteClient(name string) { o.s.locked(func() { o.dropClient(name) }) }
+func (o *Org) DeleteClient(name string) { o.s.withLock(func() { o.dropClient(name) }) }
 
 // Associate makes a user of the server a member of the organization; the user
-// is made if need be.
+// is created if necessary.
 func (o *Org) Associate(user string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.s.users[user] == nil {
 			o.s.newUser(user, user+"@example.com")
 		}
-		o.associate(user)
+		o.addMember(user)
 	})
 }
 
-// Dissociate ends a membership.
-func (o *Org) Dissociate(user string) { o.s.locked(func() { o.dissociate(user) }) }
+// Dissociate removes a member.
+func (o *Org) Dissociate(user string) { o.s.withLock(func() { o.removeMember(user) }) }
 
-// AddToGroup puts users or clients into a group, which is made if need be.
+// AddToGroup puts users or clients into a group, which is created if necessary.
 func (o *Org) AddToGroup(groupName string, names ...string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		g := o.groups[groupName]
 		if g == nil {
 			g = o.newGroup(groupName, nil)
 		}
 		for _, n := range names {
 			if o.clients[n] != nil {
-				g.clients = include(g.clients, n)
+				g.clients = addName(g.clients, n)
 			} else {
-				g.users = include(g.users, n)
+				g.users = addName(g.users, n)
 			}
 		}
 	})
@@ -137,7 +138,7 @@ func (o *Org) AddToGroup(groupName string, names ...string) {
 // object, such as "roles/web" or "containers/sandboxes", by names of groups.
 // The superuser keeps all rights always.
 func (o *Org) SetACE(object, permission string, groups ...string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		a, found := o.acls[object]
 		if !found {
 			a = acl{}
@@ -147,14 +148,14 @@ func (o *Org) SetACE(object, permission string, groups ...string) {
 	})
 }
 
-func include(list []string, name string) []string {
+func addName(list []string, name string) []string {
 	if slices.Contains(list, name) {
 		return list
 	}
 	return append(slices.Clip(list), name)
 }
 
-func exclude(list []string, name string) []string {
+func removeName(list []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == name })
 }
 

@@ -10,7 +10,7 @@ func (s *Server) listOrgs(q *request) *answer {
 	}
 	out := obj()
 	for _, n := range sortedKeys(s.orgs) {
-		out.set(n, q.base()+"/organizations/"+n)
+		out.set(n, q.baseURL()+"/organizations/"+n)
 	}
 	return ok(out)
 }
@@ -35,12 +35,12 @@ func (s *Server) createOrg(q *request) *answer {
 	validator := o.newClient(name+"-validator", true, nil)
 	key := s.newKey()
 	validator.addKey("default", &key.PublicKey)
-	uri := q.base() + "/organizations/" + name
+	uri := q.baseURL() + "/organizations/" + name
 	return created(uri, obj("uri", uri, "clientname", validator.name, "private_key", string(PrivatePEM(key))))
 }
 
 func (s *Server) getOrg(q *request) *answer {
-	if a := q.need("read", "organizations"); a != nil {
+	if a := q.checkPermission("read", "organizations"); a != nil {
 		return a
 	}
 	return ok(obj("name", q.org.name, "full_name", q.org.full, "guid", q.org.guid))

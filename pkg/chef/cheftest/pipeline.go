@@ -15,26 +15,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the client went away
 	}
 	q.body = body
-	hits := s.faults.hit(r)
-	if !hits.wait(r) {
+	hits := s.faults.matchFaults(r)
+	if !hits.runDelays(r) {
 		panic(http.ErrAbortHandler)
 	}
-	a := hits.before()
+	a := hits.answerBefore()
 	if a == nil {
-		a = hits.after(s.answer(q))
+		a = hits.answerAfter(s.answerRequest(q))
 	}
-	s.send(w, q, a, hits)
+	s.writeAnswer(w, q, a, hits)
 }
 
-// answer runs the whole server: front end, bookshelf and API.
-func (s *Server) answer(q *request) *answer {
+// answerRequest answers as the whole server: front end, bookshelf and API.
+func (s *Server) answerRequest(q *request) *answer {
 	if strings.HasPrefix(q.path, "/bookshelf/") {
-		return s.bookshelf(q)
+		return s.serveFile(q)
 	}
 	if q.path == "/_status" {
 		return ok(obj("status", "pong", "upstreams", obj()))
 	}
-	rt, known := q.route()
+	rt, known := q.findRoute()
 	if !s.opts.NoFrontEnd {
 		if a := s.frontEnd(q); a != nil {
 			return a
@@ -44,18 +44,17 @@ func (s *Server) answer(q *request) *answer {
 		if s.opts.EmptyUnknown {
 			return &answer{status: http.StatusOK}
 		}
-		return page(http.StatusNotFound)
+		return htmlPage(http.StatusNotFound)
 	}
-	a := s.api(q, rt)
+	a := s.answerAPI(q, rt)
 	if a.status < 300 && a.ctype == "" && len(a.body) > 0 {
 		a.ctype = jsonType
 	}
 	return a
 }
 
-// api goes through the steps of an API request in the order in which erchef
-// takes them.
-func (s *Server) api(q *request, rt route) *answer {
+// answerAPI runs the steps of an API request in the order of erchef.
+func (s *Server) answerAPI(q *request, rt route) *answer {
 	for _, step := range []func(*request) *answer{s.checkVersion, s.checkLicense} {
 		if a := step(q); a != nil {
 			return a
@@ -67,7 +66,7 @@ func (s *Server) api(q *request, rt route) *answer {
 	}
 	h, found := rt.methods[method]
 	if !found {
-		return (&answer{status: http.StatusMethodNotAllowed}).with("Allow", rt.methods.allow())
+		return (&answer{status: http.StatusMethodNotAllowed}).withHeader("Allow", rt.methods.allowHeader())
 	}
 	var sig *signature
 	if !h.open {
@@ -117,7 +116,7 @@ func (s *Server) checkVersion(q *request) *answer {
 	a := failWith(http.StatusNotAcceptable, obj(
 		"error", "invalid-x-ops-server-api-version", "message", "Specified version "+text+" not supported",
 		"min_version", s.opts.MinAPIVersion, "max_version", s.opts.MaxAPIVersion))
-	return a.with("X-Ops-Server-API-Version", s.versionHeader(q.version, -1))
+	return a.withHeader("X-Ops-Server-API-Version", s.versionHeader(q.version, -1))
 }
 
 func (s *Server) checkLicense(*request) *answer {
@@ -129,11 +128,11 @@ func (s *Server) checkLicense(*request) *answer {
 	state := obj("licenseType", "commercial", "expirationDateTime", s.now().AddDate(0, 0, -1).Format("2006-01-02"),
 		"warningMessage", s.license, "gracePeriod", false)
 	return failWith(http.StatusForbidden, obj("error", s.license, "message", "invalid-license")).
-		with("X-Ops-License", string(encode(state)))
+		withHeader("X-Ops-License", string(encode(state)))
 }
 
-// checkRequest is about the size of the body and whether the organization is
-// there, both before authentication.
+// checkRequest checks the size of the body and that the organization exists, both before
+// authentication.
 func (s *Server) checkRequest(q *request) *answer {
 	writes := q.r.Method == http.MethodPost || q.r.Method == http.MethodPut
 	if writes && len(q.body) > s.opts.MaxRequestSize {
@@ -166,14 +165,14 @@ func checkMedia(r *http.Request, hasBody bool) *answer {
 	return nil
 }
 
-// send writes an answer, spoils it as the faults say, and keeps count.
-func (s *Server) send(w http.ResponseWriter, q *request, a *answer, hits faultHits) {
+// writeAnswer writes an answer, changed by the faults, and logs the request.
+func (s *Server) writeAnswer(w http.ResponseWriter, q *request, a *answer, hits faultHits) {
 	h := w.Header()
 	for k, v := range a.header {
 		h[k] = v
 	}
 	h.Set("Date", s.now().Format(http.TimeFormat))
-	if requested := q.r.Header.Get("X-Ops-Server-API-Version"); !a.front && h.Get("X-Ops-Server-API-Version") == "" {
+	if requested := q.r.Header.Get("X-Ops-Server-API-Version"); !a.frontEnd && h.Get("X-Ops-Server-API-Version") == "" {
 		v, err := strconv.Atoi(requested)
 		if requested == "" || err == nil && v <= s.opts.MaxAPIVersion {
 			h.Set("X-Ops-Server-API-Version", s.versionHeader(v, v))
@@ -183,12 +182,12 @@ func (s *Server) send(w http.ResponseWriter, q *request, a *answer, hits faultHi
 	if a.ctype != "" {
 		h["Content-Type"] = []string{a.ctype}
 	}
-	body := hits.spoil(a.body)
+	body := hits.corruptBody(a.body)
 	s.log.add(Request{
 		Method: q.r.Method, Path: q.path, Query: q.r.URL.RawQuery, Org: q.orgName, Actor: q.r.Header.Get("X-Ops-UserId"),
-		Status: a.status, BytesIn: int64(len(q.body)), Bytes: int64(len(body)), Lost: hits.lost(),
+		Status: a.status, BytesIn: int64(len(q.body)), Bytes: int64(len(body)), Lost: hits.losesAnswer(),
 	})
-	if hits.lost() {
+	if hits.losesAnswer() {
 		panic(http.ErrAbortHandler)
 	}
 	if a.status != http.StatusNoContent {
@@ -198,7 +197,7 @@ func (s *Server) send(w http.ResponseWriter, q *request, a *answer, hits faultHi
 	if q.r.Method == http.MethodHead {
 		return
 	}
-	if hits.cut() {
+	if hits.cutsBody() {
 		_, _ = w.Write(body[:len(body)/2])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
@@ -206,7 +205,7 @@ func (s *Server) send(w http.ResponseWriter, q *request, a *answer, hits faultHi
 	_, _ = w.Write(body)
 }
 
-// rawPath is the path as it was sent, percent signs and all.
+// rawPath returns the path as it was sent, still percent-encoded.
 func rawPath(r *http.Request) string {
 	p := r.RequestURI
 	if p == "" || !strings.HasPrefix(p, "/") {

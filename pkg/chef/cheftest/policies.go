@@ -13,7 +13,7 @@ func parsePolicy(q *request) *answer {
 		if !q.doc.has(k) {
 			return invalid("Field '%s' missing", k)
 		}
-		if v := q.doc.str(k); !nameOf(roleName, v) || len(v) > 255 {
+		if v := q.doc.str(k); !validName(roleName, v) || len(v) > 255 {
 			return invalid("Field '%s' invalid", k)
 		}
 	}
@@ -25,7 +25,7 @@ func parsePolicy(q *request) *answer {
 		return invalid("Field 'run_list' missing")
 	}
 	for _, item := range list {
-		valid = valid && strings.HasPrefix(item, "recipe[") && strings.Contains(item, "::") && validItem(item)
+		valid = valid && strings.HasPrefix(item, "recipe[") && strings.Contains(item, "::") && validRunListItem(item)
 	}
 	if !valid {
 		return invalid("Field 'run_list' is not a valid run list")
@@ -37,11 +37,11 @@ func parsePolicy(q *request) *answer {
 	return nil
 }
 
-// missingPolicy is a 404 with an HTML body and the version header
+// missingPolicy returns a 404 with an HTML body and the version header
 // (docs/chef-server-api.md §13).
 func missingPolicy() *answer {
-	a := page(http.StatusNotFound)
-	a.front = false
+	a := htmlPage(http.StatusNotFound)
+	a.frontEnd = false
 	return a
 }
 
@@ -54,34 +54,34 @@ func (q *request) revisionList(policy string) *object {
 }
 
 func (s *Server) listPolicies(q *request) *answer {
-	if a := q.need("read", "containers/policies"); a != nil {
+	if a := q.checkPermission("read", "containers/policies"); a != nil {
 		return a
 	}
 	out := obj()
 	for _, n := range sortedKeys(q.org.policies) {
-		out.set(n, obj("uri", q.url("policies", n), "revisions", q.revisionList(n)))
+		out.set(n, obj("uri", q.urlOf("policies", n), "revisions", q.revisionList(n)))
 	}
 	return ok(out)
 }
 
-// policy checks that the policy of the path is there and may be used.
-func (q *request) policy(perm string) *answer {
+// checkPolicy checks that the policy in the path exists, and a permission on it.
+func (q *request) checkPolicy(perm string) *answer {
 	name := q.arg("policy")
 	if q.org.policies[name] == nil {
 		return missingPolicy()
 	}
-	return q.need(perm, "policies/"+name)
+	return q.checkPermission(perm, "policies/"+name)
 }
 
 func (s *Server) getPolicy(q *request) *answer {
-	if a := q.policy("read"); a != nil {
+	if a := q.checkPolicy("read"); a != nil {
 		return a
 	}
 	return ok(obj("revisions", q.revisionList(q.arg("policy"))))
 }
 
 func (s *Server) deletePolicy(q *request) *answer {
-	if a := q.policy("delete"); a != nil {
+	if a := q.checkPolicy("delete"); a != nil {
 		return a
 	}
 	name := q.arg("policy")
@@ -91,22 +91,22 @@ func (s *Server) deletePolicy(q *request) *answer {
 	for _, bound := range q.org.policyGroups {
 		delete(bound, name)
 	}
-	q.org.changed("delete", "/policies/"+name)
+	q.org.recordChange("delete", "/policies/"+name)
 	return body
 }
 
 func (o *Org) newPolicy(name string, creator *account) {
 	if o.policies[name] == nil {
 		o.policies[name] = map[string]*object{}
-		o.own("policies", name, creator)
+		o.createACL("policies", name, creator)
 	}
 }
 
 func (s *Server) createRevision(q *request) *answer {
 	name, id := q.arg("policy"), q.doc.str("revision_id")
-	a := q.needCreate("policies")
+	a := q.checkCreatePermission("policies")
 	if q.org.policies[name] != nil {
-		a = q.need("create", "policies/"+name)
+		a = q.checkPermission("create", "policies/"+name)
 	}
 	if a != nil {
 		return a
@@ -116,21 +116,21 @@ func (s *Server) createRevision(q *request) *answer {
 	}
 	q.org.newPolicy(name, q.actor)
 	q.org.policies[name][id] = q.doc
-	q.org.changed("create", "/policies/"+name+"/revisions/"+id)
-	return created(q.url("policies", name), q.doc)
+	q.org.recordChange("create", "/policies/"+name+"/revisions/"+id)
+	return created(q.urlOf("policies", name), q.doc)
 }
 
-func (q *request) revision(perm string) (*object, *answer) {
+func (q *request) findRevision(perm string) (*object, *answer) {
 	name := q.arg("policy")
 	doc := q.org.policies[name][q.arg("revision")]
 	if doc == nil {
 		return nil, missingPolicy()
 	}
-	return doc, q.need(perm, "policies/"+name)
+	return doc, q.checkPermission(perm, "policies/"+name)
 }
 
 func (s *Server) getRevision(q *request) *answer {
-	doc, a := q.revision("read")
+	doc, a := q.findRevision("read")
 	if a != nil {
 		return a
 	}
@@ -144,7 +144,7 @@ func (s *Server) getRevision(q *request) *answer {
 }
 
 func (s *Server) deleteRevision(q *request) *answer {
-	doc, a := q.revision("delete")
+	doc, a := q.findRevision("delete")
 	if a != nil {
 		return a
 	}
@@ -159,5 +159,5 @@ func (o *Org) dropRevision(name, id string) {
 			delete(bound, name)
 		}
 	}
-	o.changed("delete", "/policies/"+name+"/revisions/"+id)
+	o.recordChange("delete", "/policies/"+name+"/revisions/"+id)
 }

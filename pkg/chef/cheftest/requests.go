@@ -11,7 +11,7 @@ type Request struct {
 	Path    string // as sent, without the query
 	Query   string
 	Org     string // "" outside an organization
-	Actor   string // who it claimed to come from
+	Actor   string // the name in its headers
 	Status  int
 	BytesIn int64 // of the request's body
 	Bytes   int64 // of the answer's body
@@ -21,7 +21,7 @@ type Request struct {
 // Requests is a list of requests in the order in which they were answered.
 type Requests []Request
 
-// Filter returns the requests that keep says yes to.
+// Filter returns the requests for which keep returns true.
 func (rs Requests) Filter(keep func(Request) bool) Requests {
 	var kept Requests
 	for _, r := range rs {
@@ -42,7 +42,7 @@ func (rs Requests) Containing(part string) Requests {
 	return rs.Filter(func(r Request) bool { return strings.Contains(r.Path, part) })
 }
 
-// Writes returns the requests that meant to change something: all but GET, HEAD
+// Writes returns the requests that change something: all but GET, HEAD
 // and searches by POST.
 func (rs Requests) Writes() Requests {
 	return rs.Filter(func(r Request) bool {
@@ -50,7 +50,7 @@ func (rs Requests) Writes() Requests {
 	})
 }
 
-// Counts counts the requests by method.
+// Counts returns the number of requests by method.
 func (rs Requests) Counts() map[string]int {
 	counts := map[string]int{}
 	for _, r := range rs {
@@ -70,14 +70,14 @@ func (l *requestLog) add(r Request) {
 	l.list = append(l.list, r)
 }
 
-// Requests returns what was asked since the start or the last ResetRequests.
+// Requests returns the requests since the start or the last ResetRequests.
 func (s *Server) Requests() Requests {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	return append(Requests(nil), s.log.list...)
 }
 
-// ResetRequests forgets the requests.
+// ResetRequests clears the log of requests.
 func (s *Server) ResetRequests() {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()

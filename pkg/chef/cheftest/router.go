@@ -7,7 +7,7 @@ import (
 )
 
 // handler serves one method of a route. The API validates a body before it
-// asks who sent it (docs/chef-server-api.md §7.4): parse runs first and without the
+// authenticates the request (docs/chef-server-api.md §7.4): parse runs first and without the
 // lock, then the signature is checked, then serve runs under the lock.
 type handler struct {
 	parse func(*request) *answer
@@ -36,14 +36,13 @@ type request struct {
 	version int
 	actor   *account
 	doc     *object // the body, once parsed
-	arrived int64   // when it came, by the count of the server
+	arrived int64   // when it arrived, by the counter of the server
 }
 
 func (q *request) arg(name string) string { return q.args[name] }
 
-// base is what URLs in answers begin with: they follow the Host header of the
-// request (docs/chef-server-api.md §1.1).
-func (q *request) base() string {
+// baseURL returns the beginning of URLs in answers, by the Host header of the request (docs/chef-server-api.md §1.1).
+func (q *request) baseURL() string {
 	scheme := "http"
 	if q.r.TLS != nil {
 		scheme = "https"
@@ -54,9 +53,9 @@ func (q *request) base() string {
 	return scheme + "://" + q.r.Host
 }
 
-// url is the URL of something in the request's organization.
-func (q *request) url(parts ...string) string {
-	b := q.base()
+// urlOf returns the URL of a path below the request's organization.
+func (q *request) urlOf(parts ...string) string {
+	b := q.baseURL()
 	if q.org != nil && q.org.name != "" {
 		b += "/organizations/" + q.org.name
 	}
@@ -72,9 +71,9 @@ func (s *Server) addRoute(table map[string][]route, pattern string, m methods) {
 	table[key] = append(table[key], route{p, m})
 }
 
-// lookup finds the route of a path. Literal patterns stand before those with
-// arguments in the table.
-func (s *Server) lookup(key string, segs []string) (route, map[string]string, bool) {
+// matchRoute finds the route of a path. Literal patterns precede those with arguments in
+// the table.
+func (s *Server) matchRoute(key string, segs []string) (route, map[string]string, bool) {
 next:
 	for _, rt := range s.routes[key] {
 		if len(rt.pattern) != len(segs) {
@@ -93,8 +92,8 @@ next:
 	return route{}, nil, false
 }
 
-// orgEndpoints are the first segments below an organization that the front end
-// passes on (docs/chef-server-api.md §1.5).
+// orgEndpoint reports whether the front end passes on paths below an organization that
+// begin with a segment (docs/chef-server-api.md §1.5).
 func orgEndpoint(seg string) bool {
 	return slices.Contains([]string{
 		"cookbooks", "data", "roles", "sandboxes", "environments", "clients", "nodes", "principals", "groups",
@@ -112,9 +111,9 @@ func validOrgName(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
-// route finds what a request asks for; false means the front end knows no such
+// findRoute finds the route of a request; false means that the front end has no such
 // route.
-func (q *request) route() (route, bool) {
+func (q *request) findRoute() (route, bool) {
 	segs := splitPath(q.path)
 	if len(segs) == 0 {
 		return route{}, false
@@ -139,7 +138,7 @@ func (q *request) route() (route, bool) {
 		q.inOrg, q.rel = true, "/"+strings.Join(segs, "/")
 		pattern, key = append([]string{"ORG"}, segs...), "ORG/"+segs[0]
 	}
-	rt, args, ok := q.s.lookup(key, pattern)
+	rt, args, ok := q.s.matchRoute(key, pattern)
 	q.args = args
 	if ok && pattern[len(pattern)-1] == "updated_since" {
 		q.s.mu.Lock()

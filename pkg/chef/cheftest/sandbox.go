@@ -28,16 +28,16 @@ func parseSandbox(q *request) *answer {
 	return nil
 }
 
-// createSandbox tells which content the organization doesn't know yet
+// createSandbox returns which content the organization doesn't know yet
 // (docs/chef-server-api.md §3.5).
 func (s *Server) createSandbox(q *request) *answer {
-	if a := q.need("create", "containers/sandboxes"); a != nil {
+	if a := q.checkPermission("create", "containers/sandboxes"); a != nil {
 		return a
 	}
 	v, _ := q.doc.get("checksums")
 	wanted, _ := v.(*object)
 	s.uploads++
-	id := guid("sandbox", q.org.guid, fmt.Sprint(s.uploads))
+	id := guidOf("sandbox", q.org.guid, fmt.Sprint(s.uploads))
 	out := obj()
 	var sums []string
 	for _, m := range wanted.members {
@@ -45,7 +45,7 @@ func (s *Server) createSandbox(q *request) *answer {
 			continue
 		}
 		sums = append(sums, m.key)
-		if q.org.has(m.key) {
+		if q.org.hasContent(m.key) {
 			out.set(m.key, obj("needs_upload", false))
 		} else {
 			out.set(m.key, obj("url", q.uploadURL(m.key), "needs_upload", true))
@@ -54,12 +54,12 @@ func (s *Server) createSandbox(q *request) *answer {
 	q.org.sandboxes[id] = sums
 	// The Location is made of the body that was sent and names no sandbox: only what
 	// the answer says does.
-	location := q.url("sandboxes", MD5(q.body))
-	return created(location, obj("sandbox_id", id, "uri", q.url("sandboxes", id), "checksums", out))
+	location := q.urlOf("sandboxes", MD5(q.body))
+	return created(location, obj("sandbox_id", id, "uri", q.urlOf("sandboxes", id), "checksums", out))
 }
 
-// has reports whether the server believes to have content.
-func (o *Org) has(sum string) bool {
+// hasContent reports whether the server assumes that it has some content.
+func (o *Org) hasContent(sum string) bool {
 	return o.known[sum] && (!o.s.opts.ChecksStore || MD5(o.blobs[sum]) == sum)
 }
 
@@ -68,7 +68,7 @@ func parseCommit(q *request) *answer {
 		return a
 	}
 	if v, _ := q.doc.get("is_completed"); v != true {
-		return fail(http.StatusInternalServerError, "internal service error") // the server has no words for it
+		return fail(http.StatusInternalServerError, "internal service error") // the server has no error text for it
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func parseCommit(q *request) *answer {
 // commitSandbox makes uploaded content known. A sandbox is gone once it is
 // committed, so a second commit is a 404.
 func (s *Server) commitSandbox(q *request) *answer {
-	if a := q.need("create", "containers/sandboxes"); a != nil {
+	if a := q.checkPermission("create", "containers/sandboxes"); a != nil {
 		return a
 	}
 	id := q.arg("id")

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// indexNow is what the search index would hold without any lag: the names of
-// each index.
+// indexNow returns the names in each search index without any lag.
 func (o *Org) indexNow() map[string]map[string]bool {
 	index := map[string]map[string]bool{"role": nameSet(o.roles), "environment": nameSet(o.environments), "client": nameSet(o.clients)}
 	for bag, items := range o.bags {
@@ -26,21 +25,21 @@ func nameSet[V any](m map[string]V) map[string]bool {
 }
 
 // FreezeIndex lets the search index lag: names that come later aren't found
-// and names that go aren't forgotten, until RefreshIndex or ThawIndex. The
+// and deleted names are still found, until RefreshIndex or ThawIndex. The
 // content of rows is current always (docs/chef-server-api.md §6.2).
 func (o *Org) FreezeIndex() {
-	o.s.locked(func() { o.frozenIndex, o.index = true, o.indexNow() })
+	o.s.withLock(func() { o.frozenIndex, o.index = true, o.indexNow() })
 }
 
-// RefreshIndex brings a frozen index up to date, once.
+// RefreshIndex updates a frozen index once.
 func (o *Org) RefreshIndex() { o.FreezeIndex() }
 
-// ThawIndex ends the lag.
-func (o *Org) ThawIndex() { o.s.locked(func() { o.frozenIndex, o.index = false, nil }) }
+// ThawIndex ends the lag of the index.
+func (o *Org) ThawIndex() { o.s.withLock(func() { o.frozenIndex, o.index = false, nil }) }
 
-// DropFromIndex makes the frozen index forget a name, as lost index entries do.
+// DropFromIndex removes a name from the frozen index, like a lost index entry.
 func (o *Org) DropFromIndex(index, name string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.frozenIndex {
 			delete(o.index[index], name)
 		}
@@ -50,7 +49,7 @@ func (o *Org) DropFromIndex(index, name string) {
 func (s *Server) listIndexes(q *request) *answer {
 	out := obj()
 	for _, n := range append([]string{"node", "role", "client", "environment"}, sortedKeys(q.org.bags)...) {
-		out.set(n, q.url("search", n))
+		out.set(n, q.urlOf("search", n))
 	}
 	return ok(out)
 }
@@ -80,7 +79,7 @@ func parseSearch(q *request) *answer {
 	return nil
 }
 
-// searchQuery understands *:*, name:PATTERN, id:PATTERN and several of these joined
+// searchQuery parses *:*, name:PATTERN, id:PATTERN and several of these joined
 // by OR, no more.
 func searchQuery(text string) (patterns []string, known bool) {
 	if text == "" || text == "*:*" {
@@ -96,7 +95,7 @@ func searchQuery(text string) (patterns []string, known bool) {
 	return patterns, true
 }
 
-func (s *Server) search(q *request) *answer {
+func (s *Server) searchIndex(q *request) *answer {
 	index := q.arg("index")
 	values := q.r.URL.Query()
 	patterns, _ := searchQuery(values.Get("q"))
@@ -128,7 +127,7 @@ func (s *Server) search(q *request) *answer {
 	list := []any{}
 	for _, n := range names {
 		if row := q.searchRow(index, n); row != nil {
-			list = append(list, q.org.spoil(index, row))
+			list = append(list, q.org.replaceRow(index, row))
 		}
 	}
 	builtIn := slices.Contains([]string{"node", "role", "client", "environment"}, index)
@@ -138,27 +137,27 @@ func (s *Server) search(q *request) *answer {
 	return ok(obj("total", total, "start", start, "rows", list))
 }
 
-// searchRow is one row, or nil when the database doesn't have it any more.
+// searchRow returns one row, or nil if the database doesn't have it any more.
 func (q *request) searchRow(index, name string) *object {
 	var doc *object
 	var url string
 	switch index {
 	case "role":
-		doc, url = decodeDoc(q.org.roles[name]), q.url("roles", name)
+		doc, url = decodeDoc(q.org.roles[name]), q.urlOf("roles", name)
 	case "environment":
-		doc, url = decodeDoc(q.org.environments[name]), q.url("environments", name)
+		doc, url = decodeDoc(q.org.environments[name]), q.urlOf("environments", name)
 	case "client":
 		if c := q.org.clients[name]; c != nil {
-			doc, url = q.org.clientJSON(c, 0), q.url("clients", name)
+			doc, url = q.org.clientJSON(c, 0), q.urlOf("clients", name)
 		}
 	default:
 		body, found := q.org.bags[index][name]
 		if !found {
 			return nil
 		}
-		doc, url = decodeDoc(body), q.url("data", index, name)
+		doc, url = decodeDoc(body), q.urlOf("data", index, name)
 		if q.doc == nil || len(q.doc.members) == 0 {
-			return wrap(index, name, body)
+			return wrapItem(index, name, body)
 		}
 	}
 	if doc == nil || q.doc == nil || len(q.doc.members) == 0 {
@@ -167,7 +166,7 @@ func (q *request) searchRow(index, name string) *object {
 	data := obj()
 	for _, m := range q.doc.members {
 		keys, _ := stringList(q.doc, m.key)
-		data.set(m.key, dig(doc, keys))
+		data.set(m.key, valueAt(doc, keys))
 	}
 	return obj("url", url, "data", data)
 }
@@ -178,8 +177,8 @@ func decodeDoc(body []byte) *object {
 	return o
 }
 
-// dig follows keys; what isn't there is null.
-func dig(v any, keys []string) any {
+// valueAt returns the value at a path of keys, or nil.
+func valueAt(v any, keys []string) any {
 	if len(keys) == 0 {
 		return nil
 	}

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The Put methods below store objects without HTTP and without asking for
-// rights, with the validation of the API. They create or replace, record rows
+// The Put methods below store objects without HTTP and without checking
+// permissions, with the validation of the API. They create or replace, record rows
 // for updated_since as the API does, and panic on JSON that the server would
 // refuse: that is a mistake in a test.
 
@@ -24,59 +24,59 @@ func mustDoc(what, text string) *object {
 	return doc
 }
 
-func must(what string, a *answer) {
+func mustSucceed(what string, a *answer) {
 	if a != nil {
 		panic("cheftest: " + what + ": " + string(a.body))
 	}
 }
 
-// put stores body under a name and records the change, if it is one.
-func (o *Org) put(m map[string][]byte, container, name, path string, body []byte) {
+// storeBody stores a body under a name and records the change, if there is one.
+func (o *Org) storeBody(m map[string][]byte, container, name, path string, body []byte) {
 	old, existed := m[name]
 	m[name] = body
 	switch {
 	case !existed:
 		if container != "" {
-			o.own(container, name, nil)
+			o.createACL(container, name, nil)
 		}
-		o.changed("create", path)
+		o.recordChange("create", path)
 	case string(old) != string(body):
-		o.changed("update", path)
+		o.recordChange("update", path)
 	}
 }
 
 // PutRole stores a role. Its name may be left out of the JSON.
 func (o *Org) PutRole(name, text string) {
 	doc := mustDoc("role "+name, text)
-	doc.fill("name", name)
-	must("role "+name, checkRole(doc))
-	o.s.locked(func() { o.put(o.roles, "roles", name, "/roles/"+name, encode(doc)) })
+	doc.setDefaults("name", name)
+	mustSucceed("role "+name, checkRole(doc))
+	o.s.withLock(func() { o.storeBody(o.roles, "roles", name, "/roles/"+name, encode(doc)) })
 }
 
 // PutEnvironment stores an environment. Its name may be left out of the JSON.
 func (o *Org) PutEnvironment(name, text string) {
 	doc := mustDoc("environment "+name, text)
-	doc.fill("name", name)
-	must("environment "+name, checkEnvironment(doc))
-	o.s.locked(func() { o.put(o.environments, "environments", name, "/environments/"+name, encode(doc)) })
+	doc.setDefaults("name", name)
+	mustSucceed("environment "+name, checkEnvironment(doc))
+	o.s.withLock(func() { o.storeBody(o.environments, "environments", name, "/environments/"+name, encode(doc)) })
 }
 
-// PutDataBag makes a data bag, if it isn't there.
+// PutDataBag creates a data bag, if it doesn't exist.
 func (o *Org) PutDataBag(name string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.bags[name] == nil {
 			o.newBag(name, nil)
 		}
 	})
 }
 
-// PutDataBagItem stores an item, and makes its bag if need be. The id may be
+// PutDataBagItem stores an item, and creates its bag if necessary. The id may be
 // left out of the JSON.
 func (o *Org) PutDataBagItem(bag, id, text string) {
 	doc := mustDoc("item "+id, text)
-	doc.fill("id", id)
+	doc.setDefaults("id", id)
 	o.PutDataBag(bag)
-	o.s.locked(func() { o.put(o.bags[bag], "", id, "/data/"+bag+"/"+id, encode(doc)) })
+	o.s.withLock(func() { o.storeBody(o.bags[bag], "", id, "/data/"+bag+"/"+id, encode(doc)) })
 }
 
 // PutCookbook stores a cookbook version with its files by path, whether or not
@@ -85,11 +85,11 @@ func (o *Org) PutCookbook(name, ver string, files map[string][]byte, frozen bool
 	o.PutCookbookMetadata(name, ver, `{}`, files, frozen)
 }
 
-// PutCookbookMetadata is PutCookbook with metadata of one's own; name and
-// version may be left out of it.
+// PutCookbookMetadata is PutCookbook with given metadata; name and version may be left
+// out of it.
 func (o *Org) PutCookbookMetadata(name, ver, metadata string, files map[string][]byte, frozen bool) {
 	meta := mustDoc("metadata of "+name, metadata)
-	meta.fill("name", name, "version", ver)
+	meta.setDefaults("name", name, "version", ver)
 	list := []any{}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		list = append(list, fileEntry(path, files[path]))
@@ -124,10 +124,10 @@ func (o *Org) PutCookbookManifest(name, ver, manifest string, content ...[]byte)
 }
 
 func (o *Org) putManifest(name, ver string, doc *object, content map[string][]byte) {
-	must("cookbook "+name, checkCookbook(doc, name, ver, doc.has("all_files")))
+	mustSucceed("cookbook "+name, checkCookbook(doc, name, ver, doc.has("all_files")))
 	parsed, _ := parseVersion(ver)
 	fresh := newCookbook(name, parsed, doc)
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		for _, c := range content {
 			o.addContent(c)
 		}
@@ -138,12 +138,12 @@ func (o *Org) putManifest(name, ver string, doc *object, content map[string][]by
 			}
 			return
 		}
-		if _, missing := o.relink(old, fresh); missing != "" {
+		if _, missing := o.relinkChecksums(old, fresh); missing != "" {
 			panic("cheftest: cookbook " + name + " names content that isn't there: " + missing)
 		}
 		o.cookbooks[name][parsed] = fresh
-		if !fresh.same(old) {
-			o.changed("update", "/cookbooks/"+name+"/"+parsed.String())
+		if !fresh.equals(old) {
+			o.recordChange("update", "/cookbooks/"+name+"/"+parsed.String())
 		}
 	})
 }
@@ -153,19 +153,19 @@ func (o *Org) addContent(c []byte) {
 	o.blobs[sum], o.known[sum] = slices.Clone(c), true
 }
 
-// LoseContent drops content from the bookshelf while the database still knows
-// it: a damaged server (docs/chef-server-api.md §3.4).
-func (o *Org) LoseContent(sum string) { o.s.locked(func() { delete(o.blobs, sum) }) }
+// LoseContent deletes content from the bookshelf while the database still has it: a
+// damaged server (docs/chef-server-api.md §3.4).
+func (o *Org) LoseContent(sum string) { o.s.withLock(func() { delete(o.blobs, sum) }) }
 
-// ReplaceContent puts other bytes under a checksum: a damaged server.
+// ReplaceContent replaces the bytes of a checksum: a damaged server.
 func (o *Org) ReplaceContent(sum string, bytes []byte) {
-	o.s.locked(func() { o.blobs[sum] = slices.Clone(bytes) })
+	o.s.withLock(func() { o.blobs[sum] = slices.Clone(bytes) })
 }
 
-// DeleteRole removes a role, if it is there; the other Delete methods do the
-// same for their kind.
+// DeleteRole deletes a role, if it exists; the other Delete methods do the same for
+// their kind.
 func (o *Org) DeleteRole(name string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.roles[name] != nil {
 			o.dropRole(name)
 		}
@@ -174,7 +174,7 @@ func (o *Org) DeleteRole(name string) {
 
 // DeleteEnvironment removes an environment.
 func (o *Org) DeleteEnvironment(name string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.environments[name] != nil && name != defaultEnvironment {
 			o.dropEnvironment(name)
 		}
@@ -183,7 +183,7 @@ func (o *Org) DeleteEnvironment(name string) {
 
 // DeleteDataBag removes a bag with its items.
 func (o *Org) DeleteDataBag(name string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.bags[name] != nil {
 			o.dropBag(name)
 		}
@@ -192,7 +192,7 @@ func (o *Org) DeleteDataBag(name string) {
 
 // DeleteDataBagItem removes an item.
 func (o *Org) DeleteDataBagItem(bag, id string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.bags[bag][id] != nil {
 			o.dropItem(bag, id)
 		}
@@ -202,14 +202,14 @@ func (o *Org) DeleteDataBagItem(bag, id string) {
 // DeleteCookbook removes one version of a cookbook.
 func (o *Org) DeleteCookbook(name, ver string) {
 	v, _ := parseVersion(ver)
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if c := o.cookbooks[name][v]; c != nil {
 			o.dropCookbook(c)
 		}
 	})
 }
 
-// JSON is the stored JSON of a role, environment or data bag item by its path,
+// JSON returns the stored JSON of a role, environment or data bag item by its path,
 // such as /data/users/alice, or nil.
 func (o *Org) JSON(path string) json.RawMessage {
 	o.s.mu.Lock()

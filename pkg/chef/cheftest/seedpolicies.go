@@ -9,21 +9,21 @@ import (
 // required keys are filled in.
 func (o *Org) PutPolicy(name, revision, text string) {
 	doc := mustDoc("policy "+name, text)
-	doc.fill("name", name, "revision_id", revision, "run_list", []any{"recipe[a::default]"}, "cookbook_locks", obj())
-	o.s.locked(func() {
+	doc.setDefaults("name", name, "revision_id", revision, "run_list", []any{"recipe[a::default]"}, "cookbook_locks", obj())
+	o.s.withLock(func() {
 		o.newPolicy(name, nil)
 		action := "create"
 		if o.policies[name][revision] != nil {
 			action = "update"
 		}
 		o.policies[name][revision] = doc
-		o.changed(action, "/policies/"+name+"/revisions/"+revision)
+		o.recordChange(action, "/policies/"+name+"/revisions/"+revision)
 	})
 }
 
 // DeletePolicy removes a policy revision, with the groups' bindings to it.
 func (o *Org) DeletePolicy(name, revision string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.policies[name][revision] != nil {
 			o.dropRevision(name, revision)
 		}
@@ -33,7 +33,7 @@ func (o *Org) DeletePolicy(name, revision string) {
 // DeleteEmptyPolicies removes the policies without revisions and the groups
 // without policies, which requests leave behind.
 func (o *Org) DeleteEmptyPolicies() {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		for _, name := range sortedKeys(o.policies) {
 			if len(o.policies[name]) == 0 {
 				delete(o.policies, name)
@@ -48,9 +48,9 @@ func (o *Org) DeleteEmptyPolicies() {
 	})
 }
 
-// BindPolicy puts a revision that is there into a policy group.
+// BindPolicy binds an existing revision in a policy group.
 func (o *Org) BindPolicy(group, policy, revision string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.policies[policy][revision] == nil {
 			panic("cheftest: there is no revision " + revision + " of policy " + policy)
 		}
@@ -58,9 +58,9 @@ func (o *Org) BindPolicy(group, policy, revision string) {
 	})
 }
 
-// DeletePolicyGroup removes a policy group. The policies in it stay.
+// DeletePolicyGroup deletes a policy group, but not its policies.
 func (o *Org) DeletePolicyGroup(name string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.policyGroups[name] != nil {
 			o.dropPolicyGroup(name)
 		}
@@ -73,15 +73,16 @@ func (o *Org) PutArtifact(name, identifier string, files map[string][]byte) {
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		list = append(list, fileEntry(path, files[path]))
 	}
-	doc := obj("name", name, "identifier", identifier, "version", "1.0.0", "frozen?", false, "metadata", obj("name", name, "version", "1.0.0"), "all_files", list)
-	o.s.locked(func() {
+	doc := obj("name", name, "identifier", identifier, "version", "1.0.0", "frozen?", false, "metadata",
+		obj("name", name, "version", "1.0.0"), "all_files", list)
+	o.s.withLock(func() {
 		for _, c := range files {
 			o.addContent(c)
 		}
 		if o.artifacts[name][identifier] != nil {
 			o.dropArtifact(name, identifier)
 			for _, c := range files {
-				o.addContent(c) // the other artifact's files were collected
+				o.addContent(c) // the other artifact's files were deleted
 			}
 		}
 		if missing := o.newArtifact(name, identifier, doc, nil); missing {
@@ -92,7 +93,7 @@ func (o *Org) PutArtifact(name, identifier string, files map[string][]byte) {
 
 // DeleteArtifact removes a cookbook artifact.
 func (o *Org) DeleteArtifact(name, identifier string) {
-	o.s.locked(func() {
+	o.s.withLock(func() {
 		if o.artifacts[name][identifier] != nil {
 			o.dropArtifact(name, identifier)
 		}

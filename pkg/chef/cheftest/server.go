@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Superuser is the name of the user who may do everything.
+// Superuser is the name of the user that may do everything.
 const Superuser = "pivotal"
 
-// Server is a Chef Server. Make one with [New], [Start] or [Listen].
+// Server is a Chef Server. Create one with [New], [Start] or [Listen].
 type Server struct {
 	// URL is the base URL, without a slash at its end.
 	URL string
@@ -26,7 +26,7 @@ type Server struct {
 	listener *listener
 	faults   faultList
 	log      requestLog
-	moments  atomic.Int64 // counts what happens, to know which requests overlapped
+	moments  atomic.Int64 // counts events, to know which requests overlapped
 
 	mu          sync.Mutex // guards all below, and all of every Org
 	users       map[string]*account
@@ -47,7 +47,7 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// New makes a server that isn't on the network; use it as an http.Handler or
+// New returns a server that isn't on the network; use it as an http.Handler or
 // through [Server.Transport]. Its URL is http://chef.test until the caller
 // changes it.
 func New(opts Options) *Server {
@@ -58,7 +58,7 @@ func New(opts Options) *Server {
 	}
 	_, _ = rand.Read(s.secret)
 	s.routes = s.routeTable()
-	s.users[Superuser] = &account{name: Superuser, kind: userKind, authz: guid("user", Superuser)}
+	s.users[Superuser] = &account{name: Superuser, kind: userKind, authz: guidOf("user", Superuser)}
 	s.userACLs[Superuser] = newUserACL(Superuser)
 	if opts.Orgless {
 		s.orgs[""] = newOrg(s, "")
@@ -97,16 +97,16 @@ func Listen(addr string, opts Options) (*Server, error) {
 	return s, nil
 }
 
-// Stop cuts all connections, and from now on each new one, as if the server were
-// down. It keeps the address, so that no other process gets it: a client that
-// still uses it must not meet somebody else's server.
+// Stop closes all connections, and from now on each new one, as if the server were
+// down. It keeps the address, so that no other process gets it: a client that still
+// uses it must not reach another server.
 func (s *Server) Stop() {
 	if s.http != nil {
-		s.listener.refuse()
+		s.listener.refuseAll()
 	}
 }
 
-// Close stops listening and cuts all connections.
+// Close stops listening and closes all connections.
 func (s *Server) Close() {
 	if s.http != nil {
 		_ = s.http.Close()
@@ -124,7 +124,7 @@ func (s *Server) Superuser() (name string, key *rsa.PrivateKey) {
 	return Superuser, s.pivotal
 }
 
-// AddUser makes a user of the server, a member of no organization, and returns
+// AddUser creates a user of the server, a member of no organization, and returns
 // the private key. An existing user gets a new key.
 func (s *Server) AddUser(name string) *rsa.PrivateKey {
 	key := s.newKey()
@@ -138,9 +138,9 @@ func (s *Server) AddUser(name string) *rsa.PrivateKey {
 	return key
 }
 
-// AddOrg makes an organization with the groups, containers and rights of a new
-// one (docs/chef-server-api.md §8.1), or returns the one that is there. Users must
-// be made members by [Org.Associate].
+// AddOrg creates an organization with the groups, containers and rights of a new
+// one (docs/chef-server-api.md §8.1), or returns the existing one. Users become
+// members by [Org.Associate].
 func (s *Server) AddOrg(name string) *Org {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,15 +150,14 @@ func (s *Server) AddOrg(name string) *Org {
 	return s.orgs[name]
 }
 
-// Org returns an organization, or nil. The one of an Orgless server has the
-// name "".
+// Org returns an organization, or nil. The one of an Orgless server has the name "".
 func (s *Server) Org(name string) *Org {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.orgs[name]
 }
 
-// DeleteOrg removes an organization with all it holds.
+// DeleteOrg deletes an organization with all its content.
 func (s *Server) DeleteOrg(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,20 +166,20 @@ func (s *Server) DeleteOrg(name string) {
 
 // SetUpdatedSince turns the change feed on or off. Changes are recorded
 // always.
-func (s *Server) SetUpdatedSince(on bool) { s.locked(func() { s.feeds = on }) }
+func (s *Server) SetUpdatedSince(on bool) { s.withLock(func() { s.feeds = on }) }
 
 // SetMaintenance makes the front end answer everything with 503.
-func (s *Server) SetMaintenance(on bool) { s.locked(func() { s.maintenance = on }) }
+func (s *Server) SetMaintenance(on bool) { s.withLock(func() { s.maintenance = on }) }
 
 // SetLicense makes the API answer everything with 403 and this text, as
 // servers with an expired licence do (docs/chef-server-api.md §1.6); "" ends it.
-func (s *Server) SetLicense(problem string) { s.locked(func() { s.license = problem }) }
+func (s *Server) SetLicense(problem string) { s.withLock(func() { s.license = problem }) }
 
 // SetIndexDown makes writes of indexed objects fail with 500, as they do while
 // the search engine is down (docs/chef-server-api.md §4.6).
-func (s *Server) SetIndexDown(down bool) { s.locked(func() { s.indexDown = down }) }
+func (s *Server) SetIndexDown(down bool) { s.withLock(func() { s.indexDown = down }) }
 
-func (s *Server) locked(f func()) {
+func (s *Server) withLock(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()

@@ -6,28 +6,27 @@ import (
 	"strings"
 )
 
-// Snapshot is all replicable content of the organization: path to JSON in one
-// form, so that two servers hold the same exactly when their snapshots are
-// equal. Object keys are sorted, cookbooks are in the form of API version 2
-// with files sorted by path and no URLs, and file content that is missing or
-// wrong is listed under "broken_files". A data bag itself is {}. The
-// environment _default isn't there.
+// Snapshot returns all replicable content of the organization: path to canonical JSON,
+// so that two servers have the same content exactly if their snapshots are equal.
+// Object keys are sorted, cookbooks are in the form of API version 2 with files sorted
+// by path and no URLs, and file content that is missing or damaged is listed under
+// "broken_files". A data bag itself is {}. The environment _default is left out.
 func (o *Org) Snapshot() map[string]string {
 	o.s.mu.Lock()
 	defer o.s.mu.Unlock()
 	out := map[string]string{}
 	for n, b := range o.roles {
-		out["/roles/"+n] = canonical(b)
+		out["/roles/"+n] = canonicalJSON(b)
 	}
 	for n, b := range o.environments {
 		if n != defaultEnvironment {
-			out["/environments/"+n] = canonical(b)
+			out["/environments/"+n] = canonicalJSON(b)
 		}
 	}
 	for bag, items := range o.bags {
 		out["/data/"+bag] = "{}"
 		for id, b := range items {
-			out["/data/"+bag+"/"+id] = canonical(b)
+			out["/data/"+bag+"/"+id] = canonicalJSON(b)
 		}
 	}
 	for n, versions := range o.cookbooks {
@@ -64,7 +63,7 @@ func (o *Org) policySnapshot(out map[string]string) {
 	}
 }
 
-func canonical(b []byte) string {
+func canonicalJSON(b []byte) string {
 	v, _ := decode(b)
 	return string(encode(sortKeys(v)))
 }
@@ -89,14 +88,14 @@ func sortKeys(v any) any {
 }
 
 func (o *Org) cookbookSnapshot(c *cookbook) string {
-	doc := filesInOrder(c.manifest(true, nil))
-	if broken := o.broken(c); len(broken) > 0 {
+	doc := filesInOrder(c.renderManifest(true, nil))
+	if broken := o.brokenFiles(c); len(broken) > 0 {
 		doc.set("broken_files", broken)
 	}
 	return string(encode(sortKeys(doc)))
 }
 
-// filesInOrder sorts the files of a manifest by path and leaves their URLs out.
+// filesInOrder sorts the files of a manifest by path and removes their URLs.
 func filesInOrder(doc *object) *object {
 	v, _ := doc.get("all_files")
 	list, _ := v.([]any)
@@ -112,8 +111,8 @@ func filesInOrder(doc *object) *object {
 	return doc.set("all_files", sorted)
 }
 
-// broken lists the checksums of a version whose content isn't whole.
-func (o *Org) broken(c *cookbook) []string { return o.brokenSums(c.sums, c.linked) }
+// brokenFiles returns the checksums of a version whose content is missing or damaged.
+func (o *Org) brokenFiles(c *cookbook) []string { return o.brokenSums(c.sums, c.linked) }
 
 func (o *Org) brokenSums(sums []string, linked map[string]bool) []string {
 	var list []string
@@ -126,15 +125,15 @@ func (o *Org) brokenSums(sums []string, linked map[string]bool) []string {
 	return list
 }
 
-// Torn lists the cookbook versions of which a file is missing or wrong, such as
+// DamagedCookbooks returns the cookbook versions with a missing or damaged file, such as
 // "nginx 1.0.0: 5bb8…".
-func (o *Org) Torn() []string {
+func (o *Org) DamagedCookbooks() []string {
 	o.s.mu.Lock()
 	defer o.s.mu.Unlock()
 	var out []string
 	for _, name := range sortedKeys(o.cookbooks) {
-		for _, c := range o.versions(name) {
-			if broken := o.broken(c); len(broken) > 0 {
+		for _, c := range o.sortedVersions(name) {
+			if broken := o.brokenFiles(c); len(broken) > 0 {
 				out = append(out, fmt.Sprintf("%s %s: %s", name, c.ver, strings.Join(broken, " ")))
 			}
 		}

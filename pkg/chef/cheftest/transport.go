@@ -8,13 +8,12 @@ import (
 	"net/http"
 )
 
-// Transport reaches the server without sockets, whatever host a URL names.
-// Each request runs to its end before its answer is returned. A connection
-// that a fault closes is an io.EOF, a body that it cuts ends with
-// io.ErrUnexpectedEOF.
+// Transport returns a transport to the server without sockets, for any host in a URL.
+// Each request is served completely before its answer is returned. A connection that a
+// fault closes is an io.EOF, a truncated body ends with io.ErrUnexpectedEOF.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
-// Client is an http.Client over [Server.Transport] that follows no redirects.
+// Client returns an http.Client over [Server.Transport] that follows no redirects.
 func (s *Server) Client() *http.Client {
 	return &http.Client{
 		Transport:     s.Transport(),
@@ -39,14 +38,14 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer r.Body.Close()
 	rec := &recorder{header: http.Header{}}
-	aborted := rec.serve(t.s, r)
+	aborted := rec.serveRequest(t.s, r)
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
 	if aborted && rec.status == 0 {
 		return nil, io.EOF
 	}
-	return rec.response(req, aborted), nil
+	return rec.buildResponse(req, aborted), nil
 }
 
 type recorder struct {
@@ -69,11 +68,11 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
-// Flush does nothing: all is held until the end.
+// Flush does nothing: the body is buffered.
 func (w *recorder) Flush() {}
 
-// serve runs the handler and tells whether it cut the connection.
-func (w *recorder) serve(h http.Handler, r *http.Request) (aborted bool) {
+// serveRequest runs the handler and reports whether it closed the connection.
+func (w *recorder) serveRequest(h http.Handler, r *http.Request) (aborted bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			if err, isErr := p.(error); !isErr || !errors.Is(err, http.ErrAbortHandler) {
@@ -86,7 +85,7 @@ func (w *recorder) serve(h http.Handler, r *http.Request) (aborted bool) {
 	return false
 }
 
-func (w *recorder) response(req *http.Request, cut bool) *http.Response {
+func (w *recorder) buildResponse(req *http.Request, cut bool) *http.Response {
 	var body io.Reader = bytes.NewReader(w.body.Bytes())
 	if cut {
 		body = io.MultiReader(body, failingReader{})

@@ -22,8 +22,8 @@ type feedLog struct {
 	held map[int64]bool
 }
 
-// changed records a change. Holding the lock is the caller's duty.
-func (o *Org) changed(action, path string) {
+// recordChange records a change. The lock must be held.
+func (o *Org) recordChange(action, path string) {
 	f := &o.feed
 	f.next++
 	f.rows = append(f.rows, FeedRow{f.next, action, path})
@@ -36,42 +36,41 @@ func (o *Org) changed(action, path string) {
 	}
 }
 
-// Feed returns all recorded rows, those held back too.
+// Feed returns all recorded rows, hidden ones included.
 func (o *Org) Feed() []FeedRow {
 	o.s.mu.Lock()
 	defer o.s.mu.Unlock()
 	return slices.Clone(o.feed.rows)
 }
 
-// AddRow records a row that no change made.
-func (o *Org) AddRow(action, path string) { o.s.locked(func() { o.changed(action, path) }) }
+// AddRow records a row without a change.
+func (o *Org) AddRow(action, path string) { o.s.withLock(func() { o.recordChange(action, path) }) }
 
-// RepeatRows appends all rows once more, with their old ids: duplicates.
+// RepeatRows appends all rows again, with their old ids.
 func (o *Org) RepeatRows() {
-	o.s.locked(func() { o.feed.rows = append(o.feed.rows, slices.Clone(o.feed.rows)...) })
+	o.s.withLock(func() { o.feed.rows = append(o.feed.rows, slices.Clone(o.feed.rows)...) })
 }
 
 // SkipIDs leaves a gap of n ids that never fills.
-func (o *Org) SkipIDs(n int64) { o.s.locked(func() { o.feed.next += n }) }
+func (o *Org) SkipIDs(n int64) { o.s.withLock(func() { o.feed.next += n }) }
 
-// HoldBack hides the next n rows until ReleaseRows, while later rows show: ids
+// HoldBack hides the next n rows until ReleaseRows, while later rows are visible: ids
 // become visible out of order.
-func (o *Org) HoldBack(n int) { o.s.locked(func() { o.feed.hold = n }) }
+func (o *Org) HoldBack(n int) { o.s.withLock(func() { o.feed.hold = n }) }
 
-// ReleaseRows shows all rows that were held back, and holds no more.
-func (o *Org) ReleaseRows() { o.s.locked(func() { o.feed.hold, o.feed.held = 0, nil }) }
+// ReleaseRows makes all hidden rows visible.
+func (o *Org) ReleaseRows() { o.s.withLock(func() { o.feed.hold, o.feed.held = 0, nil }) }
 
-// ResetFeed forgets all rows and starts again at id 1, as a primary that was
-// rebuilt would.
-func (o *Org) ResetFeed() { o.s.locked(func() { o.feed = feedLog{} }) }
+// ResetFeed deletes all rows and starts again at id 1, like a primary that was rebuilt.
+func (o *Org) ResetFeed() { o.s.withLock(func() { o.feed = feedLog{} }) }
 
-// TrimFeed forgets all rows but the newest n; ids go on.
+// TrimFeed deletes all rows but the newest n; ids continue.
 func (o *Org) TrimFeed(n int) {
-	o.s.locked(func() { o.feed.rows = slices.Clone(o.feed.rows[max(0, len(o.feed.rows)-n):]) })
+	o.s.withLock(func() { o.feed.rows = slices.Clone(o.feed.rows[max(0, len(o.feed.rows)-n):]) })
 }
 
 // updatedSince answers the rows after seq, in the order in which they were
-// recorded, to anybody who may list roles: what right the product asked for
+// recorded, to actors that may list roles: the permission that the product required
 // isn't known.
 func (s *Server) updatedSince(q *request) *answer {
 	seq := int64(0)
@@ -81,7 +80,7 @@ func (s *Server) updatedSince(q *request) *answer {
 			return invalid("invalid 'seq' value: '%s'", text)
 		}
 	}
-	if a := q.need("read", "containers/roles"); a != nil {
+	if a := q.checkPermission("read", "containers/roles"); a != nil {
 		return a
 	}
 	rows := []any{}

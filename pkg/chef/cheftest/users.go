@@ -6,7 +6,7 @@ import (
 )
 
 func (s *Server) newUser(name, email string) *account {
-	u := &account{name: name, kind: userKind, authz: guid("user", name), email: email, display: name}
+	u := &account{name: name, kind: userKind, authz: guidOf("user", name), email: email, display: name}
 	s.users[name] = u
 	s.userACLs[name] = newUserACL(name)
 	return u
@@ -26,7 +26,7 @@ func (s *Server) listUsers(q *request) *answer {
 	}
 	out := obj()
 	for _, n := range sortedKeys(s.users) {
-		out.set(n, q.base()+"/users/"+n)
+		out.set(n, q.baseURL()+"/users/"+n)
 	}
 	return ok(out)
 }
@@ -57,7 +57,7 @@ func parseUser(q *request) *answer {
 	if password := q.doc.str("password"); !q.doc.has("external_authentication_uid") && len(password) < 6 {
 		return invalid("Password must have at least 6 characters")
 	}
-	return parseKeyWish(q)
+	return parseKeyRequest(q)
 }
 
 func (s *Server) createUser(q *request) *answer {
@@ -72,12 +72,12 @@ func (s *Server) createUser(q *request) *answer {
 	}
 	u := s.newUser(name, email)
 	u.display, u.first, u.last = q.doc.str("display_name"), q.doc.str("first_name"), q.doc.str("last_name")
-	uri := q.base() + "/users/" + name
+	uri := q.baseURL() + "/users/" + name
 	return created(uri, s.withKey(q, u, obj("uri", uri), uri))
 }
 
-// user finds the user of the path; only they and the superuser may go on.
-func (q *request) user() (*account, *answer) {
+// findUser returns the user in the path; only that user and the superuser may continue.
+func (q *request) findUser() (*account, *answer) {
 	u := q.s.users[q.arg("user")]
 	if u == nil {
 		return nil, failText(http.StatusNotFound, "Could not find user %s", q.arg("user"))
@@ -89,7 +89,7 @@ func (q *request) user() (*account, *answer) {
 }
 
 func (s *Server) getUser(q *request) *answer {
-	u, a := q.user()
+	u, a := q.findUser()
 	if a != nil {
 		return a
 	}
@@ -97,12 +97,12 @@ func (s *Server) getUser(q *request) *answer {
 }
 
 func (s *Server) deleteUser(q *request) *answer {
-	u, a := q.user()
+	u, a := q.findUser()
 	if a != nil {
 		return a
 	}
 	for _, o := range s.orgs {
-		o.dissociate(u.name)
+		o.removeMember(u.name)
 	}
 	delete(s.users, u.name)
 	delete(s.userACLs, u.name)
@@ -110,7 +110,7 @@ func (s *Server) deleteUser(q *request) *answer {
 }
 
 func (s *Server) userOrgs(q *request) *answer {
-	u, a := q.user()
+	u, a := q.findUser()
 	if a != nil {
 		return a
 	}
@@ -125,7 +125,7 @@ func (s *Server) userOrgs(q *request) *answer {
 }
 
 func (s *Server) getUserACL(q *request) *answer {
-	u, a := q.user()
+	u, a := q.findUser()
 	if a != nil {
 		return a
 	}

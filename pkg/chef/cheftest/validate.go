@@ -30,7 +30,7 @@ const (
 	roleName                        // and :
 )
 
-func nameOf(kind nameKind, s string) bool {
+func validName(kind nameKind, s string) bool {
 	for _, r := range s {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-', r == '.':
@@ -51,7 +51,7 @@ func strictKeys(o *object, allowed ...string) *answer {
 	return nil
 }
 
-func exactly(o *object, key, want string) *answer {
+func checkString(o *object, key, want string) *answer {
 	v, found := o.get(key)
 	if !found {
 		return invalid("Field '%s' missing", key)
@@ -62,7 +62,7 @@ func exactly(o *object, key, want string) *answer {
 	return nil
 }
 
-func hash(o *object, keys ...string) *answer {
+func checkHashes(o *object, keys ...string) *answer {
 	for _, k := range keys {
 		if v, _ := o.get(k); v == nil {
 			continue
@@ -83,8 +83,8 @@ func optionalStrings(o *object, prefix string, keys ...string) *answer {
 	return nil
 }
 
-// first returns the first refusal.
-func first(answers ...*answer) *answer {
+// firstAnswer returns the first answer that isn't nil.
+func firstAnswer(answers ...*answer) *answer {
 	for _, a := range answers {
 		if a != nil {
 			return a
@@ -93,8 +93,8 @@ func first(answers ...*answer) *answer {
 	return nil
 }
 
-// constraints checks a map of cookbook names to version constraints.
-func constraints(o *object, key, shown string) *answer {
+// checkConstraints checks a map of cookbook names to version constraints.
+func checkConstraints(o *object, key, shown string) *answer {
 	v, found := o.get(key)
 	if !found {
 		return nil
@@ -104,7 +104,7 @@ func constraints(o *object, key, shown string) *answer {
 		return invalid("Field '%s' is not a hash", shown)
 	}
 	for _, e := range m.members {
-		if !nameOf(cookbookName, e.key) {
+		if !validName(cookbookName, e.key) {
 			return invalid("Invalid key '%s' for %s", e.key, shown)
 		}
 		text, isString := e.val.(string)
@@ -129,7 +129,7 @@ func validConstraint(text string) bool {
 // version is the version of a cookbook: 1.2 and 1.2.0 are the same.
 type version [3]int64
 
-// String has three parts always, as lists do.
+// String returns three numbers, as in lists.
 func (v version) String() string {
 	return strconv.FormatInt(v[0], 10) + "." + strconv.FormatInt(v[1], 10) + "." + strconv.FormatInt(v[2], 10)
 }
@@ -151,9 +151,9 @@ func parseVersion(s string) (v version, valid bool) {
 	return v, true
 }
 
-// runList checks a run list and returns it as the server keeps it: recipes
-// spelled out, repeated items dropped (docs/chef-server-api.md §4.2).
-func runList(v any) ([]any, bool) {
+// parseRunList checks a run list and returns it in its stored form: recipes
+// qualified, repeated items removed (docs/chef-server-api.md §4.2).
+func parseRunList(v any) ([]any, bool) {
 	list, isList := v.([]any)
 	if !isList {
 		return nil, false
@@ -161,7 +161,7 @@ func runList(v any) ([]any, bool) {
 	out := make([]any, 0, len(list))
 	for _, e := range list {
 		item, isString := e.(string)
-		if !isString || !validItem(item) {
+		if !isString || !validRunListItem(item) {
 			return nil, false
 		}
 		if !strings.HasPrefix(item, "recipe[") && !strings.HasPrefix(item, "role[") {
@@ -174,10 +174,10 @@ func runList(v any) ([]any, bool) {
 	return out, true
 }
 
-func validItem(item string) bool {
+func validRunListItem(item string) bool {
 	if role, found := strings.CutPrefix(item, "role["); found {
 		role, closed := strings.CutSuffix(role, "]")
-		return closed && nameOf(cookbookName, role)
+		return closed && validName(cookbookName, role)
 	}
 	if recipe, found := strings.CutPrefix(item, "recipe["); found {
 		var closed bool
@@ -190,5 +190,5 @@ func validItem(item string) bool {
 		return false
 	}
 	book, recipe, qualified := strings.Cut(name, "::")
-	return nameOf(cookbookName, book) && (!qualified || nameOf(cookbookName, recipe))
+	return validName(cookbookName, book) && (!qualified || validName(cookbookName, recipe))
 }

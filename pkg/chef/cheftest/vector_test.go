@@ -17,9 +17,9 @@ func TestCanonicalTexts(t *testing.T) {
 		"1.3": "ab5224bfa959e3f1533c692b77a9ea066314350a0bdc4d10ddfa55bea76d4f2f",
 	} {
 		g := &signature{version: version, user: "sync-user", stamp: "2025-01-02T03:04:05Z"}
-		sum := sha256.Sum256([]byte(g.text(q)))
+		sum := sha256.Sum256([]byte(g.signedText(q)))
 		if got := hex.EncodeToString(sum[:]); got != want {
-			t.Errorf("%s: %q", version, g.text(q))
+			t.Errorf("%s: %q", version, g.signedText(q))
 		}
 	}
 }

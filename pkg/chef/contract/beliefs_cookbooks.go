@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// list is the answer of a cookbook listing: the versions of one name.
-func (p *probe) versions(path, name string) (versions []string) {
-	one, _ := p.want(200, "GET", path, "").Object()[name].(map[string]any)
+// listVersions returns the versions of a cookbook in a listing.
+func (p *probe) listVersions(path, name string) (versions []string) {
+	one, _ := p.wantStatus(200, "GET", path, "").Object()[name].(map[string]any)
 	list, _ := one["versions"].([]any)
 	for _, e := range list {
 		v, _ := e.(map[string]any)
@@ -18,12 +18,12 @@ func (p *probe) versions(path, name string) (versions []string) {
 	return versions
 }
 
-// three makes the versions 1.10.0, 1.9.0 and 0.1.0 of a cookbook.
-func (p *probe) three() string {
-	c := p.cookbook("contract a")
+// createThreeVersions creates the versions 1.10.0, 1.9.0 and 0.1.0 of a cookbook.
+func (p *probe) createThreeVersions() string {
+	c := p.newCookbook("contract a")
 	for _, v := range []string{"1.9.0", "0.1.0", "1.10.0"} {
 		c.version = v
-		p.put(201, c, "")
+		p.putCookbook(201, c, "")
 	}
 	return c.name
 }
@@ -31,124 +31,124 @@ func (p *probe) three() string {
 func manifestBeliefs() []belief {
 	bad := func(status int, text string, change func(*cookbook)) func(*probe) {
 		return func(p *probe) {
-			c := p.cookbook()
-			path := p.owns(c.path())
+			c := p.newCookbook()
+			path := p.deleteLater(c.path())
 			change(c)
-			p.refused(status, text, "PUT", path, p.text(c))
+			p.wantRefusal(status, text, "PUT", path, p.manifestText(c))
 		}
 	}
 	return []belief{
 		{"cookbooks/create is 201 and update 200", func(p *probe) {
-			c := p.cookbook("contract a")
-			p.put(201, c, "")
+			c := p.newCookbook("contract a")
+			p.putCookbook(201, c, "")
 			c.metadata = `,"description":"new"`
-			p.put(200, c, "")
-			meta, _ := p.want(200, "GET", c.path(), "").Object()["metadata"].(map[string]any)
+			p.putCookbook(200, c, "")
+			meta, _ := p.wantStatus(200, "GET", c.path(), "").Object()["metadata"].(map[string]any)
 			p.check(meta["description"] == "new", "got %v", meta)
 		}},
 		{"cookbooks/the same PUT again is 200", func(p *probe) {
-			c := p.cookbook("contract a")
-			p.put(201, c, "")
-			p.putOnly(200, c, "")
+			c := p.newCookbook("contract a")
+			p.putCookbook(201, c, "")
+			p.putManifest(200, c, "")
 		}},
 		{"cookbooks/some metadata is there even if never sent", func(p *probe) {
-			c := p.cookbook()
-			p.put(201, c, "")
-			meta, _ := p.want(200, "GET", c.path(), "").Object()["metadata"].(map[string]any)
+			c := p.newCookbook()
+			p.putCookbook(201, c, "")
+			meta, _ := p.wantStatus(200, "GET", c.path(), "").Object()["metadata"].(map[string]any)
 			_, attributes := meta["attributes"].(map[string]any)
 			_, dependencies := meta["dependencies"].(map[string]any)
 			p.check(attributes && dependencies && meta["long_description"] == "", "got %v", meta)
 		}},
 		{"cookbooks/other metadata is kept as sent", func(p *probe) {
-			c := p.cookbook()
+			c := p.newCookbook()
 			c.metadata = `,"contract":{"b":["1",null],"a":"x"}`
-			p.put(201, c, "")
-			meta, _ := p.want(200, "GET", c.path(), "").Object()["metadata"].(map[string]any)
+			p.putCookbook(201, c, "")
+			meta, _ := p.wantStatus(200, "GET", c.path(), "").Object()["metadata"].(map[string]any)
 			p.check(reflect.DeepEqual(meta["contract"], map[string]any{"b": []any{"1", nil}, "a": "x"}), "got %v", meta)
 		}},
 		{"cookbooks/unknown key is 400", bad(400, "Invalid key access in request body", func(c *cookbook) { c.extra = `,"access":1` })},
 		{"cookbooks/the manifest's form must be that of the version", func(p *probe) {
-			c := p.cookbook()
+			c := p.newCookbook()
 			form := `,"all_files":[]`
-			if p.v2() {
+			if p.usesVersion2() {
 				form = `,"recipes":[]`
 			}
 			c.extra = form
-			path := p.owns(c.path())
-			p.refused(400, "Invalid key", "PUT", path, p.text(c))
+			path := p.deleteLater(c.path())
+			p.wantRefusal(400, "Invalid key", "PUT", path, p.manifestText(c))
 		}},
 		{"cookbooks/another name is 400", bad(400, "", func(c *cookbook) { c.name += "x" })},
 		{"cookbooks/another version is 400", bad(400, "", func(c *cookbook) { c.version = "1.0.1" })},
 		{"cookbooks/null for a string of metadata is 400", bad(400, "maintainer", func(c *cookbook) { c.metadata = `,"maintainer":null` })},
 		{"cookbooks/a bad dependency is 400", bad(400, "", func(c *cookbook) { c.metadata = `,"dependencies":{"a":"new"}` })},
 		{"cookbooks/frozen? may be left out", func(p *probe) {
-			c := p.cookbook()
-			body := strings.Replace(p.text(c), `"frozen?":false,`, "", 1)
-			p.want(201, "PUT", p.owns(c.path()), body)
-			p.equal(p.want(200, "GET", c.path(), ""), "frozen?", "false")
+			c := p.newCookbook()
+			body := strings.Replace(p.manifestText(c), `"frozen?":false,`, "", 1)
+			p.wantStatus(201, "PUT", p.deleteLater(c.path()), body)
+			p.wantEqual(p.wantStatus(200, "GET", c.path(), ""), "frozen?", "false")
 		}},
 		{"cookbooks/files are all_files at 2 and segments below", func(p *probe) {
-			c := p.cookbook("contract a")
-			p.put(201, c, "")
-			m := p.want(200, "GET", c.path(), "", func(c *Caller) { c.Version = "1" }).Object()
+			c := p.newCookbook("contract a")
+			p.putCookbook(201, c, "")
+			m := p.wantStatus(200, "GET", c.path(), "", func(c *Caller) { c.Version = "1" }).Object()
 			_, segments := m["recipes"].([]any)
 			_, empty := m["templates"].([]any)
 			p.check(segments && empty && m["all_files"] == nil, "at 1: %v", m)
-			m = p.want(200, "GET", c.path(), "", func(c *Caller) { c.Version = "2" }).Object()
+			m = p.wantStatus(200, "GET", c.path(), "", func(c *Caller) { c.Version = "2" }).Object()
 			_, all := m["all_files"].([]any)
 			p.check(all && m["recipes"] == nil, "at 2: %v", m)
 		}},
 		{"cookbooks/files of other folders are kept", func(p *probe) {
-			p.upload("contract a")
-			c := p.cookbook()
-			body := strings.Replace(p.text(c), `"all_files":[`,
-				`"all_files":[{"name":"ohai/x.rb","path":"ohai/x.rb","checksum":"`+sum("contract a")+`","specificity":"default"}`, 1)
-			p.want(201, "PUT", p.owns(c.path()), body)
-			r := p.want(200, "GET", c.path(), "")
+			p.uploadFiles("contract a")
+			c := p.newCookbook()
+			body := strings.Replace(p.manifestText(c), `"all_files":[`,
+				`"all_files":[{"name":"ohai/x.rb","path":"ohai/x.rb","checksum":"`+md5Hex("contract a")+`","specificity":"default"}`, 1)
+			p.wantStatus(201, "PUT", p.deleteLater(c.path()), body)
+			r := p.wantStatus(200, "GET", c.path(), "")
 			p.check(bytes.Contains(r.Body, []byte("ohai/x.rb")), "got %s", r.Body)
 		}},
 		{"cookbooks/a list shows the newest version", func(p *probe) {
-			name := p.three()
-			got := p.versions("/cookbooks", name)
+			name := p.createThreeVersions()
+			got := p.listVersions("/cookbooks", name)
 			p.check(strings.Join(got, " ") == "1.10.0", "got %v", got)
 		}},
 		{"cookbooks/num_versions=all shows all, highest first", func(p *probe) {
-			name := p.three()
-			got := p.versions("/cookbooks?num_versions=all", name)
+			name := p.createThreeVersions()
+			got := p.listVersions("/cookbooks?num_versions=all", name)
 			p.check(strings.Join(got, " ") == "1.10.0 1.9.0 0.1.0", "got %v", got)
 		}},
 		{"cookbooks/one name lists all its versions", func(p *probe) {
-			name := p.three()
-			got := p.versions("/cookbooks/"+name, name)
+			name := p.createThreeVersions()
+			got := p.listVersions("/cookbooks/"+name, name)
 			p.check(strings.Join(got, " ") == "1.10.0 1.9.0 0.1.0", "got %v", got)
 		}},
 		{"cookbooks/_latest is the newest version", func(p *probe) {
-			p.equal(p.want(200, "GET", "/cookbooks/"+p.three()+"/_latest", ""), "version", `"1.10.0"`)
+			p.wantEqual(p.wantStatus(200, "GET", "/cookbooks/"+p.createThreeVersions()+"/_latest", ""), "version", `"1.10.0"`)
 		}},
-		{"cookbooks/num_versions must be a number or all", func(p *probe) { p.want(400, "GET", "/cookbooks?num_versions=-1", "") }},
+		{"cookbooks/num_versions must be a number or all", func(p *probe) { p.wantStatus(400, "GET", "/cookbooks?num_versions=-1", "") }},
 		{"cookbooks/absent version is 404 with the version header", func(p *probe) {
-			c := p.cookbook()
-			p.put(201, c, "")
-			p.absent("/cookbooks/" + c.name + "/2.0.0")
+			c := p.newCookbook()
+			p.putCookbook(201, c, "")
+			p.wantAbsent("/cookbooks/" + c.name + "/2.0.0")
 		}},
 		{"cookbooks/absent name is 404 with the version header", func(p *probe) {
-			n := p.name()
-			p.absent("/cookbooks/" + n)
-			p.absent("/cookbooks/" + n + "/1.0.0")
+			n := p.newName()
+			p.wantAbsent("/cookbooks/" + n)
+			p.wantAbsent("/cookbooks/" + n + "/1.0.0")
 		}},
-		{"cookbooks/a version that is none is 400", func(p *probe) { p.want(400, "GET", "/cookbooks/"+p.name()+"/one", "") }},
+		{"cookbooks/a version that is none is 400", func(p *probe) { p.wantStatus(400, "GET", "/cookbooks/"+p.newName()+"/one", "") }},
 		{"cookbooks/the last version takes the name along", func(p *probe) {
-			c := p.cookbook()
-			p.put(201, c, "")
-			p.want(200, "DELETE", c.path(), "")
-			p.absent("/cookbooks/" + c.name)
-			p.check(p.want(200, "GET", "/cookbooks", "").Object()[c.name] == nil, "still listed")
+			c := p.newCookbook()
+			p.putCookbook(201, c, "")
+			p.wantStatus(200, "DELETE", c.path(), "")
+			p.wantAbsent("/cookbooks/" + c.name)
+			p.check(p.wantStatus(200, "GET", "/cookbooks", "").Object()[c.name] == nil, "still listed")
 		}},
 		{"cookbooks/universe shows dependencies", func(p *probe) {
-			c := p.cookbook()
+			c := p.newCookbook()
 			c.metadata = `,"dependencies":{"apt":">= 1.0.0"}`
-			p.put(201, c, "")
-			one, _ := p.want(200, "GET", "/universe", "").Object()[c.name].(map[string]any)
+			p.putCookbook(201, c, "")
+			one, _ := p.wantStatus(200, "GET", "/universe", "").Object()[c.name].(map[string]any)
 			v, _ := one["1.0.0"].(map[string]any)
 			deps, _ := v["dependencies"].(map[string]any)
 			p.check(deps["apt"] == ">= 1.0.0", "got %v", one)
@@ -158,37 +158,37 @@ func manifestBeliefs() []belief {
 
 func frozenBeliefs() []belief {
 	frozen := func(p *probe) *cookbook {
-		c := p.cookbook("contract a")
+		c := p.newCookbook("contract a")
 		c.frozen = true
-		p.put(201, c, "")
+		p.putCookbook(201, c, "")
 		return c
 	}
 	return []belief{
 		{"frozen/PUT without force is 409", func(p *probe) {
 			c := frozen(p)
 			c.metadata = `,"description":"new"`
-			p.refused(409, "is frozen. Use the 'force' option to override.", "PUT", c.path(), p.text(c))
+			p.wantRefusal(409, "is frozen. Use the 'force' option to override.", "PUT", c.path(), p.manifestText(c))
 		}},
-		{"frozen/the same PUT without force is 409", func(p *probe) { p.putOnly(409, frozen(p), "") }},
+		{"frozen/the same PUT without force is 409", func(p *probe) { p.putManifest(409, frozen(p), "") }},
 		{"frozen/force=true replaces the content", func(p *probe) {
 			c := frozen(p)
 			c.recipes = []string{"contract b"}
-			p.put(200, c, "?force=true")
-			p.check(bytes.Contains(p.want(200, "GET", c.path(), "").Body, []byte(sum("contract b"))), "the old content is there")
+			p.putCookbook(200, c, "?force=true")
+			p.check(bytes.Contains(p.wantStatus(200, "GET", c.path(), "").Body, []byte(md5Hex("contract b"))), "the old content is there")
 		}},
 		{"frozen/it stays frozen when false is sent", func(p *probe) {
 			c := frozen(p)
 			c.frozen = false
-			p.putOnly(200, c, "?force=true")
-			p.equal(p.want(200, "GET", c.path(), ""), "frozen?", "true")
+			p.putManifest(200, c, "?force=true")
+			p.wantEqual(p.wantStatus(200, "GET", c.path(), ""), "frozen?", "true")
 		}},
 		{"frozen/an update may freeze", func(p *probe) {
-			c := p.cookbook()
-			p.put(201, c, "")
+			c := p.newCookbook()
+			p.putCookbook(201, c, "")
 			c.frozen = true
-			p.put(200, c, "")
-			p.equal(p.want(200, "GET", c.path(), ""), "frozen?", "true")
+			p.putCookbook(200, c, "")
+			p.wantEqual(p.wantStatus(200, "GET", c.path(), ""), "frozen?", "true")
 		}},
-		{"frozen/it can be deleted", func(p *probe) { p.want(200, "DELETE", frozen(p).path(), "") }},
+		{"frozen/it can be deleted", func(p *probe) { p.wantStatus(200, "DELETE", frozen(p).path(), "") }},
 	}
 }

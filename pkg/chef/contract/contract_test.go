@@ -8,8 +8,8 @@ import (
 	"chefsync/pkg/chef/goiarditest"
 )
 
-// fake is a server of package cheftest and somebody who may write to it.
-func fake(t *testing.T, opts cheftest.Options) contract.Server {
+// fakeServer is a server of package cheftest and somebody who may write to it.
+func fakeServer(t *testing.T, opts cheftest.Options) contract.Server {
 	opts.KeyBits = 2048 // for the older signing protocols
 	srv := cheftest.Start(t, opts)
 	org := srv.AddOrg("acme")
@@ -18,10 +18,10 @@ func fake(t *testing.T, opts cheftest.Options) contract.Server {
 	return contract.Server{Root: srv.URL, Caller: contract.Caller{Base: org.URL(), User: "writer", Key: key}}
 }
 
-func TestCheftest(t *testing.T) { contract.Run(t, fake(t, cheftest.Options{})) }
+func TestCheftest(t *testing.T) { contract.Run(t, fakeServer(t, cheftest.Options{})) }
 
 func TestCheftestWithAFeed(t *testing.T) {
-	contract.Run(t, fake(t, cheftest.Options{UpdatedSince: true}))
+	contract.Run(t, fakeServer(t, cheftest.Options{UpdatedSince: true}))
 }
 
 // A server without organizations that knows API version 1 at most: the form of

@@ -22,7 +22,7 @@ func Goiardi() map[string]string {
 		"front end/no X-Chef-Version is a page and not the API":               noFront,
 		"routes/an unknown route is 404":                                      unknown,
 		"routes/an unknown route has no version header":                       unknown,
-		"versions/server_api_version tells the range":                         unknown,
+		"versions/server_api_version returns the range":                       unknown,
 		"versions/one out of range is 406 and names the range":                lenient,
 		"versions/none at all is version 0":                                   "a signature of 1.3 without the version header never verifies",
 		"organizations/an absent one is 404 by the API, before the signature": noOrgs,

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// probe makes requests for one belief. After the first surprise it does no
-// more, so that checks read straight through.
+// probe makes requests for one belief. After the first failure it does nothing, so that
+// checks need no error handling.
 type probe struct {
-	ctx   context.Context
-	s     Server
-	err   error
-	id    string
-	names int
-	made  []string // paths to delete
+	ctx     context.Context
+	s       Server
+	err     error
+	id      string
+	names   int
+	created []string // paths to delete
 }
 
 func newProbe(ctx context.Context, s Server) *probe {
@@ -32,15 +32,15 @@ func newProbe(ctx context.Context, s Server) *probe {
 	return &probe{ctx: ctx, s: s, id: "contract-" + hex.EncodeToString(id)}
 }
 
-// name is a name that nobody else uses.
-func (p *probe) name() string {
+// newName returns a unique name.
+func (p *probe) newName() string {
 	p.names++
 	return fmt.Sprintf("%s-%d", p.id, p.names)
 }
 
-// owns notes a path to delete at the end.
-func (p *probe) owns(path string) string {
-	p.made = append(p.made, path)
+// deleteLater records a path to delete at the end.
+func (p *probe) deleteLater(path string) string {
+	p.created = append(p.created, path)
 	return path
 }
 
@@ -48,34 +48,34 @@ func (p *probe) cleanUp() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), time.Minute)
 	defer cancel()
 	var errs []error
-	for i := len(p.made) - 1; i >= 0; i-- {
-		r, err := p.s.Caller.Do(ctx, "DELETE", p.made[i], "")
+	for i := len(p.created) - 1; i >= 0; i-- {
+		r, err := p.s.Caller.Do(ctx, "DELETE", p.created[i], "")
 		if err == nil && r.Status != 200 && r.Status != 404 {
 			err = fmt.Errorf("%d %s", r.Status, r.Body)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("delete %s: %w", p.made[i], err))
+			errs = append(errs, fmt.Errorf("delete %s: %w", p.created[i], err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// fails records the first surprise.
-func (p *probe) fails(format string, args ...any) {
+// recordFailure records the first failure.
+func (p *probe) recordFailure(format string, args ...any) {
 	if p.err == nil {
 		p.err = fmt.Errorf(format, args...)
 	}
 }
 
-// check records a surprise unless ok.
+// check records a failure unless ok.
 func (p *probe) check(ok bool, format string, args ...any) {
 	if !ok {
-		p.fails(format, args...)
+		p.recordFailure(format, args...)
 	}
 }
 
-// do sends a request, changed by edits of the caller.
-func (p *probe) do(method, path, body string, edits ...func(*Caller)) Reply {
+// sendRequest sends a request, changed by edits of the caller.
+func (p *probe) sendRequest(method, path, body string, edits ...func(*Caller)) Reply {
 	if p.err != nil {
 		return Reply{Header: http.Header{}}
 	}
@@ -85,80 +85,80 @@ func (p *probe) do(method, path, body string, edits ...func(*Caller)) Reply {
 	}
 	r, err := c.Do(p.ctx, method, path, body)
 	if err != nil {
-		p.fails("%s %s: %w", method, path, err)
+		p.recordFailure("%s %s: %w", method, path, err)
 		return Reply{Header: http.Header{}}
 	}
 	return r
 }
 
-// want sends a request and checks the status of the answer.
-func (p *probe) want(status int, method, path, body string, edits ...func(*Caller)) Reply {
-	r := p.do(method, path, body, edits...)
+// wantStatus sends a request and checks the status of the answer.
+func (p *probe) wantStatus(status int, method, path, body string, edits ...func(*Caller)) Reply {
+	r := p.sendRequest(method, path, body, edits...)
 	if p.err == nil && r.Status != status {
-		p.fails("%s %s: got %d %.300s, want %d", method, path, r.Status, r.Body, status)
+		p.recordFailure("%s %s: got %d %.300s, want %d", method, path, r.Status, r.Body, status)
 	}
 	return r
 }
 
-// refused is want with a text in the error.
-func (p *probe) refused(status int, text, method, path, body string) {
-	r := p.want(status, method, path, body)
+// wantRefusal is wantStatus with a text in the error.
+func (p *probe) wantRefusal(status int, text, method, path, body string) {
+	r := p.wantStatus(status, method, path, body)
 	p.check(strings.Contains(r.Text(), text), "%s %s: got the error %q, want one with %q", method, path, r.Body, text)
 }
 
-// absent checks that a path isn't there, by the API's own word.
-func (p *probe) absent(path string) {
-	r := p.want(404, "GET", path, "")
+// wantAbsent checks that the API itself answers that a path doesn't exist.
+func (p *probe) wantAbsent(path string) {
+	r := p.wantStatus(404, "GET", path, "")
 	p.check(r.Genuine(), "GET %s: a 404 without the version header", path)
 }
 
-// equal compares a member of an answer with JSON, by what it means.
-func (p *probe) equal(r Reply, member, want string) {
+// wantEqual compares a member of an answer with JSON, by value.
+func (p *probe) wantEqual(r Reply, member, want string) {
 	var m map[string]any
-	_ = decode([]byte(`{"v":`+want+`}`), &m)
+	_ = decodeNumbers([]byte(`{"v":`+want+`}`), &m)
 	got, found := r.Object()[member]
 	p.check(found && reflect.DeepEqual(got, m["v"]), "%s is %v, want %s in %.300s", member, got, want, r.Body)
 }
 
-// exact compares a member of an answer with JSON, byte by byte.
-func (p *probe) exact(r Reply, member, want string) {
+// wantExact compares a member of an answer with JSON, byte by byte.
+func (p *probe) wantExact(r Reply, member, want string) {
 	var m map[string]json.RawMessage
 	_ = json.Unmarshal(r.Body, &m)
 	p.check(string(m[member]) == want, "%s is %s, want %s in %.300s", member, m[member], want, r.Body)
 }
 
-// role makes a role.
-func (p *probe) role(rest string) (path string) {
-	n := p.name()
-	path = p.owns("/roles/" + n)
-	p.want(201, "POST", "/roles", `{"name":"`+n+`"`+rest+`}`)
+// createRole creates a role.
+func (p *probe) createRole(rest string) (path string) {
+	n := p.newName()
+	path = p.deleteLater("/roles/" + n)
+	p.wantStatus(201, "POST", "/roles", `{"name":"`+n+`"`+rest+`}`)
 	return path
 }
 
-func (p *probe) environment(rest string) (name, path string) {
-	name = p.name()
-	path = p.owns("/environments/" + name)
-	p.want(201, "POST", "/environments", `{"name":"`+name+`"`+rest+`}`)
+func (p *probe) createEnvironment(rest string) (name, path string) {
+	name = p.newName()
+	path = p.deleteLater("/environments/" + name)
+	p.wantStatus(201, "POST", "/environments", `{"name":"`+name+`"`+rest+`}`)
 	return name, path
 }
 
-func (p *probe) bag() (path string) {
-	n := p.name()
-	path = p.owns("/data/" + n)
-	p.want(201, "POST", "/data", `{"name":"`+n+`"}`)
+func (p *probe) createBag() (path string) {
+	n := p.newName()
+	path = p.deleteLater("/data/" + n)
+	p.wantStatus(201, "POST", "/data", `{"name":"`+n+`"}`)
 	return path
 }
 
-// item makes a bag with the item i.
-func (p *probe) item(rest string) (path string) {
-	bag := p.bag()
-	p.want(201, "POST", bag, `{"id":"i"`+rest+`}`)
+// createItem creates a bag with the item i.
+func (p *probe) createItem(rest string) (path string) {
+	bag := p.createBag()
+	p.wantStatus(201, "POST", bag, `{"id":"i"`+rest+`}`)
 	return bag + "/i"
 }
 
-func (p *probe) v2() bool { return p.s.Caller.Version == "" || p.s.Caller.Version == "2" }
+func (p *probe) usesVersion2() bool { return p.s.Caller.Version == "" || p.s.Caller.Version == "2" }
 
-// cookbook is a manifest to change and send.
+// cookbook is a manifest to modify and send.
 type cookbook struct {
 	name, version string
 	frozen        bool
@@ -167,25 +167,25 @@ type cookbook struct {
 	recipes       []string
 }
 
-func (p *probe) cookbook(recipes ...string) *cookbook {
-	return &cookbook{name: p.name(), version: "1.0.0", recipes: recipes}
+func (p *probe) newCookbook(recipes ...string) *cookbook {
+	return &cookbook{name: p.newName(), version: "1.0.0", recipes: recipes}
 }
 
 func (c *cookbook) path() string { return "/cookbooks/" + c.name + "/" + c.version }
 
-// text is the manifest in the form of the server's API version: each recipe is
+// manifestText returns the manifest in the form of the server's API version: each recipe is
 // a file of the given content.
-func (p *probe) text(c *cookbook) string {
+func (p *probe) manifestText(c *cookbook) string {
 	var files []string
 	for i, content := range c.recipes {
 		name := fmt.Sprintf("r%d.rb", i)
-		if p.v2() {
+		if p.usesVersion2() {
 			name = "recipes/" + name
 		}
-		files = append(files, fmt.Sprintf(`{"name":%q,"path":"recipes/r%d.rb","checksum":%q,"specificity":"default"}`, name, i, sum(content)))
+		files = append(files, fmt.Sprintf(`{"name":%q,"path":"recipes/r%d.rb","checksum":%q,"specificity":"default"}`, name, i, md5Hex(content)))
 	}
 	list := "recipes"
-	if p.v2() {
+	if p.usesVersion2() {
 		list = "all_files"
 	}
 	return fmt.Sprintf(`{"name":"%[1]s-%[2]s","cookbook_name":%[1]q,"version":%[2]q,"json_class":"Chef::CookbookVersion",`+
@@ -193,29 +193,29 @@ func (p *probe) text(c *cookbook) string {
 		c.name, c.version, c.frozen, c.metadata, list, strings.Join(files, ","), c.extra)
 }
 
-// put sends a manifest with the content uploaded before.
-func (p *probe) put(status int, c *cookbook, query string) Reply {
-	p.upload(c.recipes...)
-	return p.putOnly(status, c, query)
+// putCookbook uploads the content of a manifest and sends it.
+func (p *probe) putCookbook(status int, c *cookbook, query string) Reply {
+	p.uploadFiles(c.recipes...)
+	return p.putManifest(status, c, query)
 }
 
-func (p *probe) putOnly(status int, c *cookbook, query string) Reply {
-	return p.want(status, "PUT", p.owns(c.path())+query, p.text(c))
+func (p *probe) putManifest(status int, c *cookbook, query string) Reply {
+	return p.wantStatus(status, "PUT", p.deleteLater(c.path())+query, p.manifestText(c))
 }
 
-func sum(content string) string {
+func md5Hex(content string) string {
 	s := md5.Sum([]byte(content))
 	return hex.EncodeToString(s[:])
 }
 
-// sandbox asks for a sandbox and returns its path and the URLs of what must be
+// createSandbox creates a sandbox and returns its path and the URLs of what must be
 // uploaded, by checksum.
-func (p *probe) sandbox(contents ...string) (path string, urls map[string]string) {
+func (p *probe) createSandbox(contents ...string) (path string, urls map[string]string) {
 	var sums []string
 	for _, c := range contents {
-		sums = append(sums, `"`+sum(c)+`":null`)
+		sums = append(sums, `"`+md5Hex(c)+`":null`)
 	}
-	r := p.want(201, "POST", "/sandboxes", `{"checksums":{`+strings.Join(sums, ",")+`}}`)
+	r := p.wantStatus(201, "POST", "/sandboxes", `{"checksums":{`+strings.Join(sums, ",")+`}}`)
 	urls = map[string]string{}
 	checksums, _ := r.Object()["checksums"].(map[string]any)
 	for k, v := range checksums {
@@ -228,35 +228,35 @@ func (p *probe) sandbox(contents ...string) (path string, urls map[string]string
 	return "/sandboxes/" + id, urls
 }
 
-// upload puts content on the server and commits it.
-func (p *probe) upload(contents ...string) {
+// uploadFiles uploads content to the server and commits it.
+func (p *probe) uploadFiles(contents ...string) {
 	if len(contents) == 0 || p.err != nil {
 		return
 	}
-	path, urls := p.sandbox(contents...)
+	path, urls := p.createSandbox(contents...)
 	for _, c := range contents {
-		if u := urls[sum(c)]; u != "" {
-			r := p.send("PUT", u, c)
+		if u := urls[md5Hex(c)]; u != "" {
+			r := p.sendFile("PUT", u, c)
 			p.check(r.Status/100 == 2, "upload: got %d %s", r.Status, r.Body)
 		}
 	}
-	p.want(200, "PUT", path, commit)
+	p.wantStatus(200, "PUT", path, commit)
 }
 
 const commit = `{"is_completed":true}`
 
-// send reaches a signed URL without any of Chef's headers.
-func (p *probe) send(method, url, content string) Reply {
+// sendFile requests a signed URL without Chef's headers.
+func (p *probe) sendFile(method, url, content string) Reply {
 	if p.err != nil {
 		return Reply{Header: http.Header{}}
 	}
 	req, err := http.NewRequestWithContext(p.ctx, method, url, http.NoBody)
 	if err != nil {
-		p.fails("%s of a file: %w", method, err)
+		p.recordFailure("%s of a file: %w", method, err)
 		return Reply{Header: http.Header{}}
 	}
 	if method == "PUT" {
-		raw, _ := hex.DecodeString(sum(content))
+		raw, _ := hex.DecodeString(md5Hex(content))
 		if content != "" {
 			req, _ = http.NewRequestWithContext(p.ctx, method, url, strings.NewReader(content))
 		}
@@ -265,12 +265,12 @@ func (p *probe) send(method, url, content string) Reply {
 	}
 	r, err := p.s.Caller.Send(req)
 	if err != nil {
-		p.fails("%s of a file: %w", method, err)
+		p.recordFailure("%s of a file: %w", method, err)
 	}
 	return r
 }
 
-// fileURLs are the URLs of all files of a manifest, in either form.
+// fileURLs returns the URLs of all files of a manifest, in either form.
 func fileURLs(r Reply) (urls []string) {
 	for _, v := range r.Object() {
 		list, _ := v.([]any)

@@ -18,8 +18,7 @@ import (
 	"time"
 )
 
-// Caller sends signed requests and returns whatever comes back: no retries, no
-// negotiation, no judgement. The zero values of its optional fields are right
+// Caller sends signed requests and returns any answer, without retries or negotiation. The zero values of its optional fields are right
 // for a current server.
 type Caller struct {
 	Base string // URL of the organization's API
@@ -33,7 +32,7 @@ type Caller struct {
 	Edit     func(*http.Request) // changes a request after it was signed
 }
 
-// Reply is an answer as it came.
+// Reply is an answer as it was received.
 type Reply struct {
 	Status int
 	Header http.Header
@@ -55,7 +54,7 @@ func (c Caller) Do(ctx context.Context, method, path, body string) (Reply, error
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if err := c.sign(req, []byte(body)); err != nil {
+	if err := c.setAuthHeaders(req, []byte(body)); err != nil {
 		return Reply{}, err
 	}
 	if c.Edit != nil {
@@ -82,7 +81,7 @@ func (c Caller) Send(req *http.Request) (Reply, error) {
 	return Reply{resp.StatusCode, resp.Header, b}, nil
 }
 
-func (c Caller) sign(req *http.Request, body []byte) error {
+func (c Caller) setAuthHeaders(req *http.Request, body []byte) error {
 	now := time.Now
 	if c.Now != nil {
 		now = c.Now
@@ -100,7 +99,7 @@ func (c Caller) sign(req *http.Request, body []byte) error {
 	} else {
 		version = "0"
 	}
-	sig, err := c.signature(req.Method, req.URL.EscapedPath(), stamp, version, body, h)
+	sig, err := c.computeSignature(req.Method, req.URL.EscapedPath(), stamp, version, body, h)
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
@@ -113,8 +112,8 @@ func (c Caller) sign(req *http.Request, body []byte) error {
 	return nil
 }
 
-// signature is the signature over the canonical text (docs/chef-server-api.md §1.2).
-func (c Caller) signature(method, path, stamp, version string, body []byte, h http.Header) ([]byte, error) {
+// computeSignature returns the signature over the canonical text (docs/chef-server-api.md §1.2).
+func (c Caller) computeSignature(method, path, stamp, version string, body []byte, h http.Header) ([]byte, error) {
 	if c.Protocol == "" || c.Protocol == "1.3" {
 		h.Set("X-Ops-Sign", "algorithm=sha256;version=1.3;")
 		sum := sha256.Sum256(body)
@@ -142,26 +141,26 @@ func sha1Base64(b []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Genuine tells whether the API itself answered: its version header is there.
+// Genuine reports whether the API itself answered, by its version header.
 func (r Reply) Genuine() bool { return r.Header.Get("X-Ops-Server-API-Version") != "" }
 
-// Object reads the body as a JSON object; it is empty if the body is none.
+// Object returns the body as a JSON object, which is empty if the body isn't one.
 func (r Reply) Object() map[string]any {
 	var m map[string]any
-	if err := decode(r.Body, &m); err != nil {
+	if err := decodeNumbers(r.Body, &m); err != nil {
 		return map[string]any{}
 	}
 	return m
 }
 
-// decode keeps numbers as text.
-func decode(b []byte, v any) error {
+// decodeNumbers decodes JSON and keeps numbers as text.
+func decodeNumbers(b []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
 	return dec.Decode(v)
 }
 
-// Text is what an error says: the member error, joined if it is a list.
+// Text returns the text of an error: the member error, joined if it is a list.
 func (r Reply) Text() string {
 	switch e := r.Object()["error"].(type) {
 	case string:

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Server is a server to hold the beliefs against.
+// Server is a server to test the beliefs with.
 type Server struct {
 	// Caller may write roles, environments, data bags and cookbooks. Its Base is
 	// the URL of the organization's API, its Version the server's highest.
@@ -18,33 +18,33 @@ type Server struct {
 	Differences map[string]string
 }
 
-// belief is something that we take for granted when we talk to a Chef Server.
+// belief is an assumption about Chef Servers.
 type belief struct {
 	name  string
 	check func(*probe)
 }
 
-func beliefs() []belief {
+func allBeliefs() []belief {
 	return slices.Concat(signingBeliefs(), answerBeliefs(), roleBeliefs(), environmentBeliefs(), bagBeliefs(), jsonBeliefs(),
 		manifestBeliefs(), frozenBeliefs(), contentBeliefs(), sandboxBeliefs(), otherBeliefs())
 }
 
-// Beliefs are the names of all beliefs, in the order in which Run tests them.
+// Beliefs returns the names of all beliefs, in the order in which Run tests them.
 func Beliefs() []string {
 	var names []string
-	for _, b := range beliefs() {
+	for _, b := range allBeliefs() {
 		names = append(names, b.name)
 	}
 	return names
 }
 
 // Run tests every belief against a server, each in its own subtest. A belief
-// listed in Differences must fail there. What the tests make has names that
-// begin with "contract-" and is deleted.
+// listed in Differences must fail there. The objects that the tests create have names
+// that begin with "contract-" and are deleted.
 func Run(t *testing.T, s Server) {
 	t.Helper()
 	known := map[string]bool{}
-	for _, b := range beliefs() {
+	for _, b := range allBeliefs() {
 		known[b.name] = true
 		t.Run(b.name, func(t *testing.T) {
 			p := newProbe(t.Context(), s)
@@ -53,7 +53,7 @@ func Run(t *testing.T, s Server) {
 			if err := p.cleanUp(); err != nil {
 				t.Errorf("clean up: %v", err)
 			}
-			if err := s.verdict(b.name, held); err != nil {
+			if err := s.checkDifference(b.name, held); err != nil {
 				t.Error(err)
 			} else if held != nil {
 				t.Logf("different, as listed: %v", held)
@@ -67,13 +67,13 @@ func Run(t *testing.T, s Server) {
 	}
 }
 
-// verdict is what is wrong with a belief and the list of differences, given
-// what happened when it was checked; nil when both agree with the server.
-func (s Server) verdict(name string, happened error) error {
+// checkDifference returns an error if the result of a check and the list of differences
+// don't agree.
+func (s Server) checkDifference(name string, happened error) error {
 	reason, differs := s.Differences[name]
 	switch {
 	case differs && happened == nil:
-		return fmt.Errorf("listed as different (%s), but it holds here: strike it from the list", reason)
+		return fmt.Errorf("listed as different (%s), but it holds here: remove it from the list", reason)
 	case differs:
 		return nil
 	}

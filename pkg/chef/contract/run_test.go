@@ -8,7 +8,7 @@ import (
 	"chefsync/pkg/chef/cheftest"
 )
 
-func TestVerdicts(t *testing.T) {
+func TestDifferencesMustAgreeWithTheServer(t *testing.T) {
 	s := Server{Differences: map[string]string{"listed": "why"}}
 	surprise := errors.New("surprise")
 	for _, x := range []struct {
@@ -21,7 +21,7 @@ func TestVerdicts(t *testing.T) {
 		{"listed", surprise, false},
 		{"listed", nil, true}, // out of date
 	} {
-		if err := s.verdict(x.name, x.happened); (err != nil) != x.wrong {
+		if err := s.checkDifference(x.name, x.happened); (err != nil) != x.wrong {
 			t.Errorf("%s, %v: got %v", x.name, x.happened, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestBeliefsCanFail(t *testing.T) {
 	name, key := srv.Superuser()
 	s := Server{Root: srv.URL, Caller: Caller{Base: srv.URL, User: name, Key: key, HTTP: srv.Client(), Protocol: "1.3"}}
 	var held []string
-	for _, b := range beliefs() {
+	for _, b := range allBeliefs() {
 		p := newProbe(t.Context(), s)
 		if b.check(p); p.err == nil {
 			held = append(held, b.name)

@@ -1,7 +1,7 @@
 // Package goiarditest runs a real server, goiardi, for tests. Goiardi verifies
-// signatures for real and differs from the Chef Infra Server in ways that a
-// client must survive: no organizations, API version 1 at most, an empty 200 on
-// unknown paths (docs/chef-server-api.md §13).
+// signatures and differs from the Chef Infra Server in ways that a client must handle:
+// no organizations, API version 1 at most, an empty 200 on unknown paths
+// (docs/chef-server-api.md §13).
 package goiarditest
 
 import (
@@ -21,14 +21,14 @@ import (
 	"chefsync/pkg/chef"
 )
 
-// Variable is the environment variable that asks for tests against goiardi. If
+// Variable is the environment variable that enables tests with goiardi. If
 // it is set and the program is missing, these tests fail.
 const Variable = "CHEFSYNC_GOIARDI"
 
 // freezeSeconds is how often the server writes its data to disk.
 const freezeSeconds = 1
 
-// AdminUser is the name that AdminKey belongs to.
+// AdminUser is the user of AdminKey.
 const AdminUser = "admin"
 
 // Server is a running goiardi with data on disk, so that it can be stopped and
@@ -44,24 +44,24 @@ type Server struct {
 	done    chan struct{} // closed when the process has ended
 }
 
-// Need skips a test if [Variable] isn't set.
-func Need(t testing.TB) {
+// Require skips a test if [Variable] isn't set.
+func Require(t testing.TB) {
 	t.Helper()
 	if os.Getenv(Variable) == "" {
 		t.Skipf("SKIPPED: set %s=1 to run tests against a live goiardi", Variable)
 	}
 }
 
-// Start runs a server until the test ends. It skips the test like [Need].
+// Start runs a server until the test ends. It skips the test like [Require].
 func Start(t testing.TB) *Server {
 	t.Helper()
-	Need(t)
+	Require(t)
 	s := &Server{t: t, dir: t.TempDir(), address: FreeAddress(t)}
 	s.URL = "http://" + s.address
 	if err := os.MkdirAll(filepath.Join(s.dir, "conf"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s.launch()
+	s.startProcess()
 	t.Cleanup(s.Kill)
 	// A clean stop writes the administrator to disk: a server that is killed
 	// before would come back with another key.
@@ -76,14 +76,14 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Config is the configuration of a client for the administrator. It may be
-// changed before it is given to [chef.New].
+// Config returns the configuration of a client of the administrator, to be changed as
+// needed before [chef.New].
 func (s *Server) Config() chef.Config {
 	return chef.Config{Name: "goiardi", URL: s.URL, Orgless: true, User: AdminUser, Key: s.AdminKey,
 		Retry: chef.RetryPolicy{Base: 10 * time.Millisecond, Max: 100 * time.Millisecond}}
 }
 
-// Client is a client for the administrator.
+// Client returns a client of the administrator.
 func (s *Server) Client() *chef.Client {
 	s.t.Helper()
 	c, err := chef.New(s.Config())
@@ -93,25 +93,25 @@ func (s *Server) Client() *chef.Client {
 	return c
 }
 
-// FileStore is the folder with the content of cookbook files, named by checksum.
+// FileStore returns the folder with the content of cookbook files, named by checksum.
 func (s *Server) FileStore() string { return filepath.Join(s.dir, "lfs") }
 
-// Stop ends the server and lets it write its data.
-func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+// Stop terminates the server, which writes its data.
+func (s *Server) Stop() { s.stopWith(syscall.SIGTERM) }
 
-// Kill ends the server at once. What came since it last wrote its data, up to
-// a second ago, is lost: after a restart it has travelled back in time.
-func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+// Kill kills the server. Writes since it last wrote its data, up to a second, are lost:
+// after a restart its content is older than before.
+func (s *Server) Kill() { s.stopWith(syscall.SIGKILL) }
 
 // Restart starts a stopped server again, with the data on its disk and at the
 // same URL. A running one is stopped first.
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Stop()
-	s.launch()
+	s.startProcess()
 }
 
-func (s *Server) end(sig syscall.Signal) {
+func (s *Server) stopWith(sig syscall.Signal) {
 	if s.cmd == nil {
 		return
 	}
@@ -125,7 +125,7 @@ func (s *Server) end(sig syscall.Signal) {
 	s.cmd = nil
 }
 
-func (s *Server) launch() {
+func (s *Server) startProcess() {
 	s.t.Helper()
 	path := func(name string) string { return filepath.Join(s.dir, name) }
 	log, err := os.OpenFile(path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -154,15 +154,15 @@ func (s *Server) launch() {
 		close(done)
 	}()
 	s.cmd, s.done = cmd, done
-	if err := s.ready(); err != nil {
+	if err := s.waitReady(); err != nil {
 		s.Kill()
 		text, _ := os.ReadFile(path("log"))
 		s.t.Fatalf("goiardi didn't become ready: %v\n%s", err, text)
 	}
 }
 
-// ready waits until the server answers and its administrator's key is written.
-func (s *Server) ready() error {
+// waitReady waits until the server answers and its administrator's key is written.
+func (s *Server) waitReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -186,14 +186,13 @@ func (s *Server) ready() error {
 	}
 }
 
-// Systems hand out ports from 32768 (Linux) or 49152 upwards to whoever asks for
-// any, and to connections.
+// Systems assign ports from 32768 (Linux) or 49152 upwards to listeners on any port,
+// and to connections.
 const firstPort, endPort = 10_000, 30_000
 
-// FreeAddress is an address of this machine that no server listens on, for a
-// program that the test starts, and starts again. No other caller gets it before
-// the test ends, in this process or another, and the system doesn't hand it out by
-// itself.
+// FreeAddress returns an address of this machine that no server listens on, for a
+// program that the test starts and restarts. No other caller gets it before the test
+// ends, in this process or another, and the system doesn't assign it.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {

@@ -119,7 +119,7 @@ func (p *pairWorld) wantEqual(what string) {
 	if diff := cmp.Diff(p.org.Snapshot(), p.replica.Snapshot()); diff != "" {
 		p.t.Errorf("%s: the replica differs (-primary +replica):\n%s", what, diff)
 	}
-	if torn := p.replica.Torn(); len(torn) > 0 {
+	if torn := p.replica.DamagedCookbooks(); len(torn) > 0 {
 		p.t.Errorf("%s: torn %v", what, torn)
 	}
 }
