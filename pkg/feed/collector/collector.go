@@ -58,7 +58,7 @@ type Counts struct {
 // The token is checked before the body is read. Refused requests are counted, not
 // logged: any client can send any number of them.
 type Receiver struct {
-	Config
+	config Config
 	token  [sha256.Size]byte
 	counts struct {
 		noted, early, ignored, unknown, foreign, refused, bad, tooLarge, failed atomic.Int64
@@ -84,7 +84,7 @@ func New(c Config) (*Receiver, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Receiver{Config: c, token: sha256.Sum256([]byte(c.Token))}, nil
+	return &Receiver{config: c, token: sha256.Sum256([]byte(c.Token))}, nil
 }
 
 // Counts returns the counts since the receiver was created.
@@ -128,12 +128,12 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 		}
 		return http.StatusForbidden
 	}
-	if q.ContentLength > r.MaxBody {
+	if q.ContentLength > r.config.MaxBody {
 		r.counts.tooLarge.Add(1)
 		w.Header().Set("Connection", "close")
 		return http.StatusRequestEntityTooLarge
 	}
-	m, err := ReadMessage(http.MaxBytesReader(w, q.Body, r.MaxBody))
+	m, err := ReadMessage(http.MaxBytesReader(w, q.Body, r.config.MaxBody))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -142,7 +142,7 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 		return http.StatusRequestEntityTooLarge
 	case err != nil:
 		if n := r.counts.bad.Add(1); n&(n-1) == 0 { // the 1st, 2nd, 4th, 8th and so on
-			r.Log.WarnContext(q.Context(), "a data collector message could not be read", "error", err.Error(), "so_far", n)
+			r.config.Log.WarnContext(q.Context(), "a data collector message could not be read", "error", err.Error(), "so_far", n)
 		}
 		return http.StatusBadRequest
 	}
@@ -160,7 +160,7 @@ func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
 		r.counts.ignored.Add(1)
 		return http.StatusNoContent
 	}
-	sources := r.Sources(m.Organization)
+	sources := r.config.Sources(m.Organization)
 	if len(sources) == 0 {
 		r.counts.foreign.Add(1)
 	}
@@ -168,21 +168,21 @@ func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
 	for _, source := range sources {
 		// The change is recorded even if the server closes the connection.
 		appendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-		_, err := r.Store.Append(appendCtx, source, r.Now(), entries)
+		_, err := r.config.Store.Append(appendCtx, source, r.config.Now(), entries)
 		cancel()
 		switch {
 		case err == nil:
 			r.counts.noted.Add(1)
-			r.Log.DebugContext(ctx, "change pushed", "source", source, "action", entries[0].Action, "path", entries[0].Path)
+			r.config.Log.DebugContext(ctx, "change pushed", "source", source, "action", entries[0].Action, "path", entries[0].Path)
 		case errors.Is(err, journal.ErrNoJournal):
 			r.counts.early.Add(1) // no pair has a position in it
 		default:
 			r.counts.failed.Add(1)
-			r.Log.ErrorContext(ctx, "a pushed change could not be recorded; the next scan finds it", "source", source, "path",
+			r.config.Log.ErrorContext(ctx, "a pushed change could not be recorded; the next scan finds it", "source", source, "path",
 				entries[0].Path, "error", err.Error())
 			status = http.StatusServiceUnavailable
 		}
-		r.Notify(source)
+		r.config.Notify(source)
 	}
 	return status
 }

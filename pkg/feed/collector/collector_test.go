@@ -270,7 +270,7 @@ func (failingStore) Append(context.Context, string, time.Time, []journal.Entry) 
 
 func TestFailureToWriteTheJournal(t *testing.T) {
 	w := newTestReceiver(t)
-	w.receiver.Store = failingStore{}
+	w.receiver.config.Store = failingStore{}
 	a := w.post(token, strings.NewReader(actionMessage("acme", "create", "role", "web", "", "")))
 	if a.Code != http.StatusServiceUnavailable || w.receiver.Counts() != (Counts{Failed: 1}) || len(w.notified) != 1 {
 		t.Errorf("status %d, counts %+v, notified %q", a.Code, w.receiver.Counts(), w.notified)

@@ -50,7 +50,7 @@ type Config struct {
 }
 
 // Handler serves journals as updated_since.
-type Handler struct{ Config }
+type Handler struct{ config Config }
 
 var _ http.Handler = (*Handler)(nil)
 
@@ -94,7 +94,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		refuse(http.StatusNotFound, "Object not found")
 		return
 	}
-	source, ok := h.Sources[organization]
+	source, ok := h.config.Sources[organization]
 	switch {
 	case !ok:
 		refuse(http.StatusNotFound, "organization '%s' does not exist.", organization)
@@ -113,7 +113,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 			w.Header().Set("Retry-After", strconv.Itoa(int((busy.RetryAfter+time.Second-1)/time.Second)))
 			r = &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		default:
-			h.Log.ErrorContext(q.Context(), "a reader of updated_since could not be checked", "organization", organization, "error", err.Error())
+			h.config.Log.ErrorContext(q.Context(), "a reader of updated_since could not be checked", "organization", organization,
+				"error", err.Error())
 			r = &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		}
 		refuse(r.Status, "%s", r.Message)
@@ -130,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		refuse(http.StatusNotFound, "the changes of organization '%s' are not recorded yet", organization)
 		return
 	case err != nil:
-		h.Log.ErrorContext(q.Context(), "the journal could not be read", "source", source, "error", err.Error())
+		h.config.Log.ErrorContext(q.Context(), "the journal could not be read", "source", source, "error", err.Error())
 		refuse(http.StatusInternalServerError, "internal service error")
 		return
 	}
@@ -178,7 +179,7 @@ func parseRoute(q *http.Request) (organization string, ok bool) {
 // error if that can't be determined. The checks that need no key come first, so that
 // the primary isn't asked about invalid requests.
 func (h *Handler) authenticate(q *http.Request, organization string) error {
-	signed, err := chef.ReadSigned(q.Header, h.Now())
+	signed, err := chef.ReadSigned(q.Header, h.config.Now())
 	if err != nil {
 		return err
 	}
@@ -190,11 +191,11 @@ func (h *Handler) authenticate(q *http.Request, organization string) error {
 		return err
 	case !signed.Covers(body):
 		return invalid
-	case len(h.Only) > 0 && !slices.Contains(h.Only, name):
+	case len(h.config.Only) > 0 && !slices.Contains(h.config.Only, name):
 		return &chef.AuthError{Status: http.StatusForbidden, Message: "missing read permission"}
 	}
 	path := rawPath(q)
-	who, known, err := h.Principals.Signer(q.Context(), organization, name, func(p Principal) bool {
+	who, known, err := h.config.Principals.Signer(q.Context(), organization, name, func(p Principal) bool {
 		return signed.VerifiedBy(p.Key, q.Method, path, body)
 	})
 	switch {
@@ -205,7 +206,7 @@ func (h *Handler) authenticate(q *http.Request, organization string) error {
 			Message: fmt.Sprintf("Failed to authenticate as '%s'. Ensure that your node_name and client key are correct.", name)}
 	case who == nil:
 		return invalid
-	case !who.Member && !who.Client && !slices.Contains(h.Superusers, name):
+	case !who.Member && !who.Client && !slices.Contains(h.config.Superusers, name):
 		return &chef.AuthError{Status: http.StatusForbidden,
 			Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
 	}
@@ -250,7 +251,7 @@ func (h *Handler) encodeRows(q *http.Request, source string, after int64) ([]byt
 	enc.SetEscapeHTML(false)
 	b.WriteByte('[')
 	for from, first := after, true; ; {
-		page, err := h.Store.Rows(q.Context(), source, from, pageRows)
+		page, err := h.config.Store.Rows(q.Context(), source, from, pageRows)
 		switch {
 		case err != nil:
 			return nil, head, err
