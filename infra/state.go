@@ -69,7 +69,8 @@ func (s *stack) addBucket() {
 		Versioned:         jsii.Bool(true),
 		LifecycleRules: &[]*awss3.LifecycleRule{
 			{Id: jsii.String("stage"), Prefix: jsii.String(cloud.StagePrefix), Expiration: days(7), NoncurrentVersionExpiration: days(1)},
-			{Id: jsii.String("dropped-state"), Prefix: jsii.String(cloud.StatePrefix), NoncurrentVersionExpiration: days(recoveryDays), ExpiredObjectDeleteMarker: jsii.Bool(true)},
+			{Id: jsii.String("dropped-state"), Prefix: jsii.String(cloud.StatePrefix),
+				NoncurrentVersionExpiration: days(recoveryDays), ExpiredObjectDeleteMarker: jsii.Bool(true)},
 			{Id: jsii.String("broken-uploads"), AbortIncompleteMultipartUploadAfter: days(1)},
 		},
 		RemovalPolicy: s.removal(),

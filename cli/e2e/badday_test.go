@@ -40,9 +40,9 @@ func TestABadDayOfAWholeServer(t *testing.T) {
 		"organization not prepared": {
 			func(r *rig) { r.replica.org.Dissociate(r.replica.user) }, func(r *rig) { r.replica.org.Associate(r.replica.user) },
 			replication.Blocked, []string{"not associated", "prepare-org"}},
-		"licence expired": {
-			func(r *rig) { r.primary.mem.SetLicense("The licence has expired") }, func(r *rig) { r.primary.mem.SetLicense("") },
-			replication.Blocked, []string{"licence"}},
+		"license expired": {
+			func(r *rig) { r.primary.mem.SetLicense("The license has expired") }, func(r *rig) { r.primary.mem.SetLicense("") },
+			replication.Blocked, []string{"license"}},
 		"a proxy's page instead of the replica": {
 			func(r *rig) { r.replica.mem.Fault(cheftest.Fault{HTML: true}) }, func(r *rig) { r.replica.mem.ClearFaults() },
 			replication.Blocked, []string{"eu", "proxy"}},

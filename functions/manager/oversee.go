@@ -52,7 +52,9 @@ type scans map[string]journal.LastScan
 
 // oversee judges all configured pairs by their records and by the servers that are
 // down, and their sources by the newest scans. It is pure.
-func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, down []health.Server, patience status.Tolerance, now time.Time) overview {
+func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, down []health.Server,
+	patience status.Tolerance, now time.Time,
+) overview {
 	o := overview{counts: map[string]int{"Pairs": len(pairs)}}
 	for _, p := range pairs {
 		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Tolerance: patience, Stack: true, Down: downOf(down, p)}
@@ -92,7 +94,8 @@ func (o *overview) source(org string, last journal.LastScan, patience status.Tol
 		find("the primary can't be scanned for changes", last.FailingSince, "read_up_to", since, "failures", last.Failures, "error", last.Error, "hint", last.Hint)
 	case len(last.Unread) > 0:
 		u := last.Unread[0]
-		find("scans can't read all of the primary", u.Failing, "kind", u.Kind.ConfigName(), "read_up_to", u.Since, "kinds", len(last.Unread), "error", u.Error, "hint", u.Hint)
+		find("scans can't read all of the primary", u.Failing, "kind", u.Kind.ConfigName(), "read_up_to", u.Since,
+			"kinds", len(last.Unread), "error", u.Error, "hint", u.Hint)
 	case age > patience.Scan+2*last.Ended.Sub(last.Good):
 		find("the primary is not scanned any more: is its schedule there?", last.Ended.Add(patience.Scan), "last_scan", last.Ended)
 	}

@@ -28,7 +28,9 @@ func (h handler) startProbe(ctx context.Context, fleet *assembly.Fleet) error {
 
 // downServers returns the servers that don't answer, by the records of the probes
 // before, of those that the pairs use that aren't stopped.
-func (h handler) downServers(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState, now time.Time) ([]health.Server, error) {
+func (h handler) downServers(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState,
+	now time.Time,
+) ([]health.Server, error) {
 	store, err := fleet.Health(ctx)
 	if err != nil {
 		return nil, err

@@ -113,14 +113,14 @@ func hasAnchor(name, content, fragment string) bool {
 func TestBrokenLinks(t *testing.T) {
 	files := os.DirFS(root(t))
 	for link, broken := range map[string]bool{
-		"../README.md":                                      false,
-		"../missing.md":                                     true,
-		"https://example.com/missing":                       false,
-		"../CONTRIBUTING.md#testing":                        false,
-		"../CONTRIBUTING.md#no-such-heading":                true,
-		"../pkg/arch/docs_test.go#TestBrokenLinks":          false,
-		"../pkg/arch/docs_test.go#TestThatWasRenamed":       true,
-		"../pkg":                                            false,
+		"../README.md":                                false,
+		"../missing.md":                               true,
+		"https://example.com/missing":                 false,
+		"../CONTRIBUTING.md#testing":                  false,
+		"../CONTRIBUTING.md#no-such-heading":          true,
+		"../pkg/arch/docs_test.go#TestBrokenLinks":    false,
+		"../pkg/arch/docs_test.go#TestThatWasRenamed": true,
+		"../pkg": false,
 		"../pkg/arch/docs_test.go#TestEveryPromiseHasATest": false,
 	} {
 		got := brokenLinks(files, "docs/promises.md", "see [this]("+link+").")

@@ -32,11 +32,12 @@ func (f *Fleet) choice(org string) *choice {
 	return c
 }
 
-// recall returns why no feed is served, and whether that is still believed.
-func (c *choice) recall(now time.Time) (none error, fresh bool) {
+// recall reports whether the answer is recent enough to be believed, and returns
+// why no feed is served.
+func (c *choice) recall(now time.Time) (fresh bool, none error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.none, !c.asked.IsZero() && now.Sub(c.asked) < probeAgain
+	return !c.asked.IsZero() && now.Sub(c.asked) < probeAgain, c.none
 }
 
 // learn takes up the answer of a read of the served feed. An error that doesn't
@@ -61,7 +62,7 @@ func (f *Fleet) NeedsJournal(ctx context.Context, org string) (bool, error) {
 		return true, nil
 	}
 	c := f.choice(org)
-	if none, fresh := c.recall(f.Now()); fresh {
+	if fresh, none := c.recall(f.Now()); fresh {
 		return none != nil, nil
 	}
 	if scanned, err := f.beingScanned(ctx, org); err != nil || scanned {

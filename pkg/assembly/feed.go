@@ -116,7 +116,7 @@ func (c *changeFeed) Read(ctx context.Context, after int64) (replication.Rows, e
 	}
 	c.unserved = nil
 	if c.served != nil {
-		unserved, fresh := c.choice.recall(c.fleet.Now())
+		fresh, unserved := c.choice.recall(c.fleet.Now())
 		if unserved == nil || !fresh {
 			rows, err := c.served.Read(ctx, after)
 			c.choice.learn(c.fleet.Now(), err)

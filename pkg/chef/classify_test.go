@@ -28,7 +28,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		"not a member": {get, "/roles", erchefAnswer(403, `{"error":["'u' not associated with organization 'o'"]}`), KindNotMember},
 		"membership fault": {get, "/roles",
 			erchefAnswer(403, `{"error":["Failed to verify user 'u' as a member of organization 'o'"]}`), KindMembershipFault},
-		"licence": {get, "/roles", erchefAnswer(403, `{"error":"Your licence has expired.","message":"invalid-license"}`),
+		"license": {get, "/roles", erchefAnswer(403, `{"error":"Your license has expired.","message":"invalid-license"}`),
 			KindLicense},
 		"permission":              {put, "/roles/web", erchefAnswer(403, `{"error":["missing update permission"]}`), KindPermission},
 		"403 page":                {get, "/roles", pageAnswer(403), KindFrontEnd},

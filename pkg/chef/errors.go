@@ -17,7 +17,7 @@ const (
 	KindNotMember       Kind = "not associated"       // 403: the user doesn't belong to the organization
 	KindMembershipFault Kind = "membership fault"     // 403: the server failed to find out whether it does; transient
 	KindOrgMissing      Kind = "organization missing" // 404: there is no such organization
-	KindLicense         Kind = "licence"              // 403: the server's licence has ended
+	KindLicense         Kind = "license"              // 403: the server's license has expired
 	KindPermission      Kind = "missing permission"   // 403: known and a member, but not allowed to do this
 	KindFrontEnd        Kind = "refused by the front end"
 	KindAbsent          Kind = "absent"                // 404 of the Chef Server itself
@@ -119,7 +119,7 @@ func (k Kind) hint() string {
 	case KindOrgMissing:
 		return "check the organization's name, and that it exists on this server"
 	case KindLicense:
-		return "renew the Chef Server's licence"
+		return "renew the Chef Server's license"
 	case KindPermission:
 		return "grant the user this permission: chef-sync-ctl prepare-org, or the object's ACL"
 	case KindFrontEnd:

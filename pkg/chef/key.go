@@ -48,13 +48,13 @@ func ParseKey(data []byte) (*rsa.PrivateKey, error) {
 }
 
 func parsePKCS8(der []byte) (*rsa.PrivateKey, error) {
-	any, err := x509.ParsePKCS8PrivateKey(der)
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
 		return nil, errors.New("the private key's PEM block doesn't hold a valid PKCS#8 key")
 	}
-	key, ok := any.(*rsa.PrivateKey)
+	key, ok := parsed.(*rsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("the private key is a %T: Chef Servers use RSA keys", any)
+		return nil, fmt.Errorf("the private key is a %T: Chef Servers use RSA keys", parsed)
 	}
 	return checkKey(key)
 }

@@ -166,7 +166,7 @@ func (c *Client) uploadOnce(ctx context.Context, r *request, u *url.URL, sum []b
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the connection be used again
 	_ = resp.Body.Close()
-	return nil, nil
+	return nil, nil //nolint:nilnil // both results are errors
 }
 
 // CommitSandbox ends an upload. A store that is slow to show new content makes

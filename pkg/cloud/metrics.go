@@ -21,7 +21,8 @@ const (
 // Alarms and the dashboard look at no others.
 func MetricNames() map[string][]string {
 	return map[string][]string{
-		ManagerFunction: {"Blocked", "Held", MetricOldestGoodPassAge, MetricOldestGoodScanAge, "OldestSuccessAge", "Overdue", "Pairs", "Pending", "Retrying", "Stopped", "Synced", "Unsynced", "Waiting"},
+		ManagerFunction: {"Blocked", "Held", MetricOldestGoodPassAge, MetricOldestGoodScanAge, "OldestSuccessAge", "Overdue", "Pairs",
+			"Pending", "Retrying", "Stopped", "Synced", "Unsynced", "Waiting"},
 		SyncFunction:    {"Applied", "Deleted", "Failed", "PassMilliseconds", "UploadedBytes"},
 		ChangesFunction: {"Noted", "ScanMilliseconds"},
 		WebFunction:     {"Refused"},

@@ -72,7 +72,7 @@ func didYouMean(word string, words []string) string {
 }
 
 // editDistance returns the number of letters to insert, delete, replace or swap with
-// their neighbour.
+// their neighbor.
 func editDistance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 64

@@ -69,7 +69,7 @@ func TestListNeverTakesTroubleForAnEmptyList(t *testing.T) {
 		"half a list":       {cheftest.Fault{Truncate: true}, replication.Foreign},
 		"overload":          {cheftest.Fault{Status: 503}, replication.Transient},
 		"forbidden":         {cheftest.Fault{Status: 403, Body: `{"error":["missing read permission"]}`}, replication.Rejected},
-		"licence":           {cheftest.Fault{Status: 403, Body: `{"error":"x","message":"invalid-license"}`}, replication.Denied},
+		"license":           {cheftest.Fault{Status: 403, Body: `{"error":"x","message":"invalid-license"}`}, replication.Denied},
 		"no organization":   {cheftest.Fault{Status: 404, Body: `{"error":["organization 'acme' does not exist."]}`}, replication.Denied},
 		"closed connection": {cheftest.Fault{Drop: true}, replication.Unreachable},
 		"wrong key":         {cheftest.Fault{Status: 401, Body: `{"error":["Invalid signature for user or client 'x'"]}`}, replication.Denied},

@@ -55,8 +55,8 @@ const perName = "*"
 // replica. What others refer to comes first: an environment that pins an absent
 // cookbook version breaks node runs with 412 (docs/chef-server-api.md §4.3); policies
 // lock artifacts, groups bind policies, and the server checks neither (§5.2).
-func table() [8]properties {
-	return [8]properties{
+func table() []properties {
+	return []properties{
 		{kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name"},
 		{kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, sub: "id", hasTwoNames: true,
 			index: perName, phase: 1, canonical: canonical.DataBagItem},

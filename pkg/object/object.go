@@ -45,7 +45,8 @@ func (r Ref) String() string { return r.Path() }
 func ParseRef(path string) (Ref, error) {
 	ref, ok := ParsePath(path)
 	if !ok || ref.IsListing() || IsDots(ref.Name) || IsDots(ref.Sub) {
-		return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, /data/BAG, /data/BAG/ITEM, /policies/NAME/revisions/ID, /policy_groups/GROUP/policies/NAME or /cookbook_artifacts/NAME/ID", path)
+		return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, "+
+			"/data/BAG, /data/BAG/ITEM, /policies/NAME/revisions/ID, /policy_groups/GROUP/policies/NAME or /cookbook_artifacts/NAME/ID", path)
 	}
 	return ref, nil
 }

@@ -113,7 +113,8 @@ func (r *run) haveAnotherKey(ctx context.Context, what string) error {
 	_, err = r.caller.Client().Do(ctx, "POST", own+"/keys", body)
 	switch err = butLost(err); {
 	case is(err, chef.KindExists):
-		return r.as(r.caller, "add the key to "+what, err, "this key was added before but isn't valid: look at its expiry with knife "+string(r.report.Actor)+" key list "+r.Name)
+		return r.as(r.caller, "add the key to "+what, err,
+			"this key was added before but isn't valid: look at its expiry with knife "+string(r.report.Actor)+" key list "+r.Name)
 	case err != nil:
 		return r.as(r.caller, "add the key to "+what, err, "put the private key that belongs to "+what+" into "+r.Key.Where()+", or use a superuser's key")
 	}

@@ -156,7 +156,8 @@ func (r *run) join(ctx context.Context, g string) error {
 			return r.as(r.caller, "read the group "+g+" back", err, "")
 		}
 		if !slices.Contains(r.mine(&m), r.Name) {
-			return r.as(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't in it after adding it", r.Name), "run this again; another program may have written the group at the same time")
+			return r.as(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't in it after adding it", r.Name),
+				"run this again; another program may have written the group at the same time")
 		}
 		r.step(Done, "group "+g, "%s was added", r.Name)
 	}

@@ -27,7 +27,7 @@ const (
 	// Unreachable: no answer from the server at all. Ends the pass.
 	Unreachable Class = "unreachable"
 	// Denied: the server refuses us as a whole (wrong key, clock skew, not a
-	// member of the organization, licence). Ends the pass; needs a person.
+	// member of the organization, license). Ends the pass; needs a person.
 	Denied Class = "denied"
 	// Foreign: what answered wasn't the Chef Server (HTML of a proxy, an empty
 	// 200). Never to be read as "empty" or "deleted".

@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -51,7 +52,7 @@ func (v *verifyingReader) Read(p []byte) (int, error) {
 		v.err = localError("read staged "+v.key.Checksum, err)
 		return n, v.err
 	case v.left == 0:
-		if v.err = v.checkSum(); v.err != io.EOF {
+		if v.err = v.checkSum(); !errors.Is(v.err, io.EOF) {
 			return 0, v.err
 		}
 	}

@@ -48,13 +48,13 @@ func (d *Dir) listContent(ctx context.Context) (all []isStaged, total int64, err
 	return all, total, err
 }
 
-// removeOldest removes the least recently used content until at most max bytes are
+// removeOldest removes the least recently used content until at most limit bytes are
 // left.
-func (d *Dir) removeOldest(ctx context.Context, all []isStaged, total, max int64) (Swept, error) {
+func (d *Dir) removeOldest(ctx context.Context, all []isStaged, total, limit int64) (Swept, error) {
 	var s Swept
 	slices.SortFunc(all, func(a, b isStaged) int { return a.lastUse.Compare(b.lastUse) })
 	for _, f := range all {
-		if total <= max || ctx.Err() != nil {
+		if total <= limit || ctx.Err() != nil {
 			break
 		}
 		if err := s.removeFile(f); err != nil {

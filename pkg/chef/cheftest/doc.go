@@ -7,7 +7,7 @@
 // oddities of the real server, serves file content by signed URLs that expire,
 // searches with an index that may lag, and answers unknown routes with the
 // front end's HTML pages. It serves the change feed updated_since, on request.
-// Its behaviour follows docs/chef-server-api.md; where live servers were seen to
+// Its behavior follows docs/chef-server-api.md; where live servers were seen to
 // differ from documentation, it follows the live servers (§13).
 //
 // Start one in a test and use it with any Chef client:

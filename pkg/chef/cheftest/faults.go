@@ -223,13 +223,13 @@ func (hs faultHits) answerBefore() *answer {
 }
 
 // answerAfter returns the answer that replaces the real one, or the real one.
-func (hs faultHits) answerAfter(real *answer) *answer {
+func (hs faultHits) answerAfter(original *answer) *answer {
 	for _, f := range hs {
 		if a := f.replacement(); a != nil && f.After {
 			return a
 		}
 	}
-	return real
+	return original
 }
 
 func (hs faultHits) losesAnswer() bool {

@@ -54,12 +54,15 @@ func callsOf(r *http.Request, body []byte) []Call {
 	case isTarget && strings.HasPrefix(service, "DynamoDB"):
 		return tableCalls(operation, body)
 	case isTarget:
-		var in struct{ SecretId, Name string }
+		var in struct {
+			SecretID string `json:"SecretId"`
+			Name     string
+		}
 		_ = json.Unmarshal(body, &in) // what isn't JSON names nothing
 		if service == "AmazonSSM" {
 			service = "ssm"
 		}
-		return []Call{{service + ":" + operation, in.SecretId + in.Name}}
+		return []Call{{service + ":" + operation, in.SecretID + in.Name}}
 	case strings.HasPrefix(path, "2015-03-31/functions/"):
 		return []Call{{"lambda:InvokeFunction", strings.Split(path, "/")[2]}}
 	case path == "schedules":

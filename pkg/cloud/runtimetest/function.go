@@ -31,11 +31,11 @@ const (
 )
 
 var (
-	// ErrThrottled: as many invocations as the function may have are at work.
+	// ErrThrottled means that as many invocations are running as the function may have.
 	ErrThrottled = errors.New("the concurrency of the function is used up")
-	// ErrTooLarge: the event is larger than Lambda takes.
+	// ErrTooLarge means that the event is larger than Lambda takes.
 	ErrTooLarge = errors.New("the event is too large")
-	// ErrNotJSON: Lambda takes nothing else.
+	// ErrNotJSON means that the event isn't JSON: Lambda takes nothing else.
 	ErrNotJSON = errors.New("the event isn't JSON")
 )
 
@@ -152,7 +152,7 @@ func (f *Function) ARN() string {
 // Invoke sends an event and waits for the result: [Result.Error] says whether
 // the function failed. The error is Lambda's own: [ErrThrottled], [ErrTooLarge],
 // [ErrNotJSON] or that of the context, at whose end the invocation goes on unheard. The event
-// is marshalled to JSON; a []byte is JSON already.
+// is marshaled to JSON; a []byte is JSON already.
 func (f *Function) Invoke(ctx context.Context, event any) (Result, error) {
 	return f.InvokeWithin(ctx, event, f.Timeout)
 }

@@ -38,12 +38,13 @@ const (
 )
 
 var (
-	// ErrNoJournal: the organization has no journal (yet). Nothing was written.
+	// ErrNoJournal means that the organization has no journal (yet). Nothing was
+	// written.
 	ErrNoJournal = errors.New("there is no journal of this organization yet")
-	// ErrFenced: the lease was lost, or somebody else wrote the memory.
-	// Nothing was written.
+	// ErrFenced means that the lease was lost, or that another process wrote the
+	// memory. Nothing was written.
 	ErrFenced = errors.New("the lease of this journal's scanner was lost")
-	// ErrEntry: an entry can't be stored, or there are too many. Nothing was
+	// ErrEntry means that an entry can't be stored, or that there are too many. Nothing was
 	// written.
 	ErrEntry = errors.New("not a journal entry")
 )

@@ -62,7 +62,7 @@ func TestRequestsOfAScan(t *testing.T) {
 	pages := func(n int) int { return (n + rows - 1) / rows }
 	lists := 4 + bags
 	searches := pages(roles) + pages(envs+1) + bags*pages(itemsEach) // _default is searched for too
-	checks := 3 // of rows, one of each kind
+	checks := 3                                                      // of rows, one of each kind
 	want := func(what string, r scan.Report, reads int) {
 		t.Helper()
 		n := 0

@@ -100,7 +100,7 @@ func (s *Stage) putStream(ctx context.Context, name string, from *checkingReader
 		o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	})
 	g.detach()
-	if err != nil && from.err != nil && from.err != io.EOF {
+	if err != nil && from.err != nil && !errors.Is(from.err, io.EOF) {
 		return fmt.Errorf("stage %s: %w", from.key.Checksum, from.err)
 	}
 	return s.wrapError(ctx, "stage "+from.key.Checksum, err)

@@ -173,8 +173,8 @@ func testReopen(t *testing.T, open func() journal.ScanStore) {
 
 func testAnew(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	old := begin(t, s, source, "one", t0())
-	old = note(t, s, t0(), roles(1, 10)...)
+	begin(t, s, source, "one", t0())
+	old := note(t, s, t0(), roles(1, 10)...)
 	// At the same time, so that only the old ids keep the new ones above them.
 	head := begin(t, s, source, "two", t0())
 	if head.Epoch != "two" || head.Oldest <= old.Newest || head.Oldest != head.Newest {

@@ -10,10 +10,10 @@ import (
 	"chefsync/pkg/feed/journal"
 )
 
-// Run tests an implementation. Make prepares an empty store for one test; each
+// Run tests an implementation. Prepare makes an empty store for one test; each
 // call of its result opens the store once more, as another process would, and
 // closes it when the test ends.
-func Run(t *testing.T, make func(*testing.T) (open func() journal.ScanStore)) {
+func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore)) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, func() journal.ScanStore)
@@ -43,7 +43,7 @@ func Run(t *testing.T, make func(*testing.T) (open func() journal.ScanStore)) {
 		{"a reader that looks only ahead misses no row", testAhead},
 		{"readers tell what they lost", testReadersLose},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, make(t)) })
+		t.Run(c.name, func(t *testing.T) { c.test(t, prepare(t)) })
 	}
 }
 
