@@ -78,7 +78,7 @@ func TestGoiardiIsScanned(t *testing.T) {
 	if r := l.scanWants(); r.Found != 6 {
 		t.Errorf("search found %d of 6: %+v", r.Found, r)
 	}
-	inBulk := l.config.Reader
+	inBulk := endpoint.NewSource(l.client.Org("any"), nil)
 	l.config.Reader = singly{inBulk}
 	l.scanWants() // what GET shows is what search showed
 	l.config.Reader = inBulk
