@@ -95,7 +95,10 @@ func (s shape) fill(o *cheftest.Org) {
 
 // budgetWorld is a pair of organizations in memory with a proxy before each.
 type budgetWorld struct {
+	servers          [2]*cheftest.Server // primary and replica
 	from, to         *cheftest.Org
+	fromOrg, toOrg   *chef.Org
+	source           *endpoint.Source
 	primary, replica *proxy
 	engine           *replication.Engine
 }
@@ -103,7 +106,7 @@ type budgetWorld struct {
 func newBudgetWorld(t testing.TB, connections int, delay time.Duration) *budgetWorld {
 	t.Helper()
 	a, b := cheftest.New(cheftest.Options{}), cheftest.New(cheftest.Options{})
-	w := &budgetWorld{from: a.AddOrg("acme"), to: b.AddOrg("acme"),
+	w := &budgetWorld{servers: [2]*cheftest.Server{a, b}, from: a.AddOrg("acme"), to: b.AddOrg("acme"),
 		primary: &proxy{RoundTripper: a.Transport(), delay: delay}, replica: &proxy{RoundTripper: b.Transport(), delay: delay}}
 	client := func(name string, s *cheftest.Server, p *proxy) *chef.Org {
 		user, key := s.Superuser()
@@ -114,10 +117,12 @@ func newBudgetWorld(t testing.TB, connections int, delay time.Duration) *budgetW
 		}
 		return c.Org("acme")
 	}
+	w.fromOrg, w.toOrg = client("primary", a, w.primary), client("eu", b, w.replica)
+	w.source = endpoint.NewSource(w.fromOrg, nil)
 	id := replication.PairID{Replica: "eu", Org: "acme"}
 	w.engine = &replication.Engine{
 		Pair:   replication.Pair{ID: id, Space: "acme", Concurrency: connections, MaxDelete: replication.Limit{Percent: 20}},
-		Source: endpoint.NewSource(client("primary", a, w.primary), nil), Target: endpoint.NewTarget(client("eu", b, w.replica), endpoint.TargetOptions{}),
+		Source: w.source, Target: endpoint.NewTarget(w.toOrg, endpoint.TargetOptions{}),
 		Stage: &replicationtest.Stage{}, State: replicationtest.NewState(), Owner: "test",
 	}
 	return w

@@ -1,0 +1,172 @@
+package endpoint_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chefsync/pkg/chef"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+// parallel calls do for each element, n at a time.
+func parallel[T any](t testing.TB, list []T, n int, do func(T) error) {
+	t.Helper()
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, n)
+	for _, e := range list {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := do(e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// unavoidable sends what a first copy can't do without, and nothing else: it reads
+// each manifest, gets and sends each file, and writes each object. It returns how
+// long that took.
+func unavoidable(t testing.TB, w *budgetWorld, connections int) time.Duration {
+	t.Helper()
+	ctx := t.Context()
+	refs, err := w.source.List(ctx, object.Scope{Kind: object.Cookbook})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := w.plainObjects(t)
+	var mu sync.Mutex
+	manifests, urls := map[object.Ref][]byte{}, map[string]string{}
+	began := time.Now()
+	parallel(t, refs, connections, func(ref object.Ref) error {
+		obj, err := w.source.Get(ctx, ref)
+		mu.Lock()
+		defer mu.Unlock()
+		manifests[ref] = obj.Body
+		for _, f := range obj.Files {
+			urls[f.Checksum] = f.URL
+		}
+		return err
+	})
+	took := time.Since(began)
+	var sums []string
+	for sum := range urls {
+		sums = append(sums, sum)
+	}
+	box, err := w.toOrg.CreateSandbox(ctx, sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began = time.Now()
+	parallel(t, box.Uploads, 8, func(u chef.Upload) error { return w.copyFile(ctx, u, urls[u.Checksum]) })
+	took += time.Since(began)
+	if err := w.toOrg.CommitSandbox(ctx, box.ID); err != nil {
+		t.Fatal(err)
+	}
+	began = time.Now()
+	for _, objs := range plain {
+		parallel(t, objs, connections, func(o plainObject) error {
+			_, err := w.toOrg.Do(ctx, http.MethodPost, o.path, o.body)
+			return err
+		})
+	}
+	parallel(t, refs, connections, func(ref object.Ref) error {
+		body, err := chef.CleanManifest(manifests[ref], 2)
+		if err == nil {
+			_, err = w.toOrg.Do(ctx, http.MethodPut, ref.Path(), body)
+		}
+		return err
+	})
+	return took + time.Since(began)
+}
+
+// copyFile gets a file from the primary and sends it to the replica.
+func (w *budgetWorld) copyFile(ctx context.Context, u chef.Upload, from string) error {
+	content, size, err := w.fromOrg.Client().OpenFile(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = content.Close() }()
+	return w.toOrg.Client().UploadFile(ctx, u.URL, u.Checksum, size, func() (io.ReadCloser, error) { return content, nil })
+}
+
+// plainObject is an object without files, and where it is created.
+type plainObject struct {
+	path string
+	body []byte
+}
+
+// plainObjects returns bags, and then the objects that need nothing before them.
+func (w *budgetWorld) plainObjects(t testing.TB) [2][]plainObject {
+	t.Helper()
+	var all [2][]plainObject
+	var refs []object.Ref
+	for path := range w.from.Snapshot() {
+		ref, err := object.ParseRef(path)
+		switch {
+		case err != nil || ref.Kind == object.Cookbook || ref.Name == object.DefaultEnvironment:
+		case ref.Kind == object.DataBag:
+			all[0] = append(all[0], plainObject{"/data", fmt.Appendf(nil, `{"name":%q}`, ref.Name)})
+		default:
+			refs = append(refs, ref)
+		}
+	}
+	found := w.source.GetBulk(t.Context(), refs, replication.BulkOptions{Listed: true, BodyBytes: 1 << 30})
+	for _, ref := range refs {
+		path := ref.Path()
+		all[1] = append(all[1], plainObject{path[:strings.LastIndexByte(path, '/')], found[ref].Body})
+	}
+	if len(found) != len(refs) {
+		t.Fatalf("%d of %d objects were read", len(found), len(refs))
+	}
+	return all
+}
+
+// firstCopy returns how long a first copy takes, and how much longer that is than its
+// unavoidable requests alone.
+func firstCopy(t testing.TB, s shape, delay time.Duration) (took time.Duration, ratio float64) {
+	t.Helper()
+	const connections = 10
+	alone := newBudgetWorld(t, connections, delay)
+	s.fill(alone.from)
+	least := unavoidable(t, alone, connections)
+	w := newBudgetWorld(t, connections, delay)
+	s.fill(w.from)
+	began := time.Now()
+	w.pass(t, true)
+	took = time.Since(began)
+	return took, took.Seconds() / least.Seconds()
+}
+
+// TestAFirstCopyTakesLittleMoreThanItsRequests measures with a clock that only the
+// delay of each request moves.
+func TestAFirstCopyTakesLittleMoreThanItsRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := shape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}
+		took, ratio := firstCopy(t, s, 20*time.Millisecond)
+		t.Logf("%v, %.2f times the unavoidable requests", took, ratio)
+		if ratio > 1.2 {
+			t.Errorf("a first copy takes %.2f times as long as its unavoidable requests, want at most 1.2", ratio)
+		}
+	})
+}
+
+// BenchmarkFirstCopy copies an organization through servers with a fixed delay.
+func BenchmarkFirstCopy(b *testing.B) {
+	s := shape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}
+	var sum float64
+	for b.Loop() {
+		_, ratio := firstCopy(b, s, 20*time.Millisecond)
+		sum += ratio
+	}
+	b.ReportMetric(sum/float64(b.N), "times-unavoidable")
+}
