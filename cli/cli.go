@@ -20,11 +20,11 @@ func Main(args []string) int {
 		<-ctx.Done()
 		stop() // from here on a signal has its default effect
 	}()
-	return execute(ctx, args, cmdline.ProcessStreams())
+	return executeArgs(ctx, args, cmdline.ProcessStreams())
 }
 
-// execute runs one command line and returns its exit code.
-func execute(ctx context.Context, args []string, s cmdline.Streams) int {
+// executeArgs runs one command line and returns its exit code.
+func executeArgs(ctx context.Context, args []string, s cmdline.Streams) int {
 	env := cmdline.NewEnv(s)
 	root := newRootCmd(env)
 	root.SetArgs(args)

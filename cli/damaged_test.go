@@ -46,7 +46,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 		{[]string{"sync-start", "acme"}, "asia/acme  started", func(d replication.Desired) bool { return !d.Stopped }},
 	} {
 		var out, stderr bytes.Buffer
-		code := execute(context.Background(), append(c.args, "-c", filepath.Join(dir, "chef-sync.toml")), cmdline.Streams{
+		code := executeArgs(context.Background(), append(c.args, "-c", filepath.Join(dir, "chef-sync.toml")), cmdline.Streams{
 			In: strings.NewReader(""), Out: &out, Err: &stderr, Now: time.Now,
 			LookupEnv: func(string) (string, bool) { return "", false },
 		})

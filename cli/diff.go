@@ -67,9 +67,9 @@ only with --show-values.`,
 			return err
 		}
 		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			rows, failed := f.compare(ctx, env, a, pairs, refs)
+			rows, failed := f.comparePairs(ctx, env, a, pairs, refs)
 			if len(rows) > 0 || failed == nil {
-				if err := f.emit(env, rows); err != nil {
+				if err := f.printRows(env, rows); err != nil {
 					return err
 				}
 			}
@@ -94,9 +94,9 @@ func diffCode(rows []diffRow) exit.Code {
 	return code
 }
 
-// compare lists the differences of each pair. The error joins what kept pairs, or
+// comparePairs lists the differences of each pair. The error joins what kept pairs, or
 // named objects, from being compared.
-func (f diffFlags) compare(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref) (rows []diffRow, failed error) {
+func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref) (rows []diffRow, failed error) {
 	rows = []diffRow{}
 	failed = app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := f.comparePair(ctx, env, a, p, refs)
@@ -113,10 +113,10 @@ func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App
 	if err != nil {
 		return nil, err
 	}
-	list, unreadable, err := f.candidates(ctx, env, a, p, refs)
+	list, unreadable, err := f.listCandidates(ctx, env, a, p, refs)
 	failed := []error{err}
 	for _, d := range list {
-		row, err := f.row(ctx, engine, d)
+		row, err := f.compareObject(ctx, engine, d)
 		if err == nil && row.Letter != "" {
 			rows = append(rows, row)
 		}
@@ -131,9 +131,9 @@ func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App
 	return rows, exit.Join(failed...)
 }
 
-// candidates are the objects to look at: the named ones, whose letters aren't
+// listCandidates are the objects to look at: the named ones, whose letters aren't
 // known yet, or those that a verification found to differ.
-func (f diffFlags) candidates(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) ([]replication.Difference, []replication.Unsynced, error) {
+func (f diffFlags) listCandidates(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
 		report, err := passes.VerifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: "manual"})
 		return report.Differences, report.Unreadable, err
@@ -151,9 +151,9 @@ func (f diffFlags) candidates(ctx context.Context, env *cmdline.Env, a *app.App,
 	return list, nil, exit.Join(failed...)
 }
 
-// row reads both sides of one object. A letter that is known is kept. The error is
+// compareObject reads both sides of one object. A letter that is known is kept. The error is
 // one that keeps others from being read too, or says that no side has the object.
-func (f diffFlags) row(ctx context.Context, e *replication.Engine, d replication.Difference) (diffRow, error) {
+func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d replication.Difference) (diffRow, error) {
 	row := diffRow{Pair: e.Pair.ID, Difference: d}
 	if f.nameStatus && d.Letter != "" {
 		return row, nil
@@ -161,11 +161,11 @@ func (f diffFlags) row(ctx context.Context, e *replication.Engine, d replication
 	var sides [2][]byte
 	for i, side := range []replication.Reader{e.Source, e.Target} {
 		var err error
-		if sides[i], err = body(ctx, side, d.Ref); err != nil {
-			if !ofObject(ctx, side, err) {
+		if sides[i], err = readBody(ctx, side, d.Ref); err != nil {
+			if !concernsObject(ctx, side, err) {
 				return row, err
 			}
-			return row.unread(err), nil
+			return row.asUnreadable(err), nil
 		}
 	}
 	primary, replica := sides[0], sides[1]
@@ -177,7 +177,7 @@ func (f diffFlags) row(ctx context.Context, e *replication.Engine, d replication
 	}
 	diff, err := contentdiff.Unified(d.Ref, replica, primary, f.showValues)
 	if err != nil {
-		return row.unread(&replication.Error{Op: "compare", Class: replication.Rejected, Err: err}), nil
+		return row.asUnreadable(&replication.Error{Op: "compare", Class: replication.Rejected, Err: err}), nil
 	}
 	if row.Letter == "M" && d.Letter == "" && diff == "" {
 		row.Letter = "" // equal
@@ -188,16 +188,16 @@ func (f diffFlags) row(ctx context.Context, e *replication.Engine, d replication
 	return row, nil
 }
 
-// unread says why a row's object could not be read.
-func (r diffRow) unread(err error) diffRow {
+// asUnreadable says why a row's object could not be read.
+func (r diffRow) asUnreadable(err error) diffRow {
 	r.Letter = cmp.Or(r.Letter, differences.LetterUnreadable)
 	r.Class, r.Reason, r.Hint = replication.ClassOf(err), err.Error(), exit.Hint(err)
 	return r
 }
 
-// ofObject reports whether an error is about one object only. What may be an error of the
+// concernsObject reports whether an error is about one object only. What may be an error of the
 // whole server is decided by another request, as in a pass.
-func ofObject(ctx context.Context, side replication.Reader, err error) bool {
+func concernsObject(ctx context.Context, side replication.Reader, err error) bool {
 	switch replication.ClassOf(err) {
 	case replication.Rejected, replication.Degraded:
 		return true
@@ -221,10 +221,10 @@ func letterOf(primary, replica []byte) string {
 	return "M"
 }
 
-// body reads one object; nil means that the server doesn't have it.
-func body(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
+// readBody reads one object; nil means that the server doesn't have it.
+func readBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
 	if ref.Kind == object.DataBag {
-		return bagBody(ctx, r, ref)
+		return readBag(ctx, r, ref)
 	}
 	o, err := r.Get(ctx, ref)
 	if replication.IsAbsent(err) {
@@ -233,8 +233,8 @@ func body(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, er
 	return o.Body, err
 }
 
-// bagBody finds out by the list whether a bag exists: bags have no content.
-func bagBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
+// readBag finds out by the list whether a bag exists: bags have no content.
+func readBag(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
 	bags, err := r.List(ctx, object.Scope{Kind: object.DataBag})
 	if err != nil || !slices.Contains(bags, ref) {
 		return nil, err
@@ -242,7 +242,7 @@ func bagBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte,
 	return []byte("{}"), nil
 }
 
-func (f diffFlags) emit(env *cmdline.Env, rows []diffRow) error {
+func (f diffFlags) printRows(env *cmdline.Env, rows []diffRow) error {
 	return env.Output().Emit(rows, func(t *ui.Grid) {
 		for _, r := range rows {
 			line := t.Paint(differences.LetterColor(r.Letter), r.Letter) + "\t" + ui.Safe(r.Pair.String()) + "\t" + ui.Quote(r.Ref.Path())

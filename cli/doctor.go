@@ -52,7 +52,7 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 			if purge {
 				return purgeDeadLetters(cmd.Context(), env, yes)
 			}
-			checks, closed := diagnose(cmd.Context(), env, args)
+			checks, closed := runChecks(cmd.Context(), env, args)
 			d := doctor.NewDiagnosis(checks)
 			if err := env.Output().Emit(d, func(t *ui.Grid) { doctor.ShowDiagnosis(t, d) }); err != nil {
 				return err
@@ -69,9 +69,9 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 	return cmd
 }
 
-// diagnose runs all checks. A configuration or a stack that can't be opened is a
+// runChecks runs all checks. A configuration or a stack that can't be opened is a
 // check too, and then there are no others.
-func diagnose(ctx context.Context, env *cmdline.Env, args []string) (checks []doctor.Check, closed error) {
+func runChecks(ctx context.Context, env *cmdline.Env, args []string) (checks []doctor.Check, closed error) {
 	conf := &doctor.List{Group: "configuration"}
 	a, err := env.Open(ctx)
 	if err != nil {

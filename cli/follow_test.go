@@ -46,7 +46,7 @@ func following(t *testing.T, dir string, args []string, see func(string) (stop b
 	code := make(chan int, 1)
 	go func() {
 		defer w.Close()
-		code <- execute(ctx, append(args, "-c", filepath.Join(dir, "chef-sync.toml")), cmdline.Streams{
+		code <- executeArgs(ctx, append(args, "-c", filepath.Join(dir, "chef-sync.toml")), cmdline.Streams{
 			In: strings.NewReader(""), Out: w, Err: &stderr, Now: time.Now,
 			LookupEnv: func(string) (string, bool) { return "", false },
 		})

@@ -38,7 +38,7 @@ func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
 	var stderr bytes.Buffer
 	runOnce := func(ctx context.Context) int {
 		stderr.Reset()
-		return execute(ctx, []string{"run", "--once", "-c", config}, cmdline.Streams{
+		return executeArgs(ctx, []string{"run", "--once", "-c", config}, cmdline.Streams{
 			In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &stderr, Now: time.Now,
 			LookupEnv: func(string) (string, bool) { return "", false },
 		})

@@ -115,7 +115,7 @@ path = "state.db"
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: s.t, end: cancel, code: make(chan int, 1)}
 	go func() {
-		r.code <- execute(ctx, append(args, "-c", config, "--log-level", "debug"), cmdline.Streams{
+		r.code <- executeArgs(ctx, append(args, "-c", config, "--log-level", "debug"), cmdline.Streams{
 			In: strings.NewReader(""), Out: io.Discard, Err: r, Now: time.Now, LookupEnv: func(string) (string, bool) { return "", false },
 		})
 	}()

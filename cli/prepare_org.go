@@ -60,13 +60,13 @@ group "chef-sync" gets where the usual groups don't have it.`,
 			return err
 		}
 		defer a.Close()
-		return f.run(cmd.Context(), env, a, args[0])
+		return f.prepareOrg(cmd.Context(), env, a, args[0])
 	}
 	return cmd
 }
 
-func (f prepareFlags) run(ctx context.Context, env *cmdline.Env, a *app.App, org string) error {
-	o, err := f.options(ctx, env, a, org)
+func (f prepareFlags) prepareOrg(ctx context.Context, env *cmdline.Env, a *app.App, org string) error {
+	o, err := f.prepareOptions(ctx, env, a, org)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (f prepareFlags) run(ctx context.Context, env *cmdline.Env, a *app.App, org
 	return nil
 }
 
-func (f prepareFlags) options(ctx context.Context, env *cmdline.Env, a *app.App, org string) (prepare.Options, error) {
+func (f prepareFlags) prepareOptions(ctx context.Context, env *cmdline.Env, a *app.App, org string) (prepare.Options, error) {
 	side, err := prepare.ParseSide(f.side)
 	if err != nil {
 		return prepare.Options{}, exit.Usagef("add --side primary or --side replica", "--side: %w", err)
@@ -92,11 +92,11 @@ func (f prepareFlags) options(ctx context.Context, env *cmdline.Env, a *app.App,
 	if err != nil {
 		return prepare.Options{}, exit.Usagef("", "--actor: %w", err)
 	}
-	server, err := f.server(a, side)
+	server, err := f.findServer(a, side)
 	if err != nil {
 		return prepare.Options{}, err
 	}
-	caller, err := f.caller(ctx, env, a, server)
+	caller, err := f.connectAsCaller(ctx, env, a, server)
 	if err != nil {
 		return prepare.Options{}, err
 	}
@@ -108,8 +108,8 @@ func (f prepareFlags) options(ctx context.Context, env *cmdline.Env, a *app.App,
 	}, nil
 }
 
-// server is the server that the flags mean.
-func (f prepareFlags) server(a *app.App, side prepare.Side) (config.Server, error) {
+// findServer is the server that the flags mean.
+func (f prepareFlags) findServer(a *app.App, side prepare.Side) (config.Server, error) {
 	if side == prepare.Primary {
 		return a.Primary, nil
 	}
@@ -126,9 +126,9 @@ func (f prepareFlags) server(a *app.App, side prepare.Side) (config.Server, erro
 	return config.Server{}, exit.With(exit.NotFound, fmt.Errorf("there is no replica %q", f.replica), strings.Join(names, ", or "))
 }
 
-// caller is the client that signs as the user who runs the command; nil for a check
+// connectAsCaller is the client that signs as the user who runs the command; nil for a check
 // without one.
-func (f prepareFlags) caller(ctx context.Context, env *cmdline.Env, a *app.App, s config.Server) (*chef.Client, error) {
+func (f prepareFlags) connectAsCaller(ctx context.Context, env *cmdline.Env, a *app.App, s config.Server) (*chef.Client, error) {
 	const hint = "add --admin-user and --admin-key, or --chef-profile of ~/.chef/credentials"
 	if (f.adminUser == "") != (f.adminKey == "") {
 		return nil, exit.Usagef(hint, "--admin-user and --admin-key go together")

@@ -72,7 +72,7 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 		if f.prune && len(refs) > 0 {
 			return exit.Usagef("leave the objects out, or --prune", "--prune is about all of a pair")
 		}
-		if err := env.Confirm(f.yes, f.question(refs)+app.PairNames(pairs)); err != nil {
+		if err := env.Confirm(f.yes, f.confirmQuestion(refs)+app.PairNames(pairs)); err != nil {
 			return err
 		}
 		return resyncPairs(cmd.Context(), env, a, pairs, refs, f)
@@ -80,8 +80,8 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 	return cmd
 }
 
-// question is what is asked before.
-func (f resyncFlags) question(refs []object.Ref) string {
+// confirmQuestion is what is asked before.
+func (f resyncFlags) confirmQuestion(refs []object.Ref) string {
 	switch {
 	case f.prune:
 		return "Delete on the replica whatever the primary doesn't have, and compare and repair all of "
@@ -137,7 +137,7 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		wish, err := resyncWish(st, refs, since)
+		wish, err := newDirective(st, refs, since)
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
@@ -169,9 +169,9 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	return cmp.Or(control.Print(env, answers, failed), failed, late)
 }
 
-// resyncWish asks for a full compare, or for one of objects. Those that were asked for
+// newDirective asks for a full compare, or for one of objects. Those that were asked for
 // before and that no pass has compared are asked for again.
-func resyncWish(st replication.PairState, refs []object.Ref, now time.Time) (replication.Directive, error) {
+func newDirective(st replication.PairState, refs []object.Ref, now time.Time) (replication.Directive, error) {
 	if len(refs) == 0 {
 		return replication.Directive{Resync: &now, At: now}, nil
 	}

@@ -64,7 +64,7 @@ REPLICA/ORG, which means one.`,
 	)
 	root.SetHelpCommandGroupID(cmdline.GroupConfig)
 	root.SetCompletionCommandGroupID(cmdline.GroupConfig)
-	root.AddCommand(commands(env)...)
+	root.AddCommand(allCommands(env)...)
 	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd())
 	refuseUnknownHelp(root)
 	refuseUnknownShell(root)
@@ -117,4 +117,14 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 		hint = cmd.CommandPath() + " " + strings.Join(near, ", or "+cmd.CommandPath()+" ")
 	}
 	return exit.Usagef(hint, "%q is not a command", word)
+}
+
+// allCommands are all commands, in the order of help.
+func allCommands(env *cmdline.Env) []*cobra.Command {
+	return []*cobra.Command{
+		newRunCmd(env), newSyncStartCmd(env), newSyncStopCmd(env), newServeChangesCmd(env), newTickCmd(env),
+		newSyncStatusCmd(env), newSyncLogCmd(env), newManagerLogCmd(env), newUnsyncedObjectsCmd(env), newRunsCmd(env),
+		newPlanCmd(env), newDiffCmd(env), newVerifyCmd(env), newResyncCmd(env),
+		newInitCmd(env), newPrepareOrgCmd(env), newDoctorCmd(env), newConfigCmd(env), newStateCmd(env), newDemoCmd(env), newVersionCmd(env),
+	}
 }

@@ -2,29 +2,16 @@ package cli
 
 import (
 	"context"
-	"math/rand/v2"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
-	"chefsync/cli/internal/changeserver"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/daemon"
-	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/passes"
-	"chefsync/pkg/replication"
+	"chefsync/cli/internal/runner"
 )
 
-// runFlags are the flags of run.
-type runFlags struct {
-	once, full, remote bool
-	parallel           int
-	kept               *changeserver.KeptListener // nil with --once
-}
-
 func newRunCmd(env *cmdline.Env) *cobra.Command {
-	f := runFlags{parallel: 4}
+	opts := runner.Options{Parallel: 4}
 	cmd := &cobra.Command{
 		Use:     "run [PAIR...]",
 		Short:   "Replicate for ever, or once",
@@ -63,88 +50,23 @@ disabled.`,
   chef-sync-ctl run --once --remote --stack chef-sync`,
 		ValidArgsFunction: env.CompletePairs,
 	}
-	cmd.Flags().BoolVar(&f.once, "once", false, "one pass for each pair, then end with its exit code")
-	cmd.Flags().BoolVar(&f.full, "full", false, "with --once: a full compare that reads both sides")
-	cmd.Flags().BoolVar(&f.remote, "remote", false, "with --once, on a stack: let its function do the passes")
-	cmd.Flags().IntVar(&f.parallel, "parallel", f.parallel, "passes that run at once on each replica")
+	cmd.Flags().BoolVar(&opts.Once, "once", false, "one pass for each pair, then end with its exit code")
+	cmd.Flags().BoolVar(&opts.Full, "full", false, "with --once: a full compare that reads both sides")
+	cmd.Flags().BoolVar(&opts.Remote, "remote", false, "with --once, on a stack: let its function do the passes")
+	cmd.Flags().IntVar(&opts.Parallel, "parallel", opts.Parallel, "passes that run at once on each replica")
 	cmd.PreRun = func(*cobra.Command, []string) {
-		env.Daemon = !f.once
+		env.Daemon = !opts.Once
 	}
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		if err := f.check(env); err != nil {
+		if err := opts.Check(env); err != nil {
 			return err
 		}
-		if !f.once {
-			return f.forever(cmd.Context(), env, names)
+		if !opts.Once {
+			return opts.RunForever(cmd.Context(), env, names)
 		}
 		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			return f.oncePairs(ctx, env, a, pairs)
+			return opts.RunOnce(ctx, env, a, pairs)
 		})(cmd, names)
 	}
 	return cmd
-}
-
-// grace is how long passes may go on with the objects at work after a signal. With
-// the time to record them, the daemon ends within ten seconds.
-const grace = 6 * time.Second
-
-// check refuses flags that don't go together.
-func (f runFlags) check(env *cmdline.Env) error {
-	if f.full && !f.once {
-		return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
-	}
-	if f.remote && (!f.once || env.Stack == "") {
-		return exit.Usagef("add --once and --stack NAME", "--remote goes with --once, on a stack")
-	}
-	return nil
-}
-
-// oncePairs does one pass for each pair, from here or on the stack.
-func (f runFlags) oncePairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
-	if f.remote {
-		return f.runRemote(ctx, env, a, pairs)
-	}
-	d, err := f.daemon(ctx, env, a, pairs)
-	if err != nil {
-		return err
-	}
-	results := d.Once(ctx, "manual", f.full)
-	down := checkServers(ctx, a, pairs)
-	if err = conclude(ctx, env, a, pairs, results); err == nil {
-		err = down
-	}
-	return app.HintRemote(a, err, "chef-sync-ctl run --once --remote")
-}
-
-// daemon wires the scheduler: the same engines for run and for run --once.
-func (f runFlags) daemon(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
-	a.KeepLog()
-	state, err := a.State(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d := &daemon.Daemon{
-		State: state, Log: a.Log, Now: env.Now, Parallel: f.parallel, Random: rand.Float64,
-		Sources: changeserver.Sources(a, pairs),
-		Servers: serversOf(a, pairs),
-		Watch:   2 * time.Second, Grace: grace, Housekeeping: a.SweepStage,
-	}
-	if changeserver.Enabled(a) {
-		d.Serve = changeserver.Server{App: a, Address: a.Journal.Listen, WaitForAddress: true, Kept: f.kept}.Serve
-	} else if f.kept != nil {
-		f.kept.Close()
-	}
-	for _, p := range pairs {
-		d.Jobs = append(d.Jobs, daemon.Job{
-			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
-			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
-				return passes.Run(ctx, env, a, p, o, f.once)
-			},
-			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
-				o.Repair = p.Drift == replication.DriftRepair
-				return passes.VerifyInBackground(ctx, a, p, o)
-			},
-		})
-	}
-	return d, nil
 }

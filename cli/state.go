@@ -104,14 +104,14 @@ func exportState(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	if err != nil {
 		return err
 	}
-	if err := f.write(env, d); err != nil || !f.stop {
+	if err := f.writeDocument(env, d); err != nil || !f.stop {
 		return err
 	}
-	return markMoved(ctx, env, state, pairs, f.place())
+	return markMoved(ctx, env, state, pairs, f.destination())
 }
 
-// place is where the pairs go, as far as that is known.
-func (f exportFlags) place() string {
+// destination is where the pairs go, as far as that is known.
+func (f exportFlags) destination() string {
 	path, err := filepath.Abs(f.file)
 	switch {
 	case f.to != "":
@@ -129,8 +129,8 @@ func markMoved(ctx context.Context, env *cmdline.Env, state replication.State, p
 	})
 }
 
-// write writes the document where the flags say.
-func (f exportFlags) write(env *cmdline.Env, d transfer.Document) error {
+// writeDocument writes the document where the flags say.
+func (f exportFlags) writeDocument(env *cmdline.Env, d transfer.Document) error {
 	if f.file == "" {
 		return transfer.Encode(env.Out, d)
 	}
@@ -170,7 +170,7 @@ A pair that went on here since is refused, and so is one that a process works on
 			return err
 		}
 		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			chosen, err := choose(d, pairs, len(words) > 1)
+			chosen, err := selectPairs(d, pairs, len(words) > 1)
 			if err != nil {
 				return err
 			}
@@ -202,9 +202,9 @@ func readDocument(env *cmdline.Env, name string) (transfer.Document, error) {
 	return d, nil
 }
 
-// choose picks the pairs of a document that are to be imported: those that were
+// selectPairs picks the pairs of a document that are to be imported: those that were
 // named, or all. Each must be in the configuration, or nobody would work on it.
-func choose(d transfer.Document, pairs []app.Pair, named bool) ([]transfer.Pair, error) {
+func selectPairs(d transfer.Document, pairs []app.Pair, named bool) ([]transfer.Pair, error) {
 	here := map[replication.PairID]bool{}
 	for _, p := range pairs {
 		here[p.ID] = true

@@ -93,7 +93,7 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		if st.Desired.Moved != "" && !f.force {
 			return movedError(p.ID, st.Desired.Moved)
 		}
-		result, directive := f.decide(st, env.Now())
+		result, directive := f.newDirective(st, env.Now())
 		if err := state.Direct(ctx, p.ID, directive); err != nil {
 			return app.WrapPair(p.ID, err)
 		}
@@ -129,8 +129,8 @@ func movedError(id replication.PairID, place string) error {
 		"start it there; or, once it is stopped there, here: chef-sync-ctl sync-start "+id.String()+" --force")
 }
 
-// decide is the answer to a pair's start, and what it writes.
-func (f startFlags) decide(st replication.PairState, now time.Time) (string, replication.Directive) {
+// newDirective is the answer to a pair's start, and what it writes.
+func (f startFlags) newDirective(st replication.PairState, now time.Time) (string, replication.Directive) {
 	d := replication.Directive{Stop: new(false), Reason: new(""), Moved: new(""), At: now}
 	result := control.ResultAlreadyStarted
 	if st.Desired.Stopped {
@@ -144,7 +144,7 @@ func (f startFlags) decide(st replication.PairState, now time.Time) (string, rep
 	}
 	d.AcceptPrimary = f.newPrimary
 	switch h := st.Progress.Hold; {
-	case h != nil && !f.answers(*h):
+	case h != nil && !f.approves(*h):
 		result = control.ResultHeld
 	case h != nil && f.allowDeletes > 0:
 		result = "approved"
@@ -154,9 +154,9 @@ func (f startFlags) decide(st replication.PairState, now time.Time) (string, rep
 	return result, d
 }
 
-// answers reports whether the flags are what a hold waits for. With 0 allowed, what
+// approves reports whether the flags are what a hold waits for. With 0 allowed, what
 // is held is decided again.
-func (f startFlags) answers(h replication.Hold) bool {
+func (f startFlags) approves(h replication.Hold) bool {
 	if h.Primary != "" {
 		return f.newPrimary
 	}

@@ -27,8 +27,8 @@ type unsyncedRow struct {
 	Requested bool `json:"retry_requested,omitempty"`
 }
 
-// next says when it is tried again.
-func (r unsyncedRow) next(now time.Time) string {
+// nextTryText says when it is tried again.
+func (r unsyncedRow) nextTryText(now time.Time) string {
 	switch {
 	case r.Requested:
 		return "next pass"
@@ -78,7 +78,7 @@ approval are listed too, with the class held; no time makes them due.
 				return err
 			}
 			switch {
-			case exitCode && slices.ContainsFunc(rows, unsyncedRow.held):
+			case exitCode && slices.ContainsFunc(rows, unsyncedRow.isHeld):
 				return exit.Silent(exit.Held)
 			case exitCode && len(rows) > 0:
 				return exit.Silent(exit.Differences)
@@ -162,8 +162,8 @@ func emitUnsynced(env *cmdline.Env, rows []unsyncedRow) error {
 		t.Head("PAIR", "OBJECT", "CLASS", "ATTEMPTS", "FIRST SEEN", "NEXT TRY", "REASON")
 		now := env.Now()
 		for _, r := range rows {
-			attempts, next, reason := strconv.Itoa(r.Attempts), r.next(now), r.Reason
-			if r.held() {
+			attempts, next, reason := strconv.Itoa(r.Attempts), r.nextTryText(now), r.Reason
+			if r.isHeld() {
 				attempts, next = "-", "-"
 			}
 			if r.Items > 0 {
@@ -171,20 +171,20 @@ func emitUnsynced(env *cmdline.Env, rows []unsyncedRow) error {
 			}
 			t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), attempts, ui.Age(r.FirstSeen, now), next, reason)
 		}
-		for _, hint := range append(hints(rows), approvals(rows)...) {
+		for _, hint := range append(distinctHints(rows), approvalHints(rows)...) {
 			t.Line("Try: %s", hint)
 		}
 	})
 }
 
-// held reports whether the row is of a deletion that waits for approval.
-func (r unsyncedRow) held() bool { return r.Class == replication.DeletionHeld }
+// isHeld reports whether the row is of a deletion that waits for approval.
+func (r unsyncedRow) isHeld() bool { return r.Class == replication.DeletionHeld }
 
-// approvals are what approves the held deletions among the rows.
-func approvals(rows []unsyncedRow) (list []string) {
+// approvalHints are what approves the held deletions among the rows.
+func approvalHints(rows []unsyncedRow) (list []string) {
 	deletes := map[replication.PairID]int{}
 	for _, r := range rows {
-		if r.held() {
+		if r.isHeld() {
 			deletes[r.Pair] += 1 + r.Items
 		}
 	}
@@ -194,8 +194,8 @@ func approvals(rows []unsyncedRow) (list []string) {
 	return list
 }
 
-// hints are the different hints of the rows, in their order.
-func hints(rows []unsyncedRow) []string {
+// distinctHints are the different hints of the rows, in their order.
+func distinctHints(rows []unsyncedRow) []string {
 	var list []string
 	seen := map[string]bool{"": true}
 	for _, r := range rows {

@@ -94,7 +94,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 		if failed != nil {
 			return app.HintRemote(a, failed, "chef-sync-ctl verify --remote")
 		}
-		return exit.Silent(verdict(reports))
+		return exit.Silent(exitCodeOf(reports))
 	})
 	return cmd
 }
@@ -118,8 +118,8 @@ func repairQuestion(o replication.VerifyOptions, pairs string) string {
 	return question
 }
 
-// verdict is the exit code for what a verification found.
-func verdict(reports []replication.Report) exit.Code {
+// exitCodeOf is the exit code for what a verification found.
+func exitCodeOf(reports []replication.Report) exit.Code {
 	code := exit.OK
 	for _, r := range reports {
 		switch {
@@ -224,8 +224,8 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	}
 }
 
-// remoteVerdict is what the stack's function found in a pair.
-type remoteVerdict struct {
+// remoteResult is what the stack's function found in a pair.
+type remoteResult struct {
 	Pair        replication.PairID `json:"pair"`
 	Equal       bool               `json:"equal"`
 	Differences int                `json:"differences"`
@@ -246,14 +246,14 @@ func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app
 	case repair:
 		return exit.Usagef(`leave --remote out, or write drift = "repair" in the configuration`, "--repair doesn't go with --remote")
 	}
-	verdicts := make([]remoteVerdict, len(pairs))
+	verdicts := make([]remoteResult, len(pairs))
 	failures := make([]error, len(pairs))
 	app.ForEachParallel(pairs, verifyAtOnce, func(i int, p app.Pair) {
 		answer, err := a.Stack.InvokeSync(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskVerify, Trigger: cloud.TriggerManual})
 		if err == nil {
 			err = stack.AnswerError(answer)
 		}
-		verdicts[i] = remoteVerdict{Pair: p.ID, Equal: answer.Equal != nil && *answer.Equal, Differences: answer.Differ}
+		verdicts[i] = remoteResult{Pair: p.ID, Equal: answer.Equal != nil && *answer.Equal, Differences: answer.Differ}
 		if failures[i] = err; err != nil {
 			verdicts[i].Error, verdicts[i].Hint = err.Error(), exit.Hint(err)
 		}
@@ -277,7 +277,7 @@ func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app
 	return exit.Silent(code)
 }
 
-func emitVerdicts(env *cmdline.Env, verdicts []remoteVerdict) error {
+func emitVerdicts(env *cmdline.Env, verdicts []remoteResult) error {
 	return env.Output().Emit(verdicts, func(t *ui.Grid) {
 		t.Head("PAIR", "RESULT", "DIFFERENCES")
 		for _, v := range verdicts {

@@ -17,10 +17,10 @@ type Options struct {
 	Full, All, ExitCode, Prune bool
 }
 
-func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f Options) error {
+func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, opts Options) error {
 	plans := []replication.Plan{}
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		plan, err := previewPair(ctx, env, a, p, f.Full, f.Prune)
+		plan, err := previewPair(ctx, env, a, p, opts.Full, opts.Prune)
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
@@ -33,7 +33,7 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f
 	if len(plans) > 0 || failed == nil {
 		err := env.Output().Emit(plans, func(t *ui.Grid) {
 			for _, plan := range plans {
-				f.printPlan(t, plan)
+				opts.printPlan(t, plan)
 			}
 		})
 		if err != nil {
@@ -49,7 +49,7 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f
 		case plan.Hold != nil:
 			code = exit.Held
 		case code == exit.Held:
-		case f.ExitCode && plan.Writes() > 0:
+		case opts.ExitCode && plan.Writes() > 0:
 			code = exit.Differences
 		case len(plan.Failed) > 0 && code == exit.OK:
 			code = exit.Partial
@@ -73,12 +73,12 @@ func previewPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, 
 }
 
 // printPlan prints one plan.
-func (f Options) printPlan(t *ui.Grid, plan replication.Plan) {
+func (opts Options) printPlan(t *ui.Grid, plan replication.Plan) {
 	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, ui.Prefixed(", ", plan.Reason))
 	counts := map[replication.Action]int{}
 	for _, s := range plan.Steps {
 		counts[s.Action]++
-		if f.All || s.Action != replication.ActionSkip && s.Action != replication.ActionAdopt {
+		if opts.All || s.Action != replication.ActionSkip && s.Action != replication.ActionAdopt {
 			t.Row("  "+t.Paint(actionColor(s.Action), string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
 		}
 	}

@@ -1,4 +1,4 @@
-package cli
+package runner
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// conclude shows the results of one pass for each pair, and ends with what keeps pairs
+// showResults shows the results of one pass for each pair, and ends with what keeps pairs
 // from being in sync.
-func conclude(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
+func showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
 	runs := make([]replication.Run, len(results))
 	for i, r := range results {
 		runs[i] = r.Run
@@ -33,19 +33,19 @@ func conclude(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pai
 	var ended []app.Pair
 	for i, r := range results {
 		st, err := state.Pair(ctx, r.Run.Pair)
-		if failed[i] = onceError(r, st); failed[i] == nil {
+		if failed[i] = resultError(r, st); failed[i] == nil {
 			failed[i] = app.WrapPair(r.Run.Pair, err)
 		}
 		if failed[i] == nil {
 			ended = append(ended, pairs[i])
 		}
 	}
-	return exit.Join(append(failed, outOfSync(ctx, env, a, ended))...)
+	return exit.Join(append(failed, errOutOfSync(ctx, env, a, ended))...)
 }
 
-// outOfSync is why pairs are not in sync although their passes ended well, or nil: a
+// errOutOfSync is why pairs are not in sync although their passes ended well, or nil: a
 // pass tells nothing of what it didn't have to look at.
-func outOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
+func errOutOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
 	now := env.Now()
 	servers, err := pairstatus.ReadServers(ctx, a, pairs, now)
 	if err != nil {
@@ -59,8 +59,8 @@ func outOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pa
 	return exit.Join(failed...)
 }
 
-// onceError is why a pass did not end in sync, or nil.
-func onceError(res daemon.Result, st replication.PairState) error {
+// resultError is why a pass did not end in sync, or nil.
+func resultError(res daemon.Result, st replication.PairState) error {
 	r := res.Run
 	id := r.Pair.String()
 	switch {

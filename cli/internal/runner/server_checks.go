@@ -1,4 +1,4 @@
-package cli
+package runner
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"chefsync/cli/internal/exit"
 )
 
-// serversOf are the servers of pairs for the daemon. On a stack, its manager has them
+// daemonServers are the servers of pairs for the daemon. On a stack, its manager has them
 // checked, from where its functions reach them.
-func serversOf(a *app.App, pairs []app.Pair) (all []daemon.Server) {
+func daemonServers(a *app.App, pairs []app.Pair) (all []daemon.Server) {
 	if a.Stack != nil {
 		return nil
 	}

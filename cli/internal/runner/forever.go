@@ -1,4 +1,4 @@
-package cli
+package runner
 
 import (
 	"context"
@@ -27,8 +27,8 @@ type loaded struct {
 	modified time.Time // of the file, before it was read
 }
 
-// load reads the configuration for a daemon, and selects its pairs.
-func (f runFlags) load(ctx context.Context, env *cmdline.Env, names []string) (*loaded, error) {
+// loadConfig reads the configuration for a daemon, and selects its pairs.
+func (opts Options) loadConfig(ctx context.Context, env *cmdline.Env, names []string) (*loaded, error) {
 	l := &loaded{}
 	if path, err := app.FindConfig(env.ConfigPath); err == nil && env.Stack == "" {
 		l.file, _ = filepath.Abs(path)
@@ -42,7 +42,7 @@ func (f runFlags) load(ctx context.Context, env *cmdline.Env, names []string) (*
 	}
 	l.app = a
 	if l.pairs, err = a.Select(names...); err == nil {
-		err = f.usable(ctx, l)
+		err = opts.checkConfig(ctx, l)
 	}
 	if err != nil {
 		a.Close()
@@ -51,8 +51,8 @@ func (f runFlags) load(ctx context.Context, env *cmdline.Env, names []string) (*
 	return l, nil
 }
 
-// usable fails if a daemon could not begin with a configuration.
-func (f runFlags) usable(ctx context.Context, l *loaded) error {
+// checkConfig fails if a daemon could not begin with a configuration.
+func (opts Options) checkConfig(ctx context.Context, l *loaded) error {
 	if err := unscheduled(ctx, l.app, l.pairs); err != nil {
 		return err
 	}
@@ -62,27 +62,27 @@ func (f runFlags) usable(ctx context.Context, l *loaded) error {
 	if !changeserver.Enabled(l.app) {
 		return nil
 	}
-	return changeserver.Server{App: l.app, Address: l.app.Journal.Listen, Kept: f.kept}.Check(ctx)
+	return changeserver.Server{App: l.app, Address: l.app.Journal.Listen, Kept: opts.kept}.Check(ctx)
 }
 
-// forever runs the daemon until ctx ends. SIGHUP reloads the configuration: the
+// RunForever runs the daemon until ctx ends. SIGHUP reloads the configuration: the
 // daemon drains, and goes on with the new one.
-func (f runFlags) forever(ctx context.Context, env *cmdline.Env, names []string) error {
+func (opts Options) RunForever(ctx context.Context, env *cmdline.Env, names []string) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	env.Owner = assembly.NewOwner()
-	f.kept = &changeserver.KeptListener{}
-	defer f.kept.Close()
-	now, err := f.load(ctx, env, names)
+	opts.kept = &changeserver.KeptListener{}
+	defer opts.kept.Close()
+	now, err := opts.loadConfig(ctx, env, names)
 	if err != nil {
 		return err
 	}
-	process := newProcess(env)
+	process := newHeartbeat(env)
 	for {
-		next, err := f.until(ctx, env, now, process, reload, names)
+		next, err := opts.runUntilReload(ctx, env, now, process, reload, names)
 		if next == nil {
-			process.stopped(ctx, now.app)
+			process.saveStopped(ctx, now.app)
 		}
 		now.app.Close()
 		if next == nil {
@@ -92,19 +92,19 @@ func (f runFlags) forever(ctx context.Context, env *cmdline.Env, names []string)
 	}
 }
 
-// until runs the daemon with one configuration, until ctx ends or another one was
+// runUntilReload runs the daemon with one configuration, until ctx ends or another one was
 // loaded, which it returns.
-func (f runFlags) until(ctx context.Context, env *cmdline.Env, now *loaded, process *process, reload <-chan os.Signal, names []string) (*loaded, error) {
-	d, err := f.daemon(ctx, env, now.app, now.pairs)
+func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *loaded, process *heartbeat, reload <-chan os.Signal, names []string) (*loaded, error) {
+	d, err := opts.newDaemon(ctx, env, now.app, now.pairs)
 	if err != nil {
 		return nil, err
 	}
-	process.runs(now)
-	d.Beat, d.Present = process.beat(now.app), now.app.Present
+	process.setConfig(now)
+	d.Beat, d.Present = process.saveFunc(now.app), now.app.Present
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	loading := make(chan *loaded, 1)
-	go func() { loading <- f.reloaded(ctx, env, now, reload, names, end) }()
+	go func() { loading <- opts.waitForReload(ctx, env, now, reload, names, end) }()
 	err = d.Run(ctx)
 	end()
 	next := <-loading
@@ -115,10 +115,10 @@ func (f runFlags) until(ctx context.Context, env *cmdline.Env, now *loaded, proc
 	return next, err
 }
 
-// reloaded waits for a signal, loads the configuration, and ends the daemon that runs
+// waitForReload waits for a signal, loads the configuration, and ends the daemon that runs
 // with the old one. A configuration that can't be used is refused. It returns nil when
 // ctx ends first.
-func (f runFlags) reloaded(ctx context.Context, env *cmdline.Env, now *loaded, reload <-chan os.Signal, names []string, end func()) *loaded {
+func (opts Options) waitForReload(ctx context.Context, env *cmdline.Env, now *loaded, reload <-chan os.Signal, names []string, end func()) *loaded {
 	log := now.app.Log
 	for {
 		select {
@@ -126,7 +126,7 @@ func (f runFlags) reloaded(ctx context.Context, env *cmdline.Env, now *loaded, r
 			return nil
 		case <-reload:
 		}
-		next, err := f.load(ctx, env, names)
+		next, err := opts.loadConfig(ctx, env, names)
 		if ctx.Err() != nil { // it ends anyway
 			if next != nil {
 				next.app.Close()
@@ -159,28 +159,28 @@ func pairsChanged(before, after []app.Pair) (added, removed int) {
 	return missing(now, old), missing(old, now)
 }
 
-// process is the heartbeat of this daemon.
-type process struct {
+// heartbeat is the heartbeat of this daemon.
+type heartbeat struct {
 	record health.Process
 	now    func() time.Time
 }
 
-func newProcess(env *cmdline.Env) *process {
+func newHeartbeat(env *cmdline.Env) *heartbeat {
 	host, _ := os.Hostname()
-	p := &process{now: env.Now, record: health.Process{
+	p := &heartbeat{now: env.Now, record: health.Process{
 		Role: health.RoleDaemon, Owner: env.Owner, Host: host, PID: os.Getpid(), Started: env.Now().UTC(),
 		Version: buildinfo.Read().Version,
 	}}
 	return p
 }
 
-// runs records what the daemon runs from now on.
-func (p *process) runs(l *loaded) {
+// setConfig records what the daemon runs from now on.
+func (p *heartbeat) setConfig(l *loaded) {
 	p.record.Pairs, p.record.Config, p.record.ConfigModified = len(l.pairs), l.file, l.modified.UTC()
 }
 
-// beat saves the record, with the time.
-func (p *process) beat(a *app.App) func(context.Context) error {
+// saveFunc saves the record, with the time.
+func (p *heartbeat) saveFunc(a *app.App) func(context.Context) error {
 	return func(ctx context.Context) error {
 		store, err := a.Health(ctx)
 		if err != nil {
@@ -192,12 +192,12 @@ func (p *process) beat(a *app.App) func(context.Context) error {
 	}
 }
 
-// stopped saves that the process ended in order.
-func (p *process) stopped(ctx context.Context, a *app.App) {
+// saveStopped saves that the process ended in order.
+func (p *heartbeat) saveStopped(ctx context.Context, a *app.App) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	p.record.Stopped = p.now().UTC()
-	if err := p.beat(a)(ctx); err != nil {
+	if err := p.saveFunc(a)(ctx); err != nil {
 		a.Log.Warn("the end of the daemon can't be recorded", "error", err.Error())
 	}
 }

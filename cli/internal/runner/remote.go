@@ -1,4 +1,4 @@
-package cli
+package runner
 
 import (
 	"context"
@@ -34,12 +34,12 @@ func unscheduled(ctx context.Context, a *app.App, pairs []app.Pair) error {
 }
 
 // runRemote lets the stack's function do one pass for each pair.
-func (f runFlags) runRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
+func (opts Options) runRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
 	results := make([]daemon.Result, len(pairs))
-	app.ForEachParallel(pairs, f.parallel, func(i int, p app.Pair) {
-		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: f.full})
+	app.ForEachParallel(pairs, opts.Parallel, func(i int, p app.Pair) {
+		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: opts.Full})
 	})
-	return conclude(ctx, env, a, pairs, results)
+	return showResults(ctx, env, a, pairs, results)
 }
 
 func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daemon.Result {

@@ -1,0 +1,87 @@
+package runner
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/changeserver"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/daemon"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/passes"
+	"chefsync/pkg/replication"
+)
+
+// Options are the flags of run.
+type Options struct {
+	Once, Full, Remote bool
+	Parallel           int
+	kept               *changeserver.KeptListener // nil with --once
+}
+
+// gracePeriod is how long passes may go on with the objects at work after a signal. With
+// the time to record them, the daemon ends within ten seconds.
+const gracePeriod = 6 * time.Second
+
+// Check refuses flags that don't go together.
+func (opts Options) Check(env *cmdline.Env) error {
+	if opts.Full && !opts.Once {
+		return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
+	}
+	if opts.Remote && (!opts.Once || env.Stack == "") {
+		return exit.Usagef("add --once and --stack NAME", "--remote goes with --once, on a stack")
+	}
+	return nil
+}
+
+// RunOnce does one pass for each pair, from here or on the stack.
+func (opts Options) RunOnce(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
+	if opts.Remote {
+		return opts.runRemote(ctx, env, a, pairs)
+	}
+	d, err := opts.newDaemon(ctx, env, a, pairs)
+	if err != nil {
+		return err
+	}
+	results := d.Once(ctx, "manual", opts.Full)
+	down := checkServers(ctx, a, pairs)
+	if err = showResults(ctx, env, a, pairs, results); err == nil {
+		err = down
+	}
+	return app.HintRemote(a, err, "chef-sync-ctl run --once --remote")
+}
+
+// newDaemon wires the scheduler: the same engines for run and for run --once.
+func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
+	a.KeepLog()
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon.Daemon{
+		State: state, Log: a.Log, Now: env.Now, Parallel: opts.Parallel, Random: rand.Float64,
+		Sources: changeserver.Sources(a, pairs),
+		Servers: daemonServers(a, pairs),
+		Watch:   2 * time.Second, Grace: gracePeriod, Housekeeping: a.SweepStage,
+	}
+	if changeserver.Enabled(a) {
+		d.Serve = changeserver.Server{App: a, Address: a.Journal.Listen, WaitForAddress: true, Kept: opts.kept}.Serve
+	} else if opts.kept != nil {
+		opts.kept.Close()
+	}
+	for _, p := range pairs {
+		d.Jobs = append(d.Jobs, daemon.Job{
+			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
+			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
+				return passes.Run(ctx, env, a, p, o, opts.Once)
+			},
+			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
+				o.Repair = p.Drift == replication.DriftRepair
+				return passes.VerifyInBackground(ctx, a, p, o)
+			},
+		})
+	}
+	return d, nil
+}
