@@ -16,36 +16,31 @@ type result struct {
 	err         error
 }
 
-// applyWindow plans a window of observed objects and does it, deletions left
-// aside. It returns the objects to delete.
-func (p *pass) applyWindow(window []seen) (deletes []object.Ref, err error) {
-	observed, byRef := make([]Observation, 0, len(window)), make(map[object.Ref]seen, len(window))
-	for _, s := range window {
-		if s.err != nil {
-			p.setAside(s.Ref, s.err)
+// applyWindow does what was decided about a window of objects, deletions left aside.
+// It returns the objects to delete.
+func (p *pass) applyWindow(window []decided) (deletes []object.Ref, err error) {
+	var writes []decided
+	for _, d := range window {
+		if d.err != nil {
+			p.setAside(d.Ref, d.err)
 			continue
 		}
-		if !s.Absent {
-			p.cameBack(s.Ref)
+		if !d.Absent {
+			p.cameBack(d.Ref)
 		}
-		observed = append(observed, s.Observation)
-		byRef[s.Ref] = s
-	}
-	var writes []Step
-	for _, step := range MakePlan(observed, p.inventory, p.Pair.prune()) {
-		switch step.Action {
+		switch d.Action {
 		case ActionSkip:
-			p.equal(byRef[step.Ref])
+			p.equal(d.seen)
 		case ActionAdopt:
-			p.applied(step.Ref, byRef[step.Ref].Fingerprint)
-			p.equal(byRef[step.Ref])
+			p.applied(d.Ref, d.Fingerprint)
+			p.equal(d.seen)
 		case ActionDelete:
-			deletes = append(deletes, step.Ref)
+			deletes = append(deletes, d.Ref)
 		default:
-			writes = append(writes, step)
+			writes = append(writes, d)
 		}
 	}
-	return deletes, p.write(writes, byRef)
+	return deletes, p.write(writes)
 }
 
 // equal notes that the replica holds an object as well as it can.
@@ -62,37 +57,37 @@ func (p *pass) equal(s seen) {
 
 // write does the creates and updates of a window, phase after phase. Creates that the
 // replica refuses for a whole kind are the error, once all else is done.
-func (p *pass) write(steps []Step, byRef map[object.Ref]seen) error {
-	if err := p.intend(steps); err != nil {
+func (p *pass) write(list []decided) error {
+	if err := p.intend(refsOf(list), false); err != nil {
 		return err
 	}
-	p.uploadAhead(steps, byRef)
+	p.uploadAhead(list)
 	var done atomic.Int64
 	waiting := p.refused.count
 	for _, kinds := range object.Phases() {
-		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !slices.Contains(kinds, s.Ref.Kind) })
-		err := p.each(len(group), p.Pair.concurrency(), p.laneOf(group), func(ctx context.Context, i int) error {
-			step := group[i]
-			if p.refusedBefore(step) {
+		group := slices.DeleteFunc(slices.Clone(list), func(d decided) bool { return !slices.Contains(kinds, d.Ref.Kind) })
+		err := p.each(len(group), p.Pair.concurrency(), p.laneOf(refsOf(group)), func(ctx context.Context, i int) error {
+			d := group[i]
+			if p.refusedBefore(d.Decision) {
 				return nil
 			}
-			p.Observe(Event{Pair: p.Pair.ID, Phase: "writing", Done: int(done.Add(1)), Total: len(steps), Ref: step.Ref})
-			p.starting(step.Ref)
-			r, err := p.put(ctx, byRef[step.Ref], step.Action == ActionCreate)
+			p.Observe(Event{Pair: p.Pair.ID, Phase: "writing", Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
+			p.starting(d.Ref)
+			r, err := p.put(ctx, d.seen, d.Action == ActionCreate)
 			if err != nil {
 				return err
 			}
-			if p.refuse(step.Ref, r.err) {
+			if p.refuse(d.Ref, r.err) {
 				return nil
 			}
-			p.wrote(step, r)
+			p.wrote(d.Decision, r)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if len(steps) > 0 {
+	if len(list) > 0 {
 		p.survived()
 	}
 	if p.refused.count > waiting {
@@ -101,12 +96,21 @@ func (p *pass) write(steps []Step, byRef map[object.Ref]seen) error {
 	return nil
 }
 
+// refsOf returns the objects of a list.
+func refsOf(list []decided) []object.Ref {
+	refs := make([]object.Ref, len(list))
+	for i, d := range list {
+		refs[i] = d.Ref
+	}
+	return refs
+}
+
 // uploadAhead sends the files of the cookbook versions of a window together.
-func (p *pass) uploadAhead(steps []Step, byRef map[object.Ref]seen) {
+func (p *pass) uploadAhead(list []decided) {
 	var objs []object.Object
-	for _, step := range steps {
-		if obj := byRef[step.Ref].obj; len(obj.Files) > 0 && (step.Action != ActionCreate || p.refused.kinds[step.Ref.Kind] == nil) {
-			objs = append(objs, obj)
+	for _, d := range list {
+		if len(d.obj.Files) > 0 && (d.Action != ActionCreate || p.refused.kinds[d.Ref.Kind] == nil) {
+			objs = append(objs, d.obj)
 		}
 	}
 	if len(objs) > 1 && p.guard.stopped() == nil {
@@ -114,8 +118,8 @@ func (p *pass) uploadAhead(steps []Step, byRef map[object.Ref]seen) {
 	}
 }
 
-func (p *pass) laneOf(group []Step) func(int) string {
-	return func(i int) string { return p.Target.Lane(group[i].Ref) }
+func (p *pass) laneOf(refs []object.Ref) func(int) string {
+	return func(i int) string { return p.Target.Lane(refs[i]) }
 }
 
 // survived forgets earlier crashes: a window of writes came to its end.
@@ -127,8 +131,8 @@ func (p *pass) survived() {
 
 // intend records what the window is about to write or delete, before it does: a
 // pass that dies leaves word of what it may have done.
-func (p *pass) intend(steps []Step) error {
-	if len(steps) == 0 {
+func (p *pass) intend(refs []object.Ref, deletes bool) error {
+	if len(refs) == 0 {
 		return nil
 	}
 	if p.progress.Work == nil {
@@ -136,11 +140,7 @@ func (p *pass) intend(steps []Step) error {
 	}
 	w := *p.progress.Work
 	w.Wrote = true
-	w.Intent = make([]object.Ref, len(steps))
-	for i, s := range steps {
-		w.Intent[i] = s.Ref
-	}
-	w.Deletes = steps[0].Action == ActionDelete // windows are of one sort
+	w.Intent, w.Deletes = refs, deletes
 	p.progress.Work = &w
 	if p.progress.Status != Bootstrapping {
 		p.progress.to(Syncing, p.Now())
@@ -204,7 +204,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 var errGone = errors.New("the object is gone from the primary")
 
 // wrote notes the result of a create or update.
-func (p *pass) wrote(step Step, r result) {
+func (p *pass) wrote(step Decision, r result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended(step.Ref)
@@ -242,7 +242,7 @@ func (p *pass) madeBag(item object.Ref) {
 	}
 }
 
-func (p *pass) logStep(step Step, outcome string) {
+func (p *pass) logStep(step Decision, outcome string) {
 	p.Log.Info("object "+outcome, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(step.Ref.Kind), "object", step.Ref.Path(),
 		"action", string(step.Action), "seq", p.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
 }
@@ -290,14 +290,10 @@ func splitItems(refs []object.Ref) (rest []object.Ref, items map[object.Ref][]ob
 func (p *pass) removeInWindows(deletes []object.Ref) error {
 	slices.SortFunc(deletes, func(a, b object.Ref) int { return object.Compare(b, a) })
 	for window := range windows(p, deletes) {
-		steps := make([]Step, len(window))
-		for i, r := range window {
-			steps[i] = Step{ActionDelete, r, "gone from the primary"}
-		}
-		if err := p.intend(steps); err != nil {
+		if err := p.intend(slices.Clone(window), true); err != nil {
 			return err
 		}
-		if err := p.removeWindow(steps, len(deletes)); err != nil {
+		if err := p.removeWindow(window, len(deletes)); err != nil {
 			return err
 		}
 		p.windowDone()
@@ -305,18 +301,18 @@ func (p *pass) removeInWindows(deletes []object.Ref) error {
 	return nil
 }
 
-func (p *pass) removeWindow(steps []Step, total int) error {
+func (p *pass) removeWindow(refs []object.Ref, total int) error {
 	for _, k := range slices.Backward(object.Kinds()) {
-		group := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Ref.Kind != k })
+		group := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return r.Kind != k })
 		workers := p.Pair.concurrency()
 		if k == object.Cookbook || k == object.CookbookArtifact || k == object.DataBag {
 			// Deletions of cookbooks disturb each other (docs/chef-server-api.md §3.3).
 			workers = 1
 		}
 		err := p.each(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {
-			p.Observe(Event{Pair: p.Pair.ID, Phase: "deleting", Total: total, Ref: group[i].Ref})
-			p.starting(group[i].Ref)
-			objErr, fatal := p.deleteOne(ctx, group[i].Ref)
+			p.Observe(Event{Pair: p.Pair.ID, Phase: "deleting", Total: total, Ref: group[i]})
+			p.starting(group[i])
+			objErr, fatal := p.deleteOne(ctx, group[i])
 			if fatal != nil {
 				return fatal
 			}
@@ -380,16 +376,16 @@ func (p *pass) strangers(ctx context.Context, bag object.Ref) (objErr, fatal err
 	return refusal, nil
 }
 
-func (p *pass) deleted(step Step, objErr error) {
+func (p *pass) deleted(ref object.Ref, objErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ended(step.Ref)
-	items := p.itemsOf(step.Ref)
-	p.dropHeld(step.Ref) // approved: what fails now is a failure like any other
+	p.ended(ref)
+	items := p.itemsOf(ref)
+	p.dropHeld(ref) // approved: what fails now is a failure like any other
 	if objErr != nil {
-		p.setAside(step.Ref, objErr)
+		p.setAside(ref, objErr)
 		if ClassOf(objErr) == Rejected {
-			p.keptBags[step.Ref] = true
+			p.keptBags[ref] = true
 			return
 		}
 		for _, item := range items {
@@ -397,19 +393,19 @@ func (p *pass) deleted(step Step, objErr error) {
 		}
 		return
 	}
-	for _, item := range p.bagItems[step.Ref] {
+	for _, item := range p.bagItems[ref] {
 		if _, known := p.inventory[item]; !known { // by the rule "all"
 			items = append(items, item)
 		}
 	}
 	p.run.Counts.Deleted += 1 + len(items)
-	for _, r := range append(items, step.Ref) {
+	for _, r := range append(items, ref) {
 		p.removed(r)
 		p.settled(r)
 		if !p.missing[r] {
 			p.progress.Deletions = p.progress.Deletions.at(p.Now()).plus(r.Kind, p.objectsBefore[r.Kind])
 		}
-		p.logStep(Step{ActionDelete, r, step.Reason}, "applied")
+		p.logStep(Decision{Action: ActionDelete, Ref: r, Reason: "gone from the primary"}, "applied")
 	}
 }
 

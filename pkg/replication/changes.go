@@ -28,11 +28,12 @@ func (p *pass) changes() error {
 	if err != nil {
 		return err
 	}
-	deletes, err := p.brakeChanges(observed)
+	list := p.decide(observed)
+	deletes, err := p.brakeChanges(list)
 	if err != nil {
 		return err
 	}
-	for window := range windows(p, observed) {
+	for window := range windows(p, list) {
 		gone, err := p.applyWindow(window)
 		if err != nil && !errors.Is(err, ErrMayNotCreate) {
 			return err
@@ -252,8 +253,8 @@ func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []ob
 // brakeChanges asks the brake about what was observed to be gone. What the prune rule
 // "all" deletes though replication didn't put it there needs no approval if the
 // replica doesn't have it.
-func (p *pass) brakeChanges(observed []seen) ([]object.Ref, error) {
-	d := p.removalOf(observed)
+func (p *pass) brakeChanges(list []decided) ([]object.Ref, error) {
+	d := p.removalOf(list)
 	missing, err := p.missingOnReplica(d.refs)
 	if err != nil {
 		return nil, err
@@ -280,24 +281,24 @@ func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err er
 	return missing, err
 }
 
-// removalOf is what the observations say to delete.
-func (p *pass) removalOf(observed []seen) removal {
-	d := removal{creates: map[object.Kind]int{}}
+// removalOf is what the decisions say to delete.
+func (p *pass) removalOf(list []decided) removal {
+	r := removal{creates: map[object.Kind]int{}}
 	present := map[object.Ref]bool{}
-	for _, s := range observed {
-		switch step := decide(s.Observation, p.inventory, p.Pair.prune()); {
-		case s.err != nil:
-		case step.Action == ActionDelete:
-			d.refs = append(d.refs, s.Ref)
-		case !s.Absent:
-			present[s.Ref] = true
-			if _, ours := p.inventory[s.Ref]; !ours {
-				d.creates[s.Ref.Kind]++
+	for _, d := range list {
+		switch {
+		case d.err != nil:
+		case d.Action == ActionDelete:
+			r.refs = append(r.refs, d.Ref)
+		case !d.Absent:
+			present[d.Ref] = true
+			if !d.entry.Replicated {
+				r.creates[d.Ref.Kind]++
 			}
 		}
 	}
-	d.onPrimary = func(bag object.Ref) bool { return present[bag] }
-	return d
+	r.onPrimary = func(bag object.Ref) bool { return present[bag] }
+	return r
 }
 
 // windowSize is the number of objects between two commits. After crashes it is

@@ -344,7 +344,7 @@ func (p *pass) compareWindows(source listing, v view) error {
 		}
 		// What was listed and is gone since is a change of its own.
 		observed = slices.DeleteFunc(observed, func(s seen) bool { return s.err == nil && s.Absent })
-		apply, repair := p.applyDriftRule(observed)
+		apply, repair := p.applyDriftRule(p.decide(observed))
 		if _, err := p.applyWindow(apply); err != nil && !p.goesOn(err) {
 			return err
 		}
@@ -382,7 +382,7 @@ func (p *pass) confirmAndRemove(deletes []object.Ref, v view) error {
 		if err != nil {
 			return err
 		}
-		gone, err := p.applyWindow(observed)
+		gone, err := p.applyWindow(p.decide(observed))
 		if err != nil {
 			return err
 		}

@@ -20,15 +20,12 @@ func (e *Engine) readDue(last time.Time) bool {
 	return every > 0 && age(last, e.Now()) >= every
 }
 
-// driftOf returns what others changed about an object on the replica, or nil.
-func (f facts) driftOf(s seen) *Difference {
-	if s.Replica != Missing && s.ReplicaPrint == "" {
-		return nil // not read on the replica
+// drift returns what others changed about an object on the replica, or nil.
+func (d decided) drift() *Difference {
+	if d.Cause == CausePending {
+		return nil
 	}
-	if d := f.judge(s); d != nil && d.Drifted() {
-		return d
-	}
-	return nil
+	return d.difference()
 }
 
 // leavesDrift reports whether the drift rule leaves an object as others made it.
@@ -40,23 +37,19 @@ func (p *pass) leavesDrift(s seen) bool {
 
 // applyDriftRule counts what others changed on the replica, in a regular compare. It
 // returns the objects to apply, and those of them that a repair is to put right.
-func (p *pass) applyDriftRule(observed []seen) (apply []seen, repair []Difference) {
+func (p *pass) applyDriftRule(list []decided) (apply []decided, repair []Difference) {
 	if p.progress.Work.Drift == nil {
-		return observed, nil
+		return list, nil
 	}
-	known := facts{p.inventory, p.unsynced, p.Pair.prune()}
 	var left []Difference
-	for _, s := range observed {
-		d := known.driftOf(s)
-		if p.isHeld(s.Ref) {
-			d = nil // it comes back from a hold
-		}
-		if d != nil && p.leavesDrift(s) {
-			left = append(left, *d)
+	for _, d := range list {
+		drift := d.drift()
+		if drift != nil && p.leavesDrift(d.seen) {
+			left = append(left, *drift)
 			continue
 		}
-		if apply = append(apply, s); d != nil {
-			repair = append(repair, *d)
+		if apply = append(apply, d); drift != nil {
+			repair = append(repair, *drift)
 		}
 	}
 	p.countDrift(left, "drift on the replica", "left")

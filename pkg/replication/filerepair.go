@@ -221,7 +221,7 @@ func (v *verification) recreate(p *pass, g recreation) error {
 		deleted = append(deleted, ref)
 	}
 	for _, obj := range objs {
-		step := Step{ActionUpdate, obj.Ref, "its files were damaged on the replica"}
+		step := Decision{Action: ActionUpdate, Ref: obj.Ref, Reason: "its files were damaged on the replica"}
 		if slices.Contains(deleted, obj.Ref) {
 			step.Action = ActionCreate
 		}

@@ -171,7 +171,7 @@ func (p *pass) holdDeletions(refs []object.Ref, reason string) {
 	p.Log.Error("deletions wait for approval", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", reason, "deletions", p.progress.Hold.Deletes,
 		"hint", fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", p.Pair.ID, p.Pair.ID, p.progress.Hold.Deletes))
 	for _, r := range rest[:min(len(rest), namesLogged)] {
-		p.logStep(Step{ActionDelete, r, reason}, "held")
+		p.logStep(Decision{Action: ActionDelete, Ref: r, Reason: reason}, "held")
 	}
 }
 
@@ -226,8 +226,7 @@ func (p *pass) cameBack(ref object.Ref) {
 // now.
 func (p *pass) dropUnwanted() {
 	for r, u := range p.unsynced {
-		_, ours := p.inventory[r]
-		if u.Class == DeletionHeld && decideAbsent(Observation{Ref: r, Absent: true}, ours, p.Pair.prune()).Action != ActionDelete {
+		if u.Class == DeletionHeld && Decide(Observation{Ref: r, Absent: true}, p.ledger().entry(r), p.Pair.prune()).Action != ActionDelete {
 			p.dropHeld(r)
 		}
 	}

@@ -15,6 +15,16 @@ func cookbook(name, v string) object.Ref {
 	return object.Ref{Kind: object.Cookbook, Name: name, Sub: v}
 }
 
+// planOf decides about all observations, in the order of application.
+func planOf(observed []Observation, inventory map[object.Ref]string, prune Prune) []Decision {
+	var list []Decision
+	for _, o := range observed {
+		list = append(list, Decide(o, ledger{inventory: inventory}.entry(o.Ref), prune))
+	}
+	sortDecisions(list)
+	return list
+}
+
 func TestEachObjectIsDecidedByWhatIsKnown(t *testing.T) {
 	web := role("web")
 	for _, c := range []struct {
@@ -45,7 +55,7 @@ func TestEachObjectIsDecidedByWhatIsKnown(t *testing.T) {
 			if c.last != "" {
 				inventory[web] = c.last
 			}
-			got := MakePlan([]Observation{c.seen}, inventory, c.prune)
+			got := planOf([]Observation{c.seen}, inventory, c.prune)
 			if got[0].Action != c.want {
 				t.Errorf("decided %s (%s), want %s", got[0].Action, got[0].Reason, c.want)
 			}
@@ -62,7 +72,7 @@ func TestAPlanWritesReferencedKindsFirstAndDeletesInReverse(t *testing.T) {
 		observed = append(observed, Observation{Ref: r, Fingerprint: "a", Expect: "a"}, Observation{Ref: gone, Absent: true})
 	}
 	var got []string
-	for _, s := range MakePlan(observed, inventory, PruneReplicated) {
+	for _, s := range planOf(observed, inventory, PruneReplicated) {
 		got = append(got, string(s.Action)+" "+s.Ref.Path())
 	}
 	want := []string{
@@ -92,7 +102,7 @@ func TestAPlanDoneLeavesNothingToDo(t *testing.T) {
 			}
 			observed = append(observed, o)
 		}
-		for _, s := range MakePlan(observed, inventory, prune) {
+		for _, s := range planOf(observed, inventory, prune) {
 			switch s.Action {
 			case ActionDelete:
 				if prune == PruneNone {
@@ -109,7 +119,7 @@ func TestAPlanDoneLeavesNothingToDo(t *testing.T) {
 				observed[i].Replica = Missing
 			}
 		}
-		for _, s := range MakePlan(observed, inventory, prune) {
+		for _, s := range planOf(observed, inventory, prune) {
 			if s.Action != ActionSkip {
 				t.Fatalf("second plan: %s %s (%s)", s.Action, s.Ref, s.Reason)
 			}

@@ -52,15 +52,15 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 	for i, s := range plan.Steps {
 		planned[s.Ref] = true
 		if s.Action == ActionDelete && p.isHeld(s.Ref) && !p.approved {
-			plan.Steps[i] = Step{ActionHold, s.Ref, heldReason}
+			plan.Steps[i] = Decision{Action: ActionHold, Ref: s.Ref, Reason: heldReason}
 		}
 	}
 	for r, u := range p.unsynced {
 		if u.Class == DeletionHeld && !planned[r] {
-			plan.Steps = append(plan.Steps, Step{ActionHold, r, heldReason})
+			plan.Steps = append(plan.Steps, Decision{Action: ActionHold, Ref: r, Reason: heldReason})
 		}
 	}
-	slices.SortStableFunc(plan.Steps, compareSteps)
+	sortDecisions(plan.Steps)
 	p.tallyHold()
 	if plan.Hold = p.progress.Hold; other != nil {
 		plan.Hold = other
@@ -86,8 +86,9 @@ func (p *pass) previewChanges(plan *Plan) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.brakeChanges(observed)
-	p.plan(plan, observed)
+	list := p.decide(observed)
+	_, err = p.brakeChanges(list)
+	p.plan(plan, list)
 	return err
 }
 
@@ -108,32 +109,30 @@ func (p *pass) previewCompare(plan *Plan) error {
 		if err != nil {
 			return err
 		}
-		if t := p.todo; t.regular {
-			known := facts{p.inventory, p.unsynced, p.Pair.prune()}
-			observed = slices.DeleteFunc(observed, func(s seen) bool { return known.driftOf(s) != nil && p.leavesDrift(s) })
+		list := p.decide(observed)
+		if p.todo.regular {
+			list = slices.DeleteFunc(list, func(d decided) bool { return d.drift() != nil && p.leavesDrift(d.seen) })
 		}
-		p.plan(plan, observed)
+		p.plan(plan, list)
 		done += len(window)
 		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: done, Total: len(refs)})
 	}
-	slices.SortStableFunc(plan.Steps, compareSteps)
+	sortDecisions(plan.Steps)
 	return nil
 }
 
-// plan adds the steps for a window of observations.
-func (p *pass) plan(plan *Plan, window []seen) {
-	var observed []Observation
-	for _, s := range window {
-		if s.err != nil {
-			p.setAside(s.Ref, s.err)
+// plan adds what was decided about a window of objects.
+func (p *pass) plan(plan *Plan, window []decided) {
+	for _, d := range window {
+		if d.err != nil {
+			p.setAside(d.Ref, d.err)
 			continue
 		}
-		if !s.Absent {
-			p.cameBack(s.Ref)
+		if !d.Absent {
+			p.cameBack(d.Ref)
 		}
-		observed = append(observed, s.Observation)
+		plan.Steps = append(plan.Steps, d.Decision)
 	}
-	plan.Steps = append(plan.Steps, MakePlan(observed, p.inventory, p.Pair.prune())...)
 	plan.Failed = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	plan.Failed = slices.DeleteFunc(plan.Failed, func(u Unsynced) bool { return u.Class == DeletionHeld })
 }

@@ -35,7 +35,7 @@ func (p *pass) refuse(ref object.Ref, err error) bool {
 
 // refusedBefore reports whether an object's create is known to be refused, and
 // counts it then.
-func (p *pass) refusedBefore(step Step) bool {
+func (p *pass) refusedBefore(step Decision) bool {
 	if step.Action != ActionCreate {
 		return false
 	}

@@ -82,7 +82,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 	if err := p.load(g.hard); err != nil {
 		return err
 	}
-	known := p.facts()
+	known := p.ledger()
 	var refs []object.Ref
 	var still []Difference
 	for _, d := range v.report.Differences {
@@ -99,25 +99,25 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 		if err != nil {
 			return err
 		}
-		still = append(still, v.judgeAll(known, observed)...)
+		still = append(still, v.differences(known, observed)...)
 	}
 	v.report.Differences = still
 	v.report.Extras = slices.DeleteFunc(v.report.Extras, func(r object.Ref) bool {
 		_, ours := known.inventory[r]
-		return ours && known.prune != PruneNone
+		return ours && v.Pair.prune() != PruneNone
 	})
 	v.observed += p.run.Counts.Observed
 	return nil
 }
 
-// judgeAll judges objects that were read once more. What can't be read now is
+// differences compares objects that were read once more. What can't be read now is
 // listed as such.
-func (v *verification) judgeAll(known facts, observed []seen) (differ []Difference) {
-	for _, s := range observed {
+func (v *verification) differences(known ledger, observed []seen) (differ []Difference) {
+	for _, s := range known.decide(observed, v.Pair.prune()) {
 		if err := s.unreadable(); err != nil {
 			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: ClassOf(err), Reason: err.Error(), Hint: HintOf(err), Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
 		}
-		if d := known.judge(s); d != nil {
+		if d := s.difference(); d != nil {
 			differ = append(differ, *d)
 		}
 	}
@@ -195,7 +195,7 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 	}
 	was := map[object.Ref]Difference{}
 	var left []Difference
-	for _, d := range v.judgeAll(p.facts(), observed) {
+	for _, d := range v.differences(p.ledger(), observed) {
 		if d.Drifted() {
 			was[d.Ref] = d
 			continue
@@ -207,14 +207,14 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 	for i, s := range drifted {
 		again[i] = s.Ref
 	}
-	if _, err := p.applyWindow(drifted); err != nil {
+	if _, err := p.applyWindow(p.decide(drifted)); err != nil {
 		return err
 	}
 	p.windowDone()
 	if observed, err = p.observe(again, view{look: true}); err != nil {
 		return err
 	}
-	for _, d := range v.judgeAll(p.facts(), observed) {
+	for _, d := range v.differences(p.ledger(), observed) {
 		if u, aside := p.unsynced[d.Ref]; aside {
 			d.Note = "could not be repaired: " + u.Reason
 			d.Cause = was[d.Ref].Cause

@@ -194,7 +194,7 @@ func (v *verification) read(ctx context.Context) (err error) {
 	if err := p.load(g.hard); err != nil {
 		return err
 	}
-	known := p.facts()
+	known := p.ledger().clone()
 	p.unsynced = map[object.Ref]Unsynced{} // from here on, what can't be read
 	if v.options.Portion {
 		return v.readPortion(p)
@@ -226,7 +226,7 @@ func (v *verification) noteUnreadable(p *pass) {
 }
 
 // readObjects compares what the primary lists and no earlier part compared.
-func (v *verification) readObjects(p *pass, known facts) error {
+func (v *verification) readObjects(p *pass, known ledger) error {
 	refs := v.remaining()
 	v.equalOf = map[object.Kind]int{}
 	if c := v.report.Earlier; c != nil {
@@ -239,8 +239,8 @@ func (v *verification) readObjects(p *pass, known facts) error {
 		if err != nil {
 			return err
 		}
-		for _, s := range observed {
-			switch d := known.judge(s); {
+		for _, s := range known.decide(observed, p.Pair.prune()) {
+			switch d := s.difference(); {
 			case s.unreadable() != nil:
 				p.setAside(s.Ref, s.unreadable())
 			case d != nil:
@@ -270,12 +270,13 @@ func (v *verification) count(pair Pair) {
 }
 
 // readExtras names what only the replica lists.
-func (v *verification) readExtras(known facts) {
+func (v *verification) readExtras(known ledger) {
 	for _, ref := range slices.SortedFunc(maps.Keys(v.target.refs), object.Compare) {
 		if _, there := v.source.refs[ref]; there || v.source.unknown(ref) {
 			continue
 		}
-		if d := known.judge(seen{Observation: Observation{Ref: ref, Absent: true, Replica: Present}}); d != nil {
+		extra := []seen{{Observation: Observation{Ref: ref, Absent: true, Replica: Present}}}
+		if d := known.decide(extra, v.Pair.prune())[0].difference(); d != nil {
 			v.report.Differences = append(v.report.Differences, *d)
 			continue
 		}
@@ -290,80 +291,3 @@ func (s seen) unreadable() error {
 	}
 	return s.hidden
 }
-
-// facts are what the record tells of the objects: what replication last put on
-// the replica, and what it could not put there.
-type facts struct {
-	inventory map[object.Ref]string
-	unsynced  map[object.Ref]Unsynced
-	prune     Prune
-}
-
-// facts are what the pass knows now.
-func (p *pass) facts() facts {
-	return facts{maps.Clone(p.inventory), maps.Clone(p.unsynced), p.Pair.prune()}
-}
-
-// judge says what differs about an object that was read on both sides, and who
-// made the difference; nil when nothing does.
-func (f facts) judge(s seen) *Difference {
-	last, ours := f.inventory[s.Ref]
-	pending := func(letter, note string) *Difference {
-		return &Difference{Ref: s.Ref, Letter: letter, Cause: CausePending, Note: note}
-	}
-	u, aside := f.unsynced[s.Ref]
-	aside = aside && u.Class != Degraded && u.Class != DeletionHeld
-	letter := "M"
-	if s.Replica == Missing {
-		letter = "A"
-	}
-	switch {
-	case s.unreadable() != nil:
-		return nil
-	case s.Absent:
-		return f.judgeAbsent(s, ours)
-	case s.Replica == Present && s.ReplicaPrint == s.Expect:
-		return nil
-	case aside:
-		return pending(letter, "could not be applied: it is an unsynced object")
-	case !ours && s.Replica == Missing:
-		return pending(letter, "new on the primary, not applied yet")
-	case !ours:
-		return pending(letter, "the replica has one of its own, not replaced yet")
-	case last == unknownFingerprint:
-		return pending(letter, "last written with unknown result, not looked at again yet")
-	case s.Replica == Missing:
-		return &Difference{Ref: s.Ref, Letter: letter, Cause: CauseMissing, Note: "deleted on the replica"}
-	case last == s.Fingerprint:
-		return &Difference{Ref: s.Ref, Letter: letter, Cause: CauseChanged, Note: "changed on the replica"}
-	case s.Expect == s.Fingerprint && s.ReplicaPrint != last && !f.degraded(s.Ref):
-		return &Difference{Ref: s.Ref, Letter: letter, Cause: CauseChanged, Note: "changed on the replica, and on the primary since"}
-	}
-	return pending(letter, "changed on the primary, not applied yet")
-}
-
-// judgeAbsent judges an object that the primary doesn't have.
-func (f facts) judgeAbsent(s seen, ours bool) *Difference {
-	switch {
-	case s.Replica == Missing || f.prune == PruneNone:
-		return nil
-	case ours && f.held(s.Ref):
-		return &Difference{Ref: s.Ref, Letter: "D", Cause: CausePending, Note: heldReason}
-	case ours:
-		return &Difference{Ref: s.Ref, Letter: "D", Cause: CausePending, Note: "gone from the primary, not deleted yet"}
-	case f.prune == PruneAll && s.Replica == Present && f.held(s.Ref):
-		return &Difference{Ref: s.Ref, Letter: "D", Cause: CauseExtra, Note: "added on the replica; the deletion waits for approval"}
-	case f.prune == PruneAll && s.Replica == Present:
-		return &Difference{Ref: s.Ref, Letter: "D", Cause: CauseExtra, Note: "added on the replica"}
-	}
-	return nil
-}
-
-// held reports whether the deletion of an object waits for approval.
-func (f facts) held(r object.Ref) bool {
-	return f.unsynced[r].Class == DeletionHeld || r.Kind == object.DataBagItem && f.unsynced[r.Bag()].Class == DeletionHeld
-}
-
-// degraded tells whether the replica never held all of the object, so that its
-// fingerprint there never was the one on the primary.
-func (f facts) degraded(r object.Ref) bool { return f.unsynced[r].Class == Degraded }

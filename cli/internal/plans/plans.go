@@ -25,7 +25,7 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 			return app.WrapPair(p.ID, err)
 		}
 		if plan.Steps == nil {
-			plan.Steps = []replication.Step{} // a list in JSON, always
+			plan.Steps = []replication.Decision{} // a list in JSON, always
 		}
 		plans = append(plans, plan)
 		return nil

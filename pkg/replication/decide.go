@@ -1,0 +1,234 @@
+package replication
+
+import (
+	"maps"
+	"slices"
+
+	"chefsync/pkg/object"
+)
+
+// Action is what a decision does to the replica.
+type Action string
+
+// The actions. Adopt records an object that the replica already holds as the
+// primary has it.
+const (
+	ActionCreate Action = "create"
+	ActionUpdate Action = "update"
+	ActionDelete Action = "delete"
+	ActionAdopt  Action = "adopt"
+	ActionSkip   Action = "skip"
+	// ActionHold is a deletion that waits for approval.
+	ActionHold Action = "hold"
+)
+
+// unknownFingerprint stands in the inventory for an object that replication
+// wrote or may have written, with unknown result. It equals nothing.
+const unknownFingerprint = "?"
+
+// Presence says whether the replica has an object, as far as it is known.
+type Presence int
+
+// The presences.
+const (
+	Unknown Presence = iota
+	Missing
+	Present
+)
+
+// Observation is what is seen of one object before it is decided what to do.
+type Observation struct {
+	Ref object.Ref
+	// Absent: the primary itself said that the object isn't there.
+	Absent bool
+	// Fingerprint is the object's on the primary; Expect what the replica will
+	// show once it holds it.
+	Fingerprint string
+	Expect      string
+	// Replica says whether the replica has the object, and ReplicaPrint what it
+	// holds, "" when it wasn't read.
+	Replica      Presence
+	ReplicaPrint string
+}
+
+// Entry is what is recorded of one object.
+type Entry struct {
+	Replicated  bool   // replication put it on the replica, or may have
+	Fingerprint string // as it was last written
+	Dirty       bool   // written with unknown result: Fingerprint can't be trusted
+	Failure     Class  // why it could not be applied, "" if it could
+	Held        bool   // its deletion waits for approval, by itself or with its bag
+}
+
+// ledger is what is recorded of the objects of a pair: what replication last put on the
+// replica, and what it could not put there.
+type ledger struct {
+	inventory map[object.Ref]string
+	unsynced  map[object.Ref]Unsynced
+}
+
+// ledger returns what the pass has recorded by now, and what it goes on to record.
+func (p *pass) ledger() ledger { return ledger{p.inventory, p.unsynced} }
+
+// clone returns the ledger as it is now.
+func (l ledger) clone() ledger { return ledger{maps.Clone(l.inventory), maps.Clone(l.unsynced)} }
+
+// entry returns what is recorded of an object.
+func (l ledger) entry(r object.Ref) Entry {
+	last, ours := l.inventory[r]
+	e := Entry{Replicated: ours, Fingerprint: last, Dirty: last == unknownFingerprint || ours && last == "", Failure: l.unsynced[r].Class}
+	if e.Dirty {
+		e.Fingerprint = ""
+	}
+	if e.Failure == DeletionHeld {
+		e.Failure, e.Held = "", true
+	}
+	e.Held = e.Held || r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == DeletionHeld
+	return e
+}
+
+// failed reports whether the object could not be applied at all.
+func (e Entry) failed() bool { return e.Failure != "" && e.Failure != Degraded }
+
+// Decision says what to do about an object, and why. A plan is a list of them.
+type Decision struct {
+	Action Action     `json:"action"`
+	Ref    object.Ref `json:"object"`
+	Reason string     `json:"reason,omitempty"`
+	// Cause says who made the difference that the action removes, "" if there is none.
+	Cause Cause `json:"-"`
+}
+
+// Decide says what to do about an object, by what was seen of it, what is recorded of it
+// and the prune rule. Passes, plans, verifications and repairs all go by it.
+func Decide(o Observation, e Entry, prune Prune) Decision {
+	if o.Absent {
+		return decideAbsent(o, e, prune)
+	}
+	read := o.ReplicaPrint != ""
+	dirty := e.Dirty || e.Held // nobody looked at the replica while the deletion was held
+	applied := e.Replicated && !dirty && e.Fingerprint == o.Fingerprint
+	write := Decision{Action: ActionUpdate, Ref: o.Ref, Cause: CausePending}
+	if o.Replica == Missing || o.Replica == Unknown && !e.Replicated && !read {
+		write.Action = ActionCreate
+	}
+	switch {
+	case read && o.ReplicaPrint == o.Expect && !applied:
+		return Decision{Action: ActionAdopt, Ref: o.Ref, Reason: "the replica holds it already"}
+	case applied && !read && o.Replica != Missing, read && o.ReplicaPrint == o.Expect:
+		return Decision{Action: ActionSkip, Ref: o.Ref, Reason: "equal"}
+	case e.failed():
+		write.Reason = "could not be applied before"
+	case write.Action == ActionCreate && !e.Replicated:
+		write.Reason = "new on the primary"
+	case !e.Replicated:
+		write.Reason = "the replica has one of its own"
+	case dirty:
+		write.Reason = "last written with unknown result"
+	case o.Replica == Missing:
+		write.Cause, write.Reason = CauseMissing, "deleted on the replica"
+	case applied:
+		write.Cause, write.Reason = CauseChanged, "changed on the replica"
+	case read && o.Expect == o.Fingerprint && o.ReplicaPrint != e.Fingerprint && e.Failure != Degraded:
+		write.Cause, write.Reason = CauseChanged, "changed on the replica, and on the primary since"
+	default:
+		write.Reason = "changed on the primary"
+	}
+	return write
+}
+
+// decideAbsent decides about an object that the primary doesn't have.
+func decideAbsent(o Observation, e Entry, prune Prune) Decision {
+	d := Decision{Action: ActionSkip, Ref: o.Ref}
+	switch {
+	case prune == PruneNone:
+		d.Reason = "gone from the primary; the prune rule keeps it"
+	case e.Replicated:
+		d.Action, d.Reason = ActionDelete, "gone from the primary"
+		if o.Replica != Missing {
+			d.Cause = CausePending
+		}
+	case prune == PruneAll && o.Replica == Present:
+		d.Action, d.Cause, d.Reason = ActionDelete, CauseExtra, "added on the replica"
+	case prune == PruneAll && o.Replica == Unknown:
+		d.Action, d.Reason = ActionDelete, "not on the primary"
+	case o.Replica == Present:
+		d.Reason = "not on the primary, but not put there by replication"
+	default:
+		d.Reason = "gone from the primary, never replicated"
+	}
+	if d.Action == ActionDelete && e.Held {
+		d.Reason += "; the deletion waits for approval"
+	}
+	return d
+}
+
+// note says in a report what the difference is that the action would remove.
+func (d Decision) note(e Entry) string {
+	switch {
+	case d.Cause != CausePending || e.Held && d.Action == ActionDelete:
+		return d.Reason
+	case e.failed() && d.Action != ActionDelete:
+		return "could not be applied: it is an unsynced object"
+	case d.Action == ActionDelete:
+		return d.Reason + ", not deleted yet"
+	}
+	return d.Reason + ", not applied yet"
+}
+
+// deletes reports whether the object is deleted, now or once that is approved.
+func (d Decision) deletes() bool { return d.Action == ActionDelete || d.Action == ActionHold }
+
+// sortDecisions puts decisions in the order of application: writes by kind, what
+// others refer to first, then deletions in reverse.
+func sortDecisions(list []Decision) {
+	slices.SortStableFunc(list, func(a, b Decision) int {
+		switch da, db := a.deletes(), b.deletes(); {
+		case da && db:
+			return object.Compare(b.Ref, a.Ref)
+		case da:
+			return 1
+		case db:
+			return -1
+		}
+		return object.Compare(a.Ref, b.Ref)
+	})
+}
+
+// decided is an observation with what to do about it.
+type decided struct {
+	seen
+	Decision
+	entry Entry // by which it was decided
+}
+
+// decide decides about what was observed.
+func (l ledger) decide(observed []seen, prune Prune) []decided {
+	list := make([]decided, len(observed))
+	for i, s := range observed {
+		e := l.entry(s.Ref)
+		list[i] = decided{s, Decide(s.Observation, e, prune), e}
+	}
+	return list
+}
+
+// decide decides about what was observed, by what is recorded now.
+func (p *pass) decide(observed []seen) []decided {
+	return p.ledger().decide(observed, p.Pair.prune())
+}
+
+// difference returns what differs about an object that was read on both sides, and who
+// made the difference; nil if nothing does or a side could not show it.
+func (d decided) difference() *Difference {
+	if d.unreadable() != nil || d.Cause == "" {
+		return nil
+	}
+	letter := "M"
+	switch {
+	case d.Absent:
+		letter = "D"
+	case d.Replica == Missing:
+		letter = "A"
+	}
+	return &Difference{Ref: d.Ref, Letter: letter, Cause: d.Cause, Note: d.note(d.entry)}
+}
