@@ -40,6 +40,7 @@ func arrows() map[string][]string {
 		awserr      = "pkg/cloud/awserr"
 		rapid       = "pgregory.net/rapid"
 		cmp         = "github.com/google/go-cmp"
+		sync        = "golang.org/x/sync"
 		aws         = "github.com/aws/aws-sdk-go-v2"
 		smithy      = "github.com/aws/smithy-go"
 	)
@@ -47,7 +48,7 @@ func arrows() map[string][]string {
 		// The heart and what is as pure: the standard library only.
 		canonical:   {},
 		object:      {canonical},
-		replication: {object},
+		replication: {object, sync},
 		health:      {},
 		chef:        {},
 
@@ -69,7 +70,7 @@ func arrows() map[string][]string {
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {object, replication},
-		"pkg/feed/scan":      {object, replication, journal},
+		"pkg/feed/scan":      {object, replication, journal, sync},
 		"pkg/feed/collector": {chef, object, journal},
 		"pkg/feed/serve":     {chef, journal},
 

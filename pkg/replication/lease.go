@@ -52,7 +52,7 @@ func (g *guard) run(e *Engine, fence int64, o PassOptions) {
 	if fence == noLease {
 		renew.Stop()
 	}
-	soft, hard := deadlines(o.Deadline, e.Tuning.Margin)
+	soft, hard := deadlines(o.Deadline, e.Now(), e.Tuning.Margin)
 	defer soft.Stop()
 	defer hard.Stop()
 	for {
@@ -101,14 +101,14 @@ func (g *guard) extend(ends time.Time) {
 
 // deadlines are timers for the soft and the hard end; without a deadline they
 // never fire.
-func deadlines(deadline time.Time, margin time.Duration) (soft, hard *time.Timer) {
+func deadlines(deadline, now time.Time, margin time.Duration) (soft, hard *time.Timer) {
 	if deadline.IsZero() {
 		soft, hard = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 		soft.Stop()
 		hard.Stop()
 		return soft, hard
 	}
-	left := time.Until(deadline)
+	left := deadline.Sub(now)
 	return time.NewTimer(left - margin), time.NewTimer(left - margin/4)
 }
 

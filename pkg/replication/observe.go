@@ -3,8 +3,9 @@ package replication
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"chefsync/pkg/object"
 )
@@ -217,40 +218,29 @@ func (p *pass) calm() {
 // error or the guard says stop. Indexes with the same lane (nil: none have) are
 // done one after the other, in order.
 func (p *pass) each(n, workers int, lane func(int) string, do func(context.Context, int) error) error {
-	queue := make(chan []int)
-	ctx, cancel := context.WithCancelCause(p.guard.hard)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	for range min(workers, n) {
-		wg.Go(func() {
-			for indexes := range queue {
-				for _, i := range indexes {
-					if ctx.Err() != nil {
-						break
-					}
-					if err := p.guard.stopped(); err != nil {
-						cancel(err)
-						break
-					}
-					if err := do(ctx, i); err != nil {
-						cancel(err)
-					}
+	group, ctx := errgroup.WithContext(p.guard.hard)
+	group.SetLimit(workers)
+	for _, indexes := range lanes(n, lane) {
+		group.Go(func() error {
+			for _, i := range indexes {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := p.guard.stopped(); err != nil {
+					return err
+				}
+				if err := do(ctx, i); err != nil {
+					return err
 				}
 			}
+			return nil
 		})
 	}
-	for _, indexes := range lanes(n, lane) {
-		select {
-		case queue <- indexes:
-		case <-ctx.Done():
-		}
+	err := group.Wait()
+	if p.guard.hard.Err() != nil {
+		return context.Cause(p.guard.hard)
 	}
-	close(queue)
-	wg.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
+	return err
 }
 
 // lanes groups indexes that must be done one after the other.

@@ -32,10 +32,10 @@ func (o VerifyOptions) pass() PassOptions { return PassOptions{Deadline: o.Deadl
 
 // reading leaves a quarter of the time for what comes after the reading: a second
 // look, and a repair.
-func (o VerifyOptions) reading() PassOptions {
+func (o VerifyOptions) reading(now time.Time) PassOptions {
 	p := o.pass()
 	if !o.Deadline.IsZero() {
-		p.Deadline = o.Deadline.Add(-time.Until(o.Deadline) / 4)
+		p.Deadline = o.Deadline.Add(-o.Deadline.Sub(now) / 4)
 	}
 	return p
 }
@@ -187,7 +187,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 
 // read reads both sides, without a lease.
 func (v *verification) read(ctx context.Context) (err error) {
-	g := v.watch(ctx, noLease, v.report.At, v.options.reading())
+	g := v.watch(ctx, noLease, v.report.At, v.options.reading(v.Now()))
 	defer g.end()
 	defer v.keepClaim(g)()
 	p := v.reading(g, v.began, todo{})

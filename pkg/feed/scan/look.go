@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -302,20 +304,12 @@ func (p *pass) get(ctx context.Context, ref object.Ref) (*seen, error) {
 
 // each calls do for 0 … n-1, Concurrency at a time.
 func (p *pass) each(n int, do func(int)) {
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(p.Concurrency, n) {
-		wg.Go(func() {
-			for i := range next {
-				do(i)
-			}
-		})
-	}
+	var workers errgroup.Group
+	workers.SetLimit(p.Concurrency)
 	for i := range n {
-		next <- i
+		workers.Go(func() error { do(i); return nil })
 	}
-	close(next)
-	wg.Wait()
+	_ = workers.Wait()
 }
 
 // note adds a row, unless the journal only begins.
