@@ -174,6 +174,10 @@ func TestSettingsThatFunctionsCannotUseAreRefused(t *testing.T) {
 		"a hasty alarm": {awsConfig() + "interval = \"2h\"\n",
 			`f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would fire although acme is only checked ` +
 				`every 2h; write alarm_age under [aws] with more than 2h5m`},
+		"a poll each second": {awsConfig() + "interval = \"30s\"\n",
+			`f:12:1: organization[0].interval: 30s is too short: on AWS the smallest interval is a minute; write "1m" or more, in whole minutes`},
+		"a scan each second": {awsConfig() + "[journal]\nscan_every = \"59s\"\n",
+			`f:13:1: journal.scan_every: 59s is too short: on AWS the smallest interval is a minute; write "1m" or more, in whole minutes`},
 	} {
 		parsed, err := Loader{}.Parse("f", []byte(c.text))
 		if err != nil {

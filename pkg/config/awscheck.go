@@ -30,11 +30,30 @@ func (c *Config) CheckAWS() error {
 	if c.Feed == "journal" && !c.AWS.Journal {
 		r.addProblem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
+	c.checkIntervals(r)
 	c.checkAlarmAge(r)
 	if len(r.problems) > 0 {
 		return r.problems.sortByPosition()
 	}
 	return nil
+}
+
+// leastOnAWS is the shortest interval on AWS: EventBridge fires no rule more often.
+const leastOnAWS = time.Minute
+
+// checkIntervals refuses intervals that can't be kept on AWS.
+func (c *Config) checkIntervals(r *reader) {
+	refuse := func(key string, every time.Duration) {
+		if every < leastOnAWS {
+			r.addProblem(key, `write "1m" or more, in whole minutes`, "%s is too short: on AWS the smallest interval is a minute", FormatDuration(every))
+		}
+	}
+	for _, o := range c.Organizations {
+		refuse(o.key+".interval", o.Interval)
+	}
+	if c.AWS.Journal {
+		refuse("journal.scan_every", c.Journal.ScanEvery)
+	}
 }
 
 // checkAlarmAge refuses an age at which alarms would fire although nothing is wrong.
