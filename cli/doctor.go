@@ -38,8 +38,8 @@ on any server. With arguments, only these pairs and what they need are looked at
 Without an admin's key not all rights on a replica can be seen; those that were not
 checked are named. The exit code is that of the first failure, see help exit-codes.
 
-On a stack, look at its table, functions, schedules, logs and dead letters, and at
-the servers from where its function runs. --purge empties the queue of dead letters
+On a stack, look at its table, functions, logs and dead letters, and at the servers
+from where its function runs. --purge empties the queue of dead letters
 instead, of events that no function took: what they asked for, later ones have done.
 
 Where the primary serves no updated_since, what makes it push its changes is shown.`,

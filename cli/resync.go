@@ -126,7 +126,7 @@ func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []objec
 }
 
 func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref, f resyncFlags) error {
-	state, err := a.State(ctx)
+	state, err := control.StateAsOfScans(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 // allCommands are all commands, in the order of help.
 func allCommands(env *cmdline.Env) []*cobra.Command {
 	return []*cobra.Command{
-		newRunCmd(env), newSyncStartCmd(env), newSyncStopCmd(env), newServeChangesCmd(env), newTickCmd(env),
+		newRunCmd(env), newSyncStartCmd(env), newSyncStopCmd(env), newServeChangesCmd(env),
 		newSyncStatusCmd(env), newSyncLogCmd(env), newManagerLogCmd(env), newUnsyncedObjectsCmd(env), newRunsCmd(env),
 		newPlanCmd(env), newDiffCmd(env), newVerifyCmd(env), newResyncCmd(env),
 		newInitCmd(env), newPrepareOrgCmd(env), newDoctorCmd(env), newConfigCmd(env), newStateCmd(env), newDemoCmd(env), newVersionCmd(env),

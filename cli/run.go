@@ -40,10 +40,10 @@ Several processes may run on the same state: each pair is worked on by one at a
 time. The log goes to stderr, as JSON with --log-format json, and into the state
 for sync-log and manager-log.
 
-On a stack, its schedules and functions do this work. With --once, one pass is done
+On a stack, its functions do this work. With --once, one pass is done
 from here in their stead, or with --remote by the stack's function, which may reach
-servers that this machine doesn't. For ever it only runs pairs whose schedules are
-disabled.`,
+servers that this machine doesn't. For ever it only runs pairs that are
+stopped there, once they are started.`,
 		Example: `  chef-sync-ctl run
   chef-sync-ctl run --log-format json
   chef-sync-ctl run --once engineering

@@ -18,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -27,7 +26,6 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/cloudtest"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/schedule"
 	"chefsync/pkg/state/dynamostate"
 )
 
@@ -100,11 +98,6 @@ func (d *deployment) make(ctx context.Context) error {
 		}
 	}
 	outputs := d.outputs()
-	if d.fake == nil {
-		if _, err := scheduler.NewFromConfig(d.aws).CreateScheduleGroup(ctx, &scheduler.CreateScheduleGroupInput{Name: &d.ScheduleGroup}); err != nil {
-			return err
-		}
-	}
 	if d.fake != nil {
 		d.fake.AddStack(d.Stack, outputs)
 		return nil
@@ -149,51 +142,8 @@ func (d *deployment) configure(ts *testscript.TestScript, file string) {
 		return fmt.Sprintf("%q", "secretsmanager:"+name)
 	})
 	ts.Check(d.backend.StoreConfiguration(ctx, []byte(text)))
-	c, _, err := d.backend.Configuration(ctx, "")
+	_, _, err := d.backend.Configuration(ctx, "")
 	ts.Check(err)
-	var pairs []schedule.Pair
-	for _, p := range c.Pairs() {
-		pairs = append(pairs, schedule.Pair{ID: p.ID, Interval: time.Minute})
-	}
-	wanted, _, err := schedule.Desired(d.Resources, pairs, nil)
-	ts.Check(err)
-	_, err = d.group().Reconcile(ctx, wanted)
-	ts.Check(err)
-}
-
-func (d *deployment) group() *schedule.Group {
-	return &schedule.Group{API: scheduler.NewFromConfig(d.aws), Name: d.ScheduleGroup}
-}
-
-// schedule makes a pair's schedule something, or checks it with "is-" before.
-func (d *deployment) schedule(ts *testscript.TestScript, pair, state string) {
-	id, err := replication.ParsePairID(pair)
-	ts.Check(err)
-	ctx, name := context.Background(), schedule.PairName(id)
-	switch state {
-	case "enabled":
-		ts.Check(d.group().Enable(ctx, id))
-	case "disabled":
-		ts.Check(d.group().Disable(ctx, id))
-	case "none":
-		_, err := scheduler.NewFromConfig(d.aws).DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
-		ts.Check(err)
-	case "odd": // no rate: tick can't evaluate it
-		client := scheduler.NewFromConfig(d.aws)
-		got, err := client.GetSchedule(ctx, &scheduler.GetScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
-		ts.Check(err)
-		_, err = client.UpdateSchedule(ctx, &scheduler.UpdateScheduleInput{GroupName: &d.ScheduleGroup, Name: &name, Target: got.Target, State: got.State,
-			FlexibleTimeWindow: got.FlexibleTimeWindow, ScheduleExpression: aws.String("cron(0 1 * * ? *)")})
-		ts.Check(err)
-	case "is-enabled", "is-disabled":
-		got, err := scheduler.NewFromConfig(d.aws).GetSchedule(ctx, &scheduler.GetScheduleInput{GroupName: &d.ScheduleGroup, Name: &name})
-		ts.Check(err)
-		if "is-"+strings.ToLower(string(got.State)) != state {
-			ts.Fatalf("the schedule of %s is %s", pair, got.State)
-		}
-	default:
-		ts.Fatalf("unknown state %s", state)
-	}
 }
 
 // function puts an engine of this process in the place of functions/sync.
@@ -252,7 +202,6 @@ func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
 //	stack refuse OPERATION CODE     answer it with an error; "" no longer
 //	stack depth N                   so many dead letters
 //	stack reserved N                so many executions reserved for each function
-//	stack schedule PAIR enabled|disabled|odd|none   make its schedule that; is-enabled checks
 //	stack function ok|broken        what functions/sync answers: what this program's engine does, or an error
 //	stack restore TABLE             the table as it is now, as another one
 //	stack secret NAME               a secret is there (or not, with !)
@@ -277,8 +226,6 @@ func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		d.needFake(ts).SetReserved(n)
-	case "schedule":
-		d.schedule(ts, args[1], args[2])
 	case "function":
 		d.function(ts, args[1] == "broken")
 	case "restore":

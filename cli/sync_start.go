@@ -36,8 +36,8 @@ func newSyncStartCmd(env *cmdline.Env) *cobra.Command {
 		GroupID: cmdline.GroupSync,
 		Long: `Let pairs replicate: takes back a sync-stop, and approves deletions that the safety
 brake holds. Every pair of the configuration is started from the beginning; the
-work itself is done by "chef-sync-ctl run", or on a stack by its schedules, which
-are enabled again.
+work itself is done by "chef-sync-ctl run", or on a stack by its functions,
+within a minute.
 
 A pair that state export --stop moved to another state is refused: two places would
 write to one replica. --force takes it back, once it is stopped there.
@@ -78,7 +78,7 @@ with --accept-new-primary: it is compared whole, and what it would delete is hel
 }
 
 func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f startFlags) error {
-	state, err := a.State(ctx)
+	state, err := control.StateAsOfScans(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -110,9 +110,8 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		return app.WrapPair(p.ID, err)
 	})
 	started := control.PairsWithAnswer(pairs, answers)
-	left := control.SwitchSchedules(ctx, a, started, true)
 	var late error
-	if f.wait > 0 && failed == nil && left == nil {
+	if f.wait > 0 && failed == nil {
 		started = control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers), func(c control.Answer) bool { return c.Result == control.ResultHeld }))
 		late = control.WaitSynced(ctx, state, started, since, time.Duration(f.wait))
 		control.RefreshStatus(ctx, state, pairstatus.ToleranceOf(a), env.Now(), answers)
@@ -120,7 +119,7 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 	if err := control.Print(env, answers, failed); err != nil {
 		return err
 	}
-	return exit.Join(failed, held, left, late)
+	return exit.Join(failed, held, late)
 }
 
 // movedError refuses a pair that another state has.

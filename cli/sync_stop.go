@@ -24,11 +24,7 @@ func newSyncStopCmd(env *cmdline.Env) *cobra.Command {
 		GroupID: cmdline.GroupSync,
 		Long: `Stop replicating pairs. A pass at work finishes the objects in its hands and
 keeps its position. When the command returns with code 0, nothing writes to the
-replica for these pairs until sync-start.
-
-On a stack, their schedules are disabled, too. If only that fails, the pairs are
-stopped all the same, and the manager of the stack disables the schedules within
-minutes.`,
+replica for these pairs until sync-start.`,
 		Example: `  chef-sync-ctl sync-stop engineering --reason "maintenance of eu until noon"
   chef-sync-ctl sync-stop eu/engineering --wait 10m`,
 		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
@@ -44,7 +40,6 @@ minutes.`,
 		}
 		answers, failed := control.StopPairs(ctx, env, state, pairs, reason)
 		pairs = control.PairsWithAnswer(pairs, answers)
-		left := control.SwitchSchedules(ctx, a, pairs, false)
 		var busy error
 		if !noWait {
 			busy = control.WaitIdle(ctx, env, a, pairs, time.Duration(timeout))
@@ -56,7 +51,7 @@ minutes.`,
 			busy = exit.With(exit.Of(busy), fmt.Errorf("the pairs are stopped, but a pass may still be running: %w", busy),
 				"no other pass begins; wait for this one with the same command")
 		}
-		return exit.Join(failed, busy, left)
+		return exit.Join(failed, busy)
 	})
 	return cmd
 }

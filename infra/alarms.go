@@ -53,8 +53,6 @@ func (s *stack) addAlarms() {
 		// Those that arrive, not those that lie there: the next event does their work.
 		often("dead-letters", s.deadLetters.MetricNumberOfMessagesSent(options(sum, alarmPeriod)), 0,
 			"Events fail or aren't taken, again and again: chef-sync-ctl doctor"),
-		often("dropped", s.droppedEvents(alarmPeriod), 0,
-			"EventBridge Scheduler can't invoke functions: chef-sync-ctl doctor"),
 	}
 	for _, f := range s.functions() {
 		alarms = append(alarms,
@@ -89,14 +87,6 @@ func (s *stack) addAlarm(a alarm) {
 		made.AddAlarmAction(action)
 		made.AddOkAction(action)
 	}
-}
-
-// droppedEvents are those of schedules that Scheduler gave up.
-func (s *stack) droppedEvents(period time.Duration) awscloudwatch.IMetric {
-	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-		Namespace: jsii.String("AWS/Scheduler"), MetricName: jsii.String("InvocationDroppedCount"), Statistic: jsii.String(sum),
-		DimensionsMap: &map[string]*string{"ScheduleGroup": s.group.Name()}, Period: seconds(period),
-	})
 }
 
 func options(statistic string, period time.Duration) *awscloudwatch.MetricOptions {

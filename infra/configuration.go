@@ -7,22 +7,28 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/config"
 )
 
 // addConfiguration brings the configuration to the functions: the file is
-// uploaded under its hash, and CloudFormation tells the manager, which checks it,
-// stores it and makes the schedules follow. If the manager refuses it, the
-// deployment is rolled back. Another organization changes this resource only.
+// uploaded under its hash, and CloudFormation tells the manager, which checks it and
+// stores it. If the manager refuses it, the deployment is rolled back. Another
+// organization changes this resource only. When the stack is removed with its data,
+// the manager empties the bucket, which CloudFormation can't.
 func (s *stack) addConfiguration() constructs.IDependable {
 	file := awss3assets.NewAsset(s.scope, jsii.String("ConfigurationFile"), &awss3assets.AssetProps{Path: jsii.String(s.config.File)})
+	properties := map[string]any{"Bucket": *file.S3BucketName(), "Key": *file.S3ObjectKey()}
+	if s.aws.Removal == config.Destroy {
+		properties["EmptyBucket"] = *s.bucket.BucketArn()
+	}
 	resource := awscdk.NewCustomResource(s.scope, jsii.String("Configuration"), &awscdk.CustomResourceProps{
 		ResourceType: jsii.String(cloud.ConfigurationResource),
 		ServiceToken: s.manager.FunctionArn(),
 		// A manager that doesn't answer shall not keep CloudFormation for its hour.
 		ServiceTimeout: awscdk.Duration_Seconds(jsii.Number((managerTimeout + 2*eventAge).Seconds())),
-		Properties:     &map[string]any{"Bucket": *file.S3BucketName(), "Key": *file.S3ObjectKey()},
+		Properties:     &properties,
 	})
-	dependOn(resource, s.bucket, s.table, s.group, s.deadLetters, s.scheduleRole, s.sync.Function, s.manager.Function)
+	dependOn(resource, s.bucket, s.table, s.deadLetters, s.sync.Function, s.manager.Function)
 	if s.changes != nil {
 		dependOn(resource, s.changes.Function)
 	}

@@ -53,9 +53,9 @@ func (s *stack) addDashboard() {
 	row(page,
 		chart("Calls", calls),
 		chart("Errors and throttled calls", errors),
-		chart("Dead letters, and events that Scheduler dropped", []awscloudwatch.IMetric{
+		chart("Dead letters", []awscloudwatch.IMetric{
 			s.deadLetters.MetricApproximateNumberOfMessagesVisible(options(maximum, chartPeriod)),
-			s.deadLetters.MetricNumberOfMessagesSent(options(sum, chartPeriod)), s.droppedEvents(chartPeriod)}),
+			s.deadLetters.MetricNumberOfMessagesSent(options(sum, chartPeriod))}),
 	)
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"strings"
 	"time"
 
@@ -18,11 +17,11 @@ import (
 	"chefsync/pkg/config"
 )
 
-// eventAge is how long Scheduler and Lambda try to deliver an event. The next one
-// comes within minutes and does the same work.
+// eventAge is how long EventBridge and Lambda try to deliver an event. The next turn of
+// the manager sends it again if it is still due.
 const eventAge = time.Minute
 
-// The manager ends before its next turn.
+// A turn of the manager takes seconds. It has minutes, to empty a large bucket.
 const (
 	managerEvery   = cloud.ManagerEvery
 	managerTimeout = managerEvery
@@ -43,7 +42,6 @@ type function struct {
 // functionProps is in what functions differ.
 type functionProps struct {
 	name, description string
-	program           string // folder of functions, "" for the name
 	memory            int
 	timeout           time.Duration
 	concurrency       int  // 0, or config.Auto, for as many as the account allows
@@ -63,13 +61,12 @@ func (s *stack) addFunctions() {
 	if s.aws.Journal {
 		s.addChanges(told)
 	}
-	s.scheduleRole = s.addScheduleRole("ScheduleRole", rights.Schedule(s.config))
 	s.addManager(told)
 }
 
 // addChanges makes the function that scans for the journal, and the one that
-// answers requests to its URL. They are one program in two functions, so that what
-// comes from outside can take neither concurrency nor time from scans.
+// answers requests to its URL, so that what comes from outside can take neither
+// concurrency nor time from scans.
 func (s *stack) addChanges(told cloud.Resources) {
 	s.changes = s.addFunction(functionProps{
 		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans",
@@ -88,7 +85,7 @@ func (s *stack) addChanges(told cloud.Resources) {
 // number; otherwise the manager sees what the account can reserve.
 func (s *stack) addWeb(told cloud.Resources) {
 	s.web = s.addFunction(functionProps{
-		name: cloud.WebFunction, program: cloud.ChangesFunction, description: "The journal's URL: pushes, updated_since",
+		name: cloud.WebFunction, description: "The journal's URL: pushes, updated_since",
 		memory: s.aws.Memory, timeout: webTimeout, concurrency: s.aws.JournalConcurrency, reachesServers: true,
 		told: told, rights: rights.Web(s.config),
 	})
@@ -96,18 +93,16 @@ func (s *stack) addWeb(told cloud.Resources) {
 }
 
 // addManager makes the manager. It talks to AWS alone, so it stays outside the
-// VPC, whose subnets might have no way to CloudFormation and Scheduler.
+// VPC, whose subnets might have no way to CloudFormation.
 func (s *stack) addManager(told cloud.Resources) {
-	told.ScheduleGroup, told.SyncARN = *s.group.Name(), *s.sync.FunctionArn()
-	told.ScheduleRole, told.DeadLetterARN = *s.scheduleRole.RoleArn(), *s.deadLetters.QueueArn()
 	if s.changes != nil {
-		told.Changes, told.ChangesARN = *s.changes.FunctionName(), *s.changes.FunctionArn()
+		told.Changes = *s.changes.FunctionName()
 	}
 	if s.web != nil {
 		told.Web = *s.web.FunctionName()
 	}
 	s.manager = s.addFunction(functionProps{
-		name: cloud.ManagerFunction, description: "Looks after all pairs, their schedules and metrics",
+		name: cloud.ManagerFunction, description: "Starts passes and scans, and looks after all pairs",
 		memory: managerMemory, timeout: managerTimeout,
 		told: told, rights: rights.Manager(s.config),
 	})
@@ -137,7 +132,7 @@ func (s *stack) addFunction(p functionProps) *function {
 		Runtime:      awslambda.Runtime_PROVIDED_AL2023(),
 		Handler:      jsii.String("bootstrap"),
 		Architecture: s.architecture(),
-		Code:         awslambda.Code_FromAsset(jsii.String(s.code[cmp.Or(p.program, p.name)]), nil),
+		Code:         awslambda.Code_FromAsset(jsii.String(s.code[p.name]), nil),
 		MemorySize:   jsii.Number(float64(p.memory)),
 		Timeout:      awscdk.Duration_Seconds(jsii.Number(p.timeout.Seconds())),
 		Environment:  stringsOf(p.told.Environment()),

@@ -99,7 +99,7 @@ func TestMakeNeedsNoTerminal(t *testing.T) {
 func TestAFunctionThatDoesNotBuildIsNamedWithTheCompilersWords(t *testing.T) {
 	var log bytes.Buffer
 	_, err := buildFunctions(&log, t.TempDir(), config.AWS{}) // ./functions isn't here
-	if err == nil || !strings.Contains(err.Error(), "build functions/sync") || !strings.Contains(log.String(), "functions/sync") {
+	if err == nil || !strings.Contains(err.Error(), "build functions/cmd/sync") || !strings.Contains(log.String(), "functions/cmd/sync") {
 		t.Errorf("error %v, log %s", err, &log)
 	}
 }

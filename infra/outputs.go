@@ -14,20 +14,15 @@ func (s *stack) addOutputs() {
 	outputs := map[string]*string{
 		"Table":           s.table.TableName(),
 		"Bucket":          s.bucket.BucketName(),
-		"ScheduleGroup":   s.group.Name(),
 		"SyncFunction":    s.sync.FunctionName(),
 		"SyncLog":         s.sync.logs.LogGroupName(),
-		"SyncArn":         s.sync.FunctionArn(),
 		"ManagerFunction": s.manager.FunctionName(),
 		"ManagerLog":      s.manager.logs.LogGroupName(),
 		"DeadLetters":     s.deadLetters.QueueUrl(),
-		"DeadLetterArn":   s.deadLetters.QueueArn(),
-		"ScheduleRole":    s.scheduleRole.RoleArn(),
 	}
 	if s.changes != nil {
 		outputs["ChangesFunction"] = s.changes.FunctionName()
 		outputs["ChangesLog"] = s.changes.logs.LogGroupName()
-		outputs["ChangesArn"] = s.changes.FunctionArn()
 	}
 	if s.web != nil {
 		outputs["WebFunction"] = s.web.FunctionName()

@@ -43,8 +43,6 @@ func (s *stack) expand(pattern, log string) string {
 			return strings.Join([]string{*s.scope.Partition(), part[2], *s.scope.Region(), *s.scope.Account()}, ":")
 		case "Region":
 			return *s.scope.Region()
-		case "Group":
-			return *s.group.Name()
 		case "Table":
 			return *s.table.TableArn()
 		case "Bucket":
@@ -61,10 +59,6 @@ func (s *stack) expand(pattern, log string) string {
 			return *s.changes.FunctionArn()
 		case "WebFunction":
 			return *s.web.FunctionArn()
-		case "ManagerFunction":
-			return *s.manager.FunctionArn()
-		case "ScheduleRole":
-			return *s.scheduleRole.RoleArn()
 		}
 		panic("no such variable of a right: " + text)
 	})

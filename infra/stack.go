@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -28,19 +27,17 @@ type stack struct {
 	aws    config.AWS
 	code   map[string]string // folder of each function's bootstrap
 
-	key          awskms.IKey // nil for keys that AWS owns
-	table        awsdynamodb.Table
-	bucket       awss3.Bucket
-	deadLetters  awssqs.Queue
-	group        awsscheduler.CfnScheduleGroup
-	network      *awslambda.CfnFunction_VpcConfigProperty // nil outside a VPC
-	sync         *function
-	changes      *function // nil without a journal
-	web          *function // nil without a URL of the journal
-	manager      *function
-	url          awslambda.FunctionUrl // nil if there is none
-	scheduleRole awsiam.Role
-	topic        awssns.Topic // nil if nobody wants to know
+	key         awskms.IKey // nil for keys that AWS owns
+	table       awsdynamodb.Table
+	bucket      awss3.Bucket
+	deadLetters awssqs.Queue
+	network     *awslambda.CfnFunction_VpcConfigProperty // nil outside a VPC
+	sync        *function
+	changes     *function // nil without a journal
+	web         *function // nil without a URL of the journal
+	manager     *function
+	url         awslambda.FunctionUrl // nil if there is none
+	topic       awssns.Topic          // nil if nobody wants to know
 }
 
 // newStack adds the stack of a configuration to an app.
@@ -63,11 +60,10 @@ func newStack(app awscdk.App, c *config.Config, code map[string]string) *stack {
 	s.addTable()
 	s.addBucket()
 	s.addDeadLetters()
-	s.addScheduleGroup()
 	s.addNetwork()
 	s.addFunctions()
 	configuration := s.addConfiguration()
-	s.addSchedules(configuration)
+	s.addRule(configuration)
 	s.addTopic()
 	s.addAlarms()
 	s.addDashboard()

@@ -79,7 +79,9 @@ func TestNothingStaysOfAStackThatShallBeDestroyed(t *testing.T) {
 		}
 	}
 	s.has(t, "AWS::DynamoDB::Table", map[string]any{"DeletionProtectionEnabled": false})
-	s.count(t, "Custom::S3AutoDeleteObjects", 1)
+	// CloudFormation deletes no bucket that isn't empty: the manager empties it.
+	s.has(t, cloud.ConfigurationResource, map[string]any{"EmptyBucket": map[string]any{"Fn::GetAtt": []any{assertions.Match_AnyValue(), "Arn"}}})
+	synthesize(t, example(t)).has(t, cloud.ConfigurationResource, map[string]any{"EmptyBucket": assertions.Match_Absent()})
 }
 
 func TestFunctionsAreSmallAndGiveUpEarly(t *testing.T) {
@@ -109,7 +111,7 @@ func TestFunctionsAreToldWhatTheyNeed(t *testing.T) {
 		"Sync":    {"Stack", "Table", "Bucket"},
 		"Changes": {"Stack", "Table", "Bucket", "SyncFunction"},
 		"Web":     {"Stack", "Table", "Bucket", "SyncFunction"},
-		"Manager": {"Stack", "Table", "Bucket", "SyncFunction", "ChangesFunction", "WebFunction", "ScheduleGroup", "SyncArn", "ChangesArn", "ScheduleRole", "DeadLetterArn"},
+		"Manager": {"Stack", "Table", "Bucket", "SyncFunction", "ChangesFunction", "WebFunction"},
 	} {
 		var vars []string
 		for _, w := range want {
@@ -137,26 +139,54 @@ func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
 	}
 }
 
-func TestTheManagerIsCalledEveryFiveMinutes(t *testing.T) {
+func TestTheManagerIsFiredEachMinute(t *testing.T) {
 	s := synthesize(t, example(t))
-	s.count(t, "AWS::Scheduler::Schedule", 1)
-	s.has(t, "AWS::Scheduler::Schedule", map[string]any{
-		"Name": "manager", "GroupName": "chef-sync", "ScheduleExpression": "rate(5 minutes)",
-		"Target": map[string]any{"Input": `{"task":"manage"}`, "RetryPolicy": map[string]any{"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}},
+	s.count(t, "AWS::Events::Rule", 1)
+	s.has(t, "AWS::Events::Rule", map[string]any{
+		"Name": "chef-sync-dispatch", "ScheduleExpression": "rate(1 minute)", "State": "ENABLED",
+		"Targets": []any{map[string]any{"Id": "manager", "Arn": assertions.Match_AnyValue(), "Input": `{"task":"dispatch"}`,
+			"RetryPolicy": map[string]any{"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": 60}}},
 	})
-	for _, prefix := range []string{"sync-", "scan-"} {
-		if strings.HasPrefix(managerSchedule, prefix) {
-			t.Errorf("the manager would remove its own schedule %q", managerSchedule)
+	s.has(t, "AWS::Lambda::Permission", map[string]any{"Principal": "events.amazonaws.com", "Action": "lambda:InvokeFunction",
+		"SourceArn": map[string]any{"Fn::GetAtt": []any{"Dispatch", "Arn"}}})
+}
+
+// Its first turn would fail without a configuration, and its last would start what has
+// just been removed.
+func TestTheManagerIsOnlyFiredWhileThereIsAConfiguration(t *testing.T) {
+	rule := synthesize(t, example(t)).document(t).of(t, "AWS::Events::Rule", "")
+	if after, _ := rule.DependsOn.([]any); !slices.Contains(after, any("Configuration")) {
+		t.Errorf("the rule only waits for %v", rule.DependsOn)
+	}
+}
+
+// Versions before this one had a schedule group with a schedule for each pair, which
+// CloudFormation deletes, schedules included, once no resource of the template stands
+// for it; see infra/README.md.
+func TestAnUpgradeRemovesTheSchedules(t *testing.T) {
+	for name, text := range variants(t) {
+		for id, r := range synthesize(t, text).document(t).Resources {
+			if strings.HasPrefix(r.Type, "AWS::Scheduler::") || id == "ScheduleGroup" || id == "ManagerSchedule" {
+				t.Errorf("%s: %s is a %s", name, id, r.Type)
+			}
 		}
 	}
 }
 
-// Its first turn would fail without a configuration, and its last would make
-// schedules anew that were just cleared.
-func TestTheManagerIsOnlyCalledWhileThereIsAConfiguration(t *testing.T) {
-	schedule := synthesize(t, example(t)).document(t).of(t, "AWS::Scheduler::Schedule", "")
-	if after, _ := schedule.DependsOn.([]any); !slices.Contains(after, any("Configuration")) {
-		t.Errorf("the schedule only waits for %v", schedule.DependsOn)
+// Emulators know neither alarms on an expression nor CDK's own functions, which need
+// Node and its SDK.
+func TestEmulatorsCanDeployTheStack(t *testing.T) {
+	for name, text := range variants(t) {
+		for id, r := range synthesize(t, text).document(t).Resources {
+			switch {
+			case r.Type == "AWS::Lambda::Function" && r.Properties["Runtime"] != "provided.al2023":
+				t.Errorf("%s: %s runs on %v", name, id, r.Properties["Runtime"])
+			case r.Type == "AWS::CloudWatch::Alarm" && r.Properties["Metrics"] != nil:
+				t.Errorf("%s: %s is on an expression", name, id)
+			case strings.HasPrefix(r.Type, "Custom::") && r.Type != cloud.ConfigurationResource:
+				t.Errorf("%s: %s is a %s", name, id, r.Type)
+			}
+		}
 	}
 }
 
@@ -172,7 +202,7 @@ func TestTheURLIsOpenAndOnlyThereForSomebody(t *testing.T) {
 	} {
 		s := synthesize(t, text)
 		s.count(t, "AWS::Lambda::Url", 0)
-		s.count(t, "AWS::Lambda::Permission", 0)
+		s.count(t, "AWS::Lambda::Permission", 1) // the rule's
 		for _, word := range []string{"Refused", "chef-sync-refused", "chef-sync-web", "FunctionConcurrency"} {
 			if strings.Contains(s.text, word) {
 				t.Errorf("%s: the template names %s", name, word)
@@ -191,7 +221,7 @@ func TestWithoutAJournalThereIsNothingOfIt(t *testing.T) {
 
 func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 	s := synthesize(t, example(t))
-	s.count(t, "AWS::CloudWatch::Alarm", 15)
+	s.count(t, "AWS::CloudWatch::Alarm", 14)
 	s.has(t, "AWS::SNS::Subscription", map[string]any{"Protocol": "email", "Endpoint": "chef@example.com"})
 	check(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::CloudWatch::Alarm"), map[string]any{"AlarmActions": assertions.Match_AnyValue(), "OKActions": assertions.Match_AnyValue()})
@@ -200,7 +230,7 @@ func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
 		assertions.Match_ObjectLike(&map[string]any{"Effect": "Allow", "Action": "sns:Publish", "Principal": map[string]any{"Service": "cloudwatch.amazonaws.com"}}),
 	})}})
 	nobody := synthesize(t, strings.Replace(example(t), `alarm_email = "chef@example.com"`, "", 1))
-	nobody.count(t, "AWS::CloudWatch::Alarm", 15)
+	nobody.count(t, "AWS::CloudWatch::Alarm", 14)
 	nobody.count(t, "AWS::SNS::Topic", 0)
 }
 
@@ -239,7 +269,7 @@ func TestAlarmsRingOverSeveralSamplesOfOneMetric(t *testing.T) {
 	want := map[string]string{
 		"chef-sync-age": "OldestGoodPassAge", "chef-sync-scan": "OldestGoodScanAge", "chef-sync-waiting": "Waiting", "chef-sync-unsynced": "Unsynced", "chef-sync-refused": "Refused",
 		// What arrives, not what lies there: else somebody would have to purge the queue.
-		"chef-sync-dead-letters": "NumberOfMessagesSent", "chef-sync-dropped": "InvocationDroppedCount",
+		"chef-sync-dead-letters": "NumberOfMessagesSent",
 	}
 	for _, f := range []string{"sync", "manager", "changes", "web"} {
 		want["chef-sync-errors-"+f], want["chef-sync-throttles-"+f] = "Errors", "Throttles"
@@ -289,7 +319,7 @@ func TestAlarmsAndDashboardLookAtMetricsThatFunctionsWrite(t *testing.T) {
 func TestEverythingThatTakesTagsHasThem(t *testing.T) {
 	s := synthesize(t, example(t))
 	none := []string{"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription", "AWS::Lambda::EventInvokeConfig",
-		"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::Scheduler::Schedule", "AWS::CloudWatch::Dashboard", cloud.ConfigurationResource}
+		"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::CloudWatch::Dashboard", cloud.ConfigurationResource}
 	for id, r := range s.document(t).Resources {
 		tags, _ := r.Properties["Tags"].([]any)
 		tagged := slices.ContainsFunc(tags, func(tag any) bool { return cmp.Equal(tag, map[string]any{"Key": "team", "Value": "chef"}) })

@@ -74,7 +74,5 @@ func (s *stack) addBucket() {
 			{Id: jsii.String("broken-uploads"), AbortIncompleteMultipartUploadAfter: days(1)},
 		},
 		RemovalPolicy: s.removal(),
-		// CloudFormation removes no bucket that isn't empty.
-		AutoDeleteObjects: jsii.Bool(s.aws.Removal == config.Destroy),
 	})
 }

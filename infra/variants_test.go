@@ -92,9 +92,6 @@ func TestTwoStacksOfAnAccountDoNotCollide(t *testing.T) {
 			for _, property := range []string{"FunctionName", "LogGroupName", "AlarmName", "DashboardName", "TableName", "BucketName", "QueueName", "RoleName", "TopicName", "GroupName", "Name"} {
 				name, fixed := r.Properties[property].(string)
 				key := r.Type + " " + name
-				if r.Type == "AWS::Scheduler::Schedule" {
-					key += " of " + r.Properties["GroupName"].(string)
-				}
 				if other, taken := names[key]; fixed && taken && other != stack {
 					t.Errorf("%s: both stacks have a %s", id, key)
 				} else if fixed {
@@ -133,8 +130,8 @@ func TestEveryRoleHasThePermissionsBoundary(t *testing.T) {
 			}
 		}
 	}
-	if roles != 7 { // four functions, two for schedules, one that empties the bucket
-		t.Errorf("%d roles, want 7", roles)
+	if roles != 4 { // one for each function
+		t.Errorf("%d roles, want 4", roles)
 	}
 }
 

@@ -127,7 +127,7 @@ func newEmulator(t *testing.T) *emulator {
 	env["AWS_ENDPOINT_URL_LAMBDA"] = lambda.URL
 	maps.Copy(env, vars)
 	for _, name := range []string{cloud.SyncFunction, cloud.ManagerFunction, cloud.ChangesFunction} {
-		lambda.Add(runtimetest.Config{Name: stackName + "-" + name, Program: programs.Build(t, "chefsync/functions/"+name), Env: env, Timeout: time.Minute})
+		lambda.Add(runtimetest.Config{Name: stackName + "-" + name, Program: programs.Build(t, "chefsync/functions/cmd/"+name), Env: env, Timeout: time.Minute})
 	}
 	e.manager = lambda.Get(stackName + "-" + cloud.ManagerFunction)
 	return e
@@ -164,5 +164,18 @@ func (e *emulator) deploy(config string) {
 	}
 	if status, reason := e.manager.CustomResource("Create", cloud.ConfigurationResource, map[string]string{"Bucket": e.stack.Bucket, "Key": key}); status != "SUCCESS" {
 		e.t.Fatalf("deployment: %s, %s", status, reason)
+	}
+	go e.fire(e.t.Context())
+}
+
+// fire is the rule of the stack, with shorter minutes.
+func (e *emulator) fire(ctx context.Context) {
+	for ctx.Err() == nil {
+		// What fails is in the log of the manager, and shows in what the replica lacks.
+		_, _ = e.manager.Invoke(ctx, cloud.ManagerEvent{Task: cloud.TaskDispatch})
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }

@@ -126,7 +126,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{elsewhere, "up", "AWS_ENDPOINT_URL is http://127.0.0.1:1: up is for LocalStack in Docker"},
 		{elsewhere, "down", "down is for LocalStack in Docker"},
 		{elsewhere, "keys", "chef-sync-ctl is missing; localstack/run build"},
-		{map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "PATH": path(t, "go true", "node true", "npx true")}, "deploy", "AWS_ENDPOINT_URL_S3 is missing"},
+		{map[string]string{"AWS_ENDPOINT_URL": "http://aws.example.com:1", "PATH": path(t, "go true", "node true", "npx true")}, "deploy", "AWS_ENDPOINT_URL_S3 is missing"},
 		{map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "PATH": path(t), "TOOLS": tools(t)}, "keys", "PRIMARY_KEY: names the key file of admin on the primary"},
 		{map[string]string{"PATH": path(t, "uname echo riscv64")}, "config", "functions can't run on riscv64"},
 	} {

@@ -31,7 +31,7 @@ func smoke(t *testing.T, primary, replica chefServer) {
 	}
 }
 
-// Without the schedules nothing is copied, and the smoke test says so: it can
+// Where the pair is stopped nothing is copied, and the smoke test says so: it can
 // fail.
 func TestTheSmokeTestFailsWhereNothingIsCopied(t *testing.T) {
 	t.Parallel()

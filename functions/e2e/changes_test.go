@@ -17,7 +17,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// scan is what the schedule of the source organization does.
+// scan is what the manager starts for the source organization.
 func scan(r *rig) cloud.ChangesResult {
 	r.t.Helper()
 	result, err := r.changes.Invoke(context.Background(), cloud.ChangesEvent{Source: orgName, Trigger: cloud.TriggerSchedule})
@@ -103,7 +103,8 @@ func TestAPrimaryWithoutAFeedIsReplicatedByItsJournal(t *testing.T) {
 	}
 }
 
-// TestAPushWakesThePairs, as a scan does: no schedule fires between it and the replica.
+// TestAPushWakesThePairs, as a scan does: no turn of the manager is between it and the
+// replica.
 func TestAPushWakesThePairs(t *testing.T) {
 	t.Parallel()
 	r := journaled(t)

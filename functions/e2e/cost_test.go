@@ -17,17 +17,17 @@ import (
 // service. Logs are 0.50 for taking a GB in and 0.03 for keeping it a month. Check
 // them before relying on a sum.
 type prices struct {
-	scheduled, request, gigabyteSecond float64 // Scheduler, Lambda on arm64
-	write, read                        float64 // of a table on demand, per unit
-	put, get                           float64 // of S3
-	logged                             float64 // a byte
-	alarm, secret, dashboard, metric   float64 // a month
-	nat                                float64 // a gigabyte through a NAT gateway
+	fired, request, gigabyteSecond   float64 // a rule of EventBridge, Lambda on arm64
+	write, read                      float64 // of a table on demand, per unit
+	put, get                         float64 // of S3
+	logged                           float64 // a byte
+	alarm, secret, dashboard, metric float64 // a month
+	nat                              float64 // a gigabyte through a NAT gateway
 }
 
 func list() prices {
 	return prices{
-		scheduled: 1.00e-6, request: 0.20e-6, gigabyteSecond: 0.0000133334,
+		fired: 1.00e-6, request: 0.20e-6, gigabyteSecond: 0.0000133334,
 		write: 0.625e-6, read: 0.125e-6, put: 5e-6, get: 0.4e-6, logged: 0.53e-9,
 		alarm: 0.10, secret: 0.40, dashboard: 3.00, metric: 0.30, nat: 0.045,
 	}
@@ -36,6 +36,7 @@ func list() prices {
 // counted is what an invocation asks of AWS.
 type counted struct {
 	reads, writes, puts, gets, secrets int
+	transacted                         int // of the writes: parts of transactions, which cost twice
 	logged                             int // bytes
 }
 
@@ -62,6 +63,9 @@ func (r *rig) counting(function string, do func()) (c counted) {
 			c.reads++
 		case "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem":
 			c.writes++
+			if call.InTransaction {
+				c.transacted++
+			}
 		case "s3:PutObject", "s3:DeleteObject":
 			c.puts++
 		case "s3:GetObject":
@@ -75,36 +79,53 @@ func (r *rig) counting(function string, do func()) (c counted) {
 
 // The assumptions of the sums that aren't counted.
 const (
-	pollsAMonth = 43_800 // one a minute
-	busy        = 0.01   // of the polls find a change
-	pollSeconds = 0.100  // of a poll, most of it waiting for AWS or the primary
-	workSeconds = 0.500
-	gigabytes   = 0.25
-	secrets     = 3
+	minutesAMonth = 43_800
+	changes       = minutesAMonth / 100 // passes of a pair a month that find something
+	pollSeconds   = 0.100               // of a poll, most of it waiting for AWS or the primary
+	workSeconds   = 0.500
+	gigabytes     = 0.25
+	secrets       = 3
+	turnSeconds   = 0.100  // of a turn of the manager that finds nothing due
+	recordSeconds = 0.0005 // more for each pair whose record it reads
+	startSeconds  = 0.020  // more for each function that it starts
+	recordUnits   = 0.25   // read units of a pair's record of 1 KB, and of that of a source
 )
 
-// invocation is what one costs that a schedule starts. All writes are taken for parts
-// of transactions, which cost twice.
+// invocation is what one costs. What starts it is paid elsewhere.
 func (p prices) invocation(c counted, seconds float64) float64 {
-	return p.scheduled + p.request + seconds*gigabytes*p.gigabyteSecond +
-		float64(c.reads)*p.read + 2*float64(c.writes)*p.write + float64(c.puts)*p.put + float64(c.gets)*p.get + float64(c.logged)*p.logged
+	return p.request + seconds*gigabytes*p.gigabyteSecond +
+		float64(c.reads)*p.read + float64(c.writes+c.transacted)*p.write + float64(c.puts)*p.put + float64(c.gets)*p.get + float64(c.logged)*p.logged
 }
 
-// pair is what a pair costs a month, in USD, that is polled every minute. A record
-// stands for the polls of cloud.NoteEvery. The manager reads all pairs, of which an
-// item is 1 KB, every five minutes.
+// managed is what the manager's time costs a month that one more second of each turn
+// takes.
+func (p prices) managed(seconds float64) float64 {
+	return minutesAMonth * seconds * gigabytes * p.gigabyteSecond
+}
+
+// pair is what a pair costs a month, in USD, whose source is scanned every minute: its
+// record is read by each turn of the manager; it is polled once an hour, which is
+// recorded, and whenever its source has changed, which costs a read of its record more.
 func (p prices) pair(empty, change counted) float64 {
-	poll := p.invocation(empty, pollSeconds) + p.write/cloud.NoteEvery.Minutes()
-	return pollsAMonth*((1-busy)*poll+busy*p.invocation(change, workSeconds)) + pollsAMonth/5*p.read/4
+	const hours = minutesAMonth / 60
+	return minutesAMonth*recordUnits*p.read + p.managed(recordSeconds) +
+		hours*(p.invocation(empty, pollSeconds)+p.write) + changes*(p.invocation(change, workSeconds)+p.read)
+}
+
+// polledPair is what a pair costs a month whose primary serves updated_since, polled
+// every minute. A record stands for the polls of cloud.NoteEvery.
+func (p prices) polledPair(empty, change counted) float64 {
+	poll := p.invocation(empty, pollSeconds) + p.write/cloud.NoteEvery.Minutes() + startSeconds*gigabytes*p.gigabyteSecond
+	return minutesAMonth*(recordUnits*p.read+poll) + p.managed(recordSeconds) + changes*p.invocation(change, workSeconds)
 }
 
 // stack is what a stack costs a month without a pair.
-func (p prices) stack(alarms int) float64 {
+func (p prices) stack(turn counted, alarms int) float64 {
 	custom := 0
 	for _, names := range cloud.MetricNames() {
 		custom += len(names)
 	}
-	manager := pollsAMonth / 5 * (p.scheduled + p.request + 1*gigabytes*p.gigabyteSecond + 600*p.logged)
+	manager := minutesAMonth*(p.fired+p.invocation(turn, turnSeconds)) + minutesAMonth/5*600*p.logged
 	return manager + float64(alarms)*p.alarm + secrets*p.secret + p.dashboard + float64(custom)*p.metric
 }
 
@@ -130,6 +151,13 @@ func TestTheCosts(t *testing.T) {
 		t.Errorf("an empty poll costs %+v, want %+v", empty, want)
 	}
 	scan(r)
+	r.manage(cloud.TaskDispatch)
+	r.sync.Wait()
+	turn := r.counting(cloud.ManagerFunction, func() { r.dispatch() })
+	// The records of all pairs and of all scans, and whether there is a newer configuration.
+	if want := (counted{reads: 2, gets: 1}); turn != want {
+		t.Errorf("a turn of the manager without news costs %+v, want %+v", turn, want)
+	}
 	idle := r.counting(cloud.ChangesFunction, func() { scan(r) })
 	// It takes the lease and frees it, reads its memory and the diary, and its record
 	// stands for those after it.
@@ -141,22 +169,24 @@ func TestTheCosts(t *testing.T) {
 	if change.secrets > 0 || change.puts > 0 || change.gets > 1 {
 		t.Errorf("a changed role costs %+v", change)
 	}
-	t.Logf("empty poll %+v, idle scan %+v, changed role %+v", empty, idle, change)
+	t.Logf("turn %+v, empty poll %+v, idle scan %+v, changed role %+v", turn, empty, idle, change)
 	p, readme := list(), readmeCosts(t)
 	pair := p.pair(empty, change)
-	if pair > 0.10 {
-		t.Errorf("a pair costs %.3f USD a month", pair)
+	stack := p.stack(turn, alarmed(t))
+	if sum := stack + 1000*pair; sum > 20 {
+		t.Errorf("a stack of a thousand pairs costs %.2f USD a month without its scans", sum)
 	}
-	stack := p.stack(alarmed(t))
 	if want := fmt.Sprintf("about %.0f |", stack); !strings.Contains(readme.text, want) {
 		t.Errorf("a stack without pairs costs %.2f USD a month; infra/README.md doesn't say %q", stack, want)
 	}
-	readme.want(t, "A pair, polled every minute", pair)
+	readme.wantRounded(t, "A thousand pairs whose sources are scanned", 1000*pair)
+	readme.wantRounded(t, "A thousand pairs of a primary with `updated_since`, polled every minute", 1000*p.polledPair(empty, change))
+	readme.wantRounded(t, "The stack with a thousand such pairs, without the scans", stack+1000*pair)
 	source := map[int]float64{}
 	for _, m := range measuredScans() {
 		source[m.objects] = p.source(idle, m)
 		readme.want(t, "A source organization of "+thousands(m.objects)+" objects, scanned every minute", source[m.objects])
-		sent, received := m.sent*pollsAMonth/1e6, m.received*pollsAMonth/1e6 // GB
+		sent, received := m.sent*minutesAMonth/1e6, m.received*minutesAMonth/1e6 // GB
 		t.Logf("%6d objects: %.2f s a scan, %.1f GB sent and %.1f GB received a month; through a NAT gateway %.2f USD",
 			m.objects, m.lambdaSeconds(), sent, received, (sent+received)*p.nat)
 	}

@@ -13,16 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/scheduler"
-
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/chef/goiarditest"
-	"chefsync/pkg/cloud/cloudtest"
 )
 
 // Variables of the environment that name emulators; .ci/emulators sets them.
 const (
-	endpointName   = "CHEFSYNC_AWS_ENDPOINT" // has the table, secrets and schedules
+	endpointName   = "CHEFSYNC_AWS_ENDPOINT" // has the table and secrets
 	s3EndpointName = "CHEFSYNC_S3_ENDPOINT"  // has the bucket
 	// oneAtATime is for emulators that several requests at once break; see the
 	// suite of pkg/state/dynamostate.
@@ -51,13 +48,6 @@ var stackNumber atomic.Int64
 func emulated(t testing.TB, there http.Handler, primary, replica *server) *rig {
 	t.Helper()
 	stack := fmt.Sprintf("e2e-%d-%d", os.Getpid(), stackNumber.Add(1))
-	cfg, err := cloudtest.Config(t.Context(), os.Getenv(endpointName))
-	if err == nil {
-		_, err = scheduler.NewFromConfig(cfg).CreateScheduleGroup(t.Context(), &scheduler.CreateScheduleGroupInput{Name: &stack})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	return rigOn(t, there, stack, primary, replica)
 }
 

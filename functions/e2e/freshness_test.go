@@ -59,7 +59,7 @@ func (r *rig) later(by time.Duration) {
 	}
 }
 
-// tryScan sends the event of the scanner's schedule; the scan may fail.
+// tryScan sends the event for a scan, which may fail.
 func (r *rig) tryScan() cloud.ChangesResult {
 	r.t.Helper()
 	result, err := r.changes.Invoke(context.Background(), cloud.ChangesEvent{Source: orgName, Trigger: cloud.TriggerSchedule})

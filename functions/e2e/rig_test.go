@@ -147,7 +147,7 @@ type rig struct {
 	cfg                     aws.Config
 	backend                 *onaws.Backend
 	sync, manager, changes  *runtimetest.Function
-	web                     *runtimetest.Function // the program of changes, for its URL
+	web                     *runtimetest.Function // for the URL of the journal
 	lambda                  *runtimetest.Service
 	primary, replica        *server
 	fronts                  map[string]*cloudtest.Front // what each function asks of AWS
@@ -162,13 +162,13 @@ func newRig(t testing.TB, primary, replica *server) *rig {
 	t.Helper()
 	fake := cloudtest.Start()
 	t.Cleanup(fake.Close)
-	fake.AddStack("chef-sync", map[string]string{"ScheduleGroup": "chef-sync"})
+	fake.AddStack("chef-sync", map[string]string{})
 	r := rigOn(t, fake, "chef-sync", primary, replica)
 	r.aws = fake
 	return r
 }
 
-// rigOn makes a stack on an AWS that has its schedule group.
+// rigOn makes a stack on an AWS.
 func rigOn(t testing.TB, there http.Handler, stack string, primary, replica *server) *rig {
 	t.Helper()
 	front := cloudtest.NewFront(t, there)
@@ -209,12 +209,8 @@ func (r *rig) add(lambda *runtimetest.Service, name string) *runtimetest.Functio
 	env["AWS_ENDPOINT_URL_LAMBDA"] = r.invocations(name, lambda.URL)
 	env["AWS_SESSION_TOKEN"] = "" // versitygw knows none
 	maps.Copy(env, r.stack.Environment())
-	program := name
-	if name == cloud.WebFunction {
-		program = cloud.ChangesFunction
-	}
 	return lambda.Add(runtimetest.Config{
-		Name: r.stack.Stack + "-" + name, Program: programs.Build(r.t, "chefsync/functions/"+program), Env: env, Timeout: time.Minute,
+		Name: r.stack.Stack + "-" + name, Program: programs.Build(r.t, "chefsync/functions/cmd/"+name), Env: env, Timeout: time.Minute,
 	})
 }
 
@@ -290,7 +286,7 @@ func (r *rig) pair() replication.PairID {
 	return replication.PairID{Replica: "eu", Org: orgName}
 }
 
-// event is what the pair's schedule sends.
+// event is what the manager sends for the pair.
 func (r *rig) event() cloud.SyncEvent {
 	return cloud.SyncEvent{Pair: r.pair(), Trigger: cloud.TriggerSchedule}
 }

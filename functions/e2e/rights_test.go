@@ -32,7 +32,6 @@ func notCalls() map[string]string {
 		"logs:PutLogEvents":    "Lambda writes the log in the function's name",
 		"sqs:SendMessage":      "Lambda sends the events that failed in the function's name",
 		"s3:ListBucket":        "without it S3 calls an object denied that isn't there",
-		"iam:PassRole":         "part of making a schedule that has a role",
 	}
 }
 
@@ -79,7 +78,7 @@ func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
 // live makes all functions do all they can do.
 func live(r *rig) {
 	r.t.Helper()
-	r.more = "[[organization]]\nsource = \"lab\"\n"
+	r.more = "[[organization]]\nsource = \"lab\"\n[aws]\nremoval = \"destroy\"\n"
 	r.primary.mem.AddOrg("lab").Associate(r.primary.user)
 	r.replica.mem.AddOrg("lab").Associate(r.replica.user)
 	r.organization = "verify_every = \"1h\""
@@ -93,7 +92,7 @@ func live(r *rig) {
 	many(0)
 	scan(r)
 	r.sync.Wait()
-	r.whileAtWork(func() { r.manage(cloud.TaskManage) })
+	r.whileAtWork(func() { r.manage(cloud.TaskDispatch) })
 	r.pass()
 	for i := range 160 { // until the log of the inventory was folded three times
 		r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"%d"}`, i))
@@ -117,7 +116,7 @@ func live(r *rig) {
 	r.loseJournal()
 	scan(r)
 	r.pass()
-	r.more = "[aws]\njournal_concurrency = 0\n"
+	r.more = "[aws]\njournal_concurrency = 0\nremoval = \"destroy\"\n"
 	stop := true
 	r.direct(replication.Directive{Stop: &stop})
 	r.mustDeploy()
@@ -127,6 +126,8 @@ func live(r *rig) {
 	r.manage(cloud.TaskManage)
 	r.sync.Wait()
 	r.wantEqual()
+	r.dispatch()
+	r.remove()
 }
 
 // done are the calls of a function as ACTION RESOURCE, with the resources as the
@@ -143,15 +144,16 @@ func (r *rig) done(name string) map[string]bool {
 			resource = strings.Replace(strings.Replace(resource, r.stack.Bucket, "${Bucket}", 1), r.assets(), "${Assets}", 1)
 		case "secretsmanager":
 			resource = "arn:${Here:secretsmanager}:secret:" + resource + "-a1B2c3"
-		case "scheduler":
-			resource = "arn:${Here:scheduler}:schedule/${Group}/" + resource
 		}
 		calls[c.Action+" "+resource] = true
 	}
 	for _, invoked := range r.invoked[name] {
 		resource := invoked
-		if strings.HasSuffix(invoked, r.stack.Sync) {
+		switch invoked {
+		case r.stack.Sync:
 			resource = "${SyncFunction}"
+		case r.stack.Changes:
+			resource = "${ChangesFunction}"
 		}
 		calls["lambda:InvokeFunction "+resource] = true
 	}

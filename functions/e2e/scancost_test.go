@@ -47,9 +47,8 @@ func (m measuredScan) lambdaSeconds() float64 {
 // source is what a source organization costs a month that is scanned every minute and
 // hardly ever changes.
 func (p prices) source(idle counted, m measuredScan) float64 {
-	scan := p.scheduled + p.request + m.lambdaSeconds()*gigabytes*p.gigabyteSecond +
-		float64(idle.reads)*p.read + float64(idle.writes)*p.write + float64(idle.gets)*p.get + p.write/cloud.NoteEvery.Minutes()
-	return pollsAMonth * scan
+	scan := p.invocation(idle, m.lambdaSeconds()) + p.write/cloud.NoteEvery.Minutes() + recordUnits*p.read
+	return minutesAMonth*scan + p.managed(startSeconds)
 }
 
 // costTable is infra/README.md, and its rows that say what is paid for what.
@@ -75,7 +74,18 @@ func readmeCosts(t *testing.T) costTable {
 
 func (c costTable) want(t *testing.T, what string, usd float64) {
 	t.Helper()
-	if want := fmt.Sprintf("%.2f", usd); c.rows[what] != want {
+	c.check(t, what, fmt.Sprintf("%.2f", usd))
+}
+
+// wantRounded is want for a sum in which a byte of log more doesn't matter.
+func (c costTable) wantRounded(t *testing.T, what string, usd float64) {
+	t.Helper()
+	c.check(t, what, fmt.Sprintf("%.1f", usd))
+}
+
+func (c costTable) check(t *testing.T, what, want string) {
+	t.Helper()
+	if c.rows[what] != want {
 		t.Errorf("infra/README.md says %q of %q, want %s", c.rows[what], what, want)
 	}
 }

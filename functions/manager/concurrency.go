@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"context"
@@ -15,29 +15,23 @@ import (
 // takes a few milliseconds, and little of what an account has.
 const webConcurrency = 10
 
-// concurrency is what the manager needs of AWS Lambda. *lambda.Client is one.
-type concurrency interface {
-	PutFunctionConcurrency(context.Context, *lambda.PutFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.PutFunctionConcurrencyOutput, error)
-	DeleteFunctionConcurrency(context.Context, *lambda.DeleteFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.DeleteFunctionConcurrencyOutput, error)
-}
-
 // reserve bounds the requests to the journal's URL, which the internet can send,
 // so that they can't take the concurrency of the account from all other functions.
 // A template can't: whether an account has concurrency to reserve is known to
 // Lambda alone, and a template that reserves too much is not deployed at all. So a
 // refusal is said, and nothing else: replication works without. A number in the
 // configuration is in the template.
-func (h handler) reserve(ctx context.Context, c *config.Config) {
+func (h *Handler) reserve(ctx context.Context, c *config.Config) {
 	if h.Resources.Web == "" || c.AWS.JournalConcurrency > 0 {
 		return
 	}
 	var err error
 	if c.AWS.JournalConcurrency == config.Auto {
-		_, err = h.concurrency.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
+		_, err = h.functions.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
 			FunctionName: &h.Resources.Web, ReservedConcurrentExecutions: aws.Int32(webConcurrency),
 		})
 	} else {
-		_, err = h.concurrency.DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &h.Resources.Web})
+		_, err = h.functions.DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &h.Resources.Web})
 	}
 	if err != nil {
 		err = awserr.Explain(ctx, "reserve concurrency", "function "+h.Resources.Web, err)

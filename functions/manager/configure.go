@@ -1,15 +1,14 @@
-package main
+package manager
 
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/cfn"
 
-	"chefsync/pkg/assembly"
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/schedule"
 )
 
 // physicalID is that of the configuration, whatever it says: another id would
@@ -18,11 +17,10 @@ const physicalID = "configuration"
 
 // configure answers CloudFormation. A configuration that is refused changes
 // nothing, and CloudFormation goes back to the one before.
-func (h handler) configure(ctx context.Context, event cfn.Event) (id string, data map[string]any, err error) {
+func (h *Handler) configure(ctx context.Context, event cfn.Event) (id string, data map[string]any, err error) {
 	if event.RequestType == cfn.RequestDelete {
-		report, err := h.group.Clear(ctx)
-		h.Log.Info("the stack is being removed; its schedules are deleted", "deleted", len(report.Deleted))
-		return physicalID, nil, err
+		arn, _ := event.ResourceProperties["EmptyBucket"].(string)
+		return physicalID, nil, h.emptyBucket(ctx, arn)
 	}
 	bucket, _ := event.ResourceProperties["Bucket"].(string)
 	key, _ := event.ResourceProperties["Key"].(string)
@@ -35,13 +33,12 @@ func (h handler) configure(ctx context.Context, event cfn.Event) (id string, dat
 		return physicalID, nil, err
 	}
 	h.reserve(ctx, fleet.Config)
-	report, err := h.reconcile(ctx, fleet)
-	h.Log.Info("the configuration is in use", "pairs", len(fleet.Pairs()), "schedules", report.String())
-	return physicalID, map[string]any{"Pairs": len(fleet.Pairs())}, err
+	h.Log.Info("the configuration is in use", "pairs", len(fleet.Pairs()))
+	return physicalID, map[string]any{"Pairs": len(fleet.Pairs())}, nil
 }
 
 // adopt checks a configuration and makes it the one that the functions use.
-func (h handler) adopt(ctx context.Context, bucket, key string) error {
+func (h *Handler) adopt(ctx context.Context, bucket, key string) error {
 	if bucket == "" || key == "" {
 		return fmt.Errorf("the resource has no Bucket and Key that say where the configuration is")
 	}
@@ -59,43 +56,21 @@ func (h handler) adopt(ctx context.Context, bucket, key string) error {
 	return h.Backend.StoreConfiguration(ctx, text)
 }
 
-// reconcile makes the schedules follow the configuration and the operator's
-// wishes.
-func (h handler) reconcile(ctx context.Context, fleet *assembly.Fleet) (schedule.Report, error) {
-	records, err := h.records(ctx, fleet)
-	if err != nil {
-		return schedule.Report{}, err
-	}
-	var pairs []schedule.Pair
-	for _, p := range fleet.Pairs() {
-		pairs = append(pairs, schedule.Pair{ID: p.ID, Interval: p.Interval, Stopped: records[p.ID].Desired.Stopped})
-	}
-	desired, warnings, err := schedule.Desired(h.Resources, pairs, h.sources(fleet))
-	for _, w := range warnings {
-		h.Log.Warn(w)
-	}
-	var report schedule.Report
-	if err == nil {
-		report, err = h.group.Reconcile(ctx, desired)
-	}
-	switch {
-	case err != nil:
-		h.Log.Error("schedules don't follow the configuration", "error", err.Error(), "hint", replication.HintOf(err))
-	case len(report.Created)+len(report.Updated)+len(report.Deleted) > 0:
-		h.Log.Info("schedules follow the configuration", "schedules", report.String())
-	}
-	return report, err
-}
-
-// sources are the organizations to scan, for a stack with a journal. Whether
-// their primary needs one is the scanner's to find out.
-func (h handler) sources(fleet *assembly.Fleet) []schedule.Source {
-	if h.Resources.ChangesARN == "" {
+// emptyBucket removes what the stack's bucket holds when the stack is removed with its
+// data: CloudFormation deletes no bucket that isn't empty. Without an ARN the bucket
+// stays.
+func (h *Handler) emptyBucket(ctx context.Context, arn string) error {
+	if arn == "" {
 		return nil
 	}
-	var sources []schedule.Source
-	for _, s := range fleet.Sources() {
-		sources = append(sources, schedule.Source{Name: s.Org, Interval: fleet.Journal.ScanEvery})
+	if !strings.HasSuffix(arn, ":"+h.Resources.Bucket) {
+		return fmt.Errorf("%s isn't the bucket of stack %s; nothing was deleted", arn, h.Resources.Stack)
 	}
-	return sources
+	deleted, err := h.Backend.EmptyBucket(ctx, arn)
+	if err != nil {
+		h.Log.Error("the bucket can't be emptied", "deleted", deleted, "error", err.Error(), "hint", replication.HintOf(err))
+		return err
+	}
+	h.Log.Info("the stack is being removed; its bucket is empty", "deleted", deleted)
+	return nil
 }

@@ -1,4 +1,10 @@
-package main
+// Package manager is the function that starts all others and looks after all pairs.
+// Each minute it reads the records of all pairs and scans and invokes the other
+// functions for what is due; now and then it assesses the pairs, writes metrics,
+// starts verifications and probes of servers, and says what an operator should know.
+// It also brings a deployed configuration to the other functions. What it logs is what
+// manager-log shows.
+package manager
 
 import (
 	"context"
@@ -6,39 +12,55 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"time"
 
 	"github.com/aws/aws-lambda-go/cfn"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"chefsync/functions/internal/environment"
+	"chefsync/functions/internal/invoke"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/schedule"
 	"chefsync/pkg/status"
 )
 
-// handler answers cloud.ManagerEvents, and CloudFormation about its
-// cloud.ConfigurationResource.
-type handler struct {
+// Handler answers cloud.ManagerEvents, and CloudFormation about its
+// cloud.ConfigurationResource. Make it with New. An environment has one invocation at
+// a time.
+type Handler struct {
 	*environment.Environment
-	// group remembers, while the environment is warm, what it has read.
-	group       *schedule.Group
-	functions   schedule.Invoker
-	concurrency concurrency
-	reserved    *sync.Once // in each environment, since a deployment of the function may undo it
+	functions functionsAPI
+	sleep     func(context.Context, time.Duration) error
+	managed   time.Time // when this environment assessed the pairs last
+	reserved  bool      // by this environment: a deployment of the function may have undone it
 }
 
-// summary is what a turn did, for who asked for it.
-type summary struct {
-	Pairs     int             `json:"pairs"`
-	Findings  int             `json:"findings"`
-	Verifying int             `json:"verifying"`
-	Schedules schedule.Report `json:"schedules"`
+// functionsAPI is what the manager needs of AWS Lambda. *lambda.Client is one.
+type functionsAPI interface {
+	invoke.API
+	PutFunctionConcurrency(context.Context, *lambda.PutFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.PutFunctionConcurrencyOutput, error)
+	DeleteFunctionConcurrency(context.Context, *lambda.DeleteFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.DeleteFunctionConcurrencyOutput, error)
 }
 
-func (h handler) handle(ctx context.Context, raw json.RawMessage) (any, error) {
+// New makes the handler of an environment.
+func New(e *environment.Environment) *Handler {
+	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS), sleep: sleep}
+}
+
+// Summary is what a turn did, for whoever asked for it.
+type Summary struct {
+	Pairs     int `json:"pairs"`
+	Synced    int `json:"synced"`  // passes that were started
+	Scanned   int `json:"scanned"` // likewise scans
+	Findings  int `json:"findings"`
+	Verifying int `json:"verifying"`
+}
+
+// Handle does what an event asks for.
+func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (any, error) {
 	ctx, cancel := environment.Within(ctx)
 	defer cancel()
 	var kind struct{ RequestType, Task string }
@@ -52,37 +74,67 @@ func (h handler) handle(ctx context.Context, raw json.RawMessage) (any, error) {
 			return nil, fmt.Errorf("the event of CloudFormation can't be read: %w", err)
 		}
 		return cfn.LambdaWrap(h.configure)(ctx, event)
+	case kind.Task == cloud.TaskDispatch:
+		return h.turn(ctx, true)
 	case kind.Task == cloud.TaskManage:
-		return h.manage(ctx)
-	case kind.Task == cloud.TaskReconcile:
-		fleet, err := h.Fleet(ctx, true)
-		if err != nil {
-			return nil, err
-		}
-		report, err := h.reconcile(ctx, fleet)
-		return summary{Pairs: len(fleet.Pairs()), Schedules: report}, err
+		return h.turn(ctx, false)
 	}
 	return nil, fmt.Errorf("the event asks for the task %q, which this version doesn't know", kind.Task)
 }
 
-// manage is one turn. What fails doesn't keep the rest from being done.
-func (h handler) manage(ctx context.Context) (summary, error) {
+// turn reads the records once and does what they call for. What fails doesn't keep
+// the rest from being done.
+func (h *Handler) turn(ctx context.Context, dispatch bool) (Summary, error) {
 	fleet, err := h.Fleet(ctx, true)
 	if err != nil {
 		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", replication.HintOf(err))
-		return summary{}, err
+		return Summary{}, err
 	}
-	h.reserved.Do(func() { h.reserve(ctx, fleet.Config) })
-	var s summary
-	s.Pairs = len(fleet.Pairs())
-	watchErr := h.watch(ctx, fleet, &s)
-	report, scheduleErr := h.reconcile(ctx, fleet)
-	s.Schedules = report
-	return s, errors.Join(watchErr, scheduleErr, h.heartbeat(ctx, s.Pairs))
+	s := Summary{Pairs: len(fleet.Pairs())}
+	f, err := h.read(ctx, fleet)
+	if err != nil {
+		h.Log.Error("the records can't be read", "error", err.Error(), "hint", replication.HintOf(err))
+	}
+	failed := []error{err}
+	if f.records != nil && dispatch {
+		failed = append(failed, h.dispatch(ctx, fleet, f, &s))
+	}
+	if dispatch && f.now.Sub(h.managed)+slack < cloud.ManagerEvery {
+		return s, errors.Join(failed...)
+	}
+	h.managed = f.now
+	if !h.reserved {
+		h.reserved = true
+		h.reserve(ctx, fleet.Config)
+	}
+	if f.records != nil {
+		failed = append(failed, h.manage(ctx, fleet, f, &s))
+	}
+	return s, errors.Join(append(failed, h.heartbeat(ctx, s.Pairs))...)
 }
 
-// heartbeat records that a turn ended, whatever came of it.
-func (h handler) heartbeat(ctx context.Context, pairs int) error {
+// read reads the records of all pairs and of the scans of their sources. Without the
+// records of the pairs nothing is known; a scan that is missing counts as none.
+func (h *Handler) read(ctx context.Context, fleet *assembly.Fleet) (facts, error) {
+	f := facts{now: h.Now(), every: fleet.Journal.ScanEvery}
+	state, err := fleet.State(ctx)
+	if err != nil {
+		return f, err
+	}
+	all, err := state.Pairs(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.records = make(map[replication.PairID]replication.PairState, len(all))
+	for _, st := range all {
+		f.records[st.ID] = st
+	}
+	f.scans, err = fleet.LastScans(ctx)
+	return f, err
+}
+
+// heartbeat records that the pairs were assessed, whatever came of it.
+func (h *Handler) heartbeat(ctx context.Context, pairs int) error {
 	store, err := h.Backend.Health(ctx)
 	if err == nil {
 		now := h.Now().UTC()
@@ -94,26 +146,20 @@ func (h handler) heartbeat(ctx context.Context, pairs int) error {
 	return err
 }
 
-// watch looks at all pairs, says what is to be said and starts what is due.
-func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) error {
-	records, err := h.records(ctx, fleet)
-	if err != nil {
-		h.Log.Error("the pairs can't be looked after", "error", err.Error(), "hint", replication.HintOf(err))
-		return err
-	}
-	scanned, scansErr := h.scans(ctx, fleet, records)
-	now := h.Now()
-	down, downErr := h.downServers(ctx, fleet, records, now)
-	o := oversee(fleet.Pairs(), records, scanned, down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), now)
+// manage assesses all pairs, says what is to be said and starts what is due.
+func (h *Handler) manage(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
+	down, downErr := h.downServers(ctx, fleet, f.records, f.now)
+	o := oversee(fleet.Pairs(), f.records, scansRead(fleet, f), down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), f.now)
 	s.Findings = len(o.findings)
-	for _, f := range o.findings {
-		if f.due(now) {
-			h.Log.With(f.about()...).Warn(f.message, f.attrs...)
+	for _, finding := range o.findings {
+		if finding.due(f.now) {
+			h.Log.With(finding.about()...).Warn(finding.message, finding.attrs...)
 		}
 	}
-	failed := []error{scansErr, downErr}
+	failed := []error{downErr}
 	for _, id := range o.verify {
-		if err := h.startVerify(ctx, id); err != nil {
+		err := invoke.Send(ctx, h.functions, h.Resources.Sync, cloud.SyncEvent{Pair: id, Task: cloud.TaskVerify, Trigger: cloud.TriggerSchedule})
+		if err != nil {
 			h.Log.Warn("a verification can't be started", "pair", id.String(), "error", err.Error())
 			failed = append(failed, err)
 			continue
@@ -122,60 +168,27 @@ func (h handler) watch(ctx context.Context, fleet *assembly.Fleet, s *summary) e
 		h.Log.Info("verification started", "pair", id.String())
 	}
 	for _, server := range down {
-		h.sayDown(server, now)
+		h.sayDown(server, f.now)
 	}
-	failed = append(failed, h.startProbe(ctx, fleet))
-	if err := h.Metrics.Write(now, o.metrics()); err != nil {
-		failed = append(failed, err)
-	}
+	failed = append(failed, h.startProbe(ctx, fleet), h.Metrics.Write(f.now, o.metrics()))
 	return errors.Join(failed...)
 }
 
-func (h handler) records(ctx context.Context, fleet *assembly.Fleet) (map[replication.PairID]replication.PairState, error) {
-	state, err := fleet.State(ctx)
-	if err != nil {
-		return nil, err
+// scansRead returns how the sources were scanned last whose scans some pair reads.
+// A source that was never scanned has the zero record.
+func scansRead(fleet *assembly.Fleet, f facts) scans {
+	read := scans{}
+	for _, s := range fleet.Sources() {
+		if slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool { return readsScans(f.records[id]) }) {
+			read[s.Org] = f.scans[s.Org]
+		}
 	}
-	all, err := state.Pairs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	records := make(map[replication.PairID]replication.PairState, len(all))
-	for _, st := range all {
-		records[st.ID] = st
-	}
-	return records, nil
+	return read
 }
 
-// scansAtOnce bounds the records of scans that are read at once.
-const scansAtOnce = 8
-
-// scans reads how the sources of pairs that scans feed were scanned last.
-func (h handler) scans(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState) (scans, error) {
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	var failed []error
-	found, free := scans{}, make(chan struct{}, scansAtOnce)
-	for _, s := range fleet.Sources() {
-		if !slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool { return readsScans(records[id]) }) {
-			continue
-		}
-		free <- struct{}{}
-		all.Go(func() {
-			defer func() { <-free }()
-			last, err := fleet.LastScan(ctx, s.Org)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				h.Log.Error("how a source was scanned can't be read", "source", s.Org, "error", err.Error(), "hint", replication.HintOf(err))
-				failed = append(failed, err)
-				return
-			}
-			found[s.Org] = last
-		})
-	}
-	all.Wait()
-	return found, errors.Join(failed...)
+// readsScans reports whether scans find the changes of a pair that isn't stopped.
+func readsScans(st replication.PairState) bool {
+	return st.Progress.Feed == journal.Name && !st.Desired.Stopped
 }
 
 // about is what a finding concerns, for the log.
@@ -184,13 +197,4 @@ func (f finding) about() []any {
 		return []any{"source", f.source}
 	}
 	return []any{"pair", f.pair.String()}
-}
-
-// startVerify leaves the work to the sync function and doesn't wait for it.
-func (h handler) startVerify(ctx context.Context, id replication.PairID) error {
-	event, err := json.Marshal(cloud.SyncEvent{Pair: id, Task: cloud.TaskVerify, Trigger: cloud.TriggerSchedule})
-	if err != nil {
-		return err
-	}
-	return h.functions.Invoke(ctx, h.Resources.SyncARN, event)
 }

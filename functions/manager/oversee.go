@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"maps"
@@ -60,6 +60,7 @@ func oversee(pairs []config.PairConfig, records map[replication.PairID]replicati
 		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Tolerance: patience, Stack: true, Down: downOf(down, p)}
 		if last, ok := scanned[p.SourceOrg]; ok && readsScans(f.State) {
 			f.Scan = &last
+			f.State = status.AsOfScan(f.State, last)
 		}
 		o.pair(p, f, now)
 	}
@@ -71,11 +72,6 @@ func oversee(pairs []config.PairConfig, records map[replication.PairID]replicati
 	}
 	o.verify = turn(o.verify, now)
 	return o
-}
-
-// readsScans reports whether scans find the changes of a pair that isn't stopped.
-func readsScans(st replication.PairState) bool {
-	return st.Progress.Feed == journal.Name && !st.Desired.Stopped
 }
 
 // source looks at how long ago a source was read whole.
@@ -97,7 +93,7 @@ func (o *overview) source(org string, last journal.LastScan, patience status.Tol
 		find("scans can't read all of the primary", u.Failing, "kind", u.Kind.ConfigName(), "read_up_to", u.Since,
 			"kinds", len(last.Unread), "error", u.Error, "hint", u.Hint)
 	case age > patience.Scan+2*last.Ended.Sub(last.Good):
-		find("the primary is not scanned any more: is its schedule there?", last.Ended.Add(patience.Scan), "last_scan", last.Ended)
+		find("the primary is not scanned any more: does the function changes fail?", last.Ended.Add(patience.Scan), "last_scan", last.Ended)
 	}
 }
 
@@ -154,7 +150,7 @@ func (o *overview) age(p config.PairConfig, g replication.Progress, now time.Tim
 		last = begun(g)
 	}
 	if last.IsZero() {
-		find("the pair was never worked on: is its schedule there?", now)
+		find("the pair was never worked on: does the function sync fail?", now)
 		return
 	}
 	age := now.Sub(last)

@@ -1,11 +1,11 @@
-package main
+package manager
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
+	"chefsync/functions/internal/invoke"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
@@ -15,20 +15,16 @@ import (
 
 // startProbe has the sync function record whether the servers answer, and doesn't
 // wait for it. The manager itself may have no way to them.
-func (h handler) startProbe(ctx context.Context, fleet *assembly.Fleet) error {
+func (h *Handler) startProbe(ctx context.Context, fleet *assembly.Fleet) error {
 	if len(fleet.Pairs()) == 0 {
 		return nil
 	}
-	event, err := json.Marshal(cloud.SyncEvent{Task: cloud.TaskProbe})
-	if err != nil {
-		return err
-	}
-	return h.functions.Invoke(ctx, h.Resources.SyncARN, event)
+	return invoke.Send(ctx, h.functions, h.Resources.Sync, cloud.SyncEvent{Task: cloud.TaskProbe})
 }
 
 // downServers returns the servers that don't answer, by the records of the probes
 // before, of those that the pairs use that aren't stopped.
-func (h handler) downServers(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState,
+func (h *Handler) downServers(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState,
 	now time.Time,
 ) ([]health.Server, error) {
 	store, err := fleet.Health(ctx)
@@ -67,7 +63,7 @@ func (o *overview) down(s health.Server, now time.Time) {
 }
 
 // sayDown says that a server is down, when that is news and then hourly.
-func (h handler) sayDown(s health.Server, now time.Time) {
+func (h *Handler) sayDown(s health.Server, now time.Time) {
 	if (finding{since: s.DownSince}).due(now) {
 		h.Log.Warn("a server is unreachable; its pairs aren't replicated", "server", s.Name, "since", s.DownSince, "error", s.Error, "hint", s.Hint)
 	}

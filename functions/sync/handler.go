@@ -1,4 +1,6 @@
-package main
+// Package sync is the function that does one pass for one pair. The manager sends it
+// events; so do scans, pushes and people.
+package sync
 
 import (
 	"cmp"
@@ -15,13 +17,16 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// handler answers cloud.SyncEvents.
-type handler struct{ *environment.Environment }
+// Handler answers cloud.SyncEvents. Make it with New.
+type Handler struct{ *environment.Environment }
 
-// handle does what an event asks for. What went wrong with a server or an object
-// is an answer: the table says it and the next schedule tries again. What could
+// New makes the handler of an environment.
+func New(e *environment.Environment) *Handler { return &Handler{e} }
+
+// Handle does what an event asks for. What went wrong with a server or an object
+// is an answer: the table says it and a later event tries again. What could
 // not be written there is an error of the function, which alarms.
-func (h handler) handle(ctx context.Context, event cloud.SyncEvent) (cloud.SyncResult, error) {
+func (h *Handler) Handle(ctx context.Context, event cloud.SyncEvent) (cloud.SyncResult, error) {
 	if event.Task == cloud.TaskProbe {
 		return h.probe(ctx)
 	}
@@ -29,7 +34,7 @@ func (h handler) handle(ctx context.Context, event cloud.SyncEvent) (cloud.SyncR
 	var unknown *assembly.UnknownPairError
 	switch {
 	case errors.As(err, &unknown):
-		h.Log.Warn("an event for a pair that isn't configured; the manager removes its schedule", "pair", event.Pair.String())
+		h.Log.Warn("an event for a pair that isn't configured", "pair", event.Pair.String())
 		return cloud.SyncResult{Error: err.Error(), Hint: "add the organization to the configuration and deploy it"}, nil
 	case err != nil:
 		h.Log.Error("the configuration can't be used", "pair", event.Pair.String(), "error", err.Error(), "hint", replication.HintOf(err))
@@ -47,7 +52,7 @@ func (h handler) handle(ctx context.Context, event cloud.SyncEvent) (cloud.SyncR
 }
 
 // pair finds a pair. One that isn't known may have been deployed a moment ago.
-func (h handler) pair(ctx context.Context, id replication.PairID) (*assembly.Fleet, config.PairConfig, error) {
+func (h *Handler) pair(ctx context.Context, id replication.PairID) (*assembly.Fleet, config.PairConfig, error) {
 	fleet, pair, err := h.known(ctx, id, false)
 	var unknown *assembly.UnknownPairError
 	if errors.As(err, &unknown) {
@@ -56,7 +61,7 @@ func (h handler) pair(ctx context.Context, id replication.PairID) (*assembly.Fle
 	return fleet, pair, err
 }
 
-func (h handler) known(ctx context.Context, id replication.PairID, fresh bool) (*assembly.Fleet, config.PairConfig, error) {
+func (h *Handler) known(ctx context.Context, id replication.PairID, fresh bool) (*assembly.Fleet, config.PairConfig, error) {
 	fleet, err := h.Fleet(ctx, fresh)
 	if err != nil {
 		return nil, config.PairConfig{}, err
@@ -68,7 +73,7 @@ func (h handler) known(ctx context.Context, id replication.PairID, fresh bool) (
 	return fleet, pairs[0], nil
 }
 
-func (h handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, event cloud.SyncEvent) (cloud.SyncResult, error) {
+func (h *Handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, event cloud.SyncEvent) (cloud.SyncResult, error) {
 	options := replication.PassOptions{Trigger: cmp.Or(event.Trigger, cloud.TriggerManual), Full: event.Full}
 	options.Deadline, _ = ctx.Deadline()
 	if options.Trigger == cloud.TriggerManual {
@@ -98,7 +103,7 @@ const maxPasses = 10
 // passes does a pass, and where changes are pushed, further ones until one finds no
 // work: of a change that is pushed while a pair is at work nobody else tells the
 // pair. It returns the first run, for which the event was.
-func (h handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *replication.Engine, o replication.PassOptions) (replication.Run, error) {
+func (h *Handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *replication.Engine, o replication.PassOptions) (replication.Run, error) {
 	first, err := engine.Pass(ctx, o)
 	if err != nil || fleet.Journal.Token.IsZero() {
 		return first, err
@@ -121,7 +126,7 @@ func (h handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *repl
 // unable is the answer for work that failed. After a refusal the keys are read
 // again next time. The failure is in the table unless the table itself is the
 // trouble.
-func (h handler) unable(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, err error) (cloud.SyncResult, error) {
+func (h *Handler) unable(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, err error) (cloud.SyncResult, error) {
 	if replication.ClassOf(err) == replication.Denied {
 		fleet.Forget()
 	}
@@ -140,7 +145,7 @@ func (h handler) unable(ctx context.Context, fleet *assembly.Fleet, pair config.
 
 // measure writes what a pass did. A poll without work writes nothing: a line for
 // each would be most of the log's price.
-func (h handler) measure(run replication.Run) {
+func (h *Handler) measure(run replication.Run) {
 	if run.Mode == "" {
 		return
 	}
@@ -163,7 +168,7 @@ func (h handler) measure(run replication.Run) {
 
 // verify reads both sides and compares them, and repairs what drifted where the
 // configuration wants that.
-func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (cloud.SyncResult, error) {
+func (h *Handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (cloud.SyncResult, error) {
 	log := h.Log.With("pair", pair.ID.String())
 	engine, err := fleet.Engine(ctx, pair)
 	if err != nil {
@@ -198,9 +203,9 @@ func (h handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.
 	return cloud.SyncResult{Equal: &equal, Differ: differ, Repaired: len(report.Repaired)}, nil
 }
 
-// portion reports whether a schedule's verification is to check a portion of the
+// portion reports whether a verification that the manager starts is to check a portion of the
 // files: they are due, and the objects are not.
-func (h handler) portion(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (bool, error) {
+func (h *Handler) portion(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (bool, error) {
 	if trigger != cloud.TriggerSchedule {
 		return false, nil
 	}

@@ -1,4 +1,4 @@
-package main
+package sync
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // probe records whether each server of the configuration answers: this function is
 // in the network that reaches them. Most passes find nothing to do and don't touch
 // their replica.
-func (h handler) probe(ctx context.Context) (cloud.SyncResult, error) {
+func (h *Handler) probe(ctx context.Context) (cloud.SyncResult, error) {
 	fleet, err := h.Fleet(ctx, false)
 	if err != nil {
 		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", replication.HintOf(err))

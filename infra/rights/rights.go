@@ -18,9 +18,8 @@ type Right struct {
 	// Resources are ARNs, or patterns of them, with variables of the stack:
 	// ${Table}, ${Bucket}, ${SyncFunction} and so on are ARNs, and so are
 	// ${Log}, the log group of the function whose role it is, and ${Assets}, the
-	// bucket that deployments upload to. ${Group} is the name of the schedule
-	// group. ${Here} is PARTITION:SERVICE:REGION:ACCOUNT, as in
-	// arn:${Here:scheduler}:schedule/x.
+	// bucket that deployments upload to. ${Here} is
+	// PARTITION:SERVICE:REGION:ACCOUNT, as in arn:${Here:ssm}:parameter/x.
 	Resources []string
 	// Only narrows it: operator, key and values of an IAM condition.
 	Only map[string]map[string][]string
@@ -48,15 +47,15 @@ func Sync(c *config.Config) []Right {
 	return slices.Concat(function(), state(), objects(), secrets(c, c.SyncSecrets()...), []Right{configuration()}, sealedState(c))
 }
 
-// Changes is what functions/changes may do for its schedules: scan, and wake the
-// pairs of an organization that changed.
+// Changes is what functions/changes may do: scan, and start the pairs of an
+// organization that changed.
 func Changes(c *config.Config) []Right {
 	return slices.Concat(function(), state(), secrets(c, c.ScanSecrets()...),
 		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")}, sealedState(c))
 }
 
-// Web is what functions/changes may do for requests to the journal's URL: note
-// what is pushed and wake pairs, read the journal, and ask the primary who reads.
+// Web is what functions/web may do: note what is pushed and start pairs, read the
+// journal, and ask the primary who reads.
 func Web(c *config.Config) []Right {
 	return slices.Concat(function(), []Right{
 		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem"}, Resources: []string{"${Table}"}},
@@ -67,12 +66,12 @@ func Web(c *config.Config) []Right {
 // Manager is what functions/manager may do.
 func Manager(c *config.Config) []Right {
 	return slices.Concat(function(), []Right{
-		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}, // it only looks at pairs and scans
+		{Actions: []string{"dynamodb:Query", "dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}, // it only looks at pairs and scans
 		{
 			Actions: []string{"dynamodb:UpdateItem"}, Resources: []string{"${Table}"}, // and says that it did
 			Only: map[string]map[string][]string{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": {"health"}}},
 		},
-		list(), invoke("${SyncFunction}"),
+		list(), invoke(started(c)...),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
 		{
 			Actions:   []string{"s3:GetObject"},
@@ -80,21 +79,7 @@ func Manager(c *config.Config) []Right {
 			Why: "an uploaded configuration is named by its hash: naming one here would change the role with every organization, " +
 				"and a deployment that is rolled back needs the one before",
 		},
-		{
-			Actions:   []string{"scheduler:GetSchedule", "scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"},
-			Resources: []string{"arn:${Here:scheduler}:schedule/${Group}/*"},
-			Why:       "schedules are named after pairs, and come and go with them; the group is the stack's own",
-		},
-		{
-			Actions:   []string{"scheduler:ListSchedules"},
-			Resources: []string{"arn:${Here:scheduler}:schedule/*/*"},
-			Why:       "EventBridge Scheduler authorizes this call for all groups, whatever group is asked for",
-		},
-		{
-			Actions: []string{"iam:PassRole"}, Resources: []string{"${ScheduleRole}"},
-			Only: map[string]map[string][]string{"StringEquals": {"iam:PassedToService": {"scheduler.amazonaws.com"}}},
-		},
-	}, reserve(c), keys(c, "s3"), sealedState(c))
+	}, empty(c), reserve(c), keys(c, "s3"), sealedState(c))
 }
 
 // reserve lets the manager bound how much of the account's concurrency requests to
@@ -106,18 +91,26 @@ func reserve(c *config.Config) []Right {
 	return []Right{{Actions: []string{"lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency"}, Resources: []string{"${WebFunction}"}}}
 }
 
-// Schedule is what the schedules may do that the manager makes.
-func Schedule(c *config.Config) []Right {
-	targets := []string{"${SyncFunction}"}
+// started are the functions that the manager starts.
+func started(c *config.Config) []string {
 	if c.AWS.Journal {
-		targets = append(targets, "${ChangesFunction}")
+		return []string{"${SyncFunction}", "${ChangesFunction}"}
 	}
-	return slices.Concat([]Right{invoke(targets...), send()}, sealedWrites(c, "sqs"))
+	return []string{"${SyncFunction}"}
 }
 
-// ManagerSchedule is what the manager's own schedule may do.
-func ManagerSchedule(c *config.Config) []Right {
-	return slices.Concat([]Right{invoke("${ManagerFunction}"), send()}, sealedWrites(c, "sqs"))
+// empty lets the manager empty the bucket when the stack is removed with its data.
+func empty(c *config.Config) []Right {
+	if c.AWS.Removal != config.Destroy {
+		return nil
+	}
+	return []Right{
+		{Actions: []string{"s3:PutBucketPolicy", "s3:ListBucketVersions"}, Resources: []string{"${Bucket}"}},
+		{
+			Actions: []string{"s3:DeleteObjectVersion"}, Resources: []string{"${Bucket}/*"},
+			Why: "CloudFormation deletes no bucket that isn't empty",
+		},
+	}
 }
 
 // function is what every function may do: write its log, and leave behind the

@@ -31,7 +31,7 @@ func as(text string) string { return text }
 func all(c *config.Config) map[string][]rights.Right {
 	return map[string][]rights.Right{
 		"sync": rights.Sync(c), "changes": rights.Changes(c), "web": rights.Web(c), "manager": rights.Manager(c),
-		"schedule": rights.Schedule(c), "manager schedule": rights.ManagerSchedule(c), "network": rights.Network(),
+		"network": rights.Network(),
 	}
 }
 
@@ -75,10 +75,8 @@ func TestOnlyTheSecretsOfTheServersCanBeRead(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
 	}
-	for _, role := range []string{"manager", "schedule", "manager schedule"} {
-		if r := append(resources(all(c)[role], "secretsmanager:GetSecretValue"), resources(all(c)[role], "ssm:GetParameter")...); len(r) > 0 {
-			t.Errorf("%s reads %v", role, r)
-		}
+	if r := append(resources(rights.Manager(c), "secretsmanager:GetSecretValue"), resources(rights.Manager(c), "ssm:GetParameter")...); len(r) > 0 {
+		t.Errorf("the manager reads %v", r)
 	}
 }
 
@@ -133,10 +131,8 @@ func TestOnlyWhatTheJournalsURLNeedsIsAllowedForIt(t *testing.T) {
 
 func TestWithoutAJournalNobodyCallsItsFunction(t *testing.T) {
 	c := parsed(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
-	for _, role := range []string{"manager", "schedule"} {
-		if got := resources(all(c)[role], "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
-			t.Errorf("%s calls %v", role, got)
-		}
+	if got := resources(rights.Manager(c), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
+		t.Errorf("the manager calls %v", got)
 	}
 }
 
@@ -164,9 +160,7 @@ func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
 			"kms:Decrypt": {"dynamodb", "s3", "sqs"}, "kms:GenerateDataKey": {"dynamodb", "s3", "sqs"},
 			"kms:DescribeKey": {"dynamodb"}, "kms:Encrypt": {"dynamodb"}, "kms:ReEncryptFrom": {"dynamodb"}, "kms:ReEncryptTo": {"dynamodb"},
 		},
-		"schedule":         {"kms:Decrypt": {"sqs"}, "kms:GenerateDataKey": {"sqs"}},
-		"manager schedule": {"kms:Decrypt": {"sqs"}, "kms:GenerateDataKey": {"sqs"}},
-		"network":          {},
+		"network": {},
 	} {
 		got := map[string][]string{}
 		for _, r := range all(c)[role] {
@@ -184,6 +178,17 @@ func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
+		}
+	}
+}
+
+func TestOnlyAStackThatIsRemovedWithItsDataMayBeEmptied(t *testing.T) {
+	for removal, want := range map[string]int{"retain": 0, "destroy": 1} {
+		c := parsed(t, func(text string) string {
+			return strings.Replace(text, "[aws]\n", "[aws]\nremoval = \""+removal+"\"\n", 1)
+		})
+		if got := len(resources(rights.Manager(c), "s3:DeleteObjectVersion")); got != want {
+			t.Errorf("removal %q: the manager deletes in %d places, want %d", removal, got, want)
 		}
 	}
 }

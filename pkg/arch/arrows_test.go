@@ -80,7 +80,6 @@ func arrows() map[string][]string {
 		cloud:                   {replication},
 		"pkg/state/transfer":    {object, replication},
 		"pkg/cloud/awserr":      {replication, smithy},
-		"pkg/schedule":          {replication, cloud, awserr, aws, smithy},
 		"pkg/secret":            {replication, awserr, aws},
 
 		// The one wiring that all main programs share.
@@ -98,7 +97,6 @@ func arrows() map[string][]string {
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {object, replication, rapid, cmp},
 		"pkg/store/kvtest":                {store, cmp},
-		"pkg/schedule/scheduletest":       {aws, smithy},
 		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
 		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},
 		"pkg/cloud/runtimetest":           {},
@@ -203,7 +201,7 @@ func TestArrows(t *testing.T) {
 
 // TestTheTableItself: no row may allow one adapter another.
 func TestTheTableItself(t *testing.T) {
-	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/state", "pkg/state/dynamostate", "pkg/schedule", "pkg/secret"}
+	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/state", "pkg/state/dynamostate", "pkg/secret"}
 	for folder, allowed := range arrows() {
 		for _, a := range allowed {
 			joins := folder == assembly || folder == onaws

@@ -191,9 +191,9 @@ func (f *Fleet) NoteScanFailed(ctx context.Context, org string, err error) {
 // nextScan is the record of a scan that ended, given the one before it.
 func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
 	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed),
-		Epoch: last.Epoch, Newest: last.Newest}
+		Epoch: last.Epoch, Newest: last.Newest, Generation: last.Generation}
 	if r.Head.Epoch != "" {
-		next.Epoch, next.Newest = r.Head.Epoch, r.Head.Newest
+		next.Epoch, next.Newest, next.Generation = r.Head.Epoch, r.Head.Newest, r.Generation
 	}
 	unread := map[object.Kind]journal.Unread{}
 	since := func(k object.Kind) (read, failing time.Time) {
@@ -238,7 +238,7 @@ func clip(text string) string {
 // stands tells whether the record of a scan says of the next one all that matters.
 func (f *Fleet) stands(last, next journal.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
-		next.Epoch == last.Epoch && next.Newest == last.Newest &&
+		next.Epoch == last.Epoch && next.Newest == last.Newest && next.Generation == last.Generation &&
 		slices.EqualFunc(next.Unread, last.Unread, sameUnread) &&
 		next.Ended.Sub(last.Ended).Abs() < f.noteEvery // a last scan of the future is of a clock that was ahead
 }

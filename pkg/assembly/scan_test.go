@@ -148,10 +148,11 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, err := store.Head(t.Context(), f.Sources()[0].Space)
+	page, err := store.Rows(t.Context(), f.Sources()[0].Space, 0, 1)
 	all, allErr := f.LastScans(t.Context())
-	if last := all["acme"]; err != nil || allErr != nil || len(all) != 1 || last.Epoch != head.Epoch || last.Newest != head.Newest {
-		t.Errorf("records %+v, %v; want the head %+v, %v", all, allErr, head, err)
+	last := all["acme"]
+	if err != nil || allErr != nil || len(all) != 1 || last.Epoch != page.Head.Epoch || last.Newest != page.Head.Newest || last.Generation != page.Generation || page.Generation == 0 {
+		t.Errorf("records %+v, %v; want %+v, %v", all, allErr, page, err)
 	}
 }
 

@@ -18,7 +18,11 @@ const (
 // it: a write for each would be a quarter of what a pair costs.
 const NoteEvery = 4 * time.Minute
 
-// ManagerEvery is how often the manager is woken.
+// DispatchEvery is how often the manager starts what is due, and so the shortest
+// interval on AWS: EventBridge fires no rule more often.
+const DispatchEvery = time.Minute
+
+// ManagerEvery is how often the manager assesses all pairs and writes metrics.
 const ManagerEvery = 5 * time.Minute
 
 // What a sync event asks for.
@@ -41,7 +45,7 @@ type SyncEvent struct {
 }
 
 // SyncResult is what functions/sync answers. What went wrong with a server or an
-// object is part of the answer, since the state says it and the next schedule
+// object is part of the answer, since the state says it and the next pass
 // tries again; only an event that can't be understood, or a state that can't be
 // read, is an error of the function.
 type SyncResult struct {
@@ -72,20 +76,21 @@ const (
 
 // What a manager event asks for.
 const (
-	// TaskManage looks after all pairs, and reconciles the schedules.
+	// TaskDispatch starts the passes and scans that are due, and does TaskManage when
+	// that is due.
+	TaskDispatch = "dispatch"
+	// TaskManage assesses all pairs, writes metrics, and starts verifications and
+	// probes of servers.
 	TaskManage = "manage"
-	// TaskReconcile only makes the schedules follow the configuration.
-	TaskReconcile = "reconcile"
 )
 
-// ManagerEvent is what functions/manager is sent by its schedule or by a person.
+// ManagerEvent is what functions/manager is sent by its rule or by a person.
 // CloudFormation sends it its own events too; see ConfigurationResource.
 type ManagerEvent struct {
 	Task string `json:"task"`
 }
 
-// ChangesEvent is what functions/changes is sent by its schedules: scan a source
-// organization. Requests to its URL come as Lambda's own events.
+// ChangesEvent is what functions/changes is sent: scan a source organization.
 type ChangesEvent struct {
 	Source  string `json:"source"` // name of an organization of the primary
 	Trigger string `json:"trigger,omitempty"`
@@ -106,6 +111,6 @@ type ChangesResult struct {
 // ConfigurationResource is the type of the custom resource that brings a
 // configuration to the functions. The manager answers it: it reads the object
 // that the properties Bucket and Key name, refuses it if it is broken, stores it
-// under ConfigKey and reconciles the schedules. When the resource is deleted it
-// deletes the schedules.
+// under ConfigKey. When the resource is deleted it empties the bucket whose ARN the
+// property EmptyBucket names, if there is one: the stack's.
 const ConfigurationResource = "Custom::ChefSyncConfiguration"

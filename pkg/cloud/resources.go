@@ -21,8 +21,8 @@ const (
 	SyncFunction    = "sync"
 	ManagerFunction = "manager"
 	ChangesFunction = "changes"
-	// WebFunction is the program of ChangesFunction once more, for requests to the
-	// journal's URL alone: strangers who knock there take nothing from scans.
+	// WebFunction answers requests to the journal's URL and does nothing else: requests
+	// from outside take nothing from scans.
 	WebFunction = "web"
 )
 
@@ -32,8 +32,6 @@ type Resources struct {
 	Region string
 	Table  string
 	Bucket string
-	// ScheduleGroup holds the schedules, which the manager makes.
-	ScheduleGroup string
 	// Sync, Manager, Changes and Web are names of functions; Changes is "" for a
 	// stack without a journal, Web for one whose journal has no URL.
 	Sync, Manager, Changes, Web string
@@ -43,9 +41,6 @@ type Resources struct {
 	ChangesURL string
 	// DeadLetters is the URL of the queue of events that no function took.
 	DeadLetters string
-	// SyncARN, ChangesARN, ScheduleRole and DeadLetterARN are what a schedule
-	// refers to.
-	SyncARN, ChangesARN, ScheduleRole, DeadLetterARN string
 }
 
 // field joins a resource to its output and its environment variable.
@@ -60,7 +55,6 @@ func (r *Resources) fields() []field {
 		{"Region", &r.Region},
 		{"Table", &r.Table},
 		{"Bucket", &r.Bucket},
-		{"ScheduleGroup", &r.ScheduleGroup},
 		{"SyncFunction", &r.Sync},
 		{"ManagerFunction", &r.Manager},
 		{"ChangesFunction", &r.Changes},
@@ -71,10 +65,6 @@ func (r *Resources) fields() []field {
 		{"WebLog", &r.WebLog},
 		{"ChangesUrl", &r.ChangesURL},
 		{"DeadLetters", &r.DeadLetters},
-		{"SyncArn", &r.SyncARN},
-		{"ChangesArn", &r.ChangesARN},
-		{"ScheduleRole", &r.ScheduleRole},
-		{"DeadLetterArn", &r.DeadLetterARN},
 	}
 }
 
@@ -109,7 +99,7 @@ func FromOutputs(stack, region string, outputs map[string]string) (Resources, er
 const EnvPrefix = "CHEF_SYNC_"
 
 // EnvName is the environment variable that tells a function the resource of an
-// output, such as CHEF_SYNC_SCHEDULE_GROUP for ScheduleGroup.
+// output, such as CHEF_SYNC_SYNC_FUNCTION for SyncFunction.
 func EnvName(output string) string {
 	var b strings.Builder
 	b.WriteString(EnvPrefix)

@@ -29,7 +29,7 @@ func TestTheEnvironmentOfAFunctionSaysWhatTheOutputsSay(t *testing.T) {
 	if len(vars) != len(cloud.OutputNames())+2 {
 		t.Errorf("%d variables for %d outputs, stack and region", len(vars), len(cloud.OutputNames()))
 	}
-	if vars["CHEF_SYNC_SCHEDULE_GROUP"] != "value of ScheduleGroup" {
+	if vars["CHEF_SYNC_SYNC_FUNCTION"] != "value of SyncFunction" {
 		t.Errorf("variables %v", vars)
 	}
 	back, err := cloud.FromEnvironment(func(name string) (string, bool) { v, ok := vars[name]; return v, ok })
@@ -52,7 +52,7 @@ func TestAMissingVariableIsNamed(t *testing.T) {
 	}
 }
 
-// The schedules hold events as text, and old schedules meet new functions.
+// Rules hold events as text, and events of older versions meet new functions.
 func TestTheTextOfEventsStays(t *testing.T) {
 	for _, c := range []struct {
 		event any
@@ -61,6 +61,7 @@ func TestTheTextOfEventsStays(t *testing.T) {
 		{cloud.SyncEvent{Pair: replication.PairID{Replica: "eu", Org: "acme"}, Trigger: cloud.TriggerSchedule}, `{"pair":"eu/acme","trigger":"schedule"}`},
 		{cloud.SyncEvent{Pair: replication.PairID{Replica: "eu", Org: "acme"}, Task: cloud.TaskVerify}, `{"pair":"eu/acme","task":"verify"}`},
 		{cloud.ManagerEvent{Task: cloud.TaskManage}, `{"task":"manage"}`},
+		{cloud.ManagerEvent{Task: cloud.TaskDispatch}, `{"task":"dispatch"}`},
 		{cloud.ChangesEvent{Source: "acme", Trigger: cloud.TriggerSchedule}, `{"source":"acme","trigger":"schedule"}`},
 	} {
 		if got, err := json.Marshal(c.event); err != nil || string(got) != c.want {

@@ -42,7 +42,7 @@ func (d *evaluation) addPasses() {
 	case g.LastAttempt.IsZero() && g.Work == nil && g.Status == "":
 		hint := "chef-sync-ctl run"
 		if d.Stack {
-			hint = "wait for its schedule, or: chef-sync-ctl run --once " + d.id
+			hint = "wait a minute, or: chef-sync-ctl run --once " + d.id
 		}
 		d.addReason(CauseNeverRun, replication.Bootstrapping, time.Time{}, "never run", hint)
 	case d.isLate(g.NextTry(d.Now, max(d.Pair.Interval, d.Pair.CompareEvery))):
@@ -57,7 +57,7 @@ func (d *evaluation) isLate(due time.Time) bool {
 
 func (d *evaluation) notRunningHint() string {
 	if d.Stack {
-		return "; are its schedule and function there?"
+		return "; do its functions work?"
 	}
 	return "; is the daemon running?"
 }

@@ -292,7 +292,7 @@ func TestHintsDependOnWhereThePairRuns(t *testing.T) {
 		"no scan": {withoutScan, "chef-sync-ctl run, or: chef-sync-ctl serve-changes",
 			"chef-sync-ctl doctor, then: chef-sync-ctl manager-log"},
 		"never run": {withProgress(func(g *replication.Progress) { *g = replication.Progress{} }), "chef-sync-ctl run",
-			"wait for its schedule, or: chef-sync-ctl run --once eu/acme"},
+			"wait a minute, or: chef-sync-ctl run --once eu/acme"},
 	} {
 		for _, stack := range []bool{false, true} {
 			f := syncedFacts()

@@ -15,7 +15,6 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/schedule"
 )
 
 // Stack is a deployed stack on AWS.
@@ -39,7 +38,6 @@ func (s Stack) Check(ctx context.Context) []Check {
 	s.table(ctx, l)
 	s.functions(ctx, l)
 	s.web(ctx, l)
-	s.schedules(ctx, l)
 	s.deadLetters(ctx, l)
 	s.errors(ctx, l)
 	return l.Checks
@@ -116,57 +114,6 @@ func (s Stack) web(ctx context.Context, l *List) {
 	}
 }
 
-// schedules compares the schedules with the configuration and the wishes of the
-// operator.
-func (s Stack) schedules(ctx context.Context, l *List) {
-	const mended = "the manager mends it within minutes; if not: chef-sync-ctl manager-log"
-	enabled, err := s.ScheduleStates(ctx)
-	if err != nil {
-		l.Fail("schedules", "", err)
-		return
-	}
-	stopped, err := s.stopped(ctx)
-	if err != nil {
-		l.Fail("schedules", "", err)
-		return
-	}
-	wanted, odd := map[string]bool{}, 0
-	for _, p := range s.Pairs {
-		name := schedule.PairName(p.ID)
-		wanted[name] = true
-		on, there := enabled[name]
-		switch {
-		case !there:
-			l.Fail("schedule of "+p.ID.String(), mended, fmt.Errorf("there is none: nothing replicates the pair"))
-		case !on && !stopped[p.ID]:
-			l.Fail("schedule of "+p.ID.String(), "chef-sync-ctl sync-start "+p.ID.String(), errors.New("it is disabled, but the pair isn't stopped"))
-		case on && stopped[p.ID]:
-			l.Warn("schedule of "+p.ID.String(), mended, "it is enabled, but the pair is stopped")
-		default:
-			continue
-		}
-		odd++
-	}
-	for name := range enabled {
-		if strings.HasPrefix(name, "sync-") && !wanted[name] {
-			l.Warn("schedule "+name, mended, "no pair of the configuration needs it")
-			odd++
-		}
-	}
-	if odd == 0 {
-		l.OK("schedules", "one for each of %d pairs", len(s.Pairs))
-	}
-}
-
-func (s Stack) stopped(ctx context.Context) (map[replication.PairID]bool, error) {
-	all, err := s.State.Pairs(ctx)
-	stopped := map[replication.PairID]bool{}
-	for _, st := range all {
-		stopped[st.ID] = st.Desired.Stopped
-	}
-	return stopped, err
-}
-
 func (s Stack) deadLetters(ctx context.Context, l *List) {
 	if s.DeadLetters == "" {
 		return
@@ -176,7 +123,7 @@ func (s Stack) deadLetters(ctx context.Context, l *List) {
 	case err != nil:
 		l.Fail("dead letters", "", err)
 	case n > 0:
-		l.Warn("dead letters", "chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge: what they asked for, later schedules have done", "about %s that no function took", ui.Plural(n, "event"))
+		l.Warn("dead letters", "chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge: what they asked for, later events have done", "about %s that no function took", ui.Plural(n, "event"))
 	default:
 		l.OK("dead letters", "none")
 	}

@@ -87,6 +87,9 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 			failed = exit.Join(failed, app.WrapPair(p.ID, err))
 			if err == nil {
 				f.Scan = &last
+				if f.Stack {
+					f.State = status.AsOfScan(f.State, last)
+				}
 			}
 		}
 		row := newPairRow(p, f)

@@ -53,7 +53,7 @@ func (opts Options) loadConfig(ctx context.Context, env *cmdline.Env, names []st
 
 // checkConfig fails if a daemon could not begin with a configuration.
 func (opts Options) checkConfig(ctx context.Context, l *loaded) error {
-	if err := unscheduled(ctx, l.app, l.pairs); err != nil {
+	if err := notRunByStack(ctx, l.app, l.pairs); err != nil {
 		return err
 	}
 	if _, err := l.app.State(ctx); err != nil {

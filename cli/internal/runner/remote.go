@@ -11,22 +11,25 @@ import (
 	"chefsync/cli/internal/stack"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/schedule"
 )
 
-// unscheduled refuses pairs that a stack runs by itself: two clocks for one pair
-// would do no harm, but no good either, and only one of them says so.
-func unscheduled(ctx context.Context, a *app.App, pairs []app.Pair) error {
+// notRunByStack refuses pairs that a stack replicates by itself: two clocks for one
+// pair would only be in each other's way.
+func notRunByStack(ctx context.Context, a *app.App, pairs []app.Pair) error {
 	if a.Stack == nil {
 		return nil
 	}
-	enabled, err := a.Stack.ScheduleStates(ctx)
+	state, err := a.State(ctx)
 	if err != nil {
 		return err
 	}
 	for _, p := range pairs {
-		if enabled[schedule.PairName(p.ID)] {
-			return exit.With(exit.Locked, fmt.Errorf("stack %s runs the pair %s by its own schedule", a.Stack.Stack, p.ID),
+		st, err := state.Pair(ctx, p.ID)
+		if err != nil {
+			return app.WrapPair(p.ID, err)
+		}
+		if !st.Desired.Stopped {
+			return exit.With(exit.Locked, fmt.Errorf("stack %s replicates the pair %s by itself", a.Stack.Stack, p.ID),
 				"chef-sync-ctl run --once, or first: chef-sync-ctl sync-stop "+p.ID.String())
 		}
 	}

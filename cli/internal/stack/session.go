@@ -1,6 +1,6 @@
 // Package stack is a deployed stack as the command line sees it: what it consists
-// of, its schedules, and calls of its functions. State,
-// stage and configuration of a stack are package onaws's.
+// of, and calls of its functions. State, stage and configuration of a stack are
+// package onaws's.
 //
 // Errors say what was tried on what and which permission is missing; they carry
 // the class that decides the exit code.

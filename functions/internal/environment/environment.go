@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
@@ -121,13 +122,13 @@ func Within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// Main is the frame of a function's main: it loads the environment, or ends the
-// process with the reason where Lambda shows it.
-func Main(start func(*Environment)) {
+// Main is a function's main: it loads the environment and answers events by the
+// handler made for it, or ends the process with the reason where Lambda shows it.
+func Main(handler func(*Environment) any) {
 	e, err := Load(context.Background(), os.LookupEnv, os.Stdout)
 	if err != nil {
 		Logger(os.LookupEnv, os.Stdout).Error("the function can't start", "error", err.Error())
 		os.Exit(1)
 	}
-	start(e)
+	lambda.Start(handler(e))
 }

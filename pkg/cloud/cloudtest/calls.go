@@ -3,6 +3,7 @@ package cloudtest
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,9 @@ import (
 // Call is a request in the words of a policy.
 type Call struct {
 	Action   string // such as dynamodb:GetItem
-	Resource string // a table, BUCKET/KEY, secret, GROUP/SCHEDULE or function; "" where it has none
+	Resource string // a table, BUCKET/KEY, secret or function; "" where it has none
+	// InTransaction says that it is part of a DynamoDB transaction, which costs twice.
+	InTransaction bool
 }
 
 // Seen are all calls since the last Forget, in order.
@@ -62,21 +65,13 @@ func callsOf(r *http.Request, body []byte) []Call {
 		if service == "AmazonSSM" {
 			service = "ssm"
 		}
-		return []Call{{service + ":" + operation, in.SecretID + in.Name}}
+		return []Call{{Action: service + ":" + operation, Resource: in.SecretID + in.Name}}
 	case strings.HasPrefix(path, "2015-03-31/functions/"):
-		return []Call{{"lambda:InvokeFunction", strings.Split(path, "/")[2]}}
-	case path == "schedules":
-		return []Call{{"scheduler:ListSchedules", r.URL.Query().Get("ScheduleGroup")}}
-	case strings.HasPrefix(path, "schedules/"):
-		verb := map[string]string{http.MethodPost: "Create", http.MethodPut: "Update", http.MethodDelete: "Delete"}[r.Method]
-		if verb == "" {
-			verb = "Get"
-		}
-		return []Call{{"scheduler:" + verb + "Schedule", strings.TrimPrefix(path, "schedules/")}}
+		return []Call{{Action: "lambda:InvokeFunction", Resource: strings.Split(path, "/")[2]}}
 	case r.Header.Get("Content-Type") == "application/x-www-form-urlencoded":
 		return nil // of people, not of functions
 	}
-	return []Call{{objectAction(r.Method, path), path}}
+	return objectCalls(r, path, body)
 }
 
 func tableCalls(operation string, body []byte) (calls []Call) {
@@ -89,31 +84,51 @@ func tableCalls(operation string, body []byte) (calls []Call) {
 	for _, item := range in.TransactItems {
 		for part, of := range item {
 			action := map[string]string{"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}[part]
-			calls = append(calls, Call{"dynamodb:" + action, of.TableName})
+			calls = append(calls, Call{"dynamodb:" + action, of.TableName, true})
 		}
 	}
 	for table := range in.RequestItems {
-		calls = append(calls, Call{"dynamodb:" + operation, table})
+		calls = append(calls, Call{Action: "dynamodb:" + operation, Resource: table})
 	}
 	if len(calls) == 0 {
-		calls = []Call{{"dynamodb:" + operation, in.TableName}}
+		calls = []Call{{Action: "dynamodb:" + operation, Resource: in.TableName}}
 	}
 	return calls
 }
 
-func objectAction(method, path string) string {
-	_, key, _ := strings.Cut(path, "/")
+// objectCalls names a request to S3. Deleting several objects needs the right for each
+// of them, and another one for versions.
+func objectCalls(r *http.Request, path string, body []byte) (calls []Call) {
+	bucket, key, _ := strings.Cut(path, "/")
+	query := r.URL.Query()
 	switch {
-	case key == "" && method == http.MethodGet:
-		return "s3:ListBucket"
+	case query.Has("policy"):
+		return []Call{{Action: "s3:PutBucketPolicy", Resource: path}}
+	case query.Has("versions"):
+		return []Call{{Action: "s3:ListBucketVersions", Resource: path}}
+	case query.Has("delete"):
+		var in struct {
+			Object []struct{ Key, VersionId string }
+		}
+		_ = xml.Unmarshal(body, &in) // what isn't XML names nothing
+		for _, o := range in.Object {
+			action := "s3:DeleteObject"
+			if o.VersionId != "" {
+				action += "Version"
+			}
+			calls = append(calls, Call{Action: action, Resource: bucket + "/" + o.Key})
+		}
+		return calls
+	case key == "" && r.Method == http.MethodGet:
+		return []Call{{Action: "s3:ListBucket", Resource: path}}
 	case key == "":
-		return "s3:CreateBucket"
-	case method == http.MethodPut || method == http.MethodPost:
-		return "s3:PutObject"
-	case method == http.MethodDelete:
-		return "s3:DeleteObject"
+		return []Call{{Action: "s3:CreateBucket", Resource: path}}
+	case r.Method == http.MethodPut || r.Method == http.MethodPost:
+		return []Call{{Action: "s3:PutObject", Resource: path}}
+	case r.Method == http.MethodDelete:
+		return []Call{{Action: "s3:DeleteObject", Resource: path}}
 	}
-	return "s3:GetObject"
+	return []Call{{Action: "s3:GetObject", Resource: path}}
 }
 
 // Front is an address of its own for one client, so that its calls can be told

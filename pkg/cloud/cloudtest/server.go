@@ -1,6 +1,6 @@
 // Package cloudtest is as much of AWS as a stack needs, on one address of this
 // process, for tests: DynamoDB by minidyn, S3 by gofakes3,
-// and small fakes of CloudFormation, CloudWatch Logs, EventBridge Scheduler,
+// and small fakes of CloudFormation, CloudWatch Logs,
 // Lambda, Secrets Manager, SQS and STS. It checks no signature.
 package cloudtest
 
@@ -32,7 +32,6 @@ type Server struct {
 	stacks    map[string]map[string]string
 	secrets   map[string]string
 	logs      map[string][]event
-	schedules map[string]map[string]map[string]any // by group and name
 	functions map[string]Function
 	depth     int // of the queue
 	reserved  int // executions for each function
@@ -48,7 +47,7 @@ func Start() *Server {
 	s := &Server{
 		dynamo: dynamotest.Handler(), s3: gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server(),
 		refused: map[string]string{}, stacks: map[string]map[string]string{}, secrets: map[string]string{}, logs: map[string][]event{},
-		schedules: map[string]map[string]map[string]any{}, functions: map[string]Function{},
+		functions: map[string]Function{},
 	}
 	s.http = httptest.NewServer(s)
 	s.URL = s.http.URL
@@ -78,7 +77,6 @@ func (s *Server) AddStack(name string, outputs map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stacks[name] = outputs
-	s.schedules[outputs["ScheduleGroup"]] = map[string]map[string]any{}
 }
 
 // SetSecret keeps a secret.
@@ -158,8 +156,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case form:
 		s.query(w, r)
 		return
-	case strings.HasPrefix(r.URL.Path, "/schedules"):
-		answer, err = s.scheduler(r)
 	case strings.HasPrefix(r.URL.Path, "/2019-09-30/functions/"):
 		if err = s.begin("GetFunctionConcurrency"); err == nil {
 			answer = s.concurrency()
@@ -171,6 +167,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if code := s.refusal(r.Method + " " + r.URL.Path); code != "" {
 			w.WriteHeader(http.StatusForbidden)
 			fmt.Fprintf(w, "<Error><Code>%s</Code><Message>refused</Message></Error>", code)
+			return
+		}
+		if r.URL.Query().Has("policy") { // gofakes3 would take it for an object
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		s.s3.ServeHTTP(w, r)

@@ -47,15 +47,11 @@ func Config(ctx context.Context, endpoint string) (aws.Config, error) {
 // Resources are the names of a stack on an emulator, much as a deployment gives
 // them.
 func Resources(stack, endpoint string) cloud.Resources {
-	function := func(name string) string {
-		return "arn:aws:lambda:" + Region + ":" + Account + ":function:" + stack + "-" + name
-	}
 	return cloud.Resources{
-		Stack: stack, Region: Region, Table: stack + "-table", Bucket: stack + "-bucket", ScheduleGroup: stack,
+		Stack: stack, Region: Region, Table: stack + "-table", Bucket: stack + "-bucket",
 		Sync: stack + "-sync", Manager: stack + "-manager", Changes: stack + "-changes", Web: stack + "-web",
 		SyncLog: "/aws/lambda/" + stack + "-sync", ManagerLog: "/aws/lambda/" + stack + "-manager", ChangesLog: "/aws/lambda/" + stack + "-changes",
 		WebLog:      "/aws/lambda/" + stack + "-web",
-		DeadLetters: endpoint + "/" + Account + "/" + stack, SyncARN: function("sync"), ChangesARN: function("changes"),
-		ScheduleRole: "arn:aws:iam::" + Account + ":role/" + stack, DeadLetterARN: "arn:aws:sqs:" + Region + ":" + Account + ":" + stack,
+		DeadLetters: endpoint + "/" + Account + "/" + stack,
 	}
 }

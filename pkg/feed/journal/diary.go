@@ -28,16 +28,17 @@ type LastScan struct {
 	// Unread are the kinds that the newest scan could not read whole, by kind.
 	Unread []Unread `json:"unread,omitempty"`
 	// Epoch and Newest are those of the journal's head as of the newest scan that
-	// read it.
-	Epoch  string `json:"epoch,omitempty"`
-	Newest int64  `json:"newest,omitempty"`
+	// read it, and Generation that of the snapshot.
+	Epoch      string `json:"epoch,omitempty"`
+	Newest     int64  `json:"newest,omitempty"`
+	Generation int64  `json:"generation,omitempty"`
 }
 
-// AppliedBy reports whether a pair has applied everything that the journal held at
-// the newest scan.
+// AppliedBy reports whether a pair has applied everything that the newest scan left in
+// the journal and the snapshot.
 func (s LastScan) AppliedBy(p replication.Progress) bool {
 	at := p.Position
-	return s.Epoch != "" && at != nil && at.Epoch == s.Epoch && at.Seq >= s.Newest
+	return s.Epoch != "" && at != nil && at.Epoch == s.Epoch && at.Seq >= s.Newest && !at.Snapshot.Due(s.Generation, at.Snapshot.Scans)
 }
 
 // Unread is a kind that scans can't read whole.

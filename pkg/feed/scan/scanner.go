@@ -106,6 +106,8 @@ type Report struct {
 	// errors in Failed.
 	Unread map[object.Kind]error
 	Head   journal.Head // of the journal afterwards
+	// Generation is that of the snapshot afterwards.
+	Generation int64
 }
 
 // Scan compares the organization with the memory once and notes what changed. It
@@ -250,7 +252,7 @@ func (p *pass) recall(ctx context.Context) (err error) {
 func (p *pass) commit(ctx context.Context) error {
 	p.sortGone()
 	rows := journal.Distinct(p.rows)
-	p.report.Head = p.known.Head
+	p.report.Head, p.report.Generation = p.known.Head, p.known.Generation
 	if !p.changed() {
 		return p.trim(ctx)
 	}
@@ -273,6 +275,7 @@ func (p *pass) commit(ctx context.Context) error {
 	if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
 		return err
 	}
+	p.report.Generation++
 	p.report.Begun, p.report.Changes = p.begin, p.report.Changes+len(rows)
 	p.Scanner.swept = p.now.Swept
 	return p.trim(ctx)

@@ -16,7 +16,7 @@ func testDiary(t *testing.T, open func() journal.ScanStore) {
 		t.Errorf("never scanned: %+v, %v", got, err)
 	}
 	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2, Unread: []journal.Unread{{Kind: object.Role, Since: t0().Add(-time.Hour), Failing: t0(), Error: "read /roles: 403", Class: replication.Rejected, Hint: "grant read"}}}
-	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second), Epoch: "e", Newest: 12}
+	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable, Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second), Epoch: "e", Newest: 12, Generation: 3}
 	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, other: {bad, good}} {
 		for _, scan := range scans {
 			if err := s.NoteScan(t.Context(), at, scan); err != nil {

@@ -1,4 +1,6 @@
-package main
+// Package web is the function of the journal's URL: it takes what Chef Servers push,
+// and serves the journal as updated_since.
+package web
 
 import (
 	"bytes"
@@ -7,11 +9,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"chefsync/functions/internal/environment"
+	"chefsync/functions/internal/invoke"
 	"chefsync/functions/internal/metrics"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
@@ -19,9 +24,26 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// answer answers a request to the function's URL. Token and signature are
-// checked by the handler before anything else of the request is read.
-func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequest) (events.LambdaFunctionURLResponse, error) {
+// Handler answers requests to the function's URL. Make it with New. An environment has
+// one invocation at a time.
+type Handler struct {
+	*environment.Environment
+	functions invoke.API
+
+	fleet   *assembly.Fleet // that web was made of
+	web     http.Handler
+	made    time.Time
+	changed map[string]bool // organizations that the request at work named
+}
+
+// New makes the handler of an environment.
+func New(e *environment.Environment) *Handler {
+	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS)}
+}
+
+// Handle answers a request. Token and signature are checked by the handler of the
+// configuration before anything else of the request is read.
+func (h *Handler) Handle(ctx context.Context, event events.LambdaFunctionURLRequest) (events.LambdaFunctionURLResponse, error) {
 	request, err := requestOf(ctx, event)
 	if err != nil {
 		h.countRefused()
@@ -39,7 +61,7 @@ func (h *handler) answer(ctx context.Context, event events.LambdaFunctionURLRequ
 		h.countRefused()
 	}
 	for org := range h.changed {
-		h.wake(ctx, h.fleet, org, cloud.TriggerPush)
+		invoke.Pairs(ctx, h.Environment, h.functions, h.fleet, org, cloud.TriggerPush)
 	}
 	return w.response(), nil
 }
@@ -52,13 +74,15 @@ func refused(q *http.Request, w *recorder) bool {
 	return assembly.Refused(w.status, w.header) || root && !collector.IsHealthCheck(q)
 }
 
-func (h *handler) countRefused() {
-	h.measure(map[string]metrics.Value{"Refused": {Number: 1, Unit: metrics.Count}})
+func (h *Handler) countRefused() {
+	if err := h.Metrics.Write(h.Now(), map[string]metrics.Value{"Refused": {Number: 1, Unit: metrics.Count}}); err != nil {
+		h.Log.Warn("metrics can't be written", "error", err.Error())
+	}
 }
 
 // handler is the receiver and the endpoint of the configuration in use. It is
-// made anew with a new configuration, and now and then for a new token.
-func (h *handler) handler(ctx context.Context) (http.Handler, error) {
+// made again with a new configuration, and now and then for a new token.
+func (h *Handler) handler(ctx context.Context) (http.Handler, error) {
 	fleet, err := h.Fleet(ctx, false)
 	if err != nil {
 		return nil, err

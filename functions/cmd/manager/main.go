@@ -1,0 +1,11 @@
+// Manager is the function that starts all others and looks after all pairs.
+package main
+
+import (
+	"chefsync/functions/internal/environment"
+	"chefsync/functions/manager"
+)
+
+func main() {
+	environment.Main(func(e *environment.Environment) any { return manager.New(e).Handle })
+}

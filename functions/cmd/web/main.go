@@ -1,0 +1,12 @@
+// Web is the function of the journal's URL: it takes what Chef Servers push, and
+// serves the journal as updated_since.
+package main
+
+import (
+	"chefsync/functions/internal/environment"
+	"chefsync/functions/web"
+)
+
+func main() {
+	environment.Main(func(e *environment.Environment) any { return web.New(e).Handle })
+}

@@ -1,0 +1,32 @@
+// Package invoke sends events to the functions of a stack, and doesn't wait for what
+// they do with them. An event may come twice, and may be lost: the lease of a pair or
+// a source sees to the one, and the manager's next turn to the other.
+package invoke
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"chefsync/pkg/cloud/awserr"
+)
+
+// API is what Send needs of AWS Lambda. *lambda.Client is one.
+type API interface {
+	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
+}
+
+var _ API = (*lambda.Client)(nil)
+
+// Send puts an event into the queue of a function.
+func Send(ctx context.Context, api API, function string, event any) error {
+	text, err := json.Marshal(event)
+	if err != nil {
+		return fmt.Errorf("write an event: %w", err)
+	}
+	_, err = api.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: types.InvocationTypeEvent, Payload: text})
+	return awserr.Explain(ctx, fmt.Sprintf("send an event of %d bytes", len(text)), "function "+function, err)
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"chefsync/pkg/cloud"
+)
+
+// addDeadLetters makes the queue of events that no function took or that one
+// failed on. An event is no loss, the manager sends it again; the queue is there to
+// be looked at.
+func (s *stack) addDeadLetters() {
+	encryption := awssqs.QueueEncryption_SQS_MANAGED
+	if s.key != nil {
+		encryption = awssqs.QueueEncryption_KMS
+	}
+	s.deadLetters = awssqs.NewQueue(s.scope, jsii.String("DeadLetters"), &awssqs.QueueProps{
+		EnforceSSL: jsii.Bool(true),
+		Encryption: encryption, EncryptionMasterKey: s.key,
+		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)),
+	})
+}
+
+// addRule makes the rule that fires the manager, which starts everything else. It
+// waits for the configuration, without which the manager fails, and is removed before
+// it.
+func (s *stack) addRule(configuration constructs.IDependable) {
+	event, err := json.Marshal(cloud.ManagerEvent{Task: cloud.TaskDispatch})
+	if err != nil {
+		panic(err) // of strings alone
+	}
+	rule := awsevents.NewCfnRule(s.scope, jsii.String("Dispatch"), &awsevents.CfnRuleProps{
+		Name:               s.name("dispatch"),
+		Description:        jsii.String("Fires the manager of " + s.aws.Stack),
+		ScheduleExpression: jsii.String(fmt.Sprintf("rate(%.0f minute)", cloud.DispatchEvery.Minutes())),
+		State:              jsii.String("ENABLED"),
+		Targets: []any{&awsevents.CfnRule_TargetProperty{
+			Id: jsii.String("manager"), Arn: s.manager.FunctionArn(), Input: jsii.String(string(event)),
+			RetryPolicy: &awsevents.CfnRule_RetryPolicyProperty{
+				MaximumEventAgeInSeconds: jsii.Number(eventAge.Seconds()), MaximumRetryAttempts: jsii.Number(1),
+			},
+		}},
+	})
+	dependOn(rule, configuration)
+	// Not added to the manager, which the configuration, and so the rule, waits for.
+	awslambda.NewCfnPermission(s.scope, jsii.String("DispatchPermission"), &awslambda.CfnPermissionProps{
+		Action: jsii.String("lambda:InvokeFunction"), FunctionName: s.manager.FunctionArn(),
+		Principal: jsii.String("events.amazonaws.com"), SourceArn: rule.AttrArn(),
+	})
+}
