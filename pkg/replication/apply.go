@@ -26,14 +26,14 @@ func (p *pass) applyWindow(window []decided) (deletes []object.Ref, err error) {
 			continue
 		}
 		if !d.Absent {
-			p.cameBack(d.Ref)
+			p.ledger.releaseReturned(d.Ref)
 		}
 		switch d.Action {
 		case ActionSkip:
-			p.equal(d.seen)
+			p.recordEqual(d.seen)
 		case ActionAdopt:
-			p.applied(d.Ref, d.Fingerprint)
-			p.equal(d.seen)
+			p.ledger.setApplied(d.Ref, d.Fingerprint)
+			p.recordEqual(d.seen)
 		case ActionDelete:
 			deletes = append(deletes, d.Ref)
 		default:
@@ -43,11 +43,11 @@ func (p *pass) applyWindow(window []decided) (deletes []object.Ref, err error) {
 	return deletes, p.write(writes)
 }
 
-// equal notes that the replica holds an object as well as it can.
-func (p *pass) equal(s seen) {
+// recordEqual notes that the replica holds an object as well as it can.
+func (p *pass) recordEqual(s seen) {
 	p.run.Counts.Equal++
 	if len(s.dropped) == 0 {
-		p.settled(s.Ref)
+		p.ledger.resolve(s.Ref)
 		return
 	}
 	p.setAside(s.Ref, &Error{Op: "hold all of", Ref: s.Ref, Server: "the replica", Class: Degraded,
@@ -58,7 +58,7 @@ func (p *pass) equal(s seen) {
 // write does the creates and updates of a window, phase after phase. Creates that the
 // replica refuses for a whole kind are the error, once all else is done.
 func (p *pass) write(list []decided) error {
-	if err := p.intend(refsOf(list), false); err != nil {
+	if err := p.recordIntent(refsOf(list), false); err != nil {
 		return err
 	}
 	p.uploadAhead(list)
@@ -72,7 +72,7 @@ func (p *pass) write(list []decided) error {
 				return nil
 			}
 			p.Observe(Event{Pair: p.Pair.ID, Phase: "writing", Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
-			p.starting(d.Ref)
+			p.beginWrite(d.Ref)
 			r, err := p.put(ctx, d.seen, d.Action == ActionCreate)
 			if err != nil {
 				return err
@@ -80,7 +80,7 @@ func (p *pass) write(list []decided) error {
 			if p.refuse(d.Ref, r.err) {
 				return nil
 			}
-			p.wrote(d.Decision, r)
+			p.recordWrite(d.Decision, r)
 			return nil
 		})
 		if err != nil {
@@ -88,7 +88,7 @@ func (p *pass) write(list []decided) error {
 		}
 	}
 	if len(list) > 0 {
-		p.survived()
+		p.resetCrashes()
 	}
 	if p.refused.count > waiting {
 		return p.refusal()
@@ -122,26 +122,21 @@ func (p *pass) laneOf(refs []object.Ref) func(int) string {
 	return func(i int) string { return p.Target.Lane(refs[i]) }
 }
 
-// survived forgets earlier crashes: a window of writes came to its end.
-func (p *pass) survived() {
-	w := *p.progress.Work
-	w.Crashes = 0
-	p.progress.Work = &w
+// resetCrashes forgets earlier crashes: a window of writes came to its end.
+func (p *pass) resetCrashes() {
+	p.updateWork(func(w *Work) { w.Crashes = 0 })
 }
 
-// intend records what the window is about to write or delete, before it does: a
+// recordIntent records what the window is about to write or delete, before it does: a
 // pass that dies leaves word of what it may have done.
-func (p *pass) intend(refs []object.Ref, deletes bool) error {
+func (p *pass) recordIntent(refs []object.Ref, deletes bool) error {
 	if len(refs) == 0 {
 		return nil
 	}
 	if p.progress.Work == nil {
 		p.progress.Work = &Work{Reason: "changes", Started: p.run.Started}
 	}
-	w := *p.progress.Work
-	w.Wrote = true
-	w.Intent, w.Deletes = refs, deletes
-	p.progress.Work = &w
+	p.updateWork(func(w *Work) { w.Wrote, w.Intent, w.Deletes = true, refs, deletes })
 	if p.progress.Status != Bootstrapping {
 		p.progress.to(Syncing, p.Now())
 	}
@@ -149,23 +144,20 @@ func (p *pass) intend(refs []object.Ref, deletes bool) error {
 		return err
 	}
 	// From here on Intent shrinks to what was begun and not ended.
-	w.Intent = nil
-	p.progress.Work = &w
+	p.updateWork(func(w *Work) { w.Intent = nil })
 	return nil
 }
 
-func (p *pass) starting(ref object.Ref) {
+func (p *pass) beginWrite(ref object.Ref) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := *p.progress.Work
-	w.Intent = append(slices.Clone(w.Intent), ref)
-	p.progress.Work = &w
+	p.updateWork(func(w *Work) { w.Intent = append(slices.Clone(w.Intent), ref) })
 }
 
-func (p *pass) ended(ref object.Ref) {
-	w := *p.progress.Work
-	w.Intent = slices.DeleteFunc(slices.Clone(w.Intent), func(r object.Ref) bool { return r == ref })
-	p.progress.Work = &w
+func (p *pass) endWrite(ref object.Ref) {
+	p.updateWork(func(w *Work) {
+		w.Intent = slices.DeleteFunc(slices.Clone(w.Intent), func(r object.Ref) bool { return r == ref })
+	})
 }
 
 // put writes one object to the replica. Errors of one object are in the result;
@@ -179,7 +171,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 				if IsAbsent(err) {
 					return result{err: errGone}, nil
 				}
-				objErr, fatal := p.judge(ctx, p.Source, "primary", err)
+				objErr, fatal := p.classifyError(ctx, p.Source, "primary", err)
 				return result{err: objErr}, fatal
 			}
 		}
@@ -189,13 +181,13 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 		}
 	}
 	if err == nil || ClassOf(err) == Degraded {
-		p.calm()
+		p.resetFailures()
 		return result{obj.Fingerprint, err}, nil
 	}
 	if errors.Is(err, ErrMayNotCreate) {
 		return result{err: err}, nil
 	}
-	objErr, fatal := p.judge(ctx, p.Target, "replica", err)
+	objErr, fatal := p.classifyError(ctx, p.Target, "replica", err)
 	return result{err: objErr}, fatal
 }
 
@@ -203,14 +195,14 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 // change that says so comes after the ones at work.
 var errGone = errors.New("the object is gone from the primary")
 
-// wrote notes the result of a create or update.
-func (p *pass) wrote(step Decision, r result) {
+// recordWrite notes the result of a create or update.
+func (p *pass) recordWrite(step Decision, r result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ended(step.Ref)
+	p.endWrite(step.Ref)
 	if r.err == nil || r.fingerprint != "" {
-		p.applied(step.Ref, r.fingerprint)
-		p.madeBag(step.Ref)
+		p.ledger.setApplied(step.Ref, r.fingerprint)
+		p.ledger.markParentBagDirty(step.Ref)
 		if step.Action == ActionCreate {
 			p.run.Counts.Created++
 		} else {
@@ -220,38 +212,29 @@ func (p *pass) wrote(step Decision, r result) {
 	}
 	switch {
 	case r.err == nil:
-		p.settled(step.Ref)
+		p.ledger.resolve(step.Ref)
 	case errors.Is(r.err, errGone):
 		p.logStep(step, "gone")
 	default:
 		p.setAside(step.Ref, r.err)
 		if ClassOf(r.err) != Rejected {
 			// The replica may hold it by now.
-			p.applied(step.Ref, unknownFingerprint)
-			p.madeBag(step.Ref)
+			p.ledger.markDirty(step.Ref)
+			p.ledger.markParentBagDirty(step.Ref)
 		}
-	}
-}
-
-// madeBag takes up the bag of an item that was written, or may have been: the item
-// made it if it wasn't there, and nobody would delete one that isn't known.
-func (p *pass) madeBag(item object.Ref) {
-	bag := item.Bag()
-	if item.Kind == object.DataBagItem && p.inventory[bag] == "" && p.Pair.Manages(bag) {
-		p.applied(bag, unknownFingerprint)
 	}
 }
 
 func (p *pass) logStep(step Decision, outcome string) {
 	p.Log.Info("object "+outcome, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(step.Ref.Kind), "object", step.Ref.Path(),
-		"action", string(step.Action), "seq", p.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
+		"action", string(step.Action), "seq", p.ledger.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
 }
 
 // remove deletes objects from the replica. Items go with their bag in one request
 // if the bag is deleted too; those of a bag that must stay are deleted singly.
 func (p *pass) remove(deletes []object.Ref) error {
 	if !p.approved {
-		deletes = slices.DeleteFunc(slices.Clone(deletes), p.isHeld)
+		deletes = slices.DeleteFunc(slices.Clone(deletes), p.ledger.isHeld)
 	}
 	var rest []object.Ref
 	rest, p.bagItems = splitItems(deletes)
@@ -290,7 +273,7 @@ func splitItems(refs []object.Ref) (rest []object.Ref, items map[object.Ref][]ob
 func (p *pass) removeInWindows(deletes []object.Ref) error {
 	slices.SortFunc(deletes, func(a, b object.Ref) int { return object.Compare(b, a) })
 	for window := range windows(p, deletes) {
-		if err := p.intend(slices.Clone(window), true); err != nil {
+		if err := p.recordIntent(slices.Clone(window), true); err != nil {
 			return err
 		}
 		if err := p.removeWindow(window, len(deletes)); err != nil {
@@ -311,12 +294,12 @@ func (p *pass) removeWindow(refs []object.Ref, total int) error {
 		}
 		err := p.each(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {
 			p.Observe(Event{Pair: p.Pair.ID, Phase: "deleting", Total: total, Ref: group[i]})
-			p.starting(group[i])
+			p.beginWrite(group[i])
 			objErr, fatal := p.deleteOne(ctx, group[i])
 			if fatal != nil {
 				return fatal
 			}
-			p.deleted(group[i], objErr)
+			p.recordDeletion(group[i], objErr)
 			return nil
 		})
 		if err != nil {
@@ -328,33 +311,33 @@ func (p *pass) removeWindow(refs []object.Ref, total int) error {
 
 func (p *pass) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal error) {
 	if ref.Kind == object.DataBag && (p.Pair.prune() != PruneAll || !p.Pair.Selection.all()) {
-		if objErr, fatal = p.strangers(ctx, ref); objErr != nil || fatal != nil {
+		if objErr, fatal = p.refuseForeignItems(ctx, ref); objErr != nil || fatal != nil {
 			return objErr, fatal
 		}
 	}
 	err := p.Target.Delete(ctx, ref)
 	if err == nil || IsAbsent(err) {
-		p.calm()
+		p.resetFailures()
 		return nil, nil
 	}
-	return p.judge(ctx, p.Target, "replica", err)
+	return p.classifyError(ctx, p.Target, "replica", err)
 }
 
-// strangers refuses to delete a bag with items that must stay: deleting the bag
+// refuseForeignItems refuses to delete a bag with items that must stay: deleting the bag
 // would delete them.
-func (p *pass) strangers(ctx context.Context, bag object.Ref) (objErr, fatal error) {
+func (p *pass) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, fatal error) {
 	items, err := p.Target.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
 	if IsAbsent(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return p.judge(ctx, p.Target, "replica", err)
+		return p.classifyError(ctx, p.Target, "replica", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	foreign, unselected := 0, 0
 	for _, item := range items {
-		_, ours := p.inventory[item]
+		_, ours := p.ledger.inventory[item]
 		switch {
 		case !p.Pair.Manages(item):
 			unselected++
@@ -376,12 +359,12 @@ func (p *pass) strangers(ctx context.Context, bag object.Ref) (objErr, fatal err
 	return refusal, nil
 }
 
-func (p *pass) deleted(ref object.Ref, objErr error) {
+func (p *pass) recordDeletion(ref object.Ref, objErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ended(ref)
-	items := p.itemsOf(ref)
-	p.dropHeld(ref) // approved: what fails now is a failure like any other
+	p.endWrite(ref)
+	items := p.ledger.itemsOf(ref)
+	p.ledger.dropHeld(ref) // approved: what fails now is a failure like any other
 	if objErr != nil {
 		p.setAside(ref, objErr)
 		if ClassOf(objErr) == Rejected {
@@ -389,36 +372,22 @@ func (p *pass) deleted(ref object.Ref, objErr error) {
 			return
 		}
 		for _, item := range items {
-			p.applied(item, unknownFingerprint)
+			p.ledger.markDirty(item)
 		}
 		return
 	}
 	for _, item := range p.bagItems[ref] {
-		if _, known := p.inventory[item]; !known { // by the rule "all"
+		if _, known := p.ledger.inventory[item]; !known { // by the rule "all"
 			items = append(items, item)
 		}
 	}
 	p.run.Counts.Deleted += 1 + len(items)
 	for _, r := range append(items, ref) {
-		p.removed(r)
-		p.settled(r)
+		p.ledger.remove(r)
+		p.ledger.resolve(r)
 		if !p.missing[r] {
 			p.progress.Deletions = p.progress.Deletions.at(p.Now()).plus(r.Kind, p.objectsBefore[r.Kind])
 		}
 		p.logStep(Decision{Action: ActionDelete, Ref: r, Reason: "gone from the primary"}, "applied")
 	}
-}
-
-// itemsOf names what replication put into a bag. It goes with the bag, also what
-// the primary got again after the bag was seen to be gone.
-func (p *pass) itemsOf(bag object.Ref) (items []object.Ref) {
-	if bag.Kind != object.DataBag {
-		return nil
-	}
-	for r := range p.inventory {
-		if r != bag && object.ScopeOf(bag).Contains(r) {
-			items = append(items, r)
-		}
-	}
-	return items
 }

@@ -21,7 +21,7 @@ func (p *pass) changes() error {
 	p.progress.Pending = len(refs)
 	if len(refs) > p.Tuning.Backlog {
 		p.todo.full, p.todo.reason = true, "many changes at once: comparing is cheaper"
-		p.run.Mode, p.waiting, p.resync = "compare", nil, nil // what was named is left to the next pass
+		p.run.Mode, p.ledger.deferred, p.resync = "compare", nil, nil // what was named is left to the next pass
 		return p.compare()
 	}
 	observed, err := p.observe(refs, view{bulk: newBulkReader(refs, false, bulkBytes)})
@@ -48,23 +48,23 @@ func (p *pass) changes() error {
 	if err := p.refusal(); err != nil {
 		return err
 	}
-	well := p.waiting
-	p.waiting = nil
+	well := p.ledger.deferred
+	p.ledger.deferred = nil
 	for r, ok := range well {
 		if ok {
-			p.settled(r)
+			p.ledger.resolve(r)
 		}
 	}
-	p.clean()
+	p.resetDirty()
 	p.markSnapshot()
-	p.advance(p.todo.next)
+	p.advancePosition(p.todo.next)
 	return nil
 }
 
 // dirty names the objects to look at, in the order of application.
 func (p *pass) dirty() ([]object.Ref, error) {
 	set := map[object.Ref]struct{}{}
-	p.changeIDs = map[object.Ref]int64{}
+	p.ledger.changeIDs = map[object.Ref]int64{}
 	scopes := map[object.Scope]int64{}
 	for _, c := range p.todo.changes {
 		scopes[c.Scope] = max(scopes[c.Scope], c.ID)
@@ -81,13 +81,13 @@ func (p *pass) dirty() ([]object.Ref, error) {
 			set[r] = struct{}{}
 		}
 	}
-	for _, r := range p.neglected() {
+	for _, r := range p.ledger.orphanedDirty() {
 		set[r] = struct{}{}
 	}
 	for r := range p.todo.stale {
 		set[r] = struct{}{}
 	}
-	p.keepRecords(scopes)
+	p.ledger.deferFailureCleanup(scopes)
 	for scope, id := range scopes {
 		refs, err := p.expand(p.guard.hard, scope)
 		if err != nil {
@@ -96,56 +96,13 @@ func (p *pass) dirty() ([]object.Ref, error) {
 		for _, r := range refs {
 			if p.Pair.Manages(r) {
 				set[r] = struct{}{}
-				p.changeIDs[r] = max(p.changeIDs[r], id)
+				p.ledger.changeIDs[r] = max(p.ledger.changeIDs[r], id)
 			}
 		}
 	}
-	p.withBags(set)
+	p.ledger.addParentBags(set)
 	delete(set, p.poison)
 	return slices.SortedFunc(maps.Keys(set), object.Compare), nil
-}
-
-// withBags adds the bags of items that the inventory doesn't know, so that a bag is
-// looked at before its items make it. What comes later is left to madeBag.
-func (p *pass) withBags(set map[object.Ref]struct{}) {
-	for r := range maps.Clone(set) {
-		bag, last := r.Bag(), p.inventory[r.Bag()]
-		if r.Kind == object.DataBagItem && (last == "" || last == unknownFingerprint || p.isHeld(bag)) && p.Pair.Manages(bag) {
-			set[bag] = struct{}{}
-		}
-	}
-}
-
-// neglected are the objects that were written with unknown result and that no
-// record stands for: those that were at work with one that killed its process.
-func (p *pass) neglected() (refs []object.Ref) {
-	listings := map[object.Scope]int64{}
-	for r, u := range p.unsynced {
-		if r.IsListing() || r.Kind == object.DataBag && u.Class != DeletionHeld {
-			listings[object.ScopeOf(r)] = 0
-		}
-	}
-	for r, print := range p.inventory {
-		if _, aside := p.unsynced[r]; print == unknownFingerprint && !aside && !p.isHeld(r) && !containAny(listings, r) {
-			refs = append(refs, r)
-		}
-	}
-	return refs
-}
-
-// keepRecords keeps the records of listings and bags until all that they stand for has
-// been looked at, and those of bags whose items aren't listed in this pass.
-func (p *pass) keepRecords(scopes map[object.Scope]int64) {
-	p.waiting = map[object.Ref]bool{}
-	for r, u := range p.unsynced {
-		switch {
-		case !r.IsListing() && r.Kind != object.DataBag || u.Class == DeletionHeld:
-		case containAny(scopes, r):
-			p.waiting[r] = false
-		case r.Kind == object.DataBag:
-			p.leaveUnlisted(r)
-		}
-	}
 }
 
 func containAny(scopes map[object.Scope]int64, r object.Ref) bool {
@@ -163,7 +120,7 @@ func (p *pass) expand(ctx context.Context, s object.Scope) ([]object.Ref, error)
 	single := s.Sub != "" || s.Name != "" && (s.Kind == object.Role || s.Kind == object.Environment)
 	var refs []object.Ref
 	if !single || s.Kind == object.Policy {
-		for r := range p.inventory {
+		for r := range p.ledger.inventory {
 			if s.Contains(r) {
 				refs = append(refs, r)
 			}
@@ -181,7 +138,7 @@ func (p *pass) expand(ctx context.Context, s object.Scope) ([]object.Ref, error)
 		}
 		listed, err := p.listKind(ctx, p.Source, k, s.Name)
 		if err != nil {
-			objErr, fatal := p.judge(ctx, p.Source, "primary", err)
+			objErr, fatal := p.classifyError(ctx, p.Source, "primary", err)
 			if fatal != nil {
 				return nil, fatal
 			}
@@ -193,7 +150,7 @@ func (p *pass) expand(ctx context.Context, s object.Scope) ([]object.Ref, error)
 			continue
 		}
 		if k != object.DataBagItem {
-			p.settled(listingRef(k, s.Name))
+			p.ledger.resolve(listingRef(k, s.Name))
 		}
 		refs = append(refs, listed...)
 	}
@@ -237,7 +194,7 @@ func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []ob
 			lists[i] = items
 			return nil
 		}
-		objErr, fatal := p.judge(ctx, side, name, err)
+		objErr, fatal := p.classifyError(ctx, side, name, err)
 		if fatal != nil {
 			return fatal
 		}
@@ -267,7 +224,7 @@ func (p *pass) brakeChanges(list []decided) ([]object.Ref, error) {
 // missingOnReplica returns those of the objects that the inventory doesn't know and
 // the replica doesn't have.
 func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err error) {
-	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { _, ours := p.inventory[r]; return ours || p.isHeld(r) })
+	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { _, ours := p.ledger.inventory[r]; return ours || p.ledger.isHeld(r) })
 	err = p.each(len(foreign), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
 		if _, err := p.Target.Get(ctx, foreign[i]); !IsAbsent(err) {
 			return nil // what can't be read counts
@@ -326,20 +283,18 @@ func windows[T any](p *pass, list []T) iter.Seq[[]T] {
 
 // windowDone clears what was intended: all of it has ended.
 func (p *pass) windowDone() {
-	if w := p.progress.Work; w != nil {
-		next := *w
-		next.Intent = nil
-		p.progress.Work = &next
+	if p.progress.Work != nil {
+		p.updateWork(func(w *Work) { w.Intent = nil })
 	}
 }
 
-// advance ends the work: everything up to the position is applied or listed as
+// advancePosition ends the work: everything up to the position is applied or listed as
 // unsynced.
-func (p *pass) advance(to *Position) {
+func (p *pass) advancePosition(to *Position) {
 	p.progress.Work = nil
 	if p.allowed {
 		p.progress.AllowanceUsed = p.desired.AllowedAt
-		if p.tallyHold(); p.progress.Hold == nil {
+		if p.updateHold(); p.progress.Hold == nil {
 			p.progress.Deletions = nil // the operator looked: a new hour begins
 		}
 	}

@@ -49,14 +49,14 @@ func (p *pass) compare() error {
 	}
 	for _, r := range gone {
 		// One that comes back behind the cursor must still be looked for on the replica.
-		if p.inventory[r] != "" && w.Deep && !p.isHeld(r) {
-			p.applied(r, unknownFingerprint)
+		if p.ledger.inventory[r] != "" && w.Deep && !p.ledger.isHeld(r) {
+			p.ledger.markDirty(r)
 		}
 	}
 	if err := p.compareWindows(source, v); err != nil {
 		return err
 	}
-	if err := p.confirmAndRemove(append(deletes, p.leftovers(source, target, gone)...), v); err != nil {
+	if err := p.confirmAndRemove(append(deletes, p.staleFailures(source, target, gone)...), v); err != nil {
 		return err
 	}
 	p.countRepairs(p.stillGone(extras))
@@ -65,8 +65,8 @@ func (p *pass) compare() error {
 	if w.Upto == nil {
 		p.progress.Identity = p.primary
 	}
-	p.clean()
-	p.advance(w.Upto)
+	p.resetDirty()
+	p.advancePosition(w.Upto)
 	return nil
 }
 
@@ -75,17 +75,17 @@ func (p *pass) compare() error {
 func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object.Ref, error) {
 	d := removal{creates: map[object.Kind]int{}, failedListing: source.trouble()}
 	onReplica := func(r object.Ref) bool { _, there := target.refs[r]; return there || target.unknown(r) }
-	for r, u := range p.unsynced {
+	for r, u := range p.ledger.unsynced {
 		_, back := source.refs[r]
 		switch {
 		case u.Class != DeletionHeld || onReplica(r):
 		case back: // somebody deleted it there meanwhile: no drift, but to be created
-			for _, item := range p.itemsOf(r) {
-				p.applied(item, unknownFingerprint)
+			for _, item := range p.ledger.itemsOf(r) {
+				p.ledger.markDirty(item)
 			}
-			p.cameBack(r)
+			p.ledger.releaseReturned(r)
 		default:
-			p.dropHeld(r)
+			p.ledger.dropHeld(r)
 		}
 	}
 	var forgotten []object.Ref
@@ -101,7 +101,7 @@ func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object
 		d.onReplica = target.refs
 	}
 	for r := range source.refs {
-		_, ours := p.inventory[r]
+		_, ours := p.ledger.inventory[r]
 		if _, counted := d.onReplica[r]; !ours && !counted {
 			d.creates[r.Kind]++
 		}
@@ -125,7 +125,7 @@ func (p *pass) startCompare() error {
 		return err
 	}
 	changed := !p.progress.knowsReplica(replica)
-	if w := p.progress.Work; !changed && p.todo.goOn && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
+	if w := p.progress.Work; !changed && p.todo.resumeCompare && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
 		return p.commit(ctx)
 	}
 	work := p.newCompare(changed)
@@ -137,9 +137,9 @@ func (p *pass) startCompare() error {
 	}
 	p.progress.sawReplica(replica, p.Now())
 	p.progress.Selected = p.Pair.selected()
-	p.upd.Removed = append(p.upd.Removed, p.forgotten.Removed...)
-	p.upd.Synced = append(p.upd.Synced, p.forgotten.Synced...)
-	p.forgotten = Update{}
+	p.ledger.pending.Removed = append(p.ledger.pending.Removed, p.ledger.overlooked.Removed...)
+	p.ledger.pending.Synced = append(p.ledger.pending.Synced, p.ledger.overlooked.Synced...)
+	p.ledger.overlooked = Update{}
 	p.progress.Work = &work
 	switch {
 	case p.todo.accepted:
@@ -218,7 +218,7 @@ func (p *pass) listBoth() (source, target listing, err error) {
 		return source, target, err
 	}
 	if w := p.progress.Work; w == nil || w.After == "" {
-		p.listed(source, target)
+		p.resolveListings(source, target)
 	}
 	// The listing alone is set aside for a kind that the replica can't hold.
 	maps.DeleteFunc(source.refs, func(r object.Ref, _ struct{}) bool { return target.unserved[r.Kind] })
@@ -227,12 +227,12 @@ func (p *pass) listBoth() (source, target listing, err error) {
 	return source, target, nil
 }
 
-// listed drops the records of listings that failed before. A compare that goes on
+// resolveListings drops the records of listings that failed before. A compare that goes on
 // keeps them: what they didn't name then may lie before its cursor.
-func (p *pass) listed(source, target listing) {
-	for r := range maps.Clone(p.unsynced) {
+func (p *pass) resolveListings(source, target listing) {
+	for r := range maps.Clone(p.ledger.unsynced) {
 		if r.IsListing() && !source.failed[r.Kind] && !target.failed[r.Kind] {
-			p.settled(r)
+			p.ledger.resolve(r)
 		}
 	}
 }
@@ -261,7 +261,7 @@ func (p *pass) listSide(side Reader, name string) (listing, error) {
 			}
 		}
 		if err != nil {
-			objErr, fatal := p.judge(p.guard.hard, side, name, err)
+			objErr, fatal := p.classifyError(p.guard.hard, side, name, err)
 			if fatal != nil {
 				return l, fatal
 			}
@@ -291,7 +291,7 @@ func (p *pass) deletions(source, target listing) []object.Ref {
 		return nil
 	}
 	gone := map[object.Ref]struct{}{}
-	for r := range p.inventory {
+	for r := range p.ledger.inventory {
 		gone[r] = struct{}{}
 	}
 	if p.Pair.prune() == PruneAll {
@@ -304,12 +304,12 @@ func (p *pass) deletions(source, target listing) []object.Ref {
 	return slices.SortedFunc(maps.Keys(gone), object.Compare)
 }
 
-// leftovers are the unsynced objects that the compare doesn't come by otherwise:
+// staleFailures are the unsynced objects that the compare doesn't come by otherwise:
 // the primary doesn't list them, and there is nothing to delete. Where each pass
 // is a compare, nobody else would look whether they are gone.
-func (p *pass) leftovers(source, target listing, deletes []object.Ref) []object.Ref {
+func (p *pass) staleFailures(source, target listing, deletes []object.Ref) []object.Ref {
 	var refs []object.Ref
-	for r := range p.unsynced {
+	for r := range p.ledger.unsynced {
 		_, there := source.refs[r]
 		if !there && !r.IsListing() && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
 			refs = append(refs, r)
@@ -345,16 +345,14 @@ func (p *pass) compareWindows(source listing, v view) error {
 		// What was listed and is gone since is a change of its own.
 		observed = slices.DeleteFunc(observed, func(s seen) bool { return s.err == nil && s.Absent })
 		apply, repair := p.applyDriftRule(p.decide(observed))
-		if _, err := p.applyWindow(apply); err != nil && !p.goesOn(err) {
+		if _, err := p.applyWindow(apply); err != nil && !p.continuesAfter(err) {
 			return err
 		}
 		p.countRepairs(repair)
 		p.windowDone()
 		p.progress.Pending -= len(window)
 		if p.refusal() == nil { // else the next pass begins again with what is refused
-			next := *p.progress.Work
-			next.After = window[len(window)-1].Path()
-			p.progress.Work = &next
+			p.updateWork(func(w *Work) { w.After = window[len(window)-1].Path() })
 		}
 		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: total - p.progress.Pending, Total: total})
 		if err := p.commit(p.guard.hard); err != nil {
@@ -365,10 +363,10 @@ func (p *pass) compareWindows(source listing, v view) error {
 	return p.refusal()
 }
 
-// goesOn reports whether a compare goes on behind creates that are refused: other
+// continuesAfter reports whether a compare goes on behind creates that are refused: other
 // kinds may be permitted. One that follows a pass that failed the same way doesn't
 // read the whole primary again, for nothing.
-func (p *pass) goesOn(err error) bool {
+func (p *pass) continuesAfter(err error) bool {
 	last := p.before.LastError
 	return errors.Is(err, ErrMayNotCreate) && (last == nil || last.Message != err.Error())
 }

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"maps"
 	"slices"
 
 	"chefsync/pkg/object"
@@ -58,33 +57,6 @@ type Entry struct {
 	Dirty       bool   // written with unknown result: Fingerprint can't be trusted
 	Failure     Class  // why it could not be applied, "" if it could
 	Held        bool   // its deletion waits for approval, by itself or with its bag
-}
-
-// ledger is what is recorded of the objects of a pair: what replication last put on the
-// replica, and what it could not put there.
-type ledger struct {
-	inventory map[object.Ref]string
-	unsynced  map[object.Ref]Unsynced
-}
-
-// ledger returns what the pass has recorded by now, and what it goes on to record.
-func (p *pass) ledger() ledger { return ledger{p.inventory, p.unsynced} }
-
-// clone returns the ledger as it is now.
-func (l ledger) clone() ledger { return ledger{maps.Clone(l.inventory), maps.Clone(l.unsynced)} }
-
-// entry returns what is recorded of an object.
-func (l ledger) entry(r object.Ref) Entry {
-	last, ours := l.inventory[r]
-	e := Entry{Replicated: ours, Fingerprint: last, Dirty: last == unknownFingerprint || ours && last == "", Failure: l.unsynced[r].Class}
-	if e.Dirty {
-		e.Fingerprint = ""
-	}
-	if e.Failure == DeletionHeld {
-		e.Failure, e.Held = "", true
-	}
-	e.Held = e.Held || r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == DeletionHeld
-	return e
 }
 
 // failed reports whether the object could not be applied at all.
@@ -202,19 +174,9 @@ type decided struct {
 	entry Entry // by which it was decided
 }
 
-// decide decides about what was observed.
-func (l ledger) decide(observed []seen, prune Prune) []decided {
-	list := make([]decided, len(observed))
-	for i, s := range observed {
-		e := l.entry(s.Ref)
-		list[i] = decided{s, Decide(s.Observation, e, prune), e}
-	}
-	return list
-}
-
 // decide decides about what was observed, by what is recorded now.
 func (p *pass) decide(observed []seen) []decided {
-	return p.ledger().decide(observed, p.Pair.prune())
+	return p.ledger.decide(observed, p.Pair.prune())
 }
 
 // difference returns what differs about an object that was read on both sides, and who

@@ -19,7 +19,7 @@ func (v *verification) markPending(p *pass) {
 	dirty := slices.Clone(p.progress.Dirty)
 	marked := 0
 	for _, d := range v.report.Differences {
-		if _, aside := p.unsynced[d.Ref]; d.Cause == CausePending && !d.doubted && !aside {
+		if _, aside := p.ledger.unsynced[d.Ref]; d.Cause == CausePending && !d.uncertain && !aside {
 			dirty = append(dirty, d.Ref)
 			marked++
 		}
@@ -49,9 +49,9 @@ func shortened(refs []object.Ref) []object.Ref {
 	return slices.Compact(refs)
 }
 
-// clean records that the pass looked at all that verifications had marked, and at
+// resetDirty records that the pass looked at all that verifications had marked, and at
 // the objects that the operator named.
-func (p *pass) clean() {
+func (p *pass) resetDirty() {
 	p.progress.Dirty = nil
 	w := p.progress.Work
 	if p.resync != nil || p.todo.deep && w != nil && !p.desired.ResyncObjectsAt.After(w.Started) {

@@ -32,7 +32,7 @@ func (d decided) drift() *Difference {
 // What the primary changed since, or the operator named, is written all the same.
 func (p *pass) leavesDrift(s seen) bool {
 	named := slices.ContainsFunc(PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked(), func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
-	return p.Pair.Drift != DriftRepair && p.inventory[s.Ref] == s.Fingerprint && !named
+	return p.Pair.Drift != DriftRepair && p.ledger.inventory[s.Ref] == s.Fingerprint && !named
 }
 
 // applyDriftRule counts what others changed on the replica, in a regular compare. It
@@ -60,7 +60,7 @@ func (p *pass) applyDriftRule(list []decided) (apply []decided, repair []Differe
 func (p *pass) countRepairs(repair []Difference) {
 	var done, left []Difference
 	for _, d := range repair {
-		if _, aside := p.unsynced[d.Ref]; aside {
+		if _, aside := p.ledger.unsynced[d.Ref]; aside {
 			left = append(left, d)
 			continue
 		}
@@ -68,11 +68,9 @@ func (p *pass) countRepairs(repair []Difference) {
 	}
 	p.countDrift(left, "drift on the replica", "left")
 	if p.countDrift(done, "drift repaired", "repaired"); len(done) > 0 {
-		w := *p.progress.Work
-		d := *w.Drift
+		d := *p.progress.Work.Drift
 		d.Repaired += len(done)
-		w.Drift = &d
-		p.progress.Work = &w
+		p.updateWork(func(w *Work) { w.Drift = &d })
 	}
 }
 
@@ -82,16 +80,14 @@ func (p *pass) countDrift(list []Difference, msg, outcome string) {
 	if len(list) == 0 {
 		return
 	}
-	w := *p.progress.Work
-	d := *w.Drift
+	d := *p.progress.Work.Drift
 	for _, x := range list {
 		d.add(x.Cause)
 		if p.run.Counts.Drift++; p.run.Counts.Drift <= namesLogged {
 			p.logDrift(slog.LevelWarn, msg, outcome, x)
 		}
 	}
-	w.Drift = &d
-	p.progress.Work = &w
+	p.updateWork(func(w *Work) { w.Drift = &d })
 }
 
 // add counts one difference.
@@ -122,7 +118,7 @@ func (p *pass) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []D
 		return deletes, nil
 	}
 	for _, r := range deletes {
-		if _, ours := p.inventory[r]; !ours && !p.isHeld(r) {
+		if _, ours := p.ledger.inventory[r]; !ours && !p.ledger.isHeld(r) {
 			extras = append(extras, Difference{Ref: r, Letter: "D", Cause: CauseExtra, Note: "added on the replica"})
 		} else {
 			apply = append(apply, r)
@@ -151,7 +147,7 @@ func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 		found.At, found.Run = w.Started, p.run.ID
 		g.Drift = &found
 	}
-	if !w.Wrote && g.Drift == nil && len(p.unsynced) == 0 {
+	if !w.Wrote && g.Drift == nil && len(p.ledger.unsynced) == 0 {
 		g.LastVerified = w.Started
 	}
 	if !g.Checking.UnderWay(p.Now()) {
@@ -163,7 +159,7 @@ func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 // after all.
 func (p *pass) stillGone(extras []Difference) (gone []Difference) {
 	for _, d := range extras {
-		if _, written := p.inventory[d.Ref]; !written {
+		if _, written := p.ledger.inventory[d.Ref]; !written {
 			gone = append(gone, d)
 		}
 	}

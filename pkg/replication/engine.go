@@ -133,14 +133,14 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 	if err != nil {
 		return e.failedRun(run, err)
 	}
-	if outcome := e.idle(st, o.Trigger, run.Started); outcome != "" {
+	if outcome := e.skipReason(st, o.Trigger, run.Started); outcome != "" {
 		run.Outcome, run.Ended = outcome, e.Now()
 		return run, nil
 	}
 	// The holder may commit and release while this process polls, and what was
 	// read now would be written over it.
 	if st, err = e.unheld(ctx, st, run.Started); err != nil {
-		return e.busy(run, err)
+		return e.busyRun(run, err)
 	}
 	todo, err := e.lookForWork(ctx, st, o)
 	run.Changes(todo)
@@ -151,7 +151,7 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 		run.Outcome, run.Ended = OutcomeHeld, e.Now()
 		return run, nil
 	}
-	if !todo.any() {
+	if !todo.pending() {
 		return e.emptyPoll(ctx, st, run, todo)
 	}
 	return e.work(ctx, st, run, todo, o)
@@ -166,12 +166,12 @@ func (e *Engine) Fail(ctx context.Context, o PassOptions, cause error) (Run, err
 	if err != nil {
 		return e.failedRun(run, errors.Join(cause, err))
 	}
-	if outcome := e.idle(st, o.Trigger, run.Started); outcome != "" {
+	if outcome := e.skipReason(st, o.Trigger, run.Started); outcome != "" {
 		run.Outcome, run.Ended = outcome, e.Now()
 		return run, nil
 	}
 	if st, err = e.unheld(ctx, st, run.Started); err != nil { // what was read now would be written over it
-		return e.busy(run, err)
+		return e.busyRun(run, err)
 	}
 	return e.pollFailed(ctx, st, run, cause)
 }
@@ -189,8 +189,8 @@ func (e *Engine) setDefaults() {
 	}
 }
 
-// idle says why a pair must not be worked on now, or "".
-func (e *Engine) idle(st PairState, trigger string, now time.Time) string {
+// skipReason says why a pair must not be worked on now, or "".
+func (e *Engine) skipReason(st PairState, trigger string, now time.Time) string {
 	switch {
 	case st.Desired.Stopped:
 		return OutcomeStopped
@@ -223,8 +223,8 @@ func allowance(st PairState, now time.Time) int {
 	return 0
 }
 
-// pace is the time to the next pass.
-func (e *Engine) pace(p Progress) time.Duration {
+// nextPollDelay is the time to the next pass.
+func (e *Engine) nextPollDelay(p Progress) time.Duration {
 	if p.Position == nil {
 		return max(e.Pair.CompareEvery, e.Pair.Interval)
 	}
@@ -240,10 +240,10 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo
 	run.complete(p)
 	if todo.replica != "" {
 		p.sawReplica(todo.replica, now)
-	} else if todo.quiet || e.stands(p, todo.next, now) {
+	} else if todo.noop || e.recordIsFresh(p, todo.next, now) {
 		return run, nil
 	}
-	p.succeeded(now, e.pace(p))
+	p.succeeded(now, e.nextPollDelay(p))
 	if todo.next != nil {
 		p.Position = todo.next
 	}
@@ -265,8 +265,8 @@ func (r *Run) complete(p Progress) {
 	}
 }
 
-// stands tells whether the record says of this poll all that matters.
-func (e *Engine) stands(p Progress, next *Position, now time.Time) bool {
+// recordIsFresh tells whether the record says of this poll all that matters.
+func (e *Engine) recordIsFresh(p Progress, next *Position, now time.Time) bool {
 	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq || next.Snapshot != p.Position.Snapshot)
 	return (p.Status == Synced || p.Status == Held) && p.LastError == nil && !moved && age(p.LastSuccess, now) < e.Tuning.NoteEvery
 }
@@ -288,8 +288,8 @@ func (e *Engine) pollFailed(ctx context.Context, st PairState, run Run, err erro
 	return e.failedRun(run, err)
 }
 
-// busy ends a pass that can't have the lease.
-func (e *Engine) busy(run Run, err error) (Run, error) {
+// busyRun ends a pass that can't have the lease.
+func (e *Engine) busyRun(run Run, err error) (Run, error) {
 	var leased *LeasedError
 	if !errors.As(err, &leased) {
 		return e.failedRun(run, fmt.Errorf("take the lease: %w", err))

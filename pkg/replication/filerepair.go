@@ -18,7 +18,7 @@ func (v *verification) locateDamaged(p *pass) error {
 	if len(v.files.damaged) == 0 {
 		return nil
 	}
-	refs := p.withFiles()
+	refs := p.ledger.withFiles()
 	for _, k := range []object.Kind{object.Cookbook, object.CookbookArtifact} {
 		listed, err := p.Target.List(p.guard.hard, object.Scope{Kind: k})
 		switch {
@@ -54,7 +54,7 @@ func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]
 			return nil
 		}
 		if err != nil {
-			_, fatal := p.judge(ctx, p.Target, "replica", err)
+			_, fatal := p.classifyError(ctx, p.Target, "replica", err)
 			return fatal // one that can't be read doesn't keep the others from being repaired
 		}
 		mu.Lock()
@@ -108,7 +108,7 @@ func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err err
 	}
 	taken, err = p.Target.Reupload(ctx, f.File, p.contentOf(obj))
 	if err != nil {
-		objErr, fatal := p.judge(ctx, p.Target, "replica", err)
+		objErr, fatal := p.classifyError(ctx, p.Target, "replica", err)
 		if fatal != nil {
 			return false, fatal
 		}
@@ -125,7 +125,7 @@ func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Obje
 			continue
 		}
 		if err != nil {
-			objErr, fatal := p.judge(ctx, p.Source, "primary", err)
+			objErr, fatal := p.classifyError(ctx, p.Source, "primary", err)
 			if fatal != nil {
 				return object.Object{}, fatal
 			}
@@ -229,7 +229,7 @@ func (v *verification) recreate(p *pass, g recreation) error {
 		if err != nil {
 			return err
 		}
-		p.wrote(step, r)
+		p.recordWrite(step, r)
 	}
 	p.progress.Work = nil
 	return p.commit(p.guard.hard)
@@ -243,7 +243,7 @@ func (v *verification) prepare(p *pass, g recreation) (objs []object.Object, why
 	}
 	held := 0
 	for _, ref := range g.refs {
-		if _, ours := p.inventory[ref]; !ours || !p.Pair.Manages(ref) {
+		if _, ours := p.ledger.inventory[ref]; !ours || !p.Pair.Manages(ref) {
 			return nil, ref.Path() + " needs it too, and replication did not put that on the replica: upload it to the replica again", nil
 		}
 		obj, err := p.Source.Get(p.guard.hard, ref)
@@ -254,7 +254,7 @@ func (v *verification) prepare(p *pass, g recreation) (objs []object.Object, why
 			return nil, ref.Path() + " changed or is gone on the primary; the next pass goes first", nil
 		}
 		if err != nil {
-			objErr, fatal := p.judge(p.guard.hard, p.Source, "primary", err)
+			objErr, fatal := p.classifyError(p.guard.hard, p.Source, "primary", err)
 			if fatal != nil {
 				return nil, "", fatal
 			}

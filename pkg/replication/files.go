@@ -81,22 +81,9 @@ type damagedFile struct {
 	why      string       // why it could not be repaired
 }
 
-// withFiles are the cookbook versions and artifacts that replication put on the
-// replica, in the order of application.
-func (p *pass) withFiles() []object.Ref {
-	var refs []object.Ref
-	for r := range p.inventory {
-		if r.Kind.HasFiles() {
-			refs = append(refs, r)
-		}
-	}
-	slices.SortFunc(refs, object.Compare)
-	return refs
-}
-
 // readPortion checks the files of the next versions of the round.
 func (v *verification) readPortion(p *pass) error {
-	refs := p.withFiles()
+	refs := p.ledger.withFiles()
 	size := max((len(refs)+filePortions-1)/filePortions, leastPortion)
 	if f := v.began.Progress.Files; f != nil && f.After != "" {
 		if after, err := object.ParseRef(f.After); err == nil {
@@ -168,7 +155,7 @@ func (v *verification) readFilesOf(ctx context.Context, p *pass, ref object.Ref,
 
 // unreadable sets aside an object that can't be read, or ends the verification.
 func (p *pass) unreadable(ctx context.Context, ref object.Ref, err error) error {
-	objErr, fatal := p.judge(ctx, p.Target, "replica", err)
+	objErr, fatal := p.classifyError(ctx, p.Target, "replica", err)
 	if fatal != nil {
 		return fatal
 	}
@@ -234,7 +221,7 @@ func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (str
 		return "", &Error{Op: "download " + f.Path + " of", Ref: obj.Ref, Server: "the replica", Class: Transient,
 			Hint: "the transfer broke; it is tried again by itself", Err: err}
 	}
-	p.calm()
+	p.resetFailures()
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 

@@ -26,15 +26,6 @@ type removal struct {
 	onPrimary func(bag object.Ref) bool
 }
 
-// isHeld reports whether the deletion of an object waits for approval, by itself or
-// with its bag.
-func (p *pass) isHeld(r object.Ref) bool {
-	if p.unsynced[r].Class == DeletionHeld {
-		return true
-	}
-	return r.Kind == object.DataBagItem && p.unsynced[r.Bag()].Class == DeletionHeld
-}
-
 // brake returns what may be deleted. If that is too much, all that doesn't wait for
 // approval yet is recorded as held, so that it isn't lost when the position moves,
 // and nothing is deleted. What is held stays so until it is approved or the
@@ -45,8 +36,8 @@ func (p *pass) brake(d removal) ([]object.Ref, error) {
 	fresh := d.refs
 	deletes := map[object.Kind]int{}
 	if !p.reviewing {
-		fresh = slices.DeleteFunc(slices.Clone(d.refs), p.isHeld)
-		deletes = p.heldCounts()
+		fresh = slices.DeleteFunc(slices.Clone(d.refs), p.ledger.isHeld)
+		deletes = p.ledger.heldCounts()
 	}
 	if len(fresh) == 0 {
 		return nil, nil
@@ -80,7 +71,7 @@ func (p *pass) withItems(refs []object.Ref) []object.Ref {
 	for _, r := range refs {
 		set[r] = struct{}{}
 	}
-	for r := range p.inventory {
+	for r := range p.ledger.inventory {
 		if _, goes := set[r.Bag()]; goes && r.Kind == object.DataBagItem {
 			set[r] = struct{}{}
 		}
@@ -99,8 +90,8 @@ func (p *pass) objects(d removal) map[object.Kind]int {
 			n[r.Kind]++
 		}
 	}
-	for r, print := range p.inventory {
-		u, failed := p.unsynced[r]
+	for r, print := range p.ledger.inventory {
+		u, failed := p.ledger.unsynced[r]
 		if print != unknownFingerprint || !failed || u.Class == DeletionHeld {
 			add(r)
 		}
@@ -114,37 +105,25 @@ func (p *pass) objects(d removal) map[object.Kind]int {
 	return n
 }
 
-// heldCounts counts the deletions that wait for approval, by kind.
-func (p *pass) heldCounts() map[object.Kind]int {
-	n := map[object.Kind]int{}
-	for _, u := range p.unsynced {
-		if u.Class == DeletionHeld {
-			n[u.Ref.Kind]++
-			n[object.DataBagItem] += u.Items
-		}
-	}
-	return n
-}
-
 // splitHeldBags gives the items of a held bag that is on the primary again records
 // of their own.
 func (p *pass) splitHeldBags(d removal) {
 	for _, r := range d.refs {
 		bag := r.Bag()
-		if u := p.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == DeletionHeld && d.onPrimary(bag) {
+		if u := p.ledger.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == DeletionHeld && d.onPrimary(bag) {
 			p.hold(r, 0)
 		}
 	}
 	back := map[object.Ref]bool{}
-	for r, u := range p.unsynced {
+	for r, u := range p.ledger.unsynced {
 		if u.Class == DeletionHeld && r.Kind == object.DataBag && d.onPrimary(r) {
 			back[r] = true
-			p.cameBack(r)
+			p.ledger.releaseReturned(r)
 		}
 	}
-	for r := range p.inventory {
-		if r.Kind == object.DataBagItem && back[r.Bag()] && !p.isHeld(r) {
-			p.applied(r, unknownFingerprint)
+	for r := range p.ledger.inventory {
+		if r.Kind == object.DataBagItem && back[r.Bag()] && !p.ledger.isHeld(r) {
+			p.ledger.markDirty(r)
 		}
 	}
 }
@@ -154,9 +133,9 @@ func (p *pass) holdDeletions(refs []object.Ref, reason string) {
 	rest, items := splitItems(refs)
 	for _, r := range rest {
 		with := map[object.Ref]struct{}{}
-		for _, item := range slices.Concat(items[r], p.heldItems(r)) {
+		for _, item := range slices.Concat(items[r], p.ledger.heldItems(r)) {
 			with[item] = struct{}{}
-			p.dropHeld(item)
+			p.ledger.dropHeld(item)
 		}
 		p.hold(r, len(with))
 	}
@@ -167,7 +146,7 @@ func (p *pass) holdDeletions(refs []object.Ref, reason string) {
 	}
 	p.progress.Hold = &h
 	p.reviewing = false
-	p.tallyHold()
+	p.updateHold()
 	p.Log.Error("deletions wait for approval", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", reason, "deletions", p.progress.Hold.Deletes,
 		"hint", fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", p.Pair.ID, p.Pair.ID, p.progress.Hold.Deletes))
 	for _, r := range rest[:min(len(rest), namesLogged)] {
@@ -175,75 +154,25 @@ func (p *pass) holdDeletions(refs []object.Ref, reason string) {
 	}
 }
 
-// heldItems are the items of a bag that are held by themselves.
-func (p *pass) heldItems(bag object.Ref) (items []object.Ref) {
-	if bag.Kind != object.DataBag {
-		return nil
-	}
-	for r, u := range p.unsynced {
-		if r.Kind == object.DataBagItem && r.Name == bag.Name && u.Class == DeletionHeld {
-			items = append(items, r)
-		}
-	}
-	return items
-}
-
 // hold records that the deletion of an object, with so many items, waits for
 // approval.
 func (p *pass) hold(ref object.Ref, items int) {
-	now := p.Now()
-	u := Unsynced{Ref: ref, Class: DeletionHeld, Reason: heldReason, FirstSeen: now, LastTry: now, ChangeID: p.changeIDs[ref], Items: items}
-	if was := p.unsynced[ref]; was.Class == DeletionHeld {
-		u.FirstSeen = was.FirstSeen
-	}
-	p.unsynced[ref] = u
-	p.upd.Unsynced = append(slices.DeleteFunc(p.upd.Unsynced, func(x Unsynced) bool { return x.Ref == ref }), u)
-	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r object.Ref) bool { return r == ref })
+	p.ledger.setHeld(ref, items, p.Now())
 	p.run.Counts.Held++
-}
-
-// dropHeld drops the record of a deletion that need not be approved any more.
-func (p *pass) dropHeld(ref object.Ref) {
-	if p.unsynced[ref].Class == DeletionHeld {
-		delete(p.waiting, ref)
-		p.dropRecord(ref)
-	}
-}
-
-// cameBack drops the record of a held deletion whose object is on the primary again.
-// Nobody looked at the replica meanwhile, so the inventory isn't believed.
-func (p *pass) cameBack(ref object.Ref) {
-	if p.unsynced[ref].Class != DeletionHeld {
-		return
-	}
-	p.dropHeld(ref)
-	if p.inventory[ref] != "" {
-		p.applied(ref, unknownFingerprint)
-	}
-}
-
-// dropUnwanted drops the records of held deletions that the prune rule forbids by
-// now.
-func (p *pass) dropUnwanted() {
-	for r, u := range p.unsynced {
-		if u.Class == DeletionHeld && Decide(Observation{Ref: r, Absent: true}, p.ledger().entry(r), p.Pair.prune()).Action != ActionDelete {
-			p.dropHeld(r)
-		}
-	}
 }
 
 // holdSample is how many of the held objects the record of a pair names.
 const holdSample = 10
 
-// tallyHold brings the summary up to date with the records: the hold ends with the
+// updateHold brings the summary up to date with the records: the hold ends with the
 // last of them.
-func (p *pass) tallyHold() {
+func (p *pass) updateHold() {
 	was := p.progress.Hold
 	if was != nil && was.Primary != "" {
 		return
 	}
 	n, records, sample := 0, 0, []object.Ref(nil)
-	for _, u := range p.recorded() {
+	for _, u := range p.ledger.records() {
 		if u.Class == DeletionHeld {
 			records++
 			n += 1 + u.Items

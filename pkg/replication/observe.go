@@ -116,12 +116,12 @@ func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, er
 		return s, nil
 	}
 	if err != nil {
-		s.err, err = p.judge(ctx, p.Source, "primary", err)
+		s.err, err = p.classifyError(ctx, p.Source, "primary", err)
 		return s, err
 	}
 	s.obj, s.Fingerprint = obj, obj.Fingerprint
 	if s.Expect, s.dropped, err = p.Target.Expect(ctx, obj); err != nil {
-		s.err, err = p.judge(ctx, p.Target, "replica", err)
+		s.err, err = p.classifyError(ctx, p.Target, "replica", err)
 		return s, err
 	}
 	if s.Replica == Missing || !p.mustLook(ref, s.Replica, v) {
@@ -138,8 +138,8 @@ func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, er
 
 // mustLook reports whether the replica's object has to be read.
 func (p *pass) mustLook(ref object.Ref, there Presence, v view) bool {
-	last, ours := p.inventory[ref]
-	return v.look || containAny(p.resync, ref) || last == unknownFingerprint || p.isHeld(ref) || there == Present && (v.deep || !ours)
+	last, ours := p.ledger.inventory[ref]
+	return v.look || containAny(p.resync, ref) || last == unknownFingerprint || p.ledger.isHeld(ref) || there == Present && (v.deep || !ours)
 }
 
 // compareWithReplica takes up what the replica has, and reads it unless that was done
@@ -155,28 +155,28 @@ func (p *pass) compareWithReplica(ctx context.Context, s *seen, there object.Obj
 		// The replica can't show the object; writing it may mend that.
 		s.Replica, s.hidden = Present, err
 	case err != nil:
-		return p.judge(ctx, p.Target, "replica", err)
+		return p.classifyError(ctx, p.Target, "replica", err)
 	default:
 		s.Replica, s.ReplicaPrint = Present, there.Fingerprint
 	}
 	return nil, nil
 }
 
-// troubleLimit is how many transient failures in a row make a server count as
+// failureLimit is how many transient failures in a row make a server count as
 // failing.
-const troubleLimit = 8
+const failureLimit = 8
 
-// judge decides whether an error concerns one object (the first result) or ends
+// classifyError decides whether an error concerns one object (the first result) or ends
 // the pass (the second). What may be the whole server's trouble is checked by a
 // harmless request: a proxy may refuse one object only, a server fail at one.
-func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (objErr, fatal error) {
+func (p *pass) classifyError(ctx context.Context, side Reader, name string, err error) (objErr, fatal error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	class := ClassOf(err)
 	switch class {
 	case Rejected, Degraded, Absent:
-		p.calm()
+		p.resetFailures()
 		return err, nil
 	case Local:
 		return nil, err
@@ -187,7 +187,7 @@ func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (
 	if class == Unserved {
 		return err, nil
 	}
-	if p.troubled() >= troubleLimit {
+	if p.recordFailure() >= failureLimit {
 		return nil, err
 	}
 	switch class {
@@ -201,17 +201,17 @@ func (p *pass) judge(ctx context.Context, side Reader, name string, err error) (
 	return &Error{Op: fmt.Sprintf("the %s answers, but not for this object", name), Class: class, Hint: HintOf(err), Err: err}, nil
 }
 
-func (p *pass) troubled() int {
+func (p *pass) recordFailure() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble++
-	return p.trouble
+	p.failures++
+	return p.failures
 }
 
-func (p *pass) calm() {
+func (p *pass) resetFailures() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble = 0
+	p.failures = 0
 }
 
 // each calls do for 0 … n-1, at most workers at a time, until one returns an

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,16 +24,8 @@ type pass struct {
 	todo     todo
 	run      Run
 
-	inventory map[object.Ref]string
-	unsynced  map[object.Ref]Unsynced
-	forgotten Update // the records of what doesn't belong to the pair any more, to be dropped
-	changeIDs map[object.Ref]int64
-	// ledgerWritten: the inventory changed in this pass.
-	ledgerWritten bool
-	unlisted      map[object.Ref]bool // bags whose items could not be listed in this pass, or are not
-	// waiting are the records of listings and bags that are tried again. They go at
-	// the end, if all is well: until then nothing else names what they stand for.
-	waiting map[object.Ref]bool
+	ledger         ledger
+	snapshotMarked bool // the next position says how the ledger compares with the snapshot
 
 	primary    string              // who the primary said to be when a compare began
 	missing    map[object.Ref]bool // objects to be deleted that the replica doesn't have
@@ -47,8 +38,7 @@ type pass struct {
 	flights          flights
 	staged, uploaded atomic.Int64
 	mu               sync.Mutex // guards what the workers of a window collect
-	upd              Update     // what the next commit writes
-	trouble          int        // transient failures in a row
+	failures         int        // transient failures in a row
 	poison           object.Ref // not to be touched in this pass
 	pruning          bool       // a resync was asked to delete whatever the primary doesn't have
 	allowed          bool       // the operator's approval was looked at
@@ -69,7 +59,7 @@ func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o Pass
 	taken := e.Now()
 	got, err := e.acquire(ctx, taken)
 	if err != nil {
-		return e.busy(run, err)
+		return e.busyRun(run, err)
 	}
 	fence := got.Lease.Fence
 	defer e.release(ctx, fence)
@@ -118,10 +108,10 @@ func (p *pass) do() error {
 // load reads what the state knows of the objects, and doubts what a pass that
 // died left behind.
 func (p *pass) load(ctx context.Context) error {
-	if err := p.records(ctx); err != nil {
+	if err := p.loadRecords(ctx); err != nil {
 		return err
 	}
-	p.doubt()
+	p.recoverInterruptedWrites()
 	return nil
 }
 
@@ -141,47 +131,29 @@ func (e *Engine) loadLedger(ctx context.Context) (ledger map[object.Ref]string, 
 	return ledger, unsynced, nil
 }
 
-// records reads what the state knows of the objects, and narrows it to what belongs to
+// loadRecords reads what the state knows of the objects, and narrows it to what belongs to
 // the pair.
-func (p *pass) records(ctx context.Context) (err error) {
-	if p.inventory, p.unsynced, err = p.loadLedger(ctx); err != nil {
+func (p *pass) loadRecords(ctx context.Context) (err error) {
+	if p.ledger.inventory, p.ledger.unsynced, err = p.loadLedger(ctx); err != nil {
 		return err
 	}
 	p.missing = map[object.Ref]bool{}
 	if p.pruning = p.pruneAsked(); p.pruning {
 		p.pruneAll()
 	}
-	p.forget()
-	p.dropUnwanted()
+	p.ledger.pair = p.Pair
+	p.ledger.overlookUnselected()
+	p.ledger.dropForbiddenHolds()
 	return nil
-}
-
-// forget overlooks what is known of objects that don't belong to the pair any
-// more. They stay on the replica as they are. Their records go when a compare
-// begins, together with the mark of the selection that they belonged to.
-func (p *pass) forget() {
-	for r := range p.inventory {
-		if !p.Pair.Manages(r) {
-			delete(p.inventory, r)
-			p.forgotten.Removed = append(p.forgotten.Removed, r)
-		}
-	}
-	for r, u := range p.unsynced {
-		if !p.Pair.Manages(r) && !(r.IsListing() && p.Pair.reaches(object.ScopeOf(r))) {
-			delete(p.unsynced, r)
-			p.forgotten.Synced = append(p.forgotten.Synced, r)
-			p.forgotten.Unsynced = append(p.forgotten.Unsynced, u)
-		}
-	}
 }
 
 // poisonCrashes is how often a pass may die at work on one object alone before
 // the object is set aside.
 const poisonCrashes = 4
 
-// doubt takes up what a pass that died left behind: the objects that it may have
+// recoverInterruptedWrites takes up what a pass that died left behind: the objects that it may have
 // written aren't believed to be as the inventory says.
-func (p *pass) doubt() {
+func (p *pass) recoverInterruptedWrites() {
 	if p.progress.Work == nil || len(p.progress.Work.Intent) == 0 {
 		return
 	}
@@ -190,16 +162,16 @@ func (p *pass) doubt() {
 	intent := p.Pair.narrowed(w.Intent)
 	for _, r := range intent {
 		if w.Deletes { // a bag's items go with it
-			w.Intent = slices.Concat(w.Intent, p.itemsOf(r))
+			w.Intent = slices.Concat(w.Intent, p.ledger.itemsOf(r))
 		}
 	}
 	p.progress.Work = &w
 	for _, r := range p.Pair.narrowed(w.Intent) {
-		if _, ours := p.inventory[r]; ours || !w.Deletes {
-			p.applied(r, unknownFingerprint)
+		if _, ours := p.ledger.inventory[r]; ours || !w.Deletes {
+			p.ledger.markDirty(r)
 		}
 		if !w.Deletes {
-			p.madeBag(r)
+			p.ledger.markParentBagDirty(r)
 		}
 	}
 	if len(intent) == 1 && w.Crashes >= poisonCrashes {
@@ -210,13 +182,19 @@ func (p *pass) doubt() {
 	}
 }
 
-// notDied takes back beforehand that the next pass will count this one among those that
+// updateWork changes the record of the unfinished pass. Who holds the record as it was
+// keeps it.
+func (p *pass) updateWork(change func(*Work)) {
+	w := *p.progress.Work
+	change(&w)
+	p.progress.Work = &w
+}
+
+// uncountCrash takes back beforehand that the next pass will count this one among those that
 // died, if it leaves an Intent behind: it ends in order, though not well.
-func (p *pass) notDied() {
+func (p *pass) uncountCrash() {
 	if w := p.progress.Work; w != nil && len(w.Intent) > 0 {
-		next := *w
-		next.Crashes--
-		p.progress.Work = &next
+		p.updateWork(func(w *Work) { w.Crashes-- })
 	}
 }
 
@@ -239,9 +217,9 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 	var h *holdError
 	switch {
 	case err == nil:
-		p.tally()
+		p.updateCounts()
 		p.run.complete(p.progress)
-		p.progress.succeeded(now, p.pace(p.progress))
+		p.progress.succeeded(now, p.nextPollDelay(p.progress))
 	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
 		p.run.Outcome, p.run.Ended = OutcomeBusy, now
 		p.logFailure("the lease was lost; the pass ends without recording more", p.run, ErrFenced)
@@ -266,7 +244,7 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 		p.progress.failed(now, p.Pair.Interval, err)
 		p.logFailure("the pass failed", p.run, err)
 	}
-	p.notDied()
+	p.uncountCrash()
 	p.run.Ended = now
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -294,9 +272,10 @@ func (h *holdError) Error() string { return "held: " + h.hold.Reason }
 // commit writes what was collected since the last commit, with the progress as
 // it is now.
 func (p *pass) commit(ctx context.Context) error {
-	p.tally()
+	p.updateCounts()
 	p.run.Counts.Staged, p.run.Counts.Uploaded = p.staged.Load(), p.uploaded.Load()
-	u := p.upd
+	p.reopenSnapshot()
+	u := p.ledger.pending
 	u.Progress = p.progress
 	run := p.run
 	if run.Outcome == OutcomeRunning {
@@ -306,16 +285,16 @@ func (p *pass) commit(ctx context.Context) error {
 	if err := p.State.Commit(ctx, p.Pair.ID, p.fence, p.Now(), u); err != nil {
 		return fmt.Errorf("record the work: %w", err)
 	}
-	p.upd = Update{}
+	p.ledger.pending = Update{}
 	return nil
 }
 
-// tally counts what is recorded of the pair, also of what is only overlooked so far:
+// updateCounts counts what is recorded of the pair, also of what is only overlooked so far:
 // the selection may change back before any compare.
-func (p *pass) tally() {
-	unsynced := slices.DeleteFunc(p.recorded(), func(u Unsynced) bool { return u.Class == DeletionHeld })
-	p.tallyHold()
-	p.progress.Objects, p.progress.Unsynced = len(p.inventory)+len(p.forgotten.Removed), len(unsynced)
+func (p *pass) updateCounts() {
+	unsynced := slices.DeleteFunc(p.ledger.records(), func(u Unsynced) bool { return u.Class == DeletionHeld })
+	p.updateHold()
+	p.progress.Objects, p.progress.Unsynced = len(p.ledger.inventory)+len(p.ledger.overlooked.Removed), len(unsynced)
 	p.progress.NextRetry, p.progress.UnsyncedSince = time.Time{}, time.Time{}
 	for _, u := range unsynced {
 		if p.progress.UnsyncedSince.IsZero() || u.FirstSeen.Before(p.progress.UnsyncedSince) {
@@ -327,69 +306,12 @@ func (p *pass) tally() {
 	}
 }
 
-// recorded lists the records of unsynced objects and held deletions.
-func (p *pass) recorded() []Unsynced {
-	return slices.AppendSeq(slices.Clone(p.forgotten.Unsynced), maps.Values(p.unsynced))
-}
-
-// applied notes that the replica holds ref with the given fingerprint.
-func (p *pass) applied(ref object.Ref, fingerprint string) {
-	p.ledgerChanged()
-	p.inventory[ref] = fingerprint
-	if p.upd.Applied == nil {
-		p.upd.Applied = map[object.Ref]string{}
-	}
-	p.upd.Applied[ref] = fingerprint
-	p.upd.Removed = slices.DeleteFunc(p.upd.Removed, func(r object.Ref) bool { return r == ref })
-}
-
-// removed notes that replication has nothing on the replica under ref.
-func (p *pass) removed(ref object.Ref) {
-	p.ledgerChanged()
-	delete(p.inventory, ref)
-	delete(p.upd.Applied, ref)
-	p.upd.Removed = append(p.upd.Removed, ref)
-}
-
-// settled drops the unsynced record of an object, if it has one. That a bag itself
-// is equal says nothing of items that could not be listed.
-func (p *pass) settled(ref object.Ref) {
-	if _, ok := p.unsynced[ref]; !ok || p.unlisted[ref] {
-		return
-	}
-	if _, waits := p.waiting[ref]; waits {
-		p.waiting[ref] = true
-		return
-	}
-	p.dropRecord(ref)
-}
-
-func (p *pass) dropRecord(ref object.Ref) {
-	delete(p.unsynced, ref)
-	p.upd.Unsynced = slices.DeleteFunc(p.upd.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
-	p.upd.Synced = append(p.upd.Synced, ref)
-}
-
-// setAside lists an object as unsynced. The inventory isn't believed about it,
-// or about what a failed listing would have named, until it has been looked at.
+// setAside lists an object as unsynced.
 func (p *pass) setAside(ref object.Ref, err error) {
-	if p.unsynced[ref].Class == DeletionHeld {
-		return // it can't be seen whether it came back
+	u, set := p.ledger.setFailure(ref, err, p.Now())
+	if !set {
+		return
 	}
-	now := p.Now()
-	delete(p.waiting, ref)
-	p.distrust(ref, ClassOf(err))
-	u, seen := p.unsynced[ref]
-	if !seen {
-		u = Unsynced{Ref: ref, FirstSeen: now}
-	}
-	u.Class, u.Reason, u.Hint = ClassOf(err), err.Error(), HintOf(err)
-	u.Attempts++
-	u.LastTry, u.NextTry = now, now.Add(retryObject(u.Class, u.Attempts))
-	u.ChangeID = cmp.Or(p.changeIDs[ref], u.ChangeID)
-	p.unsynced[ref] = u
-	p.upd.Unsynced = append(slices.DeleteFunc(p.upd.Unsynced, func(x Unsynced) bool { return x.Ref == ref }), u)
-	p.upd.Synced = slices.DeleteFunc(p.upd.Synced, func(r object.Ref) bool { return r == ref })
 	p.run.Counts.Unsynced++
 	p.Log.Warn("object set aside", "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(ref.Kind), "object", ref.Path(),
 		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
@@ -397,36 +319,12 @@ func (p *pass) setAside(ref object.Ref, err error) {
 
 // setUnlisted sets aside a bag whose items can't be listed.
 func (p *pass) setUnlisted(bag object.Ref, err error) {
-	p.leaveUnlisted(bag)
-	for r := range p.inventory {
-		if object.ScopeOf(bag).Contains(r) {
-			p.applied(r, unknownFingerprint)
-		}
+	p.ledger.leaveUnlisted(bag)
+	for _, r := range p.ledger.itemsOf(bag) {
+		p.ledger.markDirty(r)
 	}
+	p.ledger.invalidate(bag, ClassOf(err))
 	p.setAside(bag, err)
-}
-
-// leaveUnlisted says that a bag's items aren't looked at in this pass: that the bag
-// itself is equal then doesn't drop its record.
-func (p *pass) leaveUnlisted(bag object.Ref) {
-	if p.unlisted == nil {
-		p.unlisted = map[object.Ref]bool{}
-	}
-	p.unlisted[bag] = true
-}
-
-func (p *pass) distrust(ref object.Ref, class Class) {
-	switch {
-	case class == Degraded: // written as well as it can be
-	case ref.IsListing():
-		for r := range p.inventory {
-			if object.ScopeOf(ref).Contains(r) {
-				p.applied(r, unknownFingerprint)
-			}
-		}
-	case p.inventory[ref] != "":
-		p.applied(ref, unknownFingerprint)
-	}
 }
 
 // due returns the unsynced objects whose time has come, and those that the
@@ -434,13 +332,13 @@ func (p *pass) distrust(ref object.Ref, class Class) {
 func (p *pass) due() []object.Ref {
 	asked := PairState{Desired: p.desired, Progress: p.progress}.retryAsked()
 	only, now := p.desired.RetryOnly, p.Now()
-	refs := slices.Collect(maps.Keys(p.unsynced))
+	refs := slices.Collect(maps.Keys(p.ledger.unsynced))
 	refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
 		named := asked && (len(only) == 0 || slices.Contains(only, r))
-		if p.unsynced[r].Class == DeletionHeld {
+		if p.ledger.unsynced[r].Class == DeletionHeld {
 			return !named && !p.reviewing // no time makes it due
 		}
-		return !named && now.Before(capFuture(p.unsynced[r].NextTry, now, retryBound))
+		return !named && now.Before(capFuture(p.ledger.unsynced[r].NextTry, now, retryBound))
 	})
 	slices.SortFunc(refs, object.Compare)
 	if asked {

@@ -25,7 +25,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	defer g.end()
 	p := e.reading(g, st, t)
 	plan := Plan{Pair: e.Pair.ID, Mode: "changes", Reason: t.reason, At: e.Now(), Upto: t.next, Pending: len(t.changes), Hold: st.Progress.Hold}
-	if t.held || !t.any() && plan.Hold == nil {
+	if t.held || !t.pending() && plan.Hold == nil {
 		return plan, nil
 	}
 	if err := p.load(ctx); err != nil {
@@ -36,7 +36,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	case t.full:
 		plan.Mode = "compare"
 		err = p.previewCompare(&plan)
-	case t.any():
+	case t.pending():
 		err = p.previewChanges(&plan)
 	}
 	p.previewHold(&plan, asHold(err))
@@ -51,17 +51,17 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 	planned := map[object.Ref]bool{}
 	for i, s := range plan.Steps {
 		planned[s.Ref] = true
-		if s.Action == ActionDelete && p.isHeld(s.Ref) && !p.approved {
+		if s.Action == ActionDelete && p.ledger.isHeld(s.Ref) && !p.approved {
 			plan.Steps[i] = Decision{Action: ActionHold, Ref: s.Ref, Reason: heldReason}
 		}
 	}
-	for r, u := range p.unsynced {
+	for r, u := range p.ledger.unsynced {
 		if u.Class == DeletionHeld && !planned[r] {
 			plan.Steps = append(plan.Steps, Decision{Action: ActionHold, Ref: r, Reason: heldReason})
 		}
 	}
 	sortDecisions(plan.Steps)
-	p.tallyHold()
+	p.updateHold()
 	if plan.Hold = p.progress.Hold; other != nil {
 		plan.Hold = other
 	}
@@ -129,10 +129,10 @@ func (p *pass) plan(plan *Plan, window []decided) {
 			continue
 		}
 		if !d.Absent {
-			p.cameBack(d.Ref)
+			p.ledger.releaseReturned(d.Ref)
 		}
 		plan.Steps = append(plan.Steps, d.Decision)
 	}
-	plan.Failed = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	plan.Failed = slices.SortedFunc(maps.Values(p.ledger.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	plan.Failed = slices.DeleteFunc(plan.Failed, func(u Unsynced) bool { return u.Class == DeletionHeld })
 }

@@ -29,7 +29,7 @@ func (p *pass) refuse(ref object.Ref, err error) bool {
 		p.refused.kinds[e.Ref.Kind] = err
 	}
 	p.refused.count++
-	p.ended(ref)
+	p.endWrite(ref)
 	return true
 }
 
@@ -43,7 +43,7 @@ func (p *pass) refusedBefore(step Decision) bool {
 	defer p.mu.Unlock()
 	known := p.refused.kinds[step.Ref.Kind] != nil
 	if step.Ref.Kind == object.DataBagItem && p.refused.kinds[object.DataBag] != nil {
-		known = known || p.inventory[object.Ref{Kind: object.DataBag, Name: step.Ref.Name}] == ""
+		known = known || p.ledger.inventory[object.Ref{Kind: object.DataBag, Name: step.Ref.Name}] == ""
 	}
 	if known {
 		p.refused.count++

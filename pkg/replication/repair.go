@@ -19,7 +19,7 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	got, err := v.acquire(ctx, taken)
 	var leased *LeasedError
 	if errors.As(err, &leased) {
-		return v.unsure(err)
+		return v.endUncertain(err)
 	}
 	if err != nil {
 		return v.report, fmt.Errorf("take the lease: %w", err)
@@ -35,12 +35,12 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	if pos := got.Progress.Position; pos != nil {
 		p.run.From, p.run.To = pos.Seq, pos.Seq
 	}
-	if err := p.records(g.hard); err != nil {
+	if err := p.loadRecords(g.hard); err != nil {
 		return v.report, err
 	}
 	if got.Lease.Fence != v.began.Lease.Fence+1 || v.began.Lease.HeldAt(v.report.At) {
 		if err = v.readAgain(g, got); err != nil {
-			v.doubtDrift("a pass was at work while it was read")
+			v.markUncertain("a pass was at work while it was read")
 		}
 	}
 	if err == nil {
@@ -52,10 +52,10 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	return v.record(ctx, p, err)
 }
 
-// unsure ends a verification that met another process at work. Nothing is
+// endUncertain ends a verification that met another process at work. Nothing is
 // recorded.
-func (v *verification) unsure(leased error) (Report, error) {
-	v.doubtDrift("another process is at work on the pair")
+func (v *verification) endUncertain(leased error) (Report, error) {
+	v.markUncertain("another process is at work on the pair")
 	v.listDamaged()
 	v.report.Outcome = OutcomeBusy
 	if v.options.Repair {
@@ -64,13 +64,13 @@ func (v *verification) unsure(leased error) (Report, error) {
 	return v.report, nil
 }
 
-// doubtDrift takes back that differences are drift: they may be what a pass has
+// markUncertain takes back that differences are drift: they may be what a pass has
 // written since.
-func (v *verification) doubtDrift(why string) {
+func (v *verification) markUncertain(why string) {
 	for i, d := range v.report.Differences {
 		if d.Drifted() {
 			v.report.Differences[i].Cause, v.report.Differences[i].Note = CausePending, why
-			v.report.Differences[i].doubted = true
+			v.report.Differences[i].uncertain = true
 		}
 	}
 }
@@ -82,7 +82,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 	if err := p.load(g.hard); err != nil {
 		return err
 	}
-	known := p.ledger()
+	known := &p.ledger
 	var refs []object.Ref
 	var still []Difference
 	for _, d := range v.report.Differences {
@@ -112,7 +112,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 
 // differences compares objects that were read once more. What can't be read now is
 // listed as such.
-func (v *verification) differences(known ledger, observed []seen) (differ []Difference) {
+func (v *verification) differences(known *ledger, observed []seen) (differ []Difference) {
 	for _, s := range known.decide(observed, v.Pair.prune()) {
 		if err := s.unreadable(); err != nil {
 			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: ClassOf(err), Reason: err.Error(), Hint: HintOf(err), Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
@@ -153,7 +153,7 @@ func (v *verification) repair(p *pass) error {
 	if err := v.repairFiles(p); err != nil {
 		return err
 	}
-	p.advance(nil)
+	p.advancePosition(nil)
 	return nil
 }
 
@@ -172,7 +172,7 @@ func (v *verification) repairObjects(p *pass, extras, others []object.Ref) error
 	if err := p.confirmAndRemove(deletes, view{look: true}); err != nil {
 		return err
 	}
-	v.removed(p, extras)
+	v.recordRemoved(p, extras)
 	return nil
 }
 
@@ -195,7 +195,7 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 	}
 	was := map[object.Ref]Difference{}
 	var left []Difference
-	for _, d := range v.differences(p.ledger(), observed) {
+	for _, d := range v.differences(&p.ledger, observed) {
 		if d.Drifted() {
 			was[d.Ref] = d
 			continue
@@ -214,21 +214,21 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 	if observed, err = p.observe(again, view{look: true}); err != nil {
 		return err
 	}
-	for _, d := range v.differences(p.ledger(), observed) {
-		if u, aside := p.unsynced[d.Ref]; aside {
+	for _, d := range v.differences(&p.ledger, observed) {
+		if u, aside := p.ledger.unsynced[d.Ref]; aside {
 			d.Note = "could not be repaired: " + u.Reason
 			d.Cause = was[d.Ref].Cause
 		}
 		left = append(left, d)
 		delete(was, d.Ref)
 	}
-	v.settle(refs, was, left)
+	v.moveDifferences(refs, was, left)
 	return p.commit(p.guard.hard)
 }
 
-// settle moves the differences of some objects to those that are left and those
+// moveDifferences moves the differences of some objects to those that are left and those
 // that were repaired. What could not be read again is neither.
-func (v *verification) settle(refs []object.Ref, repaired map[object.Ref]Difference, left []Difference) {
+func (v *verification) moveDifferences(refs []object.Ref, repaired map[object.Ref]Difference, left []Difference) {
 	for _, u := range v.report.Unreadable {
 		delete(repaired, u.Ref)
 	}
@@ -240,16 +240,16 @@ func (v *verification) settle(refs []object.Ref, repaired map[object.Ref]Differe
 	v.report.Differences = append(slices.DeleteFunc(v.report.Differences, func(d Difference) bool { return looked[d.Ref] }), left...)
 }
 
-// removed notes which of the objects that were added on the replica are gone from
+// recordRemoved notes which of the objects that were added on the replica are gone from
 // it. One that is on the primary after all was written instead.
-func (v *verification) removed(p *pass, extras []object.Ref) {
+func (v *verification) recordRemoved(p *pass, extras []object.Ref) {
 	repaired, left := map[object.Ref]Difference{}, []Difference(nil)
 	for _, d := range v.report.Differences {
 		if d.Cause != CauseExtra {
 			continue
 		}
-		u, aside := p.unsynced[d.Ref]
-		if _, written := p.inventory[d.Ref]; p.isHeld(d.Ref) {
+		u, aside := p.ledger.unsynced[d.Ref]
+		if _, written := p.ledger.inventory[d.Ref]; p.ledger.isHeld(d.Ref) {
 			d.Note = "added on the replica; the deletion waits for approval"
 			left = append(left, d)
 		} else if aside {
@@ -259,7 +259,7 @@ func (v *verification) removed(p *pass, extras []object.Ref) {
 			repaired[d.Ref] = d
 		}
 	}
-	v.settle(extras, repaired, left)
+	v.moveDifferences(extras, repaired, left)
 }
 
 // record writes down how the verification ended.
@@ -281,7 +281,7 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 		if !v.report.Equal() {
 			v.report.Outcome = OutcomeDiffers
 		}
-		if p.tallyHold(); v.options.Repair && slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.isHeld(d.Ref) }) {
+		if p.updateHold(); v.options.Repair && slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.ledger.isHeld(d.Ref) }) {
 			v.report.Outcome, v.report.Hold = OutcomeHeld, p.progress.Hold
 		}
 	case errors.As(err, &h):
@@ -295,10 +295,10 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	default:
 		v.report.Outcome, p.run.Error = OutcomeFailed, failure(now, err)
 	}
-	v.sortOut()
-	p.calmDown()
+	v.sortLists()
+	p.restoreStatus()
 	v.markPending(p)
-	v.note(p, ended)
+	v.recordResult(p, ended)
 	if h != nil && h.hold != p.before.Hold {
 		p.progress.held(now, h.hold)
 	}
@@ -313,31 +313,31 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	return v.report, err
 }
 
-// sortOut puts the lists of the report in order.
-func (v *verification) sortOut() {
+// sortLists puts the lists of the report in order.
+func (v *verification) sortLists() {
 	byRef := func(a, b Difference) int { return object.Compare(a.Ref, b.Ref) }
 	slices.SortFunc(v.report.Differences, byRef)
 	slices.SortFunc(v.report.Repaired, byRef)
 	slices.SortFunc(v.report.Unreadable, func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 }
 
-// calmDown takes back the word for a pass at work, unless a repair was broken off
+// restoreStatus takes back the word for a pass at work, unless a repair was broken off
 // in the middle of a write: then the next pass goes on there.
-func (p *pass) calmDown() {
+func (p *pass) restoreStatus() {
 	w := p.progress.Work
 	if p.before.Work != nil || w != nil && len(w.Intent) > 0 {
 		return
 	}
 	p.progress.Work = nil
 	p.progress.Status, p.progress.Since = p.before.Status, p.before.Since
-	p.tally()
+	p.updateCounts()
 	if s := p.progress.Status; s == Synced || s == Held || s == Retrying && p.progress.Hold != nil && p.progress.Failures == 0 {
 		p.progress.to(p.progress.resting(), p.Now())
 	}
 }
 
-// note fills the progress: what the record says from now on.
-func (v *verification) note(p *pass, ended bool) {
+// recordResult fills the progress: what the record says from now on.
+func (v *verification) recordResult(p *pass, ended bool) {
 	r := v.report
 	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired) - v.files.fixed}
 	for _, x := range append(r.Drift(), r.Repaired...) {

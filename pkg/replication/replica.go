@@ -92,14 +92,14 @@ func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
 	}
 	for r := range target.refs {
 		_, there := source.refs[r]
-		_, ours := p.inventory[r]
+		_, ours := p.ledger.inventory[r]
 		if !there && !ours && !source.unknown(r) && p.Pair.Manages(r) {
 			g.ReplicaOnly++
 		}
 	}
 	for _, r := range deleted {
 		_, there := target.refs[r]
-		if _, ours := p.inventory[r]; there && !ours {
+		if _, ours := p.ledger.inventory[r]; there && !ours {
 			g.ReplicaOnly--
 		}
 	}

@@ -143,35 +143,38 @@ func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *todo) error {
 	return nil
 }
 
-// ledgerChanged records that the ledger may differ from the snapshot from now on.
-func (p *pass) ledgerChanged() {
-	p.ledgerWritten = true
-	if pos := p.progress.Position; pos != nil && pos.Snapshot.Generation > 0 && !pos.Snapshot.Differs {
-		next := *pos
-		next.Snapshot.Differs = true
-		p.progress.Position = &next
+// reopenSnapshot records with a change of the ledger that it may differ from the
+// snapshot from now on.
+func (p *pass) reopenSnapshot() {
+	u, pos := p.ledger.pending, p.progress.Position
+	if p.snapshotMarked || pos == nil || pos.Snapshot.Generation == 0 || pos.Snapshot.Differs || len(u.Applied)+len(u.Removed) == 0 {
+		return
 	}
+	next := *pos
+	next.Snapshot.Differs = true
+	p.progress.Position = &next
 }
 
 // markSnapshot says in the next position how the ledger compares with the snapshot at
 // the end of a pass.
 func (p *pass) markSnapshot() {
+	p.snapshotMarked = true
 	next := p.todo.next
 	if next == nil || p.todo.rows.Generation == 0 {
 		return
 	}
 	mark := &next.Snapshot
 	if p.todo.snapshot == nil {
-		if p.ledgerWritten && !mark.Differs {
+		if p.ledger.written && !mark.Differs {
 			*mark = p.todo.rows.mark()
 		}
 		return
 	}
-	left := p.todo.snapshot.Diff(p.inventory, p.unsynced, p.Pair)
+	left := p.todo.snapshot.Diff(p.ledger.inventory, p.ledger.unsynced, p.Pair)
 	mark.Differs = len(left) > 0
 	fruitless := mark.Differs && len(p.todo.stale) > 0
 	for r, before := range p.todo.stale {
-		fruitless = fruitless && p.inventory[r] == before
+		fruitless = fruitless && p.ledger.inventory[r] == before
 	}
 	mark.Fruitless++
 	if !fruitless {

@@ -13,30 +13,30 @@ import (
 
 // todo is what a pass finds to do.
 type todo struct {
-	full    bool
-	deep    bool // a full compare that reads the replica's objects
-	regular bool // one that nothing asks for: it follows the drift rule
-	reason  string
-	changes []Change  // fresh rows of the feed
-	next    *Position // where the position goes once they are handled
-	retry   bool      // unsynced objects are due
-	resume  bool      // a pass was left unfinished, or known differences wait for one
-	goOn    bool      // the full compare is that one
-	feed    string    // the feed in use, "none" without one
-	note    string    // why that one
-	rows    Rows      // what the feed said, without the changes
+	full          bool
+	deep          bool // a full compare that reads the replica's objects
+	regular       bool // one that nothing asks for: it follows the drift rule
+	reason        string
+	changes       []Change  // fresh rows of the feed
+	next          *Position // where the position goes once they are handled
+	retry         bool      // unsynced objects are due
+	resume        bool      // a pass was left unfinished, or known differences wait for one
+	resumeCompare bool      // the full compare is that one
+	feed          string    // the feed in use, "none" without one
+	note          string    // why that one
+	rows          Rows      // what the feed said, without the changes
 	// snapshot is what the newest scan saw, nil if it needn't be read, and stale the
 	// objects that it shows otherwise than the ledger, with what that says.
 	snapshot *Snapshot
 	stale    map[object.Ref]string
-	quiet    bool // nothing was asked, nothing is to be recorded
+	noop     bool // nothing was asked, nothing is to be recorded
 	held     bool // nothing may be done: the primary is another organization
 	// accepted: the operator accepted that it is.
 	accepted bool
 	replica  string // the replica's identity, if it was asked for
 }
 
-func (t todo) any() bool {
+func (t todo) pending() bool {
 	return t.full || len(t.changes)+len(t.stale) > 0 || t.retry || t.resume
 }
 
@@ -62,7 +62,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	}
 	newer := st.resyncAsked(now)
 	if w := p.Work; w != nil && w.Full && (!newer || !st.Desired.ResyncAt.After(w.Started)) && !o.Full && p.Selected == e.Pair.selected() {
-		t.full, t.goOn, t.deep, t.reason = true, true, w.Deep, w.Reason
+		t.full, t.resumeCompare, t.deep, t.reason = true, true, w.Deep, w.Reason
 		return t, nil
 	}
 	if reason, deep := e.fullReason(st, o); reason != "" {
@@ -148,7 +148,7 @@ func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time
 			return t, nil
 		}
 	}
-	t.quiet = !t.retry && !t.resume && t.replica == ""
+	t.noop = !t.retry && !t.resume && t.replica == ""
 	return t, nil
 }
 

@@ -96,7 +96,7 @@ type Difference struct {
 	// the first of them.
 	Versions []object.Ref `json:"versions,omitempty"`
 
-	doubted bool // it may be drift
+	uncertain bool // it may be drift
 }
 
 // Drifted tells whether others than replication made the difference.
@@ -194,8 +194,8 @@ func (v *verification) read(ctx context.Context) (err error) {
 	if err := p.load(g.hard); err != nil {
 		return err
 	}
-	known := p.ledger().clone()
-	p.unsynced = map[object.Ref]Unsynced{} // from here on, what can't be read
+	known := p.ledger.clone()
+	p.ledger.unsynced = map[object.Ref]Unsynced{} // from here on, what can't be read
 	if v.options.Portion {
 		return v.readPortion(p)
 	}
@@ -211,7 +211,7 @@ func (v *verification) read(ctx context.Context) (err error) {
 		v.readExtras(known)
 	}
 	v.count(p.Pair)
-	if err := v.readFiles(p, p.withFiles(), v.options.Files); err != nil {
+	if err := v.readFiles(p, p.ledger.withFiles(), v.options.Files); err != nil {
 		return err
 	}
 	v.noteUnreadable(p)
@@ -222,11 +222,11 @@ func (v *verification) read(ctx context.Context) (err error) {
 
 // noteUnreadable lists what could not be read.
 func (v *verification) noteUnreadable(p *pass) {
-	v.report.Unreadable = slices.SortedFunc(maps.Values(p.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	v.report.Unreadable = slices.SortedFunc(maps.Values(p.ledger.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 }
 
 // readObjects compares what the primary lists and no earlier part compared.
-func (v *verification) readObjects(p *pass, known ledger) error {
+func (v *verification) readObjects(p *pass, known *ledger) error {
 	refs := v.remaining()
 	v.equalOf = map[object.Kind]int{}
 	if c := v.report.Earlier; c != nil {
@@ -270,7 +270,7 @@ func (v *verification) count(pair Pair) {
 }
 
 // readExtras names what only the replica lists.
-func (v *verification) readExtras(known ledger) {
+func (v *verification) readExtras(known *ledger) {
 	for _, ref := range slices.SortedFunc(maps.Keys(v.target.refs), object.Compare) {
 		if _, there := v.source.refs[ref]; there || v.source.unknown(ref) {
 			continue
