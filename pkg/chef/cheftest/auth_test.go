@@ -164,7 +164,7 @@ func TestMembershipAndOrganization(t *testing.T) {
 
 func TestMaintenanceAndLicenseRefuseAllRequests(t *testing.T) {
 	w := newTestServer(t)
-	w.srv.SetLicense("the licence has expired")
+	w.srv.SetLicense("the license has expired")
 	r := w.wantStatus(403, "GET", "/roles", "", `"message":"invalid-license"`)
 	if r.Header.Get("X-Ops-License") == "" {
 		t.Error("no X-Ops-License")

@@ -172,7 +172,7 @@ func (s *Server) SetUpdatedSince(on bool) { s.withLock(func() { s.feeds = on }) 
 func (s *Server) SetMaintenance(on bool) { s.withLock(func() { s.maintenance = on }) }
 
 // SetLicense makes the API answer everything with 403 and this text, as
-// servers with an expired licence do (docs/chef-server-api.md §1.6); "" ends it.
+// servers with an expired license do (docs/chef-server-api.md §1.6); "" ends it.
 func (s *Server) SetLicense(problem string) { s.withLock(func() { s.license = problem }) }
 
 // SetIndexDown makes writes of indexed objects fail with 500, as they do while

@@ -128,9 +128,9 @@ func answerBeliefs() []belief {
 		}},
 		{"versions/server_api_version returns the range", func(p *probe) {
 			r := p.wantStatus(200, "GET", "/server_api_version", "", func(c *Caller) { c.Base = p.s.Root })
-			_, min := r.Object()["min_api_version"].(json.Number)
-			_, max := r.Object()["max_api_version"].(json.Number)
-			p.check(min && max, "got %s", r.Body)
+			_, least := r.Object()["min_api_version"].(json.Number)
+			_, most := r.Object()["max_api_version"].(json.Number)
+			p.check(least && most, "got %s", r.Body)
 		}},
 		{"versions/one out of range is 406 and names the range", func(p *probe) {
 			r := p.wantStatus(406, "GET", "/roles", "", func(c *Caller) { c.Version = "99" })
