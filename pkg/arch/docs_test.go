@@ -40,12 +40,35 @@ func documents(t *testing.T) map[string]string {
 }
 
 // TestLinksOfDocuments: every link within the repository leads to a file that is
-// there, and to a test or a heading that is in it.
+// there, and to a test, a function or a heading that is in it.
 func TestLinksOfDocuments(t *testing.T) {
 	files := os.DirFS(root(t))
 	for name, text := range documents(t) {
 		for _, problem := range brokenLinks(files, name, text) {
 			t.Error(problem)
+		}
+	}
+}
+
+// TestEveryPackageIsInTheArchitecture: docs/architecture.md names every package below
+// pkg that isn't for tests alone, and no other.
+func TestEveryPackageIsInTheArchitecture(t *testing.T) {
+	named := map[string]bool{}
+	for line := range strings.Lines(documents(t)["docs/architecture.md"]) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 {
+			for _, folder := range regexp.MustCompile("`(pkg/[a-z0-9/]+)`").FindAllStringSubmatch(cells[1], -1) {
+				named[folder[1]] = true
+			}
+		}
+	}
+	for folder := range arrows() {
+		if !named[folder] && !strings.HasSuffix(folder, "test") && folder != "pkg/arch" && folder != "pkg/chef/contract" {
+			t.Errorf("docs/architecture.md lacks %s", folder)
+		}
+	}
+	for folder := range named {
+		if _, exists := arrows()[folder]; !exists {
+			t.Errorf("docs/architecture.md names %s, which doesn't exist", folder)
 		}
 	}
 }
@@ -94,11 +117,15 @@ func brokenLinks(files fs.FS, name, text string) (problems []string) {
 	return problems
 }
 
-// hasAnchor reports whether a Go file declares the test that a fragment names, or
-// a document has its heading.
+// hasAnchor reports whether a Go file declares the function, or the method as
+// Type.Method, that a fragment names, or a document has its heading.
 func hasAnchor(name, content, fragment string) bool {
 	if path.Ext(name) == ".go" {
-		return strings.Contains(content, "\nfunc "+fragment+"(t *testing.T) {")
+		receiver := ""
+		if typ, method, isMethod := strings.Cut(fragment, "."); isMethod {
+			receiver, fragment = `\(\w+ \*?`+regexp.QuoteMeta(typ)+`\) `, method
+		}
+		return regexp.MustCompile(`(?m)^func ` + receiver + regexp.QuoteMeta(fragment) + `\(`).MatchString(content)
 	}
 	for _, heading := range regexp.MustCompile(`(?m)^#+ +(.*)$`).FindAllStringSubmatch(content, -1) {
 		slug := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
@@ -119,6 +146,9 @@ func TestBrokenLinks(t *testing.T) {
 		"../CONTRIBUTING.md#testing":                  false,
 		"../CONTRIBUTING.md#no-such-heading":          true,
 		"../pkg/arch/docs_test.go#TestBrokenLinks":    false,
+		"../pkg/arch/docs_test.go#hasAnchor":          false,
+		"../pkg/chef/errors.go#Error.Error":           false,
+		"../pkg/chef/errors.go#Error.Missing":         true,
 		"../pkg/arch/docs_test.go#TestThatWasRenamed": true,
 		"../pkg": false,
 		"../pkg/arch/docs_test.go#TestEveryPromiseHasATest": false,
