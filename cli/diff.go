@@ -126,14 +126,17 @@ func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App
 		}
 	}
 	for _, u := range unreadable {
-		rows = append(rows, diffRow{Pair: p.ID, Difference: replication.Difference{Ref: u.Ref, Letter: differences.LetterUnreadable}, Class: u.Class, Reason: u.Reason, Hint: u.Hint})
+		rows = append(rows, diffRow{Pair: p.ID, Difference: replication.Difference{Ref: u.Ref, Letter: differences.LetterUnreadable},
+			Class: u.Class, Reason: u.Reason, Hint: u.Hint})
 	}
 	return rows, exit.Join(failed...)
 }
 
 // listCandidates are the objects to look at: the named ones, whose letters aren't
 // known yet, or those that a verification found to differ.
-func (f diffFlags) listCandidates(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) ([]replication.Difference, []replication.Unsynced, error) {
+func (f diffFlags) listCandidates(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair,
+	refs []object.Ref,
+) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
 		report, err := passes.VerifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: "manual"})
 		return report.Differences, report.Unreadable, err
@@ -260,7 +263,7 @@ func (f diffFlags) printRows(env *cmdline.Env, rows []diffRow) error {
 	})
 }
 
-// paintDiff prints a unified diff, coloured by its lines.
+// paintDiff prints a unified diff, colored by its lines.
 func paintDiff(t *ui.Grid, diff string) {
 	for line := range strings.Lines(diff) {
 		line = strings.TrimSuffix(line, "\n")

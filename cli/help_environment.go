@@ -8,7 +8,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 )
 
-func newEnvironmentCmd(root *cobra.Command) *cobra.Command {
+func newEnvironmentCmd(*cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "environment",
 		Short: "The environment variables",
@@ -18,11 +18,11 @@ capitals, with _ for -. The command line wins.
   %-24s --output json
   %-24s --config /srv/chef-sync.toml
 
-Also honoured:
+Also honored:
 
   CHEF_PROFILE             the profile of ~/.chef/credentials
   CHEF_CREDENTIALS_FILE    another file than ~/.chef/credentials
-  NO_COLOR, TERM=dumb      no colour
+  NO_COLOR, TERM=dumb      no color
   HTTPS_PROXY, NO_PROXY    the proxy towards Chef Servers`,
 			cmdline.EnvPrefix, cmdline.EnvName("output")+"=json", cmdline.EnvName("config")+"=/srv/…"),
 	}

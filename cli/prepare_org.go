@@ -135,7 +135,7 @@ func (f prepareFlags) connectAsCaller(ctx context.Context, env *cmdline.Env, a *
 	}
 	if f.adminUser == "" && env.ChefProfile() == "" {
 		if f.check {
-			return nil, nil
+			return nil, nil //nolint:nilnil // a check needs no caller
 		}
 		return nil, exit.Usagef(hint, "whose key may change the organization isn't given")
 	}

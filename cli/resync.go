@@ -106,7 +106,8 @@ func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []objec
 		case notObject == nil:
 			refs = append(refs, ref)
 		default:
-			return nil, nil, fmt.Errorf("%w, and not an object either: an object is written as cookbooks/NAME/VERSION, roles/NAME, environments/NAME or data_bags/BAG/ITEM", notPair)
+			return nil, nil, fmt.Errorf("%w, and not an object either: "+
+				"an object is written as cookbooks/NAME/VERSION, roles/NAME, environments/NAME or data_bags/BAG/ITEM", notPair)
 		}
 	}
 	if len(names) == 0 && len(a.Pairs()) > 1 {

@@ -115,7 +115,8 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 	})
 	for _, ref := range only {
 		if !found[ref] {
-			failed = exit.Join(failed, exit.With(exit.NotFound, fmt.Errorf("%s is not among the unsynced objects", ref), "chef-sync-ctl unsynced-objects "+pairs[0].ID.String()))
+			failed = exit.Join(failed, exit.With(exit.NotFound, fmt.Errorf("%s is not among the unsynced objects", ref),
+				"chef-sync-ctl unsynced-objects "+pairs[0].ID.String()))
 		}
 	}
 	return rows, failed

@@ -161,7 +161,8 @@ func showReport(t *ui.Grid, r replication.Report) {
 		t.Line("%s checked on the replica", ui.Plural(r.Files, "file"))
 	}
 	for _, u := range r.Unreadable {
-		t.Line("%s  %s  could not be read: %s", t.Paint(differences.LetterColor(differences.LetterUnreadable), differences.LetterUnreadable), ui.Quote(u.Ref.Path()), u.Reason)
+		t.Line("%s  %s  could not be read: %s", t.Paint(differences.LetterColor(differences.LetterUnreadable), differences.LetterUnreadable),
+			ui.Quote(u.Ref.Path()), u.Reason)
 	}
 	for _, ref := range r.Extras[:min(len(r.Extras), extrasShown)] {
 		t.Line("%s  %s  only on the replica, where the prune rule leaves it", t.Paint(ui.Faint, "+"), ui.Quote(ref.Path()))

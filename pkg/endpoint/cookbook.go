@@ -200,7 +200,7 @@ func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 		}
 		return err
 	}
-	if print, err := object.FingerprintOf(object.Ref{Kind: m.kind}, a.Body); err == nil && print == m.print {
+	if fingerprint, err := object.FingerprintOf(object.Ref{Kind: m.kind}, a.Body); err == nil && fingerprint == m.print {
 		return nil
 	}
 	return t.holds(ctx, m)
@@ -212,11 +212,11 @@ func (t *Target) holds(ctx context.Context, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	print, err := object.FingerprintOf(object.Ref{Kind: m.kind}, a.Body)
+	fingerprint, err := object.FingerprintOf(object.Ref{Kind: m.kind}, a.Body)
 	if err != nil {
 		return err
 	}
-	if print == m.print {
+	if fingerprint == m.print {
 		return nil
 	}
 	var members map[string]json.RawMessage

@@ -186,11 +186,11 @@ func decodeObject(ref object.Ref, body []byte) (object.Object, error) {
 	if err := checkName(ref, body); err != nil {
 		return obj, err
 	}
-	print, err := object.FingerprintOf(ref, body)
+	fingerprint, err := object.FingerprintOf(ref, body)
 	if err != nil {
 		return obj, err
 	}
-	obj.Fingerprint = print
+	obj.Fingerprint = fingerprint
 	if ref.Kind.HasFiles() {
 		obj.Files, err = filesOf(body)
 	}

@@ -43,7 +43,7 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 // Expect implements replication.Target. Only cookbook files outside the nine
 // segments can be lost, on a server that speaks API version 1 or 0
 // (docs/chef-server-api.md §3.2).
-func (t *Target) Expect(ctx context.Context, obj object.Object) (print string, dropped []string, err error) {
+func (t *Target) Expect(ctx context.Context, obj object.Object) (expected string, dropped []string, err error) {
 	if !obj.Ref.Kind.HasFiles() {
 		return obj.Fingerprint, nil, nil
 	}

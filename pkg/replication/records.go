@@ -172,8 +172,8 @@ type Progress struct {
 	Unsynced      int          `json:"unsynced,omitempty"`      // unsynced objects, without held deletions
 	UnsyncedSince time.Time    `json:"unsynced_since,omitzero"` // when the first of the unsynced objects was first seen
 	NextRetry     time.Time    `json:"next_retry,omitzero"`     // of the first unsynced object that is due
-	ObjectsAt     time.Time    `json:"objects_at,omitzero"`     // the last Desired.ResyncObjectsAt honoured
-	RetriedAt     time.Time    `json:"retried_at,omitzero"`     // the last Desired.RetryAt honoured
+	ObjectsAt     time.Time    `json:"objects_at,omitzero"`     // the last Desired.ResyncObjectsAt honored
+	RetriedAt     time.Time    `json:"retried_at,omitzero"`     // the last Desired.RetryAt honored
 	ResyncedAt    time.Time    `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
 	AllowanceUsed time.Time    `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
 	Hold          *Hold        `json:"hold,omitempty"`

@@ -10,5 +10,5 @@ func diskSize(folder string) int64 {
 	if syscall.Statfs(folder, &s) != nil {
 		return 0
 	}
-	return int64(s.Blocks) * int64(s.Bsize)
+	return int64(s.Blocks) * int64(s.Bsize) //nolint:unconvert // the types differ between systems
 }

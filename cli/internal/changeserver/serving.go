@@ -113,7 +113,7 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return nil, nil //nolint:nilnil // as documented
 		case <-time.After(retryListenAfter):
 		}
 	}
@@ -124,7 +124,7 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 func (s Server) tlsConfig() (*tls.Config, error) {
 	j := s.App.Journal
 	if j.TLSCert == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // a server without TLS has no configuration of it
 	}
 	load := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		cert, err := tls.LoadX509KeyPair(j.TLSCert, j.TLSKey)

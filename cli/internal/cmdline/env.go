@@ -82,7 +82,7 @@ func (env *Env) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&env.profile, "profile", "", "`profile` of AWS, for --stack and for keys that are kept in AWS")
 	f.StringVar(&env.region, "region", "", "`region` of AWS (default: as AWS's own settings say, then [aws] in the configuration file)")
 	f.VarP(&env.Format, "output", "o", "output `format`: table, json, yaml or jsonl")
-	f.StringVar(&env.color, "color", "auto", "colour: auto, always or never")
+	f.StringVar(&env.color, "color", "auto", "color: auto, always or never")
 	f.StringVar(&env.logFormat, "log-format", "text", "format of the log on stderr: text or json")
 	f.StringVar(&env.LogLevel, "log-level", "", "least level on stderr: debug, info, warn or error (default: for run what the configuration says, else warn)")
 	f.BoolVarP(&env.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
@@ -101,7 +101,7 @@ func (env *Env) hasDumbTerminal() bool {
 	return t == "dumb"
 }
 
-// useColor reports whether output is coloured: the flag decides, then NO_COLOR, then the
+// useColor reports whether output is colored: the flag decides, then NO_COLOR, then the
 // terminal.
 func (env *Env) useColor() bool {
 	switch env.color {

@@ -31,7 +31,8 @@ func (env *Env) appOptions(profile string) app.Options {
 		level = app.LogOff // stderr is for one JSON object
 	}
 	return app.Options{
-		ConfigPath: env.ConfigPath, ChefProfile: profile, Stack: env.Stack, Table: env.Table, Profile: env.profile, Region: env.region, Env: env.LookupEnv, Now: env.Now,
+		ConfigPath: env.ConfigPath, ChefProfile: profile, Stack: env.Stack, Table: env.Table, Profile: env.profile, Region: env.region,
+		Env: env.LookupEnv, Now: env.Now,
 		Owner: env.Owner,
 		Note:  func(text string) { env.Output().Note("Warning: %s", text) },
 		Log:   app.LogOptions{Stderr: env.Err, Format: env.logFormat, Level: level, Daemon: env.Daemon},

@@ -39,7 +39,9 @@ func waitUntil(ctx context.Context, left, timeout time.Duration, what string, do
 
 // waitForPairs waits for each of the pairs, all of them within the timeout, whatever
 // becomes of the others.
-func waitForPairs(ctx context.Context, pairs []app.Pair, timeout time.Duration, what string, done func(context.Context, replication.PairID) (bool, error)) error {
+func waitForPairs(ctx context.Context, pairs []app.Pair, timeout time.Duration, what string,
+	done func(context.Context, replication.PairID) (bool, error),
+) error {
 	end := time.Now().Add(timeout)
 	return app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		return waitUntil(ctx, time.Until(end), timeout, what+p.ID.String(), func(ctx context.Context) (bool, error) { return done(ctx, p.ID) })

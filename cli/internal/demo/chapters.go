@@ -145,7 +145,8 @@ func (d *demo) changeObjects(ctx context.Context) error {
 	o.PutRole("web", `{"description":"changed","run_list":["recipe[base]","recipe[apache2]"]}`)
 	o.PutDataBagItem("users", "frank", `{"uid":2099,"groups":["staff","admin"]}`)
 	o.PutCookbook("apache2", "2.1.0", map[string][]byte{
-		"metadata.rb": []byte("name 'apache2'\nversion '2.1.0'\n"), "recipes/default.rb": []byte("package 'apache2'\n# new\n"), "files/default/logo.png": Noise("apache2", 4096),
+		"metadata.rb": []byte("name 'apache2'\nversion '2.1.0'\n"), "recipes/default.rb": []byte("package 'apache2'\n# new\n"),
+		"files/default/logo.png": Noise("apache2", 4096),
 	}, true)
 	d.printLine("   a role was changed, an item and a frozen cookbook version added")
 	r, err := d.runPass(ctx, false)

@@ -1,4 +1,4 @@
-// Package differences has the names and colours of differences that commands share.
+// Package differences has the names and colors of differences that commands share.
 package differences
 
 import (
@@ -14,7 +14,7 @@ func KindName(k object.Kind) string {
 	return string(k) + "s"
 }
 
-// LetterColor returns the colour of the letter of a difference.
+// LetterColor returns the color of the letter of a difference.
 func LetterColor(letter string) ui.Color {
 	switch letter {
 	case "A":

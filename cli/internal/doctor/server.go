@@ -87,7 +87,8 @@ func (s Server) checkConnection(ctx context.Context, l *List) bool {
 	}
 	defer resp.Body.Close()
 	if s.wantsTLS(resp) {
-		l.Fail("TLS", "write https:// into the URL", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New("the server uses TLS on this port, not plain HTTP")})
+		l.Fail("TLS", "write https:// into the URL", &replication.Error{Op: "connect", Class: replication.Unreachable,
+			Err: errors.New("the server uses TLS on this port, not plain HTTP")})
 		return false
 	}
 	l.OK("connection", "%s answers", s.URL)
@@ -149,7 +150,8 @@ func (s Server) checkClock(ctx context.Context, l *List, date string) {
 		skew, known, err := s.Client.Org(s.Orgs[0]).ClockSkew(ctx)
 		switch {
 		case chef.KindOf(err) == chef.KindClockSkew:
-			l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: errors.New("the server refuses this machine's time; signatures are refused from 15m on" + s.skewByDate(date))})
+			l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied,
+				Err: errors.New("the server refuses this machine's time; signatures are refused from 15m on" + s.skewByDate(date))})
 			return
 		case err == nil && known:
 			s.addClockSkew(l, skew.Abs(), "")
@@ -169,7 +171,8 @@ const clockHint = "synchronize the clocks of this machine and of the server with
 func (s Server) addClockSkew(l *List, skew time.Duration, how string) {
 	switch {
 	case skew >= skewRefused:
-		l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied, Err: fmt.Errorf("%s apart%s; signatures are refused from 15m on", skew, how)})
+		l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied,
+			Err: fmt.Errorf("%s apart%s; signatures are refused from 15m on", skew, how)})
 	case skew >= skewOdd:
 		l.Warn("clock", clockHint, "%s apart%s; signatures are refused from 15m on", skew, how)
 	case how == "":
@@ -250,7 +253,8 @@ func (s Server) checkRights(l *List, org, who, again string, r *prepare.Report) 
 	switch {
 	case len(r.Refused) > 0:
 		l.Fail(name, again, &replication.Error{Op: "look at the rights of " + who, Server: r.Server, Class: replication.Denied,
-			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes", joinWords(r.Refused), kinds)})
+			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes",
+				joinWords(r.Refused), kinds)})
 	case s.Side == prepare.Primary:
 		l.OK(name, "%s reads %s", who, kinds)
 	case len(r.Unchecked) == 0:

@@ -107,7 +107,8 @@ func (s Stack) web(ctx context.Context, l *List) {
 	case err != nil:
 		l.Skip("requests to the URL", "%v", err) // only advice: the right to look isn't needed
 	case n == 0:
-		l.Warn("requests to the URL", "ask Service Quotas for more concurrent executions of Lambda and deploy again, or close the URL: journal_url = false under [aws]",
+		l.Warn("requests to the URL",
+			"ask Service Quotas for more concurrent executions of Lambda and deploy again, or close the URL: journal_url = false under [aws]",
 			"they can use up the concurrency of the account: none is reserved for them")
 	default:
 		l.OK("requests to the URL", "at most %d at once", n)

@@ -267,10 +267,10 @@ func (l *cloudReader) matchesLine(q Query, line Line) bool {
 
 // filterPattern is a filter for FilterLogEvents: one of some conditions, and what a
 // query asks for. Conditions that make it too long are left out; "" is everything.
-func filterPattern(any []string, q Query) string {
+func filterPattern(alternatives []string, q Query) string {
 	var all []string
-	if len(any) > 0 {
-		all = append(all, "("+strings.Join(any, " || ")+")")
+	if len(alternatives) > 0 {
+		all = append(all, "("+strings.Join(alternatives, " || ")+")")
 	}
 	if q.Level != nil && *q.Level >= slog.LevelWarn {
 		all = append(all, `($.level = "WARN" || $.level = "ERROR")`)
@@ -292,7 +292,7 @@ func filterPattern(any []string, q Query) string {
 	switch {
 	case len(filter) <= maxPattern:
 		return filter
-	case len(any) > 0:
+	case len(alternatives) > 0:
 		return filterPattern(nil, q)
 	}
 	return ""

@@ -53,7 +53,8 @@ func (c *CloudWatch) putEvents(ctx context.Context, group string, events []types
 	}
 	for len(events) > 0 {
 		n := batchSize(events)
-		if _, err := c.client.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: &c.stream, LogEvents: events[:n]}); err != nil {
+		in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: &c.stream, LogEvents: events[:n]}
+		if _, err := c.client.PutLogEvents(ctx, in); err != nil {
 			return err
 		}
 		events = events[n:]

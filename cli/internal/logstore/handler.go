@@ -188,7 +188,8 @@ func (w *writer) writeQueue() {
 	write := lines
 	if lost > 0 {
 		newest := lines[len(lines)-1]
-		write = append(slices.Clone(lines), Line{Time: newest.Time, Level: slog.LevelWarn, Message: fmt.Sprintf("%d log lines were lost: they came faster than they could be written", lost)})
+		write = append(slices.Clone(lines), Line{Time: newest.Time, Level: slog.LevelWarn,
+			Message: fmt.Sprintf("%d log lines were lost: they came faster than they could be written", lost)})
 	}
 	w.last = w.store.Append(ctx, write)
 	if w.last == nil {

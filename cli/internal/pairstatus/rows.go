@@ -141,7 +141,8 @@ func newPairRow(p app.Pair, f status.Facts) PairRow {
 	st, g, made := f.State, f.State.Progress, status.Evaluate(f)
 	row := PairRow{
 		Pair: p.ID, Source: p.SourceOrg, Organization: p.ID.Org, Replica: p.ID.Replica, Status: made.Status, Since: g.Since, Reasons: made.Reasons,
-		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified, NextRun: g.NextTry(f.Now, max(p.Interval, p.CompareEvery)),
+		LastSuccess: g.LastSuccess, LastAttempt: g.LastAttempt, LastCompare: g.LastCompare, LastVerified: g.LastVerified,
+		NextRun:     g.NextTry(f.Now, max(p.Interval, p.CompareEvery)),
 		CurrentAsOf: made.CurrentAsOf, Overdue: made.Has(status.CauseNoPass), Objects: g.Objects, Pending: made.Pending, Unsynced: g.Unsynced, Failures: g.Failures,
 		Feed: g.Feed, FeedNote: g.FeedNote, LastCheck: g.LastCheck, Drift: g.Drift, Hold: g.Hold, LastError: g.LastError,
 	}

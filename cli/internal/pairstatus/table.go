@@ -103,7 +103,7 @@ func driftWords(d *replication.Drift) string {
 	return fmt.Sprintf("; of %s: %d changed, %d missing, %d extra on the replica; %d repaired", ui.Stamp(d.At), d.Changed, d.Missing, d.Extra, d.Repaired)
 }
 
-// StatusText returns a status in its colour.
+// StatusText returns a status in its color.
 func StatusText(t *ui.Grid, s replication.Status) ui.Text {
 	switch s {
 	case replication.Synced:

@@ -17,6 +17,7 @@ type Options struct {
 	Full, All, ExitCode, Prune bool
 }
 
+// Show prints what passes for the pairs would do.
 func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, opts Options) error {
 	plans := []replication.Plan{}
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {

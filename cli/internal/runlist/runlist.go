@@ -50,6 +50,7 @@ func listPairRuns(ctx context.Context, a *app.App, state replication.State, id r
 	return runs, err
 }
 
+// Print prints runs as a table.
 func Print(env *cmdline.Env, runs []replication.Run) error {
 	return env.Output().Emit(runs, func(t *ui.Grid) {
 		if len(runs) == 0 {
@@ -65,6 +66,7 @@ func Print(env *cmdline.Env, runs []replication.Run) error {
 	})
 }
 
+// FormatDuration returns how long a run took, or has been going on by now.
 func FormatDuration(r replication.Run, now time.Time) string {
 	end := r.Ended
 	if end.IsZero() {
@@ -76,6 +78,7 @@ func FormatDuration(r replication.Run, now time.Time) string {
 	return ui.Span(end.Sub(r.Started))
 }
 
+// OutcomeText returns an outcome in its color.
 func OutcomeText(t *ui.Grid, outcome string) ui.Text {
 	switch outcome {
 	case replication.OutcomeDone:
@@ -86,6 +89,7 @@ func OutcomeText(t *ui.Grid, outcome string) ui.Text {
 	return t.Paint(ui.Yellow, outcome)
 }
 
+// Describe prints all that is recorded of a run.
 func Describe(t *ui.Grid, r replication.Run, now time.Time) {
 	c := r.Counts
 	for _, line := range [][2]any{

@@ -41,7 +41,7 @@ func (g *Grid) Line(format string, args ...any) {
 	fmt.Fprintf(&g.text, format+"\n", args...)
 }
 
-// Paint colours a word, when colour is on.
+// Paint colors a word, when color is on.
 func (g *Grid) Paint(c Color, s string) Text { return g.out.Paint(c, s) }
 
 // endTable writes the table that was begun, columns as wide as their widest cell.
@@ -79,7 +79,7 @@ func (g *Grid) writeTo() error {
 	return err
 }
 
-// displayWidth counts what a terminal shows: runes, without colour sequences.
+// displayWidth counts what a terminal shows: runes, without color sequences.
 func displayWidth(t Text) int {
 	s, n := string(t), 0
 	for {
@@ -96,10 +96,10 @@ func displayWidth(t Text) int {
 	}
 }
 
-// Color is a colour of a terminal.
+// Color is a color of a terminal.
 type Color string
 
-// The colours in use.
+// The colors in use.
 const (
 	Red    Color = "31"
 	Green  Color = "32"
@@ -109,7 +109,7 @@ const (
 	Faint  Color = "2"
 )
 
-// Paint colours a word, when colour is on.
+// Paint colors a word, when color is on.
 func (o *Output) Paint(c Color, s string) Text {
 	text := Safe(s)
 	if !o.Color || s == "" {

@@ -11,7 +11,7 @@ const (
 	Failed  Mark = "✗"
 )
 
-// Mark returns a mark in its colour.
+// Mark returns a mark in its color.
 func (g *Grid) Mark(m Mark) Text {
 	color := map[Mark]Color{Passed: Green, Warned: Yellow, Skipped: Faint, Failed: Red}[m]
 	return g.Paint(color, string(m))

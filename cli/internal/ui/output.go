@@ -50,7 +50,7 @@ func (f *Format) Type() string { return "format" }
 type Output struct {
 	Out, Err io.Writer
 	Format   Format
-	Color    bool             // colour on Out
+	Color    bool             // color on Out
 	OutTTY   bool             // Out is a terminal
 	ErrTTY   bool             // Err is a terminal
 	ErrWidth func() int       // its columns, 0 if unknown; may be nil

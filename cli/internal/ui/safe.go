@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Text may be written to a terminal as it is: nothing in it but our own colours
+// Text may be written to a terminal as it is: nothing in it but our own colors
 // moves the cursor, rings or hides something. Names, messages and bodies come
 // from servers, and are made Text by Safe or Lines.
 type Text string

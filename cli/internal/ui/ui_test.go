@@ -60,7 +60,7 @@ func TestDataHasTheSameKeysInEveryFormat(t *testing.T) {
 	}
 }
 
-func TestColourDoesNotShiftColumns(t *testing.T) {
+func TestColorDoesNotShiftColumns(t *testing.T) {
 	var b bytes.Buffer
 	out := &ui.Output{Out: &b, Format: ui.Table, Color: true}
 	_ = out.Emit(nil, func(g *ui.Grid) {
@@ -129,7 +129,7 @@ func TestProgressWritesOneLineOnATerminalOnly(t *testing.T) {
 	}
 }
 
-// hostile is what a server may send to a terminal: a colour, a title, a bell, a
+// hostile is what a server may send to a terminal: a color, a title, a bell, a
 // line that looks like the program's, a control of eight bits, broken UTF-8 and
 // text that runs the other way.
 const hostile = "a\x1b[31mb\x1b]0;t\x07\rc\nTry: d\u009b\x7f\xff\u202e"

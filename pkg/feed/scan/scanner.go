@@ -85,7 +85,8 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// ErrOvertaken: the lease was lost, and another scanner wrote while this one read.
+// ErrOvertaken means that the lease was lost, and that another scanner wrote while this
+// one read.
 // Nothing was written.
 var ErrOvertaken = errors.New("another scanner was faster")
 

@@ -140,7 +140,7 @@ func TestSpellingNeverMatters(t *testing.T) {
 func TestEveryDifferenceMatters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := values(3).Draw(t, "value")
-		w := v
+		var w any
 		if rapid.Bool().Draw(t, "mutate") {
 			w = mutate(t, v)
 		} else {

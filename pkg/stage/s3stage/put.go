@@ -144,7 +144,7 @@ func (s *Stage) putSpooled(ctx context.Context, name string, from *checkingReade
 	}()
 	n, err := io.Copy(onlyWriter{f}, io.LimitReader(io.MultiReader(bytes.NewReader(head), from), s.spoolLimit+1))
 	switch {
-	case from.err != nil && from.err != io.EOF:
+	case from.err != nil && !errors.Is(from.err, io.EOF):
 		return fmt.Errorf("stage %s: %w", from.key.Checksum, from.err)
 	case err != nil:
 		return s.spoolError(from.key, err)

@@ -3,6 +3,7 @@ package s3stage
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -48,7 +49,7 @@ func (c *checkingReader) Read(p []byte) (int, error) {
 	}
 	switch {
 	case known && c.left == 0:
-		if c.err = c.expectEnd(); c.err != io.EOF {
+		if c.err = c.expectEnd(); !errors.Is(c.err, io.EOF) {
 			return 0, c.err
 		}
 	case err == io.EOF && known:
@@ -123,7 +124,7 @@ func (v *verifyingReader) Read(p []byte) (int, error) {
 	v.left -= int64(n)
 	switch {
 	case v.left == 0:
-		if v.err = v.checkSum(); v.err != io.EOF {
+		if v.err = v.checkSum(); !errors.Is(v.err, io.EOF) {
 			return 0, v.err
 		}
 	case err == io.EOF:
