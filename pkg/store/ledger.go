@@ -277,7 +277,11 @@ func fitting(writes []Write) int {
 
 // writeHeld does writes under the lease.
 func (s *Store) writeHeld(ctx context.Context, id replication.PairID, fence int64, now time.Time, writes []Write) error {
-	return s.decide(ctx, id, func(it Item) error {
+	key, err := pairKey(id)
+	if err != nil {
+		return err
+	}
+	return s.decide(ctx, key, func(it Item) error {
 		r, err := decodePair(it)
 		if err != nil {
 			return err
@@ -285,9 +289,7 @@ func (s *Store) writeHeld(ctx context.Context, id replication.PairID, fence int6
 		if err := r.heldBy(fence, now); err != nil {
 			return err
 		}
-		if _, err = s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...); err == nil {
-			s.remember(id, it)
-		}
+		_, err = s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...)
 		return err
 	})
 }

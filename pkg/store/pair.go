@@ -103,7 +103,7 @@ func (s *Store) Pair(ctx context.Context, id replication.PairID) (replication.Pa
 	if err != nil {
 		return replication.PairState{}, explain(op, err)
 	}
-	s.remember(id, it)
+	s.remember(it)
 	return r.state(id), nil
 }
 
@@ -125,11 +125,39 @@ func (s *Store) Pairs(ctx context.Context) ([]replication.PairState, error) {
 		if err != nil {
 			return nil, explain(op, err)
 		}
-		s.remember(id, it)
+		s.remember(it)
 		all = append(all, r.state(id))
 	}
 	slices.SortFunc(all, func(a, b replication.PairState) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	return all, nil
+}
+
+// update changes the record of a pair, with more writes in the same transaction. Change
+// may be called several times, each time with the record as it is then.
+func (s *Store) update(ctx context.Context, id replication.PairID, change func(*pairRecord) error, more ...Write) (replication.PairState, error) {
+	key, err := pairKey(id)
+	if err != nil {
+		return replication.PairState{}, err
+	}
+	var r pairRecord
+	err = s.decide(ctx, key, func(it Item) error {
+		var err error
+		if r, err = decodePair(it); err != nil {
+			return err
+		}
+		if err = change(&r); err != nil {
+			return err
+		}
+		r.Schema = replication.SchemaVersion
+		if it.Data, err = r.encode(); err != nil {
+			return err
+		}
+		return s.write(ctx, it, more...)
+	})
+	if err != nil {
+		return replication.PairState{}, err
+	}
+	return r.state(id), nil
 }
 
 // Acquire implements [replication.State].
@@ -153,7 +181,7 @@ func acquire(l replication.Lease, owner string, now time.Time, ttl time.Duration
 	if l.HeldAt(now) && l.Owner != owner {
 		return l, false
 	}
-	return replication.Lease{Owner: owner, Expires: now.Add(ttl).UTC().Truncate(time.Microsecond), Fence: l.Fence + 1}, true
+	return replication.Lease{Owner: owner, Expires: now.Add(ttl).UTC(), Fence: l.Fence + 1}, true
 }
 
 // Renew implements [replication.State]. A lease that has expired can't be renewed, even
@@ -164,7 +192,7 @@ func (s *Store) Renew(ctx context.Context, id replication.PairID, fence int64, n
 		if err := r.heldBy(fence, now); err != nil {
 			return err
 		}
-		r.Lease.Expires = now.Add(ttl).UTC().Truncate(time.Microsecond)
+		r.Lease.Expires = now.Add(ttl).UTC()
 		return nil
 	})
 	return st, explain("renew lease of "+id.String(), err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	mathrand "math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,14 +28,14 @@ import (
 type Store struct {
 	kv KV
 
-	mu    sync.Mutex
-	pairs map[replication.PairID]Item // the newest of each pair that was read or written
+	mu   sync.Mutex
+	seen map[Key]Item // the newest of each pair and source that was read or written
 }
 
 var _ replication.State = (*Store)(nil)
 
 // New returns the records in a KV.
-func New(kv KV) *Store { return &Store{kv: kv, pairs: map[replication.PairID]Item{}} }
+func New(kv KV) *Store { return &Store{kv: kv, seen: map[Key]Item{}} }
 
 // attempts is how often a write is decided again because another was faster: for about
 // ten seconds in all. Each time at least one writer gets through.
@@ -56,25 +57,25 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// remembered returns the newest item of a pair that this process knows.
-func (s *Store) remembered(id replication.PairID) (Item, bool) {
+// remembered returns the newest item of a pair or source that this process knows.
+func (s *Store) remembered(k Key) (Item, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, ok := s.pairs[id]
+	it, ok := s.seen[k]
 	return it, ok
 }
 
-func (s *Store) remember(id replication.PairID, it Item) {
+func (s *Store) remember(it Item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pairs[id] = it
+	s.seen[it.Key] = it
 }
 
 // forget drops an item that may be another one by now.
-func (s *Store) forget(id replication.PairID) {
+func (s *Store) forget(k Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.pairs, id)
+	delete(s.seen, k)
 }
 
 // get reads one item.
@@ -86,68 +87,41 @@ func (s *Store) get(ctx context.Context, k Key) (Item, error) {
 	return items[0], nil
 }
 
-// update changes the record of a pair, with more writes in the same transaction. Change
-// may be called several times, each time with the record as it is then. What it refuses
-// is refused only on a record that was just read.
-func (s *Store) update(ctx context.Context, id replication.PairID, change func(*pairRecord) error, more ...Write) (replication.PairState, error) {
-	var r pairRecord
-	err := s.decide(ctx, id, func(it Item) error {
-		var err error
-		if r, err = decodePair(it); err != nil {
-			return err
-		}
-		if err = change(&r); err != nil {
-			return err
-		}
-		r.Schema = replication.SchemaVersion
-		if it.Data, err = r.encode(); err != nil {
-			return err
-		}
-		if it.Version, err = s.kv.Transact(ctx, append([]Write{Replace(it)}, more...)...); err == nil {
-			s.remember(id, it)
-		}
-		return err
-	})
-	if err != nil {
-		return replication.PairState{}, err
+// write does writes of which the last replaces an item that is remembered.
+func (s *Store) write(ctx context.Context, it Item, more ...Write) error {
+	version, err := s.kv.Transact(ctx, append(slices.Clip(more), Replace(it))...)
+	if err == nil {
+		it.Version = version
+		s.remember(it)
 	}
-	return r.state(id), nil
+	return err
 }
 
-// decide calls write with the item of a pair until no other writer was faster.
-func (s *Store) decide(ctx context.Context, id replication.PairID, write func(Item) error) (err error) {
-	key, err := pairKey(id)
-	if err != nil {
-		return err
-	}
+// decide calls try with an item of a pair or a source, and again while other writers are
+// faster. What try refuses is refused only on an item that was just read.
+func (s *Store) decide(ctx context.Context, k Key, try func(Item) error) (err error) {
 	conflicts := 0
 	for conflicts < attempts {
-		it, known := s.remembered(id)
+		it, known := s.remembered(k)
 		if !known {
-			if it, err = s.get(ctx, key); err != nil {
+			if it, err = s.get(ctx, k); err != nil {
 				return err
 			}
 		}
-		if err = write(it); err == nil {
+		if err = try(it); err == nil {
 			return nil
 		}
-		s.forget(id)
+		s.forget(k)
+		var ofKV *replication.Error // it isn't known what was done
 		switch {
 		case errors.Is(err, ErrConflict):
 			conflicts++
 			if stop := pause(ctx, conflicts-1); stop != nil {
 				return stop
 			}
-		case !known || ctx.Err() != nil || unknownResult(err):
+		case !known || ctx.Err() != nil || errors.As(err, &ofKV):
 			return err
 		}
 	}
 	return err
-}
-
-// unknownResult reports whether an error leaves open whether a write was done: it came
-// from the KV. What a change refuses is none.
-func unknownResult(err error) bool {
-	var e *replication.Error
-	return errors.As(err, &e)
 }

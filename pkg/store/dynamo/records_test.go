@@ -4,6 +4,10 @@ import (
 	"testing"
 
 	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/journal/journaltest"
+	"chefsync/pkg/health"
+	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/statetest"
 	"chefsync/pkg/store"
@@ -15,5 +19,21 @@ func TestRecords(t *testing.T) {
 	statetest.Run(t, func(t *testing.T) func() replication.State {
 		table := createTable(t, c)
 		return func() replication.State { return store.New(dynamo.Open(c, table)) }
+	})
+}
+
+func TestJournals(t *testing.T) {
+	c := dynamotest.Start(t)
+	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
+		table := createTable(t, c)
+		return func() journal.ScanStore { return store.New(dynamo.Open(c, table)).Journals() }
+	})
+}
+
+func TestHealth(t *testing.T) {
+	c := dynamotest.Start(t)
+	healthtest.Run(t, func(t *testing.T) func() health.Store {
+		table := createTable(t, c)
+		return func() health.Store { return store.New(dynamo.Open(c, table)).Health() }
 	})
 }

@@ -3,6 +3,10 @@ package kvtest_test
 import (
 	"testing"
 
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/journal/journaltest"
+	"chefsync/pkg/health"
+	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/state/statetest"
 	"chefsync/pkg/store"
@@ -13,5 +17,19 @@ func TestRecordsInMemory(t *testing.T) {
 	statetest.Run(t, func(*testing.T) func() replication.State {
 		m := &kvtest.Memory{}
 		return func() replication.State { return store.New(m) }
+	})
+}
+
+func TestJournalsInMemory(t *testing.T) {
+	journaltest.Run(t, func(*testing.T) func() journal.ScanStore {
+		m := &kvtest.Memory{}
+		return func() journal.ScanStore { return store.New(m).Journals() }
+	})
+}
+
+func TestHealthInMemory(t *testing.T) {
+	healthtest.Run(t, func(*testing.T) func() health.Store {
+		m := &kvtest.Memory{}
+		return func() health.Store { return store.New(m).Health() }
 	})
 }

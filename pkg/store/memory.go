@@ -1,0 +1,309 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
+)
+
+// The memory of a scanner is one sequence of bytes, kept in parts. The borders of parts
+// follow from the content, so that a change of one object changes one or two parts and
+// the others are written once. A list names the parts of the present generation.
+const (
+	partsSort  = "MEMORY"
+	partPrefix = "PART#"
+)
+
+// parts lists the parts of a memory in order.
+type parts struct {
+	Generation int64  `json:"generation"`
+	Parts      []part `json:"parts"`
+}
+
+type part struct {
+	Sort string `json:"key"`
+	Sum  string `json:"sum"` // of the content
+}
+
+// Sizes of parts, in bytes.
+const (
+	minPart  = 2 << 10
+	maxPart  = 64 << 10
+	partMask = 4<<10 - 1 // a border every 4 KB on average, beyond the least size
+)
+
+// split cuts a memory into parts. A border lies where the hash of the bytes before it has
+// its low bits zero, wherever these bytes are.
+func split(memory []byte) (all [][]byte) {
+	start, hash := 0, uint32(0)
+	for i, b := range memory {
+		hash = hash<<1 + uint32(b)*2654435761 // of the last 32 bytes
+		if n := i + 1 - start; n >= minPart && hash>>16&partMask == 0 || n >= maxPart {
+			all, start = append(all, memory[start:i+1]), i+1
+		}
+	}
+	if start < len(memory) || len(all) == 0 {
+		all = append(all, memory[start:])
+	}
+	return all
+}
+
+func (j Journals) readParts(ctx context.Context, source string) (list parts, err error) {
+	it, err := j.s.get(ctx, Key{sourcePartition(source), partsSort})
+	if err == nil && it.Version != "" {
+		list, err = decode[parts](it.Data)
+	}
+	return list, err
+}
+
+// Recall implements [journal.Memory]. While a commit replaces parts, it reads again.
+func (j Journals) Recall(ctx context.Context, source string) (known journal.Recollection, err error) {
+	op := "read the scan memory of " + source
+	for attempt := range attempts {
+		if err = pause(ctx, attempt); err != nil {
+			break
+		}
+		if known, err = j.recall(ctx, source); !errors.Is(err, errMoved) {
+			break
+		}
+	}
+	if err != nil {
+		return journal.Recollection{}, explainJournal(op, err)
+	}
+	return known, nil
+}
+
+func (j Journals) recall(ctx context.Context, source string) (known journal.Recollection, err error) {
+	h, err := j.readHead(ctx, source)
+	if err != nil {
+		return known, err
+	}
+	known = h.recollection()
+	if h.Generation == 0 {
+		return known, nil
+	}
+	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: partsSort, To: partPrefix + "\U0010FFFF"})
+	if err != nil {
+		return known, err
+	}
+	content := make(map[string][]byte, len(items))
+	for _, it := range items {
+		content[it.Sort] = it.Data
+	}
+	list, err := decode[parts](content[partsSort])
+	if err != nil {
+		return known, err
+	}
+	if list.Generation != h.Generation {
+		return known, fmt.Errorf("%w: the memory is of generation %d instead of %d", errMoved, list.Generation, h.Generation)
+	}
+	known.Blob = []byte{}
+	for _, p := range list.Parts {
+		data, there := content[p.Sort]
+		if !there {
+			return known, fmt.Errorf("%w: the part %s isn't there", errMoved, p.Sort)
+		}
+		text, err := decode[[]byte](data)
+		if err != nil {
+			return known, err
+		}
+		known.Blob = append(known.Blob, text...)
+	}
+	return known, nil
+}
+
+// Acquire implements [journal.Memory].
+func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (known journal.Recollection, err error) {
+	if owner == "" || ttl <= 0 {
+		return known, errors.New("lease of a scanner: an owner and a duration are needed")
+	}
+	h, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
+		lease, ok := acquire(h.Lease, owner, now, ttl)
+		if !ok {
+			return nil, &journal.LeasedError{Source: source, Lease: h.Lease}
+		}
+		h.Lease = lease
+		return nil, nil
+	})
+	if err != nil {
+		return known, explainJournal("take the scanner's lease of "+source, err)
+	}
+	return h.recollection(), nil
+}
+
+// Lease implements [journal.Memory].
+func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
+	h, err := j.readHead(ctx, source)
+	return h.Lease, explainJournal("read the scanner's lease of "+source, err)
+}
+
+// heldBy returns ErrFenced unless a token is the last one given out and its lease has not
+// ended.
+func (h head) heldBy(fence int64, now time.Time) error {
+	if h.Lease.Fence != fence || !h.Lease.HeldAt(now) {
+		return journal.ErrFenced
+	}
+	return nil
+}
+
+// Renew implements [journal.Memory].
+func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
+	_, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
+		if err := h.heldBy(fence, now); err != nil {
+			return nil, err
+		}
+		h.Lease.Expires = now.Add(ttl).UTC()
+		return nil, nil
+	})
+	return explainJournal("renew the scanner's lease of "+source, err)
+}
+
+// Release implements [journal.Memory].
+func (j Journals) Release(ctx context.Context, source string, fence int64) error {
+	_, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
+		if h.Lease.Fence != fence || h.Lease.Owner == "" {
+			return nil, errUnchanged
+		}
+		h.Lease = replication.Lease{Fence: fence}
+		return nil, nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	return explainJournal("release the scanner's lease of "+source, err)
+}
+
+// Commit implements [journal.Memory].
+func (j Journals) Commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (journal.Head, error) {
+	h, err := j.commit(ctx, source, fence, now, step)
+	if err != nil {
+		return journal.Head{}, explainJournal("write the journal of "+source, err)
+	}
+	return h.bounds(), nil
+}
+
+func (j Journals) commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (h head, err error) {
+	if err := journal.CheckEntries(step.Entries); err != nil {
+		return h, err
+	}
+	if step.Begin == "" && len(step.Entries) == 0 && step.Blob == nil {
+		if h, err = j.readHead(ctx, source); err == nil {
+			err = h.admits(fence, now, step)
+		}
+		return h, err
+	}
+	var memory []Write
+	var old []Item
+	if step.Blob != nil {
+		if memory, old, err = j.writeParts(ctx, source, fence, now, step); err != nil {
+			return h, err
+		}
+	}
+	h, err = j.updateHead(ctx, source, func(h *head) ([]Write, error) {
+		if err := h.admits(fence, now, step); err != nil {
+			return nil, err
+		}
+		entries := step.Entries
+		if step.Begin != "" {
+			first := journal.FirstID(now, h.Next)
+			h.Epoch, h.Oldest, h.Next = step.Begin, first, first
+			entries = slices.Concat([]journal.Entry{{Action: journal.Begin, Path: journal.Root}}, entries)
+		}
+		if step.Blob != nil {
+			h.Generation++
+		}
+		rows, err := h.append(source, now, entries)
+		return append(rows, memory...), err
+	})
+	if err != nil {
+		return h, err
+	}
+	if step.Begin != "" {
+		j.dropBelow(ctx, source, h.Oldest)
+	}
+	_ = j.s.deleteAll(ctx, old) // what is left nobody reads
+	return h, nil
+}
+
+// admits returns why a step may not be written.
+func (h head) admits(fence int64, now time.Time, step journal.Step) error {
+	if err := h.heldBy(fence, now); err != nil || h.Generation != step.Generation {
+		return journal.ErrFenced
+	}
+	if step.Begin == "" && h.Epoch == "" && len(step.Entries) > 0 {
+		return journal.ErrNoJournal
+	}
+	return nil
+}
+
+// writeParts writes the parts of a memory that the present one doesn't have, under the
+// lease. It returns the write of the list, for the commit, and the parts that the commit
+// makes needless.
+func (j Journals) writeParts(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (list []Write, old []Item, err error) {
+	before, err := j.readParts(ctx, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	have := map[string]string{} // sort key by sum
+	for _, p := range before.Parts {
+		have[p.Sum] = p.Sort
+	}
+	next, used := parts{Generation: step.Generation + 1}, map[string]bool{}
+	var writes []Write
+	for i, text := range split(step.Blob) {
+		sum := sha256.Sum256(text)
+		p := part{Sort: fmt.Sprintf("%s%010d#%06d", partPrefix, next.Generation, i), Sum: hex.EncodeToString(sum[:12])}
+		if sort, ok := have[p.Sum]; ok {
+			p.Sort = sort
+		} else {
+			data, err := encode(text)
+			if err != nil {
+				return nil, nil, err
+			}
+			writes = append(writes, Put(Item{Key: Key{sourcePartition(source), p.Sort}, Data: data}))
+			have[p.Sum] = p.Sort
+		}
+		next.Parts, used[p.Sort] = append(next.Parts, p), true
+	}
+	for len(writes) > 0 {
+		n := fitting(writes)
+		if err := j.writeHeld(ctx, source, fence, now, step, writes[:n]); err != nil {
+			return nil, nil, err
+		}
+		writes = writes[n:]
+	}
+	for _, p := range before.Parts {
+		if !used[p.Sort] {
+			used[p.Sort] = true
+			old = append(old, Item{Key: Key{sourcePartition(source), p.Sort}})
+		}
+	}
+	data, err := encode(next)
+	return []Write{Put(Item{Key: Key{sourcePartition(source), partsSort}, Data: data})}, old, err
+}
+
+// writeHeld does writes under the lease, at the generation of a step.
+func (j Journals) writeHeld(ctx context.Context, source string, fence int64, now time.Time, step journal.Step, writes []Write) error {
+	key, err := headKey(source)
+	if err != nil {
+		return err
+	}
+	return j.s.decide(ctx, key, func(it Item) error {
+		h, err := decodeHead(it)
+		if err != nil {
+			return err
+		}
+		if err := h.admits(fence, now, step); err != nil {
+			return err
+		}
+		_, err = j.s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...)
+		return err
+	})
+}
