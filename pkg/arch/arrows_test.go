@@ -65,7 +65,7 @@ func arrows() map[string][]string {
 
 		// What is kept: the records, and the two stores of items that they are in.
 		store:              {object, replication, journal, health},
-		"pkg/store/sqlite": {replication, store, "modernc.org/sqlite"},
+		"pkg/store/sqlite": {object, replication, journal, health, store, "modernc.org/sqlite"},
 		"pkg/store/dynamo": {replication, store, awserr, aws, smithy},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
@@ -96,7 +96,7 @@ func arrows() map[string][]string {
 		"pkg/replication/replicationtest": {object, replication},
 		"pkg/stage/stagetest":             {replication},
 		"pkg/state/statetest":             {object, replication, rapid, cmp},
-		"pkg/store/kvtest":                {store, cmp},
+		"pkg/store/kvtest":                {object, replication, journal, health, store, cmp},
 		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
 		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},
 		"pkg/cloud/runtimetest":           {},

@@ -16,6 +16,12 @@
 //	PAIRS               REPLICA/ORG       a pair: what is desired, its progress, its lease
 //	PAIR#REPLICA/ORG    OBJECT#KIND/NAME  an entry of the ledger
 //	PAIR#REPLICA/ORG    RUN#ID            a run
+//	SOURCE#NAME         CHANGE#ID         a change of a source
+//	SOURCE#NAME         HEAD              the bounds of its change log, the lease of its scanner
+//	SOURCE#NAME         MEMORY, PART#N    what its scanner knows, in parts
+//	SCANS               NAME              how its newest scan went
+//	HEALTH              SERVER#NAME       what was last seen of a server
+//	HEALTH              PROCESS#ROLE/ID   what was last seen of a process
 //	STORE               FORMAT            which version of the program laid the items out
 //
 // # Writing

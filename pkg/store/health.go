@@ -24,19 +24,30 @@ var _ health.Store = Health{}
 // Health returns the records of servers and processes.
 func (s *Store) Health() Health { return Health{s} }
 
-// put replaces a record, whatever is there.
-func (s *Store) put(ctx context.Context, k Key, record any, expires time.Time) error {
+// putRecord returns the write that replaces a record, whatever is there.
+func putRecord(k Key, record any, expires time.Time) (Write, error) {
 	data, err := encode(record)
-	if err == nil {
-		_, err = s.kv.Transact(ctx, Put(Item{Key: k, Data: data, Expires: expires}))
-	}
-	return err
+	return Put(Item{Key: k, Data: data, Expires: expires}), err
+}
+
+// ServerWrite returns the write of the record of a server.
+func ServerWrite(s health.Server) (Write, error) {
+	s.Error, s.Hint = clip(s.Error), clip(s.Hint)
+	return putRecord(Key{healthPartition, serverPrefix + s.Name}, s, time.Time{})
+}
+
+// ProcessWrite returns the write of the record of a process.
+func ProcessWrite(p health.Process) (Write, error) {
+	return putRecord(Key{healthPartition, processPrefix + p.Role + "/" + p.Owner}, p, p.Seen.Add(health.KeepProcesses))
 }
 
 // SaveServer implements [health.Store].
 func (h Health) SaveServer(ctx context.Context, s health.Server) error {
-	s.Error, s.Hint = clip(s.Error), clip(s.Hint)
-	return explain("save the record of the server "+s.Name, h.s.put(ctx, Key{healthPartition, serverPrefix + s.Name}, s, time.Time{}))
+	w, err := ServerWrite(s)
+	if err == nil {
+		_, err = h.s.kv.Transact(ctx, w)
+	}
+	return explain("save the record of the server "+s.Name, err)
 }
 
 // Servers implements [health.Store].
@@ -46,8 +57,11 @@ func (h Health) Servers(ctx context.Context) ([]health.Server, error) {
 
 // SaveProcess implements [health.Store].
 func (h Health) SaveProcess(ctx context.Context, p health.Process) error {
-	key := Key{healthPartition, processPrefix + p.Role + "/" + p.Owner}
-	return explain("save the record of the process "+p.Owner, h.s.put(ctx, key, p, p.Seen.Add(health.KeepProcesses)))
+	w, err := ProcessWrite(p)
+	if err == nil {
+		_, err = h.s.kv.Transact(ctx, w)
+	}
+	return explain("save the record of the process "+p.Owner, err)
 }
 
 // Processes implements [health.Store]. What has expired may still be stored, and is left

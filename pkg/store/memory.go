@@ -55,6 +55,10 @@ func split(memory []byte) (all [][]byte) {
 	return all
 }
 
+func partSort(generation int64, i int) string {
+	return fmt.Sprintf("%s%010d#%06d", partPrefix, generation, i)
+}
+
 func (j Journals) readParts(ctx context.Context, source string) (list parts, err error) {
 	it, err := j.s.get(ctx, Key{sourcePartition(source), partsSort})
 	if err == nil && it.Version != "" {
@@ -259,7 +263,7 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 	var writes []Write
 	for i, text := range split(step.Blob) {
 		sum := sha256.Sum256(text)
-		p := part{Sort: fmt.Sprintf("%s%010d#%06d", partPrefix, next.Generation, i), Sum: hex.EncodeToString(sum[:12])}
+		p := part{Sort: partSort(next.Generation, i), Sum: hex.EncodeToString(sum[:12])}
 		if sort, ok := have[p.Sum]; ok {
 			p.Sort = sort
 		} else {

@@ -18,8 +18,11 @@ import (
 const (
 	changePrefix = "CHANGE#"
 	headSort     = "HEAD"
-	scanSort     = "SCAN"
 )
+
+// scansPartition holds how the newest scan of each source went, so that one query reads
+// them. A scan that found nothing writes no other item.
+const scansPartition = "SCANS"
 
 func sourcePartition(source string) string { return "SOURCE#" + source }
 
@@ -348,8 +351,11 @@ func (j Journals) NoteScan(ctx context.Context, source string, scan journal.Last
 	if err := checkName("source", source); err != nil {
 		return err
 	}
-	scan.Error, scan.Hint = clip(scan.Error), clip(scan.Hint)
-	return explain("note the scan of "+source, j.s.put(ctx, Key{sourcePartition(source), scanSort}, scan, time.Time{}))
+	w, err := ScanWrite(source, scan)
+	if err == nil {
+		_, err = j.s.kv.Transact(ctx, w)
+	}
+	return explain("note the scan of "+source, err)
 }
 
 // LastScan implements [journal.Diary].
@@ -357,11 +363,31 @@ func (j Journals) LastScan(ctx context.Context, source string) (scan journal.Las
 	if err := checkName("source", source); err != nil {
 		return scan, err
 	}
-	it, err := j.s.get(ctx, Key{sourcePartition(source), scanSort})
+	it, err := j.s.get(ctx, Key{scansPartition, source})
 	if err == nil && it.Version != "" {
 		scan, err = decode[journal.LastScan](it.Data)
 	}
 	return scan, explain("read how "+source+" was scanned", err)
+}
+
+// LastScans implements [journal.Diary]. A record that can't be read is left out, and is
+// part of the error.
+func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
+	items, err := j.s.kv.Query(ctx, Prefix(scansPartition, ""))
+	if err != nil {
+		return nil, explain("read how the sources were scanned", err)
+	}
+	all := map[string]journal.LastScan{}
+	var failed []error
+	for _, it := range items {
+		scan, err := decode[journal.LastScan](it.Data)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("read how %s was scanned: %w", it.Sort, err))
+			continue
+		}
+		all[it.Sort] = scan
+	}
+	return all, errors.Join(failed...)
 }
 
 // explainJournal leaves the words of package journal as they are.

@@ -3,10 +3,242 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/store"
 )
 
-// importTables brings the records of an older layout to items.
+// importTables brings the records of the layouts 1 to 4, which had a table for each kind
+// of record, to items, and drops the tables.
 func importTables(ctx context.Context, tx *sql.Tx, was int) error {
-	return errors.New("not yet")
+	old := tables{ctx: ctx, tx: tx}
+	steps := []struct {
+		since int // the layout that brought the tables
+		read  func() ([]store.Write, error)
+		drop  string
+	}{
+		{1, old.pairs, "DROP TABLE pairs; DROP TABLE inventory; DROP TABLE unsynced; DROP TABLE runs"},
+		{2, old.sources, "DROP TABLE journals; DROP TABLE journal_rows; DROP TABLE scan_memory"},
+		{3, old.scans, "DROP TABLE last_scans"},
+		{4, old.health, "DROP TABLE health"},
+	}
+	for _, step := range steps {
+		if was < step.since {
+			break
+		}
+		writes, err := step.read()
+		if err != nil {
+			return err
+		}
+		if err := apply(ctx, tx, store.NewVersion(), writes); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, step.drop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables reads the tables of the older layouts.
+type tables struct {
+	ctx context.Context
+	tx  *sql.Tx
+}
+
+// each calls f with each row of a query.
+func (t tables) each(query string, f func(scan func(...any) error) error, args ...any) error {
+	rows, err := t.tx.QueryContext(t.ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func micros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+func lease(owner string, expires, fence int64) replication.Lease {
+	l := replication.Lease{Owner: owner, Fence: fence}
+	if owner != "" {
+		l.Expires = micros(expires)
+	}
+	return l
+}
+
+func (t tables) pairs() ([]store.Write, error) {
+	var all []store.PreviousPair
+	err := t.each("SELECT pair, schema, desired, progress, lease_owner, lease_expires, fence FROM pairs", func(scan func(...any) error) error {
+		var name, desired, progress, owner string
+		var schema, expires, fence int64
+		if err := scan(&name, &schema, &desired, &progress, &owner, &expires, &fence); err != nil {
+			return err
+		}
+		if schema > replication.SchemaVersion {
+			return fmt.Errorf("%w: the record of %s has version %d", replication.ErrSchema, name, schema)
+		}
+		p := store.PreviousPair{State: replication.PairState{Lease: lease(owner, expires, fence)}, Inventory: map[object.Ref]string{}}
+		var err error
+		if p.State.ID, err = replication.ParsePairID(name); err != nil {
+			return err
+		}
+		if err := replication.DecodeRecord([]byte(desired), &p.State.Desired); err != nil {
+			return fmt.Errorf("the record of %s: %w", name, err)
+		}
+		if err := replication.DecodeRecord([]byte(progress), &p.State.Progress); err != nil {
+			return fmt.Errorf("the record of %s: %w", name, err)
+		}
+		all = append(all, p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var writes []store.Write
+	for _, p := range all {
+		if err := t.records(&p); err != nil {
+			return nil, fmt.Errorf("the records of %s: %w", p.State.ID, err)
+		}
+		more, err := p.Writes()
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, more...)
+	}
+	return writes, nil
+}
+
+// records reads the other records of a pair.
+func (t tables) records(p *store.PreviousPair) error {
+	name := p.State.ID.String()
+	err := t.each("SELECT kind, name, sub, fingerprint FROM inventory WHERE pair = ?", func(scan func(...any) error) error {
+		var r object.Ref
+		var fingerprint string
+		err := scan(&r.Kind, &r.Name, &r.Sub, &fingerprint)
+		p.Inventory[r] = fingerprint
+		return err
+	}, name)
+	if err != nil {
+		return err
+	}
+	err = t.each("SELECT kind, name, sub, record FROM unsynced WHERE pair = ?", func(scan func(...any) error) error {
+		var r object.Ref
+		var text string
+		if err := scan(&r.Kind, &r.Name, &r.Sub, &text); err != nil {
+			return err
+		}
+		var record struct {
+			replication.Unsynced
+			Ref *struct{} `json:"object,omitempty"`
+		}
+		err := json.Unmarshal([]byte(text), &record)
+		record.Unsynced.Ref = r
+		p.Unsynced = append(p.Unsynced, record.Unsynced)
+		return err
+	}, name)
+	if err != nil {
+		return err
+	}
+	return t.each("SELECT record FROM runs WHERE pair = ?", func(scan func(...any) error) error {
+		var text string
+		if err := scan(&text); err != nil {
+			return err
+		}
+		var r replication.Run
+		err := json.Unmarshal([]byte(text), &r)
+		p.Runs = append(p.Runs, r)
+		return err
+	}, name)
+}
+
+func (t tables) sources() ([]store.Write, error) {
+	var all []store.PreviousSource
+	err := t.each("SELECT j.source, epoch, oldest, next, generation, lease_owner, lease_expires, fence, memory FROM journals j"+
+		" LEFT JOIN scan_memory m ON m.source = j.source", func(scan func(...any) error) error {
+		var s store.PreviousSource
+		var owner string
+		var expires, fence int64
+		err := scan(&s.Name, &s.Epoch, &s.Oldest, &s.Next, &s.Generation, &owner, &expires, &fence, &s.Memory)
+		s.Lease, s.Memory = lease(owner, expires, fence), slices.Clone(s.Memory)
+		all = append(all, s)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var writes []store.Write
+	for _, s := range all {
+		err := t.each("SELECT id, action, path, at FROM journal_rows WHERE source = ? ORDER BY id", func(scan func(...any) error) error {
+			var r journal.Row
+			var at int64
+			err := scan(&r.ID, &r.Action, &r.Path, &at)
+			r.Time = micros(at)
+			s.Rows = append(s.Rows, r)
+			return err
+		}, s.Name)
+		if err != nil {
+			return nil, err
+		}
+		more, err := s.Writes()
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, more...)
+	}
+	return writes, nil
+}
+
+func (t tables) scans() (writes []store.Write, err error) {
+	err = t.each("SELECT source, scan FROM last_scans", func(scan func(...any) error) error {
+		var source, text string
+		var s journal.LastScan
+		if err := scan(&source, &text); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			return err
+		}
+		w, err := store.ScanWrite(source, s)
+		writes = append(writes, w)
+		return err
+	})
+	return writes, err
+}
+
+func (t tables) health() (writes []store.Write, err error) {
+	err = t.each("SELECT kind, record FROM health", func(scan func(...any) error) error {
+		var kind, text string
+		if err := scan(&kind, &text); err != nil {
+			return err
+		}
+		var w store.Write
+		if kind == "server" {
+			var s health.Server
+			if err := json.Unmarshal([]byte(text), &s); err != nil {
+				return err
+			}
+			w, err = store.ServerWrite(s)
+		} else {
+			var p health.Process
+			if err := json.Unmarshal([]byte(text), &p); err != nil {
+				return err
+			}
+			w, err = store.ProcessWrite(p)
+		}
+		writes = append(writes, w)
+		return err
+	})
+	return writes, err
 }
