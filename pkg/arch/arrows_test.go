@@ -67,6 +67,8 @@ func arrows() map[string][]string {
 		store:              {object, replication, journal, health},
 		"pkg/store/sqlite": {object, replication, journal, health, store, "modernc.org/sqlite"},
 		"pkg/store/dynamo": {replication, store, awserr, aws, smithy},
+		// What the previous version kept in a table.
+		"pkg/store/dynamo/previous": {object, replication, journal, health, store, aws},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {object, replication},

@@ -1,0 +1,182 @@
+package previous_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/dynamo"
+	"chefsync/pkg/store/dynamo/previous"
+	"chefsync/pkg/store/kvtest"
+)
+
+type blobs map[string][]byte
+
+func (b blobs) Get(_ context.Context, key string, _ [32]byte) ([]byte, error) {
+	data, ok := b[key]
+	if !ok {
+		return nil, replication.ErrNotStaged
+	}
+	return data, nil
+}
+
+// table makes a table as the previous version wrote it.
+func table(t *testing.T) previous.Importer {
+	t.Helper()
+	var stored struct {
+		Items []map[string]struct {
+			S, N *string
+			B    []byte
+		}
+		Blobs blobs
+	}
+	if err := json.Unmarshal(kvtest.Previous(t, "table.json"), &stored); err != nil {
+		t.Fatal(err)
+	}
+	c, name := dynamotest.Start(t), "t"
+	if _, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}, {AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range stored.Items {
+		out := map[string]types.AttributeValue{}
+		for name, v := range it {
+			switch {
+			case v.S != nil:
+				out[name] = &types.AttributeValueMemberS{Value: *v.S}
+			case v.N != nil:
+				out[name] = &types.AttributeValueMemberN{Value: *v.N}
+			default:
+				out[name] = &types.AttributeValueMemberB{Value: v.B}
+			}
+		}
+		if _, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: out}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return previous.Importer{API: c, Table: name, Blobs: stored.Blobs, KV: dynamo.Open(c, name), Now: time.Now,
+		Sources: func(context.Context) ([]string, error) {
+			return []string{"chef.example.com-engineering", "other", "never seen"}, nil
+		}}
+}
+
+// TestATableOfThePreviousVersion: everything is there, and later runs change nothing.
+func TestATableOfThePreviousVersion(t *testing.T) {
+	m := table(t)
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kvtest.SamePrevious(t, "dynamo.json", store.New(m.KV))
+	m.API, m.Blobs, m.Sources = nil, nil, nil
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestManyTakeOverTheTableAtOnce, of which some die at any request.
+func TestManyTakeOverTheTableAtOnce(t *testing.T) {
+	m := table(t)
+	var wg sync.WaitGroup
+	for n := range 3 {
+		wg.Go(func() {
+			dying := m
+			calls := 0
+			dying.KV = &dies{KV: m.KV, left: func() bool { calls++; return calls < 5+7*n }}
+			if err := dying.Run(context.Background()); err != nil && !errors.Is(err, errDied) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for range 2 {
+		wg.Go(func() {
+			if err := m.Run(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	kvtest.SamePrevious(t, "dynamo.json", store.New(m.KV))
+}
+
+var errDied = errors.New("died")
+
+type dies struct {
+	store.KV
+	left func() bool
+}
+
+func (d *dies) Transact(ctx context.Context, writes ...store.Write) (string, error) {
+	if !d.left() {
+		return "", errDied
+	}
+	return d.KV.Transact(ctx, writes...)
+}
+
+// TestAnImportThatComesLateChangesNothing: a slow process doesn't overwrite what was
+// written since another one imported the table.
+func TestAnImportThatComesLateChangesNothing(t *testing.T) {
+	m := table(t)
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, id := store.New(m.KV), replication.PairID{Replica: "eu", Org: "engineering"}
+	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	st, err := s.Acquire(t.Context(), id, "new", now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inventory, err := s.Inventory(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := range inventory {
+		inventory[r] = "new " + fmt.Sprint(r)
+	}
+	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Applied: inventory}); err != nil {
+		t.Fatal(err)
+	}
+	late := m
+	late.KV = unprepared{m.KV}
+	if err := late.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Inventory(t.Context(), id)
+	if err != nil || len(got) != len(inventory) {
+		t.Fatalf("%d objects, %v", len(got), err)
+	}
+	for r, fingerprint := range got {
+		if !strings.HasPrefix(fingerprint, "new ") {
+			t.Errorf("%s has its old fingerprint", r)
+		}
+	}
+}
+
+// unprepared hides that the import was done.
+type unprepared struct{ store.KV }
+
+func (u unprepared) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
+	if keys[0].Partition == "STORE" {
+		return []store.Item{{Key: keys[0]}}, nil
+	}
+	return u.KV.Get(ctx, keys...)
+}
