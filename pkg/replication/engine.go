@@ -127,39 +127,33 @@ func automatic(trigger string) bool {
 // says what was done all the same. A pass that finds nothing to do costs one
 // request to the primary, one state read and one state write.
 func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
-	e.setDefaults()
-	run := Run{Pair: e.Pair.ID, Trigger: o.Trigger, Started: e.Now()}
-	st, err := e.State.Pair(ctx, e.Pair.ID)
-	if err != nil {
-		return e.failedRun(run, err)
-	}
-	if outcome := e.skipReason(st, o.Trigger, run.Started); outcome != "" {
-		run.Outcome, run.Ended = outcome, e.Now()
-		return run, nil
-	}
-	// The holder may commit and release while this process polls, and what was
-	// read now would be written over it.
-	if st, err = e.unheld(ctx, st, run.Started); err != nil {
-		return e.busyRun(run, err)
-	}
-	todo, err := e.lookForWork(ctx, st, o)
-	run.Changes(todo)
-	if err != nil {
-		return e.pollFailed(ctx, st, run, err)
-	}
-	if todo.held {
-		run.Outcome, run.Ended = OutcomeHeld, e.Now()
-		return run, nil
-	}
-	if !todo.pending() {
-		return e.emptyPoll(ctx, st, run, todo)
-	}
-	return e.work(ctx, st, run, todo, o)
+	return e.start(ctx, o, nil, func(st PairState, run Run) (Run, error) {
+		todo, err := e.lookForWork(ctx, st, o)
+		run.Changes(todo)
+		switch {
+		case err != nil:
+			return e.pollFailed(ctx, st, run, err)
+		case todo.held:
+			run.Outcome, run.Ended = OutcomeHeld, e.Now()
+			return run, nil
+		case !todo.pending():
+			return e.emptyPoll(ctx, st, run, todo)
+		}
+		return e.work(ctx, st, run, todo, o)
+	})
 }
 
 // Fail records that a pass couldn't even begin, since a key can't be read, say.
 // Only Pair, State, Log and Now are needed. It returns what Pass would.
 func (e *Engine) Fail(ctx context.Context, o PassOptions, cause error) (Run, error) {
+	return e.start(ctx, o, cause, func(st PairState, run Run) (Run, error) {
+		return e.pollFailed(ctx, st, run, cause)
+	})
+}
+
+// start reads the record of the pair and goes on, unless nothing may be done now. Cause
+// is why nothing can be done, if that is known before.
+func (e *Engine) start(ctx context.Context, o PassOptions, cause error, goOn func(PairState, Run) (Run, error)) (Run, error) {
 	e.setDefaults()
 	run := Run{Pair: e.Pair.ID, Trigger: o.Trigger, Started: e.Now()}
 	st, err := e.State.Pair(ctx, e.Pair.ID)
@@ -170,10 +164,12 @@ func (e *Engine) Fail(ctx context.Context, o PassOptions, cause error) (Run, err
 		run.Outcome, run.Ended = outcome, e.Now()
 		return run, nil
 	}
-	if st, err = e.unheld(ctx, st, run.Started); err != nil { // what was read now would be written over it
+	// The holder may commit and release while this process polls, and what was
+	// read now would be written over it.
+	if st, err = e.unheld(ctx, st, run.Started); err != nil {
 		return e.busyRun(run, err)
 	}
-	return e.pollFailed(ctx, st, run, cause)
+	return goOn(st, run)
 }
 
 func (e *Engine) setDefaults() {

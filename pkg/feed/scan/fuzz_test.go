@@ -86,7 +86,7 @@ func TestTurnsComeOnceInAPeriod(t *testing.T) {
 			if next.After(end) {
 				next = end
 			}
-			if turn(ref, at, next, period) {
+			if inRotation(ref, at, next, period) {
 				turns++
 			}
 			at = next

@@ -27,9 +27,9 @@ func (s *Scanner) acquire(ctx context.Context) (journal.Recollection, error) {
 	return s.Store.Acquire(ctx, s.Source, s.Owner, s.Now(), leaseTTL)
 }
 
-// hold renews the lease until stop is called. The context that it returns ends
+// keepLease renews the lease until stop is called. The context that it returns ends
 // when the lease is lost, by the cause journal.ErrFenced.
-func (p *pass) hold(ctx context.Context) (held context.Context, stop func()) {
+func (p *pass) keepLease(ctx context.Context) (held context.Context, stop func()) {
 	held, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {

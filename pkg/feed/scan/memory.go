@@ -31,7 +31,7 @@ type memory struct {
 	Objects map[object.Ref]knowledge `json:"objects"`
 }
 
-// listed tells whether the memory holds all that a scope held when the journal
+// listed reports whether the memory holds all that a scope held when the journal
 // began or since. The items of a bag that is new are all new.
 func (m *memory) listed(s object.Scope) bool {
 	if s.Kind != object.DataBagItem {

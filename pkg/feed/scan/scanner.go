@@ -137,22 +137,22 @@ func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 // scan does the scan under the lease.
 func (p *pass) scan(ctx context.Context) error {
 	defer func() { p.release(ctx) }()
-	held, stop := p.hold(ctx)
+	held, stop := p.keepLease(ctx)
 	defer stop()
-	err := p.recall(held)
+	err := p.load(held)
 	if err != nil {
 		return errors.Join(leaseLost(held), err)
 	}
-	err = p.look(held)
+	err = p.scanKinds(held)
 	if err == nil || !p.begin || interrupted(held) && len(p.now.Listed) > 0 {
-		err = errors.Join(leaseLost(held), err, p.keep(held))
+		err = errors.Join(leaseLost(held), err, p.save(held))
 	}
 	return err
 }
 
-// keep writes what was read.
-func (p *pass) keep(held context.Context) error {
-	p.shorten(held)
+// save writes what was read.
+func (p *pass) save(held context.Context) error {
+	p.shortenRows(held)
 	ctx, cancel := inTime(held)
 	defer cancel()
 	if leaseLost(held) != nil {
@@ -205,24 +205,24 @@ func (s *Scanner) includes(k object.Kind) bool {
 // pass is one scan.
 type pass struct {
 	*Scanner
-	lease    replication.Lease // of the journal
-	known    journal.Recollection
-	begin    bool                          // the journal begins
-	before   *memory                       // as recalled
-	held     map[object.Scope][]object.Ref // objects of before, by kind and bag
-	now      *memory                       // as found
-	rows     []journal.Entry
-	learned  []object.Ref // of the scope at work: read for the first time
-	gone     []object.Ref
-	confirms int // GETs left to confirm deletions
-	sweepOK  bool
-	report   Report
+	lease      replication.Lease // of the journal
+	known      journal.Recollection
+	begin      bool                          // the journal begins
+	before     *memory                       // as recalled
+	held       map[object.Scope][]object.Ref // objects of before, by kind and bag
+	now        *memory                       // as found
+	rows       []journal.Entry
+	firstReads []object.Ref // of the scope at work: read for the first time
+	gone       []object.Ref
+	confirms   int // GETs left to confirm deletions
+	sweepOK    bool
+	report     Report
 }
 
-// recall reads the memory. Without one, or with a damaged one, the journal
+// load reads the memory. Without one, or with a damaged one, the journal
 // begins anew: what happened meanwhile can't be known, and the new epoch makes
 // its readers compare everything.
-func (p *pass) recall(ctx context.Context) (err error) {
+func (p *pass) load(ctx context.Context) (err error) {
 	if p.known, err = p.Store.Recall(ctx, p.Source); err != nil {
 		return err
 	}
@@ -285,9 +285,9 @@ func (p *pass) commit(ctx context.Context) error {
 // lateRows is how many rows an interrupted scan writes.
 const lateRows = 20 * journal.MaxAppend
 
-// shorten puts a row for each kind in the place of more rows than an interrupted
+// shortenRows puts a row for each kind in the place of more rows than an interrupted
 // scan can write in time.
-func (p *pass) shorten(ctx context.Context) {
+func (p *pass) shortenRows(ctx context.Context) {
 	if !interrupted(ctx) || len(p.rows)+len(p.gone) <= lateRows {
 		return
 	}
@@ -300,7 +300,7 @@ func (p *pass) shorten(ctx context.Context) {
 	}
 }
 
-// changed tells whether there is something to write. That frozen versions had
+// changed reports whether there is something to write. That frozen versions had
 // their turn is written now and then only.
 func (p *pass) changed() bool {
 	if p.begin || len(p.rows) > 0 || len(p.before.Objects) != len(p.now.Objects) || len(p.before.Listed) != len(p.now.Listed) {

@@ -20,16 +20,16 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// seen is what a scan saw of an object.
-type seen struct {
+// observed is what a scan saw of an object.
+type observed struct {
 	print    string
 	frozen   bool
 	revision string // of a policy in a policy group
 }
 
-// look goes through the kinds. A kind that fails alone is left as it was; an
+// scanKinds goes through the kinds. A kind that fails alone is left as it was; an
 // error of the whole server ends the scan.
-func (p *pass) look(ctx context.Context) error {
+func (p *pass) scanKinds(ctx context.Context) error {
 	for _, kind := range object.Kinds() {
 		if !p.includes(kind) || kind == object.DataBagItem {
 			continue
@@ -37,26 +37,26 @@ func (p *pass) look(ctx context.Context) error {
 		var err error
 		switch kind {
 		case object.DataBag:
-			err = p.bags(ctx)
+			err = p.scanBags(ctx)
 		case object.Cookbook:
-			err = p.cookbooks(ctx)
+			err = p.scanCookbooks(ctx)
 		case object.Policy, object.CookbookArtifact:
-			err = p.immutable(ctx, kind)
+			err = p.scanImmutable(ctx, kind)
 		case object.PolicyGroup:
-			err = p.policyGroups(ctx)
+			err = p.scanPolicyGroups(ctx)
 		default:
-			err = p.plain(ctx, kind)
+			err = p.scanPlain(ctx, kind)
 		}
-		if err := p.failed(ctx, kind, err); err != nil {
+		if err := p.recordFailure(ctx, kind, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// failed records an error that concerns a list or an object alone, and returns
+// recordFailure records an error that concerns a list or an object alone, and returns
 // one that ends the scan.
-func (p *pass) failed(ctx context.Context, kind object.Kind, err error) error {
+func (p *pass) recordFailure(ctx context.Context, kind object.Kind, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -77,24 +77,24 @@ func (p *pass) failed(ctx context.Context, kind object.Kind, err error) error {
 	return nil
 }
 
-// plain scans roles or environments.
-func (p *pass) plain(ctx context.Context, kind object.Kind) error {
+// scanPlain scans roles or environments.
+func (p *pass) scanPlain(ctx context.Context, kind object.Kind) error {
 	scope := object.Scope{Kind: kind}
 	refs, err := p.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
 	p.report.Listed += len(refs)
-	views, err := p.bodies(ctx, map[object.Scope][]object.Ref{scope: refs})
+	views, err := p.readBodies(ctx, map[object.Scope][]object.Ref{scope: refs})
 	if err != nil && !interrupted(ctx) {
 		return err
 	}
-	return errors.Join(err, p.settle(ctx, scope, refs, views))
+	return errors.Join(err, p.mergeScope(ctx, scope, refs, views))
 }
 
-// cookbooks scans cookbook versions: new ones, unfrozen ones, and the frozen
+// scanCookbooks scans cookbook versions: new ones, unfrozen ones, and the frozen
 // ones whose turn it is.
-func (p *pass) cookbooks(ctx context.Context) error {
+func (p *pass) scanCookbooks(ctx context.Context) error {
 	scope := object.Scope{Kind: object.Cookbook}
 	refs, err := p.Reader.List(ctx, scope)
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	for _, ref := range refs {
 		k, known := p.before.Objects[ref]
 		frozen = frozen || k.Frozen
-		if !known || k.Print == "" || !k.Frozen || turn(ref, from, to, p.Rotation) {
+		if !known || k.Print == "" || !k.Frozen || inRotation(ref, from, to, p.Rotation) {
 			due = append(due, ref)
 		}
 	}
@@ -122,7 +122,7 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	if err != nil && !interrupted(ctx) {
 		return err
 	}
-	err = errors.Join(err, p.settle(ctx, scope, refs, views))
+	err = errors.Join(err, p.mergeScope(ctx, scope, refs, views))
 	// What the first scan doesn't come to is read whether it is its turn or not.
 	if p.begin || err == nil && p.sweepOK && frozen {
 		p.now.Swept = to
@@ -130,9 +130,9 @@ func (p *pass) cookbooks(ctx context.Context) error {
 	return err
 }
 
-// turn tells whether the turn of a frozen version lies in (from, to]. Turns come
+// inRotation reports whether the turn of a frozen version lies in (from, to]. Turns come
 // once in a period, at a moment that the name decides.
-func turn(ref object.Ref, from, to time.Time, period time.Duration) bool {
+func inRotation(ref object.Ref, from, to time.Time, period time.Duration) bool {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(ref.Path()))
 	offset := int64(h.Sum64() % uint64(period))
@@ -146,8 +146,8 @@ func turn(ref object.Ref, from, to time.Time, period time.Duration) bool {
 	return from.IsZero() || round(to) > round(from)
 }
 
-// bags scans data bags and their items.
-func (p *pass) bags(ctx context.Context) error {
+// scanBags scans data bags and their items.
+func (p *pass) scanBags(ctx context.Context) error {
 	scope := object.Scope{Kind: object.DataBag}
 	bags, err := p.Reader.List(ctx, scope)
 	if err != nil {
@@ -160,10 +160,10 @@ func (p *pass) bags(ctx context.Context) error {
 			lists[i], errs[i] = p.Reader.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
 		}
 	})
-	items, views := map[object.Scope][]object.Ref{}, map[object.Ref]seen{}
+	items, views := map[object.Scope][]object.Ref{}, map[object.Ref]observed{}
 	for i, bag := range bags {
-		views[bag] = seen{print: namePrint}
-		if err := p.failed(ctx, object.DataBagItem, errs[i]); err != nil && !interrupted(ctx) {
+		views[bag] = observed{print: namePrint}
+		if err := p.recordFailure(ctx, object.DataBagItem, errs[i]); err != nil && !interrupted(ctx) {
 			return err
 		}
 		if errs[i] == nil {
@@ -172,31 +172,31 @@ func (p *pass) bags(ctx context.Context) error {
 		}
 	}
 	p.report.Listed += len(bags)
-	bodies, err := p.bodies(ctx, items)
+	bodies, err := p.readBodies(ctx, items)
 	if err != nil && !interrupted(ctx) {
 		return err
 	}
-	if err := p.settle(ctx, scope, bags, views); err != nil && !interrupted(ctx) {
+	if err := p.mergeScope(ctx, scope, bags, views); err != nil && !interrupted(ctx) {
 		return err
 	}
 	scopes := slices.SortedFunc(maps.Keys(items), func(a, b object.Scope) int {
 		return object.Compare(object.Ref(a), object.Ref(b))
 	})
 	for _, s := range scopes {
-		if err := p.settle(ctx, s, items[s], bodies); err != nil && !interrupted(ctx) {
+		if err := p.mergeScope(ctx, s, items[s], bodies); err != nil && !interrupted(ctx) {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// bodies gets the fingerprints of listed objects, in bulk as far as that goes, and one
+// readBodies gets the fingerprints of listed objects, in bulk as far as that goes, and one
 // by one where it doesn't.
-func (p *pass) bodies(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]seen, error) {
+func (p *pass) readBodies(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]observed, error) {
 	listed := slices.Concat(slices.Collect(maps.Values(lists))...)
-	views := map[object.Ref]seen{}
+	views := map[object.Ref]observed{}
 	for ref, obj := range p.Reader.GetBulk(ctx, listed, replication.BulkOptions{Listed: true}) {
-		views[ref] = seen{print: obj.Fingerprint}
+		views[ref] = observed{print: obj.Fingerprint}
 	}
 	p.report.Found += len(views)
 	alone := slices.DeleteFunc(listed, func(ref object.Ref) bool { _, found := views[ref]; return found })
@@ -205,9 +205,9 @@ func (p *pass) bodies(ctx context.Context, lists map[object.Scope][]object.Ref) 
 	return views, err
 }
 
-// inTurn puts first what no scan has read yet. The rest comes in any order, so that
+// shuffleUnreadFirst puts first what no scan has read yet. The rest comes in any order, so that
 // scans that run out of their time don't always leave out the same.
-func (p *pass) inTurn(refs []object.Ref) {
+func (p *pass) shuffleUnreadFirst(refs []object.Ref) {
 	rand.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
 	slices.SortStableFunc(refs, func(a, b object.Ref) int {
 		return cmp.Compare(p.priority(a), p.priority(b))
@@ -222,11 +222,11 @@ func (p *pass) priority(ref object.Ref) int {
 }
 
 // read gets objects one by one. Those that can't be read alone are left out.
-func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]seen, error) {
+func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]observed, error) {
 	if _, limited := ctx.Deadline(); limited {
-		p.inTurn(refs)
+		p.shuffleUnreadFirst(refs)
 	}
-	views := make([]*seen, len(refs))
+	views := make([]*observed, len(refs))
 	errs := make([]error, len(refs))
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -252,7 +252,7 @@ func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]seen
 		}
 		cancel()
 	})
-	out := map[object.Ref]seen{}
+	out := map[object.Ref]observed{}
 	var fatal error
 	for i, ref := range refs {
 		switch err := errs[i]; {
@@ -266,7 +266,7 @@ func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]seen
 			if stop.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
 				continue // because of another
 			}
-			if e := p.failed(ctx, ref.Kind, err); e != nil && fatal == nil {
+			if e := p.recordFailure(ctx, ref.Kind, err); e != nil && fatal == nil {
 				fatal = e
 			}
 		}
@@ -284,12 +284,12 @@ func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]seen
 // troubleLimit is how many transient failures end the scan of a kind.
 const troubleLimit = 8
 
-func (p *pass) get(ctx context.Context, ref object.Ref) (*seen, error) {
+func (p *pass) get(ctx context.Context, ref object.Ref) (*observed, error) {
 	obj, err := p.Reader.Get(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	v := &seen{print: obj.Fingerprint}
+	v := &observed{print: obj.Fingerprint}
 	switch ref.Kind {
 	case object.PolicyGroup:
 		v.revision = revision(obj.Body)
@@ -312,8 +312,8 @@ func (p *pass) each(n int, do func(int)) {
 	_ = workers.Wait()
 }
 
-// note adds a row, unless the journal only begins.
-func (p *pass) note(action, path string) {
+// addRow adds a row, unless the journal only begins.
+func (p *pass) addRow(action, path string) {
 	if !p.begin {
 		p.rows = append(p.rows, journal.Entry{Action: action, Path: path})
 	}

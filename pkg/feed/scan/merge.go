@@ -9,41 +9,41 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// settle compares what a list held and what was seen of it with the memory. A
+// mergeScope compares what a list held and what was seen of it with the memory. A
 // scope is a kind, or the items of one bag. Listed objects that were not seen
 // keep what is known of them.
-func (p *pass) settle(ctx context.Context, scope object.Scope, refs []object.Ref, views map[object.Ref]seen) error {
+func (p *pass) mergeScope(ctx context.Context, scope object.Scope, refs []object.Ref, views map[object.Ref]observed) error {
 	known := p.before.listed(scope)
 	if !known {
 		// Objects may have changed, or gone, before their list was read for the
 		// first time: one row for all of them.
-		p.note(journal.Update, container(scope).Path())
+		p.addRow(journal.Update, container(scope).Path())
 	}
 	listed := make(map[object.Ref]bool, len(refs))
 	for _, ref := range refs {
 		listed[ref] = true
-		p.meet(ref, views, known)
+		p.mergeListed(ref, views, known)
 	}
-	p.setListed(scope)
+	p.markListed(scope)
 	missing := slices.DeleteFunc(p.held[scope], func(ref object.Ref) bool { return listed[ref] })
 	slices.SortFunc(missing, object.Compare)
-	err := p.miss(ctx, missing)
-	p.noteLearned(scope)
+	err := p.mergeMissing(ctx, missing)
+	p.addFirstReads(scope)
 	return err
 }
 
-// meet takes up one listed object.
-func (p *pass) meet(ref object.Ref, views map[object.Ref]seen, known bool) {
+// mergeListed takes up one listed object.
+func (p *pass) mergeListed(ref object.Ref, views map[object.Ref]observed, known bool) {
 	k, had := p.before.Objects[ref]
 	v, looked := views[ref]
 	k.Missing = false
 	switch {
 	case !had && known:
-		p.note(journal.Create, ref.Path())
+		p.addRow(journal.Create, ref.Path())
 	case had && known && looked && k.Print == "" && v.print != "":
-		p.learned = append(p.learned, ref)
+		p.firstReads = append(p.firstReads, ref)
 	case had && known && looked && v.print != k.Print:
-		p.note(journal.Update, ref.Path())
+		p.addRow(journal.Update, ref.Path())
 	}
 	if looked {
 		k.Print, k.Frozen, k.Revision = v.print, v.frozen, v.revision
@@ -51,38 +51,38 @@ func (p *pass) meet(ref object.Ref, views map[object.Ref]seen, known bool) {
 	p.now.Objects[ref] = k
 }
 
-// manyLearned is how many rows of objects that were read for the first time are
+// manyFirstReads is how many rows of objects that were read for the first time are
 // more than one row of their list.
-const manyLearned = 100
+const manyFirstReads = 100
 
-// noteLearned notes the objects that were listed before and have been read for the
+// addFirstReads notes the objects that were listed before and have been read for the
 // first time now: they may have changed in between.
-func (p *pass) noteLearned(scope object.Scope) {
-	refs := p.learned
-	if p.learned = nil; len(refs) > manyLearned {
+func (p *pass) addFirstReads(scope object.Scope) {
+	refs := p.firstReads
+	if p.firstReads = nil; len(refs) > manyFirstReads {
 		refs = []object.Ref{container(scope)}
 	}
 	for _, ref := range refs {
-		p.note(journal.Update, ref.Path())
+		p.addRow(journal.Update, ref.Path())
 	}
 }
 
-// miss takes up objects that are known and not listed any more. They are gone if
+// mergeMissing takes up objects that are known and not listed any more. They are gone if
 // the scan before didn't list them either, or if the server says 404 for them.
-func (p *pass) miss(ctx context.Context, refs []object.Ref) error {
+func (p *pass) mergeMissing(ctx context.Context, refs []object.Ref) error {
 	var ask []object.Ref
 	for _, ref := range refs {
 		switch k := p.before.Objects[ref]; {
 		case k.Missing:
-			p.forget(ref)
+			p.removeGone(ref)
 		case len(ask) < p.confirms:
 			ask = append(ask, ref)
 		default:
-			p.wait(ref)
+			p.deferDeletion(ref)
 		}
 	}
 	p.confirms -= len(ask)
-	views := make([]*seen, len(ask))
+	views := make([]*observed, len(ask))
 	errs := make([]error, len(ask))
 	p.each(len(ask), func(i int) {
 		if errs[i] = ctx.Err(); errs[i] == nil {
@@ -92,39 +92,39 @@ func (p *pass) miss(ctx context.Context, refs []object.Ref) error {
 	for i, ref := range ask {
 		switch err := errs[i]; {
 		case err == nil: // the list left it out, but it is there
-			p.meet(ref, map[object.Ref]seen{ref: *views[i]}, true)
+			p.mergeListed(ref, map[object.Ref]observed{ref: *views[i]}, true)
 		case replication.IsAbsent(err):
-			p.forget(ref)
+			p.removeGone(ref)
 		default:
-			if err := p.failed(ctx, ref.Kind, err); err != nil {
+			if err := p.recordFailure(ctx, ref.Kind, err); err != nil {
 				return err
 			}
-			p.wait(ref)
+			p.deferDeletion(ref)
 		}
 	}
 	return nil
 }
 
-// wait leaves the verdict on a missing object to the next scan.
-func (p *pass) wait(ref object.Ref) {
+// deferDeletion leaves the verdict on a missing object to the next scan.
+func (p *pass) deferDeletion(ref object.Ref) {
 	k := p.now.Objects[ref]
 	k.Missing = true
 	p.now.Objects[ref] = k
 	p.report.Pending++
 }
 
-// forget notes that an object is gone, a data bag with its items.
-func (p *pass) forget(ref object.Ref) {
-	p.drop(ref)
+// removeGone notes that an object is gone, a data bag with its items.
+func (p *pass) removeGone(ref object.Ref) {
+	p.removeObject(ref)
 	if ref.Kind != object.DataBag {
 		return
 	}
 	for _, item := range p.held[object.Scope{Kind: object.DataBagItem, Name: ref.Name}] {
-		p.drop(item)
+		p.removeObject(item)
 	}
 }
 
-func (p *pass) drop(ref object.Ref) {
+func (p *pass) removeObject(ref object.Ref) {
 	if _, there := p.now.Objects[ref]; there {
 		delete(p.now.Objects, ref)
 		p.gone = append(p.gone, ref)
@@ -139,7 +139,7 @@ func container(s object.Scope) object.Ref {
 	return object.Ref{Kind: s.Kind, Name: s.Name}
 }
 
-func (p *pass) setListed(s object.Scope) {
+func (p *pass) markListed(s object.Scope) {
 	if s.Kind != object.DataBagItem {
 		p.now.Listed[s.Kind] = true
 		return
