@@ -82,7 +82,7 @@ func (t *Target) uploadBatch(ctx context.Context, b *batch) {
 	for i, s := range mine {
 		files[i] = b.files[s]
 	}
-	_, err := t.fill(ctx, files, b)
+	_, err := t.fillSandbox(ctx, files, b)
 	t.checksums.release(mine, err == nil)
 	if err != nil && ctx.Err() == nil {
 		t.log.InfoContext(ctx, "a sandbox for several cookbook versions failed; each gets one of its own", "server", t.org.Client().Name(),

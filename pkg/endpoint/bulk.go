@@ -48,14 +48,14 @@ func newSearchState() *searchState {
 	return &searchState{checked: map[object.Kind]time.Time{}, now: time.Now}
 }
 
-func (s *searchState) paused() bool {
+func (s *searchState) isPaused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now().Before(s.until)
 }
 
-// pause returns false if search is paused already.
-func (s *searchState) pause() bool {
+// beginPause returns false if search is paused already.
+func (s *searchState) beginPause() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -97,17 +97,17 @@ func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.B
 		}
 	}
 	searches := searchesFor(refs, o.Listed)
-	if len(searches) == 0 || r.search.paused() {
+	if len(searches) == 0 || r.search.isPaused() {
 		return b.found
 	}
-	b.run(ctx, searches[0]) // a server without search is asked once, not by all at the same time
+	b.readCollection(ctx, searches[0]) // a server without search is asked once, not by all at the same time
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, searchesAtOnce)
 	for _, s := range searches[1:] {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			b.run(ctx, s)
+			b.readCollection(ctx, s)
 		})
 	}
 	wg.Wait()
@@ -153,8 +153,8 @@ func searchesFor(refs []object.Ref, listed bool) []*search {
 	})
 }
 
-// run reads a collection page by page, and by name what paging can't reach.
-func (b *bulkRead) run(ctx context.Context, s *search) {
+// readCollection reads a collection page by page, and by name what paging can't reach.
+func (b *bulkRead) readCollection(ctx context.Context, s *search) {
 	whole := false
 	if b.options.Listed {
 		whole = b.readPages(ctx, s)
@@ -172,7 +172,7 @@ func (b *bulkRead) readPages(ctx context.Context, s *search) (whole bool) {
 		if start+searchRows > chef.SearchWindow {
 			return false
 		}
-		page, again := b.page(ctx, s, "*:*", start)
+		page, again := b.readPage(ctx, s, "*:*", start)
 		if page == nil {
 			return start == 0 || !again
 		}
@@ -207,23 +207,23 @@ func (b *bulkRead) readByName(ctx context.Context, s *search) {
 		if !ok || len(chunk) < 2 {
 			return
 		}
-		if page, _ := b.page(ctx, s, query, 0); page == nil {
+		if page, _ := b.readPage(ctx, s, query, 0); page == nil {
 			return
 		}
 	}
 }
 
-// page reads one page and keeps what it shows of what is wanted. Without a page, again
+// readPage reads one page and keeps what it shows of what is wanted. Without a page, again
 // reports whether another query may still succeed.
-func (b *bulkRead) page(ctx context.Context, s *search, query string, start int) (page *chef.SearchPage, again bool) {
-	if ctx.Err() != nil || b.search.paused() {
+func (b *bulkRead) readPage(ctx context.Context, s *search, query string, start int) (page *chef.SearchPage, again bool) {
+	if ctx.Err() != nil || b.search.isPaused() {
 		return nil, false
 	}
 	page, err := b.org.Search(ctx, s.index, query, start, searchRows)
 	if err == nil {
 		for _, row := range page.Rows {
 			if obj, ok := decodeRow(s.scope, row); ok && s.wanted[obj.Ref] {
-				b.keep(obj)
+				b.addFound(obj)
 			}
 		}
 		return page, true
@@ -238,7 +238,7 @@ func (b *bulkRead) page(ctx context.Context, s *search, query string, start int)
 	return nil, false
 }
 
-func (b *bulkRead) keep(obj object.Object) {
+func (b *bulkRead) addFound(obj object.Object) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(obj.Body) > b.room {
@@ -250,7 +250,7 @@ func (b *bulkRead) keep(obj object.Object) {
 }
 
 func (r *reader) pauseSearch(ctx context.Context, why string) {
-	if r.search.pause() {
+	if r.search.beginPause() {
 		r.log.WarnContext(ctx, "search can't be used; objects are read one by one", "server", r.org.Client().Name(),
 			"org", r.org.Name(), "pause", searchPause, "reason", why)
 	}
@@ -275,7 +275,8 @@ func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
 	if scope.Kind == object.DataBagItem {
 		body = members["raw_data"]
 		var item map[string]json.RawMessage
-		if text(members["json_class"]) != "Chef::DataBagItem" || text(members["data_bag"]) != scope.Name || json.Unmarshal(body, &item) != nil {
+		isItem := text(members["json_class"]) == "Chef::DataBagItem" && text(members["data_bag"]) == scope.Name
+		if !isItem || json.Unmarshal(body, &item) != nil {
 			return none, false
 		}
 		ref.Name, ref.Sub = scope.Name, text(item["id"])
@@ -315,7 +316,7 @@ func (b *bulkRead) rowsAreRight(ctx context.Context, refs []object.Ref) bool {
 			continue
 		}
 		same := b.found[ref].Fingerprint == obj.Fingerprint
-		b.keep(obj)
+		b.addFound(obj)
 		if same {
 			return true
 		}

@@ -51,9 +51,9 @@ func (c *checksums) release(sums []string, stored bool) {
 	c.changed = make(chan struct{})
 }
 
-// forget drops what was known of content: the server collects what no cookbook
+// dropKnown drops what was known of content: the server collects what no cookbook
 // refers to any more (docs/chef-server-api.md §3.3).
-func (c *checksums) forget(sums []string) {
+func (c *checksums) dropKnown(sums []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range sums {
@@ -61,8 +61,8 @@ func (c *checksums) forget(sums []string) {
 	}
 }
 
-// forgetAll drops what was known of all content.
-func (c *checksums) forgetAll() {
+// dropAllKnown drops what was known of all content.
+func (c *checksums) dropAllKnown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.known)

@@ -28,7 +28,7 @@ type manifest struct {
 func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest, error) {
 	version, err := t.org.Client().APIVersion(ctx)
 	if err != nil {
-		return nil, t.failWrite("write", obj.Ref, err)
+		return nil, t.wrapWriteError("write", obj.Ref, err)
 	}
 	body, dropped := obj.Body, []string(nil)
 	if version >= 2 {
@@ -45,16 +45,16 @@ func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest,
 	}
 	m := &manifest{kind: obj.Ref.Kind, dropped: dropped}
 	if err == nil {
-		err = m.set(obj, body)
+		err = m.setBody(obj, body)
 	}
 	if err != nil {
-		return nil, t.reject("write", obj.Ref, replication.Rejected, "upload the cookbook version to the primary again", "%w", err)
+		return nil, t.newError("write", obj.Ref, replication.Rejected, "upload the cookbook version to the primary again", "%w", err)
 	}
 	return m, nil
 }
 
-// set fills in what follows from the body. URLs of files come from the object.
-func (m *manifest) set(obj object.Object, body []byte) error {
+// setBody fills in what follows from the body. URLs of files come from the object.
+func (m *manifest) setBody(obj object.Object, body []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
 		return errors.New("the manifest isn't a JSON object")
@@ -88,7 +88,7 @@ func (m *manifest) set(obj object.Object, body []byte) error {
 	return nil
 }
 
-// maxCycles bounds how often a cookbook is uploaded and written anew after its
+// maxCycles bounds how often a cookbook is uploaded and written again after its
 // content was collected meanwhile (docs/chef-server-api.md §3.3).
 const maxCycles = 3
 
@@ -101,61 +101,63 @@ func (t *Target) putCookbook(ctx context.Context, obj object.Object, create bool
 	}
 	replaced, nullsGone := false, false
 	for cycle := 1; ; cycle++ {
-		if err := t.upload(ctx, obj.Ref.Kind, m.files, content); err != nil {
-			return t.failWrite("upload the files of", obj.Ref, err)
+		if err := t.uploadFiles(ctx, obj.Ref.Kind, m.files, content); err != nil {
+			return t.wrapWriteError("upload the files of", obj.Ref, err)
 		}
 		err = t.sendManifest(ctx, m, create)
 		switch kind := chef.KindOf(err); {
 		case err == nil:
-			return t.degraded(obj.Ref, m)
+			return t.degradedError(obj.Ref, m)
 		case errors.Is(err, errStays) && !replaced:
 			// A frozen version never thaws, and an artifact never changes; only a new
 			// one can be what is wanted.
 			replaced = true
-			if err := t.remove(ctx, obj.Ref); err != nil {
-				return t.failWrite("replace", obj.Ref, err)
+			if err := t.deleteObject(ctx, obj.Ref); err != nil {
+				return t.wrapWriteError("replace", obj.Ref, err)
 			}
-			t.forget(m)
+			t.dropKnownFiles(m)
 		case kind == chef.KindMissingChecksum && cycle < maxCycles:
-			t.forget(m)
+			t.dropKnownFiles(m)
 		case kind == chef.KindMissingChecksum:
 			t.dropTorn(ctx, obj.Ref, m, create)
-			return t.failWrite("write", obj.Ref, err)
+			return t.wrapWriteError("write", obj.Ref, err)
 		case kind == chef.KindInvalid && !nullsGone && t.dropNulls(obj, m):
 			nullsGone = true
 		case errors.Is(err, errDiffers):
-			return t.reject("write", obj.Ref, replication.Degraded, "compare the version on both servers; an older server may change what it stores", "%w", err)
+			return t.newError("write", obj.Ref, replication.Degraded,
+				"compare the version on both servers; an older server may change what it stores", "%w", err)
 		default:
-			return t.failWrite("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
+			return t.wrapWriteError("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
 		}
 	}
 }
 
-func (t *Target) forget(m *manifest) {
+func (t *Target) dropKnownFiles(m *manifest) {
 	sums := make([]string, len(m.files))
 	for i, f := range m.files {
 		sums[i] = f.Checksum
 	}
-	t.checksums.forget(sums)
+	t.checksums.dropKnown(sums)
 }
 
 // dropNulls takes null values out of a manifest that the server refused as it
 // is. It returns false when there were none.
 func (t *Target) dropNulls(obj object.Object, m *manifest) bool {
 	body, dropped, err := chef.DropNullMetadata(m.body)
-	if err != nil || len(dropped) == 0 || m.set(obj, body) != nil {
+	if err != nil || len(dropped) == 0 || m.setBody(obj, body) != nil {
 		return false
 	}
 	m.dropped = append(m.dropped, dropped...)
 	return true
 }
 
-// degraded is nil, or says what the replica can't hold.
-func (t *Target) degraded(ref object.Ref, m *manifest) error {
+// degradedError is nil, or says what the replica can't hold.
+func (t *Target) degradedError(ref object.Ref, m *manifest) error {
 	if len(m.dropped) == 0 {
 		return nil
 	}
-	return t.reject("hold all of", ref, replication.Degraded, "upgrade the replica to Chef Infra Server 12.18 or newer, or repair the cookbook on the primary",
+	return t.newError("hold all of", ref, replication.Degraded,
+		"upgrade the replica to Chef Infra Server 12.18 or newer, or repair the cookbook on the primary",
 		"written without %s", strings.Join(m.dropped, ", "))
 }
 
@@ -188,14 +190,14 @@ func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 	}
 	a, err := t.org.Do(ctx, http.MethodPut, path, m.body)
 	if m.kind == object.CookbookArtifact && chef.KindOf(err) == chef.KindExists {
-		if err = t.holds(ctx, m); errors.Is(err, errDiffers) {
+		if err = t.checkStored(ctx, m); errors.Is(err, errDiffers) {
 			return errStays
 		}
 		return err
 	}
 	if err != nil {
 		// The answer was lost, not the write, if the server shows the content.
-		if isUnknown(err) && t.holds(ctx, m) == nil {
+		if isUnknown(err) && t.checkStored(ctx, m) == nil {
 			return nil
 		}
 		return err
@@ -203,11 +205,11 @@ func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 	if fingerprint, err := object.FingerprintOf(object.Ref{Kind: m.kind}, a.Body); err == nil && fingerprint == m.print {
 		return nil
 	}
-	return t.holds(ctx, m)
+	return t.checkStored(ctx, m)
 }
 
-// holds reads the version back and compares.
-func (t *Target) holds(ctx context.Context, m *manifest) error {
+// checkStored reads the version back and compares.
+func (t *Target) checkStored(ctx context.Context, m *manifest) error {
 	a, err := t.org.Do(ctx, http.MethodGet, m.path, nil)
 	if err != nil {
 		return err
@@ -230,10 +232,10 @@ func (t *Target) holds(ctx context.Context, m *manifest) error {
 // a version although its content is missing (docs/chef-server-api.md §3.3, §13). A
 // version that holds anything else than what was just sent stays.
 func (t *Target) dropTorn(ctx context.Context, ref object.Ref, m *manifest, create bool) {
-	if !create || t.holds(ctx, m) != nil {
+	if !create || t.checkStored(ctx, m) != nil {
 		return
 	}
-	if err := t.remove(ctx, ref); err != nil {
+	if err := t.deleteObject(ctx, ref); err != nil {
 		t.log.WarnContext(ctx, "a broken cookbook version could not be removed from the replica", "server", t.org.Client().Name(),
 			"kind", string(ref.Kind), "object", ref.Path(), "error", err)
 	}

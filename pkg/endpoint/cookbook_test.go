@@ -405,7 +405,7 @@ func TestChecksumsAreClaimedByOneAtATime(t *testing.T) {
 	claim([]string{"a", "b"}, false, "a", "b", "c")
 	c.release([]string{"a", "b"}, true)
 	claim(nil, false, "a", "b", "c")
-	c.forget([]string{"a"})
+	c.dropKnown([]string{"a"})
 	claim([]string{"a"}, false, "a", "b")
 }
 

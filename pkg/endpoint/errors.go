@@ -31,13 +31,13 @@ func classOf(kind chef.Kind) replication.Class {
 	return replication.Transient
 }
 
-// cause prints an error of the client without the request, which the error
+// terse prints an error of the client without the request, which the error
 // around it names already.
-type cause struct{ err *chef.Error }
+type terse struct{ err *chef.Error }
 
-func (c cause) Error() string { return c.err.Reason() }
+func (c terse) Error() string { return c.err.Reason() }
 
-func (c cause) Unwrap() error { return c.err }
+func (c terse) Unwrap() error { return c.err }
 
 // side is what sources and targets share: one organization, and its name in
 // messages.
@@ -45,29 +45,29 @@ type side struct {
 	org *chef.Org
 }
 
-// fail gives an error of the client its meaning for a pass. Other errors stay as
+// wrapError gives an error of the client its meaning for a pass. Other errors stay as
 // they are, and so do those that have a meaning, such as the primary's errors
 // that come out of a replica's upload.
-func (s side) fail(op string, ref object.Ref, err error) error {
+func (s side) wrapError(op string, ref object.Ref, err error) error {
 	var known *replication.Error
 	var e *chef.Error
 	if errors.As(err, &known) || !errors.As(err, &e) {
 		return err
 	}
-	failed := &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: cause{e}}
-	if failed.Class == replication.Foreign && optional(ref.Kind) {
+	failed := &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: terse{e}}
+	if failed.Class == replication.Foreign && isOptional(ref.Kind) {
 		word := ref.Kind.ConfigName()
 		failed.Class = replication.Unserved
 		failed.Hint = fmt.Sprintf("take %s out of kinds, or use a Chef Server that has them: 12.1 or newer", word)
-		failed.Err = fmt.Errorf("the server does not serve %s: %w", word, cause{e})
+		failed.Err = fmt.Errorf("the server does not serve %s: %w", word, terse{e})
 	}
 	return failed
 }
 
-// failWrite is fail for writes, in which "absent" concerns what surrounds the
+// wrapWriteError is wrapError for writes, in which "absent" concerns what surrounds the
 // object, such as its bag: it must not be taken for the object's absence.
-func (s side) failWrite(op string, ref object.Ref, err error) error {
-	failed := s.fail(op, ref, err)
+func (s side) wrapWriteError(op string, ref object.Ref, err error) error {
+	failed := s.wrapError(op, ref, err)
 	var known, e *replication.Error
 	if !errors.As(err, &known) && errors.As(failed, &e) && e.Class == replication.Absent {
 		e.Class, e.Hint = replication.Transient, "something else changes the replica meanwhile; it is tried again"
@@ -75,18 +75,20 @@ func (s side) failWrite(op string, ref object.Ref, err error) error {
 	return failed
 }
 
-// reject is an error that this package itself finds.
-func (s side) reject(op string, ref object.Ref, class replication.Class, hint, format string, args ...any) error {
+// newError returns an error that this package itself finds.
+func (s side) newError(op string, ref object.Ref, class replication.Class, hint, format string, args ...any) error {
 	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: class, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
-// mayNotCreate is the error of a create that the server refuses for the whole
+// createRefusedError is the error of a create that the server refuses for the whole
 // container, which is one trouble of the pair and not one of each object.
-func (s side) mayNotCreate(kind object.Kind, container string, err error) error {
-	c := s.org.Client()
+func (s side) createRefusedError(kind object.Kind, container string, err error) error {
+	c, org := s.org.Client(), s.org.Name()
+	text := fmt.Sprintf("user %s has no create permission on the container %s of organization %s (403)", c.User(), container, org)
 	return &replication.Error{Op: "create in", Ref: object.Ref{Kind: kind}, Server: c.Name(), Class: replication.Denied,
-		Hint: fmt.Sprintf("let an admin of the organization grant it: chef-sync-ctl prepare-org %s --side replica --replica %s", s.org.Name(), c.Name()),
-		Err:  refusedCreate{fmt.Sprintf("user %s has no create permission on the container %s of organization %s (403)", c.User(), container, s.org.Name()), err}}
+		Hint: fmt.Sprintf("let an admin of the organization grant it: chef-sync-ctl prepare-org %s --side replica --replica %s",
+			org, c.Name()),
+		Err: refusedCreate{text, err}}
 }
 
 // refusedCreate is [replication.ErrMayNotCreate] and what the server said.
@@ -113,7 +115,7 @@ func (t *Target) refusedWrite(ctx context.Context, ref object.Ref, err error) er
 	if _, getErr := t.org.Do(ctx, http.MethodGet, holder.Path(), nil); chef.KindOf(getErr) != chef.KindAbsent {
 		return err
 	}
-	return t.mayNotCreate(ref.Kind, containerOf(ref.Kind), err)
+	return t.createRefusedError(ref.Kind, containerOf(ref.Kind), err)
 }
 
 // containerOf is the container whose ACL decides who creates objects of a kind.

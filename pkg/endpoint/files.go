@@ -29,7 +29,8 @@ func (r *reader) Open(ctx context.Context, obj object.Object, file object.File) 
 			return content, size, r.fileError(op, obj.Ref, err)
 		}
 	}
-	return nil, 0, r.reject(op, obj.Ref, replication.Absent, "", "the cookbook version has changed and doesn't hold this content any more")
+	return nil, 0, r.newError(op, obj.Ref, replication.Absent, "",
+		"the cookbook version has changed and doesn't hold this content any more")
 }
 
 // fileError gives a failed download its meaning. Content that the file store
@@ -39,8 +40,8 @@ func (r *reader) fileError(op string, ref object.Ref, err error) error {
 		return nil
 	}
 	if chef.KindOf(err) == chef.KindAbsent {
-		return r.reject(op, ref, replication.Rejected, "upload this cookbook version to the server again",
+		return r.newError(op, ref, replication.Rejected, "upload this cookbook version to the server again",
 			"%w: %w", replication.ErrContentLost, err)
 	}
-	return r.fail(op, ref, err)
+	return r.wrapError(op, ref, err)
 }

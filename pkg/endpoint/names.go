@@ -7,11 +7,11 @@ import (
 	"chefsync/pkg/object"
 )
 
-// validName tells whether a name can be asked for: legal in a path, and not
+// validName reports whether a name can be asked for: legal in a path, and not
 // shadowed by a route of the server (docs/chef-server-api.md §4.4, §4.7).
 func validName(name string) bool { return chef.ValidName(name) && name != "_acl" }
 
-// validRef tells whether all names of an object can be asked for.
+// validRef reports whether all names of an object can be asked for.
 func validRef(r object.Ref) bool {
 	switch {
 	case !r.Kind.IsKnown() || !validName(r.Name):
@@ -24,7 +24,7 @@ func validRef(r object.Ref) bool {
 	return r.Sub == ""
 }
 
-// validVersion tells whether v is one to three numbers joined by dots.
+// validVersion reports whether v is one to three numbers joined by dots.
 func validVersion(v string) bool {
 	parts := strings.Split(v, ".")
 	for _, p := range parts {
@@ -35,7 +35,7 @@ func validVersion(v string) bool {
 	return len(parts) <= 3
 }
 
-// sameVersion tells whether two spellings name one version: servers keep three
+// sameVersion reports whether two spellings name one version: servers keep three
 // numbers, so 1, 1.0 and 01.0.0 are the same (docs/chef-server-api.md §3.3).
 func sameVersion(a, b string) bool {
 	return validVersion(a) && validVersion(b) && threeNumbers(a) == threeNumbers(b)

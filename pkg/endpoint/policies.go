@@ -14,10 +14,10 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// optional tells whether a server may lack a kind altogether: Chef Servers
+// isOptional reports whether a server may lack a kind altogether: Chef Servers
 // before 12.1 have no policies, goiardi 0.11.10 neither, which answers their
 // paths with 200 and nothing (docs/chef-server-api.md §5.2, §13).
-func optional(k object.Kind) bool {
+func isOptional(k object.Kind) bool {
 	return k == object.Policy || k == object.PolicyGroup || k == object.CookbookArtifact
 }
 
@@ -102,11 +102,11 @@ func (r *reader) PolicyGroups(ctx context.Context) (map[object.Ref]string, error
 	all := object.Ref{Kind: object.PolicyGroup}
 	a, err := r.org.Do(ctx, http.MethodGet, "/policy_groups", nil)
 	if err != nil {
-		return nil, r.fail("list", all, err)
+		return nil, r.wrapError("list", all, err)
 	}
 	bound, ok := decodePolicyGroups("", a.Body)
 	if !ok {
-		return nil, r.foreign("list", all)
+		return nil, r.foreignAnswer("list", all)
 	}
 	maps.DeleteFunc(bound, func(ref object.Ref, _ string) bool { return !validRef(ref) })
 	return bound, nil
@@ -119,12 +119,12 @@ func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 	ref := obj.Ref
 	doc, err := chef.CleanRevision(obj.Body)
 	if err != nil {
-		return t.reject("write", ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
+		return t.newError("write", ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
 	}
 	for range maxCycles {
 		_, err = t.org.Do(ctx, http.MethodPost, "/policies/"+ref.Name+"/revisions", doc)
 		if chef.KindOf(err) != chef.KindExists {
-			return t.failWrite("write", ref, t.refusedWrite(ctx, ref, err))
+			return t.wrapWriteError("write", ref, t.refusedWrite(ctx, ref, err))
 		}
 		held, getErr := t.Get(ctx, ref)
 		switch {
@@ -135,19 +135,19 @@ func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 		case replication.ClassOf(getErr) != replication.Rejected && getErr != nil:
 			return getErr
 		}
-		if err := t.unbound(ctx, "replace", ref); err != nil {
+		if err := t.checkUnbound(ctx, "replace", ref); err != nil {
 			return err
 		}
-		if err := t.remove(ctx, ref); err != nil {
-			return t.failWrite("replace", ref, err)
+		if err := t.deleteObject(ctx, ref); err != nil {
+			return t.wrapWriteError("replace", ref, err)
 		}
 	}
-	return t.failWrite("write", ref, fmt.Errorf("it comes and goes while it is written: %w", err))
+	return t.wrapWriteError("write", ref, fmt.Errorf("it comes and goes while it is written: %w", err))
 }
 
-// unbound refuses what would take a revision away from a policy group that binds
+// checkUnbound refuses what would take a revision away from a policy group that binds
 // it: servers drop the binding with the revision, without a word.
-func (t *Target) unbound(ctx context.Context, op string, revision object.Ref) error {
+func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Ref) error {
 	all, err := t.PolicyGroups(ctx)
 	if err != nil {
 		return err
@@ -162,7 +162,8 @@ func (t *Target) unbound(ctx context.Context, op string, revision object.Ref) er
 		return nil
 	}
 	slices.Sort(groups)
-	return t.reject(op, revision, replication.Rejected, "let the groups use another revision, or delete this one on the replica by hand and ask for a resync",
+	return t.newError(op, revision, replication.Rejected,
+		"let the groups use another revision, or delete this one on the replica by hand and ask for a resync",
 		"policy groups use this revision: %s", strings.Join(groups, ", "))
 }
 
@@ -172,10 +173,10 @@ func (t *Target) unbound(ctx context.Context, op string, revision object.Ref) er
 func (t *Target) bindPolicy(ctx context.Context, obj object.Object) error {
 	doc, err := chef.CleanRevision(obj.Body)
 	if err != nil {
-		return t.reject("write", obj.Ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
+		return t.newError("write", obj.Ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
 	}
 	_, err = t.org.Do(ctx, http.MethodPut, obj.Ref.Path(), doc)
-	return t.failWrite("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
+	return t.wrapWriteError("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
 }
 
 // removePolicy deletes a revision, or a policy from a group. What then is an
@@ -184,11 +185,11 @@ func (t *Target) removePolicy(ctx context.Context, ref object.Ref) error {
 	inner := "policies"
 	if ref.Kind == object.Policy {
 		inner = "revisions"
-		if err := t.unbound(ctx, "delete", ref); err != nil {
+		if err := t.checkUnbound(ctx, "delete", ref); err != nil {
 			return err
 		}
 	}
-	if err := t.remove(ctx, ref); err != nil {
+	if err := t.deleteObject(ctx, ref); err != nil {
 		return err
 	}
 	holder := object.Ref{Kind: ref.Kind, Name: ref.Name}
@@ -204,5 +205,5 @@ func (t *Target) removePolicy(ctx context.Context, ref object.Ref) error {
 	if json.Unmarshal(a.Body, &members) != nil || json.Unmarshal(members[inner], &held) != nil || held == nil || len(held) > 0 {
 		return nil
 	}
-	return t.remove(ctx, holder)
+	return t.deleteObject(ctx, holder)
 }

@@ -35,13 +35,13 @@ func (r *reader) Identity(ctx context.Context) (string, error) {
 		return id, nil // API clients may not read it
 	}
 	if err != nil {
-		return "", r.fail("read the organization", object.Ref{}, err)
+		return "", r.wrapError("read the organization", object.Ref{}, err)
 	}
 	var doc struct {
 		GUID string `json:"guid"`
 	}
 	if json.Unmarshal(a.Body, &doc) != nil {
-		return "", r.foreign("read the organization", object.Ref{})
+		return "", r.foreignAnswer("read the organization", object.Ref{})
 	}
 	if doc.GUID != "" {
 		id += "#" + doc.GUID
@@ -53,18 +53,18 @@ func (r *reader) Identity(ctx context.Context) (string, error) {
 func (r *reader) List(ctx context.Context, scope object.Scope) ([]object.Ref, error) {
 	path := listPath(scope)
 	if path == "" {
-		return nil, r.reject("list", object.Ref(scope), replication.Rejected, "", "this scope can't be listed")
+		return nil, r.newError("list", object.Ref(scope), replication.Rejected, "", "this scope can't be listed")
 	}
 	a, err := r.org.Do(ctx, http.MethodGet, path, nil)
 	if chef.KindOf(err) == chef.KindAbsent && scope.Name != "" {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, r.fail("list", object.Ref(scope), err)
+		return nil, r.wrapError("list", object.Ref(scope), err)
 	}
 	refs, ok := decodeList(scope, a.Body)
 	if !ok {
-		return nil, r.foreign("list", object.Ref(scope))
+		return nil, r.foreignAnswer("list", object.Ref(scope))
 	}
 	refs = slices.DeleteFunc(refs, func(ref object.Ref) bool {
 		if ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment {
@@ -96,7 +96,7 @@ func listPath(s object.Scope) string {
 		return "/data"
 	case s.Kind == object.DataBagItem && validName(s.Name):
 		return "/data/" + s.Name
-	case optional(s.Kind) && (s.Name == "" || validName(s.Name)):
+	case isOptional(s.Kind) && (s.Name == "" || validName(s.Name)):
 		return object.Ref{Kind: s.Kind, Name: s.Name}.Path()
 	}
 	return ""
@@ -156,18 +156,18 @@ func decodeCookbooks(body []byte) ([]object.Ref, bool) {
 func (r *reader) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	none := object.Object{}
 	if !validRef(ref) {
-		return none, r.reject("read", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
+		return none, r.newError("read", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
 	}
 	a, err := r.org.Do(ctx, http.MethodGet, ref.Path(), nil)
 	if err != nil {
-		return none, r.fail("read", ref, err)
+		return none, r.wrapError("read", ref, err)
 	}
 	if ref.Kind == object.DataBag {
 		return bagObject(ref), nil
 	}
 	obj, err := decodeObject(ref, a.Body)
 	if err != nil {
-		return none, r.reject("read", ref, replication.Rejected, "repair the object on the server", "%w", err)
+		return none, r.newError("read", ref, replication.Rejected, "repair the object on the server", "%w", err)
 	}
 	return obj, nil
 }
@@ -212,7 +212,8 @@ func checkName(ref object.Ref, body []byte) error {
 		return s
 	}
 	name, sub := ref.Kind.NameMembers()
-	same := (name == "" || text(name) == ref.Name) && (sub == "" || text(sub) == ref.Sub || ref.Kind.IsVersioned() && sameVersion(text(sub), ref.Sub))
+	sameSub := sub == "" || text(sub) == ref.Sub || ref.Kind.IsVersioned() && sameVersion(text(sub), ref.Sub)
+	same := (name == "" || text(name) == ref.Name) && sameSub
 	if !same {
 		return errors.New("the object's body has another name than its path")
 	}
@@ -236,9 +237,9 @@ func filesOf(manifest []byte) ([]object.File, error) {
 	return out, nil
 }
 
-// foreign is an answer that the client let pass but that isn't what a Chef
+// foreignAnswer is the error of an answer that the client let pass but that isn't what a Chef
 // Server answers here.
-func (r *reader) foreign(op string, ref object.Ref) error {
-	return r.reject(op, ref, replication.Foreign, "check that the URL is a Chef Server's and that no proxy changes its answers",
+func (r *reader) foreignAnswer(op string, ref object.Ref) error {
+	return r.newError(op, ref, replication.Foreign, "check that the URL is a Chef Server's and that no proxy changes its answers",
 		"the answer doesn't have the form that a Chef Server gives it")
 }

@@ -37,11 +37,12 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 	if o.Uploads <= 0 {
 		o.Uploads = 8
 	}
-	return &Target{reader: newReader(org, o.Log), uploads: make(chan struct{}, o.Uploads), checksums: newChecksums(), overwrites: make(chan struct{}, 1)}
+	return &Target{reader: newReader(org, o.Log), checksums: newChecksums(),
+		uploads: make(chan struct{}, o.Uploads), overwrites: make(chan struct{}, 1)}
 }
 
 // Expect implements replication.Target. Only cookbook files outside the nine
-// segments can be lost, on a server that speaks API version 1 or 0
+// segments can be lost, on a server with API version 1 or 0
 // (docs/chef-server-api.md §3.2).
 func (t *Target) Expect(ctx context.Context, obj object.Object) (expected string, dropped []string, err error) {
 	if !obj.Ref.Kind.HasFiles() {
@@ -49,7 +50,7 @@ func (t *Target) Expect(ctx context.Context, obj object.Object) (expected string
 	}
 	version, err := t.org.Client().APIVersion(ctx)
 	if err != nil {
-		return "", nil, t.fail("ask the version for", obj.Ref, err)
+		return "", nil, t.wrapError("ask the version for", obj.Ref, err)
 	}
 	if version >= 2 {
 		return obj.Fingerprint, nil, nil
@@ -71,7 +72,7 @@ func (t *Target) Expect(ctx context.Context, obj object.Object) (expected string
 // 0.11.10 was sent at the same time, each with 201, more than half were gone
 // afterwards.
 func (t *Target) Lane(ref object.Ref) string {
-	if ref.Kind.HasFiles() || optional(ref.Kind) || ref.Kind == object.DataBagItem && t.org.Client().Orgless() {
+	if ref.Kind.HasFiles() || isOptional(ref.Kind) || ref.Kind == object.DataBagItem && t.org.Client().Orgless() {
 		return ref.Name
 	}
 	return ref.Path()
@@ -82,14 +83,14 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 	ref := obj.Ref
 	switch {
 	case !validRef(ref):
-		return t.reject("write", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
+		return t.newError("write", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
 	case ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment:
-		return t.reject("write", ref, replication.Rejected, "", "the environment _default can't be written")
+		return t.newError("write", ref, replication.Rejected, "", "the environment _default can't be written")
 	case ref.Kind == object.DataBag:
-		return t.failWrite("write", ref, t.putBag(ctx, ref.Name))
+		return t.wrapWriteError("write", ref, t.putBag(ctx, ref.Name))
 	}
 	if err := checkName(ref, obj.Body); err != nil {
-		return t.reject("write", ref, replication.Rejected, "repair the object on the primary", "%w", err)
+		return t.newError("write", ref, replication.Rejected, "repair the object on the primary", "%w", err)
 	}
 	switch ref.Kind {
 	case object.Cookbook, object.CookbookArtifact:
@@ -103,7 +104,7 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 	if ref.Kind == object.DataBagItem {
 		body = wrapItem(ref, body)
 	}
-	return t.failWrite("write", ref, t.putJSON(ctx, ref, body, create))
+	return t.wrapWriteError("write", ref, t.putJSON(ctx, ref, body, create))
 }
 
 // putJSON is the upsert of roles, environments and items: only POST creates and
@@ -129,7 +130,7 @@ func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, creat
 		case !create && kind == chef.KindAbsent:
 			create = true
 		case create && kind == chef.KindPermission && ref.Kind != object.DataBagItem: // an item needs a right on its bag
-			return t.mayNotCreate(ref.Kind, containerOf(ref.Kind), err)
+			return t.createRefusedError(ref.Kind, containerOf(ref.Kind), err)
 		default:
 			return err
 		}
@@ -150,7 +151,7 @@ func (t *Target) putBag(ctx context.Context, name string) error {
 		if _, getErr := t.org.Do(ctx, http.MethodGet, "/data/"+name, nil); getErr == nil {
 			return nil
 		}
-		return t.mayNotCreate(object.DataBag, containerOf(object.DataBag), err)
+		return t.createRefusedError(object.DataBag, containerOf(object.DataBag), err)
 	}
 	return err
 }
@@ -169,29 +170,30 @@ func wrapItem(ref object.Ref, body []byte) []byte {
 		return body
 	}
 	// Names are checked, so they need no escaping.
-	return fmt.Appendf(nil, `{"name":"data_bag_item_%s_%s","json_class":"Chef::DataBagItem","chef_type":"data_bag_item","data_bag":"%s","raw_data":%s}`,
+	return fmt.Appendf(nil, `{"name":"data_bag_item_%s_%s","json_class":"Chef::DataBagItem",`+
+		`"chef_type":"data_bag_item","data_bag":"%s","raw_data":%s}`,
 		ref.Name, ref.Sub, ref.Name, body)
 }
 
 // Delete implements replication.Target.
 func (t *Target) Delete(ctx context.Context, ref object.Ref) error {
 	if !validRef(ref) {
-		return t.reject("delete", ref, replication.Rejected, "", "this name can't be used in a path")
+		return t.newError("delete", ref, replication.Rejected, "", "this name can't be used in a path")
 	}
 	if ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment {
-		return t.reject("delete", ref, replication.Rejected, "", "the environment _default can't be deleted")
+		return t.newError("delete", ref, replication.Rejected, "", "the environment _default can't be deleted")
 	}
 	if ref.Kind == object.Policy || ref.Kind == object.PolicyGroup {
-		return t.fail("delete", ref, t.removePolicy(ctx, ref))
+		return t.wrapError("delete", ref, t.removePolicy(ctx, ref))
 	}
-	err := t.remove(ctx, ref)
+	err := t.deleteObject(ctx, ref)
 	if ref.Kind.HasFiles() {
-		t.checksums.forgetAll() // the server collects what no cookbook refers to any more
+		t.checksums.dropAllKnown() // the server collects what no cookbook refers to any more
 	}
-	return t.fail("delete", ref, err)
+	return t.wrapError("delete", ref, err)
 }
 
-func (t *Target) remove(ctx context.Context, ref object.Ref) error {
+func (t *Target) deleteObject(ctx context.Context, ref object.Ref) error {
 	_, err := t.org.Do(ctx, http.MethodDelete, ref.Path(), nil)
 	if chef.KindOf(err) == chef.KindAbsent {
 		return nil
@@ -199,12 +201,13 @@ func (t *Target) remove(ctx context.Context, ref object.Ref) error {
 	return err
 }
 
-// isUnknown tells whether a write may have taken effect in full although its
+// isUnknown reports whether a write may have taken effect in full although its
 // answer was lost. A 500 isn't such a case: the server stopped halfway.
 func isUnknown(err error) bool {
 	var e *chef.Error
 	if !errors.As(err, &e) {
 		return false
 	}
-	return e.Kind == chef.KindUnreachable || e.Kind == chef.KindUnavailable && (e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout)
+	gateway := e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout
+	return e.Kind == chef.KindUnreachable || e.Kind == chef.KindUnavailable && gateway
 }

@@ -12,9 +12,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// upload brings content to the server, as far as it lacks it: one sandbox for
+// uploadFiles brings content to the server, as far as it lacks it: one sandbox for
 // each chunk of checksums. What others send meanwhile is waited for.
-func (t *Target) upload(ctx context.Context, kind object.Kind, files []object.File, content replication.Content) error {
+func (t *Target) uploadFiles(ctx context.Context, kind object.Kind, files []object.File, content replication.Content) error {
 	sums, byChecksum := make([]string, len(files)), make(map[string]object.File, len(files))
 	for i, f := range files {
 		sums[i], byChecksum[f.Checksum] = f.Checksum, f
@@ -39,7 +39,9 @@ func (t *Target) upload(ctx context.Context, kind object.Kind, files []object.Fi
 }
 
 // uploadClaimed uploads claimed content and releases it.
-func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, sums []string, byChecksum map[string]object.File, content replication.Content) error {
+func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, sums []string, byChecksum map[string]object.File,
+	content replication.Content,
+) error {
 	for len(sums) > 0 {
 		chunk := sums[:min(chef.SandboxChunk, len(sums))]
 		files := make([]object.File, len(chunk))
@@ -51,7 +53,7 @@ func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, sums []str
 			t.checksums.release(sums, false)
 			var refused *sandboxError
 			if errors.As(err, &refused) && chef.KindOf(err) == chef.KindPermission {
-				return t.mayNotCreate(kind, "sandboxes", refused.err)
+				return t.createRefusedError(kind, "sandboxes", refused.err)
 			}
 			return err
 		}
@@ -68,7 +70,7 @@ const maxRounds = 12
 // there, the chunk is halved: what isn't committed has to be sent again, so a
 // sandbox must be done within chef.UploadTime.
 func (t *Target) uploadChunk(ctx context.Context, files []object.File, content replication.Content, round int) error {
-	err := t.sandbox(ctx, files, content)
+	_, err := t.fillSandbox(ctx, files, content)
 	var known *replication.Error // of the content: the primary's trouble, which no other sandbox mends
 	if err == nil || round >= maxRounds || errors.As(err, &known) {
 		return err
@@ -110,35 +112,30 @@ func isCommit(err error) bool {
 	return false
 }
 
-func (t *Target) sandbox(ctx context.Context, files []object.File, content replication.Content) error {
-	_, err := t.fill(ctx, files, content)
-	return err
-}
-
 // Reupload implements replication.Target. A server that doesn't ask for the content
 // has a row for the checksum, whatever its store holds (docs/chef-server-api.md §3.5).
 func (t *Target) Reupload(ctx context.Context, file object.File, content replication.Content) (taken bool, err error) {
 	sums := []string{file.Checksum}
-	t.checksums.forget(sums)
+	t.checksums.dropKnown(sums)
 	for mine, sent := t.checksums.claim(sums); len(mine) == 0; mine, sent = t.checksums.claim(sums) {
 		select {
 		case <-sent:
-			t.checksums.forget(sums)
+			t.checksums.dropKnown(sums)
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
 	}
-	sent, err := t.fill(ctx, []object.File{file}, content)
+	sent, err := t.fillSandbox(ctx, []object.File{file}, content)
 	if isCommit(err) {
-		sent, err = t.fill(ctx, []object.File{file}, content)
+		sent, err = t.fillSandbox(ctx, []object.File{file}, content)
 	}
 	t.checksums.release(sums, err == nil)
-	return sent > 0, t.failWrite("upload "+file.Path+" again", object.Ref{}, err)
+	return sent > 0, t.wrapWriteError("upload "+file.Path+" again", object.Ref{}, err)
 }
 
-// fill makes a sandbox, uploads what the server lacks, and commits it. It returns
+// fillSandbox makes a sandbox, uploads what the server lacks, and commits it. It returns
 // the number of contents that the server took. The caller has claimed them.
-func (t *Target) fill(ctx context.Context, files []object.File, content replication.Content) (sent int, err error) {
+func (t *Target) fillSandbox(ctx context.Context, files []object.File, content replication.Content) (sent int, err error) {
 	sums := make([]string, len(files))
 	byChecksum := make(map[string]object.File, len(files))
 	for i, f := range files {
@@ -148,7 +145,7 @@ func (t *Target) fill(ctx context.Context, files []object.File, content replicat
 	if err != nil {
 		return 0, &sandboxError{err}
 	}
-	if err := t.sendAll(ctx, box.Uploads, byChecksum, content); err != nil {
+	if err := t.sendFiles(ctx, box.Uploads, byChecksum, content); err != nil {
 		return 0, err
 	}
 	if err := t.org.CommitSandbox(ctx, box.ID); err != nil {
@@ -157,8 +154,8 @@ func (t *Target) fill(ctx context.Context, files []object.File, content replicat
 	return len(box.Uploads), nil
 }
 
-// sendAll uploads with bounded parallelism and stops at the first error.
-func (t *Target) sendAll(ctx context.Context, uploads []chef.Upload, files map[string]object.File, content replication.Content) error {
+// sendFiles uploads with bounded parallelism and stops at the first error.
+func (t *Target) sendFiles(ctx context.Context, uploads []chef.Upload, files map[string]object.File, content replication.Content) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -171,7 +168,7 @@ func (t *Target) sendAll(ctx context.Context, uploads []chef.Upload, files map[s
 		}
 		wg.Go(func() {
 			defer func() { <-t.uploads }()
-			if err := t.send(ctx, u, files[u.Checksum], content); err != nil {
+			if err := t.sendFile(ctx, u, files[u.Checksum], content); err != nil {
 				cancel(err)
 			}
 		})
@@ -180,9 +177,9 @@ func (t *Target) sendAll(ctx context.Context, uploads []chef.Upload, files map[s
 	return context.Cause(ctx)
 }
 
-// send uploads one content. It is opened once before the transfer to learn its
+// sendFile uploads one content. It is opened once before the transfer to learn its
 // size; that reader serves the first attempt.
-func (t *Target) send(ctx context.Context, u chef.Upload, file object.File, content replication.Content) error {
+func (t *Target) sendFile(ctx context.Context, u chef.Upload, file object.File, content replication.Content) error {
 	first, size, err := content.Open(ctx, file)
 	if err != nil {
 		return err

@@ -21,14 +21,14 @@ type principal struct {
 	Member    bool   `json:"org_member"`
 }
 
-// principals asks for the user and the client of the actor's name.
-func (r *run) principals(ctx context.Context, who *chef.Org) ([]principal, error) {
+// findPrincipals asks for the user and the client of the actor's name.
+func (r *run) findPrincipals(ctx context.Context, who *chef.Org) ([]principal, error) {
 	answer, err := who.Do(ctx, "GET", "/principals/"+r.Name, nil)
-	if is(err, chef.KindAbsent) {
+	if hasKind(err, chef.KindAbsent) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, r.as(who, "look for "+r.Name, err, "")
+		return nil, r.wrapError(who, "look for "+r.Name, err, "")
 	}
 	var list struct {
 		Principals []principal `json:"principals"`
@@ -38,7 +38,7 @@ func (r *run) principals(ctx context.Context, who *chef.Org) ([]principal, error
 	}
 	var one principal // API version 0
 	if err := json.Unmarshal(answer.Body, &one); err != nil || one.Type == "" {
-		return nil, r.as(who, "look for "+r.Name, errors.New("the answer isn't a list of principals"), "")
+		return nil, r.wrapError(who, "look for "+r.Name, errors.New("the answer isn't a list of principals"), "")
 	}
 	return []principal{one}, nil
 }
@@ -52,30 +52,30 @@ func (r *run) haveActor(ctx context.Context) error {
 	if who.Client().Orgless() {
 		return nil
 	}
-	found, err := r.principals(ctx, who)
+	found, err := r.findPrincipals(ctx, who)
 	if err != nil {
 		return err
 	}
-	chosen, ok := r.choose(found)
+	chosen, ok := r.choosePrincipal(found)
 	if !ok {
 		return r.createActor(ctx)
 	}
 	r.report.Actor = chosen.Type
 	what := string(chosen.Type) + " " + r.Name
 	if r.key == nil {
-		r.step(Fine, what, "exists; without the private key it can't be told whether they fit")
+		r.addStep(Fine, what, "exists; without the private key it can't be told whether they fit")
 		return nil
 	}
 	if samePublic(r.key, chosen.PublicKey) {
-		r.step(Fine, what, "owns the key")
+		r.addStep(Fine, what, "owns the key")
 		return nil
 	}
 	return r.haveAnotherKey(ctx, what)
 }
 
-// choose picks the principal that was asked for; among two, the one that owns
+// choosePrincipal picks the principal that was asked for; among two, the one that owns
 // the key, then the user.
-func (r *run) choose(found []principal) (principal, bool) {
+func (r *run) choosePrincipal(found []principal) (principal, bool) {
 	var best principal
 	for _, p := range found {
 		if r.Actor != Auto && p.Type != r.Actor {
@@ -100,25 +100,27 @@ func (r *run) haveAnotherKey(ctx context.Context, what string) error {
 	}
 	_, err := r.sync.Client().Do(ctx, "GET", own, nil)
 	switch {
-	case err == nil || is(err, chef.KindPermission): // what is refused to it was signed well
-		r.step(Fine, what, "owns the key, as a further one")
+	case err == nil || hasKind(err, chef.KindPermission): // what is refused to it was signed well
+		r.addStep(Fine, what, "owns the key, as a further one")
 		return nil
-	case !is(err, chef.KindKey):
-		return r.as(r.sync, "sign in", err, "")
-	case !r.may(what, "exists, but doesn't own the key %s", r.Key.Where()):
+	case !hasKind(err, chef.KindKey):
+		return r.wrapError(r.sync, "sign in", err, "")
+	case !r.mayChange(what, "exists, but doesn't own the key %s", r.Key.Where()):
 		return nil
 	}
 	sum := sha256.Sum256([]byte(publicPEM(r.key)))
-	body := encode(map[string]any{"name": "chef-sync-" + hex.EncodeToString(sum[:4]), "public_key": publicPEM(r.key), "expiration_date": "infinity"})
+	body := encodeJSON(map[string]any{"name": "chef-sync-" + hex.EncodeToString(sum[:4]),
+		"public_key": publicPEM(r.key), "expiration_date": "infinity"})
 	_, err = r.caller.Client().Do(ctx, "POST", own+"/keys", body)
 	switch err = butLost(err); {
-	case is(err, chef.KindExists):
-		return r.as(r.caller, "add the key to "+what, err,
+	case hasKind(err, chef.KindExists):
+		return r.wrapError(r.caller, "add the key to "+what, err,
 			"this key was added before but isn't valid: look at its expiry with knife "+string(r.report.Actor)+" key list "+r.Name)
 	case err != nil:
-		return r.as(r.caller, "add the key to "+what, err, "put the private key that belongs to "+what+" into "+r.Key.Where()+", or use a superuser's key")
+		return r.wrapError(r.caller, "add the key to "+what, err,
+			"put the private key that belongs to "+what+" into "+r.Key.Where()+", or use a superuser's key")
 	}
-	r.step(Done, what, "exists; the key was added to it")
+	r.addStep(Done, what, "exists; the key was added to it")
 	return nil
 }
 
@@ -127,12 +129,12 @@ func (r *run) createActor(ctx context.Context) error {
 	if r.Actor == Auto {
 		r.report.Actor = ""
 	}
-	if !r.may("user or client "+r.Name, "does not exist") {
+	if !r.mayChange("user or client "+r.Name, "does not exist") {
 		return nil
 	}
 	if r.Actor != Client {
 		err := r.createUser(ctx)
-		if err == nil || !is(err, chef.KindPermission) || r.Actor == User {
+		if err == nil || !hasKind(err, chef.KindPermission) || r.Actor == User {
 			return err
 		}
 		// Only a superuser creates users; an admin of the organization can make a
@@ -142,27 +144,27 @@ func (r *run) createActor(ctx context.Context) error {
 }
 
 func (r *run) createUser(ctx context.Context) error {
-	body := encode(map[string]any{
+	body := encodeJSON(map[string]any{
 		"username": r.Name, "display_name": "Chef Replication", "first_name": "Chef", "last_name": "Replication",
 		"email": r.Name + "@chef-sync.invalid", "password": rand.Text(), // nobody signs in with it
 		"public_key": publicPEM(r.key),
 	})
 	_, err := r.caller.Client().Do(ctx, "POST", "/users", body)
 	if err = butLost(err); err != nil {
-		return r.as(r.caller, "create the user "+r.Name, err, "")
+		return r.wrapError(r.caller, "create the user "+r.Name, err, "")
 	}
 	r.report.Actor = User
-	r.step(Done, "user "+r.Name, "created")
+	r.addStep(Done, "user "+r.Name, "created")
 	return nil
 }
 
 func (r *run) createClient(ctx context.Context) error {
-	_, err := r.caller.Do(ctx, "POST", "/clients", encode(map[string]any{"name": r.Name, "public_key": publicPEM(r.key)}))
+	_, err := r.caller.Do(ctx, "POST", "/clients", encodeJSON(map[string]any{"name": r.Name, "public_key": publicPEM(r.key)}))
 	if err = butLost(err); err != nil {
-		return r.as(r.caller, "create the client "+r.Name, err, "")
+		return r.wrapError(r.caller, "create the client "+r.Name, err, "")
 	}
 	r.report.Actor = Client
-	r.step(Done, "client "+r.Name, "created")
+	r.addStep(Done, "client "+r.Name, "created")
 	return nil
 }
 
@@ -187,55 +189,56 @@ func (r *run) haveMembership(ctx context.Context) error {
 	_, err := r.caller.Do(ctx, "GET", "/users/"+r.Name, nil)
 	switch {
 	case err == nil:
-		r.step(Fine, what, "")
+		r.addStep(Fine, what, "")
 		return nil
-	case !is(err, chef.KindAbsent):
-		return r.as(r.caller, "look for the membership of "+r.Name, err, "")
-	case !r.may(what, "%s isn't associated with the organization", r.Name):
+	case !hasKind(err, chef.KindAbsent):
+		return r.wrapError(r.caller, "look for the membership of "+r.Name, err, "")
+	case !r.mayChange(what, "%s isn't associated with the organization", r.Name):
 		return nil
 	}
-	_, err = r.caller.Do(ctx, "POST", "/users", encode(map[string]string{"username": r.Name}))
+	_, err = r.caller.Do(ctx, "POST", "/users", encodeJSON(map[string]string{"username": r.Name}))
 	switch {
-	case err == nil || is(err, chef.KindExists):
-		r.step(Done, what, "associated")
+	case err == nil || hasKind(err, chef.KindExists):
+		r.addStep(Done, what, "associated")
 		return nil
-	case !is(err, chef.KindPermission):
-		return r.as(r.caller, "associate "+r.Name, err, "")
+	case !hasKind(err, chef.KindPermission):
+		return r.wrapError(r.caller, "associate "+r.Name, err, "")
 	}
-	return r.invite(ctx, what)
+	return r.inviteUser(ctx, what)
 }
 
-func (r *run) invite(ctx context.Context, what string) error {
-	_, err := r.caller.Do(ctx, "POST", "/association_requests", encode(map[string]string{"user": r.Name}))
-	if err != nil && !is(err, chef.KindExists) {
-		return r.as(r.caller, "invite "+r.Name, err, "")
+func (r *run) inviteUser(ctx context.Context, what string) error {
+	_, err := r.caller.Do(ctx, "POST", "/association_requests", encodeJSON(map[string]string{"user": r.Name}))
+	if err != nil && !hasKind(err, chef.KindExists) {
+		return r.wrapError(r.caller, "invite "+r.Name, err, "")
 	}
 	requests := "/users/" + r.Name + "/association_requests"
 	answer, err := r.sync.Client().Do(ctx, "GET", requests, nil)
 	if err != nil {
-		return r.as(r.sync, "look for the invitation", err, "")
+		return r.wrapError(r.sync, "look for the invitation", err, "")
 	}
 	var open []struct {
 		ID  string `json:"id"`
 		Org string `json:"orgname"`
 	}
 	if err := json.Unmarshal(answer.Body, &open); err != nil {
-		return r.as(r.sync, "look for the invitation", fmt.Errorf("the answer isn't a list of invitations: %w", err), "")
+		return r.wrapError(r.sync, "look for the invitation", fmt.Errorf("the answer isn't a list of invitations: %w", err), "")
 	}
 	for _, o := range open {
 		if o.Org != r.Org {
 			continue
 		}
-		if _, err := r.sync.Client().Do(ctx, "PUT", requests+"/"+lastSegment(o.ID), encode(map[string]string{"response": "accept"})); err != nil {
-			return r.as(r.sync, "accept the invitation", err, "run this again; the invitation stays open")
+		accept := encodeJSON(map[string]string{"response": "accept"})
+		if _, err := r.sync.Client().Do(ctx, "PUT", requests+"/"+lastSegment(o.ID), accept); err != nil {
+			return r.wrapError(r.sync, "accept the invitation", err, "run this again; the invitation stays open")
 		}
-		r.step(Done, what, "invited, and the invitation accepted")
+		r.addStep(Done, what, "invited, and the invitation accepted")
 		return nil
 	}
-	return r.as(r.sync, "accept the invitation", errors.New("the invitation isn't there"), "run this again")
+	return r.wrapError(r.sync, "accept the invitation", errors.New("the invitation isn't there"), "run this again")
 }
 
-func encode(v any) []byte {
+func encodeJSON(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil // maps of strings and lists always encode

@@ -84,7 +84,7 @@ func publicPEM(key *rsa.PrivateKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// samePublic tells whether a public key in PEM form, PKIX or PKCS#1, or in a
+// samePublic reports whether a public key in PEM form, PKIX or PKCS#1, or in a
 // certificate, belongs to a private key.
 func samePublic(key *rsa.PrivateKey, text string) bool {
 	block, _ := pem.Decode([]byte(text))

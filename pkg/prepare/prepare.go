@@ -87,9 +87,9 @@ func (o Options) collections() []string {
 	return slices.Compact(all)
 }
 
-// optional tells whether a server may lack a collection and its container
+// isOptional reports whether a server may lack a collection and its container
 // altogether: those of policyfiles (docs/chef-server-api.md §5.2, §8.1).
-func optional(collection string) bool {
+func isOptional(collection string) bool {
 	return !slices.Contains(Options{}.collections(), collection)
 }
 
@@ -156,7 +156,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		r.caller = o.Caller.Org(o.Org)
 		r.report.Caller, r.report.Server = o.Caller.User(), o.Caller.Name()
 	}
-	for _, step := range []func(context.Context) error{r.findKey, r.haveOrg, r.makeKey, r.haveActor, r.haveMembership, r.haveRights, r.prove, r.lookAround} {
+	for _, step := range []func(context.Context) error{
+		r.findKey, r.haveOrg, r.makeKey, r.haveActor, r.haveMembership, r.haveRights, r.proveRights, r.lookAround,
+	} {
 		if err := step(ctx); err != nil {
 			r.report.Ready = false
 			return r.report, err
@@ -165,8 +167,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r.report, nil
 }
 
-// step notes what was found or done.
-func (r *run) step(s State, what, format string, args ...any) {
+// addStep notes what was found or done.
+func (r *run) addStep(s State, what, format string, args ...any) {
 	r.report.Steps = append(r.report.Steps, Step{What: what, State: s, Detail: fmt.Sprintf(format, args...)})
 	switch s {
 	case Done:
@@ -176,10 +178,10 @@ func (r *run) step(s State, what, format string, args ...any) {
 	}
 }
 
-// may tells whether something missing may be mended; if not, it is noted.
-func (r *run) may(what, format string, args ...any) bool {
+// mayChange reports whether something missing may be mended; if not, it is noted.
+func (r *run) mayChange(what, format string, args ...any) bool {
 	if r.Check || r.caller == nil {
-		r.step(Missing, what, format, args...)
+		r.addStep(Missing, what, format, args...)
 		return false
 	}
 	return true
@@ -190,12 +192,12 @@ func (r *run) findKey(context.Context) error {
 	key, err := r.Key.Load()
 	switch {
 	case err == nil:
-		r.step(Fine, "private key", "%s", r.Key.Where())
-		return r.use(key)
+		r.addStep(Fine, "private key", "%s", r.Key.Where())
+		return r.useKey(key)
 	case !errors.Is(err, fs.ErrNotExist):
-		return r.local("load the private key", err, "correct the key in the configuration, or move the broken file away")
+		return r.localError("load the private key", err, "correct the key in the configuration, or move the broken file away")
 	case r.Check:
-		r.step(Missing, "private key", "%s", r.Key.Where())
+		r.addStep(Missing, "private key", "%s", r.Key.Where())
 	}
 	return nil
 }
@@ -209,18 +211,19 @@ func (r *run) makeKey(context.Context) error {
 	}
 	key, err := r.Key.Create()
 	if err != nil {
-		return r.local("make the private key", err, "point the key in the configuration to a file that can be written, as file:/path/key.pem")
+		return r.localError("make the private key", err,
+			"point the key in the configuration to a file that can be written, as file:/path/key.pem")
 	}
-	r.step(Done, "private key", "made %s", r.Key.Where())
-	return r.use(key)
+	r.addStep(Done, "private key", "made %s", r.Key.Where())
+	return r.useKey(key)
 }
 
-// use makes the client that signs with the key.
-func (r *run) use(key *rsa.PrivateKey) error {
+// useKey makes the client that signs with the key.
+func (r *run) useKey(key *rsa.PrivateKey) error {
 	r.key = key
 	client, err := r.Connect(key)
 	if err != nil {
-		return r.local("use the private key", err, "")
+		return r.localError("use the private key", err, "")
 	}
 	r.sync = client.Org(r.Org)
 	r.report.Server = client.Name()
@@ -234,31 +237,32 @@ func (r *run) haveOrg(ctx context.Context) error {
 		who = r.sync
 	}
 	if who == nil {
-		return r.local("look at the organization", errors.New("no key to ask with"), "give an administrator's user and key")
+		return r.localError("look at the organization", errors.New("no key to ask with"), "give an administrator's user and key")
 	}
 	if who.Client().Orgless() {
 		if r.Check {
 			return nil
 		}
-		return r.local("prepare "+r.Org, errors.New("this server has no organizations"),
+		return r.localError("prepare "+r.Org, errors.New("this server has no organizations"),
 			"create the client on the server with its own tools, put its key into "+r.Key.Where()+" and run this with --check")
 	}
 	_, err := who.Client().Do(ctx, "GET", "/organizations/"+r.Org, nil)
 	switch kind := chef.KindOf(err); {
 	case err == nil:
-		r.step(Fine, "organization", "%s", r.Org)
+		r.addStep(Fine, "organization", "%s", r.Org)
 		return nil
 	case kind == chef.KindPermission && r.caller == nil:
 		return nil // members who may not read the organization itself
 	case kind == chef.KindAbsent || kind == chef.KindOrgMissing:
-		return r.as(who, "look at the organization", err, "create the organization "+r.Org+" on this server first: chef-server-ctl org-create")
+		return r.wrapError(who, "look at the organization", err,
+			"create the organization "+r.Org+" on this server first: chef-server-ctl org-create")
 	default:
-		return r.as(who, "look at the organization", err, "")
+		return r.wrapError(who, "look at the organization", err, "")
 	}
 }
 
-// as wraps an error with who asked and where: a bare 401 helps nobody.
-func (r *run) as(who *chef.Org, op string, err error, hint string) error {
+// wrapError wraps an error with who asked and where: a bare 401 helps nobody.
+func (r *run) wrapError(who *chef.Org, op string, err error, hint string) error {
 	role := "the caller " + who.Client().User()
 	if who == r.sync {
 		role = "the replication's " + r.Name + " (key " + r.Key.Where() + ")"
@@ -276,9 +280,9 @@ func (r *run) as(who *chef.Org, op string, err error, hint string) error {
 	}
 }
 
-// local is trouble with a key store: one of this machine, unless the store says
+// localError is trouble with a key store: one of this machine, unless the store says
 // better.
-func (r *run) local(op string, err error, hint string) error {
+func (r *run) localError(op string, err error, hint string) error {
 	var known *replication.Error
 	if errors.As(err, &known) {
 		return &replication.Error{Op: op, Server: r.report.Server, Class: known.Class, Hint: known.Hint, Err: err}
@@ -302,8 +306,8 @@ func classOf(err error) replication.Class {
 	return replication.Rejected
 }
 
-// is tells whether an error has one of some kinds.
-func is(err error, kinds ...chef.Kind) bool {
+// hasKind reports whether an error has one of some kinds.
+func hasKind(err error, kinds ...chef.Kind) bool {
 	for _, k := range kinds {
 		if err != nil && chef.KindOf(err) == k {
 			return true

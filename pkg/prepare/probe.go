@@ -26,13 +26,14 @@ func (r *run) probeWrites(ctx context.Context, first map[string]string) error {
 	if r.sync.Client().Orgless() {
 		if may, err := r.mayCreate(ctx, "/environments", first["/environments"]); err != nil || may == provenRight {
 			if err == nil {
-				r.step(Fine, "rights", "creates environments, so it may write all: a server without organizations has no other permissions")
+				r.addStep(Fine, "rights",
+					"creates environments, so it may write all: a server without organizations has no other permissions")
 			}
 			return err
 		}
 	}
 	blind := false
-	for _, n := range r.needs() {
+	for _, n := range r.neededRights() {
 		name := n.collection[1:]
 		if _, served := first[n.collection]; !served && n.collection != "/sandboxes" {
 			continue // the proof says so
@@ -42,16 +43,16 @@ func (r *run) probeWrites(ctx context.Context, first map[string]string) error {
 		case err != nil:
 			return err
 		case may == refusedRight:
-			r.step(Missing, "rights on "+name, "may not create: the server refuses it (403)")
+			r.addStep(Missing, "rights on "+name, "may not create: the server refuses it (403)")
 			r.report.Refused = append(r.report.Refused, name)
 		case r.granted[n.collection]: // its step is there already
 		case may == provenRight && n.collection == "/sandboxes":
-			r.step(Fine, "rights on "+name, "create")
+			r.addStep(Fine, "rights on "+name, "create")
 		case may == provenRight:
-			r.step(Fine, "rights on "+name, "read, create; update and delete were not checked")
+			r.addStep(Fine, "rights on "+name, "read, create; update and delete were not checked")
 			blind = true
 		default:
-			r.step(Unknown, "rights on "+name, "create, update and delete were not checked")
+			r.addStep(Unknown, "rights on "+name, "create, update and delete were not checked")
 			r.report.Unchecked = append(r.report.Unchecked, "create in "+name)
 			blind = true
 		}
@@ -76,7 +77,7 @@ func (r *run) mayCreate(ctx context.Context, collection, first string) (right, e
 	var err error
 	switch {
 	case collection == "/sandboxes":
-		_, err = r.sync.Do(ctx, "PUT", collection+"/"+noSandbox, encode(map[string]any{"is_completed": true}))
+		_, err = r.sync.Do(ctx, "PUT", collection+"/"+noSandbox, encodeJSON(map[string]any{"is_completed": true}))
 	case first == "":
 		return unknownRight, nil
 	case collection == "/data" || collection == "/environments" || collection == "/roles":
@@ -87,8 +88,8 @@ func (r *run) mayCreate(ctx context.Context, collection, first string) (right, e
 	switch kind := chef.KindOf(err); {
 	case err == nil && collection != "/sandboxes": // it went a moment ago, and goes again
 		_, err := r.sync.Do(ctx, "DELETE", collection+"/"+first, nil)
-		if err != nil && !is(err, chef.KindAbsent) {
-			return provenRight, r.as(r.sync, "delete what a probe created, "+collection+"/"+first, err, "")
+		if err != nil && !hasKind(err, chef.KindAbsent) {
+			return provenRight, r.wrapError(r.sync, "delete what a probe created, "+collection+"/"+first, err, "")
 		}
 		return provenRight, nil
 	case kind == chef.KindPermission:
@@ -98,7 +99,7 @@ func (r *run) mayCreate(ctx context.Context, collection, first string) (right, e
 	case kind == chef.KindInvalid, kind == chef.KindForeign, kind == chef.KindAbsent, err == nil:
 		return unknownRight, nil
 	}
-	return unknownRight, r.as(r.sync, "probe the right to create in "+collection, err, "")
+	return unknownRight, r.wrapError(r.sync, "probe the right to create in "+collection, err, "")
 }
 
 // readOwnRights looks at the ACLs of the containers that an admin didn't show
@@ -109,19 +110,19 @@ func (r *run) readOwnRights(ctx context.Context) error {
 		return nil
 	}
 	groups := map[string]bool{string(r.report.Actor) + "s": true}
-	for _, n := range r.needs() {
+	for _, n := range r.neededRights() {
 		if r.granted[n.collection] {
 			continue
 		}
 		answer, err := r.sync.Do(ctx, "GET", "/containers"+n.collection+"/_acl", nil)
-		if is(err, chef.KindPermission) {
+		if hasKind(err, chef.KindPermission) {
 			return nil // the others aren't shown either
 		}
-		if is(err, chef.KindAbsent, chef.KindForeign) {
+		if hasKind(err, chef.KindAbsent, chef.KindForeign) {
 			continue
 		}
 		if err != nil {
-			return r.as(r.sync, "read the ACL of "+n.collection, err, "")
+			return r.wrapError(r.sync, "read the ACL of "+n.collection, err, "")
 		}
 		lists := map[string]ace{}
 		if json.Unmarshal(answer.Body, &lists) != nil {
@@ -129,11 +130,12 @@ func (r *run) readOwnRights(ctx context.Context) error {
 		}
 		holds := func(perm string) bool {
 			a := lists[perm]
-			return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, func(g string) bool { return r.memberOf(ctx, groups, g) })
+			inGroup := func(g string) bool { return r.memberOf(ctx, groups, g) }
+			return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, inGroup)
 		}
 		if !slices.ContainsFunc(n.perms, func(p string) bool { return !holds(p) }) {
 			r.granted[n.collection] = true
-			r.step(Fine, "rights on "+n.collection[1:], "%s", strings.Join(n.perms, ", "))
+			r.addStep(Fine, "rights on "+n.collection[1:], "%s", strings.Join(n.perms, ", "))
 		}
 	}
 	return nil
@@ -148,7 +150,7 @@ func (r *run) memberOf(ctx context.Context, known map[string]bool, group string)
 	known[group] = false
 	answer, err := r.sync.Do(ctx, "GET", "/groups/"+group, nil)
 	if err == nil && json.Unmarshal(answer.Body, &m) == nil {
-		known[group] = slices.Contains(r.mine(&m), r.Name)
+		known[group] = slices.Contains(r.ownList(&m), r.Name)
 	}
 	return known[group]
 }
@@ -177,5 +179,5 @@ func newObject(collection, name string) []byte {
 		body = map[string]any{"name": name, "chef_type": "role", "json_class": "Chef::Role", "description": "", "run_list": []string{},
 			"env_run_lists": map[string]any{}, "default_attributes": map[string]any{}, "override_attributes": map[string]any{}}
 	}
-	return encode(body)
+	return encodeJSON(body)
 }

@@ -14,10 +14,10 @@ import (
 // emptyMD5 is the checksum of an empty file.
 const emptyMD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
-// prove signs as the actor and tries what replication does: reading always;
+// proveRights signs as the actor and tries what replication does: reading always;
 // on a replica also a sandbox and objects of its own, which it removes again, or if
 // it is to change nothing, what can be probed. There is no way to ask a Chef Server for one's rights (docs/chef-server-api.md §7.4).
-func (r *run) prove(ctx context.Context) error {
+func (r *run) proveRights(ctx context.Context) error {
 	if r.sync == nil || r.report.Actor == "" && !r.sync.Client().Orgless() || !r.report.Ready {
 		return nil
 	}
@@ -25,12 +25,12 @@ func (r *run) prove(ctx context.Context) error {
 	for _, path := range r.collections() {
 		answer, err := r.sync.Do(ctx, "GET", path, nil)
 		switch {
-		case is(err, chef.KindForeign) && optional(path):
-			r.step(Unknown, "proof: read "+path, "the server does not serve it")
+		case hasKind(err, chef.KindForeign) && isOptional(path):
+			r.addStep(Unknown, "proof: read "+path, "the server does not serve it")
 		case err != nil:
-			return r.refused("read "+path, err)
+			return r.refusedError("read "+path, err)
 		default:
-			r.step(Fine, "proof: read "+path, "")
+			r.addStep(Fine, "proof: read "+path, "")
 			first[path] = firstOf(path, answer.Body)
 		}
 	}
@@ -40,10 +40,10 @@ func (r *run) prove(ctx context.Context) error {
 	case r.Check:
 		return r.probeWrites(ctx, first)
 	}
-	if _, err := r.sync.Do(ctx, "POST", "/sandboxes", encode(map[string]any{"checksums": map[string]any{emptyMD5: nil}})); err != nil {
-		return r.refused("open a sandbox", err)
+	if _, err := r.sync.Do(ctx, "POST", "/sandboxes", encodeJSON(map[string]any{"checksums": map[string]any{emptyMD5: nil}})); err != nil {
+		return r.refusedError("open a sandbox", err)
 	}
-	r.step(Fine, "proof: open a sandbox", "")
+	r.addStep(Fine, "proof: open a sandbox", "")
 	name := "chef-sync-probe-" + strings.ToLower(rand.Text()[:8])
 	for _, collection := range []string{"/data", "/environments", "/roles"} {
 		if err := r.proveWrite(ctx, collection, name, newObject(collection, name)); err != nil {
@@ -54,23 +54,23 @@ func (r *run) prove(ctx context.Context) error {
 }
 
 func (r *run) proveWrite(ctx context.Context, collection, name string, body []byte) error {
-	if _, err := r.sync.Do(ctx, "POST", collection, body); err != nil && !is(err, chef.KindExists) {
-		return r.refused("create and delete in "+collection, err)
+	if _, err := r.sync.Do(ctx, "POST", collection, body); err != nil && !hasKind(err, chef.KindExists) {
+		return r.refusedError("create and delete in "+collection, err)
 	}
-	if _, err := r.sync.Do(ctx, "DELETE", collection+"/"+name, nil); err != nil && !is(err, chef.KindAbsent) {
-		return r.refused("create and delete in "+collection, err)
+	if _, err := r.sync.Do(ctx, "DELETE", collection+"/"+name, nil); err != nil && !hasKind(err, chef.KindAbsent) {
+		return r.refusedError("create and delete in "+collection, err)
 	}
-	r.step(Fine, "proof: create and delete in "+collection, "")
+	r.addStep(Fine, "proof: create and delete in "+collection, "")
 	return nil
 }
 
-func (r *run) refused(what string, err error) error {
-	r.step(Failed, "proof: "+what, "%v", err)
+func (r *run) refusedError(what string, err error) error {
+	r.addStep(Failed, "proof: "+what, "%v", err)
 	hint := ""
-	if is(err, chef.KindPermission) {
+	if hasKind(err, chef.KindPermission) {
 		hint = "run prepare-org with the key of an admin of organization " + r.Org + ", so that it can add the rights"
 	}
-	return r.as(r.sync, what, err, hint)
+	return r.wrapError(r.sync, what, err, hint)
 }
 
 // lookAround fills in the groups, organizations and actors, as the old product
@@ -86,7 +86,8 @@ func (r *run) lookAround(ctx context.Context) error {
 				Name string `json:"name"`
 			} `json:"organization"`
 		}
-		if answer, err := r.sync.Client().Do(ctx, "GET", "/users/"+r.Name+"/organizations", nil); err == nil && json.Unmarshal(answer.Body, &orgs) == nil {
+		answer, err := r.sync.Client().Do(ctx, "GET", "/users/"+r.Name+"/organizations", nil)
+		if err == nil && json.Unmarshal(answer.Body, &orgs) == nil {
 			for _, o := range orgs {
 				r.report.Organizations = append(r.report.Organizations, o.Org.Name)
 			}

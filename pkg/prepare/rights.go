@@ -21,7 +21,7 @@ type need struct {
 	perms      []string
 }
 
-func (r *run) needs() []need {
+func (r *run) neededRights() []need {
 	perms := []string{"read"}
 	if r.Side == Replica {
 		perms = []string{"create", "read", "update", "delete"}
@@ -59,14 +59,14 @@ func (r *run) haveRights(ctx context.Context) error {
 		return err
 	}
 	if r.Admin && !r.groups["admins"] {
-		if err := r.join(ctx, "admins"); err != nil {
+		if err := r.joinGroup(ctx, "admins"); err != nil {
 			return err
 		}
 	}
 	changed := false
-	for _, n := range r.needs() {
+	for _, n := range r.neededRights() {
 		did, err := r.haveACL(ctx, "/containers"+n.collection+"/_acl", "rights on "+n.collection[1:], n.perms)
-		if is(err, chef.KindAbsent) && optional(n.collection) {
+		if hasKind(err, chef.KindAbsent) && isOptional(n.collection) {
 			continue // the proof says that the server doesn't have it
 		}
 		if err != nil {
@@ -83,22 +83,22 @@ func (r *run) haveRights(ctx context.Context) error {
 // findGroups learns which of the groups that matter the actor is in.
 func (r *run) findGroups(ctx context.Context) error {
 	for _, g := range []string{"admins", group} {
-		m, err := r.members(ctx, g)
-		if is(err, chef.KindAbsent, chef.KindPermission) {
+		m, err := r.readMembers(ctx, g)
+		if hasKind(err, chef.KindAbsent, chef.KindPermission) {
 			continue
 		}
 		if err != nil {
-			return r.as(r.caller, "read the group "+g, err, "")
+			return r.wrapError(r.caller, "read the group "+g, err, "")
 		}
-		if slices.Contains(r.mine(&m), r.Name) {
+		if slices.Contains(r.ownList(&m), r.Name) {
 			r.groups[g] = true
-			r.step(Fine, "group "+g, "%s is in it", r.Name)
+			r.addStep(Fine, "group "+g, "%s is in it", r.Name)
 		}
 	}
 	return nil
 }
 
-func (r *run) members(ctx context.Context, g string) (members, error) {
+func (r *run) readMembers(ctx context.Context, g string) (members, error) {
 	answer, err := r.caller.Do(ctx, "GET", "/groups/"+g, nil)
 	if err != nil {
 		return members{}, err
@@ -107,33 +107,34 @@ func (r *run) members(ctx context.Context, g string) (members, error) {
 	return m, json.Unmarshal(answer.Body, &m)
 }
 
-// mine is the list of a group that the actor belongs on.
-func (r *run) mine(m *members) []string {
+// ownList returns the list of a group that the actor belongs on.
+func (r *run) ownList(m *members) []string {
 	if r.report.Actor == Client {
 		return m.Clients
 	}
 	return m.Users
 }
 
-// join puts the actor into a group, which is made if need be. A PUT replaces
+// joinGroup puts the actor into a group, which is made if need be. A PUT replaces
 // whole lists, so all members are sent again, hidden groups too; servers drop
 // unknown names silently, so the group is read back (docs/chef-server-api.md §7.3, §13).
-func (r *run) join(ctx context.Context, g string) error {
+func (r *run) joinGroup(ctx context.Context, g string) error {
 	if r.groups[g] {
 		return nil
 	}
-	if !r.may("group "+g, "%s isn't in it", r.Name) {
+	if !r.mayChange("group "+g, "%s isn't in it", r.Name) {
 		return nil
 	}
-	m, err := r.members(ctx, g)
-	if is(err, chef.KindAbsent) {
-		if _, err := r.caller.Do(ctx, "POST", "/groups", encode(map[string]string{"groupname": g})); err != nil && !is(err, chef.KindExists) {
-			return r.as(r.caller, "create the group "+g, err, "")
+	m, err := r.readMembers(ctx, g)
+	if hasKind(err, chef.KindAbsent) {
+		_, err = r.caller.Do(ctx, "POST", "/groups", encodeJSON(map[string]string{"groupname": g}))
+		if err != nil && !hasKind(err, chef.KindExists) {
+			return r.wrapError(r.caller, "create the group "+g, err, "")
 		}
-		m, err = r.members(ctx, g)
+		m, err = r.readMembers(ctx, g)
 	}
 	if err != nil {
-		return r.as(r.caller, "read the group "+g, err, "")
+		return r.wrapError(r.caller, "read the group "+g, err, "")
 	}
 	if g == "admins" && len(m.Users)+len(m.Clients)+len(m.Groups) == 0 {
 		// An authorization service that times out shows as an empty group
@@ -142,24 +143,24 @@ func (r *run) join(ctx context.Context, g string) error {
 			Hint: "run this again; if it goes on, look at the group with knife group show admins",
 			Err:  fmt.Errorf("organization %s: the server shows the group without any member, which can't be true", r.Org)}
 	}
-	if !slices.Contains(r.mine(&m), r.Name) {
+	if !slices.Contains(r.ownList(&m), r.Name) {
 		list := &m.Users
 		if r.report.Actor == Client {
 			list = &m.Clients
 		}
 		*list = append(*list, r.Name)
 		full := map[string][]string{"users": orEmpty(m.Users), "clients": orEmpty(m.Clients), "groups": orEmpty(m.Groups)}
-		if _, err := r.caller.Do(ctx, "PUT", "/groups/"+g, encode(map[string]any{"groupname": g, "actors": full})); err != nil {
-			return r.as(r.caller, "add "+r.Name+" to the group "+g, err, "")
+		if _, err := r.caller.Do(ctx, "PUT", "/groups/"+g, encodeJSON(map[string]any{"groupname": g, "actors": full})); err != nil {
+			return r.wrapError(r.caller, "add "+r.Name+" to the group "+g, err, "")
 		}
-		if m, err = r.members(ctx, g); err != nil {
-			return r.as(r.caller, "read the group "+g+" back", err, "")
+		if m, err = r.readMembers(ctx, g); err != nil {
+			return r.wrapError(r.caller, "read the group "+g+" back", err, "")
 		}
-		if !slices.Contains(r.mine(&m), r.Name) {
-			return r.as(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't in it after adding it", r.Name),
+		if !slices.Contains(r.ownList(&m), r.Name) {
+			return r.wrapError(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't in it after adding it", r.Name),
 				"run this again; another program may have written the group at the same time")
 		}
-		r.step(Done, "group "+g, "%s was added", r.Name)
+		r.addStep(Done, "group "+g, "%s was added", r.Name)
 	}
 	r.groups[g] = true
 	return nil
@@ -169,54 +170,54 @@ func (r *run) join(ctx context.Context, g string) error {
 // by a group, and gives what lacks to our own group.
 func (r *run) haveACL(ctx context.Context, path, what string, perms []string) (changed bool, err error) {
 	lists, err := r.readACL(ctx, path)
-	if is(err, chef.KindPermission) {
-		r.step(Unknown, what, "%s may not read the ACL", r.caller.Client().User())
+	if hasKind(err, chef.KindPermission) {
+		r.addStep(Unknown, what, "%s may not read the ACL", r.caller.Client().User())
 		return false, nil
 	}
 	if err != nil {
-		return false, r.as(r.caller, "read "+path, err, "")
+		return false, r.wrapError(r.caller, "read "+path, err, "")
 	}
 	var lacking []string
 	for _, p := range perms {
 		if _, ok := lists[p]; !ok { // written back, it would take the permission from all who have it
-			return false, r.as(r.caller, "read "+path, fmt.Errorf("the answer isn't an ACL: it lacks %s", p), "run this again")
+			return false, r.wrapError(r.caller, "read "+path, fmt.Errorf("the answer isn't an ACL: it lacks %s", p), "run this again")
 		}
-		if !r.holds(lists[p]) {
+		if !r.isListed(lists[p]) {
 			lacking = append(lacking, p)
 		}
 	}
 	if len(lacking) == 0 {
 		if collection, ok := strings.CutPrefix(path, "/containers"); ok {
 			r.granted[strings.TrimSuffix(collection, "/_acl")] = true
-			r.step(Fine, what, "%s", strings.Join(perms, ", "))
+			r.addStep(Fine, what, "%s", strings.Join(perms, ", "))
 		}
 		return false, nil
 	}
-	if !r.may(what, "lacks %s", strings.Join(lacking, ", ")) {
+	if !r.mayChange(what, "lacks %s", strings.Join(lacking, ", ")) {
 		return false, nil
 	}
-	if err := r.join(ctx, group); err != nil {
+	if err := r.joinGroup(ctx, group); err != nil {
 		return false, err
 	}
 	for _, p := range lacking {
 		a := lists[p]
-		if r.holds(a) {
+		if r.isListed(a) {
 			continue // the group, which was only just joined, had it
 		}
 		a.Groups, a.Actors = append(a.Groups, group), orEmpty(a.Actors)
-		if _, err := r.caller.Do(ctx, "PUT", path+"/"+p, encode(map[string]ace{p: a})); err != nil {
-			return true, r.as(r.caller, "grant "+p+" in "+path, err, "")
+		if _, err := r.caller.Do(ctx, "PUT", path+"/"+p, encodeJSON(map[string]ace{p: a})); err != nil {
+			return true, r.wrapError(r.caller, "grant "+p+" in "+path, err, "")
 		}
 	}
 	if lists, err = r.readACL(ctx, path); err != nil {
-		return true, r.as(r.caller, "read "+path+" back", err, "")
+		return true, r.wrapError(r.caller, "read "+path+" back", err, "")
 	}
 	for _, p := range lacking {
-		if !r.holds(lists[p]) {
-			return true, r.as(r.caller, "read "+path+" back", fmt.Errorf("%s isn't granted after granting it", p), "run this again")
+		if !r.isListed(lists[p]) {
+			return true, r.wrapError(r.caller, "read "+path+" back", fmt.Errorf("%s isn't granted after granting it", p), "run this again")
 		}
 	}
-	r.step(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), group)
+	r.addStep(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), group)
 	return true, nil
 }
 
@@ -229,8 +230,8 @@ func (r *run) readACL(ctx context.Context, path string) (map[string]ace, error) 
 	return lists, json.Unmarshal(answer.Body, &lists)
 }
 
-// holds tells whether the actor, or a group that it is in, is on a list.
-func (r *run) holds(a ace) bool {
+// isListed reports whether the actor, or a group that it is in, is on a list.
+func (r *run) isListed(a ace) bool {
 	return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, func(g string) bool { return r.groups[g] })
 }
 
@@ -244,15 +245,15 @@ func (r *run) haveObjectRights(ctx context.Context) error {
 	}
 	for _, collection := range r.collections() {
 		answer, err := r.caller.Do(ctx, "GET", collection, nil)
-		if is(err, chef.KindForeign) && optional(collection) {
+		if hasKind(err, chef.KindForeign) && isOptional(collection) {
 			continue
 		}
 		if err != nil {
-			return r.as(r.caller, "list "+collection, err, "")
+			return r.wrapError(r.caller, "list "+collection, err, "")
 		}
 		names := map[string]json.RawMessage{}
 		if err := json.Unmarshal(answer.Body, &names); err != nil {
-			return r.as(r.caller, "list "+collection, fmt.Errorf("the answer isn't a list: %w", err), "")
+			return r.wrapError(r.caller, "list "+collection, fmt.Errorf("the answer isn't a list: %w", err), "")
 		}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			path := collection + "/" + name

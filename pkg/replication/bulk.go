@@ -31,7 +31,8 @@ type bulkReader struct {
 }
 
 func newBulkReader(refs []object.Ref, listed bool, bodyBytes int) *bulkReader {
-	return &bulkReader{refs: refs, listed: listed, bodyBytes: bodyBytes, source: map[object.Ref]object.Object{}, target: map[object.Ref]object.Object{}}
+	return &bulkReader{refs: refs, listed: listed, bodyBytes: bodyBytes,
+		source: map[object.Ref]object.Object{}, target: map[object.Ref]object.Object{}}
 }
 
 // readAhead reads a window in bulk, and more with it.
