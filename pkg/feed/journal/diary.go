@@ -8,24 +8,24 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// LastScan is how the newest scan of a source went, for people: rows don't tell
-// whether anybody still looks. The zero LastScan is of a source never scanned.
+// LastScan is the result of the newest scan of a source, for status and alarms: rows
+// don't show whether scans still run. It is zero for a source that was never scanned.
 type LastScan struct {
 	Ended time.Time `json:"ended"`
-	// Good is when the newest scan without Error began: what happened on the primary
-	// before was seen, but for the kinds in Unread.
+	// Good is when the newest scan without Error began: scans have read all changes on
+	// the primary before it, except those of the kinds in Unread.
 	Good    time.Time         `json:"good,omitzero"`
 	Listed  int               `json:"listed"`  // objects on the primary
-	Changes int               `json:"changes"` // rows noted
+	Changes int               `json:"changes"` // rows written
 	Partial int               `json:"partial"` // lists and objects that could not be read
 	Error   string            `json:"error,omitempty"`
 	Class   replication.Class `json:"class,omitempty"` // of Error
 	Hint    string            `json:"hint,omitempty"`
-	// Failures counts the scans in a row that ended with an Error. FailingSince is
+	// Failures is the number of consecutive scans that ended with an Error, FailingSince
 	// when the first of them ended.
 	Failures     int       `json:"failures,omitempty"`
 	FailingSince time.Time `json:"failing_since,omitzero"`
-	// Unread are the kinds that the newest scan could not read whole, by kind.
+	// Unread are the kinds that the newest scan could not read completely, by kind.
 	Unread []Unread `json:"unread,omitempty"`
 	// Epoch and Newest are those of the journal's head as of the newest scan that
 	// read it, and Generation that of the snapshot.
@@ -41,7 +41,7 @@ func (s LastScan) AppliedBy(p replication.Progress) bool {
 	return s.Epoch != "" && at != nil && at.Epoch == s.Epoch && at.Seq >= s.Newest && !at.Snapshot.Due(s.Generation, at.Snapshot.Scans)
 }
 
-// Unread is a kind that scans can't read whole.
+// Unread is a kind that scans can't read completely.
 type Unread struct {
 	Kind    object.Kind       `json:"kind"`
 	Since   time.Time         `json:"since,omitzero"`   // start of the newest scan that read all of it; zero: none did
@@ -51,8 +51,8 @@ type Unread struct {
 	Hint    string            `json:"hint,omitempty"`
 }
 
-// ReadUpTo returns the time up to which everything that happened on the primary
-// was seen by a scan, zero if some of it never was.
+// ReadUpTo returns the time until which scans have read all changes on the primary, zero
+// if some objects were never read.
 func (s LastScan) ReadUpTo() time.Time {
 	oldest := s.Good
 	for _, u := range s.Unread {
@@ -63,8 +63,8 @@ func (s LastScan) ReadUpTo() time.Time {
 	return oldest
 }
 
-// BehindSince returns ReadUpTo or, where that is never, when the first scan failed. It
-// is zero if nothing is known of any scan.
+// BehindSince returns ReadUpTo or, if that is zero, when the first scan failed. It is zero
+// if no scan is known.
 func (s LastScan) BehindSince() time.Time {
 	if at := s.ReadUpTo(); !at.IsZero() {
 		return at
@@ -78,14 +78,13 @@ func (s LastScan) BehindSince() time.Time {
 	return at
 }
 
-// Diary keeps the LastScan of each source. It needs no lease, and stands in
-// nobody's way.
+// Diary stores the LastScan of each source, without a lease.
 type Diary interface {
-	// NoteScan replaces the record of a source. The last writer wins.
+	// NoteScan replaces the record of a source. The last write wins.
 	NoteScan(ctx context.Context, source string, s LastScan) error
 	// LastScan returns the record of a source, zero if there is none.
 	LastScan(ctx context.Context, source string) (LastScan, error)
-	// LastScans returns the records of all sources, by source, with few requests. The
-	// error is about those that are missing.
+	// LastScans returns the records of all sources, by source, with few requests. With an
+	// error the result may lack some of them.
 	LastScans(ctx context.Context) (map[string]LastScan, error)
 }

@@ -9,57 +9,57 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Name is the journal's word as a feed, in configuration and status.
+// Name is the name of the journal as a feed, in configuration and status.
 const Name = "journal"
 
-// pageRows is how many rows are read at once.
+// pageRows is the number of rows in a page.
 const pageRows = 1000
 
-// Feed makes a change feed of a journal. Its Read returns
-// replication.ErrNoFeed, wrapped, before the journal has begun, and
-// replication.ErrPositionLost for an id that the journal hasn't given out. That
-// rows behind a position are gone shows in Rows.Oldest, and that the journal
-// was made anew in Rows.Epoch: replication.Continue looks at both. It has no
-// Snapshot, which is the scanner's.
-func Feed(store Store, source string) replication.Feed { return feed{store, source} }
+// Feed returns the change feed of a journal. Its Read returns an error that wraps
+// replication.ErrNoFeed before the journal has begun, and one that wraps
+// replication.ErrPositionLost for an id that the journal hasn't assigned.
+// replication.Continue finds out from Rows.Oldest whether rows after a position were
+// dropped, and from Rows.Epoch whether the journal is a new one. The feed has no
+// snapshot; that of package scan has.
+func Feed(store Store, source string) replication.Feed { return journalFeed{store, source} }
 
-type feed struct {
+type journalFeed struct {
 	store  Store
 	source string
 }
 
-// Name is the feed's word in configuration and status.
-func (f feed) Name() string { return Name }
+// Name implements replication.Feed.
+func (f journalFeed) Name() string { return Name }
 
 // Note implements replication.Feed.
-func (f feed) Note() string { return "" }
+func (f journalFeed) Note() string { return "" }
 
 // ReadSnapshot implements replication.Feed.
-func (f feed) ReadSnapshot(context.Context) (replication.Snapshot, error) {
+func (f journalFeed) ReadSnapshot(context.Context) (replication.Snapshot, error) {
 	return replication.Snapshot{}, nil
 }
 
 // Begun implements replication.Feed: one small read.
-func (f feed) Begun(ctx context.Context) (bool, error) {
+func (f journalFeed) Begun(ctx context.Context) (bool, error) {
 	head, err := f.store.Head(ctx, f.source)
 	return head.Epoch != "", err
 }
 
 // Read implements replication.Feed.
-func (f feed) Read(ctx context.Context, after int64) (replication.Rows, error) {
+func (f journalFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
 	for range 5 {
-		rows, err := f.read(ctx, after)
-		if !errors.Is(err, errMoved) {
+		rows, err := f.readPages(ctx, after)
+		if !errors.Is(err, errChanged) {
 			return rows, err
 		}
 	}
-	return replication.Rows{}, fmt.Errorf("read the journal of %s: %w", f.source, errMoved)
+	return replication.Rows{}, fmt.Errorf("read the journal of %s: %w", f.source, errChanged)
 }
 
-// errMoved: rows were dropped, or the journal replaced, between two pages.
-var errMoved = errors.New("the journal changed while it was read")
+// errChanged means that rows were dropped, or the journal replaced, between two pages.
+var errChanged = errors.New("the journal changed while it was read")
 
-func (f feed) read(ctx context.Context, after int64) (replication.Rows, error) {
+func (f journalFeed) readPages(ctx context.Context, after int64) (replication.Rows, error) {
 	var rows replication.Rows
 	if after < 0 {
 		head, err := f.store.Head(ctx, f.source)
@@ -81,10 +81,10 @@ func (f feed) read(ctx context.Context, after int64) (replication.Rows, error) {
 		case rows.Epoch == "":
 			rows = replication.Rows{Epoch: head.Epoch, Oldest: head.Oldest, Newest: head.Newest, Generation: page.Generation, Scans: page.Scans}
 		case rows.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1:
-			return rows, errMoved
+			return rows, errChanged
 		}
 		for _, r := range page.Rows {
-			rows.Changes = append(rows.Changes, replication.Change{ID: r.ID, Action: r.Action, Path: r.Path, Scope: scope(r.Path)})
+			rows.Changes = append(rows.Changes, replication.Change{ID: r.ID, Action: r.Action, Path: r.Path, Scope: scopeOf(r.Path)})
 			from = r.ID
 		}
 		rows.Newest = max(rows.Newest, from)
@@ -94,9 +94,8 @@ func (f feed) read(ctx context.Context, after int64) (replication.Rows, error) {
 	}
 }
 
-// scope is what a row's path means: the object or listing it names, or
-// everything.
-func scope(path string) object.Scope {
+// scopeOf returns the scope of a row's path: an object, a list, or everything.
+func scopeOf(path string) object.Scope {
 	var ref object.Ref
 	if err := ref.UnmarshalText([]byte(path)); err != nil {
 		return object.Scope{}
@@ -104,11 +103,10 @@ func scope(path string) object.Scope {
 	return object.ScopeOf(ref)
 }
 
-// After returns the rows after an id, at most limit, for a reader that keeps its
-// own place. It fails with replication.ErrPositionLost, wrapped, when rows behind
-// that id were dropped or the id was never given out, and with
-// replication.ErrNoFeed before the journal has begun. Epoch is the one the reader
-// knows; "" for any.
+// After returns at most limit rows after an id, for readers that keep a position of their
+// own. Epoch is the one that the reader knows, "" for any. The error wraps
+// replication.ErrPositionLost if rows after the id were dropped or the id was never
+// assigned, and replication.ErrNoFeed before the journal has begun.
 func After(ctx context.Context, store Store, source, epoch string, after int64, limit int) (Page, error) {
 	page, err := store.Rows(ctx, source, after, limit)
 	head := page.Head
@@ -118,7 +116,7 @@ func After(ctx context.Context, store Store, source, epoch string, after int64, 
 	case head.Epoch == "":
 		return Page{}, fmt.Errorf("%w: %w", replication.ErrNoFeed, ErrNoJournal)
 	case epoch != "" && epoch != head.Epoch:
-		return Page{}, fmt.Errorf("%w: the journal of %s was made anew", replication.ErrPositionLost, source)
+		return Page{}, fmt.Errorf("%w: the journal of %s is a new one", replication.ErrPositionLost, source)
 	case after > head.Newest || after+1 < head.Oldest:
 		return Page{}, fmt.Errorf("%w: the journal of %s holds %d to %d", replication.ErrPositionLost, source, head.Oldest, head.Newest)
 	}

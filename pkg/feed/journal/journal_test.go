@@ -15,7 +15,7 @@ import (
 	"chefsync/pkg/state"
 )
 
-func store(t *testing.T) journal.ScanStore {
+func openStore(t *testing.T) journal.ScanStore {
 	t.Helper()
 	s, err := state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
@@ -25,21 +25,22 @@ func store(t *testing.T) journal.ScanStore {
 	return s.Journals()
 }
 
-func begin(t *testing.T, s journal.ScanStore, entries ...journal.Entry) journal.Head {
+func beginJournal(t *testing.T, s journal.ScanStore, entries ...journal.Entry) journal.Head {
 	t.Helper()
 	now := time.Unix(1_800_000_000, 0)
 	known, err := s.Acquire(t.Context(), "src", "me", now, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, err := s.Commit(t.Context(), "src", known.Lease.Fence, now, journal.Step{Begin: "e", Generation: known.Generation, Entries: entries})
+	head, err := s.Commit(t.Context(), "src", known.Lease.Fence, now,
+		journal.Step{Begin: "e", Generation: known.Generation, Entries: entries})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return head
 }
 
-func TestAChangeNotedTwiceIsOneEntry(t *testing.T) {
+func TestDistinctKeepsTheLastEntryOfAPath(t *testing.T) {
 	got := journal.Distinct([]journal.Entry{{"create", "/a"}, {"create", "/b"}, {"delete", "/a"}, {"update", "/c"}})
 	want := []journal.Entry{{"create", "/b"}, {"delete", "/a"}, {"update", "/c"}}
 	if !reflect.DeepEqual(got, want) {
@@ -47,14 +48,14 @@ func TestAChangeNotedTwiceIsOneEntry(t *testing.T) {
 	}
 }
 
-func TestEpochsDiffer(t *testing.T) {
+func TestNewEpochIsRandom(t *testing.T) {
 	if a, b := journal.NewEpoch(), journal.NewEpoch(); a == b || len(a) < 16 {
 		t.Errorf("%q and %q", a, b)
 	}
 }
 
-func TestRowsSayWhatMayHaveChanged(t *testing.T) {
-	s := store(t)
+func TestScopesOfRows(t *testing.T) {
+	s := openStore(t)
 	want := map[string]object.Scope{
 		"/":                      {},
 		"/roles/web":             {Kind: object.Role, Name: "web"},
@@ -72,7 +73,7 @@ func TestRowsSayWhatMayHaveChanged(t *testing.T) {
 	for p := range want {
 		entries = append(entries, journal.Entry{Action: journal.Update, Path: p})
 	}
-	begin(t, s, entries...)
+	beginJournal(t, s, entries...)
 	rows, err := journal.Feed(s, "src").Read(t.Context(), 0)
 	if err != nil || len(rows.Changes) != len(want)+1 {
 		t.Fatalf("%d rows, %v", len(rows.Changes), err)
@@ -84,9 +85,9 @@ func TestRowsSayWhatMayHaveChanged(t *testing.T) {
 	}
 }
 
-func TestALongJournalIsReadInPages(t *testing.T) {
-	s := store(t)
-	head := begin(t, s)
+func TestLongJournalIsReadInPages(t *testing.T) {
+	s := openStore(t)
+	head := beginJournal(t, s)
 	for n := range 30 {
 		var entries []journal.Entry
 		for i := range journal.MaxAppend {
@@ -98,43 +99,45 @@ func TestALongJournalIsReadInPages(t *testing.T) {
 		}
 	}
 	rows, err := journal.Feed(s, "src").Read(t.Context(), head.Oldest+5)
-	if err != nil || int64(len(rows.Changes)) != head.Newest-head.Oldest-5 || rows.Newest != head.Newest || rows.Oldest != head.Oldest || rows.Epoch != "e" {
+	if err != nil || int64(len(rows.Changes)) != head.Newest-head.Oldest-5 || rows.Newest != head.Newest ||
+		rows.Oldest != head.Oldest || rows.Epoch != "e" {
 		t.Errorf("%d rows of %+v, bounds %d to %d, %v", len(rows.Changes), head, rows.Oldest, rows.Newest, err)
 	}
 }
 
-// moving replaces the journal after the first page, once.
-type moving struct {
+// replacedStore simulates a journal that is replaced after the first page.
+type replacedStore struct {
 	journal.Store
-	moves int
+	times int
 }
 
-func (m *moving) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
+func (m *replacedStore) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
 	page, err := m.Store.Rows(ctx, source, after, limit)
-	if after > page.Head.Oldest && m.moves > 0 {
-		m.moves--
+	if after > page.Head.Oldest && m.times > 0 {
+		m.times--
 		page.Head.Epoch = "another"
 	}
 	return page, err
 }
 
-func TestTheNewestRowsAreReadAlone(t *testing.T) {
-	s := store(t)
+func TestReadOfTheNewestRows(t *testing.T) {
+	s := openStore(t)
 	if _, err := journal.Feed(s, "src").Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("before it has begun: %v", err)
 	}
-	head := begin(t, s, journal.Entry{Action: "update", Path: "/roles/a"})
+	head := beginJournal(t, s, journal.Entry{Action: "update", Path: "/roles/a"})
 	for _, c := range []struct{ after, want int64 }{{-1, 1}, {-2, 2}, {-3, 2}, {-9, 2}} {
 		rows, err := journal.Feed(s, "src").Read(t.Context(), c.after)
-		if n := len(rows.Changes); err != nil || int64(n) != c.want || rows.Changes[n-1].ID != head.Newest || rows.Newest != head.Newest || rows.Oldest != head.Oldest {
+		if n := len(rows.Changes); err != nil || int64(n) != c.want || rows.Changes[n-1].ID != head.Newest ||
+			rows.Newest != head.Newest || rows.Oldest != head.Oldest {
 			t.Errorf("%d: %+v, %v; want the newest %d of %+v", c.after, rows, err, c.want, head)
 		}
 	}
 }
 
-func TestAJournalThatMovesWhileItIsReadIsReadAgain(t *testing.T) {
-	s := store(t)
-	begin(t, s)
+func TestReadIsRepeatedWhenTheJournalChanges(t *testing.T) {
+	s := openStore(t)
+	beginJournal(t, s)
 	for range 12 {
 		entries := make([]journal.Entry, journal.MaxAppend)
 		for i := range entries {
@@ -144,23 +147,23 @@ func TestAJournalThatMovesWhileItIsReadIsReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rows, err := journal.Feed(&moving{s, 2}, "src").Read(t.Context(), 0)
+	rows, err := journal.Feed(&replacedStore{s, 2}, "src").Read(t.Context(), 0)
 	if err != nil || rows.Epoch != "e" || len(rows.Changes) != 12*journal.MaxAppend+1 {
 		t.Errorf("%d rows of epoch %q, %v", len(rows.Changes), rows.Epoch, err)
 	}
-	if _, err := journal.Feed(&moving{s, 1000}, "src").Read(t.Context(), 0); err == nil {
-		t.Error("no error for a journal that never stands still")
+	if _, err := journal.Feed(&replacedStore{s, 1000}, "src").Read(t.Context(), 0); err == nil {
+		t.Error("no error for a journal that changes during each read")
 	}
 }
 
-// trimmed loses the first rows of a later page, once, as when rows are dropped
-// between two pages.
-type trimmed struct {
+// trimmedStore omits the first row of a later page once, as when rows are dropped between
+// two pages.
+type trimmedStore struct {
 	journal.Store
 	done bool
 }
 
-func (m *trimmed) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
+func (m *trimmedStore) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
 	page, err := m.Store.Rows(ctx, source, after, limit)
 	if after > page.Head.Oldest && len(page.Rows) > 1 && !m.done {
 		m.done, page.Rows = true, page.Rows[1:]
@@ -168,9 +171,9 @@ func (m *trimmed) Rows(ctx context.Context, source string, after int64, limit in
 	return page, err
 }
 
-func TestAGapBetweenPagesIsNeverShown(t *testing.T) {
-	s := store(t)
-	begin(t, s)
+func TestReadReturnsNoGapBetweenPages(t *testing.T) {
+	s := openStore(t)
+	beginJournal(t, s)
 	for range 12 {
 		entries := make([]journal.Entry, journal.MaxAppend)
 		for i := range entries {
@@ -180,7 +183,7 @@ func TestAGapBetweenPagesIsNeverShown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := &trimmed{Store: s}
+	m := &trimmedStore{Store: s}
 	rows, err := journal.Feed(m, "src").Read(t.Context(), 0)
 	if err != nil || !m.done {
 		t.Fatal(err, m.done)

@@ -7,80 +7,79 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Store keeps journals. Every implementation passes the suite of package
-// journaltest. A source is any non-empty word that names an organization of a
-// primary; replication.Pair.Space is one. All methods may be called at once, by
-// any number of processes.
+// Store stores journals. Every implementation passes the tests of package journaltest.
+// A source is a non-empty string that names an organization of a primary, such as
+// replication.Pair.Space. All methods may be called concurrently, by any number of
+// processes.
 //
-// The shape is made for one conditional write per call: a head item with the
-// epoch, the oldest and the next id, and the rows under their ids beside it.
+// Each method needs at most one conditional write: a head item with the epoch, the
+// oldest and the next id, and one item per row.
 type Store interface {
-	// Head returns the head of a journal, zero if there is none.
+	// Head returns the head of a journal, zero if there is no journal.
 	Head(ctx context.Context, source string) (Head, error)
 	// Rows returns rows with an id greater than after, in order and without
 	// gaps, at most limit, together with the head, the generation of the scanner's
-	// memory and the number of scans. Without a journal the page has no head.
+	// memory and the number of scans. If there is no journal, the head is zero.
 	Rows(ctx context.Context, source string, after int64, limit int) (Page, error)
-	// Append gives the entries the next ids, in order, and stores them, all or
-	// none, in one atomic write. It needs no lease. ErrNoJournal before the
-	// journal has begun, ErrEntry for what [CheckEntries] refuses. No entries is
-	// no write.
+	// Append assigns the next ids to the entries, in order, and stores them in one
+	// atomic write. It needs no lease. It returns ErrNoJournal before the journal has
+	// begun and ErrEntry for entries that [CheckEntries] refuses. Without entries it
+	// writes nothing.
 	Append(ctx context.Context, source string, at time.Time, entries []Entry) (Head, error)
-	// Trim drops rows noted before a time, and the oldest beyond the newest keep
-	// (0: no such limit), but never the newest one. It writes nothing when there
-	// is nothing to drop.
+	// Trim drops rows that were appended before a time, and all but the newest keep rows
+	// (0: no such limit), but never the newest one. It writes nothing if there is
+	// nothing to drop.
 	Trim(ctx context.Context, source string, before time.Time, keep int) (Head, error)
 }
 
-// Memory keeps what a scanner must remember beside the journal: a blob that may
-// be megabytes, and the lease of the scanner at work. A store of items keeps the
-// blob elsewhere, under its generation, and names it in the head.
+// Memory stores the state of a scanner beside the journal: a blob of up to some
+// megabytes, and the lease of the scanner. A store with a limit on the size of items
+// stores the blob elsewhere, under its generation, and refers to it in the head.
 type Memory interface {
-	// Recall returns what is known of a source: one consistent read.
+	// Recall returns the state of a source in one consistent read.
 	Recall(ctx context.Context, source string) (Recollection, error)
-	// Acquire takes the lease if it is free, expired at now or already the
-	// owner's, and adds one to the fencing token. *LeasedError otherwise.
+	// Acquire takes the lease if it is free, has expired at now or belongs to owner, and
+	// increments the fencing token. Otherwise it returns *LeasedError.
 	Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (Recollection, error)
-	// Lease returns the lease as it stands, zero for a source never seen: one small
-	// read.
+	// Lease returns the current lease, zero for an unknown source, in one small read.
 	Lease(ctx context.Context, source string) (replication.Lease, error)
-	// Renew makes the lease end ttl after now. ErrFenced if the token isn't current
-	// or the lease ended before now.
+	// Renew extends the lease to ttl after now. It returns ErrFenced if the token isn't
+	// current or the lease expired before now.
 	Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error
-	// Release frees the lease if the token is current; else it does nothing.
+	// Release releases the lease if the token is current; otherwise it does nothing.
 	Release(ctx context.Context, source string, fence int64) error
-	// Commit writes a step in one atomic write under the lease. ErrFenced if the
-	// token isn't current, the lease ended before now, or the generation isn't
-	// the step's: nothing written. ErrNoJournal for entries without a journal.
+	// Commit writes a step in one atomic write. It writes nothing and returns ErrFenced
+	// if the token isn't current, the lease expired before now, or the generation isn't
+	// that of the step, and ErrNoJournal for entries without a journal.
 	Commit(ctx context.Context, source string, fence int64, now time.Time, s Step) (Head, error)
 }
 
-// ScanStore is all that a scanner needs.
+// ScanStore is what a scanner needs.
 type ScanStore interface {
 	Store
 	Memory
 	Diary
 }
 
-// Recollection is what a store knows of a source besides the rows. Acquire
-// leaves Blob out.
+// Recollection is the state of a source without its rows. Acquire returns it without
+// Blob.
 type Recollection struct {
 	Head       Head
 	Lease      replication.Lease
-	Generation int64 // of the blob; 0 when there is none
+	Generation int64 // of the blob; 0 if there is none
 	Blob       []byte
 }
 
-// Step is what a Commit writes, all or nothing.
+// Step is what a Commit writes atomically.
 type Step struct {
-	// Begin makes a new journal of this epoch, whose first row is a [Begin] row
-	// with [FirstID]. Rows of a journal before it are dropped.
+	// Begin is the epoch of a new journal, "" for none. Its first row is a [Begin] row
+	// with the id [FirstID]. The rows of the previous journal are dropped.
 	Begin string
-	// Entries become rows, after the first one of a new journal. At most
+	// Entries are appended as rows, after the first row of a new journal; at most
 	// [MaxAppend].
 	Entries []Entry
-	// Generation is the one that the scanner recalled.
+	// Generation is the one that Recall returned.
 	Generation int64
-	// Blob replaces the blob, and adds one to the generation; nil leaves both.
+	// Blob replaces the blob and increments the generation; nil changes neither.
 	Blob []byte
 }

@@ -11,7 +11,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-func testUnseen(t *testing.T, open func() journal.ScanStore) {
+func testNoJournal(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	head, err := s.Head(t.Context(), source)
 	page, err2 := s.Rows(t.Context(), source, 0, 10)
@@ -20,17 +20,19 @@ func testUnseen(t *testing.T, open func() journal.ScanStore) {
 	if err := errors.Join(err, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
-	if none := (journal.Head{}); head != none || page.Head != none || len(page.Rows) != 0 || trimmed != none || known.Generation != 0 || known.Blob != nil || known.Head != none {
+	if none := (journal.Head{}); head != none || page.Head != none || len(page.Rows) != 0 || trimmed != none ||
+		known.Generation != 0 || known.Blob != nil || known.Head != none {
 		t.Errorf("head %+v, page %+v, trimmed %+v, known %+v: want nothing", head, page, trimmed, known)
 	}
-	if _, err := s.Append(t.Context(), source, t0(), roles(1, 1)); !errors.Is(err, journal.ErrNoJournal) {
+	if _, err := s.Append(t.Context(), source, t0(), roleEntries(1, 1)); !errors.Is(err, journal.ErrNoJournal) {
 		t.Errorf("append: %v, want ErrNoJournal", err)
 	}
 	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.Step{Entries: roles(1, 1)}); !errors.Is(err, journal.ErrNoJournal) {
+	if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.Step{Entries: roleEntries(1, 1)}); !errors.Is(err,
+		journal.ErrNoJournal) {
 		t.Errorf("commit: %v, want ErrNoJournal", err)
 	}
 	if _, err := journal.Feed(s, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
@@ -40,12 +42,12 @@ func testUnseen(t *testing.T, open func() journal.ScanStore) {
 
 func testBegin(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	head := begin(t, s, source, "e1", t0())
+	head := mustBegin(t, s, source, "e1", t0())
 	first := t0().UnixMilli()
 	if want := (journal.Head{Epoch: "e1", Oldest: first, Newest: first}); head != want {
 		t.Errorf("head %+v, want %+v", head, want)
 	}
-	_, got := rows(t, s, source)
+	_, got := mustReadRows(t, s, source)
 	if want := (journal.Row{ID: first, Action: journal.Begin, Path: "/", Time: t0()}); len(got) != 1 || got[0] != want {
 		t.Errorf("rows %+v, want %+v", got, want)
 	}
@@ -53,19 +55,19 @@ func testBegin(t *testing.T, open func() journal.ScanStore) {
 
 func testAppend(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	first := begin(t, s, source, "e", t0()).Newest
-	head := note(t, s, t0().Add(time.Second), role(3), role(1), role(3))
+	first := mustBegin(t, s, source, "e", t0()).Newest
+	head := mustAppend(t, s, t0().Add(time.Second), roleEntry(3), roleEntry(1), roleEntry(3))
 	if head.Newest != first+3 || head.Oldest != first || head.Epoch != "e" {
-		t.Errorf("head %+v after three entries behind %d", head, first)
+		t.Errorf("head %+v after three entries after %d", head, first)
 	}
 	if again, err := s.Append(t.Context(), source, t0(), nil); err != nil || again != head {
 		t.Errorf("no entries: %+v, %v", again, err)
 	}
-	note(t, s, t0().Add(2*time.Second), roles(1, journal.MaxAppend)...)
-	at, got := rows(t, s, source)
-	want := append([]string{"/", "/roles/r3", "/roles/r1", "/roles/r3"}, paths(entriesAsRows(roles(1, journal.MaxAppend)))...)
-	if !slices.Equal(paths(got), want) || at.Newest != first+3+journal.MaxAppend {
-		t.Errorf("rows %v, head %+v", paths(got), at)
+	mustAppend(t, s, t0().Add(2*time.Second), roleEntries(1, journal.MaxAppend)...)
+	at, got := mustReadRows(t, s, source)
+	want := append([]string{"/", "/roles/r3", "/roles/r1", "/roles/r3"}, rowPaths(entriesAsRows(roleEntries(1, journal.MaxAppend)))...)
+	if !slices.Equal(rowPaths(got), want) || at.Newest != first+3+journal.MaxAppend {
+		t.Errorf("rows %v, head %+v", rowPaths(got), at)
 	}
 	if r := got[1]; r.Action != journal.Update || !r.Time.Equal(t0().Add(time.Second)) {
 		t.Errorf("row %+v", r)
@@ -81,30 +83,30 @@ func entriesAsRows(entries []journal.Entry) (out []journal.Row) {
 
 func testSources(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	begin(t, s, source, "one", t0())
-	begin(t, s, other, "two", t0())
-	note(t, s, t0(), role(1))
-	a, aRows := rows(t, s, source)
-	b, bRows := rows(t, s, other)
+	mustBegin(t, s, source, "one", t0())
+	mustBegin(t, s, otherSource, "two", t0())
+	mustAppend(t, s, t0(), roleEntry(1))
+	a, aRows := mustReadRows(t, s, source)
+	b, bRows := mustReadRows(t, s, otherSource)
 	if a.Epoch != "one" || len(aRows) != 2 || b.Epoch != "two" || len(bRows) != 1 {
-		t.Errorf("%+v %v, %+v %v", a, paths(aRows), b, paths(bRows))
+		t.Errorf("%+v %v, %+v %v", a, rowPaths(aRows), b, rowPaths(bRows))
 	}
 	if _, err := s.Acquire(t.Context(), source, "me", t0(), ttl); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Acquire(t.Context(), other, "you", t0(), ttl); err != nil {
-		t.Errorf("the lease of another source stands in the way: %v", err)
+	if _, err := s.Acquire(t.Context(), otherSource, "you", t0(), ttl); err != nil {
+		t.Errorf("the lease of another source is not free: %v", err)
 	}
 }
 
-func testRefused(t *testing.T, open func() journal.ScanStore) {
+func testInvalidEntries(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	begin(t, s, source, "e", t0())
-	before, _ := rows(t, s, source)
+	mustBegin(t, s, source, "e", t0())
+	before, _ := mustReadRows(t, s, source)
 	for name, entries := range map[string][]journal.Entry{
-		"too many":    roles(1, journal.MaxAppend+1),
-		"no action":   {role(1), {Path: "/roles/x"}},
-		"no path":     {role(1), {Action: "update"}},
+		"too many":    roleEntries(1, journal.MaxAppend+1),
+		"no action":   {roleEntry(1), {Path: "/roles/x"}},
+		"no path":     {roleEntry(1), {Action: "update"}},
 		"no slash":    {{Action: "update", Path: "roles/x"}},
 		"a newline":   {{Action: "update", Path: "/roles/x\n"}},
 		"not UTF-8":   {{Action: "update", Path: "/roles/\xff"}},
@@ -117,22 +119,23 @@ func testRefused(t *testing.T, open func() journal.ScanStore) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.Step{Entries: entries, Blob: []byte("x")}); !errors.Is(err, journal.ErrEntry) {
+		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
+			journal.Step{Entries: entries, Blob: []byte("x")}); !errors.Is(err, journal.ErrEntry) {
 			t.Errorf("commit, %s: %v, want ErrEntry", name, err)
 		}
 	}
-	if after, _ := rows(t, s, source); after != before {
-		t.Errorf("head %+v after refusals, %+v before", after, before)
+	if after, _ := mustReadRows(t, s, source); after != before {
+		t.Errorf("head %+v after invalid entries, %+v before", after, before)
 	}
 }
 
 func testPages(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	first := begin(t, s, source, "e", t0()).Newest
+	first := mustBegin(t, s, source, "e", t0()).Newest
 	for n := range 5 {
-		note(t, s, t0(), roles(n*10, n*10+9)...)
+		mustAppend(t, s, t0(), roleEntries(n*10, n*10+9)...)
 	}
-	_, all := rows(t, s, source)
+	_, all := mustReadRows(t, s, source)
 	for _, limit := range []int{1, 7, 50, 51, 52} {
 		var got []journal.Row
 		for after := int64(0); ; {
@@ -155,35 +158,36 @@ func testPages(t *testing.T, open func() journal.ScanStore) {
 	}
 	page, err := s.Rows(t.Context(), source, first+50, 10)
 	if err != nil || len(page.Rows) != 0 || page.Head.Newest != first+50 {
-		t.Errorf("behind the end: %+v, %v; want the head and no rows", page, err)
+		t.Errorf("after the end: %+v, %v; want the head and no rows", page, err)
 	}
 }
 
 func testReopen(t *testing.T, open func() journal.ScanStore) {
-	head := begin(t, open(), source, "e", t0())
-	note(t, open(), t0(), roles(1, 3)...)
-	commit(t, open(), source, t0(), journal.Step{Entries: roles(4, 4), Blob: []byte("memory")})
+	head := mustBegin(t, open(), source, "e", t0())
+	mustAppend(t, open(), t0(), roleEntries(1, 3)...)
+	mustCommit(t, open(), source, t0(), journal.Step{Entries: roleEntries(4, 4), Blob: []byte("memory")})
 	s := open()
-	at, got := rows(t, s, source)
+	at, got := mustReadRows(t, s, source)
 	known, err := s.Recall(t.Context(), source)
-	if err != nil || at.Epoch != "e" || at.Newest != head.Newest+4 || len(got) != 5 || string(known.Blob) != "memory" || known.Generation != 1 {
-		t.Errorf("head %+v, rows %v, known %+v, %v", at, paths(got), known, err)
+	if err != nil || at.Epoch != "e" || at.Newest != head.Newest+4 || len(got) != 5 || string(known.Blob) != "memory" ||
+		known.Generation != 1 {
+		t.Errorf("head %+v, rows %v, known %+v, %v", at, rowPaths(got), known, err)
 	}
 }
 
-func testAnew(t *testing.T, open func() journal.ScanStore) {
+func testNewJournal(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	begin(t, s, source, "one", t0())
-	old := note(t, s, t0(), roles(1, 10)...)
+	mustBegin(t, s, source, "one", t0())
+	old := mustAppend(t, s, t0(), roleEntries(1, 10)...)
 	// At the same time, so that only the old ids keep the new ones above them.
-	head := begin(t, s, source, "two", t0())
+	head := mustBegin(t, s, source, "two", t0())
 	if head.Epoch != "two" || head.Oldest <= old.Newest || head.Oldest != head.Newest {
 		t.Errorf("head %+v after %+v", head, old)
 	}
-	if _, got := rows(t, s, source); len(got) != 1 {
-		t.Errorf("rows %v, want only the first of the new journal", paths(got))
+	if _, got := mustReadRows(t, s, source); len(got) != 1 {
+		t.Errorf("rows %v, want only the first of the new journal", rowPaths(got))
 	}
-	later := begin(t, s, source, "three", t0().Add(time.Hour))
+	later := mustBegin(t, s, source, "three", t0().Add(time.Hour))
 	if later.Oldest != t0().Add(time.Hour).UnixMilli() {
 		t.Errorf("first id %d, want the time in milliseconds", later.Oldest)
 	}
@@ -191,40 +195,40 @@ func testAnew(t *testing.T, open func() journal.ScanStore) {
 
 func testTrim(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	first := begin(t, s, source, "e", t0()).Newest
+	first := mustBegin(t, s, source, "e", t0()).Newest
 	for n := 1; n <= 5; n++ {
-		note(t, s, t0().Add(time.Duration(n)*time.Hour), role(n))
+		mustAppend(t, s, t0().Add(time.Duration(n)*time.Hour), roleEntry(n))
 	}
 	head, err := s.Trim(t.Context(), source, t0().Add(3*time.Hour), 0)
 	if err != nil || head.Oldest != first+3 || head.Newest != first+5 {
 		t.Errorf("head %+v, %v; want rows %d to %d", head, err, first+3, first+5)
 	}
-	if at, got := rows(t, s, source); at != head || got[0].Path != "/roles/r3" {
-		t.Errorf("head %+v, rows %v", at, paths(got))
+	if at, got := mustReadRows(t, s, source); at != head || got[0].Path != "/roles/r3" {
+		t.Errorf("head %+v, rows %v", at, rowPaths(got))
 	}
 	head, err = s.Trim(t.Context(), source, t0().Add(100*time.Hour), 0)
 	if err != nil || head.Oldest != first+5 || head.Newest != first+5 {
 		t.Errorf("when all rows are old: %+v, %v; want the newest kept", head, err)
 	}
-	if head = note(t, s, t0(), role(9)); head.Newest != first+6 {
+	if head = mustAppend(t, s, t0(), roleEntry(9)); head.Newest != first+6 {
 		t.Errorf("the next id is %d, want %d", head.Newest, first+6)
 	}
 }
 
 func testTrimCount(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	first := begin(t, s, source, "e", t0()).Newest
-	note(t, s, t0(), roles(1, 50)...)
+	first := mustBegin(t, s, source, "e", t0()).Newest
+	mustAppend(t, s, t0(), roleEntries(1, 50)...)
 	head, err := s.Trim(t.Context(), source, t0().Add(-time.Hour), 10)
 	if err != nil || head.Oldest != first+41 || head.Newest != first+50 {
 		t.Errorf("head %+v, %v; want the newest ten", head, err)
 	}
-	rows(t, s, source)
+	mustReadRows(t, s, source)
 }
 
-func testTrimIdle(t *testing.T, open func() journal.ScanStore) {
+func testTrimUnchanged(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	before := begin(t, s, source, "e", t0())
+	before := mustBegin(t, s, source, "e", t0())
 	head, err := s.Trim(t.Context(), source, t0().Add(-time.Hour), 100)
 	if err != nil || head != before {
 		t.Errorf("head %+v, %v; want %+v", head, err, before)

@@ -1,5 +1,4 @@
-// Package journaltest is the suite that every implementation of
-// journal.ScanStore passes.
+// Package journaltest tests implementations of journal.ScanStore.
 package journaltest
 
 import (
@@ -10,38 +9,38 @@ import (
 	"chefsync/pkg/feed/journal"
 )
 
-// Run tests an implementation. Prepare makes an empty store for one test; each
-// call of its result opens the store once more, as another process would, and
-// closes it when the test ends.
+// Run tests an implementation. Prepare creates an empty store for one test; each call of
+// its result opens the store again, as another process does, and closes it when the test
+// ends.
 func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore)) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, func() journal.ScanStore)
 	}{
-		{"a source never seen has no journal", testUnseen},
-		{"a journal begins with a row of its own", testBegin},
+		{"an unknown source has no journal", testNoJournal},
+		{"a journal begins with a begin row", testBegin},
 		{"ids are contiguous, in the order of the entries", testAppend},
-		{"sources don't touch each other", testSources},
-		{"entries that can't be stored change nothing", testRefused},
+		{"sources are independent", testSources},
+		{"invalid entries change nothing", testInvalidEntries},
 		{"pages join without gaps", testPages},
-		{"a reopened journal goes on", testReopen},
-		{"a journal made anew has another epoch and higher ids", testAnew},
-		{"old rows go, the newest stays", testTrim},
-		{"a bound on the rows holds too", testTrimCount},
-		{"trimming again writes nothing", testTrimIdle},
+		{"a reopened store has the same journal", testReopen},
+		{"a new journal has another epoch and higher ids", testNewJournal},
+		{"trim drops old rows and keeps the newest", testTrim},
+		{"trim limits the number of rows", testTrimCount},
+		{"trim without old rows writes nothing", testTrimUnchanged},
 		{"the lease: held, expired, own, released", testLease},
 		{"the lease: renewed until it ended or was lost", testRenew},
-		{"a commit without the lease writes nothing", testFenced},
-		{"a commit of another generation writes nothing", testGeneration},
-		{"rows and memory go together", testCommit},
-		{"large memory comes back as it was", testBlob},
-		{"the newest scan of each source is kept", testDiary},
-		{"many writers: no id twice, none skipped", testWriters},
-		{"broken-off writers: no id twice, none skipped", testBrokenOff},
+		{"a commit without the lease writes nothing", testCommitWithoutLease},
+		{"a commit of another generation writes nothing", testCommitOfAnotherGeneration},
+		{"rows and memory are committed together", testCommit},
+		{"a large memory is returned unchanged", testLargeMemory},
+		{"the last scan of each source is stored", testLastScan},
+		{"concurrent writers: no id twice, none skipped", testWriters},
+		{"canceled writers: no id twice, none skipped", testCanceledWriters},
 		{"two scanners: one generation each, no row lost", testScanners},
 		{"readers see no gap while others write and trim", testReaders},
-		{"a reader that looks only ahead misses no row", testAhead},
-		{"readers tell what they lost", testReadersLose},
+		{"a reader that reads only newer rows misses none", testReaderAtTheEnd},
+		{"readers find out that rows were dropped", testLostPositions},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, prepare(t)) })
 	}
@@ -49,21 +48,21 @@ func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore))
 
 const (
 	source = "chef.example.com-acme"
-	other  = "chef.example.com-other"
+	otherSource  = "chef.example.com-other"
 	ttl    = time.Minute
 )
 
 func t0() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 
-// begin makes a journal and returns its head.
-func begin(t testing.TB, s journal.ScanStore, source, epoch string, at time.Time) journal.Head {
+// mustBegin begins a journal and returns its head.
+func mustBegin(t testing.TB, s journal.ScanStore, source, epoch string, at time.Time) journal.Head {
 	t.Helper()
-	return commit(t, s, source, at, journal.Step{Begin: epoch})
+	return mustCommit(t, s, source, at, journal.Step{Begin: epoch})
 }
 
-// commit takes the lease, commits a step at the current generation and frees the
+// mustCommit takes the lease, commits a step at the current generation and releases the
 // lease.
-func commit(t testing.TB, s journal.ScanStore, source string, at time.Time, step journal.Step) journal.Head {
+func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, step journal.Step) journal.Head {
 	t.Helper()
 	known, err := s.Acquire(t.Context(), source, "me", at, ttl)
 	if err != nil {
@@ -80,7 +79,7 @@ func commit(t testing.TB, s journal.ScanStore, source string, at time.Time, step
 	return head
 }
 
-func note(t testing.TB, s journal.Store, at time.Time, entries ...journal.Entry) journal.Head {
+func mustAppend(t testing.TB, s journal.Store, at time.Time, entries ...journal.Entry) journal.Head {
 	t.Helper()
 	head, err := s.Append(t.Context(), source, at, entries)
 	if err != nil {
@@ -89,20 +88,20 @@ func note(t testing.TB, s journal.Store, at time.Time, entries ...journal.Entry)
 	return head
 }
 
-func role(n int) journal.Entry {
+func roleEntry(n int) journal.Entry {
 	return journal.Entry{Action: journal.Update, Path: fmt.Sprintf("/roles/r%d", n)}
 }
 
-func roles(from, to int) (entries []journal.Entry) {
+func roleEntries(from, to int) (entries []journal.Entry) {
 	for n := from; n <= to; n++ {
-		entries = append(entries, role(n))
+		entries = append(entries, roleEntry(n))
 	}
 	return entries
 }
 
-// rows reads all rows and fails unless they lie without gaps between the bounds
-// of the head.
-func rows(t testing.TB, s journal.Store, source string) (journal.Head, []journal.Row) {
+// mustReadRows returns all rows, and fails the test unless they fill the range of the head
+// without gaps.
+func mustReadRows(t testing.TB, s journal.Store, source string) (journal.Head, []journal.Row) {
 	t.Helper()
 	page, err := s.Rows(t.Context(), source, 0, 1_000_000)
 	if err != nil {
@@ -119,7 +118,7 @@ func rows(t testing.TB, s journal.Store, source string) (journal.Head, []journal
 	return page.Head, page.Rows
 }
 
-func paths(rows []journal.Row) (out []string) {
+func rowPaths(rows []journal.Row) (out []string) {
 	for _, r := range rows {
 		out = append(out, r.Path)
 	}

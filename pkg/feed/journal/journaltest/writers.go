@@ -16,18 +16,18 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// batch is what writer w notes as its nth write: entries that name both, so that
-// a torn write shows.
-func batch(w, n int) (entries []journal.Entry) {
+// batchOf returns the entries of the nth write of writer w: they name both, so that an
+// incomplete write is found.
+func batchOf(w, n int) (entries []journal.Entry) {
 	for i := range 1 + n%4 {
 		entries = append(entries, journal.Entry{Action: journal.Update, Path: fmt.Sprintf("/data/w%d/n%d.%d", w, n, i)})
 	}
 	return entries
 }
 
-// whole fails unless the rows are batches, whole and unmixed, and returns how
-// often each batch is there.
-func whole(t testing.TB, rows []journal.Row) map[[2]int]int {
+// countBatches returns how often each batch occurs, and fails the test unless the rows are
+// complete batches, not mixed.
+func countBatches(t testing.TB, rows []journal.Row) map[[2]int]int {
 	t.Helper()
 	found := map[[2]int]int{}
 	for i := 0; i < len(rows); {
@@ -37,14 +37,14 @@ func whole(t testing.TB, rows []journal.Row) map[[2]int]int {
 		}
 		parts := strings.FieldsFunc(rows[i].Path, func(r rune) bool { return r < '0' || r > '9' })
 		if len(parts) != 3 {
-			t.Fatalf("a row of nobody's: %+v", rows[i])
+			t.Fatalf("a row of no writer: %+v", rows[i])
 		}
 		w, _ := strconv.Atoi(parts[0])
 		n, _ := strconv.Atoi(parts[1])
-		want := batch(w, n)
+		want := batchOf(w, n)
 		for j, e := range want {
 			if i+j >= len(rows) || rows[i+j].Path != e.Path {
-				t.Fatalf("write %d of writer %d is torn at row %d: %v", n, w, i+j, paths(rows[i:min(i+len(want), len(rows))]))
+				t.Fatalf("write %d of writer %d is incomplete at row %d: %v", n, w, i+j, rowPaths(rows[i:min(i+len(want), len(rows))]))
 			}
 		}
 		found[[2]int{w, n}]++
@@ -55,21 +55,21 @@ func whole(t testing.TB, rows []journal.Row) map[[2]int]int {
 
 func testWriters(t *testing.T, open func() journal.ScanStore) {
 	const writers, writes = 6, 15
-	begin(t, open(), source, "e", t0())
+	mustBegin(t, open(), source, "e", t0())
 	var wg sync.WaitGroup
 	for w := range writers {
 		s := open()
 		wg.Go(func() {
 			for n := range writes {
-				if _, err := s.Append(t.Context(), source, t0(), batch(w, n)); err != nil {
+				if _, err := s.Append(t.Context(), source, t0(), batchOf(w, n)); err != nil {
 					t.Errorf("writer %d: %v", w, err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	_, got := rows(t, open(), source)
-	found := whole(t, got)
+	_, got := mustReadRows(t, open(), source)
+	found := countBatches(t, got)
 	for w := range writers {
 		for n := range writes {
 			if found[[2]int{w, n}] != 1 {
@@ -79,11 +79,11 @@ func testWriters(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-// testBrokenOff: a writer whose call ends early may have written or not, but
-// whole and once.
-func testBrokenOff(t *testing.T, open func() journal.ScanStore) {
+// testCanceledWriters: a canceled call may have written its entries or not, but completely
+// and once.
+func testCanceledWriters(t *testing.T, open func() journal.ScanStore) {
 	const writers, writes = 4, 25
-	begin(t, open(), source, "e", t0())
+	mustBegin(t, open(), source, "e", t0())
 	var mu sync.Mutex
 	done := map[[2]int]bool{}
 	var wg sync.WaitGroup
@@ -92,8 +92,8 @@ func testBrokenOff(t *testing.T, open func() journal.ScanStore) {
 		wg.Go(func() {
 			for n := range writes {
 				ctx, cancel := context.WithCancel(t.Context())
-				timer := time.AfterFunc(time.Duration(rand.IntN(1500))*time.Microsecond, cancel) // chooses the moment, nothing waits for it
-				_, err := s.Append(ctx, source, t0(), batch(w, n))
+				timer := time.AfterFunc(time.Duration(rand.IntN(1500))*time.Microsecond, cancel) // random moment; nothing waits for it
+				_, err := s.Append(ctx, source, t0(), batchOf(w, n))
 				mu.Lock()
 				done[[2]int{w, n}] = err == nil
 				mu.Unlock()
@@ -103,8 +103,8 @@ func testBrokenOff(t *testing.T, open func() journal.ScanStore) {
 		})
 	}
 	wg.Wait()
-	_, got := rows(t, open(), source)
-	found := whole(t, got)
+	_, got := mustReadRows(t, open(), source)
+	found := countBatches(t, got)
 	for k, returned := range done {
 		if n := found[k]; n > 1 || returned && n != 1 {
 			t.Errorf("write %v, which returned %v, is there %d times", k, returned, n)
@@ -114,7 +114,7 @@ func testBrokenOff(t *testing.T, open func() journal.ScanStore) {
 
 func testScanners(t *testing.T, open func() journal.ScanStore) {
 	const scanners, scans = 4, 12
-	begin(t, open(), source, "e", t0())
+	mustBegin(t, open(), source, "e", t0())
 	var mu sync.Mutex
 	wrote := map[[2]int]bool{}
 	var wg sync.WaitGroup
@@ -134,8 +134,8 @@ func testScanners(t *testing.T, open func() journal.ScanStore) {
 	}
 	wg.Wait()
 	s := open()
-	_, got := rows(t, s, source)
-	found := whole(t, got)
+	_, got := mustReadRows(t, s, source)
+	found := countBatches(t, got)
 	known, err := s.Recall(t.Context(), source)
 	if err != nil || int(known.Generation) != len(wrote) || len(found) != len(wrote) || len(wrote) == 0 {
 		t.Errorf("%d commits returned, %d are in the journal, the generation is %d, %v", len(wrote), len(found), known.Generation, err)
@@ -156,24 +156,25 @@ func scanOnce(ctx context.Context, s journal.ScanStore, w, n int) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Commit(ctx, source, lease.Lease.Fence, t0(), journal.Step{Generation: known.Generation, Entries: batch(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
+	_, err = s.Commit(ctx, source, lease.Lease.Fence, t0(),
+		journal.Step{Generation: known.Generation, Entries: batchOf(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
 	return errors.Join(err, s.Release(ctx, source, lease.Lease.Fence))
 }
 
-// testAhead: ids are given in the commit, so a row never shows after one with a
-// larger id, however many write, and nothing needs to be read again.
-func testAhead(t *testing.T, open func() journal.ScanStore) {
+// testReaderAtTheEnd: ids are assigned by the commit, so a row never appears after one with
+// a larger id, and readers need not read an id twice.
+func testReaderAtTheEnd(t *testing.T, open func() journal.ScanStore) {
 	const writers, writes = 5, 20
 	s := open()
-	after := begin(t, s, source, "e", t0()).Newest
-	_, got := rows(t, s, source)
+	after := mustBegin(t, s, source, "e", t0()).Newest
+	_, got := mustReadRows(t, s, source)
 	var wg sync.WaitGroup
 	done := make(chan struct{})
 	for w := range writers {
 		writer := open()
 		wg.Go(func() {
 			for n := range writes {
-				if _, err := writer.Append(t.Context(), source, t0(), batch(w, n)); err != nil {
+				if _, err := writer.Append(t.Context(), source, t0(), batchOf(w, n)); err != nil {
 					t.Errorf("writer %d: %v", w, err)
 				}
 			}
@@ -196,14 +197,14 @@ func testAhead(t *testing.T, open func() journal.ScanStore) {
 			}
 		}
 	}
-	if _, all := rows(t, s, source); !slices.Equal(got, all) {
+	if _, all := mustReadRows(t, s, source); !slices.Equal(got, all) {
 		t.Errorf("the reader saw %d rows, there are %d", len(got), len(all))
 	}
 }
 
 func testReaders(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	begin(t, s, source, "e", t0())
+	mustBegin(t, s, source, "e", t0())
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	writer := open()
@@ -214,7 +215,7 @@ func testReaders(t *testing.T, open func() journal.ScanStore) {
 				return
 			default:
 			}
-			if _, err := writer.Append(t.Context(), source, t0(), batch(1, n)); err != nil {
+			if _, err := writer.Append(t.Context(), source, t0(), batchOf(1, n)); err != nil {
 				t.Error(err)
 			}
 			if n%5 == 4 {
@@ -240,7 +241,7 @@ func testReaders(t *testing.T, open func() journal.ScanStore) {
 			}
 		}
 		if pos.Seq > got.Newest {
-			t.Fatalf("the end went back from %d to %d", pos.Seq, got.Newest)
+			t.Fatalf("the newest id fell from %d to %d", pos.Seq, got.Newest)
 		}
 		pos.Seq = got.Newest
 	}

@@ -28,13 +28,13 @@ func testLease(t *testing.T, open func() journal.ScanStore) {
 	}
 	own, err := s.Acquire(t.Context(), source, "one", t0().Add(time.Second), ttl)
 	if err != nil || own.Lease.Fence != 2 {
-		t.Errorf("one's own lease: %+v, %v", own, err)
+		t.Errorf("the lease of the same owner: %+v, %v", own, err)
 	}
 	if err := s.Release(t.Context(), source, one.Lease.Fence); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Acquire(t.Context(), source, "two", t0().Add(2*time.Second), ttl); err == nil {
-		t.Error("a release with an old token freed the lease")
+		t.Error("a release with an old token released the lease")
 	}
 	two, err := s.Acquire(t.Context(), source, "two", t0().Add(time.Second+ttl), ttl)
 	if err != nil || two.Lease.Fence != 3 {
@@ -47,12 +47,12 @@ func testLease(t *testing.T, open func() journal.ScanStore) {
 		t.Errorf("a released lease: %v", err)
 	}
 	for name, acquire := range map[string]func() error{
-		"no owner":    func() error { _, err := s.Acquire(t.Context(), other, "", t0(), ttl); return err },
-		"no duration": func() error { _, err := s.Acquire(t.Context(), other, "me", t0(), 0); return err },
+		"no owner":    func() error { _, err := s.Acquire(t.Context(), otherSource, "", t0(), ttl); return err },
+		"no duration": func() error { _, err := s.Acquire(t.Context(), otherSource, "me", t0(), 0); return err },
 		"no source":   func() error { _, err := s.Acquire(t.Context(), "", "me", t0(), ttl); return err },
 	} {
 		if acquire() == nil {
-			t.Errorf("%s: a lease was given", name)
+			t.Errorf("%s: the lease was taken", name)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func testLease(t *testing.T, open func() journal.ScanStore) {
 func testRenew(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	if l, err := s.Lease(t.Context(), source); err != nil || l != (replication.Lease{}) {
-		t.Errorf("the lease of a source never seen: %+v, %v", l, err)
+		t.Errorf("the lease of an unknown source: %+v, %v", l, err)
 	}
 	one, err := s.Acquire(t.Context(), source, "one", t0(), ttl)
 	if err != nil {
@@ -86,8 +86,8 @@ func testRenew(t *testing.T, open func() journal.ScanStore) {
 	}
 	refused("another token", fence-1, half)
 	refused("an expired lease", fence, half.Add(ttl))
-	if err := s.Renew(t.Context(), other, fence, half, ttl); !errors.Is(err, journal.ErrFenced) {
-		t.Errorf("a source never seen: %v, want ErrFenced", err)
+	if err := s.Renew(t.Context(), otherSource, fence, half, ttl); !errors.Is(err, journal.ErrFenced) {
+		t.Errorf("an unknown source: %v, want ErrFenced", err)
 	}
 	two, err := s.Acquire(t.Context(), source, "two", half.Add(ttl), ttl)
 	if err != nil {
@@ -97,17 +97,17 @@ func testRenew(t *testing.T, open func() journal.ScanStore) {
 	if err := s.Release(t.Context(), source, two.Lease.Fence); err != nil {
 		t.Fatal(err)
 	}
-	refused("a lease that was given back", two.Lease.Fence, half.Add(ttl))
+	refused("a released lease", two.Lease.Fence, half.Add(ttl))
 	if l, err := s.Lease(t.Context(), source); err != nil || l.HeldAt(t0()) {
-		t.Errorf("given back: %+v, %v", l, err)
+		t.Errorf("released: %+v, %v", l, err)
 	}
 }
 
-func testFenced(t *testing.T, open func() journal.ScanStore) {
+func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	begin(t, s, source, "e", t0())
-	before, _ := rows(t, s, source)
-	step := journal.Step{Entries: roles(1, 2), Blob: []byte("x")}
+	mustBegin(t, s, source, "e", t0())
+	before, _ := mustReadRows(t, s, source)
+	step := journal.Step{Entries: roleEntries(1, 2), Blob: []byte("x")}
 	try := func(name string, fence int64, at time.Time) {
 		t.Helper()
 		if _, err := s.Commit(t.Context(), source, fence, at, step); !errors.Is(err, journal.ErrFenced) {
@@ -129,49 +129,50 @@ func testFenced(t *testing.T, open func() journal.ScanStore) {
 	if err := s.Release(t.Context(), source, two.Lease.Fence); err != nil {
 		t.Fatal(err)
 	}
-	try("a lease that was given back", two.Lease.Fence, t0().Add(ttl))
+	try("a released lease", two.Lease.Fence, t0().Add(ttl))
 	known, err := s.Recall(t.Context(), source)
-	if after, _ := rows(t, s, source); err != nil || after != before || known.Generation != 0 || known.Blob != nil {
-		t.Errorf("written all the same: %+v, %+v, %v", after, known, err)
+	if after, _ := mustReadRows(t, s, source); err != nil || after != before || known.Generation != 0 || known.Blob != nil {
+		t.Errorf("written in spite of it: %+v, %+v, %v", after, known, err)
 	}
 }
 
-func testGeneration(t *testing.T, open func() journal.ScanStore) {
+func testCommitOfAnotherGeneration(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	begin(t, s, source, "e", t0())
-	commit(t, s, source, t0(), journal.Step{Blob: []byte("one")})
+	mustBegin(t, s, source, "e", t0())
+	mustCommit(t, s, source, t0(), journal.Step{Blob: []byte("one")})
 	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
 	if err != nil || lease.Generation != 1 {
 		t.Fatalf("%+v, %v", lease, err)
 	}
 	for _, g := range []int64{0, 2} {
-		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.Step{Generation: g, Entries: roles(1, 1), Blob: []byte("two")}); !errors.Is(err, journal.ErrFenced) {
+		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
+			journal.Step{Generation: g, Entries: roleEntries(1, 1), Blob: []byte("two")}); !errors.Is(err, journal.ErrFenced) {
 			t.Errorf("generation %d: %v, want ErrFenced", g, err)
 		}
 	}
 	known, err := s.Recall(t.Context(), source)
-	if _, got := rows(t, s, source); err != nil || len(got) != 1 || string(known.Blob) != "one" {
-		t.Errorf("rows %v, known %+v, %v", paths(got), known, err)
+	if _, got := mustReadRows(t, s, source); err != nil || len(got) != 1 || string(known.Blob) != "one" {
+		t.Errorf("rows %v, known %+v, %v", rowPaths(got), known, err)
 	}
 }
 
 func testCommit(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	head := commit(t, s, source, t0(), journal.Step{Begin: "e", Entries: roles(1, 2), Blob: []byte("one")})
+	head := mustCommit(t, s, source, t0(), journal.Step{Begin: "e", Entries: roleEntries(1, 2), Blob: []byte("one")})
 	if head.Newest != head.Oldest+2 {
 		t.Errorf("head %+v, want the first row and two", head)
 	}
-	commit(t, s, source, t0(), journal.Step{Entries: roles(3, 3)}) // leaves the memory
+	mustCommit(t, s, source, t0(), journal.Step{Entries: roleEntries(3, 3)}) // keeps the memory
 	known, err := s.Recall(t.Context(), source)
 	if err != nil || known.Generation != 1 || string(known.Blob) != "one" || known.Head.Newest != head.Newest+1 {
 		t.Errorf("%+v, %v", known, err)
 	}
-	commit(t, s, source, t0(), journal.Step{Entries: roles(4, journal.MaxAppend+3), Blob: []byte("two")})
+	mustCommit(t, s, source, t0(), journal.Step{Entries: roleEntries(4, journal.MaxAppend+3), Blob: []byte("two")})
 	known, err = open().Recall(t.Context(), source)
 	if err != nil || known.Generation != 2 || string(known.Blob) != "two" || known.Head.Newest != head.Newest+1+journal.MaxAppend {
 		t.Errorf("%+v, %v", known, err)
 	}
-	note(t, s, t0(), role(200)) // a push doesn't disturb the scanner
+	mustAppend(t, s, t0(), roleEntry(200)) // a push doesn't change the generation
 	if known, err = s.Recall(t.Context(), source); err != nil || known.Generation != 2 {
 		t.Errorf("after a push: %+v, %v", known, err)
 	}
@@ -181,13 +182,13 @@ func testCommit(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testBlob(t *testing.T, open func() journal.ScanStore) {
+func testLargeMemory(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	blob := make([]byte, 3<<20)
 	for i := range blob {
 		blob[i] = byte(rand.Uint32())
 	}
-	commit(t, s, source, t0(), journal.Step{Begin: "e", Blob: blob})
+	mustCommit(t, s, source, t0(), journal.Step{Begin: "e", Blob: blob})
 	known, err := open().Recall(t.Context(), source)
 	if err != nil || !bytes.Equal(known.Blob, blob) {
 		t.Errorf("%d bytes, %v; want the %d that were stored", len(known.Blob), err, len(blob))
@@ -197,9 +198,9 @@ func testBlob(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testReadersLose(t *testing.T, open func() journal.ScanStore) {
+func testLostPositions(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	first := begin(t, s, source, "e", t0()).Newest
+	first := mustBegin(t, s, source, "e", t0()).Newest
 	f := journal.Feed(s, source)
 	read := func(pos replication.Position) (fresh []replication.Change, next replication.Position, err error) {
 		t.Helper()
@@ -218,7 +219,7 @@ func testReadersLose(t *testing.T, open func() journal.ScanStore) {
 		t.Fatalf("the first position of a new journal is %+v, %v; want its first row", start, err)
 	}
 	for n := range 20 {
-		note(t, s, t0().Add(time.Duration(n)*time.Hour), role(n))
+		mustAppend(t, s, t0().Add(time.Duration(n)*time.Hour), roleEntry(n))
 	}
 	fresh, end, err := read(start)
 	if err != nil || len(fresh) != 20 || fresh[0].Scope != (object.Scope{Kind: object.Role, Name: "r0"}) {
@@ -231,19 +232,20 @@ func testReadersLose(t *testing.T, open func() journal.ScanStore) {
 		t.Errorf("a reader whose rows were dropped: %v, want ErrPositionLost", err)
 	}
 	if fresh, _, err := read(end); err != nil || len(fresh) != 0 {
-		t.Errorf("a reader at the end: %v, %v; it lost nothing", fresh, err)
+		t.Errorf("a reader at the end: %v, %v; want no changes", fresh, err)
 	}
 	for _, c := range []struct {
 		after int64
 		epoch string
 		lost  bool
-	}{{first, "e", true}, {first + 18, "e", true}, {first + 19, "e", false}, {first + 20, "", false}, {first + 21, "", true}, {first + 20, "x", true}} {
+	}{{first, "e", true}, {first + 18, "e", true}, {first + 19, "e", false}, {first + 20, "", false}, {first + 21, "", true},
+		{first + 20, "x", true}} {
 		if _, err := journal.After(t.Context(), s, source, c.epoch, c.after, 10); errors.Is(err, replication.ErrPositionLost) != c.lost {
-			t.Errorf("after %d of epoch %q: %v, want it lost: %v", c.after, c.epoch, err, c.lost)
+			t.Errorf("after %d of epoch %q: %v, want ErrPositionLost: %v", c.after, c.epoch, err, c.lost)
 		}
 	}
-	begin(t, s, source, "new", t0())
+	mustBegin(t, s, source, "new", t0())
 	if _, _, err := read(end); !errors.Is(err, replication.ErrPositionLost) {
-		t.Errorf("a reader of the journal before: %v, want ErrPositionLost", err)
+		t.Errorf("a reader of the previous journal: %v, want ErrPositionLost", err)
 	}
 }
