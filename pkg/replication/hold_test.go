@@ -434,3 +434,31 @@ func TestAHeldObjectThatComesBackMayFail(t *testing.T) {
 		t.Errorf("%d unsynced after the replica took it", p.Unsynced)
 	}
 }
+
+// A bag whose deletion was held comes back while its items can't be listed: that is
+// recorded, although the bag itself is well.
+func TestAHeldBagThatComesBackWithoutItsItemsIsListed(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	for path := range w.primary.Snapshot() {
+		w.primary.Unset(path)
+	}
+	w.pass()
+	w.wantStatus(replication.Held)
+	w.fill()
+	w.primary.Set("/data/users/alice", "changed")
+	w.primary.Refuse = refuseOne("list", "/data/users", replication.Rejected)
+	e := w.engine()
+	if run, err := e.Pass(t.Context(), replication.PassOptions{Full: true}); err != nil || run.Left != 1 {
+		t.Errorf("%+v, %v; want the bag left", run, err)
+	}
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users" || u[0].Class != replication.Rejected {
+		t.Errorf("unsynced %+v, want the bag whose items could not be listed", u)
+	}
+	w.primary.Refuse = nil
+	w.now = w.now.Add(24 * time.Hour)
+	w.pass()
+	w.wantEqual()
+	w.wantStatus(replication.Synced)
+}

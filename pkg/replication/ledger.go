@@ -25,6 +25,8 @@ type ledger struct {
 	// deferred are the records of listings and bags that are tried again. They go at
 	// the end, if all is well: until then nothing else names what they stand for.
 	deferred map[object.Ref]bool
+	// heldFailures are the records that held deletions get if the object came back.
+	heldFailures map[object.Ref]Unsynced
 }
 
 // clone returns the ledger as it is now.
@@ -148,22 +150,28 @@ func (l *ledger) records() []Unsynced {
 }
 
 // setFailure lists an object as unsynced. The inventory isn't believed about it, or
-// about what a failed listing would have named, until it has been looked at. It does
-// nothing for a held deletion: it can't be seen whether the object came back.
+// about what a failed listing would have named, until it has been looked at. A held
+// deletion stays held, as it can't be seen whether the object came back, and the failure
+// is recorded if it did.
 func (l *ledger) setFailure(ref object.Ref, err error, now time.Time) (u Unsynced, set bool) {
 	u, seen := l.unsynced[ref]
-	if u.Class == DeletionHeld {
-		return u, false
-	}
-	delete(l.deferred, ref)
-	l.invalidate(ref, ClassOf(err))
-	if !seen {
+	held := u.Class == DeletionHeld
+	if held || !seen {
 		u = Unsynced{Ref: ref, FirstSeen: now}
 	}
 	u.Class, u.Reason, u.Hint = ClassOf(err), err.Error(), HintOf(err)
 	u.Attempts++
 	u.LastTry, u.NextTry = now, now.Add(retryObject(u.Class, u.Attempts))
 	u.ChangeID = cmp.Or(l.changeIDs[ref], u.ChangeID)
+	if held {
+		if l.heldFailures == nil {
+			l.heldFailures = map[object.Ref]Unsynced{}
+		}
+		l.heldFailures[ref] = u
+		return u, false
+	}
+	delete(l.deferred, ref)
+	l.invalidate(ref, u.Class)
 	l.setRecord(u)
 	return u, true
 }
@@ -278,6 +286,9 @@ func (l *ledger) releaseReturned(ref object.Ref) {
 	l.dropHeld(ref)
 	if l.inventory[ref] != "" {
 		l.markDirty(ref)
+	}
+	if u, failed := l.heldFailures[ref]; failed { // its items could not be listed
+		l.setRecord(u)
 	}
 }
 
