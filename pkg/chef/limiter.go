@@ -51,6 +51,9 @@ func newLimiter(most int) *limiter {
 	return &limiter{most: float64(most), limit: float64(most), latency: map[string]*latency{}}
 }
 
+// Concurrency returns the most requests that the client sends at once.
+func (c *Client) Concurrency() int { return int(c.limiter.most) }
+
 // acquire waits until a request may be sent.
 func (l *limiter) acquire(ctx context.Context) error {
 	l.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"chefsync/pkg/chef"
@@ -20,8 +21,9 @@ type proxy struct {
 	http.RoundTripper
 	delay time.Duration // of each request
 
-	mu    sync.Mutex
-	count map[string]int // by METHOD and first segment below the organization
+	mu            sync.Mutex
+	count         map[string]int // by METHOD and first segment below the organization
+	sending, most int            // uploads of files in flight
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -30,7 +32,17 @@ func (p *proxy) RoundTrip(q *http.Request) (*http.Response, error) {
 	if p.count == nil {
 		p.count = map[string]int{}
 	}
-	p.count[q.Method+" "+requestClass(q.URL.Path)]++
+	class := q.Method + " " + requestClass(q.URL.Path)
+	p.count[class]++
+	if class == "PUT bookshelf" {
+		p.sending++
+		p.most = max(p.most, p.sending)
+		defer func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.sending--
+		}()
+	}
 	p.mu.Unlock()
 	if p.delay > 0 {
 		select {
@@ -207,4 +219,17 @@ func TestRequestsOfAFirstCopy(t *testing.T) {
 		t.Errorf("%d requests for %d writes, files and manifests", primary+replica, needed)
 	}
 	w.verify(t)
+}
+
+func TestNoMoreFilesAreSentAtOnceThanConnectionsAllow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, connections := range []int{1, 3, 20} {
+			w := newBudgetWorld(t, connections, time.Millisecond)
+			shape{versions: 6, cookbooks: 3, files: 8}.fill(w.from)
+			w.pass(t, true)
+			if want := min(8, connections); w.replica.most != want {
+				t.Errorf("%d files were sent at once with %d connections, want %d", w.replica.most, connections, want)
+			}
+		}
+	})
 }

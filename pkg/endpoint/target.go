@@ -28,14 +28,14 @@ var _ replication.Target = (*Target)(nil)
 
 // TargetOptions are the settings of a target. The zero value will do.
 type TargetOptions struct {
-	Uploads int // file transfers at once; default 8
+	Uploads int // file transfers at once; default 8, or what the client sends at once if that is less
 	Log     *slog.Logger
 }
 
 // NewTarget makes a target of an organization.
 func NewTarget(org *chef.Org, o TargetOptions) *Target {
 	if o.Uploads <= 0 {
-		o.Uploads = 8
+		o.Uploads = min(8, org.Client().Concurrency())
 	}
 	return &Target{reader: newReader(org, o.Log), checksums: newChecksums(),
 		uploads: make(chan struct{}, o.Uploads), overwrites: make(chan struct{}, 1)}
