@@ -124,7 +124,9 @@ func (s Stack) deadLetters(ctx context.Context, l *List) {
 	case err != nil:
 		l.Fail("dead letters", "", err)
 	case n > 0:
-		l.Warn("dead letters", "chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge: what they asked for, later events have done", "about %s that no function took", ui.Plural(n, "event"))
+		l.Warn("dead letters",
+			"chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge: what they asked for, later events have done",
+			"about %s that no function took", ui.Plural(n, "event"))
 	default:
 		l.OK("dead letters", "none")
 	}
