@@ -30,7 +30,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if r, err := db.Exec("UPDATE pairs SET progress = 'x', desired = 'x' WHERE pair = 'eu/acme'"); err != nil {
+	if r, err := db.Exec("UPDATE items SET data = 'x' WHERE partition = 'PAIRS' AND sort = 'eu/acme'"); err != nil {
 		t.Fatal(err)
 	} else if n, _ := r.RowsAffected(); n != 1 {
 		t.Fatalf("%d records were damaged", n)

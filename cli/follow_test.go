@@ -17,7 +17,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/logstore"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 const followConfig = `[primary]
@@ -69,13 +69,13 @@ func following(t *testing.T, dir string, args []string, see func(string) (stop b
 	}
 }
 
-func followState(t *testing.T) (dir string, s *state.SQLite) {
+func followState(t *testing.T) (dir string, s *sqlite.State) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "chef-sync.toml"), []byte(followConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := state.OpenSQLite(t.Context(), filepath.Join(dir, "state.db"))
+	s, err := sqlite.OpenState(t.Context(), filepath.Join(dir, "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

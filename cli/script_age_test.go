@@ -9,7 +9,7 @@ import (
 	"chefsync/pkg/config"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // scansCommand plays scans of the past. With "scans age SPAN" what is not read now
@@ -23,7 +23,7 @@ func scansCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	c, err := config.Load(ts.MkAbs("chef-sync.toml"))
 	ts.Check(err)
-	s, err := state.OpenSQLite(context.Background(), ts.MkAbs("state.db"))
+	s, err := sqlite.OpenState(context.Background(), ts.MkAbs("state.db"))
 	ts.Check(err)
 	defer func() { ts.Check(s.Close()) }()
 	space := c.Pairs()[0].Space
@@ -51,7 +51,7 @@ func passesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	id, err := replication.ParsePairID(args[1])
 	ts.Check(err)
-	s, err := state.OpenSQLite(context.Background(), ts.MkAbs("state.db"))
+	s, err := sqlite.OpenState(context.Background(), ts.MkAbs("state.db"))
 	ts.Check(err)
 	defer func() { ts.Check(s.Close()) }()
 	st, err := s.Pair(context.Background(), id)
@@ -71,7 +71,7 @@ func daemonCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	span, err := time.ParseDuration(args[1])
 	ts.Check(err)
-	s, err := state.OpenSQLite(context.Background(), ts.MkAbs("state.db"))
+	s, err := sqlite.OpenState(context.Background(), ts.MkAbs("state.db"))
 	ts.Check(err)
 	defer func() { ts.Check(s.Close()) }()
 	ts.Check(s.Health().SaveProcess(context.Background(), health.Process{Role: health.RoleDaemon, Owner: "vm:1", Seen: time.Now().Add(-span)}))

@@ -25,8 +25,9 @@ import (
 	"chefsync/pkg/assembly/onaws"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/cloudtest"
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/store/dynamo"
 )
 
 // endpointName names an AWS emulator for the scripts on a stack, and
@@ -89,7 +90,7 @@ func (a s3At) GetServiceBaseEndpoint(_ context.Context, service string) (string,
 
 // make makes what the stack consists of.
 func (d *deployment) make(ctx context.Context) error {
-	if err := cloudtest.Make(ctx, d.aws, dynamostate.Definition().CreateTableInput(d.Table), d.Bucket); err != nil {
+	if err := cloudtest.Make(ctx, d.aws, dynamotest.Table(d.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), d.Bucket); err != nil {
 		return err
 	}
 	for _, name := range []string{d.SyncLog, d.ManagerLog, d.ChangesLog, d.WebLog} {
@@ -242,7 +243,7 @@ func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 // restore copies the table, as point-in-time recovery makes another one.
 func (d *deployment) restore(ts *testscript.TestScript, name string) {
 	ctx, client := context.Background(), dynamodb.NewFromConfig(d.aws)
-	_, err := client.CreateTable(ctx, dynamostate.Definition().CreateTableInput(name))
+	_, err := client.CreateTable(ctx, dynamotest.Table(name, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey))
 	ts.Check(err)
 	all := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: &d.Table})
 	for all.HasMorePages() {

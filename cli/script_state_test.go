@@ -9,7 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // leaseCommand plays another process: lease take PAIR OWNER, and lease run PAIR OWNER
@@ -43,7 +43,7 @@ func scriptState(ts *testscript.TestScript) replication.State {
 		ts.Check(err)
 		return s
 	}
-	s, err := state.OpenSQLite(context.Background(), ts.MkAbs("state.db"))
+	s, err := sqlite.OpenState(context.Background(), ts.MkAbs("state.db"))
 	ts.Check(err)
 	ts.Defer(func() { _ = s.Close() })
 	return s

@@ -20,7 +20,7 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state/transfer"
+	"chefsync/pkg/store/transfer"
 )
 
 func newStateCmd(env *cmdline.Env) *cobra.Command {

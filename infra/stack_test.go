@@ -15,12 +15,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/store/dynamo"
 )
 
 func TestTheTableIsTheOneThatTheStateExpects(t *testing.T) {
 	s := synthesize(t, example(t))
-	want := dynamostate.Definition()
+	want := dynamo.Definition()
 	s.has(t, "AWS::DynamoDB::Table", map[string]any{
 		"KeySchema": []any{
 			map[string]any{"AttributeName": want.PartitionKey, "KeyType": "HASH"},

@@ -9,11 +9,11 @@ import (
 
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
-	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/store/dynamo"
 )
 
-// How far back the table can be brought, in days. The bucket keeps what the
-// state has dropped as long, or a table of last week would point at nothing.
+// How far back the table can be brought, in days. The bucket keeps as long what the
+// previous version dropped there, or a table of its time would point at nothing.
 const recoveryDays = 35
 
 // addKey takes the customer's key that everything is encrypted with which the stack
@@ -28,7 +28,7 @@ func (s *stack) addKey() {
 
 // addTable makes the table of the state.
 func (s *stack) addTable() {
-	d := dynamostate.Definition()
+	d := dynamo.Definition()
 	var encryption awsdynamodb.TableEncryption
 	if s.key != nil {
 		encryption = awsdynamodb.TableEncryption_CUSTOMER_MANAGED
@@ -47,9 +47,8 @@ func (s *stack) addTable() {
 	})
 }
 
-// addBucket makes the bucket of staged files, of large parts of the state, and of
-// the configuration. It keeps earlier versions: those of the configuration tell
-// who changed what, and those of the state belong to earlier times of the table.
+// addBucket makes the bucket of staged files and of the configuration. It keeps earlier
+// versions: those of the configuration tell who changed what.
 // Staged files can be fetched again, so they and their versions go early.
 func (s *stack) addBucket() {
 	encryption, bucketKey := awss3.BucketEncryption_S3_MANAGED, (*bool)(nil)

@@ -18,8 +18,9 @@ import (
 	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/cloudtest"
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/cloud/runtimetest"
-	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/store/dynamo"
 )
 
 // programs are the functions, built once.
@@ -111,7 +112,7 @@ func newEmulator(t *testing.T) *emulator {
 	var err error
 	e.cfg, err = cloudtest.Config(t.Context(), fake.URL)
 	if err == nil {
-		err = cloudtest.Make(t.Context(), e.cfg, dynamostate.Definition().CreateTableInput(e.stack.Table), e.stack.Bucket)
+		err = cloudtest.Make(t.Context(), e.cfg, dynamotest.Table(e.stack.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), e.stack.Bucket)
 	}
 	if err != nil {
 		t.Fatal(err)

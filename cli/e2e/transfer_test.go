@@ -3,35 +3,26 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
 	"testing"
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state/dynamostate"
-	"chefsync/pkg/state/transfer"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/dynamo"
+	"chefsync/pkg/store/transfer"
 )
 
-// onDynamoDB is a state in a table of a DynamoDB in this process, for pairs whose
-// inventory fits into it without a bucket.
+// onDynamoDB is a state in a table of a DynamoDB in this process.
 func onDynamoDB(t *testing.T) replication.State {
 	t.Helper()
 	c := dynamotest.Start(t)
-	if _, err := c.CreateTable(t.Context(), dynamostate.Definition().CreateTableInput("t")); err != nil {
+	if _, err := c.CreateTable(t.Context(), dynamotest.Table("t", dynamo.Definition().PartitionKey, dynamo.Definition().SortKey)); err != nil {
 		t.Fatal(err)
 	}
-	return dynamostate.Open(c, "t", noBlobs{})
+	return store.New(dynamo.Open(c, "t"))
 }
-
-type noBlobs struct{}
-
-var errNoBlobs = errors.New("there is no bucket")
-
-func (noBlobs) Put(context.Context, string, []byte, [32]byte) error   { return errNoBlobs }
-func (noBlobs) Get(context.Context, string, [32]byte) ([]byte, error) { return nil, errNoBlobs }
-func (noBlobs) Delete(context.Context, string) error                  { return errNoBlobs }
 
 // A pair moves from a daemon's file to a table while the primary goes on: what
 // was changed and deleted meanwhile follows, and nothing is written but that.

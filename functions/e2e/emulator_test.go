@@ -22,7 +22,7 @@ const (
 	endpointName   = "CHEFSYNC_AWS_ENDPOINT" // has the table and secrets
 	s3EndpointName = "CHEFSYNC_S3_ENDPOINT"  // has the bucket
 	// oneAtATime is for emulators that several requests at once break; see the
-	// suite of pkg/state/dynamostate.
+	// suite of pkg/store/dynamo.
 	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"
 )
 

@@ -13,13 +13,13 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
-	"chefsync/pkg/state"
-	"chefsync/pkg/state/transfer"
+	"chefsync/pkg/store/sqlite"
+	"chefsync/pkg/store/transfer"
 )
 
 // machine is a backend of files, as the daemon has it, with the secrets of the rig.
 type machine struct {
-	state *state.SQLite
+	state *sqlite.State
 	stage *stage.Dir
 	r     *rig
 }
@@ -38,7 +38,7 @@ func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 	r := deployed(t)
 	m := machine{r: r}
 	var err error
-	if m.state, err = state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db")); err != nil {
+	if m.state, err = sqlite.OpenState(t.Context(), filepath.Join(t.TempDir(), "state.db")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.state.Close() })

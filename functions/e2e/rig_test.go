@@ -27,10 +27,11 @@ import (
 	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/cloudtest"
+	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/cloud/runtimetest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/secret"
-	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/store/dynamo"
 )
 
 // programs are the functions, built once.
@@ -179,7 +180,7 @@ func rigOn(t testing.TB, there http.Handler, stack string, primary, replica *ser
 		t.Fatal(err)
 	}
 	r.backend = onaws.New(r.cfg, r.stack)
-	if err := cloudtest.Make(ctx, r.cfg, dynamostate.Definition().CreateTableInput(r.stack.Table), r.stack.Bucket, r.assets()); err != nil {
+	if err := cloudtest.Make(ctx, r.cfg, dynamotest.Table(r.stack.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), r.stack.Bucket, r.assets()); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*server{primary, replica} {

@@ -44,32 +44,32 @@ func Network() []Right {
 
 // Sync is what functions/sync may do.
 func Sync(c *config.Config) []Right {
-	return slices.Concat(function(), state(), objects(), secrets(c, c.SyncSecrets()...), []Right{configuration()}, sealedState(c))
+	ledger := Right{Actions: []string{"dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}
+	return slices.Concat(function(), state(), []Right{ledger}, objects(), secrets(c, c.SyncSecrets()...), []Right{configuration()}, sealedState(c))
 }
 
 // Changes is what functions/changes may do: scan, and start the pairs of an
 // organization that changed.
 func Changes(c *config.Config) []Right {
 	return slices.Concat(function(), state(), secrets(c, c.ScanSecrets()...),
-		[]Right{blobs(), list(), configuration(), invoke("${SyncFunction}")}, sealedState(c))
+		[]Right{list(), configuration(), invoke("${SyncFunction}")}, sealedState(c))
 }
 
 // Web is what functions/web may do: note what is pushed and start pairs, read the
 // journal, and ask the primary who reads.
 func Web(c *config.Config) []Right {
 	return slices.Concat(function(), []Right{
-		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem"}, Resources: []string{"${Table}"}},
+		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}, Resources: []string{"${Table}"}},
 		configuration(), invoke("${SyncFunction}"),
 	}, secrets(c, c.JournalSecrets()...), sealed(c, []string{"kms:Decrypt"}, "s3"), sealedTable(c), sealedWrites(c, "dynamodb", "sqs"))
 }
 
 // Manager is what functions/manager may do.
 func Manager(c *config.Config) []Right {
-	return slices.Concat(function(), []Right{
-		{Actions: []string{"dynamodb:Query", "dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}, // it only looks at pairs and scans
+	return slices.Concat(function(), takeOver(), []Right{
 		{
-			Actions: []string{"dynamodb:UpdateItem"}, Resources: []string{"${Table}"}, // and says that it did
-			Only: map[string]map[string][]string{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": {"health"}}},
+			Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"}, Resources: []string{"${Table}"},
+			Why: "it only looks at pairs and scans, and says that it did; but after an upgrade it takes over their records, which may be of any pair",
 		},
 		list(), invoke(started(c)...),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
@@ -126,14 +126,24 @@ func function() []Right {
 	}
 }
 
-// state is what pkg/state/dynamostate calls for one pair or one journal.
-// Transactions are authorized by their parts.
+// state is what pkg/store/dynamo calls. Transactions are authorized by their parts.
 func state() []Right {
-	return []Right{{
-		Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem",
-			"dynamodb:UpdateItem", "dynamodb:BatchWriteItem"},
+	return append([]Right{{
+		Actions: []string{"dynamodb:GetItem", "dynamodb:Query",
+			"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"},
 		Resources: []string{"${Table}"},
-	}}
+	}}, takeOver()...)
+}
+
+// takeOver is what pkg/store/dynamo/previous calls besides, once after an upgrade.
+func takeOver() []Right {
+	return []Right{
+		{Actions: []string{"dynamodb:UpdateItem"}, Resources: []string{"${Table}"}},
+		{
+			Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/" + cloud.StatePrefix + "*"},
+			Why: "the previous version kept large parts of its records there, named after pairs",
+		},
+	}
 }
 
 // objects are what pkg/stage/s3stage calls.
@@ -144,15 +154,7 @@ func objects() []Right {
 			Resources: []string{"${Bucket}/" + cloud.StagePrefix + "*"},
 			Why:       "staged files are named by their checksums",
 		},
-		blobs(), list(),
-	}
-}
-
-func blobs() Right {
-	return Right{
-		Actions:   []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
-		Resources: []string{"${Bucket}/" + cloud.StatePrefix + "*"},
-		Why:       "large parts of the state are named after pairs",
+		list(),
 	}
 }
 

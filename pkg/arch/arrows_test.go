@@ -61,8 +61,6 @@ func arrows() map[string][]string {
 		// What all that is recorded makes of a pair.
 		"pkg/status": {object, replication, journal, health},
 
-		"pkg/state": {object, replication, journal, health, "modernc.org/sqlite"},
-
 		// What is kept: the records, and the two stores of items that they are in.
 		store:              {object, replication, journal, health},
 		"pkg/store/sqlite": {object, replication, journal, health, store, "modernc.org/sqlite"},
@@ -77,16 +75,15 @@ func arrows() map[string][]string {
 		"pkg/feed/serve":     {chef, journal},
 
 		// The same on AWS.
-		"pkg/stage/s3stage":     {replication, awserr, aws, smithy},
-		"pkg/state/dynamostate": {object, replication, journal, health, awserr, aws, smithy},
-		cloud:                   {replication},
-		"pkg/state/transfer":    {object, replication},
-		"pkg/cloud/awserr":      {replication, smithy},
-		"pkg/secret":            {replication, awserr, aws},
+		"pkg/stage/s3stage":  {replication, awserr, aws, smithy},
+		cloud:                {replication},
+		"pkg/store/transfer": {object, replication},
+		"pkg/cloud/awserr":   {replication, smithy},
+		"pkg/secret":         {replication, awserr, aws},
 
 		// The one wiring that all main programs share.
 		assembly: {object, replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
-		onaws:    {assembly, replication, journal, health, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", "pkg/state/dynamostate", aws, smithy},
+		onaws:    {assembly, replication, journal, health, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", store, "pkg/store/dynamo", "pkg/store/dynamo/previous", aws, smithy},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},
@@ -97,7 +94,7 @@ func arrows() map[string][]string {
 		"pkg/health/healthtest":           {health},
 		"pkg/replication/replicationtest": {object, replication},
 		"pkg/stage/stagetest":             {replication},
-		"pkg/state/statetest":             {object, replication, rapid, cmp},
+		"pkg/store/storetest":             {object, replication, rapid, cmp},
 		"pkg/store/kvtest":                {object, replication, journal, health, store, cmp},
 		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
 		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},
@@ -203,7 +200,7 @@ func TestArrows(t *testing.T) {
 
 // TestTheTableItself: no row may allow one adapter another.
 func TestTheTableItself(t *testing.T) {
-	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/state", "pkg/state/dynamostate", "pkg/secret"}
+	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/store/sqlite", "pkg/store/dynamo", "pkg/secret"}
 	for folder, allowed := range arrows() {
 		for _, a := range allowed {
 			joins := folder == assembly || folder == onaws

@@ -18,12 +18,12 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // backend is one machine's, in a folder of the test.
 type backend struct {
-	state *state.SQLite
+	state *sqlite.State
 	stage *stage.Dir
 }
 
@@ -101,7 +101,7 @@ max_delete = "100%%"
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := state.OpenSQLite(context.Background(), filepath.Join(w.dir, "state.db"))
+	s, err := sqlite.OpenState(context.Background(), filepath.Join(w.dir, "state.db"))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 // expire.
 const (
 	StagePrefix = "stage/"
+	// StatePrefix is where the previous version kept large parts of its records.
 	StatePrefix = "state/"
 	// ConfigKey is the configuration that the functions use. Only the manager
 	// writes it, when a deployment brings another one.

@@ -151,7 +151,7 @@ type Stage interface {
 }
 
 // State keeps what must outlive a pass. Every implementation passes the suite
-// in package statetest. Times are given by the caller; they are stored with at
+// in package storetest. Times are given by the caller; they are stored with at
 // least millisecond precision, in UTC.
 type State interface {
 	// Pair returns the record of a pair: one small read. A pair never seen has

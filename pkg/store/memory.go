@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+	"unicode/utf8"
 
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
@@ -30,6 +32,21 @@ type parts struct {
 type part struct {
 	Sort string `json:"key"`
 	Sum  string `json:"sum"` // of the content
+}
+
+// content is what a part holds. Text is smaller in JSON, and compresses better.
+type content struct {
+	Text  string `json:"text,omitempty"`
+	Bytes []byte `json:"bytes,omitempty"`
+}
+
+// partWrite returns the write of a part.
+func partWrite(source, sort string, bytes []byte) (Write, error) {
+	c := content{Bytes: bytes}
+	if utf8.Valid(bytes) {
+		c = content{Text: string(bytes)}
+	}
+	return putRecord(Key{sourcePartition(source), sort}, c, time.Time{})
 }
 
 // Sizes of parts, in bytes.
@@ -93,15 +110,19 @@ func (j Journals) recall(ctx context.Context, source string) (known journal.Reco
 	if h.Generation == 0 {
 		return known, nil
 	}
+	if memory, ok := j.s.memories.get(source, h.Memory); ok {
+		known.Blob = memory
+		return known, nil
+	}
 	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: partsSort, To: partPrefix + "\U0010FFFF"})
 	if err != nil {
 		return known, err
 	}
-	content := make(map[string][]byte, len(items))
+	data := make(map[string][]byte, len(items))
 	for _, it := range items {
-		content[it.Sort] = it.Data
+		data[it.Sort] = it.Data
 	}
-	list, err := decode[parts](content[partsSort])
+	list, err := decode[parts](data[partsSort])
 	if err != nil {
 		return known, err
 	}
@@ -110,17 +131,55 @@ func (j Journals) recall(ctx context.Context, source string) (known journal.Reco
 	}
 	known.Blob = []byte{}
 	for _, p := range list.Parts {
-		data, there := content[p.Sort]
+		stored, there := data[p.Sort]
 		if !there {
 			return known, fmt.Errorf("%w: the part %s isn't there", errMoved, p.Sort)
 		}
-		text, err := decode[[]byte](data)
+		c, err := decode[content](stored)
 		if err != nil {
 			return known, err
 		}
-		known.Blob = append(known.Blob, text...)
+		known.Blob = append(append(known.Blob, c.Text...), c.Bytes...)
 	}
+	if hash(known.Blob) != h.Memory {
+		return known, damaged(errors.New("the memory isn't the one that was written"))
+	}
+	j.s.memories.set(source, known.Blob)
 	return known, nil
+}
+
+// hash tells one content from others.
+func hash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:12])
+}
+
+// maxMemories bounds the memories that a process keeps, in bytes.
+const maxMemories = 16 << 20
+
+// memories are those that this process has read, so that a scan that finds nothing reads
+// none. Nobody changes them.
+type memories struct {
+	mu   sync.Mutex
+	of   map[string][]byte
+	size int
+}
+
+func (m *memories) get(source, sum string) ([]byte, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	memory, ok := m.of[source]
+	return slices.Clone(memory), ok && hash(memory) == sum
+}
+
+func (m *memories) set(source string, memory []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.size += len(memory) - len(m.of[source])
+	if m.of == nil || m.size > maxMemories {
+		m.of, m.size = map[string][]byte{}, len(memory)
+	}
+	m.of[source] = slices.Clone(memory)
 }
 
 // Acquire implements [journal.Memory].
@@ -221,7 +280,7 @@ func (j Journals) commit(ctx context.Context, source string, fence int64, now ti
 			entries = slices.Concat([]journal.Entry{{Action: journal.Begin, Path: journal.Root}}, entries)
 		}
 		if step.Blob != nil {
-			h.Generation++
+			h.Generation, h.Memory = h.Generation+1, hash(step.Blob)
 		}
 		rows, err := h.append(source, now, entries)
 		return append(rows, memory...), err
@@ -231,6 +290,9 @@ func (j Journals) commit(ctx context.Context, source string, fence int64, now ti
 	}
 	if step.Begin != "" {
 		j.dropBelow(ctx, source, h.Oldest)
+	}
+	if step.Blob != nil {
+		j.s.memories.set(source, step.Blob)
 	}
 	_ = j.s.deleteAll(ctx, old) // what is left nobody reads
 	return h, nil
@@ -257,21 +319,22 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 	}
 	have := map[string]string{} // sort key by sum
 	for _, p := range before.Parts {
-		have[p.Sum] = p.Sort
+		if before.Generation == step.Generation { // else its head was lost, and keys come again
+			have[p.Sum] = p.Sort
+		}
 	}
 	next, used := parts{Generation: step.Generation + 1}, map[string]bool{}
 	var writes []Write
 	for i, text := range split(step.Blob) {
-		sum := sha256.Sum256(text)
-		p := part{Sort: partSort(next.Generation, i), Sum: hex.EncodeToString(sum[:12])}
+		p := part{Sort: partSort(next.Generation, i), Sum: hash(text)}
 		if sort, ok := have[p.Sum]; ok {
 			p.Sort = sort
 		} else {
-			data, err := encode(text)
+			w, err := partWrite(source, p.Sort, text)
 			if err != nil {
 				return nil, nil, err
 			}
-			writes = append(writes, Put(Item{Key: Key{sourcePartition(source), p.Sort}, Data: data}))
+			writes = append(writes, w)
 			have[p.Sum] = p.Sort
 		}
 		next.Parts, used[p.Sort] = append(next.Parts, p), true
@@ -289,8 +352,8 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 			old = append(old, Item{Key: Key{sourcePartition(source), p.Sort}})
 		}
 	}
-	data, err := encode(next)
-	return []Write{Put(Item{Key: Key{sourcePartition(source), partsSort}, Data: data})}, old, err
+	w, err := putRecord(Key{sourcePartition(source), partsSort}, next, time.Time{})
+	return []Write{w}, old, err
 }
 
 // writeHeld does writes under the lease, at the generation of a step.

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -81,22 +79,25 @@ func (p PreviousSource) Writes() ([]Write, error) {
 	if p.Memory != nil {
 		list := parts{Generation: p.Generation}
 		for i, text := range split(p.Memory) {
-			sum := sha256.Sum256(text)
-			one := part{Sort: partSort(p.Generation, i), Sum: hex.EncodeToString(sum[:12])}
-			data, err := encode(text)
+			one := part{Sort: partSort(p.Generation, i), Sum: hash(text)}
+			w, err := partWrite(p.Name, one.Sort, text)
 			if err != nil {
 				return nil, err
 			}
-			writes = append(writes, Put(Item{Key: Key{sourcePartition(p.Name), one.Sort}, Data: data}))
+			writes = append(writes, w)
 			list.Parts = append(list.Parts, one)
 		}
-		data, err := encode(list)
+		w, err := putRecord(Key{sourcePartition(p.Name), partsSort}, list, time.Time{})
 		if err != nil {
 			return nil, err
 		}
-		writes = append(writes, Put(Item{Key: Key{sourcePartition(p.Name), partsSort}, Data: data}))
+		writes = append(writes, w)
 	}
-	data, err := encode(head{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Generation: p.Generation, Lease: p.Lease})
+	h := head{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Generation: p.Generation, Lease: p.Lease}
+	if p.Memory != nil {
+		h.Memory = hash(p.Memory)
+	}
+	data, err := encode(h)
 	return append(writes, Put(Item{Key: key, Data: data})), err
 }
 

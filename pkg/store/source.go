@@ -44,6 +44,7 @@ type head struct {
 	Oldest     int64             `json:"oldest,omitempty"` // id of the oldest change
 	Next       int64             `json:"next,omitempty"`   // id of the next change; 0 before the first change log
 	Generation int64             `json:"generation,omitempty"`
+	Memory     string            `json:"memory,omitempty"` // hash of the memory
 	Lease      replication.Lease `json:"lease"`
 }
 
@@ -111,11 +112,12 @@ func decodeChange(it Item) (row journal.Row, err error) {
 // What operations cost when all goes well, in requests to the KV:
 //
 //   - Rows: one Query when it reaches the end of the log, else one Get more.
-//   - Head, Lease, LastScan: one Get. Recall: one Get and one Query.
+//   - Head, Lease, LastScan: one Get. Recall: one Get, and one Query for a memory that
+//     this process doesn't know.
 //   - Append, Acquire, Renew, Release, NoteScan: one Transact, with one Get before if
 //     another process wrote meanwhile, or this one hasn't read the head yet.
-//   - Commit: one Transact; with memory one Query, and one Transact for each 98 parts of
-//     it that changed.
+//   - Commit: one Transact, or one Get if there is nothing to write; with memory a Get
+//     more, and two Transact for each 99 parts of it that changed.
 //   - Trim: one Get and one Query for each 100 rows that go; then one Transact, and one
 //     for each 100 rows.
 type Journals struct{ s *Store }

@@ -30,6 +30,8 @@ type Store struct {
 
 	mu   sync.Mutex
 	seen map[Key]Item // the newest of each pair and source that was read or written
+
+	memories memories
 }
 
 var _ replication.State = (*Store)(nil)

@@ -9,7 +9,7 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // localBackend is the backend of one machine: a SQLite file and a folder, opened at
@@ -20,17 +20,17 @@ type localBackend struct {
 	secrets              map[string]config.Resolver
 
 	mu    sync.Mutex
-	state *state.SQLite
+	state *sqlite.State
 	stage *stage.Dir
 }
 
-func (f *localBackend) openState(ctx context.Context) (*state.SQLite, error) {
+func (f *localBackend) openState(ctx context.Context) (*sqlite.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state != nil {
 		return f.state, nil
 	}
-	s, err := state.OpenSQLite(ctx, f.statePath)
+	s, err := sqlite.OpenState(ctx, f.statePath)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (f *localBackend) closeState() error {
 func (f *localBackend) State(ctx context.Context) (replication.State, error) {
 	s, err := f.openState(ctx)
 	if err != nil {
-		return nil, err // not a nil *SQLite in an interface
+		return nil, err // not a nil *State in an interface
 	}
 	return s, nil
 }

@@ -16,7 +16,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
-	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/store/dynamo"
 )
 
 // Identity returns the ARN of the credentials in use.
@@ -45,7 +45,7 @@ func (s *Stack) DescribeTable(ctx context.Context) (t Table, err error) {
 	for _, k := range out.Table.KeySchema {
 		t.KeyNames = append(t.KeyNames, aws.ToString(k.AttributeName))
 	}
-	d := dynamostate.Definition()
+	d := dynamo.Definition()
 	t.Status, t.Keys = string(out.Table.TableStatus), slices.Equal(t.KeyNames, []string{d.PartitionKey, d.SortKey})
 	// Some emulators give no status at all.
 	t.Active = slices.Contains([]ddtypes.TableStatus{ddtypes.TableStatusActive, ddtypes.TableStatusUpdating, ""}, out.Table.TableStatus)
@@ -59,7 +59,7 @@ func (s *Stack) HasTimeToLive(ctx context.Context) (bool, error) {
 		return false, explainAWS(ctx, "look at the time to live", "table "+s.Table, err)
 	}
 	d := out.TimeToLiveDescription
-	return d != nil && d.TimeToLiveStatus == ddtypes.TimeToLiveStatusEnabled && aws.ToString(d.AttributeName) == dynamostate.Definition().TTLAttribute, nil
+	return d != nil && d.TimeToLiveStatus == ddtypes.TimeToLiveStatusEnabled && aws.ToString(d.AttributeName) == dynamo.Definition().TTLAttribute, nil
 }
 
 // HasPointInTimeRecovery reports whether the table can be restored to a point in time.

@@ -1,10 +1,13 @@
-// Package onaws is the backend of a stack on AWS: state and journals in its
-// table, cookbook files and large parts of the state in its bucket, secrets where
-// the configuration names them, and the configuration itself in the bucket.
+// Package onaws is the backend of a stack on AWS: records in its table, cookbook files
+// in its bucket, secrets where the configuration names them, and the configuration itself
+// in the bucket.
 package onaws
 
 import (
 	"context"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -20,16 +23,21 @@ import (
 	"chefsync/pkg/replication"
 	"chefsync/pkg/secret"
 	"chefsync/pkg/stage/s3stage"
-	"chefsync/pkg/state/dynamostate"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/dynamo"
+	"chefsync/pkg/store/dynamo/previous"
 )
 
 // Backend is the backend of a stack. Make it with New.
 type Backend struct {
 	resources cloud.Resources
 	s3        *s3.Client
-	state     *dynamostate.State
+	previous  previous.Importer
 	stage     *s3stage.Stage
 	secrets   map[string]config.Resolver
+
+	mu      sync.Mutex
+	records *store.Store // nil before they are first asked for
 }
 
 // New makes the backend of a stack. It sends nothing. Endpoints other than those
@@ -43,9 +51,8 @@ func New(cfg aws.Config, r cloud.Resources) *Backend {
 		o.DisableValidateResponseChecksum = o.BaseEndpoint != nil // emulators send other sums than AWS
 	})
 	sm, parameters := secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg)
-	return &Backend{
+	b := &Backend{
 		resources: r, s3: objects,
-		state: dynamostate.Open(table, r.Table, s3stage.OpenBlobs(objects, r.Bucket, cloud.StatePrefix)),
 		stage: s3stage.Open(objects, r.Bucket, cloud.StagePrefix, s3stage.Options{}),
 		secrets: map[string]config.Resolver{
 			"secretsmanager": func(ctx context.Context, name string) ([]byte, error) { return secret.FromManager(ctx, sm, name) },
@@ -54,21 +61,67 @@ func New(cfg aws.Config, r cloud.Resources) *Backend {
 			},
 		},
 	}
+	b.previous = previous.Importer{API: table, Table: r.Table, Blobs: s3stage.OpenBlobs(objects, r.Bucket, cloud.StatePrefix),
+		KV: dynamo.Open(table, r.Table), Now: time.Now, Sources: b.sources}
+	return b
+}
+
+// store returns the records, and takes over those of the previous version first, once.
+func (b *Backend) store(ctx context.Context) (*store.Store, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.records != nil {
+		return b.records, nil
+	}
+	if err := b.previous.Run(ctx); err != nil {
+		return nil, err
+	}
+	b.records = store.New(b.previous.KV)
+	return b.records, nil
+}
+
+// sources returns the names of the sources in the deployed configuration.
+func (b *Backend) sources(ctx context.Context) (names []string, err error) {
+	c, _, err := b.Configuration(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.Pairs() {
+		names = append(names, p.Space)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // State implements assembly.Backend.
-func (b *Backend) State(context.Context) (replication.State, error) { return b.state, nil }
+func (b *Backend) State(ctx context.Context) (replication.State, error) {
+	s, err := b.store(ctx)
+	if err != nil {
+		return nil, err // not a nil *Store in an interface
+	}
+	return s, nil
+}
 
 // Stage implements assembly.Backend.
 func (b *Backend) Stage(context.Context) (replication.Stage, error) { return b.stage, nil }
 
 // Journals implements assembly.Backend.
-func (b *Backend) Journals(context.Context) (journal.ScanStore, error) {
-	return b.state.Journals(), nil
+func (b *Backend) Journals(ctx context.Context) (journal.ScanStore, error) {
+	s, err := b.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Journals(), nil
 }
 
 // Health implements assembly.Backend.
-func (b *Backend) Health(context.Context) (health.Store, error) { return b.state.Health(), nil }
+func (b *Backend) Health(ctx context.Context) (health.Store, error) {
+	s, err := b.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Health(), nil
+}
 
 // Secrets implements assembly.Backend.
 func (b *Backend) Secrets() map[string]config.Resolver { return b.secrets }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/truora/minidyn/server"
 )
 
@@ -46,4 +47,17 @@ func Start(t testing.TB) *dynamodb.Client {
 		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
+}
+
+// Table asks for a table with two keys of type string, billed on demand.
+func Table(name, partitionKey, sortKey string) *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: &partitionKey, AttributeType: types.ScalarAttributeTypeS}, {AttributeName: &sortKey, AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: &partitionKey, KeyType: types.KeyTypeHash}, {AttributeName: &sortKey, KeyType: types.KeyTypeRange},
+		},
+	}
 }

@@ -18,7 +18,7 @@ import (
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 const (
@@ -36,7 +36,7 @@ type testReceiver struct {
 
 func newTestReceiver(t *testing.T) *testReceiver {
 	t.Helper()
-	s, err := state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	s, err := sqlite.OpenState(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,12 +12,12 @@ import (
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 func openStore(t *testing.T) journal.ScanStore {
 	t.Helper()
-	s, err := state.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	s, err := sqlite.OpenState(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

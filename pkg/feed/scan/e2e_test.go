@@ -19,7 +19,7 @@ import (
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // pairWorld is a primary without a feed, a replica, and all that replication
@@ -36,7 +36,7 @@ type pairWorld struct {
 func newPair(t *testing.T, from, to *chef.Org, w *world) *pairWorld {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := state.OpenSQLite(t.Context(), filepath.Join(dir, "state.db"))
+	s, err := sqlite.OpenState(t.Context(), filepath.Join(dir, "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

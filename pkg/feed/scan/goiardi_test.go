@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/chef/goiarditest"
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/object"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // live is a goiardi with a journal.
@@ -26,7 +26,7 @@ func newLive(t *testing.T) *live {
 	t.Helper()
 	g := goiarditest.Start(t)
 	w := &world{t: t, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), client: g.Client()}
-	s, err := state.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "state.db"))
+	s, err := sqlite.OpenState(context.Background(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

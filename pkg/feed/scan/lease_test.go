@@ -17,7 +17,7 @@ import (
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // TestScansDontOverlap: whoever comes while an organization is being scanned asks
@@ -189,7 +189,7 @@ func (l *leasing) Renew(ctx context.Context, source string, fence int64, now tim
 func inABubble(t *testing.T, primary *slow, do func(t *testing.T, store *leasing, scanner func(owner string) *scan.Scanner)) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	synctest.Test(t, func(t *testing.T) {
-		s, err := state.OpenSQLite(t.Context(), path)
+		s, err := sqlite.OpenState(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}

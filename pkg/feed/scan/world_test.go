@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 const source = "chef.example.com-acme"
@@ -42,7 +42,7 @@ func newWorld(t testing.TB, options ...cheftest.Options) *world {
 	}
 	user, key := w.primary.Superuser()
 	w.client = newClient(t, chef.Config{Name: "primary", URL: w.primary.URL, User: user, Key: key, Orgless: orgless})
-	s, err := state.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "state.db"))
+	s, err := sqlite.OpenState(context.Background(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

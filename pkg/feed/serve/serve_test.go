@@ -22,7 +22,7 @@ import (
 	"chefsync/pkg/feed"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state"
+	"chefsync/pkg/store/sqlite"
 )
 
 // testServer is a primary, a journal of its organization, and the served feed.
@@ -73,7 +73,7 @@ func newTestServer(t *testing.T, options ...cheftest.Options) *testServer {
 // start serves the journal, from its file, at a new port.
 func (w *testServer) start() {
 	w.t.Helper()
-	s, err := state.OpenSQLite(context.Background(), w.path)
+	s, err := sqlite.OpenState(context.Background(), w.path)
 	if err != nil {
 		w.t.Fatal(err)
 	}

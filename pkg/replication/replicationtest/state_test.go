@@ -5,12 +5,12 @@ import (
 
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
-	"chefsync/pkg/state/statetest"
+	"chefsync/pkg/store/storetest"
 )
 
 // The stand-in keeps to the contract of what it stands for.
 func TestStateKeepsToItsContract(t *testing.T) {
-	statetest.Run(t, func(*testing.T) func() replication.State {
+	storetest.Run(t, func(*testing.T) func() replication.State {
 		s := replicationtest.NewState()
 		return func() replication.State { return s }
 	})

@@ -1,8 +1,6 @@
 // Package s3stage holds the content of cookbook files in an S3 bucket, so that
-// each file is read from the primary once for all replicas ([Stage]), and the
-// large parts of the state ([Blobs]).
+// each file is read from the primary once for all replicas ([Stage]). A lifecycle rule
+// of the bucket may expire what is staged; it is staged again when it is needed.
 //
-// The two need different prefixes: staged content may expire, by a lifecycle rule of
-// the bucket, and is staged again when it is needed; a blob of the state must be kept
-// until it is deleted.
+// [Blobs] reads what the previous version of the program kept of its records there.
 package s3stage

@@ -9,14 +9,14 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state/statetest"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
+	"chefsync/pkg/store/storetest"
 )
 
 func TestRecords(t *testing.T) {
 	c := dynamotest.Start(t)
-	statetest.Run(t, func(t *testing.T) func() replication.State {
+	storetest.Run(t, func(t *testing.T) func() replication.State {
 		table := createTable(t, c)
 		return func() replication.State { return store.New(dynamo.Open(c, table)) }
 	})

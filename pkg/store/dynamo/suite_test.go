@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/store"
@@ -21,16 +20,7 @@ func createTable(t *testing.T, c *dynamodb.Client) string {
 	t.Helper()
 	name := fmt.Sprintf("chefsync-test-%d-%d", os.Getpid(), time.Now().UnixNano())
 	d := dynamo.Definition()
-	_, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: &d.PartitionKey, AttributeType: types.ScalarAttributeTypeS}, {AttributeName: &d.SortKey, AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: &d.PartitionKey, KeyType: types.KeyTypeHash}, {AttributeName: &d.SortKey, KeyType: types.KeyTypeRange},
-		},
-	})
-	if err != nil {
+	if _, err := c.CreateTable(t.Context(), dynamotest.Table(name, d.PartitionKey, d.SortKey)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -8,13 +8,13 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state/statetest"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/kvtest"
+	"chefsync/pkg/store/storetest"
 )
 
 func TestRecordsInMemory(t *testing.T) {
-	statetest.Run(t, func(*testing.T) func() replication.State {
+	storetest.Run(t, func(*testing.T) func() replication.State {
 		m := &kvtest.Memory{}
 		return func() replication.State { return store.New(m) }
 	})

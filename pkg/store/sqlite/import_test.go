@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chefsync/pkg/replication"
-	"chefsync/pkg/store"
 	"chefsync/pkg/store/kvtest"
 )
 
@@ -25,10 +24,9 @@ func previousFile(t *testing.T) string {
 func TestAFileOfThePreviousVersion(t *testing.T) {
 	path := previousFile(t)
 	for range 2 {
-		s := store.New(open(t, path))
-		kvtest.SamePrevious(t, "sqlite.json", s)
+		kvtest.SamePrevious(t, "sqlite.json", open(t, path).Store)
 	}
-	s := store.New(open(t, path))
+	s := open(t, path)
 	held := replication.PairID{Replica: "us", Org: "engineering"}
 	st, err := s.Pair(t.Context(), held)
 	if err != nil {

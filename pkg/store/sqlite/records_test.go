@@ -8,27 +8,26 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/state/statetest"
-	"chefsync/pkg/store"
+	"chefsync/pkg/store/storetest"
 )
 
 func TestRecords(t *testing.T) {
-	statetest.Run(t, func(t *testing.T) func() replication.State {
-		open := newDB(t)
-		return func() replication.State { return store.New(open()) }
+	storetest.Run(t, func(t *testing.T) func() replication.State {
+		open := newState(t)
+		return func() replication.State { return open() }
 	})
 }
 
 func TestJournals(t *testing.T) {
 	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
-		open := newDB(t)
-		return func() journal.ScanStore { return store.New(open()).Journals() }
+		open := newState(t)
+		return func() journal.ScanStore { return open().Journals() }
 	})
 }
 
 func TestHealth(t *testing.T) {
 	healthtest.Run(t, func(t *testing.T) func() health.Store {
-		open := newDB(t)
-		return func() health.Store { return store.New(open()).Health() }
+		open := newState(t)
+		return func() health.Store { return open().Health() }
 	})
 }

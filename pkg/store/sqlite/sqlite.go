@@ -205,3 +205,18 @@ func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	}
 	return tx.Commit()
 }
+
+// State is the records of package store in a file.
+type State struct {
+	*store.Store
+	*DB
+}
+
+// OpenState opens the records in a file, as [Open] does.
+func OpenState(ctx context.Context, path string) (*State, error) {
+	db, err := Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return &State{store.New(db), db}, nil
+}

@@ -1,0 +1,263 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/kvtest"
+)
+
+// counted is a KV that counts.
+func counted() (*kvtest.Memory, func() []string) {
+	var ops []string
+	kv := &kvtest.Memory{Before: func(op string, n int) error {
+		ops = append(ops, fmt.Sprintf("%s(%d)", op, n))
+		return nil
+	}}
+	return kv, func() []string {
+		done := ops
+		ops = nil
+		return done
+	}
+}
+
+// TestAnEmptyPollIsOneReadAndOneWrite.
+func TestAnEmptyPollIsOneReadAndOneWrite(t *testing.T) {
+	kv, done := counted()
+	s := store.New(kv)
+	commit(t, s, take(t, s, "me", noon()), replication.Update{Applied: many(200), Run: &replication.Run{ID: "1", Pair: engineering()}})
+	if err := s.Release(t.Context(), engineering(), 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*store.Store{s, store.New(kv)} {
+		done()
+		st, err := s.Pair(t.Context(), engineering())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Note(t.Context(), engineering(), st.Lease.Fence, noon(), st.Progress); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "an empty poll", []string{"Get(1)", "Transact(1)"}, done())
+	}
+}
+
+// TestOneChangedRole counts a pass that writes one role, as the engine does it.
+func TestOneChangedRole(t *testing.T) {
+	kv, done := counted()
+	first := store.New(kv)
+	commit(t, first, take(t, first, "me", noon()), replication.Update{Applied: many(1000)})
+	s := store.New(kv)
+	if _, err := s.Pair(t.Context(), engineering()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	fence := take(t, s, "me", noon())
+	inventory(t, s)
+	if _, err := s.Unsynced(t.Context(), engineering()); err != nil {
+		t.Fatal(err)
+	}
+	run := &replication.Run{ID: "2", Pair: engineering()}
+	commit(t, s, fence, replication.Update{Progress: replication.Progress{Work: &replication.Work{Intent: []object.Ref{role(1)}}}, Run: run})
+	commit(t, s, fence, replication.Update{Run: run, Applied: map[object.Ref]string{role(1): "new"}, Synced: []object.Ref{role(1)}})
+	if err := s.Release(t.Context(), engineering(), fence); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "one changed role", []string{
+		"Transact(1)",          // Acquire
+		"Query(1)", "Query(1)", // Inventory, Unsynced
+		"Transact(2)", // what is intended
+		"Transact(3)", // what was done
+		"Transact(1)", // Release
+	}, done())
+}
+
+// TestALargeCommit takes a transaction for each 99 objects, and each checks the lease.
+func TestALargeCommit(t *testing.T) {
+	kv, done := counted()
+	s := store.New(kv)
+	fence := take(t, s, "me", noon())
+	done()
+	var synced []object.Ref
+	for i := range 250 {
+		synced = append(synced, role(i))
+	}
+	commit(t, s, fence, replication.Update{Applied: many(250), Synced: synced, Run: &replication.Run{ID: "1", Pair: engineering()}})
+	same(t, "a commit of 250 objects and a run", []string{"Transact(100)", "Transact(100)", "Transact(54)"}, done())
+}
+
+// TestACommitThatDiesBetweenTransactions: the progress of before stands, with what was
+// intended.
+func TestACommitThatDiesBetweenTransactions(t *testing.T) {
+	died, left := errors.New("died"), 1000
+	kv := &kvtest.Memory{Before: func(op string, _ int) error {
+		if op == "Transact" {
+			left--
+		}
+		if left < 0 {
+			return died
+		}
+		return nil
+	}}
+	s := store.New(kv)
+	fence := take(t, s, "me", noon())
+	intended := replication.Progress{Objects: 1, Work: &replication.Work{Intent: []object.Ref{role(0)}}}
+	commit(t, s, fence, replication.Update{Progress: intended})
+	left = 2
+	err := s.Commit(t.Context(), engineering(), fence, noon(), replication.Update{Progress: replication.Progress{Objects: 250}, Applied: many(250)})
+	if !errors.Is(err, died) {
+		t.Fatalf("%v, want the error of the KV", err)
+	}
+	left = 1000
+	st, err := store.New(kv).Pair(t.Context(), engineering())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the progress", intended, st.Progress)
+	if n := len(inventory(t, s)); n != 198 {
+		t.Errorf("%d entries, want those of two transactions", n)
+	}
+}
+
+// TestALeaseLostWithinACommit: from then on nothing more is written.
+func TestALeaseLostWithinACommit(t *testing.T) {
+	kv := &kvtest.Memory{}
+	s, other := store.New(kv), store.New(kv)
+	fence := take(t, s, "me", noon())
+	transactions := 0
+	kv.Before = func(op string, n int) error {
+		if op == "Transact" && n > 1 {
+			if transactions++; transactions == 2 {
+				take(t, other, "other", noon().Add(time.Minute))
+			}
+		}
+		return nil
+	}
+	err := s.Commit(t.Context(), engineering(), fence, noon(), replication.Update{Progress: replication.Progress{Objects: 250}, Applied: many(250)})
+	if !errors.Is(err, replication.ErrFenced) {
+		t.Errorf("%v, want ErrFenced", err)
+	}
+	if n := len(inventory(t, s)); n != 99 {
+		t.Errorf("%d entries, want those of the transaction before the lease was lost", n)
+	}
+	if st, err := s.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects != 0 || st.Lease.Owner != "other" {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// TestACommitBesideARenewal: the holder renews its lease while it commits.
+func TestACommitBesideARenewal(t *testing.T) {
+	kv := &kvtest.Memory{}
+	s := store.New(kv)
+	fence := take(t, s, "me", noon())
+	renewals := 0
+	kv.Before = func(op string, n int) error {
+		if op == "Transact" && n > 1 && renewals < 5 {
+			renewals++
+			if _, err := s.Renew(t.Context(), engineering(), fence, noon(), time.Hour); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}
+	commit(t, s, fence, replication.Update{Progress: replication.Progress{Objects: 250}, Applied: many(250)})
+	if st, err := s.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects != 250 || !st.Lease.Expires.Equal(noon().Add(time.Hour)) {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// TestWhatJournalsCost counts requests, as the documentation of Journals says.
+func TestWhatJournalsCost(t *testing.T) {
+	kv, done := counted()
+	j, ctx := store.New(kv).Journals(), t.Context()
+	lease := begin(t, j)
+	entries := []journal.Entry{{Action: "update", Path: "/roles/a"}, {Action: "update", Path: "/roles/b"}}
+	memory := []byte(strings.Join(slices.Repeat([]string{"what the scanner knows of an object; "}, 5000), ""))
+	for i := range memory { // so that parts differ
+		memory[i] += byte(i / 977 % 7)
+	}
+	generation := int64(0)
+	for _, c := range []struct {
+		name string
+		do   func() error
+		want []string
+	}{
+		{"Append", func() error { _, err := j.Append(ctx, "s", noon(), entries); return err }, []string{"Transact(3)"}},
+		{"Rows to the end", func() error { _, err := j.Rows(ctx, "s", 0, 100); return err }, []string{"Query(1)"}},
+		{"Rows not to the end", func() error { _, err := j.Rows(ctx, "s", 0, 1); return err }, []string{"Query(1)", "Get(1)"}},
+		{"Head", func() error { _, err := j.Head(ctx, "s"); return err }, []string{"Get(1)"}},
+		{"Renew", func() error { return j.Renew(ctx, "s", lease, noon(), time.Hour) }, []string{"Transact(1)"}},
+		{"an idle Commit", func() error { _, err := j.Commit(ctx, "s", lease, noon(), journal.Step{}); return err }, []string{"Get(1)"}},
+		{"Trim of nothing", func() error { _, err := j.Trim(ctx, "s", noon(), 0); return err }, []string{"Get(1)", "Query(1)"}},
+		{"NoteScan", func() error { return j.NoteScan(ctx, "s", journal.LastScan{Ended: noon()}) }, []string{"Transact(1)"}},
+		{"Recall without memory", func() error { _, err := j.Recall(ctx, "s"); return err }, []string{"Get(1)"}},
+	} {
+		done()
+		if err := c.do(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		same(t, c.name, c.want, done())
+	}
+	write := func() []string {
+		done()
+		if _, err := j.Commit(ctx, "s", lease, noon(), journal.Step{Generation: generation, Blob: memory}); err != nil {
+			t.Fatal(err)
+		}
+		generation++
+		return done()
+	}
+	t.Logf("memory of %d bytes: %v", len(memory), write())
+	memory[len(memory)/2] ^= 1
+	changed := write()
+	t.Logf("with one byte changed: %v", changed)
+	if len(changed) != 4 || !slices.Contains([]string{"Transact(2)", "Transact(3)"}, changed[1]) {
+		t.Errorf("one changed byte takes %v: want a read of the list, one or two parts, the list with the head, and a removal", changed)
+	}
+	known, err := store.New(kv).Journals().Recall(ctx, "s")
+	if err != nil || string(known.Blob) != string(memory) || known.Generation != 2 {
+		t.Errorf("%d bytes of generation %d, %v", len(known.Blob), known.Generation, err)
+	}
+}
+
+// TestAQueryOfTwoMoments: a query may see the head of one write and the rows of another.
+func TestAQueryOfTwoMoments(t *testing.T) {
+	kv := &kvtest.Memory{}
+	j := store.New(kv).Journals()
+	begin(t, j)
+	torn := &tears{KV: kv}
+	torn.between = func() {
+		if _, err := j.Append(t.Context(), "s", noon(), []journal.Entry{{Action: "update", Path: "/roles/a"}}); err != nil {
+			t.Error(err)
+		}
+	}
+	page, err := store.New(torn).Journals().Rows(t.Context(), "s", 0, 100)
+	if err != nil || len(page.Rows) != 2 || page.Head.Newest != page.Rows[1].ID {
+		t.Errorf("%+v, %v; want both rows", page, err)
+	}
+}
+
+// tears is a KV whose first query shows its last item as it is after a write.
+type tears struct {
+	store.KV
+	between func()
+}
+
+func (k *tears) Query(ctx context.Context, q store.Query) ([]store.Item, error) {
+	items, err := k.KV.Query(ctx, q)
+	if between := k.between; between != nil && err == nil {
+		k.between = nil
+		between()
+		newest, err := k.KV.Get(ctx, items[len(items)-1].Key)
+		return append(items[:len(items)-1], newest...), err
+	}
+	return items, err
+}

@@ -1,0 +1,362 @@
+package dynamo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/dynamo"
+)
+
+var errLost = errors.New("connection reset by peer")
+
+// spy records the operations, and can make one of them fail before or after it is done.
+type spy struct {
+	dynamo.API
+	mu            sync.Mutex
+	ops           []string
+	before, after func(op string) error
+	done          func()
+}
+
+func (s *spy) reset() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ops := s.ops
+	s.ops = nil
+	return ops
+}
+
+func do[I, O any](s *spy, op string, call func(context.Context, I, ...func(*dynamodb.Options)) (O, error), ctx context.Context, in I) (out O, err error) {
+	s.mu.Lock()
+	s.ops = append(s.ops, op)
+	before, after := s.before, s.after
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(op); err != nil {
+			return out, err
+		}
+	}
+	if s.done != nil {
+		defer s.done()
+	}
+	if out, err = call(ctx, in); after != nil && err == nil {
+		err = after(op)
+	}
+	return out, err
+}
+
+func (s *spy) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return do(s, "GetItem", s.API.GetItem, ctx, in)
+}
+
+func (s *spy) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	return do(s, "BatchGetItem", s.API.BatchGetItem, ctx, in)
+}
+
+func (s *spy) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	return do(s, "Query", s.API.Query, ctx, in)
+}
+
+func (s *spy) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return do(s, "PutItem", s.API.PutItem, ctx, in)
+}
+
+func (s *spy) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	return do(s, "DeleteItem", s.API.DeleteItem, ctx, in)
+}
+
+func (s *spy) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	return do(s, fmt.Sprintf("TransactWriteItems(%d)", len(in.TransactItems)), s.API.TransactWriteItems, ctx, in)
+}
+
+// world is a table, and a record of what is asked of it.
+type world struct {
+	table string
+	raw   *dynamodb.Client
+	api   *spy
+	kv    *dynamo.Table
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	c := dynamotest.Start(t)
+	w := &world{table: createTable(t, c), raw: c, api: &spy{API: c}}
+	w.kv = dynamo.Open(w.api, w.table)
+	w.kv.SetSleep(func(ctx context.Context, _ time.Duration) error { return ctx.Err() })
+	return w
+}
+
+func item(sort, text string) store.Item {
+	return store.Item{Key: store.Key{Partition: "p", Sort: sort}, Data: fmt.Appendf(nil, "{%q:%q}", "text", text)}
+}
+
+// once fails the first of the operations whose name begins with a prefix.
+func once(prefix string, err error) func(string) error {
+	left := 1
+	return func(op string) error {
+		if strings.HasPrefix(op, prefix) && left > 0 {
+			left--
+			return err
+		}
+		return nil
+	}
+}
+
+// TestLostAnswers: what was written counts, though nobody said so.
+func TestLostAnswers(t *testing.T) {
+	for name, writes := range map[string][]store.Write{
+		"one item":      {store.Replace(item("a", "1"))},
+		"a transaction": {store.Replace(item("a", "1")), store.Put(item("b", "1"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			lost := 0
+			w.api.after = func(op string) error {
+				if op == "PutItem" || strings.HasPrefix(op, "Transact") {
+					lost++
+					return errLost
+				}
+				return nil
+			}
+			version, err := w.kv.Transact(t.Context(), writes...)
+			if err != nil || lost != 1 {
+				t.Fatalf("%v after %d lost answers", err, lost)
+			}
+			if items, err := w.kv.Get(t.Context(), writes[0].Item.Key); err != nil || items[0].Version != version {
+				t.Errorf("%+v, %v", items, err)
+			}
+		})
+	}
+}
+
+// TestALostAnswerThatTheClientRetries: the client sends the request again and is told
+// that its condition isn't met.
+func TestALostAnswerThatTheClientRetries(t *testing.T) {
+	w := newWorld(t)
+	w.api.after = func(op string) error {
+		if op == "PutItem" {
+			return &types.ConditionalCheckFailedException{}
+		}
+		return nil
+	}
+	if _, err := w.kv.Transact(t.Context(), store.Replace(item("a", "1"))); err != nil {
+		t.Errorf("%v, want success", err)
+	}
+}
+
+// TestNothingWrittenAndNobodyKnows: the answer is lost, and so is that of the look for it.
+func TestNothingWrittenAndNobodyKnows(t *testing.T) {
+	w := newWorld(t)
+	w.api.before = func(string) error { return errLost }
+	_, err := w.kv.Transact(t.Context(), store.Put(item("a", "1")), store.Put(item("b", "1")))
+	if !errors.Is(err, errLost) || errors.Is(err, store.ErrConflict) {
+		t.Errorf("%v, want the error of the connection", err)
+	}
+	w.api.before = once("PutItem", errLost)
+	if _, err = w.kv.Transact(t.Context(), store.Put(item("a", "1"))); !errors.Is(err, errLost) {
+		t.Errorf("%v, want the error of the connection: the item isn't there", err)
+	}
+}
+
+// TestAWriteThatArrivesLate is refused once somebody else has written.
+func TestAWriteThatArrivesLate(t *testing.T) {
+	w := newWorld(t)
+	version, err := w.kv.Transact(t.Context(), store.Put(item("a", "0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := item("a", "late")
+	late.Version = version
+	if _, err := w.kv.Transact(t.Context(), store.Put(item("a", "1"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.kv.Transact(t.Context(), store.Replace(late), store.Put(item("b", "late"))); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("%v, want ErrConflict", err)
+	}
+}
+
+// TestTransactionsThatMeetAreTriedAgain, as are throttled ones.
+func TestTransactionsThatMeetAreTriedAgain(t *testing.T) {
+	for _, code := range []string{"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"} {
+		w := newWorld(t)
+		w.api.before = once("Transact", &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("None")}, {Code: aws.String(code)}}})
+		if _, err := w.kv.Transact(t.Context(), store.Put(item("a", "1")), store.Put(item("b", "1"))); err != nil {
+			t.Errorf("%s: %v", code, err)
+		}
+		if ops := w.api.reset(); len(ops) != 2 {
+			t.Errorf("%s: %v, want it sent twice", code, ops)
+		}
+	}
+}
+
+// TestPartialAnswers: DynamoDB may read part of a batch and name the rest.
+func TestPartialAnswers(t *testing.T) {
+	w := newWorld(t)
+	var keys []store.Key
+	for i := range 5 {
+		it := item(fmt.Sprint(i), "x")
+		if _, err := w.kv.Transact(t.Context(), store.Put(it)); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, it.Key)
+	}
+	kv := dynamo.Open(&partial{w.api}, w.table)
+	kv.SetSleep(func(ctx context.Context, _ time.Duration) error { return ctx.Err() })
+	items, err := kv.Get(t.Context(), keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, it := range items {
+		if it.Key != keys[i] || it.Version == "" {
+			t.Errorf("item %d is %+v", i, it)
+		}
+	}
+}
+
+// partial answers with at most two items.
+type partial struct{ dynamo.API }
+
+func (p *partial) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	rest := map[string]types.KeysAndAttributes{}
+	for table, of := range in.RequestItems {
+		if len(of.Keys) > 2 {
+			later := of
+			later.Keys, of.Keys = of.Keys[2:], of.Keys[:2]
+			rest[table], in.RequestItems[table] = later, of
+		}
+	}
+	out, err := p.API.BatchGetItem(ctx, in, o...)
+	if err == nil {
+		out.UnprocessedKeys = rest
+	}
+	return out, err
+}
+
+// TestErrorsOfAWS: the words of DynamoDB get a class and what to do.
+func TestErrorsOfAWS(t *testing.T) {
+	for code, want := range map[string]struct {
+		class replication.Class
+		hint  string
+	}{
+		"AccessDeniedException":                  {replication.Denied, "allow dynamodb:GetItem on the table"},
+		"ResourceNotFoundException":              {replication.Local, "there is no table"},
+		"ProvisionedThroughputExceededException": {replication.Transient, "throttled"},
+		"ValidationException":                    {replication.Local, "string keys pk and sk"},
+		"InternalServerError":                    {replication.Transient, ""},
+	} {
+		w := newWorld(t)
+		w.api.before = func(string) error {
+			return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "GetItem", Err: &smithy.GenericAPIError{Code: code, Message: "says AWS"}}
+		}
+		_, err := store.New(w.kv).Pair(t.Context(), replication.PairID{Replica: "eu", Org: "engineering"})
+		if replication.ClassOf(err) != want.class || !strings.Contains(replication.HintOf(err), want.hint) || !strings.Contains(err.Error(), "read state of eu/engineering on table "+w.table) {
+			t.Errorf("%s: %v of class %s with the hint %q", code, err, replication.ClassOf(err), replication.HintOf(err))
+		}
+	}
+}
+
+// TestADamagedItem: an error with what to do.
+func TestADamagedItem(t *testing.T) {
+	w := newWorld(t)
+	for name, data := range map[string]types.AttributeValue{
+		"no data": nil, "a text": &types.AttributeValueMemberS{Value: "{}"}, "cut": &types.AttributeValueMemberB{Value: []byte{1, 2, 3}},
+	} {
+		it := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "p"}, "sk": &types.AttributeValueMemberS{Value: "a"}, "v": &types.AttributeValueMemberS{Value: "x"}}
+		if data != nil {
+			it["d"] = data
+		}
+		if _, err := w.raw.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &w.table, Item: it}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.kv.Get(t.Context(), store.Key{Partition: "p", Sort: "a"})
+		if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// size is what DynamoDB counts for an item: names and values, in bytes.
+func size(it map[string]types.AttributeValue) (n int) {
+	for name, v := range it {
+		n += len(name)
+		switch v := v.(type) {
+		case *types.AttributeValueMemberS:
+			n += len(v.Value)
+		case *types.AttributeValueMemberB:
+			n += len(v.Value)
+		case *types.AttributeValueMemberN:
+			n += len(v.Value)/2 + 2
+		default:
+			panic(fmt.Sprintf("an attribute of type %T", v))
+		}
+	}
+	return n
+}
+
+// normal is the progress of a pair that follows a busy feed, with everything in it that a
+// healthy pair has.
+func normal() replication.Progress {
+	at := func(d time.Duration) time.Time {
+		return time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC).Add(d)
+	}
+	p := replication.Progress{
+		Status: replication.Synced, Since: at(-90 * time.Hour), Feed: "updated_since", FeedNote: "the primary serves updated_since",
+		Position: &replication.Position{
+			Identity: "https://chef.example.com/organizations/engineering#0123456789abcdef0123456789abcdef",
+			Seq:      4711234, Marks: map[int64]string{},
+		},
+		LastAttempt: at(0), LastSuccess: at(0), LastCompare: at(-70 * time.Hour), LastVerified: at(-20 * time.Hour),
+		NextRun: at(time.Minute), Objects: 3217, Unsynced: 2, NextRetry: at(time.Hour), IdentityAt: at(-time.Hour),
+	}
+	for i := range int64(100) {
+		p.Position.Seen = append(p.Position.Seen, p.Position.Seq-600+i*6+i*i%5) // ids with gaps
+	}
+	for i := range int64(8) {
+		p.Position.Marks[p.Position.Seq-i] = fmt.Sprintf("%08x", 0x9e3779b9*uint32(i+1))
+	}
+	return p
+}
+
+// TestItemsAreSmall: the record of a healthy pair and an entry of a ledger cost one write
+// unit, which is 1 KB.
+func TestItemsAreSmall(t *testing.T) {
+	w := newWorld(t)
+	s, id, now := store.New(w.kv), replication.PairID{Replica: "eu", Org: "engineering"}, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	st, err := s.Acquire(t.Context(), id, "ip-10-0-0-1/4711/2026-11-22T12:00:00Z", now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	applied := map[object.Ref]string{{Kind: object.DataBagItem, Name: strings.Repeat("b", 255), Sub: strings.Repeat("i", 255)}: strings.Repeat("0123456789abcdef", 4)}
+	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Progress: normal(), Applied: applied,
+		Run: &replication.Run{ID: "1", Pair: id, Trigger: "schedule", Mode: "changes", Started: now, Ended: now, Outcome: "done"}}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.raw.Scan(t.Context(), &dynamodb.ScanInput{TableName: &w.table})
+	if err != nil || len(out.Items) != 3 {
+		t.Fatalf("%d items, %v", len(out.Items), err)
+	}
+	for _, it := range out.Items {
+		sort := it["sk"].(*types.AttributeValueMemberS).Value
+		t.Logf("%.20s takes %d bytes", sort, size(it))
+		if size(it) > 1024 {
+			t.Errorf("%s takes %d bytes", sort, size(it))
+		}
+		if _, expires := it["expires"]; expires != strings.HasPrefix(sort, "RUN#") {
+			t.Errorf("%s expires: %v", sort, expires)
+		}
+	}
+}

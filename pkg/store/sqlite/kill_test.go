@@ -1,0 +1,176 @@
+package sqlite_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/sqlite"
+)
+
+// killFile names the state to a child process, which then only writes.
+const killFile = "CHEFSYNC_TEST_KILL_STATE"
+
+// TestMain makes the test binary a writer when a test starts it as one.
+func TestMain(m *testing.M) {
+	if path := os.Getenv(killFile); path != "" {
+		fmt.Fprintln(os.Stderr, writeForEver(path))
+		os.Exit(1)
+	}
+	if path := os.Getenv(killJournal); path != "" {
+		fmt.Fprintln(os.Stderr, noteForEver(path, os.Getenv(killJournal+"_WRITER")))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// writeForEver commits numbered updates, and says each number once its commit
+// has returned. Every part of an update carries the number.
+func writeForEver(path string) error {
+	ctx := context.Background()
+	s, err := sqlite.OpenState(ctx, path)
+	if err != nil {
+		return err
+	}
+	st, err := s.Acquire(ctx, engineering(), "child", noon(), time.Hour)
+	if err != nil {
+		return err
+	}
+	for n := st.Progress.Objects + 1; ; n++ {
+		u := replication.Update{
+			Progress: replication.Progress{Objects: n},
+			Applied:  map[object.Ref]string{numbered(n): strings.Repeat(fmt.Sprint(n), 50)},
+			Unsynced: []replication.Unsynced{{Ref: numbered(n)}},
+			Synced:   []object.Ref{numbered(n - 1)},
+			Run:      &replication.Run{ID: fmt.Sprintf("%09d", n), Pair: engineering()},
+		}
+		if err := s.Commit(ctx, engineering(), st.Lease.Fence, noon(), u); err != nil {
+			return err
+		}
+		fmt.Println(n)
+	}
+}
+
+func numbered(n int) object.Ref {
+	return object.Ref{Kind: object.Role, Name: fmt.Sprint(n)}
+}
+
+// TestKill kills a writer at random moments. Every commit that returned is there
+// afterwards, and the one that was under way is there whole or not at all. This
+// process has the state open all the while, and sees at once what the other
+// commits.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	last, kills := 0, 25
+	reader := open(t, path)
+	for range kills {
+		said := killWriter(t, path, reader, 1+rand.IntN(30), time.Duration(rand.IntN(2000))*time.Microsecond)
+		last = checkWhole(t, path, max(last, said))
+	}
+	t.Logf("%d kills, %d commits, none lost", kills, last)
+}
+
+// killWriter kills a child a moment after it has said some numbers, and returns
+// the last one that it said.
+func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, moment time.Duration) (last int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), killFile+"="+path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	for range numbers {
+		next := number(t, lines, last)
+		if next == last {
+			_ = cmd.Wait()
+			t.Fatalf("the writer ended by itself after commit %d: %v", last, cmd.ProcessState)
+		}
+		last = next
+	}
+	if st, err := reader.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects < last {
+		t.Errorf("commit %d had returned, but another process sees %d, %v", last, st.Progress.Objects, err)
+	}
+	time.Sleep(moment) // only chooses the moment of the kill; nothing waits for it
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for said := bufio.NewReader(strings.NewReader(string(rest))); ; {
+		next := number(t, said, last)
+		if next == last {
+			break
+		}
+		last = next
+	}
+	_ = cmd.Wait() // "signal: killed"
+	return last
+}
+
+// number reads a number on a line of its own; without a whole line it is last.
+func number(t *testing.T, r *bufio.Reader, last int) int {
+	t.Helper()
+	text, err := r.ReadString('\n')
+	if err != nil {
+		return last
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// checkWhole fails unless the state holds the updates up to one that isn't below
+// least, which it returns.
+func checkWhole(t *testing.T, path string, least int) int {
+	t.Helper()
+	s, err := sqlite.OpenState(t.Context(), path)
+	if err != nil {
+		t.Fatalf("the state can't be opened after the kill: %v", err)
+	}
+	defer s.Close()
+	ctx, id := t.Context(), engineering()
+	st, err1 := s.Pair(ctx, id)
+	inventory, err2 := s.Inventory(ctx, id)
+	unsynced, err3 := s.Unsynced(ctx, id)
+	runs, err4 := s.Runs(ctx, id, 1_000_000)
+	for _, err := range []error{err1, err2, err3, err4} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := st.Progress.Objects
+	if n < least {
+		t.Fatalf("commit %d had returned, but the state is at %d", least, n)
+	}
+	if len(inventory) != n || len(runs) < min(n, store.KeepRuns) || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numbered(n)) {
+		t.Fatalf("torn: progress %d, %d objects, %d runs, unsynced %v", n, len(inventory), len(runs), unsynced)
+	}
+	for i := 1; i <= n; i++ {
+		if inventory[numbered(i)] != strings.Repeat(fmt.Sprint(i), 50) {
+			t.Fatalf("object %d is torn: %q", i, inventory[numbered(i)])
+		}
+	}
+	return n
+}

@@ -1,0 +1,48 @@
+package sqlite_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"chefsync/pkg/replication"
+)
+
+func TestAStateThatIsRemovedOrReplacedIsNoticed(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(path string) error
+		want string
+	}{
+		"nothing":  {func(string) error { return nil }, ""},
+		"removed":  {os.Remove, "removed"},
+		"moved":    {func(path string) error { return os.Rename(path, path+".old") }, "removed"},
+		"restored": {replace, "replaced"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.db")
+			s := open(t, path)
+			if err := s.Present(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.do(path); err != nil {
+				t.Fatal(err)
+			}
+			err := s.Present()
+			if (err == nil) != (c.want == "") {
+				t.Fatalf("error %v", err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), c.want) || replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "") {
+				t.Errorf("error %v, hint %q", err, replication.HintOf(err))
+			}
+		})
+	}
+}
+
+// replace puts another state under the name, as a restore does.
+func replace(path string) error {
+	if err := os.Rename(path, path+".old"); err != nil {
+		return err
+	}
+	return os.WriteFile(path, nil, 0o600)
+}

@@ -1,0 +1,296 @@
+package store_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/kvtest"
+)
+
+func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
+
+func engineering() replication.PairID {
+	return replication.PairID{Replica: "eu", Org: "engineering"}
+}
+
+func role(n int) object.Ref {
+	return object.Ref{Kind: object.Role, Name: fmt.Sprintf("role-%05d", n)}
+}
+
+func take(t *testing.T, s *store.Store, owner string, now time.Time) int64 {
+	t.Helper()
+	st, err := s.Acquire(t.Context(), engineering(), owner, now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Lease.Fence
+}
+
+func commit(t *testing.T, s *store.Store, fence int64, u replication.Update) {
+	t.Helper()
+	if err := s.Commit(t.Context(), engineering(), fence, noon(), u); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// many is an inventory.
+func many(n int) map[object.Ref]string {
+	all := map[object.Ref]string{}
+	for i := range n {
+		all[role(i)] = fmt.Sprintf("%064x", i)
+	}
+	return all
+}
+
+func inventory(t *testing.T, s *store.Store) map[object.Ref]string {
+	t.Helper()
+	got, err := s.Inventory(t.Context(), engineering())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func same(t *testing.T, what string, want, got any) {
+	t.Helper()
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+// edit changes the data of an item behind the back of the records.
+func edit(t *testing.T, kv store.KV, k store.Key, change func(map[string]any)) {
+	t.Helper()
+	items, err := kv.Get(t.Context(), k)
+	if err != nil || items[0].Version == "" {
+		t.Fatalf("%v: %+v, %v", k, items, err)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(items[0].Data, &members); err != nil {
+		t.Fatal(err)
+	}
+	change(members)
+	data, err := json.Marshal(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Transact(t.Context(), store.Put(store.Item{Key: k, Data: data})); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pairKey() store.Key { return store.Key{Partition: "PAIRS", Sort: "eu/engineering"} }
+
+// TestRecordsOfANewerVersion are neither read in part nor overwritten.
+func TestRecordsOfANewerVersion(t *testing.T) {
+	kv := &kvtest.Memory{}
+	s, id, ctx := store.New(kv), engineering(), t.Context()
+	fence := take(t, s, "me", noon())
+	edit(t, kv, pairKey(), func(m map[string]any) { m["schema"] = 99 })
+	for _, s := range []*store.Store{s, store.New(kv)} { // one remembers the record as it was
+		_, pairErr := s.Pair(ctx, id)
+		_, pairsErr := s.Pairs(ctx)
+		_, acquireErr := s.Acquire(ctx, id, "me", noon(), 1)
+		for op, err := range map[string]error{
+			"Pair": pairErr, "Pairs": pairsErr, "Acquire": acquireErr,
+			"Direct": s.Direct(ctx, id, replication.Directive{}), "Note": s.Note(ctx, id, 0, noon(), replication.Progress{}),
+			"Commit":       s.Commit(ctx, id, fence, noon(), replication.Update{}),
+			"large Commit": s.Commit(ctx, id, fence, noon(), replication.Update{Applied: many(500)}),
+			"Release":      s.Release(ctx, id, fence),
+		} {
+			if !errors.Is(err, replication.ErrSchema) || replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+				t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, replication.HintOf(err))
+			}
+		}
+	}
+	same(t, "the ledger", 0, len(inventory(t, s)))
+}
+
+// TestJournalsOfANewerVersion are neither read nor written.
+func TestJournalsOfANewerVersion(t *testing.T) {
+	kv, ctx := &kvtest.Memory{}, t.Context()
+	j := store.New(kv).Journals()
+	lease := begin(t, j)
+	edit(t, kv, store.Key{Partition: "SOURCE#s", Sort: "HEAD"}, func(m map[string]any) { m["schema"] = 99 })
+	_, headErr := j.Head(ctx, "s")
+	_, rowsErr := j.Rows(ctx, "s", 0, 1)
+	_, recallErr := j.Recall(ctx, "s")
+	_, takeErr := j.Acquire(ctx, "s", "me", noon(), time.Hour)
+	_, trimErr := j.Trim(ctx, "s", noon().Add(time.Hour), 1)
+	_, appendErr := j.Append(ctx, "s", noon(), []journal.Entry{{Action: "update", Path: "/roles/a"}})
+	_, commitErr := j.Commit(ctx, "s", lease, noon(), journal.Step{})
+	for op, err := range map[string]error{"Head": headErr, "Rows": rowsErr, "Recall": recallErr, "Acquire": takeErr, "Trim": trimErr, "Append": appendErr, "Commit": commitErr} {
+		if !errors.Is(err, replication.ErrSchema) || replication.HintOf(err) == "" {
+			t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, replication.HintOf(err))
+		}
+	}
+}
+
+// begin begins the journal of s and returns the token of its lease.
+func begin(t *testing.T, j store.Journals) int64 {
+	t.Helper()
+	known, err := j.Acquire(t.Context(), "s", "me", noon(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Commit(t.Context(), "s", known.Lease.Fence, noon(), journal.Step{Begin: "e"}); err != nil {
+		t.Fatal(err)
+	}
+	return known.Lease.Fence
+}
+
+// TestFieldsOfANewerVersion: a program that was rolled back reads what the newer one
+// wrote, works on, and leaves to it what only it knows.
+func TestFieldsOfANewerVersion(t *testing.T) {
+	kv := &kvtest.Memory{}
+	s, id, ctx := store.New(kv), engineering(), t.Context()
+	fence := take(t, s, "newer", noon())
+	commit(t, s, fence, replication.Update{
+		Progress: replication.Progress{Objects: 3, Position: &replication.Position{Seq: 7}},
+		Unsynced: []replication.Unsynced{{Ref: role(1), Reason: "too large"}}, Run: &replication.Run{ID: "r1", Pair: id},
+	})
+	edit(t, kv, pairKey(), func(m map[string]any) {
+		p := m["progress"].(map[string]any)
+		p["later"], p["Seen_Later"] = map[string]any{"a": []any{"<&>", 1}}, 2
+		p["position"].(map[string]any)["later"] = 1
+		m["desired"].(map[string]any)["later"] = 1
+	})
+	later := func(m map[string]any) { m["later"] = 1 }
+	edit(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "OBJECT#role/role-00001"}, later)
+	edit(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "RUN#r1"}, later)
+
+	unsynced, unsyncedErr := s.Unsynced(ctx, id)
+	runs, runsErr := s.Runs(ctx, id, 10)
+	st, err := s.Acquire(ctx, id, "newer", noon(), time.Minute)
+	if err != nil || len(unsynced) != 1 || unsynced[0].Reason != "too large" || len(runs) != 1 {
+		t.Fatalf("%v, %v, %v; unsynced %+v, runs %+v", err, unsyncedErr, runsErr, unsynced, runs)
+	}
+	if st.Progress.Objects != 3 || st.Progress.Position.Seq != 7 {
+		t.Errorf("read %+v", st.Progress)
+	}
+	st.Progress.Objects = 4
+	commit(t, s, st.Lease.Fence, replication.Update{Progress: st.Progress})
+	if err := s.Direct(ctx, id, replication.Directive{Stop: new(bool), At: noon()}); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, kv, pairKey(), func(m map[string]any) {
+		p, d := m["progress"].(map[string]any), m["desired"].(map[string]any)
+		same(t, "what only the newer version knows", []any{map[string]any{"a": []any{"<&>", 1.0}}, 2.0, 4.0, 1.0}, []any{p["later"], p["Seen_Later"], p["objects"], d["later"]})
+	})
+}
+
+// TestDamagedRecords: an error that says what to do, and nothing is overwritten.
+func TestDamagedRecords(t *testing.T) {
+	for _, damaged := range []string{`{"schema":1,"progress":{"objects":`, `[]`, `{"schema":1,"desired":7,"progress":{}}`} {
+		kv := &kvtest.Memory{}
+		it := store.Item{Key: pairKey(), Data: []byte(damaged)}
+		version, err := kv.Transact(t.Context(), store.Put(it))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := store.New(kv)
+		_, err = s.Acquire(t.Context(), engineering(), "me", noon(), 1)
+		if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+			t.Errorf("%s: %v, want an error of class local with a hint", damaged, err)
+		}
+		if items, err := kv.Get(t.Context(), pairKey()); err != nil || items[0].Version != version {
+			t.Errorf("%s was overwritten", damaged)
+		}
+	}
+}
+
+// TestUnreadableRecordsAreNotWritten: what could not be read again would stop its pair
+// for good.
+func TestUnreadableRecordsAreNotWritten(t *testing.T) {
+	s := store.New(&kvtest.Memory{})
+	p := replication.Progress{Hold: &replication.Hold{Sample: []object.Ref{{Kind: "invented"}}}}
+	if err := s.Note(t.Context(), engineering(), 0, noon(), p); err == nil {
+		t.Error("written")
+	}
+	st, err := s.Pair(t.Context(), engineering())
+	if err != nil || st.Progress.Hold != nil {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// TestNamesThatAreNoKeys are refused.
+func TestNamesThatAreNoKeys(t *testing.T) {
+	s := store.New(&kvtest.Memory{})
+	for _, id := range []replication.PairID{{}, {Replica: "eu"}, {Replica: "e/u", Org: "x"}, {Replica: "eu", Org: strings.Repeat("x", 1000)}, {Replica: "eu", Org: "\xff"}} {
+		if _, err := s.Pair(t.Context(), id); err == nil {
+			t.Errorf("%q is taken for a pair", id)
+		}
+	}
+	for _, source := range []string{"", strings.Repeat("x", 1000), "\xff"} {
+		if _, err := s.Journals().Head(t.Context(), source); err == nil {
+			t.Errorf("%q is taken for a source", source)
+		}
+	}
+}
+
+// TestLongNamesOfObjects: a name that is too long for a key is told from others, and
+// comes back.
+func TestLongNamesOfObjects(t *testing.T) {
+	s := store.New(&kvtest.Memory{})
+	long := strings.Repeat("ü", 600)
+	want := map[object.Ref]string{
+		{Kind: object.DataBagItem, Name: long, Sub: long + "a"}: "1", {Kind: object.DataBagItem, Name: long, Sub: long + "b"}: "2", {Kind: object.DataBagItem, Name: long}: "3",
+	}
+	fence := take(t, s, "me", noon())
+	commit(t, s, fence, replication.Update{Applied: want})
+	same(t, "inventory", want, inventory(t, s))
+	commit(t, s, fence, replication.Update{Removed: []object.Ref{{Kind: object.DataBagItem, Name: long, Sub: long + "a"}}})
+	if got := inventory(t, s); len(got) != 2 {
+		t.Errorf("%d objects are left, want 2", len(got))
+	}
+}
+
+// TestLongTextIsClipped: an error that a server made a megabyte long.
+func TestLongTextIsClipped(t *testing.T) {
+	kv := &kvtest.Memory{}
+	s, long := store.New(kv), strings.Repeat("no ", 400_000)
+	failure := replication.Failure{At: noon(), Class: replication.Foreign, Message: long, Hint: long}
+	commit(t, s, take(t, s, "me", noon()), replication.Update{
+		Progress: replication.Progress{LastError: &failure}, Unsynced: []replication.Unsynced{{Ref: role(1), Reason: long, Hint: long}},
+		Run: &replication.Run{ID: "r", Pair: engineering(), Error: &failure},
+	})
+	if err := s.Journals().NoteScan(t.Context(), "s", journal.LastScan{Error: long, Hint: long}); err != nil {
+		t.Fatal(err)
+	}
+	for _, partition := range []string{"PAIRS", "PAIR#eu/engineering", "SCANS"} {
+		items, err := kv.Query(t.Context(), store.Prefix(partition, ""))
+		if err != nil || len(items) == 0 {
+			t.Fatalf("%d items, %v", len(items), err)
+		}
+		for _, it := range items {
+			if len(it.Data) > 40_000 {
+				t.Errorf("%v takes %d bytes", it.Key, len(it.Data))
+			}
+		}
+	}
+}
+
+// TestRunsAreTrimmed: each run that is one of about fifty removes all but the newest.
+func TestRunsAreTrimmed(t *testing.T) {
+	s := store.New(&kvtest.Memory{})
+	fence := take(t, s, "me", noon())
+	const n = 700
+	for i := range n {
+		commit(t, s, fence, replication.Update{Run: &replication.Run{ID: fmt.Sprintf("%04d", i), Pair: engineering()}})
+	}
+	runs, err := s.Runs(t.Context(), engineering(), n)
+	if err != nil || len(runs) < store.KeepRuns || len(runs) > 2*store.KeepRuns || runs[0].ID != fmt.Sprintf("%04d", n-1) {
+		t.Errorf("%d runs are left, %v; want the newest %d or some more", len(runs), err, store.KeepRuns)
+	}
+}

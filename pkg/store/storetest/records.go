@@ -1,0 +1,259 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+// fill sets every field within a value to something that isn't zero, so that a
+// field that is added later and not stored fails the suite. Times are in a zone
+// of their own and have milliseconds.
+func fill(v reflect.Value) {
+	switch x := v.Addr().Interface().(type) {
+	case *time.Time:
+		*x = time.Date(2026, 11, 22, 10, 0, 1, 234_000_000, time.FixedZone("", 3600))
+		return
+	case *object.Ref:
+		*x = object.Ref{Kind: object.DataBagItem, Name: "users", Sub: "alice"}
+		return
+	case *replication.PairID:
+		*x = pairA()
+		return
+	case *json.RawMessage:
+		*x = json.RawMessage(`{"later":[1,"two"]}`)
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("ünïcode \"quoted\" <&> \u2028 line\nbreak")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		v.SetInt(1<<53 + 1)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i))
+		}
+	case reflect.Map:
+		k, x := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(k)
+		fill(x)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(k, x)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	default:
+		panic(fmt.Sprintf("records have a field of kind %s, which this suite can't fill yet", v.Kind()))
+	}
+}
+
+func filled[T any]() (v T) {
+	fill(reflect.ValueOf(&v).Elem())
+	return v
+}
+
+// zones finds the times within a value that aren't in UTC.
+func zones(path string, v reflect.Value) (bad []string) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return zones(path, v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			bad = append(bad, zones(fmt.Sprintf("%s[%d]", path, i), v.Index(i))...)
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			bad = append(bad, zones(fmt.Sprintf("%s[%v]", path, k), v.MapIndex(k))...)
+		}
+	case reflect.Struct:
+		if t, ok := v.Interface().(time.Time); ok {
+			if t.Location() != time.UTC {
+				return []string{path}
+			}
+			return nil
+		}
+		for i := range v.NumField() {
+			bad = append(bad, zones(path+"."+v.Type().Field(i).Name, v.Field(i))...)
+		}
+	}
+	return bad
+}
+
+func testFields(t *testing.T, open func() replication.State) {
+	s := open()
+	east := time.FixedZone("", 3600)
+	st, err := s.Acquire(t.Context(), pairA(), "me", t0().In(east), ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := filled[replication.Directive]()
+	if err := s.Direct(t.Context(), pairA(), d); err != nil {
+		t.Fatal(err)
+	}
+	progress, run, unsynced := filled[replication.Progress](), filled[replication.Run](), filled[replication.Unsynced]()
+	commit(t, s, pairA(), st.Lease.Fence, replication.Update{Progress: progress, Run: &run, Unsynced: []replication.Unsynced{unsynced}})
+	got := read(t, s, pairA())
+	same(t, "the record", replication.PairState{ID: pairA(), Desired: replication.Desired{}.Apply(d), Progress: progress, Lease: st.Lease}, got.Pair)
+	same(t, "the run", []replication.Run{run}, got.Runs)
+	same(t, "the unsynced object", []replication.Unsynced{unsynced}, got.Unsynced)
+	if bad := zones("", reflect.ValueOf(got.Pair)); bad != nil {
+		t.Errorf("not in UTC: %v", bad)
+	}
+	if bad := slices.Concat(zones("run", reflect.ValueOf(got.Runs)), zones("unsynced", reflect.ValueOf(got.Unsynced))); bad != nil {
+		t.Errorf("not in UTC: %v", bad)
+	}
+}
+
+// names are what Chef Servers allow as names (docs/chef-server-api.md §4.7), and
+// more.
+func names() []string {
+	return []string{"a", "A", "1.10", "1.9", ".", "..", "...", "a.b.c", "a:b", "a::b", "a-b_c", "-", "_", "%2F", "a%b", "ünïcode", "日本", "a b", "'", `"`, "\\", "*",
+		strings.Repeat("n", 255), strings.Repeat("N", 255)}
+}
+
+// refs are objects of all kinds with all names, and listings, by which a listing
+// that failed is recorded.
+func refs() (all []object.Ref) {
+	for _, k := range object.Kinds() {
+		all = append(all, object.Ref{Kind: k})
+		for _, n := range names() {
+			all = append(all, object.Ref{Kind: k, Name: n}, object.Ref{Kind: k, Name: n, Sub: "1.0.0"}, object.Ref{Kind: k, Name: "x", Sub: n})
+		}
+	}
+	return all
+}
+
+func testNames(t *testing.T, open func() replication.State) {
+	s := open()
+	fence := take(t, s, pairA(), "me", t0())
+	u := replication.Update{Applied: map[object.Ref]string{}}
+	for i, r := range refs() {
+		u.Applied[r] = fmt.Sprint(i)
+		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: fmt.Sprint(i)})
+	}
+	commit(t, s, pairA(), fence, u)
+	got := read(t, s, pairA())
+	slices.SortFunc(u.Unsynced, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	same(t, "inventory", u.Applied, got.Inventory)
+	same(t, "unsynced", u.Unsynced, got.Unsynced)
+
+	gone := refs()[:60]
+	commit(t, s, pairA(), fence, replication.Update{Removed: gone, Synced: gone})
+	got = read(t, s, pairA())
+	for _, r := range gone {
+		delete(u.Applied, r)
+	}
+	u.Unsynced = slices.DeleteFunc(u.Unsynced, func(x replication.Unsynced) bool { return slices.Contains(gone, x.Ref) })
+	same(t, "inventory after removing some", u.Applied, got.Inventory)
+	same(t, "unsynced after dropping some", u.Unsynced, got.Unsynced)
+}
+
+func testManyObjects(t *testing.T, open func() replication.State) {
+	s := open()
+	fence := take(t, s, pairA(), "me", t0())
+	want := map[object.Ref]string{}
+	for i := range 1500 {
+		want[object.Ref{Kind: object.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}] = fmt.Sprintf("%064x", i)
+	}
+	commit(t, s, pairA(), fence, replication.Update{Applied: want})
+	same(t, "inventory", want, read(t, s, pairA()).Inventory)
+
+	var removed []object.Ref
+	for r := range want {
+		removed = append(removed, r)
+	}
+	commit(t, s, pairA(), fence, replication.Update{Removed: removed})
+	if got := read(t, s, pairA()).Inventory; len(got) != 0 {
+		t.Errorf("%d objects are left after removing all", len(got))
+	}
+}
+
+func testUnsyncedSorted(t *testing.T, open func() replication.State) {
+	s := open()
+	fence := take(t, s, pairA(), "me", t0())
+	want := []object.Ref{
+		{Kind: object.DataBag, Name: "z"},
+		{Kind: object.DataBagItem, Name: "a", Sub: "b"},
+		{Kind: object.Role, Name: "B"},
+		{Kind: object.Role, Name: "a"},
+		{Kind: object.Cookbook, Name: "a", Sub: "1.0.0"},
+		{Kind: object.Environment, Name: "a"},
+	}
+	u := replication.Update{}
+	for _, i := range []int{3, 5, 0, 4, 2, 1} {
+		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: want[i]})
+	}
+	commit(t, s, pairA(), fence, u)
+	var got []object.Ref
+	for _, x := range read(t, s, pairA()).Unsynced {
+		got = append(got, x.Ref)
+	}
+	same(t, "order", want, got)
+}
+
+func testRuns(t *testing.T, open func() replication.State) {
+	s := open()
+	fence := take(t, s, pairA(), "me", t0())
+	for _, id := range []string{"2", "1", "4", "3"} {
+		commit(t, s, pairA(), fence, replication.Update{Run: &replication.Run{ID: id, Pair: pairA(), Outcome: "running"}})
+	}
+	commit(t, s, pairA(), fence, replication.Update{Run: &replication.Run{ID: "4", Pair: pairA(), Outcome: "done"}})
+	for limit, want := range map[int]string{0: "", 1: "4 done", 3: "4 done, 3 running, 2 running", 9: "4 done, 3 running, 2 running, 1 running"} {
+		runs, err := s.Runs(t.Context(), pairA(), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range runs {
+			got = append(got, r.ID+" "+r.Outcome)
+		}
+		same(t, fmt.Sprintf("Runs(%d)", limit), want, strings.Join(got, ", "))
+	}
+	if err := s.Commit(t.Context(), pairA(), fence, t0(), replication.Update{Run: &replication.Run{}}); err == nil {
+		t.Error("a run without an id was stored")
+	}
+}
+
+func testReopen(t *testing.T, open func() replication.State) {
+	first := open()
+	fence := take(t, first, pairA(), "me", t0())
+	commit(t, first, pairA(), fence, full())
+	want := read(t, first, pairA())
+	second := open()
+	same(t, "what another handle sees", want, read(t, second, pairA()))
+	commit(t, second, pairA(), fence, other())
+	same(t, "what the first sees then", read(t, second, pairA()), read(t, first, pairA()))
+}
+
+func testContext(t *testing.T, open func() replication.State) {
+	s := open()
+	fence := take(t, s, pairA(), "me", t0())
+	before := read(t, s, pairA())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, readErr := s.Pair(ctx, pairA())
+	for name, err := range map[string]error{"Pair": readErr, "Commit": s.Commit(ctx, pairA(), fence, t0(), full())} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s with an ended context: %v, want context.Canceled", name, err)
+		}
+	}
+	same(t, "the record", before, read(t, s, pairA()))
+}

@@ -1,0 +1,127 @@
+// Package storetest is the suite that every implementation of
+// [replication.State] passes. Times are arguments of the interface, so nothing
+// here waits.
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+// Run runs the suite. A call of newStore makes an empty store; each call of the
+// function that it returns opens that store once more, as another process would.
+// The factory closes what it opened with t.Cleanup.
+func Run(t *testing.T, newStore func(t *testing.T) (open func() replication.State)) {
+	for _, part := range []struct {
+		name string
+		test func(t *testing.T, open func() replication.State)
+	}{
+		{"a pair never seen is empty", testUnseen},
+		{"pairs are sorted by id", testPairs},
+		{"a free lease is taken", testAcquireFree},
+		{"a held lease is refused and names its holder", testAcquireHeld},
+		{"an expired lease is taken", testAcquireExpired},
+		{"the owner takes its own lease again", testAcquireOwn},
+		{"a lease needs an owner and a duration", testAcquireInvalid},
+		{"a lease is renewed until it ends", testRenew},
+		{"a released lease is free", testRelease},
+		{"a stale release does nothing", testReleaseStale},
+		{"one of many takers wins", testAcquireRace},
+		{"a commit writes every part", testCommit},
+		{"a commit drops what it names", testCommitDrops},
+		{"a commit can be repeated", testCommitTwice},
+		{"a commit without its lease writes nothing", testCommitFenced},
+		{"commits are seen whole or not at all", testCommitAtomic},
+		{"pairs are apart", testPairsApart},
+		{"a note replaces the progress", testNote},
+		{"a note is refused when somebody works", testNoteFenced},
+		{"desired and progress are independent", testDirectApart},
+		{"directives leave what they don't name", testDirectPartly},
+		{"every field comes back, times in UTC", testFields},
+		{"every name of an object comes back", testNames},
+		{"more objects than one transaction takes come back", testManyObjects},
+		{"unsynced objects are sorted", testUnsyncedSorted},
+		{"runs come newest first and limited", testRuns},
+		{"everything is there after reopening", testReopen},
+		{"an ended context ends the operation", testContext},
+		{"it behaves like maps in memory", testModel},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, newStore(t)) })
+	}
+}
+
+// t0 is the time at which the stories of this suite begin.
+func t0() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) }
+
+const ttl = time.Minute
+
+func pairA() replication.PairID { return replication.PairID{Replica: "eu", Org: "engineering"} }
+func pairB() replication.PairID { return replication.PairID{Replica: "us", Org: "engineering"} }
+
+func role(name string) object.Ref {
+	return object.Ref{Kind: object.Role, Name: name}
+}
+
+func at(seq int64) replication.Progress {
+	return replication.Progress{Status: replication.Synced, Position: &replication.Position{Identity: "primary", Seq: seq}}
+}
+
+func take(t *testing.T, s replication.State, id replication.PairID, owner string, now time.Time) int64 {
+	t.Helper()
+	st, err := s.Acquire(t.Context(), id, owner, now, ttl)
+	if err != nil {
+		t.Fatalf("Acquire(%s, %s): %v", id, owner, err)
+	}
+	return st.Lease.Fence
+}
+
+func commit(t *testing.T, s replication.State, id replication.PairID, fence int64, u replication.Update) {
+	t.Helper()
+	if err := s.Commit(t.Context(), id, fence, t0(), u); err != nil {
+		t.Fatalf("Commit(%s): %v", id, err)
+	}
+}
+
+// all is everything that a store holds of a pair.
+type all struct {
+	Pair      replication.PairState
+	Inventory map[object.Ref]string
+	Unsynced  []replication.Unsynced
+	Runs      []replication.Run
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func read(t fataler, s replication.State, id replication.PairID) (a all) {
+	t.Helper()
+	ctx := context.Background()
+	var errs [4]error
+	a.Pair, errs[0] = s.Pair(ctx, id)
+	a.Inventory, errs[1] = s.Inventory(ctx, id)
+	a.Unsynced, errs[2] = s.Unsynced(ctx, id)
+	a.Runs, errs[3] = s.Runs(ctx, id, 1000)
+	for _, err := range errs {
+		if err != nil {
+			t.Fatalf("reading %s: %v", id, err)
+		}
+	}
+	return a
+}
+
+// same fails unless got equals want. An empty list equals none.
+func same(t fataler, what string, want, got any) {
+	t.Helper()
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Fatalf("%s (-want +got):\n%s", what, d)
+	}
+}
