@@ -72,26 +72,20 @@ func (m *memory) clone() *memory {
 // errMemory: the blob can't be read.
 var errMemory = errors.New("the scanner's memory is damaged")
 
+// encode writes the memory as JSON, in which an object that didn't change is the same
+// bytes as before: the store writes anew only the parts that changed.
 func (m *memory) encode() ([]byte, error) {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	if err := json.NewEncoder(z).Encode(m); err != nil {
+	text, err := json.Marshal(m)
+	if err != nil {
 		return nil, fmt.Errorf("write the scanner's memory: %w", err)
 	}
-	if err := z.Close(); err != nil {
-		return nil, fmt.Errorf("write the scanner's memory: %w", err)
-	}
-	return b.Bytes(), nil
+	return text, nil
 }
 
 // decodeMemory reads a blob. It returns errMemory, wrapped, for one that is
 // damaged, and replication.ErrSchema for one that a newer version wrote.
 func decodeMemory(blob []byte) (*memory, error) {
-	z, err := gzip.NewReader(bytes.NewReader(blob))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errMemory, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(z, maxMemory))
+	text, err := unzip(blob)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errMemory, err)
 	}
@@ -114,6 +108,18 @@ func decodeMemory(blob []byte) (*memory, error) {
 	}
 	m.splitRevisions()
 	return m, nil
+}
+
+// unzip returns the text of a blob that the previous version compressed.
+func unzip(blob []byte) ([]byte, error) {
+	if !bytes.HasPrefix(blob, []byte{0x1f, 0x8b}) {
+		return blob, nil
+	}
+	z, err := gzip.NewReader(bytes.NewReader(blob))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(z, maxMemory))
 }
 
 // splitRevisions takes up policies in policy groups as earlier versions remembered
