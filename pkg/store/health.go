@@ -55,13 +55,25 @@ func (h Health) Servers(ctx context.Context) ([]health.Server, error) {
 	return loadHealth[health.Server](ctx, h.s, serverPrefix)
 }
 
-// SaveProcess implements [health.Store].
+// SaveProcess implements [health.Store]. That of a process that ends removes the records
+// of those that are no longer kept, which not every KV does.
 func (h Health) SaveProcess(ctx context.Context, p health.Process) error {
 	w, err := ProcessWrite(p)
 	if err == nil {
 		_, err = h.s.kv.Transact(ctx, w)
 	}
+	if err == nil && !p.Stopped.IsZero() {
+		err = h.dropExpired(ctx, p.Seen)
+	}
 	return explain("save the record of the process "+p.Owner, err)
+}
+
+func (h Health) dropExpired(ctx context.Context, now time.Time) error {
+	items, err := h.s.kv.Query(ctx, Prefix(healthPartition, processPrefix))
+	if err != nil {
+		return err
+	}
+	return h.s.deleteAll(ctx, slices.DeleteFunc(items, func(it Item) bool { return !it.Expires.Before(now) }))
 }
 
 // Processes implements [health.Store]. What has expired may still be stored, and is left

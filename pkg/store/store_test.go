@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/health"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -292,5 +293,25 @@ func TestRunsAreTrimmed(t *testing.T) {
 	runs, err := s.Runs(t.Context(), engineering(), n)
 	if err != nil || len(runs) < store.KeepRuns || len(runs) > 2*store.KeepRuns || runs[0].ID != fmt.Sprintf("%04d", n-1) {
 		t.Errorf("%d runs are left, %v; want the newest %d or some more", len(runs), err, store.KeepRuns)
+	}
+}
+
+// TestRecordsOfOldProcessesGo with the next process that ends in order.
+func TestRecordsOfOldProcessesGo(t *testing.T) {
+	kv := &kvtest.Memory{}
+	h := store.New(kv).Health()
+	later := noon().Add(health.KeepProcesses + time.Minute)
+	for _, p := range []health.Process{
+		{Role: health.RoleDaemon, Owner: "killed", Seen: noon()},
+		{Role: health.RoleDaemon, Owner: "lives", Seen: later},
+		{Role: health.RoleDaemon, Owner: "ends", Seen: later, Stopped: later},
+	} {
+		if err := h.SaveProcess(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	items, err := kv.Query(t.Context(), store.Prefix("HEALTH", ""))
+	if err != nil || len(items) != 2 {
+		t.Errorf("%d records, %v; want those of the two that were seen lately", len(items), err)
 	}
 }
