@@ -12,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/replication"
 )
 
 // The memory of a scanner is one sequence of bytes, kept in parts. The borders of parts
@@ -59,10 +58,10 @@ const (
 // split cuts a memory into parts. A border lies where the hash of the bytes before it has
 // its low bits zero, wherever these bytes are.
 func split(memory []byte) (all [][]byte) {
-	start, hash := 0, uint32(0)
+	start, rolling := 0, uint32(0)
 	for i, b := range memory {
-		hash = hash<<1 + uint32(b)*2654435761 // of the last 32 bytes
-		if n := i + 1 - start; n >= minPart && hash>>16&partMask == 0 || n >= maxPart {
+		rolling = rolling<<1 + uint32(b)*2654435761 // of the last 32 bytes
+		if n := i + 1 - start; n >= minPart && rolling>>16&partMask == 0 || n >= maxPart {
 			all, start = append(all, memory[start:i+1]), i+1
 		}
 	}
@@ -180,133 +179,6 @@ func (m *memories) set(source string, memory []byte) {
 		m.of, m.size = map[string][]byte{}, len(memory)
 	}
 	m.of[source] = slices.Clone(memory)
-}
-
-// Acquire implements [journal.Memory].
-func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (known journal.Recollection, err error) {
-	if owner == "" || ttl <= 0 {
-		return known, errors.New("lease of a scanner: an owner and a duration are needed")
-	}
-	h, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
-		lease, ok := acquire(h.Lease, owner, now, ttl)
-		if !ok {
-			return nil, &journal.LeasedError{Source: source, Lease: h.Lease}
-		}
-		h.Lease = lease
-		return nil, nil
-	})
-	if err != nil {
-		return known, explainJournal("take the scanner's lease of "+source, err)
-	}
-	return h.recollection(), nil
-}
-
-// Lease implements [journal.Memory].
-func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
-	h, err := j.readHead(ctx, source)
-	return h.Lease, explainJournal("read the scanner's lease of "+source, err)
-}
-
-// heldBy returns ErrFenced unless a token is the last one given out and its lease has not
-// ended.
-func (h head) heldBy(fence int64, now time.Time) error {
-	if h.Lease.Fence != fence || !h.Lease.HeldAt(now) {
-		return journal.ErrFenced
-	}
-	return nil
-}
-
-// Renew implements [journal.Memory].
-func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
-	_, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
-		if err := h.heldBy(fence, now); err != nil {
-			return nil, err
-		}
-		h.Lease.Expires = now.Add(ttl).UTC()
-		return nil, nil
-	})
-	return explainJournal("renew the scanner's lease of "+source, err)
-}
-
-// Release implements [journal.Memory].
-func (j Journals) Release(ctx context.Context, source string, fence int64) error {
-	_, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
-		if h.Lease.Fence != fence || h.Lease.Owner == "" {
-			return nil, errUnchanged
-		}
-		h.Lease = replication.Lease{Fence: fence}
-		return nil, nil
-	})
-	if errors.Is(err, errUnchanged) {
-		return nil
-	}
-	return explainJournal("release the scanner's lease of "+source, err)
-}
-
-// Commit implements [journal.Memory].
-func (j Journals) Commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (journal.Head, error) {
-	h, err := j.commit(ctx, source, fence, now, step)
-	if err != nil {
-		return journal.Head{}, explainJournal("write the journal of "+source, err)
-	}
-	return h.bounds(), nil
-}
-
-func (j Journals) commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (h head, err error) {
-	if err := journal.CheckEntries(step.Entries); err != nil {
-		return h, err
-	}
-	if step.Begin == "" && len(step.Entries) == 0 && step.Blob == nil {
-		if h, err = j.readHead(ctx, source); err == nil {
-			err = h.admits(fence, now, step)
-		}
-		return h, err
-	}
-	var memory []Write
-	var old []Item
-	if step.Blob != nil {
-		if memory, old, err = j.writeParts(ctx, source, fence, now, step); err != nil {
-			return h, err
-		}
-	}
-	h, err = j.updateHead(ctx, source, func(h *head) ([]Write, error) {
-		if err := h.admits(fence, now, step); err != nil {
-			return nil, err
-		}
-		entries := step.Entries
-		if step.Begin != "" {
-			first := journal.FirstID(now, h.Next)
-			h.Epoch, h.Oldest, h.Next = step.Begin, first, first
-			entries = slices.Concat([]journal.Entry{{Action: journal.Begin, Path: journal.Root}}, entries)
-		}
-		if step.Blob != nil {
-			h.Generation, h.Memory = h.Generation+1, hash(step.Blob)
-		}
-		rows, err := h.append(source, now, entries)
-		return append(rows, memory...), err
-	})
-	if err != nil {
-		return h, err
-	}
-	if step.Begin != "" {
-		j.dropBelow(ctx, source, h.Oldest)
-	}
-	if step.Blob != nil {
-		j.s.memories.set(source, step.Blob)
-	}
-	_ = j.s.deleteAll(ctx, old) // what is left nobody reads
-	return h, nil
-}
-
-// admits returns why a step may not be written.
-func (h head) admits(fence int64, now time.Time, step journal.Step) error {
-	if err := h.heldBy(fence, now); err != nil || h.Generation != step.Generation {
-		return journal.ErrFenced
-	}
-	if step.Begin == "" && h.Epoch == "" && len(step.Entries) > 0 {
-		return journal.ErrNoJournal
-	}
-	return nil
 }
 
 // writeParts writes the parts of a memory that the present one doesn't have, under the
