@@ -18,6 +18,7 @@ import (
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/sqlite"
+	"chefsync/pkg/store/storetest"
 )
 
 // killFile names the state to a child process, which then only writes.
@@ -31,6 +32,10 @@ func TestMain(m *testing.M) {
 	}
 	if path := os.Getenv(killJournal); path != "" {
 		fmt.Fprintln(os.Stderr, noteForEver(path, os.Getenv(killJournal+"_WRITER")))
+		os.Exit(1)
+	}
+	if err := storetest.FewChecks(10); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
