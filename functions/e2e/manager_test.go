@@ -153,9 +153,9 @@ func TestTheManagerRecordsItsTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen time.Time
-	for range 2 {
+	for _, task := range []string{cloud.TaskManage, cloud.TaskDispatch} { // an environment's first turn assesses the pairs
 		began := time.Now()
-		r.manage(cloud.TaskManage)
+		r.manage(task)
 		r.manager.Kill() // the next turn has a new environment
 		all, err := store.Processes(t.Context())
 		if err != nil || len(all) != 1 || all[0].Role != health.RoleManager || all[0].Pairs != 1 {

@@ -109,13 +109,16 @@ func (f facts) served(s assembly.Source) bool {
 	return len(s.Pairs) > 0
 }
 
-// since is how long ago something was. What lies ahead is of a clock that was wrong,
-// and counts as long ago.
+// longAgo is longer than any interval, and can be added to.
+const longAgo = 100 * 365 * 24 * time.Hour
+
+// since is how long ago something was: at most longAgo, also for what never was. What
+// lies ahead is of a clock that was wrong, and counts as long ago.
 func (f facts) since(t time.Time) time.Duration {
 	if age := f.now.Sub(t); age >= -cloud.NoteEvery {
-		return age
+		return min(age, longAgo)
 	}
-	return idleEvery
+	return longAgo
 }
 
 // recordedLate reports whether polls or scans of an interval come more often than they

@@ -150,3 +150,16 @@ func TestPairsOfOneIntervalAreSpread(t *testing.T) {
 		t.Errorf("%d of 100 in one turn", n)
 	}
 }
+
+// TestWhatNeverWasIsDue whatever its interval.
+func TestWhatNeverWasIsDue(t *testing.T) {
+	for _, every := range []time.Duration{time.Minute, 10 * time.Minute, 24 * time.Hour} {
+		f := facts{now: at(0), every: every}
+		if n := len(f.scanDue([]assembly.Source{{Org: "acme"}})); n != 1 {
+			t.Errorf("a source that was never scanned: %d scans with scan_every %s", n, every)
+		}
+		if n := len(f.syncDue([]config.PairConfig{pairOf(every)})); n != 1 {
+			t.Errorf("a pair without a record: %d passes with interval %s", n, every)
+		}
+	}
+}

@@ -99,7 +99,7 @@ func (h *Handler) turn(ctx context.Context, dispatch bool) (Summary, error) {
 	if f.records != nil && dispatch {
 		failed = append(failed, h.dispatch(ctx, fleet, f, &s))
 	}
-	if dispatch && f.now.Sub(h.managed)+slack < cloud.ManagerEvery {
+	if dispatch && f.now.Before(h.managed.Add(cloud.ManagerEvery-slack)) {
 		return s, errors.Join(failed...)
 	}
 	h.managed = f.now
