@@ -109,10 +109,9 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: st.Status()})
 		return app.WrapPair(p.ID, err)
 	})
-	started := control.PairsWithAnswer(pairs, answers)
 	var late error
 	if f.wait > 0 && failed == nil {
-		started = control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers), func(c control.Answer) bool { return c.Result == control.ResultHeld }))
+		started := control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers), func(c control.Answer) bool { return c.Result == control.ResultHeld }))
 		late = control.WaitSynced(ctx, state, started, since, time.Duration(f.wait))
 		control.RefreshStatus(ctx, state, pairstatus.ToleranceOf(a), env.Now(), answers)
 	}

@@ -185,12 +185,12 @@ func (p *pass) newCompare(changed bool) Work {
 func (p *pass) takePosition(ctx context.Context, identity string) (*Position, error) {
 	if p.Feed == nil {
 		p.progress.Feed, p.progress.FeedNote = "none", "the primary's changes are found by comparing"
-		return nil, nil
+		return nil, nil //nolint:nilnil // as documented
 	}
 	rows, err := p.Feed.Read(ctx, -markedRows)
 	if errors.Is(err, ErrNoFeed) {
 		p.progress.Feed, p.progress.FeedNote = "none", err.Error()
-		return nil, nil
+		return nil, nil //nolint:nilnil // as documented
 	}
 	if err != nil {
 		return nil, err

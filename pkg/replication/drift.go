@@ -31,7 +31,8 @@ func (d decided) drift() *Difference {
 // leavesDrift reports whether the drift rule leaves an object as others made it.
 // What the primary changed since, or the operator named, is written all the same.
 func (p *pass) leavesDrift(s seen) bool {
-	named := slices.ContainsFunc(PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked(), func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
+	asked := PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked()
+	named := slices.ContainsFunc(asked, func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
 	return p.Pair.Drift != DriftRepair && p.ledger.inventory[s.Ref] == s.Fingerprint && !named
 }
 

@@ -90,9 +90,9 @@ func (p *pass) objects(d removal) map[object.Kind]int {
 			n[r.Kind]++
 		}
 	}
-	for r, print := range p.ledger.inventory {
+	for r, last := range p.ledger.inventory {
 		u, failed := p.ledger.unsynced[r]
-		if print != unknownFingerprint || !failed || u.Class == DeletionHeld {
+		if last != unknownFingerprint || !failed || u.Class == DeletionHeld {
 			add(r)
 		}
 	}

@@ -212,8 +212,8 @@ func (l *ledger) orphanedDirty() (refs []object.Ref) {
 			listings[object.ScopeOf(r)] = 0
 		}
 	}
-	for r, print := range l.inventory {
-		if _, aside := l.unsynced[r]; print == unknownFingerprint && !aside && !l.isHeld(r) && !containAny(listings, r) {
+	for r, last := range l.inventory {
+		if _, aside := l.unsynced[r]; last == unknownFingerprint && !aside && !l.isHeld(r) && !containAny(listings, r) {
 			refs = append(refs, r)
 		}
 	}

@@ -220,7 +220,7 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 		p.updateCounts()
 		p.run.complete(p.progress)
 		p.progress.succeeded(now, p.nextPollDelay(p.progress))
-	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
+	case errors.Is(err, ErrFenced) || errors.Is(context.Cause(p.guard.hard), ErrFenced):
 		p.run.Outcome, p.run.Ended = OutcomeBusy, now
 		p.logFailure("the lease was lost; the pass ends without recording more", p.run, ErrFenced)
 		return p.run, fmt.Errorf("pass of %s: %w", p.Pair.ID, ErrFenced)

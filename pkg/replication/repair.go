@@ -115,7 +115,8 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 func (v *verification) differences(known *ledger, observed []seen) (differ []Difference) {
 	for _, s := range known.decide(observed, v.Pair.prune()) {
 		if err := s.unreadable(); err != nil {
-			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: ClassOf(err), Reason: err.Error(), Hint: HintOf(err), Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
+			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: ClassOf(err), Reason: err.Error(), Hint: HintOf(err),
+				Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
 		}
 		if d := s.difference(); d != nil {
 			differ = append(differ, *d)
@@ -270,7 +271,7 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	v.inPart = v.inPart && err == nil // else this part is done again
 	v.listDamaged()
 	switch {
-	case errors.Is(err, ErrFenced) || context.Cause(p.guard.hard) == ErrFenced:
+	case errors.Is(err, ErrFenced) || errors.Is(context.Cause(p.guard.hard), ErrFenced):
 		v.report.Outcome = OutcomeBusy
 		return v.report, fmt.Errorf("verification of %s: %w", v.Pair.ID, ErrFenced)
 	case v.inPart, v.files.cut && err == nil:

@@ -124,7 +124,7 @@ func (r *streamed) Read(p []byte) (int, error) {
 	r.left -= int64(n)
 	switch {
 	case r.left == 0:
-		if r.err = r.end(); r.err != io.EOF {
+		if r.err = r.end(); !errors.Is(r.err, io.EOF) {
 			return 0, r.err
 		}
 	case err == io.EOF:

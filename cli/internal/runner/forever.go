@@ -1,3 +1,4 @@
+// Package runner is the command run: passes once, or until it is told to end.
 package runner
 
 import (
@@ -94,7 +95,9 @@ func (opts Options) RunForever(ctx context.Context, env *cmdline.Env, names []st
 
 // runUntilReload runs the daemon with one configuration, until ctx ends or another one was
 // loaded, which it returns.
-func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *loaded, process *heartbeat, reload <-chan os.Signal, names []string) (*loaded, error) {
+func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *loaded, process *heartbeat,
+	reload <-chan os.Signal, names []string,
+) (*loaded, error) {
 	d, err := opts.newDaemon(ctx, env, now.app, now.pairs)
 	if err != nil {
 		return nil, err

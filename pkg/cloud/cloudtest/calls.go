@@ -108,12 +108,15 @@ func objectCalls(r *http.Request, path string, body []byte) (calls []Call) {
 		return []Call{{Action: "s3:ListBucketVersions", Resource: path}}
 	case query.Has("delete"):
 		var in struct {
-			Object []struct{ Key, VersionId string }
+			Object []struct {
+				Key       string
+				VersionID string `xml:"VersionId"`
+			}
 		}
 		_ = xml.Unmarshal(body, &in) // what isn't XML names nothing
 		for _, o := range in.Object {
 			action := "s3:DeleteObject"
-			if o.VersionId != "" {
+			if o.VersionID != "" {
 				action += "Version"
 			}
 			calls = append(calls, Call{Action: action, Resource: bucket + "/" + o.Key})

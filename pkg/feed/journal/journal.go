@@ -117,7 +117,9 @@ func CheckEntries(entries []Entry) error {
 	return nil
 }
 
-func isPrintable(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
+func isPrintable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
 
 // Distinct returns the last entry of each path, in their order.
 func Distinct(entries []Entry) []Entry {

@@ -47,9 +47,9 @@ func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore))
 }
 
 const (
-	source = "chef.example.com-acme"
-	otherSource  = "chef.example.com-other"
-	ttl    = time.Minute
+	source      = "chef.example.com-acme"
+	otherSource = "chef.example.com-other"
+	ttl         = time.Minute
 )
 
 func t0() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
