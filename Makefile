@@ -19,6 +19,7 @@ CDK_FLAGS ?=
 
 # All packages but the CDK app, which takes minutes to build: test-infra is for it.
 PACKAGES = $$($(GO) list ./... | grep -v '/infra$$')
+FOLDERS  = $$($(GO) list -f '{{.Dir}}' ./... | grep -v '/infra$$')
 
 # Packages whose tests use a real server or Chef's own signer when asked to.
 REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.(Start|Need)|CHEFSYNC_GOIARDI|CHEFSYNC_MIXLIB' . | xargs -r dirname | sort -u)
@@ -89,14 +90,13 @@ test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update ac
 	@if why=$$(.ci/need cfn-lint 2>&1); then lint=1; else lint=; echo "SKIPPED: cfn-lint: $${why##*$$'\n'}"; fi; \
 		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra $(UPDATE)
 
-lint: ## Check format, go.mod, go vet and staticcheck
+lint: ## Check format, go.mod, and what .golangci.yml switches on
 	$(call headline,lint)
-	@.ci/need staticcheck
+	@.ci/need golangci-lint
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.*')); \
 		if [ -n "$$unformatted" ]; then printf 'not formatted (gofmt -w FILE):\n%s\n' "$$unformatted" >&2; exit 1; fi
 	$(GO) mod tidy -diff
-	$(GO) vet $(PACKAGES)
-	bin/tools/staticcheck $(PACKAGES)
+	bin/tools/golangci-lint run $(FOLDERS)
 
 fuzz: ## Run every fuzz target for FUZZTIME (5000x: so many inputs)
 	$(call headline,fuzz)
