@@ -51,7 +51,7 @@ func (c *choice) learn(now time.Time, err error) {
 	c.asked, c.none = now, err
 }
 
-// NeedsJournal tells whether the changes of an organization are found by its
+// NeedsJournal reports whether the changes of an organization are found by its
 // journal, so that somebody must scan it. It asks the primary when that isn't
 // known, and then not for an hour, unless the organization is being scanned.
 func (f *Fleet) NeedsJournal(ctx context.Context, org string) (bool, error) {

@@ -130,7 +130,7 @@ func (s *scanning) scan(ctx context.Context, f *Fleet, org string) (scan.Report,
 	return s.scanner.Scan(ctx)
 }
 
-// ScannedElsewhere tells whether a scan failed because another process scans the
+// ScannedElsewhere reports whether a scan failed because another process scans the
 // organization.
 func ScannedElsewhere(err error) bool {
 	var leased *journal.LeasedError
@@ -235,7 +235,7 @@ func clip(text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// stands tells whether the record of a scan says of the next one all that matters.
+// stands reports whether the record of a scan says of the next one all that matters.
 func (f *Fleet) stands(last, next journal.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
 		next.Epoch == last.Epoch && next.Newest == last.Newest && next.Generation == last.Generation &&
@@ -243,7 +243,7 @@ func (f *Fleet) stands(last, next journal.LastScan) bool {
 		next.Ended.Sub(last.Ended).Abs() < f.noteEvery // a last scan of the future is of a clock that was ahead
 }
 
-// sameUnread tells whether two records are of one kind that isn't read.
+// sameUnread reports whether two records are of one kind that isn't read.
 func sameUnread(a, b journal.Unread) bool { return a.Kind == b.Kind && a.Since.Equal(b.Since) }
 
 // LastScans returns how the newest scans of the source organizations went, by

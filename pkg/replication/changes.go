@@ -69,11 +69,11 @@ func (p *pass) dirty() ([]object.Ref, error) {
 	for _, c := range p.todo.changes {
 		scopes[c.Scope] = max(scopes[c.Scope], c.ID)
 	}
-	for _, r := range p.due() {
+	for _, r := range p.dueFailures() {
 		scopes[object.ScopeOf(r)] = max(scopes[object.ScopeOf(r)], 0)
 	}
-	p.resyncObjects(scopes)
-	for s := range p.marked() {
+	p.addRequestedObjects(scopes)
+	for s := range p.dirtyScopes() {
 		scopes[s] = max(scopes[s], 0)
 	}
 	if w := p.progress.Work; w != nil {
@@ -89,7 +89,7 @@ func (p *pass) dirty() ([]object.Ref, error) {
 	}
 	p.ledger.deferFailureCleanup(scopes)
 	for scope, id := range scopes {
-		refs, err := p.expand(p.guard.hard, scope)
+		refs, err := p.listScope(p.guard.hard, scope)
 		if err != nil {
 			return nil, err
 		}
@@ -114,9 +114,9 @@ func containAny(scopes map[object.Scope]int64, r object.Ref) bool {
 	return false
 }
 
-// expand names the objects of a scope: those the primary has now, and those in
+// listScope names the objects of a scope: those the primary has now, and those in
 // the inventory, which may be gone from it.
-func (p *pass) expand(ctx context.Context, s object.Scope) ([]object.Ref, error) {
+func (p *pass) listScope(ctx context.Context, s object.Scope) ([]object.Ref, error) {
 	single := s.Sub != "" || s.Name != "" && (s.Kind == object.Role || s.Kind == object.Environment)
 	var refs []object.Ref
 	if !single || s.Kind == object.Policy {

@@ -20,10 +20,10 @@ type listing struct {
 	bags     map[string]bool // bags whose items could not be listed
 }
 
-// trouble tells whether a listing failed that the server should have answered.
+// trouble reports whether a listing failed that the server should have answered.
 func (l listing) trouble() bool { return len(l.failed) > len(l.unserved) }
 
-// unknown tells whether the listing can't say if r is there.
+// unknown reports whether the listing can't say if r is there.
 func (l listing) unknown(r object.Ref) bool {
 	return l.failed[r.Kind] || r.Kind == object.DataBagItem && l.bags[r.Name]
 }
@@ -328,7 +328,7 @@ func (p *pass) compareWindows(source listing, v view) error {
 		if err != nil {
 			return &Error{Op: "go on with the compare", Class: Local, Hint: "ask for a new one with resync", Err: err}
 		}
-		again := p.marked()
+		again := p.dirtyScopes()
 		refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
 			return object.Compare(r, after) <= 0 && !slices.Contains(w.Intent, r) && !containAny(again, r)
 		})

@@ -59,8 +59,8 @@ func (p *pass) resetDirty() {
 	}
 }
 
-// marked are the scopes that verifications marked.
-func (p *pass) marked() map[object.Scope]int64 {
+// dirtyScopes are the scopes that verifications marked.
+func (p *pass) dirtyScopes() map[object.Scope]int64 {
 	scopes := map[object.Scope]int64{}
 	for _, r := range p.progress.Dirty {
 		scopes[object.ScopeOf(r)] = 0
@@ -81,9 +81,9 @@ func (p PairState) ObjectsAsked() []object.Ref {
 // yet.
 func (p PairState) CompareAsked(now time.Time) bool { return p.resyncAsked(now) }
 
-// resyncObjects adds the objects that the operator wants compared to the scopes
+// addRequestedObjects adds the objects that the operator wants compared to the scopes
 // that the pass looks at.
-func (p *pass) resyncObjects(scopes map[object.Scope]int64) {
+func (p *pass) addRequestedObjects(scopes map[object.Scope]int64) {
 	st := PairState{Desired: p.desired, Progress: p.progress}
 	for _, r := range st.ObjectsAsked() {
 		if p.resync == nil {

@@ -166,7 +166,7 @@ func (e *Engine) start(ctx context.Context, o PassOptions, cause error, goOn fun
 	}
 	// The holder may commit and release while this process polls, and what was
 	// read now would be written over it.
-	if st, err = e.unheld(ctx, st, run.Started); err != nil {
+	if st, err = e.withFreeLease(ctx, st, run.Started); err != nil {
 		return e.busyRun(run, err)
 	}
 	return goOn(st, run)
@@ -261,7 +261,7 @@ func (r *Run) complete(p Progress) {
 	}
 }
 
-// recordIsFresh tells whether the record says of this poll all that matters.
+// recordIsFresh reports whether the record says of this poll all that matters.
 func (e *Engine) recordIsFresh(p Progress, next *Position, now time.Time) bool {
 	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq || next.Snapshot != p.Position.Snapshot)
 	return (p.Status == Synced || p.Status == Held) && p.LastError == nil && !moved && age(p.LastSuccess, now) < e.Tuning.NoteEvery

@@ -89,7 +89,7 @@ func HintOf(err error) string {
 	return ""
 }
 
-// IsAbsent tells whether the server itself said that the object isn't there.
+// IsAbsent reports whether the server itself said that the object isn't there.
 func IsAbsent(err error) bool { return err != nil && ClassOf(err) == Absent }
 
 func canceled(err error) bool {

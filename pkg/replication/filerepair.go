@@ -88,7 +88,7 @@ func (v *verification) repairFiles(p *pass) error {
 			refused = append(refused, i)
 		}
 	}
-	for _, group := range v.grouped(refused) {
+	for _, group := range v.groupBySharedFiles(refused) {
 		if err := p.guard.stopped(); err != nil {
 			return err
 		}
@@ -150,8 +150,8 @@ type recreation struct {
 	refs  []object.Ref
 }
 
-// grouped puts versions together that need the same files.
-func (v *verification) grouped(files []int) (groups []recreation) {
+// groupBySharedFiles puts versions together that need the same files.
+func (v *verification) groupBySharedFiles(files []int) (groups []recreation) {
 	parent := map[object.Ref]object.Ref{}
 	root := func(r object.Ref) object.Ref {
 		for parent[r] != r {
@@ -199,7 +199,7 @@ func (v *verification) recreate(p *pass, g recreation) error {
 		return err
 	}
 	if why != "" {
-		v.couldNot(g, why)
+		v.recordUnrepaired(g, why)
 		return nil
 	}
 	v.Log.Warn("cookbook versions are deleted on the replica and created again, to restore their files", "pair", v.Pair.ID.String(), "run", p.run.ID,
@@ -215,7 +215,7 @@ func (v *verification) recreate(p *pass, g recreation) error {
 			return fatal
 		}
 		if objErr != nil {
-			v.couldNot(g, objErr.Error())
+			v.recordUnrepaired(g, objErr.Error())
 			break
 		}
 		deleted = append(deleted, ref)
@@ -290,8 +290,8 @@ func (p *pass) stageFile(obj object.Object, f object.File) error {
 	return nil
 }
 
-// couldNot says of the files of a group why they weren't repaired.
-func (v *verification) couldNot(g recreation, why string) {
+// recordUnrepaired says of the files of a group why they weren't repaired.
+func (v *verification) recordUnrepaired(g recreation, why string) {
 	for _, i := range g.files {
 		v.files.damaged[i].why = why
 	}

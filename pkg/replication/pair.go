@@ -127,7 +127,7 @@ type Pair struct {
 	Concurrency int
 }
 
-// Includes tells whether objects of a kind may belong to the pair. Bags and items
+// Includes reports whether objects of a kind may belong to the pair. Bags and items
 // go together. A kind that isn't replicated never does.
 func (p Pair) Includes(k object.Kind) bool {
 	kinds := p.Kinds
@@ -138,18 +138,18 @@ func (p Pair) Includes(k object.Kind) bool {
 		slices.ContainsFunc(kinds, func(x object.Kind) bool { return x.Base() == k.Base() })
 }
 
-// Manages tells whether an object belongs to the pair, so that replication may
+// Manages reports whether an object belongs to the pair, so that replication may
 // read, write or delete it.
 func (p Pair) Manages(r object.Ref) bool {
 	return p.Includes(r.Kind) && p.Selection.Selects(r) && !(r.Kind == object.Environment && r.Name == object.DefaultEnvironment)
 }
 
-// reaches tells whether a scope may hold objects of the pair.
+// reaches reports whether a scope may hold objects of the pair.
 func (p Pair) reaches(s object.Scope) bool {
 	return s.Kind == "" || p.Includes(s.Kind) && p.Selection.Reaches(s)
 }
 
-// concerns tells whether a change may have touched objects of the pair. One of a
+// concerns reports whether a change may have touched objects of the pair. One of a
 // policy touches the groups that the policy is in.
 func (p Pair) concerns(c Change) bool {
 	return p.reaches(c.Scope) || c.Scope.Kind == object.Policy && p.Includes(object.PolicyGroup)

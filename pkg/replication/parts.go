@@ -124,9 +124,9 @@ func (v *verification) keepClaim(g *guard) (stop func()) {
 	}
 }
 
-// unclaim records that the part ended without a result, so that the next process
+// releaseClaim records that the part ended without a result, so that the next process
 // takes it up at once, or after a while if it failed.
-func (v *verification) unclaim(ctx context.Context, failed bool) {
+func (v *verification) releaseClaim(ctx context.Context, failed bool) {
 	if v.options.Trigger != TriggerSchedule {
 		return
 	}
@@ -184,15 +184,15 @@ func (v *verification) remaining() []object.Ref {
 	return slices.DeleteFunc(refs, func(r object.Ref) bool { return object.Compare(r, after) <= 0 })
 }
 
-// cut reports whether an error ends this part of a verification, which the next part
+// endsPart reports whether an error ends this part of a verification, which the next part
 // then goes on with.
-func (v *verification) cut(err error) bool {
+func (v *verification) endsPart(err error) bool {
 	ended := errors.Is(err, errDeadline) || errors.Is(err, errDrained)
 	return ended && v.options.Trigger == TriggerSchedule && v.after != ""
 }
 
-// sum adds what the earlier parts found to what this one did.
-func (v *verification) sum(d Drift) Drift {
+// addEarlier adds what the earlier parts found to what this one did.
+func (v *verification) addEarlier(d Drift) Drift {
 	if c := v.report.Earlier; c != nil {
 		d.Changed += c.Drift.Changed
 		d.Missing += c.Drift.Missing

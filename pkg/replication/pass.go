@@ -327,9 +327,9 @@ func (p *pass) setUnlisted(bag object.Ref, err error) {
 	p.setAside(bag, err)
 }
 
-// due returns the unsynced objects whose time has come, and those that the
+// dueFailures returns the unsynced objects whose time has come, and those that the
 // operator asked for.
-func (p *pass) due() []object.Ref {
+func (p *pass) dueFailures() []object.Ref {
 	asked := PairState{Desired: p.desired, Progress: p.progress}.retryAsked()
 	only, now := p.desired.RetryOnly, p.Now()
 	refs := slices.Collect(maps.Keys(p.ledger.unsynced))

@@ -144,7 +144,7 @@ type Lease struct {
 	Fence   int64     `json:"fence"`
 }
 
-// HeldAt tells whether somebody holds the lease at a time.
+// HeldAt reports whether somebody holds the lease at a time.
 func (l Lease) HeldAt(now time.Time) bool { return l.Owner != "" && now.Before(l.Expires) }
 
 // Progress is what the engine knows of a pair. Passes replace it whole.

@@ -353,7 +353,7 @@ func (v *verification) recordResult(p *pass, ended bool) {
 	}
 	c.Observed += v.observed
 	c.Equal, c.Drift = v.equal, d.found()
-	d = v.sum(d)
+	d = v.addEarlier(d)
 	switch {
 	case d.found() > 0:
 		p.progress.Drift = &d

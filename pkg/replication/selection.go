@@ -57,7 +57,7 @@ func ParsePattern(s string) (Pattern, error) {
 	return p, nil
 }
 
-// isGlob tells whether s could match a name (docs/chef-server-api.md §4.7).
+// isGlob reports whether s could match a name (docs/chef-server-api.md §4.7).
 func isGlob(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -77,27 +77,27 @@ func (p Pattern) String() string {
 	return s
 }
 
-// names tells whether the pattern is about objects of this kind and name.
+// names reports whether the pattern is about objects of this kind and name.
 func (p Pattern) names(k object.Kind, name string) bool {
 	return p.Kind == k.Base() && glob(p.Name, name)
 }
 
-// includes tells whether the pattern includes an object: itself, or an item of
+// includes reports whether the pattern includes an object: itself, or an item of
 // it, which needs its bag.
 func (p Pattern) includes(r object.Ref) bool {
 	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind == object.DataBag || glob(p.Sub, r.Sub))
 }
 
-// excludes tells whether the pattern excludes an object. One that matches items
+// excludes reports whether the pattern excludes an object. One that matches items
 // alone leaves their bag.
 func (p Pattern) excludes(r object.Ref) bool {
 	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind != object.DataBag && glob(p.Sub, r.Sub))
 }
 
-// all tells whether everything is selected.
+// all reports whether everything is selected.
 func (s Selection) all() bool { return len(s.Include)+len(s.Exclude) == 0 }
 
-// Selects tells whether an object is selected. A policy in a policy group is when
+// Selects reports whether an object is selected. A policy in a policy group is when
 // both names are: writing it writes the policy too (docs/chef-server-api.md §5.1).
 func (s Selection) Selects(r object.Ref) bool {
 	if r.Kind == object.PolicyGroup && r.Sub != "" && !s.Selects(object.Ref{Kind: object.Policy, Name: r.Sub}) {
@@ -107,7 +107,7 @@ func (s Selection) Selects(r object.Ref) bool {
 	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.excludes(r) })
 }
 
-// Reaches tells whether the selection may hold objects of a scope. Where it says
+// Reaches reports whether the selection may hold objects of a scope. Where it says
 // no there are none; where it says yes there need not be any.
 func (s Selection) Reaches(scope object.Scope) bool {
 	if scope.Kind == "" {
@@ -122,7 +122,7 @@ func (s Selection) Reaches(scope object.Scope) bool {
 	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.empties(scope) })
 }
 
-// empties tells whether the pattern certainly excludes all of a scope that is a
+// empties reports whether the pattern certainly excludes all of a scope that is a
 // kind or one name of a kind.
 func (p Pattern) empties(scope object.Scope) bool {
 	if p.Kind != scope.Kind.Base() || p.Name != "*" && (scope.Name == "" || !glob(p.Name, scope.Name)) {

@@ -32,7 +32,7 @@ func (k StageKey) Check() error {
 	return nil
 }
 
-// made tells whether text consists of some of the characters, and isn't empty.
+// made reports whether text consists of some of the characters, and isn't empty.
 func made(text, of string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune(of, r) })
 }

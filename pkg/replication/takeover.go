@@ -19,8 +19,8 @@ func (l Lease) Abandoned(now time.Time, ttl time.Duration, died func(owner strin
 	return l.HeldAt(now) && (l.Expires.Sub(now) > ttl+clockSkew || died != nil && died(l.Owner))
 }
 
-// free releases a lease that is abandoned. It reports whether it did.
-func (e *Engine) free(ctx context.Context, l Lease, now time.Time) (bool, error) {
+// releaseAbandoned releases a lease that is abandoned. It reports whether it did.
+func (e *Engine) releaseAbandoned(ctx context.Context, l Lease, now time.Time) (bool, error) {
 	if !l.Abandoned(now, e.Tuning.LeaseTTL, e.OwnerDied) {
 		return false, nil
 	}
@@ -31,12 +31,12 @@ func (e *Engine) free(ctx context.Context, l Lease, now time.Time) (bool, error)
 	return true, nil
 }
 
-// unheld returns st with its lease free, or *LeasedError if another process holds it.
-func (e *Engine) unheld(ctx context.Context, st PairState, now time.Time) (PairState, error) {
+// withFreeLease returns st with its lease free, or *LeasedError if another process holds it.
+func (e *Engine) withFreeLease(ctx context.Context, st PairState, now time.Time) (PairState, error) {
 	if !st.Lease.HeldAt(now) {
 		return st, nil
 	}
-	freed, err := e.free(ctx, st.Lease, now)
+	freed, err := e.releaseAbandoned(ctx, st.Lease, now)
 	switch {
 	case err != nil:
 		return st, err
@@ -54,7 +54,7 @@ func (e *Engine) acquire(ctx context.Context, now time.Time) (PairState, error) 
 	if !errors.As(err, &leased) {
 		return st, err
 	}
-	freed, freeErr := e.free(ctx, leased.Lease, now)
+	freed, freeErr := e.releaseAbandoned(ctx, leased.Lease, now)
 	if freeErr != nil || !freed {
 		return st, errors.Join(err, freeErr)
 	}

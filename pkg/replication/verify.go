@@ -99,10 +99,10 @@ type Difference struct {
 	uncertain bool // it may be drift
 }
 
-// Drifted tells whether others than replication made the difference.
+// Drifted reports whether others than replication made the difference.
 func (d Difference) Drifted() bool { return d.Cause != CausePending && d.Cause != "" }
 
-// Equal tells whether all was read and nothing differs.
+// Equal reports whether all was read and nothing differs.
 func (r Report) Equal() bool { return r.Differ() == 0 && r.unreadable() == 0 }
 
 // Differ counts the differences, also those of earlier parts.
@@ -173,7 +173,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	if err := v.read(ctx); err != nil {
 		stopped := errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil
-		v.unclaim(ctx, !stopped)
+		v.releaseClaim(ctx, !stopped)
 		if errors.Is(err, errDeadline) {
 			err = &Error{Op: "read both sides", Class: Local, Hint: "verify from a machine that has more time: chef-sync-ctl verify " + e.Pair.ID.String(), Err: err}
 		}
@@ -203,7 +203,7 @@ func (v *verification) read(ctx context.Context) (err error) {
 		return err
 	}
 	switch err := v.readObjects(p, known); {
-	case v.cut(err):
+	case v.endsPart(err):
 		v.inPart = true
 	case err != nil:
 		return err
