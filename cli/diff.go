@@ -138,7 +138,7 @@ func (f diffFlags) listCandidates(ctx context.Context, env *cmdline.Env, a *app.
 	refs []object.Ref,
 ) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
-		report, err := passes.VerifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: "manual"})
+		report, err := passes.VerifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: replication.TriggerManual})
 		return report.Differences, report.Unreadable, err
 	}
 	var list []replication.Difference

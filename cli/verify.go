@@ -73,7 +73,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 		if remote {
 			return verifyRemote(ctx, env, a, pairs, repair, share > 0)
 		}
-		o := replication.VerifyOptions{Trigger: "manual", Repair: repair, Files: share}
+		o := replication.VerifyOptions{Trigger: replication.TriggerManual, Repair: repair, Files: share}
 		if repair {
 			if err := env.Confirm(yes, repairQuestion(o, app.PairNames(pairs))); err != nil {
 				return err

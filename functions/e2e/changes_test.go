@@ -170,7 +170,7 @@ func (r *rig) woken() int {
 
 func triggers(runs []replication.Run) (all []string) {
 	for _, run := range runs {
-		all = append(all, run.Trigger)
+		all = append(all, string(run.Trigger))
 	}
 	return all
 }

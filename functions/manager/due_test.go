@@ -86,7 +86,7 @@ func TestAPairIsStartedWhenItsRecordSaysSo(t *testing.T) {
 		f := facts{records: map[replication.PairID]replication.PairState{pairID(): st}, scans: map[string]journal.LastScan{"acme": scan}, every: time.Minute, now: at(0)}
 		got := ""
 		if due := f.syncDue([]config.PairConfig{pairOf(time.Minute)}); len(due) > 0 {
-			got = due[0].Trigger
+			got = string(due[0].Trigger)
 		}
 		if got != c.want {
 			t.Errorf("%s: trigger %q, want %q", name, got, c.want)

@@ -168,7 +168,7 @@ func (h *Handler) measure(run replication.Run) {
 
 // verify reads both sides and compares them, and repairs what drifted where the
 // configuration wants that.
-func (h *Handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (cloud.SyncResult, error) {
+func (h *Handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger replication.Trigger) (cloud.SyncResult, error) {
 	log := h.Log.With("pair", pair.ID.String())
 	engine, err := fleet.Engine(ctx, pair)
 	if err != nil {
@@ -205,7 +205,7 @@ func (h *Handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config
 
 // portion reports whether a verification that the manager starts is to check a portion of the
 // files: they are due, and the objects are not.
-func (h *Handler) portion(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger string) (bool, error) {
+func (h *Handler) portion(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, trigger replication.Trigger) (bool, error) {
 	if trigger != cloud.TriggerSchedule {
 		return false, nil
 	}

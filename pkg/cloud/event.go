@@ -38,10 +38,10 @@ const (
 
 // SyncEvent is what functions/sync is sent.
 type SyncEvent struct {
-	Pair    replication.PairID `json:"pair,omitzero"`
-	Task    string             `json:"task,omitempty"`
-	Trigger string             `json:"trigger,omitempty"` // "" means TriggerManual
-	Full    bool               `json:"full,omitempty"`    // a full compare that reads both sides
+	Pair    replication.PairID  `json:"pair,omitzero"`
+	Task    string              `json:"task,omitempty"`
+	Trigger replication.Trigger `json:"trigger,omitempty"` // "" means TriggerManual
+	Full    bool                `json:"full,omitempty"`    // a full compare that reads both sides
 }
 
 // SyncResult is what functions/sync answers. What went wrong with a server or an
@@ -92,8 +92,8 @@ type ManagerEvent struct {
 
 // ChangesEvent is what functions/changes is sent: scan a source organization.
 type ChangesEvent struct {
-	Source  string `json:"source"` // name of an organization of the primary
-	Trigger string `json:"trigger,omitempty"`
+	Source  string              `json:"source"` // name of an organization of the primary
+	Trigger replication.Trigger `json:"trigger,omitempty"`
 }
 
 // ChangesResult is what functions/changes answers to a ChangesEvent.

@@ -71,7 +71,7 @@ func (p *pass) write(list []decided) error {
 			if p.refusedBefore(d.Decision) {
 				return nil
 			}
-			p.Observe(Event{Pair: p.Pair.ID, Phase: "writing", Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
+			p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseWrite, Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
 			p.beginWrite(d.Ref)
 			r, err := p.put(ctx, d.seen, d.Action == ActionCreate)
 			if err != nil {
@@ -293,7 +293,7 @@ func (p *pass) removeWindow(refs []object.Ref, total int) error {
 			workers = 1
 		}
 		err := p.each(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {
-			p.Observe(Event{Pair: p.Pair.ID, Phase: "deleting", Total: total, Ref: group[i]})
+			p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseDelete, Total: total, Ref: group[i]})
 			p.beginWrite(group[i])
 			objErr, fatal := p.deleteOne(ctx, group[i])
 			if fatal != nil {

@@ -21,7 +21,7 @@ func (p *pass) changes() error {
 	p.progress.Pending = len(refs)
 	if len(refs) > p.Tuning.Backlog {
 		p.todo.full, p.todo.reason = true, "many changes at once: comparing is cheaper"
-		p.run.Mode, p.ledger.deferred, p.resync = "compare", nil, nil // what was named is left to the next pass
+		p.run.Mode, p.ledger.deferred, p.resync = ModeCompare, nil, nil // what was named is left to the next pass
 		return p.compare()
 	}
 	observed, err := p.observe(refs, view{bulk: newBulkReader(refs, false, bulkBytes)})

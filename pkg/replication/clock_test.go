@@ -19,7 +19,7 @@ func (w *world) ahead(f func()) {
 	w.now = w.now.Add(-year)
 }
 
-func (w *world) try(trigger string) (replication.Run, error) {
+func (w *world) try(trigger replication.Trigger) (replication.Run, error) {
 	w.t.Helper()
 	run, err := w.engine().Pass(context.Background(), replication.PassOptions{Trigger: trigger})
 	w.now = w.now.Add(time.Minute)

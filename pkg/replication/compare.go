@@ -211,10 +211,10 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 }
 
 func (p *pass) listBoth() (source, target listing, err error) {
-	if source, err = p.listSide(p.Source, "primary"); err != nil {
+	if source, err = p.listSide(p.Source, "primary", PhaseListPrimary); err != nil {
 		return source, target, err
 	}
-	if target, err = p.listSide(p.Target, "replica"); err != nil {
+	if target, err = p.listSide(p.Target, "replica", PhaseListReplica); err != nil {
 		return source, target, err
 	}
 	if w := p.progress.Work; w == nil || w.After == "" {
@@ -239,14 +239,14 @@ func (p *pass) resolveListings(source, target listing) {
 
 // listSide lists all kinds of the pair on one side. A kind whose listing alone
 // fails is left out, recorded as unsynced, and nothing of it is deleted.
-func (p *pass) listSide(side Reader, name string) (listing, error) {
+func (p *pass) listSide(side Reader, name string, phase Phase) (listing, error) {
 	l := listing{refs: map[object.Ref]struct{}{}, counts: map[object.Kind]int{}, failed: map[object.Kind]bool{}, unserved: map[object.Kind]bool{}}
 	var bags []object.Ref
 	for _, k := range object.Kinds() {
 		if !p.Pair.Includes(k) {
 			continue
 		}
-		p.Observe(Event{Pair: p.Pair.ID, Phase: "listing the " + name, Ref: object.Ref{Kind: k}})
+		p.Observe(Event{Pair: p.Pair.ID, Phase: phase, Ref: object.Ref{Kind: k}})
 		var refs []object.Ref
 		var err error
 		switch {
@@ -354,7 +354,7 @@ func (p *pass) compareWindows(source listing, v view) error {
 		if p.refusal() == nil { // else the next pass begins again with what is refused
 			p.updateWork(func(w *Work) { w.After = window[len(window)-1].Path() })
 		}
-		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: total - p.progress.Pending, Total: total})
+		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCompare, Done: total - p.progress.Pending, Total: total})
 		if err := p.commit(p.guard.hard); err != nil {
 			return err
 		}

@@ -9,8 +9,8 @@ import (
 // The outcomes of records that nobody has ended: a run that is at work, and one
 // whose process died or lost its lease. OutcomeDied is never stored.
 const (
-	OutcomeRunning = "running"
-	OutcomeDied    = "died"
+	OutcomeRunning Outcome = "running"
+	OutcomeDied    Outcome = "died"
 )
 
 // ShownRun returns a run's record as it is to be shown. A run that can't be running

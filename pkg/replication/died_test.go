@@ -15,11 +15,12 @@ func TestARunThatDiedIsShownAsDied(t *testing.T) {
 		return replication.Lease{Owner: "host:1:abc", Fence: fence, Expires: now.Add(ends)}
 	}
 	for name, c := range map[string]struct {
-		id, outcome string
-		seen        time.Time
-		lease       replication.Lease
-		want        string
-		ended       time.Time
+		id      string
+		outcome replication.Outcome
+		seen    time.Time
+		lease   replication.Lease
+		want    replication.Outcome
+		ended   time.Time
 	}{
 		"at work":                        {"20261129T120000.000Z-7", "running", seen, lease(7, time.Second), "running", time.Time{}},
 		"its lease has ended":            {"20261129T120000.000Z-7", "running", seen, lease(7, 0), "died", seen},

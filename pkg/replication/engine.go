@@ -35,7 +35,7 @@ type Engine struct {
 // Event is a sign of progress.
 type Event struct {
 	Pair  PairID
-	Phase string // listing, reading, writing, deleting, comparing
+	Phase Phase
 	Done  int
 	Total int
 	Ref   object.Ref
@@ -81,7 +81,7 @@ func (t Tuning) withDefaults() Tuning {
 
 // PassOptions say how a pass is to be done.
 type PassOptions struct {
-	Trigger string // for the run record: schedule, manual, …
+	Trigger Trigger // for the run record
 	// Full asks for a full compare that reads both sides.
 	Full bool
 	// Deadline is when the process must be done; zero means never.
@@ -90,36 +90,69 @@ type PassOptions struct {
 	Drain <-chan struct{}
 }
 
+// Outcome is how a run ended.
+type Outcome string
+
 // The outcomes of a run.
 const (
-	OutcomeDone    = "done"    // nothing is left
-	OutcomeDiffers = "differs" // a verification found differences and left them
-	OutcomePartial = "partial" // unsynced objects are left (Run.Left), or work for the next pass
-	OutcomeFailed  = "failed"  // a server or this machine failed
-	OutcomeHeld    = "held"    // deletions wait for approval; all else is done
-	OutcomeStopped = "stopped" // the operator has stopped the pair
-	OutcomeBusy    = "busy"    // another process is at work on the pair
-	OutcomeWaiting = "waiting" // the pair failed before; its next try isn't due
+	OutcomeDone    Outcome = "done"    // nothing is left
+	OutcomeDiffers Outcome = "differs" // a verification found differences and left them
+	OutcomePartial Outcome = "partial" // unsynced objects are left (Run.Left), or work for the next pass
+	OutcomeFailed  Outcome = "failed"  // a server or this machine failed
+	OutcomeHeld    Outcome = "held"    // deletions wait for approval; all else is done
+	OutcomeStopped Outcome = "stopped" // the operator has stopped the pair
+	OutcomeBusy    Outcome = "busy"    // another process is at work on the pair
+	OutcomeWaiting Outcome = "waiting" // the pair failed before; its next try isn't due
 )
 
-// The triggers of passes that no person starts: the interval, a scan that found
-// changes, and a change that was pushed. They keep to the waiting time after
-// failures; passes that a person starts don't.
+// Trigger is what started a run.
+type Trigger string
+
+// The triggers that keep to the waiting time after failures: the interval, a scan that
+// found changes, and a change that was pushed.
 const (
-	TriggerSchedule = "schedule"
-	TriggerScan     = "scan"
-	TriggerPush     = "push"
+	TriggerSchedule Trigger = "schedule"
+	TriggerScan     Trigger = "scan"
+	TriggerPush     Trigger = "push"
 )
 
-// The triggers of passes that a person starts: by a directive that a process was
-// waiting for, such as sync-start or resync, and by a command that does the pass.
+// The triggers that don't keep to the waiting time after failures: a directive that a
+// process was waiting for, such as of sync-start or resync, a command that runs the pass
+// itself, and a server that answers again.
 const (
-	TriggerOperator = "operator"
-	TriggerManual   = "manual"
+	TriggerOperator Trigger = "operator"
+	TriggerManual   Trigger = "manual"
+	TriggerRecovery Trigger = "recovery"
 )
 
-// automatic reports whether no person started what has the trigger.
-func automatic(trigger string) bool {
+// Mode is what a run does; "" is a poll that found no work.
+type Mode string
+
+// The modes of a run.
+const (
+	ModeChanges Mode = "changes" // applies changes
+	ModeCompare Mode = "compare" // compares everything and applies what differs
+	ModeVerify  Mode = "verify"  // compares everything and reports what differs
+	ModeFiles   Mode = "files"   // checks the content of cookbook files
+	ModeRepair  Mode = "repair"  // repairs what a verification found
+)
+
+// Phase is what a run is doing, as progress shows it.
+type Phase string
+
+// The phases of a run.
+const (
+	PhaseListPrimary Phase = "listing the primary"
+	PhaseListReplica Phase = "listing the replica"
+	PhaseRead        Phase = "reading"
+	PhaseCompare     Phase = "comparing"
+	PhaseCheckFiles  Phase = "checking files"
+	PhaseWrite       Phase = "writing"
+	PhaseDelete      Phase = "deleting"
+)
+
+// isAutomatic reports whether a trigger keeps to the waiting time after failures.
+func isAutomatic(trigger Trigger) bool {
 	return trigger == TriggerSchedule || trigger == TriggerScan || trigger == TriggerPush
 }
 
@@ -186,11 +219,11 @@ func (e *Engine) setDefaults() {
 }
 
 // skipReason says why a pair must not be worked on now, or "".
-func (e *Engine) skipReason(st PairState, trigger string, now time.Time) string {
+func (e *Engine) skipReason(st PairState, trigger Trigger, now time.Time) Outcome {
 	switch {
 	case st.Desired.Stopped:
 		return OutcomeStopped
-	case automatic(trigger) && st.Progress.Failures > 0 && now.Before(st.Progress.NextTry(now, e.Pair.Interval)):
+	case isAutomatic(trigger) && st.Progress.Failures > 0 && now.Before(st.Progress.NextTry(now, e.Pair.Interval)):
 		return OutcomeWaiting
 	}
 	return ""

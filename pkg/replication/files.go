@@ -120,7 +120,7 @@ func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) erro
 		}
 		v.files.after = window[len(window)-1].Path()
 		done += len(window)
-		p.Observe(Event{Pair: p.Pair.ID, Phase: "checking files", Done: done, Total: len(refs)})
+		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCheckFiles, Done: done, Total: len(refs)})
 	}
 	return nil
 }

@@ -279,7 +279,7 @@ func (h *history) end(f fate) {
 }
 
 func (h *history) pass(t *rapid.T) {
-	f, trigger := h.drawFate(t), rapid.SampledFrom([]string{"manual", replication.TriggerSchedule}).Draw(t, "trigger")
+	f, trigger := h.drawFate(t), rapid.SampledFrom([]replication.Trigger{"manual", replication.TriggerSchedule}).Draw(t, "trigger")
 	full := rapid.IntRange(0, 9).Draw(t, "full") == 9
 	h.before(t)
 	h.keptAll = h.keptAll || h.world.pair.Prune == replication.PruneNone

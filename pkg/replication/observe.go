@@ -70,7 +70,7 @@ func (p *pass) observe(refs []object.Ref, v view) ([]seen, error) {
 			s.obj.Body, s.obj.Files = nil, nil
 		}
 		out[i] = s
-		p.Observe(Event{Pair: p.Pair.ID, Phase: "reading", Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
+		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseRead, Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
 		return nil
 	}
 	var err error

@@ -200,9 +200,9 @@ func (p *pass) uncountCrash() {
 
 // begin fills the run record and says that the pass starts.
 func (p *pass) begin() {
-	p.run.Mode, p.run.Outcome = "changes", OutcomeRunning
+	p.run.Mode, p.run.Outcome = ModeChanges, OutcomeRunning
 	if p.todo.full {
-		p.run.Mode = "compare"
+		p.run.Mode = ModeCompare
 	}
 	if pos := p.progress.Position; pos != nil {
 		p.run.From, p.run.To = pos.Seq, pos.Seq

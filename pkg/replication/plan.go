@@ -7,7 +7,7 @@ import (
 // Plan says what a pass would do, in the order in which it would do it.
 type Plan struct {
 	Pair    PairID     `json:"pair"`
-	Mode    string     `json:"mode"` // changes or compare
+	Mode    Mode       `json:"mode"` // ModeChanges or ModeCompare
 	Reason  string     `json:"reason,omitempty"`
 	Steps   []Decision `json:"steps"`
 	Hold    *Hold      `json:"hold,omitempty"`   // the deletions that would wait for approval

@@ -24,7 +24,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	g := e.watch(ctx, noLease, e.Now(), PassOptions{})
 	defer g.end()
 	p := e.reading(g, st, t)
-	plan := Plan{Pair: e.Pair.ID, Mode: "changes", Reason: t.reason, At: e.Now(), Upto: t.next, Pending: len(t.changes), Hold: st.Progress.Hold}
+	plan := Plan{Pair: e.Pair.ID, Mode: ModeChanges, Reason: t.reason, At: e.Now(), Upto: t.next, Pending: len(t.changes), Hold: st.Progress.Hold}
 	if t.held || !t.pending() && plan.Hold == nil {
 		return plan, nil
 	}
@@ -34,7 +34,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	p.resumeAfterHold()
 	switch {
 	case t.full:
-		plan.Mode = "compare"
+		plan.Mode = ModeCompare
 		err = p.previewCompare(&plan)
 	case t.pending():
 		err = p.previewChanges(&plan)
@@ -115,7 +115,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 		}
 		p.plan(plan, list)
 		done += len(window)
-		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: done, Total: len(refs)})
+		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
 	}
 	sortDecisions(plan.Steps)
 	return nil

@@ -322,8 +322,8 @@ type Unsynced struct {
 type Run struct {
 	ID      string    `json:"run"` // sorts by time
 	Pair    PairID    `json:"pair"`
-	Trigger string    `json:"trigger"` // TriggerSchedule, TriggerScan, …
-	Mode    string    `json:"mode"`    // changes, compare, verify, files or repair
+	Trigger Trigger   `json:"trigger"`
+	Mode    Mode      `json:"mode"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Seen    time.Time `json:"seen,omitzero"` // while it is running: when it last recorded something
@@ -333,7 +333,7 @@ type Run struct {
 	// Left is how many unsynced objects were left by a pass that did all it could.
 	// Such a run is partial.
 	Left    int      `json:"left,omitempty"`
-	Outcome string   `json:"outcome"` // OutcomeRunning, OutcomeDone, …
+	Outcome Outcome  `json:"outcome"`
 	Error   *Failure `json:"error,omitempty"`
 }
 

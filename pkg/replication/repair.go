@@ -28,9 +28,9 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	g := v.watch(ctx, got.Lease.Fence, taken, v.options.pass())
 	defer g.end()
 	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress}
-	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: "verify", Started: v.report.At, Outcome: OutcomeRunning}
+	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: ModeVerify, Started: v.report.At, Outcome: OutcomeRunning}
 	if v.options.Portion {
-		p.run.Mode = "files"
+		p.run.Mode = ModeFiles
 	}
 	if pos := got.Progress.Position; pos != nil {
 		p.run.From, p.run.To = pos.Seq, pos.Seq
@@ -139,7 +139,7 @@ func (v *verification) repair(p *pass) error {
 	case p.progress.Work != nil, released(PairState{Desired: p.desired, Progress: p.progress}, p.Now()):
 		return errUnfinished
 	}
-	p.run.Mode = "repair"
+	p.run.Mode = ModeRepair
 	var extras, others []object.Ref
 	for _, d := range drift {
 		if d.Cause == CauseExtra {

@@ -424,7 +424,7 @@ func TestARepairThatLosesItsLeaseStops(t *testing.T) {
 // saved; the next one does the rest.
 func TestARepairEndsWhenItIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
-		outcome string
+		outcome replication.Outcome
 		end     func(w *world, o *replication.VerifyOptions)
 	}{
 		"stop": {replication.OutcomeStopped, func(w *world, _ *replication.VerifyOptions) {

@@ -13,7 +13,7 @@ import (
 // The time of the last success is what operators and alarms go by.
 func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
 	for name, c := range map[string]struct {
-		outcome string
+		outcome replication.Outcome
 		prepare func(*world, *replication.PassOptions)
 	}{
 		"held by another primary": {replication.OutcomeHeld, func(w *world, _ *replication.PassOptions) {

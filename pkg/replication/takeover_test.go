@@ -80,7 +80,7 @@ func TestTheLeaseOfADeadProcessIsTakenOverAtOnce(t *testing.T) {
 		"failure": func(e *replication.Engine) error {
 			run, _ := e.Fail(ctx, replication.PassOptions{}, errors.New("no key"))
 			if run.Outcome != replication.OutcomeFailed {
-				return errors.New(run.Outcome)
+				return errors.New(string(run.Outcome))
 			}
 			return nil
 		},

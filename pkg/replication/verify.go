@@ -13,7 +13,7 @@ import (
 
 // VerifyOptions say how a verification is to be done.
 type VerifyOptions struct {
-	Trigger string // for the run record: schedule, manual, …
+	Trigger Trigger // for the run record
 	// Repair puts right what others changed on the replica: under the lease, by
 	// the prune rule, and as far as the brake allows. Without it the replica is
 	// only read.
@@ -46,7 +46,7 @@ type Report struct {
 	// At is when the reading began. What changed later may not be in the report.
 	At      time.Time `json:"at"`
 	Run     string    `json:"run,omitempty"` // the record that was made of it
-	Outcome string    `json:"outcome"`       // done, differs, or why a repair was not made: stopped, held, partial, busy, failed
+	Outcome Outcome   `json:"outcome"`       // done, differs, or why a repair was not made: stopped, held, partial, busy, failed
 	// Kinds count the objects as they were before a repair.
 	Kinds       []KindReport `json:"kinds"`
 	Differences []Difference `json:"differences,omitempty"` // without those that were repaired
@@ -255,7 +255,7 @@ func (v *verification) readObjects(p *pass, known *ledger) error {
 		}
 		done += len(window)
 		v.after = window[len(window)-1].Path()
-		p.Observe(Event{Pair: p.Pair.ID, Phase: "comparing", Done: done, Total: len(refs)})
+		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
 	}
 	return nil
 }

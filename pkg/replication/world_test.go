@@ -56,7 +56,7 @@ func (w *world) pass() replication.Run {
 	return run
 }
 
-func (w *world) wantOutcome(run replication.Run, outcome string) {
+func (w *world) wantOutcome(run replication.Run, outcome replication.Outcome) {
 	w.t.Helper()
 	if run.Outcome != outcome {
 		w.t.Fatalf("outcome %q, want %q (%+v)", run.Outcome, outcome, run)

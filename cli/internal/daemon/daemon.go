@@ -233,7 +233,7 @@ type Result struct {
 
 // Once scans each source and runs one pass for each job, after the scan of its source and
 // with the concurrency of Run. It returns the results in the order of the jobs.
-func (d *Daemon) Once(ctx context.Context, trigger string, full bool) []Result {
+func (d *Daemon) Once(ctx context.Context, trigger replication.Trigger, full bool) []Result {
 	var group sync.WaitGroup
 	scanned := d.scanAll(ctx, &group)
 	slots := d.newSlots()

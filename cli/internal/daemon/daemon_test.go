@@ -58,7 +58,7 @@ func (w *world) Pairs(context.Context) ([]replication.PairState, error) {
 	return all, nil
 }
 
-type passFunc func(ctx context.Context, n int, o replication.PassOptions) (string, error)
+type passFunc func(ctx context.Context, n int, o replication.PassOptions) (replication.Outcome, error)
 
 func (w *world) job(name string, interval time.Duration, f passFunc) daemon.Job {
 	return w.jobOn("eu", name, interval, f)
@@ -113,7 +113,7 @@ func during(t *testing.T, d *daemon.Daemon, span time.Duration, while func()) (s
 	return time.Since(start)
 }
 
-func done(context.Context, int, replication.PassOptions) (string, error) {
+func done(context.Context, int, replication.PassOptions) (replication.Outcome, error) {
 	return replication.OutcomeDone, nil
 }
 
@@ -130,7 +130,7 @@ func TestAPairRunsOnceAnInterval(t *testing.T) {
 func TestWorkThatIsLeftGoesOnSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		job := w.job("a", time.Hour, func(_ context.Context, n int, _ replication.PassOptions) (string, error) {
+		job := w.job("a", time.Hour, func(_ context.Context, n int, _ replication.PassOptions) (replication.Outcome, error) {
 			if n < 5 {
 				return replication.OutcomePartial, nil
 			}
@@ -147,7 +147,7 @@ func TestAFailingPairWaitsAsTheEngineSaysAndComesBackByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		var id replication.PairID
-		job := w.job("a", time.Minute, func(_ context.Context, n int, _ replication.PassOptions) (string, error) {
+		job := w.job("a", time.Minute, func(_ context.Context, n int, _ replication.PassOptions) (replication.Outcome, error) {
 			if n > 3 {
 				return replication.OutcomeDone, nil
 			}
@@ -224,7 +224,7 @@ func (l *locked) Pairs(ctx context.Context) ([]replication.PairState, error) {
 func TestPassesAtOnceOfAReplicaAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		slow := func(_ context.Context, _ int, _ replication.PassOptions) (string, error) {
+		slow := func(_ context.Context, _ int, _ replication.PassOptions) (replication.Outcome, error) {
 			time.Sleep(10 * time.Second)
 			return replication.OutcomeDone, nil
 		}
@@ -248,7 +248,7 @@ func TestTheEndDrainsThePassAtWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		var cut error
-		job := w.job("a", time.Minute, func(ctx context.Context, _ int, o replication.PassOptions) (string, error) {
+		job := w.job("a", time.Minute, func(ctx context.Context, _ int, o replication.PassOptions) (replication.Outcome, error) {
 			<-o.Drain
 			time.Sleep(5 * time.Second) // the objects at work
 			cut = ctx.Err()
@@ -271,7 +271,7 @@ func stopDrains(t *testing.T, damaged bool) {
 		var stopped time.Duration
 		var other bool
 		start := time.Now()
-		a := w.job("a", time.Hour, func(_ context.Context, n int, o replication.PassOptions) (string, error) {
+		a := w.job("a", time.Hour, func(_ context.Context, n int, o replication.PassOptions) (replication.Outcome, error) {
 			if n > 1 {
 				return replication.OutcomeStopped, nil
 			}
@@ -279,7 +279,7 @@ func stopDrains(t *testing.T, damaged bool) {
 			stopped = time.Since(start)
 			return replication.OutcomePartial, nil
 		})
-		b := w.job("b", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (string, error) {
+		b := w.job("b", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (replication.Outcome, error) {
 			select {
 			case <-o.Drain:
 				other = true
@@ -305,7 +305,7 @@ func stopDrains(t *testing.T, damaged bool) {
 func TestAPassThatDoesNotEndIsCutAfterTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		job := w.job("a", time.Minute, func(ctx context.Context, _ int, _ replication.PassOptions) (string, error) {
+		job := w.job("a", time.Minute, func(ctx context.Context, _ int, _ replication.PassOptions) (replication.Outcome, error) {
 			<-ctx.Done()
 			return replication.OutcomePartial, ctx.Err()
 		})
@@ -318,7 +318,7 @@ func TestAPassThatDoesNotEndIsCutAfterTheGrace(t *testing.T) {
 func TestAnotherProcessAtWorkIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		job := w.job("a", time.Minute, func(context.Context, int, replication.PassOptions) (string, error) {
+		job := w.job("a", time.Minute, func(context.Context, int, replication.PassOptions) (replication.Outcome, error) {
 			return replication.OutcomeBusy, nil
 		})
 		during(t, w.daemon(job), 5*time.Minute, nil)
@@ -409,7 +409,7 @@ func TestOnceRunsEveryPairInOrder(t *testing.T) {
 	boom := errors.New("boom")
 	d := w.daemon(
 		w.job("a", time.Minute, done),
-		w.job("b", time.Minute, func(context.Context, int, replication.PassOptions) (string, error) {
+		w.job("b", time.Minute, func(context.Context, int, replication.PassOptions) (replication.Outcome, error) {
 			return replication.OutcomeFailed, boom
 		}),
 		w.job("c", time.Minute, done),

@@ -38,7 +38,7 @@ func TestADaemonWhoseStateIsGoneEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		wrote := false
-		d := w.daemon(w.job("a", time.Minute, func(_ context.Context, n int, o replication.PassOptions) (string, error) {
+		d := w.daemon(w.job("a", time.Minute, func(_ context.Context, n int, o replication.PassOptions) (replication.Outcome, error) {
 			if n == 2 {
 				<-o.Drain
 				wrote = true

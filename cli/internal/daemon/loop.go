@@ -17,16 +17,16 @@ type pairLoop struct {
 	job              Job
 	slots            chan struct{}
 	wake             chan struct{}
-	failing          atomic.Bool     // the last pass failed, or waits because one did
-	scanned          <-chan struct{} // closed after the first scan of the source; nil without one
-	lastOutcome      string          // that was logged, to log it once
+	failing          atomic.Bool         // the last pass failed, or waits because one did
+	scanned          <-chan struct{}     // closed after the first scan of the source; nil without one
+	lastOutcome      replication.Outcome // that was logged, to log it once
 	lastVerification attempt
 
 	lastFileCheck attempt
 
 	mu          sync.Mutex
-	stop        context.CancelFunc // drains the running pass; nil without one
-	wakeTrigger string             // why it was woken; "" if it wasn't
+	stop        context.CancelFunc  // drains the running pass; nil without one
+	wakeTrigger replication.Trigger // why it was woken; "" if it wasn't
 }
 
 // drainPass lets the running pass end after the objects that it is writing.
@@ -41,12 +41,12 @@ func (l *pairLoop) drainPass() {
 // wakeIfFailing wakes a pair that waits after failures: a server answers again.
 func (l *pairLoop) wakeIfFailing() {
 	if l.failing.Load() {
-		l.wakeUp(triggerRecovery)
+		l.wakeUp(replication.TriggerRecovery)
 	}
 }
 
 // wakeUp ends the wait for the next pass.
-func (l *pairLoop) wakeUp(trigger string) {
+func (l *pairLoop) wakeUp(trigger replication.Trigger) {
 	l.mu.Lock()
 	if l.wakeTrigger == "" || triggerPriority(trigger) > triggerPriority(l.wakeTrigger) {
 		l.wakeTrigger = trigger
@@ -73,7 +73,7 @@ func (l *pairLoop) withDrain(ctx context.Context, do func(drain <-chan struct{})
 	do(drained.Done())
 }
 
-func (l *pairLoop) runPass(ctx, work context.Context, trigger string) (run replication.Run, err error) {
+func (l *pairLoop) runPass(ctx, work context.Context, trigger replication.Trigger) (run replication.Run, err error) {
 	l.withDrain(ctx, func(drain <-chan struct{}) {
 		run, err = l.job.Pass(work, replication.PassOptions{Trigger: trigger, Drain: drain})
 	})
@@ -122,7 +122,7 @@ const burstDelay = 200 * time.Millisecond
 
 // nextTrigger waits for the next pass and returns its trigger, "" at the end of ctx. Urgent
 // triggers aren't delayed.
-func (l *pairLoop) nextTrigger(ctx context.Context, wait time.Duration) (trigger string) {
+func (l *pairLoop) nextTrigger(ctx context.Context, wait time.Duration) (trigger replication.Trigger) {
 	switch waitFor(ctx, wait, l.wake) {
 	case ended:
 		return ""
@@ -146,7 +146,7 @@ func (l *pairLoop) nextTrigger(ctx context.Context, wait time.Duration) (trigger
 }
 
 // takeTrigger returns and clears why the pair was woken.
-func (l *pairLoop) takeTrigger() string {
+func (l *pairLoop) takeTrigger() replication.Trigger {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	cause := l.wakeTrigger
@@ -154,18 +154,12 @@ func (l *pairLoop) takeTrigger() string {
 	return cmp.Or(cause, replication.TriggerScan)
 }
 
-// The urgent triggers, which aren't delayed after failures.
-const (
-	TriggerOperator = replication.TriggerOperator
-	triggerRecovery = "recovery"
-)
-
 // triggerPriority returns 0 for a trigger that isn't urgent.
-func triggerPriority(trigger string) int {
+func triggerPriority(trigger replication.Trigger) int {
 	switch trigger {
-	case TriggerOperator:
+	case replication.TriggerOperator:
 		return 2
-	case triggerRecovery:
+	case replication.TriggerRecovery:
 		return 1
 	}
 	return 0

@@ -16,7 +16,7 @@ import (
 )
 
 // hang is a pass of a replica that accepts connections and never answers.
-func hang(ctx context.Context, _ int, _ replication.PassOptions) (string, error) {
+func hang(ctx context.Context, _ int, _ replication.PassOptions) (replication.Outcome, error) {
 	<-ctx.Done()
 	return replication.OutcomePartial, ctx.Err()
 }
@@ -131,8 +131,8 @@ func TestWhatFailedGoesOnWhenItsServerAnswersAgain(t *testing.T) {
 		w, eu, scanned := newWorld(), &server{down: true}, &scans{}
 		var triggers []string
 		var id replication.PairID
-		failing := w.job("a", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (string, error) {
-			triggers = append(triggers, o.Trigger)
+		failing := w.job("a", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (replication.Outcome, error) {
+			triggers = append(triggers, string(o.Trigger))
 			if !eu.failing() {
 				return replication.OutcomeDone, nil
 			}
@@ -176,8 +176,8 @@ func TestAfterARestartWhatWaitsIsTriedOnceTheServerIsSeenToAnswer(t *testing.T) 
 	synctest.Test(t, func(t *testing.T) {
 		w, eu := newWorld(), &server{}
 		var triggers []string
-		job := w.job("a", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (string, error) {
-			triggers = append(triggers, o.Trigger)
+		job := w.job("a", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (replication.Outcome, error) {
+			triggers = append(triggers, string(o.Trigger))
 			if o.Trigger == replication.TriggerSchedule {
 				return replication.OutcomeWaiting, nil
 			}

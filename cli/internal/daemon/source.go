@@ -63,7 +63,7 @@ func (d *Daemon) serveChanges(ctx context.Context, sources map[string]*sourceLoo
 }
 
 // wakePairs wakes the pairs of the source.
-func (s *sourceLoop) wakePairs(trigger string) {
+func (s *sourceLoop) wakePairs(trigger replication.Trigger) {
 	for _, l := range s.pairs {
 		l.wakeUp(trigger)
 	}

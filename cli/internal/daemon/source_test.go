@@ -88,8 +88,8 @@ func TestChangesWakeThePairsOfTheirSourceOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(), &scans{}
 		var triggers []string
-		reader := w.job("reader", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (string, error) {
-			triggers = append(triggers, o.Trigger)
+		reader := w.job("reader", time.Hour, func(_ context.Context, _ int, o replication.PassOptions) (replication.Outcome, error) {
+			triggers = append(triggers, string(o.Trigger))
 			return replication.OutcomeDone, nil
 		})
 		other := w.job("other", time.Hour, done)
@@ -149,7 +149,7 @@ func TestTheEndBreaksOffAScan(t *testing.T) {
 func TestOnceScansBeforeItPasses(t *testing.T) {
 	w, s := newWorld(), &scans{}
 	scanned := 0
-	job := w.job("a", time.Minute, func(context.Context, int, replication.PassOptions) (string, error) {
+	job := w.job("a", time.Minute, func(context.Context, int, replication.PassOptions) (replication.Outcome, error) {
 		scanned = len(s.at)
 		return replication.OutcomeDone, nil
 	})

@@ -191,7 +191,7 @@ func (d *demo) retryUnsynced(ctx context.Context) error {
 func (d *demo) repairDrift(ctx context.Context) error {
 	d.replica.Org(organization).PutRole("db", `{"description":"changed by hand on the replica"}`)
 	d.replica.Org(organization).DeleteEnvironment("staging")
-	reports, err := passes.VerifyPairs(ctx, d.env, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
+	reports, err := passes.VerifyPairs(ctx, d.env, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: replication.TriggerManual})
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (d *demo) repairDrift(ctx context.Context) error {
 
 func (d *demo) verifyAll(ctx context.Context) error {
 	started := time.Now()
-	reports, err := passes.VerifyPairs(ctx, d.env, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: "manual"})
+	reports, err := passes.VerifyPairs(ctx, d.env, d.app, []app.Pair{d.pair}, replication.VerifyOptions{Trigger: replication.TriggerManual})
 	if err != nil {
 		return err
 	}

@@ -6,14 +6,13 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/daemon"
 	"chefsync/pkg/replication"
 )
 
 // Run runs one pass, with progress on the terminal if show is set. After a refusal the keys
 // are read again.
 func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
-	if o.Trigger == daemon.TriggerOperator {
+	if o.Trigger == replication.TriggerOperator {
 		a.ProbeNow()
 	}
 	engine, err := a.Engine(ctx, p)

@@ -79,14 +79,14 @@ func FormatDuration(r replication.Run, now time.Time) string {
 }
 
 // OutcomeText returns an outcome in its color.
-func OutcomeText(t *ui.Grid, outcome string) ui.Text {
+func OutcomeText(t *ui.Grid, outcome replication.Outcome) ui.Text {
 	switch outcome {
 	case replication.OutcomeDone:
-		return t.Paint(ui.Green, outcome)
+		return t.Paint(ui.Green, string(outcome))
 	case replication.OutcomeFailed, replication.OutcomeHeld, replication.OutcomeDied:
-		return t.Paint(ui.Red, outcome)
+		return t.Paint(ui.Red, string(outcome))
 	}
-	return t.Paint(ui.Yellow, outcome)
+	return t.Paint(ui.Yellow, string(outcome))
 }
 
 // Describe prints all that is recorded of a run.

@@ -45,7 +45,7 @@ func (opts Options) RunOnce(ctx context.Context, env *cmdline.Env, a *app.App, p
 	if err != nil {
 		return err
 	}
-	results := d.Once(ctx, "manual", opts.Full)
+	results := d.Once(ctx, replication.TriggerManual, opts.Full)
 	down := checkServers(ctx, a, pairs)
 	if err = showResults(ctx, env, a, pairs, results); err == nil {
 		err = down

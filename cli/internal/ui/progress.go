@@ -35,7 +35,7 @@ func (p *Progress) Observe(e replication.Event) {
 		return
 	}
 	p.last = now
-	line := p.label + ": " + e.Phase
+	line := p.label + ": " + string(e.Phase)
 	switch {
 	case e.Total > 0:
 		line += fmt.Sprintf(" %d/%d (%d%%)", e.Done, e.Total, 100*e.Done/e.Total)

@@ -185,7 +185,7 @@ func TestProgressFitsTheTerminal(t *testing.T) {
 	for columns, want := range map[int]int{0: 78, 200: 78, 79: 78, 40: 39, 2: 1, 1: 0} {
 		var b bytes.Buffer
 		out := &ui.Output{Err: &b, ErrTTY: true, Now: time.Now, ErrWidth: func() int { return columns }}
-		out.Progress("eu/acme").Observe(replication.Event{Phase: strings.Repeat("x", 100)})
+		out.Progress("eu/acme").Observe(replication.Event{Phase: replication.Phase(strings.Repeat("x", 100))})
 		line := strings.TrimPrefix(b.String(), "\r\x1b[K")
 		if n := utf8.RuneCountInString(line); n != want || n > 0 && !strings.HasSuffix(line, "…") {
 			t.Errorf("%d columns: %d characters, want %d: %q", columns, n, want, line)

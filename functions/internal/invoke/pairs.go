@@ -15,7 +15,7 @@ const atOnce = 8
 
 // Pairs starts a pass of each pair that reads an organization. A pair that can't be
 // started is left to the manager's next turn.
-func Pairs(ctx context.Context, e *environment.Environment, api API, fleet *assembly.Fleet, org, trigger string) {
+func Pairs(ctx context.Context, e *environment.Environment, api API, fleet *assembly.Fleet, org string, trigger replication.Trigger) {
 	source, err := fleet.Source(org)
 	if err != nil {
 		return
@@ -37,7 +37,7 @@ func Pairs(ctx context.Context, e *environment.Environment, api API, fleet *asse
 // startPair invokes the function of a pair, unless the pair is stopped or a pass is
 // running. That pass looks again when it is done (functions/sync), so a thousand
 // changes in a row don't invoke it a thousand times.
-func startPair(ctx context.Context, e *environment.Environment, api API, fleet *assembly.Fleet, id replication.PairID, trigger string) error {
+func startPair(ctx context.Context, e *environment.Environment, api API, fleet *assembly.Fleet, id replication.PairID, trigger replication.Trigger) error {
 	state, err := fleet.State(ctx)
 	if err != nil {
 		return err

@@ -223,7 +223,7 @@ func testRuns(t *testing.T, open func() replication.State) {
 		}
 		var got []string
 		for _, r := range runs {
-			got = append(got, r.ID+" "+r.Outcome)
+			got = append(got, r.ID+" "+string(r.Outcome))
 		}
 		same(t, fmt.Sprintf("Runs(%d)", limit), want, strings.Join(got, ", "))
 	}
