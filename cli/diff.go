@@ -96,7 +96,8 @@ func diffCode(rows []diffRow) exit.Code {
 
 // comparePairs lists the differences of each pair. The error joins what kept pairs, or
 // named objects, from being compared.
-func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref) (rows []diffRow, failed error) {
+func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
+	refs []object.Ref) (rows []diffRow, failed error) {
 	rows = []diffRow{}
 	failed = app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := f.comparePair(ctx, env, a, p, refs)
@@ -108,7 +109,8 @@ func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.Ap
 
 // comparePair lists the differences of one pair, of all objects or of the named
 // ones. A named object that isn't there doesn't stop the others.
-func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) (rows []diffRow, err error) {
+func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) (rows []diffRow,
+	err error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return nil, err

@@ -108,7 +108,8 @@ func runChecks(ctx context.Context, env *cmdline.Env, args []string) (checks []d
 // stackChecks are the checks of a stack, of the servers as its function sees them
 // and as this machine does, of the journals, and of what the state remembers. For some
 // pairs the stack itself is left out.
-func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, some bool) (groups []func(context.Context) []doctor.Check) {
+func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
+	some bool) (groups []func(context.Context) []doctor.Check) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check {
@@ -290,7 +291,8 @@ func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
 		env.Output().Note("there are no dead letters")
 		return nil
 	}
-	if err := env.Confirm(yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"), a.Stack.Stack)); err != nil {
+	if err := env.Confirm(yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"),
+		a.Stack.Stack)); err != nil {
 		return err
 	}
 	if err := a.Stack.PurgeDeadLetters(ctx); err != nil {

@@ -15,7 +15,7 @@ func newExitCodesCmd() *cobra.Command {
 
 A command for several pairs works on each, also when it fails with another, and
 shows what it did. Its code is that of the first failure; 3 and 6 count less than
-the others, since they tell of work that was done.
+the others, since the work was done.
 
 ` + pairstatus.ExitCodesHelp,
 	}

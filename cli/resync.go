@@ -119,7 +119,8 @@ func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []objec
 	for _, p := range pairs {
 		for _, r := range refs {
 			if !p.Manages(r) {
-				return nil, nil, exit.With(exit.NotFound, fmt.Errorf("%s isn't selected for replication by the pair %s", r, p.ID), "chef-sync-ctl help selection")
+				return nil, nil, exit.With(exit.NotFound, fmt.Errorf("%s isn't selected for replication by the pair %s", r, p.ID),
+					"chef-sync-ctl help selection")
 			}
 		}
 	}
@@ -138,12 +139,12 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		wish, err := newDirective(st, refs, since)
+		directive, err := newDirective(st, refs, since)
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		wish.Prune = f.prune
-		if err := state.Direct(ctx, p.ID, wish); err != nil {
+		directive.Prune = f.prune
+		if err := state.Direct(ctx, p.ID, directive); err != nil {
 			return app.WrapPair(p.ID, err)
 		}
 		if st, err = state.Pair(ctx, p.ID); err != nil {

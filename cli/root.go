@@ -15,7 +15,7 @@ func newRootCmd(env *cmdline.Env) *cobra.Command {
 		Use:   "chef-sync-ctl",
 		Short: "Replicate Chef Infra Server objects from a primary to replicas",
 		Long: `chef-sync-ctl copies cookbooks, environments, roles and data bags from one
-primary Chef Infra Server to one or more replicas, per organization, for ever.
+primary Chef Infra Server to one or more replicas, continuously and per organization.
 
 Arguments called PAIR are an organization, which means all its pairs, or
 REPLICA/ORG, which means one.`,
@@ -27,7 +27,7 @@ REPLICA/ORG, which means one.`,
   chef-sync-ctl prepare-org engineering --side primary
   chef-sync-ctl doctor
 
-  # replicate for ever, and look at it
+  # replicate continuously, and see how it goes
   chef-sync-ctl run
   chef-sync-ctl sync-status`,
 		SilenceUsage:  true,
@@ -55,7 +55,8 @@ REPLICA/ORG, which means one.`,
 		return exit.Usagef(cmd.CommandPath()+" --help", "%w", err)
 	})
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(ui.Formats(), cobra.ShellCompDirectiveNoFileComp))
-	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"},
+		cobra.ShellCompDirectiveNoFileComp))
 	root.AddGroup(
 		&cobra.Group{ID: cmdline.GroupSync, Title: "Replicate:"},
 		&cobra.Group{ID: cmdline.GroupLook, Title: "Look:"},
@@ -107,7 +108,8 @@ func refuseUnknownShell(root *cobra.Command) {
 		if len(words) == 0 {
 			return cmd.Help()
 		}
-		return exit.Usagef(cmd.CommandPath()+" --help", "%q is not a shell that is known: expected one of %s", words[0], strings.Join(shells, ", "))
+		return exit.Usagef(cmd.CommandPath()+" --help", "%q is not a shell that is known: expected one of %s", words[0],
+			strings.Join(shells, ", "))
 	}
 }
 

@@ -14,14 +14,14 @@ func newRunCmd(env *cmdline.Env) *cobra.Command {
 	opts := runner.Options{Parallel: 4}
 	cmd := &cobra.Command{
 		Use:     "run [PAIR...]",
-		Short:   "Replicate for ever, or once",
+		Short:   "Replicate continuously, or once",
 		GroupID: cmdline.GroupSync,
-		Long: `Replicate all pairs, or the named ones, for ever: each at its interval. Outages
-and restarts need no hand: a pair goes on where it was.
+		Long: `Replicate all pairs, or the named ones, each at its interval, until it is stopped.
+After outages and restarts a pair goes on where it was.
 
-SIGTERM and SIGINT end it in order within ten seconds: passes finish the objects at
-work, or break them off, and keep their position. A second signal ends it at once,
-which is safe too.
+SIGTERM and SIGINT stop it within ten seconds: passes finish or cancel the objects
+they write, and keep their position. A second signal stops it at once, which is safe
+too.
 
 Each replica has its own --parallel passes, so that one that hangs delays no other.
 A server that doesn't answer is asked once per interval, of at most a minute, and

@@ -59,7 +59,7 @@ func newStateExportCmd(env *cmdline.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [PAIR...]",
 		Short: "Write what is known of stopped pairs, as JSON",
-		Long: `Write what is known of pairs, as one JSON object: wishes, progress, position, the
+		Long: `Write what is known of pairs, as one JSON object: spec, progress, position, the
 inventory and the unsynced objects. It holds no keys and no content of objects.
 Runs and logs stay where they are.
 
@@ -144,7 +144,8 @@ func (f exportFlags) writeDocument(env *cmdline.Env, d transfer.Document) error 
 	if err := errors.Join(transfer.Encode(out, d), out.Sync(), out.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", f.file, err)
 	}
-	env.Output().Note("wrote %s; then, with the configuration of the new place: chef-sync-ctl state import %s", ui.Plural(len(d.Pairs), "pair"), f.file)
+	env.Output().Note("wrote %s; then, with the configuration of the new place: chef-sync-ctl state import %s", ui.Plural(len(d.Pairs),
+		"pair"), f.file)
 	return nil
 }
 
@@ -175,7 +176,8 @@ A pair that went on here since is refused, and so is one that a process works on
 				return err
 			}
 			if force {
-				if err := env.Confirm(yes, fmt.Sprintf("Replace what is known of %s here, even if it is newer", ui.Plural(len(chosen), "pair"))); err != nil {
+				if err := env.Confirm(yes, fmt.Sprintf("Replace what is known of %s here, even if it is newer", ui.Plural(len(chosen),
+					"pair"))); err != nil {
 					return err
 				}
 			}
@@ -216,7 +218,8 @@ func selectPairs(d transfer.Document, pairs []app.Pair, named bool) ([]transfer.
 			chosen = append(chosen, p)
 			delete(here, p.ID)
 		case !named:
-			return nil, exit.With(exit.NotFound, fmt.Errorf("pair %s is not in the configuration", p.ID), "add it there, or name the pairs to import")
+			return nil, exit.With(exit.NotFound, fmt.Errorf("pair %s is not in the configuration", p.ID),
+				"add it there, or name the pairs to import")
 		}
 	}
 	for _, p := range pairs {
@@ -250,7 +253,7 @@ func importState(ctx context.Context, env *cmdline.Env, a *app.App, pairs []tran
 			err = exit.With(exit.Failed, err, "look at it with chef-sync-ctl sync-status; to lose what is newer, add --force")
 		}
 		if failed = append(failed, err); ctx.Err() != nil {
-			break // a person's ctrl-C
+			break // interrupted
 		}
 	}
 	err = exit.Join(failed...)

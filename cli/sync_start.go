@@ -111,7 +111,8 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 	})
 	var late error
 	if f.wait > 0 && failed == nil {
-		started := control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers), func(c control.Answer) bool { return c.Result == control.ResultHeld }))
+		started := control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers),
+			func(c control.Answer) bool { return c.Result == control.ResultHeld }))
 		late = control.WaitSynced(ctx, state, started, since, time.Duration(f.wait))
 		control.RefreshStatus(ctx, state, pairstatus.ToleranceOf(a), env.Now(), answers)
 	}

@@ -31,7 +31,7 @@ func newSyncStatusCmd(env *cmdline.Env) *cobra.Command {
   drifted        what others changed on the replica is known and was not repaired
   stale          the source was not read, or no pass ran, for too long
   unreachable    the primary or the replica doesn't answer, or refuses every request
-  blocked        needs a person; tried again slowly
+  blocked        needs an operator; retried slowly
   held           deletions wait for approval; everything else is replicated
   stopped        sync-stop
 
@@ -42,7 +42,7 @@ LAG is the age of the oldest time up to which all of the source was read and app
 It grows while a scan fails or can't read one kind, while an object is unsynced or a
 deletion waits for approval, and while a server of the pair is down. FEED is where
 changes come from: updated_since, the journal that scans and pushes fill, or none:
-everything is compared now and then. Why is said when one pair is named.
+everything is compared now and then. Name one pair to see why.
 
 SERVERS are checked once a minute by run, and by the manager of a stack in its turn.
 One that wasn't checked recently is unknown. --servers shows them alone.`,

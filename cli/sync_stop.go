@@ -22,8 +22,8 @@ func newSyncStopCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "sync-stop PAIR...",
 		Short:   "Stop replicating pairs, and wait until nothing is written any more",
 		GroupID: cmdline.GroupSync,
-		Long: `Stop replicating pairs. A pass at work finishes the objects in its hands and
-keeps its position. When the command returns with code 0, nothing writes to the
+		Long: `Stop replicating pairs. A running pass finishes the objects it writes and keeps
+its position. When the command returns with code 0, nothing writes to the
 replica for these pairs until sync-start.`,
 		Example: `  chef-sync-ctl sync-stop engineering --reason "maintenance of eu until noon"
   chef-sync-ctl sync-stop eu/engineering --wait 10m`,

@@ -69,7 +69,7 @@ approval are listed too, with the class held; no time makes them due.
 			rows, failed := listUnsynced(ctx, a, pairs, refs)
 			if retry {
 				failed = exit.Join(failed, retryPairs(ctx, env, a, pairs, rows, len(refs) == 0))
-				rows, _ = listUnsynced(ctx, a, pairs, refs) // as they are now; what can't be read was said
+				rows, _ = listUnsynced(ctx, a, pairs, refs) // as they are now; errors were reported above
 			}
 			if len(rows) == 0 && failed != nil {
 				return failed
@@ -189,7 +189,10 @@ func approvalHints(rows []unsyncedRow) (list []string) {
 			deletes[r.Pair] += 1 + r.Items
 		}
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(deletes), func(a, b replication.PairID) int { return cmp.Compare(a.String(), b.String()) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(deletes), func(a, b replication.PairID) int {
+		return cmp.Compare(a.String(),
+			b.String())
+	}) {
 		list = append(list, fmt.Sprintf("chef-sync-ctl sync-start %s --allow-deletes %d", id, deletes[id]))
 	}
 	return list

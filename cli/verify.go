@@ -209,7 +209,8 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	case len(r.Differences) == 0:
 		t.Line("%s", t.Paint(ui.Yellow, "not everything could be read; nothing is known to differ"))
 	case drift == 0:
-		t.Line("%s, none of them made on the replica. Try: chef-sync-ctl run --once %s", t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), r.Pair)
+		t.Line("%s, none of them made on the replica. Try: chef-sync-ctl run --once %s", t.Paint(ui.Red, ui.Plural(len(r.Differences),
+			"difference")), r.Pair)
 	default:
 		t.Line("%s, %d made on the replica. Try: chef-sync-ctl diff %s, then: chef-sync-ctl verify %s %s",
 			t.Paint(ui.Red, ui.Plural(len(r.Differences), "difference")), drift, r.Pair, r.Pair, again)
@@ -243,7 +244,8 @@ func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app
 	case a.Stack == nil:
 		return exit.Usagef("add --stack NAME", "--remote goes with a stack")
 	case files:
-		return exit.Usagef("leave --remote out; the function checks files by itself, every verify_files_every", "--files doesn't go with --remote")
+		return exit.Usagef("leave --remote out; the function checks files by itself, every verify_files_every",
+			"--files doesn't go with --remote")
 	case repair:
 		return exit.Usagef(`leave --remote out, or write drift = "repair" in the configuration`, "--repair doesn't go with --remote")
 	}

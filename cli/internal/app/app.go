@@ -186,5 +186,6 @@ func FindConfig(named string) (string, error) {
 			return p, nil
 		}
 	}
-	return "", exit.Usagef("chef-sync-ctl init, or --config FILE", "there is no configuration: neither %s", strings.Join(usualPlaces(), " nor "))
+	return "", exit.Usagef("chef-sync-ctl init, or --config FILE", "there is no configuration: neither %s", strings.Join(usualPlaces(),
+		" nor "))
 }

@@ -22,7 +22,8 @@ func openStack(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.configLoader(), owner: o.ownerName()}
+	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.configLoader(),
+		owner: o.ownerName()}
 	if a.Stack, err = stack.Open(ctx, a.AWS, name); err != nil {
 		return nil, err
 	}

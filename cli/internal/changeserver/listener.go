@@ -54,7 +54,8 @@ func (k *KeptListener) CheckAddress(address string) error {
 		return nil
 	}
 	if err != nil {
-		return &replication.Error{Op: "listen on " + address, Class: replication.Local, Hint: "correct listen under [journal] in the configuration", Err: err}
+		return &replication.Error{Op: "listen on " + address, Class: replication.Local,
+			Hint: "correct listen under [journal] in the configuration", Err: err}
 	}
 	return l.Close()
 }

@@ -21,10 +21,10 @@ import (
 type Server struct {
 	App     *app.App
 	Address string
-	// WaitForAddress waits while another process listens on the address: it may be
-	// that this one stands in for.
+	// WaitForAddress waits while another process listens on the address: a daemon that
+	// this one takes over from.
 	WaitForAddress bool
-	// kept keeps the address open after it is served; nil keeps nothing.
+	// Kept keeps the address open after the server has ended; nil keeps nothing.
 	Kept *KeptListener
 }
 

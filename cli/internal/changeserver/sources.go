@@ -32,7 +32,8 @@ func scanSource(ctx context.Context, a *app.App, org string) (changed bool, err 
 	needed, err := a.NeedsJournal(ctx, org)
 	if err != nil {
 		if ctx.Err() == nil {
-			a.Log.WarnContext(ctx, "can't tell whether the primary serves a feed", "source", org, "error", err.Error(), "hint", replication.HintOf(err))
+			a.Log.WarnContext(ctx, "can't tell whether the primary serves a feed", "source", org, "error", err.Error(), "hint",
+				replication.HintOf(err))
 			a.NoteScanFailed(ctx, org, err)
 		}
 		return false, err

@@ -67,15 +67,15 @@ func WaitSynced(ctx context.Context, state replication.State, pairs []app.Pair, 
 
 // WaitIdle waits until no process holds a lease of the pairs.
 func WaitIdle(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, timeout time.Duration) error {
-	said := false
+	noted := false
 	return waitForPairs(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
 		st, err := a.FreeAbandoned(ctx, id)
 		if err != nil || !st.Lease.HeldAt(env.Now()) {
 			return err == nil, err
 		}
-		if !said {
+		if !noted {
 			env.Output().Note("waiting for the pass that runs on %s", st.Lease.Owner)
-			said = true
+			noted = true
 		}
 		return false, nil
 	})

@@ -127,7 +127,8 @@ func (d *demo) compareServers() error {
 		}
 	}
 	if len(left) != len(right) || len(d.replica.Org(organization).DamagedCookbooks()) > 0 {
-		return fmt.Errorf("the replica holds %d objects, the primary %d; torn: %v", len(right), len(left), d.replica.Org(organization).DamagedCookbooks())
+		return fmt.Errorf("the replica holds %d objects, the primary %d; torn: %v", len(right), len(left),
+			d.replica.Org(organization).DamagedCookbooks())
 	}
 	d.printLine("%d requests to the primary, %d to the replica, every signature verified; every file compared byte by byte",
 		len(d.primary.Requests()), len(d.replica.Requests()))

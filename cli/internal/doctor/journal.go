@@ -43,12 +43,14 @@ func CheckJournal(ctx context.Context, l *List, store journal.ScanStore, org, sp
 		l.Fail(name, last.Hint, &replication.Error{Op: "scan", Class: last.Class, Hint: last.Hint, Err: errors.New(last.Error)})
 	case len(last.Unread) > 0:
 		for _, u := range last.Unread {
-			l.Fail(name, u.Hint, &replication.Error{Op: "read all of " + u.Kind.ConfigName(), Class: u.Class, Hint: u.Hint, Err: errors.New(u.Error)})
+			l.Fail(name, u.Hint, &replication.Error{Op: "read all of " + u.Kind.ConfigName(), Class: u.Class, Hint: u.Hint,
+				Err: errors.New(u.Error)})
 		}
 	case last.Partial > 0: // noted by an older version
 		l.Fail(name, "chef-sync-ctl manager-log", fmt.Errorf("%d lists or objects of the primary could not be read", last.Partial))
 	default:
-		l.OK(name, "%s, %s on the primary, %s", last.Ended.UTC().Format(time.RFC3339), ui.Plural(last.Listed, "object"), ui.Plural(last.Changes, "change"))
+		l.OK(name, "%s, %s on the primary, %s", last.Ended.UTC().Format(time.RFC3339), ui.Plural(last.Listed, "object"),
+			ui.Plural(last.Changes, "change"))
 	}
 }
 

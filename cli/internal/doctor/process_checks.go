@@ -37,7 +37,8 @@ func ProcessChecks(ctx context.Context, a *app.App, now time.Time) []Check {
 		l.OK("daemon", "running on %s since %s, %s", p.Host, pairstatus.FormatStart(p.Started, now), ui.Plural(p.Pairs, "pair"))
 	}
 	if !d.ConfigChanged.IsZero() {
-		l.Warn("configuration in use", "reload it with SIGHUP, or restart the daemon", "%s changed %s", d.ConfigFile, ui.Age(d.ConfigChanged, now))
+		l.Warn("configuration in use", "reload it with SIGHUP, or restart the daemon", "%s changed %s", d.ConfigFile,
+			ui.Age(d.ConfigChanged, now))
 	}
 	return l.Checks
 }

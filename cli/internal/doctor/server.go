@@ -107,7 +107,8 @@ func (s Server) addConnectionFailure(l *List, err error) {
 		l.Fail("TLS", hint, &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New(text)})
 		return
 	}
-	l.Fail("connection", "check the URL, firewall and proxy settings", &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.Unwrap(err)})
+	l.Fail("connection", "check the URL, firewall and proxy settings", &replication.Error{Op: "connect",
+		Class: replication.Unreachable, Err: errors.Unwrap(err)})
 }
 
 // wantsTLS reports whether a server that was asked in plain HTTP uses TLS: nginx and
@@ -199,7 +200,8 @@ func (s Server) checkSigned(ctx context.Context, l *List) {
 		return
 	}
 	if version < 2 {
-		l.Warn("Chef Server API", "update the server: files outside the nine folders of a cookbook are lost below version 2", "version %d", version)
+		l.Warn("Chef Server API", "update the server: files outside the nine folders of a cookbook are lost below version 2",
+			"version %d", version)
 	} else {
 		l.OK("Chef Server API", "version %d", version)
 	}
@@ -261,7 +263,8 @@ func (s Server) checkRights(l *List, org, who, again string, r *prepare.Report) 
 		l.OK(name, "%s reads and writes %s", who, kinds)
 	default:
 		l.OK(name, "%s reads %s", who, kinds)
-		l.Skip("rights in "+org, "not checked: %s. An admin's key shows them: %s --check --admin-user NAME --admin-key FILE", strings.Join(r.Unchecked, "; "), again)
+		l.Skip("rights in "+org, "not checked: %s. An admin's key shows them: %s --check --admin-user NAME --admin-key FILE",
+			strings.Join(r.Unchecked, "; "), again)
 	}
 }
 

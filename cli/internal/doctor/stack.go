@@ -29,21 +29,21 @@ type Stack struct {
 // Check looks at what the stack consists of, and at what its functions did.
 func (s Stack) Check(ctx context.Context) []Check {
 	l := &List{Group: "stack " + s.Stack.Stack}
-	s.identity(ctx, l)
+	s.checkIdentity(ctx, l)
 	if s.Broken() {
 		l.Warn("deployment", "see its events in CloudFormation, and deploy it again", "%s", s.Status)
 	} else {
 		l.OK("deployment", "%s", s.Status)
 	}
-	s.table(ctx, l)
-	s.functions(ctx, l)
-	s.web(ctx, l)
-	s.deadLetters(ctx, l)
-	s.errors(ctx, l)
+	s.checkTable(ctx, l)
+	s.checkFunctions(ctx, l)
+	s.checkWeb(ctx, l)
+	s.checkDeadLetters(ctx, l)
+	s.checkErrors(ctx, l)
 	return l.Checks
 }
 
-func (s Stack) identity(ctx context.Context, l *List) {
+func (s Stack) checkIdentity(ctx context.Context, l *List) {
 	who, err := s.Identity(ctx)
 	if err != nil {
 		l.Fail("credentials", "", err)
@@ -52,7 +52,7 @@ func (s Stack) identity(ctx context.Context, l *List) {
 	l.OK("credentials", "%s in %s", who, s.Region)
 }
 
-func (s Stack) table(ctx context.Context, l *List) {
+func (s Stack) checkTable(ctx context.Context, l *List) {
 	t, err := s.DescribeTable(ctx)
 	switch {
 	case err != nil:
@@ -75,12 +75,13 @@ func (s Stack) table(ctx context.Context, l *List) {
 		}
 	}
 	on, err := s.HasTimeToLive(ctx)
-	advise("time to live", "deploy the stack again", on, err, "off: records of runs stay for ever")
+	advise("time to live", "deploy the stack again", on, err, "off: records of runs are never deleted")
 	on, err = s.HasPointInTimeRecovery(ctx)
-	advise("point-in-time recovery", "switch it on for table "+s.Table, on, err, "off: a state that was lost means a full compare of each pair")
+	advise("point-in-time recovery", "switch it on for table "+s.Table, on, err,
+		"off: a state that was lost means a full compare of each pair")
 }
 
-func (s Stack) functions(ctx context.Context, l *List) {
+func (s Stack) checkFunctions(ctx context.Context, l *List) {
 	for _, name := range []string{s.Sync, s.Manager, s.Changes, s.Web} {
 		if name == "" {
 			continue
@@ -97,9 +98,9 @@ func (s Stack) functions(ctx context.Context, l *List) {
 	}
 }
 
-// web looks at how much requests to the journal's URL can use up: the internet can
+// checkWeb looks at how much requests to the journal's URL can use up: the internet can
 // send them.
-func (s Stack) web(ctx context.Context, l *List) {
+func (s Stack) checkWeb(ctx context.Context, l *List) {
 	if s.Web == "" {
 		return
 	}
@@ -115,7 +116,7 @@ func (s Stack) web(ctx context.Context, l *List) {
 	}
 }
 
-func (s Stack) deadLetters(ctx context.Context, l *List) {
+func (s Stack) checkDeadLetters(ctx context.Context, l *List) {
 	if s.DeadLetters == "" {
 		return
 	}
@@ -135,8 +136,8 @@ func (s Stack) deadLetters(ctx context.Context, l *List) {
 // errorsSince is how far back the logs are searched for errors.
 const errorsSince = time.Hour
 
-// errors shows the latest error of the functions.
-func (s Stack) errors(ctx context.Context, l *List) {
+// checkErrors shows the latest error of the functions.
+func (s Stack) checkErrors(ctx context.Context, l *List) {
 	level, since := slog.LevelError, s.Now().Add(-errorsSince)
 	queries := []logstore.Query{}
 	for _, p := range s.Pairs {

@@ -25,7 +25,7 @@ const (
 	// bills no reading, but a month of lines takes minutes to go through.
 	window = time.Hour
 	// cloudPollInterval is how often a reader that follows looks. An account has a
-	// few FilterLogEvents a second for everybody.
+	// few FilterLogEvents a second in all.
 	cloudPollInterval = 2 * time.Second
 	// maxDelay is how long after its time a line may turn up.
 	maxDelay = 2 * time.Minute
@@ -189,7 +189,8 @@ func (l *cloudReader) logGroups(queries []Query) []logGroup {
 func (l *cloudReader) readSlice(ctx context.Context, queries []Query, start, end time.Time) (lines []Line, err error) {
 	for _, g := range l.logGroups(queries) {
 		if g.name == "" {
-			return nil, exit.With(exit.Failed, fmt.Errorf("stack %s doesn't say where its functions log", l.resources.Stack), "deploy it with this version")
+			return nil, exit.With(exit.Failed, fmt.Errorf("stack %s doesn't say where its functions log", l.resources.Stack),
+				"deploy it with this version")
 		}
 		if lines, err = l.readGroup(ctx, g, queries, start, end, lines); err != nil {
 			return nil, err
@@ -243,7 +244,7 @@ func (l *cloudReader) newLine(e types.FilteredLogEvent, g logGroup, queries []Qu
 	return line, true
 }
 
-// eventKey tells events apart, also where a server gives them no id of their own.
+// eventKey returns a key of an event, also where a server gives events no id.
 func eventKey(e types.FilteredLogEvent, g logGroup) string {
 	if id := aws.ToString(e.EventId); id != "" {
 		return id

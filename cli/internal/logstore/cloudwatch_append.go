@@ -46,7 +46,8 @@ func (c *CloudWatch) Append(ctx context.Context, lines []Line) error {
 
 func (c *CloudWatch) putEvents(ctx context.Context, group string, events []types.InputLogEvent) error {
 	if !c.created[group] {
-		if _, err := c.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group, LogStreamName: &c.stream}); err != nil {
+		if _, err := c.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group,
+			LogStreamName: &c.stream}); err != nil {
 			return err
 		}
 		c.created[group] = true

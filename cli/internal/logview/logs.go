@@ -35,7 +35,8 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	cmd.Flags().Var(&f.since, "since", "only lines not older than this, such as 1h")
 	cmd.Flags().StringVar(&f.level, "level", "", "only lines of at least this `level`: debug, info, warn or error")
 	cmd.Flags().IntVarP(&f.Number, "number", "n", f.Number, "the newest `N` lines; 0 for all")
-	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"},
+		cobra.ShellCompDirectiveNoFileComp))
 }
 
 // Query returns the query that the flags make, of no pair yet.

@@ -88,7 +88,8 @@ func describePair(t *ui.Grid, r PairRow, now time.Time) {
 	t.Row("last verification:", ui.Age(r.LastCheck, now)+driftWords(r.Drift))
 	describeReplica(t, r, now)
 	if s := r.LastScan; s != nil {
-		t.Row("last scan:", fmt.Sprintf("%s, %s on the primary, %s", ui.Age(s.Ended, now), ui.Plural(s.Listed, "object"), ui.Plural(s.Changes, "change")))
+		t.Row("last scan:", fmt.Sprintf("%s, %s on the primary, %s", ui.Age(s.Ended, now), ui.Plural(s.Listed, "object"),
+			ui.Plural(s.Changes, "change")))
 	}
 	if r.RunningOn != "" {
 		t.Row("running on:", r.RunningOn)
@@ -100,7 +101,8 @@ func driftWords(d *replication.Drift) string {
 	if d == nil {
 		return ""
 	}
-	return fmt.Sprintf("; of %s: %d changed, %d missing, %d extra on the replica; %d repaired", ui.Stamp(d.At), d.Changed, d.Missing, d.Extra, d.Repaired)
+	return fmt.Sprintf("; of %s: %d changed, %d missing, %d extra on the replica; %d repaired", ui.Stamp(d.At), d.Changed, d.Missing,
+		d.Extra, d.Repaired)
 }
 
 // StatusText returns a status in its color.

@@ -47,7 +47,8 @@ func VerifyInBackground(ctx context.Context, a *app.App, p app.Pair, o replicati
 
 // VerifyPairs verifies each pair. The error joins those of the pairs; the reports are those
 // of the others, and of pairs that were compared but could not be recorded or repaired.
-func VerifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
+func VerifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
+	o replication.VerifyOptions) ([]replication.Report, error) {
 	reports := []replication.Report{}
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		r, err := VerifyPair(ctx, env, a, p, o)

@@ -35,7 +35,8 @@ func List(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now time
 }
 
 // listPairRuns lists the runs of a pair as they are to be shown.
-func listPairRuns(ctx context.Context, a *app.App, state replication.State, id replication.PairID, limit int, now time.Time) ([]replication.Run, error) {
+func listPairRuns(ctx context.Context, a *app.App, state replication.State, id replication.PairID, limit int,
+	now time.Time) ([]replication.Run, error) {
 	st, err := state.Pair(ctx, id) // before the runs: see ShownRun
 	if err != nil {
 		return nil, err
@@ -60,7 +61,8 @@ func Print(env *cmdline.Env, runs []replication.Run) error {
 		t.Head("RUN", "PAIR", "STARTED", "TOOK", "TRIGGER", "MODE", "OUTCOME", "CREATED", "UPDATED", "DELETED", "EQUAL", "UNSYNCED")
 		for _, r := range runs {
 			c := r.Counts
-			t.Row(ui.OrDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), FormatDuration(r, env.Now()), r.Trigger, cmp.Or(r.Mode, "poll"), OutcomeText(t, r.Outcome),
+			t.Row(ui.OrDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), FormatDuration(r, env.Now()), r.Trigger, cmp.Or(r.Mode, "poll"),
+				OutcomeText(t, r.Outcome),
 				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(max(c.Unsynced, r.Left)))
 		}
 	})

@@ -121,7 +121,8 @@ func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *l
 // waitForReload waits for a signal, loads the configuration, and ends the daemon that runs
 // with the old one. A configuration that can't be used is refused. It returns nil when
 // ctx ends first.
-func (opts Options) waitForReload(ctx context.Context, env *cmdline.Env, now *loaded, reload <-chan os.Signal, names []string, end func()) *loaded {
+func (opts Options) waitForReload(ctx context.Context, env *cmdline.Env, now *loaded, reload <-chan os.Signal, names []string,
+	end func()) *loaded {
 	log := now.app.Log
 	for {
 		select {
@@ -137,7 +138,8 @@ func (opts Options) waitForReload(ctx context.Context, env *cmdline.Env, now *lo
 			return nil
 		}
 		if err != nil {
-			log.Error("the configuration was not reloaded; the old one stays in use", "config", now.file, "error", err.Error(), "hint", exit.Hint(err))
+			log.Error("the configuration was not reloaded; the old one stays in use", "config", now.file, "error", err.Error(), "hint",
+				exit.Hint(err))
 			continue
 		}
 		added, removed := pairsChanged(now.pairs, next.pairs)

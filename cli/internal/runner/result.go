@@ -44,7 +44,7 @@ func showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 }
 
 // errOutOfSync is why pairs are not in sync although their passes ended well, or nil: a
-// pass tells nothing of what it didn't have to look at.
+// pass says nothing about what it had no reason to read.
 func errOutOfSync(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) error {
 	now := env.Now()
 	servers, err := pairstatus.ReadServers(ctx, a, pairs, now)
@@ -79,7 +79,8 @@ func resultError(res daemon.Result, st replication.PairState) error {
 	case r.Outcome == replication.OutcomeStopped:
 		return exit.With(exit.Partial, fmt.Errorf("pair %s is stopped", id), "chef-sync-ctl sync-start "+id)
 	case st.Progress.Unsynced > 0:
-		return exit.With(exit.Partial, fmt.Errorf("pair %s has unsynced objects: %d", id, st.Progress.Unsynced), "chef-sync-ctl unsynced-objects "+id)
+		return exit.With(exit.Partial, fmt.Errorf("pair %s has unsynced objects: %d", id, st.Progress.Unsynced),
+			"chef-sync-ctl unsynced-objects "+id)
 	case r.Outcome == replication.OutcomePartial:
 		return exit.With(exit.Partial, fmt.Errorf("pair %s has work left", id), "run it again")
 	}

@@ -69,7 +69,8 @@ func (s *Session) Config(ctx context.Context) (aws.Config, error) {
 	case errors.As(err, &unknown):
 		return c, exit.Usagef("aws configure list-profiles", "AWS has no profile %q", unknown.Profile)
 	case err != nil:
-		return c, exit.With(exit.Usage, fmt.Errorf("read the configuration of AWS: %w", err), "see that ~/.aws/config and ~/.aws/credentials are in order")
+		return c, exit.With(exit.Usage, fmt.Errorf("read the configuration of AWS: %w", err),
+			"see that ~/.aws/config and ~/.aws/credentials are in order")
 	case c.Region == "":
 		return c, exit.Usagef("add --region, or set AWS_REGION", "the region of AWS isn't known")
 	}

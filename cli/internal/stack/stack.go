@@ -33,7 +33,8 @@ func Open(ctx context.Context, s *Session, name string) (*Stack, error) {
 		return nil, explainAWS(ctx, "read the outputs", resource, err)
 	}
 	if len(out.Stacks) == 0 {
-		return nil, exit.With(exit.NotFound, fmt.Errorf("there is no %s", resource), "check the name, the account and the region, or deploy the stack")
+		return nil, exit.With(exit.NotFound, fmt.Errorf("there is no %s", resource),
+			"check the name, the account and the region, or deploy the stack")
 	}
 	return newStack(c, name, out.Stacks[0])
 }
