@@ -16,16 +16,16 @@ import (
 	"chefsync/pkg/feed/scan"
 )
 
-// allowed is a context whose time is over when the test says so.
-type allowed struct {
+// testDeadline is a context whose deadline the test triggers.
+type testDeadline struct {
 	context.Context
 	over chan struct{}
 }
 
-func (a allowed) Deadline() (time.Time, bool) { return time.Now().Add(time.Hour), true }
-func (a allowed) Done() <-chan struct{}       { return a.over }
+func (a testDeadline) Deadline() (time.Time, bool) { return time.Now().Add(time.Hour), true }
+func (a testDeadline) Done() <-chan struct{}       { return a.over }
 
-func (a allowed) Err() error {
+func (a testDeadline) Err() error {
 	select {
 	case <-a.over:
 		return context.DeadlineExceeded
@@ -34,11 +34,11 @@ func (a allowed) Err() error {
 	}
 }
 
-// scanUntil scans until the time is over, which it is at the n-th request that
-// matches. That one and all after it are not answered.
-func (w *world) scanUntil(n int, path string) scan.Report {
+// scanUntil scans until its deadline, which is at the n-th request that matches. That
+// request and all later ones get no answer.
+func (w *fixture) scanUntil(n int, path string) scan.Report {
 	w.t.Helper()
-	ctx, ended := allowed{w.t.(*testing.T).Context(), make(chan struct{})}, make(chan struct{})
+	ctx, ended := testDeadline{w.t.(*testing.T).Context(), make(chan struct{})}, make(chan struct{})
 	var once sync.Once
 	fault := w.primary.Fault(cheftest.Fault{Method: "GET", Path: path, Nth: n, Drop: true, Do: func(*http.Request) {
 		once.Do(func() { close(ctx.over) })
@@ -46,7 +46,7 @@ func (w *world) scanUntil(n int, path string) scan.Report {
 	}})
 	defer fault.Remove()
 	defer close(ended)
-	report, err := w.scanner().Scan(ctx)
+	report, err := w.newScanner().Scan(ctx)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		w.t.Fatalf("%v, want the deadline", err)
 	}
@@ -54,35 +54,35 @@ func (w *world) scanUntil(n int, path string) scan.Report {
 	return report
 }
 
-// TestAScanThatRunsOutOfItsTimeNotesWhatItFound. Else an organization that takes
-// longer than a function may would never be replicated by its journal.
-func TestAScanThatRunsOutOfItsTimeNotesWhatItFound(t *testing.T) {
-	w := newWorld(t)
-	w.begin()
+// TestScanPastItsDeadlineKeepsWhatItFound: otherwise an organization that takes longer
+// than the time limit of a function would never be replicated by its journal.
+func TestScanPastItsDeadlineKeepsWhatItFound(t *testing.T) {
+	w := newFixture(t)
+	w.beginJournal()
 	w.org.PutRole("web", `{}`)
 	w.org.PutEnvironment("prod", `{}`)
 	w.scanUntil(1, "/environments")
 	w.wantRows("create /roles/web")
-	w.scanWants("create /environments/prod")
+	w.scanAndWantRows("create /environments/prod")
 }
 
-// TestAFirstScanThatRunsOutOfItsTimeBeginsTheJournal: scans go on where it ended,
-// and say what may have changed before they came to it.
-func TestAFirstScanThatRunsOutOfItsTimeBeginsTheJournal(t *testing.T) {
-	w := newWorld(t)
+// TestFirstScanPastItsDeadlineBeginsTheJournal: later scans continue
+// where it ended, and add rows for what may have changed before they read it.
+func TestFirstScanPastItsDeadlineBeginsTheJournal(t *testing.T) {
+	w := newFixture(t)
 	w.org.PutEnvironment("prod", `{}`)
 	for i := range 60 {
-		w.org.PutCookbook(fmt.Sprintf("book%02d", i), "1.0.0", files("one"), true)
+		w.org.PutCookbook(fmt.Sprintf("book%02d", i), "1.0.0", cookbookFiles("one"), true)
 	}
 	first := w.scanUntil(21, "/cookbooks/*/*")
 	if !first.Begun || first.Read == 0 || first.Read > 20 {
-		t.Fatalf("%+v, want it begun with a part", first)
+		t.Fatalf("%+v, want the journal begun with a part", first)
 	}
 	w.wantRows("begin /")
 	w.scanUntil(21, "/cookbooks/*/*")
-	second := w.rows()
-	w.scan()
-	third := w.rows()
+	second := w.newRows()
+	w.mustScan()
+	third := w.newRows()
 	if !slices.Contains(third, "update /environments") {
 		t.Errorf("%q, want a row for the list that was read for the first time", third)
 	}
@@ -92,45 +92,45 @@ func TestAFirstScanThatRunsOutOfItsTimeBeginsTheJournal(t *testing.T) {
 		slices.ContainsFunc(all, func(r string) bool { return !strings.HasPrefix(r, "update /cookbooks/") }) {
 		t.Errorf("after %d: %q, then %q; want each of the other cookbooks once", first.Read, second, third)
 	}
-	w.asked()
-	w.scanWants()
-	if n := len(w.asked()); n > 10 {
-		t.Errorf("%d requests, want frozen versions left to their turn", n)
+	w.takeRequests()
+	w.scanAndWantRows()
+	if n := len(w.takeRequests()); n > 10 {
+		t.Errorf("%d requests, want frozen versions read by rotation only", n)
 	}
 }
 
-// TestManyObjectsThatAreReadLateAreOneRow: readers compare a list of them for less.
-func TestManyObjectsThatAreReadLateAreOneRow(t *testing.T) {
-	w := newWorld(t)
-	w.config.Reader = singly{endpoint.NewSource(w.client.Org("acme"), nil)}
+// TestManyFirstReadsAreOneRow: readers compare a list of them for less.
+func TestManyFirstReadsAreOneRow(t *testing.T) {
+	w := newFixture(t)
+	w.config.Reader = withoutBulk{endpoint.NewSource(w.client.Org("acme"), nil)}
 	for i := range 120 {
 		w.org.PutRole(fmt.Sprintf("role%03d", i), `{}`)
 	}
 	w.scanUntil(6, "/roles/*")
 	w.wantRows("begin /")
 	w.org.PutRole("role007", `{"description":"changed"}`)
-	w.scan()
-	if rows := w.rows(); !slices.Contains(rows, "update /roles") || len(rows) > 8 {
+	w.mustScan()
+	if rows := w.newRows(); !slices.Contains(rows, "update /roles") || len(rows) > 8 {
 		t.Errorf("%q", rows)
 	}
-	w.scanWants()
+	w.scanAndWantRows()
 }
 
-// TestMoreThanCanBeWrittenInTimeIsOneRowAKind: rows that are written without the
-// memory would be written again by each scan.
-func TestMoreThanCanBeWrittenInTimeIsOneRowAKind(t *testing.T) {
-	w := newWorld(t)
+// TestTooManyRowsPastTheDeadlineAreOneRowPerKind: rows that are written without
+// the memory would be written again by each scan.
+func TestTooManyRowsPastTheDeadlineAreOneRowPerKind(t *testing.T) {
+	w := newFixture(t)
 	w.org.PutDataBagItem("users", "gone", `{}`)
 	w.org.PutRole("gone", `{}`)
-	w.begin()
+	w.beginJournal()
 	w.org.DeleteRole("gone")
 	w.org.DeleteDataBag("users")
 	for i := range 1900 {
 		w.org.PutRole(fmt.Sprintf("role%04d", i), `{}`)
 	}
 	r := w.scanUntil(1, "/environments")
-	if rows := w.rows(); r.Changes > 3 || !slices.Contains(rows, "update /roles") || !slices.Contains(rows, "update /data") {
+	if rows := w.newRows(); r.Changes > 3 || !slices.Contains(rows, "update /roles") || !slices.Contains(rows, "update /data") {
 		t.Errorf("%d changes, %q", r.Changes, rows)
 	}
-	w.scanWants()
+	w.scanAndWantRows()
 }

@@ -22,10 +22,10 @@ import (
 	"chefsync/pkg/store/sqlite"
 )
 
-// pairWorld is a primary without a feed, a replica, and all that replication
-// keeps, in files.
-type pairWorld struct {
-	*world
+// pairFixture is a primary without a feed, a replica, and the stored state of
+// replication.
+type pairFixture struct {
+	*fixture
 	replica *cheftest.Org
 	engine  *replication.Engine
 	scanner *scan.Scanner
@@ -33,7 +33,7 @@ type pairWorld struct {
 	to      replication.Reader
 }
 
-func newPair(t *testing.T, from, to *chef.Org, w *world) *pairWorld {
+func newPairOf(t *testing.T, from, to *chef.Org, w *fixture) *pairFixture {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := sqlite.OpenState(t.Context(), filepath.Join(dir, "state.db"))
@@ -46,7 +46,7 @@ func newPair(t *testing.T, from, to *chef.Org, w *world) *pairWorld {
 		t.Fatal(err)
 	}
 	w.store = s.Journals()
-	p := &pairWorld{world: w}
+	p := &pairFixture{fixture: w}
 	now := func() time.Time { return w.now }
 	target := endpoint.NewTarget(to, endpoint.TargetOptions{})
 	p.from, p.to = endpoint.NewSource(from, nil), target
@@ -63,16 +63,16 @@ func newPair(t *testing.T, from, to *chef.Org, w *world) *pairWorld {
 	return p
 }
 
-// turn scans and passes once, as the daemon does each minute.
-func (p *pairWorld) turn() replication.Run {
+// scanAndPass does one scan and one pass, as the daemon does each minute.
+func (p *pairFixture) scanAndPass() replication.Run {
 	p.t.Helper()
 	if _, err := p.scanner.Scan(context.Background()); err != nil {
 		p.t.Fatalf("scan: %v", err)
 	}
-	return p.pass()
+	return p.mustPass()
 }
 
-func (p *pairWorld) pass() replication.Run {
+func (p *pairFixture) mustPass() replication.Run {
 	p.t.Helper()
 	run, err := p.engine.Pass(context.Background(), replication.PassOptions{Trigger: "test"})
 	if err != nil || run.Outcome != replication.OutcomeDone {
@@ -82,8 +82,8 @@ func (p *pairWorld) pass() replication.Run {
 	return run
 }
 
-// resync compares everything, as an operator may ask for.
-func (p *pairWorld) resync() {
+// mustCompare does a full comparison, as an operator can request it.
+func (p *pairFixture) mustCompare() {
 	p.t.Helper()
 	run, err := p.engine.Pass(context.Background(), replication.PassOptions{Trigger: "test", Full: true})
 	if err != nil || run.Outcome != replication.OutcomeDone || run.Mode != "compare" {
@@ -92,48 +92,48 @@ func (p *pairWorld) resync() {
 	p.now = p.now.Add(time.Minute)
 }
 
-// byChanges does a turn that must not compare.
-func (p *pairWorld) byChanges() replication.Run {
+// scanAndPassChanges does a scan and a pass that must not be a full comparison.
+func (p *pairFixture) scanAndPassChanges() replication.Run {
 	p.t.Helper()
-	run := p.turn()
+	run := p.scanAndPass()
 	if run.Mode == "compare" {
 		p.t.Errorf("the pass compared everything: %+v", run)
 	}
 	return run
 }
 
-// newTestPair is a pair of in-memory servers; the primary has no feed.
-func newTestPair(t *testing.T) *pairWorld {
+// newTestPair returns a pair of in-memory servers; the primary has no feed.
+func newTestPair(t *testing.T) *pairFixture {
 	t.Helper()
-	w := newWorld(t)
+	w := newFixture(t)
 	to := cheftest.Start(t)
 	org := to.AddOrg("copy")
 	user, key := to.Superuser()
-	p := newPair(t, w.client.Org("acme"), newClient(t, chef.Config{Name: "replica", URL: to.URL, User: user, Key: key}).Org("copy"), w)
+	p := newPairOf(t, w.client.Org("acme"), newClient(t, chef.Config{Name: "replica", URL: to.URL, User: user, Key: key}).Org("copy"), w)
 	p.replica = org
 	return p
 }
 
-func (p *pairWorld) wantEqual(what string) {
+func (p *pairFixture) wantEqual(what string) {
 	p.t.Helper()
 	if diff := cmp.Diff(p.org.Snapshot(), p.replica.Snapshot()); diff != "" {
 		p.t.Errorf("%s: the replica differs (-primary +replica):\n%s", what, diff)
 	}
-	if torn := p.replica.DamagedCookbooks(); len(torn) > 0 {
-		p.t.Errorf("%s: torn %v", what, torn)
+	if damaged := p.replica.DamagedCookbooks(); len(damaged) > 0 {
+		p.t.Errorf("%s: damaged %v", what, damaged)
 	}
 }
 
-// TestReplicationByJournalAlone: from a primary without updated_since to the
-// replica, every way in which objects change.
+// TestReplicationByJournalAlone: every way in which objects change, from a
+// primary without updated_since.
 func TestReplicationByJournalAlone(t *testing.T) {
 	p := newTestPair(t)
-	p.fill()
-	if run := p.turn(); run.Mode != "compare" {
+	p.addObjects()
+	if run := p.scanAndPass(); run.Mode != "compare" {
 		t.Errorf("the first pass: %+v", run)
 	}
 	p.wantEqual("bootstrap")
-	if run := p.byChanges(); run.Counts != (replication.Counts{}) {
+	if run := p.scanAndPassChanges(); run.Counts != (replication.Counts{}) {
 		t.Errorf("an idle pass: %+v", run.Counts)
 	}
 	for _, step := range []struct {
@@ -145,15 +145,15 @@ func TestReplicationByJournalAlone(t *testing.T) {
 			p.org.PutEnvironment("new", `{}`)
 			p.org.PutDataBagItem("new", "i", `{"id":"i"}`)
 			p.org.PutDataBag("bare")
-			p.org.PutCookbook("new", "1.0.0", files("n"), true)
+			p.org.PutCookbook("new", "1.0.0", cookbookFiles("n"), true)
 		}},
 		{"change", func() {
 			p.org.PutRole("web", `{"description":"changed"}`)
 			p.org.PutEnvironment("prod", `{"description":"changed"}`)
 			p.org.PutDataBagItem("users", "bob", `{"id":"bob","n":3}`)
 		}},
-		{"an unfrozen version again, in place", func() { p.org.PutCookbook("apt", "1.0.0", files("in place"), false) }},
-		{"freeze", func() { p.org.PutCookbook("apt", "1.0.0", files("in place"), true) }},
+		{"an unfrozen version again, in place", func() { p.org.PutCookbook("apt", "1.0.0", cookbookFiles("in place"), false) }},
+		{"freeze", func() { p.org.PutCookbook("apt", "1.0.0", cookbookFiles("in place"), true) }},
 		{"delete", func() {
 			p.org.DeleteRole("new")
 			p.org.DeleteEnvironment("test")
@@ -172,24 +172,24 @@ func TestReplicationByJournalAlone(t *testing.T) {
 		{"delete all of a kind", func() { p.org.DeleteRole("web"); p.org.DeleteRole("base") }},
 	} {
 		step.do()
-		p.byChanges()
+		p.scanAndPassChanges()
 		p.wantEqual(step.what)
 	}
-	p.org.PutCookbook("apt", "2.0.0", files("forced over frozen"), true)
+	p.org.PutCookbook("apt", "2.0.0", cookbookFiles("forced over frozen"), true)
 	for range 60 {
-		p.byChanges()
+		p.scanAndPassChanges()
 	}
 	p.wantEqual("a forced overwrite, after the rotation")
-	p.byChanges()
+	p.scanAndPassChanges()
 }
 
-// TestReplicationByJournalOfAnything makes random changes for a while, before and
-// behind each scan, with a lagging index, scans that fail, and passes that look at
-// what no scan has seen.
-func TestReplicationByJournalOfAnything(t *testing.T) {
+// TestReplicationByJournalRandomChanges makes random changes before and after each
+// scan, with a lagging index, scans that fail, and passes that read what no scan has
+// read.
+func TestReplicationByJournalRandomChanges(t *testing.T) {
 	p := newTestPair(t)
-	p.fill()
-	p.turn()
+	p.addObjects()
+	p.scanAndPass()
 	name := func() string { return fmt.Sprint("n", rand.IntN(6)) }
 	version := func() string { return fmt.Sprintf("%d.0.0", rand.IntN(3)) }
 	change := func() {
@@ -209,7 +209,7 @@ func TestReplicationByJournalOfAnything(t *testing.T) {
 			case 6:
 				p.org.DeleteDataBagItem(name(), name())
 			case 7:
-				p.org.PutCookbook(name(), version(), files(text), rand.IntN(3) == 0)
+				p.org.PutCookbook(name(), version(), cookbookFiles(text), rand.IntN(3) == 0)
 			case 8:
 				p.org.DeleteCookbook(name(), version())
 			default:
@@ -225,7 +225,8 @@ func TestReplicationByJournalOfAnything(t *testing.T) {
 		case 1:
 			p.org.ThawIndex()
 		case 2:
-			p.primary.Fault(cheftest.Fault{Method: "GET", Path: []string{"/roles", "/data", "/data/n1", "/cookbooks", "/search/*"}[rand.IntN(5)], Status: 500})
+			p.primary.Fault(cheftest.Fault{Method: "GET",
+				Path: []string{"/roles", "/data", "/data/n1", "/cookbooks", "/search/*"}[rand.IntN(5)], Status: 500})
 		}
 		if _, err := p.scanner.Scan(context.Background()); err != nil {
 			t.Fatal(err)
@@ -233,23 +234,23 @@ func TestReplicationByJournalOfAnything(t *testing.T) {
 		p.primary.ClearFaults()
 		change()
 		if rand.IntN(4) == 0 {
-			p.resync()
+			p.mustCompare()
 		}
-		p.pass()
+		p.mustPass()
 		if round%8 == 7 {
-			for range 61 { // the frozen ones have their turn
-				p.byChanges()
+			for range 61 { // a rotation of the frozen versions
+				p.scanAndPassChanges()
 			}
 			p.wantEqual(fmt.Sprint("round ", round))
 		}
 	}
 }
 
-// TestReaderBehindTheJournalComparesAll: after longer than rows are kept.
-func TestReaderBehindTheJournalComparesAll(t *testing.T) {
+// TestReaderBehindTheJournalComparesEverything: it returns after the retention period.
+func TestReaderBehindTheJournalComparesEverything(t *testing.T) {
 	p := newTestPair(t)
-	p.fill()
-	p.turn()
+	p.addObjects()
+	p.scanAndPass()
 	for n := range 3 {
 		p.org.PutRole(fmt.Sprint("r", n), `{}`)
 		p.now = p.now.Add(20 * 24 * time.Hour)
@@ -257,72 +258,72 @@ func TestReaderBehindTheJournalComparesAll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if run := p.pass(); run.Mode != "compare" {
+	if run := p.mustPass(); run.Mode != "compare" {
 		t.Errorf("%+v", run)
 	}
 	p.wantEqual("after a compare")
 	p.org.PutRole("later", `{}`)
-	p.byChanges()
-	p.wantEqual("behind it")
+	p.scanAndPassChanges()
+	p.wantEqual("after the newest row")
 }
 
 func TestGoiardiToGoiardiByJournalAlone(t *testing.T) {
-	l := newLive(t)
+	l := newGoiardiFixture(t)
 	to := goiarditest.Start(t)
-	p := newPair(t, l.client.Org("any"), to.Client().Org("any"), l.world)
+	p := newPairOf(t, l.client.Org("any"), to.Client().Org("any"), l.fixture)
 	l.fill()
-	p.turn()
-	p.wantSame("bootstrap")
+	p.scanAndPass()
+	p.wantSameByAPI("bootstrap")
 	for _, step := range []struct {
 		what string
 		do   func()
 	}{
 		{"create", func() {
-			l.do("POST", "/roles", `{"name":"new"}`)
-			l.do("POST", "/environments", `{"name":"new"}`)
-			l.do("POST", "/data", `{"name":"new"}`)
-			l.do("POST", "/data/new", `{"id":"i"}`)
-			l.cookbook("3.0.0", "three", false)
+			l.mustDo("POST", "/roles", `{"name":"new"}`)
+			l.mustDo("POST", "/environments", `{"name":"new"}`)
+			l.mustDo("POST", "/data", `{"name":"new"}`)
+			l.mustDo("POST", "/data/new", `{"id":"i"}`)
+			l.putCookbook("3.0.0", "three", false)
 		}},
 		{"change", func() {
-			l.do("PUT", "/roles/web", `{"name":"web","description":"two"}`)
-			l.do("PUT", "/environments/prod", `{"name":"prod","description":"two"}`)
-			l.do("PUT", "/data/users/bob", `{"id":"bob","n":3}`)
+			l.mustDo("PUT", "/roles/web", `{"name":"web","description":"two"}`)
+			l.mustDo("PUT", "/environments/prod", `{"name":"prod","description":"two"}`)
+			l.mustDo("PUT", "/data/users/bob", `{"id":"bob","n":3}`)
 		}},
-		{"an unfrozen version again, in place", func() { l.cookbook("1.0.0", "in place", false) }},
-		{"freeze", func() { l.cookbook("1.0.0", "in place", true) }},
+		{"an unfrozen version again, in place", func() { l.putCookbook("1.0.0", "in place", false) }},
+		{"freeze", func() { l.putCookbook("1.0.0", "in place", true) }},
 		{"delete", func() {
-			l.do("DELETE", "/roles/base", "")
-			l.do("DELETE", "/environments/test", "")
-			l.do("DELETE", "/data/users/alice", "")
-			l.do("DELETE", "/data/new", "")
-			l.do("DELETE", "/cookbooks/apt/3.0.0", "")
+			l.mustDo("DELETE", "/roles/base", "")
+			l.mustDo("DELETE", "/environments/test", "")
+			l.mustDo("DELETE", "/data/users/alice", "")
+			l.mustDo("DELETE", "/data/new", "")
+			l.mustDo("DELETE", "/cookbooks/apt/3.0.0", "")
 		}},
 		{"delete and create again", func() {
-			l.do("DELETE", "/roles/web", "")
-			l.do("POST", "/roles", `{"name":"web","description":"another"}`)
-			l.do("DELETE", "/data/users", "")
-			l.do("POST", "/data", `{"name":"users"}`)
-			l.do("POST", "/data/users", `{"id":"zoe"}`)
+			l.mustDo("DELETE", "/roles/web", "")
+			l.mustDo("POST", "/roles", `{"name":"web","description":"another"}`)
+			l.mustDo("DELETE", "/data/users", "")
+			l.mustDo("POST", "/data", `{"name":"users"}`)
+			l.mustDo("POST", "/data/users", `{"id":"zoe"}`)
 		}},
 	} {
 		step.do()
-		p.byChanges()
-		p.wantSame(step.what)
+		p.scanAndPassChanges()
+		p.wantSameByAPI(step.what)
 	}
-	l.cookbook("2.0.0", "forced over frozen", true)
+	l.putCookbook("2.0.0", "forced over frozen", true)
 	for range 61 {
-		p.byChanges()
+		p.scanAndPassChanges()
 	}
-	p.wantSame("a forced overwrite, after the rotation")
+	p.wantSameByAPI("a forced overwrite, after the rotation")
 
-	// Back in time: what was replicated meanwhile goes away again.
+	// The primary reverts to an earlier state: so does the replica.
 	l.goiardi.Restart()
 	for attempt := range 5 {
 		name := fmt.Sprint("lost", attempt)
-		l.do("POST", "/roles", fmt.Sprintf(`{"name":%q}`, name))
-		l.do("PUT", "/roles/web", fmt.Sprintf(`{"name":"web","description":%q}`, name))
-		p.byChanges()
+		l.mustDo("POST", "/roles", fmt.Sprintf(`{"name":%q}`, name))
+		l.mustDo("PUT", "/roles/web", fmt.Sprintf(`{"name":"web","description":%q}`, name))
+		p.scanAndPassChanges()
 		l.goiardi.Kill()
 		l.goiardi.Restart()
 		refs, err := p.from.List(t.Context(), object.Scope{Kind: object.Role})
@@ -330,8 +331,8 @@ func TestGoiardiToGoiardiByJournalAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		lost := !slices.Contains(refs, object.Ref{Kind: object.Role, Name: name})
-		p.byChanges()
-		p.wantSame("back in time")
+		p.scanAndPassChanges()
+		p.wantSameByAPI("reverted")
 		if lost {
 			return
 		}
@@ -339,15 +340,15 @@ func TestGoiardiToGoiardiByJournalAlone(t *testing.T) {
 	t.Error("goiardi never lost anything")
 }
 
-// wantSame wants both servers to show the same objects, by their API.
-func (p *pairWorld) wantSame(what string) {
+// wantSameByAPI compares the objects of both servers as their APIs return them.
+func (p *pairFixture) wantSameByAPI(what string) {
 	p.t.Helper()
-	if diff := cmp.Diff(prints(p.t, p.from), prints(p.t, p.to)); diff != "" {
+	if diff := cmp.Diff(readFingerprints(p.t, p.from), readFingerprints(p.t, p.to)); diff != "" {
 		p.t.Errorf("%s: the replica differs (-primary +replica):\n%s", what, diff)
 	}
 }
 
-func prints(t testing.TB, r replication.Reader) map[string]string {
+func readFingerprints(t testing.TB, r replication.Reader) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	list := func(s object.Scope) []object.Ref {

@@ -9,7 +9,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Feed returns the change feed of a journal that scans fill: the rows of
+// Feed returns the change feed of a journal that a scanner writes: the rows of
 // [journal.Feed], and the snapshot of the newest scan.
 func Feed(store journal.ScanStore, source string) replication.Feed {
 	return feed{journal.Feed(store, source), store, source}
@@ -21,8 +21,8 @@ type feed struct {
 	source string
 }
 
-// ReadSnapshot implements replication.Feed: one read of the scanner's memory. A memory
-// that is damaged is no snapshot: the next scan begins the journal anew.
+// ReadSnapshot implements replication.Feed: one read of the scanner's memory. If the
+// memory is damaged it returns no snapshot: the next scan begins a new journal.
 func (f feed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
 	known, err := f.store.Recall(ctx, f.source)
 	if err != nil || known.Blob == nil {
@@ -35,13 +35,13 @@ func (f feed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
 	if err != nil {
 		return replication.Snapshot{}, err
 	}
-	s := m.snapshot()
+	s := m.toSnapshot()
 	s.Epoch, s.Generation = known.Head.Epoch, known.Generation
 	return s, nil
 }
 
-// snapshot returns what the memory tells of objects.
-func (m *memory) snapshot() replication.Snapshot {
+// toSnapshot returns the objects of the memory with their fingerprints.
+func (m *memory) toSnapshot() replication.Snapshot {
 	s := replication.Snapshot{Objects: make(map[object.Ref]string, len(m.Objects)), Unlisted: map[object.Scope]bool{}}
 	for _, kind := range object.Kinds() {
 		if kind != object.DataBagItem && !m.Listed[kind] {
@@ -49,8 +49,8 @@ func (m *memory) snapshot() replication.Snapshot {
 		}
 	}
 	for ref, k := range m.Objects {
-		s.Objects[ref] = k.Print
-		if k.Print == namePrint {
+		s.Objects[ref] = k.Fingerprint
+		if k.Fingerprint == nameOnly {
 			s.Objects[ref] = ""
 		}
 		if ref.Kind == object.DataBag && !k.Listed {

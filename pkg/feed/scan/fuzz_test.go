@@ -14,7 +14,7 @@ import (
 
 func FuzzDecodeMemory(f *testing.F) {
 	m := newMemory()
-	m.Objects[object.Ref{Kind: object.Role, Name: "web"}] = knowledge{Print: "x"}
+	m.Objects[object.Ref{Kind: object.Role, Name: "web"}] = objectEntry{Fingerprint: "x"}
 	blob, err := m.encode()
 	if err != nil {
 		f.Fatal(err)
@@ -28,15 +28,15 @@ func FuzzDecodeMemory(f *testing.F) {
 			return
 		}
 		if m.Listed == nil || m.Objects == nil {
-			t.Error("a memory without its parts")
+			t.Error("the memory lacks required fields")
 		}
 	})
 }
 
-func TestMemoryComesBackAsItWas(t *testing.T) {
+func TestMemoryRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMemory()
-		m.Swept = time.UnixMicro(rapid.Int64Range(1, 1<<50).Draw(t, "swept")).UTC()
+		m.RotatedTo = time.UnixMicro(rapid.Int64Range(1, 1<<50).Draw(t, "swept")).UTC()
 		name := rapid.StringMatching(`[a-zA-Z0-9_.:-]{1,12}x`)
 		for range rapid.IntRange(0, 20).Draw(t, "objects") {
 			kind := rapid.SampledFrom(object.Kinds()).Draw(t, "kind")
@@ -44,7 +44,7 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 			if kind == object.Cookbook || kind == object.DataBagItem {
 				ref.Sub = name.Draw(t, "sub")
 			}
-			m.Objects[ref] = knowledge{Print: rapid.String().Draw(t, "print"), Revision: rapid.StringMatching("r[0-9]").Draw(t, "revision"),
+			m.Objects[ref] = objectEntry{Fingerprint: rapid.String().Draw(t, "print"), Revision: rapid.StringMatching("r[0-9]").Draw(t, "revision"),
 				Frozen: rapid.Bool().Draw(t, "frozen"), Missing: rapid.Bool().Draw(t, "missing")}
 			m.Listed[kind] = true
 		}
@@ -59,40 +59,42 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 	})
 }
 
-// TestAMemoryOfThePreviousVersionIsRead: it had objects in doubt, rows that it took into
-// account, and of a policy in a policy group the revision alone.
-func TestAMemoryOfThePreviousVersionIsRead(t *testing.T) {
+// TestMemoryOfThePreviousVersionIsRead: it has fields that are no longer used, and only
+// the revision of a policy in a policy group.
+func TestMemoryOfThePreviousVersionIsRead(t *testing.T) {
 	var blob bytes.Buffer
 	z := gzip.NewWriter(&blob)
-	_, _ = z.Write([]byte(`{"version":1,"listed":{"role":true,"policy_group":true},"through":7,"tail":["/roles/web"],"doubts":{"/roles/web":true},
+	_, _ = z.Write([]byte(`{"version":1,"listed":{"role":true,"policy_group":true},"through":7,
+		"tail":["/roles/web"],"doubts":{"/roles/web":true},
 		"objects":{"/roles/web":{"f":"abc","a":true},"/policy_groups/prod/policies/app":{"f":"r1"}}}`))
 	_ = z.Close()
 	m, err := decodeMemory(blob.Bytes())
-	want := map[object.Ref]knowledge{{Kind: object.Role, Name: "web"}: {Print: "abc"}, {Kind: object.PolicyGroup, Name: "prod", Sub: "app"}: {Revision: "r1"}}
+	want := map[object.Ref]objectEntry{{Kind: object.Role, Name: "web"}: {Fingerprint: "abc"},
+		{Kind: object.PolicyGroup, Name: "prod", Sub: "app"}: {Revision: "r1"}}
 	if err != nil || !reflect.DeepEqual(m.Objects, want) {
 		t.Errorf("%+v, %v; want %+v", m, err, want)
 	}
 }
 
-// TestTurnsComeOnceInAPeriod, however the scans lie.
-func TestTurnsComeOnceInAPeriod(t *testing.T) {
+// TestVersionIsDueOnceInARotation, at whatever times scans run.
+func TestVersionIsDueOnceInARotation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		period := time.Duration(rapid.Int64Range(1, int64(48*time.Hour)).Draw(t, "period"))
 		ref := object.Ref{Kind: object.Cookbook, Name: rapid.String().Draw(t, "name"), Sub: "1.0.0"}
 		start := time.Unix(rapid.Int64Range(-1e9, 4e9).Draw(t, "start"), 0)
-		end, turns := start.Add(period), 0
+		end, due := start.Add(period), 0
 		for at := start; at.Before(end); {
 			next := at.Add(time.Duration(rapid.Int64Range(int64(period)/20+1, int64(period)).Draw(t, "step")))
 			if next.After(end) {
 				next = end
 			}
-			if inRotation(ref, at, next, period) {
-				turns++
+			if dueInRotation(ref, at, next, period) {
+				due++
 			}
 			at = next
 		}
-		if turns != 1 {
-			t.Errorf("%d turns in one period", turns)
+		if due != 1 {
+			t.Errorf("due %d times in one period", due)
 		}
 	})
 }

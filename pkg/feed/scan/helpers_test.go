@@ -10,23 +10,23 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// singly reads nothing in bulk.
-type singly struct{ replication.Reader }
+// withoutBulk is a reader without bulk reads.
+type withoutBulk struct{ replication.Reader }
 
-func (singly) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
+func (withoutBulk) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
 	return nil
 }
 
-func clientConfig(w *world, user string, key *rsa.PrivateKey) chef.Config {
+func clientConfig(w *fixture, user string, key *rsa.PrivateKey) chef.Config {
 	return chef.Config{Name: "primary", URL: w.primary.URL, User: user, Key: key}
 }
 
-// content is content straight from a source.
-type content struct {
+// sourceContent reads content directly from a source.
+type sourceContent struct {
 	source replication.Source
 	obj    object.Object
 }
 
-func (c content) Open(ctx context.Context, f object.File) (io.ReadCloser, int64, error) {
+func (c sourceContent) Open(ctx context.Context, f object.File) (io.ReadCloser, int64, error) {
 	return c.source.Open(ctx, c.obj, f)
 }

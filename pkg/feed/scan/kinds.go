@@ -20,43 +20,43 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// observed is what a scan saw of an object.
-type observed struct {
-	print    string
-	frozen   bool
-	revision string // of a policy in a policy group
+// observation is what a scan read of an object.
+type observation struct {
+	fingerprint string
+	frozen      bool
+	revision    string // of a policy in a policy group
 }
 
-// scanKinds goes through the kinds. A kind that fails alone is left as it was; an
-// error of the whole server ends the scan.
-func (p *pass) scanKinds(ctx context.Context) error {
+// scanKinds scans the configured kinds, one after the other. What is known of a kind
+// that can't be read is kept; an error of the whole server ends the scan.
+func (r *scanRun) scanKinds(ctx context.Context) error {
 	for _, kind := range object.Kinds() {
-		if !p.includes(kind) || kind == object.DataBagItem {
+		if !r.includesKind(kind) || kind == object.DataBagItem {
 			continue
 		}
 		var err error
 		switch kind {
 		case object.DataBag:
-			err = p.scanBags(ctx)
+			err = r.scanDataBags(ctx)
 		case object.Cookbook:
-			err = p.scanCookbooks(ctx)
+			err = r.scanCookbooks(ctx)
 		case object.Policy, object.CookbookArtifact:
-			err = p.scanImmutable(ctx, kind)
+			err = r.scanImmutable(ctx, kind)
 		case object.PolicyGroup:
-			err = p.scanPolicyGroups(ctx)
+			err = r.scanPolicyGroups(ctx)
 		default:
-			err = p.scanPlain(ctx, kind)
+			err = r.scanObjects(ctx, kind)
 		}
-		if err := p.recordFailure(ctx, kind, err); err != nil {
+		if err := r.recordFailure(ctx, kind, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// recordFailure records an error that concerns a list or an object alone, and returns
-// one that ends the scan.
-func (p *pass) recordFailure(ctx context.Context, kind object.Kind, err error) error {
+// recordFailure records an error that concerns only a list or an object, and returns
+// an error that ends the scan.
+func (r *scanRun) recordFailure(ctx context.Context, kind object.Kind, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -67,72 +67,72 @@ func (p *pass) recordFailure(ctx context.Context, kind object.Kind, err error) e
 	case replication.Unreachable, replication.Denied, replication.Local:
 		return err
 	}
-	p.report.Failed = append(p.report.Failed, err)
-	if p.report.Unread == nil {
-		p.report.Unread = map[object.Kind]error{}
+	r.report.Failed = append(r.report.Failed, err)
+	if r.report.Unread == nil {
+		r.report.Unread = map[object.Kind]error{}
 	}
-	if p.report.Unread[kind] == nil {
-		p.report.Unread[kind] = err
+	if r.report.Unread[kind] == nil {
+		r.report.Unread[kind] = err
 	}
 	return nil
 }
 
-// scanPlain scans roles or environments.
-func (p *pass) scanPlain(ctx context.Context, kind object.Kind) error {
+// scanObjects scans roles or environments.
+func (r *scanRun) scanObjects(ctx context.Context, kind object.Kind) error {
 	scope := object.Scope{Kind: kind}
-	refs, err := p.Reader.List(ctx, scope)
+	refs, err := r.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
-	p.report.Listed += len(refs)
-	views, err := p.readBodies(ctx, map[object.Scope][]object.Ref{scope: refs})
-	if err != nil && !interrupted(ctx) {
+	r.report.Listed += len(refs)
+	observed, err := r.readListed(ctx, map[object.Scope][]object.Ref{scope: refs})
+	if err != nil && !isInterrupted(ctx) {
 		return err
 	}
-	return errors.Join(err, p.mergeScope(ctx, scope, refs, views))
+	return errors.Join(err, r.mergeList(ctx, scope, refs, observed))
 }
 
-// scanCookbooks scans cookbook versions: new ones, unfrozen ones, and the frozen
-// ones whose turn it is.
-func (p *pass) scanCookbooks(ctx context.Context) error {
+// scanCookbooks scans cookbook versions: it reads new ones, unfrozen ones, and the
+// frozen ones that are due.
+func (r *scanRun) scanCookbooks(ctx context.Context) error {
 	scope := object.Scope{Kind: object.Cookbook}
-	refs, err := p.Reader.List(ctx, scope)
+	refs, err := r.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
-	p.report.Listed += len(refs)
-	from, to := p.before.Swept, p.Now()
-	if p.swept.After(from) {
-		from = p.swept
+	r.report.Listed += len(refs)
+	from, to := r.previous.RotatedTo, r.Now()
+	if r.rotatedTo.After(from) {
+		from = r.rotatedTo
 	}
-	if from.After(to) { // by a clock that was ahead: each has its turn within the coming rotation
+	if from.After(to) { // the clock was ahead: each is due within the next rotation
 		from = to
 	}
 	var due []object.Ref
 	frozen := false
 	for _, ref := range refs {
-		k, known := p.before.Objects[ref]
+		k, known := r.previous.Objects[ref]
 		frozen = frozen || k.Frozen
-		if !known || k.Print == "" || !k.Frozen || inRotation(ref, from, to, p.Rotation) {
+		if !known || k.Fingerprint == "" || !k.Frozen || dueInRotation(ref, from, to, r.Rotation) {
 			due = append(due, ref)
 		}
 	}
-	p.sweepOK = true
-	views, err := p.read(ctx, due)
-	if err != nil && !interrupted(ctx) {
+	r.rotationComplete = true
+	observed, err := r.readEach(ctx, due)
+	if err != nil && !isInterrupted(ctx) {
 		return err
 	}
-	err = errors.Join(err, p.mergeScope(ctx, scope, refs, views))
-	// What the first scan doesn't come to is read whether it is its turn or not.
-	if p.begin || err == nil && p.sweepOK && frozen {
-		p.now.Swept = to
+	err = errors.Join(err, r.mergeList(ctx, scope, refs, observed))
+	// Versions that the first scan doesn't reach are read whether they are due or not.
+	if r.beginsJournal || err == nil && r.rotationComplete && frozen {
+		r.current.RotatedTo = to
 	}
 	return err
 }
 
-// inRotation reports whether the turn of a frozen version lies in (from, to]. Turns come
-// once in a period, at a moment that the name decides.
-func inRotation(ref object.Ref, from, to time.Time, period time.Duration) bool {
+// dueInRotation reports whether a frozen version is due in (from, to]. Each version is
+// due once in a period, at a time derived from its name.
+func dueInRotation(ref object.Ref, from, to time.Time, period time.Duration) bool {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(ref.Path()))
 	offset := int64(h.Sum64() % uint64(period))
@@ -146,97 +146,98 @@ func inRotation(ref object.Ref, from, to time.Time, period time.Duration) bool {
 	return from.IsZero() || round(to) > round(from)
 }
 
-// scanBags scans data bags and their items.
-func (p *pass) scanBags(ctx context.Context) error {
+// scanDataBags scans data bags and their items.
+func (r *scanRun) scanDataBags(ctx context.Context) error {
 	scope := object.Scope{Kind: object.DataBag}
-	bags, err := p.Reader.List(ctx, scope)
+	bags, err := r.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
 	lists := make([][]object.Ref, len(bags))
 	errs := make([]error, len(bags))
-	p.each(len(bags), func(i int) {
+	r.forEach(len(bags), func(i int) {
 		if errs[i] = ctx.Err(); errs[i] == nil {
-			lists[i], errs[i] = p.Reader.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
+			lists[i], errs[i] = r.Reader.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
 		}
 	})
-	items, views := map[object.Scope][]object.Ref{}, map[object.Ref]observed{}
+	items, observed := map[object.Scope][]object.Ref{}, map[object.Ref]observation{}
 	for i, bag := range bags {
-		views[bag] = observed{print: namePrint}
-		if err := p.recordFailure(ctx, object.DataBagItem, errs[i]); err != nil && !interrupted(ctx) {
+		observed[bag] = observation{fingerprint: nameOnly}
+		if err := r.recordFailure(ctx, object.DataBagItem, errs[i]); err != nil && !isInterrupted(ctx) {
 			return err
 		}
 		if errs[i] == nil {
 			items[object.Scope{Kind: object.DataBagItem, Name: bag.Name}] = lists[i]
-			p.report.Listed += len(lists[i])
+			r.report.Listed += len(lists[i])
 		}
 	}
-	p.report.Listed += len(bags)
-	bodies, err := p.readBodies(ctx, items)
-	if err != nil && !interrupted(ctx) {
+	r.report.Listed += len(bags)
+	bodies, err := r.readListed(ctx, items)
+	if err != nil && !isInterrupted(ctx) {
 		return err
 	}
-	if err := p.mergeScope(ctx, scope, bags, views); err != nil && !interrupted(ctx) {
+	if err := r.mergeList(ctx, scope, bags, observed); err != nil && !isInterrupted(ctx) {
 		return err
 	}
 	scopes := slices.SortedFunc(maps.Keys(items), func(a, b object.Scope) int {
 		return object.Compare(object.Ref(a), object.Ref(b))
 	})
 	for _, s := range scopes {
-		if err := p.mergeScope(ctx, s, items[s], bodies); err != nil && !interrupted(ctx) {
+		if err := r.mergeList(ctx, s, items[s], bodies); err != nil && !isInterrupted(ctx) {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// readBodies gets the fingerprints of listed objects, in bulk as far as that goes, and one
-// by one where it doesn't.
-func (p *pass) readBodies(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]observed, error) {
+// readListed reads the fingerprints of listed objects: in bulk, and one by one those that
+// the bulk read didn't return.
+func (r *scanRun) readListed(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]observation, error) {
 	listed := slices.Concat(slices.Collect(maps.Values(lists))...)
-	views := map[object.Ref]observed{}
-	for ref, obj := range p.Reader.GetBulk(ctx, listed, replication.BulkOptions{Listed: true}) {
-		views[ref] = observed{print: obj.Fingerprint}
+	observed := map[object.Ref]observation{}
+	for ref, obj := range r.Reader.GetBulk(ctx, listed, replication.BulkOptions{Listed: true}) {
+		observed[ref] = observation{fingerprint: obj.Fingerprint}
 	}
-	p.report.Found += len(views)
-	alone := slices.DeleteFunc(listed, func(ref object.Ref) bool { _, found := views[ref]; return found })
-	read, err := p.read(ctx, alone)
-	maps.Copy(views, read)
-	return views, err
+	r.report.Found += len(observed)
+	missing := slices.DeleteFunc(listed, func(ref object.Ref) bool { _, found := observed[ref]; return found })
+	read, err := r.readEach(ctx, missing)
+	maps.Copy(observed, read)
+	return observed, err
 }
 
-// shuffleUnreadFirst puts first what no scan has read yet. The rest comes in any order, so that
-// scans that run out of their time don't always leave out the same.
-func (p *pass) shuffleUnreadFirst(refs []object.Ref) {
+// sortUnreadFirst moves objects that no scan has read yet to the front. The order is
+// otherwise random, so that scans that exceed their deadline don't always omit the same
+// objects.
+func (r *scanRun) sortUnreadFirst(refs []object.Ref) {
 	rand.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
 	slices.SortStableFunc(refs, func(a, b object.Ref) int {
-		return cmp.Compare(p.priority(a), p.priority(b))
+		return cmp.Compare(r.readPriority(a), r.readPriority(b))
 	})
 }
 
-func (p *pass) priority(ref object.Ref) int {
-	if p.before.Objects[ref].Print == "" {
+func (r *scanRun) readPriority(ref object.Ref) int {
+	if r.previous.Objects[ref].Fingerprint == "" {
 		return 0
 	}
 	return 1
 }
 
-// read gets objects one by one. Those that can't be read alone are left out.
-func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]observed, error) {
+// readEach reads objects one by one. The result omits those that could not be read.
+func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.Ref]observation, error) {
 	if _, limited := ctx.Deadline(); limited {
-		p.shuffleUnreadFirst(refs)
+		r.sortUnreadFirst(refs)
 	}
-	views := make([]*observed, len(refs))
+	observed := make([]*observation, len(refs))
 	errs := make([]error, len(refs))
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
-	trouble := 0
-	p.each(len(refs), func(i int) {
+	failures := 0
+	r.forEach(len(refs), func(i int) {
 		if errs[i] = stop.Err(); errs[i] != nil {
 			return
 		}
-		views[i], errs[i] = p.get(stop, refs[i])
+		observed[i], errs[i] = r.readObject(stop, refs[i])
 		if errs[i] == nil || stop.Err() != nil {
 			return
 		}
@@ -246,34 +247,34 @@ func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]obse
 		case replication.Rejected, replication.Absent:
 			return
 		case replication.Transient, replication.Foreign:
-			if trouble++; trouble < troubleLimit {
+			if failures++; failures < maxTransientFailures {
 				return
 			}
 		}
 		cancel()
 	})
-	out := map[object.Ref]observed{}
+	out := map[object.Ref]observation{}
 	var fatal error
 	for i, ref := range refs {
 		switch err := errs[i]; {
-		case views[i] != nil:
-			out[ref] = *views[i]
-			p.report.Read++
+		case observed[i] != nil:
+			out[ref] = *observed[i]
+			r.report.Read++
 		case err != nil && !replication.IsAbsent(err):
 			if replication.ClassOf(err) != replication.Rejected {
-				p.sweepOK = false
+				r.rotationComplete = false
 			}
 			if stop.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
-				continue // because of another
+				continue // canceled because of another error
 			}
-			if e := p.recordFailure(ctx, ref.Kind, err); e != nil && fatal == nil {
+			if e := r.recordFailure(ctx, ref.Kind, err); e != nil && fatal == nil {
 				fatal = e
 			}
 		}
 	}
 	if fatal == nil && stop.Err() != nil && ctx.Err() == nil {
 		fatal = &replication.Error{Op: "scan", Ref: object.Ref{Kind: refs[0].Kind}, Class: replication.Transient,
-			Err: fmt.Errorf("%d objects in one scan could not be read", trouble)}
+			Err: fmt.Errorf("%d objects in one scan could not be read", failures)}
 	}
 	if fatal == nil {
 		fatal = ctx.Err()
@@ -281,20 +282,20 @@ func (p *pass) read(ctx context.Context, refs []object.Ref) (map[object.Ref]obse
 	return out, fatal
 }
 
-// troubleLimit is how many transient failures end the scan of a kind.
-const troubleLimit = 8
+// maxTransientFailures is the number of transient failures that ends the scan of a kind.
+const maxTransientFailures = 8
 
-func (p *pass) get(ctx context.Context, ref object.Ref) (*observed, error) {
-	obj, err := p.Reader.Get(ctx, ref)
+func (r *scanRun) readObject(ctx context.Context, ref object.Ref) (*observation, error) {
+	obj, err := r.Reader.Get(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	v := &observed{print: obj.Fingerprint}
+	v := &observation{fingerprint: obj.Fingerprint}
 	switch ref.Kind {
 	case object.PolicyGroup:
-		v.revision = revision(obj.Body)
+		v.revision = revisionOf(obj.Body)
 	case object.DataBag, object.Policy, object.CookbookArtifact:
-		v.print = namePrint
+		v.fingerprint = nameOnly
 	case object.Cookbook:
 		var members map[string]json.RawMessage
 		v.frozen = json.Unmarshal(obj.Body, &members) == nil && string(members["frozen?"]) == "true"
@@ -302,19 +303,19 @@ func (p *pass) get(ctx context.Context, ref object.Ref) (*observed, error) {
 	return v, nil
 }
 
-// each calls do for 0 … n-1, Concurrency at a time.
-func (p *pass) each(n int, do func(int)) {
+// forEach calls do for 0 … n-1, with at most Concurrency calls at the same time.
+func (r *scanRun) forEach(n int, do func(int)) {
 	var workers errgroup.Group
-	workers.SetLimit(p.Concurrency)
+	workers.SetLimit(r.Concurrency)
 	for i := range n {
 		workers.Go(func() error { do(i); return nil })
 	}
 	_ = workers.Wait()
 }
 
-// addRow adds a row, unless the journal only begins.
-func (p *pass) addRow(action, path string) {
-	if !p.begin {
-		p.rows = append(p.rows, journal.Entry{Action: action, Path: path})
+// addRow adds a row, unless this scan begins the journal.
+func (r *scanRun) addRow(action, path string) {
+	if !r.beginsJournal {
+		r.rows = append(r.rows, journal.Entry{Action: action, Path: path})
 	}
 }

@@ -14,8 +14,8 @@ const (
 	leaseRenew = leaseTTL / 4
 )
 
-// acquire takes the journal's lease, and takes it over where its owner has died.
-func (s *Scanner) acquire(ctx context.Context) (journal.Recollection, error) {
+// acquireLease takes the journal's lease, and takes it over if its owner has died.
+func (s *Scanner) acquireLease(ctx context.Context) (journal.Recollection, error) {
 	got, err := s.Store.Acquire(ctx, s.Source, s.Owner, s.Now(), leaseTTL)
 	var leased *journal.LeasedError
 	if !errors.As(err, &leased) || !leased.Lease.Abandoned(s.Now(), leaseTTL, s.OwnerDied) {
@@ -27,23 +27,23 @@ func (s *Scanner) acquire(ctx context.Context) (journal.Recollection, error) {
 	return s.Store.Acquire(ctx, s.Source, s.Owner, s.Now(), leaseTTL)
 }
 
-// keepLease renews the lease until stop is called. The context that it returns ends
-// when the lease is lost, by the cause journal.ErrFenced.
-func (p *pass) keepLease(ctx context.Context) (held context.Context, stop func()) {
+// keepLease renews the lease until stop is called. The context that it returns is
+// canceled when the lease is lost, with the cause journal.ErrFenced.
+func (r *scanRun) keepLease(ctx context.Context) (held context.Context, stop func()) {
 	held, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(leaseRenew)
 		defer tick.Stop()
-		for expires := p.lease.Expires; ; {
+		for expires := r.lease.Expires; ; {
 			select {
 			case <-held.Done():
 				return
 			case <-tick.C:
 			}
 			var err error
-			if expires, err = p.renew(held, expires); err != nil {
+			if expires, err = r.renewLease(held, expires); err != nil {
 				cancel(err)
 				return
 			}
@@ -55,19 +55,19 @@ func (p *pass) keepLease(ctx context.Context) (held context.Context, stop func()
 	}
 }
 
-// renew extends the lease and returns when it ends. A store that doesn't answer is
+// renewLease extends the lease and returns when it ends. A store that doesn't answer is
 // an error only when the lease is about to end.
-func (p *pass) renew(ctx context.Context, expires time.Time) (time.Time, error) {
+func (r *scanRun) renewLease(ctx context.Context, expires time.Time) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenew/2)
 	defer cancel()
-	now := p.Now()
-	err := p.Store.Renew(ctx, p.Source, p.lease.Fence, now, leaseTTL)
+	now := r.Now()
+	err := r.Store.Renew(ctx, r.Source, r.lease.Fence, now, leaseTTL)
 	switch {
 	case err == nil:
 		return now.Add(leaseTTL), nil
 	case errors.Is(err, journal.ErrFenced):
 		return expires, err
-	case !p.Now().Before(expires.Add(-leaseRenew)):
+	case !r.Now().Before(expires.Add(-leaseRenew)):
 		return expires, fmt.Errorf("%w: it can't be renewed: %w", journal.ErrFenced, err)
 	}
 	return expires, nil
@@ -81,31 +81,31 @@ func leaseLost(ctx context.Context) error {
 	return nil
 }
 
-// reacquire takes the lease again that was lost, unless another scanner wrote
-// meanwhile: then what this one read is out of date.
-func (p *pass) reacquire(ctx context.Context) error {
-	got, err := p.acquire(ctx)
+// reacquireLease takes a lost lease again. It returns ErrOvertaken if another scanner
+// wrote since then: what this one read is out of date.
+func (r *scanRun) reacquireLease(ctx context.Context) error {
+	got, err := r.acquireLease(ctx)
 	if err != nil {
 		return err
 	}
-	p.lease = got.Lease
-	if got.Generation != p.known.Generation || got.Head.Epoch != p.known.Head.Epoch {
+	r.lease = got.Lease
+	if got.Generation != r.loaded.Generation || got.Head.Epoch != r.loaded.Head.Epoch {
 		return ErrOvertaken
 	}
 	return nil
 }
 
-// release frees the lease, also when the context has ended.
-func (p *pass) release(ctx context.Context) {
+// releaseLease releases the lease, also when the context has ended.
+func (r *scanRun) releaseLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := p.Store.Release(ctx, p.Source, p.lease.Fence); err != nil {
-		p.Log.WarnContext(ctx, "the scanner's lease was not freed; it ends by itself", "source", p.Source, "error", err.Error())
+	if err := r.Store.Release(ctx, r.Source, r.lease.Fence); err != nil {
+		r.Log.WarnContext(ctx, "the scanner's lease was not released; it will expire", "source", r.Source, "error", err.Error())
 	}
 }
 
-// leasedError reports whether another scanner holds the lease.
-func leasedError(err error) bool {
+// isLeased reports whether another scanner holds the lease.
+func isLeased(err error) bool {
 	var leased *journal.LeasedError
 	return errors.As(err, &leased)
 }

@@ -20,28 +20,28 @@ import (
 	"chefsync/pkg/store/sqlite"
 )
 
-// TestScansDontOverlap: whoever comes while an organization is being scanned asks
-// the primary nothing.
-func TestScansDontOverlap(t *testing.T) {
-	w := newWorld(t)
-	w.fill()
-	w.begin()
+// TestScansDoNotOverlap: a scan that is started during another one sends no
+// request to the primary.
+func TestScansDoNotOverlap(t *testing.T) {
+	w := newFixture(t)
+	w.addObjects()
+	w.beginJournal()
 	reached, resume := make(chan struct{}), make(chan struct{})
 	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
 		close(reached)
 		<-resume
 	}})
 	first := make(chan error, 1)
-	s := w.scanner()
+	s := w.newScanner()
 	go func() {
 		_, err := s.Scan(context.Background())
 		first <- err
 	}()
 	<-reached
-	w.asked()
+	w.takeRequests()
 	var others sync.WaitGroup
 	for range 20 {
-		s := w.scanner()
+		s := w.newScanner()
 		others.Go(func() {
 			var leased *journal.LeasedError
 			if report, err := s.Scan(context.Background()); !errors.As(err, &leased) || report.Listed > 0 {
@@ -50,10 +50,10 @@ func TestScansDontOverlap(t *testing.T) {
 		})
 	}
 	others.Wait()
-	if asked := w.asked(); len(asked) > 0 {
-		t.Errorf("20 scanners asked the primary %q", asked)
+	if asked := w.takeRequests(); len(asked) > 0 {
+		t.Errorf("20 scanners sent the primary %q", asked)
 	}
-	w.org.PutRole("pushed", `{}`) // rows are noted meanwhile all the same
+	w.org.PutRole("pushed", `{}`) // rows can be appended meanwhile
 	if _, err := w.store.Append(t.Context(), source, w.now, []journal.Entry{{Action: "update", Path: "/roles/pushed"}}); err != nil {
 		t.Error(err)
 	}
@@ -62,38 +62,38 @@ func TestScansDontOverlap(t *testing.T) {
 		t.Error(err)
 	}
 	w.wantRows("update /roles/pushed")
-	w.scanWants("create /roles/pushed")
-	w.scanWants()
+	w.scanAndWantRows("create /roles/pushed")
+	w.scanAndWantRows()
 }
 
-// kill scans as a process that is killed at the first request for a path.
-func (w *world) kill(path string) {
+// killScanner runs a scan that is killed at the first request for a path.
+func (w *fixture) killScanner(path string) {
 	w.t.Helper()
 	alive := w.store
-	w.store = &dying{ScanStore: alive, at: 2} // it writes nothing more after its lease
+	w.store = &failingStore{ScanStore: alive, failAt: 2} // it writes nothing more after its lease
 	defer func() { w.store = alive }()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	fault := w.primary.Fault(cheftest.Fault{Path: path, Drop: true, Do: func(*http.Request) { cancel() }})
 	defer fault.Remove()
-	if _, err := w.scanner().Scan(ctx); err == nil {
-		w.t.Fatal("it was not killed")
+	if _, err := w.newScanner().Scan(ctx); err == nil {
+		w.t.Fatal("the scan was not killed")
 	}
 }
 
-// TestAKilledScannerIsFollowedAtTheEndOfItsLease, or at once when it is known to be
-// dead.
-func TestAKilledScannerIsFollowedAtTheEndOfItsLease(t *testing.T) {
+// TestLeaseOfAKilledScannerIsTakenOver when it has expired, or at once if the owner is
+// known to be dead.
+func TestLeaseOfAKilledScannerIsTakenOver(t *testing.T) {
 	for _, known := range []bool{false, true} {
 		t.Run(fmt.Sprintf("known to be dead: %v", known), func(t *testing.T) {
-			w := newWorld(t)
-			w.fill()
-			w.begin()
+			w := newFixture(t)
+			w.addObjects()
+			w.beginJournal()
 			w.org.PutRole("new", `{}`)
-			dead := fmt.Sprintf("process-%d", w.count+1)
-			w.kill("/environments")
+			dead := fmt.Sprintf("process-%d", w.scanners+1)
+			w.killScanner("/environments")
 			var leased *journal.LeasedError
-			if _, err := w.scanner().Scan(t.Context()); !errors.As(err, &leased) || leased.Lease.Owner != dead {
+			if _, err := w.newScanner().Scan(t.Context()); !errors.As(err, &leased) || leased.Lease.Owner != dead {
 				t.Fatalf("%v, want the lease of %s", err, dead)
 			}
 			if known {
@@ -101,20 +101,20 @@ func TestAKilledScannerIsFollowedAtTheEndOfItsLease(t *testing.T) {
 			} else {
 				w.now = w.now.Add(time.Minute)
 			}
-			w.scanWants("create /roles/new")
+			w.scanAndWantRows("create /roles/new")
 		})
 	}
 }
 
-// TestALeaseOfAClockThatWasAheadIsTakenOver: nobody scanned until then.
-func TestALeaseOfAClockThatWasAheadIsTakenOver(t *testing.T) {
+// TestLeaseOfAClockAheadIsTakenOver: otherwise no scan would run until it expires.
+func TestLeaseOfAClockAheadIsTakenOver(t *testing.T) {
 	for ahead, free := range map[time.Duration]bool{time.Minute: false, 24 * time.Hour: true} {
-		w := newWorld(t)
-		w.begin()
+		w := newFixture(t)
+		w.beginJournal()
 		if _, err := w.store.Acquire(t.Context(), source, "ahead", w.now.Add(ahead), time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.scanner().Scan(t.Context())
+		_, err := w.newScanner().Scan(t.Context())
 		var leased *journal.LeasedError
 		if errors.As(err, &leased) == free || free && err != nil {
 			t.Errorf("a clock that was %s ahead: %v", ahead, err)
@@ -122,39 +122,39 @@ func TestALeaseOfAClockThatWasAheadIsTakenOver(t *testing.T) {
 	}
 }
 
-// TestAScanThatIsStoppedKeepsWhatItRead: a daemon that ends in the middle of it.
-func TestAScanThatIsStoppedKeepsWhatItRead(t *testing.T) {
-	w := newWorld(t)
-	w.begin()
+// TestCanceledScanKeepsWhatItRead, as when a daemon is stopped during a scan.
+func TestCanceledScanKeepsWhatItRead(t *testing.T) {
+	w := newFixture(t)
+	w.beginJournal()
 	w.org.PutRole("web", `{}`)
 	w.org.PutEnvironment("prod", `{}`)
 	ctx, cancel := context.WithCancel(t.Context())
 	fault := w.primary.Fault(cheftest.Fault{Path: "/environments", Drop: true, Do: func(*http.Request) { cancel() }})
-	if _, err := w.scanner().Scan(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := w.newScanner().Scan(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
 	}
 	fault.Remove()
 	w.wantRows("create /roles/web")
-	w.scanWants("create /environments/prod") // and the lease was freed
+	w.scanAndWantRows("create /environments/prod") // the lease was released
 }
 
-// slow is a primary of roles, each of which takes a while to read.
-type slow struct {
+// slowReader is a primary whose roles each take some time to read.
+type slowReader struct {
 	roles int
 	each  time.Duration
 	reads atomic.Int64
 }
 
-func (s *slow) Identity(context.Context) (string, error) { return "slow", nil }
+func (s *slowReader) Identity(context.Context) (string, error) { return "slow", nil }
 
-func (s *slow) List(_ context.Context, scope object.Scope) (refs []object.Ref, _ error) {
+func (s *slowReader) List(_ context.Context, scope object.Scope) (refs []object.Ref, _ error) {
 	for i := range s.roles {
 		refs = append(refs, object.Ref{Kind: scope.Kind, Name: fmt.Sprintf("r%03d", i)})
 	}
 	return refs, nil
 }
 
-func (s *slow) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
+func (s *slowReader) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	s.reads.Add(1)
 	select {
 	case <-ctx.Done():
@@ -164,18 +164,18 @@ func (s *slow) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	return object.Object{Ref: ref, Body: []byte(`{}`), Fingerprint: ref.Name}, nil
 }
 
-func (s *slow) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
+func (s *slowReader) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
 	return nil
 }
 
-// leasing counts the renewals of a lease, and refuses them if it is told to.
-type leasing struct {
+// renewalCounter counts the renewals of a lease, and can refuse them.
+type renewalCounter struct {
 	journal.ScanStore
 	renewals atomic.Int64
 	refuse   func(n int64) error
 }
 
-func (l *leasing) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
+func (l *renewalCounter) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
 	n := l.renewals.Add(1)
 	if l.refuse != nil {
 		if err := l.refuse(n); err != nil {
@@ -185,8 +185,9 @@ func (l *leasing) Renew(ctx context.Context, source string, fence int64, now tim
 	return l.ScanStore.Renew(ctx, source, fence, now, ttl)
 }
 
-// inABubble calls do with a scanner of roles, and the time under its control.
-func inABubble(t *testing.T, primary *slow, do func(t *testing.T, store *leasing, scanner func(owner string) *scan.Scanner)) {
+// withFakeClock calls do in a synctest bubble, with a function that makes scanners.
+func withFakeClock(t *testing.T, primary *slowReader,
+	do func(t *testing.T, store *renewalCounter, scanner func(owner string) *scan.Scanner)) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	synctest.Test(t, func(t *testing.T) {
 		s, err := sqlite.OpenState(t.Context(), path)
@@ -194,7 +195,7 @@ func inABubble(t *testing.T, primary *slow, do func(t *testing.T, store *leasing
 			t.Fatal(err)
 		}
 		defer func() { _ = s.Close() }()
-		store := &leasing{ScanStore: s.Journals()}
+		store := &renewalCounter{ScanStore: s.Journals()}
 		do(t, store, func(owner string) *scan.Scanner {
 			s, err := scan.New(scan.Config{Source: source, Reader: primary, Store: store, Owner: owner, Kinds: []object.Kind{object.Role}})
 			if err != nil {
@@ -205,10 +206,10 @@ func inABubble(t *testing.T, primary *slow, do func(t *testing.T, store *leasing
 	})
 }
 
-// TestALongScanRenewsItsLease: those that come each minute meanwhile leave again.
-func TestALongScanRenewsItsLease(t *testing.T) {
-	primary := &slow{roles: 400, each: 5 * time.Second}
-	inABubble(t, primary, func(t *testing.T, store *leasing, scanner func(string) *scan.Scanner) {
+// TestLongScanRenewsItsLease: scans that are started each minute meanwhile are refused.
+func TestLongScanRenewsItsLease(t *testing.T) {
+	primary := &slowReader{roles: 400, each: 5 * time.Second}
+	withFakeClock(t, primary, func(t *testing.T, store *renewalCounter, scanner func(string) *scan.Scanner) {
 		first := make(chan error, 1)
 		long := scanner("long")
 		go func() {
@@ -237,9 +238,9 @@ func TestALongScanRenewsItsLease(t *testing.T) {
 	})
 }
 
-// TestAScanThatLostItsLeaseStopsReading, and keeps what it read unless another one
+// TestScanThatLostItsLeaseStopsReading, and keeps what it read unless another one
 // wrote meanwhile.
-func TestAScanThatLostItsLeaseStopsReading(t *testing.T) {
+func TestScanThatLostItsLeaseStopsReading(t *testing.T) {
 	away := errors.New("the store doesn't answer")
 	for name, c := range map[string]struct {
 		refuse func(int64) error
@@ -251,8 +252,8 @@ func TestAScanThatLostItsLeaseStopsReading(t *testing.T) {
 		"store away for a time": {func(n int64) error { return map[bool]error{true: away}[n < 3] }, 400, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			primary := &slow{roles: 400, each: 5 * time.Second}
-			inABubble(t, primary, func(t *testing.T, store *leasing, scanner func(string) *scan.Scanner) {
+			primary := &slowReader{roles: 400, each: 5 * time.Second}
+			withFakeClock(t, primary, func(t *testing.T, store *renewalCounter, scanner func(string) *scan.Scanner) {
 				store.refuse = c.refuse
 				report, err := scanner("one").Scan(context.Background())
 				if errors.Is(err, journal.ErrFenced) != c.fails || !c.fails && err != nil {

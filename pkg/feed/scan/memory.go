@@ -17,23 +17,23 @@ import (
 // memoryVersion is the version of the blob that this program writes.
 const memoryVersion = 1
 
-// maxMemory bounds the blob when it is unpacked: about four million objects.
+// maxMemory limits the size of the uncompressed blob: about four million objects.
 const maxMemory = 1 << 29
 
 // memory is what a scanner knows of an organization.
 type memory struct {
 	Version int `json:"version"`
-	// Swept is the time up to which frozen versions have had their turn.
-	Swept time.Time `json:"swept,omitzero"`
+	// RotatedTo is the time until which frozen versions that were due have been read.
+	RotatedTo time.Time `json:"swept,omitzero"`
 	// Listed are the kinds whose lists were read at least once since the journal
 	// began.
-	Listed  map[object.Kind]bool     `json:"listed"`
-	Objects map[object.Ref]knowledge `json:"objects"`
+	Listed  map[object.Kind]bool       `json:"listed"`
+	Objects map[object.Ref]objectEntry `json:"objects"`
 }
 
-// listed reports whether the memory holds all that a scope held when the journal
-// began or since. The items of a bag that is new are all new.
-func (m *memory) listed(s object.Scope) bool {
+// hasListed reports whether the list of a scope was read when the journal began or
+// later. The items of a new data bag are all new.
+func (m *memory) hasListed(s object.Scope) bool {
 	if s.Kind != object.DataBagItem {
 		return m.Listed[s.Kind]
 	}
@@ -41,26 +41,26 @@ func (m *memory) listed(s object.Scope) bool {
 	return bag.Listed || !had && m.Listed[object.DataBag]
 }
 
-// knowledge is what is known of one object.
-type knowledge struct {
-	// Print is the fingerprint, "" while it isn't known, and "-" of an object that
-	// can't change.
-	Print string `json:"f,omitempty"`
+// objectEntry is what a scanner knows of one object.
+type objectEntry struct {
+	// Fingerprint is "" while it isn't known, and "-" for an object of which only the
+	// name is compared.
+	Fingerprint string `json:"f,omitempty"`
 	// Revision, of a policy in a policy group, is the one that Print belongs to.
 	Revision string `json:"r,omitempty"`
-	// Frozen cookbook versions are read in turn only.
+	// Frozen reports whether a cookbook version is frozen: it is then read by rotation.
 	Frozen bool `json:"z,omitempty"`
-	// Missing: the last successful scan didn't list it.
+	// Missing reports whether the last successful scan didn't list it.
 	Missing bool `json:"m,omitempty"`
-	// Listed, of a data bag: its items were listed at least once.
+	// Listed reports, for a data bag, whether its items were listed at least once.
 	Listed bool `json:"l,omitempty"`
 }
 
-// namePrint stands for objects of which only the name is looked at.
-const namePrint = "-"
+// nameOnly is the fingerprint of objects of which only the name is compared.
+const nameOnly = "-"
 
 func newMemory() *memory {
-	return &memory{Version: memoryVersion, Listed: map[object.Kind]bool{}, Objects: map[object.Ref]knowledge{}}
+	return &memory{Version: memoryVersion, Listed: map[object.Kind]bool{}, Objects: map[object.Ref]objectEntry{}}
 }
 
 func (m *memory) clone() *memory {
@@ -69,7 +69,7 @@ func (m *memory) clone() *memory {
 	return &c
 }
 
-// errMemory: the blob can't be read.
+// errMemory means that the blob can't be decoded.
 var errMemory = errors.New("the scanner's memory is damaged")
 
 // encode writes the memory as JSON, in which an object that didn't change is the same
@@ -126,8 +126,8 @@ func unzip(blob []byte) ([]byte, error) {
 // them: by their revision alone. The next scan reads them.
 func (m *memory) splitRevisions() {
 	for ref, k := range m.Objects {
-		if ref.Kind == object.PolicyGroup && k.Revision == "" && k.Print != "" {
-			k.Revision, k.Print = k.Print, ""
+		if ref.Kind == object.PolicyGroup && k.Revision == "" && k.Fingerprint != "" {
+			k.Revision, k.Fingerprint = k.Fingerprint, ""
 			m.Objects[ref] = k
 		}
 	}

@@ -9,143 +9,143 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// mergeScope compares what a list held and what was seen of it with the memory. A
-// scope is a kind, or the items of one bag. Listed objects that were not seen
-// keep what is known of them.
-func (p *pass) mergeScope(ctx context.Context, scope object.Scope, refs []object.Ref, views map[object.Ref]observed) error {
-	known := p.before.listed(scope)
+// mergeList compares the listed objects of a scope, and what was read of them, with the
+// memory. A scope is a kind, or the items of one data bag. What is known of listed
+// objects that were not read is kept.
+func (r *scanRun) mergeList(ctx context.Context, scope object.Scope, refs []object.Ref, observed map[object.Ref]observation) error {
+	known := r.previous.hasListed(scope)
 	if !known {
-		// Objects may have changed, or gone, before their list was read for the
-		// first time: one row for all of them.
-		p.addRow(journal.Update, container(scope).Path())
+		// Objects may have been changed or deleted before their list was read for
+		// the first time: one row for all of them.
+		r.addRow(journal.Update, containerOf(scope).Path())
 	}
 	listed := make(map[object.Ref]bool, len(refs))
 	for _, ref := range refs {
 		listed[ref] = true
-		p.mergeListed(ref, views, known)
+		r.mergeListed(ref, observed, known)
 	}
-	p.markListed(scope)
-	missing := slices.DeleteFunc(p.held[scope], func(ref object.Ref) bool { return listed[ref] })
+	r.markListed(scope)
+	missing := slices.DeleteFunc(r.knownRefs[scope], func(ref object.Ref) bool { return listed[ref] })
 	slices.SortFunc(missing, object.Compare)
-	err := p.mergeMissing(ctx, missing)
-	p.addFirstReads(scope)
+	err := r.mergeMissing(ctx, missing)
+	r.addFirstReads(scope)
 	return err
 }
 
-// mergeListed takes up one listed object.
-func (p *pass) mergeListed(ref object.Ref, views map[object.Ref]observed, known bool) {
-	k, had := p.before.Objects[ref]
-	v, looked := views[ref]
+// mergeListed compares one listed object with the memory.
+func (r *scanRun) mergeListed(ref object.Ref, observed map[object.Ref]observation, known bool) {
+	k, had := r.previous.Objects[ref]
+	v, looked := observed[ref]
 	k.Missing = false
 	switch {
 	case !had && known:
-		p.addRow(journal.Create, ref.Path())
-	case had && known && looked && k.Print == "" && v.print != "":
-		p.firstReads = append(p.firstReads, ref)
-	case had && known && looked && v.print != k.Print:
-		p.addRow(journal.Update, ref.Path())
+		r.addRow(journal.Create, ref.Path())
+	case had && known && looked && k.Fingerprint == "" && v.fingerprint != "":
+		r.firstReads = append(r.firstReads, ref)
+	case had && known && looked && v.fingerprint != k.Fingerprint:
+		r.addRow(journal.Update, ref.Path())
 	}
 	if looked {
-		k.Print, k.Frozen, k.Revision = v.print, v.frozen, v.revision
+		k.Fingerprint, k.Frozen, k.Revision = v.fingerprint, v.frozen, v.revision
 	}
-	p.now.Objects[ref] = k
+	r.current.Objects[ref] = k
 }
 
-// manyFirstReads is how many rows of objects that were read for the first time are
-// more than one row of their list.
-const manyFirstReads = 100
+// maxFirstReads is the number of first reads in a scope beyond which one row of the
+// list replaces the rows of the objects: readers compare a list for less.
+const maxFirstReads = 100
 
-// addFirstReads notes the objects that were listed before and have been read for the
-// first time now: they may have changed in between.
-func (p *pass) addFirstReads(scope object.Scope) {
-	refs := p.firstReads
-	if p.firstReads = nil; len(refs) > manyFirstReads {
-		refs = []object.Ref{container(scope)}
+// addFirstReads adds rows for objects that were listed by an earlier scan and read for
+// the first time by this one: they may have changed in between.
+func (r *scanRun) addFirstReads(scope object.Scope) {
+	refs := r.firstReads
+	if r.firstReads = nil; len(refs) > maxFirstReads {
+		refs = []object.Ref{containerOf(scope)}
 	}
 	for _, ref := range refs {
-		p.addRow(journal.Update, ref.Path())
+		r.addRow(journal.Update, ref.Path())
 	}
 }
 
-// mergeMissing takes up objects that are known and not listed any more. They are gone if
-// the scan before didn't list them either, or if the server says 404 for them.
-func (p *pass) mergeMissing(ctx context.Context, refs []object.Ref) error {
+// mergeMissing handles objects that are known and no longer listed. They are deleted if
+// the previous scan didn't list them either, or if the server answers 404 for them.
+func (r *scanRun) mergeMissing(ctx context.Context, refs []object.Ref) error {
 	var ask []object.Ref
 	for _, ref := range refs {
-		switch k := p.before.Objects[ref]; {
+		switch k := r.previous.Objects[ref]; {
 		case k.Missing:
-			p.removeGone(ref)
-		case len(ask) < p.confirms:
+			r.deleteWithItems(ref)
+		case len(ask) < r.confirmsLeft:
 			ask = append(ask, ref)
 		default:
-			p.deferDeletion(ref)
+			r.deferDeletion(ref)
 		}
 	}
-	p.confirms -= len(ask)
-	views := make([]*observed, len(ask))
+	r.confirmsLeft -= len(ask)
+	observed := make([]*observation, len(ask))
 	errs := make([]error, len(ask))
-	p.each(len(ask), func(i int) {
+	r.forEach(len(ask), func(i int) {
 		if errs[i] = ctx.Err(); errs[i] == nil {
-			views[i], errs[i] = p.get(ctx, ask[i])
+			observed[i], errs[i] = r.readObject(ctx, ask[i])
 		}
 	})
 	for i, ref := range ask {
 		switch err := errs[i]; {
-		case err == nil: // the list left it out, but it is there
-			p.mergeListed(ref, map[object.Ref]observed{ref: *views[i]}, true)
+		case err == nil: // it exists although the list omits it
+			r.mergeListed(ref, map[object.Ref]observation{ref: *observed[i]}, true)
 		case replication.IsAbsent(err):
-			p.removeGone(ref)
+			r.deleteWithItems(ref)
 		default:
-			if err := p.recordFailure(ctx, ref.Kind, err); err != nil {
+			if err := r.recordFailure(ctx, ref.Kind, err); err != nil {
 				return err
 			}
-			p.deferDeletion(ref)
+			r.deferDeletion(ref)
 		}
 	}
 	return nil
 }
 
-// deferDeletion leaves the verdict on a missing object to the next scan.
-func (p *pass) deferDeletion(ref object.Ref) {
-	k := p.now.Objects[ref]
+// deferDeletion leaves the decision about a missing object to the next scan.
+func (r *scanRun) deferDeletion(ref object.Ref) {
+	k := r.current.Objects[ref]
 	k.Missing = true
-	p.now.Objects[ref] = k
-	p.report.Pending++
+	r.current.Objects[ref] = k
+	r.report.Pending++
 }
 
-// removeGone notes that an object is gone, a data bag with its items.
-func (p *pass) removeGone(ref object.Ref) {
-	p.removeObject(ref)
+// deleteWithItems records that an object is deleted, a data bag with its items.
+func (r *scanRun) deleteWithItems(ref object.Ref) {
+	r.deleteEntry(ref)
 	if ref.Kind != object.DataBag {
 		return
 	}
-	for _, item := range p.held[object.Scope{Kind: object.DataBagItem, Name: ref.Name}] {
-		p.removeObject(item)
+	for _, item := range r.knownRefs[object.Scope{Kind: object.DataBagItem, Name: ref.Name}] {
+		r.deleteEntry(item)
 	}
 }
 
-func (p *pass) removeObject(ref object.Ref) {
-	if _, there := p.now.Objects[ref]; there {
-		delete(p.now.Objects, ref)
-		p.gone = append(p.gone, ref)
+func (r *scanRun) deleteEntry(ref object.Ref) {
+	if _, there := r.current.Objects[ref]; there {
+		delete(r.current.Objects, ref)
+		r.deleted = append(r.deleted, ref)
 	}
 }
 
-// container is the object or listing that holds a scope.
-func container(s object.Scope) object.Ref {
+// containerOf returns the object or listing that contains a scope.
+func containerOf(s object.Scope) object.Ref {
 	if s.Kind == object.DataBagItem {
 		return object.Ref{Kind: object.DataBag, Name: s.Name}
 	}
 	return object.Ref{Kind: s.Kind, Name: s.Name}
 }
 
-func (p *pass) markListed(s object.Scope) {
+func (r *scanRun) markListed(s object.Scope) {
 	if s.Kind != object.DataBagItem {
-		p.now.Listed[s.Kind] = true
+		r.current.Listed[s.Kind] = true
 		return
 	}
 	bag := object.Ref{Kind: object.DataBag, Name: s.Name}
-	k := p.now.Objects[bag]
+	k := r.current.Objects[bag]
 	k.Listed = true
-	p.now.Objects[bag] = k
+	r.current.Objects[bag] = k
 }

@@ -11,67 +11,67 @@ import (
 	"chefsync/pkg/object"
 )
 
-// scanImmutable scans policy revisions or cookbook artifacts, which servers create and
-// delete only: the list tells all (docs/chef-server-api.md §5.2). One that is deleted
-// and made again with other content between two scans isn't noticed.
-func (p *pass) scanImmutable(ctx context.Context, kind object.Kind) error {
+// scanImmutable scans policy revisions or cookbook artifacts, which servers only create
+// and delete: the list is enough (docs/chef-server-api.md §5.2). One that is deleted and
+// created again with other content between two scans isn't found.
+func (r *scanRun) scanImmutable(ctx context.Context, kind object.Kind) error {
 	scope := object.Scope{Kind: kind}
-	refs, err := p.Reader.List(ctx, scope)
+	refs, err := r.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
-	p.report.Listed += len(refs)
-	views := make(map[object.Ref]observed, len(refs))
+	r.report.Listed += len(refs)
+	observed := make(map[object.Ref]observation, len(refs))
 	for _, ref := range refs {
-		views[ref] = observed{print: namePrint}
+		observed[ref] = observation{fingerprint: nameOnly}
 	}
-	return p.mergeScope(ctx, scope, refs, views)
+	return r.mergeList(ctx, scope, refs, observed)
 }
 
-// binder is a reader that tells in one request which revision each policy group
-// binds to each policy.
-type binder interface {
+// policyGroupReader is a reader that returns in one request which revision each policy
+// group binds to each policy.
+type policyGroupReader interface {
 	PolicyGroups(ctx context.Context) (map[object.Ref]string, error)
 }
 
 // scanPolicyGroups scans the policies in policy groups. The content of a revision
-// doesn't change, so only what was bound since is read.
-func (p *pass) scanPolicyGroups(ctx context.Context) error {
+// doesn't change, so only newly bound ones are read.
+func (r *scanRun) scanPolicyGroups(ctx context.Context) error {
 	scope := object.Scope{Kind: object.PolicyGroup}
-	b, ok := p.Reader.(binder)
+	b, ok := r.Reader.(policyGroupReader)
 	if !ok {
-		return p.scanPlain(ctx, scope.Kind)
+		return r.scanObjects(ctx, scope.Kind)
 	}
 	bound, err := b.PolicyGroups(ctx)
 	if err != nil {
 		return err
 	}
-	p.report.Listed += len(bound)
-	views := make(map[object.Ref]observed, len(bound))
+	r.report.Listed += len(bound)
+	observed := make(map[object.Ref]observation, len(bound))
 	var unread []object.Ref
 	for ref, revision := range bound {
-		views[ref] = observed{revision: revision}
-		if k := p.before.Objects[ref]; k.Revision == revision {
-			views[ref] = observed{print: k.Print, revision: revision}
+		observed[ref] = observation{revision: revision}
+		if k := r.previous.Objects[ref]; k.Revision == revision {
+			observed[ref] = observation{fingerprint: k.Fingerprint, revision: revision}
 		}
-		if views[ref].print == "" {
+		if observed[ref].fingerprint == "" {
 			unread = append(unread, ref)
 		}
 	}
-	read, err := p.read(ctx, unread)
-	if err != nil && !interrupted(ctx) {
+	read, err := r.readEach(ctx, unread)
+	if err != nil && !isInterrupted(ctx) {
 		return err
 	}
 	for ref, v := range read {
 		v.revision = cmp.Or(v.revision, bound[ref])
-		views[ref] = v
+		observed[ref] = v
 	}
-	return errors.Join(err, p.mergeScope(ctx, scope, slices.SortedFunc(maps.Keys(bound), object.Compare), views))
+	return errors.Join(err, r.mergeList(ctx, scope, slices.SortedFunc(maps.Keys(bound), object.Compare), observed))
 }
 
-// revision returns the revision of a policy in a policy group, "" if its body has
+// revisionOf returns the revision of a policy in a policy group, "" if its body has
 // none.
-func revision(body []byte) string {
+func revisionOf(body []byte) string {
 	var policy struct {
 		ID string `json:"revision_id"`
 	}

@@ -13,32 +13,31 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Config says what to scan, how often what, and where the findings go. Source,
-// Reader, Store and Owner are needed.
+// Config configures a Scanner. Source, Reader, Store and Owner are required.
 type Config struct {
-	// Source is the journal's word for the organization.
+	// Source names the organization in the store.
 	Source string
 	Reader replication.Reader
 	Store  journal.ScanStore
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
-	// OwnerDied reports whether the process of an owner is known to be dead; nil knows
-	// nothing. The lease of a dead scanner is taken over at once.
+	// OwnerDied reports whether the process of an owner is known to be dead, nil if that
+	// is never known. The lease of a dead scanner is taken over at once.
 	OwnerDied func(owner string) bool
-	// Kinds are those to scan, nil for replication.DefaultKinds. Bags and items go
-	// together.
+	// Kinds are the kinds to scan, nil for object.DefaultKinds. Data bags include their
+	// items.
 	Kinds []object.Kind
 
-	// Rotation is the time within which each frozen cookbook version is read
-	// again; default a day. Within it a forced overwrite is found.
+	// Rotation is the time within which each frozen cookbook version is read again and
+	// a forced overwrite is found; default a day.
 	Rotation time.Duration
-	// Confirm is how many deletions of one scan are confirmed at once by a GET
-	// each; default 50. Those beyond wait for the next scan.
+	// Confirm is the number of deletions that one scan confirms by a GET each; default
+	// 50. Further ones wait for the next scan.
 	Confirm int
-	// Concurrency bounds the requests in flight; default 4.
+	// Concurrency limits the requests in flight; default 4.
 	Concurrency int
-	// Retain is how long rows are kept, default 30 days; KeepRows how many at
-	// most, default 100,000.
+	// Retain is how long rows are kept, default 30 days; KeepRows is their maximum
+	// number, default 100,000.
 	Retain   time.Duration
 	KeepRows int
 
@@ -47,19 +46,18 @@ type Config struct {
 }
 
 const (
-	trimEvery  = time.Hour
-	commitTime = 2 * time.Second // for what an interrupted scan found
+	trimEvery             = time.Hour
+	interruptedCommitTime = 2 * time.Second // to write what an interrupted scan found
 )
 
-// Scanner scans one organization. It may be used again and again, but not
-// concurrently.
+// Scanner scans one organization. It can be reused, but not concurrently.
 type Scanner struct {
 	Config
-	swept   time.Time // frozen versions have had their turn up to here
-	trimmed time.Time
+	rotatedTo time.Time // frozen versions due until then have been read
+	trimmedAt time.Time
 }
 
-// New checks a configuration and makes a scanner of it.
+// New returns a scanner, or an error if a required setting is missing.
 func New(c Config) (*Scanner, error) {
 	if c.Source == "" || c.Reader == nil || c.Store == nil || c.Owner == "" {
 		return nil, errors.New("a scanner needs a source, a reader, a store and an owner")
@@ -85,110 +83,109 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// ErrOvertaken means that the lease was lost, and that another scanner wrote while this
-// one read.
-// Nothing was written.
+// ErrOvertaken means that the lease was lost and that another scanner wrote while this
+// one read. Nothing was written.
 var ErrOvertaken = errors.New("another scanner was faster")
 
-// Report says what a scan did.
+// Report is the result of a scan.
 type Report struct {
 	Started, Ended time.Time
-	// Begun: the journal was begun, for the first time or anew.
+	// Begun reports whether the scan began a journal, the first or a new one.
 	Begun   bool
 	Listed  int // objects on the primary
-	Found   int // of them, read in bulk
+	Found   int // objects read in bulk
 	Read    int // objects read one by one
-	Changes int // rows noted
-	Pending int // objects that are missing from their list and wait for confirmation
-	// Failed are the lists and objects that could not be read: each is as it was
-	// before, and is tried again by the next scan.
+	Changes int // rows written
+	Pending int // objects missing from their list, deletion not confirmed yet
+	// Failed are the errors of lists and objects that could not be read. What is known
+	// of them is unchanged; the next scan reads them again.
 	Failed []error
-	// Unread are the kinds that could not be read whole, each with the first of its
-	// errors in Failed.
+	// Unread are the kinds that could not be read completely, each with its first error
+	// in Failed.
 	Unread map[object.Kind]error
-	Head   journal.Head // of the journal afterwards
-	// Generation is that of the snapshot afterwards.
+	Head   journal.Head // of the journal after the scan
+	// Generation is the generation of the snapshot after the scan.
 	Generation int64
 }
 
-// Scan compares the organization with the memory once and notes what changed. It
-// holds the journal's lease meanwhile, so that scans of an organization never
-// overlap: while another scanner holds it, Scan asks the primary nothing and
-// returns *journal.LeasedError.
+// Scan compares the organization with the memory once and records what changed. It
+// holds the journal's lease, so that scans of an organization never overlap: while
+// another scanner holds the lease, Scan sends no request to the primary and returns
+// *journal.LeasedError.
 //
-// Any other error is why the scan ended early: the server can't be reached or
-// refuses us, or this machine fails; what was found about kinds that were done
-// by then is noted all the same, and when ctx ends, of the kind being read as
-// well. journal.ErrFenced and ErrOvertaken mean that the lease was lost. A list
-// or an object alone that can't be read is no error; see Report.Failed.
+// Any other error says why the scan ended early: the server can't be reached or
+// refuses access, or the local machine fails. The changes of kinds that were read by
+// then are recorded, and when ctx ends, also those of the kind that was being read.
+// journal.ErrFenced and ErrOvertaken mean that the lease was lost. A single list or
+// object that can't be read is not an error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
-	p := &pass{Scanner: s, confirms: s.Confirm}
-	p.report.Started = s.Now()
-	got, err := s.acquire(ctx)
+	r := &scanRun{Scanner: s, confirmsLeft: s.Confirm}
+	r.report.Started = s.Now()
+	got, err := s.acquireLease(ctx)
 	if err == nil {
-		p.lease = got.Lease
-		err = p.scan(ctx)
+		r.lease = got.Lease
+		err = r.scanLeased(ctx)
 	}
-	p.report.Ended = s.Now()
-	s.log(ctx, p.report, err)
-	return p.report, err
+	r.report.Ended = s.Now()
+	s.logReport(ctx, r.report, err)
+	return r.report, err
 }
 
-// scan does the scan under the lease.
-func (p *pass) scan(ctx context.Context) error {
-	defer func() { p.release(ctx) }()
-	held, stop := p.keepLease(ctx)
+// scanLeased scans and releases the lease.
+func (r *scanRun) scanLeased(ctx context.Context) error {
+	defer func() { r.releaseLease(ctx) }()
+	held, stop := r.keepLease(ctx)
 	defer stop()
-	err := p.load(held)
+	err := r.loadState(held)
 	if err != nil {
 		return errors.Join(leaseLost(held), err)
 	}
-	err = p.scanKinds(held)
-	if err == nil || !p.begin || interrupted(held) && len(p.now.Listed) > 0 {
-		err = errors.Join(leaseLost(held), err, p.save(held))
+	err = r.scanKinds(held)
+	if err == nil || !r.beginsJournal || isInterrupted(held) && len(r.current.Listed) > 0 {
+		err = errors.Join(leaseLost(held), err, r.saveResult(held))
 	}
 	return err
 }
 
-// save writes what was read.
-func (p *pass) save(held context.Context) error {
-	p.shortenRows(held)
-	ctx, cancel := inTime(held)
+// saveResult writes what was read, if the lease is still held or no other scanner wrote
+// since it was lost.
+func (r *scanRun) saveResult(held context.Context) error {
+	r.coalesceRows(held)
+	ctx, cancel := withCommitTime(held)
 	defer cancel()
 	if leaseLost(held) != nil {
-		if err := p.reacquire(ctx); err != nil {
+		if err := r.reacquireLease(ctx); err != nil {
 			return err
 		}
 	}
-	return p.commit(ctx)
+	return r.commitResult(ctx)
 }
 
-// inTime gives a scan that was interrupted a little more time for what it found.
-func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	if interrupted(ctx) {
-		return context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+// withCommitTime gives an interrupted scan a little more time to write what it found.
+func withCommitTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if isInterrupted(ctx) {
+		return context.WithTimeout(context.WithoutCancel(ctx), interruptedCommitTime)
 	}
 	return ctx, func() {}
 }
 
-// interrupted reports whether a scan was ended before it was done: by its time, by
-// the end of the process, or because its lease was lost. What it saw until then is
-// kept, and the next scan reads first what this one didn't come to: else an
-// organization that takes longer than a function may would never be replicated by
-// its journal.
-func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
+// isInterrupted reports whether a scan ended early: by its deadline, by the end of the
+// process, or because its lease was lost. What it read is kept, and the next scan first
+// reads what is missing. Otherwise an organization that takes longer than the time limit
+// of a function would never be replicated by its journal.
+func isInterrupted(ctx context.Context) bool { return ctx.Err() != nil }
 
-func (s *Scanner) log(ctx context.Context, r Report, err error) {
+func (s *Scanner) logReport(ctx context.Context, r Report, err error) {
 	args := []any{"source", s.Source, "listed", r.Listed, "found", r.Found, "read", r.Read, "changes", r.Changes,
 		"failed", len(r.Failed), "duration_ms", r.Ended.Sub(r.Started).Milliseconds()}
 	for i, e := range r.Failed[:min(len(r.Failed), 3)] {
 		args = append(args, fmt.Sprintf("failure_%d", i+1), e.Error())
 	}
 	switch {
-	case leasedError(err):
+	case isLeased(err):
 		s.Log.DebugContext(ctx, "another scanner is scanning", "source", s.Source, "error", err.Error())
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
-		s.Log.DebugContext(ctx, "scan broken off", args...)
+		s.Log.DebugContext(ctx, "scan canceled", args...)
 	case err != nil:
 		s.Log.WarnContext(ctx, "scan ended early", append(args, "error", err.Error())...)
 	case r.Begun || r.Changes > 0 || len(r.Failed) > 0:
@@ -198,144 +195,145 @@ func (s *Scanner) log(ctx context.Context, r Report, err error) {
 	}
 }
 
-func (s *Scanner) includes(k object.Kind) bool {
+func (s *Scanner) includesKind(k object.Kind) bool {
 	return replication.Pair{Kinds: s.Kinds}.Includes(k)
 }
 
-// pass is one scan.
-type pass struct {
+// scanRun is one scan.
+type scanRun struct {
 	*Scanner
-	lease      replication.Lease // of the journal
-	known      journal.Recollection
-	begin      bool                          // the journal begins
-	before     *memory                       // as recalled
-	held       map[object.Scope][]object.Ref // objects of before, by kind and bag
-	now        *memory                       // as found
-	rows       []journal.Entry
-	firstReads []object.Ref // of the scope at work: read for the first time
-	gone       []object.Ref
-	confirms   int // GETs left to confirm deletions
-	sweepOK    bool
-	report     Report
+	lease            replication.Lease // of the journal
+	loaded           journal.Recollection
+	beginsJournal    bool                          // a new journal, or the first
+	previous         *memory                       // as loaded
+	knownRefs        map[object.Scope][]object.Ref // objects of previous, by kind and data bag
+	current          *memory                       // as read by this scan
+	rows             []journal.Entry
+	firstReads       []object.Ref // objects of the current scope that were read for the first time
+	deleted          []object.Ref
+	confirmsLeft     int // GETs left to confirm deletions
+	rotationComplete bool
+	report           Report
 }
 
-// load reads the memory. Without one, or with a damaged one, the journal
-// begins anew: what happened meanwhile can't be known, and the new epoch makes
-// its readers compare everything.
-func (p *pass) load(ctx context.Context) (err error) {
-	if p.known, err = p.Store.Recall(ctx, p.Source); err != nil {
+// loadState reads the memory. If there is none, or it is damaged, the scan begins a
+// new journal: earlier changes are unknown, and the new epoch makes readers compare
+// everything.
+func (r *scanRun) loadState(ctx context.Context) (err error) {
+	if r.loaded, err = r.Store.Recall(ctx, r.Source); err != nil {
 		return err
 	}
-	p.before = newMemory()
-	p.begin = p.known.Head.Epoch == "" || p.known.Blob == nil
-	if !p.begin {
-		p.before, err = decodeMemory(p.known.Blob)
+	r.previous = newMemory()
+	r.beginsJournal = r.loaded.Head.Epoch == "" || r.loaded.Blob == nil
+	if !r.beginsJournal {
+		r.previous, err = decodeMemory(r.loaded.Blob)
 		if errors.Is(err, errMemory) {
-			p.Log.WarnContext(ctx, "the journal begins anew", "source", p.Source, "error", err.Error())
-			p.before, p.begin, err = newMemory(), true, nil
+			r.Log.WarnContext(ctx, "scan begins a new journal", "source", r.Source, "error", err.Error())
+			r.previous, r.beginsJournal, err = newMemory(), true, nil
 		}
 	}
 	if err != nil {
 		return err
 	}
-	p.now, p.held = p.before.clone(), map[object.Scope][]object.Ref{}
-	for ref := range p.before.Objects {
+	r.current, r.knownRefs = r.previous.clone(), map[object.Scope][]object.Ref{}
+	for ref := range r.previous.Objects {
 		s := object.Scope{Kind: ref.Kind}
 		if ref.Kind == object.DataBagItem {
 			s.Name = ref.Name
 		}
-		p.held[s] = append(p.held[s], ref)
+		r.knownRefs[s] = append(r.knownRefs[s], ref)
 	}
 	return nil
 }
 
-// commit writes rows and memory. An idle scan writes neither.
-func (p *pass) commit(ctx context.Context) error {
-	p.sortGone()
-	rows := journal.Distinct(p.rows)
-	p.report.Head, p.report.Generation = p.known.Head, p.known.Generation
-	if !p.changed() {
-		return p.trim(ctx)
+// commitResult writes rows and memory, unless nothing changed.
+func (r *scanRun) commitResult(ctx context.Context) error {
+	r.appendDeletions()
+	rows := journal.Distinct(r.rows)
+	r.report.Head, r.report.Generation = r.loaded.Head, r.loaded.Generation
+	if !r.hasChanges() {
+		return r.trimJournal(ctx)
 	}
 	var err error
-	step := journal.Step{Generation: p.known.Generation}
+	step := journal.Step{Generation: r.loaded.Generation}
 	for len(rows) > journal.MaxAppend {
 		step.Entries, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
-		if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
+		if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), step); err != nil {
 			return err
 		}
-		p.report.Changes += len(step.Entries)
+		r.report.Changes += len(step.Entries)
 	}
 	step.Entries = rows
-	if step.Blob, err = p.now.encode(); err != nil {
+	if step.Blob, err = r.current.encode(); err != nil {
 		return err
 	}
-	if p.begin {
+	if r.beginsJournal {
 		step.Begin = journal.NewEpoch()
 	}
-	if p.report.Head, err = p.Store.Commit(ctx, p.Source, p.lease.Fence, p.Now(), step); err != nil {
+	if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), step); err != nil {
 		return err
 	}
-	p.report.Generation++
-	p.report.Begun, p.report.Changes = p.begin, p.report.Changes+len(rows)
-	p.Scanner.swept = p.now.Swept
-	return p.trim(ctx)
+	r.report.Generation++
+	r.report.Begun, r.report.Changes = r.beginsJournal, r.report.Changes+len(rows)
+	r.Scanner.rotatedTo = r.current.RotatedTo
+	return r.trimJournal(ctx)
 }
 
-// lateRows is how many rows an interrupted scan writes.
-const lateRows = 20 * journal.MaxAppend
+// maxInterruptedRows is the maximum number of rows that an interrupted scan writes.
+const maxInterruptedRows = 20 * journal.MaxAppend
 
-// shortenRows puts a row for each kind in the place of more rows than an interrupted
-// scan can write in time.
-func (p *pass) shortenRows(ctx context.Context) {
-	if !interrupted(ctx) || len(p.rows)+len(p.gone) <= lateRows {
+// coalesceRows replaces the rows by one row per kind if they are more than an
+// interrupted scan can write in time.
+func (r *scanRun) coalesceRows(ctx context.Context) {
+	if !isInterrupted(ctx) || len(r.rows)+len(r.deleted) <= maxInterruptedRows {
 		return
 	}
-	p.sortGone()
-	for i, row := range p.rows {
+	r.appendDeletions()
+	for i, row := range r.rows {
 		var ref object.Ref
 		if ref.UnmarshalText([]byte(row.Path)) == nil {
-			p.rows[i] = journal.Entry{Action: journal.Update, Path: container(object.Scope{Kind: ref.Kind}).Path()}
+			r.rows[i] = journal.Entry{Action: journal.Update, Path: containerOf(object.Scope{Kind: ref.Kind}).Path()}
 		}
 	}
 }
 
-// changed reports whether there is something to write. That frozen versions had
-// their turn is written now and then only.
-func (p *pass) changed() bool {
-	if p.begin || len(p.rows) > 0 || len(p.before.Objects) != len(p.now.Objects) || len(p.before.Listed) != len(p.now.Listed) {
+// hasChanges reports whether there is something to write. The progress of the rotation
+// alone is written only from time to time.
+func (r *scanRun) hasChanges() bool {
+	if r.beginsJournal || len(r.rows) > 0 || len(r.previous.Objects) != len(r.current.Objects) ||
+		len(r.previous.Listed) != len(r.current.Listed) {
 		return true
 	}
-	for ref, k := range p.now.Objects {
-		if p.before.Objects[ref] != k {
+	for ref, k := range r.current.Objects {
+		if r.previous.Objects[ref] != k {
 			return true
 		}
 	}
-	if p.now.Swept.Sub(p.before.Swept).Abs() >= p.Rotation/24 {
+	if r.current.RotatedTo.Sub(r.previous.RotatedTo).Abs() >= r.Rotation/24 {
 		return true
 	}
-	p.Scanner.swept = p.now.Swept
+	r.Scanner.rotatedTo = r.current.RotatedTo
 	return false
 }
 
-func (p *pass) trim(ctx context.Context) error {
-	now := p.Now()
-	if now.Sub(p.trimmed) < trimEvery {
+func (r *scanRun) trimJournal(ctx context.Context) error {
+	now := r.Now()
+	if now.Sub(r.trimmedAt) < trimEvery {
 		return nil
 	}
-	head, err := p.Store.Trim(ctx, p.Source, now.Add(-p.Retain), p.KeepRows)
+	head, err := r.Store.Trim(ctx, r.Source, now.Add(-r.Retain), r.KeepRows)
 	if err == nil {
-		p.Scanner.trimmed, p.report.Head = now, head
+		r.Scanner.trimmedAt, r.report.Head = now, head
 	}
 	return err
 }
 
-// sortGone puts the rows of deletions behind all others, in the reverse of the
-// order in which objects are applied: items before their bag.
-func (p *pass) sortGone() {
-	slices.SortFunc(p.gone, func(a, b object.Ref) int { return object.Compare(b, a) })
-	for _, ref := range p.gone {
-		p.rows = append(p.rows, journal.Entry{Action: journal.Delete, Path: ref.Path()})
+// appendDeletions appends the rows of deletions to all others, in the reverse of the
+// order in which objects are applied: items before their data bag.
+func (r *scanRun) appendDeletions() {
+	slices.SortFunc(r.deleted, func(a, b object.Ref) int { return object.Compare(b, a) })
+	for _, ref := range r.deleted {
+		r.rows = append(r.rows, journal.Entry{Action: journal.Delete, Path: ref.Path()})
 	}
-	p.gone = nil
+	r.deleted = nil
 }

@@ -16,64 +16,65 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// dying fails at its nth write, before or after it took effect.
-type dying struct {
+// failingStore fails at a write, before or after it takes effect, and at all later ones.
+type failingStore struct {
 	journal.ScanStore
-	at    int
-	after bool
-	n     int
+	failAt     int
+	afterWrite bool
+	writes     int
 }
 
-var errDied = errors.New("the process died here")
+var errKilled = errors.New("the process was killed")
 
-func (d *dying) dies(do func() error) error {
-	d.n++
-	if d.n < d.at {
+func (d *failingStore) failWrite(do func() error) error {
+	d.writes++
+	if d.writes < d.failAt {
 		return do()
 	}
-	if d.n == d.at && d.after {
+	if d.writes == d.failAt && d.afterWrite {
 		_ = do()
 	}
-	return errDied
+	return errKilled
 }
 
-func (d *dying) Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (r journal.Recollection, err error) {
-	err = d.dies(func() error { r, err = d.ScanStore.Acquire(ctx, source, owner, now, ttl); return err })
+func (d *failingStore) Acquire(ctx context.Context, source, owner string, now time.Time,
+	ttl time.Duration) (r journal.Recollection, err error) {
+	err = d.failWrite(func() error { r, err = d.ScanStore.Acquire(ctx, source, owner, now, ttl); return err })
 	return r, err
 }
 
-func (d *dying) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.Step) (h journal.Head, err error) {
-	err = d.dies(func() error { h, err = d.ScanStore.Commit(ctx, source, fence, now, s); return err })
+func (d *failingStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.Step) (h journal.Head, err error) {
+	err = d.failWrite(func() error { h, err = d.ScanStore.Commit(ctx, source, fence, now, s); return err })
 	return h, err
 }
 
-func (d *dying) Release(ctx context.Context, source string, fence int64) error {
-	return d.dies(func() error { return d.ScanStore.Release(ctx, source, fence) })
+func (d *failingStore) Release(ctx context.Context, source string, fence int64) error {
+	return d.failWrite(func() error { return d.ScanStore.Release(ctx, source, fence) })
 }
 
-// TestKilledScannersLoseNoRow kills a scanner that has 250 changes to note at
-// each of its writes. The next one, after the lease, notes what is missing.
-func TestKilledScannersLoseNoRow(t *testing.T) {
+// TestKilledScannersLoseNoRows kills a scanner that has 250 changes to write, at each of
+// its writes. The next one, after the lease has expired, writes the missing rows.
+func TestKilledScannersLoseNoRows(t *testing.T) {
 	for at := 1; at <= 5; at++ {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("write %d, after it %v", at, after), func(t *testing.T) {
-				w := newWorld(t)
-				w.begin()
+				w := newFixture(t)
+				w.beginJournal()
 				var want []string
 				for i := range 250 {
 					w.org.PutRole(fmt.Sprintf("r%03d", i), `{}`)
 					want = append(want, fmt.Sprintf("create /roles/r%03d", i))
 				}
 				alive := w.store
-				w.store = &dying{ScanStore: alive, at: at, after: after}
-				_, err := w.scanner().Scan(t.Context())
-				if at < 5 && !errors.Is(err, errDied) {
+				w.store = &failingStore{ScanStore: alive, failAt: at, afterWrite: after}
+				_, err := w.newScanner().Scan(t.Context())
+				if at < 5 && !errors.Is(err, errKilled) {
 					t.Fatalf("error %v", err)
 				}
 				w.store = alive
 				w.now = w.now.Add(2 * time.Minute)
-				w.scan()
-				got := w.rows()
+				w.mustScan()
+				got := w.newRows()
 				if n := len(got); n < 250 || n > 500 {
 					t.Errorf("%d rows", n)
 				}
@@ -81,64 +82,64 @@ func TestKilledScannersLoseNoRow(t *testing.T) {
 				if got = slices.Compact(got); !slices.Equal(got, want) {
 					t.Errorf("%d different rows, want 250", len(got))
 				}
-				w.scanWants()
+				w.scanAndWantRows()
 			})
 		}
 	}
 }
 
-func TestAHeldLeaseKeepsOthersOut(t *testing.T) {
-	w := newWorld(t)
-	w.fill()
-	w.begin()
+func TestHeldLeaseExcludesOtherScanners(t *testing.T) {
+	w := newFixture(t)
+	w.addObjects()
+	w.beginJournal()
 	if _, err := w.store.Acquire(t.Context(), source, "somebody", w.now, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	w.asked()
-	_, err := w.scanner().Scan(t.Context())
+	w.takeRequests()
+	_, err := w.newScanner().Scan(t.Context())
 	var leased *journal.LeasedError
 	if !errors.As(err, &leased) || leased.Lease.Owner != "somebody" {
 		t.Errorf("error %v, want *LeasedError", err)
 	}
-	if got := w.asked(); len(got) != 0 {
+	if got := w.takeRequests(); len(got) != 0 {
 		t.Errorf("asked %q", got)
 	}
 	w.config.OwnerDied = func(owner string) bool { return owner == "somebody" }
 	w.org.PutRole("new", `{}`)
-	w.scanWants("create /roles/new")
+	w.scanAndWantRows("create /roles/new")
 	w.now = w.now.Add(time.Minute)
-	w.scanWants()
+	w.scanAndWantRows()
 }
 
-// TestAnOvertakenScannerWritesNothing: its process is suspended until its lease has
-// ended, and another scanner does a whole scan meanwhile.
-func TestAnOvertakenScannerWritesNothing(t *testing.T) {
-	w := newWorld(t)
-	w.fill()
-	w.begin()
+// TestOvertakenScannerWritesNothing: its process is suspended until its lease has
+// expired, and another scanner completes a scan in between.
+func TestOvertakenScannerWritesNothing(t *testing.T) {
+	w := newFixture(t)
+	w.addObjects()
+	w.beginJournal()
 	w.org.PutRole("new", `{}`)
 	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
 		w.now = w.now.Add(2 * time.Minute)
-		w.scan()
+		w.mustScan()
 	}})
-	report, err := w.scanner().Scan(t.Context())
+	report, err := w.newScanner().Scan(t.Context())
 	if !errors.Is(err, journal.ErrFenced) || report.Changes != 0 {
-		t.Errorf("error %v, want ErrFenced; %d rows noted", err, report.Changes)
+		t.Errorf("error %v, want ErrFenced; %d rows written", err, report.Changes)
 	}
 	w.wantRows("create /roles/new")
-	w.scanWants()
+	w.scanAndWantRows()
 }
 
-func TestTwoScannersAtOnce(t *testing.T) {
-	w := newWorld(t)
-	w.begin()
+func TestConcurrentScanners(t *testing.T) {
+	w := newFixture(t)
+	w.beginJournal()
 	for round := range 6 {
 		for i := range 120 {
 			w.org.PutRole(fmt.Sprintf("r%d-%03d", round, i), `{}`)
 		}
 		var wg sync.WaitGroup
 		for range 3 {
-			s := w.scanner()
+			s := w.newScanner()
 			wg.Go(func() {
 				_, err := s.Scan(context.Background())
 				var leased *journal.LeasedError
@@ -148,19 +149,19 @@ func TestTwoScannersAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := w.rows(); len(got) != 120 {
+		if got := w.newRows(); len(got) != 120 {
 			t.Errorf("round %d: %d rows, want 120", round, len(got))
 		}
 	}
-	w.scanWants()
+	w.scanAndWantRows()
 }
 
-func TestALostMemoryMakesTheJournalAnew(t *testing.T) {
+func TestDamagedMemoryRestartsTheJournal(t *testing.T) {
 	for name, blob := range map[string][]byte{"damaged": []byte("\x1f\x8bnot a memory"), "empty": {}} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.fill()
-			w.begin()
+			w := newFixture(t)
+			w.addObjects()
+			w.beginJournal()
 			before, err := w.store.Recall(t.Context(), source)
 			if err != nil {
 				t.Fatal(err)
@@ -169,12 +170,13 @@ func TestALostMemoryMakesTheJournalAnew(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, w.now, journal.Step{Generation: lease.Generation, Blob: blob}); err != nil {
+			if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, w.now,
+				journal.Step{Generation: lease.Generation, Blob: blob}); err != nil {
 				t.Fatal(err)
 			}
 			w.now = w.now.Add(time.Minute)
 			w.org.DeleteRole("base")
-			if r := w.scan(); !r.Begun || r.Head.Epoch == before.Head.Epoch || r.Head.Oldest <= before.Head.Newest {
+			if r := w.mustScan(); !r.Begun || r.Head.Epoch == before.Head.Epoch || r.Head.Oldest <= before.Head.Newest {
 				t.Errorf("%+v after %+v", r, before.Head)
 			}
 			w.wantRows("begin /")
@@ -182,14 +184,14 @@ func TestALostMemoryMakesTheJournalAnew(t *testing.T) {
 	}
 }
 
-func TestRowsAreDroppedWithTime(t *testing.T) {
-	w := newWorld(t)
+func TestOldRowsAreTrimmed(t *testing.T) {
+	w := newFixture(t)
 	w.config.Retain = 24 * time.Hour
-	w.begin()
+	w.beginJournal()
 	start, _ := w.store.Head(t.Context(), source)
 	for range 4 {
 		w.org.PutRole("a", fmt.Sprintf(`{"description":"%s"}`, w.now))
-		w.scan()
+		w.mustScan()
 		w.now = w.now.Add(10 * time.Hour)
 	}
 	head, err := w.store.Head(t.Context(), source)
@@ -198,33 +200,34 @@ func TestRowsAreDroppedWithTime(t *testing.T) {
 	}
 	_, err = journal.After(t.Context(), w.store, source, "", start.Newest, 1)
 	if !errors.Is(err, replication.ErrPositionLost) {
-		t.Errorf("a reader of yesterday: %v, want ErrPositionLost", err)
+		t.Errorf("a reader with a trimmed position: %v, want ErrPositionLost", err)
 	}
 }
 
-func TestEveryKindOfServer(t *testing.T) {
+func TestServerVariants(t *testing.T) {
 	goiardi := cheftest.Options{Orgless: true, MaxAPIVersion: 1, LenientVersion: true, EmptyUnknown: true, NoFrontEnd: true}
 	for name, o := range map[string]cheftest.Options{
-		"API version 2": {}, "API version 1": {MaxAPIVersion: 1}, "API version 0": {MaxAPIVersion: cheftest.OnlyVersion0}, "like goiardi": goiardi,
+		"API version 2": {}, "API version 1": {MaxAPIVersion: 1}, "API version 0": {MaxAPIVersion: cheftest.OnlyVersion0},
+		"like goiardi": goiardi,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, o)
-			w.fill()
-			w.begin()
-			w.scanWants()
+			w := newFixture(t, o)
+			w.addObjects()
+			w.beginJournal()
+			w.scanAndWantRows()
 			w.org.PutRole("web", `{"description":"changed"}`)
 			w.org.PutDataBagItem("users", "bob", `{"id":"bob","n":3}`)
-			w.org.PutCookbook("apt", "1.0.0", files("changed"), true)
+			w.org.PutCookbook("apt", "1.0.0", cookbookFiles("changed"), true)
 			w.org.DeleteEnvironment("test")
 			w.org.DeleteDataBag("users")
-			w.scanWants("update /roles/web", "update /cookbooks/apt/1.0.0", "delete /environments/test",
+			w.scanAndWantRows("update /roles/web", "update /cookbooks/apt/1.0.0", "delete /environments/test",
 				"delete /data/users/bob", "delete /data/users/alice", "delete /data/users")
-			w.scanWants()
+			w.scanAndWantRows()
 		})
 	}
 }
 
-func TestScannersNeedTheirParts(t *testing.T) {
+func TestNewRequiresItsParts(t *testing.T) {
 	if _, err := scan.New(scan.Config{}); err == nil {
 		t.Error("no error for an empty configuration")
 	}

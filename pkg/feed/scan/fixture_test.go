@@ -18,22 +18,22 @@ import (
 
 const source = "chef.example.com-acme"
 
-// world is a primary without a feed, a journal and a clock that the test moves.
-type world struct {
-	t       testing.TB
-	primary *cheftest.Server
-	org     *cheftest.Org
-	client  *chef.Client
-	store   journal.ScanStore
-	now     time.Time
-	config  scan.Config // for the next scanner
-	after   int64       // rows up to here were looked at
-	count   int
+// fixture is a primary without a feed, a journal, and a clock that the test sets.
+type fixture struct {
+	t        testing.TB
+	primary  *cheftest.Server
+	org      *cheftest.Org
+	client   *chef.Client
+	store    journal.ScanStore
+	now      time.Time
+	config   scan.Config // for the next scanner
+	lastRow  int64       // newest row that newRows returned
+	scanners int
 }
 
-func newWorld(t testing.TB, options ...cheftest.Options) *world {
+func newFixture(t testing.TB, options ...cheftest.Options) *fixture {
 	t.Helper()
-	w := &world{t: t, primary: cheftest.Start(t, options...), now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	w := &fixture{t: t, primary: cheftest.Start(t, options...), now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
 	orgless := len(options) > 0 && options[0].Orgless
 	if orgless {
 		w.org = w.primary.Org("")
@@ -61,12 +61,12 @@ func newClient(t testing.TB, c chef.Config) *chef.Client {
 	return client
 }
 
-// scanner makes a scanner as a process of its own.
-func (w *world) scanner() *scan.Scanner {
+// newScanner returns a scanner with an owner of its own, as another process has.
+func (w *fixture) newScanner() *scan.Scanner {
 	w.t.Helper()
-	w.count++
+	w.scanners++
 	c := w.config
-	c.Source, c.Store, c.Owner, c.Now = source, w.store, fmt.Sprintf("process-%d", w.count), func() time.Time { return w.now }
+	c.Source, c.Store, c.Owner, c.Now = source, w.store, fmt.Sprintf("process-%d", w.scanners), func() time.Time { return w.now }
 	if c.Reader == nil {
 		c.Reader = endpoint.NewSource(w.client.Org("acme"), nil)
 	}
@@ -77,13 +77,13 @@ func (w *world) scanner() *scan.Scanner {
 	return s
 }
 
-// scan scans once, with a scanner that knows nothing but the store.
-func (w *world) scan() scan.Report {
+// mustScan scans once, with a new scanner.
+func (w *fixture) mustScan() scan.Report {
 	w.t.Helper()
-	return w.scanWith(w.scanner())
+	return w.mustScanWith(w.newScanner())
 }
 
-func (w *world) scanWith(s *scan.Scanner) scan.Report {
+func (w *fixture) mustScanWith(s *scan.Scanner) scan.Report {
 	w.t.Helper()
 	report, err := s.Scan(context.Background())
 	if err != nil {
@@ -93,46 +93,46 @@ func (w *world) scanWith(s *scan.Scanner) scan.Report {
 	return report
 }
 
-// begin does the first scan and looks at its only row.
-func (w *world) begin() {
+// beginJournal does the first scan and checks its only row.
+func (w *fixture) beginJournal() {
 	w.t.Helper()
-	if r := w.scan(); !r.Begun || r.Changes != 0 {
+	if r := w.mustScan(); !r.Begun || r.Changes != 0 {
 		w.t.Fatalf("first scan: %+v", r)
 	}
 	w.wantRows("begin /")
 }
 
-// rows returns the rows since the last call as "action path".
-func (w *world) rows() (out []string) {
+// newRows returns the rows written since the last call as "action path".
+func (w *fixture) newRows() (out []string) {
 	w.t.Helper()
-	page, err := w.store.Rows(context.Background(), source, w.after, 1_000_000)
+	page, err := w.store.Rows(context.Background(), source, w.lastRow, 1_000_000)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for _, r := range page.Rows {
 		out = append(out, r.Action+" "+r.Path)
-		w.after = r.ID
+		w.lastRow = r.ID
 	}
 	return out
 }
 
-func (w *world) wantRows(want ...string) {
+func (w *fixture) wantRows(want ...string) {
 	w.t.Helper()
-	if got := w.rows(); !slices.Equal(got, want) {
+	if got := w.newRows(); !slices.Equal(got, want) {
 		w.t.Errorf("rows\n got %q\nwant %q", got, want)
 	}
 }
 
-// scanWants scans once and wants these rows.
-func (w *world) scanWants(want ...string) scan.Report {
+// scanAndWantRows scans once and compares the new rows.
+func (w *fixture) scanAndWantRows(want ...string) scan.Report {
 	w.t.Helper()
-	r := w.scan()
+	r := w.mustScan()
 	w.wantRows(want...)
 	return r
 }
 
-// fill puts a bit of everything on the primary.
-func (w *world) fill() {
+// addObjects adds objects of several kinds to the primary.
+func (w *fixture) addObjects() {
 	w.org.PutRole("base", `{"run_list":[]}`)
 	w.org.PutRole("web", `{"run_list":["role[base]"]}`)
 	w.org.PutEnvironment("prod", `{}`)
@@ -141,17 +141,17 @@ func (w *world) fill() {
 	w.org.PutDataBagItem("users", "bob", `{"id":"bob","n":2}`)
 	w.org.PutDataBagItem("one", "only", `{"id":"only"}`)
 	w.org.PutDataBag("empty")
-	w.org.PutCookbook("apt", "1.0.0", files("one"), false)
-	w.org.PutCookbook("apt", "2.0.0", files("two"), true)
+	w.org.PutCookbook("apt", "1.0.0", cookbookFiles("one"), false)
+	w.org.PutCookbook("apt", "2.0.0", cookbookFiles("two"), true)
 }
 
-func files(text string) map[string][]byte {
+func cookbookFiles(text string) map[string][]byte {
 	return map[string][]byte{"recipes/default.rb": []byte(text), "metadata.rb": []byte("m " + text)}
 }
 
-// asked lists the requests since the last call as "METHOD path", without the
-// question for versions.
-func (w *world) asked() (out []string) {
+// takeRequests returns the requests since the last call as "METHOD path", without the
+// negotiation of API versions.
+func (w *fixture) takeRequests() (out []string) {
 	for _, r := range w.primary.Requests() {
 		if r.Path != "/server_api_version" {
 			out = append(out, r.Method+" "+r.Path)
