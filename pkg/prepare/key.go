@@ -13,20 +13,20 @@ import (
 	"chefsync/pkg/chef"
 )
 
-// KeyStore is where the actor's private key is kept.
+// KeyStore stores the actor's private key.
 type KeyStore interface {
-	// Where names the place, without the key.
+	// Where returns the name of the place, without the key.
 	Where() string
-	// Load returns the key, or an error that is fs.ErrNotExist.
+	// Load returns the key, or an error that wraps fs.ErrNotExist.
 	Load() (*rsa.PrivateKey, error)
-	// Create makes a key and keeps it. It never replaces one.
+	// Create creates and stores a key. It never replaces one.
 	Create() (*rsa.PrivateKey, error)
 }
 
-// keyBits is the size of the keys that Chef Servers make themselves.
+// keyBits is the size of the keys that Chef Servers generate.
 const keyBits = 2048
 
-// NewKey makes a private key, also in the PEM form that key stores keep.
+// NewKey returns a new private key, and its PEM form for key stores.
 func NewKey() (key *rsa.PrivateKey, text []byte, err error) {
 	if key, err = rsa.GenerateKey(rand.Reader, keyBits); err != nil {
 		return nil, nil, err
@@ -34,10 +34,10 @@ func NewKey() (key *rsa.PrivateKey, text []byte, err error) {
 	return key, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), nil
 }
 
-// FileKey keeps the key in a file, as the configuration's file: does.
+// FileKey stores the key in a file.
 type FileKey struct{ Path string }
 
-// Where is the reference as the configuration writes it.
+// Where returns the reference as the configuration writes it.
 func (f FileKey) Where() string { return "file:" + f.Path }
 
 // Load reads the key.
@@ -49,8 +49,8 @@ func (f FileKey) Load() (*rsa.PrivateKey, error) {
 	return chef.ParseKey(text)
 }
 
-// Create writes a new key, readable by its owner alone. The file appears whole
-// or not at all.
+// Create writes a new key that only its owner can read. It creates the file
+// atomically.
 func (f FileKey) Create() (*rsa.PrivateKey, error) {
 	key, text, err := NewKey()
 	if err != nil {
@@ -75,7 +75,7 @@ func (f FileKey) Create() (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-// publicPEM is the public half as Chef Servers want it.
+// publicPEM returns the public key in the form that Chef Servers accept.
 func publicPEM(key *rsa.PrivateKey) string {
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package prepare makes an organization of a Chef Server ready for replication:
-// it sees to a key pair, to a user or API client that owns it, to membership
-// and rights, and proves them (docs/chef-server-api.md §7, §8). Whatever is in place
-// stays as it is, so running it twice changes nothing.
+// it ensures a key pair, a user or API client that owns it, membership in the
+// organization, and rights, and verifies them with requests (docs/chef-server-api.md
+// §7, §8). It doesn't change what is already in place, so a second run changes nothing.
 package prepare
 
 import (
@@ -18,7 +18,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Side says what the organization is for.
+// Side is the side of replication that the organization is on.
 type Side string
 
 // The sides.
@@ -27,7 +27,7 @@ const (
 	Replica Side = "replica" // is written
 )
 
-// ParseSide reads a side.
+// ParseSide returns the side of a name.
 func ParseSide(s string) (Side, error) {
 	if s != string(Primary) && s != string(Replica) {
 		return "", fmt.Errorf("%q is not a side: expected primary or replica", s)
@@ -35,18 +35,18 @@ func ParseSide(s string) (Side, error) {
 	return Side(s), nil
 }
 
-// Actor is what signs the requests of the replication.
+// Actor is the type of the principal that signs the requests of replication.
 type Actor string
 
-// The actors. Auto takes the one that exists, else makes a user if the caller
-// may, else a client.
+// The actors. Auto uses the one that exists, or else creates a user if the caller is
+// allowed to, or else a client.
 const (
 	Auto   Actor = ""
 	User   Actor = "user"
 	Client Actor = "client"
 )
 
-// ParseActor reads an actor; auto and the empty word are Auto.
+// ParseActor returns the actor of a name; both "auto" and "" are Auto.
 func ParseActor(s string) (Actor, error) {
 	switch s {
 	case "", "auto":
@@ -57,28 +57,28 @@ func ParseActor(s string) (Actor, error) {
 	return "", fmt.Errorf("%q is not an actor: expected auto, user or client", s)
 }
 
-// Options say what to prepare, and with what.
+// Options configure Run.
 type Options struct {
 	Org   string
 	Side  Side
-	Name  string // of the user or client that replication signs as
+	Name  string // of the user or client that signs the requests of replication
 	Actor Actor
-	// Admin makes the actor an admin of the organization, as the old product did.
+	// Admin adds the actor to the group admins, as the previous product did.
 	Admin bool
-	// Kinds are replicated besides the default ones, which always are.
+	// Kinds are the replicated kinds besides the default ones.
 	Kinds []object.Kind
-	// Check changes nothing.
+	// Check reports the state without changing anything.
 	Check bool
-	// Caller signs as a superuser or as an admin of the organization. Nil is
-	// enough for a Check that only asks what the actor may do.
+	// Caller signs as a superuser or as an admin of the organization. It may be nil for
+	// a Check of the actor's rights.
 	Caller *chef.Client
 	Key    KeyStore
-	// Connect gives the client that signs as the actor.
+	// Connect returns a client that signs as the actor.
 	Connect func(*rsa.PrivateKey) (*chef.Client, error)
 }
 
-// collections are the paths below the organization that replication works in.
-func (o Options) collections() []string {
+// replicatedCollections returns the paths of the replicated kinds below the organization.
+func (o Options) replicatedCollections() []string {
 	var all []string
 	for _, k := range append(object.DefaultKinds(), o.Kinds...) {
 		all = append(all, object.Ref{Kind: k}.Path())
@@ -87,32 +87,32 @@ func (o Options) collections() []string {
 	return slices.Compact(all)
 }
 
-// isOptional reports whether a server may lack a collection and its container
-// altogether: those of policyfiles (docs/chef-server-api.md §5.2, §8.1).
+// isOptional reports whether a server may have neither a collection nor its container:
+// those of Policyfiles (docs/chef-server-api.md §5.2, §8.1).
 func isOptional(collection string) bool {
-	return !slices.Contains(Options{}.collections(), collection)
+	return !slices.Contains(Options{}.replicatedCollections(), collection)
 }
 
-// State says how a step was found or left.
+// State is the result of a step.
 type State string
 
 // The states of a step.
 const (
 	Fine    State = "ok"      // was in place
 	Done    State = "done"    // was missing and is in place now
-	Missing State = "missing" // is missing; a check changes nothing
-	Failed  State = "failed"  // a proof failed
-	Unknown State = "unknown" // couldn't be found out
+	Missing State = "missing" // is missing and was not created
+	Failed  State = "failed"  // a verification failed
+	Unknown State = "unknown" // could not be determined
 )
 
-// Step is one thing that was looked at.
+// Step is one thing that was checked or changed.
 type Step struct {
 	What   string `json:"what"`
 	State  State  `json:"state"`
 	Detail string `json:"detail,omitempty"`
 }
 
-// Report says what was found and done.
+// Report is the result of Run.
 type Report struct {
 	Organization  string   `json:"organization"`
 	Side          Side     `json:"side"`
@@ -127,28 +127,29 @@ type Report struct {
 	Groups        []string `json:"groups"`        // that the actor belongs to
 	Organizations []string `json:"organizations"` // that the actor belongs to
 	Actors        []string `json:"actors"`        // users and clients of the organization
-	// Refused are the containers of a replica in which creating is refused, and
-	// Unchecked the rights there that could not be looked at; of a check only.
+	// Refused are the containers of a replica in which the actor may not create
+	// objects, Unchecked the rights there that could not be checked. Only a check sets
+	// them.
 	Refused   []string `json:"refused,omitempty"`
 	Unchecked []string `json:"unchecked,omitempty"`
 }
 
-// run is one preparation at work.
-type run struct {
+// runner is one call of Run.
+type runner struct {
 	Options
 	report *Report
 	caller *chef.Org       // nil without a caller
 	key    *rsa.PrivateKey // nil without one
 	sync   *chef.Org       // signs as the actor; nil without a key
 	groups map[string]bool
-	// granted are the collections whose ACL shows all that is needed.
+	// granted are the collections whose ACL includes all required rights.
 	granted map[string]bool
 }
 
-// Run prepares an organization. The report tells what was done, also beside an
+// Run prepares an organization. It returns the report of what was done also with an
 // error. Errors are of type [*replication.Error].
 func Run(ctx context.Context, o Options) (*Report, error) {
-	r := &run{Options: o, groups: map[string]bool{}, granted: map[string]bool{}, report: &Report{
+	r := &runner{Options: o, groups: map[string]bool{}, granted: map[string]bool{}, report: &Report{
 		Organization: o.Org, Side: o.Side, Name: o.Name, Key: o.Key.Where(), Ready: true,
 		Groups: []string{}, Organizations: []string{}, Actors: []string{},
 	}}
@@ -156,9 +157,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		r.caller = o.Caller.Org(o.Org)
 		r.report.Caller, r.report.Server = o.Caller.User(), o.Caller.Name()
 	}
-	for _, step := range []func(context.Context) error{
-		r.findKey, r.haveOrg, r.makeKey, r.haveActor, r.haveMembership, r.haveRights, r.proveRights, r.lookAround,
-	} {
+	for _, step := range []func(context.Context) error{r.findKey, r.ensureOrg, r.ensureKey, r.ensureActor, r.ensureMembership,
+		r.ensureRights, r.verifyAccess, r.listActors} {
 		if err := step(ctx); err != nil {
 			r.report.Ready = false
 			return r.report, err
@@ -167,8 +167,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r.report, nil
 }
 
-// addStep notes what was found or done.
-func (r *run) addStep(s State, what, format string, args ...any) {
+// addStep adds a step to the report.
+func (r *runner) addStep(s State, what, format string, args ...any) {
 	r.report.Steps = append(r.report.Steps, Step{What: what, State: s, Detail: fmt.Sprintf(format, args...)})
 	switch s {
 	case Done:
@@ -178,8 +178,8 @@ func (r *run) addStep(s State, what, format string, args ...any) {
 	}
 }
 
-// mayChange reports whether something missing may be mended; if not, it is noted.
-func (r *run) mayChange(what, format string, args ...any) bool {
+// canRepair reports whether something missing may be created; if not, it adds a step.
+func (r *runner) canRepair(what, format string, args ...any) bool {
 	if r.Check || r.caller == nil {
 		r.addStep(Missing, what, format, args...)
 		return false
@@ -187,13 +187,13 @@ func (r *run) mayChange(what, format string, args ...any) bool {
 	return true
 }
 
-// findKey loads the private key, if there is one.
-func (r *run) findKey(context.Context) error {
+// findKey loads the private key if it exists.
+func (r *runner) findKey(context.Context) error {
 	key, err := r.Key.Load()
 	switch {
 	case err == nil:
 		r.addStep(Fine, "private key", "%s", r.Key.Where())
-		return r.useKey(key)
+		return r.connectWith(key)
 	case !errors.Is(err, fs.ErrNotExist):
 		return r.localError("load the private key", err, "correct the key in the configuration, or move the broken file away")
 	case r.Check:
@@ -202,10 +202,10 @@ func (r *run) findKey(context.Context) error {
 	return nil
 }
 
-// makeKey makes a private key where the configuration points. The server and the
-// organization have answered by then: a key that no server knows helps nobody, and
-// what reads it would be refused instead of finding none.
-func (r *run) makeKey(context.Context) error {
+// ensureKey creates a private key at the configured place. It runs after the server and
+// the organization have answered: with a key that no server knows, requests would be
+// refused instead of the key being reported missing.
+func (r *runner) ensureKey(context.Context) error {
 	if r.key != nil || r.Check {
 		return nil
 	}
@@ -215,11 +215,11 @@ func (r *run) makeKey(context.Context) error {
 			"point the key in the configuration to a file that can be written, as file:/path/key.pem")
 	}
 	r.addStep(Done, "private key", "made %s", r.Key.Where())
-	return r.useKey(key)
+	return r.connectWith(key)
 }
 
-// useKey makes the client that signs with the key.
-func (r *run) useKey(key *rsa.PrivateKey) error {
+// connectWith creates the client that signs with the key.
+func (r *runner) connectWith(key *rsa.PrivateKey) error {
 	r.key = key
 	client, err := r.Connect(key)
 	if err != nil {
@@ -230,14 +230,14 @@ func (r *run) useKey(key *rsa.PrivateKey) error {
 	return nil
 }
 
-// haveOrg makes sure that the organization exists. It is never created.
-func (r *run) haveOrg(ctx context.Context) error {
+// ensureOrg checks that the organization exists. It never creates it.
+func (r *runner) ensureOrg(ctx context.Context) error {
 	who := r.caller
 	if who == nil {
 		who = r.sync
 	}
 	if who == nil {
-		return r.localError("look at the organization", errors.New("no key to ask with"), "give an administrator's user and key")
+		return r.localError("read the organization", errors.New("no key to ask with"), "give an administrator's user and key")
 	}
 	if who.Client().Orgless() {
 		if r.Check {
@@ -252,17 +252,17 @@ func (r *run) haveOrg(ctx context.Context) error {
 		r.addStep(Fine, "organization", "%s", r.Org)
 		return nil
 	case kind == chef.KindPermission && r.caller == nil:
-		return nil // members who may not read the organization itself
+		return nil // a member that may not read the organization itself
 	case kind == chef.KindAbsent || kind == chef.KindOrgMissing:
-		return r.wrapError(who, "look at the organization", err,
-			"create the organization "+r.Org+" on this server first: chef-server-ctl org-create")
+		return r.wrapError(who, "read the organization", err, "create the organization "+r.Org+
+			" on this server first: chef-server-ctl org-create")
 	default:
-		return r.wrapError(who, "look at the organization", err, "")
+		return r.wrapError(who, "read the organization", err, "")
 	}
 }
 
-// wrapError wraps an error with who asked and where: a bare 401 helps nobody.
-func (r *run) wrapError(who *chef.Org, op string, err error, hint string) error {
+// wrapError adds the principal, key, server and organization of the request to an error.
+func (r *runner) wrapError(who *chef.Org, op string, err error, hint string) error {
 	role := "the caller " + who.Client().User()
 	if who == r.sync {
 		role = "the replication's " + r.Name + " (key " + r.Key.Where() + ")"
@@ -280,9 +280,9 @@ func (r *run) wrapError(who *chef.Org, op string, err error, hint string) error 
 	}
 }
 
-// localError is trouble with a key store: one of this machine, unless the store says
-// better.
-func (r *run) localError(op string, err error, hint string) error {
+// localError returns an error of a key store: of class Local, unless the store returned
+// a class.
+func (r *runner) localError(op string, err error, hint string) error {
 	var known *replication.Error
 	if errors.As(err, &known) {
 		return &replication.Error{Op: op, Server: r.report.Server, Class: known.Class, Hint: known.Hint, Err: err}
@@ -306,7 +306,7 @@ func classOf(err error) replication.Class {
 	return replication.Rejected
 }
 
-// hasKind reports whether an error has one of some kinds.
+// hasKind reports whether an error is of one of the kinds.
 func hasKind(err error, kinds ...chef.Kind) bool {
 	for _, k := range kinds {
 		if err != nil && chef.KindOf(err) == k {
@@ -316,7 +316,7 @@ func hasKind(err error, kinds ...chef.Kind) bool {
 	return false
 }
 
-// lastSegment is the last part of a URL or path.
+// lastSegment returns the last segment of a URL or path.
 func lastSegment(s string) string {
 	return s[strings.LastIndexByte(s, '/')+1:]
 }

@@ -17,45 +17,46 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// site is a Chef Server with an organization and a place for the key.
-type site struct {
+// fixture is a Chef Server with an organization and a key file.
+type fixture struct {
 	t      *testing.T
 	server *cheftest.Server
 	org    *cheftest.Org
 	key    prepare.FileKey
 }
 
-func newSite(t *testing.T) *site {
+func newFixture(t *testing.T) *fixture {
 	s := cheftest.Start(t)
-	return &site{t: t, server: s, org: s.AddOrg("acme"), key: prepare.FileKey{Path: filepath.Join(t.TempDir(), "keys", "sync.pem")}}
+	return &fixture{t: t, server: s, org: s.AddOrg("acme"), key: prepare.FileKey{Path: filepath.Join(t.TempDir(), "keys", "sync.pem")}}
 }
 
-func (s *site) client(user string, key *rsa.PrivateKey) *chef.Client {
+func (s *fixture) newClient(user string, key *rsa.PrivateKey) *chef.Client {
 	s.t.Helper()
-	c, err := chef.New(chef.Config{Name: "eu", URL: s.server.URL, User: user, Key: key, Retry: chef.RetryPolicy{Attempts: 1, Base: time.Millisecond}})
+	c, err := chef.New(chef.Config{Name: "eu", URL: s.server.URL, User: user, Key: key,
+		Retry: chef.RetryPolicy{Attempts: 1, Base: time.Millisecond}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return c
 }
 
-func (s *site) superuser() *chef.Client { return s.client(s.server.Superuser()) }
+func (s *fixture) superuserClient() *chef.Client { return s.newClient(s.server.Superuser()) }
 
-func (s *site) admin(name string) *chef.Client { return s.client(name, s.adminKey(name)) }
+func (s *fixture) adminClient(name string) *chef.Client { return s.newClient(name, s.adminKey(name)) }
 
-func (s *site) adminKey(name string) *rsa.PrivateKey {
+func (s *fixture) adminKey(name string) *rsa.PrivateKey {
 	key := s.server.AddUser(name)
 	s.org.Associate(name)
 	s.org.AddToGroup("admins", name)
 	return key
 }
 
-func (s *site) options(side prepare.Side, caller *chef.Client) prepare.Options {
+func (s *fixture) newOptions(side prepare.Side, caller *chef.Client) prepare.Options {
 	return prepare.Options{Org: "acme", Side: side, Name: "ec_sync_user", Caller: caller, Key: s.key,
-		Connect: func(k *rsa.PrivateKey) (*chef.Client, error) { return s.client("ec_sync_user", k), nil }}
+		Connect: func(k *rsa.PrivateKey) (*chef.Client, error) { return s.newClient("ec_sync_user", k), nil }}
 }
 
-func (s *site) run(o prepare.Options) *prepare.Report {
+func (s *fixture) mustRun(o prepare.Options) *prepare.Report {
 	s.t.Helper()
 	r, err := prepare.Run(s.t.Context(), o)
 	if err != nil {
@@ -67,8 +68,8 @@ func (s *site) run(o prepare.Options) *prepare.Report {
 	return r
 }
 
-// writes are the requests that changed something, but for probes.
-func (s *site) writes() (list []string) {
+// callerWrites returns the writes that the actor itself did not send.
+func (s *fixture) callerWrites() (list []string) {
 	for _, r := range s.server.Requests().Writes() {
 		if r.Actor != "ec_sync_user" {
 			list = append(list, r.Method+" "+r.Path)
@@ -77,12 +78,13 @@ func (s *site) writes() (list []string) {
 	return list
 }
 
-func TestASuperuserCreatesAndAssociatesTheUser(t *testing.T) {
+func TestSuperuserCreatesAndAssociatesTheUser(t *testing.T) {
 	for _, side := range []prepare.Side{prepare.Primary, prepare.Replica} {
 		t.Run(string(side), func(t *testing.T) {
-			s := newSite(t)
-			r := s.run(s.options(side, s.superuser()))
-			if r.Actor != prepare.User || !r.Changed || !slices.Contains(r.Organizations, "acme") || !slices.Contains(r.Actors, "user ec_sync_user") {
+			s := newFixture(t)
+			r := s.mustRun(s.newOptions(side, s.superuserClient()))
+			if r.Actor != prepare.User || !r.Changed || !slices.Contains(r.Organizations, "acme") ||
+				!slices.Contains(r.Actors, "user ec_sync_user") {
 				t.Errorf("report %+v", r)
 			}
 			info, err := os.Stat(s.key.Path)
@@ -93,24 +95,24 @@ func TestASuperuserCreatesAndAssociatesTheUser(t *testing.T) {
 	}
 }
 
-func TestPreparingTwiceChangesNothing(t *testing.T) {
+func TestSecondRunChangesNothing(t *testing.T) {
 	for _, side := range []prepare.Side{prepare.Primary, prepare.Replica} {
 		for _, caller := range []string{"superuser", "admin"} {
 			t.Run(string(side)+" as "+caller, func(t *testing.T) {
-				s := newSite(t)
-				who := s.superuser()
+				s := newFixture(t)
+				who := s.superuserClient()
 				if caller == "admin" {
-					who = s.admin("alice")
+					who = s.adminClient("alice")
 				}
-				s.run(s.options(side, who))
+				s.mustRun(s.newOptions(side, who))
 				before, err := os.ReadFile(s.key.Path)
 				if err != nil {
 					t.Fatal(err)
 				}
 				s.server.ResetRequests()
-				r := s.run(s.options(side, who))
-				if r.Changed || len(s.writes()) > 0 {
-					t.Errorf("the second run changed something: %v\n%+v", s.writes(), r.Steps)
+				r := s.mustRun(s.newOptions(side, who))
+				if r.Changed || len(s.callerWrites()) > 0 {
+					t.Errorf("the second run changed something: %v\n%+v", s.callerWrites(), r.Steps)
 				}
 				if after, _ := os.ReadFile(s.key.Path); string(after) != string(before) {
 					t.Error("the second run replaced the key")
@@ -123,11 +125,11 @@ func TestPreparingTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAnOrgAdminMakesAClientThatMayWriteToAReplica(t *testing.T) {
-	s := newSite(t)
+func TestOrgAdminCreatesAClientWithWriteAccess(t *testing.T) {
+	s := newFixture(t)
 	s.org.PutRole("old", `{}`)
 	s.org.PutDataBagItem("old", "item", `{}`)
-	r := s.run(s.options(prepare.Replica, s.admin("alice")))
+	r := s.mustRun(s.newOptions(prepare.Replica, s.adminClient("alice")))
 	if r.Actor != prepare.Client || !slices.Contains(r.Groups, "chef-sync") {
 		t.Fatalf("report %+v", r)
 	}
@@ -135,59 +137,59 @@ func TestAnOrgAdminMakesAClientThatMayWriteToAReplica(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := s.client("ec_sync_user", key).Org("acme")
+	client := s.newClient("ec_sync_user", key).Org("acme")
 	for _, path := range []string{"/roles/old", "/data/old"} {
 		if _, err := client.Do(t.Context(), "DELETE", path, nil); err != nil {
-			t.Errorf("the client may not delete what was there before: %v", err)
+			t.Errorf("the client may not delete an existing object: %v", err)
 		}
 	}
 }
 
-func TestAClientOfAPrimaryGetsNoFurtherRights(t *testing.T) {
-	s := newSite(t)
-	r := s.run(s.options(prepare.Primary, s.admin("alice")))
+func TestClientOfAPrimaryGetsNoExtraRights(t *testing.T) {
+	s := newFixture(t)
+	r := s.mustRun(s.newOptions(prepare.Primary, s.adminClient("alice")))
 	if r.Actor != prepare.Client || slices.Contains(r.Groups, "chef-sync") || slices.Contains(r.Groups, "admins") {
 		t.Errorf("actor %s in groups %v; want a client without groups of its own", r.Actor, r.Groups)
 	}
 }
 
-func TestAnOrgAdminInvitesAUserThatExists(t *testing.T) {
-	s := newSite(t)
+func TestOrgAdminInvitesAnExistingUser(t *testing.T) {
+	s := newFixture(t)
 	user := s.server.AddUser("ec_sync_user")
 	writeKey(t, s.key.Path, user)
-	r := s.run(s.options(prepare.Replica, s.admin("alice")))
+	r := s.mustRun(s.newOptions(prepare.Replica, s.adminClient("alice")))
 	if r.Actor != prepare.User || !hasStep(r, "member of acme", prepare.Done) {
 		t.Errorf("steps %+v", r.Steps)
 	}
 }
 
-func TestAKeyIsAddedToAUserThatHasAnother(t *testing.T) {
-	s := newSite(t)
+func TestKeyIsAddedToAUserWithAnotherKey(t *testing.T) {
+	s := newFixture(t)
 	old := s.server.AddUser("ec_sync_user")
 	s.org.Associate("ec_sync_user")
-	s.run(s.options(prepare.Primary, s.superuser()))
-	if _, err := s.client("ec_sync_user", old).Org("acme").Do(t.Context(), "GET", "/roles", nil); err != nil {
+	s.mustRun(s.newOptions(prepare.Primary, s.superuserClient()))
+	if _, err := s.newClient("ec_sync_user", old).Org("acme").Do(t.Context(), "GET", "/roles", nil); err != nil {
 		t.Errorf("the old key doesn't work any more: %v", err)
 	}
 	s.server.ResetRequests()
-	if r := s.run(s.options(prepare.Primary, s.superuser())); r.Changed || len(s.writes()) > 0 {
+	if r := s.mustRun(s.newOptions(prepare.Primary, s.superuserClient())); r.Changed || len(s.callerWrites()) > 0 {
 		t.Errorf("the second run changed something: %+v", r.Steps)
 	}
 }
 
-func TestAdminMakesTheActorAnAdmin(t *testing.T) {
-	s := newSite(t)
-	o := s.options(prepare.Replica, s.superuser())
+func TestAdminOptionAddsTheActorToAdmins(t *testing.T) {
+	s := newFixture(t)
+	o := s.newOptions(prepare.Replica, s.superuserClient())
 	o.Admin = true
-	r := s.run(o)
+	r := s.mustRun(o)
 	if !slices.Contains(r.Groups, "admins") {
 		t.Errorf("groups %v", r.Groups)
 	}
 }
 
-func TestACheckChangesNothing(t *testing.T) {
-	s := newSite(t)
-	o := s.options(prepare.Replica, s.superuser())
+func TestCheckChangesNothing(t *testing.T) {
+	s := newFixture(t)
+	o := s.newOptions(prepare.Replica, s.superuserClient())
 	o.Check = true
 	r, err := prepare.Run(t.Context(), o)
 	if err != nil || r.Ready || !hasStep(r, "private key", prepare.Missing) {
@@ -197,40 +199,40 @@ func TestACheckChangesNothing(t *testing.T) {
 		t.Errorf("a check wrote: %v", w)
 	}
 	if _, err := os.Stat(s.key.Path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a check made the key: %v", err)
+		t.Errorf("a check created the key: %v", err)
 	}
 
-	s.run(s.options(prepare.Replica, s.superuser()))
+	s.mustRun(s.newOptions(prepare.Replica, s.superuserClient()))
 	s.server.ResetRequests()
-	o = s.options(prepare.Replica, nil) // the actor's own key is enough
+	o = s.newOptions(prepare.Replica, nil) // without a caller
 	o.Check = true
-	if r := s.run(o); r.Changed {
+	if r := s.mustRun(o); r.Changed {
 		t.Errorf("a check changed something: %+v", r)
 	}
 }
 
-func TestRefusalsNameTheKeyAndTheOrganization(t *testing.T) {
+func TestErrorsNameTheKeyAndTheOrganization(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		caller func(*site) *chef.Client
+		caller func(*fixture) *chef.Client
 		org    string
 		class  replication.Class
 		words  []string
 	}{
-		{"wrong key", func(s *site) *chef.Client { s.server.AddUser("alice"); return s.client("alice", otherKey(s.t)) }, "acme",
+		{"wrong key", func(s *fixture) *chef.Client { s.server.AddUser("alice"); return s.newClient("alice", otherKey(s.t)) }, "acme",
 			replication.Denied, []string{"caller alice", "organization acme", "401"}},
-		{"not a member", func(s *site) *chef.Client { return s.client("bob", s.server.AddUser("bob")) }, "acme",
+		{"not a member", func(s *fixture) *chef.Client { return s.newClient("bob", s.server.AddUser("bob")) }, "acme",
 			replication.Denied, []string{"caller bob", "organization acme", "403"}},
-		{"not an admin", func(s *site) *chef.Client {
+		{"not an admin", func(s *fixture) *chef.Client {
 			k := s.server.AddUser("carol")
 			s.org.Associate("carol")
-			return s.client("carol", k)
+			return s.newClient("carol", k)
 		}, "acme", replication.Denied, []string{"caller carol", "organization acme", "403"}},
-		{"no organization", (*site).superuser, "nowhere", replication.Absent, []string{"organization nowhere", "404"}},
+		{"no organization", (*fixture).superuserClient, "nowhere", replication.Absent, []string{"organization nowhere", "404"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newSite(t)
-			o := s.options(prepare.Replica, c.caller(s))
+			s := newFixture(t)
+			o := s.newOptions(prepare.Replica, c.caller(s))
 			o.Org = c.org
 			_, err := prepare.Run(t.Context(), o)
 			if err == nil || replication.ClassOf(err) != c.class || replication.HintOf(err) == "" {
@@ -245,16 +247,16 @@ func TestRefusalsNameTheKeyAndTheOrganization(t *testing.T) {
 	}
 }
 
-func TestABrokenKeyFileIsNeverReplaced(t *testing.T) {
-	s := newSite(t)
+func TestInvalidKeyFileIsNeverReplaced(t *testing.T) {
+	s := newFixture(t)
 	if err := os.MkdirAll(filepath.Dir(s.key.Path), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(s.key.Path, []byte("not a key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := prepare.Run(t.Context(), s.options(prepare.Primary, s.superuser())); err == nil {
-		t.Error("Run went on with a broken key")
+	if _, err := prepare.Run(t.Context(), s.newOptions(prepare.Primary, s.superuserClient())); err == nil {
+		t.Error("Run continued with an invalid key")
 	}
 	if b, _ := os.ReadFile(s.key.Path); string(b) != "not a key" {
 		t.Error("the file was replaced")
@@ -287,23 +289,24 @@ func otherKey(t *testing.T) *rsa.PrivateKey {
 	return k
 }
 
-// A key that no server knows would be found by what reads it, and refused.
-func TestNoKeyIsMadeBeforeTheServerAndTheOrganizationAnswer(t *testing.T) {
-	for name, spoil := range map[string]func(*site, *prepare.Options){
-		"the server is down":        func(s *site, _ *prepare.Options) { s.server.Close() },
-		"no such organization":      func(_ *site, o *prepare.Options) { o.Org = "missing" },
-		"the caller's key is wrong": func(s *site, o *prepare.Options) { o.Caller = s.client("alice", s.server.AddUser("bob")) },
+// TestNoKeyIsCreatedBeforeTheOrganizationIsFound: with a key that no server knows,
+// requests would be refused instead of the key being reported missing.
+func TestNoKeyIsCreatedBeforeTheOrganizationIsFound(t *testing.T) {
+	for name, spoil := range map[string]func(*fixture, *prepare.Options){
+		"the server is down":        func(s *fixture, _ *prepare.Options) { s.server.Close() },
+		"no such organization":      func(_ *fixture, o *prepare.Options) { o.Org = "missing" },
+		"the caller's key is wrong": func(s *fixture, o *prepare.Options) { o.Caller = s.newClient("alice", s.server.AddUser("bob")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			o := s.options(prepare.Replica, s.superuser())
+			s := newFixture(t)
+			o := s.newOptions(prepare.Replica, s.superuserClient())
 			spoil(s, &o)
 			r, err := prepare.Run(t.Context(), o)
 			if err == nil || r.Changed {
 				t.Errorf("%+v, %v", r, err)
 			}
 			if _, err := os.Stat(s.key.Path); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("a key was made: %v", err)
+				t.Errorf("a key was created: %v", err)
 			}
 		})
 	}

@@ -12,45 +12,45 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// group is the group that gets rights which the default groups don't have.
-const group = "chef-sync"
+// rightsGroup is the group that gets the rights that the default groups don't have.
+const rightsGroup = "chef-sync"
 
-// need is what replication must be allowed on the container of a collection.
-type need struct {
+// requiredRight is the permissions that replication needs on the container of a collection.
+type requiredRight struct {
 	collection string
 	perms      []string
 }
 
-func (r *run) neededRights() []need {
+func (r *runner) requiredRights() []requiredRight {
 	perms := []string{"read"}
 	if r.Side == Replica {
 		perms = []string{"create", "read", "update", "delete"}
 	}
-	var all []need
-	for _, c := range r.collections() {
-		all = append(all, need{c, perms})
+	var all []requiredRight
+	for _, c := range r.replicatedCollections() {
+		all = append(all, requiredRight{c, perms})
 	}
 	if r.Side == Replica {
-		all = append(all, need{"/sandboxes", []string{"create"}})
+		all = append(all, requiredRight{"/sandboxes", []string{"create"}})
 	}
 	return all
 }
 
-// ace is the list of those who hold one permission.
+// ace lists the actors and groups that have one permission.
 type ace struct {
 	Actors []string `json:"actors"`
 	Groups []string `json:"groups"`
 }
 
-type members struct {
+type groupMembers struct {
 	Users   []string `json:"users"`
 	Clients []string `json:"clients"`
 	Groups  []string `json:"groups"`
 }
 
-// haveRights makes sure that the groups of the actor hold what is needed, and
-// else gives it through a group of its own (docs/chef-server-api.md §8.3).
-func (r *run) haveRights(ctx context.Context) error {
+// ensureRights checks that the groups of the actor have the required rights, and grants
+// missing ones to a separate group (docs/chef-server-api.md §8.3).
+func (r *runner) ensureRights(ctx context.Context) error {
 	if r.caller == nil || r.report.Actor == "" || r.caller.Client().Orgless() {
 		return nil
 	}
@@ -64,33 +64,33 @@ func (r *run) haveRights(ctx context.Context) error {
 		}
 	}
 	changed := false
-	for _, n := range r.neededRights() {
-		did, err := r.haveACL(ctx, "/containers"+n.collection+"/_acl", "rights on "+n.collection[1:], n.perms)
+	for _, n := range r.requiredRights() {
+		granted, err := r.ensureACL(ctx, "/containers"+n.collection+"/_acl", "rights on "+n.collection[1:], n.perms)
 		if hasKind(err, chef.KindAbsent) && isOptional(n.collection) {
-			continue // the proof says that the server doesn't have it
+			continue // verifyAccess reports that the server doesn't have it
 		}
 		if err != nil {
 			return err
 		}
-		changed = changed || did
+		changed = changed || granted
 	}
-	if changed || r.groups[group] {
-		return r.haveObjectRights(ctx)
+	if changed || r.groups[rightsGroup] {
+		return r.ensureObjectRights(ctx)
 	}
 	return nil
 }
 
-// findGroups learns which of the groups that matter the actor is in.
-func (r *run) findGroups(ctx context.Context) error {
-	for _, g := range []string{"admins", group} {
-		m, err := r.readMembers(ctx, g)
+// findGroups records which of the groups admins and rightsGroup the actor is in.
+func (r *runner) findGroups(ctx context.Context) error {
+	for _, g := range []string{"admins", rightsGroup} {
+		m, err := r.readGroup(ctx, g)
 		if hasKind(err, chef.KindAbsent, chef.KindPermission) {
 			continue
 		}
 		if err != nil {
 			return r.wrapError(r.caller, "read the group "+g, err, "")
 		}
-		if slices.Contains(r.ownList(&m), r.Name) {
+		if slices.Contains(r.actorList(&m), r.Name) {
 			r.groups[g] = true
 			r.addStep(Fine, "group "+g, "%s is in it", r.Name)
 		}
@@ -98,65 +98,66 @@ func (r *run) findGroups(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) readMembers(ctx context.Context, g string) (members, error) {
+func (r *runner) readGroup(ctx context.Context, g string) (groupMembers, error) {
 	answer, err := r.caller.Do(ctx, "GET", "/groups/"+g, nil)
 	if err != nil {
-		return members{}, err
+		return groupMembers{}, err
 	}
-	var m members
+	var m groupMembers
 	return m, json.Unmarshal(answer.Body, &m)
 }
 
-// ownList returns the list of a group that the actor belongs on.
-func (r *run) ownList(m *members) []string {
+// actorList returns the list of a group that contains actors of the actor's type.
+func (r *runner) actorList(m *groupMembers) []string {
 	if r.report.Actor == Client {
 		return m.Clients
 	}
 	return m.Users
 }
 
-// joinGroup puts the actor into a group, which is made if need be. A PUT replaces
-// whole lists, so all members are sent again, hidden groups too; servers drop
-// unknown names silently, so the group is read back (docs/chef-server-api.md §7.3, §13).
-func (r *run) joinGroup(ctx context.Context, g string) error {
+// joinGroup adds the actor to a group, and creates the group if necessary. A PUT replaces
+// the lists, so it sends all members, including hidden groups; servers silently ignore
+// unknown names, so the group is read back (docs/chef-server-api.md §7.3, §13).
+func (r *runner) joinGroup(ctx context.Context, g string) error {
 	if r.groups[g] {
 		return nil
 	}
-	if !r.mayChange("group "+g, "%s isn't in it", r.Name) {
+	if !r.canRepair("group "+g, "%s isn't in it", r.Name) {
 		return nil
 	}
-	m, err := r.readMembers(ctx, g)
+	m, err := r.readGroup(ctx, g)
 	if hasKind(err, chef.KindAbsent) {
-		_, err = r.caller.Do(ctx, "POST", "/groups", encodeJSON(map[string]string{"groupname": g}))
-		if err != nil && !hasKind(err, chef.KindExists) {
+		if _, err := r.caller.Do(ctx, "POST", "/groups", mustEncode(map[string]string{"groupname": g})); err != nil &&
+			!hasKind(err, chef.KindExists) {
 			return r.wrapError(r.caller, "create the group "+g, err, "")
 		}
-		m, err = r.readMembers(ctx, g)
+		m, err = r.readGroup(ctx, g)
 	}
 	if err != nil {
 		return r.wrapError(r.caller, "read the group "+g, err, "")
 	}
 	if g == "admins" && len(m.Users)+len(m.Clients)+len(m.Groups) == 0 {
-		// An authorization service that times out shows as an empty group
-		// (docs/chef-server-api.md §10, gotcha 1): written back, it locks all admins out.
+		// If its authorization service times out, a server returns an empty group
+		// (docs/chef-server-api.md §10, gotcha 1): writing it back would lock out all
+		// admins.
 		return &replication.Error{Op: "add " + r.Name + " to the group " + g, Server: r.report.Server, Class: replication.Transient,
 			Hint: "run this again; if it goes on, look at the group with knife group show admins",
 			Err:  fmt.Errorf("organization %s: the server shows the group without any member, which can't be true", r.Org)}
 	}
-	if !slices.Contains(r.ownList(&m), r.Name) {
+	if !slices.Contains(r.actorList(&m), r.Name) {
 		list := &m.Users
 		if r.report.Actor == Client {
 			list = &m.Clients
 		}
 		*list = append(*list, r.Name)
-		full := map[string][]string{"users": orEmpty(m.Users), "clients": orEmpty(m.Clients), "groups": orEmpty(m.Groups)}
-		if _, err := r.caller.Do(ctx, "PUT", "/groups/"+g, encodeJSON(map[string]any{"groupname": g, "actors": full})); err != nil {
+		full := map[string][]string{"users": nonNil(m.Users), "clients": nonNil(m.Clients), "groups": nonNil(m.Groups)}
+		if _, err := r.caller.Do(ctx, "PUT", "/groups/"+g, mustEncode(map[string]any{"groupname": g, "actors": full})); err != nil {
 			return r.wrapError(r.caller, "add "+r.Name+" to the group "+g, err, "")
 		}
-		if m, err = r.readMembers(ctx, g); err != nil {
+		if m, err = r.readGroup(ctx, g); err != nil {
 			return r.wrapError(r.caller, "read the group "+g+" back", err, "")
 		}
-		if !slices.Contains(r.ownList(&m), r.Name) {
+		if !slices.Contains(r.actorList(&m), r.Name) {
 			return r.wrapError(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't in it after adding it", r.Name),
 				"run this again; another program may have written the group at the same time")
 		}
@@ -166,9 +167,9 @@ func (r *run) joinGroup(ctx context.Context, g string) error {
 	return nil
 }
 
-// haveACL makes sure that the actor holds permissions on an object, itself or
-// by a group, and gives what lacks to our own group.
-func (r *run) haveACL(ctx context.Context, path, what string, perms []string) (changed bool, err error) {
+// ensureACL checks that the actor has permissions on an object, directly or through a
+// group, and grants missing ones to rightsGroup.
+func (r *runner) ensureACL(ctx context.Context, path, what string, perms []string) (changed bool, err error) {
 	lists, err := r.readACL(ctx, path)
 	if hasKind(err, chef.KindPermission) {
 		r.addStep(Unknown, what, "%s may not read the ACL", r.caller.Client().User())
@@ -179,10 +180,10 @@ func (r *run) haveACL(ctx context.Context, path, what string, perms []string) (c
 	}
 	var lacking []string
 	for _, p := range perms {
-		if _, ok := lists[p]; !ok { // written back, it would take the permission from all who have it
+		if _, ok := lists[p]; !ok { // writing it back would revoke the permission from all who have it
 			return false, r.wrapError(r.caller, "read "+path, fmt.Errorf("the answer isn't an ACL: it lacks %s", p), "run this again")
 		}
-		if !r.isListed(lists[p]) {
+		if !r.hasPermission(lists[p]) {
 			lacking = append(lacking, p)
 		}
 	}
@@ -193,19 +194,19 @@ func (r *run) haveACL(ctx context.Context, path, what string, perms []string) (c
 		}
 		return false, nil
 	}
-	if !r.mayChange(what, "lacks %s", strings.Join(lacking, ", ")) {
+	if !r.canRepair(what, "lacks %s", strings.Join(lacking, ", ")) {
 		return false, nil
 	}
-	if err := r.joinGroup(ctx, group); err != nil {
+	if err := r.joinGroup(ctx, rightsGroup); err != nil {
 		return false, err
 	}
 	for _, p := range lacking {
 		a := lists[p]
-		if r.isListed(a) {
-			continue // the group, which was only just joined, had it
+		if r.hasPermission(a) {
+			continue // rightsGroup, which the actor has just joined, has it
 		}
-		a.Groups, a.Actors = append(a.Groups, group), orEmpty(a.Actors)
-		if _, err := r.caller.Do(ctx, "PUT", path+"/"+p, encodeJSON(map[string]ace{p: a})); err != nil {
+		a.Groups, a.Actors = append(a.Groups, rightsGroup), nonNil(a.Actors)
+		if _, err := r.caller.Do(ctx, "PUT", path+"/"+p, mustEncode(map[string]ace{p: a})); err != nil {
 			return true, r.wrapError(r.caller, "grant "+p+" in "+path, err, "")
 		}
 	}
@@ -213,15 +214,15 @@ func (r *run) haveACL(ctx context.Context, path, what string, perms []string) (c
 		return true, r.wrapError(r.caller, "read "+path+" back", err, "")
 	}
 	for _, p := range lacking {
-		if !r.isListed(lists[p]) {
+		if !r.hasPermission(lists[p]) {
 			return true, r.wrapError(r.caller, "read "+path+" back", fmt.Errorf("%s isn't granted after granting it", p), "run this again")
 		}
 	}
-	r.addStep(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), group)
+	r.addStep(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), rightsGroup)
 	return true, nil
 }
 
-func (r *run) readACL(ctx context.Context, path string) (map[string]ace, error) {
+func (r *runner) readACL(ctx context.Context, path string) (map[string]ace, error) {
 	answer, err := r.caller.Do(ctx, "GET", path, nil)
 	if err != nil {
 		return nil, err
@@ -230,20 +231,19 @@ func (r *run) readACL(ctx context.Context, path string) (map[string]ace, error) 
 	return lists, json.Unmarshal(answer.Body, &lists)
 }
 
-// isListed reports whether the actor, or a group that it is in, is on a list.
-func (r *run) isListed(a ace) bool {
+// hasPermission reports whether a list contains the actor or one of its groups.
+func (r *runner) hasPermission(a ace) bool {
 	return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, func(g string) bool { return r.groups[g] })
 }
 
-// haveObjectRights gives our group its rights on objects that exist already:
-// they keep the ACL that their container had when they were made
-// (docs/chef-server-api.md §7.6).
-func (r *run) haveObjectRights(ctx context.Context) error {
+// ensureObjectRights grants rightsGroup its rights on existing objects: they keep the ACL
+// that their container had when they were created (docs/chef-server-api.md §7.6).
+func (r *runner) ensureObjectRights(ctx context.Context) error {
 	perms := []string{"read"}
 	if r.Side == Replica {
 		perms = []string{"read", "update", "delete"}
 	}
-	for _, collection := range r.collections() {
+	for _, collection := range r.replicatedCollections() {
 		answer, err := r.caller.Do(ctx, "GET", collection, nil)
 		if hasKind(err, chef.KindForeign) && isOptional(collection) {
 			continue
@@ -258,9 +258,9 @@ func (r *run) haveObjectRights(ctx context.Context) error {
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			path := collection + "/" + name
 			if path == "/environments/_default" {
-				continue // can't be written anyway
+				continue // can't be written
 			}
-			if _, err := r.haveACL(ctx, path+"/_acl", "rights on "+path, perms); err != nil {
+			if _, err := r.ensureACL(ctx, path+"/_acl", "rights on "+path, perms); err != nil {
 				return err
 			}
 		}
@@ -268,7 +268,7 @@ func (r *run) haveObjectRights(ctx context.Context) error {
 	return nil
 }
 
-func orEmpty(s []string) []string {
+func nonNil(s []string) []string {
 	if s == nil {
 		return []string{}
 	}

@@ -11,12 +11,13 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// A server whose authorization service times out shows groups without members
-// (docs/chef-server-api.md §10, 1): written back, that would lock all admins out.
-func TestAGroupOfAdminsThatShowsNobodyIsNotWritten(t *testing.T) {
-	s := newSite(t)
-	alice := s.admin("alice")
-	o := s.options(prepare.Replica, alice)
+// TestEmptyAdminsGroupIsNotWritten: a server whose authorization service times out
+// returns groups without members (docs/chef-server-api.md §10, 1); writing that back
+// would lock out all admins.
+func TestEmptyAdminsGroupIsNotWritten(t *testing.T) {
+	s := newFixture(t)
+	alice := s.adminClient("alice")
+	o := s.newOptions(prepare.Replica, alice)
 	o.Admin = true
 	s.server.Fault(cheftest.Fault{Method: "GET", Path: "/groups/admins", Status: http.StatusOK,
 		Body: `{"actors":[],"users":[],"clients":[],"groups":[],"orgname":"acme","name":"admins","groupname":"admins"}`})
@@ -24,38 +25,39 @@ func TestAGroupOfAdminsThatShowsNobodyIsNotWritten(t *testing.T) {
 	if replication.ClassOf(err) != replication.Transient || replication.HintOf(err) == "" {
 		t.Errorf("error %v of class %s", err, replication.ClassOf(err))
 	}
-	if slices.Contains(s.writes(), "PUT /organizations/acme/groups/admins") {
+	if slices.Contains(s.callerWrites(), "PUT /organizations/acme/groups/admins") {
 		t.Error("the group was written")
 	}
 }
 
-func TestAnACLThatDoesNotShowAPermissionIsNotWritten(t *testing.T) {
-	s := newSite(t)
+func TestIncompleteACLIsNotWritten(t *testing.T) {
+	s := newFixture(t)
 	s.server.Fault(cheftest.Fault{Method: "GET", Path: "/containers/cookbooks/_acl", Status: http.StatusOK, Body: `{}`})
-	if _, err := prepare.Run(t.Context(), s.options(prepare.Replica, s.admin("alice"))); err == nil {
-		t.Error("went on without an ACL")
+	if _, err := prepare.Run(t.Context(), s.newOptions(prepare.Replica, s.adminClient("alice"))); err == nil {
+		t.Error("continued without an ACL")
 	}
-	for _, w := range s.writes() {
+	for _, w := range s.callerWrites() {
 		if w == "PUT /organizations/acme/containers/cookbooks/_acl/read" {
-			t.Error("the ACL was written without those who were on it")
+			t.Error("the ACL was written without its entries")
 		}
 	}
 }
 
-// An API client may only read policies by default (docs/chef-server-api.md §8.1).
-func TestTheKindsThatAreReplicatedAreTheOnesThatGetRights(t *testing.T) {
-	s := newSite(t)
+// TestConfiguredKindsGetRights: an API client may only read policies by default
+// (docs/chef-server-api.md §8.1).
+func TestConfiguredKindsGetRights(t *testing.T) {
+	s := newFixture(t)
 	s.org.PutPolicy("old", "r1", `{}`)
-	o := s.options(prepare.Replica, s.admin("alice"))
+	o := s.newOptions(prepare.Replica, s.adminClient("alice"))
 	o.Kinds = []object.Kind{object.Policy, object.PolicyGroup, object.CookbookArtifact}
-	if r := s.run(o); r.Actor != prepare.Client {
+	if r := s.mustRun(o); r.Actor != prepare.Client {
 		t.Fatalf("actor %s, want a client", r.Actor)
 	}
 	key, err := s.key.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := s.client("ec_sync_user", key).Org("acme")
+	client := s.newClient("ec_sync_user", key).Org("acme")
 	doc := []byte(`{"name":"app","revision_id":"r1","run_list":["recipe[a::default]"],"cookbook_locks":{}}`)
 	for _, c := range []struct{ method, path string }{
 		{"POST", "/policies/app/revisions"}, {"PUT", "/policy_groups/prod/policies/app"}, {"DELETE", "/policies/old/revisions/r1"},
@@ -69,19 +71,19 @@ func TestTheKindsThatAreReplicatedAreTheOnesThatGetRights(t *testing.T) {
 		}
 	}
 	s.server.ResetRequests()
-	if r := s.run(o); r.Changed || len(s.writes()) > 0 {
+	if r := s.mustRun(o); r.Changed || len(s.callerWrites()) > 0 {
 		t.Errorf("the second run changed something: %+v", r.Steps)
 	}
 }
 
-func TestAServerWithoutPoliciesIsPreparedForTheOtherKinds(t *testing.T) {
-	s := newSite(t)
+func TestServerWithoutPoliciesIsPreparedForOtherKinds(t *testing.T) {
+	s := newFixture(t)
 	s.server.Fault(cheftest.Fault{Path: "/policies", HTML: true, Status: 404})
 	s.server.Fault(cheftest.Fault{Path: "/containers/policies/_acl", Status: 404, Body: `{"error":["Cannot load container policies"]}`})
 	for _, side := range []prepare.Side{prepare.Primary, prepare.Replica} {
-		o := s.options(side, s.superuser())
+		o := s.newOptions(side, s.superuserClient())
 		o.Kinds = []object.Kind{object.Policy}
-		if r := s.run(o); !hasStep(r, "proof: read /policies", prepare.Unknown) {
+		if r := s.mustRun(o); !hasStep(r, "proof: read /policies", prepare.Unknown) {
 			t.Errorf("%s: steps %+v", side, r.Steps)
 		}
 	}

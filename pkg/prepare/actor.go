@@ -12,7 +12,7 @@ import (
 	"chefsync/pkg/chef"
 )
 
-// principal is a user or client that a server knows by a name
+// principal is a user or client
 // (docs/chef-server-api.md §7.4).
 type principal struct {
 	Name      string `json:"name"`
@@ -21,8 +21,8 @@ type principal struct {
 	Member    bool   `json:"org_member"`
 }
 
-// findPrincipals asks for the user and the client of the actor's name.
-func (r *run) findPrincipals(ctx context.Context, who *chef.Org) ([]principal, error) {
+// findPrincipals returns the user and the client with the actor's name.
+func (r *runner) findPrincipals(ctx context.Context, who *chef.Org) ([]principal, error) {
 	answer, err := who.Do(ctx, "GET", "/principals/"+r.Name, nil)
 	if hasKind(err, chef.KindAbsent) {
 		return nil, nil
@@ -43,8 +43,8 @@ func (r *run) findPrincipals(ctx context.Context, who *chef.Org) ([]principal, e
 	return []principal{one}, nil
 }
 
-// haveActor finds or makes the user or client that owns the key.
-func (r *run) haveActor(ctx context.Context) error {
+// ensureActor finds or creates the user or client that owns the key.
+func (r *runner) ensureActor(ctx context.Context) error {
 	who := r.caller
 	if who == nil {
 		who = r.sync
@@ -70,12 +70,12 @@ func (r *run) haveActor(ctx context.Context) error {
 		r.addStep(Fine, what, "owns the key")
 		return nil
 	}
-	return r.haveAnotherKey(ctx, what)
+	return r.ensureFurtherKey(ctx, what)
 }
 
-// choosePrincipal picks the principal that was asked for; among two, the one that owns
-// the key, then the user.
-func (r *run) choosePrincipal(found []principal) (principal, bool) {
+// choosePrincipal returns the principal of the configured type; of two, the one that
+// owns the key, or else the user.
+func (r *runner) choosePrincipal(found []principal) (principal, bool) {
 	var best principal
 	for _, p := range found {
 		if r.Actor != Auto && p.Type != r.Actor {
@@ -91,45 +91,46 @@ func (r *run) choosePrincipal(found []principal) (principal, bool) {
 	return best, best.Type != ""
 }
 
-// haveAnotherKey sees whether the actor signs well with our key, which may be a
-// further one of its keys, and adds it if not: rotation needs no flag day.
-func (r *run) haveAnotherKey(ctx context.Context, what string) error {
+// ensureFurtherKey checks whether the server accepts requests of the actor that are
+// signed with the key, which may be one of several, and adds the key if not. The
+// existing keys stay valid.
+func (r *runner) ensureFurtherKey(ctx context.Context, what string) error {
 	own := "/users/" + r.Name
 	if r.report.Actor == Client {
 		own = "/organizations/" + r.Org + "/clients/" + r.Name
 	}
 	_, err := r.sync.Client().Do(ctx, "GET", own, nil)
 	switch {
-	case err == nil || hasKind(err, chef.KindPermission): // what is refused to it was signed well
+	case err == nil || hasKind(err, chef.KindPermission): // a request that lacks rights has a valid signature
 		r.addStep(Fine, what, "owns the key, as a further one")
 		return nil
 	case !hasKind(err, chef.KindKey):
 		return r.wrapError(r.sync, "sign in", err, "")
-	case !r.mayChange(what, "exists, but doesn't own the key %s", r.Key.Where()):
+	case !r.canRepair(what, "exists, but doesn't own the key %s", r.Key.Where()):
 		return nil
 	}
 	sum := sha256.Sum256([]byte(publicPEM(r.key)))
-	body := encodeJSON(map[string]any{"name": "chef-sync-" + hex.EncodeToString(sum[:4]),
-		"public_key": publicPEM(r.key), "expiration_date": "infinity"})
+	body := mustEncode(map[string]any{"name": "chef-sync-" + hex.EncodeToString(sum[:4]), "public_key": publicPEM(r.key),
+		"expiration_date": "infinity"})
 	_, err = r.caller.Client().Do(ctx, "POST", own+"/keys", body)
-	switch err = butLost(err); {
+	switch err = ignoreLostAnswer(err); {
 	case hasKind(err, chef.KindExists):
 		return r.wrapError(r.caller, "add the key to "+what, err,
 			"this key was added before but isn't valid: look at its expiry with knife "+string(r.report.Actor)+" key list "+r.Name)
 	case err != nil:
-		return r.wrapError(r.caller, "add the key to "+what, err,
-			"put the private key that belongs to "+what+" into "+r.Key.Where()+", or use a superuser's key")
+		return r.wrapError(r.caller, "add the key to "+what, err, "put the private key that belongs to "+what+" into "+r.Key.Where()+
+			", or use a superuser's key")
 	}
 	r.addStep(Done, what, "exists; the key was added to it")
 	return nil
 }
 
-// createActor makes the user, or a client where the caller can't make users.
-func (r *run) createActor(ctx context.Context) error {
+// createActor creates the user, or a client if the caller may not create users.
+func (r *runner) createActor(ctx context.Context) error {
 	if r.Actor == Auto {
 		r.report.Actor = ""
 	}
-	if !r.mayChange("user or client "+r.Name, "does not exist") {
+	if !r.canRepair("user or client "+r.Name, "does not exist") {
 		return nil
 	}
 	if r.Actor != Client {
@@ -137,20 +138,20 @@ func (r *run) createActor(ctx context.Context) error {
 		if err == nil || !hasKind(err, chef.KindPermission) || r.Actor == User {
 			return err
 		}
-		// Only a superuser creates users; an admin of the organization can make a
-		// client, which needs no one else (docs/chef-server-api.md §7.5).
+		// Only a superuser may create users; an admin of the organization may create a
+		// client (docs/chef-server-api.md §7.5).
 	}
 	return r.createClient(ctx)
 }
 
-func (r *run) createUser(ctx context.Context) error {
-	body := encodeJSON(map[string]any{
+func (r *runner) createUser(ctx context.Context) error {
+	body := mustEncode(map[string]any{
 		"username": r.Name, "display_name": "Chef Replication", "first_name": "Chef", "last_name": "Replication",
-		"email": r.Name + "@chef-sync.invalid", "password": rand.Text(), // nobody signs in with it
+		"email": r.Name + "@chef-sync.invalid", "password": rand.Text(), // not used to sign in
 		"public_key": publicPEM(r.key),
 	})
 	_, err := r.caller.Client().Do(ctx, "POST", "/users", body)
-	if err = butLost(err); err != nil {
+	if err = ignoreLostAnswer(err); err != nil {
 		return r.wrapError(r.caller, "create the user "+r.Name, err, "")
 	}
 	r.report.Actor = User
@@ -158,9 +159,9 @@ func (r *run) createUser(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) createClient(ctx context.Context) error {
-	_, err := r.caller.Do(ctx, "POST", "/clients", encodeJSON(map[string]any{"name": r.Name, "public_key": publicPEM(r.key)}))
-	if err = butLost(err); err != nil {
+func (r *runner) createClient(ctx context.Context) error {
+	_, err := r.caller.Do(ctx, "POST", "/clients", mustEncode(map[string]any{"name": r.Name, "public_key": publicPEM(r.key)}))
+	if err = ignoreLostAnswer(err); err != nil {
 		return r.wrapError(r.caller, "create the client "+r.Name, err, "")
 	}
 	r.report.Actor = Client
@@ -168,9 +169,10 @@ func (r *run) createClient(ctx context.Context) error {
 	return nil
 }
 
-// butLost is the error of a create, but for one whose answer was lost and that
-// then found what it had made itself. The proofs find out if it was another's.
-func butLost(err error) error {
+// ignoreLostAnswer returns the error of a create, or nil if the answer was lost and the
+// retry found an object of the name: presumably this request created it, and
+// verifyAccess fails otherwise.
+func ignoreLostAnswer(err error) error {
 	var e *chef.Error
 	if errors.As(err, &e) && e.Kind == chef.KindExists && e.Unsure {
 		return nil
@@ -178,10 +180,10 @@ func butLost(err error) error {
 	return err
 }
 
-// haveMembership associates a user with the organization: at once with a
-// superuser's key, else by an invitation that the user accepts with its own
-// (docs/chef-server-api.md §7.2). Clients belong to their organization anyway.
-func (r *run) haveMembership(ctx context.Context) error {
+// ensureMembership associates a user with the organization: directly with a
+// superuser's key, or else by an invitation that the user accepts with its own key
+// (docs/chef-server-api.md §7.2). Clients always belong to their organization.
+func (r *runner) ensureMembership(ctx context.Context) error {
 	if r.report.Actor != User || r.caller == nil {
 		return nil
 	}
@@ -193,10 +195,10 @@ func (r *run) haveMembership(ctx context.Context) error {
 		return nil
 	case !hasKind(err, chef.KindAbsent):
 		return r.wrapError(r.caller, "look for the membership of "+r.Name, err, "")
-	case !r.mayChange(what, "%s isn't associated with the organization", r.Name):
+	case !r.canRepair(what, "%s isn't associated with the organization", r.Name):
 		return nil
 	}
-	_, err = r.caller.Do(ctx, "POST", "/users", encodeJSON(map[string]string{"username": r.Name}))
+	_, err = r.caller.Do(ctx, "POST", "/users", mustEncode(map[string]string{"username": r.Name}))
 	switch {
 	case err == nil || hasKind(err, chef.KindExists):
 		r.addStep(Done, what, "associated")
@@ -207,8 +209,8 @@ func (r *run) haveMembership(ctx context.Context) error {
 	return r.inviteUser(ctx, what)
 }
 
-func (r *run) inviteUser(ctx context.Context, what string) error {
-	_, err := r.caller.Do(ctx, "POST", "/association_requests", encodeJSON(map[string]string{"user": r.Name}))
+func (r *runner) inviteUser(ctx context.Context, what string) error {
+	_, err := r.caller.Do(ctx, "POST", "/association_requests", mustEncode(map[string]string{"user": r.Name}))
 	if err != nil && !hasKind(err, chef.KindExists) {
 		return r.wrapError(r.caller, "invite "+r.Name, err, "")
 	}
@@ -228,8 +230,8 @@ func (r *run) inviteUser(ctx context.Context, what string) error {
 		if o.Org != r.Org {
 			continue
 		}
-		accept := encodeJSON(map[string]string{"response": "accept"})
-		if _, err := r.sync.Client().Do(ctx, "PUT", requests+"/"+lastSegment(o.ID), accept); err != nil {
+		if _, err := r.sync.Client().Do(ctx, "PUT", requests+"/"+lastSegment(o.ID),
+			mustEncode(map[string]string{"response": "accept"})); err != nil {
 			return r.wrapError(r.sync, "accept the invitation", err, "run this again; the invitation stays open")
 		}
 		r.addStep(Done, what, "invited, and the invitation accepted")
@@ -238,7 +240,7 @@ func (r *run) inviteUser(ctx context.Context, what string) error {
 	return r.wrapError(r.sync, "accept the invitation", errors.New("the invitation isn't there"), "run this again")
 }
 
-func encodeJSON(v any) []byte {
+func mustEncode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil // maps of strings and lists always encode

@@ -14,24 +14,25 @@ import (
 // emptyMD5 is the checksum of an empty file.
 const emptyMD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
-// proveRights signs as the actor and tries what replication does: reading always;
-// on a replica also a sandbox and objects of its own, which it removes again, or if
-// it is to change nothing, what can be probed. There is no way to ask a Chef Server for one's rights (docs/chef-server-api.md §7.4).
-func (r *run) proveRights(ctx context.Context) error {
+// verifyAccess signs as the actor and does what replication does: it reads each
+// collection and, on a replica, opens a sandbox and creates and deletes test objects;
+// a check only probes writing. Chef Servers have no request that returns the rights of
+// the caller (docs/chef-server-api.md §7.4).
+func (r *runner) verifyAccess(ctx context.Context) error {
 	if r.sync == nil || r.report.Actor == "" && !r.sync.Client().Orgless() || !r.report.Ready {
 		return nil
 	}
-	first := map[string]string{} // an object of each list
-	for _, path := range r.collections() {
+	first := map[string]string{} // name of an object by collection
+	for _, path := range r.replicatedCollections() {
 		answer, err := r.sync.Do(ctx, "GET", path, nil)
 		switch {
 		case hasKind(err, chef.KindForeign) && isOptional(path):
 			r.addStep(Unknown, "proof: read "+path, "the server does not serve it")
 		case err != nil:
-			return r.refusedError("read "+path, err)
+			return r.addRefusal("read "+path, err)
 		default:
 			r.addStep(Fine, "proof: read "+path, "")
-			first[path] = firstOf(path, answer.Body)
+			first[path] = firstName(path, answer.Body)
 		}
 	}
 	switch {
@@ -40,31 +41,31 @@ func (r *run) proveRights(ctx context.Context) error {
 	case r.Check:
 		return r.probeWrites(ctx, first)
 	}
-	if _, err := r.sync.Do(ctx, "POST", "/sandboxes", encodeJSON(map[string]any{"checksums": map[string]any{emptyMD5: nil}})); err != nil {
-		return r.refusedError("open a sandbox", err)
+	if _, err := r.sync.Do(ctx, "POST", "/sandboxes", mustEncode(map[string]any{"checksums": map[string]any{emptyMD5: nil}})); err != nil {
+		return r.addRefusal("open a sandbox", err)
 	}
 	r.addStep(Fine, "proof: open a sandbox", "")
 	name := "chef-sync-probe-" + strings.ToLower(rand.Text()[:8])
 	for _, collection := range []string{"/data", "/environments", "/roles"} {
-		if err := r.proveWrite(ctx, collection, name, newObject(collection, name)); err != nil {
+		if err := r.verifyWrite(ctx, collection, name, newObject(collection, name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) proveWrite(ctx context.Context, collection, name string, body []byte) error {
+func (r *runner) verifyWrite(ctx context.Context, collection, name string, body []byte) error {
 	if _, err := r.sync.Do(ctx, "POST", collection, body); err != nil && !hasKind(err, chef.KindExists) {
-		return r.refusedError("create and delete in "+collection, err)
+		return r.addRefusal("create and delete in "+collection, err)
 	}
 	if _, err := r.sync.Do(ctx, "DELETE", collection+"/"+name, nil); err != nil && !hasKind(err, chef.KindAbsent) {
-		return r.refusedError("create and delete in "+collection, err)
+		return r.addRefusal("create and delete in "+collection, err)
 	}
 	r.addStep(Fine, "proof: create and delete in "+collection, "")
 	return nil
 }
 
-func (r *run) refusedError(what string, err error) error {
+func (r *runner) addRefusal(what string, err error) error {
 	r.addStep(Failed, "proof: "+what, "%v", err)
 	hint := ""
 	if hasKind(err, chef.KindPermission) {
@@ -73,9 +74,9 @@ func (r *run) refusedError(what string, err error) error {
 	return r.wrapError(r.sync, what, err, hint)
 }
 
-// lookAround fills in the groups, organizations and actors, as the old product
-// printed them. Lists that can't be read stay empty.
-func (r *run) lookAround(ctx context.Context) error {
+// listActors adds the groups, organizations and actors to the report, as the previous
+// product printed them. Lists that can't be read stay empty.
+func (r *runner) listActors(ctx context.Context) error {
 	r.report.Groups = append(r.report.Groups, slices.Sorted(maps.Keys(r.groups))...)
 	if r.report.Actor == Client {
 		r.report.Organizations = append(r.report.Organizations, r.Org)
@@ -86,8 +87,8 @@ func (r *run) lookAround(ctx context.Context) error {
 				Name string `json:"name"`
 			} `json:"organization"`
 		}
-		answer, err := r.sync.Client().Do(ctx, "GET", "/users/"+r.Name+"/organizations", nil)
-		if err == nil && json.Unmarshal(answer.Body, &orgs) == nil {
+		if answer, err := r.sync.Client().Do(ctx, "GET", "/users/"+r.Name+"/organizations", nil); err == nil &&
+			json.Unmarshal(answer.Body, &orgs) == nil {
 			for _, o := range orgs {
 				r.report.Organizations = append(r.report.Organizations, o.Org.Name)
 			}
