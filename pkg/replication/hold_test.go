@@ -275,7 +275,7 @@ func TestItemsOfAHeldBagStayHeldWhenTheBagIsBack(t *testing.T) {
 	}
 }
 
-// What the CLI prints is what it takes (R2), once, and within an hour (R16).
+// An approval is valid for the number that the CLI printed, once, and for an hour.
 func TestAnApprovalIsForItsNumberOnceAndForAnHour(t *testing.T) {
 	empty := func(w *world) {
 		for _, p := range w.paths("/") {

@@ -61,8 +61,8 @@ func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
 	}
 }
 
-// A first compare that was broken off begins again if the primary is another server
-// by then: what was read before is the other one's (R10).
+// An interrupted first compare begins again if the primary is another server
+// by then: what was read before is from the other server.
 func TestABrokenOffFirstCompareBeginsAgainOnAnotherPrimary(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.Window, w.pair.Concurrency = 1, 1
@@ -77,8 +77,8 @@ func TestABrokenOffFirstCompareBeginsAgainOnAnotherPrimary(t *testing.T) {
 	}
 }
 
-// A compare puts right only the drift that was known when it began: what was found
-// since may lie behind its cursor (R11).
+// A compare repairs only the drift that was known when it began: what was found
+// since may be before its cursor.
 func TestDriftFoundDuringACompareOutlivesIt(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.Window, w.pair.Concurrency = 1, 1
@@ -106,7 +106,7 @@ func TestDriftFoundDuringACompareOutlivesIt(t *testing.T) {
 	}
 }
 
-// A verification leaves a compare where it was broken off (R12).
+// A verification keeps the cursor of an interrupted compare.
 func TestAVerificationKeepsTheCursorOfACompare(t *testing.T) {
 	for name, repair := range map[string]bool{"report": false, "repair": true} {
 		t.Run(name, func(t *testing.T) {
@@ -126,8 +126,8 @@ func TestAVerificationKeepsTheCursorOfACompare(t *testing.T) {
 	}
 }
 
-// After crashes one object is written at a time, until one window came to its end:
-// not to the end of the compare (R18).
+// After crashes one object is written at a time until one window is complete,
+// not until the end of the compare.
 func TestACompareIsAtFullPaceAgainAfterCrashes(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Concurrency = 1

@@ -1,7 +1,7 @@
-// Package replicationtest holds in-memory stand-ins for what the engine needs:
-// an organization that is source, target and feed at once, a state, a stage, and
-// a decorator that fails or "crashes" at any chosen call. They know nothing of
-// HTTP; the in-memory Chef Server is package cheftest.
+// Package replicationtest contains in-memory implementations of what the engine uses: an
+// organization that is source, target and feed, a state, a stage, and a wrapper that
+// simulates a crash at a chosen call. They don't use HTTP; the in-memory Chef Server is
+// package cheftest.
 package replicationtest
 
 import (
@@ -22,8 +22,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Org is an organization on an imagined server. It implements Source, Target
-// and Feed. The zero value is not usable; see NewOrg.
+// Org is an organization in memory. It implements Source, Target and Feed. Create it with
+// NewOrg.
 type Org struct {
 	ID string // what Identity returns
 
@@ -34,35 +34,35 @@ type Org struct {
 	lastID  int64
 	hidden  map[int64]bool // rows not visible yet
 
-	// Searchable makes GetBulk find objects.
+	// Searchable makes GetBulk return objects.
 	Searchable bool
-	// NoFeed makes the feed answer ErrNoFeed.
+	// NoFeed makes Read return ErrNoFeed.
 	NoFeed bool
-	// Refuse, if set, may refuse a call: op is list, get, put, delete, open.
+	// Refuse, if set, may return an error for a call: op is list, get, put, delete, open.
 	Refuse func(op string, ref object.Ref) error
-	// Lose, if set, may make the answer of a put or delete an error after it took
-	// effect.
+	// Lose, if set, may return an error for a put or delete that took effect, as when
+	// the answer is lost.
 	Lose func(op string, ref object.Ref) error
-	// Delay is how long a put or delete takes.
+	// Delay is the duration of a put.
 	Delay time.Duration
-	// Trusting makes it believe to have the content that its objects name, whether or
-	// not it has, as a Chef Infra Server does, and drop what none names any more.
+	// Trusting makes it treat content that its objects refer to as present, whether or
+	// not it is, as a Chef Infra Server does, and delete unreferenced content.
 	Trusting bool
 	// Writes counts puts and deletes that changed something; Calls counts all.
 	Writes, Calls int
 }
 
-// NewOrg makes an empty organization.
+// NewOrg returns an empty organization.
 func NewOrg(id string) *Org {
 	return &Org{ID: id, objects: map[object.Ref]object.Object{}, files: map[string][]byte{}, hidden: map[int64]bool{}}
 }
 
-// Set puts an object with a body and, for a cookbook, files, and adds a row to
-// the feed.
+// Set stores an object with a body and, for a cookbook, files, and adds a row to the
+// feed.
 func (o *Org) Set(path, body string, files ...string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ref := must(path)
+	ref := mustParseRef(path)
 	obj := object.Object{Ref: ref, Body: []byte(body)}
 	sum := sha256.New()
 	fmt.Fprint(sum, body)
@@ -78,7 +78,7 @@ func (o *Org) Set(path, body string, files ...string) {
 		bag := object.Ref{Kind: object.DataBag, Name: ref.Name}
 		if _, ok := o.objects[bag]; !ok {
 			o.objects[bag] = object.Object{Ref: bag, Fingerprint: "bag"}
-			o.row("create", bag)
+			o.addRow("create", bag)
 		}
 	}
 	if ref.Kind == object.DataBag {
@@ -89,40 +89,40 @@ func (o *Org) Set(path, body string, files ...string) {
 		action = "update"
 	}
 	o.objects[ref] = obj
-	o.row(action, ref)
+	o.addRow(action, ref)
 }
 
-// Unset deletes an object and adds a row. Deleting a bag deletes its items, and
-// deleting a policy revision takes it out of the groups whose body names it,
-// without rows of their own.
+// Unset deletes an object and adds a row. Deleting a data bag deletes its items, and
+// deleting a policy revision deletes the policies in policy groups that are bound to it,
+// without rows for them.
 func (o *Org) Unset(path string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ref := must(path)
+	ref := mustParseRef(path)
 	if _, ok := o.objects[ref]; !ok {
 		return
 	}
-	o.drop(ref)
-	o.row("delete", ref)
+	o.deleteObject(ref)
+	o.addRow("delete", ref)
 }
 
-func (o *Org) drop(ref object.Ref) {
+func (o *Org) deleteObject(ref object.Ref) {
 	delete(o.objects, ref)
 	if ref.Kind == object.DataBag {
 		maps.DeleteFunc(o.objects, func(r object.Ref, _ object.Object) bool {
 			return r.Kind == object.DataBagItem && r.Name == ref.Name
 		})
 	}
-	for _, r := range o.users(ref) {
+	for _, r := range o.boundPolicies(ref) {
 		delete(o.objects, r)
 	}
 	if o.Trusting {
-		maps.DeleteFunc(o.files, func(sum string, _ []byte) bool { return !o.names(sum) })
+		maps.DeleteFunc(o.files, func(sum string, _ []byte) bool { return !o.isReferenced(sum) })
 	}
 }
 
-// names reports whether an object names the content.
-func (o *Org) names(sum string) bool {
+// isReferenced reports whether an object refers to the content.
+func (o *Org) isReferenced(sum string) bool {
 	for _, obj := range o.objects {
 		if slices.ContainsFunc(obj.Files, func(f object.File) bool { return f.Checksum == sum }) {
 			return true
@@ -131,8 +131,8 @@ func (o *Org) names(sum string) bool {
 	return false
 }
 
-// users are the policies in policy groups whose body is this revision.
-func (o *Org) users(revision object.Ref) (groups []object.Ref) {
+// boundPolicies returns the policies in policy groups that are bound to a revision.
+func (o *Org) boundPolicies(revision object.Ref) (groups []object.Ref) {
 	for r, obj := range o.objects {
 		if revision.Kind == object.Policy && r.Kind == object.PolicyGroup && r.Sub == revision.Name && string(obj.Body) == revision.Sub {
 			groups = append(groups, r)
@@ -141,13 +141,13 @@ func (o *Org) users(revision object.Ref) (groups []object.Ref) {
 	return groups
 }
 
-func (o *Org) row(action string, ref object.Ref) {
+func (o *Org) addRow(action string, ref object.Ref) {
 	o.lastID++
 	o.log = append(o.log, replication.Change{ID: o.lastID, Action: action, Path: ref.Path(), Scope: object.ScopeOf(ref)})
 }
 
-// Hide makes the newest row invisible, as a transaction that hasn't committed,
-// and returns what shows it.
+// Hide hides the newest row, like one of a transaction that isn't committed yet, and
+// returns a function that shows it.
 func (o *Org) Hide() (show func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -160,14 +160,14 @@ func (o *Org) Hide() (show func()) {
 	}
 }
 
-// Restart empties the feed and counts from 1 again, as a restored server would.
+// Restart empties the feed and restarts its ids from 1, as a restored server does.
 func (o *Org) Restart() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.log, o.lastID = nil, 0
 }
 
-// Snapshot is path → fingerprint of everything there.
+// Snapshot returns the fingerprints of all objects by path.
 func (o *Org) Snapshot() map[string]string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -178,22 +178,22 @@ func (o *Org) Snapshot() map[string]string {
 	return out
 }
 
-// Torn names the cookbook versions that miss a file.
+// Torn returns the cookbook versions that lack a file.
 func (o *Org) Torn() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var torn []string
+	var incomplete []string
 	for r, obj := range o.objects {
 		for _, f := range obj.Files {
 			if _, ok := o.files[f.Checksum]; !ok {
-				torn = append(torn, r.Path())
+				incomplete = append(incomplete, r.Path())
 			}
 		}
 	}
-	return torn
+	return incomplete
 }
 
-func (o *Org) enter(ctx context.Context, op string, ref object.Ref) error {
+func (o *Org) beginCall(ctx context.Context, op string, ref object.Ref) error {
 	o.Calls++
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -213,7 +213,7 @@ func (o *Org) Note() string { return "" }
 // Begun implements replication.Feed.
 func (o *Org) Begun(context.Context) (bool, error) { return false, nil }
 
-// ReadSnapshot implements replication.Feed: nobody scans it.
+// ReadSnapshot implements replication.Feed: there is no snapshot.
 func (o *Org) ReadSnapshot(context.Context) (replication.Snapshot, error) {
 	return replication.Snapshot{}, nil
 }
@@ -222,7 +222,7 @@ func (o *Org) ReadSnapshot(context.Context) (replication.Snapshot, error) {
 func (o *Org) Read(ctx context.Context, after int64) (replication.Rows, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.enter(ctx, "feed", object.Ref{}); err != nil {
+	if err := o.beginCall(ctx, "feed", object.Ref{}); err != nil {
 		return replication.Rows{}, err
 	}
 	if o.NoFeed {
@@ -241,14 +241,14 @@ func (o *Org) Read(ctx context.Context, after int64) (replication.Rows, error) {
 func (o *Org) Identity(ctx context.Context) (string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.ID, o.enter(ctx, "identity", object.Ref{})
+	return o.ID, o.beginCall(ctx, "identity", object.Ref{})
 }
 
 // List implements replication.Reader.
 func (o *Org) List(ctx context.Context, s object.Scope) ([]object.Ref, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.enter(ctx, "list", object.Ref{Kind: s.Kind, Name: s.Name}); err != nil {
+	if err := o.beginCall(ctx, "list", object.Ref{Kind: s.Kind, Name: s.Name}); err != nil {
 		return nil, err
 	}
 	var refs []object.Ref
@@ -265,7 +265,7 @@ func (o *Org) List(ctx context.Context, s object.Scope) ([]object.Ref, error) {
 func (o *Org) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.enter(ctx, "get", ref); err != nil {
+	if err := o.beginCall(ctx, "get", ref); err != nil {
 		return object.Object{}, err
 	}
 	obj, ok := o.objects[ref]
@@ -278,15 +278,15 @@ func (o *Org) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	return obj, nil
 }
 
-// GetBulk implements replication.Reader. With Searchable, it finds all but one object
-// in three.
+// GetBulk implements replication.Reader. With Searchable, it returns two of three
+// objects.
 func (o *Org) GetBulk(ctx context.Context, refs []object.Ref, options replication.BulkOptions) map[object.Ref]object.Object {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	found := map[object.Ref]object.Object{}
 	for i, ref := range refs {
 		obj, there := o.objects[ref]
-		if !o.Searchable || !there || i%3 == 2 || o.enter(ctx, "get", ref) != nil {
+		if !o.Searchable || !there || i%3 == 2 || o.beginCall(ctx, "get", ref) != nil {
 			continue
 		}
 		if options.BodyBytes -= len(obj.Body); options.BodyBytes < 0 {
@@ -303,16 +303,17 @@ func (o *Org) GetBulk(ctx context.Context, refs []object.Ref, options replicatio
 func (o *Org) Open(ctx context.Context, obj object.Object, file object.File) (io.ReadCloser, int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.enter(ctx, "open", obj.Ref); err != nil {
+	if err := o.beginCall(ctx, "open", obj.Ref); err != nil {
 		return nil, 0, err
 	}
-	now := o.objects[obj.Ref]
-	if !slices.ContainsFunc(now.Files, func(f object.File) bool { return f.Checksum == file.Checksum }) {
+	current := o.objects[obj.Ref]
+	if !slices.ContainsFunc(current.Files, func(f object.File) bool { return f.Checksum == file.Checksum }) {
 		return nil, 0, &replication.Error{Op: "read", Ref: obj.Ref, Server: o.ID, Class: replication.Absent, Err: errors.New("file not found")}
 	}
 	content, stored := o.files[file.Checksum]
 	if !stored {
-		return nil, 0, &replication.Error{Op: "download", Ref: obj.Ref, Server: o.ID, Class: replication.Rejected, Err: replication.ErrContentLost}
+		return nil, 0, &replication.Error{Op: "download", Ref: obj.Ref, Server: o.ID, Class: replication.Rejected,
+			Err: replication.ErrContentLost}
 	}
 	return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
 }
@@ -322,7 +323,7 @@ func (o *Org) Expect(_ context.Context, obj object.Object) (string, []string, er
 	return obj.Fingerprint, nil, nil
 }
 
-// Lane implements replication.Target: versions of one cookbook go in order.
+// Lane implements replication.Target: versions of one cookbook are written in order.
 func (o *Org) Lane(ref object.Ref) string {
 	switch ref.Kind {
 	case object.Cookbook, object.CookbookArtifact, object.Policy, object.PolicyGroup:
@@ -334,16 +335,16 @@ func (o *Org) Lane(ref object.Ref) string {
 // Put implements replication.Target.
 func (o *Org) Put(ctx context.Context, obj object.Object, _ bool, content replication.Content) error {
 	o.mu.Lock()
-	err := o.enter(ctx, "put", obj.Ref)
+	err := o.beginCall(ctx, "put", obj.Ref)
 	o.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := wait(ctx, o.Delay); err != nil {
+	if err := sleepContext(ctx, o.Delay); err != nil {
 		return err
 	}
 	for _, f := range obj.Files {
-		if err := o.upload(ctx, f, content); err != nil {
+		if err := o.uploadFile(ctx, f, content); err != nil {
 			return err
 		}
 	}
@@ -360,20 +361,20 @@ func (o *Org) Put(ctx context.Context, obj object.Object, _ bool, content replic
 	}
 	o.objects[obj.Ref] = obj
 	o.Writes++
-	return o.lose("put", obj.Ref)
+	return o.loseAnswer("put", obj.Ref)
 }
 
-func (o *Org) lose(op string, ref object.Ref) error {
+func (o *Org) loseAnswer(op string, ref object.Ref) error {
 	if o.Lose != nil {
 		return o.Lose(op, ref)
 	}
 	return nil
 }
 
-func (o *Org) upload(ctx context.Context, f object.File, content replication.Content) error {
+func (o *Org) uploadFile(ctx context.Context, f object.File, content replication.Content) error {
 	o.mu.Lock()
 	_, have := o.files[f.Checksum]
-	have = have || o.Trusting && o.names(f.Checksum)
+	have = have || o.Trusting && o.isReferenced(f.Checksum)
 	o.mu.Unlock()
 	if have {
 		return nil
@@ -397,15 +398,15 @@ func (o *Org) upload(ctx context.Context, f object.File, content replication.Con
 	return nil
 }
 
-// Upload implements replication.Target. It sends what it can.
+// Upload implements replication.Target. It ignores errors.
 func (o *Org) Upload(ctx context.Context, objs []object.Object, contentOf func(object.Object) replication.Content) {
 	for _, obj := range objs {
 		o.mu.Lock()
-		err := o.enter(ctx, "upload", obj.Ref)
+		err := o.beginCall(ctx, "upload", obj.Ref)
 		o.mu.Unlock()
 		for _, f := range obj.Files {
 			if err == nil {
-				err = o.upload(ctx, f, contentOf(obj))
+				err = o.uploadFile(ctx, f, contentOf(obj))
 			}
 		}
 	}
@@ -414,36 +415,37 @@ func (o *Org) Upload(ctx context.Context, objs []object.Object, contentOf func(o
 // Reupload implements replication.Target.
 func (o *Org) Reupload(ctx context.Context, f object.File, content replication.Content) (bool, error) {
 	o.mu.Lock()
-	err := o.enter(ctx, "upload", object.Ref{})
-	believes := o.Trusting && o.names(f.Checksum)
-	if err == nil && !believes {
+	err := o.beginCall(ctx, "upload", object.Ref{})
+	present := o.Trusting && o.isReferenced(f.Checksum)
+	if err == nil && !present {
 		delete(o.files, f.Checksum)
 	}
 	o.mu.Unlock()
-	if err != nil || believes {
+	if err != nil || present {
 		return false, err
 	}
-	return true, o.upload(ctx, f, content)
+	return true, o.uploadFile(ctx, f, content)
 }
 
 // Delete implements replication.Target.
 func (o *Org) Delete(ctx context.Context, ref object.Ref) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.enter(ctx, "delete", ref); err != nil {
+	if err := o.beginCall(ctx, "delete", ref); err != nil {
 		return err
 	}
-	if len(o.users(ref)) > 0 {
-		return &replication.Error{Op: "delete", Ref: ref, Server: o.ID, Class: replication.Rejected, Err: errors.New("policy groups use this revision")}
+	if len(o.boundPolicies(ref)) > 0 {
+		return &replication.Error{Op: "delete", Ref: ref, Server: o.ID, Class: replication.Rejected,
+			Err: errors.New("policy groups use this revision")}
 	}
 	if _, ok := o.objects[ref]; ok {
-		o.drop(ref)
+		o.deleteObject(ref)
 		o.Writes++
 	}
-	return o.lose("delete", ref)
+	return o.loseAnswer("delete", ref)
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+func sleepContext(ctx context.Context, d time.Duration) error {
 	if d == 0 {
 		return nil
 	}
@@ -455,7 +457,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func must(path string) object.Ref {
+func mustParseRef(path string) object.Ref {
 	ref, err := object.ParseRef(path)
 	if err != nil {
 		panic(err)
@@ -463,7 +465,7 @@ func must(path string) object.Ref {
 	return ref
 }
 
-// Corrupt damages the stored content of a file, as a broken disk would.
+// Corrupt changes the stored content of a file, like a damaged disk.
 func (o *Org) Corrupt(content string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -471,8 +473,8 @@ func (o *Org) Corrupt(content string) {
 	o.files[hex.EncodeToString(sum[:])] = []byte(content + "!")
 }
 
-// Mislay drops the stored content of a file, as a file store does that is restored
-// from an older backup.
+// Mislay deletes the stored content of a file, like a file store that is restored from an
+// older backup.
 func (o *Org) Mislay(content string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -480,7 +482,7 @@ func (o *Org) Mislay(content string) {
 	delete(o.files, hex.EncodeToString(sum[:]))
 }
 
-// Broken names the cookbook versions of which a file is missing or damaged.
+// Broken returns the cookbook versions of which a file is missing or damaged.
 func (o *Org) Broken() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

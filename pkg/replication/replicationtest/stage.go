@@ -11,11 +11,11 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Stage is a replication.Stage in memory, for small content: it streams nothing.
+// Stage is a replication.Stage that keeps its content in memory.
 type Stage struct {
-	mu   sync.Mutex
-	held map[replication.StageKey][]byte
-	Puts int
+	mu       sync.Mutex
+	contents map[replication.StageKey][]byte
+	Puts     int
 }
 
 var _ replication.Stage = (*Stage)(nil)
@@ -27,7 +27,7 @@ func (s *Stage) Open(_ context.Context, key replication.StageKey) (io.ReadCloser
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b, ok := s.held[key]
+	b, ok := s.contents[key]
 	if !ok {
 		return nil, 0, replication.ErrNotStaged
 	}
@@ -49,10 +49,10 @@ func (s *Stage) Put(_ context.Context, key replication.StageKey, content io.Read
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held == nil {
-		s.held = map[replication.StageKey][]byte{}
+	if s.contents == nil {
+		s.contents = map[replication.StageKey][]byte{}
 	}
-	s.held[key] = b
+	s.contents[key] = b
 	s.Puts++
 	return nil
 }
@@ -64,6 +64,6 @@ func (s *Stage) Remove(_ context.Context, key replication.StageKey) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.held, key)
+	delete(s.contents, key)
 	return nil
 }

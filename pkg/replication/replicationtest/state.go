@@ -18,10 +18,10 @@ import (
 // State is a replication.State in memory.
 type State struct {
 	mu    sync.Mutex
-	pairs map[replication.PairID]*record
+	pairs map[replication.PairID]*pairRecord
 }
 
-type record struct {
+type pairRecord struct {
 	state     replication.PairState
 	inventory map[object.Ref]string
 	unsynced  map[object.Ref]replication.Unsynced
@@ -30,23 +30,22 @@ type record struct {
 
 var _ replication.State = (*State)(nil)
 
-// NewState makes an empty state.
-func NewState() *State { return &State{pairs: map[replication.PairID]*record{}} }
+// NewState returns an empty state.
+func NewState() *State { return &State{pairs: map[replication.PairID]*pairRecord{}} }
 
-func (s *State) get(id replication.PairID) *record {
+func (s *State) recordOf(id replication.PairID) *pairRecord {
 	r, ok := s.pairs[id]
 	if !ok {
-		r = &record{state: replication.PairState{ID: id}, inventory: map[object.Ref]string{},
+		r = &pairRecord{state: replication.PairState{ID: id}, inventory: map[object.Ref]string{},
 			unsynced: map[object.Ref]replication.Unsynced{}, runs: map[string]replication.Run{}}
 	}
 	return r
 }
 
-func (s *State) keep(r *record) { s.pairs[r.state.ID] = r }
+func (s *State) putRecord(r *pairRecord) { s.pairs[r.state.ID] = r }
 
-// copied makes sure that the caller shares nothing with the store, and that
-// times are in UTC.
-func copied[T any](v T) T {
+// deepCopy returns a copy that shares nothing with v, with times in UTC.
+func deepCopy[T any](v T) T {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
@@ -56,7 +55,7 @@ func copied[T any](v T) T {
 		panic(err)
 	}
 	inUTC(reflect.ValueOf(&out))
-	switch to := any(&out).(type) { // what JSON leaves out
+	switch to := any(&out).(type) { // fields that JSON omits
 	case *replication.PairState:
 		from := any(v).(replication.PairState)
 		to.Progress.Newer, to.Desired.Newer = maps.Clone(from.Progress.Newer), maps.Clone(from.Desired.Newer)
@@ -96,7 +95,7 @@ func (s *State) Pair(ctx context.Context, id replication.PairID) (replication.Pa
 	if err := ctx.Err(); err != nil {
 		return replication.PairState{}, err
 	}
-	return copied(s.get(id).state), nil
+	return deepCopy(s.recordOf(id).state), nil
 }
 
 // Pairs implements replication.State.
@@ -108,14 +107,15 @@ func (s *State) Pairs(ctx context.Context) ([]replication.PairState, error) {
 	}
 	var out []replication.PairState
 	for _, r := range s.pairs {
-		out = append(out, copied(r.state))
+		out = append(out, deepCopy(r.state))
 	}
 	slices.SortFunc(out, func(a, b replication.PairState) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	return out, nil
 }
 
 // Acquire implements replication.State.
-func (s *State) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time, ttl time.Duration) (replication.PairState, error) {
+func (s *State) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time,
+	ttl time.Duration) (replication.PairState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -124,29 +124,30 @@ func (s *State) Acquire(ctx context.Context, id replication.PairID, owner string
 	if owner == "" || ttl <= 0 {
 		return replication.PairState{}, errors.New("a lease needs an owner and a duration")
 	}
-	r := s.get(id)
+	r := s.recordOf(id)
 	l := &r.state.Lease
 	if l.HeldAt(now) && l.Owner != owner {
-		return copied(r.state), &replication.LeasedError{Pair: id, Lease: *l}
+		return deepCopy(r.state), &replication.LeasedError{Pair: id, Lease: *l}
 	}
 	*l = replication.Lease{Owner: owner, Expires: now.Add(ttl), Fence: l.Fence + 1}
-	s.keep(r)
-	return copied(r.state), nil
+	s.putRecord(r)
+	return deepCopy(r.state), nil
 }
 
 // Renew implements replication.State.
-func (s *State) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time, ttl time.Duration) (replication.PairState, error) {
+func (s *State) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time,
+	ttl time.Duration) (replication.PairState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return replication.PairState{}, err
 	}
-	r := s.get(id)
+	r := s.recordOf(id)
 	if r.state.Lease.Fence != fence || !r.state.Lease.HeldAt(now) {
 		return replication.PairState{}, replication.ErrFenced
 	}
 	r.state.Lease.Expires = now.Add(ttl)
-	return copied(r.state), nil
+	return deepCopy(r.state), nil
 }
 
 // Release implements replication.State.
@@ -156,7 +157,7 @@ func (s *State) Release(ctx context.Context, id replication.PairID, fence int64)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r := s.get(id); r.state.Lease.Fence == fence {
+	if r := s.recordOf(id); r.state.Lease.Fence == fence {
 		r.state.Lease.Owner, r.state.Lease.Expires = "", time.Time{}
 	}
 	return nil
@@ -169,14 +170,14 @@ func (s *State) Commit(ctx context.Context, id replication.PairID, fence int64, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r := s.get(id)
+	r := s.recordOf(id)
 	if r.state.Lease.Fence != fence || !r.state.Lease.HeldAt(now) {
 		return replication.ErrFenced
 	}
 	if u.Run != nil && (u.Run.ID == "" || u.Run.Pair == (replication.PairID{})) {
 		return errors.New("a run needs an id and its pair")
 	}
-	r.state.Progress = copied(u.Progress)
+	r.state.Progress = deepCopy(u.Progress)
 	maps.Copy(r.inventory, u.Applied)
 	for _, ref := range u.Removed {
 		delete(r.inventory, ref)
@@ -184,15 +185,15 @@ func (s *State) Commit(ctx context.Context, id replication.PairID, fence int64, 
 	for _, x := range u.Unsynced {
 		c := x
 		c.Ref = object.Ref{Kind: object.Role, Name: "any"}
-		c = copied(c)
-		c.Ref = x.Ref // as it is, even where it has no path
+		c = deepCopy(c)
+		c.Ref = x.Ref // unchanged, also if it has no path
 		r.unsynced[x.Ref] = c
 	}
 	for _, ref := range u.Synced {
 		delete(r.unsynced, ref)
 	}
 	if u.Run != nil {
-		r.runs[u.Run.ID] = copied(*u.Run)
+		r.runs[u.Run.ID] = deepCopy(*u.Run)
 	}
 	return nil
 }
@@ -204,12 +205,12 @@ func (s *State) Note(ctx context.Context, id replication.PairID, fence int64, no
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r := s.get(id)
+	r := s.recordOf(id)
 	if r.state.Lease.Fence != fence || r.state.Lease.HeldAt(now) {
 		return replication.ErrFenced
 	}
-	r.state.Progress = copied(p)
-	s.keep(r)
+	r.state.Progress = deepCopy(p)
+	s.putRecord(r)
 	return nil
 }
 
@@ -220,9 +221,9 @@ func (s *State) Direct(ctx context.Context, id replication.PairID, d replication
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r := s.get(id)
+	r := s.recordOf(id)
 	r.state.Desired = r.state.Desired.Apply(d)
-	s.keep(r)
+	s.putRecord(r)
 	return nil
 }
 
@@ -233,7 +234,7 @@ func (s *State) Inventory(ctx context.Context, id replication.PairID) (map[objec
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return maps.Clone(s.get(id).inventory), nil
+	return maps.Clone(s.recordOf(id).inventory), nil
 }
 
 // Unsynced implements replication.State.
@@ -243,7 +244,7 @@ func (s *State) Unsynced(ctx context.Context, id replication.PairID) ([]replicat
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return slices.SortedFunc(maps.Values(s.get(id).unsynced), func(a, b replication.Unsynced) int {
+	return slices.SortedFunc(maps.Values(s.recordOf(id).unsynced), func(a, b replication.Unsynced) int {
 		return object.Compare(a.Ref, b.Ref)
 	}), nil
 }
@@ -255,6 +256,6 @@ func (s *State) Runs(ctx context.Context, id replication.PairID, limit int) ([]r
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	runs := slices.SortedFunc(maps.Values(s.get(id).runs), func(a, b replication.Run) int { return strings.Compare(b.ID, a.ID) })
+	runs := slices.SortedFunc(maps.Values(s.recordOf(id).runs), func(a, b replication.Run) int { return strings.Compare(b.ID, a.ID) })
 	return runs[:max(0, min(limit, len(runs)))], nil
 }

@@ -8,8 +8,8 @@ import (
 	"chefsync/pkg/store/storetest"
 )
 
-// The stand-in keeps to the contract of what it stands for.
-func TestStateKeepsToItsContract(t *testing.T) {
+// TestState runs the tests of all implementations.
+func TestState(t *testing.T) {
 	storetest.Run(t, func(*testing.T) func() replication.State {
 		s := replicationtest.NewState()
 		return func() replication.State { return s }
