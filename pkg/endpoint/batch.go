@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// batchFiles is how many contents one sandbox for several cookbook versions
-	// brings: when it fails, all of them are sent once more.
+	// batchFiles is the number of files in one sandbox for several cookbook versions: if
+	// it fails, all of them are sent again.
 	batchFiles = 200
-	// batchesAtOnce is how many such sandboxes are filled at the same time, so that
-	// one is sent while another is opened or committed.
+	// batchesAtOnce is the number of such sandboxes that are filled at the same time, so
+	// that files are sent while another one is opened or committed.
 	batchesAtOnce = 2
 )
 
-// Upload implements replication.Target: sandboxes that each cover many cookbook
-// versions. What fails is left to Put, which makes a sandbox for each version. A
-// server with an older API drops content again when it writes another version, so
-// nothing is sent ahead to it (docs/chef-server-api.md §13).
+// Upload implements replication.Target with sandboxes that each cover many cookbook
+// versions. If one fails, Put sends the files of each version in a separate sandbox. A
+// server with an older API may delete the content when another version is written, so
+// Upload does nothing for it (docs/chef-server-api.md §13).
 func (t *Target) Upload(ctx context.Context, objs []object.Object, contentOf func(object.Object) replication.Content) {
 	if version, err := t.org.Client().APIVersion(ctx); err != nil || version < 2 {
 		return
@@ -85,7 +85,8 @@ func (t *Target) uploadBatch(ctx context.Context, b *batch) {
 	_, err := t.fillSandbox(ctx, files, b)
 	t.checksums.release(mine, err == nil)
 	if err != nil && ctx.Err() == nil {
-		t.log.InfoContext(ctx, "a sandbox for several cookbook versions failed; each gets one of its own", "server", t.org.Client().Name(),
+		t.log.InfoContext(ctx, "a sandbox for several cookbook versions failed; each version gets a separate one", "server",
+			t.org.Client().Name(),
 			"files", len(files), "error", err.Error())
 	}
 }

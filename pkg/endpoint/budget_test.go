@@ -16,8 +16,8 @@ import (
 	"chefsync/pkg/replication/replicationtest"
 )
 
-// proxy stands between a client and a server and counts what passes.
-type proxy struct {
+// countingProxy counts the requests between a client and a server.
+type countingProxy struct {
 	http.RoundTripper
 	delay time.Duration // of each request
 
@@ -27,7 +27,7 @@ type proxy struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (p *proxy) RoundTrip(q *http.Request) (*http.Response, error) {
+func (p *countingProxy) RoundTrip(q *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	if p.count == nil {
 		p.count = map[string]int{}
@@ -54,7 +54,7 @@ func (p *proxy) RoundTrip(q *http.Request) (*http.Response, error) {
 	return p.RoundTripper.RoundTrip(q)
 }
 
-// requestClass is what a request asks for.
+// requestClass returns what a request is for.
 func requestClass(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch {
@@ -68,8 +68,8 @@ func requestClass(path string) string {
 	return parts[2]
 }
 
-// take returns the counts since the last time.
-func (p *proxy) take() (all int, count map[string]int) {
+// takeCounts returns the counts since the last call.
+func (p *countingProxy) takeCounts() (all int, count map[string]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	count, p.count = p.count, nil
@@ -79,12 +79,14 @@ func (p *proxy) take() (all int, count map[string]int) {
 	return all, count
 }
 
-// shape is the size of an organization.
-type shape struct{ roles, environments, bags, items, versions, cookbooks, files int }
+// orgShape is the number of objects of an organization.
+type orgShape struct{ roles, environments, bags, items, versions, cookbooks, files int }
 
-func (s shape) objects() int { return s.roles + s.environments + s.bags + s.bags*s.items + s.versions }
+func (s orgShape) countObjects() int {
+	return s.roles + s.environments + s.bags + s.bags*s.items + s.versions
+}
 
-func (s shape) fill(o *cheftest.Org) {
+func (s orgShape) fillOrg(o *cheftest.Org) {
 	for i := range s.roles {
 		o.PutRole(fmt.Sprintf("role%d", i), fmt.Sprintf(`{"description":"%d"}`, i))
 	}
@@ -105,22 +107,22 @@ func (s shape) fill(o *cheftest.Org) {
 	}
 }
 
-// budgetWorld is a pair of organizations in memory with a proxy before each.
-type budgetWorld struct {
+// pairFixture is a pair of organizations in memory, each behind a counting proxy.
+type pairFixture struct {
 	servers          [2]*cheftest.Server // primary and replica
 	from, to         *cheftest.Org
 	fromOrg, toOrg   *chef.Org
 	source           *endpoint.Source
-	primary, replica *proxy
+	primary, replica *countingProxy
 	engine           *replication.Engine
 }
 
-func newBudgetWorld(t testing.TB, connections int, delay time.Duration) *budgetWorld {
+func newPairFixture(t testing.TB, connections int, delay time.Duration) *pairFixture {
 	t.Helper()
 	a, b := cheftest.New(cheftest.Options{}), cheftest.New(cheftest.Options{})
-	w := &budgetWorld{servers: [2]*cheftest.Server{a, b}, from: a.AddOrg("acme"), to: b.AddOrg("acme"),
-		primary: &proxy{RoundTripper: a.Transport(), delay: delay}, replica: &proxy{RoundTripper: b.Transport(), delay: delay}}
-	client := func(name string, s *cheftest.Server, p *proxy) *chef.Org {
+	w := &pairFixture{servers: [2]*cheftest.Server{a, b}, from: a.AddOrg("acme"), to: b.AddOrg("acme"),
+		primary: &countingProxy{RoundTripper: a.Transport(), delay: delay}, replica: &countingProxy{RoundTripper: b.Transport(), delay: delay}}
+	client := func(name string, s *cheftest.Server, p *countingProxy) *chef.Org {
 		user, key := s.Superuser()
 		c, err := chef.New(chef.Config{Name: name, URL: s.URL, User: user, Key: key, Concurrency: connections, Transport: p,
 			Retry: chef.RetryPolicy{Attempts: 3, Base: time.Millisecond, Max: 2 * time.Millisecond}})
@@ -140,8 +142,8 @@ func newBudgetWorld(t testing.TB, connections int, delay time.Duration) *budgetW
 	return w
 }
 
-// pass does a pass that must succeed.
-func (w *budgetWorld) pass(t testing.TB, full bool) replication.Run {
+// mustPass runs a pass that must succeed.
+func (w *pairFixture) mustPass(t testing.TB, full bool) replication.Run {
 	t.Helper()
 	run, err := w.engine.Pass(t.Context(), replication.PassOptions{Full: full})
 	if err != nil || run.Outcome != replication.OutcomeDone {
@@ -150,8 +152,8 @@ func (w *budgetWorld) pass(t testing.TB, full bool) replication.Run {
 	return run
 }
 
-// verify demands that both sides are equal.
-func (w *budgetWorld) verify(t testing.TB) {
+// mustVerify checks that both sides are equal.
+func (w *pairFixture) mustVerify(t testing.TB) {
 	t.Helper()
 	report, err := w.engine.Verify(t.Context(), replication.VerifyOptions{Trigger: "manual"})
 	if err != nil || !report.Equal() {
@@ -159,11 +161,11 @@ func (w *budgetWorld) verify(t testing.TB) {
 	}
 }
 
-// within demands that neither side was sent more requests than it may be.
-func (w *budgetWorld) within(t *testing.T, what string, most int) {
+// wantAtMost checks the number of requests to each side since the last call.
+func (w *pairFixture) wantAtMost(t *testing.T, what string, most int) {
 	t.Helper()
-	for side, p := range map[string]*proxy{"primary": w.primary, "replica": w.replica} {
-		n, count := p.take()
+	for side, p := range map[string]*countingProxy{"primary": w.primary, "replica": w.replica} {
+		n, count := p.takeCounts()
 		t.Logf("%s: %d requests to the %s: %v", what, n, side, count)
 		if n > most {
 			t.Errorf("%s: %d requests to the %s, want at most %d: %v", what, n, side, most, count)
@@ -175,58 +177,58 @@ func (w *budgetWorld) within(t *testing.T, what string, most int) {
 // comparisons of equal organizations.
 func TestRequestsOfComparisons(t *testing.T) {
 	for name, c := range map[string]struct {
-		shape
+		orgShape
 		most int // requests to each side
 	}{
-		"965 objects":   {shape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}, 70},
-		"5,550 objects": {shape{roles: 1000, environments: 400, bags: 50, items: 72, versions: 500, cookbooks: 50, files: 5}, 620},
+		"965 objects":   {orgShape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}, 70},
+		"5,550 objects": {orgShape{roles: 1000, environments: 400, bags: 50, items: 72, versions: 500, cookbooks: 50, files: 5}, 620},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newBudgetWorld(t, 10, 0)
-			c.fill(w.from)
-			c.fill(w.to)
-			w.pass(t, true)
-			w.within(t, "adoption", c.most)
-			w.verify(t)
-			w.within(t, "verification", c.most)
-			w.pass(t, true)
-			w.within(t, "full comparison", c.most)
+			w := newPairFixture(t, 10, 0)
+			c.fillOrg(w.from)
+			c.fillOrg(w.to)
+			w.mustPass(t, true)
+			w.wantAtMost(t, "adoption", c.most)
+			w.mustVerify(t)
+			w.wantAtMost(t, "verification", c.most)
+			w.mustPass(t, true)
+			w.wantAtMost(t, "full comparison", c.most)
 		})
 	}
 }
 
-// TestRequestsOfAFirstCopy counts what a first copy sends besides what it can't do
-// without: a write for each object, a manifest for each cookbook version, and each
+// TestRequestsOfAFirstCopy counts the requests beyond those that a first copy needs at
+// least: a write for each object, a manifest for each cookbook version, and each
 // file down and up once.
 func TestRequestsOfAFirstCopy(t *testing.T) {
-	w := newBudgetWorld(t, 10, 0)
-	s := shape{roles: 1000, environments: 400, bags: 50, items: 72, versions: 500, cookbooks: 50, files: 5}
-	s.fill(w.from)
-	if run := w.pass(t, true); run.Counts.Created != s.objects() {
-		t.Errorf("%d objects created of %d", run.Counts.Created, s.objects())
+	w := newPairFixture(t, 10, 0)
+	s := orgShape{roles: 1000, environments: 400, bags: 50, items: 72, versions: 500, cookbooks: 50, files: 5}
+	s.fillOrg(w.from)
+	if run := w.mustPass(t, true); run.Counts.Created != s.countObjects() {
+		t.Errorf("%d objects created of %d", run.Counts.Created, s.countObjects())
 	}
 	contents := s.versions*(s.files-1) + 1
-	primary, fromPrimary := w.primary.take()
-	replica, toReplica := w.replica.take()
+	primary, fromPrimary := w.primary.takeCounts()
+	replica, toReplica := w.replica.takeCounts()
 	t.Logf("%d requests to the primary: %v", primary, fromPrimary)
 	t.Logf("%d requests to the replica: %v", replica, toReplica)
-	writes := s.objects() + contents
+	writes := s.countObjects() + contents
 	if replica > writes+writes*2/100 {
 		t.Errorf("%d requests to the replica for %d writes and files", replica, writes)
 	}
 	if needed := writes + contents + s.versions; primary+replica > needed+needed*2/100 {
 		t.Errorf("%d requests for %d writes, files and manifests", primary+replica, needed)
 	}
-	w.verify(t)
+	w.mustVerify(t)
 }
 
 func TestNoMoreFilesAreSentAtOnceThanConnectionsAllow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, connections := range []int{1, 3, 20} {
-			w := newBudgetWorld(t, connections, time.Millisecond)
-			shape{versions: 6, cookbooks: 3, files: 8}.fill(w.from)
-			w.pass(t, true)
+			w := newPairFixture(t, connections, time.Millisecond)
+			orgShape{versions: 6, cookbooks: 3, files: 8}.fillOrg(w.from)
+			w.mustPass(t, true)
 			if want := min(8, connections); w.replica.most != want {
 				t.Errorf("%d files were sent at once with %d connections, want %d", w.replica.most, connections, want)
 			}

@@ -15,28 +15,29 @@ import (
 )
 
 const (
-	// searchRows is how many objects one search returns. A server builds the answer
-	// in memory (docs/chef-server-api.md §6.4).
+	// searchRows is the number of objects that one search returns. A server builds the
+	// answer in memory (docs/chef-server-api.md §6.4).
 	searchRows = 250
-	// searchTerms is how many objects one query names.
+	// searchTerms is the number of objects that one query names.
 	searchTerms = 100
-	// fewObjects of one collection, out of nobody knows how many, are cheaper to read
-	// by a GET each: the server need not ask its index.
+	// fewObjects is the number of objects of a collection of unknown size below which a
+	// GET each is cheaper: it needs no index.
 	fewObjects = 10
-	// mostOfMany is how many times more objects than are wanted a collection may hold
-	// for it to be read whole.
+	// mostOfMany limits the size of a collection that is read completely, as a multiple
+	// of the requested objects.
 	mostOfMany = 4
-	// searchPause is the time without search after it failed or told the wrong.
+	// searchPause is the time without searches after one failed or returned wrong rows.
 	searchPause = 10 * time.Minute
-	// searchesAtOnce bounds the searches of one call. The client bounds all requests.
+	// searchesAtOnce limits the concurrent searches of one call. The client limits all
+	// requests.
 	searchesAtOnce = 8
-	// checkEvery is the time between two checks of whether rows are right, and
-	// rowChecks how many rows of a kind one check compares with a GET at most.
+	// checkEvery is the time between two checks of rows, and rowChecks the maximum number
+	// of rows of a kind that one check compares with a GET.
 	checkEvery = time.Hour
 	rowChecks  = 3
 )
 
-// searchState says whether a reader may search.
+// searchState records whether a reader may search.
 type searchState struct {
 	mu      sync.Mutex
 	until   time.Time // no search before
@@ -54,7 +55,7 @@ func (s *searchState) isPaused() bool {
 	return s.now().Before(s.until)
 }
 
-// beginPause returns false if search is paused already.
+// beginPause pauses search, and reports whether it was not paused before.
 func (s *searchState) beginPause() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +65,7 @@ func (s *searchState) beginPause() bool {
 	return began
 }
 
-// checkDue reports whether rows of a kind are to be checked, and that they are.
+// checkDue reports whether the rows of a kind are due to be checked, and records the check.
 func (s *searchState) checkDue(k object.Kind) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +77,7 @@ func (s *searchState) checkDue(k object.Kind) bool {
 	return due
 }
 
-// bulkRead is one GetBulk.
+// bulkRead is one call of GetBulk.
 type bulkRead struct {
 	*reader
 	options replication.BulkOptions
@@ -85,10 +86,9 @@ type bulkRead struct {
 	room    int // for bodies
 }
 
-// GetBulk implements replication.Reader by search: a row has the object's present
-// content from the database, but only of objects that the index knows
-// (docs/chef-server-api.md §6.2). So a missing row means nothing, and all that fails
-// only makes the result smaller.
+// GetBulk implements replication.Reader by search: a row has the current content from
+// the database, but the index may lack objects (docs/chef-server-api.md §6.2). So a
+// missing row means nothing, and errors only make the result smaller.
 func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) map[object.Ref]object.Object {
 	b := &bulkRead{reader: r, options: o, found: map[object.Ref]object.Object{}, room: o.BodyBytes}
 	for _, ref := range refs {
@@ -100,7 +100,7 @@ func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.B
 	if len(searches) == 0 || r.search.isPaused() {
 		return b.found
 	}
-	b.readCollection(ctx, searches[0]) // a server without search is asked once, not by all at the same time
+	b.readCollection(ctx, searches[0]) // so that a server without search gets only one request
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, searchesAtOnce)
 	for _, s := range searches[1:] {
@@ -115,16 +115,16 @@ func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.B
 	return b.found
 }
 
-// search is the search of one collection: all roles, all environments, or the items of
-// one bag.
+// search is the search of one collection: roles, environments, or the items of one data
+// bag.
 type search struct {
 	scope  object.Scope
 	index  string
-	field  string // that names an object
+	field  string // that contains the name of an object
 	wanted map[object.Ref]bool
 }
 
-// searchesFor groups the objects that can be searched for.
+// searchesFor returns the searches for the objects that can be searched for.
 func searchesFor(refs []object.Ref, listed bool) []*search {
 	byScope := map[object.Scope]*search{}
 	for _, ref := range refs {
@@ -145,7 +145,7 @@ func searchesFor(refs []object.Ref, listed bool) []*search {
 	}
 	least := fewObjects
 	if listed {
-		least = 2 // one costs a request either way, and a GET has no index
+		least = 2 // for one, a GET also takes one request and needs no index
 	}
 	maps.DeleteFunc(byScope, func(_ object.Scope, s *search) bool { return len(s.wanted) < least })
 	return slices.SortedFunc(maps.Values(byScope), func(a, b *search) int {
@@ -153,7 +153,7 @@ func searchesFor(refs []object.Ref, listed bool) []*search {
 	})
 }
 
-// readCollection reads a collection page by page, and by name what paging can't reach.
+// readCollection reads a collection page by page, and by name what pages don't return.
 func (b *bulkRead) readCollection(ctx context.Context, s *search) {
 	whole := false
 	if b.options.Listed {
@@ -164,8 +164,8 @@ func (b *bulkRead) readCollection(ctx context.Context, s *search) {
 	}
 }
 
-// readPages reads all that the index knows, unless it is far more than is wanted. It
-// returns false if more may be behind the last page that was read.
+// readPages reads all objects in the index, unless they are far more than the requested
+// ones. It reports whether there is nothing beyond the last page that it read.
 func (b *bulkRead) readPages(ctx context.Context, s *search) (whole bool) {
 	seen := 0
 	for start := 0; ; start += searchRows {
@@ -186,7 +186,7 @@ func (b *bulkRead) readPages(ctx context.Context, s *search) (whole bool) {
 	}
 }
 
-// readByName reads what is still wanted by queries that name it.
+// readByName reads the objects that are still missing by queries with their names.
 func (b *bulkRead) readByName(ctx context.Context, s *search) {
 	var names []string
 	b.mu.Lock()
@@ -213,8 +213,8 @@ func (b *bulkRead) readByName(ctx context.Context, s *search) {
 	}
 }
 
-// readPage reads one page and keeps what it shows of what is wanted. Without a page, again
-// reports whether another query may still succeed.
+// readPage reads one page and adds the requested objects in it to the result. If page is
+// nil, again reports whether another query may succeed.
 func (b *bulkRead) readPage(ctx context.Context, s *search, query string, start int) (page *chef.SearchPage, again bool) {
 	if ctx.Err() != nil || b.search.isPaused() {
 		return nil, false
@@ -256,8 +256,8 @@ func (r *reader) pauseSearch(ctx context.Context, why string) {
 	}
 }
 
-// decodeRow reads a row. It returns false for anything odd, which is then read
-// alone.
+// decodeRow decodes a row. It returns false for any unexpected form; the object is then
+// read by a GET.
 func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
 	// A map, since encoding/json matches the fields of a struct in any case.
 	var members map[string]json.RawMessage
@@ -288,9 +288,9 @@ func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
 	return obj, err == nil
 }
 
-// checkRows compares a row of each kind with what a GET shows, now and then. Rows
-// that differ twice don't come from the database: nothing of the kind is believed.
-// One that differs once was changed in between.
+// checkRows compares a row of each kind with a GET, every checkEvery. If two rows differ,
+// rows don't come from the database, and all of the kind are discarded. If only one
+// differs, the object has changed in between.
 func (b *bulkRead) checkRows(ctx context.Context) {
 	byKind := map[object.Kind][]object.Ref{}
 	for ref := range b.found { // in random order
@@ -306,8 +306,8 @@ func (b *bulkRead) checkRows(ctx context.Context) {
 	}
 }
 
-// rowsAreRight reads some of the objects that were found until one is as its row
-// showed it.
+// rowsAreRight reports whether rows equal their objects. It reads objects until one
+// equals its row.
 func (b *bulkRead) rowsAreRight(ctx context.Context, refs []object.Ref) bool {
 	differ := 0
 	for _, ref := range refs {

@@ -14,8 +14,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// fillMany puts n roles, n environments and n items in each of two bags.
-func fillMany(o *cheftest.Org, n int) {
+// fillOrgMany adds n roles, n environments and two data bags of n items.
+func fillOrgMany(o *cheftest.Org, n int) {
 	for i := range n {
 		o.PutRole(fmt.Sprintf("role-%04d", i), fmt.Sprintf(`{"description":"%d"}`, i))
 		o.PutEnvironment(fmt.Sprintf("env-%04d", i), fmt.Sprintf(`{"description":"%d"}`, i))
@@ -26,7 +26,7 @@ func fillMany(o *cheftest.Org, n int) {
 	}
 }
 
-// listedObjects names all objects of a source.
+// listedObjects returns all objects that a reader lists.
 func listedObjects(t *testing.T, r replication.Reader) (refs []object.Ref) {
 	t.Helper()
 	for _, k := range object.DefaultKinds() {
@@ -47,7 +47,7 @@ func listedObjects(t *testing.T, r replication.Reader) (refs []object.Ref) {
 	return refs
 }
 
-// getBulk reads listed objects. Bags, which take no request, are left out.
+// getBulk reads listed objects. The result omits data bags, which take no request.
 func getBulk(t *testing.T, r replication.Reader, refs []object.Ref) map[object.Ref]object.Object {
 	t.Helper()
 	found := r.GetBulk(t.Context(), refs, replication.BulkOptions{Listed: true, BodyBytes: 1 << 20})
@@ -60,9 +60,9 @@ func getBulk(t *testing.T, r replication.Reader, refs []object.Ref) map[object.R
 	return found
 }
 
-// wantRight demands that objects of a result are what a GET shows: all of few, some
-// of many.
-func wantRight(t *testing.T, r replication.Reader, found map[object.Ref]object.Object) {
+// wantCurrent checks that the objects of a result equal those of a GET: all, or some of
+// many.
+func wantCurrent(t *testing.T, r replication.Reader, found map[object.Ref]object.Object) {
 	t.Helper()
 	looked := 0
 	for ref, obj := range found {
@@ -76,9 +76,9 @@ func wantRight(t *testing.T, r replication.Reader, found map[object.Ref]object.O
 	}
 }
 
-// count counts the requests below a path.
-func count(s *cheftest.Server, method, below string) (n int) {
-	for _, m := range methods(s) {
+// countRequests counts the requests below a path.
+func countRequests(s *cheftest.Server, method, below string) (n int) {
+	for _, m := range requestLines(s) {
 		if rest, ok := strings.CutPrefix(m, method+" "); ok && strings.Contains(rest, below) {
 			n++
 		}
@@ -86,15 +86,15 @@ func count(s *cheftest.Server, method, below string) (n int) {
 	return n
 }
 
-func TestWholeCollectionsAreReadBySearch(t *testing.T) {
-	w := newWorld(t)
-	fill(w.from)
-	fillMany(w.from, 300)
+func TestCollectionsAreReadBySearch(t *testing.T) {
+	w := newFixture(t)
+	fillOrg(w.from)
+	fillOrgMany(w.from, 300)
 	refs := listedObjects(t, w.source)
 	w.primary.ResetRequests()
 	found := getBulk(t, w.source, refs)
-	if all, checks := len(w.primary.Requests()), count(w.primary, "GET", "/search/"); checks != 8 || all != checks+3 {
-		t.Errorf("%d requests, %d of them searches: %q", all, checks, methods(w.primary))
+	if all, checks := len(w.primary.Requests()), countRequests(w.primary, "GET", "/search/"); checks != 8 || all != checks+3 {
+		t.Errorf("%d requests, %d of them searches: %q", all, checks, requestLines(w.primary))
 	}
 	for _, ref := range refs {
 		switch _, ok := found[ref]; {
@@ -104,31 +104,31 @@ func TestWholeCollectionsAreReadBySearch(t *testing.T) {
 			t.Errorf("%s has no body", ref)
 		}
 	}
-	wantRight(t, w.source, found)
+	wantCurrent(t, w.source, found)
 }
 
 func TestFewObjectsAreNotSearchedFor(t *testing.T) {
-	w := newWorld(t)
-	fillMany(w.from, 300)
+	w := newFixture(t)
+	fillOrgMany(w.from, 300)
 	refs := listedObjects(t, w.source)
 	few := append(refs[:5:5], refs[400:405]...)
 	w.primary.ResetRequests()
-	if found := w.source.GetBulk(t.Context(), few, replication.BulkOptions{}); len(found) != 0 || len(methods(w.primary)) != 0 {
-		t.Errorf("found %d; requests %q", len(found), methods(w.primary))
+	if found := w.source.GetBulk(t.Context(), few, replication.BulkOptions{}); len(found) != 0 || len(requestLines(w.primary)) != 0 {
+		t.Errorf("found %d; requests %q", len(found), requestLines(w.primary))
 	}
 	some := refs[:40]
 	for _, whole := range []bool{false, true} {
 		found := w.source.GetBulk(t.Context(), some, replication.BulkOptions{Listed: whole, BodyBytes: 1 << 20})
-		if searches := count(w.primary, "GET", "/search/"); len(found) != len(some) || searches > 3 {
-			t.Errorf("found %d of %d; requests %q", len(found), len(some), methods(w.primary))
+		if searches := countRequests(w.primary, "GET", "/search/"); len(found) != len(some) || searches > 3 {
+			t.Errorf("found %d of %d; requests %q", len(found), len(some), requestLines(w.primary))
 		}
-		wantRight(t, w.source, found)
+		wantCurrent(t, w.source, found)
 	}
 }
 
-func TestBodiesBeyondTheLimitAreLeftOut(t *testing.T) {
-	w := newWorld(t)
-	fillMany(w.from, 20)
+func TestBodiesBeyondTheLimitAreOmitted(t *testing.T) {
+	w := newFixture(t)
+	fillOrgMany(w.from, 20)
 	found := w.source.GetBulk(t.Context(), listedObjects(t, w.source), replication.BulkOptions{Listed: true, BodyBytes: 3000})
 	bodies, size := 0, 0
 	for _, obj := range found {
@@ -139,11 +139,11 @@ func TestBodiesBeyondTheLimitAreLeftOut(t *testing.T) {
 	if len(found) != 80+2 || bodies == 0 || size > 3000 {
 		t.Errorf("found %d, %d with bodies of %d bytes", len(found), bodies, size)
 	}
-	wantRight(t, w.source, found)
+	wantCurrent(t, w.source, found)
 }
 
 func TestBagsNamedLikeAnIndexAreNotSearched(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, bag := range []string{"role", "environment", "node", "client"} {
 		for i := range 3 {
 			w.from.PutDataBagItem(bag, fmt.Sprint("i", i), fmt.Sprintf(`{"id":"i%d"}`, i))
@@ -151,14 +151,14 @@ func TestBagsNamedLikeAnIndexAreNotSearched(t *testing.T) {
 	}
 	w.primary.ResetRequests()
 	refs := listedObjects(t, w.source)
-	if found := getBulk(t, w.source, refs); len(found) != 0 || count(w.primary, "GET", "/search/") != 0 {
+	if found := getBulk(t, w.source, refs); len(found) != 0 || countRequests(w.primary, "GET", "/search/") != 0 {
 		t.Errorf("found %v", found)
 	}
 }
 
-// Behind the window of a search, objects are searched for by name.
-func TestObjectsBehindTheWindowAreReadByName(t *testing.T) {
-	w := newWorld(t)
+// TestObjectsBeyondTheSearchWindowAreReadByName: pages end at the window.
+func TestObjectsBeyondTheSearchWindowAreReadByName(t *testing.T) {
+	w := newFixture(t)
 	const n = 10_150
 	for i := range n {
 		id := fmt.Sprintf("i%05d", i)
@@ -171,68 +171,72 @@ func TestObjectsBehindTheWindowAreReadByName(t *testing.T) {
 	}
 	w.primary.ResetRequests()
 	found := getBulk(t, w.source, refs)
-	if requests := len(methods(w.primary)); len(found) != n || requests != 40+2+1 {
+	if requests := len(requestLines(w.primary)); len(found) != n || requests != 40+2+1 {
 		t.Errorf("found %d of %d with %d requests", len(found), n, requests)
 	}
 }
 
-// What is wrong with a search only makes the result smaller.
-func TestASearchThatFailsIsDoneWithout(t *testing.T) {
-	all := func(*world) int { return 4 * 260 }
+// TestFailedSearchOnlyReducesTheResult: the caller reads the other objects by GETs.
+func TestFailedSearchOnlyReducesTheResult(t *testing.T) {
+	all := func(*fixture) int { return 4 * 260 }
 	for name, c := range map[string]struct {
-		spoil func(*world)
-		found func(*world) int
+		spoil func(*fixture)
+		found func(*fixture) int
 		most  int // requests
 	}{
-		"none":           {func(*world) {}, all, 8 + 3},
-		"no search":      {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 404}) }, none, 4},
-		"down":           {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 500}) }, none, 2},
-		"a page of HTML": {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", HTML: true}) }, none, 2},
-		"nothing":        {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 200, EmptyBody: true}) }, none, 2},
-		"another answer": {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 200, Body: `{"rows":[]}`}) }, none, 1},
-		"not permitted":  {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 403}) }, none, 1},
-		"roles can't be": {func(w *world) { w.primary.Fault(cheftest.Fault{Path: "/search/role", Status: 404}) }, func(w *world) int { return all(w) - 260 }, 1 + 6 + 2},
-		"later pages fail": {func(w *world) {
-			w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 500, Match: func(r *http.Request) bool { return r.URL.Query().Get("start") != "0" }})
+		"none":           {func(*fixture) {}, all, 8 + 3},
+		"no search":      {func(w *fixture) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 404}) }, noRequests, 4},
+		"down":           {func(w *fixture) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 500}) }, noRequests, 2},
+		"a page of HTML": {func(w *fixture) { w.primary.Fault(cheftest.Fault{Path: "/search/*", HTML: true}) }, noRequests, 2},
+		"nothing":        {func(w *fixture) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 200, EmptyBody: true}) }, noRequests, 2},
+		"another answer": {func(w *fixture) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 200, Body: `{"rows":[]}`}) },
+			noRequests, 1},
+		"not permitted": {func(w *fixture) { w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 403}) }, noRequests, 1},
+		"roles can't be": {func(w *fixture) { w.primary.Fault(cheftest.Fault{Path: "/search/role", Status: 404}) },
+			func(w *fixture) int { return all(w) - 260 }, 1 + 6 + 2},
+		"later pages fail": {func(w *fixture) {
+			w.primary.Fault(cheftest.Fault{Path: "/search/*", Status: 500,
+				Match: func(r *http.Request) bool { return r.URL.Query().Get("start") != "0" }})
 		}, all, 4 + 4*2 + 4 + 3},
-		"rows are hidden": {func(w *world) {
+		"rows are hidden": {func(w *fixture) {
 			w.from.FreezeIndex()
 			for i := range 100 {
 				w.from.DropFromIndex("role", fmt.Sprintf("role-%04d", i))
 			}
-		}, func(w *world) int { return all(w) - 100 }, 7 + 3},
-		"the index lags": {func(w *world) {
+		}, func(w *fixture) int { return all(w) - 100 }, 7 + 3},
+		"the index lags": {func(w *fixture) {
 			w.from.FreezeIndex()
 			w.from.PutRole("role-new", `{}`)
 			w.from.DeleteRole("role-0001")
 			w.from.PutRole("role-0002", `{"description":"changed"}`)
-		}, func(w *world) int { return all(w) - 1 }, 8 + 3},
-		"rows are nonsense":    {spoilRows(`{}`), none, 8},
-		"rows are of others":   {spoilRows(`{"name":"other","json_class":"Chef::DataBagItem","data_bag":"one","raw_data":{"id":"other"}}`), none, 8},
-		"rows of another time": {spoilRows(""), none, 8 + 9},
+		}, func(w *fixture) int { return all(w) - 1 }, 8 + 3},
+		"rows are nonsense": {spoilRows(`{}`), noRequests, 8},
+		"rows are of others": {spoilRows(`{"name":"other","json_class":"Chef::DataBagItem","data_bag":"one",` +
+			`"raw_data":{"id":"other"}}`), noRequests, 8},
+		"rows of another time": {spoilRows(""), noRequests, 8 + 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			fillMany(w.from, 260)
+			w := newFixture(t)
+			fillOrgMany(w.from, 260)
 			c.spoil(w)
 			refs := listedObjects(t, w.source)
 			w.primary.ResetRequests()
 			found := getBulk(t, w.source, refs)
-			if n := len(methods(w.primary)); len(found) != c.found(w) || n > c.most {
+			if n := len(requestLines(w.primary)); len(found) != c.found(w) || n > c.most {
 				t.Errorf("found %d, want %d; %d requests, want at most %d", len(found), c.found(w), n, c.most)
 			}
 			w.primary.ClearFaults()
-			wantRight(t, w.source, found)
+			wantCurrent(t, w.source, found)
 		})
 	}
 }
 
-func none(*world) int { return 0 }
+func noRequests(*fixture) int { return 0 }
 
-// spoilRows replaces all rows. Without a row, they are as they were before a change.
-func spoilRows(row string) func(*world) {
-	return func(w *world) {
+// spoilRows replaces all rows by a row, or, if it is empty, by those before a change.
+func spoilRows(row string) func(*fixture) {
+	return func(w *fixture) {
 		w.from.SpoilRows(func(_ string, real []byte) []byte {
 			if row != "" {
 				return []byte(row)
@@ -243,9 +247,9 @@ func spoilRows(row string) func(*world) {
 	}
 }
 
-func TestASearchThatFailedIsAskedAgainLater(t *testing.T) {
-	w := newWorld(t)
-	fillMany(w.from, 20)
+func TestFailedSearchIsRetriedLater(t *testing.T) {
+	w := newFixture(t)
+	fillOrgMany(w.from, 20)
 	now := time.Unix(1_800_000_000, 0)
 	w.source.reader.search.now = func() time.Time { return now }
 	refs := listedObjects(t, w.source)
@@ -258,8 +262,8 @@ func TestASearchThatFailedIsAskedAgainLater(t *testing.T) {
 	}
 	fault.Remove()
 	w.primary.ResetRequests()
-	if n := read(); n != 0 || len(methods(w.primary)) != 0 {
-		t.Errorf("found %d with %q", n, methods(w.primary))
+	if n := read(); n != 0 || len(requestLines(w.primary)) != 0 {
+		t.Errorf("found %d with %q", n, requestLines(w.primary))
 	}
 	now = now.Add(searchPause)
 	if n := read(); n != 80 {
@@ -267,10 +271,10 @@ func TestASearchThatFailedIsAskedAgainLater(t *testing.T) {
 	}
 }
 
-// An object that changes between the search and the check doesn't end the trust.
-func TestAChangeDuringASearchIsNoLie(t *testing.T) {
-	w := newWorld(t)
-	fillMany(w.from, 20)
+// TestChangeDuringASearchDoesNotPauseIt: the object changes between search and check.
+func TestChangeDuringASearchDoesNotPauseIt(t *testing.T) {
+	w := newFixture(t)
+	fillOrgMany(w.from, 20)
 	refs := listedObjects(t, w.source)
 	w.primary.Fault(cheftest.Fault{Method: "GET", Path: "/roles/*", Times: 1, Do: func(r *http.Request) {
 		name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
@@ -280,7 +284,7 @@ func TestAChangeDuringASearchIsNoLie(t *testing.T) {
 	if len(found) != 80 {
 		t.Errorf("found %d", len(found))
 	}
-	wantRight(t, w.source, found)
+	wantCurrent(t, w.source, found)
 	if kinds := slicesOfKinds(found); kinds[object.Role] != 20 {
 		t.Errorf("found %v", kinds)
 	}

@@ -2,23 +2,23 @@ package endpoint
 
 import "sync"
 
-// checksums says which content the server has, and which is being sent. Two
-// sandboxes never hold the same new content at once, which servers answer with an
-// error when both are committed (docs/chef-server-api.md §3.5).
+// checksums records which content the server has, and which is being sent, so that no two
+// open sandboxes contain the same new content: servers return an error when both are
+// committed (docs/chef-server-api.md §3.5).
 type checksums struct {
 	mu      sync.Mutex
 	sending map[string]bool
-	known   map[string]bool // the server has it, as far as it said
-	changed chan struct{}   // closed when content isn't being sent any more
+	known   map[string]bool // the server had it at its last answer
+	changed chan struct{}   // closed by the next release
 }
 
 func newChecksums() *checksums {
 	return &checksums{sending: map[string]bool{}, known: map[string]bool{}, changed: make(chan struct{})}
 }
 
-// claim returns those of the checksums that the server may lack and nobody sends: the
-// caller sends them, and calls release. If others are being sent, sent is closed when
-// it is worth to claim again, else it is nil.
+// claim returns the checksums that the server may lack and that aren't being sent: the
+// caller sends them and calls release. If some are being sent, sent is closed by the
+// next release, after which the caller claims again; otherwise it is nil.
 func (c *checksums) claim(sums []string) (mine []string, sent <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -37,7 +37,7 @@ func (c *checksums) claim(sums []string) (mine []string, sent <-chan struct{}) {
 	return mine, sent
 }
 
-// release ends a claim. Stored says that the server has the content now.
+// release ends a claim. If stored is true, the server has the content now.
 func (c *checksums) release(sums []string, stored bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,8 +51,8 @@ func (c *checksums) release(sums []string, stored bool) {
 	c.changed = make(chan struct{})
 }
 
-// dropKnown drops what was known of content: the server collects what no cookbook
-// refers to any more (docs/chef-server-api.md §3.3).
+// dropKnown marks content as unknown: servers delete content that no cookbook refers to
+// (docs/chef-server-api.md §3.3).
 func (c *checksums) dropKnown(sums []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +61,7 @@ func (c *checksums) dropKnown(sums []string) {
 	}
 }
 
-// dropAllKnown drops what was known of all content.
+// dropAllKnown marks all content as unknown.
 func (c *checksums) dropAllKnown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

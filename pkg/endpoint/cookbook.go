@@ -12,19 +12,19 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// manifest is a cookbook version or artifact in the form that the replica takes.
+// manifest is a cookbook version or artifact in the form that the replica accepts.
 type manifest struct {
 	kind    object.Kind
-	path    string // with the version as the body spells it
+	path    string // with the version as in the body
 	body    []byte
 	print   string
 	frozen  bool
 	files   []object.File
-	dropped []string // what the replica can't hold
+	dropped []string // parts that the replica can't store
 }
 
-// manifestFor makes the manifest to send: cleaned, and converted when the
-// replica's API version has another form (docs/chef-server-api.md §3.3).
+// manifestFor returns the manifest to send: cleaned, and converted if the replica's API
+// version has another form (docs/chef-server-api.md §3.3).
 func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest, error) {
 	version, err := t.org.Client().APIVersion(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest,
 	return m, nil
 }
 
-// setBody fills in what follows from the body. URLs of files come from the object.
+// setBody sets the fields that depend on the body. URLs of files come from the object.
 func (m *manifest) setBody(obj object.Object, body []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -88,8 +88,8 @@ func (m *manifest) setBody(obj object.Object, body []byte) error {
 	return nil
 }
 
-// maxCycles bounds how often a cookbook is uploaded and written again after its
-// content was collected meanwhile (docs/chef-server-api.md §3.3).
+// maxCycles limits how often a cookbook is uploaded and written again because the server
+// deleted its content in between (docs/chef-server-api.md §3.3).
 const maxCycles = 3
 
 // putCookbook uploads what the server lacks and writes the manifest, with
@@ -109,8 +109,8 @@ func (t *Target) putCookbook(ctx context.Context, obj object.Object, create bool
 		case err == nil:
 			return t.degradedError(obj.Ref, m)
 		case errors.Is(err, errStays) && !replaced:
-			// A frozen version never thaws, and an artifact never changes; only a new
-			// one can be what is wanted.
+			// A frozen version can't be unfrozen, and an artifact can't be changed: it
+			// must be deleted and created again.
 			replaced = true
 			if err := t.deleteObject(ctx, obj.Ref); err != nil {
 				return t.wrapWriteError("replace", obj.Ref, err)
@@ -140,8 +140,8 @@ func (t *Target) dropKnownFiles(m *manifest) {
 	t.checksums.dropKnown(sums)
 }
 
-// dropNulls takes null values out of a manifest that the server refused as it
-// is. It returns false when there were none.
+// dropNulls removes null values from a manifest that the server refused. It reports
+// whether there were any.
 func (t *Target) dropNulls(obj object.Object, m *manifest) bool {
 	body, dropped, err := chef.DropNullMetadata(m.body)
 	if err != nil || len(dropped) == 0 || m.setBody(obj, body) != nil {
@@ -151,7 +151,7 @@ func (t *Target) dropNulls(obj object.Object, m *manifest) bool {
 	return true
 }
 
-// degradedError is nil, or says what the replica can't hold.
+// degradedError returns an error with the parts that the replica can't store, or nil.
 func (t *Target) degradedError(ref object.Ref, m *manifest) error {
 	if len(m.dropped) == 0 {
 		return nil
@@ -162,12 +162,11 @@ func (t *Target) degradedError(ref object.Ref, m *manifest) error {
 }
 
 var (
-	errStays   = errors.New("the server keeps what it has")
-	errDiffers = errors.New("the server stores other content than it was sent")
+	errStays   = errors.New("the server did not replace the stored version")
+	errDiffers = errors.New("the server stores other content than was sent")
 )
 
-// sendManifest writes a manifest that creates at once, and one that overwrites when
-// no other does.
+// sendManifest writes a manifest. Only one overwrites a version at a time.
 func (t *Target) sendManifest(ctx context.Context, m *manifest, create bool) error {
 	if create {
 		return t.writeManifest(ctx, m)
@@ -181,7 +180,7 @@ func (t *Target) sendManifest(ctx context.Context, m *manifest, create bool) err
 	}
 }
 
-// writeManifest PUTs the manifest and makes sure that the server then holds it.
+// writeManifest PUTs the manifest and checks that the server stored it.
 // An artifact is only ever created (docs/chef-server-api.md §5.1).
 func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 	path := m.path
@@ -196,7 +195,7 @@ func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 		return err
 	}
 	if err != nil {
-		// The answer was lost, not the write, if the server shows the content.
+		// If the server returns the content, only the answer was lost.
 		if isUnknown(err) && t.checkStored(ctx, m) == nil {
 			return nil
 		}
@@ -208,7 +207,7 @@ func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 	return t.checkStored(ctx, m)
 }
 
-// checkStored reads the version back and compares.
+// checkStored reads the version back and compares it with what was sent.
 func (t *Target) checkStored(ctx context.Context, m *manifest) error {
 	a, err := t.org.Do(ctx, http.MethodGet, m.path, nil)
 	if err != nil {
@@ -228,9 +227,9 @@ func (t *Target) checkStored(ctx context.Context, m *manifest) error {
 	return errDiffers
 }
 
-// dropTorn deletes what a failed create left behind: servers list and show such
-// a version although its content is missing (docs/chef-server-api.md §3.3, §13). A
-// version that holds anything else than what was just sent stays.
+// dropTorn deletes the version that a failed create left: servers list and return such a
+// version although its content is missing (docs/chef-server-api.md §3.3, §13). It keeps
+// a version that differs from what was sent.
 func (t *Target) dropTorn(ctx context.Context, ref object.Ref, m *manifest, create bool) {
 	if !create || t.checkStored(ctx, m) != nil {
 		return

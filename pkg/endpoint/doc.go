@@ -1,7 +1,6 @@
-// Package endpoint makes one organization of a Chef Server the source or the
-// target of replication. It joins the client (package chef), the equality of
-// objects (package canonical) and the interfaces of the engine (package
-// replication), and knows the ways in which Chef Servers must be written to:
-// two calls for an upsert, sandboxes for content, cookbook writes that are not
-// transactional (docs/chef-server-api.md §3, §4).
+// Package endpoint implements the source and the target of replication for an
+// organization of a Chef Server, with the client of package chef. It handles how
+// Chef Servers are written: different requests to create and to update, sandboxes
+// for content, and cookbook writes that are not transactional
+// (docs/chef-server-api.md §3, §4).
 package endpoint

@@ -11,7 +11,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// classOf says what an error of the client means for a pass.
+// classOf returns the class of an error of the client.
 func classOf(kind chef.Kind) replication.Class {
 	switch kind {
 	case chef.KindAbsent:
@@ -31,57 +31,56 @@ func classOf(kind chef.Kind) replication.Class {
 	return replication.Transient
 }
 
-// terse prints an error of the client without the request, which the error
-// around it names already.
-type terse struct{ err *chef.Error }
+// reasonError formats an error of the client without the request, which the error that
+// wraps it contains.
+type reasonError struct{ err *chef.Error }
 
-func (c terse) Error() string { return c.err.Reason() }
+func (c reasonError) Error() string { return c.err.Reason() }
 
-func (c terse) Unwrap() error { return c.err }
+func (c reasonError) Unwrap() error { return c.err }
 
-// side is what sources and targets share: one organization, and its name in
-// messages.
+// side is the organization of a source or target.
 type side struct {
 	org *chef.Org
 }
 
-// wrapError gives an error of the client its meaning for a pass. Other errors stay as
-// they are, and so do those that have a meaning, such as the primary's errors
-// that come out of a replica's upload.
+// wrapError converts an error of the client to a *replication.Error. It returns other
+// errors unchanged, also those that are a *replication.Error, such as an error of the
+// primary during an upload to the replica.
 func (s side) wrapError(op string, ref object.Ref, err error) error {
 	var known *replication.Error
 	var e *chef.Error
 	if errors.As(err, &known) || !errors.As(err, &e) {
 		return err
 	}
-	failed := &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: terse{e}}
+	failed := &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: classOf(e.Kind), Hint: e.Hint, Err: reasonError{e}}
 	if failed.Class == replication.Foreign && isOptional(ref.Kind) {
 		word := ref.Kind.ConfigName()
 		failed.Class = replication.Unserved
 		failed.Hint = fmt.Sprintf("take %s out of kinds, or use a Chef Server that has them: 12.1 or newer", word)
-		failed.Err = fmt.Errorf("the server does not serve %s: %w", word, terse{e})
+		failed.Err = fmt.Errorf("the server does not serve %s: %w", word, reasonError{e})
 	}
 	return failed
 }
 
-// wrapWriteError is wrapError for writes, in which "absent" concerns what surrounds the
-// object, such as its bag: it must not be taken for the object's absence.
+// wrapWriteError is wrapError for writes: there, a 404 is about the parent of the object,
+// such as its data bag, and must not be treated as the object's absence.
 func (s side) wrapWriteError(op string, ref object.Ref, err error) error {
 	failed := s.wrapError(op, ref, err)
 	var known, e *replication.Error
 	if !errors.As(err, &known) && errors.As(failed, &e) && e.Class == replication.Absent {
-		e.Class, e.Hint = replication.Transient, "something else changes the replica meanwhile; it is tried again"
+		e.Class, e.Hint = replication.Transient, "another program changes the replica at the same time; the write will be retried"
 	}
 	return failed
 }
 
-// newError returns an error that this package itself finds.
+// newError returns an error that was found without a request.
 func (s side) newError(op string, ref object.Ref, class replication.Class, hint, format string, args ...any) error {
 	return &replication.Error{Op: op, Ref: ref, Server: s.org.Client().Name(), Class: class, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
-// createRefusedError is the error of a create that the server refuses for the whole
-// container, which is one trouble of the pair and not one of each object.
+// createRefusedError returns the error of a create that the server refuses for the whole
+// container: it concerns the pair, not each object.
 func (s side) createRefusedError(kind object.Kind, container string, err error) error {
 	c, org := s.org.Client(), s.org.Name()
 	text := fmt.Sprintf("user %s has no create permission on the container %s of organization %s (403)", c.User(), container, org)
@@ -91,7 +90,7 @@ func (s side) createRefusedError(kind object.Kind, container string, err error) 
 		Err: refusedCreate{text, err}}
 }
 
-// refusedCreate is [replication.ErrMayNotCreate] and what the server said.
+// refusedCreate wraps [replication.ErrMayNotCreate] and the error of the server.
 type refusedCreate struct {
 	text string
 	err  error
@@ -101,16 +100,16 @@ func (e refusedCreate) Error() string { return e.text }
 
 func (e refusedCreate) Unwrap() []error { return []error{replication.ErrMayNotCreate, e.err} }
 
-// refusedWrite tells a refused create in a container from a refused write of one
-// object, for kinds whose requests are the same for both: servers name the
-// permission by the method of the request. What isn't there can only be created.
+// refusedWrite distinguishes a refused create in a container from a refused write of one
+// object, for kinds with the same request for both: servers name the permission by the
+// method of the request. A write of a missing object is a create.
 func (t *Target) refusedWrite(ctx context.Context, ref object.Ref, err error) error {
 	if chef.KindOf(err) != chef.KindPermission {
 		return err
 	}
 	holder := object.Ref{Kind: ref.Kind, Name: ref.Name}
 	if ref.Kind == object.CookbookArtifact {
-		holder = ref // each has an ACL of its own
+		holder = ref // each has its own ACL
 	}
 	if _, getErr := t.org.Do(ctx, http.MethodGet, holder.Path(), nil); chef.KindOf(getErr) != chef.KindAbsent {
 		return err
@@ -118,5 +117,5 @@ func (t *Target) refusedWrite(ctx context.Context, ref object.Ref, err error) er
 	return t.createRefusedError(ref.Kind, containerOf(ref.Kind), err)
 }
 
-// containerOf is the container whose ACL decides who creates objects of a kind.
+// containerOf returns the container whose ACL controls the creation of objects of a kind.
 func containerOf(kind object.Kind) string { return object.Ref{Kind: kind}.Path()[1:] }

@@ -33,8 +33,8 @@ func (r *reader) Open(ctx context.Context, obj object.Object, file object.File) 
 		"the cookbook version has changed and doesn't hold this content any more")
 }
 
-// fileError gives a failed download its meaning. Content that the file store
-// has lost isn't absence of the object: the server is damaged.
+// fileError converts the error of a download. Content that the file store has lost is not
+// the absence of the object: the server is damaged.
 func (r *reader) fileError(op string, ref object.Ref, err error) error {
 	if err == nil {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// everything lists all objects of an organization.
-func everything(t *testing.T, r replication.Reader) []object.Ref {
+// listAll returns all objects of an organization.
+func listAll(t *testing.T, r replication.Reader) []object.Ref {
 	t.Helper()
 	ctx := context.Background()
 	var all []object.Ref
@@ -39,19 +39,18 @@ func everything(t *testing.T, r replication.Reader) []object.Ref {
 	return all
 }
 
-// copyAll copies all objects and demands that the target then shows what it is
-// expected to.
+// copyAll copies all objects and checks that the target then has the expected ones.
 func copyAll(t *testing.T, from *Source, to *Target) {
 	t.Helper()
 	ctx := context.Background()
-	refs := everything(t, from)
+	refs := listAll(t, from)
 	for _, create := range []bool{true, false} {
 		for _, ref := range refs {
 			obj, err := from.Get(ctx, ref)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := to.Put(ctx, obj, create, fromSource{from, obj}); err != nil {
+			if err := to.Put(ctx, obj, create, sourceContent{from, obj}); err != nil {
 				t.Errorf("put %s: %v", ref, err)
 				continue
 			}
@@ -64,24 +63,25 @@ func copyAll(t *testing.T, from *Source, to *Target) {
 			}
 		}
 	}
-	if got, want := fmt.Sprint(everything(t, to)), fmt.Sprint(refs); got != want {
+	if got, want := fmt.Sprint(listAll(t, to)), fmt.Sprint(refs); got != want {
 		t.Errorf("the target lists %s, want %s", got, want)
 	}
 }
 
-func TestGoiardiIsAReplicaAndAPrimary(t *testing.T) {
+func TestGoiardiAsReplicaAndPrimary(t *testing.T) {
 	goiardi := goiarditest.Start(t)
 	org := goiardi.Client().Org("any")
-	w := newWorld(t)
-	fill(w.from)
+	w := newFixture(t)
+	fillOrg(w.from)
 	w.from.PutDataBagItem("users", "nested", `{"id":"nested","deep":{"a":[1,2.50,{"b":null}],"big":98765432109876543210},"<tag>":"é"}`)
-	// What a server with API version 1 can hold.
-	w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two"), "files/default/same": []byte("one"), "files/default/empty": {}}, true)
+	// Only files that a server with API version 1 can store.
+	w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two"),
+		"files/default/same": []byte("one"), "files/default/empty": {}}, true)
 
 	t.Run("as a replica", func(t *testing.T) { copyAll(t, w.source, NewTarget(org, TargetOptions{})) })
 	t.Run("as a primary", func(t *testing.T) {
 		copyAll(t, NewSource(org, nil), w.target)
-		w.sameServers()
+		w.wantSameServers()
 	})
 	t.Run("an updated cookbook", func(t *testing.T) {
 		// Goiardi drops the files of the old version; the new one shares some.
@@ -89,10 +89,10 @@ func TestGoiardiIsAReplicaAndAPrimary(t *testing.T) {
 		w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "recipes/new.rb": []byte("new")}, false)
 		copyAll(t, w.source, NewTarget(org, TargetOptions{}))
 	})
-	t.Run("lost files are named", func(t *testing.T) {
+	t.Run("omitted files are reported", func(t *testing.T) {
 		w.from.PutCookbook("o", "1.0.0", map[string][]byte{"ohai/p.rb": []byte("p"), "recipes/r.rb": []byte("r")}, false)
-		obj := w.get("/cookbooks/o/1.0.0")
-		err := NewTarget(org, TargetOptions{}).Put(context.Background(), obj, true, fromSource{w.source, obj})
+		obj := w.mustGet("/cookbooks/o/1.0.0")
+		err := NewTarget(org, TargetOptions{}).Put(context.Background(), obj, true, sourceContent{w.source, obj})
 		if e := wantClass(t, err, replication.Degraded); !strings.Contains(e.Error(), "ohai/p.rb") {
 			t.Errorf("error %v", e)
 		}
@@ -106,13 +106,13 @@ func TestGoiardiIsAReplicaAndAPrimary(t *testing.T) {
 	t.Run("deletes", func(t *testing.T) {
 		target := NewTarget(org, TargetOptions{})
 		for range 2 {
-			for _, ref := range everything(t, w.source) {
+			for _, ref := range listAll(t, w.source) {
 				if err := target.Delete(context.Background(), ref); err != nil {
 					t.Error(err)
 				}
 			}
 		}
-		if left := everything(t, target); len(left) > 0 {
+		if left := listAll(t, target); len(left) > 0 {
 			t.Errorf("left: %v", left)
 		}
 	})
@@ -130,30 +130,29 @@ func TestGoiardiIsAReplicaAndAPrimary(t *testing.T) {
 	})
 }
 
-// An in-memory server that behaves like goiardi keeps this covered where
-// goiardi isn't installed.
-func TestAServerLikeGoiardiIsAReplica(t *testing.T) {
+// TestServerLikeGoiardiAsReplica covers this where goiardi isn't installed.
+func TestServerLikeGoiardiAsReplica(t *testing.T) {
 	like := cheftest.Start(t, cheftest.Options{Orgless: true, MaxAPIVersion: 1, LenientVersion: true, EmptyUnknown: true, NoFrontEnd: true})
 	user, key := like.Superuser()
 	c, err := chef.New(chef.Config{Name: "replica", URL: like.URL, Orgless: true, User: user, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t)
-	fill(w.from)
+	w := newFixture(t)
+	fillOrg(w.from)
 	w.from.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two")}, true)
 	copyAll(t, w.source, NewTarget(c.Org("any"), TargetOptions{}))
 }
 
-func TestGoiardiIsReadInBulk(t *testing.T) {
+func TestBulkReadsFromGoiardi(t *testing.T) {
 	org := goiarditest.Start(t).Client().Org("any")
-	w := newWorld(t)
-	fillMany(w.from, 30)
+	w := newFixture(t)
+	fillOrgMany(w.from, 30)
 	target := NewTarget(org, TargetOptions{})
-	for _, ref := range everything(t, w.source) {
+	for _, ref := range listAll(t, w.source) {
 		obj, err := w.source.Get(t.Context(), ref)
 		if err == nil {
-			err = target.Put(t.Context(), obj, true, fromSource{w.source, obj})
+			err = target.Put(t.Context(), obj, true, sourceContent{w.source, obj})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -161,11 +160,11 @@ func TestGoiardiIsReadInBulk(t *testing.T) {
 	}
 	for what, o := range map[string]replication.BulkOptions{"pages": {Listed: true, BodyBytes: 1 << 20}, "names": {BodyBytes: 1 << 20}} {
 		source := NewSource(org, nil)
-		items := slices.DeleteFunc(everything(t, source), func(ref object.Ref) bool { return ref.Kind == object.DataBag })
+		items := slices.DeleteFunc(listAll(t, source), func(ref object.Ref) bool { return ref.Kind == object.DataBag })
 		found := source.GetBulk(t.Context(), items, o)
 		if len(found) != 120 {
 			t.Errorf("%s: found %d of 120 objects", what, len(found))
 		}
-		wantRight(t, source, found)
+		wantCurrent(t, source, found)
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// world is a primary and a replica with one organization each.
-type world struct {
+// fixture is a primary and a replica with one organization each.
+type fixture struct {
 	t                *testing.T
 	primary, replica *cheftest.Server
 	from, to         *cheftest.Org
@@ -28,18 +28,18 @@ type world struct {
 	log              bytes.Buffer
 }
 
-func newWorld(t *testing.T, options ...cheftest.Options) *world {
+func newFixture(t *testing.T, options ...cheftest.Options) *fixture {
 	t.Helper()
-	w := &world{t: t, primary: cheftest.Start(t)}
+	w := &fixture{t: t, primary: cheftest.Start(t)}
 	w.replica = cheftest.Start(t, options...)
 	w.from, w.to = w.primary.AddOrg("acme"), w.replica.AddOrg("copy")
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	w.source = NewSource(client(t, w.primary, "primary").Org("acme"), log)
-	w.target = NewTarget(client(t, w.replica, "replica").Org("copy"), TargetOptions{Log: log})
+	w.source = NewSource(newTestClient(t, w.primary, "primary").Org("acme"), log)
+	w.target = NewTarget(newTestClient(t, w.replica, "replica").Org("copy"), TargetOptions{Log: log})
 	return w
 }
 
-func client(t *testing.T, s *cheftest.Server, name string) *chef.Client {
+func newTestClient(t *testing.T, s *cheftest.Server, name string) *chef.Client {
 	t.Helper()
 	user, key := s.Superuser()
 	c, err := chef.New(chef.Config{Name: name, URL: s.URL, User: user, Key: key,
@@ -50,66 +50,66 @@ func client(t *testing.T, s *cheftest.Server, name string) *chef.Client {
 	return c
 }
 
-// get reads an object from the primary.
-func (w *world) get(path string) object.Object {
+// mustGet returns an object of the primary.
+func (w *fixture) mustGet(path string) object.Object {
 	w.t.Helper()
-	obj, err := w.source.Get(context.Background(), ref(w.t, path))
+	obj, err := w.source.Get(context.Background(), mustParseRef(w.t, path))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return obj
 }
 
-// put copies an object from the primary to the replica.
-func (w *world) put(path string, create bool) error {
+// copyObject copies an object from the primary to the replica.
+func (w *fixture) copyObject(path string, create bool) error {
 	w.t.Helper()
-	obj := w.get(path)
-	return w.target.Put(context.Background(), obj, create, fromSource{w.source, obj})
+	obj := w.mustGet(path)
+	return w.target.Put(context.Background(), obj, create, sourceContent{w.source, obj})
 }
 
-// mustPut copies an object and demands that both sides then hold the same.
-func (w *world) mustPut(path string, create bool) {
+// mustCopy copies an object and checks that it is then the same on both sides.
+func (w *fixture) mustCopy(path string, create bool) {
 	w.t.Helper()
-	if err := w.put(path, create); err != nil {
+	if err := w.copyObject(path, create); err != nil {
 		w.t.Fatalf("put %s: %v", path, err)
 	}
-	w.same(path)
+	w.wantSame(path)
 }
 
-func (w *world) same(path string) {
+func (w *fixture) wantSame(path string) {
 	w.t.Helper()
-	want, _, err := w.target.Expect(context.Background(), w.get(path))
+	want, _, err := w.target.Expect(context.Background(), w.mustGet(path))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	got, err := w.target.Get(context.Background(), ref(w.t, path))
+	got, err := w.target.Get(context.Background(), mustParseRef(w.t, path))
 	if err != nil || got.Fingerprint != want {
 		w.t.Errorf("%s on the replica: fingerprint %q, error %v, want %q\n%s", path, got.Fingerprint, err, want, got.Body)
 	}
-	if torn := w.to.DamagedCookbooks(); len(torn) > 0 {
-		w.t.Errorf("the replica lacks content: %v", torn)
+	if damaged := w.to.DamagedCookbooks(); len(damaged) > 0 {
+		w.t.Errorf("the replica lacks content: %v", damaged)
 	}
 }
 
-// sameServers demands that both organizations hold the same.
-func (w *world) sameServers() {
+// wantSameServers checks that both organizations have the same objects.
+func (w *fixture) wantSameServers() {
 	w.t.Helper()
 	if diff := cmp.Diff(w.from.Snapshot(), w.to.Snapshot()); diff != "" {
 		w.t.Errorf("the servers differ (-primary +replica):\n%s", diff)
 	}
 }
 
-// fromSource is content straight from the primary.
-type fromSource struct {
+// sourceContent reads content directly from the primary.
+type sourceContent struct {
 	source *Source
 	obj    object.Object
 }
 
-func (f fromSource) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
+func (f sourceContent) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	return f.source.Open(ctx, f.obj, file)
 }
 
-func ref(t *testing.T, path string) object.Ref {
+func mustParseRef(t *testing.T, path string) object.Ref {
 	t.Helper()
 	r, err := object.ParseRef(path)
 	if err != nil {
@@ -127,7 +127,7 @@ func wantClass(t *testing.T, err error, want replication.Class) *replication.Err
 	return e
 }
 
-func paths(refs []object.Ref) []string {
+func refPaths(refs []object.Ref) []string {
 	out := []string{}
 	for _, r := range refs {
 		out = append(out, r.Path())
@@ -142,9 +142,9 @@ func wantStrings(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// methods lists the requests of a server as METHOD PATH, without file transfers
-// and the question for versions.
-func methods(s *cheftest.Server) []string {
+// requestLines returns the requests of a server as METHOD PATH, without file transfers and
+// the negotiation of API versions.
+func requestLines(s *cheftest.Server) []string {
 	var out []string
 	for _, r := range s.Requests() {
 		if r.Path != "/server_api_version" {

@@ -7,11 +7,11 @@ import (
 	"chefsync/pkg/object"
 )
 
-// validName reports whether a name can be asked for: legal in a path, and not
-// shadowed by a route of the server (docs/chef-server-api.md §4.4, §4.7).
+// validName reports whether a name can be requested: it is valid in a path and not a
+// route of the server (docs/chef-server-api.md §4.4, §4.7).
 func validName(name string) bool { return chef.ValidName(name) && name != "_acl" }
 
-// validRef reports whether all names of an object can be asked for.
+// validRef reports whether all names of an object can be requested.
 func validRef(r object.Ref) bool {
 	switch {
 	case !r.Kind.IsKnown() || !validName(r.Name):
@@ -35,7 +35,7 @@ func validVersion(v string) bool {
 	return len(parts) <= 3
 }
 
-// sameVersion reports whether two spellings name one version: servers keep three
+// sameVersion reports whether two strings name the same version: servers store three
 // numbers, so 1, 1.0 and 01.0.0 are the same (docs/chef-server-api.md §3.3).
 func sameVersion(a, b string) bool {
 	return validVersion(a) && validVersion(b) && threeNumbers(a) == threeNumbers(b)

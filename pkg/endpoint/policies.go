@@ -14,14 +14,15 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// isOptional reports whether a server may lack a kind altogether: Chef Servers
-// before 12.1 have no policies, goiardi 0.11.10 neither, which answers their
-// paths with 200 and nothing (docs/chef-server-api.md §5.2, §13).
+// isOptional reports whether a server may not serve a kind: Chef Servers before 12.1
+// have no policies, and neither has goiardi 0.11.10, which answers their paths with an
+// empty 200 (docs/chef-server-api.md §5.2, §13).
 func isOptional(k object.Kind) bool {
 	return k == object.Policy || k == object.PolicyGroup || k == object.CookbookArtifact
 }
 
-// decodePolicies reads /policies, or /policies/NAME, which lacks the name.
+// decodePolicies decodes the answer of /policies, or of /policies/NAME, which lacks the
+// name.
 func decodePolicies(name string, body []byte) ([]object.Ref, bool) {
 	type policy struct {
 		Revisions map[string]json.RawMessage `json:"revisions"`
@@ -39,9 +40,9 @@ func decodePolicies(name string, body []byte) ([]object.Ref, bool) {
 	return refs, ok
 }
 
-// decodePolicyGroups reads /policy_groups, or /policy_groups/NAME, which lacks
-// the name: the revision that each group binds to each policy. An empty group may
-// lack its policies (docs/chef-server-api.md §5.2).
+// decodePolicyGroups decodes the answer of /policy_groups, or of /policy_groups/NAME, which
+// lacks the name. It returns the revision that each group binds to each policy. An
+// empty group may lack its policies (docs/chef-server-api.md §5.2).
 func decodePolicyGroups(name string, body []byte) (map[object.Ref]string, bool) {
 	type policyGroup struct {
 		URI      *string `json:"uri"`
@@ -62,7 +63,7 @@ func decodePolicyGroups(name string, body []byte) (map[object.Ref]string, bool) 
 	return bound, ok
 }
 
-// decodeNamed reads an object of things by name, or the one thing of a name.
+// decodeNamed decodes a JSON object of values by name, or the value of one name.
 func decodeNamed[T any](name string, body []byte) (named map[string]T, ok bool) {
 	if name == "" {
 		ok = json.Unmarshal(body, &named) == nil && named != nil
@@ -96,8 +97,8 @@ func decodeArtifacts(body []byte) ([]object.Ref, bool) {
 	return refs, true
 }
 
-// PolicyGroups returns the revision that each policy group binds to each policy,
-// in one request: all that can change of these objects.
+// PolicyGroups returns the revision that each policy group binds to each policy, in one
+// request. Nothing else of these objects can change.
 func (r *reader) PolicyGroups(ctx context.Context) (map[object.Ref]string, error) {
 	all := object.Ref{Kind: object.PolicyGroup}
 	a, err := r.org.Do(ctx, http.MethodGet, "/policy_groups", nil)
@@ -112,9 +113,9 @@ func (r *reader) PolicyGroups(ctx context.Context) (map[object.Ref]string, error
 	return bound, nil
 }
 
-// putPolicy writes a policy revision. Servers create them only, so one that is
-// there with other content is replaced, unless a group binds it: the group would
-// lose it meanwhile (docs/chef-server-api.md §5.1, §5.2).
+// putPolicy writes a policy revision. Servers only create revisions, so one with other
+// content is deleted and created again, unless a group binds it: the group would lose it
+// in between (docs/chef-server-api.md §5.1, §5.2).
 func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 	ref := obj.Ref
 	doc, err := chef.CleanRevision(obj.Body)
@@ -142,11 +143,11 @@ func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 			return t.wrapWriteError("replace", ref, err)
 		}
 	}
-	return t.wrapWriteError("write", ref, fmt.Errorf("it comes and goes while it is written: %w", err))
+	return t.wrapWriteError("write", ref, fmt.Errorf("it is created and deleted while it is written: %w", err))
 }
 
-// checkUnbound refuses what would take a revision away from a policy group that binds
-// it: servers drop the binding with the revision, without a word.
+// checkUnbound returns an error if a policy group binds the revision: servers silently
+// delete the binding with the revision.
 func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Ref) error {
 	all, err := t.PolicyGroups(ctx)
 	if err != nil {
@@ -167,9 +168,9 @@ func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Re
 		"policy groups use this revision: %s", strings.Join(groups, ", "))
 }
 
-// bindPolicy lets a group use a revision of a policy. Servers make what is
-// missing of the three, and keep a revision that they have: one with other content
-// shows when the revision itself is written or compared.
+// bindPolicy binds a revision of a policy to a group. Servers create the group, policy and
+// revision if they are missing, and keep an existing revision: other content is found
+// when the revision itself is written or compared.
 func (t *Target) bindPolicy(ctx context.Context, obj object.Object) error {
 	doc, err := chef.CleanRevision(obj.Body)
 	if err != nil {
@@ -179,8 +180,8 @@ func (t *Target) bindPolicy(ctx context.Context, obj object.Object) error {
 	return t.wrapWriteError("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
 }
 
-// removePolicy deletes a revision, or a policy from a group. What then is an
-// empty policy or group is deleted too: nothing else can make one.
+// removePolicy deletes a revision, or a policy from a group. It also deletes the policy or
+// group if that is empty then: nothing else creates an empty one.
 func (t *Target) removePolicy(ctx context.Context, ref object.Ref) error {
 	inner := "policies"
 	if ref.Kind == object.Policy {

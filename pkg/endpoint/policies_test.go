@@ -12,11 +12,12 @@ import (
 
 const artifactID = "0123456789abcdef0123456789abcdef01234567"
 
-// fillPolicies puts policies, groups and artifacts on an organization.
+// fillPolicies adds policies, groups and artifacts to an organization.
 func fillPolicies(o *cheftest.Org) {
 	o.PutArtifact("a", artifactID, map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two")})
 	o.PutArtifact("a", "other", map[string][]byte{"recipes/default.rb": []byte("three")})
-	o.PutPolicy("app", "r1", `{"cookbook_locks":{"a":{"identifier":"`+artifactID+`","version":"1.0.0"}},"default_attributes":{"n":1.50},"extra":[1e3]}`)
+	o.PutPolicy("app", "r1", `{"cookbook_locks":{"a":{"identifier":"`+artifactID+
+		`","version":"1.0.0"}},"default_attributes":{"n":1.50},"extra":[1e3]}`)
 	o.PutPolicy("app", "r2", `{}`)
 	o.PutPolicy("db", "r1", `{}`)
 	o.BindPolicy("prod", "app", "r1")
@@ -24,11 +25,12 @@ func fillPolicies(o *cheftest.Org) {
 	o.BindPolicy("test", "app", "r2")
 }
 
-var policyPaths = []string{"/cookbook_artifacts/a/" + artifactID, "/cookbook_artifacts/a/other", "/policies/app/revisions/r1", "/policies/app/revisions/r2",
+var policyPaths = []string{"/cookbook_artifacts/a/" + artifactID, "/cookbook_artifacts/a/other", "/policies/app/revisions/r1",
+	"/policies/app/revisions/r2",
 	"/policies/db/revisions/r1", "/policy_groups/prod/policies/app", "/policy_groups/prod/policies/db", "/policy_groups/test/policies/app"}
 
 func TestPolicyfilesAreListed(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	fillPolicies(w.from)
 	var got []string
 	for _, scope := range []object.Scope{
@@ -40,81 +42,82 @@ func TestPolicyfilesAreListed(t *testing.T) {
 		if err != nil {
 			t.Errorf("%+v: %v", scope, err)
 		}
-		got = append(got, paths(refs)...)
+		got = append(got, refPaths(refs)...)
 	}
-	want := append(append([]string{}, policyPaths...), policyPaths[0], policyPaths[1], policyPaths[2], policyPaths[3], policyPaths[5], policyPaths[6])
+	want := append(append([]string{}, policyPaths...), policyPaths[0], policyPaths[1], policyPaths[2], policyPaths[3],
+		policyPaths[5], policyPaths[6])
 	wantStrings(t, "listed", got, want...)
 	bound, err := w.source.PolicyGroups(context.Background())
-	if err != nil || len(bound) != 3 || bound[ref(t, "/policy_groups/test/policies/app")] != "r2" {
+	if err != nil || len(bound) != 3 || bound[mustParseRef(t, "/policy_groups/test/policies/app")] != "r2" {
 		t.Errorf("bound %v, %v", bound, err)
 	}
 }
 
-func TestPolicyfilesAreCopiedWhateverIsBelieved(t *testing.T) {
+func TestPolicyfilesAreCopied(t *testing.T) {
 	for _, create := range []bool{true, false} {
-		w := newWorld(t)
+		w := newFixture(t)
 		fillPolicies(w.from)
 		for range 2 {
 			for _, path := range policyPaths {
-				w.mustPut(path, create)
+				w.mustCopy(path, create)
 			}
 		}
-		w.sameServers()
+		w.wantSameServers()
 	}
 }
 
-// The groups that a server adds to a revision would be stored.
-func TestTheGroupsOfARevisionAreNotSent(t *testing.T) {
-	w := newWorld(t)
+// TestGroupsOfARevisionAreNotSent: otherwise a server would store them.
+func TestGroupsOfARevisionAreNotSent(t *testing.T) {
+	w := newFixture(t)
 	fillPolicies(w.from)
-	obj := w.get("/policies/app/revisions/r1")
+	obj := w.mustGet("/policies/app/revisions/r1")
 	if !strings.Contains(string(obj.Body), "policy_group_list") {
 		t.Fatalf("the server shows no groups: %s", obj.Body)
 	}
-	w.mustPut("/policies/app/revisions/r1", true)
+	w.mustCopy("/policies/app/revisions/r1", true)
 	got, err := w.target.Get(context.Background(), obj.Ref)
 	if err != nil || !strings.Contains(string(got.Body), `"policy_group_list":[]`) || strings.Contains(string(got.Body), "prod") {
 		t.Errorf("the replica holds %s, %v", got.Body, err)
 	}
 }
 
-func TestMovingAGroupToAnotherRevisionTakesOneRequest(t *testing.T) {
-	w := newWorld(t)
+func TestRebindingAPolicyTakesOneRequest(t *testing.T) {
+	w := newFixture(t)
 	fillPolicies(w.from)
 	for _, path := range policyPaths {
-		w.mustPut(path, true)
+		w.mustCopy(path, true)
 	}
 	w.from.BindPolicy("prod", "app", "r2")
-	obj := w.get("/policy_groups/prod/policies/app")
+	obj := w.mustGet("/policy_groups/prod/policies/app")
 	w.replica.ResetRequests()
 	if err := w.target.Put(context.Background(), obj, false, nil); err != nil {
 		t.Fatal(err)
 	}
-	wantStrings(t, "requests", methods(w.replica), "PUT /organizations/copy/policy_groups/prod/policies/app")
-	w.sameServers()
+	wantStrings(t, "requests", requestLines(w.replica), "PUT /organizations/copy/policy_groups/prod/policies/app")
+	w.wantSameServers()
 }
 
-// An identifier names one content by convention only; servers never replace it.
-func TestARecreatedArtifactIsReplaced(t *testing.T) {
-	w := newWorld(t)
+// TestRecreatedArtifactIsReplaced: servers never replace the content of an identifier.
+func TestRecreatedArtifactIsReplaced(t *testing.T) {
+	w := newFixture(t)
 	fillPolicies(w.from)
 	path := "/cookbook_artifacts/a/other"
-	w.mustPut(path, true)
+	w.mustCopy(path, true)
 	w.from.PutArtifact("a", "other", map[string][]byte{"recipes/default.rb": []byte("three"), "recipes/more.rb": []byte("four")})
-	w.mustPut(path, false)
+	w.mustCopy(path, false)
 }
 
-func TestARecreatedRevisionIsReplacedUnlessAGroupUsesIt(t *testing.T) {
-	w := newWorld(t)
+func TestRecreatedRevisionIsReplacedUnlessBound(t *testing.T) {
+	w := newFixture(t)
 	fillPolicies(w.from)
-	w.mustPut("/policies/db/revisions/r1", true)
+	w.mustCopy("/policies/db/revisions/r1", true)
 	w.from.PutPolicy("db", "r1", `{"new":true}`)
-	w.mustPut("/policies/db/revisions/r1", false)
+	w.mustCopy("/policies/db/revisions/r1", false)
 
 	w.to.BindPolicy("local", "db", "r1")
 	w.from.PutPolicy("db", "r1", `{"new":"again"}`)
 	before := w.to.Snapshot()
-	e := wantClass(t, w.put("/policies/db/revisions/r1", false), replication.Rejected)
+	e := wantClass(t, w.copyObject("/policies/db/revisions/r1", false), replication.Rejected)
 	if !strings.Contains(e.Error(), "policy groups use this revision: local") || e.Hint == "" {
 		t.Errorf("%v, %q", e, e.Hint)
 	}
@@ -123,54 +126,55 @@ func TestARecreatedRevisionIsReplacedUnlessAGroupUsesIt(t *testing.T) {
 	}
 }
 
-func TestPolicyfilesAreDeletedAndNothingEmptyStays(t *testing.T) {
-	w := newWorld(t)
+func TestDeletingPolicyfilesDeletesEmptyParents(t *testing.T) {
+	w := newFixture(t)
 	fillPolicies(w.to)
 	for range 2 {
 		for _, path := range []string{"/policy_groups/test/policies/app", "/policy_groups/prod/policies/db", "/policy_groups/prod/policies/app",
-			"/policies/app/revisions/r2", "/policies/app/revisions/r1", "/policies/db/revisions/r1", "/cookbook_artifacts/a/other", policyPaths[0]} {
-			if err := w.target.Delete(context.Background(), ref(t, path)); err != nil {
+			"/policies/app/revisions/r2", "/policies/app/revisions/r1", "/policies/db/revisions/r1", "/cookbook_artifacts/a/other",
+			policyPaths[0]} {
+			if err := w.target.Delete(context.Background(), mustParseRef(t, path)); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
 	}
-	w.sameServers()
+	w.wantSameServers()
 }
 
-// Deleting a revision would silently take it away from the group.
-func TestARevisionThatAGroupUsesIsNotDeleted(t *testing.T) {
-	w := newWorld(t)
+// TestBoundRevisionIsNotDeleted: the server would silently delete the binding.
+func TestBoundRevisionIsNotDeleted(t *testing.T) {
+	w := newFixture(t)
 	fillPolicies(w.to)
 	before := w.to.Snapshot()
-	e := wantClass(t, w.target.Delete(context.Background(), ref(t, "/policies/app/revisions/r1")), replication.Rejected)
+	e := wantClass(t, w.target.Delete(context.Background(), mustParseRef(t, "/policies/app/revisions/r1")), replication.Rejected)
 	if !strings.Contains(e.Error(), "prod") || len(w.to.Snapshot()) != len(before) {
 		t.Errorf("%v; the replica holds %v", e, w.to.Snapshot())
 	}
 }
 
-func TestWritesOfPolicyfilesSurviveLostAnswers(t *testing.T) {
+func TestWritesOfPolicyfilesAfterLostAnswers(t *testing.T) {
 	for _, path := range policyPaths {
-		w := newWorld(t)
+		w := newFixture(t)
 		fillPolicies(w.from)
-		if err := w.put("/cookbook_artifacts/a/other", true); err != nil { // negotiates
+		if err := w.copyObject("/cookbook_artifacts/a/other", true); err != nil { // negotiates
 			t.Fatal(err)
 		}
 		w.replica.Fault(cheftest.Fault{Match: isWrite, Nth: 1, Times: 1, DropAnswer: true})
 		w.replica.Fault(cheftest.Fault{Match: isWrite, Nth: 3, Times: 1, After: true, Status: 502})
-		w.mustPut(path, true)
+		w.mustCopy(path, true)
 	}
 }
 
-// goiardi answers paths that it doesn't know with 200 and nothing, older Chef
-// Servers with nginx's page.
-func TestAServerWithoutAKindIsRecognised(t *testing.T) {
+// TestServerWithoutAKindIsRecognized: goiardi answers unknown paths with an empty 200,
+// older Chef Servers with a page of nginx.
+func TestServerWithoutAKindIsRecognized(t *testing.T) {
 	for name, f := range map[string]cheftest.Fault{"200 and nothing": {Status: 200, EmptyBody: true}, "a page": {Status: 404, HTML: true}} {
-		w := newWorld(t)
+		w := newFixture(t)
 		fillPolicies(w.from)
-		fill(w.from)
+		fillOrg(w.from)
 		obj := map[string]object.Object{}
 		for _, path := range policyPaths {
-			obj[path] = w.get(path)
+			obj[path] = w.mustGet(path)
 		}
 		for _, path := range []string{"/policies*", "/policy_groups*", "/cookbook_artifacts*"} {
 			f.Path = path
@@ -178,10 +182,10 @@ func TestAServerWithoutAKindIsRecognised(t *testing.T) {
 			w.replica.Fault(f)
 		}
 		for _, path := range policyPaths {
-			r := ref(t, path)
+			r := mustParseRef(t, path)
 			_, listErr := w.source.List(context.Background(), object.Scope{Kind: r.Kind})
 			_, getErr := w.source.Get(context.Background(), r)
-			putErr := w.target.Put(context.Background(), obj[path], true, fromSource{w.source, obj[path]})
+			putErr := w.target.Put(context.Background(), obj[path], true, sourceContent{w.source, obj[path]})
 			deleteErr := w.target.Delete(context.Background(), r)
 			for op, err := range map[string]error{"list": listErr, "get": getErr, "put": putErr, "delete": deleteErr} {
 				e := wantClass(t, err, replication.Unserved)
@@ -190,12 +194,13 @@ func TestAServerWithoutAKindIsRecognised(t *testing.T) {
 				}
 			}
 		}
-		w.mustPut("/roles/web", true)
+		w.mustCopy("/roles/web", true)
 	}
 }
 
 func TestForeignListsOfPolicyfilesAreRefused(t *testing.T) {
-	for _, s := range []object.Scope{{Kind: object.Policy}, {Kind: object.PolicyGroup}, {Kind: object.CookbookArtifact}, {Kind: object.Policy, Name: "x"}} {
+	for _, s := range []object.Scope{{Kind: object.Policy}, {Kind: object.PolicyGroup}, {Kind: object.CookbookArtifact},
+		{Kind: object.Policy, Name: "x"}} {
 		for _, body := range []string{`[]`, `null`, `{"x":1}`, `{"x":{}}`, `""`} {
 			if s.Name != "" && body == `{"x":{}}` {
 				body = `{}`

@@ -22,8 +22,8 @@ type reader struct {
 	search *searchState
 }
 
-// Identity is the URL of the organization and, where the server shows it, the
-// organization's GUID: a rebuilt server has another one.
+// Identity returns the URL of the organization and, if the server returns it, its GUID,
+// which is different on a rebuilt server.
 func (r *reader) Identity(ctx context.Context) (string, error) {
 	c := r.org.Client()
 	if c.Orgless() {
@@ -71,7 +71,7 @@ func (r *reader) List(ctx context.Context, scope object.Scope) ([]object.Ref, er
 			return true
 		}
 		if !validRef(ref) {
-			r.log.WarnContext(ctx, "an object's name can't be used in a path; it is left out", "server", r.org.Client().Name(),
+			r.log.WarnContext(ctx, "an object is omitted: its name can't be used in a path", "server", r.org.Client().Name(),
 				"kind", string(ref.Kind), "object", ref.Path())
 			return true
 		}
@@ -81,7 +81,7 @@ func (r *reader) List(ctx context.Context, scope object.Scope) ([]object.Ref, er
 	return refs, nil
 }
 
-// listPath is where a scope is listed, or "".
+// listPath returns the path of the list of a scope, or "" if there is none.
 func listPath(s object.Scope) string {
 	switch {
 	case s.Kind == object.Cookbook && s.Name == "":
@@ -102,8 +102,8 @@ func listPath(s object.Scope) string {
 	return ""
 }
 
-// decodeList reads a listing: an object whose keys are names. Anything else
-// isn't a listing.
+// decodeList decodes a list: a JSON object whose keys are names. It returns false for
+// anything else.
 func decodeList(s object.Scope, body []byte) ([]object.Ref, bool) {
 	switch s.Kind {
 	case object.Cookbook:
@@ -172,15 +172,14 @@ func (r *reader) Get(ctx context.Context, ref object.Ref) (object.Object, error)
 	return obj, nil
 }
 
-// bagObject is a data bag: a server shows its items, which are objects of their
-// own, and it has no content but its name.
+// bagObject returns a data bag. It has no content but its name: its items are separate
+// objects.
 func bagObject(ref object.Ref) object.Object {
 	form := canonical.DataBag(ref.Name)
 	return object.Object{Ref: ref, Body: form, Fingerprint: canonical.Fingerprint(form)}
 }
 
-// decodeObject makes an object of a server's answer and checks that it is the
-// one that was asked for.
+// decodeObject decodes a server's answer and checks that it is the requested object.
 func decodeObject(ref object.Ref, body []byte) (object.Object, error) {
 	obj := object.Object{Ref: ref, Body: body}
 	if err := checkName(ref, body); err != nil {
@@ -220,7 +219,7 @@ func checkName(ref object.Ref, body []byte) error {
 	return nil
 }
 
-// filesOf lists the content of a cookbook version, each once.
+// filesOf returns the files of a cookbook version, one for each checksum.
 func filesOf(manifest []byte) ([]object.File, error) {
 	files, err := chef.ManifestFiles(manifest)
 	if err != nil {
@@ -237,8 +236,8 @@ func filesOf(manifest []byte) ([]object.File, error) {
 	return out, nil
 }
 
-// foreignAnswer is the error of an answer that the client let pass but that isn't what a Chef
-// Server answers here.
+// foreignAnswer returns the error for a successful answer that doesn't have the form of
+// a Chef Server's.
 func (r *reader) foreignAnswer(op string, ref object.Ref) error {
 	return r.newError(op, ref, replication.Foreign, "check that the URL is a Chef Server's and that no proxy changes its answers",
 		"the answer doesn't have the form that a Chef Server gives it")

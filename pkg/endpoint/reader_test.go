@@ -11,20 +11,21 @@ import (
 	"chefsync/pkg/replication"
 )
 
-func fill(o *cheftest.Org) {
+func fillOrg(o *cheftest.Org) {
 	o.PutRole("web", `{"description":"","run_list":["recipe[a]"],"default_attributes":{"n":12345678901234567890,"f":1.50}}`)
 	o.PutRole("a:b", `{"description":"d"}`)
 	o.PutEnvironment("prod", `{"cookbook_versions":{"a":"= 1.0.0"}}`)
 	o.PutDataBag("empty")
 	o.PutDataBagItem("users", "alice", `{"id":"alice","secret":"<&>","ID":"other","name":7}`)
-	o.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two"), "files/default/same": []byte("one"), "files/default/empty": {}}, true)
+	o.PutCookbook("a", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("one"), "metadata.rb": []byte("two"),
+		"files/default/same": []byte("one"), "files/default/empty": {}}, true)
 	o.PutCookbook("a", "1.10.0", map[string][]byte{"recipes/default.rb": []byte("three")}, false)
 	o.PutCookbook("b", "0.1.0", nil, false)
 }
 
 func TestListNamesTheObjectsOfAScope(t *testing.T) {
-	w := newWorld(t)
-	fill(w.from)
+	w := newFixture(t)
+	fillOrg(w.from)
 	for _, c := range []struct {
 		scope object.Scope
 		want  []string
@@ -45,7 +46,7 @@ func TestListNamesTheObjectsOfAScope(t *testing.T) {
 		if err != nil {
 			t.Errorf("%+v: %v", c.scope, err)
 		}
-		wantStrings(t, fmt.Sprintf("%+v", c.scope), paths(refs), c.want...)
+		wantStrings(t, fmt.Sprintf("%+v", c.scope), refPaths(refs), c.want...)
 	}
 	for _, s := range []object.Scope{{}, {Kind: object.DataBagItem}, {Kind: object.Cookbook, Name: ".."}} {
 		if _, err := w.source.List(context.Background(), s); err == nil {
@@ -54,9 +55,9 @@ func TestListNamesTheObjectsOfAScope(t *testing.T) {
 	}
 }
 
-func TestListNeverTakesTroubleForAnEmptyList(t *testing.T) {
-	w := newWorld(t)
-	fill(w.from)
+func TestListReportsErrors(t *testing.T) {
+	w := newFixture(t)
+	fillOrg(w.from)
 	scopes := []object.Scope{{Kind: object.Role}, {Kind: object.Cookbook}, {Kind: object.DataBagItem, Name: "users"}}
 	for name, c := range map[string]struct {
 		fault cheftest.Fault
@@ -90,10 +91,11 @@ func TestListNeverTakesTroubleForAnEmptyList(t *testing.T) {
 	h.Remove()
 }
 
-func TestListLeavesOutNamesThatCannotBeAskedFor(t *testing.T) {
-	w := newWorld(t)
+func TestListOmitsInvalidNames(t *testing.T) {
+	w := newFixture(t)
 	for path, body := range map[string]string{
-		"/roles": `{"good":"u","_acl":"u",".":"u","..":"u","":"u","a/b":"u","ü":"u"}`, "/cookbooks": `{"c":{"versions":[{"version":"1.0.0"},{"version":"x"},{"version":"1.2.3.4"}]}}`,
+		"/roles":     `{"good":"u","_acl":"u",".":"u","..":"u","":"u","a/b":"u","ü":"u"}`,
+		"/cookbooks": `{"c":{"versions":[{"version":"1.0.0"},{"version":"x"},{"version":"1.2.3.4"}]}}`,
 	} {
 		w.primary.Fault(cheftest.Fault{Path: path, Status: 200, Body: body})
 	}
@@ -101,73 +103,75 @@ func TestListLeavesOutNamesThatCannotBeAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantStrings(t, "roles", paths(refs), "/roles/good")
+	wantStrings(t, "roles", refPaths(refs), "/roles/good")
 	refs, err = w.source.List(context.Background(), object.Scope{Kind: object.Cookbook})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantStrings(t, "cookbooks", paths(refs), "/cookbooks/c/1.0.0")
-	if n := strings.Count(w.log.String(), "left out"); n != 8 {
+	wantStrings(t, "cookbooks", refPaths(refs), "/cookbooks/c/1.0.0")
+	if n := strings.Count(w.log.String(), "is omitted"); n != 8 {
 		t.Errorf("%d warnings, want 8:\n%s", n, w.log.String())
 	}
 }
 
 func TestGetReadsEveryKind(t *testing.T) {
-	w := newWorld(t)
-	fill(w.from)
-	for _, path := range []string{"/roles/web", "/roles/a:b", "/environments/prod", "/data/empty", "/data/users", "/data/users/alice", "/cookbooks/a/1.0.0"} {
-		obj := w.get(path)
+	w := newFixture(t)
+	fillOrg(w.from)
+	for _, path := range []string{"/roles/web", "/roles/a:b", "/environments/prod", "/data/empty", "/data/users",
+		"/data/users/alice", "/cookbooks/a/1.0.0"} {
+		obj := w.mustGet(path)
 		if obj.Ref.Path() != path || len(obj.Body) == 0 || obj.Fingerprint == "" {
 			t.Errorf("%s: %+v", path, obj)
 		}
 	}
-	if n := len(w.get("/cookbooks/a/1.0.0").Files); n != 3 {
+	if n := len(w.mustGet("/cookbooks/a/1.0.0").Files); n != 3 {
 		t.Errorf("%d contents, want 3: two of the four files are the same", n)
 	}
-	if body := string(w.get("/roles/web").Body); !strings.Contains(body, "12345678901234567890") {
+	if body := string(w.mustGet("/roles/web").Body); !strings.Contains(body, "12345678901234567890") {
 		t.Errorf("the number is changed in %s", body)
 	}
 }
 
-func TestGetTellsAbsenceFromTrouble(t *testing.T) {
-	w := newWorld(t)
-	fill(w.from)
+func TestGetDistinguishesAbsenceFromErrors(t *testing.T) {
+	w := newFixture(t)
+	fillOrg(w.from)
 	for _, path := range []string{"/roles/gone", "/data/users/gone", "/data/gone", "/cookbooks/a/9.0.0", "/environments/gone"} {
-		_, err := w.source.Get(context.Background(), ref(t, path))
+		_, err := w.source.Get(context.Background(), mustParseRef(t, path))
 		wantClass(t, err, replication.Absent)
 	}
 	w.primary.Fault(cheftest.Fault{Path: "/roles/web", HTML: true, Status: 404})
-	_, err := w.source.Get(context.Background(), ref(t, "/roles/web"))
+	_, err := w.source.Get(context.Background(), mustParseRef(t, "/roles/web"))
 	wantClass(t, err, replication.Foreign)
 	_, err = w.source.Get(context.Background(), object.Ref{Kind: object.Role, Name: "_acl"})
 	wantClass(t, err, replication.Rejected)
 }
 
 func TestGetRefusesAnObjectWithAnotherName(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for path, body := range map[string]string{
 		"/roles/web": `{"name":"db"}`, "/environments/prod": `{"Name":"prod"}`, "/data/b/i": `{"id":"j"}`,
 		"/cookbooks/a/1.0.0": `{"cookbook_name":"a","version":"1.0.1","all_files":[]}`, "/roles/list": `[]`,
 	} {
 		w.primary.Fault(cheftest.Fault{Path: path, Status: 200, Body: body})
-		_, err := w.source.Get(context.Background(), ref(t, path))
+		_, err := w.source.Get(context.Background(), mustParseRef(t, path))
 		wantClass(t, err, replication.Rejected)
 	}
 }
 
-func TestVersionsMayBeSpelledShortInTheBody(t *testing.T) {
+func TestGetAcceptsShortVersions(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		same bool
-	}{{"1", "1.0.0", true}, {"1.0", "1.0.0", true}, {"01.2.0", "1.2", true}, {"1.0.1", "1.0", false}, {"1.0.0.0", "1.0.0", false}, {"", "0.0.0", false}, {"a", "a", false}} {
+	}{{"1", "1.0.0", true}, {"1.0", "1.0.0", true}, {"01.2.0", "1.2", true}, {"1.0.1", "1.0", false}, {"1.0.0.0", "1.0.0", false},
+		{"", "0.0.0", false}, {"a", "a", false}} {
 		if got := sameVersion(c.a, c.b); got != c.same {
 			t.Errorf("%q and %q: %v, want %v", c.a, c.b, got, c.same)
 		}
 	}
 }
 
-func TestIdentityNamesTheOrganizationOfTheServer(t *testing.T) {
-	w := newWorld(t)
+func TestIdentity(t *testing.T) {
+	w := newFixture(t)
 	ctx := context.Background()
 	id, err := w.source.Identity(ctx)
 	if err != nil || id != w.primary.URL+"/organizations/acme#"+w.from.GUID() {

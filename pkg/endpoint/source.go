@@ -12,7 +12,7 @@ type Source struct{ reader }
 
 var _ replication.Source = (*Source)(nil)
 
-// NewSource makes a source of an organization. Log may be nil.
+// NewSource returns a source that reads an organization. Log may be nil.
 func NewSource(org *chef.Org, log *slog.Logger) *Source {
 	return &Source{newReader(org, log)}
 }

@@ -16,7 +16,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// parallel calls do for each element, n at a time.
+// parallel calls do for each element, with at most n calls at the same time.
 func parallel[T any](t testing.TB, list []T, n int, do func(T) error) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -33,10 +33,10 @@ func parallel[T any](t testing.TB, list []T, n int, do func(T) error) {
 	wg.Wait()
 }
 
-// unavoidable sends what a first copy can't do without, and nothing else: it reads
-// each manifest, gets and sends each file, and writes each object. It returns how
-// long that took.
-func unavoidable(t testing.TB, w *budgetWorld, connections int) time.Duration {
+// runUnavoidable sends only the requests that a first copy needs at least: it reads each
+// manifest, downloads and uploads each file, and writes each object. It returns their
+// duration.
+func runUnavoidable(t testing.TB, w *pairFixture, connections int) time.Duration {
 	t.Helper()
 	ctx := t.Context()
 	refs, err := w.source.List(ctx, object.Scope{Kind: object.Cookbook})
@@ -90,7 +90,7 @@ func unavoidable(t testing.TB, w *budgetWorld, connections int) time.Duration {
 }
 
 // copyFile gets a file from the primary and sends it to the replica.
-func (w *budgetWorld) copyFile(ctx context.Context, u chef.Upload, from string) error {
+func (w *pairFixture) copyFile(ctx context.Context, u chef.Upload, from string) error {
 	content, size, err := w.fromOrg.Client().OpenFile(ctx, from)
 	if err != nil {
 		return err
@@ -99,14 +99,14 @@ func (w *budgetWorld) copyFile(ctx context.Context, u chef.Upload, from string) 
 	return w.toOrg.Client().UploadFile(ctx, u.URL, u.Checksum, size, func() (io.ReadCloser, error) { return content, nil })
 }
 
-// plainObject is an object without files, and where it is created.
+// plainObject is an object without files and the path at which it is created.
 type plainObject struct {
 	path string
 	body []byte
 }
 
-// plainObjects returns bags, and then the objects that need nothing before them.
-func (w *budgetWorld) plainObjects(t testing.TB) [2][]plainObject {
+// plainObjects returns the data bags, and the other objects without files.
+func (w *pairFixture) plainObjects(t testing.TB) [2][]plainObject {
 	t.Helper()
 	var all [2][]plainObject
 	var refs []object.Ref
@@ -131,28 +131,27 @@ func (w *budgetWorld) plainObjects(t testing.TB) [2][]plainObject {
 	return all
 }
 
-// firstCopy returns how long a first copy takes, and how much longer that is than its
-// unavoidable requests alone.
-func firstCopy(t testing.TB, s shape, delay time.Duration) (took time.Duration, ratio float64) {
+// measureFirstCopy returns the duration of a first copy, and its ratio to the duration of
+// the unavoidable requests.
+func measureFirstCopy(t testing.TB, s orgShape, delay time.Duration) (took time.Duration, ratio float64) {
 	t.Helper()
 	const connections = 10
-	alone := newBudgetWorld(t, connections, delay)
-	s.fill(alone.from)
-	least := unavoidable(t, alone, connections)
-	w := newBudgetWorld(t, connections, delay)
-	s.fill(w.from)
+	alone := newPairFixture(t, connections, delay)
+	s.fillOrg(alone.from)
+	least := runUnavoidable(t, alone, connections)
+	w := newPairFixture(t, connections, delay)
+	s.fillOrg(w.from)
 	began := time.Now()
-	w.pass(t, true)
+	w.mustPass(t, true)
 	took = time.Since(began)
 	return took, took.Seconds() / least.Seconds()
 }
 
-// TestAFirstCopyTakesLittleMoreThanItsRequests measures with a clock that only the
-// delay of each request moves.
-func TestAFirstCopyTakesLittleMoreThanItsRequests(t *testing.T) {
+// TestDurationOfAFirstCopy uses a clock that only the delays of requests advance.
+func TestDurationOfAFirstCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := shape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}
-		took, ratio := firstCopy(t, s, 20*time.Millisecond)
+		s := orgShape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}
+		took, ratio := measureFirstCopy(t, s, 20*time.Millisecond)
 		t.Logf("%v, %.2f times the unavoidable requests", took, ratio)
 		if ratio > 1.2 {
 			t.Errorf("a first copy takes %.2f times as long as its unavoidable requests, want at most 1.2", ratio)
@@ -162,10 +161,10 @@ func TestAFirstCopyTakesLittleMoreThanItsRequests(t *testing.T) {
 
 // BenchmarkFirstCopy copies an organization through servers with a fixed delay.
 func BenchmarkFirstCopy(b *testing.B) {
-	s := shape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}
+	s := orgShape{roles: 300, environments: 20, bags: 10, items: 60, versions: 35, cookbooks: 7, files: 8}
 	var sum float64
 	for b.Loop() {
-		_, ratio := firstCopy(b, s, 20*time.Millisecond)
+		_, ratio := measureFirstCopy(b, s, 20*time.Millisecond)
 		sum += ratio
 	}
 	b.ReportMetric(sum/float64(b.N), "times-unavoidable")

@@ -26,13 +26,13 @@ type Target struct {
 
 var _ replication.Target = (*Target)(nil)
 
-// TargetOptions are the settings of a target. The zero value will do.
+// TargetOptions configure a target. The zero value is valid.
 type TargetOptions struct {
 	Uploads int // file transfers at once; default 8, or what the client sends at once if that is less
 	Log     *slog.Logger
 }
 
-// NewTarget makes a target of an organization.
+// NewTarget returns a target that writes an organization.
 func NewTarget(org *chef.Org, o TargetOptions) *Target {
 	if o.Uploads <= 0 {
 		o.Uploads = min(8, org.Client().Concurrency())
@@ -107,8 +107,8 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 	return t.wrapWriteError("write", ref, t.putJSON(ctx, ref, body, create))
 }
 
-// putJSON is the upsert of roles, environments and items: only POST creates and
-// only PUT updates (docs/chef-server-api.md §4.1). What is believed is tried first.
+// putJSON creates or updates a role, environment or item: only POST creates and only PUT
+// updates (docs/chef-server-api.md §4.1). Create says which to send first.
 func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, create bool) error {
 	collection := ref.Path()[:strings.LastIndexByte(ref.Path(), '/')]
 	bagTried := false
@@ -129,13 +129,13 @@ func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, creat
 			}
 		case !create && kind == chef.KindAbsent:
 			create = true
-		case create && kind == chef.KindPermission && ref.Kind != object.DataBagItem: // an item needs a right on its bag
+		case create && kind == chef.KindPermission && ref.Kind != object.DataBagItem: // an item needs a permission on its data bag
 			return t.createRefusedError(ref.Kind, containerOf(ref.Kind), err)
 		default:
 			return err
 		}
 	}
-	return fmt.Errorf("it comes and goes while it is written: %w", err)
+	return fmt.Errorf("it is created and deleted while it is written: %w", err)
 }
 
 func (t *Target) putBag(ctx context.Context, name string) error {
@@ -147,7 +147,7 @@ func (t *Target) putBag(ctx context.Context, name string) error {
 	switch chef.KindOf(err) {
 	case chef.KindExists:
 		return nil
-	case chef.KindPermission: // also for a bag that is there
+	case chef.KindPermission: // also for an existing data bag
 		if _, getErr := t.org.Do(ctx, http.MethodGet, "/data/"+name, nil); getErr == nil {
 			return nil
 		}
@@ -156,9 +156,9 @@ func (t *Target) putBag(ctx context.Context, name string) error {
 	return err
 }
 
-// wrapItem makes an item fit to be sent. The raw form goes out as it is, but
-// for one that a server would take for the wrapped form and strip: it is
-// wrapped once (docs/chef-server-api.md §4.4).
+// wrapItem returns the body to send for an item: the raw form, except for one that a
+// server would treat as the wrapped form and unwrap: that one is wrapped once
+// (docs/chef-server-api.md §4.4).
 func wrapItem(ref object.Ref, body []byte) []byte {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(body, &members) != nil {
@@ -188,7 +188,7 @@ func (t *Target) Delete(ctx context.Context, ref object.Ref) error {
 	}
 	err := t.deleteObject(ctx, ref)
 	if ref.Kind.HasFiles() {
-		t.checksums.dropAllKnown() // the server collects what no cookbook refers to any more
+		t.checksums.dropAllKnown() // the server deletes content that no cookbook refers to
 	}
 	return t.wrapError("delete", ref, err)
 }
@@ -201,8 +201,8 @@ func (t *Target) deleteObject(ctx context.Context, ref object.Ref) error {
 	return err
 }
 
-// isUnknown reports whether a write may have taken effect in full although its
-// answer was lost. A 500 isn't such a case: the server stopped halfway.
+// isUnknown reports whether a write may have taken full effect although its answer was
+// lost. After a 500 it has not: the server stopped during the write.
 func isUnknown(err error) bool {
 	var e *chef.Error
 	if !errors.As(err, &e) {

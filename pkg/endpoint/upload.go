@@ -12,8 +12,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// uploadFiles brings content to the server, as far as it lacks it: one sandbox for
-// each chunk of checksums. What others send meanwhile is waited for.
+// uploadFiles uploads the files that the server lacks, with one sandbox for each chunk of
+// checksums, and waits for those that other calls are sending.
 func (t *Target) uploadFiles(ctx context.Context, kind object.Kind, files []object.File, content replication.Content) error {
 	sums, byChecksum := make([]string, len(files)), make(map[string]object.File, len(files))
 	for i, f := range files {
@@ -63,15 +63,15 @@ func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, sums []str
 	return nil
 }
 
-// maxRounds bounds how often a chunk is tried again in a fresh sandbox.
+// maxRounds limits how often a chunk is retried with a new sandbox.
 const maxRounds = 12
 
-// uploadChunk is one sandbox. When its upload URLs expire before all content is
-// there, the chunk is halved: what isn't committed has to be sent again, so a
-// sandbox must be done within chef.UploadTime.
+// uploadChunk uploads files with one sandbox. If its upload URLs expire first, it splits
+// the chunk: files that aren't committed must be sent again, so a sandbox must be
+// complete within chef.UploadTime.
 func (t *Target) uploadChunk(ctx context.Context, files []object.File, content replication.Content, round int) error {
 	_, err := t.fillSandbox(ctx, files, content)
-	var known *replication.Error // of the content: the primary's trouble, which no other sandbox mends
+	var known *replication.Error // of the content: an error of the primary, which another sandbox doesn't solve
 	if err == nil || round >= maxRounds || errors.As(err, &known) {
 		return err
 	}
@@ -88,13 +88,13 @@ func (t *Target) uploadChunk(ctx context.Context, files []object.File, content r
 	return err
 }
 
-// sandboxError is a sandbox that the server didn't open.
+// sandboxError means that the server did not open a sandbox.
 type sandboxError struct{ err error }
 
 func (e *sandboxError) Error() string { return e.err.Error() }
 func (e *sandboxError) Unwrap() error { return e.err }
 
-// commitError is a sandbox that the server didn't accept: another one may do.
+// commitError means that the server did not accept a sandbox; another one may succeed.
 type commitError struct{ err error }
 
 func (e *commitError) Error() string { return e.err.Error() }
@@ -112,8 +112,9 @@ func isCommit(err error) bool {
 	return false
 }
 
-// Reupload implements replication.Target. A server that doesn't ask for the content
-// has a row for the checksum, whatever its store holds (docs/chef-server-api.md §3.5).
+// Reupload implements replication.Target. A server that doesn't request the content has a
+// row for the checksum, whether or not its file store has the content
+// (docs/chef-server-api.md §3.5).
 func (t *Target) Reupload(ctx context.Context, file object.File, content replication.Content) (taken bool, err error) {
 	sums := []string{file.Checksum}
 	t.checksums.dropKnown(sums)
@@ -133,8 +134,8 @@ func (t *Target) Reupload(ctx context.Context, file object.File, content replica
 	return sent > 0, t.wrapWriteError("upload "+file.Path+" again", object.Ref{}, err)
 }
 
-// fillSandbox makes a sandbox, uploads what the server lacks, and commits it. It returns
-// the number of contents that the server took. The caller has claimed them.
+// fillSandbox creates a sandbox, uploads what the server lacks, and commits it. It returns
+// the number of files that were sent. The caller has claimed them.
 func (t *Target) fillSandbox(ctx context.Context, files []object.File, content replication.Content) (sent int, err error) {
 	sums := make([]string, len(files))
 	byChecksum := make(map[string]object.File, len(files))
@@ -154,7 +155,7 @@ func (t *Target) fillSandbox(ctx context.Context, files []object.File, content r
 	return len(box.Uploads), nil
 }
 
-// sendFiles uploads with bounded parallelism and stops at the first error.
+// sendFiles uploads files concurrently and stops at the first error.
 func (t *Target) sendFiles(ctx context.Context, uploads []chef.Upload, files map[string]object.File, content replication.Content) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -177,8 +178,8 @@ func (t *Target) sendFiles(ctx context.Context, uploads []chef.Upload, files map
 	return context.Cause(ctx)
 }
 
-// sendFile uploads one content. It is opened once before the transfer to learn its
-// size; that reader serves the first attempt.
+// sendFile uploads one file. It opens the content before the transfer to get its size and
+// uses that reader for the first attempt.
 func (t *Target) sendFile(ctx context.Context, u chef.Upload, file object.File, content replication.Content) error {
 	first, size, err := content.Open(ctx, file)
 	if err != nil {
