@@ -53,7 +53,7 @@ func TestScansDoNotOverlap(t *testing.T) {
 	if asked := w.takeRequests(); len(asked) > 0 {
 		t.Errorf("20 scanners sent the primary %q", asked)
 	}
-	w.org.PutRole("pushed", `{}`) // rows can be appended meanwhile
+	w.org.PutRole("pushed", `{}`) // rows can be appended during a scan
 	if _, err := w.store.Append(t.Context(), source, w.now, []journal.Entry{{Action: "update", Path: "/roles/pushed"}}); err != nil {
 		t.Error(err)
 	}
@@ -206,7 +206,7 @@ func withFakeClock(t *testing.T, primary *slowReader,
 	})
 }
 
-// TestLongScanRenewsItsLease: scans that are started each minute meanwhile are refused.
+// TestLongScanRenewsItsLease: scans that are started during it are refused.
 func TestLongScanRenewsItsLease(t *testing.T) {
 	primary := &slowReader{roles: 400, each: 5 * time.Second}
 	withFakeClock(t, primary, func(t *testing.T, store *renewalCounter, scanner func(string) *scan.Scanner) {
@@ -239,7 +239,7 @@ func TestLongScanRenewsItsLease(t *testing.T) {
 }
 
 // TestScanThatLostItsLeaseStopsReading, and keeps what it read unless another one
-// wrote meanwhile.
+// wrote in between.
 func TestScanThatLostItsLeaseStopsReading(t *testing.T) {
 	away := errors.New("the store doesn't answer")
 	for name, c := range map[string]struct {
