@@ -128,15 +128,15 @@ func movedError(id replication.PairID, place string) error {
 		"start it there; or, once it is stopped there, here: chef-sync-ctl sync-start "+id.String()+" --force")
 }
 
-// newDirective is the answer to a pair's start, and what it writes.
-func (f startFlags) newDirective(st replication.PairState, now time.Time) (string, replication.Directive) {
+// newDirective returns the result for a pair that is started, and the directive for it.
+func (f startFlags) newDirective(st replication.PairState, now time.Time) (control.Result, replication.Directive) {
 	d := replication.Directive{Stop: new(false), Reason: new(""), Moved: new(""), At: now}
 	result := control.ResultAlreadyStarted
 	if st.Desired.Stopped {
-		result = "started"
+		result = control.ResultStarted
 	}
 	if f.from == "scratch" {
-		d.Resync, result = &now, "started"
+		d.Resync, result = &now, control.ResultStarted
 	}
 	if f.allowDeletes >= 0 {
 		d.AllowDeletes = &f.allowDeletes
@@ -146,9 +146,9 @@ func (f startFlags) newDirective(st replication.PairState, now time.Time) (strin
 	case h != nil && !f.approves(*h):
 		result = control.ResultHeld
 	case h != nil && f.allowDeletes > 0:
-		result = "approved"
+		result = control.ResultApproved
 	case f.allowDeletes >= 0 || f.newPrimary:
-		result = "started"
+		result = control.ResultStarted
 	}
 	return result, d
 }

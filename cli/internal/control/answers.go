@@ -17,16 +17,23 @@ import (
 // Answer is what a command that controls pairs prints of one.
 type Answer struct {
 	Pair   replication.PairID `json:"pair"`
-	Result string             `json:"result"`
+	Result Result             `json:"result"`
 	Status replication.Status `json:"status"`
 }
 
-// The results that a table shows in other words.
+// Result is what a command did to a pair.
+type Result string
+
+// The results.
 const (
-	ResultAlreadyStarted   = "already_started"
-	ResultAlreadyStopped   = "already_stopped"
-	ResultResyncRequested  = "resync_requested"
-	ResultObjectsRequested = "objects_requested"
+	ResultStarted          Result = "started"
+	ResultAlreadyStarted   Result = "already_started"
+	ResultApproved         Result = "approved"
+	ResultHeld             Result = "held" // it stays held
+	ResultStopped          Result = "stopped"
+	ResultAlreadyStopped   Result = "already_stopped"
+	ResultResyncRequested  Result = "resync_requested"
+	ResultObjectsRequested Result = "objects_requested"
 )
 
 // resultText returns the result as a table shows it.
@@ -41,7 +48,7 @@ func (c Answer) resultText() string {
 	case ResultResyncRequested:
 		return "full compare requested"
 	}
-	return c.Result
+	return string(c.Result)
 }
 
 // RefreshStatus sets the status of each answer to the present one, after a wait. That of a
@@ -66,9 +73,6 @@ func Print(env *cmdline.Env, answers []Answer, failed error) error {
 		}
 	})
 }
-
-// ResultHeld is the result for a pair that stays held.
-const ResultHeld = "held"
 
 // PairsWithAnswer returns the pairs that have an answer.
 func PairsWithAnswer(pairs []app.Pair, answers []Answer) []app.Pair {

@@ -22,7 +22,7 @@ func StopPairs(ctx context.Context, env *cmdline.Env, state replication.State, p
 			return app.WrapPair(p.ID, err)
 		}
 		d := replication.Directive{Stop: new(true), At: env.Now()}
-		result := "stopped"
+		result := ResultStopped
 		if st.Desired.Stopped {
 			result = ResultAlreadyStopped
 		}
