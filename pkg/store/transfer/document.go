@@ -82,7 +82,8 @@ func Decode(r io.Reader) (Document, error) {
 	case head.Version < 1:
 		return Document{}, unusable("name a file that state export wrote", fmt.Errorf("there is no version %d", head.Version))
 	case head.Version > Version:
-		return Document{}, unusable("import it with the newer chef-sync-ctl that wrote it", fmt.Errorf("it has version %d, this program knows %d", head.Version, Version))
+		return Document{}, unusable("import it with the newer chef-sync-ctl that wrote it",
+			fmt.Errorf("it has version %d, this program knows %d", head.Version, Version))
 	}
 	var d Document
 	dec := json.NewDecoder(bytes.NewReader(text))

@@ -132,7 +132,7 @@ type writer struct {
 
 func (w *writer) write(ctx context.Context, before replication.Progress) error {
 	if err := w.direct(ctx); err != nil {
-		return fmt.Errorf("write the wishes: %w", err)
+		return fmt.Errorf("write what is desired: %w", err)
 	}
 	here, _, err := read(ctx, w.state, w.pair.ID)
 	if err != nil {
@@ -158,7 +158,7 @@ func (w *writer) write(ctx context.Context, before replication.Progress) error {
 	return nil
 }
 
-// direct writes the wishes. The pair is stopped from now on, whatever they say.
+// direct writes what is desired. The pair is stopped from now on, whatever that says.
 func (w *writer) direct(ctx context.Context) error {
 	d, stop, here := w.pair.Desired, true, ""
 	if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt,
