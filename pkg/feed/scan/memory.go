@@ -72,8 +72,8 @@ func (m *memory) clone() *memory {
 // errMemory means that the blob can't be decoded.
 var errMemory = errors.New("the scanner's memory is damaged")
 
-// encode writes the memory as JSON, in which an object that didn't change is the same
-// bytes as before: the store writes anew only the parts that changed.
+// encode returns the memory as JSON. The bytes of an unchanged object are the same as
+// before, so that the store writes only the parts that changed.
 func (m *memory) encode() ([]byte, error) {
 	text, err := json.Marshal(m)
 	if err != nil {
@@ -85,7 +85,7 @@ func (m *memory) encode() ([]byte, error) {
 // decodeMemory reads a blob. It returns errMemory, wrapped, for one that is
 // damaged, and replication.ErrSchema for one that a newer version wrote.
 func decodeMemory(blob []byte) (*memory, error) {
-	text, err := unzip(blob)
+	text, err := uncompress(blob)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errMemory, err)
 	}
@@ -110,8 +110,8 @@ func decodeMemory(blob []byte) (*memory, error) {
 	return m, nil
 }
 
-// unzip returns the text of a blob that the previous version compressed.
-func unzip(blob []byte) ([]byte, error) {
+// uncompress returns the JSON of a blob, which the previous version compressed.
+func uncompress(blob []byte) ([]byte, error) {
 	if !bytes.HasPrefix(blob, []byte{0x1f, 0x8b}) {
 		return blob, nil
 	}
@@ -122,8 +122,8 @@ func unzip(blob []byte) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(z, maxMemory))
 }
 
-// splitRevisions takes up policies in policy groups as earlier versions remembered
-// them: by their revision alone. The next scan reads them.
+// splitRevisions converts policies in policy groups from the format of earlier versions,
+// which kept only their revision. The next scan reads them.
 func (m *memory) splitRevisions() {
 	for ref, k := range m.Objects {
 		if ref.Kind == object.PolicyGroup && k.Revision == "" && k.Fingerprint != "" {
