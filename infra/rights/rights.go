@@ -67,9 +67,11 @@ func Web(c *config.Config) []Right {
 // Manager is what functions/manager may do.
 func Manager(c *config.Config) []Right {
 	return slices.Concat(function(), takeOver(), []Right{
+		// It reads pairs and scans, and records that it did. After an upgrade it takes over
+		// the records of any pair.
 		{
-			Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"}, Resources: []string{"${Table}"},
-			Why: "it only looks at pairs and scans, and says that it did; but after an upgrade it takes over their records, which may be of any pair",
+			Actions:   []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
+			Resources: []string{"${Table}"},
 		},
 		list(), invoke(started(c)...),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
