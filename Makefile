@@ -8,6 +8,8 @@ GO        ?= go
 # deadline as a failure.
 FUZZTIME  ?= 5000x
 BENCHTIME ?= 1s
+# How many random histories of the engine make test-long runs, for each property.
+CHECKS    ?= 10000
 
 # What make synth, diff, deploy and destroy are about. CDK_FLAGS are further flags
 # of the cdk command, such as --profile. STACK names the stack that destroy removes,
@@ -39,7 +41,7 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-race test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: help demo build test test-race test-long test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +63,10 @@ test-race: ## Run the same tests with the race detector (needs a C compiler)
 	$(call headline,test-race)
 	@.ci/need gcc
 	@CGO_ENABLED=1 $(GO) test -race -timeout 40m $(PACKAGES)
+
+test-long: ## Run CHECKS (10000) random histories of the engine, where make test runs 100
+	$(call headline,test-long)
+	@$(GO) test -count=1 -v -timeout 60m -run '^Test(Any|VerifyAgrees)' ./pkg/replication -rapid.checks=$(CHECKS) | grep -v '^=== RUN'
 
 test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own signer
 	$(call headline,test-goiardi)
