@@ -237,7 +237,7 @@ func (p *pass) remove(deletes []object.Ref) error {
 		deletes = slices.DeleteFunc(slices.Clone(deletes), p.ledger.isHeld)
 	}
 	var rest []object.Ref
-	rest, p.bagItems = splitItems(deletes)
+	rest, p.bagItems = splitItems(p.recheckBrake(deletes))
 	p.keptBags = map[object.Ref]bool{}
 	if err := p.removeInWindows(rest); err != nil {
 		return err

@@ -240,7 +240,7 @@ func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err er
 
 // removalOf is what the decisions say to delete.
 func (p *pass) removalOf(list []decided) removal {
-	r := removal{creates: map[object.Kind]int{}}
+	r := removal{}
 	present := map[object.Ref]bool{}
 	for _, d := range list {
 		switch {
@@ -250,7 +250,7 @@ func (p *pass) removalOf(list []decided) removal {
 		case !d.Absent:
 			present[d.Ref] = true
 			if !d.entry.Replicated {
-				r.creates[d.Ref.Kind]++
+				r.creates = append(r.creates, d.Ref)
 			}
 		}
 	}

@@ -73,7 +73,7 @@ func (p *pass) compare() error {
 // brakeCompare asks the brake about what the listings say to delete. What the
 // replica doesn't have any more needs no approval.
 func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object.Ref, error) {
-	d := removal{creates: map[object.Kind]int{}, failedListing: source.trouble()}
+	d := removal{failedListing: source.trouble()}
 	onReplica := func(r object.Ref) bool { _, there := target.refs[r]; return there || target.unknown(r) }
 	for r, u := range p.ledger.unsynced {
 		_, back := source.refs[r]
@@ -103,7 +103,7 @@ func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object
 	for r := range source.refs {
 		_, ours := p.ledger.inventory[r]
 		if _, counted := d.onReplica[r]; !ours && !counted {
-			d.creates[r.Kind]++
+			d.creates = append(d.creates, r)
 		}
 	}
 	d.onPrimary = func(bag object.Ref) bool { _, there := source.refs[bag]; return there }

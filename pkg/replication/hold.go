@@ -20,7 +20,7 @@ type removal struct {
 	// onReplica are objects of the replica that the inventory doesn't know but the
 	// prune rule "all" deletes, or would if the primary lacked them.
 	onReplica     map[object.Ref]struct{}
-	creates       map[object.Kind]int
+	creates       []object.Ref // that the replica is to get before
 	failedListing bool
 	// onPrimary reports whether the primary has the bag, as seen in this pass.
 	onPrimary func(bag object.Ref) bool
@@ -47,7 +47,8 @@ func (p *pass) brake(d removal) ([]object.Ref, error) {
 	}
 	deleted, most := p.progress.Deletions.at(p.Now()).deleted()
 	p.objectsBefore = p.objects(d)
-	b := Brake{Objects: p.objectsBefore, Creates: d.creates, Deletes: deletes, Deleted: deleted, Most: most,
+	p.creates = d.creates
+	b := Brake{Objects: p.objectsBefore, Creates: countByKind(d.creates), Deletes: deletes, Deleted: deleted, Most: most,
 		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete}
 	if b.Check() != "" { // whatever was approved: that was for the organization before
 		if err := p.checkPrimary(fresh); err != nil {
@@ -58,11 +59,36 @@ func (p *pass) brake(d removal) ([]object.Ref, error) {
 	p.allowed = b.Allowance > 0
 	reason := b.Check()
 	if reason == "" {
-		p.approved = p.reviewing
+		p.approved, p.released = p.reviewing, b
 		return fresh, nil
 	}
 	p.holdDeletions(fresh, reason)
 	return nil, nil
+}
+
+// recheckBrake returns what may still be deleted after the writes of the pass: an
+// object whose creation failed doesn't make up for one that is deleted.
+func (p *pass) recheckBrake(deletes []object.Ref) []object.Ref {
+	b := p.released
+	b.Creates = countByKind(slices.DeleteFunc(slices.Clone(p.creates), func(r object.Ref) bool {
+		last, there := p.ledger.inventory[r]
+		return !there || last == unknownFingerprint
+	}))
+	reason := b.Check()
+	if reason == "" {
+		return deletes
+	}
+	missing := func(r object.Ref) bool { return p.missing[r] }
+	p.holdDeletions(slices.DeleteFunc(slices.Clone(deletes), missing), reason)
+	return slices.DeleteFunc(slices.Clone(deletes), func(r object.Ref) bool { return !missing(r) })
+}
+
+func countByKind(refs []object.Ref) map[object.Kind]int {
+	n := map[object.Kind]int{}
+	for _, r := range refs {
+		n[r.Kind]++
+	}
+	return n
 }
 
 // withItems adds the items that go with a bag.

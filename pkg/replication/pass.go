@@ -51,6 +51,10 @@ type pass struct {
 	passedBy atomic.Int64
 	// objectsBefore counts, by kind, what the replica had before the deletions of this pass.
 	objectsBefore map[object.Kind]int
+	// released is what the brake was asked when it let deletions go, and creates are the
+	// objects that it counted as being there by then.
+	released Brake
+	creates  []object.Ref
 }
 
 // work does a pass that has something to do: takes the lease, goes through the

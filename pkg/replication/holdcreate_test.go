@@ -1,0 +1,59 @@
+package replication_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+)
+
+// Objects that are to be created make up for those that are deleted only once the
+// replica has them.
+func TestADeletionIsHeldIfTheCreationBesideItFails(t *testing.T) {
+	for way, prepare := range map[string]func(*world){
+		"by the feed":       func(*world) {},
+		"by a full compare": func(w *world) { w.primary.NoFeed, w.pair.CompareEvery = true, time.Minute },
+	} {
+		t.Run(way, func(t *testing.T) {
+			w := newWorld(t)
+			w.fillBag("many", 300)
+			for _, name := range []string{"a", "b", "c"} {
+				w.primary.Set("/roles/"+name, "x")
+			}
+			w.pass()
+			w.wantEqual()
+			prepare(w)
+			for _, name := range []string{"a", "b", "c"} {
+				w.primary.Unset("/roles/" + name)
+				w.primary.Set("/roles/new-"+name, "x")
+			}
+			w.replica.Refuse = func(op string, ref object.Ref) error {
+				if op != "put" || ref.Kind != object.Role {
+					return nil
+				}
+				return &replication.Error{Op: "write", Ref: ref, Class: replication.Rejected, Err: errors.New("the server refuses it")}
+			}
+			w.now = w.now.Add(2 * time.Minute)
+			w.run()
+			if got := w.roles(); got != 3 {
+				t.Errorf("%d roles are left of 3, while none could be created", got)
+			}
+			w.wantStatus(replication.Held)
+			if h := w.hold(); h.Deletes != 3 || !strings.Contains(h.Reason, "all 3 roles") {
+				t.Errorf("hold %+v", h)
+			}
+
+			w.replica.Refuse = nil
+			w.allow(3)
+			w.now = w.now.Add(26 * time.Hour) // the creations are due again
+			w.run()
+			w.allow(3)
+			w.run()
+			w.wantEqual()
+			w.wantStatus(replication.Synced)
+		})
+	}
+}
