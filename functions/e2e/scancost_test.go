@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,9 +80,14 @@ func (c costTable) want(t *testing.T, what string, usd float64) {
 }
 
 // wantRounded is want for a sum in which a byte of log more doesn't matter.
+// wantRounded checks a sum of a thousand pairs. A pass that takes longer may read the
+// table once more, which moves the sum by a tenth of a dollar.
 func (c costTable) wantRounded(t *testing.T, what string, usd float64) {
 	t.Helper()
-	c.check(t, what, fmt.Sprintf("%.1f", usd))
+	said, err := strconv.ParseFloat(c.rows[what], 64)
+	if err != nil || math.Abs(said-usd) > 0.15 {
+		t.Errorf("infra/README.md says %q of %q, want %.1f", c.rows[what], what, usd)
+	}
 }
 
 func (c costTable) check(t *testing.T, what, want string) {

@@ -3,11 +3,16 @@
 package dynamotest
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -19,7 +24,39 @@ import (
 )
 
 // Handler returns a DynamoDB without tables.
-func Handler() http.Handler { return serialize(server.NewServer()) }
+func Handler() http.Handler { return refuseEmptyKeys(serialize(server.NewServer())) }
+
+// refuseEmptyKeys refuses queries with an empty string, as DynamoDB does for the
+// values of keys: the queries of these tests compare nothing else.
+func refuseEmptyKeys(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".Query") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		var query struct {
+			Values map[string]struct{ S *string } `json:"ExpressionAttributeValues"`
+		}
+		if err == nil {
+			err = json.Unmarshal(body, &query)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		for name, v := range query.Values {
+			if v.S != nil && *v.S == "" {
+				w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = fmt.Fprintf(w, `{"__type":"com.amazon.coral.validate#ValidationException","message":"the key value %s is empty"}`, name)
+				return
+			}
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
 
 // serialize lets one request at a time reach a handler, because minidyn reads parts
 // of its tables without its lock, and adds the checksum that DynamoDB sends with

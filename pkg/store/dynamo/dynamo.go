@@ -220,6 +220,10 @@ func (t *Table) Query(ctx context.Context, q store.Query) (items []store.Item, e
 		KeyConditionExpression:    aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
 		ExpressionAttributeValues: item{":pk": str(q.Partition), ":from": str(q.From), ":to": str(q.To)},
 	}
+	if q.From == "" { // DynamoDB refuses a condition on an empty key
+		in.KeyConditionExpression = aws.String("pk = :pk AND sk <= :to")
+		delete(in.ExpressionAttributeValues, ":from")
+	}
 	for {
 		if q.Limit > 0 {
 			in.Limit = aws.Int32(int32(q.Limit - len(items)))
