@@ -69,7 +69,7 @@ func (s *site) beside() *site {
 	return &other
 }
 
-// running is the program at work.
+// running is the running program.
 type running struct {
 	t    testing.TB
 	end  context.CancelFunc

@@ -19,7 +19,7 @@ import (
 const golden = "testdata/stack.golden.yaml"
 
 // TestTheStackIsTheOneThatWasReviewed shows a reviewer what a change of the code
-// changes in the stack. Run it with -update to write the file anew.
+// changes in the stack. Run it with -update to write the file again.
 func TestTheStackIsTheOneThatWasReviewed(t *testing.T) {
 	got := readable(t, synthesize(t, example(t)).document(t))
 	if flag.Lookup("update").Value.String() == "true" {

@@ -58,7 +58,7 @@ func TestTheBucketIsClosedAndOnlyStagedFilesExpire(t *testing.T) {
 		uploads = uploads || rule["AbortIncompleteMultipartUpload"] != nil && rule["Prefix"] == nil
 	}
 	if !uploads {
-		t.Error("uploads that broke off stay for ever")
+		t.Error("uploads that broke off stay forever")
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 
 // TestMain shares one jsii kernel, which takes seconds to start.
 func TestMain(m *testing.M) {
-	flag.Bool("update", false, "write the golden file anew")
+	flag.Bool("update", false, "write the golden file again")
 	code := m.Run()
 	jsii.Close()
 	os.Exit(code)

@@ -87,7 +87,7 @@ func TestABadDayOfAWholeServer(t *testing.T) {
 			}
 			day.mend(r)
 			if name == "organization missing on the replica" {
-				r.full() // the feed can't tell that the replica was made anew
+				r.full() // the feed can't tell that the replica was made again
 				r.wantInSync()
 				return
 			}

@@ -144,7 +144,7 @@ func TestPushesDuringAPassAreBundled(t *testing.T) {
 		after = r.woken()
 	})
 	if after != before {
-		t.Errorf("a pair at work was woken %d times", after-before)
+		t.Errorf("a pair with a running pass was woken %d times", after-before)
 	}
 	r.wantEqual()
 	stop := true

@@ -55,7 +55,7 @@ func TestAPairIsStartedWhenItsRecordSaysSo(t *testing.T) {
 		"a journal that began":               {func(st *replication.PairState) { st.Progress.Position, st.Progress.Feed = nil, "none" }, "schedule"},
 		"nothing new, not polled for long":   {func(st *replication.PairState) { st.Progress.LastAttempt = at(-60) }, "schedule"},
 		"a record of a clock that was ahead": {func(st *replication.PairState) { st.Progress.LastAttempt = at(120) }, "schedule"},
-		"a pass at work": {func(st *replication.PairState) {
+		"a running pass": {func(st *replication.PairState) {
 			st.Progress.Position.Seq, st.Lease = 6, replication.Lease{Owner: "f", Expires: at(1)}
 		}, ""},
 		"a pass that died": {func(st *replication.PairState) {

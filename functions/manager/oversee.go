@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/status"
 )
 
-// How the manager judges pairs.
+// How the manager assesses pairs.
 const (
 	period = cloud.ManagerEvery
 	// remind is how often it says again what it has said.
@@ -50,7 +50,7 @@ type overview struct {
 // scans are the newest scans of the source organizations that pairs read by scanning.
 type scans map[string]journal.LastScan
 
-// oversee judges all configured pairs by their records and by the servers that are
+// oversee assesses all configured pairs by their records and by the servers that are
 // down, and their sources by the newest scans. It is pure.
 func oversee(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scanned scans, down []health.Server,
 	patience status.Tolerance, now time.Time,

@@ -101,7 +101,7 @@ func (h *Handler) pass(ctx context.Context, fleet *assembly.Fleet, pair config.P
 const maxPasses = 10
 
 // passes does a pass, and where changes are pushed, further ones until one finds no
-// work: of a change that is pushed while a pair is at work nobody else tells the
+// work: of a change that is pushed while a pass of the pair runs nobody else tells the
 // pair. It returns the first run, for which the event was.
 func (h *Handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *replication.Engine, o replication.PassOptions) (replication.Run, error) {
 	first, err := engine.Pass(ctx, o)

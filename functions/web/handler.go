@@ -33,7 +33,7 @@ type Handler struct {
 	fleet   *assembly.Fleet // that web was made of
 	web     http.Handler
 	made    time.Time
-	changed map[string]bool // organizations that the request at work named
+	changed map[string]bool // organizations that the current request named
 }
 
 // New makes the handler of an environment.

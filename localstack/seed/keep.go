@@ -15,7 +15,7 @@ import (
 )
 
 // keep makes a key file the value of a secret. A key that is there is replaced,
-// for a Chef Server that was made anew has another one; so it works on an
+// for a Chef Server that was made again has another one; so it works on an
 // emulator only, where no key can be lost.
 func keep(ctx context.Context, out io.Writer, name, file string) error {
 	text, err := os.ReadFile(file)

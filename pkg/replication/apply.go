@@ -192,7 +192,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 }
 
 // errGone: the object vanished from the primary after it was observed. The
-// change that says so comes after the ones at work.
+// change that says so comes after the running ones.
 var errGone = errors.New("the object is gone from the primary")
 
 // recordWrite notes the result of a create or update.

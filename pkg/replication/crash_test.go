@@ -196,7 +196,7 @@ func TestADeletionThatKillsTheProcessIsSetAside(t *testing.T) {
 	w.wantEqual()
 }
 
-// Random edits, passes, crashes, refusals and wishes; then all faults heal and
+// Random edits, passes, crashes, refusals and requests; then all faults heal and
 // the replica must become equal, with nothing left unsynced. The position never goes
 // back within one feed.
 func TestAnyHistoryConverges(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The outcomes of records that nobody has ended: a run that is at work, and one
+// The outcomes of records that nobody has ended: a run in progress, and one
 // whose process died or lost its lease. OutcomeDied is never stored.
 const (
 	OutcomeRunning Outcome = "running"

@@ -22,10 +22,10 @@ func TestARunThatDiedIsShownAsDied(t *testing.T) {
 		want    replication.Outcome
 		ended   time.Time
 	}{
-		"at work":                        {"20261129T120000.000Z-7", "running", seen, lease(7, time.Second), "running", time.Time{}},
+		"running":                        {"20261129T120000.000Z-7", "running", seen, lease(7, time.Second), "running", time.Time{}},
 		"its lease has ended":            {"20261129T120000.000Z-7", "running", seen, lease(7, 0), "died", seen},
 		"its lease was freed":            {"20261129T120000.000Z-7", "running", seen, replication.Lease{Fence: 7}, "died", seen},
-		"another one is at work":         {"20261129T120000.000Z-7", "running", seen, lease(8, time.Second), "died", seen},
+		"another one is running":         {"20261129T120000.000Z-7", "running", seen, lease(8, time.Second), "died", seen},
 		"recorded by an older version":   {"20261129T120000.000Z-7", "running", time.Time{}, lease(8, time.Second), "died", start},
 		"began since the state was read": {"20261129T120000.000Z-7", "running", seen, replication.Lease{Fence: 6}, "running", time.Time{}},
 		"ended":                          {"20261129T120000.000Z-7", "done", time.Time{}, lease(8, time.Second), "done", time.Time{}},

@@ -72,7 +72,7 @@ func TestTheDriftRuleKeepsNoChangeOfThePrimaryBack(t *testing.T) {
 	}
 }
 
-// A resync is somebody's wish: it puts right whatever differs.
+// A resync is asked for by the operator: it puts right whatever differs.
 func TestAResyncPutsDriftRightWhateverTheRule(t *testing.T) {
 	w := restored(t)
 	w.now = w.now.Add(-time.Hour)

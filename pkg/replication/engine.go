@@ -86,7 +86,7 @@ type PassOptions struct {
 	Full bool
 	// Deadline is when the process must be done; zero means never.
 	Deadline time.Time
-	// Drain, when closed, ends the pass after the objects at work.
+	// Drain, when closed, ends the pass after the objects in progress.
 	Drain <-chan struct{}
 }
 
@@ -101,7 +101,7 @@ const (
 	OutcomeFailed  Outcome = "failed"  // a server or this machine failed
 	OutcomeHeld    Outcome = "held"    // deletions wait for approval; all else is done
 	OutcomeStopped Outcome = "stopped" // the operator has stopped the pair
-	OutcomeBusy    Outcome = "busy"    // another process is at work on the pair
+	OutcomeBusy    Outcome = "busy"    // another process is working on the pair
 	OutcomeWaiting Outcome = "waiting" // the pair failed before; its next try isn't due
 )
 

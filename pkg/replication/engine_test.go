@@ -244,7 +244,7 @@ func TestAResyncAskedForDuringACompareIsDoneAfterIt(t *testing.T) {
 	w.pair.Concurrency = 1
 	w.pass()
 	if run := w.pass(); run.Mode != "compare" {
-		t.Errorf("mode %q: the second wish was lost", run.Mode)
+		t.Errorf("mode %q: the second request was lost", run.Mode)
 	}
 	if run := w.pass(); run.Mode == "compare" {
 		t.Error("it was done twice")

@@ -112,7 +112,7 @@ var (
 	// ErrContentLost: a server's file store doesn't have a file that the server's
 	// objects name.
 	ErrContentLost = errors.New("the server's file store has lost the content")
-	// ErrFenced: the lease was lost; another holder may be at work. Nothing was
+	// ErrFenced: the lease was lost; another holder may be working. Nothing was
 	// written.
 	ErrFenced = errors.New("the lease of this pair was lost")
 	// ErrMayNotCreate: the replica lets us create no object of a kind at all, which

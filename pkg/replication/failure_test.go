@@ -80,7 +80,7 @@ func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
 	w.primary.Calls = 0
 	w.pass()
 	if w.primary.Calls != 1 {
-		t.Errorf("the wish was honored twice: %d calls", w.primary.Calls)
+		t.Errorf("the request was honored twice: %d calls", w.primary.Calls)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// errDrained ends a pass after the objects at work: the process is to stop.
+// errDrained ends a pass after the objects in progress: the process is to stop.
 var errDrained = errors.New("asked to stop")
 
 // errOperatorStop ends a pass because the operator stopped the pair.

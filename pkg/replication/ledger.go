@@ -204,7 +204,7 @@ func (l *ledger) addParentBags(set map[object.Ref]struct{}) {
 }
 
 // orphanedDirty are the objects that were written with unknown result and that no
-// record stands for: those that were at work with one that killed its process.
+// record stands for: those that were in progress with one that killed its process.
 func (l *ledger) orphanedDirty() (refs []object.Ref) {
 	listings := map[object.Scope]int64{}
 	for r, u := range l.unsynced {

@@ -136,7 +136,7 @@ func TestNoVerificationIsStartedBesideAnother(t *testing.T) {
 		}
 		var leased *replication.LeasedError
 		if !errors.As(other, &leased) {
-			t.Errorf("the other: %v, want it to say that one is at work", other)
+			t.Errorf("the other: %v, want it to say that one is running", other)
 		}
 		w.primary.Refuse = nil
 		if w.record().Progress.VerifyDue(time.Hour, time.Now()) {
@@ -257,7 +257,7 @@ func TestADeadVerificationIsTakenUp(t *testing.T) {
 				r, err := next.Verify(t.Context(), o)
 				var leased *replication.LeasedError
 				if !known && (!errors.As(err, &leased) || !strings.Contains(err.Error(), first.Owner)) {
-					t.Fatalf("%v, want it to name the process that is believed to be at work", err)
+					t.Fatalf("%v, want it to name the process that is believed to be running", err)
 				}
 				if !known {
 					time.Sleep(91 * time.Second)

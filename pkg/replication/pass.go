@@ -151,7 +151,7 @@ func (p *pass) loadRecords(ctx context.Context) (err error) {
 	return nil
 }
 
-// poisonCrashes is how often a pass may die at work on one object alone before
+// poisonCrashes is how often a pass may die while working on one object alone before
 // the object is set aside.
 const poisonCrashes = 4
 
@@ -182,7 +182,7 @@ func (p *pass) recoverInterruptedWrites() {
 		p.poison = intent[0]
 		p.setAside(p.poison, &Error{Op: "write", Ref: p.poison, Class: Rejected,
 			Hint: "look for the reason in the log of the process; the object is tried again later",
-			Err:  fmt.Errorf("the process died %d times at work on this object", w.Crashes)})
+			Err:  fmt.Errorf("the process died %d times while working on this object", w.Crashes)})
 	}
 }
 

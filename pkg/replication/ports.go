@@ -200,13 +200,13 @@ type Update struct {
 	Run      *Run                  // run record to set, by its ID; nil leaves it
 }
 
-// The most objects that a wish may name.
+// The most objects that a directive may name.
 const (
 	MaxRetryOnly     = 20
 	MaxResyncObjects = 20
 )
 
-// Directive is a wish of the operator. Nil fields stay as they are.
+// Directive is what the operator asks for. Nil fields stay as they are.
 type Directive struct {
 	Stop         *bool
 	Reason       *string

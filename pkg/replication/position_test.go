@@ -72,7 +72,7 @@ func TestContinueNoticesAnotherFeed(t *testing.T) {
 	pos := reached(t, 10, 1, 2, 3)
 	tests := map[string]Rows{
 		"empty":                             {},
-		"begun anew with fewer rows":        rowsWith(1, 2),
+		"begun again with fewer rows":       rowsWith(1, 2),
 		"without the row of the position":   rowsWith(1, 2, 4, 5),
 		"the rows after us were dropped":    rowsWith(8, 9),
 		"another path under the same id":    {Changes: []Change{changeRow(1, "/roles/r1"), changeRow(2, "/roles/r2"), changeRow(3, "/roles/x")}},
@@ -229,14 +229,14 @@ func stored(t *rapid.T, p Position) (q Position) {
 	return q
 }
 
-// A feed that begins anew with other rows is noticed at once, whether it has
+// A feed that begins again with other rows is noticed at once, whether it has
 // fewer rows or more by then.
 func TestEveryResetIsNoticed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		overlap := rapid.Int64Range(1, 12).Draw(t, "overlap")
 		before := rapid.Int64Range(1, 40).Draw(t, "rows before")
 		after := rapid.Int64Range(0, 80).Draw(t, "rows after")
-		var old, anew Rows
+		var old, again Rows
 		for id := range before {
 			old.Changes = append(old.Changes, changeRow(id+1, fmt.Sprintf("/roles/old%d", id)))
 		}
@@ -245,10 +245,10 @@ func TestEveryResetIsNoticed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for id := max(0, pos.Seq-overlap); id < after; id++ {
-			anew.Changes = append(anew.Changes, changeRow(id+1, fmt.Sprintf("/roles/new%d", id)))
+			again.Changes = append(again.Changes, changeRow(id+1, fmt.Sprintf("/roles/new%d", id)))
 		}
-		if _, _, err := Continue(stored(t, pos), anew, overlap); !errors.Is(err, ErrPositionLost) {
-			t.Fatalf("position %d of a feed that was begun anew: %v, want ErrPositionLost", pos.Seq, err)
+		if _, _, err := Continue(stored(t, pos), again, overlap); !errors.Is(err, ErrPositionLost) {
+			t.Fatalf("position %d of a feed that was begun again: %v, want ErrPositionLost", pos.Seq, err)
 		}
 	})
 }

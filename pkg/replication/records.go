@@ -44,7 +44,7 @@ type Status string
 const (
 	Bootstrapping Status = "bootstrapping" // the first full compare is under way
 	Synced        Status = "synced"        // all known changes applied at LastSuccess
-	Syncing       Status = "syncing"       // a pass is at work, or left work behind
+	Syncing       Status = "syncing"       // a pass is running, or left work behind
 	Retrying      Status = "retrying"      // a server is failing; tried again by itself
 	Blocked       Status = "blocked"       // needs a person; tried again slowly
 	Held          Status = "held"          // deletions wait for approval; all else is applied
@@ -260,7 +260,7 @@ type Work struct {
 	// Deletes tells that the Intent is to delete: it makes no object one that
 	// replication put there.
 	Deletes bool `json:"deletes,omitempty"`
-	// Crashes counts the passes in a row that died at work on an Intent. A pass that
+	// Crashes counts the passes in a row that died while working on an Intent. A pass that
 	// leaves one behind and ends in order takes one off, which the next one adds.
 	Crashes int `json:"crashes,omitempty"`
 	// Drift is what a regular compare has found so far of what others changed on the

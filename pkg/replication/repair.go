@@ -40,7 +40,7 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	}
 	if got.Lease.Fence != v.began.Lease.Fence+1 || v.began.Lease.HeldAt(v.report.At) {
 		if err = v.readAgain(g, got); err != nil {
-			v.markUncertain("a pass was at work while it was read")
+			v.markUncertain("a pass was running while it was read")
 		}
 	}
 	if err == nil {
@@ -52,10 +52,10 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	return v.record(ctx, p, err)
 }
 
-// endUncertain ends a verification that met another process at work. Nothing is
+// endUncertain ends a verification that met another running process. Nothing is
 // recorded.
 func (v *verification) endUncertain(leased error) (Report, error) {
-	v.markUncertain("another process is at work on the pair")
+	v.markUncertain("another process is working on the pair")
 	v.listDamaged()
 	v.report.Outcome = OutcomeBusy
 	if v.options.Repair {
@@ -322,7 +322,7 @@ func (v *verification) sortLists() {
 	slices.SortFunc(v.report.Unreadable, func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 }
 
-// restoreStatus takes back the word for a pass at work, unless a repair was broken off
+// restoreStatus takes back the word for a running pass, unless a repair was broken off
 // in the middle of a write: then the next pass goes on there.
 func (p *pass) restoreStatus() {
 	w := p.progress.Work

@@ -222,7 +222,7 @@ func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
 	}
 }
 
-// An object that kills the process holds up no other that was at work with it, also
+// An object that kills the process holds up no other that was running with it, also
 // where no row of the feed names them: a repair's, or those behind a compare's cursor.
 func TestWhatWasAtWorkWithAnObjectThatKillsIsDone(t *testing.T) {
 	for name, begin := range map[string]func(*world, *replication.Engine, context.Context){

@@ -171,7 +171,7 @@ func TestWhatIsSelectedAnewIsCopiedAtOnce(t *testing.T) {
 }
 
 // A compare under way when the selection changes does not go on behind its
-// cursor: what is selected anew may lie before it.
+// cursor: what is selected again may lie before it.
 func TestACompareBegunUnderAnotherSelectionBeginsAnew(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.Window = 1
@@ -262,7 +262,7 @@ func TestAnySelectionIsKept(t *testing.T) {
 		}
 		for round := range rapid.IntRange(1, 4).Draw(rt, "rounds") {
 			edit(round)
-			if round == 0 || rapid.Bool().Draw(rt, "select anew") {
+			if round == 0 || rapid.Bool().Draw(rt, "select again") {
 				draw := rapid.SliceOfNDistinct(rapid.SampledFrom(words), 0, 3, rapid.ID[string])
 				w.pair.Selection = selection(t, strings.Join(draw.Draw(rt, "include"), " "), strings.Join(draw.Draw(rt, "exclude"), " "))
 			}

@@ -126,7 +126,7 @@ func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *todo) error {
 		return fmt.Errorf("read the snapshot of the primary: %w", err)
 	}
 	if s.Generation == 0 || s.Epoch != rows.Epoch {
-		return nil // the journal begins anew, and then everything is compared
+		return nil // the journal begins again, and then everything is compared
 	}
 	ledger, unsynced, err := e.loadLedger(ctx)
 	if err != nil {

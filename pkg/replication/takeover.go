@@ -9,7 +9,7 @@ import (
 
 // Abandoned reports whether a lease that hasn't ended belongs to nobody any more: its
 // holder is known to be dead, or it ends later than any that is taken or renewed for
-// ttl now, by a clock that was ahead. The clock of a holder at work on another machine
+// ttl now, by a clock that was ahead. The clock of a holder on another machine
 // may differ as much as Chef Servers allow. Died reports whether the process that an
 // owner names is known to be dead; nil knows nothing.
 //

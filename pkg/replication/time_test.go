@@ -172,7 +172,7 @@ func TestADrainedPassFinishesTheObjectsAtWork(t *testing.T) {
 			t.Fatalf("outcome %s, %v", run.Outcome, err)
 		}
 		if w.replica.Writes != run.Counts.Created || w.record().Progress.Objects != run.Counts.Created {
-			t.Errorf("%d writes, %d recorded: an object at work was cut off", w.replica.Writes, run.Counts.Created)
+			t.Errorf("%d writes, %d recorded: an objects in progress was cut off", w.replica.Writes, run.Counts.Created)
 		}
 		if work := w.record().Progress.Work; work == nil || len(work.Intent) != 0 {
 			t.Errorf("work %+v: want nothing in doubt", work)

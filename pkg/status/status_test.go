@@ -114,7 +114,7 @@ func TestEvaluate(t *testing.T) {
 		{name: "in sync", want: replication.Synced, lag: 40 * time.Second},
 		{name: "in sync by updated_since", facts: []factOption{func(f *status.Facts) { f.Scan = nil }}, want: replication.Synced,
 			lag: 30 * time.Second},
-		{name: "a pass at work", facts: []factOption{withLease, withoutPass}, want: replication.Synced, lag: 40 * time.Second},
+		{name: "a running pass", facts: []factOption{withLease, withoutPass}, want: replication.Synced, lag: 40 * time.Second},
 		{name: "writing", facts: []factOption{withLease,
 			withProgress(func(g *replication.Progress) { g.Status, g.Work = replication.Syncing, &replication.Work{} })},
 			want: replication.Syncing, lag: 40 * time.Second},
@@ -217,7 +217,7 @@ func TestEvaluate(t *testing.T) {
 			facts: []factOption{withProgress(func(g *replication.Progress) { *g = replication.Progress{Status: replication.Blocked} }),
 				func(f *status.Facts) { f.Scan = nil }},
 			want: replication.Blocked, unsure: true},
-		{name: "the first pass is at work", facts: []factOption{withProgress(func(g *replication.Progress) {
+		{name: "the first pass is running", facts: []factOption{withProgress(func(g *replication.Progress) {
 			*g = replication.Progress{Status: replication.Bootstrapping, Work: &replication.Work{Full: true}}
 		}), withLease}, want: replication.Bootstrapping, unsure: true},
 		{name: "the first pass died", facts: []factOption{withProgress(func(g *replication.Progress) {

@@ -23,7 +23,7 @@ func (r record) Pair(context.Context, replication.PairID) (replication.PairState
 	return r.pair, nil
 }
 
-// A pass that was at work when a compare was asked for may end in sync before that
+// A pass that was running when a compare was asked for may end in sync before that
 // has begun.
 func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 	asked := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -32,7 +32,7 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 		want                     exit.Code
 	}{
 		"nothing yet":                       {asked.Add(-time.Minute), asked.Add(-time.Hour), asked, exit.Temporary},
-		"a pass that was at work":           {asked.Add(time.Second), asked.Add(-time.Hour), asked, exit.Temporary},
+		"a pass that was running":           {asked.Add(time.Second), asked.Add(-time.Hour), asked, exit.Temporary},
 		"the compare":                       {asked.Add(time.Minute), asked.Add(time.Second), asked, exit.OK},
 		"a pass, and no compare was wanted": {asked.Add(time.Second), asked.Add(-time.Hour), time.Time{}, exit.OK},
 	} {

@@ -182,7 +182,7 @@ func TestAWishOfTheOperatorWakesThePair(t *testing.T) {
 			w.mu.Unlock()
 		})
 		if n := w.count("a"); n != 2 {
-			t.Errorf("%d passes, want one at the start and one for the wish", n)
+			t.Errorf("%d passes, want one at the start and one for the request", n)
 		}
 	})
 }
@@ -203,7 +203,7 @@ func TestAWishBeforeTheFirstLookAtTheWishesWakesThePair(t *testing.T) {
 			w.pairs[job.ID] = st
 		})
 		if n := w.count("a"); n != 2 {
-			t.Errorf("%d passes, want the first and one for the wish", n)
+			t.Errorf("%d passes, want the first and one for the request", n)
 		}
 	})
 }
@@ -250,7 +250,7 @@ func TestTheEndDrainsThePassAtWork(t *testing.T) {
 		var cut error
 		job := w.job("a", time.Minute, func(ctx context.Context, _ int, o replication.PassOptions) (replication.Outcome, error) {
 			<-o.Drain
-			time.Sleep(5 * time.Second) // the objects at work
+			time.Sleep(5 * time.Second) // the objects in progress
 			cut = ctx.Err()
 			return replication.OutcomePartial, nil
 		})
@@ -387,7 +387,7 @@ func TestAStopDrainsTheVerificationAtWork(t *testing.T) {
 			start := time.Now()
 			<-o.Drain
 			took = time.Since(start)
-			time.Sleep(5 * time.Second) // the objects at work
+			time.Sleep(5 * time.Second) // the objects in progress
 			return replication.Report{Outcome: replication.OutcomePartial}, ctx.Err()
 		}
 		during(t, w.daemon(job), time.Minute, func() {

@@ -57,7 +57,7 @@ func TestADaemonWhoseStateIsGoneEnds(t *testing.T) {
 			t.Errorf("Run: %v, want why it ended", err)
 		}
 		if took := time.Since(start); took > 95*time.Second || !wrote {
-			t.Errorf("it ended after %s; the pass at work ended: %v", took, wrote)
+			t.Errorf("it ended after %s; the running pass ended: %v", took, wrote)
 		}
 	})
 }

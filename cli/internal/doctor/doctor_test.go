@@ -52,7 +52,7 @@ func find(checks []doctor.Check, name string) doctor.Check {
 	return doctor.Check{}
 }
 
-// What judges signatures is the clock of the application server. The Date header of
+// What checks signatures is the clock of the application server. The Date header of
 // this server's proxy is right, or wrong, without being of use.
 func TestClocksThatAreApart(t *testing.T) {
 	for off, want := range map[time.Duration]doctor.State{0: doctor.OK, 5 * time.Minute: doctor.Warn, -16 * time.Minute: doctor.Fail, 20 * time.Minute: doctor.Fail, 5 * time.Hour: doctor.Fail} {

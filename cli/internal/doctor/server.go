@@ -144,7 +144,7 @@ const (
 )
 
 // checkClock compares this machine's clock with that of the server's application, which
-// judges signatures. Without a key only the Date header is to be had, which comes from
+// checks signatures. Without a key only the Date header is to be had, which comes from
 // the proxy in front: nginx, on a Chef Infra Server.
 func (s Server) checkClock(ctx context.Context, l *List, date string) {
 	if s.Client != nil && len(s.Orgs) > 0 {

@@ -21,7 +21,7 @@ type Options struct {
 	kept               *changeserver.KeptListener // nil with --once
 }
 
-// gracePeriod is how long passes may go on with the objects at work after a signal. With
+// gracePeriod is how long passes may go on with the objects in progress after a signal. With
 // the time to record them, the daemon ends within ten seconds.
 const gracePeriod = 6 * time.Second
 

@@ -158,11 +158,11 @@ func Judge(resource string, err error) (replication.Class, string) {
 	case "ValidationException", "ValidationError", "InvalidParameterValueException", "InvalidParameterException", "InvalidRequestContentException":
 		return replication.Local, "check the value that the message names"
 	}
-	return judgeTransport(code, err)
+	return explainTransport(code, err)
 }
 
-// judgeTransport judges errors that aren't an answer of AWS.
-func judgeTransport(code string, err error) (replication.Class, string) {
+// explainTransport explains errors that aren't an answer of AWS.
+func explainTransport(code string, err error) (replication.Class, string) {
 	var call *smithy.OperationError
 	var network net.Error
 	var send *smithyhttp.RequestSendError

@@ -215,7 +215,7 @@ func (f *Function) InvokeEvent(event any) (requestID string, err error) {
 	return inv.id, nil
 }
 
-// Wait returns when no event is queued or at work.
+// Wait returns when no event is queued or running.
 func (f *Function) Wait() { f.await(&f.queued) }
 
 // Kill ends all environments at once, as a platform may do at any time.

@@ -11,7 +11,7 @@ import (
 //
 // A number without fraction and exponent is an integer and keeps all its
 // digits: erchef and goiardi keep them (docs/chef-server-api.md §13). Any other
-// spelling is a float. Erchef stores a float as a double and writes it anew
+// spelling is a float. Erchef stores a float as a double and writes it again
 // (1e3 → 1000.0, 1.50 → 1.5, -0.0 → 0.0), and Chef clients read it as a double,
 // so two floats are equal when they are the same double, and are written as
 // erchef does: 1000.0.

@@ -60,7 +60,7 @@ func commitAs(ctx context.Context, j journal.ScanStore, writer string, entries [
 	return j.Release(ctx, killSource, known.Lease.Fence)
 }
 
-// TestKilledJournalWriters kills two processes at work on one journal, at random
+// TestKilledJournalWriters kills two processes that write one journal, at random
 // moments. No id is used twice or skipped, no write that returned is lost, and
 // none is there in part.
 func TestKilledJournalWriters(t *testing.T) {

@@ -228,7 +228,7 @@ func testDirectApart(t *testing.T, open func() replication.State) {
 	if err := s.Note(t.Context(), pairA(), fence, t0(), at(12)); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "the wish after a note", before.Pair.Desired, read(t, s, pairA()).Pair.Desired)
+	same(t, "the directive after a note", before.Pair.Desired, read(t, s, pairA()).Pair.Desired)
 }
 
 func testDirectPartly(t *testing.T, open func() replication.State) {
@@ -249,6 +249,6 @@ func testDirectPartly(t *testing.T, open func() replication.State) {
 		if err := s.Direct(t.Context(), pairA(), d); err != nil {
 			t.Fatal(err)
 		}
-		same(t, fmt.Sprintf("the wish after directive %d", i), replication.PairState{ID: pairA(), Desired: want}, read(t, s, pairA()).Pair)
+		same(t, fmt.Sprintf("the directive after directive %d", i), replication.PairState{ID: pairA(), Desired: want}, read(t, s, pairA()).Pair)
 	}
 }

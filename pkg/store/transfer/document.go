@@ -8,7 +8,7 @@
 // there never are two writers: the one is stopped before it is read, the other
 // begins when a person starts it.
 //
-// A document holds wishes, progress with the position, inventory and unsynced
+// A document holds the desired state, progress with the position, inventory and unsynced
 // objects. It holds no lease, no runs and no log lines, and none of the journal of
 // a primary without a feed: a pair that is moved away from its journal finds that
 // another one continues elsewhere, and compares everything once. It holds no keys

@@ -10,7 +10,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Export reads pairs into a document. Each must be stopped, and nobody at work on
+// Export reads pairs into a document. Each must be stopped, and no process working on
 // it at now: [replication.LeasedError] names who is. What changes while it is read
 // makes the export fail, not the document wrong.
 func Export(ctx context.Context, state replication.State, ids []replication.PairID, now time.Time) (Document, error) {

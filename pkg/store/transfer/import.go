@@ -54,9 +54,9 @@ func (e *NewerError) Error() string {
 // Import makes a state know of a pair what a document says, and no more. The pair
 // is stopped there afterwards. It takes the pair's lease, and writes in windows,
 // the progress last: an import that dies leaves a pair that the next one imports
-// anew. What was written is read back before the lease is freed.
+// again. What was written is read back before the lease is freed.
 //
-// It returns [replication.LeasedError] while somebody is at work on the pair, and
+// It returns [replication.LeasedError] while a process works on the pair, and
 // *NewerError when the state knows more.
 func Import(ctx context.Context, state replication.State, p Pair, o Options) (Result, error) {
 	if o.Now == nil {

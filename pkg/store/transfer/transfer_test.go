@@ -148,7 +148,7 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 	}
 	var leased *replication.LeasedError
 	if _, err := transfer.Export(ctx, s, ids, noon()); !errors.As(err, &leased) || leased.Lease.Owner != "a pass" {
-		t.Errorf("a pair at work: %v", err)
+		t.Errorf("a pair with a running pass: %v", err)
 	}
 	if err := s.Release(ctx, pairID, st.Lease.Fence); err != nil {
 		t.Fatal(err)
