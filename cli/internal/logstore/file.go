@@ -56,6 +56,7 @@ func openFile(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, explainSQLite(ctx, op, err)
 	}
 	query := url.Values{
+		"mode":    {"rw"},        // a connection that is opened later doesn't create what was removed
 		"_txlock": {"immediate"}, // what a transaction reads can't change before it writes
 		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "synchronous(NORMAL)"},
 	}

@@ -44,9 +44,12 @@ CREATE TABLE items (
 `
 
 // dsn names a file to the driver. Every connection waits for other writers, and
-// every transaction takes the write lock when it begins.
+// every transaction takes the write lock when it begins. No connection creates the
+// file: one that is opened later would put an empty file in place of one that was
+// removed.
 func dsn(path string) string {
 	q := url.Values{
+		"mode":    {"rw"},
 		"_txlock": {"immediate"},
 		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "synchronous(FULL)"},
 	}
