@@ -93,7 +93,9 @@ func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.B
 	b := &bulkRead{reader: r, options: o, found: map[object.Ref]object.Object{}, room: o.BodyBytes}
 	for _, ref := range refs {
 		if o.Listed && ref.Kind == object.DataBag {
-			b.found[ref] = bagObject(ref)
+			bag := bagObject(ref)
+			b.found[ref] = bag
+			b.room -= len(bag.Body)
 		}
 	}
 	searches := searchesFor(refs, o.Listed)
