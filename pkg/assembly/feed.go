@@ -45,7 +45,7 @@ func (f *Fleet) served(ctx context.Context, org string) (*feed.UpdatedSince, err
 
 // changeFeed is the feed that the primary serves, and where it serves none the
 // journal. Every read of the served feed is the question whether there is one;
-// while it is known that there is none, reads cost the primary nothing. Going
+// while it is known to serve none, reads cost the primary nothing. Going
 // from one to the other loses no change: only a journal has an epoch, so the
 // position of the one is lost in the other, and everything is compared.
 type changeFeed struct {
@@ -101,7 +101,7 @@ func (c *changeFeed) Begun(ctx context.Context) (bool, error) {
 	return journal.Begun(ctx)
 }
 
-// ReadSnapshot returns that of the journal: only its rows show that there is one.
+// ReadSnapshot returns the snapshot of the journal; only its rows have a generation.
 func (c *changeFeed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
 	journal, err := c.journal(ctx)
 	if err != nil {

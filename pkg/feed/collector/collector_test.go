@@ -220,7 +220,7 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
-// TestInvalidMessagesAreLoggedRarely: neither a stranger nor a broken server fills the
+// TestInvalidMessagesAreLoggedRarely: neither an unknown sender nor a broken server fills the
 // log.
 func TestInvalidMessagesAreLoggedRarely(t *testing.T) {
 	w := newTestReceiver(t)

@@ -31,7 +31,7 @@ const (
 	maxOldRows = 20_000
 )
 
-// Config is what is served to whom. Store, Sources and Principals are required.
+// Config is the configuration of a Handler. Store, Sources and Principals are required.
 type Config struct {
 	Store journal.Store
 	// Sources are the names of sources in the journal by organization; "" for a primary
