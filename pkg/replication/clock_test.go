@@ -14,15 +14,15 @@ const year = 365 * 24 * time.Hour
 
 // ahead runs f with a clock that is a year ahead, and sets it right again.
 func (w *world) ahead(f func()) {
-	w.now = w.now.Add(year)
+	w.advance(year)
 	f()
-	w.now = w.now.Add(-year)
+	w.advance(-year)
 }
 
 func (w *world) try(trigger replication.Trigger) (replication.Run, error) {
 	w.t.Helper()
 	run, err := w.engine().Pass(context.Background(), replication.PassOptions{Trigger: trigger})
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	return run, err
 }
 
@@ -37,7 +37,7 @@ func TestAuditClockAheadAndBack(t *testing.T) {
 		if run, err := w.try(replication.TriggerSchedule); err == nil || run.Outcome != replication.OutcomeFailed {
 			t.Fatalf("%s, %v", run.Outcome, err)
 		}
-		if next := w.record().Progress.NextRun; next.Before(w.now) {
+		if next := w.record().Progress.NextRun; next.Before(w.now()) {
 			t.Fatalf("the next run at %s is not of the future", next)
 		}
 	})
@@ -61,8 +61,8 @@ func TestAFailingPairStillWaits(t *testing.T) {
 		}
 	}
 	p := w.record().Progress
-	if wait := p.NextRun.Sub(w.now); wait < 28*time.Minute || wait > 30*time.Minute || !p.NextTry(w.now, w.pair.Interval).Equal(p.NextRun) {
-		t.Errorf("the next try is %s from now; NextTry %s", wait, p.NextTry(w.now, w.pair.Interval))
+	if wait := p.NextRun.Sub(w.now()); wait < 28*time.Minute || wait > 30*time.Minute || !p.NextTry(w.now(), w.pair.Interval).Equal(p.NextRun) {
+		t.Errorf("the next try is %s from now; NextTry %s", wait, p.NextTry(w.now(), w.pair.Interval))
 	}
 	if run, _ := w.try(replication.TriggerSchedule); run.Outcome != replication.OutcomeWaiting {
 		t.Errorf("outcome %s before the next try is due", run.Outcome)
@@ -112,7 +112,7 @@ func TestWhatAClockOfTheFutureRecordedPutsNothingOff(t *testing.T) {
 		w.ahead(func() { w.primary.Set("/roles/web", "new"); w.pass() })
 		w.primary.Set("/roles/web", "newer")
 		w.pass()
-		if at := w.record().Progress.IdentityAt; at.After(w.now) {
+		if at := w.record().Progress.IdentityAt; at.After(w.now()) {
 			t.Errorf("the identity is believed until an hour after %s", at)
 		}
 	})
@@ -121,11 +121,11 @@ func TestWhatAClockOfTheFutureRecordedPutsNothingOff(t *testing.T) {
 		w.fill()
 		w.pass()
 		w.ahead(func() { w.verify(replication.VerifyOptions{}) })
-		if p := w.record().Progress; !p.VerifyDue(24*time.Hour, w.now) {
+		if p := w.record().Progress; !p.VerifyDue(24*time.Hour, w.now()) {
 			t.Errorf("no verification is due, the last one is of %s", p.LastCheck)
 		}
-		checking := replication.Progress{LastCompare: w.now.Add(-time.Hour), Checking: &replication.Checking{At: w.now.Add(year)}}
-		if !checking.VerifyDue(time.Hour, w.now) {
+		checking := replication.Progress{LastCompare: w.now().Add(-time.Hour), Checking: &replication.Checking{At: w.now().Add(year)}}
+		if !checking.VerifyDue(time.Hour, w.now()) {
 			t.Error("a verification of the future locks others out")
 		}
 	})
@@ -133,9 +133,9 @@ func TestWhatAClockOfTheFutureRecordedPutsNothingOff(t *testing.T) {
 		w := newWorld(t)
 		w.tuning.NoteEvery = 4 * time.Minute
 		w.fill()
-		w.ahead(func() { w.pass(); w.now = w.now.Add(10 * time.Minute); w.pass() })
+		w.ahead(func() { w.pass(); w.advance(10 * time.Minute); w.pass() })
 		w.pass()
-		if at := w.record().Progress.LastSuccess; at.After(w.now) {
+		if at := w.record().Progress.LastSuccess; at.After(w.now()) {
 			t.Errorf("the last success is still of %s", at)
 		}
 	})
@@ -148,7 +148,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w := newWorld(t)
 		w.fill()
 		w.pass()
-		asked := w.now.Add(year)
+		asked := w.now().Add(year)
 		w.direct(replication.Directive{Resync: &asked})
 		if run := w.pass(); run.Mode != "compare" {
 			t.Fatalf("mode %q, want the compare that was asked for", run.Mode)
@@ -156,7 +156,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		if run := w.pass(); run.Mode == "compare" {
 			t.Fatal("it is done again and again")
 		}
-		w.direct(replication.Directive{Resync: &w.now})
+		w.direct(replication.Directive{Resync: new(w.now())})
 		if run := w.pass(); run.Mode != "compare" {
 			t.Errorf("mode %q for a resync by a right clock", run.Mode)
 		}
@@ -166,7 +166,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.tuning.Window = 1
 		w.fill()
 		w.pass()
-		asked := w.now.Add(year)
+		asked := w.now().Add(year)
 		w.direct(replication.Directive{Resync: &asked})
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -187,7 +187,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 			t.Fatalf("work %+v", work)
 		}
 		started := work.Started
-		w.now = w.now.Add(time.Minute)
+		w.advance(time.Minute)
 		w.primary.Refuse = nil
 		w.pass()
 		if at := w.record().Progress.LastCompare; !at.Equal(started) {
@@ -199,7 +199,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.fill()
 		w.ahead(func() { w.pass() })
 		w.replica.Set("/roles/web", "edited")
-		w.direct(replication.Directive{Resync: &w.now})
+		w.direct(replication.Directive{Resync: new(w.now())})
 		w.pass()
 		w.wantEqual()
 	})
@@ -208,7 +208,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
 		w.fill()
 		w.pass()
-		soon := w.now.Add(year)
+		soon := w.now().Add(year)
 		for range 2 { // by a clock ahead, then by a right one
 			w.direct(replication.Directive{Retry: &soon})
 			before := w.unsynced()[0].Attempts
@@ -217,12 +217,12 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 			if n := w.unsynced()[0].Attempts - before; n != 1 {
 				t.Errorf("asked at %s: tried %d times, want once", soon, n)
 			}
-			soon = w.now
+			soon = w.now()
 		}
 	})
 	t.Run("an allowance of the future allows nothing", func(t *testing.T) {
 		w := heldWorld(t)
-		at, many := w.now.Add(year), 40
+		at, many := w.now().Add(year), 40
 		if err := w.state.Direct(context.Background(), pairID, replication.Directive{AllowDeletes: &many, At: at}); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 	})
 	t.Run("an allowance of a clock that differs a little counts", func(t *testing.T) {
 		w := heldWorld(t)
-		at, many := w.now.Add(5*time.Minute), 40
+		at, many := w.now().Add(5*time.Minute), 40
 		if err := w.state.Direct(context.Background(), pairID, replication.Directive{AllowDeletes: &many, At: at}); err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +249,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 			w.wantEqual()
 			w.holdIt()
 		})
-		w.now = w.now.Add(2 * time.Hour)
+		w.advance(2 * time.Hour)
 		w.direct(replication.Directive{AllowDeletes: &many})
 		w.pass()
 		w.wantEqual()
@@ -276,5 +276,5 @@ func (w *world) holdIt() {
 	if run, _ := w.try("manual"); run.Outcome != replication.OutcomeHeld {
 		w.t.Fatalf("outcome %s, want it held", run.Outcome)
 	}
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 }

@@ -21,7 +21,7 @@ func (w *world) die(n int, after bool, o replication.PassOptions) (died bool, wh
 	c := &replicationtest.Crasher{At: n, After: after}
 	ctx := c.Wrap(context.Background(), e)
 	_, _ = e.Pass(ctx, o)
-	w.now = w.now.Add(2 * time.Minute) // the lease of the dead process ends
+	w.advance(2 * time.Minute) // the lease of the dead process ends
 	return c.Calls() >= n, c.Where
 }
 
@@ -94,7 +94,7 @@ func (w *world) settle(n int, context_ string) {
 		if _, err := w.engine().Pass(context.Background(), replication.PassOptions{}); err != nil {
 			w.t.Fatalf("%s: next pass: %v", context_, err)
 		}
-		w.now = w.now.Add(time.Hour)
+		w.advance(time.Hour)
 	}
 	if d := w.difference(); d != "" {
 		w.t.Fatalf("%s: %s", context_, d)
@@ -152,7 +152,7 @@ func TestAnObjectThatKillsTheProcessIsSetAside(t *testing.T) {
 			return nil
 		}
 		_, _ = e.Pass(ctx, replication.PassOptions{})
-		w.now = w.now.Add(2 * time.Minute)
+		w.advance(2 * time.Minute)
 	}
 	w.replica.Refuse = nil
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/web" {
@@ -161,7 +161,7 @@ func TestAnObjectThatKillsTheProcessIsSetAside(t *testing.T) {
 	if n := len(w.replica.Snapshot()); n != 8 {
 		t.Errorf("%d objects on the replica, want all others", n)
 	}
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 }
@@ -172,7 +172,7 @@ func TestADeletionThatKillsTheProcessIsSetAside(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.primary.Unset("/roles/web")
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	for range 6 {
 		e := w.engine()
 		c := &replicationtest.Crasher{}
@@ -185,13 +185,13 @@ func TestADeletionThatKillsTheProcessIsSetAside(t *testing.T) {
 			return nil
 		}
 		_, _ = e.Pass(ctx, replication.PassOptions{})
-		w.now = w.now.Add(2 * time.Minute)
+		w.advance(2 * time.Minute)
 	}
 	w.replica.Refuse = nil
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/web" || w.record().Progress.Work != nil {
 		t.Fatalf("unsynced %+v, work %+v; want the role that kills", u, w.record().Progress.Work)
 	}
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 }
@@ -245,7 +245,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 			},
 			"pass": func(t *rapid.T) {
 				_, _ = w.engine().Pass(context.Background(), replication.PassOptions{Full: rapid.IntRange(0, 9).Draw(t, "full") == 0})
-				w.now = w.now.Add(time.Minute)
+				w.advance(time.Minute)
 			},
 			"crash": func(t *rapid.T) {
 				w.die(rapid.IntRange(1, 40).Draw(t, "call"), rapid.Bool().Draw(t, "after"), replication.PassOptions{})
@@ -265,9 +265,9 @@ func TestAnyHistoryConverges(t *testing.T) {
 			"drift": func(t *rapid.T) {
 				// Only a resync looks at the replica, so one is asked for.
 				w.replica.Set(rapid.SampledFrom(paths[:2]).Draw(t, "path"), "drifted")
-				at := w.now.Add(time.Millisecond)
+				at := w.now().Add(time.Millisecond)
 				w.direct(replication.Directive{Resync: &at})
-				w.now = w.now.Add(time.Second)
+				w.advance(time.Second)
 			},
 			"": func(t *rapid.T) {
 				if torn := w.replica.Torn(); len(torn) > 0 {
@@ -280,11 +280,11 @@ func TestAnyHistoryConverges(t *testing.T) {
 		for range 4 {
 			many := 1000
 			w.direct(replication.Directive{AllowDeletes: &many})
-			w.now = w.now.Add(time.Second)
+			w.advance(time.Second)
 			if _, err := w.engine().Pass(context.Background(), replication.PassOptions{}); err != nil {
 				rt.Fatalf("pass with everything healed: %v", err)
 			}
-			w.now = w.now.Add(24 * time.Hour)
+			w.advance(24 * time.Hour)
 		}
 		want, got := w.primary.Snapshot(), w.replica.Snapshot()
 		for p := range got {
@@ -330,7 +330,7 @@ func TestACompareThatDiesLosesAtMostOneWindow(t *testing.T) {
 		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
 	}
 	w.pass()
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	e := w.engine()
 	c := &replicationtest.Crasher{}
 	ctx := c.Wrap(context.Background(), e)
@@ -344,7 +344,7 @@ func TestACompareThatDiesLosesAtMostOneWindow(t *testing.T) {
 	}
 	_, _ = e.Pass(ctx, replication.PassOptions{})
 	w.replica.Refuse = nil
-	w.now = w.now.Add(2 * time.Minute)
+	w.advance(2 * time.Minute)
 	run := w.pass()
 	if run.Outcome != replication.OutcomeDone || run.Counts.Observed == 0 || run.Counts.Observed > 25 {
 		t.Errorf("the next pass read %d of 40 objects, want it to go on behind what was done", run.Counts.Observed)
@@ -394,7 +394,7 @@ func TestAPairIsNotPolledUnderALease(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	if _, err := w.state.Acquire(context.Background(), pairID, "another", w.now, time.Minute); err != nil {
+	if _, err := w.state.Acquire(context.Background(), pairID, "another", w.now(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	w.primary.Calls = 0
@@ -427,7 +427,7 @@ func TestTwoProcessesAtOnceDoNotBothWork(t *testing.T) {
 		done <- err
 	}()
 	<-inside
-	st, err := w.state.Acquire(context.Background(), pairID, "another", w.now, time.Minute)
+	st, err := w.state.Acquire(context.Background(), pairID, "another", w.now(), time.Minute)
 	var leased *replication.LeasedError
 	if !errors.As(err, &leased) || leased.Lease.Owner != "process-1" {
 		t.Errorf("acquired %+v, %v; want it refused with the holder's name", st.Lease, err)
@@ -447,7 +447,7 @@ func TestACompareThatDiesWhileItDeletesLooksAgain(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.primary.Unset("/roles/web")
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	e := w.engine()
 	c := &replicationtest.Crasher{}
 	ctx := c.Wrap(context.Background(), e)
@@ -460,7 +460,7 @@ func TestACompareThatDiesWhileItDeletesLooksAgain(t *testing.T) {
 	}
 	_, _ = e.Pass(ctx, replication.PassOptions{})
 	w.replica.Refuse = nil
-	w.now = w.now.Add(2 * time.Minute)
+	w.advance(2 * time.Minute)
 	w.primary.Set("/roles/web", "back, and changed")
 	w.pass()
 	w.wantEqual()

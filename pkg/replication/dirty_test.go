@@ -86,7 +86,7 @@ func TestWhatAVerificationFoundSurvivesAPassThatFails(t *testing.T) {
 		t.Fatal("a pass without the primary succeeded")
 	}
 	w.primary.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.passBy(f)
 	w.wantEqual()
 }
@@ -131,7 +131,7 @@ func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	w.replica.Set("/data/users/alice", "edited there")
 	w.replica.Set("/environments/prod", "edited there")
 	w.primary.Set("/cookbooks/apt/1.0.0", "forced")
-	asked := w.now
+	asked := w.now()
 	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web"), mustRef("/roles/base"), mustRef("/data/users"), mustRef("/cookbooks/apt/1.0.0")}})
 	if run := w.passBy(f); run.Mode != "changes" || run.Counts.Created != 1 || run.Counts.Updated != 3 {
 		t.Errorf("%s %+v; want the named objects repaired", run.Mode, run.Counts)
@@ -157,7 +157,7 @@ func TestOnlyAComparisonOfBothSidesAnswersForNamedObjects(t *testing.T) {
 			w := newWorld(t)
 			w.deaf()
 			w.replica.Set("/roles/web", "edited there")
-			asked := w.now
+			asked := w.now()
 			d := replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}}
 			if resync {
 				d.Resync = &asked
@@ -186,7 +186,7 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w := newWorld(t)
 	f := w.deaf()
 	w.tuning.Window = 1
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	writes := 0
 	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if op == "get" && ref.Kind == object.Environment { // the last of all
@@ -204,8 +204,8 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 		t.Fatalf("work %+v, %v; want a compare that was broken off behind its cursor", w.record().Progress.Work, err)
 	}
 	w.primary.Refuse = nil
-	asked := w.now.Add(time.Second)
-	w.now = w.now.Add(time.Hour)
+	asked := w.now().Add(time.Second)
+	w.advance(time.Hour)
 	w.change()
 	w.verify(replication.VerifyOptions{})
 	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}})

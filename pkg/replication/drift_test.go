@@ -19,7 +19,7 @@ func restored(t *testing.T) *world {
 	w.replica.Unset("/environments/prod")
 	w.replica.Set("/roles/deleted", "long ago")
 	w.replica.Writes = 0
-	w.now = w.now.Add(24 * time.Hour)
+	w.advance(24 * time.Hour)
 	return w
 }
 
@@ -35,7 +35,7 @@ func TestTheRegularCompareFindsWhatABackupBroughtBack(t *testing.T) {
 		t.Run(string(c.drift)+" "+string(c.prune), func(t *testing.T) {
 			w := restored(t)
 			w.pair.Drift, w.pair.Prune = c.drift, c.prune
-			began := w.now
+			began := w.now()
 			run := w.pass()
 			p := w.record().Progress
 			want := replication.Drift{At: began, Run: run.ID, Changed: 1, Missing: 1, Extra: c.extra}
@@ -75,10 +75,10 @@ func TestTheDriftRuleKeepsNoChangeOfThePrimaryBack(t *testing.T) {
 // A resync is asked for by the operator: it puts right whatever differs.
 func TestAResyncPutsDriftRightWhateverTheRule(t *testing.T) {
 	w := restored(t)
-	w.now = w.now.Add(-time.Hour)
-	now := w.now
+	w.advance(-time.Hour)
+	now := w.now()
 	w.direct(replication.Directive{Resync: &now})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	w.pass()
 	w.replica.Unset("/roles/deleted")
 	w.wantEqual()
@@ -98,7 +98,7 @@ func TestARegularCompareThatIsBrokenOffKeepsItsDrift(t *testing.T) {
 		t.Fatal("no error")
 	}
 	w.replica.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	if d := w.record().Progress.Drift; d == nil || d.Changed != 1 || d.Missing != 1 {
 		t.Errorf("drift %+v", d)
@@ -111,22 +111,22 @@ func TestBothSidesAreReadOnceADay(t *testing.T) {
 	w.pair.ReconcileEvery, w.pair.VerifyEvery = 24*time.Hour, 24*time.Hour
 	w.fill()
 	w.pass()
-	due := func() bool { return w.record().Progress.VerifyDue(w.pair.VerifyEvery, w.now) }
+	due := func() bool { return w.record().Progress.VerifyDue(w.pair.VerifyEvery, w.now()) }
 	if !due() {
 		t.Fatal("no verification of the first copy is due")
 	}
 	scheduled := replication.VerifyOptions{Trigger: replication.TriggerSchedule}
 	w.verify(scheduled)
-	w.now = w.now.Add(24 * time.Hour)
+	w.advance(24 * time.Hour)
 	if run := w.pass(); run.Mode != "" || !due() {
 		t.Errorf("run %+v, due %v; want the verification to go first", run, due())
 	}
 	w.verify(scheduled)
-	w.now = w.now.Add(6 * time.Hour)
+	w.advance(6 * time.Hour)
 	if run := w.pass(); run.Mode != "" {
 		t.Errorf("a compare after a verification: %+v", run)
 	}
-	w.now = w.now.Add(24 * time.Hour) // without the verification: a cron job runs passes only
+	w.advance(24 * time.Hour) // without the verification: a cron job runs passes only
 	if run := w.pass(); run.Mode != "compare" || due() {
 		t.Errorf("run %+v, due %v; want a compare that stands for the verification", run, due())
 	}
@@ -142,15 +142,15 @@ func TestComparesWithoutAFeedReadTheReplicaNowAndThen(t *testing.T) {
 	w.pair.ReconcileEvery = 24 * time.Hour
 	w.fill()
 	w.pass()
-	w.now = w.now.Add(15 * time.Minute)
+	w.advance(15 * time.Minute)
 	w.pass()
 	w.replica.Set("/roles/web", "edited")
-	w.now = w.now.Add(15 * time.Minute)
+	w.advance(15 * time.Minute)
 	w.pass()
 	if d := w.record().Progress.Drift; d != nil {
 		t.Errorf("drift %+v", d)
 	}
-	w.now = w.now.Add(24 * time.Hour)
+	w.advance(24 * time.Hour)
 	w.pass()
 	if d := w.record().Progress.Drift; d == nil || d.Changed != 1 {
 		t.Errorf("drift %+v, want the role", d)

@@ -39,7 +39,7 @@ func TestAnEmptyPollCostsOneRequestAndWritesNothing(t *testing.T) {
 	if fence := w.record().Lease.Fence; fence != 1 {
 		t.Errorf("fence %d: the empty poll took a lease", fence)
 	}
-	if got := w.record().Progress.LastSuccess; !got.Equal(w.now.Add(-time.Minute)) {
+	if got := w.record().Progress.LastSuccess; !got.Equal(w.now().Add(-time.Minute)) {
 		t.Errorf("last success %s: the empty poll did not count", got)
 	}
 }
@@ -67,12 +67,12 @@ func TestARecordStandsForThePollsAfterIt(t *testing.T) {
 		}
 	}
 	w.pass()
-	if got := w.record().Progress.LastSuccess; !got.Equal(w.now.Add(-time.Minute)) {
+	if got := w.record().Progress.LastSuccess; !got.Equal(w.now().Add(-time.Minute)) {
 		t.Errorf("last success %s after its time", got)
 	}
 	w.primary.Set("/environments/prod", "changed") // of no interest, but the position moves
 	w.pass()
-	if got := w.record().Progress.LastSuccess; !got.Equal(w.now.Add(-time.Minute)) {
+	if got := w.record().Progress.LastSuccess; !got.Equal(w.now().Add(-time.Minute)) {
 		t.Errorf("last success %s: the position moved unrecorded", got)
 	}
 	e := w.engine()
@@ -176,7 +176,7 @@ func TestPruneDecidesWhatACompareDeletes(t *testing.T) {
 			w.pass()
 			w.replica.Set("/roles/own", "of the replica")
 			w.primary.Unset("/roles/web")
-			w.direct(replication.Directive{Resync: &w.now})
+			w.direct(replication.Directive{Resync: new(w.now())})
 			w.pass()
 			_, old := w.replica.Snapshot()["/roles/web"]
 			_, own := w.replica.Snapshot()["/roles/own"]
@@ -213,7 +213,7 @@ func TestAResyncRepairsTheReplica(t *testing.T) {
 	if w.replica.Snapshot()["/roles/base"] != "" {
 		t.Fatal("an empty poll looked at the replica")
 	}
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	run := w.pass()
 	w.wantEqual()
 	if run.Counts.Created != 1 || run.Counts.Updated != 1 {
@@ -230,14 +230,14 @@ func TestAResyncAskedForDuringACompareIsDoneAfterIt(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	asked := false
 	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "get" && !asked {
 			asked = true
-			w.now = w.now.Add(time.Second)
-			w.direct(replication.Directive{Resync: &w.now})
-			w.now = w.now.Add(time.Second)
+			w.advance(time.Second)
+			w.direct(replication.Directive{Resync: new(w.now())})
+			w.advance(time.Second)
 		}
 		return nil
 	}
@@ -278,13 +278,13 @@ func TestAPrimaryWithoutAFeedIsComparedNowAndThen(t *testing.T) {
 	if w.primary.Calls != 0 {
 		t.Errorf("%d calls before the compare is due, want none", w.primary.Calls)
 	}
-	w.now = w.now.Add(15 * time.Minute)
+	w.advance(15 * time.Minute)
 	run := w.pass()
 	w.wantEqual()
 	if run.Counts.Updated != 1 {
 		t.Errorf("counts = %+v, want one update", run.Counts)
 	}
-	w.now = w.now.Add(15 * time.Minute)
+	w.advance(15 * time.Minute)
 	w.replica.Writes = 0
 	w.pass()
 	if w.replica.Writes != 0 {
@@ -301,7 +301,7 @@ func TestWhatTheFeedLosesIsFoundInTime(t *testing.T) {
 	w.primary.Set("/roles/lost", "its row never shows")
 	w.primary.Hide()
 	w.pass()
-	w.now = w.now.Add(24 * time.Hour)
+	w.advance(24 * time.Hour)
 	run := w.pass()
 	w.wantEqual()
 	if run.Mode != "compare" || run.Counts.Created != 1 {

@@ -23,7 +23,7 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 		}
 		return nil
 	}
-	first := w.now
+	first := w.now()
 	run := w.pass()
 	w.wantOutcome(run, replication.OutcomePartial)
 	w.wantStatus(replication.Retrying)
@@ -42,7 +42,7 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 	if got := w.unsynced()[0].Attempts; got != 1 || w.record().Lease.Fence != fence {
 		t.Fatalf("%d attempts a minute later, fence %d → %d; want it to wait without a lease", got, fence, w.record().Lease.Fence)
 	}
-	w.now = w.now.Add(10 * time.Minute)
+	w.advance(10 * time.Minute)
 	w.pass()
 	if got := w.unsynced()[0].Attempts; got != 2 {
 		t.Fatalf("%d attempts, want a second", got)
@@ -54,7 +54,7 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 		t.Errorf("a poll that finds nothing to do: %+v, want it partial: an object is left", run)
 	}
 	bad = false
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
@@ -74,7 +74,7 @@ func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
 	}
 	w.pass()
 	w.replica.Refuse = nil
-	w.direct(replication.Directive{Retry: &w.now})
+	w.direct(replication.Directive{Retry: new(w.now())})
 	w.pass()
 	w.wantEqual()
 	w.primary.Calls = 0
@@ -95,7 +95,7 @@ func TestTheOperatorCanNameWhatToRetry(t *testing.T) {
 	}
 	w.pass()
 	w.replica.Refuse = nil
-	w.direct(replication.Directive{Retry: &w.now, RetryOnly: []object.Ref{mustRef("/roles/web")}})
+	w.direct(replication.Directive{Retry: new(w.now()), RetryOnly: []object.Ref{mustRef("/roles/web")}})
 	w.pass()
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/base" || u[0].Attempts != 1 {
 		t.Errorf("unsynced %+v, want the role that was not named", u)
@@ -128,7 +128,7 @@ func TestAServerThatRefusesUsBlocksThePairAndIsTriedSlowly(t *testing.T) {
 				t.Errorf("outcome %s with %d calls; want it to wait for its time", run.Outcome, w.primary.Calls)
 			}
 			w.replica.Refuse = nil
-			w.now = p.NextRun
+			w.setClock(p.NextRun)
 			w.pass()
 			w.wantEqual()
 			w.wantStatus(replication.Synced)
@@ -144,7 +144,7 @@ func TestAPrimaryThatIsNotTheChefServerEmptiesNothing(t *testing.T) {
 			w.pass()
 			before := w.replica.Snapshot()
 			w.primary.Unset("/roles/web")
-			w.direct(replication.Directive{Resync: &w.now})
+			w.direct(replication.Directive{Resync: new(w.now())})
 			w.primary.Refuse = func(got string, _ object.Ref) error {
 				if got == op || op == "get" && got == "list" {
 					return refused(replication.Foreign)
@@ -201,7 +201,7 @@ func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
 		t.Errorf("%d objects set aside, want a handful before the server counts as failing", n)
 	}
 	w.replica.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 }
@@ -224,7 +224,7 @@ func TestAListingThatFailsAloneIsSetAside(t *testing.T) {
 		t.Fatalf("%d objects on the replica, want all but the roles", n)
 	}
 	w.primary.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
@@ -242,13 +242,13 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 		return nil
 	}
 	w.primary.Unset("/roles/web")
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	run := w.pass()
 	if run.Left != 1 || run.Counts.Deleted != 1 || w.replica.Snapshot()["/data/secret/x"] == "" {
 		t.Fatalf("run %+v: want the role deleted and the unreadable bag kept", run)
 	}
 	w.primary.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
@@ -270,7 +270,7 @@ func TestAMassDeletionIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 		if run.Outcome != replication.OutcomeHeld {
 			t.Fatalf("outcome %s, %v", run.Outcome, err)
 		}
-		w.now = w.now.Add(time.Minute)
+		w.advance(time.Minute)
 	}
 	w.wantStatus(replication.Held)
 	if w.replica.Writes != 1 {
@@ -278,11 +278,11 @@ func TestAMassDeletionIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 	}
 	few := 20
 	w.direct(replication.Directive{AllowDeletes: &few})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	w.engine().Pass(context.Background(), replication.PassOptions{})
 	w.wantStatus(replication.Held)
 	enough := w.record().Progress.Hold.Deletes
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	w.direct(replication.Directive{AllowDeletes: &enough})
 	w.pass()
 	w.wantEqual()
@@ -303,7 +303,7 @@ func TestAPrimaryThatListsNothingIsHeld(t *testing.T) {
 	emptied := newWorld(t).primary
 	emptied.ID, emptied.NoFeed = w.primary.ID, true
 	w.primary = emptied
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	run, _ := w.engine().Pass(context.Background(), replication.PassOptions{})
 	w.wantOutcome(run, replication.OutcomeHeld)
 	if n := len(w.replica.Snapshot()); n != 9 {
@@ -340,7 +340,7 @@ func TestAnotherPrimaryIsNotTrusted(t *testing.T) {
 	w.pass()
 	w.primary.ID = "another"
 	w.primary.Set("/roles/web", "changed")
-	w.now = w.now.Add(2 * time.Hour)
+	w.advance(2 * time.Hour)
 	if run := w.pass(); run.Mode != "compare" || w.record().Progress.Position.Identity != "another" {
 		t.Errorf("mode %s, position %+v; want a compare", run.Mode, w.record().Progress.Position)
 	}
@@ -409,7 +409,7 @@ func TestAWriteWithoutAnAnswerIsNotRepeatedBlindly(t *testing.T) {
 	w.pass()
 	w.replica.Lose = nil
 	writes := w.replica.Writes
-	w.direct(replication.Directive{Retry: &w.now})
+	w.direct(replication.Directive{Retry: new(w.now())})
 	w.pass()
 	w.wantStatus(replication.Synced)
 	if w.replica.Writes != writes {
@@ -429,10 +429,10 @@ func TestAResyncThatCouldNotLookAtAnObjectLooksLater(t *testing.T) {
 		}
 		return nil
 	}
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	w.pass()
 	w.primary.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 }
@@ -451,7 +451,7 @@ func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
 		}
 		return nil
 	}
-	w.direct(replication.Directive{Resync: &w.now})
+	w.direct(replication.Directive{Resync: new(w.now())})
 	run := w.pass()
 	if run.Left != 1 || run.Counts.Updated != 1 {
 		t.Errorf("run %+v; want the environment updated although roles can't be listed", run)

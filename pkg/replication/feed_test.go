@@ -48,7 +48,7 @@ func (w *world) passBy(f replication.Feed) replication.Run {
 	if err != nil || run.Outcome != replication.OutcomeDone && run.Left == 0 {
 		w.t.Fatalf("pass: %+v, %v", run, err)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	return run
 }
 

@@ -181,9 +181,9 @@ func TestARoundOfPortionsChecksEveryFile(t *testing.T) {
 	w.pass()
 	w.replica.Corrupt("file 7")
 	w.replica.Mislay("file 250")
-	due := func() bool { return w.record().Progress.FilesDue(week, w.now) }
-	began, portions, files := w.now, 0, 0
-	for ; w.now.Before(began.Add(week)); w.now = w.now.Add(time.Hour) {
+	due := func() bool { return w.record().Progress.FilesDue(week, w.now()) }
+	began, portions, files := w.now(), 0, 0
+	for ; w.now().Before(began.Add(week)); w.advance(time.Hour) {
 		for due() {
 			r, err := w.portion(replication.VerifyOptions{})
 			if err != nil || r.Files > 29 {
@@ -199,7 +199,7 @@ func TestARoundOfPortionsChecksEveryFile(t *testing.T) {
 	// The next round: what was damaged stays known until it has been looked at again.
 	w.replica.Corrupt("file 250")
 	w.replica.Trusting = true
-	for rounds := 0; rounds < 14; w.now = w.now.Add(time.Hour) {
+	for rounds := 0; rounds < 14; w.advance(time.Hour) {
 		if !due() {
 			continue
 		}
@@ -293,7 +293,7 @@ func TestACrashDuringARepairOfFilesLosesNoVersion(t *testing.T) {
 				break
 			}
 			points++
-			w.now = w.now.Add(2 * time.Minute)
+			w.advance(2 * time.Minute)
 			for range 2 {
 				w.pass()
 			}

@@ -53,7 +53,7 @@ func TestAnyHistoryComesToRest(t *testing.T) {
 			"wish":           func(t *rapid.T) { h.wish(t) },
 			"feed":           func(t *rapid.T) { h.changeFeed(t) },
 			"time passes": func(t *rapid.T) {
-				h.now = h.now.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "minutes")) * time.Minute)
+				h.advance(time.Duration(rapid.IntRange(1, 100).Draw(t, "minutes")) * time.Minute)
 			},
 		})
 		h.rest(rt, rapid.SampledFrom([]time.Duration{16 * time.Minute, 25 * time.Hour}).Draw(rt, "between passes"))
@@ -130,7 +130,7 @@ func (h *history) deleteMany(t *rapid.T) {
 // wish has the operator say something.
 func (h *history) wish(t *rapid.T) {
 	many, one, stop, start := 1000, 1, true, false
-	at := h.now.Add(time.Millisecond)
+	at := h.now().Add(time.Millisecond)
 	wishes := map[string]replication.Directive{
 		"resync": {Resync: &at}, "retry": {Retry: &at}, "retry one": {Retry: &at, RetryOnly: []object.Ref{mustRef("/roles/a"), mustRef("/data/x")}},
 		"allow many": {AllowDeletes: &many}, "allow one": {AllowDeletes: &one}, "stop": {Stop: &stop}, "start": {Stop: &start},
@@ -138,9 +138,9 @@ func (h *history) wish(t *rapid.T) {
 	wish := wishes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start"}).Draw(t, "wish")]
 	h.direct(wish)
 	if wish.AllowDeletes != nil {
-		h.allowed = h.now
+		h.allowed = h.now()
 	}
-	h.now = h.now.Add(time.Second)
+	h.advance(time.Second)
 }
 
 // changeFeed lets the primary's feed vanish, come back or begin anew.
@@ -240,7 +240,7 @@ func (h *history) drawFate(t *rapid.T) fate {
 			h.edit("primary", "/data/x/1", body, false)
 		}
 	case "loses its lease":
-		f.event = func() { h.later(2 * time.Minute) }
+		f.event = func() { h.advance(2 * time.Minute) }
 	case "another passes":
 		f.event = func() {
 			h.keptAll = h.keptAll || h.world.pair.Prune == replication.PruneNone
@@ -272,9 +272,9 @@ func (h *history) begin(f fate) (*replication.Engine, context.Context) {
 // end forgets what befell a run, and lets the lease of a dead process end.
 func (h *history) end(f fate) {
 	h.event(0, nil)
-	h.now = h.now.Add(time.Minute)
+	h.advance(time.Minute)
 	if f.kind == "dies" {
-		h.now = h.now.Add(time.Minute)
+		h.advance(time.Minute)
 	}
 }
 

@@ -16,7 +16,7 @@ func (h *history) braked() func(*rapid.T) {
 	before := h.ours()
 	return func(t *rapid.T) {
 		st := h.record()
-		if h.now.Sub(h.allowed) < 2*time.Hour || limit == (replication.Limit{Percent: 100}) || st.Progress.Selected != selected {
+		if h.now().Sub(h.allowed) < 2*time.Hour || limit == (replication.Limit{Percent: 100}) || st.Progress.Selected != selected {
 			return
 		}
 		after, had, left := h.ours(), map[object.Kind]int{}, map[object.Kind]int{}

@@ -54,18 +54,7 @@ func newHistory(t testing.TB, rt *rapid.T) *history {
 func (h *history) engine() *replication.Engine {
 	e := h.world.engine()
 	e.Source, e.Target = spiedSource{spy{h, h.primary, true}, e.Source}, spiedTarget{spy{h, h.replica, false}, e.Target}
-	e.Now = func() time.Time {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return h.now
-	}
 	return e
-}
-
-func (h *history) later(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
 }
 
 // event lets something happen before the n-th call from now.
@@ -412,12 +401,12 @@ func (h *history) rest(t *rapid.T, between time.Duration) {
 	h.heal()
 	start, many := false, 1000
 	if h.keptAll { // what prune = "none" kept is left to compares by another rule
-		h.direct(replication.Directive{Resync: &h.now})
+		h.direct(replication.Directive{Resync: new(h.now())})
 	}
 	for round := 0; ; round++ {
-		h.now = h.now.Add(between)
-		h.direct(replication.Directive{Stop: &start, AllowDeletes: &many, Retry: &h.now})
-		h.now = h.now.Add(time.Second)
+		h.advance(between)
+		h.direct(replication.Directive{Stop: &start, AllowDeletes: &many, Retry: new(h.now())})
+		h.advance(time.Second)
 		writes := h.replica.Writes
 		h.before(t)
 		if _, err := h.engine().Pass(context.Background(), replication.PassOptions{Trigger: "test"}); err != nil {
@@ -425,9 +414,9 @@ func (h *history) rest(t *rapid.T, between time.Duration) {
 		}
 		h.ran(t, true)
 		want := h.differences()
-		h.now = h.now.Add(time.Second)
+		h.advance(time.Second)
 		h.direct(replication.Directive{AllowDeletes: &many})
-		h.now = h.now.Add(time.Second)
+		h.advance(time.Second)
 		h.before(t)
 		r, err := h.engine().Verify(context.Background(), replication.VerifyOptions{Trigger: "test", Repair: true})
 		if err != nil {

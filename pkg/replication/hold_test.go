@@ -39,13 +39,13 @@ func (w *world) run() replication.Run {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	return run
 }
 
 func (w *world) allow(n int) {
 	w.direct(replication.Directive{AllowDeletes: &n})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 }
 
 func (w *world) hold() replication.Hold {
@@ -77,7 +77,7 @@ func TestAMassDeletionIsHeldWhicheverWayItComes(t *testing.T) {
 						w.primary.Unset(p)
 					}
 					paths = paths[n:]
-					w.now = w.now.Add(-50 * time.Second) // passes within an hour
+					w.advance(-50 * time.Second) // passes within an hour
 					w.run()
 				}
 				if got := w.roles(); got < 100 || step == 200 && got != 200 {
@@ -89,7 +89,7 @@ func TestAMassDeletionIsHeldWhicheverWayItComes(t *testing.T) {
 				}
 				left := w.roles()
 				for range 5 { // nothing trickles out as time passes
-					w.now = w.now.Add(26 * time.Hour)
+					w.advance(26 * time.Hour)
 					w.run()
 				}
 				if got := w.roles(); got != left {
@@ -258,7 +258,7 @@ func TestItemsOfAHeldBagStayHeldWhenTheBagIsBack(t *testing.T) {
 				t.Fatalf("hold %+v", h)
 			}
 			w.primary.Set("/data/b/i00000", "x")
-			w.now = w.now.Add(2 * time.Hour) // the two that are left are within the limit by now
+			w.advance(2 * time.Hour) // the two that are left are within the limit by now
 			if compare {
 				w.pair.ReconcileEvery = time.Hour
 			}
@@ -289,7 +289,7 @@ func TestAnApprovalIsForItsNumberOnceAndForAnHour(t *testing.T) {
 			w.pair.CompareEvery = time.Second
 			w.run()
 			w.allow(1000) // last week's
-			w.now = w.now.Add(7 * 24 * time.Hour)
+			w.advance(7 * 24 * time.Hour)
 			empty(w)
 			w.run()
 			w.wantStatus(replication.Held)
@@ -428,7 +428,7 @@ func TestAHeldObjectThatComesBackMayFail(t *testing.T) {
 		t.Errorf("%d unsynced, hold %+v", p.Unsynced, p.Hold)
 	}
 	w.replica.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.run()
 	if p := w.record().Progress; p.Unsynced != 0 || w.replica.Snapshot()["/roles/web"] != w.primary.Snapshot()["/roles/web"] {
 		t.Errorf("%d unsynced after the replica took it", p.Unsynced)
@@ -457,7 +457,7 @@ func TestAHeldBagThatComesBackWithoutItsItemsIsListed(t *testing.T) {
 		t.Errorf("unsynced %+v, want the bag whose items could not be listed", u)
 	}
 	w.primary.Refuse = nil
-	w.now = w.now.Add(24 * time.Hour)
+	w.advance(24 * time.Hour)
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)

@@ -36,7 +36,7 @@ func TestADeletionIsHeldIfTheCreationBesideItFails(t *testing.T) {
 				}
 				return &replication.Error{Op: "write", Ref: ref, Class: replication.Rejected, Err: errors.New("the server refuses it")}
 			}
-			w.now = w.now.Add(2 * time.Minute)
+			w.advance(2 * time.Minute)
 			w.run()
 			if got := w.roles(); got != 3 {
 				t.Errorf("%d roles are left of 3, while none could be created", got)
@@ -48,7 +48,7 @@ func TestADeletionIsHeldIfTheCreationBesideItFails(t *testing.T) {
 
 			w.replica.Refuse = nil
 			w.allow(3)
-			w.now = w.now.Add(26 * time.Hour) // the creations are due again
+			w.advance(26 * time.Hour) // the creations are due again
 			w.run()
 			w.allow(3)
 			w.run()

@@ -32,11 +32,11 @@ func TestAHoldOfAnOlderVersionIsTakenUp(t *testing.T) {
 	}
 	st := w.record()
 	st.Progress.Status = replication.Held
-	st.Progress.Hold = &replication.Hold{At: w.now, Reason: "200 of 511 objects would be deleted", Deletes: 200}
-	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now, st.Progress); err != nil {
+	st.Progress.Hold = &replication.Hold{At: w.now(), Reason: "200 of 511 objects would be deleted", Deletes: 200}
+	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
 		t.Fatal(err)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	w.run()
 	if h := w.hold(); h.Deletes != 200 || h.Records != 200 || w.roles() != 200 {
 		t.Errorf("hold %+v", h)
@@ -45,11 +45,11 @@ func TestAHoldOfAnOlderVersionIsTakenUp(t *testing.T) {
 	// That of a verification left nothing to do for a pass.
 	w = mass(t)
 	st = w.record()
-	st.Progress.Status, st.Progress.Hold = replication.Held, &replication.Hold{At: w.now, Reason: "repairing", Deletes: 60}
-	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now, st.Progress); err != nil {
+	st.Progress.Status, st.Progress.Hold = replication.Held, &replication.Hold{At: w.now(), Reason: "repairing", Deletes: 60}
+	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
 		t.Fatal(err)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	w.run()
 	w.wantStatus(replication.Synced)
 }
@@ -117,7 +117,7 @@ func TestAnApprovalOutlivesABrokenPass(t *testing.T) {
 		t.Fatalf("%v, %d roles are left; want the pass to fail in the middle", err, w.roles())
 	}
 	w.replica.Refuse = nil
-	w.now = w.now.Add(30 * time.Minute)
+	w.advance(30 * time.Minute)
 	w.run()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)

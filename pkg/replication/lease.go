@@ -40,28 +40,28 @@ func (e *Engine) watch(ctx context.Context, fence int64, taken time.Time, o Pass
 	}
 	g.hard, g.kill = context.WithCancelCause(ctx)
 	g.stop, g.cancel = context.WithCancelCause(g.hard)
-	go g.run(e, fence, o)
+	soft, hard := deadlines(o.Deadline, e.Now(), e.Tuning.Margin)
+	go g.run(e, fence, o.Drain, soft, hard)
 	return g
 }
 
-func (g *guard) run(e *Engine, fence int64, o PassOptions) {
+func (g *guard) run(e *Engine, fence int64, drain <-chan struct{}, soft, hard *time.Timer) {
 	defer close(g.done)
+	defer soft.Stop()
+	defer hard.Stop()
 	ttl := e.Tuning.LeaseTTL
 	renew := time.NewTicker(min(ttl/4, 5*time.Second))
 	defer renew.Stop()
 	if fence == noLease {
 		renew.Stop()
 	}
-	soft, hard := deadlines(o.Deadline, e.Now(), e.Tuning.Margin)
-	defer soft.Stop()
-	defer hard.Stop()
 	for {
 		select {
 		case <-g.hard.Done():
 			return
-		case <-o.Drain:
+		case <-drain:
 			g.cancel(errDrained)
-			o.Drain = nil
+			drain = nil
 		case <-soft.C:
 			g.cancel(errDeadline)
 		case <-hard.C:

@@ -25,9 +25,9 @@ func TestItemsThatCouldNotBeListedAreLookedAtLater(t *testing.T) {
 				org = w.replica
 			}
 			org.Refuse = refuseOne("list", "/data/users", replication.Rejected)
-			w.direct(replication.Directive{Resync: &w.now})
+			w.direct(replication.Directive{Resync: new(w.now())})
 			w.pass()
-			w.now = w.now.Add(time.Hour)
+			w.advance(time.Hour)
 			if side == "primary" {
 				w.pass() // the retry fails too
 			}
@@ -36,7 +36,7 @@ func TestItemsThatCouldNotBeListedAreLookedAtLater(t *testing.T) {
 			}
 			w.wantStatus(replication.Retrying)
 			org.Refuse = nil
-			w.now = w.now.Add(12 * time.Hour)
+			w.advance(12 * time.Hour)
 			w.pass()
 			w.wantEqual()
 			w.wantStatus(replication.Synced)

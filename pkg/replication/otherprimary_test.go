@@ -23,7 +23,7 @@ func TestAnotherOrganizationIsHeldByItsOwnName(t *testing.T) {
 			w.primary = newWorld(t).primary
 			w.primary.ID, w.primary.NoFeed = "https://chef/organizations/o#two", !feed
 			w.primary.Set("/roles/other", "other")
-			w.now = w.now.Add(2 * time.Hour)
+			w.advance(2 * time.Hour)
 			w.replica.Writes = 0
 			w.wantOutcome(w.run(), replication.OutcomeHeld)
 			h := w.hold()
@@ -47,11 +47,11 @@ func TestAnotherOrganizationIsHeldByItsOwnName(t *testing.T) {
 			w.wantStatus(replication.Synced)
 
 			w.primary = wrong
-			w.now = w.now.Add(2 * time.Hour)
+			w.advance(2 * time.Hour)
 			w.run()
 			w.wantStatus(replication.Held)
 			w.direct(replication.Directive{AcceptPrimary: true})
-			w.now = w.now.Add(time.Second)
+			w.advance(time.Second)
 			run := w.run()
 			if run.Mode != "compare" || w.replica.Snapshot()["/roles/other"] == "" {
 				t.Errorf("%+v after it was accepted, want it compared", run)
@@ -59,7 +59,7 @@ func TestAnotherOrganizationIsHeldByItsOwnName(t *testing.T) {
 			if h := w.hold(); h.Primary != "" || h.Deletes == 0 {
 				t.Errorf("hold %+v, want the deletions held", h)
 			}
-			w.now = w.now.Add(3 * time.Hour)
+			w.advance(3 * time.Hour)
 			w.run()
 			w.allow(w.hold().Deletes)
 			w.run()
@@ -86,7 +86,7 @@ func TestAnApprovalIsNotForAnotherOrganization(t *testing.T) {
 		t.Errorf("hold %+v, %d writes", h, w.replica.Writes)
 	}
 	w.direct(replication.Directive{AcceptPrimary: true})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	w.run()
 	if h := w.hold(); h.Primary != "" || h.Deletes != len(w.replica.Snapshot())-1 {
 		t.Errorf("hold %+v after it was accepted", h)
@@ -100,7 +100,7 @@ func TestWithoutAGUIDDeletionsAreHeldAsUsual(t *testing.T) {
 	for _, p := range w.paths("/roles/") {
 		w.primary.Unset(p)
 	}
-	w.now = w.now.Add(2 * time.Hour)
+	w.advance(2 * time.Hour)
 	w.run()
 	if h := w.hold(); h.Primary != "" || h.Deletes != 200 {
 		t.Errorf("hold %+v", h)

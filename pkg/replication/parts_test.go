@@ -176,19 +176,19 @@ func TestAVerificationThatCanNotTellWhereItWasBeginsAnew(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	got, err := w.state.Acquire(t.Context(), pairID, "another", w.now, time.Minute)
+	got, err := w.state.Acquire(t.Context(), pairID, "another", w.now(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.Progress.Checking = &replication.Checking{Started: w.now.Add(-time.Hour), After: "damaged", Differ: 3}
-	if err := w.state.Commit(t.Context(), pairID, got.Lease.Fence, w.now, replication.Update{Progress: got.Progress}); err != nil {
+	got.Progress.Checking = &replication.Checking{Started: w.now().Add(-time.Hour), After: "damaged", Differ: 3}
+	if err := w.state.Commit(t.Context(), pairID, got.Lease.Fence, w.now(), replication.Update{Progress: got.Progress}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.state.Release(t.Context(), pairID, got.Lease.Fence); err != nil {
 		t.Fatal(err)
 	}
 	r, err := w.engine().Verify(t.Context(), replication.VerifyOptions{Trigger: replication.TriggerSchedule})
-	if p := w.record().Progress; err != nil || !r.Equal() || !p.LastVerified.Equal(w.now) || p.Checking != nil {
+	if p := w.record().Progress; err != nil || !r.Equal() || !p.LastVerified.Equal(w.now()) || p.Checking != nil {
 		t.Errorf("%+v, %v; progress %+v", r, err, p)
 	}
 }

@@ -28,7 +28,7 @@ func (w *world) breakOff(at string, o replication.PassOptions) {
 		w.t.Fatalf("the pass did not die at %s", at)
 	}
 	w.primary.Refuse = nil
-	w.now = w.now.Add(2 * time.Minute)
+	w.advance(2 * time.Minute)
 	if p := w.record().Progress; p.Work == nil || p.Work.After == "" {
 		w.t.Fatalf("no work is left: %+v", p)
 	}
@@ -43,7 +43,7 @@ func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
 	w.primary.Set("/roles/web", "changed")
 	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Transient)
 	w.pass()
-	w.now = w.unsynced()[0].NextTry.Add(-time.Second)
+	w.setClock(w.unsynced()[0].NextTry.Add(-time.Second))
 	var tried atomic.Int64
 	for _, org := range []*replicationtest.Org{w.primary, w.replica} {
 		org.Refuse = func(_ string, r object.Ref) error {
@@ -89,7 +89,7 @@ func TestDriftFoundDuringACompareOutlivesIt(t *testing.T) {
 	if r := w.verify(replication.VerifyOptions{}); len(r.Drift()) != 1 {
 		t.Fatalf("drift %v", r.Drift())
 	}
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	if run := w.pass(); run.Mode != "compare" || w.record().Progress.Work != nil {
 		t.Fatalf("%+v, want the compare to end", run)
 	}
@@ -148,7 +148,7 @@ func TestACompareIsAtFullPaceAgainAfterCrashes(t *testing.T) {
 		c := &replicationtest.Crasher{}
 		e.State = dying{e.State, ctx}
 		_, _ = e.Pass(c.Wrap(ctx, e), replication.PassOptions{})
-		w.now = w.now.Add(2 * time.Minute)
+		w.advance(2 * time.Minute)
 	}
 	w.replica.Refuse = nil
 	e, commits := w.engine(), 0

@@ -55,7 +55,7 @@ func TestARefusedKindBlocksThePairAndNotEachObject(t *testing.T) {
 	// While it goes on, it costs little: neither is the primary read again, nor each role tried.
 	for range 6 {
 		*asked, w.primary.Calls = 0, 0
-		w.now = w.now.Add(time.Hour)
+		w.advance(time.Hour)
 		if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); !errors.Is(err, replication.ErrMayNotCreate) {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestARefusedKindBlocksThePairAndNotEachObject(t *testing.T) {
 	}
 
 	w.replica.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantStatus(replication.Synced)
 	w.wantEqual()
@@ -89,7 +89,7 @@ func TestChangesOfOtherKindsGoOnWhileAKindIsRefused(t *testing.T) {
 		if !errors.Is(err, replication.ErrMayNotCreate) {
 			t.Fatal(err)
 		}
-		w.now = w.now.Add(time.Hour)
+		w.advance(time.Hour)
 		w.primary.Set("/environments/new", fmt.Sprint(i))
 	}
 	p := w.record().Progress
@@ -135,7 +135,7 @@ func TestItemsOfBagsThatAreThereGoOn(t *testing.T) {
 		t.Fatalf("error %v, %d requests for the bag and its items, on the replica: %v", err, asked, w.replica.Snapshot())
 	}
 	w.replica.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 }
@@ -153,7 +153,7 @@ func TestAServerThatGoesAwayAtAWriteIsNoCrash(t *testing.T) {
 		if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
 			t.Fatal("no error")
 		}
-		w.now = w.now.Add(time.Hour)
+		w.advance(time.Hour)
 	}
 	if u, p := w.unsynced(), w.record().Progress; len(u) > 0 || p.Work != nil && p.Work.Crashes > 0 {
 		t.Errorf("unsynced %+v, work %+v", u, p.Work)

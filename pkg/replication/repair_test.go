@@ -151,7 +151,7 @@ func TestAMassOfAdditionsIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 	}
 	many := 30
 	w.direct(replication.Directive{AllowDeletes: &many})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	if r := w.verify(repairing()); r.Outcome != replication.OutcomePartial {
 		t.Errorf("a repair before the pass that the approval is for: %s", r.Outcome)
 	}
@@ -242,7 +242,7 @@ func TestACrashDuringARepairConverges(t *testing.T) {
 						break
 					}
 					points++
-					w.now = w.now.Add(2 * time.Minute) // the lease of the dead process ends
+					w.advance(2 * time.Minute) // the lease of the dead process ends
 					w.primary.Set("/roles/web", "changed meanwhile")
 					w.pass()
 					if r := w.verify(repairing()); !r.Equal() {
@@ -293,14 +293,14 @@ func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
 				if g := w.record().Progress; g.Work == nil || len(g.Work.Intent) == 0 {
 					t.Fatalf("work %+v; want word of the deletion", g.Work)
 				}
-				w.now = w.now.Add(2 * time.Minute)
+				w.advance(2 * time.Minute)
 				w.pair.Prune = replication.PruneReplicated
 				w.die(8, true, replication.PassOptions{Full: full}) // once more, when the compare has begun
 				for range 2 {
 					if _, err := w.engine().Pass(context.Background(), replication.PassOptions{Full: full}); err != nil {
 						t.Fatal(err)
 					}
-					w.now = w.now.Add(time.Hour)
+					w.advance(time.Hour)
 				}
 				if w.replica.Snapshot()["/roles/own"] == "" {
 					t.Error("a role was deleted that replication never put there")
@@ -327,7 +327,7 @@ func TestAnObjectThatCannotBeRepairedHoldsUpNoOther(t *testing.T) {
 	}
 	w.wantStatus(replication.Retrying)
 	w.replica.Refuse = nil
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.replica.Unset("/roles/own")
 	w.wantEqual()
@@ -380,7 +380,7 @@ func TestAServerThatFailsDuringARepairChangesNothingForPasses(t *testing.T) {
 		t.Errorf("progress %+v", p)
 	}
 	w.replica.Refuse = nil
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	w.pass()
 	w.verify(repairing())
 	w.replica.Unset("/roles/own")

@@ -38,7 +38,7 @@ func TestAReplicaThatWasRebuiltEmptyIsFilledAgain(t *testing.T) {
 			w.replica.ID = "https://eu/organizations/acme#1"
 			w.pass()
 			w.rebuild("https://eu/organizations/acme#2")
-			w.now = w.now.Add(time.Hour)
+			w.advance(time.Hour)
 			run := w.pass()
 			w.wantEqual()
 			if p := w.record().Progress; run.Mode != "compare" || p.ReplicaNew.IsZero() || p.Drift != nil || p.Replica != w.replica.ID {
@@ -60,7 +60,7 @@ func TestARebuiltReplicaIsNotForgottenWhenTheCompareFails(t *testing.T) {
 	w.replica.ID = "https://eu/organizations/acme#1"
 	w.pass()
 	w.rebuild("https://eu/organizations/acme#2")
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.primary.Refuse = func(op string, _ object.Ref) error {
 		if op == "identity" || op == "list" {
 			return refused(replication.Unreachable)
@@ -71,7 +71,7 @@ func TestARebuiltReplicaIsNotForgottenWhenTheCompareFails(t *testing.T) {
 		if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
 			t.Fatal("no error from a primary that is down")
 		}
-		w.now = w.now.Add(time.Minute)
+		w.advance(time.Minute)
 	}
 	w.primary.Refuse = nil
 	w.pass()
@@ -89,7 +89,7 @@ func TestAReplicaThatIsReplacedDuringACompareIsComparedFromTheBeginning(t *testi
 		t.Fatal("no error")
 	}
 	w.rebuild("https://eu/organizations/acme#2")
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 }
@@ -107,11 +107,11 @@ func TestTheIdentityOfAReplicaIsLearntSilently(t *testing.T) {
 			w.replica.ID = ids[0]
 			w.pass()
 			w.replica.ID = ids[1]
-			w.now = w.now.Add(time.Hour)
+			w.advance(time.Hour)
 			if run := w.pass(); run.Mode != "" {
 				t.Errorf("run %+v, want a poll", run)
 			}
-			w.now = w.now.Add(time.Hour)
+			w.advance(time.Hour)
 			w.replica.ID = url + "#2"
 			run := w.pass()
 			if noGUID := ids[0] == ids[1]; (run.Mode == "") != noGUID {
@@ -154,9 +154,9 @@ func TestALostStateSaysWhatOnlyTheReplicaHas(t *testing.T) {
 	if p, err := plan.Preview(t.Context(), true); err != nil || p.Deletes() != 2 {
 		t.Errorf("plan %+v, %v", p, err)
 	}
-	now := w.now
+	now := w.now()
 	w.direct(replication.Directive{Resync: &now, Prune: true})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	if run := w.pass(); run.Counts.Deleted != 2 {
 		t.Errorf("run %+v", run)
 	}
@@ -164,9 +164,9 @@ func TestALostStateSaysWhatOnlyTheReplicaHas(t *testing.T) {
 	w.wantReplicaOnly(0)
 	// It was for once.
 	w.replica.Set("/roles/own", "own")
-	now = w.now
+	now = w.now()
 	w.direct(replication.Directive{Resync: &now})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	if run := w.pass(); run.Counts.Deleted != 0 {
 		t.Errorf("run %+v, want the replica's own role kept", run)
 	}
@@ -183,9 +183,9 @@ func TestOnesWordOrOnesHandEndsTheNoteOfTheReplicasOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := lost(t)
 			decide(w)
-			now := w.now
+			now := w.now()
 			w.direct(replication.Directive{Resync: &now})
-			w.now = w.now.Add(time.Second)
+			w.advance(time.Second)
 			w.pass()
 			w.wantReplicaOnly(0)
 		})
@@ -201,17 +201,17 @@ func TestAPruneIsHeldByTheBrake(t *testing.T) {
 	}
 	w.pass()
 	w.wantReplicaOnly(40)
-	now := w.now
+	now := w.now()
 	w.direct(replication.Directive{Resync: &now, Prune: true})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	run, _ := w.engine().Pass(t.Context(), replication.PassOptions{})
 	if held := w.record().Progress.Hold; held == nil || held.Deletes != 40 {
 		t.Fatalf("run %+v, hold %+v", run, held)
 	}
 	allow := 40
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	w.direct(replication.Directive{AllowDeletes: &allow})
-	w.now = w.now.Add(time.Second)
+	w.advance(time.Second)
 	w.pass()
 	w.wantEqual()
 	w.wantReplicaOnly(0)

@@ -31,7 +31,7 @@ func TestACompareDropsTheRecordOfWhatIsGoneFromBothSides(t *testing.T) {
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/own" {
 		t.Fatalf("unsynced %+v, want the role whose deletion had no answer", u)
 	}
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	if run := w.pass(); run.Mode != "compare" {
 		t.Fatalf("run %+v, want a compare", run)
 	}
@@ -90,7 +90,7 @@ func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
 				t.Fatalf("the replica holds %v, want the bag deleted", w.replica.Snapshot())
 			}
 			w.replica.Lose = nil
-			w.now = w.now.Add(2 * time.Minute)
+			w.advance(2 * time.Minute)
 			w.pass()
 			w.wantEqual()
 			w.wantStatus(replication.Synced)
@@ -137,7 +137,7 @@ func TestABagThatItsItemMadeIsDeletedWithTheOther(t *testing.T) {
 			}
 			w.replica.Refuse, w.replica.Lose = nil, nil
 			w.primary.Unset("/data/new")
-			w.now = w.now.Add(2 * time.Hour)
+			w.advance(2 * time.Hour)
 			w.pass()
 			w.wantEqual()
 		})
@@ -158,7 +158,7 @@ func TestAVerificationUnderAnotherSelectionHidesNoUnsyncedObject(t *testing.T) {
 		t.Errorf("%d unsynced objects, next try %s; want the role counted", p.Unsynced, p.NextRetry)
 	}
 	w.pair.Selection = replication.Selection{}
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
@@ -183,11 +183,11 @@ func TestACompareThatGoesOnKeepsTheListingThatFailed(t *testing.T) {
 	}
 	_, _ = e.Pass(ctx, replication.PassOptions{})
 	w.primary.Refuse, w.replica.Refuse = nil, nil
-	w.now = w.now.Add(2 * time.Minute)
+	w.advance(2 * time.Minute)
 	if run := w.pass(); run.Mode != "compare" || len(w.unsynced()) != 1 {
 		t.Fatalf("run %+v, unsynced %+v; want the compare ended and the roles' listing kept", run, w.unsynced())
 	}
-	w.now = w.now.Add(time.Hour)
+	w.advance(time.Hour)
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
@@ -209,7 +209,7 @@ func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
 					if len(w.unsynced()) != 1 || w.replica.Snapshot()[last] != "" {
 						t.Fatalf("unsynced %+v, want %s", w.unsynced(), listing)
 					}
-					w.now = w.now.Add(time.Hour)
+					w.advance(time.Hour)
 					died, where := w.die(n, after, replication.PassOptions{})
 					if !died {
 						break
@@ -255,7 +255,7 @@ func TestWhatWasAtWorkWithAnObjectThatKillsIsDone(t *testing.T) {
 				} else {
 					_, _ = e.Pass(ctx, replication.PassOptions{})
 				}
-				w.now = w.now.Add(2 * time.Minute)
+				w.advance(2 * time.Minute)
 			}
 			w.replica.Refuse = nil
 			if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/base" {

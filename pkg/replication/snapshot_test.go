@@ -70,7 +70,7 @@ func (w *world) atRest(f *scannedFeed) {
 		f.scan()
 		calls++ // for the rows
 		w.passBy(f)
-		w.now = w.now.Add(-59 * time.Second) // nothing is due for another try
+		w.advance(-59 * time.Second) // nothing is due for another try
 	}
 	if r, c := f.snapshotReads, w.primary.Calls+w.replica.Calls; r != reads || c != calls {
 		w.t.Errorf("five idle polls read the snapshot %d times, and asked the servers %d times", r-reads, c-calls)
@@ -189,7 +189,7 @@ func TestAHeldDeletionMakesNoWork(t *testing.T) {
 		if run, err := e.Pass(t.Context(), replication.PassOptions{}); err != nil {
 			t.Fatalf("%+v, %v", run, err)
 		}
-		w.now = w.now.Add(time.Minute)
+		w.advance(time.Minute)
 	}
 	all := w.primary.Snapshot()
 	for path := range all {

@@ -48,8 +48,8 @@ func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
 				run, _ := w.engine().Pass(context.Background(), o)
 				w.wantOutcome(run, c.outcome)
 				p := w.record().Progress
-				if !p.LastSuccess.Equal(before) || !p.LastAttempt.Equal(w.now) {
-					t.Errorf("last success %s, last attempt %s; want them %s and %s", p.LastSuccess, p.LastAttempt, before, w.now)
+				if !p.LastSuccess.Equal(before) || !p.LastAttempt.Equal(w.now()) {
+					t.Errorf("last success %s, last attempt %s; want them %s and %s", p.LastSuccess, p.LastAttempt, before, w.now())
 				}
 			})
 		})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -127,7 +128,7 @@ func TestALeaseIsTakenOverByOneProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		var err error
-		if faster, err = w.state.Acquire(t.Context(), pairID, "faster", w.now, time.Minute); err != nil {
+		if faster, err = w.state.Acquire(t.Context(), pairID, "faster", w.now(), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		return true
@@ -154,7 +155,7 @@ func TestAuditLeaseFromTheFuture(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.fill()
-			held, err := w.state.Acquire(t.Context(), pairID, "other", w.now.Add(c.expires-time.Minute), time.Minute)
+			held, err := w.state.Acquire(t.Context(), pairID, "other", w.now().Add(c.expires-time.Minute), time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +168,7 @@ func TestAuditLeaseFromTheFuture(t *testing.T) {
 				return
 			}
 			w.wantEqual()
-			if err := w.state.Commit(t.Context(), pairID, held.Lease.Fence, w.now, replication.Update{}); !errors.Is(err, replication.ErrFenced) {
+			if err := w.state.Commit(t.Context(), pairID, held.Lease.Fence, w.now(), replication.Update{}); !errors.Is(err, replication.ErrFenced) {
 				t.Errorf("a write of the old holder: %v, want it refused", err)
 			}
 		})
@@ -182,14 +183,17 @@ func TestALeaseEndsByTheWallClock(t *testing.T) {
 	for i := range 20 {
 		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
 	}
-	start, suspended := time.Now(), false
+	start := time.Now()
+	var suspended atomic.Bool
 	w.replica.Lose = func(string, object.Ref) error {
-		suspended = suspended || w.replica.Writes == 10
+		if w.replica.Writes == 10 {
+			suspended.Store(true)
+		}
 		return nil
 	}
 	e := w.engine()
 	e.Now = func() time.Time {
-		if suspended {
+		if suspended.Load() {
 			return sleptAnHour(start)
 		}
 		return start

@@ -190,7 +190,7 @@ func TestAProcessSuspendedBeyondItsLeaseBeginsNoWrite(t *testing.T) {
 	}
 	w.replica.Lose = func(string, object.Ref) error {
 		if w.replica.Writes == 10 {
-			w.now = w.now.Add(time.Hour)
+			w.advance(time.Hour)
 		}
 		return nil
 	}

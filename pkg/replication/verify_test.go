@@ -22,7 +22,7 @@ func (w *world) verify(o replication.VerifyOptions) replication.Report {
 	if err != nil {
 		w.t.Fatalf("verify: %v", err)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	return r
 }
 
@@ -106,7 +106,7 @@ func TestLastVerifiedMovesOnlyWhenBothSidesWereReadAndEqual(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	began := w.now
+	began := w.now()
 	if r := w.verify(replication.VerifyOptions{}); !r.Equal() || r.Outcome != replication.OutcomeDone {
 		t.Fatalf("report %+v, want equal", r)
 	}
@@ -128,7 +128,7 @@ func TestLastVerifiedMovesOnlyWhenBothSidesWereReadAndEqual(t *testing.T) {
 		},
 	} {
 		differ()
-		at := w.now
+		at := w.now()
 		r := w.verify(replication.VerifyOptions{})
 		p := w.record().Progress
 		if r.Equal() || !p.LastVerified.Equal(began) || !p.LastCheck.Equal(at) {
@@ -159,7 +159,7 @@ func refuseOne(op, path string, class replication.Class) func(string, object.Ref
 func TestDriftThatIsGoneIsForgotten(t *testing.T) {
 	for name, mend := range map[string]func(*world){
 		"the next verification finds none": func(w *world) { w.replica.Set("/roles/web", "web"); w.verify(replication.VerifyOptions{}) },
-		"a resync repairs it":              func(w *world) { w.direct(replication.Directive{Resync: &w.now}); w.pass() },
+		"a resync repairs it":              func(w *world) { w.direct(replication.Directive{Resync: new(w.now())}); w.pass() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -191,7 +191,7 @@ func TestAVerificationThatFailsKeepsTheDriftThatIsRecorded(t *testing.T) {
 	e.State = &interloper{State: w.state, work: func() {
 		w.primary.Set("/roles/base", "changed")
 		w.pass()
-		w.now = w.now.Add(-time.Minute) // it took no time: the lease that is taken now holds
+		w.advance(-time.Minute) // it took no time: the lease that is taken now holds
 		w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
 	}}
 	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
@@ -266,7 +266,7 @@ func TestTheEndOfAPassIsNoDrift(t *testing.T) {
 	w.primary.Set("/roles/web", "web")
 	w.pass()
 	ctx := context.Background()
-	other, err := w.state.Acquire(ctx, pairID, "another", w.now, time.Minute)
+	other, err := w.state.Acquire(ctx, pairID, "another", w.now(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestTheEndOfAPassIsNoDrift(t *testing.T) {
 		w.primary.Set("/roles/web", "changed")
 		w.replica.Set("/roles/web", "changed")
 		applied := map[object.Ref]string{mustRef("/roles/web"): w.primary.Snapshot()["/roles/web"]}
-		if err := w.state.Commit(ctx, pairID, other.Lease.Fence, w.now, replication.Update{Progress: other.Progress, Applied: applied}); err != nil {
+		if err := w.state.Commit(ctx, pairID, other.Lease.Fence, w.now(), replication.Update{Progress: other.Progress, Applied: applied}); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.state.Release(ctx, pairID, other.Lease.Fence); err != nil {
@@ -342,7 +342,7 @@ func TestUnderTheLeaseOfAnotherNothingIsCalledDrift(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.replica.Set("/roles/web", "perhaps just written by the other")
-	if _, err := w.state.Acquire(context.Background(), pairID, "another", w.now, time.Minute); err != nil {
+	if _, err := w.state.Acquire(context.Background(), pairID, "another", w.now(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	before := w.record()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ type world struct {
 	primary, replica *replicationtest.Org
 	state            *replicationtest.State
 	stage            *replicationtest.Stage
-	now              time.Time
+	clock            clock
 	pair             replication.Pair
 	tuning           replication.Tuning
 	processes        int
@@ -31,9 +32,33 @@ func newWorld(t testing.TB) *world {
 	return &world{
 		t: t, primary: replicationtest.NewOrg("primary"), replica: replicationtest.NewOrg("replica"),
 		state: replicationtest.NewState(), stage: &replicationtest.Stage{},
-		now:  time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		pair: replication.Pair{ID: pairID, SourceOrg: "engineering", Space: "s", Interval: time.Minute, CompareEvery: 15 * time.Minute},
+		clock: clock{t: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		pair:  replication.Pair{ID: pairID, SourceOrg: "engineering", Space: "s", Interval: time.Minute, CompareEvery: 15 * time.Minute},
 	}
+}
+
+// clock is a clock that only the test moves. An engine reads it from several goroutines.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (w *world) now() time.Time {
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
+	return w.clock.t
+}
+
+func (w *world) setClock(t time.Time) {
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
+	w.clock.t = t
+}
+
+func (w *world) advance(d time.Duration) {
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
+	w.clock.t = w.clock.t.Add(d)
 }
 
 // engine makes an engine as a process of its own.
@@ -41,7 +66,7 @@ func (w *world) engine() *replication.Engine {
 	w.processes++
 	return &replication.Engine{
 		Pair: w.pair, Feed: w.primary, Source: w.primary, Target: w.replica, Stage: w.stage, State: w.state,
-		Now: func() time.Time { return w.now }, Owner: fmt.Sprintf("process-%d", w.processes), Tuning: w.tuning,
+		Now: w.now, Owner: fmt.Sprintf("process-%d", w.processes), Tuning: w.tuning,
 	}
 }
 
@@ -52,7 +77,7 @@ func (w *world) pass() replication.Run {
 	if err != nil {
 		w.t.Fatalf("pass: %v", err)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.advance(time.Minute)
 	return run
 }
 
@@ -101,7 +126,7 @@ func (w *world) unsynced() []replication.Unsynced {
 
 func (w *world) direct(d replication.Directive) {
 	w.t.Helper()
-	d.At = w.now
+	d.At = w.now()
 	if err := w.state.Direct(context.Background(), pairID, d); err != nil {
 		w.t.Fatal(err)
 	}
