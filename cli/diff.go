@@ -16,6 +16,7 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/passes"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -31,9 +32,9 @@ type diffRow struct {
 	replication.Difference                    // its letter is ? where an object could not be read
 	Diff                   string             `json:"diff,omitempty"` // unified; absent with --name-status
 	// Why the object, or its content, could not be read, in the words of Unsynced.
-	Class  replication.Class `json:"class,omitempty"`
-	Reason string            `json:"reason,omitempty"`
-	Hint   string            `json:"hint,omitempty"`
+	Class  fault.Class `json:"class,omitempty"`
+	Reason string      `json:"reason,omitempty"`
+	Hint   string      `json:"hint,omitempty"`
 }
 
 func newDiffCmd(env *cmdline.Env) *cobra.Command {
@@ -182,7 +183,7 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 	}
 	diff, err := contentdiff.Unified(d.Ref, replica, primary, f.showValues)
 	if err != nil {
-		return row.asUnreadable(&replication.Error{Op: "compare", Class: replication.Rejected, Err: err}), nil
+		return row.asUnreadable(&fault.Error{Op: "compare", Class: fault.Rejected, Err: err}), nil
 	}
 	if row.Letter == "M" && d.Letter == "" && diff == "" {
 		row.Letter = "" // equal
@@ -196,17 +197,17 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 // asUnreadable says why a row's object could not be read.
 func (r diffRow) asUnreadable(err error) diffRow {
 	r.Letter = cmp.Or(r.Letter, differences.LetterUnreadable)
-	r.Class, r.Reason, r.Hint = replication.ClassOf(err), err.Error(), exit.Hint(err)
+	r.Class, r.Reason, r.Hint = fault.ClassOf(err), err.Error(), exit.Hint(err)
 	return r
 }
 
 // concernsObject reports whether an error is about one object only. What may be an error of the
 // whole server is decided by another request, as in a pass.
 func concernsObject(ctx context.Context, side replication.Reader, err error) bool {
-	switch replication.ClassOf(err) {
-	case replication.Rejected, replication.Degraded:
+	switch fault.ClassOf(err) {
+	case fault.Rejected, fault.Forbidden, fault.Degraded:
 		return true
-	case replication.Local:
+	case fault.Local:
 		return false
 	}
 	if ctx.Err() != nil {
@@ -232,7 +233,7 @@ func readBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte
 		return readBag(ctx, r, ref)
 	}
 	o, err := r.Get(ctx, ref)
-	if replication.IsAbsent(err) {
+	if fault.IsAbsent(err) {
 		return nil, nil
 	}
 	return o.Body, err

@@ -26,6 +26,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/cloudtest"
 	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/dynamo"
 )
@@ -166,19 +167,19 @@ func (d *deployment) function(ts *testscript.TestScript, broken bool) {
 		engine, err := fleet.Engine(ctx, pairs[0])
 		switch {
 		case err != nil:
-			return cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err), Class: replication.ClassOf(err)}, nil
+			return cloud.SyncResult{Error: err.Error(), Hint: fault.HintOf(err), Class: fault.ClassOf(err)}, nil
 		case event.Task == cloud.TaskDoctor:
 			return cloud.SyncResult{Checks: []cloud.Check{{Name: "primary", Status: cloud.CheckFailed, Detail: "no route", Hint: "open the firewall"}}}, nil
 		case event.Task == cloud.TaskVerify:
 			report, err := engine.Verify(ctx, replication.VerifyOptions{Trigger: event.Trigger})
 			if err != nil {
-				return cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err), Class: replication.ClassOf(err)}, nil
+				return cloud.SyncResult{Error: err.Error(), Hint: fault.HintOf(err), Class: fault.ClassOf(err)}, nil
 			}
 			return cloud.SyncResult{Equal: aws.Bool(report.Equal()), Differ: len(report.Differences)}, nil
 		}
 		run, err := engine.Pass(ctx, replication.PassOptions{Trigger: event.Trigger, Full: event.Full})
 		if err != nil {
-			return cloud.SyncResult{Run: &run, Error: err.Error(), Hint: replication.HintOf(err), Class: replication.ClassOf(err)}, nil
+			return cloud.SyncResult{Run: &run, Error: err.Error(), Hint: fault.HintOf(err), Class: fault.ClassOf(err)}, nil
 		}
 		return cloud.SyncResult{Run: &run}, nil
 	})

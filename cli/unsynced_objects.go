@@ -15,6 +15,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -179,7 +180,7 @@ func emitUnsynced(env *cmdline.Env, rows []unsyncedRow) error {
 }
 
 // isHeld reports whether the row is of a deletion that waits for approval.
-func (r unsyncedRow) isHeld() bool { return r.Class == replication.DeletionHeld }
+func (r unsyncedRow) isHeld() bool { return r.Class == fault.DeletionHeld }
 
 // approvalHints are what approves the held deletions among the rows.
 func approvalHints(rows []unsyncedRow) (list []string) {

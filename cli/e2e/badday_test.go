@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -72,7 +73,7 @@ func TestABadDayOfAWholeServer(t *testing.T) {
 			if err == nil || run.Outcome != replication.OutcomeFailed {
 				t.Fatalf("outcome %s, %v; want a failure", run.Outcome, err)
 			}
-			text := err.Error() + " " + replication.HintOf(err)
+			text := err.Error() + " " + fault.HintOf(err)
 			for _, want := range day.says {
 				if !strings.Contains(strings.ToLower(text), strings.ToLower(want)) {
 					t.Errorf("%q doesn't say %q", text, want)

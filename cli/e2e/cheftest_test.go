@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -93,7 +94,7 @@ func TestFilesThatAnOldReplicaCannotHoldAreNamed(t *testing.T) {
 	}
 	mustLeaveIt()
 	st, u := r.record()
-	if len(u) != 1 || u[0].Class != replication.Degraded || st.Status() != replication.Retrying {
+	if len(u) != 1 || u[0].Class != fault.Degraded || st.Status() != replication.Retrying {
 		t.Fatalf("status %s, unsynced %+v; want the cookbook named as degraded", st.Status(), u)
 	}
 	if r.replica.org.Snapshot()["/cookbooks/modern/1.0.0"] == "" {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -134,7 +135,7 @@ func TestAServerWithoutPoliciesIsNotAnEmptyOne(t *testing.T) {
 					t.Errorf("unsynced %+v, want the three kinds", u)
 				}
 				for _, x := range u {
-					if x.Class != replication.Unserved || !x.Ref.IsListing() || !strings.Contains(x.Hint, "out of kinds") {
+					if x.Class != fault.Unserved || !x.Ref.IsListing() || !strings.Contains(x.Hint, "out of kinds") {
 						t.Errorf("unsynced %+v, want a kind that is not served and what to do", x)
 					}
 				}
@@ -159,7 +160,7 @@ func TestAGoiardiPrimaryHasNoPolicies(t *testing.T) {
 	before := len(r.replica.org.Snapshot())
 	run, err := r.full()
 	_, u := r.record()
-	if err != nil || run.Outcome != replication.OutcomePartial || run.Left != 3 || len(u) != 3 || u[0].Class != replication.Unserved {
+	if err != nil || run.Outcome != replication.OutcomePartial || run.Left != 3 || len(u) != 3 || u[0].Class != fault.Unserved {
 		t.Errorf("outcome %s, %v, unsynced %+v", run.Outcome, err, u)
 	}
 	if after := len(r.replica.org.Snapshot()); after < before {

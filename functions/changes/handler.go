@@ -13,7 +13,7 @@ import (
 	"chefsync/functions/internal/metrics"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // Handler answers cloud.ChangesEvents. Make it with New.
@@ -38,7 +38,7 @@ func (h *Handler) Handle(ctx context.Context, event cloud.ChangesEvent) (cloud.C
 	}
 	fleet, err := h.source(ctx, org)
 	if err != nil {
-		h.Log.Error("the organization can't be scanned", "source", org, "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("the organization can't be scanned", "source", org, "error", err.Error(), "hint", fault.HintOf(err))
 		return result, err
 	}
 	whole := ctx
@@ -76,7 +76,7 @@ func (h *Handler) Handle(ctx context.Context, event cloud.ChangesEvent) (cloud.C
 func (h *Handler) scanned(result cloud.ChangesResult, err error) cloud.ChangesResult {
 	result.Ended = h.Now().UTC()
 	if err != nil {
-		result.Error, result.Hint = err.Error(), replication.HintOf(err)
+		result.Error, result.Hint = err.Error(), fault.HintOf(err)
 		h.Log.Error("the scan failed", "source", result.Source, "error", result.Error, "hint", result.Hint)
 	}
 	return result

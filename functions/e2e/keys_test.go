@@ -6,6 +6,7 @@ import (
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -53,8 +54,8 @@ func TestTroubleOfAWSIsNoWrongKey(t *testing.T) {
 			r.aws.Refuse("GetSecretValue", code)
 			answer, _ := r.invoke(r.event())
 			progress := r.record().Progress
-			if answer.Class != replication.Transient || progress.Status != replication.Retrying || progress.LastError == nil ||
-				progress.LastError.Class != replication.Transient || strings.Contains(progress.LastError.Hint, "prepare-org") {
+			if answer.Class != fault.Transient || progress.Status != replication.Retrying || progress.LastError == nil ||
+				progress.LastError.Class != fault.Transient || strings.Contains(progress.LastError.Hint, "prepare-org") {
 				t.Errorf("the answer: %+v\nthe record: %+v, %+v", answer, progress, progress.LastError)
 			}
 			if e := progress.LastError; e != nil && (strings.Contains(e.Message, "RequestID") || strings.Count(e.Message, "chef-sync/") != 1 || !strings.Contains(e.Message, code)) {

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-lambda-go/cfn"
 
 	"chefsync/pkg/config"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // physicalID is that of the configuration, whatever it says: another id would
@@ -25,7 +25,7 @@ func (h *Handler) configure(ctx context.Context, event cfn.Event) (id string, da
 	bucket, _ := event.ResourceProperties["Bucket"].(string)
 	key, _ := event.ResourceProperties["Key"].(string)
 	if err := h.adopt(ctx, bucket, key); err != nil {
-		h.Log.Error("the configuration is refused; nothing was changed", "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("the configuration is refused; nothing was changed", "error", err.Error(), "hint", fault.HintOf(err))
 		return physicalID, nil, err
 	}
 	fleet, err := h.Fleet(ctx, true)
@@ -68,7 +68,7 @@ func (h *Handler) emptyBucket(ctx context.Context, arn string) error {
 	}
 	deleted, err := h.Backend.EmptyBucket(ctx, arn)
 	if err != nil {
-		h.Log.Error("the bucket can't be emptied", "deleted", deleted, "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("the bucket can't be emptied", "deleted", deleted, "error", err.Error(), "hint", fault.HintOf(err))
 		return err
 	}
 	h.Log.Info("the stack is being removed; its bucket is empty", "deleted", deleted)

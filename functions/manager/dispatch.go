@@ -11,7 +11,7 @@ import (
 	"chefsync/functions/internal/invoke"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 const (
@@ -46,7 +46,7 @@ func (h *Handler) dispatch(ctx context.Context, fleet *assembly.Fleet, f facts, 
 	s.Synced = len(events) - s.Scanned
 	err := h.send(ctx, events)
 	if err != nil {
-		h.Log.Error("not all that is due was started; the next turn does it", "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("not all that is due was started; the next turn does it", "error", err.Error(), "hint", fault.HintOf(err))
 	}
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"chefsync/functions/internal/invoke"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
@@ -87,13 +88,13 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (any, error) 
 func (h *Handler) turn(ctx context.Context, dispatch bool) (Summary, error) {
 	fleet, err := h.Fleet(ctx, true)
 	if err != nil {
-		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", fault.HintOf(err))
 		return Summary{}, err
 	}
 	s := Summary{Pairs: len(fleet.Pairs())}
 	f, err := h.read(ctx, fleet)
 	if err != nil {
-		h.Log.Error("the records can't be read", "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("the records can't be read", "error", err.Error(), "hint", fault.HintOf(err))
 	}
 	failed := []error{err}
 	if f.records != nil && dispatch {

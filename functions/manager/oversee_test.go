@@ -9,6 +9,7 @@ import (
 
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -159,7 +160,7 @@ func TestPairsThatWaitForAPersonAreOneMetric(t *testing.T) {
 	pairs := []config.PairConfig{pair("held"), pair("blocked"), pair("well")}
 	records := map[replication.PairID]replication.PairState{
 		pairs[0].ID: {Progress: replication.Progress{Status: replication.Held, Hold: &replication.Hold{}}},
-		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked, LastAttempt: noon(), LastError: &replication.Failure{At: noon(), Class: replication.Denied}}},
+		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked, LastAttempt: noon(), LastError: &replication.Failure{At: noon(), Class: fault.Denied}}},
 		pairs[2].ID: {Progress: replication.Progress{Status: replication.Synced}},
 	}
 	if got := oversee(pairs, records, nil, nil, patience(), noon()).metrics()["Waiting"].Number; got != 2 {

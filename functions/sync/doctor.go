@@ -16,8 +16,8 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/prepare"
-	"chefsync/pkg/replication"
 )
 
 // patience is how long a doctor waits for a server.
@@ -106,7 +106,7 @@ func check(name, fine string, err error) cloud.Check {
 	if err == nil {
 		return cloud.Check{Name: name, Status: cloud.CheckOK, Detail: fine}
 	}
-	c := cloud.Check{Name: name, Status: cloud.CheckFailed, Detail: err.Error(), Hint: replication.HintOf(err)}
+	c := cloud.Check{Name: name, Status: cloud.CheckFailed, Detail: err.Error(), Hint: fault.HintOf(err)}
 	var answer *chef.Error
 	if errors.As(err, &answer) {
 		c.Hint = answer.Hint

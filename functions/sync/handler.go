@@ -14,6 +14,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -37,7 +38,7 @@ func (h *Handler) Handle(ctx context.Context, event cloud.SyncEvent) (cloud.Sync
 		h.Log.Warn("an event for a pair that isn't configured", "pair", event.Pair.String())
 		return cloud.SyncResult{Error: err.Error(), Hint: "add the organization to the configuration and deploy it"}, nil
 	case err != nil:
-		h.Log.Error("the configuration can't be used", "pair", event.Pair.String(), "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("the configuration can't be used", "pair", event.Pair.String(), "error", err.Error(), "hint", fault.HintOf(err))
 		return cloud.SyncResult{}, err
 	}
 	switch event.Task {
@@ -127,10 +128,10 @@ func (h *Handler) passes(ctx context.Context, fleet *assembly.Fleet, engine *rep
 // again next time. The failure is in the table unless the table itself is the
 // trouble.
 func (h *Handler) unable(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, err error) (cloud.SyncResult, error) {
-	if replication.ClassOf(err) == replication.Denied {
+	if fault.ClassOf(err) == fault.Denied {
 		fleet.Forget()
 	}
-	result := cloud.SyncResult{Error: err.Error(), Hint: replication.HintOf(err), Class: replication.ClassOf(err)}
+	result := cloud.SyncResult{Error: err.Error(), Hint: fault.HintOf(err), Class: fault.ClassOf(err)}
 	readable, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	state, stateErr := fleet.State(readable)
@@ -172,7 +173,7 @@ func (h *Handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config
 	log := h.Log.With("pair", pair.ID.String())
 	engine, err := fleet.Engine(ctx, pair)
 	if err != nil {
-		log.Warn("verification failed", "error", err.Error(), "hint", replication.HintOf(err))
+		log.Warn("verification failed", "error", err.Error(), "hint", fault.HintOf(err))
 		return h.unable(ctx, fleet, pair, err)
 	}
 	options := replication.VerifyOptions{Trigger: cmp.Or(trigger, cloud.TriggerManual), Repair: pair.Drift == replication.DriftRepair}
@@ -187,7 +188,7 @@ func (h *Handler) verify(ctx context.Context, fleet *assembly.Fleet, pair config
 		return h.unable(ctx, fleet, pair, err)
 	}
 	if err != nil {
-		log.Warn("verification failed", "error", err.Error(), "hint", replication.HintOf(err))
+		log.Warn("verification failed", "error", err.Error(), "hint", fault.HintOf(err))
 		return h.unable(ctx, fleet, pair, err)
 	}
 	partial := report.Outcome == replication.OutcomePartial

@@ -6,7 +6,7 @@ import (
 
 	"chefsync/functions/internal/environment"
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // probe records whether each server of the configuration answers: this function is
@@ -15,7 +15,7 @@ import (
 func (h *Handler) probe(ctx context.Context) (cloud.SyncResult, error) {
 	fleet, err := h.Fleet(ctx, false)
 	if err != nil {
-		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", fault.HintOf(err))
 		return cloud.SyncResult{}, err
 	}
 	limited, cancel := environment.Within(ctx)

@@ -20,8 +20,8 @@ import (
 	"chefsync/functions/internal/metrics"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/collector"
-	"chefsync/pkg/replication"
 )
 
 // Handler answers requests to the function's URL. Make it with New. An environment has
@@ -51,7 +51,7 @@ func (h *Handler) Handle(ctx context.Context, event events.LambdaFunctionURLRequ
 	}
 	web, err := h.handler(ctx)
 	if err != nil {
-		h.Log.Error("requests can't be answered", "error", err.Error(), "hint", replication.HintOf(err))
+		h.Log.Error("requests can't be answered", "error", err.Error(), "hint", fault.HintOf(err))
 		return events.LambdaFunctionURLResponse{}, err
 	}
 	h.changed = map[string]bool{}

@@ -30,6 +30,7 @@ const (
 func arrows() map[string][]string {
 	const (
 		object      = "pkg/object"
+		fault       = "pkg/fault"
 		canonical   = "pkg/object/canonical"
 		replication = "pkg/replication"
 		chef        = "pkg/chef"
@@ -48,53 +49,54 @@ func arrows() map[string][]string {
 		// The heart and what is as pure: the standard library only.
 		canonical:   {},
 		object:      {canonical},
-		replication: {object, sync},
+		fault:       {object},
+		replication: {object, fault, sync},
 		health:      {},
-		chef:        {},
+		chef:        {object, fault},
 
 		// Adapters. None imports another.
-		"pkg/config":   {object, replication, "github.com/pelletier/go-toml/v2"},
-		"pkg/endpoint": {chef, canonical, object, replication},
-		"pkg/feed":     {chef, object, replication},
-		"pkg/prepare":  {chef, object, replication},
-		"pkg/stage":    {replication},
+		"pkg/config":   {object, fault, replication, "github.com/pelletier/go-toml/v2"},
+		"pkg/endpoint": {chef, canonical, object, fault, replication},
+		"pkg/feed":     {chef, object, fault, replication},
+		"pkg/prepare":  {chef, object, fault},
+		"pkg/stage":    {fault, replication},
 		// What all that is recorded makes of a pair.
-		"pkg/status": {object, replication, journal, health},
+		"pkg/status": {object, fault, replication, journal, health},
 
 		// What is kept: the records, and the two stores of items that they are in.
-		store:              {object, replication, journal, health},
-		"pkg/store/sqlite": {object, replication, journal, health, store, "modernc.org/sqlite"},
-		"pkg/store/dynamo": {replication, store, awserr, aws, smithy},
+		store:              {object, fault, replication, journal, health},
+		"pkg/store/sqlite": {object, fault, replication, journal, health, store, "modernc.org/sqlite"},
+		"pkg/store/dynamo": {fault, store, awserr, aws, smithy},
 		// What the previous version kept in a table.
 		"pkg/store/dynamo/previous": {object, replication, journal, health, store, aws},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
-		journal:              {object, replication},
-		"pkg/feed/scan":      {object, replication, journal, sync},
+		journal:              {object, fault, replication},
+		"pkg/feed/scan":      {object, fault, replication, journal, sync},
 		"pkg/feed/collector": {chef, object, journal},
 		"pkg/feed/serve":     {chef, journal},
 
 		// The same on AWS.
-		"pkg/stage/s3stage":  {replication, awserr, aws, smithy},
-		cloud:                {replication},
-		"pkg/store/transfer": {object, replication},
-		"pkg/cloud/awserr":   {replication, smithy},
-		"pkg/secret":         {replication, awserr, aws},
+		"pkg/stage/s3stage":  {fault, replication, awserr, aws, smithy},
+		cloud:                {fault, replication},
+		"pkg/store/transfer": {object, fault, replication},
+		"pkg/cloud/awserr":   {fault, smithy},
+		"pkg/secret":         {fault, awserr, aws},
 
 		// The one wiring that all main programs share.
-		assembly: {object, replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
-		onaws:    {assembly, replication, journal, health, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", store, "pkg/store/dynamo", "pkg/store/dynamo/previous", aws, smithy},
+		assembly: {object, fault, replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
+		onaws:    {assembly, fault, replication, journal, health, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", store, "pkg/store/dynamo", "pkg/store/dynamo/previous", aws, smithy},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},
 		"pkg/chef/cheftest":               {},
 		"pkg/chef/contract":               {chef},
 		"pkg/chef/goiarditest":            {chef},
-		"pkg/feed/journal/journaltest":    {object, replication, journal},
+		"pkg/feed/journal/journaltest":    {object, fault, replication, journal},
 		"pkg/health/healthtest":           {health},
-		"pkg/replication/replicationtest": {object, replication},
-		"pkg/stage/stagetest":             {replication},
-		"pkg/store/storetest":             {object, replication, rapid, cmp},
+		"pkg/replication/replicationtest": {object, fault, replication},
+		"pkg/stage/stagetest":             {fault, replication},
+		"pkg/store/storetest":             {object, fault, replication, rapid, cmp},
 		"pkg/store/kvtest":                {object, replication, journal, health, store, cmp},
 		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
 		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},

@@ -9,9 +9,9 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/collector"
 	"chefsync/pkg/feed/serve"
-	"chefsync/pkg/replication"
 )
 
 // ChangesHandler answers what others ask of the journals on one address: POST /
@@ -49,7 +49,7 @@ func (f *Fleet) Receiver(ctx context.Context, notify func(org string)) (http.Han
 	}
 	secret, err := f.Journal.Token.Resolve(ctx, f.Secrets())
 	if err != nil {
-		return nil, &replication.Error{Op: "load the token of the data collector", Class: replication.Local,
+		return nil, &fault.Error{Op: "load the token of the data collector", Class: fault.Local,
 			Hint: "check token under [journal] in the configuration", Err: err}
 	}
 	store, err := f.Journals(ctx)
@@ -125,7 +125,7 @@ func (f *Fleet) configuredKeys(ctx context.Context) (serve.Keys, error) {
 			key, err = chef.ParsePublicKey(secret.Reveal())
 		}
 		if err != nil {
-			return nil, &replication.Error{Op: fmt.Sprintf("load the public key of reader %q", name), Class: replication.Local,
+			return nil, &fault.Error{Op: fmt.Sprintf("load the public key of reader %q", name), Class: fault.Local,
 				Hint: "check [journal.keys] in the configuration", Err: err}
 		}
 		keys[name] = key

@@ -7,9 +7,11 @@ import (
 	"net/http"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -143,7 +145,7 @@ func (c *changeFeed) Read(ctx context.Context, after int64) (replication.Rows, e
 func (c *changeFeed) readRequired(ctx context.Context, after int64) (replication.Rows, error) {
 	rows, err := c.served.Read(ctx, after)
 	if errors.Is(err, replication.ErrNoFeed) {
-		return rows, &replication.Error{Op: "read the change feed", Server: "primary", Class: replication.Denied,
+		return rows, &fault.Error{Op: "read the change feed", Server: "primary", Class: fault.Denied,
 			Hint: `write feed = "auto" in the configuration, so that changes are found by scanning instead`,
 			Err:  errors.New(err.Error())} // without the ErrNoFeed inside
 	}
@@ -174,38 +176,14 @@ type getter struct{ org *chef.Org }
 func (g getter) Get(ctx context.Context, path string) ([]byte, error) {
 	answer, err := g.org.Do(ctx, http.MethodGet, path, nil)
 	if err != nil {
-		return nil, g.fail(err)
+		var e *chef.Error
+		if errors.As(err, &e) {
+			err = e.Wrap("GET", object.Ref{})
+		}
+		return nil, err
 	}
 	return answer.Body, nil
 }
-
-// fail gives an error its meaning for a pass: a feed that is refused concerns
-// the organization as a whole.
-func (g getter) fail(err error) error {
-	var e *chef.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	class := replication.Transient
-	switch e.Kind {
-	case chef.KindUnreachable:
-		class = replication.Unreachable
-	case chef.KindForeign:
-		class = replication.Foreign
-	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindOrgMissing, chef.KindLicense, chef.KindFrontEnd,
-		chef.KindTLS, chef.KindVersion, chef.KindPermission:
-		class = replication.Denied
-	}
-	return &replication.Error{Op: "GET", Server: g.org.Client().Name(), Class: class, Hint: e.Hint, Err: reason{e}}
-}
-
-// reason prints an error of the client without the request, which the errors
-// around it name already.
-type reason struct{ err *chef.Error }
-
-func (r reason) Error() string { return r.err.Reason() }
-
-func (r reason) Unwrap() error { return r.err }
 
 // unserved tells of an error that the server has no such route: a 404 of any
 // origin, or a success that isn't the Chef Server's JSON.

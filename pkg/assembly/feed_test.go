@@ -10,6 +10,7 @@ import (
 
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -196,7 +197,7 @@ func TestAFeedMayBeServedElsewhere(t *testing.T) {
 	other := newWorld(t, cheftest.Options{UpdatedSince: true})
 	w.top = fmt.Sprintf("feed = \"updated_since\"\nfeed_url = %q", other.primary.URL)
 	f := w.fleet()
-	if _, err := f.ProbeFeed(t.Context(), "acme"); replication.ClassOf(err) != replication.Denied {
+	if _, err := f.ProbeFeed(t.Context(), "acme"); fault.ClassOf(err) != fault.Denied {
 		t.Errorf("a server that doesn't know the key: %v, want it denied", err)
 	}
 	other.env["PRIMARY"], w.env["PRIMARY"] = w.env["PRIMARY"], other.env["PRIMARY"]

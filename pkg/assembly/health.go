@@ -11,6 +11,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 )
@@ -140,7 +141,7 @@ func (l lastSeen) record(r health.Server, now time.Time) health.Server {
 	if r.DownSince.IsZero() {
 		r.DownSince = now.Add(-l.failing)
 	}
-	r.Error, r.Hint = l.failed.Error(), replication.HintOf(l.failed)
+	r.Error, r.Hint = l.failed.Error(), fault.HintOf(l.failed)
 	var e *chef.Error
 	if errors.As(l.failed, &e) {
 		r.Error, r.Hint = strings.TrimPrefix(e.Reason(), string(chef.KindUnreachable)+": "), cmp.Or(e.Hint, r.Hint)

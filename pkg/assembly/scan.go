@@ -12,6 +12,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/endpoint"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
@@ -107,7 +108,7 @@ func (f *Fleet) Scan(ctx context.Context, org string) (scan.Report, error) {
 	if err == nil && report.Listed == 0 && len(report.Failed) > 0 {
 		err = fmt.Errorf("nothing could be read: %w", report.Failed[0])
 	}
-	if replication.ClassOf(err) == replication.Denied {
+	if fault.ClassOf(err) == fault.Denied {
 		f.Forget() // the key may have been replaced
 	}
 	if !ScannedElsewhere(err) && !errors.Is(ctx.Err(), context.Canceled) {
@@ -133,8 +134,8 @@ func (s *scanning) scan(ctx context.Context, f *Fleet, org string) (scan.Report,
 // ScannedElsewhere reports whether a scan failed because another process scans the
 // organization.
 func ScannedElsewhere(err error) bool {
-	var leased *journal.LeasedError
-	return errors.As(err, &leased) || errors.Is(err, scan.ErrOvertaken) || errors.Is(err, journal.ErrFenced)
+	var leased *replication.LeasedError
+	return errors.As(err, &leased) || errors.Is(err, scan.ErrOvertaken) || errors.Is(err, replication.ErrFenced)
 }
 
 // beingScanned reports whether a scanner holds the lease of an organization's
@@ -211,14 +212,14 @@ func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) 
 		if last.Failures == 0 {
 			next.FailingSince = ended
 		}
-		next.Error, next.Class, next.Hint = err.Error(), replication.ClassOf(err), replication.HintOf(err)
+		next.Error, next.Class, next.Hint = err.Error(), fault.ClassOf(err), fault.HintOf(err)
 		for _, u := range last.Unread { // this scan may not have come to them
 			unread[u.Kind] = u
 		}
 	}
 	for k, e := range r.Unread {
 		read, failing := since(k)
-		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: clip(e.Error()), Class: replication.ClassOf(e), Hint: clip(replication.HintOf(e))}
+		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: clip(e.Error()), Class: fault.ClassOf(e), Hint: clip(fault.HintOf(e))}
 	}
 	for _, k := range slices.Sorted(maps.Keys(unread)) {
 		next.Unread = append(next.Unread, unread[k])

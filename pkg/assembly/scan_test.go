@@ -12,6 +12,7 @@ import (
 
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -227,7 +228,7 @@ func TestScannersOfTwoProcesses(t *testing.T) {
 func TestAScanThatCannotBeginIsNoted(t *testing.T) {
 	w := newWorld(t, cheftest.Options{})
 	f := w.fleet()
-	failed := &replication.Error{Op: "read updated_since", Class: replication.Transient, Err: errors.New("503"), Hint: "wait"}
+	failed := &fault.Error{Op: "read updated_since", Class: fault.Transient, Err: errors.New("503"), Hint: "wait"}
 	f.NoteScanFailed(t.Context(), "acme", failed)
 	if last, err := f.LastScan(t.Context(), "acme"); err != nil || !last.Ended.IsZero() {
 		t.Errorf("a source that nobody scans: %+v, %v", last, err)

@@ -12,7 +12,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // Client is the client of a server, one for all pairs that use it.
@@ -60,14 +60,14 @@ func (f *Fleet) ProbeNow() {
 // keyError is the error of a key that can't be loaded. Where keys are kept may have
 // trouble that passes by itself; else a person must look after the key.
 func keyError(s config.Server, err error) error {
-	e := &replication.Error{Op: "load the key of " + s.User, Server: s.Name, Class: replication.Denied,
+	e := &fault.Error{Op: "load the key of " + s.User, Server: s.Name, Class: fault.Denied,
 		Hint: "check key in the configuration; chef-sync-ctl prepare-org makes one", Err: err}
-	var inner *replication.Error
+	var inner *fault.Error
 	switch {
 	case errors.As(err, &inner):
 		e.Class, e.Hint = inner.Class, cmp.Or(inner.Hint, e.Hint)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		e.Class, e.Hint = replication.Transient, "try again"
+		e.Class, e.Hint = fault.Transient, "try again"
 	}
 	return e
 }
@@ -109,8 +109,8 @@ func (f *Fleet) ca(ctx context.Context, s config.Server) ([]byte, error) {
 	}
 	secret, err := s.CA.Resolve(ctx, f.Secrets())
 	if err != nil {
-		e := &replication.Error{Op: "load the CA", Server: s.Name, Class: replication.Local, Hint: "check ca in the configuration", Err: err}
-		var inner *replication.Error
+		e := &fault.Error{Op: "load the CA", Server: s.Name, Class: fault.Local, Hint: "check ca in the configuration", Err: err}
+		var inner *fault.Error
 		if errors.As(err, &inner) {
 			e.Class, e.Hint = inner.Class, cmp.Or(inner.Hint, e.Hint)
 		}

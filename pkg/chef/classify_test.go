@@ -3,11 +3,15 @@ package chef
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"chefsync/pkg/fault"
+	"chefsync/pkg/object"
 )
 
 func TestAnswersAreClassified(t *testing.T) {
@@ -178,4 +182,32 @@ func naiveDepth(b []byte) int {
 		}
 	}
 	return deepest
+}
+
+// Each kind has a class, and all but those that no operator can act on have a hint.
+func TestEachKindHasAClass(t *testing.T) {
+	for kind, want := range map[Kind]fault.Class{
+		KindClockSkew: fault.Denied, KindKey: fault.Denied, KindNotMember: fault.Denied, KindLicense: fault.Denied, KindFrontEnd: fault.Denied,
+		KindOrgMissing: fault.NoOrganization, KindPermission: fault.Forbidden, KindAbsent: fault.Absent,
+		KindFrozen: fault.Rejected, KindInvalid: fault.Rejected, KindTooLarge: fault.Rejected, KindRequest: fault.Rejected,
+		KindMembershipFault: fault.Transient, KindExists: fault.Transient, KindMissingChecksum: fault.Transient, KindExpired: fault.Transient,
+		KindUnavailable: fault.Transient, KindCanceled: fault.Transient, KindUnreachable: fault.Unreachable,
+		KindTLS: fault.Foreign, KindForeign: fault.Foreign, KindVersion: fault.Foreign, KindFileHost: fault.Local,
+	} {
+		err := &Error{Server: "eu", Kind: kind, Hint: kind.hint(), Method: "GET", Path: "/roles/web"}
+		if got := fault.ClassOf(fmt.Errorf("a: %w", err)); got != want {
+			t.Errorf("%s has class %s, want %s", kind, got, want)
+		}
+		switch kind {
+		case KindAbsent, KindRequest, KindCanceled, KindFileHost:
+		default:
+			if fault.HintOf(err) == "" {
+				t.Errorf("%s has no hint", kind)
+			}
+		}
+		wrapped := err.Wrap("read", object.Ref{Kind: object.Role, Name: "web"})
+		if got, want := wrapped.Error(), "read /roles/web on eu: "+string(kind); got != want || KindOf(wrapped) != kind || wrapped.Class != fault.ClassOf(err) {
+			t.Errorf("%q of kind %s and class %s; want %q", got, KindOf(wrapped), wrapped.Class, want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package cloud
 import (
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -49,14 +50,14 @@ type SyncEvent struct {
 // tries again; only an event that can't be understood, or a state that can't be
 // read, is an error of the function.
 type SyncResult struct {
-	Run      *replication.Run  `json:"run,omitempty"`      // of a pass
-	Equal    *bool             `json:"equal,omitempty"`    // of a verification
-	Checks   []Check           `json:"checks,omitempty"`   // of a doctor
-	Error    string            `json:"error,omitempty"`    // why it failed
-	Hint     string            `json:"hint,omitempty"`     // what to try
-	Class    replication.Class `json:"class,omitempty"`    // of the failure
-	Differ   int               `json:"differ,omitempty"`   // of a verification: objects that differ
-	Repaired int               `json:"repaired,omitempty"` // of a verification: of them, repaired
+	Run      *replication.Run `json:"run,omitempty"`      // of a pass
+	Equal    *bool            `json:"equal,omitempty"`    // of a verification
+	Checks   []Check          `json:"checks,omitempty"`   // of a doctor
+	Error    string           `json:"error,omitempty"`    // why it failed
+	Hint     string           `json:"hint,omitempty"`     // what to try
+	Class    fault.Class      `json:"class,omitempty"`    // of the failure
+	Differ   int              `json:"differ,omitempty"`   // of a verification: objects that differ
+	Repaired int              `json:"repaired,omitempty"` // of a verification: of them, repaired
 }
 
 // Check is one thing that a doctor looked at.

@@ -12,7 +12,7 @@ import (
 	"regexp"
 	"strings"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // redacted is printed instead of a secret.
@@ -83,7 +83,7 @@ func (r KeyRef) Resolve(ctx context.Context, resolvers map[string]Resolver) (Sec
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		var named *replication.Error // it names what was read
+		var named *fault.Error // it names what was read
 		if errors.As(err, &named) {
 			return Secret{}, err
 		}

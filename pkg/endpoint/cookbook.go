@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -48,7 +49,7 @@ func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest,
 		err = m.setBody(obj, body)
 	}
 	if err != nil {
-		return nil, t.newError("write", obj.Ref, replication.Rejected, "upload the cookbook version to the primary again", "%w", err)
+		return nil, t.newError("write", obj.Ref, fault.Rejected, "upload the cookbook version to the primary again", "%w", err)
 	}
 	return m, nil
 }
@@ -124,7 +125,7 @@ func (t *Target) putCookbook(ctx context.Context, obj object.Object, create bool
 		case kind == chef.KindInvalid && !nullsGone && t.dropNulls(obj, m):
 			nullsGone = true
 		case errors.Is(err, errDiffers):
-			return t.newError("write", obj.Ref, replication.Degraded,
+			return t.newError("write", obj.Ref, fault.Degraded,
 				"compare the version on both servers; an older server may change what it stores", "%w", err)
 		default:
 			return t.wrapWriteError("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
@@ -156,7 +157,7 @@ func (t *Target) degradedError(ref object.Ref, m *manifest) error {
 	if len(m.dropped) == 0 {
 		return nil
 	}
-	return t.newError("hold all of", ref, replication.Degraded,
+	return t.newError("hold all of", ref, fault.Degraded,
 		"upgrade the replica to Chef Infra Server 12.18 or newer, or repair the cookbook on the primary",
 		"written without %s", strings.Join(m.dropped, ", "))
 }

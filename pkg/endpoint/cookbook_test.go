@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -123,7 +124,7 @@ func TestCookbookIsSentToOlderServersInSegments(t *testing.T) {
 			t.Errorf("expected fingerprint %q, error %v", print, err)
 		}
 		wantStrings(t, "dropped", dropped, "ohai/plugin.rb", "spec/a/b.rb")
-		e := wantClass(t, w.copyObject("/cookbooks/b/1.0.0", true), replication.Degraded)
+		e := wantClass(t, w.copyObject("/cookbooks/b/1.0.0", true), fault.Degraded)
 		if !strings.Contains(e.Error(), "ohai/plugin.rb") || e.Hint == "" {
 			t.Errorf("error %v, hint %q", e, e.Hint)
 		}
@@ -166,7 +167,7 @@ func TestNullMetadataIsDroppedWhenTheReplicaRefusesIt(t *testing.T) {
 	obj.Body = []byte(strings.Replace(string(obj.Body), `"metadata":{`, `"metadata":{"maintainer":null,"mine":null,`, 1))
 	obj.Body = []byte(strings.Replace(string(obj.Body), `"maintainer":"",`, ``, 1))
 	err := w.target.Put(context.Background(), obj, true, sourceContent{w.source, obj})
-	e := wantClass(t, err, replication.Degraded)
+	e := wantClass(t, err, fault.Degraded)
 	if !strings.Contains(e.Error(), "metadata.maintainer") || strings.Contains(e.Error(), "mine") {
 		t.Errorf("error %v", e)
 	}
@@ -189,7 +190,7 @@ func TestNullMetadataIsNoLastingDifference(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = w.target.Put(context.Background(), obj, true, sourceContent{w.source, obj})
-		wantClass(t, err, replication.Degraded)
+		wantClass(t, err, fault.Degraded)
 		want, _, err := w.target.Expect(context.Background(), obj)
 		if err != nil {
 			t.Fatal(err)
@@ -222,7 +223,7 @@ func TestIncompleteCreateIsDeleted(t *testing.T) {
 	}
 	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/cookbooks/a/1.0.0", Do: lose})
 	err := w.copyObject("/cookbooks/a/1.0.0", true)
-	wantClass(t, err, replication.Transient)
+	wantClass(t, err, fault.Transient)
 	refs, err := w.target.List(context.Background(), object.Scope{Kind: object.Cookbook})
 	if err != nil || len(refs) > 0 {
 		t.Errorf("the replica lists %v, error %v", refPaths(refs), err)
@@ -261,7 +262,7 @@ func TestRefusedUploadURLsAreReported(t *testing.T) {
 	w := newFixture(t)
 	fillOrg(w.from)
 	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/bookshelf/*", Status: 403, Body: `<Error><Code>AccessDenied</Code></Error>`})
-	e := wantClass(t, w.copyObject("/cookbooks/a/1.0.0", true), replication.Transient)
+	e := wantClass(t, w.copyObject("/cookbooks/a/1.0.0", true), fault.Transient)
 	if !strings.Contains(e.Hint, "clocks") {
 		t.Errorf("hint %q", e.Hint)
 	}
@@ -276,7 +277,7 @@ func TestRefusedDownloadsDoNotSplitTheSandbox(t *testing.T) {
 	w.from.PutCookbook("a", "1.0.0", files, false)
 	w.primary.Fault(cheftest.Fault{Method: http.MethodGet, Path: "/bookshelf/*", Status: 403,
 		Body: `<Error><Code>AccessDenied</Code></Error>`})
-	e := wantClass(t, w.copyObject("/cookbooks/a/1.0.0", true), replication.Transient)
+	e := wantClass(t, w.copyObject("/cookbooks/a/1.0.0", true), fault.Transient)
 	if e.Server != "primary" {
 		t.Errorf("error %v blames %q", e, e.Server)
 	}
@@ -292,7 +293,7 @@ func TestManifestIsReadBackAfterLostAnswers(t *testing.T) {
 	w.mustCopy("/cookbooks/a/1.0.0", true)
 	h.Remove()
 	w.replica.Fault(cheftest.Fault{Method: "PUT", Path: "/cookbooks/*", Drop: true})
-	wantClass(t, w.copyObject("/cookbooks/b/0.1.0", true), replication.Unreachable)
+	wantClass(t, w.copyObject("/cookbooks/b/0.1.0", true), fault.Unreachable)
 }
 
 func TestExpiredDownloadURLsAreReplaced(t *testing.T) {
@@ -316,10 +317,10 @@ func TestContentOfAChangedVersionIsAbsent(t *testing.T) {
 	file := obj.Files[0]
 	file.URL = ""
 	_, _, err := w.source.Open(context.Background(), obj, file)
-	wantClass(t, err, replication.Absent)
+	wantClass(t, err, fault.Absent)
 	w.from.DeleteCookbook("a", "1.10.0")
 	_, _, err = w.source.Open(context.Background(), obj, file)
-	wantClass(t, err, replication.Absent)
+	wantClass(t, err, fault.Absent)
 }
 
 func TestContentLostByThePrimaryIsRejected(t *testing.T) {
@@ -327,7 +328,7 @@ func TestContentLostByThePrimaryIsRejected(t *testing.T) {
 	fillOrg(w.from)
 	w.from.LoseContent(cheftest.MD5([]byte("two")))
 	err := w.copyObject("/cookbooks/a/1.0.0", true)
-	e := wantClass(t, err, replication.Rejected)
+	e := wantClass(t, err, fault.Rejected)
 	if e.Server != "primary" || e.Hint == "" {
 		t.Errorf("error %v blames %q", e, e.Server)
 	}
@@ -346,11 +347,11 @@ func TestErrorsOfContentKeepTheirClass(t *testing.T) {
 	fillOrg(w.from)
 	obj := w.mustGet("/cookbooks/a/1.0.0")
 	_, primaryGone := w.source.Get(context.Background(), mustParseRef(t, "/roles/gone"))
-	for _, cause := range []error{errDisk, &replication.Error{Class: replication.Local, Err: errDisk},
+	for _, cause := range []error{errDisk, &fault.Error{Class: fault.Local, Err: errDisk},
 		fmt.Errorf("changed: %w", primaryGone)} {
 		err := w.target.Put(context.Background(), obj, true, failingContent{cause})
-		if !errors.Is(err, cause) || replication.ClassOf(err) != replication.ClassOf(cause) {
-			t.Errorf("error %v of class %q, want %v", err, replication.ClassOf(err), cause)
+		if !errors.Is(err, cause) || fault.ClassOf(err) != fault.ClassOf(cause) {
+			t.Errorf("error %v of class %q, want %v", err, fault.ClassOf(err), cause)
 		}
 	}
 	if len(w.to.Snapshot()) != 0 {

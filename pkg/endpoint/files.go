@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -29,7 +30,7 @@ func (r *reader) Open(ctx context.Context, obj object.Object, file object.File) 
 			return content, size, r.fileError(op, obj.Ref, err)
 		}
 	}
-	return nil, 0, r.newError(op, obj.Ref, replication.Absent, "",
+	return nil, 0, r.newError(op, obj.Ref, fault.Absent, "",
 		"the cookbook version has changed and doesn't hold this content any more")
 }
 
@@ -40,7 +41,7 @@ func (r *reader) fileError(op string, ref object.Ref, err error) error {
 		return nil
 	}
 	if chef.KindOf(err) == chef.KindAbsent {
-		return r.newError(op, ref, replication.Rejected, "upload this cookbook version to the server again",
+		return r.newError(op, ref, fault.Rejected, "upload this cookbook version to the server again",
 			"%w: %w", replication.ErrContentLost, err)
 	}
 	return r.wrapError(op, ref, err)

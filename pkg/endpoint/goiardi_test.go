@@ -10,6 +10,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/chef/goiarditest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -93,7 +94,7 @@ func TestGoiardiAsReplicaAndPrimary(t *testing.T) {
 		w.from.PutCookbook("o", "1.0.0", map[string][]byte{"ohai/p.rb": []byte("p"), "recipes/r.rb": []byte("r")}, false)
 		obj := w.mustGet("/cookbooks/o/1.0.0")
 		err := NewTarget(org, TargetOptions{}).Put(context.Background(), obj, true, sourceContent{w.source, obj})
-		if e := wantClass(t, err, replication.Degraded); !strings.Contains(e.Error(), "ohai/p.rb") {
+		if e := wantClass(t, err, fault.Degraded); !strings.Contains(e.Error(), "ohai/p.rb") {
 			t.Errorf("error %v", e)
 		}
 	})
@@ -119,7 +120,7 @@ func TestGoiardiAsReplicaAndPrimary(t *testing.T) {
 	t.Run("a killed server is unreachable", func(t *testing.T) {
 		goiardi.Kill()
 		_, err := NewSource(org, nil).List(context.Background(), object.Scope{Kind: object.Role})
-		wantClass(t, err, replication.Unreachable)
+		wantClass(t, err, fault.Unreachable)
 		if chef.KindOf(err) != chef.KindUnreachable {
 			t.Errorf("error %v", err)
 		}

@@ -14,8 +14,8 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 // fixture is a primary and a replica with one organization each.
@@ -118,11 +118,11 @@ func mustParseRef(t *testing.T, path string) object.Ref {
 	return r
 }
 
-func wantClass(t *testing.T, err error, want replication.Class) *replication.Error {
+func wantClass(t *testing.T, err error, want fault.Class) *fault.Error {
 	t.Helper()
-	var e *replication.Error
+	var e *fault.Error
 	if !errors.As(err, &e) || e.Class != want {
-		t.Fatalf("error %v of class %q, want class %q", err, replication.ClassOf(err), want)
+		t.Fatalf("error %v of class %q, want class %q", err, fault.ClassOf(err), want)
 	}
 	return e
 }

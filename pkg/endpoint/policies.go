@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 // isOptional reports whether a server may not serve a kind: Chef Servers before 12.1
@@ -120,7 +120,7 @@ func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 	ref := obj.Ref
 	doc, err := chef.CleanRevision(obj.Body)
 	if err != nil {
-		return t.newError("write", ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
+		return t.newError("write", ref, fault.Rejected, "upload the policy to the primary again", "%w", err)
 	}
 	for range maxCycles {
 		_, err = t.org.Do(ctx, http.MethodPost, "/policies/"+ref.Name+"/revisions", doc)
@@ -129,11 +129,11 @@ func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 		}
 		held, getErr := t.Get(ctx, ref)
 		switch {
-		case replication.IsAbsent(getErr):
+		case fault.IsAbsent(getErr):
 			continue
 		case getErr == nil && held.Fingerprint == obj.Fingerprint:
 			return nil
-		case replication.ClassOf(getErr) != replication.Rejected && getErr != nil:
+		case getErr != nil && !fault.ClassOf(getErr).IsRefusal():
 			return getErr
 		}
 		if err := t.checkUnbound(ctx, "replace", ref); err != nil {
@@ -163,7 +163,7 @@ func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Re
 		return nil
 	}
 	slices.Sort(groups)
-	return t.newError(op, revision, replication.Rejected,
+	return t.newError(op, revision, fault.Rejected,
 		"let the groups use another revision, or delete this one on the replica by hand and ask for a resync",
 		"policy groups use this revision: %s", strings.Join(groups, ", "))
 }
@@ -174,7 +174,7 @@ func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Re
 func (t *Target) bindPolicy(ctx context.Context, obj object.Object) error {
 	doc, err := chef.CleanRevision(obj.Body)
 	if err != nil {
-		return t.newError("write", obj.Ref, replication.Rejected, "upload the policy to the primary again", "%w", err)
+		return t.newError("write", obj.Ref, fault.Rejected, "upload the policy to the primary again", "%w", err)
 	}
 	_, err = t.org.Do(ctx, http.MethodPut, obj.Ref.Path(), doc)
 	return t.wrapWriteError("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))

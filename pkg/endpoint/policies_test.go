@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 const artifactID = "0123456789abcdef0123456789abcdef01234567"
@@ -117,7 +117,7 @@ func TestRecreatedRevisionIsReplacedUnlessBound(t *testing.T) {
 	w.to.BindPolicy("local", "db", "r1")
 	w.from.PutPolicy("db", "r1", `{"new":"again"}`)
 	before := w.to.Snapshot()
-	e := wantClass(t, w.copyObject("/policies/db/revisions/r1", false), replication.Rejected)
+	e := wantClass(t, w.copyObject("/policies/db/revisions/r1", false), fault.Rejected)
 	if !strings.Contains(e.Error(), "policy groups use this revision: local") || e.Hint == "" {
 		t.Errorf("%v, %q", e, e.Hint)
 	}
@@ -146,7 +146,7 @@ func TestBoundRevisionIsNotDeleted(t *testing.T) {
 	w := newFixture(t)
 	fillPolicies(w.to)
 	before := w.to.Snapshot()
-	e := wantClass(t, w.target.Delete(context.Background(), mustParseRef(t, "/policies/app/revisions/r1")), replication.Rejected)
+	e := wantClass(t, w.target.Delete(context.Background(), mustParseRef(t, "/policies/app/revisions/r1")), fault.Rejected)
 	if !strings.Contains(e.Error(), "prod") || len(w.to.Snapshot()) != len(before) {
 		t.Errorf("%v; the replica holds %v", e, w.to.Snapshot())
 	}
@@ -188,7 +188,7 @@ func TestServerWithoutAKindIsRecognized(t *testing.T) {
 			putErr := w.target.Put(context.Background(), obj[path], true, sourceContent{w.source, obj[path]})
 			deleteErr := w.target.Delete(context.Background(), r)
 			for op, err := range map[string]error{"list": listErr, "get": getErr, "put": putErr, "delete": deleteErr} {
-				e := wantClass(t, err, replication.Unserved)
+				e := wantClass(t, err, fault.Unserved)
 				if !strings.Contains(e.Hint, "out of kinds") || !strings.Contains(e.Error(), "does not serve") {
 					t.Errorf("%s: %s of %s: %v, hint %q", name, op, path, e, e.Hint)
 				}

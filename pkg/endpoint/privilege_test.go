@@ -9,6 +9,7 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -58,8 +59,8 @@ func TestRefusedCreateConcernsTheKind(t *testing.T) {
 	} {
 		obj := w.mustGet(path)
 		err := readOnly.Put(context.Background(), obj, true, sourceContent{w.source, obj})
-		e := wantClass(t, err, replication.Denied)
-		if !errors.Is(err, replication.ErrMayNotCreate) || chef.KindOf(err) != chef.KindPermission || e.Ref.Path() != want ||
+		e := wantClass(t, err, fault.Denied)
+		if !errors.Is(err, replication.ErrMayNotCreate) || chef.KindOf(err) != chef.KindPermission || e.Object.Path() != want ||
 			!strings.Contains(e.Hint, "prepare-org copy --side replica --replica reader") ||
 			!strings.Contains(err.Error(), "user reader has no create permission on the container") {
 			t.Errorf("%s: %v (%s), want a refusal of %s", path, err, e.Hint, want)
@@ -84,7 +85,7 @@ func TestRefusedWriteConcernsTheObject(t *testing.T) {
 		"/policies/app/revisions/r1", "/policy_groups/prod/policies/app") {
 		obj := w.mustGet(path)
 		err := writer.Put(context.Background(), obj, false, sourceContent{w.source, obj})
-		if wantClass(t, err, replication.Rejected); errors.Is(err, replication.ErrMayNotCreate) {
+		if wantClass(t, err, fault.Forbidden); errors.Is(err, replication.ErrMayNotCreate) {
 			t.Errorf("%s: %v, want an error of the object only", path, err)
 		}
 	}
@@ -93,13 +94,16 @@ func TestRefusedWriteConcernsTheObject(t *testing.T) {
 func TestUnauthorizedUsersAreDenied(t *testing.T) {
 	w := newFixture(t)
 	key := w.primary.AddUser("outsider")
-	for name, org := range map[string]*chef.Org{
-		"not a member":    newClientAs(t, w.primary, "outsider", key).Org("acme"),
-		"no such user":    newClientAs(t, w.primary, "nobody", key).Org("acme"),
-		"no organization": newClientAs(t, w.primary, "outsider", key).Org("missing"),
+	for name, c := range map[string]struct {
+		org  *chef.Org
+		want fault.Class
+	}{
+		"not a member":    {newClientAs(t, w.primary, "outsider", key).Org("acme"), fault.Denied},
+		"no such user":    {newClientAs(t, w.primary, "nobody", key).Org("acme"), fault.Denied},
+		"no organization": {newClientAs(t, w.primary, "outsider", key).Org("missing"), fault.NoOrganization},
 	} {
-		_, err := NewSource(org, nil).List(context.Background(), object.Scope{Kind: object.Role})
-		if e := wantClass(t, err, replication.Denied); e.Hint == "" {
+		_, err := NewSource(c.org, nil).List(context.Background(), object.Scope{Kind: object.Role})
+		if e := wantClass(t, err, c.want); e.Hint == "" {
 			t.Errorf("%s: no hint in %v", name, e)
 		}
 	}

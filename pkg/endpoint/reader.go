@@ -10,9 +10,9 @@ import (
 	"slices"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/object/canonical"
-	"chefsync/pkg/replication"
 )
 
 // reader reads an organization. It implements replication.Reader.
@@ -53,7 +53,7 @@ func (r *reader) Identity(ctx context.Context) (string, error) {
 func (r *reader) List(ctx context.Context, scope object.Scope) ([]object.Ref, error) {
 	path := listPath(scope)
 	if path == "" {
-		return nil, r.newError("list", object.Ref(scope), replication.Rejected, "", "this scope can't be listed")
+		return nil, r.newError("list", object.Ref(scope), fault.Rejected, "", "this scope can't be listed")
 	}
 	a, err := r.org.Do(ctx, http.MethodGet, path, nil)
 	if chef.KindOf(err) == chef.KindAbsent && scope.Name != "" {
@@ -156,7 +156,7 @@ func decodeCookbooks(body []byte) ([]object.Ref, bool) {
 func (r *reader) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	none := object.Object{}
 	if !validRef(ref) {
-		return none, r.newError("read", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
+		return none, r.newError("read", ref, fault.Rejected, "rename the object", "this name can't be used in a path")
 	}
 	a, err := r.org.Do(ctx, http.MethodGet, ref.Path(), nil)
 	if err != nil {
@@ -167,7 +167,7 @@ func (r *reader) Get(ctx context.Context, ref object.Ref) (object.Object, error)
 	}
 	obj, err := decodeObject(ref, a.Body)
 	if err != nil {
-		return none, r.newError("read", ref, replication.Rejected, "repair the object on the server", "%w", err)
+		return none, r.newError("read", ref, fault.Rejected, "repair the object on the server", "%w", err)
 	}
 	return obj, nil
 }
@@ -239,6 +239,6 @@ func filesOf(manifest []byte) ([]object.File, error) {
 // foreignAnswer returns the error for a successful answer that doesn't have the form of
 // a Chef Server's.
 func (r *reader) foreignAnswer(op string, ref object.Ref) error {
-	return r.newError(op, ref, replication.Foreign, "check that the URL is a Chef Server's and that no proxy changes its answers",
+	return r.newError(op, ref, fault.Foreign, "check that the URL is a Chef Server's and that no proxy changes its answers",
 		"the answer doesn't have the form that a Chef Server gives it")
 }

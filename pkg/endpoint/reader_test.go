@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 func fillOrg(o *cheftest.Org) {
@@ -61,19 +61,19 @@ func TestListReportsErrors(t *testing.T) {
 	scopes := []object.Scope{{Kind: object.Role}, {Kind: object.Cookbook}, {Kind: object.DataBagItem, Name: "users"}}
 	for name, c := range map[string]struct {
 		fault cheftest.Fault
-		want  replication.Class
+		want  fault.Class
 	}{
-		"a page with 200":   {cheftest.Fault{HTML: true}, replication.Foreign},
-		"a page with 404":   {cheftest.Fault{HTML: true, Status: 404}, replication.Foreign},
-		"null":              {cheftest.Fault{Status: 200, Body: "null"}, replication.Foreign},
-		"an array":          {cheftest.Fault{Status: 200, Body: "[]"}, replication.Foreign},
-		"half a list":       {cheftest.Fault{Truncate: true}, replication.Foreign},
-		"overload":          {cheftest.Fault{Status: 503}, replication.Transient},
-		"forbidden":         {cheftest.Fault{Status: 403, Body: `{"error":["missing read permission"]}`}, replication.Rejected},
-		"license":           {cheftest.Fault{Status: 403, Body: `{"error":"x","message":"invalid-license"}`}, replication.Denied},
-		"no organization":   {cheftest.Fault{Status: 404, Body: `{"error":["organization 'acme' does not exist."]}`}, replication.Denied},
-		"closed connection": {cheftest.Fault{Drop: true}, replication.Unreachable},
-		"wrong key":         {cheftest.Fault{Status: 401, Body: `{"error":["Invalid signature for user or client 'x'"]}`}, replication.Denied},
+		"a page with 200":   {cheftest.Fault{HTML: true}, fault.Foreign},
+		"a page with 404":   {cheftest.Fault{HTML: true, Status: 404}, fault.Foreign},
+		"null":              {cheftest.Fault{Status: 200, Body: "null"}, fault.Foreign},
+		"an array":          {cheftest.Fault{Status: 200, Body: "[]"}, fault.Foreign},
+		"half a list":       {cheftest.Fault{Truncate: true}, fault.Foreign},
+		"overload":          {cheftest.Fault{Status: 503}, fault.Transient},
+		"forbidden":         {cheftest.Fault{Status: 403, Body: `{"error":["missing read permission"]}`}, fault.Forbidden},
+		"license":           {cheftest.Fault{Status: 403, Body: `{"error":"x","message":"invalid-license"}`}, fault.Denied},
+		"no organization":   {cheftest.Fault{Status: 404, Body: `{"error":["organization 'acme' does not exist."]}`}, fault.NoOrganization},
+		"closed connection": {cheftest.Fault{Drop: true}, fault.Unreachable},
+		"wrong key":         {cheftest.Fault{Status: 401, Body: `{"error":["Invalid signature for user or client 'x'"]}`}, fault.Denied},
 	} {
 		h := w.primary.Fault(c.fault)
 		for _, s := range scopes {
@@ -87,7 +87,7 @@ func TestListReportsErrors(t *testing.T) {
 	}
 	h := w.primary.Fault(cheftest.Fault{Path: "/cookbooks", Status: 200, Body: `{"a":{"url":"x"}}`})
 	_, err := w.source.List(context.Background(), scopes[1])
-	wantClass(t, err, replication.Foreign)
+	wantClass(t, err, fault.Foreign)
 	h.Remove()
 }
 
@@ -137,13 +137,13 @@ func TestGetDistinguishesAbsenceFromErrors(t *testing.T) {
 	fillOrg(w.from)
 	for _, path := range []string{"/roles/gone", "/data/users/gone", "/data/gone", "/cookbooks/a/9.0.0", "/environments/gone"} {
 		_, err := w.source.Get(context.Background(), mustParseRef(t, path))
-		wantClass(t, err, replication.Absent)
+		wantClass(t, err, fault.Absent)
 	}
 	w.primary.Fault(cheftest.Fault{Path: "/roles/web", HTML: true, Status: 404})
 	_, err := w.source.Get(context.Background(), mustParseRef(t, "/roles/web"))
-	wantClass(t, err, replication.Foreign)
+	wantClass(t, err, fault.Foreign)
 	_, err = w.source.Get(context.Background(), object.Ref{Kind: object.Role, Name: "_acl"})
-	wantClass(t, err, replication.Rejected)
+	wantClass(t, err, fault.Rejected)
 }
 
 func TestGetRefusesAnObjectWithAnotherName(t *testing.T) {
@@ -154,7 +154,7 @@ func TestGetRefusesAnObjectWithAnotherName(t *testing.T) {
 	} {
 		w.primary.Fault(cheftest.Fault{Path: path, Status: 200, Body: body})
 		_, err := w.source.Get(context.Background(), mustParseRef(t, path))
-		wantClass(t, err, replication.Rejected)
+		wantClass(t, err, fault.Rejected)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -83,14 +84,14 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 	ref := obj.Ref
 	switch {
 	case !validRef(ref):
-		return t.newError("write", ref, replication.Rejected, "rename the object", "this name can't be used in a path")
+		return t.newError("write", ref, fault.Rejected, "rename the object", "this name can't be used in a path")
 	case ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment:
-		return t.newError("write", ref, replication.Rejected, "", "the environment _default can't be written")
+		return t.newError("write", ref, fault.Rejected, "", "the environment _default can't be written")
 	case ref.Kind == object.DataBag:
 		return t.wrapWriteError("write", ref, t.putBag(ctx, ref.Name))
 	}
 	if err := checkName(ref, obj.Body); err != nil {
-		return t.newError("write", ref, replication.Rejected, "repair the object on the primary", "%w", err)
+		return t.newError("write", ref, fault.Rejected, "repair the object on the primary", "%w", err)
 	}
 	switch ref.Kind {
 	case object.Cookbook, object.CookbookArtifact:
@@ -178,10 +179,10 @@ func wrapItem(ref object.Ref, body []byte) []byte {
 // Delete implements replication.Target.
 func (t *Target) Delete(ctx context.Context, ref object.Ref) error {
 	if !validRef(ref) {
-		return t.newError("delete", ref, replication.Rejected, "", "this name can't be used in a path")
+		return t.newError("delete", ref, fault.Rejected, "", "this name can't be used in a path")
 	}
 	if ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment {
-		return t.newError("delete", ref, replication.Rejected, "", "the environment _default can't be deleted")
+		return t.newError("delete", ref, fault.Rejected, "", "the environment _default can't be deleted")
 	}
 	if ref.Kind == object.Policy || ref.Kind == object.PolicyGroup {
 		return t.wrapError("delete", ref, t.removePolicy(ctx, ref))

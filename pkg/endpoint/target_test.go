@@ -7,8 +7,8 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 func TestPutWritesEveryKind(t *testing.T) {
@@ -83,15 +83,15 @@ func TestPutReportsRejectedObjects(t *testing.T) {
 	fillOrg(w.from)
 	for name, c := range map[string]struct {
 		fault cheftest.Fault
-		want  replication.Class
+		want  fault.Class
 	}{
-		"invalid":     {cheftest.Fault{Status: 400, Body: `{"error":["Invalid key zzz in request body"]}`}, replication.Rejected},
-		"too large":   {cheftest.Fault{Status: 413, Body: `{"error":"JSON must be no more than 10 bytes."}`}, replication.Rejected},
-		"permission":  {cheftest.Fault{Status: 403, Body: `{"error":["missing update permission"]}`}, replication.Rejected},
-		"overloaded":  {cheftest.Fault{Status: 503}, replication.Transient},
-		"always 404":  {cheftest.Fault{Status: 404, Body: `{"error":["Cannot load role web"]}`}, replication.Transient},
-		"a login":     {cheftest.Fault{HTML: true}, replication.Foreign},
-		"unreachable": {cheftest.Fault{Drop: true}, replication.Unreachable},
+		"invalid":     {cheftest.Fault{Status: 400, Body: `{"error":["Invalid key zzz in request body"]}`}, fault.Rejected},
+		"too large":   {cheftest.Fault{Status: 413, Body: `{"error":"JSON must be no more than 10 bytes."}`}, fault.Rejected},
+		"permission":  {cheftest.Fault{Status: 403, Body: `{"error":["missing update permission"]}`}, fault.Forbidden},
+		"overloaded":  {cheftest.Fault{Status: 503}, fault.Transient},
+		"always 404":  {cheftest.Fault{Status: 404, Body: `{"error":["Cannot load role web"]}`}, fault.Transient},
+		"a login":     {cheftest.Fault{HTML: true}, fault.Foreign},
+		"unreachable": {cheftest.Fault{Drop: true}, fault.Unreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.fault.Path, c.fault.Match = "/roles*", isWrite
@@ -114,7 +114,7 @@ func TestPutRefusesAnObjectWithAnotherName(t *testing.T) {
 		{Ref: object.Ref{Kind: object.DataBagItem, Name: "b", Sub: "_acl"}, Body: []byte(`{"id":"_acl"}`)},
 		{Ref: object.Ref{Kind: object.Role, Name: "../x"}, Body: []byte(`{"name":"../x"}`)},
 	} {
-		wantClass(t, w.target.Put(context.Background(), obj, true, nil), replication.Rejected)
+		wantClass(t, w.target.Put(context.Background(), obj, true, nil), fault.Rejected)
 	}
 	if len(w.replica.Requests()) > 0 {
 		t.Errorf("sent %v", requestLines(w.replica))
@@ -134,7 +134,7 @@ func TestDeleteOfEveryKindIsIdempotent(t *testing.T) {
 	}
 	w.wantSameServers()
 	err := w.target.Delete(context.Background(), object.Ref{Kind: object.Environment, Name: "_default"})
-	wantClass(t, err, replication.Rejected)
+	wantClass(t, err, fault.Rejected)
 }
 
 func TestDeleteReportsErrors(t *testing.T) {

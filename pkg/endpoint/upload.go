@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -71,7 +72,7 @@ const maxRounds = 12
 // complete within chef.UploadTime.
 func (t *Target) uploadChunk(ctx context.Context, files []object.File, content replication.Content, round int) error {
 	_, err := t.fillSandbox(ctx, files, content)
-	var known *replication.Error // of the content: an error of the primary, which another sandbox doesn't solve
+	var known *fault.Error // of the content: an error of the primary, which another sandbox doesn't solve
 	if err == nil || round >= maxRounds || errors.As(err, &known) {
 		return err
 	}

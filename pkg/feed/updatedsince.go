@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -76,7 +77,7 @@ func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows,
 	case errors.Is(err, ErrShape):
 		return replication.Rows{}, noFeedError(err)
 	case err != nil:
-		return replication.Rows{}, &replication.Error{Op: "read updated_since", Class: replication.Transient, Err: err}
+		return replication.Rows{}, &fault.Error{Op: "read updated_since", Class: fault.Transient, Err: err}
 	}
 	if after > 0 {
 		// Whether seq itself belongs to the answer was never published.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -22,7 +23,7 @@ func (a *fakeGetter) Get(_ context.Context, path string) ([]byte, error) {
 
 var (
 	errNoRoute = errors.New("404 page of the front end")
-	errDenied  = &replication.Error{Op: "read", Class: replication.Denied, Err: errors.New("401")}
+	errDenied  = &fault.Error{Op: "read", Class: fault.Denied, Err: errors.New("401")}
 )
 
 func feedOf(a *fakeGetter) *UpdatedSince {
@@ -53,7 +54,7 @@ func TestReadDistinguishesNoFeedFromFailures(t *testing.T) {
 		name   string
 		answer fakeGetter
 		noFeed bool
-		class  replication.Class
+		class  fault.Class
 	}{
 		{"404 of a front end", fakeGetter{err: errNoRoute}, true, ""},
 		{"empty 200, as goiardi answers", fakeGetter{body: ""}, true, ""},
@@ -61,9 +62,9 @@ func TestReadDistinguishesNoFeedFromFailures(t *testing.T) {
 		{"200 with a page", fakeGetter{body: "\n<!DOCTYPE html><html></html>"}, true, ""},
 		{"JSON of something else", fakeGetter{body: `{"error":["no"]}`}, true, ""},
 		{"an array of something else", fakeGetter{body: `["a"]`}, true, ""},
-		{"wrong key", fakeGetter{err: errDenied}, false, replication.Denied},
-		{"an error nobody knows", fakeGetter{err: errors.New("x")}, false, replication.Transient},
-		{"a cut answer", fakeGetter{body: `[{"id":1,"action":"a","pa`}, false, replication.Transient},
+		{"wrong key", fakeGetter{err: errDenied}, false, fault.Denied},
+		{"an error nobody knows", fakeGetter{err: errors.New("x")}, false, fault.Transient},
+		{"a cut answer", fakeGetter{body: `[{"id":1,"action":"a","pa`}, false, fault.Transient},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -71,8 +72,8 @@ func TestReadDistinguishesNoFeedFromFailures(t *testing.T) {
 			if err == nil || errors.Is(err, replication.ErrNoFeed) != tt.noFeed {
 				t.Fatalf("error %v, want ErrNoFeed: %t", err, tt.noFeed)
 			}
-			if !tt.noFeed && replication.ClassOf(err) != tt.class {
-				t.Errorf("class %s, want %s", replication.ClassOf(err), tt.class)
+			if !tt.noFeed && fault.ClassOf(err) != tt.class {
+				t.Errorf("class %s, want %s", fault.ClassOf(err), tt.class)
 			}
 		})
 	}

@@ -14,8 +14,8 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 // Side is the side of replication that the organization is on.
@@ -147,7 +147,7 @@ type runner struct {
 }
 
 // Run prepares an organization. It returns the report of what was done also with an
-// error. Errors are of type [*replication.Error].
+// error. Errors are of type [*fault.Error].
 func Run(ctx context.Context, o Options) (*Report, error) {
 	r := &runner{Options: o, groups: map[string]bool{}, granted: map[string]bool{}, report: &Report{
 		Organization: o.Org, Side: o.Side, Name: o.Name, Key: o.Key.Where(), Ready: true,
@@ -274,8 +274,8 @@ func (r *runner) wrapError(who *chef.Org, op string, err error, hint string) err
 			hint = "use the key of an admin of organization " + r.Org + ", or a superuser's"
 		}
 	}
-	return &replication.Error{
-		Op: op, Server: who.Client().Name(), Class: classOf(err), Hint: hint,
+	return &fault.Error{
+		Op: op, Server: who.Client().Name(), Class: fault.ClassOf(err), Hint: hint,
 		Err: fmt.Errorf("as %s, organization %s: %w", role, r.Org, err),
 	}
 }
@@ -283,27 +283,11 @@ func (r *runner) wrapError(who *chef.Org, op string, err error, hint string) err
 // localError returns an error of a key store: of class Local, unless the store returned
 // a class.
 func (r *runner) localError(op string, err error, hint string) error {
-	var known *replication.Error
+	var known *fault.Error
 	if errors.As(err, &known) {
-		return &replication.Error{Op: op, Server: r.report.Server, Class: known.Class, Hint: known.Hint, Err: err}
+		return &fault.Error{Op: op, Server: r.report.Server, Class: known.Class, Hint: known.Hint, Err: err}
 	}
-	return &replication.Error{Op: op, Server: r.report.Server, Class: replication.Local, Hint: hint, Err: err}
-}
-
-func classOf(err error) replication.Class {
-	switch chef.KindOf(err) {
-	case chef.KindAbsent, chef.KindOrgMissing:
-		return replication.Absent
-	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindLicense, chef.KindPermission, chef.KindFrontEnd:
-		return replication.Denied
-	case chef.KindUnreachable, chef.KindTLS:
-		return replication.Unreachable
-	case chef.KindForeign, chef.KindVersion:
-		return replication.Foreign
-	case chef.KindUnavailable, chef.KindMembershipFault:
-		return replication.Transient
-	}
-	return replication.Rejected
+	return &fault.Error{Op: op, Server: r.report.Server, Class: fault.Local, Hint: hint, Err: err}
 }
 
 // hasKind reports whether an error is of one of the kinds.

@@ -13,8 +13,8 @@ import (
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/prepare"
-	"chefsync/pkg/replication"
 )
 
 // fixture is a Chef Server with an organization and a key file.
@@ -216,27 +216,27 @@ func TestErrorsNameTheKeyAndTheOrganization(t *testing.T) {
 		name   string
 		caller func(*fixture) *chef.Client
 		org    string
-		class  replication.Class
+		class  fault.Class
 		words  []string
 	}{
 		{"wrong key", func(s *fixture) *chef.Client { s.server.AddUser("alice"); return s.newClient("alice", otherKey(s.t)) }, "acme",
-			replication.Denied, []string{"caller alice", "organization acme", "401"}},
+			fault.Denied, []string{"caller alice", "organization acme", "401"}},
 		{"not a member", func(s *fixture) *chef.Client { return s.newClient("bob", s.server.AddUser("bob")) }, "acme",
-			replication.Denied, []string{"caller bob", "organization acme", "403"}},
+			fault.Denied, []string{"caller bob", "organization acme", "403"}},
 		{"not an admin", func(s *fixture) *chef.Client {
 			k := s.server.AddUser("carol")
 			s.org.Associate("carol")
 			return s.newClient("carol", k)
-		}, "acme", replication.Denied, []string{"caller carol", "organization acme", "403"}},
-		{"no organization", (*fixture).superuserClient, "nowhere", replication.Absent, []string{"organization nowhere", "404"}},
+		}, "acme", fault.Forbidden, []string{"caller carol", "organization acme", "403"}},
+		{"no organization", (*fixture).superuserClient, "nowhere", fault.NoOrganization, []string{"organization nowhere", "404"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newFixture(t)
 			o := s.newOptions(prepare.Replica, c.caller(s))
 			o.Org = c.org
 			_, err := prepare.Run(t.Context(), o)
-			if err == nil || replication.ClassOf(err) != c.class || replication.HintOf(err) == "" {
-				t.Fatalf("error %v of class %s with hint %q", err, replication.ClassOf(err), replication.HintOf(err))
+			if err == nil || fault.ClassOf(err) != c.class || fault.HintOf(err) == "" {
+				t.Fatalf("error %v of class %s with hint %q", err, fault.ClassOf(err), fault.HintOf(err))
 			}
 			for _, w := range c.words {
 				if !strings.Contains(err.Error(), w) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"chefsync/pkg/chef"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // rightsGroup is the group that gets the rights that the default groups don't have.
@@ -140,7 +140,7 @@ func (r *runner) joinGroup(ctx context.Context, g string) error {
 		// If its authorization service times out, a server returns an empty group
 		// (docs/chef-server-api.md §10, gotcha 1): writing it back would lock out all
 		// admins.
-		return &replication.Error{Op: "add " + r.Name + " to the group " + g, Server: r.report.Server, Class: replication.Transient,
+		return &fault.Error{Op: "add " + r.Name + " to the group " + g, Server: r.report.Server, Class: fault.Transient,
 			Hint: "run this again; if it goes on, look at the group with knife group show admins",
 			Err:  fmt.Errorf("organization %s: the server shows the group without any member, which can't be true", r.Org)}
 	}

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
-	"chefsync/pkg/replication"
 )
 
 // TestEmptyAdminsGroupIsNotWritten: a server whose authorization service times out
@@ -22,8 +22,8 @@ func TestEmptyAdminsGroupIsNotWritten(t *testing.T) {
 	s.server.Fault(cheftest.Fault{Method: "GET", Path: "/groups/admins", Status: http.StatusOK,
 		Body: `{"actors":[],"users":[],"clients":[],"groups":[],"orgname":"acme","name":"admins","groupname":"admins"}`})
 	_, err := prepare.Run(t.Context(), o)
-	if replication.ClassOf(err) != replication.Transient || replication.HintOf(err) == "" {
-		t.Errorf("error %v of class %s", err, replication.ClassOf(err))
+	if fault.ClassOf(err) != fault.Transient || fault.HintOf(err) == "" {
+		t.Errorf("error %v of class %s", err, fault.ClassOf(err))
 	}
 	if slices.Contains(s.callerWrites(), "PUT /organizations/acme/groups/admins") {
 		t.Error("the group was written")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -50,7 +51,7 @@ func (p *pass) recordEqual(s seen) {
 		p.ledger.resolve(s.Ref)
 		return
 	}
-	p.setAside(s.Ref, &Error{Op: "hold all of", Ref: s.Ref, Server: "the replica", Class: Degraded,
+	p.setAside(s.Ref, &fault.Error{Op: "hold all of", Object: s.Ref, Server: "the replica", Class: fault.Degraded,
 		Hint: "a replica with Chef Server API version 2 holds all files",
 		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
 }
@@ -168,7 +169,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 	for attempt := range 3 {
 		if attempt > 0 || obj.Body == nil {
 			if obj, err = p.Source.Get(ctx, s.Ref); err != nil {
-				if IsAbsent(err) {
+				if fault.IsAbsent(err) {
 					return result{err: errGone}, nil
 				}
 				objErr, fatal := p.classifyError(ctx, p.Source, "primary", err)
@@ -180,7 +181,7 @@ func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
 			break
 		}
 	}
-	if err == nil || ClassOf(err) == Degraded {
+	if err == nil || fault.ClassOf(err) == fault.Degraded {
 		p.resetFailures()
 		return result{obj.Fingerprint, err}, nil
 	}
@@ -217,7 +218,7 @@ func (p *pass) recordWrite(step Decision, r result) {
 		p.logStep(step, "gone")
 	default:
 		p.setAside(step.Ref, r.err)
-		if ClassOf(r.err) != Rejected {
+		if !fault.ClassOf(r.err).IsRefusal() {
 			// The replica may hold it by now.
 			p.ledger.markDirty(step.Ref)
 			p.ledger.markParentBagDirty(step.Ref)
@@ -316,7 +317,7 @@ func (p *pass) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal err
 		}
 	}
 	err := p.Target.Delete(ctx, ref)
-	if err == nil || IsAbsent(err) {
+	if err == nil || fault.IsAbsent(err) {
 		p.resetFailures()
 		return nil, nil
 	}
@@ -327,7 +328,7 @@ func (p *pass) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal err
 // would delete them.
 func (p *pass) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, fatal error) {
 	items, err := p.Target.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
-	if IsAbsent(err) {
+	if fault.IsAbsent(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -345,7 +346,7 @@ func (p *pass) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, 
 			foreign++
 		}
 	}
-	refusal := &Error{Op: "delete", Ref: bag, Server: "the replica", Class: Rejected}
+	refusal := &fault.Error{Op: "delete", Object: bag, Server: "the replica", Class: fault.Rejected}
 	switch {
 	case unselected > 0:
 		refusal.Hint = "delete the items on the replica, or exclude the bag itself"
@@ -367,7 +368,7 @@ func (p *pass) recordDeletion(ref object.Ref, objErr error) {
 	p.ledger.dropHeld(ref) // approved: what fails now is a failure like any other
 	if objErr != nil {
 		p.setAside(ref, objErr)
-		if ClassOf(objErr) == Rejected {
+		if fault.ClassOf(objErr).IsRefusal() {
 			p.keptBags[ref] = true
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -170,7 +171,7 @@ func listingRef(k object.Kind, name string) object.Ref {
 func (p *pass) listKind(ctx context.Context, side Reader, k object.Kind, name string) ([]object.Ref, error) {
 	if k != object.DataBagItem || name != "" {
 		refs, err := side.List(ctx, object.Scope{Kind: k, Name: name})
-		if IsAbsent(err) {
+		if fault.IsAbsent(err) {
 			return nil, nil
 		}
 		return refs, err
@@ -190,7 +191,7 @@ func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []ob
 	lists, failed := make([][]object.Ref, len(bags)), map[string]bool{}
 	err = p.each(len(bags), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
 		items, err := side.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
-		if err == nil || IsAbsent(err) {
+		if err == nil || fault.IsAbsent(err) {
 			lists[i] = items
 			return nil
 		}
@@ -226,7 +227,7 @@ func (p *pass) brakeChanges(list []decided) ([]object.Ref, error) {
 func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err error) {
 	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { _, ours := p.ledger.inventory[r]; return ours || p.ledger.isHeld(r) })
 	err = p.each(len(foreign), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
-		if _, err := p.Target.Get(ctx, foreign[i]); !IsAbsent(err) {
+		if _, err := p.Target.Get(ctx, foreign[i]); !fault.IsAbsent(err) {
 			return nil // what can't be read counts
 		}
 		p.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -33,7 +34,7 @@ func TestAuditClockAheadAndBack(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.ahead(func() {
-		w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Denied) }
+		w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Denied) }
 		if run, err := w.try(replication.TriggerSchedule); err == nil || run.Outcome != replication.OutcomeFailed {
 			t.Fatalf("%s, %v", run.Outcome, err)
 		}
@@ -54,7 +55,7 @@ func TestAuditClockAheadAndBack(t *testing.T) {
 func TestAFailingPairStillWaits(t *testing.T) {
 	w := newWorld(t)
 	w.pass()
-	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Denied) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Denied) }
 	for range 12 {
 		if _, err := w.try("manual"); err == nil {
 			t.Fatal("a pass without a primary succeeded")
@@ -77,7 +78,7 @@ func TestWhatAClockOfTheFutureRecordedPutsNothingOff(t *testing.T) {
 		w.pass()
 		w.ahead(func() {
 			w.primary.Set("/roles/web", "new")
-			w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+			w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
 			w.pass()
 		})
 		w.replica.Refuse = nil
@@ -205,7 +206,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 	})
 	t.Run("a retry", func(t *testing.T) {
 		w := newWorld(t)
-		w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+		w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
 		w.fill()
 		w.pass()
 		soon := w.now().Add(year)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -78,7 +79,7 @@ func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object
 	for r, u := range p.ledger.unsynced {
 		_, back := source.refs[r]
 		switch {
-		case u.Class != DeletionHeld || onReplica(r):
+		case u.Class != fault.DeletionHeld || onReplica(r):
 		case back: // somebody deleted it there meanwhile: no drift, but to be created
 			for _, item := range p.ledger.itemsOf(r) {
 				p.ledger.markDirty(item)
@@ -266,7 +267,7 @@ func (p *pass) listSide(side Reader, name string, phase Phase) (listing, error) 
 				return l, fatal
 			}
 			l.failed[k] = true
-			if ClassOf(objErr) == Unserved {
+			if fault.ClassOf(objErr) == fault.Unserved {
 				l.unserved[k] = true
 			}
 			p.setAside(object.Ref{Kind: k}, objErr)
@@ -326,7 +327,7 @@ func (p *pass) compareWindows(source listing, v view) error {
 	if w.After != "" {
 		after, err := object.ParseRef(w.After)
 		if err != nil {
-			return &Error{Op: "go on with the compare", Class: Local, Hint: "ask for a new one with resync", Err: err}
+			return &fault.Error{Op: "go on with the compare", Class: fault.Local, Hint: "ask for a new one with resync", Err: err}
 		}
 		again := p.dirtyScopes()
 		refs = slices.DeleteFunc(refs, func(r object.Ref) bool {

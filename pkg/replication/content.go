@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -118,7 +119,7 @@ func (s *staged) fetch(ctx context.Context, key StageKey, file object.File) erro
 
 // damaged says that the primary's file is wrong.
 func (s *staged) damaged(file object.File, err error) error {
-	return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Rejected,
+	return &fault.Error{Op: "copy file " + file.Path + " of", Object: s.obj.Ref, Server: "the primary", Class: fault.Rejected,
 		Hint: "the primary holds damaged content for this file; upload the cookbook version to it again", Err: err}
 }
 
@@ -141,7 +142,7 @@ func (s *staged) fetchOnce(ctx context.Context, key StageKey, file object.File) 
 
 // broke says that a transfer from the primary ended early.
 func (s *staged) broke(file object.File, err error) error {
-	return &Error{Op: "copy file " + file.Path + " of", Ref: s.obj.Ref, Server: "the primary", Class: Transient,
+	return &fault.Error{Op: "copy file " + file.Path + " of", Object: s.obj.Ref, Server: "the primary", Class: fault.Transient,
 		Hint: "the transfer broke; it is tried again by itself", Err: err}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -252,7 +253,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 			},
 			"refuse": func(t *rapid.T) {
 				p, op := path.Draw(t, "path"), rapid.SampledFrom([]string{"put", "delete", "get", "open"}).Draw(t, "op")
-				class := rapid.SampledFrom([]replication.Class{replication.Rejected, replication.Transient, replication.Denied, replication.Foreign, replication.Unreachable}).Draw(t, "class")
+				class := rapid.SampledFrom([]fault.Class{fault.Rejected, fault.Transient, fault.Denied, fault.Foreign, fault.Unreachable}).Draw(t, "class")
 				refuse := func(got string, ref object.Ref) error {
 					if got == op && ref.Path() == p {
 						return refused(class)

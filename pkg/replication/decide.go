@@ -3,6 +3,7 @@ package replication
 import (
 	"slices"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -52,15 +53,15 @@ type Observation struct {
 
 // Entry is what is recorded of one object.
 type Entry struct {
-	Replicated  bool   // replication put it on the replica, or may have
-	Fingerprint string // as it was last written
-	Dirty       bool   // written with unknown result: Fingerprint can't be trusted
-	Failure     Class  // why it could not be applied, "" if it could
-	Held        bool   // its deletion waits for approval, by itself or with its bag
+	Replicated  bool        // replication put it on the replica, or may have
+	Fingerprint string      // as it was last written
+	Dirty       bool        // written with unknown result: Fingerprint can't be trusted
+	Failure     fault.Class // why it could not be applied, "" if it could
+	Held        bool        // its deletion waits for approval, by itself or with its bag
 }
 
 // failed reports whether the object could not be applied at all.
-func (e Entry) failed() bool { return e.Failure != "" && e.Failure != Degraded }
+func (e Entry) failed() bool { return e.Failure != "" && e.Failure != fault.Degraded }
 
 // Decision says what to do about an object, and why. A plan is a list of them.
 type Decision struct {
@@ -101,7 +102,7 @@ func Decide(o Observation, e Entry, prune Prune) Decision {
 		write.Cause, write.Reason = CauseMissing, "deleted on the replica"
 	case applied:
 		write.Cause, write.Reason = CauseChanged, "changed on the replica"
-	case read && o.Expect == o.Fingerprint && o.ReplicaPrint != e.Fingerprint && e.Failure != Degraded:
+	case read && o.Expect == o.Fingerprint && o.ReplicaPrint != e.Fingerprint && e.Failure != fault.Degraded:
 		write.Cause, write.Reason = CauseChanged, "changed on the replica, and on the primary since"
 	default:
 		write.Reason = "changed on the primary"

@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -17,16 +18,16 @@ func TestDriftIsOnlyWhatTheRecordVouchesFor(t *testing.T) {
 	for name, c := range map[string]struct {
 		seen  Observation
 		last  string
-		class Class // of its unsynced record, "" without one
+		class fault.Class // of its unsynced record, "" without one
 		want  Cause
 	}{
 		"edited, and changed on the primary":                    {held, "a", "", CauseChanged},
 		"as it was put, and changed on the primary":             {Observation{Ref: web, Fingerprint: "b", Expect: "b", Replica: Present, ReplicaPrint: "a"}, "a", "", CausePending},
 		"written with unknown result":                           {held, unknownFingerprint, "", CausePending},
-		"could not be applied":                                  {held, "a", Rejected, CausePending},
-		"never held whole, and changed on the primary":          {held, "a", Degraded, CausePending},
+		"could not be applied":                                  {held, "a", fault.Rejected, CausePending},
+		"never held whole, and changed on the primary":          {held, "a", fault.Degraded, CausePending},
 		"held in another form, and changed on the primary":      {otherForm, "a", "", CausePending},
-		"never held whole, edited and unchanged on the primary": {otherForm, "b", Degraded, CauseChanged},
+		"never held whole, edited and unchanged on the primary": {otherForm, "b", fault.Degraded, CauseChanged},
 	} {
 		l := ledger{inventory: map[object.Ref]string{web: c.last}, unsynced: map[object.Ref]Unsynced{}}
 		if c.class != "" {
@@ -50,7 +51,7 @@ func TestWhatIsWrittenDiffersAndNothingElse(t *testing.T) {
 		if o.Expect = o.Fingerprint; o.Replica == Present && rapid.Bool().Draw(t, "read") {
 			o.ReplicaPrint = prints.Draw(t, "replica print")
 		}
-		e := Entry{Replicated: rapid.Bool().Draw(t, "replicated"), Failure: rapid.SampledFrom([]Class{"", Rejected, Degraded}).Draw(t, "failure"), Held: rapid.Bool().Draw(t, "held")}
+		e := Entry{Replicated: rapid.Bool().Draw(t, "replicated"), Failure: rapid.SampledFrom([]fault.Class{"", fault.Rejected, fault.Degraded}).Draw(t, "failure"), Held: rapid.Bool().Draw(t, "held")}
 		if e.Dirty = rapid.Bool().Draw(t, "dirty"); e.Replicated && !e.Dirty {
 			e.Fingerprint = prints.Draw(t, "last")
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -79,7 +80,7 @@ func TestWhatAVerificationFoundSurvivesAPassThatFails(t *testing.T) {
 	f := w.deaf()
 	w.change()
 	w.verify(replication.VerifyOptions{})
-	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
 	e := w.engine()
 	e.Feed = f
 	if _, err := e.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil {
@@ -191,10 +192,10 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if op == "get" && ref.Kind == object.Environment { // the last of all
 			writes++
-			return refused(replication.Unreachable)
+			return refused(fault.Unreachable)
 		}
 		if op == "list" && writes > 0 {
-			return refused(replication.Unreachable)
+			return refused(fault.Unreachable)
 		}
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -334,9 +335,9 @@ func (e *Engine) failedRun(run Run, err error) (Run, error) {
 }
 
 func (e *Engine) logFailure(msg string, run Run, err error) {
-	e.Log.Error(msg, "pair", e.Pair.ID.String(), "run", run.ID, "class", string(ClassOf(err)), "error", err.Error(), "hint", HintOf(err))
+	e.Log.Error(msg, "pair", e.Pair.ID.String(), "run", run.ID, "class", string(fault.ClassOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
 }
 
 func failure(at time.Time, err error) *Failure {
-	return &Failure{At: at, Class: ClassOf(err), Message: err.Error(), Hint: HintOf(err)}
+	return &Failure{At: at, Class: fault.ClassOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -19,7 +20,7 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 	bad := true
 	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if bad && op == "put" && ref.Path() == "/roles/web" {
-			return &replication.Error{Op: "write", Ref: ref, Server: "eu", Class: replication.Rejected, Hint: "make it smaller", Err: errors.New("413: too large")}
+			return &fault.Error{Op: "write", Object: ref, Server: "eu", Class: fault.Rejected, Hint: "make it smaller", Err: errors.New("413: too large")}
 		}
 		return nil
 	}
@@ -68,7 +69,7 @@ func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
 	w.fill()
 	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Path() == "/roles/web" {
-			return refused(replication.Rejected)
+			return refused(fault.Rejected)
 		}
 		return nil
 	}
@@ -89,7 +90,7 @@ func TestTheOperatorCanNameWhatToRetry(t *testing.T) {
 	w.fill()
 	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Kind == object.Role {
-			return refused(replication.Rejected)
+			return refused(fault.Rejected)
 		}
 		return nil
 	}
@@ -104,9 +105,9 @@ func TestTheOperatorCanNameWhatToRetry(t *testing.T) {
 
 func TestAServerThatRefusesUsBlocksThePairAndIsTriedSlowly(t *testing.T) {
 	for _, c := range []struct {
-		class  replication.Class
+		class  fault.Class
 		status replication.Status
-	}{{replication.Denied, replication.Blocked}, {replication.Foreign, replication.Blocked}, {replication.Unreachable, replication.Retrying}} {
+	}{{fault.Denied, replication.Blocked}, {fault.Foreign, replication.Blocked}, {fault.Unreachable, replication.Retrying}} {
 		t.Run(string(c.class), func(t *testing.T) {
 			w := newWorld(t)
 			w.fill()
@@ -147,7 +148,7 @@ func TestAPrimaryThatIsNotTheChefServerEmptiesNothing(t *testing.T) {
 			w.direct(replication.Directive{Resync: new(w.now())})
 			w.primary.Refuse = func(got string, _ object.Ref) error {
 				if got == op || op == "get" && got == "list" {
-					return refused(replication.Foreign)
+					return refused(fault.Foreign)
 				}
 				return nil
 			}
@@ -172,7 +173,7 @@ func TestARefusalOfOneObjectByAProxyIsThatObjectsTrouble(t *testing.T) {
 	w.fill()
 	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Path() == "/roles/web" {
-			return refused(replication.Foreign)
+			return refused(fault.Foreign)
 		}
 		return nil
 	}
@@ -190,7 +191,7 @@ func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
 	}
 	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "put" {
-			return refused(replication.Transient)
+			return refused(fault.Transient)
 		}
 		return nil
 	}
@@ -212,7 +213,7 @@ func TestAListingThatFailsAloneIsSetAside(t *testing.T) {
 	w.fill()
 	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if op == "list" && ref.Kind == object.Role {
-			return refused(replication.Rejected)
+			return refused(fault.Rejected)
 		}
 		return nil
 	}
@@ -237,7 +238,7 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 	w.pass()
 	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if ref.Name == "secret" {
-			return refused(replication.Rejected)
+			return refused(fault.Rejected)
 		}
 		return nil
 	}
@@ -387,7 +388,7 @@ func TestAWriteWithoutAnAnswerIsNotForgotten(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	w.replica.Lose = func(string, object.Ref) error { return refused(replication.Transient) }
+	w.replica.Lose = func(string, object.Ref) error { return refused(fault.Transient) }
 	w.primary.Set("/roles/new", "new")
 	w.pass()
 	if u := w.unsynced(); len(u) != 1 || w.replica.Snapshot()["/roles/new"] == "" {
@@ -404,7 +405,7 @@ func TestAWriteWithoutAnAnswerIsNotForgotten(t *testing.T) {
 // written again.
 func TestAWriteWithoutAnAnswerIsNotRepeatedBlindly(t *testing.T) {
 	w := newWorld(t)
-	w.replica.Lose = func(string, object.Ref) error { return refused(replication.Transient) }
+	w.replica.Lose = func(string, object.Ref) error { return refused(fault.Transient) }
 	w.primary.Set("/roles/new", "new")
 	w.pass()
 	w.replica.Lose = nil
@@ -425,7 +426,7 @@ func TestAResyncThatCouldNotLookAtAnObjectLooksLater(t *testing.T) {
 	w.replica.Set("/roles/web", "edited on the replica")
 	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if op == "get" && ref.Path() == "/roles/web" {
-			return refused(replication.Rejected)
+			return refused(fault.Rejected)
 		}
 		return nil
 	}
@@ -447,7 +448,7 @@ func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
 	w.primary.Set("/environments/prod", "changed")
 	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if op == "list" && ref.Kind == object.Role {
-			return refused(replication.Rejected)
+			return refused(fault.Rejected)
 		}
 		return nil
 	}
@@ -463,7 +464,7 @@ func TestDamagedContentOnThePrimaryIsSetAside(t *testing.T) {
 	w.fill()
 	w.primary.Corrupt("recipe")
 	w.pass()
-	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/cookbooks/apt/1.0.0" || u[0].Class != replication.Rejected {
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/cookbooks/apt/1.0.0" || u[0].Class != fault.Rejected {
 		t.Fatalf("unsynced %+v, want the cookbook version with the damaged file", u)
 	}
 	if torn := w.replica.Torn(); len(torn) > 0 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -85,10 +86,10 @@ func TestAFeedThatCannotTellWhetherItHasBegunIsAFailure(t *testing.T) {
 	w := newWorld(t)
 	f := &lateFeed{Org: w.primary}
 	w.passBy(f)
-	f.fail = &replication.Error{Op: "read the journal", Class: replication.Local, Err: errors.New("disk full")}
+	f.fail = &fault.Error{Op: "read the journal", Class: fault.Local, Err: errors.New("disk full")}
 	e := w.engine()
 	e.Feed = f
-	if run, err := e.Pass(t.Context(), replication.PassOptions{}); run.Outcome != replication.OutcomeFailed || replication.ClassOf(err) != replication.Local {
+	if run, err := e.Pass(t.Context(), replication.PassOptions{}); run.Outcome != replication.OutcomeFailed || fault.ClassOf(err) != fault.Local {
 		t.Errorf("%+v, %v", run, err)
 	}
 }
@@ -167,7 +168,7 @@ func TestWhatIsReadAgainOfAFeed(t *testing.T) {
 
 func TestWordOfAChangeWaitsForAFailingPair(t *testing.T) {
 	w := newWorld(t)
-	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
 	if run, err := w.engine().Pass(t.Context(), replication.PassOptions{Trigger: replication.TriggerPush}); err == nil {
 		t.Fatalf("%+v", run)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -24,7 +25,7 @@ func (v *verification) locateDamaged(p *pass) error {
 		switch {
 		case err == nil:
 			refs = append(refs, listed...)
-		case ClassOf(err) != Unserved:
+		case fault.ClassOf(err) != fault.Unserved:
 			return err
 		}
 	}
@@ -50,7 +51,7 @@ func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]
 	var mu sync.Mutex
 	err := p.each(len(refs), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
 		obj, err := p.Target.Get(ctx, refs[i])
-		if IsAbsent(err) {
+		if fault.IsAbsent(err) {
 			return nil
 		}
 		if err != nil {
@@ -121,7 +122,7 @@ func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err err
 func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Object, error) {
 	for _, ref := range f.versions {
 		obj, err := p.Source.Get(ctx, ref)
-		if IsAbsent(err) {
+		if fault.IsAbsent(err) {
 			continue
 		}
 		if err != nil {
@@ -250,7 +251,7 @@ func (v *verification) prepare(p *pass, g recreation) (objs []object.Object, why
 		for i := 0; err == nil && i < len(obj.Files); i++ {
 			err = p.stageFile(obj, obj.Files[i])
 		}
-		if IsAbsent(err) || errors.Is(err, errChanged) {
+		if fault.IsAbsent(err) || errors.Is(err, errChanged) {
 			return nil, ref.Path() + " changed or is gone on the primary; the next pass goes first", nil
 		}
 		if err != nil {
@@ -285,7 +286,7 @@ func (p *pass) stageFile(obj object.Object, f object.File) error {
 		return err
 	}
 	if full != nil {
-		return &Error{Op: "stage a file of", Ref: obj.Ref, Class: Rejected, Hint: "give the stage more room", Err: full}
+		return &fault.Error{Op: "stage a file of", Object: obj.Ref, Class: fault.Rejected, Hint: "give the stage more room", Err: full}
 	}
 	return nil
 }

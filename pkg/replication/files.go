@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -128,7 +129,7 @@ func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) erro
 // readFilesOf checks the files of one version that weren't checked yet.
 func (v *verification) readFilesOf(ctx context.Context, p *pass, ref object.Ref, share float64) error {
 	obj, err := p.Target.Get(ctx, ref)
-	if IsAbsent(err) {
+	if fault.IsAbsent(err) {
 		return nil // a difference of the object, not of its files
 	}
 	if err != nil {
@@ -199,7 +200,7 @@ func (p *pass) checkFile(ctx context.Context, obj object.Object, f object.File) 
 		switch {
 		case errors.Is(err, ErrContentLost):
 			return "is missing in the replica's file store", nil
-		case IsAbsent(err):
+		case fault.IsAbsent(err):
 			return "", nil // the version changed meanwhile and doesn't need it
 		case err != nil:
 			return "", err
@@ -218,7 +219,7 @@ func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (str
 	defer content.Close()
 	sum := md5.New()
 	if _, err := io.Copy(sum, content); err != nil {
-		return "", &Error{Op: "download " + f.Path + " of", Ref: obj.Ref, Server: "the replica", Class: Transient,
+		return "", &fault.Error{Op: "download " + f.Path + " of", Object: obj.Ref, Server: "the replica", Class: fault.Transient,
 			Hint: "the transfer broke; it is tried again by itself", Err: err}
 	}
 	p.resetFailures()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -255,7 +256,7 @@ func TestAPortionThatDoesNotFitItsTimeGoesOnWhereItEnded(t *testing.T) {
 
 // A server that fails is no damage.
 func TestAFileStoreThatFailsIsNoDamage(t *testing.T) {
-	for _, class := range []replication.Class{replication.Transient, replication.Unreachable, replication.Rejected} {
+	for _, class := range []fault.Class{fault.Transient, fault.Unreachable, fault.Rejected} {
 		w := newWorld(t)
 		w.fill()
 		w.pass()

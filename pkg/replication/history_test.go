@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -162,7 +163,7 @@ func (h *history) changeFeed(t *rapid.T) {
 // refuse lets one side refuse something until the next heal.
 func (h *history) refuse(t *rapid.T) {
 	org := map[string]*replicationtest.Org{"primary": h.primary, "replica": h.replica}[rapid.SampledFrom([]string{"primary", "replica"}).Draw(t, "side")]
-	class := rapid.SampledFrom([]replication.Class{replication.Rejected, replication.Transient, replication.Denied, replication.Foreign, replication.Unreachable}).Draw(t, "class")
+	class := rapid.SampledFrom([]fault.Class{fault.Rejected, fault.Transient, fault.Denied, fault.Foreign, fault.Unreachable}).Draw(t, "class")
 	var refused func(op string, r object.Ref) bool
 	switch rapid.SampledFrom([]string{"object", "object", "list", "items", "feed", "unserved"}).Draw(t, "what") {
 	case "object":
@@ -179,14 +180,14 @@ func (h *history) refuse(t *rapid.T) {
 	case "feed":
 		refused = func(op string, _ object.Ref) bool { return op == "feed" || op == "identity" }
 	case "unserved":
-		class = replication.Unserved
+		class = fault.Unserved
 		refused = func(_ string, r object.Ref) bool {
 			return r.Kind == object.Policy || r.Kind == object.PolicyGroup || r.Kind == object.CookbookArtifact
 		}
 	}
 	org.Refuse = func(op string, r object.Ref) error {
 		if refused(op, r) {
-			return &replication.Error{Op: op, Ref: r, Class: class, Err: fmt.Errorf("refused by the test")}
+			return &fault.Error{Op: op, Object: r, Class: class, Err: fmt.Errorf("refused by the test")}
 		}
 		return nil
 	}
@@ -196,10 +197,10 @@ func (h *history) refuse(t *rapid.T) {
 // lose lets the answers about one object get lost after it was written or deleted.
 func (h *history) lose(t *rapid.T) {
 	ref := mustRef(rapid.SampledFrom(historyPaths()).Draw(t, "path"))
-	class := rapid.SampledFrom([]replication.Class{replication.Transient, replication.Unreachable}).Draw(t, "class")
+	class := rapid.SampledFrom([]fault.Class{fault.Transient, fault.Unreachable}).Draw(t, "class")
 	h.replica.Lose = func(_ string, r object.Ref) error {
 		if r == ref {
-			return &replication.Error{Op: "write", Ref: r, Class: class, Err: fmt.Errorf("the answer was lost")}
+			return &fault.Error{Op: "write", Object: r, Class: class, Err: fmt.Errorf("the answer was lost")}
 		}
 		return nil
 	}

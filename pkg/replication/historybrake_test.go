@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -44,7 +45,7 @@ func (h *history) braked() func(*rapid.T) {
 		if hold := st.Progress.Hold; hold != nil {
 			held := 0
 			for _, u := range h.unsynced() {
-				if u.Class == replication.DeletionHeld {
+				if u.Class == fault.DeletionHeld {
 					held += 1 + u.Items
 				}
 			}

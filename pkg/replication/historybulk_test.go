@@ -3,6 +3,7 @@ package replication_test
 import (
 	"context"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -24,7 +25,7 @@ func (s spy) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkO
 func (s spy) wasRead(r object.Ref, obj object.Object, err error) {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	if err != nil && !replication.IsAbsent(err) {
+	if err != nil && !fault.IsAbsent(err) {
 		return
 	}
 	if s.primary {

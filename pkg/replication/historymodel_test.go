@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -196,10 +197,10 @@ func (s spiedTarget) Put(ctx context.Context, obj object.Object, create bool, co
 	after := h.replica.Snapshot()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil && replication.ClassOf(err) != replication.Rejected {
+	if err != nil && fault.ClassOf(err) != fault.Rejected {
 		h.owned[obj.Ref] = true
 	}
-	if replication.ClassOf(err) != replication.Rejected {
+	if fault.ClassOf(err) != fault.Rejected {
 		h.ownBag(obj.Ref)
 	}
 	refs := []object.Ref{}

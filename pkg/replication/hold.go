@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -118,7 +119,7 @@ func (p *pass) objects(d removal) map[object.Kind]int {
 	}
 	for r, last := range p.ledger.inventory {
 		u, failed := p.ledger.unsynced[r]
-		if last != unknownFingerprint || !failed || u.Class == DeletionHeld {
+		if last != unknownFingerprint || !failed || u.Class == fault.DeletionHeld {
 			add(r)
 		}
 	}
@@ -136,13 +137,13 @@ func (p *pass) objects(d removal) map[object.Kind]int {
 func (p *pass) splitHeldBags(d removal) {
 	for _, r := range d.refs {
 		bag := r.Bag()
-		if u := p.ledger.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == DeletionHeld && d.onPrimary(bag) {
+		if u := p.ledger.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == fault.DeletionHeld && d.onPrimary(bag) {
 			p.hold(r, 0)
 		}
 	}
 	back := map[object.Ref]bool{}
 	for r, u := range p.ledger.unsynced {
-		if u.Class == DeletionHeld && r.Kind == object.DataBag && d.onPrimary(r) {
+		if u.Class == fault.DeletionHeld && r.Kind == object.DataBag && d.onPrimary(r) {
 			back[r] = true
 			p.ledger.releaseReturned(r)
 		}
@@ -199,7 +200,7 @@ func (p *pass) updateHold() {
 	}
 	n, records, sample := 0, 0, []object.Ref(nil)
 	for _, u := range p.ledger.records() {
-		if u.Class == DeletionHeld {
+		if u.Class == fault.DeletionHeld {
 			records++
 			n += 1 + u.Items
 			sample = append(sample, u.Ref)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -220,7 +221,7 @@ func TestABigBagIsHeldAsOne(t *testing.T) {
 	w.primary.Unset("/data/big")
 	n := w.countRequests()
 	w.wantOutcome(w.run(), replication.OutcomeHeld)
-	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/big" || u[0].Class != replication.DeletionHeld || u[0].Items != 12000 {
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/big" || u[0].Class != fault.DeletionHeld || u[0].Items != 12000 {
 		t.Fatalf("records %+v, want the bag with 12,000 items", u)
 	}
 	if h := w.hold(); h.Deletes != 12001 || h.Records != 1 || !strings.Contains(h.Reason, "12000 of 12002 data bag items") {
@@ -422,7 +423,7 @@ func TestAHeldObjectThatComesBackMayFail(t *testing.T) {
 	}
 	w.run()
 	w.primary.Set("/roles/web", "changed")
-	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+	w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
 	w.run()
 	if p := w.record().Progress; p.Unsynced != 1 || p.Hold.Deletes != 199 {
 		t.Errorf("%d unsynced, hold %+v", p.Unsynced, p.Hold)
@@ -448,12 +449,12 @@ func TestAHeldBagThatComesBackWithoutItsItemsIsListed(t *testing.T) {
 	w.wantStatus(replication.Held)
 	w.fill()
 	w.primary.Set("/data/users/alice", "changed")
-	w.primary.Refuse = refuseOne("list", "/data/users", replication.Rejected)
+	w.primary.Refuse = refuseOne("list", "/data/users", fault.Rejected)
 	e := w.engine()
 	if run, err := e.Pass(t.Context(), replication.PassOptions{Full: true}); err != nil || run.Left != 1 {
 		t.Errorf("%+v, %v; want the bag left", run, err)
 	}
-	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users" || u[0].Class != replication.Rejected {
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users" || u[0].Class != fault.Rejected {
 		t.Errorf("unsynced %+v, want the bag whose items could not be listed", u)
 	}
 	w.primary.Refuse = nil

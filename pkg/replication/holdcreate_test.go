@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -34,7 +35,7 @@ func TestADeletionIsHeldIfTheCreationBesideItFails(t *testing.T) {
 				if op != "put" || ref.Kind != object.Role {
 					return nil
 				}
-				return &replication.Error{Op: "write", Ref: ref, Class: replication.Rejected, Err: errors.New("the server refuses it")}
+				return &fault.Error{Op: "write", Object: ref, Class: fault.Rejected, Err: errors.New("the server refuses it")}
 			}
 			w.advance(2 * time.Minute)
 			w.run()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -105,11 +106,11 @@ func TestAnApprovalOutlivesABrokenPass(t *testing.T) {
 	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "delete" {
 			if deleted++; deleted > 120 {
-				return refused(replication.Denied)
+				return refused(fault.Denied)
 			}
 		}
 		if deleted > 120 && op == "list" {
-			return refused(replication.Denied)
+			return refused(fault.Denied)
 		}
 		return nil
 	}

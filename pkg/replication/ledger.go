@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -41,10 +42,10 @@ func (l *ledger) entry(r object.Ref) Entry {
 	if e.Dirty {
 		e.Fingerprint = ""
 	}
-	if e.Failure == DeletionHeld {
+	if e.Failure == fault.DeletionHeld {
 		e.Failure, e.Held = "", true
 	}
-	e.Held = e.Held || r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == DeletionHeld
+	e.Held = e.Held || r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == fault.DeletionHeld
 	return e
 }
 
@@ -130,9 +131,9 @@ func (l *ledger) leaveUnlisted(bag object.Ref) {
 
 // invalidate marks dirty what an error of a class leaves unknown: an object, or all
 // that a listing would have named.
-func (l *ledger) invalidate(ref object.Ref, class Class) {
+func (l *ledger) invalidate(ref object.Ref, class fault.Class) {
 	switch {
-	case class == Degraded: // written as well as it can be
+	case class == fault.Degraded: // written as well as it can be
 	case ref.IsListing():
 		for r := range l.inventory {
 			if object.ScopeOf(ref).Contains(r) {
@@ -155,11 +156,11 @@ func (l *ledger) records() []Unsynced {
 // is recorded if it did.
 func (l *ledger) setFailure(ref object.Ref, err error, now time.Time) (u Unsynced, set bool) {
 	u, seen := l.unsynced[ref]
-	held := u.Class == DeletionHeld
+	held := u.Class == fault.DeletionHeld
 	if held || !seen {
 		u = Unsynced{Ref: ref, FirstSeen: now}
 	}
-	u.Class, u.Reason, u.Hint = ClassOf(err), err.Error(), HintOf(err)
+	u.Class, u.Reason, u.Hint = fault.ClassOf(err), err.Error(), fault.HintOf(err)
 	u.Attempts++
 	u.LastTry, u.NextTry = now, now.Add(retryObject(u.Class, u.Attempts))
 	u.ChangeID = cmp.Or(l.changeIDs[ref], u.ChangeID)
@@ -179,8 +180,8 @@ func (l *ledger) setFailure(ref object.Ref, err error, now time.Time) (u Unsynce
 // setHeld records that the deletion of an object, with so many items, waits for
 // approval.
 func (l *ledger) setHeld(ref object.Ref, items int, now time.Time) {
-	u := Unsynced{Ref: ref, Class: DeletionHeld, Reason: heldReason, FirstSeen: now, LastTry: now, ChangeID: l.changeIDs[ref], Items: items}
-	if was := l.unsynced[ref]; was.Class == DeletionHeld {
+	u := Unsynced{Ref: ref, Class: fault.DeletionHeld, Reason: heldReason, FirstSeen: now, LastTry: now, ChangeID: l.changeIDs[ref], Items: items}
+	if was := l.unsynced[ref]; was.Class == fault.DeletionHeld {
 		u.FirstSeen = was.FirstSeen
 	}
 	l.setRecord(u)
@@ -208,7 +209,7 @@ func (l *ledger) addParentBags(set map[object.Ref]struct{}) {
 func (l *ledger) orphanedDirty() (refs []object.Ref) {
 	listings := map[object.Scope]int64{}
 	for r, u := range l.unsynced {
-		if r.IsListing() || r.Kind == object.DataBag && u.Class != DeletionHeld {
+		if r.IsListing() || r.Kind == object.DataBag && u.Class != fault.DeletionHeld {
 			listings[object.ScopeOf(r)] = 0
 		}
 	}
@@ -226,7 +227,7 @@ func (l *ledger) deferFailureCleanup(scopes map[object.Scope]int64) {
 	l.deferred = map[object.Ref]bool{}
 	for r, u := range l.unsynced {
 		switch {
-		case !r.IsListing() && r.Kind != object.DataBag || u.Class == DeletionHeld:
+		case !r.IsListing() && r.Kind != object.DataBag || u.Class == fault.DeletionHeld:
 		case containAny(scopes, r):
 			l.deferred[r] = false
 		case r.Kind == object.DataBag:
@@ -238,17 +239,17 @@ func (l *ledger) deferFailureCleanup(scopes map[object.Scope]int64) {
 // isHeld reports whether the deletion of an object waits for approval, by itself or
 // with its bag.
 func (l *ledger) isHeld(r object.Ref) bool {
-	if l.unsynced[r].Class == DeletionHeld {
+	if l.unsynced[r].Class == fault.DeletionHeld {
 		return true
 	}
-	return r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == DeletionHeld
+	return r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == fault.DeletionHeld
 }
 
 // heldCounts counts the deletions that wait for approval, by kind.
 func (l *ledger) heldCounts() map[object.Kind]int {
 	n := map[object.Kind]int{}
 	for _, u := range l.unsynced {
-		if u.Class == DeletionHeld {
+		if u.Class == fault.DeletionHeld {
 			n[u.Ref.Kind]++
 			n[object.DataBagItem] += u.Items
 		}
@@ -262,7 +263,7 @@ func (l *ledger) heldItems(bag object.Ref) (items []object.Ref) {
 		return nil
 	}
 	for r, u := range l.unsynced {
-		if r.Kind == object.DataBagItem && r.Name == bag.Name && u.Class == DeletionHeld {
+		if r.Kind == object.DataBagItem && r.Name == bag.Name && u.Class == fault.DeletionHeld {
 			items = append(items, r)
 		}
 	}
@@ -271,7 +272,7 @@ func (l *ledger) heldItems(bag object.Ref) (items []object.Ref) {
 
 // dropHeld drops the record of a deletion that need not be approved any more.
 func (l *ledger) dropHeld(ref object.Ref) {
-	if l.unsynced[ref].Class == DeletionHeld {
+	if l.unsynced[ref].Class == fault.DeletionHeld {
 		delete(l.deferred, ref)
 		l.dropFailure(ref)
 	}
@@ -280,7 +281,7 @@ func (l *ledger) dropHeld(ref object.Ref) {
 // releaseReturned drops the record of a held deletion whose object is on the primary again.
 // Nobody looked at the replica meanwhile, so the inventory isn't believed.
 func (l *ledger) releaseReturned(ref object.Ref) {
-	if l.unsynced[ref].Class != DeletionHeld {
+	if l.unsynced[ref].Class != fault.DeletionHeld {
 		return
 	}
 	l.dropHeld(ref)
@@ -296,7 +297,7 @@ func (l *ledger) releaseReturned(ref object.Ref) {
 // now.
 func (l *ledger) dropForbiddenHolds() {
 	for r, u := range l.unsynced {
-		if u.Class == DeletionHeld && Decide(Observation{Ref: r, Absent: true}, l.entry(r), l.pair.prune()).Action != ActionDelete {
+		if u.Class == fault.DeletionHeld && Decide(Observation{Ref: r, Absent: true}, l.entry(r), l.pair.prune()).Action != ActionDelete {
 			l.dropHeld(r)
 		}
 	}

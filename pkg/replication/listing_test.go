@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -24,7 +25,7 @@ func TestItemsThatCouldNotBeListedAreLookedAtLater(t *testing.T) {
 			if side == "replica" {
 				org = w.replica
 			}
-			org.Refuse = refuseOne("list", "/data/users", replication.Rejected)
+			org.Refuse = refuseOne("list", "/data/users", fault.Rejected)
 			w.direct(replication.Directive{Resync: new(w.now())})
 			w.pass()
 			w.advance(time.Hour)

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -110,7 +111,7 @@ func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, er
 		return s, nil
 	}
 	obj, inBulk, err := p.getSource(ctx, ref, v)
-	if IsAbsent(err) {
+	if fault.IsAbsent(err) {
 		p.markBagAbsent(ref)
 		s.Absent = true
 		return s, nil
@@ -149,9 +150,9 @@ func (p *pass) compareWithReplica(ctx context.Context, s *seen, there object.Obj
 		there, err = p.Target.Get(ctx, s.Ref)
 	}
 	switch {
-	case IsAbsent(err):
+	case fault.IsAbsent(err):
 		s.Replica = Missing
-	case err != nil && ClassOf(err) == Rejected:
+	case err != nil && fault.ClassOf(err).IsRefusal():
 		// The replica can't show the object; writing it may mend that.
 		s.Replica, s.hidden = Present, err
 	case err != nil:
@@ -173,32 +174,32 @@ func (p *pass) classifyError(ctx context.Context, side Reader, name string, err 
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	class := ClassOf(err)
+	class := fault.ClassOf(err)
 	switch class {
-	case Rejected, Degraded, Absent:
+	case fault.Rejected, fault.Forbidden, fault.Degraded, fault.Absent:
 		p.resetFailures()
 		return err, nil
-	case Local:
+	case fault.Local:
 		return nil, err
 	}
 	if _, probeErr := side.List(ctx, object.Scope{Kind: object.Environment}); probeErr != nil {
 		return nil, err
 	}
-	if class == Unserved {
+	if class == fault.Unserved {
 		return err, nil
 	}
 	if p.recordFailure() >= failureLimit {
 		return nil, err
 	}
 	switch class {
-	case Transient:
+	case fault.Transient:
 		return err, nil
-	case Unreachable:
-		class = Transient
+	case fault.Unreachable:
+		class = fault.Transient
 	default:
-		class = Rejected
+		class = fault.Rejected
 	}
-	return &Error{Op: fmt.Sprintf("the %s answers, but not for this object", name), Class: class, Hint: HintOf(err), Err: err}, nil
+	return &fault.Error{Op: fmt.Sprintf("the %s answers, but not for this object", name), Class: class, Hint: fault.HintOf(err), Err: err}, nil
 }
 
 func (p *pass) recordFailure() int {

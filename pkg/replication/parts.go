@@ -87,7 +87,7 @@ func (v *verification) claimed(st PairState, now time.Time) error {
 	if !c.UnderWay(now) || c.Owner == v.Owner || v.OwnerDied != nil && v.OwnerDied(c.Owner) {
 		return nil
 	}
-	return &LeasedError{Pair: v.Pair.ID, Lease: Lease{Owner: "a verification of " + c.Owner, Expires: c.At.Add(claimTTL)}}
+	return &LeasedError{What: "pair " + v.Pair.ID.String(), Lease: Lease{Owner: "a verification of " + c.Owner, Expires: c.At.Add(claimTTL)}}
 }
 
 // errOvertaken ends a reading whose claim another process took over.

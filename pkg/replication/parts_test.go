@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -115,7 +116,7 @@ func TestNoVerificationIsStartedBesideAnother(t *testing.T) {
 		calls, down := 0, false
 		w.primary.Refuse = func(op string, ref object.Ref) error {
 			if down {
-				return refused(replication.Unreachable)
+				return refused(fault.Unreachable)
 			}
 			if calls++; op == "get" && ref.Path() == "/roles/r003" {
 				time.Sleep(10 * time.Minute)
@@ -131,7 +132,7 @@ func TestNoVerificationIsStartedBesideAnother(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := w.scheduled(time.Hour, false); replication.ClassOf(err) != replication.Unreachable {
+		if _, err := w.scheduled(time.Hour, false); fault.ClassOf(err) != fault.Unreachable {
 			t.Fatalf("%v, want it broken off", err)
 		}
 		var leased *replication.LeasedError
@@ -160,7 +161,7 @@ func TestAVerificationOfAPersonIsWholeOrNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := replication.VerifyOptions{Trigger: "manual", Deadline: time.Now().Add(40 * time.Second)}
-		if r, err := w.live().Verify(t.Context(), o); err == nil || r.Outcome != replication.OutcomePartial || replication.HintOf(err) == "" {
+		if r, err := w.live().Verify(t.Context(), o); err == nil || r.Outcome != replication.OutcomePartial || fault.HintOf(err) == "" {
 			t.Errorf("in too little time: %+v, %v", r, err)
 		}
 		if r, err := w.live().Verify(t.Context(), replication.VerifyOptions{Trigger: "manual"}); err != nil || !r.Equal() || r.Kinds[2].Equal != 100 {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -180,7 +181,7 @@ func (p *pass) recoverInterruptedWrites() {
 	}
 	if len(intent) == 1 && w.Crashes >= poisonCrashes {
 		p.poison = intent[0]
-		p.setAside(p.poison, &Error{Op: "write", Ref: p.poison, Class: Rejected,
+		p.setAside(p.poison, &fault.Error{Op: "write", Object: p.poison, Class: fault.Rejected,
 			Hint: "look for the reason in the log of the process; the object is tried again later",
 			Err:  fmt.Errorf("the process died %d times while working on this object", w.Crashes)})
 	}
@@ -296,7 +297,7 @@ func (p *pass) commit(ctx context.Context) error {
 // updateCounts counts what is recorded of the pair, also of what is only overlooked so far:
 // the selection may change back before any compare.
 func (p *pass) updateCounts() {
-	unsynced := slices.DeleteFunc(p.ledger.records(), func(u Unsynced) bool { return u.Class == DeletionHeld })
+	unsynced := slices.DeleteFunc(p.ledger.records(), func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
 	p.updateHold()
 	p.progress.Objects, p.progress.Unsynced = len(p.ledger.inventory)+len(p.ledger.overlooked.Removed), len(unsynced)
 	p.progress.NextRetry, p.progress.UnsyncedSince = time.Time{}, time.Time{}
@@ -327,7 +328,7 @@ func (p *pass) setUnlisted(bag object.Ref, err error) {
 	for _, r := range p.ledger.itemsOf(bag) {
 		p.ledger.markDirty(r)
 	}
-	p.ledger.invalidate(bag, ClassOf(err))
+	p.ledger.invalidate(bag, fault.ClassOf(err))
 	p.setAside(bag, err)
 }
 
@@ -339,7 +340,7 @@ func (p *pass) dueFailures() []object.Ref {
 	refs := slices.Collect(maps.Keys(p.ledger.unsynced))
 	refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
 		named := asked && (len(only) == 0 || slices.Contains(only, r))
-		if p.ledger.unsynced[r].Class == DeletionHeld {
+		if p.ledger.unsynced[r].Class == fault.DeletionHeld {
 			return !named && !p.reviewing // no time makes it due
 		}
 		return !named && now.Before(capFuture(p.ledger.unsynced[r].NextTry, now, retryBound))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -115,7 +116,7 @@ func TestAKindThatAServerDoesNotServeIsLeftAlone(t *testing.T) {
 			}
 			org.Refuse = func(_ string, r object.Ref) error {
 				if r.Kind == object.Policy || r.Kind == object.PolicyGroup {
-					return &replication.Error{Op: "list", Ref: r, Class: replication.Unserved, Err: errors.New("no such kind")}
+					return &fault.Error{Op: "list", Object: r, Class: fault.Unserved, Err: errors.New("no such kind")}
 				}
 				return nil
 			}
@@ -129,7 +130,7 @@ func TestAKindThatAServerDoesNotServeIsLeftAlone(t *testing.T) {
 				t.Errorf("%s, prune %s: the replica went from %d to %d objects: %v", side, prune, before, len(got), got)
 			}
 			u := w.unsynced()
-			if len(u) != 2 || !u[0].Ref.IsListing() || u[0].Class != replication.Unserved {
+			if len(u) != 2 || !u[0].Ref.IsListing() || u[0].Class != fault.Unserved {
 				t.Errorf("%s: unsynced %+v, want the listings of two kinds", side, u)
 			}
 			org.Refuse = nil

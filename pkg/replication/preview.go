@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -56,7 +57,7 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 		}
 	}
 	for r, u := range p.ledger.unsynced {
-		if u.Class == DeletionHeld && !planned[r] {
+		if u.Class == fault.DeletionHeld && !planned[r] {
 			plan.Steps = append(plan.Steps, Decision{Action: ActionHold, Ref: r, Reason: heldReason})
 		}
 	}
@@ -134,5 +135,5 @@ func (p *pass) plan(plan *Plan, window []decided) {
 		plan.Steps = append(plan.Steps, d.Decision)
 	}
 	plan.Failed = slices.SortedFunc(maps.Values(p.ledger.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
-	plan.Failed = slices.DeleteFunc(plan.Failed, func(u Unsynced) bool { return u.Class == DeletionHeld })
+	plan.Failed = slices.DeleteFunc(plan.Failed, func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
 }

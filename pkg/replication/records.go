@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -274,10 +275,10 @@ type Work struct {
 
 // Failure is an error as recorded.
 type Failure struct {
-	At      time.Time `json:"at"`
-	Class   Class     `json:"class"`
-	Message string    `json:"message"`
-	Hint    string    `json:"hint,omitempty"`
+	At      time.Time   `json:"at"`
+	Class   fault.Class `json:"class"`
+	Message string      `json:"message"`
+	Hint    string      `json:"hint,omitempty"`
 }
 
 // Hold says why deletions wait for approval. Creations and updates go on, unless
@@ -306,16 +307,16 @@ func (p Progress) identity() string {
 // Unsynced is an object that could not be applied, or one whose deletion waits for
 // approval.
 type Unsynced struct {
-	Ref       object.Ref `json:"object"`
-	Class     Class      `json:"class"`
-	Reason    string     `json:"reason"`
-	Hint      string     `json:"hint,omitempty"`
-	Attempts  int        `json:"attempts"`
-	FirstSeen time.Time  `json:"first_seen"`
-	LastTry   time.Time  `json:"last_try"`
-	NextTry   time.Time  `json:"next_try"`
-	ChangeID  int64      `json:"change_id,omitempty"`
-	Items     int        `json:"items,omitempty"` // of a held bag: items that would go with it
+	Ref       object.Ref  `json:"object"`
+	Class     fault.Class `json:"class"`
+	Reason    string      `json:"reason"`
+	Hint      string      `json:"hint,omitempty"`
+	Attempts  int         `json:"attempts"`
+	FirstSeen time.Time   `json:"first_seen"`
+	LastTry   time.Time   `json:"last_try"`
+	NextTry   time.Time   `json:"next_try"`
+	ChangeID  int64       `json:"change_id,omitempty"`
+	Items     int         `json:"items,omitempty"` // of a held bag: items that would go with it
 }
 
 // Run is the record of one pass or verification.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -41,7 +42,7 @@ func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.primary.Set("/roles/web", "changed")
-	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Transient)
+	w.replica.Refuse = refuseOne("put", "/roles/web", fault.Transient)
 	w.pass()
 	w.setClock(w.unsynced()[0].NextTry.Add(-time.Second))
 	var tried atomic.Int64

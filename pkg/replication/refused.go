@@ -3,6 +3,7 @@ package replication
 import (
 	"errors"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -16,7 +17,7 @@ type refused struct {
 
 // refuse records that an object could not be created, if err is of its whole kind.
 func (p *pass) refuse(ref object.Ref, err error) bool {
-	var e *Error
+	var e *fault.Error
 	if !errors.Is(err, ErrMayNotCreate) || !errors.As(err, &e) {
 		return false
 	}
@@ -25,8 +26,8 @@ func (p *pass) refuse(ref object.Ref, err error) bool {
 	if p.refused.kinds == nil {
 		p.refused.kinds = map[object.Kind]error{}
 	}
-	if p.refused.kinds[e.Ref.Kind] == nil {
-		p.refused.kinds[e.Ref.Kind] = err
+	if p.refused.kinds[e.Object.Kind] == nil {
+		p.refused.kinds[e.Object.Kind] = err
 	}
 	p.refused.count++
 	p.endWrite(ref)

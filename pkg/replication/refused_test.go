@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -20,7 +21,7 @@ func mayNotCreate(w *world, kind object.Kind) (asked *int) {
 			return nil
 		}
 		*asked++
-		return &replication.Error{Op: "create in", Ref: object.Ref{Kind: kind}, Server: "eu", Class: replication.Denied, Hint: "prepare-org",
+		return &fault.Error{Op: "create in", Object: object.Ref{Kind: kind}, Server: "eu", Class: fault.Denied, Hint: "prepare-org",
 			Err: fmt.Errorf("user sync may not create roles: %w", replication.ErrMayNotCreate)}
 	}
 	return asked
@@ -122,7 +123,7 @@ func TestItemsOfBagsThatAreThereGoOn(t *testing.T) {
 	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Name == "fresh" {
 			asked++
-			return &replication.Error{Op: "create in", Ref: object.Ref{Kind: object.DataBag}, Class: replication.Denied, Err: replication.ErrMayNotCreate}
+			return &fault.Error{Op: "create in", Object: object.Ref{Kind: object.DataBag}, Class: fault.Denied, Err: replication.ErrMayNotCreate}
 		}
 		return nil
 	}
@@ -148,7 +149,7 @@ func TestAServerThatGoesAwayAtAWriteIsNoCrash(t *testing.T) {
 	w.pass()
 	w.primary.Set("/roles/web", "new")
 	w.primary.Set("/roles/fresh", "new")
-	w.replica.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
+	w.replica.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
 	for range 8 {
 		if _, err := w.engine().Pass(t.Context(), replication.PassOptions{}); err == nil {
 			t.Fatal("no error")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -115,7 +116,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 func (v *verification) differences(known *ledger, observed []seen) (differ []Difference) {
 	for _, s := range known.decide(observed, v.Pair.prune()) {
 		if err := s.unreadable(); err != nil {
-			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: ClassOf(err), Reason: err.Error(), Hint: HintOf(err),
+			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: fault.ClassOf(err), Reason: err.Error(), Hint: fault.HintOf(err),
 				Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
 		}
 		if d := s.difference(); d != nil {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -319,7 +320,7 @@ func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
 func TestAnObjectThatCannotBeRepairedHoldsUpNoOther(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
-	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+	w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
 	r := w.verify(repairing())
 	w.wantDifferences(r.Differences, map[string]string{"/roles/web": "M changed"})
 	if len(r.Repaired) != 5 || len(w.unsynced()) != 1 {
@@ -339,7 +340,7 @@ func TestARepairThatCannotBeReadBackIsNotNamedAsOne(t *testing.T) {
 	drifted(w)
 	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" && ref.Path() == "/roles/web" {
-			w.replica.Refuse = refuseOne("get", "/roles/web", replication.Rejected)
+			w.replica.Refuse = refuseOne("get", "/roles/web", fault.Rejected)
 		}
 		return nil
 	}
@@ -363,7 +364,7 @@ func TestAServerThatFailsDuringARepairChangesNothingForPasses(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
 	before := w.record().Progress
-	down := func(string, object.Ref) error { return refused(replication.Unreachable) }
+	down := func(string, object.Ref) error { return refused(fault.Unreachable) }
 	w.replica.Refuse = func(op string, ref object.Ref) error {
 		if op == "put" {
 			w.replica.Refuse = down

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -20,7 +21,7 @@ func (w *world) replicaDiesAt(k object.Kind) {
 	down := false
 	w.replica.Refuse = func(op string, r object.Ref) error {
 		if down = down || op == "put" && r.Kind == k; down {
-			return refused(replication.Unreachable)
+			return refused(fault.Unreachable)
 		}
 		return nil
 	}
@@ -63,7 +64,7 @@ func TestARebuiltReplicaIsNotForgottenWhenTheCompareFails(t *testing.T) {
 	w.advance(time.Hour)
 	w.primary.Refuse = func(op string, _ object.Ref) error {
 		if op == "identity" || op == "list" {
-			return refused(replication.Unreachable)
+			return refused(fault.Unreachable)
 		}
 		return nil
 	}

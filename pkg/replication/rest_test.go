@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -21,7 +22,7 @@ func TestACompareDropsTheRecordOfWhatIsGoneFromBothSides(t *testing.T) {
 	w.replica.Set("/roles/own", "of the replica")
 	w.replica.Lose = func(op string, _ object.Ref) error {
 		if op == "delete" {
-			return refused(replication.Transient)
+			return refused(fault.Transient)
 		}
 		return nil
 	}
@@ -55,7 +56,7 @@ func TestALimitByCountDoesNotShrinkWithTheInventory(t *testing.T) {
 func TestABagThatComesBackWhileItIsDeletedIsWhole(t *testing.T) {
 	lost := func(op string, _ object.Ref) error {
 		if op == "delete" {
-			return refused(replication.Transient)
+			return refused(fault.Transient)
 		}
 		return nil
 	}
@@ -104,12 +105,12 @@ func TestABagThatItsItemMadeIsDeletedWithTheOther(t *testing.T) {
 	for name, pass := range map[string]func(w *world, e *replication.Engine, die func()) (dies bool){
 		"the bag itself was refused": func(w *world, _ *replication.Engine, _ func()) bool {
 			w.primary.Set("/data/new/i", "i")
-			w.replica.Refuse = refuseOne("put", "/data/new", replication.Rejected)
+			w.replica.Refuse = refuseOne("put", "/data/new", fault.Rejected)
 			return false
 		},
 		"the pass died at the item": func(w *world, _ *replication.Engine, die func()) bool {
 			w.primary.Set("/data/new/i", "i")
-			w.replica.Refuse = refuseOne("put", "/data/new", replication.Rejected)
+			w.replica.Refuse = refuseOne("put", "/data/new", fault.Rejected)
 			w.replica.Lose = func(op string, ref object.Ref) error {
 				if ref.Path() == "/data/new/i" {
 					die()
@@ -149,7 +150,7 @@ func TestABagThatItsItemMadeIsDeletedWithTheOther(t *testing.T) {
 func TestAVerificationUnderAnotherSelectionHidesNoUnsyncedObject(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+	w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
 	w.pass()
 	w.replica.Refuse = nil
 	w.pair.Selection = selection(t, "", "roles/web")
@@ -170,7 +171,7 @@ func TestACompareThatGoesOnKeepsTheListingThatFailed(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.Window = 1
 	w.fill()
-	w.primary.Refuse = refuseOne("list", "/roles", replication.Rejected)
+	w.primary.Refuse = refuseOne("list", "/roles", fault.Rejected)
 	e := w.engine()
 	c := &replicationtest.Crasher{}
 	ctx := c.Wrap(context.Background(), e)
@@ -203,7 +204,7 @@ func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
 					w := newWorld(t)
 					w.tuning.Window = 1
 					w.fill()
-					w.primary.Refuse = refuseOne("list", listing, replication.Rejected)
+					w.primary.Refuse = refuseOne("list", listing, fault.Rejected)
 					w.pass()
 					w.primary.Refuse = nil
 					if len(w.unsynced()) != 1 || w.replica.Snapshot()[last] != "" {

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -107,7 +108,7 @@ func TestWhatIsExcludedLaterIsLeftAlone(t *testing.T) {
 	w.fill()
 	w.replica.Refuse = func(op string, r object.Ref) error {
 		if op == "put" && r.Path() == "/roles/base" {
-			return refused(replication.Rejected)
+			return refused(fault.Rejected)
 		}
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -32,7 +33,7 @@ func (s Snapshot) Diff(ledger map[object.Ref]string, unsynced map[object.Ref]Uns
 	for r, fingerprint := range s.Objects {
 		last, ours := ledger[r]
 		known := fingerprint != "" && last != unknownFingerprint
-		differs := ours && known && last != fingerprint || !ours && !recorded(unsynced, r, false) || unsynced[r].Class == DeletionHeld
+		differs := ours && known && last != fingerprint || !ours && !recorded(unsynced, r, false) || unsynced[r].Class == fault.DeletionHeld
 		if differs && pair.Manages(r) {
 			refs = append(refs, r)
 		}
@@ -66,7 +67,7 @@ func recorded(unsynced map[object.Ref]Unsynced, r object.Ref, held bool) bool {
 	}
 	return slices.ContainsFunc(holders, func(h object.Ref) bool {
 		u, there := unsynced[h]
-		return there && (held || u.Class != DeletionHeld)
+		return there && (held || u.Class != fault.DeletionHeld)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -136,13 +137,13 @@ func TestWhatIsNotDueMakesNoWork(t *testing.T) {
 		},
 		"an object that the replica rejects": {
 			func(w *world) {
-				w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+				w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
 			},
 			func(w *world) { w.primary.Set("/roles/web", "other") },
 		},
 		"a new object that the replica rejects": {
 			func(w *world) {
-				w.replica.Refuse = refuseOne("put", "/roles/new", replication.Rejected)
+				w.replica.Refuse = refuseOne("put", "/roles/new", fault.Rejected)
 			},
 			func(w *world) { w.primary.Set("/roles/new", "new") },
 		},
@@ -150,7 +151,7 @@ func TestWhatIsNotDueMakesNoWork(t *testing.T) {
 			func(*world) {},
 			func(w *world) {
 				w.primary.Set("/roles/web", "other")
-				w.primary.Refuse = refuseOne("get", "/roles/web", replication.Rejected)
+				w.primary.Refuse = refuseOne("get", "/roles/web", fault.Rejected)
 			},
 		},
 		"objects that are not selected": {
@@ -266,12 +267,12 @@ func TestDiffOfASnapshotAndALedger(t *testing.T) {
 		"gone, and kept by the rule":  {ledger: ledger{role("a"): "1"}, prune: replication.PruneNone},
 		"gone, and no list says so":   {snapshot: replication.Snapshot{Unlisted: map[object.Scope]bool{{Kind: object.Role}: true}}, ledger: ledger{role("a"): "1"}},
 		"an item of an unlisted bag":  {snapshot: replication.Snapshot{Objects: ledger{bag("b"): ""}, Unlisted: map[object.Scope]bool{{Kind: object.DataBagItem, Name: "b"}: true}}, ledger: ledger{bag("b"): "bag", item("b", "i"): "1", item("c", "i"): "1"}, want: []object.Ref{item("c", "i")}},
-		"a new object with a record":  {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role("a"), Class: replication.Rejected}}},
-		"new below a failed list":     {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role(""), Class: replication.Transient}}},
-		"new in an unlisted bag":      {snapshot: replication.Snapshot{Objects: ledger{item("b", "i"): "1"}}, records: []replication.Unsynced{{Ref: bag("b"), Class: replication.Rejected}}},
-		"changed, and degraded":       {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "2"}, records: []replication.Unsynced{{Ref: role("a"), Class: replication.Degraded}}, want: []object.Ref{role("a")}},
-		"gone, and the deletion held": {ledger: ledger{bag("b"): "bag", item("b", "i"): "1"}, records: []replication.Unsynced{{Ref: bag("b"), Class: replication.DeletionHeld}}},
-		"held, and back":              {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "1"}, records: []replication.Unsynced{{Ref: role("a"), Class: replication.DeletionHeld}}, want: []object.Ref{role("a")}},
+		"a new object with a record":  {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role("a"), Class: fault.Rejected}}},
+		"new below a failed list":     {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role(""), Class: fault.Transient}}},
+		"new in an unlisted bag":      {snapshot: replication.Snapshot{Objects: ledger{item("b", "i"): "1"}}, records: []replication.Unsynced{{Ref: bag("b"), Class: fault.Rejected}}},
+		"changed, and degraded":       {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "2"}, records: []replication.Unsynced{{Ref: role("a"), Class: fault.Degraded}}, want: []object.Ref{role("a")}},
+		"gone, and the deletion held": {ledger: ledger{bag("b"): "bag", item("b", "i"): "1"}, records: []replication.Unsynced{{Ref: bag("b"), Class: fault.DeletionHeld}}},
+		"held, and back":              {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "1"}, records: []replication.Unsynced{{Ref: role("a"), Class: fault.DeletionHeld}}, want: []object.Ref{role("a")}},
 		"not selected":                {snapshot: replication.Snapshot{Objects: ledger{{Kind: object.Policy, Name: "p", Sub: "1"}: ""}}, ledger: ledger{{Kind: object.Policy, Name: "q", Sub: "1"}: "1"}},
 	} {
 		records := map[object.Ref]replication.Unsynced{}

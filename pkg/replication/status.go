@@ -3,6 +3,8 @@ package replication
 import (
 	"math/rand/v2"
 	"time"
+
+	"chefsync/pkg/fault"
 )
 
 // How long failures wait for the next try.
@@ -47,11 +49,10 @@ func (p *Progress) failed(now time.Time, interval time.Duration, err error) {
 	p.LastAttempt, p.LastError = now, failure(now, err)
 	p.Failures++
 	limit := retryCap
-	switch ClassOf(err) {
-	case Denied, Foreign, Unserved, Local:
+	if fault.ClassOf(err).NeedsOperator() {
 		p.to(Blocked, now)
 		limit = blockedCap
-	default:
+	} else {
 		p.to(Retrying, now)
 	}
 	p.NextRun = now.Add(backoff(max(interval, time.Second), max(limit, interval), p.Failures))
@@ -84,12 +85,12 @@ func backoff(base, limit time.Duration, failures int) time.Duration {
 
 // retryObject says when an unsynced object is tried again: later each time, and
 // spread by a tenth so that a thousand objects don't come due at once.
-func retryObject(class Class, attempts int) time.Duration {
+func retryObject(class fault.Class, attempts int) time.Duration {
 	var d time.Duration
 	switch class {
-	case Rejected, Unserved:
+	case fault.Rejected, fault.Forbidden, fault.Unserved:
 		d = backoff(rejectedBy, rejectedTo, attempts)
-	case Degraded:
+	case fault.Degraded:
 		d = degradedBy
 	default:
 		d = backoff(transientBy, transientTo, attempts)

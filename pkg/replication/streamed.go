@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -21,7 +22,7 @@ const streamHead = 1 << 20
 func (p *pass) stageFull(file object.File, err error) {
 	if p.passedBy.Add(1) == 1 {
 		p.Log.Warn("the stage has no room; files are read from the primary for this replica alone", "pair", p.Pair.ID.String(),
-			"file", file.Path, "error", err.Error(), "hint", HintOf(err))
+			"file", file.Path, "error", err.Error(), "hint", fault.HintOf(err))
 	}
 }
 
@@ -75,7 +76,7 @@ func (s *staged) check(ctx context.Context, key StageKey, file object.File, cont
 
 // gone marks the error of a file that isn't there: its object changed.
 func (s *staged) gone(err error) error {
-	if IsAbsent(err) {
+	if fault.IsAbsent(err) {
 		return fmt.Errorf("%w: %w", errChanged, err)
 	}
 	return err

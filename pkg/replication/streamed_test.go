@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -27,7 +28,7 @@ type fullStage struct {
 func (s *fullStage) Put(ctx context.Context, key replication.StageKey, content io.Reader, size int64) error {
 	if s.tried.Add(1) <= s.full {
 		_, _ = io.CopyN(io.Discard, content, 1)
-		return &replication.Error{Op: "stage", Class: replication.Local, Err: fmt.Errorf("%w: the disk", replication.ErrStageFull)}
+		return &fault.Error{Op: "stage", Class: fault.Local, Err: fmt.Errorf("%w: the disk", replication.ErrStageFull)}
 	}
 	err := s.Stage.Put(ctx, key, content, size)
 	if s.drop {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -32,7 +33,7 @@ func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
 			}
 		}},
 		"failed": {replication.OutcomeFailed, func(w *world, _ *replication.PassOptions) {
-			w.replica.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
+			w.replica.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func (e *Engine) withFreeLease(ctx context.Context, st PairState, now time.Time)
 	case err != nil:
 		return st, err
 	case !freed:
-		return st, &LeasedError{Pair: e.Pair.ID, Lease: st.Lease}
+		return st, &LeasedError{What: "pair " + e.Pair.ID.String(), Lease: st.Lease}
 	}
 	st.Lease = Lease{Fence: st.Lease.Fence}
 	return st, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -118,13 +119,13 @@ func TestLastVerifiedMovesOnlyWhenBothSidesWereReadAndEqual(t *testing.T) {
 		"drift":   func() { w.replica.Set("/roles/web", "edited") },
 		"pending": func() { w.primary.Set("/roles/web", "changed") },
 		"unreadable on the primary": func() {
-			w.primary.Refuse = refuseOne("get", "/roles/base", replication.Rejected)
+			w.primary.Refuse = refuseOne("get", "/roles/base", fault.Rejected)
 		},
 		"a kind that can't be listed on the replica": func() {
-			w.replica.Refuse = refuseOne("list", "/roles", replication.Rejected)
+			w.replica.Refuse = refuseOne("list", "/roles", fault.Rejected)
 		},
 		"unreadable on the replica": func() {
-			w.replica.Refuse = refuseOne("get", "/roles/base", replication.Rejected)
+			w.replica.Refuse = refuseOne("get", "/roles/base", fault.Rejected)
 		},
 	} {
 		differ()
@@ -138,7 +139,7 @@ func TestLastVerifiedMovesOnlyWhenBothSidesWereReadAndEqual(t *testing.T) {
 		w.replica.Set("/roles/web", "web")
 		w.primary.Set("/roles/web", "web")
 	}
-	w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
+	w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
 	if r, err := w.engine().Verify(context.Background(), replication.VerifyOptions{}); err == nil || r.Outcome != replication.OutcomeFailed {
 		t.Errorf("a verification without the primary ended: %s, %v", r.Outcome, err)
 	}
@@ -147,7 +148,7 @@ func TestLastVerifiedMovesOnlyWhenBothSidesWereReadAndEqual(t *testing.T) {
 	}
 }
 
-func refuseOne(op, path string, class replication.Class) func(string, object.Ref) error {
+func refuseOne(op, path string, class fault.Class) func(string, object.Ref) error {
 	return func(got string, ref object.Ref) error {
 		if got == op && ref.Path() == path {
 			return refused(class)
@@ -192,7 +193,7 @@ func TestAVerificationThatFailsKeepsTheDriftThatIsRecorded(t *testing.T) {
 		w.primary.Set("/roles/base", "changed")
 		w.pass()
 		w.advance(-time.Minute) // it took no time: the lease that is taken now holds
-		w.primary.Refuse = func(string, object.Ref) error { return refused(replication.Unreachable) }
+		w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
 	}}
 	r, err := e.Verify(context.Background(), replication.VerifyOptions{})
 	if err == nil || r.Outcome != replication.OutcomeFailed || len(r.Drift()) != 0 {
@@ -208,7 +209,7 @@ func TestWhatCouldNotBeAppliedIsNoDrift(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.primary.Set("/roles/web", "changed")
-	w.replica.Refuse = refuseOne("put", "/roles/web", replication.Rejected)
+	w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
 	w.pass()
 	w.replica.Refuse = nil
 	r := w.verify(replication.VerifyOptions{Repair: true})
@@ -225,7 +226,7 @@ func TestWhatTheReplicaHidesIsUnreadableAndNotRepaired(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.replica.Writes = 0
-	w.replica.Refuse = refuseOne("get", "/roles/web", replication.Rejected)
+	w.replica.Refuse = refuseOne("get", "/roles/web", fault.Rejected)
 	r := w.verify(replication.VerifyOptions{Repair: true})
 	if len(r.Differences) != 0 || len(r.Unreadable) != 1 || r.Unreadable[0].Ref.Path() != "/roles/web" || w.replica.Writes != 0 {
 		t.Errorf("report %+v after %d writes; want the role named as unreadable", r, w.replica.Writes)

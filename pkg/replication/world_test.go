@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -144,6 +145,6 @@ func (w *world) fill() {
 	w.primary.Set("/environments/prod", "prod")
 }
 
-func refused(class replication.Class) error {
-	return &replication.Error{Op: "write", Class: class, Err: errors.New("refused by the test")}
+func refused(class fault.Class) error {
+	return &fault.Error{Op: "write", Class: class, Err: errors.New("refused by the test")}
 }

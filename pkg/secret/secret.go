@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"chefsync/pkg/cloud/awserr"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // Manager is the part of secretsmanager.Client that is used.
@@ -91,20 +91,20 @@ func (a absent) Unwrap() error { return a.error }
 // explain gives an error its class and a hint. A secret that can't be had needs a
 // person, whatever the reason.
 func explain(ctx context.Context, op, what string, err error) error {
-	var e *replication.Error
+	var e *fault.Error
 	if err = awserr.Explain(ctx, op+" "+what, what, err); !errors.As(err, &e) {
 		return err
 	}
 	e.Server = "" // the operation names it
 	switch code := awserr.Code(err); {
 	case awserr.Missing(err):
-		e.Class, e.Err, e.Hint = replication.Denied, absent{e.Err}, "chef-sync-ctl prepare-org makes it; or check its name, the account and the region"
-	case e.Class == replication.Denied && strings.HasPrefix(code, "AccessDenied"):
+		e.Class, e.Err, e.Hint = fault.Denied, absent{e.Err}, "chef-sync-ctl prepare-org makes it; or check its name, the account and the region"
+	case e.Class == fault.Denied && strings.HasPrefix(code, "AccessDenied"):
 		e.Hint += ", and kms:Decrypt on its key if it has one of its own"
 	case code == "DecryptionFailure", code == "InvalidKeyId", code == "KMSAccessDeniedException":
-		e.Class, e.Hint = replication.Denied, "allow kms:Decrypt on the key that encrypts it"
+		e.Class, e.Hint = fault.Denied, "allow kms:Decrypt on the key that encrypts it"
 	case code == "InvalidRequestException":
-		e.Class, e.Hint = replication.Denied, "the secret is marked for deletion: restore it, or use another name"
+		e.Class, e.Hint = fault.Denied, "the secret is marked for deletion: restore it, or use another name"
 	}
 	return err
 }

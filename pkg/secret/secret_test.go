@@ -15,7 +15,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/secret"
 )
 
@@ -103,21 +103,21 @@ func TestAParameterIsReadDecrypted(t *testing.T) {
 func TestWhatIsMissingIsSaid(t *testing.T) {
 	for _, c := range []struct {
 		code  string
-		class replication.Class
+		class fault.Class
 		hint  string
 	}{
-		{"AccessDeniedException", replication.Denied, "secretsmanager:GetSecretValue"},
-		{"ExpiredTokenException", replication.Denied, "sign in again"},
-		{"DecryptionFailure", replication.Denied, "kms:Decrypt"},
-		{"InternalServiceError", replication.Transient, "try again"},
+		{"AccessDeniedException", fault.Denied, "secretsmanager:GetSecretValue"},
+		{"ExpiredTokenException", fault.Denied, "sign in again"},
+		{"DecryptionFailure", fault.Denied, "kms:Decrypt"},
+		{"InternalServiceError", fault.Transient, "try again"},
 	} {
 		_, err := secret.FromManager(t.Context(), &vault{refuse: c.code}, "chef-sync/eu")
-		if replication.ClassOf(err) != c.class || !strings.Contains(replication.HintOf(err), c.hint) || !strings.Contains(err.Error(), "chef-sync/eu") {
-			t.Errorf("%s: class %s, hint %q, error %v", c.code, replication.ClassOf(err), replication.HintOf(err), err)
+		if fault.ClassOf(err) != c.class || !strings.Contains(fault.HintOf(err), c.hint) || !strings.Contains(err.Error(), "chef-sync/eu") {
+			t.Errorf("%s: class %s, hint %q, error %v", c.code, fault.ClassOf(err), fault.HintOf(err), err)
 		}
 	}
 	_, err := secret.FromManager(t.Context(), &vault{}, "chef-sync/eu")
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(replication.HintOf(err), "prepare-org") {
-		t.Errorf("a missing secret: %v, hint %q", err, replication.HintOf(err))
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.HintOf(err), "prepare-org") {
+		t.Errorf("a missing secret: %v, hint %q", err, fault.HintOf(err))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -63,7 +64,7 @@ type Options struct {
 
 // OpenDir opens a stage in a folder. It creates the folder, for its owner only, and
 // removes unfinished files that are older than a day. Errors have class
-// [replication.Local].
+// [fault.Local].
 func OpenDir(path string, o Options) (*Dir, error) {
 	d := &Dir{path: path, now: o.Now, limit: o.Limit}
 	d.createFile = func(dir, pattern string) (tempFile, error) { return os.CreateTemp(dir, pattern) }
@@ -246,7 +247,7 @@ func (d *Dir) Remove(_ context.Context, key replication.StageKey) error {
 }
 
 func mismatchError(key replication.StageKey, how string) error {
-	return &replication.Error{Op: "stage " + key.Checksum, Class: replication.Rejected,
+	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Rejected,
 		Err: fmt.Errorf("%w: %s", replication.ErrContentMismatch, how)}
 }
 
@@ -257,7 +258,7 @@ func localError(op string, err error) error {
 		hint = "the disk of the stage is full: free some space, or point the stage to another disk; nothing is lost"
 		err = fmt.Errorf("%w: %w", replication.ErrStageFull, err)
 	}
-	return &replication.Error{Op: op, Class: replication.Local, Hint: hint, Err: err}
+	return &fault.Error{Op: op, Class: fault.Local, Hint: hint, Err: err}
 }
 
 func isFull(err error) bool { return errors.Is(err, replication.ErrStageFull) }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
 	"chefsync/pkg/stage/stagetest"
@@ -233,7 +234,7 @@ func TestOpenDirRefusesAFile(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stage.OpenDir(path, stage.Options{}); replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+	if _, err := stage.OpenDir(path, stage.Options{}); fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
 		t.Errorf("%v, want an error of class local with a hint", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -47,8 +48,8 @@ func TestFullDiskIsAnErrorWithAHint(t *testing.T) {
 		}
 		key := replication.StageKey{Space: "a", Checksum: "9dd4e461268c8034f5c8564e155c67a6"}
 		err = d.Put(t.Context(), key, strings.NewReader("x"), 1)
-		if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "disk of the stage is full") {
-			t.Errorf("%s fails: %v (class %s, hint %q), want local and what to do", name, err, replication.ClassOf(err), replication.HintOf(err))
+		if fault.ClassOf(err) != fault.Local || !strings.Contains(fault.HintOf(err), "disk of the stage is full") {
+			t.Errorf("%s fails: %v (class %s, hint %q), want local and what to do", name, err, fault.ClassOf(err), fault.HintOf(err))
 		}
 		if _, err := os.Stat(made); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s fails: the unfinished file stays: %v", name, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -40,7 +41,7 @@ func (d *Dir) makeRoom(ctx context.Context, key replication.StageKey, size int64
 		return nil
 	}
 	if size > d.limit {
-		return &replication.Error{Op: "stage " + key.Checksum, Class: replication.Local, Hint: "allow more under [stage] in the configuration",
+		return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Local, Hint: "allow more under [stage] in the configuration",
 			Err: fmt.Errorf("%w: %d bytes don't fit into %d", replication.ErrStageFull, size, d.limit)}
 	}
 	d.usage.mu.Lock()

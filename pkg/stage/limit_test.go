@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -151,7 +152,7 @@ func TestContentLargerThanTheLimitIsNotStaged(t *testing.T) {
 	sum := md5.Sum([]byte(text))
 	key := replication.StageKey{Space: "a", Checksum: hex.EncodeToString(sum[:])}
 	err := s.Put(t.Context(), key, strings.NewReader(text), 2000)
-	if !errors.Is(err, replication.ErrStageFull) || replication.ClassOf(err) != replication.Local || s.totalSize() != 300 {
+	if !errors.Is(err, replication.ErrStageFull) || fault.ClassOf(err) != fault.Local || s.totalSize() != 300 {
 		t.Errorf("%v, %d bytes staged; want ErrStageFull and the others kept", err, s.totalSize())
 	}
 	if err := s.Put(t.Context(), key, strings.NewReader(text), -1); err != nil || s.totalSize() > 1000 {
@@ -198,7 +199,7 @@ func TestFullDiskRemovesTheLeastRecentlyUsed(t *testing.T) {
 	limitDisk(s, 450)
 	s.mustAdd(0, 1, 2, 3)
 	err := s.add(4)
-	if !errors.Is(err, replication.ErrStageFull) || replication.ClassOf(err) != replication.Local {
+	if !errors.Is(err, replication.ErrStageFull) || fault.ClassOf(err) != fault.Local {
 		t.Errorf("%v, want ErrStageFull", err)
 	}
 	s.mustAdd(4) // there is room now

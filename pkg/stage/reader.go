@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -75,9 +76,9 @@ func (v *verifyingReader) discardDamaged() error {
 	if err1 == nil && err2 == nil && os.SameFile(ours, there) {
 		_ = os.Remove(v.path) // if it stays, the next reader detects it again
 	}
-	return &replication.Error{
+	return &fault.Error{
 		Op:    "read staged " + v.key.Checksum,
-		Class: replication.Transient,
+		Class: fault.Transient,
 		Hint:  "the damaged file was removed and will be read from the primary again",
 		Err:   fmt.Errorf("%w: the stored file is damaged", replication.ErrContentMismatch),
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -25,7 +26,7 @@ func (d *evaluation) addStopped() {
 // addPasses adds the reasons that passes fail or are missing.
 func (d *evaluation) addPasses() {
 	g := d.State.Progress
-	if e := g.LastError; e != nil && !(e.Class == replication.Unreachable && len(d.Down) > 0) {
+	if e := g.LastError; e != nil && !(e.Class == fault.Unreachable && len(d.Down) > 0) {
 		s := classStatus(e.Class)
 		if g.Status == replication.Blocked {
 			s = replication.Blocked
@@ -107,7 +108,7 @@ func (d *evaluation) addScans() {
 		if status == replication.Retrying {
 			status = failing(since)
 		}
-		if s.Class != replication.Unreachable || len(d.Down) == 0 {
+		if s.Class != fault.Unreachable || len(d.Down) == 0 {
 			d.addReason(CauseScanFailed, status, since, text+s.Error, s.Hint)
 			d.setClass(s.Class)
 		}

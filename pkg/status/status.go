@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
@@ -82,7 +83,7 @@ type Reason struct {
 	Text   string             `json:"text"`
 	Hint   string             `json:"hint,omitempty"` // what to try
 	Since  time.Time          `json:"since,omitzero"`
-	Class  replication.Class  `json:"class,omitempty"` // of the error, where there is one
+	Class  fault.Class        `json:"class,omitempty"` // of the error, where there is one
 }
 
 // Report is the status of a pair.
@@ -139,7 +140,7 @@ func (d *evaluation) addReason(c Cause, s replication.Status, since time.Time, t
 }
 
 // setClass sets the class of the newest reason.
-func (d *evaluation) setClass(c replication.Class) { d.reasons[len(d.reasons)-1].Class = c }
+func (d *evaluation) setClass(c fault.Class) { d.reasons[len(d.reasons)-1].Class = c }
 
 // worstStatus returns the status of the worst reason, or the recorded one if there is
 // no reason.
@@ -193,11 +194,11 @@ func (d *evaluation) unreadKinds() []journal.Unread {
 }
 
 // classStatus returns the status of a pair after an error of a class.
-func classStatus(c replication.Class) replication.Status {
-	switch c {
-	case replication.Denied, replication.Foreign, replication.Unserved, replication.Local:
+func classStatus(c fault.Class) replication.Status {
+	switch {
+	case c.NeedsOperator():
 		return replication.Blocked
-	case replication.Unreachable:
+	case c == fault.Unreachable:
 		return Unreachable
 	}
 	return replication.Retrying

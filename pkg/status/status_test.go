@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
 	"chefsync/pkg/object"
@@ -48,14 +49,14 @@ func withDesired(change func(*replication.Desired)) factOption {
 	return func(f *status.Facts) { change(&f.State.Desired) }
 }
 
-func withFailedPass(class replication.Class) factOption {
+func withFailedPass(class fault.Class) factOption {
 	return withProgress(func(g *replication.Progress) {
 		g.LastError = &replication.Failure{At: timeBefore(time.Minute), Class: class, Message: "it failed", Hint: "mend it"}
 		g.LastSuccess, g.Failures = timeBefore(time.Hour), 3
 	})
 }
 
-func withFailedScan(class replication.Class, good time.Duration) factOption {
+func withFailedScan(class fault.Class, good time.Duration) factOption {
 	return withScan(func(s *journal.LastScan) {
 		s.Good, s.Failures, s.Error, s.Class, s.Hint = timeBefore(good), 2, "503: maintenance", class, "wait"
 	})
@@ -64,7 +65,7 @@ func withFailedScan(class replication.Class, good time.Duration) factOption {
 func withUnreadKind(kind object.Kind, since time.Time) factOption {
 	return withScan(func(s *journal.LastScan) {
 		s.Partial++
-		s.Unread = append(s.Unread, journal.Unread{Kind: kind, Since: since, Error: "403", Class: replication.Rejected, Hint: "grant it"})
+		s.Unread = append(s.Unread, journal.Unread{Kind: kind, Since: since, Error: "403", Class: fault.Rejected, Hint: "grant it"})
 	})
 }
 
@@ -118,25 +119,25 @@ func TestEvaluate(t *testing.T) {
 		{name: "writing", facts: []factOption{withLease,
 			withProgress(func(g *replication.Progress) { g.Status, g.Work = replication.Syncing, &replication.Work{} })},
 			want: replication.Syncing, lag: 40 * time.Second},
-		{name: "stopped", facts: []factOption{withStop, withoutPass, withoutScan, withFailedPass(replication.Denied)}, want: replication.Stopped,
+		{name: "stopped", facts: []factOption{withStop, withoutPass, withoutScan, withFailedPass(fault.Denied)}, want: replication.Stopped,
 			says: []string{"stopped by the operator: maintenance"}, lag: time.Hour},
 		{name: "stopped with trouble", facts: []factOption{withStop, withDrift, withUnsynced, withHold}, want: replication.Stopped,
 			says: []string{"stopped", "too many deletions", "2 unsynced objects", "2 objects changed on the replica"}, lag: 50 * time.Minute},
 		{name: "held", facts: []factOption{withHold}, want: replication.Held, says: []string{"too many deletions"}, lag: 50 * time.Minute},
-		{name: "refused", facts: []factOption{withFailedPass(replication.Denied)}, want: replication.Blocked,
+		{name: "refused", facts: []factOption{withFailedPass(fault.Denied)}, want: replication.Blocked,
 			says: []string{"it failed"}, lag: time.Hour},
-		{name: "foreign answers", facts: []factOption{withFailedPass(replication.Foreign)}, want: replication.Blocked,
+		{name: "foreign answers", facts: []factOption{withFailedPass(fault.Foreign)}, want: replication.Blocked,
 			says: []string{"it failed"}, lag: time.Hour},
-		{name: "local trouble", facts: []factOption{withFailedPass(replication.Local)}, want: replication.Blocked,
+		{name: "local trouble", facts: []factOption{withFailedPass(fault.Local)}, want: replication.Blocked,
 			says: []string{"it failed"}, lag: time.Hour},
-		{name: "failing", facts: []factOption{withFailedPass(replication.Transient)}, want: replication.Retrying,
+		{name: "failing", facts: []factOption{withFailedPass(fault.Transient)}, want: replication.Retrying,
 			says: []string{"it failed"}, lag: time.Hour},
-		{name: "no answer", facts: []factOption{withFailedPass(replication.Unreachable)}, want: status.Unreachable,
+		{name: "no answer", facts: []factOption{withFailedPass(fault.Unreachable)}, want: status.Unreachable,
 			says: []string{"it failed"}, lag: time.Hour},
 		{name: "the replica is down", facts: []factOption{withServerDown("eu")}, want: status.Unreachable,
 			says: []string{"server eu is unreachable since 2026-11-25T11:48:00Z"}, lag: 12 * time.Minute},
 		{name: "the primary is down, said once", facts: []factOption{withServerDown("primary"),
-			withFailedPass(replication.Unreachable), withFailedScan(replication.Unreachable, 13*time.Minute)},
+			withFailedPass(fault.Unreachable), withFailedScan(fault.Unreachable, 13*time.Minute)},
 			want: status.Unreachable, says: []string{"server primary"}, lag: time.Hour},
 		{name: "unsynced objects", facts: []factOption{withUnsynced}, want: replication.Retrying,
 			says: []string{"2 unsynced objects"}, lag: 20 * time.Minute},
@@ -164,22 +165,22 @@ func TestEvaluate(t *testing.T) {
 			want: replication.Synced},
 		{name: "no scan is recorded", facts: []factOption{withScan(func(s *journal.LastScan) { *s = journal.LastScan{} })},
 			want: status.Stale, says: []string{"no scan of the primary is recorded"}, unsure: true},
-		{name: "a scan that failed", facts: []factOption{withFailedScan(replication.Transient, 2*time.Minute)}, want: replication.Retrying,
+		{name: "a scan that failed", facts: []factOption{withFailedScan(fault.Transient, 2*time.Minute)}, want: replication.Retrying,
 			says: []string{"can't be scanned for changes since 2026-11-25T11:58:00Z: 503: maintenance"}, lag: 2 * time.Minute},
-		{name: "scans that fail for long", facts: []factOption{withFailedScan(replication.Transient, time.Hour)}, want: status.Stale,
+		{name: "scans that fail for long", facts: []factOption{withFailedScan(fault.Transient, time.Hour)}, want: status.Stale,
 			says: []string{"since 2026-11-25T11:00:00Z"}, lag: time.Hour},
 		{name: "a scanner that waits after failures",
-			facts: []factOption{withoutScan, withFailedScan(replication.Denied, 20*time.Minute)}, want: replication.Blocked,
+			facts: []factOption{withoutScan, withFailedScan(fault.Denied, 20*time.Minute)}, want: replication.Blocked,
 			says: []string{"can't be scanned"}, lag: 20 * time.Minute},
 		{name: "a scanner that died after failures",
-			facts: []factOption{withFailedScan(replication.Denied, time.Hour),
+			facts: []factOption{withFailedScan(fault.Denied, time.Hour),
 				withScan(func(s *journal.LastScan) { s.Ended = timeBefore(time.Hour) })},
 			want: replication.Blocked, says: []string{"can't be scanned", "last scanned for changes 1h ago"}, lag: time.Hour},
-		{name: "scans that are refused", facts: []factOption{withFailedScan(replication.Denied, 2*time.Minute)},
+		{name: "scans that are refused", facts: []factOption{withFailedScan(fault.Denied, 2*time.Minute)},
 			want: replication.Blocked, says: []string{"can't be scanned"}, lag: 2 * time.Minute},
-		{name: "scans without an answer", facts: []factOption{withFailedScan(replication.Unreachable, 2*time.Minute)},
+		{name: "scans without an answer", facts: []factOption{withFailedScan(fault.Unreachable, 2*time.Minute)},
 			want: status.Unreachable, says: []string{"can't be scanned"}, lag: 2 * time.Minute},
-		{name: "scans that never succeeded", facts: []factOption{withFailedScan(replication.Transient, 0),
+		{name: "scans that never succeeded", facts: []factOption{withFailedScan(fault.Transient, 0),
 			withScan(func(s *journal.LastScan) { s.Good, s.FailingSince = time.Time{}, timeBefore(time.Hour) })},
 			want: status.Stale, says: []string{"the primary can't be scanned for changes: 503"}, unsure: true},
 		{name: "a kind that can't be read", facts: []factOption{withUnreadKind(object.Role, timeBefore(3*time.Minute))},
@@ -228,7 +229,7 @@ func TestEvaluate(t *testing.T) {
 			want: status.Stale, says: []string{"the first pass was interrupted 10m ago; is the daemon running?",
 				"the next one continues it"}, unsure: true},
 		{name: "all of it, worst first", facts: []factOption{withDrift, withUnsynced, withoutPass, withoutScan, withServerDown("eu"),
-			withHold, withFailedPass(replication.Denied)}, want: replication.Blocked,
+			withHold, withFailedPass(fault.Denied)}, want: replication.Blocked,
 			says: []string{"it failed", "too many deletions", "server eu", "last scanned", "last pass", "2 unsynced objects",
 				"2 objects changed"}, lag: time.Hour},
 	} {
@@ -257,8 +258,8 @@ func TestEvaluate(t *testing.T) {
 func TestNoPairWithAReasonIsSynced(t *testing.T) {
 	troubles := map[string]factOption{
 		"held": withHold, "unsynced": withUnsynced, "drifted": withDrift, "no pass": withoutPass, "no scan": withoutScan,
-		"down": withServerDown("eu"), "failed": withFailedPass(replication.Transient),
-		"scan failed": withFailedScan(replication.Transient, time.Minute),
+		"down": withServerDown("eu"), "failed": withFailedPass(fault.Transient),
+		"scan failed": withFailedScan(fault.Transient, time.Minute),
 		"unread":      withUnreadKind(object.Role, timeBefore(time.Minute)), "stopped": withStop,
 	}
 	for name, trouble := range troubles {

@@ -12,7 +12,7 @@ import (
 // processes. Reads are consistent: they show every write that has returned before.
 //
 // Errors other than [ErrConflict] and that of an ended context are of type
-// *replication.Error with a class and a hint; the caller adds the operation.
+// *fault.Error with a class and a hint; the caller adds the operation.
 type KV interface {
 	// Get returns the items of keys, in their order. One that is absent has the
 	// Version "".

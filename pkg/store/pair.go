@@ -168,7 +168,7 @@ func (s *Store) Acquire(ctx context.Context, id replication.PairID, owner string
 	st, err := s.update(ctx, id, func(r *pairRecord) error {
 		lease, ok := acquire(r.Lease, owner, now, ttl)
 		if !ok {
-			return &replication.LeasedError{Pair: id, Lease: r.Lease}
+			return &replication.LeasedError{What: "pair " + id.String(), Lease: r.Lease}
 		}
 		r.Lease = lease
 		return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -72,14 +73,14 @@ func checkSchema(version, known int) error {
 
 // damaged says that a record can't be read. It is never overwritten.
 func damaged(err error) error {
-	return &replication.Error{Op: "read record", Class: replication.Local, Err: err,
+	return &fault.Error{Op: "read record", Class: fault.Local, Err: err,
 		Hint: "the state is damaged: restore a copy; without it a full compare starts over and loses nothing on the replica"}
 }
 
 // explain gives an error its operation, and a class and a hint if it has none. Errors
 // that already say enough stay as they are.
 func explain(op string, err error) error {
-	var known *replication.Error
+	var known *fault.Error
 	var leased *replication.LeasedError
 	switch {
 	case err == nil:
@@ -94,10 +95,10 @@ func explain(op string, err error) error {
 		named.Op = op
 		return &named
 	case errors.Is(err, replication.ErrSchema):
-		return &replication.Error{Op: op, Class: replication.Local, Err: err,
+		return &fault.Error{Op: op, Class: fault.Local, Err: err,
 			Hint: "use the newer version of the program again; on one machine, another state file does too"}
 	case errors.Is(err, ErrConflict):
-		return &replication.Error{Op: op, Class: replication.Transient, Err: err, Hint: "others write the same records; it is tried again"}
+		return &fault.Error{Op: op, Class: fault.Transient, Err: err, Hint: "others write the same records; it is tried again"}
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -22,7 +23,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, record string) {
 		p, err := decode[replication.Progress]([]byte(record))
 		if err != nil {
-			if !errors.Is(err, replication.ErrSchema) && (replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "") {
+			if !errors.Is(err, replication.ErrSchema) && (fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "") {
 				t.Errorf("%v says neither ErrSchema nor what to do", err)
 			}
 			return

@@ -18,7 +18,7 @@ func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Ti
 	h, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
 		lease, ok := acquire(h.Lease, owner, now, ttl)
 		if !ok {
-			return nil, &journal.LeasedError{Source: source, Lease: h.Lease}
+			return nil, &replication.LeasedError{What: "the change log of " + source, Lease: h.Lease}
 		}
 		h.Lease = lease
 		return nil, nil
@@ -39,7 +39,7 @@ func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, 
 // ended.
 func (h head) heldBy(fence int64, now time.Time) error {
 	if h.Lease.Fence != fence || !h.Lease.HeldAt(now) {
-		return journal.ErrFenced
+		return replication.ErrFenced
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (j Journals) commit(ctx context.Context, source string, fence int64, now ti
 // admits returns why a step may not be written.
 func (h head) admits(fence int64, now time.Time, step journal.Step) error {
 	if err := h.heldBy(fence, now); err != nil || h.Generation != step.Generation {
-		return journal.ErrFenced
+		return replication.ErrFenced
 	}
 	if step.Begin == "" && h.Epoch == "" && len(step.Entries) > 0 {
 		return journal.ErrNoJournal

@@ -394,7 +394,7 @@ func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, e
 
 // explainJournal leaves the words of package journal as they are.
 func explainJournal(op string, err error) error {
-	var leased *journal.LeasedError
+	var leased *replication.LeasedError
 	if errors.As(err, &leased) {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -114,7 +115,7 @@ func (s *Store) decide(ctx context.Context, k Key, try func(Item) error) (err er
 			return nil
 		}
 		s.forget(k)
-		var ofKV *replication.Error // it isn't known what was done
+		var ofKV *fault.Error // it isn't known what was done
 		switch {
 		case errors.Is(err, ErrConflict):
 			conflicts++

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
 	"chefsync/pkg/object"
@@ -110,8 +111,8 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 			"large Commit": s.Commit(ctx, id, fence, noon(), replication.Update{Applied: many(500)}),
 			"Release":      s.Release(ctx, id, fence),
 		} {
-			if !errors.Is(err, replication.ErrSchema) || replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
-				t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, replication.HintOf(err))
+			if !errors.Is(err, replication.ErrSchema) || fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
+				t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, fault.HintOf(err))
 			}
 		}
 	}
@@ -132,8 +133,8 @@ func TestJournalsOfANewerVersion(t *testing.T) {
 	_, appendErr := j.Append(ctx, "s", noon(), []journal.Entry{{Action: "update", Path: "/roles/a"}})
 	_, commitErr := j.Commit(ctx, "s", lease, noon(), journal.Step{})
 	for op, err := range map[string]error{"Head": headErr, "Rows": rowsErr, "Recall": recallErr, "Acquire": takeErr, "Trim": trimErr, "Append": appendErr, "Commit": commitErr} {
-		if !errors.Is(err, replication.ErrSchema) || replication.HintOf(err) == "" {
-			t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, replication.HintOf(err))
+		if !errors.Is(err, replication.ErrSchema) || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, fault.HintOf(err))
 		}
 	}
 }
@@ -202,7 +203,7 @@ func TestDamagedRecords(t *testing.T) {
 		}
 		s := store.New(kv)
 		_, err = s.Acquire(t.Context(), engineering(), "me", noon(), 1)
-		if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+		if fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v, want an error of class local with a hint", damaged, err)
 		}
 		if items, err := kv.Get(t.Context(), pairKey()); err != nil || items[0].Version != version {
@@ -261,7 +262,7 @@ func TestLongNamesOfObjects(t *testing.T) {
 func TestLongTextIsClipped(t *testing.T) {
 	kv := &kvtest.Memory{}
 	s, long := store.New(kv), strings.Repeat("no ", 400_000)
-	failure := replication.Failure{At: noon(), Class: replication.Foreign, Message: long, Hint: long}
+	failure := replication.Failure{At: noon(), Class: fault.Foreign, Message: long, Hint: long}
 	commit(t, s, take(t, s, "me", noon()), replication.Update{
 		Progress: replication.Progress{LastError: &failure}, Unsynced: []replication.Unsynced{{Ref: role(1), Reason: long, Hint: long}},
 		Run: &replication.Run{ID: "r", Pair: engineering(), Error: &failure},

@@ -13,6 +13,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -124,15 +125,15 @@ func TestTheFeedIsProbedAsConfigured(t *testing.T) {
 		options cheftest.Options
 		fault   *cheftest.Fault
 		noFeed  bool
-		class   replication.Class // of the error; "" for none
+		class   fault.Class // of the error; "" for none
 	}{
 		{"served", "auto", cheftest.Options{UpdatedSince: true}, nil, false, ""},
 		{"404 of the front end", "auto", cheftest.Options{}, nil, true, ""},
 		{"empty 200, as goiardi", "auto", cheftest.Options{EmptyUnknown: true}, nil, true, ""},
 		{"HTML with 200", "auto", cheftest.Options{}, &cheftest.Fault{Path: "*/updated_since", HTML: true}, true, ""},
-		{"demanded but not served", "updated_since", cheftest.Options{}, nil, false, replication.Denied},
-		{"refused", "auto", cheftest.Options{UpdatedSince: true}, &cheftest.Fault{Path: "*/updated_since", Status: 403}, false, replication.Denied},
-		{"failing", "auto", cheftest.Options{UpdatedSince: true}, &cheftest.Fault{Path: "*/updated_since", Status: 500, Times: 99}, false, replication.Transient},
+		{"demanded but not served", "updated_since", cheftest.Options{}, nil, false, fault.Denied},
+		{"refused", "auto", cheftest.Options{UpdatedSince: true}, &cheftest.Fault{Path: "*/updated_since", Status: 403}, false, fault.Forbidden},
+		{"failing", "auto", cheftest.Options{UpdatedSince: true}, &cheftest.Fault{Path: "*/updated_since", Status: 500, Times: 99}, false, fault.Transient},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -150,8 +151,8 @@ func TestTheFeedIsProbedAsConfigured(t *testing.T) {
 			if errors.Is(err, replication.ErrNoFeed) != c.noFeed {
 				t.Errorf("note %q, error %v; no feed: want %v", note, err, c.noFeed)
 			}
-			if !c.noFeed && (err == nil) != (c.class == "") || c.class != "" && replication.ClassOf(err) != c.class {
-				t.Errorf("error %v of class %s, want class %q", err, replication.ClassOf(err), c.class)
+			if !c.noFeed && (err == nil) != (c.class == "") || c.class != "" && fault.ClassOf(err) != c.class {
+				t.Errorf("error %v of class %s, want class %q", err, fault.ClassOf(err), c.class)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
@@ -38,8 +39,8 @@ func ForEachPair(ctx context.Context, pairs []Pair, do func(Pair) error) error {
 // HintRemote adds a hint to an error of work that was done from this machine on a stack:
 // the stack's functions may reach what it doesn't.
 func HintRemote(a *App, err error, remote string) error {
-	class := replication.ClassOf(err)
-	if a.Stack == nil || err == nil || class != replication.Unreachable && class != replication.Denied {
+	class := fault.ClassOf(err)
+	if a.Stack == nil || err == nil || class != fault.Unreachable && class != fault.Denied {
 		return err
 	}
 	hint := "this was tried from here, not from the stack's functions; see what they can reach with: chef-sync-ctl doctor"

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"syscall"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // KeptListener keeps an address open while the daemon reloads its configuration:
@@ -54,7 +54,7 @@ func (k *KeptListener) CheckAddress(address string) error {
 		return nil
 	}
 	if err != nil {
-		return &replication.Error{Op: "listen on " + address, Class: replication.Local,
+		return &fault.Error{Op: "listen on " + address, Class: fault.Local,
 			Hint: "correct listen under [journal] in the configuration", Err: err}
 	}
 	return l.Close()

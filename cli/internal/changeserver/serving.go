@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // Server serves the receiver of pushes and updated_since on this machine.
@@ -106,7 +106,7 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 		case err == nil:
 			return listener, nil
 		case !s.WaitForAddress || !errors.Is(err, syscall.EADDRINUSE):
-			return nil, &replication.Error{Op: "listen on " + s.Address, Class: replication.Local,
+			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local,
 				Hint: "end what has the address, or write another one as listen under [journal]", Err: err}
 		case !warned:
 			s.App.Log.Warn("another process listens there; waiting for the address", "address", s.Address)
@@ -131,7 +131,7 @@ func (s Server) tlsConfig() (*tls.Config, error) {
 		return &cert, err
 	}
 	if _, err := load(nil); err != nil {
-		return nil, &replication.Error{Op: "load the certificate " + j.TLSCert, Class: replication.Local,
+		return nil, &fault.Error{Op: "load the certificate " + j.TLSCert, Class: fault.Local,
 			Hint: "check tls_cert and tls_key under [journal] in the configuration", Err: err}
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: load, NextProtos: []string{"http/1.1"}}, nil

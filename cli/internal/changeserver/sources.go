@@ -7,6 +7,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/daemon"
 	"chefsync/pkg/assembly"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -33,7 +34,7 @@ func scanSource(ctx context.Context, a *app.App, org string) (changed bool, err 
 	if err != nil {
 		if ctx.Err() == nil {
 			a.Log.WarnContext(ctx, "can't tell whether the primary serves a feed", "source", org, "error", err.Error(), "hint",
-				replication.HintOf(err))
+				fault.HintOf(err))
 			a.NoteScanFailed(ctx, org, err)
 		}
 		return false, err

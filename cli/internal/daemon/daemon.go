@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -163,7 +164,7 @@ func (d *Daemon) watchSpecs(ctx context.Context, loops map[replication.PairID]*p
 // one: a stop of theirs must not wait for it.
 func (d *Daemon) readPairs(ctx context.Context) ([]replication.PairState, error) {
 	all, err := d.State.Pairs(ctx)
-	if err == nil || replication.ClassOf(err) != replication.Local {
+	if err == nil || fault.ClassOf(err) != fault.Local {
 		return all, err
 	}
 	all = nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/daemon"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -27,7 +28,7 @@ type world struct {
 	damaged replication.PairID
 }
 
-var errDamaged = &replication.Error{Op: "read record", Class: replication.Local, Err: errors.New("damaged")}
+var errDamaged = &fault.Error{Op: "read record", Class: fault.Local, Err: errors.New("damaged")}
 
 func newWorld() *world {
 	return &world{pairs: map[replication.PairID]replication.PairState{}, passes: map[replication.PairID][]time.Time{}}

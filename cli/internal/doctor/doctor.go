@@ -4,12 +4,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/chef"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // State is the result of a check.
@@ -31,7 +31,7 @@ type Check struct {
 	Detail string `json:"detail,omitempty"`
 	Hint   string `json:"hint,omitempty"`
 	// Class of the failure, where it has one, for the exit code.
-	Class replication.Class `json:"class,omitempty"`
+	Class fault.Class `json:"class,omitempty"`
 }
 
 // List collects the checks of a group.
@@ -57,46 +57,14 @@ func (l *List) Skip(name, format string, args ...any) {
 
 // Fail notes an error with what it says to try; hint goes before that.
 func (l *List) Fail(name, hint string, err error) {
-	c := Check{Name: name, State: Fail, Detail: err.Error(), Hint: hint, Class: classOf(err)}
-	if c.Hint == "" {
-		c.Hint = hintOf(err)
-	}
-	l.Add(c)
+	class, _ := fault.LookupClass(err)
+	l.Add(Check{Name: name, State: Fail, Detail: err.Error(), Hint: cmp.Or(hint, fault.HintOf(err)), Class: class})
 }
 
 // Add notes a check of the group.
 func (l *List) Add(c Check) {
 	c.Group = l.Group
 	l.Checks = append(l.Checks, c)
-}
-
-func hintOf(err error) string {
-	if h := replication.HintOf(err); h != "" {
-		return h
-	}
-	if e, ok := asChef(err); ok {
-		return e.Hint
-	}
-	return ""
-}
-
-func classOf(err error) replication.Class {
-	switch chef.KindOf(err) {
-	case "":
-		if replication.HintOf(err) != "" || replication.ClassOf(err) != replication.Transient {
-			return replication.ClassOf(err)
-		}
-		return ""
-	case chef.KindAbsent, chef.KindOrgMissing:
-		return replication.Absent
-	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindLicense, chef.KindPermission, chef.KindFrontEnd:
-		return replication.Denied
-	case chef.KindUnreachable, chef.KindTLS:
-		return replication.Unreachable
-	case chef.KindForeign, chef.KindVersion:
-		return replication.Foreign
-	}
-	return replication.Transient
 }
 
 // Worst is the worst result of a list of checks.

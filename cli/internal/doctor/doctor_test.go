@@ -20,9 +20,9 @@ import (
 	"chefsync/cli/internal/doctor"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
-	"chefsync/pkg/replication"
 )
 
 // at is a server as the doctor sees it, whose clock may be off.
@@ -133,7 +133,7 @@ func TestAReplicaThatMayNotBeWrittenIsAFailure(t *testing.T) {
 	d := doctor.Server{Group: "replica eu", Side: prepare.Replica, Orgs: []string{"acme"}, User: "robot", Client: c, Key: given{key}, Prober: http.DefaultClient, URL: s.URL, Now: time.Now,
 		Kinds: map[string][]object.Kind{"acme": {object.Role, object.Policy}}}
 	got := find(d.Check(t.Context()), "organization acme")
-	if got.State != doctor.Fail || got.Class != replication.Denied || got.Hint != "chef-sync-ctl prepare-org acme --side replica --replica eu" ||
+	if got.State != doctor.Fail || got.Class != fault.Denied || got.Hint != "chef-sync-ctl prepare-org acme --side replica --replica eu" ||
 		!strings.Contains(got.Detail, "client robot on eu: it may read, but creating is refused (403) in environments, roles and sandboxes; it needs create, update and delete on roles and policies") {
 		t.Errorf("%+v", got)
 	}
@@ -180,7 +180,7 @@ func TestTroubleOfTLSGetsItsCure(t *testing.T) {
 		d, _ := at(t, 0)
 		d.URL, d.Prober = c.url, c.prober
 		got := find(d.Check(t.Context()), "TLS")
-		if got.State != doctor.Fail || got.Class != replication.Unreachable || !strings.Contains(got.Detail, c.detail) || !strings.Contains(got.Hint, c.hint) {
+		if got.State != doctor.Fail || got.Class != fault.Unreachable || !strings.Contains(got.Detail, c.detail) || !strings.Contains(got.Hint, c.hint) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -190,7 +190,7 @@ func TestAServerThatIsNotThere(t *testing.T) {
 	d, s := at(t, 0)
 	s.Stop()
 	checks := d.Check(t.Context())
-	if c := find(checks, "connection"); c.State != doctor.Fail || c.Class != replication.Unreachable {
+	if c := find(checks, "connection"); c.State != doctor.Fail || c.Class != fault.Unreachable {
 		t.Errorf("check %+v", c)
 	}
 	if c := find(checks, "signature of sync"); c.State != doctor.Skip {
@@ -200,8 +200,8 @@ func TestAServerThatIsNotThere(t *testing.T) {
 
 func TestAKeyThatCannotBeUsed(t *testing.T) {
 	d, _ := at(t, 0)
-	d.Client, d.Problem = nil, &replication.Error{Op: "load the key", Class: replication.Denied, Hint: "prepare-org", Err: errors.New("gone")}
-	if c := find(d.Check(t.Context()), "key"); c.State != doctor.Fail || c.Class != replication.Denied || c.Hint != "prepare-org" {
+	d.Client, d.Problem = nil, &fault.Error{Op: "load the key", Class: fault.Denied, Hint: "prepare-org", Err: errors.New("gone")}
+	if c := find(d.Check(t.Context()), "key"); c.State != doctor.Fail || c.Class != fault.Denied || c.Hint != "prepare-org" {
 		t.Errorf("check %+v", c)
 	}
 }

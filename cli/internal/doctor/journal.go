@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/replication"
 )
 
 // CheckJournal looks at the journal of an organization and at its newest scan.
@@ -40,10 +40,10 @@ func CheckJournal(ctx context.Context, l *List, store journal.ScanStore, org, sp
 	case last.Ended.IsZero():
 		l.OK(name, "never, as far as this state knows")
 	case last.Failures > 0:
-		l.Fail(name, last.Hint, &replication.Error{Op: "scan", Class: last.Class, Hint: last.Hint, Err: errors.New(last.Error)})
+		l.Fail(name, last.Hint, &fault.Error{Op: "scan", Class: last.Class, Hint: last.Hint, Err: errors.New(last.Error)})
 	case len(last.Unread) > 0:
 		for _, u := range last.Unread {
-			l.Fail(name, u.Hint, &replication.Error{Op: "read all of " + u.Kind.ConfigName(), Class: u.Class, Hint: u.Hint,
+			l.Fail(name, u.Hint, &fault.Error{Op: "read all of " + u.Kind.ConfigName(), Class: u.Class, Hint: u.Hint,
 				Err: errors.New(u.Error)})
 		}
 	case last.Partial > 0: // noted by an older version

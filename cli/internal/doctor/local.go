@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // CheckKeyFiles warns of private keys that others may read.
@@ -22,7 +22,7 @@ func CheckKeyFiles(l *List, references map[string]string) {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", &replication.Error{Op: "look at " + path, Class: replication.Denied,
+			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", &fault.Error{Op: "look at " + path, Class: fault.Denied,
 				Err: pathErrorCause(err)})
 		case info.Mode().Perm()&0o077 != 0:
 			l.Warn("key of "+who, "chmod 600 "+path, "%s may be read by others (%s)", path, info.Mode().Perm())
@@ -52,7 +52,7 @@ func CheckFolder(l *List, what, dir string) {
 	}
 	f, err := os.CreateTemp(existing, ".chef-sync-doctor-*")
 	if err != nil {
-		l.Fail(what, "let the user of this process write there", &replication.Error{Op: "write to " + existing, Class: replication.Local,
+		l.Fail(what, "let the user of this process write there", &fault.Error{Op: "write to " + existing, Class: fault.Local,
 			Err: pathErrorCause(err)})
 		return
 	}

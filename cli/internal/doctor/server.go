@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
@@ -87,7 +88,7 @@ func (s Server) checkConnection(ctx context.Context, l *List) bool {
 	}
 	defer resp.Body.Close()
 	if s.wantsTLS(resp) {
-		l.Fail("TLS", "write https:// into the URL", &replication.Error{Op: "connect", Class: replication.Unreachable,
+		l.Fail("TLS", "write https:// into the URL", &fault.Error{Op: "connect", Class: fault.Unreachable,
 			Err: errors.New("the server uses TLS on this port, not plain HTTP")})
 		return false
 	}
@@ -104,11 +105,11 @@ func (s Server) usesProxy(u *url.URL) bool {
 
 func (s Server) addConnectionFailure(l *List, err error) {
 	if text, hint := chef.ExplainTLS(err); text != "" {
-		l.Fail("TLS", hint, &replication.Error{Op: "connect", Class: replication.Unreachable, Err: errors.New(text)})
+		l.Fail("TLS", hint, &fault.Error{Op: "connect", Class: fault.Unreachable, Err: errors.New(text)})
 		return
 	}
-	l.Fail("connection", "check the URL, firewall and proxy settings", &replication.Error{Op: "connect",
-		Class: replication.Unreachable, Err: errors.Unwrap(err)})
+	l.Fail("connection", "check the URL, firewall and proxy settings", &fault.Error{Op: "connect",
+		Class: fault.Unreachable, Err: errors.Unwrap(err)})
 }
 
 // wantsTLS reports whether a server that was asked in plain HTTP uses TLS: nginx and
@@ -151,7 +152,7 @@ func (s Server) checkClock(ctx context.Context, l *List, date string) {
 		skew, known, err := s.Client.Org(s.Orgs[0]).ClockSkew(ctx)
 		switch {
 		case chef.KindOf(err) == chef.KindClockSkew:
-			l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied,
+			l.Fail("clock", clockHint, &fault.Error{Op: "compare clocks", Class: fault.Denied,
 				Err: errors.New("the server refuses this machine's time; signatures are refused from 15m on" + s.skewByDate(date))})
 			return
 		case err == nil && known:
@@ -172,7 +173,7 @@ const clockHint = "synchronize the clocks of this machine and of the server with
 func (s Server) addClockSkew(l *List, skew time.Duration, how string) {
 	switch {
 	case skew >= skewRefused:
-		l.Fail("clock", clockHint, &replication.Error{Op: "compare clocks", Class: replication.Denied,
+		l.Fail("clock", clockHint, &fault.Error{Op: "compare clocks", Class: fault.Denied,
 			Err: fmt.Errorf("%s apart%s; signatures are refused from 15m on", skew, how)})
 	case skew >= skewOdd:
 		l.Warn("clock", clockHint, "%s apart%s; signatures are refused from 15m on", skew, how)
@@ -222,7 +223,7 @@ func (s Server) checkOrganization(ctx context.Context, l *List, org string) {
 		again += " --replica " + s.Client.Name()
 	}
 	if err != nil {
-		hint := hintOf(err)
+		hint := fault.HintOf(err)
 		switch chef.KindOf(err) {
 		case chef.KindNotMember, chef.KindPermission:
 			hint = again
@@ -234,7 +235,7 @@ func (s Server) checkOrganization(ctx context.Context, l *List, org string) {
 	}
 	for _, step := range r.Steps {
 		if s := step.State; (s == prepare.Missing || s == prepare.Failed) && len(r.Refused) == 0 {
-			l.Fail(name, again, &replication.Error{Op: step.What, Class: replication.Denied, Err: errors.New(step.Detail)})
+			l.Fail(name, again, &fault.Error{Op: step.What, Class: fault.Denied, Err: errors.New(step.Detail)})
 			return
 		}
 	}
@@ -254,7 +255,7 @@ func (s Server) checkRights(l *List, org, who, again string, r *prepare.Report) 
 	name, kinds := "organization "+org, s.kindWords(org)
 	switch {
 	case len(r.Refused) > 0:
-		l.Fail(name, again, &replication.Error{Op: "look at the rights of " + who, Server: r.Server, Class: replication.Denied,
+		l.Fail(name, again, &fault.Error{Op: "look at the rights of " + who, Server: r.Server, Class: fault.Denied,
 			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes",
 				joinWords(r.Refused), kinds)})
 	case s.Side == prepare.Primary:

@@ -14,6 +14,7 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -59,7 +60,7 @@ func (s Stack) checkTable(ctx context.Context, l *List) {
 		l.Fail("table", "", err)
 		return
 	case !t.Active || !t.Keys:
-		l.Fail("table", "deploy the stack with this version", &replication.Error{Op: "look at table " + s.Table, Class: replication.Local,
+		l.Fail("table", "deploy the stack with this version", &fault.Error{Op: "look at table " + s.Table, Class: fault.Local,
 			Err: fmt.Errorf("it is %s, with the keys %s", t.Status, strings.Join(t.KeyNames, ", "))})
 		return
 	}

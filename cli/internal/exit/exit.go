@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -147,36 +147,20 @@ func Of(err error) Code {
 	case errors.As(err, &leased), errors.Is(err, replication.ErrFenced):
 		return Locked
 	}
-	return ofClass(err)
-}
-
-func ofClass(err error) Code {
-	var classed *replication.Error
-	if errors.As(err, &classed) {
-		return OfClass(classed.Class)
-	}
-	switch chef.KindOf(err) {
-	case chef.KindAbsent, chef.KindOrgMissing:
-		return NotFound
-	case chef.KindClockSkew, chef.KindKey, chef.KindNotMember, chef.KindLicense, chef.KindPermission, chef.KindFrontEnd:
-		return Denied
-	case chef.KindUnavailable, chef.KindUnreachable, chef.KindMembershipFault, chef.KindForeign,
-		chef.KindTLS, chef.KindVersion: // as doctor sorts them
-		return Temporary
-	case chef.KindCanceled:
-		return Interrupted
+	if class, ok := fault.LookupClass(err); ok {
+		return OfClass(class)
 	}
 	return Failed
 }
 
 // OfClass returns the exit code for a class of errors that ended the work.
-func OfClass(c replication.Class) Code {
+func OfClass(c fault.Class) Code {
 	switch c {
-	case replication.Absent:
+	case fault.Absent, fault.NoOrganization:
 		return NotFound
-	case replication.Denied:
+	case fault.Denied, fault.Forbidden:
 		return Denied
-	case replication.Transient, replication.Unreachable, replication.Foreign:
+	case fault.Transient, fault.Unreachable, fault.Foreign:
 		return Temporary
 	}
 	return Failed
@@ -188,12 +172,8 @@ func Hint(err error) string {
 	if errors.As(err, &coded) && coded.Hint != "" {
 		return coded.Hint
 	}
-	if hint := replication.HintOf(err); hint != "" {
+	if hint := fault.HintOf(err); hint != "" {
 		return hint
-	}
-	var answered *chef.Error
-	if errors.As(err, &answered) && answered.Hint != "" {
-		return answered.Hint
 	}
 	var leased *replication.LeasedError
 	switch {
@@ -213,10 +193,10 @@ type report struct {
 }
 
 type reportBody struct {
-	Code    Code              `json:"code"`
-	Message string            `json:"message"`
-	Class   replication.Class `json:"class,omitempty"`
-	Hint    string            `json:"hint,omitempty"`
+	Code    Code        `json:"code"`
+	Message string      `json:"message"`
+	Class   fault.Class `json:"class,omitempty"`
+	Hint    string      `json:"hint,omitempty"`
 }
 
 // Report writes the error to w: one JSON object, or the message and a "Try:"
@@ -227,11 +207,8 @@ func Report(w io.Writer, err error, asJSON bool) {
 		return
 	}
 	if asJSON {
-		body := reportBody{Code: Of(err), Message: err.Error(), Hint: Hint(err)}
-		var classed *replication.Error
-		if errors.As(err, &classed) {
-			body.Class = classed.Class
-		}
+		class, _ := fault.LookupClass(err)
+		body := reportBody{Code: Of(err), Message: err.Error(), Class: class, Hint: Hint(err)}
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		_ = enc.Encode(report{body}) // stderr is gone: nobody left to tell

@@ -11,12 +11,13 @@ import (
 
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
 func TestEveryErrorHasItsExitCode(t *testing.T) {
-	classed := func(c replication.Class) error {
-		return fmt.Errorf("outer: %w", &replication.Error{Op: "read", Class: c, Err: errors.New("x")})
+	classed := func(c fault.Class) error {
+		return fmt.Errorf("outer: %w", &fault.Error{Op: "read", Class: c, Err: errors.New("x")})
 	}
 	for _, c := range []struct {
 		name string
@@ -31,13 +32,15 @@ func TestEveryErrorHasItsExitCode(t *testing.T) {
 		{"time-out", context.DeadlineExceeded, exit.Temporary},
 		{"leased", &replication.LeasedError{}, exit.Locked},
 		{"fenced", fmt.Errorf("a: %w", replication.ErrFenced), exit.Locked},
-		{"absent", classed(replication.Absent), exit.NotFound},
-		{"denied", classed(replication.Denied), exit.Denied},
-		{"transient", classed(replication.Transient), exit.Temporary},
-		{"unreachable", classed(replication.Unreachable), exit.Temporary},
-		{"foreign", classed(replication.Foreign), exit.Temporary},
-		{"rejected", classed(replication.Rejected), exit.Failed},
-		{"local", classed(replication.Local), exit.Failed},
+		{"absent", classed(fault.Absent), exit.NotFound},
+		{"no organization", classed(fault.NoOrganization), exit.NotFound},
+		{"denied", classed(fault.Denied), exit.Denied},
+		{"forbidden", classed(fault.Forbidden), exit.Denied},
+		{"transient", classed(fault.Transient), exit.Temporary},
+		{"unreachable", classed(fault.Unreachable), exit.Temporary},
+		{"foreign", classed(fault.Foreign), exit.Temporary},
+		{"rejected", classed(fault.Rejected), exit.Failed},
+		{"local", classed(fault.Local), exit.Failed},
 		{"an unknown CA", &chef.Error{Kind: chef.KindTLS}, exit.Temporary},
 		{"no version in common", &chef.Error{Kind: chef.KindVersion}, exit.Temporary},
 		{"silent", exit.Silent(exit.Differences), exit.Differences},
@@ -51,8 +54,8 @@ func TestEveryErrorHasItsExitCode(t *testing.T) {
 }
 
 func TestFailuresOfPairsAreJoinedUnderOneCode(t *testing.T) {
-	away := &replication.Error{Op: "read a", Class: replication.Unreachable, Hint: "look at the wire"}
-	denied := &replication.Error{Op: "read b", Class: replication.Denied, Hint: "look at the key"}
+	away := &fault.Error{Op: "read a", Class: fault.Unreachable, Hint: "look at the wire"}
+	denied := &fault.Error{Op: "read b", Class: fault.Denied, Hint: "look at the key"}
 	partial := exit.With(exit.Partial, errors.New("c has work left"), "run it again")
 	for _, c := range []struct {
 		name string
@@ -84,7 +87,7 @@ func TestFailuresOfPairsAreJoinedUnderOneCode(t *testing.T) {
 }
 
 func TestAnErrorIsReportedWithWhatToTry(t *testing.T) {
-	err := &replication.Error{Op: "read", Server: "eu", Class: replication.Denied, Hint: "check the key", Err: errors.New("401")}
+	err := &fault.Error{Op: "read", Server: "eu", Class: fault.Denied, Hint: "check the key", Err: errors.New("401")}
 	for _, c := range []struct {
 		name string
 		err  error

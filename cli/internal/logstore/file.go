@@ -14,6 +14,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -171,7 +172,7 @@ func inTransaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error
 
 // explainSQLite gives an error of the database its class and a hint.
 func explainSQLite(ctx context.Context, op string, err error) error {
-	var known *replication.Error
+	var known *fault.Error
 	switch {
 	case err == nil:
 		return nil
@@ -180,7 +181,7 @@ func explainSQLite(ctx context.Context, op string, err error) error {
 	case ctx.Err() != nil: // the driver says "interrupted" for it
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return &replication.Error{Op: op, Class: replication.Local, Hint: fileHint(err), Err: err}
+	return &fault.Error{Op: op, Class: fault.Local, Hint: fileHint(err), Err: err}
 }
 
 func fileHint(err error) string {

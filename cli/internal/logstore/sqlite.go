@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -208,7 +209,7 @@ func scanLine(scan func(...any) error) (l Line, err error) {
 	}
 	if pair != "" {
 		if l.Pair, err = replication.ParsePairID(pair); err != nil {
-			return l, &replication.Error{Op: "read log", Class: replication.Local, Hint: damagedHint, Err: err}
+			return l, &fault.Error{Op: "read log", Class: fault.Local, Hint: damagedHint, Err: err}
 		}
 	}
 	return l, nil

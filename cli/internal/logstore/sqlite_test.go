@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -132,7 +133,7 @@ func TestADamagedLogIsReportedUntilItIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, path)
-	if err := s.Append(t.Context(), []Line{line(1, engineering())}); replication.ClassOf(err) != replication.Local {
+	if err := s.Append(t.Context(), []Line{line(1, engineering())}); fault.ClassOf(err) != fault.Local {
 		t.Errorf("Append: %v, want an error of class local", err)
 	}
 	if err := os.Remove(path); err != nil {

@@ -11,6 +11,7 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
@@ -116,7 +117,7 @@ func readPairStates(ctx context.Context, state replication.State, pairs []app.Pa
 	known := map[replication.PairID]replication.PairState{}
 	if len(pairs) > 1 {
 		all, err := state.Pairs(ctx)
-		if err != nil && replication.ClassOf(err) != replication.Local {
+		if err != nil && fault.ClassOf(err) != fault.Local {
 			return nil, err
 		}
 		for _, st := range all {

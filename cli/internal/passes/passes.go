@@ -6,6 +6,7 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -25,7 +26,7 @@ func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replic
 		engine.Observe = progress.Observe
 	}
 	run, err := engine.Pass(ctx, o)
-	if replication.ClassOf(err) == replication.Denied {
+	if fault.ClassOf(err) == fault.Denied {
 		a.Forget()
 	}
 	return run, err
@@ -39,7 +40,7 @@ func VerifyInBackground(ctx context.Context, a *app.App, p app.Pair, o replicati
 		return replication.Report{Pair: p.ID, Outcome: replication.OutcomeFailed}, err
 	}
 	report, err := engine.Verify(ctx, o)
-	if replication.ClassOf(err) == replication.Denied {
+	if fault.ClassOf(err) == fault.Denied {
 		a.Forget()
 	}
 	return report, err

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // InvokeSync sends an event to functions/sync and returns its answer. The event is sent
@@ -29,7 +29,7 @@ func (s *Stack) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud.
 		return r, s.functionError(out.Payload)
 	}
 	if err := json.Unmarshal(out.Payload, &r); err != nil {
-		return r, &replication.Error{Op: "invoke", Server: "function " + s.Sync, Class: replication.Foreign,
+		return r, &fault.Error{Op: "invoke", Server: "function " + s.Sync, Class: fault.Foreign,
 			Hint: "deploy the stack with this version", Err: errors.New("its answer can't be understood")}
 	}
 	return r, nil
@@ -44,7 +44,7 @@ func (s *Stack) functionError(payload []byte) error {
 	if failure.Message == "" {
 		failure.Message = "it failed"
 	}
-	return &replication.Error{Op: "invoke", Server: "function " + s.Sync, Class: replication.Transient,
+	return &fault.Error{Op: "invoke", Server: "function " + s.Sync, Class: fault.Transient,
 		Hint: "chef-sync-ctl doctor", Err: errors.New(failure.Message)}
 }
 
@@ -53,5 +53,5 @@ func AnswerError(r cloud.SyncResult) error {
 	if r.Error == "" {
 		return nil
 	}
-	return &replication.Error{Op: r.Error, Class: cmp.Or(r.Class, replication.Transient), Hint: r.Hint}
+	return &fault.Error{Op: r.Error, Class: cmp.Or(r.Class, fault.Transient), Hint: r.Hint}
 }

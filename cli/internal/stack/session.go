@@ -23,7 +23,7 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/config"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/secret"
 )
 
@@ -87,7 +87,7 @@ func (s *Session) Config(ctx context.Context) (aws.Config, error) {
 // noCredentials says why there are no credentials. It leaves out the words of the
 // SDK: those about a credential_process hold what the process printed.
 func noCredentials(profile string, err error) error {
-	e := &replication.Error{Op: "find AWS credentials", Class: replication.Denied,
+	e := &fault.Error{Op: "find AWS credentials", Class: fault.Denied,
 		Hint: "aws configure, aws sso login, or name another --profile"}
 	var sso *ssocreds.InvalidTokenError
 	var api smithy.APIError

@@ -7,6 +7,7 @@ import (
 	"chefsync/functions/internal/environment"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -27,7 +28,7 @@ func Pairs(ctx context.Context, e *environment.Environment, api API, fleet *asse
 		all.Go(func() {
 			defer func() { <-free }()
 			if err := startPair(ctx, e, api, fleet, id, trigger); err != nil {
-				e.Log.Warn("a pair can't be started; the manager does it", "pair", id.String(), "error", err.Error(), "hint", replication.HintOf(err))
+				e.Log.Warn("a pair can't be started; the manager does it", "pair", id.String(), "error", err.Error(), "hint", fault.HintOf(err))
 			}
 		})
 	}

@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/config"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // maxConfiguration is the most that is read of a configuration, in bytes. The
@@ -31,7 +31,7 @@ func (b *Backend) Configuration(ctx context.Context, known string) (c *config.Co
 	// A function has no file, home or environment that could add to it.
 	c, err = config.Loader{}.Parse("s3://"+b.resources.Bucket+"/"+cloud.ConfigKey, text)
 	if err != nil {
-		return nil, "", &replication.Error{Op: "read the deployed configuration", Class: replication.Local, Hint: "correct the file and deploy again", Err: err}
+		return nil, "", &fault.Error{Op: "read the deployed configuration", Class: fault.Local, Hint: "correct the file and deploy again", Err: err}
 	}
 	return c, etag, nil
 }
@@ -74,9 +74,9 @@ func (b *Backend) object(ctx context.Context, bucket, key, known string) (text [
 
 // explain gives an error of S3 its class and a hint.
 func explain(ctx context.Context, op, bucket string, err error) error {
-	var e *replication.Error
+	var e *fault.Error
 	if err = awserr.Explain(ctx, op, "bucket "+bucket, err); errors.As(err, &e) && awserr.Code(err) == "NoSuchKey" {
-		e.Class, e.Hint = replication.Local, "no configuration was deployed yet: deploy the stack"
+		e.Class, e.Hint = fault.Local, "no configuration was deployed yet: deploy the stack"
 	}
 	return err
 }

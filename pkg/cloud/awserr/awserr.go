@@ -15,7 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // Explain gives an error of the AWS SDK its class and a hint. The operation is
@@ -24,7 +24,7 @@ import (
 // error that has a class already stays as it is, and once ctx has ended that is
 // the error.
 func Explain(ctx context.Context, operation, resource string, err error) error {
-	var known *replication.Error
+	var known *fault.Error
 	switch {
 	case err == nil:
 		return nil
@@ -34,7 +34,7 @@ func Explain(ctx context.Context, operation, resource string, err error) error {
 		return fmt.Errorf("%s: %w", operation, ctx.Err())
 	}
 	class, hint := Judge(resource, err)
-	return &replication.Error{Op: operation, Server: resource, Class: class, Hint: hint, Err: Plain(err)}
+	return &fault.Error{Op: operation, Server: resource, Class: class, Hint: hint, Err: Plain(err)}
 }
 
 // Plain shows an error of the AWS SDK in AWS's own words: without the name of the
@@ -132,50 +132,50 @@ func Busy(err error) bool {
 
 // Judge says what an error of the AWS SDK means and what to try, for those who
 // know better what some errors mean where they come from.
-func Judge(resource string, err error) (replication.Class, string) {
+func Judge(resource string, err error) (fault.Class, string) {
 	code := Code(err)
 	switch {
 	case Missing(err):
-		return replication.Absent, "check the name, the account and the region, or deploy the stack"
+		return fault.Absent, "check the name, the account and the region, or deploy the stack"
 	case Throttled(err):
-		return replication.Transient, "AWS asks for fewer requests; try again in a minute"
+		return fault.Transient, "AWS asks for fewer requests; try again in a minute"
 	case Busy(err):
-		return replication.Transient, "AWS is in trouble itself; try again in a minute"
+		return fault.Transient, "AWS is in trouble itself; try again in a minute"
 	}
 	switch code {
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError":
-		return replication.Denied, fmt.Sprintf("allow %s on %s", permission(err), resource)
+		return fault.Denied, fmt.Sprintf("allow %s on %s", permission(err), resource)
 	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidSignatureException", "SignatureDoesNotMatch",
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure", "InvalidToken", "RequestTimeTooSkewed",
 		"AuthorizationHeaderMalformed":
-		return replication.Denied, "check the AWS credentials, the region, and the clock of this machine"
+		return fault.Denied, "check the AWS credentials, the region, and the clock of this machine"
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
-		return replication.Denied, "the AWS credentials have expired: sign in again"
+		return fault.Denied, "the AWS credentials have expired: sign in again"
 	case "ConflictException", "ResourceConflictException", "OperationAbortedException":
-		return replication.Transient, "somebody else changes it at this moment; try again"
+		return fault.Transient, "somebody else changes it at this moment; try again"
 	case "ServiceQuotaExceededException", "LimitExceededException":
-		return replication.Local, "ask AWS for a higher quota, or remove what isn't needed"
+		return fault.Local, "ask AWS for a higher quota, or remove what isn't needed"
 	case "ValidationException", "ValidationError", "InvalidParameterValueException", "InvalidParameterException", "InvalidRequestContentException":
-		return replication.Local, "check the value that the message names"
+		return fault.Local, "check the value that the message names"
 	}
 	return explainTransport(code, err)
 }
 
 // explainTransport explains errors that aren't an answer of AWS.
-func explainTransport(code string, err error) (replication.Class, string) {
+func explainTransport(code string, err error) (fault.Class, string) {
 	var call *smithy.OperationError
 	var network net.Error
 	var send *smithyhttp.RequestSendError
 	var garbled *smithy.DeserializationError
 	switch {
 	case errors.As(err, &send), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
-		return replication.Unreachable, "check the network and the endpoint, and in a VPC its route or endpoint of the service"
+		return fault.Unreachable, "check the network and the endpoint, and in a VPC its route or endpoint of the service"
 	case errors.As(err, &garbled):
-		return replication.Foreign, "check the endpoint: what answered isn't AWS"
+		return fault.Foreign, "check the endpoint: what answered isn't AWS"
 	case code == "" && errors.As(err, &call): // the SDK itself: no credentials, no region
-		return replication.Denied, "check the AWS credentials and the region"
+		return fault.Denied, "check the AWS credentials and the region"
 	}
-	return replication.Transient, "try again"
+	return fault.Transient, "try again"
 }
 
 var stated = regexp.MustCompile(`not authorized to perform:? ?([a-z0-9-]+:[A-Za-z0-9]+)`)

@@ -14,7 +14,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"chefsync/pkg/cloud/awserr"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // answer is an error as the SDK returns one.
@@ -27,39 +27,39 @@ func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		err   error
-		class replication.Class
+		class fault.Class
 		hint  string
 	}{
-		{"a missing permission is that of the call", answer("Scheduler", "UpdateSchedule", "AccessDeniedException", "no"), replication.Denied, "allow scheduler:UpdateSchedule on schedule group g"},
-		{"a missing permission is the one that AWS states", answer("Scheduler", "CreateSchedule", "AccessDeniedException", stated), replication.Denied, "allow iam:PassRole"},
-		{"the permission for logs", answer("CloudWatch Logs", "FilterLogEvents", "AccessDeniedException", ""), replication.Denied, "logs:FilterLogEvents"},
-		{"the permission to invoke", answer("Lambda", "Invoke", "AccessDeniedException", ""), replication.Denied, "lambda:InvokeFunction"},
-		{"the permission to look for an object", answer("S3", "HeadObject", "AccessDenied", ""), replication.Denied, "s3:GetObject"},
-		{"the permission for a secret", answer("Secrets Manager", "GetSecretValue", "AccessDeniedException", ""), replication.Denied, "secretsmanager:GetSecretValue"},
-		{"wrong credentials", answer("Scheduler", "GetSchedule", "UnrecognizedClientException", ""), replication.Denied, "credentials"},
-		{"expired credentials", answer("Scheduler", "GetSchedule", "ExpiredTokenException", ""), replication.Denied, "sign in again"},
-		{"absent", answer("Scheduler", "GetSchedule", "ResourceNotFoundException", ""), replication.Absent, "deploy the stack"},
-		{"no such stack", answer("CloudFormation", "DescribeStacks", "ValidationError", "Stack with id x does not exist"), replication.Absent, "deploy the stack"},
-		{"invalid", answer("CloudFormation", "DescribeStacks", "ValidationError", "1 validation error"), replication.Local, "check the value"},
-		{"throttled", answer("Scheduler", "GetSchedule", "ThrottlingException", ""), replication.Transient, "fewer requests"},
-		{"AWS in trouble", answer("Scheduler", "GetSchedule", "InternalServerException", ""), replication.Transient, "try again"},
-		{"a race", answer("Scheduler", "UpdateSchedule", "ConflictException", ""), replication.Transient, "somebody else"},
-		{"full", answer("Scheduler", "CreateSchedule", "ServiceQuotaExceededException", ""), replication.Local, "quota"},
+		{"a missing permission is that of the call", answer("Scheduler", "UpdateSchedule", "AccessDeniedException", "no"), fault.Denied, "allow scheduler:UpdateSchedule on schedule group g"},
+		{"a missing permission is the one that AWS states", answer("Scheduler", "CreateSchedule", "AccessDeniedException", stated), fault.Denied, "allow iam:PassRole"},
+		{"the permission for logs", answer("CloudWatch Logs", "FilterLogEvents", "AccessDeniedException", ""), fault.Denied, "logs:FilterLogEvents"},
+		{"the permission to invoke", answer("Lambda", "Invoke", "AccessDeniedException", ""), fault.Denied, "lambda:InvokeFunction"},
+		{"the permission to look for an object", answer("S3", "HeadObject", "AccessDenied", ""), fault.Denied, "s3:GetObject"},
+		{"the permission for a secret", answer("Secrets Manager", "GetSecretValue", "AccessDeniedException", ""), fault.Denied, "secretsmanager:GetSecretValue"},
+		{"wrong credentials", answer("Scheduler", "GetSchedule", "UnrecognizedClientException", ""), fault.Denied, "credentials"},
+		{"expired credentials", answer("Scheduler", "GetSchedule", "ExpiredTokenException", ""), fault.Denied, "sign in again"},
+		{"absent", answer("Scheduler", "GetSchedule", "ResourceNotFoundException", ""), fault.Absent, "deploy the stack"},
+		{"no such stack", answer("CloudFormation", "DescribeStacks", "ValidationError", "Stack with id x does not exist"), fault.Absent, "deploy the stack"},
+		{"invalid", answer("CloudFormation", "DescribeStacks", "ValidationError", "1 validation error"), fault.Local, "check the value"},
+		{"throttled", answer("Scheduler", "GetSchedule", "ThrottlingException", ""), fault.Transient, "fewer requests"},
+		{"AWS in trouble", answer("Scheduler", "GetSchedule", "InternalServerException", ""), fault.Transient, "try again"},
+		{"a race", answer("Scheduler", "UpdateSchedule", "ConflictException", ""), fault.Transient, "somebody else"},
+		{"full", answer("Scheduler", "CreateSchedule", "ServiceQuotaExceededException", ""), fault.Local, "quota"},
 		{"AWS in trouble, without a word", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.ResponseError{
-			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503}}, Err: errors.New("no body")}}, replication.Transient, "try again"},
-		{"an unknown code", answer("Scheduler", "GetSchedule", "TeapotException", ""), replication.Transient, "try again"},
-		{"no network", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}}, replication.Unreachable, "network"},
-		{"a proxy's page", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithy.DeserializationError{Err: errors.New("invalid character '<'")}}, replication.Foreign, "endpoint"},
-		{"an answer that breaks off", &smithy.OperationError{ServiceID: "DynamoDB", Err: &smithy.DeserializationError{Err: fmt.Errorf("decode: %w", io.ErrUnexpectedEOF)}}, replication.Unreachable, "network"},
-		{"no credentials at all", &smithy.OperationError{ServiceID: "Scheduler", Err: errors.New("no EC2 IMDS role found")}, replication.Denied, "credentials"},
-		{"an error of another kind", errors.New("odd"), replication.Transient, "try again"},
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503}}, Err: errors.New("no body")}}, fault.Transient, "try again"},
+		{"an unknown code", answer("Scheduler", "GetSchedule", "TeapotException", ""), fault.Transient, "try again"},
+		{"no network", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}}, fault.Unreachable, "network"},
+		{"a proxy's page", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithy.DeserializationError{Err: errors.New("invalid character '<'")}}, fault.Foreign, "endpoint"},
+		{"an answer that breaks off", &smithy.OperationError{ServiceID: "DynamoDB", Err: &smithy.DeserializationError{Err: fmt.Errorf("decode: %w", io.ErrUnexpectedEOF)}}, fault.Unreachable, "network"},
+		{"no credentials at all", &smithy.OperationError{ServiceID: "Scheduler", Err: errors.New("no EC2 IMDS role found")}, fault.Denied, "credentials"},
+		{"an error of another kind", errors.New("odd"), fault.Transient, "try again"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := awserr.Explain(t.Context(), "read schedule s", "schedule group g", c.err)
-			if got := replication.ClassOf(err); got != c.class {
+			if got := fault.ClassOf(err); got != c.class {
 				t.Errorf("class %s, want %s", got, c.class)
 			}
-			if hint := replication.HintOf(err); !strings.Contains(hint, c.hint) {
+			if hint := fault.HintOf(err); !strings.Contains(hint, c.hint) {
 				t.Errorf("hint %q, want %q in it", hint, c.hint)
 			}
 			if !errors.Is(err, c.err) || !strings.HasPrefix(err.Error(), "read schedule s on schedule group g: ") {
@@ -73,7 +73,7 @@ func TestWhatIsExplainedStaysAsItIs(t *testing.T) {
 	if err := awserr.Explain(t.Context(), "x", "y", nil); err != nil {
 		t.Errorf("no error became %v", err)
 	}
-	known := fmt.Errorf("outer: %w", &replication.Error{Op: "inner", Class: replication.Foreign})
+	known := fmt.Errorf("outer: %w", &fault.Error{Op: "inner", Class: fault.Foreign})
 	if err := awserr.Explain(t.Context(), "x", "y", known); err != known {
 		t.Errorf("a known error became %v", err)
 	}
@@ -83,7 +83,7 @@ func TestACallThatWasCanceledIsNoFaultOfAWS(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := awserr.Explain(ctx, "read schedule s", "schedule group g", answer("Scheduler", "GetSchedule", "ThrottlingException", ""))
-	var classed *replication.Error
+	var classed *fault.Error
 	if !errors.Is(err, context.Canceled) || errors.As(err, &classed) {
 		t.Errorf("error %v", err)
 	}
@@ -105,7 +105,7 @@ func TestAnErrorOfAWSIsShownInItsWordsOnce(t *testing.T) {
 		{&smithy.OperationError{ServiceID: "Secrets Manager", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}}}, "read secret x: dial tcp: connection refused"},
 		{errors.New("odd"), "read secret x: odd"},
 	} {
-		var e *replication.Error
+		var e *fault.Error
 		err := awserr.Explain(t.Context(), "read secret x", "secret x", c.err)
 		if !errors.As(err, &e) || !errors.Is(err, c.err) {
 			t.Fatalf("%v", err)

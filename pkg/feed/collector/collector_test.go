@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 	"chefsync/pkg/store/sqlite"
 )
 
@@ -265,7 +265,7 @@ func TestRoutes(t *testing.T) {
 type failingStore struct{ journal.Store }
 
 func (failingStore) Append(context.Context, string, time.Time, []journal.Entry) (journal.Head, error) {
-	return journal.Head{}, &replication.Error{Op: "write", Class: replication.Local, Err: errors.New("disk full")}
+	return journal.Head{}, &fault.Error{Op: "write", Class: fault.Local, Err: errors.New("disk full")}
 }
 
 func TestFailureToWriteTheJournal(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -14,13 +15,13 @@ type LastScan struct {
 	Ended time.Time `json:"ended"`
 	// Good is when the newest scan without Error began: scans have read all changes on
 	// the primary before it, except those of the kinds in Unread.
-	Good    time.Time         `json:"good,omitzero"`
-	Listed  int               `json:"listed"`  // objects on the primary
-	Changes int               `json:"changes"` // rows written
-	Partial int               `json:"partial"` // lists and objects that could not be read
-	Error   string            `json:"error,omitempty"`
-	Class   replication.Class `json:"class,omitempty"` // of Error
-	Hint    string            `json:"hint,omitempty"`
+	Good    time.Time   `json:"good,omitzero"`
+	Listed  int         `json:"listed"`  // objects on the primary
+	Changes int         `json:"changes"` // rows written
+	Partial int         `json:"partial"` // lists and objects that could not be read
+	Error   string      `json:"error,omitempty"`
+	Class   fault.Class `json:"class,omitempty"` // of Error
+	Hint    string      `json:"hint,omitempty"`
 	// Failures is the number of consecutive scans that ended with an Error, FailingSince
 	// when the first of them ended.
 	Failures     int       `json:"failures,omitempty"`
@@ -43,12 +44,12 @@ func (s LastScan) AppliedBy(p replication.Progress) bool {
 
 // Unread is a kind that scans can't read completely.
 type Unread struct {
-	Kind    object.Kind       `json:"kind"`
-	Since   time.Time         `json:"since,omitzero"`   // start of the newest scan that read all of it; zero: none did
-	Failing time.Time         `json:"failing,omitzero"` // start of the first scan that didn't
-	Error   string            `json:"error"`
-	Class   replication.Class `json:"class,omitempty"`
-	Hint    string            `json:"hint,omitempty"`
+	Kind    object.Kind `json:"kind"`
+	Since   time.Time   `json:"since,omitzero"`   // start of the newest scan that read all of it; zero: none did
+	Failing time.Time   `json:"failing,omitzero"` // start of the first scan that didn't
+	Error   string      `json:"error"`
+	Class   fault.Class `json:"class,omitempty"`
+	Hint    string      `json:"hint,omitempty"`
 }
 
 // ReadUpTo returns the time until which scans have read all changes on the primary, zero

@@ -10,8 +10,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"chefsync/pkg/replication"
 )
 
 // The actions of rows. Readers don't rely on them.
@@ -40,24 +38,10 @@ const (
 var (
 	// ErrNoJournal means that the organization has no journal yet. Nothing was written.
 	ErrNoJournal = errors.New("there is no journal of this organization yet")
-	// ErrFenced means that the lease was lost, or that another process wrote the
-	// memory. Nothing was written.
-	ErrFenced = errors.New("the lease of this journal's scanner was lost")
 	// ErrEntry means that an entry is invalid, or that there are too many. Nothing was
 	// written.
 	ErrEntry = errors.New("not a journal entry")
 )
-
-// LeasedError means that another scanner holds the lease of a source.
-type LeasedError struct {
-	Source string
-	Lease  replication.Lease
-}
-
-// Error returns a message with the owner and the end of the lease.
-func (e *LeasedError) Error() string {
-	return fmt.Sprintf("%s is being scanned by %s until %s", e.Source, e.Lease.Owner, e.Lease.Expires.UTC().Format("15:04:05Z"))
-}
 
 // Entry is a change to be appended to a journal.
 type Entry struct {

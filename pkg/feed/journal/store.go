@@ -39,16 +39,16 @@ type Memory interface {
 	// Recall returns the state of a source in one consistent read.
 	Recall(ctx context.Context, source string) (Recollection, error)
 	// Acquire takes the lease if it is free, has expired at now or belongs to owner, and
-	// increments the fencing token. Otherwise it returns *LeasedError.
+	// increments the fencing token. Otherwise it returns [replication.LeasedError].
 	Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (Recollection, error)
 	// Lease returns the current lease, zero for an unknown source, in one small read.
 	Lease(ctx context.Context, source string) (replication.Lease, error)
-	// Renew extends the lease to ttl after now. It returns ErrFenced if the token isn't
+	// Renew extends the lease to ttl after now. It returns [replication.ErrFenced] if the token isn't
 	// current or the lease expired before now.
 	Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error
 	// Release releases the lease if the token is current; otherwise it does nothing.
 	Release(ctx context.Context, source string, fence int64) error
-	// Commit writes a step in one atomic write. It writes nothing and returns ErrFenced
+	// Commit writes a step in one atomic write. It writes nothing and returns [replication.ErrFenced]
 	// if the token isn't current, the lease expired before now, or the generation isn't
 	// that of the step, and ErrNoJournal for entries without a journal.
 	Commit(ctx context.Context, source string, fence int64, now time.Time, s Step) (Head, error)

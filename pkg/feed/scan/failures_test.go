@@ -97,7 +97,7 @@ func TestHeldLeaseExcludesOtherScanners(t *testing.T) {
 	}
 	w.takeRequests()
 	_, err := w.newScanner().Scan(t.Context())
-	var leased *journal.LeasedError
+	var leased *replication.LeasedError
 	if !errors.As(err, &leased) || leased.Lease.Owner != "somebody" {
 		t.Errorf("error %v, want *LeasedError", err)
 	}
@@ -123,7 +123,7 @@ func TestOvertakenScannerWritesNothing(t *testing.T) {
 		w.mustScan()
 	}})
 	report, err := w.newScanner().Scan(t.Context())
-	if !errors.Is(err, journal.ErrFenced) || report.Changes != 0 {
+	if !errors.Is(err, replication.ErrFenced) || report.Changes != 0 {
 		t.Errorf("error %v, want ErrFenced; %d rows written", err, report.Changes)
 	}
 	w.wantRows("create /roles/new")
@@ -142,7 +142,7 @@ func TestConcurrentScanners(t *testing.T) {
 			s := w.newScanner()
 			wg.Go(func() {
 				_, err := s.Scan(context.Background())
-				var leased *journal.LeasedError
+				var leased *replication.LeasedError
 				if err != nil && !errors.As(err, &leased) && !errors.Is(err, scan.ErrOvertaken) {
 					t.Error(err)
 				}

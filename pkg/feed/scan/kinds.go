@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -63,8 +64,8 @@ func (r *scanRun) recordFailure(ctx context.Context, kind object.Kind, err error
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	switch replication.ClassOf(err) {
-	case replication.Unreachable, replication.Denied, replication.Local:
+	switch fault.ClassOf(err) {
+	case fault.Unreachable, fault.Denied, fault.NoOrganization, fault.Local:
 		return err
 	}
 	r.report.Failed = append(r.report.Failed, err)
@@ -243,10 +244,10 @@ func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.R
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		switch replication.ClassOf(errs[i]) {
-		case replication.Rejected, replication.Absent:
+		switch fault.ClassOf(errs[i]) {
+		case fault.Rejected, fault.Forbidden, fault.Absent:
 			return
-		case replication.Transient, replication.Foreign:
+		case fault.Transient, fault.Foreign:
 			if failures++; failures < maxTransientFailures {
 				return
 			}
@@ -260,8 +261,8 @@ func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.R
 		case observed[i] != nil:
 			out[ref] = *observed[i]
 			r.report.Read++
-		case err != nil && !replication.IsAbsent(err):
-			if replication.ClassOf(err) != replication.Rejected {
+		case err != nil && !fault.IsAbsent(err):
+			if !fault.ClassOf(err).IsRefusal() {
 				r.rotationComplete = false
 			}
 			if stop.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
@@ -273,7 +274,7 @@ func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.R
 		}
 	}
 	if fatal == nil && stop.Err() != nil && ctx.Err() == nil {
-		fatal = &replication.Error{Op: "scan", Ref: object.Ref{Kind: refs[0].Kind}, Class: replication.Transient,
+		fatal = &fault.Error{Op: "scan", Object: object.Ref{Kind: refs[0].Kind}, Class: fault.Transient,
 			Err: fmt.Errorf("%d objects in one scan could not be read", failures)}
 	}
 	if fatal == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/replication"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 // acquireLease takes the journal's lease, and takes it over if its owner has died.
 func (s *Scanner) acquireLease(ctx context.Context) (journal.Recollection, error) {
 	got, err := s.Store.Acquire(ctx, s.Source, s.Owner, s.Now(), leaseTTL)
-	var leased *journal.LeasedError
+	var leased *replication.LeasedError
 	if !errors.As(err, &leased) || !leased.Lease.Abandoned(s.Now(), leaseTTL, s.OwnerDied) {
 		return got, err
 	}
@@ -28,7 +29,7 @@ func (s *Scanner) acquireLease(ctx context.Context) (journal.Recollection, error
 }
 
 // keepLease renews the lease until stop is called. The context that it returns is
-// canceled when the lease is lost, with the cause journal.ErrFenced.
+// canceled when the lease is lost, with the cause replication.ErrFenced.
 func (r *scanRun) keepLease(ctx context.Context) (held context.Context, stop func()) {
 	held, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -65,17 +66,17 @@ func (r *scanRun) renewLease(ctx context.Context, expires time.Time) (time.Time,
 	switch {
 	case err == nil:
 		return now.Add(leaseTTL), nil
-	case errors.Is(err, journal.ErrFenced):
+	case errors.Is(err, replication.ErrFenced):
 		return expires, err
 	case !r.Now().Before(expires.Add(-leaseRenew)):
-		return expires, fmt.Errorf("%w: it can't be renewed: %w", journal.ErrFenced, err)
+		return expires, fmt.Errorf("%w: it can't be renewed: %w", replication.ErrFenced, err)
 	}
 	return expires, nil
 }
 
 // leaseLost returns why the lease was lost, nil while it is held.
 func leaseLost(ctx context.Context) error {
-	if err := context.Cause(ctx); errors.Is(err, journal.ErrFenced) {
+	if err := context.Cause(ctx); errors.Is(err, replication.ErrFenced) {
 		return err
 	}
 	return nil
@@ -106,6 +107,6 @@ func (r *scanRun) releaseLease(ctx context.Context) {
 
 // isLeased reports whether another scanner holds the lease.
 func isLeased(err error) bool {
-	var leased *journal.LeasedError
+	var leased *replication.LeasedError
 	return errors.As(err, &leased)
 }

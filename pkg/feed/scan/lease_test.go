@@ -43,7 +43,7 @@ func TestScansDoNotOverlap(t *testing.T) {
 	for range 20 {
 		s := w.newScanner()
 		others.Go(func() {
-			var leased *journal.LeasedError
+			var leased *replication.LeasedError
 			if report, err := s.Scan(context.Background()); !errors.As(err, &leased) || report.Listed > 0 {
 				t.Errorf("%+v, %v; want *LeasedError", report, err)
 			}
@@ -92,7 +92,7 @@ func TestLeaseOfAKilledScannerIsTakenOver(t *testing.T) {
 			w.org.PutRole("new", `{}`)
 			dead := fmt.Sprintf("process-%d", w.scanners+1)
 			w.killScanner("/environments")
-			var leased *journal.LeasedError
+			var leased *replication.LeasedError
 			if _, err := w.newScanner().Scan(t.Context()); !errors.As(err, &leased) || leased.Lease.Owner != dead {
 				t.Fatalf("%v, want the lease of %s", err, dead)
 			}
@@ -115,7 +115,7 @@ func TestLeaseOfAClockAheadIsTakenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := w.newScanner().Scan(t.Context())
-		var leased *journal.LeasedError
+		var leased *replication.LeasedError
 		if errors.As(err, &leased) == free || free && err != nil {
 			t.Errorf("a clock that was %s ahead: %v", ahead, err)
 		}
@@ -230,7 +230,7 @@ func TestLongScanRenewsItsLease(t *testing.T) {
 				return
 			case <-minute.C:
 			}
-			var leased *journal.LeasedError
+			var leased *replication.LeasedError
 			if _, err := scanner(fmt.Sprint("other-", busy)).Scan(t.Context()); !errors.As(err, &leased) {
 				t.Fatalf("error %v, want *LeasedError", err)
 			}
@@ -247,7 +247,7 @@ func TestScanThatLostItsLeaseStopsReading(t *testing.T) {
 		reads  int64 // at most
 		fails  bool
 	}{
-		"refused":               {func(int64) error { return journal.ErrFenced }, 20, true},
+		"refused":               {func(int64) error { return replication.ErrFenced }, 20, true},
 		"store away":            {func(int64) error { return away }, 44, true},
 		"store away for a time": {func(n int64) error { return map[bool]error{true: away}[n < 3] }, 400, false},
 	} {
@@ -256,7 +256,7 @@ func TestScanThatLostItsLeaseStopsReading(t *testing.T) {
 			withFakeClock(t, primary, func(t *testing.T, store *renewalCounter, scanner func(string) *scan.Scanner) {
 				store.refuse = c.refuse
 				report, err := scanner("one").Scan(context.Background())
-				if errors.Is(err, journal.ErrFenced) != c.fails || !c.fails && err != nil {
+				if errors.Is(err, replication.ErrFenced) != c.fails || !c.fails && err != nil {
 					t.Errorf("error %v", err)
 				}
 				if n := primary.reads.Load(); n > c.reads || !report.Begun || report.Read == 0 {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -96,7 +97,7 @@ func decodeMemory(blob []byte) (*memory, error) {
 		return nil, fmt.Errorf("%w: %w", errMemory, err)
 	}
 	if head.Version > memoryVersion {
-		return nil, &replication.Error{Op: "read the scanner's memory", Class: replication.Local, Hint: "install the newer version again",
+		return nil, &fault.Error{Op: "read the scanner's memory", Class: fault.Local, Hint: "install the newer version again",
 			Err: fmt.Errorf("%w: the memory has version %d, this program knows %d", replication.ErrSchema, head.Version, memoryVersion)}
 	}
 	m := newMemory()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"slices"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 // mergeList compares the listed objects of a scope, and what was read of them, with the
@@ -93,7 +93,7 @@ func (r *scanRun) mergeMissing(ctx context.Context, refs []object.Ref) error {
 		switch err := errs[i]; {
 		case err == nil: // it exists although the list omits it
 			r.mergeListed(ref, map[object.Ref]observation{ref: *observed[i]}, true)
-		case replication.IsAbsent(err):
+		case fault.IsAbsent(err):
 			r.deleteWithItems(ref)
 		default:
 			if err := r.recordFailure(ctx, ref.Kind, err); err != nil {

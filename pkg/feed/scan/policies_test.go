@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 // newPolicyFixture returns a fixture that scans Policyfile objects and roles.
@@ -64,7 +64,7 @@ func TestPrimaryWithoutPoliciesIsScannedForOtherKinds(t *testing.T) {
 	}
 	w.org.PutRole("web", `{"description":"changed"}`)
 	r := w.scanAndWantRows("update /roles/web")
-	if len(r.Failed) != 3 || slices.ContainsFunc(r.Failed, func(err error) bool { return replication.ClassOf(err) != replication.Unserved }) {
+	if len(r.Failed) != 3 || slices.ContainsFunc(r.Failed, func(err error) bool { return fault.ClassOf(err) != fault.Unserved }) {
 		t.Errorf("failed %v, want the three kinds that the server does not serve", r.Failed)
 	}
 }

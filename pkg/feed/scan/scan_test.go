@@ -11,6 +11,7 @@ import (
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/endpoint"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -264,7 +265,7 @@ func TestUnreachableServerEndsTheScan(t *testing.T) {
 	w.org.DeleteEnvironment("prod")
 	w.primary.Fault(cheftest.Fault{Path: "re:/(roles|environments|cookbooks)", Drop: true})
 	_, err := w.newScanner().Scan(t.Context())
-	if replication.ClassOf(err) != replication.Unreachable {
+	if fault.ClassOf(err) != fault.Unreachable {
 		t.Errorf("error %v, want class unreachable", err)
 	}
 	w.wantRows("create /data/users/carol") // read before the failure

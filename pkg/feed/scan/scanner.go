@@ -111,12 +111,12 @@ type Report struct {
 // Scan compares the organization with the memory once and records what changed. It
 // holds the journal's lease, so that scans of an organization never overlap: while
 // another scanner holds the lease, Scan sends no request to the primary and returns
-// *journal.LeasedError.
+// *replication.LeasedError.
 //
 // Any other error says why the scan ended early: the server can't be reached or
 // refuses access, or the local machine fails. The changes of kinds that were read by
 // then are recorded, and when ctx ends, also those of the kind that was being read.
-// journal.ErrFenced and ErrOvertaken mean that the lease was lost. A single list or
+// replication.ErrFenced and ErrOvertaken mean that the lease was lost. A single list or
 // object that can't be read is not an error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
 	r := &scanRun{Scanner: s, confirmsLeft: s.Confirm}

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -270,7 +271,7 @@ func (o *Org) Get(ctx context.Context, ref object.Ref) (object.Object, error) {
 	}
 	obj, ok := o.objects[ref]
 	if !ok {
-		return obj, &replication.Error{Op: "read", Ref: ref, Server: o.ID, Class: replication.Absent, Err: errors.New("not found")}
+		return obj, &fault.Error{Op: "read", Object: ref, Server: o.ID, Class: fault.Absent, Err: errors.New("not found")}
 	}
 	if obj.Body == nil {
 		obj.Body = []byte{}
@@ -308,11 +309,11 @@ func (o *Org) Open(ctx context.Context, obj object.Object, file object.File) (io
 	}
 	current := o.objects[obj.Ref]
 	if !slices.ContainsFunc(current.Files, func(f object.File) bool { return f.Checksum == file.Checksum }) {
-		return nil, 0, &replication.Error{Op: "read", Ref: obj.Ref, Server: o.ID, Class: replication.Absent, Err: errors.New("file not found")}
+		return nil, 0, &fault.Error{Op: "read", Object: obj.Ref, Server: o.ID, Class: fault.Absent, Err: errors.New("file not found")}
 	}
 	content, stored := o.files[file.Checksum]
 	if !stored {
-		return nil, 0, &replication.Error{Op: "download", Ref: obj.Ref, Server: o.ID, Class: replication.Rejected,
+		return nil, 0, &fault.Error{Op: "download", Object: obj.Ref, Server: o.ID, Class: fault.Rejected,
 			Err: replication.ErrContentLost}
 	}
 	return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
@@ -435,7 +436,7 @@ func (o *Org) Delete(ctx context.Context, ref object.Ref) error {
 		return err
 	}
 	if len(o.boundPolicies(ref)) > 0 {
-		return &replication.Error{Op: "delete", Ref: ref, Server: o.ID, Class: replication.Rejected,
+		return &fault.Error{Op: "delete", Object: ref, Server: o.ID, Class: fault.Rejected,
 			Err: errors.New("policy groups use this revision")}
 	}
 	if _, ok := o.objects[ref]; ok {

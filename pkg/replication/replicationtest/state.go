@@ -127,7 +127,7 @@ func (s *State) Acquire(ctx context.Context, id replication.PairID, owner string
 	r := s.recordOf(id)
 	l := &r.state.Lease
 	if l.HeldAt(now) && l.Owner != owner {
-		return deepCopy(r.state), &replication.LeasedError{Pair: id, Lease: *l}
+		return deepCopy(r.state), &replication.LeasedError{What: "pair " + id.String(), Lease: *l}
 	}
 	*l = replication.Lease{Owner: owner, Expires: now.Add(ttl), Fence: l.Fence + 1}
 	s.putRecord(r)

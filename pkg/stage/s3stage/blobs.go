@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -33,7 +34,7 @@ func (b *Blobs) Get(ctx context.Context, key string, sum [32]byte) ([]byte, erro
 		return nil, b.wrapError(ctx, op, err)
 	}
 	if sha256.Sum256(data) != sum {
-		return nil, &replication.Error{Op: op, Server: b.location(), Class: replication.Local,
+		return nil, &fault.Error{Op: op, Server: b.location(), Class: fault.Local,
 			Hint: "restore the object from an earlier version, or start the pair over",
 			Err:  fmt.Errorf("%w: %d bytes are there", replication.ErrContentMismatch, len(data))}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"chefsync/pkg/cloud/awserr"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -23,7 +24,7 @@ func isMissing(err error) bool {
 
 // wrapError wraps an error of S3 with its class and a hint.
 func (b bucket) wrapError(ctx context.Context, op string, err error) error {
-	var known *replication.Error
+	var known *fault.Error
 	switch {
 	case err == nil:
 		return nil
@@ -35,24 +36,24 @@ func (b bucket) wrapError(ctx context.Context, op string, err error) error {
 		return fmt.Errorf("%s in %s: %w", op, b.location(), replication.ErrNotStaged)
 	}
 	class, hint := b.classifyError(err)
-	return &replication.Error{Op: op, Server: b.location(), Class: class, Hint: hint, Err: awserr.Plain(err)}
+	return &fault.Error{Op: op, Server: b.location(), Class: class, Hint: hint, Err: awserr.Plain(err)}
 }
 
 // classifyError returns the class of an error of AWS, and what to try.
-func (b bucket) classifyError(err error) (replication.Class, string) {
+func (b bucket) classifyError(err error) (fault.Class, string) {
 	var call *smithy.OperationError
 	errors.As(err, &call)
 	switch awserr.Code(err) {
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden":
-		return replication.Denied, fmt.Sprintf("allow %s, and the bucket's key if it has one of its own", b.requiredPermission(call))
+		return fault.Denied, fmt.Sprintf("allow %s, and the bucket's key if it has one of its own", b.requiredPermission(call))
 	case "NoSuchBucket":
-		return replication.Local, fmt.Sprintf("there is no bucket %s: deploy the stack, or check its name", b.name)
+		return fault.Local, fmt.Sprintf("there is no bucket %s: deploy the stack, or check its name", b.name)
 	case "PermanentRedirect", "MovedPermanently", "IllegalLocationConstraintException":
-		return replication.Local, fmt.Sprintf("the bucket %s is in another region", b.name)
+		return fault.Local, fmt.Sprintf("the bucket %s is in another region", b.name)
 	case "PreconditionFailed":
-		return replication.Local, "something else is stored under this name: give the stack a bucket of its own"
+		return fault.Local, "something else is stored under this name: give the stack a bucket of its own"
 	case "BadDigest", "XAmzContentChecksumMismatch": // it was right when it was sent
-		return replication.Transient, "the transfer damaged it; it is tried again"
+		return fault.Transient, "the transfer damaged it; it is tried again"
 	}
 	return awserr.Judge(b.location(), err)
 }

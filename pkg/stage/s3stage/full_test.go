@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -16,7 +17,7 @@ func TestFullSpoolIsAFullStage(t *testing.T) {
 	for cause, want := range map[error]bool{syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EACCES: false} {
 		err := s.spoolError(replication.StageKey{Space: "a", Checksum: strings.Repeat("0", 32)},
 			&os.PathError{Op: "write", Path: "f", Err: cause})
-		if errors.Is(err, replication.ErrStageFull) != want || replication.ClassOf(err) != replication.Local || !errors.Is(err, cause) {
+		if errors.Is(err, replication.ErrStageFull) != want || fault.ClassOf(err) != fault.Local || !errors.Is(err, cause) {
 			t.Errorf("%v: %v, want a full stage: %t", cause, err, want)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -167,10 +168,10 @@ func (s *Stage) spoolError(key replication.StageKey, err error) error {
 		hint = "there is no room for temporary files in " + s.spoolDir + ": free some, or give the function more ephemeral storage"
 		err = fmt.Errorf("%w: %w", replication.ErrStageFull, err)
 	}
-	return &replication.Error{Op: "stage " + key.Checksum, Class: replication.Local, Hint: hint, Err: err}
+	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Local, Hint: hint, Err: err}
 }
 
 func tooLargeError(key replication.StageKey, size, hint string) error {
-	return &replication.Error{Op: "stage " + key.Checksum, Class: replication.Rejected, Hint: hint,
+	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Rejected, Hint: hint,
 		Err: fmt.Errorf("the content has %s", size)}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -87,7 +88,7 @@ func (c *checkingReader) checkSum() error {
 }
 
 func (c *checkingReader) mismatchError(how string) error {
-	return &replication.Error{Op: "stage " + c.key.Checksum, Class: replication.Rejected,
+	return &fault.Error{Op: "stage " + c.key.Checksum, Class: fault.Rejected,
 		Err: fmt.Errorf("%w: %s after %d bytes", replication.ErrContentMismatch, how, c.read)}
 }
 
@@ -151,10 +152,10 @@ func (v *verifyingReader) discardDamaged() error {
 	if aws.ToString(v.etag) != "" {
 		_ = v.s.deleteObject(v.ctx, v.name, v.etag) // if it stays, the next reader detects it again
 	}
-	return &replication.Error{
+	return &fault.Error{
 		Op:     "read staged " + v.key.Checksum,
 		Server: v.s.location(),
-		Class:  replication.Transient,
+		Class:  fault.Transient,
 		Hint:   "the damaged object was removed and will be read from the primary again",
 		Err:    fmt.Errorf("%w: the stored object is damaged", replication.ErrContentMismatch),
 	}

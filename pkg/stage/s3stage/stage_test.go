@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage/s3stage"
 )
@@ -78,8 +79,8 @@ func TestWrongContentIsNeverSentCompletely(t *testing.T) {
 		s := s3stage.Open(c, "b", "stage/", s3stage.Options{})
 		err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(content), int64(len(largeContent())))
 		a.stop()
-		if !errors.Is(err, replication.ErrContentMismatch) || replication.ClassOf(err) != replication.Rejected || whole {
-			t.Errorf("%s: %v of class %s; sent as a whole: %v", name, err, replication.ClassOf(err), whole)
+		if !errors.Is(err, replication.ErrContentMismatch) || fault.ClassOf(err) != fault.Rejected || whole {
+			t.Errorf("%s: %v of class %s; sent as a whole: %v", name, err, fault.ClassOf(err), whole)
 		}
 	}
 }
@@ -127,8 +128,8 @@ func TestPutIsRetriedWhenTheServerIsBusy(t *testing.T) {
 	a, c := serveAnswers(t, answerWith(503, "SlowDown"), ok)
 	err := s3stage.Open(c, "b", "", s3stage.Options{}).Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()),
 		int64(len(largeContent())))
-	if replication.ClassOf(err) != replication.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.stop()) != 1 {
-		t.Errorf("streamed: %v of class %s after %d requests, want transient", err, replication.ClassOf(err), len(a.seen))
+	if fault.ClassOf(err) != fault.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.stop()) != 1 {
+		t.Errorf("streamed: %v of class %s after %d requests, want transient", err, fault.ClassOf(err), len(a.seen))
 	}
 }
 
@@ -163,8 +164,8 @@ func TestTooLarge(t *testing.T) {
 	s := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 2 << 20})
 	for name, size := range map[string]int64{"more than the room for temporary files": -1, "more than S3 takes": 5<<30 + 1} {
 		err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()), size)
-		if replication.ClassOf(err) != replication.Rejected || replication.HintOf(err) == "" {
-			t.Errorf("%s: %v of class %s, want rejected with a hint", name, err, replication.ClassOf(err))
+		if fault.ClassOf(err) != fault.Rejected || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v of class %s, want rejected with a hint", name, err, fault.ClassOf(err))
 		}
 	}
 	if len(a.stop()) != 0 {
@@ -172,8 +173,8 @@ func TestTooLarge(t *testing.T) {
 	}
 	err := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir() + "/gone", SpoolLimit: 2 << 20}).Put(t.Context(),
 		keyOf(largeContent()), strings.NewReader(largeContent()), -1)
-	if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
-		t.Errorf("no folder for temporary files: %v of class %s, want local", err, replication.ClassOf(err))
+	if fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
+		t.Errorf("no folder for temporary files: %v of class %s, want local", err, fault.ClassOf(err))
 	}
 }
 
@@ -191,32 +192,32 @@ func TestExpiredContentIsNotStaged(t *testing.T) {
 func TestErrorsOfAWS(t *testing.T) {
 	for code, want := range map[string]struct {
 		status int
-		class  replication.Class
+		class  fault.Class
 		hint   string
 	}{
-		"AccessDenied":          {403, replication.Denied, "s3:GetObject on arn:aws:s3:::prod/stage/* and s3:ListBucket on arn:aws:s3:::prod"},
-		"SignatureDoesNotMatch": {403, replication.Denied, "credentials"},
-		"ExpiredToken":          {400, replication.Denied, "expired"},
-		"NoSuchBucket":          {404, replication.Local, "no bucket prod"},
-		"PermanentRedirect":     {301, replication.Local, "another region"},
-		"SlowDown":              {503, replication.Transient, "fewer requests"},
+		"AccessDenied":          {403, fault.Denied, "s3:GetObject on arn:aws:s3:::prod/stage/* and s3:ListBucket on arn:aws:s3:::prod"},
+		"SignatureDoesNotMatch": {403, fault.Denied, "credentials"},
+		"ExpiredToken":          {400, fault.Denied, "expired"},
+		"NoSuchBucket":          {404, fault.Local, "no bucket prod"},
+		"PermanentRedirect":     {301, fault.Local, "another region"},
+		"SlowDown":              {503, fault.Transient, "fewer requests"},
 	} {
 		_, c := serveAnswers(t, answerWith(want.status, code))
 		_, _, err := s3stage.Open(c, "prod", "stage/", s3stage.Options{}).Open(t.Context(), keyOf("x"))
-		if replication.ClassOf(err) != want.class || !strings.Contains(replication.HintOf(err), want.hint) ||
+		if fault.ClassOf(err) != want.class || !strings.Contains(fault.HintOf(err), want.hint) ||
 			errors.Is(err, replication.ErrNotStaged) {
-			t.Errorf("%s: %v of class %s with the hint %q", code, err, replication.ClassOf(err), replication.HintOf(err))
+			t.Errorf("%s: %v of class %s with the hint %q", code, err, fault.ClassOf(err), fault.HintOf(err))
 		}
 	}
 	_, c := serveAnswers(t, answerWith(403, "AccessDenied"))
 	err := s3stage.Open(c, "prod", "stage/", s3stage.Options{}).Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1)
-	if !strings.Contains(replication.HintOf(err), "s3:PutObject on arn:aws:s3:::prod/stage/*") {
-		t.Errorf("Put: hint %q", replication.HintOf(err))
+	if !strings.Contains(fault.HintOf(err), "s3:PutObject on arn:aws:s3:::prod/stage/*") {
+		t.Errorf("Put: hint %q", fault.HintOf(err))
 	}
 	const nobody = "http://127.0.0.1:1" // a port that no server of a test can get
 	_, _, err = s3stage.Open(newClient(t, nobody), "b", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
-	if replication.ClassOf(err) != replication.Unreachable {
-		t.Errorf("nobody answers: %v of class %s", err, replication.ClassOf(err))
+	if fault.ClassOf(err) != fault.Unreachable {
+		t.Errorf("nobody answers: %v of class %s", err, fault.ClassOf(err))
 	}
 }
 
@@ -231,8 +232,8 @@ func TestInterruptedTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := io.ReadAll(r); replication.ClassOf(err) != replication.Unreachable || errors.Is(err, replication.ErrContentMismatch) {
-		t.Errorf("%v of class %s, want unreachable", err, replication.ClassOf(err))
+	if _, err := io.ReadAll(r); fault.ClassOf(err) != fault.Unreachable || errors.Is(err, replication.ErrContentMismatch) {
+		t.Errorf("%v of class %s, want unreachable", err, fault.ClassOf(err))
 	}
 	if len(a.stop()) != 1 {
 		t.Errorf("%d requests; nothing is to be removed", len(a.seen))
@@ -268,7 +269,7 @@ func testBlobs(t *testing.T, c *s3.Client) {
 // testRefused sends what only a server can refuse.
 func testRefused(t *testing.T, c *s3.Client) {
 	_, _, err := s3stage.Open(c, "chefsync-no-such-bucket", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
-	if replication.ClassOf(err) != replication.Local {
-		t.Errorf("no bucket: %v of class %s, want local", err, replication.ClassOf(err))
+	if fault.ClassOf(err) != fault.Local {
+		t.Errorf("no bucket: %v of class %s, want local", err, fault.ClassOf(err))
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -197,11 +198,11 @@ func testWrongOverRight(t *testing.T, s replication.Stage) {
 }
 
 func testSourceFails(t *testing.T, s replication.Stage) {
-	broken := &replication.Error{Op: "read", Class: replication.Unreachable, Err: errors.New("connection reset")}
+	broken := &fault.Error{Op: "read", Class: fault.Unreachable, Err: errors.New("connection reset")}
 	content := io.MultiReader(strings.NewReader("half of"), iotest.ErrReader(broken))
 	err := s.Put(t.Context(), keyOf("half of it"), content, -1)
-	if !errors.Is(err, broken) || replication.ClassOf(err) != replication.Unreachable {
-		t.Errorf("%v of class %s, want the error of the source", err, replication.ClassOf(err))
+	if !errors.Is(err, broken) || fault.ClassOf(err) != fault.Unreachable {
+		t.Errorf("%v of class %s, want the error of the source", err, fault.ClassOf(err))
 	}
 	checkNotStaged(t, s, keyOf("half of it"))
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/aws/smithy-go"
 
 	"chefsync/pkg/cloud/awserr"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 // explain gives an error its class and a hint. Errors that already say enough stay as
 // they are.
 func (t *Table) explain(ctx context.Context, err error) error {
-	var known *replication.Error
+	var known *fault.Error
 	switch {
 	case err == nil:
 		return nil
@@ -24,11 +24,11 @@ func (t *Table) explain(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	class, hint := t.classify(err)
-	return &replication.Error{Server: "table " + t.name, Class: class, Hint: hint, Err: awserr.Plain(err)}
+	return &fault.Error{Server: "table " + t.name, Class: class, Hint: hint, Err: awserr.Plain(err)}
 }
 
 // classify returns what an error of AWS means and what to try.
-func (t *Table) classify(err error) (replication.Class, string) {
+func (t *Table) classify(err error) (fault.Class, string) {
 	var call *smithy.OperationError
 	permission := "dynamodb"
 	if errors.As(err, &call) {
@@ -36,15 +36,15 @@ func (t *Table) classify(err error) (replication.Class, string) {
 	}
 	switch awserr.Code(err) {
 	case "AccessDeniedException", "AccessDenied", "NotAuthorized", "KMSAccessDeniedException":
-		return replication.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it has one of its own", permission, t.name)
+		return fault.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it has one of its own", permission, t.name)
 	case "ResourceNotFoundException":
-		return replication.Local, fmt.Sprintf("there is no table %s in this account and region: deploy the stack, or check its name and the region", t.name)
+		return fault.Local, fmt.Sprintf("there is no table %s in this account and region: deploy the stack, or check its name and the region", t.name)
 	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
-		return replication.Transient, fmt.Sprintf("the table %s is throttled; it is tried again", t.name)
+		return fault.Transient, fmt.Sprintf("the table %s is throttled; it is tried again", t.name)
 	case "TransactionConflictException", "TransactionCanceledException", "TransactionInProgressException":
-		return replication.Transient, "others write the same records; it is tried again"
+		return fault.Transient, "others write the same records; it is tried again"
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException":
-		return replication.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", t.name, attrPartition, attrSort)
+		return fault.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", t.name, attrPartition, attrSort)
 	}
 	return awserr.Judge("table "+t.name, err)
 }

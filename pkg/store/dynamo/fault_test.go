@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -249,22 +250,22 @@ func (p *partial) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInp
 // TestErrorsOfAWS: the words of DynamoDB get a class and what to do.
 func TestErrorsOfAWS(t *testing.T) {
 	for code, want := range map[string]struct {
-		class replication.Class
+		class fault.Class
 		hint  string
 	}{
-		"AccessDeniedException":                  {replication.Denied, "allow dynamodb:GetItem on the table"},
-		"ResourceNotFoundException":              {replication.Local, "there is no table"},
-		"ProvisionedThroughputExceededException": {replication.Transient, "throttled"},
-		"ValidationException":                    {replication.Local, "string keys pk and sk"},
-		"InternalServerError":                    {replication.Transient, ""},
+		"AccessDeniedException":                  {fault.Denied, "allow dynamodb:GetItem on the table"},
+		"ResourceNotFoundException":              {fault.Local, "there is no table"},
+		"ProvisionedThroughputExceededException": {fault.Transient, "throttled"},
+		"ValidationException":                    {fault.Local, "string keys pk and sk"},
+		"InternalServerError":                    {fault.Transient, ""},
 	} {
 		w := newWorld(t)
 		w.api.before = func(string) error {
 			return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "GetItem", Err: &smithy.GenericAPIError{Code: code, Message: "says AWS"}}
 		}
 		_, err := store.New(w.kv).Pair(t.Context(), replication.PairID{Replica: "eu", Org: "engineering"})
-		if replication.ClassOf(err) != want.class || !strings.Contains(replication.HintOf(err), want.hint) || !strings.Contains(err.Error(), "read state of eu/engineering on table "+w.table) {
-			t.Errorf("%s: %v of class %s with the hint %q", code, err, replication.ClassOf(err), replication.HintOf(err))
+		if fault.ClassOf(err) != want.class || !strings.Contains(fault.HintOf(err), want.hint) || !strings.Contains(err.Error(), "read state of eu/engineering on table "+w.table) {
+			t.Errorf("%s: %v of class %s with the hint %q", code, err, fault.ClassOf(err), fault.HintOf(err))
 		}
 	}
 }
@@ -283,7 +284,7 @@ func TestADamagedItem(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := w.kv.Get(t.Context(), store.Key{Partition: "p", Sort: "a"})
-		if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
+		if fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"chefsync/pkg/cloud/awserr"
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/store"
 )
 
@@ -170,6 +170,6 @@ func temporary(err error) bool {
 }
 
 func damaged(err error) error {
-	return &replication.Error{Op: "read record", Class: replication.Local, Err: err,
+	return &fault.Error{Op: "read record", Class: fault.Local, Err: err,
 		Hint: "restore the table to a point in time, or delete the item: a full compare then starts over and loses nothing on the replica"}
 }

@@ -8,6 +8,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -15,20 +16,20 @@ import (
 var errForeignFile = errors.New("this is the database of another program")
 
 func localError(op string, err error) error {
-	return &replication.Error{Op: op, Class: replication.Local, Hint: "check the path and its permissions", Err: err}
+	return &fault.Error{Op: op, Class: fault.Local, Hint: "check the path and its permissions", Err: err}
 }
 
 // explain gives an error of the database its class and a hint. Errors that already
 // say enough stay as they are.
 func explain(ctx context.Context, op string, err error) error {
-	var known *replication.Error
+	var known *fault.Error
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, replication.ErrSchema):
-		return &replication.Error{Op: op, Class: replication.Local, Err: err,
+		return &fault.Error{Op: op, Class: fault.Local, Err: err,
 			Hint: "install the newer version of chef-sync-ctl again, or point it to another state file"}
 	case ctx.Err() != nil: // the driver says "interrupted" for it
 		if op == "" {
@@ -36,7 +37,7 @@ func explain(ctx context.Context, op string, err error) error {
 		}
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return &replication.Error{Op: op, Class: replication.Local, Hint: hint(err), Err: err}
+	return &fault.Error{Op: op, Class: fault.Local, Hint: hint(err), Err: err}
 }
 
 func hint(err error) string {

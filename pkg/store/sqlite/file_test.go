@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/sqlite"
 )
@@ -83,8 +84,8 @@ func TestFilesThatAreRefused(t *testing.T) {
 			if c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%v, want %v", err, c.is)
 			}
-			if replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "" {
-				t.Errorf("class %q, hint %q: want local and a hint", replication.ClassOf(err), replication.HintOf(err))
+			if fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
+				t.Errorf("class %q, hint %q: want local and a hint", fault.ClassOf(err), fault.HintOf(err))
 			}
 			if !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%q doesn't say %q and which file", err, c.says)
@@ -97,7 +98,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 }
 
 func TestAFolderIsNoStateFile(t *testing.T) {
-	if _, err := sqlite.OpenState(t.Context(), t.TempDir()); replication.ClassOf(err) != replication.Local {
+	if _, err := sqlite.OpenState(t.Context(), t.TempDir()); fault.ClassOf(err) != fault.Local {
 		t.Errorf("%v, want an error of class local", err)
 	}
 }

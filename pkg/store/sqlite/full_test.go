@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/sqlite"
@@ -31,8 +32,8 @@ func TestDiskFull(t *testing.T) {
 		Applied:  map[object.Ref]string{{Kind: object.Role, Name: "web"}: strings.Repeat("f", 1<<20)},
 	}
 	err = s.Commit(t.Context(), id, st.Lease.Fence, now, big)
-	if replication.ClassOf(err) != replication.Local || !strings.Contains(replication.HintOf(err), "disk is full") {
-		t.Errorf("%v (class %s, hint %q), want local and what to do", err, replication.ClassOf(err), replication.HintOf(err))
+	if fault.ClassOf(err) != fault.Local || !strings.Contains(fault.HintOf(err), "disk is full") {
+		t.Errorf("%v (class %s, hint %q), want local and what to do", err, fault.ClassOf(err), fault.HintOf(err))
 	}
 	if got, err := s.Pair(t.Context(), id); err != nil || got.Progress.Objects != 0 {
 		t.Errorf("half of the commit was written: %+v, %v", got.Progress, err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 )
 
 func TestAStateThatIsRemovedOrReplacedIsNoticed(t *testing.T) {
@@ -33,8 +33,8 @@ func TestAStateThatIsRemovedOrReplacedIsNoticed(t *testing.T) {
 			if (err == nil) != (c.want == "") {
 				t.Fatalf("error %v", err)
 			}
-			if err != nil && (!strings.Contains(err.Error(), c.want) || replication.ClassOf(err) != replication.Local || replication.HintOf(err) == "") {
-				t.Errorf("error %v, hint %q", err, replication.HintOf(err))
+			if err != nil && (!strings.Contains(err.Error(), c.want) || fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "") {
+				t.Errorf("error %v, hint %q", err, fault.HintOf(err))
 			}
 		})
 	}

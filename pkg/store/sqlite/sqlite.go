@@ -13,7 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"chefsync/pkg/replication"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/store"
 )
 
@@ -38,7 +38,7 @@ var _ store.KV = (*DB)(nil)
 // above it. It brings a file of an older version of the program to the present
 // layout, in one transaction. It fails with [replication.ErrSchema], and changes
 // nothing, when a newer version wrote the file, and with an error of class
-// [replication.Local] when the file is no SQLite database, belongs to another program
+// [fault.Local] when the file is no SQLite database, belongs to another program
 // or can't be written.
 func Open(ctx context.Context, path string) (*DB, error) {
 	abs, err := filepath.Abs(path)
@@ -79,7 +79,7 @@ func (db *DB) Present() error {
 	if err == nil {
 		return nil
 	}
-	return &replication.Error{Op: "use state " + db.path, Class: replication.Local, Err: err,
+	return &fault.Error{Op: "use state " + db.path, Class: fault.Local, Err: err,
 		Hint: "put the file back if you can; then start chef-sync-ctl run again. " +
 			"Without it every pair is compared again, and deletions since then aren't known"}
 }

@@ -71,7 +71,7 @@ func testAcquireHeld(t *testing.T, open func() replication.State) {
 	if !errors.As(err, &leased) {
 		t.Fatalf("Acquire of a held lease: %v, want *LeasedError", err)
 	}
-	same(t, "the error", replication.LeasedError{Pair: pairA(), Lease: before.Pair.Lease}, *leased)
+	same(t, "the error", replication.LeasedError{What: "pair " + pairA().String(), Lease: before.Pair.Lease}, *leased)
 	same(t, "the record", before, read(t, s, pairA()))
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -17,7 +18,7 @@ func full() replication.Update {
 	return replication.Update{
 		Progress: at(10),
 		Applied:  map[object.Ref]string{role("web"): "f1", role("db"): "f2"},
-		Unsynced: []replication.Unsynced{{Ref: role("bad"), Class: replication.Rejected, Reason: "400", Attempts: 1, FirstSeen: t0()}},
+		Unsynced: []replication.Unsynced{{Ref: role("bad"), Class: fault.Rejected, Reason: "400", Attempts: 1, FirstSeen: t0()}},
 		Run:      &replication.Run{ID: "r1", Pair: pairA(), Started: t0(), Outcome: "running"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 	"chefsync/pkg/store/transfer"
@@ -32,8 +33,8 @@ func TestWhatADocumentMustNotSay(t *testing.T) {
 			t.Fatalf("%s: %s isn't in the document:\n%s", name, c.from, good)
 		}
 		_, err := transfer.Decode(strings.NewReader(text))
-		if err == nil || !strings.Contains(err.Error(), c.says) || replication.HintOf(err) == "" || !strings.Contains(replication.HintOf(err), c.hint) {
-			t.Errorf("%s: %v (%s); want it to say %q (%q)", name, err, replication.HintOf(err), c.says, c.hint)
+		if err == nil || !strings.Contains(err.Error(), c.says) || fault.HintOf(err) == "" || !strings.Contains(fault.HintOf(err), c.hint) {
+			t.Errorf("%s: %v (%s); want it to say %q (%q)", name, err, fault.HintOf(err), c.says, c.hint)
 		}
 	}
 	for _, text := range []string{"", "null", "[]", "{}", good + "{}", good[:len(good)/2]} {

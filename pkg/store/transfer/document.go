@@ -24,6 +24,7 @@ import (
 	"io"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -99,7 +100,7 @@ func Decode(r io.Reader) (Document, error) {
 
 // unusable says why a document can't be read.
 func unusable(hint string, err error) error {
-	return &replication.Error{Op: "read the exported state", Class: replication.Local, Hint: hint, Err: err}
+	return &fault.Error{Op: "read the exported state", Class: fault.Local, Hint: hint, Err: err}
 }
 
 // check refuses what no export writes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -32,10 +33,10 @@ func exportPair(ctx context.Context, state replication.State, id replication.Pai
 	}
 	switch {
 	case !before.Desired.Stopped:
-		return Pair{}, &replication.Error{Op: "export", Class: replication.Local, Hint: "chef-sync-ctl sync-stop " + id.String() + ", or --stop",
+		return Pair{}, &fault.Error{Op: "export", Class: fault.Local, Hint: "chef-sync-ctl sync-stop " + id.String() + ", or --stop",
 			Err: errors.New("it isn't stopped, so it would go on changing here and there")}
 	case before.Lease.HeldAt(now):
-		return Pair{}, &replication.LeasedError{Pair: id, Lease: before.Lease}
+		return Pair{}, &replication.LeasedError{What: "pair " + id.String(), Lease: before.Lease}
 	}
 	p, after, err := read(ctx, state, id)
 	if err != nil {
@@ -44,7 +45,7 @@ func exportPair(ctx context.Context, state replication.State, id replication.Pai
 	before.Desired.Moved = ""
 	then := Pair{ID: id, Desired: before.Desired, Progress: before.Progress, Inventory: p.Inventory, Unsynced: p.Unsynced}
 	if !after.Desired.Stopped || after.Lease.Fence != before.Lease.Fence || after.Lease.HeldAt(now) || !same(p, then) {
-		return Pair{}, &replication.Error{Op: "export", Class: replication.Transient, Hint: "try again", Err: errors.New("its record changed while it was read")}
+		return Pair{}, &fault.Error{Op: "export", Class: fault.Transient, Hint: "try again", Err: errors.New("its record changed while it was read")}
 	}
 	return p, p.check()
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -76,7 +77,7 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 	now := o.Now()
 	switch {
 	case st.Lease.HeldAt(now):
-		return r, &replication.LeasedError{Pair: p.ID, Lease: st.Lease}
+		return r, &replication.LeasedError{What: "pair " + p.ID.String(), Lease: st.Lease}
 	case st.Desired.Stopped && same(here, p):
 		r.Outcome = Unchanged
 		return r, movedBack(ctx, state, st, now)
@@ -152,7 +153,7 @@ func (w *writer) write(ctx context.Context, before replication.Progress) error {
 		return fmt.Errorf("read it back: %w", err)
 	}
 	if !same(here, w.pair) {
-		return &replication.Error{Op: "read back", Class: replication.Local, Hint: "import it again; the pair stays stopped here",
+		return &fault.Error{Op: "read back", Class: fault.Local, Hint: "import it again; the pair stays stopped here",
 			Err: errors.New("the state holds something else than what was written")}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -59,7 +60,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 		p.Inventory[r] = rapid.SampledFrom([]string{"?", fmt.Sprintf("%064d", i)}).Draw(t, "fingerprint")
 	}
 	for _, r := range objects.Draw(t, "unsynced") {
-		p.Unsynced = append(p.Unsynced, replication.Unsynced{Ref: r, Class: replication.Rejected, Reason: rapid.String().Draw(t, "reason"),
+		p.Unsynced = append(p.Unsynced, replication.Unsynced{Ref: r, Class: fault.Rejected, Reason: rapid.String().Draw(t, "reason"),
 			Attempts: rapid.IntRange(1, 9).Draw(t, "attempts"), Items: rapid.IntRange(0, 9).Draw(t, "items"), FirstSeen: moment.Draw(t, "seen"), NextTry: moment.Draw(t, "next")})
 	}
 	g := &p.Progress

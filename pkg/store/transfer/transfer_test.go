@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
@@ -42,8 +43,8 @@ func known(objects int) transfer.Pair {
 		},
 		Inventory: map[object.Ref]string{},
 		Unsynced: []replication.Unsynced{
-			{Ref: role(1), Class: replication.Rejected, Reason: "too <large> & more", Attempts: 3, FirstSeen: noon(), NextTry: noon().Add(time.Hour)},
-			{Ref: object.Ref{Kind: object.Cookbook}, Class: replication.Transient, Reason: "the listing failed"},
+			{Ref: role(1), Class: fault.Rejected, Reason: "too <large> & more", Attempts: 3, FirstSeen: noon(), NextTry: noon().Add(time.Hour)},
+			{Ref: object.Ref{Kind: object.Cookbook}, Class: fault.Transient, Reason: "the listing failed"},
 		},
 	}
 	for i := range objects {
@@ -136,7 +137,7 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 	if err := s.Direct(ctx, pairID, replication.Directive{Stop: &no, At: noon()}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := transfer.Export(ctx, s, ids, noon()); err == nil || !strings.Contains(replication.HintOf(err), "sync-stop eu/engineering") {
+	if _, err := transfer.Export(ctx, s, ids, noon()); err == nil || !strings.Contains(fault.HintOf(err), "sync-stop eu/engineering") {
 		t.Errorf("a pair that runs: %v", err)
 	}
 	if err := s.Direct(ctx, pairID, replication.Directive{Stop: &yes, At: noon()}); err != nil {
@@ -158,7 +159,7 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 		"taken meanwhile":   func() { _, _ = s.Acquire(ctx, pairID, "a pass", noon(), time.Minute) },
 	} {
 		_ = s.Direct(ctx, pairID, replication.Directive{Stop: &yes, At: noon()})
-		if _, err := transfer.Export(ctx, &meddling{s, meddle}, ids, noon()); replication.ClassOf(err) != replication.Transient || err == nil {
+		if _, err := transfer.Export(ctx, &meddling{s, meddle}, ids, noon()); fault.ClassOf(err) != fault.Transient || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		now, _ := s.Pair(ctx, pairID)
@@ -267,7 +268,7 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	s := &forgetful{replicationtest.NewState()}
 	_, err := transfer.Import(context.Background(), s, known(3), options())
-	if err == nil || replication.HintOf(err) == "" {
+	if err == nil || fault.HintOf(err) == "" {
 		t.Errorf("a state that forgets an object: %v", err)
 	}
 }

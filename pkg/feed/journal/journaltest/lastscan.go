@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 func testLastScan(t *testing.T, open func() journal.ScanStore) {
@@ -17,8 +17,8 @@ func testLastScan(t *testing.T, open func() journal.ScanStore) {
 	}
 	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2,
 		Unread: []journal.Unread{{Kind: object.Role, Since: t0().Add(-time.Hour), Failing: t0(), Error: "read /roles: 403",
-			Class: replication.Rejected, Hint: "grant read"}}}
-	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: replication.Unreachable,
+			Class: fault.Rejected, Hint: "grant read"}}}
+	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: fault.Unreachable,
 		Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second), Epoch: "e", Newest: 12, Generation: 3}
 	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, otherSource: {bad, good}} {
 		for _, scan := range scans {

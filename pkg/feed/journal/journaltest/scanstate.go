@@ -19,8 +19,8 @@ func testLease(t *testing.T, open func() journal.ScanStore) {
 		t.Fatalf("%+v, %v", one, err)
 	}
 	_, err = open().Acquire(t.Context(), source, "two", t0().Add(ttl-time.Millisecond), ttl)
-	var leased *journal.LeasedError
-	if !errors.As(err, &leased) || leased.Source != source || leased.Lease != one.Lease {
+	var leased *replication.LeasedError
+	if !errors.As(err, &leased) || leased.What != "the change log of "+source || leased.Lease != one.Lease {
 		t.Fatalf("a held lease: %v, want *LeasedError of %+v", err, one.Lease)
 	}
 	if known, err := s.Recall(t.Context(), source); err != nil || known.Lease != one.Lease {
@@ -80,13 +80,13 @@ func testRenew(t *testing.T, open func() journal.ScanStore) {
 	}
 	refused := func(name string, fence int64, at time.Time) {
 		t.Helper()
-		if err := s.Renew(t.Context(), source, fence, at, ttl); !errors.Is(err, journal.ErrFenced) {
+		if err := s.Renew(t.Context(), source, fence, at, ttl); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("%s: %v, want ErrFenced", name, err)
 		}
 	}
 	refused("another token", fence-1, half)
 	refused("an expired lease", fence, half.Add(ttl))
-	if err := s.Renew(t.Context(), otherSource, fence, half, ttl); !errors.Is(err, journal.ErrFenced) {
+	if err := s.Renew(t.Context(), otherSource, fence, half, ttl); !errors.Is(err, replication.ErrFenced) {
 		t.Errorf("an unknown source: %v, want ErrFenced", err)
 	}
 	two, err := s.Acquire(t.Context(), source, "two", half.Add(ttl), ttl)
@@ -110,7 +110,7 @@ func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
 	step := journal.Step{Entries: roleEntries(1, 2), Blob: []byte("x")}
 	try := func(name string, fence int64, at time.Time) {
 		t.Helper()
-		if _, err := s.Commit(t.Context(), source, fence, at, step); !errors.Is(err, journal.ErrFenced) {
+		if _, err := s.Commit(t.Context(), source, fence, at, step); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("%s: %v, want ErrFenced", name, err)
 		}
 	}
@@ -146,7 +146,7 @@ func testCommitOfAnotherGeneration(t *testing.T, open func() journal.ScanStore) 
 	}
 	for _, g := range []int64{0, 2} {
 		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
-			journal.Step{Generation: g, Entries: roleEntries(1, 1), Blob: []byte("two")}); !errors.Is(err, journal.ErrFenced) {
+			journal.Step{Generation: g, Entries: roleEntries(1, 1), Blob: []byte("two")}); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("generation %d: %v, want ErrFenced", g, err)
 		}
 	}

@@ -126,7 +126,7 @@ func testScanners(t *testing.T, open func() journal.ScanStore) {
 					mu.Lock()
 					wrote[[2]int{w, n}] = true
 					mu.Unlock()
-				} else if leased := (*journal.LeasedError)(nil); !errors.As(err, &leased) && !errors.Is(err, journal.ErrFenced) {
+				} else if leased := (*replication.LeasedError)(nil); !errors.As(err, &leased) && !errors.Is(err, replication.ErrFenced) {
 					t.Errorf("scanner %d: %v", w, err)
 				}
 			}

@@ -1,0 +1,106 @@
+package chef
+
+import "chefsync/pkg/fault"
+
+// Kind says what went wrong, more exactly than its class, as far as it matters to a
+// caller or an operator.
+type Kind string
+
+// The kinds of errors.
+const (
+	KindClockSkew       Kind = "clock skew"           // 401: this machine's clock and the server's differ too much
+	KindKey             Kind = "wrong key or user"    // 401: unknown name, or a key that isn't its own
+	KindNotMember       Kind = "not associated"       // 403: the user doesn't belong to the organization
+	KindMembershipFault Kind = "membership fault"     // 403: the server failed to find out whether it does; transient
+	KindOrgMissing      Kind = "organization missing" // 404: there is no such organization
+	KindLicense         Kind = "license"              // 403: the server's license has expired
+	KindPermission      Kind = "missing permission"   // 403: known and a member, but not allowed to do this
+	KindFrontEnd        Kind = "refused by the front end"
+	KindAbsent          Kind = "absent"                // 404 of the Chef Server itself
+	KindExists          Kind = "exists"                // 409
+	KindFrozen          Kind = "frozen"                // 409 or 412 on a cookbook version
+	KindInvalid         Kind = "invalid"               // 400, 405, 412, 415, 422: never better by repeating
+	KindTooLarge        Kind = "too large"             // 413, or an answer beyond our own limit
+	KindMissingChecksum Kind = "missing checksum"      // 400: the manifest names content the server lacks
+	KindExpired         Kind = "file URL refused"      // 403 of the file store: expired or wrong signature
+	KindUnavailable     Kind = "unavailable"           // 408, 429, 5xx
+	KindUnreachable     Kind = "unreachable"           // no answer: DNS, connection, timeout
+	KindTLS             Kind = "TLS"                   // the certificate or the protocol doesn't fit
+	KindForeign         Kind = "not a Chef Server"     // something else answered
+	KindVersion         Kind = "API version"           // 406, or no common version
+	KindCanceled        Kind = "canceled"              // the caller's context ended
+	KindFileHost        Kind = "file host not allowed" // the server keeps files where the configuration doesn't allow
+	KindRequest         Kind = "unusable request"      // refused by this package before sending
+)
+
+// properties are what a kind of error means.
+type properties struct {
+	class fault.Class
+	hint  string // what an operator can try
+}
+
+// properties returns the kind's row of the table.
+func (k Kind) properties() properties {
+	switch k {
+	case KindClockSkew:
+		return properties{fault.Denied, "synchronize the clocks of this machine and of the server (both within 15 minutes)"}
+	case KindKey:
+		return properties{fault.Denied, "check the user name and that the private key belongs to it and hasn't expired; " +
+			"a backup that was restored on the server (knife ec restore) brings its own keys: chef-sync-ctl prepare-org adds this one again"}
+	case KindNotMember:
+		return properties{fault.Denied, "associate the user with the organization: chef-sync-ctl prepare-org"}
+	case KindMembershipFault:
+		return properties{fault.Transient, "the server could not check the membership; try again later"}
+	case KindOrgMissing:
+		return properties{fault.NoOrganization, "check the organization's name, and that it exists on this server"}
+	case KindLicense:
+		return properties{fault.Denied, "renew the Chef Server's license"}
+	case KindPermission:
+		return properties{fault.Forbidden, "grant the user this permission: chef-sync-ctl prepare-org, or the object's ACL"}
+	case KindFrontEnd:
+		return properties{fault.Denied, "a proxy or the server's front end refuses us: look for a blocked address, a blocked organization or a login page"}
+	case KindAbsent:
+		return properties{fault.Absent, ""}
+	case KindExists:
+		return properties{fault.Transient, "it exists already; update it instead"}
+	case KindFrozen:
+		return properties{fault.Rejected, "the version is frozen: write it with force, or release a new version"}
+	case KindInvalid:
+		return properties{fault.Rejected, "the server refuses the content as it is; repair the object on the primary"}
+	case KindTooLarge:
+		return properties{fault.Rejected, "raise the server's limit (opscode_erchef['max_request_size'], nginx['client_max_body_size']) " +
+			"or make the object smaller"}
+	case KindMissingChecksum:
+		return properties{fault.Transient, "upload the files again"}
+	case KindExpired:
+		return properties{fault.Transient, "read the object again for fresh URLs; if it goes on, compare the clocks of the server's front end and file store"}
+	case KindUnavailable:
+		return properties{fault.Transient, "the server is overloaded, restarting or in maintenance; look at chef-server-ctl status"}
+	case KindUnreachable:
+		return properties{fault.Unreachable, "check the URL, DNS, firewall and proxy settings"}
+	case KindTLS:
+		return properties{fault.Foreign, "check the server's certificate, or give the CA that signed it in the configuration"}
+	case KindForeign:
+		return properties{fault.Foreign, "check that the URL is a Chef Server's, without a path, and that no proxy or login page stands in front"}
+	case KindVersion:
+		return properties{fault.Foreign, "the server supports none of the Chef Server API versions 0 to 2"}
+	case KindFileHost:
+		return properties{fault.Local, ""} // the configuration is what has to change
+	case KindRequest:
+		return properties{fault.Rejected, ""}
+	}
+	return properties{class: fault.Transient}
+}
+
+func (k Kind) class() fault.Class { return k.properties().class }
+
+func (k Kind) hint() string { return k.properties().hint }
+
+// isTransient reports whether the same request may succeed when it is sent again.
+func (k Kind) isTransient() bool {
+	switch k {
+	case KindUnavailable, KindUnreachable, KindMembershipFault:
+		return true
+	}
+	return false
+}
