@@ -21,7 +21,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 	appendFile(t, filepath.Join(dir, "chef-sync.toml"), "[[replica]]\nname = \"asia\"\nurl = \"https://asia.example.com\"\nuser = \"sync\"\nkey = \"file:k.pem\"\n")
 	good, bad := replication.PairID{Replica: "asia", Org: "acme"}, replication.PairID{Replica: "eu", Org: "acme"}
 	for _, id := range []replication.PairID{good, bad} {
-		if err := s.Direct(t.Context(), id, replication.Directive{Reason: new(""), At: time.Now()}); err != nil {
+		if err := s.ChangeDesired(t.Context(), id, replication.DesiredChange{Reason: new(""), At: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}

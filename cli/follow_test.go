@@ -147,7 +147,7 @@ func TestWatchingTheStatusShowsChanges(t *testing.T) {
 	following(t, dir, []string{"sync-status", "--watch=50ms"}, func(all string) bool {
 		if strings.Contains(all, "bootstrapping") && !stopped {
 			stopped = true
-			if err := s.Direct(t.Context(), id, replication.Directive{Stop: new(true), Reason: new("lunch"), At: time.Now()}); err != nil {
+			if err := s.ChangeDesired(t.Context(), id, replication.DesiredChange{Stop: new(true), Reason: new("lunch"), At: time.Now()}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -139,12 +139,12 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		directive, err := newDirective(st, refs, since)
+		change, err := newDesiredChange(st, refs, since)
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		directive.Prune = f.prune
-		if err := state.Direct(ctx, p.ID, directive); err != nil {
+		change.Prune = f.prune
+		if err := state.ChangeDesired(ctx, p.ID, change); err != nil {
 			return app.WrapPair(p.ID, err)
 		}
 		if st, err = state.Pair(ctx, p.ID); err != nil {
@@ -171,19 +171,19 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	return cmp.Or(control.Print(env, answers, failed), failed, late)
 }
 
-// newDirective asks for a full compare, or for one of objects. Those that were asked for
+// newDesiredChange asks for a full compare, or for one of objects. Those that were asked for
 // before and that no pass has compared are asked for again.
-func newDirective(st replication.PairState, refs []object.Ref, now time.Time) (replication.Directive, error) {
+func newDesiredChange(st replication.PairState, refs []object.Ref, now time.Time) (replication.DesiredChange, error) {
 	if len(refs) == 0 {
-		return replication.Directive{Resync: &now, At: now}, nil
+		return replication.DesiredChange{Resync: &now, At: now}, nil
 	}
 	refs = slices.Clone(refs)
 	refs = append(refs, st.ObjectsAsked()...)
 	slices.SortFunc(refs, object.Compare)
 	refs = slices.Compact(refs)
 	if len(refs) > replication.MaxResyncObjects {
-		return replication.Directive{}, exit.Usagef("wait for the next pass, or compare everything: chef-sync-ctl resync "+st.ID.String(),
+		return replication.DesiredChange{}, exit.Usagef("wait for the next pass, or compare everything: chef-sync-ctl resync "+st.ID.String(),
 			"%d objects would wait for a comparison, at most %d can", len(refs), replication.MaxResyncObjects)
 	}
-	return replication.Directive{ResyncObjectsAt: &now, ResyncObjects: refs, At: now}, nil
+	return replication.DesiredChange{ResyncObjectsAt: &now, ResyncObjects: refs, At: now}, nil
 }

@@ -60,7 +60,7 @@ func passesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	for _, at := range []*time.Time{&p.LastAttempt, &p.LastSuccess, &p.NextRun} {
 		*at = at.Add(-span)
 	}
-	ts.Check(s.Note(context.Background(), id, st.Lease.Fence, time.Now(), p))
+	ts.Check(s.SaveProgress(context.Background(), id, st.Lease.Fence, time.Now(), p))
 }
 
 // daemonCommand plays a daemon that gave its last sign of life some time ago:

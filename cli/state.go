@@ -125,7 +125,7 @@ func (f exportFlags) destination() string {
 // markMoved records where pairs went that were exported.
 func markMoved(ctx context.Context, env *cmdline.Env, state replication.State, pairs []app.Pair, place string) error {
 	return app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		return app.WrapPair(p.ID, state.Direct(ctx, p.ID, replication.Directive{Moved: &place, At: env.Now()}))
+		return app.WrapPair(p.ID, state.ChangeDesired(ctx, p.ID, replication.DesiredChange{Moved: &place, At: env.Now()}))
 	})
 }
 

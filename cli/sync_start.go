@@ -93,8 +93,8 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		if st.Desired.Moved != "" && !f.force {
 			return movedError(p.ID, st.Desired.Moved)
 		}
-		result, directive := f.newDirective(st, env.Now())
-		if err := state.Direct(ctx, p.ID, directive); err != nil {
+		result, change := f.newDesiredChange(st, env.Now())
+		if err := state.ChangeDesired(ctx, p.ID, change); err != nil {
 			return app.WrapPair(p.ID, err)
 		}
 		if result == control.ResultHeld {
@@ -128,9 +128,9 @@ func movedError(id replication.PairID, place string) error {
 		"start it there; or, once it is stopped there, here: chef-sync-ctl sync-start "+id.String()+" --force")
 }
 
-// newDirective returns the result for a pair that is started, and the directive for it.
-func (f startFlags) newDirective(st replication.PairState, now time.Time) (control.Result, replication.Directive) {
-	d := replication.Directive{Stop: new(false), Reason: new(""), Moved: new(""), At: now}
+// newDesiredChange returns the result for a pair that is started, and the change for it.
+func (f startFlags) newDesiredChange(st replication.PairState, now time.Time) (control.Result, replication.DesiredChange) {
+	d := replication.DesiredChange{Stop: new(false), Reason: new(""), Moved: new(""), At: now}
 	result := control.ResultAlreadyStarted
 	if st.Desired.Stopped {
 		result = control.ResultStarted

@@ -147,7 +147,7 @@ func retryPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		if all || len(refs) > replication.MaxRetryOnly {
 			what, refs = "all unsynced objects", nil
 		}
-		if err := state.Direct(ctx, id, replication.Directive{Retry: &now, RetryOnly: refs, At: now}); err != nil {
+		if err := state.ChangeDesired(ctx, id, replication.DesiredChange{Retry: &now, RetryOnly: refs, At: now}); err != nil {
 			return app.WrapPair(id, err)
 		}
 		env.Output().Note("%s: the next pass tries %s again", id, what)

@@ -171,7 +171,7 @@ func TestABadDayOfOneObject(t *testing.T) {
 			day.mend(r)
 			e := r.engine()
 			now := time.Now()
-			if err := e.State.Direct(context.Background(), e.Pair.ID, replication.Directive{Retry: &now, At: now}); err != nil {
+			if err := e.State.ChangeDesired(context.Background(), e.Pair.ID, replication.DesiredChange{Retry: &now, At: now}); err != nil {
 				t.Fatal(err)
 			}
 			r.mustPass()
@@ -226,7 +226,7 @@ func TestAnEmptiedPrimaryIsHeld(t *testing.T) {
 	}
 	e := r.engine()
 	all := 1000
-	if err := e.State.Direct(context.Background(), e.Pair.ID, replication.Directive{AllowDeletes: &all, At: time.Now()}); err != nil {
+	if err := e.State.ChangeDesired(context.Background(), e.Pair.ID, replication.DesiredChange{AllowDeletes: &all, At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustPass()

@@ -56,9 +56,9 @@ func (s *countedState) Commit(ctx context.Context, id replication.PairID, fence 
 	return s.State.Commit(ctx, id, fence, now, u)
 }
 
-func (s *countedState) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+func (s *countedState) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
 	s.calls.Add(1)
-	return s.State.Note(ctx, id, fence, now, p)
+	return s.State.SaveProgress(ctx, id, fence, now, p)
 }
 
 func (s *countedState) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {

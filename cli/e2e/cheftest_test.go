@@ -102,7 +102,7 @@ func TestFilesThatAnOldReplicaCannotHoldAreNamed(t *testing.T) {
 	}
 	e := r.engine()
 	now := time.Now()
-	if err := e.State.Direct(context.Background(), e.Pair.ID, replication.Directive{Retry: &now, At: now}); err != nil {
+	if err := e.State.ChangeDesired(context.Background(), e.Pair.ID, replication.DesiredChange{Retry: &now, At: now}); err != nil {
 		t.Fatal(err)
 	}
 	r.replica.mem.ResetRequests()

@@ -32,7 +32,7 @@ func TestAPairThatMovesToAnotherStateGoesOnWhereItWas(t *testing.T) {
 	r.mustPass()
 	here := r.engine()
 	now, yes, no := time.Now(), true, false
-	if err := here.State.Direct(ctx, here.Pair.ID, replication.Directive{Stop: &yes, At: now}); err != nil {
+	if err := here.State.ChangeDesired(ctx, here.Pair.ID, replication.DesiredChange{Stop: &yes, At: now}); err != nil {
 		t.Fatal(err)
 	}
 	cheftest.Edit(r.primary.org)
@@ -60,7 +60,7 @@ func TestAPairThatMovesToAnotherStateGoesOnWhereItWas(t *testing.T) {
 		}
 	}
 
-	if err := there.State.Direct(ctx, there.Pair.ID, replication.Directive{Stop: &no, At: time.Now()}); err != nil {
+	if err := there.State.ChangeDesired(ctx, there.Pair.ID, replication.DesiredChange{Stop: &no, At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	run, err := there.Pass(ctx, replication.PassOptions{Trigger: "test"})

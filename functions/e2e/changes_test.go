@@ -148,13 +148,13 @@ func TestPushesDuringAPassAreBundled(t *testing.T) {
 	}
 	r.wantEqual()
 	stop := true
-	r.direct(replication.Directive{Stop: &stop})
+	r.direct(replication.DesiredChange{Stop: &stop})
 	push(r, message{kind: "role", name: "web"})
 	if n := r.woken(); n != after {
 		t.Errorf("a pair that is stopped was woken %d times", n-after)
 	}
 	stop = false
-	r.direct(replication.Directive{Stop: &stop})
+	r.direct(replication.DesiredChange{Stop: &stop})
 	push(r, message{kind: "role", name: "web"})
 	if n := r.woken(); n != after+1 {
 		t.Errorf("a pair at rest was woken %d times, want once", n-after)

@@ -80,7 +80,7 @@ func TestAnEventThatIsLostIsSentAgain(t *testing.T) {
 func (r *rig) stopped(do func()) {
 	r.t.Helper()
 	for _, stop := range []bool{true, false} {
-		r.direct(replication.Directive{Stop: &stop})
+		r.direct(replication.DesiredChange{Stop: &stop})
 		if stop {
 			do()
 		}

@@ -23,12 +23,12 @@ func (r *rig) manage(task string) {
 	}
 }
 
-func (r *rig) direct(d replication.Directive) {
+func (r *rig) direct(d replication.DesiredChange) {
 	r.t.Helper()
 	state, err := r.backend.State(context.Background())
 	if err == nil {
 		d.At = time.Now()
-		err = state.Direct(context.Background(), r.pair(), d)
+		err = state.ChangeDesired(context.Background(), r.pair(), d)
 	}
 	if err != nil {
 		r.t.Fatal(err)

@@ -61,7 +61,7 @@ func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 	writes := len(r.replica.mem.Requests().Writes())
 
 	stop, start := true, false
-	if err := m.state.Direct(t.Context(), r.pair(), replication.Directive{Stop: &stop, At: time.Now()}); err != nil {
+	if err := m.state.ChangeDesired(t.Context(), r.pair(), replication.DesiredChange{Stop: &stop, At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	doc, err := transfer.Export(t.Context(), m.state, []replication.PairID{r.pair()}, time.Now())
@@ -75,7 +75,7 @@ func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 	if _, err := transfer.Import(t.Context(), table, doc.Pairs[0], transfer.Options{Owner: "test"}); err != nil {
 		t.Fatal(err)
 	}
-	r.direct(replication.Directive{Stop: &start})
+	r.direct(replication.DesiredChange{Stop: &start})
 
 	run := r.pass()
 	if run.Mode != "changes" || run.Counts.Deleted == 0 || run.Counts.Equal > run.Counts.Changes {

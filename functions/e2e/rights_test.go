@@ -120,11 +120,11 @@ func live(r *rig) {
 	r.pass()
 	r.more = "[aws]\njournal_concurrency = 0\nremoval = \"destroy\"\n"
 	stop := true
-	r.direct(replication.Directive{Stop: &stop})
+	r.direct(replication.DesiredChange{Stop: &stop})
 	r.mustDeploy()
 	r.manage(cloud.TaskManage)
 	stop = false
-	r.direct(replication.Directive{Stop: &stop})
+	r.direct(replication.DesiredChange{Stop: &stop})
 	r.manage(cloud.TaskManage)
 	r.sync.Wait()
 	r.wantEqual()

@@ -92,13 +92,13 @@ func TestTheManagerHasTheServersProbed(t *testing.T) {
 	}
 	r.sync.Wait()
 	stop := true
-	r.direct(replication.Directive{Stop: &stop})
+	r.direct(replication.DesiredChange{Stop: &stop})
 	r.manage(cloud.TaskManage)
 	if age := r.age(); age > 600 {
 		t.Errorf("the age is %v s though the only pair of the replica is stopped", age)
 	}
 	stop = false
-	r.direct(replication.Directive{Stop: &stop})
+	r.direct(replication.DesiredChange{Stop: &stop})
 	log := r.manager.Log().String()
 	if !strings.Contains(log, "a server is unreachable") || !strings.Contains(log, `"server":"eu"`) {
 		t.Errorf("the manager's log:\n%s", log)

@@ -180,6 +180,6 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 		Pair: p.Pair, Feed: feed, Source: endpoint.NewSource(source, f.Log),
 		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
 		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner, OwnerDied: f.ownerDied,
-		Tuning: replication.Tuning{NoteEvery: f.noteEvery},
+		Tuning: replication.Tuning{RecordPollsEvery: f.noteEvery},
 	}, nil
 }

@@ -19,8 +19,8 @@ type result struct {
 
 // applyWindow does what was decided about a window of objects, deletions left aside.
 // It returns the objects to delete.
-func (p *pass) applyWindow(window []decided) (deletes []object.Ref, err error) {
-	var writes []decided
+func (p *pass) applyWindow(window []decidedObject) (deletes []object.Ref, err error) {
+	var writes []decidedObject
 	for _, d := range window {
 		if d.err != nil {
 			p.setAside(d.Ref, d.err)
@@ -31,24 +31,24 @@ func (p *pass) applyWindow(window []decided) (deletes []object.Ref, err error) {
 		}
 		switch d.Action {
 		case ActionSkip:
-			p.recordEqual(d.seen)
+			p.recordEqual(d.observedObject)
 		case ActionAdopt:
 			p.ledger.setApplied(d.Ref, d.Fingerprint)
-			p.recordEqual(d.seen)
+			p.recordEqual(d.observedObject)
 		case ActionDelete:
 			deletes = append(deletes, d.Ref)
 		default:
 			writes = append(writes, d)
 		}
 	}
-	return deletes, p.write(writes)
+	return deletes, p.writeObjects(writes)
 }
 
 // recordEqual notes that the replica holds an object as well as it can.
-func (p *pass) recordEqual(s seen) {
+func (p *pass) recordEqual(s observedObject) {
 	p.run.Counts.Equal++
 	if len(s.dropped) == 0 {
-		p.ledger.resolve(s.Ref)
+		p.ledger.resolveFailure(s.Ref)
 		return
 	}
 	p.setAside(s.Ref, &fault.Error{Op: "hold all of", Object: s.Ref, Server: "the replica", Class: fault.Degraded,
@@ -56,29 +56,29 @@ func (p *pass) recordEqual(s seen) {
 		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
 }
 
-// write does the creates and updates of a window, phase after phase. Creates that the
+// writeObjects does the creates and updates of a window, phase after phase. Creates that the
 // replica refuses for a whole kind are the error, once all else is done.
-func (p *pass) write(list []decided) error {
+func (p *pass) writeObjects(list []decidedObject) error {
 	if err := p.recordIntent(refsOf(list), false); err != nil {
 		return err
 	}
 	p.uploadAhead(list)
 	var done atomic.Int64
-	waiting := p.refused.count
+	waiting := p.refusedCreates.count
 	for _, kinds := range object.Phases() {
-		group := slices.DeleteFunc(slices.Clone(list), func(d decided) bool { return !slices.Contains(kinds, d.Ref.Kind) })
-		err := p.each(len(group), p.Pair.concurrency(), p.laneOf(refsOf(group)), func(ctx context.Context, i int) error {
+		group := slices.DeleteFunc(slices.Clone(list), func(d decidedObject) bool { return !slices.Contains(kinds, d.Ref.Kind) })
+		err := p.forEach(len(group), p.Pair.maxWorkers(), p.laneOf(refsOf(group)), func(ctx context.Context, i int) error {
 			d := group[i]
 			if p.refusedBefore(d.Decision) {
 				return nil
 			}
-			p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseWrite, Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
+			p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseWrite, Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
 			p.beginWrite(d.Ref)
-			r, err := p.put(ctx, d.seen, d.Action == ActionCreate)
+			r, err := p.putObject(ctx, d.observedObject, d.Action == ActionCreate)
 			if err != nil {
 				return err
 			}
-			if p.refuse(d.Ref, r.err) {
+			if p.recordRefusal(d.Ref, r.err) {
 				return nil
 			}
 			p.recordWrite(d.Decision, r)
@@ -91,14 +91,14 @@ func (p *pass) write(list []decided) error {
 	if len(list) > 0 {
 		p.resetCrashes()
 	}
-	if p.refused.count > waiting {
-		return p.refusal()
+	if p.refusedCreates.count > waiting {
+		return p.refusalError()
 	}
 	return nil
 }
 
 // refsOf returns the objects of a list.
-func refsOf(list []decided) []object.Ref {
+func refsOf(list []decidedObject) []object.Ref {
 	refs := make([]object.Ref, len(list))
 	for i, d := range list {
 		refs[i] = d.Ref
@@ -107,14 +107,14 @@ func refsOf(list []decided) []object.Ref {
 }
 
 // uploadAhead sends the files of the cookbook versions of a window together.
-func (p *pass) uploadAhead(list []decided) {
+func (p *pass) uploadAhead(list []decidedObject) {
 	var objs []object.Object
 	for _, d := range list {
-		if len(d.obj.Files) > 0 && (d.Action != ActionCreate || p.refused.kinds[d.Ref.Kind] == nil) {
+		if len(d.obj.Files) > 0 && (d.Action != ActionCreate || p.refusedCreates.kinds[d.Ref.Kind] == nil) {
 			objs = append(objs, d.obj)
 		}
 	}
-	if len(objs) > 1 && p.guard.stopped() == nil {
+	if len(objs) > 1 && p.guard.stopError() == nil {
 		p.Target.Upload(p.guard.hard, objs, p.contentOf)
 	}
 }
@@ -139,7 +139,7 @@ func (p *pass) recordIntent(refs []object.Ref, deletes bool) error {
 	}
 	p.updateWork(func(w *Work) { w.Wrote, w.Intent, w.Deletes = true, refs, deletes })
 	if p.progress.Status != Bootstrapping {
-		p.progress.to(Syncing, p.Now())
+		p.progress.setStatus(Syncing, p.Now())
 	}
 	if err := p.commit(p.guard.hard); err != nil {
 		return err
@@ -161,9 +161,9 @@ func (p *pass) endWrite(ref object.Ref) {
 	})
 }
 
-// put writes one object to the replica. Errors of one object are in the result;
+// putObject writes one object to the replica. Errors of one object are in the result;
 // an error ends the pass.
-func (p *pass) put(ctx context.Context, s seen, create bool) (result, error) {
+func (p *pass) putObject(ctx context.Context, s observedObject, create bool) (result, error) {
 	obj := s.obj
 	var err error
 	for attempt := range 3 {
@@ -213,7 +213,7 @@ func (p *pass) recordWrite(step Decision, r result) {
 	}
 	switch {
 	case r.err == nil:
-		p.ledger.resolve(step.Ref)
+		p.ledger.resolveFailure(step.Ref)
 	case errors.Is(r.err, errGone):
 		p.logStep(step, "gone")
 	default:
@@ -231,9 +231,9 @@ func (p *pass) logStep(step Decision, outcome string) {
 		"action", string(step.Action), "seq", p.ledger.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
 }
 
-// remove deletes objects from the replica. Items go with their bag in one request
+// removeObjects deletes objects from the replica. Items go with their bag in one request
 // if the bag is deleted too; those of a bag that must stay are deleted singly.
-func (p *pass) remove(deletes []object.Ref) error {
+func (p *pass) removeObjects(deletes []object.Ref) error {
 	if !p.approved {
 		deletes = slices.DeleteFunc(slices.Clone(deletes), p.ledger.isHeld)
 	}
@@ -273,7 +273,7 @@ func splitItems(refs []object.Ref) (rest []object.Ref, items map[object.Ref][]ob
 // written meanwhile.
 func (p *pass) removeInWindows(deletes []object.Ref) error {
 	slices.SortFunc(deletes, func(a, b object.Ref) int { return object.Compare(b, a) })
-	for window := range windows(p, deletes) {
+	for window := range eachWindow(p, deletes) {
 		if err := p.recordIntent(slices.Clone(window), true); err != nil {
 			return err
 		}
@@ -288,13 +288,13 @@ func (p *pass) removeInWindows(deletes []object.Ref) error {
 func (p *pass) removeWindow(refs []object.Ref, total int) error {
 	for _, k := range slices.Backward(object.Kinds()) {
 		group := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return r.Kind != k })
-		workers := p.Pair.concurrency()
+		workers := p.Pair.maxWorkers()
 		if k == object.Cookbook || k == object.CookbookArtifact || k == object.DataBag {
 			// Deletions of cookbooks disturb each other (docs/chef-server-api.md §3.3).
 			workers = 1
 		}
-		err := p.each(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {
-			p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseDelete, Total: total, Ref: group[i]})
+		err := p.forEach(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {
+			p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseDelete, Total: total, Ref: group[i]})
 			p.beginWrite(group[i])
 			objErr, fatal := p.deleteOne(ctx, group[i])
 			if fatal != nil {
@@ -311,7 +311,7 @@ func (p *pass) removeWindow(refs []object.Ref, total int) error {
 }
 
 func (p *pass) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal error) {
-	if ref.Kind == object.DataBag && (p.Pair.prune() != PruneAll || !p.Pair.Selection.all()) {
+	if ref.Kind == object.DataBag && (p.Pair.pruneRule() != PruneAll || !p.Pair.Selection.selectsAll()) {
 		if objErr, fatal = p.refuseForeignItems(ctx, ref); objErr != nil || fatal != nil {
 			return objErr, fatal
 		}
@@ -342,7 +342,7 @@ func (p *pass) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, 
 		switch {
 		case !p.Pair.Manages(item):
 			unselected++
-		case !ours && p.Pair.prune() != PruneAll:
+		case !ours && p.Pair.pruneRule() != PruneAll:
 			foreign++
 		}
 	}
@@ -384,10 +384,10 @@ func (p *pass) recordDeletion(ref object.Ref, objErr error) {
 	}
 	p.run.Counts.Deleted += 1 + len(items)
 	for _, r := range append(items, ref) {
-		p.ledger.remove(r)
-		p.ledger.resolve(r)
+		p.ledger.removeObject(r)
+		p.ledger.resolveFailure(r)
 		if !p.missing[r] {
-			p.progress.Deletions = p.progress.Deletions.at(p.Now()).plus(r.Kind, p.objectsBefore[r.Kind])
+			p.progress.Deletions = p.progress.Deletions.countingAt(p.Now()).addOne(r.Kind, p.objectsBefore[r.Kind])
 		}
 		p.logStep(Decision{Action: ActionDelete, Ref: r, Reason: "gone from the primary"}, "applied")
 	}

@@ -31,8 +31,8 @@ type DeletionCount struct {
 	Most map[object.Kind]int `json:"most,omitempty"`
 }
 
-// at returns the deletions that count at a time.
-func (d *Deletions) at(now time.Time) Deletions {
+// countingAt returns the deletions that count at a time.
+func (d *Deletions) countingAt(now time.Time) Deletions {
 	if d == nil {
 		return Deletions{Since: now}
 	}
@@ -47,8 +47,8 @@ func (d *Deletions) at(now time.Time) Deletions {
 	return Deletions{Since: d.Since.Add(time.Duration(passed) * brakeSpan), Spans: append(make([]DeletionCount, passed), spans...)}
 }
 
-// plus returns d with one more deletion, of a kind that had so many objects before.
-func (d Deletions) plus(k object.Kind, had int) *Deletions {
+// addOne returns d with one more deletion, of a kind that had so many objects before.
+func (d Deletions) addOne(k object.Kind, had int) *Deletions {
 	d.Spans = slices.Clone(d.Spans)
 	if len(d.Spans) == 0 {
 		d.Spans = make([]DeletionCount, 1)
@@ -62,9 +62,9 @@ func (d Deletions) plus(k object.Kind, had int) *Deletions {
 	return &d
 }
 
-// deleted returns how many deletions count, and the most objects that there were at
+// totals returns how many deletions count, and the most objects that there were at
 // once, by kind.
-func (d Deletions) deleted() (deleted, most map[object.Kind]int) {
+func (d Deletions) totals() (deleted, most map[object.Kind]int) {
 	deleted, most = map[object.Kind]int{}, map[object.Kind]int{}
 	for _, s := range d.Spans {
 		for k, n := range s.Deleted {
@@ -102,8 +102,8 @@ type Brake struct {
 // Check returns why the deletions must wait, or "". It is asked before anything is
 // deleted.
 func (b Brake) Check() string {
-	n := count(b.Deletes)
-	reason := b.reason(n)
+	n := sumCounts(b.Deletes)
+	reason := b.holdReason(n)
 	switch {
 	case n == 0 || n <= b.Allowance:
 		return ""
@@ -113,20 +113,20 @@ func (b Brake) Check() string {
 	return reason
 }
 
-func (b Brake) reason(n int) string {
+func (b Brake) holdReason(n int) string {
 	had := 0
 	for _, k := range object.Kinds() {
-		had += b.had(k)
+		had += b.peakObjects(k)
 	}
-	left := count(b.Objects) + count(b.Creates) - n
+	left := sumCounts(b.Objects) + sumCounts(b.Creates) - n
 	switch {
 	case b.FailedListing:
-		return plural(n, "deletion is", "deletions are") + " due, but not all listings of the primary could be read"
+		return countNoun(n, "deletion is", "deletions are") + " due, but not all listings of the primary could be read"
 	case left <= 0 && had == 1:
 		return "the only object of the organization would be deleted"
 	case left <= 0:
 		return fmt.Sprintf("all %d objects of the organization would be deleted", had)
-	case b.Limit.unlimited():
+	case b.Limit.isUnlimited():
 		return ""
 	}
 	for _, k := range object.Kinds() {
@@ -134,19 +134,19 @@ func (b Brake) reason(n int) string {
 			return reason
 		}
 	}
-	gone := n + count(b.Deleted)
+	gone := n + sumCounts(b.Deleted)
 	if allowed := b.Limit.Allows(had); gone > allowed {
 		return fmt.Sprintf("%d of %d objects would be deleted within an hour; the limit is %s, here %d", gone, had, b.Limit, allowed)
 	}
 	return ""
 }
 
-// had is how many objects of a kind the share is of.
-func (b Brake) had(k object.Kind) int { return max(b.Objects[k], b.Most[k]) }
+// peakObjects is how many objects of a kind the share is of.
+func (b Brake) peakObjects(k object.Kind) int { return max(b.Objects[k], b.Most[k]) }
 
 // kindReason checks one kind, whatever the share of all objects.
 func (b Brake) kindReason(k object.Kind) string {
-	had, gone := b.had(k), b.Deletes[k]+b.Deleted[k]
+	had, gone := b.peakObjects(k), b.Deletes[k]+b.Deleted[k]
 	switch {
 	case b.Deletes[k] == 0:
 		return ""
@@ -158,14 +158,14 @@ func (b Brake) kindReason(k object.Kind) string {
 	return ""
 }
 
-func count(of map[object.Kind]int) (n int) {
+func sumCounts(of map[object.Kind]int) (n int) {
 	for _, x := range of {
 		n += x
 	}
 	return n
 }
 
-func plural(n int, one, many string) string {
+func countNoun(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

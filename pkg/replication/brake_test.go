@@ -71,9 +71,9 @@ func TestTheBrakeHolds(t *testing.T) {
 func TestADeletionCountsForAnHour(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var none *Deletions
-	d := none.at(start).plus(object.Role, 7)
-	d = d.at(start.Add(30*time.Minute)).plus(object.Role, 6)
-	d = d.at(start.Add(59*time.Minute)).plus(object.Role, 5)
+	d := none.countingAt(start).addOne(object.Role, 7)
+	d = d.countingAt(start.Add(30*time.Minute)).addOne(object.Role, 6)
+	d = d.countingAt(start.Add(59*time.Minute)).addOne(object.Role, 5)
 	for _, c := range []struct {
 		after            time.Duration
 		deleted, hadMost int
@@ -86,12 +86,12 @@ func TestADeletionCountsForAnHour(t *testing.T) {
 		{2 * time.Hour, 0, 0},
 		{-time.Hour, 3, 7}, // by a clock that was ahead
 	} {
-		deleted, most := d.at(start.Add(c.after)).deleted()
+		deleted, most := d.countingAt(start.Add(c.after)).totals()
 		if deleted[object.Role] != c.deleted || most[object.Role] != c.hadMost {
 			t.Errorf("after %s: %d deleted of %d, want %d of %d", c.after, deleted[object.Role], most[object.Role], c.deleted, c.hadMost)
 		}
 	}
-	if deleted, _ := d.deleted(); deleted[object.Role] != 3 {
+	if deleted, _ := d.totals(); deleted[object.Role] != 3 {
 		t.Errorf("%+v was changed", d)
 	}
 }
@@ -105,12 +105,12 @@ func TestNoHourHasTwoBudgets(t *testing.T) {
 		objects := 1000
 		for range rapid.IntRange(1, 400).Draw(t, "deletions") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "seconds")) * time.Second)
-			deleted, most := d.at(now).deleted()
+			deleted, most := d.countingAt(now).totals()
 			b := Brake{Objects: map[object.Kind]int{object.Role: objects}, Deletes: map[object.Kind]int{object.Role: 1}, Deleted: deleted, Most: most, Limit: Limit{Count: 50}}
 			if b.Check() != "" {
 				continue
 			}
-			d = d.at(now).plus(object.Role, objects)
+			d = d.countingAt(now).addOne(object.Role, objects)
 			objects--
 			made = append(made, now)
 		}

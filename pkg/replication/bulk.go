@@ -36,17 +36,17 @@ func newBulkReader(refs []object.Ref, listed bool, bodyBytes int) *bulkReader {
 }
 
 // readAhead reads a window in bulk, and more with it.
-func (p *pass) readAhead(ctx context.Context, window []object.Ref, v view) {
+func (p *pass) readAhead(ctx context.Context, window []object.Ref, v readOptions) {
 	b := v.bulk
 	if b == nil {
 		return
 	}
 	b.windows += len(window)
 	for b.ahead < min(b.windows, len(b.refs)) {
-		source := b.next()
+		source := b.nextCollections()
 		var target []object.Ref
 		for _, r := range source {
-			if presence := v.presence(r); presence != Missing && p.mustLook(r, presence, v) {
+			if presence := v.replicaPresence(r); presence != Missing && p.mustLook(r, presence, v) {
 				target = append(target, r)
 			}
 		}
@@ -60,8 +60,8 @@ func (p *pass) readAhead(ctx context.Context, window []object.Ref, v view) {
 	}
 }
 
-// next returns the objects to be read next: whole collections.
-func (b *bulkReader) next() []object.Ref {
+// nextCollections returns the objects to be read next: whole collections.
+func (b *bulkReader) nextCollections() []object.Ref {
 	end := min(b.ahead+bulkObjects, len(b.refs))
 	for end < len(b.refs) && sameCollection(b.refs[end-1], b.refs[end]) {
 		end++
@@ -78,9 +78,9 @@ func sameCollection(a, b object.Ref) bool {
 
 // getSource returns an object of the primary, and reads it unless that was done in
 // bulk.
-func (p *pass) getSource(ctx context.Context, r object.Ref, v view) (obj object.Object, inBulk bool, err error) {
+func (p *pass) getSource(ctx context.Context, r object.Ref, v readOptions) (obj object.Object, inBulk bool, err error) {
 	if v.bulk != nil {
-		if obj, inBulk = v.bulk.take(v.bulk.source, r); inBulk {
+		if obj, inBulk = v.bulk.takeObject(v.bulk.source, r); inBulk {
 			return obj, true, nil
 		}
 	}
@@ -93,10 +93,10 @@ func (b *bulkReader) takeTarget(r object.Ref) (object.Object, bool) {
 	if b == nil {
 		return object.Object{}, false
 	}
-	return b.take(b.target, r)
+	return b.takeObject(b.target, r)
 }
 
-func (b *bulkReader) take(found map[object.Ref]object.Object, r object.Ref) (object.Object, bool) {
+func (b *bulkReader) takeObject(found map[object.Ref]object.Object, r object.Ref) (object.Object, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	obj, ok := found[r]

@@ -11,30 +11,30 @@ import (
 	"chefsync/pkg/object"
 )
 
-// changes does what the feed and the retry schedule named. The dirty objects
+// applyChanges does what the feed and the retry schedule named. The dirty objects
 // are all observed first, so that the brake sees every deletion before any
 // write.
-func (p *pass) changes() error {
-	refs, err := p.dirty()
+func (p *pass) applyChanges() error {
+	refs, err := p.dirtyObjects()
 	if err != nil {
 		return err
 	}
 	p.progress.Pending = len(refs)
 	if len(refs) > p.Tuning.Backlog {
-		p.todo.full, p.todo.reason = true, "many changes at once: comparing is cheaper"
+		p.due.full, p.due.reason = true, "many changes at once: comparing is cheaper"
 		p.run.Mode, p.ledger.deferred, p.resync = ModeCompare, nil, nil // what was named is left to the next pass
-		return p.compare()
+		return p.compareAll()
 	}
-	observed, err := p.observe(refs, view{bulk: newBulkReader(refs, false, bulkBytes)})
+	observed, err := p.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, bulkBytes)})
 	if err != nil {
 		return err
 	}
-	list := p.decide(observed)
+	list := p.decideAll(observed)
 	deletes, err := p.brakeChanges(list)
 	if err != nil {
 		return err
 	}
-	for window := range windows(p, list) {
+	for window := range eachWindow(p, list) {
 		gone, err := p.applyWindow(window)
 		if err != nil && !errors.Is(err, ErrMayNotCreate) {
 			return err
@@ -42,32 +42,32 @@ func (p *pass) changes() error {
 		p.windowDone()
 		p.progress.Pending -= len(window) - len(gone)
 	}
-	if err := p.remove(deletes); err != nil {
+	if err := p.removeObjects(deletes); err != nil {
 		return err
 	}
-	p.progress.Pending = p.refused.count
-	if err := p.refusal(); err != nil {
+	p.progress.Pending = p.refusedCreates.count
+	if err := p.refusalError(); err != nil {
 		return err
 	}
 	well := p.ledger.deferred
 	p.ledger.deferred = nil
 	for r, ok := range well {
 		if ok {
-			p.ledger.resolve(r)
+			p.ledger.resolveFailure(r)
 		}
 	}
 	p.resetDirty()
 	p.markSnapshot()
-	p.advancePosition(p.todo.next)
+	p.advancePosition(p.due.next)
 	return nil
 }
 
-// dirty names the objects to look at, in the order of application.
-func (p *pass) dirty() ([]object.Ref, error) {
+// dirtyObjects names the objects to look at, in the order of application.
+func (p *pass) dirtyObjects() ([]object.Ref, error) {
 	set := map[object.Ref]struct{}{}
 	p.ledger.changeIDs = map[object.Ref]int64{}
 	scopes := map[object.Scope]int64{}
-	for _, c := range p.todo.changes {
+	for _, c := range p.due.changes {
 		scopes[c.Scope] = max(scopes[c.Scope], c.ID)
 	}
 	for _, r := range p.dueFailures() {
@@ -78,14 +78,14 @@ func (p *pass) dirty() ([]object.Ref, error) {
 		scopes[s] = max(scopes[s], 0)
 	}
 	if w := p.progress.Work; w != nil {
-		for _, r := range p.Pair.narrowed(w.Intent) {
+		for _, r := range p.Pair.selectRefs(w.Intent) {
 			set[r] = struct{}{}
 		}
 	}
 	for _, r := range p.ledger.orphanedDirty() {
 		set[r] = struct{}{}
 	}
-	for r := range p.todo.stale {
+	for r := range p.due.stale {
 		set[r] = struct{}{}
 	}
 	p.ledger.deferFailureCleanup(scopes)
@@ -134,7 +134,7 @@ func (p *pass) listScope(ctx context.Context, s object.Scope) ([]object.Ref, err
 		refs = append(refs, object.Ref(s))
 	}
 	for _, k := range object.Kinds() {
-		if !s.Touches(k) || !p.Pair.reaches(object.Scope{Kind: k, Name: s.Name}) {
+		if !s.Touches(k) || !p.Pair.includesScope(object.Scope{Kind: k, Name: s.Name}) {
 			continue
 		}
 		listed, err := p.listKind(ctx, p.Source, k, s.Name)
@@ -151,7 +151,7 @@ func (p *pass) listScope(ctx context.Context, s object.Scope) ([]object.Ref, err
 			continue
 		}
 		if k != object.DataBagItem {
-			p.ledger.resolve(listingRef(k, s.Name))
+			p.ledger.resolveFailure(listingRef(k, s.Name))
 		}
 		refs = append(refs, listed...)
 	}
@@ -180,16 +180,18 @@ func (p *pass) listKind(ctx context.Context, side Reader, k object.Kind, name st
 	if err != nil {
 		return nil, err
 	}
-	refs, _, err := p.listItems(side, "primary", p.Pair.narrowed(bags))
+	refs, _, err := p.listItems(side, "primary", p.Pair.selectRefs(bags))
 	return refs, err
 }
 
 // listItems lists the items of bags, but for bags of which none is selected. A
 // bag that alone can't be listed is set aside and named in failed.
 func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []object.Ref, failed map[string]bool, err error) {
-	bags = slices.DeleteFunc(slices.Clone(bags), func(b object.Ref) bool { return !p.Pair.reaches(object.Scope{Kind: object.DataBagItem, Name: b.Name}) })
+	bags = slices.DeleteFunc(slices.Clone(bags), func(b object.Ref) bool {
+		return !p.Pair.includesScope(object.Scope{Kind: object.DataBagItem, Name: b.Name})
+	})
 	lists, failed := make([][]object.Ref, len(bags)), map[string]bool{}
-	err = p.each(len(bags), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+	err = p.forEach(len(bags), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 		items, err := side.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
 		if err == nil || fault.IsAbsent(err) {
 			lists[i] = items
@@ -211,14 +213,14 @@ func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []ob
 // brakeChanges asks the brake about what was observed to be gone. What the prune rule
 // "all" deletes though replication didn't put it there needs no approval if the
 // replica doesn't have it.
-func (p *pass) brakeChanges(list []decided) ([]object.Ref, error) {
+func (p *pass) brakeChanges(list []decidedObject) ([]object.Ref, error) {
 	d := p.removalOf(list)
 	missing, err := p.missingOnReplica(d.refs)
 	if err != nil {
 		return nil, err
 	}
 	d.refs = slices.DeleteFunc(d.refs, func(r object.Ref) bool { return p.missing[r] })
-	deletes, err := p.brake(d)
+	deletes, err := p.checkBrake(d)
 	return append(deletes, missing...), err
 }
 
@@ -226,7 +228,7 @@ func (p *pass) brakeChanges(list []decided) ([]object.Ref, error) {
 // the replica doesn't have.
 func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err error) {
 	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { _, ours := p.ledger.inventory[r]; return ours || p.ledger.isHeld(r) })
-	err = p.each(len(foreign), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+	err = p.forEach(len(foreign), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 		if _, err := p.Target.Get(ctx, foreign[i]); !fault.IsAbsent(err) {
 			return nil // what can't be read counts
 		}
@@ -240,7 +242,7 @@ func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err er
 }
 
 // removalOf is what the decisions say to delete.
-func (p *pass) removalOf(list []decided) removal {
+func (p *pass) removalOf(list []decidedObject) removal {
 	r := removal{}
 	present := map[object.Ref]bool{}
 	for _, d := range list {
@@ -268,9 +270,9 @@ func (p *pass) windowSize() int {
 	return p.Tuning.Window
 }
 
-// windows cuts a list into windows. Each is as large as it may be when its turn comes:
+// eachWindow cuts a list into windows. Each is as large as it may be when its turn comes:
 // after crashes the first is small, and the others aren't if that one succeeds.
-func windows[T any](p *pass, list []T) iter.Seq[[]T] {
+func eachWindow[T any](p *pass, list []T) iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
 		for len(list) > 0 {
 			n := min(p.windowSize(), len(list))

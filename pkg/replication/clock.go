@@ -19,14 +19,14 @@ func capFuture(t, now time.Time, bound time.Duration) time.Time {
 	return t
 }
 
-// ahead reports whether a recorded event lies in the future, so that the clock that
+// isAhead reports whether a recorded event lies in the future, so that the clock that
 // recorded it was ahead.
-func ahead(t, now time.Time) bool { return t.Sub(now) > clockSkew }
+func isAhead(t, now time.Time) bool { return t.Sub(now) > clockSkew }
 
-// age returns how long ago an event was recorded. One of a clock that was ahead counts
+// ageAt returns how long ago an event was recorded. One of a clock that was ahead counts
 // as long ago, so that what it puts off is done, and recorded again.
-func age(t, now time.Time) time.Duration {
-	if ahead(t, now) {
+func ageAt(t, now time.Time) time.Duration {
+	if isAhead(t, now) {
 		return math.MaxInt64
 	}
 	return now.Sub(t)
@@ -61,5 +61,5 @@ func (p PairState) retryAsked() bool {
 // yet. Whose clock is ahead doesn't matter.
 func (p PairState) resyncAsked(now time.Time) bool {
 	asked, last := p.Desired.ResyncAt, p.Progress.LastCompare
-	return !asked.IsZero() && !sameMoment(asked, p.Progress.ResyncedAt) && (asked.After(last) || ahead(last, now))
+	return !asked.IsZero() && !sameMoment(asked, p.Progress.ResyncedAt) && (asked.After(last) || isAhead(last, now))
 }

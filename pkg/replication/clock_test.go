@@ -132,7 +132,7 @@ func TestWhatAClockOfTheFutureRecordedPutsNothingOff(t *testing.T) {
 	})
 	t.Run("the record of a poll", func(t *testing.T) {
 		w := newWorld(t)
-		w.tuning.NoteEvery = 4 * time.Minute
+		w.tuning.RecordPollsEvery = 4 * time.Minute
 		w.fill()
 		w.ahead(func() { w.pass(); w.advance(10 * time.Minute); w.pass() })
 		w.pass()
@@ -150,14 +150,14 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.fill()
 		w.pass()
 		asked := w.now().Add(year)
-		w.direct(replication.Directive{Resync: &asked})
+		w.direct(replication.DesiredChange{Resync: &asked})
 		if run := w.pass(); run.Mode != "compare" {
 			t.Fatalf("mode %q, want the compare that was asked for", run.Mode)
 		}
 		if run := w.pass(); run.Mode == "compare" {
 			t.Fatal("it is done again and again")
 		}
-		w.direct(replication.Directive{Resync: new(w.now())})
+		w.direct(replication.DesiredChange{Resync: new(w.now())})
 		if run := w.pass(); run.Mode != "compare" {
 			t.Errorf("mode %q for a resync by a right clock", run.Mode)
 		}
@@ -168,7 +168,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.fill()
 		w.pass()
 		asked := w.now().Add(year)
-		w.direct(replication.Directive{Resync: &asked})
+		w.direct(replication.DesiredChange{Resync: &asked})
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		reads := 0
@@ -200,7 +200,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.fill()
 		w.ahead(func() { w.pass() })
 		w.replica.Set("/roles/web", "edited")
-		w.direct(replication.Directive{Resync: new(w.now())})
+		w.direct(replication.DesiredChange{Resync: new(w.now())})
 		w.pass()
 		w.wantEqual()
 	})
@@ -211,7 +211,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.pass()
 		soon := w.now().Add(year)
 		for range 2 { // by a clock ahead, then by a right one
-			w.direct(replication.Directive{Retry: &soon})
+			w.direct(replication.DesiredChange{Retry: &soon})
 			before := w.unsynced()[0].Attempts
 			w.pass()
 			w.pass()
@@ -224,7 +224,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 	t.Run("an allowance of the future allows nothing", func(t *testing.T) {
 		w := heldWorld(t)
 		at, many := w.now().Add(year), 40
-		if err := w.state.Direct(context.Background(), pairID, replication.Directive{AllowDeletes: &many, At: at}); err != nil {
+		if err := w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{AllowDeletes: &many, At: at}); err != nil {
 			t.Fatal(err)
 		}
 		if run, _ := w.try("manual"); run.Outcome != replication.OutcomeHeld {
@@ -234,7 +234,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 	t.Run("an allowance of a clock that differs a little counts", func(t *testing.T) {
 		w := heldWorld(t)
 		at, many := w.now().Add(5*time.Minute), 40
-		if err := w.state.Direct(context.Background(), pairID, replication.Directive{AllowDeletes: &many, At: at}); err != nil {
+		if err := w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{AllowDeletes: &many, At: at}); err != nil {
 			t.Fatal(err)
 		}
 		w.pass()
@@ -245,13 +245,13 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		many := 40
 		w.ahead(func() {
 			w.holdIt()
-			w.direct(replication.Directive{AllowDeletes: &many})
+			w.direct(replication.DesiredChange{AllowDeletes: &many})
 			w.pass()
 			w.wantEqual()
 			w.holdIt()
 		})
 		w.advance(2 * time.Hour)
-		w.direct(replication.Directive{AllowDeletes: &many})
+		w.direct(replication.DesiredChange{AllowDeletes: &many})
 		w.pass()
 		w.wantEqual()
 	})

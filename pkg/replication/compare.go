@@ -21,19 +21,19 @@ type listing struct {
 	bags     map[string]bool // bags whose items could not be listed
 }
 
-// trouble reports whether a listing failed that the server should have answered.
-func (l listing) trouble() bool { return len(l.failed) > len(l.unserved) }
+// hasFailed reports whether a listing failed that the server should have answered.
+func (l listing) hasFailed() bool { return len(l.failed) > len(l.unserved) }
 
-// unknown reports whether the listing can't say if r is there.
-func (l listing) unknown(r object.Ref) bool {
+// isUnknown reports whether the listing can't say if r is there.
+func (l listing) isUnknown(r object.Ref) bool {
 	return l.failed[r.Kind] || r.Kind == object.DataBagItem && l.bags[r.Name]
 }
 
-// compare makes the replica equal to the primary, whatever came before: the
+// compareAll makes the replica equal to the primary, whatever came before: the
 // names are listed on both sides, the primary's objects read in windows, and
 // what is gone from the primary deleted at the end by the prune rule. A compare
 // that was broken off goes on behind the last window that was recorded.
-func (p *pass) compare() error {
+func (p *pass) compareAll() error {
 	if err := p.startCompare(); err != nil {
 		return err
 	}
@@ -42,8 +42,8 @@ func (p *pass) compare() error {
 	if err != nil {
 		return err
 	}
-	v := view{replica: &target, deep: w.Deep}
-	gone, extras := p.splitExtras(p.deletions(source, target))
+	v := readOptions{replica: &target, deep: w.Deep}
+	gone, extras := p.splitExtras(p.listDeletions(source, target))
 	deletes, err := p.brakeCompare(gone, source, target)
 	if err != nil {
 		return err
@@ -74,8 +74,8 @@ func (p *pass) compare() error {
 // brakeCompare asks the brake about what the listings say to delete. What the
 // replica doesn't have any more needs no approval.
 func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object.Ref, error) {
-	d := removal{failedListing: source.trouble()}
-	onReplica := func(r object.Ref) bool { _, there := target.refs[r]; return there || target.unknown(r) }
+	d := removal{failedListing: source.hasFailed()}
+	onReplica := func(r object.Ref) bool { _, there := target.refs[r]; return there || target.isUnknown(r) }
 	for r, u := range p.ledger.unsynced {
 		_, back := source.refs[r]
 		switch {
@@ -98,7 +98,7 @@ func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object
 		p.missing[r] = true
 		forgotten = append(forgotten, r)
 	}
-	if p.Pair.prune() == PruneAll {
+	if p.Pair.pruneRule() == PruneAll {
 		d.onReplica = target.refs
 	}
 	for r := range source.refs {
@@ -108,7 +108,7 @@ func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object
 		}
 	}
 	d.onPrimary = func(bag object.Ref) bool { _, there := source.refs[bag]; return there }
-	deletes, err := p.brake(d)
+	deletes, err := p.checkBrake(d)
 	return append(deletes, forgotten...), err
 }
 
@@ -126,7 +126,7 @@ func (p *pass) startCompare() error {
 		return err
 	}
 	changed := !p.progress.knowsReplica(replica)
-	if w := p.progress.Work; !changed && p.todo.resumeCompare && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
+	if w := p.progress.Work; !changed && p.due.resumeCompare && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
 		return p.commit(ctx)
 	}
 	work := p.newCompare(changed)
@@ -137,34 +137,34 @@ func (p *pass) startCompare() error {
 		p.Log.Warn(replicaChanged+"; everything is compared", "pair", p.Pair.ID.String(), "run", p.run.ID, "was", p.progress.Replica, "is", replica)
 	}
 	p.progress.sawReplica(replica, p.Now())
-	p.progress.Selected = p.Pair.selected()
+	p.progress.Selected = p.Pair.selectionMark()
 	p.ledger.pending.Removed = append(p.ledger.pending.Removed, p.ledger.overlooked.Removed...)
 	p.ledger.pending.Synced = append(p.ledger.pending.Synced, p.ledger.overlooked.Synced...)
 	p.ledger.overlooked = Update{}
 	p.progress.Work = &work
 	switch {
-	case p.todo.accepted:
+	case p.due.accepted:
 		p.progress.Identity = id
 	case work.Upto == nil:
-		p.progress.Identity = p.progress.identity()
+		p.progress.Identity = p.progress.primaryIdentity()
 		p.progress.Position = nil
 	}
 	status := Syncing
 	if p.progress.LastCompare.IsZero() {
 		status = Bootstrapping
 	}
-	p.progress.to(status, p.Now())
+	p.progress.setStatus(status, p.Now())
 	return p.commit(ctx)
 }
 
 // newCompare is the record of a compare that begins. It does what the one that it
 // replaces would have done: somebody may have asked for that.
 func (p *pass) newCompare(changed bool) Work {
-	work := Work{Full: true, Deep: p.todo.deep, Reason: p.todo.reason, Started: p.Now(), Prune: p.pruning}
+	work := Work{Full: true, Deep: p.due.deep, Reason: p.due.reason, Started: p.Now(), Prune: p.pruning}
 	if work.Deep {
 		p.progress.ResyncedAt = p.desired.ResyncAt
 	}
-	if p.todo.regular {
+	if p.due.regular {
 		work.Drift = &Drift{}
 	}
 	if w := p.progress.Work; w != nil {
@@ -174,7 +174,7 @@ func (p *pass) newCompare(changed bool) Work {
 		case w.Full && w.Deep && !work.Deep:
 			work.Deep, work.Drift = true, &Drift{}
 		}
-		work.Intent, work.Deletes, work.Crashes = p.Pair.narrowed(w.Intent), w.Deletes, w.Crashes
+		work.Intent, work.Deletes, work.Crashes = p.Pair.selectRefs(w.Intent), w.Deletes, w.Crashes
 	}
 	if changed {
 		work.Deep, work.Drift, work.Reason = true, nil, replicaChanged
@@ -197,14 +197,14 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 		return nil, err
 	}
 	start := Position{Identity: identity, Epoch: rows.Epoch}
-	_, next, err := Continue(start, rows, p.overlap(start))
+	_, next, err := Continue(start, rows, p.overlapIDs(start))
 	if err != nil {
 		return nil, fmt.Errorf("take the position of the feed: %w", err)
 	}
 	if rows.Generation > 0 {
-		next.Snapshot = rows.mark()
-		if p.todo.next != nil && len(p.todo.stale) > 0 { // there were too many to look at each
-			next.Snapshot.Fruitless = p.todo.next.Snapshot.Fruitless + 1
+		next.Snapshot = rows.snapshotMark()
+		if p.due.next != nil && len(p.due.stale) > 0 { // there were too many to look at each
+			next.Snapshot.Fruitless = p.due.next.Snapshot.Fruitless + 1
 		}
 	}
 	p.progress.Feed, p.progress.FeedNote = p.Feed.Name(), p.Feed.Note()
@@ -233,7 +233,7 @@ func (p *pass) listBoth() (source, target listing, err error) {
 func (p *pass) resolveListings(source, target listing) {
 	for r := range maps.Clone(p.ledger.unsynced) {
 		if r.IsListing() && !source.failed[r.Kind] && !target.failed[r.Kind] {
-			p.ledger.resolve(r)
+			p.ledger.resolveFailure(r)
 		}
 	}
 }
@@ -247,7 +247,7 @@ func (p *pass) listSide(side Reader, name string, phase Phase) (listing, error) 
 		if !p.Pair.Includes(k) {
 			continue
 		}
-		p.Observe(Event{Pair: p.Pair.ID, Phase: phase, Ref: object.Ref{Kind: k}})
+		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: phase, Ref: object.Ref{Kind: k}})
 		var refs []object.Ref
 		var err error
 		switch {
@@ -273,7 +273,7 @@ func (p *pass) listSide(side Reader, name string, phase Phase) (listing, error) 
 			p.setAside(object.Ref{Kind: k}, objErr)
 			continue
 		}
-		refs = p.Pair.narrowed(refs)
+		refs = p.Pair.selectRefs(refs)
 		if k == object.DataBag {
 			bags = refs
 		}
@@ -285,22 +285,22 @@ func (p *pass) listSide(side Reader, name string, phase Phase) (listing, error) 
 	return l, nil
 }
 
-// deletions names what the replica should lose: by the inventory, and with the
+// listDeletions names what the replica should lose: by the inventory, and with the
 // rule "all" by the replica's listing too.
-func (p *pass) deletions(source, target listing) []object.Ref {
-	if p.Pair.prune() == PruneNone {
+func (p *pass) listDeletions(source, target listing) []object.Ref {
+	if p.Pair.pruneRule() == PruneNone {
 		return nil
 	}
 	gone := map[object.Ref]struct{}{}
 	for r := range p.ledger.inventory {
 		gone[r] = struct{}{}
 	}
-	if p.Pair.prune() == PruneAll {
+	if p.Pair.pruneRule() == PruneAll {
 		maps.Copy(gone, target.refs)
 	}
 	maps.DeleteFunc(gone, func(r object.Ref, _ struct{}) bool {
 		_, there := source.refs[r]
-		return there || source.unknown(r) || !p.Pair.Manages(r) || r == p.poison
+		return there || source.isUnknown(r) || !p.Pair.Manages(r) || r == p.poison
 	})
 	return slices.SortedFunc(maps.Keys(gone), object.Compare)
 }
@@ -312,7 +312,7 @@ func (p *pass) staleFailures(source, target listing, deletes []object.Ref) []obj
 	var refs []object.Ref
 	for r := range p.ledger.unsynced {
 		_, there := source.refs[r]
-		if !there && !r.IsListing() && r != p.poison && !source.unknown(r) && !target.unknown(r) && !slices.Contains(deletes, r) {
+		if !there && !r.IsListing() && r != p.poison && !source.isUnknown(r) && !target.isUnknown(r) && !slices.Contains(deletes, r) {
 			refs = append(refs, r)
 		}
 	}
@@ -321,7 +321,7 @@ func (p *pass) staleFailures(source, target listing, deletes []object.Ref) []obj
 }
 
 // compareWindows goes through the primary's objects behind the cursor.
-func (p *pass) compareWindows(source listing, v view) error {
+func (p *pass) compareWindows(source listing, v readOptions) error {
 	refs := slices.SortedFunc(maps.Keys(source.refs), object.Compare)
 	w := p.progress.Work
 	if w.After != "" {
@@ -338,30 +338,30 @@ func (p *pass) compareWindows(source listing, v view) error {
 	p.progress.Pending = len(refs)
 	total := len(refs)
 	v.bulk = newBulkReader(refs, true, bulkBytes)
-	for window := range windows(p, refs) {
-		observed, err := p.observe(window, v)
+	for window := range eachWindow(p, refs) {
+		observed, err := p.observeObjects(window, v)
 		if err != nil {
 			return err
 		}
 		// What was listed and is gone since is a change of its own.
-		observed = slices.DeleteFunc(observed, func(s seen) bool { return s.err == nil && s.Absent })
-		apply, repair := p.applyDriftRule(p.decide(observed))
+		observed = slices.DeleteFunc(observed, func(s observedObject) bool { return s.err == nil && s.Absent })
+		apply, repair := p.applyDriftRule(p.decideAll(observed))
 		if _, err := p.applyWindow(apply); err != nil && !p.continuesAfter(err) {
 			return err
 		}
 		p.countRepairs(repair)
 		p.windowDone()
 		p.progress.Pending -= len(window)
-		if p.refusal() == nil { // else the next pass begins again with what is refused
+		if p.refusalError() == nil { // else the next pass begins again with what is refused
 			p.updateWork(func(w *Work) { w.After = window[len(window)-1].Path() })
 		}
-		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCompare, Done: total - p.progress.Pending, Total: total})
+		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCompare, Done: total - p.progress.Pending, Total: total})
 		if err := p.commit(p.guard.hard); err != nil {
 			return err
 		}
 	}
-	p.progress.Pending = p.refused.count
-	return p.refusal()
+	p.progress.Pending = p.refusedCreates.count
+	return p.refusalError()
 }
 
 // continuesAfter reports whether a compare goes on behind creates that are refused: other
@@ -374,19 +374,19 @@ func (p *pass) continuesAfter(err error) bool {
 
 // confirmAndRemove asks the primary about each object before it is deleted. One
 // that is there after all is written instead.
-func (p *pass) confirmAndRemove(deletes []object.Ref, v view) error {
+func (p *pass) confirmAndRemove(deletes []object.Ref, v readOptions) error {
 	var confirmed []object.Ref
-	for window := range windows(p, deletes) {
-		observed, err := p.observe(window, v)
+	for window := range eachWindow(p, deletes) {
+		observed, err := p.observeObjects(window, v)
 		if err != nil {
 			return err
 		}
-		gone, err := p.applyWindow(p.decide(observed))
+		gone, err := p.applyWindow(p.decideAll(observed))
 		if err != nil {
 			return err
 		}
 		confirmed = append(confirmed, gone...)
 		p.windowDone()
 	}
-	return p.remove(confirmed)
+	return p.removeObjects(confirmed)
 }

@@ -39,7 +39,7 @@ type flights struct {
 	busy map[string]chan struct{}
 }
 
-func (f *flights) enter(ctx context.Context, key string) (leave func(), err error) {
+func (f *flights) joinFlight(ctx context.Context, key string) (leave func(), err error) {
 	for {
 		f.mu.Lock()
 		ch, taken := f.busy[key]
@@ -73,7 +73,7 @@ var errChanged = errors.New("the object changed on the primary while it was copi
 // Open implements Content.
 func (s *staged) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	key := StageKey{Space: s.space, Checksum: file.Checksum}
-	leave, err := s.flight.enter(ctx, s.space+"/"+file.Checksum)
+	leave, err := s.flight.joinFlight(ctx, s.space+"/"+file.Checksum)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -82,10 +82,10 @@ func (s *staged) Open(ctx context.Context, file object.File) (io.ReadCloser, int
 	if !errors.Is(err, ErrNotStaged) {
 		return content, size, err
 	}
-	err = s.fetch(ctx, key, file)
+	err = s.fetchFile(ctx, key, file)
 	if errors.Is(err, ErrStageFull) {
 		s.full(file, err)
-		return s.stream(ctx, key, file)
+		return s.streamFile(ctx, key, file)
 	}
 	if err != nil {
 		return nil, 0, err
@@ -93,7 +93,7 @@ func (s *staged) Open(ctx context.Context, file object.File) (io.ReadCloser, int
 	content, size, err = s.stage.Open(ctx, key)
 	if errors.Is(err, ErrNotStaged) { // another process needed the room
 		s.full(file, fmt.Errorf("%w: the file was dropped as soon as it was there", ErrStageFull))
-		return s.stream(ctx, key, file)
+		return s.streamFile(ctx, key, file)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("open what was just staged: %w", err)
@@ -101,10 +101,10 @@ func (s *staged) Open(ctx context.Context, file object.File) (io.ReadCloser, int
 	return content, size, nil
 }
 
-// fetch stages one file from the primary. Wrong bytes are asked for once more:
+// fetchFile stages one file from the primary. Wrong bytes are asked for once more:
 // a cut transfer heals, a damaged file doesn't. So is a file that there was no room
 // for: the stage may have made some.
-func (s *staged) fetch(ctx context.Context, key StageKey, file object.File) error {
+func (s *staged) fetchFile(ctx context.Context, key StageKey, file object.File) error {
 	var err error
 	for range 2 {
 		if err = s.fetchOnce(ctx, key, file); err == nil || !errors.Is(err, ErrContentMismatch) && !errors.Is(err, ErrStageFull) {
@@ -114,11 +114,11 @@ func (s *staged) fetch(ctx context.Context, key StageKey, file object.File) erro
 	if errors.Is(err, ErrStageFull) {
 		return err
 	}
-	return s.damaged(file, err)
+	return s.damagedError(file, err)
 }
 
-// damaged says that the primary's file is wrong.
-func (s *staged) damaged(file object.File, err error) error {
+// damagedError says that the primary's file is wrong.
+func (s *staged) damagedError(file object.File, err error) error {
 	return &fault.Error{Op: "copy file " + file.Path + " of", Object: s.obj.Ref, Server: "the primary", Class: fault.Rejected,
 		Hint: "the primary holds damaged content for this file; upload the cookbook version to it again", Err: err}
 }
@@ -126,7 +126,7 @@ func (s *staged) damaged(file object.File, err error) error {
 func (s *staged) fetchOnce(ctx context.Context, key StageKey, file object.File) error {
 	content, size, err := s.source.Open(ctx, s.obj, file)
 	if err != nil {
-		return s.gone(err)
+		return s.goneError(err)
 	}
 	defer content.Close()
 	counted := &counter{r: content}
@@ -134,14 +134,14 @@ func (s *staged) fetchOnce(ctx context.Context, key StageKey, file object.File) 
 	s.bytes.Add(counted.n)
 	// A transfer that broke shows itself as an error of the reader, which the
 	// stage passes on; it is the primary's trouble, not the stage's.
-	if err != nil && counted.err != nil && !canceled(err) {
-		return s.broke(file, counted.err)
+	if err != nil && counted.err != nil && !isCanceled(err) {
+		return s.interruptedError(file, counted.err)
 	}
 	return err
 }
 
-// broke says that a transfer from the primary ended early.
-func (s *staged) broke(file object.File, err error) error {
+// interruptedError says that a transfer from the primary ended early.
+func (s *staged) interruptedError(file object.File, err error) error {
 	return &fault.Error{Op: "copy file " + file.Path + " of", Object: s.obj.Ref, Server: "the primary", Class: fault.Transient,
 		Hint: "the transfer broke; it is tried again by itself", Err: err}
 }

@@ -173,7 +173,7 @@ func TestADeletionThatKillsTheProcessIsSetAside(t *testing.T) {
 	w.fill()
 	w.pass()
 	w.primary.Unset("/roles/web")
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	for range 6 {
 		e := w.engine()
 		c := &replicationtest.Crasher{}
@@ -267,7 +267,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 				// Only a resync looks at the replica, so one is asked for.
 				w.replica.Set(rapid.SampledFrom(paths[:2]).Draw(t, "path"), "drifted")
 				at := w.now().Add(time.Millisecond)
-				w.direct(replication.Directive{Resync: &at})
+				w.direct(replication.DesiredChange{Resync: &at})
 				w.advance(time.Second)
 			},
 			"": func(t *rapid.T) {
@@ -280,7 +280,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 		w.primary.Refuse, w.replica.Refuse = nil, nil
 		for range 4 {
 			many := 1000
-			w.direct(replication.Directive{AllowDeletes: &many})
+			w.direct(replication.DesiredChange{AllowDeletes: &many})
 			w.advance(time.Second)
 			if _, err := w.engine().Pass(context.Background(), replication.PassOptions{}); err != nil {
 				rt.Fatalf("pass with everything healed: %v", err)
@@ -331,7 +331,7 @@ func TestACompareThatDiesLosesAtMostOneWindow(t *testing.T) {
 		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
 	}
 	w.pass()
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	e := w.engine()
 	c := &replicationtest.Crasher{}
 	ctx := c.Wrap(context.Background(), e)

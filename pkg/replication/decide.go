@@ -60,8 +60,8 @@ type Entry struct {
 	Held        bool        // its deletion waits for approval, by itself or with its bag
 }
 
-// failed reports whether the object could not be applied at all.
-func (e Entry) failed() bool { return e.Failure != "" && e.Failure != fault.Degraded }
+// hasFailed reports whether the object could not be applied at all.
+func (e Entry) hasFailed() bool { return e.Failure != "" && e.Failure != fault.Degraded }
 
 // Decision says what to do about an object, and why. A plan is a list of them.
 type Decision struct {
@@ -90,7 +90,7 @@ func Decide(o Observation, e Entry, prune Prune) Decision {
 		return Decision{Action: ActionAdopt, Ref: o.Ref, Reason: "the replica holds it already"}
 	case applied && !read && o.Replica != Missing, read && o.ReplicaPrint == o.Expect:
 		return Decision{Action: ActionSkip, Ref: o.Ref, Reason: "equal"}
-	case e.failed():
+	case e.hasFailed():
 		write.Reason = "could not be applied before"
 	case write.Action == ActionCreate && !e.Replicated:
 		write.Reason = "new on the primary"
@@ -136,12 +136,12 @@ func decideAbsent(o Observation, e Entry, prune Prune) Decision {
 	return d
 }
 
-// note says in a report what the difference is that the action would remove.
-func (d Decision) note(e Entry) string {
+// reportNote says in a report what the difference is that the action would remove.
+func (d Decision) reportNote(e Entry) string {
 	switch {
 	case d.Cause != CausePending || e.Held && d.Action == ActionDelete:
 		return d.Reason
-	case e.failed() && d.Action != ActionDelete:
+	case e.hasFailed() && d.Action != ActionDelete:
 		return "could not be applied: it is an unsynced object"
 	case d.Action == ActionDelete:
 		return d.Reason + ", not deleted yet"
@@ -149,14 +149,14 @@ func (d Decision) note(e Entry) string {
 	return d.Reason + ", not applied yet"
 }
 
-// deletes reports whether the object is deleted, now or once that is approved.
-func (d Decision) deletes() bool { return d.Action == ActionDelete || d.Action == ActionHold }
+// isDeletion reports whether the object is deleted, now or once that is approved.
+func (d Decision) isDeletion() bool { return d.Action == ActionDelete || d.Action == ActionHold }
 
 // sortDecisions puts decisions in the order of application: writes by kind, what
 // others refer to first, then deletions in reverse.
 func sortDecisions(list []Decision) {
 	slices.SortStableFunc(list, func(a, b Decision) int {
-		switch da, db := a.deletes(), b.deletes(); {
+		switch da, db := a.isDeletion(), b.isDeletion(); {
 		case da && db:
 			return object.Compare(b.Ref, a.Ref)
 		case da:
@@ -168,22 +168,22 @@ func sortDecisions(list []Decision) {
 	})
 }
 
-// decided is an observation with what to do about it.
-type decided struct {
-	seen
+// decidedObject is an observation with what to do about it.
+type decidedObject struct {
+	observedObject
 	Decision
 	entry Entry // by which it was decided
 }
 
-// decide decides about what was observed, by what is recorded now.
-func (p *pass) decide(observed []seen) []decided {
-	return p.ledger.decide(observed, p.Pair.prune())
+// decideAll decides about what was observed, by what is recorded now.
+func (p *pass) decideAll(observed []observedObject) []decidedObject {
+	return p.ledger.decideAll(observed, p.Pair.pruneRule())
 }
 
-// difference returns what differs about an object that was read on both sides, and who
+// toDifference returns what differs about an object that was read on both sides, and who
 // made the difference; nil if nothing does or a side could not show it.
-func (d decided) difference() *Difference {
-	if d.unreadable() != nil || d.Cause == "" {
+func (d decidedObject) toDifference() *Difference {
+	if d.readError() != nil || d.Cause == "" {
 		return nil
 	}
 	letter := "M"
@@ -193,5 +193,5 @@ func (d decided) difference() *Difference {
 	case d.Replica == Missing:
 		letter = "A"
 	}
-	return &Difference{Ref: d.Ref, Letter: letter, Cause: d.Cause, Note: d.note(d.entry)}
+	return &Difference{Ref: d.Ref, Letter: letter, Cause: d.Cause, Note: d.reportNote(d.entry)}
 }

@@ -33,7 +33,7 @@ func TestDriftIsOnlyWhatTheRecordVouchesFor(t *testing.T) {
 		if c.class != "" {
 			l.unsynced[web] = Unsynced{Ref: web, Class: c.class}
 		}
-		if d := Decide(c.seen, l.entry(web), PruneReplicated); d.Cause != c.want {
+		if d := Decide(c.seen, l.entryOf(web), PruneReplicated); d.Cause != c.want {
 			t.Errorf("%s: %+v, want %s", name, d, c.want)
 		}
 	}

@@ -22,7 +22,7 @@ func ShownRun(r Run, st PairState, now time.Time) Run {
 	if r.Outcome != OutcomeRunning || !ok || fence > st.Lease.Fence || fence == st.Lease.Fence && st.Lease.HeldAt(now) {
 		return r
 	}
-	r.Outcome, r.Ended, r.Seen = OutcomeDied, latest(r.Started, r.Seen), time.Time{}
+	r.Outcome, r.Ended, r.Seen = OutcomeDied, laterOf(r.Started, r.Seen), time.Time{}
 	return r
 }
 
@@ -33,7 +33,7 @@ func runFence(id string) (fence int64, ok bool) {
 	return fence, err == nil && i > 0
 }
 
-func latest(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}

@@ -27,16 +27,16 @@ func (v *verification) markPending(p *pass) {
 	if marked == 0 {
 		return
 	}
-	p.progress.Dirty = shortened(dirty)
+	p.progress.Dirty = shortenScopes(dirty)
 	p.progress.Pending = max(p.progress.Pending, marked)
 	if p.progress.Status == Synced {
-		p.progress.to(Syncing, p.Now())
+		p.progress.setStatus(Syncing, p.Now())
 	}
 }
 
-// shortened returns refs sorted and each once, with the listing of their kind in
+// shortenScopes returns refs sorted and each once, with the listing of their kind in
 // the place of more objects than a record has room for.
-func shortened(refs []object.Ref) []object.Ref {
+func shortenScopes(refs []object.Ref) []object.Ref {
 	slices.SortFunc(refs, object.Compare)
 	refs = slices.Compact(refs)
 	if len(refs) <= maxDirty {
@@ -54,7 +54,7 @@ func shortened(refs []object.Ref) []object.Ref {
 func (p *pass) resetDirty() {
 	p.progress.Dirty = nil
 	w := p.progress.Work
-	if p.resync != nil || p.todo.deep && w != nil && !p.desired.ResyncObjectsAt.After(w.Started) {
+	if p.resync != nil || p.due.deep && w != nil && !p.desired.ResyncObjectsAt.After(w.Started) {
 		p.progress.ObjectsAt = p.desired.ResyncObjectsAt
 	}
 }

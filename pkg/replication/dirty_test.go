@@ -133,7 +133,7 @@ func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	w.replica.Set("/environments/prod", "edited there")
 	w.primary.Set("/cookbooks/apt/1.0.0", "forced")
 	asked := w.now()
-	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web"), mustRef("/roles/base"), mustRef("/data/users"), mustRef("/cookbooks/apt/1.0.0")}})
+	w.direct(replication.DesiredChange{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web"), mustRef("/roles/base"), mustRef("/data/users"), mustRef("/cookbooks/apt/1.0.0")}})
 	if run := w.passBy(f); run.Mode != "changes" || run.Counts.Created != 1 || run.Counts.Updated != 3 {
 		t.Errorf("%s %+v; want the named objects repaired", run.Mode, run.Counts)
 	}
@@ -159,7 +159,7 @@ func TestOnlyAComparisonOfBothSidesAnswersForNamedObjects(t *testing.T) {
 			w.deaf()
 			w.replica.Set("/roles/web", "edited there")
 			asked := w.now()
-			d := replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}}
+			d := replication.DesiredChange{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}}
 			if resync {
 				d.Resync = &asked
 			}
@@ -187,7 +187,7 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w := newWorld(t)
 	f := w.deaf()
 	w.tuning.Window = 1
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	writes := 0
 	w.primary.Refuse = func(op string, ref object.Ref) error {
 		if op == "get" && ref.Kind == object.Environment { // the last of all
@@ -209,7 +209,7 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w.advance(time.Hour)
 	w.change()
 	w.verify(replication.VerifyOptions{})
-	w.direct(replication.Directive{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}})
+	w.direct(replication.DesiredChange{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}})
 	if run := w.passBy(f); run.Mode != "compare" {
 		t.Fatalf("%+v, want the compare to go on", run)
 	}

@@ -17,20 +17,20 @@ func (e *Engine) readDue(last time.Time) bool {
 	if v := e.Pair.VerifyEvery; v > 0 && v <= every {
 		every += every / 4
 	}
-	return every > 0 && age(last, e.Now()) >= every
+	return every > 0 && ageAt(last, e.Now()) >= every
 }
 
-// drift returns what others changed about an object on the replica, or nil.
-func (d decided) drift() *Difference {
+// toDrift returns what others changed about an object on the replica, or nil.
+func (d decidedObject) toDrift() *Difference {
 	if d.Cause == CausePending {
 		return nil
 	}
-	return d.difference()
+	return d.toDifference()
 }
 
 // leavesDrift reports whether the drift rule leaves an object as others made it.
 // What the primary changed since, or the operator named, is written all the same.
-func (p *pass) leavesDrift(s seen) bool {
+func (p *pass) leavesDrift(s observedObject) bool {
 	asked := PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked()
 	named := slices.ContainsFunc(asked, func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
 	return p.Pair.Drift != DriftRepair && p.ledger.inventory[s.Ref] == s.Fingerprint && !named
@@ -38,14 +38,14 @@ func (p *pass) leavesDrift(s seen) bool {
 
 // applyDriftRule counts what others changed on the replica, in a regular compare. It
 // returns the objects to apply, and those of them that a repair is to put right.
-func (p *pass) applyDriftRule(list []decided) (apply []decided, repair []Difference) {
+func (p *pass) applyDriftRule(list []decidedObject) (apply []decidedObject, repair []Difference) {
 	if p.progress.Work.Drift == nil {
 		return list, nil
 	}
 	var left []Difference
 	for _, d := range list {
-		drift := d.drift()
-		if drift != nil && p.leavesDrift(d.seen) {
+		drift := d.toDrift()
+		if drift != nil && p.leavesDrift(d.observedObject) {
 			left = append(left, *drift)
 			continue
 		}
@@ -83,7 +83,7 @@ func (p *pass) countDrift(list []Difference, msg, outcome string) {
 	}
 	d := *p.progress.Work.Drift
 	for _, x := range list {
-		d.add(x.Cause)
+		d.addCause(x.Cause)
 		if p.run.Counts.Drift++; p.run.Counts.Drift <= namesLogged {
 			p.logDrift(slog.LevelWarn, msg, outcome, x)
 		}
@@ -91,8 +91,8 @@ func (p *pass) countDrift(list []Difference, msg, outcome string) {
 	p.updateWork(func(w *Work) { w.Drift = &d })
 }
 
-// add counts one difference.
-func (d *Drift) add(c Cause) {
+// addCause counts one difference.
+func (d *Drift) addCause(c Cause) {
 	switch c {
 	case CauseChanged:
 		d.Changed++
@@ -103,8 +103,8 @@ func (d *Drift) add(c Cause) {
 	}
 }
 
-// found is how many objects others had changed.
-func (d Drift) found() int { return d.Changed + d.Missing + d.Extra }
+// totalFound is how many objects others had changed.
+func (d Drift) totalFound() int { return d.Changed + d.Missing + d.Extra }
 
 func (p *pass) logDrift(level slog.Level, msg, outcome string, d Difference) {
 	p.Log.Log(context.Background(), level, msg, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(d.Ref.Kind), "object", d.Ref.Path(),
@@ -143,7 +143,7 @@ func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 		return
 	}
 	g.LastCheck, g.Drift = w.Started, nil
-	if d := w.Drift; d != nil && d.found() > 0 {
+	if d := w.Drift; d != nil && d.totalFound() > 0 {
 		found := *d
 		found.At, found.Run = w.Started, p.run.ID
 		g.Drift = &found

@@ -77,7 +77,7 @@ func TestAResyncPutsDriftRightWhateverTheRule(t *testing.T) {
 	w := restored(t)
 	w.advance(-time.Hour)
 	now := w.now()
-	w.direct(replication.Directive{Resync: &now})
+	w.direct(replication.DesiredChange{Resync: &now})
 	w.advance(time.Second)
 	w.pass()
 	w.replica.Unset("/roles/deleted")

@@ -15,12 +15,12 @@ func (d Desired) RequestedAt() time.Time {
 func (p Pair) WorkRecorded(st PairState, now time.Time) bool {
 	g := st.Progress
 	switch {
-	case g.LastCompare.IsZero() || g.Selected != p.selected() || st.resyncAsked(now): // a full compare
+	case g.LastCompare.IsZero() || g.Selected != p.selectionMark() || st.resyncAsked(now): // a full compare
 		return true
 	case g.Work != nil || len(g.Dirty) > 0 || len(st.ObjectsAsked()) > 0:
 		return true
 	case g.Unsynced > 0 && g.retryDue(now), (g.Unsynced > 0 || g.Hold != nil) && st.retryAsked():
 		return true
 	}
-	return released(st, now)
+	return holdAnswered(st, now)
 }

@@ -28,13 +28,13 @@ type Engine struct {
 	// to be dead; nil knows nothing. The lease of a dead process is taken over at once.
 	OwnerDied func(owner string) bool
 	// Observe is told of progress, for a person who watches. It must be quick.
-	Observe func(Event)
+	Observe func(ProgressEvent)
 	// Tuning is for tests and experts.
 	Tuning Tuning
 }
 
-// Event is a sign of progress.
-type Event struct {
+// ProgressEvent is a sign of progress.
+type ProgressEvent struct {
 	Pair  PairID
 	Phase Phase
 	Done  int
@@ -53,9 +53,9 @@ type Tuning struct {
 	WindowBytes int           // bytes of bodies held in a window: 16 MiB
 	Backlog     int           // dirty objects beyond which a full compare is cheaper: 1,000
 	Margin      time.Duration // stop before the deadline: 5 s
-	// NoteEvery is how long the record of a poll that found nothing stands for
+	// RecordPollsEvery is how long the record of a poll that found nothing stands for
 	// those after it, where each write costs money; 0 records every poll.
-	NoteEvery time.Duration
+	RecordPollsEvery time.Duration
 }
 
 func (t Tuning) withDefaults() Tuning {
@@ -117,9 +117,9 @@ const (
 	TriggerPush     Trigger = "push"
 )
 
-// The triggers that don't keep to the waiting time after failures: a directive that a
-// process was waiting for, such as of sync-start or resync, a command that runs the pass
-// itself, and a server that answers again.
+// The triggers that don't keep to the waiting time after failures: a change of the
+// desired state that a process was waiting for, such as of sync-start or resync, a
+// command that runs the pass itself, and a server that answers again.
 const (
 	TriggerOperator Trigger = "operator"
 	TriggerManual   Trigger = "manual"
@@ -161,7 +161,7 @@ func isAutomatic(trigger Trigger) bool {
 // says what was done all the same. A pass that finds nothing to do costs one
 // request to the primary, one state read and one state write.
 func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
-	return e.start(ctx, o, nil, func(st PairState, run Run) (Run, error) {
+	return e.startRun(ctx, o, nil, func(st PairState, run Run) (Run, error) {
 		todo, err := e.lookForWork(ctx, st, o)
 		run.Changes(todo)
 		switch {
@@ -170,24 +170,24 @@ func (e *Engine) Pass(ctx context.Context, o PassOptions) (Run, error) {
 		case todo.held:
 			run.Outcome, run.Ended = OutcomeHeld, e.Now()
 			return run, nil
-		case !todo.pending():
+		case !todo.hasWork():
 			return e.emptyPoll(ctx, st, run, todo)
 		}
-		return e.work(ctx, st, run, todo, o)
+		return e.runPass(ctx, st, run, todo, o)
 	})
 }
 
 // Fail records that a pass couldn't even begin, since a key can't be read, say.
 // Only Pair, State, Log and Now are needed. It returns what Pass would.
 func (e *Engine) Fail(ctx context.Context, o PassOptions, cause error) (Run, error) {
-	return e.start(ctx, o, cause, func(st PairState, run Run) (Run, error) {
+	return e.startRun(ctx, o, cause, func(st PairState, run Run) (Run, error) {
 		return e.pollFailed(ctx, st, run, cause)
 	})
 }
 
-// start reads the record of the pair and goes on, unless nothing may be done now. Cause
+// startRun reads the record of the pair and goes on, unless nothing may be done now. Cause
 // is why nothing can be done, if that is known before.
-func (e *Engine) start(ctx context.Context, o PassOptions, cause error, goOn func(PairState, Run) (Run, error)) (Run, error) {
+func (e *Engine) startRun(ctx context.Context, o PassOptions, cause error, goOn func(PairState, Run) (Run, error)) (Run, error) {
 	e.setDefaults()
 	run := Run{Pair: e.Pair.ID, Trigger: o.Trigger, Started: e.Now()}
 	st, err := e.State.Pair(ctx, e.Pair.ID)
@@ -215,7 +215,7 @@ func (e *Engine) setDefaults() {
 		e.Log = slog.New(slog.DiscardHandler)
 	}
 	if e.Observe == nil {
-		e.Observe = func(Event) {}
+		e.Observe = func(ProgressEvent) {}
 	}
 }
 
@@ -230,24 +230,24 @@ func (e *Engine) skipReason(st PairState, trigger Trigger, now time.Time) Outcom
 	return ""
 }
 
-// released reports whether the operator answered the hold of a pair.
-func released(st PairState, now time.Time) bool {
+// holdAnswered reports whether the operator answered the hold of a pair.
+func holdAnswered(st PairState, now time.Time) bool {
 	h, d := st.Progress.Hold, st.Desired
-	return h != nil && h.Primary == "" && answers(d.AllowedAt, h.At, now) &&
+	return h != nil && h.Primary == "" && isAfterHold(d.AllowedAt, h.At, now) &&
 		(h.At.Before(d.AllowedAt) || !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed))
 }
 
-// answers reports whether the operator's word came after a hold. The hold may be of a
+// isAfterHold reports whether the operator's word came after a hold. The hold may be of a
 // clock that was ahead: then the word counts for as long as an approval does.
-func answers(word, hold, now time.Time) bool {
-	return word.After(hold) || ahead(hold, now) && age(word, now) < time.Hour
+func isAfterHold(word, hold, now time.Time) bool {
+	return word.After(hold) || isAhead(hold, now) && ageAt(word, now) < time.Hour
 }
 
-// allowance is how many deletions the operator approved for the coming pass. An
+// allowedDeletions is how many deletions the operator approved for the coming pass. An
 // approval is good for one pass, for an hour, and for the primary that was accepted.
-func allowance(st PairState, now time.Time) int {
+func allowedDeletions(st PairState, now time.Time) int {
 	d := st.Desired
-	if !d.AllowedAt.Before(d.PrimaryAcceptedAt) && !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed) && age(d.AllowedAt, now) < time.Hour {
+	if !d.AllowedAt.Before(d.PrimaryAcceptedAt) && !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed) && ageAt(d.AllowedAt, now) < time.Hour {
 		return d.AllowDeletes
 	}
 	return 0
@@ -263,29 +263,29 @@ func (e *Engine) nextPollDelay(p Progress) time.Duration {
 
 // emptyPoll records that there was nothing to do. Losing the race against
 // another process is no harm: that one records more.
-func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo todo) (Run, error) {
+func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo dueWork) (Run, error) {
 	now := e.Now()
 	run.Ended = now
 	p := st.Progress
-	run.complete(p)
+	run.setOutcome(p)
 	if todo.replica != "" {
 		p.sawReplica(todo.replica, now)
 	} else if todo.noop || e.recordIsFresh(p, todo.next, now) {
 		return run, nil
 	}
-	p.succeeded(now, e.nextPollDelay(p))
+	p.recordSuccess(now, e.nextPollDelay(p))
 	if todo.next != nil {
 		p.Position = todo.next
 	}
-	err := e.State.Note(ctx, e.Pair.ID, st.Lease.Fence, now, p)
+	err := e.State.SaveProgress(ctx, e.Pair.ID, st.Lease.Fence, now, p)
 	if err != nil && !errors.Is(err, ErrFenced) {
 		return e.failedRun(run, fmt.Errorf("record the poll: %w", err))
 	}
 	return run, nil
 }
 
-// complete records that a pass did all it could, and what it left.
-func (r *Run) complete(p Progress) {
+// setOutcome records that a pass did all it could, and what it left.
+func (r *Run) setOutcome(p Progress) {
 	r.Outcome, r.Left = OutcomeDone, p.Unsynced
 	switch {
 	case p.Hold != nil:
@@ -298,20 +298,20 @@ func (r *Run) complete(p Progress) {
 // recordIsFresh reports whether the record says of this poll all that matters.
 func (e *Engine) recordIsFresh(p Progress, next *Position, now time.Time) bool {
 	moved := next != nil && (p.Position == nil || next.Seq != p.Position.Seq || next.Snapshot != p.Position.Snapshot)
-	return (p.Status == Synced || p.Status == Held) && p.LastError == nil && !moved && age(p.LastSuccess, now) < e.Tuning.NoteEvery
+	return (p.Status == Synced || p.Status == Held) && p.LastError == nil && !moved && ageAt(p.LastSuccess, now) < e.Tuning.RecordPollsEvery
 }
 
 // pollFailed records a poll that could not find out whether there is work.
 func (e *Engine) pollFailed(ctx context.Context, st PairState, run Run, err error) (Run, error) {
-	if canceled(err) && ctx.Err() != nil {
+	if isCanceled(err) && ctx.Err() != nil {
 		run.Outcome, run.Ended = OutcomePartial, e.Now()
 		return run, err
 	}
 	p := st.Progress
-	p.failed(e.Now(), e.Pair.Interval, err)
+	p.recordFailure(e.Now(), e.Pair.Interval, err)
 	noteCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if noteErr := e.State.Note(noteCtx, e.Pair.ID, st.Lease.Fence, e.Now(), p); noteErr != nil && !errors.Is(noteErr, ErrFenced) {
+	if noteErr := e.State.SaveProgress(noteCtx, e.Pair.ID, st.Lease.Fence, e.Now(), p); noteErr != nil && !errors.Is(noteErr, ErrFenced) {
 		err = errors.Join(err, fmt.Errorf("record the failure: %w", noteErr))
 	}
 	e.logFailure("poll failed", run, err)
@@ -330,7 +330,7 @@ func (e *Engine) busyRun(run Run, err error) (Run, error) {
 
 func (e *Engine) failedRun(run Run, err error) (Run, error) {
 	run.Outcome, run.Ended = OutcomeFailed, e.Now()
-	run.Error = failure(e.Now(), err)
+	run.Error = newFailure(e.Now(), err)
 	return run, err
 }
 
@@ -338,6 +338,6 @@ func (e *Engine) logFailure(msg string, run Run, err error) {
 	e.Log.Error(msg, "pair", e.Pair.ID.String(), "run", run.ID, "class", string(fault.ClassOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
 }
 
-func failure(at time.Time, err error) *Failure {
+func newFailure(at time.Time, err error) *Failure {
 	return &Failure{At: at, Class: fault.ClassOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
 }

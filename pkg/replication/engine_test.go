@@ -55,7 +55,7 @@ func (downFeed) Read(context.Context, int64) (replication.Rows, error) {
 // recorded at once.
 func TestARecordStandsForThePollsAfterIt(t *testing.T) {
 	w := newWorld(t)
-	w.tuning.NoteEvery = 4 * time.Minute
+	w.tuning.RecordPollsEvery = 4 * time.Minute
 	w.pair.Kinds = []object.Kind{object.Role}
 	w.fill()
 	w.pass()
@@ -176,7 +176,7 @@ func TestPruneDecidesWhatACompareDeletes(t *testing.T) {
 			w.pass()
 			w.replica.Set("/roles/own", "of the replica")
 			w.primary.Unset("/roles/web")
-			w.direct(replication.Directive{Resync: new(w.now())})
+			w.direct(replication.DesiredChange{Resync: new(w.now())})
 			w.pass()
 			_, old := w.replica.Snapshot()["/roles/web"]
 			_, own := w.replica.Snapshot()["/roles/own"]
@@ -213,7 +213,7 @@ func TestAResyncRepairsTheReplica(t *testing.T) {
 	if w.replica.Snapshot()["/roles/base"] != "" {
 		t.Fatal("an empty poll looked at the replica")
 	}
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	run := w.pass()
 	w.wantEqual()
 	if run.Counts.Created != 1 || run.Counts.Updated != 1 {
@@ -230,13 +230,13 @@ func TestAResyncAskedForDuringACompareIsDoneAfterIt(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	asked := false
 	w.replica.Refuse = func(op string, _ object.Ref) error {
 		if op == "get" && !asked {
 			asked = true
 			w.advance(time.Second)
-			w.direct(replication.Directive{Resync: new(w.now())})
+			w.direct(replication.DesiredChange{Resync: new(w.now())})
 			w.advance(time.Second)
 		}
 		return nil

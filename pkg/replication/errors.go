@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-func canceled(err error) bool {
+func isCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 

@@ -75,7 +75,7 @@ func TestTheOperatorCanAskForARetryAtOnce(t *testing.T) {
 	}
 	w.pass()
 	w.replica.Refuse = nil
-	w.direct(replication.Directive{Retry: new(w.now())})
+	w.direct(replication.DesiredChange{Retry: new(w.now())})
 	w.pass()
 	w.wantEqual()
 	w.primary.Calls = 0
@@ -96,7 +96,7 @@ func TestTheOperatorCanNameWhatToRetry(t *testing.T) {
 	}
 	w.pass()
 	w.replica.Refuse = nil
-	w.direct(replication.Directive{Retry: new(w.now()), RetryOnly: []object.Ref{mustRef("/roles/web")}})
+	w.direct(replication.DesiredChange{Retry: new(w.now()), RetryOnly: []object.Ref{mustRef("/roles/web")}})
 	w.pass()
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/base" || u[0].Attempts != 1 {
 		t.Errorf("unsynced %+v, want the role that was not named", u)
@@ -145,7 +145,7 @@ func TestAPrimaryThatIsNotTheChefServerEmptiesNothing(t *testing.T) {
 			w.pass()
 			before := w.replica.Snapshot()
 			w.primary.Unset("/roles/web")
-			w.direct(replication.Directive{Resync: new(w.now())})
+			w.direct(replication.DesiredChange{Resync: new(w.now())})
 			w.primary.Refuse = func(got string, _ object.Ref) error {
 				if got == op || op == "get" && got == "list" {
 					return refused(fault.Foreign)
@@ -243,7 +243,7 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 		return nil
 	}
 	w.primary.Unset("/roles/web")
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	run := w.pass()
 	if run.Left != 1 || run.Counts.Deleted != 1 || w.replica.Snapshot()["/data/secret/x"] == "" {
 		t.Fatalf("run %+v: want the role deleted and the unreadable bag kept", run)
@@ -278,13 +278,13 @@ func TestAMassDeletionIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 		t.Fatalf("%d writes, want the new role alone", w.replica.Writes)
 	}
 	few := 20
-	w.direct(replication.Directive{AllowDeletes: &few})
+	w.direct(replication.DesiredChange{AllowDeletes: &few})
 	w.advance(time.Second)
 	w.engine().Pass(context.Background(), replication.PassOptions{})
 	w.wantStatus(replication.Held)
 	enough := w.record().Progress.Hold.Deletes
 	w.advance(time.Second)
-	w.direct(replication.Directive{AllowDeletes: &enough})
+	w.direct(replication.DesiredChange{AllowDeletes: &enough})
 	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
@@ -410,7 +410,7 @@ func TestAWriteWithoutAnAnswerIsNotRepeatedBlindly(t *testing.T) {
 	w.pass()
 	w.replica.Lose = nil
 	writes := w.replica.Writes
-	w.direct(replication.Directive{Retry: new(w.now())})
+	w.direct(replication.DesiredChange{Retry: new(w.now())})
 	w.pass()
 	w.wantStatus(replication.Synced)
 	if w.replica.Writes != writes {
@@ -430,7 +430,7 @@ func TestAResyncThatCouldNotLookAtAnObjectLooksLater(t *testing.T) {
 		}
 		return nil
 	}
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	w.pass()
 	w.primary.Refuse = nil
 	w.advance(time.Hour)
@@ -452,7 +452,7 @@ func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
 		}
 		return nil
 	}
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	run := w.pass()
 	if run.Left != 1 || run.Counts.Updated != 1 {
 		t.Errorf("run %+v; want the environment updated although roles can't be listed", run)

@@ -49,7 +49,7 @@ func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]
 		need[f.Checksum] = nil
 	}
 	var mu sync.Mutex
-	err := p.each(len(refs), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+	err := p.forEach(len(refs), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 		obj, err := p.Target.Get(ctx, refs[i])
 		if fault.IsAbsent(err) {
 			return nil
@@ -78,7 +78,7 @@ func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]
 func (v *verification) repairFiles(p *pass) error {
 	var refused []int // indexes of the files that the server believes to have
 	for i := range v.files.damaged {
-		if err := p.guard.stopped(); err != nil {
+		if err := p.guard.stopError(); err != nil {
 			return err
 		}
 		taken, err := v.uploadAgain(p, &v.files.damaged[i])
@@ -90,10 +90,10 @@ func (v *verification) repairFiles(p *pass) error {
 		}
 	}
 	for _, group := range v.groupBySharedFiles(refused) {
-		if err := p.guard.stopped(); err != nil {
+		if err := p.guard.stopError(); err != nil {
 			return err
 		}
-		if err := v.recreate(p, group); err != nil {
+		if err := v.recreateVersions(p, group); err != nil {
 			return err
 		}
 	}
@@ -191,11 +191,11 @@ func (v *verification) groupBySharedFiles(files []int) (groups []recreation) {
 // in the record until they are there again.
 const mostRecreated = 1000
 
-// recreate deletes versions one after the other, and creates them again one after
+// recreateVersions deletes versions one after the other, and creates them again one after
 // the other. Everything is read and staged before the first is deleted. They are
 // recorded as possibly written: a process that dies leaves them to the next pass.
-func (v *verification) recreate(p *pass, g recreation) error {
-	objs, why, err := v.prepare(p, g)
+func (v *verification) recreateVersions(p *pass, g recreation) error {
+	objs, why, err := v.prepareVersions(p, g)
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (v *verification) recreate(p *pass, g recreation) error {
 		if slices.Contains(deleted, obj.Ref) {
 			step.Action = ActionCreate
 		}
-		r, err := p.put(p.guard.hard, seen{Observation: Observation{Ref: obj.Ref}, obj: obj}, step.Action == ActionCreate)
+		r, err := p.putObject(p.guard.hard, observedObject{Observation: Observation{Ref: obj.Ref}, obj: obj}, step.Action == ActionCreate)
 		if err != nil {
 			return err
 		}
@@ -236,9 +236,9 @@ func (v *verification) recreate(p *pass, g recreation) error {
 	return p.commit(p.guard.hard)
 }
 
-// prepare reads the versions on the primary and stages all their files. It says why
+// prepareVersions reads the versions on the primary and stages all their files. It says why
 // they can't be created again, if so: nothing is deleted then.
-func (v *verification) prepare(p *pass, g recreation) (objs []object.Object, why string, err error) {
+func (v *verification) prepareVersions(p *pass, g recreation) (objs []object.Object, why string, err error) {
 	if len(g.refs) > mostRecreated {
 		return nil, fmt.Sprintf("%d versions would have to be deleted and created again at once; delete some of them on the replica", len(g.refs)), nil
 	}
@@ -272,7 +272,7 @@ func (v *verification) prepare(p *pass, g recreation) (objs []object.Object, why
 // stageFile makes sure that the stage has a file. One that it has no room for could
 // be out of reach once the versions are deleted.
 func (p *pass) stageFile(obj object.Object, f object.File) error {
-	if err := p.guard.stopped(); err != nil {
+	if err := p.guard.stopError(); err != nil {
 		return err
 	}
 	var full error
@@ -318,7 +318,7 @@ func (v *verification) dropRepaired(p *pass) error {
 		case problem != "":
 			f.why = "it is still damaged after it was uploaded again"
 		default:
-			v.report.Repaired = append(v.report.Repaired, f.difference())
+			v.report.Repaired = append(v.report.Repaired, f.toDifference())
 			v.files.fixed++
 			continue
 		}
@@ -331,11 +331,11 @@ func (v *verification) dropRepaired(p *pass) error {
 // listDamaged adds the damaged files to the differences of the report.
 func (v *verification) listDamaged() {
 	for _, f := range v.files.damaged {
-		v.report.Differences = append(v.report.Differences, f.difference())
+		v.report.Differences = append(v.report.Differences, f.toDifference())
 	}
 }
 
-func (f damagedFile) difference() Difference {
+func (f damagedFile) toDifference() Difference {
 	note := "its file " + f.Path + " " + f.problem
 	if n := len(f.versions) - 1; n == 1 {
 		note += "; 1 other version needs it too"

@@ -48,16 +48,16 @@ func (p Progress) FilesDue(every time.Duration, now time.Time) bool {
 	if every <= 0 || p.LastCompare.IsZero() {
 		return false
 	}
-	if c := p.Checking; c != nil && age(c.FailedAt, now) < min(every, verifyRetry) {
+	if c := p.Checking; c != nil && ageAt(c.FailedAt, now) < min(every, verifyRetry) {
 		return false
 	}
 	switch f := p.Files; {
 	case f == nil:
 		return true
 	case f.After == "":
-		return age(f.Started, now) >= every
+		return ageAt(f.Started, now) >= every
 	default:
-		return age(f.At, now) >= every/filePortions
+		return ageAt(f.At, now) >= every/filePortions
 	}
 }
 
@@ -113,7 +113,7 @@ func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) erro
 	v.files.seen = map[string]struct{}{}
 	done := 0
 	for window := range slices.Chunk(refs, fileWindow) {
-		err := p.each(len(window), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error {
+		err := p.forEach(len(window), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 			return v.readFilesOf(ctx, p, window[i], share)
 		})
 		if err != nil {
@@ -121,7 +121,7 @@ func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) erro
 		}
 		v.files.after = window[len(window)-1].Path()
 		done += len(window)
-		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCheckFiles, Done: done, Total: len(refs)})
+		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCheckFiles, Done: done, Total: len(refs)})
 	}
 	return nil
 }
@@ -133,20 +133,20 @@ func (v *verification) readFilesOf(ctx context.Context, p *pass, ref object.Ref,
 		return nil // a difference of the object, not of its files
 	}
 	if err != nil {
-		return p.unreadable(ctx, ref, err)
+		return p.setUnreadable(ctx, ref, err)
 	}
 	for _, f := range obj.Files {
-		if err := p.guard.stopped(); err != nil {
+		if err := p.guard.stopError(); err != nil {
 			return err
 		}
-		if !v.files.take(f.Checksum, share) {
+		if !v.files.takeFile(f.Checksum, share) {
 			continue
 		}
 		problem, err := p.checkFile(ctx, obj, f)
 		if err != nil {
-			return p.unreadable(ctx, ref, err)
+			return p.setUnreadable(ctx, ref, err)
 		}
-		v.files.found(damagedFile{File: f, ref: ref, problem: problem, versions: []object.Ref{ref}})
+		v.files.addDamaged(damagedFile{File: f, ref: ref, problem: problem, versions: []object.Ref{ref}})
 	}
 	v.files.mu.Lock()
 	defer v.files.mu.Unlock()
@@ -154,8 +154,8 @@ func (v *verification) readFilesOf(ctx context.Context, p *pass, ref object.Ref,
 	return nil
 }
 
-// unreadable sets aside an object that can't be read, or ends the verification.
-func (p *pass) unreadable(ctx context.Context, ref object.Ref, err error) error {
+// setUnreadable sets aside an object that can't be read, or ends the verification.
+func (p *pass) setUnreadable(ctx context.Context, ref object.Ref, err error) error {
 	objErr, fatal := p.classifyError(ctx, p.Target, "replica", err)
 	if fatal != nil {
 		return fatal
@@ -166,9 +166,9 @@ func (p *pass) unreadable(ctx context.Context, ref object.Ref, err error) error 
 	return nil
 }
 
-// take reports whether content is to be checked now: once, and only if it belongs to
+// takeFile reports whether content is to be checked now: once, and only if it belongs to
 // the sample.
-func (s *fileScan) take(checksum string, share float64) bool {
+func (s *fileScan) takeFile(checksum string, share float64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.seen[checksum]; known {
@@ -182,8 +182,8 @@ func (s *fileScan) take(checksum string, share float64) bool {
 	return true
 }
 
-// found adds a file that is damaged.
-func (s *fileScan) found(f damagedFile) {
+// addDamaged adds a file that is damaged.
+func (s *fileScan) addDamaged(f damagedFile) {
 	if f.problem == "" {
 		return
 	}

@@ -133,7 +133,7 @@ func TestFilesOfAStoppedPairAreNotRepaired(t *testing.T) {
 	w.replica.Trusting = true
 	damaged(w)
 	stop := true
-	w.direct(replication.Directive{Stop: &stop})
+	w.direct(replication.DesiredChange{Stop: &stop})
 	if r := w.verify(withFiles(true)); r.Outcome != replication.OutcomeStopped || w.replica.Writes != 0 || len(r.Drift()) != 2 {
 		t.Errorf("%+v, %d writes", r, w.replica.Writes)
 	}

@@ -132,7 +132,7 @@ func (h *history) deleteMany(t *rapid.T) {
 func (h *history) wish(t *rapid.T) {
 	many, one, stop, start := 1000, 1, true, false
 	at := h.now().Add(time.Millisecond)
-	wishes := map[string]replication.Directive{
+	wishes := map[string]replication.DesiredChange{
 		"resync": {Resync: &at}, "retry": {Retry: &at}, "retry one": {Retry: &at, RetryOnly: []object.Ref{mustRef("/roles/a"), mustRef("/data/x")}},
 		"allow many": {AllowDeletes: &many}, "allow one": {AllowDeletes: &one}, "stop": {Stop: &stop}, "start": {Stop: &start},
 	}

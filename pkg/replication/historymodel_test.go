@@ -402,11 +402,11 @@ func (h *history) rest(t *rapid.T, between time.Duration) {
 	h.heal()
 	start, many := false, 1000
 	if h.keptAll { // what prune = "none" kept is left to compares by another rule
-		h.direct(replication.Directive{Resync: new(h.now())})
+		h.direct(replication.DesiredChange{Resync: new(h.now())})
 	}
 	for round := 0; ; round++ {
 		h.advance(between)
-		h.direct(replication.Directive{Stop: &start, AllowDeletes: &many, Retry: new(h.now())})
+		h.direct(replication.DesiredChange{Stop: &start, AllowDeletes: &many, Retry: new(h.now())})
 		h.advance(time.Second)
 		writes := h.replica.Writes
 		h.before(t)
@@ -416,7 +416,7 @@ func (h *history) rest(t *rapid.T, between time.Duration) {
 		h.ran(t, true)
 		want := h.differences()
 		h.advance(time.Second)
-		h.direct(replication.Directive{AllowDeletes: &many})
+		h.direct(replication.DesiredChange{AllowDeletes: &many})
 		h.advance(time.Second)
 		h.before(t)
 		r, err := h.engine().Verify(context.Background(), replication.VerifyOptions{Trigger: "test", Repair: true})

@@ -27,11 +27,11 @@ type removal struct {
 	onPrimary func(bag object.Ref) bool
 }
 
-// brake returns what may be deleted. If that is too much, all that doesn't wait for
+// checkBrake returns what may be deleted. If that is too much, all that doesn't wait for
 // approval yet is recorded as held, so that it isn't lost when the position moves,
 // and nothing is deleted. What is held stays so until it is approved or the
 // primary has it again: it doesn't trickle out as time passes.
-func (p *pass) brake(d removal) ([]object.Ref, error) {
+func (p *pass) checkBrake(d removal) ([]object.Ref, error) {
 	d.refs = p.withItems(d.refs)
 	p.splitHeldBags(d)
 	fresh := d.refs
@@ -46,8 +46,8 @@ func (p *pass) brake(d removal) ([]object.Ref, error) {
 	for _, r := range fresh {
 		deletes[r.Kind]++
 	}
-	deleted, most := p.progress.Deletions.at(p.Now()).deleted()
-	p.objectsBefore = p.objects(d)
+	deleted, most := p.progress.Deletions.countingAt(p.Now()).totals()
+	p.objectsBefore = p.countObjects(d)
 	p.creates = d.creates
 	b := Brake{Objects: p.objectsBefore, Creates: countByKind(d.creates), Deletes: deletes, Deleted: deleted, Most: most,
 		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete}
@@ -56,7 +56,7 @@ func (p *pass) brake(d removal) ([]object.Ref, error) {
 			return nil, err
 		}
 	}
-	b.Allowance = allowance(PairState{Desired: p.desired, Progress: p.before}, p.Now())
+	b.Allowance = allowedDeletions(PairState{Desired: p.desired, Progress: p.before}, p.Now())
 	p.allowed = b.Allowance > 0
 	reason := b.Check()
 	if reason == "" {
@@ -106,10 +106,10 @@ func (p *pass) withItems(refs []object.Ref) []object.Ref {
 	return slices.SortedFunc(maps.Keys(set), object.Compare)
 }
 
-// objects counts what the pair has on the replica, by kind. An object whose last
+// countObjects counts what the pair has on the replica, by kind. An object whose last
 // write or deletion failed with unknown result, and that this pass doesn't delete,
 // may be gone: it isn't counted, or the last object there is would not look like it.
-func (p *pass) objects(d removal) map[object.Kind]int {
+func (p *pass) countObjects(d removal) map[object.Kind]int {
 	n, counted := map[object.Kind]int{}, map[object.Ref]bool{}
 	add := func(r object.Ref) {
 		if !counted[r] {
@@ -138,7 +138,7 @@ func (p *pass) splitHeldBags(d removal) {
 	for _, r := range d.refs {
 		bag := r.Bag()
 		if u := p.ledger.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == fault.DeletionHeld && d.onPrimary(bag) {
-			p.hold(r, 0)
+			p.holdDeletion(r, 0)
 		}
 	}
 	back := map[object.Ref]bool{}
@@ -164,7 +164,7 @@ func (p *pass) holdDeletions(refs []object.Ref, reason string) {
 			with[item] = struct{}{}
 			p.ledger.dropHeld(item)
 		}
-		p.hold(r, len(with))
+		p.holdDeletion(r, len(with))
 	}
 	now := p.Now()
 	h := Hold{At: now, Reason: reason, Prune: p.pruning}
@@ -181,9 +181,9 @@ func (p *pass) holdDeletions(refs []object.Ref, reason string) {
 	}
 }
 
-// hold records that the deletion of an object, with so many items, waits for
+// holdDeletion records that the deletion of an object, with so many items, waits for
 // approval.
-func (p *pass) hold(ref object.Ref, items int) {
+func (p *pass) holdDeletion(ref object.Ref, items int) {
 	p.ledger.setHeld(ref, items, p.Now())
 	p.run.Counts.Held++
 }
@@ -199,7 +199,7 @@ func (p *pass) updateHold() {
 		return
 	}
 	n, records, sample := 0, 0, []object.Ref(nil)
-	for _, u := range p.ledger.records() {
+	for _, u := range p.ledger.failureRecords() {
 		if u.Class == fault.DeletionHeld {
 			records++
 			n += 1 + u.Items
@@ -227,34 +227,34 @@ func (p *pass) checkPrimary(deletes []object.Ref) error {
 		return err
 	}
 	p.progress.IdentityAt = p.Now()
-	before := p.progress.identity()
+	before := p.progress.primaryIdentity()
 	if !anotherOrganization(before, id) {
 		return nil
 	}
 	return &holdError{&Hold{At: p.Now(), Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
-		Reason: fmt.Sprintf("the primary's organization is another one than before (%s, now %s)", guid(before), guid(id))}}
+		Reason: fmt.Sprintf("the primary's organization is another one than before (%s, now %s)", orgGUID(before), orgGUID(id))}}
 }
 
 // anotherOrganization reports whether two identities certainly name different
 // organizations. Servers that show no GUID, and URLs that changed, leave it open.
 func anotherOrganization(before, now string) bool {
-	return guid(before) != "" && guid(now) != "" && guid(before) != guid(now)
+	return orgGUID(before) != "" && orgGUID(now) != "" && orgGUID(before) != orgGUID(now)
 }
 
-// guid is the GUID of an organization in an identity, or "".
-func guid(identity string) string {
+// orgGUID is the GUID of an organization in an identity, or "".
+func orgGUID(identity string) string {
 	_, id, _ := strings.Cut(identity, "#")
 	return id
 }
 
 // otherPrimary decides what a pair does that is held because the primary is another
 // organization: nothing, until that is accepted or the one before is back.
-func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *todo) error {
+func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *dueWork) error {
 	h := st.Progress.Hold
 	if h.Primary == "" {
 		return nil
 	}
-	if answers(st.Desired.PrimaryAcceptedAt, h.At, e.Now()) {
+	if isAfterHold(st.Desired.PrimaryAcceptedAt, h.At, e.Now()) {
 		t.full, t.deep, t.accepted, t.reason = true, true, true, "a new primary was accepted"
 		return nil
 	}
@@ -262,7 +262,7 @@ func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *todo) error 
 	if err != nil {
 		return err
 	}
-	t.held = anotherOrganization(st.Progress.identity(), id)
+	t.held = anotherOrganization(st.Progress.primaryIdentity(), id)
 	return nil
 }
 
@@ -274,7 +274,7 @@ func (p *pass) resumeAfterHold() {
 		return
 	}
 	p.progress.Hold = nil
-	if p.todo.accepted { // what was known of the other one means nothing
+	if p.due.accepted { // what was known of the other one means nothing
 		p.progress.Position, p.progress.Work = nil, nil
 	}
 }
@@ -284,7 +284,7 @@ func (h Hold) Summary() string {
 	if h.Primary != "" {
 		return h.Reason + "; nothing is replicated until that is accepted or it is the one before again"
 	}
-	return plural(h.Deletes, "deletion waits", "deletions wait") + " for approval: " + h.Reason
+	return countNoun(h.Deletes, "deletion waits", "deletions wait") + " for approval: " + h.Reason
 }
 
 // Hint says what to try.

@@ -45,7 +45,7 @@ func (w *world) run() replication.Run {
 }
 
 func (w *world) allow(n int) {
-	w.direct(replication.Directive{AllowDeletes: &n})
+	w.direct(replication.DesiredChange{AllowDeletes: &n})
 	w.advance(time.Second)
 }
 

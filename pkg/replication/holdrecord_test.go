@@ -34,7 +34,7 @@ func TestAHoldOfAnOlderVersionIsTakenUp(t *testing.T) {
 	st := w.record()
 	st.Progress.Status = replication.Held
 	st.Progress.Hold = &replication.Hold{At: w.now(), Reason: "200 of 511 objects would be deleted", Deletes: 200}
-	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
+	if err := w.state.SaveProgress(context.Background(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
 		t.Fatal(err)
 	}
 	w.advance(time.Minute)
@@ -47,7 +47,7 @@ func TestAHoldOfAnOlderVersionIsTakenUp(t *testing.T) {
 	w = mass(t)
 	st = w.record()
 	st.Progress.Status, st.Progress.Hold = replication.Held, &replication.Hold{At: w.now(), Reason: "repairing", Deletes: 60}
-	if err := w.state.Note(context.Background(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
+	if err := w.state.SaveProgress(context.Background(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
 		t.Fatal(err)
 	}
 	w.advance(time.Minute)

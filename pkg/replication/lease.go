@@ -32,20 +32,20 @@ type guard struct {
 // noLease is the token of who only reads: nothing is renewed.
 const noLease = 0
 
-// watch starts the guard of a lease that was taken at the given time.
-func (e *Engine) watch(ctx context.Context, fence int64, taken time.Time, o PassOptions) *guard {
+// watchLease starts the guard of a lease that was taken at the given time.
+func (e *Engine) watchLease(ctx context.Context, fence int64, taken time.Time, o PassOptions) *guard {
 	g := &guard{done: make(chan struct{}), now: e.Now}
 	if fence != noLease {
-		g.extend(taken.Add(e.Tuning.LeaseTTL))
+		g.setLeaseEnd(taken.Add(e.Tuning.LeaseTTL))
 	}
 	g.hard, g.kill = context.WithCancelCause(ctx)
 	g.stop, g.cancel = context.WithCancelCause(g.hard)
-	soft, hard := deadlines(o.Deadline, e.Now(), e.Tuning.Margin)
-	go g.run(e, fence, o.Drain, soft, hard)
+	soft, hard := newDeadlines(o.Deadline, e.Now(), e.Tuning.Margin)
+	go g.watch(e, fence, o.Drain, soft, hard)
 	return g
 }
 
-func (g *guard) run(e *Engine, fence int64, drain <-chan struct{}, soft, hard *time.Timer) {
+func (g *guard) watch(e *Engine, fence int64, drain <-chan struct{}, soft, hard *time.Timer) {
 	defer close(g.done)
 	defer soft.Stop()
 	defer hard.Stop()
@@ -67,13 +67,13 @@ func (g *guard) run(e *Engine, fence int64, drain <-chan struct{}, soft, hard *t
 		case <-hard.C:
 			g.kill(errDeadline)
 		case <-renew.C:
-			g.renew(e, fence)
+			g.renewLease(e, fence)
 		}
 	}
 }
 
-// renew extends the lease, and gives up a margin before it ends.
-func (g *guard) renew(e *Engine, fence int64) {
+// renewLease extends the lease, and gives up a margin before it ends.
+func (g *guard) renewLease(e *Engine, fence int64) {
 	ttl := e.Tuning.LeaseTTL
 	now := e.Now()
 	ctx, cancel := context.WithTimeout(g.hard, ttl/8)
@@ -83,7 +83,7 @@ func (g *guard) renew(e *Engine, fence int64) {
 	case errors.Is(err, ErrFenced):
 		g.kill(ErrFenced)
 	case err == nil:
-		g.extend(now.Add(ttl))
+		g.setLeaseEnd(now.Add(ttl))
 		if st.Desired.Stopped {
 			g.cancel(errOperatorStop)
 		}
@@ -92,16 +92,16 @@ func (g *guard) renew(e *Engine, fence int64) {
 	}
 }
 
-// extend says until when the lease lasts. Round drops the reading of the monotonic
+// setLeaseEnd says until when the lease lasts. Round drops the reading of the monotonic
 // clock, which stands still while a machine is suspended: others go by the wall clock.
-func (g *guard) extend(ends time.Time) {
+func (g *guard) setLeaseEnd(ends time.Time) {
 	ends = ends.Round(0)
 	g.ends.Store(&ends)
 }
 
-// deadlines are timers for the soft and the hard end; without a deadline they
+// newDeadlines are timers for the soft and the hard end; without a deadline they
 // never fire.
-func deadlines(deadline, now time.Time, margin time.Duration) (soft, hard *time.Timer) {
+func newDeadlines(deadline, now time.Time, margin time.Duration) (soft, hard *time.Timer) {
 	if deadline.IsZero() {
 		soft, hard = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 		soft.Stop()
@@ -112,9 +112,9 @@ func deadlines(deadline, now time.Time, margin time.Duration) (soft, hard *time.
 	return time.NewTimer(left - margin), time.NewTimer(left - margin/4)
 }
 
-// stopped says why no new work may begin, or nil. A process that was suspended
+// stopError says why no new work may begin, or nil. A process that was suspended
 // until its lease had ended begins nothing more.
-func (g *guard) stopped() error {
+func (g *guard) stopError() error {
 	if ends := g.ends.Load(); ends != nil && !g.now().Before(*ends) {
 		g.kill(ErrFenced)
 	}
@@ -124,14 +124,14 @@ func (g *guard) stopped() error {
 	return nil
 }
 
-// end stops the guard and waits for it.
-func (g *guard) end() {
+// stopAndWait stops the guard and waits for it.
+func (g *guard) stopAndWait() {
 	g.kill(context.Canceled)
 	<-g.done
 }
 
-// release frees the lease, also when the context has ended.
-func (e *Engine) release(ctx context.Context, fence int64) {
+// releaseLease frees the lease, also when the context has ended.
+func (e *Engine) releaseLease(ctx context.Context, fence int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := e.State.Release(ctx, e.Pair.ID, fence); err != nil {

@@ -35,8 +35,8 @@ func (l *ledger) clone() *ledger {
 	return &ledger{inventory: maps.Clone(l.inventory), unsynced: maps.Clone(l.unsynced)}
 }
 
-// entry returns what is recorded of an object.
-func (l *ledger) entry(r object.Ref) Entry {
+// entryOf returns what is recorded of an object.
+func (l *ledger) entryOf(r object.Ref) Entry {
 	last, ours := l.inventory[r]
 	e := Entry{Replicated: ours, Fingerprint: last, Dirty: last == unknownFingerprint || ours && last == "", Failure: l.unsynced[r].Class}
 	if e.Dirty {
@@ -49,12 +49,12 @@ func (l *ledger) entry(r object.Ref) Entry {
 	return e
 }
 
-// decide decides about what was observed.
-func (l *ledger) decide(observed []seen, prune Prune) []decided {
-	list := make([]decided, len(observed))
+// decideAll decides about what was observed.
+func (l *ledger) decideAll(observed []observedObject, prune Prune) []decidedObject {
+	list := make([]decidedObject, len(observed))
 	for i, s := range observed {
-		e := l.entry(s.Ref)
-		list[i] = decided{s, Decide(s.Observation, e, prune), e}
+		e := l.entryOf(s.Ref)
+		list[i] = decidedObject{s, Decide(s.Observation, e, prune), e}
 	}
 	return list
 }
@@ -70,7 +70,7 @@ func (l *ledger) overlookUnselected() {
 		}
 	}
 	for r, u := range l.unsynced {
-		if !l.pair.Manages(r) && !(r.IsListing() && l.pair.reaches(object.ScopeOf(r))) {
+		if !l.pair.Manages(r) && !(r.IsListing() && l.pair.includesScope(object.ScopeOf(r))) {
 			delete(l.unsynced, r)
 			l.overlooked.Synced = append(l.overlooked.Synced, r)
 			l.overlooked.Unsynced = append(l.overlooked.Unsynced, u)
@@ -92,17 +92,17 @@ func (l *ledger) setApplied(ref object.Ref, fingerprint string) {
 // markDirty records that the replica's object can't be told from the ledger any more.
 func (l *ledger) markDirty(ref object.Ref) { l.setApplied(ref, unknownFingerprint) }
 
-// remove notes that replication has nothing on the replica under ref.
-func (l *ledger) remove(ref object.Ref) {
+// removeObject notes that replication has nothing on the replica under ref.
+func (l *ledger) removeObject(ref object.Ref) {
 	l.written = true
 	delete(l.inventory, ref)
 	delete(l.pending.Applied, ref)
 	l.pending.Removed = append(l.pending.Removed, ref)
 }
 
-// resolve drops the unsynced record of an object, if it has one. That a bag itself
+// resolveFailure drops the unsynced record of an object, if it has one. That a bag itself
 // is equal says nothing of items that could not be listed.
-func (l *ledger) resolve(ref object.Ref) {
+func (l *ledger) resolveFailure(ref object.Ref) {
 	if _, ok := l.unsynced[ref]; !ok || l.unlisted[ref] {
 		return
 	}
@@ -129,9 +129,9 @@ func (l *ledger) leaveUnlisted(bag object.Ref) {
 	l.unlisted[bag] = true
 }
 
-// invalidate marks dirty what an error of a class leaves unknown: an object, or all
+// invalidateEntries marks dirty what an error of a class leaves unknown: an object, or all
 // that a listing would have named.
-func (l *ledger) invalidate(ref object.Ref, class fault.Class) {
+func (l *ledger) invalidateEntries(ref object.Ref, class fault.Class) {
 	switch {
 	case class == fault.Degraded: // written as well as it can be
 	case ref.IsListing():
@@ -145,8 +145,8 @@ func (l *ledger) invalidate(ref object.Ref, class fault.Class) {
 	}
 }
 
-// records lists the records of unsynced objects and held deletions.
-func (l *ledger) records() []Unsynced {
+// failureRecords lists the records of unsynced objects and held deletions.
+func (l *ledger) failureRecords() []Unsynced {
 	return slices.AppendSeq(slices.Clone(l.overlooked.Unsynced), maps.Values(l.unsynced))
 }
 
@@ -172,7 +172,7 @@ func (l *ledger) setFailure(ref object.Ref, err error, now time.Time) (u Unsynce
 		return u, false
 	}
 	delete(l.deferred, ref)
-	l.invalidate(ref, u.Class)
+	l.invalidateEntries(ref, u.Class)
 	l.setRecord(u)
 	return u, true
 }
@@ -297,7 +297,7 @@ func (l *ledger) releaseReturned(ref object.Ref) {
 // now.
 func (l *ledger) dropForbiddenHolds() {
 	for r, u := range l.unsynced {
-		if u.Class == fault.DeletionHeld && Decide(Observation{Ref: r, Absent: true}, l.entry(r), l.pair.prune()).Action != ActionDelete {
+		if u.Class == fault.DeletionHeld && Decide(Observation{Ref: r, Absent: true}, l.entryOf(r), l.pair.pruneRule()).Action != ActionDelete {
 			l.dropHeld(r)
 		}
 	}

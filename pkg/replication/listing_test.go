@@ -26,7 +26,7 @@ func TestItemsThatCouldNotBeListedAreLookedAtLater(t *testing.T) {
 				org = w.replica
 			}
 			org.Refuse = refuseOne("list", "/data/users", fault.Rejected)
-			w.direct(replication.Directive{Resync: new(w.now())})
+			w.direct(replication.DesiredChange{Resync: new(w.now())})
 			w.pass()
 			w.advance(time.Hour)
 			if side == "primary" {

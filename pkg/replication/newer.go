@@ -14,11 +14,11 @@ import (
 // that was rolled back finds them again; nobody else looks at them.
 type NewerMembers map[string]json.RawMessage
 
-// keeper is a record that keeps the members that this version doesn't know.
-type keeper interface{ newer() *NewerMembers }
+// membersKeeper is a record that keeps the members that this version doesn't know.
+type membersKeeper interface{ newerMembers() *NewerMembers }
 
-func (p *Progress) newer() *NewerMembers { return &p.Newer }
-func (d *Desired) newer() *NewerMembers  { return &d.Newer }
+func (p *Progress) newerMembers() *NewerMembers { return &p.Newer }
+func (d *Desired) newerMembers() *NewerMembers  { return &d.Newer }
 
 // DecodeRecord reads the JSON of a record into what into points to. Members that it
 // doesn't know are no error: an older version reads the records of a newer one, as
@@ -29,7 +29,7 @@ func DecodeRecord(record []byte, into any) error {
 	if err := json.Unmarshal(record, into); err != nil {
 		return err
 	}
-	k, ok := into.(keeper)
+	k, ok := into.(membersKeeper)
 	if !ok {
 		return nil
 	}
@@ -40,7 +40,7 @@ func DecodeRecord(record []byte, into any) error {
 	known := memberNames(reflect.TypeOf(into).Elem())
 	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return known[strings.ToLower(name)] })
 	if len(members) > 0 {
-		*k.newer() = members
+		*k.newerMembers() = members
 	}
 	return nil
 }
@@ -48,12 +48,12 @@ func DecodeRecord(record []byte, into any) error {
 // AppendNewer adds to the JSON of a record the members that it keeps for a newer
 // version. Of is a pointer to the record.
 func AppendNewer(record []byte, of any) ([]byte, error) {
-	k, ok := of.(keeper)
-	if !ok || len(*k.newer()) == 0 {
+	k, ok := of.(membersKeeper)
+	if !ok || len(*k.newerMembers()) == 0 {
 		return record, nil
 	}
 	out := bytes.TrimSuffix(record, []byte("}"))
-	for _, name := range slices.Sorted(maps.Keys(*k.newer())) {
+	for _, name := range slices.Sorted(maps.Keys(*k.newerMembers())) {
 		text, err := json.Marshal(name)
 		if err != nil {
 			return nil, err
@@ -61,7 +61,7 @@ func AppendNewer(record []byte, of any) ([]byte, error) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(append(append(out, text...), ':'), (*k.newer())[name]...)
+		out = append(append(append(out, text...), ':'), (*k.newerMembers())[name]...)
 	}
 	return append(out, '}'), nil
 }

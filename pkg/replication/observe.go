@@ -11,8 +11,8 @@ import (
 	"chefsync/pkg/object"
 )
 
-// seen is an observation together with what it was made from.
-type seen struct {
+// observedObject is an observation together with what it was made from.
+type observedObject struct {
 	Observation
 	obj     object.Object // Body and Files are dropped when the window is full
 	dropped []string      // paths of files that the replica can't hold
@@ -20,33 +20,33 @@ type seen struct {
 	err     error         // this object could not be observed; others could
 }
 
-// view is what the listings of the replica told, if they were made.
-type view struct {
+// readOptions is what the listings of the replica told, if they were made.
+type readOptions struct {
 	replica *listing
 	deep    bool // read the replica's objects too
 	look    bool // read each object on the replica, but those known to be missing
 	bulk    *bulkReader
 }
 
-func (v view) presence(r object.Ref) Presence {
+func (v readOptions) replicaPresence(r object.Ref) Presence {
 	if v.replica == nil {
 		return Unknown
 	}
 	if _, ok := v.replica.refs[r]; ok {
 		return Present
 	}
-	if v.replica.unknown(r) {
+	if v.replica.isUnknown(r) {
 		return Unknown
 	}
 	return Missing
 }
 
-// observe reads objects from the primary, and from the replica where the
+// observeObjects reads objects from the primary, and from the replica where the
 // inventory can't be believed. Bodies beyond the window's budget are dropped
 // and read again when they are written.
-func (p *pass) observe(refs []object.Ref, v view) ([]seen, error) {
+func (p *pass) observeObjects(refs []object.Ref, v readOptions) ([]observedObject, error) {
 	p.readAhead(p.guard.hard, refs, v)
-	out := make([]seen, len(refs))
+	out := make([]observedObject, len(refs))
 	var held, done atomic.Int64
 	// Bags go first: of one that is gone no item is asked for.
 	order := make([]int, 0, len(refs))
@@ -71,13 +71,13 @@ func (p *pass) observe(refs []object.Ref, v view) ([]seen, error) {
 			s.obj.Body, s.obj.Files = nil, nil
 		}
 		out[i] = s
-		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseRead, Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
+		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseRead, Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
 		return nil
 	}
 	var err error
 	for _, part := range [][]int{order[:bags], order[bags:]} {
 		if err == nil {
-			err = p.each(len(part), p.Pair.concurrency(), nil, func(ctx context.Context, i int) error { return one(ctx, part[i]) })
+			err = p.forEach(len(part), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error { return one(ctx, part[i]) })
 		}
 	}
 	p.run.Counts.Observed += int(done.Load())
@@ -104,8 +104,8 @@ func (p *pass) markBagAbsent(r object.Ref) {
 	p.absentBags[r.Name] = true
 }
 
-func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, error) {
-	s := seen{Observation: Observation{Ref: ref, Replica: v.presence(ref)}}
+func (p *pass) observeOne(ctx context.Context, ref object.Ref, v readOptions) (observedObject, error) {
+	s := observedObject{Observation: Observation{Ref: ref, Replica: v.replicaPresence(ref)}}
 	if p.bagIsAbsent(ref) {
 		s.Absent = true
 		return s, nil
@@ -138,14 +138,14 @@ func (p *pass) observeOne(ctx context.Context, ref object.Ref, v view) (seen, er
 }
 
 // mustLook reports whether the replica's object has to be read.
-func (p *pass) mustLook(ref object.Ref, there Presence, v view) bool {
+func (p *pass) mustLook(ref object.Ref, there Presence, v readOptions) bool {
 	last, ours := p.ledger.inventory[ref]
 	return v.look || containAny(p.resync, ref) || last == unknownFingerprint || p.ledger.isHeld(ref) || there == Present && (v.deep || !ours)
 }
 
 // compareWithReplica takes up what the replica has, and reads it unless that was done
 // in bulk.
-func (p *pass) compareWithReplica(ctx context.Context, s *seen, there object.Object, inBulk bool) (objErr, err error) {
+func (p *pass) compareWithReplica(ctx context.Context, s *observedObject, there object.Object, inBulk bool) (objErr, err error) {
 	if !inBulk {
 		there, err = p.Target.Get(ctx, s.Ref)
 	}
@@ -215,19 +215,19 @@ func (p *pass) resetFailures() {
 	p.failures = 0
 }
 
-// each calls do for 0 … n-1, at most workers at a time, until one returns an
+// forEach calls do for 0 … n-1, at most workers at a time, until one returns an
 // error or the guard says stop. Indexes with the same lane (nil: none have) are
 // done one after the other, in order.
-func (p *pass) each(n, workers int, lane func(int) string, do func(context.Context, int) error) error {
+func (p *pass) forEach(n, workers int, lane func(int) string, do func(context.Context, int) error) error {
 	group, ctx := errgroup.WithContext(p.guard.hard)
 	group.SetLimit(workers)
-	for _, indexes := range lanes(n, lane) {
+	for _, indexes := range groupByLane(n, lane) {
 		group.Go(func() error {
 			for _, i := range indexes {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				if err := p.guard.stopped(); err != nil {
+				if err := p.guard.stopError(); err != nil {
 					return err
 				}
 				if err := do(ctx, i); err != nil {
@@ -244,8 +244,8 @@ func (p *pass) each(n, workers int, lane func(int) string, do func(context.Conte
 	return err
 }
 
-// lanes groups indexes that must be done one after the other.
-func lanes(n int, lane func(int) string) [][]int {
+// groupByLane groups indexes that must be done one after the other.
+func groupByLane(n int, lane func(int) string) [][]int {
 	var out [][]int
 	at := map[string]int{}
 	for i := range n {

@@ -50,7 +50,7 @@ func TestAnotherOrganizationIsHeldByItsOwnName(t *testing.T) {
 			w.advance(2 * time.Hour)
 			w.run()
 			w.wantStatus(replication.Held)
-			w.direct(replication.Directive{AcceptPrimary: true})
+			w.direct(replication.DesiredChange{AcceptPrimary: true})
 			w.advance(time.Second)
 			run := w.run()
 			if run.Mode != "compare" || w.replica.Snapshot()["/roles/other"] == "" {
@@ -85,7 +85,7 @@ func TestAnApprovalIsNotForAnotherOrganization(t *testing.T) {
 	if h := w.hold(); h.Primary == "" || w.replica.Writes != 0 {
 		t.Errorf("hold %+v, %d writes", h, w.replica.Writes)
 	}
-	w.direct(replication.Directive{AcceptPrimary: true})
+	w.direct(replication.DesiredChange{AcceptPrimary: true})
 	w.advance(time.Second)
 	w.run()
 	if h := w.hold(); h.Primary != "" || h.Deletes != len(w.replica.Snapshot())-1 {

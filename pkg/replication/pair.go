@@ -44,8 +44,8 @@ type Limit struct {
 // a small organization isn't held.
 const percentFloor = 50
 
-// unlimited reports whether the limit is 100 % and nothing else.
-func (l Limit) unlimited() bool { return l.Percent >= 100 && l.Count == 0 }
+// isUnlimited reports whether the limit is 100 % and nothing else.
+func (l Limit) isUnlimited() bool { return l.Percent >= 100 && l.Count == 0 }
 
 // Allows returns how many of size objects may be deleted.
 func (l Limit) Allows(size int) int {
@@ -144,25 +144,25 @@ func (p Pair) Manages(r object.Ref) bool {
 	return p.Includes(r.Kind) && p.Selection.Selects(r) && !(r.Kind == object.Environment && r.Name == object.DefaultEnvironment)
 }
 
-// reaches reports whether a scope may hold objects of the pair.
-func (p Pair) reaches(s object.Scope) bool {
+// includesScope reports whether a scope may hold objects of the pair.
+func (p Pair) includesScope(s object.Scope) bool {
 	return s.Kind == "" || p.Includes(s.Kind) && p.Selection.Reaches(s)
 }
 
-// concerns reports whether a change may have touched objects of the pair. One of a
+// concernsChange reports whether a change may have touched objects of the pair. One of a
 // policy touches the groups that the policy is in.
-func (p Pair) concerns(c Change) bool {
-	return p.reaches(c.Scope) || c.Scope.Kind == object.Policy && p.Includes(object.PolicyGroup)
+func (p Pair) concernsChange(c Change) bool {
+	return p.includesScope(c.Scope) || c.Scope.Kind == object.Policy && p.Includes(object.PolicyGroup)
 }
 
-// narrowed returns those that belong to the pair.
-func (p Pair) narrowed(refs []object.Ref) []object.Ref {
+// selectRefs returns those that belong to the pair.
+func (p Pair) selectRefs(refs []object.Ref) []object.Ref {
 	return slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return !p.Manages(r) })
 }
 
-// selected is a mark of what belongs to the pair: "" for all objects of the
+// selectionMark is a mark of what belongs to the pair: "" for all objects of the
 // default kinds, and another one whenever kinds or patterns change.
-func (p Pair) selected() string {
+func (p Pair) selectionMark() string {
 	var lines []string
 	for _, k := range object.Kinds() {
 		if k == k.Base() && (Pair{Kinds: p.Kinds}).Includes(k) {
@@ -170,7 +170,7 @@ func (p Pair) selected() string {
 		}
 	}
 	byDefault := slices.Equal(lines, []string{"data_bags", "roles", "cookbooks", "environments"})
-	if byDefault && p.Selection.all() {
+	if byDefault && p.Selection.selectsAll() {
 		return ""
 	}
 	for _, x := range p.Selection.Include {
@@ -184,14 +184,14 @@ func (p Pair) selected() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (p Pair) concurrency() int {
+func (p Pair) maxWorkers() int {
 	if p.Concurrency <= 0 {
 		return 4
 	}
 	return p.Concurrency
 }
 
-func (p Pair) prune() Prune {
+func (p Pair) pruneRule() Prune {
 	if p.Prune == "" {
 		return PruneReplicated
 	}

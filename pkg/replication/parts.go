@@ -40,26 +40,26 @@ const (
 
 // UnderWay reports whether a part of the verification is believed to be running.
 func (c *Checking) UnderWay(now time.Time) bool {
-	return c != nil && !c.At.IsZero() && age(c.At, now) < claimTTL
+	return c != nil && !c.At.IsZero() && ageAt(c.At, now) < claimTTL
 }
 
-// claim records that a scheduled verification is under way, and takes up what its
+// claimPair records that a scheduled verification is under way, and takes up what its
 // earlier parts found. *LeasedError if another process works on the pair.
-func (v *verification) claim(ctx context.Context) error {
+func (v *verification) claimPair(ctx context.Context) error {
 	now := v.report.At
 	st, err := v.State.Pair(ctx, v.Pair.ID)
 	if err != nil {
 		return err
 	}
-	if err := v.claimed(st, now); err != nil {
+	if err := v.claimError(st, now); err != nil {
 		return err
 	}
-	got, err := v.acquire(ctx, now)
+	got, err := v.acquireLease(ctx, now)
 	if err != nil {
 		return err
 	}
-	defer v.release(ctx, got.Lease.Fence)
-	if err := v.claimed(got, now); err != nil {
+	defer v.releaseLease(ctx, got.Lease.Fence)
+	if err := v.claimError(got, now); err != nil {
 		return err
 	}
 	c := got.Progress.Checking
@@ -80,9 +80,9 @@ func (v *verification) claim(ctx context.Context) error {
 	return nil
 }
 
-// claimed is a *LeasedError if the verification of another process, not known to be
+// claimError is a *LeasedError if the verification of another process, not known to be
 // dead, is under way.
-func (v *verification) claimed(st PairState, now time.Time) error {
+func (v *verification) claimError(st PairState, now time.Time) error {
 	c := st.Progress.Checking
 	if !c.UnderWay(now) || c.Owner == v.Owner || v.OwnerDied != nil && v.OwnerDied(c.Owner) {
 		return nil
@@ -159,19 +159,19 @@ func (v *verification) updateClaim(ctx context.Context, now time.Time, change fu
 	next := *c
 	change(&next)
 	st.Progress.Checking = &next
-	return v.State.Note(ctx, v.Pair.ID, st.Lease.Fence, now, st.Progress)
+	return v.State.SaveProgress(ctx, v.Pair.ID, st.Lease.Fence, now, st.Progress)
 }
 
-// started is when the first part began.
-func (v *verification) started() time.Time {
+// startedAt is when the first part began.
+func (v *verification) startedAt() time.Time {
 	if c := v.report.Earlier; c != nil {
 		return c.Started
 	}
 	return v.report.At
 }
 
-// remaining are the objects that no earlier part compared.
-func (v *verification) remaining() []object.Ref {
+// remainingRefs are the objects that no earlier part compared.
+func (v *verification) remainingRefs() []object.Ref {
 	refs := slices.SortedFunc(maps.Keys(v.source.refs), object.Compare)
 	if v.report.Earlier == nil {
 		return refs
@@ -204,7 +204,7 @@ func (v *verification) addEarlier(d Drift) Drift {
 
 // partDone is the record for the part that comes next.
 func (v *verification) partDone(d Drift) *Checking {
-	c := Checking{Started: v.started(), After: v.after, Equal: v.equalOf, Drift: d,
+	c := Checking{Started: v.startedAt(), After: v.after, Equal: v.equalOf, Drift: d,
 		Differ: len(v.report.Differences), Unreadable: len(v.report.Unreadable)}
 	if e := v.report.Earlier; e != nil {
 		c.Differ += e.Differ

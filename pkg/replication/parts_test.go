@@ -228,11 +228,11 @@ type mortal struct {
 	dies context.Context
 }
 
-func (m mortal) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+func (m mortal) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
 	if m.dies.Err() != nil {
 		return m.dies.Err()
 	}
-	return m.State.Note(ctx, id, fence, now, p)
+	return m.State.SaveProgress(ctx, id, fence, now, p)
 }
 
 // The claim of a process that is known to be dead binds nobody; that of another
@@ -282,7 +282,7 @@ func TestAVerificationThatWasOvertakenEnds(t *testing.T) {
 			c := *st.Progress.Checking
 			c.Owner = "another"
 			st.Progress.Checking = &c
-			if err := w.state.Note(t.Context(), pairID, st.Lease.Fence, time.Now(), st.Progress); err != nil {
+			if err := w.state.SaveProgress(t.Context(), pairID, st.Lease.Fence, time.Now(), st.Progress); err != nil {
 				t.Error(err)
 			}
 		})

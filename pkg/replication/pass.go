@@ -22,7 +22,7 @@ type pass struct {
 	desired  Desired
 	progress Progress
 	before   Progress // as it was when the lease was taken
-	todo     todo
+	due      dueWork
 	run      Run
 
 	ledger         ledger
@@ -38,14 +38,14 @@ type pass struct {
 
 	flights          flights
 	staged, uploaded atomic.Int64
-	mu               sync.Mutex // guards what the workers of a window collect
-	failures         int        // transient failures in a row
-	poison           object.Ref // not to be touched in this pass
-	pruning          bool       // a resync was asked to delete whatever the primary doesn't have
-	allowed          bool       // the operator's approval was looked at
-	reviewing        bool       // the operator answered the hold: what is held is decided again
-	approved         bool       // and it may be deleted
-	refused          refused    // creates that the replica refuses
+	mu               sync.Mutex     // guards what the workers of a window collect
+	failures         int            // transient failures in a row
+	poison           object.Ref     // not to be touched in this pass
+	pruning          bool           // a resync was asked to delete whatever the primary doesn't have
+	allowed          bool           // the operator's approval was looked at
+	reviewing        bool           // the operator answered the hold: what is held is decided again
+	approved         bool           // and it may be deleted
+	refusedCreates   refusedCreates // creates that the replica refuses
 	// resync is what the operator wants compared on both sides.
 	resync map[object.Scope]int64
 	// passedBy counts the files that the stage had no room for.
@@ -58,29 +58,29 @@ type pass struct {
 	creates  []object.Ref
 }
 
-// work does a pass that has something to do: takes the lease, goes through the
+// runPass does a pass that has something to do: takes the lease, goes through the
 // work in windows, and records how it ended.
-func (e *Engine) work(ctx context.Context, st PairState, run Run, t todo, o PassOptions) (Run, error) {
+func (e *Engine) runPass(ctx context.Context, st PairState, run Run, t dueWork, o PassOptions) (Run, error) {
 	taken := e.Now()
-	got, err := e.acquire(ctx, taken)
+	got, err := e.acquireLease(ctx, taken)
 	if err != nil {
 		return e.busyRun(run, err)
 	}
 	fence := got.Lease.Fence
-	defer e.release(ctx, fence)
+	defer e.releaseLease(ctx, fence)
 	// Somebody worked on the pair since its record was read: what was found to
 	// do is out of date.
 	if got.Lease.Fence != st.Lease.Fence+1 || got.Desired.Stopped {
 		run.Outcome, run.Ended = OutcomeBusy, e.Now()
 		return run, nil
 	}
-	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, todo: t, run: run}
-	p.reviewing = released(got, taken)
+	p := &pass{Engine: e, fence: fence, desired: got.Desired, progress: got.Progress, before: got.Progress, due: t, run: run}
+	p.reviewing = holdAnswered(got, taken)
 	p.run.ID = runID(taken, fence)
-	p.guard = e.watch(ctx, fence, taken, o)
-	defer p.guard.end()
-	err = p.do()
-	return p.finish(ctx, err)
+	p.guard = e.watchLease(ctx, fence, taken, o)
+	defer p.guard.stopAndWait()
+	err = p.doWork()
+	return p.finishRun(ctx, err)
 }
 
 // runID names a run: sorted by time, and apart from all others of the pair.
@@ -88,31 +88,31 @@ func runID(taken time.Time, fence int64) string {
 	return fmt.Sprintf("%s-%d", taken.UTC().Format("20060102T150405.000Z"), fence)
 }
 
-// do goes through the work.
-func (p *pass) do() error {
-	if err := p.load(p.guard.hard); err != nil {
+// doWork goes through the work.
+func (p *pass) doWork() error {
+	if err := p.loadLedger(p.guard.hard); err != nil {
 		return err
 	}
 	p.resumeAfterHold()
-	if id := p.todo.replica; id != "" && p.progress.knowsReplica(id) {
+	if id := p.due.replica; id != "" && p.progress.knowsReplica(id) {
 		p.progress.sawReplica(id, p.Now())
 	}
-	if same, err := p.identity(p.guard.hard, &p.progress); err != nil {
+	if same, err := p.checkIdentity(p.guard.hard, &p.progress); err != nil {
 		return err
 	} else if !same {
-		p.todo = todo{full: true, deep: true, reason: "the primary is another server or organization than before"}
+		p.due = dueWork{full: true, deep: true, reason: "the primary is another server or organization than before"}
 		p.progress.Work = nil
 	}
-	p.begin()
-	if p.todo.full {
-		return p.compare()
+	p.beginRun()
+	if p.due.full {
+		return p.compareAll()
 	}
-	return p.changes()
+	return p.applyChanges()
 }
 
-// load reads what the state knows of the objects, and doubts what a pass that
+// loadLedger reads what the state knows of the objects, and doubts what a pass that
 // died left behind.
-func (p *pass) load(ctx context.Context) error {
+func (p *pass) loadLedger(ctx context.Context) error {
 	if err := p.loadRecords(ctx); err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func (p *pass) load(ctx context.Context) error {
 	return nil
 }
 
-// loadLedger reads what the state knows of the objects.
-func (e *Engine) loadLedger(ctx context.Context) (ledger map[object.Ref]string, unsynced map[object.Ref]Unsynced, err error) {
+// readLedger reads what the state knows of the objects.
+func (e *Engine) readLedger(ctx context.Context) (ledger map[object.Ref]string, unsynced map[object.Ref]Unsynced, err error) {
 	if ledger, err = e.State.Inventory(ctx, e.Pair.ID); err != nil {
 		return nil, nil, fmt.Errorf("read the inventory: %w", err)
 	}
@@ -139,7 +139,7 @@ func (e *Engine) loadLedger(ctx context.Context) (ledger map[object.Ref]string, 
 // loadRecords reads what the state knows of the objects, and narrows it to what belongs to
 // the pair.
 func (p *pass) loadRecords(ctx context.Context) (err error) {
-	if p.ledger.inventory, p.ledger.unsynced, err = p.loadLedger(ctx); err != nil {
+	if p.ledger.inventory, p.ledger.unsynced, err = p.readLedger(ctx); err != nil {
 		return err
 	}
 	p.missing = map[object.Ref]bool{}
@@ -164,14 +164,14 @@ func (p *pass) recoverInterruptedWrites() {
 	}
 	w := *p.progress.Work
 	w.Crashes++
-	intent := p.Pair.narrowed(w.Intent)
+	intent := p.Pair.selectRefs(w.Intent)
 	for _, r := range intent {
 		if w.Deletes { // a bag's items go with it
 			w.Intent = slices.Concat(w.Intent, p.ledger.itemsOf(r))
 		}
 	}
 	p.progress.Work = &w
-	for _, r := range p.Pair.narrowed(w.Intent) {
+	for _, r := range p.Pair.selectRefs(w.Intent) {
 		if _, ours := p.ledger.inventory[r]; ours || !w.Deletes {
 			p.ledger.markDirty(r)
 		}
@@ -203,35 +203,35 @@ func (p *pass) uncountCrash() {
 	}
 }
 
-// begin fills the run record and says that the pass starts.
-func (p *pass) begin() {
+// beginRun fills the run record and says that the pass starts.
+func (p *pass) beginRun() {
 	p.run.Mode, p.run.Outcome = ModeChanges, OutcomeRunning
-	if p.todo.full {
+	if p.due.full {
 		p.run.Mode = ModeCompare
 	}
 	if pos := p.progress.Position; pos != nil {
 		p.run.From, p.run.To = pos.Seq, pos.Seq
 	}
-	p.Log.Info("pass begins", "pair", p.Pair.ID.String(), "run", p.run.ID, "mode", p.run.Mode, "reason", p.todo.reason, "seq", p.run.From)
+	p.Log.Info("pass begins", "pair", p.Pair.ID.String(), "run", p.run.ID, "mode", p.run.Mode, "reason", p.due.reason, "seq", p.run.From)
 }
 
-// finish records how the pass ended. Outcomes of objects that were applied but
+// finishRun records how the pass ended. Outcomes of objects that were applied but
 // not yet committed are written whatever went wrong.
-func (p *pass) finish(ctx context.Context, err error) (Run, error) {
+func (p *pass) finishRun(ctx context.Context, err error) (Run, error) {
 	now := p.Now()
 	var h *holdError
 	switch {
 	case err == nil:
 		p.updateCounts()
-		p.run.complete(p.progress)
-		p.progress.succeeded(now, p.nextPollDelay(p.progress))
+		p.run.setOutcome(p.progress)
+		p.progress.recordSuccess(now, p.nextPollDelay(p.progress))
 	case errors.Is(err, ErrFenced) || errors.Is(context.Cause(p.guard.hard), ErrFenced):
 		p.run.Outcome, p.run.Ended = OutcomeBusy, now
 		p.logFailure("the lease was lost; the pass ends without recording more", p.run, ErrFenced)
 		return p.run, fmt.Errorf("pass of %s: %w", p.Pair.ID, ErrFenced)
 	case errors.As(err, &h):
 		p.run.Outcome = OutcomeHeld
-		p.progress.held(now, h.hold)
+		p.progress.recordHold(now, h.hold)
 		p.Log.Error("the pair is held", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", h.hold.Reason)
 		err = nil
 	case errors.Is(err, errOperatorStop):
@@ -239,14 +239,14 @@ func (p *pass) finish(ctx context.Context, err error) (Run, error) {
 		err = nil
 	case errors.Is(err, errDrained), errors.Is(err, errDeadline), ctx.Err() != nil:
 		p.run.Outcome = OutcomePartial
-		p.progress.left(now, p.Pair.Interval)
+		p.progress.recordLeft(now, p.Pair.Interval)
 		if ctx.Err() == nil {
 			err = nil
 		}
 	default:
 		p.run.Outcome = OutcomeFailed
-		p.run.Error = failure(now, err)
-		p.progress.failed(now, p.Pair.Interval, err)
+		p.run.Error = newFailure(now, err)
+		p.progress.recordFailure(now, p.Pair.Interval, err)
 		p.logFailure("the pass failed", p.run, err)
 	}
 	p.uncountCrash()
@@ -297,7 +297,7 @@ func (p *pass) commit(ctx context.Context) error {
 // updateCounts counts what is recorded of the pair, also of what is only overlooked so far:
 // the selection may change back before any compare.
 func (p *pass) updateCounts() {
-	unsynced := slices.DeleteFunc(p.ledger.records(), func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
+	unsynced := slices.DeleteFunc(p.ledger.failureRecords(), func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
 	p.updateHold()
 	p.progress.Objects, p.progress.Unsynced = len(p.ledger.inventory)+len(p.ledger.overlooked.Removed), len(unsynced)
 	p.progress.NextRetry, p.progress.UnsyncedSince = time.Time{}, time.Time{}
@@ -328,7 +328,7 @@ func (p *pass) setUnlisted(bag object.Ref, err error) {
 	for _, r := range p.ledger.itemsOf(bag) {
 		p.ledger.markDirty(r)
 	}
-	p.ledger.invalidate(bag, fault.ClassOf(err))
+	p.ledger.invalidateEntries(bag, fault.ClassOf(err))
 	p.setAside(bag, err)
 }
 

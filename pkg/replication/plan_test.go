@@ -19,7 +19,7 @@ func cookbook(name, v string) object.Ref {
 func planOf(observed []Observation, inventory map[object.Ref]string, prune Prune) []Decision {
 	var list []Decision
 	for _, o := range observed {
-		list = append(list, Decide(o, (&ledger{inventory: inventory}).entry(o.Ref), prune))
+		list = append(list, Decide(o, (&ledger{inventory: inventory}).entryOf(o.Ref), prune))
 	}
 	sortDecisions(list)
 	return list

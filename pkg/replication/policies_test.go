@@ -96,7 +96,7 @@ func TestARevisionThatTheReplicaUsesIsKept(t *testing.T) {
 		t.Errorf("the replica holds %v", got)
 	}
 	w.replica.Unset("/policy_groups/local/policies/app")
-	w.direct(replication.Directive{Retry: new(w.now())})
+	w.direct(replication.DesiredChange{Retry: new(w.now())})
 	w.pass()
 	w.wantEqual()
 }
@@ -123,7 +123,7 @@ func TestAKindThatAServerDoesNotServeIsLeftAlone(t *testing.T) {
 			w.primary.Set("/policies/app/revisions/r2", "new")
 			w.primary.Set("/roles/db", "db")
 			w.primary.Unset("/roles/web")
-			w.direct(replication.Directive{Resync: new(w.now())})
+			w.direct(replication.DesiredChange{Resync: new(w.now())})
 			w.wantOutcome(w.pass(), replication.OutcomePartial)
 			got := w.replica.Snapshot()
 			if len(got) != before || got["/roles/db"] == "" || got["/roles/web"] != "" {
@@ -134,7 +134,7 @@ func TestAKindThatAServerDoesNotServeIsLeftAlone(t *testing.T) {
 				t.Errorf("%s: unsynced %+v, want the listings of two kinds", side, u)
 			}
 			org.Refuse = nil
-			w.direct(replication.Directive{Resync: new(w.now())})
+			w.direct(replication.DesiredChange{Resync: new(w.now())})
 			w.pass()
 			w.wantEqual()
 			w.wantStatus(replication.Synced)

@@ -174,12 +174,12 @@ type State interface {
 	// Commit writes an update in one atomic step under the lease. ErrFenced if
 	// the token isn't current or the lease expired before now: nothing written.
 	Commit(ctx context.Context, id PairID, fence int64, now time.Time, u Update) error
-	// Note replaces the Progress of a pair outside a lease, for a poll that
+	// SaveProgress replaces the Progress of a pair outside a lease, for a poll that
 	// found no work: one conditional write. ErrFenced if the token isn't the one
 	// that was read or if a lease is held at now: nothing written.
-	Note(ctx context.Context, id PairID, fence int64, now time.Time, p Progress) error
-	// Direct changes what the operator wants, without a lease.
-	Direct(ctx context.Context, id PairID, d Directive) error
+	SaveProgress(ctx context.Context, id PairID, fence int64, now time.Time, p Progress) error
+	// ChangeDesired changes what the operator wants, without a lease.
+	ChangeDesired(ctx context.Context, id PairID, d DesiredChange) error
 
 	// Inventory returns object → fingerprint of what replication last put on
 	// the replica.
@@ -200,14 +200,14 @@ type Update struct {
 	Run      *Run                  // run record to set, by its ID; nil leaves it
 }
 
-// The most objects that a directive may name.
+// The most objects that a change of the desired state may name.
 const (
 	MaxRetryOnly     = 20
 	MaxResyncObjects = 20
 )
 
-// Directive is what the operator asks for. Nil fields stay as they are.
-type Directive struct {
+// DesiredChange is what the operator asks for. Nil fields stay as they are.
+type DesiredChange struct {
 	Stop         *bool
 	Reason       *string
 	Moved        *string // where the pair was moved to; "" takes that back

@@ -44,7 +44,7 @@ func Continue(pos Position, rows Rows, overlap int64) (fresh []Change, next Posi
 		next.Seq = max(next.Seq, c.ID)
 		fresh = append(fresh, c)
 		seen[c.ID] = true
-		marks[c.ID] = mark(c)
+		marks[c.ID] = rowMark(c)
 	}
 	next.Seq = max(next.Seq, rows.Newest) // the rows up to there may have expired
 	next.Seen = nil
@@ -54,14 +54,14 @@ func Continue(pos Position, rows Rows, overlap int64) (fresh []Change, next Posi
 		}
 	}
 	slices.Sort(next.Seen)
-	next.Marks = newest(marks)
+	next.Marks = newestMarks(marks)
 	return fresh, next, nil
 }
 
 func sameFeed(pos Position, rows Rows) bool {
 	there := false
 	for _, c := range rows.Changes {
-		if m, marked := pos.Marks[c.ID]; marked && m != mark(c) {
+		if m, marked := pos.Marks[c.ID]; marked && m != rowMark(c) {
 			return false
 		}
 		there = there || c.ID == pos.Seq
@@ -72,14 +72,14 @@ func sameFeed(pos Position, rows Rows) bool {
 	return there
 }
 
-// mark is a short hash of what a row says.
-func mark(c Change) string {
+// rowMark is a short hash of what a row says.
+func rowMark(c Change) string {
 	sum := sha256.Sum256([]byte(c.Action + " " + c.Path))
 	return hex.EncodeToString(sum[:4])
 }
 
-// newest keeps the marks of the largest ids.
-func newest(marks map[int64]string) map[int64]string {
+// newestMarks keeps the marks of the largest ids.
+func newestMarks(marks map[int64]string) map[int64]string {
 	ids := slices.Sorted(maps.Keys(marks))
 	for _, id := range ids[:max(0, len(ids)-markedRows)] {
 		delete(marks, id)

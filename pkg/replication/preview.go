@@ -22,14 +22,14 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	g := e.watch(ctx, noLease, e.Now(), PassOptions{})
-	defer g.end()
-	p := e.reading(g, st, t)
+	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
+	defer g.stopAndWait()
+	p := e.readOnlyPass(g, st, t)
 	plan := Plan{Pair: e.Pair.ID, Mode: ModeChanges, Reason: t.reason, At: e.Now(), Upto: t.next, Pending: len(t.changes), Hold: st.Progress.Hold}
-	if t.held || !t.pending() && plan.Hold == nil {
+	if t.held || !t.hasWork() && plan.Hold == nil {
 		return plan, nil
 	}
-	if err := p.load(ctx); err != nil {
+	if err := p.loadLedger(ctx); err != nil {
 		return plan, err
 	}
 	p.resumeAfterHold()
@@ -37,7 +37,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	case t.full:
 		plan.Mode = ModeCompare
 		err = p.previewCompare(&plan)
-	case t.pending():
+	case t.hasWork():
 		err = p.previewChanges(&plan)
 	}
 	p.previewHold(&plan, asHold(err))
@@ -71,25 +71,25 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 	}
 }
 
-// reading makes a pass that holds no lease and can't write.
-func (e *Engine) reading(g *guard, st PairState, t todo) *pass {
+// readOnlyPass makes a pass that holds no lease and can't write.
+func (e *Engine) readOnlyPass(g *guard, st PairState, t dueWork) *pass {
 	quiet := *e
 	quiet.Log = slog.New(slog.DiscardHandler)
-	return &pass{Engine: &quiet, guard: g, desired: st.Desired, progress: st.Progress, before: st.Progress, todo: t, reviewing: released(st, e.Now())}
+	return &pass{Engine: &quiet, guard: g, desired: st.Desired, progress: st.Progress, before: st.Progress, due: t, reviewing: holdAnswered(st, e.Now())}
 }
 
 func (p *pass) previewChanges(plan *Plan) error {
-	refs, err := p.dirty()
+	refs, err := p.dirtyObjects()
 	if err != nil {
 		return err
 	}
-	observed, err := p.observe(refs, view{bulk: newBulkReader(refs, false, 0)})
+	observed, err := p.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, 0)})
 	if err != nil {
 		return err
 	}
-	list := p.decide(observed)
+	list := p.decideAll(observed)
 	_, err = p.brakeChanges(list)
-	p.plan(plan, list)
+	p.addToPlan(plan, list)
 	return err
 }
 
@@ -98,32 +98,32 @@ func (p *pass) previewCompare(plan *Plan) error {
 	if err != nil {
 		return err
 	}
-	deletes := p.deletions(source, target)
+	deletes := p.listDeletions(source, target)
 	if _, err := p.brakeCompare(deletes, source, target); err != nil {
 		return err
 	}
 	refs := append(slices.SortedFunc(maps.Keys(source.refs), object.Compare), deletes...)
-	v := view{replica: &target, deep: p.todo.deep, bulk: newBulkReader(refs, true, 0)}
+	v := readOptions{replica: &target, deep: p.due.deep, bulk: newBulkReader(refs, true, 0)}
 	done := 0
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		observed, err := p.observe(window, v)
+		observed, err := p.observeObjects(window, v)
 		if err != nil {
 			return err
 		}
-		list := p.decide(observed)
-		if p.todo.regular {
-			list = slices.DeleteFunc(list, func(d decided) bool { return d.drift() != nil && p.leavesDrift(d.seen) })
+		list := p.decideAll(observed)
+		if p.due.regular {
+			list = slices.DeleteFunc(list, func(d decidedObject) bool { return d.toDrift() != nil && p.leavesDrift(d.observedObject) })
 		}
-		p.plan(plan, list)
+		p.addToPlan(plan, list)
 		done += len(window)
-		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
+		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
 	}
 	sortDecisions(plan.Steps)
 	return nil
 }
 
-// plan adds what was decided about a window of objects.
-func (p *pass) plan(plan *Plan, window []decided) {
+// addToPlan adds what was decided about a window of objects.
+func (p *pass) addToPlan(plan *Plan, window []decidedObject) {
 	for _, d := range window {
 		if d.err != nil {
 			p.setAside(d.Ref, d.err)

@@ -78,7 +78,7 @@ func (p PairState) Status() Status {
 	return p.Progress.Status
 }
 
-// Desired is what the operator wants. Only State.Direct writes it.
+// Desired is what the operator wants. Only State.ChangeDesired writes it.
 type Desired struct {
 	Stopped      bool      `json:"stopped,omitempty"`
 	Reason       string    `json:"reason,omitempty"`
@@ -102,8 +102,8 @@ type Desired struct {
 	Newer   NewerMembers `json:"-"`
 }
 
-// Apply returns d changed by a directive. State implementations use it.
-func (d Desired) Apply(x Directive) Desired {
+// With returns d with a change. State implementations use it.
+func (d Desired) With(x DesiredChange) Desired {
 	if x.Stop != nil {
 		if d.Stopped != *x.Stop {
 			d.Since = x.At
@@ -217,10 +217,10 @@ func (p Progress) VerifyDue(every time.Duration, now time.Time) bool {
 	if every <= 0 || p.LastCompare.IsZero() {
 		return false
 	}
-	if c := p.Checking; c != nil && age(c.FailedAt, now) < min(every, verifyRetry) {
+	if c := p.Checking; c != nil && ageAt(c.FailedAt, now) < min(every, verifyRetry) {
 		return false
 	}
-	return age(p.LastCheck, now) >= every
+	return ageAt(p.LastCheck, now) >= every
 }
 
 // Position is how far a pair has come in a feed.
@@ -296,8 +296,8 @@ type Hold struct {
 	Prune bool `json:"prune,omitempty"`
 }
 
-// identity is that of the primary that the records belong to, or "".
-func (p Progress) identity() string {
+// primaryIdentity is that of the primary that the records belong to, or "".
+func (p Progress) primaryIdentity() string {
 	if p.Position != nil {
 		return p.Position.Identity
 	}

@@ -13,11 +13,11 @@ import (
 	"chefsync/pkg/object"
 )
 
-// conclude takes the lease, looks again at what another process may have changed
+// concludeUnderLease takes the lease, looks again at what another process may have changed
 // meanwhile, repairs if that is asked for, and records what was found.
-func (v *verification) conclude(ctx context.Context) (Report, error) {
+func (v *verification) concludeUnderLease(ctx context.Context) (Report, error) {
 	taken := v.Now()
-	got, err := v.acquire(ctx, taken)
+	got, err := v.acquireLease(ctx, taken)
 	var leased *LeasedError
 	if errors.As(err, &leased) {
 		return v.endUncertain(err)
@@ -25,9 +25,9 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 	if err != nil {
 		return v.report, fmt.Errorf("take the lease: %w", err)
 	}
-	defer v.release(ctx, got.Lease.Fence)
-	g := v.watch(ctx, got.Lease.Fence, taken, v.options.pass())
-	defer g.end()
+	defer v.releaseLease(ctx, got.Lease.Fence)
+	g := v.watchLease(ctx, got.Lease.Fence, taken, v.options.passOptions())
+	defer g.stopAndWait()
 	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress}
 	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: ModeVerify, Started: v.report.At, Outcome: OutcomeRunning}
 	if v.options.Portion {
@@ -48,9 +48,9 @@ func (v *verification) conclude(ctx context.Context) (Report, error) {
 		err = v.locateDamaged(p)
 	}
 	if err == nil && v.options.Repair {
-		err = v.repair(p)
+		err = v.repairDrift(p)
 	}
-	return v.record(ctx, p, err)
+	return v.recordOutcome(ctx, p, err)
 }
 
 // endUncertain ends a verification that met another running process. Nothing is
@@ -79,8 +79,8 @@ func (v *verification) markUncertain(why string) {
 // readAgain looks at the differences once more, under the lease: a pass worked
 // while both sides were read.
 func (v *verification) readAgain(g *guard, got PairState) error {
-	p := v.reading(g, got, todo{})
-	if err := p.load(g.hard); err != nil {
+	p := v.readOnlyPass(g, got, dueWork{})
+	if err := p.loadLedger(g.hard); err != nil {
 		return err
 	}
 	known := &p.ledger
@@ -96,39 +96,39 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 		}
 	}
 	for window := range slices.Chunk(refs, v.Tuning.Window) {
-		observed, err := p.observe(window, view{look: true})
+		observed, err := p.observeObjects(window, readOptions{look: true})
 		if err != nil {
 			return err
 		}
-		still = append(still, v.differences(known, observed)...)
+		still = append(still, v.compareAgain(known, observed)...)
 	}
 	v.report.Differences = still
 	v.report.Extras = slices.DeleteFunc(v.report.Extras, func(r object.Ref) bool {
 		_, ours := known.inventory[r]
-		return ours && v.Pair.prune() != PruneNone
+		return ours && v.Pair.pruneRule() != PruneNone
 	})
 	v.observed += p.run.Counts.Observed
 	return nil
 }
 
-// differences compares objects that were read once more. What can't be read now is
+// compareAgain compares objects that were read once more. What can't be read now is
 // listed as such.
-func (v *verification) differences(known *ledger, observed []seen) (differ []Difference) {
-	for _, s := range known.decide(observed, v.Pair.prune()) {
-		if err := s.unreadable(); err != nil {
+func (v *verification) compareAgain(known *ledger, observed []observedObject) (differ []Difference) {
+	for _, s := range known.decideAll(observed, v.Pair.pruneRule()) {
+		if err := s.readError(); err != nil {
 			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: fault.ClassOf(err), Reason: err.Error(), Hint: fault.HintOf(err),
 				Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
 		}
-		if d := s.difference(); d != nil {
+		if d := s.toDifference(); d != nil {
 			differ = append(differ, *d)
 		}
 	}
 	return differ
 }
 
-// repair puts right what others changed on the replica. What waits for a pass is
+// repairDrift puts right what others changed on the replica. What waits for a pass is
 // left to it.
-func (v *verification) repair(p *pass) error {
+func (v *verification) repairDrift(p *pass) error {
 	drift := v.report.Drift()
 	switch {
 	case len(drift) == 0 && len(v.files.damaged) == 0:
@@ -137,7 +137,7 @@ func (v *verification) repair(p *pass) error {
 		return errOperatorStop
 	case p.progress.Hold != nil && p.progress.Hold.Primary != "":
 		return &holdError{p.progress.Hold}
-	case p.progress.Work != nil, released(PairState{Desired: p.desired, Progress: p.progress}, p.Now()):
+	case p.progress.Work != nil, holdAnswered(PairState{Desired: p.desired, Progress: p.progress}, p.Now()):
 		return errUnfinished
 	}
 	p.run.Mode = ModeRepair
@@ -162,16 +162,16 @@ func (v *verification) repair(p *pass) error {
 // repairObjects writes what was changed or deleted on the replica, and deletes what
 // was added.
 func (v *verification) repairObjects(p *pass, extras, others []object.Ref) error {
-	deletes, err := p.brake(v.removalOf(extras))
+	deletes, err := p.checkBrake(v.removalOf(extras))
 	if err != nil {
 		return err
 	}
-	for window := range windows(p, others) {
+	for window := range eachWindow(p, others) {
 		if err := v.repairWindow(p, window); err != nil {
 			return err
 		}
 	}
-	if err := p.confirmAndRemove(deletes, view{look: true}); err != nil {
+	if err := p.confirmAndRemove(deletes, readOptions{look: true}); err != nil {
 		return err
 	}
 	v.recordRemoved(p, extras)
@@ -184,39 +184,39 @@ var errUnfinished = errors.New("a pass left work behind, which goes first")
 
 // removalOf is what a repair would delete: objects that were added on the replica.
 func (v *verification) removalOf(extras []object.Ref) removal {
-	return removal{refs: extras, onReplica: v.target.refs, failedListing: v.source.trouble(),
+	return removal{refs: extras, onReplica: v.target.refs, failedListing: v.source.hasFailed(),
 		onPrimary: func(bag object.Ref) bool { _, there := v.source.refs[bag]; return there }}
 }
 
 // repairWindow looks at some objects again, under the lease, writes those that
 // others changed, and reads them back.
 func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
-	observed, err := p.observe(refs, view{look: true})
+	observed, err := p.observeObjects(refs, readOptions{look: true})
 	if err != nil {
 		return err
 	}
 	was := map[object.Ref]Difference{}
 	var left []Difference
-	for _, d := range v.differences(&p.ledger, observed) {
+	for _, d := range v.compareAgain(&p.ledger, observed) {
 		if d.Drifted() {
 			was[d.Ref] = d
 			continue
 		}
 		left = append(left, d)
 	}
-	drifted := slices.DeleteFunc(observed, func(s seen) bool { _, ok := was[s.Ref]; return !ok })
+	drifted := slices.DeleteFunc(observed, func(s observedObject) bool { _, ok := was[s.Ref]; return !ok })
 	again := make([]object.Ref, len(drifted))
 	for i, s := range drifted {
 		again[i] = s.Ref
 	}
-	if _, err := p.applyWindow(p.decide(drifted)); err != nil {
+	if _, err := p.applyWindow(p.decideAll(drifted)); err != nil {
 		return err
 	}
 	p.windowDone()
-	if observed, err = p.observe(again, view{look: true}); err != nil {
+	if observed, err = p.observeObjects(again, readOptions{look: true}); err != nil {
 		return err
 	}
-	for _, d := range v.differences(&p.ledger, observed) {
+	for _, d := range v.compareAgain(&p.ledger, observed) {
 		if u, aside := p.ledger.unsynced[d.Ref]; aside {
 			d.Note = "could not be repaired: " + u.Reason
 			d.Cause = was[d.Ref].Cause
@@ -264,8 +264,8 @@ func (v *verification) recordRemoved(p *pass, extras []object.Ref) {
 	v.moveDifferences(extras, repaired, left)
 }
 
-// record writes down how the verification ended.
-func (v *verification) record(ctx context.Context, p *pass, err error) (Report, error) {
+// recordOutcome writes down how the verification ended.
+func (v *verification) recordOutcome(ctx context.Context, p *pass, err error) (Report, error) {
 	now := v.Now()
 	var h *holdError
 	ended := false
@@ -295,14 +295,14 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 	case ctx.Err() != nil:
 		v.report.Outcome = OutcomePartial
 	default:
-		v.report.Outcome, p.run.Error = OutcomeFailed, failure(now, err)
+		v.report.Outcome, p.run.Error = OutcomeFailed, newFailure(now, err)
 	}
 	v.sortLists()
 	p.restoreStatus()
 	v.markPending(p)
 	v.recordResult(p, ended)
 	if h != nil && h.hold != p.before.Hold {
-		p.progress.held(now, h.hold)
+		p.progress.recordHold(now, h.hold)
 	}
 	p.run.Outcome, p.run.Ended, v.report.Run = v.report.Outcome, now, p.run.ID
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -311,7 +311,7 @@ func (v *verification) record(ctx context.Context, p *pass, err error) (Report, 
 		v.report.Outcome = OutcomeFailed
 		return v.report, errors.Join(err, saveErr)
 	}
-	v.log(p)
+	v.logFindings(p)
 	return v.report, err
 }
 
@@ -334,7 +334,7 @@ func (p *pass) restoreStatus() {
 	p.progress.Status, p.progress.Since = p.before.Status, p.before.Since
 	p.updateCounts()
 	if s := p.progress.Status; s == Synced || s == Held || s == Retrying && p.progress.Hold != nil && p.progress.Failures == 0 {
-		p.progress.to(p.progress.resting(), p.Now())
+		p.progress.setStatus(p.progress.idleStatus(), p.Now())
 	}
 }
 
@@ -343,7 +343,7 @@ func (v *verification) recordResult(p *pass, ended bool) {
 	r := v.report
 	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired) - v.files.fixed}
 	for _, x := range append(r.Drift(), r.Repaired...) {
-		d.add(x.Cause)
+		d.addCause(x.Cause)
 	}
 	c := &p.run.Counts
 	c.Files = v.report.Files
@@ -353,19 +353,19 @@ func (v *verification) recordResult(p *pass, ended bool) {
 		return
 	}
 	c.Observed += v.observed
-	c.Equal, c.Drift = v.equal, d.found()
+	c.Equal, c.Drift = v.equal, d.totalFound()
 	d = v.addEarlier(d)
 	switch {
-	case d.found() > 0:
+	case d.totalFound() > 0:
 		p.progress.Drift = &d
 	case ended:
 		p.progress.Drift = nil
 	}
 	switch {
 	case ended:
-		p.progress.LastCheck, p.progress.Checking = v.started(), nil
+		p.progress.LastCheck, p.progress.Checking = v.startedAt(), nil
 		if r.Equal() && d.Repaired == 0 && len(r.Repaired) == 0 {
-			p.progress.LastVerified = v.started()
+			p.progress.LastVerified = v.startedAt()
 		}
 	case v.inPart:
 		p.progress.Checking = v.partDone(d)
@@ -382,9 +382,9 @@ func (v *verification) recordResult(p *pass, ended bool) {
 // namesLogged bounds the lines of each sort that one verification logs.
 const namesLogged = 1000
 
-// log names what others did on the replica. A verification that a person started
+// logFindings names what others did on the replica. A verification that a person started
 // is read by that person, so nothing of it is a warning.
-func (v *verification) log(p *pass) {
+func (v *verification) logFindings(p *pass) {
 	level := slog.LevelInfo
 	if v.options.Trigger == TriggerSchedule {
 		level = slog.LevelWarn

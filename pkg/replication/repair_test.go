@@ -151,7 +151,7 @@ func TestAMassOfAdditionsIsHeldUntilTheOperatorSpeaks(t *testing.T) {
 		t.Errorf("a repair of a held pair: %s, %d writes", r.Outcome, w.replica.Writes)
 	}
 	many := 30
-	w.direct(replication.Directive{AllowDeletes: &many})
+	w.direct(replication.DesiredChange{AllowDeletes: &many})
 	w.advance(time.Second)
 	if r := w.verify(repairing()); r.Outcome != replication.OutcomePartial {
 		t.Errorf("a repair before the pass that the approval is for: %s", r.Outcome)
@@ -192,7 +192,7 @@ func TestAStoppedPairIsNotRepaired(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
 	yes := true
-	w.direct(replication.Directive{Stop: &yes})
+	w.direct(replication.DesiredChange{Stop: &yes})
 	r := w.verify(repairing())
 	if r.Outcome != replication.OutcomeStopped || w.replica.Writes != 0 || len(r.Drift()) != 6 {
 		t.Errorf("outcome %s after %d writes, drift %v", r.Outcome, w.replica.Writes, r.Drift())
@@ -431,7 +431,7 @@ func TestARepairEndsWhenItIsTold(t *testing.T) {
 		"stop": {replication.OutcomeStopped, func(w *world, _ *replication.VerifyOptions) {
 			yes := true
 			time.AfterFunc(10*time.Second, func() {
-				_ = w.state.Direct(context.Background(), pairID, replication.Directive{Stop: &yes, At: time.Now()})
+				_ = w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{Stop: &yes, At: time.Now()})
 			})
 		}},
 		"drain": {replication.OutcomePartial, func(_ *world, o *replication.VerifyOptions) {
@@ -464,7 +464,7 @@ func TestARepairEndsWhenItIsTold(t *testing.T) {
 					t.Errorf("progress %+v, drift %+v", p, p.Drift)
 				}
 				no := false
-				_ = w.state.Direct(context.Background(), pairID, replication.Directive{Stop: &no, At: time.Now()})
+				_ = w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{Stop: &no, At: time.Now()})
 				if r, err := w.live().Verify(context.Background(), repairing()); err != nil || !r.Equal() {
 					t.Fatalf("the next one: %+v, %v", r, err)
 				}

@@ -22,8 +22,8 @@ func sameIdentity(a, b string) bool {
 
 // askReplica asks the replica who it is, once an hour, and asks for a full compare
 // if it is another one than before.
-func (e *Engine) askReplica(ctx context.Context, p Progress, t *todo) error {
-	if age(p.ReplicaAt, e.Now()) < identityEvery {
+func (e *Engine) askReplica(ctx context.Context, p Progress, t *dueWork) error {
+	if ageAt(p.ReplicaAt, e.Now()) < identityEvery {
 		return nil
 	}
 	id, err := e.Target.Identity(ctx)
@@ -53,8 +53,8 @@ func (p *Progress) sawReplica(id string, now time.Time) {
 
 // replicaIdentity is the replica's identity as this pass knows it.
 func (p *pass) replicaIdentity(ctx context.Context) (string, error) {
-	if p.todo.replica != "" {
-		return p.todo.replica, nil
+	if p.due.replica != "" {
+		return p.due.replica, nil
 	}
 	return p.Target.Identity(ctx)
 }
@@ -87,13 +87,13 @@ func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
 	}
 	before := g.ReplicaOnly
 	g.ReplicaOnly = 0
-	if p.Pair.prune() != PruneReplicated {
+	if p.Pair.pruneRule() != PruneReplicated {
 		return
 	}
 	for r := range target.refs {
 		_, there := source.refs[r]
 		_, ours := p.ledger.inventory[r]
-		if !there && !ours && !source.unknown(r) && p.Pair.Manages(r) {
+		if !there && !ours && !source.isUnknown(r) && p.Pair.Manages(r) {
 			g.ReplicaOnly++
 		}
 	}

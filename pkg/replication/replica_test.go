@@ -156,7 +156,7 @@ func TestALostStateSaysWhatOnlyTheReplicaHas(t *testing.T) {
 		t.Errorf("plan %+v, %v", p, err)
 	}
 	now := w.now()
-	w.direct(replication.Directive{Resync: &now, Prune: true})
+	w.direct(replication.DesiredChange{Resync: &now, Prune: true})
 	w.advance(time.Second)
 	if run := w.pass(); run.Counts.Deleted != 2 {
 		t.Errorf("run %+v", run)
@@ -166,7 +166,7 @@ func TestALostStateSaysWhatOnlyTheReplicaHas(t *testing.T) {
 	// It was for once.
 	w.replica.Set("/roles/own", "own")
 	now = w.now()
-	w.direct(replication.Directive{Resync: &now})
+	w.direct(replication.DesiredChange{Resync: &now})
 	w.advance(time.Second)
 	if run := w.pass(); run.Counts.Deleted != 0 {
 		t.Errorf("run %+v, want the replica's own role kept", run)
@@ -185,7 +185,7 @@ func TestOnesWordOrOnesHandEndsTheNoteOfTheReplicasOwn(t *testing.T) {
 			w := lost(t)
 			decide(w)
 			now := w.now()
-			w.direct(replication.Directive{Resync: &now})
+			w.direct(replication.DesiredChange{Resync: &now})
 			w.advance(time.Second)
 			w.pass()
 			w.wantReplicaOnly(0)
@@ -203,7 +203,7 @@ func TestAPruneIsHeldByTheBrake(t *testing.T) {
 	w.pass()
 	w.wantReplicaOnly(40)
 	now := w.now()
-	w.direct(replication.Directive{Resync: &now, Prune: true})
+	w.direct(replication.DesiredChange{Resync: &now, Prune: true})
 	w.advance(time.Second)
 	run, _ := w.engine().Pass(t.Context(), replication.PassOptions{})
 	if held := w.record().Progress.Hold; held == nil || held.Deletes != 40 {
@@ -211,7 +211,7 @@ func TestAPruneIsHeldByTheBrake(t *testing.T) {
 	}
 	allow := 40
 	w.advance(time.Second)
-	w.direct(replication.Directive{AllowDeletes: &allow})
+	w.direct(replication.DesiredChange{AllowDeletes: &allow})
 	w.advance(time.Second)
 	w.pass()
 	w.wantEqual()

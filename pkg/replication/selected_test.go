@@ -184,7 +184,7 @@ func TestACompareBegunUnderAnotherSelectionBeginsAnew(t *testing.T) {
 	w.pair.Selection = replication.Selection{}
 	w.settle(2, "after the selection changed")
 	w.pair.Selection = selection(t, "", "roles/web")
-	w.direct(replication.Directive{Resync: new(w.now())})
+	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	if died, _ := w.die(20, false, replication.PassOptions{}); !died {
 		t.Fatal("the pass ended before its death")
 	}
@@ -291,7 +291,7 @@ func (w *world) checkedPass(t *rapid.T) {
 		t.Fatal(err)
 	}
 	many := 1000
-	w.direct(replication.Directive{AllowDeletes: &many, Resync: new(w.now())})
+	w.direct(replication.DesiredChange{AllowDeletes: &many, Resync: new(w.now())})
 	w.pass()
 	if after := outside(w.replica.Snapshot()); !maps.Equal(before, after) {
 		t.Fatalf("%+v: outside of it the replica went from %v to %v", w.pair.Selection, before, after)

@@ -77,25 +77,25 @@ func (p Pattern) String() string {
 	return s
 }
 
-// names reports whether the pattern is about objects of this kind and name.
-func (p Pattern) names(k object.Kind, name string) bool {
-	return p.Kind == k.Base() && glob(p.Name, name)
+// matchesName reports whether the pattern is about objects of this kind and name.
+func (p Pattern) matchesName(k object.Kind, name string) bool {
+	return p.Kind == k.Base() && matchGlob(p.Name, name)
 }
 
-// includes reports whether the pattern includes an object: itself, or an item of
+// includesRef reports whether the pattern includes an object: itself, or an item of
 // it, which needs its bag.
-func (p Pattern) includes(r object.Ref) bool {
-	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind == object.DataBag || glob(p.Sub, r.Sub))
+func (p Pattern) includesRef(r object.Ref) bool {
+	return p.matchesName(r.Kind, r.Name) && (p.Sub == "" || r.Kind == object.DataBag || matchGlob(p.Sub, r.Sub))
 }
 
-// excludes reports whether the pattern excludes an object. One that matches items
+// excludesRef reports whether the pattern excludes an object. One that matches items
 // alone leaves their bag.
-func (p Pattern) excludes(r object.Ref) bool {
-	return p.names(r.Kind, r.Name) && (p.Sub == "" || r.Kind != object.DataBag && glob(p.Sub, r.Sub))
+func (p Pattern) excludesRef(r object.Ref) bool {
+	return p.matchesName(r.Kind, r.Name) && (p.Sub == "" || r.Kind != object.DataBag && matchGlob(p.Sub, r.Sub))
 }
 
-// all reports whether everything is selected.
-func (s Selection) all() bool { return len(s.Include)+len(s.Exclude) == 0 }
+// selectsAll reports whether everything is selected.
+func (s Selection) selectsAll() bool { return len(s.Include)+len(s.Exclude) == 0 }
 
 // Selects reports whether an object is selected. A policy in a policy group is when
 // both names are: writing it writes the policy too (docs/chef-server-api.md §5.1).
@@ -103,8 +103,8 @@ func (s Selection) Selects(r object.Ref) bool {
 	if r.Kind == object.PolicyGroup && r.Sub != "" && !s.Selects(object.Ref{Kind: object.Policy, Name: r.Sub}) {
 		return false
 	}
-	included := len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.includes(r) })
-	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.excludes(r) })
+	included := len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.includesRef(r) })
+	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.excludesRef(r) })
 }
 
 // Reaches reports whether the selection may hold objects of a scope. Where it says
@@ -117,22 +117,22 @@ func (s Selection) Reaches(scope object.Scope) bool {
 		return s.Selects(object.Ref(scope))
 	}
 	included := len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool {
-		return p.Kind == scope.Kind.Base() && (scope.Name == "" || glob(p.Name, scope.Name))
+		return p.Kind == scope.Kind.Base() && (scope.Name == "" || matchGlob(p.Name, scope.Name))
 	})
-	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.empties(scope) })
+	return included && !slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.excludesScope(scope) })
 }
 
-// empties reports whether the pattern certainly excludes all of a scope that is a
+// excludesScope reports whether the pattern certainly excludes all of a scope that is a
 // kind or one name of a kind.
-func (p Pattern) empties(scope object.Scope) bool {
-	if p.Kind != scope.Kind.Base() || p.Name != "*" && (scope.Name == "" || !glob(p.Name, scope.Name)) {
+func (p Pattern) excludesScope(scope object.Scope) bool {
+	if p.Kind != scope.Kind.Base() || p.Name != "*" && (scope.Name == "" || !matchGlob(p.Name, scope.Name)) {
 		return false
 	}
 	return p.Sub == "" || p.Sub == "*" && scope.Kind != object.DataBag
 }
 
-// glob matches a name against a pattern of * and ?.
-func glob(pattern, name string) bool {
+// matchGlob matches a name against a pattern of * and ?.
+func matchGlob(pattern, name string) bool {
 	p, n := 0, 0
 	star, mark := -1, 0 // the last * and where in the name it may be given one more
 	for n < len(name) {

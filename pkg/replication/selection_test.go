@@ -163,7 +163,7 @@ func TestPatternsMatchAsExpressionsDo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern, name := rapid.StringMatching(`[ab.*?]{0,8}`).Draw(t, "pattern"), rapid.StringMatching(`[ab.]{0,8}`).Draw(t, "name")
 		expr := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
-		if want := regexp.MustCompile(`^` + expr + `$`).MatchString(name); glob(pattern, name) != want {
+		if want := regexp.MustCompile(`^` + expr + `$`).MatchString(name); matchGlob(pattern, name) != want {
 			t.Fatalf("glob(%q, %q) = %v", pattern, name, !want)
 		}
 	})
@@ -171,7 +171,7 @@ func TestPatternsMatchAsExpressionsDo(t *testing.T) {
 
 // A pattern made to be slow takes steps in proportion to name times pattern.
 func TestPatternsAreCheap(t *testing.T) {
-	if glob(strings.Repeat("*a", 100)+"b", strings.Repeat("a", 10_000)) {
+	if matchGlob(strings.Repeat("*a", 100)+"b", strings.Repeat("a", 10_000)) {
 		t.Error("matched")
 	}
 }
@@ -203,7 +203,7 @@ func FuzzPattern(f *testing.F) {
 }
 
 func TestWhatIsSelectedHasAMark(t *testing.T) {
-	if got := (Pair{}).selected() + (Pair{Kinds: object.DefaultKinds()}).selected(); got != "" {
+	if got := (Pair{}).selectionMark() + (Pair{Kinds: object.DefaultKinds()}).selectionMark(); got != "" {
 		t.Errorf("mark of everything: %q", got)
 	}
 	seen := map[string]int{}
@@ -212,14 +212,14 @@ func TestWhatIsSelectedHasAMark(t *testing.T) {
 		{Selection: Selection{Include: patterns(t, "roles/a")}}, {Selection: Selection{Exclude: patterns(t, "roles/a")}},
 		{Selection: Selection{Include: patterns(t, "roles/a", "roles/b")}},
 	} {
-		if other, there := seen[p.selected()]; there {
+		if other, there := seen[p.selectionMark()]; there {
 			t.Errorf("pairs %d and %d have one mark", other, i)
 		}
-		seen[p.selected()] = i
+		seen[p.selectionMark()] = i
 	}
 	a := Pair{Kinds: []object.Kind{object.Role, object.Cookbook}, Selection: Selection{Include: patterns(t, "roles/a", "roles/b")}}
 	b := Pair{Kinds: []object.Kind{object.Cookbook, object.Role}, Selection: Selection{Include: patterns(t, "roles/b", "roles/a", "roles/a")}}
-	if a.selected() != b.selected() {
+	if a.selectionMark() != b.selectionMark() {
 		t.Error("the order of words changes the mark")
 	}
 }

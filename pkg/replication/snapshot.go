@@ -33,14 +33,14 @@ func (s Snapshot) Diff(ledger map[object.Ref]string, unsynced map[object.Ref]Uns
 	for r, fingerprint := range s.Objects {
 		last, ours := ledger[r]
 		known := fingerprint != "" && last != unknownFingerprint
-		differs := ours && known && last != fingerprint || !ours && !recorded(unsynced, r, false) || unsynced[r].Class == fault.DeletionHeld
+		differs := ours && known && last != fingerprint || !ours && !hasRecord(unsynced, r, false) || unsynced[r].Class == fault.DeletionHeld
 		if differs && pair.Manages(r) {
 			refs = append(refs, r)
 		}
 	}
-	if pair.prune() != PruneNone {
+	if pair.pruneRule() != PruneNone {
 		for r, last := range ledger {
-			if _, there := s.Objects[r]; !there && last != unknownFingerprint && !s.unlisted(r) && !recorded(unsynced, r, true) && pair.Manages(r) {
+			if _, there := s.Objects[r]; !there && last != unknownFingerprint && !s.isUnlisted(r) && !hasRecord(unsynced, r, true) && pair.Manages(r) {
 				refs = append(refs, r)
 			}
 		}
@@ -49,15 +49,15 @@ func (s Snapshot) Diff(ledger map[object.Ref]string, unsynced map[object.Ref]Uns
 	return refs
 }
 
-// unlisted reports whether the snapshot can't tell that an object isn't there.
-func (s Snapshot) unlisted(r object.Ref) bool {
+// isUnlisted reports whether the snapshot can't tell that an object isn't there.
+func (s Snapshot) isUnlisted(r object.Ref) bool {
 	return s.Unlisted[object.Scope{Kind: r.Kind}] ||
 		r.Kind == object.DataBagItem && (s.Unlisted[object.Scope{Kind: object.DataBag}] || s.Unlisted[object.Scope{Kind: r.Kind, Name: r.Name}])
 }
 
-// recorded reports whether an object has a record, or a listing or bag that holds it
+// hasRecord reports whether an object has a record, or a listing or bag that holds it
 // has. Held deletions count if held is set.
-func recorded(unsynced map[object.Ref]Unsynced, r object.Ref, held bool) bool {
+func hasRecord(unsynced map[object.Ref]Unsynced, r object.Ref, held bool) bool {
 	holders := []object.Ref{r, {Kind: r.Kind}, {Kind: r.Kind, Name: r.Name}}
 	switch r.Kind {
 	case object.DataBagItem:
@@ -108,15 +108,15 @@ func (m SnapshotMark) Due(generation, scans int64) bool {
 	return m.Differs && (scans >= m.Scans+1<<patience || scans < m.Scans)
 }
 
-// mark returns the mark of a ledger that was written to since it was compared, or never
+// snapshotMark returns the mark of a ledger that was written to since it was compared, or never
 // was.
-func (r Rows) mark() SnapshotMark {
+func (r Rows) snapshotMark() SnapshotMark {
 	return SnapshotMark{Generation: r.Generation, Scans: r.Scans, Differs: true}
 }
 
 // diffSnapshot compares the snapshot with the ledger if that is due. An idle poll
 // reads neither.
-func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *todo) error {
+func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *dueWork) error {
 	t.rows, t.rows.Changes = rows, nil
 	mark := t.next.Snapshot
 	if !mark.Due(rows.Generation, rows.Scans) {
@@ -129,7 +129,7 @@ func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *todo) error {
 	if s.Generation == 0 || s.Epoch != rows.Epoch {
 		return nil // the journal begins again, and then everything is compared
 	}
-	ledger, unsynced, err := e.loadLedger(ctx)
+	ledger, unsynced, err := e.readLedger(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,21 +160,21 @@ func (p *pass) reopenSnapshot() {
 // the end of a pass.
 func (p *pass) markSnapshot() {
 	p.snapshotMarked = true
-	next := p.todo.next
-	if next == nil || p.todo.rows.Generation == 0 {
+	next := p.due.next
+	if next == nil || p.due.rows.Generation == 0 {
 		return
 	}
 	mark := &next.Snapshot
-	if p.todo.snapshot == nil {
+	if p.due.snapshot == nil {
 		if p.ledger.written && !mark.Differs {
-			*mark = p.todo.rows.mark()
+			*mark = p.due.rows.snapshotMark()
 		}
 		return
 	}
-	left := p.todo.snapshot.Diff(p.ledger.inventory, p.ledger.unsynced, p.Pair)
+	left := p.due.snapshot.Diff(p.ledger.inventory, p.ledger.unsynced, p.Pair)
 	mark.Differs = len(left) > 0
-	fruitless := mark.Differs && len(p.todo.stale) > 0
-	for r, before := range p.todo.stale {
+	fruitless := mark.Differs && len(p.due.stale) > 0
+	for r, before := range p.due.stale {
 		fruitless = fruitless && p.ledger.inventory[r] == before
 	}
 	mark.Fruitless++

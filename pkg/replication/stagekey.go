@@ -23,16 +23,16 @@ const (
 // digit; a checksum is a lower-case hexadecimal MD5. Every Stage refuses the
 // same keys.
 func (k StageKey) Check() error {
-	if len(k.Space) > 128 || !made(k.Space, letters+digits+"._-") || strings.Trim(k.Space[:1], "._-") == "" {
+	if len(k.Space) > 128 || !consistsOf(k.Space, letters+digits+"._-") || strings.Trim(k.Space[:1], "._-") == "" {
 		return fmt.Errorf("%q is not the name of a space in the stage", k.Space)
 	}
-	if len(k.Checksum) != 2*md5.Size || !made(k.Checksum, digits+"abcdef") {
+	if len(k.Checksum) != 2*md5.Size || !consistsOf(k.Checksum, digits+"abcdef") {
 		return fmt.Errorf("%q is not an MD5 in lower-case hexadecimal", k.Checksum)
 	}
 	return nil
 }
 
-// made reports whether text consists of some of the characters, and isn't empty.
-func made(text, of string) bool {
+// consistsOf reports whether text consists of some of the characters, and isn't empty.
+func consistsOf(text, of string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune(of, r) })
 }

@@ -18,23 +18,23 @@ const (
 	degradedBy  = 24 * time.Hour // only a change of the object or the replica helps
 )
 
-// to moves the status, keeping since when it holds.
-func (p *Progress) to(s Status, now time.Time) {
+// setStatus moves the status, keeping since when it holds.
+func (p *Progress) setStatus(s Status, now time.Time) {
 	if p.Status != s {
 		p.Status, p.Since = s, now
 	}
 }
 
-// succeeded records that everything known is applied or listed as unsynced.
-func (p *Progress) succeeded(now time.Time, interval time.Duration) {
+// recordSuccess records that everything known is applied or listed as unsynced.
+func (p *Progress) recordSuccess(now time.Time, interval time.Duration) {
 	p.LastAttempt, p.LastSuccess = now, now
 	p.Failures, p.LastError, p.Pending = 0, nil, 0
 	p.NextRun = now.Add(interval)
-	p.to(p.resting(), now)
+	p.setStatus(p.idleStatus(), now)
 }
 
-// resting is the status of a pair that has nothing to do.
-func (p *Progress) resting() Status {
+// idleStatus is the status of a pair that has nothing to do.
+func (p *Progress) idleStatus() Status {
 	switch {
 	case p.Hold != nil:
 		return Held
@@ -44,38 +44,38 @@ func (p *Progress) resting() Status {
 	return Synced
 }
 
-// failed records why a pass could not go on, and when to try again.
-func (p *Progress) failed(now time.Time, interval time.Duration, err error) {
-	p.LastAttempt, p.LastError = now, failure(now, err)
+// recordFailure records why a pass could not go on, and when to try again.
+func (p *Progress) recordFailure(now time.Time, interval time.Duration, err error) {
+	p.LastAttempt, p.LastError = now, newFailure(now, err)
 	p.Failures++
 	limit := retryCap
 	if fault.ClassOf(err).NeedsOperator() {
-		p.to(Blocked, now)
+		p.setStatus(Blocked, now)
 		limit = blockedCap
 	} else {
-		p.to(Retrying, now)
+		p.setStatus(Retrying, now)
 	}
-	p.NextRun = now.Add(backoff(max(interval, time.Second), max(limit, interval), p.Failures))
+	p.NextRun = now.Add(backoffDelay(max(interval, time.Second), max(limit, interval), p.Failures))
 }
 
-// held records that nothing is replicated until a person decides.
-func (p *Progress) held(now time.Time, h *Hold) {
+// recordHold records that nothing is replicated until a person decides.
+func (p *Progress) recordHold(now time.Time, h *Hold) {
 	p.LastAttempt, p.Hold = now, h
 	p.NextRun = time.Time{}
-	p.to(Held, now)
+	p.setStatus(Held, now)
 }
 
-// left records that a pass ended with work left.
-func (p *Progress) left(now time.Time, interval time.Duration) {
+// recordLeft records that a pass ended with work left.
+func (p *Progress) recordLeft(now time.Time, interval time.Duration) {
 	p.LastAttempt = now
 	p.NextRun = now.Add(interval)
 	if p.Status != Bootstrapping {
-		p.to(Syncing, now)
+		p.setStatus(Syncing, now)
 	}
 }
 
-// backoff doubles base for each failure after the first, up to limit.
-func backoff(base, limit time.Duration, failures int) time.Duration {
+// backoffDelay doubles base for each failure after the first, up to limit.
+func backoffDelay(base, limit time.Duration, failures int) time.Duration {
 	d := base
 	for i := 1; i < failures && d < limit; i++ {
 		d *= 2
@@ -89,11 +89,11 @@ func retryObject(class fault.Class, attempts int) time.Duration {
 	var d time.Duration
 	switch class {
 	case fault.Rejected, fault.Forbidden, fault.Unserved:
-		d = backoff(rejectedBy, rejectedTo, attempts)
+		d = backoffDelay(rejectedBy, rejectedTo, attempts)
 	case fault.Degraded:
 		d = degradedBy
 	default:
-		d = backoff(transientBy, transientTo, attempts)
+		d = backoffDelay(transientBy, transientTo, attempts)
 	}
 	return d + rand.N(d/10+1)
 }

@@ -26,20 +26,20 @@ func (p *pass) stageFull(file object.File, err error) {
 	}
 }
 
-// stream reads a file from the primary past the stage. Small content is checked
+// streamFile reads a file from the primary past the stage. Small content is checked
 // first. Of large content, the bytes that complete it are given out only if the MD5
 // over all is right, so that a replica never has it whole if it is wrong.
-func (s *staged) stream(ctx context.Context, key StageKey, file object.File) (io.ReadCloser, int64, error) {
+func (s *staged) streamFile(ctx context.Context, key StageKey, file object.File) (io.ReadCloser, int64, error) {
 	known := int64(-1) // size of large content that didn't come with one
 	for wrong := 0; ; {
 		content, size, openErr := s.source.Open(ctx, s.obj, file)
 		if openErr != nil {
-			return nil, 0, s.gone(openErr)
+			return nil, 0, s.goneError(openErr)
 		}
 		if size = max(size, known); size > streamHead {
-			return &streamed{staged: s, file: file, key: key, content: content, left: size, sum: md5.New()}, size, nil
+			return &streamReader{staged: s, file: file, key: key, content: content, left: size, sum: md5.New()}, size, nil
 		}
-		small, size, err := s.check(ctx, key, file, content, size)
+		small, size, err := s.checkContent(ctx, key, file, content, size)
 		_ = content.Close()
 		switch {
 		case err == nil && size <= streamHead:
@@ -49,16 +49,16 @@ func (s *staged) stream(ctx context.Context, key StageKey, file object.File) (io
 		case !errors.Is(err, ErrContentMismatch):
 			return nil, 0, err
 		case wrong > 0: // a cut transfer heals, a damaged file doesn't
-			return nil, 0, s.damaged(file, err)
+			return nil, 0, s.damagedError(file, err)
 		default:
 			wrong++
 		}
 	}
 }
 
-// check reads content to its end and keeps the first streamHead bytes of it. Size is
+// checkContent reads content to its end and keeps the first streamHead bytes of it. Size is
 // -1 when it isn't known.
-func (s *staged) check(ctx context.Context, key StageKey, file object.File, content io.Reader, size int64) ([]byte, int64, error) {
+func (s *staged) checkContent(ctx context.Context, key StageKey, file object.File, content io.Reader, size int64) ([]byte, int64, error) {
 	var head bytes.Buffer
 	sum, counted := md5.New(), &counter{r: content}
 	_, err := io.Copy(&limited{&head, streamHead}, io.TeeReader(counted, sum))
@@ -67,15 +67,15 @@ func (s *staged) check(ctx context.Context, key StageKey, file object.File, cont
 	case err != nil && ctx.Err() != nil:
 		return nil, 0, context.Cause(ctx)
 	case err != nil:
-		return nil, 0, s.broke(file, err)
+		return nil, 0, s.interruptedError(file, err)
 	case size >= 0 && size != counted.n || hex.EncodeToString(sum.Sum(nil)) != key.Checksum:
 		return nil, 0, fmt.Errorf("%w: another MD5 over %d bytes", ErrContentMismatch, counted.n)
 	}
 	return head.Bytes(), counted.n, nil
 }
 
-// gone marks the error of a file that isn't there: its object changed.
-func (s *staged) gone(err error) error {
+// goneError marks the error of a file that isn't there: its object changed.
+func (s *staged) goneError(err error) error {
 	if fault.IsAbsent(err) {
 		return fmt.Errorf("%w: %w", errChanged, err)
 	}
@@ -97,8 +97,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// streamed is content of a known size on its way from the primary to the replica.
-type streamed struct {
+// streamReader is content of a known size on its way from the primary to the replica.
+type streamReader struct {
 	*staged
 	file    object.File
 	key     StageKey
@@ -109,7 +109,7 @@ type streamed struct {
 }
 
 // Read implements io.Reader. It ends with io.EOF only if the content is right.
-func (r *streamed) Read(p []byte) (int, error) {
+func (r *streamReader) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
@@ -125,26 +125,26 @@ func (r *streamed) Read(p []byte) (int, error) {
 	r.left -= int64(n)
 	switch {
 	case r.left == 0:
-		if r.err = r.end(); !errors.Is(r.err, io.EOF) {
+		if r.err = r.endError(); !errors.Is(r.err, io.EOF) {
 			return 0, r.err
 		}
 	case err == io.EOF:
-		r.err = r.broke(r.file, io.ErrUnexpectedEOF)
-	case canceled(err):
+		r.err = r.interruptedError(r.file, io.ErrUnexpectedEOF)
+	case isCanceled(err):
 		r.err = err
 	case err != nil:
-		r.err = r.broke(r.file, err)
+		r.err = r.interruptedError(r.file, err)
 	}
 	return n, r.err
 }
 
-// end is io.EOF for the right content.
-func (r *streamed) end() error {
+// endError is io.EOF for the right content.
+func (r *streamReader) endError() error {
 	if hex.EncodeToString(r.sum.Sum(nil)) == r.key.Checksum {
 		return io.EOF
 	}
-	return r.damaged(r.file, fmt.Errorf("%w: another MD5", ErrContentMismatch))
+	return r.damagedError(r.file, fmt.Errorf("%w: another MD5", ErrContentMismatch))
 }
 
 // Close implements io.Closer.
-func (r *streamed) Close() error { return r.content.Close() }
+func (r *streamReader) Close() error { return r.content.Close() }

@@ -47,8 +47,8 @@ func (e *Engine) withFreeLease(ctx context.Context, st PairState, now time.Time)
 	return st, nil
 }
 
-// acquire takes the lease, also from a process that died.
-func (e *Engine) acquire(ctx context.Context, now time.Time) (PairState, error) {
+// acquireLease takes the lease, also from a process that died.
+func (e *Engine) acquireLease(ctx context.Context, now time.Time) (PairState, error) {
 	st, err := e.State.Acquire(ctx, e.Pair.ID, e.Owner, now, e.Tuning.LeaseTTL)
 	var leased *LeasedError
 	if !errors.As(err, &leased) {

@@ -141,7 +141,7 @@ func TestStopMeansStop(t *testing.T) {
 		}()
 		time.Sleep(10 * time.Second)
 		yes := true
-		if err := w.state.Direct(context.Background(), pairID, replication.Directive{Stop: &yes, At: time.Now()}); err != nil {
+		if err := w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{Stop: &yes, At: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		run := <-done
@@ -154,7 +154,7 @@ func TestStopMeansStop(t *testing.T) {
 			t.Errorf("a stopped pair did %s", run.Outcome)
 		}
 		no := false
-		_ = w.state.Direct(context.Background(), pairID, replication.Directive{Stop: &no, At: time.Now()})
+		_ = w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{Stop: &no, At: time.Now()})
 		if _, err := w.live().Pass(context.Background(), replication.PassOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -11,8 +11,8 @@ import (
 	"chefsync/pkg/object"
 )
 
-// todo is what a pass finds to do.
-type todo struct {
+// dueWork is what a pass finds to do.
+type dueWork struct {
 	full          bool
 	deep          bool // a full compare that reads the replica's objects
 	regular       bool // one that nothing asks for: it follows the drift rule
@@ -36,19 +36,19 @@ type todo struct {
 	replica  string // the replica's identity, if it was asked for
 }
 
-func (t todo) pending() bool {
+func (t dueWork) hasWork() bool {
 	return t.full || len(t.changes)+len(t.stale) > 0 || t.retry || t.resume
 }
 
 // Changes notes in the run record what the feed showed.
-func (r *Run) Changes(t todo) { r.Counts.Changes = len(t.changes) }
+func (r *Run) Changes(t dueWork) { r.Counts.Changes = len(t.changes) }
 
 const identityEvery = time.Hour
 
 // lookForWork asks the feed and the record what there is to do.
-func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (todo, error) {
+func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (dueWork, error) {
 	p, now := st.Progress, e.Now()
-	t := todo{
+	t := dueWork{
 		feed:   "none",
 		retry:  p.Unsynced > 0 && p.retryDue(now) || (p.Unsynced > 0 || p.Hold != nil) && st.retryAsked(),
 		resume: p.Work != nil || len(p.Dirty) > 0 || len(st.ObjectsAsked()) > 0,
@@ -58,10 +58,10 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 			return t, err
 		}
 		// Without records it is the hold of an older version, which held whole passes.
-		t.resume = t.resume || released(st, now) || h.Records == 0 || e.Pair.prune() == PruneNone
+		t.resume = t.resume || holdAnswered(st, now) || h.Records == 0 || e.Pair.pruneRule() == PruneNone
 	}
 	newer := st.resyncAsked(now)
-	if w := p.Work; w != nil && w.Full && (!newer || !st.Desired.ResyncAt.After(w.Started)) && !o.Full && p.Selected == e.Pair.selected() {
+	if w := p.Work; w != nil && w.Full && (!newer || !st.Desired.ResyncAt.After(w.Started)) && !o.Full && p.Selected == e.Pair.selectionMark() {
 		t.full, t.resumeCompare, t.deep, t.reason = true, true, w.Deep, w.Reason
 		return t, nil
 	}
@@ -80,13 +80,13 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		return e.withoutFeed(ctx, t, st, now)
 	}
 	t.feed, t.note = p.Feed, p.FeedNote
-	overlap := e.overlap(*p.Position)
+	overlap := e.overlapIDs(*p.Position)
 	rows, err := e.Feed.Read(ctx, max(0, p.Position.Seq-overlap))
 	if err == nil {
 		var next Position
 		t.changes, next, err = Continue(*p.Position, rows, overlap)
 		t.next = &next
-		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.concerns(c) })
+		t.changes = slices.DeleteFunc(t.changes, func(c Change) bool { return !e.Pair.concernsChange(c) })
 	}
 	switch {
 	case errors.Is(err, ErrPositionLost):
@@ -101,9 +101,9 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	return t, nil
 }
 
-// overlap is how many ids below a position are read again: those that may show
+// overlapIDs is how many ids below a position are read again: those that may show
 // rows late, or where none can, those whose rows the position remembers.
-func (e *Engine) overlap(pos Position) int64 {
+func (e *Engine) overlapIDs(pos Position) int64 {
 	if pos.Epoch != "" {
 		return min(markedRows, e.Tuning.Overlap)
 	}
@@ -120,7 +120,7 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 		return "asked for", true
 	case p.LastCompare.IsZero():
 		return "first pass of this pair", true
-	case p.Selected != e.Pair.selected():
+	case p.Selected != e.Pair.selectionMark():
 		return "other objects are selected than before", false
 	case p.Position != nil && e.Feed == nil:
 		return "the feed was switched off", false
@@ -130,9 +130,9 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 
 // withoutFeed decides for a pair without a position: a full compare every
 // CompareEvery, which asks again for a feed, and one as soon as a feed has begun.
-func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time.Time) (todo, error) {
+func (e *Engine) withoutFeed(ctx context.Context, t dueWork, st PairState, now time.Time) (dueWork, error) {
 	every := max(e.Pair.CompareEvery, e.Pair.Interval)
-	if age(st.Progress.LastCompare, now) >= every {
+	if ageAt(st.Progress.LastCompare, now) >= every {
 		t.full, t.reason = true, "the primary has no change feed"
 		t.regular = e.readDue(st.Progress.LastCheck)
 		t.deep = t.regular
@@ -152,11 +152,11 @@ func (e *Engine) withoutFeed(ctx context.Context, t todo, st PairState, now time
 	return t, nil
 }
 
-// identity checks that the primary is the one that the position belongs to.
+// checkIdentity checks that the primary is the one that the position belongs to.
 // One request an hour at most.
-func (e *Engine) identity(ctx context.Context, p *Progress) (same bool, err error) {
+func (e *Engine) checkIdentity(ctx context.Context, p *Progress) (same bool, err error) {
 	now := e.Now()
-	if p.Position == nil || age(p.IdentityAt, now) < identityEvery {
+	if p.Position == nil || ageAt(p.IdentityAt, now) < identityEvery {
 		return true, nil
 	}
 	id, err := e.Source.Identity(ctx)

@@ -29,12 +29,14 @@ type VerifyOptions struct {
 	Drain    <-chan struct{}
 }
 
-func (o VerifyOptions) pass() PassOptions { return PassOptions{Deadline: o.Deadline, Drain: o.Drain} }
+func (o VerifyOptions) passOptions() PassOptions {
+	return PassOptions{Deadline: o.Deadline, Drain: o.Drain}
+}
 
-// reading leaves a quarter of the time for what comes after the reading: a second
+// readingOptions leaves a quarter of the time for what comes after the reading: a second
 // look, and a repair.
-func (o VerifyOptions) reading(now time.Time) PassOptions {
-	p := o.pass()
+func (o VerifyOptions) readingOptions(now time.Time) PassOptions {
+	p := o.passOptions()
 	if !o.Deadline.IsZero() {
 		p.Deadline = o.Deadline.Add(-o.Deadline.Sub(now) / 4)
 	}
@@ -104,7 +106,7 @@ type Difference struct {
 func (d Difference) Drifted() bool { return d.Cause != CausePending && d.Cause != "" }
 
 // Equal reports whether all was read and nothing differs.
-func (r Report) Equal() bool { return r.Differ() == 0 && r.unreadable() == 0 }
+func (r Report) Equal() bool { return r.Differ() == 0 && r.countUnreadable() == 0 }
 
 // Differ counts the differences, also those of earlier parts.
 func (r Report) Differ() int {
@@ -115,7 +117,7 @@ func (r Report) Differ() int {
 	return n
 }
 
-func (r Report) unreadable() int {
+func (r Report) countUnreadable() int {
 	n := len(r.Unreadable)
 	if r.Earlier != nil {
 		n += r.Earlier.Unreadable
@@ -161,7 +163,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	v := &verification{Engine: e, options: o, report: Report{Pair: e.Pair.ID, At: e.Now(), Outcome: OutcomeFailed}}
 	var err error
 	if o.Trigger == TriggerSchedule {
-		err = v.claim(ctx)
+		err = v.claimPair(ctx)
 	} else {
 		v.began, err = e.State.Pair(ctx, e.Pair.ID)
 	}
@@ -172,7 +174,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	if err != nil {
 		return v.report, err
 	}
-	if err := v.read(ctx); err != nil {
+	if err := v.readSides(ctx); err != nil {
 		stopped := errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil
 		v.releaseClaim(ctx, !stopped)
 		if errors.Is(err, errDeadline) {
@@ -183,16 +185,16 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		}
 		return v.report, fmt.Errorf("verify: %w", err)
 	}
-	return v.conclude(ctx)
+	return v.concludeUnderLease(ctx)
 }
 
-// read reads both sides, without a lease.
-func (v *verification) read(ctx context.Context) (err error) {
-	g := v.watch(ctx, noLease, v.report.At, v.options.reading(v.Now()))
-	defer g.end()
+// readSides reads both sides, without a lease.
+func (v *verification) readSides(ctx context.Context) (err error) {
+	g := v.watchLease(ctx, noLease, v.report.At, v.options.readingOptions(v.Now()))
+	defer g.stopAndWait()
 	defer v.keepClaim(g)()
-	p := v.reading(g, v.began, todo{})
-	if err := p.load(g.hard); err != nil {
+	p := v.readOnlyPass(g, v.began, dueWork{})
+	if err := p.loadLedger(g.hard); err != nil {
 		return err
 	}
 	known := p.ledger.clone()
@@ -211,7 +213,7 @@ func (v *verification) read(ctx context.Context) (err error) {
 	default:
 		v.readExtras(known)
 	}
-	v.count(p.Pair)
+	v.countKinds(p.Pair)
 	if err := v.readFiles(p, p.ledger.withFiles(), v.options.Files); err != nil {
 		return err
 	}
@@ -228,22 +230,22 @@ func (v *verification) noteUnreadable(p *pass) {
 
 // readObjects compares what the primary lists and no earlier part compared.
 func (v *verification) readObjects(p *pass, known *ledger) error {
-	refs := v.remaining()
+	refs := v.remainingRefs()
 	v.equalOf = map[object.Kind]int{}
 	if c := v.report.Earlier; c != nil {
 		maps.Copy(v.equalOf, c.Equal)
 	}
 	done := 0
-	look := view{replica: &v.target, look: true, bulk: newBulkReader(refs, true, 0)}
+	look := readOptions{replica: &v.target, look: true, bulk: newBulkReader(refs, true, 0)}
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		observed, err := p.observe(window, look)
+		observed, err := p.observeObjects(window, look)
 		if err != nil {
 			return err
 		}
-		for _, s := range known.decide(observed, p.Pair.prune()) {
-			switch d := s.difference(); {
-			case s.unreadable() != nil:
-				p.setAside(s.Ref, s.unreadable())
+		for _, s := range known.decideAll(observed, p.Pair.pruneRule()) {
+			switch d := s.toDifference(); {
+			case s.readError() != nil:
+				p.setAside(s.Ref, s.readError())
 			case d != nil:
 				v.report.Differences = append(v.report.Differences, *d)
 			case !s.Absent:
@@ -256,13 +258,13 @@ func (v *verification) readObjects(p *pass, known *ledger) error {
 		}
 		done += len(window)
 		v.after = window[len(window)-1].Path()
-		p.Observe(Event{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
+		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
 	}
 	return nil
 }
 
-// count fills the numbers of the report.
-func (v *verification) count(pair Pair) {
+// countKinds fills the numbers of the report.
+func (v *verification) countKinds(pair Pair) {
 	for _, k := range object.Kinds() {
 		if pair.Includes(k) {
 			v.report.Kinds = append(v.report.Kinds, KindReport{Kind: k, Primary: v.source.counts[k], Replica: v.target.counts[k], Equal: v.equalOf[k]})
@@ -273,11 +275,11 @@ func (v *verification) count(pair Pair) {
 // readExtras names what only the replica lists.
 func (v *verification) readExtras(known *ledger) {
 	for _, ref := range slices.SortedFunc(maps.Keys(v.target.refs), object.Compare) {
-		if _, there := v.source.refs[ref]; there || v.source.unknown(ref) {
+		if _, there := v.source.refs[ref]; there || v.source.isUnknown(ref) {
 			continue
 		}
-		extra := []seen{{Observation: Observation{Ref: ref, Absent: true, Replica: Present}}}
-		if d := known.decide(extra, v.Pair.prune())[0].difference(); d != nil {
+		extra := []observedObject{{Observation: Observation{Ref: ref, Absent: true, Replica: Present}}}
+		if d := known.decideAll(extra, v.Pair.pruneRule())[0].toDifference(); d != nil {
 			v.report.Differences = append(v.report.Differences, *d)
 			continue
 		}
@@ -285,8 +287,8 @@ func (v *verification) readExtras(known *ledger) {
 	}
 }
 
-// unreadable is why one of the sides could not show the object, or nil.
-func (s seen) unreadable() error {
+// readError is why one of the sides could not show the object, or nil.
+func (s observedObject) readError() error {
 	if s.err != nil {
 		return s.err
 	}

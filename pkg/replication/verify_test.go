@@ -160,7 +160,7 @@ func refuseOne(op, path string, class fault.Class) func(string, object.Ref) erro
 func TestDriftThatIsGoneIsForgotten(t *testing.T) {
 	for name, mend := range map[string]func(*world){
 		"the next verification finds none": func(w *world) { w.replica.Set("/roles/web", "web"); w.verify(replication.VerifyOptions{}) },
-		"a resync repairs it":              func(w *world) { w.direct(replication.Directive{Resync: new(w.now())}); w.pass() },
+		"a resync repairs it":              func(w *world) { w.direct(replication.DesiredChange{Resync: new(w.now())}); w.pass() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

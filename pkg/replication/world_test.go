@@ -125,10 +125,10 @@ func (w *world) unsynced() []replication.Unsynced {
 	return u
 }
 
-func (w *world) direct(d replication.Directive) {
+func (w *world) direct(d replication.DesiredChange) {
 	w.t.Helper()
 	d.At = w.now()
-	if err := w.state.Direct(context.Background(), pairID, d); err != nil {
+	if err := w.state.ChangeDesired(context.Background(), pairID, d); err != nil {
 		w.t.Fatal(err)
 	}
 }

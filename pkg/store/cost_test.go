@@ -44,7 +44,7 @@ func TestAnEmptyPollIsOneReadAndOneWrite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Note(t.Context(), engineering(), st.Lease.Fence, noon(), st.Progress); err != nil {
+		if err := s.SaveProgress(t.Context(), engineering(), st.Lease.Fence, noon(), st.Progress); err != nil {
 			t.Fatal(err)
 		}
 		same(t, "an empty poll", []string{"Get(1)", "Transact(1)"}, done())

@@ -185,7 +185,7 @@ func acquire(l replication.Lease, owner string, now time.Time, ttl time.Duration
 }
 
 // Renew implements [replication.State]. A lease that has expired can't be renewed, even
-// if nobody took it: a poll may have written a Note meanwhile, which the holder doesn't
+// if nobody took it: a poll may have saved its progress meanwhile, which the holder doesn't
 // know.
 func (s *Store) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time, ttl time.Duration) (replication.PairState, error) {
 	st, err := s.update(ctx, id, func(r *pairRecord) error {
@@ -216,8 +216,8 @@ func (s *Store) Release(ctx context.Context, id replication.PairID, fence int64)
 	return explain("release lease of "+id.String(), err)
 }
 
-// Note implements [replication.State].
-func (s *Store) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+// SaveProgress implements [replication.State].
+func (s *Store) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
 	_, err := s.update(ctx, id, func(r *pairRecord) error {
 		if r.Lease.Fence != fence || r.Lease.HeldAt(now) {
 			return replication.ErrFenced
@@ -228,11 +228,11 @@ func (s *Store) Note(ctx context.Context, id replication.PairID, fence int64, no
 	return explain("note state of "+id.String(), err)
 }
 
-// Direct implements [replication.State]. A directive that is applied twice, because the
+// ChangeDesired implements [replication.State]. A change that is applied twice, because the
 // answer of the first write was lost, changes nothing more.
-func (s *Store) Direct(ctx context.Context, id replication.PairID, d replication.Directive) error {
+func (s *Store) ChangeDesired(ctx context.Context, id replication.PairID, d replication.DesiredChange) error {
 	_, err := s.update(ctx, id, func(r *pairRecord) error {
-		r.Desired = r.Desired.Apply(d)
+		r.Desired = r.Desired.With(d)
 		return nil
 	})
 	return explain("direct "+id.String(), err)

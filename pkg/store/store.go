@@ -18,7 +18,7 @@ import (
 // What operations cost when all goes well, in requests to the KV:
 //
 //   - Pair: one Get. Pairs, Inventory, Unsynced, Runs: one Query.
-//   - Acquire, Renew, Release, Note, Direct: one Transact of one write. In a process
+//   - Acquire, Renew, Release, SaveProgress, ChangeDesired: one Transact of one write. In a process
 //     that hasn't read or written the pair before, and whenever another process wrote
 //     it meanwhile, one Get more.
 //   - Commit: one Transact for each 99 entries of the ledger, the last with the progress

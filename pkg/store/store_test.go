@@ -106,7 +106,7 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 		_, acquireErr := s.Acquire(ctx, id, "me", noon(), 1)
 		for op, err := range map[string]error{
 			"Pair": pairErr, "Pairs": pairsErr, "Acquire": acquireErr,
-			"Direct": s.Direct(ctx, id, replication.Directive{}), "Note": s.Note(ctx, id, 0, noon(), replication.Progress{}),
+			"ChangeDesired": s.ChangeDesired(ctx, id, replication.DesiredChange{}), "SaveProgress": s.SaveProgress(ctx, id, 0, noon(), replication.Progress{}),
 			"Commit":       s.Commit(ctx, id, fence, noon(), replication.Update{}),
 			"large Commit": s.Commit(ctx, id, fence, noon(), replication.Update{Applied: many(500)}),
 			"Release":      s.Release(ctx, id, fence),
@@ -183,7 +183,7 @@ func TestFieldsOfANewerVersion(t *testing.T) {
 	}
 	st.Progress.Objects = 4
 	commit(t, s, st.Lease.Fence, replication.Update{Progress: st.Progress})
-	if err := s.Direct(ctx, id, replication.Directive{Stop: new(bool), At: noon()}); err != nil {
+	if err := s.ChangeDesired(ctx, id, replication.DesiredChange{Stop: new(bool), At: noon()}); err != nil {
 		t.Fatal(err)
 	}
 	edit(t, kv, pairKey(), func(m map[string]any) {
@@ -217,7 +217,7 @@ func TestDamagedRecords(t *testing.T) {
 func TestUnreadableRecordsAreNotWritten(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
 	p := replication.Progress{Hold: &replication.Hold{Sample: []object.Ref{{Kind: "invented"}}}}
-	if err := s.Note(t.Context(), engineering(), 0, noon(), p); err == nil {
+	if err := s.SaveProgress(t.Context(), engineering(), 0, noon(), p); err == nil {
 		t.Error("written")
 	}
 	st, err := s.Pair(t.Context(), engineering())

@@ -21,7 +21,7 @@ func StopPairs(ctx context.Context, env *cmdline.Env, state replication.State, p
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		d := replication.Directive{Stop: new(true), At: env.Now()}
+		d := replication.DesiredChange{Stop: new(true), At: env.Now()}
 		result := ResultStopped
 		if st.Desired.Stopped {
 			result = ResultAlreadyStopped
@@ -29,7 +29,7 @@ func StopPairs(ctx context.Context, env *cmdline.Env, state replication.State, p
 		if reason != "" || !st.Desired.Stopped {
 			d.Reason = &reason
 		}
-		if err := state.Direct(ctx, p.ID, d); err != nil {
+		if err := state.ChangeDesired(ctx, p.ID, d); err != nil {
 			return app.WrapPair(p.ID, err)
 		}
 		answers = append(answers, Answer{p.ID, result, replication.Stopped})

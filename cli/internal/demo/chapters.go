@@ -178,7 +178,7 @@ func (d *demo) retryUnsynced(ctx context.Context) error {
 		return err
 	}
 	now := d.env.Now()
-	if err := state.Direct(ctx, d.pair.ID, replication.Directive{Retry: &now, At: now}); err != nil {
+	if err := state.ChangeDesired(ctx, d.pair.ID, replication.DesiredChange{Retry: &now, At: now}); err != nil {
 		return err
 	}
 	d.printLine("   as: chef-sync-ctl unsynced-objects %s --retry", organization)

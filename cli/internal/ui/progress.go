@@ -27,7 +27,7 @@ func (o *Output) Progress(label string) *Progress {
 }
 
 // Observe shows an event of the engine. It may be called concurrently.
-func (p *Progress) Observe(e replication.Event) {
+func (p *Progress) Observe(e replication.ProgressEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.out.Now()

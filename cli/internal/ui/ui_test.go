@@ -115,10 +115,10 @@ func TestProgressWritesOneLineOnATerminalOnly(t *testing.T) {
 		p := out.Progress("eu/acme")
 		for i := range 3 {
 			now = now.Add(time.Second)
-			p.Observe(replication.Event{Phase: "reading", Done: i + 1, Total: 3, Ref: object.Ref{Kind: object.Role, Name: strings.Repeat("x", 100)}})
+			p.Observe(replication.ProgressEvent{Phase: "reading", Done: i + 1, Total: 3, Ref: object.Ref{Kind: object.Role, Name: strings.Repeat("x", 100)}})
 		}
 		p.End()
-		p.Observe(replication.Event{Phase: "late"})
+		p.Observe(replication.ProgressEvent{Phase: "late"})
 		got := b.String()
 		if !tty && got != "" {
 			t.Errorf("wrote %q to something that is no terminal", got)
@@ -163,7 +163,7 @@ func TestNothingOfAServerReachesTheTerminalUnseen(t *testing.T) {
 		t.Errorf("note: got %q, want %q", b.String(), want)
 	}
 	b.Reset()
-	out.Progress("p").Observe(replication.Event{Phase: "reading", Ref: object.Ref{Kind: object.Role, Name: hostile}})
+	out.Progress("p").Observe(replication.ProgressEvent{Phase: "reading", Ref: object.Ref{Kind: object.Role, Name: hostile}})
 	if want := "\r\x1b[Kp: reading /roles/" + seen; b.String() != want {
 		t.Errorf("progress: got %q, want %q", b.String(), want)
 	}
@@ -185,7 +185,7 @@ func TestProgressFitsTheTerminal(t *testing.T) {
 	for columns, want := range map[int]int{0: 78, 200: 78, 79: 78, 40: 39, 2: 1, 1: 0} {
 		var b bytes.Buffer
 		out := &ui.Output{Err: &b, ErrTTY: true, Now: time.Now, ErrWidth: func() int { return columns }}
-		out.Progress("eu/acme").Observe(replication.Event{Phase: replication.Phase(strings.Repeat("x", 100))})
+		out.Progress("eu/acme").Observe(replication.ProgressEvent{Phase: replication.Phase(strings.Repeat("x", 100))})
 		line := strings.TrimPrefix(b.String(), "\r\x1b[K")
 		if n := utf8.RuneCountInString(line); n != want || n > 0 && !strings.HasSuffix(line, "…") {
 			t.Errorf("%d columns: %d characters, want %d: %q", columns, n, want, line)

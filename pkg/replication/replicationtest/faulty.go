@@ -191,8 +191,8 @@ func (s crashingState) Commit(ctx context.Context, id replication.PairID, fence 
 	return s.c.doCall("state.Commit", func() error { return s.State.Commit(ctx, id, fence, now, u) })
 }
 
-func (s crashingState) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
-	return s.c.doCall("state.Note", func() error { return s.State.Note(ctx, id, fence, now, p) })
+func (s crashingState) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+	return s.c.doCall("state.Note", func() error { return s.State.SaveProgress(ctx, id, fence, now, p) })
 }
 
 func (s crashingState) Inventory(ctx context.Context, id replication.PairID) (inv map[object.Ref]string, err error) {

@@ -198,8 +198,8 @@ func (s *State) Commit(ctx context.Context, id replication.PairID, fence int64, 
 	return nil
 }
 
-// Note implements replication.State.
-func (s *State) Note(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
+// SaveProgress implements replication.State.
+func (s *State) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -214,15 +214,15 @@ func (s *State) Note(ctx context.Context, id replication.PairID, fence int64, no
 	return nil
 }
 
-// Direct implements replication.State.
-func (s *State) Direct(ctx context.Context, id replication.PairID, d replication.Directive) error {
+// ChangeDesired implements replication.State.
+func (s *State) ChangeDesired(ctx context.Context, id replication.PairID, d replication.DesiredChange) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	r := s.recordOf(id)
-	r.state.Desired = r.state.Desired.Apply(d)
+	r.state.Desired = r.state.Desired.With(d)
 	s.putRecord(r)
 	return nil
 }

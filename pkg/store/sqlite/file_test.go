@@ -108,7 +108,7 @@ func TestAFolderIsNoStateFile(t *testing.T) {
 func TestAFileOfANewerVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	s := open(t, path)
-	if err := s.Note(t.Context(), engineering(), 0, noon(), replication.Progress{Objects: 3}); err != nil {
+	if err := s.SaveProgress(t.Context(), engineering(), 0, noon(), replication.Progress{Objects: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -117,7 +117,7 @@ func TestAFileOfANewerVersion(t *testing.T) {
 	newer := 5<<16 | 99
 	raw(t, path, "CREATE TABLE later (x)", fmt.Sprintf("PRAGMA user_version=%d", newer))
 	s = open(t, path)
-	if err := s.Direct(t.Context(), engineering(), replication.Directive{Reason: new(string), At: noon()}); err != nil {
+	if err := s.ChangeDesired(t.Context(), engineering(), replication.DesiredChange{Reason: new(string), At: noon()}); err != nil {
 		t.Fatal(err)
 	}
 	if st, err := s.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects != 3 {
@@ -138,7 +138,7 @@ func TestPathsWithOddCharacters(t *testing.T) {
 	for _, name := range []string{"a b.db", "50%.db", "what?.db", "a#b.db", "x%41.db", "ünï.db", "a&b=c.db", "no extension", "'quoted'.db"} {
 		path := filepath.Join(t.TempDir(), "new folder", name)
 		s := open(t, path)
-		if err := s.Note(t.Context(), engineering(), 0, noon(), replication.Progress{Objects: 5}); err != nil {
+		if err := s.SaveProgress(t.Context(), engineering(), 0, noon(), replication.Progress{Objects: 5}); err != nil {
 			t.Fatal(err)
 		}
 		info, err := os.Stat(path)
@@ -159,7 +159,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 				return
 			}
 			id := replication.PairID{Replica: "eu", Org: fmt.Sprint(n)}
-			if err := s.Note(context.Background(), id, 0, noon(), replication.Progress{}); err != nil {
+			if err := s.SaveProgress(context.Background(), id, 0, noon(), replication.Progress{}); err != nil {
 				t.Error(err)
 			}
 			if err := s.Close(); err != nil {

@@ -26,11 +26,11 @@ func testPairs(t *testing.T, open func() replication.State) {
 		var err error
 		switch i % 3 { // each of these makes a pair known
 		case 0:
-			err = s.Note(t.Context(), id, 0, t0(), at(1))
+			err = s.SaveProgress(t.Context(), id, 0, t0(), at(1))
 		case 1:
 			_, err = s.Acquire(t.Context(), id, "me", t0(), ttl)
 		case 2:
-			err = s.Direct(t.Context(), id, replication.Directive{At: t0()})
+			err = s.ChangeDesired(t.Context(), id, replication.DesiredChange{At: t0()})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +50,7 @@ func testPairs(t *testing.T, open func() replication.State) {
 
 func testAcquireFree(t *testing.T, open func() replication.State) {
 	s := open()
-	if err := s.Note(t.Context(), pairA(), 0, t0(), at(7)); err != nil {
+	if err := s.SaveProgress(t.Context(), pairA(), 0, t0(), at(7)); err != nil {
 		t.Fatal(err)
 	}
 	st, err := s.Acquire(t.Context(), pairA(), "me", t0(), ttl)
@@ -110,7 +110,7 @@ func testRenew(t *testing.T, open func() replication.State) {
 	s := open()
 	fence := take(t, s, pairA(), "me", t0())
 	stop := true
-	if err := s.Direct(t.Context(), pairA(), replication.Directive{Stop: &stop, At: t0()}); err != nil {
+	if err := s.ChangeDesired(t.Context(), pairA(), replication.DesiredChange{Stop: &stop, At: t0()}); err != nil {
 		t.Fatal(err)
 	}
 	now := t0().Add(ttl / 2)

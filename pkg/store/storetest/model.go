@@ -156,7 +156,7 @@ func (m *machine) commit(t *rapid.T) {
 func (m *machine) note(t *rapid.T) {
 	s, p, fence := m.pick(t)
 	progress := drawProgress(t, m.now)
-	err := s.Note(context.Background(), p.state.ID, fence, m.now, progress)
+	err := s.SaveProgress(context.Background(), p.state.ID, fence, m.now, progress)
 	if expect(t, "Note", fence == p.state.Lease.Fence && !p.state.Lease.HeldAt(m.now), err) {
 		p.state.Progress = progress
 	}
@@ -164,7 +164,7 @@ func (m *machine) note(t *rapid.T) {
 
 func (m *machine) direct(t *rapid.T) {
 	s, p, _ := m.pick(t)
-	d := replication.Directive{
+	d := replication.DesiredChange{
 		Stop:         rapid.Ptr(rapid.Bool(), true).Draw(t, "stop"),
 		Reason:       rapid.Ptr(rapid.String(), true).Draw(t, "reason"),
 		AllowDeletes: rapid.Ptr(rapid.IntRange(0, 9), true).Draw(t, "allow deletes"),
@@ -173,10 +173,10 @@ func (m *machine) direct(t *rapid.T) {
 	if rapid.Bool().Draw(t, "resync objects") {
 		d.ResyncObjectsAt, d.ResyncObjects = &m.now, []object.Ref{role("a"), role("..")}
 	}
-	if err := s.Direct(context.Background(), p.state.ID, d); err != nil {
+	if err := s.ChangeDesired(context.Background(), p.state.ID, d); err != nil {
 		t.Fatalf("Direct: %v", err)
 	}
-	p.state.Desired = p.state.Desired.Apply(d)
+	p.state.Desired = p.state.Desired.With(d)
 }
 
 // expect compares an error with what the model says, and tells whether the

@@ -104,14 +104,14 @@ func testFields(t *testing.T, open func() replication.State) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := filled[replication.Directive]()
-	if err := s.Direct(t.Context(), pairA(), d); err != nil {
+	d := filled[replication.DesiredChange]()
+	if err := s.ChangeDesired(t.Context(), pairA(), d); err != nil {
 		t.Fatal(err)
 	}
 	progress, run, unsynced := filled[replication.Progress](), filled[replication.Run](), filled[replication.Unsynced]()
 	commit(t, s, pairA(), st.Lease.Fence, replication.Update{Progress: progress, Run: &run, Unsynced: []replication.Unsynced{unsynced}})
 	got := read(t, s, pairA())
-	same(t, "the record", replication.PairState{ID: pairA(), Desired: replication.Desired{}.Apply(d), Progress: progress, Lease: st.Lease}, got.Pair)
+	same(t, "the record", replication.PairState{ID: pairA(), Desired: replication.Desired{}.With(d), Progress: progress, Lease: st.Lease}, got.Pair)
 	same(t, "the run", []replication.Run{run}, got.Runs)
 	same(t, "the unsynced object", []replication.Unsynced{unsynced}, got.Unsynced)
 	if bad := zones("", reflect.ValueOf(got.Pair)); bad != nil {

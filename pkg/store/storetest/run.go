@@ -43,7 +43,7 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() replication.Stat
 		{"a note replaces the progress", testNote},
 		{"a note is refused when somebody works", testNoteFenced},
 		{"desired and progress are independent", testDirectApart},
-		{"directives leave what they don't name", testDirectPartly},
+		{"changes of the desired state leave what they don't name", testDirectPartly},
 		{"every field comes back, times in UTC", testFields},
 		{"every name of an object comes back", testNames},
 		{"more objects than one transaction takes come back", testManyObjects},

@@ -161,10 +161,10 @@ func testPairsApart(t *testing.T, open func() replication.State) {
 
 func testNote(t *testing.T, open func() replication.State) {
 	s := open()
-	if err := s.Note(t.Context(), pairA(), 0, t0(), at(1)); err != nil {
+	if err := s.SaveProgress(t.Context(), pairA(), 0, t0(), at(1)); err != nil {
 		t.Fatalf("Note on a pair never seen: %v", err)
 	}
-	if err := s.Note(t.Context(), pairA(), 0, t0(), at(2)); err != nil {
+	if err := s.SaveProgress(t.Context(), pairA(), 0, t0(), at(2)); err != nil {
 		t.Fatalf("Note on a pair never taken: %v", err)
 	}
 	same(t, "the record", replication.PairState{ID: pairA(), Progress: at(2)}, read(t, s, pairA()).Pair)
@@ -175,14 +175,14 @@ func testNote(t *testing.T, open func() replication.State) {
 		t.Fatal(err)
 	}
 	want := read(t, s, pairA())
-	if err := s.Note(t.Context(), pairA(), fence, t0(), at(20)); err != nil {
+	if err := s.SaveProgress(t.Context(), pairA(), fence, t0(), at(20)); err != nil {
 		t.Fatalf("Note after a release: %v", err)
 	}
 	want.Pair.Progress = at(20)
 	same(t, "everything but the progress", want, read(t, s, pairA()))
 
 	take(t, s, pairA(), "crashed", t0())
-	if err := s.Note(t.Context(), pairA(), fence+1, t0().Add(ttl), at(21)); err != nil {
+	if err := s.SaveProgress(t.Context(), pairA(), fence+1, t0().Add(ttl), at(21)); err != nil {
 		t.Errorf("Note after the lease of a dead holder ended: %v", err)
 	}
 }
@@ -194,7 +194,7 @@ func testNoteFenced(t *testing.T, open func() replication.State) {
 	before := read(t, s, pairA())
 	refused := func(name string, id replication.PairID, fence int64, now time.Time) {
 		t.Helper()
-		if err := s.Note(t.Context(), id, fence, now, at(99)); !errors.Is(err, replication.ErrFenced) {
+		if err := s.SaveProgress(t.Context(), id, fence, now, at(99)); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("Note with %s: %v, want ErrFenced", name, err)
 		}
 	}
@@ -213,23 +213,23 @@ func testDirectApart(t *testing.T, open func() replication.State) {
 	commit(t, s, pairA(), fence, full())
 	before := read(t, s, pairA())
 	stop, reason := true, "maintenance"
-	if err := s.Direct(t.Context(), pairA(), replication.Directive{Stop: &stop, Reason: &reason, At: t0()}); err != nil {
+	if err := s.ChangeDesired(t.Context(), pairA(), replication.DesiredChange{Stop: &stop, Reason: &reason, At: t0()}); err != nil {
 		t.Fatal(err)
 	}
 	before.Pair.Desired = replication.Desired{Stopped: true, Reason: reason, Since: t0()}
-	same(t, "a directive beside a held lease", before, read(t, s, pairA()))
+	same(t, "a change beside a held lease", before, read(t, s, pairA()))
 
 	commit(t, s, pairA(), fence, replication.Update{Progress: at(11)})
 	before.Pair.Progress = at(11)
-	same(t, "a commit after a directive", before, read(t, s, pairA()))
+	same(t, "a commit after a change of the desired state", before, read(t, s, pairA()))
 
 	if err := s.Release(t.Context(), pairA(), fence); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Note(t.Context(), pairA(), fence, t0(), at(12)); err != nil {
+	if err := s.SaveProgress(t.Context(), pairA(), fence, t0(), at(12)); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "the directive after a note", before.Pair.Desired, read(t, s, pairA()).Pair.Desired)
+	same(t, "the desired state after progress was saved", before.Pair.Desired, read(t, s, pairA()).Pair.Desired)
 }
 
 func testDirectPartly(t *testing.T, open func() replication.State) {
@@ -237,7 +237,7 @@ func testDirectPartly(t *testing.T, open func() replication.State) {
 	stop, start, reason, deletes := true, false, "why", 7
 	resync, retry := t0().Add(time.Minute), t0().Add(2*time.Minute)
 	want := replication.Desired{}
-	for i, d := range []replication.Directive{
+	for i, d := range []replication.DesiredChange{
 		{Stop: &stop, Reason: &reason},
 		{AllowDeletes: &deletes},
 		{Resync: &resync},
@@ -246,10 +246,10 @@ func testDirectPartly(t *testing.T, open func() replication.State) {
 		{},
 	} {
 		d.At = t0().Add(time.Duration(i) * time.Hour)
-		want = want.Apply(d)
-		if err := s.Direct(t.Context(), pairA(), d); err != nil {
+		want = want.With(d)
+		if err := s.ChangeDesired(t.Context(), pairA(), d); err != nil {
 			t.Fatal(err)
 		}
-		same(t, fmt.Sprintf("the directive after directive %d", i), replication.PairState{ID: pairA(), Desired: want}, read(t, s, pairA()).Pair)
+		same(t, fmt.Sprintf("the desired state after change %d", i), replication.PairState{ID: pairA(), Desired: want}, read(t, s, pairA()).Pair)
 	}
 }

@@ -103,7 +103,7 @@ func movedBack(ctx context.Context, state replication.State, st replication.Pair
 		return nil
 	}
 	here := ""
-	if err := state.Direct(ctx, st.ID, replication.Directive{Moved: &here, At: now}); err != nil {
+	if err := state.ChangeDesired(ctx, st.ID, replication.DesiredChange{Moved: &here, At: now}); err != nil {
 		return fmt.Errorf("import pair %s: %w", st.ID, err)
 	}
 	return nil
@@ -162,16 +162,16 @@ func (w *writer) write(ctx context.Context, before replication.Progress) error {
 // direct writes what is desired. The pair is stopped from now on, whatever that says.
 func (w *writer) direct(ctx context.Context) error {
 	d, stop, here := w.pair.Desired, true, ""
-	if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt,
+	if err := w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt,
 		ResyncObjectsAt: &d.ResyncObjectsAt, ResyncObjects: d.ResyncObjects, Retry: &d.RetryAt, RetryOnly: d.RetryOnly, At: w.options.Now()}); err != nil {
 		return err
 	}
 	if !d.PrimaryAcceptedAt.IsZero() {
-		if err := w.state.Direct(ctx, w.pair.ID, replication.Directive{AcceptPrimary: true, At: d.PrimaryAcceptedAt}); err != nil {
+		if err := w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{AcceptPrimary: true, At: d.PrimaryAcceptedAt}); err != nil {
 			return err
 		}
 	}
-	return w.state.Direct(ctx, w.pair.ID, replication.Directive{AllowDeletes: &d.AllowDeletes, At: d.AllowedAt})
+	return w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{AllowDeletes: &d.AllowDeletes, At: d.AllowedAt})
 }
 
 // windows are the updates that make the state's objects those of the document.

@@ -134,13 +134,13 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 	ids := []replication.PairID{pairID}
 	no, yes := false, true
 	s := holding(t, known(1))
-	if err := s.Direct(ctx, pairID, replication.Directive{Stop: &no, At: noon()}); err != nil {
+	if err := s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &no, At: noon()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := transfer.Export(ctx, s, ids, noon()); err == nil || !strings.Contains(fault.HintOf(err), "sync-stop eu/engineering") {
 		t.Errorf("a pair that runs: %v", err)
 	}
-	if err := s.Direct(ctx, pairID, replication.Directive{Stop: &yes, At: noon()}); err != nil {
+	if err := s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &yes, At: noon()}); err != nil {
 		t.Fatal(err)
 	}
 	st, err := s.Acquire(ctx, pairID, "a pass", noon(), time.Minute)
@@ -155,10 +155,10 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, meddle := range map[string]func(){
-		"started meanwhile": func() { _ = s.Direct(ctx, pairID, replication.Directive{Stop: &no, At: noon()}) },
+		"started meanwhile": func() { _ = s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &no, At: noon()}) },
 		"taken meanwhile":   func() { _, _ = s.Acquire(ctx, pairID, "a pass", noon(), time.Minute) },
 	} {
-		_ = s.Direct(ctx, pairID, replication.Directive{Stop: &yes, At: noon()})
+		_ = s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &yes, At: noon()})
 		if _, err := transfer.Export(ctx, &meddling{s, meddle}, ids, noon()); fault.ClassOf(err) != fault.Transient || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -306,7 +306,7 @@ func TestAnImportTakesBackThatAPairWasMoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, place := holding(t, known(3)), "elsewhere"
-			if err := s.Direct(ctx, pairID, replication.Directive{Moved: &place, At: noon()}); err != nil {
+			if err := s.ChangeDesired(ctx, pairID, replication.DesiredChange{Moved: &place, At: noon()}); err != nil {
 				t.Fatal(err)
 			}
 			d := export(t, s)
