@@ -99,6 +99,15 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 	}
 	rows := []unsyncedRow{}
 	found := map[object.Ref]bool{}
+	isNamed := func(r object.Ref) bool {
+		named := false
+		for _, n := range only {
+			if object.ScopeOf(n).Contains(r) {
+				found[n], named = true, true
+			}
+		}
+		return named
+	}
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		list, err := state.Unsynced(ctx, p.ID)
 		if err != nil || len(list) == 0 {
@@ -107,9 +116,8 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 		st, err := state.Pair(ctx, p.ID)
 		asked, named := st.Desired.RetryAt.After(st.Progress.RetriedAt), st.Desired.RetryOnly
 		for _, u := range list {
-			if len(only) == 0 || slices.Contains(only, u.Ref) {
+			if len(only) == 0 || isNamed(u.Ref) {
 				rows = append(rows, unsyncedRow{p.ID, u, asked && (len(named) == 0 || slices.Contains(named, u.Ref))})
-				found[u.Ref] = true
 			}
 		}
 		return app.WrapPair(p.ID, err)

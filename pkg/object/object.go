@@ -33,6 +33,9 @@ func (r Ref) Path() string {
 		}
 		path += "/" + r.Sub
 	}
+	if r.Kind == DataBagItem && r.Name != "" && r.Sub == "" {
+		path += "/" // the listing of a bag's items: /data/users is the bag
+	}
 	return path
 }
 
@@ -43,7 +46,7 @@ func (r Ref) String() string { return r.Path() }
 // /data/B/I the item I. A leading slash may be missing, and data_bags is
 // accepted for data, as people write it.
 func ParseRef(path string) (Ref, error) {
-	ref, ok := ParsePath(path)
+	ref, ok := ParsePath(strings.TrimRight(path, "/"))
 	if !ok || ref.IsListing() || IsDots(ref.Name) || IsDots(ref.Sub) {
 		return Ref{}, fmt.Errorf("%q is not the path of an object: expected /cookbooks/NAME/VERSION, /environments/NAME, /roles/NAME, "+
 			"/data/BAG, /data/BAG/ITEM, /policies/NAME/revisions/ID, /policy_groups/GROUP/policies/NAME or /cookbook_artifacts/NAME/ID", path)
@@ -54,7 +57,8 @@ func ParseRef(path string) (Ref, error) {
 // IsDots reports whether a name is one that path normalisers would collapse.
 func IsDots(name string) bool { return name == "." || name == ".." }
 
-// ParsePath reads the path of an object or of a listing, such as /roles.
+// ParsePath reads the path of an object or of a listing, such as /roles, or /data/B/ of
+// the items of the bag B.
 func ParsePath(path string) (Ref, bool) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	ref := Ref{Kind: ParseKind(parts[0])}
@@ -76,6 +80,9 @@ func ParsePath(path string) (Ref, bool) {
 	}
 	if len(parts) > 3 || ref.Sub != "" && !ref.Kind.HasTwoNames() {
 		return Ref{}, false
+	}
+	if ref.Kind == DataBag && ref.Name != "" && strings.HasSuffix(path, "/") {
+		ref.Kind = DataBagItem
 	}
 	return ref, true
 }

@@ -91,3 +91,25 @@ func TestPhasesHoldAllKindsInOrder(t *testing.T) {
 		t.Errorf("roles wait for cookbooks, or these for them: %v", phases)
 	}
 }
+
+// The text of a listing gives the listing back: a bag and the listing of its items are two.
+func TestTheTextOfAListing(t *testing.T) {
+	for text, want := range map[string]object.Ref{
+		"/roles":            {Kind: object.Role},
+		"/cookbooks/apache": {Kind: object.Cookbook, Name: "apache"},
+		"/data/users":       {Kind: object.DataBag, Name: "users"},
+		"/data/users/":      {Kind: object.DataBagItem, Name: "users"},
+		"/data/users/bob":   {Kind: object.DataBagItem, Name: "users", Sub: "bob"},
+	} {
+		var got object.Ref
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%s is read as %#v, %v; want %#v", text, got, err, want)
+		}
+		if back, _ := want.MarshalText(); string(back) != text {
+			t.Errorf("%#v is written as %s, want %s", want, back, text)
+		}
+	}
+	if got, err := object.ParseRef("data_bags/users/"); err != nil || got.Kind != object.DataBag {
+		t.Errorf("what a user typed is read as %#v, %v; want the bag", got, err)
+	}
+}

@@ -22,7 +22,7 @@ func (p *pass) applyChanges() error {
 	p.progress.Pending = len(refs)
 	if len(refs) > p.Tuning.Backlog {
 		p.due.full, p.due.reason = true, "many changes at once: comparing is cheaper"
-		p.run.Mode, p.ledger.deferred, p.resync = ModeCompare, nil, nil // what was named is left to the next pass
+		p.run.Mode, p.ledger.relisted, p.resync = ModeCompare, nil, nil // what was named is left to the next pass
 		return p.compareAll()
 	}
 	observed, err := p.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, bulkBytes)})
@@ -49,13 +49,7 @@ func (p *pass) applyChanges() error {
 	if err := p.refusalError(); err != nil {
 		return err
 	}
-	well := p.ledger.deferred
-	p.ledger.deferred = nil
-	for r, ok := range well {
-		if ok {
-			p.ledger.resolveFailure(r)
-		}
-	}
+	p.ledger.resolveRelisted()
 	p.resetDirty()
 	p.markSnapshot()
 	p.advancePosition(p.due.next)
@@ -70,8 +64,8 @@ func (p *pass) dirtyObjects() ([]object.Ref, error) {
 	for _, c := range p.due.changes {
 		scopes[c.Scope] = max(scopes[c.Scope], c.ID)
 	}
-	for _, r := range p.dueFailures() {
-		scopes[object.ScopeOf(r)] = max(scopes[object.ScopeOf(r)], 0)
+	for _, s := range p.dueFailures() {
+		scopes[s] = max(scopes[s], 0)
 	}
 	p.addRequestedObjects(scopes)
 	for s := range p.dirtyScopes() {
@@ -88,7 +82,7 @@ func (p *pass) dirtyObjects() ([]object.Ref, error) {
 	for r := range p.due.stale {
 		set[r] = struct{}{}
 	}
-	p.ledger.deferFailureCleanup(scopes)
+	p.ledger.markRelisted(scopes)
 	for scope, id := range scopes {
 		refs, err := p.listScope(p.guard.hard, scope)
 		if err != nil {
@@ -143,27 +137,21 @@ func (p *pass) listScope(ctx context.Context, s object.Scope) ([]object.Ref, err
 			if fatal != nil {
 				return nil, fatal
 			}
-			if k == object.DataBagItem && s.Name != "" {
-				p.setUnlisted(listingRef(k, s.Name), objErr)
-				continue
-			}
-			p.setAside(listingRef(k, s.Name), objErr)
+			p.setUnlisted(listedScope(k, s.Name), objErr)
 			continue
-		}
-		if k != object.DataBagItem {
-			p.ledger.resolveFailure(listingRef(k, s.Name))
 		}
 		refs = append(refs, listed...)
 	}
 	return refs, nil
 }
 
-// listingRef names a listing that failed. Items are listed bag by bag.
-func listingRef(k object.Kind, name string) object.Ref {
-	if k == object.DataBagItem {
+// listedScope returns the scope of a listing. The items of all bags are named by the
+// listing of the bags.
+func listedScope(k object.Kind, name string) object.Scope {
+	if k == object.DataBagItem && name == "" {
 		k = object.DataBag
 	}
-	return object.Ref{Kind: k, Name: name}
+	return object.Scope{Kind: k, Name: name}
 }
 
 // listKind lists the objects of a kind, or those of one name. Without a name,
@@ -204,7 +192,7 @@ func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []ob
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		failed[bags[i].Name] = true
-		p.setUnlisted(bags[i], objErr)
+		p.setUnlisted(listedScope(object.DataBagItem, bags[i].Name), objErr)
 		return nil
 	})
 	return slices.Concat(lists...), failed, err

@@ -231,9 +231,9 @@ func (p *pass) listBoth() (source, target listing, err error) {
 // resolveListings drops the records of listings that failed before. A compare that goes on
 // keeps them: what they didn't name then may lie before its cursor.
 func (p *pass) resolveListings(source, target listing) {
-	for r := range maps.Clone(p.ledger.unsynced) {
-		if r.IsListing() && !source.failed[r.Kind] && !target.failed[r.Kind] {
-			p.ledger.resolveFailure(r)
+	for scope := range maps.Clone(p.ledger.unlisted) {
+		if r := object.Ref(scope); !source.isUnknown(r) && !target.isUnknown(r) {
+			p.ledger.resolveListing(scope)
 		}
 	}
 }
@@ -270,7 +270,7 @@ func (p *pass) listSide(side Reader, name string, phase Phase) (listing, error) 
 			if fault.ClassOf(objErr) == fault.Unserved {
 				l.unserved[k] = true
 			}
-			p.setAside(object.Ref{Kind: k}, objErr)
+			p.setUnlisted(object.Scope{Kind: k}, objErr)
 			continue
 		}
 		refs = p.Pair.selectRefs(refs)
@@ -312,7 +312,7 @@ func (p *pass) staleFailures(source, target listing, deletes []object.Ref) []obj
 	var refs []object.Ref
 	for r := range p.ledger.unsynced {
 		_, there := source.refs[r]
-		if !there && !r.IsListing() && r != p.poison && !source.isUnknown(r) && !target.isUnknown(r) && !slices.Contains(deletes, r) {
+		if !there && r != p.poison && !source.isUnknown(r) && !target.isUnknown(r) && !slices.Contains(deletes, r) {
 			refs = append(refs, r)
 		}
 	}

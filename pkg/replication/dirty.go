@@ -43,7 +43,7 @@ func shortenScopes(refs []object.Ref) []object.Ref {
 		return refs
 	}
 	for i, r := range refs {
-		refs[i] = listingRef(r.Kind, "")
+		refs[i] = object.Ref(listedScope(r.Kind, ""))
 	}
 	slices.SortFunc(refs, object.Compare)
 	return slices.Compact(refs)

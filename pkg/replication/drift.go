@@ -148,7 +148,7 @@ func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 		found.At, found.Run = w.Started, p.run.ID
 		g.Drift = &found
 	}
-	if !w.Wrote && g.Drift == nil && len(p.ledger.unsynced) == 0 {
+	if !w.Wrote && g.Drift == nil && len(p.ledger.failureRecords()) == 0 {
 		g.LastVerified = w.Started
 	}
 	if !g.Checking.UnderWay(p.Now()) {

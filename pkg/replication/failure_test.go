@@ -245,8 +245,8 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 	w.primary.Unset("/roles/web")
 	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	run := w.pass()
-	if run.Left != 1 || run.Counts.Deleted != 1 || w.replica.Snapshot()["/data/secret/x"] == "" {
-		t.Fatalf("run %+v: want the role deleted and the unreadable bag kept", run)
+	if run.Left != 2 || run.Counts.Deleted != 1 || w.replica.Snapshot()["/data/secret/x"] == "" {
+		t.Fatalf("run %+v: want the role deleted, and the bag and the listing of its items kept", run)
 	}
 	w.primary.Refuse = nil
 	w.advance(time.Hour)

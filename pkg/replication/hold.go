@@ -199,7 +199,7 @@ func (p *pass) updateHold() {
 		return
 	}
 	n, records, sample := 0, 0, []object.Ref(nil)
-	for _, u := range p.ledger.failureRecords() {
+	for _, u := range append(p.ledger.failureRecords(), p.ledger.overlooked.Unsynced...) {
 		if u.Class == fault.DeletionHeld {
 			records++
 			n += 1 + u.Items

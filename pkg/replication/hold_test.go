@@ -437,7 +437,7 @@ func TestAHeldObjectThatComesBackMayFail(t *testing.T) {
 }
 
 // A bag whose deletion was held comes back while its items can't be listed: that is
-// recorded, although the bag itself is well.
+// recorded, although the bag itself is equal.
 func TestAHeldBagThatComesBackWithoutItsItemsIsListed(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -449,12 +449,12 @@ func TestAHeldBagThatComesBackWithoutItsItemsIsListed(t *testing.T) {
 	w.wantStatus(replication.Held)
 	w.fill()
 	w.primary.Set("/data/users/alice", "changed")
-	w.primary.Refuse = refuseOne("list", "/data/users", fault.Rejected)
+	w.primary.Refuse = refuseOne("list", "/data/users/", fault.Rejected)
 	e := w.engine()
 	if run, err := e.Pass(t.Context(), replication.PassOptions{Full: true}); err != nil || run.Left != 1 {
 		t.Errorf("%+v, %v; want the bag left", run, err)
 	}
-	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users" || u[0].Class != fault.Rejected {
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users/" || u[0].Class != fault.Rejected {
 		t.Errorf("unsynced %+v, want the bag whose items could not be listed", u)
 	}
 	w.primary.Refuse = nil

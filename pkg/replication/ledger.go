@@ -15,19 +15,30 @@ import (
 type ledger struct {
 	pair      Pair
 	inventory map[object.Ref]string
-	unsynced  map[object.Ref]Unsynced
-	pending   Update // what the next commit writes
-	written   bool   // the inventory changed in this pass
+	unsynced  map[object.Ref]Unsynced   // objects that could not be applied, and held deletions
+	unlisted  map[object.Scope]Unsynced // listings that failed
+	pending   Update                    // what the next commit writes
+	written   bool                      // the inventory changed in this pass
 	// overlooked are the records of what doesn't belong to the pair any more, to be
 	// dropped.
 	overlooked Update
 	changeIDs  map[object.Ref]int64
-	unlisted   map[object.Ref]bool // bags whose items could not be listed in this pass, or are not
-	// deferred are the records of listings and bags that are tried again. They go at
-	// the end, if all is well: until then nothing else names what they stand for.
-	deferred map[object.Ref]bool
-	// heldFailures are the records that held deletions get if the object came back.
-	heldFailures map[object.Ref]Unsynced
+	// relisted are the failed listings that this pass has listed again. Their records
+	// go at its end: until then nothing else names what they stand for.
+	relisted map[object.Scope]bool
+}
+
+// newLedger returns the ledger of an inventory and the records beside it.
+func newLedger(pair Pair, inventory map[object.Ref]string, records []Unsynced) ledger {
+	l := ledger{pair: pair, inventory: inventory, unsynced: map[object.Ref]Unsynced{}, unlisted: map[object.Scope]Unsynced{}}
+	for _, u := range records {
+		if u.Ref.IsListing() {
+			l.unlisted[object.Scope(u.Ref)] = u
+		} else {
+			l.unsynced[u.Ref] = u
+		}
+	}
+	return l
 }
 
 // clone returns the ledger as it is now.
@@ -69,12 +80,15 @@ func (l *ledger) overlookUnselected() {
 			l.overlooked.Removed = append(l.overlooked.Removed, r)
 		}
 	}
-	for r, u := range l.unsynced {
-		if !l.pair.Manages(r) && !(r.IsListing() && l.pair.includesScope(object.ScopeOf(r))) {
-			delete(l.unsynced, r)
-			l.overlooked.Synced = append(l.overlooked.Synced, r)
-			l.overlooked.Unsynced = append(l.overlooked.Unsynced, u)
+	for _, u := range l.failureRecords() {
+		listing := u.Ref.IsListing()
+		if listing && l.pair.includesScope(object.Scope(u.Ref)) || !listing && l.pair.Manages(u.Ref) {
+			continue
 		}
+		delete(l.unsynced, u.Ref)
+		delete(l.unlisted, object.Scope(u.Ref))
+		l.overlooked.Synced = append(l.overlooked.Synced, u.Ref)
+		l.overlooked.Unsynced = append(l.overlooked.Unsynced, u)
 	}
 }
 
@@ -100,81 +114,81 @@ func (l *ledger) removeObject(ref object.Ref) {
 	l.pending.Removed = append(l.pending.Removed, ref)
 }
 
-// resolveFailure drops the unsynced record of an object, if it has one. That a bag itself
-// is equal says nothing of items that could not be listed.
+// resolveFailure drops the record of an object, if it has one.
 func (l *ledger) resolveFailure(ref object.Ref) {
-	if _, ok := l.unsynced[ref]; !ok || l.unlisted[ref] {
-		return
+	if _, ok := l.unsynced[ref]; ok {
+		delete(l.unsynced, ref)
+		l.dropRecord(ref)
 	}
-	if _, waits := l.deferred[ref]; waits {
-		l.deferred[ref] = true
-		return
-	}
-	l.dropFailure(ref)
 }
 
-// dropFailure drops the record of an object.
-func (l *ledger) dropFailure(ref object.Ref) {
-	delete(l.unsynced, ref)
+// resolveListing drops the record of a listing that failed before.
+func (l *ledger) resolveListing(scope object.Scope) {
+	delete(l.unlisted, scope)
+	l.dropRecord(object.Ref(scope))
+}
+
+func (l *ledger) dropRecord(ref object.Ref) {
 	l.pending.Unsynced = slices.DeleteFunc(l.pending.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
 	l.pending.Synced = append(l.pending.Synced, ref)
 }
 
-// leaveUnlisted says that a bag's items aren't looked at in this pass: that the bag
-// itself is equal then doesn't drop its record.
-func (l *ledger) leaveUnlisted(bag object.Ref) {
-	if l.unlisted == nil {
-		l.unlisted = map[object.Ref]bool{}
-	}
-	l.unlisted[bag] = true
+// failureRecords returns the records of unsynced objects, held deletions and failed
+// listings, in the order of application.
+func (l *ledger) failureRecords() []Unsynced {
+	list := slices.AppendSeq(slices.Collect(maps.Values(l.unsynced)), maps.Values(l.unlisted))
+	slices.SortFunc(list, func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	return list
 }
 
-// invalidateEntries marks dirty what an error of a class leaves unknown: an object, or all
-// that a listing would have named.
-func (l *ledger) invalidateEntries(ref object.Ref, class fault.Class) {
-	switch {
-	case class == fault.Degraded: // written as well as it can be
-	case ref.IsListing():
-		for r := range l.inventory {
-			if object.ScopeOf(ref).Contains(r) {
-				l.markDirty(r)
-			}
-		}
-	case l.inventory[ref] != "":
+// withoutHeld returns the records that aren't of held deletions.
+func withoutHeld(records []Unsynced) []Unsynced {
+	return slices.DeleteFunc(records, func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
+}
+
+// setFailure records that an object could not be applied. What the inventory says of it
+// isn't trusted until the object has been read. A held deletion stays held, as the error
+// leaves open whether the object came back.
+func (l *ledger) setFailure(ref object.Ref, err error, now time.Time) (u Unsynced, set bool) {
+	u, known := l.unsynced[ref]
+	if u.Class == fault.DeletionHeld {
+		return u, false
+	}
+	u = l.newFailure(u, known, ref, err, now)
+	if u.Class != fault.Degraded && l.inventory[ref] != "" { // one that is degraded is written as well as it can be
 		l.markDirty(ref)
 	}
+	l.unsynced[ref] = u
+	l.setRecord(u)
+	return u, true
 }
 
-// failureRecords lists the records of unsynced objects and held deletions.
-func (l *ledger) failureRecords() []Unsynced {
-	return slices.AppendSeq(slices.Clone(l.overlooked.Unsynced), maps.Values(l.unsynced))
+// setListingFailure records that a listing failed. What the inventory says of all that it
+// would have named isn't trusted until that has been read.
+func (l *ledger) setListingFailure(scope object.Scope, err error, now time.Time) Unsynced {
+	u, known := l.unlisted[scope]
+	u = l.newFailure(u, known, object.Ref(scope), err, now)
+	for r := range l.inventory {
+		if scope.Contains(r) {
+			l.markDirty(r)
+		}
+	}
+	delete(l.relisted, scope)
+	l.unlisted[scope] = u
+	l.setRecord(u)
+	return u
 }
 
-// setFailure lists an object as unsynced. The inventory isn't believed about it, or
-// about what a failed listing would have named, until it has been looked at. A held
-// deletion stays held, as it can't be seen whether the object came back, and the failure
-// is recorded if it did.
-func (l *ledger) setFailure(ref object.Ref, err error, now time.Time) (u Unsynced, set bool) {
-	u, seen := l.unsynced[ref]
-	held := u.Class == fault.DeletionHeld
-	if held || !seen {
+// newFailure returns the record of another failure after those that u counts.
+func (l *ledger) newFailure(u Unsynced, known bool, ref object.Ref, err error, now time.Time) Unsynced {
+	if !known {
 		u = Unsynced{Ref: ref, FirstSeen: now}
 	}
 	u.Class, u.Reason, u.Hint = fault.ClassOf(err), err.Error(), fault.HintOf(err)
 	u.Attempts++
 	u.LastTry, u.NextTry = now, now.Add(retryObject(u.Class, u.Attempts))
 	u.ChangeID = cmp.Or(l.changeIDs[ref], u.ChangeID)
-	if held {
-		if l.heldFailures == nil {
-			l.heldFailures = map[object.Ref]Unsynced{}
-		}
-		l.heldFailures[ref] = u
-		return u, false
-	}
-	delete(l.deferred, ref)
-	l.invalidateEntries(ref, u.Class)
-	l.setRecord(u)
-	return u, true
+	return u
 }
 
 // setHeld records that the deletion of an object, with so many items, waits for
@@ -184,11 +198,11 @@ func (l *ledger) setHeld(ref object.Ref, items int, now time.Time) {
 	if was := l.unsynced[ref]; was.Class == fault.DeletionHeld {
 		u.FirstSeen = was.FirstSeen
 	}
+	l.unsynced[ref] = u
 	l.setRecord(u)
 }
 
 func (l *ledger) setRecord(u Unsynced) {
-	l.unsynced[u.Ref] = u
 	l.pending.Unsynced = append(slices.DeleteFunc(l.pending.Unsynced, func(x Unsynced) bool { return x.Ref == u.Ref }), u)
 	l.pending.Synced = slices.DeleteFunc(l.pending.Synced, func(r object.Ref) bool { return r == u.Ref })
 }
@@ -204,36 +218,51 @@ func (l *ledger) addParentBags(set map[object.Ref]struct{}) {
 	}
 }
 
-// orphanedDirty are the objects that were written with unknown result and that no
-// record stands for: those that were in progress with one that killed its process.
+// orphanedDirty returns the objects that were written with unknown result and that no
+// record covers: those that were in progress with one that killed its process.
 func (l *ledger) orphanedDirty() (refs []object.Ref) {
-	listings := map[object.Scope]int64{}
-	for r, u := range l.unsynced {
-		if r.IsListing() || r.Kind == object.DataBag && u.Class != fault.DeletionHeld {
-			listings[object.ScopeOf(r)] = 0
-		}
-	}
 	for r, last := range l.inventory {
-		if _, aside := l.unsynced[r]; last == unknownFingerprint && !aside && !l.isHeld(r) && !containAny(listings, r) {
+		if last == unknownFingerprint && !l.hasRecord(r, true) {
 			refs = append(refs, r)
 		}
 	}
 	return refs
 }
 
-// deferFailureCleanup keeps the records of listings and bags until all that they stand for has
-// been looked at, and those of bags whose items aren't listed in this pass.
-func (l *ledger) deferFailureCleanup(scopes map[object.Scope]int64) {
-	l.deferred = map[object.Ref]bool{}
-	for r, u := range l.unsynced {
-		switch {
-		case !r.IsListing() && r.Kind != object.DataBag || u.Class == fault.DeletionHeld:
-		case containAny(scopes, r):
-			l.deferred[r] = false
-		case r.Kind == object.DataBag:
-			l.leaveUnlisted(r)
+// hasRecord reports whether an object, its bag, or a listing that would name it has a
+// record. Held deletions count if held is set.
+func (l *ledger) hasRecord(r object.Ref, held bool) bool {
+	counts := func(r object.Ref) bool {
+		u, there := l.unsynced[r]
+		return there && (held || u.Class != fault.DeletionHeld)
+	}
+	if counts(r) || r.Kind == object.DataBagItem && counts(r.Bag()) {
+		return true
+	}
+	for scope := range l.unlisted {
+		if scope.Contains(r) {
+			return true
 		}
 	}
+	return false
+}
+
+// markRelisted notes which of the failed listings are done again with some scopes.
+func (l *ledger) markRelisted(scopes map[object.Scope]int64) {
+	l.relisted = map[object.Scope]bool{}
+	for scope := range l.unlisted {
+		if containAny(scopes, object.Ref(scope)) {
+			l.relisted[scope] = true
+		}
+	}
+}
+
+// resolveRelisted drops the records of the listings that succeeded in this pass.
+func (l *ledger) resolveRelisted() {
+	for scope := range l.relisted {
+		l.resolveListing(scope)
+	}
+	l.relisted = nil
 }
 
 // isHeld reports whether the deletion of an object waits for approval, by itself or
@@ -273,8 +302,7 @@ func (l *ledger) heldItems(bag object.Ref) (items []object.Ref) {
 // dropHeld drops the record of a deletion that need not be approved any more.
 func (l *ledger) dropHeld(ref object.Ref) {
 	if l.unsynced[ref].Class == fault.DeletionHeld {
-		delete(l.deferred, ref)
-		l.dropFailure(ref)
+		l.resolveFailure(ref)
 	}
 }
 
@@ -287,9 +315,6 @@ func (l *ledger) releaseReturned(ref object.Ref) {
 	l.dropHeld(ref)
 	if l.inventory[ref] != "" {
 		l.markDirty(ref)
-	}
-	if u, failed := l.heldFailures[ref]; failed { // its items could not be listed
-		l.setRecord(u)
 	}
 }
 

@@ -25,14 +25,14 @@ func TestItemsThatCouldNotBeListedAreLookedAtLater(t *testing.T) {
 			if side == "replica" {
 				org = w.replica
 			}
-			org.Refuse = refuseOne("list", "/data/users", fault.Rejected)
+			org.Refuse = refuseOne("list", "/data/users/", fault.Rejected)
 			w.direct(replication.DesiredChange{Resync: new(w.now())})
 			w.pass()
 			w.advance(time.Hour)
 			if side == "primary" {
 				w.pass() // the retry fails too
 			}
-			if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users" {
+			if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users/" {
 				t.Errorf("%s, drift %v: unsynced %+v, want the bag", side, drift, u)
 			}
 			w.wantStatus(replication.Retrying)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -121,25 +120,22 @@ func (p *pass) loadLedger(ctx context.Context) error {
 }
 
 // readLedger reads what the state knows of the objects.
-func (e *Engine) readLedger(ctx context.Context) (ledger map[object.Ref]string, unsynced map[object.Ref]Unsynced, err error) {
-	if ledger, err = e.State.Inventory(ctx, e.Pair.ID); err != nil {
-		return nil, nil, fmt.Errorf("read the inventory: %w", err)
-	}
-	list, err := e.State.Unsynced(ctx, e.Pair.ID)
+func (e *Engine) readLedger(ctx context.Context) (ledger, error) {
+	inventory, err := e.State.Inventory(ctx, e.Pair.ID)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the unsynced objects: %w", err)
+		return ledger{}, fmt.Errorf("read the inventory: %w", err)
 	}
-	unsynced = make(map[object.Ref]Unsynced, len(list))
-	for _, u := range list {
-		unsynced[u.Ref] = u
+	records, err := e.State.Unsynced(ctx, e.Pair.ID)
+	if err != nil {
+		return ledger{}, fmt.Errorf("read the unsynced objects: %w", err)
 	}
-	return ledger, unsynced, nil
+	return newLedger(e.Pair, inventory, records), nil
 }
 
 // loadRecords reads what the state knows of the objects, and narrows it to what belongs to
 // the pair.
 func (p *pass) loadRecords(ctx context.Context) (err error) {
-	if p.ledger.inventory, p.ledger.unsynced, err = p.readLedger(ctx); err != nil {
+	if p.ledger, err = p.readLedger(ctx); err != nil {
 		return err
 	}
 	p.missing = map[object.Ref]bool{}
@@ -297,7 +293,7 @@ func (p *pass) commit(ctx context.Context) error {
 // updateCounts counts what is recorded of the pair, also of what is only overlooked so far:
 // the selection may change back before any compare.
 func (p *pass) updateCounts() {
-	unsynced := slices.DeleteFunc(p.ledger.failureRecords(), func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
+	unsynced := withoutHeld(append(p.ledger.failureRecords(), p.ledger.overlooked.Unsynced...))
 	p.updateHold()
 	p.progress.Objects, p.progress.Unsynced = len(p.ledger.inventory)+len(p.ledger.overlooked.Removed), len(unsynced)
 	p.progress.NextRetry, p.progress.UnsyncedSince = time.Time{}, time.Time{}
@@ -313,41 +309,43 @@ func (p *pass) updateCounts() {
 
 // setAside lists an object as unsynced.
 func (p *pass) setAside(ref object.Ref, err error) {
-	u, set := p.ledger.setFailure(ref, err, p.Now())
-	if !set {
-		return
+	if u, set := p.ledger.setFailure(ref, err, p.Now()); set {
+		p.logUnsynced("object set aside", u)
 	}
+}
+
+// setUnlisted lists as unsynced what a listing that failed would have named.
+func (p *pass) setUnlisted(scope object.Scope, err error) {
+	p.logUnsynced("listing failed", p.ledger.setListingFailure(scope, err, p.Now()))
+}
+
+func (p *pass) logUnsynced(msg string, u Unsynced) {
 	p.run.Counts.Unsynced++
-	p.Log.Warn("object set aside", "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(ref.Kind), "object", ref.Path(),
+	p.Log.Warn(msg, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(u.Ref.Kind), "object", u.Ref.Path(),
 		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
 }
 
-// setUnlisted sets aside a bag whose items can't be listed.
-func (p *pass) setUnlisted(bag object.Ref, err error) {
-	p.ledger.leaveUnlisted(bag)
-	for _, r := range p.ledger.itemsOf(bag) {
-		p.ledger.markDirty(r)
-	}
-	p.ledger.invalidateEntries(bag, fault.ClassOf(err))
-	p.setAside(bag, err)
-}
-
-// dueFailures returns the unsynced objects whose time has come, and those that the
-// operator asked for.
-func (p *pass) dueFailures() []object.Ref {
+// dueFailures returns the unsynced objects and failed listings whose time has come, and
+// those that the operator asked for.
+func (p *pass) dueFailures() (due []object.Scope) {
 	asked := PairState{Desired: p.desired, Progress: p.progress}.retryAsked()
 	only, now := p.desired.RetryOnly, p.Now()
-	refs := slices.Collect(maps.Keys(p.ledger.unsynced))
-	refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
-		named := asked && (len(only) == 0 || slices.Contains(only, r))
-		if p.ledger.unsynced[r].Class == fault.DeletionHeld {
-			return !named && !p.reviewing // no time makes it due
+	isDue := func(u Unsynced) bool {
+		if asked && (len(only) == 0 || slices.Contains(only, u.Ref)) {
+			return true
 		}
-		return !named && now.Before(capFuture(p.ledger.unsynced[r].NextTry, now, retryBound))
-	})
-	slices.SortFunc(refs, object.Compare)
+		if u.Class == fault.DeletionHeld { // no time makes it due
+			return p.reviewing
+		}
+		return !now.Before(capFuture(u.NextTry, now, retryBound))
+	}
+	for _, u := range p.ledger.failureRecords() {
+		if isDue(u) {
+			due = append(due, object.Scope(u.Ref))
+		}
+	}
 	if asked {
 		p.progress.RetriedAt = p.desired.RetryAt
 	}
-	return refs
+	return due
 }

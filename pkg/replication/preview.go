@@ -134,6 +134,5 @@ func (p *pass) addToPlan(plan *Plan, window []decidedObject) {
 		}
 		plan.Steps = append(plan.Steps, d.Decision)
 	}
-	plan.Failed = slices.SortedFunc(maps.Values(p.ledger.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
-	plan.Failed = slices.DeleteFunc(plan.Failed, func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
+	plan.Failed = withoutHeld(p.ledger.failureRecords())
 }

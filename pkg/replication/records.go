@@ -304,9 +304,10 @@ func (p Progress) primaryIdentity() string {
 	return p.Identity
 }
 
-// Unsynced is an object that could not be applied, or one whose deletion waits for
-// approval.
+// Unsynced is an object that could not be applied, one whose deletion waits for approval,
+// or a listing that failed.
 type Unsynced struct {
+	// Ref is the object, or the scope of a listing: Ref.IsListing tells them apart.
 	Ref       object.Ref  `json:"object"`
 	Class     fault.Class `json:"class"`
 	Reason    string      `json:"reason"`

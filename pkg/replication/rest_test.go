@@ -194,10 +194,10 @@ func TestACompareThatGoesOnKeepsTheListingThatFailed(t *testing.T) {
 	w.wantStatus(replication.Synced)
 }
 
-// The record of a listing or a bag is all that names what could not be listed. It
+// The record of a listing is all that names what could not be listed. It
 // stays until that has been looked at, also where the pass that does so dies.
 func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
-	for listing, last := range map[string]string{"/roles": "/roles/web", "/data/users": "/data/users/bob"} {
+	for listing, last := range map[string]string{"/roles": "/roles/web", "/data/users/": "/data/users/bob"} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/after=%v", listing[1:], after), func(t *testing.T) {
 				for n := 1; ; n++ {

@@ -28,19 +28,24 @@ type Snapshot struct {
 // due: unsynced objects, failed listings with all they hold, held deletions, and
 // entries of the ledger that can't be trusted. With PruneNone, what is gone from the
 // primary is left out too.
-func (s Snapshot) Diff(ledger map[object.Ref]string, unsynced map[object.Ref]Unsynced, pair Pair) []object.Ref {
+func (s Snapshot) Diff(inventory map[object.Ref]string, records []Unsynced, pair Pair) []object.Ref {
+	l := newLedger(pair, inventory, records)
+	return s.diffLedger(&l)
+}
+
+func (s Snapshot) diffLedger(l *ledger) []object.Ref {
 	var refs []object.Ref
 	for r, fingerprint := range s.Objects {
-		last, ours := ledger[r]
+		last, ours := l.inventory[r]
 		known := fingerprint != "" && last != unknownFingerprint
-		differs := ours && known && last != fingerprint || !ours && !hasRecord(unsynced, r, false) || unsynced[r].Class == fault.DeletionHeld
-		if differs && pair.Manages(r) {
+		differs := ours && known && last != fingerprint || !ours && !l.hasRecord(r, false) || l.unsynced[r].Class == fault.DeletionHeld
+		if differs && l.pair.Manages(r) {
 			refs = append(refs, r)
 		}
 	}
-	if pair.pruneRule() != PruneNone {
-		for r, last := range ledger {
-			if _, there := s.Objects[r]; !there && last != unknownFingerprint && !s.isUnlisted(r) && !hasRecord(unsynced, r, true) && pair.Manages(r) {
+	if l.pair.pruneRule() != PruneNone {
+		for r, last := range l.inventory {
+			if _, there := s.Objects[r]; !there && last != unknownFingerprint && !s.isUnlisted(r) && !l.hasRecord(r, true) && l.pair.Manages(r) {
 				refs = append(refs, r)
 			}
 		}
@@ -53,22 +58,6 @@ func (s Snapshot) Diff(ledger map[object.Ref]string, unsynced map[object.Ref]Uns
 func (s Snapshot) isUnlisted(r object.Ref) bool {
 	return s.Unlisted[object.Scope{Kind: r.Kind}] ||
 		r.Kind == object.DataBagItem && (s.Unlisted[object.Scope{Kind: object.DataBag}] || s.Unlisted[object.Scope{Kind: r.Kind, Name: r.Name}])
-}
-
-// hasRecord reports whether an object has a record, or a listing or bag that holds it
-// has. Held deletions count if held is set.
-func hasRecord(unsynced map[object.Ref]Unsynced, r object.Ref, held bool) bool {
-	holders := []object.Ref{r, {Kind: r.Kind}, {Kind: r.Kind, Name: r.Name}}
-	switch r.Kind {
-	case object.DataBagItem:
-		holders = append(holders, object.Ref{Kind: object.DataBag}, r.Bag())
-	case object.PolicyGroup:
-		holders = append(holders, object.Ref{Kind: object.Policy}, object.Ref{Kind: object.Policy, Name: r.Sub})
-	}
-	return slices.ContainsFunc(holders, func(h object.Ref) bool {
-		u, there := unsynced[h]
-		return there && (held || u.Class != fault.DeletionHeld)
-	})
 }
 
 // SnapshotMark says how the ledger of a pair compares with the snapshot of its source.
@@ -129,13 +118,13 @@ func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *dueWork) error 
 	if s.Generation == 0 || s.Epoch != rows.Epoch {
 		return nil // the journal begins again, and then everything is compared
 	}
-	ledger, unsynced, err := e.readLedger(ctx)
+	l, err := e.readLedger(ctx)
 	if err != nil {
 		return err
 	}
 	t.snapshot, t.stale = &s, map[object.Ref]string{}
-	for _, r := range s.Diff(ledger, unsynced, e.Pair) {
-		t.stale[r] = ledger[r]
+	for _, r := range s.diffLedger(&l) {
+		t.stale[r] = l.inventory[r]
 	}
 	t.next.Snapshot = SnapshotMark{Generation: rows.Generation, Scans: rows.Scans, Differs: len(t.stale) > 0, Fruitless: mark.Fruitless}
 	if len(t.stale) == 0 {
@@ -171,7 +160,7 @@ func (p *pass) markSnapshot() {
 		}
 		return
 	}
-	left := p.due.snapshot.Diff(p.ledger.inventory, p.ledger.unsynced, p.Pair)
+	left := p.due.snapshot.diffLedger(&p.ledger)
 	mark.Differs = len(left) > 0
 	fruitless := mark.Differs && len(p.due.stale) > 0
 	for r, before := range p.due.stale {

@@ -269,17 +269,14 @@ func TestDiffOfASnapshotAndALedger(t *testing.T) {
 		"an item of an unlisted bag":  {snapshot: replication.Snapshot{Objects: ledger{bag("b"): ""}, Unlisted: map[object.Scope]bool{{Kind: object.DataBagItem, Name: "b"}: true}}, ledger: ledger{bag("b"): "bag", item("b", "i"): "1", item("c", "i"): "1"}, want: []object.Ref{item("c", "i")}},
 		"a new object with a record":  {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role("a"), Class: fault.Rejected}}},
 		"new below a failed list":     {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, records: []replication.Unsynced{{Ref: role(""), Class: fault.Transient}}},
-		"new in an unlisted bag":      {snapshot: replication.Snapshot{Objects: ledger{item("b", "i"): "1"}}, records: []replication.Unsynced{{Ref: bag("b"), Class: fault.Rejected}}},
+		"new in an unlisted bag":      {snapshot: replication.Snapshot{Objects: ledger{item("b", "i"): "1"}}, records: []replication.Unsynced{{Ref: item("b", ""), Class: fault.Transient}}},
+		"new in a bag with a record":  {snapshot: replication.Snapshot{Objects: ledger{item("b", "i"): "1"}}, records: []replication.Unsynced{{Ref: bag("b"), Class: fault.Rejected}}},
 		"changed, and degraded":       {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "2"}, records: []replication.Unsynced{{Ref: role("a"), Class: fault.Degraded}}, want: []object.Ref{role("a")}},
 		"gone, and the deletion held": {ledger: ledger{bag("b"): "bag", item("b", "i"): "1"}, records: []replication.Unsynced{{Ref: bag("b"), Class: fault.DeletionHeld}}},
 		"held, and back":              {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "1"}, records: []replication.Unsynced{{Ref: role("a"), Class: fault.DeletionHeld}}, want: []object.Ref{role("a")}},
 		"not selected":                {snapshot: replication.Snapshot{Objects: ledger{{Kind: object.Policy, Name: "p", Sub: "1"}: ""}}, ledger: ledger{{Kind: object.Policy, Name: "q", Sub: "1"}: "1"}},
 	} {
-		records := map[object.Ref]replication.Unsynced{}
-		for _, u := range c.records {
-			records[u.Ref] = u
-		}
-		if got := c.snapshot.Diff(c.ledger, records, replication.Pair{Prune: c.prune}); !slices.Equal(got, c.want) {
+		if got := c.snapshot.Diff(c.ledger, c.records, replication.Pair{Prune: c.prune}); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

@@ -198,7 +198,7 @@ func (v *verification) readSides(ctx context.Context) (err error) {
 		return err
 	}
 	known := p.ledger.clone()
-	p.ledger.unsynced = map[object.Ref]Unsynced{} // from here on, what can't be read
+	p.ledger = newLedger(p.Pair, p.ledger.inventory, nil) // its records are from here on of what can't be read
 	if v.options.Portion {
 		return v.readPortion(p)
 	}
@@ -225,7 +225,7 @@ func (v *verification) readSides(ctx context.Context) (err error) {
 
 // noteUnreadable lists what could not be read.
 func (v *verification) noteUnreadable(p *pass) {
-	v.report.Unreadable = slices.SortedFunc(maps.Values(p.ledger.unsynced), func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	v.report.Unreadable = withoutHeld(p.ledger.failureRecords())
 }
 
 // readObjects compares what the primary lists and no earlier part compared.

@@ -186,6 +186,8 @@ func parseRef(k object.Kind, name, sub string) object.Ref {
 	switch {
 	case !chef.ValidName(name):
 		return object.Ref{Kind: k}
+	case k == object.DataBagItem && !chef.ValidName(sub):
+		return object.Ref{Kind: object.DataBag, Name: name}
 	case !chef.ValidName(sub), k.IsVersioned() && !object.IsVersion(sub):
 		return object.Ref{Kind: k, Name: name}
 	}
