@@ -11,6 +11,23 @@ import (
 	"chefsync/pkg/object"
 )
 
+// writer applies decisions to the replica.
+type writer struct {
+	*Engine
+	guard  *guard
+	errs   *errorClassifier
+	rec    *recorder
+	ledger *ledger
+	files  *fileStager
+	brake  *deletionBrake
+
+	refusedCreates refusedCreates
+	// bagItems are the items that go with a bag that is being deleted, and keptBags
+	// the bags that could not be: their items are deleted singly.
+	bagItems map[object.Ref][]object.Ref
+	keptBags map[object.Ref]bool
+}
+
 // result is how the writing of one object went.
 type result struct {
 	fingerprint string
@@ -19,69 +36,69 @@ type result struct {
 
 // applyWindow does what was decided about a window of objects, deletions left aside.
 // It returns the objects to delete.
-func (p *pass) applyWindow(window []decidedObject) (deletes []object.Ref, err error) {
+func (w *writer) applyWindow(window []decidedObject) (deletes []object.Ref, err error) {
 	var writes []decidedObject
 	for _, d := range window {
 		if d.err != nil {
-			p.setAside(d.Ref, d.err)
+			w.rec.setAside(d.Ref, d.err)
 			continue
 		}
 		if !d.Absent {
-			p.ledger.releaseReturned(d.Ref)
+			w.ledger.releaseReturned(d.Ref)
 		}
 		switch d.Action {
 		case ActionSkip:
-			p.recordEqual(d.observedObject)
+			w.recordEqual(d.observedObject)
 		case ActionAdopt:
-			p.ledger.setApplied(d.Ref, d.Fingerprint)
-			p.recordEqual(d.observedObject)
+			w.ledger.setApplied(d.Ref, d.Fingerprint)
+			w.recordEqual(d.observedObject)
 		case ActionDelete:
 			deletes = append(deletes, d.Ref)
 		default:
 			writes = append(writes, d)
 		}
 	}
-	return deletes, p.writeObjects(writes)
+	return deletes, w.writeObjects(writes)
 }
 
 // recordEqual notes that the replica holds an object as well as it can.
-func (p *pass) recordEqual(s observedObject) {
-	p.run.Counts.Equal++
+func (w *writer) recordEqual(s observedObject) {
+	w.rec.run.Counts.Equal++
 	if len(s.dropped) == 0 {
-		p.ledger.resolveFailure(s.Ref)
+		w.ledger.resolveFailure(s.Ref)
 		return
 	}
-	p.setAside(s.Ref, &fault.Error{Op: "hold all of", Object: s.Ref, Server: "the replica", Class: fault.Degraded,
+	w.rec.setAside(s.Ref, &fault.Error{Op: "hold all of", Object: s.Ref, Server: "the replica", Class: fault.Degraded,
 		Hint: "a replica with Chef Server API version 2 holds all files",
 		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
 }
 
 // writeObjects does the creates and updates of a window, phase after phase. Creates that the
 // replica refuses for a whole kind are the error, once all else is done.
-func (p *pass) writeObjects(list []decidedObject) error {
-	if err := p.recordIntent(refsOf(list), false); err != nil {
+func (w *writer) writeObjects(list []decidedObject) error {
+	if err := w.rec.recordIntent(refsOf(list), false); err != nil {
 		return err
 	}
-	p.uploadAhead(list)
+	w.uploadAhead(list)
 	var done atomic.Int64
-	waiting := p.refusedCreates.count
+	waiting := w.refusedCreates.count
 	for _, kinds := range object.Phases() {
 		group := slices.DeleteFunc(slices.Clone(list), func(d decidedObject) bool { return !slices.Contains(kinds, d.Ref.Kind) })
-		err := p.forEach(len(group), p.Pair.maxWorkers(), p.laneOf(refsOf(group)), func(ctx context.Context, i int) error {
+		err := w.guard.forEach(len(group), w.Pair.maxWorkers(), w.laneOf(refsOf(group)), func(ctx context.Context, i int) error {
 			d := group[i]
-			if p.refusedBefore(d.Decision) {
+			if w.refusedBefore(d.Decision) {
 				return nil
 			}
-			p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseWrite, Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
-			p.beginWrite(d.Ref)
-			r, err := p.putObject(ctx, d.observedObject, d.Action == ActionCreate)
+			w.Observe(ProgressEvent{Pair: w.Pair.ID, Phase: PhaseWrite, Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
+			w.rec.beginWrite(d.Ref)
+			r, err := w.putObject(ctx, d.observedObject, d.Action == ActionCreate)
 			if err != nil {
 				return err
 			}
-			if p.recordRefusal(d.Ref, r.err) {
+			if w.recordRefusal(d.Ref, r.err) {
 				return nil
 			}
-			p.recordWrite(d.Decision, r)
+			w.recordWrite(d.Decision, r)
 			return nil
 		})
 		if err != nil {
@@ -89,10 +106,10 @@ func (p *pass) writeObjects(list []decidedObject) error {
 		}
 	}
 	if len(list) > 0 {
-		p.resetCrashes()
+		w.rec.resetCrashes()
 	}
-	if p.refusedCreates.count > waiting {
-		return p.refusalError()
+	if w.refusedCreates.count > waiting {
+		return w.refusalError()
 	}
 	return nil
 }
@@ -107,88 +124,50 @@ func refsOf(list []decidedObject) []object.Ref {
 }
 
 // uploadAhead sends the files of the cookbook versions of a window together.
-func (p *pass) uploadAhead(list []decidedObject) {
+func (w *writer) uploadAhead(list []decidedObject) {
 	var objs []object.Object
 	for _, d := range list {
-		if len(d.obj.Files) > 0 && (d.Action != ActionCreate || p.refusedCreates.kinds[d.Ref.Kind] == nil) {
+		if len(d.obj.Files) > 0 && (d.Action != ActionCreate || w.refusedCreates.kinds[d.Ref.Kind] == nil) {
 			objs = append(objs, d.obj)
 		}
 	}
-	if len(objs) > 1 && p.guard.stopError() == nil {
-		p.Target.Upload(p.guard.hard, objs, p.contentOf)
+	if len(objs) > 1 && w.guard.stopError() == nil {
+		w.Target.Upload(w.guard.hard, objs, w.files.contentOf)
 	}
 }
 
-func (p *pass) laneOf(refs []object.Ref) func(int) string {
-	return func(i int) string { return p.Target.Lane(refs[i]) }
-}
-
-// resetCrashes forgets earlier crashes: a window of writes came to its end.
-func (p *pass) resetCrashes() {
-	p.updateWork(func(w *Work) { w.Crashes = 0 })
-}
-
-// recordIntent records what the window is about to write or delete, before it does: a
-// pass that dies leaves word of what it may have done.
-func (p *pass) recordIntent(refs []object.Ref, deletes bool) error {
-	if len(refs) == 0 {
-		return nil
-	}
-	if p.progress.Work == nil {
-		p.progress.Work = &Work{Reason: "changes", Started: p.run.Started}
-	}
-	p.updateWork(func(w *Work) { w.Wrote, w.Intent, w.Deletes = true, refs, deletes })
-	if p.progress.Status != Bootstrapping {
-		p.progress.setStatus(Syncing, p.Now())
-	}
-	if err := p.commit(p.guard.hard); err != nil {
-		return err
-	}
-	// From here on Intent shrinks to what was begun and not ended.
-	p.updateWork(func(w *Work) { w.Intent = nil })
-	return nil
-}
-
-func (p *pass) beginWrite(ref object.Ref) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.updateWork(func(w *Work) { w.Intent = append(slices.Clone(w.Intent), ref) })
-}
-
-func (p *pass) endWrite(ref object.Ref) {
-	p.updateWork(func(w *Work) {
-		w.Intent = slices.DeleteFunc(slices.Clone(w.Intent), func(r object.Ref) bool { return r == ref })
-	})
+func (w *writer) laneOf(refs []object.Ref) func(int) string {
+	return func(i int) string { return w.Target.Lane(refs[i]) }
 }
 
 // putObject writes one object to the replica. Errors of one object are in the result;
 // an error ends the pass.
-func (p *pass) putObject(ctx context.Context, s observedObject, create bool) (result, error) {
+func (w *writer) putObject(ctx context.Context, s observedObject, create bool) (result, error) {
 	obj := s.obj
 	var err error
 	for attempt := range 3 {
 		if attempt > 0 || obj.Body == nil {
-			if obj, err = p.Source.Get(ctx, s.Ref); err != nil {
+			if obj, err = w.Source.Get(ctx, s.Ref); err != nil {
 				if fault.IsAbsent(err) {
 					return result{err: errGone}, nil
 				}
-				objErr, fatal := p.classifyError(ctx, p.Source, "primary", err)
+				objErr, fatal := w.errs.classifyError(ctx, w.Source, "primary", err)
 				return result{err: objErr}, fatal
 			}
 		}
-		content := p.contentOf(obj)
-		if err = p.Target.Put(ctx, obj, create, content); !errors.Is(err, errChanged) {
+		content := w.files.contentOf(obj)
+		if err = w.Target.Put(ctx, obj, create, content); !errors.Is(err, errChanged) {
 			break
 		}
 	}
 	if err == nil || fault.ClassOf(err) == fault.Degraded {
-		p.resetFailures()
+		w.errs.resetFailures()
 		return result{obj.Fingerprint, err}, nil
 	}
 	if errors.Is(err, ErrMayNotCreate) {
 		return result{err: err}, nil
 	}
-	objErr, fatal := p.classifyError(ctx, p.Target, "replica", err)
+	objErr, fatal := w.errs.classifyError(ctx, w.Target, "replica", err)
 	return result{err: objErr}, fatal
 }
 
@@ -197,58 +176,53 @@ func (p *pass) putObject(ctx context.Context, s observedObject, create bool) (re
 var errGone = errors.New("the object is gone from the primary")
 
 // recordWrite notes the result of a create or update.
-func (p *pass) recordWrite(step Decision, r result) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.endWrite(step.Ref)
+func (w *writer) recordWrite(step Decision, r result) {
+	w.rec.mu.Lock()
+	defer w.rec.mu.Unlock()
+	w.rec.endWrite(step.Ref)
 	if r.err == nil || r.fingerprint != "" {
-		p.ledger.setApplied(step.Ref, r.fingerprint)
-		p.ledger.markParentBagDirty(step.Ref)
+		w.ledger.setApplied(step.Ref, r.fingerprint)
+		w.ledger.markParentBagDirty(step.Ref)
 		if step.Action == ActionCreate {
-			p.run.Counts.Created++
+			w.rec.run.Counts.Created++
 		} else {
-			p.run.Counts.Updated++
+			w.rec.run.Counts.Updated++
 		}
-		p.logStep(step, "applied")
+		w.rec.logStep(step, "applied")
 	}
 	switch {
 	case r.err == nil:
-		p.ledger.resolveFailure(step.Ref)
+		w.ledger.resolveFailure(step.Ref)
 	case errors.Is(r.err, errGone):
-		p.logStep(step, "gone")
+		w.rec.logStep(step, "gone")
 	default:
-		p.setAside(step.Ref, r.err)
+		w.rec.setAside(step.Ref, r.err)
 		if !fault.ClassOf(r.err).IsRefusal() {
 			// The replica may hold it by now.
-			p.ledger.markDirty(step.Ref)
-			p.ledger.markParentBagDirty(step.Ref)
+			w.ledger.markDirty(step.Ref)
+			w.ledger.markParentBagDirty(step.Ref)
 		}
 	}
-}
-
-func (p *pass) logStep(step Decision, outcome string) {
-	p.Log.Info("object "+outcome, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(step.Ref.Kind), "object", step.Ref.Path(),
-		"action", string(step.Action), "seq", p.ledger.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
 }
 
 // removeObjects deletes objects from the replica. Items go with their bag in one request
 // if the bag is deleted too; those of a bag that must stay are deleted singly.
-func (p *pass) removeObjects(deletes []object.Ref) error {
-	if !p.approved {
-		deletes = slices.DeleteFunc(slices.Clone(deletes), p.ledger.isHeld)
+func (w *writer) removeObjects(deletes []object.Ref) error {
+	if !w.brake.approved {
+		deletes = slices.DeleteFunc(slices.Clone(deletes), w.ledger.isHeld)
 	}
 	var rest []object.Ref
-	rest, p.bagItems = splitItems(p.recheckBrake(deletes))
-	p.keptBags = map[object.Ref]bool{}
-	if err := p.removeInWindows(rest); err != nil {
+	rest, w.bagItems = splitItems(w.brake.recheckBrake(deletes))
+	w.keptBags = map[object.Ref]bool{}
+	if err := w.removeInWindows(rest); err != nil {
 		return err
 	}
 	var items []object.Ref
-	for bag := range p.keptBags {
-		items = append(items, p.bagItems[bag]...)
+	for bag := range w.keptBags {
+		items = append(items, w.bagItems[bag]...)
 	}
-	p.bagItems = nil
-	return p.removeInWindows(items)
+	w.bagItems = nil
+	return w.removeInWindows(items)
 }
 
 // splitItems takes the items out of a list of objects whose bag is in it too.
@@ -271,36 +245,36 @@ func splitItems(refs []object.Ref) (rest []object.Ref, items map[object.Ref][]ob
 
 // removeInWindows deletes objects in reverse order of application. Nothing else is
 // written meanwhile.
-func (p *pass) removeInWindows(deletes []object.Ref) error {
+func (w *writer) removeInWindows(deletes []object.Ref) error {
 	slices.SortFunc(deletes, func(a, b object.Ref) int { return object.Compare(b, a) })
-	for window := range eachWindow(p, deletes) {
-		if err := p.recordIntent(slices.Clone(window), true); err != nil {
+	for window := range eachWindow(w.rec, deletes) {
+		if err := w.rec.recordIntent(slices.Clone(window), true); err != nil {
 			return err
 		}
-		if err := p.removeWindow(window, len(deletes)); err != nil {
+		if err := w.removeWindow(window, len(deletes)); err != nil {
 			return err
 		}
-		p.windowDone()
+		w.rec.windowDone()
 	}
 	return nil
 }
 
-func (p *pass) removeWindow(refs []object.Ref, total int) error {
+func (w *writer) removeWindow(refs []object.Ref, total int) error {
 	for _, k := range slices.Backward(object.Kinds()) {
 		group := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return r.Kind != k })
-		workers := p.Pair.maxWorkers()
+		workers := w.Pair.maxWorkers()
 		if k == object.Cookbook || k == object.CookbookArtifact || k == object.DataBag {
 			// Deletions of cookbooks disturb each other (docs/chef-server-api.md §3.3).
 			workers = 1
 		}
-		err := p.forEach(len(group), workers, p.laneOf(group), func(ctx context.Context, i int) error {
-			p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseDelete, Total: total, Ref: group[i]})
-			p.beginWrite(group[i])
-			objErr, fatal := p.deleteOne(ctx, group[i])
+		err := w.guard.forEach(len(group), workers, w.laneOf(group), func(ctx context.Context, i int) error {
+			w.Observe(ProgressEvent{Pair: w.Pair.ID, Phase: PhaseDelete, Total: total, Ref: group[i]})
+			w.rec.beginWrite(group[i])
+			objErr, fatal := w.deleteOne(ctx, group[i])
 			if fatal != nil {
 				return fatal
 			}
-			p.recordDeletion(group[i], objErr)
+			w.recordDeletion(group[i], objErr)
 			return nil
 		})
 		if err != nil {
@@ -310,39 +284,39 @@ func (p *pass) removeWindow(refs []object.Ref, total int) error {
 	return nil
 }
 
-func (p *pass) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal error) {
-	if ref.Kind == object.DataBag && (p.Pair.pruneRule() != PruneAll || !p.Pair.Selection.selectsAll()) {
-		if objErr, fatal = p.refuseForeignItems(ctx, ref); objErr != nil || fatal != nil {
+func (w *writer) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal error) {
+	if ref.Kind == object.DataBag && (w.Pair.pruneRule() != PruneAll || !w.Pair.Selection.selectsAll()) {
+		if objErr, fatal = w.refuseForeignItems(ctx, ref); objErr != nil || fatal != nil {
 			return objErr, fatal
 		}
 	}
-	err := p.Target.Delete(ctx, ref)
+	err := w.Target.Delete(ctx, ref)
 	if err == nil || fault.IsAbsent(err) {
-		p.resetFailures()
+		w.errs.resetFailures()
 		return nil, nil
 	}
-	return p.classifyError(ctx, p.Target, "replica", err)
+	return w.errs.classifyError(ctx, w.Target, "replica", err)
 }
 
 // refuseForeignItems refuses to delete a bag with items that must stay: deleting the bag
 // would delete them.
-func (p *pass) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, fatal error) {
-	items, err := p.Target.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
+func (w *writer) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, fatal error) {
+	items, err := w.Target.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
 	if fault.IsAbsent(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return p.classifyError(ctx, p.Target, "replica", err)
+		return w.errs.classifyError(ctx, w.Target, "replica", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	w.rec.mu.Lock()
+	defer w.rec.mu.Unlock()
 	foreign, unselected := 0, 0
 	for _, item := range items {
-		_, ours := p.ledger.inventory[item]
+		_, ours := w.ledger.inventory[item]
 		switch {
-		case !p.Pair.Manages(item):
+		case !w.Pair.Manages(item):
 			unselected++
-		case !ours && p.Pair.pruneRule() != PruneAll:
+		case !ours && w.Pair.pruneRule() != PruneAll:
 			foreign++
 		}
 	}
@@ -360,35 +334,35 @@ func (p *pass) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, 
 	return refusal, nil
 }
 
-func (p *pass) recordDeletion(ref object.Ref, objErr error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.endWrite(ref)
-	items := p.ledger.itemsOf(ref)
-	p.ledger.dropHeld(ref) // approved: what fails now is a failure like any other
+func (w *writer) recordDeletion(ref object.Ref, objErr error) {
+	w.rec.mu.Lock()
+	defer w.rec.mu.Unlock()
+	w.rec.endWrite(ref)
+	items := w.ledger.itemsOf(ref)
+	w.ledger.dropHeld(ref) // approved: what fails now is a failure like any other
 	if objErr != nil {
-		p.setAside(ref, objErr)
+		w.rec.setAside(ref, objErr)
 		if fault.ClassOf(objErr).IsRefusal() {
-			p.keptBags[ref] = true
+			w.keptBags[ref] = true
 			return
 		}
 		for _, item := range items {
-			p.ledger.markDirty(item)
+			w.ledger.markDirty(item)
 		}
 		return
 	}
-	for _, item := range p.bagItems[ref] {
-		if _, known := p.ledger.inventory[item]; !known { // by the rule "all"
+	for _, item := range w.bagItems[ref] {
+		if _, known := w.ledger.inventory[item]; !known { // by the rule "all"
 			items = append(items, item)
 		}
 	}
-	p.run.Counts.Deleted += 1 + len(items)
+	w.rec.run.Counts.Deleted += 1 + len(items)
 	for _, r := range append(items, ref) {
-		p.ledger.removeObject(r)
-		p.ledger.resolveFailure(r)
-		if !p.missing[r] {
-			p.progress.Deletions = p.progress.Deletions.countingAt(p.Now()).addOne(r.Kind, p.objectsBefore[r.Kind])
+		w.ledger.removeObject(r)
+		w.ledger.resolveFailure(r)
+		if !w.brake.missing[r] {
+			w.rec.progress.Deletions = w.rec.progress.Deletions.countingAt(w.Now()).addOne(r.Kind, w.brake.objectsBefore[r.Kind])
 		}
-		p.logStep(Decision{Action: ActionDelete, Ref: r, Reason: "gone from the primary"}, "applied")
+		w.rec.logStep(Decision{Action: ActionDelete, Ref: r, Reason: "gone from the primary"}, "applied")
 	}
 }

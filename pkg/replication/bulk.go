@@ -36,7 +36,7 @@ func newBulkReader(refs []object.Ref, listed bool, bodyBytes int) *bulkReader {
 }
 
 // readAhead reads a window in bulk, and more with it.
-func (p *pass) readAhead(ctx context.Context, window []object.Ref, v readOptions) {
+func (o *observer) readAhead(ctx context.Context, window []object.Ref, v readOptions) {
 	b := v.bulk
 	if b == nil {
 		return
@@ -46,14 +46,14 @@ func (p *pass) readAhead(ctx context.Context, window []object.Ref, v readOptions
 		source := b.nextCollections()
 		var target []object.Ref
 		for _, r := range source {
-			if presence := v.replicaPresence(r); presence != Missing && p.mustLook(r, presence, v) {
+			if presence := v.replicaPresence(r); presence != Missing && o.mustLook(r, presence, v) {
 				target = append(target, r)
 			}
 		}
 		var there map[object.Ref]object.Object
 		var wg sync.WaitGroup
-		wg.Go(func() { there = p.Target.GetBulk(ctx, target, BulkOptions{Listed: b.listed}) })
-		here := p.Source.GetBulk(ctx, source, BulkOptions{Listed: b.listed, BodyBytes: b.bodyBytes})
+		wg.Go(func() { there = o.Target.GetBulk(ctx, target, BulkOptions{Listed: b.listed}) })
+		here := o.Source.GetBulk(ctx, source, BulkOptions{Listed: b.listed, BodyBytes: b.bodyBytes})
 		wg.Wait()
 		maps.Copy(b.source, here)
 		maps.Copy(b.target, there)
@@ -78,13 +78,13 @@ func sameCollection(a, b object.Ref) bool {
 
 // getSource returns an object of the primary, and reads it unless that was done in
 // bulk.
-func (p *pass) getSource(ctx context.Context, r object.Ref, v readOptions) (obj object.Object, inBulk bool, err error) {
+func (o *observer) getSource(ctx context.Context, r object.Ref, v readOptions) (obj object.Object, inBulk bool, err error) {
 	if v.bulk != nil {
 		if obj, inBulk = v.bulk.takeObject(v.bulk.source, r); inBulk {
 			return obj, true, nil
 		}
 	}
-	obj, err = p.Source.Get(ctx, r)
+	obj, err = o.Source.Get(ctx, r)
 	return obj, false, err
 }
 

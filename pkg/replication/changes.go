@@ -19,13 +19,13 @@ func (p *pass) applyChanges() error {
 	if err != nil {
 		return err
 	}
-	p.progress.Pending = len(refs)
+	p.rec.progress.Pending = len(refs)
 	if len(refs) > p.Tuning.Backlog {
 		p.due.full, p.due.reason = true, "many changes at once: comparing is cheaper"
-		p.run.Mode, p.ledger.relisted, p.resync = ModeCompare, nil, nil // what was named is left to the next pass
+		p.rec.run.Mode, p.ledger.relisted, p.observer.resync = ModeCompare, nil, nil // what was named is left to the next pass
 		return p.compareAll()
 	}
-	observed, err := p.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, bulkBytes)})
+	observed, err := p.observer.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, bulkBytes)})
 	if err != nil {
 		return err
 	}
@@ -34,19 +34,19 @@ func (p *pass) applyChanges() error {
 	if err != nil {
 		return err
 	}
-	for window := range eachWindow(p, list) {
-		gone, err := p.applyWindow(window)
+	for window := range eachWindow(p.rec, list) {
+		gone, err := p.writer.applyWindow(window)
 		if err != nil && !errors.Is(err, ErrMayNotCreate) {
 			return err
 		}
-		p.windowDone()
-		p.progress.Pending -= len(window) - len(gone)
+		p.rec.windowDone()
+		p.rec.progress.Pending -= len(window) - len(gone)
 	}
-	if err := p.removeObjects(deletes); err != nil {
+	if err := p.writer.removeObjects(deletes); err != nil {
 		return err
 	}
-	p.progress.Pending = p.refusedCreates.count
-	if err := p.refusalError(); err != nil {
+	p.rec.progress.Pending = p.writer.refusedCreates.count
+	if err := p.writer.refusalError(); err != nil {
 		return err
 	}
 	p.ledger.resolveRelisted()
@@ -71,7 +71,7 @@ func (p *pass) dirtyObjects() ([]object.Ref, error) {
 	for s := range p.dirtyScopes() {
 		scopes[s] = max(scopes[s], 0)
 	}
-	if w := p.progress.Work; w != nil {
+	if w := p.rec.progress.Work; w != nil {
 		for _, r := range p.Pair.selectRefs(w.Intent) {
 			set[r] = struct{}{}
 		}
@@ -84,7 +84,7 @@ func (p *pass) dirtyObjects() ([]object.Ref, error) {
 	}
 	p.ledger.markRelisted(scopes)
 	for scope, id := range scopes {
-		refs, err := p.listScope(p.guard.hard, scope)
+		refs, err := p.lister.listScope(p.guard.hard, scope)
 		if err != nil {
 			return nil, err
 		}
@@ -109,95 +109,6 @@ func containAny(scopes map[object.Scope]int64, r object.Ref) bool {
 	return false
 }
 
-// listScope names the objects of a scope: those the primary has now, and those in
-// the inventory, which may be gone from it.
-func (p *pass) listScope(ctx context.Context, s object.Scope) ([]object.Ref, error) {
-	single := s.Sub != "" || s.Name != "" && (s.Kind == object.Role || s.Kind == object.Environment)
-	var refs []object.Ref
-	if !single || s.Kind == object.Policy {
-		for r := range p.ledger.inventory {
-			if s.Contains(r) {
-				refs = append(refs, r)
-			}
-		}
-	}
-	if single {
-		return append(refs, object.Ref(s)), nil
-	}
-	if s.Kind == object.DataBag && s.Name != "" {
-		refs = append(refs, object.Ref(s))
-	}
-	for _, k := range object.Kinds() {
-		if !s.Touches(k) || !p.Pair.includesScope(object.Scope{Kind: k, Name: s.Name}) {
-			continue
-		}
-		listed, err := p.listKind(ctx, p.Source, k, s.Name)
-		if err != nil {
-			objErr, fatal := p.classifyError(ctx, p.Source, "primary", err)
-			if fatal != nil {
-				return nil, fatal
-			}
-			p.setUnlisted(listedScope(k, s.Name), objErr)
-			continue
-		}
-		refs = append(refs, listed...)
-	}
-	return refs, nil
-}
-
-// listedScope returns the scope of a listing. The items of all bags are named by the
-// listing of the bags.
-func listedScope(k object.Kind, name string) object.Scope {
-	if k == object.DataBagItem && name == "" {
-		k = object.DataBag
-	}
-	return object.Scope{Kind: k, Name: name}
-}
-
-// listKind lists the objects of a kind, or those of one name. Without a name,
-// the items of all bags are listed bag by bag.
-func (p *pass) listKind(ctx context.Context, side Reader, k object.Kind, name string) ([]object.Ref, error) {
-	if k != object.DataBagItem || name != "" {
-		refs, err := side.List(ctx, object.Scope{Kind: k, Name: name})
-		if fault.IsAbsent(err) {
-			return nil, nil
-		}
-		return refs, err
-	}
-	bags, err := side.List(ctx, object.Scope{Kind: object.DataBag})
-	if err != nil {
-		return nil, err
-	}
-	refs, _, err := p.listItems(side, "primary", p.Pair.selectRefs(bags))
-	return refs, err
-}
-
-// listItems lists the items of bags, but for bags of which none is selected. A
-// bag that alone can't be listed is set aside and named in failed.
-func (p *pass) listItems(side Reader, name string, bags []object.Ref) (refs []object.Ref, failed map[string]bool, err error) {
-	bags = slices.DeleteFunc(slices.Clone(bags), func(b object.Ref) bool {
-		return !p.Pair.includesScope(object.Scope{Kind: object.DataBagItem, Name: b.Name})
-	})
-	lists, failed := make([][]object.Ref, len(bags)), map[string]bool{}
-	err = p.forEach(len(bags), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
-		items, err := side.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
-		if err == nil || fault.IsAbsent(err) {
-			lists[i] = items
-			return nil
-		}
-		objErr, fatal := p.classifyError(ctx, side, name, err)
-		if fatal != nil {
-			return fatal
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		failed[bags[i].Name] = true
-		p.setUnlisted(listedScope(object.DataBagItem, bags[i].Name), objErr)
-		return nil
-	})
-	return slices.Concat(lists...), failed, err
-}
-
 // brakeChanges asks the brake about what was observed to be gone. What the prune rule
 // "all" deletes though replication didn't put it there needs no approval if the
 // replica doesn't have it.
@@ -207,8 +118,8 @@ func (p *pass) brakeChanges(list []decidedObject) ([]object.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.refs = slices.DeleteFunc(d.refs, func(r object.Ref) bool { return p.missing[r] })
-	deletes, err := p.checkBrake(d)
+	d.refs = slices.DeleteFunc(d.refs, func(r object.Ref) bool { return p.brake.missing[r] })
+	deletes, err := p.brake.checkBrake(d)
 	return append(deletes, missing...), err
 }
 
@@ -216,13 +127,13 @@ func (p *pass) brakeChanges(list []decidedObject) ([]object.Ref, error) {
 // the replica doesn't have.
 func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err error) {
 	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { _, ours := p.ledger.inventory[r]; return ours || p.ledger.isHeld(r) })
-	err = p.forEach(len(foreign), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+	err = p.guard.forEach(len(foreign), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 		if _, err := p.Target.Get(ctx, foreign[i]); !fault.IsAbsent(err) {
 			return nil // what can't be read counts
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.missing[foreign[i]] = true
+		p.rec.mu.Lock()
+		defer p.rec.mu.Unlock()
+		p.brake.missing[foreign[i]] = true
 		missing = append(missing, foreign[i])
 		return nil
 	})
@@ -249,21 +160,12 @@ func (p *pass) removalOf(list []decidedObject) removal {
 	return r
 }
 
-// windowSize is the number of objects between two commits. After crashes it is
-// one, so that the object that kills the process is found.
-func (p *pass) windowSize() int {
-	if w := p.progress.Work; w != nil && w.Crashes > 1 {
-		return 1
-	}
-	return p.Tuning.Window
-}
-
 // eachWindow cuts a list into windows. Each is as large as it may be when its turn comes:
 // after crashes the first is small, and the others aren't if that one succeeds.
-func eachWindow[T any](p *pass, list []T) iter.Seq[[]T] {
+func eachWindow[T any](r *recorder, list []T) iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
 		for len(list) > 0 {
-			n := min(p.windowSize(), len(list))
+			n := min(r.windowSize(), len(list))
 			if !yield(list[:n:n]) {
 				return
 			}
@@ -272,25 +174,18 @@ func eachWindow[T any](p *pass, list []T) iter.Seq[[]T] {
 	}
 }
 
-// windowDone clears what was intended: all of it has ended.
-func (p *pass) windowDone() {
-	if p.progress.Work != nil {
-		p.updateWork(func(w *Work) { w.Intent = nil })
-	}
-}
-
 // advancePosition ends the work: everything up to the position is applied or listed as
 // unsynced.
 func (p *pass) advancePosition(to *Position) {
-	p.progress.Work = nil
-	if p.allowed {
-		p.progress.AllowanceUsed = p.desired.AllowedAt
-		if p.updateHold(); p.progress.Hold == nil {
-			p.progress.Deletions = nil // the operator looked: a new hour begins
+	p.rec.progress.Work = nil
+	if p.brake.allowed {
+		p.rec.progress.AllowanceUsed = p.rec.desired.AllowedAt
+		if p.rec.updateHold(); p.rec.progress.Hold == nil {
+			p.rec.progress.Deletions = nil // the operator looked: a new hour begins
 		}
 	}
 	if to != nil {
-		p.progress.Position = to
-		p.run.To = to.Seq
+		p.rec.progress.Position = to
+		p.rec.run.To = to.Seq
 	}
 }

@@ -25,13 +25,23 @@ type staged struct {
 	full   func(object.File, error) // told of a file that the stage has no room for
 }
 
+// fileStager gives access to the content of the primary's files through the stage.
+type fileStager struct {
+	*Engine
+	flights          flights
+	staged, uploaded atomic.Int64 // bytes
+	passedBy         atomic.Int64 // files that the stage had no room for
+}
+
 // stagedFiles opens files of a version of the primary.
-func (p *pass) stagedFiles(obj object.Object) *staged {
-	return &staged{p.Stage, p.Source, p.Pair.Space, obj, &p.flights, &p.staged, p.stageFull}
+func (f *fileStager) stagedFiles(obj object.Object) *staged {
+	return &staged{f.Stage, f.Source, f.Pair.Space, obj, &f.flights, &f.staged, f.stageFull}
 }
 
 // contentOf opens them to be uploaded.
-func (p *pass) contentOf(obj object.Object) Content { return tally{p.stagedFiles(obj), &p.uploaded} }
+func (f *fileStager) contentOf(obj object.Object) Content {
+	return tally{f.stagedFiles(obj), &f.uploaded}
+}
 
 // flights lets one goroutine at a time stage a checksum.
 type flights struct {

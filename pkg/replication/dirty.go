@@ -16,7 +16,7 @@ const maxDirty = 20
 // Unsynced objects are tried again anyway, and what may be drift is left to the
 // drift rule.
 func (v *verification) markPending(p *pass) {
-	dirty := slices.Clone(p.progress.Dirty)
+	dirty := slices.Clone(p.rec.progress.Dirty)
 	marked := 0
 	for _, d := range v.report.Differences {
 		if _, aside := p.ledger.unsynced[d.Ref]; d.Cause == CausePending && !d.uncertain && !aside {
@@ -27,10 +27,10 @@ func (v *verification) markPending(p *pass) {
 	if marked == 0 {
 		return
 	}
-	p.progress.Dirty = shortenScopes(dirty)
-	p.progress.Pending = max(p.progress.Pending, marked)
-	if p.progress.Status == Synced {
-		p.progress.setStatus(Syncing, p.Now())
+	p.rec.progress.Dirty = shortenScopes(dirty)
+	p.rec.progress.Pending = max(p.rec.progress.Pending, marked)
+	if p.rec.progress.Status == Synced {
+		p.rec.progress.setStatus(Syncing, p.Now())
 	}
 }
 
@@ -52,17 +52,17 @@ func shortenScopes(refs []object.Ref) []object.Ref {
 // resetDirty records that the pass looked at all that verifications had marked, and at
 // the objects that the operator named.
 func (p *pass) resetDirty() {
-	p.progress.Dirty = nil
-	w := p.progress.Work
-	if p.resync != nil || p.due.deep && w != nil && !p.desired.ResyncObjectsAt.After(w.Started) {
-		p.progress.ObjectsAt = p.desired.ResyncObjectsAt
+	p.rec.progress.Dirty = nil
+	w := p.rec.progress.Work
+	if p.observer.resync != nil || p.due.deep && w != nil && !p.rec.desired.ResyncObjectsAt.After(w.Started) {
+		p.rec.progress.ObjectsAt = p.rec.desired.ResyncObjectsAt
 	}
 }
 
 // dirtyScopes are the scopes that verifications marked.
 func (p *pass) dirtyScopes() map[object.Scope]int64 {
 	scopes := map[object.Scope]int64{}
-	for _, r := range p.progress.Dirty {
+	for _, r := range p.rec.progress.Dirty {
 		scopes[object.ScopeOf(r)] = 0
 	}
 	return scopes
@@ -84,12 +84,12 @@ func (p PairState) CompareAsked(now time.Time) bool { return p.resyncAsked(now) 
 // addRequestedObjects adds the objects that the operator wants compared to the scopes
 // that the pass looks at.
 func (p *pass) addRequestedObjects(scopes map[object.Scope]int64) {
-	st := PairState{Desired: p.desired, Progress: p.progress}
+	st := PairState{Desired: p.rec.desired, Progress: p.rec.progress}
 	for _, r := range st.ObjectsAsked() {
-		if p.resync == nil {
-			p.resync = map[object.Scope]int64{}
+		if p.observer.resync == nil {
+			p.observer.resync = map[object.Scope]int64{}
 		}
 		s := object.ScopeOf(r)
-		p.resync[s], scopes[s] = 0, max(scopes[s], 0)
+		p.observer.resync[s], scopes[s] = 0, max(scopes[s], 0)
 	}
 }

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"context"
 	"log/slog"
 	"slices"
 	"time"
@@ -31,7 +30,7 @@ func (d decidedObject) toDrift() *Difference {
 // leavesDrift reports whether the drift rule leaves an object as others made it.
 // What the primary changed since, or the operator named, is written all the same.
 func (p *pass) leavesDrift(s observedObject) bool {
-	asked := PairState{Desired: p.desired, Progress: p.progress}.ObjectsAsked()
+	asked := PairState{Desired: p.rec.desired, Progress: p.rec.progress}.ObjectsAsked()
 	named := slices.ContainsFunc(asked, func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
 	return p.Pair.Drift != DriftRepair && p.ledger.inventory[s.Ref] == s.Fingerprint && !named
 }
@@ -39,7 +38,7 @@ func (p *pass) leavesDrift(s observedObject) bool {
 // applyDriftRule counts what others changed on the replica, in a regular compare. It
 // returns the objects to apply, and those of them that a repair is to put right.
 func (p *pass) applyDriftRule(list []decidedObject) (apply []decidedObject, repair []Difference) {
-	if p.progress.Work.Drift == nil {
+	if p.rec.progress.Work.Drift == nil {
 		return list, nil
 	}
 	var left []Difference
@@ -69,9 +68,9 @@ func (p *pass) countRepairs(repair []Difference) {
 	}
 	p.countDrift(left, "drift on the replica", "left")
 	if p.countDrift(done, "drift repaired", "repaired"); len(done) > 0 {
-		d := *p.progress.Work.Drift
+		d := *p.rec.progress.Work.Drift
 		d.Repaired += len(done)
-		p.updateWork(func(w *Work) { w.Drift = &d })
+		p.rec.updateWork(func(w *Work) { w.Drift = &d })
 	}
 }
 
@@ -81,14 +80,14 @@ func (p *pass) countDrift(list []Difference, msg, outcome string) {
 	if len(list) == 0 {
 		return
 	}
-	d := *p.progress.Work.Drift
+	d := *p.rec.progress.Work.Drift
 	for _, x := range list {
 		d.addCause(x.Cause)
-		if p.run.Counts.Drift++; p.run.Counts.Drift <= namesLogged {
-			p.logDrift(slog.LevelWarn, msg, outcome, x)
+		if p.rec.run.Counts.Drift++; p.rec.run.Counts.Drift <= namesLogged {
+			p.rec.logDrift(slog.LevelWarn, msg, outcome, x)
 		}
 	}
-	p.updateWork(func(w *Work) { w.Drift = &d })
+	p.rec.updateWork(func(w *Work) { w.Drift = &d })
 }
 
 // addCause counts one difference.
@@ -106,16 +105,11 @@ func (d *Drift) addCause(c Cause) {
 // totalFound is how many objects others had changed.
 func (d Drift) totalFound() int { return d.Changed + d.Missing + d.Extra }
 
-func (p *pass) logDrift(level slog.Level, msg, outcome string, d Difference) {
-	p.Log.Log(context.Background(), level, msg, "pair", p.Pair.ID.String(), "run", p.run.ID, "kind", string(d.Ref.Kind), "object", d.Ref.Path(),
-		"cause", string(d.Cause), "outcome", outcome, "reason", d.Note)
-}
-
 // splitExtras parts deletions into those of what replication put on the replica and
 // those of what others added there. In a regular compare the latter are drift, which
 // the rule may leave.
 func (p *pass) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []Difference) {
-	if p.progress.Work.Drift == nil {
+	if p.rec.progress.Work.Drift == nil {
 		return deletes, nil
 	}
 	for _, r := range deletes {
@@ -135,7 +129,7 @@ func (p *pass) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []D
 // noteCompare records that a full compare has come to its end. One that read both
 // sides is a verification too, but for the first, which put there what it read.
 func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
-	w, g := p.progress.Work, &p.progress
+	w, g := p.rec.progress.Work, &p.rec.progress
 	first := g.LastCompare.IsZero()
 	p.noteReplicaOnly(source, target, deleted)
 	g.LastCompare = w.Started
@@ -145,7 +139,7 @@ func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 	g.LastCheck, g.Drift = w.Started, nil
 	if d := w.Drift; d != nil && d.totalFound() > 0 {
 		found := *d
-		found.At, found.Run = w.Started, p.run.ID
+		found.At, found.Run = w.Started, p.rec.run.ID
 		g.Drift = &found
 	}
 	if !w.Wrote && g.Drift == nil && len(p.ledger.failureRecords()) == 0 {

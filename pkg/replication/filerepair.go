@@ -49,13 +49,13 @@ func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]
 		need[f.Checksum] = nil
 	}
 	var mu sync.Mutex
-	err := p.forEach(len(refs), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+	err := p.guard.forEach(len(refs), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 		obj, err := p.Target.Get(ctx, refs[i])
 		if fault.IsAbsent(err) {
 			return nil
 		}
 		if err != nil {
-			_, fatal := p.classifyError(ctx, p.Target, "replica", err)
+			_, fatal := p.errs.classifyError(ctx, p.Target, "replica", err)
 			return fatal // one that can't be read doesn't keep the others from being repaired
 		}
 		mu.Lock()
@@ -107,9 +107,9 @@ func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err err
 	if err != nil || f.why != "" {
 		return false, err
 	}
-	taken, err = p.Target.Reupload(ctx, f.File, p.contentOf(obj))
+	taken, err = p.Target.Reupload(ctx, f.File, p.files.contentOf(obj))
 	if err != nil {
-		objErr, fatal := p.classifyError(ctx, p.Target, "replica", err)
+		objErr, fatal := p.errs.classifyError(ctx, p.Target, "replica", err)
 		if fatal != nil {
 			return false, fatal
 		}
@@ -126,7 +126,7 @@ func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Obje
 			continue
 		}
 		if err != nil {
-			objErr, fatal := p.classifyError(ctx, p.Source, "primary", err)
+			objErr, fatal := p.errs.classifyError(ctx, p.Source, "primary", err)
 			if fatal != nil {
 				return object.Object{}, fatal
 			}
@@ -203,15 +203,15 @@ func (v *verification) recreateVersions(p *pass, g recreation) error {
 		v.recordUnrepaired(g, why)
 		return nil
 	}
-	v.Log.Warn("cookbook versions are deleted on the replica and created again, to restore their files", "pair", v.Pair.ID.String(), "run", p.run.ID,
+	v.Log.Warn("cookbook versions are deleted on the replica and created again, to restore their files", "pair", v.Pair.ID.String(), "run", p.rec.run.ID,
 		"versions", len(g.refs), "files", len(g.files), "objects", namesOf(g.refs))
-	p.progress.Work = &Work{Reason: "restoring damaged files", Started: p.run.Started, Intent: slices.Clone(g.refs), Wrote: true}
-	if err := p.commit(p.guard.hard); err != nil {
+	p.rec.progress.Work = &Work{Reason: "restoring damaged files", Started: p.rec.run.Started, Intent: slices.Clone(g.refs), Wrote: true}
+	if err := p.rec.commit(p.guard.hard); err != nil {
 		return err
 	}
 	var deleted []object.Ref
 	for _, ref := range slices.Backward(g.refs) {
-		objErr, fatal := p.deleteOne(p.guard.hard, ref)
+		objErr, fatal := p.writer.deleteOne(p.guard.hard, ref)
 		if fatal != nil {
 			return fatal
 		}
@@ -226,14 +226,14 @@ func (v *verification) recreateVersions(p *pass, g recreation) error {
 		if slices.Contains(deleted, obj.Ref) {
 			step.Action = ActionCreate
 		}
-		r, err := p.putObject(p.guard.hard, observedObject{Observation: Observation{Ref: obj.Ref}, obj: obj}, step.Action == ActionCreate)
+		r, err := p.writer.putObject(p.guard.hard, observedObject{Observation: Observation{Ref: obj.Ref}, obj: obj}, step.Action == ActionCreate)
 		if err != nil {
 			return err
 		}
-		p.recordWrite(step, r)
+		p.writer.recordWrite(step, r)
 	}
-	p.progress.Work = nil
-	return p.commit(p.guard.hard)
+	p.rec.progress.Work = nil
+	return p.rec.commit(p.guard.hard)
 }
 
 // prepareVersions reads the versions on the primary and stages all their files. It says why
@@ -255,7 +255,7 @@ func (v *verification) prepareVersions(p *pass, g recreation) (objs []object.Obj
 			return nil, ref.Path() + " changed or is gone on the primary; the next pass goes first", nil
 		}
 		if err != nil {
-			objErr, fatal := p.classifyError(p.guard.hard, p.Source, "primary", err)
+			objErr, fatal := p.errs.classifyError(p.guard.hard, p.Source, "primary", err)
 			if fatal != nil {
 				return nil, "", fatal
 			}
@@ -276,7 +276,7 @@ func (p *pass) stageFile(obj object.Object, f object.File) error {
 		return err
 	}
 	var full error
-	s := p.stagedFiles(obj)
+	s := p.files.stagedFiles(obj)
 	s.full = func(_ object.File, err error) { full = err }
 	content, _, err := s.Open(p.guard.hard, f)
 	if err != nil {

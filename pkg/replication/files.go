@@ -113,7 +113,7 @@ func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) erro
 	v.files.seen = map[string]struct{}{}
 	done := 0
 	for window := range slices.Chunk(refs, fileWindow) {
-		err := p.forEach(len(window), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+		err := p.guard.forEach(len(window), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 			return v.readFilesOf(ctx, p, window[i], share)
 		})
 		if err != nil {
@@ -156,13 +156,13 @@ func (v *verification) readFilesOf(ctx context.Context, p *pass, ref object.Ref,
 
 // setUnreadable sets aside an object that can't be read, or ends the verification.
 func (p *pass) setUnreadable(ctx context.Context, ref object.Ref, err error) error {
-	objErr, fatal := p.classifyError(ctx, p.Target, "replica", err)
+	objErr, fatal := p.errs.classifyError(ctx, p.Target, "replica", err)
 	if fatal != nil {
 		return fatal
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.setAside(ref, objErr)
+	p.rec.mu.Lock()
+	defer p.rec.mu.Unlock()
+	p.rec.setAside(ref, objErr)
 	return nil
 }
 
@@ -222,7 +222,7 @@ func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (str
 		return "", &fault.Error{Op: "download " + f.Path + " of", Object: obj.Ref, Server: "the replica", Class: fault.Transient,
 			Hint: "the transfer broke; it is tried again by itself", Err: err}
 	}
-	p.resetFailures()
+	p.errs.resetFailures()
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
@@ -230,7 +230,7 @@ func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (str
 func (v *verification) noteFiles(p *pass, ended bool) {
 	left := len(v.files.damaged)
 	next := Files{Started: v.report.At}
-	if f := p.progress.Files; f != nil {
+	if f := p.rec.progress.Files; f != nil {
 		next = *f
 	}
 	switch {
@@ -253,13 +253,13 @@ func (v *verification) noteFiles(p *pass, ended bool) {
 	default: // a sample says nothing of the other files
 		next.Damaged, next.Before = max(next.Damaged-v.files.fixed, left), max(next.Before-v.files.fixed, 0)
 	}
-	p.progress.Files = &next
+	p.rec.progress.Files = &next
 }
 
 // endPortion frees the claim of a portion. What an unfinished verification of the
 // objects has found stays.
 func (v *verification) endPortion(p *pass) {
-	c := p.progress.Checking
+	c := p.rec.progress.Checking
 	if c == nil {
 		return
 	}
@@ -268,8 +268,8 @@ func (v *verification) endPortion(p *pass) {
 	if v.report.Outcome == OutcomeFailed {
 		next.FailedAt = v.Now()
 	}
-	p.progress.Checking = &next
+	p.rec.progress.Checking = &next
 	if next.After == "" && next.FailedAt.IsZero() {
-		p.progress.Checking = nil
+		p.rec.progress.Checking = nil
 	}
 }

@@ -27,18 +27,39 @@ type removal struct {
 	onPrimary func(bag object.Ref) bool
 }
 
+// deletionBrake decides which deletions of a pass wait for approval, and records them.
+type deletionBrake struct {
+	*Engine
+	guard  *guard
+	rec    *recorder
+	ledger *ledger
+
+	reviewing bool // the operator answered the hold: what is held is decided again
+	allowed   bool // the operator's approval was looked at
+	approved  bool // what is held may be deleted
+	pruning   bool // a resync was asked to delete whatever the primary doesn't have
+	// missing are objects to be deleted that the replica doesn't have.
+	missing map[object.Ref]bool
+	// objectsBefore counts, by kind, what the replica had before the deletions of this pass.
+	objectsBefore map[object.Kind]int
+	// released is what the brake was asked when it let deletions go, and creates are the
+	// objects that it counted as being there by then.
+	released Brake
+	creates  []object.Ref
+}
+
 // checkBrake returns what may be deleted. If that is too much, all that doesn't wait for
 // approval yet is recorded as held, so that it isn't lost when the position moves,
 // and nothing is deleted. What is held stays so until it is approved or the
 // primary has it again: it doesn't trickle out as time passes.
-func (p *pass) checkBrake(d removal) ([]object.Ref, error) {
-	d.refs = p.withItems(d.refs)
-	p.splitHeldBags(d)
+func (b *deletionBrake) checkBrake(d removal) ([]object.Ref, error) {
+	d.refs = b.withItems(d.refs)
+	b.splitHeldBags(d)
 	fresh := d.refs
 	deletes := map[object.Kind]int{}
-	if !p.reviewing {
-		fresh = slices.DeleteFunc(slices.Clone(d.refs), p.ledger.isHeld)
-		deletes = p.ledger.heldCounts()
+	if !b.reviewing {
+		fresh = slices.DeleteFunc(slices.Clone(d.refs), b.ledger.isHeld)
+		deletes = b.ledger.heldCounts()
 	}
 	if len(fresh) == 0 {
 		return nil, nil
@@ -46,41 +67,41 @@ func (p *pass) checkBrake(d removal) ([]object.Ref, error) {
 	for _, r := range fresh {
 		deletes[r.Kind]++
 	}
-	deleted, most := p.progress.Deletions.countingAt(p.Now()).totals()
-	p.objectsBefore = p.countObjects(d)
-	p.creates = d.creates
-	b := Brake{Objects: p.objectsBefore, Creates: countByKind(d.creates), Deletes: deletes, Deleted: deleted, Most: most,
-		FailedListing: d.failedListing, Limit: p.Pair.MaxDelete}
-	if b.Check() != "" { // whatever was approved: that was for the organization before
-		if err := p.checkPrimary(fresh); err != nil {
+	deleted, most := b.rec.progress.Deletions.countingAt(b.Now()).totals()
+	b.objectsBefore = b.countObjects(d)
+	b.creates = d.creates
+	check := Brake{Objects: b.objectsBefore, Creates: countByKind(d.creates), Deletes: deletes, Deleted: deleted, Most: most,
+		FailedListing: d.failedListing, Limit: b.Pair.MaxDelete}
+	if check.Check() != "" { // whatever was approved: that was for the organization before
+		if err := b.checkPrimary(fresh); err != nil {
 			return nil, err
 		}
 	}
-	b.Allowance = allowedDeletions(PairState{Desired: p.desired, Progress: p.before}, p.Now())
-	p.allowed = b.Allowance > 0
-	reason := b.Check()
+	check.Allowance = allowedDeletions(PairState{Desired: b.rec.desired, Progress: b.rec.before}, b.Now())
+	b.allowed = check.Allowance > 0
+	reason := check.Check()
 	if reason == "" {
-		p.approved, p.released = p.reviewing, b
+		b.approved, b.released = b.reviewing, check
 		return fresh, nil
 	}
-	p.holdDeletions(fresh, reason)
+	b.holdDeletions(fresh, reason)
 	return nil, nil
 }
 
 // recheckBrake returns what may still be deleted after the writes of the pass: an
 // object whose creation failed doesn't make up for one that is deleted.
-func (p *pass) recheckBrake(deletes []object.Ref) []object.Ref {
-	b := p.released
-	b.Creates = countByKind(slices.DeleteFunc(slices.Clone(p.creates), func(r object.Ref) bool {
-		last, there := p.ledger.inventory[r]
+func (b *deletionBrake) recheckBrake(deletes []object.Ref) []object.Ref {
+	check := b.released
+	check.Creates = countByKind(slices.DeleteFunc(slices.Clone(b.creates), func(r object.Ref) bool {
+		last, there := b.ledger.inventory[r]
 		return !there || last == unknownFingerprint
 	}))
-	reason := b.Check()
+	reason := check.Check()
 	if reason == "" {
 		return deletes
 	}
-	missing := func(r object.Ref) bool { return p.missing[r] }
-	p.holdDeletions(slices.DeleteFunc(slices.Clone(deletes), missing), reason)
+	missing := func(r object.Ref) bool { return b.missing[r] }
+	b.holdDeletions(slices.DeleteFunc(slices.Clone(deletes), missing), reason)
 	return slices.DeleteFunc(slices.Clone(deletes), func(r object.Ref) bool { return !missing(r) })
 }
 
@@ -93,12 +114,12 @@ func countByKind(refs []object.Ref) map[object.Kind]int {
 }
 
 // withItems adds the items that go with a bag.
-func (p *pass) withItems(refs []object.Ref) []object.Ref {
+func (b *deletionBrake) withItems(refs []object.Ref) []object.Ref {
 	set := make(map[object.Ref]struct{}, len(refs))
 	for _, r := range refs {
 		set[r] = struct{}{}
 	}
-	for r := range p.ledger.inventory {
+	for r := range b.ledger.inventory {
 		if _, goes := set[r.Bag()]; goes && r.Kind == object.DataBagItem {
 			set[r] = struct{}{}
 		}
@@ -109,7 +130,7 @@ func (p *pass) withItems(refs []object.Ref) []object.Ref {
 // countObjects counts what the pair has on the replica, by kind. An object whose last
 // write or deletion failed with unknown result, and that this pass doesn't delete,
 // may be gone: it isn't counted, or the last object there is would not look like it.
-func (p *pass) countObjects(d removal) map[object.Kind]int {
+func (b *deletionBrake) countObjects(d removal) map[object.Kind]int {
 	n, counted := map[object.Kind]int{}, map[object.Ref]bool{}
 	add := func(r object.Ref) {
 		if !counted[r] {
@@ -117,8 +138,8 @@ func (p *pass) countObjects(d removal) map[object.Kind]int {
 			n[r.Kind]++
 		}
 	}
-	for r, last := range p.ledger.inventory {
-		u, failed := p.ledger.unsynced[r]
+	for r, last := range b.ledger.inventory {
+		u, failed := b.ledger.unsynced[r]
 		if last != unknownFingerprint || !failed || u.Class == fault.DeletionHeld {
 			add(r)
 		}
@@ -134,104 +155,76 @@ func (p *pass) countObjects(d removal) map[object.Kind]int {
 
 // splitHeldBags gives the items of a held bag that is on the primary again records
 // of their own.
-func (p *pass) splitHeldBags(d removal) {
+func (b *deletionBrake) splitHeldBags(d removal) {
 	for _, r := range d.refs {
 		bag := r.Bag()
-		if u := p.ledger.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == fault.DeletionHeld && d.onPrimary(bag) {
-			p.holdDeletion(r, 0)
+		if u := b.ledger.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == fault.DeletionHeld && d.onPrimary(bag) {
+			b.holdDeletion(r, 0)
 		}
 	}
 	back := map[object.Ref]bool{}
-	for r, u := range p.ledger.unsynced {
+	for r, u := range b.ledger.unsynced {
 		if u.Class == fault.DeletionHeld && r.Kind == object.DataBag && d.onPrimary(r) {
 			back[r] = true
-			p.ledger.releaseReturned(r)
+			b.ledger.releaseReturned(r)
 		}
 	}
-	for r := range p.ledger.inventory {
-		if r.Kind == object.DataBagItem && back[r.Bag()] && !p.ledger.isHeld(r) {
-			p.ledger.markDirty(r)
+	for r := range b.ledger.inventory {
+		if r.Kind == object.DataBagItem && back[r.Bag()] && !b.ledger.isHeld(r) {
+			b.ledger.markDirty(r)
 		}
 	}
 }
 
 // holdDeletions records deletions as held. A bag stands for its items.
-func (p *pass) holdDeletions(refs []object.Ref, reason string) {
+func (b *deletionBrake) holdDeletions(refs []object.Ref, reason string) {
 	rest, items := splitItems(refs)
 	for _, r := range rest {
 		with := map[object.Ref]struct{}{}
-		for _, item := range slices.Concat(items[r], p.ledger.heldItems(r)) {
+		for _, item := range slices.Concat(items[r], b.ledger.heldItems(r)) {
 			with[item] = struct{}{}
-			p.ledger.dropHeld(item)
+			b.ledger.dropHeld(item)
 		}
-		p.holdDeletion(r, len(with))
+		b.holdDeletion(r, len(with))
 	}
-	now := p.Now()
-	h := Hold{At: now, Reason: reason, Prune: p.pruning}
-	if was := p.progress.Hold; was != nil && !p.reviewing {
+	now := b.Now()
+	h := Hold{At: now, Reason: reason, Prune: b.pruning}
+	if was := b.rec.progress.Hold; was != nil && !b.reviewing {
 		h.At = was.At // an approval that is under way answers the hold that the operator saw
 	}
-	p.progress.Hold = &h
-	p.reviewing = false
-	p.updateHold()
-	p.Log.Error("deletions wait for approval", "pair", p.Pair.ID.String(), "run", p.run.ID, "reason", reason, "deletions", p.progress.Hold.Deletes,
-		"hint", fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", p.Pair.ID, p.Pair.ID, p.progress.Hold.Deletes))
+	b.rec.progress.Hold = &h
+	b.reviewing = false
+	b.rec.updateHold()
+	b.Log.Error("deletions wait for approval", "pair", b.Pair.ID.String(), "run", b.rec.run.ID, "reason", reason, "deletions", b.rec.progress.Hold.Deletes,
+		"hint", fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", b.Pair.ID, b.Pair.ID, b.rec.progress.Hold.Deletes))
 	for _, r := range rest[:min(len(rest), namesLogged)] {
-		p.logStep(Decision{Action: ActionDelete, Ref: r, Reason: reason}, "held")
+		b.rec.logStep(Decision{Action: ActionDelete, Ref: r, Reason: reason}, "held")
 	}
 }
 
 // holdDeletion records that the deletion of an object, with so many items, waits for
 // approval.
-func (p *pass) holdDeletion(ref object.Ref, items int) {
-	p.ledger.setHeld(ref, items, p.Now())
-	p.run.Counts.Held++
+func (b *deletionBrake) holdDeletion(ref object.Ref, items int) {
+	b.ledger.setHeld(ref, items, b.Now())
+	b.rec.run.Counts.Held++
 }
 
 // holdSample is how many of the held objects the record of a pair names.
 const holdSample = 10
 
-// updateHold brings the summary up to date with the records: the hold ends with the
-// last of them.
-func (p *pass) updateHold() {
-	was := p.progress.Hold
-	if was != nil && was.Primary != "" {
-		return
-	}
-	n, records, sample := 0, 0, []object.Ref(nil)
-	for _, u := range append(p.ledger.failureRecords(), p.ledger.overlooked.Unsynced...) {
-		if u.Class == fault.DeletionHeld {
-			records++
-			n += 1 + u.Items
-			sample = append(sample, u.Ref)
-		}
-	}
-	if records == 0 {
-		p.progress.Hold = nil
-		return
-	}
-	slices.SortFunc(sample, object.Compare)
-	h := Hold{At: p.Now(), Reason: "deletions wait for approval"}
-	if was != nil {
-		h = *was
-	}
-	h.Deletes, h.Records, h.Sample = n, records, slices.Clone(sample[:min(len(sample), holdSample)])
-	p.progress.Hold = &h
-}
-
 // checkPrimary asks the primary who it is before a mass deletion is held: another
 // organization than before needs another answer than many deletions.
-func (p *pass) checkPrimary(deletes []object.Ref) error {
-	id, err := p.Source.Identity(p.guard.hard)
+func (b *deletionBrake) checkPrimary(deletes []object.Ref) error {
+	id, err := b.Source.Identity(b.guard.hard)
 	if err != nil {
 		return err
 	}
-	p.progress.IdentityAt = p.Now()
-	before := p.progress.primaryIdentity()
+	b.rec.progress.IdentityAt = b.Now()
+	before := b.rec.progress.primaryIdentity()
 	if !anotherOrganization(before, id) {
 		return nil
 	}
-	return &holdError{&Hold{At: p.Now(), Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
+	return &holdError{&Hold{At: b.Now(), Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
 		Reason: fmt.Sprintf("the primary's organization is another one than before (%s, now %s)", orgGUID(before), orgGUID(id))}}
 }
 
@@ -269,13 +262,13 @@ func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *dueWork) err
 // resumeAfterHold ends a hold because of another primary: it was accepted, or it is
 // the one before again.
 func (p *pass) resumeAfterHold() {
-	h := p.progress.Hold
+	h := p.rec.progress.Hold
 	if h == nil || h.Primary == "" {
 		return
 	}
-	p.progress.Hold = nil
+	p.rec.progress.Hold = nil
 	if p.due.accepted { // what was known of the other one means nothing
-		p.progress.Position, p.progress.Work = nil, nil
+		p.rec.progress.Position, p.rec.progress.Work = nil, nil
 	}
 }
 
@@ -295,8 +288,8 @@ func (h Hold) Hint(id PairID) string {
 	return fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", id, id, h.Deletes)
 }
 
-// asHold returns the hold that ended a pass, or nil.
-func asHold(err error) *Hold {
+// heldBy returns the hold that ended a pass, or nil.
+func heldBy(err error) *Hold {
 	var h *holdError
 	if errors.As(err, &h) {
 		return h.hold

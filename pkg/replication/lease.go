@@ -124,6 +124,27 @@ func (g *guard) stopError() error {
 	return nil
 }
 
+// outcomeOf returns how work under the lease ended: OutcomeDone without an error, and
+// else what interrupted it. The error is nil for what is no failure, such as a stop that
+// was asked for.
+func (g *guard) outcomeOf(ctx context.Context, err error) (Outcome, error) {
+	switch {
+	case errors.Is(err, ErrFenced) || errors.Is(context.Cause(g.hard), ErrFenced):
+		return OutcomeBusy, ErrFenced
+	case err == nil:
+		return OutcomeDone, nil
+	case heldBy(err) != nil:
+		return OutcomeHeld, nil
+	case errors.Is(err, errOperatorStop):
+		return OutcomeStopped, nil
+	case ctx.Err() != nil:
+		return OutcomePartial, err
+	case errors.Is(err, errUnfinished), errors.Is(err, errDrained), errors.Is(err, errDeadline):
+		return OutcomePartial, nil
+	}
+	return OutcomeFailed, err
+}
+
 // stopAndWait stops the guard and waits for it.
 func (g *guard) stopAndWait() {
 	g.kill(context.Canceled)

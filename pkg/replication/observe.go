@@ -2,10 +2,7 @@ package replication
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
@@ -18,6 +15,17 @@ type observedObject struct {
 	dropped []string      // paths of files that the replica can't hold
 	hidden  error         // the replica has the object but refuses to show it
 	err     error         // this object could not be observed; others could
+}
+
+// observer reads objects on both sides.
+type observer struct {
+	*Engine
+	guard      *guard
+	errs       *errorClassifier
+	rec        *recorder
+	ledger     *ledger
+	resync     map[object.Scope]int64 // what the operator wants compared on both sides
+	absentBags map[string]bool        // bags that the primary said in this pass not to have
 }
 
 // readOptions is what the listings of the replica told, if they were made.
@@ -44,8 +52,8 @@ func (v readOptions) replicaPresence(r object.Ref) Presence {
 // observeObjects reads objects from the primary, and from the replica where the
 // inventory can't be believed. Bodies beyond the window's budget are dropped
 // and read again when they are written.
-func (p *pass) observeObjects(refs []object.Ref, v readOptions) ([]observedObject, error) {
-	p.readAhead(p.guard.hard, refs, v)
+func (o *observer) observeObjects(refs []object.Ref, v readOptions) ([]observedObject, error) {
+	o.readAhead(o.guard.hard, refs, v)
 	out := make([]observedObject, len(refs))
 	var held, done atomic.Int64
 	// Bags go first: of one that is gone no item is asked for.
@@ -62,92 +70,92 @@ func (p *pass) observeObjects(refs []object.Ref, v readOptions) ([]observedObjec
 		}
 	}
 	one := func(ctx context.Context, i int) error {
-		s, err := p.observeOne(ctx, refs[i], v)
+		s, err := o.observeOne(ctx, refs[i], v)
 		if err != nil {
 			return err
 		}
-		if held.Add(int64(len(s.obj.Body))) > int64(p.Tuning.WindowBytes) {
+		if held.Add(int64(len(s.obj.Body))) > int64(o.Tuning.WindowBytes) {
 			held.Add(-int64(len(s.obj.Body)))
 			s.obj.Body, s.obj.Files = nil, nil
 		}
 		out[i] = s
-		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseRead, Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
+		o.Observe(ProgressEvent{Pair: o.Pair.ID, Phase: PhaseRead, Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
 		return nil
 	}
 	var err error
 	for _, part := range [][]int{order[:bags], order[bags:]} {
 		if err == nil {
-			err = p.forEach(len(part), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error { return one(ctx, part[i]) })
+			err = o.guard.forEach(len(part), o.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error { return one(ctx, part[i]) })
 		}
 	}
-	p.run.Counts.Observed += int(done.Load())
+	o.rec.run.Counts.Observed += int(done.Load())
 	return out, err
 }
 
 // bagIsAbsent reports whether the primary said in this pass that it doesn't have
 // the bag of an item.
-func (p *pass) bagIsAbsent(r object.Ref) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return r.Kind == object.DataBagItem && p.absentBags[r.Name]
+func (o *observer) bagIsAbsent(r object.Ref) bool {
+	o.rec.mu.Lock()
+	defer o.rec.mu.Unlock()
+	return r.Kind == object.DataBagItem && o.absentBags[r.Name]
 }
 
-func (p *pass) markBagAbsent(r object.Ref) {
+func (o *observer) markBagAbsent(r object.Ref) {
 	if r.Kind != object.DataBag {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.absentBags == nil {
-		p.absentBags = map[string]bool{}
+	o.rec.mu.Lock()
+	defer o.rec.mu.Unlock()
+	if o.absentBags == nil {
+		o.absentBags = map[string]bool{}
 	}
-	p.absentBags[r.Name] = true
+	o.absentBags[r.Name] = true
 }
 
-func (p *pass) observeOne(ctx context.Context, ref object.Ref, v readOptions) (observedObject, error) {
+func (o *observer) observeOne(ctx context.Context, ref object.Ref, v readOptions) (observedObject, error) {
 	s := observedObject{Observation: Observation{Ref: ref, Replica: v.replicaPresence(ref)}}
-	if p.bagIsAbsent(ref) {
+	if o.bagIsAbsent(ref) {
 		s.Absent = true
 		return s, nil
 	}
-	obj, inBulk, err := p.getSource(ctx, ref, v)
+	obj, inBulk, err := o.getSource(ctx, ref, v)
 	if fault.IsAbsent(err) {
-		p.markBagAbsent(ref)
+		o.markBagAbsent(ref)
 		s.Absent = true
 		return s, nil
 	}
 	if err != nil {
-		s.err, err = p.classifyError(ctx, p.Source, "primary", err)
+		s.err, err = o.errs.classifyError(ctx, o.Source, "primary", err)
 		return s, err
 	}
 	s.obj, s.Fingerprint = obj, obj.Fingerprint
-	if s.Expect, s.dropped, err = p.Target.Expect(ctx, obj); err != nil {
-		s.err, err = p.classifyError(ctx, p.Target, "replica", err)
+	if s.Expect, s.dropped, err = o.Target.Expect(ctx, obj); err != nil {
+		s.err, err = o.errs.classifyError(ctx, o.Target, "replica", err)
 		return s, err
 	}
-	if s.Replica == Missing || !p.mustLook(ref, s.Replica, v) {
+	if s.Replica == Missing || !o.mustLook(ref, s.Replica, v) {
 		return s, nil
 	}
 	there, thereInBulk := v.bulk.takeTarget(ref)
-	s.err, err = p.compareWithReplica(ctx, &s, there, thereInBulk)
+	s.err, err = o.compareWithReplica(ctx, &s, there, thereInBulk)
 	if differs := s.Replica == Present && s.ReplicaPrint != s.Expect; differs && (inBulk || thereInBulk) && s.err == nil && err == nil {
 		v.bulk = nil // what is to be written or reported is read once more, by itself
-		return p.observeOne(ctx, ref, v)
+		return o.observeOne(ctx, ref, v)
 	}
 	return s, err
 }
 
 // mustLook reports whether the replica's object has to be read.
-func (p *pass) mustLook(ref object.Ref, there Presence, v readOptions) bool {
-	last, ours := p.ledger.inventory[ref]
-	return v.look || containAny(p.resync, ref) || last == unknownFingerprint || p.ledger.isHeld(ref) || there == Present && (v.deep || !ours)
+func (o *observer) mustLook(ref object.Ref, there Presence, v readOptions) bool {
+	last, ours := o.ledger.inventory[ref]
+	return v.look || containAny(o.resync, ref) || last == unknownFingerprint || o.ledger.isHeld(ref) || there == Present && (v.deep || !ours)
 }
 
 // compareWithReplica takes up what the replica has, and reads it unless that was done
 // in bulk.
-func (p *pass) compareWithReplica(ctx context.Context, s *observedObject, there object.Object, inBulk bool) (objErr, err error) {
+func (o *observer) compareWithReplica(ctx context.Context, s *observedObject, there object.Object, inBulk bool) (objErr, err error) {
 	if !inBulk {
-		there, err = p.Target.Get(ctx, s.Ref)
+		there, err = o.Target.Get(ctx, s.Ref)
 	}
 	switch {
 	case fault.IsAbsent(err):
@@ -156,111 +164,9 @@ func (p *pass) compareWithReplica(ctx context.Context, s *observedObject, there 
 		// The replica can't show the object; writing it may mend that.
 		s.Replica, s.hidden = Present, err
 	case err != nil:
-		return p.classifyError(ctx, p.Target, "replica", err)
+		return o.errs.classifyError(ctx, o.Target, "replica", err)
 	default:
 		s.Replica, s.ReplicaPrint = Present, there.Fingerprint
 	}
 	return nil, nil
-}
-
-// failureLimit is how many transient failures in a row make a server count as
-// failing.
-const failureLimit = 8
-
-// classifyError decides whether an error concerns one object (the first result) or ends
-// the pass (the second). What may be the whole server's trouble is checked by a
-// harmless request: a proxy may refuse one object only, a server fail at one.
-func (p *pass) classifyError(ctx context.Context, side Reader, name string, err error) (objErr, fatal error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	class := fault.ClassOf(err)
-	switch class {
-	case fault.Rejected, fault.Forbidden, fault.Degraded, fault.Absent:
-		p.resetFailures()
-		return err, nil
-	case fault.Local:
-		return nil, err
-	}
-	if _, probeErr := side.List(ctx, object.Scope{Kind: object.Environment}); probeErr != nil {
-		return nil, err
-	}
-	if class == fault.Unserved {
-		return err, nil
-	}
-	if p.recordFailure() >= failureLimit {
-		return nil, err
-	}
-	switch class {
-	case fault.Transient:
-		return err, nil
-	case fault.Unreachable:
-		class = fault.Transient
-	default:
-		class = fault.Rejected
-	}
-	return &fault.Error{Op: fmt.Sprintf("the %s answers, but not for this object", name), Class: class, Hint: fault.HintOf(err), Err: err}, nil
-}
-
-func (p *pass) recordFailure() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.failures++
-	return p.failures
-}
-
-func (p *pass) resetFailures() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.failures = 0
-}
-
-// forEach calls do for 0 … n-1, at most workers at a time, until one returns an
-// error or the guard says stop. Indexes with the same lane (nil: none have) are
-// done one after the other, in order.
-func (p *pass) forEach(n, workers int, lane func(int) string, do func(context.Context, int) error) error {
-	group, ctx := errgroup.WithContext(p.guard.hard)
-	group.SetLimit(workers)
-	for _, indexes := range groupByLane(n, lane) {
-		group.Go(func() error {
-			for _, i := range indexes {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				if err := p.guard.stopError(); err != nil {
-					return err
-				}
-				if err := do(ctx, i); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	err := group.Wait()
-	if p.guard.hard.Err() != nil {
-		return context.Cause(p.guard.hard)
-	}
-	return err
-}
-
-// groupByLane groups indexes that must be done one after the other.
-func groupByLane(n int, lane func(int) string) [][]int {
-	var out [][]int
-	at := map[string]int{}
-	for i := range n {
-		if lane == nil {
-			out = append(out, []int{i})
-			continue
-		}
-		key := lane(i)
-		j, ok := at[key]
-		if !ok {
-			at[key] = len(out)
-			out = append(out, []int{i})
-			continue
-		}
-		out[j] = append(out[j], i)
-	}
-	return out
 }

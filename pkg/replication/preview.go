@@ -40,8 +40,8 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	case t.hasWork():
 		err = p.previewChanges(&plan)
 	}
-	p.previewHold(&plan, asHold(err))
-	if asHold(err) != nil {
+	p.previewHold(&plan, heldBy(err))
+	if heldBy(err) != nil {
 		err = nil
 	}
 	return plan, err
@@ -52,7 +52,7 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 	planned := map[object.Ref]bool{}
 	for i, s := range plan.Steps {
 		planned[s.Ref] = true
-		if s.Action == ActionDelete && p.ledger.isHeld(s.Ref) && !p.approved {
+		if s.Action == ActionDelete && p.ledger.isHeld(s.Ref) && !p.brake.approved {
 			plan.Steps[i] = Decision{Action: ActionHold, Ref: s.Ref, Reason: heldReason}
 		}
 	}
@@ -62,11 +62,11 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 		}
 	}
 	sortDecisions(plan.Steps)
-	p.updateHold()
-	if plan.Hold = p.progress.Hold; other != nil {
+	p.rec.updateHold()
+	if plan.Hold = p.rec.progress.Hold; other != nil {
 		plan.Hold = other
 	}
-	if p.approved {
+	if p.brake.approved {
 		plan.Hold = nil
 	}
 }
@@ -75,7 +75,9 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 func (e *Engine) readOnlyPass(g *guard, st PairState, t dueWork) *pass {
 	quiet := *e
 	quiet.Log = slog.New(slog.DiscardHandler)
-	return &pass{Engine: &quiet, guard: g, desired: st.Desired, progress: st.Progress, before: st.Progress, due: t, reviewing: holdAnswered(st, e.Now())}
+	p := quiet.newPass(g, st, Run{})
+	p.due, p.brake.reviewing = t, holdAnswered(st, e.Now())
+	return p
 }
 
 func (p *pass) previewChanges(plan *Plan) error {
@@ -83,7 +85,7 @@ func (p *pass) previewChanges(plan *Plan) error {
 	if err != nil {
 		return err
 	}
-	observed, err := p.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, 0)})
+	observed, err := p.observer.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, 0)})
 	if err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func (p *pass) previewChanges(plan *Plan) error {
 }
 
 func (p *pass) previewCompare(plan *Plan) error {
-	source, target, err := p.listBoth()
+	source, target, err := p.lister.listBoth()
 	if err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 	v := readOptions{replica: &target, deep: p.due.deep, bulk: newBulkReader(refs, true, 0)}
 	done := 0
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		observed, err := p.observeObjects(window, v)
+		observed, err := p.observer.observeObjects(window, v)
 		if err != nil {
 			return err
 		}
@@ -126,7 +128,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 func (p *pass) addToPlan(plan *Plan, window []decidedObject) {
 	for _, d := range window {
 		if d.err != nil {
-			p.setAside(d.Ref, d.err)
+			p.rec.setAside(d.Ref, d.err)
 			continue
 		}
 		if !d.Absent {

@@ -16,47 +16,47 @@ type refusedCreates struct {
 }
 
 // recordRefusal records that an object could not be created, if err is of its whole kind.
-func (p *pass) recordRefusal(ref object.Ref, err error) bool {
+func (w *writer) recordRefusal(ref object.Ref, err error) bool {
 	var e *fault.Error
 	if !errors.Is(err, ErrMayNotCreate) || !errors.As(err, &e) {
 		return false
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.refusedCreates.kinds == nil {
-		p.refusedCreates.kinds = map[object.Kind]error{}
+	w.rec.mu.Lock()
+	defer w.rec.mu.Unlock()
+	if w.refusedCreates.kinds == nil {
+		w.refusedCreates.kinds = map[object.Kind]error{}
 	}
-	if p.refusedCreates.kinds[e.Object.Kind] == nil {
-		p.refusedCreates.kinds[e.Object.Kind] = err
+	if w.refusedCreates.kinds[e.Object.Kind] == nil {
+		w.refusedCreates.kinds[e.Object.Kind] = err
 	}
-	p.refusedCreates.count++
-	p.endWrite(ref)
+	w.refusedCreates.count++
+	w.rec.endWrite(ref)
 	return true
 }
 
 // refusedBefore reports whether an object's create is known to be refused, and
 // counts it then.
-func (p *pass) refusedBefore(step Decision) bool {
+func (w *writer) refusedBefore(step Decision) bool {
 	if step.Action != ActionCreate {
 		return false
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	known := p.refusedCreates.kinds[step.Ref.Kind] != nil
-	if step.Ref.Kind == object.DataBagItem && p.refusedCreates.kinds[object.DataBag] != nil {
-		known = known || p.ledger.inventory[object.Ref{Kind: object.DataBag, Name: step.Ref.Name}] == ""
+	w.rec.mu.Lock()
+	defer w.rec.mu.Unlock()
+	known := w.refusedCreates.kinds[step.Ref.Kind] != nil
+	if step.Ref.Kind == object.DataBagItem && w.refusedCreates.kinds[object.DataBag] != nil {
+		known = known || w.ledger.inventory[object.Ref{Kind: object.DataBag, Name: step.Ref.Name}] == ""
 	}
 	if known {
-		p.refusedCreates.count++
+		w.refusedCreates.count++
 	}
 	return known
 }
 
 // refusalError is the error of the first kind, in the order of application, whose
 // creates are refused; nil if none are.
-func (p *pass) refusalError() error {
+func (w *writer) refusalError() error {
 	for _, k := range object.Kinds() {
-		if err := p.refusedCreates.kinds[k]; err != nil {
+		if err := w.refusedCreates.kinds[k]; err != nil {
 			return err
 		}
 	}

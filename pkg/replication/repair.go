@@ -28,14 +28,14 @@ func (v *verification) concludeUnderLease(ctx context.Context) (Report, error) {
 	defer v.releaseLease(ctx, got.Lease.Fence)
 	g := v.watchLease(ctx, got.Lease.Fence, taken, v.options.passOptions())
 	defer g.stopAndWait()
-	p := &pass{Engine: v.Engine, guard: g, fence: got.Lease.Fence, desired: got.Desired, progress: got.Progress, before: got.Progress}
-	p.run = Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: ModeVerify, Started: v.report.At, Outcome: OutcomeRunning}
+	run := Run{ID: runID(taken, got.Lease.Fence), Pair: v.Pair.ID, Trigger: v.options.Trigger, Mode: ModeVerify, Started: v.report.At, Outcome: OutcomeRunning}
 	if v.options.Portion {
-		p.run.Mode = ModeFiles
+		run.Mode = ModeFiles
 	}
 	if pos := got.Progress.Position; pos != nil {
-		p.run.From, p.run.To = pos.Seq, pos.Seq
+		run.From, run.To = pos.Seq, pos.Seq
 	}
+	p := v.newPass(g, got, run)
 	if err := p.loadRecords(g.hard); err != nil {
 		return v.report, err
 	}
@@ -83,7 +83,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 	if err := p.loadLedger(g.hard); err != nil {
 		return err
 	}
-	known := &p.ledger
+	known := p.ledger
 	var refs []object.Ref
 	var still []Difference
 	for _, d := range v.report.Differences {
@@ -96,7 +96,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 		}
 	}
 	for window := range slices.Chunk(refs, v.Tuning.Window) {
-		observed, err := p.observeObjects(window, readOptions{look: true})
+		observed, err := p.observer.observeObjects(window, readOptions{look: true})
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 		_, ours := known.inventory[r]
 		return ours && v.Pair.pruneRule() != PruneNone
 	})
-	v.observed += p.run.Counts.Observed
+	v.observed += p.rec.run.Counts.Observed
 	return nil
 }
 
@@ -133,14 +133,14 @@ func (v *verification) repairDrift(p *pass) error {
 	switch {
 	case len(drift) == 0 && len(v.files.damaged) == 0:
 		return nil
-	case p.desired.Stopped:
+	case p.rec.desired.Stopped:
 		return errOperatorStop
-	case p.progress.Hold != nil && p.progress.Hold.Primary != "":
-		return &holdError{p.progress.Hold}
-	case p.progress.Work != nil, holdAnswered(PairState{Desired: p.desired, Progress: p.progress}, p.Now()):
+	case p.rec.progress.Hold != nil && p.rec.progress.Hold.Primary != "":
+		return &holdError{p.rec.progress.Hold}
+	case p.rec.progress.Work != nil, holdAnswered(PairState{Desired: p.rec.desired, Progress: p.rec.progress}, p.Now()):
 		return errUnfinished
 	}
-	p.run.Mode = ModeRepair
+	p.rec.run.Mode = ModeRepair
 	var extras, others []object.Ref
 	for _, d := range drift {
 		if d.Cause == CauseExtra {
@@ -162,11 +162,11 @@ func (v *verification) repairDrift(p *pass) error {
 // repairObjects writes what was changed or deleted on the replica, and deletes what
 // was added.
 func (v *verification) repairObjects(p *pass, extras, others []object.Ref) error {
-	deletes, err := p.checkBrake(v.removalOf(extras))
+	deletes, err := p.brake.checkBrake(v.removalOf(extras))
 	if err != nil {
 		return err
 	}
-	for window := range eachWindow(p, others) {
+	for window := range eachWindow(p.rec, others) {
 		if err := v.repairWindow(p, window); err != nil {
 			return err
 		}
@@ -191,13 +191,13 @@ func (v *verification) removalOf(extras []object.Ref) removal {
 // repairWindow looks at some objects again, under the lease, writes those that
 // others changed, and reads them back.
 func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
-	observed, err := p.observeObjects(refs, readOptions{look: true})
+	observed, err := p.observer.observeObjects(refs, readOptions{look: true})
 	if err != nil {
 		return err
 	}
 	was := map[object.Ref]Difference{}
 	var left []Difference
-	for _, d := range v.compareAgain(&p.ledger, observed) {
+	for _, d := range v.compareAgain(p.ledger, observed) {
 		if d.Drifted() {
 			was[d.Ref] = d
 			continue
@@ -209,14 +209,14 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 	for i, s := range drifted {
 		again[i] = s.Ref
 	}
-	if _, err := p.applyWindow(p.decideAll(drifted)); err != nil {
+	if _, err := p.writer.applyWindow(p.decideAll(drifted)); err != nil {
 		return err
 	}
-	p.windowDone()
-	if observed, err = p.observeObjects(again, readOptions{look: true}); err != nil {
+	p.rec.windowDone()
+	if observed, err = p.observer.observeObjects(again, readOptions{look: true}); err != nil {
 		return err
 	}
-	for _, d := range v.compareAgain(&p.ledger, observed) {
+	for _, d := range v.compareAgain(p.ledger, observed) {
 		if u, aside := p.ledger.unsynced[d.Ref]; aside {
 			d.Note = "could not be repaired: " + u.Reason
 			d.Cause = was[d.Ref].Cause
@@ -225,7 +225,7 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 		delete(was, d.Ref)
 	}
 	v.moveDifferences(refs, was, left)
-	return p.commit(p.guard.hard)
+	return p.rec.commit(p.guard.hard)
 }
 
 // moveDifferences moves the differences of some objects to those that are left and those
@@ -267,47 +267,41 @@ func (v *verification) recordRemoved(p *pass, extras []object.Ref) {
 // recordOutcome writes down how the verification ended.
 func (v *verification) recordOutcome(ctx context.Context, p *pass, err error) (Report, error) {
 	now := v.Now()
-	var h *holdError
+	hold := heldBy(err)
 	ended := false
 	v.inPart = v.inPart && err == nil // else this part is done again
 	v.listDamaged()
+	v.report.Outcome, err = p.guard.outcomeOf(ctx, err)
 	switch {
-	case errors.Is(err, ErrFenced) || errors.Is(context.Cause(p.guard.hard), ErrFenced):
-		v.report.Outcome = OutcomeBusy
-		return v.report, fmt.Errorf("verification of %s: %w", v.Pair.ID, ErrFenced)
-	case v.inPart, v.files.cut && err == nil:
+	case v.report.Outcome == OutcomeBusy:
+		return v.report, fmt.Errorf("verification of %s: %w", v.Pair.ID, err)
+	case v.report.Outcome == OutcomeFailed:
+		p.rec.run.Error = newFailure(now, err)
+	case v.report.Outcome == OutcomeHeld:
+		v.report.Hold = hold
+	case v.report.Outcome != OutcomeDone:
+	case v.inPart, v.files.cut:
 		v.report.Outcome = OutcomePartial
-	case err == nil:
+	default:
 		ended = true
-		v.report.Outcome = OutcomeDone
 		if !v.report.Equal() {
 			v.report.Outcome = OutcomeDiffers
 		}
-		if p.updateHold(); v.options.Repair && slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.ledger.isHeld(d.Ref) }) {
-			v.report.Outcome, v.report.Hold = OutcomeHeld, p.progress.Hold
+		if p.rec.updateHold(); v.options.Repair && slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.ledger.isHeld(d.Ref) }) {
+			v.report.Outcome, v.report.Hold = OutcomeHeld, p.rec.progress.Hold
 		}
-	case errors.As(err, &h):
-		v.report.Outcome, v.report.Hold, err = OutcomeHeld, h.hold, nil
-	case errors.Is(err, errOperatorStop):
-		v.report.Outcome, err = OutcomeStopped, nil
-	case errors.Is(err, errUnfinished), errors.Is(err, errDrained), errors.Is(err, errDeadline):
-		v.report.Outcome, err = OutcomePartial, nil
-	case ctx.Err() != nil:
-		v.report.Outcome = OutcomePartial
-	default:
-		v.report.Outcome, p.run.Error = OutcomeFailed, newFailure(now, err)
 	}
 	v.sortLists()
-	p.restoreStatus()
+	p.rec.restoreStatus()
 	v.markPending(p)
 	v.recordResult(p, ended)
-	if h != nil && h.hold != p.before.Hold {
-		p.progress.recordHold(now, h.hold)
+	if hold != nil && hold != p.rec.before.Hold {
+		p.rec.progress.recordHold(now, hold)
 	}
-	p.run.Outcome, p.run.Ended, v.report.Run = v.report.Outcome, now, p.run.ID
+	p.rec.run.Outcome, p.rec.run.Ended, v.report.Run = v.report.Outcome, now, p.rec.run.ID
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if saveErr := p.commit(saveCtx); saveErr != nil {
+	if saveErr := p.rec.commit(saveCtx); saveErr != nil {
 		v.report.Outcome = OutcomeFailed
 		return v.report, errors.Join(err, saveErr)
 	}
@@ -323,29 +317,14 @@ func (v *verification) sortLists() {
 	slices.SortFunc(v.report.Unreadable, func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 }
 
-// restoreStatus takes back the word for a running pass, unless a repair was broken off
-// in the middle of a write: then the next pass goes on there.
-func (p *pass) restoreStatus() {
-	w := p.progress.Work
-	if p.before.Work != nil || w != nil && len(w.Intent) > 0 {
-		return
-	}
-	p.progress.Work = nil
-	p.progress.Status, p.progress.Since = p.before.Status, p.before.Since
-	p.updateCounts()
-	if s := p.progress.Status; s == Synced || s == Held || s == Retrying && p.progress.Hold != nil && p.progress.Failures == 0 {
-		p.progress.setStatus(p.progress.idleStatus(), p.Now())
-	}
-}
-
 // recordResult fills the progress: what the record says from now on.
 func (v *verification) recordResult(p *pass, ended bool) {
 	r := v.report
-	d := Drift{At: r.At, Run: p.run.ID, Repaired: len(r.Repaired) - v.files.fixed}
+	d := Drift{At: r.At, Run: p.rec.run.ID, Repaired: len(r.Repaired) - v.files.fixed}
 	for _, x := range append(r.Drift(), r.Repaired...) {
 		d.addCause(x.Cause)
 	}
-	c := &p.run.Counts
+	c := &p.rec.run.Counts
 	c.Files = v.report.Files
 	v.noteFiles(p, ended)
 	if v.options.Portion {
@@ -357,25 +336,25 @@ func (v *verification) recordResult(p *pass, ended bool) {
 	d = v.addEarlier(d)
 	switch {
 	case d.totalFound() > 0:
-		p.progress.Drift = &d
+		p.rec.progress.Drift = &d
 	case ended:
-		p.progress.Drift = nil
+		p.rec.progress.Drift = nil
 	}
 	switch {
 	case ended:
-		p.progress.LastCheck, p.progress.Checking = v.startedAt(), nil
+		p.rec.progress.LastCheck, p.rec.progress.Checking = v.startedAt(), nil
 		if r.Equal() && d.Repaired == 0 && len(r.Repaired) == 0 {
-			p.progress.LastVerified = v.startedAt()
+			p.rec.progress.LastVerified = v.startedAt()
 		}
 	case v.inPart:
-		p.progress.Checking = v.partDone(d)
-	case v.options.Trigger == TriggerSchedule && p.progress.Checking != nil:
-		c := *p.progress.Checking
+		p.rec.progress.Checking = v.partDone(d)
+	case v.options.Trigger == TriggerSchedule && p.rec.progress.Checking != nil:
+		c := *p.rec.progress.Checking
 		c.At, c.Owner = time.Time{}, ""
 		if r.Outcome != OutcomePartial {
 			c.FailedAt = v.Now()
 		}
-		p.progress.Checking = &c
+		p.rec.progress.Checking = &c
 	}
 }
 
@@ -391,7 +370,7 @@ func (v *verification) logFindings(p *pass) {
 	}
 	say := func(level slog.Level, msg, outcome string, list []Difference) {
 		for _, d := range list[:min(len(list), namesLogged)] {
-			p.logDrift(level, msg, outcome, d)
+			p.rec.logDrift(level, msg, outcome, d)
 		}
 	}
 	say(level, "drift repaired", "repaired", v.report.Repaired)
@@ -401,8 +380,8 @@ func (v *verification) logFindings(p *pass) {
 		kept = append(kept, Difference{Ref: r, Cause: CauseExtra, Note: "the prune rule keeps it"})
 	}
 	say(slog.LevelInfo, "only on the replica", "kept", kept)
-	c := p.run.Counts
-	v.Log.Info("verification ends", "pair", v.Pair.ID.String(), "run", p.run.ID, "outcome", p.run.Outcome, "mode", p.run.Mode,
+	c := p.rec.run.Counts
+	v.Log.Info("verification ends", "pair", v.Pair.ID.String(), "run", p.rec.run.ID, "outcome", p.rec.run.Outcome, "mode", p.rec.run.Mode,
 		"observed", c.Observed, "equal", c.Equal, "differences", len(v.report.Differences), "drift", c.Drift, "repaired", len(v.report.Repaired),
-		"extras", len(v.report.Extras), "unreadable", len(v.report.Unreadable), "duration_ms", p.run.Ended.Sub(p.run.Started).Milliseconds())
+		"extras", len(v.report.Extras), "unreadable", len(v.report.Unreadable), "duration_ms", p.rec.run.Ended.Sub(p.rec.run.Started).Milliseconds())
 }

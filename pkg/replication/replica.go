@@ -61,26 +61,19 @@ func (p *pass) replicaIdentity(ctx context.Context) (string, error) {
 
 // pruneAsked reports whether a resync was asked to prune, and is under way or waits
 // for approval. Another resync takes that back.
-func (p *pass) pruneAsked() bool {
-	if (PairState{Desired: p.desired, Progress: p.progress}).resyncAsked(p.Now()) {
-		return p.desired.PruneAt.Equal(p.desired.ResyncAt)
+func (p PairState) pruneAsked(now time.Time) bool {
+	if p.resyncAsked(now) {
+		return p.Desired.PruneAt.Equal(p.Desired.ResyncAt)
 	}
-	w, h := p.progress.Work, p.progress.Hold
+	w, h := p.Progress.Work, p.Progress.Hold
 	return w != nil && w.Prune || h != nil && h.Prune
-}
-
-// pruneAll lets this pass delete whatever the primary doesn't have.
-func (p *pass) pruneAll() {
-	e := *p.Engine
-	e.Pair.Prune = PruneAll
-	p.Engine = &e
 }
 
 // noteReplicaOnly counts what only the replica has, when a pair or its replica is new:
 // what was deleted on the primary before stays there, and nobody knows whether it was
 // copied once. Later compares count again what is left of it.
 func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
-	g := &p.progress
+	g := &p.rec.progress
 	known := !g.LastCompare.IsZero() && !g.ReplicaNew.After(g.LastCompare)
 	if known && g.ReplicaOnly == 0 {
 		return
@@ -105,6 +98,6 @@ func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
 	}
 	if n := g.ReplicaOnly; n > 0 && n != before {
 		p.Log.Log(context.Background(), slog.LevelWarn, "objects exist on the replica only; the prune rule keeps them until somebody decides",
-			"pair", p.Pair.ID.String(), "run", p.run.ID, "objects", n, "hint", "chef-sync-ctl plan "+p.Pair.ID.String()+" --prune")
+			"pair", p.Pair.ID.String(), "run", p.rec.run.ID, "objects", n, "hint", "chef-sync-ctl plan "+p.Pair.ID.String()+" --prune")
 	}
 }

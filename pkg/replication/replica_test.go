@@ -193,6 +193,22 @@ func TestOnesWordOrOnesHandEndsTheNoteOfTheReplicasOwn(t *testing.T) {
 	}
 }
 
+// A resync that prunes deletes a bag with items that replication didn't put there, which
+// other passes refuse to delete.
+func TestAPruneDeletesABagWithItemsOfItsOwn(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.replica.Set("/data/own", "own")
+	w.replica.Set("/data/own/secret", "secret")
+	w.direct(replication.DesiredChange{Resync: new(w.now()), Prune: true})
+	w.advance(time.Second)
+	if run := w.pass(); run.Counts.Deleted != 2 || run.Left != 0 {
+		t.Errorf("run %+v, want the bag and its item deleted", run)
+	}
+	w.wantEqual()
+}
+
 // The brake holds a prune that somebody asked for like any other.
 func TestAPruneIsHeldByTheBrake(t *testing.T) {
 	w := newWorld(t)

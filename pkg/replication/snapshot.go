@@ -133,22 +133,10 @@ func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *dueWork) error 
 	return nil
 }
 
-// reopenSnapshot records with a change of the ledger that it may differ from the
-// snapshot from now on.
-func (p *pass) reopenSnapshot() {
-	u, pos := p.ledger.pending, p.progress.Position
-	if p.snapshotMarked || pos == nil || pos.Snapshot.Generation == 0 || pos.Snapshot.Differs || len(u.Applied)+len(u.Removed) == 0 {
-		return
-	}
-	next := *pos
-	next.Snapshot.Differs = true
-	p.progress.Position = &next
-}
-
 // markSnapshot says in the next position how the ledger compares with the snapshot at
 // the end of a pass.
 func (p *pass) markSnapshot() {
-	p.snapshotMarked = true
+	p.rec.snapshotMarked = true
 	next := p.due.next
 	if next == nil || p.due.rows.Generation == 0 {
 		return
@@ -160,7 +148,7 @@ func (p *pass) markSnapshot() {
 		}
 		return
 	}
-	left := p.due.snapshot.diffLedger(&p.ledger)
+	left := p.due.snapshot.diffLedger(p.ledger)
 	mark.Differs = len(left) > 0
 	fruitless := mark.Differs && len(p.due.stale) > 0
 	for r, before := range p.due.stale {

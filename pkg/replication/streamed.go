@@ -19,9 +19,9 @@ import (
 const streamHead = 1 << 20
 
 // stageFull logs that files go past the stage, once in a pass.
-func (p *pass) stageFull(file object.File, err error) {
-	if p.passedBy.Add(1) == 1 {
-		p.Log.Warn("the stage has no room; files are read from the primary for this replica alone", "pair", p.Pair.ID.String(),
+func (f *fileStager) stageFull(file object.File, err error) {
+	if f.passedBy.Add(1) == 1 {
+		f.Log.Warn("the stage has no room; files are read from the primary for this replica alone", "pair", f.Pair.ID.String(),
 			"file", file.Path, "error", err.Error(), "hint", fault.HintOf(err))
 	}
 }

@@ -198,11 +198,11 @@ func (v *verification) readSides(ctx context.Context) (err error) {
 		return err
 	}
 	known := p.ledger.clone()
-	p.ledger = newLedger(p.Pair, p.ledger.inventory, nil) // its records are from here on of what can't be read
+	*p.ledger = newLedger(p.Pair, p.ledger.inventory, nil) // its records are from here on of what can't be read
 	if v.options.Portion {
 		return v.readPortion(p)
 	}
-	if v.source, v.target, err = p.listBoth(); err != nil {
+	if v.source, v.target, err = p.lister.listBoth(); err != nil {
 		return err
 	}
 	switch err := v.readObjects(p, known); {
@@ -219,7 +219,7 @@ func (v *verification) readSides(ctx context.Context) (err error) {
 	}
 	v.noteUnreadable(p)
 	slices.SortFunc(v.report.Differences, func(a, b Difference) int { return object.Compare(a.Ref, b.Ref) })
-	v.observed = p.run.Counts.Observed
+	v.observed = p.rec.run.Counts.Observed
 	return nil
 }
 
@@ -238,14 +238,14 @@ func (v *verification) readObjects(p *pass, known *ledger) error {
 	done := 0
 	look := readOptions{replica: &v.target, look: true, bulk: newBulkReader(refs, true, 0)}
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		observed, err := p.observeObjects(window, look)
+		observed, err := p.observer.observeObjects(window, look)
 		if err != nil {
 			return err
 		}
 		for _, s := range known.decideAll(observed, p.Pair.pruneRule()) {
 			switch d := s.toDifference(); {
 			case s.readError() != nil:
-				p.setAside(s.Ref, s.readError())
+				p.rec.setAside(s.Ref, s.readError())
 			case d != nil:
 				v.report.Differences = append(v.report.Differences, *d)
 			case !s.Absent:

@@ -1,0 +1,228 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"chefsync/pkg/fault"
+	"chefsync/pkg/object"
+)
+
+// recorder owns what a pass records: the progress of the pair and the run. It commits them
+// together with what changed in the ledger.
+type recorder struct {
+	*Engine
+	guard *guard
+	fence int64
+	files *fileStager
+	mu    sync.Mutex // guards the fields below and the ledger while workers record outcomes
+	// ledger is the pass's, which all its parts share.
+	ledger         *ledger
+	desired        Desired
+	progress       Progress
+	before         Progress // as it was when the lease was taken
+	run            Run
+	snapshotMarked bool // the next position says how the ledger compares with the snapshot
+}
+
+// commit writes what was collected since the last commit, with the progress as
+// it is now.
+func (r *recorder) commit(ctx context.Context) error {
+	r.updateCounts()
+	r.run.Counts.Staged, r.run.Counts.Uploaded = r.files.staged.Load(), r.files.uploaded.Load()
+	r.reopenSnapshot()
+	u := r.ledger.pending
+	u.Progress = r.progress
+	run := r.run
+	if run.Outcome == OutcomeRunning {
+		run.Seen = r.Now()
+	}
+	u.Run = &run
+	if err := r.State.Commit(ctx, r.Pair.ID, r.fence, r.Now(), u); err != nil {
+		return fmt.Errorf("record the work: %w", err)
+	}
+	r.ledger.pending = Update{}
+	return nil
+}
+
+// updateCounts counts what is recorded of the pair, also of what is only overlooked so far:
+// the selection may change back before any compare.
+func (r *recorder) updateCounts() {
+	unsynced := withoutHeld(append(r.ledger.failureRecords(), r.ledger.overlooked.Unsynced...))
+	r.updateHold()
+	r.progress.Objects, r.progress.Unsynced = len(r.ledger.inventory)+len(r.ledger.overlooked.Removed), len(unsynced)
+	r.progress.NextRetry, r.progress.UnsyncedSince = time.Time{}, time.Time{}
+	for _, u := range unsynced {
+		if r.progress.UnsyncedSince.IsZero() || u.FirstSeen.Before(r.progress.UnsyncedSince) {
+			r.progress.UnsyncedSince = u.FirstSeen
+		}
+		if r.progress.NextRetry.IsZero() || u.NextTry.Before(r.progress.NextRetry) {
+			r.progress.NextRetry = u.NextTry
+		}
+	}
+}
+
+// updateWork changes the record of the unfinished pass. Who holds the record as it was
+// keeps it.
+func (r *recorder) updateWork(change func(*Work)) {
+	w := *r.progress.Work
+	change(&w)
+	r.progress.Work = &w
+}
+
+// uncountCrash takes back beforehand that the next pass will count this one among those that
+// died, if it leaves an Intent behind: it ends in order, though not well.
+func (r *recorder) uncountCrash() {
+	if w := r.progress.Work; w != nil && len(w.Intent) > 0 {
+		r.updateWork(func(w *Work) { w.Crashes-- })
+	}
+}
+
+// setAside lists an object as unsynced.
+func (r *recorder) setAside(ref object.Ref, err error) {
+	if u, set := r.ledger.setFailure(ref, err, r.Now()); set {
+		r.logUnsynced("object set aside", u)
+	}
+}
+
+// setUnlisted lists as unsynced what a listing that failed would have named.
+func (r *recorder) setUnlisted(scope object.Scope, err error) {
+	r.logUnsynced("listing failed", r.ledger.setListingFailure(scope, err, r.Now()))
+}
+
+func (r *recorder) logUnsynced(msg string, u Unsynced) {
+	r.run.Counts.Unsynced++
+	r.Log.Warn(msg, "pair", r.Pair.ID.String(), "run", r.run.ID, "kind", string(u.Ref.Kind), "object", u.Ref.Path(),
+		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
+}
+
+func (r *recorder) logEnd() {
+	c := r.run.Counts
+	r.Log.Info("pass ends", "pair", r.Pair.ID.String(), "run", r.run.ID, "outcome", r.run.Outcome, "mode", r.run.Mode,
+		"seq", r.run.To, "changes", c.Changes, "observed", c.Observed, "equal", c.Equal, "created", c.Created,
+		"updated", c.Updated, "deleted", c.Deleted, "unsynced", r.progress.Unsynced,
+		"staged_bytes", c.Staged, "uploaded_bytes", c.Uploaded, "duration_ms", r.run.Ended.Sub(r.run.Started).Milliseconds())
+}
+
+// recordIntent records what the window is about to write or delete, before it does: a
+// pass that dies leaves word of what it may have done.
+func (r *recorder) recordIntent(refs []object.Ref, deletes bool) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	if r.progress.Work == nil {
+		r.progress.Work = &Work{Reason: "changes", Started: r.run.Started}
+	}
+	r.updateWork(func(w *Work) { w.Wrote, w.Intent, w.Deletes = true, refs, deletes })
+	if r.progress.Status != Bootstrapping {
+		r.progress.setStatus(Syncing, r.Now())
+	}
+	if err := r.commit(r.guard.hard); err != nil {
+		return err
+	}
+	// From here on Intent shrinks to what was begun and not ended.
+	r.updateWork(func(w *Work) { w.Intent = nil })
+	return nil
+}
+
+func (r *recorder) beginWrite(ref object.Ref) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.updateWork(func(w *Work) { w.Intent = append(slices.Clone(w.Intent), ref) })
+}
+
+func (r *recorder) endWrite(ref object.Ref) {
+	r.updateWork(func(w *Work) {
+		w.Intent = slices.DeleteFunc(slices.Clone(w.Intent), func(x object.Ref) bool { return x == ref })
+	})
+}
+
+// resetCrashes forgets earlier crashes: a window of writes came to its end.
+func (r *recorder) resetCrashes() {
+	r.updateWork(func(w *Work) { w.Crashes = 0 })
+}
+
+func (r *recorder) logStep(step Decision, outcome string) {
+	r.Log.Info("object "+outcome, "pair", r.Pair.ID.String(), "run", r.run.ID, "kind", string(step.Ref.Kind), "object", step.Ref.Path(),
+		"action", string(step.Action), "seq", r.ledger.changeIDs[step.Ref], "outcome", outcome, "reason", step.Reason)
+}
+
+// windowSize is the number of objects between two commits. After crashes it is
+// one, so that the object that kills the process is found.
+func (r *recorder) windowSize() int {
+	if w := r.progress.Work; w != nil && w.Crashes > 1 {
+		return 1
+	}
+	return r.Tuning.Window
+}
+
+// windowDone clears what was intended: all of it has ended.
+func (r *recorder) windowDone() {
+	if r.progress.Work != nil {
+		r.updateWork(func(w *Work) { w.Intent = nil })
+	}
+}
+
+// restoreStatus takes back the word for a running pass, unless a repair was broken off
+// in the middle of a write: then the next pass goes on there.
+func (r *recorder) restoreStatus() {
+	w := r.progress.Work
+	if r.before.Work != nil || w != nil && len(w.Intent) > 0 {
+		return
+	}
+	r.progress.Work = nil
+	r.progress.Status, r.progress.Since = r.before.Status, r.before.Since
+	r.updateCounts()
+	if s := r.progress.Status; s == Synced || s == Held || s == Retrying && r.progress.Hold != nil && r.progress.Failures == 0 {
+		r.progress.setStatus(r.progress.idleStatus(), r.Now())
+	}
+}
+
+// updateHold brings the summary up to date with the records: the hold ends with the
+// last of them.
+func (r *recorder) updateHold() {
+	was := r.progress.Hold
+	if was != nil && was.Primary != "" {
+		return
+	}
+	n, records, sample := 0, 0, []object.Ref(nil)
+	for _, u := range append(r.ledger.failureRecords(), r.ledger.overlooked.Unsynced...) {
+		if u.Class == fault.DeletionHeld {
+			records++
+			n += 1 + u.Items
+			sample = append(sample, u.Ref)
+		}
+	}
+	if records == 0 {
+		r.progress.Hold = nil
+		return
+	}
+	slices.SortFunc(sample, object.Compare)
+	h := Hold{At: r.Now(), Reason: "deletions wait for approval"}
+	if was != nil {
+		h = *was
+	}
+	h.Deletes, h.Records, h.Sample = n, records, slices.Clone(sample[:min(len(sample), holdSample)])
+	r.progress.Hold = &h
+}
+
+// reopenSnapshot records with a change of the ledger that it may differ from the
+// snapshot from now on.
+func (r *recorder) reopenSnapshot() {
+	u, pos := r.ledger.pending, r.progress.Position
+	if r.snapshotMarked || pos == nil || pos.Snapshot.Generation == 0 || pos.Snapshot.Differs || len(u.Applied)+len(u.Removed) == 0 {
+		return
+	}
+	next := *pos
+	next.Snapshot.Differs = true
+	r.progress.Position = &next
+}
+
+func (r *recorder) logDrift(level slog.Level, msg, outcome string, d Difference) {
+	r.Log.Log(context.Background(), level, msg, "pair", r.Pair.ID.String(), "run", r.run.ID, "kind", string(d.Ref.Kind), "object", d.Ref.Path(),
+		"cause", string(d.Cause), "outcome", outcome, "reason", d.Note)
+}
