@@ -99,17 +99,17 @@ func (l *limiter) admitWaiting() {
 	}
 }
 
-// record adapts the limit to how a request ended, which is still in flight. Status is
+// recordOutcome adapts the limit to how a request ended, which is still in flight. Status is
 // 0 when no answer came.
-func (l *limiter) record(class string, began, now time.Time, status int) {
+func (l *limiter) recordOutcome(class string, began, now time.Time, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if status == 0 || status == http.StatusTooManyRequests || status >= 500 {
-		l.lower(began, now, overloadFactor)
+		l.lowerLimit(began, now, overloadFactor)
 		return
 	}
 	if l.isSlow(class, now.Sub(began).Seconds(), now) {
-		l.lower(began, now, slowFactor)
+		l.lowerLimit(began, now, slowFactor)
 		return
 	}
 	if l.inFlight >= int(l.limit) { // else nobody knows whether more would do
@@ -118,8 +118,8 @@ func (l *limiter) record(class string, began, now time.Time, status int) {
 	}
 }
 
-// lower lowers the limit, once for all requests that were in flight together.
-func (l *limiter) lower(began, now time.Time, factor float64) {
+// lowerLimit lowers the limit, once for all requests that were in flight together.
+func (l *limiter) lowerLimit(began, now time.Time, factor float64) {
 	if began.Before(l.lowered) {
 		return
 	}

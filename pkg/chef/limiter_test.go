@@ -112,7 +112,7 @@ func TestTheLimitFallsOncePerRoundAndRisesAgain(t *testing.T) {
 		}
 	}
 	for range 16 { // all were in flight together
-		l.record("GET /roles", at, at.Add(time.Second), 503)
+		l.recordOutcome("GET /roles", at, at.Add(time.Second), 503)
 		l.release()
 	}
 	if l.limit != 8 {
@@ -125,7 +125,7 @@ func TestTheLimitFallsOncePerRoundAndRisesAgain(t *testing.T) {
 			_ = l.acquire(t.Context())
 		}
 		for range n {
-			l.record("GET /roles", at.Add(2*time.Second), at.Add(2*time.Second+time.Millisecond), 200)
+			l.recordOutcome("GET /roles", at.Add(2*time.Second), at.Add(2*time.Second+time.Millisecond), 200)
 		}
 		for range n {
 			l.release()

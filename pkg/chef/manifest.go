@@ -32,7 +32,7 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, ok := m.get(allFiles)
+	raw, ok := m.getMember(allFiles)
 	if !ok {
 		return body, nil, nil
 	}
@@ -47,7 +47,7 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 			dropped = append(dropped, filePath(f))
 			continue
 		}
-		f = f.set("name", encodeString(name))
+		f = f.setMember("name", encodeString(name))
 		bySegment[segment] = append(bySegment[segment], f.encode())
 	}
 	var res members
@@ -93,12 +93,12 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := m.get(allFiles); ok {
+	if _, ok := m.getMember(allFiles); ok {
 		return body, nil
 	}
 	var all []json.RawMessage
 	for _, s := range segmentKeys() {
-		raw, ok := m.get(s)
+		raw, ok := m.getMember(s)
 		if !ok {
 			continue
 		}
@@ -108,11 +108,11 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 		}
 		for _, f := range files {
 			name, _ := f.getString("name")
-			all = append(all, f.set("name", encodeString(s+"/"+name)).encode())
+			all = append(all, f.setMember("name", encodeString(s+"/"+name)).encode())
 		}
 	}
 	res := m.filterKeys(func(key string) bool { return !slices.Contains(segmentKeys(), key) })
-	return res.set(allFiles, encodeArray(all)).encode(), nil
+	return res.setMember(allFiles, encodeArray(all)).encode(), nil
 }
 
 // CleanManifest makes the body of a GET of a cookbook version fit for a PUT at
@@ -139,8 +139,8 @@ func cleanManifest(body []byte, apiVersion int, accepted func(string) bool) ([]b
 	if apiVersion >= 2 {
 		fileKeys = []string{allFiles}
 	}
-	_, isV2 := m.get(allFiles)
-	hasSegments := slices.ContainsFunc(segmentKeys(), func(s string) bool { _, ok := m.get(s); return ok })
+	_, isV2 := m.getMember(allFiles)
+	hasSegments := slices.ContainsFunc(segmentKeys(), func(s string) bool { _, ok := m.getMember(s); return ok })
 	if isV2 && apiVersion < 2 || !isV2 && hasSegments && apiVersion >= 2 {
 		return nil, fmt.Errorf("the manifest doesn't have the form of API version %d", apiVersion)
 	}
@@ -152,8 +152,8 @@ func cleanManifest(body []byte, apiVersion int, accepted func(string) bool) ([]b
 			}
 		}
 	}
-	if _, ok := m.get("frozen?"); !ok {
-		m = m.set("frozen?", json.RawMessage("false"))
+	if _, ok := m.getMember("frozen?"); !ok {
+		m = m.setMember("frozen?", json.RawMessage("false"))
 	}
 	return m.encode(), nil
 }
@@ -185,7 +185,7 @@ func DropNullMetadata(body []byte) (out []byte, dropped []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, ok := m.get("metadata")
+	raw, ok := m.getMember("metadata")
 	if !ok {
 		return body, nil, nil
 	}
@@ -202,7 +202,7 @@ func DropNullMetadata(body []byte) (out []byte, dropped []string, err error) {
 		}
 		kept = append(kept, x)
 	}
-	return m.set("metadata", kept.encode()).encode(), dropped, nil
+	return m.setMember("metadata", kept.encode()).encode(), dropped, nil
 }
 
 // ManifestFile is one file of a cookbook version.

@@ -55,7 +55,7 @@ func decodeMembers(b []byte) (members, error) {
 	return m, nil
 }
 
-func (m members) get(key string) (json.RawMessage, bool) {
+func (m members) getMember(key string) (json.RawMessage, bool) {
 	for _, x := range m {
 		if x.key == key {
 			return x.value, true
@@ -66,7 +66,7 @@ func (m members) get(key string) (json.RawMessage, bool) {
 
 // getString returns the value of a key that holds a string.
 func (m members) getString(key string) (string, bool) {
-	raw, ok := m.get(key)
+	raw, ok := m.getMember(key)
 	if !ok {
 		return "", false
 	}
@@ -77,7 +77,7 @@ func (m members) getString(key string) (string, bool) {
 	return *s, true
 }
 
-func (m members) set(key string, value json.RawMessage) members {
+func (m members) setMember(key string, value json.RawMessage) members {
 	for i := range m {
 		if m[i].key == key {
 			m[i].value = value

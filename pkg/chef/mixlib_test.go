@@ -62,7 +62,7 @@ func TestSignaturesAgreeWithMixlibInBothDirections(t *testing.T) {
 		for _, p := range []protocol{protocol13, protocol11, protocol10} {
 			t.Run(name+"/"+string(p), func(t *testing.T) {
 				ours := http.Header{}
-				if err := sign(ours, testKey(), p, parts); err != nil {
+				if err := signRequest(ours, testKey(), p, parts); err != nil {
 					t.Fatal(err)
 				}
 				theirs, verified := runMixlib(t, parts, p, ours)
@@ -82,7 +82,7 @@ func TestSignaturesAgreeWithMixlibInBothDirections(t *testing.T) {
 func TestMixlibRefusesAChangedRequest(t *testing.T) {
 	requireMixlib(t)
 	ours := http.Header{}
-	if err := sign(ours, testKey(), protocol13, testVector()); err != nil {
+	if err := signRequest(ours, testKey(), protocol13, testVector()); err != nil {
 		t.Fatal(err)
 	}
 	changed := testVector()

@@ -214,7 +214,7 @@ func (c *Client) roundTrip(ctx context.Context, r *request, version int, proto p
 	began := time.Now()
 	p, e := c.send(ctx, r, version, proto)
 	if ctx.Err() == nil {
-		c.limiter.record(r.latencyClass(), began, time.Now(), statusOf(p, e))
+		c.limiter.recordOutcome(r.latencyClass(), began, time.Now(), statusOf(p, e))
 	}
 	switch {
 	case e == nil && p.backendDown():
@@ -290,7 +290,7 @@ func (c *Client) newRequest(ctx context.Context, r *request, version int, proto 
 	if len(r.body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return req, sign(req.Header, c.key, proto, signingParts{
+	return req, signRequest(req.Header, c.key, proto, signingParts{
 		method: r.method, path: u.EscapedPath(), body: r.body, user: c.user, time: c.now(), apiVersion: version,
 	})
 }

@@ -21,7 +21,7 @@ func TestPathsAreSentAndSignedByteForByte(t *testing.T) {
 		path, _, _ := strings.Cut(r.RequestURI, "?")
 		want := http.Header{}
 		at, _ := time.Parse(time.RFC3339, r.Header.Get("X-Ops-Timestamp"))
-		_ = sign(want, testKey(), protocol13, signingParts{method: r.Method, path: path, user: "chef-sync", time: at, apiVersion: 2})
+		_ = signRequest(want, testKey(), protocol13, signingParts{method: r.Method, path: path, user: "chef-sync", time: at, apiVersion: 2})
 		signed = append(signed, want.Get("X-Ops-Authorization-1") == r.Header.Get("X-Ops-Authorization-1"))
 		w.Header().Set("X-Ops-Server-API-Version", erchefVersions)
 		_, _ = w.Write([]byte(`{}`))

@@ -102,8 +102,8 @@ func canonicalPath(path string) string {
 	return b.String()
 }
 
-// sign sets the authentication headers of one request.
-func sign(h http.Header, key *rsa.PrivateKey, p protocol, s signingParts) error {
+// signRequest sets the authentication headers of one request.
+func signRequest(h http.Header, key *rsa.PrivateKey, p protocol, s signingParts) error {
 	sig, err := computeSignature(key, p, s.canonicalText(p))
 	if err != nil {
 		return fmt.Errorf("sign the request with protocol %s: %w", p, err)

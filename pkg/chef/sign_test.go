@@ -53,7 +53,7 @@ func TestSignatureVerifiesWithThePublicKey(t *testing.T) {
 	for _, p := range []protocol{protocol13, protocol11, protocol10} {
 		t.Run(string(p), func(t *testing.T) {
 			h := http.Header{}
-			if err := sign(h, key, p, testVector()); err != nil {
+			if err := signRequest(h, key, p, testVector()); err != nil {
 				t.Fatal(err)
 			}
 			var text string
@@ -86,10 +86,10 @@ func TestSignatureVerifiesWithThePublicKey(t *testing.T) {
 func TestProtocol10RefusesNamesThatDoNotFitTheKey(t *testing.T) {
 	v := testVector()
 	v.user = strings.Repeat("u", 255)
-	if err := sign(http.Header{}, testKey(), protocol10, v); err == nil {
+	if err := signRequest(http.Header{}, testKey(), protocol10, v); err == nil {
 		t.Error("signed a text that is longer than the key")
 	}
-	if err := sign(http.Header{}, testKey(), protocol11, v); err != nil {
+	if err := signRequest(http.Header{}, testKey(), protocol11, v); err != nil {
 		t.Errorf("protocol 1.1 hashes the name, but: %v", err)
 	}
 }

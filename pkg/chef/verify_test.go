@@ -17,7 +17,7 @@ import (
 func signedHeaders(t testing.TB, key *rsa.PrivateKey, p protocol, s signingParts) http.Header {
 	t.Helper()
 	h := http.Header{}
-	if err := sign(h, key, p, s); err != nil {
+	if err := signRequest(h, key, p, s); err != nil {
 		t.Fatal(err)
 	}
 	return h

@@ -51,11 +51,11 @@ type properties struct {
 
 const perName = "*"
 
-// table has a row for each kind, in the order in which kinds are applied to a
+// kindTable has a row for each kind, in the order in which kinds are applied to a
 // replica. What others refer to comes first: an environment that pins an absent
 // cookbook version breaks node runs with 412 (docs/chef-server-api.md §4.3); policies
 // lock artifacts, groups bind policies, and the server checks neither (§5.2).
-func table() []properties {
+func kindTable() []properties {
 	return []properties{
 		{kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name"},
 		{kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, sub: "id", hasTwoNames: true,
@@ -77,7 +77,7 @@ func table() []properties {
 // properties returns the kind's row of the table. A kind that isn't one has a row
 // of its own.
 func (k Kind) properties() properties {
-	for _, p := range table() {
+	for _, p := range kindTable() {
 		if p.kind == k {
 			return p
 		}
@@ -87,7 +87,7 @@ func (k Kind) properties() properties {
 
 // Kinds returns all kinds in the order in which they are applied to a replica.
 func Kinds() []Kind {
-	rows := table()
+	rows := kindTable()
 	kinds := make([]Kind, len(rows))
 	for i, p := range rows {
 		kinds[i] = p.kind
@@ -99,7 +99,7 @@ func Kinds() []Kind {
 // that don't depend on each other.
 func Phases() [][]Kind {
 	var phases [][]Kind
-	for _, p := range table() {
+	for _, p := range kindTable() {
 		if p.phase == len(phases) {
 			phases = append(phases, nil)
 		}
@@ -116,7 +116,7 @@ func DefaultKinds() []Kind { return []Kind{Cookbook, Environment, Role, DataBag}
 // ParseKind returns the kind of a collection's path or of a word in a
 // configuration, or "". It is DataBag for items.
 func ParseKind(word string) Kind {
-	for _, p := range table() {
+	for _, p := range kindTable() {
 		if p.collection == word || p.configName == word {
 			return p.base
 		}
@@ -125,16 +125,16 @@ func ParseKind(word string) Kind {
 }
 
 // IsKnown reports whether k is one of Kinds.
-func (k Kind) IsKnown() bool { return k.Order() < len(table()) }
+func (k Kind) IsKnown() bool { return k.Order() < len(kindTable()) }
 
 // Order returns the place of the kind in the order of application.
 func (k Kind) Order() int {
-	for i, p := range table() {
+	for i, p := range kindTable() {
 		if p.kind == k {
 			return i
 		}
 	}
-	return len(table())
+	return len(kindTable())
 }
 
 // Collection returns the first segment of the kind's paths in the Chef Server API.

@@ -115,14 +115,14 @@ func Evaluate(f Facts) Report {
 	}
 	d.addRecords()
 	slices.SortStableFunc(d.reasons, func(a, b Reason) int {
-		return cmp.Or(severity(a.Status)-severity(b.Status), a.Since.Compare(b.Since))
+		return cmp.Or(severityOf(a.Status)-severityOf(b.Status), a.Since.Compare(b.Since))
 	})
 	return Report{Status: d.worstStatus(), Reasons: d.reasons, CurrentAsOf: d.currentAsOf(), Pending: d.countPending()}
 }
 
-// severity returns the place of a status in the order of severity, the worst first. A
+// severityOf returns the place of a status in the order of severity, the worst first. A
 // stop by the operator precedes everything.
-func severity(s replication.Status) int {
+func severityOf(s replication.Status) int {
 	return slices.Index([]replication.Status{replication.Stopped, replication.Blocked, replication.Held, Unreachable, Stale,
 		replication.Retrying, Drifted, replication.Bootstrapping, replication.Syncing, replication.Synced}, s)
 }

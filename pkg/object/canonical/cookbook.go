@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// segment reports whether a quoted key is a segment of API versions 0 and 1, and
+// isSegment reports whether a quoted key is a segment of API versions 0 and 1, and
 // which prefix version 2 puts before the names of its files
 // (docs/chef-server-api.md §3.2).
-func segment(key []byte) (prefix string, ok bool) {
+func isSegment(key []byte) (prefix string, ok bool) {
 	switch name := string(key); name {
 	case `"attributes"`, `"definitions"`, `"files"`, `"libraries"`, `"providers"`, `"recipes"`, `"resources"`, `"root_files"`, `"templates"`:
 		return name[1:len(name)-1] + "/", true
@@ -31,7 +31,7 @@ func segment(key []byte) (prefix string, ok bool) {
 // them and goiardi returns what was sent. Nulls that newer servers refuse don't
 // count.
 func CookbookVersion(body []byte) ([]byte, error) {
-	form, err := manifest(body, "cookbook_name", "version")
+	form, err := writeManifest(body, "cookbook_name", "version")
 	if err != nil {
 		return nil, fmt.Errorf("cookbook version: %w", err)
 	}
@@ -42,15 +42,15 @@ func CookbookVersion(body []byte) ([]byte, error) {
 // cookbook version, with the artifact's name and identifier
 // (docs/chef-server-api.md §5.1).
 func CookbookArtifact(body []byte) ([]byte, error) {
-	form, err := manifest(body, "identifier", "name", "version")
+	form, err := writeManifest(body, "identifier", "name", "version")
 	if err != nil {
 		return nil, fmt.Errorf("cookbook artifact: %w", err)
 	}
 	return form, nil
 }
 
-// manifest writes what counts of a manifest, with the keys that name it.
-func manifest(body []byte, names ...string) ([]byte, error) {
+// writeManifest writes what counts of a manifest, with the keys that name it.
+func writeManifest(body []byte, names ...string) ([]byte, error) {
 	o, err := parseObject(body)
 	if err != nil {
 		return nil, err
@@ -58,12 +58,12 @@ func manifest(body []byte, names ...string) ([]byte, error) {
 	out := object{{key: []byte(`"all_files"`)}}
 	var files []file
 	for _, m := range o {
-		prefix, isSegment := segment(m.key)
+		prefix, isSegment := isSegment(m.key)
 		switch key := string(m.key); {
 		case isSegment || key == `"all_files"`:
 			files, err = appendFiles(files, m.value, prefix)
 		case key == `"metadata"`:
-			m.value, err = metadata(m.value)
+			m.value, err = fillMetadata(m.value)
 			out = append(out, m)
 		case key == `"frozen?"`, slices.Contains(names, key[1:len(key)-1]):
 			out = append(out, m)
@@ -72,25 +72,25 @@ func manifest(body []byte, names ...string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	out.fill("frozen?", `false`)
-	out.fill("metadata", `{"attributes":{},"dependencies":{},"long_description":""}`)
+	out.addDefault("frozen?", `false`)
+	out.addDefault("metadata", `{"attributes":{},"dependencies":{},"long_description":""}`)
 	out[0].value = joinFiles(files)
-	return out.append(make([]byte, 0, len(body))), nil
+	return out.appendTo(make([]byte, 0, len(body))), nil
 }
 
-// metadata fills in what servers fill in. A null in a field that newer servers
+// fillMetadata fills in what servers fill in. A null in a field that newer servers
 // check equals a missing one: they refuse it, an older one may still hold it, and
 // clients read both alike (docs/chef-server-api.md §3.3, §10 gotcha 8).
-func metadata(v []byte) ([]byte, error) {
-	m, ok := members(v)
+func fillMetadata(v []byte) ([]byte, error) {
+	m, ok := splitObject(v)
 	if !ok {
 		return nil, fmt.Errorf("metadata: %w", ErrShape)
 	}
 	m = slices.DeleteFunc(m, func(x member) bool { return string(x.value) == "null" && checkedMetadata(x.key) })
-	m.fill("attributes", `{}`)
-	m.fill("dependencies", `{}`)
-	m.fill("long_description", `""`)
-	return m.append(make([]byte, 0, len(v)+64)), nil
+	m.addDefault("attributes", `{}`)
+	m.addDefault("dependencies", `{}`)
+	m.addDefault("long_description", `""`)
+	return m.appendTo(make([]byte, 0, len(v)+64)), nil
 }
 
 // checkedMetadata reports whether newer servers check the field of a quoted key.
@@ -107,7 +107,7 @@ func checkedMetadata(key []byte) bool {
 type file struct{ path, form []byte }
 
 func appendFiles(files []file, list []byte, prefix string) ([]file, error) {
-	entries, ok := elements(list)
+	entries, ok := splitArray(list)
 	if !ok {
 		return nil, fmt.Errorf("list of files: %w", ErrShape)
 	}
@@ -118,7 +118,7 @@ func appendFiles(files []file, list []byte, prefix string) ([]file, error) {
 			return nil, fmt.Errorf("file: %w", ErrShape)
 		}
 		keys = appendMembers(keys[:0], entry)
-		files = append(files, file{path: keys.get("path"), form: fileForm(keys, prefix)})
+		files = append(files, file{path: keys.getMember("path"), form: fileForm(keys, prefix)})
 	}
 	return files, nil
 }
@@ -127,7 +127,7 @@ func appendFiles(files []file, list []byte, prefix string) ([]file, error) {
 func fileForm(keys object, prefix string) []byte {
 	out := append(make([]byte, 0, 192), '{')
 	for _, key := range [...]string{"checksum", "name", "path", "specificity"} {
-		v := keys.get(key)
+		v := keys.getMember(key)
 		if v == nil {
 			continue
 		}

@@ -32,13 +32,13 @@ func (e *SyntaxError) Error() string {
 // surrogate pair, nesting beyond [MaxDepth].
 func JSON(body []byte) ([]byte, error) {
 	p := parser{in: body, out: make([]byte, 0, len(body))}
-	p.space()
-	if err := p.value(0); err != nil {
+	p.skipSpace()
+	if err := p.parseValue(0); err != nil {
 		return nil, err
 	}
-	p.space()
+	p.skipSpace()
 	if p.pos != len(p.in) {
-		return nil, p.fail("more text after the end of the value")
+		return nil, p.syntaxError("more text after the end of the value")
 	}
 	return p.out, nil
 }
@@ -56,9 +56,9 @@ type parser struct {
 // span is a member of an object within out: "key":value.
 type span struct{ start, keyEnd, end int }
 
-func (p *parser) fail(reason string) error { return &SyntaxError{Offset: p.pos, Reason: reason} }
+func (p *parser) syntaxError(reason string) error { return &SyntaxError{Offset: p.pos, Reason: reason} }
 
-func (p *parser) space() {
+func (p *parser) skipSpace() {
 	for p.pos < len(p.in) {
 		switch p.in[p.pos] {
 		case ' ', '\t', '\n', '\r':
@@ -78,55 +78,55 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-func (p *parser) value(depth int) error {
+func (p *parser) parseValue(depth int) error {
 	switch c := p.peek(); {
 	case c == '{':
-		return p.object(depth + 1)
+		return p.parseObject(depth + 1)
 	case c == '[':
-		return p.array(depth + 1)
+		return p.parseArray(depth + 1)
 	case c == '"':
-		return p.string()
+		return p.parseString()
 	case c == '-' || c >= '0' && c <= '9':
-		return p.number()
+		return p.parseNumber()
 	case c == 't':
-		return p.literal("true")
+		return p.parseLiteral("true")
 	case c == 'f':
-		return p.literal("false")
+		return p.parseLiteral("false")
 	case c == 'n':
-		return p.literal("null")
+		return p.parseLiteral("null")
 	case p.pos >= len(p.in):
-		return p.fail("a value is missing")
+		return p.syntaxError("a value is missing")
 	}
-	return p.fail("not the start of a value")
+	return p.syntaxError("not the start of a value")
 }
 
-func (p *parser) literal(word string) error {
+func (p *parser) parseLiteral(word string) error {
 	if !bytes.HasPrefix(p.in[p.pos:], []byte(word)) {
-		return p.fail("not the start of a value")
+		return p.syntaxError("not the start of a value")
 	}
 	p.pos += len(word)
 	p.out = append(p.out, word...)
 	return nil
 }
 
-func (p *parser) array(depth int) error {
+func (p *parser) parseArray(depth int) error {
 	if depth > MaxDepth {
-		return p.fail("nested too deeply")
+		return p.syntaxError("nested too deeply")
 	}
 	p.pos++
 	p.out = append(p.out, '[')
-	p.space()
+	p.skipSpace()
 	if p.peek() == ']' {
 		p.pos++
 		p.out = append(p.out, ']')
 		return nil
 	}
 	for {
-		p.space()
-		if err := p.value(depth); err != nil {
+		p.skipSpace()
+		if err := p.parseValue(depth); err != nil {
 			return err
 		}
-		p.space()
+		p.skipSpace()
 		switch p.peek() {
 		case ',':
 			p.pos++
@@ -136,63 +136,63 @@ func (p *parser) array(depth int) error {
 			p.out = append(p.out, ']')
 			return nil
 		default:
-			return p.fail("expected , or ] in an array")
+			return p.syntaxError("expected , or ] in an array")
 		}
 	}
 }
 
-func (p *parser) object(depth int) error {
+func (p *parser) parseObject(depth int) error {
 	if depth > MaxDepth {
-		return p.fail("nested too deeply")
+		return p.syntaxError("nested too deeply")
 	}
 	p.pos++
 	p.out = append(p.out, '{')
 	base, first := len(p.out), len(p.spans)
-	p.space()
+	p.skipSpace()
 	if p.peek() == '}' {
 		p.pos++
 		p.out = append(p.out, '}')
 		return nil
 	}
 	for {
-		if err := p.member(depth); err != nil {
+		if err := p.parseMember(depth); err != nil {
 			return err
 		}
-		p.space()
+		p.skipSpace()
 		switch p.peek() {
 		case ',':
 			p.pos++
 			p.out = append(p.out, ',')
 		case '}':
 			p.pos++
-			p.sort(base, p.spans[first:])
+			p.sortMembers(base, p.spans[first:])
 			p.spans = p.spans[:first]
 			p.out = append(p.out, '}')
 			return nil
 		default:
-			return p.fail("expected , or } in an object")
+			return p.syntaxError("expected , or } in an object")
 		}
 	}
 }
 
-func (p *parser) member(depth int) error {
-	p.space()
+func (p *parser) parseMember(depth int) error {
+	p.skipSpace()
 	if p.peek() != '"' {
-		return p.fail("expected a key in an object")
+		return p.syntaxError("expected a key in an object")
 	}
 	s := span{start: len(p.out)}
-	if err := p.string(); err != nil {
+	if err := p.parseString(); err != nil {
 		return err
 	}
 	s.keyEnd = len(p.out)
-	p.space()
+	p.skipSpace()
 	if p.peek() != ':' {
-		return p.fail("expected : after a key")
+		return p.syntaxError("expected : after a key")
 	}
 	p.pos++
 	p.out = append(p.out, ':')
-	p.space()
-	if err := p.value(depth); err != nil {
+	p.skipSpace()
+	if err := p.parseValue(depth); err != nil {
 		return err
 	}
 	s.end = len(p.out)
@@ -200,9 +200,9 @@ func (p *parser) member(depth int) error {
 	return nil
 }
 
-// sort puts the members of the object that began at base into order and drops
+// sortMembers puts the members of the object that began at base into order and drops
 // all but the last of those with one key.
-func (p *parser) sort(base int, spans []span) {
+func (p *parser) sortMembers(base int, spans []span) {
 	key := func(s span) []byte { return p.out[s.start:s.keyEnd] }
 	sorted := true
 	for i := 1; i < len(spans) && sorted; i++ {
@@ -227,19 +227,19 @@ func (p *parser) sort(base int, spans []span) {
 	p.out = append(p.out[:base], p.scratch...)
 }
 
-// string reads a string and writes it with as few escapes as JSON allows.
-func (p *parser) string() error {
+// parseString reads a string and writes it with as few escapes as JSON allows.
+func (p *parser) parseString() error {
 	p.pos++
 	p.out = append(p.out, '"')
 	for {
 		// Text that needs no care is copied in one go.
 		from := p.pos
-		for p.pos < len(p.in) && plain(p.in[p.pos]) {
+		for p.pos < len(p.in) && isPlain(p.in[p.pos]) {
 			p.pos++
 		}
 		p.out = append(p.out, p.in[from:p.pos]...)
 		if p.pos >= len(p.in) {
-			return p.fail("a string has no end")
+			return p.syntaxError("a string has no end")
 		}
 		switch c := p.in[p.pos]; {
 		case c == '"':
@@ -247,15 +247,15 @@ func (p *parser) string() error {
 			p.out = append(p.out, '"')
 			return nil
 		case c == '\\':
-			if err := p.escape(); err != nil {
+			if err := p.parseEscape(); err != nil {
 				return err
 			}
 		case c < ' ':
-			return p.fail("a control character in a string")
+			return p.syntaxError("a control character in a string")
 		default:
 			r, n := utf8.DecodeRune(p.in[p.pos:])
 			if r == utf8.RuneError && n <= 1 {
-				return p.fail("not UTF-8")
+				return p.syntaxError("not UTF-8")
 			}
 			p.out = append(p.out, p.in[p.pos:p.pos+n]...)
 			p.pos += n
@@ -263,12 +263,12 @@ func (p *parser) string() error {
 	}
 }
 
-func plain(c byte) bool { return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' }
+func isPlain(c byte) bool { return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' }
 
-// escape reads one escape sequence and writes the character that it stands for.
-func (p *parser) escape() error {
+// parseEscape reads one escape sequence and writes the character that it stands for.
+func (p *parser) parseEscape() error {
 	if p.pos+1 >= len(p.in) {
-		return p.fail("a string has no end")
+		return p.syntaxError("a string has no end")
 	}
 	c := p.in[p.pos+1]
 	switch c {
@@ -286,7 +286,7 @@ func (p *parser) escape() error {
 	case 'u':
 		return p.unicodeEscape()
 	default:
-		return p.fail("an unknown escape in a string")
+		return p.syntaxError("an unknown escape in a string")
 	}
 	p.pos += 2
 	p.out = appendRune(p.out, rune(c))
@@ -294,16 +294,16 @@ func (p *parser) escape() error {
 }
 
 func (p *parser) unicodeEscape() error {
-	r, ok := hex4(p.in[p.pos:])
+	r, ok := parseHex4(p.in[p.pos:])
 	if !ok {
-		return p.fail(`\u without four hexadecimal digits`)
+		return p.syntaxError(`\u without four hexadecimal digits`)
 	}
 	size := 6
 	if utf16.IsSurrogate(r) {
-		low, ok := hex4(p.in[p.pos+6:])
+		low, ok := parseHex4(p.in[p.pos+6:])
 		r = utf16.DecodeRune(r, low)
 		if !ok || r == utf8.RuneError {
-			return p.fail("half a surrogate pair, which no server can store")
+			return p.syntaxError("half a surrogate pair, which no server can store")
 		}
 		size = 12
 	}
@@ -312,8 +312,8 @@ func (p *parser) unicodeEscape() error {
 	return nil
 }
 
-// hex4 reads \uXXXX at the start of b.
-func hex4(b []byte) (rune, bool) {
+// parseHex4 reads \uXXXX at the start of b.
+func parseHex4(b []byte) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}

@@ -144,7 +144,7 @@ func FuzzJSON(f *testing.F) {
 		if err != nil || !bytes.Equal(again, got) {
 			t.Fatalf("JSON(%q) = %s, and of that %s, %v", body, got, again, err)
 		}
-		members(got)
-		elements(got)
+		splitObject(got)
+		splitArray(got)
 	})
 }

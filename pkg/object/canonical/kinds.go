@@ -34,25 +34,25 @@ func Role(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("role: %w", err)
 	}
-	o.fill("chef_type", `"role"`)
-	o.fill("default_attributes", `{}`)
-	o.fill("description", `""`)
-	o.fill("env_run_lists", `{}`)
-	o.fill("json_class", `"Chef::Role"`)
-	o.fill("override_attributes", `{}`)
-	o.fill("run_list", `[]`)
-	o.change("run_list", runList)
-	o.change("env_run_lists", func(v []byte) []byte {
-		lists, ok := members(v)
+	o.addDefault("chef_type", `"role"`)
+	o.addDefault("default_attributes", `{}`)
+	o.addDefault("description", `""`)
+	o.addDefault("env_run_lists", `{}`)
+	o.addDefault("json_class", `"Chef::Role"`)
+	o.addDefault("override_attributes", `{}`)
+	o.addDefault("run_list", `[]`)
+	o.replaceMember("run_list", runList)
+	o.replaceMember("env_run_lists", func(v []byte) []byte {
+		lists, ok := splitObject(v)
 		if !ok {
 			return v
 		}
 		for i := range lists {
 			lists[i].value = runList(lists[i].value)
 		}
-		return lists.append(nil)
+		return lists.appendTo(nil)
 	})
-	return o.append(make([]byte, 0, len(body)+256)), nil
+	return o.appendTo(make([]byte, 0, len(body)+256)), nil
 }
 
 // Environment returns the canonical form of an environment, with the keys that
@@ -62,13 +62,13 @@ func Environment(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("environment: %w", err)
 	}
-	o.fill("chef_type", `"environment"`)
-	o.fill("cookbook_versions", `{}`)
-	o.fill("default_attributes", `{}`)
-	o.fill("description", `""`)
-	o.fill("json_class", `"Chef::Environment"`)
-	o.fill("override_attributes", `{}`)
-	return o.append(make([]byte, 0, len(body)+256)), nil
+	o.addDefault("chef_type", `"environment"`)
+	o.addDefault("cookbook_versions", `{}`)
+	o.addDefault("default_attributes", `{}`)
+	o.addDefault("description", `""`)
+	o.addDefault("json_class", `"Chef::Environment"`)
+	o.addDefault("override_attributes", `{}`)
+	return o.appendTo(make([]byte, 0, len(body)+256)), nil
 }
 
 // DataBag returns the canonical form of a data bag, which has no content but
@@ -81,7 +81,7 @@ func DataBag(name string) []byte {
 	if err != nil {
 		quoted = []byte(`""`) // not reached: Marshal replaces what isn't UTF-8
 	}
-	return object{{[]byte(`"name"`), quoted}}.append(nil)
+	return object{{[]byte(`"name"`), quoted}}.appendTo(nil)
 }
 
 // DataBagItem returns the canonical form of a data bag item as GET returns it.
@@ -98,12 +98,12 @@ func DataBagItem(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data bag item: %w", err)
 	}
-	o, ok := members(c)
+	o, ok := splitObject(c)
 	if !ok {
 		return nil, fmt.Errorf("data bag item: %w", ErrShape)
 	}
-	raw := o.get("raw_data")
-	if string(o.get("json_class")) == `"Chef::DataBagItem"` && isObject(raw) && o.get("id") == nil {
+	raw := o.getMember("raw_data")
+	if string(o.getMember("json_class")) == `"Chef::DataBagItem"` && isObject(raw) && o.getMember("id") == nil {
 		return bytes.Clone(raw), nil
 	}
 	return c, nil
@@ -118,16 +118,16 @@ func PolicyRevision(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy revision: %w", err)
 	}
-	if i, ok := o.find("policy_group_list"); ok {
+	if i, ok := o.findMember("policy_group_list"); ok {
 		o = slices.Delete(o, i, i+1)
 	}
-	return o.append(make([]byte, 0, len(body))), nil
+	return o.appendTo(make([]byte, 0, len(body))), nil
 }
 
 // runList writes a run list as servers store it. Anything that isn't an array
 // of strings stays as it is.
 func runList(v []byte) []byte {
-	items, ok := elements(v)
+	items, ok := splitArray(v)
 	if !ok {
 		return v
 	}

@@ -15,7 +15,7 @@ func parseObject(body []byte) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, ok := members(c)
+	o, ok := splitObject(c)
 	if !ok {
 		return nil, ErrShape
 	}
@@ -24,9 +24,9 @@ func parseObject(body []byte) (object, error) {
 
 func isObject(c []byte) bool { return len(c) > 0 && c[0] == '{' }
 
-// members takes a canonical object apart. It relies on the form that JSON
+// splitObject takes a canonical object apart. It relies on the form that JSON
 // writes and must not see anything else.
-func members(c []byte) (object, bool) {
+func splitObject(c []byte) (object, bool) {
 	if !isObject(c) {
 		return nil, false
 	}
@@ -38,16 +38,16 @@ func appendMembers(o object, c []byte) object {
 		if c[i] == ',' {
 			i++
 		}
-		colon := skip(c, i)
-		end := skip(c, colon+1)
+		colon := skipValue(c, i)
+		end := skipValue(c, colon+1)
 		o = append(o, member{c[i:colon:colon], c[colon+1 : end : end]})
 		i = end
 	}
 	return o
 }
 
-// elements takes a canonical array apart.
-func elements(c []byte) ([][]byte, bool) {
+// splitArray takes a canonical array apart.
+func splitArray(c []byte) ([][]byte, bool) {
 	if len(c) == 0 || c[0] != '[' {
 		return nil, false
 	}
@@ -56,15 +56,15 @@ func elements(c []byte) ([][]byte, bool) {
 		if c[i] == ',' {
 			i++
 		}
-		end := skip(c, i)
+		end := skipValue(c, i)
 		list = append(list, c[i:end:end])
 		i = end
 	}
 	return list, true
 }
 
-// skip returns the end of the canonical value that begins at i.
-func skip(c []byte, i int) int {
+// skipValue returns the end of the canonical value that begins at i.
+func skipValue(c []byte, i int) int {
 	depth := 0
 	for ; i < len(c); i++ {
 		switch c[i] {
@@ -95,7 +95,7 @@ func skip(c []byte, i int) int {
 	return i
 }
 
-func (o object) find(name string) (int, bool) {
+func (o object) findMember(name string) (int, bool) {
 	return slices.BinarySearchFunc(o, name, func(m member, name string) int {
 		// The names asked for are plain ASCII, so quoting them needs no care; the
 		// closing quote takes part in the order as it did when sorting.
@@ -121,30 +121,30 @@ func compareQuoted(key []byte, name string) int {
 	return -1
 }
 
-// get returns the value of a key, or nil.
-func (o object) get(name string) []byte {
-	if i, ok := o.find(name); ok {
+// getMember returns the value of a key, or nil.
+func (o object) getMember(name string) []byte {
+	if i, ok := o.findMember(name); ok {
 		return o[i].value
 	}
 	return nil
 }
 
-// fill adds a member unless the key is there.
-func (o *object) fill(name, value string) {
-	if i, ok := o.find(name); !ok {
+// addDefault adds a member unless the key is there.
+func (o *object) addDefault(name, value string) {
+	if i, ok := o.findMember(name); !ok {
 		*o = slices.Insert(*o, i, member{[]byte(`"` + name + `"`), []byte(value)})
 	}
 }
 
-// change replaces the value of a key that is there.
-func (o object) change(name string, f func([]byte) []byte) {
-	if i, ok := o.find(name); ok {
+// replaceMember replaces the value of a key that is there.
+func (o object) replaceMember(name string, f func([]byte) []byte) {
+	if i, ok := o.findMember(name); ok {
 		o[i].value = f(o[i].value)
 	}
 }
 
-// append writes the object.
-func (o object) append(out []byte) []byte {
+// appendTo writes the object.
+func (o object) appendTo(out []byte) []byte {
 	out = append(out, '{')
 	for i, m := range o {
 		if i > 0 {

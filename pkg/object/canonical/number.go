@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// number reads one number and writes its canonical form.
+// parseNumber reads one number and writes its canonical form.
 //
 // A number without fraction and exponent is an integer and keeps all its
 // digits: erchef and goiardi keep them (docs/chef-server-api.md §13). Any other
@@ -23,22 +23,22 @@ import (
 //
 // A float too large for a double keeps its exact value; its exponent is never
 // expanded.
-func (p *parser) number() error {
+func (p *parser) parseNumber() error {
 	from := p.pos
 	if p.peek() == '-' {
 		p.pos++
 	}
 	if p.peek() == '0' {
 		p.pos++
-	} else if !p.digits() {
-		return p.fail("a number without digits")
+	} else if !p.parseDigits() {
+		return p.syntaxError("a number without digits")
 	}
 	integer := true
 	if p.peek() == '.' {
 		integer = false
 		p.pos++
-		if !p.digits() {
-			return p.fail("a number without digits after the point")
+		if !p.parseDigits() {
+			return p.syntaxError("a number without digits after the point")
 		}
 	}
 	if c := p.peek(); c == 'e' || c == 'E' {
@@ -47,8 +47,8 @@ func (p *parser) number() error {
 		if c := p.peek(); c == '+' || c == '-' {
 			p.pos++
 		}
-		if !p.digits() {
-			return p.fail("a number without digits in the exponent")
+		if !p.parseDigits() {
+			return p.syntaxError("a number without digits in the exponent")
 		}
 	}
 	text := p.in[from:p.pos]
@@ -63,7 +63,7 @@ func (p *parser) number() error {
 	return nil
 }
 
-func (p *parser) digits() bool {
+func (p *parser) parseDigits() bool {
 	from := p.pos
 	for c := p.peek(); c >= '0' && c <= '9'; c = p.peek() {
 		p.pos++
