@@ -125,7 +125,7 @@ func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App
 		}
 		failed = append(failed, err)
 		if err != nil && exit.Of(err) != exit.NotFound {
-			break // it is the server's trouble, or ours
+			break // the error is the server's, or ours
 		}
 	}
 	for _, u := range unreadable {

@@ -30,7 +30,7 @@ what it recorded last; its work is taken up by the next pass.
 TRIGGER is what started a run:
   schedule   the pair's interval, or a verification that was due
   scan       a scan of the primary found changes
-  push       the primary's data collector told of a change
+  push       the primary's data collector reported a change
   operator   the daemon saw what sync-start or resync asked for
   recovery   a server that had failed answers again
   manual     a command that did the run: run --once, verify, or an event by hand`,

@@ -41,7 +41,7 @@ With --repair, what was changed on the replica is put right at once, each object
 is read back and named. Changes of the primary are left to the next pass. The
 prune rule and the safety brake hold as always: deletions may wait for approval. A
 pair that is stopped or being worked on is not touched. Damaged files are uploaded again. A
-Chef Infra Server takes none that it believes to have: then all cookbook versions
+Chef Infra Server takes none that it assumes to have: then all cookbook versions
 that need the file are deleted on the replica, one after the other, and created
 again. Nodes don't find these versions meanwhile, and permissions set on such a
 cookbook alone are lost.

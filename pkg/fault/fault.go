@@ -31,10 +31,10 @@ const (
 	// Unreachable: no answer from the server at all. Ends the pass.
 	Unreachable Class = "unreachable"
 	// Denied: the server refuses us as a whole (wrong key, clock skew, not a
-	// member of the organization, license). Ends the pass; needs a person.
+	// member of the organization, license). Ends the pass; needs an operator.
 	Denied Class = "denied"
-	// NoOrganization: the server has no such organization. Ends the pass; needs a
-	// person.
+	// NoOrganization: the server has no such organization. Ends the pass; needs an
+	// operator.
 	NoOrganization Class = "no_organization"
 	// Foreign: what answered can't be taken for a Chef Server that we understand
 	// (HTML of a proxy, an empty 200, a certificate of an unknown CA). Never to be

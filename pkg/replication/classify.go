@@ -20,7 +20,7 @@ type errorClassifier struct {
 }
 
 // classifyError decides whether an error concerns one object (the first result) or ends
-// the pass (the second). What may be the whole server's trouble is checked by a
+// the pass (the second). What may be an error of the whole server is checked by a
 // harmless request: a proxy may refuse one object only, a server fail at one.
 func (c *errorClassifier) classifyError(ctx context.Context, side Reader, name string, err error) (objErr, fatal error) {
 	if ctx.Err() != nil {

@@ -22,7 +22,7 @@ type staged struct {
 	obj    object.Object
 	flight *flights
 	bytes  *atomic.Int64            // read from the primary
-	full   func(object.File, error) // told of a file that the stage has no room for
+	full   func(object.File, error) // called for a file that the stage has no room for
 }
 
 // fileStager gives access to the content of the primary's files through the stage.
@@ -143,7 +143,7 @@ func (s *staged) fetchOnce(ctx context.Context, key StageKey, file object.File) 
 	err = s.stage.Put(ctx, key, counted, size)
 	s.bytes.Add(counted.n)
 	// A transfer that broke shows itself as an error of the reader, which the
-	// stage passes on; it is the primary's trouble, not the stage's.
+	// stage passes on; the fault is the primary's, not the stage's.
 	if err != nil && counted.err != nil && !isCanceled(err) {
 		return s.interruptedError(file, counted.err)
 	}

@@ -27,7 +27,7 @@ type Engine struct {
 	// OwnerDied reports whether the process that an owner names in a lease is known
 	// to be dead; nil knows nothing. The lease of a dead process is taken over at once.
 	OwnerDied func(owner string) bool
-	// Observe is told of progress, for a person who watches. It must be quick.
+	// Observe is called with progress, to be shown. It must be quick.
 	Observe func(ProgressEvent)
 	// Tuning is for tests and experts.
 	Tuning Tuning

@@ -30,7 +30,7 @@ var (
 	// process may have taken it. Nothing was written.
 	ErrFenced = errors.New("the lease was lost")
 	// ErrMayNotCreate: the replica lets us create no object of a kind at all, which
-	// is no trouble of one object.
+	// is no error of one object.
 	ErrMayNotCreate = errors.New("missing create permission")
 	// ErrSchema: the state was written by a newer version of the program.
 	ErrSchema = errors.New("the state was written by a newer version")

@@ -76,7 +76,7 @@ func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]
 // repairFiles brings damaged files to the replica again: by an upload where the
 // server takes it, else by deleting and creating again all versions that name them.
 func (v *verification) repairFiles(p *pass) error {
-	var refused []int // indexes of the files that the server believes to have
+	var refused []int // indexes of the files that the server assumes to have
 	for i := range v.files.damaged {
 		if err := p.guard.stopError(); err != nil {
 			return err
@@ -145,7 +145,7 @@ func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Obje
 }
 
 // recreation is a set of versions that have to be deleted together: as long as one
-// of them names a file, the server believes to have it.
+// of them names a file, the server assumes to have it.
 type recreation struct {
 	files []int // of the damaged ones
 	refs  []object.Ref

@@ -307,7 +307,7 @@ func (l *ledger) dropHeld(ref object.Ref) {
 }
 
 // releaseReturned drops the record of a held deletion whose object is on the primary again.
-// Nobody looked at the replica meanwhile, so the inventory isn't believed.
+// Nobody looked at the replica meanwhile, so the inventory isn't trusted.
 func (l *ledger) releaseReturned(ref object.Ref) {
 	if l.unsynced[ref].Class != fault.DeletionHeld {
 		return

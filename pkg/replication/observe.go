@@ -50,7 +50,7 @@ func (v readOptions) replicaPresence(r object.Ref) Presence {
 }
 
 // observeObjects reads objects from the primary, and from the replica where the
-// inventory can't be believed. Bodies beyond the window's budget are dropped
+// inventory can't be trusted. Bodies beyond the window's budget are dropped
 // and read again when they are written.
 func (o *observer) observeObjects(refs []object.Ref, v readOptions) ([]observedObject, error) {
 	o.readAhead(o.guard.hard, refs, v)
@@ -161,7 +161,7 @@ func (o *observer) compareWithReplica(ctx context.Context, s *observedObject, th
 	case fault.IsAbsent(err):
 		s.Replica = Missing
 	case err != nil && fault.ClassOf(err).IsRefusal():
-		// The replica can't show the object; writing it may mend that.
+		// The replica can't show the object; writing it may help.
 		s.Replica, s.hidden = Present, err
 	case err != nil:
 		return o.errs.classifyError(ctx, o.Target, "replica", err)

@@ -38,7 +38,7 @@ const (
 	verifyRetry  = 10 * time.Minute
 )
 
-// UnderWay reports whether a part of the verification is believed to be running.
+// UnderWay reports whether a part of the verification seems to be running.
 func (c *Checking) UnderWay(now time.Time) bool {
 	return c != nil && !c.At.IsZero() && ageAt(c.At, now) < claimTTL
 }

@@ -144,7 +144,7 @@ func (p *pass) loadRecords(ctx context.Context) (err error) {
 const poisonCrashes = 4
 
 // recoverInterruptedWrites takes up what a pass that died left behind: the objects that it may have
-// written aren't believed to be as the inventory says.
+// written can't be assumed to be as the inventory says.
 func (p *pass) recoverInterruptedWrites() {
 	if p.rec.progress.Work == nil || len(p.rec.progress.Work.Intent) == 0 {
 		return

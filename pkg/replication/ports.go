@@ -113,7 +113,7 @@ type Target interface {
 	// Upload sends content that the replica lacks ahead of the Puts of several objects,
 	// with fewer requests than these would need. What it can't send is left to Put.
 	Upload(ctx context.Context, objs []object.Object, contentOf func(object.Object) Content)
-	// Put creates or replaces an object. With create, the object is believed to
+	// Put creates or replaces an object. With create, the object is assumed to
 	// be absent, which saves a request; both beliefs may be wrong. Files that
 	// the replica lacks are read from content. An error of class Degraded means
 	// that all went well but for what Expect calls dropped.
@@ -127,7 +127,7 @@ type Target interface {
 	// file is gone from the server's store.
 	Open(ctx context.Context, obj object.Object, file object.File) (content io.ReadCloser, size int64, err error)
 	// Reupload sends the content of a file that is there but damaged or lost. It
-	// returns false, and sends nothing, where the server doesn't take it: it believes
+	// returns false, and sends nothing, where the server doesn't take it: it assumes
 	// to have the content as long as an object names it.
 	Reupload(ctx context.Context, file object.File, content Content) (taken bool, err error)
 }

@@ -47,7 +47,7 @@ const (
 	Synced        Status = "synced"        // all known changes applied at LastSuccess
 	Syncing       Status = "syncing"       // a pass is running, or left work behind
 	Retrying      Status = "retrying"      // a server is failing; tried again by itself
-	Blocked       Status = "blocked"       // needs a person; tried again slowly
+	Blocked       Status = "blocked"       // needs an operator; tried again slowly
 	Held          Status = "held"          // deletions wait for approval; all else is applied
 	Stopped       Status = "stopped"       // the operator stopped it
 )
@@ -255,7 +255,7 @@ type Work struct {
 	// it are recorded for all changes up to Upto.
 	After string `json:"after,omitempty"`
 	// Intent names the objects that may have been written to the replica, or
-	// deleted from it, without having been recorded. The inventory isn't believed
+	// deleted from it, without having been recorded. The inventory isn't trusted
 	// about them.
 	Intent []object.Ref `json:"intent,omitempty"`
 	// Deletes tells that the Intent is to delete: it makes no object one that

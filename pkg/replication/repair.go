@@ -361,8 +361,8 @@ func (v *verification) recordResult(p *pass, ended bool) {
 // namesLogged bounds the lines of each sort that one verification logs.
 const namesLogged = 1000
 
-// logFindings names what others did on the replica. A verification that a person started
-// is read by that person, so nothing of it is a warning.
+// logFindings names what others did on the replica. The output of a
+// verification that somebody started shows it to them, so nothing of it is a warning.
 func (v *verification) logFindings(p *pass) {
 	level := slog.LevelInfo
 	if v.options.Trigger == TriggerSchedule {

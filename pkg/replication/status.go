@@ -10,7 +10,7 @@ import (
 // How long failures wait for the next try.
 const (
 	retryCap    = 15 * time.Minute // a pair whose servers fail
-	blockedCap  = 30 * time.Minute // a pair that needs a person
+	blockedCap  = 30 * time.Minute // a pair that needs an operator
 	transientBy = 30 * time.Second // first wait of an object, doubled each time
 	transientTo = time.Hour
 	rejectedBy  = 5 * time.Minute
@@ -58,7 +58,7 @@ func (p *Progress) recordFailure(now time.Time, interval time.Duration, err erro
 	p.NextRun = now.Add(backoffDelay(max(interval, time.Second), max(limit, interval), p.Failures))
 }
 
-// recordHold records that nothing is replicated until a person decides.
+// recordHold records that nothing is replicated until an operator decides.
 func (p *Progress) recordHold(now time.Time, h *Hold) {
 	p.LastAttempt, p.Hold = now, h
 	p.NextRun = time.Time{}

@@ -88,8 +88,8 @@ func (a absent) Is(target error) bool { return target == fs.ErrNotExist }
 
 func (a absent) Unwrap() error { return a.error }
 
-// explain gives an error its class and a hint. A secret that can't be had needs a
-// person, whatever the reason.
+// explain gives an error its class and a hint. A secret that can't be had needs an
+// operator, whatever the reason.
 func explain(ctx context.Context, op, what string, err error) error {
 	var e *fault.Error
 	if err = awserr.Explain(ctx, op+" "+what, what, err); !errors.As(err, &e) {

@@ -87,12 +87,12 @@ func (s Stack) checkFunctions(ctx context.Context, l *List) {
 		if name == "" {
 			continue
 		}
-		trouble, err := s.FunctionProblem(ctx, name)
+		problem, err := s.FunctionProblem(ctx, name)
 		switch {
 		case err != nil:
 			l.Fail("function "+name, "", err)
-		case trouble != "":
-			l.Fail("function "+name, "deploy the stack again", errors.New(trouble))
+		case problem != "":
+			l.Fail("function "+name, "deploy the stack again", errors.New(problem))
 		default:
 			l.OK("function "+name, "ready")
 		}

@@ -1,4 +1,4 @@
-// Package runner is the command run: passes once, or until it is told to end.
+// Package runner is the command run: passes once, or until it is asked to end.
 package runner
 
 import (
