@@ -34,7 +34,7 @@ func (h *Handler) reserve(ctx context.Context, c *config.Config) {
 		_, err = h.functions.DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &h.Resources.Web})
 	}
 	if err != nil {
-		err = awserr.Explain(ctx, "reserve concurrency", "function "+h.Resources.Web, err)
+		err = awserr.Wrap(ctx, "reserve concurrency", "function "+h.Resources.Web, err)
 		h.Log.Warn("requests to the journal's URL can use up the concurrency of the account", "error", err.Error(),
 			"hint", "ask Service Quotas for more concurrent executions of Lambda, which costs nothing; or close the URL: journal_url = false")
 	}

@@ -92,12 +92,12 @@ func (a absent) Unwrap() error { return a.error }
 // operator, whatever the reason.
 func explain(ctx context.Context, op, what string, err error) error {
 	var e *fault.Error
-	if err = awserr.Explain(ctx, op+" "+what, what, err); !errors.As(err, &e) {
+	if err = awserr.Wrap(ctx, op+" "+what, what, err); !errors.As(err, &e) {
 		return err
 	}
 	e.Server = "" // the operation names it
 	switch code := awserr.Code(err); {
-	case awserr.Missing(err):
+	case awserr.IsNotFound(err):
 		e.Class, e.Err, e.Hint = fault.Denied, absent{e.Err}, "chef-sync-ctl prepare-org makes it; or check its name, the account and the region"
 	case e.Class == fault.Denied && strings.HasPrefix(code, "AccessDenied"):
 		e.Hint += ", and kms:Decrypt on its key if it has one of its own"

@@ -215,7 +215,7 @@ func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []Query
 		}
 		out, err := l.client.FilterLogEvents(ctx, in)
 		if err != nil {
-			return nil, awserr.Explain(ctx, "read the log", "log group "+g.name, err)
+			return nil, awserr.Wrap(ctx, "read the log", "log group "+g.name, err)
 		}
 		for _, e := range out.Events {
 			if line, ok := l.newLine(e, g, queries); ok {

@@ -38,7 +38,7 @@ func (c *CloudWatch) Append(ctx context.Context, lines []Line) error {
 		// A request must be in order.
 		slices.SortStableFunc(events, func(a, b types.InputLogEvent) int { return cmp.Compare(*a.Timestamp, *b.Timestamp) })
 		if err := c.putEvents(ctx, group, events); err != nil {
-			return awserr.Explain(ctx, "write the log", "log group "+group, err)
+			return awserr.Wrap(ctx, "write the log", "log group "+group, err)
 		}
 	}
 	return nil

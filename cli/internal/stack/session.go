@@ -137,5 +137,5 @@ func (s *Session) CreateSecret(ctx context.Context, name, description string, co
 
 // explainAWS gives an error of AWS its class and what to try.
 func explainAWS(ctx context.Context, op, resource string, err error) error {
-	return awserr.Explain(ctx, op, resource, err)
+	return awserr.Wrap(ctx, op, resource, err)
 }

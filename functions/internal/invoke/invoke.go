@@ -28,5 +28,5 @@ func Send(ctx context.Context, api API, function string, event any) error {
 		return fmt.Errorf("write an event: %w", err)
 	}
 	_, err = api.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: types.InvocationTypeEvent, Payload: text})
-	return awserr.Explain(ctx, fmt.Sprintf("send an event of %d bytes", len(text)), "function "+function, err)
+	return awserr.Wrap(ctx, fmt.Sprintf("send an event of %d bytes", len(text)), "function "+function, err)
 }

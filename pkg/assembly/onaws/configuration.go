@@ -75,7 +75,7 @@ func (b *Backend) object(ctx context.Context, bucket, key, known string) (text [
 // explain gives an error of S3 its class and a hint.
 func explain(ctx context.Context, op, bucket string, err error) error {
 	var e *fault.Error
-	if err = awserr.Explain(ctx, op, "bucket "+bucket, err); errors.As(err, &e) && awserr.Code(err) == "NoSuchKey" {
+	if err = awserr.Wrap(ctx, op, "bucket "+bucket, err); errors.As(err, &e) && awserr.Code(err) == "NoSuchKey" {
 		e.Class, e.Hint = fault.Local, "no configuration was deployed yet: deploy the stack"
 	}
 	return err

@@ -1,6 +1,5 @@
-// Package awserr says in the project's words what an error of AWS means: what
-// was tried on what, its class, and what to try, such as the permission that is
-// missing.
+// Package awserr classifies errors of the AWS SDK as errors of pkg/fault, with a
+// hint such as the permission that is missing.
 package awserr
 
 import (
@@ -18,12 +17,12 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// Explain gives an error of the AWS SDK its class and a hint. The operation is
-// what was tried, such as "read schedule x"; the resource is what it was tried
-// on, as a user knows it, such as "schedule group y". A nil error stays nil, an
-// error that has a class already stays as it is, and once ctx has ended that is
-// the error.
-func Explain(ctx context.Context, operation, resource string, err error) error {
+// Wrap returns an error of the AWS SDK as a *fault.Error with a class and a hint.
+// The operation is what failed, such as "read schedule x"; the resource is what it
+// was called on, such as "schedule group y". A nil error and one that is a
+// *fault.Error already are returned as they are. Once ctx has ended, its error is
+// returned instead.
+func Wrap(ctx context.Context, operation, resource string, err error) error {
 	var known *fault.Error
 	switch {
 	case err == nil:
@@ -33,31 +32,31 @@ func Explain(ctx context.Context, operation, resource string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", operation, ctx.Err())
 	}
-	class, hint := Judge(resource, err)
-	return &fault.Error{Op: operation, Server: resource, Class: class, Hint: hint, Err: Plain(err)}
+	class, hint := Classify(resource, err)
+	return &fault.Error{Op: operation, Server: resource, Class: class, Hint: hint, Err: Concise(err)}
 }
 
-// Plain shows an error of the AWS SDK in AWS's own words: without the name of the
-// call, which the operation around it says already, and without the ids of requests,
-// which make each message another one. Other errors stay as they are.
-func Plain(err error) error {
+// Concise returns an error of the AWS SDK whose message is that of AWS, without the
+// name of the call, which the operation around it repeats, and without request ids,
+// which make every message different. Other errors are returned as they are.
+func Concise(err error) error {
 	var api smithy.APIError
 	var call *smithy.OperationError
-	var shown plain
-	if errors.As(err, &shown) || !errors.As(err, &api) && !errors.As(err, &call) {
+	var concise conciseError
+	if errors.As(err, &concise) || !errors.As(err, &api) && !errors.As(err, &call) {
 		return err
 	}
-	return plain{err}
+	return conciseError{err}
 }
 
-type plain struct{ err error }
+type conciseError struct{ err error }
 
-func (p plain) Unwrap() error { return p.err }
+func (e conciseError) Unwrap() error { return e.err }
 
-func (p plain) Error() string {
+func (e conciseError) Error() string {
 	var api smithy.APIError
-	if errors.As(p.err, &api) {
-		text := strings.TrimSpace(requestID.ReplaceAllString(api.ErrorMessage(), ""))
+	if errors.As(e.err, &api) {
+		text := strings.TrimSpace(requestIDPattern.ReplaceAllString(api.ErrorMessage(), ""))
 		if text == "" {
 			return api.ErrorCode()
 		}
@@ -65,25 +64,25 @@ func (p plain) Error() string {
 	}
 	var op *net.OpError
 	var send *smithyhttp.RequestSendError
-	var answer *smithyhttp.ResponseError
+	var response *smithyhttp.ResponseError
 	var call *smithy.OperationError
 	switch {
-	case errors.As(p.err, &op):
+	case errors.As(e.err, &op):
 		return op.Error()
-	case errors.As(p.err, &send):
+	case errors.As(e.err, &send):
 		return send.Err.Error()
-	case errors.As(p.err, &answer):
-		return fmt.Sprintf("HTTP status %d: %v", answer.HTTPStatusCode(), answer.Err)
-	case errors.As(p.err, &call):
+	case errors.As(e.err, &response):
+		return fmt.Sprintf("HTTP status %d: %v", response.HTTPStatusCode(), response.Err)
+	case errors.As(e.err, &call):
 		return call.Err.Error()
 	}
-	return p.err.Error()
+	return e.err.Error()
 }
 
-// requestID are the ids that some services put into their texts.
-var requestID = regexp.MustCompile(`(?i)[ ;,(]*\b(?:request ?id|host ?id)s?: ?[A-Za-z0-9+/=_-]+[;,)]*`)
+// requestIDPattern matches the ids that some services put into their messages.
+var requestIDPattern = regexp.MustCompile(`(?i)[ ;,(]*\b(?:request ?id|host ?id)s?: ?[A-Za-z0-9+/=_-]+[;,)]*`)
 
-// Code is the error code of AWS, such as ThrottlingException, or "".
+// Code returns the error code of AWS, such as ThrottlingException, or "".
 func Code(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -92,8 +91,8 @@ func Code(err error) string {
 	return ""
 }
 
-// Missing tells whether AWS says that what was asked for isn't there.
-func Missing(err error) bool {
+// IsNotFound reports whether the resource does not exist.
+func IsNotFound(err error) bool {
 	switch Code(err) {
 	case "ResourceNotFoundException", "ResourceNotFound", "NotFoundException", "NotFound", "NoSuchEntity",
 		"NoSuchBucket", "NoSuchKey", "ParameterNotFound", "ParameterVersionNotFound",
@@ -106,8 +105,8 @@ func Missing(err error) bool {
 	return false
 }
 
-// Throttled tells whether AWS asks for fewer requests.
-func Throttled(err error) bool {
+// isThrottled reports whether AWS throttled the request.
+func isThrottled(err error) bool {
 	switch Code(err) {
 	case "ThrottlingException", "Throttling", "ThrottledException", "RequestThrottled", "RequestThrottledException",
 		"TooManyRequestsException", "RequestLimitExceeded", "ProvisionedThroughputExceededException", "SlowDown":
@@ -116,10 +115,10 @@ func Throttled(err error) bool {
 	return false
 }
 
-// Busy tells whether AWS itself is in trouble, which passes.
-func Busy(err error) bool {
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.HTTPStatusCode() >= 500 {
+// isUnavailable reports whether the service has a temporary internal error.
+func isUnavailable(err error) bool {
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) && response.HTTPStatusCode() >= 500 {
 		return true
 	}
 	switch Code(err) {
@@ -130,21 +129,21 @@ func Busy(err error) bool {
 	return false
 }
 
-// Judge says what an error of the AWS SDK means and what to try, for those who
-// know better what some errors mean where they come from.
-func Judge(resource string, err error) (fault.Class, string) {
+// Classify returns the class of an error of the AWS SDK and a hint, for callers that
+// treat some errors in their own way.
+func Classify(resource string, err error) (fault.Class, string) {
 	code := Code(err)
 	switch {
-	case Missing(err):
+	case IsNotFound(err):
 		return fault.Absent, "check the name, the account and the region, or deploy the stack"
-	case Throttled(err):
+	case isThrottled(err):
 		return fault.Transient, "AWS asks for fewer requests; try again in a minute"
-	case Busy(err):
-		return fault.Transient, "AWS is in trouble itself; try again in a minute"
+	case isUnavailable(err):
+		return fault.Transient, "AWS reports an internal error; try again in a minute"
 	}
 	switch code {
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError":
-		return fault.Denied, fmt.Sprintf("allow %s on %s", permission(err), resource)
+		return fault.Denied, fmt.Sprintf("allow %s on %s", missingPermission(err), resource)
 	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidSignatureException", "SignatureDoesNotMatch",
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure", "InvalidToken", "RequestTimeTooSkewed",
 		"AuthorizationHeaderMalformed":
@@ -152,25 +151,25 @@ func Judge(resource string, err error) (fault.Class, string) {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
 		return fault.Denied, "the AWS credentials have expired: sign in again"
 	case "ConflictException", "ResourceConflictException", "OperationAbortedException":
-		return fault.Transient, "somebody else changes it at this moment; try again"
+		return fault.Transient, "another operation is changing it; try again"
 	case "ServiceQuotaExceededException", "LimitExceededException":
 		return fault.Local, "ask AWS for a higher quota, or remove what isn't needed"
 	case "ValidationException", "ValidationError", "InvalidParameterValueException", "InvalidParameterException", "InvalidRequestContentException":
 		return fault.Local, "check the value that the message names"
 	}
-	return explainTransport(code, err)
+	return classifyTransport(code, err)
 }
 
-// explainTransport explains errors that aren't an answer of AWS.
-func explainTransport(code string, err error) (fault.Class, string) {
+// classifyTransport classifies errors that aren't a response of AWS.
+func classifyTransport(code string, err error) (fault.Class, string) {
 	var call *smithy.OperationError
 	var network net.Error
 	var send *smithyhttp.RequestSendError
-	var garbled *smithy.DeserializationError
+	var malformed *smithy.DeserializationError
 	switch {
 	case errors.As(err, &send), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.Unreachable, "check the network and the endpoint, and in a VPC its route or endpoint of the service"
-	case errors.As(err, &garbled):
+	case errors.As(err, &malformed):
 		return fault.Foreign, "check the endpoint: what answered isn't AWS"
 	case code == "" && errors.As(err, &call): // the SDK itself: no credentials, no region
 		return fault.Denied, "check the AWS credentials and the region"
@@ -178,14 +177,14 @@ func explainTransport(code string, err error) (fault.Class, string) {
 	return fault.Transient, "try again"
 }
 
-var stated = regexp.MustCompile(`not authorized to perform:? ?([a-z0-9-]+:[A-Za-z0-9]+)`)
+var deniedActionPattern = regexp.MustCompile(`not authorized to perform:? ?([a-z0-9-]+:[A-Za-z0-9]+)`)
 
-// permission names the IAM action that is missing: the one that AWS states, which
-// may be another than the one called, such as iam:PassRole, else that of the call.
-func permission(err error) string {
+// missingPermission returns the IAM action that is missing: the one in the message of
+// AWS, which may differ from the operation, such as iam:PassRole, else that of the call.
+func missingPermission(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		if m := stated.FindStringSubmatch(api.ErrorMessage()); m != nil {
+		if m := deniedActionPattern.FindStringSubmatch(api.ErrorMessage()); m != nil {
 			return m[1]
 		}
 	}
@@ -193,12 +192,12 @@ func permission(err error) string {
 	if !errors.As(err, &call) {
 		return "access"
 	}
-	return action(call.Service(), call.Operation())
+	return iamAction(call.Service(), call.Operation())
 }
 
-// action is the IAM action of an operation. The SDK's names of services and
+// iamAction returns the IAM action of an operation. The SDK's names of services and
 // operations are mostly those of IAM.
-func action(service, operation string) string {
+func iamAction(service, operation string) string {
 	prefix := strings.ToLower(strings.ReplaceAll(service, " ", ""))
 	switch prefix + ":" + operation {
 	case "lambda:Invoke":

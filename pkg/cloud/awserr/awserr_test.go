@@ -17,12 +17,12 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// answer is an error as the SDK returns one.
-func answer(service, operation, code, message string) error {
+// apiError returns an error as the SDK does.
+func apiError(service, operation, code, message string) error {
 	return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
 }
 
-func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
+func TestWrapClassifiesErrorsOfAWS(t *testing.T) {
 	stated := "User: arn:aws:sts::111122223333:assumed-role/m is not authorized to perform: iam:PassRole on resource: arn:aws:iam::111122223333:role/r"
 	for _, c := range []struct {
 		name  string
@@ -30,24 +30,24 @@ func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
 		class fault.Class
 		hint  string
 	}{
-		{"a missing permission is that of the call", answer("Scheduler", "UpdateSchedule", "AccessDeniedException", "no"), fault.Denied, "allow scheduler:UpdateSchedule on schedule group g"},
-		{"a missing permission is the one that AWS states", answer("Scheduler", "CreateSchedule", "AccessDeniedException", stated), fault.Denied, "allow iam:PassRole"},
-		{"the permission for logs", answer("CloudWatch Logs", "FilterLogEvents", "AccessDeniedException", ""), fault.Denied, "logs:FilterLogEvents"},
-		{"the permission to invoke", answer("Lambda", "Invoke", "AccessDeniedException", ""), fault.Denied, "lambda:InvokeFunction"},
-		{"the permission to look for an object", answer("S3", "HeadObject", "AccessDenied", ""), fault.Denied, "s3:GetObject"},
-		{"the permission for a secret", answer("Secrets Manager", "GetSecretValue", "AccessDeniedException", ""), fault.Denied, "secretsmanager:GetSecretValue"},
-		{"wrong credentials", answer("Scheduler", "GetSchedule", "UnrecognizedClientException", ""), fault.Denied, "credentials"},
-		{"expired credentials", answer("Scheduler", "GetSchedule", "ExpiredTokenException", ""), fault.Denied, "sign in again"},
-		{"absent", answer("Scheduler", "GetSchedule", "ResourceNotFoundException", ""), fault.Absent, "deploy the stack"},
-		{"no such stack", answer("CloudFormation", "DescribeStacks", "ValidationError", "Stack with id x does not exist"), fault.Absent, "deploy the stack"},
-		{"invalid", answer("CloudFormation", "DescribeStacks", "ValidationError", "1 validation error"), fault.Local, "check the value"},
-		{"throttled", answer("Scheduler", "GetSchedule", "ThrottlingException", ""), fault.Transient, "fewer requests"},
-		{"AWS in trouble", answer("Scheduler", "GetSchedule", "InternalServerException", ""), fault.Transient, "try again"},
-		{"a race", answer("Scheduler", "UpdateSchedule", "ConflictException", ""), fault.Transient, "somebody else"},
-		{"full", answer("Scheduler", "CreateSchedule", "ServiceQuotaExceededException", ""), fault.Local, "quota"},
-		{"AWS in trouble, without a word", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.ResponseError{
+		{"a missing permission is that of the call", apiError("Scheduler", "UpdateSchedule", "AccessDeniedException", "no"), fault.Denied, "allow scheduler:UpdateSchedule on schedule group g"},
+		{"a missing permission is the one that AWS states", apiError("Scheduler", "CreateSchedule", "AccessDeniedException", stated), fault.Denied, "allow iam:PassRole"},
+		{"the permission for logs", apiError("CloudWatch Logs", "FilterLogEvents", "AccessDeniedException", ""), fault.Denied, "logs:FilterLogEvents"},
+		{"the permission to invoke", apiError("Lambda", "Invoke", "AccessDeniedException", ""), fault.Denied, "lambda:InvokeFunction"},
+		{"the permission to look for an object", apiError("S3", "HeadObject", "AccessDenied", ""), fault.Denied, "s3:GetObject"},
+		{"the permission for a secret", apiError("Secrets Manager", "GetSecretValue", "AccessDeniedException", ""), fault.Denied, "secretsmanager:GetSecretValue"},
+		{"wrong credentials", apiError("Scheduler", "GetSchedule", "UnrecognizedClientException", ""), fault.Denied, "credentials"},
+		{"expired credentials", apiError("Scheduler", "GetSchedule", "ExpiredTokenException", ""), fault.Denied, "sign in again"},
+		{"absent", apiError("Scheduler", "GetSchedule", "ResourceNotFoundException", ""), fault.Absent, "deploy the stack"},
+		{"no such stack", apiError("CloudFormation", "DescribeStacks", "ValidationError", "Stack with id x does not exist"), fault.Absent, "deploy the stack"},
+		{"invalid", apiError("CloudFormation", "DescribeStacks", "ValidationError", "1 validation error"), fault.Local, "check the value"},
+		{"throttled", apiError("Scheduler", "GetSchedule", "ThrottlingException", ""), fault.Transient, "fewer requests"},
+		{"an internal error", apiError("Scheduler", "GetSchedule", "InternalServerException", ""), fault.Transient, "try again"},
+		{"a race", apiError("Scheduler", "UpdateSchedule", "ConflictException", ""), fault.Transient, "another operation"},
+		{"full", apiError("Scheduler", "CreateSchedule", "ServiceQuotaExceededException", ""), fault.Local, "quota"},
+		{"an internal error without a message", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.ResponseError{
 			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503}}, Err: errors.New("no body")}}, fault.Transient, "try again"},
-		{"an unknown code", answer("Scheduler", "GetSchedule", "TeapotException", ""), fault.Transient, "try again"},
+		{"an unknown code", apiError("Scheduler", "GetSchedule", "TeapotException", ""), fault.Transient, "try again"},
 		{"no network", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}}, fault.Unreachable, "network"},
 		{"a proxy's page", &smithy.OperationError{ServiceID: "Scheduler", Err: &smithy.DeserializationError{Err: errors.New("invalid character '<'")}}, fault.Foreign, "endpoint"},
 		{"an answer that breaks off", &smithy.OperationError{ServiceID: "DynamoDB", Err: &smithy.DeserializationError{Err: fmt.Errorf("decode: %w", io.ErrUnexpectedEOF)}}, fault.Unreachable, "network"},
@@ -55,7 +55,7 @@ func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
 		{"an error of another kind", errors.New("odd"), fault.Transient, "try again"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := awserr.Explain(t.Context(), "read schedule s", "schedule group g", c.err)
+			err := awserr.Wrap(t.Context(), "read schedule s", "schedule group g", c.err)
 			if got := fault.ClassOf(err); got != c.class {
 				t.Errorf("class %s, want %s", got, c.class)
 			}
@@ -69,29 +69,28 @@ func TestAnErrorOfAWSSaysWhatItMeansAndWhatToTry(t *testing.T) {
 	}
 }
 
-func TestWhatIsExplainedStaysAsItIs(t *testing.T) {
-	if err := awserr.Explain(t.Context(), "x", "y", nil); err != nil {
+func TestWrapKeepsNilAndClassifiedErrors(t *testing.T) {
+	if err := awserr.Wrap(t.Context(), "x", "y", nil); err != nil {
 		t.Errorf("no error became %v", err)
 	}
 	known := fmt.Errorf("outer: %w", &fault.Error{Op: "inner", Class: fault.Foreign})
-	if err := awserr.Explain(t.Context(), "x", "y", known); err != known {
+	if err := awserr.Wrap(t.Context(), "x", "y", known); err != known {
 		t.Errorf("a known error became %v", err)
 	}
 }
 
-func TestACallThatWasCanceledIsNoFaultOfAWS(t *testing.T) {
+func TestWrapReturnsTheErrorOfAnEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := awserr.Explain(ctx, "read schedule s", "schedule group g", answer("Scheduler", "GetSchedule", "ThrottlingException", ""))
+	err := awserr.Wrap(ctx, "read schedule s", "schedule group g", apiError("Scheduler", "GetSchedule", "ThrottlingException", ""))
 	var classed *fault.Error
 	if !errors.Is(err, context.Canceled) || errors.As(err, &classed) {
 		t.Errorf("error %v", err)
 	}
 }
 
-// The request's id makes each message another one, and the call is named by the
-// operation already.
-func TestAnErrorOfAWSIsShownInItsWordsOnce(t *testing.T) {
+// Request ids make every message different, and the operation names the call already.
+func TestConciseRemovesTheCallAndRequestIDs(t *testing.T) {
 	request := func(err error) error {
 		return &smithy.OperationError{ServiceID: "Secrets Manager", OperationName: "GetSecretValue", Err: &smithyhttp.ResponseError{
 			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Requestid": {"fe27-41"}}}}, Err: err}}
@@ -106,7 +105,7 @@ func TestAnErrorOfAWSIsShownInItsWordsOnce(t *testing.T) {
 		{errors.New("odd"), "read secret x: odd"},
 	} {
 		var e *fault.Error
-		err := awserr.Explain(t.Context(), "read secret x", "secret x", c.err)
+		err := awserr.Wrap(t.Context(), "read secret x", "secret x", c.err)
 		if !errors.As(err, &e) || !errors.Is(err, c.err) {
 			t.Fatalf("%v", err)
 		}

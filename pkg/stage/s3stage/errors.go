@@ -36,7 +36,7 @@ func (b bucket) wrapError(ctx context.Context, op string, err error) error {
 		return fmt.Errorf("%s in %s: %w", op, b.location(), replication.ErrNotStaged)
 	}
 	class, hint := b.classifyError(err)
-	return &fault.Error{Op: op, Server: b.location(), Class: class, Hint: hint, Err: awserr.Plain(err)}
+	return &fault.Error{Op: op, Server: b.location(), Class: class, Hint: hint, Err: awserr.Concise(err)}
 }
 
 // classifyError returns the class of an error of AWS, and what to try.
@@ -55,7 +55,7 @@ func (b bucket) classifyError(err error) (fault.Class, string) {
 	case "BadDigest", "XAmzContentChecksumMismatch": // it was right when it was sent
 		return fault.Transient, "the transfer damaged it; it is tried again"
 	}
-	return awserr.Judge(b.location(), err)
+	return awserr.Classify(b.location(), err)
 }
 
 // requiredPermission returns the permission that a call needs. Without s3:ListBucket,

@@ -24,7 +24,7 @@ func (t *Table) explain(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	class, hint := t.classify(err)
-	return &fault.Error{Server: "table " + t.name, Class: class, Hint: hint, Err: awserr.Plain(err)}
+	return &fault.Error{Server: "table " + t.name, Class: class, Hint: hint, Err: awserr.Concise(err)}
 }
 
 // classify returns what an error of AWS means and what to try.
@@ -46,5 +46,5 @@ func (t *Table) classify(err error) (fault.Class, string) {
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException":
 		return fault.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", t.name, attrPartition, attrSort)
 	}
-	return awserr.Judge("table "+t.name, err)
+	return awserr.Classify("table "+t.name, err)
 }
