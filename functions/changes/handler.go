@@ -22,34 +22,37 @@ type Handler struct {
 	functions invoke.API
 }
 
-// New makes the handler of an environment.
+// New returns the handler of an environment.
 func New(e *environment.Environment) *Handler {
 	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS)}
 }
 
 // Handle scans an organization, unless the primary serves its changes itself, and
-// starts the pairs that read it. That a server can't be reached is an answer: the
-// record of the scan says so, and the next one tries again.
+// starts the pairs that read it. An unreachable server is part of the result and not
+// an error: the scan is recorded as failed, and the next one tries again.
 func (h *Handler) Handle(ctx context.Context, event cloud.ChangesEvent) (cloud.ChangesResult, error) {
 	org := event.Source
 	result := cloud.ChangesResult{Source: org}
 	if org == "" {
 		return result, errors.New("the event names no source organization")
 	}
-	fleet, err := h.source(ctx, org)
+	fleet, err := h.FleetWith(ctx, func(fleet *assembly.Fleet) error {
+		_, err := fleet.Source(org)
+		return err
+	})
 	if err != nil {
 		h.Log.Error("the organization can't be scanned", "source", org, "error", err.Error(), "hint", fault.HintOf(err))
 		return result, err
 	}
 	whole := ctx
-	ctx, cancel := environment.Within(ctx)
+	ctx, cancel := environment.WithMargin(ctx)
 	defer cancel()
 	needed, err := fleet.NeedsJournal(ctx, org)
 	if err != nil {
 		fleet.NoteScanFailed(ctx, org, err) // the manager must see it
 	}
 	if err != nil || !needed {
-		return h.scanned(result, err), nil
+		return h.finishResult(result, err), nil
 	}
 	began := h.Now()
 	report, err := fleet.Scan(ctx, org)
@@ -58,49 +61,26 @@ func (h *Handler) Handle(ctx context.Context, event cloud.ChangesEvent) (cloud.C
 		err = nil
 	}
 	if result.Busy && report.Listed == 0 { // another scanner holds the lease
-		return h.scanned(result, nil), nil
+		return h.finishResult(result, nil), nil
 	}
 	result.Changes, result.Newest, result.Partial = report.Changes, report.Head.Newest, len(report.Failed)
-	h.measure(map[string]metrics.Value{
+	h.WriteMetrics(map[string]metrics.Value{
 		"Noted":            {Number: float64(report.Changes), Unit: metrics.Count},
 		"ScanMilliseconds": {Number: float64(h.Now().Sub(began).Milliseconds()), Unit: metrics.Milliseconds},
 	})
 	if report.Begun || report.Changes > 0 {
 		h.Log.Info("scan found changes", "source", org, "changes", report.Changes, "listed", report.Listed, "newest", report.Head.Newest)
-		invoke.Pairs(whole, h.Environment, h.functions, fleet, org, cloud.TriggerScan) // even when the scan ran out of its time
+		invoke.StartPairs(whole, h.Environment, h.functions, fleet, org, cloud.TriggerScan) // even when the scan ran out of time
 	}
-	return h.scanned(result, err), nil
+	return h.finishResult(result, err), nil
 }
 
-// scanned ends a result.
-func (h *Handler) scanned(result cloud.ChangesResult, err error) cloud.ChangesResult {
+// finishResult sets the end and the error of a result.
+func (h *Handler) finishResult(result cloud.ChangesResult, err error) cloud.ChangesResult {
 	result.Ended = h.Now().UTC()
 	if err != nil {
 		result.Error, result.Hint = err.Error(), fault.HintOf(err)
 		h.Log.Error("the scan failed", "source", result.Source, "error", result.Error, "hint", result.Hint)
 	}
 	return result
-}
-
-// source is the fleet that has an organization. One that isn't known may have
-// been deployed a moment ago.
-func (h *Handler) source(ctx context.Context, org string) (*assembly.Fleet, error) {
-	fleet, err := h.Fleet(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := fleet.Source(org); err == nil {
-		return fleet, nil
-	}
-	if fleet, err = h.Fleet(ctx, true); err != nil {
-		return nil, err
-	}
-	_, err = fleet.Source(org)
-	return fleet, err
-}
-
-func (h *Handler) measure(values map[string]metrics.Value) {
-	if err := h.Metrics.Write(h.Now(), values); err != nil {
-		h.Log.Warn("metrics can't be written", "error", err.Error())
-	}
 }

@@ -10,18 +10,18 @@ import (
 	"chefsync/pkg/config"
 )
 
-// webConcurrency is how many requests to the journal's URL may run at once where
-// the configuration leaves it open: enough for a primary's pushes, each of which
-// takes a few milliseconds, and little of what an account has.
+// webConcurrency is how many requests to the journal's URL may run at once unless the
+// configuration says otherwise: enough for a primary's pushes, each of which takes a
+// few milliseconds, and a small part of an account's concurrency.
 const webConcurrency = 10
 
-// reserve bounds the requests to the journal's URL, which the internet can send,
-// so that they can't take the concurrency of the account from all other functions.
-// A template can't: whether an account has concurrency to reserve is known to
-// Lambda alone, and a template that reserves too much is not deployed at all. So a
-// refusal is said, and nothing else: replication works without. A number in the
-// configuration is in the template.
-func (h *Handler) reserve(ctx context.Context, c *config.Config) {
+// reserveWebConcurrency bounds the requests to the journal's URL, which is public, so
+// that they can't use up the concurrency of the account. The template can't do that:
+// whether an account has concurrency to reserve is known to Lambda alone, and a
+// template that reserves too much can't be deployed. If Lambda refuses, a warning is
+// logged: replication works without. A number in the configuration is part of the
+// template.
+func (h *Handler) reserveWebConcurrency(ctx context.Context, c *config.Config) {
 	if h.Resources.Web == "" || c.AWS.JournalConcurrency > 0 {
 		return
 	}

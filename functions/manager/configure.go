@@ -11,20 +11,20 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// physicalID is that of the configuration, whatever it says: another id would
-// make CloudFormation delete the old configuration after an update.
+// physicalID is the same for every configuration: another id would make CloudFormation
+// delete the old configuration after an update.
 const physicalID = "configuration"
 
-// configure answers CloudFormation. A configuration that is refused changes
-// nothing, and CloudFormation goes back to the one before.
-func (h *Handler) configure(ctx context.Context, event cfn.Event) (id string, data map[string]any, err error) {
+// handleResourceEvent handles an event of CloudFormation about the custom resource. A
+// configuration that is refused changes nothing, and CloudFormation rolls back.
+func (h *Handler) handleResourceEvent(ctx context.Context, event cfn.Event) (id string, data map[string]any, err error) {
 	if event.RequestType == cfn.RequestDelete {
 		arn, _ := event.ResourceProperties["EmptyBucket"].(string)
 		return physicalID, nil, h.emptyBucket(ctx, arn)
 	}
 	bucket, _ := event.ResourceProperties["Bucket"].(string)
 	key, _ := event.ResourceProperties["Key"].(string)
-	if err := h.adopt(ctx, bucket, key); err != nil {
+	if err := h.storeConfiguration(ctx, bucket, key); err != nil {
 		h.Log.Error("the configuration is refused; nothing was changed", "error", err.Error(), "hint", fault.HintOf(err))
 		return physicalID, nil, err
 	}
@@ -32,13 +32,13 @@ func (h *Handler) configure(ctx context.Context, event cfn.Event) (id string, da
 	if err != nil {
 		return physicalID, nil, err
 	}
-	h.reserve(ctx, fleet.Config)
+	h.reserveWebConcurrency(ctx, fleet.Config)
 	h.Log.Info("the configuration is in use", "pairs", len(fleet.Pairs()))
 	return physicalID, map[string]any{"Pairs": len(fleet.Pairs())}, nil
 }
 
-// adopt checks a configuration and makes it the one that the functions use.
-func (h *Handler) adopt(ctx context.Context, bucket, key string) error {
+// storeConfiguration checks an uploaded configuration and stores it for the functions.
+func (h *Handler) storeConfiguration(ctx context.Context, bucket, key string) error {
 	if bucket == "" || key == "" {
 		return fmt.Errorf("the resource has no Bucket and Key that say where the configuration is")
 	}
@@ -56,9 +56,8 @@ func (h *Handler) adopt(ctx context.Context, bucket, key string) error {
 	return h.Backend.StoreConfiguration(ctx, text)
 }
 
-// emptyBucket removes what the stack's bucket holds when the stack is removed with its
-// data: CloudFormation deletes no bucket that isn't empty. Without an ARN the bucket
-// stays.
+// emptyBucket deletes all objects of the stack's bucket when the stack is removed with
+// its data: CloudFormation deletes empty buckets only. Without an ARN it does nothing.
 func (h *Handler) emptyBucket(ctx context.Context, arn string) error {
 	if arn == "" {
 		return nil

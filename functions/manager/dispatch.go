@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"chefsync/functions/internal/invoke"
 	"chefsync/pkg/assembly"
@@ -15,77 +16,76 @@ import (
 )
 
 const (
-	// wave is how many events are sent in a second: a thousand scans that began at
-	// once would be a burst for the primary.
-	wave = 50
-	// senders is how many of them are sent at once.
-	senders = 10
+	// batchSize is how many events are sent in a second: a thousand scans that begin at
+	// once would be a burst of requests to the primary.
+	batchSize = 50
+	// sendConcurrency is how many of them are sent at once.
+	sendConcurrency = 10
 )
 
-// event is an event for a function.
-type event struct {
-	function string // its name
-	what     string // for messages
-	body     any
+// invocation is an event for a function.
+type invocation struct {
+	function    string // its name
+	description string // for messages
+	event       any
 }
 
-// dispatch starts the passes and scans that are due.
-func (h *Handler) dispatch(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
-	ctx, cancel := context.WithTimeout(ctx, cloud.DispatchEvery-slack/3) // the next turn goes on
+// dispatchDue starts the passes and scans that are due. It ends before the manager is
+// invoked again, which starts the rest.
+func (h *Handler) dispatchDue(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
+	ctx, cancel := context.WithTimeout(ctx, cloud.DispatchEvery-slack/3)
 	defer cancel()
-	var events []event
+	var events []invocation
 	if h.Resources.Changes != "" {
 		for _, e := range f.scanDue(fleet.Sources()) {
-			events = append(events, event{h.Resources.Changes, "scan of " + e.Source, e})
+			events = append(events, invocation{h.Resources.Changes, "scan of " + e.Source, e})
 		}
 		s.Scanned = len(events)
 	}
 	for _, e := range f.syncDue(fleet.Pairs()) {
-		events = append(events, event{h.Resources.Sync, "pass of " + e.Pair.String(), e})
+		events = append(events, invocation{h.Resources.Sync, "pass of " + e.Pair.String(), e})
 	}
 	s.Synced = len(events) - s.Scanned
-	err := h.send(ctx, events)
+	err := h.sendEvents(ctx, events)
 	if err != nil {
-		h.Log.Error("not all that is due was started; the next turn does it", "error", err.Error(), "hint", fault.HintOf(err))
+		h.Log.Error("not all that is due was started; the next run of the manager starts the rest", "error", err.Error(), "hint", fault.HintOf(err))
 	}
 	return err
 }
 
-// send sends events in waves. An event that can't be sent keeps no other from it.
-func (h *Handler) send(ctx context.Context, events []event) error {
+// sendEvents sends events in batches, one a second. If one can't be sent, the others
+// are sent all the same.
+func (h *Handler) sendEvents(ctx context.Context, events []invocation) error {
 	var failed []error
-	for part := range slices.Chunk(events, wave) {
-		if &part[0] != &events[0] {
+	for batch := range slices.Chunk(events, batchSize) {
+		if &batch[0] != &events[0] {
 			if err := h.sleep(ctx, time.Second); err != nil {
 				return errors.Join(append(failed, err)...)
 			}
 		}
-		failed = append(failed, h.sendWave(ctx, part)...)
+		failed = append(failed, h.sendBatch(ctx, batch)...)
 	}
 	return errors.Join(failed...)
 }
 
-func (h *Handler) sendWave(ctx context.Context, events []event) (failed []error) {
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	free := make(chan struct{}, senders)
-	for _, e := range events {
-		free <- struct{}{}
-		all.Go(func() {
-			defer func() { <-free }()
-			if err := invoke.Send(ctx, h.functions, e.function, e.body); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed = append(failed, fmt.Errorf("start the %s: %w", e.what, err))
+func (h *Handler) sendBatch(ctx context.Context, batch []invocation) []error {
+	failed := make([]error, len(batch))
+	var group errgroup.Group
+	group.SetLimit(sendConcurrency)
+	for i, e := range batch {
+		group.Go(func() error {
+			if err := invoke.Send(ctx, h.functions, e.function, e.event); err != nil {
+				failed[i] = fmt.Errorf("start the %s: %w", e.description, err)
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	_ = group.Wait() // the errors are in failed
 	return failed
 }
 
-// sleep waits, or returns early with the error of the context.
-func sleep(ctx context.Context, d time.Duration) error {
+// sleepContext sleeps, or returns early with the error of the context.
+func sleepContext(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

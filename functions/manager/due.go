@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// idleEvery is how often a pair is polled whose source has nothing new: passes
-	// look now and then whether the servers are still the same.
+	// idleEvery is how often a pair without news is polled: a pass also checks whether the
+	// servers are still the same.
 	idleEvery = time.Hour
-	// slack is how much earlier than due something may begin. Turns come a minute
-	// apart, give or take some seconds.
+	// slack is how much earlier than due something may begin: the manager runs once a
+	// minute, give or take some seconds.
 	slack = cloud.DispatchEvery / 2
 	// servedFeed is the feed of a pair whose primary serves its changes itself.
 	servedFeed = "updated_since"
 )
 
-// facts are what one turn has read.
+// facts are what one run of the manager has read.
 type facts struct {
 	records map[replication.PairID]replication.PairState
 	scans   map[string]journal.LastScan // by source organization
@@ -31,7 +31,7 @@ type facts struct {
 }
 
 // syncDue returns the events for the pairs that need a pass now. It is pure: an event
-// that is lost, or that a pass couldn't finish, is due again at the next turn.
+// that is lost, or that a pass couldn't finish, is due again in the next run.
 func (f facts) syncDue(pairs []config.PairConfig) []cloud.SyncEvent {
 	var due []cloud.SyncEvent
 	for _, p := range pairs {
@@ -47,7 +47,7 @@ func (f facts) syncDue(pairs []config.PairConfig) []cloud.SyncEvent {
 	return due
 }
 
-// passDue reports whether a pair needs a pass that nobody asked for.
+// passDue reports whether a pair needs a pass that no operator asked for.
 func (f facts) passDue(p config.PairConfig, st replication.PairState) bool {
 	g, scan := st.Progress, f.scans[p.SourceOrg]
 	switch {
@@ -56,30 +56,30 @@ func (f facts) passDue(p config.PairConfig, st replication.PairState) bool {
 	case p.WorkRecorded(st, f.now):
 		return true
 	case scan.Epoch != "" && (g.Feed == journal.Name || g.Position == nil):
-		return !scan.AppliedBy(g) || f.compareDue(g, scan) || f.since(g.LastAttempt) >= max(idleEvery, p.Interval)
+		return !scan.AppliedBy(g) || f.compareDue(g, scan) || f.timeSince(g.LastAttempt) >= max(idleEvery, p.Interval)
 	}
 	if g.Position != nil && recordedLate(p.Interval) {
-		return f.turnOf(p.ID.String(), p.Interval)
+		return f.dueByClock(p.ID.String(), p.Interval)
 	}
 	return !f.now.Add(slack).Before(g.NextTry(f.now, max(p.Interval, p.CompareEvery)))
 }
 
 // compareDue reports whether a pair is to compare the snapshot of its source with its
-// ledger once more. How many scans have begun since isn't recorded each time, so it is
-// told by the clock; the pass knows it.
+// ledger once more. The number of scans since the last comparison isn't recorded every
+// time, so it is estimated from the time that has passed.
 func (f facts) compareDue(g replication.Progress, scan journal.LastScan) bool {
 	mark := g.Position.Snapshot
-	scans := int64((f.since(g.LastAttempt) + slack) / max(f.every, cloud.DispatchEvery))
+	scans := int64((f.timeSince(g.LastAttempt) + slack) / max(f.every, cloud.DispatchEvery))
 	return mark.Due(scan.Generation, mark.Scans+scans)
 }
 
-// scanDue returns the events for the source organizations to scan now. Whether the
-// primary needs scans is the scanner's to find out, unless all pairs follow a feed
-// that it serves.
+// scanDue returns the events for the source organizations to scan now. A source whose
+// pairs all follow the served feed is left out; of the others, the scanner finds out
+// whether they need scans.
 func (f facts) scanDue(sources []assembly.Source) []cloud.ChangesEvent {
 	var due []cloud.ChangesEvent
 	for _, s := range sources {
-		if !f.served(s) && f.sourceDue(s.Org) {
+		if !f.followsServedFeed(s) && f.sourceDue(s.Org) {
 			due = append(due, cloud.ChangesEvent{Source: s.Org, Trigger: cloud.TriggerSchedule})
 		}
 	}
@@ -89,18 +89,19 @@ func (f facts) scanDue(sources []assembly.Source) []cloud.ChangesEvent {
 // sourceDue reports whether the interval of a source has passed.
 func (f facts) sourceDue(org string) bool {
 	if recordedLate(f.every) {
-		return f.turnOf(org, f.every)
+		return f.dueByClock(org, f.every)
 	}
 	last := f.scans[org]
 	began := last.Good
 	if last.Failures > 0 {
 		began = last.Ended
 	}
-	return f.since(began)+slack >= f.every
+	return f.timeSince(began)+slack >= f.every
 }
 
-// served reports whether all pairs of a source follow a feed that the primary serves.
-func (f facts) served(s assembly.Source) bool {
+// followsServedFeed reports whether all pairs of a source follow the feed that the
+// primary serves.
+func (f facts) followsServedFeed(s assembly.Source) bool {
 	for _, id := range s.Pairs {
 		if f.records[id].Progress.Feed != servedFeed {
 			return false
@@ -112,24 +113,24 @@ func (f facts) served(s assembly.Source) bool {
 // longAgo is longer than any interval, and can be added to.
 const longAgo = 100 * 365 * 24 * time.Hour
 
-// since is how long ago something was: at most longAgo, also for what never was. What
-// lies ahead is of a clock that was wrong, and counts as long ago.
-func (f facts) since(t time.Time) time.Duration {
+// timeSince returns how long ago t was: at most longAgo, which is also the result for a
+// zero time. A time in the future was recorded by a wrong clock, and counts as long ago.
+func (f facts) timeSince(t time.Time) time.Duration {
 	if age := f.now.Sub(t); age >= -cloud.NoteEvery {
 		return min(age, longAgo)
 	}
 	return longAgo
 }
 
-// recordedLate reports whether polls or scans of an interval come more often than they
-// are recorded: the record of one without news stands for those of cloud.NoteEvery.
+// recordedLate reports whether polls or scans of an interval happen more often than they
+// are recorded: one without news is recorded once per cloud.NoteEvery.
 func recordedLate(interval time.Duration) bool { return interval < cloud.NoteEvery+slack }
 
-// turnOf reports whether something has its turn now, by the clock alone. The name
-// spreads what has the same interval.
-func (f facts) turnOf(name string, interval time.Duration) bool {
-	turns := max(int64(interval/cloud.DispatchEvery), 1)
+// dueByClock reports whether something is due now by the clock alone. The name spreads
+// what has the same interval.
+func (f facts) dueByClock(name string, interval time.Duration) bool {
+	runs := max(int64(interval/cloud.DispatchEvery), 1)
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name)) // never fails
-	return (f.now.Unix()/int64(cloud.DispatchEvery.Seconds())+int64(h.Sum32()))%turns == 0
+	return (f.now.Unix()/int64(cloud.DispatchEvery.Seconds())+int64(h.Sum32()))%runs == 0
 }

@@ -8,12 +8,12 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// TestACopyThatGetsOnIsNoAlarm: a first copy that takes hours is made of passes that
+// TestACopyInProgressRaisesNoAlarm: a first copy that takes hours is made of passes that
 // end in good order, and the age of the last good pass stays small. That of the last
 // success says how long it takes.
-func TestACopyThatGetsOnIsNoAlarm(t *testing.T) {
-	began := noon().Add(-5 * time.Hour)
-	copying := replication.Progress{Status: replication.Bootstrapping, Since: began, LastAttempt: noon().Add(-time.Minute),
+func TestACopyInProgressRaisesNoAlarm(t *testing.T) {
+	began := testNow().Add(-5 * time.Hour)
+	copying := replication.Progress{Status: replication.Bootstrapping, Since: began, LastAttempt: testNow().Add(-time.Minute),
 		Work: &replication.Work{Full: true, Started: began, After: "/roles/m"}}
 	for name, c := range map[string]struct {
 		change func(*replication.Progress)
@@ -24,15 +24,15 @@ func TestACopyThatGetsOnIsNoAlarm(t *testing.T) {
 		"is held":        {func(g *replication.Progress) { g.Status, g.Hold = replication.Held, &replication.Hold{} }, 5 * time.Hour},
 		"its passes die": {func(g *replication.Progress) { g.LastAttempt = time.Time{} }, 5 * time.Hour},
 		"a later compare gets on": {func(g *replication.Progress) {
-			g.Status, g.LastSuccess = replication.Syncing, noon().Add(-3*time.Hour)
+			g.Status, g.LastSuccess = replication.Syncing, testNow().Add(-3*time.Hour)
 		}, time.Minute},
 		"no work is left, and no pass comes": {func(g *replication.Progress) {
-			g.Status, g.Work, g.LastSuccess, g.LastAttempt = replication.Synced, nil, noon().Add(-3*time.Hour), noon().Add(-3*time.Hour)
+			g.Status, g.Work, g.LastSuccess, g.LastAttempt = replication.Synced, nil, testNow().Add(-3*time.Hour), testNow().Add(-3*time.Hour)
 		}, 3 * time.Hour},
 	} {
 		g := copying
 		c.change(&g)
-		m := look(pair("acme"), replication.PairState{Progress: g}).metrics()
+		m := assessPair(testPair("acme"), replication.PairState{Progress: g}).metricValues()
 		if got := time.Duration(m[cloud.MetricOldestGoodPassAge].Number) * time.Second; got != c.want {
 			t.Errorf("a copy that %s: age %s, want %s", name, got, c.want)
 		}

@@ -1,9 +1,8 @@
-// Package manager is the function that starts all others and looks after all pairs.
-// Each minute it reads the records of all pairs and scans and invokes the other
-// functions for what is due; now and then it assesses the pairs, writes metrics,
-// starts verifications and probes of servers, and says what an operator should know.
-// It also brings a deployed configuration to the other functions. What it logs is what
-// manager-log shows.
+// Package manager is the function that invokes all others and assesses all pairs. Each
+// minute it reads the records of all pairs and scans, and invokes the other functions
+// for what is due. Every few minutes it assesses the pairs, writes metrics, starts
+// verifications and probes of servers, and logs what an operator should know. It also
+// stores a deployed configuration for the other functions. manager-log shows its log.
 package manager
 
 import (
@@ -28,30 +27,31 @@ import (
 	"chefsync/pkg/status"
 )
 
-// Handler answers cloud.ManagerEvents, and CloudFormation about its
+// Handler handles cloud.ManagerEvents, and events of CloudFormation about the
 // cloud.ConfigurationResource. Make it with New. An environment has one invocation at
 // a time.
 type Handler struct {
 	*environment.Environment
-	functions functionsAPI
-	sleep     func(context.Context, time.Duration) error
-	managed   time.Time // when this environment assessed the pairs last
-	reserved  bool      // by this environment: a deployment of the function may have undone it
+	functions           functionsAPI
+	sleep               func(context.Context, time.Duration) error
+	managed             time.Time // when this environment assessed the pairs last
+	concurrencyReserved bool      // by this environment: a deployment of the function may have undone it
 }
 
-// functionsAPI is what the manager needs of AWS Lambda. *lambda.Client is one.
+// functionsAPI is the part of AWS Lambda that the manager needs. *lambda.Client
+// implements it.
 type functionsAPI interface {
 	invoke.API
 	PutFunctionConcurrency(context.Context, *lambda.PutFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.PutFunctionConcurrencyOutput, error)
 	DeleteFunctionConcurrency(context.Context, *lambda.DeleteFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.DeleteFunctionConcurrencyOutput, error)
 }
 
-// New makes the handler of an environment.
+// New returns the handler of an environment.
 func New(e *environment.Environment) *Handler {
-	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS), sleep: sleep}
+	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS), sleep: sleepContext}
 }
 
-// Summary is what a turn did, for whoever asked for it.
+// Summary is what a run of the manager did.
 type Summary struct {
 	Pairs     int `json:"pairs"`
 	Synced    int `json:"synced"`  // passes that were started
@@ -60,9 +60,9 @@ type Summary struct {
 	Verifying int `json:"verifying"`
 }
 
-// Handle does what an event asks for.
+// Handle runs the task of an event.
 func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (any, error) {
-	ctx, cancel := environment.Within(ctx)
+	ctx, cancel := environment.WithMargin(ctx)
 	defer cancel()
 	var kind struct{ RequestType, Task string }
 	if err := json.Unmarshal(raw, &kind); err != nil {
@@ -74,49 +74,50 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (any, error) 
 		if err := json.Unmarshal(raw, &event); err != nil {
 			return nil, fmt.Errorf("the event of CloudFormation can't be read: %w", err)
 		}
-		return cfn.LambdaWrap(h.configure)(ctx, event)
+		return cfn.LambdaWrap(h.handleResourceEvent)(ctx, event)
 	case kind.Task == cloud.TaskDispatch:
-		return h.turn(ctx, true)
+		return h.runTask(ctx, true)
 	case kind.Task == cloud.TaskManage:
-		return h.turn(ctx, false)
+		return h.runTask(ctx, false)
 	}
 	return nil, fmt.Errorf("the event asks for the task %q, which this version doesn't know", kind.Task)
 }
 
-// turn reads the records once and does what they call for. What fails doesn't keep
-// the rest from being done.
-func (h *Handler) turn(ctx context.Context, dispatch bool) (Summary, error) {
+// runTask reads the records once, and with dispatch starts what is due; every few
+// minutes, and without dispatch, it assesses the pairs. A failure doesn't keep the rest
+// from being done.
+func (h *Handler) runTask(ctx context.Context, dispatch bool) (Summary, error) {
 	fleet, err := h.Fleet(ctx, true)
 	if err != nil {
 		h.Log.Error("the configuration can't be used", "error", err.Error(), "hint", fault.HintOf(err))
 		return Summary{}, err
 	}
 	s := Summary{Pairs: len(fleet.Pairs())}
-	f, err := h.read(ctx, fleet)
+	f, err := h.readFacts(ctx, fleet)
 	if err != nil {
 		h.Log.Error("the records can't be read", "error", err.Error(), "hint", fault.HintOf(err))
 	}
 	failed := []error{err}
 	if f.records != nil && dispatch {
-		failed = append(failed, h.dispatch(ctx, fleet, f, &s))
+		failed = append(failed, h.dispatchDue(ctx, fleet, f, &s))
 	}
 	if dispatch && f.now.Before(h.managed.Add(cloud.ManagerEvery-slack)) {
 		return s, errors.Join(failed...)
 	}
 	h.managed = f.now
-	if !h.reserved {
-		h.reserved = true
-		h.reserve(ctx, fleet.Config)
+	if !h.concurrencyReserved {
+		h.concurrencyReserved = true
+		h.reserveWebConcurrency(ctx, fleet.Config)
 	}
 	if f.records != nil {
-		failed = append(failed, h.manage(ctx, fleet, f, &s))
+		failed = append(failed, h.managePairs(ctx, fleet, f, &s))
 	}
-	return s, errors.Join(append(failed, h.heartbeat(ctx, s.Pairs))...)
+	return s, errors.Join(append(failed, h.recordHeartbeat(ctx, s.Pairs))...)
 }
 
-// read reads the records of all pairs and of the scans of their sources. Without the
-// records of the pairs nothing is known; a scan that is missing counts as none.
-func (h *Handler) read(ctx context.Context, fleet *assembly.Fleet) (facts, error) {
+// readFacts reads the records of all pairs and of the last scans of their sources. If
+// the scans can't be read, it returns the records with the error.
+func (h *Handler) readFacts(ctx context.Context, fleet *assembly.Fleet) (facts, error) {
 	f := facts{now: h.Now(), every: fleet.Journal.ScanEvery}
 	state, err := fleet.State(ctx)
 	if err != nil {
@@ -134,8 +135,8 @@ func (h *Handler) read(ctx context.Context, fleet *assembly.Fleet) (facts, error
 	return f, err
 }
 
-// heartbeat records that the pairs were assessed, whatever came of it.
-func (h *Handler) heartbeat(ctx context.Context, pairs int) error {
+// recordHeartbeat records that the manager has assessed the pairs.
+func (h *Handler) recordHeartbeat(ctx context.Context, pairs int) error {
 	store, err := h.Backend.Health(ctx)
 	if err == nil {
 		now := h.Now().UTC()
@@ -147,18 +148,19 @@ func (h *Handler) heartbeat(ctx context.Context, pairs int) error {
 	return err
 }
 
-// manage assesses all pairs, says what is to be said and starts what is due.
-func (h *Handler) manage(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
+// managePairs assesses all pairs, logs the findings, writes metrics, and starts the
+// verifications that are due and a probe of the servers.
+func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
 	down, downErr := h.downServers(ctx, fleet, f.records, f.now)
-	o := oversee(fleet.Pairs(), f.records, scansRead(fleet, f), down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), f.now)
-	s.Findings = len(o.findings)
-	for _, finding := range o.findings {
-		if finding.due(f.now) {
-			h.Log.With(finding.about()...).Warn(finding.message, finding.attrs...)
+	a := assessPairs(fleet.Pairs(), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), f.now)
+	s.Findings = len(a.findings)
+	for _, finding := range a.findings {
+		if finding.shouldLog(f.now) {
+			h.Log.With(finding.logAttrs()...).Warn(finding.message, finding.attrs...)
 		}
 	}
 	failed := []error{downErr}
-	for _, id := range o.verify {
+	for _, id := range a.verify {
 		err := invoke.Send(ctx, h.functions, h.Resources.Sync, cloud.SyncEvent{Pair: id, Task: cloud.TaskVerify, Trigger: cloud.TriggerSchedule})
 		if err != nil {
 			h.Log.Warn("a verification can't be started", "pair", id.String(), "error", err.Error())
@@ -169,31 +171,31 @@ func (h *Handler) manage(ctx context.Context, fleet *assembly.Fleet, f facts, s 
 		h.Log.Info("verification started", "pair", id.String())
 	}
 	for _, server := range down {
-		h.sayDown(server, f.now)
+		h.logDownServer(server, f.now)
 	}
-	failed = append(failed, h.startProbe(ctx, fleet), h.Metrics.Write(f.now, o.metrics()))
+	failed = append(failed, h.startProbe(ctx, fleet), h.Metrics.Write(f.now, a.metricValues()))
 	return errors.Join(failed...)
 }
 
-// scansRead returns how the sources were scanned last whose scans some pair reads.
-// A source that was never scanned has the zero record.
-func scansRead(fleet *assembly.Fleet, f facts) scans {
-	read := scans{}
+// relevantScans returns the last scans of the sources whose scans some pair follows. A
+// source that was never scanned has the zero record.
+func relevantScans(fleet *assembly.Fleet, f facts) lastScans {
+	relevant := lastScans{}
 	for _, s := range fleet.Sources() {
-		if slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool { return readsScans(f.records[id]) }) {
-			read[s.Org] = f.scans[s.Org]
+		if slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool { return followsScans(f.records[id]) }) {
+			relevant[s.Org] = f.scans[s.Org]
 		}
 	}
-	return read
+	return relevant
 }
 
-// readsScans reports whether scans find the changes of a pair that isn't stopped.
-func readsScans(st replication.PairState) bool {
+// followsScans reports whether a pair isn't stopped and its changes are found by scans.
+func followsScans(st replication.PairState) bool {
 	return st.Progress.Feed == journal.Name && !st.Desired.Stopped
 }
 
-// about is what a finding concerns, for the log.
-func (f finding) about() []any {
+// logAttrs returns the log attributes that say what a finding is about.
+func (f finding) logAttrs() []any {
 	if f.source != "" {
 		return []any{"source", f.source}
 	}

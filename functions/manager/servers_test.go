@@ -10,10 +10,10 @@ import (
 )
 
 func TestAPairOfAServerThatIsDownIsNotSynced(t *testing.T) {
-	p := pair("acme")
+	p := testPair("acme")
 	p.Replica = config.Server{Name: "eu"}
-	synced := replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Position: &replication.Position{Seq: 7}, LastAttempt: noon(), LastSuccess: noon(), NextRun: noon().Add(time.Minute)}}
-	since := noon().Add(-3 * time.Hour)
+	synced := replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Position: &replication.Position{Seq: 7}, LastAttempt: testNow(), LastSuccess: testNow(), NextRun: testNow().Add(time.Minute)}}
+	since := testNow().Add(-3 * time.Hour)
 	for name, c := range map[string]struct {
 		down   []health.Server
 		synced int
@@ -24,16 +24,16 @@ func TestAPairOfAServerThatIsDownIsNotSynced(t *testing.T) {
 		"the primary":     {[]health.Server{{Name: "primary", DownSince: since}}, 0, 3 * time.Hour},
 		"another replica": {[]health.Server{{Name: "us", DownSince: since}}, 1, 3 * time.Hour},
 	} {
-		o := oversee([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: synced}, nil, c.down, patience(), noon())
-		if o.counts["Synced"] != c.synced || o.counts["Retrying"] != 1-c.synced || o.oldest != c.oldest {
-			t.Errorf("%s down: counts %v, oldest success %s ago; want %d synced and %s", name, o.counts, o.oldest, c.synced, c.oldest)
+		o := assessPairs([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: synced}, nil, c.down, testTolerance(), testNow())
+		if o.counts["Synced"] != c.synced || o.counts["Retrying"] != 1-c.synced || o.successAge != c.oldest {
+			t.Errorf("%s down: counts %v, oldest success %s ago; want %d synced and %s", name, o.counts, o.successAge, c.synced, c.oldest)
 		}
 	}
 }
 
-func TestARecordOfLongAgoSaysNothingOfAServer(t *testing.T) {
-	for age, want := range map[time.Duration]bool{0: true, 3 * period: true, 4 * period: false, -time.Hour: false} {
-		if got := downNow(health.Server{CheckedAt: noon().Add(-age), DownSince: noon().Add(-24 * time.Hour)}, noon()); got != want {
+func TestAnOldRecordOfAServerIsIgnored(t *testing.T) {
+	for age, want := range map[time.Duration]bool{0: true, 3 * assessEvery: true, 4 * assessEvery: false, -time.Hour: false} {
+		if got := isDown(health.Server{CheckedAt: testNow().Add(-age), DownSince: testNow().Add(-24 * time.Hour)}, testNow()); got != want {
 			t.Errorf("checked %s ago: down %v, want %v", age, got, want)
 		}
 	}

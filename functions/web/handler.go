@@ -30,18 +30,18 @@ type Handler struct {
 	*environment.Environment
 	functions invoke.API
 
-	fleet   *assembly.Fleet // that web was made of
-	web     http.Handler
-	made    time.Time
-	changed map[string]bool // organizations that the current request named
+	fleet       *assembly.Fleet // of handler
+	handler     http.Handler
+	createdAt   time.Time
+	changedOrgs map[string]bool // organizations with a change in the current request
 }
 
-// New makes the handler of an environment.
+// New returns the handler of an environment.
 func New(e *environment.Environment) *Handler {
 	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS)}
 }
 
-// Handle answers a request. Token and signature are checked by the handler of the
+// Handle serves a request. Token and signature are checked by the handler of the
 // configuration before anything else of the request is read.
 func (h *Handler) Handle(ctx context.Context, event events.LambdaFunctionURLRequest) (events.LambdaFunctionURLResponse, error) {
 	request, err := requestOf(ctx, event)
@@ -49,56 +49,53 @@ func (h *Handler) Handle(ctx context.Context, event events.LambdaFunctionURLRequ
 		h.countRefused()
 		return events.LambdaFunctionURLResponse{StatusCode: http.StatusBadRequest}, nil
 	}
-	web, err := h.handler(ctx)
+	web, err := h.currentHandler(ctx)
 	if err != nil {
 		h.Log.Error("requests can't be answered", "error", err.Error(), "hint", fault.HintOf(err))
 		return events.LambdaFunctionURLResponse{}, err
 	}
-	h.changed = map[string]bool{}
-	w := &recorder{header: http.Header{}, status: http.StatusOK}
+	h.changedOrgs = map[string]bool{}
+	w := &responseRecorder{header: http.Header{}, status: http.StatusOK}
 	web.ServeHTTP(w, request)
-	if refused(request, w) {
+	if wasRefused(request, w) {
 		h.countRefused()
 	}
-	for org := range h.changed {
-		invoke.Pairs(ctx, h.Environment, h.functions, h.fleet, org, cloud.TriggerPush)
+	for org := range h.changedOrgs {
+		invoke.StartPairs(ctx, h.Environment, h.functions, h.fleet, org, cloud.TriggerPush)
 	}
-	return w.response(), nil
+	return w.lambdaResponse(), nil
 }
 
-// refused reports whether a request got nothing: it was refused, or answered with
-// the 200 of GET / that only the health check of a Chef Server has a reason to ask
-// for.
-func refused(q *http.Request, w *recorder) bool {
+// wasRefused reports whether a request counts as refused: its response says so, or it
+// is a GET / that is not the health check of a Chef Server.
+func wasRefused(q *http.Request, w *responseRecorder) bool {
 	root := q.URL.Path == "/" && w.status == http.StatusOK
 	return assembly.Refused(w.status, w.header) || root && !collector.IsHealthCheck(q)
 }
 
 func (h *Handler) countRefused() {
-	if err := h.Metrics.Write(h.Now(), map[string]metrics.Value{"Refused": {Number: 1, Unit: metrics.Count}}); err != nil {
-		h.Log.Warn("metrics can't be written", "error", err.Error())
-	}
+	h.WriteMetrics(map[string]metrics.Value{"Refused": {Number: 1, Unit: metrics.Count}})
 }
 
-// handler is the receiver and the endpoint of the configuration in use. It is
-// made again with a new configuration, and now and then for a new token.
-func (h *Handler) handler(ctx context.Context) (http.Handler, error) {
+// currentHandler returns the handler of the configuration in use. It is made again for a
+// new configuration, and every KeyAge in case the token was replaced.
+func (h *Handler) currentHandler(ctx context.Context) (http.Handler, error) {
 	fleet, err := h.Fleet(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	if h.web != nil && h.fleet == fleet && h.Now().Sub(h.made) < environment.KeyAge {
-		return h.web, nil
+	if h.handler != nil && h.fleet == fleet && h.Now().Sub(h.createdAt) < environment.KeyAge {
+		return h.handler, nil
 	}
-	web, err := fleet.ChangesHandler(context.WithoutCancel(ctx), func(org string) { h.changed[org] = true })
+	web, err := fleet.ChangesHandler(context.WithoutCancel(ctx), func(org string) { h.changedOrgs[org] = true })
 	if err != nil {
 		return nil, err
 	}
-	h.fleet, h.web, h.made = fleet, web, h.Now()
+	h.fleet, h.handler, h.createdAt = fleet, web, h.Now()
 	return web, nil
 }
 
-// requestOf makes a request of an event. Signatures cover the path as it was
+// requestOf converts an event to a request. Signatures cover the path as it was
 // sent, which is the event's raw path.
 func requestOf(ctx context.Context, event events.LambdaFunctionURLRequest) (*http.Request, error) {
 	body := []byte(event.Body)
@@ -127,28 +124,28 @@ func requestOf(ctx context.Context, event events.LambdaFunctionURLRequest) (*htt
 	return request, nil
 }
 
-// recorder keeps an answer.
-type recorder struct {
+// responseRecorder is an http.ResponseWriter that keeps the response.
+type responseRecorder struct {
 	header http.Header
 	status int
 	wrote  bool
 	body   bytes.Buffer
 }
 
-func (r *recorder) Header() http.Header { return r.header }
+func (r *responseRecorder) Header() http.Header { return r.header }
 
-func (r *recorder) WriteHeader(status int) {
+func (r *responseRecorder) WriteHeader(status int) {
 	if !r.wrote {
 		r.status, r.wrote = status, true
 	}
 }
 
-func (r *recorder) Write(p []byte) (int, error) {
+func (r *responseRecorder) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
 	return r.body.Write(p)
 }
 
-func (r *recorder) response() events.LambdaFunctionURLResponse {
+func (r *responseRecorder) lambdaResponse() events.LambdaFunctionURLResponse {
 	out := events.LambdaFunctionURLResponse{StatusCode: r.status, Headers: map[string]string{}, Body: r.body.String()}
 	for name, values := range r.header {
 		if name != "Connection" { // Lambda's own

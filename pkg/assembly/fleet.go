@@ -153,6 +153,15 @@ func (f *Fleet) Fail(ctx context.Context, p config.PairConfig, o replication.Pas
 	return e.Fail(ctx, o, cause)
 }
 
+// PairState returns the record of a pair.
+func (f *Fleet) PairState(ctx context.Context, id replication.PairID) (replication.PairState, error) {
+	state, err := f.State(ctx)
+	if err != nil {
+		return replication.PairState{}, err
+	}
+	return state.Pair(ctx, id)
+}
+
 // Engine wires the engine of a pair.
 func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.Engine, error) {
 	state, err := f.State(ctx)

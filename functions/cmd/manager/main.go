@@ -1,4 +1,4 @@
-// Manager is the function that starts all others and looks after all pairs.
+// Manager is the function that invokes all others and assesses all pairs.
 package main
 
 import (

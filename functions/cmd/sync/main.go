@@ -1,5 +1,5 @@
-// Sync is the function that does one pass for one pair. The manager sends it a
-// cloud.SyncEvent; so do scans, pushes and people.
+// Sync is the function that runs one pass for one pair. The manager, scans, pushes and
+// operators send it a cloud.SyncEvent.
 package main
 
 import (

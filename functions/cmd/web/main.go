@@ -1,4 +1,4 @@
-// Web is the function of the journal's URL: it takes what Chef Servers push, and
+// Web is the function of the journal's URL: it receives what Chef Servers push, and
 // serves the journal as updated_since.
 package main
 

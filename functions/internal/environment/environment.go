@@ -24,7 +24,7 @@ import (
 	"chefsync/pkg/cloud"
 )
 
-// How long a warm environment believes what it has read.
+// How long a warm environment uses what it has read.
 const (
 	// ConfigurationAge bounds how long a new configuration takes to be seen: one
 	// conditional read of S3 each time, so that an empty poll needs none.
@@ -42,12 +42,12 @@ type Environment struct {
 	Metrics   *metrics.Writer
 	Now       func() time.Time
 
-	owner string
-	mu    sync.Mutex
-	fleet *assembly.Fleet
-	etag  string
-	read  time.Time // when the configuration was last looked at
-	keys  time.Time // when the keys were dropped last
+	owner         string
+	mu            sync.Mutex
+	fleet         *assembly.Fleet
+	etag          string
+	checkedAt     time.Time // when the configuration was last checked
+	keysDroppedAt time.Time // when the keys were dropped last
 }
 
 // Load reads the environment variables that the stack sets. It sends nothing.
@@ -63,7 +63,7 @@ func Load(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 	return New(cfg, r, Logger(env, out), out), nil
 }
 
-// New makes an environment. It sends nothing.
+// New returns an environment. It sends nothing.
 func New(cfg aws.Config, r cloud.Resources, log *slog.Logger, out io.Writer) *Environment {
 	return &Environment{
 		Resources: r, AWS: cfg, Backend: onaws.New(cfg, r), Log: log,
@@ -71,28 +71,28 @@ func New(cfg aws.Config, r cloud.Resources, log *slog.Logger, out io.Writer) *En
 	}
 }
 
-// Logger writes JSON lines of at least the level that Lambda was told, Info by
-// default.
+// Logger returns a logger that writes JSON lines of at least the level that is
+// configured in Lambda, Info by default.
 func Logger(env func(string) (string, bool), out io.Writer) *slog.Logger {
 	level := slog.LevelInfo
-	if word, ok := env("AWS_LAMBDA_LOG_LEVEL"); ok {
-		_ = level.UnmarshalText([]byte(word)) // TRACE and FATAL have no counterpart: Info
+	if name, ok := env("AWS_LAMBDA_LOG_LEVEL"); ok {
+		_ = level.UnmarshalText([]byte(name)) // TRACE and FATAL have no counterpart: Info
 	}
 	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
 }
 
-// Fleet is the servers and pairs of the deployed configuration. A configuration
-// that can't be read again is no failure while an older one is at hand. With
-// fresh, it is looked at now whatever its age.
+// Fleet returns the servers and pairs of the deployed configuration. While a newer
+// configuration can't be read, the last one stays in use. With fresh, the
+// configuration is checked now whatever its age.
 func (e *Environment) Fleet(ctx context.Context, fresh bool) (*assembly.Fleet, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.Now()
-	if e.fleet != nil && now.Sub(e.keys) >= KeyAge {
+	if e.fleet != nil && now.Sub(e.keysDroppedAt) >= KeyAge {
 		e.fleet.Forget()
-		e.keys = now
+		e.keysDroppedAt = now
 	}
-	if e.fleet != nil && !fresh && now.Sub(e.read) < ConfigurationAge {
+	if e.fleet != nil && !fresh && now.Sub(e.checkedAt) < ConfigurationAge {
 		return e.fleet, nil
 	}
 	c, etag, err := e.Backend.Configuration(ctx, e.etag)
@@ -103,27 +103,49 @@ func (e *Environment) Fleet(ctx context.Context, fresh bool) (*assembly.Fleet, e
 		e.Log.Warn("the configuration can't be read again; the last one stays in use", "error", err.Error())
 	case c != nil:
 		e.fleet = assembly.New(assembly.Options{Config: c, Backend: e.Backend, Log: e.Log, Now: e.Now, Owner: e.owner, NoteEvery: cloud.NoteEvery})
-		e.etag, e.keys = etag, now
+		e.etag, e.keysDroppedAt = etag, now
 	}
-	e.read = now
+	e.checkedAt = now
 	return e.fleet, nil
 }
 
-// margin is the time that work leaves before the deadline of its invocation.
-const margin = 5 * time.Second
+// FleetWith returns a fleet for which find succeeds. What it doesn't find may have
+// been deployed a moment ago, so it is called again with a fresh configuration.
+func (e *Environment) FleetWith(ctx context.Context, find func(*assembly.Fleet) error) (*assembly.Fleet, error) {
+	fleet, err := e.Fleet(ctx, false)
+	if err != nil || find(fleet) == nil {
+		return fleet, err
+	}
+	if fleet, err = e.Fleet(ctx, true); err != nil {
+		return nil, err
+	}
+	return fleet, find(fleet)
+}
 
-// Within is a context that ends early enough before the invocation's for the
-// function to record and to answer what it did.
-func Within(ctx context.Context) (context.Context, context.CancelFunc) {
+// WriteMetrics writes metrics, and logs a warning when it can't: they are no reason
+// to fail.
+func (e *Environment) WriteMetrics(values map[string]metrics.Value) {
+	if err := e.Metrics.Write(e.Now(), values); err != nil {
+		e.Log.Warn("metrics can't be written", "error", err.Error())
+	}
+}
+
+// deadlineMargin is the time that work leaves before the deadline of its invocation.
+const deadlineMargin = 5 * time.Second
+
+// WithMargin returns a context that ends early enough before the invocation's for the
+// function to record and return what it did.
+func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
 	}
-	return context.WithDeadline(ctx, deadline.Add(-margin))
+	return context.WithDeadline(ctx, deadline.Add(-deadlineMargin))
 }
 
-// Main is a function's main: it loads the environment and answers events by the
-// handler made for it, or ends the process with the reason where Lambda shows it.
+// Main is the main function of a Lambda function: it loads the environment and serves
+// events with the handler made for it. If it can't load the environment, it logs the
+// error and exits.
 func Main(handler func(*Environment) any) {
 	e, err := Load(context.Background(), os.LookupEnv, os.Stdout)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"chefsync/pkg/cloud/cloudtest"
 )
 
-// text is a configuration of some organizations.
-func text(orgs ...string) []byte {
+// configText returns a configuration of some organizations.
+func configText(orgs ...string) []byte {
 	var b strings.Builder
 	b.WriteString("[primary]\nurl = \"https://chef.example.com\"\nuser = \"u\"\nkey = \"secretsmanager:p\"\n" +
 		"[[replica]]\nname = \"eu\"\nurl = \"https://eu.example.com\"\nuser = \"u\"\nkey = \"secretsmanager:eu\"\n")
@@ -25,17 +25,17 @@ func text(orgs ...string) []byte {
 	return []byte(b.String())
 }
 
-// world is an environment with a clock that the test moves.
-type world struct {
+// testEnvironment is an environment with a clock that the test moves.
+type testEnvironment struct {
 	*environment.Environment
 	aws *cloudtest.Server
 	now time.Time
 	log bytes.Buffer
 }
 
-func newWorld(t *testing.T) *world {
+func newTestEnvironment(t *testing.T) *testEnvironment {
 	t.Helper()
-	w := &world{aws: cloudtest.Start(), now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	w := &testEnvironment{aws: cloudtest.Start(), now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
 	t.Cleanup(w.aws.Close)
 	cfg, err := cloudtest.Config(t.Context(), w.aws.URL)
 	if err != nil {
@@ -50,15 +50,15 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) deploy(t *testing.T, orgs ...string) {
+func (w *testEnvironment) deploy(t *testing.T, orgs ...string) {
 	t.Helper()
-	if err := w.Backend.StoreConfiguration(t.Context(), text(orgs...)); err != nil {
+	if err := w.Backend.StoreConfiguration(t.Context(), configText(orgs...)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// pairs counts the pairs of the configuration in use.
-func (w *world) pairs(t *testing.T, fresh bool) int {
+// countPairs counts the pairs of the configuration in use.
+func (w *testEnvironment) countPairs(t *testing.T, fresh bool) int {
 	t.Helper()
 	fleet, err := w.Fleet(t.Context(), fresh)
 	if err != nil {
@@ -67,49 +67,49 @@ func (w *world) pairs(t *testing.T, fresh bool) int {
 	return len(fleet.Pairs())
 }
 
-func TestAWarmEnvironmentFollowsADeploymentWithinItsTime(t *testing.T) {
-	w := newWorld(t)
+func TestAWarmEnvironmentReloadsTheConfiguration(t *testing.T) {
+	w := newTestEnvironment(t)
 	w.deploy(t, "acme")
-	if n := w.pairs(t, false); n != 1 {
+	if n := w.countPairs(t, false); n != 1 {
 		t.Fatalf("%d pairs", n)
 	}
 	w.deploy(t, "acme", "lab")
 	w.aws.Forget()
 	w.now = w.now.Add(environment.ConfigurationAge - time.Second)
-	if n := w.pairs(t, false); n != 1 || len(w.aws.Seen()) != 0 {
+	if n := w.countPairs(t, false); n != 1 || len(w.aws.Seen()) != 0 {
 		t.Errorf("%d pairs after calls %v; the configuration is young enough", n, w.aws.Seen())
 	}
 	w.now = w.now.Add(time.Second)
-	if n := w.pairs(t, false); n != 2 {
-		t.Errorf("%d pairs when its time is over", n)
+	if n := w.countPairs(t, false); n != 2 {
+		t.Errorf("%d pairs when it has expired", n)
 	}
 	w.deploy(t, "acme", "lab", "more")
-	if n := w.pairs(t, true); n != 3 {
+	if n := w.countPairs(t, true); n != 3 {
 		t.Errorf("%d pairs of a fresh configuration", n)
 	}
 }
 
 func TestAConfigurationThatCannotBeReadAgainStaysInUse(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnvironment(t)
 	if _, err := w.Fleet(t.Context(), false); err == nil {
 		t.Error("there is no configuration yet, and no error")
 	}
 	w.deploy(t, "acme")
-	w.pairs(t, false)
+	w.countPairs(t, false)
 	object := "GET /" + w.Resources.Bucket + "/" + cloud.ConfigKey
 	w.aws.Refuse(object, "AccessDenied")
 	w.now = w.now.Add(time.Hour)
-	if n := w.pairs(t, false); n != 1 || !strings.Contains(w.log.String(), "stays in use") {
+	if n := w.countPairs(t, false); n != 1 || !strings.Contains(w.log.String(), "stays in use") {
 		t.Errorf("%d pairs, log %s", n, w.log.String())
 	}
 	w.aws.Refuse(object, "")
 	w.deploy(t, "acme", "lab")
-	if n := w.pairs(t, true); n != 2 {
+	if n := w.countPairs(t, true); n != 2 {
 		t.Errorf("%d pairs when it can be read", n)
 	}
 }
 
-func TestAFunctionWithoutItsStackSaysWhatIsMissing(t *testing.T) {
+func TestLoadNamesTheMissingVariable(t *testing.T) {
 	_, err := environment.Load(t.Context(), func(string) (string, bool) { return "", false }, &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), "CHEF_SYNC_STACK") {
 		t.Errorf("error %v", err)

@@ -1,6 +1,6 @@
 // Package invoke sends events to the functions of a stack, and doesn't wait for what
-// they do with them. An event may come twice, and may be lost: the lease of a pair or
-// a source sees to the one, and the manager's next turn to the other.
+// they do with them. An event may come twice, which the lease of a pair or source makes
+// harmless, and may be lost: the next run of the manager sends it again.
 package invoke
 
 import (
@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/cloud/awserr"
 )
 
-// API is what Send needs of AWS Lambda. *lambda.Client is one.
+// API is the part of AWS Lambda that Send needs. *lambda.Client implements it.
 type API interface {
 	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 }

@@ -2,7 +2,8 @@ package invoke
 
 import (
 	"context"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"chefsync/functions/internal/environment"
 	"chefsync/pkg/assembly"
@@ -11,39 +12,34 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// atOnce bounds the pairs that are started at once.
-const atOnce = 8
+// startConcurrency is how many pairs are started at once.
+const startConcurrency = 8
 
-// Pairs starts a pass of each pair that reads an organization. A pair that can't be
-// started is left to the manager's next turn.
-func Pairs(ctx context.Context, e *environment.Environment, api API, fleet *assembly.Fleet, org string, trigger replication.Trigger) {
+// StartPairs starts a pass of each pair that reads an organization. A pair that can't be
+// started is left to the next run of the manager.
+func StartPairs(ctx context.Context, e *environment.Environment, api API, fleet *assembly.Fleet, org string, trigger replication.Trigger) {
 	source, err := fleet.Source(org)
 	if err != nil {
 		return
 	}
-	var all sync.WaitGroup
-	free := make(chan struct{}, atOnce)
+	var group errgroup.Group
+	group.SetLimit(startConcurrency)
 	for _, id := range source.Pairs {
-		free <- struct{}{}
-		all.Go(func() {
-			defer func() { <-free }()
+		group.Go(func() error {
 			if err := startPair(ctx, e, api, fleet, id, trigger); err != nil {
 				e.Log.Warn("a pair can't be started; the manager does it", "pair", id.String(), "error", err.Error(), "hint", fault.HintOf(err))
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	_ = group.Wait() // errors are logged
 }
 
 // startPair invokes the function of a pair, unless the pair is stopped or a pass is
 // running. That pass looks again when it is done (functions/sync), so a thousand
 // changes in a row don't invoke it a thousand times.
 func startPair(ctx context.Context, e *environment.Environment, api API, fleet *assembly.Fleet, id replication.PairID, trigger replication.Trigger) error {
-	state, err := fleet.State(ctx)
-	if err != nil {
-		return err
-	}
-	pair, err := state.Pair(ctx, id)
+	pair, err := fleet.PairState(ctx, id)
 	if err != nil {
 		return err
 	}

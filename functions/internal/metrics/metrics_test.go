@@ -22,7 +22,7 @@ func TestALineIsOneSetOfMetricsOfTheStack(t *testing.T) {
 	}
 }
 
-func TestNoMetricIsNoLine(t *testing.T) {
+func TestNoMetricsWriteNoLine(t *testing.T) {
 	var out strings.Builder
 	w := metrics.Writer{Out: &out}
 	if err := w.Write(time.Now(), nil); err != nil || out.Len() > 0 {

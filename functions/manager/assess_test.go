@@ -16,35 +16,35 @@ import (
 	"chefsync/pkg/status"
 )
 
-func patience() status.Tolerance { return status.ToleranceFor(time.Minute, cloud.NoteEvery) }
+func testTolerance() status.Tolerance { return status.ToleranceFor(time.Minute, cloud.NoteEvery) }
 
-func noon() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
+func testNow() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
 
-func pair(org string) config.PairConfig {
+func testPair(org string) config.PairConfig {
 	return config.PairConfig{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: org}, Interval: time.Minute, CompareEvery: 15 * time.Minute}}
 }
 
-// look oversees one pair with one record.
-func look(p config.PairConfig, st replication.PairState) overview {
+// assessPair assesses one pair with one record.
+func assessPair(p config.PairConfig, st replication.PairState) assessment {
 	st.ID = p.ID
-	return oversee([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: st}, nil, nil, patience(), noon())
+	return assessPairs([]config.PairConfig{p}, map[replication.PairID]replication.PairState{p.ID: st}, nil, nil, testTolerance(), testNow())
 }
 
-func said(o overview) string {
+func findingMessages(a assessment) string {
 	var all []string
-	for _, f := range o.findings {
+	for _, f := range a.findings {
 		all = append(all, f.message)
 	}
 	return strings.Join(all, "; ")
 }
 
-func TestAManagerNotices(t *testing.T) {
-	ago := func(d time.Duration) time.Time { return noon().Add(-d) }
+func TestAssessFindings(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return testNow().Add(-d) }
 	feed := &replication.Position{Seq: 7}
 	for _, c := range []struct {
 		name  string
 		state replication.PairState
-		says  string // "" for nothing
+		want  string // "" for nothing
 	}{
 		{"a pair in sync", replication.PairState{Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(time.Minute), LastSuccess: ago(time.Minute)}}, ""},
 		{"a pair that nobody works on", replication.PairState{}, "never worked on"},
@@ -55,55 +55,55 @@ func TestAManagerNotices(t *testing.T) {
 		{"a blocked pair", replication.PairState{Progress: replication.Progress{Status: replication.Blocked, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, "blocked"},
 		{"unsynced objects", replication.PairState{Progress: replication.Progress{Status: replication.Retrying, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0), Unsynced: 3}}, "unsynced objects"},
 		{"a lease of a dead pass", replication.PairState{Lease: replication.Lease{Owner: "gone", Expires: ago(time.Minute)}, Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, "a pass died"},
-		{"a held lease", replication.PairState{Lease: replication.Lease{Owner: "alive", Expires: noon().Add(time.Minute)}, Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, ""},
+		{"a held lease", replication.PairState{Lease: replication.Lease{Owner: "alive", Expires: testNow().Add(time.Minute)}, Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, ""},
 		{"a pair stopped long ago", replication.PairState{Desired: replication.Desired{Stopped: true}, Progress: replication.Progress{Position: feed, LastAttempt: ago(9 * time.Hour), LastSuccess: ago(9 * time.Hour)}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := said(look(pair("acme"), c.state)); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
-				t.Errorf("says %q, want %q", got, c.says)
+			if got := findingMessages(assessPair(testPair("acme"), c.state)); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+				t.Errorf("finding %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-// A pass that dies records no attempt, and one that fails changes the status: what
-// it began with tells how long there was no success.
-func TestAFirstPassThatNeverEndsGrowsOld(t *testing.T) {
-	ago := func(d time.Duration) time.Time { return noon().Add(-d) }
+// A pass that dies records no attempt, and one that fails changes the status: the start
+// of its work tells how long there was no success.
+func TestAFirstPassThatNeverEndsIsOverdue(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return testNow().Add(-d) }
 	work := &replication.Work{Full: true, Started: ago(time.Hour)}
 	for name, g := range map[string]replication.Progress{
 		"it dies each time":   {Status: replication.Bootstrapping, Since: ago(time.Hour), Work: work},
 		"it fails each time":  {Status: replication.Retrying, Since: ago(time.Minute), LastAttempt: ago(time.Minute), Work: work},
 		"it fails at reading": {Status: replication.Retrying, Since: ago(time.Hour), LastAttempt: ago(time.Minute)},
 	} {
-		o := look(pair("acme"), replication.PairState{Progress: g})
-		if o.oldest != time.Hour || o.counts["Overdue"] != 1 || !strings.Contains(said(o), "overdue") || strings.Contains(said(o), "never") {
-			t.Errorf("%s: age %s, says %q; want it overdue for an hour", name, o.oldest, said(o))
+		a := assessPair(testPair("acme"), replication.PairState{Progress: g})
+		if a.successAge != time.Hour || a.counts["Overdue"] != 1 || !strings.Contains(findingMessages(a), "overdue") || strings.Contains(findingMessages(a), "never") {
+			t.Errorf("%s: age %s, finding %q; want it overdue for an hour", name, a.successAge, findingMessages(a))
 		}
 	}
 }
 
-func TestNewsAreSaidAtOnceAndThenHourly(t *testing.T) {
-	f := finding{since: noon()}
+func TestFindingsAreLoggedAtOnceAndThenHourly(t *testing.T) {
+	f := finding{since: testNow()}
 	var at []int
 	for turn := range 30 { // two and a half hours
-		if f.due(noon().Add(time.Duration(turn)*period + time.Minute)) {
+		if f.shouldLog(testNow().Add(time.Duration(turn)*assessEvery + time.Minute)) {
 			at = append(at, turn)
 		}
 	}
 	if !slices.Equal(at, []int{0, 12, 24}) {
-		t.Errorf("said in turns %v", at)
+		t.Errorf("logged in runs %v", at)
 	}
 }
 
 func TestVerificationsAreStartedWhenDueAndFewAtOnce(t *testing.T) {
 	var pairs []config.PairConfig
 	records := map[replication.PairID]replication.PairState{}
-	for i := range verifyAtOnce + 5 {
-		p := pair("org-" + string(rune('a'+i)))
+	for i := range maxVerifications + 5 {
+		p := testPair("org-" + string(rune('a'+i)))
 		p.VerifyEvery = 24 * time.Hour
 		pairs = append(pairs, p)
-		records[p.ID] = replication.PairState{Progress: replication.Progress{Status: replication.Synced, LastAttempt: noon(), LastSuccess: noon(), LastCompare: noon().Add(-48 * time.Hour), LastCheck: noon().Add(-25 * time.Hour)}}
+		records[p.ID] = replication.PairState{Progress: replication.Progress{Status: replication.Synced, LastAttempt: testNow(), LastSuccess: testNow(), LastCompare: testNow().Add(-48 * time.Hour), LastCheck: testNow().Add(-25 * time.Hour)}}
 	}
 	fresh, busy, never := pairs[0].ID, pairs[1].ID, pairs[2]
 	set := func(id replication.PairID, change func(*replication.Progress)) {
@@ -111,41 +111,41 @@ func TestVerificationsAreStartedWhenDueAndFewAtOnce(t *testing.T) {
 		change(&st.Progress)
 		records[id] = st
 	}
-	set(fresh, func(g *replication.Progress) { g.LastCheck = noon().Add(-time.Hour) })
+	set(fresh, func(g *replication.Progress) { g.LastCheck = testNow().Add(-time.Hour) })
 	set(busy, func(g *replication.Progress) { g.Status = replication.Syncing })
 	pairs[2].VerifyEvery = 0
-	o := oversee(pairs, records, nil, nil, patience(), noon())
-	if len(o.verify) != verifyAtOnce || slices.Contains(o.verify, fresh) || slices.Contains(o.verify, busy) || slices.Contains(o.verify, never.ID) {
-		t.Errorf("verifies %v", o.verify)
+	a := assessPairs(pairs, records, nil, nil, testTolerance(), testNow())
+	if len(a.verify) != maxVerifications || slices.Contains(a.verify, fresh) || slices.Contains(a.verify, busy) || slices.Contains(a.verify, never.ID) {
+		t.Errorf("verifies %v", a.verify)
 	}
 }
 
-// TestVerificationsThatNeverEndKeepNobodyWaiting: all pairs stay due, and yet each
-// gets its turn.
-func TestVerificationsThatNeverEndKeepNobodyWaiting(t *testing.T) {
+// TestVerificationsThatNeverEndDontBlockOthers: all pairs stay due, and yet each
+// is started.
+func TestVerificationsThatNeverEndDontBlockOthers(t *testing.T) {
 	var pairs []config.PairConfig
 	records := map[replication.PairID]replication.PairState{}
-	for i := range 2*verifyAtOnce + 5 {
-		p := pair(fmt.Sprintf("org-%d", i))
+	for i := range 2*maxVerifications + 5 {
+		p := testPair(fmt.Sprintf("org-%d", i))
 		p.VerifyEvery = 24 * time.Hour
 		pairs = append(pairs, p)
-		records[p.ID] = replication.PairState{Progress: replication.Progress{Status: replication.Synced, LastCompare: noon().Add(-48 * time.Hour)}}
+		records[p.ID] = replication.PairState{Progress: replication.Progress{Status: replication.Synced, LastCompare: testNow().Add(-48 * time.Hour)}}
 	}
 	started := map[replication.PairID]bool{}
 	for i := range 5 {
-		for _, id := range oversee(pairs, records, nil, nil, patience(), noon().Add(time.Duration(i)*period)).verify {
+		for _, id := range assessPairs(pairs, records, nil, nil, testTolerance(), testNow().Add(time.Duration(i)*assessEvery)).verify {
 			started[id] = true
 		}
 	}
 	if len(started) != len(pairs) {
-		t.Errorf("%d of %d pairs got a turn", len(started), len(pairs))
+		t.Errorf("%d of %d pairs were verified", len(started), len(pairs))
 	}
 }
 
 func TestMetricsCoverAllPairsAndAreNeverLeftOut(t *testing.T) {
-	empty := oversee(nil, nil, nil, nil, patience(), noon()).metrics()
-	o := look(pair("acme"), replication.PairState{Progress: replication.Progress{Status: replication.Retrying, Position: &replication.Position{}, LastAttempt: noon(), LastSuccess: noon().Add(-20 * time.Minute), Unsynced: 2, Pending: 5}})
-	full := o.metrics()
+	empty := assessPairs(nil, nil, nil, nil, testTolerance(), testNow()).metricValues()
+	a := assessPair(testPair("acme"), replication.PairState{Progress: replication.Progress{Status: replication.Retrying, Position: &replication.Position{}, LastAttempt: testNow(), LastSuccess: testNow().Add(-20 * time.Minute), Unsynced: 2, Pending: 5}})
+	full := a.metricValues()
 	if len(empty) != len(full) {
 		t.Errorf("%d metrics without pairs, %d with one", len(empty), len(full))
 	}
@@ -156,28 +156,27 @@ func TestMetricsCoverAllPairsAndAreNeverLeftOut(t *testing.T) {
 	}
 }
 
-func TestPairsThatWaitForAPersonAreOneMetric(t *testing.T) {
-	pairs := []config.PairConfig{pair("held"), pair("blocked"), pair("well")}
+func TestPairsThatWaitForAnOperatorAreOneMetric(t *testing.T) {
+	pairs := []config.PairConfig{testPair("held"), testPair("blocked"), testPair("well")}
 	records := map[replication.PairID]replication.PairState{
 		pairs[0].ID: {Progress: replication.Progress{Status: replication.Held, Hold: &replication.Hold{}}},
-		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked, LastAttempt: noon(), LastError: &replication.Failure{At: noon(), Class: fault.Denied}}},
+		pairs[1].ID: {Progress: replication.Progress{Status: replication.Blocked, LastAttempt: testNow(), LastError: &replication.Failure{At: testNow(), Class: fault.Denied}}},
 		pairs[2].ID: {Progress: replication.Progress{Status: replication.Synced}},
 	}
-	if got := oversee(pairs, records, nil, nil, patience(), noon()).metrics()["Waiting"].Number; got != 2 {
+	if got := assessPairs(pairs, records, nil, nil, testTolerance(), testNow()).metricValues()["Waiting"].Number; got != 2 {
 		t.Errorf("%v pairs wait, want 2", got)
 	}
 }
 
-// TestAManagerNoticesThatThePrimaryIsNotRead: polls of the journal succeed all the
-// while.
-func TestAManagerNoticesThatThePrimaryIsNotRead(t *testing.T) {
-	ago := func(d time.Duration) time.Time { return noon().Add(-d) }
+// TestAssessScans: polls of the journal succeed meanwhile.
+func TestAssessScans(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return testNow().Add(-d) }
 	good := journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute)}
 	roles := []journal.Unread{{Kind: object.Role, Since: ago(3 * time.Hour), Failing: ago(170 * time.Minute), Error: "403"}}
 	for _, c := range []struct {
 		name   string
 		scan   journal.LastScan
-		says   string // "" for nothing
+		want   string // "" for nothing
 		age    time.Duration
 		synced float64
 	}{
@@ -189,50 +188,50 @@ func TestAManagerNoticesThatThePrimaryIsNotRead(t *testing.T) {
 		{"no scan succeeded yet", journal.LastScan{Ended: ago(time.Minute), Failures: 2, FailingSince: ago(time.Hour), Error: "503"}, "can't be scanned", time.Hour, 0},
 		{"nobody scans", journal.LastScan{Ended: ago(time.Hour), Good: ago(time.Hour)}, "not scanned any more", time.Hour, 0},
 	} {
-		p := pair("acme")
+		p := testPair("acme")
 		p.SourceOrg = "source"
 		st := replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Feed: journal.Name, Position: &replication.Position{Seq: 7},
-			LastAttempt: ago(time.Minute), LastSuccess: ago(time.Minute), LastCompare: ago(time.Hour), NextRun: noon()}}
+			LastAttempt: ago(time.Minute), LastSuccess: ago(time.Minute), LastCompare: ago(time.Hour), NextRun: testNow()}}
 		records := map[replication.PairID]replication.PairState{p.ID: st}
-		o := oversee([]config.PairConfig{p}, records, scans{"source": c.scan}, nil, patience(), noon())
-		m := o.metrics()
-		if got := said(o); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
-			t.Errorf("%s: says %q, want %q", c.name, got, c.says)
+		a := assessPairs([]config.PairConfig{p}, records, lastScans{"source": c.scan}, nil, testTolerance(), testNow())
+		m := a.metricValues()
+		if got := findingMessages(a); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: finding %q, want %q", c.name, got, c.want)
 		}
 		if m[cloud.MetricOldestGoodScanAge].Number != c.age.Seconds() || m[cloud.MetricOldestGoodPassAge].Number != 60 || m["Synced"].Number != c.synced {
 			t.Errorf("%s: metrics %v, want a scan age of %s and %v synced", c.name, m, c.age, c.synced)
 		}
 		st.Desired.Stopped = true
-		if readsScans(st) {
+		if followsScans(st) {
 			t.Errorf("%s: the scans of a stopped pair count", c.name)
 		}
 	}
 }
 
-func TestAManagerNoticesKnownDrift(t *testing.T) {
-	o := look(pair("acme"), replication.PairState{Progress: replication.Progress{Status: replication.Synced, Position: &replication.Position{}, LastAttempt: noon(), LastSuccess: noon(), LastCompare: noon(),
-		Drift: &replication.Drift{At: noon(), Changed: 2}}})
-	if got := said(o); !strings.Contains(got, "was not repaired") || o.metrics()["Synced"].Number != 0 {
-		t.Errorf("says %q, %v synced", got, o.metrics()["Synced"])
+func TestAssessDrift(t *testing.T) {
+	a := assessPair(testPair("acme"), replication.PairState{Progress: replication.Progress{Status: replication.Synced, Position: &replication.Position{}, LastAttempt: testNow(), LastSuccess: testNow(), LastCompare: testNow(),
+		Drift: &replication.Drift{At: testNow(), Changed: 2}}})
+	if got := findingMessages(a); !strings.Contains(got, "was not repaired") || a.metricValues()["Synced"].Number != 0 {
+		t.Errorf("finding %q, %v synced", got, a.metricValues()["Synced"])
 	}
 }
 
 func TestFilesAreCheckedWhenDueAndNothingElseIsUnderWay(t *testing.T) {
-	p := pair("acme")
+	p := testPair("acme")
 	p.FilesEvery = 7 * 24 * time.Hour
-	due := replication.Progress{Status: replication.Synced, LastAttempt: noon(), LastSuccess: noon(), LastCompare: noon().Add(-time.Hour)}
+	due := replication.Progress{Status: replication.Synced, LastAttempt: testNow(), LastSuccess: testNow(), LastCompare: testNow().Add(-time.Hour)}
 	underWay, checked, failing, unsynced := due, due, due, due
 	failing.Status, failing.LastError = replication.Retrying, &replication.Failure{Message: "no route to host"}
 	unsynced.Status, unsynced.Unsynced = replication.Retrying, 1
-	underWay.Checking = &replication.Checking{Started: noon().Add(-time.Hour), At: noon().Add(-time.Minute), Owner: "another"}
-	checked.Files = &replication.Files{Started: noon().Add(-time.Hour)}
+	underWay.Checking = &replication.Checking{Started: testNow().Add(-time.Hour), At: testNow().Add(-time.Minute), Owner: "another"}
+	checked.Files = &replication.Files{Started: testNow().Add(-time.Hour)}
 	for name, c := range map[string]struct {
 		progress replication.Progress
 		starts   int
 	}{"due": {due, 1}, "a verification is under way": {underWay, 0}, "checked an hour ago": {checked, 0},
 		"an object is unsynced": {unsynced, 1}, "a server fails": {failing, 0}} {
-		if o := look(p, replication.PairState{Progress: c.progress}); len(o.verify) != c.starts {
-			t.Errorf("%s: starts %v", name, o.verify)
+		if a := assessPair(p, replication.PairState{Progress: c.progress}); len(a.verify) != c.starts {
+			t.Errorf("%s: starts %v", name, a.verify)
 		}
 	}
 }
