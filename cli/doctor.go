@@ -135,7 +135,7 @@ func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 func serverChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) (groups []func(context.Context) []doctor.Check) {
 	add := func(s config.Server, group string, side prepare.Side, orgs []string) *doctor.Server {
 		client, problem := a.Client(ctx, s)
-		prober, err := a.Prober(ctx, s)
+		prober, err := a.NewHTTPClient(ctx, s)
 		if err != nil {
 			prober, problem = http.DefaultClient, err
 		}
@@ -152,7 +152,7 @@ func serverChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app
 	}
 	sources, destinations := orgsOf(pairs)
 	primary := add(a.Primary, "primary", prepare.Primary, sources)
-	primary.Feed = a.ProbeFeed
+	primary.Feed = a.DescribeFeed
 	groups = append(groups, primary.Check)
 	for _, r := range replicasOf(a, pairs) {
 		groups = append(groups, add(r, "replica "+r.Name, prepare.Replica, destinations[r.Name]).Check)

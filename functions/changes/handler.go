@@ -47,19 +47,12 @@ func (h *Handler) Handle(ctx context.Context, event cloud.ChangesEvent) (cloud.C
 	whole := ctx
 	ctx, cancel := environment.WithMargin(ctx)
 	defer cancel()
-	needed, err := fleet.NeedsJournal(ctx, org)
-	if err != nil {
-		fleet.NoteScanFailed(ctx, org, err) // the manager must see it
-	}
-	if err != nil || !needed {
+	began := h.Now()
+	report, err := fleet.ScanIfNeeded(ctx, org)
+	if !report.Needed {
 		return h.finishResult(result, err), nil
 	}
-	began := h.Now()
-	report, err := fleet.Scan(ctx, org)
-	result.Busy = assembly.ScannedElsewhere(err)
-	if result.Busy {
-		err = nil
-	}
+	result.Busy = report.Elsewhere
 	if result.Busy && report.Listed == 0 { // another scanner holds the lease
 		return h.finishResult(result, nil), nil
 	}

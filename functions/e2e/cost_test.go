@@ -115,7 +115,7 @@ func (p prices) pair(empty, change counted) float64 {
 // polledPair is what a pair costs a month whose primary serves updated_since, polled
 // every minute. A record stands for the polls of cloud.NoteEvery.
 func (p prices) polledPair(empty, change counted) float64 {
-	poll := p.invocation(empty, pollSeconds) + p.write/cloud.NoteEvery.Minutes() + startSeconds*gigabytes*p.gigabyteSecond
+	poll := p.invocation(empty, pollSeconds) + p.write/cloud.RecordEvery.Minutes() + startSeconds*gigabytes*p.gigabyteSecond
 	return minutesAMonth*(recordUnits*p.read+poll) + p.managed(recordSeconds) + changes*p.invocation(change, workSeconds)
 }
 

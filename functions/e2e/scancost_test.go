@@ -49,7 +49,7 @@ func (m measuredScan) lambdaSeconds() float64 {
 // source is what a source organization costs a month that is scanned every minute and
 // hardly ever changes.
 func (p prices) source(idle counted, m measuredScan) float64 {
-	scan := p.invocation(idle, m.lambdaSeconds()) + p.write/cloud.NoteEvery.Minutes() + recordUnits*p.read
+	scan := p.invocation(idle, m.lambdaSeconds()) + p.write/cloud.RecordEvery.Minutes() + recordUnits*p.read
 	return minutesAMonth*scan + p.managed(startSeconds)
 }
 

@@ -16,7 +16,7 @@ import (
 	"chefsync/pkg/status"
 )
 
-func testTolerance() status.Tolerance { return status.ToleranceFor(time.Minute, cloud.NoteEvery) }
+func testTolerance() status.Tolerance { return status.ToleranceFor(time.Minute, cloud.RecordEvery) }
 
 func testNow() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
 

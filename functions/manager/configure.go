@@ -42,7 +42,7 @@ func (h *Handler) storeConfiguration(ctx context.Context, bucket, key string) er
 	if bucket == "" || key == "" {
 		return fmt.Errorf("the resource has no Bucket and Key that say where the configuration is")
 	}
-	text, err := h.Backend.Text(ctx, bucket, key)
+	text, err := h.Backend.ReadUpload(ctx, bucket, key)
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ const longAgo = 100 * 365 * 24 * time.Hour
 // timeSince returns how long ago t was: at most longAgo, which is also the result for a
 // zero time. A time in the future was recorded by a wrong clock, and counts as long ago.
 func (f facts) timeSince(t time.Time) time.Duration {
-	if age := f.now.Sub(t); age >= -cloud.NoteEvery {
+	if age := f.now.Sub(t); age >= -cloud.RecordEvery {
 		return min(age, longAgo)
 	}
 	return longAgo
@@ -124,7 +124,7 @@ func (f facts) timeSince(t time.Time) time.Duration {
 
 // recordedLate reports whether polls or scans of an interval happen more often than they
 // are recorded: one without news is recorded once per cloud.NoteEvery.
-func recordedLate(interval time.Duration) bool { return interval < cloud.NoteEvery+slack }
+func recordedLate(interval time.Duration) bool { return interval < cloud.RecordEvery+slack }
 
 // dueByClock reports whether something is due now by the clock alone. The name spreads
 // what has the same interval.

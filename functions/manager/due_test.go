@@ -109,13 +109,13 @@ func TestIntervalsAreKept(t *testing.T) {
 			f := facts{records: map[replication.PairID]replication.PairState{pairID(): st}, scans: map[string]journal.LastScan{"lab": last}, every: interval, now: atMinute(minute).Add(jitter)}
 			if len(f.syncDue([]config.PairConfig{pairOf(interval)})) > 0 {
 				polls++
-				if f.now.Sub(st.Progress.LastAttempt) >= cloud.NoteEvery {
+				if f.now.Sub(st.Progress.LastAttempt) >= cloud.RecordEvery {
 					st.Progress.LastAttempt, st.Progress.NextRun = f.now, f.now.Add(interval)
 				}
 			}
 			if len(f.scanDue([]assembly.Source{{Org: "lab"}})) > 0 {
 				scans++
-				if f.now.Sub(last.Ended) >= cloud.NoteEvery {
+				if f.now.Sub(last.Ended) >= cloud.RecordEvery {
 					last = journal.LastScan{Ended: f.now, Good: f.now}
 				}
 			}

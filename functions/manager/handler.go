@@ -152,7 +152,7 @@ func (h *Handler) recordHeartbeat(ctx context.Context, pairs int) error {
 // verifications that are due and a probe of the servers.
 func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
 	down, downErr := h.downServers(ctx, fleet, f.records, f.now)
-	a := assessPairs(fleet.Pairs(), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.NoteEvery), f.now)
+	a := assessPairs(fleet.Pairs(), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.RecordEvery), f.now)
 	s.Findings = len(a.findings)
 	for _, finding := range a.findings {
 		if finding.shouldLog(f.now) {

@@ -26,8 +26,8 @@ const serverTimeout = 20 * time.Second
 // checkPair checks what only the function can: whether it can read the keys and reach
 // the servers of a pair from where it runs.
 func checkPair(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig) []cloud.Check {
-	fleet.Forget()   // a cached key proves nothing
-	fleet.ProbeNow() // nor does a cached failure
+	fleet.DropClients() // a cached key proves nothing
+	fleet.ProbeNow()    // nor does a cached failure
 	limited, cancel := environment.WithMargin(ctx)
 	defer cancel()
 	limited, cancel = context.WithTimeout(limited, serverTimeout)

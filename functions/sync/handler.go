@@ -115,7 +115,7 @@ func (h *Handler) runPasses(ctx context.Context, fleet *assembly.Fleet, engine *
 // that is an error of the function.
 func (h *Handler) failedResult(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig, err error) (cloud.SyncResult, error) {
 	if fault.ClassOf(err) == fault.Denied {
-		fleet.Forget()
+		fleet.DropClients()
 	}
 	result := cloud.SyncResult{Error: err.Error(), Hint: fault.HintOf(err), Class: fault.ClassOf(err)}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)

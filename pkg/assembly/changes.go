@@ -14,19 +14,19 @@ import (
 	"chefsync/pkg/feed/serve"
 )
 
-// ChangesHandler answers what others ask of the journals on one address: POST /
-// and GET / are the data collector's (docs/chef-server-api.md §14), and
-// GET /organizations/ORG/updated_since is served to who may read it.
+// ChangesHandler serves the journals on one address: POST / and GET / are the data
+// collector's (docs/chef-server-api.md §14), and GET /organizations/ORG/updated_since
+// is for clients that may read it.
 //
-// Signatures are checked against Request.RequestURI, the path as it came over the
-// wire: whoever makes requests of something else, such as the events of a function
-// URL, must set it. What is refused is logged in samples.
+// Signatures are checked against Request.RequestURI, the path as it was sent: callers
+// that make requests of something else, such as the events of a function URL, must set
+// it. Refused requests are logged in samples.
 func (f *Fleet) ChangesHandler(ctx context.Context, notify func(org string)) (http.Handler, error) {
-	receiver, err := f.Receiver(ctx, notify)
+	receiver, err := f.newReceiver(ctx, notify)
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := f.endpoint(ctx)
+	endpoint, err := f.changesEndpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -39,18 +39,17 @@ func (f *Fleet) ChangesHandler(ctx context.Context, notify func(org string)) (ht
 	}), f.Log), nil
 }
 
-// Receiver is the data collector that the primary posts to. Notify is told of
-// each source organization with a change, quickly and at once; it may be nil.
-// Without a token in the configuration pushes are refused; the health check is
-// answered.
-func (f *Fleet) Receiver(ctx context.Context, notify func(org string)) (http.Handler, error) {
+// newReceiver returns the data collector that the primary posts to. It calls notify,
+// which may be nil, with the organization of each change. Without a token in the
+// configuration it refuses pushes, and answers the health check.
+func (f *Fleet) newReceiver(ctx context.Context, notify func(org string)) (http.Handler, error) {
 	if f.Journal.Token.IsZero() {
 		return http.HandlerFunc(refusePushes), nil
 	}
 	secret, err := f.Journal.Token.Resolve(ctx, f.Secrets())
 	if err != nil {
-		return nil, &fault.Error{Op: "load the token of the data collector", Class: fault.Local,
-			Hint: "check token under [journal] in the configuration", Err: err}
+		return nil, secretError(&fault.Error{Op: "load the token of the data collector", Class: fault.Local,
+			Hint: "check token under [journal] in the configuration"}, err)
 	}
 	store, err := f.Journals(ctx)
 	if err != nil {
@@ -79,21 +78,22 @@ func (f *Fleet) Receiver(ctx context.Context, notify func(org string)) (http.Han
 	})
 }
 
+// refusePushes is the data collector without a token.
 func refusePushes(w http.ResponseWriter, q *http.Request) {
 	switch q.Method {
 	case http.MethodGet, http.MethodHead:
 		w.WriteHeader(http.StatusOK)
 	case http.MethodPost:
 		w.Header().Set("Connection", "close") // the body isn't read
-		http.Error(w, "no token is configured here, so nothing is taken", http.StatusForbidden)
+		http.Error(w, "no token is configured, so pushes are refused", http.StatusForbidden)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	}
 }
 
-// endpoint serves the journals as updated_since.
-func (f *Fleet) endpoint(ctx context.Context) (http.Handler, error) {
+// changesEndpoint returns the handler that serves the journals as updated_since.
+func (f *Fleet) changesEndpoint(ctx context.Context) (http.Handler, error) {
 	store, err := f.Journals(ctx)
 	if err != nil {
 		return nil, err
@@ -125,8 +125,8 @@ func (f *Fleet) configuredKeys(ctx context.Context) (serve.Keys, error) {
 			key, err = chef.ParsePublicKey(secret.Reveal())
 		}
 		if err != nil {
-			return nil, &fault.Error{Op: fmt.Sprintf("load the public key of reader %q", name), Class: fault.Local,
-				Hint: "check [journal.keys] in the configuration", Err: err}
+			return nil, secretError(&fault.Error{Op: fmt.Sprintf("load the public key of reader %q", name), Class: fault.Local,
+				Hint: "check [journal.keys] in the configuration"}, err)
 		}
 		keys[name] = key
 	}

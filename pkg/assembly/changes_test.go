@@ -17,17 +17,17 @@ import (
 	"chefsync/pkg/chef/cheftest"
 )
 
-// site serves a fleet's changes.
-type site struct {
-	*world
+// changesServer serves a fleet's changes.
+type changesServer struct {
+	*fixture
 	url    string
 	pushed []string
 }
 
-func (w *world) serve() *site {
+func (w *fixture) startServer() *changesServer {
 	w.t.Helper()
-	s := &site{world: w}
-	h, err := w.fleet().ChangesHandler(context.Background(), func(org string) { s.pushed = append(s.pushed, org) })
+	s := &changesServer{fixture: w}
+	h, err := w.newFleet().ChangesHandler(context.Background(), func(org string) { s.pushed = append(s.pushed, org) })
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -37,8 +37,8 @@ func (w *world) serve() *site {
 	return s
 }
 
-// push posts a message as the primary would.
-func (s *site) push(token, org, entity, name string) (status int) {
+// postMessage posts a message as the primary would.
+func (s *changesServer) postMessage(token, org, entity, name string) (status int) {
 	s.t.Helper()
 	body := fmt.Sprintf(`{"message_type":"action","organization_name":%q,"task":"update","entity_type":%q,"entity_name":%q,"data":{"secret":1}}`, org, entity, name)
 	q, err := http.NewRequest(http.MethodPost, s.url+"/", strings.NewReader(body))
@@ -54,10 +54,10 @@ func (s *site) push(token, org, entity, name string) (status int) {
 	return a.StatusCode
 }
 
-// read asks for the changes as somebody.
-func (s *site) read(user string, key *rsa.PrivateKey) (body string, err error) {
+// readChanges reads the changes as a user.
+func (s *changesServer) readChanges(user string, key *rsa.PrivateKey) (body string, err error) {
 	s.t.Helper()
-	c, err := chef.New(chef.Config{Name: "changes", URL: s.url, User: user, Key: key, Now: s.fleet().Now, Retry: chef.RetryPolicy{Attempts: 1}})
+	c, err := chef.New(chef.Config{Name: "changes", URL: s.url, User: user, Key: key, Now: s.newFleet().Now, Retry: chef.RetryPolicy{Attempts: 1}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -68,12 +68,12 @@ func (s *site) read(user string, key *rsa.PrivateKey) (body string, err error) {
 	return string(a.Body), nil
 }
 
-func TestOneAddressTakesPushesAndServesThem(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
+func TestOneAddressReceivesPushesAndServesThem(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
 	w.env["TOKEN"] = "s3cret\n" // as a file would end
 	w.rest = "[journal]\ntoken = \"env:TOKEN\"\n"
-	w.scan(w.fleet())
-	s := w.serve()
+	w.runScan(w.newFleet())
+	s := w.startServer()
 	if a, err := http.Get(s.url + "/"); err != nil || a.StatusCode != http.StatusOK {
 		t.Errorf("the health check: %v, %v", a, err)
 	}
@@ -81,7 +81,7 @@ func TestOneAddressTakesPushesAndServesThem(t *testing.T) {
 		token, org, entity string
 		status             int
 	}{{"", "acme", "role", 401}, {"wrong", "acme", "role", 403}, {"s3cret", "acme", "role", 204}, {"s3cret", "acme", "node", 204}, {"s3cret", "foreign", "role", 204}} {
-		if got := s.push(c.token, c.org, c.entity, "web"); got != c.status {
+		if got := s.postMessage(c.token, c.org, c.entity, "web"); got != c.status {
 			t.Errorf("push %+v: status %d", c, got)
 		}
 	}
@@ -90,24 +90,24 @@ func TestOneAddressTakesPushesAndServesThem(t *testing.T) {
 	}
 	key := w.primary.AddUser("reader")
 	w.org.Associate("reader")
-	body, err := s.read("reader", key)
+	body, err := s.readChanges("reader", key)
 	if err != nil || strings.Count(body, `"id"`) != 2 || !strings.Contains(body, `"path":"/roles/web"`) || strings.Contains(body, "secret") {
 		t.Errorf("%s, %v; want the beginning and the change", body, err)
 	}
-	stranger := w.primary.AddUser("stranger")
-	if _, err := s.read("stranger", stranger); chef.KindOf(err) != chef.KindNotMember {
-		t.Errorf("a stranger: %v", err)
+	outsider := w.primary.AddUser("outsider")
+	if _, err := s.readChanges("outsider", outsider); chef.KindOf(err) != chef.KindNotMember {
+		t.Errorf("a user that is no member: %v", err)
 	}
 }
 
 func TestPushesThatAreRefusedAreLoggedInSamples(t *testing.T) {
 	var log bytes.Buffer
-	w := newWorld(t, cheftest.Options{})
+	w := newFixture(t, cheftest.Options{})
 	w.env["TOKEN"], w.rest = "s3cret", "[journal]\ntoken = \"env:TOKEN\"\n"
 	w.log = slog.New(slog.NewTextHandler(&log, nil))
-	s := w.serve()
+	s := w.startServer()
 	for range 300 {
-		if got := s.push("wrong", "acme", "role", "web"); got != http.StatusForbidden {
+		if got := s.postMessage("wrong", "acme", "role", "web"); got != http.StatusForbidden {
 			t.Fatalf("status %d", got)
 		}
 	}
@@ -117,8 +117,8 @@ func TestPushesThatAreRefusedAreLoggedInSamples(t *testing.T) {
 }
 
 func TestWithoutATokenPushesAreRefused(t *testing.T) {
-	s := newWorld(t, cheftest.Options{}).serve()
-	if got := s.push("", "acme", "role", "web"); got != http.StatusForbidden {
+	s := newFixture(t, cheftest.Options{}).startServer()
+	if got := s.postMessage("", "acme", "role", "web"); got != http.StatusForbidden {
 		t.Errorf("status %d", got)
 	}
 	if a, err := http.Get(s.url); err != nil || a.StatusCode != http.StatusOK {
@@ -127,7 +127,7 @@ func TestWithoutATokenPushesAreRefused(t *testing.T) {
 }
 
 func TestOnlyNamedReadersByNamedKeys(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
+	w := newFixture(t, cheftest.Options{})
 	listed, unlisted := w.primary.AddUser("listed"), w.primary.AddUser("unlisted")
 	for name, key := range map[string]*rsa.PrivateKey{"LISTED": listed, "UNLISTED": unlisted} {
 		der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
@@ -137,28 +137,28 @@ func TestOnlyNamedReadersByNamedKeys(t *testing.T) {
 		w.env[name] = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	}
 	w.rest = "[journal]\nreaders = [\"listed\"]\n[journal.keys]\nlisted = \"env:LISTED\"\nunlisted = \"env:UNLISTED\"\n"
-	w.scan(w.fleet())
-	s := w.serve()
-	w.asked()
-	if _, err := s.read("listed", listed); err != nil {
+	w.runScan(w.newFleet())
+	s := w.startServer()
+	w.takeRequests()
+	if _, err := s.readChanges("listed", listed); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.read("unlisted", unlisted); chef.KindOf(err) != chef.KindPermission {
+	if _, err := s.readChanges("unlisted", unlisted); chef.KindOf(err) != chef.KindPermission {
 		t.Errorf("who isn't named: %v", err)
 	}
-	if _, err := s.read("listed", unlisted); chef.KindOf(err) != chef.KindKey {
+	if _, err := s.readChanges("listed", unlisted); chef.KindOf(err) != chef.KindKey {
 		t.Errorf("another key: %v", err)
 	}
-	if _, all := w.asked(); all != 0 {
+	if _, all := w.takeRequests(); all != 0 {
 		t.Errorf("the primary was asked %d times, want never", all)
 	}
 }
 
-func TestWhatCannotBeReadIsSaidBeforeAnythingIsServed(t *testing.T) {
+func TestUnreadableSecretsAreAnErrorOfChangesHandler(t *testing.T) {
 	for _, rest := range []string{"token = \"env:NOWHERE\"", "[journal.keys]\nbob = \"env:NOWHERE\"", "[journal.keys]\nbob = \"env:EU\""} {
-		w := newWorld(t, cheftest.Options{})
+		w := newFixture(t, cheftest.Options{})
 		w.rest = "[journal]\n" + rest
-		_, err := w.fleet().ChangesHandler(t.Context(), nil)
+		_, err := w.newFleet().ChangesHandler(t.Context(), nil)
 		if err == nil || strings.Contains(err.Error(), "BEGIN") {
 			t.Errorf("%s: %v", rest, err)
 		}

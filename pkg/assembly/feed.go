@@ -15,25 +15,25 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// The words of feed in the configuration.
+// The values of feed in the configuration.
 const (
 	feedUpdatedSince = "updated_since"
 	feedJournal      = "journal"
 )
 
-// feed returns the feed of a source organization.
-func (f *Fleet) feed(ctx context.Context, org, space string) (*changeFeed, error) {
-	c := &changeFeed{fleet: f, space: space, choice: f.choice(org), required: f.Feed == feedUpdatedSince}
+// newChangeFeed returns the feed of a source organization.
+func (f *Fleet) newChangeFeed(ctx context.Context, org, space string) (*changeFeed, error) {
+	c := &changeFeed{fleet: f, space: space, probe: f.feedProbeOf(org), required: f.Feed == feedUpdatedSince}
 	if f.Feed == feedJournal {
 		return c, nil
 	}
 	var err error
-	c.served, err = f.served(ctx, org)
+	c.served, err = f.newServedFeed(ctx, org)
 	return c, err
 }
 
-// served returns the feed that the primary serves, or another server in its stead.
-func (f *Fleet) served(ctx context.Context, org string) (*feed.UpdatedSince, error) {
+// newServedFeed returns the feed that the primary or the server of feed_url serves.
+func (f *Fleet) newServedFeed(ctx context.Context, org string) (*feed.UpdatedSince, error) {
 	server := f.Primary
 	if f.FeedURL != "" {
 		server.Name, server.URL = "the server of feed_url", f.FeedURL
@@ -42,27 +42,27 @@ func (f *Fleet) served(ctx context.Context, org string) (*feed.UpdatedSince, err
 	if err != nil {
 		return nil, err
 	}
-	return feed.NewUpdatedSince(getter{client.Org(org)}, unserved), nil
+	return feed.NewUpdatedSince(orgGetter{client.Org(org)}, isFeedMissing), nil
 }
 
-// changeFeed is the feed that the primary serves, and where it serves none the
-// journal. Every read of the served feed is the question whether there is one;
-// while it is known to serve none, reads cost the primary nothing. Going
-// from one to the other loses no change: only a journal has an epoch, so the
-// position of the one is lost in the other, and everything is compared.
+// changeFeed is the feed that the primary serves, or the journal if it serves none.
+// Every read of the served feed is also a probe whether there is one; while the primary
+// is known to serve none, reads send it nothing. No change is lost between the two: only
+// a journal has an epoch, so a position of the one is invalid in the other, and
+// everything is compared.
 type changeFeed struct {
 	fleet    *Fleet
 	space    string
-	choice   *choice
-	served   *feed.UpdatedSince // nil: the journal alone is read
-	required bool               // the configuration demands what is served
-	unserved error              // why the last Read took the journal, nil if it did not
+	probe    *feedProbe
+	served   *feed.UpdatedSince // nil: only the journal is read
+	required bool               // the configuration requires the served feed
+	noFeed   error              // why the last Read read the journal; nil if it read the served feed
 }
 
 var _ replication.Feed = (*changeFeed)(nil)
 
 func (c *changeFeed) Name() string {
-	if c.served == nil || c.unserved != nil {
+	if c.served == nil || c.noFeed != nil {
 		return journal.Name
 	}
 	return c.served.Name()
@@ -72,17 +72,16 @@ func (c *changeFeed) Note() string {
 	switch {
 	case c.served == nil:
 		return `feed = "journal" in the configuration`
-	case c.unserved != nil:
-		return c.unserved.Error()
+	case c.noFeed != nil:
+		return c.noFeed.Error()
 	case c.fleet.FeedURL != "":
 		return c.fleet.FeedURL + " serves it"
 	}
 	return c.served.Note()
 }
 
-// journal opens the journal when it is asked: a primary that serves its changes needs
-// none.
-func (c *changeFeed) journal(ctx context.Context) (replication.Feed, error) {
+// openJournal opens the journal, which a primary that serves its changes doesn't need.
+func (c *changeFeed) openJournal(ctx context.Context) (replication.Feed, error) {
 	store, err := c.fleet.Journals(ctx)
 	if err != nil {
 		return nil, err
@@ -90,13 +89,13 @@ func (c *changeFeed) journal(ctx context.Context) (replication.Feed, error) {
 	return scan.Feed(store, c.space), nil
 }
 
-// Begun reports whether the journal has begun: what is served was asked for before
-// everything was compared.
+// Begun reports whether the journal has begun. The served feed was read before
+// everything was compared, so it doesn't matter.
 func (c *changeFeed) Begun(ctx context.Context) (bool, error) {
 	if c.required {
 		return false, nil
 	}
-	journal, err := c.journal(ctx)
+	journal, err := c.openJournal(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -105,7 +104,7 @@ func (c *changeFeed) Begun(ctx context.Context) (bool, error) {
 
 // ReadSnapshot returns the snapshot of the journal; only its rows have a generation.
 func (c *changeFeed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
-	journal, err := c.journal(ctx)
+	journal, err := c.openJournal(ctx)
 	if err != nil {
 		return replication.Snapshot{}, err
 	}
@@ -116,32 +115,31 @@ func (c *changeFeed) Read(ctx context.Context, after int64) (replication.Rows, e
 	if c.required {
 		return c.readRequired(ctx, after)
 	}
-	c.unserved = nil
+	c.noFeed = nil
 	if c.served != nil {
-		fresh, unserved := c.choice.recall(c.fleet.Now())
+		fresh, unserved := c.probe.cachedResult(c.fleet.Now())
 		if unserved == nil || !fresh {
 			rows, err := c.served.Read(ctx, after)
-			c.choice.learn(c.fleet.Now(), err)
+			c.probe.recordResult(c.fleet.Now(), err)
 			if !errors.Is(err, replication.ErrNoFeed) {
 				return rows, err
 			}
 			unserved = err
 		}
-		c.unserved = unserved
+		c.noFeed = unserved
 	}
-	kept, err := c.journal(ctx)
+	journaled, err := c.openJournal(ctx)
 	if err != nil {
 		return replication.Rows{}, err
 	}
-	rows, err := kept.Read(ctx, after)
-	if errors.Is(err, replication.ErrNoFeed) && c.unserved != nil {
-		return rows, fmt.Errorf("%w; %w", c.unserved, journal.ErrNoJournal)
+	rows, err := journaled.Read(ctx, after)
+	if errors.Is(err, replication.ErrNoFeed) && c.noFeed != nil {
+		return rows, fmt.Errorf("%w; %w", c.noFeed, journal.ErrNoJournal)
 	}
 	return rows, err
 }
 
-// readRequired reads the served feed, whose absence is an error and not a reason to
-// compare instead.
+// readRequired reads the served feed; its absence is an error.
 func (c *changeFeed) readRequired(ctx context.Context, after int64) (replication.Rows, error) {
 	rows, err := c.served.Read(ctx, after)
 	if errors.Is(err, replication.ErrNoFeed) {
@@ -152,14 +150,15 @@ func (c *changeFeed) readRequired(ctx context.Context, after int64) (replication
 	return rows, err
 }
 
-// ProbeFeed asks for the feed of an organization as a pass would, and says which
-// it is and why. Without one it returns replication.ErrNoFeed, wrapped.
-func (f *Fleet) ProbeFeed(ctx context.Context, org string) (note string, err error) {
+// DescribeFeed reads the feed of an organization as a pass would, and returns a
+// description of which feed that is and why. Without a feed the error wraps
+// replication.ErrNoFeed.
+func (f *Fleet) DescribeFeed(ctx context.Context, org string) (description string, err error) {
 	source, err := f.Source(org)
 	if err != nil {
 		return "", err
 	}
-	feed, err := f.feed(ctx, source.Org, source.Space)
+	feed, err := f.newChangeFeed(ctx, source.Org, source.Space)
 	if err != nil {
 		return "", err
 	}
@@ -170,10 +169,10 @@ func (f *Fleet) ProbeFeed(ctx context.Context, org string) (note string, err err
 	return feed.Name() + ", " + feed.Note(), err
 }
 
-// getter reads a path of an organization for a feed.
-type getter struct{ org *chef.Org }
+// orgGetter reads paths of an organization.
+type orgGetter struct{ org *chef.Org }
 
-func (g getter) Get(ctx context.Context, path string) ([]byte, error) {
+func (g orgGetter) Get(ctx context.Context, path string) ([]byte, error) {
 	answer, err := g.org.Do(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		var e *chef.Error
@@ -185,9 +184,9 @@ func (g getter) Get(ctx context.Context, path string) ([]byte, error) {
 	return answer.Body, nil
 }
 
-// unserved tells of an error that the server has no such route: a 404 of any
-// origin, or a success that isn't the Chef Server's JSON.
-func unserved(err error) bool {
+// isFeedMissing reports whether an error means that the server has no such route: a 404
+// of any origin, or a success that isn't the Chef Server's JSON.
+func isFeedMissing(err error) bool {
 	var e *chef.Error
 	if !errors.As(err, &e) {
 		return false

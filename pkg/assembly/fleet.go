@@ -1,7 +1,6 @@
-// Package assembly joins a configuration, the clients of its Chef Servers, feeds
-// and a backend into engines, scanners and what is served of a journal. It is the wiring that the command line and the
-// functions have in common: what differs between one machine and AWS is the
-// Backend alone.
+// Package assembly wires a configuration, the clients of its Chef Servers, feeds and a
+// backend into engines, scanners and the handler that serves a journal. The command
+// line and the functions share it; one machine and AWS differ in the Backend alone.
 package assembly
 
 import (
@@ -22,20 +21,20 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Backend is what replication keeps, and where secrets are kept. Nothing is
-// opened before it is asked for; each method returns the same thing every time
-// and may be called concurrently.
+// Backend is the storage of replication and of its secrets. Its methods open what they
+// return at the first call, return the same value every time, and are safe for
+// concurrent use.
 type Backend interface {
 	State(ctx context.Context) (replication.State, error)
 	Stage(ctx context.Context) (replication.Stage, error)
 	Journals(ctx context.Context) (journal.ScanStore, error)
-	// Health keeps what was last seen of servers and processes.
+	// Health returns the store of the last observations of servers and processes.
 	Health(ctx context.Context) (health.Store, error)
-	// Secrets resolves references of schemes other than file and env.
+	// Secrets returns the resolvers of references other than file and env, by scheme.
 	Secrets() map[string]config.Resolver
 }
 
-// Options say what a Fleet is made of. Config and Backend are needed.
+// Options are the parts of a Fleet. Config and Backend are required.
 type Options struct {
 	Config  *config.Config
 	Backend Backend
@@ -45,38 +44,37 @@ type Options struct {
 	// Default: NewOwner.
 	Owner string
 	// OwnerDied reports whether the process of an owner is known to be dead, so that
-	// its leases are taken over at once; nil knows nothing. The function OwnerDied is
-	// for a backend of one machine.
+	// its leases are taken over at once. It may be nil. The function OwnerDied is for a
+	// backend of one machine.
 	OwnerDied func(owner string) bool
-	// NoteEvery is how long the record of a scan or of a poll that found nothing
-	// stands for those after it, where each write costs money; 0 records every one.
-	NoteEvery time.Duration
+	// RecordEvery is the least time between the records of scans and polls without
+	// changes, where each write costs money; 0 records every one.
+	RecordEvery time.Duration
 }
 
-// Fleet is the servers and pairs of a configuration, ready for work. It is safe
-// for concurrent use.
+// Fleet is the servers and pairs of a configuration. It is safe for concurrent use.
 type Fleet struct {
 	*config.Config
 	Backend
 	Log *slog.Logger
 	Now func() time.Time
 
-	owner     string
-	ownerDied func(owner string) bool
-	noteEvery time.Duration
-	mu        sync.Mutex
-	clients   map[string]*chef.Client
-	choices   map[string]*choice   // by source organization
-	scanning  map[string]*scanning // likewise
+	owner       string
+	ownerDied   func(owner string) bool
+	recordEvery time.Duration
+	mu          sync.Mutex
+	clients     map[string]*chef.Client
+	feedProbes  map[string]*feedProbe     // by source organization
+	scanners    map[string]*sourceScanner // likewise
 
 	breakersMu sync.Mutex
 	breakers   map[string]*chef.Breaker // by the URL of a server
 }
 
-// New makes a fleet. It opens and sends nothing.
+// New returns a fleet. It opens and sends nothing.
 func New(o Options) *Fleet {
-	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, ownerDied: o.OwnerDied, noteEvery: o.NoteEvery,
-		clients: map[string]*chef.Client{}, breakers: map[string]*chef.Breaker{}, choices: map[string]*choice{}, scanning: map[string]*scanning{}}
+	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, ownerDied: o.OwnerDied, recordEvery: o.RecordEvery,
+		clients: map[string]*chef.Client{}, breakers: map[string]*chef.Breaker{}, feedProbes: map[string]*feedProbe{}, scanners: map[string]*sourceScanner{}}
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
 	}
@@ -89,18 +87,18 @@ func New(o Options) *Fleet {
 	return f
 }
 
-// UnknownPairError says that an argument names no pair.
+// UnknownPairError is the error of an argument that names no pair.
 type UnknownPairError struct {
 	Name  string
 	Known []replication.PairID
 }
 
-// Error names what was asked for.
+// Error implements error.
 func (e *UnknownPairError) Error() string { return fmt.Sprintf("no pair matches %q", e.Name) }
 
-// Select finds the pairs that names mean: an organization means all its pairs,
-// REPLICA/ORG one, a pattern of [path.Match] such as eu/* or */team-07 those that
-// it matches, no name all. It fails with *UnknownPairError.
+// Select returns the pairs that names select: an organization selects all its pairs,
+// REPLICA/ORG one, a pattern of [path.Match] such as eu/* or */team-07 those that it
+// matches, and no name all. The error is an *UnknownPairError.
 func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 	all := f.Pairs()
 	if len(names) == 0 {
@@ -111,7 +109,7 @@ func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 	for _, name := range names {
 		found := false
 		for _, p := range all {
-			if name != p.SourceOrg && !matches(name, p.ID) {
+			if name != p.SourceOrg && !matchesPair(name, p.ID) {
 				continue
 			}
 			found = true
@@ -131,9 +129,9 @@ func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 	return chosen, nil
 }
 
-// matches reports whether a name or pattern means a pair: with a slash by its
+// matchesPair reports whether a name or pattern selects a pair: with a slash by its
 // replica and organization, else by its organization.
-func matches(pattern string, id replication.PairID) bool {
+func matchesPair(pattern string, id replication.PairID) bool {
 	name := id.Org
 	if strings.Contains(pattern, "/") {
 		name = id.String()
@@ -142,8 +140,7 @@ func matches(pattern string, id replication.PairID) bool {
 	return err == nil && ok || pattern == name
 }
 
-// Fail records that the engine of a pair can't be wired, so that the pair's status
-// says why.
+// Fail records why the engine of a pair can't be made, for the status of the pair.
 func (f *Fleet) Fail(ctx context.Context, p config.PairConfig, o replication.PassOptions, cause error) (replication.Run, error) {
 	state, err := f.State(ctx)
 	if err != nil {
@@ -162,7 +159,7 @@ func (f *Fleet) PairState(ctx context.Context, id replication.PairID) (replicati
 	return state.Pair(ctx, id)
 }
 
-// Engine wires the engine of a pair.
+// Engine returns the engine of a pair.
 func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.Engine, error) {
 	state, err := f.State(ctx)
 	if err != nil {
@@ -181,7 +178,7 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 		return nil, err
 	}
 	source := primary.Org(p.SourceOrg)
-	feed, err := f.feed(ctx, p.SourceOrg, p.Space)
+	feed, err := f.newChangeFeed(ctx, p.SourceOrg, p.Space)
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +186,6 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 		Pair: p.Pair, Feed: feed, Source: endpoint.NewSource(source, f.Log),
 		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
 		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner, OwnerDied: f.ownerDied,
-		Tuning: replication.Tuning{RecordPollsEvery: f.noteEvery},
+		Tuning: replication.Tuning{RecordPollsEvery: f.recordEvery},
 	}, nil
 }

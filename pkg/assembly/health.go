@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
@@ -16,12 +17,12 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// CheckEvery is how long an answer of a server counts as news: one that has
-// answered within it isn't asked only to see whether it is up.
-const CheckEvery = time.Minute
+// checkEvery is how long a response of a server shows that it is up, so that no request
+// is sent to check it.
+const checkEvery = time.Minute
 
-// checksAtOnce bounds the servers that CheckServers asks at the same time.
-const checksAtOnce = 32
+// checkConcurrency is how many servers CheckServers checks at once.
+const checkConcurrency = 32
 
 // CheckedServer is a server that pairs use, with one of its organizations.
 type CheckedServer struct {
@@ -52,25 +53,23 @@ func (f *Fleet) ServersOf(pairs []config.PairConfig) []CheckedServer {
 	return all
 }
 
-// CheckServers records whether servers answer, all at the same time, and returns the
-// records. The error is of the records, not of the servers.
+// CheckServers calls CheckServer for servers concurrently, and returns the records.
 func (f *Fleet) CheckServers(ctx context.Context, servers []CheckedServer) ([]health.Server, error) {
 	failed, records := make([]error, len(servers)), make([]health.Server, len(servers))
-	free := make(chan struct{}, checksAtOnce)
-	var all sync.WaitGroup
+	var group errgroup.Group
+	group.SetLimit(checkConcurrency)
 	for i, s := range servers {
-		all.Go(func() {
-			free <- struct{}{}
-			defer func() { <-free }()
+		group.Go(func() error {
 			records[i], failed[i] = f.CheckServer(ctx, s)
+			return nil
 		})
 	}
-	all.Wait()
+	_ = group.Wait() // the errors are in failed
 	return records, errors.Join(failed...)
 }
 
-// CheckServer records whether a server answers, and asks it if it hasn't answered
-// anything within CheckEvery. The error is of the record, not of the server.
+// CheckServer records whether a server answers, and sends it a request if it hasn't
+// answered any within checkEvery. The error is of the record, not of the server.
 func (f *Fleet) CheckServer(ctx context.Context, s CheckedServer) (health.Server, error) {
 	store, err := f.Health(ctx)
 	if err != nil {
@@ -86,64 +85,66 @@ func (f *Fleet) CheckServer(ctx context.Context, s CheckedServer) (health.Server
 			record = r
 		}
 	}
-	seen := f.lastSeen(ctx, s)
+	observed := f.observeServer(ctx, s)
 	if ctx.Err() != nil {
-		return record, nil // nothing was found out
+		return record, nil // the server wasn't checked
 	}
-	record = seen.record(record, f.Now())
+	record = observed.updateRecord(record, f.Now())
 	if err := store.SaveServer(ctx, record); err != nil {
 		return record, fmt.Errorf("record what was seen of server %s: %w", s.Name, err)
 	}
 	return record, nil
 }
 
-// lastSeen is what was seen of a server, with ages instead of times.
-type lastSeen struct {
-	answered time.Duration // since the answer, when failed is nil
-	latency  time.Duration
-	failed   error
-	failing  time.Duration // since the first failure
+// observation is the last response or failure of a server, with ages instead of times.
+type observation struct {
+	answeredAgo time.Duration // if err is nil
+	latency     time.Duration
+	err         error
+	failingFor  time.Duration // time since the first failure
 }
 
-func (f *Fleet) lastSeen(ctx context.Context, s CheckedServer) lastSeen {
+// observeServer returns the last observation of a server, after a request if that is older
+// than checkEvery.
+func (f *Fleet) observeServer(ctx context.Context, s CheckedServer) observation {
 	client, err := f.Client(ctx, s.Server)
 	if err != nil {
-		return lastSeen{failed: err}
+		return observation{err: err}
 	}
-	if a := client.Breaker().Availability(); a.Served.IsZero() || a.Open || time.Since(a.Served) >= CheckEvery {
+	if a := client.Breaker().Availability(); a.Served.IsZero() || a.Open || time.Since(a.Served) >= checkEvery {
 		err = client.Org(s.Org).Check(ctx)
 	}
 	if chef.KindOf(err) == chef.KindKey {
-		f.Forget() // it may have been replaced
+		f.DropClients() // it may have been replaced
 	}
 	a := client.Breaker().Availability()
 	if err == nil {
-		return lastSeen{answered: time.Since(a.Served), latency: a.Latency}
+		return observation{answeredAgo: time.Since(a.Served), latency: a.Latency}
 	}
-	seen := lastSeen{failed: err}
+	failed := observation{err: err}
 	if !a.DownSince.IsZero() {
-		seen.failing = time.Since(a.DownSince)
+		failed.failingFor = time.Since(a.DownSince)
 	}
-	if a.Open { // the cause, rather than when the next probe is
-		seen.failed = a.Failure
+	if a.Open { // the cause rather than the time of the next probe
+		failed.err = a.Failure
 	}
-	return seen
+	return failed
 }
 
-// record is a server's record after the one before it.
-func (l lastSeen) record(r health.Server, now time.Time) health.Server {
+// updateRecord returns the record of a server after an observation.
+func (l observation) updateRecord(r health.Server, now time.Time) health.Server {
 	r.CheckedAt = now
-	if l.failed == nil {
-		r.UpAt, r.Latency = now.Add(-l.answered), l.latency
+	if l.err == nil {
+		r.UpAt, r.Latency = now.Add(-l.answeredAgo), l.latency
 		r.DownSince, r.Error, r.Hint = time.Time{}, "", ""
 		return r
 	}
 	if r.DownSince.IsZero() {
-		r.DownSince = now.Add(-l.failing)
+		r.DownSince = now.Add(-l.failingFor)
 	}
-	r.Error, r.Hint = l.failed.Error(), fault.HintOf(l.failed)
+	r.Error, r.Hint = l.err.Error(), fault.HintOf(l.err)
 	var e *chef.Error
-	if errors.As(l.failed, &e) {
+	if errors.As(l.err, &e) {
 		r.Error, r.Hint = strings.TrimPrefix(e.Reason(), string(chef.KindUnreachable)+": "), cmp.Or(e.Hint, r.Hint)
 	}
 	return r

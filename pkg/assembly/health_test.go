@@ -11,8 +11,8 @@ import (
 	"chefsync/pkg/health"
 )
 
-// check records whether the replica answers, and returns the record.
-func (w *world) check(f *assembly.Fleet) health.Server {
+// checkServer records whether the replica answers, and returns the record.
+func (w *fixture) checkServer(f *assembly.Fleet) health.Server {
 	w.t.Helper()
 	servers := f.ServersOf(f.Pairs())
 	if len(servers) != 2 || servers[0].Name != "primary" || servers[1].Name != "eu" {
@@ -30,17 +30,17 @@ func (w *world) check(f *assembly.Fleet) health.Server {
 	if err != nil || len(records) != 1 || records[0].Name != seen[0].Name || records[0].Down() != seen[0].Down() {
 		w.t.Fatalf("records %+v, %v", records, err)
 	}
-	w.clock.later(time.Minute)
+	w.clock.advance(time.Minute)
 	return records[0]
 }
 
-func TestAServerThatWasUsedIsNotAskedWhetherItIsUp(t *testing.T) {
-	w := newWorld(t, cheftest.Options{UpdatedSince: true})
-	f := w.fleet()
-	now := w.clock.now()
-	w.pass(f)
+func TestARecentlyUsedServerIsNotChecked(t *testing.T) {
+	w := newFixture(t, cheftest.Options{UpdatedSince: true})
+	f := w.newFleet()
+	now := w.clock.currentTime()
+	w.runPass(f)
 	before := len(w.replica.Requests())
-	r := w.check(f)
+	r := w.checkServer(f)
 	if n := len(w.replica.Requests()) - before; before == 0 || n != 0 {
 		t.Errorf("%d requests of the pass, then %d of the check; want some and none", before, n)
 	}
@@ -49,9 +49,9 @@ func TestAServerThatWasUsedIsNotAskedWhetherItIsUp(t *testing.T) {
 	}
 }
 
-func TestAServerThatNothingTouchedIsAskedOnce(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	r := w.check(w.fleet())
+func TestAnIdleServerIsCheckedOnce(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	r := w.checkServer(w.newFleet())
 	requests := w.replica.Requests()
 	if len(requests) != 1 || !strings.HasSuffix(requests[0].Path, "/environments/_default") || requests[0].Actor != "sync" {
 		t.Errorf("requests %+v, want one that is signed", requests)
@@ -61,14 +61,14 @@ func TestAServerThatNothingTouchedIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestTheRecordSaysSinceWhenAServerIsDown(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	f := w.fleet()
-	up := w.check(f)
-	f = w.fleet() // the next process
+func TestCheckServersRecordsTheStartOfADowntime(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	f := w.newFleet()
+	up := w.checkServer(f)
+	f = w.newFleet() // the next process
 	w.replica.SetMaintenance(true)
-	first := w.check(f)
-	second := w.check(f)
+	first := w.checkServer(f)
+	second := w.checkServer(f)
 	if !first.Down() || !first.UpAt.Equal(up.UpAt) || !strings.Contains(first.Error, "unavailable (503)") || first.Hint == "" {
 		t.Errorf("record %+v, want it down, and up at %s before", first, up.UpAt)
 	}
@@ -77,45 +77,45 @@ func TestTheRecordSaysSinceWhenAServerIsDown(t *testing.T) {
 	}
 	w.replica.SetMaintenance(false)
 	f.ProbeNow()
-	if r := w.check(f); r.Down() || r.Error != "" || r.Hint != "" || !r.UpAt.After(up.UpAt) {
+	if r := w.checkServer(f); r.Down() || r.Error != "" || r.Hint != "" || !r.UpAt.After(up.UpAt) {
 		t.Errorf("afterwards %+v", r)
 	}
 }
 
-// What refuses every request of ours is as good as down; what refuses one object, or
-// doesn't have the organization, is up: its pairs say so themselves.
-func TestAServerThatRefusesOurKeyIsNotUp(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	f := w.fleet()
+// A server that refuses every request counts as down; one that refuses an object, or
+// doesn't have the organization, is up: its pairs report that.
+func TestAServerThatRefusesTheKeyIsDown(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	f := w.newFleet()
 	w.replica.AddUser("sync") // with another key
-	if r := w.check(f); !r.Down() || !strings.Contains(r.Error, "wrong key") || r.Hint == "" {
+	if r := w.checkServer(f); !r.Down() || !strings.Contains(r.Error, "wrong key") || r.Hint == "" {
 		t.Errorf("with a wrong key: %+v", r)
 	}
 	key := w.replica.AddUser("sync")
 	w.env["EU"] = string(cheftest.PrivatePEM(key))
-	if r := w.check(f); r.Down() {
+	if r := w.checkServer(f); r.Down() {
 		t.Errorf("with a key that was replaced: %+v", r)
 	}
 	w.replica.DeleteOrg("acme")
-	if r := w.check(w.fleet()); r.Down() {
+	if r := w.checkServer(w.newFleet()); r.Down() {
 		t.Errorf("without the organization: %+v", r)
 	}
 	delete(w.env, "EU")
-	if r := w.check(w.fleet()); !r.Down() || r.Error == "" || r.Hint == "" {
+	if r := w.checkServer(w.newFleet()); !r.Down() || r.Error == "" || r.Hint == "" {
 		t.Errorf("without a key: %+v", r)
 	}
 }
 
-// All pairs of a server share what is known of it, also after its key was read again.
-func TestWhatIsKnownOfADeadServerOutlivesItsClient(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	f := w.fleet()
+// All pairs of a server share its breaker, also after its key was read again.
+func TestTheBreakerOfAServerOutlivesItsClient(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	f := w.newFleet()
 	server := f.Pairs()[0].Replica
 	before, err := f.Client(t.Context(), server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Forget()
+	f.DropClients()
 	after, err := f.Client(t.Context(), server)
 	if err != nil || after == before || after.Breaker() != before.Breaker() {
 		t.Errorf("clients %p and %p with breakers %p and %p, %v", before, after, before.Breaker(), after.Breaker(), err)

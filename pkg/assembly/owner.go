@@ -13,9 +13,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// NewOwner names this process in leases: host:pid:random for people, and apart from
-// all others; followed, where they can be known, by the space that the process id
-// belongs to and the start of the process, for OwnerDied.
+// NewOwner returns a unique name of this process for leases: host:pid:random, followed,
+// where they are known, by the PID space and the start of the process for OwnerDied.
 func NewOwner() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -29,30 +28,29 @@ func NewOwner() string {
 	return name
 }
 
-// OwnerDied reports whether the process that an owner names is known to be dead: its
-// id belonged to the process ids that this process sees, which are those of one boot
-// of one machine and, with containers, of one of them, and no process of that id and
-// start is there any more.
+// OwnerDied reports whether the process that an owner names is known to be dead: it ran
+// in the PID space of this process, which is that of one boot of one machine and, with
+// containers, of one of them, and no process of that id and start exists any more.
 //
-// It must not be asked about processes of other machines that may be clones of this
-// one, such as functions on AWS.
+// It must not be used for processes of machines that may be clones of this one, such as
+// functions on AWS.
 func OwnerDied(owner string) bool {
-	words := strings.Split(owner, ":")
-	if len(words) < 5 {
+	fields := strings.Split(owner, ":")
+	if len(fields) < 5 {
 		return false
 	}
-	words = words[len(words)-4:] // a host may have colons
-	pid, err := strconv.Atoi(words[0])
+	fields = fields[len(fields)-4:] // a host may have colons
+	pid, err := strconv.Atoi(fields[0])
 	space := pidSpace()
-	if err != nil || pid <= 0 || space == "" || words[2] != space {
+	if err != nil || pid <= 0 || space == "" || fields[2] != space {
 		return false
 	}
 	start, state := processStart(pid)
-	return state == processGone || state == processRuns && start != words[3]
+	return state == processGone || state == processRuns && start != fields[3]
 }
 
-// FreeAbandoned returns the record of a pair after releasing its lease if it is
-// abandoned. Others see a lease that is free.
+// FreeAbandoned releases the lease of a pair if it is abandoned, so that other processes
+// see it free, and returns the record of the pair.
 func (f *Fleet) FreeAbandoned(ctx context.Context, id replication.PairID) (replication.PairState, error) {
 	state, err := f.State(ctx)
 	if err != nil {
@@ -68,7 +66,7 @@ func (f *Fleet) FreeAbandoned(ctx context.Context, id replication.PairID) (repli
 	return state.Pair(ctx, id)
 }
 
-// Abandoned reports whether nobody holds a lease that hasn't ended.
+// Abandoned reports whether a lease that hasn't ended is held by no process.
 func (f *Fleet) Abandoned(l replication.Lease) bool {
 	return l.Abandoned(f.Now(), replication.DefaultLeaseTTL, f.ownerDied)
 }
@@ -82,7 +80,7 @@ const (
 	processGone
 )
 
-// shortHash is a mark of some facts, short enough for an owner.
+// shortHash returns a hash of facts that is short enough for an owner.
 func shortHash(facts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(facts, "\n")))
 	return hex.EncodeToString(sum[:6])

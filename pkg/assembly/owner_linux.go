@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// pidSpace names the process ids that this process sees: of this boot of the machine
-// and this PID namespace, and the clock by which their starts are told. "" if it can't be known.
+// pidSpace returns a hash of the boot of the machine, the PID namespace and the time
+// namespace, by which the starts of processes differ. It is "" if one is unknown.
 func pidSpace() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil || len(strings.TrimSpace(string(boot))) == 0 {
@@ -19,7 +19,7 @@ func pidSpace() string {
 	if err != nil {
 		return ""
 	}
-	clock, _ := os.Readlink("/proc/self/ns/time") // the starts of processes differ by it; older kernels have none
+	clock, _ := os.Readlink("/proc/self/ns/time") // older kernels have none
 	// A /proc of another namespace shows the processes of that one.
 	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
 		return ""
@@ -27,10 +27,10 @@ func pidSpace() string {
 	return shortHash(strings.TrimSpace(string(boot)), namespace, clock)
 }
 
-// processStart returns when a process began, as the kernel counts, and whether it
-// runs. A process whose end nobody took note of yet is gone.
+// processStart returns the start of a process in clock ticks, and whether it runs. A
+// zombie is gone.
 func processStart(pid int) (string, processState) {
-	// The signal 0 finds a process that /proc hides from this user.
+	// Signal 0 finds a process that /proc hides from this user.
 	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 		return "", processGone
 	}
@@ -41,8 +41,8 @@ func processStart(pid int) (string, processState) {
 	return parseStat(string(stat))
 }
 
-// parseStat reads the state and the start out of /proc/PID/stat (proc(5)). The name
-// before them is in parentheses, and may hold anything.
+// parseStat parses the start and the state of /proc/PID/stat, see proc_pid_stat(5). The
+// name before them is in parentheses, and may contain any character.
 func parseStat(stat string) (string, processState) {
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	const state, start = 0, 19 // fields 3 and 22 of the line

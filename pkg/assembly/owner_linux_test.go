@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestChild waits until its standard input ends. It is the process that others look at.
+// TestChild waits until its standard input ends. Other tests start it as a process.
 func TestChild(t *testing.T) {
 	if os.Getenv("CHEF_SYNC_TEST_CHILD") == "" {
 		t.Skip("SKIPPED: it is the child process of another test, which runs it")
@@ -17,7 +17,7 @@ func TestChild(t *testing.T) {
 	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 
-func TestAnOwnerIsKnownToBeDeadOnceItsProcessIs(t *testing.T) {
+func TestOwnerDied(t *testing.T) {
 	child := exec.Command(os.Args[0], "-test.run=^TestChild$")
 	child.Env = append(os.Environ(), "CHEF_SYNC_TEST_CHILD=1")
 	in, err := child.StdinPipe()
@@ -48,8 +48,8 @@ func TestAnOwnerIsKnownToBeDeadOnceItsProcessIs(t *testing.T) {
 	}
 }
 
-// What can't be known isn't believed.
-func TestAnOwnerOfElsewhereIsNotKnownToBeDead(t *testing.T) {
+// An owner of another machine, boot or PID namespace is unknown, and so not dead.
+func TestOwnersOfOtherMachinesAreNotDead(t *testing.T) {
 	me := strings.Split(NewOwner(), ":")
 	me = me[len(me)-5:]
 	if len(me) != 5 || me[3] == "" || me[4] == "" {
@@ -78,7 +78,7 @@ func TestAnOwnerOfElsewhereIsNotKnownToBeDead(t *testing.T) {
 	}
 }
 
-func TestTheStatOfAProcessIsRead(t *testing.T) {
+func TestParseStat(t *testing.T) {
 	for stat, want := range map[string]struct {
 		start string
 		state processState

@@ -2,7 +2,7 @@
 
 package assembly
 
-// pidSpace isn't known: the lease of a dead process ends by itself.
+// pidSpace is unknown, so the lease of a dead process has to expire.
 func pidSpace() string { return "" }
 
 func processStart(int) (string, processState) { return "", processUnknown }

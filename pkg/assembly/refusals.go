@@ -9,101 +9,102 @@ import (
 	"chefsync/pkg/chef"
 )
 
-// refusalsEvery is how often requests that are refused alike are logged.
-const refusalsEvery = time.Minute
+// refusalLogInterval is how often refused requests of one kind and status are logged.
+const refusalLogInterval = time.Minute
 
-// refusals logs what a handler refuses: the first request at once, and those that
-// are refused alike as one line a minute with their number. Whoever can reach the
-// handler could otherwise fill the log.
-type refusals struct {
+// refusalLogger logs the requests that a handler refuses: the first of a kind and status
+// at once, and further ones as one line a minute with their number, so that clients
+// can't fill the log.
+type refusalLogger struct {
 	http.Handler
 	log *slog.Logger
 
-	mu   sync.Mutex
-	open map[refusal]*refused
+	mu     sync.Mutex
+	counts map[refusalKey]*refusalCount
 }
 
-// refusal is what requests are refused alike in.
-type refusal struct {
-	request string // push, read or other
-	status  int
+// refusalKey groups refused requests.
+type refusalKey struct {
+	requestKind string // push, read or other
+	status      int
 }
 
-// refused is what was refused since the last line.
-type refused struct {
+// refusalCount counts requests since the last line.
+type refusalCount struct {
 	requests     int
 	remote, user string // of the last one
 }
 
-func logRefusals(h http.Handler, log *slog.Logger) *refusals {
-	return &refusals{Handler: h, log: log, open: map[refusal]*refused{}}
+func logRefusals(h http.Handler, log *slog.Logger) *refusalLogger {
+	return &refusalLogger{Handler: h, log: log, counts: map[refusalKey]*refusalCount{}}
 }
 
 // ServeHTTP implements http.Handler.
-func (r *refusals) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+func (r *refusalLogger) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	s := &statusWriter{ResponseWriter: w}
 	r.Handler.ServeHTTP(s, q)
 	if Refused(s.status, w.Header()) {
-		r.note(q, s.status)
+		r.recordRefusal(q, s.status)
 	}
 }
 
-// Refused reports whether an answer means that a request got nothing because of who
-// made it or what it says: 4xx, and the 503 for a name that isn't looked up yet.
+// Refused reports whether a response means that a request was refused for its sender or
+// content: 4xx, and the 503 for a name that isn't looked up yet.
 func Refused(status int, header http.Header) bool {
 	return status >= 400 && status < 500 || status == http.StatusServiceUnavailable && header.Get("Retry-After") != ""
 }
 
-func (r *refusals) note(q *http.Request, status int) {
-	what := refusal{requestOf(q), status}
-	one := refused{requests: 1, remote: q.RemoteAddr}
+// recordRefusal logs a refused request, or counts it for the next line.
+func (r *refusalLogger) recordRefusal(q *http.Request, status int) {
+	key := refusalKey{requestKind(q), status}
+	latest := refusalCount{requests: 1, remote: q.RemoteAddr}
 	if name := q.Header.Get("X-Ops-UserId"); chef.ValidName(name) {
-		one.user = name
+		latest.user = name
 	}
 	r.mu.Lock()
-	since := r.open[what]
-	if since != nil {
-		one.requests += since.requests
-		*since = one
+	count := r.counts[key]
+	if count != nil {
+		latest.requests += count.requests
+		*count = latest
 	} else {
-		r.open[what] = &refused{}
-		time.AfterFunc(refusalsEvery, func() { r.report(what) })
+		r.counts[key] = &refusalCount{}
+		time.AfterFunc(refusalLogInterval, func() { r.logInterval(key) })
 	}
 	r.mu.Unlock()
-	if since == nil {
-		r.write(what, one)
+	if count == nil {
+		r.writeLog(key, latest)
 	}
 }
 
-// report logs what was refused since the last line, and ends when that is nothing.
-func (r *refusals) report(what refusal) {
+// logInterval logs the requests since the last line, and stops when there are none.
+func (r *refusalLogger) logInterval(key refusalKey) {
 	r.mu.Lock()
-	since := *r.open[what]
-	if since.requests == 0 {
-		delete(r.open, what)
+	count := *r.counts[key]
+	if count.requests == 0 {
+		delete(r.counts, key)
 	} else {
-		r.open[what] = &refused{}
-		time.AfterFunc(refusalsEvery, func() { r.report(what) })
+		r.counts[key] = &refusalCount{}
+		time.AfterFunc(refusalLogInterval, func() { r.logInterval(key) })
 	}
 	r.mu.Unlock()
-	if since.requests > 0 {
-		r.write(what, since)
+	if count.requests > 0 {
+		r.writeLog(key, count)
 	}
 }
 
-func (r *refusals) write(what refusal, since refused) {
-	args := []any{"request", what.request, "status", what.status, "requests", since.requests, "remote", since.remote}
-	if since.user != "" {
-		args = append(args, "user", since.user)
+func (r *refusalLogger) writeLog(key refusalKey, count refusalCount) {
+	args := []any{"request", key.requestKind, "status", key.status, "requests", count.requests, "remote", count.remote}
+	if count.user != "" {
+		args = append(args, "user", count.user)
 	}
-	if hint := what.hint(); hint != "" {
+	if hint := key.operatorHint(); hint != "" {
 		args = append(args, "hint", hint)
 	}
 	r.log.Warn("requests were refused", args...)
 }
 
-// requestOf is what a request asks for.
-func requestOf(q *http.Request) string {
+// requestKind returns the kind of a request, for the log.
+func requestKind(q *http.Request) string {
 	switch {
 	case q.Method == http.MethodPost && atRoot(q):
 		return "push"
@@ -113,20 +114,21 @@ func requestOf(q *http.Request) string {
 	return "other"
 }
 
-func (r refusal) hint() string {
+// operatorHint returns key the operator can do about refusals.
+func (r refusalKey) operatorHint() string {
 	switch {
-	case r.request == "push" && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden):
-		return "if it is your Chef Server, its data_collector['token'] isn't what token under [journal] refers to"
+	case r.requestKind == "push" && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden):
+		return "if it is your Chef Server, its data_collector['token'] isn't key token under [journal] refers to"
 	case r.status == http.StatusServiceUnavailable:
 		return "more names than usual sign requests; readers or [journal.keys] in the configuration say who may"
 	}
 	return ""
 }
 
-// atRoot reports whether a request goes to where the data collector is.
+// atRoot reports whether a request is for the data collector.
 func atRoot(q *http.Request) bool { return q.URL.Path == "/" || q.URL.Path == "" }
 
-// statusWriter remembers the status of an answer.
+// statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

@@ -14,35 +14,35 @@ import (
 	"time"
 )
 
-// lines is a log that timers write to.
-type lines struct {
+// lockedBuffer is a log that timers write to.
+type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
 }
 
-func (l *lines) String() string {
+func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
 }
 
-func (l *lines) Reset() {
+func (l *lockedBuffer) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.buf.Reset()
 }
 
-// TestRefusedRequestsAreCountedInAFewLines: the log holds how many there were, not
-// each of them.
-func TestRefusedRequestsAreCountedInAFewLines(t *testing.T) {
+// TestRefusedRequestsAreLoggedInFewLines: the log has their number, not
+// a line for each.
+func TestRefusedRequestsAreLoggedInFewLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log lockedBuffer
 		h := logRefusals(http.HandlerFunc(refusePushes), slog.New(slog.NewTextHandler(&log, nil)))
 		post := func() {
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil))
@@ -55,7 +55,7 @@ func TestRefusedRequestsAreCountedInAFewLines(t *testing.T) {
 			post()
 			time.Sleep(10 * time.Millisecond) // 200 seconds of it
 		}
-		time.Sleep(2 * refusalsEvery)
+		time.Sleep(2 * refusalLogInterval)
 		synctest.Wait()
 		total := 0
 		for _, m := range regexp.MustCompile(`request=push status=403 requests=(\d+) remote=`).FindAllStringSubmatch(log.String(), -1) {
@@ -75,14 +75,14 @@ func TestRefusedRequestsAreCountedInAFewLines(t *testing.T) {
 		if post(); !strings.Contains(log.String(), "requests=1 ") {
 			t.Errorf("the first one after a pause isn't logged at once:\n%s", log.String())
 		}
-		time.Sleep(2 * refusalsEvery)
+		time.Sleep(2 * refusalLogInterval)
 	})
 }
 
 // TestRefusalsOfOneKindDoNotHideOthers: a flood of pushes and one reader.
 func TestRefusalsOfOneKindDoNotHideOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log lockedBuffer
 		status, header := 0, http.Header{}
 		h := logRefusals(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for name, values := range header {
@@ -116,6 +116,6 @@ func TestRefusalsOfOneKindDoNotHideOthers(t *testing.T) {
 		if got := ask(503, "GET", "/organizations/acme/updated_since", "bob"); !strings.Contains(got, "journal.keys") {
 			t.Errorf("who is to come again: logged %q", got)
 		}
-		time.Sleep(2 * refusalsEvery)
+		time.Sleep(2 * refusalLogInterval)
 	})
 }

@@ -22,12 +22,12 @@ import (
 // Source is an organization of the primary that pairs read.
 type Source struct {
 	Org   string
-	Space string        // its word in journals and stage
-	Kinds []object.Kind // what its pairs select together
+	Space string        // its name in journals and stage
+	Kinds []object.Kind // the union of the kinds that its pairs select
 	Pairs []replication.PairID
 }
 
-// Sources are the source organizations, in the order of the file.
+// Sources returns the source organizations, in the order of the configuration.
 func (f *Fleet) Sources() []Source {
 	var sources []Source
 	for _, p := range f.Pairs() {
@@ -51,7 +51,7 @@ func (f *Fleet) Sources() []Source {
 	return sources
 }
 
-// Source finds a source organization by its name.
+// Source returns a source organization by its name.
 func (f *Fleet) Source(org string) (Source, error) {
 	for _, s := range f.Sources() {
 		if s.Org == org {
@@ -61,8 +61,8 @@ func (f *Fleet) Source(org string) (Source, error) {
 	return Source{}, fmt.Errorf("no pair reads an organization %q", org)
 }
 
-// Scanner makes a scanner of a source organization.
-func (f *Fleet) Scanner(ctx context.Context, org string) (*scan.Scanner, error) {
+// newScanner returns a scanner of a source organization.
+func (f *Fleet) newScanner(ctx context.Context, org string) (*scan.Scanner, error) {
 	source, err := f.Source(org)
 	if err != nil {
 		return nil, err
@@ -82,48 +82,71 @@ func (f *Fleet) Scanner(ctx context.Context, org string) (*scan.Scanner, error) 
 	})
 }
 
-// scanning is the scanner of an organization, which remembers a little between
-// its scans.
-type scanning struct {
+// sourceScanner is the scanner of an organization, which has state between its scans.
+type sourceScanner struct {
 	mu      sync.Mutex // one scan at a time
 	client  *chef.Client
 	scanner *scan.Scanner
 }
 
+// ScanResult is the result of ScanIfNeeded.
+type ScanResult struct {
+	scan.Report
+	Needed    bool // the primary is known to serve no feed
+	Elsewhere bool // another process scans the organization; the report may be of a part
+}
+
+// ScanIfNeeded scans a source organization unless the primary serves its changes. A
+// failure to find that out is recorded as a failed scan.
+func (f *Fleet) ScanIfNeeded(ctx context.Context, org string) (r ScanResult, err error) {
+	needed, err := f.NeedsJournal(ctx, org)
+	if err != nil {
+		f.recordScanFailure(ctx, org, err)
+	}
+	if err != nil || !needed {
+		return r, err
+	}
+	r.Needed = true
+	r.Report, err = f.Scan(ctx, org)
+	if isScannedElsewhere(err) {
+		r.Elsewhere, err = true, nil
+	}
+	return r, err
+}
+
 // Scan scans a source organization once, with one scanner for all scans of this
-// process, and leaves word of it in the journal's diary. A scan that could read
-// nothing at all is an error. ScannedElsewhere knows those that mean that another
-// process is at it.
+// process, and records how it went. A scan that could read nothing at all is an error.
 func (f *Fleet) Scan(ctx context.Context, org string) (scan.Report, error) {
 	f.mu.Lock()
-	s := f.scanning[org]
+	s := f.scanners[org]
 	if s == nil {
-		s = &scanning{}
-		f.scanning[org] = s
+		s = &sourceScanner{}
+		f.scanners[org] = s
 	}
 	f.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	report, err := s.scan(ctx, f, org)
+	report, err := s.runScan(ctx, f, org)
 	if err == nil && report.Listed == 0 && len(report.Failed) > 0 {
 		err = fmt.Errorf("nothing could be read: %w", report.Failed[0])
 	}
 	if fault.ClassOf(err) == fault.Denied {
-		f.Forget() // the key may have been replaced
+		f.DropClients() // the key may have been replaced
 	}
-	if !ScannedElsewhere(err) && !errors.Is(ctx.Err(), context.Canceled) {
-		f.noteScan(ctx, org, report, err)
+	if !isScannedElsewhere(err) && !errors.Is(ctx.Err(), context.Canceled) {
+		f.recordScan(ctx, org, report, err)
 	}
 	return report, err
 }
 
-func (s *scanning) scan(ctx context.Context, f *Fleet, org string) (scan.Report, error) {
+// runScan scans with the current client of the primary.
+func (s *sourceScanner) runScan(ctx context.Context, f *Fleet, org string) (scan.Report, error) {
 	client, err := f.Client(ctx, f.Primary)
 	if err != nil {
 		return scan.Report{}, err
 	}
 	if s.scanner == nil || s.client != client {
-		if s.scanner, err = f.Scanner(ctx, org); err != nil {
+		if s.scanner, err = f.newScanner(ctx, org); err != nil {
 			return scan.Report{}, err
 		}
 		s.client = client
@@ -131,15 +154,15 @@ func (s *scanning) scan(ctx context.Context, f *Fleet, org string) (scan.Report,
 	return s.scanner.Scan(ctx)
 }
 
-// ScannedElsewhere reports whether a scan failed because another process scans the
+// isScannedElsewhere reports whether a scan failed because another process scans the
 // organization.
-func ScannedElsewhere(err error) bool {
+func isScannedElsewhere(err error) bool {
 	var leased *replication.LeasedError
 	return errors.As(err, &leased) || errors.Is(err, scan.ErrOvertaken) || errors.Is(err, replication.ErrFenced)
 }
 
-// beingScanned reports whether a scanner holds the lease of an organization's
-// journal.
+// beingScanned reports whether a scanner holds the lease of the journal of an
+// organization.
 func (f *Fleet) beingScanned(ctx context.Context, org string) (bool, error) {
 	source, err := f.Source(org)
 	if err != nil {
@@ -153,44 +176,44 @@ func (f *Fleet) beingScanned(ctx context.Context, org string) (bool, error) {
 	return lease.HeldAt(f.Now()), err
 }
 
-// noteTime is how long the note of a scan may take that ran out of its time.
-const noteTime = time.Second
+// recordTimeout bounds the record of a scan that ran out of time.
+const recordTimeout = time.Second
 
-// noteScan leaves word of a scan, unless what the diary says stands for it.
-func (f *Fleet) noteScan(ctx context.Context, org string, r scan.Report, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+// recordScan records a scan, unless the last record covers it.
+func (f *Fleet) recordScan(ctx context.Context, org string, r scan.Report, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	source, noteErr := f.Source(org)
-	if noteErr != nil {
+	source, recordErr := f.Source(org)
+	if recordErr != nil {
 		return
 	}
-	store, noteErr := f.Journals(ctx)
-	if noteErr != nil {
+	store, recordErr := f.Journals(ctx)
+	if recordErr != nil {
 		return // nothing was scanned
 	}
-	last, noteErr := store.LastScan(ctx, source.Space)
-	if noteErr == nil {
-		next := nextScan(last, r, err, f.Now().UTC())
-		if f.stands(last, next) {
+	last, recordErr := store.LastScan(ctx, source.Space)
+	if recordErr == nil {
+		next := nextScanRecord(last, r, err, f.Now().UTC())
+		if f.coversScan(last, next) {
 			return
 		}
-		noteErr = store.NoteScan(ctx, source.Space, next)
+		recordErr = store.NoteScan(ctx, source.Space, next)
 	}
-	if noteErr != nil {
-		f.Log.WarnContext(ctx, "the scan can't be noted", "source", org, "error", noteErr.Error())
+	if recordErr != nil {
+		f.Log.WarnContext(ctx, "the scan can't be recorded", "source", org, "error", recordErr.Error())
 	}
 }
 
-// NoteScanFailed leaves word of a scan that could not even begin, of a source that was
-// scanned before: of another one nobody knows whether it is to be scanned.
-func (f *Fleet) NoteScanFailed(ctx context.Context, org string, err error) {
+// recordScanFailure records a scan that could not begin, of a source that was scanned
+// before: whether another one needs scans is unknown.
+func (f *Fleet) recordScanFailure(ctx context.Context, org string, err error) {
 	if last, lastErr := f.LastScan(ctx, org); lastErr == nil && !last.Ended.IsZero() && !errors.Is(ctx.Err(), context.Canceled) {
-		f.noteScan(ctx, org, scan.Report{Listed: last.Listed}, err)
+		f.recordScan(ctx, org, scan.Report{Listed: last.Listed}, err)
 	}
 }
 
-// nextScan is the record of a scan that ended, given the one before it.
-func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
+// nextScanRecord returns the record of a scan that ended, given the one before it.
+func nextScanRecord(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
 	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed),
 		Epoch: last.Epoch, Newest: last.Newest, Generation: last.Generation}
 	if r.Head.Epoch != "" {
@@ -213,13 +236,13 @@ func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) 
 			next.FailingSince = ended
 		}
 		next.Error, next.Class, next.Hint = err.Error(), fault.ClassOf(err), fault.HintOf(err)
-		for _, u := range last.Unread { // this scan may not have come to them
+		for _, u := range last.Unread { // this scan may not have reached them
 			unread[u.Kind] = u
 		}
 	}
 	for k, e := range r.Unread {
 		read, failing := since(k)
-		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: clip(e.Error()), Class: fault.ClassOf(e), Hint: clip(fault.HintOf(e))}
+		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: truncateText(e.Error()), Class: fault.ClassOf(e), Hint: truncateText(fault.HintOf(e))}
 	}
 	for _, k := range slices.Sorted(maps.Keys(unread)) {
 		next.Unread = append(next.Unread, unread[k])
@@ -227,28 +250,29 @@ func nextScan(last journal.LastScan, r scan.Report, err error, ended time.Time) 
 	return next
 }
 
-// clip cuts a text of which a record holds several.
-func clip(text string) string {
-	const most = 300
-	if len(text) <= most {
+// truncateText shortens a text of which a record holds several.
+func truncateText(text string) string {
+	const maxLen = 300
+	if len(text) <= maxLen {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	return strings.ToValidUTF8(text[:maxLen], "") + "…"
 }
 
-// stands reports whether the record of a scan says of the next one all that matters.
-func (f *Fleet) stands(last, next journal.LastScan) bool {
+// coversScan reports whether the next scan has no news and is so soon after the recorded
+// one that it needn't be recorded.
+func (f *Fleet) coversScan(last, next journal.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
 		next.Epoch == last.Epoch && next.Newest == last.Newest && next.Generation == last.Generation &&
 		slices.EqualFunc(next.Unread, last.Unread, sameUnread) &&
-		next.Ended.Sub(last.Ended).Abs() < f.noteEvery // a last scan of the future is of a clock that was ahead
+		next.Ended.Sub(last.Ended).Abs() < f.recordEvery // a time in the future was recorded by a wrong clock
 }
 
 // sameUnread reports whether two records are of one kind that isn't read.
 func sameUnread(a, b journal.Unread) bool { return a.Kind == b.Kind && a.Since.Equal(b.Since) }
 
-// LastScans returns how the newest scans of the source organizations went, by
-// organization. The error is about those that are missing.
+// LastScans returns the records of the last scans by source organization. With an error,
+// some may be missing.
 func (f *Fleet) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
 	store, err := f.Journals(ctx)
 	if err != nil {
@@ -264,8 +288,8 @@ func (f *Fleet) LastScans(ctx context.Context) (map[string]journal.LastScan, err
 	return all, err
 }
 
-// LastScan is how the newest scan of a source organization went, zero where
-// nothing is known of one.
+// LastScan returns the record of the last scan of a source organization, zero if there is
+// none.
 func (f *Fleet) LastScan(ctx context.Context, org string) (journal.LastScan, error) {
 	source, err := f.Source(org)
 	if err != nil {

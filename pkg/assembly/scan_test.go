@@ -2,7 +2,6 @@ package assembly_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"testing"
@@ -18,8 +17,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-func TestASourceIsWhatItsPairsReadTogether(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
+func TestSourcesMergePairs(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
 	w.rest = `kinds = ["roles"]
 [[organization]]
 source = "acme"
@@ -28,14 +27,14 @@ kinds = ["data_bags", "roles"]
 [[organization]]
 source = "other"
 `
-	got := w.fleet().Sources()
+	got := w.newFleet().Sources()
 	eu := func(org string) replication.PairID { return replication.PairID{Replica: "eu", Org: org} }
 	want := []assembly.Source{
 		{Org: "acme", Kinds: []object.Kind{object.Role, object.DataBag}, Pairs: []replication.PairID{eu("acme"), eu("copy")}},
 		{Org: "other", Kinds: []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag}, Pairs: []replication.PairID{eu("other")}},
 	}
 	for i := range got {
-		if got[i].Space == "" || got[i].Space != w.fleet().Pairs()[2*i].Space {
+		if got[i].Space == "" || got[i].Space != w.newFleet().Pairs()[2*i].Space {
 			t.Errorf("space %q", got[i].Space)
 		}
 		got[i].Space = ""
@@ -45,31 +44,31 @@ source = "other"
 	}
 }
 
-func TestADiaryTellsHowScansWent(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
+func TestScansAreRecorded(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
 	w.org.PutRole("web", `{}`)
 	w.org.PutEnvironment("prod", `{}`)
-	f := w.fleet()
-	w.scan(f)
-	began := w.clock.now().UTC()
+	f := w.newFleet()
+	w.runScan(f)
+	began := w.clock.currentTime().UTC()
 	last, err := f.LastScan(t.Context(), "acme")
 	if err != nil || !last.Ended.Equal(began) || !last.Good.Equal(began) || last.Listed != 2 || last.Failures != 0 {
 		t.Errorf("a good scan: %+v, %v", last, err)
 	}
 	w.primary.Fault(cheftest.Fault{Status: 403})
 	for n := range 2 {
-		w.clock.later(time.Minute)
+		w.clock.advance(time.Minute)
 		if _, err := f.Scan(t.Context(), "acme"); err == nil {
 			t.Fatal("a scan that is refused succeeded")
 		}
 		last, err = f.LastScan(t.Context(), "acme")
-		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.Ended.Equal(w.clock.now().UTC()) || last.Error == "" {
+		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.Ended.Equal(w.clock.currentTime().UTC()) || last.Error == "" {
 			t.Errorf("a refused scan: %+v, %v", last, err)
 		}
 	}
 	w.primary.ClearFaults()
 	w.primary.Fault(cheftest.Fault{Path: "/roles", Status: 500})
-	w.scan(f)
+	w.runScan(f)
 	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 1 {
 		t.Errorf("a scan that could not read a list: %+v, %v", last, err)
 	}
@@ -83,35 +82,36 @@ func TestADiaryTellsHowScansWent(t *testing.T) {
 		}
 	}
 	wantUnread("once")
-	w.clock.later(time.Minute)
-	w.scan(f)
+	w.clock.advance(time.Minute)
+	w.runScan(f)
 	wantUnread("twice")
 	w.primary.Fault(cheftest.Fault{Status: 403})
-	w.clock.later(time.Minute)
+	w.clock.advance(time.Minute)
 	if _, err := f.Scan(t.Context(), "acme"); err == nil {
 		t.Fatal("a scan that is refused succeeded")
 	}
 	wantUnread("while whole scans fail")
 	w.primary.ClearFaults()
-	w.scan(f)
-	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 0 || last.Error != "" || len(last.Unread) != 0 || !last.ReadUpTo().Equal(w.clock.now()) {
+	w.runScan(f)
+	if last, err = f.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 || last.Partial != 0 || last.Error != "" || len(last.Unread) != 0 || !last.ReadUpTo().Equal(w.clock.currentTime()) {
 		t.Errorf("a good scan again: %+v, %v", last, err)
 	}
 }
 
-// TestANoteStandsForIdleScans where each write costs money, and for nothing else.
-func TestANoteStandsForIdleScans(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	w.noteEvery = 4 * time.Minute
-	f := w.fleet()
-	w.scan(f)
+// TestIdleScansAreRecordedRarely: each write costs money on AWS. Scans with news are
+// recorded at once.
+func TestIdleScansAreRecordedRarely(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	w.recordEvery = 4 * time.Minute
+	f := w.newFleet()
+	w.runScan(f)
 	noted := func() bool {
 		t.Helper()
 		last, err := f.LastScan(t.Context(), "acme")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return last.Ended.Equal(w.clock.now().UTC())
+		return last.Ended.Equal(w.clock.currentTime().UTC())
 	}
 	for _, c := range []struct {
 		what   string
@@ -124,7 +124,7 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 		{"a push that an idle scan passes by", func() {
 			store, err := f.Journals(t.Context())
 			if err == nil {
-				_, err = store.Append(t.Context(), f.Sources()[0].Space, w.clock.now(), []journal.Entry{{Action: journal.Update, Path: "/roles/web"}})
+				_, err = store.Append(t.Context(), f.Sources()[0].Space, w.clock.currentTime(), []journal.Entry{{Action: journal.Update, Path: "/roles/web"}})
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -135,10 +135,10 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 		{"the same failure", func() {}, true},
 		{"recovery", w.primary.ClearFaults, true},
 		{"nothing after recovery", func() {}, false},
-		{"nothing for long", func() { w.clock.later(3 * time.Minute) }, true},
-		{"nothing after a clock that was ahead", func() { w.clock.later(-24 * time.Hour) }, true},
+		{"nothing for long", func() { w.clock.advance(3 * time.Minute) }, true},
+		{"nothing after a clock that was ahead", func() { w.clock.advance(-24 * time.Hour) }, true},
 	} {
-		w.clock.later(time.Minute)
+		w.clock.advance(time.Minute)
 		c.happen()
 		_, _ = f.Scan(t.Context(), "acme")
 		if got := noted(); got != c.want {
@@ -157,12 +157,12 @@ func TestANoteStandsForIdleScans(t *testing.T) {
 	}
 }
 
-// TestAScanThatRunsOutOfItsTimeIsNoted: a function's deadline is a failure that its
+// TestAScanThatTimesOutIsRecorded: a function's deadline is a failure that its
 // operator must see; the end of a process is not.
-func TestAScanThatRunsOutOfItsTimeIsNoted(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	f := w.fleet()
-	w.scan(f)
+func TestAScanThatTimesOutIsRecorded(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	f := w.newFleet()
+	w.runScan(f)
 	for _, c := range []struct {
 		end  func(context.Context) (context.Context, context.CancelFunc)
 		want int
@@ -190,56 +190,56 @@ func TestAScanThatRunsOutOfItsTimeIsNoted(t *testing.T) {
 	}
 }
 
-// TestScannersOfTwoProcesses: a scan that meets another one asks the primary nothing,
-// not even which feed it serves, and is no failure.
+// TestScannersOfTwoProcesses: a scan that meets another one sends the primary nothing,
+// not even a probe of its feed, and is no failure.
 func TestScannersOfTwoProcesses(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	a, b := w.fleet(), w.fleet()
-	w.scan(a)
+	w := newFixture(t, cheftest.Options{})
+	a, b := w.newFleet(), w.newFleet()
+	w.runScan(a)
 	w.org.PutRole("web", `{}`)
-	met := make(chan error, 1)
 	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
 		w.primary.ResetRequests()
-		needed, err := b.NeedsJournal(t.Context(), "acme")
-		if err != nil || !needed {
-			t.Errorf("the journal is needed: %v, %v", needed, err)
+		other, err := b.ScanIfNeeded(t.Context(), "acme")
+		if err != nil || !other.Needed || !other.Elsewhere {
+			t.Errorf("the second scan: %+v, %v; want it to say that another process is scanning", other, err)
 		}
-		_, err = b.Scan(t.Context(), "acme")
-		if asked := w.primary.Requests(); len(asked) > 0 {
-			t.Errorf("the second scanner sent %d requests", len(asked))
+		if sent := w.primary.Requests(); len(sent) > 0 {
+			t.Errorf("the second scanner sent %d requests", len(sent))
 		}
-		met <- err
 	}})
 	report, err := a.Scan(t.Context(), "acme")
 	if err != nil || report.Changes != 1 {
 		t.Errorf("the first scan: %+v, %v", report, err)
 	}
-	if other := <-met; !assembly.ScannedElsewhere(other) {
-		t.Errorf("the second scan: %v; want it to say that another is scanning", other)
-	}
 	if last, err := a.LastScan(t.Context(), "acme"); err != nil || last.Failures != 0 {
 		t.Errorf("%+v, %v", last, err)
 	}
-	w.scan(b)
+	w.runScan(b)
 }
 
-// TestAScanThatCannotBeginIsNoted: whether a scan is needed is asked of the primary
-// first, which may be what fails.
-func TestAScanThatCannotBeginIsNoted(t *testing.T) {
-	w := newWorld(t, cheftest.Options{})
-	f := w.fleet()
-	failed := &fault.Error{Op: "read updated_since", Class: fault.Transient, Err: errors.New("503"), Hint: "wait"}
-	f.NoteScanFailed(t.Context(), "acme", failed)
-	if last, err := f.LastScan(t.Context(), "acme"); err != nil || !last.Ended.IsZero() {
-		t.Errorf("a source that nobody scans: %+v, %v", last, err)
+// TestAScanThatCannotBeginIsRecorded: the probe of the primary's feed, which tells
+// whether a scan is needed, may fail.
+func TestAScanThatCannotBeginIsRecorded(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	f := w.newFleet()
+	w.primary.Fault(cheftest.Fault{Path: "/updated_since", Status: http.StatusUnauthorized, Times: 100})
+	failScan := func() {
+		t.Helper()
+		if r, err := f.ScanIfNeeded(t.Context(), "acme"); err == nil || r.Needed {
+			t.Fatalf("%+v, %v; want an error", r, err)
+		}
 	}
-	w.scan(f)
-	began := w.clock.now().UTC()
+	failScan()
+	if last, err := f.LastScan(t.Context(), "acme"); err != nil || !last.Ended.IsZero() {
+		t.Errorf("a source that was never scanned: %+v, %v", last, err)
+	}
+	w.runScan(f)
+	began := w.clock.currentTime().UTC()
 	for n := range 2 {
-		w.clock.later(time.Minute)
-		f.NoteScanFailed(t.Context(), "acme", failed)
+		w.clock.advance(time.Minute)
+		failScan()
 		last, err := f.LastScan(t.Context(), "acme")
-		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.FailingSince.Equal(began.Add(time.Minute)) || last.Hint != "wait" {
+		if err != nil || last.Failures != n+1 || !last.Good.Equal(began) || !last.FailingSince.Equal(began.Add(time.Minute)) || last.Class != fault.Denied {
 			t.Errorf("%+v, %v; want %d failures since the first, and good at %s", last, err, n+1, began)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// Client is the client of a server, one for all pairs that use it.
+// Client returns the client of a server, which all pairs share.
 func (f *Fleet) Client(ctx context.Context, s config.Server) (*chef.Client, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -24,7 +24,8 @@ func (f *Fleet) Client(ctx context.Context, s config.Server) (*chef.Client, erro
 	}
 	key, err := f.Key(ctx, s.Key)
 	if err != nil {
-		return nil, keyError(s, err)
+		return nil, secretError(&fault.Error{Op: "load the key of " + s.User, Server: s.Name, Class: fault.Denied,
+			Hint: "check key in the configuration; chef-sync-ctl prepare-org makes one"}, err)
 	}
 	c, err := f.Connect(ctx, s, s.User, key)
 	if err != nil {
@@ -34,9 +35,9 @@ func (f *Fleet) Client(ctx context.Context, s config.Server) (*chef.Client, erro
 	return c, nil
 }
 
-// breaker is the breaker of the server at a URL, one for all clients and for the life
-// of the process: a server that is down stays so when its key is read again.
-func (f *Fleet) breaker(url string) *chef.Breaker {
+// breakerOf returns the circuit breaker of a server by its URL. It outlives the clients:
+// a server that is down stays so when its key is read again.
+func (f *Fleet) breakerOf(url string) *chef.Breaker {
 	f.breakersMu.Lock()
 	defer f.breakersMu.Unlock()
 	b := f.breakers[url]
@@ -47,8 +48,8 @@ func (f *Fleet) breaker(url string) *chef.Breaker {
 	return b
 }
 
-// ProbeNow lets the next request to each server that is down find out whether it
-// still is, for somebody who may have repaired it.
+// ProbeNow lets the next request to each server that is down through, to find out
+// whether it still is: an operator may have repaired it.
 func (f *Fleet) ProbeNow() {
 	f.breakersMu.Lock()
 	defer f.breakersMu.Unlock()
@@ -57,11 +58,10 @@ func (f *Fleet) ProbeNow() {
 	}
 }
 
-// keyError is the error of a key that can't be loaded. Where keys are kept may have
-// trouble that passes by itself; else a person must look after the key.
-func keyError(s config.Server, err error) error {
-	e := &fault.Error{Op: "load the key of " + s.User, Server: s.Name, Class: fault.Denied,
-		Hint: "check key in the configuration; chef-sync-ctl prepare-org makes one", Err: err}
+// secretError completes the error of a secret that can't be loaded: err has the class
+// and the hint if it is classified, and else e.
+func secretError(e *fault.Error, err error) error {
+	e.Err = err
 	var inner *fault.Error
 	switch {
 	case errors.As(err, &inner):
@@ -72,9 +72,9 @@ func keyError(s config.Server, err error) error {
 	return e
 }
 
-// Forget drops the clients, so that the next pass reads the keys again: a key
-// that a server refuses may have been replaced.
-func (f *Fleet) Forget() {
+// DropClients removes the cached clients, so that the next pass reads the keys again: a
+// key that a server refuses may have been replaced.
+func (f *Fleet) DropClients() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.clients)
@@ -89,40 +89,35 @@ func (f *Fleet) Key(ctx context.Context, ref config.KeyRef) (*rsa.PrivateKey, er
 	return chef.ParseKey(secret.Reveal())
 }
 
-// Connect makes a client that signs as somebody.
+// Connect returns a new client that signs as a user.
 func (f *Fleet) Connect(ctx context.Context, s config.Server, user string, key *rsa.PrivateKey) (*chef.Client, error) {
-	ca, err := f.ca(ctx, s)
+	ca, err := f.loadCA(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	return chef.New(chef.Config{
 		Name: s.Name, URL: s.URL, Orgless: s.Orgless, User: user, Key: key, CA: ca, Insecure: s.InsecureSkipVerify,
 		Concurrency: s.Connections, ConnectTimeout: s.ConnectTimeout, ResponseTimeout: s.ResponseTimeout, FileHosts: s.FileHosts,
-		Breaker: f.breaker(s.URL), Now: f.Now, Log: f.Log,
+		Breaker: f.breakerOf(s.URL), Now: f.Now, Log: f.Log,
 	})
 }
 
-// ca reads the server's CA bundle; none is fine.
-func (f *Fleet) ca(ctx context.Context, s config.Server) ([]byte, error) {
+// loadCA reads the CA bundle of a server, if there is one.
+func (f *Fleet) loadCA(ctx context.Context, s config.Server) ([]byte, error) {
 	if s.CA.IsZero() {
 		return nil, nil
 	}
 	secret, err := s.CA.Resolve(ctx, f.Secrets())
 	if err != nil {
-		e := &fault.Error{Op: "load the CA", Server: s.Name, Class: fault.Local, Hint: "check ca in the configuration", Err: err}
-		var inner *fault.Error
-		if errors.As(err, &inner) {
-			e.Class, e.Hint = inner.Class, cmp.Or(inner.Hint, e.Hint)
-		}
-		return nil, e
+		return nil, secretError(&fault.Error{Op: "load the CA", Server: s.Name, Class: fault.Local, Hint: "check ca in the configuration"}, err)
 	}
 	return secret.Reveal(), nil
 }
 
-// Prober sends plain requests with the TLS settings of a server.
-func (f *Fleet) Prober(ctx context.Context, s config.Server) (*http.Client, error) {
+// NewHTTPClient returns a client for unsigned requests with the TLS settings of a server.
+func (f *Fleet) NewHTTPClient(ctx context.Context, s config.Server) (*http.Client, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: s.InsecureSkipVerify}
-	ca, err := f.ca(ctx, s)
+	ca, err := f.loadCA(ctx, s)
 	if err != nil {
 		return nil, err
 	}

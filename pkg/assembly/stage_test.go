@@ -11,11 +11,11 @@ import (
 	"chefsync/pkg/chef/cheftest"
 )
 
-// TestASmallStageReplicatesWhatIsLargerThanItself: by a real client on both sides, and
-// without ever holding more than its limit.
-func TestASmallStageReplicatesWhatIsLargerThanItself(t *testing.T) {
+// TestASmallStageReplicatesMoreThanItsLimit: with a real client on both
+// sides, and without ever exceeding its limit.
+func TestASmallStageReplicatesMoreThanItsLimit(t *testing.T) {
 	var log bytes.Buffer
-	w := newWorld(t, cheftest.Options{})
+	w := newFixture(t, cheftest.Options{})
 	w.log, w.stageLimit = slog.New(slog.NewTextHandler(&log, nil)), 1<<20
 	for _, version := range []string{"1.0.0", "1.1.0", "1.2.0"} {
 		w.org.PutCookbook("apt", version, map[string][]byte{
@@ -24,8 +24,8 @@ func TestASmallStageReplicatesWhatIsLargerThanItself(t *testing.T) {
 			"files/large":        bytes.Repeat([]byte(version), 1<<20),
 		}, false)
 	}
-	w.pass(w.fleet())
-	w.wantSame("a stage of 1 MiB")
+	w.runPass(w.newFleet())
+	w.wantEqual("a stage of 1 MiB")
 	held := int64(0)
 	err := filepath.WalkDir(filepath.Join(w.dir, "stage"), func(_ string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {

@@ -1,5 +1,4 @@
-// Package cloud is the vocabulary of a stack on AWS: what its resources are
-// called, where things lie in its bucket, what its functions are sent and what
-// they answer. The CDK app, the functions and the command line all use it,
-// so that none can drift from the others. It sends nothing.
+// Package cloud has the names of a stack on AWS: of its resources, of the objects in its
+// bucket, and of the events and results of its functions. The CDK app, the functions
+// and the command line share it. It sends nothing.
 package cloud

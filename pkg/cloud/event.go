@@ -7,17 +7,17 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// The triggers of a pass, as its run record says them.
+// The triggers of a pass, as in its run record.
 const (
-	TriggerSchedule = replication.TriggerSchedule // the clock; waits after failures
+	TriggerSchedule = replication.TriggerSchedule // by time; waits after failures
 	TriggerScan     = replication.TriggerScan     // a scan found changes; waits likewise
 	TriggerPush     = replication.TriggerPush     // a change was pushed; waits likewise
-	TriggerManual   = replication.TriggerManual   // a person
+	TriggerManual   = replication.TriggerManual   // an operator
 )
 
-// NoteEvery is how long the record of a pair in sync stands for the polls after
-// it: a write for each would be a quarter of what a pair costs.
-const NoteEvery = 4 * time.Minute
+// RecordEvery is the least time between the records of polls without changes: a write
+// for each would be a quarter of the cost of a pair.
+const RecordEvery = 4 * time.Minute
 
 // DispatchEvery is how often the manager starts what is due, and so the shortest
 // interval on AWS: EventBridge fires no rule more often.
@@ -30,8 +30,8 @@ const ManagerEvery = 5 * time.Minute
 const (
 	TaskPass   = ""       // one pass
 	TaskVerify = "verify" // read both sides and compare them
-	// TaskDoctor asks whether the servers of the pair can be reached from where
-	// the function runs.
+	// TaskDoctor checks whether the servers of the pair can be reached from where the
+	// function runs.
 	TaskDoctor = "doctor"
 	// TaskProbe records whether the servers of all pairs answer. It names no pair.
 	TaskProbe = "probe"
@@ -45,10 +45,9 @@ type SyncEvent struct {
 	Full    bool                `json:"full,omitempty"`    // a full compare that reads both sides
 }
 
-// SyncResult is what functions/sync answers. What went wrong with a server or an
-// object is part of the answer, since the state says it and the next pass
-// tries again; only an event that can't be understood, or a state that can't be
-// read, is an error of the function.
+// SyncResult is the result of functions/sync. A failure of a server or an object is part
+// of it, since it is recorded and the next pass tries again; only an invalid event or
+// an unreadable table is an error of the function.
 type SyncResult struct {
 	Run      *replication.Run `json:"run,omitempty"`      // of a pass
 	Equal    *bool            `json:"equal,omitempty"`    // of a verification
@@ -60,7 +59,7 @@ type SyncResult struct {
 	Repaired int              `json:"repaired,omitempty"` // of a verification: of them, repaired
 }
 
-// Check is one thing that a doctor looked at.
+// Check is the result of one check of TaskDoctor.
 type Check struct {
 	Name   string `json:"name"`   // such as "primary"
 	Status string `json:"status"` // ok, warning, failed
@@ -85,7 +84,7 @@ const (
 	TaskManage = "manage"
 )
 
-// ManagerEvent is what functions/manager is sent by its rule or by a person.
+// ManagerEvent is what functions/manager is sent by its rule or by an operator.
 // CloudFormation sends it its own events too; see ConfigurationResource.
 type ManagerEvent struct {
 	Task string `json:"task"`
@@ -97,7 +96,7 @@ type ChangesEvent struct {
 	Trigger replication.Trigger `json:"trigger,omitempty"`
 }
 
-// ChangesResult is what functions/changes answers to a ChangesEvent.
+// ChangesResult is the result of functions/changes.
 type ChangesResult struct {
 	Source  string    `json:"source"`
 	Changes int       `json:"changes"` // rows written
@@ -109,9 +108,8 @@ type ChangesResult struct {
 	Hint    string    `json:"hint,omitempty"`
 }
 
-// ConfigurationResource is the type of the custom resource that brings a
-// configuration to the functions. The manager answers it: it reads the object
-// that the properties Bucket and Key name, refuses it if it is broken, stores it
-// under ConfigKey. When the resource is deleted it empties the bucket whose ARN the
+// ConfigurationResource is the type of the custom resource that deploys a
+// configuration. The manager handles it: it reads the object that the properties Bucket
+// and Key name, and stores it under ConfigKey unless it is invalid. When the resource is deleted it empties the bucket whose ARN the
 // property EmptyBucket names, if there is one: the stack's.
 const ConfigurationResource = "Custom::ChefSyncConfiguration"

@@ -6,10 +6,10 @@ const (
 	MetricDimension = "Stack"
 )
 
-// The ages in seconds that alarms look at, the greatest of the stack.
+// The ages in seconds that alarms watch, the greatest of the stack.
 const (
 	// MetricOldestGoodPassAge is the time since the last pass of a pair that applied
-	// all it knew of, or used up its time on a copy that the next pass goes on with.
+	// all changes, or used up its time on a copy that the next pass continues.
 	MetricOldestGoodPassAge = "OldestGoodPassAge"
 	// MetricOldestGoodScanAge is the time since a scan read all of a source
 	// organization whose changes are found by scans. It grows while scans fail, or can't
@@ -17,8 +17,8 @@ const (
 	MetricOldestGoodScanAge = "OldestGoodScanAge"
 )
 
-// MetricNames are the metrics that the functions write, by function, each sorted.
-// Alarms and the dashboard look at no others.
+// MetricNames returns the metrics that the functions write, by function, each sorted.
+// Alarms and the dashboard use no others.
 func MetricNames() map[string][]string {
 	return map[string][]string{
 		ManagerFunction: {"Blocked", "Held", MetricOldestGoodPassAge, MetricOldestGoodScanAge, "OldestSuccessAge", "Overdue", "Pairs",

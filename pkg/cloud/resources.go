@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// Where things lie in the stack's bucket. Only what is below StagePrefix may
-// expire.
+// Keys in the stack's bucket. Only objects below StagePrefix may expire.
 const (
 	StagePrefix = "stage/"
 	// StatePrefix is where the previous version kept large parts of its records.
@@ -17,17 +16,17 @@ const (
 	ConfigKey = "config/chef-sync.toml"
 )
 
-// What the functions of a stack are called: STACK-sync and so on.
+// The names of the functions of a stack after STACK and a hyphen.
 const (
 	SyncFunction    = "sync"
 	ManagerFunction = "manager"
 	ChangesFunction = "changes"
-	// WebFunction answers requests to the journal's URL and does nothing else: requests
-	// from outside take nothing from scans.
+	// WebFunction serves the journal's URL and nothing else, so that requests from outside
+	// don't compete with scans.
 	WebFunction = "web"
 )
 
-// Resources are the names of what a stack consists of.
+// Resources are the names of the resources of a stack.
 type Resources struct {
 	Stack  string
 	Region string
@@ -44,14 +43,15 @@ type Resources struct {
 	DeadLetters string
 }
 
-// field joins a resource to its output and its environment variable.
-type field struct {
+// resourceField maps an output to a field of Resources.
+type resourceField struct {
 	output string
 	value  *string
 }
 
-func (r *Resources) fields() []field {
-	return []field{
+// resourceFields returns the fields with their outputs.
+func (r *Resources) resourceFields() []resourceField {
+	return []resourceField{
 		{"Stack", &r.Stack},
 		{"Region", &r.Region},
 		{"Table", &r.Table},
@@ -69,11 +69,11 @@ func (r *Resources) fields() []field {
 	}
 }
 
-// OutputNames are the names of the outputs of a stack, sorted.
+// OutputNames returns the names of the outputs of a stack, sorted.
 func OutputNames() []string {
 	var r Resources
 	var names []string
-	for _, f := range r.fields() {
+	for _, f := range r.resourceFields() {
 		if f.output != "Stack" && f.output != "Region" {
 			names = append(names, f.output)
 		}
@@ -82,11 +82,11 @@ func OutputNames() []string {
 	return names
 }
 
-// FromOutputs reads the outputs of a stack. Outputs that it doesn't know are
-// none of its business; the table and the bucket must be there.
+// FromOutputs returns the resources in the outputs of a stack. It ignores unknown
+// outputs; the table and the bucket are required.
 func FromOutputs(stack, region string, outputs map[string]string) (Resources, error) {
 	r := Resources{}
-	for _, f := range r.fields() {
+	for _, f := range r.resourceFields() {
 		*f.value = outputs[f.output]
 	}
 	r.Stack, r.Region = stack, region
@@ -99,8 +99,8 @@ func FromOutputs(stack, region string, outputs map[string]string) (Resources, er
 // EnvPrefix begins the environment variables of the functions.
 const EnvPrefix = "CHEF_SYNC_"
 
-// EnvName is the environment variable that tells a function the resource of an
-// output, such as CHEF_SYNC_SYNC_FUNCTION for SyncFunction.
+// EnvName returns the environment variable for the resource of an output, such as
+// CHEF_SYNC_SYNC_FUNCTION for SyncFunction.
 func EnvName(output string) string {
 	var b strings.Builder
 	b.WriteString(EnvPrefix)
@@ -113,17 +113,17 @@ func EnvName(output string) string {
 	return b.String()
 }
 
-// FromEnvironment reads what a function is told of its stack. A function is told
-// what it needs and no more; the stack, the table and the bucket are told to all.
+// FromEnvironment returns the resources in the environment of a function. Each has the
+// variables that it needs; those of the stack, the table and the bucket are required.
 func FromEnvironment(env func(string) (string, bool)) (Resources, error) {
 	r := Resources{}
-	for _, f := range r.fields() {
+	for _, f := range r.resourceFields() {
 		*f.value, _ = env(EnvName(f.output))
 	}
 	if region, ok := env("AWS_REGION"); ok && r.Region == "" {
 		r.Region = region
 	}
-	for _, needed := range []field{{"Stack", &r.Stack}, {"Table", &r.Table}, {"Bucket", &r.Bucket}} {
+	for _, needed := range []resourceField{{"Stack", &r.Stack}, {"Table", &r.Table}, {"Bucket", &r.Bucket}} {
 		if *needed.value == "" {
 			return Resources{}, fmt.Errorf("the environment variable %s isn't set: the stack sets it", EnvName(needed.output))
 		}
@@ -131,11 +131,11 @@ func FromEnvironment(env func(string) (string, bool)) (Resources, error) {
 	return r, nil
 }
 
-// Environment is what FromEnvironment reads: the variables of the resources that
+// Environment returns the variables that FromEnvironment reads, for the resources that
 // aren't "".
 func (r Resources) Environment() map[string]string {
 	vars := map[string]string{}
-	for _, f := range r.fields() {
+	for _, f := range r.resourceFields() {
 		if *f.value != "" {
 			vars[EnvName(f.output)] = *f.value
 		}

@@ -11,17 +11,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// full are outputs of a stack, each with its own name as value.
-func full() map[string]string {
-	outputs := map[string]string{"CDKMetadata": "of no interest"}
+// stackOutputs returns outputs of a stack, each with its own name in the value.
+func stackOutputs() map[string]string {
+	outputs := map[string]string{"CDKMetadata": "ignored"}
 	for _, name := range cloud.OutputNames() {
 		outputs[name] = "value of " + name
 	}
 	return outputs
 }
 
-func TestTheEnvironmentOfAFunctionSaysWhatTheOutputsSay(t *testing.T) {
-	r, err := cloud.FromOutputs("chef-sync", "eu-central-1", full())
+func TestEnvironmentAndOutputsAgree(t *testing.T) {
+	r, err := cloud.FromOutputs("chef-sync", "eu-central-1", stackOutputs())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,8 +52,8 @@ func TestAMissingVariableIsNamed(t *testing.T) {
 	}
 }
 
-// Rules hold events as text, and events of older versions meet new functions.
-func TestTheTextOfEventsStays(t *testing.T) {
+// Rules contain events as text, and functions receive events of older versions.
+func TestEventsKeepTheirJSON(t *testing.T) {
 	for _, c := range []struct {
 		event any
 		want  string

@@ -96,9 +96,9 @@ func TestWhatTheSnapshotShowsIsReplicated(t *testing.T) {
 	w.atRest(f)
 }
 
-// TestAChangeThatNoScanSawIsTakenBack: a compare reads it, and it is gone before the
+// TestAChangeBetweenScansIsReverted: a compare reads it, and it is gone before the
 // next scan, for which nothing has changed.
-func TestAChangeThatNoScanSawIsTakenBack(t *testing.T) {
+func TestAChangeBetweenScansIsReverted(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	f := newScannedFeed(w)

@@ -104,7 +104,7 @@ func TestPairsOfOneServerShareItsClient(t *testing.T) {
 	if second, err := a.Client(t.Context(), pairs[1].Replica); err != nil || second != first {
 		t.Errorf("second client %p, %v; want %p", second, err, first)
 	}
-	a.Forget()
+	a.DropClients()
 	if third, err := a.Client(t.Context(), pairs[1].Replica); err != nil || third == first {
 		t.Errorf("after Forget: %p, %v; want a fresh client", third, err)
 	}
@@ -147,7 +147,7 @@ func TestTheFeedIsProbedAsConfigured(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(filepath.Dir(a.File), "primary.pem"), cheftest.PrivatePEM(key), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			note, err := a.ProbeFeed(t.Context(), "acme")
+			note, err := a.DescribeFeed(t.Context(), "acme")
 			if errors.Is(err, replication.ErrNoFeed) != c.noFeed {
 				t.Errorf("note %q, error %v; no feed: want %v", note, err, c.noFeed)
 			}

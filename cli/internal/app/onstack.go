@@ -50,7 +50,7 @@ func isDeployed(ctx context.Context, b *onaws.Backend, bucket, path string) (boo
 	if err != nil {
 		return false, err
 	}
-	there, err := b.Text(ctx, bucket, cloud.ConfigKey)
+	there, err := b.ReadUpload(ctx, bucket, cloud.ConfigKey)
 	return bytes.Equal(local, there), err
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/daemon"
-	"chefsync/pkg/assembly"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
@@ -30,21 +29,9 @@ func Sources(a *app.App, pairs []app.Pair) []daemon.Source {
 
 // scanSource scans a source organization whose changes are found by its journal.
 func scanSource(ctx context.Context, a *app.App, org string) (changed bool, err error) {
-	needed, err := a.NeedsJournal(ctx, org)
-	if err != nil {
-		if ctx.Err() == nil {
-			a.Log.WarnContext(ctx, "can't tell whether the primary serves a feed", "source", org, "error", err.Error(), "hint",
-				fault.HintOf(err))
-			a.NoteScanFailed(ctx, org, err)
-		}
-		return false, err
+	scan, err := a.ScanIfNeeded(ctx, org)
+	if err != nil && !scan.Needed && ctx.Err() == nil {
+		a.Log.WarnContext(ctx, "can't tell whether the primary serves a feed", "source", org, "error", err.Error(), "hint", fault.HintOf(err))
 	}
-	if !needed {
-		return false, nil
-	}
-	report, err := a.Scan(ctx, org)
-	if assembly.ScannedElsewhere(err) {
-		return true, nil // what it found is to be read too
-	}
-	return report.Begun || report.Changes > 0, err
+	return scan.Elsewhere || scan.Begun || scan.Changes > 0, err // a scan of another process may have found changes
 }

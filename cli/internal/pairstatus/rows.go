@@ -95,7 +95,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 		}
 		row := newPairRow(p, f)
 		if a.Stack != nil {
-			row.pollInterval, row.recordValidFor = p.Interval, cloud.NoteEvery+max(p.Interval, a.Journal.ScanEvery)
+			row.pollInterval, row.recordValidFor = p.Interval, cloud.RecordEvery+max(p.Interval, a.Journal.ScanEvery)
 		}
 		rows = append(rows, row)
 	}
@@ -105,7 +105,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 // ToleranceOf returns how late passes and scans may be.
 func ToleranceOf(a *app.App) status.Tolerance {
 	if a.Stack != nil {
-		return status.ToleranceFor(a.Journal.ScanEvery, cloud.NoteEvery)
+		return status.ToleranceFor(a.Journal.ScanEvery, cloud.RecordEvery)
 	}
 	return status.ToleranceFor(a.Journal.ScanEvery, 0)
 }

@@ -30,12 +30,12 @@ func TestAHealthyPairOfAStackIsNeitherDueNorLate(t *testing.T) {
 		at := now.Add(-c.success)
 		f := status.Facts{Now: now, Stack: c.stack, Tolerance: status.ToleranceFor(time.Minute, 0)}
 		if c.stack {
-			f.Tolerance = status.ToleranceFor(time.Minute, cloud.NoteEvery)
+			f.Tolerance = status.ToleranceFor(time.Minute, cloud.RecordEvery)
 		}
 		f.State.Progress = replication.Progress{Status: replication.Synced, LastAttempt: at, LastSuccess: at, LastCompare: at, NextRun: at.Add(p.Interval)}
 		row := newPairRow(p, f)
 		if c.stack {
-			row.pollInterval, row.recordValidFor = p.Interval, cloud.NoteEvery+p.Interval
+			row.pollInterval, row.recordValidFor = p.Interval, cloud.RecordEvery+p.Interval
 		}
 		if row.nextRunText(now) != c.next || row.lagText() != c.lag || row.Status != c.want {
 			t.Errorf("%s after a success, on a stack %v: %s, next run %s, lag %s; want %s, %s, %s", c.success, c.stack, row.Status, row.nextRunText(now), row.lagText(), c.want, c.next, c.lag)

@@ -27,7 +27,7 @@ func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replic
 	}
 	run, err := engine.Pass(ctx, o)
 	if fault.ClassOf(err) == fault.Denied {
-		a.Forget()
+		a.DropClients()
 	}
 	return run, err
 }
@@ -41,7 +41,7 @@ func VerifyInBackground(ctx context.Context, a *app.App, p app.Pair, o replicati
 	}
 	report, err := engine.Verify(ctx, o)
 	if fault.ClassOf(err) == fault.Denied {
-		a.Forget()
+		a.DropClients()
 	}
 	return report, err
 }

@@ -89,7 +89,7 @@ func (e *Environment) Fleet(ctx context.Context, fresh bool) (*assembly.Fleet, e
 	defer e.mu.Unlock()
 	now := e.Now()
 	if e.fleet != nil && now.Sub(e.keysDroppedAt) >= KeyAge {
-		e.fleet.Forget()
+		e.fleet.DropClients()
 		e.keysDroppedAt = now
 	}
 	if e.fleet != nil && !fresh && now.Sub(e.checkedAt) < ConfigurationAge {
@@ -102,7 +102,7 @@ func (e *Environment) Fleet(ctx context.Context, fresh bool) (*assembly.Fleet, e
 	case err != nil:
 		e.Log.Warn("the configuration can't be read again; the last one stays in use", "error", err.Error())
 	case c != nil:
-		e.fleet = assembly.New(assembly.Options{Config: c, Backend: e.Backend, Log: e.Log, Now: e.Now, Owner: e.owner, NoteEvery: cloud.NoteEvery})
+		e.fleet = assembly.New(assembly.Options{Config: c, Backend: e.Backend, Log: e.Log, Now: e.Now, Owner: e.owner, RecordEvery: cloud.RecordEvery})
 		e.etag, e.keysDroppedAt = etag, now
 	}
 	e.checkedAt = now

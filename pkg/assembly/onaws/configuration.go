@@ -17,14 +17,14 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// maxConfiguration is the most that is read of a configuration, in bytes. The
-// parser refuses what is larger.
+// maxConfiguration bounds what is read of a configuration, in bytes. The parser refuses
+// larger ones.
 const maxConfiguration = 1<<20 + 1
 
-// Configuration reads the configuration that the functions use. With the ETag of
-// one that is known already it returns nil and that ETag if there is no newer one.
+// Configuration reads the configuration that the functions use. If it still has the
+// ETag known, it returns nil and that ETag.
 func (b *Backend) Configuration(ctx context.Context, known string) (c *config.Config, etag string, err error) {
-	text, etag, err := b.object(ctx, b.resources.Bucket, cloud.ConfigKey, known)
+	text, etag, err := b.readObject(ctx, b.resources.Bucket, cloud.ConfigKey, known)
 	if err != nil || text == nil {
 		return nil, etag, err
 	}
@@ -36,44 +36,44 @@ func (b *Backend) Configuration(ctx context.Context, known string) (c *config.Co
 	return c, etag, nil
 }
 
-// Text reads a configuration that was uploaded elsewhere, as a deployment does.
-func (b *Backend) Text(ctx context.Context, bucket, key string) ([]byte, error) {
-	text, _, err := b.object(ctx, bucket, key, "")
+// ReadUpload reads a configuration that a deployment has uploaded.
+func (b *Backend) ReadUpload(ctx context.Context, bucket, key string) ([]byte, error) {
+	text, _, err := b.readObject(ctx, bucket, key, "")
 	return text, err
 }
 
-// StoreConfiguration makes a text the configuration that the functions use. The
-// caller has checked it.
+// StoreConfiguration stores the configuration that the functions use. The caller must
+// have checked it.
 func (b *Backend) StoreConfiguration(ctx context.Context, text []byte) error {
 	_, err := b.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &b.resources.Bucket, Key: aws.String(cloud.ConfigKey), Body: bytes.NewReader(text), ContentType: aws.String("application/toml"),
 	})
-	return explain(ctx, "store the configuration", b.resources.Bucket, err)
+	return wrapError(ctx, "store the configuration", b.resources.Bucket, err)
 }
 
-func (b *Backend) object(ctx context.Context, bucket, key, known string) (text []byte, etag string, err error) {
+func (b *Backend) readObject(ctx context.Context, bucket, key, known string) (text []byte, etag string, err error) {
 	in := &s3.GetObjectInput{Bucket: &bucket, Key: &key}
 	if known != "" {
 		in.IfNoneMatch = &known
 	}
 	out, err := b.s3.GetObject(ctx, in)
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusNotModified {
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) && response.HTTPStatusCode() == http.StatusNotModified {
 		return nil, known, nil
 	}
 	if err != nil {
-		return nil, "", explain(ctx, "read the configuration", bucket, err)
+		return nil, "", wrapError(ctx, "read the configuration", bucket, err)
 	}
 	defer out.Body.Close() // only read
 	text, err = io.ReadAll(io.LimitReader(out.Body, maxConfiguration))
 	if err != nil {
-		return nil, "", explain(ctx, "read the configuration", bucket, err)
+		return nil, "", wrapError(ctx, "read the configuration", bucket, err)
 	}
 	return text, aws.ToString(out.ETag), nil
 }
 
-// explain gives an error of S3 its class and a hint.
-func explain(ctx context.Context, op, bucket string, err error) error {
+// wrapError wraps an error of S3 with its class and a hint.
+func wrapError(ctx context.Context, op, bucket string, err error) error {
 	var e *fault.Error
 	if err = awserr.Wrap(ctx, op, "bucket "+bucket, err); errors.As(err, &e) && awserr.Code(err) == "NoSuchKey" {
 		e.Class, e.Hint = fault.Local, "no configuration was deployed yet: deploy the stack"

@@ -14,25 +14,25 @@ import (
 	"chefsync/pkg/cloud/awserr"
 )
 
-// EmptyBucket deletes everything in the stack's bucket, which has the given ARN,
-// earlier versions included, and returns how much that was. A pass may still be
-// running, so it first forbids everybody to write there. It may be called again.
+// EmptyBucket deletes all objects in the stack's bucket, which has the given ARN, with
+// all versions, and returns their number. A pass may still be running, so it denies
+// writes first. It may be called again.
 func (b *Backend) EmptyBucket(ctx context.Context, arn string) (deleted int, err error) {
 	bucket := b.resources.Bucket
 	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"%s/*"}]}`, arn)
 	_, err = b.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &bucket, Policy: &policy})
-	if err != nil && !unimplemented(err) { // an emulator without policies
-		return 0, explain(ctx, "forbid to write", bucket, err)
+	if err != nil && !isUnimplemented(err) { // an emulator without policies
+		return 0, wrapError(ctx, "deny writes", bucket, err)
 	}
 	for pages := s3.NewListObjectVersionsPaginator(b.s3, &s3.ListObjectVersionsInput{Bucket: &bucket}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return deleted, explain(ctx, "list what is to be deleted", bucket, err)
+			return deleted, wrapError(ctx, "list the objects", bucket, err)
 		}
 		n, err := b.deleteVersions(ctx, page)
 		deleted += n
 		if err != nil {
-			return deleted, explain(ctx, "delete what the bucket holds", bucket, err)
+			return deleted, wrapError(ctx, "delete the objects", bucket, err)
 		}
 	}
 	return deleted, nil
@@ -61,8 +61,8 @@ func (b *Backend) deleteVersions(ctx context.Context, page *s3.ListObjectVersion
 	return len(all) - len(out.Errors), err
 }
 
-// unimplemented reports whether a server doesn't know an operation.
-func unimplemented(err error) bool {
-	var answer *smithyhttp.ResponseError
-	return awserr.Code(err) == "NotImplemented" || errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusNotImplemented
+// isUnimplemented reports whether a server doesn't implement an operation.
+func isUnimplemented(err error) bool {
+	var response *smithyhttp.ResponseError
+	return awserr.Code(err) == "NotImplemented" || errors.As(err, &response) && response.HTTPStatusCode() == http.StatusNotImplemented
 }

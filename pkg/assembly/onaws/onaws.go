@@ -1,6 +1,5 @@
 // Package onaws is the backend of a stack on AWS: records in its table, cookbook files
-// in its bucket, secrets where the configuration names them, and the configuration itself
-// in the bucket.
+// and the configuration in its bucket, secrets where the configuration names them.
 package onaws
 
 import (
@@ -37,18 +36,18 @@ type Backend struct {
 	secrets   map[string]config.Resolver
 
 	mu      sync.Mutex
-	records *store.Store // nil before they are first asked for
+	records *store.Store // nil before the first use
 }
 
-// New makes the backend of a stack. It sends nothing. Endpoints other than those
+// New returns the backend of a stack. It sends nothing. Endpoints other than those
 // of AWS come with the configuration of the SDK (AWS_ENDPOINT_URL); S3 is then
-// asked by path, as emulators want it.
+// addressed by path, as emulators need it.
 func New(cfg aws.Config, r cloud.Resources) *Backend {
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = o.BaseEndpoint != nil
 	})
 	table := dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
-		o.DisableValidateResponseChecksum = o.BaseEndpoint != nil // emulators send other sums than AWS
+		o.DisableValidateResponseChecksum = o.BaseEndpoint != nil // emulators send other checksums than AWS
 	})
 	sm, parameters := secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg)
 	b := &Backend{
@@ -62,12 +61,12 @@ func New(cfg aws.Config, r cloud.Resources) *Backend {
 		},
 	}
 	b.previous = previous.Importer{API: table, Table: r.Table, Blobs: s3stage.OpenBlobs(objects, r.Bucket, cloud.StatePrefix),
-		KV: dynamo.Open(table, r.Table), Now: time.Now, Sources: b.sources}
+		KV: dynamo.Open(table, r.Table), Now: time.Now, Sources: b.sourceSpaces}
 	return b
 }
 
-// store returns the records, and takes over those of the previous version first, once.
-func (b *Backend) store(ctx context.Context) (*store.Store, error) {
+// openStore returns the store, after importing the records of the previous version once.
+func (b *Backend) openStore(ctx context.Context) (*store.Store, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.records != nil {
@@ -80,8 +79,8 @@ func (b *Backend) store(ctx context.Context) (*store.Store, error) {
 	return b.records, nil
 }
 
-// sources returns the names of the sources in the deployed configuration.
-func (b *Backend) sources(ctx context.Context) (names []string, err error) {
+// sourceSpaces returns the spaces of the sources in the deployed configuration.
+func (b *Backend) sourceSpaces(ctx context.Context) (names []string, err error) {
 	c, _, err := b.Configuration(ctx, "")
 	if err != nil {
 		return nil, err
@@ -95,7 +94,7 @@ func (b *Backend) sources(ctx context.Context) (names []string, err error) {
 
 // State implements assembly.Backend.
 func (b *Backend) State(ctx context.Context) (replication.State, error) {
-	s, err := b.store(ctx)
+	s, err := b.openStore(ctx)
 	if err != nil {
 		return nil, err // not a nil *Store in an interface
 	}
@@ -107,7 +106,7 @@ func (b *Backend) Stage(context.Context) (replication.Stage, error) { return b.s
 
 // Journals implements assembly.Backend.
 func (b *Backend) Journals(ctx context.Context) (journal.ScanStore, error) {
-	s, err := b.store(ctx)
+	s, err := b.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +115,7 @@ func (b *Backend) Journals(ctx context.Context) (journal.ScanStore, error) {
 
 // Health implements assembly.Backend.
 func (b *Backend) Health(ctx context.Context) (health.Store, error) {
-	s, err := b.store(ctx)
+	s, err := b.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +125,7 @@ func (b *Backend) Health(ctx context.Context) (health.Store, error) {
 // Secrets implements assembly.Backend.
 func (b *Backend) Secrets() map[string]config.Resolver { return b.secrets }
 
-// Open makes the fleet of the deployed configuration.
+// Open returns the fleet of the deployed configuration.
 func (b *Backend) Open(ctx context.Context, o assembly.Options) (*assembly.Fleet, error) {
 	c, _, err := b.Configuration(ctx, "")
 	if err != nil {

@@ -7,11 +7,10 @@ import (
 	"io/fs"
 	"testing"
 
-	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 )
 
-func TestAKeyThatCannotBeLoadedKeepsTheClassOfItsReason(t *testing.T) {
+func TestSecretErrorKeepsTheClassOfItsCause(t *testing.T) {
 	inner := func(c fault.Class) error {
 		return fmt.Errorf("resolve: %w", &fault.Error{Op: "read secret x", Class: c, Hint: "inner", Err: errors.New("odd")})
 	}
@@ -24,10 +23,10 @@ func TestAKeyThatCannotBeLoadedKeepsTheClassOfItsReason(t *testing.T) {
 		{inner(fault.Unreachable), fault.Unreachable, "inner"},
 		{inner(fault.Denied), fault.Denied, "inner"},
 		{fmt.Errorf("read secret x: %w", context.DeadlineExceeded), fault.Transient, "try again"},
-		{fs.ErrNotExist, fault.Denied, "check key in the configuration; chef-sync-ctl prepare-org makes one"},
-		{errors.New("no private key found"), fault.Denied, "check key in the configuration; chef-sync-ctl prepare-org makes one"},
+		{fs.ErrNotExist, fault.Denied, "check key"},
+		{errors.New("no private key found"), fault.Denied, "check key"},
 	} {
-		err := keyError(config.Server{Name: "eu", User: "sync"}, c.err)
+		err := secretError(&fault.Error{Op: "load the key of sync", Server: "eu", Class: fault.Denied, Hint: "check key"}, c.err)
 		if fault.ClassOf(err) != c.class || fault.HintOf(err) != c.hint || !errors.Is(err, c.err) {
 			t.Errorf("%v: class %s, hint %q; want %s, %q", err, fault.ClassOf(err), fault.HintOf(err), c.class, c.hint)
 		}

@@ -21,7 +21,7 @@ import (
 	"chefsync/pkg/store/sqlite"
 )
 
-// backend is one machine's, in a folder of the test.
+// backend is the backend of one machine, in a folder of the test.
 type backend struct {
 	state *sqlite.State
 	stage *stage.Dir
@@ -34,44 +34,43 @@ func (b backend) Journals(context.Context) (journal.ScanStore, error) { return b
 func (b backend) Health(context.Context) (health.Store, error) { return b.state.Health(), nil }
 func (b backend) Secrets() map[string]config.Resolver          { return nil }
 
-// clock is moved by the test while servers may still be at a request that was
-// broken off.
-type clock struct {
+// testClock is a clock that tests advance, also while servers handle requests.
+type testClock struct {
 	mu   sync.Mutex
 	time time.Time
 }
 
-func (c *clock) now() time.Time {
+func (c *testClock) currentTime() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.time
 }
 
-func (c *clock) later(d time.Duration) {
+func (c *testClock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.time = c.time.Add(d)
 }
 
-// world is a primary, a replica and what lies between them, with a clock that the
-// test moves. Requests are signed by that clock, so servers follow it.
-type world struct {
+// fixture is a primary, a replica and the files of a fleet, with one clock for servers
+// and fleets: requests are signed with its time.
+type fixture struct {
 	t                testing.TB
 	primary, replica *cheftest.Server
 	org, copy        *cheftest.Org
 	env              map[string]string
 	dir              string
-	clock            *clock
+	clock            *testClock
 	top, rest        string // lines for [primary], and for the end of the configuration
-	noteEvery        time.Duration
+	recordEvery      time.Duration
 	log              *slog.Logger
 	stageLimit       int64
 }
 
-func newWorld(t testing.TB, o cheftest.Options) *world {
-	w := &world{t: t, dir: t.TempDir(), clock: &clock{time: time.Now()}, env: map[string]string{}}
-	o.Now = w.clock.now
-	w.primary, w.replica = cheftest.Start(t, o), cheftest.Start(t, cheftest.Options{Now: w.clock.now})
+func newFixture(t testing.TB, o cheftest.Options) *fixture {
+	w := &fixture{t: t, dir: t.TempDir(), clock: &testClock{time: time.Now()}, env: map[string]string{}}
+	o.Now = w.clock.currentTime
+	w.primary, w.replica = cheftest.Start(t, o), cheftest.Start(t, cheftest.Options{Now: w.clock.currentTime})
 	w.org, w.copy = w.primary.AddOrg("acme"), w.replica.AddOrg("acme")
 	for name, s := range map[string]*cheftest.Server{"PRIMARY": w.primary, "EU": w.replica} {
 		w.env[name] = string(cheftest.PrivatePEM(s.AddUser("sync")))
@@ -80,8 +79,8 @@ func newWorld(t testing.TB, o cheftest.Options) *world {
 	return w
 }
 
-// fleet is a process of its own.
-func (w *world) fleet() *assembly.Fleet {
+// newFleet returns a fleet, as another process would.
+func (w *fixture) newFleet() *assembly.Fleet {
 	w.t.Helper()
 	text := fmt.Sprintf(`[primary]
 url = %q
@@ -110,17 +109,17 @@ max_delete = "100%%"
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: w.clock.now, NoteEvery: w.noteEvery, Log: w.log})
+	return assembly.New(assembly.Options{Config: c, Backend: backend{s, files}, Now: w.clock.currentTime, RecordEvery: w.recordEvery, Log: w.log})
 }
 
-// pass runs one pass of the pair eu/acme.
-func (w *world) pass(f *assembly.Fleet) replication.Run {
+// runPass runs one pass of the pair eu/acme.
+func (w *fixture) runPass(f *assembly.Fleet) replication.Run {
 	w.t.Helper()
-	return w.passWith(f, replication.PassOptions{Trigger: "test"})
+	return w.runPassWith(f, replication.PassOptions{Trigger: "test"})
 }
 
-// engine is that of the pair eu/acme.
-func (w *world) engine(f *assembly.Fleet) *replication.Engine {
+// newEngine returns the engine of the pair eu/acme.
+func (w *fixture) newEngine(f *assembly.Fleet) *replication.Engine {
 	w.t.Helper()
 	e, err := f.Engine(context.Background(), f.Pairs()[0])
 	if err != nil {
@@ -129,24 +128,24 @@ func (w *world) engine(f *assembly.Fleet) *replication.Engine {
 	return e
 }
 
-func (w *world) passWith(f *assembly.Fleet, o replication.PassOptions) replication.Run {
+func (w *fixture) runPassWith(f *assembly.Fleet, o replication.PassOptions) replication.Run {
 	w.t.Helper()
-	run, err := w.engine(f).Pass(context.Background(), o)
+	run, err := w.newEngine(f).Pass(context.Background(), o)
 	if err != nil || run.Outcome != replication.OutcomeDone {
 		w.t.Fatalf("pass: %+v, %v", run, err)
 	}
-	w.clock.later(time.Minute)
+	w.clock.advance(time.Minute)
 	return run
 }
 
-func (w *world) scan(f *assembly.Fleet) {
+func (w *fixture) runScan(f *assembly.Fleet) {
 	w.t.Helper()
 	if _, err := f.Scan(context.Background(), "acme"); err != nil {
 		w.t.Fatalf("scan: %v", err)
 	}
 }
 
-func (w *world) progress(f *assembly.Fleet) replication.Progress {
+func (w *fixture) readProgress(f *assembly.Fleet) replication.Progress {
 	w.t.Helper()
 	s, err := f.State(context.Background())
 	if err != nil {
@@ -159,15 +158,15 @@ func (w *world) progress(f *assembly.Fleet) replication.Progress {
 	return st.Progress
 }
 
-func (w *world) wantSame(what string) {
+func (w *fixture) wantEqual(what string) {
 	w.t.Helper()
 	if d := cmp.Diff(w.org.Snapshot(), w.copy.Snapshot()); d != "" {
 		w.t.Fatalf("%s: the replica differs (-primary +replica):\n%s", what, d)
 	}
 }
 
-// asked counts the requests for updated_since, and all, since the last call.
-func (w *world) asked() (feed, all int) {
+// takeRequests counts the requests for updated_since, and all, since the last call.
+func (w *fixture) takeRequests() (feed, all int) {
 	for _, r := range w.primary.Requests() {
 		if all++; filepath.Base(r.Path) == "updated_since" {
 			feed++
