@@ -36,7 +36,7 @@ func TestRequestsFromOutsideCannotTakeTheAccountsConcurrency(t *testing.T) {
 func TestANewAccountIsDeployedToAllTheSame(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
-	r.lambda.NewAccount()
+	r.lambda.SetUnreserved(0)
 	r.mustDeploy()
 	r.manage(cloud.TaskManage)
 	log := r.manager.Log().String()

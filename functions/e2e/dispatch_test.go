@@ -121,7 +121,7 @@ func TestTurnsAtOnceDoNoHarm(t *testing.T) {
 	r := scanned(t)
 	for range 3 {
 		for range 2 {
-			if _, err := r.manager.InvokeEvent(cloud.ManagerEvent{Task: cloud.TaskDispatch}); err != nil {
+			if err := r.manager.InvokeEvent(cloud.ManagerEvent{Task: cloud.TaskDispatch}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -20,7 +20,7 @@ func (r *rig) ages() (scan, pass time.Duration) {
 	found := false
 	for _, l := range r.manager.Log() {
 		var m map[string]any
-		if !strings.Contains(l.Text, cloud.MetricOldestGoodScanAge) || json.Unmarshal([]byte(l.Text), &m) != nil {
+		if !strings.Contains(l, cloud.MetricOldestGoodScanAge) || json.Unmarshal([]byte(l), &m) != nil {
 			continue
 		}
 		found = true

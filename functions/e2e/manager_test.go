@@ -72,8 +72,8 @@ func TestTheManagerSaysWhatIsWrongAndStartsVerifications(t *testing.T) {
 	var metric struct{ Synced, Pairs, OldestSuccessAge float64 }
 	lines := r.manager.Log()
 	for _, l := range slices.Backward(lines) {
-		if strings.Contains(l.Text, `"_aws"`) {
-			if err := json.Unmarshal([]byte(l.Text), &metric); err != nil {
+		if strings.Contains(l, `"_aws"`) {
+			if err := json.Unmarshal([]byte(l), &metric); err != nil {
 				t.Fatal(err)
 			}
 			break

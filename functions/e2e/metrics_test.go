@@ -46,10 +46,10 @@ func metricsIn(t *testing.T, log runtimetest.Log) []string {
 				}
 			} `json:"_aws"`
 		}
-		if !strings.HasPrefix(l.Text, "{") {
+		if !strings.HasPrefix(l, "{") {
 			continue
 		}
-		if err := json.Unmarshal([]byte(l.Text), &line); err != nil {
+		if err := json.Unmarshal([]byte(l), &line); err != nil {
 			t.Fatal(err)
 		}
 		for _, set := range line.AWS.CloudWatchMetrics {

@@ -124,7 +124,7 @@ func survives(r *rig) {
 // begin invokes the sync function and returns when it is at a gate of the replica.
 func (r *rig) begin(event cloud.SyncEvent, at *gate) {
 	r.t.Helper()
-	if _, err := r.sync.InvokeEvent(event); err != nil {
+	if err := r.sync.InvokeEvent(event); err != nil {
 		r.t.Fatal(err)
 	}
 	over := make(chan struct{})

@@ -69,8 +69,8 @@ func TestScansOfAFunctionDontOverlap(t *testing.T) {
 			t.Errorf("scans that found another one sent %d requests", n)
 		}
 		for _, line := range r.changes.Log()[said:] {
-			if strings.HasPrefix(line.Text, "{") {
-				t.Errorf("a busy scan logged %s", line.Text)
+			if strings.HasPrefix(line, "{") {
+				t.Errorf("a busy scan logged %s", line)
 			}
 		}
 	})

@@ -58,8 +58,8 @@ func (r *rig) age() float64 {
 	r.t.Helper()
 	var metric struct{ OldestGoodPassAge float64 }
 	for _, l := range r.manager.Log() {
-		if strings.Contains(l.Text, `"_aws"`) {
-			if err := json.Unmarshal([]byte(l.Text), &metric); err != nil {
+		if strings.Contains(l, `"_aws"`) {
+			if err := json.Unmarshal([]byte(l), &metric); err != nil {
 				r.t.Fatal(err)
 			}
 		}

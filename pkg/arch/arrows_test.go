@@ -100,7 +100,7 @@ func arrows() map[string][]string {
 		"pkg/store/kvtest":                {object, replication, journal, health, store, cmp},
 		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
 		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},
-		"pkg/cloud/runtimetest":           {},
+		"pkg/cloud/runtimetest":           {"github.com/aws/aws-lambda-go"},
 	}
 }
 

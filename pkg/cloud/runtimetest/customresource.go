@@ -8,29 +8,29 @@ import (
 	"net/http/httptest"
 )
 
-// CustomResource sends the function what CloudFormation sends it about a custom
-// resource, a Create, Update or Delete, and returns what it answered to that:
-// SUCCESS or FAILED, and the reason. See "Custom resource reference" in
-// CloudFormation's documentation.
+// CustomResource sends the function an event of CloudFormation about a custom resource,
+// a Create, Update or Delete, and returns the status that it responded with, SUCCESS or
+// FAILED, and the reason. See "Custom resource reference" in CloudFormation's
+// documentation.
 func (f *Function) CustomResource(request, kind string, properties map[string]string) (status, reason string) {
 	f.t.Helper()
-	var answer struct{ Status, Reason string }
-	heard := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+	var response struct{ Status, Reason string }
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
 		body, err := io.ReadAll(q.Body)
 		if err == nil {
-			err = json.Unmarshal(body, &answer)
+			err = json.Unmarshal(body, &response)
 		}
 		if err != nil {
-			f.t.Errorf("answer to CloudFormation: %v", err)
+			f.t.Errorf("response to CloudFormation: %v", err)
 		}
 	}))
 	result, err := f.Invoke(context.Background(), map[string]any{
-		"RequestType": request, "ResponseURL": heard.URL, "StackId": "stack", "RequestId": newID(), "ResourceType": kind,
+		"RequestType": request, "ResponseURL": receiver.URL, "StackId": "stack", "RequestId": newID(), "ResourceType": kind,
 		"LogicalResourceId": "Resource", "PhysicalResourceId": "resource", "ResourceProperties": properties,
 	})
-	heard.Close()
+	receiver.Close()
 	if err != nil || result.Error != nil {
 		f.t.Fatalf("%s of %s: %v, %v", request, kind, err, result.Error)
 	}
-	return answer.Status, answer.Reason
+	return response.Status, response.Reason
 }

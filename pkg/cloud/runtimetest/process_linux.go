@@ -10,21 +10,23 @@ import (
 	"unsafe"
 )
 
-// attributes: the process ends with the test binary, however that ends.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// processAttributes makes the kernel kill the process when the test binary ends.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
 
-// freeze returns once no thread of the process runs.
-func freeze(p *os.Process) {
+// freezeProcess stops a process, and returns once no thread of it runs.
+func freezeProcess(p *os.Process) {
 	_ = p.Signal(syscall.SIGSTOP) // it may have ended
-	for !stopped(p.Pid) {
+	for !isStopped(p.Pid) {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
 
-func thaw(p *os.Process) { _ = p.Signal(syscall.SIGCONT) }
+func thawProcess(p *os.Process) { _ = p.Signal(syscall.SIGCONT) }
 
-// stopped tells whether no thread of a process can run: see proc_pid_stat(5).
-func stopped(pid int) bool {
+// isStopped reports whether no thread of a process can run, see proc_pid_stat(5).
+func isStopped(pid int) bool {
 	tasks := fmt.Sprintf("/proc/%d/task", pid)
 	threads, err := os.ReadDir(tasks)
 	if err != nil {
@@ -35,25 +37,17 @@ func stopped(pid int) bool {
 		if err != nil {
 			continue
 		}
-		// The state follows the name, which is in parentheses and may hold some.
-		if _, rest, ok := cutLast(stat, ") "); ok && rest[0] != 'T' && rest[0] != 'Z' && rest[0] != 'X' {
+		// The state follows the name, which is in parentheses and may contain some.
+		if i := bytes.LastIndex(stat, []byte(") ")); i >= 0 && !bytes.ContainsAny(stat[i+2:i+3], "TZX") {
 			return false
 		}
 	}
 	return true
 }
 
-func cutLast(b []byte, sep string) (before, after []byte, found bool) {
-	i := bytes.LastIndex(b, []byte(sep))
-	if i < 0 || i+len(sep) >= len(b) {
-		return b, nil, false
-	}
-	return b[:i], b[i+len(sep):], true
-}
-
-// cpuTime is the CPU time that a process has used, of all its threads. The clock
-// of another process is named as in clock_getcpuclockid(3).
-func cpuTime(pid int) time.Duration {
+// processCPUTime returns the CPU time of all threads of a process. The id of the clock of
+// another process is made as in clock_getcpuclockid(3).
+func processCPUTime(pid int) time.Duration {
 	const schedulerClock = 2
 	var t syscall.Timespec
 	clock := ^pid<<3 | schedulerClock
@@ -63,10 +57,9 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// peakRSS is the most memory, in bytes, that a process has had resident. The
-// rusage of a process that ended won't do: it counts what its parent had when it
-// was forked.
-func peakRSS(pid int) int64 {
+// processPeakRSS returns the peak of the resident memory of a process in bytes. The
+// rusage of a process includes the memory of its parent at the fork.
+func processPeakRSS(pid int) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0

@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !linux
 
 package runtimetest
 
@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-func attributes() *syscall.SysProcAttr { return nil }
+func processAttributes() *syscall.SysProcAttr { return nil }
 
-func freeze(*os.Process) {}
+func freezeProcess(*os.Process) {}
 
-func thaw(*os.Process) {}
+func thawProcess(*os.Process) {}
 
-func cpuTime(int) time.Duration { return 0 }
+func processCPUTime(int) time.Duration { return 0 }
 
-func peakRSS(int) int64 { return 0 }
+func processPeakRSS(int) int64 { return 0 }

@@ -10,17 +10,15 @@ import (
 	"testing"
 )
 
-// Programs builds the programs of functions, each once in a test binary. The
-// zero value is ready; it belongs in a variable of the test files, and
-// [Programs.Main] in their TestMain.
+// Programs builds the programs of functions, each once per test binary. The zero value
+// is ready to use; TestMain must call [Programs.Main].
 type Programs struct {
 	mu    sync.Mutex
 	dir   string
 	built map[string]func() (string, error)
 }
 
-// Main runs the tests and then removes what was built for them. It returns the
-// exit code.
+// Main runs the tests, removes the programs, and returns the exit code.
 func (p *Programs) Main(m interface{ Run() int }) int {
 	dir, err := os.MkdirTemp("", "runtimetest-")
 	if err != nil {
@@ -32,8 +30,8 @@ func (p *Programs) Main(m interface{ Run() int }) int {
 	return m.Run()
 }
 
-// Build builds a main package, as it is deployed but for the architecture of
-// this machine, and returns the path of the program.
+// Build builds a main package as a deployment does, for the architecture of this machine,
+// and returns the path of the program.
 func (p *Programs) Build(t testing.TB, pkg string) string {
 	t.Helper()
 	if p.dir == "" {
@@ -46,7 +44,7 @@ func (p *Programs) Build(t testing.TB, pkg string) string {
 			p.built = map[string]func() (string, error){}
 		}
 		path := filepath.Join(p.dir, strconv.Itoa(len(p.built)), "bootstrap")
-		build = sync.OnceValues(func() (string, error) { return path, compile(path, pkg) })
+		build = sync.OnceValues(func() (string, error) { return path, buildProgram(path, pkg) })
 		p.built[pkg] = build
 	}
 	p.mu.Unlock()
@@ -57,7 +55,8 @@ func (p *Programs) Build(t testing.TB, pkg string) string {
 	return path
 }
 
-func compile(path, pkg string) error {
+// buildProgram builds a package with the flags of a deployment.
+func buildProgram(path, pkg string) error {
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,7 +1,6 @@
 package runtimetest
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,106 +8,57 @@ import (
 	"time"
 )
 
-// answer is what a process says of an invocation, or Lambda for it.
-type answer struct {
+// response is the response of a process to an invocation, or an error of Lambda.
+type response struct {
 	body   []byte
 	failed bool // body is an error document
 }
 
-// failure is an error that Lambda words.
-func failure(kind, request, message string) *answer {
-	if request != "" {
-		message = "RequestId: " + request + " Error: " + message
-	}
+// lambdaError returns the response for an error of Lambda.
+func lambdaError(kind, message string) response {
 	body, _ := json.Marshal(FunctionError{Type: kind, Message: message}) // two strings
-	return &answer{body: body, failed: true}
+	return response{body: body, failed: true}
 }
 
-// call is a request to the Runtime API: for the next invocation, or with an
-// answer.
-type call struct {
-	next    bool
-	request string // the invocation that said is about; "" for the process' start
-	said    *answer
-	reply   chan reply // takes one
-}
-
-type reply struct {
-	status int
-	header map[string]string
-	body   []byte
-}
-
-func (c call) accept() {
-	c.reply <- reply{status: http.StatusAccepted, body: []byte(`{"status":"OK"}`)}
-}
-
-func (c call) refuse(status int, kind, message string) {
-	c.reply <- reply{status: status, body: failure(kind, "", message).body}
-}
-
-// deliver answers a call for the next invocation.
-func (c call) deliver(inv invocation) {
-	c.reply <- reply{status: http.StatusOK, body: inv.event, header: map[string]string{
-		"Content-Type":                        "application/json",
-		"Lambda-Runtime-Aws-Request-Id":       inv.id,
-		"Lambda-Runtime-Deadline-Ms":          strconv.FormatInt(time.Now().Add(inv.timeout).UnixMilli(), 10),
-		"Lambda-Runtime-Invoked-Function-Arn": inv.arn,
-		"Lambda-Runtime-Trace-Id":             "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0",
-	}}
-}
-
-// runtimeAPI serves the process of the environment. See "Using the Lambda
-// runtime API" in Lambda's documentation.
+// runtimeAPI returns the handler for the process of the environment. See "Using the
+// Lambda runtime API" in Lambda's documentation.
 func (e *environment) runtimeAPI() http.Handler {
-	const prefix = "/2018-06-01/runtime/"
+	const prefix = "/2018-06-01/runtime/invocation/"
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+prefix+"invocation/next", func(w http.ResponseWriter, r *http.Request) { e.pass(w, r, call{next: true}) })
-	answers := func(failed bool) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			said, err := read(r)
-			if err != nil {
-				return // the process died while it was sending
-			}
-			said.failed = said.failed || failed
-			e.pass(w, r, call{request: r.PathValue("id"), said: said})
-		}
-	}
-	mux.HandleFunc("POST "+prefix+"invocation/{id}/response", answers(false))
-	mux.HandleFunc("POST "+prefix+"invocation/{id}/error", answers(true))
-	mux.HandleFunc("POST "+prefix+"init/error", answers(true))
+	mux.HandleFunc("GET "+prefix+"next", e.serveNext)
+	mux.HandleFunc("POST "+prefix+"{id}/response", func(w http.ResponseWriter, r *http.Request) { e.serveResponse(w, r, false) })
+	mux.HandleFunc("POST "+prefix+"{id}/error", func(w http.ResponseWriter, r *http.Request) { e.serveResponse(w, r, true) })
 	return mux
 }
 
-// read reads an answer. One whose production failed half-way says so in a
-// trailer.
-func read(r *http.Request) (*answer, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxPayload+1))
-	if err != nil {
-		return nil, err
-	}
-	if r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "" {
-		body, err = base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
-		return &answer{body: body, failed: true}, err
-	}
-	return &answer{body: body}, nil
-}
-
-// pass takes a call to the owner of the environment and the reply back.
-func (e *environment) pass(w http.ResponseWriter, r *http.Request, c call) {
-	c.reply = make(chan reply, 1)
+// serveNext answers with the next invocation, once there is one.
+func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
+	next := make(chan invocation, 1) // a process that was killed receives none
 	select {
-	case e.calls <- c:
+	case e.ready <- next:
 	case <-r.Context().Done():
 		return
 	}
 	select {
-	case a := <-c.reply:
-		for name, value := range a.header {
-			w.Header().Set(name, value)
-		}
-		w.WriteHeader(a.status)
-		_, _ = w.Write(a.body) // the process may be gone
+	case inv := <-next:
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
+		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(inv.timeout).UnixMilli(), 10))
+		h.Set("Lambda-Runtime-Invoked-Function-Arn", inv.arn)
+		_, _ = w.Write(inv.event) // the process may have ended
+	case <-r.Context().Done():
+	}
+}
+
+func (e *environment) serveResponse(w http.ResponseWriter, r *http.Request, failed bool) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the process has ended
+	}
+	select {
+	case e.responses <- response{body, failed}:
+		w.WriteHeader(http.StatusAccepted)
 	case <-r.Context().Done():
 	}
 }

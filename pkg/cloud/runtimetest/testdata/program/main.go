@@ -1,4 +1,4 @@
-// Program is a function that does what its event says.
+// Program is a function whose events say what it does.
 package main
 
 import (
@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -20,7 +19,6 @@ import (
 type event struct {
 	Do   string `json:"do"`
 	Text string `json:"text"`
-	Size int    `json:"size"`
 	// A request to the function's URL.
 	RequestContext *json.RawMessage `json:"requestContext"`
 }
@@ -34,12 +32,12 @@ func main() {
 	lambda.Start(p.handle)
 }
 
-// program is the memory of an environment.
+// program is the state of an environment.
 type program struct {
 	count int
-	last  time.Time     // when the background goroutine ran last
-	worst time.Duration // the longest that it didn't
-	ticks chan chan time.Duration
+	last  time.Time     // the last tick of the background goroutine
+	worst time.Duration // the longest time between two ticks
+	asks  chan chan time.Duration
 }
 
 func (p *program) handle(ctx context.Context, raw json.RawMessage) (any, error) {
@@ -48,7 +46,7 @@ func (p *program) handle(ctx context.Context, raw json.RawMessage) (any, error) 
 		return nil, err
 	}
 	if e.RequestContext != nil {
-		return request(raw)
+		return respond(raw)
 	}
 	p.count++
 	switch e.Do {
@@ -69,34 +67,26 @@ func (p *program) handle(ctx context.Context, raw json.RawMessage) (any, error) 
 		panic(e.Text)
 	case "exit":
 		os.Exit(3)
-	case "leave":
-		os.Exit(0)
 	case "hang":
 		fmt.Println("hanging")
 		select {}
-	case "until the deadline":
-		<-ctx.Done()
-		return "in time", nil
 	case "burn":
 		for block := make([]byte, 1<<20); block[0] < 100; block[0]++ { // work, not time: others may use the processor too
 			sha256.Sum256(block)
 		}
-	case "large":
-		return strings.Repeat("x", e.Size), nil
 	case "background":
-		p.background()
+		p.startTicker()
 	case "pause":
-		answer := make(chan time.Duration)
-		p.ticks <- answer
-		return (<-answer).Milliseconds(), nil
+		longest := make(chan time.Duration)
+		p.asks <- longest
+		return (<-longest).Milliseconds(), nil
 	}
 	return nil, nil
 }
 
-// background starts a goroutine that measures for how long it was kept from
-// running.
-func (p *program) background() {
-	p.ticks = make(chan chan time.Duration)
+// startTicker starts a goroutine that measures for how long it doesn't run.
+func (p *program) startTicker() {
+	p.asks = make(chan chan time.Duration)
 	p.last = time.Now()
 	go func() {
 		tick := time.NewTicker(time.Millisecond)
@@ -105,27 +95,25 @@ func (p *program) background() {
 			case <-tick.C:
 				p.worst = max(p.worst, time.Since(p.last))
 				p.last = time.Now()
-			case answer := <-p.ticks:
-				answer <- max(p.worst, time.Since(p.last))
+			case longest := <-p.asks:
+				longest <- max(p.worst, time.Since(p.last))
 			}
 		}
 	}()
 }
 
-// request answers a request to the URL with what it was sent.
-func request(raw json.RawMessage) (any, error) {
+// respond responds to a request to the URL with the event.
+func respond(raw json.RawMessage) (any, error) {
 	var r events.LambdaFunctionURLRequest
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return nil, err
 	}
 	switch r.RawPath {
-	case "/plain":
-		return map[string]string{"hello": "world"}, nil
 	case "/binary":
 		return events.LambdaFunctionURLResponse{StatusCode: 200, Headers: map[string]string{"content-type": "application/octet-stream"}, Body: "AP8B", IsBase64Encoded: true}, nil
 	case "/fail":
 		return nil, errors.New("no")
 	}
 	seen, err := json.Marshal(r)
-	return events.LambdaFunctionURLResponse{StatusCode: 201, Headers: map[string]string{"x-seen": "yes"}, Cookies: []string{"a=1", "b=2"}, Body: string(seen)}, err
+	return events.LambdaFunctionURLResponse{StatusCode: 201, Headers: map[string]string{"x-seen": "yes"}, Body: string(seen)}, err
 }
