@@ -15,60 +15,58 @@ import (
 	"chefsync/pkg/config"
 )
 
-// Two turns of the manager fit into a period, so that one that comes late leaves
-// no hole.
+// alarmPeriod is that of two runs of the manager, so that a late one leaves no gap.
 const alarmPeriod = 2 * managerEvery
 
-// alarm rings when something is over a number in some of the last periods. One
-// sample of a state that passes by itself, or one call that failed, is nothing that
-// a person should be woken for.
+// alarm is an alarm on a metric that exceeds a threshold in some of the last periods. A
+// single sample of a transient state, or one failed call, raises none.
 type alarm struct {
 	name, description string
-	of                awscloudwatch.IMetric
-	over              float64
-	samples, periods  float64 // so many of so many
-	// silence says what it means that nothing is measured.
-	silence awscloudwatch.TreatMissingData
+	metric            awscloudwatch.IMetric
+	threshold         float64
+	samples, periods  float64 // samples above the threshold, of the last periods
+	// missingData is how periods without samples are treated.
+	missingData awscloudwatch.TreatMissingData
 }
 
-// often is an alarm on something that was over a number in two of three periods.
-func often(name string, of awscloudwatch.IMetric, over float64, description string) alarm {
-	return alarm{name: name, description: description, of: of, over: over, samples: 2, periods: 3, silence: awscloudwatch.TreatMissingData_NOT_BREACHING}
+// recurringAlarm returns an alarm on a metric that exceeds a threshold in two of three
+// periods.
+func recurringAlarm(name string, metric awscloudwatch.IMetric, threshold float64, description string) alarm {
+	return alarm{name: name, description: description, metric: metric, threshold: threshold, samples: 2, periods: 3, missingData: awscloudwatch.TreatMissingData_NOT_BREACHING}
 }
 
-// addAlarms makes one alarm for each thing that a person should look at, for the
-// stack as a whole: one for each pair would cost more than the pair. All end by
-// themselves when what they are about has ended, and each is on one metric: not
-// every emulator knows alarms on an expression.
+// addAlarms adds the alarms of the stack as a whole: one for each pair would cost more
+// than the pair. All end by themselves when their cause has ended, and each is on one
+// metric: not every emulator supports alarms on expressions.
 func (s *stack) addAlarms() {
 	alarms := []alarm{
-		// Not on the last success: a first copy may take longer, and its passes are good.
+		// Not the last success: a first copy may take longer, and its passes are good.
 		{"age", "Some pair had no good pass for " + config.FormatDuration(s.aws.AlarmAge) + ", or the manager doesn't run: chef-sync-ctl sync-status",
-			s.metric(cloud.MetricOldestGoodPassAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_BREACHING},
-		often("waiting", s.metric("Waiting", maximum, alarmPeriod), 0,
+			s.newMetric(cloud.MetricOldestGoodPassAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_BREACHING},
+		recurringAlarm("waiting", s.newMetric("Waiting", maximum, alarmPeriod), 0,
 			"Pairs are held by a safety brake, or blocked by a server: chef-sync-ctl sync-status"),
-		// An object is often set aside and mended by the next try.
+		// An object is often unsynced for a short time, and replicated by the next try.
 		{"unsynced", "Objects could not be replicated for half an hour: chef-sync-ctl unsynced-objects",
-			s.metric("Unsynced", maximum, alarmPeriod), 0, 3, 3, awscloudwatch.TreatMissingData_NOT_BREACHING},
-		// Those that arrive, not those that lie there: the next event does their work.
-		often("dead-letters", s.deadLetters.MetricNumberOfMessagesSent(options(sum, alarmPeriod)), 0,
-			"Events fail or aren't taken, again and again: chef-sync-ctl doctor"),
+			s.newMetric("Unsynced", maximum, alarmPeriod), 0, 3, 3, awscloudwatch.TreatMissingData_NOT_BREACHING},
+		// Messages that arrive, not those in the queue: a later event does their work.
+		recurringAlarm("dead-letters", s.deadLetters.MetricNumberOfMessagesSent(metricOptions(sum, alarmPeriod)), 0,
+			"Events repeatedly fail or aren't delivered: chef-sync-ctl doctor"),
 	}
-	for _, f := range s.functions() {
+	for _, f := range s.allFunctions() {
 		alarms = append(alarms,
-			often("errors-"+f.name, f.MetricErrors(options(sum, alarmPeriod)), 0,
+			recurringAlarm("errors-"+f.name, f.MetricErrors(metricOptions(sum, alarmPeriod)), 0,
 				"The function "+f.name+" fails: chef-sync-ctl sync-log, manager-log"),
-			often("throttles-"+f.name, f.MetricThrottles(options(sum, alarmPeriod)), 0,
+			recurringAlarm("throttles-"+f.name, f.MetricThrottles(metricOptions(sum, alarmPeriod)), 0,
 				"The function "+f.name+" has no concurrency left: reserved_concurrency, journal_concurrency, or the quota of the account"))
 	}
 	if s.changes != nil {
 		alarms = append(alarms, alarm{"scan", "Some organization had no good scan for " + config.FormatDuration(s.aws.AlarmAge) + ": chef-sync-ctl sync-status",
-			s.metric(cloud.MetricOldestGoodScanAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_NOT_BREACHING})
+			s.newMetric(cloud.MetricOldestGoodScanAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_NOT_BREACHING})
 	}
 	if s.url != nil {
-		// Scanners of the internet try a few; a Chef Server with a wrong token tries
-		// with every change.
-		alarms = append(alarms, often("refused", s.metric("Refused", sum, alarmPeriod), 20,
+		// Scans from the internet are few requests; a Chef Server with a wrong token sends
+		// one with every change.
+		alarms = append(alarms, recurringAlarm("refused", s.newMetric("Refused", sum, alarmPeriod), 20,
 			"Many requests to the journal's URL are refused: is a Chef Server's token wrong?"))
 	}
 	for _, a := range alarms {
@@ -78,9 +76,9 @@ func (s *stack) addAlarms() {
 
 func (s *stack) addAlarm(a alarm) {
 	made := awscloudwatch.NewAlarm(s.scope, jsii.String("Alarm"+strings.ToUpper(a.name[:1])+strings.ReplaceAll(a.name[1:], "-", "")), &awscloudwatch.AlarmProps{
-		AlarmName: s.name(a.name), AlarmDescription: &a.description, Metric: a.of,
+		AlarmName: s.resourceName(a.name), AlarmDescription: &a.description, Metric: a.metric,
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
-		Threshold:          &a.over, DatapointsToAlarm: &a.samples, EvaluationPeriods: &a.periods, TreatMissingData: a.silence,
+		Threshold:          &a.threshold, DatapointsToAlarm: &a.samples, EvaluationPeriods: &a.periods, TreatMissingData: a.missingData,
 	})
 	if s.topic != nil {
 		action := awscloudwatchactions.NewSnsAction(s.topic)
@@ -89,13 +87,13 @@ func (s *stack) addAlarm(a alarm) {
 	}
 }
 
-func options(statistic string, period time.Duration) *awscloudwatch.MetricOptions {
-	return &awscloudwatch.MetricOptions{Statistic: &statistic, Period: seconds(period)}
+func metricOptions(statistic string, period time.Duration) *awscloudwatch.MetricOptions {
+	return &awscloudwatch.MetricOptions{Statistic: &statistic, Period: durationSeconds(period)}
 }
 
-// addTopic makes the topic of the alarms if somebody wants to know. Without a key
-// of the customer's it isn't encrypted: with the key that AWS keeps for topics
-// CloudWatch may not write to it, and an alarm's text is no secret.
+// addTopic adds the topic of the alarms if the configuration has an address. Without a
+// key of the customer it isn't encrypted: CloudWatch may not use the key that AWS
+// manages for topics, and the text of an alarm is no secret.
 func (s *stack) addTopic() {
 	if s.aws.AlarmEmail == "" {
 		return
@@ -103,7 +101,7 @@ func (s *stack) addTopic() {
 	s.topic = awssns.NewTopic(s.scope, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Chef Replication " + s.aws.Stack), EnforceSSL: jsii.Bool(true), MasterKey: s.key,
 	})
-	// A topic with a policy of its own has lost the one that lets its account in.
+	// A topic policy replaces the default one, which allows the account.
 	s.topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
 		Actions:    jsii.Strings("sns:Publish"), Resources: &[]*string{s.topic.TopicArn()},

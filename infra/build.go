@@ -11,7 +11,8 @@ import (
 	"chefsync/pkg/config"
 )
 
-// functionNames are the functions of a stack, as the folders of functions/cmd are called.
+// functionNames returns the functions of a stack, which are named like the folders of
+// functions/cmd.
 func functionNames(a config.AWS) []string {
 	names := []string{cloud.SyncFunction, cloud.ManagerFunction}
 	if a.Journal {
@@ -23,9 +24,8 @@ func functionNames(a config.AWS) []string {
 	return names
 }
 
-// buildFunctions builds the functions into a folder of a folder each, which it
-// returns by their names. The same source makes the same bytes wherever it is
-// built, so that only what changed is deployed.
+// buildFunctions builds each function into its own subfolder, and returns the subfolders
+// by function. Builds are reproducible, so that only changed functions are deployed.
 func buildFunctions(log io.Writer, folder string, a config.AWS) (map[string]string, error) {
 	folders := map[string]string{}
 	for _, name := range functionNames(a) {

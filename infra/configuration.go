@@ -10,11 +10,11 @@ import (
 	"chefsync/pkg/config"
 )
 
-// addConfiguration brings the configuration to the functions: the file is
-// uploaded under its hash, and CloudFormation tells the manager, which checks it and
-// stores it. If the manager refuses it, the deployment is rolled back. Another
-// organization changes this resource only. When the stack is removed with its data,
-// the manager empties the bucket, which CloudFormation can't.
+// addConfiguration adds the custom resource of the configuration: the file is uploaded
+// under its hash, and CloudFormation invokes the manager, which checks and stores it.
+// If the manager refuses it, the deployment is rolled back. Another organization
+// changes this resource only. When the stack is removed with its data, the manager
+// empties the bucket, which CloudFormation can't.
 func (s *stack) addConfiguration() constructs.IDependable {
 	file := awss3assets.NewAsset(s.scope, jsii.String("ConfigurationFile"), &awss3assets.AssetProps{Path: jsii.String(s.config.File)})
 	properties := map[string]any{"Bucket": *file.S3BucketName(), "Key": *file.S3ObjectKey()}
@@ -24,7 +24,7 @@ func (s *stack) addConfiguration() constructs.IDependable {
 	resource := awscdk.NewCustomResource(s.scope, jsii.String("Configuration"), &awscdk.CustomResourceProps{
 		ResourceType: jsii.String(cloud.ConfigurationResource),
 		ServiceToken: s.manager.FunctionArn(),
-		// A manager that doesn't answer shall not keep CloudFormation for its hour.
+		// The default is an hour, if the manager doesn't respond.
 		ServiceTimeout: awscdk.Duration_Seconds(jsii.Number((managerTimeout + 2*eventAge).Seconds())),
 		Properties:     &properties,
 	})

@@ -17,21 +17,21 @@ import (
 	"chefsync/pkg/config"
 )
 
-// eventAge is how long EventBridge and Lambda try to deliver an event. The next turn of
+// eventAge is how long EventBridge and Lambda try to deliver an event. The next run of
 // the manager sends it again if it is still due.
 const eventAge = time.Minute
 
-// A turn of the manager takes seconds. It has minutes, to empty a large bucket.
+// A run of the manager takes seconds. It has minutes, to empty a large bucket.
 const (
 	managerEvery   = cloud.ManagerEvery
 	managerTimeout = managerEvery
 	managerMemory  = 256
 )
 
-// webTimeout is for a request from outside, whose sender doesn't wait for longer.
+// webTimeout is that of requests from outside, whose senders don't wait longer.
 const webTimeout = time.Minute
 
-// function is a function with what is its own.
+// function is a function with its own resources.
 type function struct {
 	awslambda.Function
 	name string // without the stack's
@@ -39,87 +39,85 @@ type function struct {
 	role awsiam.Role
 }
 
-// functionProps is in what functions differ.
+// functionProps is the properties in which functions differ.
 type functionProps struct {
 	name, description string
 	memory            int
 	timeout           time.Duration
 	concurrency       int  // 0, or config.Auto, for as many as the account allows
 	reachesServers    bool // joins the VPC, if there is one
-	told              cloud.Resources
+	resources         cloud.Resources
 	rights            []rights.Right
 }
 
 func (s *stack) addFunctions() {
-	told := cloud.Resources{Stack: s.aws.Stack, Table: *s.table.TableName(), Bucket: *s.bucket.BucketName()}
+	resources := cloud.Resources{Stack: s.aws.Stack, Table: *s.table.TableName(), Bucket: *s.bucket.BucketName()}
 	s.sync = s.addFunction(functionProps{
 		name: cloud.SyncFunction, description: "One pass for one pair",
 		memory: s.aws.Memory, timeout: s.aws.Timeout, concurrency: s.aws.ReservedConcurrency, reachesServers: true,
-		told: told, rights: rights.Sync(s.config),
+		resources: resources, rights: rights.Sync(s.config),
 	})
-	told.Sync = *s.sync.FunctionName()
+	resources.Sync = *s.sync.FunctionName()
 	if s.aws.Journal {
-		s.addChanges(told)
+		s.addChanges(resources)
 	}
-	s.addManager(told)
+	s.addManager(resources)
 }
 
-// addChanges makes the function that scans for the journal, and the one that
-// answers requests to its URL, so that what comes from outside can take neither
-// concurrency nor time from scans.
-func (s *stack) addChanges(told cloud.Resources) {
+// addChanges adds the function that scans for the journal, and the one that serves its
+// URL, so that requests from outside can't use the concurrency or time of scans.
+func (s *stack) addChanges(resources cloud.Resources) {
 	s.changes = s.addFunction(functionProps{
 		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans",
 		memory: s.aws.Memory, timeout: s.aws.Timeout, reachesServers: true,
-		told: told, rights: rights.Changes(s.config),
+		resources: resources, rights: rights.Changes(s.config),
 	})
 	if s.aws.JournalURL {
-		s.addWeb(told)
+		s.addWeb(resources)
 	}
 }
 
-// addWeb makes the function of the journal's URL. It is open to everybody, since a
-// Chef Server can't sign for AWS: the function itself refuses pushes without the
-// token and reads without the signature of a Chef Server's user. Refusals are
-// counted. What concurrency it has is the template's if the configuration names a
-// number; otherwise the manager sees what the account can reserve.
-func (s *stack) addWeb(told cloud.Resources) {
+// addWeb adds the function of the journal's URL. The URL is public, since a Chef Server
+// can't sign requests for AWS: the function refuses pushes without the token and reads
+// without the signature of a Chef Server's user, and counts refusals. Its concurrency
+// is in the template if the configuration has a number; otherwise the manager reserves
+// it if the account can.
+func (s *stack) addWeb(resources cloud.Resources) {
 	s.web = s.addFunction(functionProps{
 		name: cloud.WebFunction, description: "The journal's URL: pushes, updated_since",
 		memory: s.aws.Memory, timeout: webTimeout, concurrency: s.aws.JournalConcurrency, reachesServers: true,
-		told: told, rights: rights.Web(s.config),
+		resources: resources, rights: rights.Web(s.config),
 	})
 	s.url = s.web.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE})
 }
 
-// addManager makes the manager. It talks to AWS alone, so it stays outside the
-// VPC, whose subnets might have no way to CloudFormation.
-func (s *stack) addManager(told cloud.Resources) {
+// addManager adds the manager. It calls only AWS, so it isn't in the VPC, whose subnets
+// may have no route to CloudFormation.
+func (s *stack) addManager(resources cloud.Resources) {
 	if s.changes != nil {
-		told.Changes = *s.changes.FunctionName()
+		resources.Changes = *s.changes.FunctionName()
 	}
 	if s.web != nil {
-		told.Web = *s.web.FunctionName()
+		resources.Web = *s.web.FunctionName()
 	}
 	s.manager = s.addFunction(functionProps{
 		name: cloud.ManagerFunction, description: "Starts passes and scans, and looks after all pairs",
 		memory: managerMemory, timeout: managerTimeout,
-		told: told, rights: rights.Manager(s.config),
+		resources: resources, rights: rights.Manager(s.config),
 	})
 }
 
-// addFunction makes a function. It isn't traced by X-Ray: a pass is one function
-// that calls Chef Servers, its log says more, and a trace of each poll would cost
-// more than the polls.
+// addFunction adds a function. It isn't traced by X-Ray: a pass is one function that calls
+// Chef Servers, its log has more details, and traces would cost more than the polls.
 func (s *stack) addFunction(p functionProps) *function {
 	id := strings.ToUpper(p.name[:1]) + p.name[1:]
-	log := "/aws/lambda/" + *s.name(p.name)
+	log := "/aws/lambda/" + *s.resourceName(p.name)
 	f := &function{name: p.name, logs: awslogs.NewLogGroup(s.scope, jsii.String(id+"Log"), &awslogs.LogGroupProps{
 		LogGroupName: &log, EncryptionKey: s.key,
-		// A group that stayed would be in the way of the stack's next deployment.
+		// A log group that remained would conflict with the next deployment of the stack.
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})}
-	// CDK has a word for each number of days, CloudFormation the number itself.
+	// CDK has an enum of days, CloudFormation the number itself.
 	f.logs.Node().DefaultChild().(awslogs.CfnLogGroup).SetRetentionInDays(jsii.Number(s.aws.LogRetention.Hours() / 24))
 	granted := p.rights
 	if p.reachesServers && s.network != nil {
@@ -127,19 +125,19 @@ func (s *stack) addFunction(p functionProps) *function {
 	}
 	f.role = s.addRole(id+"Role", awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil), granted, log)
 	props := &awslambda.FunctionProps{
-		FunctionName: s.name(p.name),
+		FunctionName: s.resourceName(p.name),
 		Description:  jsii.String(p.description),
 		Runtime:      awslambda.Runtime_PROVIDED_AL2023(),
 		Handler:      jsii.String("bootstrap"),
-		Architecture: s.architecture(),
+		Architecture: s.lambdaArchitecture(),
 		Code:         awslambda.Code_FromAsset(jsii.String(s.code[p.name]), nil),
 		MemorySize:   jsii.Number(float64(p.memory)),
 		Timeout:      awscdk.Duration_Seconds(jsii.Number(p.timeout.Seconds())),
-		Environment:  stringsOf(p.told.Environment()),
-		// What the role may do is in the rights alone, so nothing is added to it.
+		Environment:  stringsOf(p.resources.Environment()),
+		// The rights are complete, so CDK adds nothing to the role.
 		Role:     f.role.WithoutPolicyUpdates(nil),
 		LogGroup: f.logs,
-		// The lines that Lambda adds to each call cost more than the calls.
+		// The log lines of Lambda for each call cost more than the calls.
 		LoggingFormat:         awslambda.LoggingFormat_JSON,
 		SystemLogLevelV2:      awslambda.SystemLogLevel_WARN,
 		ApplicationLogLevelV2: s.logLevel(),
@@ -166,15 +164,15 @@ func (s *stack) logLevel() awslambda.ApplicationLogLevel {
 	return awslambda.ApplicationLogLevel_INFO
 }
 
-func (s *stack) architecture() awslambda.Architecture {
+func (s *stack) lambdaArchitecture() awslambda.Architecture {
 	if s.aws.Architecture == config.X8664 {
 		return awslambda.Architecture_X86_64()
 	}
 	return awslambda.Architecture_ARM_64()
 }
 
-// addNetwork says where the functions run that reach Chef Servers. Lambda's own
-// properties are used, since CDK's want to know more of a VPC than is needed.
+// addNetwork sets the VPC of the functions that reach Chef Servers. It uses the
+// properties of CloudFormation, since those of CDK need more details of the VPC.
 func (s *stack) addNetwork() {
 	if len(s.aws.Subnets) == 0 {
 		return

@@ -18,10 +18,10 @@ import (
 
 const golden = "testdata/stack.golden.yaml"
 
-// TestTheStackIsTheOneThatWasReviewed shows a reviewer what a change of the code
+// TestTheTemplateIsGolden shows a reviewer what a change of the code
 // changes in the stack. Run it with -update to write the file again.
-func TestTheStackIsTheOneThatWasReviewed(t *testing.T) {
-	got := readable(t, synthesize(t, example(t)).document(t))
+func TestTheTemplateIsGolden(t *testing.T) {
+	got := normalizeTemplate(t, mustSynthesize(t, exampleConfig(t)).parseTemplate(t))
 	if flag.Lookup("update").Value.String() == "true" {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -36,9 +36,9 @@ func TestTheStackIsTheOneThatWasReviewed(t *testing.T) {
 	}
 }
 
-// readable writes the resources by type and name, with their properties but for
+// normalizeTemplate writes the resources by type and name, with their properties but for
 // tags, the layout of the dashboard, and hashes of uploaded files.
-func readable(t *testing.T, d document) string {
+func normalizeTemplate(t *testing.T, d parsedTemplate) string {
 	t.Helper()
 	hash := regexp.MustCompile(`[0-9a-f]{64}`)
 	byType := map[string]map[string]any{}
@@ -46,7 +46,7 @@ func readable(t *testing.T, d document) string {
 		properties := map[string]any{}
 		for name, value := range r.Properties {
 			if name != "Tags" && name != "DashboardBody" {
-				properties[name] = plain(value)
+				properties[name] = normalizeValue(value)
 			}
 		}
 		if r.DeletionPolicy != "" {
@@ -59,7 +59,7 @@ func readable(t *testing.T, d document) string {
 	}
 	outputs := map[string]any{}
 	for name, o := range d.Outputs {
-		outputs[name] = plain(o.Value)
+		outputs[name] = normalizeValue(o.Value)
 	}
 	text, err := yaml.Marshal(map[string]any{"Resources": byType, "Outputs": outputs})
 	if err != nil {
@@ -68,29 +68,29 @@ func readable(t *testing.T, d document) string {
 	return hash.ReplaceAllString(string(text), "HASH")
 }
 
-// plain writes CloudFormation's functions as text: ${Table.Arn}/index.
-func plain(value any) any {
+// normalizeValue writes CloudFormation's functions as text: ${Table.Arn}/index.
+func normalizeValue(value any) any {
 	switch v := value.(type) {
 	case []any:
 		list := make([]any, len(v))
 		for i := range v {
-			list[i] = plain(v[i])
+			list[i] = normalizeValue(v[i])
 		}
 		return list
 	case map[string]any:
-		if text, ok := intrinsic(v); ok {
+		if text, ok := resolveIntrinsic(v); ok {
 			return text
 		}
 		object := map[string]any{}
 		for k, e := range v {
-			object[k] = plain(e)
+			object[k] = normalizeValue(e)
 		}
 		return object
 	}
 	return value
 }
 
-func intrinsic(v map[string]any) (string, bool) {
+func resolveIntrinsic(v map[string]any) (string, bool) {
 	if len(v) != 1 {
 		return "", false
 	}
@@ -106,7 +106,7 @@ func intrinsic(v map[string]any) (string, bool) {
 		args := v[name].([]any)
 		var parts []string
 		for _, p := range args[1].([]any) {
-			parts = append(parts, fmt.Sprint(plain(p)))
+			parts = append(parts, fmt.Sprint(normalizeValue(p)))
 		}
 		return strings.Join(parts, args[0].(string)), true
 	}

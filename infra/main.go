@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	err := run(os.Stderr)
+	err := synthesize(os.Stderr)
 	jsii.Close()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -27,28 +27,28 @@ func main() {
 	}
 }
 
-// run synthesizes the stack in the current folder, which is that of cdk.json.
-// Jsii panics with what CDK throws; its first line says what is wrong.
-func run(log io.Writer) (err error) {
+// synthesize synthesizes the stack in the current folder, which is that of cdk.json. Jsii
+// panics with the exceptions of CDK, whose first line is the message.
+func synthesize(log io.Writer) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			what, _, _ := strings.Cut(fmt.Sprint(r), "\n")
-			err = fmt.Errorf("synthesize the stack: %s", what)
+			message, _, _ := strings.Cut(fmt.Sprint(r), "\n")
+			err = fmt.Errorf("synthesize the stack: %s", message)
 		}
 	}()
 	context, err := readContext("cdk.json")
 	if err != nil {
 		return err
 	}
-	order, err := readOrder(os.Getenv("CDK_CONTEXT_JSON"))
+	request, err := readRequest(os.Getenv("CDK_CONTEXT_JSON"))
 	if err != nil {
 		return err
 	}
 	app := awscdk.NewApp(&awscdk.AppProps{Context: &context})
-	if order.removes() {
-		err = addRemoved(app, order)
+	if request.removesStack() {
+		err = addRemoved(app, request)
 	} else {
-		err = addDeployed(app, order, log)
+		err = addDeployed(app, request, log)
 	}
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func run(log io.Writer) (err error) {
 }
 
 // addDeployed adds the stack of a configuration.
-func addDeployed(app awscdk.App, o order, log io.Writer) error {
+func addDeployed(app awscdk.App, o buildRequest, log io.Writer) error {
 	c, err := readConfig(o.Config)
 	if err != nil {
 		return err
@@ -74,10 +74,9 @@ func addDeployed(app awscdk.App, o order, log io.Writer) error {
 	return nil
 }
 
-// addRemoved adds a stack that is all but empty, which is all that the cdk command needs
-// to remove one: its name, account and region. The configuration may be gone, or
-// one that can't be deployed.
-func addRemoved(app awscdk.App, o order) error {
+// addRemoved adds an almost empty stack: the cdk command needs only its name, account and
+// region to remove it. The configuration may be missing or invalid.
+func addRemoved(app awscdk.App, o buildRequest) error {
 	a := config.AWS{Stack: o.Stack}
 	if a.Stack == "" {
 		c, err := config.Loader{}.Load(o.Config)
@@ -86,26 +85,25 @@ func addRemoved(app awscdk.App, o order) error {
 		}
 		a = c.AWS
 	}
-	removed := awscdk.NewStack(app, &a.Stack, &awscdk.StackProps{StackName: &a.Stack, Env: environment(a), AnalyticsReporting: jsii.Bool(false)})
+	removed := awscdk.NewStack(app, &a.Stack, &awscdk.StackProps{StackName: &a.Stack, Env: deployEnvironment(a), AnalyticsReporting: jsii.Bool(false)})
 	awscdk.NewCfnWaitConditionHandle(removed, jsii.String("Nothing"), nil) // a template must have a resource
 	return nil
 }
 
-// order is what the cdk command asks for by -c NAME=VALUE.
-type order struct {
+// buildRequest is the arguments of the cdk command, -c NAME=VALUE.
+type buildRequest struct {
 	Config string `json:"config"` // the file
-	// Remove says that the stack is to be removed: the one of the file, or the one
-	// that Stack names.
+	// Remove is "true" to remove the stack that Stack names, or that of the file.
 	Remove string `json:"remove"`
 	Stack  string `json:"stack"`
 }
 
-func (o order) removes() bool { return o.Remove == "true" }
+func (o buildRequest) removesStack() bool { return o.Remove == "true" }
 
-// readOrder reads the context, which the cdk command hands over in a variable. CDK
-// would say it too, but takes seconds to start.
-func readOrder(context string) (order, error) {
-	o := order{Config: config.FileName}
+// readRequest reads the context that the cdk command passes in a variable. CDK knows it
+// too, but takes seconds to start.
+func readRequest(context string) (buildRequest, error) {
+	o := buildRequest{Config: config.FileName}
 	if context == "" {
 		return o, nil
 	}
@@ -115,11 +113,11 @@ func readOrder(context string) (order, error) {
 	return o, nil
 }
 
-// readConfig reads a configuration as the functions will: nothing outside the
-// file counts. It refuses one that they could not use.
+// readConfig reads a configuration as the functions do, without defaults from outside the
+// file, and refuses one that they couldn't use.
 func readConfig(path string) (*config.Config, error) {
 	if filepath.Ext(path) != ".toml" {
-		// Uploaded files keep their extension, and the manager may only read this one.
+		// Uploaded files keep their extension, and the manager may read this one only.
 		return nil, fmt.Errorf("%s: the name of the configuration must end in .toml", path)
 	}
 	c, err := config.Loader{}.Load(path)

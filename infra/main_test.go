@@ -16,12 +16,12 @@ import (
 	"chefsync/pkg/config"
 )
 
-func TestAConfigurationThatFunctionsCouldNotUseIsRefusedBeforeAnythingIsMade(t *testing.T) {
+func TestUnusableConfigurationsAreRefused(t *testing.T) {
 	folder := t.TempDir()
 	for name, c := range map[string]struct{ file, text, want string }{
-		"unknown key": {"a.toml", under(example(t), "[aws]", "memry = 1"), "a.toml:21:1: aws.memry: unknown key; did you mean memory?"},
-		"file key":    {"a.toml", strings.Replace(example(t), "secretsmanager:chef-sync/eu", "file:eu.pem", 1), "a.toml:11:1: replica[0].key: the functions on AWS can't read file: references"},
-		"other name":  {"a.conf", example(t), "a.conf: the name of the configuration must end in .toml"},
+		"unknown key": {"a.toml", addLines(exampleConfig(t), "[aws]", "memry = 1"), "a.toml:21:1: aws.memry: unknown key; did you mean memory?"},
+		"file key":    {"a.toml", strings.Replace(exampleConfig(t), "secretsmanager:chef-sync/eu", "file:eu.pem", 1), "a.toml:11:1: replica[0].key: the functions on AWS can't read file: references"},
+		"other name":  {"a.conf", exampleConfig(t), "a.conf: the name of the configuration must end in .toml"},
 	} {
 		path := filepath.Join(folder, c.file)
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
@@ -36,13 +36,13 @@ func TestAConfigurationThatFunctionsCouldNotUseIsRefusedBeforeAnythingIsMade(t *
 	}
 }
 
-func TestTheFileIsTheOneThatTheContextNames(t *testing.T) {
+func TestTheContextNamesTheFile(t *testing.T) {
 	for context, want := range map[string]string{"": "chef-sync.toml", `{"other": 1}`: "chef-sync.toml", `{"config": "eu.toml"}`: "eu.toml"} {
-		if got, err := readOrder(context); err != nil || got.Config != want || got.removes() {
+		if got, err := readRequest(context); err != nil || got.Config != want || got.removesStack() {
 			t.Errorf("context %s: %+v, %v; want %q", context, got, err, want)
 		}
 	}
-	if _, err := readOrder("{"); err == nil {
+	if _, err := readRequest("{"); err == nil {
 		t.Error("a broken context was taken")
 	}
 }
@@ -51,11 +51,11 @@ func TestTheFileIsTheOneThatTheContextNames(t *testing.T) {
 func TestAStackIsRemovedByItsName(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "undeployable.toml")
-	text := under(strings.Replace(example(t), "secretsmanager:chef-sync/eu", "env:KEY", 1), "[aws]", `stack = "from-file"`)
+	text := addLines(strings.Replace(exampleConfig(t), "secretsmanager:chef-sync/eu", "env:KEY", 1), "[aws]", `stack = "from-file"`)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for want, o := range map[string]order{
+	for want, o := range map[string]buildRequest{
 		"by-name":   {Config: filepath.Join(folder, "none.toml"), Stack: "by-name"},
 		"from-file": {Config: file},
 	} {
@@ -64,22 +64,22 @@ func TestAStackIsRemovedByItsName(t *testing.T) {
 		if err := addRemoved(app, o); err != nil {
 			t.Fatal(err)
 		}
-		check(t, func() { app.Synth(nil) })
+		runAssertions(t, func() { app.Synth(nil) })
 		if _, err := os.Stat(filepath.Join(out, want+".template.json")); err != nil {
 			t.Error(err)
 		}
 	}
-	err := addRemoved(awscdk.NewApp(nil), order{Config: "none.toml"})
+	err := addRemoved(awscdk.NewApp(nil), buildRequest{Config: "none.toml"})
 	if err == nil || !strings.Contains(err.Error(), "make destroy STACK=NAME") {
 		t.Errorf("without a name and a file: %v", err)
 	}
-	if o, err := readOrder(`{"config": "chef-sync.toml", "remove": "true", "stack": "x"}`); err != nil || !o.removes() || o.Stack != "x" {
+	if o, err := readRequest(`{"config": "chef-sync.toml", "remove": "true", "stack": "x"}`); err != nil || !o.removesStack() || o.Stack != "x" {
 		t.Errorf("order %+v, %v", o, err)
 	}
 }
 
 // Where nobody can be asked, CDK is told not to ask.
-func TestMakeNeedsNoTerminal(t *testing.T) {
+func TestMakeRunsWithoutATerminal(t *testing.T) {
 	for target, want := range map[string][]string{
 		"deploy":  {"deploy", "--require-approval never", "-c config=chef-sync.toml", "--profile x"},
 		"destroy": {"destroy", "--force", "-c remove=true", "--profile x"},
@@ -96,7 +96,7 @@ func TestMakeNeedsNoTerminal(t *testing.T) {
 	}
 }
 
-func TestAFunctionThatDoesNotBuildIsNamedWithTheCompilersWords(t *testing.T) {
+func TestBuildErrorsNameTheFunction(t *testing.T) {
 	var log bytes.Buffer
 	_, err := buildFunctions(&log, t.TempDir(), config.AWS{}) // ./functions isn't here
 	if err == nil || !strings.Contains(err.Error(), "build functions/cmd/sync") || !strings.Contains(log.String(), "functions/cmd/sync") {
@@ -104,8 +104,8 @@ func TestAFunctionThatDoesNotBuildIsNamedWithTheCompilersWords(t *testing.T) {
 	}
 }
 
-// Where people deploy who share their machine with others, umask is 077.
-func TestFunctionsCanBeRunByOthersThanWhoBuiltThem(t *testing.T) {
+// On shared machines umask may be 077.
+func TestBuiltFunctionsAreExecutableByAllUsers(t *testing.T) {
 	t.Chdir("..")
 	defer syscall.Umask(syscall.Umask(0o077))
 	folders, err := buildFunctions(t.Output(), t.TempDir(), config.AWS{Architecture: config.ARM64})

@@ -16,18 +16,18 @@ const (
 	sum     = "Sum"
 )
 
-// metric is one of the stack's own. Those of the manager are states, of which the
-// largest counts; the others are counts, which are added up.
-func (s *stack) metric(name, statistic string, period time.Duration) awscloudwatch.Metric {
+// newMetric returns a metric of the stack. Those of the manager are states, whose maximum
+// is used; the others are counts, which are summed.
+func (s *stack) newMetric(name, statistic string, period time.Duration) awscloudwatch.Metric {
 	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace: jsii.String(cloud.MetricNamespace), MetricName: &name, Statistic: &statistic,
 		DimensionsMap: &map[string]*string{cloud.MetricDimension: jsii.String(s.aws.Stack)},
-		Period:        seconds(period),
+		Period:        durationSeconds(period),
 	})
 }
 
-// functions are all functions of the stack.
-func (s *stack) functions() []*function {
+// allFunctions returns all functions of the stack.
+func (s *stack) allFunctions() []*function {
 	all := []*function{s.sync, s.manager}
 	if s.changes != nil {
 		all = append(all, s.changes)
@@ -38,6 +38,6 @@ func (s *stack) functions() []*function {
 	return all
 }
 
-func seconds(d time.Duration) awscdk.Duration {
+func durationSeconds(d time.Duration) awscdk.Duration {
 	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// addOutputs tells the command line what the stack consists of. The names are
-// those of cloud.OutputNames; what a stack doesn't have, has no output.
+// addOutputs adds the outputs that the command line reads, named as in
+// cloud.OutputNames. Parts that a stack doesn't have have no output.
 func (s *stack) addOutputs() {
 	outputs := map[string]*string{
 		"Table":           s.table.TableName(),

@@ -28,15 +28,15 @@ func withReplicas(text string, n int, under string) string {
 	return strings.Replace(text, "[[organization]]", more.String()+"[[organization]]", 1)
 }
 
-func TestThePoliciesOfARoleFitIAMWhateverTheNumberOfReplicas(t *testing.T) {
+func TestPoliciesFitIAMForAnyNumberOfReplicas(t *testing.T) {
 	const long = "a-stack-whose-name-has-forty-characters-"
-	base := under(strings.Replace(example(t), `region = "eu-central-1"`, "", 1), "[aws]", `stack = "`+long+`"`,
+	base := addLines(strings.Replace(exampleConfig(t), `region = "eu-central-1"`, "", 1), "[aws]", `stack = "`+long+`"`,
 		`kms_keys = ["arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"]`,
 		`kms_key = "arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"`,
 		`vpc = "vpc-0123456789abcdef0"`, `subnets = ["subnet-0123456789abcdef0"]`)
 	most := 0 // replicas outside the stack's name that are just accepted
 	for ; ; most += 5 {
-		if _, err := parse(t, withReplicas(base, most+5, "prod/chef")); err != nil {
+		if _, err := parseConfig(t, withReplicas(base, most+5, "prod/chef")); err != nil {
 			break
 		}
 	}
@@ -47,7 +47,7 @@ func TestThePoliciesOfARoleFitIAMWhateverTheNumberOfReplicas(t *testing.T) {
 		"one": base, "50": withReplicas(base, 50, long), "500": withReplicas(base, 500, long), "elsewhere": withReplicas(base, most, "prod/chef"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			for id, r := range synthesize(t, text).document(t).Resources {
+			for id, r := range mustSynthesize(t, text).parseTemplate(t).Resources {
 				switch r.Type {
 				case "AWS::IAM::Role":
 					inline, _ := r.Properties["Policies"].([]any)
@@ -78,27 +78,27 @@ func TestThePoliciesOfARoleFitIAMWhateverTheNumberOfReplicas(t *testing.T) {
 // that are as long as they can be.
 func policySize(t *testing.T, document any) int {
 	t.Helper()
-	text, err := json.Marshal(longest(document))
+	text, err := json.Marshal(longestNames(document))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return len(regexp.MustCompile(`\s`).ReplaceAllString(string(text), ""))
 }
 
-// longest replaces CloudFormation's functions.
-func longest(value any) any {
+// longestNames replaces CloudFormation's functions.
+func longestNames(value any) any {
 	switch v := value.(type) {
 	case []any:
 		list := make([]any, len(v))
 		for i := range v {
-			list[i] = longest(v[i])
+			list[i] = longestNames(v[i])
 		}
 		return list
 	case map[string]any:
 		if join, ok := v["Fn::Join"].([]any); ok {
 			var parts []string
 			for _, p := range join[1].([]any) {
-				parts = append(parts, longest(p).(string))
+				parts = append(parts, longestNames(p).(string))
 			}
 			return strings.Join(parts, join[0].(string))
 		}
@@ -114,7 +114,7 @@ func longest(value any) any {
 		}
 		object := map[string]any{}
 		for k, e := range v {
-			object[k] = longest(e)
+			object[k] = longestNames(e)
 		}
 		return object
 	}

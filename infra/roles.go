@@ -10,17 +10,16 @@ import (
 	"chefsync/infra/rights"
 )
 
-// addRole makes a role that may do what its rights say and nothing else. Log is
-// the name of the log group of the function whose role it is.
+// addRole adds a role with rights. Log is the name of the log group of its function.
 func (s *stack) addRole(id string, trusted awsiam.IPrincipal, granted []rights.Right, log string) awsiam.Role {
 	var statements []awsiam.PolicyStatement
 	for _, r := range granted {
 		var resources []*string
 		for _, pattern := range r.Resources {
-			resources = append(resources, jsii.String(s.expand(pattern, log)))
+			resources = append(resources, jsii.String(s.expandVariables(pattern, log)))
 		}
 		statements = append(statements, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-			Actions: jsii.Strings(r.Actions...), Resources: &resources, Conditions: s.conditions(r.Only),
+			Actions: jsii.Strings(r.Actions...), Resources: &resources, Conditions: s.expandConditions(r.Conditions),
 		}))
 	}
 	role := awsiam.NewRole(s.scope, jsii.String(id), &awsiam.RoleProps{
@@ -33,8 +32,8 @@ func (s *stack) addRole(id string, trusted awsiam.IPrincipal, granted []rights.R
 	return role
 }
 
-// expand puts the stack's names into a resource of a right.
-func (s *stack) expand(pattern, log string) string {
+// expandVariables replaces the variables in a resource of a right.
+func (s *stack) expandVariables(pattern, log string) string {
 	variable := regexp.MustCompile(`\$\{([A-Za-z]+)(?::([a-z]+))?\}`)
 	return variable.ReplaceAllStringFunc(pattern, func(text string) string {
 		part := variable.FindStringSubmatch(text)
@@ -64,7 +63,7 @@ func (s *stack) expand(pattern, log string) string {
 	})
 }
 
-func (s *stack) conditions(only map[string]map[string][]string) *map[string]any {
+func (s *stack) expandConditions(only map[string]map[string][]string) *map[string]any {
 	if len(only) == 0 {
 		return nil
 	}
@@ -74,7 +73,7 @@ func (s *stack) conditions(only map[string]map[string][]string) *map[string]any 
 		for key, values := range keys {
 			var list []any
 			for _, v := range values {
-				list = append(list, s.expand(v, ""))
+				list = append(list, s.expandVariables(v, ""))
 			}
 			of[key] = list
 		}
@@ -83,7 +82,7 @@ func (s *stack) conditions(only map[string]map[string][]string) *map[string]any 
 	return &all
 }
 
-// assetBucket is the bucket of the account's CDK bootstrap.
+// assetBucket returns the name of the bucket of the account's CDK bootstrap.
 func (s *stack) assetBucket() string {
 	q := "hnb659fds" // CDK's own, unless somebody bootstraps with another
 	if given, ok := s.scope.Node().TryGetContext(jsii.String("@aws-cdk/core:bootstrapQualifier")).(string); ok && given != "" {

@@ -14,9 +14,8 @@ import (
 	"chefsync/pkg/cloud"
 )
 
-// addDeadLetters makes the queue of events that no function took or that one
-// failed on. An event is no loss, the manager sends it again; the queue is there to
-// be looked at.
+// addDeadLetters adds the queue of events that were not delivered or failed. No event is
+// lost, since the manager sends it again; the queue is for operators.
 func (s *stack) addDeadLetters() {
 	encryption := awssqs.QueueEncryption_SQS_MANAGED
 	if s.key != nil {
@@ -29,16 +28,15 @@ func (s *stack) addDeadLetters() {
 	})
 }
 
-// addRule makes the rule that fires the manager, which starts everything else. It
-// waits for the configuration, without which the manager fails, and is removed before
-// it.
+// addRule adds the rule that invokes the manager, which starts everything else. It
+// depends on the configuration, without which the manager fails.
 func (s *stack) addRule(configuration constructs.IDependable) {
 	event, err := json.Marshal(cloud.ManagerEvent{Task: cloud.TaskDispatch})
 	if err != nil {
 		panic(err) // of strings alone
 	}
 	rule := awsevents.NewCfnRule(s.scope, jsii.String("Dispatch"), &awsevents.CfnRuleProps{
-		Name:               s.name("dispatch"),
+		Name:               s.resourceName("dispatch"),
 		Description:        jsii.String("Fires the manager of " + s.aws.Stack),
 		ScheduleExpression: jsii.String(fmt.Sprintf("rate(%.0f minute)", cloud.DispatchEvery.Minutes())),
 		State:              jsii.String("ENABLED"),
@@ -50,7 +48,7 @@ func (s *stack) addRule(configuration constructs.IDependable) {
 		}},
 	})
 	dependOn(rule, configuration)
-	// Not added to the manager, which the configuration, and so the rule, waits for.
+	// Not added to the manager, which the configuration, and so the rule, depends on.
 	awslambda.NewCfnPermission(s.scope, jsii.String("DispatchPermission"), &awslambda.CfnPermissionProps{
 		Action: jsii.String("lambda:InvokeFunction"), FunctionName: s.manager.FunctionArn(),
 		Principal: jsii.String("events.amazonaws.com"), SourceArn: rule.AttrArn(),

@@ -19,8 +19,8 @@ import (
 	"chefsync/pkg/config"
 )
 
-// stack is the stack while it is put together. Each part is made by a method
-// that needs those before it.
+// stack is the stack while it is built. Each part is added by a method that needs those
+// before it.
 type stack struct {
 	scope  awscdk.Stack
 	config *config.Config
@@ -37,7 +37,7 @@ type stack struct {
 	web         *function // nil without a URL of the journal
 	manager     *function
 	url         awslambda.FunctionUrl // nil if there is none
-	topic       awssns.Topic          // nil if nobody wants to know
+	topic       awssns.Topic          // nil without alarm_email
 }
 
 // newStack adds the stack of a configuration to an app.
@@ -47,8 +47,8 @@ func newStack(app awscdk.App, c *config.Config, code map[string]string) *stack {
 	s.scope = awscdk.NewStack(app, jsii.String(a.Stack), &awscdk.StackProps{
 		StackName:          jsii.String(a.Stack),
 		Description:        jsii.String("Chef Replication: copies organizations of a Chef Server to others"),
-		Env:                environment(a),
-		AnalyticsReporting: jsii.Bool(false), // no CDKMetadata: the template says what is there and no more
+		Env:                deployEnvironment(a),
+		AnalyticsReporting: jsii.Bool(false), // no resource CDKMetadata
 	})
 	for _, name := range slices.Sorted(maps.Keys(a.Tags)) {
 		awscdk.Tags_Of(s.scope).Add(jsii.String(name), jsii.String(a.Tags[name]), &awscdk.TagProps{
@@ -75,9 +75,9 @@ func newStack(app awscdk.App, c *config.Config, code map[string]string) *stack {
 	return s
 }
 
-// environment is the account and region. The account is whose credentials the
-// cdk command has; without it the template fits any account.
-func environment(a config.AWS) *awscdk.Environment {
+// deployEnvironment returns the account and region. The account is that of the
+// credentials of the cdk command; without it the template fits any account.
+func deployEnvironment(a config.AWS) *awscdk.Environment {
 	e := &awscdk.Environment{}
 	if account := os.Getenv("CDK_DEFAULT_ACCOUNT"); account != "" {
 		e.Account = &account
@@ -92,18 +92,19 @@ func environment(a config.AWS) *awscdk.Environment {
 	return e
 }
 
-// removal is what happens to what holds data when the stack is removed.
-func (s *stack) removal() awscdk.RemovalPolicy {
+// removalPolicy returns what happens to the data when the stack is removed.
+func (s *stack) removalPolicy() awscdk.RemovalPolicy {
 	if s.aws.Removal == config.Destroy {
 		return awscdk.RemovalPolicy_DESTROY
 	}
 	return awscdk.RemovalPolicy_RETAIN
 }
 
-// name begins with the stack's, so that two stacks of an account don't collide.
-func (s *stack) name(of string) *string { return jsii.String(s.aws.Stack + "-" + of) }
+// resourceName returns a name that begins with that of the stack, so that two stacks of
+// an account don't collide.
+func (s *stack) resourceName(suffix string) *string { return jsii.String(s.aws.Stack + "-" + suffix) }
 
-// dependOn makes a construct wait for others, which its properties don't mention.
+// dependOn adds dependencies that aren't in the properties of a construct.
 func dependOn(c constructs.Construct, others ...constructs.IDependable) {
 	c.Node().AddDependency(others...)
 }

@@ -18,10 +18,10 @@ import (
 	"chefsync/pkg/store/dynamo"
 )
 
-func TestTheTableIsTheOneThatTheStateExpects(t *testing.T) {
-	s := synthesize(t, example(t))
+func TestTheTableHasTheKeysOfTheStore(t *testing.T) {
+	s := mustSynthesize(t, exampleConfig(t))
 	want := dynamo.Definition()
-	s.has(t, "AWS::DynamoDB::Table", map[string]any{
+	s.wantResource(t, "AWS::DynamoDB::Table", map[string]any{
 		"KeySchema": []any{
 			map[string]any{"AttributeName": want.PartitionKey, "KeyType": "HASH"},
 			map[string]any{"AttributeName": want.SortKey, "KeyType": "RANGE"},
@@ -37,17 +37,17 @@ func TestTheTableIsTheOneThatTheStateExpects(t *testing.T) {
 	})
 }
 
-func TestTheBucketIsClosedAndOnlyStagedFilesExpire(t *testing.T) {
-	s := synthesize(t, example(t))
-	s.has(t, "AWS::S3::Bucket", map[string]any{
+func TestTheBucketIsPrivateAndOnlyStagedFilesExpire(t *testing.T) {
+	s := mustSynthesize(t, exampleConfig(t))
+	s.wantResource(t, "AWS::S3::Bucket", map[string]any{
 		"PublicAccessBlockConfiguration": map[string]any{"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true},
 		"BucketEncryption":               assertions.Match_AnyValue(),
 		"VersioningConfiguration":        map[string]any{"Status": "Enabled"},
 	})
-	s.has(t, "AWS::S3::BucketPolicy", map[string]any{"PolicyDocument": map[string]any{"Statement": assertions.Match_ArrayWith(&[]any{
+	s.wantResource(t, "AWS::S3::BucketPolicy", map[string]any{"PolicyDocument": map[string]any{"Statement": assertions.Match_ArrayWith(&[]any{
 		assertions.Match_ObjectLike(&map[string]any{"Effect": "Deny", "Action": "s3:*", "Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": "false"}}}),
 	})}})
-	bucket := s.document(t).of(t, "AWS::S3::Bucket", "Bucket")
+	bucket := s.parseTemplate(t).findResource(t, "AWS::S3::Bucket", "Bucket")
 	rules := bucket.Properties["LifecycleConfiguration"].(map[string]any)["Rules"].([]any)
 	uploads := false
 	for _, r := range rules {
@@ -62,51 +62,51 @@ func TestTheBucketIsClosedAndOnlyStagedFilesExpire(t *testing.T) {
 	}
 }
 
-func TestDataStaysWhenTheStackGoes(t *testing.T) {
-	d := synthesize(t, example(t)).document(t)
+func TestDataIsRetainedWhenTheStackIsRemoved(t *testing.T) {
+	d := mustSynthesize(t, exampleConfig(t)).parseTemplate(t)
 	for _, kind := range []string{"AWS::DynamoDB::Table", "AWS::S3::Bucket"} {
-		if p := d.of(t, kind, "").DeletionPolicy; p != "Retain" {
+		if p := d.findResource(t, kind, "").DeletionPolicy; p != "Retain" {
 			t.Errorf("%s: %s", kind, p)
 		}
 	}
 }
 
-func TestNothingStaysOfAStackThatShallBeDestroyed(t *testing.T) {
-	s := synthesize(t, under(example(t), "[aws]", `removal = "destroy"`))
-	for id, r := range s.document(t).Resources {
+func TestDataIsDeletedWithADestroyedStack(t *testing.T) {
+	s := mustSynthesize(t, addLines(exampleConfig(t), "[aws]", `removal = "destroy"`))
+	for id, r := range s.parseTemplate(t).Resources {
 		if r.DeletionPolicy == "Retain" {
 			t.Errorf("%s stays", id)
 		}
 	}
-	s.has(t, "AWS::DynamoDB::Table", map[string]any{"DeletionProtectionEnabled": false})
+	s.wantResource(t, "AWS::DynamoDB::Table", map[string]any{"DeletionProtectionEnabled": false})
 	// CloudFormation deletes no bucket that isn't empty: the manager empties it.
-	s.has(t, cloud.ConfigurationResource, map[string]any{"EmptyBucket": map[string]any{"Fn::GetAtt": []any{assertions.Match_AnyValue(), "Arn"}}})
-	synthesize(t, example(t)).has(t, cloud.ConfigurationResource, map[string]any{"EmptyBucket": assertions.Match_Absent()})
+	s.wantResource(t, cloud.ConfigurationResource, map[string]any{"EmptyBucket": map[string]any{"Fn::GetAtt": []any{assertions.Match_AnyValue(), "Arn"}}})
+	mustSynthesize(t, exampleConfig(t)).wantResource(t, cloud.ConfigurationResource, map[string]any{"EmptyBucket": assertions.Match_Absent()})
 }
 
-func TestFunctionsAreSmallAndGiveUpEarly(t *testing.T) {
-	s := synthesize(t, example(t))
-	s.count(t, "AWS::Lambda::Function", 4)
+func TestMemoryAndTimeoutsOfFunctions(t *testing.T) {
+	s := mustSynthesize(t, exampleConfig(t))
+	s.wantCount(t, "AWS::Lambda::Function", 4)
 	for name, timeout := range map[string]int{"sync": 600, "changes": 600, "web": 60, "manager": 300} {
-		s.has(t, "AWS::Lambda::Function", map[string]any{
+		s.wantResource(t, "AWS::Lambda::Function", map[string]any{
 			"FunctionName": "chef-sync-" + name, "Runtime": "provided.al2023", "Architectures": []any{"arm64"}, "MemorySize": 256, "Timeout": timeout,
 			"LoggingConfig":                map[string]any{"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "INFO", "LogGroup": assertions.Match_AnyValue()},
 			"ReservedConcurrentExecutions": assertions.Match_Absent(), "VpcConfig": assertions.Match_Absent(),
 		})
-		s.has(t, "AWS::Logs::LogGroup", map[string]any{"LogGroupName": "/aws/lambda/chef-sync-" + name, "RetentionInDays": 30})
+		s.wantResource(t, "AWS::Logs::LogGroup", map[string]any{"LogGroupName": "/aws/lambda/chef-sync-" + name, "RetentionInDays": 30})
 	}
-	s.count(t, "AWS::Logs::LogGroup", 4)
-	check(t, func() {
+	s.wantCount(t, "AWS::Logs::LogGroup", 4)
+	runAssertions(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::Lambda::EventInvokeConfig"), map[string]any{
 			"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60, "DestinationConfig": map[string]any{"OnFailure": map[string]any{"Destination": assertions.Match_AnyValue()}},
 		})
 	})
-	s.count(t, "AWS::Lambda::EventInvokeConfig", 4)
+	s.wantCount(t, "AWS::Lambda::EventInvokeConfig", 4)
 }
 
 // Functions are told what they need by the words of pkg/cloud.
-func TestFunctionsAreToldWhatTheyNeed(t *testing.T) {
-	d := synthesize(t, example(t)).document(t)
+func TestFunctionsHaveTheVariablesTheyNeed(t *testing.T) {
+	d := mustSynthesize(t, exampleConfig(t)).parseTemplate(t)
 	for name, want := range map[string][]string{
 		"Sync":    {"Stack", "Table", "Bucket"},
 		"Changes": {"Stack", "Table", "Bucket", "SyncFunction"},
@@ -118,7 +118,7 @@ func TestFunctionsAreToldWhatTheyNeed(t *testing.T) {
 			vars = append(vars, cloud.EnvName(w))
 		}
 		slices.Sort(vars)
-		env := d.of(t, "AWS::Lambda::Function", name).Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
+		env := d.findResource(t, "AWS::Lambda::Function", name).Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
 		if got := slices.Sorted(maps.Keys(env)); !slices.Equal(got, vars) {
 			t.Errorf("%s is told %v, want %v", name, got, vars)
 		}
@@ -126,12 +126,12 @@ func TestFunctionsAreToldWhatTheyNeed(t *testing.T) {
 }
 
 func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
-	d := synthesize(t, example(t)).document(t)
+	d := mustSynthesize(t, exampleConfig(t)).parseTemplate(t)
 	if diff := cmp.Diff(cloud.OutputNames(), slices.Sorted(maps.Keys(d.Outputs))); diff != "" {
 		t.Errorf("outputs (-wanted +there):\n%s", diff)
 	}
 	for line, prefixes := range map[string][]string{"journal = false": {"Changes", "Web"}, "journal_url = false": {"Web"}} {
-		for name := range synthesize(t, under(example(t), "[aws]", line)).document(t).Outputs {
+		for name := range mustSynthesize(t, addLines(exampleConfig(t), "[aws]", line)).parseTemplate(t).Outputs {
 			if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
 				t.Errorf("a stack with %s has the output %s", line, name)
 			}
@@ -139,33 +139,33 @@ func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
 	}
 }
 
-func TestTheManagerIsFiredEachMinute(t *testing.T) {
-	s := synthesize(t, example(t))
-	s.count(t, "AWS::Events::Rule", 1)
-	s.has(t, "AWS::Events::Rule", map[string]any{
+func TestTheRuleInvokesTheManagerEachMinute(t *testing.T) {
+	s := mustSynthesize(t, exampleConfig(t))
+	s.wantCount(t, "AWS::Events::Rule", 1)
+	s.wantResource(t, "AWS::Events::Rule", map[string]any{
 		"Name": "chef-sync-dispatch", "ScheduleExpression": "rate(1 minute)", "State": "ENABLED",
 		"Targets": []any{map[string]any{"Id": "manager", "Arn": assertions.Match_AnyValue(), "Input": `{"task":"dispatch"}`,
 			"RetryPolicy": map[string]any{"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": 60}}},
 	})
-	s.has(t, "AWS::Lambda::Permission", map[string]any{"Principal": "events.amazonaws.com", "Action": "lambda:InvokeFunction",
+	s.wantResource(t, "AWS::Lambda::Permission", map[string]any{"Principal": "events.amazonaws.com", "Action": "lambda:InvokeFunction",
 		"SourceArn": map[string]any{"Fn::GetAtt": []any{"Dispatch", "Arn"}}})
 }
 
 // Its first turn would fail without a configuration, and its last would start what has
 // just been removed.
-func TestTheManagerIsOnlyFiredWhileThereIsAConfiguration(t *testing.T) {
-	rule := synthesize(t, example(t)).document(t).of(t, "AWS::Events::Rule", "")
+func TestTheRuleDependsOnTheConfiguration(t *testing.T) {
+	rule := mustSynthesize(t, exampleConfig(t)).parseTemplate(t).findResource(t, "AWS::Events::Rule", "")
 	if after, _ := rule.DependsOn.([]any); !slices.Contains(after, any("Configuration")) {
 		t.Errorf("the rule only waits for %v", rule.DependsOn)
 	}
 }
 
 // Versions before this one had a schedule group with a schedule for each pair, which
-// CloudFormation deletes, schedules included, once no resource of the template stands
-// for it; see infra/README.md.
+// CloudFormation deletes, schedules included, once the template doesn't have it; see
+// infra/README.md.
 func TestAnUpgradeRemovesTheSchedules(t *testing.T) {
-	for name, text := range variants(t) {
-		for id, r := range synthesize(t, text).document(t).Resources {
+	for name, text := range stackVariants(t) {
+		for id, r := range mustSynthesize(t, text).parseTemplate(t).Resources {
 			if strings.HasPrefix(r.Type, "AWS::Scheduler::") || id == "ScheduleGroup" || id == "ManagerSchedule" {
 				t.Errorf("%s: %s is a %s", name, id, r.Type)
 			}
@@ -176,8 +176,8 @@ func TestAnUpgradeRemovesTheSchedules(t *testing.T) {
 // Emulators know neither alarms on an expression nor CDK's own functions, which need
 // Node and its SDK.
 func TestEmulatorsCanDeployTheStack(t *testing.T) {
-	for name, text := range variants(t) {
-		for id, r := range synthesize(t, text).document(t).Resources {
+	for name, text := range stackVariants(t) {
+		for id, r := range mustSynthesize(t, text).parseTemplate(t).Resources {
 			switch {
 			case r.Type == "AWS::Lambda::Function" && r.Properties["Runtime"] != "provided.al2023":
 				t.Errorf("%s: %s runs on %v", name, id, r.Properties["Runtime"])
@@ -190,19 +190,19 @@ func TestEmulatorsCanDeployTheStack(t *testing.T) {
 	}
 }
 
-// The URL is that of a function of its own, so that scans don't share what
-// strangers can use up.
-func TestTheURLIsOpenAndOnlyThereForSomebody(t *testing.T) {
-	open := synthesize(t, example(t))
-	open.has(t, "AWS::Lambda::Url", map[string]any{"AuthType": "NONE", "TargetFunctionArn": map[string]any{
+// The URL has a separate function, so that requests can't use up the concurrency of
+// scans.
+func TestTheURLIsPublicAndOptional(t *testing.T) {
+	open := mustSynthesize(t, exampleConfig(t))
+	open.wantResource(t, "AWS::Lambda::Url", map[string]any{"AuthType": "NONE", "TargetFunctionArn": map[string]any{
 		"Fn::GetAtt": []any{assertions.Match_StringLikeRegexp(jsii.String("^Web")), "Arn"}}})
-	nobody := strings.Replace(example(t), `token = "secretsmanager:chef-sync/collector-token"`, "", 1)
+	nobody := strings.Replace(exampleConfig(t), `token = "secretsmanager:chef-sync/collector-token"`, "", 1)
 	for name, text := range map[string]string{
-		"closed": under(example(t), "[aws]", "journal_url = false"), "no journal": under(example(t), "[aws]", "journal = false"), "no token": nobody,
+		"closed": addLines(exampleConfig(t), "[aws]", "journal_url = false"), "no journal": addLines(exampleConfig(t), "[aws]", "journal = false"), "no token": nobody,
 	} {
-		s := synthesize(t, text)
-		s.count(t, "AWS::Lambda::Url", 0)
-		s.count(t, "AWS::Lambda::Permission", 1) // the rule's
+		s := mustSynthesize(t, text)
+		s.wantCount(t, "AWS::Lambda::Url", 0)
+		s.wantCount(t, "AWS::Lambda::Permission", 1) // the rule's
 		for _, word := range []string{"Refused", "chef-sync-refused", "chef-sync-web", "FunctionConcurrency"} {
 			if strings.Contains(s.text, word) {
 				t.Errorf("%s: the template names %s", name, word)
@@ -211,47 +211,47 @@ func TestTheURLIsOpenAndOnlyThereForSomebody(t *testing.T) {
 	}
 }
 
-func TestWithoutAJournalThereIsNothingOfIt(t *testing.T) {
-	s := synthesize(t, under(example(t), "[primary]", `feed = "updated_since"`))
-	s.count(t, "AWS::Lambda::Function", 2)
+func TestWithoutAJournalItHasNoResources(t *testing.T) {
+	s := mustSynthesize(t, addLines(exampleConfig(t), "[primary]", `feed = "updated_since"`))
+	s.wantCount(t, "AWS::Lambda::Function", 2)
 	if strings.Contains(s.text, "chef-sync-changes") || strings.Contains(s.text, "CHANGES") {
 		t.Error("something of the function changes is left")
 	}
 }
 
-func TestAlarmsTellSomebodyIfSomebodyWantsToKnow(t *testing.T) {
-	s := synthesize(t, example(t))
-	s.count(t, "AWS::CloudWatch::Alarm", 14)
-	s.has(t, "AWS::SNS::Subscription", map[string]any{"Protocol": "email", "Endpoint": "chef@example.com"})
-	check(t, func() {
+func TestAlarmsAreMailedIfThereIsAnAddress(t *testing.T) {
+	s := mustSynthesize(t, exampleConfig(t))
+	s.wantCount(t, "AWS::CloudWatch::Alarm", 14)
+	s.wantResource(t, "AWS::SNS::Subscription", map[string]any{"Protocol": "email", "Endpoint": "chef@example.com"})
+	runAssertions(t, func() {
 		s.template.AllResourcesProperties(jsii.String("AWS::CloudWatch::Alarm"), map[string]any{"AlarmActions": assertions.Match_AnyValue(), "OKActions": assertions.Match_AnyValue()})
 	})
-	s.has(t, "AWS::SNS::TopicPolicy", map[string]any{"PolicyDocument": map[string]any{"Statement": assertions.Match_ArrayWith(&[]any{
+	s.wantResource(t, "AWS::SNS::TopicPolicy", map[string]any{"PolicyDocument": map[string]any{"Statement": assertions.Match_ArrayWith(&[]any{
 		assertions.Match_ObjectLike(&map[string]any{"Effect": "Allow", "Action": "sns:Publish", "Principal": map[string]any{"Service": "cloudwatch.amazonaws.com"}}),
 	})}})
-	nobody := synthesize(t, strings.Replace(example(t), `alarm_email = "chef@example.com"`, "", 1))
-	nobody.count(t, "AWS::CloudWatch::Alarm", 14)
-	nobody.count(t, "AWS::SNS::Topic", 0)
+	nobody := mustSynthesize(t, strings.Replace(exampleConfig(t), `alarm_email = "chef@example.com"`, "", 1))
+	nobody.wantCount(t, "AWS::CloudWatch::Alarm", 14)
+	nobody.wantCount(t, "AWS::SNS::Topic", 0)
 }
 
-func TestAManagerThatDoesNotRunIsAlarming(t *testing.T) {
-	synthesize(t, under(example(t), "[aws]", `alarm_age = "2h"`)).has(t, "AWS::CloudWatch::Alarm", map[string]any{
+func TestAMissingManagerRaisesAnAlarm(t *testing.T) {
+	mustSynthesize(t, addLines(exampleConfig(t), "[aws]", `alarm_age = "2h"`)).wantResource(t, "AWS::CloudWatch::Alarm", map[string]any{
 		"AlarmName": "chef-sync-age", "Namespace": "ChefSync", "MetricName": "OldestGoodPassAge", "Threshold": 7200, "TreatMissingData": "breaching",
 		"Dimensions": []any{map[string]any{"Name": "Stack", "Value": "chef-sync"}},
 	})
 }
 
-func TestAPrimaryThatIsNotReadIsAlarming(t *testing.T) {
-	synthesize(t, under(example(t), "[aws]", `alarm_age = "2h"`)).has(t, "AWS::CloudWatch::Alarm", map[string]any{
+func TestAnUnreadPrimaryRaisesAnAlarm(t *testing.T) {
+	mustSynthesize(t, addLines(exampleConfig(t), "[aws]", `alarm_age = "2h"`)).wantResource(t, "AWS::CloudWatch::Alarm", map[string]any{
 		"AlarmName": "chef-sync-scan", "Namespace": "ChefSync", "MetricName": "OldestGoodScanAge", "Threshold": 7200,
 	})
-	if text := synthesize(t, under(example(t), "[aws]", "journal = false")).text; strings.Contains(text, "chef-sync-scan\"") {
+	if text := mustSynthesize(t, addLines(exampleConfig(t), "[aws]", "journal = false")).text; strings.Contains(text, "chef-sync-scan\"") {
 		t.Error("scans are watched that nobody does")
 	}
 }
 
-func TestAlarmsRingOverSeveralSamplesOfOneMetric(t *testing.T) {
-	d := synthesize(t, example(t)).document(t)
+func TestAlarmsNeedSeveralSamplesOfOneMetric(t *testing.T) {
+	d := mustSynthesize(t, exampleConfig(t)).parseTemplate(t)
 	watched := map[string]string{}
 	for id, r := range d.Resources {
 		if r.Type != "AWS::CloudWatch::Alarm" {
@@ -280,8 +280,8 @@ func TestAlarmsRingOverSeveralSamplesOfOneMetric(t *testing.T) {
 }
 
 // An alarm on a metric that nobody writes rings never, or always.
-func TestAlarmsAndDashboardLookAtMetricsThatFunctionsWrite(t *testing.T) {
-	s := synthesize(t, example(t))
+func TestAlarmsAndDashboardUseMetricsThatFunctionsWrite(t *testing.T) {
+	s := mustSynthesize(t, exampleConfig(t))
 	var written []string
 	for _, names := range cloud.MetricNames() {
 		written = append(written, names...)
@@ -290,7 +290,7 @@ func TestAlarmsAndDashboardLookAtMetricsThatFunctionsWrite(t *testing.T) {
 	var watched []string
 	watch := regexp.MustCompile(`"Dimensions":\[(\{[^]]*\})\],"MetricName":"([^"]*)","Namespace":"ChefSync"`)
 	shown := regexp.MustCompile(`\["ChefSync","([^"]*)","([^"]*)","([^"]*)"`)
-	for _, r := range s.document(t).Resources {
+	for _, r := range s.parseTemplate(t).Resources {
 		properties, err := json.Marshal(r.Properties)
 		if err != nil {
 			t.Fatal(err)
@@ -316,11 +316,11 @@ func TestAlarmsAndDashboardLookAtMetricsThatFunctionsWrite(t *testing.T) {
 	}
 }
 
-func TestEverythingThatTakesTagsHasThem(t *testing.T) {
-	s := synthesize(t, example(t))
+func TestResourcesAreTagged(t *testing.T) {
+	s := mustSynthesize(t, exampleConfig(t))
 	none := []string{"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription", "AWS::Lambda::EventInvokeConfig",
 		"AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::CloudWatch::Dashboard", cloud.ConfigurationResource}
-	for id, r := range s.document(t).Resources {
+	for id, r := range s.parseTemplate(t).Resources {
 		tags, _ := r.Properties["Tags"].([]any)
 		tagged := slices.ContainsFunc(tags, func(tag any) bool { return cmp.Equal(tag, map[string]any{"Key": "team", "Value": "chef"}) })
 		if tagged == slices.Contains(none, r.Type) {

@@ -12,21 +12,20 @@ import (
 	"chefsync/pkg/store/dynamo"
 )
 
-// How far back the table can be brought, in days. The bucket keeps as long what the
-// previous version dropped there, or a table of its time would point at nothing.
+// recoveryDays is how far back the table can be restored. The bucket keeps what the
+// previous version deleted there for as long, because restored records may refer to it.
 const recoveryDays = 35
 
-// addKey takes the customer's key that everything is encrypted with which the stack
-// keeps. Its policy is its owner's, so nothing is added to it. Without one, keys
-// that AWS owns are used: nothing is paid for a request, and nothing is to be
-// granted.
+// addKey adds the customer's key that encrypts all data of the stack. Its owner has its
+// policy, so nothing is added to it. Without one, keys that AWS owns are used, which
+// cost nothing and need no rights.
 func (s *stack) addKey() {
 	if s.aws.KMSKey != "" {
 		s.key = awskms.Key_FromKeyArn(s.scope, jsii.String("Key"), &s.aws.KMSKey)
 	}
 }
 
-// addTable makes the table of the state.
+// addTable adds the table of the records.
 func (s *stack) addTable() {
 	d := dynamo.Definition()
 	var encryption awsdynamodb.TableEncryption
@@ -43,13 +42,13 @@ func (s *stack) addTable() {
 			PointInTimeRecoveryEnabled: jsii.Bool(true), RecoveryPeriodInDays: jsii.Number(recoveryDays),
 		},
 		DeletionProtection: jsii.Bool(s.aws.Removal == config.Retain),
-		RemovalPolicy:      s.removal(),
+		RemovalPolicy:      s.removalPolicy(),
 	})
 }
 
-// addBucket makes the bucket of staged files and of the configuration. It keeps earlier
-// versions: those of the configuration tell who changed what.
-// Staged files can be fetched again, so they and their versions go early.
+// addBucket adds the bucket of staged files and of the configuration. It is versioned for
+// the history of the configuration. Staged files can be fetched again, so they and
+// their versions expire early.
 func (s *stack) addBucket() {
 	encryption, bucketKey := awss3.BucketEncryption_S3_MANAGED, (*bool)(nil)
 	if s.key != nil {
@@ -72,6 +71,6 @@ func (s *stack) addBucket() {
 				NoncurrentVersionExpiration: days(recoveryDays), ExpiredObjectDeleteMarker: jsii.Bool(true)},
 			{Id: jsii.String("broken-uploads"), AbortIncompleteMultipartUploadAfter: days(1)},
 		},
-		RemovalPolicy: s.removal(),
+		RemovalPolicy: s.removalPolicy(),
 	})
 }

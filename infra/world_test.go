@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// example is the configuration that all variants begin with.
-func example(t *testing.T) string {
+// exampleConfig returns the configuration that the variants are based on.
+func exampleConfig(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/chef-sync.toml")
 	if err != nil {
@@ -36,8 +36,8 @@ func example(t *testing.T) string {
 	return string(text)
 }
 
-// under puts lines under a table of a configuration.
-func under(text, table string, lines ...string) string {
+// addLines inserts lines in a table of a configuration.
+func addLines(text, table string, lines ...string) string {
 	return strings.Replace(text, table+"\n", table+"\n"+strings.Join(lines, "\n")+"\n", 1)
 }
 
@@ -49,8 +49,8 @@ type synthesized struct {
 	template assertions.Template
 }
 
-// parse reads a configuration as a deployment does.
-func parse(t *testing.T, text string) (*config.Config, error) {
+// parseConfig reads a configuration as a deployment does.
+func parseConfig(t *testing.T, text string) (*config.Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "chef-sync.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -59,9 +59,9 @@ func parse(t *testing.T, text string) (*config.Config, error) {
 	return readConfig(path)
 }
 
-func synthesize(t *testing.T, text string) synthesized {
+func mustSynthesize(t *testing.T, text string) synthesized {
 	t.Helper()
-	c, err := parse(t, text)
+	c, err := parseConfig(t, text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func synthesize(t *testing.T, text string) synthesized {
 		}
 	}
 	var s synthesized
-	check(t, func() {
+	runAssertions(t, func() {
 		outdir := t.TempDir()
 		app := awscdk.NewApp(&awscdk.AppProps{Context: &flags, Outdir: &outdir})
 		s.stack = newStack(app, c, code)
@@ -94,14 +94,14 @@ func synthesize(t *testing.T, text string) synthesized {
 	return s
 }
 
-// check runs assertions of CDK, which panic when they fail, and fails the test
-// with what they say.
-func check(t *testing.T, assertion func()) {
+// runAssertions runs assertions of CDK, which panic when they fail, and fails the test
+// with their message.
+func runAssertions(t *testing.T, assertion func()) {
 	t.Helper()
 	defer func() {
 		t.Helper()
 		if r := recover(); r != nil {
-			what, _, _ := strings.Cut(fmt.Sprint(r), "\n    at ") // the rest is a stack of JavaScript
+			what, _, _ := strings.Cut(fmt.Sprint(r), "\n    at ") // followed by a stack trace of JavaScript
 			t.Error(what)
 		}
 	}()
@@ -116,22 +116,22 @@ type resource struct {
 	DeletionPolicy string
 }
 
-type document struct {
+type parsedTemplate struct {
 	Resources map[string]resource
 	Outputs   map[string]struct{ Value any }
 }
 
-func (s synthesized) document(t *testing.T) document {
+func (s synthesized) parseTemplate(t *testing.T) parsedTemplate {
 	t.Helper()
-	var d document
+	var d parsedTemplate
 	if err := json.Unmarshal([]byte(s.text), &d); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-// of returns the only resource of a type, or the one whose name begins so.
-func (d document) of(t *testing.T, kind, name string) resource {
+// findResource returns the only resource of a type whose name begins with name.
+func (d parsedTemplate) findResource(t *testing.T, kind, name string) resource {
 	t.Helper()
 	var found []resource
 	for id, r := range d.Resources {
@@ -145,13 +145,13 @@ func (d document) of(t *testing.T, kind, name string) resource {
 	return found[0]
 }
 
-// has fails unless a resource of a type has these properties, and any others.
-func (s synthesized) has(t *testing.T, kind string, properties map[string]any) {
+// wantResource fails the test unless a resource of a type has these properties.
+func (s synthesized) wantResource(t *testing.T, kind string, properties map[string]any) {
 	t.Helper()
-	check(t, func() { s.template.HasResourceProperties(&kind, &properties) })
+	runAssertions(t, func() { s.template.HasResourceProperties(&kind, &properties) })
 }
 
-func (s synthesized) count(t *testing.T, kind string, want int) {
+func (s synthesized) wantCount(t *testing.T, kind string, want int) {
 	t.Helper()
-	check(t, func() { s.template.ResourceCountIs(&kind, jsii.Number(float64(want))) })
+	runAssertions(t, func() { s.template.ResourceCountIs(&kind, jsii.Number(float64(want))) })
 }

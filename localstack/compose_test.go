@@ -36,13 +36,13 @@ type composeFile struct {
 func readCompose(t *testing.T) composeFile {
 	t.Helper()
 	var c composeFile
-	if err := yaml.Unmarshal([]byte(read(t, "compose.yaml")), &c); err != nil {
+	if err := yaml.Unmarshal([]byte(readFile(t, "compose.yaml")), &c); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func TestLocalStackIsThePinnedImageThatNeedsNoAccount(t *testing.T) {
+func TestLocalStackIsPinnedToAFreeImage(t *testing.T) {
 	c := readCompose(t)
 	aws := c.Services["localstack"]
 	if aws.Image != "localstack/localstack:4.14.0" {
@@ -70,7 +70,7 @@ func TestLocalStackIsThePinnedImageThatNeedsNoAccount(t *testing.T) {
 
 // A Chef Server hands out URLs with the name that it is told: that by which the
 // functions reach it, which is the name of its service and in the configuration.
-func TestChefServersAreCalledByTheNameOfTheirService(t *testing.T) {
+func TestChefServersHaveTheNamesOfTheirServices(t *testing.T) {
 	c, config := readCompose(t), mustRun(t, nil, "config")
 	for _, name := range []string{"primary", "replica"} {
 		s := c.Services[name]
@@ -115,7 +115,7 @@ func TestToolsRunTheScriptInTheNetwork(t *testing.T) {
 func TestTheChefServerOfTheImageStarts(t *testing.T) {
 	goiarditest.Require(t)
 	var command []string
-	text := strings.ReplaceAll(read(t, "goiardi/Dockerfile"), "\\\n", "")
+	text := strings.ReplaceAll(readFile(t, "goiardi/Dockerfile"), "\\\n", "")
 	if err := json.Unmarshal([]byte(regexp.MustCompile(`(?m)^ENTRYPOINT (.*)$`).FindStringSubmatch(text)[1]), &command); err != nil {
 		t.Fatal(err)
 	}

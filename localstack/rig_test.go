@@ -28,11 +28,10 @@ var programs runtimetest.Programs
 
 func TestMain(m *testing.M) { os.Exit(programs.Main(m)) }
 
-// run runs the script with nothing but a path and some variables in its
-// environment.
-func run(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, err error) {
+// runStep runs the script with only PATH and some variables in its environment.
+func runStep(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	return runScript(t, abs(t, "run"), env, args...)
+	return runScript(t, absPath(t, "run"), env, args...)
 }
 
 func runScript(t *testing.T, script string, env map[string]string, args ...string) (stdout, stderr string, err error) {
@@ -50,7 +49,7 @@ func runScript(t *testing.T, script string, env map[string]string, args ...strin
 	return out.String(), problems.String(), err
 }
 
-func abs(t *testing.T, path string) string {
+func absPath(t *testing.T, path string) string {
 	t.Helper()
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -61,24 +60,24 @@ func abs(t *testing.T, path string) string {
 
 func mustRun(t *testing.T, env map[string]string, args ...string) string {
 	t.Helper()
-	out, problems, err := run(t, env, args...)
+	out, problems, err := runStep(t, env, args...)
 	if err != nil {
 		t.Fatalf("localstack/run %q: %v\n%s%s", args, err, out, problems)
 	}
 	return out
 }
 
-// chefServer is where a Chef Server without organizations is, and its key file.
+// chefServer is the address and the key file of a Chef Server without organizations.
 type chefServer struct{ url, user, key string }
 
-// likeGoiardi is an in-memory server that has what goiardi has.
-func likeGoiardi(t *testing.T) chefServer {
+// startGoiardiLike starts a server in memory with the features of goiardi.
+func startGoiardiLike(t *testing.T) chefServer {
 	srv := cheftest.Start(t, cheftest.Options{Orgless: true, MaxAPIVersion: 1, LenientVersion: true, EmptyUnknown: true, NoFrontEnd: true})
 	user, key := srv.Superuser()
 	return chefServer{srv.URL, user, keyFile(t, cheftest.PrivatePEM(key))}
 }
 
-func goiardi(t *testing.T) chefServer {
+func startGoiardi(t *testing.T) chefServer {
 	g := goiarditest.Start(t)
 	return chefServer{g.URL, goiarditest.AdminUser, keyFile(t, cheftest.PrivatePEM(g.AdminKey))}
 }
@@ -92,7 +91,7 @@ func keyFile(t *testing.T, pem []byte) string {
 	return file
 }
 
-// emulator is a fake of AWS where the stack can be deployed without CDK.
+// emulator is a fake of AWS with a stack that was deployed without CDK.
 type emulator struct {
 	t       *testing.T
 	aws     *cloudtest.Server
@@ -134,18 +133,19 @@ func newEmulator(t *testing.T) *emulator {
 	return e
 }
 
-// environment is what the script is told of the emulator and the Chef Servers.
-func (e *emulator) environment(primary, replica chefServer) map[string]string {
+// scriptEnvironment returns the variables of the script for the emulator and the Chef
+// Servers.
+func (e *emulator) scriptEnvironment(primary, replica chefServer) map[string]string {
 	env := cloudtest.Environment(e.aws.URL)
 	maps.Copy(env, map[string]string{
-		"AWS_ENDPOINT_URL_LAMBDA": e.lambda, "STACK": stackName, "TOOLS": tools(e.t), "PAUSE": "0.2", "PATIENCE": "60",
+		"AWS_ENDPOINT_URL_LAMBDA": e.lambda, "STACK": stackName, "TOOLS": toolsDir(e.t), "PAUSE": "0.2", "PATIENCE": "60",
 		"CHEF_USER": primary.user, "PRIMARY_URL": primary.url, "PRIMARY_KEY": primary.key, "REPLICA_URL": replica.url, "REPLICA_KEY": replica.key,
 	})
 	return env
 }
 
-// tools is a folder of the programs that the script calls.
-func tools(t *testing.T) string {
+// toolsDir returns a folder with the programs that the script calls.
+func toolsDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, pkg := range map[string]string{"chef-sync-ctl": "chefsync/cli/chef-sync-ctl", "seed": "chefsync/localstack/seed"} {
@@ -156,8 +156,8 @@ func tools(t *testing.T) string {
 	return dir
 }
 
-// deploy brings a configuration to the manager as CloudFormation does for CDK.
-func (e *emulator) deploy(config string) {
+// deployConfig deploys a configuration as CloudFormation does for CDK.
+func (e *emulator) deployConfig(config string) {
 	e.t.Helper()
 	key := "assets/chef-sync.toml"
 	if _, err := cloudtest.S3(e.cfg).PutObject(e.t.Context(), &s3.PutObjectInput{Bucket: &e.stack.Bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
@@ -166,11 +166,11 @@ func (e *emulator) deploy(config string) {
 	if status, reason := e.manager.CustomResource("Create", cloud.ConfigurationResource, map[string]string{"Bucket": e.stack.Bucket, "Key": key}); status != "SUCCESS" {
 		e.t.Fatalf("deployment: %s, %s", status, reason)
 	}
-	go e.fire(e.t.Context())
+	go e.fireRule(e.t.Context())
 }
 
-// fire is the rule of the stack, with shorter minutes.
-func (e *emulator) fire(ctx context.Context) {
+// fireRule invokes the manager as the rule of the stack does, but more often.
+func (e *emulator) fireRule(ctx context.Context) {
 	for ctx.Err() == nil {
 		// What fails is in the log of the manager, and shows in what the replica lacks.
 		_, _ = e.manager.Invoke(ctx, cloud.ManagerEvent{Task: cloud.TaskDispatch})

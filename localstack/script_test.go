@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/config"
 )
 
-func read(t *testing.T, path string) string {
+func readFile(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -22,7 +22,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-func TestTheScriptCanBeRun(t *testing.T) {
+func TestTheScriptIsExecutable(t *testing.T) {
 	info, err := os.Stat("run")
 	if err != nil {
 		t.Fatal(err)
@@ -37,17 +37,17 @@ func TestTheScriptCanBeRun(t *testing.T) {
 
 // Every step is told by the usage and by README.md, and every step that they tell
 // is there.
-func TestEveryStepIsTold(t *testing.T) {
+func TestEveryStepIsDocumented(t *testing.T) {
 	var steps []string
 	for _, line := range regexp.MustCompile(`(?m)^([a-z |]+)\) .*;;$`).FindAllStringSubmatch(mainCase(t), -1) {
 		steps = append(steps, strings.Split(line[1], " | ")...)
 	}
 	slices.Sort(steps)
-	_, usage, err := run(t, nil)
+	_, usage, err := runStep(t, nil)
 	if err == nil {
 		t.Error("without a step it does something")
 	}
-	_, table, _ := strings.Cut(read(t, "README.md"), "| step |")
+	_, table, _ := strings.Cut(readFile(t, "README.md"), "| step |")
 	table, _, _ = strings.Cut(table, "\n\n")
 	for name, found := range map[string][][]string{
 		"usage":     regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(usage, -1),
@@ -65,7 +65,7 @@ func TestEveryStepIsTold(t *testing.T) {
 
 // mainCase is the end of the script, where a step is chosen.
 func mainCase(t *testing.T) string {
-	_, choice, found := strings.Cut(read(t, "run"), "case ${1:-} in\n")
+	_, choice, found := strings.Cut(readFile(t, "run"), "case ${1:-} in\n")
 	if !found {
 		t.Fatal("the script doesn't choose a step")
 	}
@@ -74,11 +74,11 @@ func mainCase(t *testing.T) string {
 
 // Every command line of chef-sync-ctl in the script and in README.md is of a
 // command that is there, with flags that it has; make targets likewise.
-func TestCommandsAreThere(t *testing.T) {
-	program, makefile := programs.Build(t, "chefsync/cli/chef-sync-ctl"), read(t, "../Makefile")
+func TestCommandsExist(t *testing.T) {
+	program, makefile := programs.Build(t, "chefsync/cli/chef-sync-ctl"), readFile(t, "../Makefile")
 	commands, targets := 0, 0
 	for _, file := range []string{"run", "README.md"} {
-		text := read(t, file)
+		text := readFile(t, file)
 		for _, m := range regexp.MustCompile(`(?m)(?:^\t+ctl|run ctl|\x60chef-sync-ctl) ([a-z]+(?:-[a-z]+)*)((?: +(?:"\$pair"|--?[a-z-]+|[A-Z]+|jsonl))*)`).FindAllStringSubmatch(text, -1) {
 			commands++
 			help, err := exec.Command(program, m[1], "--help").CombinedOutput()
@@ -103,11 +103,11 @@ func TestCommandsAreThere(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissingIsNamed(t *testing.T) {
-	bare := map[string]string{"PATH": path(t)}
-	elsewhere := map[string]string{"PATH": path(t), "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "TOOLS": t.TempDir()}
-	noCompose := map[string]string{"PATH": path(t, `docker [ "$1" != compose ]`)}
-	noDaemon := map[string]string{"PATH": path(t, `docker [ "$1" != info ]`)}
+func TestMissingToolsAreNamed(t *testing.T) {
+	bare := map[string]string{"PATH": programPath(t)}
+	elsewhere := map[string]string{"PATH": programPath(t), "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "TOOLS": t.TempDir()}
+	noCompose := map[string]string{"PATH": programPath(t, `docker [ "$1" != compose ]`)}
+	noDaemon := map[string]string{"PATH": programPath(t, `docker [ "$1" != info ]`)}
 	for _, c := range []struct {
 		env  map[string]string
 		step string
@@ -119,18 +119,18 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{bare, "down", "docker is missing; install"},
 		{bare, "build", "go is missing; "},
 		{bare, "deploy", "go is missing; "},
-		{map[string]string{"PATH": path(t, "go true")}, "deploy", "node is missing; "},
-		{map[string]string{"PATH": path(t, "go true", "node true")}, "deploy", "npx is missing; "},
+		{map[string]string{"PATH": programPath(t, "go true")}, "deploy", "node is missing; "},
+		{map[string]string{"PATH": programPath(t, "go true", "node true")}, "deploy", "npx is missing; "},
 		{noCompose, "up", "docker has no compose"},
 		{noDaemon, "up", "docker can't reach its daemon"},
 		{elsewhere, "up", "AWS_ENDPOINT_URL is http://127.0.0.1:1: up is for LocalStack in Docker"},
 		{elsewhere, "down", "down is for LocalStack in Docker"},
 		{elsewhere, "keys", "chef-sync-ctl is missing; localstack/run build"},
-		{map[string]string{"AWS_ENDPOINT_URL": "http://aws.example.com:1", "PATH": path(t, "go true", "node true", "npx true")}, "deploy", "AWS_ENDPOINT_URL_S3 is missing"},
-		{map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "PATH": path(t), "TOOLS": tools(t)}, "keys", "PRIMARY_KEY: names the key file of admin on the primary"},
-		{map[string]string{"PATH": path(t, "uname echo riscv64")}, "config", "functions can't run on riscv64"},
+		{map[string]string{"AWS_ENDPOINT_URL": "http://aws.example.com:1", "PATH": programPath(t, "go true", "node true", "npx true")}, "deploy", "AWS_ENDPOINT_URL_S3 is missing"},
+		{map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "PATH": programPath(t), "TOOLS": toolsDir(t)}, "keys", "PRIMARY_KEY: names the key file of admin on the primary"},
+		{map[string]string{"PATH": programPath(t, "uname echo riscv64")}, "config", "functions can't run on riscv64"},
 	} {
-		out, problems, err := run(t, c.env, c.step)
+		out, problems, err := runStep(t, c.env, c.step)
 		if err == nil || !strings.Contains(problems, c.want) {
 			t.Errorf("%s: error %v, %q, want %q", c.step, err, problems, c.want)
 		}
@@ -140,9 +140,9 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}
 }
 
-// path is a folder for PATH: what every system has, and programs given as their
+// programPath is a folder for PATH: what every system has, and programs given as their
 // name and a line of bash.
-func path(t *testing.T, extra ...string) string {
+func programPath(t *testing.T, extra ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, program := range extra {
@@ -171,11 +171,11 @@ func TestAllStepsInDocker(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(script, []byte(read(t, "run")), 0o755); err != nil {
+	if err := os.WriteFile(script, []byte(readFile(t, "run")), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	record := ` echo "${0##*/} $*" >> ` + log + "; "
-	env := map[string]string{"AWS_PROFILE": "mine", "AWS_ACCESS_KEY_ID": "AKIAMINE", "PATH": path(t,
+	env := map[string]string{"AWS_PROFILE": "mine", "AWS_ACCESS_KEY_ID": "AKIAMINE", "PATH": programPath(t,
 		`docker case $1 in version) echo arm64 ;; info) ;; *) [ "$2" = version ] || {`+record+`} ;; esac`,
 		`go`+record+`echo "$CGO_ENABLED $GOOS/$GOARCH" >> `+log+`; touch "$4"; chmod +x "$4"`,
 		`node echo 20`,
@@ -198,7 +198,7 @@ func TestAllStepsInDocker(t *testing.T) {
 		compose + "run --rm -T tools smoke",
 		compose + "--profile tools down --volumes --remove-orphans",
 	}
-	if got := strings.Split(strings.TrimSpace(strings.ReplaceAll(read(t, log), root, "ROOT")), "\n"); !slices.Equal(got, want) {
+	if got := strings.Split(strings.TrimSpace(strings.ReplaceAll(readFile(t, log), root, "ROOT")), "\n"); !slices.Equal(got, want) {
 		t.Errorf("it ran\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	c, err := config.Loader{}.Load(filepath.Join(root, "bin", "localstack", "chef-sync.toml"))

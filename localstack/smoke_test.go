@@ -5,23 +5,23 @@ import (
 	"testing"
 )
 
-func TestTheSmokeTestSeesAReplicaFollow(t *testing.T) {
+func TestSmoke(t *testing.T) {
 	t.Parallel()
-	smoke(t, likeGoiardi(t), likeGoiardi(t))
+	runSmokeTest(t, startGoiardiLike(t), startGoiardiLike(t))
 }
 
-func TestTheSmokeTestSeesGoiardiFollow(t *testing.T) {
-	smoke(t, goiardi(t), goiardi(t))
+func TestSmokeWithGoiardi(t *testing.T) {
+	runSmokeTest(t, startGoiardi(t), startGoiardi(t))
 }
 
-// smoke runs all steps but those that need Docker and Node: what CDK would deploy
+// runSmokeTest runs all steps but those that need Docker and Node: what CDK would deploy
 // is there.
-func smoke(t *testing.T, primary, replica chefServer) {
+func runSmokeTest(t *testing.T, primary, replica chefServer) {
 	t.Helper()
 	e := newEmulator(t)
-	env := e.environment(primary, replica)
+	env := e.scriptEnvironment(primary, replica)
 	mustRun(t, env, "keys")
-	e.deploy(mustRun(t, env, "config"))
+	e.deployConfig(mustRun(t, env, "config"))
 	out := mustRun(t, env, "smoke")
 	if !strings.HasSuffix(out, "== the replica followed three times\n") {
 		t.Errorf("the smoke test says\n%s", out)
@@ -33,16 +33,16 @@ func smoke(t *testing.T, primary, replica chefServer) {
 
 // Where the pair is stopped nothing is copied, and the smoke test says so: it can
 // fail.
-func TestTheSmokeTestFailsWhereNothingIsCopied(t *testing.T) {
+func TestSmokeFailsWithoutReplication(t *testing.T) {
 	t.Parallel()
 	e := newEmulator(t)
-	primary, replica := likeGoiardi(t), likeGoiardi(t)
-	env := e.environment(primary, replica)
+	primary, replica := startGoiardiLike(t), startGoiardiLike(t)
+	env := e.scriptEnvironment(primary, replica)
 	env["PATIENCE"] = "1"
 	mustRun(t, env, "keys")
-	e.deploy(mustRun(t, env, "config"))
+	e.deployConfig(mustRun(t, env, "config"))
 	mustRun(t, env, "ctl", "sync-stop", "default")
-	out, problems, err := run(t, env, "smoke")
+	out, problems, err := runStep(t, env, "smoke")
 	if err == nil || !strings.Contains(problems, "the replica didn't follow within 1 seconds") {
 		t.Errorf("error %v\n%s%s", err, out, problems)
 	}

@@ -12,7 +12,7 @@ import (
 	"chefsync/pkg/config"
 )
 
-func parsed(t *testing.T, change func(string) string) *config.Config {
+func parseConfig(t *testing.T, change func(string) string) *config.Config {
 	t.Helper()
 	text, err := os.ReadFile("../testdata/chef-sync.toml")
 	if err != nil {
@@ -25,21 +25,21 @@ func parsed(t *testing.T, change func(string) string) *config.Config {
 	return c
 }
 
-func as(text string) string { return text }
+func unchanged(text string) string { return text }
 
-// all are the rights of all roles.
-func all(c *config.Config) map[string][]rights.Right {
+// allRoles are the rights of all roles.
+func allRoles(c *config.Config) map[string][]rights.Right {
 	return map[string][]rights.Right{
 		"sync": rights.Sync(c), "changes": rights.Changes(c), "web": rights.Web(c), "manager": rights.Manager(c),
 		"network": rights.Network(),
 	}
 }
 
-func TestNoRightIsWiderThanItsReason(t *testing.T) {
-	for role, granted := range all(parsed(t, as)) {
+func TestPatternsOfRightsHaveReasons(t *testing.T) {
+	for role, granted := range allRoles(parseConfig(t, unchanged)) {
 		for _, r := range granted {
-			if r.Pattern() != (r.Why != "") {
-				t.Errorf("%s: %v on %v has the reason %q", role, r.Actions, r.Resources, r.Why)
+			if r.HasPattern() != (r.Reason != "") {
+				t.Errorf("%s: %v on %v has the reason %q", role, r.Actions, r.Resources, r.Reason)
 			}
 			for _, a := range r.Actions {
 				if strings.ContainsAny(a, "*?") {
@@ -50,8 +50,8 @@ func TestNoRightIsWiderThanItsReason(t *testing.T) {
 	}
 }
 
-// resources are those that a role may do an action on.
-func resources(granted []rights.Right, action string) (list []string) {
+// allowedResources are those that a role may do an action on.
+func allowedResources(granted []rights.Right, action string) (list []string) {
 	for _, r := range granted {
 		if slices.Contains(r.Actions, action) {
 			list = append(list, r.Resources...)
@@ -60,39 +60,39 @@ func resources(granted []rights.Right, action string) (list []string) {
 	return list
 }
 
-func TestOnlyTheSecretsOfTheServersCanBeRead(t *testing.T) {
-	c := parsed(t, as)
+func TestOnlySecretsOfServersAreReadable(t *testing.T) {
+	c := parseConfig(t, unchanged)
 	secret := func(name string) string { return "arn:${Here:secretsmanager}:secret:chef-sync/" + name + "-??????" }
 	for role, want := range map[string]struct{ secrets, parameters []string }{
 		"sync":    {[]string{secret("primary"), secret("eu")}, []string{"arn:${Here:ssm}:parameter/chef-sync/ca"}}, // the CA of eu
 		"changes": {[]string{secret("primary")}, nil},                                                              // it scans the primary alone
 		"web":     {[]string{secret("collector-token"), secret("primary")}, nil},                                   // it asks the primary for readers' keys
 	} {
-		if diff := cmp.Diff(want.secrets, resources(all(c)[role], "secretsmanager:GetSecretValue")); diff != "" {
+		if diff := cmp.Diff(want.secrets, allowedResources(allRoles(c)[role], "secretsmanager:GetSecretValue")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
-		if diff := cmp.Diff(want.parameters, resources(all(c)[role], "ssm:GetParameter")); diff != "" {
+		if diff := cmp.Diff(want.parameters, allowedResources(allRoles(c)[role], "ssm:GetParameter")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
 	}
-	if r := append(resources(rights.Manager(c), "secretsmanager:GetSecretValue"), resources(rights.Manager(c), "ssm:GetParameter")...); len(r) > 0 {
+	if r := append(allowedResources(rights.Manager(c), "secretsmanager:GetSecretValue"), allowedResources(rights.Manager(c), "ssm:GetParameter")...); len(r) > 0 {
 		t.Errorf("the manager reads %v", r)
 	}
 }
 
-func TestASecretIsNamedByItsARNToo(t *testing.T) {
+func TestSecretsMayBeNamedByARN(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:eu-AbCdEf"
-	c := parsed(t, func(text string) string {
+	c := parseConfig(t, func(text string) string {
 		return strings.Replace(text, "secretsmanager:chef-sync/eu", "secretsmanager:"+arn, 1)
 	})
-	if got := resources(rights.Sync(c), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
+	if got := allowedResources(rights.Sync(c), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
 		t.Errorf("readable: %v", got)
 	}
 }
 
-func TestKeysOfOnesOwnDecryptSecretsOnly(t *testing.T) {
+func TestCustomerKeysDecryptSecretsOnly(t *testing.T) {
 	const key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
-	c := parsed(t, func(text string) string {
+	c := parseConfig(t, func(text string) string {
 		return strings.Replace(text, "[aws]\n", "[aws]\nkms_keys = [\""+key+"\"]\n", 1)
 	})
 	for role, via := range map[string][]string{
@@ -100,47 +100,47 @@ func TestKeysOfOnesOwnDecryptSecretsOnly(t *testing.T) {
 		"manager": {"s3.${Region}.amazonaws.com"}, // the uploaded configuration
 	} {
 		found := false
-		for _, r := range all(c)[role] {
+		for _, r := range allRoles(c)[role] {
 			if slices.Contains(r.Actions, "kms:Decrypt") {
-				found = slices.Equal(r.Resources, []string{key}) && slices.Equal(r.Only["StringEquals"]["kms:ViaService"], via)
+				found = slices.Equal(r.Resources, []string{key}) && slices.Equal(r.Conditions["StringEquals"]["kms:ViaService"], via)
 			}
 		}
 		if !found {
-			t.Errorf("%s: %v", role, all(c)[role])
+			t.Errorf("%s: %v", role, allRoles(c)[role])
 		}
 	}
 }
 
 func TestAnotherOrganizationNeedsNoOtherRights(t *testing.T) {
-	more := parsed(t, func(text string) string {
+	more := parseConfig(t, func(text string) string {
 		return strings.Replace(text, "[aws]", "[[organization]]\nsource = \"operations\"\n[aws]", 1)
 	})
-	if diff := cmp.Diff(all(parsed(t, as)), all(more)); diff != "" {
+	if diff := cmp.Diff(allRoles(parseConfig(t, unchanged)), allRoles(more)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestOnlyWhatTheJournalsURLNeedsIsAllowedForIt(t *testing.T) {
+func TestWebHasOnlyTheRightsOfTheURL(t *testing.T) {
 	for line, want := range map[string]int{"": 1, "journal_url = false": 0, "journal = false": 0} {
-		c := parsed(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\n"+line+"\n", 1) })
-		if got := len(resources(rights.Manager(c), "lambda:PutFunctionConcurrency")); got != want {
+		c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\n"+line+"\n", 1) })
+		if got := len(allowedResources(rights.Manager(c), "lambda:PutFunctionConcurrency")); got != want {
 			t.Errorf("%q: the manager reserves concurrency of %d functions, want %d", line, got, want)
 		}
 	}
 }
 
-func TestWithoutAJournalNobodyCallsItsFunction(t *testing.T) {
-	c := parsed(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
-	if got := resources(rights.Manager(c), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
+func TestWithoutAJournalItsFunctionIsNotInvoked(t *testing.T) {
+	c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
+	if got := allowedResources(rights.Manager(c), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
 		t.Errorf("the manager calls %v", got)
 	}
 }
 
 // With a key of one's own for the stack's data, each role may use it through the
 // services that it writes to and reads from, and in no other way.
-func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
+func TestTheDataKeyIsUsedThroughServicesOnly(t *testing.T) {
 	const key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
-	c := parsed(t, func(text string) string {
+	c := parseConfig(t, func(text string) string {
 		return strings.Replace(text, "[aws]\n", "[aws]\nkms_key = \""+key+"\"\n", 1)
 	})
 	for role, want := range map[string]map[string][]string{
@@ -163,7 +163,7 @@ func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
 		"network": {},
 	} {
 		got := map[string][]string{}
-		for _, r := range all(c)[role] {
+		for _, r := range allRoles(c)[role] {
 			for _, action := range r.Actions {
 				if !strings.HasPrefix(action, "kms:") {
 					continue
@@ -171,7 +171,7 @@ func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
 				if !slices.Equal(r.Resources, []string{key}) {
 					t.Errorf("%s: %s on %v", role, action, r.Resources)
 				}
-				for _, service := range r.Only["StringEquals"]["kms:ViaService"] {
+				for _, service := range r.Conditions["StringEquals"]["kms:ViaService"] {
 					got[action] = append(got[action], strings.TrimSuffix(service, ".${Region}.amazonaws.com"))
 				}
 			}
@@ -182,12 +182,12 @@ func TestTheKeyOfTheDataIsUsedThroughServicesAlone(t *testing.T) {
 	}
 }
 
-func TestOnlyAStackThatIsRemovedWithItsDataMayBeEmptied(t *testing.T) {
+func TestOnlyADestroyedStackMayBeEmptied(t *testing.T) {
 	for removal, want := range map[string]int{"retain": 0, "destroy": 1} {
-		c := parsed(t, func(text string) string {
+		c := parseConfig(t, func(text string) string {
 			return strings.Replace(text, "[aws]\n", "[aws]\nremoval = \""+removal+"\"\n", 1)
 		})
-		if got := len(resources(rights.Manager(c), "s3:DeleteObjectVersion")); got != want {
+		if got := len(allowedResources(rights.Manager(c), "s3:DeleteObjectVersion")); got != want {
 			t.Errorf("removal %q: the manager deletes in %d places, want %d", removal, got, want)
 		}
 	}

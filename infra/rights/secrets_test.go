@@ -10,11 +10,11 @@ import (
 	"chefsync/pkg/config"
 )
 
-// replicas is the example with n replicas more, whose keys and private CAs are
+// configWithReplicas is the example with n replicas more, whose keys and private CAs are
 // secrets and parameters under a name.
-func replicas(t *testing.T, n int, under string) *config.Config {
+func configWithReplicas(t *testing.T, n int, under string) *config.Config {
 	t.Helper()
-	return parsed(t, func(text string) string {
+	return parseConfig(t, func(text string) string {
 		var more strings.Builder
 		for i := range n {
 			fmt.Fprintf(&more, "[[replica]]\nname = \"region-%03d\"\nurl = \"https://chef-%03d.example.com\"\nuser = \"u\"\nkey = \"secretsmanager:%s/region-%03d\"\nca = \"ssm:/%s/region-%03d-ca\"\n",
@@ -25,32 +25,32 @@ func replicas(t *testing.T, n int, under string) *config.Config {
 }
 
 func TestFewSecretsAreNamedEach(t *testing.T) {
-	c := replicas(t, 20, "chef-sync")
+	c := configWithReplicas(t, 20, "chef-sync")
 	for _, action := range []string{"secretsmanager:GetSecretValue", "ssm:GetParameter"} {
-		if got := resources(rights.Sync(c), action); len(got) < 20 || slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
+		if got := allowedResources(rights.Sync(c), action); len(got) < 20 || slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
 			t.Errorf("%s on %v", action, got)
 		}
 	}
 }
 
 // IAM's limit of a role's policies is that of the number of names.
-func TestManySecretsUnderTheStacksNameAreOnePattern(t *testing.T) {
-	c := replicas(t, 500, "chef-sync")
+func TestManySecretsOfTheStackAreOnePattern(t *testing.T) {
+	c := configWithReplicas(t, 500, "chef-sync")
 	for action, want := range map[string]string{
 		"secretsmanager:GetSecretValue": "arn:${Here:secretsmanager}:secret:chef-sync/*",
 		"ssm:GetParameter":              "arn:${Here:ssm}:parameter/chef-sync/*",
 	} {
-		if got := resources(rights.Sync(c), action); !slices.Equal(got, []string{want}) {
+		if got := allowedResources(rights.Sync(c), action); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s on %v, want %s", action, got, want)
 		}
 	}
 	for _, r := range rights.Sync(c) {
-		if r.Pattern() && r.Why == "" {
+		if r.HasPattern() && r.Reason == "" {
 			t.Errorf("%v on %v has no reason", r.Actions, r.Resources)
 		}
 	}
 	// The role of the journal has three secrets, whatever the number of replicas.
-	if got := resources(rights.Changes(c), "secretsmanager:GetSecretValue"); slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
+	if got := allowedResources(rights.Changes(c), "secretsmanager:GetSecretValue"); slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
 		t.Errorf("the role of changes reads %v", got)
 	}
 	if err := c.CheckAWS(); err != nil {
@@ -58,11 +58,11 @@ func TestManySecretsUnderTheStacksNameAreOnePattern(t *testing.T) {
 	}
 }
 
-func TestMoreSecretsElsewhereThanIAMTakesAreRefused(t *testing.T) {
-	if err := replicas(t, 20, "prod/chef").CheckAWS(); err != nil {
+func TestTooManyOtherSecretsAreRefused(t *testing.T) {
+	if err := configWithReplicas(t, 20, "prod/chef").CheckAWS(); err != nil {
 		t.Error(err)
 	}
-	err := replicas(t, 100, "prod/chef").CheckAWS()
+	err := configWithReplicas(t, 100, "prod/chef").CheckAWS()
 	want := `replica[1].key: this and the other secrets outside chef-sync/ are too many: with 202 names the policy of a role is longer than IAM allows; keep them under the name of the stack, as "secretsmanager:chef-sync/NAME"`
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v\nwant %s", err, want)

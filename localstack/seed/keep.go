@@ -14,10 +14,10 @@ import (
 	"chefsync/pkg/chef"
 )
 
-// keep makes a key file the value of a secret. A key that is there is replaced,
-// for a Chef Server that was made again has another one; so it works on an
-// emulator only, where no key can be lost.
-func keep(ctx context.Context, out io.Writer, name, file string) error {
+// storeKey stores a key file as a secret. It replaces an existing secret, because a Chef
+// Server that was created again has another key, and so works on an emulator only, where
+// no key can be lost.
+func storeKey(ctx context.Context, out io.Writer, name, file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read the key for secret %s: %w", name, err)
@@ -38,7 +38,7 @@ func keep(ctx context.Context, out io.Writer, name, file string) error {
 		_, err = client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &value})
 	}
 	if err != nil {
-		return fmt.Errorf("keep secret %s: %w", name, err)
+		return fmt.Errorf("store secret %s: %w", name, err)
 	}
 	_, err = fmt.Fprintf(out, "secret %s: the key of %s\n", name, file)
 	return err

@@ -1,6 +1,5 @@
-// Seed prepares the local AWS and its Chef Servers: it fills a Chef Server with a
-// sample of what organizations hold, changes it, and keeps a key in Secrets
-// Manager. ../README.md says where it is used.
+// Seed prepares the local AWS and its Chef Servers: it writes a sample organization to a
+// Chef Server, changes it, and stores a key in Secrets Manager. See ../README.md.
 package main
 
 import (
@@ -15,17 +14,17 @@ import (
 const usage = `usage: seed fill|change -url URL -key FILE [-user NAME] [-organization NAME]
        seed keep -secret NAME -key FILE
 
-  fill    make a Chef Server hold the sample
-  change  change, add and delete some of the sample; fill takes it back
-  keep    keep a key in Secrets Manager at AWS_ENDPOINT_URL, in place of an older one
+  fill    write the sample to a Chef Server
+  change  change, add and delete some of the sample; fill undoes it
+  keep    store a key in Secrets Manager at AWS_ENDPOINT_URL, replacing an older one
 
-Other objects of the server stay as they are, but those of the sample's names don't.
-Don't point it at a server that is in use.
+Objects with names of the sample are overwritten; others stay as they are. Don't use it
+for a server in production.
 `
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := runCommand(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "seed:", err)
@@ -33,14 +32,14 @@ func main() {
 	}
 }
 
-// run does what the arguments ask for.
-func run(ctx context.Context, args []string, out io.Writer) error {
+// runCommand runs the command of the arguments.
+func runCommand(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to do\n%s", usage)
+		return fmt.Errorf("a command is missing\n%s", usage)
 	}
 	verb, server, secret := args[0], server{}, ""
 	flags := flag.NewFlagSet(verb, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // the error says it
+	flags.SetOutput(io.Discard) // the error has it
 	flags.StringVar(&server.key, "key", "", "")
 	needed := map[string]*string{"key": &server.key}
 	switch verb {
@@ -53,13 +52,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		flags.StringVar(&secret, "secret", "", "")
 		needed["secret"] = &secret
 	default:
-		return fmt.Errorf("%q is nothing that can be done\n%s", verb, usage)
+		return fmt.Errorf("unknown command %q\n%s", verb, usage)
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return fmt.Errorf("%w\n%s", err, usage)
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is one argument too many\n%s", flags.Arg(0), usage)
+		return fmt.Errorf("unexpected argument %q\n%s", flags.Arg(0), usage)
 	}
 	for name, value := range needed {
 		if *value == "" {
@@ -67,7 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	if verb == "keep" {
-		return keep(ctx, out, secret, server.key)
+		return storeKey(ctx, out, secret, server.key)
 	}
-	return server.show(ctx, out, verb == "change")
+	return server.applySample(ctx, out, verb == "change")
 }

@@ -21,11 +21,10 @@ type server struct {
 	organization string // "" for a server that has none, such as goiardi
 }
 
-// show makes the server show the sample as it is filled or changed. What it holds
-// already isn't written again, and of what it holds besides only that is deleted
-// which the other form of the sample has.
-func (s server) show(ctx context.Context, out io.Writer, changed bool) error {
-	target, err := s.target()
+// applySample writes the filled or changed sample to the server. It writes only what
+// differs, and deletes only objects of the other form of the sample.
+func (s server) applySample(ctx context.Context, out io.Writer, changed bool) error {
+	target, err := s.newTarget()
 	if err != nil {
 		return err
 	}
@@ -37,13 +36,13 @@ func (s server) show(ctx context.Context, out io.Writer, changed bool) error {
 	if err != nil {
 		return err
 	}
-	there, err := list(ctx, target)
+	there, err := listObjects(ctx, target)
 	if err != nil {
 		return err
 	}
 	written, deleted := 0, 0
 	for _, ref := range wanted.refs {
-		wrote, err := wanted.put(ctx, target, ref, slices.Contains(there, ref))
+		wrote, err := wanted.writeObject(ctx, target, ref, slices.Contains(there, ref))
 		if err != nil {
 			return err
 		}
@@ -64,7 +63,8 @@ func (s server) show(ctx context.Context, out io.Writer, changed bool) error {
 	return err
 }
 
-func (s server) target() (*endpoint.Target, error) {
+// newTarget returns the server as a target of replication.
+func (s server) newTarget() (*endpoint.Target, error) {
 	text, err := os.ReadFile(s.key)
 	if err != nil {
 		return nil, fmt.Errorf("read the key of %s: %w", s.user, err)
@@ -100,12 +100,12 @@ func newSample(ctx context.Context, changed bool) (*sample, error) {
 		return nil, err
 	}
 	source := endpoint.NewSource(client.Org(name), nil)
-	refs, err := list(ctx, source)
+	refs, err := listObjects(ctx, source)
 	return &sample{source: source, refs: refs}, err
 }
 
-// put writes an object of the sample unless the target shows it already.
-func (s *sample) put(ctx context.Context, target *endpoint.Target, ref object.Ref, there bool) (wrote bool, err error) {
+// writeObject writes an object of the sample unless the target has it already.
+func (s *sample) writeObject(ctx context.Context, target *endpoint.Target, ref object.Ref, there bool) (wrote bool, err error) {
 	obj, err := s.source.Get(ctx, ref)
 	if err != nil {
 		return false, err
@@ -123,22 +123,22 @@ func (s *sample) put(ctx context.Context, target *endpoint.Target, ref object.Re
 			return false, nil
 		}
 	}
-	return true, target.Put(ctx, obj, !there, content{s.source, obj})
+	return true, target.Put(ctx, obj, !there, sampleContent{s.source, obj})
 }
 
-// content is that of a cookbook version of the sample.
-type content struct {
+// sampleContent is the content of a cookbook version of the sample.
+type sampleContent struct {
 	source *endpoint.Source
 	obj    object.Object
 }
 
 // Open implements replication.Content.
-func (c content) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
+func (c sampleContent) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
 	return c.source.Open(ctx, c.obj, file)
 }
 
-// list names all objects of an organization, items behind their bags.
-func list(ctx context.Context, r replication.Reader) (all []object.Ref, err error) {
+// listObjects returns all objects of an organization, items after their bags.
+func listObjects(ctx context.Context, r replication.Reader) (all []object.Ref, err error) {
 	for _, kind := range []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag} {
 		refs, err := r.List(ctx, object.Scope{Kind: kind})
 		if err != nil {
