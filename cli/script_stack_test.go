@@ -91,7 +91,7 @@ func (a s3At) GetServiceBaseEndpoint(_ context.Context, service string) (string,
 
 // make makes what the stack consists of.
 func (d *deployment) make(ctx context.Context) error {
-	if err := cloudtest.Make(ctx, d.aws, dynamotest.Table(d.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), d.Bucket); err != nil {
+	if err := cloudtest.CreateResources(ctx, d.aws, dynamotest.Table(d.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), d.Bucket); err != nil {
 		return err
 	}
 	for _, name := range []string{d.SyncLog, d.ManagerLog, d.ChangesLog, d.WebLog} {
@@ -223,7 +223,7 @@ func stackCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case "depth":
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
-		d.needFake(ts).SetDepth(n)
+		d.needFake(ts).SetQueueDepth(n)
 	case "reserved":
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
@@ -267,7 +267,7 @@ func (d *deployment) needFake(ts *testscript.TestScript) *cloudtest.Server {
 
 func (d *deployment) log(ts *testscript.TestScript, group, text string) {
 	if d.fake != nil {
-		d.fake.Log(group, time.Now(), text)
+		d.fake.AddLog(group, time.Now(), text)
 		return
 	}
 	ctx, client, stream := context.Background(), cloudwatchlogs.NewFromConfig(d.aws), fmt.Sprint(time.Now().UnixNano())

@@ -111,7 +111,7 @@ func newEmulator(t *testing.T) *emulator {
 	var err error
 	e.cfg, err = cloudtest.Config(t.Context(), fake.URL)
 	if err == nil {
-		err = cloudtest.Make(t.Context(), e.cfg, dynamotest.Table(e.stack.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), e.stack.Bucket)
+		err = cloudtest.CreateResources(t.Context(), e.cfg, dynamotest.Table(e.stack.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), e.stack.Bucket)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -55,9 +55,9 @@ func (r *rig) count(event cloud.SyncEvent) counted {
 
 // counting counts the calls of a function meanwhile.
 func (r *rig) counting(function string, do func()) (c counted) {
-	before := len(r.fronts[function].Seen())
+	before := len(r.fronts[function].Calls())
 	do()
-	for _, call := range r.fronts[function].Seen()[before:] {
+	for _, call := range r.fronts[function].Calls()[before:] {
 		switch call.Action {
 		case "dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem":
 			c.reads++

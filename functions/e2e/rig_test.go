@@ -151,7 +151,7 @@ type rig struct {
 	web                     *runtimetest.Function // for the URL of the journal
 	lambda                  *runtimetest.Service
 	primary, replica        *server
-	fronts                  map[string]*cloudtest.Front // what each function asks of AWS
+	fronts                  map[string]*cloudtest.Proxy // what each function asks of AWS
 	lambdaURL, changesURL   string
 	mu                      sync.Mutex
 	invoked                 map[string][]string // functions, by who invoked them
@@ -172,15 +172,15 @@ func newRig(t testing.TB, primary, replica *server) *rig {
 // rigOn makes a stack on an AWS.
 func rigOn(t testing.TB, there http.Handler, stack string, primary, replica *server) *rig {
 	t.Helper()
-	front := cloudtest.NewFront(t, there)
-	r := &rig{t: t, there: there, fronts: map[string]*cloudtest.Front{}, invoked: map[string][]string{}, primary: primary, replica: replica, stack: cloudtest.Resources(stack, front.URL)}
+	front := cloudtest.NewProxy(t, there)
+	r := &rig{t: t, there: there, fronts: map[string]*cloudtest.Proxy{}, invoked: map[string][]string{}, primary: primary, replica: replica, stack: cloudtest.Resources(stack, front.URL)}
 	ctx := context.Background()
 	var err error
 	if r.cfg, err = cloudtest.Config(ctx, front.URL); err != nil {
 		t.Fatal(err)
 	}
 	r.backend = onaws.New(r.cfg, r.stack)
-	if err := cloudtest.Make(ctx, r.cfg, dynamotest.Table(r.stack.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), r.stack.Bucket, r.assets()); err != nil {
+	if err := cloudtest.CreateResources(ctx, r.cfg, dynamotest.Table(r.stack.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), r.stack.Bucket, r.assets()); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*server{primary, replica} {
@@ -204,7 +204,7 @@ func (r *rig) assets() string { return r.stack.Stack + "-assets" }
 func (r *rig) secret(s *server) string { return r.stack.Stack + "/" + s.name }
 
 func (r *rig) add(lambda *runtimetest.Service, name string) *runtimetest.Function {
-	front := cloudtest.NewFront(r.t, r.there)
+	front := cloudtest.NewProxy(r.t, r.there)
 	r.fronts[name] = front
 	env := cloudtest.Environment(front.URL)
 	env["AWS_ENDPOINT_URL_LAMBDA"] = r.invocations(name, lambda.URL)

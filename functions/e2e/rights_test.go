@@ -136,7 +136,7 @@ func live(r *rig) {
 // table of rights writes them.
 func (r *rig) done(name string) map[string]bool {
 	calls := map[string]bool{}
-	for _, c := range r.fronts[name].Seen() {
+	for _, c := range r.fronts[name].Calls() {
 		service, _, _ := strings.Cut(c.Action, ":")
 		resource := c.Resource
 		switch service {

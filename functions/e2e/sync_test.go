@@ -31,12 +31,12 @@ func TestAnEmptyPollIsCheap(t *testing.T) {
 	r := deployed(t)
 	r.pass()
 	r.pass()
-	r.aws.Forget()
+	r.aws.ResetCalls()
 	before := len(r.primary.mem.Requests())
 	_, result := r.invoke(r.event())
 	// The record of the pass before stands for some minutes, see cloud.NoteEvery.
 	want := []cloudtest.Call{{Action: "dynamodb:GetItem", Resource: r.stack.Table}}
-	if seen := r.aws.Seen(); !slices.Equal(seen, want) {
+	if seen := r.aws.Calls(); !slices.Equal(seen, want) {
 		t.Errorf("calls to AWS %v, want %v", seen, want)
 	}
 	if n := len(r.primary.mem.Requests()) - before; n != 1 {

@@ -74,10 +74,10 @@ func TestAWarmEnvironmentReloadsTheConfiguration(t *testing.T) {
 		t.Fatalf("%d pairs", n)
 	}
 	w.deploy(t, "acme", "lab")
-	w.aws.Forget()
+	w.aws.ResetCalls()
 	w.now = w.now.Add(environment.ConfigurationAge - time.Second)
-	if n := w.countPairs(t, false); n != 1 || len(w.aws.Seen()) != 0 {
-		t.Errorf("%d pairs after calls %v; the configuration is young enough", n, w.aws.Seen())
+	if n := w.countPairs(t, false); n != 1 || len(w.aws.Calls()) != 0 {
+		t.Errorf("%d pairs after calls %v; the configuration is young enough", n, w.aws.Calls())
 	}
 	w.now = w.now.Add(time.Second)
 	if n := w.countPairs(t, false); n != 2 {

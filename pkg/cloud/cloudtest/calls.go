@@ -13,43 +13,50 @@ import (
 	"testing"
 )
 
-// Call is a request in the words of a policy.
+// Call is a request as IAM policies name it.
 type Call struct {
 	Action   string // such as dynamodb:GetItem
-	Resource string // a table, BUCKET/KEY, secret or function; "" where it has none
-	// InTransaction says that it is part of a DynamoDB transaction, which costs twice.
+	Resource string // a table, BUCKET/KEY, secret or function; "" for none
+	// InTransaction is set for parts of a DynamoDB transaction, which cost twice.
 	InTransaction bool
 }
 
-// Seen are all calls since the last Forget, in order.
-func (s *Server) Seen() []Call {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.seen)
+// CallLog records calls. It is safe for concurrent use.
+type CallLog struct {
+	callsMu sync.Mutex
+	calls   []Call
 }
 
-// Forget forgets the calls that were seen.
-func (s *Server) Forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seen = nil
+// Calls returns the calls since the last ResetCalls, in order.
+func (l *CallLog) Calls() []Call {
+	l.callsMu.Lock()
+	defer l.callsMu.Unlock()
+	return slices.Clone(l.calls)
 }
 
-// see notes a request, and leaves its body to be read.
-func (s *Server) see(r *http.Request) {
+// ResetCalls removes the recorded calls.
+func (l *CallLog) ResetCalls() {
+	l.callsMu.Lock()
+	defer l.callsMu.Unlock()
+	l.calls = nil
+}
+
+// recordCalls records a request, whose body it reads and replaces.
+func (l *CallLog) recordCalls(r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client is gone
+		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	calls := callsOf(r, body)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seen = append(s.seen, calls...)
+	l.callsMu.Lock()
+	defer l.callsMu.Unlock()
+	l.calls = append(l.calls, calls...)
+	return nil
 }
 
-// callsOf names a request as policies do. A transaction has no action of its own:
-// each of its parts needs one.
+// callsOf returns the calls of a request. A transaction has no action, but each of its
+// parts has one.
 func callsOf(r *http.Request, body []byte) []Call {
 	service, operation, isTarget := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	path := strings.Trim(r.URL.Path, "/")
@@ -61,7 +68,7 @@ func callsOf(r *http.Request, body []byte) []Call {
 			SecretID string `json:"SecretId"`
 			Name     string
 		}
-		_ = json.Unmarshal(body, &in) // what isn't JSON names nothing
+		_ = json.Unmarshal(body, &in) // other bodies have no names
 		if service == "AmazonSSM" {
 			service = "ssm"
 		}
@@ -69,7 +76,7 @@ func callsOf(r *http.Request, body []byte) []Call {
 	case strings.HasPrefix(path, "2015-03-31/functions/"):
 		return []Call{{Action: "lambda:InvokeFunction", Resource: strings.Split(path, "/")[2]}}
 	case r.Header.Get("Content-Type") == "application/x-www-form-urlencoded":
-		return nil // of people, not of functions
+		return nil // of the command line, not of functions
 	}
 	return objectCalls(r, path, body)
 }
@@ -80,7 +87,7 @@ func tableCalls(operation string, body []byte) (calls []Call) {
 		TransactItems []map[string]struct{ TableName string }
 		RequestItems  map[string]json.RawMessage
 	}
-	_ = json.Unmarshal(body, &in) // what isn't JSON names nothing
+	_ = json.Unmarshal(body, &in) // other bodies have no names
 	for _, item := range in.TransactItems {
 		for part, of := range item {
 			action := map[string]string{"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}[part]
@@ -96,8 +103,8 @@ func tableCalls(operation string, body []byte) (calls []Call) {
 	return calls
 }
 
-// objectCalls names a request to S3. Deleting several objects needs the right for each
-// of them, and another one for versions.
+// objectCalls returns the calls of a request to S3. Deleting several objects needs a
+// right for each of them, and another one for versions.
 func objectCalls(r *http.Request, path string, body []byte) (calls []Call) {
 	bucket, key, _ := strings.Cut(path, "/")
 	query := r.URL.Query()
@@ -113,7 +120,7 @@ func objectCalls(r *http.Request, path string, body []byte) (calls []Call) {
 				VersionID string `xml:"VersionId"`
 			}
 		}
-		_ = xml.Unmarshal(body, &in) // what isn't XML names nothing
+		_ = xml.Unmarshal(body, &in) // other bodies have no names
 		for _, o := range in.Object {
 			action := "s3:DeleteObject"
 			if o.VersionID != "" {
@@ -134,39 +141,22 @@ func objectCalls(r *http.Request, path string, body []byte) (calls []Call) {
 	return []Call{{Action: "s3:GetObject", Resource: path}}
 }
 
-// Front is an address of its own for one client, so that its calls can be told
-// from those of others.
-type Front struct {
+// Proxy is a separate address of an AWS for one client, which records its calls.
+type Proxy struct {
 	URL string
-
-	mu   sync.Mutex
-	seen []Call
+	CallLog
 }
 
-// NewFront opens an address for what is behind it, such as a Server, until the
-// test ends.
-func NewFront(t testing.TB, behind http.Handler) *Front {
+// NewProxy starts a proxy of a handler such as a Server, until the test ends.
+func NewProxy(t testing.TB, handler http.Handler) *Proxy {
 	t.Helper()
-	f := &Front{}
+	p := &Proxy{}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // the client is gone
+		if p.recordCalls(r) == nil { // else the client has disconnected
+			handler.ServeHTTP(w, r)
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		f.mu.Lock()
-		f.seen = append(f.seen, callsOf(r, body)...)
-		f.mu.Unlock()
-		behind.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
-	f.URL = srv.URL
-	return f
-}
-
-// Seen are all calls that came this way, in order.
-func (f *Front) Seen() []Call {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.seen)
+	p.URL = srv.URL
+	return p
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// S3 is a client for an emulator, on which buckets have no hosts of their own.
+// S3 returns a client for an emulator, where buckets have no host names.
 func S3(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
 }
 
-// Make makes a table and buckets, as CloudFormation does for a stack.
-func Make(ctx context.Context, cfg aws.Config, table *dynamodb.CreateTableInput, buckets ...string) error {
+// CreateResources creates a table and buckets, as CloudFormation does for a stack.
+func CreateResources(ctx context.Context, cfg aws.Config, table *dynamodb.CreateTableInput, buckets ...string) error {
 	if _, err := dynamodb.NewFromConfig(cfg).CreateTable(ctx, table); err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// lambda answers invocations and questions about functions.
-func (s *Server) lambda(w http.ResponseWriter, r *http.Request) {
+// serveLambda serves invocations and the configuration of functions.
+func (s *Server) serveLambda(w http.ResponseWriter, r *http.Request) {
 	name, verb, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/2015-03-31/functions/"), "/")
 	name = name[strings.LastIndex(name, ":")+1:] // of an ARN
 	operation := "Invoke"
@@ -16,25 +16,25 @@ func (s *Server) lambda(w http.ResponseWriter, r *http.Request) {
 		operation = "GetFunctionConfiguration"
 	}
 	s.mu.Lock()
-	f, there := s.functions[name]
+	f, exists := s.functions[name]
 	s.mu.Unlock()
-	err := s.begin(operation)
-	if err == nil && !there {
-		err = fault{404, "ResourceNotFoundException", "Function not found: " + name}
+	err := s.refusalError(operation)
+	if err == nil && !exists {
+		err = awsError{404, "ResourceNotFoundException", "Function not found: " + name}
 	}
 	switch {
 	case err != nil:
-		writeFault(w, err)
+		writeError(w, err)
 		return
 	case verb == "configuration":
 		_ = json.NewEncoder(w).Encode(map[string]any{"FunctionName": name, "State": "Active", "LastUpdateStatus": "Successful"})
 		return
 	}
 	payload, _ := io.ReadAll(r.Body)
-	answer, err := f(payload)
+	response, err := f(payload)
 	if err != nil {
 		w.Header().Set("X-Amz-Function-Error", "Unhandled")
-		answer = map[string]string{"errorMessage": err.Error(), "errorType": "errorString"}
+		response = map[string]string{"errorMessage": err.Error(), "errorType": "errorString"}
 	}
-	_ = json.NewEncoder(w).Encode(answer)
+	_ = json.NewEncoder(w).Encode(response)
 }

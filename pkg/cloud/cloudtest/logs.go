@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// logPage is how many events an answer has. CloudWatch Logs gives up to 10,000.
+// logPage is how many events a response has. That of CloudWatch Logs has up to 10,000.
 const logPage = 50
 
-// event is an event of a log group.
-type event struct {
+// logEvent is an event of a log group.
+type logEvent struct {
 	ID      string `json:"eventId"`
 	At      int64  `json:"timestamp"` // milliseconds
 	Message string `json:"message"`
 }
 
-// Log appends a line to a log group.
-func (s *Server) Log(group string, at time.Time, message string) {
+// AddLog adds a line to a log group.
+func (s *Server) AddLog(group string, at time.Time, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log(group, at.UnixMilli(), message)
+	s.appendLog(group, at.UnixMilli(), message)
 }
 
-func (s *Server) log(group string, at int64, message string) {
-	s.logs[group] = append(s.logs[group], event{fmt.Sprintf("%s-%d", group, len(s.logs[group])), at, message})
+func (s *Server) appendLog(group string, at int64, message string) {
+	s.logs[group] = append(s.logs[group], logEvent{fmt.Sprintf("%s-%d", group, len(s.logs[group])), at, message})
 }
 
 func (s *Server) putLogEvents(body []byte) (any, error) {
@@ -42,16 +42,16 @@ func (s *Server) putLogEvents(body []byte) (any, error) {
 	last := int64(0)
 	for _, e := range in.LogEvents {
 		if e.Timestamp < last {
-			return nil, fault{400, "InvalidParameterException", "log events must be in chronological order"}
+			return nil, awsError{400, "InvalidParameterException", "log events must be in chronological order"}
 		}
 		last = e.Timestamp
-		s.log(in.LogGroupName, e.Timestamp, e.Message)
+		s.appendLog(in.LogGroupName, e.Timestamp, e.Message)
 	}
 	return struct{}{}, nil
 }
 
-// filterLogEvents returns pages of what lies between two times. It takes any
-// pattern and matches everything, as other emulators do.
+// filterLogEvents returns pages of the events between two times. It ignores the pattern,
+// as other emulators do.
 func (s *Server) filterLogEvents(body []byte) (any, error) {
 	var in struct {
 		LogGroupName, NextToken string
@@ -60,7 +60,7 @@ func (s *Server) filterLogEvents(body []byte) (any, error) {
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, err
 	}
-	matching := []event{}
+	matching := []logEvent{}
 	for _, e := range s.logs[in.LogGroupName] {
 		if e.At >= in.StartTime && (in.EndTime == 0 || e.At <= in.EndTime) {
 			matching = append(matching, e)

@@ -1,7 +1,7 @@
-// Package cloudtest is as much of AWS as a stack needs, on one address of this
-// process, for tests: DynamoDB by minidyn, S3 by gofakes3,
-// and small fakes of CloudFormation, CloudWatch Logs,
-// Lambda, Secrets Manager, SQS and STS. It checks no signature.
+// Package cloudtest is a fake of the parts of AWS that a stack needs, in this process and
+// at one address: DynamoDB by minidyn, S3 by gofakes3, and small fakes of
+// CloudFormation, CloudWatch Logs, Lambda, Secrets Manager, SQS and STS. It checks no
+// signatures.
 package cloudtest
 
 import (
@@ -20,33 +20,32 @@ import (
 	"chefsync/pkg/cloud/dynamotest"
 )
 
-// Server is the fake. It may be used concurrently.
+// Server is the fake. It is safe for concurrent use.
 type Server struct {
 	URL string
+	CallLog
 
-	http      *httptest.Server
-	dynamo    http.Handler
-	s3        http.Handler
-	mu        sync.Mutex
-	refused   map[string]string // code by operation
-	stacks    map[string]map[string]string
-	secrets   map[string]string
-	logs      map[string][]event
-	functions map[string]Function
-	depth     int // of the queue
-	reserved  int // executions for each function
-	calls     []string
-	seen      []Call
+	http       *httptest.Server
+	dynamo     http.Handler
+	s3         http.Handler
+	mu         sync.Mutex
+	refused    map[string]string // code by operation
+	stacks     map[string]map[string]string
+	secrets    map[string]string
+	logs       map[string][]logEvent
+	functions  map[string]Function
+	queueDepth int // of the queue
+	reserved   int // executions for each function
 }
 
-// Function answers invocations. An error is an error of the function.
+// Function handles invocations. Its error is that of the function.
 type Function func(payload []byte) (any, error)
 
 // Start starts a server. Close it.
 func Start() *Server {
 	s := &Server{
 		dynamo: dynamotest.Handler(), s3: gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server(),
-		refused: map[string]string{}, stacks: map[string]map[string]string{}, secrets: map[string]string{}, logs: map[string][]event{},
+		refused: map[string]string{}, stacks: map[string]map[string]string{}, secrets: map[string]string{}, logs: map[string][]logEvent{},
 		functions: map[string]Function{},
 	}
 	s.http = httptest.NewServer(s)
@@ -54,32 +53,25 @@ func Start() *Server {
 	return s
 }
 
-// Close ends the server.
+// Close stops the server.
 func (s *Server) Close() { s.http.Close() }
 
-// Refuse answers an operation, such as DescribeStacks, with an error code from now
-// on; with "" no longer.
+// Refuse makes an operation, such as DescribeStacks, fail with an error code; "" ends
+// that.
 func (s *Server) Refuse(operation, code string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refused[operation] = code
 }
 
-// Calls are the operations that were called, but those of DynamoDB and S3.
-func (s *Server) Calls() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string{}, s.calls...)
-}
-
-// AddStack deploys a stack of some outputs.
+// AddStack adds a stack with outputs.
 func (s *Server) AddStack(name string, outputs map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stacks[name] = outputs
 }
 
-// SetSecret keeps a secret.
+// SetSecret sets a secret.
 func (s *Server) SetSecret(name, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,21 +85,21 @@ func (s *Server) Secret(name string) string {
 	return s.secrets[name]
 }
 
-// SetDepth says how many messages the queue has.
-func (s *Server) SetDepth(n int) {
+// SetQueueDepth sets the number of messages in the queue.
+func (s *Server) SetQueueDepth(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.depth = n
+	s.queueDepth = n
 }
 
-// SetReserved says how many executions are reserved for each function.
+// SetReserved sets the concurrency that is reserved for each function.
 func (s *Server) SetReserved(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reserved = n
 }
 
-func (s *Server) concurrency() any {
+func (s *Server) reservedConcurrency() any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reserved == 0 {
@@ -116,55 +108,57 @@ func (s *Server) concurrency() any {
 	return map[string]int{"ReservedConcurrentExecutions": s.reserved}
 }
 
-// AddFunction makes a function.
+// AddFunction adds a function.
 func (s *Server) AddFunction(name string, f Function) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.functions[name] = f
 }
 
-// fault is an error as AWS answers it.
-type fault struct {
+// awsError is an error response of AWS.
+type awsError struct {
 	status        int
 	code, message string
 }
 
-func (f fault) Error() string { return f.code + ": " + f.message }
+func (f awsError) Error() string { return f.code + ": " + f.message }
 
-func missing(what string) error {
-	return fault{400, "ResourceNotFoundException", what + " is not there"}
+func notFoundError(what string) error {
+	return awsError{400, "ResourceNotFoundException", what + " does not exist"}
 }
 
-// ServeHTTP tells the services apart by what their clients send.
+// ServeHTTP dispatches requests to the services by their headers and paths.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.see(r)
+	if s.recordCalls(r) != nil {
+		return // the client has disconnected
+	}
 	service, operation, isTarget := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	form := r.Header.Get("Content-Type") == "application/x-www-form-urlencoded"
-	var answer any
+	var response any
 	var err error
 	switch {
-	case isTarget && strings.HasPrefix(service, "DynamoDB") && !described(operation):
-		if code := s.refusal(operation); code != "" {
-			writeFault(w, fault{400, code, "refused"})
+	case isTarget && strings.HasPrefix(service, "DynamoDB") && !isMissingInMinidyn(operation):
+		if code := s.refusalCode(operation); code != "" {
+			writeError(w, awsError{400, code, "refused"})
 			return
 		}
 		s.dynamo.ServeHTTP(w, r)
 		return
 	case isTarget:
 		body, _ := io.ReadAll(r.Body)
-		answer, err = s.target(operation, body)
+		response, err = s.handleTarget(operation, body)
 	case form:
-		s.query(w, r)
+		s.serveQuery(w, r)
 		return
 	case strings.HasPrefix(r.URL.Path, "/2019-09-30/functions/"):
-		if err = s.begin("GetFunctionConcurrency"); err == nil {
-			answer = s.concurrency()
+		if err = s.refusalError("GetFunctionConcurrency"); err == nil {
+			response = s.reservedConcurrency()
 		}
 	case strings.HasPrefix(r.URL.Path, "/2015-03-31/functions/"):
-		s.lambda(w, r)
+		s.serveLambda(w, r)
 		return
 	default:
-		if code := s.refusal(r.Method + " " + r.URL.Path); code != "" {
+		if code := s.refusalCode(r.Method + " " + r.URL.Path); code != "" {
 			w.WriteHeader(http.StatusForbidden)
 			fmt.Fprintf(w, "<Error><Code>%s</Code><Message>refused</Message></Error>", code)
 			return
@@ -177,46 +171,44 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		writeFault(w, err)
+		writeError(w, err)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(answer) // a client that is gone needs no answer
+	_ = json.NewEncoder(w).Encode(response) // the client may have disconnected
 }
 
-func described(operation string) bool {
+// isMissingInMinidyn reports whether minidyn lacks an operation of DynamoDB.
+func isMissingInMinidyn(operation string) bool {
 	return operation == "DescribeContinuousBackups" || operation == "DescribeTimeToLive"
 }
 
-func writeFault(w http.ResponseWriter, err error) {
-	f, ok := err.(fault)
+func writeError(w http.ResponseWriter, err error) {
+	f, ok := err.(awsError)
 	if !ok {
-		f = fault{500, "InternalServerError", err.Error()}
+		f = awsError{500, "InternalServerError", err.Error()}
 	}
 	w.Header().Set("X-Amzn-Errortype", f.code)
 	w.WriteHeader(f.status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"__type": f.code, "message": f.message})
 }
 
-// begin records a call and returns the error that it shall get.
-func (s *Server) begin(operation string) error {
-	s.mu.Lock()
-	s.calls = append(s.calls, operation)
-	s.mu.Unlock()
-	if code := s.refusal(operation); code != "" {
-		return fault{403, code, "refused"}
+// refusalError returns the error that an operation was told to fail with, or nil.
+func (s *Server) refusalError(operation string) error {
+	if code := s.refusalCode(operation); code != "" {
+		return awsError{403, code, "refused"}
 	}
 	return nil
 }
 
-func (s *Server) refusal(operation string) string {
+func (s *Server) refusalCode(operation string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refused[operation]
 }
 
-// target answers the services of the JSON protocol.
-func (s *Server) target(operation string, body []byte) (any, error) {
-	if err := s.begin(operation); err != nil {
+// handleTarget handles the services with the JSON protocol.
+func (s *Server) handleTarget(operation string, body []byte) (any, error) {
+	if err := s.refusalError(operation); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -229,11 +221,11 @@ func (s *Server) target(operation string, body []byte) (any, error) {
 	case "FilterLogEvents":
 		return s.filterLogEvents(body)
 	case "GetSecretValue", "CreateSecret", "PutSecretValue":
-		return s.secret(operation, body)
+		return s.handleSecret(operation, body)
 	case "GetQueueAttributes":
-		return map[string]any{"Attributes": map[string]string{"ApproximateNumberOfMessages": fmt.Sprint(s.depth)}}, nil
+		return map[string]any{"Attributes": map[string]string{"ApproximateNumberOfMessages": fmt.Sprint(s.queueDepth)}}, nil
 	case "PurgeQueue":
-		s.depth = 0
+		s.queueDepth = 0
 		return struct{}{}, nil
 	case "DescribeContinuousBackups":
 		return map[string]any{"ContinuousBackupsDescription": map[string]any{"ContinuousBackupsStatus": "ENABLED",
@@ -241,10 +233,10 @@ func (s *Server) target(operation string, body []byte) (any, error) {
 	case "DescribeTimeToLive":
 		return map[string]any{"TimeToLiveDescription": map[string]string{"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}}, nil
 	}
-	return nil, fault{400, "UnknownOperationException", operation}
+	return nil, awsError{400, "UnknownOperationException", operation}
 }
 
-func (s *Server) secret(operation string, body []byte) (any, error) {
+func (s *Server) handleSecret(operation string, body []byte) (any, error) {
 	var in struct {
 		Name         string
 		SecretID     string `json:"SecretId"`
@@ -253,30 +245,30 @@ func (s *Server) secret(operation string, body []byte) (any, error) {
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, err
 	}
-	value, there := s.secrets[in.SecretID]
+	value, exists := s.secrets[in.SecretID]
 	switch {
 	case operation == "CreateSecret":
-		if _, there := s.secrets[in.Name]; there {
-			return nil, fault{400, "ResourceExistsException", "it is there"}
+		if _, exists := s.secrets[in.Name]; exists {
+			return nil, awsError{400, "ResourceExistsException", "it exists"}
 		}
 		s.secrets[in.Name] = in.SecretString
-	case !there:
-		return nil, missing("the secret")
+	case !exists:
+		return nil, notFoundError("the secret")
 	case operation == "PutSecretValue":
 		s.secrets[in.SecretID] = in.SecretString
 	case value == "":
-		return nil, missing("a value of the secret")
+		return nil, notFoundError("a value of the secret")
 	}
 	return map[string]string{"Name": in.SecretID, "SecretString": value}, nil
 }
 
-// query answers CloudFormation and STS.
-func (s *Server) query(w http.ResponseWriter, r *http.Request) {
+// serveQuery serves CloudFormation and STS.
+func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	form, _ := url.ParseQuery(string(body))
 	action := form.Get("Action")
-	if err := s.begin(action); err != nil {
-		queryFault(w, err.(fault))
+	if err := s.refusalError(action); err != nil {
+		writeQueryError(w, err.(awsError))
 		return
 	}
 	switch action {
@@ -284,10 +276,10 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::111122223333:user/me</Arn><UserId>AIDA</UserId><Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
 	case "DescribeStacks":
 		s.mu.Lock()
-		outputs, there := s.stacks[form.Get("StackName")]
+		outputs, exists := s.stacks[form.Get("StackName")]
 		s.mu.Unlock()
-		if !there {
-			queryFault(w, fault{400, "ValidationError", "Stack with id " + form.Get("StackName") + " does not exist"})
+		if !exists {
+			writeQueryError(w, awsError{400, "ValidationError", "Stack with id " + form.Get("StackName") + " does not exist"})
 			return
 		}
 		fmt.Fprintf(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>%s</StackName><CreationTime>2026-11-25T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus><Outputs>`, form.Get("StackName"))
@@ -296,11 +288,11 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprint(w, `</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
 	default:
-		queryFault(w, fault{400, "InvalidAction", action})
+		writeQueryError(w, awsError{400, "InvalidAction", action})
 	}
 }
 
-func queryFault(w http.ResponseWriter, f fault) {
+func writeQueryError(w http.ResponseWriter, f awsError) {
 	w.WriteHeader(f.status)
 	fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, f.code, f.message)
 }

@@ -2,8 +2,6 @@ package cloudtest
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -12,14 +10,14 @@ import (
 	"chefsync/pkg/cloud"
 )
 
-// Where everything on an emulator is.
+// The region and account of an emulator.
 const (
 	Region  = "us-east-1"
 	Account = "111122223333"
 )
 
-// Environment leads a process to an emulator and away from everything else that
-// the SDK might look at. The emulators' checksums aren't those that the SDK wants.
+// Environment returns variables that make the SDK use an emulator and no configuration of
+// the machine. Emulators send other checksums than the SDK expects.
 func Environment(endpoint string) map[string]string {
 	return map[string]string{
 		"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": Region, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
@@ -28,24 +26,14 @@ func Environment(endpoint string) map[string]string {
 	}
 }
 
-// Variables are those of an environment as NAME=VALUE, sorted.
-func Variables(environment map[string]string) []string {
-	var all []string
-	for _, name := range slices.Sorted(maps.Keys(environment)) {
-		all = append(all, name+"="+environment[name])
-	}
-	return all
-}
-
-// Config is the SDK's configuration for an emulator.
+// Config returns the configuration of the SDK for an emulator.
 func Config(ctx context.Context, endpoint string) (aws.Config, error) {
 	return config.LoadDefaultConfig(ctx, config.WithRegion(Region), config.WithBaseEndpoint(endpoint),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 }
 
-// Resources are the names of a stack on an emulator, much as a deployment gives
-// them.
+// Resources returns the names of the resources of a stack on an emulator.
 func Resources(stack, endpoint string) cloud.Resources {
 	return cloud.Resources{
 		Stack: stack, Region: Region, Table: stack + "-table", Bucket: stack + "-bucket",

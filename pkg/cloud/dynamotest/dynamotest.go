@@ -23,11 +23,11 @@ import (
 	"github.com/truora/minidyn/server"
 )
 
-// Handler returns a DynamoDB without tables.
-func Handler() http.Handler { return refuseEmptyKeys(serialize(server.NewServer())) }
+// Handler returns a fake of DynamoDB without tables.
+func Handler() http.Handler { return refuseEmptyKeys(serializeRequests(server.NewServer())) }
 
-// refuseEmptyKeys refuses queries with an empty string, as DynamoDB does for the
-// values of keys: the queries of these tests compare nothing else.
+// refuseEmptyKeys refuses queries with an empty string, as DynamoDB does for the values of
+// keys, which are all that the queries of these tests have.
 func refuseEmptyKeys(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".Query") {
@@ -58,24 +58,24 @@ func refuseEmptyKeys(next http.Handler) http.Handler {
 	})
 }
 
-// serialize lets one request at a time reach a handler, because minidyn reads parts
-// of its tables without its lock, and adds the checksum that DynamoDB sends with
-// each answer and that its clients check.
-func serialize(dynamo http.Handler) http.Handler {
+// serializeRequests passes one request at a time to a handler, because minidyn reads parts
+// of its tables without its lock, and adds the checksum of DynamoDB to each response,
+// which clients verify.
+func serializeRequests(dynamo http.Handler) http.Handler {
 	var mu sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := httptest.NewRecorder()
+		response := httptest.NewRecorder()
 		mu.Lock()
-		dynamo.ServeHTTP(answer, r)
+		dynamo.ServeHTTP(response, r)
 		mu.Unlock()
-		maps.Copy(w.Header(), answer.Header())
-		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer.Body.Bytes())), 10))
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes()) // a client that is gone needs no answer
+		maps.Copy(w.Header(), response.Header())
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(response.Body.Bytes())), 10))
+		w.WriteHeader(response.Code)
+		_, _ = w.Write(response.Body.Bytes()) // the client may have disconnected
 	})
 }
 
-// Start starts a DynamoDB that ends with the test, and returns a client of it.
+// Start starts a fake of DynamoDB until the test ends, and returns a client of it.
 func Start(t testing.TB) *dynamodb.Client {
 	t.Helper()
 	srv := httptest.NewServer(Handler())
@@ -86,7 +86,7 @@ func Start(t testing.TB) *dynamodb.Client {
 	})
 }
 
-// Table asks for a table with two keys of type string, billed on demand.
+// Table returns the definition of a table with two keys of type string, billed on demand.
 func Table(name, partitionKey, sortKey string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,

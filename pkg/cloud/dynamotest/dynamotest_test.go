@@ -10,7 +10,7 @@ import (
 
 func TestRequestsAreHandledOneAtATime(t *testing.T) {
 	running := 0
-	h := serialize(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := serializeRequests(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		running++
 		runtime.Gosched()
 		if running != 1 {
