@@ -17,8 +17,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// scan is what the manager starts for the source organization.
-func scan(r *rig) cloud.ChangesResult {
+// scanSource is what the manager starts for the source organization.
+func scanSource(r *testStack) cloud.ChangesResult {
 	r.t.Helper()
 	result, err := r.changes.Invoke(context.Background(), cloud.ChangesEvent{Source: orgName, Trigger: cloud.TriggerSchedule})
 	if err != nil {
@@ -28,19 +28,19 @@ func scan(r *rig) cloud.ChangesResult {
 	if err := result.Decode(&answer); err != nil || answer.Error != "" {
 		r.t.Fatalf("scan: %+v, %v", answer, err)
 	}
-	r.sync.Wait() // the pairs that it woke
+	r.sync.Wait() // the pairs that it started
 	return answer
 }
 
-// message is an action message of a Chef Server, as far as it matters.
-type message struct{ kind, name, parent, parentName string }
+// actionMessage is an action message of a Chef Server, as far as it matters.
+type actionMessage struct{ kind, name, parent, parentName string }
 
-// post sends a message of a data collector to the function's URL.
-func post(r *rig, token string, m message) int {
+// postMessage sends a message of a data collector to the function's URL.
+func postMessage(r *testStack, token string, m actionMessage) int {
 	r.t.Helper()
 	body := fmt.Sprintf(`{"message_type":"action","organization_name":%q,"entity_type":%q,"entity_name":%q,"parent_type":%q,"parent_name":%q,"task":"update","data":{"secret":"swordfish"}}`,
 		orgName, m.kind, m.name, m.parent, m.parentName)
-	q, err := http.NewRequest(http.MethodPost, r.url()+"/", strings.NewReader(body))
+	q, err := http.NewRequest(http.MethodPost, r.functionURL()+"/", strings.NewReader(body))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -54,133 +54,133 @@ func post(r *rig, token string, m message) int {
 	return resp.StatusCode
 }
 
-// push posts a message that must be taken, and waits for the pairs that it woke.
-func push(r *rig, m message) {
+// mustPush posts a message that must be taken, and waits for the pairs that it started.
+func mustPush(r *testStack, m actionMessage) {
 	r.t.Helper()
-	if status := post(r, "token", m); status != http.StatusNoContent {
+	if status := postMessage(r, "token", m); status != http.StatusNoContent {
 		r.t.Fatalf("push of %s: %d", m.name, status)
 	}
 	r.sync.Wait()
 }
 
-// url is the function URL of the journal.
-func (r *rig) url() string {
+// functionURL is the function URL of the journal.
+func (r *testStack) functionURL() string {
 	if r.changesURL == "" {
 		r.changesURL = r.web.URL()
 	}
 	return r.changesURL
 }
 
-// journaled is a rig whose primary serves no feed, with a token for pushes.
-func journaled(t testing.TB) *rig {
+// newJournalStack is a test stack whose primary serves no feed, with a token for pushes.
+func newJournalStack(t testing.TB) *testStack {
 	t.Helper()
-	r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.aws.SetSecret("chef-sync/token", "token")
-	r.top = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
+	r.primaryConfig = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
 	cheftest.Fill(r.primary.org)
 	r.mustDeploy()
 	return r
 }
 
-func TestAPrimaryWithoutAFeedIsReplicatedByItsJournal(t *testing.T) {
+func TestAPrimaryWithoutAFeedIsReplicatedByScans(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
-	r.pass()
+	r := newJournalStack(t)
+	scanSource(r)
+	r.runPass()
 	r.wantEqual()
-	if st := r.record(); st.Progress.Feed != "journal" || st.Progress.Position == nil {
+	if st := r.pairRecord(); st.Progress.Feed != "journal" || st.Progress.Position == nil {
 		t.Errorf("feed %q, position %v", st.Progress.Feed, st.Progress.Position)
 	}
 	cheftest.Edit(r.primary.org)
-	// Of a frozen version that was forced only its rotation, a day, or a push tells.
-	push(r, message{"version", "1.0.0", "cookbook", "apache2"})
-	if answer := scan(r); answer.Changes == 0 {
+	// A forced change of a frozen version is found by its rotation, within a day, or by a push.
+	mustPush(r, actionMessage{"version", "1.0.0", "cookbook", "apache2"})
+	if answer := scanSource(r); answer.Changes == 0 {
 		t.Errorf("scan after changes: %+v", answer)
 	}
 	r.wantEqual()
-	if answer := scan(r); answer.Changes != 0 {
+	if answer := scanSource(r); answer.Changes != 0 {
 		t.Errorf("an idle scan: %+v", answer)
 	}
 }
 
-// TestAPushWakesThePairs, as a scan does: no turn of the manager is between it and the
-// replica.
-func TestAPushWakesThePairs(t *testing.T) {
+// TestAPushStartsThePairs as a scan does: the replica needn't wait for the
+// manager.
+func TestAPushStartsThePairs(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
-	r.pass()
+	r := newJournalStack(t)
+	scanSource(r)
+	r.runPass()
 	r.primary.org.PutRole("web", `{"description":"pushed"}`)
-	push(r, message{kind: "role", name: "web"})
+	mustPush(r, actionMessage{kind: "role", name: "web"})
 	r.wantEqual()
 	state, err := r.backend.State(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.primary.org.PutRole("web", `{"description":"found"}`)
-	scan(r)
-	runs, err := state.Runs(t.Context(), r.pair(), 10)
-	if got := fmt.Sprint(triggers(runs)); err != nil || got != "[scan manual push scan]" { // the last one is the first copy, manual the verification
+	scanSource(r)
+	runs, err := state.Runs(t.Context(), r.pairID(), 10)
+	if got := fmt.Sprint(runTriggers(runs)); err != nil || got != "[scan manual push scan]" { // the last one is the first copy, manual the verification
 		t.Errorf("triggers %s, %v", got, err)
 	}
 }
 
-// TestPushesDuringAPassAreBundled: the pair isn't woken for each, and looks again
-// when it is done.
+// TestPushesDuringAPassAreBundled: the pair isn't started for each, and the pass
+// looks again when it is done.
 func TestPushesDuringAPassAreBundled(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
-	r.pass()
+	r := newJournalStack(t)
+	scanSource(r)
+	r.runPass()
 	var before, after int
-	r.whileAtWork(func() {
-		before = r.woken()
+	r.duringPass(func() {
+		before = r.countPairStarts()
 		for i := range 5 {
 			r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"%d"}`, i))
-			if status := post(r, "token", message{kind: "role", name: "web"}); status != http.StatusNoContent {
+			if status := postMessage(r, "token", actionMessage{kind: "role", name: "web"}); status != http.StatusNoContent {
 				t.Errorf("push: %d", status)
 			}
 		}
-		after = r.woken()
+		after = r.countPairStarts()
 	})
 	if after != before {
-		t.Errorf("a pair with a running pass was woken %d times", after-before)
+		t.Errorf("a pair with a running pass was started %d times", after-before)
 	}
 	r.wantEqual()
 	stop := true
-	r.direct(replication.DesiredChange{Stop: &stop})
-	push(r, message{kind: "role", name: "web"})
-	if n := r.woken(); n != after {
-		t.Errorf("a pair that is stopped was woken %d times", n-after)
+	r.changeDesired(replication.DesiredChange{Stop: &stop})
+	mustPush(r, actionMessage{kind: "role", name: "web"})
+	if n := r.countPairStarts(); n != after {
+		t.Errorf("a stopped pair was started %d times", n-after)
 	}
 	stop = false
-	r.direct(replication.DesiredChange{Stop: &stop})
-	push(r, message{kind: "role", name: "web"})
-	if n := r.woken(); n != after+1 {
-		t.Errorf("a pair at rest was woken %d times, want once", n-after)
+	r.changeDesired(replication.DesiredChange{Stop: &stop})
+	mustPush(r, actionMessage{kind: "role", name: "web"})
+	if n := r.countPairStarts(); n != after+1 {
+		t.Errorf("an idle pair was started %d times, want once", n-after)
 	}
 }
 
-// woken counts the invocations of the pairs by the functions of the journal.
-func (r *rig) woken() int {
+// countPairStarts counts the invocations of the pairs by the functions of the journal.
+func (r *testStack) countPairStarts() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.invoked[cloud.ChangesFunction]) + len(r.invoked[cloud.WebFunction])
 }
 
-func triggers(runs []replication.Run) (all []string) {
+func runTriggers(runs []replication.Run) (all []string) {
 	for _, run := range runs {
 		all = append(all, string(run.Trigger))
 	}
 	return all
 }
 
-func TestTheURLRefusesStrangers(t *testing.T) {
+func TestTheURLRefusesOthers(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
+	r := newJournalStack(t)
+	scanSource(r)
 	for token, want := range map[string]int{"": http.StatusUnauthorized, "wrong": http.StatusForbidden, "token": http.StatusNoContent} {
-		if got := post(r, token, message{kind: "role", name: "web"}); got != want {
+		if got := postMessage(r, token, actionMessage{kind: "role", name: "web"}); got != want {
 			t.Errorf("token %q: %d, want %d", token, got, want)
 		}
 	}
@@ -188,7 +188,7 @@ func TestTheURLRefusesStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: r.primary.user, Key: key})
+	stranger, err := chef.New(chef.Config{Name: "journal", URL: r.functionURL(), User: r.primary.user, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,32 +203,31 @@ func TestTheURLRefusesStrangers(t *testing.T) {
 	}
 }
 
-// oldClient reads the journal by its URL, as a user that the primary knows.
-func (r *rig) oldClient() *chef.Client {
+// newJournalClient reads the journal by its URL, as a user that the primary knows.
+func (r *testStack) newJournalClient() *chef.Client {
 	r.t.Helper()
 	key, err := chef.ParseKey([]byte(r.primary.key))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	client, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: r.primary.user, Key: key})
+	client, err := chef.New(chef.Config{Name: "journal", URL: r.functionURL(), User: r.primary.user, Key: key})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return client
 }
 
-// TestEveryRefusalIsCounted, whoever asks for what; the health check of a Chef Server
-// is none.
+// TestEveryRefusalIsCounted: all requests but the health check of a Chef Server.
 func TestEveryRefusalIsCounted(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
+	r := newJournalStack(t)
+	scanSource(r)
 	for _, c := range []struct {
 		method, path, kind string
 		status             int
 		counted            bool
 	}{
-		{"GET", "/", "application/json", http.StatusOK, false}, // as a Chef Server asks
+		{"GET", "/", "application/json", http.StatusOK, false}, // as a Chef Server sends it
 		{"GET", "/", "", http.StatusOK, true},
 		{"HEAD", "/", "", http.StatusOK, true},
 		{"PUT", "/", "", http.StatusMethodNotAllowed, true},
@@ -238,7 +237,7 @@ func TestEveryRefusalIsCounted(t *testing.T) {
 		{"GET", "/organizations/" + orgName + "/updated_since", "", http.StatusBadRequest, true}, // unsigned
 	} {
 		before := strings.Count(r.web.Log().String(), `"Refused":1`)
-		q, err := http.NewRequest(c.method, r.url()+c.path, nil)
+		q, err := http.NewRequest(c.method, r.functionURL()+c.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,8 +260,8 @@ func TestEveryRefusalIsCounted(t *testing.T) {
 // and fill no log.
 func TestMadeUpNamesAtTheURL(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
+	r := newJournalStack(t)
+	scanSource(r)
 	key, err := chef.ParseKey([]byte(r.primary.key))
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +269,7 @@ func TestMadeUpNamesAtTheURL(t *testing.T) {
 	r.primary.mem.ResetRequests()
 	later := 0
 	for n := range 30 {
-		c, err := chef.New(chef.Config{Name: "journal", URL: r.url(), User: fmt.Sprint("nobody-", n), Key: key, Retry: chef.RetryPolicy{Attempts: 1}})
+		c, err := chef.New(chef.Config{Name: "journal", URL: r.functionURL(), User: fmt.Sprint("nobody-", n), Key: key, Retry: chef.RetryPolicy{Attempts: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,9 +293,9 @@ func TestMadeUpNamesAtTheURL(t *testing.T) {
 // user that the primary knows.
 func TestAnOldClientReadsTheURL(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
-	client := r.oldClient()
+	r := newJournalStack(t)
+	scanSource(r)
+	client := r.newJournalClient()
 	var newest int64
 	read := func() (paths []string) {
 		answer, err := client.Org(orgName).Do(t.Context(), http.MethodGet, fmt.Sprintf("/updated_since?seq=%d", newest), nil)
@@ -321,7 +320,7 @@ func TestAnOldClientReadsTheURL(t *testing.T) {
 	}
 	read()
 	r.primary.org.PutRole("web", `{"description":"one"}`)
-	push(r, message{kind: "role", name: "web"})
+	mustPush(r, actionMessage{kind: "role", name: "web"})
 	r.web.Kill() // a fresh environment goes on
 	if got := read(); len(got) != 1 || !strings.HasSuffix(got[0], "/roles/web") {
 		t.Errorf("rows %q", got)
@@ -333,9 +332,9 @@ func TestAnOldClientReadsTheURL(t *testing.T) {
 
 func TestAPrimaryWithAFeedIsNotScanned(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
+	r := newDeployedStack(t)
 	before := len(r.primary.mem.Requests())
-	scan(r)
+	scanSource(r)
 	if n := len(r.primary.mem.Requests()) - before; n > 1 {
 		t.Errorf("%d requests to a primary that serves its changes", n)
 	}

@@ -26,33 +26,33 @@ const (
 	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"
 )
 
-// TestTheFunctionsReplicateThroughAnEmulator: what the fake of AWS lets through,
+// TestPromisesWithAnEmulator: what the fake of AWS lets through,
 // others may not: versitygw checks signatures and checksums, moto the expressions
 // and the size of what is written.
-func TestTheFunctionsReplicateThroughAnEmulator(t *testing.T) {
-	there := emulators(t)
+func TestPromisesWithAnEmulator(t *testing.T) {
+	there := emulatorProxy(t)
 	t.Run("to cheftest", func(t *testing.T) {
-		keep(t, func(t *testing.T) *rig {
-			return emulated(t, there, primary(t), inMemory(t, "eu", cheftest.Options{}))
+		testPromises(t, func(t *testing.T) *testStack {
+			return newEmulatedStack(t, there, newPrimary(t), newMemoryServer(t, "eu", cheftest.Options{}))
 		})
 	})
 	t.Run("to goiardi", func(t *testing.T) {
 		goiarditest.Require(t)
-		keep(t, func(t *testing.T) *rig { return emulated(t, there, primary(t), goiardi(t)) })
+		testPromises(t, func(t *testing.T) *testStack { return newEmulatedStack(t, there, newPrimary(t), newGoiardi(t)) })
 	})
 }
 
-// stackNumber tells apart the stacks of one process.
+// stackNumber numbers the stacks of one process.
 var stackNumber atomic.Int64
 
-func emulated(t testing.TB, there http.Handler, primary, replica *server) *rig {
+func newEmulatedStack(t testing.TB, there http.Handler, primary, replica *chefServer) *testStack {
 	t.Helper()
 	stack := fmt.Sprintf("e2e-%d-%d", os.Getpid(), stackNumber.Add(1))
-	return rigOn(t, there, stack, primary, replica)
+	return newTestStackOn(t, there, stack, primary, replica)
 }
 
-// emulators leads requests to the emulators of their services.
-func emulators(t *testing.T) http.Handler {
+// emulatorProxy leads requests to the emulators of their services.
+func emulatorProxy(t *testing.T) http.Handler {
 	t.Helper()
 	lead := func(name string) http.Handler {
 		if os.Getenv(name) == "" {
@@ -72,7 +72,7 @@ func emulators(t *testing.T) http.Handler {
 			return
 		}
 		if os.Getenv(oneAtATime) != "" {
-			// Whoever asked may be killed; the emulator is busy until it has answered.
+			// The client may be killed; the emulator is busy until it has responded.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), time.Minute)
 			defer cancel()
 			q = q.WithContext(ctx)

@@ -12,11 +12,11 @@ import (
 	"chefsync/pkg/config"
 )
 
-// ages are what the alarms on the oldest good scan and pass look at, as the manager
+// alarmAges are what the alarms on the oldest good scan and pass look at, as the manager
 // wrote them last.
-func (r *rig) ages() (scan, pass time.Duration) {
+func (r *testStack) alarmAges() (scan, pass time.Duration) {
 	r.t.Helper()
-	r.manage(cloud.TaskManage)
+	r.runManager(cloud.TaskManage)
 	found := false
 	for _, l := range r.manager.Log() {
 		var m map[string]any
@@ -33,15 +33,15 @@ func (r *rig) ages() (scan, pass time.Duration) {
 	return scan, pass
 }
 
-// later lets the newest good scan be older, as time would.
-func (r *rig) later(by time.Duration) {
+// ageLastScan lets the newest good scan be older, as time would.
+func (r *testStack) ageLastScan(by time.Duration) {
 	r.t.Helper()
 	ctx := context.Background()
 	store, err := r.backend.Journals(ctx)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c, err := config.Parse(config.FileName, []byte(r.config()))
+	c, err := config.Parse(config.FileName, []byte(r.configText()))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func (r *rig) later(by time.Duration) {
 }
 
 // tryScan sends the event for a scan, which may fail.
-func (r *rig) tryScan() cloud.ChangesResult {
+func (r *testStack) tryScan() cloud.ChangesResult {
 	r.t.Helper()
 	result, err := r.changes.Invoke(context.Background(), cloud.ChangesEvent{Source: orgName, Trigger: cloud.TriggerSchedule})
 	if err != nil {
@@ -74,10 +74,10 @@ func (r *rig) tryScan() cloud.ChangesResult {
 	return answer
 }
 
-// TestAPrimaryThatIsNotReadRaisesTheAlarmsMetric: while it is in maintenance, or
+// TestAnUnreadPrimaryRaisesTheMetricOfTheAlarm: while it is in maintenance, or
 // refuses one kind, passes over the journal go on and succeed. The age of the oldest
 // good scan crosses alarm_age all the same, and falls when the primary is read again.
-func TestAPrimaryThatIsNotReadRaisesTheAlarmsMetric(t *testing.T) {
+func TestAnUnreadPrimaryRaisesTheMetricOfTheAlarm(t *testing.T) {
 	t.Parallel()
 	const alarmAge = time.Hour // the default
 	for name, f := range map[string]cheftest.Fault{
@@ -86,31 +86,31 @@ func TestAPrimaryThatIsNotReadRaisesTheAlarmsMetric(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
-			r.top = "feed = \"journal\"\n"
+			r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
+			r.primaryConfig = "feed = \"journal\"\n"
 			cheftest.Fill(r.primary.org)
 			r.mustDeploy()
-			scan(r)
-			r.pass()
-			if scan, pass := r.ages(); scan > time.Minute || pass > time.Minute {
+			scanSource(r)
+			r.runPass()
+			if scan, pass := r.alarmAges(); scan > time.Minute || pass > time.Minute {
 				t.Fatalf("ages of a pair in sync: scan %s, pass %s", scan, pass)
 			}
 			fault := r.primary.mem.Fault(f)
 			for range 2 {
-				r.later(alarmAge * 2 / 3)
+				r.ageLastScan(alarmAge * 2 / 3)
 				r.tryScan()
-				r.pass() // finds nothing in the journal
-				r.ages()
+				r.runPass() // finds nothing in the journal
+				r.alarmAges()
 			}
-			if scan, pass := r.ages(); scan <= alarmAge || pass > time.Minute {
+			if scan, pass := r.alarmAges(); scan <= alarmAge || pass > time.Minute {
 				t.Errorf("ages after %s: scan %s, pass %s; want the scan's above %s", alarmAge*4/3, scan, pass, alarmAge)
 			}
 			if log := r.manager.Log().String(); !strings.Contains(log, "\"source\":\"acme\"") {
-				t.Errorf("the manager says nothing of the source:\n%s", log)
+				t.Errorf("the manager logs nothing about the source:\n%s", log)
 			}
 			fault.Remove()
-			scan(r)
-			if scan, _ := r.ages(); scan > time.Minute {
+			scanSource(r)
+			if scan, _ := r.alarmAges(); scan > time.Minute {
 				t.Errorf("age of the oldest good scan after the recovery: %s", scan)
 			}
 		})

@@ -15,7 +15,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-func (r *rig) manage(task string) {
+func (r *testStack) runManager(task string) {
 	r.t.Helper()
 	result, err := r.manager.Invoke(context.Background(), cloud.ManagerEvent{Task: task})
 	if err != nil || result.Error != nil {
@@ -23,50 +23,50 @@ func (r *rig) manage(task string) {
 	}
 }
 
-func (r *rig) direct(d replication.DesiredChange) {
+func (r *testStack) changeDesired(d replication.DesiredChange) {
 	r.t.Helper()
 	state, err := r.backend.State(context.Background())
 	if err == nil {
 		d.At = time.Now()
-		err = state.ChangeDesired(context.Background(), r.pair(), d)
+		err = state.ChangeDesired(context.Background(), r.pairID(), d)
 	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func TestABrokenConfigurationIsRefusedAndChangesNothing(t *testing.T) {
+func TestAnInvalidConfigurationChangesNothing(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
-	r.pass()
+	r := newDeployedStack(t)
+	r.runPass()
 	for name, broken := range map[string]string{
 		"no TOML":         "[primary",
-		"an unknown key":  r.config() + "sauce = 1\n",
-		"a key in a file": strings.Replace(r.config(), "secretsmanager:chef-sync/eu", "file:/etc/eu.pem", 1),
+		"an unknown key":  r.configText() + "sauce = 1\n",
+		"a key in a file": strings.Replace(r.configText(), "secretsmanager:chef-sync/eu", "file:/etc/eu.pem", 1),
 	} {
-		status, reason := r.cloudFormation("Update", broken)
+		status, reason := r.sendResourceEvent("Update", broken)
 		if status != "FAILED" || !strings.Contains(reason, "chef-sync.toml") {
 			t.Errorf("%s: %s, %q", name, status, reason)
 		}
 	}
 	r.sync.Kill()
-	r.pass() // by the configuration that was
+	r.runPass() // by the configuration that was
 }
 
-func TestTheManagerSaysWhatIsWrongAndStartsVerifications(t *testing.T) {
+func TestTheManagerLogsFindingsAndStartsVerifications(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))
 	cheftest.Fill(r.primary.org)
-	r.organization = "verify_every = \"1h\""
+	r.organizationConfig = "verify_every = \"1h\""
 	r.mustDeploy()
-	r.manage(cloud.TaskManage)
+	r.runManager(cloud.TaskManage)
 	if log := r.manager.Log().String(); !strings.Contains(log, "never worked on") || !strings.Contains(log, `"pair":"eu/acme"`) {
 		t.Errorf("the log of a pair that nobody works on:\n%s", log)
 	}
-	r.pass()
-	r.manage(cloud.TaskManage)
+	r.runPass()
+	r.runManager(cloud.TaskManage)
 	r.sync.Wait()
-	if st := r.record(); st.Progress.LastVerified.IsZero() {
+	if st := r.pairRecord(); st.Progress.LastVerified.IsZero() {
 		t.Error("no verification was made")
 	}
 	var metric struct{ Synced, Pairs, OldestSuccessAge float64 }
@@ -84,52 +84,52 @@ func TestTheManagerSaysWhatIsWrongAndStartsVerifications(t *testing.T) {
 	}
 }
 
-// TestAVerificationThatDoesNotFitTheFunctionGoesOnInTheNextTurn of the manager:
+// TestALongVerificationContinuesInTheNextRun of the manager:
 // after the first hundred objects the primary is slow.
-func TestAVerificationThatDoesNotFitTheFunctionGoesOnInTheNextTurn(t *testing.T) {
+func TestALongVerificationContinuesInTheNextRun(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))
 	for i := range 200 {
 		r.primary.org.PutRole(fmt.Sprintf("role-%03d", i), `{}`)
 	}
-	r.organization = "verify_every = \"1h\""
+	r.organizationConfig = "verify_every = \"1h\""
 	r.mustDeploy()
-	r.pass()
+	r.runPass()
 	r.primary.mem.Fault(cheftest.Fault{Path: "/search/*", Status: 404}) // it reads objects one by one
 	slow := r.primary.mem.Fault(cheftest.Fault{Method: "GET", Path: "/roles/role-1*", Delay: 2 * time.Second})
 	r.sync.Timeout = 16 * time.Second
-	r.manage(cloud.TaskManage)
+	r.runManager(cloud.TaskManage)
 	r.sync.Wait()
-	p := r.record().Progress
+	p := r.pairRecord().Progress
 	if p.Checking == nil || p.Checking.After < "/roles/role-099" || !p.LastCheck.IsZero() {
-		t.Fatalf("after the first turn: %+v, verified %s", p.Checking, p.LastVerified)
+		t.Fatalf("after the first run: %+v, verified %s", p.Checking, p.LastVerified)
 	}
 	began := p.Checking.Started
 	slow.Remove()
 	r.primary.mem.ResetRequests()
-	r.manage(cloud.TaskManage)
+	r.runManager(cloud.TaskManage)
 	r.sync.Wait()
-	if p := r.record().Progress; p.Checking != nil || !p.LastVerified.Equal(began) {
-		t.Errorf("after the second turn: %+v, verified %s", p.Checking, p.LastVerified)
+	if p := r.pairRecord().Progress; p.Checking != nil || !p.LastVerified.Equal(began) {
+		t.Errorf("after the second run: %+v, verified %s", p.Checking, p.LastVerified)
 	}
 	if n := len(r.primary.mem.Requests()); n > 110 {
-		t.Errorf("the second turn made %d requests to the primary, want only those of the objects that were left", n)
+		t.Errorf("the second run sent %d requests to the primary, want only those of the objects that were left", n)
 	}
 }
 
-// TestTheFunctionChecksFilesInItsTurns: the objects first, then a portion of the files.
-func TestTheFunctionChecksFilesInItsTurns(t *testing.T) {
+// TestFilesAreCheckedInPortions: the objects first, then a portion of the files.
+func TestFilesAreCheckedInPortions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))
 	cheftest.Fill(r.primary.org)
-	r.organization = "drift = \"repair\""
+	r.organizationConfig = "drift = \"repair\""
 	r.mustDeploy()
-	r.pass()
+	r.runPass()
 	r.replica.org.LoseContent(cheftest.MD5([]byte("# shared by many\n")))
 	for _, want := range []bool{false, true} {
-		r.manage(cloud.TaskManage)
+		r.runManager(cloud.TaskManage)
 		r.sync.Wait()
-		if f := r.record().Progress.Files; (f != nil && f.After == "" && f.Left() == 0) != want {
+		if f := r.pairRecord().Progress.Files; (f != nil && f.After == "" && f.Left() == 0) != want {
 			t.Errorf("files %+v, want them checked: %v", f, want)
 		}
 	}
@@ -137,32 +137,32 @@ func TestTheFunctionChecksFilesInItsTurns(t *testing.T) {
 		t.Errorf("torn: %v", torn)
 	}
 	r.replica.mem.ResetRequests()
-	r.manage(cloud.TaskManage)
+	r.runManager(cloud.TaskManage)
 	r.sync.Wait()
 	if n := len(r.replica.mem.Requests()); n > 3 {
-		t.Errorf("%d requests to the replica in a turn with nothing due", n)
+		t.Errorf("%d requests to the replica in a run with nothing due", n)
 	}
 }
 
-// TestTheManagerRecordsItsTurns: one record, whichever environment had the turn.
-func TestTheManagerRecordsItsTurns(t *testing.T) {
+// TestTheManagerRecordsItsHeartbeat: one record for all environments.
+func TestTheManagerRecordsItsHeartbeat(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
+	r := newDeployedStack(t)
 	store, err := r.backend.Health(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var seen time.Time
-	for _, task := range []string{cloud.TaskManage, cloud.TaskDispatch} { // an environment's first turn assesses the pairs
+	for _, task := range []string{cloud.TaskManage, cloud.TaskDispatch} { // the first run of an environment assesses the pairs
 		began := time.Now()
-		r.manage(task)
-		r.manager.Kill() // the next turn has a new environment
+		r.runManager(task)
+		r.manager.Kill() // the next run has a new environment
 		all, err := store.Processes(t.Context())
 		if err != nil || len(all) != 1 || all[0].Role != health.RoleManager || all[0].Pairs != 1 {
 			t.Fatalf("%+v, %v; want one record of the manager", all, err)
 		}
 		if at := all[0].Seen; at.Before(began.Add(-time.Second)) || !at.After(seen) {
-			t.Errorf("last turn %s, after %s, begun at %s", at, seen, began)
+			t.Errorf("last run %s, after %s, begun at %s", at, seen, began)
 		}
 		seen = all[0].Seen
 	}

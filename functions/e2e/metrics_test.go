@@ -12,19 +12,19 @@ import (
 	"chefsync/pkg/cloud/runtimetest"
 )
 
-// TestTheMetricsAreThoseThatTheStackLooksAt: a metric of another name, namespace
+// TestFunctionsWriteTheMetricsOfTheStack: a metric of another name, namespace
 // or dimension would be an alarm that never rings.
-func TestTheMetricsAreThoseThatTheStackLooksAt(t *testing.T) {
+func TestFunctionsWriteTheMetricsOfTheStack(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.aws.SetSecret("chef-sync/token", "token")
-	r.top = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
+	r.primaryConfig = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
 	r.mustDeploy()
 	cheftest.Fill(r.primary.org)
-	scan(r)
-	r.pass()
-	r.manage(cloud.TaskManage)
-	post(r, "another token", message{kind: "role", name: "web"})
+	scanSource(r)
+	r.runPass()
+	r.runManager(cloud.TaskManage)
+	postMessage(r, "another token", actionMessage{kind: "role", name: "web"})
 	for function, want := range cloud.MetricNames() {
 		logs := map[string]*runtimetest.Function{cloud.SyncFunction: r.sync, cloud.ManagerFunction: r.manager, cloud.ChangesFunction: r.changes, cloud.WebFunction: r.web}
 		if got := metricsIn(t, logs[function].Log()); !slices.Equal(got, want) {

@@ -17,26 +17,28 @@ import (
 	"chefsync/pkg/store/transfer"
 )
 
-// machine is a backend of files, as the daemon has it, with the secrets of the rig.
-type machine struct {
+// daemonBackend is a backend of files, as the daemon has it, with the secrets of the test stack.
+type daemonBackend struct {
 	state *sqlite.State
 	stage *stage.Dir
-	r     *rig
+	r     *testStack
 }
 
-func (m machine) State(context.Context) (replication.State, error)    { return m.state, nil }
-func (m machine) Stage(context.Context) (replication.Stage, error)    { return m.stage, nil }
-func (m machine) Journals(context.Context) (journal.ScanStore, error) { return m.state.Journals(), nil }
+func (m daemonBackend) State(context.Context) (replication.State, error) { return m.state, nil }
+func (m daemonBackend) Stage(context.Context) (replication.Stage, error) { return m.stage, nil }
+func (m daemonBackend) Journals(context.Context) (journal.ScanStore, error) {
+	return m.state.Journals(), nil
+}
 
-func (m machine) Health(context.Context) (health.Store, error) { return m.state.Health(), nil }
-func (m machine) Secrets() map[string]config.Resolver          { return m.r.backend.Secrets() }
+func (m daemonBackend) Health(context.Context) (health.Store, error) { return m.state.Health(), nil }
+func (m daemonBackend) Secrets() map[string]config.Resolver          { return m.r.backend.Secrets() }
 
 // TestAPairMovesFromTheDaemonToTheFunctions: nothing is lost on the way, and
 // nothing is written again, deletions that fall in between included.
 func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
-	m := machine{r: r}
+	r := newDeployedStack(t)
+	m := daemonBackend{r: r}
 	var err error
 	if m.state, err = sqlite.OpenState(t.Context(), filepath.Join(t.TempDir(), "state.db")); err != nil {
 		t.Fatal(err)
@@ -45,7 +47,7 @@ func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 	if m.stage, err = stage.OpenDir(t.TempDir(), stage.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +63,10 @@ func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 	writes := len(r.replica.mem.Requests().Writes())
 
 	stop, start := true, false
-	if err := m.state.ChangeDesired(t.Context(), r.pair(), replication.DesiredChange{Stop: &stop, At: time.Now()}); err != nil {
+	if err := m.state.ChangeDesired(t.Context(), r.pairID(), replication.DesiredChange{Stop: &stop, At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	doc, err := transfer.Export(t.Context(), m.state, []replication.PairID{r.pair()}, time.Now())
+	doc, err := transfer.Export(t.Context(), m.state, []replication.PairID{r.pairID()}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +77,9 @@ func TestAPairMovesFromTheDaemonToTheFunctions(t *testing.T) {
 	if _, err := transfer.Import(t.Context(), table, doc.Pairs[0], transfer.Options{Owner: "test"}); err != nil {
 		t.Fatal(err)
 	}
-	r.direct(replication.DesiredChange{Stop: &start})
+	r.changeDesired(replication.DesiredChange{Stop: &start})
 
-	run := r.pass()
+	run := r.runPass()
 	if run.Mode != "changes" || run.Counts.Deleted == 0 || run.Counts.Equal > run.Counts.Changes {
 		t.Errorf("the function's first pass: %+v", run)
 	}

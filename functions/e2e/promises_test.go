@@ -11,33 +11,35 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// promises hold wherever the records and the replica of a pair are. Each wants a
+// pairPromises hold wherever the records and the replica of a pair are. Each wants a
 // stack without a configuration and a primary without objects.
-func promises() map[string]func(*rig) {
-	return map[string]func(*rig){
-		"bootstrap, change and delete":           follows,
-		"the same event again and several times": repeats,
-		"killed in the middle and run again":     survives,
-		"a deadline in the middle and continued": continues,
+func pairPromises() map[string]func(*testStack) {
+	return map[string]func(*testStack){
+		"bootstrap, change and delete":           replicatesChanges,
+		"the same event again and several times": survivesRepeatedEvents,
+		"killed in the middle and run again":     survivesKills,
+		"a deadline in the middle and continued": continuesAfterDeadlines,
 	}
 }
 
-func TestTheFunctionReplicates(t *testing.T) {
-	keep(t, func(t *testing.T) *rig { return newRig(t, primary(t), inMemory(t, "eu", cheftest.Options{})) })
+func TestPromises(t *testing.T) {
+	testPromises(t, func(t *testing.T) *testStack {
+		return newTestStack(t, newPrimary(t), newMemoryServer(t, "eu", cheftest.Options{}))
+	})
 }
 
-// TestTheFunctionReplicatesToARealServer: the replica is goiardi.
-func TestTheFunctionReplicatesToARealServer(t *testing.T) {
+// TestPromisesWithARealServer: the replica is goiardi.
+func TestPromisesWithARealServer(t *testing.T) {
 	goiarditest.Require(t)
-	keep(t, func(t *testing.T) *rig { return newRig(t, primary(t), goiardi(t)) })
+	testPromises(t, func(t *testing.T) *testStack { return newTestStack(t, newPrimary(t), newGoiardi(t)) })
 }
 
-func primary(t testing.TB) *server { return inMemory(t, "primary", withFeed()) }
+func newPrimary(t testing.TB) *chefServer { return newMemoryServer(t, "primary", withFeed()) }
 
-// keep tests all promises, each on a stack of its own.
-func keep(t *testing.T, stack func(*testing.T) *rig) {
+// testPromises tests all promises, each on a stack of its own.
+func testPromises(t *testing.T, stack func(*testing.T) *testStack) {
 	t.Parallel()
-	for name, promise := range promises() {
+	for name, promise := range pairPromises() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			promise(stack(t))
@@ -45,31 +47,31 @@ func keep(t *testing.T, stack func(*testing.T) *rig) {
 	}
 }
 
-func follows(r *rig) {
+func replicatesChanges(r *testStack) {
 	cheftest.Fill(r.primary.org)
 	r.mustDeploy()
-	if run := r.pass(); run.Counts.Created != cheftest.Filled {
+	if run := r.runPass(); run.Counts.Created != cheftest.Filled {
 		r.t.Errorf("created %d objects, want %d", run.Counts.Created, cheftest.Filled)
 	}
 	r.wantEqual()
 	cheftest.Edit(r.primary.org)
-	if run := r.pass(); run.Mode != "changes" || run.Counts.Deleted == 0 {
+	if run := r.runPass(); run.Mode != "changes" || run.Counts.Deleted == 0 {
 		r.t.Errorf("a pass over changes: %+v", run)
 	}
 	r.wantEqual()
 }
 
-// repeats: the first copy and the changes after it, by events that come together.
+// survivesRepeatedEvents: the first copy and the changes after it, by events that come together.
 // What comes again writes nothing.
-func repeats(r *rig) {
+func survivesRepeatedEvents(r *testStack) {
 	cheftest.Fill(r.primary.org)
 	r.mustDeploy()
 	for _, change := range []func(*cheftest.Org){func(*cheftest.Org) {}, cheftest.Edit} {
 		change(r.primary.org)
-		r.atOnce(4)
+		r.syncConcurrently(4)
 		writes := r.replica.writes()
 		for range 3 {
-			r.pass()
+			r.runPass()
 		}
 		if n := r.replica.writes() - writes; n != 0 {
 			r.t.Errorf("%d writes to the replica by events that came again", n)
@@ -78,12 +80,12 @@ func repeats(r *rig) {
 	}
 }
 
-// atOnce sends the event of the schedule so many times at once. One does the work;
+// syncConcurrently sends the event of the schedule so many times at once. One does the work;
 // the others do or find nothing.
-func (r *rig) atOnce(n int) {
+func (r *testStack) syncConcurrently(n int) {
 	r.t.Helper()
 	done := 0
-	for _, answer := range r.together(n) {
+	for _, answer := range r.invokeConcurrently(n) {
 		if answer.Run == nil {
 			r.t.Fatalf("answer %+v", answer)
 		}
@@ -100,29 +102,29 @@ func (r *rig) atOnce(n int) {
 	}
 }
 
-// survives: the platform ends the process in the middle of a first copy and of
+// survivesKills: the platform ends the process in the middle of a first copy and of
 // changes; the next one takes over when the lease has ended.
-func survives(r *rig) {
+func survivesKills(r *testStack) {
 	cheftest.Fill(r.primary.org)
 	r.mustDeploy()
 	for _, change := range []func(*cheftest.Org){func(*cheftest.Org) {}, cheftest.Edit} {
 		change(r.primary.org)
 		held := r.replica.hold(6)
-		r.begin(r.event(), held)
+		r.startPass(r.scheduleEvent(), held)
 		r.sync.Kill()
 		r.sync.Wait()
-		held.remove() // what waits is gone with it
-		if answer, _ := r.invoke(r.event()); answer.Run.Outcome != replication.OutcomeBusy {
+		held.remove() // the waiting request has ended with the process
+		if answer, _ := r.invokeSync(r.scheduleEvent()); answer.Run.Outcome != replication.OutcomeBusy {
 			r.t.Fatalf("the lease of the dead is %s", answer.Run.Outcome)
 		}
 		r.expireLease()
-		r.pass()
+		r.runPass()
 		r.wantEqual()
 	}
 }
 
-// begin invokes the sync function and returns when it is at a gate of the replica.
-func (r *rig) begin(event cloud.SyncEvent, at *gate) {
+// startPass invokes the sync function and returns when it is at a gate of the replica.
+func (r *testStack) startPass(event cloud.SyncEvent, at *gate) {
 	r.t.Helper()
 	if err := r.sync.InvokeEvent(event); err != nil {
 		r.t.Fatal(err)
@@ -139,17 +141,17 @@ func (r *rig) begin(event cloud.SyncEvent, at *gate) {
 	}
 }
 
-// continues: a first copy that takes longer than the function may run goes on in
+// continuesAfterDeadlines: a first copy that takes longer than the function may run goes on in
 // the next invocations, and makes progress in each.
-func continues(r *rig) {
+func continuesAfterDeadlines(r *testStack) {
 	cheftest.Fill(r.primary.org)
-	r.organization = `kinds = ["cookbooks", "roles", "environments", "data_bags"]`
+	r.organizationConfig = `kinds = ["cookbooks", "roles", "environments", "data_bags"]`
 	r.mustDeploy()
 	quick := r.replica.slow(250 * time.Millisecond)
 	partial := 0
 	for range 60 {
-		before := r.record().Progress.Objects
-		result, err := r.sync.InvokeWithin(context.Background(), r.event(), 7*time.Second)
+		before := r.pairRecord().Progress.Objects
+		result, err := r.sync.InvokeWithin(context.Background(), r.scheduleEvent(), 7*time.Second)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -164,7 +166,7 @@ func continues(r *rig) {
 			r.t.Fatalf("outcome %s: %s", answer.Run.Outcome, answer.Error)
 		}
 		partial++
-		if after := r.record().Progress.Objects; after <= before {
+		if after := r.pairRecord().Progress.Objects; after <= before {
 			r.t.Errorf("an invocation went from %d objects to %d", before, after)
 		}
 	}
@@ -172,6 +174,6 @@ func continues(r *rig) {
 		r.t.Error("it was done before its deadline; the test shows nothing")
 	}
 	quick()
-	r.pass()
+	r.runPass()
 	r.wantEqual()
 }

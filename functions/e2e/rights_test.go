@@ -39,15 +39,15 @@ func notCalls() map[string]string {
 	}
 }
 
-// TestTheRolesAllowWhatTheFunctionsDoAndNoMore: the rights of the template's
+// TestRolesAllowExactlyTheCallsOfTheFunctions: the rights of the template's
 // roles against the calls that the programs make in a long life of a stack.
-func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
+func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.aws.SetSecret("chef-sync/token", "token")
-	r.top = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
-	live(r)
-	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	r.primaryConfig = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
+	useAllFunctions(r)
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,10 +55,10 @@ func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
 		cloud.SyncFunction: rights.Sync(c), cloud.ChangesFunction: rights.Changes(c), cloud.WebFunction: rights.Web(c), cloud.ManagerFunction: rights.Manager(c),
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen := r.done(name)
+			seen := r.recordedCalls(name)
 			for call := range maps.Keys(seen) {
 				action, resource, _ := strings.Cut(call, " ")
-				if !allowed(granted, action, resource) {
+				if !isAllowed(granted, action, resource) {
 					t.Errorf("the function calls %s on %s, which its role doesn't allow", action, resource)
 				}
 			}
@@ -67,7 +67,7 @@ func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
 					for _, resource := range right.Resources {
 						_, known := notCalls()[action]
 						_, knownHere := notCalls()[action+" "+resource]
-						if !known && !knownHere && !used(seen, action, resource) {
+						if !known && !knownHere && !isUsed(seen, action, resource) {
 							t.Errorf("the role allows %s on %s, which the function was never seen to call", action, resource)
 						}
 					}
@@ -77,73 +77,73 @@ func TestTheRolesAllowWhatTheFunctionsDoAndNoMore(t *testing.T) {
 	}
 }
 
-// live makes all functions do all they can do.
-func live(r *rig) {
+// useAllFunctions makes all functions do all they can do.
+func useAllFunctions(r *testStack) {
 	r.t.Helper()
-	r.more = "[[organization]]\nsource = \"lab\"\n[aws]\nremoval = \"destroy\"\n"
+	r.moreConfig = "[[organization]]\nsource = \"lab\"\n[aws]\nremoval = \"destroy\"\n"
 	r.primary.mem.AddOrg("lab").Associate(r.primary.user)
 	r.replica.mem.AddOrg("lab").Associate(r.replica.user)
-	r.organization = "verify_every = \"1h\""
+	r.organizationConfig = "verify_every = \"1h\""
 	r.mustDeploy()
 	cheftest.Fill(r.primary.org)
-	many := func(value int) { // more than an item of the table holds
+	many := func(value int) { // more than fits in an item of the table
 		for i := range 1500 {
 			r.primary.org.PutDataBagItem("many", fmt.Sprintf("item-%d", i), fmt.Sprintf(`{"value":%d}`, value))
 		}
 	}
 	many(0)
-	scan(r)
+	scanSource(r)
 	r.sync.Wait()
-	r.whileAtWork(func() { r.manage(cloud.TaskDispatch) })
-	r.pass()
+	r.duringPass(func() { r.runManager(cloud.TaskDispatch) })
+	r.runPass()
 	for i := range 20 {
 		r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"%d"}`, i))
-		push(r, message{kind: "role", name: "web"})
+		mustPush(r, actionMessage{kind: "role", name: "web"})
 	}
 	cheftest.Edit(r.primary.org)
-	push(r, message{"version", "1.0.0", "cookbook", "apache2"})
-	scan(r)
-	r.pass()
-	if _, err := r.oldClient().Org(orgName).Do(r.t.Context(), http.MethodGet, "/updated_since?seq=0", nil); err != nil {
+	mustPush(r, actionMessage{"version", "1.0.0", "cookbook", "apache2"})
+	scanSource(r)
+	r.runPass()
+	if _, err := r.newJournalClient().Org(orgName).Do(r.t.Context(), http.MethodGet, "/updated_since?seq=0", nil); err != nil {
 		r.t.Fatal(err)
 	}
 	for i := range 3 {
 		many(i + 1)
 		r.primary.org.PutRole("web", fmt.Sprintf(`{"description":"scan %d"}`, i))
-		scan(r)
+		scanSource(r)
 	}
-	r.spoil(cloud.StagePrefix, func(b []byte) []byte { clear(b); return b })
+	r.changeObjects(cloud.StagePrefix, func(b []byte) []byte { clear(b); return b })
 	r.replica.org.DeleteCookbook("apache2", "1.0.0")
-	r.invoke(cloud.SyncEvent{Pair: r.pair(), Full: true})
+	r.invokeSync(cloud.SyncEvent{Pair: r.pairID(), Full: true})
 	r.loseJournal()
-	scan(r)
-	r.pass()
-	r.more = "[aws]\njournal_concurrency = 0\nremoval = \"destroy\"\n"
+	scanSource(r)
+	r.runPass()
+	r.moreConfig = "[aws]\njournal_concurrency = 0\nremoval = \"destroy\"\n"
 	stop := true
-	r.direct(replication.DesiredChange{Stop: &stop})
+	r.changeDesired(replication.DesiredChange{Stop: &stop})
 	r.mustDeploy()
-	r.manage(cloud.TaskManage)
+	r.runManager(cloud.TaskManage)
 	stop = false
-	r.direct(replication.DesiredChange{Stop: &stop})
-	r.manage(cloud.TaskManage)
+	r.changeDesired(replication.DesiredChange{Stop: &stop})
+	r.runManager(cloud.TaskManage)
 	r.sync.Wait()
 	r.wantEqual()
-	r.dispatch()
-	r.remove()
+	r.dispatchAll()
+	r.removeStack()
 }
 
-// done are the calls of a function as ACTION RESOURCE, with the resources as the
+// recordedCalls are the calls of a function as ACTION RESOURCE, with the resources as the
 // table of rights writes them.
-func (r *rig) done(name string) map[string]bool {
+func (r *testStack) recordedCalls(name string) map[string]bool {
 	calls := map[string]bool{}
-	for _, c := range r.fronts[name].Calls() {
+	for _, c := range r.proxies[name].Calls() {
 		service, _, _ := strings.Cut(c.Action, ":")
 		resource := c.Resource
 		switch service {
 		case "dynamodb":
 			resource = strings.Replace(resource, r.stack.Table, "${Table}", 1)
 		case "s3":
-			resource = strings.Replace(strings.Replace(resource, r.stack.Bucket, "${Bucket}", 1), r.assets(), "${Assets}", 1)
+			resource = strings.Replace(strings.Replace(resource, r.stack.Bucket, "${Bucket}", 1), r.assetBucket(), "${Assets}", 1)
 		case "secretsmanager":
 			resource = "arn:${Here:secretsmanager}:secret:" + resource + "-a1B2c3"
 		}
@@ -160,33 +160,33 @@ func (r *rig) done(name string) map[string]bool {
 		calls["lambda:InvokeFunction "+resource] = true
 	}
 	if name == cloud.ManagerFunction {
-		for _, call := range r.reserving {
+		for _, call := range r.concurrencyCalls {
 			calls[call] = true
 		}
 	}
 	return calls
 }
 
-// allowed tells whether a policy of these rights would let a call pass.
-func allowed(granted []rights.Right, action, resource string) bool {
+// isAllowed reports whether rights allow a call.
+func isAllowed(granted []rights.Right, action, resource string) bool {
 	return slices.ContainsFunc(granted, func(right rights.Right) bool {
 		return slices.Contains(right.Actions, action) && slices.ContainsFunc(right.Resources, func(pattern string) bool {
-			return matches(pattern, resource)
+			return matchesPattern(pattern, resource)
 		})
 	})
 }
 
-// used tells whether a function was seen to use a right.
-func used(seen map[string]bool, action, pattern string) bool {
+// isUsed reports whether a function has used a right.
+func isUsed(seen map[string]bool, action, pattern string) bool {
 	for call := range seen {
-		if a, resource, _ := strings.Cut(call, " "); a == action && matches(pattern, resource) {
+		if a, resource, _ := strings.Cut(call, " "); a == action && matchesPattern(pattern, resource) {
 			return true
 		}
 	}
 	return false
 }
 
-func matches(pattern, resource string) bool {
+func matchesPattern(pattern, resource string) bool {
 	expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
 	return regexp.MustCompile("^" + expr + "$").MatchString(resource)
 }
@@ -197,29 +197,29 @@ func TestTheComparisonOfRightsCanFail(t *testing.T) {
 		"s3:GetObject ${Bucket}/stage/a/b": true, "s3:GetObject ${Bucket}/state/a": false, "s3:PutObject ${Bucket}/stage/a": false,
 	} {
 		action, resource, _ := strings.Cut(call, " ")
-		if allowed(granted, action, resource) != want {
+		if isAllowed(granted, action, resource) != want {
 			t.Errorf("%s: want allowed %v", call, want)
 		}
 	}
 }
 
-// whileAtWork does something while a pass with many objects is under way.
-func (r *rig) whileAtWork(do func()) {
+// duringPass does something while a pass with many objects is under way.
+func (r *testStack) duringPass(do func()) {
 	r.t.Helper()
 	for range 90 {
 		r.primary.org.PutRole(strings.ToLower(rand.Text()), `{"description":"new"}`)
 	}
 	held := r.replica.hold(2)
-	r.begin(cloud.SyncEvent{Pair: r.pair(), Full: true}, held)
+	r.startPass(cloud.SyncEvent{Pair: r.pairID(), Full: true}, held)
 	do()
-	held.open()
+	held.release()
 	r.sync.Wait()
 }
 
-// loseJournal removes the head of the journal, as the hint of a damaged one says.
-func (r *rig) loseJournal() {
+// loseJournal removes the head of the journal, as the hint for a damaged one suggests.
+func (r *testStack) loseJournal() {
 	r.t.Helper()
-	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -232,16 +232,16 @@ func (r *rig) loseJournal() {
 	}
 }
 
-// spoil changes all objects of the bucket below a prefix.
-func (r *rig) spoil(prefix string, change func([]byte) []byte) {
+// changeObjects changes all objects of the bucket below a prefix.
+func (r *testStack) changeObjects(prefix string, change func([]byte) []byte) {
 	r.t.Helper()
 	ctx := context.Background()
-	out, err := r.s3().ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &r.stack.Bucket, Prefix: &prefix})
+	out, err := r.s3Client().ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &r.stack.Bucket, Prefix: &prefix})
 	if err != nil || len(out.Contents) == 0 {
 		r.t.Fatalf("nothing below %s: %v", prefix, err)
 	}
 	for _, object := range out.Contents {
-		got, err := r.s3().GetObject(ctx, &s3.GetObjectInput{Bucket: &r.stack.Bucket, Key: object.Key})
+		got, err := r.s3Client().GetObject(ctx, &s3.GetObjectInput{Bucket: &r.stack.Bucket, Key: object.Key})
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -249,7 +249,7 @@ func (r *rig) spoil(prefix string, change func([]byte) []byte) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		_, err = r.s3().PutObject(ctx, &s3.PutObjectInput{Bucket: &r.stack.Bucket, Key: object.Key, Body: bytes.NewReader(change(content))})
+		_, err = r.s3Client().PutObject(ctx, &s3.PutObjectInput{Bucket: &r.stack.Bucket, Key: object.Key, Body: bytes.NewReader(change(content))})
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -12,9 +12,9 @@ import (
 	"chefsync/pkg/config"
 )
 
-// scanAtWork begins a scan and calls do while the primary keeps it waiting. It
+// duringScan begins a scan and calls do while the primary keeps it waiting. It
 // returns what the scan answered.
-func (r *rig) scanAtWork(do func()) (answer cloud.ChangesResult, err error) {
+func (r *testStack) duringScan(do func()) (answer cloud.ChangesResult, err error) {
 	r.t.Helper()
 	reached, resume := make(chan struct{}), make(chan struct{})
 	fault := r.primary.mem.Fault(cheftest.Fault{Path: "*/environments", Times: 1, Do: func(q *http.Request) {
@@ -38,7 +38,7 @@ func (r *rig) scanAtWork(do func()) (answer cloud.ChangesResult, err error) {
 }
 
 // startScan is what a schedule does.
-func (r *rig) startScan() (answer cloud.ChangesResult, err error) {
+func (r *testStack) startScan() (answer cloud.ChangesResult, err error) {
 	result, err := r.changes.Invoke(context.Background(), cloud.ChangesEvent{Source: orgName, Trigger: cloud.TriggerSchedule})
 	if err == nil {
 		err = result.Decode(&answer)
@@ -51,10 +51,10 @@ func (r *rig) startScan() (answer cloud.ChangesResult, err error) {
 // and leave nothing in the log but what Lambda itself writes.
 func TestScansOfAFunctionDontOverlap(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
+	r := newJournalStack(t)
+	scanSource(r)
 	r.primary.org.PutRole("new", `{}`)
-	answer, err := r.scanAtWork(func() {
+	answer, err := r.duringScan(func() {
 		before, said := len(r.primary.mem.Requests()), len(r.changes.Log())
 		var others sync.WaitGroup
 		for range 6 {
@@ -79,35 +79,35 @@ func TestScansOfAFunctionDontOverlap(t *testing.T) {
 	}
 }
 
-// TestAScanThatIsKilledIsFollowed at the end of its lease.
-func TestAScanThatIsKilledIsFollowed(t *testing.T) {
+// TestAKilledScanIsFollowedByAnother at the end of its lease.
+func TestAKilledScanIsFollowedByAnother(t *testing.T) {
 	t.Parallel()
-	r := journaled(t)
-	scan(r)
+	r := newJournalStack(t)
+	scanSource(r)
 	r.primary.org.PutRole("new", `{}`)
-	if answer, err := r.scanAtWork(r.changes.Kill); err == nil {
+	if answer, err := r.duringScan(r.changes.Kill); err == nil {
 		t.Errorf("%+v of a scan that was killed", answer)
 	}
-	if answer := scan(r); !answer.Busy {
+	if answer := scanSource(r); !answer.Busy {
 		t.Errorf("%+v, want the lease of the dead scan to be held", answer)
 	}
 	r.endScanLease()
-	if answer := scan(r); answer.Busy || answer.Changes != 1 {
+	if answer := scanSource(r); answer.Busy || answer.Changes != 1 {
 		t.Errorf("%+v", answer)
 	}
-	r.pass()
+	r.runPass()
 	r.wantEqual()
 }
 
-// endScanLease stands in for the minute after which a lease ends.
-func (r *rig) endScanLease() {
+// endScanLease ends the lease of a scan, which a minute would do.
+func (r *testStack) endScanLease() {
 	r.t.Helper()
 	ctx := context.Background()
 	journals, err := r.backend.Journals(ctx)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	source := r.source()
+	source := r.sourceSpace()
 	lease, err := journals.Lease(ctx, source)
 	if err != nil {
 		r.t.Fatal(err)
@@ -117,10 +117,10 @@ func (r *rig) endScanLease() {
 	}
 }
 
-// source is the journal's word for the organization.
-func (r *rig) source() string {
+// sourceSpace returns the name of the organization in the journal.
+func (r *testStack) sourceSpace() string {
 	r.t.Helper()
-	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.config()))
+	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {
 		r.t.Fatal(err)
 	}

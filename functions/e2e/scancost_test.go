@@ -46,14 +46,14 @@ func (m measuredScan) lambdaSeconds() float64 {
 	return m.seconds - m.cpu + m.cpu/share
 }
 
-// source is what a source organization costs a month that is scanned every minute and
+// sourceCost is what a source organization costs a month that is scanned every minute and
 // hardly ever changes.
-func (p prices) source(idle counted, m measuredScan) float64 {
-	scan := p.invocation(idle, m.lambdaSeconds()) + p.write/cloud.RecordEvery.Minutes() + recordUnits*p.read
-	return minutesAMonth*scan + p.managed(startSeconds)
+func (p prices) sourceCost(idle usage, m measuredScan) float64 {
+	scan := p.invocationCost(idle, m.lambdaSeconds()) + p.write/cloud.RecordEvery.Minutes() + recordUnits*p.read
+	return minutesAMonth*scan + p.managerCost(startSeconds)
 }
 
-// costTable is infra/README.md, and its rows that say what is paid for what.
+// costTable is infra/README.md with the rows of its tables of costs.
 type costTable struct {
 	text string
 	rows map[string]string
@@ -74,12 +74,11 @@ func readmeCosts(t *testing.T) costTable {
 	return c
 }
 
-func (c costTable) want(t *testing.T, what string, usd float64) {
+func (c costTable) wantExact(t *testing.T, what string, usd float64) {
 	t.Helper()
-	c.check(t, what, fmt.Sprintf("%.2f", usd))
+	c.wantText(t, what, fmt.Sprintf("%.2f", usd))
 }
 
-// wantRounded is want for a sum in which a byte of log more doesn't matter.
 // wantRounded checks a sum of a thousand pairs. A pass that takes longer may read the
 // table once more, which moves the sum by a tenth of a dollar.
 func (c costTable) wantRounded(t *testing.T, what string, usd float64) {
@@ -90,32 +89,32 @@ func (c costTable) wantRounded(t *testing.T, what string, usd float64) {
 	}
 }
 
-func (c costTable) check(t *testing.T, what, want string) {
+func (c costTable) wantText(t *testing.T, what, want string) {
 	t.Helper()
 	if c.rows[what] != want {
 		t.Errorf("infra/README.md says %q of %q, want %s", c.rows[what], what, want)
 	}
 }
 
-func thousands(n int) string {
+func formatThousands(n int) string {
 	if n < 1000 {
 		return fmt.Sprint(n)
 	}
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
-// changeOf is what a pass costs that finds a changed role noted in the journal.
-func (r *rig) changeOf(role string) counted {
+// measureChange returns the usage of a pass that finds a changed role in the journal.
+func (r *testStack) measureChange(role string) usage {
 	r.t.Helper()
 	ctx := r.t.(*testing.T).Context()
 	journals, err := r.backend.Journals(ctx)
 	if err == nil {
-		_, err = journals.Append(ctx, r.source(), time.Now(), []journal.Entry{{Action: journal.Update, Path: "/roles/" + role}})
+		_, err = journals.Append(ctx, r.sourceSpace(), time.Now(), []journal.Entry{{Action: journal.Update, Path: "/roles/" + role}})
 	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.count(r.event())
+	return r.countInvocation(r.scheduleEvent())
 }
 
 // fillTo puts n objects on an organization: 40 % cookbook versions, of which every
@@ -136,11 +135,11 @@ func fillTo(o *cheftest.Org, n int) {
 	}
 }
 
-// traffic is what a server was asked and answered.
+// traffic counts the requests of a server and their bytes.
 type traffic struct{ requests, sent, received atomic.Int64 } // bytes, as the client sees it
 
-// metered puts a door in front of a server that counts what goes through.
-func metered(t testing.TB, s *server) *traffic {
+// countTraffic puts a proxy in front of a server that counts its traffic.
+func countTraffic(t testing.TB, s *chefServer) *traffic {
 	total := &traffic{}
 	target, err := url.Parse(s.url)
 	if err != nil {
@@ -154,19 +153,19 @@ func metered(t testing.TB, s *server) *traffic {
 		}
 		total.requests.Add(1)
 		total.sent.Add(int64(len(head)) + max(q.ContentLength, 0))
-		inside.ServeHTTP(meter{w, &total.received}, q)
+		inside.ServeHTTP(trafficWriter{w, &total.received}, q)
 	}))
 	t.Cleanup(door.Close)
 	s.url = door.URL
 	return total
 }
 
-type meter struct {
+type trafficWriter struct {
 	http.ResponseWriter
 	bytes *atomic.Int64
 }
 
-func (m meter) Write(p []byte) (int, error) {
+func (m trafficWriter) Write(p []byte) (int, error) {
 	m.bytes.Add(int64(len(p)))
 	return m.ResponseWriter.Write(p)
 }
@@ -176,14 +175,14 @@ func (m meter) Write(p []byte) (int, error) {
 func BenchmarkScan(b *testing.B) {
 	for _, n := range []int{28, 1000, 10_000} {
 		b.Run(fmt.Sprint("objects=", n), func(b *testing.B) {
-			primary := inMemory(b, "primary", cheftest.Options{})
+			primary := newMemoryServer(b, "primary", cheftest.Options{})
 			if n == 28 {
 				cheftest.Fill(primary.org)
 			} else {
 				fillTo(primary.org, n)
 			}
-			total := metered(b, primary)
-			r := newRig(b, primary, inMemory(b, "eu", cheftest.Options{}))
+			total := countTraffic(b, primary)
+			r := newTestStack(b, primary, newMemoryServer(b, "eu", cheftest.Options{}))
 			r.mustDeploy()
 			for done := false; !done; { // the first scan of many takes several invocations
 				answer, err := r.startScan()

@@ -13,8 +13,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// servers are the records of the primary and the replica.
-func (r *rig) servers() (primary, replica health.Server) {
+// serverRecords are the records of the primary and the replica.
+func (r *testStack) serverRecords() (primary, replica health.Server) {
 	r.t.Helper()
 	store, err := r.backend.Health(context.Background())
 	if err != nil {
@@ -35,14 +35,14 @@ func (r *rig) servers() (primary, replica health.Server) {
 	return primary, replica
 }
 
-// probe lets the manager have the servers probed.
-func (r *rig) probe() {
-	r.manage(cloud.TaskManage)
+// probeServers lets the manager have the servers probed.
+func (r *testStack) probeServers() {
+	r.runManager(cloud.TaskManage)
 	r.sync.Wait()
 }
 
-// fail records that a server is down since a time.
-func (r *rig) fail(name string, since time.Time) {
+// recordDown records that a server is down since a time.
+func (r *testStack) recordDown(name string, since time.Time) {
 	r.t.Helper()
 	store, err := r.backend.Health(context.Background())
 	if err == nil {
@@ -53,8 +53,8 @@ func (r *rig) fail(name string, since time.Time) {
 	}
 }
 
-// age is what the manager wrote last of the oldest good pass.
-func (r *rig) age() float64 {
+// goodPassAge is what the manager wrote last of the oldest good pass.
+func (r *testStack) goodPassAge() float64 {
 	r.t.Helper()
 	var metric struct{ OldestGoodPassAge float64 }
 	for _, l := range r.manager.Log() {
@@ -67,66 +67,66 @@ func (r *rig) age() float64 {
 	return metric.OldestGoodPassAge
 }
 
-// TestTheManagerHasTheServersProbed: with nothing to do, no pass touches the replica.
-func TestTheManagerHasTheServersProbed(t *testing.T) {
+// TestTheManagerStartsProbes: with nothing to do, no pass touches the replica.
+func TestTheManagerStartsProbes(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.mustDeploy()
-	r.probe()
-	if p, e := r.servers(); p.UpAt.IsZero() || p.Down() || e.UpAt.IsZero() || e.Down() {
+	r.probeServers()
+	if p, e := r.serverRecords(); p.UpAt.IsZero() || p.Down() || e.UpAt.IsZero() || e.Down() {
 		t.Fatalf("primary %+v, replica %+v; want both up", p, e)
 	}
-	r.pass()
+	r.runPass()
 	r.replica.mem.SetMaintenance(true)
 	r.sync.Kill() // an environment that hasn't heard from the server
-	r.pass()
-	r.probe()
-	p, e := r.servers()
+	r.runPass()
+	r.probeServers()
+	p, e := r.serverRecords()
 	if p.Down() || !e.Down() || !strings.Contains(e.Error, "503") || e.UpAt.IsZero() {
 		t.Fatalf("primary %+v, replica %+v; want the replica down", p, e)
 	}
-	r.fail("eu", e.UpAt.Add(-3*time.Hour))
-	r.manage(cloud.TaskManage)
-	if age := r.age(); age < 3*3600 || age > 4*3600 {
-		t.Errorf("the age that the alarm looks at is %v s, want that since which the replica is down", age)
+	r.recordDown("eu", e.UpAt.Add(-3*time.Hour))
+	r.runManager(cloud.TaskManage)
+	if age := r.goodPassAge(); age < 3*3600 || age > 4*3600 {
+		t.Errorf("the age for the alarm is %v s, want the time since the replica is down", age)
 	}
 	r.sync.Wait()
 	stop := true
-	r.direct(replication.DesiredChange{Stop: &stop})
-	r.manage(cloud.TaskManage)
-	if age := r.age(); age > 600 {
+	r.changeDesired(replication.DesiredChange{Stop: &stop})
+	r.runManager(cloud.TaskManage)
+	if age := r.goodPassAge(); age > 600 {
 		t.Errorf("the age is %v s though the only pair of the replica is stopped", age)
 	}
 	stop = false
-	r.direct(replication.DesiredChange{Stop: &stop})
+	r.changeDesired(replication.DesiredChange{Stop: &stop})
 	log := r.manager.Log().String()
 	if !strings.Contains(log, "a server is unreachable") || !strings.Contains(log, `"server":"eu"`) {
 		t.Errorf("the manager's log:\n%s", log)
 	}
 	r.replica.mem.SetMaintenance(false)
 	r.sync.Kill()
-	r.probe()
-	if _, e := r.servers(); e.Down() {
+	r.probeServers()
+	if _, e := r.serverRecords(); e.Down() {
 		t.Errorf("replica %+v, want it up again", e)
 	}
 }
 
-// TestAPersonNeedNotWaitForTheNextProbe: the environment of the function is warm and
+// TestAManualPassProbesServersAtOnce: the environment of the function is warm and
 // has found the replica to be down.
-func TestAPersonNeedNotWaitForTheNextProbe(t *testing.T) {
+func TestAManualPassProbesServersAtOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.mustDeploy()
 	r.primary.org.PutRole("web", `{}`)
 	r.replica.mem.SetMaintenance(true)
-	if result, _ := r.invoke(r.event()); result.Error == "" {
+	if result, _ := r.invokeSync(r.scheduleEvent()); result.Error == "" {
 		t.Fatal("a pass to a server in maintenance worked")
 	}
 	r.replica.mem.SetMaintenance(false)
-	event := r.event()
+	event := r.scheduleEvent()
 	event.Trigger = cloud.TriggerManual
-	if result, _ := r.invoke(event); result.Error != "" {
-		t.Errorf("a pass of a person: %s", result.Error)
+	if result, _ := r.invokeSync(event); result.Error != "" {
+		t.Errorf("a manual pass: %s", result.Error)
 	}
 	r.wantEqual()
 }

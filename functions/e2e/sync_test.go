@@ -15,10 +15,10 @@ import (
 
 func withFeed() cheftest.Options { return cheftest.Options{UpdatedSince: true} }
 
-// deployed is a rig between in-memory servers whose primary is filled.
-func deployed(t testing.TB) *rig {
+// newDeployedStack is a test stack between in-memory servers whose primary is filled.
+func newDeployedStack(t testing.TB) *testStack {
 	t.Helper()
-	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))
 	cheftest.Fill(r.primary.org)
 	r.mustDeploy()
 	return r
@@ -28,13 +28,13 @@ func deployed(t testing.TB) *rig {
 // environment, in calls to AWS and requests to the primary.
 func TestAnEmptyPollIsCheap(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
-	r.pass()
-	r.pass()
+	r := newDeployedStack(t)
+	r.runPass()
+	r.runPass()
 	r.aws.ResetCalls()
 	before := len(r.primary.mem.Requests())
-	_, result := r.invoke(r.event())
-	// The record of the pass before stands for some minutes, see cloud.NoteEvery.
+	_, result := r.invokeSync(r.scheduleEvent())
+	// A poll without news is recorded once per cloud.RecordEvery.
 	want := []cloudtest.Call{{Action: "dynamodb:GetItem", Resource: r.stack.Table}}
 	if seen := r.aws.Calls(); !slices.Equal(seen, want) {
 		t.Errorf("calls to AWS %v, want %v", seen, want)
@@ -49,19 +49,19 @@ func TestAnEmptyPollIsCheap(t *testing.T) {
 	}
 }
 
-// TestTheDoctorTellsOfAServerThatNeverAnswers, as one behind a firewall, instead of
+// TestTheDoctorReportsASilentServer, as one behind a firewall, instead of
 // waiting for it until the function is ended.
-func TestTheDoctorTellsOfAServerThatNeverAnswers(t *testing.T) {
+func TestTheDoctorReportsASilentServer(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	r := newRig(t, inMemory(t, "primary", withFeed()), inMemory(t, "eu", cheftest.Options{}))
+	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.replica.url = "http://" + silent.Addr().String()
 	r.mustDeploy()
-	result, err := r.sync.InvokeWithin(t.Context(), cloud.SyncEvent{Pair: r.pair(), Task: cloud.TaskDoctor}, 7*time.Second)
+	result, err := r.sync.InvokeWithin(t.Context(), cloud.SyncEvent{Pair: r.pairID(), Task: cloud.TaskDoctor}, 7*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,26 +78,26 @@ func TestTheDoctorTellsOfAServerThatNeverAnswers(t *testing.T) {
 	}
 }
 
-func TestWhatGoesWrongIsAnAnswerUnlessTheTableIsTheTrouble(t *testing.T) {
+func TestFailuresAreResultsUnlessTheTableFails(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
-	r.pass()
+	r := newDeployedStack(t)
+	r.runPass()
 	r.primary.mem.Fault(cheftest.Fault{Status: 401, Times: 1000})
-	if answer, _ := r.invoke(r.event()); answer.Error == "" || answer.Run.Outcome != replication.OutcomeFailed {
+	if answer, _ := r.invokeSync(r.scheduleEvent()); answer.Error == "" || answer.Run.Outcome != replication.OutcomeFailed {
 		t.Errorf("a refusal: %+v", answer)
 	}
-	if st := r.record(); st.Status() != replication.Blocked {
+	if st := r.pairRecord(); st.Status() != replication.Blocked {
 		t.Errorf("status %s", st.Status())
 	}
 	r.primary.mem.ClearFaults()
 	r.aws.Refuse("GetItem", "AccessDeniedException")
-	result, err := r.sync.Invoke(t.Context(), r.event())
+	result, err := r.sync.Invoke(t.Context(), r.scheduleEvent())
 	if err != nil || result.Error == nil || !strings.Contains(result.Error.Message, r.stack.Table) {
 		t.Errorf("a table that can't be read: %v, %v", err, result.Error)
 	}
 	r.aws.Refuse("GetItem", "")
-	r.invoke(cloud.SyncEvent{Pair: r.pair()}) // a person's: doesn't wait
-	if st := r.record(); st.Status() != replication.Synced {
+	r.invokeSync(cloud.SyncEvent{Pair: r.pairID()}) // of an operator: doesn't wait
+	if st := r.pairRecord(); st.Status() != replication.Synced {
 		t.Errorf("status %s after all is well", st.Status())
 	}
 }
@@ -105,27 +105,27 @@ func TestWhatGoesWrongIsAnAnswerUnlessTheTableIsTheTrouble(t *testing.T) {
 // TestARotatedKeyIsReadAgain: a key that was replaced is refused once.
 func TestARotatedKeyIsReadAgain(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
-	r.pass()
+	r := newDeployedStack(t)
+	r.runPass()
 	r.aws.SetSecret("chef-sync/primary", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n")
 	r.sync.Kill() // a fresh environment reads the broken key
-	if answer, _ := r.invoke(cloud.SyncEvent{Pair: r.pair()}); !strings.Contains(answer.Error, "primary") {
+	if answer, _ := r.invokeSync(cloud.SyncEvent{Pair: r.pairID()}); !strings.Contains(answer.Error, "primary") {
 		t.Errorf("a broken key: %+v", answer)
 	}
 	r.aws.SetSecret("chef-sync/primary", r.primary.key)
-	if answer, _ := r.invoke(cloud.SyncEvent{Pair: r.pair()}); answer.Error != "" {
+	if answer, _ := r.invokeSync(cloud.SyncEvent{Pair: r.pairID()}); answer.Error != "" {
 		t.Errorf("the key that was put back: %+v", answer)
 	}
 }
 
-func TestNoSecretAndNoValueIsLogged(t *testing.T) {
+func TestNoSecretsAndValuesAreLogged(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
+	r := newDeployedStack(t)
 	r.primary.org.PutDataBagItem("secrets", "api", `{"token":"swordfish"}`)
-	r.pass()
+	r.runPass()
 	r.aws.SetSecret("chef-sync/eu", "not a key: swordfish")
 	r.sync.Kill()
-	r.invoke(cloud.SyncEvent{Pair: r.pair()})
+	r.invokeSync(cloud.SyncEvent{Pair: r.pairID()})
 	log := r.sync.Log().String() + r.manager.Log().String()
 	if !strings.Contains(log, "no private key found") {
 		t.Error("the log doesn't say what is wrong with the key")
@@ -136,18 +136,18 @@ func TestNoSecretAndNoValueIsLogged(t *testing.T) {
 	}
 	for _, secret := range secrets {
 		if strings.Contains(log, secret) {
-			t.Errorf("the log holds %q", secret)
+			t.Errorf("the log contains %q", secret)
 		}
 	}
 }
 
-// TestADoctorFromTheFunctionProbesTheRightsOnTheReplica: what it may write counts, not
+// TestTheDoctorChecksRightsOnTheReplica: what it may write counts, not
 // that it may read.
-func TestADoctorFromTheFunctionProbesTheRightsOnTheReplica(t *testing.T) {
+func TestTheDoctorChecksRightsOnTheReplica(t *testing.T) {
 	t.Parallel()
-	r := deployed(t)
+	r := newDeployedStack(t)
 	rights := func() cloud.Check {
-		answer, _ := r.invoke(cloud.SyncEvent{Pair: r.pair(), Task: cloud.TaskDoctor})
+		answer, _ := r.invokeSync(cloud.SyncEvent{Pair: r.pairID(), Task: cloud.TaskDoctor})
 		for _, c := range answer.Checks {
 			if c.Name == "rights on replica eu" {
 				return c
