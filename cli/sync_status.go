@@ -44,7 +44,7 @@ deletion waits for approval, and while a server of the pair is down. FEED is whe
 changes come from: updated_since, the journal that scans and pushes fill, or none:
 everything is compared now and then. Name one pair to see why.
 
-SERVERS are checked once a minute by run, and by the manager of a stack in its turn.
+SERVERS are checked once a minute by run, and by the manager of a stack in each run.
 One that wasn't checked recently is unknown. --servers shows them alone.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status eu/engineering --watch

@@ -19,12 +19,12 @@ import (
 // Handler answers cloud.ChangesEvents. Make it with New.
 type Handler struct {
 	*environment.Environment
-	functions invoke.API
+	lambda *lambda.Client
 }
 
 // New returns the handler of an environment.
 func New(e *environment.Environment) *Handler {
-	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS)}
+	return &Handler{Environment: e, lambda: lambda.NewFromConfig(e.AWS)}
 }
 
 // Handle scans an organization, unless the primary serves its changes itself, and
@@ -63,7 +63,7 @@ func (h *Handler) Handle(ctx context.Context, event cloud.ChangesEvent) (cloud.C
 	})
 	if report.Begun || report.Changes > 0 {
 		h.Log.Info("scan found changes", "source", org, "changes", report.Changes, "listed", report.Listed, "newest", report.Head.Newest)
-		invoke.StartPairs(whole, h.Environment, h.functions, fleet, org, cloud.TriggerScan) // even when the scan ran out of time
+		invoke.StartPairs(whole, h.Environment, h.lambda, fleet, org, cloud.TriggerScan) // even when the scan ran out of time
 	}
 	return h.finishResult(result, err), nil
 }

@@ -27,11 +27,11 @@ func (h *Handler) reserveWebConcurrency(ctx context.Context, c *config.Config) {
 	}
 	var err error
 	if c.AWS.JournalConcurrency == config.Auto {
-		_, err = h.functions.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
+		_, err = h.lambda.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
 			FunctionName: &h.Resources.Web, ReservedConcurrentExecutions: aws.Int32(webConcurrency),
 		})
 	} else {
-		_, err = h.functions.DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &h.Resources.Web})
+		_, err = h.lambda.DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &h.Resources.Web})
 	}
 	if err != nil {
 		err = awserr.Wrap(ctx, "reserve concurrency", "function "+h.Resources.Web, err)

@@ -59,7 +59,7 @@ func (h *Handler) sendEvents(ctx context.Context, events []invocation) error {
 	var failed []error
 	for batch := range slices.Chunk(events, batchSize) {
 		if &batch[0] != &events[0] {
-			if err := h.sleep(ctx, time.Second); err != nil {
+			if err := sleepContext(ctx, time.Second); err != nil {
 				return errors.Join(append(failed, err)...)
 			}
 		}
@@ -74,7 +74,7 @@ func (h *Handler) sendBatch(ctx context.Context, batch []invocation) []error {
 	group.SetLimit(sendConcurrency)
 	for i, e := range batch {
 		group.Go(func() error {
-			if err := invoke.Send(ctx, h.functions, e.function, e.event); err != nil {
+			if err := invoke.Send(ctx, h.lambda, e.function, e.event); err != nil {
 				failed[i] = fmt.Errorf("start the %s: %w", e.description, err)
 			}
 			return nil

@@ -32,23 +32,14 @@ import (
 // a time.
 type Handler struct {
 	*environment.Environment
-	functions           functionsAPI
-	sleep               func(context.Context, time.Duration) error
+	lambda              *lambda.Client
 	managed             time.Time // when this environment assessed the pairs last
 	concurrencyReserved bool      // by this environment: a deployment of the function may have undone it
 }
 
-// functionsAPI is the part of AWS Lambda that the manager needs. *lambda.Client
-// implements it.
-type functionsAPI interface {
-	invoke.API
-	PutFunctionConcurrency(context.Context, *lambda.PutFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.PutFunctionConcurrencyOutput, error)
-	DeleteFunctionConcurrency(context.Context, *lambda.DeleteFunctionConcurrencyInput, ...func(*lambda.Options)) (*lambda.DeleteFunctionConcurrencyOutput, error)
-}
-
 // New returns the handler of an environment.
 func New(e *environment.Environment) *Handler {
-	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS), sleep: sleepContext}
+	return &Handler{Environment: e, lambda: lambda.NewFromConfig(e.AWS)}
 }
 
 // Summary is what a run of the manager did.
@@ -161,7 +152,7 @@ func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f fact
 	}
 	failed := []error{downErr}
 	for _, id := range a.verify {
-		err := invoke.Send(ctx, h.functions, h.Resources.Sync, cloud.SyncEvent{Pair: id, Task: cloud.TaskVerify, Trigger: cloud.TriggerSchedule})
+		err := invoke.Send(ctx, h.lambda, h.Resources.Sync, cloud.SyncEvent{Pair: id, Task: cloud.TaskVerify, Trigger: cloud.TriggerSchedule})
 		if err != nil {
 			h.Log.Warn("a verification can't be started", "pair", id.String(), "error", err.Error())
 			failed = append(failed, err)

@@ -19,7 +19,7 @@ func (h *Handler) startProbe(ctx context.Context, fleet *assembly.Fleet) error {
 	if len(fleet.Pairs()) == 0 {
 		return nil
 	}
-	return invoke.Send(ctx, h.functions, h.Resources.Sync, cloud.SyncEvent{Task: cloud.TaskProbe})
+	return invoke.Send(ctx, h.lambda, h.Resources.Sync, cloud.SyncEvent{Task: cloud.TaskProbe})
 }
 
 // downServers returns the servers that didn't answer the last probes, of those that

@@ -28,7 +28,7 @@ import (
 // one invocation at a time.
 type Handler struct {
 	*environment.Environment
-	functions invoke.API
+	lambda *lambda.Client
 
 	fleet       *assembly.Fleet // of handler
 	handler     http.Handler
@@ -38,7 +38,7 @@ type Handler struct {
 
 // New returns the handler of an environment.
 func New(e *environment.Environment) *Handler {
-	return &Handler{Environment: e, functions: lambda.NewFromConfig(e.AWS)}
+	return &Handler{Environment: e, lambda: lambda.NewFromConfig(e.AWS)}
 }
 
 // Handle serves a request. Token and signature are checked by the handler of the
@@ -61,7 +61,7 @@ func (h *Handler) Handle(ctx context.Context, event events.LambdaFunctionURLRequ
 		h.countRefused()
 	}
 	for org := range h.changedOrgs {
-		invoke.StartPairs(ctx, h.Environment, h.functions, h.fleet, org, cloud.TriggerPush)
+		invoke.StartPairs(ctx, h.Environment, h.lambda, h.fleet, org, cloud.TriggerPush)
 	}
 	return w.lambdaResponse(), nil
 }

@@ -14,19 +14,12 @@ import (
 	"chefsync/pkg/cloud/awserr"
 )
 
-// API is the part of AWS Lambda that Send needs. *lambda.Client implements it.
-type API interface {
-	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
-}
-
-var _ API = (*lambda.Client)(nil)
-
 // Send puts an event into the queue of a function.
-func Send(ctx context.Context, api API, function string, event any) error {
+func Send(ctx context.Context, client *lambda.Client, function string, event any) error {
 	text, err := json.Marshal(event)
 	if err != nil {
 		return fmt.Errorf("write an event: %w", err)
 	}
-	_, err = api.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: types.InvocationTypeEvent, Payload: text})
+	_, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: types.InvocationTypeEvent, Payload: text})
 	return awserr.Wrap(ctx, fmt.Sprintf("send an event of %d bytes", len(text)), "function "+function, err)
 }
