@@ -15,6 +15,7 @@ import (
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/store/sqlite"
 )
 
 // PathFor is where the log of a state file is: beside it, "-log" before the
@@ -64,7 +65,7 @@ func (s *SQLite) openOnce(ctx context.Context) (*sql.DB, error) {
 	if s.file != nil {
 		return s.file, nil
 	}
-	db, err := openFile(ctx, s.path)
+	db, err := fileFormat().OpenFile(ctx, s.path)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func (s *SQLite) Append(ctx context.Context, lines []Line) error {
 	if err != nil {
 		return err
 	}
-	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
+	err = sqlite.InTransaction(ctx, db, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO lines (at, level, pair, run, object, msg, attrs) SELECT "+
 			"value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each(?)", string(b))
 		if err != nil {
@@ -121,7 +122,7 @@ func (s *SQLite) Append(ctx context.Context, lines []Line) error {
 		}
 		return deleteOld(ctx, tx, s.keepLines, newest.Add(-s.keepAge))
 	})
-	return explainSQLite(ctx, "write log "+s.path, err)
+	return fileFormat().Explain(ctx, "write log "+s.path, err)
 }
 
 // replaceNUL replaces NUL, at which SQLite's JSON functions would cut.
@@ -157,7 +158,7 @@ func (s *SQLite) readLines(ctx context.Context, q Query, afterID int64) ([]Line,
 	}
 	lines, err := queryLines(ctx, db, query, append(append([]any{afterID}, args...), limit)...)
 	if err != nil {
-		return nil, explainSQLite(ctx, "read log "+s.path, err)
+		return nil, fileFormat().Explain(ctx, "read log "+s.path, err)
 	}
 	slices.Reverse(lines)
 	return lines, nil
@@ -209,7 +210,7 @@ func scanLine(scan func(...any) error) (l Line, err error) {
 	}
 	if pair != "" {
 		if l.Pair, err = replication.ParsePairID(pair); err != nil {
-			return l, &fault.Error{Op: "read log", Class: fault.Local, Hint: damagedHint, Err: err}
+			return l, &fault.Error{Op: "read log", Class: fault.Local, Hint: fileFormat().DamagedHint, Err: err}
 		}
 	}
 	return l, nil

@@ -15,13 +15,9 @@ import (
 // errForeignFile: a SQLite file that another program wrote.
 var errForeignFile = errors.New("this is the database of another program")
 
-func localError(op string, err error) error {
-	return &fault.Error{Op: op, Class: fault.Local, Hint: "check the path and its permissions", Err: err}
-}
-
-// explain gives an error of the database its class and a hint. Errors that already
-// say enough stay as they are.
-func explain(ctx context.Context, op string, err error) error {
+// Explain gives an error of a file its class and a hint. Errors that have them stay as
+// they are.
+func (f Format) Explain(ctx context.Context, op string, err error) error {
 	var known *fault.Error
 	switch {
 	case err == nil:
@@ -30,24 +26,22 @@ func explain(ctx context.Context, op string, err error) error {
 		return err
 	case errors.Is(err, replication.ErrSchema):
 		return &fault.Error{Op: op, Class: fault.Local, Err: err,
-			Hint: "install the newer version of chef-sync-ctl again, or point it to another state file"}
+			Hint: "install the newer version of chef-sync-ctl again, or put the " + f.Name + " file aside"}
 	case ctx.Err() != nil: // the driver says "interrupted" for it
 		if op == "" {
 			return ctx.Err()
 		}
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return &fault.Error{Op: op, Class: fault.Local, Hint: hint(err), Err: err}
+	return &fault.Error{Op: op, Class: fault.Local, Hint: f.hintFor(err), Err: err}
 }
 
-func hint(err error) string {
-	switch code(err) {
+func (f Format) hintFor(err error) string {
+	switch resultCode(err) {
 	case sqlite3.SQLITE_FULL:
-		return "the disk is full: free some space; nothing was written and nothing is lost"
-	case sqlite3.SQLITE_NOTADB:
-		return "the file is no SQLite database: give the path of a new file"
-	case sqlite3.SQLITE_CORRUPT:
-		return "the state file is damaged: put it aside or restore a copy; without it a full compare starts over and loses nothing on the replica"
+		return "the disk is full: free some space; nothing was written"
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return f.DamagedHint
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return "another process keeps the file locked: end it, or try again"
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
@@ -58,11 +52,11 @@ func hint(err error) string {
 	if errors.Is(err, errForeignFile) {
 		return "give the path of a new file"
 	}
-	return "check the state file and its folder"
+	return "check the " + f.Name + " file, its folder and their permissions"
 }
 
-// code returns SQLite's primary result code, or 0.
-func code(err error) int {
+// resultCode returns SQLite's primary result code, or 0.
+func resultCode(err error) int {
 	var e *sqlite.Error
 	if errors.As(err, &e) {
 		return e.Code() & 0xff

@@ -20,56 +20,49 @@ import (
 // busyTimeout is how long a statement waits for a writer in another process.
 const busyTimeout = 10 * time.Second
 
-const (
-	// application is PRAGMA application_id: it tells our files from others.
-	application = 0x43685379
-	// version is the layout of the files that this program writes. The layouts 1 to
-	// 4 had a table for each kind of record.
-	version = 5
-	// oldest is the layout of the oldest programs that can work with such a file.
-	oldest = 5
-	// oldestShift is where PRAGMA user_version holds oldest, above the version.
-	oldestShift = 16
-)
+// Format is a kind of SQLite file that this program writes, for any number of processes
+// on one machine.
+type Format struct {
+	Name          string // what the file holds, for messages
+	ApplicationID int    // PRAGMA application_id, which tells these files from others
+	Version       int    // the layout that this program writes
+	Oldest        int    // the layout of the oldest programs that can use such a file
+	Synchronous   string // PRAGMA synchronous
+	DamagedHint   string // what to try when a file can't be read
+	// Migrate brings a file from an older layout to Version; layout 0 is an empty file.
+	Migrate func(ctx context.Context, tx *sql.Tx, from int) error
+}
 
-const createItems = `
-CREATE TABLE items (
-	partition TEXT    NOT NULL,
-	sort      TEXT    NOT NULL,
-	version   TEXT    NOT NULL,
-	data      TEXT    NOT NULL, -- JSON
-	expires   INTEGER NOT NULL, -- seconds since 1970; 0: never
-	PRIMARY KEY (partition, sort)
-) STRICT, WITHOUT ROWID;
-`
+// oldestShift is where PRAGMA user_version holds Oldest, above Version.
+const oldestShift = 16
 
 // dsn names a file to the driver. Every connection waits for other writers, and
 // every transaction takes the write lock when it begins. No connection creates the
 // file: one that is opened later would put an empty file in place of one that was
 // removed.
-func dsn(path string) string {
+func (f Format) dsn(path string) string {
 	q := url.Values{
 		"mode":    {"rw"},
 		"_txlock": {"immediate"},
-		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "synchronous(FULL)"},
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "synchronous(" + f.Synchronous + ")"},
 	}
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
 }
 
-// openFile opens or creates a file, checks that it is one of ours and brings it to
-// the present layout. The result has one connection.
-func openFile(ctx context.Context, path string) (*sql.DB, error) {
-	op := "open state " + path
+// OpenFile opens a file, which it creates, readable by its owner only, with the folders
+// above it. It brings a file of an older layout to the present one, in one transaction. A
+// file that another program or a newer version wrote stays as it is.
+func (f Format) OpenFile(ctx context.Context, path string) (*sql.DB, error) {
+	op := "open " + f.Name + " " + path
 	if err := createFile(path); err != nil {
-		return nil, localError(op, err)
+		return nil, f.Explain(ctx, op, err)
 	}
-	db, err := sql.Open("sqlite", dsn(path))
+	db, err := sql.Open("sqlite", f.dsn(path))
 	if err != nil {
-		return nil, localError(op, err)
+		return nil, f.Explain(ctx, op, err)
 	}
-	db.SetMaxOpenConns(1)
-	if err := prepare(ctx, db); err != nil {
-		return nil, errors.Join(explain(ctx, op, err), db.Close())
+	if err := f.prepareFile(ctx, db); err != nil {
+		return nil, errors.Join(f.Explain(ctx, op, err), db.Close())
 	}
 	return db, nil
 }
@@ -101,30 +94,38 @@ func createFile(path string) error {
 	return file.Close()
 }
 
-// prepare checks first and writes only then, so that a file that isn't ours or
+// prepareFile checks first and writes only then, so that a file that isn't ours or
 // is too new stays as it is.
-func prepare(ctx context.Context, db *sql.DB) error {
-	was, err := identify(ctx, db)
+func (f Format) prepareFile(ctx context.Context, db *sql.DB) error {
+	layout, err := f.readLayout(ctx, db)
 	if err != nil {
 		return err
 	}
-	if err := useWAL(ctx, db); err != nil {
+	if err := useWAL(ctx, db); err != nil || layout == f.Version {
 		return err
 	}
-	if was == version {
-		return nil
-	}
-	return inTx(ctx, db, func(tx *sql.Tx) error { return migrate(ctx, tx) })
+	return InTransaction(ctx, db, func(tx *sql.Tx) error {
+		layout, err := f.readLayout(ctx, tx)
+		if err != nil || layout == f.Version { // another process was faster
+			return err
+		}
+		if err := f.Migrate(ctx, tx, layout); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d",
+			f.ApplicationID, f.Oldest<<oldestShift|f.Version))
+		return err
+	})
 }
 
-type querier interface {
+type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// identify returns the layout of a file of our own; 0 is an empty file. A file that a
-// newer program brought further, but that this one can work with, passes for the
-// newest that it knows.
-func identify(ctx context.Context, db querier) (layout int, err error) {
+// readLayout returns the layout of a file of our own; 0 is an empty file. A file that a
+// newer program migrated further, but that this one can use, counts as the newest layout
+// that it knows.
+func (f Format) readLayout(ctx context.Context, db rowQuerier) (layout int, err error) {
 	// One statement, so that all three are of one moment: another process may be
 	// creating the tables.
 	var app, tables int
@@ -138,12 +139,12 @@ func identify(ctx context.Context, db querier) (layout int, err error) {
 	switch {
 	case app == 0 && layout == 0 && tables == 0:
 		return 0, nil
-	case app != application:
+	case app != f.ApplicationID:
 		return 0, errForeignFile
-	case layout > version && 0 < needed && needed <= version:
-		return version, nil
-	case layout > version:
-		return 0, fmt.Errorf("%w: the file has version %d, this program knows %d", replication.ErrSchema, layout, version)
+	case layout > f.Version && 0 < needed && needed <= f.Version:
+		return f.Version, nil
+	case layout > f.Version:
+		return 0, fmt.Errorf("%w: the file has version %d, this program knows %d", replication.ErrSchema, layout, f.Version)
 	}
 	return layout, nil
 }
@@ -159,7 +160,7 @@ func useWAL(ctx context.Context, db *sql.DB) error {
 		switch {
 		case err == nil && mode != "wal":
 			return fmt.Errorf("the file system can't hold a database that several processes share (journal mode %s)", mode)
-		case err == nil || code(err) != sqlite3.SQLITE_BUSY:
+		case err == nil || resultCode(err) != sqlite3.SQLITE_BUSY:
 			return err
 		}
 		select {
@@ -170,29 +171,18 @@ func useWAL(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// migrate brings a file to the present layout, unless another process just did.
-func migrate(ctx context.Context, tx *sql.Tx) error {
-	was, err := identify(ctx, tx)
-	if err != nil || was == version {
+// InTransaction calls f in one write transaction. It takes the write lock at once (BEGIN
+// IMMEDIATE), so that what f reads can't change before f writes.
+func InTransaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, createItems); err != nil {
-		return err
-	}
-	if was > 0 {
-		if err := importTables(ctx, tx, was); err != nil {
-			return fmt.Errorf("bring the file from version %d to %d: %w", was, version, err)
+	if err := f(tx); err != nil {
+		if undone := tx.Rollback(); undone != nil && !errors.Is(undone, sql.ErrTxDone) { // the context did it
+			return errors.Join(err, undone)
 		}
+		return err
 	}
-	_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", application, oldest<<oldestShift|version))
-	return err
+	return tx.Commit()
 }
-
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-func fromSeconds(s int64) time.Time { return time.Unix(s, 0).UTC() }

@@ -10,8 +10,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/store"
@@ -34,6 +36,45 @@ type DB struct {
 
 var _ store.KV = (*DB)(nil)
 
+// itemsLayout is the layout with one table of items. The layouts 1 to 4 had a table for
+// each kind of record.
+const itemsLayout = 5
+
+const createItems = `
+CREATE TABLE items (
+	partition TEXT    NOT NULL,
+	sort      TEXT    NOT NULL,
+	version   TEXT    NOT NULL,
+	data      TEXT    NOT NULL, -- JSON
+	expires   INTEGER NOT NULL, -- seconds since 1970; 0: never
+	PRIMARY KEY (partition, sort)
+) STRICT, WITHOUT ROWID;
+`
+
+// stateFormat returns how state files are written: a commit waits for the disk.
+func stateFormat() Format {
+	return Format{
+		Name: "state", ApplicationID: 0x43685379, Version: itemsLayout, Oldest: itemsLayout, Synchronous: "FULL", Migrate: migrateState,
+		DamagedHint: "the state file is damaged or no SQLite database: restore a copy, put it aside or give another path; " +
+			"without it a full compare starts over and loses nothing on the replica",
+	}
+}
+
+func migrateState(ctx context.Context, tx *sql.Tx, from int) error {
+	if _, err := tx.ExecContext(ctx, createItems); err != nil || from == 0 {
+		return err
+	}
+	if err := importTables(ctx, tx, from); err != nil {
+		return fmt.Errorf("bring the file from version %d to %d: %w", from, itemsLayout, err)
+	}
+	return nil
+}
+
+// explain gives an error of the state file its class and a hint.
+func explain(ctx context.Context, op string, err error) error {
+	return stateFormat().Explain(ctx, op, err)
+}
+
 // Open opens a file, which it creates, readable by its owner only, with the folders
 // above it. It brings a file of an older version of the program to the present
 // layout, in one transaction. It fails with [replication.ErrSchema], and changes
@@ -43,17 +84,18 @@ var _ store.KV = (*DB)(nil)
 func Open(ctx context.Context, path string) (*DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, localError("open state "+path, err)
+		return nil, explain(ctx, "open state "+path, err)
 	}
-	db := &DB{path: abs}
-	if db.write, err = openFile(ctx, abs); err != nil {
+	db, format := &DB{path: abs}, stateFormat()
+	if db.write, err = format.OpenFile(ctx, abs); err != nil {
 		return nil, err
 	}
-	if db.opened, err = os.Stat(abs); err != nil {
-		return nil, errors.Join(localError("open state "+abs, err), db.write.Close())
+	db.write.SetMaxOpenConns(1)
+	if db.opened, err = os.Stat(abs); err == nil {
+		db.read, err = sql.Open("sqlite", format.dsn(abs))
 	}
-	if db.read, err = sql.Open("sqlite", dsn(abs)); err != nil {
-		return nil, errors.Join(localError("open state "+abs, err), db.write.Close())
+	if err != nil {
+		return nil, errors.Join(explain(ctx, "open state "+abs, err), db.write.Close())
 	}
 	db.read.SetMaxOpenConns(4)
 	return db, nil
@@ -139,7 +181,7 @@ func (db *DB) Query(ctx context.Context, q store.Query) (items []store.Item, err
 // Transact implements [store.KV].
 func (db *DB) Transact(ctx context.Context, writes ...store.Write) (version string, err error) {
 	version = store.NewVersion()
-	err = inTx(ctx, db.write, func(tx *sql.Tx) error {
+	err = InTransaction(ctx, db.write, func(tx *sql.Tx) error {
 		for _, w := range writes {
 			if err := checkVersion(ctx, tx, w); err != nil {
 				return err
@@ -190,21 +232,14 @@ func apply(ctx context.Context, tx *sql.Tx, version string, writes []store.Write
 	return nil
 }
 
-// inTx runs f in one write transaction. It takes the write lock at once (BEGIN
-// IMMEDIATE), so that what f reads can't change before f writes.
-func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
 	}
-	if err := f(tx); err != nil {
-		if undone := tx.Rollback(); undone != nil && !errors.Is(undone, sql.ErrTxDone) { // the context did it
-			return errors.Join(err, undone)
-		}
-		return err
-	}
-	return tx.Commit()
+	return t.Unix()
 }
+
+func fromSeconds(s int64) time.Time { return time.Unix(s, 0).UTC() }
 
 // State is the records of package store in a file.
 type State struct {
