@@ -16,8 +16,8 @@ import (
 	"chefsync/pkg/store/kvtest"
 )
 
-// counted is a KV that counts.
-func counted() (*kvtest.Memory, func() []string) {
+// countingKV returns a KV, and a function that returns its operations since the last call.
+func countingKV() (*kvtest.Memory, func() []string) {
 	var ops []string
 	kv := &kvtest.Memory{Before: func(op string, n int) error {
 		ops = append(ops, fmt.Sprintf("%s(%d)", op, n))
@@ -32,47 +32,50 @@ func counted() (*kvtest.Memory, func() []string) {
 
 // TestAnEmptyPollIsOneReadAndOneWrite.
 func TestAnEmptyPollIsOneReadAndOneWrite(t *testing.T) {
-	kv, done := counted()
+	kv, done := countingKV()
 	s := store.New(kv)
-	commit(t, s, take(t, s, "me", noon()), replication.Update{Applied: many(200), Run: &replication.Run{ID: "1", Pair: engineering()}})
-	if err := s.Release(t.Context(), engineering(), 1); err != nil {
+	commitUpdate(t, s, acquireLease(t, s, "me", noon()), replication.Update{Applied: newInventory(200),
+		Run: &replication.Run{ID: "1", Pair: engineeringPair()}})
+	if err := s.Release(t.Context(), engineeringPair(), 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*store.Store{s, store.New(kv)} {
 		done()
-		st, err := s.Pair(t.Context(), engineering())
+		st, err := s.Pair(t.Context(), engineeringPair())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.SaveProgress(t.Context(), engineering(), st.Lease.Fence, noon(), st.Progress); err != nil {
+		if err := s.SaveProgress(t.Context(), engineeringPair(), st.Lease.Fence, noon(), st.Progress); err != nil {
 			t.Fatal(err)
 		}
-		same(t, "an empty poll", []string{"Get(1)", "Transact(1)"}, done())
+		assertEqual(t, "an empty poll", []string{"Get(1)", "Transact(1)"}, done())
 	}
 }
 
 // TestOneChangedRole counts a pass that writes one role, as the engine does it.
 func TestOneChangedRole(t *testing.T) {
-	kv, done := counted()
+	kv, done := countingKV()
 	first := store.New(kv)
-	commit(t, first, take(t, first, "me", noon()), replication.Update{Applied: many(1000)})
+	commitUpdate(t, first, acquireLease(t, first, "me", noon()), replication.Update{Applied: newInventory(1000)})
 	s := store.New(kv)
-	if _, err := s.Pair(t.Context(), engineering()); err != nil {
+	if _, err := s.Pair(t.Context(), engineeringPair()); err != nil {
 		t.Fatal(err)
 	}
 	done()
-	fence := take(t, s, "me", noon())
-	inventory(t, s)
-	if _, err := s.Unsynced(t.Context(), engineering()); err != nil {
+	fence := acquireLease(t, s, "me", noon())
+	readInventory(t, s)
+	if _, err := s.Unsynced(t.Context(), engineeringPair()); err != nil {
 		t.Fatal(err)
 	}
-	run := &replication.Run{ID: "2", Pair: engineering()}
-	commit(t, s, fence, replication.Update{Progress: replication.Progress{Work: &replication.Work{Intent: []object.Ref{role(1)}}}, Run: run})
-	commit(t, s, fence, replication.Update{Run: run, Applied: map[object.Ref]string{role(1): "new"}, Synced: []object.Ref{role(1)}})
-	if err := s.Release(t.Context(), engineering(), fence); err != nil {
+	run := &replication.Run{ID: "2", Pair: engineeringPair()}
+	intent := replication.Progress{Work: &replication.Work{Intent: []object.Ref{roleRef(1)}}}
+	commitUpdate(t, s, fence, replication.Update{Progress: intent, Run: run})
+	commitUpdate(t, s, fence, replication.Update{Run: run, Applied: map[object.Ref]string{roleRef(1): "new"},
+		Synced: []object.Ref{roleRef(1)}})
+	if err := s.Release(t.Context(), engineeringPair(), fence); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "one changed role", []string{
+	assertEqual(t, "one changed role", []string{
 		"Transact(1)",          // Acquire
 		"Query(1)", "Query(1)", // Inventory, Unsynced
 		"Transact(2)", // what is intended
@@ -83,16 +86,17 @@ func TestOneChangedRole(t *testing.T) {
 
 // TestALargeCommit takes a transaction for each 99 objects, and each checks the lease.
 func TestALargeCommit(t *testing.T) {
-	kv, done := counted()
+	kv, done := countingKV()
 	s := store.New(kv)
-	fence := take(t, s, "me", noon())
+	fence := acquireLease(t, s, "me", noon())
 	done()
 	var synced []object.Ref
 	for i := range 250 {
-		synced = append(synced, role(i))
+		synced = append(synced, roleRef(i))
 	}
-	commit(t, s, fence, replication.Update{Applied: many(250), Synced: synced, Run: &replication.Run{ID: "1", Pair: engineering()}})
-	same(t, "a commit of 250 objects and a run", []string{"Transact(100)", "Transact(100)", "Transact(54)"}, done())
+	commitUpdate(t, s, fence, replication.Update{Applied: newInventory(250), Synced: synced,
+		Run: &replication.Run{ID: "1", Pair: engineeringPair()}})
+	assertEqual(t, "a commit of 250 objects and a run", []string{"Transact(100)", "Transact(100)", "Transact(54)"}, done())
 }
 
 // TestACommitThatDiesBetweenTransactions: the progress of before stands, with what was
@@ -109,21 +113,22 @@ func TestACommitThatDiesBetweenTransactions(t *testing.T) {
 		return nil
 	}}
 	s := store.New(kv)
-	fence := take(t, s, "me", noon())
-	intended := replication.Progress{Objects: 1, Work: &replication.Work{Intent: []object.Ref{role(0)}}}
-	commit(t, s, fence, replication.Update{Progress: intended})
+	fence := acquireLease(t, s, "me", noon())
+	intended := replication.Progress{Objects: 1, Work: &replication.Work{Intent: []object.Ref{roleRef(0)}}}
+	commitUpdate(t, s, fence, replication.Update{Progress: intended})
 	left = 2
-	err := s.Commit(t.Context(), engineering(), fence, noon(), replication.Update{Progress: replication.Progress{Objects: 250}, Applied: many(250)})
+	err := s.Commit(t.Context(), engineeringPair(), fence, noon(),
+		replication.Update{Progress: replication.Progress{Objects: 250}, Applied: newInventory(250)})
 	if !errors.Is(err, died) {
 		t.Fatalf("%v, want the error of the KV", err)
 	}
 	left = 1000
-	st, err := store.New(kv).Pair(t.Context(), engineering())
+	st, err := store.New(kv).Pair(t.Context(), engineeringPair())
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "the progress", intended, st.Progress)
-	if n := len(inventory(t, s)); n != 198 {
+	assertEqual(t, "the progress", intended, st.Progress)
+	if n := len(readInventory(t, s)); n != 198 {
 		t.Errorf("%d entries, want those of two transactions", n)
 	}
 }
@@ -132,24 +137,25 @@ func TestACommitThatDiesBetweenTransactions(t *testing.T) {
 func TestALeaseLostWithinACommit(t *testing.T) {
 	kv := &kvtest.Memory{}
 	s, other := store.New(kv), store.New(kv)
-	fence := take(t, s, "me", noon())
+	fence := acquireLease(t, s, "me", noon())
 	transactions := 0
 	kv.Before = func(op string, n int) error {
 		if op == "Transact" && n > 1 {
 			if transactions++; transactions == 2 {
-				take(t, other, "other", noon().Add(time.Minute))
+				acquireLease(t, other, "other", noon().Add(time.Minute))
 			}
 		}
 		return nil
 	}
-	err := s.Commit(t.Context(), engineering(), fence, noon(), replication.Update{Progress: replication.Progress{Objects: 250}, Applied: many(250)})
+	err := s.Commit(t.Context(), engineeringPair(), fence, noon(),
+		replication.Update{Progress: replication.Progress{Objects: 250}, Applied: newInventory(250)})
 	if !errors.Is(err, replication.ErrFenced) {
 		t.Errorf("%v, want ErrFenced", err)
 	}
-	if n := len(inventory(t, s)); n != 99 {
+	if n := len(readInventory(t, s)); n != 99 {
 		t.Errorf("%d entries, want those of the transaction before the lease was lost", n)
 	}
-	if st, err := s.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects != 0 || st.Lease.Owner != "other" {
+	if st, err := s.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects != 0 || st.Lease.Owner != "other" {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
@@ -158,28 +164,29 @@ func TestALeaseLostWithinACommit(t *testing.T) {
 func TestACommitBesideARenewal(t *testing.T) {
 	kv := &kvtest.Memory{}
 	s := store.New(kv)
-	fence := take(t, s, "me", noon())
+	fence := acquireLease(t, s, "me", noon())
 	renewals := 0
 	kv.Before = func(op string, n int) error {
 		if op == "Transact" && n > 1 && renewals < 5 {
 			renewals++
-			if _, err := s.Renew(t.Context(), engineering(), fence, noon(), time.Hour); err != nil {
+			if _, err := s.Renew(t.Context(), engineeringPair(), fence, noon(), time.Hour); err != nil {
 				t.Error(err)
 			}
 		}
 		return nil
 	}
-	commit(t, s, fence, replication.Update{Progress: replication.Progress{Objects: 250}, Applied: many(250)})
-	if st, err := s.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects != 250 || !st.Lease.Expires.Equal(noon().Add(time.Hour)) {
+	commitUpdate(t, s, fence, replication.Update{Progress: replication.Progress{Objects: 250}, Applied: newInventory(250)})
+	if st, err := s.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects != 250 ||
+		!st.Lease.Expires.Equal(noon().Add(time.Hour)) {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
 
 // TestWhatJournalsCost counts requests, as the documentation of Journals says.
 func TestWhatJournalsCost(t *testing.T) {
-	kv, done := counted()
+	kv, done := countingKV()
 	j, ctx := store.New(kv).Journals(), t.Context()
-	lease := begin(t, j)
+	lease := beginJournal(t, j)
 	entries := []journal.Entry{{Action: "update", Path: "/roles/a"}, {Action: "update", Path: "/roles/b"}}
 	memory := []byte(strings.Join(slices.Repeat([]string{"what the scanner knows of an object; "}, 5000), ""))
 	for i := range memory { // so that parts differ
@@ -205,7 +212,7 @@ func TestWhatJournalsCost(t *testing.T) {
 		if err := c.do(); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		same(t, c.name, c.want, done())
+		assertEqual(t, c.name, c.want, done())
 	}
 	write := func() []string {
 		done()
@@ -232,8 +239,8 @@ func TestWhatJournalsCost(t *testing.T) {
 func TestAQueryOfTwoMoments(t *testing.T) {
 	kv := &kvtest.Memory{}
 	j := store.New(kv).Journals()
-	begin(t, j)
-	torn := &tears{KV: kv}
+	beginJournal(t, j)
+	torn := &tornQueries{KV: kv}
 	torn.between = func() {
 		if _, err := j.Append(t.Context(), "s", noon(), []journal.Entry{{Action: "update", Path: "/roles/a"}}); err != nil {
 			t.Error(err)
@@ -245,13 +252,13 @@ func TestAQueryOfTwoMoments(t *testing.T) {
 	}
 }
 
-// tears is a KV whose first query shows its last item as it is after a write.
-type tears struct {
+// tornQueries is a KV whose first query returns its last item as it is after a later write.
+type tornQueries struct {
 	store.KV
 	between func()
 }
 
-func (k *tears) Query(ctx context.Context, q store.Query) ([]store.Item, error) {
+func (k *tornQueries) Query(ctx context.Context, q store.Query) ([]store.Item, error) {
 	items, err := k.KV.Query(ctx, q)
 	if between := k.between; between != nil && err == nil {
 		k.between = nil

@@ -26,13 +26,13 @@ func (s *Store) Health() Health { return Health{s} }
 
 // putRecord returns the write that replaces a record, whatever is there.
 func putRecord(k Key, record any, expires time.Time) (Write, error) {
-	data, err := encode(record)
+	data, err := encodeRecord(record)
 	return Put(Item{Key: k, Data: data, Expires: expires}), err
 }
 
 // ServerWrite returns the write of the record of a server.
 func ServerWrite(s health.Server) (Write, error) {
-	s.Error, s.Hint = clip(s.Error), clip(s.Hint)
+	s.Error, s.Hint = truncateText(s.Error), truncateText(s.Hint)
 	return putRecord(Key{healthPartition, serverPrefix + s.Name}, s, time.Time{})
 }
 
@@ -47,7 +47,7 @@ func (h Health) SaveServer(ctx context.Context, s health.Server) error {
 	if err == nil {
 		_, err = h.s.kv.Transact(ctx, w)
 	}
-	return explain("save the record of the server "+s.Name, err)
+	return explainError("save the record of the server "+s.Name, err)
 }
 
 // Servers implements [health.Store].
@@ -55,20 +55,20 @@ func (h Health) Servers(ctx context.Context) ([]health.Server, error) {
 	return loadHealth[health.Server](ctx, h.s, serverPrefix)
 }
 
-// SaveProcess implements [health.Store]. That of a process that ends removes the records
-// of those that are no longer kept, which not every KV does.
+// SaveProcess implements [health.Store]. The record of a process that ends also deletes
+// expired ones, which not every KV does by itself.
 func (h Health) SaveProcess(ctx context.Context, p health.Process) error {
 	w, err := ProcessWrite(p)
 	if err == nil {
 		_, err = h.s.kv.Transact(ctx, w)
 	}
 	if err == nil && !p.Stopped.IsZero() {
-		err = h.dropExpired(ctx, p.Seen)
+		err = h.deleteExpired(ctx, p.Seen)
 	}
-	return explain("save the record of the process "+p.Owner, err)
+	return explainError("save the record of the process "+p.Owner, err)
 }
 
-func (h Health) dropExpired(ctx context.Context, now time.Time) error {
+func (h Health) deleteExpired(ctx context.Context, now time.Time) error {
 	items, err := h.s.kv.Query(ctx, Prefix(healthPartition, processPrefix))
 	if err != nil {
 		return err
@@ -92,11 +92,11 @@ func loadHealth[T any](ctx context.Context, s *Store, prefix string) (all []T, e
 	const op = "read what was last seen of servers and processes"
 	items, err := s.kv.Query(ctx, Prefix(healthPartition, prefix))
 	for _, it := range items {
-		record, err := decode[T](it.Data)
+		record, err := decodeRecord[T](it.Data)
 		if err != nil {
-			return nil, explain(op, err)
+			return nil, explainError(op, err)
 		}
 		all = append(all, record)
 	}
-	return all, explain(op, err)
+	return all, explainError(op, err)
 }

@@ -22,55 +22,55 @@ const (
 	runPrefix    = "RUN#"
 )
 
-// Entry is what the ledger of a pair says of one object, or of a listing that failed.
+// Entry is the entry of one object, or of a listing that failed, in the ledger of a pair.
 type Entry struct {
-	// Fingerprint is that of what replication last put on the replica.
+	// Fingerprint is that of the object as it was last written to the replica.
 	Fingerprint string `json:"fingerprint,omitempty"`
-	// Dirty says that an interrupted write left it open what the replica has.
-	Dirty   bool     `json:"dirty,omitempty"`
-	Failure *failure `json:"failure,omitempty"`
+	// Dirty means that after an interrupted write it isn't known what the replica has.
+	Dirty   bool           `json:"dirty,omitempty"`
+	Failure *storedFailure `json:"failure,omitempty"`
 	// Object names the object of an entry whose key is too short for its name.
 	Object *[3]string `json:"object,omitempty"`
 }
 
-// failure is an unsynced object without its name, which the key holds: the path in JSON
+// storedFailure is an unsynced object without its name, which the key holds: the path in JSON
 // can't name every object.
-type failure struct {
+type storedFailure struct {
 	replication.Unsynced
 	Ref *struct{} `json:"object,omitempty"` // hides the path
 }
 
-// unknownFingerprint is how an inventory writes that an entry is dirty.
+// unknownFingerprint stands for a dirty entry in an inventory.
 const unknownFingerprint = "?"
 
-func (e Entry) empty() bool { return e.Fingerprint == "" && !e.Dirty && e.Failure == nil }
+func (e Entry) isEmpty() bool { return e.Fingerprint == "" && !e.Dirty && e.Failure == nil }
 
-// set takes over the fingerprint of an inventory; "" is none.
-func (e *Entry) set(fingerprint string) {
+// setFingerprint sets the fingerprint as an inventory has it; "" is none.
+func (e *Entry) setFingerprint(fingerprint string) {
 	e.Fingerprint, e.Dirty = fingerprint, fingerprint == unknownFingerprint
 	if e.Dirty {
 		e.Fingerprint = ""
 	}
 }
 
-// inventory returns the entry as an inventory has it; "" is none.
-func (e Entry) inventory() string {
+// inventoryFingerprint returns the fingerprint as an inventory has it; "" is none.
+func (e Entry) inventoryFingerprint() string {
 	if e.Dirty {
 		return unknownFingerprint
 	}
 	return e.Fingerprint
 }
 
-// objectSort returns the sort key of an object, KIND/NAME/SUB with slashes and percent
-// signs in names escaped. A name that is too long for a key is cut, and told from others
-// by a hash; its entry holds it.
-func objectSort(r object.Ref) (sort string, whole bool) {
-	sort = objectPrefix + escape(string(r.Kind))
+// objectSortKey returns the sort key of an object, KIND/NAME/SUB with slashes and percent
+// signs in names escaped. A key that would be too long is cut and ends in a hash; its entry
+// holds the name, and whole is false.
+func objectSortKey(r object.Ref) (sort string, whole bool) {
+	sort = objectPrefix + escapeName(string(r.Kind))
 	if r.Name != "" || r.Sub != "" {
-		sort += "/" + escape(r.Name)
+		sort += "/" + escapeName(r.Name)
 	}
 	if r.Sub != "" {
-		sort += "/" + escape(r.Sub)
+		sort += "/" + escapeName(r.Sub)
 	}
 	if len(sort) <= MaxKey {
 		return sort, true
@@ -79,16 +79,16 @@ func objectSort(r object.Ref) (sort string, whole bool) {
 	return strings.ToValidUTF8(sort[:MaxKey-100], "") + "/" + hex.EncodeToString(sum[:]), false
 }
 
-func escape(s string) string { return escaper.Replace(s) }
+func escapeName(s string) string { return nameEscaper.Replace(s) }
 
 // What names in keys are escaped with, read-only.
 var (
-	escaper   = strings.NewReplacer("%", "%25", "/", "%2F")
-	unescaper = strings.NewReplacer("%25", "%", "%2F", "/")
+	nameEscaper   = strings.NewReplacer("%", "%25", "/", "%2F")
+	nameUnescaper = strings.NewReplacer("%25", "%", "%2F", "/")
 )
 
-// object returns the object that an entry is of.
-func (e Entry) object(sort string) (object.Ref, error) {
+// decodeRef returns the object of an entry.
+func (e Entry) decodeRef(sort string) (object.Ref, error) {
 	if e.Object != nil {
 		return object.Ref{Kind: object.Kind(e.Object[0]), Name: e.Object[1], Sub: e.Object[2]}, nil
 	}
@@ -96,14 +96,15 @@ func (e Entry) object(sort string) (object.Ref, error) {
 	for len(parts) < 3 {
 		parts = append(parts, "")
 	}
-	r := object.Ref{Kind: object.Kind(unescaper.Replace(parts[0])), Name: unescaper.Replace(parts[1]), Sub: unescaper.Replace(parts[2])}
-	if back, _ := objectSort(r); len(parts) > 3 || back != sort {
-		return r, damaged(fmt.Errorf("%q is not the key of an object", sort))
+	r := object.Ref{Kind: object.Kind(nameUnescaper.Replace(parts[0])), Name: nameUnescaper.Replace(parts[1]),
+		Sub: nameUnescaper.Replace(parts[2])}
+	if back, _ := objectSortKey(r); len(parts) > 3 || back != sort {
+		return r, damagedError(fmt.Errorf("%q is not the key of an object", sort))
 	}
 	return r, nil
 }
 
-// checkRef refuses what JSON can't give back unchanged. No name that a Chef Server
+// checkRef rejects names that JSON can't hold unchanged. No name that a Chef Server
 // accepts is refused (docs/chef-server-api.md §4).
 func checkRef(r object.Ref) error {
 	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
@@ -114,27 +115,29 @@ func checkRef(r object.Ref) error {
 	return nil
 }
 
-// entryChange is what an update changes of one entry; nil leaves that part.
+// entryChange is what an update changes in one entry; nil leaves that part.
 type entryChange struct {
 	fingerprint *string
-	failure     *failure
+	failure     *storedFailure
 	noFailure   bool
 }
 
-// partial reports whether the entry as it is must be known.
-func (c entryChange) partial() bool { return c.fingerprint == nil || c.failure == nil && !c.noFailure }
+// needsStored reports whether the change depends on the stored entry.
+func (c entryChange) needsStored() bool {
+	return c.fingerprint == nil || c.failure == nil && !c.noFailure
+}
 
-func (c entryChange) apply(e *Entry) {
+func (c entryChange) applyTo(e *Entry) {
 	if c.fingerprint != nil {
-		e.set(*c.fingerprint)
+		e.setFingerprint(*c.fingerprint)
 	}
 	if c.failure != nil || c.noFailure {
 		e.Failure = c.failure
 	}
 }
 
-// entryChanges returns what an update does to each object. An entry that it both drops
-// and sets is set.
+// entryChanges returns what an update changes in each entry. An entry that is both removed
+// and set is set.
 func entryChanges(u replication.Update) (map[object.Ref]entryChange, error) {
 	all := map[object.Ref]entryChange{}
 	change := func(r object.Ref, f func(*entryChange)) {
@@ -153,8 +156,8 @@ func entryChanges(u replication.Update) (map[object.Ref]entryChange, error) {
 		change(r, func(c *entryChange) { c.noFailure = true })
 	}
 	for _, x := range u.Unsynced {
-		x.Reason, x.Hint = clip(x.Reason), clip(x.Hint)
-		change(x.Ref, func(c *entryChange) { c.failure = &failure{Unsynced: x} })
+		x.Reason, x.Hint = truncateText(x.Reason), truncateText(x.Hint)
+		change(x.Ref, func(c *entryChange) { c.failure = &storedFailure{Unsynced: x} })
 	}
 	for r := range all {
 		if err := checkRef(r); err != nil {
@@ -164,8 +167,8 @@ func entryChanges(u replication.Update) (map[object.Ref]entryChange, error) {
 	return all, nil
 }
 
-// ledgerWrites returns the writes that an update means for the ledger, in the order of
-// their keys. Under the lease nobody else changes the entries that are read here.
+// ledgerWrites returns the writes of an update to the ledger, sorted by object. No other
+// process changes the entries that are read here: the caller holds the lease.
 func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u replication.Update) ([]Write, error) {
 	changes, err := entryChanges(u)
 	if err != nil {
@@ -175,8 +178,8 @@ func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u repli
 	var keys []Key
 	for r, c := range changes {
 		refs = append(refs, r)
-		if c.partial() {
-			sort, _ := objectSort(r)
+		if c.needsStored() {
+			sort, _ := objectSortKey(r)
 			keys = append(keys, Key{pairPartition(id), sort})
 		}
 	}
@@ -190,7 +193,7 @@ func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u repli
 			if it.Version == "" {
 				continue
 			}
-			if known[it.Key], err = decode[Entry](it.Data); err != nil {
+			if known[it.Key], err = decodeRecord[Entry](it.Data); err != nil {
 				return nil, err
 			}
 		}
@@ -208,17 +211,17 @@ func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u repli
 }
 
 func entryWrite(id replication.PairID, r object.Ref, known map[Key]Entry, c entryChange) (Write, error) {
-	sort, whole := objectSort(r)
+	sort, whole := objectSortKey(r)
 	key := Key{pairPartition(id), sort}
 	e := known[key]
-	c.apply(&e)
-	if e.empty() {
+	c.applyTo(&e)
+	if e.isEmpty() {
 		return Delete(key), nil
 	}
 	if !whole {
 		e.Object = &[3]string{string(r.Kind), r.Name, r.Sub}
 	}
-	data, err := encode(e)
+	data, err := encodeRecord(e)
 	if err != nil {
 		return Write{}, fmt.Errorf("entry of %s: %w", r, err)
 	}
@@ -228,10 +231,10 @@ func entryWrite(id replication.PairID, r object.Ref, known map[Key]Entry, c entr
 // Commit implements [replication.State]. An update of more entries than a transaction
 // takes is written in several, the progress last; see the package documentation.
 func (s *Store) Commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
-	return explain("commit state of "+id.String(), s.commit(ctx, id, fence, now, u))
+	return explainError("commit state of "+id.String(), s.commitUpdate(ctx, id, fence, now, u))
 }
 
-func (s *Store) commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
+func (s *Store) commitUpdate(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
 	writes, err := s.ledgerWrites(ctx, id, u)
 	if err != nil {
 		return err
@@ -244,18 +247,18 @@ func (s *Store) commit(ctx context.Context, id replication.PairID, fence int64, 
 		writes = append(writes, w) // in the last transaction
 	}
 	for len(writes) > 0 {
-		n := fitting(writes)
+		n := countFitting(writes)
 		if n == len(writes) {
 			break
 		}
-		if err := s.writeHeld(ctx, id, fence, now, writes[:n]); err != nil {
+		if err := s.writeUnderLease(ctx, id, fence, now, writes[:n]); err != nil {
 			return err
 		}
 		writes = writes[n:]
 	}
-	_, err = s.update(ctx, id, func(r *pairRecord) error {
+	_, err = s.updatePair(ctx, id, func(r *pairRecord) error {
 		r.Progress = u.Progress
-		return r.heldBy(fence, now)
+		return r.checkLease(fence, now)
 	}, writes...)
 	if err == nil && u.Run != nil && trimsRuns(u.Run.ID) {
 		err = s.trimRuns(ctx, id)
@@ -263,9 +266,9 @@ func (s *Store) commit(ctx context.Context, id replication.PairID, fence int64, 
 	return err
 }
 
-// fitting returns how many of the writes have room in a transaction beside the record of
-// the pair.
-func fitting(writes []Write) int {
+// countFitting returns how many of the writes fit into a transaction, beside one of the
+// record of the pair.
+func countFitting(writes []Write) int {
 	size := 0
 	for i, w := range writes {
 		if size += len(w.Item.Data); i == MaxWrites-1 || size > maxTotal && i > 0 {
@@ -275,18 +278,18 @@ func fitting(writes []Write) int {
 	return len(writes)
 }
 
-// writeHeld does writes under the lease.
-func (s *Store) writeHeld(ctx context.Context, id replication.PairID, fence int64, now time.Time, writes []Write) error {
+// writeUnderLease does writes in a transaction that depends on the lease.
+func (s *Store) writeUnderLease(ctx context.Context, id replication.PairID, fence int64, now time.Time, writes []Write) error {
 	key, err := pairKey(id)
 	if err != nil {
 		return err
 	}
-	return s.decide(ctx, key, func(it Item) error {
+	return s.retryConflicts(ctx, key, func(it Item) error {
 		r, err := decodePair(it)
 		if err != nil {
 			return err
 		}
-		if err := r.heldBy(fence, now); err != nil {
+		if err := r.checkLease(fence, now); err != nil {
 			return err
 		}
 		_, err = s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...)
@@ -294,18 +297,18 @@ func (s *Store) writeHeld(ctx context.Context, id replication.PairID, fence int6
 	})
 }
 
-// entries reads the ledger of a pair.
-func (s *Store) entries(ctx context.Context, id replication.PairID, each func(object.Ref, Entry)) error {
+// eachEntry calls each with every entry of the ledger of a pair.
+func (s *Store) eachEntry(ctx context.Context, id replication.PairID, each func(object.Ref, Entry)) error {
 	if _, err := pairKey(id); err != nil {
 		return err
 	}
 	items, err := s.kv.Query(ctx, Prefix(pairPartition(id), objectPrefix))
 	for _, it := range items {
-		e, err := decode[Entry](it.Data)
+		e, err := decodeRecord[Entry](it.Data)
 		if err != nil {
 			return err
 		}
-		r, err := e.object(it.Sort)
+		r, err := e.decodeRef(it.Sort)
 		if err != nil {
 			return err
 		}
@@ -317,20 +320,20 @@ func (s *Store) entries(ctx context.Context, id replication.PairID, each func(ob
 // Inventory implements [replication.State].
 func (s *Store) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	all := map[object.Ref]string{}
-	err := s.entries(ctx, id, func(r object.Ref, e Entry) {
-		if fingerprint := e.inventory(); fingerprint != "" {
+	err := s.eachEntry(ctx, id, func(r object.Ref, e Entry) {
+		if fingerprint := e.inventoryFingerprint(); fingerprint != "" {
 			all[r] = fingerprint
 		}
 	})
 	if err != nil {
-		return nil, explain("read ledger of "+id.String(), err)
+		return nil, explainError("read ledger of "+id.String(), err)
 	}
 	return all, nil
 }
 
 // Unsynced implements [replication.State].
 func (s *Store) Unsynced(ctx context.Context, id replication.PairID) (list []replication.Unsynced, err error) {
-	err = s.entries(ctx, id, func(r object.Ref, e Entry) {
+	err = s.eachEntry(ctx, id, func(r object.Ref, e Entry) {
 		if e.Failure != nil {
 			u := e.Failure.Unsynced
 			u.Ref = r
@@ -338,7 +341,7 @@ func (s *Store) Unsynced(ctx context.Context, id replication.PairID) (list []rep
 		}
 	})
 	if err != nil {
-		return nil, explain("read unsynced objects of "+id.String(), err)
+		return nil, explainError("read unsynced objects of "+id.String(), err)
 	}
 	slices.SortFunc(list, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	return list, nil
@@ -354,16 +357,16 @@ func runWrite(id replication.PairID, now time.Time, r replication.Run) (Write, e
 	if checkName("run", r.ID) != nil {
 		return Write{}, errors.New("a run needs an id, of at most 900 bytes")
 	}
-	r.Error = clipFailure(r.Error)
-	data, err := encode(r)
+	r.Error = truncateFailure(r.Error)
+	data, err := encodeRecord(r)
 	if err != nil {
 		return Write{}, fmt.Errorf("run %s: %w", r.ID, err)
 	}
 	return Put(Item{Key: Key{pairPartition(id), runPrefix + r.ID}, Data: data, Expires: now.Add(RunAge)}), nil
 }
 
-// trimsRuns reports whether the commit of a run removes old ones: one run in fifty does,
-// by its id, so that few commits read them.
+// trimsRuns reports whether the commit of a run deletes old ones: one in fifty does, by the
+// hash of its id, so that few commits read them.
 func trimsRuns(id string) bool {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id)) // never fails
@@ -380,7 +383,7 @@ func (s *Store) trimRuns(ctx context.Context, id replication.PairID) error {
 	return s.deleteAll(ctx, items[KeepRuns:])
 }
 
-// deleteAll removes items that nothing refers to.
+// deleteAll deletes items.
 func (s *Store) deleteAll(ctx context.Context, items []Item) error {
 	for chunk := range slices.Chunk(items, MaxWrites) {
 		writes := make([]Write, len(chunk))
@@ -403,11 +406,11 @@ func (s *Store) Runs(ctx context.Context, id replication.PairID, limit int) (run
 	q.Reverse, q.Limit = true, limit
 	items, err := s.kv.Query(ctx, q)
 	for _, it := range items {
-		r, err := decode[replication.Run](it.Data)
+		r, err := decodeRecord[replication.Run](it.Data)
 		if err != nil {
-			return nil, explain("read runs of "+id.String(), err)
+			return nil, explainError("read runs of "+id.String(), err)
 		}
 		runs = append(runs, r)
 	}
-	return runs, explain("read runs of "+id.String(), err)
+	return runs, explainError("read runs of "+id.String(), err)
 }

@@ -14,36 +14,36 @@ import (
 	"chefsync/pkg/feed/journal"
 )
 
-// The memory of a scanner is one sequence of bytes, kept in parts. The borders of parts
-// follow from the content, so that a change of one object changes one or two parts and
-// the others are written once. A list names the parts of the present generation.
+// The memory of a scanner is one sequence of bytes, kept in parts. Where parts
+// end depends on the content alone, so that a change of one object changes one or two
+// parts. A list names the parts of the present generation.
 const (
 	partsSort  = "MEMORY"
 	partPrefix = "PART#"
 )
 
-// parts lists the parts of a memory in order.
-type parts struct {
-	Generation int64  `json:"generation"`
-	Parts      []part `json:"parts"`
+// partList lists the parts of a memory in order.
+type partList struct {
+	Generation int64     `json:"generation"`
+	Parts      []partRef `json:"parts"`
 }
 
-type part struct {
+type partRef struct {
 	Sort string `json:"key"`
 	Sum  string `json:"sum"` // of the content
 }
 
-// content is what a part holds. Text is smaller in JSON, and compresses better.
-type content struct {
+// partContent is what a part holds. Text is smaller in JSON, and compresses better.
+type partContent struct {
 	Text  string `json:"text,omitempty"`
 	Bytes []byte `json:"bytes,omitempty"`
 }
 
-// partWrite returns the write of a part.
-func partWrite(source, sort string, bytes []byte) (Write, error) {
-	c := content{Bytes: bytes}
+// putPart returns the write that stores a part.
+func putPart(source, sort string, bytes []byte) (Write, error) {
+	c := partContent{Bytes: bytes}
 	if utf8.Valid(bytes) {
-		c = content{Text: string(bytes)}
+		c = partContent{Text: string(bytes)}
 	}
 	return putRecord(Key{sourcePartition(source), sort}, c, time.Time{})
 }
@@ -55,9 +55,9 @@ const (
 	partMask = 4<<10 - 1 // a border every 4 KB on average, beyond the least size
 )
 
-// split cuts a memory into parts. A border lies where the hash of the bytes before it has
-// its low bits zero, wherever these bytes are.
-func split(memory []byte) (all [][]byte) {
+// splitMemory splits a memory into parts (content-defined chunking): a part ends where the
+// rolling hash of the bytes before has its low bits zero.
+func splitMemory(memory []byte) (all [][]byte) {
 	start, rolling := 0, uint32(0)
 	for i, b := range memory {
 		rolling = rolling<<1 + uint32(b)*2654435761 // of the last 32 bytes
@@ -71,45 +71,45 @@ func split(memory []byte) (all [][]byte) {
 	return all
 }
 
-func partSort(generation int64, i int) string {
+func partSortKey(generation int64, i int) string {
 	return fmt.Sprintf("%s%010d#%06d", partPrefix, generation, i)
 }
 
-func (j Journals) readParts(ctx context.Context, source string) (list parts, err error) {
-	it, err := j.s.get(ctx, Key{sourcePartition(source), partsSort})
+func (j Journals) readParts(ctx context.Context, source string) (list partList, err error) {
+	it, err := j.s.getItem(ctx, Key{sourcePartition(source), partsSort})
 	if err == nil && it.Version != "" {
-		list, err = decode[parts](it.Data)
+		list, err = decodeRecord[partList](it.Data)
 	}
 	return list, err
 }
 
-// Recall implements [journal.Memory]. While a commit replaces parts, it reads again.
+// Recall implements [journal.Memory]. It reads again when a commit replaced parts meanwhile.
 func (j Journals) Recall(ctx context.Context, source string) (known journal.Recollection, err error) {
 	op := "read the scan memory of " + source
-	for attempt := range attempts {
-		if err = pause(ctx, attempt); err != nil {
+	for attempt := range maxAttempts {
+		if err = waitForAttempt(ctx, attempt); err != nil {
 			break
 		}
-		if known, err = j.recall(ctx, source); !errors.Is(err, errMoved) {
+		if known, err = j.loadMemory(ctx, source); !errors.Is(err, errInconsistent) {
 			break
 		}
 	}
 	if err != nil {
-		return journal.Recollection{}, explainJournal(op, err)
+		return journal.Recollection{}, explainJournalError(op, err)
 	}
 	return known, nil
 }
 
-func (j Journals) recall(ctx context.Context, source string) (known journal.Recollection, err error) {
-	h, err := j.readHead(ctx, source)
+func (j Journals) loadMemory(ctx context.Context, source string) (known journal.Recollection, err error) {
+	h, err := j.readSource(ctx, source)
 	if err != nil {
 		return known, err
 	}
-	known = h.recollection()
+	known = h.scanState()
 	if h.Generation == 0 {
 		return known, nil
 	}
-	if memory, ok := j.s.memories.get(source, h.Memory); ok {
+	if memory, ok := j.s.memories.loadCopy(source, h.Memory); ok {
 		known.Blob = memory
 		return known, nil
 	}
@@ -121,57 +121,57 @@ func (j Journals) recall(ctx context.Context, source string) (known journal.Reco
 	for _, it := range items {
 		data[it.Sort] = it.Data
 	}
-	list, err := decode[parts](data[partsSort])
+	list, err := decodeRecord[partList](data[partsSort])
 	if err != nil {
 		return known, err
 	}
 	if list.Generation != h.Generation {
-		return known, fmt.Errorf("%w: the memory is of generation %d instead of %d", errMoved, list.Generation, h.Generation)
+		return known, fmt.Errorf("%w: the memory is of generation %d instead of %d", errInconsistent, list.Generation, h.Generation)
 	}
 	known.Blob = []byte{}
 	for _, p := range list.Parts {
 		stored, there := data[p.Sort]
 		if !there {
-			return known, fmt.Errorf("%w: the part %s isn't there", errMoved, p.Sort)
+			return known, fmt.Errorf("%w: the part %s isn't there", errInconsistent, p.Sort)
 		}
-		c, err := decode[content](stored)
+		c, err := decodeRecord[partContent](stored)
 		if err != nil {
 			return known, err
 		}
 		known.Blob = append(append(known.Blob, c.Text...), c.Bytes...)
 	}
-	if hash(known.Blob) != h.Memory {
-		return known, damaged(errors.New("the memory isn't the one that was written"))
+	if contentHash(known.Blob) != h.Memory {
+		return known, damagedError(errors.New("the memory isn't the one that was written"))
 	}
-	j.s.memories.set(source, known.Blob)
+	j.s.memories.storeCopy(source, known.Blob)
 	return known, nil
 }
 
-// hash tells one content from others.
-func hash(content []byte) string {
+// contentHash returns a hash that identifies content.
+func contentHash(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:12])
 }
 
-// maxMemories bounds the memories that a process keeps, in bytes.
+// maxMemories bounds the memories in the cache, in bytes.
 const maxMemories = 16 << 20
 
-// memories are those that this process has read, so that a scan that finds nothing reads
-// none. Nobody changes them.
-type memories struct {
+// memoryCache holds the memories that this process has read or written, so that a scan that
+// finds no change reads none.
+type memoryCache struct {
 	mu   sync.Mutex
 	of   map[string][]byte
 	size int
 }
 
-func (m *memories) get(source, sum string) ([]byte, bool) {
+func (m *memoryCache) loadCopy(source, sum string) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	memory, ok := m.of[source]
-	return slices.Clone(memory), ok && hash(memory) == sum
+	return slices.Clone(memory), ok && contentHash(memory) == sum
 }
 
-func (m *memories) set(source string, memory []byte) {
+func (m *memoryCache) storeCopy(source string, memory []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.size += len(memory) - len(m.of[source])
@@ -181,10 +181,10 @@ func (m *memories) set(source string, memory []byte) {
 	m.of[source] = slices.Clone(memory)
 }
 
-// writeParts writes the parts of a memory that the present one doesn't have, under the
-// lease. It returns the write of the list, for the commit, and the parts that the commit
-// makes needless.
-func (j Journals) writeParts(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (list []Write, old []Item, err error) {
+// writeParts writes the parts of a memory that the stored one doesn't have. It returns the
+// write of the list, for the commit, and the parts that are unused after it.
+func (j Journals) writeParts(ctx context.Context, source string, fence int64, now time.Time,
+	step journal.Step) (list []Write, old []Item, err error) {
 	before, err := j.readParts(ctx, source)
 	if err != nil {
 		return nil, nil, err
@@ -195,14 +195,14 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 			have[p.Sum] = p.Sort
 		}
 	}
-	next, used := parts{Generation: step.Generation + 1}, map[string]bool{}
+	next, used := partList{Generation: step.Generation + 1}, map[string]bool{}
 	var writes []Write
-	for i, text := range split(step.Blob) {
-		p := part{Sort: partSort(next.Generation, i), Sum: hash(text)}
+	for i, text := range splitMemory(step.Blob) {
+		p := partRef{Sort: partSortKey(next.Generation, i), Sum: contentHash(text)}
 		if sort, ok := have[p.Sum]; ok {
 			p.Sort = sort
 		} else {
-			w, err := partWrite(source, p.Sort, text)
+			w, err := putPart(source, p.Sort, text)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -212,8 +212,8 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 		next.Parts, used[p.Sort] = append(next.Parts, p), true
 	}
 	for len(writes) > 0 {
-		n := fitting(writes)
-		if err := j.writeHeld(ctx, source, fence, now, step, writes[:n]); err != nil {
+		n := countFitting(writes)
+		if err := j.writeUnderLease(ctx, source, fence, now, step, writes[:n]); err != nil {
 			return nil, nil, err
 		}
 		writes = writes[n:]
@@ -228,18 +228,19 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 	return []Write{w}, old, err
 }
 
-// writeHeld does writes under the lease, at the generation of a step.
-func (j Journals) writeHeld(ctx context.Context, source string, fence int64, now time.Time, step journal.Step, writes []Write) error {
-	key, err := headKey(source)
+// writeUnderLease does writes in a transaction that depends on the lease and on the
+// generation of a step.
+func (j Journals) writeUnderLease(ctx context.Context, source string, fence int64, now time.Time, step journal.Step, writes []Write) error {
+	key, err := sourceKey(source)
 	if err != nil {
 		return err
 	}
-	return j.s.decide(ctx, key, func(it Item) error {
-		h, err := decodeHead(it)
+	return j.s.retryConflicts(ctx, key, func(it Item) error {
+		h, err := decodeSource(it)
 		if err != nil {
 			return err
 		}
-		if err := h.admits(fence, now, step); err != nil {
+		if err := h.checkStep(fence, now, step); err != nil {
 			return err
 		}
 		_, err = j.s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...)

@@ -47,7 +47,7 @@ func decodePair(it Item) (r pairRecord, err error) {
 	if it.Version == "" {
 		return r, nil
 	}
-	stored, err := decode[storedPair](it.Data)
+	stored, err := decodeRecord[storedPair](it.Data)
 	if err != nil {
 		return r, err
 	}
@@ -55,33 +55,33 @@ func decodePair(it Item) (r pairRecord, err error) {
 		return r, err
 	}
 	r.Schema, r.Lease = stored.Schema, stored.Lease
-	if r.Desired, err = decode[replication.Desired](stored.Desired); err != nil {
+	if r.Desired, err = decodeRecord[replication.Desired](stored.Desired); err != nil {
 		return r, err
 	}
-	r.Progress, err = decode[replication.Progress](stored.Progress)
+	r.Progress, err = decodeRecord[replication.Progress](stored.Progress)
 	return r, err
 }
 
-func (r pairRecord) encode() ([]byte, error) {
+func (r pairRecord) encodeJSON() ([]byte, error) {
 	stored := storedPair{Schema: r.Schema, Lease: r.Lease}
-	r.Progress.LastError = clipFailure(r.Progress.LastError)
+	r.Progress.LastError = truncateFailure(r.Progress.LastError)
 	var err error
-	if stored.Desired, err = encode(r.Desired); err != nil {
+	if stored.Desired, err = encodeRecord(r.Desired); err != nil {
 		return nil, err
 	}
-	if stored.Progress, err = encode(r.Progress); err != nil {
+	if stored.Progress, err = encodeRecord(r.Progress); err != nil {
 		return nil, fmt.Errorf("progress: %w", err)
 	}
-	return encode(stored)
+	return encodeRecord(stored)
 }
 
-func (r pairRecord) state(id replication.PairID) replication.PairState {
+func (r pairRecord) pairState(id replication.PairID) replication.PairState {
 	return replication.PairState{ID: id, Desired: r.Desired, Progress: r.Progress, Lease: r.Lease}
 }
 
-// heldBy returns ErrFenced unless a token is the last one given out and its lease has
-// not ended.
-func (r pairRecord) heldBy(fence int64, now time.Time) error {
+// checkLease returns ErrFenced unless the token is the newest one and its lease hasn't
+// ended.
+func (r pairRecord) checkLease(fence int64, now time.Time) error {
 	if r.Lease.Fence != fence || !r.Lease.HeldAt(now) {
 		return replication.ErrFenced
 	}
@@ -95,16 +95,16 @@ func (s *Store) Pair(ctx context.Context, id replication.PairID) (replication.Pa
 		return replication.PairState{}, err
 	}
 	op := "read state of " + key.Sort
-	it, err := s.get(ctx, key)
+	it, err := s.getItem(ctx, key)
 	if err != nil {
-		return replication.PairState{}, explain(op, err)
+		return replication.PairState{}, explainError(op, err)
 	}
 	r, err := decodePair(it)
 	if err != nil {
-		return replication.PairState{}, explain(op, err)
+		return replication.PairState{}, explainError(op, err)
 	}
-	s.remember(it)
-	return r.state(id), nil
+	s.cacheItem(it)
+	return r.pairState(id), nil
 }
 
 // Pairs implements [replication.State]. It fails as a whole when a newer version wrote
@@ -113,34 +113,35 @@ func (s *Store) Pairs(ctx context.Context) ([]replication.PairState, error) {
 	const op = "read state of all pairs"
 	items, err := s.kv.Query(ctx, Prefix(pairsPartition, ""))
 	if err != nil {
-		return nil, explain(op, err)
+		return nil, explainError(op, err)
 	}
 	all := make([]replication.PairState, 0, len(items))
 	for _, it := range items {
 		id, err := replication.ParsePairID(it.Sort)
 		if err != nil {
-			return nil, explain(op, damaged(err))
+			return nil, explainError(op, damagedError(err))
 		}
 		r, err := decodePair(it)
 		if err != nil {
-			return nil, explain(op, err)
+			return nil, explainError(op, err)
 		}
-		s.remember(it)
-		all = append(all, r.state(id))
+		s.cacheItem(it)
+		all = append(all, r.pairState(id))
 	}
 	slices.SortFunc(all, func(a, b replication.PairState) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	return all, nil
 }
 
-// update changes the record of a pair, with more writes in the same transaction. Change
-// may be called several times, each time with the record as it is then.
-func (s *Store) update(ctx context.Context, id replication.PairID, change func(*pairRecord) error, more ...Write) (replication.PairState, error) {
+// updatePair changes the record of a pair, with more writes in the same transaction. It may
+// call change several times, each time with the record as it is then.
+func (s *Store) updatePair(ctx context.Context, id replication.PairID, change func(*pairRecord) error,
+	more ...Write) (replication.PairState, error) {
 	key, err := pairKey(id)
 	if err != nil {
 		return replication.PairState{}, err
 	}
 	var r pairRecord
-	err = s.decide(ctx, key, func(it Item) error {
+	err = s.retryConflicts(ctx, key, func(it Item) error {
 		var err error
 		if r, err = decodePair(it); err != nil {
 			return err
@@ -149,35 +150,36 @@ func (s *Store) update(ctx context.Context, id replication.PairID, change func(*
 			return err
 		}
 		r.Schema = replication.SchemaVersion
-		if it.Data, err = r.encode(); err != nil {
+		if it.Data, err = r.encodeJSON(); err != nil {
 			return err
 		}
-		return s.write(ctx, it, more...)
+		return s.replaceItem(ctx, it, more...)
 	})
 	if err != nil {
 		return replication.PairState{}, err
 	}
-	return r.state(id), nil
+	return r.pairState(id), nil
 }
 
 // Acquire implements [replication.State].
-func (s *Store) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time, ttl time.Duration) (replication.PairState, error) {
+func (s *Store) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time,
+	ttl time.Duration) (replication.PairState, error) {
 	if owner == "" || ttl <= 0 {
 		return replication.PairState{}, fmt.Errorf("lease of %s: an owner and a duration are needed", id)
 	}
-	st, err := s.update(ctx, id, func(r *pairRecord) error {
-		lease, ok := acquire(r.Lease, owner, now, ttl)
+	st, err := s.updatePair(ctx, id, func(r *pairRecord) error {
+		lease, ok := takeLease(r.Lease, owner, now, ttl)
 		if !ok {
 			return &replication.LeasedError{What: "pair " + id.String(), Lease: r.Lease}
 		}
 		r.Lease = lease
 		return nil
 	})
-	return st, explain("take lease of "+id.String(), err)
+	return st, explainError("take lease of "+id.String(), err)
 }
 
-// acquire returns a lease as it is once its owner has taken it.
-func acquire(l replication.Lease, owner string, now time.Time, ttl time.Duration) (replication.Lease, bool) {
+// takeLease returns the lease that an owner gets, or false while another one holds it.
+func takeLease(l replication.Lease, owner string, now time.Time, ttl time.Duration) (replication.Lease, bool) {
 	if l.HeldAt(now) && l.Owner != owner {
 		return l, false
 	}
@@ -187,15 +189,16 @@ func acquire(l replication.Lease, owner string, now time.Time, ttl time.Duration
 // Renew implements [replication.State]. A lease that has expired can't be renewed, even
 // if nobody took it: a poll may have saved its progress meanwhile, which the holder doesn't
 // know.
-func (s *Store) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time, ttl time.Duration) (replication.PairState, error) {
-	st, err := s.update(ctx, id, func(r *pairRecord) error {
-		if err := r.heldBy(fence, now); err != nil {
+func (s *Store) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time,
+	ttl time.Duration) (replication.PairState, error) {
+	st, err := s.updatePair(ctx, id, func(r *pairRecord) error {
+		if err := r.checkLease(fence, now); err != nil {
 			return err
 		}
 		r.Lease.Expires = now.Add(ttl).UTC()
 		return nil
 	})
-	return st, explain("renew lease of "+id.String(), err)
+	return st, explainError("renew lease of "+id.String(), err)
 }
 
 // errUnchanged ends an update that has nothing to write.
@@ -203,7 +206,7 @@ var errUnchanged = errors.New("nothing to write")
 
 // Release implements [replication.State].
 func (s *Store) Release(ctx context.Context, id replication.PairID, fence int64) error {
-	_, err := s.update(ctx, id, func(r *pairRecord) error {
+	_, err := s.updatePair(ctx, id, func(r *pairRecord) error {
 		if r.Lease.Fence != fence || r.Lease.Owner == "" {
 			return errUnchanged
 		}
@@ -213,27 +216,27 @@ func (s *Store) Release(ctx context.Context, id replication.PairID, fence int64)
 	if errors.Is(err, errUnchanged) {
 		return nil
 	}
-	return explain("release lease of "+id.String(), err)
+	return explainError("release lease of "+id.String(), err)
 }
 
 // SaveProgress implements [replication.State].
 func (s *Store) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
-	_, err := s.update(ctx, id, func(r *pairRecord) error {
+	_, err := s.updatePair(ctx, id, func(r *pairRecord) error {
 		if r.Lease.Fence != fence || r.Lease.HeldAt(now) {
 			return replication.ErrFenced
 		}
 		r.Progress = p
 		return nil
 	})
-	return explain("note state of "+id.String(), err)
+	return explainError("save progress of "+id.String(), err)
 }
 
 // ChangeDesired implements [replication.State]. A change that is applied twice, because the
 // answer of the first write was lost, changes nothing more.
 func (s *Store) ChangeDesired(ctx context.Context, id replication.PairID, d replication.DesiredChange) error {
-	_, err := s.update(ctx, id, func(r *pairRecord) error {
+	_, err := s.updatePair(ctx, id, func(r *pairRecord) error {
 		r.Desired = r.Desired.With(d)
 		return nil
 	})
-	return explain("direct "+id.String(), err)
+	return explainError("change the desired state of "+id.String(), err)
 }

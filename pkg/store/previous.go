@@ -11,8 +11,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// PreviousPair is what the previous version of the program kept of a pair, in another
-// layout.
+// PreviousPair holds the records of a pair that the previous version of the program wrote
+// in another layout.
 type PreviousPair struct {
 	State     replication.PairState
 	Inventory map[object.Ref]string
@@ -20,7 +20,7 @@ type PreviousPair struct {
 	Runs      []replication.Run
 }
 
-// Writes returns the writes that make it records of this version, the one of the pair
+// Writes returns the writes of the same records in the present layout, that of the pair
 // last.
 func (p PreviousPair) Writes() ([]Write, error) {
 	key, err := pairKey(p.State.ID)
@@ -47,11 +47,12 @@ func (p PreviousPair) Writes() ([]Write, error) {
 		writes = append(writes, w)
 	}
 	r := pairRecord{Schema: replication.SchemaVersion, Desired: p.State.Desired, Progress: p.State.Progress, Lease: p.State.Lease}
-	data, err := r.encode()
+	data, err := r.encodeJSON()
 	return append(writes, Put(Item{Key: key, Data: data})), err
 }
 
-// PreviousSource is what the previous version of the program kept of a source.
+// PreviousSource holds the records of a source that the previous version of the program
+// wrote.
 type PreviousSource struct {
 	Name         string
 	Epoch        string
@@ -62,25 +63,25 @@ type PreviousSource struct {
 	Memory       []byte // nil when there is none
 }
 
-// Writes returns the writes that make it records of this version, the head last.
+// Writes returns the writes of the same records in the present layout, the head last.
 func (p PreviousSource) Writes() ([]Write, error) {
-	key, err := headKey(p.Name)
+	key, err := sourceKey(p.Name)
 	if err != nil {
 		return nil, err
 	}
 	var writes []Write
 	for _, r := range p.Rows {
-		data, err := encode(change{r.Action, r.Path, r.Time})
+		data, err := encodeRecord(changeRecord{r.Action, r.Path, r.Time})
 		if err != nil {
 			return nil, err
 		}
-		writes = append(writes, Put(Item{Key: Key{sourcePartition(p.Name), changeSort(r.ID)}, Data: data}))
+		writes = append(writes, Put(Item{Key: Key{sourcePartition(p.Name), changeSortKey(r.ID)}, Data: data}))
 	}
 	if p.Memory != nil {
-		list := parts{Generation: p.Generation}
-		for i, text := range split(p.Memory) {
-			one := part{Sort: partSort(p.Generation, i), Sum: hash(text)}
-			w, err := partWrite(p.Name, one.Sort, text)
+		list := partList{Generation: p.Generation}
+		for i, text := range splitMemory(p.Memory) {
+			one := partRef{Sort: partSortKey(p.Generation, i), Sum: contentHash(text)}
+			w, err := putPart(p.Name, one.Sort, text)
 			if err != nil {
 				return nil, err
 			}
@@ -93,28 +94,27 @@ func (p PreviousSource) Writes() ([]Write, error) {
 		}
 		writes = append(writes, w)
 	}
-	h := head{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Generation: p.Generation, Lease: p.Lease}
+	h := sourceRecord{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Generation: p.Generation, Lease: p.Lease}
 	if p.Memory != nil {
-		h.Memory = hash(p.Memory)
+		h.Memory = contentHash(p.Memory)
 	}
-	data, err := encode(h)
+	data, err := encodeRecord(h)
 	return append(writes, Put(Item{Key: key, Data: data})), err
 }
 
-// ScanWrite returns the write that makes the record of a scan one of this version.
+// ScanWrite returns the write of the record of the newest scan of a source.
 func ScanWrite(source string, scan journal.LastScan) (Write, error) {
-	scan.Error, scan.Hint = clip(scan.Error), clip(scan.Hint)
+	scan.Error, scan.Hint = truncateText(scan.Error), truncateText(scan.Hint)
 	return putRecord(Key{scansPartition, source}, scan, time.Time{})
 }
 
-// Import does writes in transactions as large as they may be, of which each depends on the
-// item of the last write being absent: what was imported before, by whomever, is left as it
-// is.
-func Import(ctx context.Context, kv KV, writes []Write) error {
+// ImportOnce does writes in transactions as large as possible. Each depends on the item of
+// the last write being absent, so that what any process has imported before stays as it is.
+func ImportOnce(ctx context.Context, kv KV, writes []Write) error {
 	last := writes[len(writes)-1]
 	last.Conditional, last.Item.Version = true, ""
 	for writes = writes[:len(writes)-1]; ; {
-		n := fitting(writes)
+		n := countFitting(writes)
 		guard := last
 		if n < len(writes) {
 			guard = Check(last.Item)
@@ -129,41 +129,41 @@ func Import(ctx context.Context, kv KV, writes []Write) error {
 	}
 }
 
-// format is the record that says how the items are laid out.
-type format struct {
+// layoutRecord is the record of the layout of the items.
+type layoutRecord struct {
 	Version int       `json:"version"`
 	At      time.Time `json:"at"`
 }
 
-// formatVersion is the layout that this version writes. The items of version 1, in other
-// partitions, are left as they were once they are imported.
-const formatVersion = 2
+// layoutVersion is the present layout. The items of layout 1, in other partitions, stay as
+// they are after the import.
+const layoutVersion = 2
 
-func formatKey() Key { return Key{"STORE", "FORMAT"} }
+func layoutKey() Key { return Key{"STORE", "FORMAT"} }
 
-// Prepared reports whether items are laid out as this version does, so that nothing is
-// to be imported. It refuses those of a newer version.
-func Prepared(ctx context.Context, kv KV) (bool, error) {
+// IsImported reports whether the items have the present layout, so that nothing is to be
+// imported. A newer layout is an error.
+func IsImported(ctx context.Context, kv KV) (bool, error) {
 	const op = "read the layout of the records"
-	items, err := kv.Get(ctx, formatKey())
+	items, err := kv.Get(ctx, layoutKey())
 	if err != nil {
-		return false, explain(op, err)
+		return false, explainError(op, err)
 	}
 	if items[0].Version == "" {
 		return false, nil
 	}
-	f, err := decode[format](items[0].Data)
-	if err == nil && f.Version > formatVersion {
-		err = fmt.Errorf("%w: the records have layout %d, this program knows %d", replication.ErrSchema, f.Version, formatVersion)
+	f, err := decodeRecord[layoutRecord](items[0].Data)
+	if err == nil && f.Version > layoutVersion {
+		err = fmt.Errorf("%w: the records have layout %d, this program knows %d", replication.ErrSchema, f.Version, layoutVersion)
 	}
-	return err == nil, explain(op, err)
+	return err == nil, explainError(op, err)
 }
 
-// SetPrepared records that everything is imported.
-func SetPrepared(ctx context.Context, kv KV, now time.Time) error {
-	w, err := putRecord(formatKey(), format{formatVersion, now}, time.Time{})
+// MarkImported records that everything is imported.
+func MarkImported(ctx context.Context, kv KV, now time.Time) error {
+	w, err := putRecord(layoutKey(), layoutRecord{layoutVersion, now}, time.Time{})
 	if err == nil {
 		_, err = kv.Transact(ctx, w)
 	}
-	return explain("record the layout of the records", err)
+	return explainError("record the layout of the records", err)
 }

@@ -13,9 +13,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// encode returns the JSON of a record, and makes sure that it can be read again: an
-// unreadable record would stop its pair for good.
-func encode[T any](v T) ([]byte, error) {
+// encodeRecord returns the JSON of a record. It decodes it again to be sure that it can be
+// read: an unreadable record would stop its pair for good.
+func encodeRecord[T any](v T) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err == nil {
 		data, err = replication.AppendNewer(data, &v)
@@ -23,22 +23,22 @@ func encode[T any](v T) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := decode[T](data); err != nil {
+	if _, err := decodeRecord[T](data); err != nil {
 		return nil, fmt.Errorf("the record could not be read again: %w", err)
 	}
 	return data, nil
 }
 
-// decode reads a record, of a newer version too. Its times are in UTC.
-func decode[T any](data []byte) (v T, err error) {
+// decodeRecord decodes a record and keeps what a newer version added. Times are in UTC.
+func decodeRecord[T any](data []byte) (v T, err error) {
 	if err := replication.DecodeRecord(data, &v); err != nil {
-		return v, damaged(err)
+		return v, damagedError(err)
 	}
 	setUTC(reflect.ValueOf(&v))
 	return v, nil
 }
 
-// setUTC turns every time within a value that nobody shares yet to UTC.
+// setUTC converts every time within a value to UTC, in place.
 func setUTC(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -63,7 +63,7 @@ func setUTC(v reflect.Value) {
 	}
 }
 
-// checkSchema refuses a record that a newer version wrote.
+// checkSchema rejects a record of a newer version.
 func checkSchema(version, known int) error {
 	if version > known {
 		return fmt.Errorf("%w: the record has version %d, this program knows %d", replication.ErrSchema, version, known)
@@ -71,15 +71,16 @@ func checkSchema(version, known int) error {
 	return nil
 }
 
-// damaged says that a record can't be read. It is never overwritten.
-func damaged(err error) error {
+// damagedError returns the error of a record that can't be read. Such a record is never
+// overwritten.
+func damagedError(err error) error {
 	return &fault.Error{Op: "read record", Class: fault.Local, Err: err,
 		Hint: "the state is damaged: restore a copy; without it a full compare starts over and loses nothing on the replica"}
 }
 
-// explain gives an error its operation, and a class and a hint if it has none. Errors
-// that already say enough stay as they are.
-func explain(op string, err error) error {
+// explainError adds an operation to an error, and a class and a hint if it has none. Errors
+// with an operation stay as they are.
+func explainError(op string, err error) error {
 	var known *fault.Error
 	var leased *replication.LeasedError
 	switch {
@@ -106,23 +107,23 @@ func explain(op string, err error) error {
 // maxText is how long, in bytes, the text of a failure is kept.
 const maxText = 16 << 10
 
-func clip(s string) string {
+func truncateText(s string) string {
 	if len(s) > maxText {
 		return strings.ToValidUTF8(s[:maxText], "") + "…"
 	}
 	return s
 }
 
-func clipFailure(f *replication.Failure) *replication.Failure {
+func truncateFailure(f *replication.Failure) *replication.Failure {
 	if f == nil {
 		return nil
 	}
 	clipped := *f
-	clipped.Message, clipped.Hint = clip(f.Message), clip(f.Hint)
+	clipped.Message, clipped.Hint = truncateText(f.Message), truncateText(f.Hint)
 	return &clipped
 }
 
-// checkName refuses what can't be part of a key.
+// checkName rejects what can't be part of a key.
 func checkName(what, s string) error {
 	if s == "" || len(s) > maxName || !utf8.ValidString(s) {
 		return fmt.Errorf("%q is not the name of a %s", s, what)

@@ -21,18 +21,18 @@ func FuzzDecode(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, record string) {
-		p, err := decode[replication.Progress]([]byte(record))
+		p, err := decodeRecord[replication.Progress]([]byte(record))
 		if err != nil {
 			if !errors.Is(err, replication.ErrSchema) && (fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "") {
 				t.Errorf("%v says neither ErrSchema nor what to do", err)
 			}
 			return
 		}
-		written, err := encode(p)
+		written, err := encodeRecord(p)
 		if err != nil {
 			return // such as a year that JSON can't hold: refused, not written
 		}
-		again, err := decode[replication.Progress](written)
+		again, err := decodeRecord[replication.Progress](written)
 		if err != nil {
 			t.Fatalf("written but unreadable: %s: %v", written, err)
 		}

@@ -11,12 +11,13 @@ import (
 )
 
 // Acquire implements [journal.Memory].
-func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (known journal.Recollection, err error) {
+func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Time,
+	ttl time.Duration) (known journal.Recollection, err error) {
 	if owner == "" || ttl <= 0 {
 		return known, errors.New("lease of a scanner: an owner and a duration are needed")
 	}
-	h, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
-		lease, ok := acquire(h.Lease, owner, now, ttl)
+	h, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
+		lease, ok := takeLease(h.Lease, owner, now, ttl)
 		if !ok {
 			return nil, &replication.LeasedError{What: "the change log of " + source, Lease: h.Lease}
 		}
@@ -24,20 +25,20 @@ func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Ti
 		return nil, nil
 	})
 	if err != nil {
-		return known, explainJournal("take the scanner's lease of "+source, err)
+		return known, explainJournalError("take the scanner's lease of "+source, err)
 	}
-	return h.recollection(), nil
+	return h.scanState(), nil
 }
 
 // Lease implements [journal.Memory].
 func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
-	h, err := j.readHead(ctx, source)
-	return h.Lease, explainJournal("read the scanner's lease of "+source, err)
+	h, err := j.readSource(ctx, source)
+	return h.Lease, explainJournalError("read the scanner's lease of "+source, err)
 }
 
-// heldBy returns ErrFenced unless a token is the last one given out and its lease has not
+// checkLease returns ErrFenced unless the token is the newest one and its lease hasn't
 // ended.
-func (h head) heldBy(fence int64, now time.Time) error {
+func (h sourceRecord) checkLease(fence int64, now time.Time) error {
 	if h.Lease.Fence != fence || !h.Lease.HeldAt(now) {
 		return replication.ErrFenced
 	}
@@ -46,19 +47,19 @@ func (h head) heldBy(fence int64, now time.Time) error {
 
 // Renew implements [journal.Memory].
 func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
-	_, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
-		if err := h.heldBy(fence, now); err != nil {
+	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
+		if err := h.checkLease(fence, now); err != nil {
 			return nil, err
 		}
 		h.Lease.Expires = now.Add(ttl).UTC()
 		return nil, nil
 	})
-	return explainJournal("renew the scanner's lease of "+source, err)
+	return explainJournalError("renew the scanner's lease of "+source, err)
 }
 
 // Release implements [journal.Memory].
 func (j Journals) Release(ctx context.Context, source string, fence int64) error {
-	_, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
+	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		if h.Lease.Fence != fence || h.Lease.Owner == "" {
 			return nil, errUnchanged
 		}
@@ -68,25 +69,26 @@ func (j Journals) Release(ctx context.Context, source string, fence int64) error
 	if errors.Is(err, errUnchanged) {
 		return nil
 	}
-	return explainJournal("release the scanner's lease of "+source, err)
+	return explainJournalError("release the scanner's lease of "+source, err)
 }
 
 // Commit implements [journal.Memory].
 func (j Journals) Commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (journal.Head, error) {
-	h, err := j.commit(ctx, source, fence, now, step)
+	h, err := j.commitStep(ctx, source, fence, now, step)
 	if err != nil {
-		return journal.Head{}, explainJournal("write the journal of "+source, err)
+		return journal.Head{}, explainJournalError("write the journal of "+source, err)
 	}
-	return h.bounds(), nil
+	return h.logHead(), nil
 }
 
-func (j Journals) commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (h head, err error) {
+func (j Journals) commitStep(ctx context.Context, source string, fence int64, now time.Time,
+	step journal.Step) (h sourceRecord, err error) {
 	if err := journal.CheckEntries(step.Entries); err != nil {
 		return h, err
 	}
 	if step.Begin == "" && len(step.Entries) == 0 && step.Blob == nil {
-		if h, err = j.readHead(ctx, source); err == nil {
-			err = h.admits(fence, now, step)
+		if h, err = j.readSource(ctx, source); err == nil {
+			err = h.checkStep(fence, now, step)
 		}
 		return h, err
 	}
@@ -97,8 +99,8 @@ func (j Journals) commit(ctx context.Context, source string, fence int64, now ti
 			return h, err
 		}
 	}
-	h, err = j.updateHead(ctx, source, func(h *head) ([]Write, error) {
-		if err := h.admits(fence, now, step); err != nil {
+	h, err = j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
+		if err := h.checkStep(fence, now, step); err != nil {
 			return nil, err
 		}
 		entries := step.Entries
@@ -108,27 +110,27 @@ func (j Journals) commit(ctx context.Context, source string, fence int64, now ti
 			entries = slices.Concat([]journal.Entry{{Action: journal.Begin, Path: journal.Root}}, entries)
 		}
 		if step.Blob != nil {
-			h.Generation, h.Memory = h.Generation+1, hash(step.Blob)
+			h.Generation, h.Memory = h.Generation+1, contentHash(step.Blob)
 		}
-		rows, err := h.append(source, now, entries)
+		rows, err := h.appendChanges(source, now, entries)
 		return append(rows, memory...), err
 	})
 	if err != nil {
 		return h, err
 	}
 	if step.Begin != "" {
-		j.dropBelow(ctx, source, h.Oldest)
+		j.deleteBelow(ctx, source, h.Oldest)
 	}
 	if step.Blob != nil {
-		j.s.memories.set(source, step.Blob)
+		j.s.memories.storeCopy(source, step.Blob)
 	}
-	_ = j.s.deleteAll(ctx, old) // what is left nobody reads
+	_ = j.s.deleteAll(ctx, old) // no list names what is left
 	return h, nil
 }
 
-// admits returns why a step may not be written.
-func (h head) admits(fence int64, now time.Time, step journal.Step) error {
-	if err := h.heldBy(fence, now); err != nil || h.Generation != step.Generation {
+// checkStep returns an error if a step may not be written.
+func (h sourceRecord) checkStep(fence int64, now time.Time, step journal.Step) error {
+	if err := h.checkLease(fence, now); err != nil || h.Generation != step.Generation {
 		return replication.ErrFenced
 	}
 	if step.Begin == "" && h.Epoch == "" && len(step.Entries) > 0 {

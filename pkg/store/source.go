@@ -26,19 +26,19 @@ const scansPartition = "SCANS"
 
 func sourcePartition(source string) string { return "SOURCE#" + source }
 
-func headKey(source string) (Key, error) {
+func sourceKey(source string) (Key, error) {
 	return Key{sourcePartition(source), headSort}, checkName("source", source)
 }
 
-// changeSort returns the sort key of a change.
-func changeSort(id int64) string { return fmt.Sprintf("%s%019d", changePrefix, id) }
+// changeSortKey returns the sort key of a change.
+func changeSortKey(id int64) string { return fmt.Sprintf("%s%019d", changePrefix, id) }
 
 // sourceSchema is the version of the records of sources that this program writes.
 const sourceSchema = 1
 
-// head is the record of a source: the bounds of its change log, the lease of its scanner
-// and where the scanner's memory is. The zero head is of a source never seen.
-type head struct {
+// sourceRecord is the record of a source: the bounds of its change log, the lease of its scanner
+// and the hash of the scanner's memory. The zero sourceRecord is that of an unknown source.
+type sourceRecord struct {
 	Schema     int               `json:"schema"`
 	Epoch      string            `json:"epoch,omitempty"`
 	Oldest     int64             `json:"oldest,omitempty"` // id of the oldest change
@@ -48,61 +48,61 @@ type head struct {
 	Lease      replication.Lease `json:"lease"`
 }
 
-func decodeHead(it Item) (h head, err error) {
+func decodeSource(it Item) (h sourceRecord, err error) {
 	if it.Version == "" {
 		return h, nil
 	}
-	if h, err = decode[head](it.Data); err != nil {
+	if h, err = decodeRecord[sourceRecord](it.Data); err != nil {
 		return h, err
 	}
 	if err := checkSchema(h.Schema, sourceSchema); err != nil {
 		return h, err
 	}
 	if h.Epoch != "" && (h.Oldest < 1 || h.Next <= h.Oldest) {
-		return h, damaged(fmt.Errorf("a change log from %d to before %d", h.Oldest, h.Next))
+		return h, damagedError(fmt.Errorf("a change log from %d to before %d", h.Oldest, h.Next))
 	}
 	return h, nil
 }
 
-func (h head) bounds() journal.Head {
+func (h sourceRecord) logHead() journal.Head {
 	if h.Epoch == "" {
 		return journal.Head{}
 	}
 	return journal.Head{Epoch: h.Epoch, Oldest: h.Oldest, Newest: h.Next - 1}
 }
 
-func (h head) recollection() journal.Recollection {
-	return journal.Recollection{Head: h.bounds(), Lease: h.Lease, Generation: h.Generation}
+func (h sourceRecord) scanState() journal.Recollection {
+	return journal.Recollection{Head: h.logHead(), Lease: h.Lease, Generation: h.Generation}
 }
 
-// change is the record of a change. The key holds its id.
-type change struct {
+// changeRecord is the record of a change. The key holds its id.
+type changeRecord struct {
 	Action string    `json:"action"`
 	Path   string    `json:"path"`
 	At     time.Time `json:"at"`
 }
 
-// append gives entries the next ids and returns their writes.
-func (h *head) append(source string, at time.Time, entries []journal.Entry) (writes []Write, err error) {
+// appendChanges assigns the next ids to entries and returns their writes.
+func (h *sourceRecord) appendChanges(source string, at time.Time, entries []journal.Entry) (writes []Write, err error) {
 	for _, e := range entries {
-		data, err := encode(change{e.Action, e.Path, at})
+		data, err := encodeRecord(changeRecord{e.Action, e.Path, at})
 		if err != nil {
 			return nil, err
 		}
-		writes = append(writes, Put(Item{Key: Key{sourcePartition(source), changeSort(h.Next)}, Data: data}))
+		writes = append(writes, Put(Item{Key: Key{sourcePartition(source), changeSortKey(h.Next)}, Data: data}))
 		h.Next++
 	}
 	return writes, nil
 }
 
 func decodeChange(it Item) (row journal.Row, err error) {
-	c, err := decode[change](it.Data)
+	c, err := decodeRecord[changeRecord](it.Data)
 	if err != nil {
 		return row, err
 	}
 	id, err := strconv.ParseInt(strings.TrimPrefix(it.Sort, changePrefix), 10, 64)
 	if err != nil {
-		return row, damaged(fmt.Errorf("%q is not the key of a change", it.Sort))
+		return row, damagedError(fmt.Errorf("%q is not the key of a change", it.Sort))
 	}
 	return journal.Row{ID: id, Action: c.Action, Path: c.Path, Time: c.At}, nil
 }
@@ -127,14 +127,16 @@ var _ journal.ScanStore = Journals{}
 // Journals returns the change logs.
 func (s *Store) Journals() Journals { return Journals{s} }
 
-// updateHead changes the record of a source. Change returns writes that go with it.
-func (j Journals) updateHead(ctx context.Context, source string, change func(*head) ([]Write, error)) (h head, err error) {
-	key, err := headKey(source)
+// updateSource changes the record of a source. The function change returns further writes
+// of the same transaction.
+func (j Journals) updateSource(ctx context.Context, source string,
+	change func(*sourceRecord) ([]Write, error)) (h sourceRecord, err error) {
+	key, err := sourceKey(source)
 	if err != nil {
 		return h, err
 	}
-	err = j.s.decide(ctx, key, func(it Item) error {
-		if h, err = decodeHead(it); err != nil {
+	err = j.s.retryConflicts(ctx, key, func(it Item) error {
+		if h, err = decodeSource(it); err != nil {
 			return err
 		}
 		writes, err := change(&h)
@@ -142,77 +144,76 @@ func (j Journals) updateHead(ctx context.Context, source string, change func(*he
 			return err
 		}
 		h.Schema = sourceSchema
-		if it.Data, err = encode(h); err != nil {
+		if it.Data, err = encodeRecord(h); err != nil {
 			return err
 		}
-		return j.s.write(ctx, it, writes...)
+		return j.s.replaceItem(ctx, it, writes...)
 	})
 	return h, err
 }
 
-// readHead reads the record of a source.
-func (j Journals) readHead(ctx context.Context, source string) (h head, err error) {
-	key, err := headKey(source)
+// readSource reads the record of a source.
+func (j Journals) readSource(ctx context.Context, source string) (h sourceRecord, err error) {
+	key, err := sourceKey(source)
 	if err != nil {
 		return h, err
 	}
-	it, err := j.s.get(ctx, key)
+	it, err := j.s.getItem(ctx, key)
 	if err != nil {
 		return h, err
 	}
-	if h, err = decodeHead(it); err == nil {
-		j.s.remember(it)
+	if h, err = decodeSource(it); err == nil {
+		j.s.cacheItem(it)
 	}
 	return h, err
 }
 
 // Head implements [journal.Store].
 func (j Journals) Head(ctx context.Context, source string) (journal.Head, error) {
-	h, err := j.readHead(ctx, source)
-	return h.bounds(), explainJournal("read the journal of "+source, err)
+	h, err := j.readSource(ctx, source)
+	return h.logHead(), explainJournalError("read the journal of "+source, err)
 }
 
-// errMoved means that rows and head were read at different moments.
-var errMoved = errors.New("the records are changing")
+// errInconsistent means that rows and head were read at different times.
+var errInconsistent = errors.New("the records are changing")
 
-// Rows implements [journal.Store]. A query may show the head of one write and the rows of
-// another. Rows never change, so those that the head counts are what was there at its
-// moment; where one is missing, both are read again.
+// Rows implements [journal.Store]. A query may return the head of one write and the rows
+// of another. Rows never change, so those within the bounds of the head are right; where
+// one is missing, both are read again.
 func (j Journals) Rows(ctx context.Context, source string, after int64, limit int) (page journal.Page, err error) {
 	op := "read the journal of " + source
-	if _, err := headKey(source); err != nil {
+	if _, err := sourceKey(source); err != nil {
 		return page, err
 	}
 	from := max(after, 0)
-	for attempt := range attempts {
-		if err = pause(ctx, attempt); err != nil {
+	for attempt := range maxAttempts {
+		if err = waitForAttempt(ctx, attempt); err != nil {
 			break
 		}
-		var h head
+		var h sourceRecord
 		var rows []journal.Row
-		if h, rows, err = j.query(ctx, source, from, limit); err != nil {
+		if h, rows, err = j.queryRows(ctx, source, from, limit); err != nil {
 			break
 		}
-		if page, err = assemble(h, rows, after, limit); err == nil {
+		if page, err = assemblePage(h, rows, after, limit); err == nil {
 			return page, nil
 		}
 		from = max(from, h.Oldest-1) // what lies before is left over
 	}
-	return journal.Page{}, explainJournal(op, err)
+	return journal.Page{}, explainJournalError(op, err)
 }
 
-// query reads rows behind an id, limit of them or as many as there are, and the head, with
-// or after them.
-func (j Journals) query(ctx context.Context, source string, after int64, limit int) (h head, rows []journal.Row, err error) {
+// queryRows reads at most limit rows after an id, and the head, with or after them.
+func (j Journals) queryRows(ctx context.Context, source string, after int64, limit int) (h sourceRecord, rows []journal.Row, err error) {
 	if limit > 0 && after < math.MaxInt64 {
-		items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSort(after + 1), To: headSort, Limit: limit + 1})
+		items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(after + 1), To: headSort, Limit: limit + 1})
 		if err != nil {
 			return h, nil, err
 		}
 		for _, it := range items {
 			if it.Sort == headSort {
-				j.s.remember(it)
-				h, err = decodeHead(it)
+				j.s.cacheItem(it)
+				h, err = decodeSource(it)
 				return h, rows, err
 			}
 			row, err := decodeChange(it)
@@ -222,14 +223,14 @@ func (j Journals) query(ctx context.Context, source string, after int64, limit i
 			rows = append(rows, row)
 		}
 	}
-	h, err = j.readHead(ctx, source)
+	h, err = j.readSource(ctx, source)
 	return h, rows, err
 }
 
-// assemble returns the rows that a head counts. It returns errMoved if one of them isn't
-// there.
-func assemble(h head, rows []journal.Row, after int64, limit int) (journal.Page, error) {
-	page := journal.Page{Head: h.bounds(), Generation: h.Generation, Scans: h.Lease.Fence}
+// assemblePage returns the rows within the bounds of a head. It returns errInconsistent if
+// one of them isn't there.
+func assemblePage(h sourceRecord, rows []journal.Row, after int64, limit int) (journal.Page, error) {
+	page := journal.Page{Head: h.logHead(), Generation: h.Generation, Scans: h.Lease.Fence}
 	if h.Epoch == "" || after >= h.Next-1 {
 		return page, nil
 	}
@@ -242,13 +243,13 @@ func assemble(h head, rows []journal.Row, after int64, limit int) (journal.Page,
 			continue
 		}
 		if r.ID > next {
-			return page, fmt.Errorf("%w: row %d isn't there", errMoved, next)
+			return page, fmt.Errorf("%w: row %d isn't there", errInconsistent, next)
 		}
 		page.Rows = append(page.Rows, r)
 		next++
 	}
 	if len(page.Rows) < limit && next < h.Next {
-		return page, fmt.Errorf("%w: row %d isn't there", errMoved, next)
+		return page, fmt.Errorf("%w: row %d isn't there", errInconsistent, next)
 	}
 	return page, nil
 }
@@ -261,40 +262,40 @@ func (j Journals) Append(ctx context.Context, source string, at time.Time, entri
 	if err := journal.CheckEntries(entries); err != nil {
 		return journal.Head{}, err
 	}
-	h, err := j.updateHead(ctx, source, func(h *head) ([]Write, error) {
+	h, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		if h.Epoch == "" {
 			return nil, journal.ErrNoJournal
 		}
-		return h.append(source, at, entries)
+		return h.appendChanges(source, at, entries)
 	})
 	if err != nil {
-		return journal.Head{}, explainJournal("write the journal of "+source, err)
+		return journal.Head{}, explainJournalError("write the journal of "+source, err)
 	}
-	return h.bounds(), nil
+	return h.logHead(), nil
 }
 
-// Trim implements [journal.Store]. First the head says that rows are gone, then they are
-// removed: what a crash leaves over is the first that the next Trim reads.
+// Trim implements [journal.Store]. It moves the bounds in the head before it deletes rows:
+// what a crash leaves is the first that the next Trim reads.
 func (j Journals) Trim(ctx context.Context, source string, before time.Time, keep int) (journal.Head, error) {
-	h, err := j.trim(ctx, source, before, keep)
+	h, err := j.trimRows(ctx, source, before, keep)
 	if err != nil {
-		return journal.Head{}, explainJournal("trim the journal of "+source, err)
+		return journal.Head{}, explainJournalError("trim the journal of "+source, err)
 	}
-	return h.bounds(), nil
+	return h.logHead(), nil
 }
 
-func (j Journals) trim(ctx context.Context, source string, before time.Time, keep int) (head, error) {
-	h, err := j.readHead(ctx, source)
+func (j Journals) trimRows(ctx context.Context, source string, before time.Time, keep int) (sourceRecord, error) {
+	h, err := j.readSource(ctx, source)
 	if err != nil || h.Epoch == "" {
 		return h, err
 	}
 	epoch := h.Epoch
-	oldest, dead, err := j.expired(ctx, source, h, before, keep)
+	oldest, dead, err := j.findExpired(ctx, source, h, before, keep)
 	if err != nil {
 		return h, err
 	}
 	if oldest > h.Oldest {
-		h, err = j.updateHead(ctx, source, func(h *head) ([]Write, error) {
+		h, err = j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 			if h.Epoch != epoch {
 				return nil, errUnchanged
 			}
@@ -302,7 +303,7 @@ func (j Journals) trim(ctx context.Context, source string, before time.Time, kee
 			return nil, nil
 		})
 		if errors.Is(err, errUnchanged) {
-			return j.readHead(ctx, source)
+			return j.readSource(ctx, source)
 		}
 		if err != nil {
 			return h, err
@@ -311,14 +312,17 @@ func (j Journals) trim(ctx context.Context, source string, before time.Time, kee
 	return h, j.s.deleteAll(ctx, dead)
 }
 
-// expired finds the id of the oldest row that stays, and the items of rows that go.
-func (j Journals) expired(ctx context.Context, source string, h head, before time.Time, keep int) (oldest int64, dead []Item, err error) {
+// findExpired returns the id of the oldest row that stays, and the items of the rows to
+// delete.
+func (j Journals) findExpired(ctx context.Context, source string, h sourceRecord, before time.Time,
+	keep int) (oldest int64, dead []Item, err error) {
 	floor, newest := h.Oldest, h.Next-1
 	if keep > 0 {
 		floor = max(floor, h.Next-int64(keep))
 	}
 	for from := int64(0); from < newest; {
-		items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSort(from), To: changeSort(newest - 1), Limit: MaxWrites})
+		items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(from),
+			To: changeSortKey(newest - 1), Limit: MaxWrites})
 		if err != nil {
 			return 0, nil, err
 		}
@@ -339,10 +343,10 @@ func (j Journals) expired(ctx context.Context, source string, h head, before tim
 	return newest, dead, nil
 }
 
-// dropBelow removes the rows that a new change log has left behind. What it can't remove
-// the next Trim will.
-func (j Journals) dropBelow(ctx context.Context, source string, id int64) {
-	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSort(0), To: changeSort(id - 1)})
+// deleteBelow deletes the rows of an earlier change log. What it can't delete the next Trim
+// does.
+func (j Journals) deleteBelow(ctx context.Context, source string, id int64) {
+	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(0), To: changeSortKey(id - 1)})
 	if err == nil {
 		_ = j.s.deleteAll(ctx, items)
 	}
@@ -357,7 +361,7 @@ func (j Journals) NoteScan(ctx context.Context, source string, scan journal.Last
 	if err == nil {
 		_, err = j.s.kv.Transact(ctx, w)
 	}
-	return explain("note the scan of "+source, err)
+	return explainError("record the scan of "+source, err)
 }
 
 // LastScan implements [journal.Diary].
@@ -365,11 +369,11 @@ func (j Journals) LastScan(ctx context.Context, source string) (scan journal.Las
 	if err := checkName("source", source); err != nil {
 		return scan, err
 	}
-	it, err := j.s.get(ctx, Key{scansPartition, source})
+	it, err := j.s.getItem(ctx, Key{scansPartition, source})
 	if err == nil && it.Version != "" {
-		scan, err = decode[journal.LastScan](it.Data)
+		scan, err = decodeRecord[journal.LastScan](it.Data)
 	}
-	return scan, explain("read how "+source+" was scanned", err)
+	return scan, explainError("read how "+source+" was scanned", err)
 }
 
 // LastScans implements [journal.Diary]. A record that can't be read is left out, and is
@@ -377,12 +381,12 @@ func (j Journals) LastScan(ctx context.Context, source string) (scan journal.Las
 func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
 	items, err := j.s.kv.Query(ctx, Prefix(scansPartition, ""))
 	if err != nil {
-		return nil, explain("read how the sources were scanned", err)
+		return nil, explainError("read how the sources were scanned", err)
 	}
 	all := map[string]journal.LastScan{}
 	var failed []error
 	for _, it := range items {
-		scan, err := decode[journal.LastScan](it.Data)
+		scan, err := decodeRecord[journal.LastScan](it.Data)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("read how %s was scanned: %w", it.Sort, err))
 			continue
@@ -392,14 +396,14 @@ func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, e
 	return all, errors.Join(failed...)
 }
 
-// explainJournal leaves the words of package journal as they are.
-func explainJournal(op string, err error) error {
+// explainJournalError is explainError for errors of change logs.
+func explainJournalError(op string, err error) error {
 	var leased *replication.LeasedError
 	if errors.As(err, &leased) {
 		return err
 	}
-	if errors.Is(err, errMoved) {
-		err = damaged(fmt.Errorf("records don't belong together: %w", err))
+	if errors.Is(err, errInconsistent) {
+		err = damagedError(fmt.Errorf("records don't belong together: %w", err))
 	}
-	return explain(op, err)
+	return explainError(op, err)
 }

@@ -29,23 +29,23 @@ import (
 type Store struct {
 	kv KV
 
-	mu   sync.Mutex
-	seen map[Key]Item // the newest of each pair and source that was read or written
+	mu    sync.Mutex
+	cache map[Key]Item // the newest of each pair and source that was read or written
 
-	memories memories
+	memories memoryCache
 }
 
 var _ replication.State = (*Store)(nil)
 
 // New returns the records in a KV.
-func New(kv KV) *Store { return &Store{kv: kv, seen: map[Key]Item{}} }
+func New(kv KV) *Store { return &Store{kv: kv, cache: map[Key]Item{}} }
 
-// attempts is how often a write is decided again because another was faster: for about
-// ten seconds in all. Each time at least one writer gets through.
-const attempts = 32
+// maxAttempts bounds how often a conflicting write is retried, for about ten seconds in
+// all. In each round at least one writer succeeds.
+const maxAttempts = 32
 
-// pause waits before an attempt, half of it at random.
-func pause(ctx context.Context, attempt int) error {
+// waitForAttempt waits before a retry, with jitter. It doesn't wait for attempt 0.
+func waitForAttempt(ctx context.Context, attempt int) error {
 	if attempt == 0 {
 		return ctx.Err()
 	}
@@ -60,29 +60,30 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// remembered returns the newest item of a pair or source that this process knows.
-func (s *Store) remembered(k Key) (Item, bool) {
+// cachedItem returns the newest item of a pair or source that this process has read or
+// written.
+func (s *Store) cachedItem(k Key) (Item, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, ok := s.seen[k]
+	it, ok := s.cache[k]
 	return it, ok
 }
 
-func (s *Store) remember(it Item) {
+func (s *Store) cacheItem(it Item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen[it.Key] = it
+	s.cache[it.Key] = it
 }
 
-// forget drops an item that may be another one by now.
-func (s *Store) forget(k Key) {
+// uncacheItem drops an item that may be stale.
+func (s *Store) uncacheItem(k Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.seen, k)
+	delete(s.cache, k)
 }
 
-// get reads one item.
-func (s *Store) get(ctx context.Context, k Key) (Item, error) {
+// getItem reads one item.
+func (s *Store) getItem(ctx context.Context, k Key) (Item, error) {
 	items, err := s.kv.Get(ctx, k)
 	if err != nil {
 		return Item{}, err
@@ -90,36 +91,37 @@ func (s *Store) get(ctx context.Context, k Key) (Item, error) {
 	return items[0], nil
 }
 
-// write does writes of which the last replaces an item that is remembered.
-func (s *Store) write(ctx context.Context, it Item, more ...Write) error {
+// replaceItem replaces an item and caches it. More writes go into the same transaction.
+func (s *Store) replaceItem(ctx context.Context, it Item, more ...Write) error {
 	version, err := s.kv.Transact(ctx, append(slices.Clip(more), Replace(it))...)
 	if err == nil {
 		it.Version = version
-		s.remember(it)
+		s.cacheItem(it)
 	}
 	return err
 }
 
-// decide calls try with an item of a pair or a source, and again while other writers are
-// faster. What try refuses is refused only on an item that was just read.
-func (s *Store) decide(ctx context.Context, k Key, try func(Item) error) (err error) {
+// retryConflicts calls try with the item of a pair or source, and again with a newer one
+// while the KV reports conflicts. An error of try that a stale item may have caused counts
+// only with an item that was just read.
+func (s *Store) retryConflicts(ctx context.Context, k Key, try func(Item) error) (err error) {
 	conflicts := 0
-	for conflicts < attempts {
-		it, known := s.remembered(k)
+	for conflicts < maxAttempts {
+		it, known := s.cachedItem(k)
 		if !known {
-			if it, err = s.get(ctx, k); err != nil {
+			if it, err = s.getItem(ctx, k); err != nil {
 				return err
 			}
 		}
 		if err = try(it); err == nil {
 			return nil
 		}
-		s.forget(k)
-		var ofKV *fault.Error // it isn't known what was done
+		s.uncacheItem(k)
+		var ofKV *fault.Error // the write may have been done
 		switch {
 		case errors.Is(err, ErrConflict):
 			conflicts++
-			if stop := pause(ctx, conflicts-1); stop != nil {
+			if stop := waitForAttempt(ctx, conflicts-1); stop != nil {
 				return stop
 			}
 		case !known || ctx.Err() != nil || errors.As(err, &ofKV):

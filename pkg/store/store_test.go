@@ -22,57 +22,57 @@ import (
 
 func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 
-func engineering() replication.PairID {
+func engineeringPair() replication.PairID {
 	return replication.PairID{Replica: "eu", Org: "engineering"}
 }
 
-func role(n int) object.Ref {
+func roleRef(n int) object.Ref {
 	return object.Ref{Kind: object.Role, Name: fmt.Sprintf("role-%05d", n)}
 }
 
-func take(t *testing.T, s *store.Store, owner string, now time.Time) int64 {
+func acquireLease(t *testing.T, s *store.Store, owner string, now time.Time) int64 {
 	t.Helper()
-	st, err := s.Acquire(t.Context(), engineering(), owner, now, time.Minute)
+	st, err := s.Acquire(t.Context(), engineeringPair(), owner, now, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return st.Lease.Fence
 }
 
-func commit(t *testing.T, s *store.Store, fence int64, u replication.Update) {
+func commitUpdate(t *testing.T, s *store.Store, fence int64, u replication.Update) {
 	t.Helper()
-	if err := s.Commit(t.Context(), engineering(), fence, noon(), u); err != nil {
+	if err := s.Commit(t.Context(), engineeringPair(), fence, noon(), u); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// many is an inventory.
-func many(n int) map[object.Ref]string {
+// newInventory returns an inventory of n roles.
+func newInventory(n int) map[object.Ref]string {
 	all := map[object.Ref]string{}
 	for i := range n {
-		all[role(i)] = fmt.Sprintf("%064x", i)
+		all[roleRef(i)] = fmt.Sprintf("%064x", i)
 	}
 	return all
 }
 
-func inventory(t *testing.T, s *store.Store) map[object.Ref]string {
+func readInventory(t *testing.T, s *store.Store) map[object.Ref]string {
 	t.Helper()
-	got, err := s.Inventory(t.Context(), engineering())
+	got, err := s.Inventory(t.Context(), engineeringPair())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got
 }
 
-func same(t *testing.T, what string, want, got any) {
+func assertEqual(t *testing.T, what string, want, got any) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
 
-// edit changes the data of an item behind the back of the records.
-func edit(t *testing.T, kv store.KV, k store.Key, change func(map[string]any)) {
+// editRecord changes the data of an item as another program would.
+func editRecord(t *testing.T, kv store.KV, k store.Key, change func(map[string]any)) {
 	t.Helper()
 	items, err := kv.Get(t.Context(), k)
 	if err != nil || items[0].Version == "" {
@@ -97,34 +97,35 @@ func pairKey() store.Key { return store.Key{Partition: "PAIRS", Sort: "eu/engine
 // TestRecordsOfANewerVersion are neither read in part nor overwritten.
 func TestRecordsOfANewerVersion(t *testing.T) {
 	kv := &kvtest.Memory{}
-	s, id, ctx := store.New(kv), engineering(), t.Context()
-	fence := take(t, s, "me", noon())
-	edit(t, kv, pairKey(), func(m map[string]any) { m["schema"] = 99 })
+	s, id, ctx := store.New(kv), engineeringPair(), t.Context()
+	fence := acquireLease(t, s, "me", noon())
+	editRecord(t, kv, pairKey(), func(m map[string]any) { m["schema"] = 99 })
 	for _, s := range []*store.Store{s, store.New(kv)} { // one remembers the record as it was
 		_, pairErr := s.Pair(ctx, id)
 		_, pairsErr := s.Pairs(ctx)
 		_, acquireErr := s.Acquire(ctx, id, "me", noon(), 1)
 		for op, err := range map[string]error{
 			"Pair": pairErr, "Pairs": pairsErr, "Acquire": acquireErr,
-			"ChangeDesired": s.ChangeDesired(ctx, id, replication.DesiredChange{}), "SaveProgress": s.SaveProgress(ctx, id, 0, noon(), replication.Progress{}),
-			"Commit":       s.Commit(ctx, id, fence, noon(), replication.Update{}),
-			"large Commit": s.Commit(ctx, id, fence, noon(), replication.Update{Applied: many(500)}),
-			"Release":      s.Release(ctx, id, fence),
+			"ChangeDesired": s.ChangeDesired(ctx, id, replication.DesiredChange{}),
+			"SaveProgress":  s.SaveProgress(ctx, id, 0, noon(), replication.Progress{}),
+			"Commit":        s.Commit(ctx, id, fence, noon(), replication.Update{}),
+			"large Commit":  s.Commit(ctx, id, fence, noon(), replication.Update{Applied: newInventory(500)}),
+			"Release":       s.Release(ctx, id, fence),
 		} {
 			if !errors.Is(err, replication.ErrSchema) || fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
 				t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, fault.HintOf(err))
 			}
 		}
 	}
-	same(t, "the ledger", 0, len(inventory(t, s)))
+	assertEqual(t, "the ledger", 0, len(readInventory(t, s)))
 }
 
 // TestJournalsOfANewerVersion are neither read nor written.
 func TestJournalsOfANewerVersion(t *testing.T) {
 	kv, ctx := &kvtest.Memory{}, t.Context()
 	j := store.New(kv).Journals()
-	lease := begin(t, j)
-	edit(t, kv, store.Key{Partition: "SOURCE#s", Sort: "HEAD"}, func(m map[string]any) { m["schema"] = 99 })
+	lease := beginJournal(t, j)
+	editRecord(t, kv, store.Key{Partition: "SOURCE#s", Sort: "HEAD"}, func(m map[string]any) { m["schema"] = 99 })
 	_, headErr := j.Head(ctx, "s")
 	_, rowsErr := j.Rows(ctx, "s", 0, 1)
 	_, recallErr := j.Recall(ctx, "s")
@@ -132,15 +133,16 @@ func TestJournalsOfANewerVersion(t *testing.T) {
 	_, trimErr := j.Trim(ctx, "s", noon().Add(time.Hour), 1)
 	_, appendErr := j.Append(ctx, "s", noon(), []journal.Entry{{Action: "update", Path: "/roles/a"}})
 	_, commitErr := j.Commit(ctx, "s", lease, noon(), journal.Step{})
-	for op, err := range map[string]error{"Head": headErr, "Rows": rowsErr, "Recall": recallErr, "Acquire": takeErr, "Trim": trimErr, "Append": appendErr, "Commit": commitErr} {
+	for op, err := range map[string]error{"Head": headErr, "Rows": rowsErr, "Recall": recallErr, "Acquire": takeErr,
+		"Trim": trimErr, "Append": appendErr, "Commit": commitErr} {
 		if !errors.Is(err, replication.ErrSchema) || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, fault.HintOf(err))
 		}
 	}
 }
 
-// begin begins the journal of s and returns the token of its lease.
-func begin(t *testing.T, j store.Journals) int64 {
+// beginJournal begins the journal of s and returns the token of its lease.
+func beginJournal(t *testing.T, j store.Journals) int64 {
 	t.Helper()
 	known, err := j.Acquire(t.Context(), "s", "me", noon(), time.Hour)
 	if err != nil {
@@ -156,21 +158,21 @@ func begin(t *testing.T, j store.Journals) int64 {
 // wrote, works on, and leaves to it what only it knows.
 func TestFieldsOfANewerVersion(t *testing.T) {
 	kv := &kvtest.Memory{}
-	s, id, ctx := store.New(kv), engineering(), t.Context()
-	fence := take(t, s, "newer", noon())
-	commit(t, s, fence, replication.Update{
+	s, id, ctx := store.New(kv), engineeringPair(), t.Context()
+	fence := acquireLease(t, s, "newer", noon())
+	commitUpdate(t, s, fence, replication.Update{
 		Progress: replication.Progress{Objects: 3, Position: &replication.Position{Seq: 7}},
-		Unsynced: []replication.Unsynced{{Ref: role(1), Reason: "too large"}}, Run: &replication.Run{ID: "r1", Pair: id},
+		Unsynced: []replication.Unsynced{{Ref: roleRef(1), Reason: "too large"}}, Run: &replication.Run{ID: "r1", Pair: id},
 	})
-	edit(t, kv, pairKey(), func(m map[string]any) {
+	editRecord(t, kv, pairKey(), func(m map[string]any) {
 		p := m["progress"].(map[string]any)
 		p["later"], p["Seen_Later"] = map[string]any{"a": []any{"<&>", 1}}, 2
 		p["position"].(map[string]any)["later"] = 1
 		m["desired"].(map[string]any)["later"] = 1
 	})
 	later := func(m map[string]any) { m["later"] = 1 }
-	edit(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "OBJECT#role/role-00001"}, later)
-	edit(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "RUN#r1"}, later)
+	editRecord(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "OBJECT#role/role-00001"}, later)
+	editRecord(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "RUN#r1"}, later)
 
 	unsynced, unsyncedErr := s.Unsynced(ctx, id)
 	runs, runsErr := s.Runs(ctx, id, 10)
@@ -182,13 +184,14 @@ func TestFieldsOfANewerVersion(t *testing.T) {
 		t.Errorf("read %+v", st.Progress)
 	}
 	st.Progress.Objects = 4
-	commit(t, s, st.Lease.Fence, replication.Update{Progress: st.Progress})
+	commitUpdate(t, s, st.Lease.Fence, replication.Update{Progress: st.Progress})
 	if err := s.ChangeDesired(ctx, id, replication.DesiredChange{Stop: new(bool), At: noon()}); err != nil {
 		t.Fatal(err)
 	}
-	edit(t, kv, pairKey(), func(m map[string]any) {
+	editRecord(t, kv, pairKey(), func(m map[string]any) {
 		p, d := m["progress"].(map[string]any), m["desired"].(map[string]any)
-		same(t, "what only the newer version knows", []any{map[string]any{"a": []any{"<&>", 1.0}}, 2.0, 4.0, 1.0}, []any{p["later"], p["Seen_Later"], p["objects"], d["later"]})
+		assertEqual(t, "what only the newer version knows", []any{map[string]any{"a": []any{"<&>", 1.0}}, 2.0, 4.0, 1.0},
+			[]any{p["later"], p["Seen_Later"], p["objects"], d["later"]})
 	})
 }
 
@@ -202,7 +205,7 @@ func TestDamagedRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := store.New(kv)
-		_, err = s.Acquire(t.Context(), engineering(), "me", noon(), 1)
+		_, err = s.Acquire(t.Context(), engineeringPair(), "me", noon(), 1)
 		if fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v, want an error of class local with a hint", damaged, err)
 		}
@@ -217,10 +220,10 @@ func TestDamagedRecords(t *testing.T) {
 func TestUnreadableRecordsAreNotWritten(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
 	p := replication.Progress{Hold: &replication.Hold{Sample: []object.Ref{{Kind: "invented"}}}}
-	if err := s.SaveProgress(t.Context(), engineering(), 0, noon(), p); err == nil {
+	if err := s.SaveProgress(t.Context(), engineeringPair(), 0, noon(), p); err == nil {
 		t.Error("written")
 	}
-	st, err := s.Pair(t.Context(), engineering())
+	st, err := s.Pair(t.Context(), engineeringPair())
 	if err != nil || st.Progress.Hold != nil {
 		t.Errorf("%+v, %v", st, err)
 	}
@@ -229,7 +232,8 @@ func TestUnreadableRecordsAreNotWritten(t *testing.T) {
 // TestNamesThatAreNoKeys are refused.
 func TestNamesThatAreNoKeys(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
-	for _, id := range []replication.PairID{{}, {Replica: "eu"}, {Replica: "e/u", Org: "x"}, {Replica: "eu", Org: strings.Repeat("x", 1000)}, {Replica: "eu", Org: "\xff"}} {
+	for _, id := range []replication.PairID{{}, {Replica: "eu"}, {Replica: "e/u", Org: "x"},
+		{Replica: "eu", Org: strings.Repeat("x", 1000)}, {Replica: "eu", Org: "\xff"}} {
 		if _, err := s.Pair(t.Context(), id); err == nil {
 			t.Errorf("%q is taken for a pair", id)
 		}
@@ -247,13 +251,14 @@ func TestLongNamesOfObjects(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
 	long := strings.Repeat("ü", 600)
 	want := map[object.Ref]string{
-		{Kind: object.DataBagItem, Name: long, Sub: long + "a"}: "1", {Kind: object.DataBagItem, Name: long, Sub: long + "b"}: "2", {Kind: object.DataBagItem, Name: long}: "3",
+		{Kind: object.DataBagItem, Name: long, Sub: long + "a"}: "1", {Kind: object.DataBagItem, Name: long, Sub: long + "b"}: "2",
+		{Kind: object.DataBagItem, Name: long}: "3",
 	}
-	fence := take(t, s, "me", noon())
-	commit(t, s, fence, replication.Update{Applied: want})
-	same(t, "inventory", want, inventory(t, s))
-	commit(t, s, fence, replication.Update{Removed: []object.Ref{{Kind: object.DataBagItem, Name: long, Sub: long + "a"}}})
-	if got := inventory(t, s); len(got) != 2 {
+	fence := acquireLease(t, s, "me", noon())
+	commitUpdate(t, s, fence, replication.Update{Applied: want})
+	assertEqual(t, "inventory", want, readInventory(t, s))
+	commitUpdate(t, s, fence, replication.Update{Removed: []object.Ref{{Kind: object.DataBagItem, Name: long, Sub: long + "a"}}})
+	if got := readInventory(t, s); len(got) != 2 {
 		t.Errorf("%d objects are left, want 2", len(got))
 	}
 }
@@ -263,9 +268,9 @@ func TestLongTextIsClipped(t *testing.T) {
 	kv := &kvtest.Memory{}
 	s, long := store.New(kv), strings.Repeat("no ", 400_000)
 	failure := replication.Failure{At: noon(), Class: fault.Foreign, Message: long, Hint: long}
-	commit(t, s, take(t, s, "me", noon()), replication.Update{
-		Progress: replication.Progress{LastError: &failure}, Unsynced: []replication.Unsynced{{Ref: role(1), Reason: long, Hint: long}},
-		Run: &replication.Run{ID: "r", Pair: engineering(), Error: &failure},
+	commitUpdate(t, s, acquireLease(t, s, "me", noon()), replication.Update{
+		Progress: replication.Progress{LastError: &failure}, Unsynced: []replication.Unsynced{{Ref: roleRef(1), Reason: long, Hint: long}},
+		Run: &replication.Run{ID: "r", Pair: engineeringPair(), Error: &failure},
 	})
 	if err := s.Journals().NoteScan(t.Context(), "s", journal.LastScan{Error: long, Hint: long}); err != nil {
 		t.Fatal(err)
@@ -286,12 +291,12 @@ func TestLongTextIsClipped(t *testing.T) {
 // TestRunsAreTrimmed: each run that is one of about fifty removes all but the newest.
 func TestRunsAreTrimmed(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
-	fence := take(t, s, "me", noon())
+	fence := acquireLease(t, s, "me", noon())
 	const n = 700
 	for i := range n {
-		commit(t, s, fence, replication.Update{Run: &replication.Run{ID: fmt.Sprintf("%04d", i), Pair: engineering()}})
+		commitUpdate(t, s, fence, replication.Update{Run: &replication.Run{ID: fmt.Sprintf("%04d", i), Pair: engineeringPair()}})
 	}
-	runs, err := s.Runs(t.Context(), engineering(), n)
+	runs, err := s.Runs(t.Context(), engineeringPair(), n)
 	if err != nil || len(runs) < store.KeepRuns || len(runs) > 2*store.KeepRuns || runs[0].ID != fmt.Sprintf("%04d", n-1) {
 		t.Errorf("%d runs are left, %v; want the newest %d or some more", len(runs), err, store.KeepRuns)
 	}

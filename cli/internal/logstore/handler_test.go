@@ -211,7 +211,8 @@ func logged(t *testing.T, f func(*slog.Logger)) Line {
 func TestHandlerTakesTheFixedKeys(t *testing.T) {
 	ref := object.Ref{Kind: object.Role, Name: "web"}
 	got := logged(t, func(log *slog.Logger) {
-		log.With("pair", engineering(), "run", "r1").Warn("applied", "kind", ref.Kind, "object", ref, "action", "update", "seq", int64(1)<<60, "outcome", "done", "error", errors.New("a <b>"), "took", 1500*time.Millisecond)
+		log.With("pair", engineering(), "run", "r1").Warn("applied", "kind", ref.Kind, "object", ref, "action", "update", "seq",
+			int64(1)<<60, "outcome", "done", "error", errors.New("a <b>"), "took", 1500*time.Millisecond)
 	})
 	if got.Pair != engineering() || got.Run != "r1" || got.Object != "/roles/web" || got.Level != slog.LevelWarn || got.Message != "applied" {
 		t.Errorf("line %+v", got)
@@ -264,7 +265,8 @@ func TestHandlerRefusesWhatCouldCarryValues(t *testing.T) {
 
 func TestHandlerTakesShortScalars(t *testing.T) {
 	got := logged(t, func(log *slog.Logger) {
-		log.WithGroup("http").With("status", 503).Info("m", "ok", false, "ratio", 0.5, "n", uint8(7), slog.Group("peer", "name", "eu-1"), "ok", true)
+		log.WithGroup("http").With("status", 503).Info("m", "ok", false, "ratio", 0.5, "n", uint8(7),
+			slog.Group("peer", "name", "eu-1"), "ok", true)
 	})
 	want := `{"http.status":503,"http.ratio":0.5,"http.n":7,"http.peer.name":"eu-1","http.ok":true}`
 	if string(got.Attrs) != want {

@@ -148,9 +148,11 @@ func TestFilesThatAreNoLogOfThisVersionAreRefused(t *testing.T) {
 		statements string
 		refused    bool
 	}{
-		"another program's":                     {"CREATE TABLE t (x)", true},
-		"a later version's":                     {fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", fileFormat().ApplicationID, 2<<16|2), true},
-		"a later version's that we can use too": {fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d; %s", fileFormat().ApplicationID, 1<<16|2, schema), false},
+		"another program's": {"CREATE TABLE t (x)", true},
+		"a later version's": {fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d",
+			fileFormat().ApplicationID, 2<<16|2), true},
+		"a later version's that we can use too": {fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d; %s",
+			fileFormat().ApplicationID, 1<<16|2, schema), false},
 	} {
 		path := filepath.Join(t.TempDir(), "log.db")
 		db, err := sql.Open("sqlite", path)

@@ -31,7 +31,8 @@ type API interface {
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
-	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput,
+		...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
 // Attributes of items. Their names are short because DynamoDB bills them with every
@@ -61,7 +62,9 @@ var _ store.KV = (*Table)(nil)
 // Open returns the items of a table that has [Definition]. It sends nothing. The
 // client's retryer takes care of throttling; conflicts of transactions and partial
 // answers are retried here.
-func Open(client API, table string) *Table { return &Table{api: client, name: table, sleep: pause} }
+func Open(client API, table string) *Table {
+	return &Table{api: client, name: table, sleep: sleepContext}
+}
 
 // TableDefinition is what a table must have. Whatever else it has (encryption,
 // backups, deletion protection) is its owner's choice.
@@ -78,31 +81,33 @@ func Definition() TableDefinition {
 
 type item = map[string]types.AttributeValue
 
-func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func stringValue(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-func keyItem(k store.Key) item { return item{attrPartition: str(k.Partition), attrSort: str(k.Sort)} }
+func keyItem(k store.Key) item {
+	return item{attrPartition: stringValue(k.Partition), attrSort: stringValue(k.Sort)}
+}
 
-// encode returns an item as it is stored.
-func encode(it store.Item, version string) item {
+// encodeItem returns an item as DynamoDB stores it.
+func encodeItem(it store.Item, version string) item {
 	out := keyItem(it.Key)
-	out[attrVersion] = str(version)
-	out[attrData] = &types.AttributeValueMemberB{Value: compress(it.Data)}
+	out[attrVersion] = stringValue(version)
+	out[attrData] = &types.AttributeValueMemberB{Value: deflateData(it.Data)}
 	if !it.Expires.IsZero() {
 		out[attrExpires] = &types.AttributeValueMemberN{Value: strconv.FormatInt(it.Expires.Unix(), 10)}
 	}
 	return out
 }
 
-func decode(stored item) (it store.Item, err error) {
-	it.Key, it.Version = keyOf(stored), text(stored, attrVersion)
+func decodeItem(stored item) (it store.Item, err error) {
+	it.Key, it.Version = keyOf(stored), stringAttribute(stored, attrVersion)
 	if data, ok := stored[attrData].(*types.AttributeValueMemberB); ok {
-		it.Data, err = decompress(data.Value)
+		it.Data, err = inflateData(data.Value)
 	}
 	if err == nil && (it.Version == "" || len(it.Data) == 0) {
 		err = errors.New("it lacks attributes")
 	}
 	if err != nil {
-		return it, damaged(fmt.Errorf("the item %q of the partition %q can't be read: %w", it.Sort, it.Partition, err))
+		return it, damagedError(fmt.Errorf("the item %q of the partition %q can't be read: %w", it.Sort, it.Partition, err))
 	}
 	if n, ok := stored[attrExpires].(*types.AttributeValueMemberN); ok {
 		if s, err := strconv.ParseInt(n.Value, 10, 64); err == nil {
@@ -113,10 +118,10 @@ func decode(stored item) (it store.Item, err error) {
 }
 
 func keyOf(stored item) store.Key {
-	return store.Key{Partition: text(stored, attrPartition), Sort: text(stored, attrSort)}
+	return store.Key{Partition: stringAttribute(stored, attrPartition), Sort: stringAttribute(stored, attrSort)}
 }
 
-func text(stored item, attr string) string {
+func stringAttribute(stored item, attr string) string {
 	s, ok := stored[attr].(*types.AttributeValueMemberS)
 	if !ok {
 		return ""
@@ -124,14 +129,14 @@ func text(stored item, attr string) string {
 	return s.Value
 }
 
-// deflated is the first byte of data that is compressed. No JSON begins with it.
-const deflated = 1
+// deflatedMark is the first byte of compressed data. No JSON begins with it.
+const deflatedMark = 1
 
-// maxPlain bounds what data may unfold to, in bytes.
+// maxPlain bounds the size of decompressed data.
 const maxPlain = 64 << 20
 
-func compress(plain []byte) []byte {
-	b := bytes.NewBuffer([]byte{deflated})
+func deflateData(plain []byte) []byte {
+	b := bytes.NewBuffer([]byte{deflatedMark})
 	w, err := flate.NewWriter(b, flate.DefaultCompression)
 	if err == nil {
 		_, err = w.Write(plain)
@@ -142,8 +147,8 @@ func compress(plain []byte) []byte {
 	return b.Bytes()
 }
 
-func decompress(data []byte) ([]byte, error) {
-	if len(data) == 0 || data[0] != deflated {
+func inflateData(data []byte) ([]byte, error) {
+	if len(data) == 0 || data[0] != deflatedMark {
 		return data, nil
 	}
 	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), maxPlain+1))
@@ -157,8 +162,8 @@ func decompress(data []byte) ([]byte, error) {
 func (t *Table) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
 	found := make(map[store.Key]item, len(keys))
 	for chunk := range slices.Chunk(keys, 100) {
-		if err := t.get(ctx, chunk, found); err != nil {
-			return nil, t.explain(ctx, err)
+		if err := t.getItems(ctx, chunk, found); err != nil {
+			return nil, t.explainError(ctx, err)
 		}
 	}
 	items := make([]store.Item, len(keys))
@@ -166,7 +171,7 @@ func (t *Table) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error
 		items[i] = store.Item{Key: k}
 		if stored, ok := found[k]; ok {
 			var err error
-			if items[i], err = decode(stored); err != nil {
+			if items[i], err = decodeItem(stored); err != nil {
 				return nil, err
 			}
 		}
@@ -174,9 +179,9 @@ func (t *Table) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error
 	return items, nil
 }
 
-func (t *Table) get(ctx context.Context, keys []store.Key, found map[store.Key]item) error {
+func (t *Table) getItems(ctx context.Context, keys []store.Key, found map[store.Key]item) error {
 	if len(keys) == 1 {
-		out, err := retry(ctx, t, func() (*dynamodb.GetItemOutput, error) {
+		out, err := retryTemporary(ctx, t, func() (*dynamodb.GetItemOutput, error) {
 			return t.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: keyItem(keys[0]), ConsistentRead: aws.Bool(true)})
 		})
 		if err == nil && len(out.Item) > 0 {
@@ -189,7 +194,7 @@ func (t *Table) get(ctx context.Context, keys []store.Key, found map[store.Key]i
 		asked = append(asked, keyItem(k))
 	}
 	for attempt := 0; len(asked) > 0; attempt++ { // an answer may have only some of them
-		out, err := retry(ctx, t, func() (*dynamodb.BatchGetItemOutput, error) {
+		out, err := retryTemporary(ctx, t, func() (*dynamodb.BatchGetItemOutput, error) {
 			return t.api.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
 				t.name: {Keys: asked, ConsistentRead: aws.Bool(true)},
 			}})
@@ -203,10 +208,10 @@ func (t *Table) get(ctx context.Context, keys []store.Key, found map[store.Key]i
 		if asked = out.UnprocessedKeys[t.name].Keys; len(asked) == 0 {
 			return nil
 		}
-		if attempt == attempts {
+		if attempt == maxAttempts {
 			return &types.ProvisionedThroughputExceededException{Message: aws.String("some items are still unread")}
 		}
-		if err := t.sleep(ctx, backoff(attempt)); err != nil {
+		if err := t.sleep(ctx, backoffDelay(attempt)); err != nil {
 			return err
 		}
 	}
@@ -218,7 +223,7 @@ func (t *Table) Query(ctx context.Context, q store.Query) (items []store.Item, e
 	in := &dynamodb.QueryInput{
 		TableName: &t.name, ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(!q.Reverse),
 		KeyConditionExpression:    aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
-		ExpressionAttributeValues: item{":pk": str(q.Partition), ":from": str(q.From), ":to": str(q.To)},
+		ExpressionAttributeValues: item{":pk": stringValue(q.Partition), ":from": stringValue(q.From), ":to": stringValue(q.To)},
 	}
 	if q.From == "" { // DynamoDB refuses a condition on an empty key
 		in.KeyConditionExpression = aws.String("pk = :pk AND sk <= :to")
@@ -228,12 +233,12 @@ func (t *Table) Query(ctx context.Context, q store.Query) (items []store.Item, e
 		if q.Limit > 0 {
 			in.Limit = aws.Int32(int32(q.Limit - len(items)))
 		}
-		out, err := retry(ctx, t, func() (*dynamodb.QueryOutput, error) { return t.api.Query(ctx, in) })
+		out, err := retryTemporary(ctx, t, func() (*dynamodb.QueryOutput, error) { return t.api.Query(ctx, in) })
 		if err != nil {
-			return nil, t.explain(ctx, err)
+			return nil, t.explainError(ctx, err)
 		}
 		for _, stored := range out.Items {
-			it, err := decode(stored)
+			it, err := decodeItem(stored)
 			if err != nil {
 				return nil, err
 			}

@@ -31,8 +31,9 @@ const (
 	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"
 )
 
-// endpoint is the DynamoDB that the environment names, or the end of the test.
-func endpoint(t *testing.T) (*dynamodb.Client, dynamo.API) {
+// newEndpointTable returns a table in the DynamoDB that the environment names, or skips the
+// test.
+func newEndpointTable(t *testing.T) (*dynamodb.Client, dynamo.API) {
 	t.Helper()
 	url := os.Getenv(endpointName)
 	if url == "" {
@@ -51,11 +52,11 @@ func endpoint(t *testing.T) (*dynamodb.Client, dynamo.API) {
 		return c, c
 	}
 	var mu sync.Mutex
-	return c, &spy{API: c, before: func(string) error { mu.Lock(); return nil }, done: mu.Unlock}
+	return c, &recordingAPI{API: c, before: func(string) error { mu.Lock(); return nil }, done: mu.Unlock}
 }
 
 func TestKVAgainstAnEndpoint(t *testing.T) {
-	c, api := endpoint(t)
+	c, api := newEndpointTable(t)
 	kvtest.Run(t, func(t *testing.T) func() store.KV {
 		table := createTable(t, c)
 		return func() store.KV { return dynamo.Open(api, table) }
@@ -63,7 +64,7 @@ func TestKVAgainstAnEndpoint(t *testing.T) {
 }
 
 func TestRecordsAgainstAnEndpoint(t *testing.T) {
-	c, api := endpoint(t)
+	c, api := newEndpointTable(t)
 	storetest.Run(t, func(t *testing.T) func() replication.State {
 		table := createTable(t, c)
 		return func() replication.State { return store.New(dynamo.Open(api, table)) }
@@ -71,7 +72,7 @@ func TestRecordsAgainstAnEndpoint(t *testing.T) {
 }
 
 func TestJournalsAgainstAnEndpoint(t *testing.T) {
-	c, api := endpoint(t)
+	c, api := newEndpointTable(t)
 	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
 		table := createTable(t, c)
 		return func() journal.ScanStore { return store.New(dynamo.Open(api, table)).Journals() }

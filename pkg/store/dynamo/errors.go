@@ -11,9 +11,8 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// explain gives an error its class and a hint. Errors that already say enough stay as
-// they are.
-func (t *Table) explain(ctx context.Context, err error) error {
+// explainError adds a class and a hint to an error that has none.
+func (t *Table) explainError(ctx context.Context, err error) error {
 	var known *fault.Error
 	switch {
 	case err == nil:
@@ -23,12 +22,12 @@ func (t *Table) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	class, hint := t.classify(err)
+	class, hint := t.classifyError(err)
 	return &fault.Error{Server: "table " + t.name, Class: class, Hint: hint, Err: awserr.Concise(err)}
 }
 
-// classify returns what an error of AWS means and what to try.
-func (t *Table) classify(err error) (fault.Class, string) {
+// classifyError returns the class of an error of AWS, and what to try.
+func (t *Table) classifyError(err error) (fault.Class, string) {
 	var call *smithy.OperationError
 	permission := "dynamodb"
 	if errors.As(err, &call) {
@@ -38,13 +37,15 @@ func (t *Table) classify(err error) (fault.Class, string) {
 	case "AccessDeniedException", "AccessDenied", "NotAuthorized", "KMSAccessDeniedException":
 		return fault.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it has one of its own", permission, t.name)
 	case "ResourceNotFoundException":
-		return fault.Local, fmt.Sprintf("there is no table %s in this account and region: deploy the stack, or check its name and the region", t.name)
+		return fault.Local, fmt.Sprintf("there is no table %s in this account and region: "+
+			"deploy the stack, or check its name and the region", t.name)
 	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
 		return fault.Transient, fmt.Sprintf("the table %s is throttled; it is tried again", t.name)
 	case "TransactionConflictException", "TransactionCanceledException", "TransactionInProgressException":
 		return fault.Transient, "others write the same records; it is tried again"
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException":
-		return fault.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", t.name, attrPartition, attrSort)
+		return fault.Local, fmt.Sprintf("check that the table %s was made for this program: string keys %s and %s", t.name,
+			attrPartition, attrSort)
 	}
 	return awserr.Classify("table "+t.name, err)
 }

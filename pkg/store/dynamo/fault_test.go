@@ -24,8 +24,8 @@ import (
 
 var errLost = errors.New("connection reset by peer")
 
-// spy records the operations, and can make one of them fail before or after it is done.
-type spy struct {
+// recordingAPI records the operations, and can make one of them fail before or after it is done.
+type recordingAPI struct {
 	dynamo.API
 	mu            sync.Mutex
 	ops           []string
@@ -33,7 +33,7 @@ type spy struct {
 	done          func()
 }
 
-func (s *spy) reset() []string {
+func (s *recordingAPI) takeOps() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ops := s.ops
@@ -41,7 +41,8 @@ func (s *spy) reset() []string {
 	return ops
 }
 
-func do[I, O any](s *spy, op string, call func(context.Context, I, ...func(*dynamodb.Options)) (O, error), ctx context.Context, in I) (out O, err error) {
+func recordCall[I, O any](s *recordingAPI, op string, call func(context.Context, I, ...func(*dynamodb.Options)) (O, error),
+	ctx context.Context, in I) (out O, err error) {
 	s.mu.Lock()
 	s.ops = append(s.ops, op)
 	before, after := s.before, s.after
@@ -60,53 +61,58 @@ func do[I, O any](s *spy, op string, call func(context.Context, I, ...func(*dyna
 	return out, err
 }
 
-func (s *spy) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	return do(s, "GetItem", s.API.GetItem, ctx, in)
+func (s *recordingAPI) GetItem(ctx context.Context, in *dynamodb.GetItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return recordCall(s, "GetItem", s.API.GetItem, ctx, in)
 }
 
-func (s *spy) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
-	return do(s, "BatchGetItem", s.API.BatchGetItem, ctx, in)
+func (s *recordingAPI) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	return recordCall(s, "BatchGetItem", s.API.BatchGetItem, ctx, in)
 }
 
-func (s *spy) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	return do(s, "Query", s.API.Query, ctx, in)
+func (s *recordingAPI) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	return recordCall(s, "Query", s.API.Query, ctx, in)
 }
 
-func (s *spy) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	return do(s, "PutItem", s.API.PutItem, ctx, in)
+func (s *recordingAPI) PutItem(ctx context.Context, in *dynamodb.PutItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return recordCall(s, "PutItem", s.API.PutItem, ctx, in)
 }
 
-func (s *spy) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
-	return do(s, "DeleteItem", s.API.DeleteItem, ctx, in)
+func (s *recordingAPI) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	return recordCall(s, "DeleteItem", s.API.DeleteItem, ctx, in)
 }
 
-func (s *spy) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-	return do(s, fmt.Sprintf("TransactWriteItems(%d)", len(in.TransactItems)), s.API.TransactWriteItems, ctx, in)
+func (s *recordingAPI) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	return recordCall(s, fmt.Sprintf("TransactWriteItems(%d)", len(in.TransactItems)), s.API.TransactWriteItems, ctx, in)
 }
 
-// world is a table, and a record of what is asked of it.
-type world struct {
+// fixture is a table, and a record of what is asked of it.
+type fixture struct {
 	table string
 	raw   *dynamodb.Client
-	api   *spy
+	api   *recordingAPI
 	kv    *dynamo.Table
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	c := dynamotest.Start(t)
-	w := &world{table: createTable(t, c), raw: c, api: &spy{API: c}}
+	w := &fixture{table: createTable(t, c), raw: c, api: &recordingAPI{API: c}}
 	w.kv = dynamo.Open(w.api, w.table)
 	w.kv.SetSleep(func(ctx context.Context, _ time.Duration) error { return ctx.Err() })
 	return w
 }
 
-func item(sort, text string) store.Item {
+func textItem(sort, text string) store.Item {
 	return store.Item{Key: store.Key{Partition: "p", Sort: sort}, Data: fmt.Appendf(nil, "{%q:%q}", "text", text)}
 }
 
-// once fails the first of the operations whose name begins with a prefix.
-func once(prefix string, err error) func(string) error {
+// failOnce fails the first of the operations whose name begins with a prefix.
+func failOnce(prefix string, err error) func(string) error {
 	left := 1
 	return func(op string) error {
 		if strings.HasPrefix(op, prefix) && left > 0 {
@@ -120,11 +126,11 @@ func once(prefix string, err error) func(string) error {
 // TestLostAnswers: what was written counts, though nobody said so.
 func TestLostAnswers(t *testing.T) {
 	for name, writes := range map[string][]store.Write{
-		"one item":      {store.Replace(item("a", "1"))},
-		"a transaction": {store.Replace(item("a", "1")), store.Put(item("b", "1"))},
+		"one item":      {store.Replace(textItem("a", "1"))},
+		"a transaction": {store.Replace(textItem("a", "1")), store.Put(textItem("b", "1"))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			lost := 0
 			w.api.after = func(op string) error {
 				if op == "PutItem" || strings.HasPrefix(op, "Transact") {
@@ -147,45 +153,45 @@ func TestLostAnswers(t *testing.T) {
 // TestALostAnswerThatTheClientRetries: the client sends the request again and is told
 // that its condition isn't met.
 func TestALostAnswerThatTheClientRetries(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.api.after = func(op string) error {
 		if op == "PutItem" {
 			return &types.ConditionalCheckFailedException{}
 		}
 		return nil
 	}
-	if _, err := w.kv.Transact(t.Context(), store.Replace(item("a", "1"))); err != nil {
+	if _, err := w.kv.Transact(t.Context(), store.Replace(textItem("a", "1"))); err != nil {
 		t.Errorf("%v, want success", err)
 	}
 }
 
 // TestNothingWrittenAndNobodyKnows: the answer is lost, and so is that of the look for it.
 func TestNothingWrittenAndNobodyKnows(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.api.before = func(string) error { return errLost }
-	_, err := w.kv.Transact(t.Context(), store.Put(item("a", "1")), store.Put(item("b", "1")))
+	_, err := w.kv.Transact(t.Context(), store.Put(textItem("a", "1")), store.Put(textItem("b", "1")))
 	if !errors.Is(err, errLost) || errors.Is(err, store.ErrConflict) {
 		t.Errorf("%v, want the error of the connection", err)
 	}
-	w.api.before = once("PutItem", errLost)
-	if _, err = w.kv.Transact(t.Context(), store.Put(item("a", "1"))); !errors.Is(err, errLost) {
+	w.api.before = failOnce("PutItem", errLost)
+	if _, err = w.kv.Transact(t.Context(), store.Put(textItem("a", "1"))); !errors.Is(err, errLost) {
 		t.Errorf("%v, want the error of the connection: the item isn't there", err)
 	}
 }
 
 // TestAWriteThatArrivesLate is refused once somebody else has written.
 func TestAWriteThatArrivesLate(t *testing.T) {
-	w := newWorld(t)
-	version, err := w.kv.Transact(t.Context(), store.Put(item("a", "0")))
+	w := newFixture(t)
+	version, err := w.kv.Transact(t.Context(), store.Put(textItem("a", "0")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := item("a", "late")
+	late := textItem("a", "late")
 	late.Version = version
-	if _, err := w.kv.Transact(t.Context(), store.Put(item("a", "1"))); err != nil {
+	if _, err := w.kv.Transact(t.Context(), store.Put(textItem("a", "1"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.kv.Transact(t.Context(), store.Replace(late), store.Put(item("b", "late"))); !errors.Is(err, store.ErrConflict) {
+	if _, err := w.kv.Transact(t.Context(), store.Replace(late), store.Put(textItem("b", "late"))); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("%v, want ErrConflict", err)
 	}
 }
@@ -193,12 +199,14 @@ func TestAWriteThatArrivesLate(t *testing.T) {
 // TestTransactionsThatMeetAreTriedAgain, as are throttled ones.
 func TestTransactionsThatMeetAreTriedAgain(t *testing.T) {
 	for _, code := range []string{"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"} {
-		w := newWorld(t)
-		w.api.before = once("Transact", &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("None")}, {Code: aws.String(code)}}})
-		if _, err := w.kv.Transact(t.Context(), store.Put(item("a", "1")), store.Put(item("b", "1"))); err != nil {
+		w := newFixture(t)
+		w.api.before = failOnce("Transact", &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{
+			{Code: aws.String("None")}, {Code: aws.String(code)},
+		}})
+		if _, err := w.kv.Transact(t.Context(), store.Put(textItem("a", "1")), store.Put(textItem("b", "1"))); err != nil {
 			t.Errorf("%s: %v", code, err)
 		}
-		if ops := w.api.reset(); len(ops) != 2 {
+		if ops := w.api.takeOps(); len(ops) != 2 {
 			t.Errorf("%s: %v, want it sent twice", code, ops)
 		}
 	}
@@ -206,16 +214,16 @@ func TestTransactionsThatMeetAreTriedAgain(t *testing.T) {
 
 // TestPartialAnswers: DynamoDB may read part of a batch and name the rest.
 func TestPartialAnswers(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	var keys []store.Key
 	for i := range 5 {
-		it := item(fmt.Sprint(i), "x")
+		it := textItem(fmt.Sprint(i), "x")
 		if _, err := w.kv.Transact(t.Context(), store.Put(it)); err != nil {
 			t.Fatal(err)
 		}
 		keys = append(keys, it.Key)
 	}
-	kv := dynamo.Open(&partial{w.api}, w.table)
+	kv := dynamo.Open(&partialAPI{w.api}, w.table)
 	kv.SetSleep(func(ctx context.Context, _ time.Duration) error { return ctx.Err() })
 	items, err := kv.Get(t.Context(), keys...)
 	if err != nil {
@@ -228,10 +236,11 @@ func TestPartialAnswers(t *testing.T) {
 	}
 }
 
-// partial answers with at most two items.
-type partial struct{ dynamo.API }
+// partialAPI answers with at most two items.
+type partialAPI struct{ dynamo.API }
 
-func (p *partial) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+func (p *partialAPI) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput,
+	o ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
 	rest := map[string]types.KeysAndAttributes{}
 	for table, of := range in.RequestItems {
 		if len(of.Keys) > 2 {
@@ -247,7 +256,7 @@ func (p *partial) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInp
 	return out, err
 }
 
-// TestErrorsOfAWS: the words of DynamoDB get a class and what to do.
+// TestErrorsOfAWS: errors of DynamoDB get a class and a hint.
 func TestErrorsOfAWS(t *testing.T) {
 	for code, want := range map[string]struct {
 		class fault.Class
@@ -259,12 +268,14 @@ func TestErrorsOfAWS(t *testing.T) {
 		"ValidationException":                    {fault.Local, "string keys pk and sk"},
 		"InternalServerError":                    {fault.Transient, ""},
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.api.before = func(string) error {
-			return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "GetItem", Err: &smithy.GenericAPIError{Code: code, Message: "says AWS"}}
+			return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "GetItem",
+				Err: &smithy.GenericAPIError{Code: code, Message: "says AWS"}}
 		}
 		_, err := store.New(w.kv).Pair(t.Context(), replication.PairID{Replica: "eu", Org: "engineering"})
-		if fault.ClassOf(err) != want.class || !strings.Contains(fault.HintOf(err), want.hint) || !strings.Contains(err.Error(), "read state of eu/engineering on table "+w.table) {
+		if fault.ClassOf(err) != want.class || !strings.Contains(fault.HintOf(err), want.hint) ||
+			!strings.Contains(err.Error(), "read state of eu/engineering on table "+w.table) {
 			t.Errorf("%s: %v of class %s with the hint %q", code, err, fault.ClassOf(err), fault.HintOf(err))
 		}
 	}
@@ -272,11 +283,12 @@ func TestErrorsOfAWS(t *testing.T) {
 
 // TestADamagedItem: an error with what to do.
 func TestADamagedItem(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for name, data := range map[string]types.AttributeValue{
 		"no data": nil, "a text": &types.AttributeValueMemberS{Value: "{}"}, "cut": &types.AttributeValueMemberB{Value: []byte{1, 2, 3}},
 	} {
-		it := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "p"}, "sk": &types.AttributeValueMemberS{Value: "a"}, "v": &types.AttributeValueMemberS{Value: "x"}}
+		it := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "p"},
+			"sk": &types.AttributeValueMemberS{Value: "a"}, "v": &types.AttributeValueMemberS{Value: "x"}}
 		if data != nil {
 			it["d"] = data
 		}
@@ -290,8 +302,8 @@ func TestADamagedItem(t *testing.T) {
 	}
 }
 
-// size is what DynamoDB counts for an item: names and values, in bytes.
-func size(it map[string]types.AttributeValue) (n int) {
+// billedSize returns what DynamoDB counts for an item: names and values, in bytes.
+func billedSize(it map[string]types.AttributeValue) (n int) {
 	for name, v := range it {
 		n += len(name)
 		switch v := v.(type) {
@@ -308,9 +320,9 @@ func size(it map[string]types.AttributeValue) (n int) {
 	return n
 }
 
-// normal is the progress of a pair that follows a busy feed, with everything in it that a
+// typicalProgress returns the progress of a pair that follows a busy feed, with everything in it that a
 // healthy pair has.
-func normal() replication.Progress {
+func typicalProgress() replication.Progress {
 	at := func(d time.Duration) time.Time {
 		return time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC).Add(d)
 	}
@@ -335,14 +347,15 @@ func normal() replication.Progress {
 // TestItemsAreSmall: the record of a healthy pair and an entry of a ledger cost one write
 // unit, which is 1 KB.
 func TestItemsAreSmall(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	s, id, now := store.New(w.kv), replication.PairID{Replica: "eu", Org: "engineering"}, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	st, err := s.Acquire(t.Context(), id, "ip-10-0-0-1/4711/2026-11-22T12:00:00Z", now, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	applied := map[object.Ref]string{{Kind: object.DataBagItem, Name: strings.Repeat("b", 255), Sub: strings.Repeat("i", 255)}: strings.Repeat("0123456789abcdef", 4)}
-	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Progress: normal(), Applied: applied,
+	applied := map[object.Ref]string{{Kind: object.DataBagItem, Name: strings.Repeat("b", 255),
+		Sub: strings.Repeat("i", 255)}: strings.Repeat("0123456789abcdef", 4)}
+	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Progress: typicalProgress(), Applied: applied,
 		Run: &replication.Run{ID: "1", Pair: id, Trigger: "schedule", Mode: "changes", Started: now, Ended: now, Outcome: "done"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -352,9 +365,9 @@ func TestItemsAreSmall(t *testing.T) {
 	}
 	for _, it := range out.Items {
 		sort := it["sk"].(*types.AttributeValueMemberS).Value
-		t.Logf("%.20s takes %d bytes", sort, size(it))
-		if size(it) > 1024 {
-			t.Errorf("%s takes %d bytes", sort, size(it))
+		t.Logf("%.20s takes %d bytes", sort, billedSize(it))
+		if billedSize(it) > 1024 {
+			t.Errorf("%s takes %d bytes", sort, billedSize(it))
 		}
 		if _, expires := it["expires"]; expires != strings.HasPrefix(sort, "RUN#") {
 			t.Errorf("%s expires: %v", sort, expires)

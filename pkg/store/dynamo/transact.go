@@ -15,16 +15,16 @@ import (
 	"chefsync/pkg/store"
 )
 
-// attempts is how often a conflict is retried: for about three seconds in all.
-const attempts = 8
+// maxAttempts bounds how often a conflict is retried, for about three seconds in all.
+const maxAttempts = 8
 
-// backoff returns the pause after an attempt, half of it random.
-func backoff(attempt int) time.Duration {
+// backoffDelay returns the delay after an attempt, with jitter.
+func backoffDelay(attempt int) time.Duration {
 	d := min(25*time.Millisecond<<attempt, time.Second)
 	return d/2 + mathrand.N(d/2)
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func sleepContext(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -35,47 +35,47 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// retry calls until the answer is none of those that a moment later may differ.
-func retry[T any](ctx context.Context, t *Table, call func() (T, error)) (out T, err error) {
-	for attempt := range attempts {
+// retryTemporary makes a call until its error is none that a retry may avoid.
+func retryTemporary[T any](ctx context.Context, t *Table, call func() (T, error)) (out T, err error) {
+	for attempt := range maxAttempts {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		if out, err = call(); !temporary(err) {
+		if out, err = call(); !isTemporary(err) {
 			return out, err
 		}
-		if t.sleep(ctx, backoff(attempt)) != nil {
+		if t.sleep(ctx, backoffDelay(attempt)) != nil {
 			return out, err
 		}
 	}
 	return out, err
 }
 
-// Transact implements [store.KV]. A request whose answer was lost, which the SDK may
-// have sent twice, is looked for: it happened if an item that it puts has the version
-// that it gives.
+// Transact implements [store.KV]. After a lost answer, or one to a request that the
+// SDK sent twice, it reads an item that the transaction puts: the transaction was done if
+// the item has its version.
 func (t *Table) Transact(ctx context.Context, writes ...store.Write) (string, error) {
 	version := store.NewVersion()
-	err := t.send(ctx, version, writes)
+	err := t.sendWrites(ctx, version, writes)
 	if err == nil {
 		return version, nil
 	}
 	if ctx.Err() == nil {
-		done, lookErr := t.happened(ctx, version, writes)
+		done, lookErr := t.wasWritten(ctx, version, writes)
 		switch {
 		case lookErr == nil && done:
 			return version, nil
-		case refused(err) && lookErr != nil:
+		case isConditionFailure(err) && lookErr != nil:
 			return "", lookErr
 		}
 	}
-	if refused(err) {
+	if isConditionFailure(err) {
 		return "", store.ErrConflict
 	}
-	return "", t.explain(ctx, err)
+	return "", t.explainError(ctx, err)
 }
 
-func (t *Table) send(ctx context.Context, version string, writes []store.Write) error {
+func (t *Table) sendWrites(ctx context.Context, version string, writes []store.Write) error {
 	if len(writes) == 1 && writes[0].Op != store.OpCheck {
 		return t.sendOne(ctx, version, writes[0])
 	}
@@ -84,15 +84,17 @@ func (t *Table) send(ctx context.Context, version string, writes []store.Write) 
 		condition, values := conditionOf(w)
 		switch w.Op {
 		case store.OpPut:
-			items[i].Put = &types.Put{TableName: &t.name, Item: encode(w.Item, version), ConditionExpression: condition, ExpressionAttributeValues: values}
+			items[i].Put = &types.Put{TableName: &t.name, Item: encodeItem(w.Item, version), ConditionExpression: condition,
+				ExpressionAttributeValues: values}
 		case store.OpDelete:
-			items[i].Delete = &types.Delete{TableName: &t.name, Key: keyItem(w.Item.Key), ConditionExpression: condition, ExpressionAttributeValues: values}
+			items[i].Delete = &types.Delete{TableName: &t.name, Key: keyItem(w.Item.Key), ConditionExpression: condition,
+				ExpressionAttributeValues: values}
 		case store.OpCheck:
 			items[i].ConditionCheck = &types.ConditionCheck{TableName: &t.name, Key: keyItem(w.Item.Key),
 				ConditionExpression: condition, ExpressionAttributeValues: values}
 		}
 	}
-	_, err := retry(ctx, t, func() (*dynamodb.TransactWriteItemsOutput, error) {
+	_, err := retryTemporary(ctx, t, func() (*dynamodb.TransactWriteItemsOutput, error) {
 		return t.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: &version})
 	})
 	return err
@@ -101,14 +103,14 @@ func (t *Table) send(ctx context.Context, version string, writes []store.Write) 
 func (t *Table) sendOne(ctx context.Context, version string, w store.Write) error {
 	condition, values := conditionOf(w)
 	if w.Op == store.OpDelete {
-		_, err := retry(ctx, t, func() (*dynamodb.DeleteItemOutput, error) {
+		_, err := retryTemporary(ctx, t, func() (*dynamodb.DeleteItemOutput, error) {
 			return t.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: keyItem(w.Item.Key),
 				ConditionExpression: condition, ExpressionAttributeValues: values})
 		})
 		return err
 	}
-	_, err := retry(ctx, t, func() (*dynamodb.PutItemOutput, error) {
-		return t.api.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: encode(w.Item, version),
+	_, err := retryTemporary(ctx, t, func() (*dynamodb.PutItemOutput, error) {
+		return t.api.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: encodeItem(w.Item, version),
 			ConditionExpression: condition, ExpressionAttributeValues: values})
 	})
 	return err
@@ -121,12 +123,12 @@ func conditionOf(w store.Write) (*string, item) {
 	case w.Item.Version == "":
 		return aws.String("attribute_not_exists(pk)"), nil
 	}
-	return aws.String("v = :v"), item{":v": str(w.Item.Version)}
+	return aws.String("v = :v"), item{":v": stringValue(w.Item.Version)}
 }
 
-// happened reports whether a transaction was done, by the first item that it puts. One
-// that puts nothing is done again without harm.
-func (t *Table) happened(ctx context.Context, version string, writes []store.Write) (bool, error) {
+// wasWritten reports whether a transaction was done, by the version of the first item that
+// it puts. One that puts nothing can be repeated.
+func (t *Table) wasWritten(ctx context.Context, version string, writes []store.Write) (bool, error) {
 	for _, w := range writes {
 		if w.Op == store.OpPut {
 			there, err := t.Get(ctx, w.Item.Key)
@@ -136,14 +138,14 @@ func (t *Table) happened(ctx context.Context, version string, writes []store.Wri
 	return false, nil
 }
 
-// refused reports whether a condition was not met.
-func refused(err error) bool {
+// isConditionFailure reports whether an error means that a condition wasn't met.
+func isConditionFailure(err error) bool {
 	var failed *types.ConditionalCheckFailedException
 	return errors.As(err, &failed) || canceledFor(err, "ConditionalCheckFailed")
 }
 
-// canceledFor reports whether one of some codes is a reason why a transaction was
-// canceled.
+// canceledFor reports whether a transaction was canceled for a reason with one of the
+// codes.
 func canceledFor(err error, codes ...string) bool {
 	var canceled *types.TransactionCanceledException
 	if !errors.As(err, &canceled) {
@@ -159,17 +161,17 @@ func canceledFor(err error, codes ...string) bool {
 	return false
 }
 
-// temporary reports whether the same request may succeed in a moment: another write of
-// the same items was under way. The SDK doesn't retry these.
-func temporary(err error) bool {
+// isTemporary reports whether a retry of the same request may succeed: another write of the
+// same items was in progress. The SDK doesn't retry these.
+func isTemporary(err error) bool {
 	switch awserr.Code(err) {
 	case "TransactionConflictException", "TransactionInProgressException":
 		return true
 	}
-	return !refused(err) && canceledFor(err, "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded")
+	return !isConditionFailure(err) && canceledFor(err, "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded")
 }
 
-func damaged(err error) error {
+func damagedError(err error) error {
 	return &fault.Error{Op: "read record", Class: fault.Local, Err: err,
 		Hint: "restore the table to a point in time, or delete the item: a full compare then starts over and loses nothing on the replica"}
 }

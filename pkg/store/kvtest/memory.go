@@ -23,7 +23,7 @@ type Memory struct {
 
 var _ store.KV = (*Memory)(nil)
 
-func (m *Memory) begin(ctx context.Context, op string, n int) error {
+func (m *Memory) beforeOp(ctx context.Context, op string, n int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -33,14 +33,14 @@ func (m *Memory) begin(ctx context.Context, op string, n int) error {
 	return nil
 }
 
-func copied(it store.Item) store.Item {
+func cloneItem(it store.Item) store.Item {
 	it.Data = bytes.Clone(it.Data)
 	return it
 }
 
 // Get implements [store.KV].
 func (m *Memory) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
-	if err := m.begin(ctx, "Get", len(keys)); err != nil {
+	if err := m.beforeOp(ctx, "Get", len(keys)); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -49,7 +49,7 @@ func (m *Memory) Get(ctx context.Context, keys ...store.Key) ([]store.Item, erro
 	for i, k := range keys {
 		items[i] = store.Item{Key: k}
 		if it, ok := m.items[k.Partition][k.Sort]; ok {
-			items[i] = copied(it)
+			items[i] = cloneItem(it)
 		}
 	}
 	return items, nil
@@ -57,14 +57,14 @@ func (m *Memory) Get(ctx context.Context, keys ...store.Key) ([]store.Item, erro
 
 // Query implements [store.KV].
 func (m *Memory) Query(ctx context.Context, q store.Query) (items []store.Item, err error) {
-	if err := m.begin(ctx, "Query", 1); err != nil {
+	if err := m.beforeOp(ctx, "Query", 1); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for sort, it := range m.items[q.Partition] {
 		if q.From <= sort && sort <= q.To {
-			items = append(items, copied(it))
+			items = append(items, cloneItem(it))
 		}
 	}
 	slices.SortFunc(items, func(a, b store.Item) int { return strings.Compare(a.Sort, b.Sort) })
@@ -79,7 +79,7 @@ func (m *Memory) Query(ctx context.Context, q store.Query) (items []store.Item, 
 
 // Transact implements [store.KV].
 func (m *Memory) Transact(ctx context.Context, writes ...store.Write) (string, error) {
-	if err := m.begin(ctx, "Transact", len(writes)); err != nil {
+	if err := m.beforeOp(ctx, "Transact", len(writes)); err != nil {
 		return "", err
 	}
 	m.mu.Lock()
@@ -93,7 +93,7 @@ func (m *Memory) Transact(ctx context.Context, writes ...store.Write) (string, e
 	for _, w := range writes {
 		switch w.Op {
 		case store.OpPut:
-			it := copied(w.Item)
+			it := cloneItem(w.Item)
 			it.Version = version
 			if m.items == nil {
 				m.items = map[string]map[string]store.Item{}

@@ -18,13 +18,13 @@ import (
 )
 
 //go:embed testdata/previous/*.gz
-var previous embed.FS
+var previousFiles embed.FS
 
 // Previous returns a file that the previous version of the program wrote, or what it
 // read of one: state.db, table.json, sqlite.json or dynamo.json.
 func Previous(t *testing.T, name string) []byte {
 	t.Helper()
-	packed, err := previous.ReadFile("testdata/previous/" + name + ".gz")
+	packed, err := previousFiles.ReadFile("testdata/previous/" + name + ".gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ type previousRecords struct {
 	Processes []health.Process
 }
 
-// SamePrevious fails unless a store has all that the previous version read of a file of
-// its own, which name says.
+// SamePrevious fails the test unless a store has all that the previous version read, as
+// recorded in the named file.
 func SamePrevious(t *testing.T, name string, s *store.Store) {
 	t.Helper()
 	var want previousRecords
@@ -90,7 +90,7 @@ func SamePrevious(t *testing.T, name string, s *store.Store) {
 			t.Errorf("%s has the status %s, want %s", p.State.ID, got.Pairs[i].State.Status(), p.State.Status())
 		}
 	}
-	same(t, name, want, got)
+	assertEqual(t, name, want, got)
 }
 
 func readAll(t *testing.T, s *store.Store, want previousRecords) (all previousRecords) {

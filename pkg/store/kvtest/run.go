@@ -44,13 +44,13 @@ func Run(t *testing.T, newKV func(t *testing.T) (open func() store.KV)) {
 	}
 }
 
-func key(sort string) store.Key { return store.Key{Partition: "p", Sort: sort} }
+func testKey(sort string) store.Key { return store.Key{Partition: "p", Sort: sort} }
 
-func item(sort, text string) store.Item {
-	return store.Item{Key: key(sort), Data: fmt.Appendf(nil, "{%q:%q}", "text", text)}
+func textItem(sort, text string) store.Item {
+	return store.Item{Key: testKey(sort), Data: fmt.Appendf(nil, "{%q:%q}", "text", text)}
 }
 
-func transact(t *testing.T, kv store.KV, writes ...store.Write) string {
+func mustTransact(t *testing.T, kv store.KV, writes ...store.Write) string {
 	t.Helper()
 	version, err := kv.Transact(t.Context(), writes...)
 	if err != nil {
@@ -59,7 +59,7 @@ func transact(t *testing.T, kv store.KV, writes ...store.Write) string {
 	return version
 }
 
-func get(t *testing.T, kv store.KV, keys ...store.Key) []store.Item {
+func mustGet(t *testing.T, kv store.KV, keys ...store.Key) []store.Item {
 	t.Helper()
 	items, err := kv.Get(t.Context(), keys...)
 	if err != nil {
@@ -68,7 +68,7 @@ func get(t *testing.T, kv store.KV, keys ...store.Key) []store.Item {
 	return items
 }
 
-func query(t *testing.T, kv store.KV, q store.Query) []store.Item {
+func mustQuery(t *testing.T, kv store.KV, q store.Query) []store.Item {
 	t.Helper()
 	items, err := kv.Query(t.Context(), q)
 	if err != nil {
@@ -77,7 +77,7 @@ func query(t *testing.T, kv store.KV, q store.Query) []store.Item {
 	return items
 }
 
-func same(t *testing.T, what string, want, got any) {
+func assertEqual(t *testing.T, what string, want, got any) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Fatalf("%s (-want +got):\n%s", what, d)
@@ -86,47 +86,48 @@ func same(t *testing.T, what string, want, got any) {
 
 func testAbsent(t *testing.T, open func() store.KV) {
 	kv := open()
-	same(t, "Get", []store.Item{{Key: key("a")}}, get(t, kv, key("a")))
-	same(t, "Query", 0, len(query(t, kv, store.Prefix("p", ""))))
-	transact(t, kv, store.Delete(key("a")))
+	assertEqual(t, "Get", []store.Item{{Key: testKey("a")}}, mustGet(t, kv, testKey("a")))
+	assertEqual(t, "Query", 0, len(mustQuery(t, kv, store.Prefix("p", ""))))
+	mustTransact(t, kv, store.Delete(testKey("a")))
 }
 
 func testRoundTrip(t *testing.T, open func() store.KV) {
 	kv := open()
-	it := item("a", "ünïcode \"quoted\" <&> \u2028 line\nbreak")
+	it := textItem("a", "ünïcode \"quoted\" <&> \u2028 line\nbreak")
 	it.Expires = time.Date(2036, 1, 2, 3, 4, 5, 0, time.UTC)
-	it.Version = transact(t, kv, store.Put(it))
+	it.Version = mustTransact(t, kv, store.Put(it))
 	if it.Version == "" {
 		t.Fatal("a put gave no version")
 	}
-	same(t, "Get", []store.Item{it}, get(t, kv, key("a")))
-	same(t, "Query", []store.Item{it}, query(t, kv, store.Prefix("p", "a")))
+	assertEqual(t, "Get", []store.Item{it}, mustGet(t, kv, testKey("a")))
+	assertEqual(t, "Query", []store.Item{it}, mustQuery(t, kv, store.Prefix("p", "a")))
 
-	plain := item("a", strings.Repeat("long and repeated ", 1000))
-	plain.Version = transact(t, kv, store.Put(plain))
-	same(t, "what replaced it", []store.Item{plain}, get(t, kv, key("a")))
-	transact(t, kv, store.Delete(key("a")))
-	same(t, "after its removal", []store.Item{{Key: key("a")}}, get(t, kv, key("a")))
+	plain := textItem("a", strings.Repeat("long and repeated ", 1000))
+	plain.Version = mustTransact(t, kv, store.Put(plain))
+	assertEqual(t, "what replaced it", []store.Item{plain}, mustGet(t, kv, testKey("a")))
+	mustTransact(t, kv, store.Delete(testKey("a")))
+	assertEqual(t, "after its removal", []store.Item{{Key: testKey("a")}}, mustGet(t, kv, testKey("a")))
 }
 
 func testGetMany(t *testing.T, open func() store.KV) {
 	kv := open()
 	var keys []store.Key
 	for i := range 250 {
-		it := item(fmt.Sprintf("%03d", (i*7)%250), fmt.Sprint(i))
+		it := textItem(fmt.Sprintf("%03d", (i*7)%250), fmt.Sprint(i))
 		if i%3 > 0 {
-			transact(t, kv, store.Put(it))
+			mustTransact(t, kv, store.Put(it))
 		}
 		keys = append(keys, it.Key)
 	}
-	for i, it := range get(t, kv, keys...) {
-		if it.Key != keys[i] || (it.Version != "") != (i%3 > 0) || it.Version != "" && string(it.Data) != fmt.Sprintf("{%q:%q}", "text", fmt.Sprint(i)) {
+	for i, it := range mustGet(t, kv, keys...) {
+		if it.Key != keys[i] || (it.Version != "") != (i%3 > 0) || it.Version != "" &&
+			string(it.Data) != fmt.Sprintf("{%q:%q}", "text", fmt.Sprint(i)) {
 			t.Fatalf("item %d is %+v", i, it)
 		}
 	}
 }
 
-func sorts(items []store.Item) string {
+func sortKeys(items []store.Item) string {
 	var all []string
 	for _, it := range items {
 		all = append(all, it.Sort)
@@ -137,9 +138,9 @@ func sorts(items []store.Item) string {
 func testQuery(t *testing.T, open func() store.KV) {
 	kv := open()
 	for _, s := range []string{"b", "B", "a", "a/b", "a#", "aé", "ab", "c", "é"} {
-		transact(t, kv, store.Put(item(s, s)))
+		mustTransact(t, kv, store.Put(textItem(s, s)))
 	}
-	transact(t, kv, store.Put(store.Item{Key: store.Key{Partition: "other", Sort: "b"}, Data: []byte("{}")}))
+	mustTransact(t, kv, store.Put(store.Item{Key: store.Key{Partition: "other", Sort: "b"}, Data: []byte("{}")}))
 	for _, c := range []struct {
 		q    store.Query
 		want string
@@ -154,7 +155,7 @@ func testQuery(t *testing.T, open func() store.KV) {
 		{store.Query{Partition: "p", From: "a#", To: "b", Reverse: true}, "b aé ab a/b a#"},
 		{store.Prefix("nowhere", ""), ""},
 	} {
-		same(t, fmt.Sprintf("%+v", c.q), c.want, sorts(query(t, kv, c.q)))
+		assertEqual(t, fmt.Sprintf("%+v", c.q), c.want, sortKeys(mustQuery(t, kv, c.q)))
 	}
 }
 
@@ -172,73 +173,75 @@ func testPages(t *testing.T, open func() store.KV) {
 			for text.Len() < 25_000 {
 				fmt.Fprintf(&text, "%016x", noise.Uint64())
 			}
-			writes = append(writes, store.Put(item(sort, text.String())))
+			writes = append(writes, store.Put(textItem(sort, text.String())))
 		}
-		transact(t, kv, writes...)
+		mustTransact(t, kv, writes...)
 	}
-	same(t, "all", strings.Join(want, " "), sorts(query(t, kv, store.Prefix("p", ""))))
-	same(t, "limited", strings.Join(want[:55], " "), sorts(query(t, kv, store.Query{Partition: "p", From: "0", To: "9", Limit: 55})))
+	assertEqual(t, "all", strings.Join(want, " "), sortKeys(mustQuery(t, kv, store.Prefix("p", ""))))
+	assertEqual(t, "limited", strings.Join(want[:55], " "),
+		sortKeys(mustQuery(t, kv, store.Query{Partition: "p", From: "0", To: "9", Limit: 55})))
 }
 
 func testConditions(t *testing.T, open func() store.KV) {
 	kv := open()
-	version := transact(t, kv, store.Replace(item("a", "1"))) // there was none
+	version := mustTransact(t, kv, store.Replace(textItem("a", "1"))) // there was none
 	at := func(it store.Item, version string) store.Item {
 		it.Version = version
 		return it
 	}
-	before := get(t, kv, key("a"), key("b"))
+	before := mustGet(t, kv, testKey("a"), testKey("b"))
 	for name, w := range map[string]store.Write{
-		"replace an item that is there":  store.Replace(item("a", "2")),
-		"replace another version":        store.Replace(at(item("a", "2"), "other")),
-		"replace an item that is absent": store.Replace(at(item("b", "2"), "other")),
-		"check for absence":              store.Check(item("a", "")),
-		"check for another version":      store.Check(at(item("a", ""), "other")),
-		"check of an absent item":        store.Check(at(item("b", ""), version)),
-		"delete another version":         {Op: store.OpDelete, Item: at(item("a", ""), "other"), Conditional: true},
+		"replace an item that is there":  store.Replace(textItem("a", "2")),
+		"replace another version":        store.Replace(at(textItem("a", "2"), "other")),
+		"replace an item that is absent": store.Replace(at(textItem("b", "2"), "other")),
+		"check for absence":              store.Check(textItem("a", "")),
+		"check for another version":      store.Check(at(textItem("a", ""), "other")),
+		"check of an absent item":        store.Check(at(textItem("b", ""), version)),
+		"delete another version":         {Op: store.OpDelete, Item: at(textItem("a", ""), "other"), Conditional: true},
 	} {
 		if _, err := kv.Transact(t.Context(), w); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("%s: %v, want ErrConflict", name, err)
 		}
-		if _, err := kv.Transact(t.Context(), store.Put(item("c", "1")), w, store.Put(item("d", "1"))); !errors.Is(err, store.ErrConflict) {
+		if _, err := kv.Transact(t.Context(), store.Put(textItem("c", "1")), w, store.Put(textItem("d", "1"))); !errors.Is(err,
+			store.ErrConflict) {
 			t.Errorf("%s among others: %v, want ErrConflict", name, err)
 		}
 	}
-	same(t, "after refused writes", before, get(t, kv, key("a"), key("b")))
-	same(t, "all items", "a", sorts(query(t, kv, store.Prefix("p", ""))))
+	assertEqual(t, "after refused writes", before, mustGet(t, kv, testKey("a"), testKey("b")))
+	assertEqual(t, "all items", "a", sortKeys(mustQuery(t, kv, store.Prefix("p", ""))))
 
-	next := transact(t, kv, store.Replace(at(item("a", "2"), version)), store.Check(item("b", "")))
-	transact(t, kv, store.Check(at(item("a", ""), next)), store.Put(item("c", "1")))
-	transact(t, kv, store.Write{Op: store.OpDelete, Item: at(item("a", ""), next), Conditional: true})
-	same(t, "all items in the end", "c", sorts(query(t, kv, store.Prefix("p", ""))))
+	next := mustTransact(t, kv, store.Replace(at(textItem("a", "2"), version)), store.Check(textItem("b", "")))
+	mustTransact(t, kv, store.Check(at(textItem("a", ""), next)), store.Put(textItem("c", "1")))
+	mustTransact(t, kv, store.Write{Op: store.OpDelete, Item: at(textItem("a", ""), next), Conditional: true})
+	assertEqual(t, "all items in the end", "c", sortKeys(mustQuery(t, kv, store.Prefix("p", ""))))
 }
 
 func testVersions(t *testing.T, open func() store.KV) {
 	kv := open()
 	seen := map[string]bool{}
 	for i := range 20 {
-		version := transact(t, kv, store.Put(item("a", "the same")))
+		version := mustTransact(t, kv, store.Put(textItem("a", "the same")))
 		if seen[version] {
 			t.Fatalf("version %q twice", version)
 		}
 		seen[version] = true
 		if i%3 == 0 {
-			transact(t, kv, store.Delete(key("a")))
+			mustTransact(t, kv, store.Delete(testKey("a")))
 		}
 	}
 }
 
 func testFullTransaction(t *testing.T, open func() store.KV) {
 	kv := open()
-	version := transact(t, kv, store.Put(item("record", "1")))
-	record := item("record", "2")
+	version := mustTransact(t, kv, store.Put(textItem("record", "1")))
+	record := textItem("record", "2")
 	record.Version = version
 	writes := []store.Write{store.Replace(record)}
 	for i := range store.MaxWrites - 1 {
-		writes = append(writes, store.Put(item(fmt.Sprintf("object %02d", i), strings.Repeat("x", 20_000))))
+		writes = append(writes, store.Put(textItem(fmt.Sprintf("object %02d", i), strings.Repeat("x", 20_000))))
 	}
-	transact(t, kv, writes...)
-	same(t, "items", store.MaxWrites, len(query(t, kv, store.Prefix("p", ""))))
+	mustTransact(t, kv, writes...)
+	assertEqual(t, "items", store.MaxWrites, len(mustQuery(t, kv, store.Prefix("p", ""))))
 }
 
 // testAtomic reads while another handle writes items that carry the same number.
@@ -248,13 +251,14 @@ func testAtomic(t *testing.T, open func() store.KV) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := range writes {
-			if _, err := writer.Transact(context.Background(), store.Put(item("a", fmt.Sprint(n))), store.Put(item("b", fmt.Sprint(n)))); err != nil {
+			if _, err := writer.Transact(context.Background(), store.Put(textItem("a", fmt.Sprint(n))),
+				store.Put(textItem("b", fmt.Sprint(n)))); err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	for n := -1; n < writes-1 && !t.Failed(); {
-		b, a := get(t, reader, key("b"))[0], get(t, reader, key("a"))[0] // a is read later and may be newer
+		b, a := mustGet(t, reader, testKey("b"))[0], mustGet(t, reader, testKey("a"))[0] // a is read later and may be newer
 		if b.Version == "" {
 			continue
 		}
@@ -277,9 +281,9 @@ func testRace(t *testing.T, open func() store.KV) {
 		var wg sync.WaitGroup
 		for i := range results {
 			wg.Go(func() {
-				it := item("a", fmt.Sprint(i))
+				it := textItem("a", fmt.Sprint(i))
 				it.Version = version
-				got, err := handles[i%2].Transact(context.Background(), store.Replace(it), store.Put(item(fmt.Sprint(i), "")))
+				got, err := handles[i%2].Transact(context.Background(), store.Replace(it), store.Put(textItem(fmt.Sprint(i), "")))
 				if err != nil && !errors.Is(err, store.ErrConflict) {
 					t.Errorf("a loser got %v, want ErrConflict", err)
 				}
@@ -288,7 +292,7 @@ func testRace(t *testing.T, open func() store.KV) {
 		}
 		wg.Wait()
 		won := strings.Join(results, "")
-		version = get(t, handles[0], key("a"))[0].Version
+		version = mustGet(t, handles[0], testKey("a"))[0].Version
 		if won != version {
 			t.Fatalf("round %d: the winners are %q, the version is %q", round, won, version)
 		}
@@ -302,14 +306,14 @@ func testIncrements(t *testing.T, open func() store.KV) {
 		kv := open()
 		wg.Go(func() {
 			for done := 0; done < each; {
-				items, err := kv.Get(context.Background(), key("counter"))
+				items, err := kv.Get(context.Background(), testKey("counter"))
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				n := 0
 				_, _ = fmt.Sscanf(string(items[0].Data), `{"text":"%d"}`, &n)
-				next := item("counter", fmt.Sprint(n+1))
+				next := textItem("counter", fmt.Sprint(n+1))
 				next.Version = items[0].Version
 				switch _, err := kv.Transact(context.Background(), store.Replace(next)); {
 				case err == nil:
@@ -322,7 +326,7 @@ func testIncrements(t *testing.T, open func() store.KV) {
 		})
 	}
 	wg.Wait()
-	same(t, "counter", string(item("", fmt.Sprint(writers*each)).Data), string(get(t, open(), key("counter"))[0].Data))
+	assertEqual(t, "counter", string(textItem("", fmt.Sprint(writers*each)).Data), string(mustGet(t, open(), testKey("counter"))[0].Data))
 }
 
 func testLimits(t *testing.T, open func() store.KV) {
@@ -332,9 +336,9 @@ func testLimits(t *testing.T, open func() store.KV) {
 	for text.Len() < store.MaxData-100 {
 		fmt.Fprintf(&text, "%016x", noise.Uint64())
 	}
-	it := item(strings.Repeat("k", store.MaxKey), text.String())
-	it.Version = transact(t, kv, store.Put(it))
-	if got := get(t, kv, it.Key)[0]; got.Key != it.Key || got.Version != it.Version || !bytes.Equal(got.Data, it.Data) {
+	it := textItem(strings.Repeat("k", store.MaxKey), text.String())
+	it.Version = mustTransact(t, kv, store.Put(it))
+	if got := mustGet(t, kv, it.Key)[0]; got.Key != it.Key || got.Version != it.Version || !bytes.Equal(got.Data, it.Data) {
 		t.Errorf("the largest item comes back with %d bytes at version %q", len(got.Data), got.Version)
 	}
 }
@@ -343,23 +347,23 @@ func testContext(t *testing.T, open func() store.KV) {
 	kv := open()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, getErr := kv.Get(ctx, key("a"))
+	_, getErr := kv.Get(ctx, testKey("a"))
 	_, queryErr := kv.Query(ctx, store.Prefix("p", ""))
-	_, writeErr := kv.Transact(ctx, store.Put(item("a", "")))
+	_, writeErr := kv.Transact(ctx, store.Put(textItem("a", "")))
 	for op, err := range map[string]error{"Get": getErr, "Query": queryErr, "Transact": writeErr} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with an ended context: %v, want context.Canceled", op, err)
 		}
 	}
-	same(t, "items", 0, len(query(t, kv, store.Prefix("p", ""))))
+	assertEqual(t, "items", 0, len(mustQuery(t, kv, store.Prefix("p", ""))))
 }
 
 func testReopen(t *testing.T, open func() store.KV) {
 	first := open()
-	it := item("a", "1")
-	it.Version = transact(t, first, store.Put(it))
+	it := textItem("a", "1")
+	it.Version = mustTransact(t, first, store.Put(it))
 	second := open()
-	same(t, "what another handle sees", []store.Item{it}, get(t, second, key("a")))
-	it.Version = transact(t, second, store.Replace(it))
-	same(t, "what the first sees then", []store.Item{it}, get(t, first, key("a")))
+	assertEqual(t, "what another handle sees", []store.Item{it}, mustGet(t, second, testKey("a")))
+	it.Version = mustTransact(t, second, store.Replace(it))
+	assertEqual(t, "what the first sees then", []store.Item{it}, mustGet(t, first, testKey("a")))
 }

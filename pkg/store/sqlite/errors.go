@@ -15,8 +15,7 @@ import (
 // errForeignFile: a SQLite file that another program wrote.
 var errForeignFile = errors.New("this is the database of another program")
 
-// Explain gives an error of a file its class and a hint. Errors that have them stay as
-// they are.
+// Explain adds an operation, a class and a hint to an error that has none.
 func (f Format) Explain(ctx context.Context, op string, err error) error {
 	var known *fault.Error
 	switch {

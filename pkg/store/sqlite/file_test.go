@@ -17,8 +17,8 @@ import (
 	"chefsync/pkg/store/sqlite"
 )
 
-// raw runs statements on a file as another program would.
-func raw(t *testing.T, path string, statements ...string) {
+// runStatements runs statements on a file, as another program would.
+func runStatements(t *testing.T, path string, statements ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -32,7 +32,7 @@ func raw(t *testing.T, path string, statements ...string) {
 	}
 }
 
-func hash(t *testing.T, path string) [sha256.Size]byte {
+func hashFile(t *testing.T, path string) [sha256.Size]byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -55,27 +55,27 @@ func TestFilesThatAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = s.Close()
-			raw(t, path, "PRAGMA user_version=99")
+			runStatements(t, path, "PRAGMA user_version=99")
 		}, replication.ErrSchema, "newer version"},
 		"written by a newer version that this one can't follow": {func(path string) {
-			s := open(t, path)
+			s := openState(t, path)
 			_ = s.Close()
-			raw(t, path, fmt.Sprintf("PRAGMA user_version=%d", 98<<16|99))
+			runStatements(t, path, fmt.Sprintf("PRAGMA user_version=%d", 98<<16|99))
 		}, replication.ErrSchema, "newer version"},
 		"text": {func(path string) {
 			_ = os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 100)), 0o600)
 		}, nil, "not a database"},
 		"a database of another program": {func(path string) {
-			raw(t, path, "CREATE TABLE notes (x)")
+			runStatements(t, path, "CREATE TABLE notes (x)")
 		}, nil, "another program"},
 		"an empty database of another program": {func(path string) {
-			raw(t, path, "PRAGMA application_id=7")
+			runStatements(t, path, "PRAGMA application_id=7")
 		}, nil, "another program"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state.db")
 			c.make(path)
-			before := hash(t, path)
+			before := hashFile(t, path)
 			s, err := sqlite.OpenState(t.Context(), path)
 			if err == nil {
 				_ = s.Close()
@@ -90,7 +90,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 			if !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%q doesn't say %q and which file", err, c.says)
 			}
-			if hash(t, path) != before {
+			if hashFile(t, path) != before {
 				t.Error("the file was changed")
 			}
 		})
@@ -107,20 +107,20 @@ func TestAFolderIsNoStateFile(t *testing.T) {
 // version, so that a program can be rolled back.
 func TestAFileOfANewerVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	s := open(t, path)
-	if err := s.SaveProgress(t.Context(), engineering(), 0, noon(), replication.Progress{Objects: 3}); err != nil {
+	s := openState(t, path)
+	if err := s.SaveProgress(t.Context(), engineeringPair(), 0, noon(), replication.Progress{Objects: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	newer := 5<<16 | 99
-	raw(t, path, "CREATE TABLE later (x)", fmt.Sprintf("PRAGMA user_version=%d", newer))
-	s = open(t, path)
-	if err := s.ChangeDesired(t.Context(), engineering(), replication.DesiredChange{Reason: new(string), At: noon()}); err != nil {
+	runStatements(t, path, "CREATE TABLE later (x)", fmt.Sprintf("PRAGMA user_version=%d", newer))
+	s = openState(t, path)
+	if err := s.ChangeDesired(t.Context(), engineeringPair(), replication.DesiredChange{Reason: new(string), At: noon()}); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := s.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects != 3 {
+	if st, err := s.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects != 3 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	db, err := sql.Open("sqlite", path)
@@ -137,8 +137,8 @@ func TestAFileOfANewerVersion(t *testing.T) {
 func TestPathsWithOddCharacters(t *testing.T) {
 	for _, name := range []string{"a b.db", "50%.db", "what?.db", "a#b.db", "x%41.db", "ünï.db", "a&b=c.db", "no extension", "'quoted'.db"} {
 		path := filepath.Join(t.TempDir(), "new folder", name)
-		s := open(t, path)
-		if err := s.SaveProgress(t.Context(), engineering(), 0, noon(), replication.Progress{Objects: 5}); err != nil {
+		s := openState(t, path)
+		if err := s.SaveProgress(t.Context(), engineeringPair(), 0, noon(), replication.Progress{Objects: 5}); err != nil {
 			t.Fatal(err)
 		}
 		info, err := os.Stat(path)
@@ -168,7 +168,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	pairs, err := open(t, path).Pairs(t.Context())
+	pairs, err := openState(t, path).Pairs(t.Context())
 	if err != nil || len(pairs) != 8 {
 		t.Errorf("%d pairs, %v; want 8", len(pairs), err)
 	}

@@ -15,19 +15,19 @@ import (
 	"chefsync/pkg/store"
 )
 
-// importTables brings the records of the layouts 1 to 4, which had a table for each kind
-// of record, to items, and drops the tables.
+// importTables converts the tables of the layouts 1 to 4, one for each kind of record, to
+// items, and drops them.
 func importTables(ctx context.Context, tx *sql.Tx, was int) error {
-	old := tables{ctx: ctx, tx: tx}
+	old := oldTables{ctx: ctx, tx: tx}
 	steps := []struct {
 		since int // the layout that brought the tables
 		read  func() ([]store.Write, error)
 		drop  string
 	}{
-		{1, old.pairs, "DROP TABLE pairs; DROP TABLE inventory; DROP TABLE unsynced; DROP TABLE runs"},
-		{2, old.sources, "DROP TABLE journals; DROP TABLE journal_rows; DROP TABLE scan_memory"},
-		{3, old.scans, "DROP TABLE last_scans"},
-		{4, old.health, "DROP TABLE health"},
+		{1, old.pairWrites, "DROP TABLE pairs; DROP TABLE inventory; DROP TABLE unsynced; DROP TABLE runs"},
+		{2, old.sourceWrites, "DROP TABLE journals; DROP TABLE journal_rows; DROP TABLE scan_memory"},
+		{3, old.scanWrites, "DROP TABLE last_scans"},
+		{4, old.healthWrites, "DROP TABLE health"},
 	}
 	for _, step := range steps {
 		if was < step.since {
@@ -37,7 +37,7 @@ func importTables(ctx context.Context, tx *sql.Tx, was int) error {
 		if err != nil {
 			return err
 		}
-		if err := apply(ctx, tx, store.NewVersion(), writes); err != nil {
+		if err := writeItems(ctx, tx, store.NewVersion(), writes); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, step.drop); err != nil {
@@ -47,14 +47,14 @@ func importTables(ctx context.Context, tx *sql.Tx, was int) error {
 	return nil
 }
 
-// tables reads the tables of the older layouts.
-type tables struct {
+// oldTables reads the tables of the older layouts.
+type oldTables struct {
 	ctx context.Context
 	tx  *sql.Tx
 }
 
-// each calls f with each row of a query.
-func (t tables) each(query string, f func(scan func(...any) error) error, args ...any) error {
+// eachRow calls f with each row of a query.
+func (t oldTables) eachRow(query string, f func(scan func(...any) error) error, args ...any) error {
 	rows, err := t.tx.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return err
@@ -68,47 +68,48 @@ func (t tables) each(query string, f func(scan func(...any) error) error, args .
 	return rows.Err()
 }
 
-func micros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-func lease(owner string, expires, fence int64) replication.Lease {
+func newLease(owner string, expires, fence int64) replication.Lease {
 	l := replication.Lease{Owner: owner, Fence: fence}
 	if owner != "" {
-		l.Expires = micros(expires)
+		l.Expires = fromMicros(expires)
 	}
 	return l
 }
 
-func (t tables) pairs() ([]store.Write, error) {
+func (t oldTables) pairWrites() ([]store.Write, error) {
 	var all []store.PreviousPair
-	err := t.each("SELECT pair, schema, desired, progress, lease_owner, lease_expires, fence FROM pairs", func(scan func(...any) error) error {
-		var name, desired, progress, owner string
-		var schema, expires, fence int64
-		if err := scan(&name, &schema, &desired, &progress, &owner, &expires, &fence); err != nil {
-			return err
-		}
-		if schema > replication.SchemaVersion {
-			return fmt.Errorf("%w: the record of %s has version %d", replication.ErrSchema, name, schema)
-		}
-		p := store.PreviousPair{State: replication.PairState{Lease: lease(owner, expires, fence)}, Inventory: map[object.Ref]string{}}
-		var err error
-		if p.State.ID, err = replication.ParsePairID(name); err != nil {
-			return err
-		}
-		if err := replication.DecodeRecord([]byte(desired), &p.State.Desired); err != nil {
-			return fmt.Errorf("the record of %s: %w", name, err)
-		}
-		if err := replication.DecodeRecord([]byte(progress), &p.State.Progress); err != nil {
-			return fmt.Errorf("the record of %s: %w", name, err)
-		}
-		all = append(all, p)
-		return nil
-	})
+	err := t.eachRow("SELECT pair, schema, desired, progress, lease_owner, lease_expires, fence FROM pairs",
+		func(scan func(...any) error) error {
+			var name, desired, progress, owner string
+			var schema, expires, fence int64
+			if err := scan(&name, &schema, &desired, &progress, &owner, &expires, &fence); err != nil {
+				return err
+			}
+			if schema > replication.SchemaVersion {
+				return fmt.Errorf("%w: the record of %s has version %d", replication.ErrSchema, name, schema)
+			}
+			p := store.PreviousPair{State: replication.PairState{Lease: newLease(owner, expires, fence)}, Inventory: map[object.Ref]string{}}
+			var err error
+			if p.State.ID, err = replication.ParsePairID(name); err != nil {
+				return err
+			}
+			if err := replication.DecodeRecord([]byte(desired), &p.State.Desired); err != nil {
+				return fmt.Errorf("the record of %s: %w", name, err)
+			}
+			if err := replication.DecodeRecord([]byte(progress), &p.State.Progress); err != nil {
+				return fmt.Errorf("the record of %s: %w", name, err)
+			}
+			all = append(all, p)
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}
 	var writes []store.Write
 	for _, p := range all {
-		if err := t.records(&p); err != nil {
+		if err := t.readPairRecords(&p); err != nil {
 			return nil, fmt.Errorf("the records of %s: %w", p.State.ID, err)
 		}
 		more, err := p.Writes()
@@ -120,10 +121,10 @@ func (t tables) pairs() ([]store.Write, error) {
 	return writes, nil
 }
 
-// records reads the other records of a pair.
-func (t tables) records(p *store.PreviousPair) error {
+// readPairRecords reads the other records of a pair.
+func (t oldTables) readPairRecords(p *store.PreviousPair) error {
 	name := p.State.ID.String()
-	err := t.each("SELECT kind, name, sub, fingerprint FROM inventory WHERE pair = ?", func(scan func(...any) error) error {
+	err := t.eachRow("SELECT kind, name, sub, fingerprint FROM inventory WHERE pair = ?", func(scan func(...any) error) error {
 		var r object.Ref
 		var fingerprint string
 		err := scan(&r.Kind, &r.Name, &r.Sub, &fingerprint)
@@ -133,7 +134,7 @@ func (t tables) records(p *store.PreviousPair) error {
 	if err != nil {
 		return err
 	}
-	err = t.each("SELECT kind, name, sub, record FROM unsynced WHERE pair = ?", func(scan func(...any) error) error {
+	err = t.eachRow("SELECT kind, name, sub, record FROM unsynced WHERE pair = ?", func(scan func(...any) error) error {
 		var r object.Ref
 		var text string
 		if err := scan(&r.Kind, &r.Name, &r.Sub, &text); err != nil {
@@ -151,7 +152,7 @@ func (t tables) records(p *store.PreviousPair) error {
 	if err != nil {
 		return err
 	}
-	return t.each("SELECT record FROM runs WHERE pair = ?", func(scan func(...any) error) error {
+	return t.eachRow("SELECT record FROM runs WHERE pair = ?", func(scan func(...any) error) error {
 		var text string
 		if err := scan(&text); err != nil {
 			return err
@@ -163,15 +164,15 @@ func (t tables) records(p *store.PreviousPair) error {
 	}, name)
 }
 
-func (t tables) sources() ([]store.Write, error) {
+func (t oldTables) sourceWrites() ([]store.Write, error) {
 	var all []store.PreviousSource
-	err := t.each("SELECT j.source, epoch, oldest, next, generation, lease_owner, lease_expires, fence, memory FROM journals j"+
+	err := t.eachRow("SELECT j.source, epoch, oldest, next, generation, lease_owner, lease_expires, fence, memory FROM journals j"+
 		" LEFT JOIN scan_memory m ON m.source = j.source", func(scan func(...any) error) error {
 		var s store.PreviousSource
 		var owner string
 		var expires, fence int64
 		err := scan(&s.Name, &s.Epoch, &s.Oldest, &s.Next, &s.Generation, &owner, &expires, &fence, &s.Memory)
-		s.Lease, s.Memory = lease(owner, expires, fence), slices.Clone(s.Memory)
+		s.Lease, s.Memory = newLease(owner, expires, fence), slices.Clone(s.Memory)
 		all = append(all, s)
 		return err
 	})
@@ -180,11 +181,11 @@ func (t tables) sources() ([]store.Write, error) {
 	}
 	var writes []store.Write
 	for _, s := range all {
-		err := t.each("SELECT id, action, path, at FROM journal_rows WHERE source = ? ORDER BY id", func(scan func(...any) error) error {
+		err := t.eachRow("SELECT id, action, path, at FROM journal_rows WHERE source = ? ORDER BY id", func(scan func(...any) error) error {
 			var r journal.Row
 			var at int64
 			err := scan(&r.ID, &r.Action, &r.Path, &at)
-			r.Time = micros(at)
+			r.Time = fromMicros(at)
 			s.Rows = append(s.Rows, r)
 			return err
 		}, s.Name)
@@ -200,8 +201,8 @@ func (t tables) sources() ([]store.Write, error) {
 	return writes, nil
 }
 
-func (t tables) scans() (writes []store.Write, err error) {
-	err = t.each("SELECT source, scan FROM last_scans", func(scan func(...any) error) error {
+func (t oldTables) scanWrites() (writes []store.Write, err error) {
+	err = t.eachRow("SELECT source, scan FROM last_scans", func(scan func(...any) error) error {
 		var source, text string
 		var s journal.LastScan
 		if err := scan(&source, &text); err != nil {
@@ -217,8 +218,8 @@ func (t tables) scans() (writes []store.Write, err error) {
 	return writes, err
 }
 
-func (t tables) health() (writes []store.Write, err error) {
-	err = t.each("SELECT kind, record FROM health", func(scan func(...any) error) error {
+func (t oldTables) healthWrites() (writes []store.Write, err error) {
+	err = t.eachRow("SELECT kind, record FROM health", func(scan func(...any) error) error {
 		var kind, text string
 		if err := scan(&kind, &text); err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 	"chefsync/pkg/store/kvtest"
 )
 
-// previousFile is a copy of a file that the previous version wrote.
+// previousFile returns the path of a copy of a file that the previous version wrote.
 func previousFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.db")
@@ -24,15 +24,16 @@ func previousFile(t *testing.T) string {
 func TestAFileOfThePreviousVersion(t *testing.T) {
 	path := previousFile(t)
 	for range 2 {
-		kvtest.SamePrevious(t, "sqlite.json", open(t, path).Store)
+		kvtest.SamePrevious(t, "sqlite.json", openState(t, path).Store)
 	}
-	s := open(t, path)
+	s := openState(t, path)
 	held := replication.PairID{Replica: "us", Org: "engineering"}
 	st, err := s.Pair(t.Context(), held)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Commit(t.Context(), held, st.Lease.Fence, st.Lease.Expires.Add(-time.Second), replication.Update{Progress: st.Progress}); err != nil {
+	if err := s.Commit(t.Context(), held, st.Lease.Fence, st.Lease.Expires.Add(-time.Second),
+		replication.Update{Progress: st.Progress}); err != nil {
 		t.Errorf("the holder of a lease of the previous version can't go on: %v", err)
 	}
 }

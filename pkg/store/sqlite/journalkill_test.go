@@ -23,9 +23,9 @@ const killJournal = "CHEFSYNC_TEST_KILL_JOURNAL"
 
 const killSource = "chef.example.com-acme"
 
-// noteForEver notes numbered changes, by pushes and as a scanner in turn, and
+// noteUntilKilled notes numbered changes, by pushes and as a scanner in turn, and
 // says each number once its write has returned.
-func noteForEver(path, writer string) error {
+func noteUntilKilled(path, writer string) error {
 	ctx := context.Background()
 	s, err := sqlite.OpenState(ctx, path)
 	if err != nil {
@@ -65,7 +65,7 @@ func commitAs(ctx context.Context, j journal.ScanStore, writer string, entries [
 // none is there in part.
 func TestKilledJournalWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	j := open(t, path).Journals()
+	j := openState(t, path).Journals()
 	known, err := j.Acquire(t.Context(), killSource, "test", noon(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,8 @@ func TestKilledJournalWriters(t *testing.T) {
 		wg.Wait()
 		// A killed scanner's lease is in the way until it ends; the test's clock
 		// stands, so it is freed by hand.
-		raw(t, path, `UPDATE items SET data = json_remove(data, '$.lease.owner', '$.lease.expires'), version = version || '+' WHERE sort = 'HEAD'`)
+		runStatements(t, path, `UPDATE items SET data = json_remove(data, '$.lease.owner', '$.lease.expires'), `+
+			`version = version || '+' WHERE sort = 'HEAD'`)
 	}
 	page, err := j.Rows(t.Context(), killSource, 0, 10_000_000)
 	if err != nil {

@@ -27,11 +27,11 @@ const killFile = "CHEFSYNC_TEST_KILL_STATE"
 // TestMain makes the test binary a writer when a test starts it as one.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(killFile); path != "" {
-		fmt.Fprintln(os.Stderr, writeForEver(path))
+		fmt.Fprintln(os.Stderr, writeUntilKilled(path))
 		os.Exit(1)
 	}
 	if path := os.Getenv(killJournal); path != "" {
-		fmt.Fprintln(os.Stderr, noteForEver(path, os.Getenv(killJournal+"_WRITER")))
+		fmt.Fprintln(os.Stderr, noteUntilKilled(path, os.Getenv(killJournal+"_WRITER")))
 		os.Exit(1)
 	}
 	if err := storetest.FewChecks(10); err != nil {
@@ -41,34 +41,34 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeForEver commits numbered updates, and says each number once its commit
+// writeUntilKilled commits numbered updates, and says each number once its commit
 // has returned. Every part of an update carries the number.
-func writeForEver(path string) error {
+func writeUntilKilled(path string) error {
 	ctx := context.Background()
 	s, err := sqlite.OpenState(ctx, path)
 	if err != nil {
 		return err
 	}
-	st, err := s.Acquire(ctx, engineering(), "child", noon(), time.Hour)
+	st, err := s.Acquire(ctx, engineeringPair(), "child", noon(), time.Hour)
 	if err != nil {
 		return err
 	}
 	for n := st.Progress.Objects + 1; ; n++ {
 		u := replication.Update{
 			Progress: replication.Progress{Objects: n},
-			Applied:  map[object.Ref]string{numbered(n): strings.Repeat(fmt.Sprint(n), 50)},
-			Unsynced: []replication.Unsynced{{Ref: numbered(n)}},
-			Synced:   []object.Ref{numbered(n - 1)},
-			Run:      &replication.Run{ID: fmt.Sprintf("%09d", n), Pair: engineering()},
+			Applied:  map[object.Ref]string{numberedUpdate(n): strings.Repeat(fmt.Sprint(n), 50)},
+			Unsynced: []replication.Unsynced{{Ref: numberedUpdate(n)}},
+			Synced:   []object.Ref{numberedUpdate(n - 1)},
+			Run:      &replication.Run{ID: fmt.Sprintf("%09d", n), Pair: engineeringPair()},
 		}
-		if err := s.Commit(ctx, engineering(), st.Lease.Fence, noon(), u); err != nil {
+		if err := s.Commit(ctx, engineeringPair(), st.Lease.Fence, noon(), u); err != nil {
 			return err
 		}
 		fmt.Println(n)
 	}
 }
 
-func numbered(n int) object.Ref {
+func numberedUpdate(n int) object.Ref {
 	return object.Ref{Kind: object.Role, Name: fmt.Sprint(n)}
 }
 
@@ -79,7 +79,7 @@ func numbered(n int) object.Ref {
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	last, kills := 0, 25
-	reader := open(t, path)
+	reader := openState(t, path)
 	for range kills {
 		said := killWriter(t, path, reader, 1+rand.IntN(30), time.Duration(rand.IntN(2000))*time.Microsecond)
 		last = checkWhole(t, path, max(last, said))
@@ -103,14 +103,14 @@ func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, mo
 	}
 	lines := bufio.NewReader(out)
 	for range numbers {
-		next := number(t, lines, last)
+		next := updateNumber(t, lines, last)
 		if next == last {
 			_ = cmd.Wait()
 			t.Fatalf("the writer ended by itself after commit %d: %v", last, cmd.ProcessState)
 		}
 		last = next
 	}
-	if st, err := reader.Pair(t.Context(), engineering()); err != nil || st.Progress.Objects < last {
+	if st, err := reader.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects < last {
 		t.Errorf("commit %d had returned, but another process sees %d, %v", last, st.Progress.Objects, err)
 	}
 	time.Sleep(moment) // only chooses the moment of the kill; nothing waits for it
@@ -122,7 +122,7 @@ func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, mo
 		t.Fatal(err)
 	}
 	for said := bufio.NewReader(strings.NewReader(string(rest))); ; {
-		next := number(t, said, last)
+		next := updateNumber(t, said, last)
 		if next == last {
 			break
 		}
@@ -132,8 +132,8 @@ func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, mo
 	return last
 }
 
-// number reads a number on a line of its own; without a whole line it is last.
-func number(t *testing.T, r *bufio.Reader, last int) int {
+// updateNumber reads a number on a line of its own; without a whole line it is last.
+func updateNumber(t *testing.T, r *bufio.Reader, last int) int {
 	t.Helper()
 	text, err := r.ReadString('\n')
 	if err != nil {
@@ -155,7 +155,7 @@ func checkWhole(t *testing.T, path string, least int) int {
 		t.Fatalf("the state can't be opened after the kill: %v", err)
 	}
 	defer s.Close()
-	ctx, id := t.Context(), engineering()
+	ctx, id := t.Context(), engineeringPair()
 	st, err1 := s.Pair(ctx, id)
 	inventory, err2 := s.Inventory(ctx, id)
 	unsynced, err3 := s.Unsynced(ctx, id)
@@ -169,12 +169,12 @@ func checkWhole(t *testing.T, path string, least int) int {
 	if n < least {
 		t.Fatalf("commit %d had returned, but the state is at %d", least, n)
 	}
-	if len(inventory) != n || len(runs) < min(n, store.KeepRuns) || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numbered(n)) {
+	if len(inventory) != n || len(runs) < min(n, store.KeepRuns) || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numberedUpdate(n)) {
 		t.Fatalf("torn: progress %d, %d objects, %d runs, unsynced %v", n, len(inventory), len(runs), unsynced)
 	}
 	for i := 1; i <= n; i++ {
-		if inventory[numbered(i)] != strings.Repeat(fmt.Sprint(i), 50) {
-			t.Fatalf("object %d is torn: %q", i, inventory[numbered(i)])
+		if inventory[numberedUpdate(i)] != strings.Repeat(fmt.Sprint(i), 50) {
+			t.Fatalf("object %d is torn: %q", i, inventory[numberedUpdate(i)])
 		}
 	}
 	return n

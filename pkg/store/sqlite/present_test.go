@@ -17,11 +17,11 @@ func TestAStateThatIsRemovedOrReplacedIsNoticed(t *testing.T) {
 		"nothing":  {func(string) error { return nil }, ""},
 		"removed":  {os.Remove, "removed"},
 		"moved":    {func(path string) error { return os.Rename(path, path+".old") }, "removed"},
-		"restored": {replace, "replaced"},
+		"restored": {replaceFile, "replaced"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state.db")
-			s := open(t, path)
+			s := openState(t, path)
 			if err := s.Present(); err != nil {
 				t.Fatal(err)
 			}
@@ -40,8 +40,8 @@ func TestAStateThatIsRemovedOrReplacedIsNoticed(t *testing.T) {
 	}
 }
 
-// replace puts another state under the name, as a restore does.
-func replace(path string) error {
+// replaceFile puts another state under the name, as a restore does.
+func replaceFile(path string) error {
 	if err := os.Rename(path, path+".old"); err != nil {
 		return err
 	}

@@ -70,8 +70,8 @@ func migrateState(ctx context.Context, tx *sql.Tx, from int) error {
 	return nil
 }
 
-// explain gives an error of the state file its class and a hint.
-func explain(ctx context.Context, op string, err error) error {
+// explainError adds an operation, a class and a hint to an error of the state file.
+func explainError(ctx context.Context, op string, err error) error {
 	return stateFormat().Explain(ctx, op, err)
 }
 
@@ -84,7 +84,7 @@ func explain(ctx context.Context, op string, err error) error {
 func Open(ctx context.Context, path string) (*DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, explain(ctx, "open state "+path, err)
+		return nil, explainError(ctx, "open state "+path, err)
 	}
 	db, format := &DB{path: abs}, stateFormat()
 	if db.write, err = format.OpenFile(ctx, abs); err != nil {
@@ -95,7 +95,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		db.read, err = sql.Open("sqlite", format.dsn(abs))
 	}
 	if err != nil {
-		return nil, errors.Join(explain(ctx, "open state "+abs, err), db.write.Close())
+		return nil, errors.Join(explainError(ctx, "open state "+abs, err), db.write.Close())
 	}
 	db.read.SetMaxOpenConns(4)
 	return db, nil
@@ -132,7 +132,7 @@ func scanItem(scan func(...any) error) (it store.Item, err error) {
 	var expires int64
 	err = scan(&it.Partition, &it.Sort, &it.Version, &it.Data, &expires)
 	if expires != 0 {
-		it.Expires = fromSeconds(expires)
+		it.Expires = fromUnixSeconds(expires)
 	}
 	return it, err
 }
@@ -146,7 +146,7 @@ func (db *DB) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) 
 		case errors.Is(err, sql.ErrNoRows):
 			it = store.Item{Key: k}
 		case err != nil:
-			return nil, explain(ctx, "", err)
+			return nil, explainError(ctx, "", err)
 		}
 		items[i] = it
 	}
@@ -165,17 +165,17 @@ func (db *DB) Query(ctx context.Context, q store.Query) (items []store.Item, err
 	}
 	rows, err := db.read.QueryContext(ctx, query+" LIMIT ?", q.Partition, q.From, q.To, limit)
 	if err != nil {
-		return nil, explain(ctx, "", err)
+		return nil, explainError(ctx, "", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		it, err := scanItem(rows.Scan)
 		if err != nil {
-			return nil, explain(ctx, "", err)
+			return nil, explainError(ctx, "", err)
 		}
 		items = append(items, it)
 	}
-	return items, explain(ctx, "", rows.Err())
+	return items, explainError(ctx, "", rows.Err())
 }
 
 // Transact implements [store.KV].
@@ -187,12 +187,12 @@ func (db *DB) Transact(ctx context.Context, writes ...store.Write) (version stri
 				return err
 			}
 		}
-		return apply(ctx, tx, version, writes)
+		return writeItems(ctx, tx, version, writes)
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return "", err
 	}
-	return version, explain(ctx, "", err)
+	return version, explainError(ctx, "", err)
 }
 
 func checkVersion(ctx context.Context, tx *sql.Tx, w store.Write) error {
@@ -210,7 +210,7 @@ func checkVersion(ctx context.Context, tx *sql.Tx, w store.Write) error {
 	return nil
 }
 
-func apply(ctx context.Context, tx *sql.Tx, version string, writes []store.Write) error {
+func writeItems(ctx context.Context, tx *sql.Tx, version string, writes []store.Write) error {
 	put, err := tx.PrepareContext(ctx, "INSERT INTO items (partition, sort, version, data, expires) VALUES (?, ?, ?, ?, ?)"+
 		" ON CONFLICT (partition, sort) DO UPDATE SET version = excluded.version, data = excluded.data, expires = excluded.expires")
 	if err != nil {
@@ -221,7 +221,7 @@ func apply(ctx context.Context, tx *sql.Tx, version string, writes []store.Write
 		it := w.Item
 		switch w.Op {
 		case store.OpPut:
-			_, err = put.ExecContext(ctx, it.Partition, it.Sort, version, string(it.Data), seconds(it.Expires))
+			_, err = put.ExecContext(ctx, it.Partition, it.Sort, version, string(it.Data), toUnixSeconds(it.Expires))
 		case store.OpDelete:
 			_, err = tx.ExecContext(ctx, "DELETE FROM items WHERE partition = ? AND sort = ?", it.Partition, it.Sort)
 		}
@@ -232,14 +232,14 @@ func apply(ctx context.Context, tx *sql.Tx, version string, writes []store.Write
 	return nil
 }
 
-func seconds(t time.Time) int64 {
+func toUnixSeconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.Unix()
 }
 
-func fromSeconds(s int64) time.Time { return time.Unix(s, 0).UTC() }
+func fromUnixSeconds(s int64) time.Time { return time.Unix(s, 0).UTC() }
 
 // State is the records of package store in a file.
 type State struct {

@@ -11,7 +11,7 @@ import (
 	"chefsync/pkg/store/sqlite"
 )
 
-func engineering() replication.PairID {
+func engineeringPair() replication.PairID {
 	return replication.PairID{Replica: "eu", Org: "engineering"}
 }
 
@@ -20,10 +20,10 @@ func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 // newState returns a function that opens a file of its own.
 func newState(t *testing.T) func() *sqlite.State {
 	path := filepath.Join(t.TempDir(), "state.db")
-	return func() *sqlite.State { return open(t, path) }
+	return func() *sqlite.State { return openState(t, path) }
 }
 
-func open(t testing.TB, path string) *sqlite.State {
+func openState(t testing.TB, path string) *sqlite.State {
 	t.Helper()
 	s, err := sqlite.OpenState(t.Context(), path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// model is what a State should do to one pair, in maps.
+// model is what a State should hold of one pair.
 type model struct {
 	state     replication.PairState
 	inventory map[object.Ref]string
@@ -25,18 +25,18 @@ type model struct {
 	runs      map[string]replication.Run
 }
 
-func (m *model) all() all {
-	a := all{Pair: m.state, Inventory: m.inventory}
+func (m *model) allRecords() pairRecords {
+	a := pairRecords{Pair: m.state, Inventory: m.inventory}
 	a.Unsynced = slices.SortedFunc(maps.Values(m.unsynced), func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
 	a.Runs = slices.SortedFunc(maps.Values(m.runs), func(a, b replication.Run) int { return strings.Compare(b.ID, a.ID) })
 	return a
 }
 
-func (m *model) holds(fence int64, now time.Time) bool {
+func (m *model) holdsLease(fence int64, now time.Time) bool {
 	return m.state.Lease.HeldAt(now) && m.state.Lease.Fence == fence
 }
 
-func (m *model) commit(u replication.Update) {
+func (m *model) applyUpdate(u replication.Update) {
 	m.state.Progress = u.Progress
 	maps.Copy(m.inventory, u.Applied)
 	for _, r := range u.Removed {
@@ -59,7 +59,7 @@ func testModel(t *testing.T, open func() replication.State) {
 	handles := []replication.State{open(), open()}
 	var attempt atomic.Int64
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{handles: handles, now: t0()}
+		m := &stateMachine{handles: handles, now: startTime()}
 		n := attempt.Add(1)
 		for _, org := range []string{"a", "b"} {
 			id := replication.PairID{Replica: fmt.Sprintf("r%d", n), Org: org}
@@ -71,46 +71,46 @@ func testModel(t *testing.T, open func() replication.State) {
 			})
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"":        m.check,
-			"time":    m.advance,
-			"acquire": m.acquire,
-			"renew":   m.renew,
-			"release": m.release,
-			"commit":  m.commit,
-			"note":    m.note,
-			"direct":  m.direct,
+			"":        m.checkPairs,
+			"time":    m.advanceTime,
+			"acquire": m.acquireLease,
+			"renew":   m.renewLease,
+			"release": m.releaseLease,
+			"commit":  m.commitUpdate,
+			"save":    m.saveProgress,
+			"desired": m.changeDesired,
 		})
 	})
 }
 
-type machine struct {
+type stateMachine struct {
 	handles []replication.State
 	models  []*model
 	now     time.Time
 }
 
-// pick chooses a handle, a pair and a token that is right, old or made up.
-func (m *machine) pick(t *rapid.T) (s replication.State, p *model, fence int64) {
+// pickTarget draws a handle, a pair and a token that is right, old or invalid.
+func (m *stateMachine) pickTarget(t *rapid.T) (s replication.State, p *model, fence int64) {
 	s = m.handles[rapid.IntRange(0, len(m.handles)-1).Draw(t, "handle")]
 	p = m.models[rapid.IntRange(0, len(m.models)-1).Draw(t, "pair")]
 	off := rapid.SampledFrom([]int64{0, 0, 0, 0, -1, 1}).Draw(t, "token is off by")
 	return s, p, p.state.Lease.Fence + off
 }
 
-func (m *machine) check(t *rapid.T) {
+func (m *stateMachine) checkPairs(t *rapid.T) {
 	for i, p := range m.models {
-		same(t, "the pair "+p.state.ID.String(), p.all(), read(t, m.handles[i%len(m.handles)], p.state.ID))
+		assertEqual(t, "the pair "+p.state.ID.String(), p.allRecords(), readPair(t, m.handles[i%len(m.handles)], p.state.ID))
 	}
 }
 
-func (m *machine) advance(t *rapid.T) {
+func (m *stateMachine) advanceTime(t *rapid.T) {
 	m.now = m.now.Add(time.Duration(rapid.IntRange(0, 90_000).Draw(t, "milliseconds")) * time.Millisecond)
 }
 
-func (m *machine) acquire(t *rapid.T) {
-	s, p, _ := m.pick(t)
+func (m *stateMachine) acquireLease(t *rapid.T) {
+	s, p, _ := m.pickTarget(t)
 	owner := rapid.SampledFrom([]string{"one", "two"}).Draw(t, "owner")
-	got, err := s.Acquire(context.Background(), p.state.ID, owner, m.now, ttl)
+	got, err := s.Acquire(context.Background(), p.state.ID, owner, m.now, leaseTTL)
 	if l := p.state.Lease; l.HeldAt(m.now) && l.Owner != owner {
 		var leased *replication.LeasedError
 		if !errors.As(err, &leased) {
@@ -121,21 +121,21 @@ func (m *machine) acquire(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("Acquire: %v", err)
 	}
-	p.state.Lease = replication.Lease{Owner: owner, Expires: m.now.Add(ttl), Fence: p.state.Lease.Fence + 1}
-	same(t, "what Acquire returned", p.state, got)
+	p.state.Lease = replication.Lease{Owner: owner, Expires: m.now.Add(leaseTTL), Fence: p.state.Lease.Fence + 1}
+	assertEqual(t, "what Acquire returned", p.state, got)
 }
 
-func (m *machine) renew(t *rapid.T) {
-	s, p, fence := m.pick(t)
-	got, err := s.Renew(context.Background(), p.state.ID, fence, m.now, ttl)
-	if expect(t, "Renew", p.holds(fence, m.now), err) {
-		p.state.Lease.Expires = m.now.Add(ttl)
-		same(t, "what Renew returned", p.state, got)
+func (m *stateMachine) renewLease(t *rapid.T) {
+	s, p, fence := m.pickTarget(t)
+	got, err := s.Renew(context.Background(), p.state.ID, fence, m.now, leaseTTL)
+	if expectFenced(t, "Renew", p.holdsLease(fence, m.now), err) {
+		p.state.Lease.Expires = m.now.Add(leaseTTL)
+		assertEqual(t, "what Renew returned", p.state, got)
 	}
 }
 
-func (m *machine) release(t *rapid.T) {
-	s, p, fence := m.pick(t)
+func (m *stateMachine) releaseLease(t *rapid.T) {
+	s, p, fence := m.pickTarget(t)
 	if err := s.Release(context.Background(), p.state.ID, fence); err != nil {
 		t.Fatalf("Release: %v", err)
 	}
@@ -144,26 +144,26 @@ func (m *machine) release(t *rapid.T) {
 	}
 }
 
-func (m *machine) commit(t *rapid.T) {
-	s, p, fence := m.pick(t)
+func (m *stateMachine) commitUpdate(t *rapid.T) {
+	s, p, fence := m.pickTarget(t)
 	u := drawUpdate(t, m.now)
 	err := s.Commit(context.Background(), p.state.ID, fence, m.now, u)
-	if expect(t, "Commit", p.holds(fence, m.now), err) {
-		p.commit(u)
+	if expectFenced(t, "Commit", p.holdsLease(fence, m.now), err) {
+		p.applyUpdate(u)
 	}
 }
 
-func (m *machine) note(t *rapid.T) {
-	s, p, fence := m.pick(t)
+func (m *stateMachine) saveProgress(t *rapid.T) {
+	s, p, fence := m.pickTarget(t)
 	progress := drawProgress(t, m.now)
 	err := s.SaveProgress(context.Background(), p.state.ID, fence, m.now, progress)
-	if expect(t, "Note", fence == p.state.Lease.Fence && !p.state.Lease.HeldAt(m.now), err) {
+	if expectFenced(t, "SaveProgress", fence == p.state.Lease.Fence && !p.state.Lease.HeldAt(m.now), err) {
 		p.state.Progress = progress
 	}
 }
 
-func (m *machine) direct(t *rapid.T) {
-	s, p, _ := m.pick(t)
+func (m *stateMachine) changeDesired(t *rapid.T) {
+	s, p, _ := m.pickTarget(t)
 	d := replication.DesiredChange{
 		Stop:         rapid.Ptr(rapid.Bool(), true).Draw(t, "stop"),
 		Reason:       rapid.Ptr(rapid.String(), true).Draw(t, "reason"),
@@ -171,17 +171,17 @@ func (m *machine) direct(t *rapid.T) {
 		At:           m.now,
 	}
 	if rapid.Bool().Draw(t, "resync objects") {
-		d.ResyncObjectsAt, d.ResyncObjects = &m.now, []object.Ref{role("a"), role("..")}
+		d.ResyncObjectsAt, d.ResyncObjects = &m.now, []object.Ref{roleRef("a"), roleRef("..")}
 	}
 	if err := s.ChangeDesired(context.Background(), p.state.ID, d); err != nil {
-		t.Fatalf("Direct: %v", err)
+		t.Fatalf("ChangeDesired: %v", err)
 	}
 	p.state.Desired = p.state.Desired.With(d)
 }
 
-// expect compares an error with what the model says, and tells whether the
-// write should be seen.
-func expect(t *rapid.T, op string, ok bool, err error) bool {
+// expectFenced compares an error with what the model expects, and reports whether the write
+// was done.
+func expectFenced(t *rapid.T, op string, ok bool, err error) bool {
 	if ok && err != nil {
 		t.Fatalf("%s: %v", op, err)
 	}
@@ -196,12 +196,13 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 		Status:      rapid.SampledFrom([]replication.Status{"", replication.Synced, replication.Held}).Draw(t, "status"),
 		Position:    &replication.Position{Seq: rapid.Int64().Draw(t, "seq"), Seen: rapid.SliceOfN(rapid.Int64(), 0, 3).Draw(t, "seen")},
 		LastAttempt: now,
-		Deletions: &replication.Deletions{Since: now, Spans: []replication.DeletionCount{{}, {Deleted: map[object.Kind]int{object.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
-			Most: map[object.Kind]int{object.Role: rapid.IntRange(0, 99).Draw(t, "most")}}}},
+		Deletions: &replication.Deletions{Since: now, Spans: []replication.DeletionCount{{},
+			{Deleted: map[object.Kind]int{object.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
+				Most: map[object.Kind]int{object.Role: rapid.IntRange(0, 99).Draw(t, "most")}}}},
 		Objects: rapid.IntRange(0, 9).Draw(t, "objects"),
 
 		UnsyncedSince: now, ObjectsAt: now,
-		Dirty: []object.Ref{role("a"), role(".."), {Kind: object.Cookbook}}[:rapid.IntRange(0, 3).Draw(t, "dirty")],
+		Dirty: []object.Ref{roleRef("a"), roleRef(".."), {Kind: object.Cookbook}}[:rapid.IntRange(0, 3).Draw(t, "dirty")],
 	}
 }
 
@@ -209,13 +210,14 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 func drawUpdate(t *rapid.T, now time.Time) replication.Update {
 	u := replication.Update{Progress: drawProgress(t, now), Applied: map[object.Ref]string{}}
 	for _, name := range []string{"a", "A", "b", ".."} {
-		switch r := role(name); rapid.IntRange(0, 4).Draw(t, "what to do with "+name) {
+		switch r := roleRef(name); rapid.IntRange(0, 4).Draw(t, "what to do with "+name) {
 		case 1:
 			u.Applied[r] = rapid.StringN(1, 3, -1).Draw(t, "fingerprint")
 		case 2:
 			u.Removed = append(u.Removed, r)
 		case 3:
-			u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: rapid.String().Draw(t, "reason"), Items: rapid.IntRange(0, 9).Draw(t, "items"), NextTry: now})
+			u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: rapid.String().Draw(t, "reason"),
+				Items: rapid.IntRange(0, 9).Draw(t, "items"), NextTry: now})
 		case 4:
 			u.Synced = append(u.Synced, r)
 		}

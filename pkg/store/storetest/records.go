@@ -15,10 +15,10 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// fill sets every field within a value to something that isn't zero, so that a
+// fillValue sets every field within a value to something that isn't zero, so that a
 // field that is added later and not stored fails the suite. Times are in a zone
 // of their own and have milliseconds.
-func fill(v reflect.Value) {
+func fillValue(v reflect.Value) {
 	switch x := v.Addr().Interface().(type) {
 	case *time.Time:
 		*x = time.Date(2026, 11, 22, 10, 0, 1, 234_000_000, time.FixedZone("", 3600))
@@ -42,46 +42,46 @@ func fill(v reflect.Value) {
 		v.SetInt(1<<53 + 1)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem())
+		fillValue(v.Elem())
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		for i := range v.Len() {
-			fill(v.Index(i))
+			fillValue(v.Index(i))
 		}
 	case reflect.Map:
 		k, x := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
-		fill(k)
-		fill(x)
+		fillValue(k)
+		fillValue(x)
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(k, x)
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(v.Field(i))
+			fillValue(v.Field(i))
 		}
 	default:
 		panic(fmt.Sprintf("records have a field of kind %s, which this suite can't fill yet", v.Kind()))
 	}
 }
 
-func filled[T any]() (v T) {
-	fill(reflect.ValueOf(&v).Elem())
+func filledRecord[T any]() (v T) {
+	fillValue(reflect.ValueOf(&v).Elem())
 	return v
 }
 
-// zones finds the times within a value that aren't in UTC.
-func zones(path string, v reflect.Value) (bad []string) {
+// findNonUTC returns the paths of the times within a value that aren't in UTC.
+func findNonUTC(path string, v reflect.Value) (bad []string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
-			return zones(path, v.Elem())
+			return findNonUTC(path, v.Elem())
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			bad = append(bad, zones(fmt.Sprintf("%s[%d]", path, i), v.Index(i))...)
+			bad = append(bad, findNonUTC(fmt.Sprintf("%s[%d]", path, i), v.Index(i))...)
 		}
 	case reflect.Map:
 		for _, k := range v.MapKeys() {
-			bad = append(bad, zones(fmt.Sprintf("%s[%v]", path, k), v.MapIndex(k))...)
+			bad = append(bad, findNonUTC(fmt.Sprintf("%s[%v]", path, k), v.MapIndex(k))...)
 		}
 	case reflect.Struct:
 		if t, ok := v.Interface().(time.Time); ok {
@@ -91,7 +91,7 @@ func zones(path string, v reflect.Value) (bad []string) {
 			return nil
 		}
 		for i := range v.NumField() {
-			bad = append(bad, zones(path+"."+v.Type().Field(i).Name, v.Field(i))...)
+			bad = append(bad, findNonUTC(path+"."+v.Type().Field(i).Name, v.Field(i))...)
 		}
 	}
 	return bad
@@ -100,41 +100,43 @@ func zones(path string, v reflect.Value) (bad []string) {
 func testFields(t *testing.T, open func() replication.State) {
 	s := open()
 	east := time.FixedZone("", 3600)
-	st, err := s.Acquire(t.Context(), pairA(), "me", t0().In(east), ttl)
+	st, err := s.Acquire(t.Context(), pairA(), "me", startTime().In(east), leaseTTL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := filled[replication.DesiredChange]()
+	d := filledRecord[replication.DesiredChange]()
 	if err := s.ChangeDesired(t.Context(), pairA(), d); err != nil {
 		t.Fatal(err)
 	}
-	progress, run, unsynced := filled[replication.Progress](), filled[replication.Run](), filled[replication.Unsynced]()
-	commit(t, s, pairA(), st.Lease.Fence, replication.Update{Progress: progress, Run: &run, Unsynced: []replication.Unsynced{unsynced}})
-	got := read(t, s, pairA())
-	same(t, "the record", replication.PairState{ID: pairA(), Desired: replication.Desired{}.With(d), Progress: progress, Lease: st.Lease}, got.Pair)
-	same(t, "the run", []replication.Run{run}, got.Runs)
-	same(t, "the unsynced object", []replication.Unsynced{unsynced}, got.Unsynced)
-	if bad := zones("", reflect.ValueOf(got.Pair)); bad != nil {
+	progress, run, unsynced := filledRecord[replication.Progress](), filledRecord[replication.Run](), filledRecord[replication.Unsynced]()
+	commitUpdate(t, s, pairA(), st.Lease.Fence, replication.Update{Progress: progress, Run: &run, Unsynced: []replication.Unsynced{unsynced}})
+	got := readPair(t, s, pairA())
+	assertEqual(t, "the record", replication.PairState{ID: pairA(), Desired: replication.Desired{}.With(d), Progress: progress,
+		Lease: st.Lease}, got.Pair)
+	assertEqual(t, "the run", []replication.Run{run}, got.Runs)
+	assertEqual(t, "the unsynced object", []replication.Unsynced{unsynced}, got.Unsynced)
+	if bad := findNonUTC("", reflect.ValueOf(got.Pair)); bad != nil {
 		t.Errorf("not in UTC: %v", bad)
 	}
-	if bad := slices.Concat(zones("run", reflect.ValueOf(got.Runs)), zones("unsynced", reflect.ValueOf(got.Unsynced))); bad != nil {
+	if bad := slices.Concat(findNonUTC("run", reflect.ValueOf(got.Runs)), findNonUTC("unsynced", reflect.ValueOf(got.Unsynced))); bad != nil {
 		t.Errorf("not in UTC: %v", bad)
 	}
 }
 
-// names are what Chef Servers allow as names (docs/chef-server-api.md §4.7), and
+// objectNames returns what Chef Servers allow as names (docs/chef-server-api.md §4.7), and
 // more.
-func names() []string {
-	return []string{"a", "A", "1.10", "1.9", ".", "..", "...", "a.b.c", "a:b", "a::b", "a-b_c", "-", "_", "%2F", "a%b", "ünïcode", "日本", "a b", "'", `"`, "\\", "*",
+func objectNames() []string {
+	return []string{"a", "A", "1.10", "1.9", ".", "..", "...", "a.b.c", "a:b", "a::b", "a-b_c", "-", "_", "%2F", "a%b",
+		"ünïcode", "日本", "a b", "'", `"`, "\\", "*",
 		strings.Repeat("n", 255), strings.Repeat("N", 255)}
 }
 
-// refs are objects of all kinds with all names, and listings, by which a listing
-// that failed is recorded.
-func refs() (all []object.Ref) {
+// objectRefs returns objects of all kinds with all names, and listings, which stand for a
+// listing that failed.
+func objectRefs() (all []object.Ref) {
 	for _, k := range object.Kinds() {
 		all = append(all, object.Ref{Kind: k})
-		for _, n := range names() {
+		for _, n := range objectNames() {
 			all = append(all, object.Ref{Kind: k, Name: n}, object.Ref{Kind: k, Name: n, Sub: "1.0.0"}, object.Ref{Kind: k, Name: "x", Sub: n})
 		}
 	}
@@ -143,52 +145,52 @@ func refs() (all []object.Ref) {
 
 func testNames(t *testing.T, open func() replication.State) {
 	s := open()
-	fence := take(t, s, pairA(), "me", t0())
+	fence := acquireLease(t, s, pairA(), "me", startTime())
 	u := replication.Update{Applied: map[object.Ref]string{}}
-	for i, r := range refs() {
+	for i, r := range objectRefs() {
 		u.Applied[r] = fmt.Sprint(i)
 		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: fmt.Sprint(i)})
 	}
-	commit(t, s, pairA(), fence, u)
-	got := read(t, s, pairA())
+	commitUpdate(t, s, pairA(), fence, u)
+	got := readPair(t, s, pairA())
 	slices.SortFunc(u.Unsynced, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
-	same(t, "inventory", u.Applied, got.Inventory)
-	same(t, "unsynced", u.Unsynced, got.Unsynced)
+	assertEqual(t, "inventory", u.Applied, got.Inventory)
+	assertEqual(t, "unsynced", u.Unsynced, got.Unsynced)
 
-	gone := refs()[:60]
-	commit(t, s, pairA(), fence, replication.Update{Removed: gone, Synced: gone})
-	got = read(t, s, pairA())
+	gone := objectRefs()[:60]
+	commitUpdate(t, s, pairA(), fence, replication.Update{Removed: gone, Synced: gone})
+	got = readPair(t, s, pairA())
 	for _, r := range gone {
 		delete(u.Applied, r)
 	}
 	u.Unsynced = slices.DeleteFunc(u.Unsynced, func(x replication.Unsynced) bool { return slices.Contains(gone, x.Ref) })
-	same(t, "inventory after removing some", u.Applied, got.Inventory)
-	same(t, "unsynced after dropping some", u.Unsynced, got.Unsynced)
+	assertEqual(t, "inventory after removing some", u.Applied, got.Inventory)
+	assertEqual(t, "unsynced after dropping some", u.Unsynced, got.Unsynced)
 }
 
 func testManyObjects(t *testing.T, open func() replication.State) {
 	s := open()
-	fence := take(t, s, pairA(), "me", t0())
+	fence := acquireLease(t, s, pairA(), "me", startTime())
 	want := map[object.Ref]string{}
 	for i := range 1500 {
 		want[object.Ref{Kind: object.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}] = fmt.Sprintf("%064x", i)
 	}
-	commit(t, s, pairA(), fence, replication.Update{Applied: want})
-	same(t, "inventory", want, read(t, s, pairA()).Inventory)
+	commitUpdate(t, s, pairA(), fence, replication.Update{Applied: want})
+	assertEqual(t, "inventory", want, readPair(t, s, pairA()).Inventory)
 
 	var removed []object.Ref
 	for r := range want {
 		removed = append(removed, r)
 	}
-	commit(t, s, pairA(), fence, replication.Update{Removed: removed})
-	if got := read(t, s, pairA()).Inventory; len(got) != 0 {
+	commitUpdate(t, s, pairA(), fence, replication.Update{Removed: removed})
+	if got := readPair(t, s, pairA()).Inventory; len(got) != 0 {
 		t.Errorf("%d objects are left after removing all", len(got))
 	}
 }
 
 func testUnsyncedSorted(t *testing.T, open func() replication.State) {
 	s := open()
-	fence := take(t, s, pairA(), "me", t0())
+	fence := acquireLease(t, s, pairA(), "me", startTime())
 	want := []object.Ref{
 		{Kind: object.DataBag, Name: "z"},
 		{Kind: object.DataBagItem, Name: "a", Sub: "b"},
@@ -201,22 +203,23 @@ func testUnsyncedSorted(t *testing.T, open func() replication.State) {
 	for _, i := range []int{3, 5, 0, 4, 2, 1} {
 		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: want[i]})
 	}
-	commit(t, s, pairA(), fence, u)
+	commitUpdate(t, s, pairA(), fence, u)
 	var got []object.Ref
-	for _, x := range read(t, s, pairA()).Unsynced {
+	for _, x := range readPair(t, s, pairA()).Unsynced {
 		got = append(got, x.Ref)
 	}
-	same(t, "order", want, got)
+	assertEqual(t, "order", want, got)
 }
 
 func testRuns(t *testing.T, open func() replication.State) {
 	s := open()
-	fence := take(t, s, pairA(), "me", t0())
+	fence := acquireLease(t, s, pairA(), "me", startTime())
 	for _, id := range []string{"2", "1", "4", "3"} {
-		commit(t, s, pairA(), fence, replication.Update{Run: &replication.Run{ID: id, Pair: pairA(), Outcome: "running"}})
+		commitUpdate(t, s, pairA(), fence, replication.Update{Run: &replication.Run{ID: id, Pair: pairA(), Outcome: "running"}})
 	}
-	commit(t, s, pairA(), fence, replication.Update{Run: &replication.Run{ID: "4", Pair: pairA(), Outcome: "done"}})
-	for limit, want := range map[int]string{0: "", 1: "4 done", 3: "4 done, 3 running, 2 running", 9: "4 done, 3 running, 2 running, 1 running"} {
+	commitUpdate(t, s, pairA(), fence, replication.Update{Run: &replication.Run{ID: "4", Pair: pairA(), Outcome: "done"}})
+	for limit, want := range map[int]string{0: "", 1: "4 done", 3: "4 done, 3 running, 2 running",
+		9: "4 done, 3 running, 2 running, 1 running"} {
 		runs, err := s.Runs(t.Context(), pairA(), limit)
 		if err != nil {
 			t.Fatal(err)
@@ -225,35 +228,35 @@ func testRuns(t *testing.T, open func() replication.State) {
 		for _, r := range runs {
 			got = append(got, r.ID+" "+string(r.Outcome))
 		}
-		same(t, fmt.Sprintf("Runs(%d)", limit), want, strings.Join(got, ", "))
+		assertEqual(t, fmt.Sprintf("Runs(%d)", limit), want, strings.Join(got, ", "))
 	}
-	if err := s.Commit(t.Context(), pairA(), fence, t0(), replication.Update{Run: &replication.Run{}}); err == nil {
+	if err := s.Commit(t.Context(), pairA(), fence, startTime(), replication.Update{Run: &replication.Run{}}); err == nil {
 		t.Error("a run without an id was stored")
 	}
 }
 
 func testReopen(t *testing.T, open func() replication.State) {
 	first := open()
-	fence := take(t, first, pairA(), "me", t0())
-	commit(t, first, pairA(), fence, full())
-	want := read(t, first, pairA())
+	fence := acquireLease(t, first, pairA(), "me", startTime())
+	commitUpdate(t, first, pairA(), fence, fullUpdate())
+	want := readPair(t, first, pairA())
 	second := open()
-	same(t, "what another handle sees", want, read(t, second, pairA()))
-	commit(t, second, pairA(), fence, other())
-	same(t, "what the first sees then", read(t, second, pairA()), read(t, first, pairA()))
+	assertEqual(t, "what another handle sees", want, readPair(t, second, pairA()))
+	commitUpdate(t, second, pairA(), fence, otherUpdate())
+	assertEqual(t, "what the first sees then", readPair(t, second, pairA()), readPair(t, first, pairA()))
 }
 
 func testContext(t *testing.T, open func() replication.State) {
 	s := open()
-	fence := take(t, s, pairA(), "me", t0())
-	before := read(t, s, pairA())
+	fence := acquireLease(t, s, pairA(), "me", startTime())
+	before := readPair(t, s, pairA())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, readErr := s.Pair(ctx, pairA())
-	for name, err := range map[string]error{"Pair": readErr, "Commit": s.Commit(ctx, pairA(), fence, t0(), full())} {
+	for name, err := range map[string]error{"Pair": readErr, "Commit": s.Commit(ctx, pairA(), fence, startTime(), fullUpdate())} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with an ended context: %v, want context.Canceled", name, err)
 		}
 	}
-	same(t, "the record", before, read(t, s, pairA()))
+	assertEqual(t, "the record", before, readPair(t, s, pairA()))
 }

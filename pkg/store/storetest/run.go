@@ -40,10 +40,10 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() replication.Stat
 		{"a commit without its lease writes nothing", testCommitFenced},
 		{"commits are seen whole or not at all", testCommitAtomic},
 		{"pairs are apart", testPairsApart},
-		{"a note replaces the progress", testNote},
-		{"a note is refused when somebody works", testNoteFenced},
-		{"desired and progress are independent", testDirectApart},
-		{"changes of the desired state leave what they don't name", testDirectPartly},
+		{"saved progress replaces the progress", testSaveProgress},
+		{"progress is not saved while another holds the lease", testSaveProgressFenced},
+		{"desired state and progress are independent", testDesiredApart},
+		{"changes of the desired state leave what they don't name", testDesiredPartly},
 		{"every field comes back, times in UTC", testFields},
 		{"every name of an object comes back", testNames},
 		{"more objects than one transaction takes come back", testManyObjects},
@@ -57,52 +57,52 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() replication.Stat
 	}
 }
 
-// t0 is the time at which the stories of this suite begin.
-func t0() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) }
+// startTime returns the time at which each test begins.
+func startTime() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) }
 
-const ttl = time.Minute
+const leaseTTL = time.Minute
 
 func pairA() replication.PairID { return replication.PairID{Replica: "eu", Org: "engineering"} }
 func pairB() replication.PairID { return replication.PairID{Replica: "us", Org: "engineering"} }
 
-func role(name string) object.Ref {
+func roleRef(name string) object.Ref {
 	return object.Ref{Kind: object.Role, Name: name}
 }
 
-func at(seq int64) replication.Progress {
+func progressAt(seq int64) replication.Progress {
 	return replication.Progress{Status: replication.Synced, Position: &replication.Position{Identity: "primary", Seq: seq}}
 }
 
-func take(t *testing.T, s replication.State, id replication.PairID, owner string, now time.Time) int64 {
+func acquireLease(t *testing.T, s replication.State, id replication.PairID, owner string, now time.Time) int64 {
 	t.Helper()
-	st, err := s.Acquire(t.Context(), id, owner, now, ttl)
+	st, err := s.Acquire(t.Context(), id, owner, now, leaseTTL)
 	if err != nil {
 		t.Fatalf("Acquire(%s, %s): %v", id, owner, err)
 	}
 	return st.Lease.Fence
 }
 
-func commit(t *testing.T, s replication.State, id replication.PairID, fence int64, u replication.Update) {
+func commitUpdate(t *testing.T, s replication.State, id replication.PairID, fence int64, u replication.Update) {
 	t.Helper()
-	if err := s.Commit(t.Context(), id, fence, t0(), u); err != nil {
+	if err := s.Commit(t.Context(), id, fence, startTime(), u); err != nil {
 		t.Fatalf("Commit(%s): %v", id, err)
 	}
 }
 
-// all is everything that a store holds of a pair.
-type all struct {
+// pairRecords holds all records of a pair.
+type pairRecords struct {
 	Pair      replication.PairState
 	Inventory map[object.Ref]string
 	Unsynced  []replication.Unsynced
 	Runs      []replication.Run
 }
 
-type fataler interface {
+type fatalReporter interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-func read(t fataler, s replication.State, id replication.PairID) (a all) {
+func readPair(t fatalReporter, s replication.State, id replication.PairID) (a pairRecords) {
 	t.Helper()
 	ctx := context.Background()
 	var errs [4]error
@@ -118,8 +118,8 @@ func read(t fataler, s replication.State, id replication.PairID) (a all) {
 	return a
 }
 
-// same fails unless got equals want. An empty list equals none.
-func same(t fataler, what string, want, got any) {
+// assertEqual fails the test unless got equals want. An empty list equals nil.
+func assertEqual(t fatalReporter, what string, want, got any) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Fatalf("%s (-want +got):\n%s", what, d)

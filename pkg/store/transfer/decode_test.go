@@ -13,7 +13,8 @@ import (
 )
 
 func TestWhatADocumentMustNotSay(t *testing.T) {
-	good := encode(t, transfer.Document{Format: transfer.Format, Version: transfer.Version, Exported: noon(), Pairs: []transfer.Pair{known(1)}})
+	good := encodeDocument(t, transfer.Document{Format: transfer.Format, Version: transfer.Version, Exported: noon(),
+		Pairs: []transfer.Pair{knownPair(1)}})
 	for name, c := range map[string]struct{ from, to, says, hint string }{
 		"a newer version":        {`"version": 1`, `"version": 2`, "has version 2, this program knows 1", "newer chef-sync-ctl"},
 		"no version":             {`"version": 1`, `"version": 0`, "no version 0", "state export"},
@@ -42,7 +43,8 @@ func TestWhatADocumentMustNotSay(t *testing.T) {
 			t.Errorf("%.20q was read", text)
 		}
 	}
-	twice := encode(t, transfer.Document{Format: transfer.Format, Version: transfer.Version, Pairs: []transfer.Pair{known(1), known(2)}})
+	twice := encodeDocument(t, transfer.Document{Format: transfer.Format, Version: transfer.Version,
+		Pairs: []transfer.Pair{knownPair(1), knownPair(2)}})
 	if _, err := transfer.Decode(strings.NewReader(twice)); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("a pair twice: %v", err)
 	}
@@ -50,30 +52,33 @@ func TestWhatADocumentMustNotSay(t *testing.T) {
 
 // Whatever can be decoded can be imported and exported again, and says the same.
 func FuzzDecode(f *testing.F) {
-	f.Add(encode(f, transfer.Document{Format: transfer.Format, Version: transfer.Version, Exported: noon(), Pairs: []transfer.Pair{known(3)}}))
-	f.Add(`{"format":"chef-sync-state","version":1,"exported":"2026-01-02T12:00:00Z","pairs":[{"pair":"a/b","desired":{},"progress":{"objects":0},"inventory":{"/data/a/..":"x"},"unsynced":[{"object":"/roles"}]}]}`)
+	f.Add(encodeDocument(f, transfer.Document{Format: transfer.Format, Version: transfer.Version, Exported: noon(),
+		Pairs: []transfer.Pair{knownPair(3)}}))
+	f.Add(`{"format":"chef-sync-state","version":1,"exported":"2026-01-02T12:00:00Z",` +
+		`"pairs":[{"pair":"a/b","desired":{},"progress":{"objects":0},` +
+		`"inventory":{"/data/a/..":"x"},"unsynced":[{"object":"/roles"}]}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := transfer.Decode(strings.NewReader(text))
 		if err != nil {
 			return
 		}
-		again, err := transfer.Decode(strings.NewReader(encode(t, d)))
+		again, err := transfer.Decode(strings.NewReader(encodeDocument(t, d)))
 		if err != nil {
 			t.Fatalf("what was written can't be read: %v", err)
 		}
-		if diff := cmp.Diff(encode(t, d), encode(t, again)); diff != "" {
+		if diff := cmp.Diff(encodeDocument(t, d), encodeDocument(t, again)); diff != "" {
 			t.Fatal(diff)
 		}
 		s := replicationtest.NewState()
 		for _, p := range d.Pairs {
-			if _, err := transfer.Import(t.Context(), s, p, options()); err != nil {
+			if _, err := transfer.Import(t.Context(), s, p, importOptions()); err != nil {
 				t.Fatalf("%v\n%s", err, text)
 			}
 			back, err := transfer.Export(t.Context(), s, []replication.PairID{p.ID}, noon())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r, err := transfer.Import(t.Context(), s, back.Pairs[0], options()); err != nil || r.Outcome != transfer.Unchanged {
+			if r, err := transfer.Import(t.Context(), s, back.Pairs[0], importOptions()); err != nil || r.Outcome != transfer.Unchanged {
 				t.Fatalf("%+v, %v", r, err)
 			}
 		}

@@ -1,12 +1,12 @@
-// Package transfer moves what a state knows of pairs into another state: from the
-// SQLite file of a daemon into the DynamoDB table of the functions, or back, with
-// nothing lost. A pair that is moved goes on where it was: no object is compared
-// or written again because of the move.
+// Package transfer moves the records of pairs from one state to another: from the SQLite
+// file of a daemon to the DynamoDB table of the functions, or back, with nothing lost.
+// A pair that is moved continues where it was: no object is compared or written again
+// because of the move.
 //
-// [Export] reads pairs that are stopped and at rest into a [Document], and
-// [Import] writes one of them into a state and leaves it stopped there, so that
-// there never are two writers: the one is stopped before it is read, the other
-// begins when a person starts it.
+// [Export] reads pairs that are stopped and not leased into a [Document], and [Import]
+// writes one of them into a state and leaves it stopped there, so that there never are two
+// writers: the one is stopped before it is read, the other begins when it is started by
+// hand.
 //
 // A document holds the desired state, progress with the position, inventory and unsynced
 // objects. It holds no lease, no runs and no log lines, and none of the journal of
@@ -35,7 +35,7 @@ const (
 	Version = 1
 )
 
-// Document is what a state knows of some pairs, as JSON.
+// Document holds the records of pairs, as JSON.
 type Document struct {
 	Format   string    `json:"format"`  // Format
 	Version  int       `json:"version"` // Version, or an older one
@@ -43,7 +43,7 @@ type Document struct {
 	Pairs    []Pair    `json:"pairs"`
 }
 
-// Pair is what a state knows of a pair, its lease and its runs left out.
+// Pair holds the records of a pair without its lease and its runs.
 type Pair struct {
 	ID        replication.PairID     `json:"pair"`
 	Desired   replication.Desired    `json:"desired"`
@@ -63,8 +63,8 @@ func Encode(w io.Writer, d Document) error {
 	return nil
 }
 
-// Decode reads a document whole. What it doesn't know it refuses, since an import
-// would lose it: other formats, newer versions, unknown fields.
+// Decode reads a document. It rejects other formats, newer versions and unknown fields,
+// which an import would lose.
 func Decode(r io.Reader) (Document, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -75,36 +75,36 @@ func Decode(r io.Reader) (Document, error) {
 		Version int    `json:"version"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return Document{}, unusable("export it again, it may have been cut off", fmt.Errorf("it is not one JSON object: %w", err))
+		return Document{}, unusableError("export it again, it may have been cut off", fmt.Errorf("it is not one JSON object: %w", err))
 	}
 	switch {
 	case head.Format != Format:
-		return Document{}, unusable("name a file that state export wrote", fmt.Errorf("its format is %q, not %q", head.Format, Format))
+		return Document{}, unusableError("name a file that state export wrote", fmt.Errorf("its format is %q, not %q", head.Format, Format))
 	case head.Version < 1:
-		return Document{}, unusable("name a file that state export wrote", fmt.Errorf("there is no version %d", head.Version))
+		return Document{}, unusableError("name a file that state export wrote", fmt.Errorf("there is no version %d", head.Version))
 	case head.Version > Version:
-		return Document{}, unusable("import it with the newer chef-sync-ctl that wrote it",
+		return Document{}, unusableError("import it with the newer chef-sync-ctl that wrote it",
 			fmt.Errorf("it has version %d, this program knows %d", head.Version, Version))
 	}
 	var d Document
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&d); err != nil {
-		return Document{}, unusable("import it with the chef-sync-ctl that wrote it", err)
+		return Document{}, unusableError("import it with the chef-sync-ctl that wrote it", err)
 	}
-	if err := d.check(); err != nil {
-		return Document{}, unusable("export it again", err)
+	if err := d.checkPairs(); err != nil {
+		return Document{}, unusableError("export it again", err)
 	}
 	return d, nil
 }
 
-// unusable says why a document can't be read.
-func unusable(hint string, err error) error {
+// unusableError returns the error of a document that can't be imported.
+func unusableError(hint string, err error) error {
 	return &fault.Error{Op: "read the exported state", Class: fault.Local, Hint: hint, Err: err}
 }
 
-// check refuses what no export writes.
-func (d Document) check() error {
+// checkPairs rejects what no export writes.
+func (d Document) checkPairs() error {
 	seen := map[replication.PairID]bool{}
 	for _, p := range d.Pairs {
 		if p.ID == (replication.PairID{}) {
@@ -114,14 +114,14 @@ func (d Document) check() error {
 			return fmt.Errorf("pair %s is in it twice", p.ID)
 		}
 		seen[p.ID] = true
-		if err := p.check(); err != nil {
+		if err := p.checkRecords(); err != nil {
 			return fmt.Errorf("pair %s: %w", p.ID, err)
 		}
 	}
 	return nil
 }
 
-func (p Pair) check() error {
+func (p Pair) checkRecords() error {
 	for r, fingerprint := range p.Inventory {
 		if r.IsListing() || fingerprint == "" {
 			return fmt.Errorf("%q with fingerprint %q can't be in an inventory", r, fingerprint)
@@ -143,8 +143,8 @@ func (p Pair) check() error {
 	return p.checkNames()
 }
 
-// checkNames refuses objects whose path names another object: the document would
-// not give them back. No name that a Chef Server accepts is refused
+// checkNames rejects objects whose path names another object: the document would not give
+// them back. No name that a Chef Server accepts is refused
 // (docs/chef-server-api.md §4).
 func (p Pair) checkNames() error {
 	refs := make([]object.Ref, 0, len(p.Inventory)+len(p.Unsynced))

@@ -11,9 +11,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Export reads pairs into a document. Each must be stopped, and no process working on
-// it at now: [replication.LeasedError] names who is. What changes while it is read
-// makes the export fail, not the document wrong.
+// Export reads pairs into a document. Each must be stopped and not leased at now:
+// [replication.LeasedError] names the holder. It fails if a pair changes meanwhile.
 func Export(ctx context.Context, state replication.State, ids []replication.PairID, now time.Time) (Document, error) {
 	d := Document{Format: Format, Version: Version, Exported: now.UTC(), Pairs: []Pair{}}
 	for _, id := range ids {
@@ -23,7 +22,7 @@ func Export(ctx context.Context, state replication.State, ids []replication.Pair
 		}
 		d.Pairs = append(d.Pairs, p)
 	}
-	return d, d.check()
+	return d, d.checkPairs()
 }
 
 func exportPair(ctx context.Context, state replication.State, id replication.PairID, now time.Time) (Pair, error) {
@@ -38,20 +37,21 @@ func exportPair(ctx context.Context, state replication.State, id replication.Pai
 	case before.Lease.HeldAt(now):
 		return Pair{}, &replication.LeasedError{What: "pair " + id.String(), Lease: before.Lease}
 	}
-	p, after, err := read(ctx, state, id)
+	p, after, err := readPair(ctx, state, id)
 	if err != nil {
 		return Pair{}, err
 	}
 	before.Desired.Moved = ""
 	then := Pair{ID: id, Desired: before.Desired, Progress: before.Progress, Inventory: p.Inventory, Unsynced: p.Unsynced}
-	if !after.Desired.Stopped || after.Lease.Fence != before.Lease.Fence || after.Lease.HeldAt(now) || !same(p, then) {
-		return Pair{}, &fault.Error{Op: "export", Class: fault.Transient, Hint: "try again", Err: errors.New("its record changed while it was read")}
+	if !after.Desired.Stopped || after.Lease.Fence != before.Lease.Fence || after.Lease.HeldAt(now) || !sameRecords(p, then) {
+		return Pair{}, &fault.Error{Op: "export", Class: fault.Transient, Hint: "try again",
+			Err: errors.New("its record changed while it was read")}
 	}
-	return p, p.check()
+	return p, p.checkRecords()
 }
 
-// read reads all there is of a pair, its record last.
-func read(ctx context.Context, state replication.State, id replication.PairID) (Pair, replication.PairState, error) {
+// readPair reads the records of a pair, that with its state last.
+func readPair(ctx context.Context, state replication.State, id replication.PairID) (Pair, replication.PairState, error) {
 	p := Pair{ID: id}
 	var err error
 	if p.Inventory, err = state.Inventory(ctx, id); err != nil {

@@ -17,8 +17,7 @@ import (
 type Options struct {
 	Owner string           // names this process in the lease
 	Now   func() time.Time // nil means time.Now
-	// Force replaces what the state knows of the pair though it is newer than the
-	// document.
+	// Force replaces records that are newer than the document.
 	Force  bool
 	Window int // entries written by one commit; 0 means 1,000
 }
@@ -40,7 +39,8 @@ const (
 // leaseTTL is longer than a commit of one window takes.
 const leaseTTL = time.Minute
 
-// NewerError says that a state knows more of a pair than a document does.
+// NewerError means that the records of a pair in a state are newer than those in a
+// document.
 type NewerError struct {
 	Pair       replication.PairID
 	Ours, Here time.Time // last activity, by the document and by the state
@@ -52,13 +52,13 @@ func (e *NewerError) Error() string {
 		e.Here.UTC().Format(time.RFC3339), e.Ours.UTC().Format(time.RFC3339))
 }
 
-// Import makes a state know of a pair what a document says, and no more. The pair
-// is stopped there afterwards. It takes the pair's lease, and writes in windows,
-// the progress last: an import that dies leaves a pair that the next one imports
-// again. What was written is read back before the lease is freed.
+// Import replaces the records of a pair in a state by those of a document, and leaves the
+// pair stopped. It takes the pair's lease, and writes the progress last: an import that dies
+// leaves a pair that the next one imports again. What was written is read back before the
+// lease is released.
 //
 // It returns [replication.LeasedError] while a process works on the pair, and
-// *NewerError when the state knows more.
+// *NewerError when the records of the state are newer.
 func Import(ctx context.Context, state replication.State, p Pair, o Options) (Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -67,10 +67,10 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 		o.Window = 1000
 	}
 	r := Result{Pair: p.ID, Outcome: Imported, Objects: len(p.Inventory), Unsynced: len(p.Unsynced)}
-	if err := p.check(); err != nil {
+	if err := p.checkRecords(); err != nil {
 		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
 	}
-	here, st, err := read(ctx, state, p.ID)
+	here, st, err := readPair(ctx, state, p.ID)
 	if err != nil {
 		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
 	}
@@ -78,27 +78,27 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 	switch {
 	case st.Lease.HeldAt(now):
 		return r, &replication.LeasedError{What: "pair " + p.ID.String(), Lease: st.Lease}
-	case st.Desired.Stopped && same(here, p):
+	case st.Desired.Stopped && sameRecords(here, p):
 		r.Outcome = Unchanged
-		return r, movedBack(ctx, state, st, now)
+		return r, clearMoved(ctx, state, st, now)
 	}
 	got, err := state.Acquire(ctx, p.ID, o.Owner, now, leaseTTL)
 	if err != nil {
 		return r, fmt.Errorf("import pair %s: take the lease: %w", p.ID, err)
 	}
-	w := &writer{state: state, pair: p, options: o, fence: got.Lease.Fence, expires: now.Add(leaseTTL)}
-	defer w.release(ctx)
-	if !o.Force && newer(got.Progress, p.Progress) {
-		return r, &NewerError{Pair: p.ID, Ours: active(p.Progress), Here: active(got.Progress)}
+	w := &pairWriter{state: state, pair: p, options: o, fence: got.Lease.Fence, expires: now.Add(leaseTTL)}
+	defer w.releaseLease(ctx)
+	if !o.Force && isNewer(got.Progress, p.Progress) {
+		return r, &NewerError{Pair: p.ID, Ours: lastActivity(p.Progress), Here: lastActivity(got.Progress)}
 	}
-	if err := w.write(ctx, got.Progress); err != nil {
+	if err := w.writePair(ctx, got.Progress); err != nil {
 		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
 	}
 	return r, nil
 }
 
-// movedBack takes back that a pair was moved away from here.
-func movedBack(ctx context.Context, state replication.State, st replication.PairState, now time.Time) error {
+// clearMoved clears the mark of a pair that was moved away from here.
+func clearMoved(ctx context.Context, state replication.State, st replication.PairState, now time.Time) error {
 	if st.Desired.Moved == "" {
 		return nil
 	}
@@ -109,21 +109,21 @@ func movedBack(ctx context.Context, state replication.State, st replication.Pair
 	return nil
 }
 
-// active is when a pair was last worked on or looked at.
-func active(p replication.Progress) time.Time {
+// lastActivity returns when a pair was last synced or checked.
+func lastActivity(p replication.Progress) time.Time {
 	return slices.MaxFunc([]time.Time{p.LastAttempt, p.LastSuccess, p.LastCompare, p.LastCheck}, time.Time.Compare)
 }
 
-// newer tells whether a state went on from where a document ends, by its clock or
-// by the feed.
-func newer(here, document replication.Progress) bool {
+// isNewer reports whether the records of a state are newer than a document, by time or by
+// position.
+func isNewer(here, document replication.Progress) bool {
 	a, b := here.Position, document.Position
 	further := a != nil && b != nil && a.Identity == b.Identity && a.Epoch == b.Epoch && a.Seq > b.Seq
-	return further || active(here).After(active(document))
+	return further || lastActivity(here).After(lastActivity(document))
 }
 
-// writer writes one pair under its lease.
-type writer struct {
+// pairWriter writes the records of one pair under its lease.
+type pairWriter struct {
 	state   replication.State
 	pair    Pair
 	options Options
@@ -131,39 +131,41 @@ type writer struct {
 	expires time.Time
 }
 
-func (w *writer) write(ctx context.Context, before replication.Progress) error {
-	if err := w.direct(ctx); err != nil {
+func (w *pairWriter) writePair(ctx context.Context, before replication.Progress) error {
+	if err := w.writeDesired(ctx); err != nil {
 		return fmt.Errorf("write what is desired: %w", err)
 	}
-	here, _, err := read(ctx, w.state, w.pair.ID)
+	here, _, err := readPair(ctx, w.state, w.pair.ID)
 	if err != nil {
 		return err
 	}
-	for _, u := range w.windows(here) {
+	for _, u := range w.splitUpdates(here) {
 		u.Progress = before
-		if err := w.commit(ctx, u); err != nil {
+		if err := w.commitUpdate(ctx, u); err != nil {
 			return err
 		}
 	}
-	if err := w.commit(ctx, replication.Update{Progress: w.pair.Progress}); err != nil {
+	if err := w.commitUpdate(ctx, replication.Update{Progress: w.pair.Progress}); err != nil {
 		return err
 	}
-	here, _, err = read(ctx, w.state, w.pair.ID)
+	here, _, err = readPair(ctx, w.state, w.pair.ID)
 	if err != nil {
 		return fmt.Errorf("read it back: %w", err)
 	}
-	if !same(here, w.pair) {
+	if !sameRecords(here, w.pair) {
 		return &fault.Error{Op: "read back", Class: fault.Local, Hint: "import it again; the pair stays stopped here",
 			Err: errors.New("the state holds something else than what was written")}
 	}
 	return nil
 }
 
-// direct writes what is desired. The pair is stopped from now on, whatever that says.
-func (w *writer) direct(ctx context.Context) error {
+// writeDesired writes the desired state, and stops the pair whatever that says.
+func (w *pairWriter) writeDesired(ctx context.Context) error {
 	d, stop, here := w.pair.Desired, true, ""
-	if err := w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt,
-		ResyncObjectsAt: &d.ResyncObjectsAt, ResyncObjects: d.ResyncObjects, Retry: &d.RetryAt, RetryOnly: d.RetryOnly, At: w.options.Now()}); err != nil {
+	if err := w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{Stop: &stop, Reason: &d.Reason, Moved: &here,
+		Resync:          &d.ResyncAt,
+		ResyncObjectsAt: &d.ResyncObjectsAt, ResyncObjects: d.ResyncObjects, Retry: &d.RetryAt, RetryOnly: d.RetryOnly,
+		At: w.options.Now()}); err != nil {
 		return err
 	}
 	if !d.PrimaryAcceptedAt.IsZero() {
@@ -174,8 +176,9 @@ func (w *writer) direct(ctx context.Context) error {
 	return w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{AllowDeletes: &d.AllowDeletes, At: d.AllowedAt})
 }
 
-// windows are the updates that make the state's objects those of the document.
-func (w *writer) windows(here Pair) (all []replication.Update) {
+// splitUpdates returns the updates that turn the ledger of the state into that of the
+// document.
+func (w *pairWriter) splitUpdates(here Pair) (all []replication.Update) {
 	var gone, synced []object.Ref
 	for r := range here.Inventory {
 		if _, ok := w.pair.Inventory[r]; !ok {
@@ -207,8 +210,8 @@ func (w *writer) windows(here Pair) (all []replication.Update) {
 	return all
 }
 
-// commit writes one update, with a lease that lasts.
-func (w *writer) commit(ctx context.Context, u replication.Update) error {
+// commitUpdate writes one update, and renews the lease when half of it is over.
+func (w *pairWriter) commitUpdate(ctx context.Context, u replication.Update) error {
 	now := w.options.Now()
 	if w.expires.Sub(now) < leaseTTL/2 {
 		if _, err := w.state.Renew(ctx, w.pair.ID, w.fence, now, leaseTTL); err != nil {
@@ -222,9 +225,9 @@ func (w *writer) commit(ctx context.Context, u replication.Update) error {
 	return nil
 }
 
-// release frees the lease, also when the context has ended. One that can't be
-// freed ends by itself.
-func (w *writer) release(ctx context.Context) {
+// releaseLease releases the lease, also when the context has ended. A failure doesn't
+// matter: the lease expires.
+func (w *pairWriter) releaseLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = w.state.Release(ctx, w.pair.ID, w.fence)

@@ -11,20 +11,20 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// same tells whether two records say the same of a pair, as well as every state
-// keeps it: times to the millisecond, and the text of the last error perhaps cut
-// short. Whether it is stopped, and since when, belongs to each state.
-func same(a, b Pair) bool {
-	left, err := comparison(a)
+// sameRecords reports whether the records of two pairs are equal, as far as every state
+// keeps them: times to the millisecond, and the text of the last error perhaps truncated.
+// Whether a pair is stopped, and since when, belongs to each state.
+func sameRecords(a, b Pair) bool {
+	left, err := comparableJSON(a)
 	if err != nil {
 		return false
 	}
-	right, err := comparison(b)
+	right, err := comparableJSON(b)
 	return err == nil && bytes.Equal(left, right)
 }
 
-// comparison is the text of a record in the form in which records are compared.
-func comparison(p Pair) ([]byte, error) {
+// comparableJSON returns the JSON by which records are compared.
+func comparableJSON(p Pair) ([]byte, error) {
 	text, err := json.Marshal(p) // a deep copy
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func comparison(p Pair) ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// toMillis cuts every time within a value to milliseconds, in UTC.
+// toMillis truncates every time within a value to milliseconds, in UTC.
 func toMillis(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -20,7 +20,7 @@ import (
 	"chefsync/pkg/store/transfer"
 )
 
-// onSQLite is a state in a file.
+// onSQLite returns a state in a file.
 func onSQLite(t *testing.T) replication.State {
 	t.Helper()
 	s, err := sqlite.OpenState(t.Context(), filepath.Join(t.TempDir(), "state.db"))
@@ -31,7 +31,7 @@ func onSQLite(t *testing.T) replication.State {
 	return s
 }
 
-// onDynamoDB is a state in a table of a DynamoDB in this process.
+// onDynamoDB returns a state in a table of a DynamoDB in this process.
 func onDynamoDB(t *testing.T) replication.State {
 	t.Helper()
 	c := dynamotest.Start(t)
@@ -61,20 +61,27 @@ func drawPair(t *rapid.T) transfer.Pair {
 	}
 	for _, r := range objects.Draw(t, "unsynced") {
 		p.Unsynced = append(p.Unsynced, replication.Unsynced{Ref: r, Class: fault.Rejected, Reason: rapid.String().Draw(t, "reason"),
-			Attempts: rapid.IntRange(1, 9).Draw(t, "attempts"), Items: rapid.IntRange(0, 9).Draw(t, "items"), FirstSeen: moment.Draw(t, "seen"), NextTry: moment.Draw(t, "next")})
+			Attempts: rapid.IntRange(1, 9).Draw(t, "attempts"), Items: rapid.IntRange(0, 9).Draw(t, "items"),
+			FirstSeen: moment.Draw(t, "seen"), NextTry: moment.Draw(t, "next")})
 	}
 	g := &p.Progress
-	g.Status, g.LastAttempt, g.LastSuccess, g.LastCompare = replication.Synced, moment.Draw(t, "attempt"), moment.Draw(t, "success"), moment.Draw(t, "compare")
+	g.Status, g.LastAttempt, g.LastSuccess, g.LastCompare = replication.Synced, moment.Draw(t, "attempt"),
+		moment.Draw(t, "success"), moment.Draw(t, "compare")
 	g.Objects, g.Unsynced = len(p.Inventory), len(p.Unsynced)
 	if rapid.Bool().Draw(t, "feed") {
-		g.Position = &replication.Position{Identity: "https://chef", Epoch: "1", Seq: rapid.Int64Range(0, 1<<53).Draw(t, "seq"), Marks: map[int64]string{7: "aa"}, Seen: []int64{5, 7}}
+		g.Position = &replication.Position{Identity: "https://chef", Epoch: "1", Seq: rapid.Int64Range(0, 1<<53).Draw(t, "seq"),
+			Marks: map[int64]string{7: "aa"}, Seen: []int64{5, 7}}
 	}
 	if rapid.Bool().Draw(t, "work") {
-		g.Work = &replication.Work{Full: true, Started: moment.Draw(t, "started"), After: "/roles/a", Intent: objects.Draw(t, "intent"), Deletes: rapid.Bool().Draw(t, "deletes"), Upto: g.Position}
+		g.Work = &replication.Work{Full: true, Started: moment.Draw(t, "started"), After: "/roles/a",
+			Intent: objects.Draw(t, "intent"), Deletes: rapid.Bool().Draw(t, "deletes"), Upto: g.Position}
 	}
 	if rapid.Bool().Draw(t, "hold") {
-		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Records: 2, Primary: "https://chef#2", Sample: objects.Draw(t, "sample")}
-		g.Deletions, g.Identity = &replication.Deletions{Since: moment.Draw(t, "since"), Spans: []replication.DeletionCount{{Deleted: map[object.Kind]int{object.Role: 7}, Most: map[object.Kind]int{object.Role: 9}}}}, "https://chef#1"
+		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Records: 2,
+			Primary: "https://chef#2", Sample: objects.Draw(t, "sample")}
+		span := replication.DeletionCount{Deleted: map[object.Kind]int{object.Role: 7}, Most: map[object.Kind]int{object.Role: 9}}
+		g.Deletions = &replication.Deletions{Since: moment.Draw(t, "since"), Spans: []replication.DeletionCount{span}}
+		g.Identity = "https://chef#1"
 	}
 	g.ResyncedAt, g.RetriedAt = moment.Draw(t, "resynced"), moment.Draw(t, "retried")
 	p.Desired.PrimaryAcceptedAt = moment.Draw(t, "accepted")
@@ -88,7 +95,7 @@ func TestNothingIsLostBetweenSQLiteAndDynamoDB(t *testing.T) {
 	a, b := onSQLite(t), onDynamoDB(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		move := func(p transfer.Pair, to replication.State) transfer.Document {
-			o := options()
+			o := importOptions()
 			o.Window, o.Force = rapid.IntRange(3, 20).Draw(rt, "window"), true
 			if _, err := transfer.Import(t.Context(), to, p, o); err != nil {
 				rt.Fatal(err)

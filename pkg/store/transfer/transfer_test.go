@@ -22,50 +22,56 @@ var pairID = replication.PairID{Replica: "eu", Org: "engineering"}
 
 func noon() time.Time { return time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC) }
 
-func options() transfer.Options {
+func importOptions() transfer.Options {
 	return transfer.Options{Owner: "importer", Now: noon}
 }
 
-func role(n int) object.Ref {
+func roleRef(n int) object.Ref {
 	return object.Ref{Kind: object.Role, Name: fmt.Sprintf("r%d", n)}
 }
 
-// known is a pair as a pass left it, with every sort of record.
-func known(objects int) transfer.Pair {
+// knownPair returns a pair as a pass leaves it, with every kind of record.
+func knownPair(objects int) transfer.Pair {
 	p := transfer.Pair{
-		ID:      pairID,
-		Desired: replication.Desired{Stopped: true, Reason: "moved", Since: noon(), AllowDeletes: 7, AllowedAt: noon().Add(-time.Minute), ResyncAt: noon().Add(-time.Hour), RetryAt: noon().Add(-2 * time.Hour), RetryOnly: []object.Ref{role(1)}, ResyncObjectsAt: noon().Add(-3 * time.Hour), ResyncObjects: []object.Ref{role(2)}},
+		ID: pairID,
+		Desired: replication.Desired{
+			Stopped: true, Reason: "moved", Since: noon(), AllowDeletes: 7, AllowedAt: noon().Add(-time.Minute),
+			ResyncAt: noon().Add(-time.Hour), ResyncObjectsAt: noon().Add(-3 * time.Hour), ResyncObjects: []object.Ref{roleRef(2)},
+			RetryAt: noon().Add(-2 * time.Hour), RetryOnly: []object.Ref{roleRef(1)},
+		},
 		Progress: replication.Progress{
-			Status: replication.Retrying, Since: noon().Add(-time.Hour), LastAttempt: noon().Add(-time.Minute), LastSuccess: noon().Add(-time.Minute), LastCompare: noon().Add(-time.Hour),
-			Position: &replication.Position{Identity: "https://chef.example.com/organizations/engineering", Epoch: "e", Seq: 41, Marks: map[int64]string{41: "ab"}, Seen: []int64{40, 41}},
-			Work:     &replication.Work{Started: noon(), Intent: []object.Ref{role(2)}, Crashes: 1},
-			Drift:    &replication.Drift{At: noon(), Run: "r", Changed: 1}, Objects: objects, Unsynced: 2,
+			Status: replication.Retrying, Since: noon().Add(-time.Hour), LastAttempt: noon().Add(-time.Minute),
+			LastSuccess: noon().Add(-time.Minute), LastCompare: noon().Add(-time.Hour),
+			Position: &replication.Position{Identity: "https://chef.example.com/organizations/engineering", Epoch: "e", Seq: 41,
+				Marks: map[int64]string{41: "ab"}, Seen: []int64{40, 41}},
+			Work:  &replication.Work{Started: noon(), Intent: []object.Ref{roleRef(2)}, Crashes: 1},
+			Drift: &replication.Drift{At: noon(), Run: "r", Changed: 1}, Objects: objects, Unsynced: 2,
 		},
 		Inventory: map[object.Ref]string{},
 		Unsynced: []replication.Unsynced{
-			{Ref: role(1), Class: fault.Rejected, Reason: "too <large> & more", Attempts: 3, FirstSeen: noon(), NextTry: noon().Add(time.Hour)},
+			{Ref: roleRef(1), Class: fault.Rejected, Reason: "too <large> & more", Attempts: 3, FirstSeen: noon(), NextTry: noon().Add(time.Hour)},
 			{Ref: object.Ref{Kind: object.Cookbook}, Class: fault.Transient, Reason: "the listing failed"},
 		},
 	}
 	for i := range objects {
-		p.Inventory[role(i)] = fmt.Sprint("fingerprint ", i)
+		p.Inventory[roleRef(i)] = fmt.Sprint("fingerprint ", i)
 	}
 	return p
 }
 
-// holding is a state that knows pairs.
-func holding(t testing.TB, pairs ...transfer.Pair) *replicationtest.State {
+// stateWith returns a state with the records of pairs.
+func stateWith(t testing.TB, pairs ...transfer.Pair) *replicationtest.State {
 	t.Helper()
 	s := replicationtest.NewState()
 	for _, p := range pairs {
-		if _, err := transfer.Import(context.Background(), s, p, options()); err != nil {
+		if _, err := transfer.Import(context.Background(), s, p, importOptions()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return s
 }
 
-func export(t testing.TB, s replication.State) transfer.Document {
+func exportPair(t testing.TB, s replication.State) transfer.Document {
 	t.Helper()
 	d, err := transfer.Export(context.Background(), s, []replication.PairID{pairID}, noon())
 	if err != nil {
@@ -74,7 +80,7 @@ func export(t testing.TB, s replication.State) transfer.Document {
 	return d
 }
 
-func encode(t testing.TB, d transfer.Document) string {
+func encodeDocument(t testing.TB, d transfer.Document) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := transfer.Encode(&b, d); err != nil {
@@ -84,41 +90,43 @@ func encode(t testing.TB, d transfer.Document) string {
 }
 
 func TestWhatIsExportedAndImportedIsAllThere(t *testing.T) {
-	want := known(2500)
-	source := holding(t, want)
-	d, err := transfer.Decode(strings.NewReader(encode(t, export(t, source))))
+	want := knownPair(2500)
+	source := stateWith(t, want)
+	d, err := transfer.Decode(strings.NewReader(encodeDocument(t, exportPair(t, source))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The target knew something else before, which is older.
-	old := known(3000)
+	old := knownPair(3000)
 	old.Progress.LastAttempt, old.Progress.LastSuccess, old.Progress.Position.Seq = noon().Add(-time.Hour), noon().Add(-time.Hour), 12
 	old.Inventory[object.Ref{Kind: object.Role, Name: "stale"}] = "x"
-	old.Unsynced = append(old.Unsynced, replication.Unsynced{Ref: role(99), Reason: "stale"})
-	target := holding(t, old)
-	r, err := transfer.Import(context.Background(), target, d.Pairs[0], options())
+	old.Unsynced = append(old.Unsynced, replication.Unsynced{Ref: roleRef(99), Reason: "stale"})
+	target := stateWith(t, old)
+	r, err := transfer.Import(context.Background(), target, d.Pairs[0], importOptions())
 	if err != nil || r.Outcome != transfer.Imported || r.Objects != 2500 || r.Unsynced != 2 {
 		t.Fatalf("result %+v, %v", r, err)
 	}
-	if diff := cmp.Diff(export(t, source), export(t, target)); diff != "" {
+	if diff := cmp.Diff(exportPair(t, source), exportPair(t, target)); diff != "" {
 		t.Errorf("the states differ (-source +target):\n%s", diff)
 	}
 	st, _ := target.Pair(context.Background(), pairID)
 	if st.Lease.Owner != "" || !st.Desired.Stopped {
 		t.Errorf("lease %+v, desired %+v; want it free and stopped", st.Lease, st.Desired)
 	}
-	r, err = transfer.Import(context.Background(), target, d.Pairs[0], options())
-	if again, _ := target.Pair(context.Background(), pairID); err != nil || r.Outcome != transfer.Unchanged || again.Lease.Fence != st.Lease.Fence {
+	r, err = transfer.Import(context.Background(), target, d.Pairs[0], importOptions())
+	if again, _ := target.Pair(context.Background(), pairID); err != nil || r.Outcome != transfer.Unchanged ||
+		again.Lease.Fence != st.Lease.Fence {
 		t.Errorf("the second time: %+v, %v, fence %d", r, err, again.Lease.Fence)
 	}
 }
 
 // Whoever reads a document reads no lease, and knows its version.
 func TestTheDocumentIsJSONForPeopleToo(t *testing.T) {
-	p := known(1)
+	p := knownPair(1)
 	p.Desired.AllowDeletes, p.Desired.RetryOnly, p.Progress.Work, p.Progress.Drift, p.Unsynced = 0, nil, nil, nil, nil
-	text := encode(t, export(t, holding(t, p)))
-	for _, want := range []string{`"format": "chef-sync-state",`, `"version": 1,`, `"pair": "eu/engineering",`, `"/roles/r0": "fingerprint 0"`, `"seq": 41,`} {
+	text := encodeDocument(t, exportPair(t, stateWith(t, p)))
+	for _, want := range []string{`"format": "chef-sync-state",`, `"version": 1,`, `"pair": "eu/engineering",`,
+		`"/roles/r0": "fingerprint 0"`, `"seq": 41,`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
@@ -133,7 +141,7 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 	ctx := context.Background()
 	ids := []replication.PairID{pairID}
 	no, yes := false, true
-	s := holding(t, known(1))
+	s := stateWith(t, knownPair(1))
 	if err := s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &no, At: noon()}); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +167,7 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 		"taken meanwhile":   func() { _, _ = s.Acquire(ctx, pairID, "a pass", noon(), time.Minute) },
 	} {
 		_ = s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &yes, At: noon()})
-		if _, err := transfer.Export(ctx, &meddling{s, meddle}, ids, noon()); fault.ClassOf(err) != fault.Transient || err == nil {
+		if _, err := transfer.Export(ctx, &meddlingState{s, meddle}, ids, noon()); fault.ClassOf(err) != fault.Transient || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		now, _ := s.Pair(ctx, pairID)
@@ -167,13 +175,13 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 	}
 }
 
-// meddling lets something happen while the inventory is read.
-type meddling struct {
+// meddlingState lets something happen while the inventory is read.
+type meddlingState struct {
 	*replicationtest.State
 	meddle func()
 }
 
-func (m *meddling) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
+func (m *meddlingState) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	inv, err := m.State.Inventory(ctx, id)
 	m.meddle()
 	return inv, err
@@ -185,24 +193,24 @@ func TestWhatIsNewerHereIsNotReplacedUnlessForced(t *testing.T) {
 		"a verification":      func(p *replication.Progress) { p.LastCheck = noon() },
 		"further in the feed": func(p *replication.Progress) { p.Position.Seq++ },
 	} {
-		here := known(3)
+		here := knownPair(3)
 		later(&here.Progress)
-		s := holding(t, here)
-		before := export(t, s)
-		_, err := transfer.Import(context.Background(), s, known(1), options())
+		s := stateWith(t, here)
+		before := exportPair(t, s)
+		_, err := transfer.Import(context.Background(), s, knownPair(1), importOptions())
 		var newer *transfer.NewerError
 		if !errors.As(err, &newer) || newer.Pair != pairID {
 			t.Errorf("%s: %v", name, err)
 		}
-		if diff := cmp.Diff(before, export(t, s)); diff != "" {
+		if diff := cmp.Diff(before, exportPair(t, s)); diff != "" {
 			t.Errorf("%s: a refused import wrote:\n%s", name, diff)
 		}
-		o := options()
+		o := importOptions()
 		o.Force = true
-		if r, err := transfer.Import(context.Background(), s, known(1), o); err != nil || r.Outcome != transfer.Imported {
+		if r, err := transfer.Import(context.Background(), s, knownPair(1), o); err != nil || r.Outcome != transfer.Imported {
 			t.Errorf("%s, forced: %+v, %v", name, r, err)
 		}
-		if n := len(export(t, s).Pairs[0].Inventory); n != 1 {
+		if n := len(exportPair(t, s).Pairs[0].Inventory); n != 1 {
 			t.Errorf("%s: %d objects, want 1", name, n)
 		}
 	}
@@ -213,10 +221,10 @@ func TestAPairAtWorkIsNotImportedOver(t *testing.T) {
 	if _, err := s.Acquire(context.Background(), pairID, "a pass", noon(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	o := options()
+	o := importOptions()
 	o.Force = true
 	var leased *replication.LeasedError
-	if _, err := transfer.Import(context.Background(), s, known(1), o); !errors.As(err, &leased) || leased.Lease.Owner != "a pass" {
+	if _, err := transfer.Import(context.Background(), s, knownPair(1), o); !errors.As(err, &leased) || leased.Lease.Owner != "a pass" {
 		t.Errorf("imported under the lease of a pass: %v", err)
 	}
 	if inv, _ := s.Inventory(context.Background(), pairID); len(inv) != 0 {
@@ -227,9 +235,9 @@ func TestAPairAtWorkIsNotImportedOver(t *testing.T) {
 // An import that dies at any call is done by the next one, and until then the
 // pair claims no progress that it doesn't have.
 func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
-	want := known(10)
-	wanted := export(t, holding(t, want))
-	o := options()
+	want := knownPair(10)
+	wanted := exportPair(t, stateWith(t, want))
+	o := importOptions()
 	o.Window = 3
 	points := 0
 	for n := 1; ; n++ {
@@ -242,7 +250,8 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 		}
 		points++
 		inv, _ := s.Inventory(context.Background(), pairID)
-		if st, _ := s.Pair(context.Background(), pairID); err == nil && c.Where != "state.Release" || st.Progress.Position != nil && len(inv) != 10 {
+		if st, _ := s.Pair(context.Background(), pairID); err == nil && c.Where != "state.Release" ||
+			st.Progress.Position != nil && len(inv) != 10 {
 			t.Fatalf("died at call %d, %s: %v, progress %+v over %d objects", n, c.Where, err, st.Progress, len(inv))
 		}
 		later := o
@@ -266,32 +275,32 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 
 // A state that keeps something else than it was told is found out.
 func TestWhatIsWrittenIsReadBack(t *testing.T) {
-	s := &forgetful{replicationtest.NewState()}
-	_, err := transfer.Import(context.Background(), s, known(3), options())
+	s := &forgetfulState{replicationtest.NewState()}
+	_, err := transfer.Import(context.Background(), s, knownPair(3), importOptions())
 	if err == nil || fault.HintOf(err) == "" {
 		t.Errorf("a state that forgets an object: %v", err)
 	}
 }
 
-type forgetful struct{ *replicationtest.State }
+type forgetfulState struct{ *replicationtest.State }
 
-func (f *forgetful) Commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
-	delete(u.Applied, role(1))
+func (f *forgetfulState) Commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
+	delete(u.Applied, roleRef(1))
 	return f.State.Commit(ctx, id, fence, now, u)
 }
 
 // A slow state: the lease is renewed, and lost is lost.
 func TestTheLeaseIsKeptWhileWindowsAreWritten(t *testing.T) {
 	now := noon()
-	o := options()
+	o := importOptions()
 	o.Window = 1
 	o.Now = func() time.Time { now = now.Add(20 * time.Second); return now }
 	s := replicationtest.NewState()
-	if _, err := transfer.Import(context.Background(), s, known(20), o); err != nil {
+	if _, err := transfer.Import(context.Background(), s, knownPair(20), o); err != nil {
 		t.Fatal(err)
 	}
 	o.Now = func() time.Time { now = now.Add(2 * time.Minute); return now }
-	if _, err := transfer.Import(context.Background(), replicationtest.NewState(), known(20), o); !errors.Is(err, replication.ErrFenced) {
+	if _, err := transfer.Import(context.Background(), replicationtest.NewState(), knownPair(20), o); !errors.Is(err, replication.ErrFenced) {
 		t.Errorf("with a lease that ended: %v", err)
 	}
 }
@@ -305,16 +314,16 @@ func TestAnImportTakesBackThatAPairWasMoved(t *testing.T) {
 		"changed":   func(p *transfer.Pair) { p.Progress.LastAttempt = noon().Add(time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, place := holding(t, known(3)), "elsewhere"
+			s, place := stateWith(t, knownPair(3)), "elsewhere"
 			if err := s.ChangeDesired(ctx, pairID, replication.DesiredChange{Moved: &place, At: noon()}); err != nil {
 				t.Fatal(err)
 			}
-			d := export(t, s)
+			d := exportPair(t, s)
 			if d.Pairs[0].Desired.Moved != "" {
 				t.Error("the document says that the pair was moved")
 			}
 			change(&d.Pairs[0])
-			if _, err := transfer.Import(ctx, s, d.Pairs[0], options()); err != nil {
+			if _, err := transfer.Import(ctx, s, d.Pairs[0], importOptions()); err != nil {
 				t.Fatal(err)
 			}
 			if st, err := s.Pair(ctx, pairID); err != nil || st.Desired.Moved != "" || !st.Desired.Stopped {

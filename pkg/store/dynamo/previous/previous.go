@@ -1,11 +1,11 @@
-// Package previous brings what the previous version of the program kept in a table, with
-// large parts as blobs in a bucket, to the items of package store in the same table. It is
-// needed for one upgrade only.
+// Package previous imports the records that the previous version of the program kept in a
+// table, with large parts as blobs in a bucket, to the items of package store in the same
+// table. It is needed for one upgrade only.
 //
-// The old records are first marked as those of a newer version, by which functions of the
-// previous version that still run refuse to write them. Nothing changes them from then on,
-// so any number of processes may import them at once, and one that dies leaves the rest to
-// the next. The old items and blobs stay where they are.
+// Each old record is first marked as one of a newer version, so that functions of the
+// previous version that still run don't write it any more. From then on any number of
+// processes may import it at once, and one that dies leaves the rest to the next. The old
+// items and blobs stay.
 package previous
 
 import (
@@ -41,7 +41,7 @@ type Blobs interface {
 	Get(ctx context.Context, key string, sum [32]byte) ([]byte, error)
 }
 
-// Importer brings the records of the previous version to a KV.
+// Importer imports the records of the previous version.
 type Importer struct {
 	API   API
 	Table string
@@ -53,30 +53,30 @@ type Importer struct {
 	Sources func(ctx context.Context) ([]string, error)
 }
 
-// movedVersion marks an item whose record has been moved.
+// movedVersion marks an item whose record is imported or about to be.
 const movedVersion = 2
 
-// Run imports what is there, unless it was imported before: one small read then.
+// Run imports all records, unless that was done before, which takes one small read.
 func (m Importer) Run(ctx context.Context) error {
-	done, err := store.Prepared(ctx, m.KV)
+	done, err := store.IsImported(ctx, m.KV)
 	if err != nil || done {
 		return err
 	}
-	if err := m.run(ctx); err != nil {
+	if err := m.importAll(ctx); err != nil {
 		return fmt.Errorf("take over the records of the previous version: %w", err)
 	}
-	return store.SetPrepared(ctx, m.KV, m.Now())
+	return store.MarkImported(ctx, m.KV, m.Now())
 }
 
-func (m Importer) run(ctx context.Context) error {
-	pairs, err := m.query(ctx, "pairs", "")
+func (m Importer) importAll(ctx context.Context) error {
+	pairs, err := m.queryItems(ctx, "pairs", "")
 	if err != nil {
 		return err
 	}
 	for _, it := range pairs {
 		a := attributes{it: it}
-		if err := m.pair(ctx, a.str("sk")); err != nil {
-			return fmt.Errorf("pair %s: %w", a.str("sk"), err)
+		if err := m.importPair(ctx, a.stringAttr("sk")); err != nil {
+			return fmt.Errorf("pair %s: %w", a.stringAttr("sk"), err)
 		}
 	}
 	if len(pairs) > 0 {
@@ -85,27 +85,27 @@ func (m Importer) run(ctx context.Context) error {
 			return err
 		}
 		for _, source := range sources {
-			if err := m.source(ctx, source); err != nil {
+			if err := m.importSource(ctx, source); err != nil {
 				return fmt.Errorf("source %s: %w", source, err)
 			}
 		}
 	}
-	return m.health(ctx)
+	return m.importHealth(ctx)
 }
 
-func key(pk, sk string) item {
+func itemKey(pk, sk string) item {
 	return item{"pk": &types.AttributeValueMemberS{Value: pk}, "sk": &types.AttributeValueMemberS{Value: sk}}
 }
 
-func (m Importer) get(ctx context.Context, pk, sk string) (item, error) {
-	out, err := m.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &m.Table, Key: key(pk, sk), ConsistentRead: aws.Bool(true)})
+func (m Importer) getItem(ctx context.Context, pk, sk string) (item, error) {
+	out, err := m.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &m.Table, Key: itemKey(pk, sk), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, err
 	}
 	return out.Item, nil
 }
 
-func (m Importer) query(ctx context.Context, pk, prefix string) (all []item, err error) {
+func (m Importer) queryItems(ctx context.Context, pk, prefix string) (all []item, err error) {
 	in := &dynamodb.QueryInput{
 		TableName: &m.Table, ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("pk = :pk"),
 		ExpressionAttributeValues: item{":pk": &types.AttributeValueMemberS{Value: pk}},
@@ -126,18 +126,18 @@ func (m Importer) query(ctx context.Context, pk, prefix string) (all []item, err
 	}
 }
 
-// freeze marks an item as moved, so that the previous version writes it no more, and
-// returns it. One that is absent is nil.
-func (m Importer) freeze(ctx context.Context, pk, sk string) (*attributes, error) {
+// freezeRecord marks an item as moved, so that the previous version doesn't write it any
+// more, and returns it, or nil if there is none.
+func (m Importer) freezeRecord(ctx context.Context, pk, sk string) (*attributes, error) {
 	out, err := m.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &m.Table, Key: key(pk, sk), UpdateExpression: aws.String("SET v = :moved"),
+		TableName: &m.Table, Key: itemKey(pk, sk), UpdateExpression: aws.String("SET v = :moved"),
 		ConditionExpression:       aws.String("attribute_exists(pk) AND (attribute_not_exists(v) OR v <= :moved)"),
 		ExpressionAttributeValues: item{":moved": &types.AttributeValueMemberN{Value: strconv.Itoa(movedVersion)}},
 		ReturnValues:              types.ReturnValueAllNew,
 	})
 	var failed *types.ConditionalCheckFailedException
 	if errors.As(err, &failed) {
-		it, err := m.get(ctx, pk, sk)
+		it, err := m.getItem(ctx, pk, sk)
 		if err == nil && len(it) > 0 {
 			err = replication.ErrSchema
 		}
@@ -151,16 +151,16 @@ func (m Importer) freeze(ctx context.Context, pk, sk string) (*attributes, error
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-func (a *attributes) lease() replication.Lease {
-	l := replication.Lease{Fence: a.num("f")}
-	if us := a.num("x"); us != 0 {
-		l.Owner, l.Expires = a.str("o"), fromMicros(us)
+func (a *attributes) readLease() replication.Lease {
+	l := replication.Lease{Fence: a.numberAttr("f")}
+	if us := a.numberAttr("x"); us != 0 {
+		l.Owner, l.Expires = a.stringAttr("o"), fromMicros(us)
 	}
 	return l
 }
 
-func (m Importer) pair(ctx context.Context, name string) error {
-	a, err := m.freeze(ctx, "pairs", name)
+func (m Importer) importPair(ctx context.Context, name string) error {
+	a, err := m.freezeRecord(ctx, "pairs", name)
 	if err != nil || a == nil {
 		return err
 	}
@@ -168,28 +168,28 @@ func (m Importer) pair(ctx context.Context, name string) error {
 	if p.State.ID, err = replication.ParsePairID(name); err != nil {
 		return err
 	}
-	p.State.Lease = a.lease()
-	if packed := a.bin("d"); packed != nil {
-		d, err := unpack[desired](packed)
+	p.State.Lease = a.readLease()
+	if packed := a.binaryAttr("d"); packed != nil {
+		d, err := unpackRecord[packedDesired](packed)
 		if err != nil {
 			return err
 		}
 		p.State.Desired = d.Desired
-		p.State.Desired.RetryOnly, p.State.Desired.ResyncObjects = objects(d.RetryOnly), objects(d.ResyncObjects)
+		p.State.Desired.RetryOnly, p.State.Desired.ResyncObjects = toRefs(d.RetryOnly), toRefs(d.ResyncObjects)
 	}
-	if p.State.Progress, err = m.progress(ctx, a, name); err != nil {
+	if p.State.Progress, err = m.readProgress(ctx, a, name); err != nil {
 		return err
 	}
-	if err := m.maps(ctx, a, name, &p); err != nil {
+	if err := m.readLedger(ctx, a, name, &p); err != nil {
 		return err
 	}
-	runs, err := m.query(ctx, "pair#"+name, "run#")
+	runs, err := m.queryItems(ctx, "pair#"+name, "run#")
 	if err != nil {
 		return err
 	}
 	for _, it := range runs {
 		r := attributes{it: it}
-		run, err := unpack[replication.Run](r.bin("r"))
+		run, err := unpackRecord[replication.Run](r.binaryAttr("r"))
 		if err := errors.Join(err, r.err); err != nil {
 			return err
 		}
@@ -199,63 +199,63 @@ func (m Importer) pair(ctx context.Context, name string) error {
 	if err := errors.Join(err, a.err); err != nil {
 		return err
 	}
-	return store.Import(ctx, m.KV, writes)
+	return store.ImportOnce(ctx, m.KV, writes)
 }
 
-func (m Importer) progress(ctx context.Context, a *attributes, name string) (p replication.Progress, err error) {
-	packed := a.bin("p")
+func (m Importer) readProgress(ctx context.Context, a *attributes, name string) (p replication.Progress, err error) {
+	packed := a.binaryAttr("p")
 	if packed == nil {
 		return p, nil
 	}
-	w, err := unpack[progress](packed)
+	w, err := unpackRecord[packedProgress](packed)
 	if err != nil {
 		return p, err
 	}
-	var d detail
-	if a.bin("h") != nil {
-		it, err := m.get(ctx, "pair#"+name, "detail")
+	var d progressDetail
+	if a.binaryAttr("h") != nil {
+		it, err := m.getItem(ctx, "pair#"+name, "detail")
 		if err != nil {
 			return p, err
 		}
 		r := attributes{it: it}
-		if d, err = unpack[detail](r.bin("r")); err != nil {
+		if d, err = unpackRecord[progressDetail](r.binaryAttr("r")); err != nil {
 			return p, err
 		}
 	}
-	return w.progress(d)
+	return w.toProgress(d)
 }
 
-// maps reads the inventory and the unsynced objects of a pair: the base of its generation,
-// and what each commit since changed.
-func (m Importer) maps(ctx context.Context, a *attributes, name string, p *store.PreviousPair) error {
-	log, err := m.query(ctx, "pair#"+name, "log#")
+// readLedger reads the inventory and the unsynced objects of a pair: the base of its
+// generation, and what each later commit changed.
+func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p *store.PreviousPair) error {
+	log, err := m.queryItems(ctx, "pair#"+name, "log#")
 	if err != nil {
 		return err
 	}
 	items := map[string]*attributes{}
 	for _, it := range log {
 		l := &attributes{it: it}
-		items[l.str("sk")] = l
+		items[l.stringAttr("sk")] = l
 	}
 	aside := map[object.Ref]replication.Unsynced{}
-	apply := func(d delta) {
+	apply := func(d ledgerDelta) {
 		for _, w := range d.Removed {
-			delete(p.Inventory, w.object())
+			delete(p.Inventory, w.toRef())
 		}
 		for _, w := range d.Synced {
-			delete(aside, w.object())
+			delete(aside, w.toRef())
 		}
 		for _, e := range d.Applied {
-			p.Inventory[ref(e[:3]).object()] = e[3]
+			p.Inventory[packedRef(e[:3]).toRef()] = e[3]
 		}
 		for _, u := range d.Unsynced {
-			u.Unsynced.Ref = u.Ref.object()
+			u.Unsynced.Ref = u.Ref.toRef()
 			aside[u.Unsynced.Ref] = u.Unsynced
 		}
 	}
-	generation, count := a.num("g"), a.num("n")
+	generation, count := a.numberAttr("g"), a.numberAttr("n")
 	if generation > 0 {
-		d, err := m.base(ctx, items["log#base"], generation)
+		d, err := m.readBase(ctx, items["log#base"], generation)
 		if err != nil {
 			return err
 		}
@@ -267,7 +267,7 @@ func (m Importer) maps(ctx context.Context, a *attributes, name string, p *store
 		if !there {
 			return fmt.Errorf("the item %s isn't there", sk)
 		}
-		d, err := unpack[delta](l.bin("r"))
+		d, err := unpackRecord[ledgerDelta](l.binaryAttr("r"))
 		if err := errors.Join(err, l.err); err != nil {
 			return err
 		}
@@ -279,57 +279,58 @@ func (m Importer) maps(ctx context.Context, a *attributes, name string, p *store
 	return nil
 }
 
-func (m Importer) base(ctx context.Context, a *attributes, generation int64) (d delta, err error) {
-	if a == nil || a.num("g") != generation {
+func (m Importer) readBase(ctx context.Context, a *attributes, generation int64) (d ledgerDelta, err error) {
+	if a == nil || a.numberAttr("g") != generation {
 		return d, fmt.Errorf("the base of generation %d isn't there", generation)
 	}
-	b, err := unpack[base](a.bin("r"))
+	b, err := unpackRecord[ledgerBase](a.binaryAttr("r"))
 	if err != nil {
 		return d, err
 	}
-	d = delta{Applied: b.Inventory, Unsynced: b.Unsynced}
+	d = ledgerDelta{Applied: b.Inventory, Unsynced: b.Unsynced}
 	if b.InventoryBlob != nil {
 		if d.Applied, err = readBlob[[][4]string](ctx, m, *b.InventoryBlob); err != nil {
 			return d, err
 		}
 	}
 	if b.UnsyncedBlob != nil {
-		d.Unsynced, err = readBlob[[]unsynced](ctx, m, *b.UnsyncedBlob)
+		d.Unsynced, err = readBlob[[]packedUnsynced](ctx, m, *b.UnsyncedBlob)
 	}
 	return d, err
 }
 
 func readBlob[T any](ctx context.Context, m Importer, b blobRef) (v T, err error) {
-	data, err := m.blob(ctx, b)
+	data, err := m.getBlob(ctx, b)
 	if err != nil {
 		return v, err
 	}
-	return unzip[T](data)
+	return unzipBlob[T](data)
 }
 
-func (m Importer) blob(ctx context.Context, b blobRef) ([]byte, error) {
+func (m Importer) getBlob(ctx context.Context, b blobRef) ([]byte, error) {
 	if len(b.Sum) != sha256.Size {
 		return nil, fmt.Errorf("the pointer to the blob %s has no checksum", b.Key)
 	}
 	return m.Blobs.Get(ctx, b.Key, [32]byte(b.Sum))
 }
 
-func (m Importer) source(ctx context.Context, name string) error {
+func (m Importer) importSource(ctx context.Context, name string) error {
 	pk := "journal#" + name
-	if err := m.scan(ctx, pk, name); err != nil {
+	if err := m.importScan(ctx, pk, name); err != nil {
 		return err
 	}
-	a, err := m.freeze(ctx, pk, "top")
+	a, err := m.freezeRecord(ctx, pk, "top")
 	if err != nil || a == nil {
 		return err
 	}
-	s := store.PreviousSource{Name: name, Epoch: a.str("e"), Oldest: a.num("a"), Next: a.num("i"), Generation: a.num("g"), Lease: a.lease()}
-	rows, err := m.query(ctx, pk, "row#")
+	s := store.PreviousSource{Name: name, Epoch: a.stringAttr("e"), Oldest: a.numberAttr("a"), Next: a.numberAttr("i"),
+		Generation: a.numberAttr("g"), Lease: a.readLease()}
+	rows, err := m.queryItems(ctx, pk, "row#")
 	if err != nil {
 		return err
 	}
 	for _, it := range rows {
-		more, err := changes(&attributes{it: it})
+		more, err := decodeRows(&attributes{it: it})
 		if err != nil {
 			return err
 		}
@@ -339,15 +340,15 @@ func (m Importer) source(ctx context.Context, name string) error {
 			}
 		}
 	}
-	if packed := a.bin("r"); packed != nil {
-		where, err := unpack[struct {
+	if packed := a.binaryAttr("r"); packed != nil {
+		where, err := unpackRecord[struct {
 			Blob *blobRef `json:"blob,omitempty"`
 		}](packed)
 		if err != nil {
 			return err
 		}
 		if where.Blob != nil {
-			if s.Memory, err = m.blob(ctx, *where.Blob); err != nil {
+			if s.Memory, err = m.getBlob(ctx, *where.Blob); err != nil {
 				return err
 			}
 		}
@@ -356,32 +357,32 @@ func (m Importer) source(ctx context.Context, name string) error {
 	if err := errors.Join(err, a.err); err != nil {
 		return err
 	}
-	return store.Import(ctx, m.KV, writes)
+	return store.ImportOnce(ctx, m.KV, writes)
 }
 
-// changes reads rows that were written together. Their ids end at the one in the sort key.
-func changes(a *attributes) (rows []journal.Row, err error) {
-	last, err := strconv.ParseInt(strings.TrimPrefix(a.str("sk"), "row#"), 10, 64)
+// decodeRows decodes rows that were written together. The sort key has the id of the last.
+func decodeRows(a *attributes) (rows []journal.Row, err error) {
+	last, err := strconv.ParseInt(strings.TrimPrefix(a.stringAttr("sk"), "row#"), 10, 64)
 	if err != nil {
 		return nil, err
 	}
-	w, err := unpack[struct {
+	w, err := unpackRecord[struct {
 		At   int64       `json:"at"`
 		Rows [][2]string `json:"rows"`
-	}](a.bin("r"))
+	}](a.binaryAttr("r"))
 	for i, r := range w.Rows {
 		rows = append(rows, journal.Row{ID: last - int64(len(w.Rows)-1-i), Action: r[0], Path: r[1], Time: fromMicros(w.At)})
 	}
 	return rows, errors.Join(err, a.err)
 }
 
-func (m Importer) scan(ctx context.Context, pk, name string) error {
-	it, err := m.get(ctx, pk, "diary")
+func (m Importer) importScan(ctx context.Context, pk, name string) error {
+	it, err := m.getItem(ctx, pk, "diary")
 	if err != nil || len(it) == 0 {
 		return err
 	}
 	a := attributes{it: it}
-	last, err := unpack[journal.LastScan](a.bin("r"))
+	last, err := unpackRecord[journal.LastScan](a.binaryAttr("r"))
 	if err != nil {
 		return err
 	}
@@ -389,19 +390,19 @@ func (m Importer) scan(ctx context.Context, pk, name string) error {
 	if err != nil {
 		return err
 	}
-	return store.Import(ctx, m.KV, []store.Write{w})
+	return store.ImportOnce(ctx, m.KV, []store.Write{w})
 }
 
-func (m Importer) health(ctx context.Context) error {
-	items, err := m.query(ctx, "health", "")
+func (m Importer) importHealth(ctx context.Context) error {
+	items, err := m.queryItems(ctx, "health", "")
 	if err != nil {
 		return err
 	}
 	for _, it := range items {
 		a := attributes{it: it}
-		w, err := healthWrite(a.str("sk"), a.bin("r"))
+		w, err := healthWrite(a.stringAttr("sk"), a.binaryAttr("r"))
 		if err == nil {
-			err = store.Import(ctx, m.KV, []store.Write{w})
+			err = store.ImportOnce(ctx, m.KV, []store.Write{w})
 		}
 		if err := errors.Join(err, a.err); err != nil {
 			return err
@@ -412,13 +413,13 @@ func (m Importer) health(ctx context.Context) error {
 
 func healthWrite(sk string, packed []byte) (w store.Write, err error) {
 	if strings.HasPrefix(sk, "server#") {
-		s, err := unpack[health.Server](packed)
+		s, err := unpackRecord[health.Server](packed)
 		if err != nil {
 			return w, err
 		}
 		return store.ServerWrite(s)
 	}
-	p, err := unpack[health.Process](packed)
+	p, err := unpackRecord[health.Process](packed)
 	if err != nil {
 		return w, err
 	}

@@ -31,8 +31,8 @@ func (b blobs) Get(_ context.Context, key string, _ [32]byte) ([]byte, error) {
 	return data, nil
 }
 
-// table makes a table as the previous version wrote it.
-func table(t *testing.T) previous.Importer {
+// newTable creates a table as the previous version wrote it.
+func newTable(t *testing.T) previous.Importer {
 	t.Helper()
 	var stored struct {
 		Items []map[string]struct {
@@ -72,7 +72,7 @@ func table(t *testing.T) previous.Importer {
 
 // TestATableOfThePreviousVersion: everything is there, and later runs change nothing.
 func TestATableOfThePreviousVersion(t *testing.T) {
-	m := table(t)
+	m := newTable(t)
 	if err := m.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -85,13 +85,13 @@ func TestATableOfThePreviousVersion(t *testing.T) {
 
 // TestManyTakeOverTheTableAtOnce, of which some die at any request.
 func TestManyTakeOverTheTableAtOnce(t *testing.T) {
-	m := table(t)
+	m := newTable(t)
 	var wg sync.WaitGroup
 	for n := range 3 {
 		wg.Go(func() {
 			dying := m
 			calls := 0
-			dying.KV = &dies{KV: m.KV, left: func() bool { calls++; return calls < 5+7*n }}
+			dying.KV = &dyingKV{KV: m.KV, left: func() bool { calls++; return calls < 5+7*n }}
 			if err := dying.Run(context.Background()); err != nil && !errors.Is(err, errDied) {
 				t.Error(err)
 			}
@@ -111,12 +111,12 @@ func TestManyTakeOverTheTableAtOnce(t *testing.T) {
 
 var errDied = errors.New("died")
 
-type dies struct {
+type dyingKV struct {
 	store.KV
 	left func() bool
 }
 
-func (d *dies) Transact(ctx context.Context, writes ...store.Write) (string, error) {
+func (d *dyingKV) Transact(ctx context.Context, writes ...store.Write) (string, error) {
 	if !d.left() {
 		return "", errDied
 	}
@@ -126,7 +126,7 @@ func (d *dies) Transact(ctx context.Context, writes ...store.Write) (string, err
 // TestAnImportThatComesLateChangesNothing: a slow process doesn't overwrite what was
 // written since another one imported the table.
 func TestAnImportThatComesLateChangesNothing(t *testing.T) {
-	m := table(t)
+	m := newTable(t)
 	if err := m.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestAnImportThatComesLateChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := m
-	late.KV = unprepared{m.KV}
+	late.KV = unmarkedKV{m.KV}
 	if err := late.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -162,10 +162,10 @@ func TestAnImportThatComesLateChangesNothing(t *testing.T) {
 	}
 }
 
-// unprepared hides that the import was done.
-type unprepared struct{ store.KV }
+// unmarkedKV hides that the import was done.
+type unmarkedKV struct{ store.KV }
 
-func (u unprepared) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
+func (u unmarkedKV) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
 	if keys[0].Partition == "STORE" {
 		return []store.Item{{Key: keys[0]}}, nil
 	}

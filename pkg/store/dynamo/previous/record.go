@@ -20,38 +20,47 @@ import (
 
 type item = map[string]types.AttributeValue
 
-// packed1 is the first byte of a packed record: JSON, deflated with dictionary.
-const packed1 = 1
+// packedMark is the first byte of a packed record: JSON, deflated with dictionary.
+const packedMark = 1
 
 const dictionary = `{"removed":[],"applied":[["data_bag","","",""],["cookbook","","1.0.0","` +
-	`"]],"synced":[["role",""]],"unsynced":[{"object":["environment","",""],"class":"rejected","reason":"write /data/ on the replica: 413 Request Entity Too Large","hint":"","attempts":1,"first_seen":"` +
+	`"]],"synced":[["role",""]],"unsynced":[{"object":["environment","",""],"class":"rejected",` +
+	`"reason":"write /data/ on the replica: 413 Request Entity Too Large","hint":"","attempts":1,"first_seen":"` +
 	`"inventory_blob":{"key":"state/","size":,"sum":"","unsynced_blob":,"garbage":[` +
-	`{"run":"","pair":"/","trigger":"schedule","mode":"compare","mode":"changes","started":"","ended":"","from":,"to":,"counts":{"changes":0,"observed":0,"equal":0,"created":0,"updated":0,"deleted":0,"unsynced":0,"staged_bytes":0,"uploaded_bytes":0},"outcome":"running","outcome":"partial","outcome":"failed","outcome":"done","error":` +
+	`{"run":"","pair":"/","trigger":"schedule","mode":"compare","mode":"changes","started":"","ended":"","from":,"to":,` +
+	`"counts":{"changes":0,"observed":0,"equal":0,"created":0,"updated":0,"deleted":0,"unsynced":0,"staged_bytes":0,` +
+	`"uploaded_bytes":0},"outcome":"running","outcome":"partial","outcome":"failed","outcome":"done","error":` +
 	`{"stopped":true,"reason":"maintenance","since":"","allow_deletes":,"allowed_at":"","resync_at":"","retry_at":"` +
 	`"hold":{"at":"","reason":"","deletes":,"sample":[["data_bag_item","",""],` +
-	`"last_error":{"at":"","class":"transient","class":"denied","class":"unreachable","message":"read /organizations//updated_since on the primary: Get \"https://: dial tcp: connection refused context deadline exceeded 500 Internal Server Error 401 Unauthorized","hint":"check the network, the name and the port"},"failures":1,` +
-	`"work":{"full":true,"deep":true,"reason":"no position yet: a full compare","started":"","upto":{"identity":"","seq":,"after":"/roles/","intent":[["role","",""]],"crashes":1},` +
+	`"last_error":{"at":"","class":"transient","class":"denied","class":"unreachable",` +
+	`"message":"read /organizations//updated_since on the primary: Get \"https://: dial tcp: connection refused context dea` +
+	`dline exceeded 500 Internal Server Error 401 Unauthorized","hint":"check the network, the name and the port"},"failures":1,` +
+	`"work":{"full":true,"deep":true,"reason":"no position yet: a full compare","started":"","upto":{"identity":"","seq":,` +
+	`"after":"/roles/","intent":[["role","",""]],"crashes":1},` +
 	`"pending":,"retried_at":"","allowance_used":"","next_retry":"","feed":"journal","feed_note":"the primary serves updated_since",` +
-	`{"status":"bootstrapping","status":"retrying","status":"blocked","status":"held","status":"syncing","status":"synced","since":"2026-01-01T00:00:00Z","feed":"updated_since","position":{"identity":"https://chef.example.com/organizations/ #","epoch":"","seq":1,"seen":"","marks":""},"last_attempt":"2026-11-22T10:00:00.000Z","last_success":"2026-11-22T","last_compare":"2026-11-22T","last_verified":"2026-11-22T","next_run":"2026-11-22T","objects":0,"unsynced":1,"identity_at":"2026-11-22T`
+	`{"status":"bootstrapping","status":"retrying","status":"blocked","status":"held","status":"syncing","status":"synced",` +
+	`"since":"2026-01-01T00:00:00Z","feed":"updated_since","position":{"identity":"https://chef.example.com/organizations/ #",` +
+	`"epoch":"","seq":1,"seen":"","marks":""},"last_attempt":"2026-11-22T10:00:00.000Z","last_success":"2026-11-22T",` +
+	`"last_compare":"2026-11-22T","last_verified":"2026-11-22T","next_run":"2026-11-22T","objects":0,"unsynced":1,"identity_at":"2026-11-22T`
 
-// unpack reads a record.
-func unpack[T any](b []byte) (v T, err error) {
-	if len(b) == 0 || b[0] != packed1 {
+// unpackRecord decodes a packed record.
+func unpackRecord[T any](b []byte) (v T, err error) {
+	if len(b) == 0 || b[0] != packedMark {
 		return v, errors.New("a record has an unknown format")
 	}
-	return decode[T](flate.NewReaderDict(bytes.NewReader(b[1:]), []byte(dictionary)))
+	return decodeJSON[T](flate.NewReaderDict(bytes.NewReader(b[1:]), []byte(dictionary)))
 }
 
-// unzip reads the content of a blob.
-func unzip[T any](b []byte) (v T, err error) {
+// unzipBlob decodes the content of a blob.
+func unzipBlob[T any](b []byte) (v T, err error) {
 	r, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
 		return v, err
 	}
-	return decode[T](r)
+	return decodeJSON[T](r)
 }
 
-func decode[T any](r io.Reader) (v T, err error) {
+func decodeJSON[T any](r io.Reader) (v T, err error) {
 	plain, err := io.ReadAll(io.LimitReader(r, 64<<20))
 	if err == nil {
 		err = replication.DecodeRecord(plain, &v)
@@ -59,25 +68,25 @@ func decode[T any](r io.Reader) (v T, err error) {
 	return v, err
 }
 
-// attributes reads the attributes of an item. One that isn't there is zero.
+// attributes reads the attributes of an item. The value of one that is absent is zero.
 type attributes struct {
 	it  item
 	err error
 }
 
-func (a *attributes) str(name string) string {
+func (a *attributes) stringAttr(name string) string {
 	switch v := a.it[name].(type) {
 	case nil:
 	case *types.AttributeValueMemberS:
 		return v.Value
 	default:
-		a.wrong(name)
+		a.recordWrongType(name)
 	}
 	return ""
 }
 
-// bin returns a binary attribute. One of a single zero byte counts as absent.
-func (a *attributes) bin(name string) []byte {
+// binaryAttr returns a binary attribute. One of a single zero byte counts as absent.
+func (a *attributes) binaryAttr(name string) []byte {
 	switch v := a.it[name].(type) {
 	case nil:
 	case *types.AttributeValueMemberB:
@@ -85,56 +94,56 @@ func (a *attributes) bin(name string) []byte {
 			return v.Value
 		}
 	default:
-		a.wrong(name)
+		a.recordWrongType(name)
 	}
 	return nil
 }
 
-func (a *attributes) num(name string) int64 {
+func (a *attributes) numberAttr(name string) int64 {
 	switch v := a.it[name].(type) {
 	case nil:
 	case *types.AttributeValueMemberN:
 		if n, err := strconv.ParseInt(v.Value, 10, 64); err == nil {
 			return n
 		}
-		a.wrong(name)
+		a.recordWrongType(name)
 	default:
-		a.wrong(name)
+		a.recordWrongType(name)
 	}
 	return 0
 }
 
-func (a *attributes) wrong(name string) {
+func (a *attributes) recordWrongType(name string) {
 	a.err = cmp.Or(a.err, fmt.Errorf("the attribute %s has another type than it should", name))
 }
 
-// ref is kind, name and sub.
-type ref [3]string
+// packedRef is kind, name and sub.
+type packedRef [3]string
 
-func (w ref) object() object.Ref {
+func (w packedRef) toRef() object.Ref {
 	return object.Ref{Kind: object.Kind(w[0]), Name: w[1], Sub: w[2]}
 }
 
-func objects(all []ref) (refs []object.Ref) {
+func toRefs(all []packedRef) (refs []object.Ref) {
 	for _, w := range all {
-		refs = append(refs, w.object())
+		refs = append(refs, w.toRef())
 	}
 	return refs
 }
 
-type desired struct {
+type packedDesired struct {
 	replication.Desired
-	RetryOnly     []ref `json:"retry_only,omitempty"`
-	ResyncObjects []ref `json:"resync_objects,omitempty"`
+	RetryOnly     []packedRef `json:"retry_only,omitempty"`
+	ResyncObjects []packedRef `json:"resync_objects,omitempty"`
 }
 
-type position struct {
+type packedPosition struct {
 	replication.Position
 	Marks []byte `json:"marks,omitempty"`
 	Seen  []byte `json:"seen,omitempty"`
 }
 
-func (w *position) position() (p *replication.Position, err error) {
+func (w *packedPosition) toPosition() (p *replication.Position, err error) {
 	if w == nil {
 		return nil, nil
 	}
@@ -146,75 +155,76 @@ func (w *position) position() (p *replication.Position, err error) {
 	return p, err
 }
 
-type work struct {
+type packedWork struct {
 	replication.Work
-	Upto   *position `json:"upto,omitempty"`
-	Intent []ref     `json:"intent,omitempty"`
+	Upto   *packedPosition `json:"upto,omitempty"`
+	Intent []packedRef     `json:"intent,omitempty"`
 }
 
-type hold struct {
+type packedHold struct {
 	replication.Hold
-	Sample []ref `json:"sample,omitempty"`
+	Sample []packedRef `json:"sample,omitempty"`
 }
 
-type progress struct {
+type packedProgress struct {
 	replication.Progress
-	Dirty    []ref     `json:"dirty,omitempty"`
-	Position *position `json:"position,omitempty"`
-	Work     *work     `json:"work,omitempty"`
-	Hold     *hold     `json:"hold,omitempty"`
+	Dirty    []packedRef     `json:"dirty,omitempty"`
+	Position *packedPosition `json:"position,omitempty"`
+	Work     *packedWork     `json:"work,omitempty"`
+	Hold     *packedHold     `json:"hold,omitempty"`
 }
 
-// detail is what of a large progress has an item of its own.
-type detail struct {
-	Dirty  []ref                `json:"dirty,omitempty"`
-	Intent []ref                `json:"intent,omitempty"`
-	Sample []ref                `json:"sample,omitempty"`
+// progressDetail is the part of a large progress in an item of its own.
+type progressDetail struct {
+	Dirty  []packedRef          `json:"dirty,omitempty"`
+	Intent []packedRef          `json:"intent,omitempty"`
+	Sample []packedRef          `json:"sample,omitempty"`
 	Error  *replication.Failure `json:"last_error,omitempty"`
 }
 
-func (w progress) progress(d detail) (p replication.Progress, err error) {
+func (w packedProgress) toProgress(d progressDetail) (p replication.Progress, err error) {
 	p = w.Progress
-	p.Dirty = objects(append(w.Dirty, d.Dirty...))
+	p.Dirty = toRefs(append(w.Dirty, d.Dirty...))
 	if d.Error != nil {
 		p.LastError = d.Error
 	}
-	if p.Position, err = w.Position.position(); err != nil {
+	if p.Position, err = w.Position.toPosition(); err != nil {
 		return p, err
 	}
 	if w.Work != nil {
 		p.Work = &w.Work.Work
-		p.Work.Intent = objects(append(w.Work.Intent, d.Intent...))
-		if p.Work.Upto, err = w.Work.Upto.position(); err != nil {
+		p.Work.Intent = toRefs(append(w.Work.Intent, d.Intent...))
+		if p.Work.Upto, err = w.Work.Upto.toPosition(); err != nil {
 			return p, err
 		}
 	}
 	if w.Hold != nil {
 		p.Hold = &w.Hold.Hold
-		p.Hold.Sample = objects(append(w.Hold.Sample, d.Sample...))
+		p.Hold.Sample = toRefs(append(w.Hold.Sample, d.Sample...))
 	}
 	return p, nil
 }
 
-type unsynced struct {
+type packedUnsynced struct {
 	replication.Unsynced
-	Ref ref `json:"object"`
+	Ref packedRef `json:"object"`
 }
 
-// delta is what one commit changed.
-type delta struct {
-	Removed  []ref       `json:"removed,omitempty"`
-	Applied  [][4]string `json:"applied,omitempty"`
-	Synced   []ref       `json:"synced,omitempty"`
-	Unsynced []unsynced  `json:"unsynced,omitempty"`
+// ledgerDelta is what one commit changed in the ledger.
+type ledgerDelta struct {
+	Removed  []packedRef      `json:"removed,omitempty"`
+	Applied  [][4]string      `json:"applied,omitempty"`
+	Synced   []packedRef      `json:"synced,omitempty"`
+	Unsynced []packedUnsynced `json:"unsynced,omitempty"`
 }
 
-// base is both maps at a generation, each either here or in a blob.
-type base struct {
-	Inventory     [][4]string `json:"inventory,omitempty"`
-	InventoryBlob *blobRef    `json:"inventory_blob,omitempty"`
-	Unsynced      []unsynced  `json:"unsynced,omitempty"`
-	UnsyncedBlob  *blobRef    `json:"unsynced_blob,omitempty"`
+// ledgerBase holds the inventory and the unsynced objects at a generation, each either here
+// or in a blob.
+type ledgerBase struct {
+	Inventory     [][4]string      `json:"inventory,omitempty"`
+	InventoryBlob *blobRef         `json:"inventory_blob,omitempty"`
+	Unsynced      []packedUnsynced `json:"unsynced,omitempty"`
+	UnsyncedBlob  *blobRef         `json:"unsynced_blob,omitempty"`
 }
 
 // blobRef points to a blob.
