@@ -68,7 +68,7 @@ func arrows() map[string][]string {
 		"pkg/store/sqlite": {object, fault, replication, journal, health, store, "modernc.org/sqlite"},
 		"pkg/store/dynamo": {fault, store, awserr, aws, smithy},
 		// What the previous version kept in a table.
-		"pkg/store/dynamo/previous": {object, replication, journal, health, store, aws},
+		"pkg/store/dynamo/previous": {object, fault, replication, journal, health, store, aws},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {object, fault, replication},

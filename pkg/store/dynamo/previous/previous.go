@@ -5,7 +5,9 @@
 // Each old record is first marked as one of a newer version, so that functions of the
 // previous version that still run don't write it any more. From then on any number of
 // processes may import it at once, and one that dies leaves the rest to the next. The old
-// items and blobs stay.
+// items and blobs stay. A pair with damaged records is imported stopped and without a
+// ledger, and its record says what to try. Nothing that is damaged keeps other records from
+// being imported.
 package previous
 
 import (
@@ -21,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
 	"chefsync/pkg/object"
@@ -169,37 +172,76 @@ func (m Importer) importPair(ctx context.Context, name string) error {
 		return err
 	}
 	p.State.Lease = a.readLease()
+	writes, err := m.readPair(ctx, a, name, &p)
+	if isDamaged(err) {
+		writes, err = m.damagedPair(p.State, err).Writes()
+	}
+	if err != nil {
+		return err
+	}
+	return store.ImportOnce(ctx, m.KV, writes)
+}
+
+// isDamaged reports whether an error means that records are damaged, in contrast to one of
+// AWS, which a retry may avoid.
+func isDamaged(err error) bool {
+	return errors.Is(err, errDamaged) || errors.Is(err, replication.ErrNotStaged) || errors.Is(err, replication.ErrContentMismatch)
+}
+
+// damagedPair returns a pair with damaged records as it is imported: stopped, so that
+// nothing is written to the replica before the operator has seen why, and with the desired
+// state if that could be read. The old records stay.
+func (m Importer) damagedPair(st replication.PairState, err error) store.PreviousPair {
+	now := m.Now()
+	if !st.Desired.Stopped {
+		st.Desired.Stopped, st.Desired.Since = true, now
+		st.Desired.Reason = "its records of the previous version are damaged"
+	}
+	st.Progress = replication.Progress{LastError: &replication.Failure{
+		At: now, Class: fault.Local, Message: "import the records of the previous version: " + err.Error(),
+		Hint: "restore the table to a point in time before the upgrade and upgrade again, or chef-sync-ctl sync-start " + st.ID.String() +
+			": a full comparison then starts over and loses nothing on the replica",
+	}}
+	return store.PreviousPair{State: st}
+}
+
+// readPair reads the records of a pair and returns their writes.
+func (m Importer) readPair(ctx context.Context, a *attributes, name string, p *store.PreviousPair) ([]store.Write, error) {
 	if packed := a.binaryAttr("d"); packed != nil {
 		d, err := unpackRecord[packedDesired](packed)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p.State.Desired = d.Desired
 		p.State.Desired.RetryOnly, p.State.Desired.ResyncObjects = toRefs(d.RetryOnly), toRefs(d.ResyncObjects)
 	}
+	var err error
 	if p.State.Progress, err = m.readProgress(ctx, a, name); err != nil {
-		return err
+		return nil, err
 	}
-	if err := m.readLedger(ctx, a, name, &p); err != nil {
-		return err
+	if err := m.readLedger(ctx, a, name, p); err != nil {
+		return nil, err
 	}
 	runs, err := m.queryItems(ctx, "pair#"+name, "run#")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, it := range runs {
 		r := attributes{it: it}
 		run, err := unpackRecord[replication.Run](r.binaryAttr("r"))
 		if err := errors.Join(err, r.err); err != nil {
-			return err
+			return nil, err
 		}
 		p.Runs = append(p.Runs, run)
 	}
-	writes, err := p.Writes()
-	if err := errors.Join(err, a.err); err != nil {
-		return err
+	if a.err != nil {
+		return nil, a.err
 	}
-	return store.ImportOnce(ctx, m.KV, writes)
+	writes, err := p.Writes()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return writes, nil
 }
 
 func (m Importer) readProgress(ctx context.Context, a *attributes, name string) (p replication.Progress, err error) {
@@ -265,7 +307,7 @@ func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p 
 		sk := fmt.Sprintf("log#%010d#%06d", generation, n+1)
 		l, there := items[sk]
 		if !there {
-			return fmt.Errorf("the item %s isn't there", sk)
+			return fmt.Errorf("%w: the item %s isn't there", errDamaged, sk)
 		}
 		d, err := unpackRecord[ledgerDelta](l.binaryAttr("r"))
 		if err := errors.Join(err, l.err); err != nil {
@@ -281,7 +323,7 @@ func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p 
 
 func (m Importer) readBase(ctx context.Context, a *attributes, generation int64) (d ledgerDelta, err error) {
 	if a == nil || a.numberAttr("g") != generation {
-		return d, fmt.Errorf("the base of generation %d isn't there", generation)
+		return d, fmt.Errorf("%w: the base of generation %d isn't there", errDamaged, generation)
 	}
 	b, err := unpackRecord[ledgerBase](a.binaryAttr("r"))
 	if err != nil {
@@ -309,30 +351,48 @@ func readBlob[T any](ctx context.Context, m Importer, b blobRef) (v T, err error
 
 func (m Importer) getBlob(ctx context.Context, b blobRef) ([]byte, error) {
 	if len(b.Sum) != sha256.Size {
-		return nil, fmt.Errorf("the pointer to the blob %s has no checksum", b.Key)
+		return nil, fmt.Errorf("%w: the pointer to the blob %s has no checksum", errDamaged, b.Key)
 	}
 	return m.Blobs.Get(ctx, b.Key, [32]byte(b.Sum))
 }
 
+// importSource imports a change log with what its scanner knows. When records are damaged,
+// the scanner begins a new change log, with later ids, and the pairs compare everything
+// once.
 func (m Importer) importSource(ctx context.Context, name string) error {
 	pk := "journal#" + name
-	if err := m.importScan(ctx, pk, name); err != nil {
+	if err := m.importScan(ctx, pk, name); err != nil && !isDamaged(err) {
 		return err
 	}
 	a, err := m.freezeRecord(ctx, pk, "top")
 	if err != nil || a == nil {
 		return err
 	}
-	s := store.PreviousSource{Name: name, Epoch: a.stringAttr("e"), Oldest: a.numberAttr("a"), Next: a.numberAttr("i"),
+	s, err := m.readSource(ctx, a, pk, name)
+	if isDamaged(err) {
+		s, err = store.PreviousSource{Name: name, Next: a.numberAttr("i"), Lease: a.readLease()}, nil
+	}
+	if err != nil {
+		return err
+	}
+	writes, err := s.Writes()
+	if err != nil {
+		return err
+	}
+	return store.ImportOnce(ctx, m.KV, writes)
+}
+
+func (m Importer) readSource(ctx context.Context, a *attributes, pk, name string) (s store.PreviousSource, err error) {
+	s = store.PreviousSource{Name: name, Epoch: a.stringAttr("e"), Oldest: a.numberAttr("a"), Next: a.numberAttr("i"),
 		Generation: a.numberAttr("g"), Lease: a.readLease()}
 	rows, err := m.queryItems(ctx, pk, "row#")
 	if err != nil {
-		return err
+		return s, err
 	}
 	for _, it := range rows {
 		more, err := decodeRows(&attributes{it: it})
 		if err != nil {
-			return err
+			return s, err
 		}
 		for _, r := range more {
 			if s.Oldest <= r.ID && r.ID < s.Next { // others are left over
@@ -345,26 +405,22 @@ func (m Importer) importSource(ctx context.Context, name string) error {
 			Blob *blobRef `json:"blob,omitempty"`
 		}](packed)
 		if err != nil {
-			return err
+			return s, err
 		}
 		if where.Blob != nil {
 			if s.Memory, err = m.getBlob(ctx, *where.Blob); err != nil {
-				return err
+				return s, err
 			}
 		}
 	}
-	writes, err := s.Writes()
-	if err := errors.Join(err, a.err); err != nil {
-		return err
-	}
-	return store.ImportOnce(ctx, m.KV, writes)
+	return s, a.err
 }
 
 // decodeRows decodes rows that were written together. The sort key has the id of the last.
 func decodeRows(a *attributes) (rows []journal.Row, err error) {
 	last, err := strconv.ParseInt(strings.TrimPrefix(a.stringAttr("sk"), "row#"), 10, 64)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	w, err := unpackRecord[struct {
 		At   int64       `json:"at"`
@@ -404,7 +460,7 @@ func (m Importer) importHealth(ctx context.Context) error {
 		if err == nil {
 			err = store.ImportOnce(ctx, m.KV, []store.Write{w})
 		}
-		if err := errors.Join(err, a.err); err != nil {
+		if err := errors.Join(err, a.err); err != nil && !isDamaged(err) { // else it is soon seen again
 			return err
 		}
 	}

@@ -10,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
 
 	"chefsync/pkg/cloud/dynamotest"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
@@ -108,6 +111,130 @@ func TestManyTakeOverTheTableAtOnce(t *testing.T) {
 	wg.Wait()
 	kvtest.SamePrevious(t, "dynamo.json", store.New(m.KV))
 }
+
+// TestADamagedPairKeepsNoOtherFromBeingImported: a pair with a damaged or missing record is
+// imported stopped, with the reason and what to try, and later runs change nothing.
+func TestADamagedPairKeepsNoOtherFromBeingImported(t *testing.T) {
+	id := replication.PairID{Replica: "eu", Org: "engineering"}
+	for name, damage := range map[string]func(m *previous.Importer, c *dynamodb.Client){
+		"the desired state": func(_ *previous.Importer, c *dynamodb.Client) { setAttr(t, c, "pairs", id.String(), "d", "garbage") },
+		"the progress":      func(_ *previous.Importer, c *dynamodb.Client) { setAttr(t, c, "pairs", id.String(), "p", "garbage") },
+		"the ledger": func(_ *previous.Importer, c *dynamodb.Client) {
+			setAttr(t, c, "pair#"+id.String(), "log#base", "r", "\x01garbage")
+		},
+		"a blob": func(m *previous.Importer, _ *dynamodb.Client) { m.Blobs = blobs{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newTable(t)
+			want := importedPairs(t, m)
+			m = newTable(t)
+			damage(&m, m.API.(*dynamodb.Client))
+			for range 2 {
+				if err := m.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := importedPairs(t, m)
+			if len(got) != len(want) {
+				t.Fatalf("%d pairs, want %d", len(got), len(want))
+			}
+			damaged := 0
+			for id, st := range got {
+				failure := st.Progress.LastError
+				if failure == nil || !strings.Contains(failure.Message, "damaged") && !strings.Contains(failure.Message, "not staged") {
+					if d := cmp.Diff(want[id], st); d != "" {
+						t.Errorf("%s (-want +got):\n%s", id, d)
+					}
+					continue
+				}
+				damaged++
+				if !st.Desired.Stopped || !strings.Contains(failure.Hint, "sync-start "+id.String()) || st.Lease.Fence != want[id].Lease.Fence {
+					t.Errorf("%s: %+v, %+v, %+v; want it stopped, with what to try, and no older lease", id, st.Desired, failure, st.Lease)
+				}
+			}
+			if damaged == 0 || damaged == len(want) {
+				t.Errorf("%d of %d pairs are damaged, want some", damaged, len(want))
+			}
+		})
+	}
+}
+
+// TestADamagedChangeLogIsBegunAgain, with later ids, so that pairs notice it.
+func TestADamagedChangeLogIsBegunAgain(t *testing.T) {
+	const source = "chef.example.com-engineering"
+	m := newTable(t)
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := store.New(m.KV).Journals().Recall(t.Context(), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = newTable(t)
+	setAttr(t, m.API.(*dynamodb.Client), "journal#"+source, "top", "r", "garbage")
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	j, now := store.New(m.KV).Journals(), time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	known, err := j.Acquire(t.Context(), source, "scanner", now, time.Minute)
+	if err != nil || known.Lease.Fence <= before.Lease.Fence || known.Head.Epoch != "" {
+		t.Fatalf("%+v, %v; want no change log and a newer token", known, err)
+	}
+	head, err := j.Commit(t.Context(), source, known.Lease.Fence, now, journal.Step{Begin: "new", Generation: known.Generation})
+	if err != nil || head.Epoch != "new" || head.Oldest <= before.Head.Newest {
+		t.Errorf("%+v, %v; want a new change log after %d", head, err, before.Head.Newest)
+	}
+}
+
+// setAttr replaces a binary attribute of an item.
+func setAttr(t *testing.T, c *dynamodb.Client, pk, sk, attr, data string) {
+	t.Helper()
+	_, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName: aws.String("t"), Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: pk},
+			"sk": &types.AttributeValueMemberS{Value: sk}},
+		UpdateExpression: aws.String("SET " + attr + " = :data"), ExpressionAttributeValues: map[string]types.AttributeValue{
+			":data": &types.AttributeValueMemberB{Value: []byte(data)},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// importedPairs runs an import and returns the pairs by name.
+func importedPairs(t *testing.T, m previous.Importer) map[replication.PairID]replication.PairState {
+	t.Helper()
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pairs, err := store.New(m.KV).Pairs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[replication.PairID]replication.PairState{}
+	for _, st := range pairs {
+		all[st.ID] = st
+	}
+	return all
+}
+
+// TestAnErrorOfAWSFailsTheImport, which is done whole by the next one.
+func TestAnErrorOfAWSFailsTheImport(t *testing.T) {
+	m := newTable(t)
+	failing := m
+	failing.Blobs = failingBlobs{}
+	if err := failing.Run(t.Context()); !errors.Is(err, errDied) {
+		t.Fatalf("%v, want %v", err, errDied)
+	}
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kvtest.SamePrevious(t, "dynamo.json", store.New(m.KV))
+}
+
+type failingBlobs struct{}
+
+func (failingBlobs) Get(context.Context, string, [32]byte) ([]byte, error) { return nil, errDied }
 
 var errDied = errors.New("died")
 

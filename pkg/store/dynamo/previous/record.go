@@ -20,6 +20,9 @@ import (
 
 type item = map[string]types.AttributeValue
 
+// errDamaged means that a record, or a blob that it names, can't be read.
+var errDamaged = errors.New("a record of the previous version is damaged")
+
 // packedMark is the first byte of a packed record: JSON, deflated with dictionary.
 const packedMark = 1
 
@@ -46,7 +49,7 @@ const dictionary = `{"removed":[],"applied":[["data_bag","","",""],["cookbook","
 // unpackRecord decodes a packed record.
 func unpackRecord[T any](b []byte) (v T, err error) {
 	if len(b) == 0 || b[0] != packedMark {
-		return v, errors.New("a record has an unknown format")
+		return v, fmt.Errorf("%w: it has an unknown format", errDamaged)
 	}
 	return decodeJSON[T](flate.NewReaderDict(bytes.NewReader(b[1:]), []byte(dictionary)))
 }
@@ -55,7 +58,7 @@ func unpackRecord[T any](b []byte) (v T, err error) {
 func unzipBlob[T any](b []byte) (v T, err error) {
 	r, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
-		return v, err
+		return v, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return decodeJSON[T](r)
 }
@@ -65,7 +68,10 @@ func decodeJSON[T any](r io.Reader) (v T, err error) {
 	if err == nil {
 		err = replication.DecodeRecord(plain, &v)
 	}
-	return v, err
+	if err != nil {
+		return v, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return v, nil
 }
 
 // attributes reads the attributes of an item. The value of one that is absent is zero.
@@ -114,7 +120,7 @@ func (a *attributes) numberAttr(name string) int64 {
 }
 
 func (a *attributes) recordWrongType(name string) {
-	a.err = cmp.Or(a.err, fmt.Errorf("the attribute %s has another type than it should", name))
+	a.err = cmp.Or(a.err, fmt.Errorf("%w: the attribute %s has the wrong type", errDamaged, name))
 }
 
 // packedRef is kind, name and sub.
@@ -233,7 +239,8 @@ type blobRef struct {
 	Sum []byte `json:"sum"` // SHA-256
 }
 
-var errIDs = errors.New("a list of change ids is damaged")
+// errIDs is the error of damaged change ids.
+var errIDs = fmt.Errorf("%w: a list of change ids", errDamaged)
 
 // unpackIDs reads ids that were written as runs of equal steps, beginning at base.
 func unpackIDs(base int64, b []byte) (ids []int64, err error) {
