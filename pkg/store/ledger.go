@@ -246,36 +246,34 @@ func (s *Store) commitUpdate(ctx context.Context, id replication.PairID, fence i
 		}
 		writes = append(writes, w) // in the last transaction
 	}
-	for len(writes) > 0 {
-		n := countFitting(writes)
-		if n == len(writes) {
-			break
-		}
-		if err := s.writeUnderLease(ctx, id, fence, now, writes[:n]); err != nil {
+	chunks := splitWrites(writes)
+	last := len(chunks) - 1
+	for _, chunk := range chunks[:last] {
+		if err := s.writeUnderLease(ctx, id, fence, now, chunk); err != nil {
 			return err
 		}
-		writes = writes[n:]
 	}
 	_, err = s.updatePair(ctx, id, func(r *pairRecord) error {
 		r.Progress = u.Progress
-		return r.checkLease(fence, now)
-	}, writes...)
+		return checkLease(r.Lease, fence, now)
+	}, chunks[last]...)
 	if err == nil && u.Run != nil && trimsRuns(u.Run.ID) {
 		err = s.trimRuns(ctx, id)
 	}
 	return err
 }
 
-// countFitting returns how many of the writes fit into a transaction, beside one of the
-// record of the pair.
-func countFitting(writes []Write) int {
-	size := 0
+// splitWrites splits writes into transactions, at least one, with room for one more write
+// in each.
+func splitWrites(writes []Write) (chunks [][]Write) {
+	start, size := 0, 0
 	for i, w := range writes {
-		if size += len(w.Item.Data); i == MaxWrites-1 || size > maxTotal && i > 0 {
-			return i
+		if size += len(w.Item.Data); i > start && (i-start == MaxWrites-1 || size > maxTotal) {
+			chunks = append(chunks, writes[start:i])
+			start, size = i, len(w.Item.Data)
 		}
 	}
-	return len(writes)
+	return append(chunks, writes[start:])
 }
 
 // writeUnderLease does writes in a transaction that depends on the lease.
@@ -284,16 +282,12 @@ func (s *Store) writeUnderLease(ctx context.Context, id replication.PairID, fenc
 	if err != nil {
 		return err
 	}
-	return s.retryConflicts(ctx, key, func(it Item) error {
+	return s.writeBeside(ctx, key, writes, func(it Item) error {
 		r, err := decodePair(it)
 		if err != nil {
 			return err
 		}
-		if err := r.checkLease(fence, now); err != nil {
-			return err
-		}
-		_, err = s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...)
-		return err
+		return checkLease(r.Lease, fence, now)
 	})
 }
 

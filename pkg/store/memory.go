@@ -211,12 +211,13 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 		}
 		next.Parts, used[p.Sort] = append(next.Parts, p), true
 	}
-	for len(writes) > 0 {
-		n := countFitting(writes)
-		if err := j.writeUnderLease(ctx, source, fence, now, step, writes[:n]); err != nil {
+	for _, chunk := range splitWrites(writes) {
+		if len(chunk) == 0 {
+			break
+		}
+		if err := j.writeUnderLease(ctx, source, fence, now, step, chunk); err != nil {
 			return nil, nil, err
 		}
-		writes = writes[n:]
 	}
 	for _, p := range before.Parts {
 		if !used[p.Sort] {
@@ -235,15 +236,11 @@ func (j Journals) writeUnderLease(ctx context.Context, source string, fence int6
 	if err != nil {
 		return err
 	}
-	return j.s.retryConflicts(ctx, key, func(it Item) error {
+	return j.s.writeBeside(ctx, key, writes, func(it Item) error {
 		h, err := decodeSource(it)
 		if err != nil {
 			return err
 		}
-		if err := h.checkStep(fence, now, step); err != nil {
-			return err
-		}
-		_, err = j.s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...)
-		return err
+		return h.checkStep(fence, now, step)
 	})
 }

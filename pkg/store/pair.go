@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,15 +76,6 @@ func (r pairRecord) encodeJSON() ([]byte, error) {
 
 func (r pairRecord) pairState(id replication.PairID) replication.PairState {
 	return replication.PairState{ID: id, Desired: r.Desired, Progress: r.Progress, Lease: r.Lease}
-}
-
-// checkLease returns ErrFenced unless the token is the newest one and its lease hasn't
-// ended.
-func (r pairRecord) checkLease(fence int64, now time.Time) error {
-	if r.Lease.Fence != fence || !r.Lease.HeldAt(now) {
-		return replication.ErrFenced
-	}
-	return nil
 }
 
 // Pair implements [replication.State].
@@ -164,26 +154,10 @@ func (s *Store) updatePair(ctx context.Context, id replication.PairID, change fu
 // Acquire implements [replication.State].
 func (s *Store) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time,
 	ttl time.Duration) (replication.PairState, error) {
-	if owner == "" || ttl <= 0 {
-		return replication.PairState{}, fmt.Errorf("lease of %s: an owner and a duration are needed", id)
-	}
 	st, err := s.updatePair(ctx, id, func(r *pairRecord) error {
-		lease, ok := takeLease(r.Lease, owner, now, ttl)
-		if !ok {
-			return &replication.LeasedError{What: "pair " + id.String(), Lease: r.Lease}
-		}
-		r.Lease = lease
-		return nil
+		return takeLease(&r.Lease, "pair "+id.String(), owner, now, ttl)
 	})
 	return st, explainError("take lease of "+id.String(), err)
-}
-
-// takeLease returns the lease that an owner gets, or false while another one holds it.
-func takeLease(l replication.Lease, owner string, now time.Time, ttl time.Duration) (replication.Lease, bool) {
-	if l.HeldAt(now) && l.Owner != owner {
-		return l, false
-	}
-	return replication.Lease{Owner: owner, Expires: now.Add(ttl).UTC(), Fence: l.Fence + 1}, true
 }
 
 // Renew implements [replication.State]. A lease that has expired can't be renewed, even
@@ -191,31 +165,13 @@ func takeLease(l replication.Lease, owner string, now time.Time, ttl time.Durati
 // know.
 func (s *Store) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time,
 	ttl time.Duration) (replication.PairState, error) {
-	st, err := s.updatePair(ctx, id, func(r *pairRecord) error {
-		if err := r.checkLease(fence, now); err != nil {
-			return err
-		}
-		r.Lease.Expires = now.Add(ttl).UTC()
-		return nil
-	})
+	st, err := s.updatePair(ctx, id, func(r *pairRecord) error { return renewLease(&r.Lease, fence, now, ttl) })
 	return st, explainError("renew lease of "+id.String(), err)
 }
 
-// errUnchanged ends an update that has nothing to write.
-var errUnchanged = errors.New("nothing to write")
-
 // Release implements [replication.State].
 func (s *Store) Release(ctx context.Context, id replication.PairID, fence int64) error {
-	_, err := s.updatePair(ctx, id, func(r *pairRecord) error {
-		if r.Lease.Fence != fence || r.Lease.Owner == "" {
-			return errUnchanged
-		}
-		r.Lease = replication.Lease{Fence: fence}
-		return nil
-	})
-	if errors.Is(err, errUnchanged) {
-		return nil
-	}
+	_, err := s.updatePair(ctx, id, func(r *pairRecord) error { return releaseLease(&r.Lease, fence) })
 	return explainError("release lease of "+id.String(), err)
 }
 

@@ -113,20 +113,21 @@ func ScanWrite(source string, scan journal.LastScan) (Write, error) {
 func ImportOnce(ctx context.Context, kv KV, writes []Write) error {
 	last := writes[len(writes)-1]
 	last.Conditional, last.Item.Version = true, ""
-	for writes = writes[:len(writes)-1]; ; {
-		n := countFitting(writes)
-		guard := last
-		if n < len(writes) {
-			guard = Check(last.Item)
+	chunks := splitWrites(writes[:len(writes)-1])
+	for i, chunk := range chunks {
+		guard := Check(last.Item)
+		if i == len(chunks)-1 {
+			guard = last
 		}
-		switch _, err := kv.Transact(ctx, append([]Write{guard}, writes[:n]...)...); {
-		case errors.Is(err, ErrConflict), err == nil && n == len(writes):
+		_, err := kv.Transact(ctx, append([]Write{guard}, chunk...)...)
+		if errors.Is(err, ErrConflict) {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
-		writes = writes[n:]
 	}
+	return nil
 }
 
 // layoutRecord is the record of the layout of the items.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -13,16 +12,8 @@ import (
 // Acquire implements [journal.Memory].
 func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Time,
 	ttl time.Duration) (known journal.Recollection, err error) {
-	if owner == "" || ttl <= 0 {
-		return known, errors.New("lease of a scanner: an owner and a duration are needed")
-	}
 	h, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
-		lease, ok := takeLease(h.Lease, owner, now, ttl)
-		if !ok {
-			return nil, &replication.LeasedError{What: "the change log of " + source, Lease: h.Lease}
-		}
-		h.Lease = lease
-		return nil, nil
+		return nil, takeLease(&h.Lease, "the change log of "+source, owner, now, ttl)
 	})
 	if err != nil {
 		return known, explainJournalError("take the scanner's lease of "+source, err)
@@ -36,39 +27,17 @@ func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, 
 	return h.Lease, explainJournalError("read the scanner's lease of "+source, err)
 }
 
-// checkLease returns ErrFenced unless the token is the newest one and its lease hasn't
-// ended.
-func (h sourceRecord) checkLease(fence int64, now time.Time) error {
-	if h.Lease.Fence != fence || !h.Lease.HeldAt(now) {
-		return replication.ErrFenced
-	}
-	return nil
-}
-
 // Renew implements [journal.Memory].
 func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
 	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
-		if err := h.checkLease(fence, now); err != nil {
-			return nil, err
-		}
-		h.Lease.Expires = now.Add(ttl).UTC()
-		return nil, nil
+		return nil, renewLease(&h.Lease, fence, now, ttl)
 	})
 	return explainJournalError("renew the scanner's lease of "+source, err)
 }
 
 // Release implements [journal.Memory].
 func (j Journals) Release(ctx context.Context, source string, fence int64) error {
-	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
-		if h.Lease.Fence != fence || h.Lease.Owner == "" {
-			return nil, errUnchanged
-		}
-		h.Lease = replication.Lease{Fence: fence}
-		return nil, nil
-	})
-	if errors.Is(err, errUnchanged) {
-		return nil
-	}
+	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) { return nil, releaseLease(&h.Lease, fence) })
 	return explainJournalError("release the scanner's lease of "+source, err)
 }
 
@@ -130,7 +99,7 @@ func (j Journals) commitStep(ctx context.Context, source string, fence int64, no
 
 // checkStep returns an error if a step may not be written.
 func (h sourceRecord) checkStep(fence int64, now time.Time, step journal.Step) error {
-	if err := h.checkLease(fence, now); err != nil || h.Generation != step.Generation {
+	if err := checkLease(h.Lease, fence, now); err != nil || h.Generation != step.Generation {
 		return replication.ErrFenced
 	}
 	if step.Begin == "" && h.Epoch == "" && len(step.Entries) > 0 {

@@ -302,10 +302,7 @@ func (j Journals) trimRows(ctx context.Context, source string, before time.Time,
 			h.Oldest = max(h.Oldest, oldest)
 			return nil, nil
 		})
-		if errors.Is(err, errUnchanged) {
-			return j.readSource(ctx, source)
-		}
-		if err != nil {
+		if err != nil || h.Epoch != epoch {
 			return h, err
 		}
 	}

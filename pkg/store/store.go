@@ -101,6 +101,9 @@ func (s *Store) replaceItem(ctx context.Context, it Item, more ...Write) error {
 	return err
 }
 
+// errUnchanged ends an update that has nothing to write.
+var errUnchanged = errors.New("nothing to write")
+
 // retryConflicts calls try with the item of a pair or source, and again with a newer one
 // while the KV reports conflicts. An error of try that a stale item may have caused counts
 // only with an item that was just read.
@@ -116,6 +119,9 @@ func (s *Store) retryConflicts(ctx context.Context, k Key, try func(Item) error)
 		if err = try(it); err == nil {
 			return nil
 		}
+		if errors.Is(err, errUnchanged) && !known {
+			return nil
+		}
 		s.uncacheItem(k)
 		var ofKV *fault.Error // the write may have been done
 		switch {
@@ -129,4 +135,16 @@ func (s *Store) retryConflicts(ctx context.Context, k Key, try func(Item) error)
 		}
 	}
 	return err
+}
+
+// writeBeside does writes in a transaction that depends on an item of a pair or source being
+// as check accepted it.
+func (s *Store) writeBeside(ctx context.Context, k Key, writes []Write, check func(Item) error) error {
+	return s.retryConflicts(ctx, k, func(it Item) error {
+		if err := check(it); err != nil {
+			return err
+		}
+		_, err := s.kv.Transact(ctx, append([]Write{Check(it)}, writes...)...)
+		return err
+	})
 }
