@@ -14,6 +14,8 @@ import (
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/kvtest"
 )
 
 // countingProxy counts the requests between a client and a server.
@@ -137,7 +139,7 @@ func newPairFixture(t testing.TB, connections int, delay time.Duration) *pairFix
 	w.engine = &replication.Engine{
 		Pair:   replication.Pair{ID: id, Space: "acme", Concurrency: connections, MaxDelete: replication.Limit{Percent: 20}},
 		Source: w.source, Target: endpoint.NewTarget(w.toOrg, endpoint.TargetOptions{}),
-		Stage: &replicationtest.Stage{}, State: replicationtest.NewState(), Owner: "test",
+		Stage: &replicationtest.Stage{}, State: store.New(&kvtest.Memory{}), Owner: "test",
 	}
 	return w
 }

@@ -9,6 +9,8 @@ import (
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/kvtest"
 )
 
 // rebuild puts another organization in the replica's place.
@@ -129,7 +131,7 @@ func lost(t *testing.T) *world {
 	w.pass()
 	w.primary.Unset("/roles/base")
 	w.primary.Unset("/data/users/bob")
-	w.state = replicationtest.NewState()
+	w.state = store.New(&kvtest.Memory{})
 	w.pass()
 	return w
 }

@@ -10,7 +10,7 @@ import (
 
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/replication/replicationtest"
+	"chefsync/pkg/store"
 )
 
 // slow makes a world whose replica takes a while for each write, on the fake
@@ -84,7 +84,7 @@ func TestAPassOutlivesItsFirstLeaseByRenewingIt(t *testing.T) {
 func TestAProcessThatLostItsLeaseStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slow(t, 300, time.Second)
-		state := &unrenewable{State: w.state}
+		state := &unrenewable{Store: w.state}
 		e := w.live()
 		e.State = state
 		_, err := e.Pass(context.Background(), replication.PassOptions{})
@@ -98,7 +98,7 @@ func TestAProcessThatLostItsLeaseStops(t *testing.T) {
 	})
 }
 
-type unrenewable struct{ *replicationtest.State }
+type unrenewable struct{ *store.Store }
 
 func (u *unrenewable) Renew(context.Context, replication.PairID, int64, time.Time, time.Duration) (replication.PairState, error) {
 	return replication.PairState{}, errors.New("the state is unreachable")

@@ -13,13 +13,15 @@ import (
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/kvtest"
 )
 
 // world is a primary, a replica and one pair, with a clock that the test moves.
 type world struct {
 	t                testing.TB
 	primary, replica *replicationtest.Org
-	state            *replicationtest.State
+	state            *store.Store
 	stage            *replicationtest.Stage
 	clock            clock
 	pair             replication.Pair
@@ -32,7 +34,7 @@ var pairID = replication.PairID{Replica: "eu", Org: "engineering"}
 func newWorld(t testing.TB) *world {
 	return &world{
 		t: t, primary: replicationtest.NewOrg("primary"), replica: replicationtest.NewOrg("replica"),
-		state: replicationtest.NewState(), stage: &replicationtest.Stage{},
+		state: store.New(&kvtest.Memory{}), stage: &replicationtest.Stage{},
 		clock: clock{t: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		pair:  replication.Pair{ID: pairID, SourceOrg: "engineering", Space: "s", Interval: time.Minute, CompareEvery: 15 * time.Minute},
 	}

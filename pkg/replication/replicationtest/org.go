@@ -1,7 +1,7 @@
 // Package replicationtest contains in-memory implementations of what the engine uses: an
-// organization that is source, target and feed, a state, a stage, and a wrapper that
-// simulates a crash at a chosen call. They don't use HTTP; the in-memory Chef Server is
-// package cheftest.
+// organization that is source, target and feed, a stage, and a wrapper that simulates a
+// crash at a chosen call. They don't use HTTP; the in-memory Chef Server is package
+// cheftest, and a state in memory is package store over kvtest.Memory.
 package replicationtest
 
 import (

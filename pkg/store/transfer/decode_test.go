@@ -8,7 +8,8 @@ import (
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/replication/replicationtest"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/kvtest"
 	"chefsync/pkg/store/transfer"
 )
 
@@ -69,7 +70,7 @@ func FuzzDecode(f *testing.F) {
 		if diff := cmp.Diff(encodeDocument(t, d), encodeDocument(t, again)); diff != "" {
 			t.Fatal(diff)
 		}
-		s := replicationtest.NewState()
+		s := store.New(&kvtest.Memory{})
 		for _, p := range d.Pairs {
 			if _, err := transfer.Import(t.Context(), s, p, importOptions()); err != nil {
 				t.Fatalf("%v\n%s", err, text)

@@ -15,6 +15,8 @@ import (
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/kvtest"
 	"chefsync/pkg/store/transfer"
 )
 
@@ -60,9 +62,9 @@ func knownPair(objects int) transfer.Pair {
 }
 
 // stateWith returns a state with the records of pairs.
-func stateWith(t testing.TB, pairs ...transfer.Pair) *replicationtest.State {
+func stateWith(t testing.TB, pairs ...transfer.Pair) *store.Store {
 	t.Helper()
-	s := replicationtest.NewState()
+	s := store.New(&kvtest.Memory{})
 	for _, p := range pairs {
 		if _, err := transfer.Import(context.Background(), s, p, importOptions()); err != nil {
 			t.Fatal(err)
@@ -177,12 +179,12 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 
 // meddlingState lets something happen while the inventory is read.
 type meddlingState struct {
-	*replicationtest.State
+	*store.Store
 	meddle func()
 }
 
 func (m *meddlingState) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
-	inv, err := m.State.Inventory(ctx, id)
+	inv, err := m.Store.Inventory(ctx, id)
 	m.meddle()
 	return inv, err
 }
@@ -217,7 +219,7 @@ func TestWhatIsNewerHereIsNotReplacedUnlessForced(t *testing.T) {
 }
 
 func TestAPairAtWorkIsNotImportedOver(t *testing.T) {
-	s := replicationtest.NewState()
+	s := store.New(&kvtest.Memory{})
 	if _, err := s.Acquire(context.Background(), pairID, "a pass", noon(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +243,7 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 	o.Window = 3
 	points := 0
 	for n := 1; ; n++ {
-		s := replicationtest.NewState()
+		s := store.New(&kvtest.Memory{})
 		engine := &replication.Engine{State: s}
 		c := &replicationtest.Crasher{At: n, After: n%2 == 0}
 		_, err := transfer.Import(c.Wrap(context.Background(), engine), engine.State, want, o)
@@ -275,18 +277,18 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 
 // A state that keeps something else than it was told is found out.
 func TestWhatIsWrittenIsReadBack(t *testing.T) {
-	s := &forgetfulState{replicationtest.NewState()}
+	s := &forgetfulState{store.New(&kvtest.Memory{})}
 	_, err := transfer.Import(context.Background(), s, knownPair(3), importOptions())
 	if err == nil || fault.HintOf(err) == "" {
 		t.Errorf("a state that forgets an object: %v", err)
 	}
 }
 
-type forgetfulState struct{ *replicationtest.State }
+type forgetfulState struct{ *store.Store }
 
 func (f *forgetfulState) Commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
 	delete(u.Applied, roleRef(1))
-	return f.State.Commit(ctx, id, fence, now, u)
+	return f.Store.Commit(ctx, id, fence, now, u)
 }
 
 // A slow state: the lease is renewed, and lost is lost.
@@ -295,12 +297,12 @@ func TestTheLeaseIsKeptWhileWindowsAreWritten(t *testing.T) {
 	o := importOptions()
 	o.Window = 1
 	o.Now = func() time.Time { now = now.Add(20 * time.Second); return now }
-	s := replicationtest.NewState()
+	s := store.New(&kvtest.Memory{})
 	if _, err := transfer.Import(context.Background(), s, knownPair(20), o); err != nil {
 		t.Fatal(err)
 	}
 	o.Now = func() time.Time { now = now.Add(2 * time.Minute); return now }
-	if _, err := transfer.Import(context.Background(), replicationtest.NewState(), knownPair(20), o); !errors.Is(err, replication.ErrFenced) {
+	if _, err := transfer.Import(context.Background(), store.New(&kvtest.Memory{}), knownPair(20), o); !errors.Is(err, replication.ErrFenced) {
 		t.Errorf("with a lease that ended: %v", err)
 	}
 }
