@@ -65,10 +65,10 @@ func arrows() map[string][]string {
 
 		// What is kept: the records, and the two stores of items that they are in.
 		store:              {object, fault, replication, journal, health},
-		"pkg/store/sqlite": {object, fault, replication, journal, health, store, "modernc.org/sqlite"},
+		"pkg/store/sqlite": {object, fault, replication, journal, store, "modernc.org/sqlite"},
 		"pkg/store/dynamo": {fault, store, awserr, aws, smithy},
 		// What the previous version kept in a table.
-		"pkg/store/dynamo/previous": {object, fault, replication, journal, health, store, aws},
+		"pkg/store/dynamo/previous": {object, fault, replication, journal, store, aws},
 
 		// The journal: its words and interfaces, what fills it and what serves it.
 		journal:              {object, fault, replication},

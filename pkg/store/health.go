@@ -24,29 +24,10 @@ var _ health.Store = Health{}
 // Health returns the records of servers and processes.
 func (s *Store) Health() Health { return Health{s} }
 
-// putRecord returns the write that replaces a record, whatever is there.
-func putRecord(k Key, record any, expires time.Time) (Write, error) {
-	data, err := encodeRecord(record)
-	return Put(Item{Key: k, Data: data, Expires: expires}), err
-}
-
-// ServerWrite returns the write of the record of a server.
-func ServerWrite(s health.Server) (Write, error) {
-	s.Error, s.Hint = truncateText(s.Error), truncateText(s.Hint)
-	return putRecord(Key{healthPartition, serverPrefix + s.Name}, s, time.Time{})
-}
-
-// ProcessWrite returns the write of the record of a process.
-func ProcessWrite(p health.Process) (Write, error) {
-	return putRecord(Key{healthPartition, processPrefix + p.Role + "/" + p.Owner}, p, p.Seen.Add(health.KeepProcesses))
-}
-
 // SaveServer implements [health.Store].
 func (h Health) SaveServer(ctx context.Context, s health.Server) error {
-	w, err := ServerWrite(s)
-	if err == nil {
-		_, err = h.s.kv.Transact(ctx, w)
-	}
+	s.Error, s.Hint = truncateText(s.Error), truncateText(s.Hint)
+	err := h.s.saveRecord(ctx, Key{healthPartition, serverPrefix + s.Name}, s, time.Time{})
 	return explainError("save the record of the server "+s.Name, err)
 }
 
@@ -58,10 +39,7 @@ func (h Health) Servers(ctx context.Context) ([]health.Server, error) {
 // SaveProcess implements [health.Store]. The record of a process that ends also deletes
 // expired ones, which not every KV does by itself.
 func (h Health) SaveProcess(ctx context.Context, p health.Process) error {
-	w, err := ProcessWrite(p)
-	if err == nil {
-		_, err = h.s.kv.Transact(ctx, w)
-	}
+	err := h.s.saveRecord(ctx, Key{healthPartition, processPrefix + p.Role + "/" + p.Owner}, p, p.Seen.Add(health.KeepProcesses))
 	if err == nil && !p.Stopped.IsZero() {
 		err = h.deleteExpired(ctx, p.Seen)
 	}

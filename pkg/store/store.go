@@ -91,6 +91,21 @@ func (s *Store) getItem(ctx context.Context, k Key) (Item, error) {
 	return items[0], nil
 }
 
+// putRecord returns the write that replaces a record, whatever is there.
+func putRecord(k Key, record any, expires time.Time) (Write, error) {
+	data, err := encodeRecord(record)
+	return Put(Item{Key: k, Data: data, Expires: expires}), err
+}
+
+// saveRecord replaces a record, whatever is there.
+func (s *Store) saveRecord(ctx context.Context, k Key, record any, expires time.Time) error {
+	w, err := putRecord(k, record, expires)
+	if err == nil {
+		_, err = s.kv.Transact(ctx, w)
+	}
+	return err
+}
+
 // replaceItem replaces an item and caches it. More writes go into the same transaction.
 func (s *Store) replaceItem(ctx context.Context, it Item, more ...Write) error {
 	version, err := s.kv.Transact(ctx, append(slices.Clip(more), Replace(it))...)

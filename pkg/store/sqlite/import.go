@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/health"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -27,7 +26,8 @@ func importTables(ctx context.Context, tx *sql.Tx, was int) error {
 		{1, old.pairWrites, "DROP TABLE pairs; DROP TABLE inventory; DROP TABLE unsynced; DROP TABLE runs"},
 		{2, old.sourceWrites, "DROP TABLE journals; DROP TABLE journal_rows; DROP TABLE scan_memory"},
 		{3, old.scanWrites, "DROP TABLE last_scans"},
-		{4, old.healthWrites, "DROP TABLE health"},
+		// The next contact records servers and processes again.
+		{4, func() ([]store.Write, error) { return nil, nil }, "DROP TABLE health"},
 	}
 	for _, step := range steps {
 		if was < step.since {
@@ -212,32 +212,6 @@ func (t oldTables) scanWrites() (writes []store.Write, err error) {
 			return err
 		}
 		w, err := store.ScanWrite(source, s)
-		writes = append(writes, w)
-		return err
-	})
-	return writes, err
-}
-
-func (t oldTables) healthWrites() (writes []store.Write, err error) {
-	err = t.eachRow("SELECT kind, record FROM health", func(scan func(...any) error) error {
-		var kind, text string
-		if err := scan(&kind, &text); err != nil {
-			return err
-		}
-		var w store.Write
-		if kind == "server" {
-			var s health.Server
-			if err := json.Unmarshal([]byte(text), &s); err != nil {
-				return err
-			}
-			w, err = store.ServerWrite(s)
-		} else {
-			var p health.Process
-			if err := json.Unmarshal([]byte(text), &p); err != nil {
-				return err
-			}
-			w, err = store.ProcessWrite(p)
-		}
 		writes = append(writes, w)
 		return err
 	})

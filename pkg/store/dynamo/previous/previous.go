@@ -7,7 +7,8 @@
 // processes may import it at once, and one that dies leaves the rest to the next. The old
 // items and blobs stay. A pair with damaged records is imported stopped and without a
 // ledger, and its record says what to try. Nothing that is damaged keeps other records from
-// being imported.
+// being imported. What was last seen of servers and processes is not imported: the next
+// contact records it again.
 package previous
 
 import (
@@ -25,7 +26,6 @@ import (
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/health"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -93,7 +93,7 @@ func (m Importer) importAll(ctx context.Context) error {
 			}
 		}
 	}
-	return m.importHealth(ctx)
+	return nil
 }
 
 func itemKey(pk, sk string) item {
@@ -447,37 +447,4 @@ func (m Importer) importScan(ctx context.Context, pk, name string) error {
 		return err
 	}
 	return store.ImportOnce(ctx, m.KV, []store.Write{w})
-}
-
-func (m Importer) importHealth(ctx context.Context) error {
-	items, err := m.queryItems(ctx, "health", "")
-	if err != nil {
-		return err
-	}
-	for _, it := range items {
-		a := attributes{it: it}
-		w, err := healthWrite(a.stringAttr("sk"), a.binaryAttr("r"))
-		if err == nil {
-			err = store.ImportOnce(ctx, m.KV, []store.Write{w})
-		}
-		if err := errors.Join(err, a.err); err != nil && !isDamaged(err) { // else it is soon seen again
-			return err
-		}
-	}
-	return nil
-}
-
-func healthWrite(sk string, packed []byte) (w store.Write, err error) {
-	if strings.HasPrefix(sk, "server#") {
-		s, err := unpackRecord[health.Server](packed)
-		if err != nil {
-			return w, err
-		}
-		return store.ServerWrite(s)
-	}
-	p, err := unpackRecord[health.Process](packed)
-	if err != nil {
-		return w, err
-	}
-	return store.ProcessWrite(p)
 }
