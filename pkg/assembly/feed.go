@@ -61,6 +61,7 @@ type changeFeed struct {
 
 var _ replication.Feed = (*changeFeed)(nil)
 
+// Name implements replication.Feed.
 func (c *changeFeed) Name() string {
 	if c.served == nil || c.noFeed != nil {
 		return journal.Name
@@ -68,7 +69,8 @@ func (c *changeFeed) Name() string {
 	return c.served.Name()
 }
 
-func (c *changeFeed) Note() string {
+// Reason implements replication.Feed.
+func (c *changeFeed) Reason() string {
 	switch {
 	case c.served == nil:
 		return `feed = "journal" in the configuration`
@@ -77,7 +79,7 @@ func (c *changeFeed) Note() string {
 	case c.fleet.FeedURL != "":
 		return c.fleet.FeedURL + " serves it"
 	}
-	return c.served.Note()
+	return c.served.Reason()
 }
 
 // openJournal opens the journal, which a primary that serves its changes doesn't need.
@@ -166,7 +168,7 @@ func (f *Fleet) DescribeFeed(ctx context.Context, org string) (description strin
 	if errors.Is(err, replication.ErrNoFeed) {
 		return err.Error() + "; until a scan has begun it, the primary is compared whole every compare_every", err
 	}
-	return feed.Name() + ", " + feed.Note(), err
+	return feed.Name() + ", " + feed.Reason(), err
 }
 
 // orgGetter reads paths of an organization.

@@ -40,8 +40,8 @@ func NewUpdatedSince(getter Getter, unserved func(error) bool) *UpdatedSince {
 // Name returns the feed's name in configuration and status.
 func (u *UpdatedSince) Name() string { return "updated_since" }
 
-// Note returns why it is in use.
-func (u *UpdatedSince) Note() string { return "the primary serves it" }
+// Reason returns why it is in use.
+func (u *UpdatedSince) Reason() string { return "the primary serves it" }
 
 // Begun implements replication.Feed. What is served is asked for before everything is
 // compared.

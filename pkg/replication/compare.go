@@ -189,7 +189,7 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 			next.Snapshot.Fruitless = p.due.next.Snapshot.Fruitless + 1
 		}
 	}
-	p.rec.progress.Feed, p.rec.progress.FeedNote = p.Feed.Name(), p.Feed.Note()
+	p.rec.progress.Feed, p.rec.progress.FeedNote = p.Feed.Name(), p.Feed.Reason()
 	return &next, nil
 }
 

@@ -23,7 +23,7 @@ type lateFeed struct {
 
 func (f *lateFeed) Name() string { return "late" }
 
-func (f *lateFeed) Note() string { return "it has begun" }
+func (f *lateFeed) Reason() string { return "it has begun" }
 
 func (f *lateFeed) Begun(context.Context) (bool, error) {
 	f.asked++

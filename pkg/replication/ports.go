@@ -35,11 +35,10 @@ type Rows struct {
 
 // Feed says what changed on the primary.
 type Feed interface {
-	// Name is the feed's word in configuration and status, and Note why it is the one
-	// in use. A feed that chooses between others tells by them what the last Read
-	// chose.
+	// Name returns the name of the feed in configuration and status, and Reason why it is
+	// the one in use. A feed that chooses between others returns those of the last Read.
 	Name() string
-	Note() string
+	Reason() string
 	// Read returns the rows with an id greater than after; 0 means all. Below 0 it
 	// may return all, and must return as many of the newest. It returns ErrNoFeed
 	// or ErrPositionLost, wrapped, where they apply.

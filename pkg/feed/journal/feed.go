@@ -31,8 +31,8 @@ type journalFeed struct {
 // Name implements replication.Feed.
 func (f journalFeed) Name() string { return Name }
 
-// Note implements replication.Feed.
-func (f journalFeed) Note() string { return "" }
+// Reason implements replication.Feed.
+func (f journalFeed) Reason() string { return "" }
 
 // ReadSnapshot implements replication.Feed.
 func (f journalFeed) ReadSnapshot(context.Context) (replication.Snapshot, error) {

@@ -208,8 +208,8 @@ func (o *Org) beginCall(ctx context.Context, op string, ref object.Ref) error {
 // Name implements replication.Feed.
 func (o *Org) Name() string { return "updated_since" }
 
-// Note implements replication.Feed.
-func (o *Org) Note() string { return "" }
+// Reason implements replication.Feed.
+func (o *Org) Reason() string { return "" }
 
 // Begun implements replication.Feed.
 func (o *Org) Begun(context.Context) (bool, error) { return false, nil }
