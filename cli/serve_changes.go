@@ -12,6 +12,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
+	"chefsync/pkg/config"
 )
 
 func newServeChangesCmd(env *cmdline.Env) *cobra.Command {
@@ -43,7 +44,7 @@ journal: one scans at a time.`,
 			listen = a.Journal.Listen
 		}
 		switch {
-		case a.Feed == changeserver.FeedUpdatedSince:
+		case a.Feed == config.FeedUpdatedSince:
 			return exit.Usagef(`write feed = "auto" or "journal"`, `%s: with feed = "updated_since" there is no journal to serve`, a.File)
 		case listen == "":
 			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on is given")

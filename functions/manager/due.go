@@ -7,6 +7,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/feed"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/replication"
 )
@@ -18,8 +19,6 @@ const (
 	// slack is how much earlier than due something may begin: the manager runs once a
 	// minute, give or take some seconds.
 	slack = cloud.DispatchEvery / 2
-	// servedFeed is the feed of a pair whose primary serves its changes itself.
-	servedFeed = "updated_since"
 )
 
 // facts are what one run of the manager has read.
@@ -103,7 +102,7 @@ func (f facts) sourceDue(org string) bool {
 // primary serves.
 func (f facts) followsServedFeed(s assembly.Source) bool {
 	for _, id := range s.Pairs {
-		if f.records[id].Progress.Feed != servedFeed {
+		if f.records[id].Progress.Feed != feed.Name {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/feed"
 	"chefsync/pkg/feed/journal"
@@ -15,16 +16,10 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// The values of feed in the configuration.
-const (
-	feedUpdatedSince = "updated_since"
-	feedJournal      = "journal"
-)
-
 // newChangeFeed returns the feed of a source organization.
 func (f *Fleet) newChangeFeed(ctx context.Context, org, space string) (*changeFeed, error) {
-	c := &changeFeed{fleet: f, space: space, probe: f.feedProbeOf(org), required: f.Feed == feedUpdatedSince}
-	if f.Feed == feedJournal {
+	c := &changeFeed{fleet: f, space: space, probe: f.feedProbeOf(org), required: f.Feed == config.FeedUpdatedSince}
+	if f.Feed == config.FeedJournal {
 		return c, nil
 	}
 	var err error

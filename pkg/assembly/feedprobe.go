@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
 )
 
@@ -56,9 +57,9 @@ func (c *feedProbe) recordResult(now time.Time, err error) {
 // asks the primary, at most once per feedProbeAge.
 func (f *Fleet) NeedsJournal(ctx context.Context, org string) (bool, error) {
 	switch f.Feed {
-	case feedUpdatedSince:
+	case config.FeedUpdatedSince:
 		return false, nil
-	case feedJournal:
+	case config.FeedJournal:
 		return true, nil
 	}
 	c := f.feedProbeOf(org)

@@ -78,7 +78,7 @@ func (s *section) readAWS(feed string, journal Journal) AWS {
 		Timeout:             s.readTimeout(),
 		ReservedConcurrency: s.intValue("reserved_concurrency", 0, 0, 1000),
 		JournalConcurrency:  s.intOrAuto("journal_concurrency", 0, 1000),
-		Journal:             s.boolValue("journal", feed != "updated_since"),
+		Journal:             s.boolValue("journal", feed != FeedUpdatedSince),
 		JournalURL:          s.boolValue("journal_url", journal.identifiesCallers()),
 		LogRetention:        s.readLogRetention(),
 		AlarmEmail:          s.matchingString("alarm_email", "", `^[^@\s]+@[^@\s]+\.[^@\s]+$`, "write one address"),

@@ -27,7 +27,7 @@ func (c *Config) CheckAWS() error {
 	if a := c.AWS; a.KMSKey != "" && a.Region != "" && !strings.Contains(a.KMSKey, ":kms:"+a.Region+":") {
 		r.addProblem("aws.kms_key", "name a key of "+a.Region+", or a replica of it there", "isn't in the region of the stack")
 	}
-	if c.Feed == "journal" && !c.AWS.Journal {
+	if c.Feed == FeedJournal && !c.AWS.Journal {
 		r.addProblem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
 	c.checkIntervals(r)

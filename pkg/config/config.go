@@ -27,7 +27,7 @@ const minStageSize = 1 << 20
 type Config struct {
 	File          string // as it was named
 	Primary       Server
-	Feed          string // auto, updated_since or journal
+	Feed          string // FeedAuto, FeedUpdatedSince or FeedJournal
 	FeedURL       string // of the server that serves updated_since, "" for the primary itself
 	Journal       Journal
 	Replicas      []Server
@@ -40,6 +40,13 @@ type Config struct {
 	settings      []Setting
 	positions     map[string]position
 }
+
+// Values of feed.
+const (
+	FeedAuto         = "auto"          // that of the primary, or the journal if it serves none
+	FeedUpdatedSince = "updated_since" // only that of the primary
+	FeedJournal      = "journal"       // only the journal
+)
 
 // Server is a Chef Server and how to reach it.
 type Server struct {
@@ -151,7 +158,7 @@ func (r *reader) readConfig(top *section) *Config {
 	c := &Config{File: r.file}
 	primary := top.subTable("primary", true)
 	c.Primary = primary.readServer("primary")
-	c.Feed = primary.enumValue("feed", "auto", "auto", "updated_since", "journal")
+	c.Feed = primary.enumValue("feed", FeedAuto, FeedAuto, FeedUpdatedSince, FeedJournal)
 	c.FeedURL = primary.readFeedURL()
 	primary.reportUnknownKeys(otherServerKeys())
 	for i, s := range top.subTables("replica") {

@@ -125,7 +125,7 @@ func (s *section) readPublicKeys() map[string]KeyRef {
 
 // checkJournal checks that the settings of journal and feed agree.
 func (r *reader) checkJournal(c *Config) {
-	if c.FeedURL != "" && c.Feed == "journal" {
+	if c.FeedURL != "" && c.Feed == FeedJournal {
 		r.addProblem("primary.feed_url", `write feed = "auto" or "updated_since", or leave feed_url out`, `has no meaning with feed = "journal"`)
 	}
 }
@@ -138,7 +138,7 @@ func (j Journal) securityWarnings(feed string) (list []string) {
 	if j.Listen == "" {
 		return list
 	}
-	if feed == "updated_since" {
+	if feed == FeedUpdatedSince {
 		list = append(list, `journal.listen: nothing is listened on, since feed = "updated_since" needs no journal`)
 	}
 	host, _, err := net.SplitHostPort(j.Listen)

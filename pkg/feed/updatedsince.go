@@ -25,6 +25,9 @@ type UpdatedSince struct {
 	unserved func(error) bool
 }
 
+// Name is the name of the feed in configuration and status.
+const Name = "updated_since"
+
 var _ replication.Feed = (*UpdatedSince)(nil)
 
 // NewUpdatedSince returns a feed that reads with a getter. Unserved reports whether an
@@ -38,7 +41,7 @@ func NewUpdatedSince(getter Getter, unserved func(error) bool) *UpdatedSince {
 }
 
 // Name returns the feed's name in configuration and status.
-func (u *UpdatedSince) Name() string { return "updated_since" }
+func (u *UpdatedSince) Name() string { return Name }
 
 // Reason returns why it is in use.
 func (u *UpdatedSince) Reason() string { return "the primary serves it" }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
+	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 )
 
@@ -71,7 +72,7 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 }
 
 // Enabled reports whether a daemon serves changes.
-func Enabled(a *app.App) bool { return a.Journal.Listen != "" && a.Feed != FeedUpdatedSince }
+func Enabled(a *app.App) bool { return a.Journal.Listen != "" && a.Feed != config.FeedUpdatedSince }
 
 // Check fails if nothing could be served.
 func (s Server) Check(ctx context.Context) error {
@@ -136,6 +137,3 @@ func (s Server) tlsConfig() (*tls.Config, error) {
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: load, NextProtos: []string{"http/1.1"}}, nil
 }
-
-// FeedUpdatedSince is the feed of a configuration that reads updated_since only.
-const FeedUpdatedSince = "updated_since"
