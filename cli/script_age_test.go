@@ -21,7 +21,7 @@ func scansCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	span, err := time.ParseDuration(args[1])
 	ts.Check(err)
-	c, err := config.Load(ts.MkAbs("chef-sync.toml"))
+	c, err := config.ProcessLoader().Load(ts.MkAbs("chef-sync.toml"))
 	ts.Check(err)
 	s, err := sqlite.OpenState(context.Background(), ts.MkAbs("state.db"))
 	ts.Check(err)

@@ -41,7 +41,7 @@ func (r *testStack) ageLastScan(by time.Duration) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c, err := config.Parse(config.FileName, []byte(r.configText()))
+	c, err := config.ProcessLoader().Parse(config.FileName, []byte(r.configText()))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -109,15 +109,7 @@ func ProcessLoader() Loader {
 	return Loader{Env: os.LookupEnv, Home: home, System: os.Geteuid() == 0}
 }
 
-// Load reads a file with the process's environment. What is wrong with its
-// content is reported as [Problems].
-func Load(path string) (*Config, error) { return ProcessLoader().Load(path) }
-
-// Parse is Load for text that was read elsewhere. Messages call it by name, and
-// relative paths are relative to the folder of name.
-func Parse(name string, data []byte) (*Config, error) { return ProcessLoader().Parse(name, data) }
-
-// Load reads a file.
+// Load reads a file. What is wrong with its content is reported as [Problems].
 func (l Loader) Load(path string) (*Config, error) {
 	data, err := readFile(path, maxSize)
 	if err != nil {
@@ -126,7 +118,8 @@ func (l Loader) Load(path string) (*Config, error) {
 	return l.Parse(path, data)
 }
 
-// Parse reads the text of a file.
+// Parse reads the text of a file. Messages call it by name, and relative paths are
+// relative to the folder of name.
 func (l Loader) Parse(name string, data []byte) (*Config, error) {
 	if len(data) > maxSize {
 		return nil, Problems{{File: name, Message: fmt.Sprintf("larger than %d bytes", maxSize)}}

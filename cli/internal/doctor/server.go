@@ -304,8 +304,3 @@ func (s Server) checkFeed(ctx context.Context, l *List, org string) {
 		l.OK("feed of "+org, "%s", note)
 	}
 }
-
-func asChef(err error) (*chef.Error, bool) {
-	var e *chef.Error
-	return e, errors.As(err, &e)
-}
