@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -18,8 +17,7 @@ type Options struct {
 	Owner string           // names this process in the lease
 	Now   func() time.Time // nil means time.Now
 	// Force replaces records that are newer than the document.
-	Force  bool
-	Window int // entries written by one commit; 0 means 1,000
+	Force bool
 }
 
 // Result is what an import did.
@@ -36,8 +34,8 @@ const (
 	Unchanged = "unchanged"
 )
 
-// leaseTTL is longer than a commit of one window takes.
-const leaseTTL = time.Minute
+// leaseTTL is longer than the commit of a large pair takes.
+const leaseTTL = 5 * time.Minute
 
 // NewerError means that the records of a pair in a state are newer than those in a
 // document.
@@ -63,9 +61,6 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Window <= 0 {
-		o.Window = 1000
-	}
 	r := Result{Pair: p.ID, Outcome: Imported, Objects: len(p.Inventory), Unsynced: len(p.Unsynced)}
 	if err := p.checkRecords(); err != nil {
 		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
@@ -86,12 +81,11 @@ func Import(ctx context.Context, state replication.State, p Pair, o Options) (Re
 	if err != nil {
 		return r, fmt.Errorf("import pair %s: take the lease: %w", p.ID, err)
 	}
-	w := &pairWriter{state: state, pair: p, options: o, fence: got.Lease.Fence, expires: now.Add(leaseTTL)}
-	defer w.releaseLease(ctx)
+	defer releaseLease(ctx, state, got)
 	if !o.Force && isNewer(got.Progress, p.Progress) {
 		return r, &NewerError{Pair: p.ID, Ours: lastActivity(p.Progress), Here: lastActivity(got.Progress)}
 	}
-	if err := w.writePair(ctx, got.Progress); err != nil {
+	if err := writePair(ctx, state, p, got.Lease.Fence, o.Now); err != nil {
 		return r, fmt.Errorf("import pair %s: %w", p.ID, err)
 	}
 	return r, nil
@@ -122,37 +116,24 @@ func isNewer(here, document replication.Progress) bool {
 	return further || lastActivity(here).After(lastActivity(document))
 }
 
-// pairWriter writes the records of one pair under its lease.
-type pairWriter struct {
-	state   replication.State
-	pair    Pair
-	options Options
-	fence   int64
-	expires time.Time
-}
-
-func (w *pairWriter) writePair(ctx context.Context, before replication.Progress) error {
-	if err := w.writeDesired(ctx); err != nil {
+// writePair writes the records of a pair under its lease, and reads them back. The commit
+// writes the progress after the ledger.
+func writePair(ctx context.Context, state replication.State, p Pair, fence int64, now func() time.Time) error {
+	if err := writeDesired(ctx, state, p, now()); err != nil {
 		return fmt.Errorf("write what is desired: %w", err)
 	}
-	here, _, err := readPair(ctx, w.state, w.pair.ID)
+	here, _, err := readPair(ctx, state, p.ID)
 	if err != nil {
 		return err
 	}
-	for _, u := range w.splitUpdates(here) {
-		u.Progress = before
-		if err := w.commitUpdate(ctx, u); err != nil {
-			return err
-		}
+	if err := state.Commit(ctx, p.ID, fence, now(), replaceRecords(here, p)); err != nil {
+		return fmt.Errorf("write the state: %w", err)
 	}
-	if err := w.commitUpdate(ctx, replication.Update{Progress: w.pair.Progress}); err != nil {
-		return err
-	}
-	here, _, err = readPair(ctx, w.state, w.pair.ID)
+	here, _, err = readPair(ctx, state, p.ID)
 	if err != nil {
 		return fmt.Errorf("read it back: %w", err)
 	}
-	if !sameRecords(here, w.pair) {
+	if !sameRecords(here, p) {
 		return &fault.Error{Op: "read back", Class: fault.Local, Hint: "import it again; the pair stays stopped here",
 			Err: errors.New("the state holds something else than what was written")}
 	}
@@ -160,75 +141,43 @@ func (w *pairWriter) writePair(ctx context.Context, before replication.Progress)
 }
 
 // writeDesired writes the desired state, and stops the pair whatever that says.
-func (w *pairWriter) writeDesired(ctx context.Context) error {
-	d, stop, here := w.pair.Desired, true, ""
-	if err := w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{Stop: &stop, Reason: &d.Reason, Moved: &here,
-		Resync:          &d.ResyncAt,
-		ResyncObjectsAt: &d.ResyncObjectsAt, ResyncObjects: d.ResyncObjects, Retry: &d.RetryAt, RetryOnly: d.RetryOnly,
-		At: w.options.Now()}); err != nil {
-		return err
-	}
+func writeDesired(ctx context.Context, state replication.State, p Pair, now time.Time) error {
+	d, stop, here := p.Desired, true, ""
+	changes := []replication.DesiredChange{{
+		Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt, Retry: &d.RetryAt, RetryOnly: d.RetryOnly,
+		ResyncObjectsAt: &d.ResyncObjectsAt, ResyncObjects: d.ResyncObjects, At: now,
+	}, {AllowDeletes: &d.AllowDeletes, At: d.AllowedAt}}
 	if !d.PrimaryAcceptedAt.IsZero() {
-		if err := w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{AcceptPrimary: true, At: d.PrimaryAcceptedAt}); err != nil {
+		changes = append(changes, replication.DesiredChange{AcceptPrimary: true, At: d.PrimaryAcceptedAt})
+	}
+	for _, c := range changes {
+		if err := state.ChangeDesired(ctx, p.ID, c); err != nil {
 			return err
 		}
-	}
-	return w.state.ChangeDesired(ctx, w.pair.ID, replication.DesiredChange{AllowDeletes: &d.AllowDeletes, At: d.AllowedAt})
-}
-
-// splitUpdates returns the updates that turn the ledger of the state into that of the
-// document.
-func (w *pairWriter) splitUpdates(here Pair) (all []replication.Update) {
-	var gone, synced []object.Ref
-	for r := range here.Inventory {
-		if _, ok := w.pair.Inventory[r]; !ok {
-			gone = append(gone, r)
-		}
-	}
-	for _, u := range here.Unsynced {
-		if !slices.ContainsFunc(w.pair.Unsynced, func(x replication.Unsynced) bool { return x.Ref == u.Ref }) {
-			synced = append(synced, u.Ref)
-		}
-	}
-	n := w.options.Window
-	for refs := range slices.Chunk(gone, n) {
-		all = append(all, replication.Update{Removed: refs})
-	}
-	for refs := range slices.Chunk(slices.SortedFunc(maps.Keys(w.pair.Inventory), object.Compare), n) {
-		applied := make(map[object.Ref]string, len(refs))
-		for _, r := range refs {
-			applied[r] = w.pair.Inventory[r]
-		}
-		all = append(all, replication.Update{Applied: applied})
-	}
-	for refs := range slices.Chunk(synced, n) {
-		all = append(all, replication.Update{Synced: refs})
-	}
-	for list := range slices.Chunk(w.pair.Unsynced, n) {
-		all = append(all, replication.Update{Unsynced: list})
-	}
-	return all
-}
-
-// commitUpdate writes one update, and renews the lease when half of it is over.
-func (w *pairWriter) commitUpdate(ctx context.Context, u replication.Update) error {
-	now := w.options.Now()
-	if w.expires.Sub(now) < leaseTTL/2 {
-		if _, err := w.state.Renew(ctx, w.pair.ID, w.fence, now, leaseTTL); err != nil {
-			return fmt.Errorf("renew the lease: %w", err)
-		}
-		w.expires = now.Add(leaseTTL)
-	}
-	if err := w.state.Commit(ctx, w.pair.ID, w.fence, now, u); err != nil {
-		return fmt.Errorf("write the state: %w", err)
 	}
 	return nil
 }
 
+// replaceRecords returns the update that turns the records here into those of a document.
+func replaceRecords(here, p Pair) replication.Update {
+	u := replication.Update{Progress: p.Progress, Applied: maps.Clone(p.Inventory), Unsynced: p.Unsynced}
+	for r := range here.Inventory {
+		if _, ok := p.Inventory[r]; !ok {
+			u.Removed = append(u.Removed, r)
+		}
+	}
+	for _, x := range here.Unsynced {
+		if !slices.ContainsFunc(p.Unsynced, func(y replication.Unsynced) bool { return x.Ref == y.Ref }) {
+			u.Synced = append(u.Synced, x.Ref)
+		}
+	}
+	return u
+}
+
 // releaseLease releases the lease, also when the context has ended. A failure doesn't
 // matter: the lease expires.
-func (w *pairWriter) releaseLease(ctx context.Context) {
+func releaseLease(ctx context.Context, state replication.State, st replication.PairState) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_ = w.state.Release(ctx, w.pair.ID, w.fence)
+	_ = state.Release(ctx, st.ID, st.Lease.Fence)
 }

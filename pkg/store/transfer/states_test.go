@@ -96,7 +96,7 @@ func TestNothingIsLostBetweenSQLiteAndDynamoDB(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		move := func(p transfer.Pair, to replication.State) transfer.Document {
 			o := importOptions()
-			o.Window, o.Force = rapid.IntRange(3, 20).Draw(rt, "window"), true
+			o.Force = true
 			if _, err := transfer.Import(t.Context(), to, p, o); err != nil {
 				rt.Fatal(err)
 			}

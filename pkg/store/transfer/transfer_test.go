@@ -240,7 +240,6 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 	want := knownPair(10)
 	wanted := exportPair(t, stateWith(t, want))
 	o := importOptions()
-	o.Window = 3
 	points := 0
 	for n := 1; ; n++ {
 		s := store.New(&kvtest.Memory{})
@@ -257,11 +256,11 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 			t.Fatalf("died at call %d, %s: %v, progress %+v over %d objects", n, c.Where, err, st.Progress, len(inv))
 		}
 		later := o
-		later.Now = func() time.Time { return noon().Add(2 * time.Minute) } // the lease of the dead process has ended
+		later.Now = func() time.Time { return noon().Add(10 * time.Minute) } // the lease of the dead process has ended
 		if _, err := transfer.Import(context.Background(), s, want, later); err != nil {
 			t.Fatalf("died at call %d, %s; the next: %v", n, c.Where, err)
 		}
-		got, err := transfer.Export(context.Background(), s, []replication.PairID{pairID}, noon().Add(2*time.Minute))
+		got, err := transfer.Export(context.Background(), s, []replication.PairID{pairID}, noon().Add(10*time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,6 +273,41 @@ func TestAnImportThatDiesIsDoneByTheNext(t *testing.T) {
 		t.Errorf("only %d points were tried", points)
 	}
 }
+
+// TestAnImportThatDiesBetweenTransactions is done by the next one too.
+func TestAnImportThatDiesBetweenTransactions(t *testing.T) {
+	want := knownPair(250)
+	for n, done := 1, false; !done; n++ {
+		kv, calls := &kvtest.Memory{}, 0
+		kv.Before = func(string, int) error {
+			if calls++; calls >= n {
+				return errDied
+			}
+			return nil
+		}
+		_, err := transfer.Import(context.Background(), store.New(kv), want, importOptions())
+		kv.Before = nil
+		done = err == nil && calls < n
+		s := store.New(kv)
+		inventory, _ := s.Inventory(context.Background(), pairID)
+		if st, _ := s.Pair(context.Background(), pairID); st.Progress.Position != nil && len(inventory) != 250 {
+			t.Fatalf("died at call %d: a position over %d objects", n, len(inventory))
+		}
+		later := importOptions()
+		later.Now = func() time.Time { return noon().Add(10 * time.Minute) }
+		if _, err := transfer.Import(context.Background(), s, want, later); err != nil {
+			t.Fatalf("died at call %d; the next: %v", n, err)
+		}
+		if inventory, err := s.Inventory(context.Background(), pairID); err != nil || len(inventory) != 250 {
+			t.Fatalf("died at call %d; the next left %d objects, %v", n, len(inventory), err)
+		}
+		if n > 100 {
+			t.Fatal("the import doesn't end")
+		}
+	}
+}
+
+var errDied = errors.New("died")
 
 // A state that keeps something else than it was told is found out.
 func TestWhatIsWrittenIsReadBack(t *testing.T) {
@@ -291,19 +325,17 @@ func (f *forgetfulState) Commit(ctx context.Context, id replication.PairID, fenc
 	return f.Store.Commit(ctx, id, fence, now, u)
 }
 
-// A slow state: the lease is renewed, and lost is lost.
-func TestTheLeaseIsKeptWhileWindowsAreWritten(t *testing.T) {
+// A lease that ended before the commit is lost.
+func TestNothingIsWrittenAfterTheLease(t *testing.T) {
 	now := noon()
 	o := importOptions()
-	o.Window = 1
-	o.Now = func() time.Time { now = now.Add(20 * time.Second); return now }
+	o.Now = func() time.Time { now = now.Add(3 * time.Minute); return now }
 	s := store.New(&kvtest.Memory{})
-	if _, err := transfer.Import(context.Background(), s, knownPair(20), o); err != nil {
-		t.Fatal(err)
-	}
-	o.Now = func() time.Time { now = now.Add(2 * time.Minute); return now }
-	if _, err := transfer.Import(context.Background(), store.New(&kvtest.Memory{}), knownPair(20), o); !errors.Is(err, replication.ErrFenced) {
+	if _, err := transfer.Import(context.Background(), s, knownPair(20), o); !errors.Is(err, replication.ErrFenced) {
 		t.Errorf("with a lease that ended: %v", err)
+	}
+	if inventory, err := s.Inventory(context.Background(), pairID); err != nil || len(inventory) > 0 {
+		t.Errorf("%d objects, %v; want none", len(inventory), err)
 	}
 }
 
