@@ -27,7 +27,7 @@ func (s *Store) Health() Health { return Health{s} }
 // SaveServer implements [health.Store].
 func (h Health) SaveServer(ctx context.Context, s health.Server) error {
 	s.Error, s.Hint = truncateText(s.Error), truncateText(s.Hint)
-	err := h.s.saveRecord(ctx, Key{healthPartition, serverPrefix + s.Name}, s, time.Time{})
+	err := saveRecord(ctx, h.s.kv, Key{healthPartition, serverPrefix + s.Name}, s, time.Time{})
 	return explainError("save the record of the server "+s.Name, err)
 }
 
@@ -39,7 +39,7 @@ func (h Health) Servers(ctx context.Context) ([]health.Server, error) {
 // SaveProcess implements [health.Store]. The record of a process that ends also deletes
 // expired ones, which not every KV does by itself.
 func (h Health) SaveProcess(ctx context.Context, p health.Process) error {
-	err := h.s.saveRecord(ctx, Key{healthPartition, processPrefix + p.Role + "/" + p.Owner}, p, p.Seen.Add(health.KeepProcesses))
+	err := saveRecord(ctx, h.s.kv, Key{healthPartition, processPrefix + p.Role + "/" + p.Owner}, p, p.Seen.Add(health.KeepProcesses))
 	if err == nil && !p.Stopped.IsZero() {
 		err = h.deleteExpired(ctx, p.Seen)
 	}

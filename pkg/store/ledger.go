@@ -221,11 +221,11 @@ func entryWrite(id replication.PairID, r object.Ref, known map[Key]Entry, c entr
 	if !whole {
 		e.Object = &[3]string{string(r.Kind), r.Name, r.Sub}
 	}
-	data, err := encodeRecord(e)
+	w, err := putRecord(key, e, time.Time{})
 	if err != nil {
-		return Write{}, fmt.Errorf("entry of %s: %w", r, err)
+		return w, fmt.Errorf("entry of %s: %w", r, err)
 	}
-	return Put(Item{Key: key, Data: data}), nil
+	return w, nil
 }
 
 // Commit implements [replication.State]. An update of more entries than a transaction
@@ -352,11 +352,11 @@ func runWrite(id replication.PairID, now time.Time, r replication.Run) (Write, e
 		return Write{}, errors.New("a run needs an id, of at most 900 bytes")
 	}
 	r.Error = truncateFailure(r.Error)
-	data, err := encodeRecord(r)
+	w, err := putRecord(Key{pairPartition(id), runPrefix + r.ID}, r, now.Add(RunAge))
 	if err != nil {
-		return Write{}, fmt.Errorf("run %s: %w", r.ID, err)
+		return w, fmt.Errorf("run %s: %w", r.ID, err)
 	}
-	return Put(Item{Key: Key{pairPartition(id), runPrefix + r.ID}, Data: data, Expires: now.Add(RunAge)}), nil
+	return w, nil
 }
 
 // trimsRuns reports whether the commit of a run deletes old ones: one in fifty does, by the

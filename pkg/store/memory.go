@@ -181,6 +181,31 @@ func (m *memoryCache) storeCopy(source string, memory []byte) {
 	m.of[source] = slices.Clone(memory)
 }
 
+// newParts splits a memory into parts. It returns their list and the writes of those that
+// aren't stored.
+func newParts(source string, generation int64, memory []byte, stored []partRef) (list partList, writes []Write, err error) {
+	have := map[string]string{} // sort key by sum
+	for _, p := range stored {
+		have[p.Sum] = p.Sort
+	}
+	list.Generation = generation
+	for i, text := range splitMemory(memory) {
+		p := partRef{Sort: partSortKey(generation, i), Sum: contentHash(text)}
+		if sort, ok := have[p.Sum]; ok {
+			p.Sort = sort
+		} else {
+			w, err := putPart(source, p.Sort, text)
+			if err != nil {
+				return list, nil, err
+			}
+			writes = append(writes, w)
+			have[p.Sum] = p.Sort
+		}
+		list.Parts = append(list.Parts, p)
+	}
+	return list, writes, nil
+}
+
 // writeParts writes the parts of a memory that the stored one doesn't have. It returns the
 // write of the list, for the commit, and the parts that are unused after it.
 func (j Journals) writeParts(ctx context.Context, source string, fence int64, now time.Time,
@@ -189,27 +214,13 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 	if err != nil {
 		return nil, nil, err
 	}
-	have := map[string]string{} // sort key by sum
-	for _, p := range before.Parts {
-		if before.Generation == step.Generation { // else its head was lost, and keys come again
-			have[p.Sum] = p.Sort
-		}
+	stored := before.Parts
+	if before.Generation != step.Generation { // its head was lost, and keys come again
+		stored = nil
 	}
-	next, used := partList{Generation: step.Generation + 1}, map[string]bool{}
-	var writes []Write
-	for i, text := range splitMemory(step.Blob) {
-		p := partRef{Sort: partSortKey(next.Generation, i), Sum: contentHash(text)}
-		if sort, ok := have[p.Sum]; ok {
-			p.Sort = sort
-		} else {
-			w, err := putPart(source, p.Sort, text)
-			if err != nil {
-				return nil, nil, err
-			}
-			writes = append(writes, w)
-			have[p.Sum] = p.Sort
-		}
-		next.Parts, used[p.Sort] = append(next.Parts, p), true
+	next, writes, err := newParts(source, step.Generation+1, step.Blob, stored)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, chunk := range splitWrites(writes) {
 		if len(chunk) == 0 {
@@ -218,6 +229,10 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 		if err := j.writeUnderLease(ctx, source, fence, now, step, chunk); err != nil {
 			return nil, nil, err
 		}
+	}
+	used := map[string]bool{}
+	for _, p := range next.Parts {
+		used[p.Sort] = true
 	}
 	for _, p := range before.Parts {
 		if !used[p.Sort] {

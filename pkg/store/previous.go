@@ -71,35 +71,29 @@ func (p PreviousSource) Writes() ([]Write, error) {
 	}
 	var writes []Write
 	for _, r := range p.Rows {
-		data, err := encodeRecord(changeRecord{r.Action, r.Path, r.Time})
-		if err != nil {
-			return nil, err
-		}
-		writes = append(writes, Put(Item{Key: Key{sourcePartition(p.Name), changeSortKey(r.ID)}, Data: data}))
-	}
-	if p.Memory != nil {
-		list := partList{Generation: p.Generation}
-		for i, text := range splitMemory(p.Memory) {
-			one := partRef{Sort: partSortKey(p.Generation, i), Sum: contentHash(text)}
-			w, err := putPart(p.Name, one.Sort, text)
-			if err != nil {
-				return nil, err
-			}
-			writes = append(writes, w)
-			list.Parts = append(list.Parts, one)
-		}
-		w, err := putRecord(Key{sourcePartition(p.Name), partsSort}, list, time.Time{})
+		w, err := putChange(p.Name, r.ID, changeRecord{r.Action, r.Path, r.Time})
 		if err != nil {
 			return nil, err
 		}
 		writes = append(writes, w)
 	}
+	if p.Memory != nil {
+		list, parts, err := newParts(p.Name, p.Generation, p.Memory, nil)
+		if err != nil {
+			return nil, err
+		}
+		w, err := putRecord(Key{sourcePartition(p.Name), partsSort}, list, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		writes = append(append(writes, parts...), w)
+	}
 	h := sourceRecord{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Generation: p.Generation, Lease: p.Lease}
 	if p.Memory != nil {
 		h.Memory = contentHash(p.Memory)
 	}
-	data, err := encodeRecord(h)
-	return append(writes, Put(Item{Key: key, Data: data})), err
+	w, err := putRecord(key, h, time.Time{})
+	return append(writes, w), err
 }
 
 // ScanWrite returns the write of the record of the newest scan of a source.
@@ -162,9 +156,6 @@ func IsImported(ctx context.Context, kv KV) (bool, error) {
 
 // MarkImported records that everything is imported.
 func MarkImported(ctx context.Context, kv KV, now time.Time) error {
-	w, err := putRecord(layoutKey(), layoutRecord{layoutVersion, now}, time.Time{})
-	if err == nil {
-		_, err = kv.Transact(ctx, w)
-	}
+	err := saveRecord(ctx, kv, layoutKey(), layoutRecord{layoutVersion, now}, time.Time{})
 	return explainError("record the layout of the records", err)
 }

@@ -82,14 +82,19 @@ type changeRecord struct {
 	At     time.Time `json:"at"`
 }
 
+// putChange returns the write of a change.
+func putChange(source string, id int64, c changeRecord) (Write, error) {
+	return putRecord(Key{sourcePartition(source), changeSortKey(id)}, c, time.Time{})
+}
+
 // appendChanges assigns the next ids to entries and returns their writes.
 func (h *sourceRecord) appendChanges(source string, at time.Time, entries []journal.Entry) (writes []Write, err error) {
 	for _, e := range entries {
-		data, err := encodeRecord(changeRecord{e.Action, e.Path, at})
+		w, err := putChange(source, h.Next, changeRecord{e.Action, e.Path, at})
 		if err != nil {
 			return nil, err
 		}
-		writes = append(writes, Put(Item{Key: Key{sourcePartition(source), changeSortKey(h.Next)}, Data: data}))
+		writes = append(writes, w)
 		h.Next++
 	}
 	return writes, nil

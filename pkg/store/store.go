@@ -92,16 +92,16 @@ func (s *Store) getItem(ctx context.Context, k Key) (Item, error) {
 }
 
 // putRecord returns the write that replaces a record, whatever is there.
-func putRecord(k Key, record any, expires time.Time) (Write, error) {
+func putRecord[T any](k Key, record T, expires time.Time) (Write, error) {
 	data, err := encodeRecord(record)
 	return Put(Item{Key: k, Data: data, Expires: expires}), err
 }
 
 // saveRecord replaces a record, whatever is there.
-func (s *Store) saveRecord(ctx context.Context, k Key, record any, expires time.Time) error {
+func saveRecord[T any](ctx context.Context, kv KV, k Key, record T, expires time.Time) error {
 	w, err := putRecord(k, record, expires)
 	if err == nil {
-		_, err = s.kv.Transact(ctx, w)
+		_, err = kv.Transact(ctx, w)
 	}
 	return err
 }
