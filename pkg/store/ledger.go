@@ -22,8 +22,8 @@ const (
 	runPrefix    = "RUN#"
 )
 
-// Entry is the entry of one object, or of a listing that failed, in the ledger of a pair.
-type Entry struct {
+// ledgerEntry is the entry of one object, or of a listing that failed, in the ledger of a pair.
+type ledgerEntry struct {
 	// Fingerprint is that of the object as it was last written to the replica.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Dirty means that after an interrupted write it isn't known what the replica has.
@@ -43,10 +43,10 @@ type storedFailure struct {
 // unknownFingerprint stands for a dirty entry in an inventory.
 const unknownFingerprint = "?"
 
-func (e Entry) isEmpty() bool { return e.Fingerprint == "" && !e.Dirty && e.Failure == nil }
+func (e ledgerEntry) isEmpty() bool { return e.Fingerprint == "" && !e.Dirty && e.Failure == nil }
 
 // setFingerprint sets the fingerprint as an inventory has it; "" is none.
-func (e *Entry) setFingerprint(fingerprint string) {
+func (e *ledgerEntry) setFingerprint(fingerprint string) {
 	e.Fingerprint, e.Dirty = fingerprint, fingerprint == unknownFingerprint
 	if e.Dirty {
 		e.Fingerprint = ""
@@ -54,7 +54,7 @@ func (e *Entry) setFingerprint(fingerprint string) {
 }
 
 // inventoryFingerprint returns the fingerprint as an inventory has it; "" is none.
-func (e Entry) inventoryFingerprint() string {
+func (e ledgerEntry) inventoryFingerprint() string {
 	if e.Dirty {
 		return unknownFingerprint
 	}
@@ -88,7 +88,7 @@ var (
 )
 
 // decodeRef returns the object of an entry.
-func (e Entry) decodeRef(sort string) (object.Ref, error) {
+func (e ledgerEntry) decodeRef(sort string) (object.Ref, error) {
 	if e.Object != nil {
 		return object.Ref{Kind: object.Kind(e.Object[0]), Name: e.Object[1], Sub: e.Object[2]}, nil
 	}
@@ -127,7 +127,7 @@ func (c entryChange) needsStored() bool {
 	return c.fingerprint == nil || c.failure == nil && !c.noFailure
 }
 
-func (c entryChange) applyTo(e *Entry) {
+func (c entryChange) applyTo(e *ledgerEntry) {
 	if c.fingerprint != nil {
 		e.setFingerprint(*c.fingerprint)
 	}
@@ -183,7 +183,7 @@ func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u repli
 			keys = append(keys, Key{pairPartition(id), sort})
 		}
 	}
-	known := map[Key]Entry{}
+	known := map[Key]ledgerEntry{}
 	if len(keys) > 0 {
 		items, err := s.kv.Get(ctx, keys...)
 		if err != nil {
@@ -193,7 +193,7 @@ func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u repli
 			if it.Version == "" {
 				continue
 			}
-			if known[it.Key], err = decodeRecord[Entry](it.Data); err != nil {
+			if known[it.Key], err = decodeRecord[ledgerEntry](it.Data); err != nil {
 				return nil, err
 			}
 		}
@@ -210,7 +210,7 @@ func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u repli
 	return writes, nil
 }
 
-func entryWrite(id replication.PairID, r object.Ref, known map[Key]Entry, c entryChange) (Write, error) {
+func entryWrite(id replication.PairID, r object.Ref, known map[Key]ledgerEntry, c entryChange) (Write, error) {
 	sort, whole := objectSortKey(r)
 	key := Key{pairPartition(id), sort}
 	e := known[key]
@@ -292,13 +292,13 @@ func (s *Store) writeUnderLease(ctx context.Context, id replication.PairID, fenc
 }
 
 // eachEntry calls each with every entry of the ledger of a pair.
-func (s *Store) eachEntry(ctx context.Context, id replication.PairID, each func(object.Ref, Entry)) error {
+func (s *Store) eachEntry(ctx context.Context, id replication.PairID, each func(object.Ref, ledgerEntry)) error {
 	if _, err := pairKey(id); err != nil {
 		return err
 	}
 	items, err := s.kv.Query(ctx, Prefix(pairPartition(id), objectPrefix))
 	for _, it := range items {
-		e, err := decodeRecord[Entry](it.Data)
+		e, err := decodeRecord[ledgerEntry](it.Data)
 		if err != nil {
 			return err
 		}
@@ -314,7 +314,7 @@ func (s *Store) eachEntry(ctx context.Context, id replication.PairID, each func(
 // Inventory implements [replication.State].
 func (s *Store) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
 	all := map[object.Ref]string{}
-	err := s.eachEntry(ctx, id, func(r object.Ref, e Entry) {
+	err := s.eachEntry(ctx, id, func(r object.Ref, e ledgerEntry) {
 		if fingerprint := e.inventoryFingerprint(); fingerprint != "" {
 			all[r] = fingerprint
 		}
@@ -327,7 +327,7 @@ func (s *Store) Inventory(ctx context.Context, id replication.PairID) (map[objec
 
 // Unsynced implements [replication.State].
 func (s *Store) Unsynced(ctx context.Context, id replication.PairID) (list []replication.Unsynced, err error) {
-	err = s.eachEntry(ctx, id, func(r object.Ref, e Entry) {
+	err = s.eachEntry(ctx, id, func(r object.Ref, e ledgerEntry) {
 		if e.Failure != nil {
 			u := e.Failure.Unsynced
 			u.Ref = r
@@ -341,10 +341,10 @@ func (s *Store) Unsynced(ctx context.Context, id replication.PairID) (list []rep
 	return list, nil
 }
 
-// What is kept of runs. A backend that removes items by their age does it by RunAge.
+// What is kept of runs. A backend that expires items removes them after runAge.
 const (
 	KeepRuns = 200                 // newest runs of each pair, about
-	RunAge   = 30 * 24 * time.Hour // since it was recorded
+	runAge   = 30 * 24 * time.Hour // since it was recorded
 )
 
 func runWrite(id replication.PairID, now time.Time, r replication.Run) (Write, error) {
@@ -352,7 +352,7 @@ func runWrite(id replication.PairID, now time.Time, r replication.Run) (Write, e
 		return Write{}, errors.New("a run needs an id, of at most 900 bytes")
 	}
 	r.Error = truncateFailure(r.Error)
-	w, err := putRecord(Key{pairPartition(id), runPrefix + r.ID}, r, now.Add(RunAge))
+	w, err := putRecord(Key{pairPartition(id), runPrefix + r.ID}, r, now.Add(runAge))
 	if err != nil {
 		return w, fmt.Errorf("run %s: %w", r.ID, err)
 	}

@@ -18,14 +18,14 @@ import (
 	"chefsync/pkg/store/sqlite"
 )
 
-// killJournal names the state to a child process, which then only notes changes.
+// killJournal names the state to a child process, which then only appends changes.
 const killJournal = "CHEFSYNC_TEST_KILL_JOURNAL"
 
 const killSource = "chef.example.com-acme"
 
-// noteUntilKilled notes numbered changes, by pushes and as a scanner in turn, and
-// says each number once its write has returned.
-func noteUntilKilled(path, writer string) error {
+// appendUntilKilled appends numbered changes, by pushes and as a scanner in turn, and
+// prints each number once its write has returned.
+func appendUntilKilled(path, writer string) error {
 	ctx := context.Background()
 	s, err := sqlite.OpenState(ctx, path)
 	if err != nil {
@@ -61,7 +61,7 @@ func commitAs(ctx context.Context, j journal.ScanStore, writer string, entries [
 }
 
 // TestKilledJournalWriters kills two processes that write one journal, at random
-// moments. No id is used twice or skipped, no write that returned is lost, and
+// times. No id is used twice or skipped, no write that returned is lost, and
 // none is there in part.
 func TestKilledJournalWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
@@ -83,7 +83,7 @@ func TestKilledJournalWriters(t *testing.T) {
 		for w := range 2 {
 			writer := fmt.Sprintf("r%dw%d", round, w)
 			wg.Go(func() {
-				for _, n := range killNoter(t, path, writer) {
+				for _, n := range killAppender(t, path, writer) {
 					mu.Lock()
 					said[fmt.Sprintf("/data/%s/%s.1", writer, n)] = true
 					mu.Unlock()
@@ -124,9 +124,9 @@ func TestKilledJournalWriters(t *testing.T) {
 	t.Logf("20 writers killed, %d writes returned, %d rows, none lost", len(said), len(page.Rows))
 }
 
-// killNoter starts a child, kills it a moment after it has said some numbers,
-// and returns all that it said.
-func killNoter(t *testing.T, path, writer string) (said []string) {
+// killAppender starts a child process, kills it shortly after it has printed some
+// numbers, and returns its output.
+func killAppender(t *testing.T, path, writer string) (said []string) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), killJournal+"="+path, killJournal+"_WRITER="+writer)
 	cmd.Stderr = os.Stderr

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	if path := os.Getenv(killJournal); path != "" {
-		fmt.Fprintln(os.Stderr, noteUntilKilled(path, os.Getenv(killJournal+"_WRITER")))
+		fmt.Fprintln(os.Stderr, appendUntilKilled(path, os.Getenv(killJournal+"_WRITER")))
 		os.Exit(1)
 	}
 	if err := storetest.FewChecks(10); err != nil {
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeUntilKilled commits numbered updates, and says each number once its commit
+// writeUntilKilled commits numbered updates, and prints each number once its commit
 // has returned. Every part of an update carries the number.
 func writeUntilKilled(path string) error {
 	ctx := context.Background()
@@ -56,9 +56,9 @@ func writeUntilKilled(path string) error {
 	for n := st.Progress.Objects + 1; ; n++ {
 		u := replication.Update{
 			Progress: replication.Progress{Objects: n},
-			Applied:  map[object.Ref]string{numberedUpdate(n): strings.Repeat(fmt.Sprint(n), 50)},
-			Unsynced: []replication.Unsynced{{Ref: numberedUpdate(n)}},
-			Synced:   []object.Ref{numberedUpdate(n - 1)},
+			Applied:  map[object.Ref]string{numberedRole(n): strings.Repeat(fmt.Sprint(n), 50)},
+			Unsynced: []replication.Unsynced{{Ref: numberedRole(n)}},
+			Synced:   []object.Ref{numberedRole(n - 1)},
 			Run:      &replication.Run{ID: fmt.Sprintf("%09d", n), Pair: engineeringPair()},
 		}
 		if err := s.Commit(ctx, engineeringPair(), st.Lease.Fence, noon(), u); err != nil {
@@ -68,14 +68,13 @@ func writeUntilKilled(path string) error {
 	}
 }
 
-func numberedUpdate(n int) object.Ref {
+func numberedRole(n int) object.Ref {
 	return object.Ref{Kind: object.Role, Name: fmt.Sprint(n)}
 }
 
-// TestKill kills a writer at random moments. Every commit that returned is there
-// afterwards, and the one that was under way is there whole or not at all. This
-// process has the state open all the while, and sees at once what the other
-// commits.
+// TestKill kills a writer at random times. Every commit that returned is there
+// afterwards, and the one in progress is there whole or not at all. This process has
+// the state open meanwhile, and reads at once what the other commits.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	last, kills := 0, 25
@@ -87,8 +86,8 @@ func TestKill(t *testing.T) {
 	t.Logf("%d kills, %d commits, none lost", kills, last)
 }
 
-// killWriter kills a child a moment after it has said some numbers, and returns
-// the last one that it said.
+// killWriter kills a child process shortly after it has printed some numbers, and
+// returns the last one.
 func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, moment time.Duration) (last int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -103,7 +102,7 @@ func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, mo
 	}
 	lines := bufio.NewReader(out)
 	for range numbers {
-		next := updateNumber(t, lines, last)
+		next := readNumber(t, lines, last)
 		if next == last {
 			_ = cmd.Wait()
 			t.Fatalf("the writer ended by itself after commit %d: %v", last, cmd.ProcessState)
@@ -122,7 +121,7 @@ func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, mo
 		t.Fatal(err)
 	}
 	for said := bufio.NewReader(strings.NewReader(string(rest))); ; {
-		next := updateNumber(t, said, last)
+		next := readNumber(t, said, last)
 		if next == last {
 			break
 		}
@@ -132,8 +131,8 @@ func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, mo
 	return last
 }
 
-// updateNumber reads a number on a line of its own; without a whole line it is last.
-func updateNumber(t *testing.T, r *bufio.Reader, last int) int {
+// readNumber reads a line with a number; without a whole line it returns last.
+func readNumber(t *testing.T, r *bufio.Reader, last int) int {
 	t.Helper()
 	text, err := r.ReadString('\n')
 	if err != nil {
@@ -169,12 +168,12 @@ func checkWhole(t *testing.T, path string, least int) int {
 	if n < least {
 		t.Fatalf("commit %d had returned, but the state is at %d", least, n)
 	}
-	if len(inventory) != n || len(runs) < min(n, store.KeepRuns) || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numberedUpdate(n)) {
+	if len(inventory) != n || len(runs) < min(n, store.KeepRuns) || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numberedRole(n)) {
 		t.Fatalf("torn: progress %d, %d objects, %d runs, unsynced %v", n, len(inventory), len(runs), unsynced)
 	}
 	for i := 1; i <= n; i++ {
-		if inventory[numberedUpdate(i)] != strings.Repeat(fmt.Sprint(i), 50) {
-			t.Fatalf("object %d is torn: %q", i, inventory[numberedUpdate(i)])
+		if inventory[numberedRole(i)] != strings.Repeat(fmt.Sprint(i), 50) {
+			t.Fatalf("object %d is torn: %q", i, inventory[numberedRole(i)])
 		}
 	}
 	return n
