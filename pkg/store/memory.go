@@ -95,7 +95,7 @@ func (j Journals) Recall(ctx context.Context, source string) (known journal.Reco
 		}
 	}
 	if err != nil {
-		return journal.Recollection{}, explainJournalError(op, err)
+		return journal.Recollection{}, explainError(op, err)
 	}
 	return known, nil
 }

@@ -88,6 +88,8 @@ func explainError(op string, err error) error {
 		return nil
 	case errors.As(err, &leased):
 		return err
+	case errors.Is(err, errInconsistent):
+		return damagedError(fmt.Errorf("%s: records don't belong together: %w", op, err))
 	case errors.As(err, &known):
 		if known.Op != "" {
 			return err

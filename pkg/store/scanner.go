@@ -16,7 +16,7 @@ func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Ti
 		return nil, takeLease(&h.Lease, "the change log of "+source, owner, now, ttl)
 	})
 	if err != nil {
-		return known, explainJournalError("take the scanner's lease of "+source, err)
+		return known, explainError("take the scanner's lease of "+source, err)
 	}
 	return h.scanState(), nil
 }
@@ -24,7 +24,7 @@ func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Ti
 // Lease implements [journal.Memory].
 func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
 	h, err := j.readSource(ctx, source)
-	return h.Lease, explainJournalError("read the scanner's lease of "+source, err)
+	return h.Lease, explainError("read the scanner's lease of "+source, err)
 }
 
 // Renew implements [journal.Memory].
@@ -32,20 +32,20 @@ func (j Journals) Renew(ctx context.Context, source string, fence int64, now tim
 	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		return nil, renewLease(&h.Lease, fence, now, ttl)
 	})
-	return explainJournalError("renew the scanner's lease of "+source, err)
+	return explainError("renew the scanner's lease of "+source, err)
 }
 
 // Release implements [journal.Memory].
 func (j Journals) Release(ctx context.Context, source string, fence int64) error {
 	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) { return nil, releaseLease(&h.Lease, fence) })
-	return explainJournalError("release the scanner's lease of "+source, err)
+	return explainError("release the scanner's lease of "+source, err)
 }
 
 // Commit implements [journal.Memory].
 func (j Journals) Commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (journal.Head, error) {
 	h, err := j.commitStep(ctx, source, fence, now, step)
 	if err != nil {
-		return journal.Head{}, explainJournalError("write the journal of "+source, err)
+		return journal.Head{}, explainError("write the journal of "+source, err)
 	}
 	return h.logHead(), nil
 }

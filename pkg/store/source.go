@@ -176,7 +176,7 @@ func (j Journals) readSource(ctx context.Context, source string) (h sourceRecord
 // Head implements [journal.Store].
 func (j Journals) Head(ctx context.Context, source string) (journal.Head, error) {
 	h, err := j.readSource(ctx, source)
-	return h.logHead(), explainJournalError("read the journal of "+source, err)
+	return h.logHead(), explainError("read the journal of "+source, err)
 }
 
 // errInconsistent means that rows and head were read at different times.
@@ -205,7 +205,7 @@ func (j Journals) Rows(ctx context.Context, source string, after int64, limit in
 		}
 		from = max(from, h.Oldest-1) // what lies before is left over
 	}
-	return journal.Page{}, explainJournalError(op, err)
+	return journal.Page{}, explainError(op, err)
 }
 
 // queryRows reads at most limit rows after an id, and the head, with or after them.
@@ -274,7 +274,7 @@ func (j Journals) Append(ctx context.Context, source string, at time.Time, entri
 		return h.appendChanges(source, at, entries)
 	})
 	if err != nil {
-		return journal.Head{}, explainJournalError("write the journal of "+source, err)
+		return journal.Head{}, explainError("write the journal of "+source, err)
 	}
 	return h.logHead(), nil
 }
@@ -284,7 +284,7 @@ func (j Journals) Append(ctx context.Context, source string, at time.Time, entri
 func (j Journals) Trim(ctx context.Context, source string, before time.Time, keep int) (journal.Head, error) {
 	h, err := j.trimRows(ctx, source, before, keep)
 	if err != nil {
-		return journal.Head{}, explainJournalError("trim the journal of "+source, err)
+		return journal.Head{}, explainError("trim the journal of "+source, err)
 	}
 	return h.logHead(), nil
 }
@@ -396,16 +396,4 @@ func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, e
 		all[it.Sort] = scan
 	}
 	return all, errors.Join(failed...)
-}
-
-// explainJournalError is explainError for errors of change logs.
-func explainJournalError(op string, err error) error {
-	var leased *replication.LeasedError
-	if errors.As(err, &leased) {
-		return err
-	}
-	if errors.Is(err, errInconsistent) {
-		err = damagedError(fmt.Errorf("records don't belong together: %w", err))
-	}
-	return explainError(op, err)
 }
