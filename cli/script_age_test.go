@@ -38,7 +38,7 @@ func scansCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if args[0] == "stop" {
 		last.Ended = last.Ended.Add(-span)
 	}
-	ts.Check(s.Journals().NoteScan(context.Background(), space, last))
+	ts.Check(s.Journals().RecordScan(context.Background(), space, last))
 }
 
 // passesCommand plays passes of the past: "passes stop PAIR SPAN" makes the newest one

@@ -158,7 +158,7 @@ func TestTheCosts(t *testing.T) {
 		t.Errorf("a run of the manager without news costs %+v, want %+v", turn, want)
 	}
 	idle := r.countUsage(cloud.ChangesFunction, func() { scanSource(r) })
-	// It takes the lease and frees it, reads its memory and the diary, and its record
+	// It takes the lease and frees it, reads its state and the last scan, and its record
 	// stands for those after it.
 	if want := (usage{reads: 2, writes: 2}); idle != want {
 		t.Errorf("an idle scan costs %+v, want %+v", idle, want)

@@ -52,7 +52,7 @@ func (r *testStack) ageLastScan(by time.Duration) {
 		for i := range last.Unread {
 			last.Unread[i].Since = last.Unread[i].Since.Add(-by)
 		}
-		err = store.NoteScan(ctx, space, last)
+		err = store.RecordScan(ctx, space, last)
 	}
 	if err != nil {
 		r.t.Fatal(err)

@@ -109,7 +109,7 @@ func (r *testStack) measureChange(role string) usage {
 	ctx := r.t.(*testing.T).Context()
 	journals, err := r.backend.Journals(ctx)
 	if err == nil {
-		_, err = journals.Append(ctx, r.sourceSpace(), time.Now(), []journal.Entry{{Action: journal.Update, Path: "/roles/" + role}})
+		_, err = journals.Append(ctx, r.sourceSpace(), time.Now(), []journal.Change{{Action: journal.Update, Path: "/roles/" + role}})
 	}
 	if err != nil {
 		r.t.Fatal(err)

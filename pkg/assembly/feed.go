@@ -83,7 +83,7 @@ func (c *changeFeed) openJournal(ctx context.Context) (replication.Feed, error) 
 	if err != nil {
 		return nil, err
 	}
-	return scan.Feed(store, c.space), nil
+	return scan.NewFeed(store, c.space), nil
 }
 
 // Begun reports whether the journal has begun. The served feed was read before

@@ -197,7 +197,7 @@ func (f *Fleet) recordScan(ctx context.Context, org string, r scan.Report, err e
 		if f.coversScan(last, next) {
 			return
 		}
-		recordErr = store.NoteScan(ctx, source.Space, next)
+		recordErr = store.RecordScan(ctx, source.Space, next)
 	}
 	if recordErr != nil {
 		f.Log.WarnContext(ctx, "the scan can't be recorded", "source", org, "error", recordErr.Error())

@@ -124,7 +124,7 @@ func TestIdleScansAreRecordedRarely(t *testing.T) {
 		{"a push that an idle scan passes by", func() {
 			store, err := f.Journals(t.Context())
 			if err == nil {
-				_, err = store.Append(t.Context(), f.Sources()[0].Space, w.clock.currentTime(), []journal.Entry{{Action: journal.Update, Path: "/roles/web"}})
+				_, err = store.Append(t.Context(), f.Sources()[0].Space, w.clock.currentTime(), []journal.Change{{Action: journal.Update, Path: "/roles/web"}})
 			}
 			if err != nil {
 				t.Fatal(err)

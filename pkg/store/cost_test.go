@@ -187,7 +187,7 @@ func TestWhatJournalsCost(t *testing.T) {
 	kv, done := countingKV()
 	j, ctx := store.New(kv).Journals(), t.Context()
 	lease := beginJournal(t, j)
-	entries := []journal.Entry{{Action: "update", Path: "/roles/a"}, {Action: "update", Path: "/roles/b"}}
+	entries := []journal.Change{{Action: "update", Path: "/roles/a"}, {Action: "update", Path: "/roles/b"}}
 	memory := []byte(strings.Join(slices.Repeat([]string{"what the scanner knows of an object; "}, 5000), ""))
 	for i := range memory { // so that parts differ
 		memory[i] += byte(i / 977 % 7)
@@ -203,10 +203,10 @@ func TestWhatJournalsCost(t *testing.T) {
 		{"Rows not to the end", func() error { _, err := j.Rows(ctx, "s", 0, 1); return err }, []string{"Query(1)", "Get(1)"}},
 		{"Head", func() error { _, err := j.Head(ctx, "s"); return err }, []string{"Get(1)"}},
 		{"Renew", func() error { return j.Renew(ctx, "s", lease, noon(), time.Hour) }, []string{"Transact(1)"}},
-		{"an idle Commit", func() error { _, err := j.Commit(ctx, "s", lease, noon(), journal.Step{}); return err }, []string{"Get(1)"}},
+		{"an idle Commit", func() error { _, err := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{}); return err }, []string{"Get(1)"}},
 		{"Trim of nothing", func() error { _, err := j.Trim(ctx, "s", noon(), 0); return err }, []string{"Get(1)", "Query(1)"}},
-		{"NoteScan", func() error { return j.NoteScan(ctx, "s", journal.LastScan{Ended: noon()}) }, []string{"Transact(1)"}},
-		{"Recall without memory", func() error { _, err := j.Recall(ctx, "s"); return err }, []string{"Get(1)"}},
+		{"RecordScan", func() error { return j.RecordScan(ctx, "s", journal.LastScan{Ended: noon()}) }, []string{"Transact(1)"}},
+		{"LoadScanState without memory", func() error { _, err := j.LoadScanState(ctx, "s"); return err }, []string{"Get(1)"}},
 	} {
 		done()
 		if err := c.do(); err != nil {
@@ -216,7 +216,7 @@ func TestWhatJournalsCost(t *testing.T) {
 	}
 	write := func() []string {
 		done()
-		if _, err := j.Commit(ctx, "s", lease, noon(), journal.Step{Generation: generation, Blob: memory}); err != nil {
+		if _, err := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{Generation: generation, Blob: memory}); err != nil {
 			t.Fatal(err)
 		}
 		generation++
@@ -229,7 +229,7 @@ func TestWhatJournalsCost(t *testing.T) {
 	if len(changed) != 4 || !slices.Contains([]string{"Transact(2)", "Transact(3)"}, changed[1]) {
 		t.Errorf("one changed byte takes %v: want a read of the list, one or two parts, the list with the head, and a removal", changed)
 	}
-	known, err := store.New(kv).Journals().Recall(ctx, "s")
+	known, err := store.New(kv).Journals().LoadScanState(ctx, "s")
 	if err != nil || string(known.Blob) != string(memory) || known.Generation != 2 {
 		t.Errorf("%d bytes of generation %d, %v", len(known.Blob), known.Generation, err)
 	}
@@ -242,7 +242,7 @@ func TestAQueryOfTwoMoments(t *testing.T) {
 	beginJournal(t, j)
 	torn := &tornQueries{KV: kv}
 	torn.between = func() {
-		if _, err := j.Append(t.Context(), "s", noon(), []journal.Entry{{Action: "update", Path: "/roles/a"}}); err != nil {
+		if _, err := j.Append(t.Context(), "s", noon(), []journal.Change{{Action: "update", Path: "/roles/a"}}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -18,7 +18,7 @@
 //	PAIR#REPLICA/ORG    RUN#ID            a run
 //	SOURCE#NAME         CHANGE#ID         a change of a source
 //	SOURCE#NAME         HEAD              the bounds of its change log, the lease of its scanner
-//	SOURCE#NAME         MEMORY, PART#N    what its scanner knows, in parts
+//	SOURCE#NAME         MEMORY, PART#N    its scan state, in parts
 //	SCANS               NAME              how its newest scan went
 //	HEALTH              SERVER#NAME       what was last seen of a server
 //	HEALTH              PROCESS#ROLE/ID   what was last seen of a process

@@ -60,7 +60,7 @@ type PreviousSource struct {
 	Generation   int64
 	Lease        replication.Lease
 	Rows         []journal.Row
-	Memory       []byte // nil when there is none
+	ScanState    []byte // nil when there is none
 }
 
 // Writes returns the writes of the same records in the present layout, the head last.
@@ -77,8 +77,8 @@ func (p PreviousSource) Writes() ([]Write, error) {
 		}
 		writes = append(writes, w)
 	}
-	if p.Memory != nil {
-		list, parts, err := newParts(p.Name, p.Generation, p.Memory, nil)
+	if p.ScanState != nil {
+		list, parts, err := newParts(p.Name, p.Generation, p.ScanState, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -89,8 +89,8 @@ func (p PreviousSource) Writes() ([]Write, error) {
 		writes = append(append(writes, parts...), w)
 	}
 	h := sourceRecord{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Generation: p.Generation, Lease: p.Lease}
-	if p.Memory != nil {
-		h.Memory = contentHash(p.Memory)
+	if p.ScanState != nil {
+		h.StateHash = contentHash(p.ScanState)
 	}
 	w, err := putRecord(key, h, time.Time{})
 	return append(writes, w), err

@@ -9,9 +9,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Acquire implements [journal.Memory].
+// Acquire implements [journal.ScanStateStore].
 func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Time,
-	ttl time.Duration) (known journal.Recollection, err error) {
+	ttl time.Duration) (known journal.ScanState, err error) {
 	h, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		return nil, takeLease(&h.Lease, "the change log of "+source, owner, now, ttl)
 	})
@@ -21,13 +21,13 @@ func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Ti
 	return h.scanState(), nil
 }
 
-// Lease implements [journal.Memory].
+// Lease implements [journal.ScanStateStore].
 func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
 	h, err := j.readSource(ctx, source)
 	return h.Lease, explainError("read the scanner's lease of "+source, err)
 }
 
-// Renew implements [journal.Memory].
+// Renew implements [journal.ScanStateStore].
 func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
 	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		return nil, renewLease(&h.Lease, fence, now, ttl)
@@ -35,14 +35,14 @@ func (j Journals) Renew(ctx context.Context, source string, fence int64, now tim
 	return explainError("renew the scanner's lease of "+source, err)
 }
 
-// Release implements [journal.Memory].
+// Release implements [journal.ScanStateStore].
 func (j Journals) Release(ctx context.Context, source string, fence int64) error {
 	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) { return nil, releaseLease(&h.Lease, fence) })
 	return explainError("release the scanner's lease of "+source, err)
 }
 
-// Commit implements [journal.Memory].
-func (j Journals) Commit(ctx context.Context, source string, fence int64, now time.Time, step journal.Step) (journal.Head, error) {
+// Commit implements [journal.ScanStateStore].
+func (j Journals) Commit(ctx context.Context, source string, fence int64, now time.Time, step journal.ScanUpdate) (journal.Head, error) {
 	h, err := j.commitStep(ctx, source, fence, now, step)
 	if err != nil {
 		return journal.Head{}, explainError("write the journal of "+source, err)
@@ -51,20 +51,20 @@ func (j Journals) Commit(ctx context.Context, source string, fence int64, now ti
 }
 
 func (j Journals) commitStep(ctx context.Context, source string, fence int64, now time.Time,
-	step journal.Step) (h sourceRecord, err error) {
-	if err := journal.CheckEntries(step.Entries); err != nil {
+	step journal.ScanUpdate) (h sourceRecord, err error) {
+	if err := journal.CheckChanges(step.Changes); err != nil {
 		return h, err
 	}
-	if step.Begin == "" && len(step.Entries) == 0 && step.Blob == nil {
+	if step.Begin == "" && len(step.Changes) == 0 && step.Blob == nil {
 		if h, err = j.readSource(ctx, source); err == nil {
 			err = h.checkStep(fence, now, step)
 		}
 		return h, err
 	}
-	var memory []Write
+	var state []Write
 	var old []Item
 	if step.Blob != nil {
-		if memory, old, err = j.writeParts(ctx, source, fence, now, step); err != nil {
+		if state, old, err = j.writeParts(ctx, source, fence, now, step); err != nil {
 			return h, err
 		}
 	}
@@ -72,17 +72,17 @@ func (j Journals) commitStep(ctx context.Context, source string, fence int64, no
 		if err := h.checkStep(fence, now, step); err != nil {
 			return nil, err
 		}
-		entries := step.Entries
+		entries := step.Changes
 		if step.Begin != "" {
 			first := journal.FirstID(now, h.Next)
 			h.Epoch, h.Oldest, h.Next = step.Begin, first, first
-			entries = slices.Concat([]journal.Entry{{Action: journal.Begin, Path: journal.Root}}, entries)
+			entries = slices.Concat([]journal.Change{{Action: journal.Begin, Path: journal.Root}}, entries)
 		}
 		if step.Blob != nil {
-			h.Generation, h.Memory = h.Generation+1, contentHash(step.Blob)
+			h.Generation, h.StateHash = h.Generation+1, contentHash(step.Blob)
 		}
 		rows, err := h.appendChanges(source, now, entries)
-		return append(rows, memory...), err
+		return append(rows, state...), err
 	})
 	if err != nil {
 		return h, err
@@ -91,18 +91,18 @@ func (j Journals) commitStep(ctx context.Context, source string, fence int64, no
 		j.deleteBelow(ctx, source, h.Oldest)
 	}
 	if step.Blob != nil {
-		j.s.memories.storeCopy(source, step.Blob)
+		j.s.scanStates.storeCopy(source, step.Blob)
 	}
 	_ = j.s.deleteAll(ctx, old) // no list names what is left
 	return h, nil
 }
 
 // checkStep returns an error if a step may not be written.
-func (h sourceRecord) checkStep(fence int64, now time.Time, step journal.Step) error {
+func (h sourceRecord) checkStep(fence int64, now time.Time, step journal.ScanUpdate) error {
 	if err := checkLease(h.Lease, fence, now); err != nil || h.Generation != step.Generation {
 		return replication.ErrFenced
 	}
-	if step.Begin == "" && h.Epoch == "" && len(step.Entries) > 0 {
+	if step.Begin == "" && h.Epoch == "" && len(step.Changes) > 0 {
 		return journal.ErrNoJournal
 	}
 	return nil

@@ -37,14 +37,14 @@ func changeSortKey(id int64) string { return fmt.Sprintf("%s%019d", changePrefix
 const sourceSchema = 1
 
 // sourceRecord is the record of a source: the bounds of its change log, the lease of its scanner
-// and the hash of the scanner's memory. The zero sourceRecord is that of an unknown source.
+// and the hash of the scan state. The zero sourceRecord is that of an unknown source.
 type sourceRecord struct {
 	Schema     int               `json:"schema"`
 	Epoch      string            `json:"epoch,omitempty"`
 	Oldest     int64             `json:"oldest,omitempty"` // id of the oldest change
 	Next       int64             `json:"next,omitempty"`   // id of the next change; 0 before the first change log
 	Generation int64             `json:"generation,omitempty"`
-	Memory     string            `json:"memory,omitempty"` // hash of the memory
+	StateHash  string            `json:"memory,omitempty"` // hash of the scan state
 	Lease      replication.Lease `json:"lease"`
 }
 
@@ -71,8 +71,8 @@ func (h sourceRecord) logHead() journal.Head {
 	return journal.Head{Epoch: h.Epoch, Oldest: h.Oldest, Newest: h.Next - 1}
 }
 
-func (h sourceRecord) scanState() journal.Recollection {
-	return journal.Recollection{Head: h.logHead(), Lease: h.Lease, Generation: h.Generation}
+func (h sourceRecord) scanState() journal.ScanState {
+	return journal.ScanState{Head: h.logHead(), Lease: h.Lease, Generation: h.Generation}
 }
 
 // changeRecord is the record of a change. The key holds its id.
@@ -88,7 +88,7 @@ func putChange(source string, id int64, c changeRecord) (Write, error) {
 }
 
 // appendChanges assigns the next ids to entries and returns their writes.
-func (h *sourceRecord) appendChanges(source string, at time.Time, entries []journal.Entry) (writes []Write, err error) {
+func (h *sourceRecord) appendChanges(source string, at time.Time, entries []journal.Change) (writes []Write, err error) {
 	for _, e := range entries {
 		w, err := putChange(source, h.Next, changeRecord{e.Action, e.Path, at})
 		if err != nil {
@@ -117,11 +117,11 @@ func decodeChange(it Item) (row journal.Row, err error) {
 // What operations cost when all goes well, in requests to the KV:
 //
 //   - Rows: one Query when it reaches the end of the log, else one Get more.
-//   - Head, Lease, LastScan: one Get. Recall: one Get, and one Query for a memory that
+//   - Head, Lease, LastScan: one Get. LoadScanState: one Get, and one Query for a scan state that
 //     this process doesn't know.
-//   - Append, Acquire, Renew, Release, NoteScan: one Transact, with one Get before if
+//   - Append, Acquire, Renew, Release, RecordScan: one Transact, with one Get before if
 //     another process wrote meanwhile, or this one hasn't read the head yet.
-//   - Commit: one Transact, or one Get if there is nothing to write; with memory a Get
+//   - Commit: one Transact, or one Get if there is nothing to write; with a scan state a Get
 //     more, and two Transact for each 99 parts of it that changed.
 //   - Trim: one Get and one Query for each 100 rows that go; then one Transact, and one
 //     for each 100 rows.
@@ -260,11 +260,11 @@ func assemblePage(h sourceRecord, rows []journal.Row, after int64, limit int) (j
 }
 
 // Append implements [journal.Store].
-func (j Journals) Append(ctx context.Context, source string, at time.Time, entries []journal.Entry) (journal.Head, error) {
+func (j Journals) Append(ctx context.Context, source string, at time.Time, entries []journal.Change) (journal.Head, error) {
 	if len(entries) == 0 {
 		return j.Head(ctx, source)
 	}
-	if err := journal.CheckEntries(entries); err != nil {
+	if err := journal.CheckChanges(entries); err != nil {
 		return journal.Head{}, err
 	}
 	h, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
@@ -354,8 +354,8 @@ func (j Journals) deleteBelow(ctx context.Context, source string, id int64) {
 	}
 }
 
-// NoteScan implements [journal.Diary].
-func (j Journals) NoteScan(ctx context.Context, source string, scan journal.LastScan) error {
+// RecordScan implements [journal.LastScanStore].
+func (j Journals) RecordScan(ctx context.Context, source string, scan journal.LastScan) error {
 	if err := checkName("source", source); err != nil {
 		return err
 	}
@@ -366,7 +366,7 @@ func (j Journals) NoteScan(ctx context.Context, source string, scan journal.Last
 	return explainError("record the scan of "+source, err)
 }
 
-// LastScan implements [journal.Diary].
+// LastScan implements [journal.LastScanStore].
 func (j Journals) LastScan(ctx context.Context, source string) (scan journal.LastScan, err error) {
 	if err := checkName("source", source); err != nil {
 		return scan, err
@@ -378,7 +378,7 @@ func (j Journals) LastScan(ctx context.Context, source string) (scan journal.Las
 	return scan, explainError("read how "+source+" was scanned", err)
 }
 
-// LastScans implements [journal.Diary]. A record that can't be read is left out, and is
+// LastScans implements [journal.LastScanStore]. A record that can't be read is left out, and is
 // part of the error.
 func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
 	items, err := j.s.kv.Query(ctx, Prefix(scansPartition, ""))

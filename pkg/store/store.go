@@ -32,7 +32,7 @@ type Store struct {
 	mu    sync.Mutex
 	cache map[Key]Item // the newest of each pair and source that was read or written
 
-	memories memoryCache
+	scanStates scanStateCache
 }
 
 var _ replication.State = (*Store)(nil)

@@ -128,12 +128,12 @@ func TestJournalsOfANewerVersion(t *testing.T) {
 	editRecord(t, kv, store.Key{Partition: "SOURCE#s", Sort: "HEAD"}, func(m map[string]any) { m["schema"] = 99 })
 	_, headErr := j.Head(ctx, "s")
 	_, rowsErr := j.Rows(ctx, "s", 0, 1)
-	_, recallErr := j.Recall(ctx, "s")
+	_, recallErr := j.LoadScanState(ctx, "s")
 	_, takeErr := j.Acquire(ctx, "s", "me", noon(), time.Hour)
 	_, trimErr := j.Trim(ctx, "s", noon().Add(time.Hour), 1)
-	_, appendErr := j.Append(ctx, "s", noon(), []journal.Entry{{Action: "update", Path: "/roles/a"}})
-	_, commitErr := j.Commit(ctx, "s", lease, noon(), journal.Step{})
-	for op, err := range map[string]error{"Head": headErr, "Rows": rowsErr, "Recall": recallErr, "Acquire": takeErr,
+	_, appendErr := j.Append(ctx, "s", noon(), []journal.Change{{Action: "update", Path: "/roles/a"}})
+	_, commitErr := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{})
+	for op, err := range map[string]error{"Head": headErr, "Rows": rowsErr, "LoadScanState": recallErr, "Acquire": takeErr,
 		"Trim": trimErr, "Append": appendErr, "Commit": commitErr} {
 		if !errors.Is(err, replication.ErrSchema) || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v (hint %q), want ErrSchema with a hint", op, err, fault.HintOf(err))
@@ -148,7 +148,7 @@ func beginJournal(t *testing.T, j store.Journals) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Commit(t.Context(), "s", known.Lease.Fence, noon(), journal.Step{Begin: "e"}); err != nil {
+	if _, err := j.Commit(t.Context(), "s", known.Lease.Fence, noon(), journal.ScanUpdate{Begin: "e"}); err != nil {
 		t.Fatal(err)
 	}
 	return known.Lease.Fence
@@ -272,7 +272,7 @@ func TestLongTextIsClipped(t *testing.T) {
 		Progress: replication.Progress{LastError: &failure}, Unsynced: []replication.Unsynced{{Ref: roleRef(1), Reason: long, Hint: long}},
 		Run: &replication.Run{ID: "r", Pair: engineeringPair(), Error: &failure},
 	})
-	if err := s.Journals().NoteScan(t.Context(), "s", journal.LastScan{Error: long, Hint: long}); err != nil {
+	if err := s.Journals().RecordScan(t.Context(), "s", journal.LastScan{Error: long, Hint: long}); err != nil {
 		t.Fatal(err)
 	}
 	for _, partition := range []string{"PAIRS", "PAIR#eu/engineering", "SCANS"} {

@@ -151,7 +151,7 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 
 // recordChange appends the changes of a message to the journals that it concerns.
 func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
-	entries, relevance := m.Entries()
+	changes, relevance := m.Changes()
 	switch relevance {
 	case Unknown:
 		r.counts.unknown.Add(1)
@@ -168,18 +168,18 @@ func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
 	for _, source := range sources {
 		// The change is recorded even if the server closes the connection.
 		appendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-		_, err := r.config.Store.Append(appendCtx, source, r.config.Now(), entries)
+		_, err := r.config.Store.Append(appendCtx, source, r.config.Now(), changes)
 		cancel()
 		switch {
 		case err == nil:
 			r.counts.noted.Add(1)
-			r.config.Log.DebugContext(ctx, "change pushed", "source", source, "action", entries[0].Action, "path", entries[0].Path)
+			r.config.Log.DebugContext(ctx, "change pushed", "source", source, "action", changes[0].Action, "path", changes[0].Path)
 		case errors.Is(err, journal.ErrNoJournal):
 			r.counts.early.Add(1) // no pair has a position in it
 		default:
 			r.counts.failed.Add(1)
 			r.config.Log.ErrorContext(ctx, "a pushed change could not be recorded; the next scan finds it", "source", source, "path",
-				entries[0].Path, "error", err.Error())
+				changes[0].Path, "error", err.Error())
 			status = http.StatusServiceUnavailable
 		}
 		r.config.Notify(source)

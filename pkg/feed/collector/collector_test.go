@@ -57,7 +57,7 @@ func newTestReceiver(t *testing.T) *testReceiver {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, now, journal.Step{Begin: "e"}); err != nil {
+		if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, now, journal.ScanUpdate{Begin: "e"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -264,7 +264,7 @@ func TestRoutes(t *testing.T) {
 // failingStore is a store whose disk is full.
 type failingStore struct{ journal.Store }
 
-func (failingStore) Append(context.Context, string, time.Time, []journal.Entry) (journal.Head, error) {
+func (failingStore) Append(context.Context, string, time.Time, []journal.Change) (journal.Head, error) {
 	return journal.Head{}, &fault.Error{Op: "write", Class: fault.Local, Err: errors.New("disk full")}
 }
 
@@ -295,16 +295,16 @@ func FuzzReadMessage(f *testing.F) {
 		if err != nil && !errors.Is(err, errMessage) {
 			t.Errorf("%q: %v", body, err)
 		}
-		entries, verdict := m.Entries()
-		if (verdict == Replicated) != (len(entries) > 0) {
-			t.Errorf("%q: verdict %v, entries %+v", body, verdict, entries)
+		changes, verdict := m.Changes()
+		if (verdict == Replicated) != (len(changes) > 0) {
+			t.Errorf("%q: verdict %v, changes %+v", body, verdict, changes)
 		}
-		if err := journal.CheckEntries(entries); err != nil && len(entries) > 0 {
-			t.Errorf("%q: %+v: %v", body, entries, err)
+		if err := journal.CheckChanges(changes); err != nil && len(changes) > 0 {
+			t.Errorf("%q: %+v: %v", body, changes, err)
 		}
-		for _, entry := range entries {
+		for _, change := range changes {
 			var ref object.Ref
-			if err := ref.UnmarshalText([]byte(entry.Path)); err != nil {
+			if err := ref.UnmarshalText([]byte(change.Path)); err != nil {
 				t.Errorf("%q: %v", body, err)
 			}
 		}

@@ -118,9 +118,9 @@ const (
 	Replicated                  // about an object of a replicated kind
 )
 
-// Entries returns the journal entries of a message: one for each object that it names,
+// Changes returns the changes of a message: one for each object that it names,
 // and none unless the message is Replicated.
-func (m Message) Entries() ([]journal.Entry, Relevance) {
+func (m Message) Changes() ([]journal.Change, Relevance) {
 	if m.Type != "action" {
 		return nil, Unknown
 	}
@@ -132,13 +132,13 @@ func (m Message) Entries() ([]journal.Entry, Relevance) {
 	if action != journal.Create && action != journal.Update && action != journal.Delete {
 		action = journal.Update
 	}
-	entries := []journal.Entry{{Action: action, Path: ref.Path()}}
+	changes := []journal.Change{{Action: action, Path: ref.Path()}}
 	if ref.Kind == object.PolicyGroup && ref.Sub != "" && action != journal.Delete {
 		// The revision may have been created by the same request (docs/chef-server-api.md
 		// §5.1), and has no message of its own.
-		entries = append(entries, journal.Entry{Action: journal.Update, Path: object.Ref{Kind: object.Policy, Name: ref.Sub}.Path()})
+		changes = append(changes, journal.Change{Action: journal.Update, Path: object.Ref{Kind: object.Policy, Name: ref.Sub}.Path()})
 	}
-	return entries, relevance
+	return changes, relevance
 }
 
 // objectRef returns the object, or the listing that certainly contains it.

@@ -15,13 +15,13 @@ const Name = "journal"
 // pageRows is the number of rows in a page.
 const pageRows = 1000
 
-// Feed returns the change feed of a journal. Its Read returns an error that wraps
+// NewFeed returns the change feed of a journal. Its Read returns an error that wraps
 // replication.ErrNoFeed before the journal has begun, and one that wraps
 // replication.ErrPositionLost for an id that the journal hasn't assigned.
 // replication.Continue finds out from Rows.Oldest whether rows after a position were
 // dropped, and from Rows.Epoch whether the journal is a new one. The feed has no
 // snapshot; that of package scan has.
-func Feed(store Store, source string) replication.Feed { return journalFeed{store, source} }
+func NewFeed(store Store, source string) replication.Feed { return journalFeed{store, source} }
 
 type journalFeed struct {
 	store  Store
@@ -103,11 +103,11 @@ func scopeOf(path string) object.Scope {
 	return object.ScopeOf(ref)
 }
 
-// After returns at most limit rows after an id, for readers that keep a position of their
+// RowsAfter returns at most limit rows after an id, for readers that keep a position of their
 // own. Epoch is the one that the reader knows, "" for any. The error wraps
 // replication.ErrPositionLost if rows after the id were dropped or the id was never
 // assigned, and replication.ErrNoFeed before the journal has begun.
-func After(ctx context.Context, store Store, source, epoch string, after int64, limit int) (Page, error) {
+func RowsAfter(ctx context.Context, store Store, source, epoch string, after int64, limit int) (Page, error) {
 	page, err := store.Rows(ctx, source, after, limit)
 	head := page.Head
 	switch {

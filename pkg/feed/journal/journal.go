@@ -25,11 +25,11 @@ const (
 // Root is the path that stands for the whole organization.
 const Root = "/"
 
-// MaxAppend is the maximum number of entries in one atomic write. With the head they fit
+// MaxAppend is the maximum number of changes in one atomic write. With the head they fit
 // into a DynamoDB transaction of 100 items.
 const MaxAppend = 90
 
-// Limits of an entry, in bytes.
+// Limits of a change, in bytes.
 const (
 	maxPath   = 1024
 	maxAction = 32
@@ -38,13 +38,13 @@ const (
 var (
 	// ErrNoJournal means that the organization has no journal yet. Nothing was written.
 	ErrNoJournal = errors.New("there is no journal of this organization yet")
-	// ErrEntry means that an entry is invalid, or that there are too many. Nothing was
-	// written.
-	ErrEntry = errors.New("not a journal entry")
+	// ErrInvalidChange means that a change is invalid, or that there are too many in one
+	// write. Nothing was written.
+	ErrInvalidChange = errors.New("not a valid change")
 )
 
-// Entry is a change to be appended to a journal.
-type Entry struct {
+// Change is what is appended to a journal.
+type Change struct {
 	Action string // create, update, delete
 	// Path is below the organization, as [replication.Ref.Path] writes it:
 	// /roles/web, /cookbooks/apache2/2.0.0, /data/users. A list, such as /roles,
@@ -52,7 +52,7 @@ type Entry struct {
 	Path string
 }
 
-// Row is an entry in a journal.
+// Row is a change in a journal.
 type Row struct {
 	ID     int64
 	Action string
@@ -71,7 +71,7 @@ type Head struct {
 type Page struct {
 	Head Head
 	Rows []Row
-	// Generation is the generation of the scanner's memory, 0 if there is none. Scans is
+	// Generation is the generation of the snapshot, 0 if there is none. Scans is
 	// the number of scans that have begun: the fencing token of the scanner's lease.
 	Generation int64
 	Scans      int64
@@ -84,18 +84,18 @@ func NewEpoch() string {
 	return hex.EncodeToString(b[:])
 }
 
-// CheckEntries returns an error that wraps ErrEntry for entries that stores must refuse.
+// CheckChanges returns an error that wraps ErrInvalidChange for changes that stores must refuse.
 // Stores call it.
-func CheckEntries(entries []Entry) error {
-	if len(entries) > MaxAppend {
-		return fmt.Errorf("%w: %d entries in one write, at most %d are allowed", ErrEntry, len(entries), MaxAppend)
+func CheckChanges(changes []Change) error {
+	if len(changes) > MaxAppend {
+		return fmt.Errorf("%w: %d changes in one write, at most %d are allowed", ErrInvalidChange, len(changes), MaxAppend)
 	}
-	for _, e := range entries {
+	for _, e := range changes {
 		switch {
 		case e.Action == "" || len(e.Action) > maxAction || !isPrintable(e.Action):
-			return fmt.Errorf("%w: its action is empty, too long or holds control characters", ErrEntry)
+			return fmt.Errorf("%w: its action is empty, too long or holds control characters", ErrInvalidChange)
 		case !strings.HasPrefix(e.Path, "/") || len(e.Path) > maxPath || !isPrintable(e.Path):
-			return fmt.Errorf("%w: its path doesn't begin with a slash, is too long or holds control characters", ErrEntry)
+			return fmt.Errorf("%w: its path doesn't begin with a slash, is too long or holds control characters", ErrInvalidChange)
 		}
 	}
 	return nil
@@ -105,11 +105,11 @@ func isPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// Distinct returns the last entry of each path, in their order.
-func Distinct(entries []Entry) []Entry {
-	seen := make(map[string]bool, len(entries))
-	out := make([]Entry, 0, len(entries))
-	for _, e := range slices.Backward(entries) {
+// LastPerPath returns the last change of each path, in their order.
+func LastPerPath(changes []Change) []Change {
+	seen := make(map[string]bool, len(changes))
+	out := make([]Change, 0, len(changes))
+	for _, e := range slices.Backward(changes) {
 		if !seen[e.Path] {
 			seen[e.Path] = true
 			out = append(out, e)

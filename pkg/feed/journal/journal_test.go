@@ -25,7 +25,7 @@ func openStore(t *testing.T) journal.ScanStore {
 	return s.Journals()
 }
 
-func beginJournal(t *testing.T, s journal.ScanStore, entries ...journal.Entry) journal.Head {
+func beginJournal(t *testing.T, s journal.ScanStore, changes ...journal.Change) journal.Head {
 	t.Helper()
 	now := time.Unix(1_800_000_000, 0)
 	known, err := s.Acquire(t.Context(), "src", "me", now, time.Minute)
@@ -33,7 +33,7 @@ func beginJournal(t *testing.T, s journal.ScanStore, entries ...journal.Entry) j
 		t.Fatal(err)
 	}
 	head, err := s.Commit(t.Context(), "src", known.Lease.Fence, now,
-		journal.Step{Begin: "e", Generation: known.Generation, Entries: entries})
+		journal.ScanUpdate{Begin: "e", Generation: known.Generation, Changes: changes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +41,8 @@ func beginJournal(t *testing.T, s journal.ScanStore, entries ...journal.Entry) j
 }
 
 func TestDistinctKeepsTheLastEntryOfAPath(t *testing.T) {
-	got := journal.Distinct([]journal.Entry{{"create", "/a"}, {"create", "/b"}, {"delete", "/a"}, {"update", "/c"}})
-	want := []journal.Entry{{"create", "/b"}, {"delete", "/a"}, {"update", "/c"}}
+	got := journal.LastPerPath([]journal.Change{{"create", "/a"}, {"create", "/b"}, {"delete", "/a"}, {"update", "/c"}})
+	want := []journal.Change{{"create", "/b"}, {"delete", "/a"}, {"update", "/c"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -69,12 +69,12 @@ func TestScopesOfRows(t *testing.T) {
 		"/data/users/alice":      {Kind: object.DataBagItem, Name: "users", Sub: "alice"},
 		"/something/else/we/had": {},
 	}
-	var entries []journal.Entry
+	var changes []journal.Change
 	for p := range want {
-		entries = append(entries, journal.Entry{Action: journal.Update, Path: p})
+		changes = append(changes, journal.Change{Action: journal.Update, Path: p})
 	}
-	beginJournal(t, s, entries...)
-	rows, err := journal.Feed(s, "src").Read(t.Context(), 0)
+	beginJournal(t, s, changes...)
+	rows, err := journal.NewFeed(s, "src").Read(t.Context(), 0)
 	if err != nil || len(rows.Changes) != len(want)+1 {
 		t.Fatalf("%d rows, %v", len(rows.Changes), err)
 	}
@@ -89,16 +89,16 @@ func TestLongJournalIsReadInPages(t *testing.T) {
 	s := openStore(t)
 	head := beginJournal(t, s)
 	for n := range 30 {
-		var entries []journal.Entry
+		var changes []journal.Change
 		for i := range journal.MaxAppend {
-			entries = append(entries, journal.Entry{Action: "update", Path: fmt.Sprintf("/roles/%d-%d", n, i)})
+			changes = append(changes, journal.Change{Action: "update", Path: fmt.Sprintf("/roles/%d-%d", n, i)})
 		}
 		var err error
-		if head, err = s.Append(t.Context(), "src", time.Unix(1, 0), entries); err != nil {
+		if head, err = s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rows, err := journal.Feed(s, "src").Read(t.Context(), head.Oldest+5)
+	rows, err := journal.NewFeed(s, "src").Read(t.Context(), head.Oldest+5)
 	if err != nil || int64(len(rows.Changes)) != head.Newest-head.Oldest-5 || rows.Newest != head.Newest ||
 		rows.Oldest != head.Oldest || rows.Epoch != "e" {
 		t.Errorf("%d rows of %+v, bounds %d to %d, %v", len(rows.Changes), head, rows.Oldest, rows.Newest, err)
@@ -122,12 +122,12 @@ func (m *replacedStore) Rows(ctx context.Context, source string, after int64, li
 
 func TestReadOfTheNewestRows(t *testing.T) {
 	s := openStore(t)
-	if _, err := journal.Feed(s, "src").Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := journal.NewFeed(s, "src").Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("before it has begun: %v", err)
 	}
-	head := beginJournal(t, s, journal.Entry{Action: "update", Path: "/roles/a"})
+	head := beginJournal(t, s, journal.Change{Action: "update", Path: "/roles/a"})
 	for _, c := range []struct{ after, want int64 }{{-1, 1}, {-2, 2}, {-3, 2}, {-9, 2}} {
-		rows, err := journal.Feed(s, "src").Read(t.Context(), c.after)
+		rows, err := journal.NewFeed(s, "src").Read(t.Context(), c.after)
 		if n := len(rows.Changes); err != nil || int64(n) != c.want || rows.Changes[n-1].ID != head.Newest ||
 			rows.Newest != head.Newest || rows.Oldest != head.Oldest {
 			t.Errorf("%d: %+v, %v; want the newest %d of %+v", c.after, rows, err, c.want, head)
@@ -139,19 +139,19 @@ func TestReadIsRepeatedWhenTheJournalChanges(t *testing.T) {
 	s := openStore(t)
 	beginJournal(t, s)
 	for range 12 {
-		entries := make([]journal.Entry, journal.MaxAppend)
-		for i := range entries {
-			entries[i] = journal.Entry{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
+		changes := make([]journal.Change, journal.MaxAppend)
+		for i := range changes {
+			changes[i] = journal.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
 		}
-		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), entries); err != nil {
+		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rows, err := journal.Feed(&replacedStore{s, 2}, "src").Read(t.Context(), 0)
+	rows, err := journal.NewFeed(&replacedStore{s, 2}, "src").Read(t.Context(), 0)
 	if err != nil || rows.Epoch != "e" || len(rows.Changes) != 12*journal.MaxAppend+1 {
 		t.Errorf("%d rows of epoch %q, %v", len(rows.Changes), rows.Epoch, err)
 	}
-	if _, err := journal.Feed(&replacedStore{s, 1000}, "src").Read(t.Context(), 0); err == nil {
+	if _, err := journal.NewFeed(&replacedStore{s, 1000}, "src").Read(t.Context(), 0); err == nil {
 		t.Error("no error for a journal that changes during each read")
 	}
 }
@@ -175,16 +175,16 @@ func TestReadReturnsNoGapBetweenPages(t *testing.T) {
 	s := openStore(t)
 	beginJournal(t, s)
 	for range 12 {
-		entries := make([]journal.Entry, journal.MaxAppend)
-		for i := range entries {
-			entries[i] = journal.Entry{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
+		changes := make([]journal.Change, journal.MaxAppend)
+		for i := range changes {
+			changes[i] = journal.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
 		}
-		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), entries); err != nil {
+		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m := &trimmedStore{Store: s}
-	rows, err := journal.Feed(m, "src").Read(t.Context(), 0)
+	rows, err := journal.NewFeed(m, "src").Read(t.Context(), 0)
 	if err != nil || !m.done {
 		t.Fatal(err, m.done)
 	}

@@ -18,29 +18,29 @@ type Store interface {
 	// Head returns the head of a journal, zero if there is no journal.
 	Head(ctx context.Context, source string) (Head, error)
 	// Rows returns rows with an id greater than after, in order and without
-	// gaps, at most limit, together with the head, the generation of the scanner's
-	// memory and the number of scans. If there is no journal, the head is zero.
+	// gaps, at most limit, together with the head, the generation of the snapshot
+	// and the number of scans. If there is no journal, the head is zero.
 	Rows(ctx context.Context, source string, after int64, limit int) (Page, error)
-	// Append assigns the next ids to the entries, in order, and stores them in one
+	// Append assigns the next ids to the changes, in order, and stores them in one
 	// atomic write. It needs no lease. It returns ErrNoJournal before the journal has
-	// begun and ErrEntry for entries that [CheckEntries] refuses. Without entries it
-	// writes nothing.
-	Append(ctx context.Context, source string, at time.Time, entries []Entry) (Head, error)
+	// begun and ErrInvalidChange for changes that [CheckChanges] refuses. Without
+	// changes it writes nothing.
+	Append(ctx context.Context, source string, at time.Time, changes []Change) (Head, error)
 	// Trim drops rows that were appended before a time, and all but the newest keep rows
 	// (0: no such limit), but never the newest one. It writes nothing if there is
 	// nothing to drop.
 	Trim(ctx context.Context, source string, before time.Time, keep int) (Head, error)
 }
 
-// Memory stores the state of a scanner beside the journal: a blob of up to some
-// megabytes, and the lease of the scanner. A store with a limit on the size of items
-// stores the blob elsewhere, under its generation, and refers to it in the head.
-type Memory interface {
-	// Recall returns the state of a source in one consistent read.
-	Recall(ctx context.Context, source string) (Recollection, error)
+// ScanStateStore stores the scan state of each source beside its journal: a blob of up
+// to some megabytes, and the lease of the scanner. A store with a limit on the size of
+// items stores the blob in several, under its generation, and refers to it in the head.
+type ScanStateStore interface {
+	// LoadScanState returns the scan state of a source in one consistent read.
+	LoadScanState(ctx context.Context, source string) (ScanState, error)
 	// Acquire takes the lease if it is free, has expired at now or belongs to owner, and
 	// increments the fencing token. Otherwise it returns [replication.LeasedError].
-	Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (Recollection, error)
+	Acquire(ctx context.Context, source, owner string, now time.Time, ttl time.Duration) (ScanState, error)
 	// Lease returns the current lease, zero for an unknown source, in one small read.
 	Lease(ctx context.Context, source string) (replication.Lease, error)
 	// Renew extends the lease to ttl after now. It returns [replication.ErrFenced] if the token isn't
@@ -48,37 +48,38 @@ type Memory interface {
 	Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error
 	// Release releases the lease if the token is current; otherwise it does nothing.
 	Release(ctx context.Context, source string, fence int64) error
-	// Commit writes a step in one atomic write. It writes nothing and returns [replication.ErrFenced]
-	// if the token isn't current, the lease expired before now, or the generation isn't
-	// that of the step, and ErrNoJournal for entries without a journal.
-	Commit(ctx context.Context, source string, fence int64, now time.Time, s Step) (Head, error)
+	// Commit writes an update in one atomic write. It writes nothing and returns
+	// [replication.ErrFenced] if the token isn't current, the lease expired before now,
+	// or the generation isn't that of the update, and ErrNoJournal for changes without a
+	// journal.
+	Commit(ctx context.Context, source string, fence int64, now time.Time, u ScanUpdate) (Head, error)
 }
 
 // ScanStore is what a scanner needs.
 type ScanStore interface {
 	Store
-	Memory
-	Diary
+	ScanStateStore
+	LastScanStore
 }
 
-// Recollection is the state of a source without its rows. Acquire returns it without
-// Blob.
-type Recollection struct {
+// ScanState is what is stored of a source, without its rows. Acquire returns it
+// without Blob.
+type ScanState struct {
 	Head       Head
 	Lease      replication.Lease
-	Generation int64 // of the blob; 0 if there is none
-	Blob       []byte
+	Generation int64  // of the blob; 0 if there is none
+	Blob       []byte // the scanner's own encoding of what it read
 }
 
-// Step is what a Commit writes atomically.
-type Step struct {
+// ScanUpdate is what a Commit writes atomically.
+type ScanUpdate struct {
 	// Begin is the epoch of a new journal, "" for none. Its first row is a [Begin] row
 	// with the id [FirstID]. The rows of the previous journal are dropped.
 	Begin string
-	// Entries are appended as rows, after the first row of a new journal; at most
+	// Changes are appended as rows, after the first row of a new journal; at most
 	// [MaxAppend].
-	Entries []Entry
-	// Generation is the one that Recall returned.
+	Changes []Change
+	// Generation is the one that LoadScanState returned.
 	Generation int64
 	// Blob replaces the blob and increments the generation; nil changes neither.
 	Blob []byte

@@ -19,12 +19,12 @@ type writeCounter struct {
 	blobs  atomic.Int64 // bytes
 }
 
-func (c *writeCounter) Append(ctx context.Context, source string, at time.Time, e []journal.Entry) (journal.Head, error) {
+func (c *writeCounter) Append(ctx context.Context, source string, at time.Time, e []journal.Change) (journal.Head, error) {
 	c.writes.Add(1)
 	return c.ScanStore.Append(ctx, source, at, e)
 }
 
-func (c *writeCounter) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.Step) (journal.Head, error) {
+func (c *writeCounter) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (journal.Head, error) {
 	c.writes.Add(1)
 	c.blobs.Add(int64(len(s.Blob)))
 	return c.ScanStore.Commit(ctx, source, fence, now, s)
@@ -74,7 +74,7 @@ func TestRequestsPerScan(t *testing.T) {
 			t.Errorf("%s: %d requests, %d single reads; want %d lists + %d searches + %d reads + %d checks", what, n, r.Read, lists,
 				searches, reads, checks)
 		}
-		t.Logf("%s: %d lists + %d searches + %d reads = %d requests, %d store writes, %d bytes of memory", what, lists, searches,
+		t.Logf("%s: %d lists + %d searches + %d reads = %d requests, %d store writes, %d bytes of state", what, lists, searches,
 			reads, n, store.writes.Load(), store.blobs.Load())
 		store.writes.Store(0)
 		store.blobs.Store(0)

@@ -117,7 +117,7 @@ func TestManyFirstReadsAreOneRow(t *testing.T) {
 }
 
 // TestTooManyRowsPastTheDeadlineAreOneRowPerKind: rows that are written without
-// the memory would be written again by each scan.
+// the scan state would be written again by each scan.
 func TestTooManyRowsPastTheDeadlineAreOneRowPerKind(t *testing.T) {
 	w := newFixture(t)
 	w.org.PutDataBagItem("users", "gone", `{}`)

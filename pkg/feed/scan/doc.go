@@ -7,8 +7,8 @@
 // with a request of its own; cookbook versions are compared by fingerprint, new and
 // unfrozen ones in every scan, frozen ones by rotation, so that each is read once
 // within a configured time; for policies, policy groups and cookbook artifacts the
-// lists are enough. The result is compared with the scanner's memory, a map of
-// objects to fingerprints.
+// lists are enough. The result is compared with the scan state, a map of objects to
+// fingerprints.
 //
 // A name that is gone from its list is recorded as deleted if the server also
 // answers 404 for the object, or if it is missing from two successful scans in a
@@ -20,16 +20,16 @@
 // started during another one returns at once. Only scanners take the lease; other
 // writers append rows without it.
 //
-// Rows and memory are written in one atomic step. Rows beyond the size of one step
-// are written before it; a scanner that is killed in between repeats them. So rows
+// Rows and scan state are written in one atomic write. Rows beyond the size of one
+// write are written before it; a scanner that is killed in between repeats them. So rows
 // may be duplicated, but are never lost.
 //
 // A change that is reverted between two scans leaves no row, but a reader may have
-// read the object in between. Therefore the memory is also a snapshot
+// read the object in between. Therefore the scan state is also a snapshot
 // ([replication.Snapshot]) with a generation, which a reader compares with its
 // ledger.
 //
-// The first scan fills the memory and begins the journal, without rows: a reader
+// The first scan fills the scan state and begins the journal, without rows: a reader
 // compares everything after it has taken a position in the journal.
 //
 // A scan, also the first one, that is interrupted by its deadline, by the end of its

@@ -53,7 +53,7 @@ func newPairOf(t *testing.T, from, to *chef.Org, w *fixture) *pairFixture {
 	p.engine = &replication.Engine{
 		Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "copy"}, SourceOrg: "acme", Space: source, Interval: time.Minute,
 			CompareEvery: 24 * time.Hour, MaxDelete: replication.Limit{Percent: 100}},
-		Feed: scan.Feed(w.store, source), Source: p.from, Target: target, Stage: files, State: s, Now: now, Owner: "test",
+		Feed: scan.NewFeed(w.store, source), Source: p.from, Target: target, Stage: files, State: s, Now: now, Owner: "test",
 	}
 	p.scanner, err = scan.New(scan.Config{Source: source, Reader: p.from, Store: w.store, Owner: "test",
 		Rotation: time.Hour, Now: now})

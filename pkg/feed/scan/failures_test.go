@@ -38,12 +38,12 @@ func (d *failingStore) failWrite(do func() error) error {
 }
 
 func (d *failingStore) Acquire(ctx context.Context, source, owner string, now time.Time,
-	ttl time.Duration) (r journal.Recollection, err error) {
+	ttl time.Duration) (r journal.ScanState, err error) {
 	err = d.failWrite(func() error { r, err = d.ScanStore.Acquire(ctx, source, owner, now, ttl); return err })
 	return r, err
 }
 
-func (d *failingStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.Step) (h journal.Head, err error) {
+func (d *failingStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (h journal.Head, err error) {
 	err = d.failWrite(func() error { h, err = d.ScanStore.Commit(ctx, source, fence, now, s); return err })
 	return h, err
 }
@@ -156,13 +156,13 @@ func TestConcurrentScanners(t *testing.T) {
 	w.scanAndWantRows()
 }
 
-func TestDamagedMemoryRestartsTheJournal(t *testing.T) {
-	for name, blob := range map[string][]byte{"damaged": []byte("\x1f\x8bnot a memory"), "empty": {}} {
+func TestDamagedStateRestartsTheJournal(t *testing.T) {
+	for name, blob := range map[string][]byte{"damaged": []byte("\x1f\x8bnot a state"), "empty": {}} {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t)
 			w.addObjects()
 			w.beginJournal()
-			before, err := w.store.Recall(t.Context(), source)
+			before, err := w.store.LoadScanState(t.Context(), source)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +171,7 @@ func TestDamagedMemoryRestartsTheJournal(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, w.now,
-				journal.Step{Generation: lease.Generation, Blob: blob}); err != nil {
+				journal.ScanUpdate{Generation: lease.Generation, Blob: blob}); err != nil {
 				t.Fatal(err)
 			}
 			w.now = w.now.Add(time.Minute)
@@ -198,7 +198,7 @@ func TestOldRowsAreTrimmed(t *testing.T) {
 	if err != nil || head.Newest != start.Newest+4 || head.Oldest != start.Newest+2 {
 		t.Errorf("head %+v, %v; began with %+v", head, err, start)
 	}
-	_, err = journal.After(t.Context(), w.store, source, "", start.Newest, 1)
+	_, err = journal.RowsAfter(t.Context(), w.store, source, "", start.Newest, 1)
 	if !errors.Is(err, replication.ErrPositionLost) {
 		t.Errorf("a reader with a trimmed position: %v, want ErrPositionLost", err)
 	}

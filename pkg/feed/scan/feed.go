@@ -9,27 +9,27 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Feed returns the change feed of a journal that a scanner writes: the rows of
+// NewFeed returns the change feed of a journal that a scanner writes: the rows of
 // [journal.Feed], and the snapshot of the newest scan.
-func Feed(store journal.ScanStore, source string) replication.Feed {
-	return feed{journal.Feed(store, source), store, source}
+func NewFeed(store journal.ScanStore, source string) replication.Feed {
+	return feed{journal.NewFeed(store, source), store, source}
 }
 
 type feed struct {
 	replication.Feed
-	store  journal.Memory
+	store  journal.ScanStateStore
 	source string
 }
 
-// ReadSnapshot implements replication.Feed: one read of the scanner's memory. If the
-// memory is damaged it returns no snapshot: the next scan begins a new journal.
+// ReadSnapshot implements replication.Feed: one read of the scan state. If the
+// state is damaged it returns no snapshot: the next scan begins a new journal.
 func (f feed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
-	known, err := f.store.Recall(ctx, f.source)
+	known, err := f.store.LoadScanState(ctx, f.source)
 	if err != nil || known.Blob == nil {
 		return replication.Snapshot{}, err
 	}
-	m, err := decodeMemory(known.Blob)
-	if errors.Is(err, errMemory) {
+	m, err := decodeState(known.Blob)
+	if errors.Is(err, errDamagedState) {
 		return replication.Snapshot{}, nil
 	}
 	if err != nil {
@@ -40,8 +40,8 @@ func (f feed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
 	return s, nil
 }
 
-// toSnapshot returns the objects of the memory with their fingerprints.
-func (m *memory) toSnapshot() replication.Snapshot {
+// toSnapshot returns the objects of the state with their fingerprints.
+func (m *state) toSnapshot() replication.Snapshot {
 	s := replication.Snapshot{Objects: make(map[object.Ref]string, len(m.Objects)), Unlisted: map[object.Scope]bool{}}
 	for _, kind := range object.Kinds() {
 		if kind != object.DataBagItem && !m.Listed[kind] {

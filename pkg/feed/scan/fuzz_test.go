@@ -12,9 +12,9 @@ import (
 	"chefsync/pkg/object"
 )
 
-func FuzzDecodeMemory(f *testing.F) {
-	m := newMemory()
-	m.Objects[object.Ref{Kind: object.Role, Name: "web"}] = objectEntry{Fingerprint: "x"}
+func FuzzDecodeState(f *testing.F) {
+	m := newState()
+	m.Objects[object.Ref{Kind: object.Role, Name: "web"}] = objectState{Fingerprint: "x"}
 	blob, err := m.encode()
 	if err != nil {
 		f.Fatal(err)
@@ -23,20 +23,20 @@ func FuzzDecodeMemory(f *testing.F) {
 	f.Add(blob[:len(blob)/2])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, blob []byte) {
-		m, err := decodeMemory(blob)
+		m, err := decodeState(blob)
 		if err != nil {
 			return
 		}
 		if m.Listed == nil || m.Objects == nil {
-			t.Error("the memory lacks required fields")
+			t.Error("the state lacks required fields")
 		}
 	})
 }
 
-func TestMemoryRoundTrip(t *testing.T) {
+func TestStateRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newMemory()
-		m.RotatedTo = time.UnixMicro(rapid.Int64Range(1, 1<<50).Draw(t, "swept")).UTC()
+		m := newState()
+		m.RotatedTo = time.UnixMicro(rapid.Int64Range(1, 1<<50).Draw(t, "rotated to")).UTC()
 		name := rapid.StringMatching(`[a-zA-Z0-9_.:-]{1,12}x`)
 		for range rapid.IntRange(0, 20).Draw(t, "objects") {
 			kind := rapid.SampledFrom(object.Kinds()).Draw(t, "kind")
@@ -44,7 +44,7 @@ func TestMemoryRoundTrip(t *testing.T) {
 			if kind == object.Cookbook || kind == object.DataBagItem {
 				ref.Sub = name.Draw(t, "sub")
 			}
-			m.Objects[ref] = objectEntry{Fingerprint: rapid.String().Draw(t, "print"), Revision: rapid.StringMatching("r[0-9]").Draw(t, "revision"),
+			m.Objects[ref] = objectState{Fingerprint: rapid.String().Draw(t, "print"), Revision: rapid.StringMatching("r[0-9]").Draw(t, "revision"),
 				Frozen: rapid.Bool().Draw(t, "frozen"), Missing: rapid.Bool().Draw(t, "missing")}
 			m.Listed[kind] = true
 		}
@@ -52,24 +52,24 @@ func TestMemoryRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decodeMemory(blob)
+		got, err := decodeState(blob)
 		if err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("%+v, %v, want %+v", got, err, m)
 		}
 	})
 }
 
-// TestMemoryOfThePreviousVersionIsRead: it has fields that are no longer used, and only
+// TestStateOfThePreviousVersionIsRead: it has fields that are no longer used, and only
 // the revision of a policy in a policy group.
-func TestMemoryOfThePreviousVersionIsRead(t *testing.T) {
+func TestStateOfThePreviousVersionIsRead(t *testing.T) {
 	var blob bytes.Buffer
 	z := gzip.NewWriter(&blob)
 	_, _ = z.Write([]byte(`{"version":1,"listed":{"role":true,"policy_group":true},"through":7,
 		"tail":["/roles/web"],"doubts":{"/roles/web":true},
 		"objects":{"/roles/web":{"f":"abc","a":true},"/policy_groups/prod/policies/app":{"f":"r1"}}}`))
 	_ = z.Close()
-	m, err := decodeMemory(blob.Bytes())
-	want := map[object.Ref]objectEntry{{Kind: object.Role, Name: "web"}: {Fingerprint: "abc"},
+	m, err := decodeState(blob.Bytes())
+	want := map[object.Ref]objectState{{Kind: object.Role, Name: "web"}: {Fingerprint: "abc"},
 		{Kind: object.PolicyGroup, Name: "prod", Sub: "app"}: {Revision: "r1"}}
 	if err != nil || !reflect.DeepEqual(m.Objects, want) {
 		t.Errorf("%+v, %v; want %+v", m, err, want)

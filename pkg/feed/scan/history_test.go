@@ -56,12 +56,12 @@ type limitedJournal struct {
 	*callLimit
 }
 
-func (m limitedJournal) Append(ctx context.Context, source string, at time.Time, e []journal.Entry) (h journal.Head, err error) {
+func (m limitedJournal) Append(ctx context.Context, source string, at time.Time, e []journal.Change) (h journal.Head, err error) {
 	err = m.call(func() error { h, err = m.ScanStore.Append(ctx, source, at, e); return err })
 	return h, err
 }
 
-func (m limitedJournal) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.Step) (h journal.Head,
+func (m limitedJournal) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (h journal.Head,
 	err error) {
 	err = m.call(func() error { h, err = m.ScanStore.Commit(ctx, source, fence, now, s); return err })
 	return h, err
@@ -145,7 +145,7 @@ func (c *randomHistory) pushRow() {
 		"/cookbooks/apt/2.0.0", "/cookbooks/apt", "/policies/app", "/policy_groups/prod/policies/app"}
 	path := paths[rand.IntN(len(paths))]
 	if _, err := c.store.Append(context.Background(), source, c.pairs[0].Now(),
-		[]journal.Entry{{Action: journal.Update, Path: path}}); err != nil && !errors.Is(err, journal.ErrNoJournal) {
+		[]journal.Change{{Action: journal.Update, Path: path}}); err != nil && !errors.Is(err, journal.ErrNoJournal) {
 		c.t.Errorf("push: %v", err)
 	}
 }
@@ -183,7 +183,7 @@ func (c *randomHistory) passOnce(i int, l *callLimit, o replication.PassOptions)
 	defer c.busy[i].Store(false)
 	e := c.pairs[i]
 	e.Owner = fmt.Sprint("process-", rand.Int())
-	e.State, e.Feed = limitedState{e.State, l}, scan.Feed(limitedJournal{c.store, l}, source)
+	e.State, e.Feed = limitedState{e.State, l}, scan.NewFeed(limitedJournal{c.store, l}, source)
 	return e.Pass(context.Background(), o)
 }
 

@@ -317,6 +317,6 @@ func (r *scanRun) forEach(n int, do func(int)) {
 // addRow adds a row, unless this scan begins the journal.
 func (r *scanRun) addRow(action, path string) {
 	if !r.beginsJournal {
-		r.rows = append(r.rows, journal.Entry{Action: action, Path: path})
+		r.rows = append(r.rows, journal.Change{Action: action, Path: path})
 	}
 }

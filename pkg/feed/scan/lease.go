@@ -16,7 +16,7 @@ const (
 )
 
 // acquireLease takes the journal's lease, and takes it over if its owner has died.
-func (s *Scanner) acquireLease(ctx context.Context) (journal.Recollection, error) {
+func (s *Scanner) acquireLease(ctx context.Context) (journal.ScanState, error) {
 	got, err := s.Store.Acquire(ctx, s.Source, s.Owner, s.Now(), leaseTTL)
 	var leased *replication.LeasedError
 	if !errors.As(err, &leased) || !leased.Lease.Abandoned(s.Now(), leaseTTL, s.OwnerDied) {

@@ -54,7 +54,7 @@ func TestScansDoNotOverlap(t *testing.T) {
 		t.Errorf("20 scanners sent the primary %q", asked)
 	}
 	w.org.PutRole("pushed", `{}`) // rows can be appended during a scan
-	if _, err := w.store.Append(t.Context(), source, w.now, []journal.Entry{{Action: "update", Path: "/roles/pushed"}}); err != nil {
+	if _, err := w.store.Append(t.Context(), source, w.now, []journal.Change{{Action: "update", Path: "/roles/pushed"}}); err != nil {
 		t.Error(err)
 	}
 	close(resume)

@@ -10,7 +10,7 @@ import (
 )
 
 // mergeList compares the listed objects of a scope, and what was read of them, with the
-// memory. A scope is a kind, or the items of one data bag. What is known of listed
+// previous state. A scope is a kind, or the items of one data bag. What is known of listed
 // objects that were not read is kept.
 func (r *scanRun) mergeList(ctx context.Context, scope object.Scope, refs []object.Ref, observed map[object.Ref]observation) error {
 	known := r.previous.hasListed(scope)
@@ -32,7 +32,7 @@ func (r *scanRun) mergeList(ctx context.Context, scope object.Scope, refs []obje
 	return err
 }
 
-// mergeListed compares one listed object with the memory.
+// mergeListed compares one listed object with the previous state.
 func (r *scanRun) mergeListed(ref object.Ref, observed map[object.Ref]observation, known bool) {
 	k, had := r.previous.Objects[ref]
 	v, looked := observed[ref]

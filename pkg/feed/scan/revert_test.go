@@ -52,9 +52,9 @@ func TestChangeRevertedBetweenScansIsRevertedOnTheReplica(t *testing.T) {
 		for way, read := range map[string]func(p *pairFixture){
 			"compare": func(p *pairFixture) { p.mustCompare() },
 			"push": func(p *pairFixture) {
-				var rows []journal.Entry
+				var rows []journal.Change
 				for _, path := range []string{"/roles/web", "/data/users", "/cookbooks/apt/2.0.0", "/environments/prod", "/data/new"} {
-					rows = append(rows, journal.Entry{Action: "update", Path: path})
+					rows = append(rows, journal.Change{Action: "update", Path: path})
 				}
 				if _, err := p.store.Append(t.Context(), source, p.now, rows); err != nil {
 					t.Fatal(err)
@@ -114,7 +114,7 @@ func TestItemDeletedAndRestoredBetweenScans(t *testing.T) {
 	gone := func() { p.org.DeleteDataBagItem("users", "bob") }
 	back := func() { p.org.PutDataBagItem("users", "bob", `{"id":"bob","n":2}`) }
 	gone()
-	if _, err := p.store.Append(t.Context(), source, p.now, []journal.Entry{{Action: "update", Path: "/data/users"}}); err != nil {
+	if _, err := p.store.Append(t.Context(), source, p.now, []journal.Change{{Action: "update", Path: "/data/users"}}); err != nil {
 		t.Fatal(err)
 	}
 	p.mustPass()
@@ -133,14 +133,14 @@ func TestItemDeletedAndRestoredBetweenScans(t *testing.T) {
 	}
 }
 
-// hookedStore calls a function before the n-th step of a scan is committed.
+// hookedStore calls a function before the n-th write of a scan is committed.
 type hookedStore struct {
 	journal.ScanStore
 	n  int
 	do func()
 }
 
-func (b *hookedStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.Step) (journal.Head, error) {
+func (b *hookedStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (journal.Head, error) {
 	if b.n--; b.n == 0 {
 		b.do()
 	}
@@ -148,7 +148,7 @@ func (b *hookedStore) Commit(ctx context.Context, source string, fence int64, no
 }
 
 // TestChangeRevertedDuringAScanIsRevertedOnTheReplica: the rows of
-// the first step are written, and the memory isn't yet.
+// the first write are there, and the scan state isn't yet.
 func TestChangeRevertedDuringAScanIsRevertedOnTheReplica(t *testing.T) {
 	p := newTestPair(t)
 	p.addObjects()
@@ -236,7 +236,7 @@ func TestIdlePollReadsNoSnapshot(t *testing.T) {
 	p := newTestPair(t)
 	p.addObjects()
 	store := &loadCounter{ScanStore: p.store}
-	p.engine.Feed, p.scanner = scan.Feed(store, source), p.fixture.newScanner()
+	p.engine.Feed, p.scanner = scan.NewFeed(store, source), p.fixture.newScanner()
 	p.scanAndPass()
 	p.scanAndPassChanges()
 	store.n = 0
@@ -260,13 +260,13 @@ func TestIdlePollReadsNoSnapshot(t *testing.T) {
 	}
 }
 
-// loadCounter counts the reads of the scanner's memory.
+// loadCounter counts the reads of the scan state.
 type loadCounter struct {
 	journal.ScanStore
 	n int
 }
 
-func (r *loadCounter) Recall(ctx context.Context, source string) (journal.Recollection, error) {
+func (r *loadCounter) LoadScanState(ctx context.Context, source string) (journal.ScanState, error) {
 	r.n++
-	return r.ScanStore.Recall(ctx, source)
+	return r.ScanStore.LoadScanState(ctx, source)
 }

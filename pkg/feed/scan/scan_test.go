@@ -20,7 +20,7 @@ import (
 func TestFirstScanBeginsTheJournal(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	if _, err := journal.Feed(w.store, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := journal.NewFeed(w.store, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("before the first scan: %v, want ErrNoFeed", err)
 	}
 	w.beginJournal()

@@ -108,7 +108,7 @@ type Report struct {
 	Generation int64
 }
 
-// Scan compares the organization with the memory once and records what changed. It
+// Scan compares the organization with the previous scan state once and records what changed. It
 // holds the journal's lease, so that scans of an organization never overlap: while
 // another scanner holds the lease, Scan sends no request to the primary and returns
 // *replication.LeasedError.
@@ -203,12 +203,12 @@ func (s *Scanner) includesKind(k object.Kind) bool {
 type scanRun struct {
 	*Scanner
 	lease            replication.Lease // of the journal
-	loaded           journal.Recollection
+	loaded           journal.ScanState
 	beginsJournal    bool                          // a new journal, or the first
-	previous         *memory                       // as loaded
+	previous         *state                        // as loaded
 	knownRefs        map[object.Scope][]object.Ref // objects of previous, by kind and data bag
-	current          *memory                       // as read by this scan
-	rows             []journal.Entry
+	current          *state                        // as read by this scan
+	rows             []journal.Change
 	firstReads       []object.Ref // objects of the current scope that were read for the first time
 	deleted          []object.Ref
 	confirmsLeft     int // GETs left to confirm deletions
@@ -216,20 +216,20 @@ type scanRun struct {
 	report           Report
 }
 
-// loadState reads the memory. If there is none, or it is damaged, the scan begins a
+// loadState reads the scan state. If there is none, or it is damaged, the scan begins a
 // new journal: earlier changes are unknown, and the new epoch makes readers compare
 // everything.
 func (r *scanRun) loadState(ctx context.Context) (err error) {
-	if r.loaded, err = r.Store.Recall(ctx, r.Source); err != nil {
+	if r.loaded, err = r.Store.LoadScanState(ctx, r.Source); err != nil {
 		return err
 	}
-	r.previous = newMemory()
+	r.previous = newState()
 	r.beginsJournal = r.loaded.Head.Epoch == "" || r.loaded.Blob == nil
 	if !r.beginsJournal {
-		r.previous, err = decodeMemory(r.loaded.Blob)
-		if errors.Is(err, errMemory) {
+		r.previous, err = decodeState(r.loaded.Blob)
+		if errors.Is(err, errDamagedState) {
 			r.Log.WarnContext(ctx, "scan begins a new journal", "source", r.Source, "error", err.Error())
-			r.previous, r.beginsJournal, err = newMemory(), true, nil
+			r.previous, r.beginsJournal, err = newState(), true, nil
 		}
 	}
 	if err != nil {
@@ -246,31 +246,31 @@ func (r *scanRun) loadState(ctx context.Context) (err error) {
 	return nil
 }
 
-// commitResult writes rows and memory, unless nothing changed.
+// commitResult writes rows and scan state, unless nothing changed.
 func (r *scanRun) commitResult(ctx context.Context) error {
 	r.appendDeletions()
-	rows := journal.Distinct(r.rows)
+	rows := journal.LastPerPath(r.rows)
 	r.report.Head, r.report.Generation = r.loaded.Head, r.loaded.Generation
 	if !r.hasChanges() {
 		return r.trimJournal(ctx)
 	}
 	var err error
-	step := journal.Step{Generation: r.loaded.Generation}
+	update := journal.ScanUpdate{Generation: r.loaded.Generation}
 	for len(rows) > journal.MaxAppend {
-		step.Entries, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
-		if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), step); err != nil {
+		update.Changes, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
+		if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), update); err != nil {
 			return err
 		}
-		r.report.Changes += len(step.Entries)
+		r.report.Changes += len(update.Changes)
 	}
-	step.Entries = rows
-	if step.Blob, err = r.current.encode(); err != nil {
+	update.Changes = rows
+	if update.Blob, err = r.current.encode(); err != nil {
 		return err
 	}
 	if r.beginsJournal {
-		step.Begin = journal.NewEpoch()
+		update.Begin = journal.NewEpoch()
 	}
-	if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), step); err != nil {
+	if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), update); err != nil {
 		return err
 	}
 	r.report.Generation++
@@ -292,7 +292,7 @@ func (r *scanRun) coalesceRows(ctx context.Context) {
 	for i, row := range r.rows {
 		var ref object.Ref
 		if ref.UnmarshalText([]byte(row.Path)) == nil {
-			r.rows[i] = journal.Entry{Action: journal.Update, Path: containerOf(object.Scope{Kind: ref.Kind}).Path()}
+			r.rows[i] = journal.Change{Action: journal.Update, Path: containerOf(object.Scope{Kind: ref.Kind}).Path()}
 		}
 	}
 }
@@ -333,7 +333,7 @@ func (r *scanRun) trimJournal(ctx context.Context) error {
 func (r *scanRun) appendDeletions() {
 	slices.SortFunc(r.deleted, func(a, b object.Ref) int { return object.Compare(b, a) })
 	for _, ref := range r.deleted {
-		r.rows = append(r.rows, journal.Entry{Action: journal.Delete, Path: ref.Path()})
+		r.rows = append(r.rows, journal.Change{Action: journal.Delete, Path: ref.Path()})
 	}
 	r.deleted = nil
 }

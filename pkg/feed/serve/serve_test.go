@@ -64,7 +64,7 @@ func newTestServer(t *testing.T, options ...cheftest.Options) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.store.Commit(t.Context(), "src", lease.Lease.Fence, w.now, journal.Step{Begin: "e"}); err != nil {
+	if _, err := w.store.Commit(t.Context(), "src", lease.Lease.Fence, w.now, journal.ScanUpdate{Begin: "e"}); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -97,11 +97,11 @@ func (w *testServer) restart() {
 
 func (w *testServer) addRows(paths ...string) {
 	w.t.Helper()
-	var entries []journal.Entry
+	var changes []journal.Change
 	for _, p := range paths {
-		entries = append(entries, journal.Entry{Action: journal.Update, Path: p})
+		changes = append(changes, journal.Change{Action: journal.Update, Path: p})
 	}
-	if _, err := w.store.Append(w.t.Context(), "src", w.now, entries); err != nil {
+	if _, err := w.store.Append(w.t.Context(), "src", w.now, changes); err != nil {
 		w.t.Fatal(err)
 	}
 }

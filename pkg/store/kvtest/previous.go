@@ -57,7 +57,7 @@ type previousPair struct {
 
 type previousSource struct {
 	Page  journal.Page
-	Known journal.Recollection
+	Known journal.ScanState
 	Last  journal.LastScan
 }
 
@@ -126,7 +126,7 @@ func readAll(t *testing.T, s *store.Store, want previousRecords) (all previousRe
 		var one previousSource
 		one.Page, err = s.Journals().Rows(ctx, source, 0, 10_000)
 		must(err)
-		one.Known, err = s.Journals().Recall(ctx, source)
+		one.Known, err = s.Journals().LoadScanState(ctx, source)
 		must(err)
 		one.Last, err = s.Journals().LastScan(ctx, source)
 		must(err)

@@ -171,8 +171,8 @@ func (t oldTables) sourceWrites() ([]store.Write, error) {
 		var s store.PreviousSource
 		var owner string
 		var expires, fence int64
-		err := scan(&s.Name, &s.Epoch, &s.Oldest, &s.Next, &s.Generation, &owner, &expires, &fence, &s.Memory)
-		s.Lease, s.Memory = newLease(owner, expires, fence), slices.Clone(s.Memory)
+		err := scan(&s.Name, &s.Epoch, &s.Oldest, &s.Next, &s.Generation, &owner, &expires, &fence, &s.ScanState)
+		s.Lease, s.ScanState = newLease(owner, expires, fence), slices.Clone(s.ScanState)
 		all = append(all, s)
 		return err
 	})

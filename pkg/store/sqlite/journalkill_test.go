@@ -33,14 +33,14 @@ func appendUntilKilled(path, writer string) error {
 	}
 	j := s.Journals()
 	for n := 0; ; n++ {
-		entries := []journal.Entry{
+		changes := []journal.Change{
 			{Action: journal.Update, Path: fmt.Sprintf("/data/%s/%d.0", writer, n)},
 			{Action: journal.Update, Path: fmt.Sprintf("/data/%s/%d.1", writer, n)},
 		}
 		if n%3 == 2 {
-			err = commitAs(ctx, j, writer, entries)
+			err = commitAs(ctx, j, writer, changes)
 		} else {
-			_, err = j.Append(ctx, killSource, noon(), entries)
+			_, err = j.Append(ctx, killSource, noon(), changes)
 		}
 		if err == nil {
 			fmt.Println(n)
@@ -48,13 +48,13 @@ func appendUntilKilled(path, writer string) error {
 	}
 }
 
-func commitAs(ctx context.Context, j journal.ScanStore, writer string, entries []journal.Entry) error {
+func commitAs(ctx context.Context, j journal.ScanStore, writer string, changes []journal.Change) error {
 	known, err := j.Acquire(ctx, killSource, writer, noon(), time.Hour)
 	if err != nil {
 		return err
 	}
-	step := journal.Step{Generation: known.Generation, Entries: entries, Blob: []byte(entries[1].Path)}
-	if _, err := j.Commit(ctx, killSource, known.Lease.Fence, noon(), step); err != nil {
+	update := journal.ScanUpdate{Generation: known.Generation, Changes: changes, Blob: []byte(changes[1].Path)}
+	if _, err := j.Commit(ctx, killSource, known.Lease.Fence, noon(), update); err != nil {
 		return err
 	}
 	return j.Release(ctx, killSource, known.Lease.Fence)
@@ -70,7 +70,7 @@ func TestKilledJournalWriters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Commit(t.Context(), killSource, known.Lease.Fence, noon(), journal.Step{Begin: "e"}); err != nil {
+	if _, err := j.Commit(t.Context(), killSource, known.Lease.Fence, noon(), journal.ScanUpdate{Begin: "e"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Release(t.Context(), killSource, known.Lease.Fence); err != nil {

@@ -22,7 +22,7 @@ func testLastScan(t *testing.T, open func() journal.ScanStore) {
 		Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second), Epoch: "e", Newest: 12, Generation: 3}
 	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, otherSource: {bad, good}} {
 		for _, scan := range scans {
-			if err := s.NoteScan(t.Context(), at, scan); err != nil {
+			if err := s.RecordScan(t.Context(), at, scan); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -43,7 +43,7 @@ func testLastScan(t *testing.T, open func() journal.ScanStore) {
 	if _, err := s.Acquire(t.Context(), source, "me", t0(), ttl); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.NoteScan(t.Context(), source, good); err != nil {
+	if err := s.RecordScan(t.Context(), source, good); err != nil {
 		t.Errorf("a record while a scanner holds the lease: %v", err)
 	}
 	if _, got := mustReadRows(t, s, source); len(got) != 1 {

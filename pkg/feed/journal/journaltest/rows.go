@@ -16,7 +16,7 @@ func testNoJournal(t *testing.T, open func() journal.ScanStore) {
 	head, err := s.Head(t.Context(), source)
 	page, err2 := s.Rows(t.Context(), source, 0, 10)
 	trimmed, err3 := s.Trim(t.Context(), source, t0(), 1)
-	known, err4 := s.Recall(t.Context(), source)
+	known, err4 := s.LoadScanState(t.Context(), source)
 	if err := errors.Join(err, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
@@ -24,18 +24,18 @@ func testNoJournal(t *testing.T, open func() journal.ScanStore) {
 		known.Generation != 0 || known.Blob != nil || known.Head != none {
 		t.Errorf("head %+v, page %+v, trimmed %+v, known %+v: want nothing", head, page, trimmed, known)
 	}
-	if _, err := s.Append(t.Context(), source, t0(), roleEntries(1, 1)); !errors.Is(err, journal.ErrNoJournal) {
+	if _, err := s.Append(t.Context(), source, t0(), roleChanges(1, 1)); !errors.Is(err, journal.ErrNoJournal) {
 		t.Errorf("append: %v, want ErrNoJournal", err)
 	}
 	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.Step{Entries: roleEntries(1, 1)}); !errors.Is(err,
+	if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.ScanUpdate{Changes: roleChanges(1, 1)}); !errors.Is(err,
 		journal.ErrNoJournal) {
 		t.Errorf("commit: %v, want ErrNoJournal", err)
 	}
-	if _, err := journal.Feed(s, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := journal.NewFeed(s, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("as a feed: %v, want ErrNoFeed", err)
 	}
 }
@@ -56,16 +56,16 @@ func testBegin(t *testing.T, open func() journal.ScanStore) {
 func testAppend(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
-	head := mustAppend(t, s, t0().Add(time.Second), roleEntry(3), roleEntry(1), roleEntry(3))
+	head := mustAppend(t, s, t0().Add(time.Second), roleChange(3), roleChange(1), roleChange(3))
 	if head.Newest != first+3 || head.Oldest != first || head.Epoch != "e" {
-		t.Errorf("head %+v after three entries after %d", head, first)
+		t.Errorf("head %+v after three changes after %d", head, first)
 	}
 	if again, err := s.Append(t.Context(), source, t0(), nil); err != nil || again != head {
-		t.Errorf("no entries: %+v, %v", again, err)
+		t.Errorf("no changes: %+v, %v", again, err)
 	}
-	mustAppend(t, s, t0().Add(2*time.Second), roleEntries(1, journal.MaxAppend)...)
+	mustAppend(t, s, t0().Add(2*time.Second), roleChanges(1, journal.MaxAppend)...)
 	at, got := mustReadRows(t, s, source)
-	want := append([]string{"/", "/roles/r3", "/roles/r1", "/roles/r3"}, rowPaths(entriesAsRows(roleEntries(1, journal.MaxAppend)))...)
+	want := append([]string{"/", "/roles/r3", "/roles/r1", "/roles/r3"}, rowPaths(changesAsRows(roleChanges(1, journal.MaxAppend)))...)
 	if !slices.Equal(rowPaths(got), want) || at.Newest != first+3+journal.MaxAppend {
 		t.Errorf("rows %v, head %+v", rowPaths(got), at)
 	}
@@ -74,8 +74,8 @@ func testAppend(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func entriesAsRows(entries []journal.Entry) (out []journal.Row) {
-	for _, e := range entries {
+func changesAsRows(changes []journal.Change) (out []journal.Row) {
+	for _, e := range changes {
 		out = append(out, journal.Row{Path: e.Path})
 	}
 	return out
@@ -85,7 +85,7 @@ func testSources(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "one", t0())
 	mustBegin(t, s, otherSource, "two", t0())
-	mustAppend(t, s, t0(), roleEntry(1))
+	mustAppend(t, s, t0(), roleChange(1))
 	a, aRows := mustReadRows(t, s, source)
 	b, bRows := mustReadRows(t, s, otherSource)
 	if a.Epoch != "one" || len(aRows) != 2 || b.Epoch != "two" || len(bRows) != 1 {
@@ -99,20 +99,20 @@ func testSources(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testInvalidEntries(t *testing.T, open func() journal.ScanStore) {
+func testInvalidChanges(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
 	before, _ := mustReadRows(t, s, source)
-	for name, entries := range map[string][]journal.Entry{
-		"too many":    roleEntries(1, journal.MaxAppend+1),
-		"no action":   {roleEntry(1), {Path: "/roles/x"}},
-		"no path":     {roleEntry(1), {Action: "update"}},
+	for name, changes := range map[string][]journal.Change{
+		"too many":    roleChanges(1, journal.MaxAppend+1),
+		"no action":   {roleChange(1), {Path: "/roles/x"}},
+		"no path":     {roleChange(1), {Action: "update"}},
 		"no slash":    {{Action: "update", Path: "roles/x"}},
 		"a newline":   {{Action: "update", Path: "/roles/x\n"}},
 		"not UTF-8":   {{Action: "update", Path: "/roles/\xff"}},
 		"a long path": {{Action: "update", Path: "/" + strings.Repeat("x", 2000)}},
 	} {
-		if _, err := s.Append(t.Context(), source, t0(), entries); !errors.Is(err, journal.ErrEntry) {
+		if _, err := s.Append(t.Context(), source, t0(), changes); !errors.Is(err, journal.ErrInvalidChange) {
 			t.Errorf("append, %s: %v, want ErrEntry", name, err)
 		}
 		lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
@@ -120,12 +120,12 @@ func testInvalidEntries(t *testing.T, open func() journal.ScanStore) {
 			t.Fatal(err)
 		}
 		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
-			journal.Step{Entries: entries, Blob: []byte("x")}); !errors.Is(err, journal.ErrEntry) {
+			journal.ScanUpdate{Changes: changes, Blob: []byte("x")}); !errors.Is(err, journal.ErrInvalidChange) {
 			t.Errorf("commit, %s: %v, want ErrEntry", name, err)
 		}
 	}
 	if after, _ := mustReadRows(t, s, source); after != before {
-		t.Errorf("head %+v after invalid entries, %+v before", after, before)
+		t.Errorf("head %+v after invalid changes, %+v before", after, before)
 	}
 }
 
@@ -133,7 +133,7 @@ func testPages(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
 	for n := range 5 {
-		mustAppend(t, s, t0(), roleEntries(n*10, n*10+9)...)
+		mustAppend(t, s, t0(), roleChanges(n*10, n*10+9)...)
 	}
 	_, all := mustReadRows(t, s, source)
 	for _, limit := range []int{1, 7, 50, 51, 52} {
@@ -164,12 +164,12 @@ func testPages(t *testing.T, open func() journal.ScanStore) {
 
 func testReopen(t *testing.T, open func() journal.ScanStore) {
 	head := mustBegin(t, open(), source, "e", t0())
-	mustAppend(t, open(), t0(), roleEntries(1, 3)...)
-	mustCommit(t, open(), source, t0(), journal.Step{Entries: roleEntries(4, 4), Blob: []byte("memory")})
+	mustAppend(t, open(), t0(), roleChanges(1, 3)...)
+	mustCommit(t, open(), source, t0(), journal.ScanUpdate{Changes: roleChanges(4, 4), Blob: []byte("state")})
 	s := open()
 	at, got := mustReadRows(t, s, source)
-	known, err := s.Recall(t.Context(), source)
-	if err != nil || at.Epoch != "e" || at.Newest != head.Newest+4 || len(got) != 5 || string(known.Blob) != "memory" ||
+	known, err := s.LoadScanState(t.Context(), source)
+	if err != nil || at.Epoch != "e" || at.Newest != head.Newest+4 || len(got) != 5 || string(known.Blob) != "state" ||
 		known.Generation != 1 {
 		t.Errorf("head %+v, rows %v, known %+v, %v", at, rowPaths(got), known, err)
 	}
@@ -178,7 +178,7 @@ func testReopen(t *testing.T, open func() journal.ScanStore) {
 func testNewJournal(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "one", t0())
-	old := mustAppend(t, s, t0(), roleEntries(1, 10)...)
+	old := mustAppend(t, s, t0(), roleChanges(1, 10)...)
 	// At the same time, so that only the old ids keep the new ones above them.
 	head := mustBegin(t, s, source, "two", t0())
 	if head.Epoch != "two" || head.Oldest <= old.Newest || head.Oldest != head.Newest {
@@ -197,7 +197,7 @@ func testTrim(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
 	for n := 1; n <= 5; n++ {
-		mustAppend(t, s, t0().Add(time.Duration(n)*time.Hour), roleEntry(n))
+		mustAppend(t, s, t0().Add(time.Duration(n)*time.Hour), roleChange(n))
 	}
 	head, err := s.Trim(t.Context(), source, t0().Add(3*time.Hour), 0)
 	if err != nil || head.Oldest != first+3 || head.Newest != first+5 {
@@ -210,7 +210,7 @@ func testTrim(t *testing.T, open func() journal.ScanStore) {
 	if err != nil || head.Oldest != first+5 || head.Newest != first+5 {
 		t.Errorf("when all rows are old: %+v, %v; want the newest kept", head, err)
 	}
-	if head = mustAppend(t, s, t0(), roleEntry(9)); head.Newest != first+6 {
+	if head = mustAppend(t, s, t0(), roleChange(9)); head.Newest != first+6 {
 		t.Errorf("the next id is %d, want %d", head.Newest, first+6)
 	}
 }
@@ -218,7 +218,7 @@ func testTrim(t *testing.T, open func() journal.ScanStore) {
 func testTrimCount(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
-	mustAppend(t, s, t0(), roleEntries(1, 50)...)
+	mustAppend(t, s, t0(), roleChanges(1, 50)...)
 	head, err := s.Trim(t.Context(), source, t0().Add(-time.Hour), 10)
 	if err != nil || head.Oldest != first+41 || head.Newest != first+50 {
 		t.Errorf("head %+v, %v; want the newest ten", head, err)

@@ -19,9 +19,9 @@ func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore))
 	}{
 		{"an unknown source has no journal", testNoJournal},
 		{"a journal begins with a begin row", testBegin},
-		{"ids are contiguous, in the order of the entries", testAppend},
+		{"ids are contiguous, in the order of the changes", testAppend},
 		{"sources are independent", testSources},
-		{"invalid entries change nothing", testInvalidEntries},
+		{"invalid changes change nothing", testInvalidChanges},
 		{"pages join without gaps", testPages},
 		{"a reopened store has the same journal", testReopen},
 		{"a new journal has another epoch and higher ids", testNewJournal},
@@ -32,8 +32,8 @@ func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore))
 		{"the lease: renewed until it ended or was lost", testRenew},
 		{"a commit without the lease writes nothing", testCommitWithoutLease},
 		{"a commit of another generation writes nothing", testCommitOfAnotherGeneration},
-		{"rows and memory are committed together", testCommit},
-		{"a large memory is returned unchanged", testLargeMemory},
+		{"rows and scan state are committed together", testCommit},
+		{"a large scan state is returned unchanged", testLargeState},
 		{"the last scan of each source is stored", testLastScan},
 		{"concurrent writers: no id twice, none skipped", testWriters},
 		{"canceled writers: no id twice, none skipped", testCanceledWriters},
@@ -57,19 +57,19 @@ func t0() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 // mustBegin begins a journal and returns its head.
 func mustBegin(t testing.TB, s journal.ScanStore, source, epoch string, at time.Time) journal.Head {
 	t.Helper()
-	return mustCommit(t, s, source, at, journal.Step{Begin: epoch})
+	return mustCommit(t, s, source, at, journal.ScanUpdate{Begin: epoch})
 }
 
-// mustCommit takes the lease, commits a step at the current generation and releases the
+// mustCommit takes the lease, commits an update at the current generation and releases the
 // lease.
-func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, step journal.Step) journal.Head {
+func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, update journal.ScanUpdate) journal.Head {
 	t.Helper()
 	known, err := s.Acquire(t.Context(), source, "me", at, ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
-	step.Generation = known.Generation
-	head, err := s.Commit(t.Context(), source, known.Lease.Fence, at, step)
+	update.Generation = known.Generation
+	head, err := s.Commit(t.Context(), source, known.Lease.Fence, at, update)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,24 +79,24 @@ func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, 
 	return head
 }
 
-func mustAppend(t testing.TB, s journal.Store, at time.Time, entries ...journal.Entry) journal.Head {
+func mustAppend(t testing.TB, s journal.Store, at time.Time, changes ...journal.Change) journal.Head {
 	t.Helper()
-	head, err := s.Append(t.Context(), source, at, entries)
+	head, err := s.Append(t.Context(), source, at, changes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return head
 }
 
-func roleEntry(n int) journal.Entry {
-	return journal.Entry{Action: journal.Update, Path: fmt.Sprintf("/roles/r%d", n)}
+func roleChange(n int) journal.Change {
+	return journal.Change{Action: journal.Update, Path: fmt.Sprintf("/roles/r%d", n)}
 }
 
-func roleEntries(from, to int) (entries []journal.Entry) {
+func roleChanges(from, to int) (changes []journal.Change) {
 	for n := from; n <= to; n++ {
-		entries = append(entries, roleEntry(n))
+		changes = append(changes, roleChange(n))
 	}
-	return entries
+	return changes
 }
 
 // mustReadRows returns all rows, and fails the test unless they fill the range of the head

@@ -23,8 +23,8 @@ func testLease(t *testing.T, open func() journal.ScanStore) {
 	if !errors.As(err, &leased) || leased.What != "the change log of "+source || leased.Lease != one.Lease {
 		t.Fatalf("a held lease: %v, want *LeasedError of %+v", err, one.Lease)
 	}
-	if known, err := s.Recall(t.Context(), source); err != nil || known.Lease != one.Lease {
-		t.Errorf("Recall shows the lease %+v, %v; want %+v", known.Lease, err, one.Lease)
+	if known, err := s.LoadScanState(t.Context(), source); err != nil || known.Lease != one.Lease {
+		t.Errorf("LoadScanState shows the lease %+v, %v; want %+v", known.Lease, err, one.Lease)
 	}
 	own, err := s.Acquire(t.Context(), source, "one", t0().Add(time.Second), ttl)
 	if err != nil || own.Lease.Fence != 2 {
@@ -75,7 +75,7 @@ func testRenew(t *testing.T, open func() journal.ScanStore) {
 	if l, err := s.Lease(t.Context(), source); err != nil || l != want {
 		t.Errorf("renewed: %+v, %v; want %+v", l, err, want)
 	}
-	if _, err := s.Commit(t.Context(), source, fence, half.Add(ttl-time.Millisecond), journal.Step{Begin: "e"}); err != nil {
+	if _, err := s.Commit(t.Context(), source, fence, half.Add(ttl-time.Millisecond), journal.ScanUpdate{Begin: "e"}); err != nil {
 		t.Errorf("a commit under the renewed lease: %v", err)
 	}
 	refused := func(name string, fence int64, at time.Time) {
@@ -107,10 +107,10 @@ func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
 	before, _ := mustReadRows(t, s, source)
-	step := journal.Step{Entries: roleEntries(1, 2), Blob: []byte("x")}
+	update := journal.ScanUpdate{Changes: roleChanges(1, 2), Blob: []byte("x")}
 	try := func(name string, fence int64, at time.Time) {
 		t.Helper()
-		if _, err := s.Commit(t.Context(), source, fence, at, step); !errors.Is(err, replication.ErrFenced) {
+		if _, err := s.Commit(t.Context(), source, fence, at, update); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("%s: %v, want ErrFenced", name, err)
 		}
 	}
@@ -130,7 +130,7 @@ func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
 		t.Fatal(err)
 	}
 	try("a released lease", two.Lease.Fence, t0().Add(ttl))
-	known, err := s.Recall(t.Context(), source)
+	known, err := s.LoadScanState(t.Context(), source)
 	if after, _ := mustReadRows(t, s, source); err != nil || after != before || known.Generation != 0 || known.Blob != nil {
 		t.Errorf("written in spite of it: %+v, %+v, %v", after, known, err)
 	}
@@ -139,18 +139,18 @@ func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
 func testCommitOfAnotherGeneration(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
-	mustCommit(t, s, source, t0(), journal.Step{Blob: []byte("one")})
+	mustCommit(t, s, source, t0(), journal.ScanUpdate{Blob: []byte("one")})
 	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
 	if err != nil || lease.Generation != 1 {
 		t.Fatalf("%+v, %v", lease, err)
 	}
 	for _, g := range []int64{0, 2} {
 		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
-			journal.Step{Generation: g, Entries: roleEntries(1, 1), Blob: []byte("two")}); !errors.Is(err, replication.ErrFenced) {
+			journal.ScanUpdate{Generation: g, Changes: roleChanges(1, 1), Blob: []byte("two")}); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("generation %d: %v, want ErrFenced", g, err)
 		}
 	}
-	known, err := s.Recall(t.Context(), source)
+	known, err := s.LoadScanState(t.Context(), source)
 	if _, got := mustReadRows(t, s, source); err != nil || len(got) != 1 || string(known.Blob) != "one" {
 		t.Errorf("rows %v, known %+v, %v", rowPaths(got), known, err)
 	}
@@ -158,22 +158,22 @@ func testCommitOfAnotherGeneration(t *testing.T, open func() journal.ScanStore) 
 
 func testCommit(t *testing.T, open func() journal.ScanStore) {
 	s := open()
-	head := mustCommit(t, s, source, t0(), journal.Step{Begin: "e", Entries: roleEntries(1, 2), Blob: []byte("one")})
+	head := mustCommit(t, s, source, t0(), journal.ScanUpdate{Begin: "e", Changes: roleChanges(1, 2), Blob: []byte("one")})
 	if head.Newest != head.Oldest+2 {
 		t.Errorf("head %+v, want the first row and two", head)
 	}
-	mustCommit(t, s, source, t0(), journal.Step{Entries: roleEntries(3, 3)}) // keeps the memory
-	known, err := s.Recall(t.Context(), source)
+	mustCommit(t, s, source, t0(), journal.ScanUpdate{Changes: roleChanges(3, 3)}) // keeps the state
+	known, err := s.LoadScanState(t.Context(), source)
 	if err != nil || known.Generation != 1 || string(known.Blob) != "one" || known.Head.Newest != head.Newest+1 {
 		t.Errorf("%+v, %v", known, err)
 	}
-	mustCommit(t, s, source, t0(), journal.Step{Entries: roleEntries(4, journal.MaxAppend+3), Blob: []byte("two")})
-	known, err = open().Recall(t.Context(), source)
+	mustCommit(t, s, source, t0(), journal.ScanUpdate{Changes: roleChanges(4, journal.MaxAppend+3), Blob: []byte("two")})
+	known, err = open().LoadScanState(t.Context(), source)
 	if err != nil || known.Generation != 2 || string(known.Blob) != "two" || known.Head.Newest != head.Newest+1+journal.MaxAppend {
 		t.Errorf("%+v, %v", known, err)
 	}
-	mustAppend(t, s, t0(), roleEntry(200)) // a push doesn't change the generation
-	if known, err = s.Recall(t.Context(), source); err != nil || known.Generation != 2 {
+	mustAppend(t, s, t0(), roleChange(200)) // a push doesn't change the generation
+	if known, err = s.LoadScanState(t.Context(), source); err != nil || known.Generation != 2 {
 		t.Errorf("after a push: %+v, %v", known, err)
 	}
 	page, err := s.Rows(t.Context(), source, known.Head.Newest, 10)
@@ -182,14 +182,14 @@ func testCommit(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testLargeMemory(t *testing.T, open func() journal.ScanStore) {
+func testLargeState(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	blob := make([]byte, 3<<20)
 	for i := range blob {
 		blob[i] = byte(rand.Uint32())
 	}
-	mustCommit(t, s, source, t0(), journal.Step{Begin: "e", Blob: blob})
-	known, err := open().Recall(t.Context(), source)
+	mustCommit(t, s, source, t0(), journal.ScanUpdate{Begin: "e", Blob: blob})
+	known, err := open().LoadScanState(t.Context(), source)
 	if err != nil || !bytes.Equal(known.Blob, blob) {
 		t.Errorf("%d bytes, %v; want the %d that were stored", len(known.Blob), err, len(blob))
 	}
@@ -201,7 +201,7 @@ func testLargeMemory(t *testing.T, open func() journal.ScanStore) {
 func testLostPositions(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
-	f := journal.Feed(s, source)
+	f := journal.NewFeed(s, source)
 	read := func(pos replication.Position) (fresh []replication.Change, next replication.Position, err error) {
 		t.Helper()
 		rows, err := f.Read(t.Context(), max(0, pos.Seq-5))
@@ -219,7 +219,7 @@ func testLostPositions(t *testing.T, open func() journal.ScanStore) {
 		t.Fatalf("the first position of a new journal is %+v, %v; want its first row", start, err)
 	}
 	for n := range 20 {
-		mustAppend(t, s, t0().Add(time.Duration(n)*time.Hour), roleEntry(n))
+		mustAppend(t, s, t0().Add(time.Duration(n)*time.Hour), roleChange(n))
 	}
 	fresh, end, err := read(start)
 	if err != nil || len(fresh) != 20 || fresh[0].Scope != (object.Scope{Kind: object.Role, Name: "r0"}) {
@@ -240,7 +240,7 @@ func testLostPositions(t *testing.T, open func() journal.ScanStore) {
 		lost  bool
 	}{{first, "e", true}, {first + 18, "e", true}, {first + 19, "e", false}, {first + 20, "", false}, {first + 21, "", true},
 		{first + 20, "x", true}} {
-		if _, err := journal.After(t.Context(), s, source, c.epoch, c.after, 10); errors.Is(err, replication.ErrPositionLost) != c.lost {
+		if _, err := journal.RowsAfter(t.Context(), s, source, c.epoch, c.after, 10); errors.Is(err, replication.ErrPositionLost) != c.lost {
 			t.Errorf("after %d of epoch %q: %v, want ErrPositionLost: %v", c.after, c.epoch, err, c.lost)
 		}
 	}

@@ -16,13 +16,13 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// batchOf returns the entries of the nth write of writer w: they name both, so that an
+// batchOf returns the changes of the nth write of writer w: they name both, so that an
 // incomplete write is found.
-func batchOf(w, n int) (entries []journal.Entry) {
+func batchOf(w, n int) (changes []journal.Change) {
 	for i := range 1 + n%4 {
-		entries = append(entries, journal.Entry{Action: journal.Update, Path: fmt.Sprintf("/data/w%d/n%d.%d", w, n, i)})
+		changes = append(changes, journal.Change{Action: journal.Update, Path: fmt.Sprintf("/data/w%d/n%d.%d", w, n, i)})
 	}
-	return entries
+	return changes
 }
 
 // countBatches returns how often each batch occurs, and fails the test unless the rows are
@@ -79,7 +79,7 @@ func testWriters(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-// testCanceledWriters: a canceled call may have written its entries or not, but completely
+// testCanceledWriters: a canceled call may have written its changes or not, but completely
 // and once.
 func testCanceledWriters(t *testing.T, open func() journal.ScanStore) {
 	const writers, writes = 4, 25
@@ -136,7 +136,7 @@ func testScanners(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	_, got := mustReadRows(t, s, source)
 	found := countBatches(t, got)
-	known, err := s.Recall(t.Context(), source)
+	known, err := s.LoadScanState(t.Context(), source)
 	if err != nil || int(known.Generation) != len(wrote) || len(found) != len(wrote) || len(wrote) == 0 {
 		t.Errorf("%d commits returned, %d are in the journal, the generation is %d, %v", len(wrote), len(found), known.Generation, err)
 	}
@@ -148,7 +148,7 @@ func testScanners(t *testing.T, open func() journal.ScanStore) {
 }
 
 func scanOnce(ctx context.Context, s journal.ScanStore, w, n int) error {
-	known, err := s.Recall(ctx, source)
+	known, err := s.LoadScanState(ctx, source)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func scanOnce(ctx context.Context, s journal.ScanStore, w, n int) error {
 		return err
 	}
 	_, err = s.Commit(ctx, source, lease.Lease.Fence, t0(),
-		journal.Step{Generation: known.Generation, Entries: batchOf(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
+		journal.ScanUpdate{Generation: known.Generation, Changes: batchOf(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
 	return errors.Join(err, s.Release(ctx, source, lease.Lease.Fence))
 }
 
@@ -188,7 +188,7 @@ func testReaderAtTheEnd(t *testing.T, open func() journal.ScanStore) {
 		default:
 		}
 		for more := true; more; {
-			page, err := journal.After(t.Context(), s, source, "e", after, 7)
+			page, err := journal.RowsAfter(t.Context(), s, source, "e", after, 7)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func testReaders(t *testing.T, open func() journal.ScanStore) {
 			}
 		}
 	})
-	f := journal.Feed(s, source)
+	f := journal.NewFeed(s, source)
 	var pos replication.Position
 	for n := range 60 {
 		got, err := f.Read(t.Context(), 0)

@@ -408,7 +408,7 @@ func (m Importer) readSource(ctx context.Context, a *attributes, pk, name string
 			return s, err
 		}
 		if where.Blob != nil {
-			if s.Memory, err = m.getBlob(ctx, *where.Blob); err != nil {
+			if s.ScanState, err = m.getBlob(ctx, *where.Blob); err != nil {
 				return s, err
 			}
 		}

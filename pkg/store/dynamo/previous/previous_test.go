@@ -166,7 +166,7 @@ func TestADamagedChangeLogIsBegunAgain(t *testing.T) {
 	if err := m.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before, err := store.New(m.KV).Journals().Recall(t.Context(), source)
+	before, err := store.New(m.KV).Journals().LoadScanState(t.Context(), source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestADamagedChangeLogIsBegunAgain(t *testing.T) {
 	if err != nil || known.Lease.Fence <= before.Lease.Fence || known.Head.Epoch != "" {
 		t.Fatalf("%+v, %v; want no change log and a newer token", known, err)
 	}
-	head, err := j.Commit(t.Context(), source, known.Lease.Fence, now, journal.Step{Begin: "new", Generation: known.Generation})
+	head, err := j.Commit(t.Context(), source, known.Lease.Fence, now, journal.ScanUpdate{Begin: "new", Generation: known.Generation})
 	if err != nil || head.Epoch != "new" || head.Oldest <= before.Head.Newest {
 		t.Errorf("%+v, %v; want a new change log after %d", head, err, before.Head.Newest)
 	}

@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/feed/journal"
 )
 
-// The memory of a scanner is one sequence of bytes, kept in parts. Where parts
+// A scan state is one sequence of bytes, kept in parts. Where parts
 // end depends on the content alone, so that a change of one object changes one or two
 // parts. A list names the parts of the present generation.
 const (
@@ -22,7 +22,7 @@ const (
 	partPrefix = "PART#"
 )
 
-// partList lists the parts of a memory in order.
+// partList lists the parts of a scan state in order.
 type partList struct {
 	Generation int64     `json:"generation"`
 	Parts      []partRef `json:"parts"`
@@ -55,18 +55,18 @@ const (
 	partMask = 4<<10 - 1 // a border every 4 KB on average, beyond the least size
 )
 
-// splitMemory splits a memory into parts (content-defined chunking): a part ends where the
+// splitState splits a scan state into parts (content-defined chunking): a part ends where the
 // rolling hash of the bytes before has its low bits zero.
-func splitMemory(memory []byte) (all [][]byte) {
+func splitState(state []byte) (all [][]byte) {
 	start, rolling := 0, uint32(0)
-	for i, b := range memory {
+	for i, b := range state {
 		rolling = rolling<<1 + uint32(b)*2654435761 // of the last 32 bytes
 		if n := i + 1 - start; n >= minPart && rolling>>16&partMask == 0 || n >= maxPart {
-			all, start = append(all, memory[start:i+1]), i+1
+			all, start = append(all, state[start:i+1]), i+1
 		}
 	}
-	if start < len(memory) || len(all) == 0 {
-		all = append(all, memory[start:])
+	if start < len(state) || len(all) == 0 {
+		all = append(all, state[start:])
 	}
 	return all
 }
@@ -83,24 +83,24 @@ func (j Journals) readParts(ctx context.Context, source string) (list partList, 
 	return list, err
 }
 
-// Recall implements [journal.Memory]. It reads again when a commit replaced parts meanwhile.
-func (j Journals) Recall(ctx context.Context, source string) (known journal.Recollection, err error) {
-	op := "read the scan memory of " + source
+// LoadScanState implements [journal.ScanStateStore]. It reads again when a commit replaced parts meanwhile.
+func (j Journals) LoadScanState(ctx context.Context, source string) (known journal.ScanState, err error) {
+	op := "read the scan state of " + source
 	for attempt := range maxAttempts {
 		if err = waitForAttempt(ctx, attempt); err != nil {
 			break
 		}
-		if known, err = j.loadMemory(ctx, source); !errors.Is(err, errInconsistent) {
+		if known, err = j.loadScanState(ctx, source); !errors.Is(err, errInconsistent) {
 			break
 		}
 	}
 	if err != nil {
-		return journal.Recollection{}, explainError(op, err)
+		return journal.ScanState{}, explainError(op, err)
 	}
 	return known, nil
 }
 
-func (j Journals) loadMemory(ctx context.Context, source string) (known journal.Recollection, err error) {
+func (j Journals) loadScanState(ctx context.Context, source string) (known journal.ScanState, err error) {
 	h, err := j.readSource(ctx, source)
 	if err != nil {
 		return known, err
@@ -109,8 +109,8 @@ func (j Journals) loadMemory(ctx context.Context, source string) (known journal.
 	if h.Generation == 0 {
 		return known, nil
 	}
-	if memory, ok := j.s.memories.loadCopy(source, h.Memory); ok {
-		known.Blob = memory
+	if state, ok := j.s.scanStates.loadCopy(source, h.StateHash); ok {
+		known.Blob = state
 		return known, nil
 	}
 	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: partsSort, To: partPrefix + "\U0010FFFF"})
@@ -126,7 +126,7 @@ func (j Journals) loadMemory(ctx context.Context, source string) (known journal.
 		return known, err
 	}
 	if list.Generation != h.Generation {
-		return known, fmt.Errorf("%w: the memory is of generation %d instead of %d", errInconsistent, list.Generation, h.Generation)
+		return known, fmt.Errorf("%w: the state is of generation %d instead of %d", errInconsistent, list.Generation, h.Generation)
 	}
 	known.Blob = []byte{}
 	for _, p := range list.Parts {
@@ -140,10 +140,10 @@ func (j Journals) loadMemory(ctx context.Context, source string) (known journal.
 		}
 		known.Blob = append(append(known.Blob, c.Text...), c.Bytes...)
 	}
-	if contentHash(known.Blob) != h.Memory {
-		return known, damagedError(errors.New("the memory isn't the one that was written"))
+	if contentHash(known.Blob) != h.StateHash {
+		return known, damagedError(errors.New("the state isn't the one that was written"))
 	}
-	j.s.memories.storeCopy(source, known.Blob)
+	j.s.scanStates.storeCopy(source, known.Blob)
 	return known, nil
 }
 
@@ -153,43 +153,43 @@ func contentHash(content []byte) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// maxMemories bounds the memories in the cache, in bytes.
-const maxMemories = 16 << 20
+// maxCachedStates bounds the scan states in the cache, in bytes.
+const maxCachedStates = 16 << 20
 
-// memoryCache holds the memories that this process has read or written, so that a scan that
+// scanStateCache holds the scan states that this process has read or written, so that a scan that
 // finds no change reads none.
-type memoryCache struct {
+type scanStateCache struct {
 	mu   sync.Mutex
 	of   map[string][]byte
 	size int
 }
 
-func (m *memoryCache) loadCopy(source, sum string) ([]byte, bool) {
+func (m *scanStateCache) loadCopy(source, sum string) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	memory, ok := m.of[source]
-	return slices.Clone(memory), ok && contentHash(memory) == sum
+	state, ok := m.of[source]
+	return slices.Clone(state), ok && contentHash(state) == sum
 }
 
-func (m *memoryCache) storeCopy(source string, memory []byte) {
+func (m *scanStateCache) storeCopy(source string, state []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.size += len(memory) - len(m.of[source])
-	if m.of == nil || m.size > maxMemories {
-		m.of, m.size = map[string][]byte{}, len(memory)
+	m.size += len(state) - len(m.of[source])
+	if m.of == nil || m.size > maxCachedStates {
+		m.of, m.size = map[string][]byte{}, len(state)
 	}
-	m.of[source] = slices.Clone(memory)
+	m.of[source] = slices.Clone(state)
 }
 
-// newParts splits a memory into parts. It returns their list and the writes of those that
+// newParts splits a scan state into parts. It returns their list and the writes of those that
 // aren't stored.
-func newParts(source string, generation int64, memory []byte, stored []partRef) (list partList, writes []Write, err error) {
+func newParts(source string, generation int64, state []byte, stored []partRef) (list partList, writes []Write, err error) {
 	have := map[string]string{} // sort key by sum
 	for _, p := range stored {
 		have[p.Sum] = p.Sort
 	}
 	list.Generation = generation
-	for i, text := range splitMemory(memory) {
+	for i, text := range splitState(state) {
 		p := partRef{Sort: partSortKey(generation, i), Sum: contentHash(text)}
 		if sort, ok := have[p.Sum]; ok {
 			p.Sort = sort
@@ -206,10 +206,10 @@ func newParts(source string, generation int64, memory []byte, stored []partRef) 
 	return list, writes, nil
 }
 
-// writeParts writes the parts of a memory that the stored one doesn't have. It returns the
+// writeParts writes the parts of a scan state that the stored one doesn't have. It returns the
 // write of the list, for the commit, and the parts that are unused after it.
 func (j Journals) writeParts(ctx context.Context, source string, fence int64, now time.Time,
-	step journal.Step) (list []Write, old []Item, err error) {
+	step journal.ScanUpdate) (list []Write, old []Item, err error) {
 	before, err := j.readParts(ctx, source)
 	if err != nil {
 		return nil, nil, err
@@ -246,7 +246,7 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 
 // writeUnderLease does writes in a transaction that depends on the lease and on the
 // generation of a step.
-func (j Journals) writeUnderLease(ctx context.Context, source string, fence int64, now time.Time, step journal.Step, writes []Write) error {
+func (j Journals) writeUnderLease(ctx context.Context, source string, fence int64, now time.Time, step journal.ScanUpdate, writes []Write) error {
 	key, err := sourceKey(source)
 	if err != nil {
 		return err

@@ -15,26 +15,26 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// memoryVersion is the version of the blob that this program writes.
-const memoryVersion = 1
+// stateVersion is the version of the blob that this program writes.
+const stateVersion = 1
 
-// maxMemory limits the size of the uncompressed blob: about four million objects.
-const maxMemory = 1 << 29
+// maxStateSize limits the size of the uncompressed blob: about four million objects.
+const maxStateSize = 1 << 29
 
-// memory is what a scanner knows of an organization.
-type memory struct {
+// state is what a scanner knows of an organization.
+type state struct {
 	Version int `json:"version"`
 	// RotatedTo is the time until which frozen versions that were due have been read.
 	RotatedTo time.Time `json:"swept,omitzero"`
 	// Listed are the kinds whose lists were read at least once since the journal
 	// began.
 	Listed  map[object.Kind]bool       `json:"listed"`
-	Objects map[object.Ref]objectEntry `json:"objects"`
+	Objects map[object.Ref]objectState `json:"objects"`
 }
 
 // hasListed reports whether the list of a scope was read when the journal began or
 // later. The items of a new data bag are all new.
-func (m *memory) hasListed(s object.Scope) bool {
+func (m *state) hasListed(s object.Scope) bool {
 	if s.Kind != object.DataBagItem {
 		return m.Listed[s.Kind]
 	}
@@ -42,8 +42,8 @@ func (m *memory) hasListed(s object.Scope) bool {
 	return bag.Listed || !had && m.Listed[object.DataBag]
 }
 
-// objectEntry is what a scanner knows of one object.
-type objectEntry struct {
+// objectState is what a scanner knows of one object.
+type objectState struct {
 	// Fingerprint is "" while it isn't known, and "-" for an object of which only the
 	// name is compared.
 	Fingerprint string `json:"f,omitempty"`
@@ -60,52 +60,52 @@ type objectEntry struct {
 // nameOnly is the fingerprint of objects of which only the name is compared.
 const nameOnly = "-"
 
-func newMemory() *memory {
-	return &memory{Version: memoryVersion, Listed: map[object.Kind]bool{}, Objects: map[object.Ref]objectEntry{}}
+func newState() *state {
+	return &state{Version: stateVersion, Listed: map[object.Kind]bool{}, Objects: map[object.Ref]objectState{}}
 }
 
-func (m *memory) clone() *memory {
+func (m *state) clone() *state {
 	c := *m
 	c.Listed, c.Objects = maps.Clone(m.Listed), maps.Clone(m.Objects)
 	return &c
 }
 
-// errMemory means that the blob can't be decoded.
-var errMemory = errors.New("the scanner's memory is damaged")
+// errDamagedState means that the blob can't be decoded.
+var errDamagedState = errors.New("the scan state is damaged")
 
-// encode returns the memory as JSON. The bytes of an unchanged object are the same as
+// encode returns the state as JSON. The bytes of an unchanged object are the same as
 // before, so that the store writes only the parts that changed.
-func (m *memory) encode() ([]byte, error) {
+func (m *state) encode() ([]byte, error) {
 	text, err := json.Marshal(m)
 	if err != nil {
-		return nil, fmt.Errorf("write the scanner's memory: %w", err)
+		return nil, fmt.Errorf("write the scan state: %w", err)
 	}
 	return text, nil
 }
 
-// decodeMemory reads a blob. It returns errMemory, wrapped, for one that is
+// decodeState reads a blob. It returns errDamagedState, wrapped, for one that is
 // damaged, and replication.ErrSchema for one that a newer version wrote.
-func decodeMemory(blob []byte) (*memory, error) {
+func decodeState(blob []byte) (*state, error) {
 	text, err := uncompress(blob)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errMemory, err)
+		return nil, fmt.Errorf("%w: %w", errDamagedState, err)
 	}
 	var head struct {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMemory, err)
+		return nil, fmt.Errorf("%w: %w", errDamagedState, err)
 	}
-	if head.Version > memoryVersion {
-		return nil, &fault.Error{Op: "read the scanner's memory", Class: fault.Local, Hint: "install the newer version again",
-			Err: fmt.Errorf("%w: the memory has version %d, this program knows %d", replication.ErrSchema, head.Version, memoryVersion)}
+	if head.Version > stateVersion {
+		return nil, &fault.Error{Op: "read the scan state", Class: fault.Local, Hint: "install the newer version again",
+			Err: fmt.Errorf("%w: the state has version %d, this program knows %d", replication.ErrSchema, head.Version, stateVersion)}
 	}
-	m := newMemory()
+	m := newState()
 	if err := json.Unmarshal(text, m); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMemory, err)
+		return nil, fmt.Errorf("%w: %w", errDamagedState, err)
 	}
 	if head.Version < 1 || m.Listed == nil || m.Objects == nil {
-		return nil, fmt.Errorf("%w: it isn't a memory", errMemory)
+		return nil, fmt.Errorf("%w: it isn't a scan state", errDamagedState)
 	}
 	m.splitRevisions()
 	return m, nil
@@ -120,12 +120,12 @@ func uncompress(blob []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(z, maxMemory))
+	return io.ReadAll(io.LimitReader(z, maxStateSize))
 }
 
 // splitRevisions converts policies in policy groups from the format of earlier versions,
 // which kept only their revision. The next scan reads them.
-func (m *memory) splitRevisions() {
+func (m *state) splitRevisions() {
 	for ref, k := range m.Objects {
 		if ref.Kind == object.PolicyGroup && k.Revision == "" && k.Fingerprint != "" {
 			k.Revision, k.Fingerprint = k.Fingerprint, ""

@@ -79,10 +79,10 @@ func (s LastScan) BehindSince() time.Time {
 	return at
 }
 
-// Diary stores the LastScan of each source, without a lease.
-type Diary interface {
-	// NoteScan replaces the record of a source. The last write wins.
-	NoteScan(ctx context.Context, source string, s LastScan) error
+// LastScanStore stores the LastScan of each source, without a lease.
+type LastScanStore interface {
+	// RecordScan replaces the record of a source. The last write wins.
+	RecordScan(ctx context.Context, source string, s LastScan) error
 	// LastScan returns the record of a source, zero if there is none.
 	LastScan(ctx context.Context, source string) (LastScan, error)
 	// LastScans returns the records of all sources, by source, with few requests. With an
