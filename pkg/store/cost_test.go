@@ -192,7 +192,7 @@ func TestWhatJournalsCost(t *testing.T) {
 	for i := range memory { // so that parts differ
 		memory[i] += byte(i / 977 % 7)
 	}
-	generation := int64(0)
+	version := int64(0)
 	for _, c := range []struct {
 		name string
 		do   func() error
@@ -216,10 +216,10 @@ func TestWhatJournalsCost(t *testing.T) {
 	}
 	write := func() []string {
 		done()
-		if _, err := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{Generation: generation, Blob: memory}); err != nil {
+		if _, err := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{Version: version, Blob: memory}); err != nil {
 			t.Fatal(err)
 		}
-		generation++
+		version++
 		return done()
 	}
 	t.Logf("memory of %d bytes: %v", len(memory), write())
@@ -230,8 +230,8 @@ func TestWhatJournalsCost(t *testing.T) {
 		t.Errorf("one changed byte takes %v: want a read of the list, one or two parts, the list with the head, and a removal", changed)
 	}
 	known, err := store.New(kv).Journals().LoadScanState(ctx, "s")
-	if err != nil || string(known.Blob) != string(memory) || known.Generation != 2 {
-		t.Errorf("%d bytes of generation %d, %v", len(known.Blob), known.Generation, err)
+	if err != nil || string(known.Blob) != string(memory) || known.Version != 2 {
+		t.Errorf("%d bytes of version %d, %v", len(known.Blob), known.Version, err)
 	}
 }
 

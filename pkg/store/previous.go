@@ -88,7 +88,7 @@ func (p PreviousSource) Writes() ([]Write, error) {
 		}
 		writes = append(append(writes, parts...), w)
 	}
-	h := sourceRecord{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Generation: p.Generation, Lease: p.Lease}
+	h := sourceRecord{Schema: sourceSchema, Epoch: p.Epoch, Oldest: p.Oldest, Next: p.Next, Version: p.Generation, Lease: p.Lease}
 	if p.ScanState != nil {
 		h.StateHash = contentHash(p.ScanState)
 	}

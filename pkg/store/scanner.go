@@ -79,7 +79,10 @@ func (j Journals) commitStep(ctx context.Context, source string, fence int64, no
 			entries = slices.Concat([]journal.Change{{Action: journal.Begin, Path: journal.Root}}, entries)
 		}
 		if step.Blob != nil {
-			h.Generation, h.StateHash = h.Generation+1, contentHash(step.Blob)
+			h.Version, h.StateHash = h.Version+1, contentHash(step.Blob)
+			if !step.SameSnapshot {
+				h.Generation++
+			}
 		}
 		rows, err := h.appendChanges(source, now, entries)
 		return append(rows, state...), err
@@ -99,7 +102,7 @@ func (j Journals) commitStep(ctx context.Context, source string, fence int64, no
 
 // checkStep returns an error if a step may not be written.
 func (h sourceRecord) checkStep(fence int64, now time.Time, step journal.ScanUpdate) error {
-	if err := checkLease(h.Lease, fence, now); err != nil || h.Generation != step.Generation {
+	if err := checkLease(h.Lease, fence, now); err != nil || h.Version != step.Version {
 		return replication.ErrFenced
 	}
 	if step.Begin == "" && h.Epoch == "" && len(step.Changes) > 0 {

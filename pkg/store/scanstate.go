@@ -16,7 +16,7 @@ import (
 
 // A scan state is one sequence of bytes, kept in parts. Where parts
 // end depends on the content alone, so that a change of one object changes one or two
-// parts. A list names the parts of the present generation.
+// parts. A list names the parts of the present version.
 const (
 	partsSort  = "MEMORY"
 	partPrefix = "PART#"
@@ -24,8 +24,8 @@ const (
 
 // partList lists the parts of a scan state in order.
 type partList struct {
-	Generation int64     `json:"generation"`
-	Parts      []partRef `json:"parts"`
+	Version int64     `json:"generation"`
+	Parts   []partRef `json:"parts"`
 }
 
 type partRef struct {
@@ -71,8 +71,8 @@ func splitState(state []byte) (all [][]byte) {
 	return all
 }
 
-func partSortKey(generation int64, i int) string {
-	return fmt.Sprintf("%s%010d#%06d", partPrefix, generation, i)
+func partSortKey(version int64, i int) string {
+	return fmt.Sprintf("%s%010d#%06d", partPrefix, version, i)
 }
 
 func (j Journals) readParts(ctx context.Context, source string) (list partList, err error) {
@@ -106,7 +106,7 @@ func (j Journals) loadScanState(ctx context.Context, source string) (known journ
 		return known, err
 	}
 	known = h.scanState()
-	if h.Generation == 0 {
+	if h.Version == 0 {
 		return known, nil
 	}
 	if state, ok := j.s.scanStates.loadCopy(source, h.StateHash); ok {
@@ -125,8 +125,8 @@ func (j Journals) loadScanState(ctx context.Context, source string) (known journ
 	if err != nil {
 		return known, err
 	}
-	if list.Generation != h.Generation {
-		return known, fmt.Errorf("%w: the state is of generation %d instead of %d", errInconsistent, list.Generation, h.Generation)
+	if list.Version != h.Version {
+		return known, fmt.Errorf("%w: the state is of version %d instead of %d", errInconsistent, list.Version, h.Version)
 	}
 	known.Blob = []byte{}
 	for _, p := range list.Parts {
@@ -183,14 +183,14 @@ func (m *scanStateCache) storeCopy(source string, state []byte) {
 
 // newParts splits a scan state into parts. It returns their list and the writes of those that
 // aren't stored.
-func newParts(source string, generation int64, state []byte, stored []partRef) (list partList, writes []Write, err error) {
+func newParts(source string, version int64, state []byte, stored []partRef) (list partList, writes []Write, err error) {
 	have := map[string]string{} // sort key by sum
 	for _, p := range stored {
 		have[p.Sum] = p.Sort
 	}
-	list.Generation = generation
+	list.Version = version
 	for i, text := range splitState(state) {
-		p := partRef{Sort: partSortKey(generation, i), Sum: contentHash(text)}
+		p := partRef{Sort: partSortKey(version, i), Sum: contentHash(text)}
 		if sort, ok := have[p.Sum]; ok {
 			p.Sort = sort
 		} else {
@@ -215,10 +215,10 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 		return nil, nil, err
 	}
 	stored := before.Parts
-	if before.Generation != step.Generation { // its head was lost, and keys come again
+	if before.Version != step.Version { // its head was lost, and keys come again
 		stored = nil
 	}
-	next, writes, err := newParts(source, step.Generation+1, step.Blob, stored)
+	next, writes, err := newParts(source, step.Version+1, step.Blob, stored)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -245,7 +245,7 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 }
 
 // writeUnderLease does writes in a transaction that depends on the lease and on the
-// generation of a step.
+// version of a step.
 func (j Journals) writeUnderLease(ctx context.Context, source string, fence int64, now time.Time, step journal.ScanUpdate, writes []Write) error {
 	key, err := sourceKey(source)
 	if err != nil {

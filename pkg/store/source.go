@@ -41,10 +41,11 @@ const sourceSchema = 1
 type sourceRecord struct {
 	Schema     int               `json:"schema"`
 	Epoch      string            `json:"epoch,omitempty"`
-	Oldest     int64             `json:"oldest,omitempty"` // id of the oldest change
-	Next       int64             `json:"next,omitempty"`   // id of the next change; 0 before the first change log
-	Generation int64             `json:"generation,omitempty"`
-	StateHash  string            `json:"memory,omitempty"` // hash of the scan state
+	Oldest     int64             `json:"oldest,omitempty"`     // id of the oldest change
+	Next       int64             `json:"next,omitempty"`       // id of the next change; 0 before the first change log
+	Version    int64             `json:"generation,omitempty"` // of the scan state
+	Generation int64             `json:"snapshot,omitempty"`   // of the snapshot in it
+	StateHash  string            `json:"memory,omitempty"`     // hash of the scan state
 	Lease      replication.Lease `json:"lease"`
 }
 
@@ -57,6 +58,9 @@ func decodeSource(it Item) (h sourceRecord, err error) {
 	}
 	if err := checkSchema(h.Schema, sourceSchema); err != nil {
 		return h, err
+	}
+	if h.Generation == 0 { // written before the two were told apart
+		h.Generation = h.Version
 	}
 	if h.Epoch != "" && (h.Oldest < 1 || h.Next <= h.Oldest) {
 		return h, damagedError(fmt.Errorf("a change log from %d to before %d", h.Oldest, h.Next))
@@ -72,7 +76,7 @@ func (h sourceRecord) logHead() journal.Head {
 }
 
 func (h sourceRecord) scanState() journal.ScanState {
-	return journal.ScanState{Head: h.logHead(), Lease: h.Lease, Generation: h.Generation}
+	return journal.ScanState{Head: h.logHead(), Lease: h.Lease, Generation: h.Generation, Version: h.Version}
 }
 
 // changeRecord is the record of a change. The key holds its id.

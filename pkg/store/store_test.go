@@ -154,6 +154,34 @@ func beginJournal(t *testing.T, j store.Journals) int64 {
 	return known.Lease.Fence
 }
 
+// TestRecordWithoutAGeneration: it was written when the scan state and its snapshot had
+// one number. Pairs know that number as the generation.
+func TestRecordWithoutAGeneration(t *testing.T) {
+	kv := &kvtest.Memory{}
+	j := store.New(kv).Journals()
+	fence := beginJournal(t, j)
+	save := func(j store.Journals, version int64, same bool) {
+		t.Helper()
+		update := journal.ScanUpdate{Version: version, Blob: []byte("state"), SameSnapshot: same}
+		if _, err := j.Commit(t.Context(), "s", fence, noon(), update); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for version := range int64(3) {
+		save(j, version, version > 0)
+	}
+	editRecord(t, kv, store.Key{Partition: "SOURCE#s", Sort: "HEAD"}, func(m map[string]any) { delete(m, "snapshot") })
+	for n, want := range []journal.ScanState{{Version: 3, Generation: 3}, {Version: 4, Generation: 3}, {Version: 5, Generation: 4}} {
+		j := store.New(kv).Journals()
+		if n > 0 {
+			save(j, want.Version-1, n == 1)
+		}
+		if known, err := j.LoadScanState(t.Context(), "s"); err != nil || known.Version != want.Version || known.Generation != want.Generation {
+			t.Errorf("%d writes later: %+v, %v; want %+v", n, known, err, want)
+		}
+	}
+}
+
 // TestFieldsOfANewerVersion: a program that was rolled back reads what the newer one
 // wrote, works on, and leaves to it what only it knows.
 func TestFieldsOfANewerVersion(t *testing.T) {

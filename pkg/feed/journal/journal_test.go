@@ -33,7 +33,7 @@ func beginJournal(t *testing.T, s journal.ScanStore, changes ...journal.Change) 
 		t.Fatal(err)
 	}
 	head, err := s.Commit(t.Context(), "src", known.Lease.Fence, now,
-		journal.ScanUpdate{Begin: "e", Generation: known.Generation, Changes: changes})
+		journal.ScanUpdate{Begin: "e", Version: known.Version, Changes: changes})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type Store interface {
 
 // ScanStateStore stores the scan state of each source beside its journal: a blob of up
 // to some megabytes, and the lease of the scanner. A store with a limit on the size of
-// items stores the blob in several, under its generation, and refers to it in the head.
+// items stores the blob in several, under its version, and refers to it in the head.
 type ScanStateStore interface {
 	// LoadScanState returns the scan state of a source in one consistent read.
 	LoadScanState(ctx context.Context, source string) (ScanState, error)
@@ -50,7 +50,7 @@ type ScanStateStore interface {
 	Release(ctx context.Context, source string, fence int64) error
 	// Commit writes an update in one atomic write. It writes nothing and returns
 	// [replication.ErrFenced] if the token isn't current, the lease expired before now,
-	// or the generation isn't that of the update, and ErrNoJournal for changes without a
+	// or the version isn't that of the update, and ErrNoJournal for changes without a
 	// journal.
 	Commit(ctx context.Context, source string, fence int64, now time.Time, u ScanUpdate) (Head, error)
 }
@@ -67,7 +67,8 @@ type ScanStore interface {
 type ScanState struct {
 	Head       Head
 	Lease      replication.Lease
-	Generation int64  // of the blob; 0 if there is none
+	Generation int64  // of the snapshot in the blob
+	Version    int64  // of the blob: how often it was written; 0 if there is none
 	Blob       []byte // the scanner's own encoding of what it read
 }
 
@@ -79,8 +80,11 @@ type ScanUpdate struct {
 	// Changes are appended as rows, after the first row of a new journal; at most
 	// [MaxAppend].
 	Changes []Change
-	// Generation is the one that LoadScanState returned.
-	Generation int64
-	// Blob replaces the blob and increments the generation; nil changes neither.
+	// Version is the one that LoadScanState returned.
+	Version int64
+	// Blob replaces the blob and increments its version; nil changes neither.
 	Blob []byte
+	// SameSnapshot reports that the snapshot in Blob is the one before: its generation
+	// is kept. Otherwise Blob increments it, too.
+	SameSnapshot bool
 }

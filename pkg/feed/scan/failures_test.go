@@ -171,7 +171,7 @@ func TestDamagedStateRestartsTheJournal(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, w.now,
-				journal.ScanUpdate{Generation: lease.Generation, Blob: blob}); err != nil {
+				journal.ScanUpdate{Version: lease.Version, Blob: blob}); err != nil {
 				t.Fatal(err)
 			}
 			w.now = w.now.Add(time.Minute)

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
@@ -58,4 +59,11 @@ func (m *state) toSnapshot() replication.Snapshot {
 		}
 	}
 	return s
+}
+
+// sameSnapshot reports whether the snapshots of two states are equal. States also differ
+// in what only the scanner needs, such as how far the rotation has come.
+func (m *state) sameSnapshot(other *state) bool {
+	a, b := m.toSnapshot(), other.toSnapshot()
+	return maps.Equal(a.Objects, b.Objects) && maps.Equal(a.Unlisted, b.Unlisted)
 }

@@ -90,7 +90,7 @@ func (r *scanRun) reacquireLease(ctx context.Context) error {
 		return err
 	}
 	r.lease = got.Lease
-	if got.Generation != r.loaded.Generation || got.Head.Epoch != r.loaded.Head.Epoch {
+	if got.Version != r.loaded.Version || got.Head.Epoch != r.loaded.Head.Epoch {
 		return ErrOvertaken
 	}
 	return nil

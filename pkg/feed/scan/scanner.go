@@ -255,7 +255,7 @@ func (r *scanRun) commitResult(ctx context.Context) error {
 		return r.trimJournal(ctx)
 	}
 	var err error
-	update := journal.ScanUpdate{Generation: r.loaded.Generation}
+	update := journal.ScanUpdate{Version: r.loaded.Version}
 	for len(rows) > journal.MaxAppend {
 		update.Changes, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
 		if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), update); err != nil {
@@ -269,11 +269,15 @@ func (r *scanRun) commitResult(ctx context.Context) error {
 	}
 	if r.beginsJournal {
 		update.Begin = journal.NewEpoch()
+	} else {
+		update.SameSnapshot = r.current.sameSnapshot(r.previous)
 	}
 	if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), update); err != nil {
 		return err
 	}
-	r.report.Generation++
+	if !update.SameSnapshot {
+		r.report.Generation++
+	}
 	r.report.Begun, r.report.Changes = r.beginsJournal, r.report.Changes+len(rows)
 	r.Scanner.rotatedTo = r.current.RotatedTo
 	return r.trimJournal(ctx)

@@ -53,7 +53,7 @@ func commitAs(ctx context.Context, j journal.ScanStore, writer string, changes [
 	if err != nil {
 		return err
 	}
-	update := journal.ScanUpdate{Generation: known.Generation, Changes: changes, Blob: []byte(changes[1].Path)}
+	update := journal.ScanUpdate{Version: known.Version, Changes: changes, Blob: []byte(changes[1].Path)}
 	if _, err := j.Commit(ctx, killSource, known.Lease.Fence, noon(), update); err != nil {
 		return err
 	}

@@ -31,8 +31,9 @@ func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore))
 		{"the lease: held, expired, own, released", testLease},
 		{"the lease: renewed until it ended or was lost", testRenew},
 		{"a commit without the lease writes nothing", testCommitWithoutLease},
-		{"a commit of another generation writes nothing", testCommitOfAnotherGeneration},
+		{"a commit of another version writes nothing", testCommitOfAnotherVersion},
 		{"rows and scan state are committed together", testCommit},
+		{"a commit keeps the generation of the same snapshot", testCommitOfSameSnapshot},
 		{"a large scan state is returned unchanged", testLargeState},
 		{"the last scan of each source is stored", testLastScan},
 		{"concurrent writers: no id twice, none skipped", testWriters},
@@ -60,7 +61,7 @@ func mustBegin(t testing.TB, s journal.ScanStore, source, epoch string, at time.
 	return mustCommit(t, s, source, at, journal.ScanUpdate{Begin: epoch})
 }
 
-// mustCommit takes the lease, commits an update at the current generation and releases the
+// mustCommit takes the lease, commits an update at the current version and releases the
 // lease.
 func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, update journal.ScanUpdate) journal.Head {
 	t.Helper()
@@ -68,7 +69,7 @@ func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	update.Generation = known.Generation
+	update.Version = known.Version
 	head, err := s.Commit(t.Context(), source, known.Lease.Fence, at, update)
 	if err != nil {
 		t.Fatal(err)

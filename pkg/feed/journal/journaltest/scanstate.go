@@ -3,6 +3,7 @@ package journaltest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -136,18 +137,18 @@ func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testCommitOfAnotherGeneration(t *testing.T, open func() journal.ScanStore) {
+func testCommitOfAnotherVersion(t *testing.T, open func() journal.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
 	mustCommit(t, s, source, t0(), journal.ScanUpdate{Blob: []byte("one")})
 	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
-	if err != nil || lease.Generation != 1 {
+	if err != nil || lease.Version != 1 {
 		t.Fatalf("%+v, %v", lease, err)
 	}
-	for _, g := range []int64{0, 2} {
+	for _, v := range []int64{0, 2} {
 		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
-			journal.ScanUpdate{Generation: g, Changes: roleChanges(1, 1), Blob: []byte("two")}); !errors.Is(err, replication.ErrFenced) {
-			t.Errorf("generation %d: %v, want ErrFenced", g, err)
+			journal.ScanUpdate{Version: v, Changes: roleChanges(1, 1), Blob: []byte("two")}); !errors.Is(err, replication.ErrFenced) {
+			t.Errorf("version %d: %v, want ErrFenced", v, err)
 		}
 	}
 	known, err := s.LoadScanState(t.Context(), source)
@@ -179,6 +180,26 @@ func testCommit(t *testing.T, open func() journal.ScanStore) {
 	page, err := s.Rows(t.Context(), source, known.Head.Newest, 10)
 	if err != nil || page.Generation != 2 || page.Scans != known.Lease.Fence || page.Scans == 0 {
 		t.Errorf("rows show generation %d and %d scans, %v; want those of %+v", page.Generation, page.Scans, err, known)
+	}
+}
+
+func testCommitOfSameSnapshot(t *testing.T, open func() journal.ScanStore) {
+	s := open()
+	mustCommit(t, s, source, t0(), journal.ScanUpdate{Begin: "e", Blob: []byte("one")})
+	for n, c := range []struct {
+		same       bool
+		generation int64
+	}{{true, 1}, {true, 1}, {false, 2}, {true, 2}} {
+		blob := fmt.Appendf(nil, "write %d", n)
+		mustCommit(t, s, source, t0(), journal.ScanUpdate{Changes: roleChanges(n, n), Blob: blob, SameSnapshot: c.same})
+		known, err := open().LoadScanState(t.Context(), source)
+		if err != nil || known.Generation != c.generation || known.Version != int64(n)+2 || !bytes.Equal(known.Blob, blob) {
+			t.Errorf("write %d: %+v, %v; want generation %d of version %d", n, known, err, c.generation, n+2)
+		}
+		page, err := open().Rows(t.Context(), source, 0, 1)
+		if err != nil || page.Generation != c.generation {
+			t.Errorf("write %d: rows show generation %d, %v; want %d", n, page.Generation, err, c.generation)
+		}
 	}
 }
 

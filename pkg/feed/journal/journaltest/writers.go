@@ -157,7 +157,7 @@ func scanOnce(ctx context.Context, s journal.ScanStore, w, n int) error {
 		return err
 	}
 	_, err = s.Commit(ctx, source, lease.Lease.Fence, t0(),
-		journal.ScanUpdate{Generation: known.Generation, Changes: batchOf(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
+		journal.ScanUpdate{Version: known.Version, Changes: batchOf(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
 	return errors.Join(err, s.Release(ctx, source, lease.Lease.Fence))
 }
 

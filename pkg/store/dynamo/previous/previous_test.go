@@ -180,7 +180,7 @@ func TestADamagedChangeLogIsBegunAgain(t *testing.T) {
 	if err != nil || known.Lease.Fence <= before.Lease.Fence || known.Head.Epoch != "" {
 		t.Fatalf("%+v, %v; want no change log and a newer token", known, err)
 	}
-	head, err := j.Commit(t.Context(), source, known.Lease.Fence, now, journal.ScanUpdate{Begin: "new", Generation: known.Generation})
+	head, err := j.Commit(t.Context(), source, known.Lease.Fence, now, journal.ScanUpdate{Begin: "new", Version: known.Version})
 	if err != nil || head.Epoch != "new" || head.Oldest <= before.Head.Newest {
 		t.Errorf("%+v, %v; want a new change log after %d", head, err, before.Head.Newest)
 	}
