@@ -3,7 +3,6 @@ package scan_test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -181,69 +180,6 @@ func TestReplicationByJournalAlone(t *testing.T) {
 	}
 	p.wantEqual("a forced overwrite, after the rotation")
 	p.scanAndPassChanges()
-}
-
-// TestReplicationByJournalRandomChanges makes random changes before and after each
-// scan, with a lagging index, scans that fail, and passes that read what no scan has
-// read.
-func TestReplicationByJournalRandomChanges(t *testing.T) {
-	p := newTestPair(t)
-	p.addObjects()
-	p.scanAndPass()
-	name := func() string { return fmt.Sprint("n", rand.IntN(6)) }
-	version := func() string { return fmt.Sprintf("%d.0.0", rand.IntN(3)) }
-	change := func() {
-		for range rand.IntN(6) {
-			text := fmt.Sprint(rand.IntN(3))
-			switch rand.IntN(10) {
-			case 0:
-				p.org.DeleteRole(name())
-			case 1:
-				p.org.PutEnvironment(name(), fmt.Sprintf(`{"description":%q}`, text))
-			case 2:
-				p.org.DeleteEnvironment(name())
-			case 3, 4:
-				p.org.PutDataBagItem(name(), name(), fmt.Sprintf(`{"n":%q}`, text))
-			case 5:
-				p.org.DeleteDataBag(name())
-			case 6:
-				p.org.DeleteDataBagItem(name(), name())
-			case 7:
-				p.org.PutCookbook(name(), version(), cookbookFiles(text), rand.IntN(3) == 0)
-			case 8:
-				p.org.DeleteCookbook(name(), version())
-			default:
-				p.org.PutRole(name(), fmt.Sprintf(`{"description":%q}`, text))
-			}
-		}
-	}
-	for round := range 40 {
-		change()
-		switch rand.IntN(6) {
-		case 0:
-			p.org.FreezeIndex()
-		case 1:
-			p.org.ThawIndex()
-		case 2:
-			p.primary.Fault(cheftest.Fault{Method: "GET",
-				Path: []string{"/roles", "/data", "/data/n1", "/cookbooks", "/search/*"}[rand.IntN(5)], Status: 500})
-		}
-		if _, err := p.scanner.Scan(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		p.primary.ClearFaults()
-		change()
-		if rand.IntN(4) == 0 {
-			p.mustCompare()
-		}
-		p.mustPass()
-		if round%8 == 7 {
-			for range 61 { // a rotation of the frozen versions
-				p.scanAndPassChanges()
-			}
-			p.wantEqual(fmt.Sprint("round ", round))
-		}
-	}
 }
 
 // TestReaderBehindTheJournalComparesEverything: it returns after the retention period.

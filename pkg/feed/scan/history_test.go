@@ -1,289 +1,168 @@
 package scan_test
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net/http"
-	"sync"
-	"sync/atomic"
+	"regexp"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
-	"chefsync/pkg/chef"
-	"chefsync/pkg/chef/cheftest"
-	"chefsync/pkg/endpoint"
-	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
-// callLimit is the number of writes that a process does before it is killed: later writes
-// fail. The last one may have taken effect or not.
-type callLimit struct{ left atomic.Int64 }
+// edit is a change of an object on the primary. The few names and texts make many a
+// change one that takes back another.
+type edit struct {
+	Ref    object.Ref
+	Text   string
+	Delete bool
+	Pushed bool // the server pushes it
+}
 
-func (l *callLimit) call(call func() error) error {
-	switch n := l.left.Add(-1); {
-	case n > 0:
-		return call()
-	case n == 0 && rand.IntN(2) == 0:
-		return errors.Join(errKilled, call())
+// step is what happens in a history: one of the names in drawStep. All of it is drawn
+// before it happens, so that a failing seed replays.
+type step struct {
+	Do        string
+	Edit      edit
+	Path      string // of a pushed row
+	Pair      int    // of a pass or an approval
+	Full      bool   // a full comparison
+	Minutes   int    // to wait
+	Refused   string // what the primary refuses to a scan or pass: a path, "" for nothing
+	Status    int    // of the refusal
+	Fate      fate   // of the process that scans or passes
+	Meanwhile []meanwhile
+}
+
+// fate is what happens to a process.
+type fate struct {
+	Kind string // "", "canceled", "killed", "killed by a write"
+	At   int    // the request, or the write, at which it happens
+	// Written reports whether the write that kills the process took effect.
+	Written bool
+}
+
+// meanwhile is a step that happens before a request of a scan or pass is answered.
+type meanwhile struct {
+	Request int
+	Step    step
+}
+
+// historyObjects are the objects that are edited. Those called "new" aren't there at
+// first.
+func historyObjects() []object.Ref {
+	return []object.Ref{
+		{Kind: object.Role, Name: "base"}, {Kind: object.Role, Name: "web"}, {Kind: object.Role, Name: "new"},
+		{Kind: object.Environment, Name: "prod"}, {Kind: object.Environment, Name: "test"}, {Kind: object.DataBag, Name: "users"}, {Kind: object.DataBag, Name: "new"},
+		{Kind: object.DataBagItem, Name: "users", Sub: "alice"}, {Kind: object.DataBagItem, Name: "users", Sub: "bob"},
+		{Kind: object.DataBagItem, Name: "new", Sub: "i"}, {Kind: object.Cookbook, Name: "apt", Sub: "1.0.0"},
+		{Kind: object.Cookbook, Name: "apt", Sub: "2.0.0"}, {Kind: object.Cookbook, Name: "new", Sub: "1.0.0"},
+		{Kind: object.PolicyGroup, Name: "prod", Sub: "app"},
 	}
-	return errKilled
 }
 
-// limitedState is the state of a pass that may be killed.
-type limitedState struct {
-	replication.State
-	*callLimit
+func drawEdit(t *rapid.T) edit {
+	e := edit{Ref: rapid.SampledFrom(historyObjects()).Draw(t, "object"), Text: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "text")}
+	e.Delete = e.Ref.Kind != object.PolicyGroup && rapid.Bool().Draw(t, "delete")
+	e.Pushed = rapid.Bool().Draw(t, "pushed")
+	return e
 }
 
-func (m limitedState) Commit(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
-	return m.call(func() error { return m.State.Commit(ctx, id, fence, now, u) })
-}
-
-func (m limitedState) Release(ctx context.Context, id replication.PairID, fence int64) error {
-	return m.call(func() error { return m.State.Release(ctx, id, fence) })
-}
-
-// limitedJournal is the journal of a scan or pass that may be killed.
-type limitedJournal struct {
-	journal.ScanStore
-	*callLimit
-}
-
-func (m limitedJournal) Append(ctx context.Context, source string, at time.Time, e []journal.Change) (h journal.Head, err error) {
-	err = m.call(func() error { h, err = m.ScanStore.Append(ctx, source, at, e); return err })
-	return h, err
-}
-
-func (m limitedJournal) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (h journal.Head,
-	err error) {
-	err = m.call(func() error { h, err = m.ScanStore.Commit(ctx, source, fence, now, s); return err })
-	return h, err
-}
-
-func (m limitedJournal) Release(ctx context.Context, source string, fence int64) error {
-	return m.call(func() error { return m.ScanStore.Release(ctx, source, fence) })
-}
-
-// randomHistory is a primary with two pairs. Changes, pushes, scans and passes happen in
-// any order, also during one another.
-type randomHistory struct {
-	*pairFixture
-	copies  []*cheftest.Org
-	pairs   []replication.Engine
-	busy    []atomic.Bool // a pass of the pair is running
-	nested  sync.Mutex    // held during a nested step
-	paused  bool          // no nested steps are started; guarded by nested
-	minutes atomic.Int64  // by which the clock was advanced
-}
-
-func newRandomHistory(t *testing.T) *randomHistory {
-	p := newTestPair(t)
-	to := cheftest.Start(t)
-	second := to.AddOrg("second")
-	user, key := to.Superuser()
-	c := &randomHistory{pairFixture: p, copies: []*cheftest.Org{p.replica, second},
-		pairs: []replication.Engine{*p.engine, *p.engine}, busy: make([]atomic.Bool, 2)}
-	c.pairs[1].Pair.ID.Org = "second"
-	c.pairs[1].Target = endpoint.NewTarget(newClient(t,
-		chef.Config{Name: "second", URL: to.URL, User: user, Key: key}).Org("second"), endpoint.TargetOptions{})
-	start := p.now
-	for i := range c.pairs {
-		c.pairs[i].Pair.Kinds = append(object.DefaultKinds(), object.Policy, object.PolicyGroup)
-		c.pairs[i].Tuning.Window = 3
-		c.pairs[i].Now = func() time.Time { return start.Add(time.Duration(c.minutes.Load()) * time.Minute) }
-	}
-	return c
-}
-
-// changeObject applies or reverts a random change.
-func (c *randomHistory) changeObject() {
-	flips := c.toggles()
-	flips[rand.IntN(len(flips))](rand.IntN(2) == 0)
-}
-
-// toggles returns functions that apply or revert one change each.
-func (c *randomHistory) toggles() []func(back bool) {
-	o := c.org
-	text := func(back bool, a, b string) string {
-		if back {
-			return a
+// drawStep draws a step; one that happens during another has no further ones in it.
+func drawStep(inner bool) func(*rapid.T) step {
+	return func(t *rapid.T) step {
+		s := step{Do: rapid.SampledFrom([]string{"edit", "edit", "edit", "edit", "edit", "push", "scan", "scan", "pass", "pass", "pass",
+			"approve", "freeze index", "thaw index", "wait"}).Draw(t, "do")}
+		switch s.Do {
+		case "edit":
+			s.Edit = drawEdit(t)
+		case "push":
+			s.Path = rapid.SampledFrom([]string{"/roles", "/environments", "/data", "/data/users", "/cookbooks", "/cookbooks/apt"}).Draw(t, "path")
+		case "wait":
+			s.Minutes = rapid.SampledFrom([]int{1, 2, 10, 70}).Draw(t, "minutes")
+		case "approve":
+			s.Pair = rapid.IntRange(0, 1).Draw(t, "pair")
+		case "pass":
+			s.Pair, s.Full = rapid.IntRange(0, 1).Draw(t, "pair"), rapid.IntRange(0, 3).Draw(t, "full") == 3
+			drawProcess(t, &s, inner, 60)
+		case "scan":
+			drawProcess(t, &s, inner, 25)
 		}
-		return b
+		return s
 	}
-	either := func(back, change func()) func(bool) {
-		return func(b bool) {
-			if b {
-				back()
-				return
-			}
-			change()
+}
+
+// drawProcess draws what happens to a process that sends some requests.
+func drawProcess(t *rapid.T, s *step, inner bool, requests int) {
+	if rapid.IntRange(0, 2).Draw(t, "refused") == 2 {
+		s.Refused = rapid.SampledFrom([]string{"/roles", "/environments", "/data", "/data/users", "/cookbooks", "/policies", "/policy_groups",
+			"/roles/web", "/data/users/bob", "/cookbooks/apt/2.0.0", "/search/*"}).Draw(t, "path")
+		s.Status = rapid.SampledFrom([]int{500, 403}).Draw(t, "status")
+	}
+	if rapid.IntRange(0, 2).Draw(t, "ends early") == 2 {
+		s.Fate = fate{Kind: rapid.SampledFrom([]string{"canceled", "killed", "killed by a write"}).Draw(t, "fate")}
+		most := requests
+		if s.Fate.Kind == "killed by a write" {
+			s.Fate.Written, most = rapid.Bool().Draw(t, "written"), 8
+		}
+		s.Fate.At = rapid.IntRange(1, most).Draw(t, "at")
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "meanwhile") * rapid.IntRange(0, 1).Draw(t, "anything") {
+		if !inner {
+			s.Meanwhile = append(s.Meanwhile, meanwhile{rapid.IntRange(1, requests).Draw(t, "request"), rapid.Custom(drawStep(true)).Draw(t, "step")})
 		}
 	}
-	return []func(bool){
-		func(back bool) { o.PutRole("web", text(back, `{}`, `{"description":"other"}`)) },
-		func(back bool) { o.PutEnvironment("prod", text(back, `{}`, `{"description":"other"}`)) },
-		func(back bool) { o.PutCookbook("apt", "2.0.0", cookbookFiles(text(back, "two", "forced")), true) },
-		func(back bool) { o.BindPolicy("prod", "app", text(back, "r1", "r2")) },
-		either(func() { o.PutDataBagItem("users", "bob", `{"n":2}`) }, func() { o.DeleteDataBagItem("users", "bob") }),
-		either(func() { o.PutDataBagItem("one", "only", `{}`) }, func() { o.DeleteDataBag("one") }),
-		either(func() { o.DeleteDataBag("new") }, func() { o.PutDataBagItem("new", "i", `{}`) }),
-		either(func() { o.DeleteRole("new") }, func() { o.PutRole("new", `{}`) }),
-		either(func() { o.DeleteCookbook("apt", "3.0.0") }, func() { o.PutCookbook("apt", "3.0.0", cookbookFiles("three"), false) }),
-	}
 }
 
-func (c *randomHistory) pushRow() {
-	paths := []string{"/roles/web", "/roles/new", "/roles", "/environments/prod", "/data/users", "/data/users/bob", "/data/one",
-		"/data/new/i",
-		"/cookbooks/apt/2.0.0", "/cookbooks/apt", "/policies/app", "/policy_groups/prod/policies/app"}
-	path := paths[rand.IntN(len(paths))]
-	if _, err := c.store.Append(context.Background(), source, c.pairs[0].Now(),
-		[]journal.Change{{Action: journal.Update, Path: path}}); err != nil && !errors.Is(err, journal.ErrNoJournal) {
-		c.t.Errorf("push: %v", err)
-	}
-}
-
-// randomLimit returns a limit that may be reached soon.
-func randomLimit() *callLimit {
-	l := noLimit()
-	if rand.IntN(4) == 0 {
-		l.left.Store(rand.Int64N(8))
-	}
-	return l
-}
-
-// scanOnce scans as a new process, with a deadline unless within is 0.
-func (c *randomHistory) scanOnce(l *callLimit, within time.Duration) error {
-	ctx := context.Background()
-	if within > 0 {
-		limited, cancel := context.WithTimeout(ctx, within)
-		defer cancel()
-		ctx = limited
-	}
-	s, err := scan.New(scan.Config{Source: source, Reader: c.from, Store: limitedJournal{c.store, l},
-		Owner: fmt.Sprint("scanner-", rand.Int()), Kinds: c.pairs[0].Pair.Kinds, Rotation: time.Hour, Now: c.pairs[0].Now})
-	if err == nil {
-		_, err = s.Scan(ctx)
-	}
-	return err
-}
-
-// passOnce does a pass as a new process.
-func (c *randomHistory) passOnce(i int, l *callLimit, o replication.PassOptions) (replication.Run, error) {
-	if !c.busy[i].CompareAndSwap(false, true) {
-		return replication.Run{}, nil
-	}
-	defer c.busy[i].Store(false)
-	e := c.pairs[i]
-	e.Owner = fmt.Sprint("process-", rand.Int())
-	e.State, e.Feed = limitedState{e.State, l}, scan.NewFeed(limitedJournal{c.store, l}, source)
-	return e.Pass(context.Background(), o)
-}
-
-// randomStep does a random step. A process that is killed keeps its lease.
-func (c *randomHistory) randomStep() {
-	switch n := rand.IntN(10); {
-	case n < 3:
-		c.changeObject()
-	case n < 5:
-		c.pushRow()
-	case n < 6:
-		_ = c.scanOnce(randomLimit(), time.Duration(rand.IntN(3)*rand.IntN(10))*time.Millisecond)
-	default:
-		o := replication.PassOptions{Full: rand.IntN(3) == 0}
-		if rand.IntN(3) == 0 {
-			drain := make(chan struct{})
-			time.AfterFunc(time.Duration(rand.IntN(20))*time.Millisecond, func() { close(drain) })
-			o.Drain = drain
-		}
-		_, _ = c.passOnce(n%2, randomLimit(), o)
-	}
-}
-
-// TestReplicationByJournalRandomHistory: changes that are reverted in the end, pushes,
-// scans and passes of two pairs run during one another, are killed, exceed their
-// deadline, are canceled and are repeated. When no more steps are started, both replicas
-// equal the primary without a full comparison, and scans write no more rows.
+// TestReplicationByJournalRandomHistory: edits, pushes, scans and passes of two pairs
+// happen in any order and during one another; processes are canceled and killed,
+// and listings fail. After each step the generation identifies the snapshot, and no pair
+// deletes more than its limit without approval. At the end, replicas equal the primary
+// without a full comparison, and scans and passes find nothing to do.
 func TestReplicationByJournalRandomHistory(t *testing.T) {
-	c := newRandomHistory(t)
-	c.addObjects()
-	c.org.PutPolicy("app", "r1", `{}`)
-	c.org.PutPolicy("app", "r2", `{}`)
-	for _, flip := range c.toggles() {
-		flip(true)
-	}
-	for n := range 6 { // the journal begins, perhaps with a part of the objects
-		_ = c.scanOnce(noLimit(), time.Duration(2+n)*time.Millisecond)
-		c.randomStep()
-	}
-	c.wantConvergence("start")
-	for round := range 12 {
-		c.primary.Fault(cheftest.Fault{Path: "*", Do: func(*http.Request) {
-			if rand.IntN(8) > 0 || !c.nested.TryLock() {
-				return
-			}
-			defer c.nested.Unlock()
-			if !c.paused {
-				c.randomStep()
-			}
-		}})
-		for range 8 {
-			c.randomStep()
-			c.minutes.Add(rand.Int64N(3))
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHistory(t)
+		if rapid.Bool().Draw(rt, "begun") {
+			h.settle(rt)
+			h.wait(2 * time.Hour) // the approval has expired
 		}
-		c.primary.ClearFaults()
-		c.pauseNested(true) // requests of canceled steps may still be running
-		for _, flip := range c.toggles() {
-			flip(true)
+		for _, s := range rapid.SliceOfN(rapid.Custom(drawStep(false)), 1, 12).Draw(rt, "steps") {
+			h.do(rt, s)
+			h.checkSnapshot(rt)
 		}
-		c.wantConvergence(fmt.Sprint("round ", round))
-		c.pauseNested(false)
-	}
+		if rapid.Bool().Draw(rt, "taken back") {
+			h.restoreObjects()
+		}
+		h.settle(rt)
+		h.checkSettled(rt)
+	})
 }
 
-// pauseNested waits for a running nested step and sets whether further ones are started.
-func (c *randomHistory) pauseNested(quiet bool) {
-	c.nested.Lock()
-	defer c.nested.Unlock()
-	c.paused = quiet
-}
-
-// wantConvergence checks that scans and passes converge within a few rounds.
-func (c *randomHistory) wantConvergence(what string) {
-	c.t.Helper()
-	for range 4 {
-		c.newRows()
-		c.minutes.Add(3 * 60) // leases expire, and failed objects are due again
-		if err := c.scanOnce(noLimit(), 0); err != nil {
-			c.t.Fatalf("%s: scan: %v", what, err)
-		}
-		for i := range c.pairs {
-			for range 2 {
-				if run, err := c.passOnce(i, noLimit(), replication.PassOptions{}); err != nil || run.Outcome != replication.OutcomeDone {
-					c.t.Fatalf("%s: pass %d: %+v, %v", what, i, run, err)
-				}
+// TestHistoryReplays: what happens in a history depends on its steps only.
+func TestHistoryReplays(t *testing.T) {
+	steps := rapid.SliceOfN(rapid.Custom(drawStep(false)), 8, 8)
+	for seed := range 4 {
+		requests := func() []string {
+			h := newHistory(t)
+			h.settle(t)
+			for _, s := range steps.Example(seed) {
+				h.do(t, s)
 			}
+			return withoutRandomIDs(h.requests)
 		}
-	}
-	if extra := c.newRows(); len(extra) > 0 {
-		c.t.Errorf("%s: rows after convergence: %q", what, extra)
-	}
-	for i, replica := range c.copies {
-		if diff := cmp.Diff(c.org.Snapshot(), replica.Snapshot()); diff != "" {
-			c.t.Fatalf("%s: replica %d differs (-primary +replica):\n%s", what, i, diff)
+		if diff := cmp.Diff(requests(), requests()); diff != "" {
+			t.Errorf("seed %d: other requests the second time (-first +second):\n%s", seed, diff)
 		}
 	}
 }
 
-func noLimit() *callLimit {
-	l := &callLimit{}
-	l.left.Store(1 << 40)
-	return l
+// withoutRandomIDs returns requests without the ids that servers give to sandboxes and
+// organizations.
+func withoutRandomIDs(requests []string) (out []string) {
+	ids := regexp.MustCompile(`(organization-|sandboxes/)[0-9a-f]{32}`)
+	for _, r := range requests {
+		out = append(out, ids.ReplaceAllString(r, "$1*"))
+	}
+	return out
 }

@@ -180,10 +180,7 @@ func (r *scanRun) scanDataBags(ctx context.Context) error {
 	if err := r.mergeList(ctx, scope, bags, observed); err != nil && !isInterrupted(ctx) {
 		return err
 	}
-	scopes := slices.SortedFunc(maps.Keys(items), func(a, b object.Scope) int {
-		return object.Compare(object.Ref(a), object.Ref(b))
-	})
-	for _, s := range scopes {
+	for _, s := range sortedScopes(items) {
 		if err := r.mergeList(ctx, s, items[s], bodies); err != nil && !isInterrupted(ctx) {
 			return err
 		}
@@ -191,10 +188,17 @@ func (r *scanRun) scanDataBags(ctx context.Context) error {
 	return ctx.Err()
 }
 
+func sortedScopes(lists map[object.Scope][]object.Ref) []object.Scope {
+	return slices.SortedFunc(maps.Keys(lists), func(a, b object.Scope) int { return object.Compare(object.Ref(a), object.Ref(b)) })
+}
+
 // readListed reads the fingerprints of listed objects: in bulk, and one by one those that
 // the bulk read didn't return.
 func (r *scanRun) readListed(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]observation, error) {
-	listed := slices.Concat(slices.Collect(maps.Values(lists))...)
+	var listed []object.Ref
+	for _, scope := range sortedScopes(lists) {
+		listed = append(listed, lists[scope]...)
+	}
 	observed := map[object.Ref]observation{}
 	for ref, obj := range r.Reader.GetBulk(ctx, listed, replication.BulkOptions{Listed: true}) {
 		observed[ref] = observation{fingerprint: obj.Fingerprint}

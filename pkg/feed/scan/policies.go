@@ -49,7 +49,9 @@ func (r *scanRun) scanPolicyGroups(ctx context.Context) error {
 	r.report.Listed += len(bound)
 	observed := make(map[object.Ref]observation, len(bound))
 	var unread []object.Ref
-	for ref, revision := range bound {
+	refs := slices.SortedFunc(maps.Keys(bound), object.Compare)
+	for _, ref := range refs {
+		revision := bound[ref]
 		observed[ref] = observation{revision: revision}
 		if k := r.previous.Objects[ref]; k.Revision == revision {
 			observed[ref] = observation{fingerprint: k.Fingerprint, revision: revision}
@@ -66,7 +68,7 @@ func (r *scanRun) scanPolicyGroups(ctx context.Context) error {
 		v.revision = cmp.Or(v.revision, bound[ref])
 		observed[ref] = v
 	}
-	return errors.Join(err, r.mergeList(ctx, scope, slices.SortedFunc(maps.Keys(bound), object.Compare), observed))
+	return errors.Join(err, r.mergeList(ctx, scope, refs, observed))
 }
 
 // revisionOf returns the revision of a policy in a policy group, "" if its body has
