@@ -45,7 +45,8 @@ func Network() []Right {
 // Sync returns the rights of functions/sync.
 func Sync(c *config.Config) []Right {
 	ledger := Right{Actions: []string{"dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}
-	return slices.Concat(baseRights(), storeRights(), []Right{ledger}, stageRights(), readSecrets(c, c.SyncSecrets()...), []Right{readConfiguration()}, writeStore(c))
+	return slices.Concat(baseRights(), storeRights(), []Right{ledger}, stageRights(), readSecrets(c, c.SyncSecrets()...),
+		[]Right{readConfiguration()}, writeStore(c))
 }
 
 // Changes returns the rights of functions/changes: to scan, and to start the pairs of

@@ -242,7 +242,8 @@ func nextScanRecord(last journal.LastScan, r scan.Report, err error, ended time.
 	}
 	for k, e := range r.Unread {
 		read, failing := since(k)
-		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: truncateText(e.Error()), Class: fault.ClassOf(e), Hint: truncateText(fault.HintOf(e))}
+		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: truncateText(e.Error()),
+			Class: fault.ClassOf(e), Hint: truncateText(fault.HintOf(e))}
 	}
 	for _, k := range slices.Sorted(maps.Keys(unread)) {
 		next.Unread = append(next.Unread, unread[k])

@@ -41,7 +41,8 @@ func (e *Engine) newPass(g *guard, st PairState, run Run) *pass {
 	}
 	l := &ledger{pair: e.Pair}
 	errs, files := &errorClassifier{}, &fileStager{Engine: e}
-	rec := &recorder{Engine: e, guard: g, fence: st.Lease.Fence, files: files, ledger: l, desired: st.Desired, progress: st.Progress, before: st.Progress, run: run}
+	rec := &recorder{Engine: e, guard: g, fence: st.Lease.Fence, files: files, ledger: l,
+		desired: st.Desired, progress: st.Progress, before: st.Progress, run: run}
 	brake := &deletionBrake{Engine: e, guard: g, rec: rec, ledger: l, pruning: prune}
 	return &pass{
 		Engine: e, guard: g, ledger: l, rec: rec, errs: errs, files: files, brake: brake,

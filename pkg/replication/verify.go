@@ -178,7 +178,8 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		stopped := errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil
 		v.releaseClaim(ctx, !stopped)
 		if errors.Is(err, errDeadline) {
-			err = &fault.Error{Op: "read both sides", Class: fault.Local, Hint: "verify from a machine that has more time: chef-sync-ctl verify " + e.Pair.ID.String(), Err: err}
+			err = &fault.Error{Op: "read both sides", Class: fault.Local, Err: err,
+				Hint: "verify from a machine that has more time: chef-sync-ctl verify " + e.Pair.ID.String()}
 		}
 		if stopped {
 			v.report.Outcome = OutcomePartial

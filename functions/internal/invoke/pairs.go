@@ -39,7 +39,9 @@ func StartPairs(ctx context.Context, e *environment.Environment, client *lambda.
 // startPair invokes the function of a pair, unless the pair is stopped or a pass is
 // running. That pass looks again when it is done (functions/sync), so a thousand
 // changes in a row don't invoke it a thousand times.
-func startPair(ctx context.Context, e *environment.Environment, client *lambda.Client, fleet *assembly.Fleet, id replication.PairID, trigger replication.Trigger) error {
+func startPair(ctx context.Context, e *environment.Environment, client *lambda.Client, fleet *assembly.Fleet,
+	id replication.PairID, trigger replication.Trigger,
+) error {
 	pair, err := fleet.PairState(ctx, id)
 	if err != nil {
 		return err

@@ -42,8 +42,7 @@ type history struct {
 	kv        *kvtest.Memory
 	clock     atomic.Int64 // seconds since 1970
 	started   int          // processes
-	lastRow   int64
-	requests  []string // that processes counted, as "METHOD path"
+	requests  []string     // that processes counted, as "METHOD path"
 	snapshots map[string]replication.Snapshot
 }
 
