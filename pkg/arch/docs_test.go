@@ -117,7 +117,7 @@ func brokenLinks(files fs.FS, name, text string) (problems []string) {
 	return problems
 }
 
-// hasAnchor reports whether a Go file declares the function, or the method as
+// hasAnchor reports whether a Go file declares the function, the type, or the method as
 // Type.Method, that a fragment names, or a document has its heading.
 func hasAnchor(name, content, fragment string) bool {
 	if path.Ext(name) == ".go" {
@@ -125,7 +125,12 @@ func hasAnchor(name, content, fragment string) bool {
 		if typ, method, isMethod := strings.Cut(fragment, "."); isMethod {
 			receiver, fragment = `\(\w+ \*?`+regexp.QuoteMeta(typ)+`\) `, method
 		}
-		return regexp.MustCompile(`(?m)^func ` + receiver + regexp.QuoteMeta(fragment) + `\(`).MatchString(content)
+		declared := regexp.QuoteMeta(fragment)
+		pattern := `(?m)^func ` + receiver + declared + `\(`
+		if receiver == "" {
+			pattern += `|^type ` + declared + ` `
+		}
+		return regexp.MustCompile(pattern).MatchString(content)
 	}
 	for _, heading := range regexp.MustCompile(`(?m)^#+ +(.*)$`).FindAllStringSubmatch(content, -1) {
 		slug := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
@@ -149,6 +154,8 @@ func TestBrokenLinks(t *testing.T) {
 		"../pkg/arch/docs_test.go#hasAnchor":          false,
 		"../pkg/chef/errors.go#Error.Error":           false,
 		"../pkg/chef/errors.go#Error.Missing":         true,
+		"../pkg/chef/errors.go#Error":                 false,
+		"../pkg/chef/errors.go#Missing":               true,
 		"../pkg/arch/docs_test.go#TestThatWasRenamed": true,
 		"../pkg": false,
 		"../pkg/arch/docs_test.go#TestEveryPromiseHasATest": false,
