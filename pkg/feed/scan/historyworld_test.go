@@ -36,8 +36,9 @@ type history struct {
 	server    *cheftest.Server // the primary
 	primary   *cheftest.Org
 	replicas  []*cheftest.Org
-	source    replication.Source
-	pairs     []replication.Engine // without State and Feed
+	clients   [2]processClients    // of a process, and of one that runs during a request of another
+	nested    bool                 // a process runs during a request of another
+	pairs     []replication.Engine // without State, Feed, Source and Target
 	approved  []time.Time          // when deletions of the pair were last approved
 	kv        *kvtest.Memory
 	clock     atomic.Int64 // seconds since 1970
@@ -56,9 +57,7 @@ func newHistory(t *testing.T) *history {
 	h.primary.PutPolicy("app", "1", `{}`)
 	h.primary.PutPolicy("app", "2", `{}`)
 	h.restoreObjects()
-	h.source = serialSource{endpoint.NewSource(h.newClient("primary", h.server).Org("acme"), nil)}
 	eu, stage := cheftest.New(cheftest.Options{}), &replicationtest.Stage{}
-	client := h.newClient("eu", eu)
 	for i, limit := range []replication.Limit{{Percent: 100}, {Count: 1}} {
 		org := fmt.Sprint("copy", i)
 		h.replicas = append(h.replicas, eu.AddOrg(org))
@@ -66,20 +65,46 @@ func newHistory(t *testing.T) *history {
 			Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: org}, SourceOrg: "acme", Space: source, Interval: time.Minute,
 				CompareEvery: 10_000 * time.Hour, MaxDelete: limit, Concurrency: 1,
 				Kinds: append(object.DefaultKinds(), object.Policy, object.PolicyGroup)},
-			Tuning: replication.Tuning{Window: 3}, Source: h.source, Stage: stage, Now: h.now,
-			Target: endpoint.NewTarget(client.Org(org), endpoint.TargetOptions{Uploads: 1}),
+			Tuning: replication.Tuning{Window: 3}, Stage: stage, Now: h.now,
 		})
 	}
-	h.readBulk()
+	for i := range h.clients {
+		h.clients[i] = h.newClients(eu)
+		h.readBulk(h.clients[i].source)
+	}
 	return h
+}
+
+// processClients are the clients of one process. Another process has others: a client
+// limits its own requests in flight, and would wait for one that waits for it.
+type processClients struct {
+	source  replication.Source
+	targets []replication.Target // by pair
+}
+
+func (h *history) newClients(eu *cheftest.Server) processClients {
+	c := processClients{source: serialSource{endpoint.NewSource(h.newClient("primary", h.server).Org("acme"), nil)}}
+	client := h.newClient("eu", eu)
+	for _, e := range h.pairs {
+		c.targets = append(c.targets, endpoint.NewTarget(client.Org(e.Pair.ID.Org), endpoint.TargetOptions{Uploads: 1}))
+	}
+	return c
+}
+
+// currentClients returns the clients of the process that runs.
+func (h *history) currentClients() processClients {
+	if h.nested {
+		return h.clients[1]
+	}
+	return h.clients[0]
 }
 
 // readBulk reads roles, environments and items in bulk once: a reader compares random
 // rows of its first search with their objects, and of none within an hour.
-func (h *history) readBulk() {
+func (h *history) readBulk(side replication.Source) {
 	for _, scope := range []object.Scope{{Kind: object.Role}, {Kind: object.Environment}, {Kind: object.DataBagItem, Name: "users"}} {
-		refs, err := h.source.List(h.t.Context(), scope)
-		if err != nil || len(h.source.GetBulk(h.t.Context(), refs, replication.BulkOptions{Listed: true})) == 0 {
+		refs, err := side.List(h.t.Context(), scope)
+		if err != nil || len(side.GetBulk(h.t.Context(), refs, replication.BulkOptions{Listed: true})) == 0 {
 			h.t.Fatalf("%v: nothing was read in bulk, %v", scope, err)
 		}
 	}
@@ -182,7 +207,9 @@ func (p *process) beforeRequest() {
 	}
 	for _, m := range p.step.Meanwhile {
 		if m.Request == p.requests {
+			p.nested = true
 			p.do(p.rt, m.Step)
+			p.nested = false
 		}
 	}
 }
@@ -300,7 +327,7 @@ func (h *history) restoreObjects() {
 func (h *history) scan(rt rapid.TB, s step) (scan.Report, error) {
 	p, end := h.startProcess(rt, s)
 	defer end()
-	scanner, err := scan.New(scan.Config{Source: source, Reader: h.source, Store: p.records().Journals(), Owner: p.owner(),
+	scanner, err := scan.New(scan.Config{Source: source, Reader: h.currentClients().source, Store: p.records().Journals(), Owner: p.owner(),
 		Kinds: h.pairs[0].Pair.Kinds, Rotation: time.Hour, Concurrency: 1, Now: h.now})
 	if err != nil {
 		h.t.Fatal(err)
@@ -312,7 +339,9 @@ func (h *history) pass(rt rapid.TB, s step) (replication.Run, error) {
 	p, end := h.startProcess(rt, s)
 	defer end()
 	e, records := h.pairs[s.Pair], p.records()
+	clients := h.currentClients()
 	e.Owner, e.State, e.Feed = p.owner(), records, scan.NewFeed(records.Journals(), source)
+	e.Source, e.Target = clients.source, clients.targets[s.Pair]
 	return e.Pass(p.ctx, replication.PassOptions{Trigger: "test", Full: s.Full})
 }
 
