@@ -109,7 +109,7 @@ func (r *recorder) logEnd() {
 }
 
 // recordIntent records what the window is about to write or delete, before it does: a
-// pass that dies leaves word of what it may have done.
+// pass that dies leaves a record of what it may have done.
 func (r *recorder) recordIntent(refs []object.Ref, deletes bool) error {
 	if len(refs) == 0 {
 		return nil
@@ -167,7 +167,7 @@ func (r *recorder) windowDone() {
 	}
 }
 
-// restoreStatus takes back the word for a running pass, unless a repair was broken off
+// restoreStatus sets the status back to that before the run, unless a repair was broken off
 // in the middle of a write: then the next pass goes on there.
 func (r *recorder) restoreStatus() {
 	w := r.progress.Work
