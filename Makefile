@@ -52,7 +52,7 @@ demo: ## Replicate between two servers in memory: the first minute
 
 build: ## Build bin/chef-sync-ctl
 	$(call headline,build)
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/chef-sync-ctl ./cli/chef-sync-ctl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/chef-sync-ctl ./cli/chef-sync-ctl
 
 test: ## Run all tests that need nothing but Go
 	$(call headline,test)
