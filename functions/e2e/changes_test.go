@@ -188,11 +188,11 @@ func TestTheURLRefusesOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := chef.New(chef.Config{Name: "journal", URL: r.functionURL(), User: r.primary.user, Key: key})
+	client, err := chef.New(chef.Config{Name: "journal", URL: r.functionURL(), User: r.primary.user, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = stranger.Org(orgName).Do(t.Context(), http.MethodGet, "/updated_since?seq=0", nil)
+	_, err = client.Org(orgName).Do(t.Context(), http.MethodGet, "/updated_since?seq=0", nil)
 	var answer *chef.Error
 	if !errors.As(err, &answer) || answer.Status != http.StatusUnauthorized {
 		t.Errorf("a reader with another key: %v", err)

@@ -31,9 +31,9 @@ func historyPatterns() []string {
 }
 
 // Edits on both sides, passes, verifications and repairs, some of them broken
-// off, refusals, lost answers, wishes, and changes of the configuration, in any
-// order. After each run the model is asked, and at the end, when all faults have
-// ceased, replication comes to rest with the replica as the rules want it.
+// off, refusals, lost answers, and changes of the desired state and the configuration,
+// in any order. Each run is compared with the model, and at the end, when all faults
+// have ceased, nothing is left to do and the replica is as the rules demand.
 func TestAnyHistoryComesToRest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(t, rt)
@@ -51,7 +51,7 @@ func TestAnyHistoryComesToRest(t *testing.T) {
 			"refuse":         func(t *rapid.T) { h.refuse(t) },
 			"lose answers":   func(t *rapid.T) { h.lose(t) },
 			"heal":           func(*rapid.T) { h.heal() },
-			"wish":           func(t *rapid.T) { h.wish(t) },
+			"wish":           func(t *rapid.T) { h.changeDesired(t) },
 			"feed":           func(t *rapid.T) { h.changeFeed(t) },
 			"time passes": func(t *rapid.T) {
 				h.advance(time.Duration(rapid.IntRange(1, 100).Draw(t, "minutes")) * time.Minute)
@@ -128,23 +128,23 @@ func (h *history) deleteMany(t *rapid.T) {
 	}
 }
 
-// wish has the operator say something.
-func (h *history) wish(t *rapid.T) {
+// changeDesired changes the desired state, as commands of the operator do.
+func (h *history) changeDesired(t *rapid.T) {
 	many, one, stop, start := 1000, 1, true, false
 	at := h.now().Add(time.Millisecond)
-	wishes := map[string]replication.DesiredChange{
+	changes := map[string]replication.DesiredChange{
 		"resync": {Resync: &at}, "retry": {Retry: &at}, "retry one": {Retry: &at, RetryOnly: []object.Ref{mustRef("/roles/a"), mustRef("/data/x")}},
 		"allow many": {AllowDeletes: &many}, "allow one": {AllowDeletes: &one}, "stop": {Stop: &stop}, "start": {Stop: &start},
 	}
-	wish := wishes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start"}).Draw(t, "wish")]
-	h.direct(wish)
-	if wish.AllowDeletes != nil {
+	change := changes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start"}).Draw(t, "change")]
+	h.direct(change)
+	if change.AllowDeletes != nil {
 		h.allowed = h.now()
 	}
 	h.advance(time.Second)
 }
 
-// changeFeed lets the primary's feed vanish, come back or begin anew.
+// changeFeed lets the primary's feed vanish, come back or begin again.
 func (h *history) changeFeed(t *rapid.T) {
 	if rapid.Bool().Draw(t, "toggle") {
 		h.primary.NoFeed = !h.primary.NoFeed

@@ -141,7 +141,7 @@ func TestBadSignaturesByKnownNamesHaveTheSameBudget(t *testing.T) {
 }
 
 // TestReaderOfManyOrganizationsIsLookedUpAtOnce: who signed with a key that a name
-// has in one organization isn't a stranger in the others.
+// has in one organization is known in the others.
 func TestReaderOfManyOrganizationsIsLookedUpAtOnce(t *testing.T) {
 	w := newTestServer(t)
 	name, key := w.primary.Superuser()
