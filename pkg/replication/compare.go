@@ -239,7 +239,8 @@ func (p *pass) compareWindows(source listing, v readOptions) error {
 		}
 		again := p.dirtyScopes()
 		refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
-			return object.Compare(r, after) <= 0 && !slices.Contains(w.Intent, r) && !containAny(again, r)
+			done := object.Compare(r, after) <= 0 && !p.ledger.isHeld(r) // a held one has come back since
+			return done && !slices.Contains(w.Intent, r) && !containAny(again, r)
 		})
 	}
 	refs = slices.DeleteFunc(refs, func(r object.Ref) bool { return r == p.poison })

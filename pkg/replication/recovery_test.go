@@ -247,3 +247,21 @@ func TestAResyncLooksAtWhatComesBackBehindItsCursor(t *testing.T) {
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
 }
+
+// A hold ends with the compare that finds its objects on the primary again, also with
+// one that goes on behind them.
+func TestACompareReleasesWhatComesBackBehindItsCursor(t *testing.T) {
+	w := newWorld(t)
+	w.tuning.Window, w.pair.Concurrency, w.pair.MaxDelete = 1, 1, replication.Limit{Count: 1}
+	w.fill()
+	w.pass()
+	w.primary.Unset("/data/users/alice")
+	w.primary.Unset("/data/users/bob")
+	w.run()
+	w.wantStatus(replication.Held)
+	w.breakOff("/environments/prod", replication.PassOptions{Full: true})
+	w.primary.Set("/data/users/alice", "again")
+	w.primary.Set("/data/users/bob", "again")
+	w.wantOutcome(w.run(), replication.OutcomeDone)
+	w.wantEqual()
+}
