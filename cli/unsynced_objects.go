@@ -109,7 +109,8 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 		return named
 	}
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := state.Unsynced(ctx, p.ID)
+		entries, err := state.Entries(ctx, p.ID)
+		list := entries.Unsynced()
 		if err != nil || len(list) == 0 {
 			return app.WrapPair(p.ID, err)
 		}

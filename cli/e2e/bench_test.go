@@ -61,14 +61,9 @@ func (s *countedState) SaveProgress(ctx context.Context, id replication.PairID, 
 	return s.State.SaveProgress(ctx, id, fence, now, p)
 }
 
-func (s *countedState) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
+func (s *countedState) Entries(ctx context.Context, id replication.PairID) (replication.Entries, error) {
 	s.calls.Add(1)
-	return s.State.Inventory(ctx, id)
-}
-
-func (s *countedState) Unsynced(ctx context.Context, id replication.PairID) ([]replication.Unsynced, error) {
-	s.calls.Add(1)
-	return s.State.Unsynced(ctx, id)
+	return s.State.Entries(ctx, id)
 }
 
 type countedStage struct {

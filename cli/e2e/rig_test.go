@@ -155,11 +155,11 @@ func (r *rig) record() (replication.PairState, []replication.Unsynced) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	u, err := e.State.Unsynced(context.Background(), e.Pair.ID)
+	entries, err := e.State.Entries(context.Background(), e.Pair.ID)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return st, u
+	return st, entries.Unsynced()
 }
 
 func (r *rig) wantInSync() {

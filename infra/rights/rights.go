@@ -44,8 +44,7 @@ func Network() []Right {
 
 // Sync returns the rights of functions/sync.
 func Sync(c *config.Config) []Right {
-	ledger := Right{Actions: []string{"dynamodb:BatchGetItem"}, Resources: []string{"${Table}"}}
-	return slices.Concat(baseRights(), storeRights(), []Right{ledger}, stageRights(), readSecrets(c, c.SyncSecrets()...),
+	return slices.Concat(baseRights(), storeRights(), stageRights(), readSecrets(c, c.SyncSecrets()...),
 		[]Right{readConfiguration()}, writeStore(c))
 }
 

@@ -312,7 +312,7 @@ func (w *writer) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr
 	defer w.rec.mu.Unlock()
 	foreign, unselected := 0, 0
 	for _, item := range items {
-		_, ours := w.ledger.inventory[item]
+		ours := w.ledger.isReplicated(item)
 		switch {
 		case !w.Pair.Manages(item):
 			unselected++
@@ -352,7 +352,7 @@ func (w *writer) recordDeletion(ref object.Ref, objErr error) {
 		return
 	}
 	for _, item := range w.bagItems[ref] {
-		if _, known := w.ledger.inventory[item]; !known { // by the rule "all"
+		if !w.ledger.isReplicated(item) { // by the rule "all"
 			items = append(items, item)
 		}
 	}

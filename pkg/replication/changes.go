@@ -123,10 +123,10 @@ func (p *pass) brakeChanges(list []decidedObject) ([]object.Ref, error) {
 	return append(deletes, missing...), err
 }
 
-// missingOnReplica returns those of the objects that the inventory doesn't know and
-// the replica doesn't have.
+// missingOnReplica returns those of the objects that replication didn't put on the
+// replica and the replica doesn't have.
 func (p *pass) missingOnReplica(refs []object.Ref) (missing []object.Ref, err error) {
-	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { _, ours := p.ledger.inventory[r]; return ours || p.ledger.isHeld(r) })
+	foreign := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return p.ledger.isReplicated(r) || p.ledger.isHeld(r) })
 	err = p.guard.forEach(len(foreign), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 		if _, err := p.Target.Get(ctx, foreign[i]); !fault.IsAbsent(err) {
 			return nil // what can't be read counts
@@ -151,7 +151,7 @@ func (p *pass) removalOf(list []decidedObject) removal {
 			r.refs = append(r.refs, d.Ref)
 		case !d.Absent:
 			present[d.Ref] = true
-			if !d.entry.Replicated {
+			if !d.entry.isReplicated() {
 				r.creates = append(r.creates, d.Ref)
 			}
 		}

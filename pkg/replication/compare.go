@@ -32,7 +32,7 @@ func (p *pass) compareAll() error {
 	}
 	for _, r := range gone {
 		// One that comes back behind the cursor must still be looked for on the replica.
-		if p.ledger.inventory[r] != "" && w.Deep && !p.ledger.isHeld(r) {
+		if p.ledger.isReplicated(r) && w.Deep && !p.ledger.isHeld(r) {
 			p.ledger.markDirty(r)
 		}
 	}
@@ -58,7 +58,7 @@ func (p *pass) compareAll() error {
 func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object.Ref, error) {
 	d := removal{failedListing: source.hasFailed()}
 	onReplica := func(r object.Ref) bool { _, there := target.refs[r]; return there || target.isUnknown(r) }
-	for r, u := range p.ledger.unsynced {
+	for r, u := range p.ledger.failing {
 		_, back := source.refs[r]
 		switch {
 		case u.Class != fault.DeletionHeld || onReplica(r):
@@ -84,8 +84,7 @@ func (p *pass) brakeCompare(gone []object.Ref, source, target listing) ([]object
 		d.onReplica = target.refs
 	}
 	for r := range source.refs {
-		_, ours := p.ledger.inventory[r]
-		if _, counted := d.onReplica[r]; !ours && !counted {
+		if _, counted := d.onReplica[r]; !p.ledger.isReplicated(r) && !counted {
 			d.creates = append(d.creates, r)
 		}
 	}
@@ -120,9 +119,7 @@ func (p *pass) startCompare() error {
 	}
 	p.rec.progress.sawReplica(replica, p.Now())
 	p.rec.progress.Selected = p.Pair.selectionMark()
-	p.ledger.pending.Removed = append(p.ledger.pending.Removed, p.ledger.overlooked.Removed...)
-	p.ledger.pending.Synced = append(p.ledger.pending.Synced, p.ledger.overlooked.Synced...)
-	p.ledger.overlooked = Update{}
+	p.ledger.dropOverlooked()
 	p.rec.progress.Work = &work
 	switch {
 	case p.due.accepted:
@@ -193,14 +190,14 @@ func (p *pass) takePosition(ctx context.Context, identity string) (*Position, er
 	return &next, nil
 }
 
-// listDeletions names what the replica should lose: by the inventory, and with the
+// listDeletions names what the replica should lose: by the ledger, and with the
 // rule "all" by the replica's listing too.
 func (p *pass) listDeletions(source, target listing) []object.Ref {
 	if p.Pair.pruneRule() == PruneNone {
 		return nil
 	}
 	gone := map[object.Ref]struct{}{}
-	for r := range p.ledger.inventory {
+	for r := range p.ledger.replicatedObjects() {
 		gone[r] = struct{}{}
 	}
 	if p.Pair.pruneRule() == PruneAll {
@@ -218,7 +215,7 @@ func (p *pass) listDeletions(source, target listing) []object.Ref {
 // is a compare, nobody else would look whether they are gone.
 func (p *pass) staleFailures(source, target listing, deletes []object.Ref) []object.Ref {
 	var refs []object.Ref
-	for r := range p.ledger.unsynced {
+	for r := range p.ledger.failing {
 		_, there := source.refs[r]
 		if !there && r != p.poison && !source.isUnknown(r) && !target.isUnknown(r) && !slices.Contains(deletes, r) {
 			refs = append(refs, r)

@@ -28,7 +28,7 @@ func (w *world) die(n int, after bool, o replication.PassOptions) (died bool, wh
 
 // Whatever the process was doing when it died, the next passes bring the replica to
 // what the primary holds by then, with the primary changing meanwhile in the ways
-// that could deceive the inventory.
+// that could deceive the ledger.
 func TestACrashAtAnyCallLosesNothing(t *testing.T) {
 	scenarios := []struct {
 		name       string
@@ -44,7 +44,7 @@ func TestACrashAtAnyCallLosesNothing(t *testing.T) {
 		}, 3},
 		{"changes", changeThings, func(*world) {}, 2},
 		{"changes, undone on the primary", changeThings, func(w *world) {
-			w.primary.Set("/roles/web", "web") // as the inventory remembers it
+			w.primary.Set("/roles/web", "web") // as the ledger has it
 			w.primary.Unset("/roles/db")       // never recorded, perhaps written
 			w.primary.Set("/roles/base", "base")
 			w.primary.Set("/cookbooks/apt/1.0.0", "apt1", "recipe", "shared")
@@ -290,7 +290,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 		want, got := w.primary.Snapshot(), w.replica.Snapshot()
 		for p := range got {
 			// What replication never put there isn't its to delete.
-			if inv, _ := w.state.Inventory(context.Background(), pairID); want[p] == "" && inv[mustRef(p)] == "" && (p == "/roles/a" || p == "/roles/b") {
+			if want[p] == "" && replicated(w.t, w.state)[mustRef(p)] == "" && (p == "/roles/a" || p == "/roles/b") {
 				want[p] = got[p]
 			}
 		}

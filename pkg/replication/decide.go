@@ -22,10 +22,6 @@ const (
 	ActionHold Action = "hold"
 )
 
-// unknownFingerprint stands in the inventory for an object that replication
-// wrote or may have written, with unknown result. It equals nothing.
-const unknownFingerprint = "?"
-
 // Presence says whether the replica has an object, as far as it is known.
 type Presence int
 
@@ -51,17 +47,32 @@ type Observation struct {
 	ReplicaPrint string
 }
 
-// Entry is what is recorded of one object.
+// Entry is what is recorded of one object, or of a listing that failed. The zero Entry
+// says that nothing is.
 type Entry struct {
-	Replicated  bool        // replication put it on the replica, or may have
-	Fingerprint string      // as it was last written
-	Dirty       bool        // written with unknown result: Fingerprint can't be trusted
-	Failure     fault.Class // why it could not be applied, "" if it could
-	Held        bool        // its deletion waits for approval, by itself or with its bag
+	Fingerprint string    // of the object as it was last written to the replica
+	Dirty       bool      // written, or perhaps written, with unknown result: there is no Fingerprint
+	Failure     *Unsynced // why it could not be applied, or its deletion waits for approval; never changed
 }
 
+// isReplicated reports whether replication put the object on the replica, or may have.
+func (e Entry) isReplicated() bool { return e.Fingerprint != "" || e.Dirty }
+
+// class returns the class of the failure, "" without one.
+func (e Entry) class() fault.Class {
+	if e.Failure == nil {
+		return ""
+	}
+	return e.Failure.Class
+}
+
+// isHeld reports whether the deletion of the object waits for approval.
+func (e Entry) isHeld() bool { return e.class() == fault.DeletionHeld }
+
 // hasFailed reports whether the object could not be applied at all.
-func (e Entry) hasFailed() bool { return e.Failure != "" && e.Failure != fault.Degraded }
+func (e Entry) hasFailed() bool {
+	return e.Failure != nil && !e.isHeld() && e.class() != fault.Degraded
+}
 
 // Decision says what to do about an object, and why. A plan is a list of them.
 type Decision struct {
@@ -79,10 +90,10 @@ func Decide(o Observation, e Entry, prune Prune) Decision {
 		return decideAbsent(o, e, prune)
 	}
 	read := o.ReplicaPrint != ""
-	dirty := e.Dirty || e.Held // nobody looked at the replica while the deletion was held
-	applied := e.Replicated && !dirty && e.Fingerprint == o.Fingerprint
+	dirty := e.Dirty || e.isHeld() // nobody looked at the replica while the deletion was held
+	applied := e.isReplicated() && !dirty && e.Fingerprint == o.Fingerprint
 	write := Decision{Action: ActionUpdate, Ref: o.Ref, Cause: CausePending}
-	if o.Replica == Missing || o.Replica == Unknown && !e.Replicated && !read {
+	if o.Replica == Missing || o.Replica == Unknown && !e.isReplicated() && !read {
 		write.Action = ActionCreate
 	}
 	switch {
@@ -92,9 +103,9 @@ func Decide(o Observation, e Entry, prune Prune) Decision {
 		return Decision{Action: ActionSkip, Ref: o.Ref, Reason: "equal"}
 	case e.hasFailed():
 		write.Reason = "could not be applied before"
-	case write.Action == ActionCreate && !e.Replicated:
+	case write.Action == ActionCreate && !e.isReplicated():
 		write.Reason = "new on the primary"
-	case !e.Replicated:
+	case !e.isReplicated():
 		write.Reason = "the replica has one of its own"
 	case dirty:
 		write.Reason = "last written with unknown result"
@@ -102,7 +113,7 @@ func Decide(o Observation, e Entry, prune Prune) Decision {
 		write.Cause, write.Reason = CauseMissing, "deleted on the replica"
 	case applied:
 		write.Cause, write.Reason = CauseChanged, "changed on the replica"
-	case read && o.Expect == o.Fingerprint && o.ReplicaPrint != e.Fingerprint && e.Failure != fault.Degraded:
+	case read && o.Expect == o.Fingerprint && o.ReplicaPrint != e.Fingerprint && e.class() != fault.Degraded:
 		write.Cause, write.Reason = CauseChanged, "changed on the replica, and on the primary since"
 	default:
 		write.Reason = "changed on the primary"
@@ -116,7 +127,7 @@ func decideAbsent(o Observation, e Entry, prune Prune) Decision {
 	switch {
 	case prune == PruneNone:
 		d.Reason = "gone from the primary; the prune rule keeps it"
-	case e.Replicated:
+	case e.isReplicated():
 		d.Action, d.Reason = ActionDelete, "gone from the primary"
 		if o.Replica != Missing {
 			d.Cause = CausePending
@@ -130,7 +141,7 @@ func decideAbsent(o Observation, e Entry, prune Prune) Decision {
 	default:
 		d.Reason = "gone from the primary, never replicated"
 	}
-	if d.Action == ActionDelete && e.Held {
+	if d.Action == ActionDelete && e.isHeld() {
 		d.Reason += "; the deletion waits for approval"
 	}
 	return d
@@ -139,7 +150,7 @@ func decideAbsent(o Observation, e Entry, prune Prune) Decision {
 // reportNote says in a report what the difference is that the action would remove.
 func (d Decision) reportNote(e Entry) string {
 	switch {
-	case d.Cause != CausePending || e.Held && d.Action == ActionDelete:
+	case d.Cause != CausePending || e.isHeld() && d.Action == ActionDelete:
 		return d.Reason
 	case e.hasFailed() && d.Action != ActionDelete:
 		return "could not be applied: it is an unsynced object"

@@ -6,7 +6,6 @@ import (
 	"pgregory.net/rapid"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/object"
 )
 
 // What the record can't vouch for is never called drift: a repair would write it.
@@ -17,23 +16,23 @@ func TestDriftIsOnlyWhatTheRecordVouchesFor(t *testing.T) {
 	otherForm.Expect = "b'"
 	for name, c := range map[string]struct {
 		seen  Observation
-		last  string
+		last  string      // "" means dirty
 		class fault.Class // of its unsynced record, "" without one
 		want  Cause
 	}{
 		"edited, and changed on the primary":                    {held, "a", "", CauseChanged},
 		"as it was put, and changed on the primary":             {Observation{Ref: web, Fingerprint: "b", Expect: "b", Replica: Present, ReplicaPrint: "a"}, "a", "", CausePending},
-		"written with unknown result":                           {held, unknownFingerprint, "", CausePending},
+		"written with unknown result":                           {held, "", "", CausePending},
 		"could not be applied":                                  {held, "a", fault.Rejected, CausePending},
 		"never held whole, and changed on the primary":          {held, "a", fault.Degraded, CausePending},
 		"held in another form, and changed on the primary":      {otherForm, "a", "", CausePending},
 		"never held whole, edited and unchanged on the primary": {otherForm, "b", fault.Degraded, CauseChanged},
 	} {
-		l := ledger{inventory: map[object.Ref]string{web: c.last}, unsynced: map[object.Ref]Unsynced{}}
+		e := Entry{Fingerprint: c.last, Dirty: c.last == ""}
 		if c.class != "" {
-			l.unsynced[web] = Unsynced{Ref: web, Class: c.class}
+			e.Failure = &Unsynced{Ref: web, Class: c.class}
 		}
-		if d := Decide(c.seen, l.entryOf(web), PruneReplicated); d.Cause != c.want {
+		if d := Decide(c.seen, e, PruneReplicated); d.Cause != c.want {
 			t.Errorf("%s: %+v, want %s", name, d, c.want)
 		}
 	}
@@ -51,8 +50,11 @@ func TestWhatIsWrittenDiffersAndNothingElse(t *testing.T) {
 		if o.Expect = o.Fingerprint; o.Replica == Present && rapid.Bool().Draw(t, "read") {
 			o.ReplicaPrint = prints.Draw(t, "replica print")
 		}
-		e := Entry{Replicated: rapid.Bool().Draw(t, "replicated"), Failure: rapid.SampledFrom([]fault.Class{"", fault.Rejected, fault.Degraded}).Draw(t, "failure"), Held: rapid.Bool().Draw(t, "held")}
-		if e.Dirty = rapid.Bool().Draw(t, "dirty"); e.Replicated && !e.Dirty {
+		var e Entry
+		if class := rapid.SampledFrom([]fault.Class{"", fault.Rejected, fault.Degraded, fault.DeletionHeld}).Draw(t, "failure"); class != "" {
+			e.Failure = &Unsynced{Class: class}
+		}
+		if e.Dirty = rapid.Bool().Draw(t, "dirty"); !e.Dirty && rapid.Bool().Draw(t, "replicated") {
 			e.Fingerprint = prints.Draw(t, "last")
 		}
 		prune := rapid.SampledFrom([]Prune{PruneReplicated, PruneAll, PruneNone}).Draw(t, "prune")

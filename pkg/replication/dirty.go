@@ -19,7 +19,7 @@ func (v *verification) markPending(p *pass) {
 	dirty := slices.Clone(p.rec.progress.Dirty)
 	marked := 0
 	for _, d := range v.report.Differences {
-		if _, aside := p.ledger.unsynced[d.Ref]; d.Cause == CausePending && !d.uncertain && !aside {
+		if d.Cause == CausePending && !d.uncertain && p.ledger.failing[d.Ref] == nil {
 			dirty = append(dirty, d.Ref)
 			marked++
 		}

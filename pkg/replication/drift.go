@@ -32,7 +32,7 @@ func (d decidedObject) toDrift() *Difference {
 func (p *pass) leavesDrift(s observedObject) bool {
 	asked := PairState{Desired: p.rec.desired, Progress: p.rec.progress}.ObjectsAsked()
 	named := slices.ContainsFunc(asked, func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
-	return p.Pair.Drift != DriftRepair && p.ledger.inventory[s.Ref] == s.Fingerprint && !named
+	return p.Pair.Drift != DriftRepair && p.ledger.entries[s.Ref].Fingerprint == s.Fingerprint && !named
 }
 
 // applyDriftRule counts what others changed on the replica, in a regular compare. It
@@ -60,7 +60,7 @@ func (p *pass) applyDriftRule(list []decidedObject) (apply []decidedObject, repa
 func (p *pass) countRepairs(repair []Difference) {
 	var done, left []Difference
 	for _, d := range repair {
-		if _, aside := p.ledger.unsynced[d.Ref]; aside {
+		if p.ledger.failing[d.Ref] != nil {
 			left = append(left, d)
 			continue
 		}
@@ -113,7 +113,7 @@ func (p *pass) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []D
 		return deletes, nil
 	}
 	for _, r := range deletes {
-		if _, ours := p.ledger.inventory[r]; !ours && !p.ledger.isHeld(r) {
+		if !p.ledger.isReplicated(r) && !p.ledger.isHeld(r) {
 			extras = append(extras, Difference{Ref: r, Letter: "D", Cause: CauseExtra, Note: "added on the replica"})
 		} else {
 			apply = append(apply, r)
@@ -154,7 +154,7 @@ func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 // after all.
 func (p *pass) stillGone(extras []Difference) (gone []Difference) {
 	for _, d := range extras {
-		if _, written := p.ledger.inventory[d.Ref]; !written {
+		if !p.ledger.isReplicated(d.Ref) {
 			gone = append(gone, d)
 		}
 	}

@@ -145,7 +145,7 @@ func TestDeletingABagDeletesItsItems(t *testing.T) {
 	w.pass()
 	w.wantEqual()
 	if n := w.record().Progress.Objects; n != 6 {
-		t.Errorf("%d objects in the inventory, want 6", n)
+		t.Errorf("%d objects are recorded, want 6", n)
 	}
 }
 

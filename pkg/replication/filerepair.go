@@ -244,7 +244,7 @@ func (v *verification) prepareVersions(p *pass, g recreation) (objs []object.Obj
 	}
 	held := 0
 	for _, ref := range g.refs {
-		if _, ours := p.ledger.inventory[ref]; !ours || !p.Pair.Manages(ref) {
+		if !p.ledger.isReplicated(ref) || !p.Pair.Manages(ref) {
 			return nil, ref.Path() + " needs it too, and replication did not put that on the replica: upload it to the replica again", nil
 		}
 		obj, err := p.Source.Get(p.guard.hard, ref)

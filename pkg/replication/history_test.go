@@ -327,7 +327,7 @@ func (h *history) verify(t *rapid.T) {
 // policy revision that such a group uses.
 func (h *history) stuck() map[object.Ref]bool {
 	out := map[object.Ref]bool{}
-	inv, primary := h.inventory(), h.primary.Snapshot()
+	inv, primary := h.replicated(), h.primary.Snapshot()
 	for p := range h.replica.Snapshot() {
 		r := mustRef(p)
 		if _, ours := inv[r]; h.world.pair.Manages(r) && (ours || h.world.pair.Prune == replication.PruneAll) || primary[p] != "" && h.world.pair.Manages(r) {

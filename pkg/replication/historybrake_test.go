@@ -56,10 +56,10 @@ func (h *history) braked() func(*rapid.T) {
 	}
 }
 
-// ours is what is on the replica and in the inventory.
+// ours is what is on the replica and in the ledger.
 func (h *history) ours() map[object.Ref]bool {
 	out := map[object.Ref]bool{}
-	inv := h.inventory()
+	inv := h.replicated()
 	for p := range h.replica.Snapshot() {
 		if r := mustRef(p); inv[r] != "" && h.world.pair.Manages(r) {
 			out[r] = true

@@ -291,9 +291,9 @@ func (h *history) ran(t *rapid.T, recorded bool) {
 		maps.DeleteFunc(h.owned, forget)
 		maps.DeleteFunc(h.sure, forget)
 	}
-	for r := range h.inventory() {
+	for r := range h.replicated() {
 		if !h.owned[r] {
-			t.Errorf("%s is in the inventory, and replication didn't put it there", r)
+			t.Errorf("%s is in the ledger, and replication didn't put it there", r)
 		}
 	}
 	if torn := h.replica.Torn(); len(torn) > 0 {
@@ -312,13 +312,7 @@ func (h *history) ownBag(item object.Ref) {
 	}
 }
 
-func (h *history) inventory() map[object.Ref]string {
-	inv, err := h.state.Inventory(context.Background(), pairID)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return inv
-}
+func (h *history) replicated() map[object.Ref]string { return replicated(h.t, h.state) }
 
 // checkNothingIsLost: after a pass that ended, each object is as on the primary,
 // listed as unsynced, or was changed by others since.
@@ -346,7 +340,7 @@ func (h *history) checkNothingIsLost(t *rapid.T) {
 // differences are what a verification must name now: path → letter.
 func (h *history) differences() map[string]string {
 	out := map[string]string{}
-	primary, replica, inv := h.primary.Snapshot(), h.replica.Snapshot(), h.inventory()
+	primary, replica, inv := h.primary.Snapshot(), h.replica.Snapshot(), h.replicated()
 	if w := h.record().Progress.Work; w != nil && !w.Deletes {
 		for _, r := range w.Intent { // perhaps written
 			inv[r] = "?"
@@ -437,11 +431,11 @@ func (h *history) rest(t *rapid.T, between time.Duration) {
 
 // checkRest wants the replica as the rules say, and the record to say so.
 func (h *history) checkRest(t *rapid.T) {
-	primary, replica, inv, stuck := h.primary.Snapshot(), h.replica.Snapshot(), h.inventory(), h.stuck()
+	primary, replica, inv, stuck := h.primary.Snapshot(), h.replica.Snapshot(), h.replicated(), h.stuck()
 	for _, p := range slices.Sorted(maps.Keys(primary)) {
 		print := primary[p]
 		if r := mustRef(p); h.world.pair.Manages(r) && (replica[p] != print || inv[r] != print) {
-			t.Errorf("%s: %q on the primary, %q on the replica, %q in the inventory", p, print, replica[p], inv[r])
+			t.Errorf("%s: %q on the primary, %q on the replica, %q in the ledger", p, print, replica[p], inv[r])
 		}
 	}
 	prune := h.world.pair.Prune
@@ -453,7 +447,7 @@ func (h *history) checkRest(t *rapid.T) {
 	}
 	for _, r := range slices.SortedFunc(maps.Keys(inv), object.Compare) {
 		if !h.world.pair.Manages(r) || primary[r.Path()] == "" && prune != replication.PruneNone && !stuck[r] {
-			t.Errorf("%s is in the inventory", r)
+			t.Errorf("%s is in the ledger", r)
 		}
 	}
 	status := replication.Synced
@@ -464,7 +458,7 @@ func (h *history) checkRest(t *rapid.T) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("prune %s, selection %+v\nprimary %v\nreplica %v\ninventory %v", prune, h.world.pair.Selection, primary, replica, inv)
+		t.Logf("prune %s, selection %+v\nprimary %v\nreplica %v\nledger %v", prune, h.world.pair.Selection, primary, replica, inv)
 	}
 	if st := h.record(); st.Status() != status || st.Progress.Work != nil || st.Progress.Hold != nil || st.Progress.Pending != 0 ||
 		st.Progress.Unsynced != len(h.unsynced()) || st.Progress.Objects != len(inv) {

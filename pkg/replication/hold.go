@@ -18,7 +18,7 @@ const heldReason = "gone from the primary; the deletion waits for approval"
 // removal is what a pass would delete, and what the brake must know to decide.
 type removal struct {
 	refs []object.Ref // with those that wait for approval already, if they were looked at
-	// onReplica are objects of the replica that the inventory doesn't know but the
+	// onReplica are objects of the replica that replication didn't put there but the
 	// prune rule "all" deletes, or would if the primary lacked them.
 	onReplica     map[object.Ref]struct{}
 	creates       []object.Ref // that the replica is to get before
@@ -93,8 +93,7 @@ func (b *deletionBrake) checkBrake(d removal) ([]object.Ref, error) {
 func (b *deletionBrake) recheckBrake(deletes []object.Ref) []object.Ref {
 	check := b.released
 	check.Creates = countByKind(slices.DeleteFunc(slices.Clone(b.creates), func(r object.Ref) bool {
-		last, there := b.ledger.inventory[r]
-		return !there || last == unknownFingerprint
+		return !b.ledger.isTrusted(r)
 	}))
 	reason := check.Check()
 	if reason == "" {
@@ -119,7 +118,7 @@ func (b *deletionBrake) withItems(refs []object.Ref) []object.Ref {
 	for _, r := range refs {
 		set[r] = struct{}{}
 	}
-	for r := range b.ledger.inventory {
+	for r := range b.ledger.replicatedObjects() {
 		if _, goes := set[r.Bag()]; goes && r.Kind == object.DataBagItem {
 			set[r] = struct{}{}
 		}
@@ -138,9 +137,8 @@ func (b *deletionBrake) countObjects(d removal) map[object.Kind]int {
 			n[r.Kind]++
 		}
 	}
-	for r, last := range b.ledger.inventory {
-		u, failed := b.ledger.unsynced[r]
-		if last != unknownFingerprint || !failed || u.Class == fault.DeletionHeld {
+	for r, e := range b.ledger.replicatedObjects() {
+		if !e.Dirty || e.Failure == nil || e.isHeld() {
 			add(r)
 		}
 	}
@@ -158,18 +156,18 @@ func (b *deletionBrake) countObjects(d removal) map[object.Kind]int {
 func (b *deletionBrake) splitHeldBags(d removal) {
 	for _, r := range d.refs {
 		bag := r.Bag()
-		if u := b.ledger.unsynced[bag]; r.Kind == object.DataBagItem && u.Class == fault.DeletionHeld && d.onPrimary(bag) {
+		if r.Kind == object.DataBagItem && b.ledger.entries[bag].isHeld() && d.onPrimary(bag) {
 			b.holdDeletion(r, 0)
 		}
 	}
 	back := map[object.Ref]bool{}
-	for r, u := range b.ledger.unsynced {
+	for r, u := range b.ledger.failing {
 		if u.Class == fault.DeletionHeld && r.Kind == object.DataBag && d.onPrimary(r) {
 			back[r] = true
 			b.ledger.releaseReturned(r)
 		}
 	}
-	for r := range b.ledger.inventory {
+	for r := range b.ledger.replicatedObjects() {
 		if r.Kind == object.DataBagItem && back[r.Bag()] && !b.ledger.isHeld(r) {
 			b.ledger.markDirty(r)
 		}

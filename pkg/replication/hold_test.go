@@ -369,7 +369,7 @@ func TestOrdinaryWorkInASmallOrganizationIsNotHeld(t *testing.T) {
 	w.wantEqual()
 }
 
-// With prune = "all", what is on the replica counts, not an empty inventory.
+// With prune = "all", what is on the replica counts, not an empty ledger.
 func TestTheShareIsOfWhatIsOnTheReplica(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Prune = replication.PruneAll

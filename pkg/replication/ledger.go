@@ -2,6 +2,7 @@ package replication
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -10,55 +11,150 @@ import (
 	"chefsync/pkg/object"
 )
 
-// ledger is what is recorded of the objects of a pair: what replication last put on the
-// replica, and what it could not put there; and what a pass has yet to write down.
+// Entries are what is recorded of the objects of a pair, and of listings that failed.
+type Entries map[object.Ref]Entry
+
+// Unsynced returns the records of unsynced objects, held deletions and failed listings, in
+// the order of application.
+func (e Entries) Unsynced() (list []Unsynced) {
+	for _, x := range e {
+		if x.Failure != nil {
+			list = append(list, *x.Failure)
+		}
+	}
+	slices.SortFunc(list, compareUnsynced)
+	return list
+}
+
+func compareUnsynced(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) }
+
+// ledger holds the entries of a pair while a pass works on it, and knows what the pass has
+// yet to write down.
 type ledger struct {
-	pair      Pair
-	inventory map[object.Ref]string
-	unsynced  map[object.Ref]Unsynced   // objects that could not be applied, and held deletions
-	unlisted  map[object.Scope]Unsynced // listings that failed
-	pending   Update                    // what the next commit writes
-	written   bool                      // the inventory changed in this pass
-	// overlooked are the records of what doesn't belong to the pair any more, to be
+	pair       Pair
+	entries    Entries                   // of objects
+	failing    map[object.Ref]*Unsynced  // of the entries that have a failure
+	unlisted   map[object.Scope]Unsynced // listings that failed
+	replicated int                       // entries of objects that are replicated
+	changed    map[object.Ref]bool       // entries that the next commit writes
+	written    bool                      // the replica changed in this pass
+	// overlooked are the entries of what doesn't belong to the pair any more, to be
 	// dropped.
-	overlooked Update
+	overlooked Entries
 	changeIDs  map[object.Ref]int64
 	// relisted are the failed listings that this pass has listed again. Their records
 	// go at its end: until then nothing else names what they stand for.
 	relisted map[object.Scope]bool
 }
 
-// newLedger returns the ledger of an inventory and the records beside it.
-func newLedger(pair Pair, inventory map[object.Ref]string, records []Unsynced) ledger {
-	l := ledger{pair: pair, inventory: inventory, unsynced: map[object.Ref]Unsynced{}, unlisted: map[object.Scope]Unsynced{}}
-	for _, u := range records {
-		if u.Ref.IsListing() {
-			l.unlisted[object.Scope(u.Ref)] = u
-		} else {
-			l.unsynced[u.Ref] = u
+// newLedger returns the ledger of a pair with the entries that belong to it. The others
+// are overlooked: those objects stay on the replica as they are.
+func newLedger(pair Pair, entries Entries) ledger {
+	l := ledger{pair: pair, entries: Entries{}, failing: map[object.Ref]*Unsynced{}, unlisted: map[object.Scope]Unsynced{},
+		overlooked: Entries{}}
+	for r, e := range entries {
+		listing := r.IsListing()
+		switch {
+		case listing && !pair.includesScope(object.Scope(r)) || !listing && !pair.Manages(r):
+			l.overlooked[r] = e
+		case listing && e.Failure != nil:
+			l.unlisted[object.Scope(r)] = *e.Failure
+		default:
+			l.setEntry(r, e)
 		}
 	}
+	l.changed = map[object.Ref]bool{}
 	return l
 }
 
-// clone returns the ledger as it is now.
-func (l *ledger) clone() *ledger {
-	return &ledger{inventory: maps.Clone(l.inventory), unsynced: maps.Clone(l.unsynced)}
+// setEntry sets the entry of an object. All changes of entries go through it.
+func (l *ledger) setEntry(r object.Ref, e Entry) {
+	if l.entries[r].isReplicated() {
+		l.replicated--
+	}
+	delete(l.failing, r)
+	if e.Failure != nil {
+		l.failing[r] = e.Failure
+	}
+	if e.isReplicated() {
+		l.replicated++
+	}
+	if e == (Entry{}) {
+		delete(l.entries, r)
+	} else {
+		l.entries[r] = e
+	}
+	if l.changed != nil {
+		l.changed[r] = true
+	}
 }
 
-// entryOf returns what is recorded of an object.
+// changedEntries returns the entries that changed since the last commit.
+func (l *ledger) changedEntries() Entries {
+	out := make(Entries, len(l.changed))
+	for r := range l.changed {
+		out[r] = l.entries[r]
+		if u, failed := l.unlisted[object.Scope(r)]; failed && r.IsListing() {
+			out[r] = Entry{Failure: &u}
+		}
+	}
+	return out
+}
+
+// countReplicated counts the objects that replication put on the replica, with those that
+// are only overlooked so far.
+func (l *ledger) countReplicated() int {
+	n := l.replicated
+	for _, e := range l.overlooked {
+		if e.isReplicated() {
+			n++
+		}
+	}
+	return n
+}
+
+// copyEntries returns a ledger with the same entries, to look at.
+func (l *ledger) copyEntries() *ledger {
+	return &ledger{pair: l.pair, entries: maps.Clone(l.entries), failing: maps.Clone(l.failing)}
+}
+
+// dropFailures drops all records of failures.
+func (l *ledger) dropFailures() {
+	for r := range l.failing {
+		l.setRecord(r, nil)
+	}
+	clear(l.unlisted)
+}
+
+// isReplicated reports whether replication put an object on the replica, or may have.
+func (l *ledger) isReplicated(r object.Ref) bool { return l.entries[r].isReplicated() }
+
+// isTrusted reports whether the ledger knows what it put on the replica.
+func (l *ledger) isTrusted(r object.Ref) bool { return l.entries[r].Fingerprint != "" }
+
+// replicatedObjects yields the objects that replication put on the replica, or may have.
+func (l *ledger) replicatedObjects() iter.Seq2[object.Ref, Entry] {
+	return func(yield func(object.Ref, Entry) bool) {
+		for r, e := range l.entries {
+			if e.isReplicated() && !yield(r, e) {
+				return
+			}
+		}
+	}
+}
+
+// entryOf returns what is recorded of an object. One whose bag is held is held with it.
 func (l *ledger) entryOf(r object.Ref) Entry {
-	last, ours := l.inventory[r]
-	e := Entry{Replicated: ours, Fingerprint: last, Dirty: last == unknownFingerprint || ours && last == "", Failure: l.unsynced[r].Class}
-	if e.Dirty {
-		e.Fingerprint = ""
+	e := l.entries[r]
+	if bag := l.entries[r.Bag()]; r.Kind == object.DataBagItem && bag.isHeld() {
+		e.Failure = bag.Failure
 	}
-	if e.Failure == fault.DeletionHeld {
-		e.Failure, e.Held = "", true
-	}
-	e.Held = e.Held || r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == fault.DeletionHeld
 	return e
 }
+
+// isHeld reports whether the deletion of an object waits for approval, by itself or
+// with its bag.
+func (l *ledger) isHeld(r object.Ref) bool { return l.entryOf(r).isHeld() }
 
 // decideAll decides about what was observed.
 func (l *ledger) decideAll(observed []observedObject, prune Prune) []decidedObject {
@@ -70,74 +166,58 @@ func (l *ledger) decideAll(observed []observedObject, prune Prune) []decidedObje
 	return list
 }
 
-// overlookUnselected overlooks what is known of objects that don't belong to the pair any
-// more. They stay on the replica as they are. Their records go when a compare
-// begins, together with the mark of the selection that they belonged to.
-func (l *ledger) overlookUnselected() {
-	for r := range l.inventory {
-		if !l.pair.Manages(r) {
-			delete(l.inventory, r)
-			l.overlooked.Removed = append(l.overlooked.Removed, r)
-		}
+// dropOverlooked drops the entries of what doesn't belong to the pair any more. That is done
+// when a compare begins, together with the mark of the selection that they belonged to.
+func (l *ledger) dropOverlooked() {
+	for r := range l.overlooked {
+		l.changed[r] = true
 	}
-	for _, u := range l.failureRecords() {
-		listing := u.Ref.IsListing()
-		if listing && l.pair.includesScope(object.Scope(u.Ref)) || !listing && l.pair.Manages(u.Ref) {
-			continue
-		}
-		delete(l.unsynced, u.Ref)
-		delete(l.unlisted, object.Scope(u.Ref))
-		l.overlooked.Synced = append(l.overlooked.Synced, u.Ref)
-		l.overlooked.Unsynced = append(l.overlooked.Unsynced, u)
-	}
+	clear(l.overlooked)
 }
 
-// setApplied notes that the replica holds ref with the given fingerprint.
+// setApplied records that the replica holds an object with the given fingerprint.
 func (l *ledger) setApplied(ref object.Ref, fingerprint string) {
 	l.written = true
-	l.inventory[ref] = fingerprint
-	if l.pending.Applied == nil {
-		l.pending.Applied = map[object.Ref]string{}
-	}
-	l.pending.Applied[ref] = fingerprint
-	l.pending.Removed = slices.DeleteFunc(l.pending.Removed, func(r object.Ref) bool { return r == ref })
+	l.setEntry(ref, Entry{Fingerprint: fingerprint, Dirty: fingerprint == "", Failure: l.entries[ref].Failure})
 }
 
-// markDirty records that the replica's object can't be told from the ledger any more.
-func (l *ledger) markDirty(ref object.Ref) { l.setApplied(ref, unknownFingerprint) }
+// markDirty records that it isn't known what the replica has of an object.
+func (l *ledger) markDirty(ref object.Ref) { l.setApplied(ref, "") }
 
-// removeObject notes that replication has nothing on the replica under ref.
+// removeObject records that replication has nothing on the replica under ref.
 func (l *ledger) removeObject(ref object.Ref) {
 	l.written = true
-	delete(l.inventory, ref)
-	delete(l.pending.Applied, ref)
-	l.pending.Removed = append(l.pending.Removed, ref)
+	l.setEntry(ref, Entry{Failure: l.entries[ref].Failure})
+}
+
+// setRecord sets the failure of an object, nil for none.
+func (l *ledger) setRecord(ref object.Ref, u *Unsynced) {
+	e := l.entries[ref]
+	e.Failure = u
+	l.setEntry(ref, e)
 }
 
 // resolveFailure drops the record of an object, if it has one.
 func (l *ledger) resolveFailure(ref object.Ref) {
-	if _, ok := l.unsynced[ref]; ok {
-		delete(l.unsynced, ref)
-		l.dropRecord(ref)
+	if l.failing[ref] != nil {
+		l.setRecord(ref, nil)
 	}
 }
 
 // resolveListing drops the record of a listing that failed before.
 func (l *ledger) resolveListing(scope object.Scope) {
 	delete(l.unlisted, scope)
-	l.dropRecord(object.Ref(scope))
-}
-
-func (l *ledger) dropRecord(ref object.Ref) {
-	l.pending.Unsynced = slices.DeleteFunc(l.pending.Unsynced, func(u Unsynced) bool { return u.Ref == ref })
-	l.pending.Synced = append(l.pending.Synced, ref)
+	l.changed[object.Ref(scope)] = true
 }
 
 // failureRecords returns the records of unsynced objects, held deletions and failed
 // listings, in the order of application.
 func (l *ledger) failureRecords() []Unsynced {
-	list := slices.AppendSeq(slices.Collect(maps.Values(l.unsynced)), maps.Values(l.unlisted))
-	slices.SortFunc(list, func(a, b Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	list := slices.Collect(maps.Values(l.unlisted))
+	for _, u := range l.failing {
+		list = append(list, *u)
+	}
+	slices.SortFunc(list, compareUnsynced)
 	return list
 }
 
@@ -146,43 +226,46 @@ func withoutHeld(records []Unsynced) []Unsynced {
 	return slices.DeleteFunc(records, func(u Unsynced) bool { return u.Class == fault.DeletionHeld })
 }
 
-// setFailure records that an object could not be applied. What the inventory says of it
-// isn't trusted until the object has been read. A held deletion stays held, as the error
+// setFailure records that an object could not be applied. The fingerprint in its entry isn't
+// trusted until the object has been read. A held deletion stays held, as the error
 // leaves open whether the object came back.
 func (l *ledger) setFailure(ref object.Ref, err error, now time.Time) (u Unsynced, set bool) {
-	u, known := l.unsynced[ref]
-	if u.Class == fault.DeletionHeld {
-		return u, false
+	e := l.entries[ref]
+	if e.isHeld() {
+		return *e.Failure, false
 	}
-	u = l.newFailure(u, known, ref, err, now)
-	if u.Class != fault.Degraded && l.inventory[ref] != "" { // one that is degraded is written as well as it can be
+	u = l.newFailure(e.Failure, ref, err, now)
+	if u.Class != fault.Degraded && e.isReplicated() { // one that is degraded is written as well as it can be
 		l.markDirty(ref)
 	}
-	l.unsynced[ref] = u
-	l.setRecord(u)
+	l.setRecord(ref, &u)
 	return u, true
 }
 
-// setListingFailure records that a listing failed. What the inventory says of all that it
-// would have named isn't trusted until that has been read.
+// setListingFailure records that a listing failed. The fingerprints of all that it would
+// have named aren't trusted until that has been read.
 func (l *ledger) setListingFailure(scope object.Scope, err error, now time.Time) Unsynced {
-	u, known := l.unlisted[scope]
-	u = l.newFailure(u, known, object.Ref(scope), err, now)
-	for r := range l.inventory {
+	var was *Unsynced
+	if u, known := l.unlisted[scope]; known {
+		was = &u
+	}
+	u := l.newFailure(was, object.Ref(scope), err, now)
+	for r := range l.replicatedObjects() {
 		if scope.Contains(r) {
 			l.markDirty(r)
 		}
 	}
 	delete(l.relisted, scope)
 	l.unlisted[scope] = u
-	l.setRecord(u)
+	l.changed[object.Ref(scope)] = true
 	return u
 }
 
-// newFailure returns the record of another failure after those that u counts.
-func (l *ledger) newFailure(u Unsynced, known bool, ref object.Ref, err error, now time.Time) Unsynced {
-	if !known {
-		u = Unsynced{Ref: ref, FirstSeen: now}
+// newFailure returns the record of another failure after those that was counts, nil for none.
+func (l *ledger) newFailure(was *Unsynced, ref object.Ref, err error, now time.Time) Unsynced {
+	u := Unsynced{Ref: ref, FirstSeen: now}
+	if was != nil {
+		u = *was
 	}
 	u.Class, u.Reason, u.Hint = fault.ClassOf(err), err.Error(), fault.HintOf(err)
 	u.Attempts++
@@ -195,24 +278,18 @@ func (l *ledger) newFailure(u Unsynced, known bool, ref object.Ref, err error, n
 // approval.
 func (l *ledger) setHeld(ref object.Ref, items int, now time.Time) {
 	u := Unsynced{Ref: ref, Class: fault.DeletionHeld, Reason: heldReason, FirstSeen: now, LastTry: now, ChangeID: l.changeIDs[ref], Items: items}
-	if was := l.unsynced[ref]; was.Class == fault.DeletionHeld {
-		u.FirstSeen = was.FirstSeen
+	if was := l.entries[ref]; was.isHeld() {
+		u.FirstSeen = was.Failure.FirstSeen
 	}
-	l.unsynced[ref] = u
-	l.setRecord(u)
+	l.setRecord(ref, &u)
 }
 
-func (l *ledger) setRecord(u Unsynced) {
-	l.pending.Unsynced = append(slices.DeleteFunc(l.pending.Unsynced, func(x Unsynced) bool { return x.Ref == u.Ref }), u)
-	l.pending.Synced = slices.DeleteFunc(l.pending.Synced, func(r object.Ref) bool { return r == u.Ref })
-}
-
-// addParentBags adds the bags of items that the inventory doesn't know, so that a bag is
+// addParentBags adds the bags of items that aren't known to be on the replica, so that a bag is
 // looked at before its items make it. What comes later is left to markParentBagDirty.
 func (l *ledger) addParentBags(set map[object.Ref]struct{}) {
 	for r := range maps.Clone(set) {
-		bag, last := r.Bag(), l.inventory[r.Bag()]
-		if r.Kind == object.DataBagItem && (last == "" || last == unknownFingerprint || l.isHeld(bag)) && l.pair.Manages(bag) {
+		bag := r.Bag()
+		if r.Kind == object.DataBagItem && (!l.isTrusted(bag) || l.isHeld(bag)) && l.pair.Manages(bag) {
 			set[bag] = struct{}{}
 		}
 	}
@@ -221,8 +298,8 @@ func (l *ledger) addParentBags(set map[object.Ref]struct{}) {
 // orphanedDirty returns the objects that were written with unknown result and that no
 // record covers: those that were in progress with one that killed its process.
 func (l *ledger) orphanedDirty() (refs []object.Ref) {
-	for r, last := range l.inventory {
-		if last == unknownFingerprint && !l.hasRecord(r, true) {
+	for r, e := range l.entries {
+		if e.Dirty && !l.hasRecord(r, true) {
 			refs = append(refs, r)
 		}
 	}
@@ -233,8 +310,8 @@ func (l *ledger) orphanedDirty() (refs []object.Ref) {
 // record. Held deletions count if held is set.
 func (l *ledger) hasRecord(r object.Ref, held bool) bool {
 	counts := func(r object.Ref) bool {
-		u, there := l.unsynced[r]
-		return there && (held || u.Class != fault.DeletionHeld)
+		e := l.entries[r]
+		return e.Failure != nil && (held || !e.isHeld())
 	}
 	if counts(r) || r.Kind == object.DataBagItem && counts(r.Bag()) {
 		return true
@@ -265,19 +342,10 @@ func (l *ledger) resolveRelisted() {
 	l.relisted = nil
 }
 
-// isHeld reports whether the deletion of an object waits for approval, by itself or
-// with its bag.
-func (l *ledger) isHeld(r object.Ref) bool {
-	if l.unsynced[r].Class == fault.DeletionHeld {
-		return true
-	}
-	return r.Kind == object.DataBagItem && l.unsynced[r.Bag()].Class == fault.DeletionHeld
-}
-
 // heldCounts counts the deletions that wait for approval, by kind.
 func (l *ledger) heldCounts() map[object.Kind]int {
 	n := map[object.Kind]int{}
-	for _, u := range l.unsynced {
+	for _, u := range l.failing {
 		if u.Class == fault.DeletionHeld {
 			n[u.Ref.Kind]++
 			n[object.DataBagItem] += u.Items
@@ -291,7 +359,7 @@ func (l *ledger) heldItems(bag object.Ref) (items []object.Ref) {
 	if bag.Kind != object.DataBag {
 		return nil
 	}
-	for r, u := range l.unsynced {
+	for r, u := range l.failing {
 		if r.Kind == object.DataBagItem && r.Name == bag.Name && u.Class == fault.DeletionHeld {
 			items = append(items, r)
 		}
@@ -301,19 +369,19 @@ func (l *ledger) heldItems(bag object.Ref) (items []object.Ref) {
 
 // dropHeld drops the record of a deletion that need not be approved any more.
 func (l *ledger) dropHeld(ref object.Ref) {
-	if l.unsynced[ref].Class == fault.DeletionHeld {
+	if l.entries[ref].isHeld() {
 		l.resolveFailure(ref)
 	}
 }
 
 // releaseReturned drops the record of a held deletion whose object is on the primary again.
-// Nobody looked at the replica meanwhile, so the inventory isn't trusted.
+// Nobody looked at the replica meanwhile, so its fingerprint isn't trusted.
 func (l *ledger) releaseReturned(ref object.Ref) {
-	if l.unsynced[ref].Class != fault.DeletionHeld {
+	if !l.entries[ref].isHeld() {
 		return
 	}
 	l.dropHeld(ref)
-	if l.inventory[ref] != "" {
+	if l.isReplicated(ref) {
 		l.markDirty(ref)
 	}
 }
@@ -321,7 +389,7 @@ func (l *ledger) releaseReturned(ref object.Ref) {
 // dropForbiddenHolds drops the records of held deletions that the prune rule forbids by
 // now.
 func (l *ledger) dropForbiddenHolds() {
-	for r, u := range l.unsynced {
+	for r, u := range l.failing {
 		if u.Class == fault.DeletionHeld && Decide(Observation{Ref: r, Absent: true}, l.entryOf(r), l.pair.pruneRule()).Action != ActionDelete {
 			l.dropHeld(r)
 		}
@@ -332,7 +400,7 @@ func (l *ledger) dropForbiddenHolds() {
 // made it if it wasn't there, and nobody would delete one that isn't known.
 func (l *ledger) markParentBagDirty(item object.Ref) {
 	bag := item.Bag()
-	if item.Kind == object.DataBagItem && l.inventory[bag] == "" && l.pair.Manages(bag) {
+	if item.Kind == object.DataBagItem && !l.isReplicated(bag) && l.pair.Manages(bag) {
 		l.markDirty(bag)
 	}
 }
@@ -343,7 +411,7 @@ func (l *ledger) itemsOf(bag object.Ref) (items []object.Ref) {
 	if bag.Kind != object.DataBag {
 		return nil
 	}
-	for r := range l.inventory {
+	for r := range l.replicatedObjects() {
 		if r != bag && object.ScopeOf(bag).Contains(r) {
 			items = append(items, r)
 		}
@@ -355,7 +423,7 @@ func (l *ledger) itemsOf(bag object.Ref) (items []object.Ref) {
 // replica, in the order of application.
 func (l *ledger) withFiles() []object.Ref {
 	var refs []object.Ref
-	for r := range l.inventory {
+	for r := range l.replicatedObjects() {
 		if r.Kind.HasFiles() {
 			refs = append(refs, r)
 		}

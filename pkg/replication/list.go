@@ -111,12 +111,12 @@ func (l *lister) listSide(side Reader, name string, phase Phase) (listing, error
 }
 
 // listScope names the objects of a scope: those the primary has now, and those in
-// the inventory, which may be gone from it.
+// the ledger, which may be gone from it.
 func (l *lister) listScope(ctx context.Context, s object.Scope) ([]object.Ref, error) {
 	single := s.Sub != "" || s.Name != "" && (s.Kind == object.Role || s.Kind == object.Environment)
 	var refs []object.Ref
 	if !single || s.Kind == object.Policy {
-		for r := range l.ledger.inventory {
+		for r := range l.ledger.replicatedObjects() {
 			if s.Contains(r) {
 				refs = append(refs, r)
 			}

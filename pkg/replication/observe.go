@@ -50,7 +50,7 @@ func (v readOptions) replicaPresence(r object.Ref) Presence {
 }
 
 // observeObjects reads objects from the primary, and from the replica where the
-// inventory can't be trusted. Bodies beyond the window's budget are dropped
+// ledger can't be trusted. Bodies beyond the window's budget are dropped
 // and read again when they are written.
 func (o *observer) observeObjects(refs []object.Ref, v readOptions) ([]observedObject, error) {
 	o.readAhead(o.guard.hard, refs, v)
@@ -147,8 +147,8 @@ func (o *observer) observeOne(ctx context.Context, ref object.Ref, v readOptions
 
 // mustLook reports whether the replica's object has to be read.
 func (o *observer) mustLook(ref object.Ref, there Presence, v readOptions) bool {
-	last, ours := o.ledger.inventory[ref]
-	return v.look || containAny(o.resync, ref) || last == unknownFingerprint || o.ledger.isHeld(ref) || there == Present && (v.deep || !ours)
+	e := o.ledger.entries[ref]
+	return v.look || containAny(o.resync, ref) || e.Dirty || o.ledger.isHeld(ref) || there == Present && (v.deep || !e.isReplicated())
 }
 
 // compareWithReplica takes up what the replica has, and reads it unless that was done

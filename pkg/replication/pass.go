@@ -117,15 +117,11 @@ func (p *pass) loadLedger(ctx context.Context) error {
 
 // readLedger reads what the state knows of the objects.
 func (e *Engine) readLedger(ctx context.Context) (ledger, error) {
-	inventory, err := e.State.Inventory(ctx, e.Pair.ID)
+	entries, err := e.State.Entries(ctx, e.Pair.ID)
 	if err != nil {
-		return ledger{}, fmt.Errorf("read the inventory: %w", err)
+		return ledger{}, fmt.Errorf("read the ledger: %w", err)
 	}
-	records, err := e.State.Unsynced(ctx, e.Pair.ID)
-	if err != nil {
-		return ledger{}, fmt.Errorf("read the unsynced objects: %w", err)
-	}
-	return newLedger(e.Pair, inventory, records), nil
+	return newLedger(e.Pair, entries), nil
 }
 
 // loadRecords reads what the state knows of the objects, and narrows it to what belongs to
@@ -135,7 +131,6 @@ func (p *pass) loadRecords(ctx context.Context) (err error) {
 		return err
 	}
 	p.brake.missing = map[object.Ref]bool{}
-	p.ledger.overlookUnselected()
 	p.ledger.dropForbiddenHolds()
 	return nil
 }
@@ -145,7 +140,7 @@ func (p *pass) loadRecords(ctx context.Context) (err error) {
 const poisonCrashes = 4
 
 // recoverInterruptedWrites takes up what a pass that died left behind: the objects that it may have
-// written can't be assumed to be as the inventory says.
+// written can't be assumed to be as the ledger says.
 func (p *pass) recoverInterruptedWrites() {
 	if p.rec.progress.Work == nil || len(p.rec.progress.Work.Intent) == 0 {
 		return
@@ -160,7 +155,7 @@ func (p *pass) recoverInterruptedWrites() {
 	}
 	p.rec.progress.Work = &w
 	for _, r := range p.Pair.selectRefs(w.Intent) {
-		if _, ours := p.ledger.inventory[r]; ours || !w.Deletes {
+		if p.ledger.isReplicated(r) || !w.Deletes {
 			p.ledger.markDirty(r)
 		}
 		if !w.Deletes {

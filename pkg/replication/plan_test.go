@@ -16,10 +16,10 @@ func cookbook(name, v string) object.Ref {
 }
 
 // planOf decides about all observations, in the order of application.
-func planOf(observed []Observation, inventory map[object.Ref]string, prune Prune) []Decision {
+func planOf(observed []Observation, recorded Entries, prune Prune) []Decision {
 	var list []Decision
 	for _, o := range observed {
-		list = append(list, Decide(o, (&ledger{inventory: inventory}).entryOf(o.Ref), prune))
+		list = append(list, Decide(o, recorded[o.Ref], prune))
 	}
 	sortDecisions(list)
 	return list
@@ -30,32 +30,28 @@ func TestEachObjectIsDecidedByWhatIsKnown(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		seen  Observation
-		last  string // in the inventory; "" means not there
+		last  Entry
 		prune Prune
 		want  Action
 	}{
-		{"new on the primary", Observation{Fingerprint: "a", Expect: "a"}, "", PruneReplicated, ActionCreate},
-		{"changed", Observation{Fingerprint: "b", Expect: "b"}, "a", PruneReplicated, ActionUpdate},
-		{"unchanged", Observation{Fingerprint: "a", Expect: "a"}, "a", PruneReplicated, ActionSkip},
-		{"unchanged, but lost by the replica", Observation{Fingerprint: "a", Expect: "a", Replica: Missing}, "a", PruneReplicated, ActionCreate},
-		{"written with unknown result", Observation{Fingerprint: "a", Expect: "a"}, unknownFingerprint, PruneReplicated, ActionUpdate},
-		{"written with unknown result, found equal", Observation{Fingerprint: "a", Expect: "a", Replica: Present, ReplicaPrint: "a"}, unknownFingerprint, PruneReplicated, ActionAdopt},
-		{"edited on the replica", Observation{Fingerprint: "a", Expect: "a", Replica: Present, ReplicaPrint: "x"}, "a", PruneReplicated, ActionUpdate},
-		{"equal on a replica that shows another form", Observation{Fingerprint: "a", Expect: "a'", Replica: Present, ReplicaPrint: "a'"}, "a", PruneReplicated, ActionSkip},
-		{"already there", Observation{Fingerprint: "a", Expect: "a", Replica: Present, ReplicaPrint: "a"}, "", PruneReplicated, ActionAdopt},
-		{"gone", Observation{Absent: true}, "a", PruneReplicated, ActionDelete},
-		{"gone, with unknown result", Observation{Absent: true}, unknownFingerprint, PruneReplicated, ActionDelete},
-		{"gone, but not ours", Observation{Absent: true, Replica: Present}, "", PruneReplicated, ActionSkip},
-		{"gone, not ours, mirror wanted", Observation{Absent: true, Replica: Present}, "", PruneAll, ActionDelete},
-		{"gone, nothing may be deleted", Observation{Absent: true}, "a", PruneNone, ActionSkip},
+		{"new on the primary", Observation{Fingerprint: "a", Expect: "a"}, Entry{}, PruneReplicated, ActionCreate},
+		{"changed", Observation{Fingerprint: "b", Expect: "b"}, Entry{Fingerprint: "a"}, PruneReplicated, ActionUpdate},
+		{"unchanged", Observation{Fingerprint: "a", Expect: "a"}, Entry{Fingerprint: "a"}, PruneReplicated, ActionSkip},
+		{"unchanged, but lost by the replica", Observation{Fingerprint: "a", Expect: "a", Replica: Missing}, Entry{Fingerprint: "a"}, PruneReplicated, ActionCreate},
+		{"written with unknown result", Observation{Fingerprint: "a", Expect: "a"}, Entry{Dirty: true}, PruneReplicated, ActionUpdate},
+		{"written with unknown result, found equal", Observation{Fingerprint: "a", Expect: "a", Replica: Present, ReplicaPrint: "a"}, Entry{Dirty: true}, PruneReplicated, ActionAdopt},
+		{"edited on the replica", Observation{Fingerprint: "a", Expect: "a", Replica: Present, ReplicaPrint: "x"}, Entry{Fingerprint: "a"}, PruneReplicated, ActionUpdate},
+		{"equal on a replica that shows another form", Observation{Fingerprint: "a", Expect: "a'", Replica: Present, ReplicaPrint: "a'"}, Entry{Fingerprint: "a"}, PruneReplicated, ActionSkip},
+		{"already there", Observation{Fingerprint: "a", Expect: "a", Replica: Present, ReplicaPrint: "a"}, Entry{}, PruneReplicated, ActionAdopt},
+		{"gone", Observation{Absent: true}, Entry{Fingerprint: "a"}, PruneReplicated, ActionDelete},
+		{"gone, with unknown result", Observation{Absent: true}, Entry{Dirty: true}, PruneReplicated, ActionDelete},
+		{"gone, but not ours", Observation{Absent: true, Replica: Present}, Entry{}, PruneReplicated, ActionSkip},
+		{"gone, not ours, mirror wanted", Observation{Absent: true, Replica: Present}, Entry{}, PruneAll, ActionDelete},
+		{"gone, nothing may be deleted", Observation{Absent: true}, Entry{Fingerprint: "a"}, PruneNone, ActionSkip},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.seen.Ref = web
-			inventory := map[object.Ref]string{}
-			if c.last != "" {
-				inventory[web] = c.last
-			}
-			got := planOf([]Observation{c.seen}, inventory, c.prune)
+			got := planOf([]Observation{c.seen}, Entries{web: c.last}, c.prune)
 			if got[0].Action != c.want {
 				t.Errorf("decided %s (%s), want %s", got[0].Action, got[0].Reason, c.want)
 			}
@@ -64,15 +60,15 @@ func TestEachObjectIsDecidedByWhatIsKnown(t *testing.T) {
 }
 
 func TestAPlanWritesReferencedKindsFirstAndDeletesInReverse(t *testing.T) {
-	inventory := map[object.Ref]string{}
+	recorded := Entries{}
 	var observed []Observation
 	for _, r := range []object.Ref{{Kind: object.Environment, Name: "prod"}, cookbook("apt", "1.0.0"), role("web"), {Kind: object.DataBagItem, Name: "users", Sub: "alice"}, {Kind: object.DataBag, Name: "users"}} {
 		gone := object.Ref{Kind: r.Kind, Name: "gone-" + r.Name, Sub: r.Sub}
-		inventory[gone] = "a"
+		recorded[gone] = Entry{Fingerprint: "a"}
 		observed = append(observed, Observation{Ref: r, Fingerprint: "a", Expect: "a"}, Observation{Ref: gone, Absent: true})
 	}
 	var got []string
-	for _, s := range planOf(observed, inventory, PruneReplicated) {
+	for _, s := range planOf(observed, recorded, PruneReplicated) {
 		got = append(got, string(s.Action)+" "+s.Ref.Path())
 	}
 	want := []string{
@@ -89,7 +85,7 @@ func TestAPlanDoneLeavesNothingToDo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfDistinct(rapid.StringMatching(`[a-z]{1,3}`), rapid.ID[string]).Draw(t, "names")
 		prune := rapid.SampledFrom([]Prune{PruneReplicated, PruneAll, PruneNone}).Draw(t, "prune")
-		inventory := map[object.Ref]string{}
+		recorded := Entries{}
 		var observed []Observation
 		for _, n := range names {
 			o := Observation{Ref: role(n), Absent: rapid.Bool().Draw(t, "absent")}
@@ -98,20 +94,20 @@ func TestAPlanDoneLeavesNothingToDo(t *testing.T) {
 				o.Expect = o.Fingerprint
 			}
 			if rapid.Bool().Draw(t, "ours") {
-				inventory[role(n)] = rapid.SampledFrom([]string{"a", "b", unknownFingerprint}).Draw(t, "last")
+				recorded[role(n)] = rapid.SampledFrom([]Entry{{Fingerprint: "a"}, {Fingerprint: "b"}, {Dirty: true}}).Draw(t, "last")
 			}
 			observed = append(observed, o)
 		}
-		for _, s := range planOf(observed, inventory, prune) {
+		for _, s := range planOf(observed, recorded, prune) {
 			switch s.Action {
 			case ActionDelete:
 				if prune == PruneNone {
 					t.Fatalf("%s deleted in spite of the rule none", s.Ref)
 				}
-				delete(inventory, s.Ref)
+				delete(recorded, s.Ref)
 			case ActionCreate, ActionUpdate, ActionAdopt:
 				i := slices.IndexFunc(observed, func(o Observation) bool { return o.Ref == s.Ref })
-				inventory[s.Ref] = observed[i].Fingerprint
+				recorded[s.Ref] = Entry{Fingerprint: observed[i].Fingerprint}
 			}
 		}
 		for i, o := range observed {
@@ -119,7 +115,7 @@ func TestAPlanDoneLeavesNothingToDo(t *testing.T) {
 				observed[i].Replica = Missing
 			}
 		}
-		for _, s := range planOf(observed, inventory, prune) {
+		for _, s := range planOf(observed, recorded, prune) {
 			if s.Action != ActionSkip {
 				t.Fatalf("second plan: %s %s (%s)", s.Action, s.Ref, s.Reason)
 			}

@@ -180,23 +180,17 @@ type State interface {
 	// ChangeDesired changes what the operator wants, without a lease.
 	ChangeDesired(ctx context.Context, id PairID, d DesiredChange) error
 
-	// Inventory returns object → fingerprint of what replication last put on
-	// the replica.
-	Inventory(ctx context.Context, id PairID) (map[object.Ref]string, error)
-	// Unsynced returns the unsynced objects, sorted by object.
-	Unsynced(ctx context.Context, id PairID) ([]Unsynced, error)
+	// Entries returns what is recorded of the objects of a pair.
+	Entries(ctx context.Context, id PairID) (Entries, error)
 	// Runs returns the newest run records first, at most limit.
 	Runs(ctx context.Context, id PairID, limit int) ([]Run, error)
 }
 
 // Update is what a Commit writes, all or nothing.
 type Update struct {
-	Progress Progress              // replaces the pair's progress
-	Applied  map[object.Ref]string // inventory entries to set
-	Removed  []object.Ref          // inventory entries to drop
-	Unsynced []Unsynced            // records to set
-	Synced   []object.Ref          // unsynced records to drop; absent ones don't matter
-	Run      *Run                  // run record to set, by its ID; nil leaves it
+	Progress Progress // replaces the pair's progress
+	Entries  Entries  // replace those of the same objects; the zero Entry removes one
+	Run      *Run     // run record to set, by its ID; nil leaves it
 }
 
 // The most objects that a change of the desired state may name.

@@ -56,7 +56,7 @@ func (p *pass) previewHold(plan *Plan, other *Hold) {
 			plan.Steps[i] = Decision{Action: ActionHold, Ref: s.Ref, Reason: heldReason}
 		}
 	}
-	for r, u := range p.ledger.unsynced {
+	for r, u := range p.ledger.failing {
 		if u.Class == fault.DeletionHeld && !planned[r] {
 			plan.Steps = append(plan.Steps, Decision{Action: ActionHold, Ref: r, Reason: heldReason})
 		}

@@ -35,26 +35,24 @@ func (r *recorder) commit(ctx context.Context) error {
 	r.updateCounts()
 	r.run.Counts.Staged, r.run.Counts.Uploaded = r.files.staged.Load(), r.files.uploaded.Load()
 	r.reopenSnapshot()
-	u := r.ledger.pending
-	u.Progress = r.progress
 	run := r.run
 	if run.Outcome == OutcomeRunning {
 		run.Seen = r.Now()
 	}
-	u.Run = &run
+	u := Update{Progress: r.progress, Entries: r.ledger.changedEntries(), Run: &run}
 	if err := r.State.Commit(ctx, r.Pair.ID, r.fence, r.Now(), u); err != nil {
 		return fmt.Errorf("record the work: %w", err)
 	}
-	r.ledger.pending = Update{}
+	clear(r.ledger.changed)
 	return nil
 }
 
 // updateCounts counts what is recorded of the pair, also of what is only overlooked so far:
 // the selection may change back before any compare.
 func (r *recorder) updateCounts() {
-	unsynced := withoutHeld(append(r.ledger.failureRecords(), r.ledger.overlooked.Unsynced...))
+	unsynced := withoutHeld(append(r.ledger.failureRecords(), r.ledger.overlooked.Unsynced()...))
 	r.updateHold()
-	r.progress.Objects, r.progress.Unsynced = len(r.ledger.inventory)+len(r.ledger.overlooked.Removed), len(unsynced)
+	r.progress.Objects, r.progress.Unsynced = r.ledger.countReplicated(), len(unsynced)
 	r.progress.NextRetry, r.progress.UnsyncedSince = time.Time{}, time.Time{}
 	for _, u := range unsynced {
 		if r.progress.UnsyncedSince.IsZero() || u.FirstSeen.Before(r.progress.UnsyncedSince) {
@@ -190,7 +188,7 @@ func (r *recorder) updateHold() {
 		return
 	}
 	n, records, sample := 0, 0, []object.Ref(nil)
-	for _, u := range append(r.ledger.failureRecords(), r.ledger.overlooked.Unsynced...) {
+	for _, u := range append(r.ledger.failureRecords(), r.ledger.overlooked.Unsynced()...) {
 		if u.Class == fault.DeletionHeld {
 			records++
 			n += 1 + u.Items
@@ -213,8 +211,8 @@ func (r *recorder) updateHold() {
 // reopenSnapshot records with a change of the ledger that it may differ from the
 // snapshot from now on.
 func (r *recorder) reopenSnapshot() {
-	u, pos := r.ledger.pending, r.progress.Position
-	if r.snapshotMarked || pos == nil || pos.Snapshot.Generation == 0 || pos.Snapshot.Differs || len(u.Applied)+len(u.Removed) == 0 {
+	pos := r.progress.Position
+	if r.snapshotMarked || pos == nil || pos.Snapshot.Generation == 0 || pos.Snapshot.Differs || !r.ledger.written {
 		return
 	}
 	next := *pos

@@ -167,7 +167,7 @@ type Progress struct {
 	NextRun       time.Time    `json:"next_run,omitzero"`
 	LastError     *Failure     `json:"last_error,omitempty"`
 	Failures      int          `json:"failures,omitempty"`      // passes failed in a row
-	Objects       int          `json:"objects"`                 // in the inventory
+	Objects       int          `json:"objects"`                 // that replication put on the replica
 	Pending       int          `json:"pending,omitempty"`       // known to be dirty, not yet done
 	Dirty         []object.Ref `json:"dirty,omitempty"`         // objects and listings that a verification found not applied yet
 	Unsynced      int          `json:"unsynced,omitempty"`      // unsynced objects, without held deletions
@@ -255,7 +255,7 @@ type Work struct {
 	// it are recorded for all changes up to Upto.
 	After string `json:"after,omitempty"`
 	// Intent names the objects that may have been written to the replica, or
-	// deleted from it, without having been recorded. The inventory isn't trusted
+	// deleted from it, without having been recorded. The ledger isn't trusted
 	// about them.
 	Intent []object.Ref `json:"intent,omitempty"`
 	// Deletes tells that the Intent is to delete: it makes no object one that

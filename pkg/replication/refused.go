@@ -44,7 +44,7 @@ func (w *writer) refusedBefore(step Decision) bool {
 	defer w.rec.mu.Unlock()
 	known := w.refusedCreates.kinds[step.Ref.Kind] != nil
 	if step.Ref.Kind == object.DataBagItem && w.refusedCreates.kinds[object.DataBag] != nil {
-		known = known || w.ledger.inventory[object.Ref{Kind: object.DataBag, Name: step.Ref.Name}] == ""
+		known = known || !w.ledger.isReplicated(step.Ref.Bag())
 	}
 	if known {
 		w.refusedCreates.count++

@@ -87,7 +87,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 	var refs []object.Ref
 	var still []Difference
 	for _, d := range v.report.Differences {
-		_, ours := known.inventory[d.Ref]
+		ours := known.isReplicated(d.Ref)
 		switch {
 		case d.Letter != "D":
 			refs = append(refs, d.Ref)
@@ -104,7 +104,7 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 	}
 	v.report.Differences = still
 	v.report.Extras = slices.DeleteFunc(v.report.Extras, func(r object.Ref) bool {
-		_, ours := known.inventory[r]
+		ours := known.isReplicated(r)
 		return ours && v.Pair.pruneRule() != PruneNone
 	})
 	v.observed += p.rec.run.Counts.Observed
@@ -217,7 +217,7 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 		return err
 	}
 	for _, d := range v.compareAgain(p.ledger, observed) {
-		if u, aside := p.ledger.unsynced[d.Ref]; aside {
+		if u := p.ledger.failing[d.Ref]; u != nil {
 			d.Note = "could not be repaired: " + u.Reason
 			d.Cause = was[d.Ref].Cause
 		}
@@ -250,14 +250,15 @@ func (v *verification) recordRemoved(p *pass, extras []object.Ref) {
 		if d.Cause != CauseExtra {
 			continue
 		}
-		u, aside := p.ledger.unsynced[d.Ref]
-		if _, written := p.ledger.inventory[d.Ref]; p.ledger.isHeld(d.Ref) {
+		u := p.ledger.failing[d.Ref]
+		switch {
+		case p.ledger.isHeld(d.Ref):
 			d.Note = "added on the replica; the deletion waits for approval"
 			left = append(left, d)
-		} else if aside {
+		case u != nil:
 			d.Note = "could not be deleted: " + u.Reason
 			left = append(left, d)
-		} else if !written {
+		case !p.ledger.isReplicated(d.Ref):
 			repaired[d.Ref] = d
 		}
 	}

@@ -85,14 +85,13 @@ func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
 	}
 	for r := range target.refs {
 		_, there := source.refs[r]
-		_, ours := p.ledger.inventory[r]
-		if !there && !ours && !source.isUnknown(r) && p.Pair.Manages(r) {
+		if !there && !p.ledger.isReplicated(r) && !source.isUnknown(r) && p.Pair.Manages(r) {
 			g.ReplicaOnly++
 		}
 	}
 	for _, r := range deleted {
 		_, there := target.refs[r]
-		if _, ours := p.ledger.inventory[r]; there && !ours {
+		if there && !p.ledger.isReplicated(r) {
 			g.ReplicaOnly--
 		}
 	}

@@ -40,7 +40,7 @@ func TestACompareDropsTheRecordOfWhatIsGoneFromBothSides(t *testing.T) {
 }
 
 // With prune = "all" more can be deleted than replication ever put there.
-func TestALimitByCountDoesNotShrinkWithTheInventory(t *testing.T) {
+func TestALimitByCountDoesNotShrinkWithTheReplica(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Prune = replication.PruneAll
 	w.pair.MaxDelete = replication.Limit{Count: 2}

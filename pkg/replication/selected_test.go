@@ -125,8 +125,8 @@ func TestWhatIsExcludedLaterIsLeftAlone(t *testing.T) {
 	if after := w.replica.Snapshot(); !maps.Equal(before, after) {
 		t.Errorf("the replica went from %v to %v", before, after)
 	}
-	if inv, err := w.state.Inventory(context.Background(), pairID); err != nil || len(inv) != 6 {
-		t.Errorf("inventory %v, %v; want the 6 that are selected", inv, err)
+	if got := replicated(t, w.state); len(got) != 6 {
+		t.Errorf("ledger %v; want the 6 that are selected", got)
 	}
 	if u := w.unsynced(); len(u) != 0 {
 		t.Errorf("unsynced %+v, want the excluded role forgotten", u)
@@ -286,10 +286,7 @@ func (w *world) checkedPass(t *rapid.T) {
 		return snapshot
 	}
 	before := outside(w.replica.Snapshot())
-	ours, err := w.state.Inventory(context.Background(), pairID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ours := replicated(t, w.state)
 	many := 1000
 	w.direct(replication.DesiredChange{AllowDeletes: &many, Resync: new(w.now())})
 	w.pass()

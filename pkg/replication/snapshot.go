@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -28,24 +27,24 @@ type Snapshot struct {
 // due: unsynced objects, failed listings with all they hold, held deletions, and
 // entries of the ledger that can't be trusted. With PruneNone, what is gone from the
 // primary is left out too.
-func (s Snapshot) Diff(inventory map[object.Ref]string, records []Unsynced, pair Pair) []object.Ref {
-	l := newLedger(pair, inventory, records)
+func (s Snapshot) Diff(entries Entries, pair Pair) []object.Ref {
+	l := newLedger(pair, entries)
 	return s.diffLedger(&l)
 }
 
 func (s Snapshot) diffLedger(l *ledger) []object.Ref {
 	var refs []object.Ref
 	for r, fingerprint := range s.Objects {
-		last, ours := l.inventory[r]
-		known := fingerprint != "" && last != unknownFingerprint
-		differs := ours && known && last != fingerprint || !ours && !l.hasRecord(r, false) || l.unsynced[r].Class == fault.DeletionHeld
+		e := l.entries[r]
+		known := fingerprint != "" && e.Fingerprint != ""
+		differs := known && e.Fingerprint != fingerprint || !e.isReplicated() && !l.hasRecord(r, false) || e.isHeld()
 		if differs && l.pair.Manages(r) {
 			refs = append(refs, r)
 		}
 	}
 	if l.pair.pruneRule() != PruneNone {
-		for r, last := range l.inventory {
-			if _, there := s.Objects[r]; !there && last != unknownFingerprint && !s.isUnlisted(r) && !l.hasRecord(r, true) && l.pair.Manages(r) {
+		for r, e := range l.replicatedObjects() {
+			if _, there := s.Objects[r]; !there && !e.Dirty && !s.isUnlisted(r) && !l.hasRecord(r, true) && l.pair.Manages(r) {
 				refs = append(refs, r)
 			}
 		}
@@ -124,7 +123,7 @@ func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *dueWork) error 
 	}
 	t.snapshot, t.stale = &s, map[object.Ref]string{}
 	for _, r := range s.diffLedger(&l) {
-		t.stale[r] = l.inventory[r]
+		t.stale[r] = l.entries[r].Fingerprint
 	}
 	t.next.Snapshot = SnapshotMark{Generation: rows.Generation, Scans: rows.Scans, Differs: len(t.stale) > 0, Fruitless: mark.Fruitless}
 	if len(t.stale) == 0 {
@@ -152,7 +151,7 @@ func (p *pass) markSnapshot() {
 	mark.Differs = len(left) > 0
 	fruitless := mark.Differs && len(p.due.stale) > 0
 	for r, before := range p.due.stale {
-		fruitless = fruitless && p.ledger.inventory[r] == before
+		fruitless = fruitless && p.ledger.entries[r].Fingerprint == before
 	}
 	mark.Fruitless++
 	if !fruitless {

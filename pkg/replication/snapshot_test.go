@@ -276,7 +276,19 @@ func TestDiffOfASnapshotAndALedger(t *testing.T) {
 		"held, and back":              {snapshot: replication.Snapshot{Objects: ledger{role("a"): "1"}}, ledger: ledger{role("a"): "1"}, records: []replication.Unsynced{{Ref: role("a"), Class: fault.DeletionHeld}}, want: []object.Ref{role("a")}},
 		"not selected":                {snapshot: replication.Snapshot{Objects: ledger{{Kind: object.Policy, Name: "p", Sub: "1"}: ""}}, ledger: ledger{{Kind: object.Policy, Name: "q", Sub: "1"}: "1"}},
 	} {
-		if got := c.snapshot.Diff(c.ledger, c.records, replication.Pair{Prune: c.prune}); !slices.Equal(got, c.want) {
+		entries := replication.Entries{}
+		for r, fingerprint := range c.ledger {
+			entries[r] = replication.Entry{Fingerprint: fingerprint}
+			if fingerprint == "?" {
+				entries[r] = replication.Entry{Dirty: true}
+			}
+		}
+		for _, u := range c.records {
+			e := entries[u.Ref]
+			e.Failure = &u
+			entries[u.Ref] = e
+		}
+		if got := c.snapshot.Diff(entries, replication.Pair{Prune: c.prune}); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

@@ -198,8 +198,8 @@ func (v *verification) readSides(ctx context.Context) (err error) {
 	if err := p.loadLedger(g.hard); err != nil {
 		return err
 	}
-	known := p.ledger.clone()
-	*p.ledger = newLedger(p.Pair, p.ledger.inventory, nil) // its records are from here on of what can't be read
+	known := p.ledger.copyEntries()
+	p.ledger.dropFailures() // its records are from here on of what can't be read
 	if v.options.Portion {
 		return v.readPortion(p)
 	}

@@ -275,8 +275,8 @@ func TestTheEndOfAPassIsNoDrift(t *testing.T) {
 	e.Source = &late{Source: w.primary, then: func() {
 		w.primary.Set("/roles/web", "changed")
 		w.replica.Set("/roles/web", "changed")
-		applied := map[object.Ref]string{mustRef("/roles/web"): w.primary.Snapshot()["/roles/web"]}
-		if err := w.state.Commit(ctx, pairID, other.Lease.Fence, w.now(), replication.Update{Progress: other.Progress, Applied: applied}); err != nil {
+		applied := replication.Entries{mustRef("/roles/web"): {Fingerprint: w.primary.Snapshot()["/roles/web"]}}
+		if err := w.state.Commit(ctx, pairID, other.Lease.Fence, w.now(), replication.Update{Progress: other.Progress, Entries: applied}); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.state.Release(ctx, pairID, other.Lease.Fence); err != nil {

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"chefsync/pkg/fault"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 	"chefsync/pkg/store"
@@ -118,13 +120,33 @@ func (w *world) wantStatus(s replication.Status) {
 	}
 }
 
+// replicated returns the fingerprints of the objects that replication put on the replica,
+// "?" for one that was written with unknown result.
+func replicated(t rapid.TB, state replication.State) map[object.Ref]string {
+	t.Helper()
+	entries, err := state.Entries(context.Background(), pairID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[object.Ref]string{}
+	for r, e := range entries {
+		switch {
+		case e.Dirty:
+			all[r] = "?"
+		case e.Fingerprint != "":
+			all[r] = e.Fingerprint
+		}
+	}
+	return all
+}
+
 func (w *world) unsynced() []replication.Unsynced {
 	w.t.Helper()
-	u, err := w.state.Unsynced(context.Background(), pairID)
+	entries, err := w.state.Entries(context.Background(), pairID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return u
+	return entries.Unsynced()
 }
 
 func (w *world) direct(d replication.DesiredChange) {

@@ -34,7 +34,7 @@ func countingKV() (*kvtest.Memory, func() []string) {
 func TestAnEmptyPollIsOneReadAndOneWrite(t *testing.T) {
 	kv, done := countingKV()
 	s := store.New(kv)
-	commitUpdate(t, s, acquireLease(t, s, "me", noon()), replication.Update{Applied: newInventory(200),
+	commitUpdate(t, s, acquireLease(t, s, "me", noon()), replication.Update{Entries: newEntries(200),
 		Run: &replication.Run{ID: "1", Pair: engineeringPair()}})
 	if err := s.Release(t.Context(), engineeringPair(), 1); err != nil {
 		t.Fatal(err)
@@ -56,28 +56,24 @@ func TestAnEmptyPollIsOneReadAndOneWrite(t *testing.T) {
 func TestOneChangedRole(t *testing.T) {
 	kv, done := countingKV()
 	first := store.New(kv)
-	commitUpdate(t, first, acquireLease(t, first, "me", noon()), replication.Update{Applied: newInventory(1000)})
+	commitUpdate(t, first, acquireLease(t, first, "me", noon()), replication.Update{Entries: newEntries(1000)})
 	s := store.New(kv)
 	if _, err := s.Pair(t.Context(), engineeringPair()); err != nil {
 		t.Fatal(err)
 	}
 	done()
 	fence := acquireLease(t, s, "me", noon())
-	readInventory(t, s)
-	if _, err := s.Unsynced(t.Context(), engineeringPair()); err != nil {
-		t.Fatal(err)
-	}
+	readEntries(t, s)
 	run := &replication.Run{ID: "2", Pair: engineeringPair()}
 	intent := replication.Progress{Work: &replication.Work{Intent: []object.Ref{roleRef(1)}}}
 	commitUpdate(t, s, fence, replication.Update{Progress: intent, Run: run})
-	commitUpdate(t, s, fence, replication.Update{Run: run, Applied: map[object.Ref]string{roleRef(1): "new"},
-		Synced: []object.Ref{roleRef(1)}})
+	commitUpdate(t, s, fence, replication.Update{Run: run, Entries: replication.Entries{roleRef(1): {Fingerprint: "new"}}})
 	if err := s.Release(t.Context(), engineeringPair(), fence); err != nil {
 		t.Fatal(err)
 	}
 	assertEqual(t, "one changed role", []string{
-		"Transact(1)",          // Acquire
-		"Query(1)", "Query(1)", // Inventory, Unsynced
+		"Transact(1)", // Acquire
+		"Query(1)",    // Entries
 		"Transact(2)", // what is intended
 		"Transact(3)", // what was done
 		"Transact(1)", // Release
@@ -90,11 +86,7 @@ func TestALargeCommit(t *testing.T) {
 	s := store.New(kv)
 	fence := acquireLease(t, s, "me", noon())
 	done()
-	var synced []object.Ref
-	for i := range 250 {
-		synced = append(synced, roleRef(i))
-	}
-	commitUpdate(t, s, fence, replication.Update{Applied: newInventory(250), Synced: synced,
+	commitUpdate(t, s, fence, replication.Update{Entries: newEntries(250),
 		Run: &replication.Run{ID: "1", Pair: engineeringPair()}})
 	assertEqual(t, "a commit of 250 objects and a run", []string{"Transact(100)", "Transact(100)", "Transact(54)"}, done())
 }
@@ -118,7 +110,7 @@ func TestACommitThatDiesBetweenTransactions(t *testing.T) {
 	commitUpdate(t, s, fence, replication.Update{Progress: intended})
 	left = 2
 	err := s.Commit(t.Context(), engineeringPair(), fence, noon(),
-		replication.Update{Progress: replication.Progress{Objects: 250}, Applied: newInventory(250)})
+		replication.Update{Progress: replication.Progress{Objects: 250}, Entries: newEntries(250)})
 	if !errors.Is(err, died) {
 		t.Fatalf("%v, want the error of the KV", err)
 	}
@@ -128,7 +120,7 @@ func TestACommitThatDiesBetweenTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	assertEqual(t, "the progress", intended, st.Progress)
-	if n := len(readInventory(t, s)); n != 198 {
+	if n := len(readEntries(t, s)); n != 198 {
 		t.Errorf("%d entries, want those of two transactions", n)
 	}
 }
@@ -148,11 +140,11 @@ func TestALeaseLostWithinACommit(t *testing.T) {
 		return nil
 	}
 	err := s.Commit(t.Context(), engineeringPair(), fence, noon(),
-		replication.Update{Progress: replication.Progress{Objects: 250}, Applied: newInventory(250)})
+		replication.Update{Progress: replication.Progress{Objects: 250}, Entries: newEntries(250)})
 	if !errors.Is(err, replication.ErrFenced) {
 		t.Errorf("%v, want ErrFenced", err)
 	}
-	if n := len(readInventory(t, s)); n != 99 {
+	if n := len(readEntries(t, s)); n != 99 {
 		t.Errorf("%d entries, want those of the transaction before the lease was lost", n)
 	}
 	if st, err := s.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects != 0 || st.Lease.Owner != "other" {
@@ -175,7 +167,7 @@ func TestACommitBesideARenewal(t *testing.T) {
 		}
 		return nil
 	}
-	commitUpdate(t, s, fence, replication.Update{Progress: replication.Progress{Objects: 250}, Applied: newInventory(250)})
+	commitUpdate(t, s, fence, replication.Update{Progress: replication.Progress{Objects: 250}, Entries: newEntries(250)})
 	if st, err := s.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects != 250 ||
 		!st.Lease.Expires.Equal(noon().Add(time.Hour)) {
 		t.Errorf("%+v, %v", st, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,27 +39,6 @@ type ledgerEntry struct {
 type storedFailure struct {
 	replication.Unsynced
 	Ref *struct{} `json:"object,omitempty"` // hides the path
-}
-
-// unknownFingerprint stands for a dirty entry in an inventory.
-const unknownFingerprint = "?"
-
-func (e ledgerEntry) isEmpty() bool { return e.Fingerprint == "" && !e.Dirty && e.Failure == nil }
-
-// setFingerprint sets the fingerprint as an inventory has it; "" is none.
-func (e *ledgerEntry) setFingerprint(fingerprint string) {
-	e.Fingerprint, e.Dirty = fingerprint, fingerprint == unknownFingerprint
-	if e.Dirty {
-		e.Fingerprint = ""
-	}
-}
-
-// inventoryFingerprint returns the fingerprint as an inventory has it; "" is none.
-func (e ledgerEntry) inventoryFingerprint() string {
-	if e.Dirty {
-		return unknownFingerprint
-	}
-	return e.Fingerprint
 }
 
 // objectSortKey returns the sort key of an object, KIND/NAME/SUB with slashes and percent
@@ -115,93 +95,11 @@ func checkRef(r object.Ref) error {
 	return nil
 }
 
-// entryChange is what an update changes in one entry; nil leaves that part.
-type entryChange struct {
-	fingerprint *string
-	failure     *storedFailure
-	noFailure   bool
-}
-
-// needsStored reports whether the change depends on the stored entry.
-func (c entryChange) needsStored() bool {
-	return c.fingerprint == nil || c.failure == nil && !c.noFailure
-}
-
-func (c entryChange) applyTo(e *ledgerEntry) {
-	if c.fingerprint != nil {
-		e.setFingerprint(*c.fingerprint)
-	}
-	if c.failure != nil || c.noFailure {
-		e.Failure = c.failure
-	}
-}
-
-// entryChanges returns what an update changes in each entry. An entry that is both removed
-// and set is set.
-func entryChanges(u replication.Update) (map[object.Ref]entryChange, error) {
-	all := map[object.Ref]entryChange{}
-	change := func(r object.Ref, f func(*entryChange)) {
-		c := all[r]
-		f(&c)
-		all[r] = c
-	}
-	none := ""
-	for _, r := range u.Removed {
-		change(r, func(c *entryChange) { c.fingerprint = &none })
-	}
-	for r, fingerprint := range u.Applied {
-		change(r, func(c *entryChange) { c.fingerprint = &fingerprint })
-	}
-	for _, r := range u.Synced {
-		change(r, func(c *entryChange) { c.noFailure = true })
-	}
-	for _, x := range u.Unsynced {
-		x.Reason, x.Hint = truncateText(x.Reason), truncateText(x.Hint)
-		change(x.Ref, func(c *entryChange) { c.failure = &storedFailure{Unsynced: x} })
-	}
-	for r := range all {
-		if err := checkRef(r); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-// ledgerWrites returns the writes of an update to the ledger, sorted by object. No other
-// process changes the entries that are read here: the caller holds the lease.
-func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u replication.Update) ([]Write, error) {
-	changes, err := entryChanges(u)
-	if err != nil {
-		return nil, err
-	}
-	refs := make([]object.Ref, 0, len(changes))
-	var keys []Key
-	for r, c := range changes {
-		refs = append(refs, r)
-		if c.needsStored() {
-			sort, _ := objectSortKey(r)
-			keys = append(keys, Key{pairPartition(id), sort})
-		}
-	}
-	known := map[Key]ledgerEntry{}
-	if len(keys) > 0 {
-		items, err := s.kv.Get(ctx, keys...)
-		if err != nil {
-			return nil, err
-		}
-		for _, it := range items {
-			if it.Version == "" {
-				continue
-			}
-			if known[it.Key], err = decodeRecord[ledgerEntry](it.Data); err != nil {
-				return nil, err
-			}
-		}
-	}
-	slices.SortFunc(refs, object.Compare)
-	var writes []Write
-	for _, r := range refs {
-		w, err := entryWrite(id, r, known, changes[r])
+// ledgerWrites returns the writes of changed entries, in the order of application.
+func ledgerWrites(id replication.PairID, entries replication.Entries) ([]Write, error) {
+	writes := make([]Write, 0, len(entries)+1)
+	for _, r := range slices.SortedFunc(maps.Keys(entries), object.Compare) {
+		w, err := entryWrite(id, r, entries[r])
 		if err != nil {
 			return nil, err
 		}
@@ -210,18 +108,25 @@ func (s *Store) ledgerWrites(ctx context.Context, id replication.PairID, u repli
 	return writes, nil
 }
 
-func entryWrite(id replication.PairID, r object.Ref, known map[Key]ledgerEntry, c entryChange) (Write, error) {
+func entryWrite(id replication.PairID, r object.Ref, e replication.Entry) (Write, error) {
+	if err := checkRef(r); err != nil {
+		return Write{}, err
+	}
 	sort, whole := objectSortKey(r)
 	key := Key{pairPartition(id), sort}
-	e := known[key]
-	c.applyTo(&e)
-	if e.isEmpty() {
+	if e == (replication.Entry{}) {
 		return Delete(key), nil
 	}
-	if !whole {
-		e.Object = &[3]string{string(r.Kind), r.Name, r.Sub}
+	stored := ledgerEntry{Fingerprint: e.Fingerprint, Dirty: e.Dirty}
+	if e.Failure != nil {
+		u := *e.Failure
+		u.Reason, u.Hint = truncateText(u.Reason), truncateText(u.Hint)
+		stored.Failure = &storedFailure{Unsynced: u}
 	}
-	w, err := putRecord(key, e, time.Time{})
+	if !whole {
+		stored.Object = &[3]string{string(r.Kind), r.Name, r.Sub}
+	}
+	w, err := putRecord(key, stored, time.Time{})
 	if err != nil {
 		return w, fmt.Errorf("entry of %s: %w", r, err)
 	}
@@ -235,7 +140,7 @@ func (s *Store) Commit(ctx context.Context, id replication.PairID, fence int64, 
 }
 
 func (s *Store) commitUpdate(ctx context.Context, id replication.PairID, fence int64, now time.Time, u replication.Update) error {
-	writes, err := s.ledgerWrites(ctx, id, u)
+	writes, err := ledgerWrites(id, u.Entries)
 	if err != nil {
 		return err
 	}
@@ -291,54 +196,40 @@ func (s *Store) writeUnderLease(ctx context.Context, id replication.PairID, fenc
 	})
 }
 
-// eachEntry calls each with every entry of the ledger of a pair.
-func (s *Store) eachEntry(ctx context.Context, id replication.PairID, each func(object.Ref, ledgerEntry)) error {
+// Entries implements [replication.State].
+func (s *Store) Entries(ctx context.Context, id replication.PairID) (replication.Entries, error) {
+	op := "read ledger of " + id.String()
 	if _, err := pairKey(id); err != nil {
-		return err
+		return nil, explainError(op, err)
 	}
 	items, err := s.kv.Query(ctx, Prefix(pairPartition(id), objectPrefix))
-	for _, it := range items {
-		e, err := decodeRecord[ledgerEntry](it.Data)
-		if err != nil {
-			return err
-		}
-		r, err := e.decodeRef(it.Sort)
-		if err != nil {
-			return err
-		}
-		each(r, e)
-	}
-	return err
-}
-
-// Inventory implements [replication.State].
-func (s *Store) Inventory(ctx context.Context, id replication.PairID) (map[object.Ref]string, error) {
-	all := map[object.Ref]string{}
-	err := s.eachEntry(ctx, id, func(r object.Ref, e ledgerEntry) {
-		if fingerprint := e.inventoryFingerprint(); fingerprint != "" {
-			all[r] = fingerprint
-		}
-	})
 	if err != nil {
-		return nil, explainError("read ledger of "+id.String(), err)
+		return nil, explainError(op, err)
+	}
+	all := make(replication.Entries, len(items))
+	for _, it := range items {
+		stored, err := decodeRecord[ledgerEntry](it.Data)
+		if err != nil {
+			return nil, explainError(op, err)
+		}
+		r, err := stored.decodeRef(it.Sort)
+		if err != nil {
+			return nil, explainError(op, err)
+		}
+		all[r] = stored.toEntry(r)
 	}
 	return all, nil
 }
 
-// Unsynced implements [replication.State].
-func (s *Store) Unsynced(ctx context.Context, id replication.PairID) (list []replication.Unsynced, err error) {
-	err = s.eachEntry(ctx, id, func(r object.Ref, e ledgerEntry) {
-		if e.Failure != nil {
-			u := e.Failure.Unsynced
-			u.Ref = r
-			list = append(list, u)
-		}
-	})
-	if err != nil {
-		return nil, explainError("read unsynced objects of "+id.String(), err)
+// toEntry returns the entry of an object.
+func (e ledgerEntry) toEntry(r object.Ref) replication.Entry {
+	entry := replication.Entry{Fingerprint: e.Fingerprint, Dirty: e.Dirty}
+	if e.Failure != nil {
+		u := e.Failure.Unsynced
+		u.Ref = r
+		entry.Failure = &u
 	}
-	slices.SortFunc(list, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
-	return list, nil
+	return entry
 }
 
 // What is kept of runs. A backend that expires items removes them after runAge.

@@ -14,10 +14,35 @@ import (
 // PreviousPair holds the records of a pair that the previous version of the program wrote
 // in another layout.
 type PreviousPair struct {
-	State     replication.PairState
-	Inventory map[object.Ref]string
-	Unsynced  []replication.Unsynced
-	Runs      []replication.Run
+	State   replication.PairState
+	Entries replication.Entries
+	Runs    []replication.Run
+}
+
+// previousDirty stands for the fingerprint of an object that was written with unknown result.
+const previousDirty = "?"
+
+// SetFingerprint sets the fingerprint of an object, "" for none.
+func (p *PreviousPair) SetFingerprint(r object.Ref, fingerprint string) {
+	e := p.Entries[r]
+	if e.Fingerprint, e.Dirty = fingerprint, fingerprint == previousDirty; e.Dirty {
+		e.Fingerprint = ""
+	}
+	p.setEntry(r, e)
+}
+
+// SetFailure sets the failure of an object or a listing, nil for none.
+func (p *PreviousPair) SetFailure(r object.Ref, u *replication.Unsynced) {
+	e := p.Entries[r]
+	e.Failure = u
+	p.setEntry(r, e)
+}
+
+func (p *PreviousPair) setEntry(r object.Ref, e replication.Entry) {
+	if p.Entries == nil {
+		p.Entries = replication.Entries{}
+	}
+	p.Entries[r] = e
 }
 
 // Writes returns the writes of the same records in the present layout, that of the pair
@@ -27,17 +52,9 @@ func (p PreviousPair) Writes() ([]Write, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := entryChanges(replication.Update{Applied: p.Inventory, Unsynced: p.Unsynced})
+	writes, err := ledgerWrites(p.State.ID, p.Entries)
 	if err != nil {
 		return nil, err
-	}
-	var writes []Write
-	for r, c := range changes {
-		w, err := entryWrite(p.State.ID, r, nil, c)
-		if err != nil {
-			return nil, err
-		}
-		writes = append(writes, w)
 	}
 	for _, r := range p.Runs {
 		w, err := runWrite(p.State.ID, r.Started, r)

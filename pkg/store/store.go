@@ -17,13 +17,12 @@ import (
 //
 // What operations cost when all goes well, in requests to the KV:
 //
-//   - Pair: one Get. Pairs, Inventory, Unsynced, Runs: one Query.
+//   - Pair: one Get. Pairs, Entries, Runs: one Query.
 //   - Acquire, Renew, Release, SaveProgress, ChangeDesired: one Transact of one write. In a process
 //     that hasn't read or written the pair before, and whenever another process wrote
 //     it meanwhile, one Get more.
 //   - Commit: one Transact for each 99 entries of the ledger, the last with the progress
-//     and the run; and before, one Get of the entries of which the update changes only
-//     the fingerprint or only the failure.
+//     and the run.
 //
 // A refused write costs one Get, which finds the reason.
 type Store struct {

@@ -46,18 +46,18 @@ func commitUpdate(t *testing.T, s *store.Store, fence int64, u replication.Updat
 	}
 }
 
-// newInventory returns an inventory of n roles.
-func newInventory(n int) map[object.Ref]string {
-	all := map[object.Ref]string{}
+// newEntries returns entries of n roles.
+func newEntries(n int) replication.Entries {
+	all := replication.Entries{}
 	for i := range n {
-		all[roleRef(i)] = fmt.Sprintf("%064x", i)
+		all[roleRef(i)] = replication.Entry{Fingerprint: fmt.Sprintf("%064x", i)}
 	}
 	return all
 }
 
-func readInventory(t *testing.T, s *store.Store) map[object.Ref]string {
+func readEntries(t *testing.T, s *store.Store) replication.Entries {
 	t.Helper()
-	got, err := s.Inventory(t.Context(), engineeringPair())
+	got, err := s.Entries(t.Context(), engineeringPair())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 			"ChangeDesired": s.ChangeDesired(ctx, id, replication.DesiredChange{}),
 			"SaveProgress":  s.SaveProgress(ctx, id, 0, noon(), replication.Progress{}),
 			"Commit":        s.Commit(ctx, id, fence, noon(), replication.Update{}),
-			"large Commit":  s.Commit(ctx, id, fence, noon(), replication.Update{Applied: newInventory(500)}),
+			"large Commit":  s.Commit(ctx, id, fence, noon(), replication.Update{Entries: newEntries(500)}),
 			"Release":       s.Release(ctx, id, fence),
 		} {
 			if !errors.Is(err, replication.ErrSchema) || fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
@@ -117,7 +117,7 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 			}
 		}
 	}
-	assertEqual(t, "the ledger", 0, len(readInventory(t, s)))
+	assertEqual(t, "the ledger", 0, len(readEntries(t, s)))
 }
 
 // TestJournalsOfANewerVersion are neither read nor written.
@@ -190,7 +190,7 @@ func TestFieldsOfANewerVersion(t *testing.T) {
 	fence := acquireLease(t, s, "newer", noon())
 	commitUpdate(t, s, fence, replication.Update{
 		Progress: replication.Progress{Objects: 3, Position: &replication.Position{Seq: 7}},
-		Unsynced: []replication.Unsynced{{Ref: roleRef(1), Reason: "too large"}}, Run: &replication.Run{ID: "r1", Pair: id},
+		Entries:  replication.Entries{roleRef(1): {Failure: &replication.Unsynced{Ref: roleRef(1), Reason: "too large"}}}, Run: &replication.Run{ID: "r1", Pair: id},
 	})
 	editRecord(t, kv, pairKey(), func(m map[string]any) {
 		p := m["progress"].(map[string]any)
@@ -202,11 +202,12 @@ func TestFieldsOfANewerVersion(t *testing.T) {
 	editRecord(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "OBJECT#role/role-00001"}, later)
 	editRecord(t, kv, store.Key{Partition: "PAIR#eu/engineering", Sort: "RUN#r1"}, later)
 
-	unsynced, unsyncedErr := s.Unsynced(ctx, id)
+	entries, entriesErr := s.Entries(ctx, id)
+	unsynced := entries.Unsynced()
 	runs, runsErr := s.Runs(ctx, id, 10)
 	st, err := s.Acquire(ctx, id, "newer", noon(), time.Minute)
 	if err != nil || len(unsynced) != 1 || unsynced[0].Reason != "too large" || len(runs) != 1 {
-		t.Fatalf("%v, %v, %v; unsynced %+v, runs %+v", err, unsyncedErr, runsErr, unsynced, runs)
+		t.Fatalf("%v, %v, %v; unsynced %+v, runs %+v", err, entriesErr, runsErr, unsynced, runs)
 	}
 	if st.Progress.Objects != 3 || st.Progress.Position.Seq != 7 {
 		t.Errorf("read %+v", st.Progress)
@@ -278,15 +279,17 @@ func TestNamesThatAreNoKeys(t *testing.T) {
 func TestLongNamesOfObjects(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
 	long := strings.Repeat("ü", 600)
-	want := map[object.Ref]string{
-		{Kind: object.DataBagItem, Name: long, Sub: long + "a"}: "1", {Kind: object.DataBagItem, Name: long, Sub: long + "b"}: "2",
-		{Kind: object.DataBagItem, Name: long}: "3",
+	failed := object.Ref{Kind: object.DataBagItem, Name: long}
+	want := replication.Entries{
+		{Kind: object.DataBagItem, Name: long, Sub: long + "a"}: {Fingerprint: "1"},
+		{Kind: object.DataBagItem, Name: long, Sub: long + "b"}: {Fingerprint: "2"},
+		failed: {Failure: &replication.Unsynced{Ref: failed}},
 	}
 	fence := acquireLease(t, s, "me", noon())
-	commitUpdate(t, s, fence, replication.Update{Applied: want})
-	assertEqual(t, "inventory", want, readInventory(t, s))
-	commitUpdate(t, s, fence, replication.Update{Removed: []object.Ref{{Kind: object.DataBagItem, Name: long, Sub: long + "a"}}})
-	if got := readInventory(t, s); len(got) != 2 {
+	commitUpdate(t, s, fence, replication.Update{Entries: want})
+	assertEqual(t, "entries", want, readEntries(t, s))
+	commitUpdate(t, s, fence, replication.Update{Entries: replication.Entries{{Kind: object.DataBagItem, Name: long, Sub: long + "a"}: {}}})
+	if got := readEntries(t, s); len(got) != 2 {
 		t.Errorf("%d objects are left, want 2", len(got))
 	}
 }
@@ -297,7 +300,7 @@ func TestLongTextIsClipped(t *testing.T) {
 	s, long := store.New(kv), strings.Repeat("no ", 400_000)
 	failure := replication.Failure{At: noon(), Class: fault.Foreign, Message: long, Hint: long}
 	commitUpdate(t, s, acquireLease(t, s, "me", noon()), replication.Update{
-		Progress: replication.Progress{LastError: &failure}, Unsynced: []replication.Unsynced{{Ref: roleRef(1), Reason: long, Hint: long}},
+		Progress: replication.Progress{LastError: &failure}, Entries: replication.Entries{roleRef(1): {Failure: &replication.Unsynced{Ref: roleRef(1), Reason: long, Hint: long}}},
 		Run: &replication.Run{ID: "r", Pair: engineeringPair(), Error: &failure},
 	})
 	if err := s.Journals().RecordScan(t.Context(), "s", journal.LastScan{Error: long, Hint: long}); err != nil {

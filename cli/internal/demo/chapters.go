@@ -123,10 +123,11 @@ func (d *demo) showUnsynced(ctx context.Context, want int) error {
 	if err != nil {
 		return err
 	}
-	list, err := state.Unsynced(ctx, d.pair.ID)
+	entries, err := state.Entries(ctx, d.pair.ID)
 	if err != nil {
 		return err
 	}
+	list := entries.Unsynced()
 	for _, u := range list {
 		d.printLine("   unsynced: %s, %s", u.Ref, u.Reason)
 		d.printLine("             Try: %s", u.Hint)

@@ -192,17 +192,12 @@ func (s crashingState) Commit(ctx context.Context, id replication.PairID, fence 
 }
 
 func (s crashingState) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
-	return s.c.doCall("state.Note", func() error { return s.State.SaveProgress(ctx, id, fence, now, p) })
+	return s.c.doCall("state.SaveProgress", func() error { return s.State.SaveProgress(ctx, id, fence, now, p) })
 }
 
-func (s crashingState) Inventory(ctx context.Context, id replication.PairID) (inv map[object.Ref]string, err error) {
-	err = s.c.doCall("state.Inventory", func() error { inv, err = s.State.Inventory(ctx, id); return err })
-	return inv, err
-}
-
-func (s crashingState) Unsynced(ctx context.Context, id replication.PairID) (u []replication.Unsynced, err error) {
-	err = s.c.doCall("state.Unsynced", func() error { u, err = s.State.Unsynced(ctx, id); return err })
-	return u, err
+func (s crashingState) Entries(ctx context.Context, id replication.PairID) (e replication.Entries, err error) {
+	err = s.c.doCall("state.Entries", func() error { e, err = s.State.Entries(ctx, id); return err })
+	return e, err
 }
 
 // Die crashes now: the current call and all later ones fail.

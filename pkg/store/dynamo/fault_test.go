@@ -353,9 +353,9 @@ func TestItemsAreSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	applied := map[object.Ref]string{{Kind: object.DataBagItem, Name: strings.Repeat("b", 255),
-		Sub: strings.Repeat("i", 255)}: strings.Repeat("0123456789abcdef", 4)}
-	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Progress: typicalProgress(), Applied: applied,
+	entries := replication.Entries{{Kind: object.DataBagItem, Name: strings.Repeat("b", 255),
+		Sub: strings.Repeat("i", 255)}: {Fingerprint: strings.Repeat("0123456789abcdef", 4)}}
+	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Progress: typicalProgress(), Entries: entries,
 		Run: &replication.Run{ID: "1", Pair: id, Trigger: "schedule", Mode: "changes", Started: now, Ended: now, Outcome: "done"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -106,15 +106,20 @@ func readAll(t *testing.T, s *store.Store, want previousRecords) (all previousRe
 		p := previousPair{State: st}
 		p.Runs, err = s.Runs(ctx, st.ID, 1000)
 		must(err)
-		inventory, err := s.Inventory(ctx, st.ID)
+		entries, err := s.Entries(ctx, st.ID)
 		must(err)
-		for r, fingerprint := range inventory {
+		for r, e := range entries {
+			fingerprint := e.Fingerprint
+			if e.Dirty {
+				fingerprint = "?"
+			}
+			if fingerprint == "" {
+				continue
+			}
 			p.Inventory = append(p.Inventory, previousEntry{[3]string{string(r.Kind), r.Name, r.Sub}, fingerprint})
 		}
 		slices.SortFunc(p.Inventory, func(a, b previousEntry) int { return slices.Compare(a.Object[:], b.Object[:]) })
-		unsynced, err := s.Unsynced(ctx, st.ID)
-		must(err)
-		for _, u := range unsynced {
+		for _, u := range entries.Unsynced() {
 			f := previousFailure{Object: [3]string{string(u.Ref.Kind), u.Ref.Name, u.Ref.Sub}, Failure: u}
 			f.Failure.Ref = object.Ref{Kind: object.Role, Name: "any"} // as its path may be another object's
 			p.Unsynced = append(p.Unsynced, f)

@@ -29,7 +29,7 @@ func TestDiskFull(t *testing.T) {
 	s.LimitPages(t, 20)
 	big := replication.Update{
 		Progress: replication.Progress{Objects: 1},
-		Applied:  map[object.Ref]string{{Kind: object.Role, Name: "web"}: strings.Repeat("f", 1<<20)},
+		Entries:  replication.Entries{{Kind: object.Role, Name: "web"}: {Fingerprint: strings.Repeat("f", 1<<20)}},
 	}
 	err = s.Commit(t.Context(), id, st.Lease.Fence, now, big)
 	if fault.ClassOf(err) != fault.Local || !strings.Contains(fault.HintOf(err), "disk is full") {

@@ -90,7 +90,7 @@ func (t oldTables) pairWrites() ([]store.Write, error) {
 			if schema > replication.SchemaVersion {
 				return fmt.Errorf("%w: the record of %s has version %d", replication.ErrSchema, name, schema)
 			}
-			p := store.PreviousPair{State: replication.PairState{Lease: newLease(owner, expires, fence)}, Inventory: map[object.Ref]string{}}
+			p := store.PreviousPair{State: replication.PairState{Lease: newLease(owner, expires, fence)}}
 			var err error
 			if p.State.ID, err = replication.ParsePairID(name); err != nil {
 				return err
@@ -128,7 +128,7 @@ func (t oldTables) readPairRecords(p *store.PreviousPair) error {
 		var r object.Ref
 		var fingerprint string
 		err := scan(&r.Kind, &r.Name, &r.Sub, &fingerprint)
-		p.Inventory[r] = fingerprint
+		p.SetFingerprint(r, fingerprint)
 		return err
 	}, name)
 	if err != nil {
@@ -146,7 +146,7 @@ func (t oldTables) readPairRecords(p *store.PreviousPair) error {
 		}
 		err := json.Unmarshal([]byte(text), &record)
 		record.Unsynced.Ref = r
-		p.Unsynced = append(p.Unsynced, record.Unsynced)
+		p.SetFailure(r, &record.Unsynced)
 		return err
 	}, name)
 	if err != nil {

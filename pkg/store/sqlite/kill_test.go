@@ -56,10 +56,11 @@ func writeUntilKilled(path string) error {
 	for n := st.Progress.Objects + 1; ; n++ {
 		u := replication.Update{
 			Progress: replication.Progress{Objects: n},
-			Applied:  map[object.Ref]string{numberedRole(n): strings.Repeat(fmt.Sprint(n), 50)},
-			Unsynced: []replication.Unsynced{{Ref: numberedRole(n)}},
-			Synced:   []object.Ref{numberedRole(n - 1)},
+			Entries:  replication.Entries{numberedRole(n): {Fingerprint: numberedFingerprint(n), Failure: &replication.Unsynced{Ref: numberedRole(n)}}},
 			Run:      &replication.Run{ID: fmt.Sprintf("%09d", n), Pair: engineeringPair()},
+		}
+		if n > 1 {
+			u.Entries[numberedRole(n-1)] = replication.Entry{Fingerprint: numberedFingerprint(n - 1)}
 		}
 		if err := s.Commit(ctx, engineeringPair(), st.Lease.Fence, noon(), u); err != nil {
 			return err
@@ -71,6 +72,8 @@ func writeUntilKilled(path string) error {
 func numberedRole(n int) object.Ref {
 	return object.Ref{Kind: object.Role, Name: fmt.Sprint(n)}
 }
+
+func numberedFingerprint(n int) string { return strings.Repeat(fmt.Sprint(n), 50) }
 
 // TestKill kills a writer at random times. Every commit that returned is there
 // afterwards, and the one in progress is there whole or not at all. This process has
@@ -156,24 +159,23 @@ func checkWhole(t *testing.T, path string, least int) int {
 	defer s.Close()
 	ctx, id := t.Context(), engineeringPair()
 	st, err1 := s.Pair(ctx, id)
-	inventory, err2 := s.Inventory(ctx, id)
-	unsynced, err3 := s.Unsynced(ctx, id)
-	runs, err4 := s.Runs(ctx, id, 1_000_000)
-	for _, err := range []error{err1, err2, err3, err4} {
+	entries, err2 := s.Entries(ctx, id)
+	runs, err3 := s.Runs(ctx, id, 1_000_000)
+	for _, err := range []error{err1, err2, err3} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	n := st.Progress.Objects
+	n, unsynced := st.Progress.Objects, entries.Unsynced()
 	if n < least {
 		t.Fatalf("commit %d had returned, but the state is at %d", least, n)
 	}
-	if len(inventory) != n || len(runs) < min(n, store.KeepRuns) || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numberedRole(n)) {
-		t.Fatalf("torn: progress %d, %d objects, %d runs, unsynced %v", n, len(inventory), len(runs), unsynced)
+	if len(entries) != n || len(runs) < min(n, store.KeepRuns) || n > 0 && (len(unsynced) != 1 || unsynced[0].Ref != numberedRole(n)) {
+		t.Fatalf("torn: progress %d, %d objects, %d runs, unsynced %v", n, len(entries), len(runs), unsynced)
 	}
 	for i := 1; i <= n; i++ {
-		if inventory[numberedRole(i)] != strings.Repeat(fmt.Sprint(i), 50) {
-			t.Fatalf("object %d is torn: %q", i, inventory[numberedRole(i)])
+		if e := entries[numberedRole(i)]; e.Fingerprint != numberedFingerprint(i) {
+			t.Fatalf("object %d is torn: %q", i, e.Fingerprint)
 		}
 	}
 	return n

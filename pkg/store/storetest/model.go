@@ -19,15 +19,13 @@ import (
 
 // model is what a State should hold of one pair.
 type model struct {
-	state     replication.PairState
-	inventory map[object.Ref]string
-	unsynced  map[object.Ref]replication.Unsynced
-	runs      map[string]replication.Run
+	state   replication.PairState
+	entries replication.Entries
+	runs    map[string]replication.Run
 }
 
 func (m *model) allRecords() pairRecords {
-	a := pairRecords{Pair: m.state, Inventory: m.inventory}
-	a.Unsynced = slices.SortedFunc(maps.Values(m.unsynced), func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
+	a := pairRecords{Pair: m.state, Entries: m.entries}
 	a.Runs = slices.SortedFunc(maps.Values(m.runs), func(a, b replication.Run) int { return strings.Compare(b.ID, a.ID) })
 	return a
 }
@@ -38,16 +36,8 @@ func (m *model) holdsLease(fence int64, now time.Time) bool {
 
 func (m *model) applyUpdate(u replication.Update) {
 	m.state.Progress = u.Progress
-	maps.Copy(m.inventory, u.Applied)
-	for _, r := range u.Removed {
-		delete(m.inventory, r)
-	}
-	for _, x := range u.Unsynced {
-		m.unsynced[x.Ref] = x
-	}
-	for _, r := range u.Synced {
-		delete(m.unsynced, r)
-	}
+	maps.Copy(m.entries, u.Entries)
+	maps.DeleteFunc(m.entries, func(_ object.Ref, e replication.Entry) bool { return e == replication.Entry{} })
 	if u.Run != nil {
 		m.runs[u.Run.ID] = *u.Run
 	}
@@ -64,10 +54,9 @@ func testModel(t *testing.T, open func() replication.State) {
 		for _, org := range []string{"a", "b"} {
 			id := replication.PairID{Replica: fmt.Sprintf("r%d", n), Org: org}
 			m.models = append(m.models, &model{
-				state:     replication.PairState{ID: id},
-				inventory: map[object.Ref]string{},
-				unsynced:  map[object.Ref]replication.Unsynced{},
-				runs:      map[string]replication.Run{},
+				state:   replication.PairState{ID: id},
+				entries: replication.Entries{},
+				runs:    map[string]replication.Run{},
 			})
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -206,21 +195,24 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 	}
 }
 
-// drawUpdate draws an update that doesn't name an object twice.
+// drawUpdate draws an update.
 func drawUpdate(t *rapid.T, now time.Time) replication.Update {
-	u := replication.Update{Progress: drawProgress(t, now), Applied: map[object.Ref]string{}}
+	u := replication.Update{Progress: drawProgress(t, now), Entries: replication.Entries{}}
 	for _, name := range []string{"a", "A", "b", ".."} {
-		switch r := roleRef(name); rapid.IntRange(0, 4).Draw(t, "what to do with "+name) {
+		r, e := roleRef(name), replication.Entry{}
+		switch rapid.IntRange(0, 4).Draw(t, "what to do with "+name) {
+		case 0:
+			continue
 		case 1:
-			u.Applied[r] = rapid.StringN(1, 3, -1).Draw(t, "fingerprint")
+			e.Fingerprint = rapid.StringN(1, 3, -1).Draw(t, "fingerprint")
 		case 2:
-			u.Removed = append(u.Removed, r)
-		case 3:
-			u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: rapid.String().Draw(t, "reason"),
-				Items: rapid.IntRange(0, 9).Draw(t, "items"), NextTry: now})
-		case 4:
-			u.Synced = append(u.Synced, r)
+			e.Dirty = true
 		}
+		if rapid.Bool().Draw(t, "fails") {
+			e.Failure = &replication.Unsynced{Ref: r, Reason: rapid.String().Draw(t, "reason"),
+				Items: rapid.IntRange(0, 9).Draw(t, "items"), NextTry: now}
+		}
+		u.Entries[r] = e
 	}
 	if rapid.Bool().Draw(t, "with a run") {
 		u.Run = &replication.Run{Pair: pairA(), ID: rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "run"), Started: now}

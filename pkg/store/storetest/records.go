@@ -109,16 +109,17 @@ func testFields(t *testing.T, open func() replication.State) {
 		t.Fatal(err)
 	}
 	progress, run, unsynced := filledRecord[replication.Progress](), filledRecord[replication.Run](), filledRecord[replication.Unsynced]()
-	commitUpdate(t, s, pairA(), st.Lease.Fence, replication.Update{Progress: progress, Run: &run, Unsynced: []replication.Unsynced{unsynced}})
+	commitUpdate(t, s, pairA(), st.Lease.Fence, replication.Update{Progress: progress, Run: &run,
+		Entries: replication.Entries{unsynced.Ref: {Failure: &unsynced}}})
 	got := readPair(t, s, pairA())
 	assertEqual(t, "the record", replication.PairState{ID: pairA(), Desired: replication.Desired{}.With(d), Progress: progress,
 		Lease: st.Lease}, got.Pair)
 	assertEqual(t, "the run", []replication.Run{run}, got.Runs)
-	assertEqual(t, "the unsynced object", []replication.Unsynced{unsynced}, got.Unsynced)
+	assertEqual(t, "the unsynced object", []replication.Unsynced{unsynced}, got.Entries.Unsynced())
 	if bad := findNonUTC("", reflect.ValueOf(got.Pair)); bad != nil {
 		t.Errorf("not in UTC: %v", bad)
 	}
-	if bad := slices.Concat(findNonUTC("run", reflect.ValueOf(got.Runs)), findNonUTC("unsynced", reflect.ValueOf(got.Unsynced))); bad != nil {
+	if bad := slices.Concat(findNonUTC("run", reflect.ValueOf(got.Runs)), findNonUTC("unsynced", reflect.ValueOf(got.Entries.Unsynced()))); bad != nil {
 		t.Errorf("not in UTC: %v", bad)
 	}
 }
@@ -146,44 +147,38 @@ func objectRefs() (all []object.Ref) {
 func testNames(t *testing.T, open func() replication.State) {
 	s := open()
 	fence := acquireLease(t, s, pairA(), "me", startTime())
-	u := replication.Update{Applied: map[object.Ref]string{}}
+	want := replication.Entries{}
 	for i, r := range objectRefs() {
-		u.Applied[r] = fmt.Sprint(i)
-		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: r, Reason: fmt.Sprint(i)})
+		want[r] = replication.Entry{Fingerprint: fmt.Sprint(i), Failure: &replication.Unsynced{Ref: r, Reason: fmt.Sprint(i)}}
 	}
-	commitUpdate(t, s, pairA(), fence, u)
-	got := readPair(t, s, pairA())
-	slices.SortFunc(u.Unsynced, func(a, b replication.Unsynced) int { return object.Compare(a.Ref, b.Ref) })
-	assertEqual(t, "inventory", u.Applied, got.Inventory)
-	assertEqual(t, "unsynced", u.Unsynced, got.Unsynced)
+	commitUpdate(t, s, pairA(), fence, replication.Update{Entries: want})
+	assertEqual(t, "entries", want, readPair(t, s, pairA()).Entries)
 
-	gone := objectRefs()[:60]
-	commitUpdate(t, s, pairA(), fence, replication.Update{Removed: gone, Synced: gone})
-	got = readPair(t, s, pairA())
-	for _, r := range gone {
-		delete(u.Applied, r)
+	gone := replication.Entries{}
+	for _, r := range objectRefs()[:60] {
+		gone[r] = replication.Entry{}
+		delete(want, r)
 	}
-	u.Unsynced = slices.DeleteFunc(u.Unsynced, func(x replication.Unsynced) bool { return slices.Contains(gone, x.Ref) })
-	assertEqual(t, "inventory after removing some", u.Applied, got.Inventory)
-	assertEqual(t, "unsynced after dropping some", u.Unsynced, got.Unsynced)
+	commitUpdate(t, s, pairA(), fence, replication.Update{Entries: gone})
+	assertEqual(t, "entries after removing some", want, readPair(t, s, pairA()).Entries)
 }
 
 func testManyObjects(t *testing.T, open func() replication.State) {
 	s := open()
 	fence := acquireLease(t, s, pairA(), "me", startTime())
-	want := map[object.Ref]string{}
+	want := replication.Entries{}
 	for i := range 1500 {
-		want[object.Ref{Kind: object.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}] = fmt.Sprintf("%064x", i)
+		r := object.Ref{Kind: object.Cookbook, Name: fmt.Sprintf("cookbook%d", i%700), Sub: fmt.Sprintf("%d.0.0", i)}
+		want[r] = replication.Entry{Fingerprint: fmt.Sprintf("%064x", i)}
 	}
-	commitUpdate(t, s, pairA(), fence, replication.Update{Applied: want})
-	assertEqual(t, "inventory", want, readPair(t, s, pairA()).Inventory)
+	commitUpdate(t, s, pairA(), fence, replication.Update{Entries: want})
+	assertEqual(t, "entries", want, readPair(t, s, pairA()).Entries)
 
-	var removed []object.Ref
 	for r := range want {
-		removed = append(removed, r)
+		want[r] = replication.Entry{}
 	}
-	commitUpdate(t, s, pairA(), fence, replication.Update{Removed: removed})
-	if got := readPair(t, s, pairA()).Inventory; len(got) != 0 {
+	commitUpdate(t, s, pairA(), fence, replication.Update{Entries: want})
+	if got := readPair(t, s, pairA()).Entries; len(got) != 0 {
 		t.Errorf("%d objects are left after removing all", len(got))
 	}
 }
@@ -199,13 +194,13 @@ func testUnsyncedSorted(t *testing.T, open func() replication.State) {
 		{Kind: object.Cookbook, Name: "a", Sub: "1.0.0"},
 		{Kind: object.Environment, Name: "a"},
 	}
-	u := replication.Update{}
-	for _, i := range []int{3, 5, 0, 4, 2, 1} {
-		u.Unsynced = append(u.Unsynced, replication.Unsynced{Ref: want[i]})
+	u := replication.Update{Entries: replication.Entries{}}
+	for _, r := range want {
+		u.Entries[r] = replication.Entry{Failure: &replication.Unsynced{Ref: r}}
 	}
 	commitUpdate(t, s, pairA(), fence, u)
 	var got []object.Ref
-	for _, x := range readPair(t, s, pairA()).Unsynced {
+	for _, x := range readPair(t, s, pairA()).Entries.Unsynced() {
 		got = append(got, x.Ref)
 	}
 	assertEqual(t, "order", want, got)

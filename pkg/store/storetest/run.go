@@ -91,10 +91,9 @@ func commitUpdate(t *testing.T, s replication.State, id replication.PairID, fenc
 
 // pairRecords holds all records of a pair.
 type pairRecords struct {
-	Pair      replication.PairState
-	Inventory map[object.Ref]string
-	Unsynced  []replication.Unsynced
-	Runs      []replication.Run
+	Pair    replication.PairState
+	Entries replication.Entries
+	Runs    []replication.Run
 }
 
 type fatalReporter interface {
@@ -105,11 +104,10 @@ type fatalReporter interface {
 func readPair(t fatalReporter, s replication.State, id replication.PairID) (a pairRecords) {
 	t.Helper()
 	ctx := context.Background()
-	var errs [4]error
+	var errs [3]error
 	a.Pair, errs[0] = s.Pair(ctx, id)
-	a.Inventory, errs[1] = s.Inventory(ctx, id)
-	a.Unsynced, errs[2] = s.Unsynced(ctx, id)
-	a.Runs, errs[3] = s.Runs(ctx, id, 1000)
+	a.Entries, errs[1] = s.Entries(ctx, id)
+	a.Runs, errs[2] = s.Runs(ctx, id, 1000)
 	for _, err := range errs {
 		if err != nil {
 			t.Fatalf("reading %s: %v", id, err)

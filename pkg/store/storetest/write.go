@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -17,9 +18,13 @@ import (
 func fullUpdate() replication.Update {
 	return replication.Update{
 		Progress: progressAt(10),
-		Applied:  map[object.Ref]string{roleRef("web"): "f1", roleRef("db"): "f2"},
-		Unsynced: []replication.Unsynced{{Ref: roleRef("bad"), Class: fault.Rejected, Reason: "400", Attempts: 1, FirstSeen: startTime()}},
-		Run:      &replication.Run{ID: "r1", Pair: pairA(), Started: startTime(), Outcome: "running"},
+		Entries: replication.Entries{
+			roleRef("web"): {Fingerprint: "f1"},
+			roleRef("db"):  {Fingerprint: "f2"},
+			roleRef("bad"): {Dirty: true, Failure: &replication.Unsynced{Ref: roleRef("bad"), Class: fault.Rejected, Reason: "400", Attempts: 1,
+				FirstSeen: startTime()}},
+		},
+		Run: &replication.Run{ID: "r1", Pair: pairA(), Started: startTime(), Outcome: "running"},
 	}
 }
 
@@ -27,11 +32,14 @@ func fullUpdate() replication.Update {
 func otherUpdate() replication.Update {
 	return replication.Update{
 		Progress: progressAt(99),
-		Applied:  map[object.Ref]string{roleRef("web"): "changed", roleRef("new"): "f3"},
-		Removed:  []object.Ref{roleRef("db")},
-		Unsynced: []replication.Unsynced{{Ref: roleRef("worse"), Reason: "413"}},
-		Synced:   []object.Ref{roleRef("bad")},
-		Run:      &replication.Run{ID: "r2", Pair: pairA()},
+		Entries: replication.Entries{
+			roleRef("web"):   {Fingerprint: "changed"},
+			roleRef("new"):   {Fingerprint: "f3"},
+			roleRef("worse"): {Failure: &replication.Unsynced{Ref: roleRef("worse"), Reason: "413"}},
+			roleRef("db"):    {},
+			roleRef("bad"):   {},
+		},
+		Run: &replication.Run{ID: "r2", Pair: pairA()},
 	}
 }
 
@@ -43,9 +51,8 @@ func testCommit(t *testing.T, open func() replication.State) {
 	want := pairRecords{
 		Pair: replication.PairState{ID: pairA(), Progress: u.Progress,
 			Lease: replication.Lease{Owner: "me", Expires: startTime().Add(leaseTTL), Fence: fence}},
-		Inventory: u.Applied,
-		Unsynced:  u.Unsynced,
-		Runs:      []replication.Run{*u.Run},
+		Entries: u.Entries,
+		Runs:    []replication.Run{*u.Run},
 	}
 	assertEqual(t, "what is stored", want, readPair(t, s, pairA()))
 }
@@ -55,12 +62,11 @@ func testCommitDrops(t *testing.T, open func() replication.State) {
 	fence := acquireLease(t, s, pairA(), "me", startTime())
 	commitUpdate(t, s, pairA(), fence, fullUpdate())
 	u := otherUpdate()
-	u.Removed = append(u.Removed, roleRef("never there"))
-	u.Synced = append(u.Synced, roleRef("never there"))
+	u.Entries[roleRef("never there")] = replication.Entry{}
 	commitUpdate(t, s, pairA(), fence, u)
 	got := readPair(t, s, pairA())
-	assertEqual(t, "inventory", map[object.Ref]string{roleRef("web"): "changed", roleRef("new"): "f3"}, got.Inventory)
-	assertEqual(t, "unsynced", u.Unsynced, got.Unsynced)
+	maps.DeleteFunc(u.Entries, func(_ object.Ref, e replication.Entry) bool { return e == replication.Entry{} })
+	assertEqual(t, "entries", u.Entries, got.Entries)
 	assertEqual(t, "runs", []replication.Run{*u.Run, *fullUpdate().Run}, got.Runs)
 	assertEqual(t, "progress", u.Progress, got.Pair.Progress)
 
@@ -118,7 +124,7 @@ func testCommitAtomic(t *testing.T, open func() replication.State) {
 		for n := range commits {
 			u := replication.Update{
 				Progress: progressAt(int64(n)),
-				Applied:  map[object.Ref]string{roleRef(fmt.Sprint(n)): fmt.Sprint(n)},
+				Entries:  replication.Entries{roleRef(fmt.Sprint(n)): {Fingerprint: fmt.Sprint(n)}},
 				Run:      &replication.Run{ID: fmt.Sprintf("%04d", n), Pair: pairA()},
 			}
 			if err := writer.Commit(context.Background(), pairA(), fence, startTime(), u); err != nil {
@@ -129,8 +135,8 @@ func testCommitAtomic(t *testing.T, open func() replication.State) {
 	for seen := 0; seen < commits && !t.Failed(); {
 		a := readInOrder(t, reader)
 		seen = len(a.Runs)
-		if len(a.Inventory) < seen || a.Pair.Progress.Position != nil && a.Pair.Progress.Position.Seq < int64(seen)-1 {
-			t.Errorf("%d runs are visible but only %d objects and progress %+v", seen, len(a.Inventory), a.Pair.Progress.Position)
+		if len(a.Entries) < seen || a.Pair.Progress.Position != nil && a.Pair.Progress.Position.Seq < int64(seen)-1 {
+			t.Errorf("%d runs are visible but only %d objects and progress %+v", seen, len(a.Entries), a.Pair.Progress.Position)
 		}
 	}
 	wg.Wait()
@@ -141,7 +147,7 @@ func readInOrder(t *testing.T, s replication.State) (a pairRecords) {
 	t.Helper()
 	var errs [3]error
 	a.Runs, errs[0] = s.Runs(t.Context(), pairA(), 1000)
-	a.Inventory, errs[1] = s.Inventory(t.Context(), pairA())
+	a.Entries, errs[1] = s.Entries(t.Context(), pairA())
 	a.Pair, errs[2] = s.Pair(t.Context(), pairA())
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
@@ -155,7 +161,7 @@ func testPairsApart(t *testing.T, open func() replication.State) {
 	commitUpdate(t, s, pairA(), a, fullUpdate())
 	before := readPair(t, s, pairA())
 	u := otherUpdate()
-	u.Removed = []object.Ref{roleRef("web"), roleRef("db")}
+	u.Entries[roleRef("web")] = replication.Entry{}
 	commitUpdate(t, s, pairB(), b, u)
 	assertEqual(t, "the pair that nobody wrote", before, readPair(t, s, pairA()))
 }

@@ -52,6 +52,41 @@ type Pair struct {
 	Unsynced  []replication.Unsynced `json:"unsynced"`
 }
 
+// dirtyFingerprint stands in an inventory for an object that was written with unknown result.
+const dirtyFingerprint = "?"
+
+// setEntries sets the inventory and the unsynced objects.
+func (p *Pair) setEntries(entries replication.Entries) {
+	p.Inventory, p.Unsynced = map[object.Ref]string{}, []replication.Unsynced{}
+	for r, e := range entries {
+		switch {
+		case e.Dirty:
+			p.Inventory[r] = dirtyFingerprint
+		case e.Fingerprint != "":
+			p.Inventory[r] = e.Fingerprint
+		}
+	}
+	p.Unsynced = append(p.Unsynced, entries.Unsynced()...)
+}
+
+// entries returns the inventory and the unsynced objects as the entries of a ledger.
+func (p Pair) entries() replication.Entries {
+	all := make(replication.Entries, len(p.Inventory)+len(p.Unsynced))
+	for r, fingerprint := range p.Inventory {
+		if fingerprint == dirtyFingerprint {
+			all[r] = replication.Entry{Dirty: true}
+		} else {
+			all[r] = replication.Entry{Fingerprint: fingerprint}
+		}
+	}
+	for _, u := range p.Unsynced {
+		e := all[u.Ref]
+		e.Failure = &u
+		all[u.Ref] = e
+	}
+	return all
+}
+
 // Encode writes a document.
 func Encode(w io.Writer, d Document) error {
 	enc := json.NewEncoder(w)

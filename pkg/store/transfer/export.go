@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -53,19 +52,11 @@ func exportPair(ctx context.Context, state replication.State, id replication.Pai
 // readPair reads the records of a pair, that with its state last.
 func readPair(ctx context.Context, state replication.State, id replication.PairID) (Pair, replication.PairState, error) {
 	p := Pair{ID: id}
-	var err error
-	if p.Inventory, err = state.Inventory(ctx, id); err != nil {
+	entries, err := state.Entries(ctx, id)
+	if err != nil {
 		return p, replication.PairState{}, err
 	}
-	if p.Inventory == nil {
-		p.Inventory = map[object.Ref]string{}
-	}
-	if p.Unsynced, err = state.Unsynced(ctx, id); err != nil {
-		return p, replication.PairState{}, err
-	}
-	if p.Unsynced == nil {
-		p.Unsynced = []replication.Unsynced{}
-	}
+	p.setEntries(entries)
 	st, err := state.Pair(ctx, id)
 	p.Desired, p.Progress = st.Desired, st.Progress
 	p.Desired.Moved = "" // it belongs to each state

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -160,15 +159,10 @@ func writeDesired(ctx context.Context, state replication.State, p Pair, now time
 
 // replaceRecords returns the update that turns the records here into those of a document.
 func replaceRecords(here, p Pair) replication.Update {
-	u := replication.Update{Progress: p.Progress, Applied: maps.Clone(p.Inventory), Unsynced: p.Unsynced}
-	for r := range here.Inventory {
-		if _, ok := p.Inventory[r]; !ok {
-			u.Removed = append(u.Removed, r)
-		}
-	}
-	for _, x := range here.Unsynced {
-		if !slices.ContainsFunc(p.Unsynced, func(y replication.Unsynced) bool { return x.Ref == y.Ref }) {
-			u.Synced = append(u.Synced, x.Ref)
+	u := replication.Update{Progress: p.Progress, Entries: p.entries()}
+	for r := range here.entries() {
+		if _, there := u.Entries[r]; !there {
+			u.Entries[r] = replication.Entry{}
 		}
 	}
 	return u

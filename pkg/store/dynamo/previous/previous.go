@@ -26,7 +26,6 @@ import (
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 )
@@ -167,7 +166,7 @@ func (m Importer) importPair(ctx context.Context, name string) error {
 	if err != nil || a == nil {
 		return err
 	}
-	p := store.PreviousPair{Inventory: map[object.Ref]string{}}
+	p := store.PreviousPair{}
 	if p.State.ID, err = replication.ParsePairID(name); err != nil {
 		return err
 	}
@@ -279,20 +278,19 @@ func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p 
 		l := &attributes{it: it}
 		items[l.stringAttr("sk")] = l
 	}
-	aside := map[object.Ref]replication.Unsynced{}
 	apply := func(d ledgerDelta) {
 		for _, w := range d.Removed {
-			delete(p.Inventory, w.toRef())
+			p.SetFingerprint(w.toRef(), "")
 		}
 		for _, w := range d.Synced {
-			delete(aside, w.toRef())
+			p.SetFailure(w.toRef(), nil)
 		}
 		for _, e := range d.Applied {
-			p.Inventory[packedRef(e[:3]).toRef()] = e[3]
+			p.SetFingerprint(packedRef(e[:3]).toRef(), e[3])
 		}
 		for _, u := range d.Unsynced {
 			u.Unsynced.Ref = u.Ref.toRef()
-			aside[u.Unsynced.Ref] = u.Unsynced
+			p.SetFailure(u.Unsynced.Ref, &u.Unsynced)
 		}
 	}
 	generation, count := a.numberAttr("g"), a.numberAttr("n")
@@ -314,9 +312,6 @@ func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p 
 			return err
 		}
 		apply(d)
-	}
-	for _, u := range aside {
-		p.Unsynced = append(p.Unsynced, u)
 	}
 	return nil
 }

@@ -263,14 +263,14 @@ func TestAnImportThatComesLateChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inventory, err := s.Inventory(t.Context(), id)
+	entries, err := s.Entries(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for r := range inventory {
-		inventory[r] = "new " + fmt.Sprint(r)
+	for r := range entries {
+		entries[r] = replication.Entry{Fingerprint: "new " + fmt.Sprint(r)}
 	}
-	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Applied: inventory}); err != nil {
+	if err := s.Commit(t.Context(), id, st.Lease.Fence, now, replication.Update{Entries: entries}); err != nil {
 		t.Fatal(err)
 	}
 	late := m
@@ -278,12 +278,12 @@ func TestAnImportThatComesLateChangesNothing(t *testing.T) {
 	if err := late.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Inventory(t.Context(), id)
-	if err != nil || len(got) != len(inventory) {
+	got, err := s.Entries(t.Context(), id)
+	if err != nil || len(got) != len(entries) {
 		t.Fatalf("%d objects, %v", len(got), err)
 	}
-	for r, fingerprint := range got {
-		if !strings.HasPrefix(fingerprint, "new ") {
+	for r, e := range got {
+		if !strings.HasPrefix(e.Fingerprint, "new ") {
 			t.Errorf("%s has its old fingerprint", r)
 		}
 	}
