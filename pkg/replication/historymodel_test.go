@@ -285,12 +285,12 @@ func (h *history) ran(t *rapid.T, recorded bool) {
 			h.ownBag(r)
 		}
 	}
-	if st.Progress.Selected != h.selected {
-		h.selected = st.Progress.Selected
+	if st.Progress.Selected != h.selected && st.Progress.Selected != "mixed" { // a compare began
 		forget := func(r object.Ref, _ bool) bool { return !h.world.pair.Manages(r) }
 		maps.DeleteFunc(h.owned, forget)
 		maps.DeleteFunc(h.sure, forget)
 	}
+	h.selected = st.Progress.Selected
 	for r := range h.replicated() {
 		if !h.owned[r] {
 			t.Errorf("%s is in the ledger, and replication didn't put it there", r)

@@ -184,6 +184,10 @@ func (p Pair) selectionMark() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// mixedSelection marks that a repair may have recorded objects that belong to the pair by
+// another selection than that of its last full compare. The next pass compares everything.
+const mixedSelection = "mixed"
+
 func (p Pair) maxWorkers() int {
 	if p.Concurrency <= 0 {
 		return 4

@@ -48,6 +48,9 @@ func (v *verification) concludeUnderLease(ctx context.Context) (Report, error) {
 		err = v.locateDamaged(p)
 	}
 	if err == nil && v.options.Repair {
+		if g := &p.rec.progress; g.Selected != v.Pair.selectionMark() {
+			g.Selected = mixedSelection
+		}
 		err = v.repairDrift(p)
 	}
 	return v.recordOutcome(ctx, p, err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -153,6 +154,30 @@ func TestAVerificationUnderAnotherSelectionForgetsNothing(t *testing.T) {
 	w.primary.Unset("/roles/web")
 	w.pass()
 	w.wantEqual()
+}
+
+// A repair under another selection may record what doesn't belong to the pair once the
+// selection is back: a hold of that must not stay.
+func TestAHoldEndsWhenItsObjectsAreNotSelected(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Prune, w.pair.MaxDelete = replication.PruneAll, replication.Limit{Count: 1}
+	w.pair.Selection = selection(t, "", "roles/own*")
+	w.fill()
+	w.pass()
+	w.replica.Set("/roles/own", "of the replica")
+	w.replica.Set("/roles/own2", "of the replica")
+	w.pair.Selection = replication.Selection{}
+	if _, err := w.engine().Verify(context.Background(), replication.VerifyOptions{Repair: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.wantStatus(replication.Held)
+	w.pair.Selection = selection(t, "", "roles/own*")
+	w.advance(time.Minute)
+	w.pass()
+	w.wantStatus(replication.Synced)
+	if u := w.unsynced(); len(u) != 0 || w.replica.Snapshot()["/roles/own"] == "" {
+		t.Errorf("left %+v, replica %v", u, w.replica.Snapshot())
+	}
 }
 
 func TestWhatIsSelectedAnewIsCopiedAtOnce(t *testing.T) {
