@@ -8,7 +8,8 @@ GO        ?= go
 # deadline as a failure.
 FUZZTIME  ?= 5000x
 BENCHTIME ?= 1s
-# How many random histories of the engine make test-long runs, for each property.
+# How many random histories of the engine and the scanner make test-long runs, for each
+# property.
 CHECKS    ?= 10000
 
 # What make synth, diff, deploy and destroy are about. CDK_FLAGS are further flags
@@ -64,9 +65,9 @@ test-race: ## Run the same tests with the race detector (needs a C compiler)
 	@.ci/need gcc
 	@CGO_ENABLED=1 $(GO) test -race -timeout 40m $(PACKAGES)
 
-test-long: ## Run CHECKS (10000) random histories of the engine, where make test runs 100
+test-long: ## Run CHECKS (10000) random histories of engine and scanner; make test runs 100
 	$(call headline,test-long)
-	@$(GO) test -count=1 -v -timeout 60m -run '^Test(Any|VerifyAgrees)' ./pkg/replication -rapid.checks=$(CHECKS) | grep -v '^=== RUN'
+	@$(GO) test -count=1 -v -timeout 60m -run '^Test(Any|VerifyAgrees|ReplicationByJournalRandomHistory)' ./pkg/replication ./pkg/feed/scan -rapid.checks=$(CHECKS) | grep -v '^=== RUN'
 
 test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own signer
 	$(call headline,test-goiardi)
