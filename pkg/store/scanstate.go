@@ -14,9 +14,10 @@ import (
 	"chefsync/pkg/feed/journal"
 )
 
-// A scan state is one sequence of bytes, kept in parts. Where parts
-// end depends on the content alone, so that a change of one object changes one or two
-// parts. A list names the parts of the present version.
+// A scan state is one sequence of bytes, kept in parts: docs/decisions/0004-one-store.md
+// says why it isn't one item for each object. Where parts end depends on the content
+// alone, so that a change of one object changes one or two parts. A list names the parts
+// of the present version.
 const (
 	partsSort  = "MEMORY"
 	partPrefix = "PART#"
