@@ -54,30 +54,29 @@ const perName = "*"
 // kindTable has a row for each kind, in the order in which kinds are applied to a
 // replica. What others refer to comes first: an environment that pins an absent
 // cookbook version breaks node runs with 412 (docs/chef-server-api.md §4.3); policies
-// lock artifacts, groups bind policies, and the server checks neither (§5.2).
-func kindTable() []properties {
-	return []properties{
-		{kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name"},
-		{kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, sub: "id", hasTwoNames: true,
-			index: perName, phase: 1, canonical: canonical.DataBagItem},
-		{kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", index: "role", phase: 1, canonical: canonical.Role},
-		{kind: Cookbook, collection: "cookbooks", configName: "cookbooks", base: Cookbook, name: "cookbook_name", sub: "version",
-			hasTwoNames: true, isVersioned: true, hasFiles: true, phase: 1, canonical: canonical.CookbookVersion},
-		{kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts", base: CookbookArtifact,
-			name: "name", sub: "identifier", hasTwoNames: true, hasFiles: true, phase: 1, canonical: canonical.CookbookArtifact},
-		{kind: Policy, collection: "policies", infix: "revisions", configName: "policies", base: Policy,
-			name: "name", sub: "revision_id", hasTwoNames: true, phase: 2, canonical: canonical.PolicyRevision},
-		{kind: Environment, collection: "environments", configName: "environments", base: Environment, name: "name",
-			index: "environment", phase: 2, canonical: canonical.Environment},
-		{kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups", base: PolicyGroup,
-			sub: "name", hasTwoNames: true, phase: 3, canonical: canonical.PolicyRevision},
-	}
+// lock artifacts, groups bind policies, and the server checks neither (§5.2). It is
+// read-only.
+var kindTable = []properties{
+	{kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name"},
+	{kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, sub: "id", hasTwoNames: true,
+		index: perName, phase: 1, canonical: canonical.DataBagItem},
+	{kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", index: "role", phase: 1, canonical: canonical.Role},
+	{kind: Cookbook, collection: "cookbooks", configName: "cookbooks", base: Cookbook, name: "cookbook_name", sub: "version",
+		hasTwoNames: true, isVersioned: true, hasFiles: true, phase: 1, canonical: canonical.CookbookVersion},
+	{kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts", base: CookbookArtifact,
+		name: "name", sub: "identifier", hasTwoNames: true, hasFiles: true, phase: 1, canonical: canonical.CookbookArtifact},
+	{kind: Policy, collection: "policies", infix: "revisions", configName: "policies", base: Policy,
+		name: "name", sub: "revision_id", hasTwoNames: true, phase: 2, canonical: canonical.PolicyRevision},
+	{kind: Environment, collection: "environments", configName: "environments", base: Environment, name: "name",
+		index: "environment", phase: 2, canonical: canonical.Environment},
+	{kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups", base: PolicyGroup,
+		sub: "name", hasTwoNames: true, phase: 3, canonical: canonical.PolicyRevision},
 }
 
 // properties returns the kind's row of the table. A kind that isn't one has a row
 // of its own.
 func (k Kind) properties() properties {
-	for _, p := range kindTable() {
+	for _, p := range kindTable {
 		if p.kind == k {
 			return p
 		}
@@ -87,9 +86,8 @@ func (k Kind) properties() properties {
 
 // Kinds returns all kinds in the order in which they are applied to a replica.
 func Kinds() []Kind {
-	rows := kindTable()
-	kinds := make([]Kind, len(rows))
-	for i, p := range rows {
+	kinds := make([]Kind, len(kindTable))
+	for i, p := range kindTable {
 		kinds[i] = p.kind
 	}
 	return kinds
@@ -99,7 +97,7 @@ func Kinds() []Kind {
 // that don't depend on each other.
 func Phases() [][]Kind {
 	var phases [][]Kind
-	for _, p := range kindTable() {
+	for _, p := range kindTable {
 		if p.phase == len(phases) {
 			phases = append(phases, nil)
 		}
@@ -116,7 +114,7 @@ func DefaultKinds() []Kind { return []Kind{Cookbook, Environment, Role, DataBag}
 // ParseKind returns the kind of a collection's path or of a word in a
 // configuration, or "". It is DataBag for items.
 func ParseKind(word string) Kind {
-	for _, p := range kindTable() {
+	for _, p := range kindTable {
 		if p.collection == word || p.configName == word {
 			return p.base
 		}
@@ -125,16 +123,16 @@ func ParseKind(word string) Kind {
 }
 
 // IsKnown reports whether k is one of Kinds.
-func (k Kind) IsKnown() bool { return k.Order() < len(kindTable()) }
+func (k Kind) IsKnown() bool { return k.Order() < len(kindTable) }
 
 // Order returns the place of the kind in the order of application.
 func (k Kind) Order() int {
-	for i, p := range kindTable() {
+	for i, p := range kindTable {
 		if p.kind == k {
 			return i
 		}
 	}
-	return len(kindTable())
+	return len(kindTable)
 }
 
 // Collection returns the first segment of the kind's paths in the Chef Server API.
