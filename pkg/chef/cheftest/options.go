@@ -57,7 +57,7 @@ type Options struct {
 	LenientVersion bool
 	// KeyBits is the size of the RSA keys the server makes. The default of 1024
 	// is quick, and too short for signatures of version 1.0 and 1.1, which
-	// need 2048.
+	// need 2048. Smaller ones need the setting rsa1024min=0 of GODEBUG.
 	KeyBits int
 }
 

@@ -105,7 +105,7 @@ func (p *pairFixture) scanAndPassChanges() replication.Run {
 func newTestPair(t *testing.T) *pairFixture {
 	t.Helper()
 	w := newFixture(t)
-	to := cheftest.Start(t)
+	to := cheftest.Start(t, cheftest.Options{KeyBits: keyBits})
 	org := to.AddOrg("copy")
 	user, key := to.Superuser()
 	p := newPairOf(t, w.client.Org("acme"), newClient(t, chef.Config{Name: "replica", URL: to.URL, User: user, Key: key}).Org("copy"), w)

@@ -49,7 +49,7 @@ type history struct {
 
 func newHistory(t *testing.T) *history {
 	t.Helper()
-	h := &history{t: t, server: cheftest.New(cheftest.Options{}), kv: &kvtest.Memory{},
+	h := &history{t: t, server: cheftest.New(cheftest.Options{KeyBits: keyBits}), kv: &kvtest.Memory{},
 		approved: make([]time.Time, 2), snapshots: map[string]replication.Snapshot{}}
 	h.wait(time.Unix(1_800_000_000, 0).Sub(h.now()))
 	h.primary = h.server.AddOrg("acme")
@@ -57,7 +57,7 @@ func newHistory(t *testing.T) *history {
 	h.primary.PutPolicy("app", "1", `{}`)
 	h.primary.PutPolicy("app", "2", `{}`)
 	h.restoreObjects()
-	eu, stage := cheftest.New(cheftest.Options{}), &replicationtest.Stage{}
+	eu, stage := cheftest.New(cheftest.Options{KeyBits: keyBits}), &replicationtest.Stage{}
 	for i, limit := range []replication.Limit{{Percent: 100}, {Count: 1}} {
 		org := fmt.Sprint("copy", i)
 		h.replicas = append(h.replicas, eu.AddOrg(org))
