@@ -35,53 +35,95 @@ type properties struct {
 	// word names: bags stand for their items too.
 	configName string
 	base       Kind
+	parent     Kind // of the object that holds the kind's objects
+	binds      Kind // whose revisions the kind's objects name
 	// name and sub are the members of a body that hold the object's two names.
 	name, sub   string
 	hasTwoNames bool
 	// phase is when the kind is applied: after all kinds with a smaller one, at the
 	// same time as others with the same.
-	phase       int
-	isVersioned bool // the second name is a version of three numbers
-	hasFiles    bool
+	phase        int
+	isVersioned  bool // the second name is a version of three numbers
+	isImmutable  bool
+	hasFiles     bool
+	hasOwnACL    bool
+	isOptional   bool
+	isSequential bool
+	frozenMember string   // of a body: true for an object that is changed by force only
+	reserved     string   // the name of an object that every organization has
+	listQuery    string   // makes a list complete
+	views        []string // names in the collection that aren't those of objects
+	subresource  string   // the segment after an object's name for a part of the object
 	// index is what the kind's objects are searched by: a name, perName for the
 	// object's first name, "" for kinds that no server indexes.
-	index     string
-	canonical func(body []byte) ([]byte, error)
+	index string
+	// entities are the kind's names in data collector messages.
+	entities  []entity
+	canonical func(body []byte) ([]byte, error) // nil for a kind without content
 }
 
 const perName = "*"
+
+// entity is an entity type of data collector messages, with the type of its parent if
+// that has the object's first name (docs/chef-server-api.md §14).
+type entity struct{ name, parent string }
 
 // kindTable has a row for each kind, in the order in which kinds are applied to a
 // replica. What others refer to comes first: an environment that pins an absent
 // cookbook version breaks node runs with 412 (docs/chef-server-api.md §4.3); policies
 // lock artifacts, groups bind policies, and the server checks neither (§5.2). It is
 // read-only.
-var kindTable = []properties{
-	{kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name"},
-	{kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, sub: "id", hasTwoNames: true,
-		index: perName, phase: 1, canonical: canonical.DataBagItem},
-	{kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", index: "role", phase: 1, canonical: canonical.Role},
-	{kind: Cookbook, collection: "cookbooks", configName: "cookbooks", base: Cookbook, name: "cookbook_name", sub: "version",
-		hasTwoNames: true, isVersioned: true, hasFiles: true, phase: 1, canonical: canonical.CookbookVersion},
-	{kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts", base: CookbookArtifact,
-		name: "name", sub: "identifier", hasTwoNames: true, hasFiles: true, phase: 1, canonical: canonical.CookbookArtifact},
-	{kind: Policy, collection: "policies", infix: "revisions", configName: "policies", base: Policy,
-		name: "name", sub: "revision_id", hasTwoNames: true, phase: 2, canonical: canonical.PolicyRevision},
-	{kind: Environment, collection: "environments", configName: "environments", base: Environment, name: "name",
-		index: "environment", phase: 2, canonical: canonical.Environment},
-	{kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups", base: PolicyGroup,
-		sub: "name", hasTwoNames: true, phase: 3, canonical: canonical.PolicyRevision},
+var kindTable = []*properties{
+	{
+		kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name", isImmutable: true,
+		entities: []entity{{name: "bag"}},
+	},
+	{
+		kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, parent: DataBag, sub: "id", hasTwoNames: true,
+		index: perName, phase: 1, entities: []entity{{"item", "bag"}}, canonical: canonical.DataBagItem,
+	},
+	{
+		kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", subresource: "environments", index: "role",
+		phase: 1, entities: []entity{{name: "role"}}, canonical: canonical.Role,
+	},
+	{
+		kind: Cookbook, collection: "cookbooks", configName: "cookbooks", base: Cookbook, name: "cookbook_name", sub: "version",
+		hasTwoNames: true, isVersioned: true, hasFiles: true, isSequential: true, frozenMember: "frozen?",
+		listQuery: "num_versions=all", views: []string{"_latest", "_recipes"}, phase: 1,
+		entities: []entity{{"version", "cookbook"}}, canonical: canonical.CookbookVersion,
+	},
+	{
+		kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts", base: CookbookArtifact,
+		name: "name", sub: "identifier", hasTwoNames: true, isImmutable: true, hasFiles: true, hasOwnACL: true, isOptional: true,
+		isSequential: true, phase: 1, canonical: canonical.CookbookArtifact,
+		entities: []entity{{"cookbook_artifact_version", "cookbook_artifact"}, {name: "cookbook_artifact"}},
+	},
+	{
+		kind: Policy, collection: "policies", infix: "revisions", configName: "policies", base: Policy, name: "name",
+		sub: "revision_id", hasTwoNames: true, isImmutable: true, isOptional: true, isSequential: true, phase: 2,
+		entities: []entity{{name: "policy"}}, canonical: canonical.PolicyRevision,
+	},
+	{
+		kind: Environment, collection: "environments", configName: "environments", base: Environment, name: "name",
+		reserved: DefaultEnvironment, index: "environment", phase: 2, entities: []entity{{name: "environment"}},
+		canonical: canonical.Environment,
+	},
+	{
+		kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups", base: PolicyGroup,
+		binds: Policy, sub: "name", hasTwoNames: true, isOptional: true, isSequential: true, phase: 3,
+		entities: []entity{{"policy", "policy_group"}, {name: "policy_group"}}, canonical: canonical.PolicyRevision,
+	},
 }
 
 // properties returns the kind's row of the table. A kind that isn't one has a row
 // of its own.
-func (k Kind) properties() properties {
+func (k Kind) properties() *properties {
 	for _, p := range kindTable {
 		if p.kind == k {
 			return p
 		}
 	}
-	return properties{kind: k, collection: string(k), configName: string(k), base: k, name: "name"}
+	return &properties{kind: k, collection: string(k), configName: string(k), base: k, name: "name"}
 }
 
 // Kinds returns all kinds in the order in which they are applied to a replica.
@@ -133,51 +175,4 @@ func (k Kind) Order() int {
 		}
 	}
 	return len(kindTable)
-}
-
-// Collection returns the first segment of the kind's paths in the Chef Server API.
-func (k Kind) Collection() string { return k.properties().collection }
-
-// Infix returns the segment between the two names of an object in its path, or "".
-func (k Kind) Infix() string { return k.properties().infix }
-
-// ConfigName returns the kind's word in a configuration.
-func (k Kind) ConfigName() string { return k.properties().configName }
-
-// Base returns the kind that configuration and patterns know k by: DataBag for the
-// items of bags.
-func (k Kind) Base() Kind { return k.properties().base }
-
-// HasTwoNames reports whether it always takes two names to name an object of the
-// kind, such as a cookbook's and its version.
-func (k Kind) HasTwoNames() bool { return k.properties().hasTwoNames }
-
-// IsVersioned reports whether the second name of the kind's objects is a version
-// of three numbers.
-func (k Kind) IsVersioned() bool { return k.properties().isVersioned }
-
-// HasFiles reports whether objects of the kind have files.
-func (k Kind) HasFiles() bool { return k.properties().hasFiles }
-
-// NameMembers returns the members of a body that hold the object's two names; "" for
-// a name that the body doesn't have.
-func (k Kind) NameMembers() (name, sub string) {
-	p := k.properties()
-	return p.name, p.sub
-}
-
-// SearchIndex returns the name under which a Chef Server searches the collection that
-// an object belongs to, and the field that names the object there. The index is ""
-// where there is none: bags with the names of the server's own indexes can't be told
-// from these.
-func (r Ref) SearchIndex() (index, field string) {
-	p := r.Kind.properties()
-	if p.index != perName {
-		return p.index, p.name
-	}
-	switch r.Name {
-	case "client", "environment", "node", "role":
-		return "", p.sub
-	}
-	return r.Name, p.sub
 }
