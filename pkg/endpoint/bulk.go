@@ -92,10 +92,10 @@ type bulkRead struct {
 func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) map[object.Ref]object.Object {
 	b := &bulkRead{reader: r, options: o, found: map[object.Ref]object.Object{}, room: o.BodyBytes}
 	for _, ref := range refs {
-		if o.Listed && ref.Kind == object.DataBag {
-			bag := bagObject(ref)
-			b.found[ref] = bag
-			b.room -= len(bag.Body)
+		if o.Listed && !ref.Kind.HasContent() {
+			obj := contentless(ref)
+			b.found[ref] = obj
+			b.room -= len(obj.Body)
 		}
 	}
 	searches := searchesFor(refs, o.Listed)
@@ -274,7 +274,7 @@ func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
 		return s
 	}
 	ref, body := object.Ref{Kind: scope.Kind, Name: text(members["name"])}, row
-	if scope.Kind == object.DataBagItem {
+	if scope.Kind.Parent() != "" {
 		body = members["raw_data"]
 		var item map[string]json.RawMessage
 		isItem := text(members["json_class"]) == "Chef::DataBagItem" && text(members["data_bag"]) == scope.Name
@@ -296,7 +296,7 @@ func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
 func (b *bulkRead) checkRows(ctx context.Context) {
 	byKind := map[object.Kind][]object.Ref{}
 	for ref := range b.found { // in random order
-		if ref.Kind != object.DataBag && len(byKind[ref.Kind]) < rowChecks {
+		if ref.Kind.HasContent() && len(byKind[ref.Kind]) < rowChecks {
 			byKind[ref.Kind] = append(byKind[ref.Kind], ref)
 		}
 	}

@@ -38,7 +38,7 @@ func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest,
 		body, dropped, err = chef.ManifestToSegments(body)
 	}
 	clean := chef.CleanManifest
-	if obj.Ref.Kind == object.CookbookArtifact {
+	if obj.Ref.Kind.IsImmutable() {
 		clean = chef.CleanArtifact
 	}
 	if err == nil {
@@ -61,12 +61,12 @@ func (m *manifest) setBody(obj object.Object, body []byte) error {
 		return errors.New("the manifest isn't a JSON object")
 	}
 	m.path = obj.Ref.Path()
-	if m.kind == object.Cookbook {
+	if m.kind.IsVersioned() {
 		var version string
 		if err := json.Unmarshal(members["version"], &version); err != nil || !validVersion(version) {
 			return errors.New("the manifest has no version")
 		}
-		m.path = "/cookbooks/" + obj.Ref.Name + "/" + version
+		m.path = object.Ref{Kind: m.kind, Name: obj.Ref.Name, Sub: version}.Path()
 	}
 	m.frozen = string(members["frozen?"]) == "true"
 	m.body = body
@@ -185,11 +185,11 @@ func (t *Target) sendManifest(ctx context.Context, m *manifest, create bool) err
 // An artifact is only ever created (docs/chef-server-api.md §5.1).
 func (t *Target) writeManifest(ctx context.Context, m *manifest) error {
 	path := m.path
-	if m.kind == object.Cookbook {
+	if !m.kind.IsImmutable() {
 		path += "?force=true"
 	}
 	a, err := t.org.Do(ctx, http.MethodPut, path, m.body)
-	if m.kind == object.CookbookArtifact && chef.KindOf(err) == chef.KindExists {
+	if m.kind.IsImmutable() && chef.KindOf(err) == chef.KindExists {
 		if err = t.checkStored(ctx, m); errors.Is(err, errDiffers) {
 			return errStays
 		}

@@ -27,7 +27,7 @@ func (s side) wrapError(op string, ref object.Ref, err error) error {
 		return err
 	}
 	failed := e.Wrap(op, ref)
-	if e.Kind == chef.KindForeign && isOptional(ref.Kind) {
+	if e.Kind == chef.KindForeign && ref.Kind.IsOptional() {
 		word := ref.Kind.ConfigName()
 		failed.Class = fault.Unserved
 		failed.Hint = fmt.Sprintf("take %s out of kinds, or use a Chef Server that has them: 12.1 or newer", word)
@@ -81,8 +81,8 @@ func (t *Target) refusedWrite(ctx context.Context, ref object.Ref, err error) er
 		return err
 	}
 	holder := object.Ref{Kind: ref.Kind, Name: ref.Name}
-	if ref.Kind == object.CookbookArtifact {
-		holder = ref // each has its own ACL
+	if ref.Kind.HasOwnACL() {
+		holder = ref
 	}
 	if _, getErr := t.org.Do(ctx, http.MethodGet, holder.Path(), nil); chef.KindOf(getErr) != chef.KindAbsent {
 		return err

@@ -14,50 +14,41 @@ import (
 	"chefsync/pkg/object"
 )
 
-// isOptional reports whether a server may not serve a kind: Chef Servers before 12.1
-// have no policies, and neither has goiardi 0.11.10, which answers their paths with an
-// empty 200 (docs/chef-server-api.md §5.2, §13).
-func isOptional(k object.Kind) bool {
-	return k == object.Policy || k == object.PolicyGroup || k == object.CookbookArtifact
-}
-
-// decodePolicies decodes the answer of /policies, or of /policies/NAME, which lacks the
-// name.
-func decodePolicies(name string, body []byte) ([]object.Ref, bool) {
-	type policy struct {
-		Revisions map[string]json.RawMessage `json:"revisions"`
-	}
-	policies, ok := decodeNamed[policy](name, body)
+// decodeRevisions decodes the answer of a collection whose objects have a segment between
+// their names, such as /policies, or of one name in it, which lacks the name.
+func decodeRevisions(s object.Scope, body []byte) ([]object.Ref, bool) {
+	named, ok := decodeNamed[map[string]json.RawMessage](s.Name, body)
 	var refs []object.Ref
-	for name, p := range policies {
-		if p.Revisions == nil {
+	for name, members := range named {
+		var revisions map[string]json.RawMessage
+		if json.Unmarshal(members[s.Kind.Infix()], &revisions) != nil || revisions == nil {
 			return nil, false
 		}
-		for id := range p.Revisions {
-			refs = append(refs, object.Ref{Kind: object.Policy, Name: name, Sub: id})
+		for id := range revisions {
+			refs = append(refs, object.Ref{Kind: s.Kind, Name: name, Sub: id})
 		}
 	}
 	return refs, ok
 }
 
-// decodePolicyGroups decodes the answer of /policy_groups, or of /policy_groups/NAME, which
+// decodeBindings decodes the answer of /policy_groups, or of /policy_groups/NAME, which
 // lacks the name. It returns the revision that each group binds to each policy. An
 // empty group may lack its policies (docs/chef-server-api.md §5.2).
-func decodePolicyGroups(name string, body []byte) (map[object.Ref]string, bool) {
+func decodeBindings(s object.Scope, body []byte) (map[object.Ref]string, bool) {
 	type policyGroup struct {
 		URI      *string `json:"uri"`
 		Policies map[string]struct {
 			Revision string `json:"revision_id"`
 		} `json:"policies"`
 	}
-	groups, ok := decodeNamed[policyGroup](name, body)
+	groups, ok := decodeNamed[policyGroup](s.Name, body)
 	bound := map[object.Ref]string{}
 	for name, g := range groups {
 		if g.URI == nil && g.Policies == nil {
 			return nil, false
 		}
 		for policy, p := range g.Policies {
-			bound[object.Ref{Kind: object.PolicyGroup, Name: name, Sub: policy}] = p.Revision
+			bound[object.Ref{Kind: s.Kind, Name: name, Sub: policy}] = p.Revision
 		}
 	}
 	return bound, ok
@@ -76,38 +67,17 @@ func decodeNamed[T any](name string, body []byte) (named map[string]T, ok bool) 
 	return map[string]T{name: *one}, true
 }
 
-func decodeArtifacts(body []byte) ([]object.Ref, bool) {
-	var artifacts map[string]struct {
-		Versions *[]struct {
-			Identifier string `json:"identifier"`
-		} `json:"versions"`
-	}
-	if json.Unmarshal(body, &artifacts) != nil || artifacts == nil {
-		return nil, false
-	}
-	var refs []object.Ref
-	for name, a := range artifacts {
-		if a.Versions == nil {
-			return nil, false
-		}
-		for _, v := range *a.Versions {
-			refs = append(refs, object.Ref{Kind: object.CookbookArtifact, Name: name, Sub: v.Identifier})
-		}
-	}
-	return refs, true
-}
-
-// PolicyGroups returns the revision that each policy group binds to each policy, in one
-// request. Nothing else of these objects can change.
-func (r *reader) PolicyGroups(ctx context.Context) (map[object.Ref]string, error) {
-	all := object.Ref{Kind: object.PolicyGroup}
-	a, err := r.org.Do(ctx, http.MethodGet, "/policy_groups", nil)
+// ListBindings returns the revision that each object of a kind binds, such as each policy
+// in a policy group, in one request. Nothing else of these objects can change.
+func (r *reader) ListBindings(ctx context.Context, kind object.Kind) (map[object.Ref]string, error) {
+	all := object.Scope{Kind: kind}
+	a, err := r.org.Do(ctx, http.MethodGet, listPath(all), nil)
 	if err != nil {
-		return nil, r.wrapError("list", all, err)
+		return nil, r.wrapError("list", object.Ref(all), err)
 	}
-	bound, ok := decodePolicyGroups("", a.Body)
+	bound, ok := decodeBindings(all, a.Body)
 	if !ok {
-		return nil, r.foreignAnswer("list", all)
+		return nil, r.foreignAnswer("list", object.Ref(all))
 	}
 	maps.DeleteFunc(bound, func(ref object.Ref, _ string) bool { return !validRef(ref) })
 	return bound, nil
@@ -149,7 +119,7 @@ func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
 // checkUnbound returns an error if a policy group binds the revision: servers silently
 // delete the binding with the revision.
 func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Ref) error {
-	all, err := t.PolicyGroups(ctx)
+	all, err := t.ListBindings(ctx, revision.Kind.BoundBy())
 	if err != nil {
 		return err
 	}
@@ -183,9 +153,7 @@ func (t *Target) bindPolicy(ctx context.Context, obj object.Object) error {
 // removePolicy deletes a revision, or a policy from a group. It also deletes the policy or
 // group if that is empty then: nothing else creates an empty one.
 func (t *Target) removePolicy(ctx context.Context, ref object.Ref) error {
-	inner := "policies"
-	if ref.Kind == object.Policy {
-		inner = "revisions"
+	if ref.Kind.BoundBy() != "" {
 		if err := t.checkUnbound(ctx, "delete", ref); err != nil {
 			return err
 		}
@@ -203,7 +171,7 @@ func (t *Target) removePolicy(ctx context.Context, ref object.Ref) error {
 	}
 	var members map[string]json.RawMessage
 	var held map[string]json.RawMessage
-	if json.Unmarshal(a.Body, &members) != nil || json.Unmarshal(members[inner], &held) != nil || held == nil || len(held) > 0 {
+	if json.Unmarshal(a.Body, &members) != nil || json.Unmarshal(members[ref.Kind.Infix()], &held) != nil || held == nil || len(held) > 0 {
 		return nil
 	}
 	return t.deleteObject(ctx, holder)

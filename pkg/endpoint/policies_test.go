@@ -47,7 +47,7 @@ func TestPolicyfilesAreListed(t *testing.T) {
 	want := append(append([]string{}, policyPaths...), policyPaths[0], policyPaths[1], policyPaths[2], policyPaths[3],
 		policyPaths[5], policyPaths[6])
 	wantStrings(t, "listed", got, want...)
-	bound, err := w.source.PolicyGroups(context.Background())
+	bound, err := w.source.ListBindings(context.Background(), object.PolicyGroup)
 	if err != nil || len(bound) != 3 || bound[mustParseRef(t, "/policy_groups/test/policies/app")] != "r2" {
 		t.Errorf("bound %v, %v", bound, err)
 	}

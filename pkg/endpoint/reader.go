@@ -67,7 +67,7 @@ func (r *reader) List(ctx context.Context, scope object.Scope) ([]object.Ref, er
 		return nil, r.foreignAnswer("list", object.Ref(scope))
 	}
 	refs = slices.DeleteFunc(refs, func(ref object.Ref) bool {
-		if ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment {
+		if ref.IsReserved() {
 			return true
 		}
 		if !validRef(ref) {
@@ -83,38 +83,33 @@ func (r *reader) List(ctx context.Context, scope object.Scope) ([]object.Ref, er
 
 // listPath returns the path of the list of a scope, or "" if there is none.
 func listPath(s object.Scope) string {
+	path := "/" + s.Kind.Collection()
 	switch {
-	case s.Kind == object.Cookbook && s.Name == "":
-		return "/cookbooks?num_versions=all"
-	case s.Kind == object.Cookbook && validName(s.Name):
-		return "/cookbooks/" + s.Name
-	case s.Kind == object.Role:
-		return "/roles"
-	case s.Kind == object.Environment:
-		return "/environments"
-	case s.Kind == object.DataBag:
-		return "/data"
-	case s.Kind == object.DataBagItem && validName(s.Name):
-		return "/data/" + s.Name
-	case isOptional(s.Kind) && (s.Name == "" || validName(s.Name)):
-		return object.Ref{Kind: s.Kind, Name: s.Name}.Path()
+	case !s.Kind.IsKnown():
+		return ""
+	case !s.Kind.HasTwoNames():
+		return path
+	case validName(s.Name):
+		return path + "/" + s.Name
+	case s.Name != "" || s.Kind.Parent() != "":
+		return ""
+	case s.Kind.ListQuery() != "":
+		return path + "?" + s.Kind.ListQuery()
 	}
-	return ""
+	return path
 }
 
 // decodeList decodes a list: a JSON object whose keys are names. It returns false for
 // anything else.
 func decodeList(s object.Scope, body []byte) ([]object.Ref, bool) {
-	switch s.Kind {
-	case object.Cookbook:
-		return decodeCookbooks(body)
-	case object.CookbookArtifact:
-		return decodeArtifacts(body)
-	case object.Policy:
-		return decodePolicies(s.Name, body)
-	case object.PolicyGroup:
-		bound, ok := decodePolicyGroups(s.Name, body)
+	switch k := s.Kind; {
+	case k.Binds() != "":
+		bound, ok := decodeBindings(s, body)
 		return slices.Collect(maps.Keys(bound)), ok
+	case k.Infix() != "":
+		return decodeRevisions(s, body)
+	case k.HasTwoNames() && k.Parent() == "":
+		return decodeVersions(k, body)
 	}
 	var names map[string]json.RawMessage
 	if json.Unmarshal(body, &names) != nil || names == nil {
@@ -123,7 +118,7 @@ func decodeList(s object.Scope, body []byte) ([]object.Ref, bool) {
 	refs := make([]object.Ref, 0, len(names))
 	for name := range names {
 		ref := object.Ref{Kind: s.Kind, Name: name}
-		if s.Kind == object.DataBagItem {
+		if s.Kind.Parent() != "" {
 			ref.Name, ref.Sub = s.Name, name
 		}
 		refs = append(refs, ref)
@@ -131,22 +126,27 @@ func decodeList(s object.Scope, body []byte) ([]object.Ref, bool) {
 	return refs, true
 }
 
-func decodeCookbooks(body []byte) ([]object.Ref, bool) {
-	var books map[string]struct {
-		Versions *[]struct {
-			Version string `json:"version"`
-		} `json:"versions"`
+// decodeVersions decodes the answer of a collection, or of one name in it, that lists the
+// second names of each name as the versions of a cookbook.
+func decodeVersions(k object.Kind, body []byte) ([]object.Ref, bool) {
+	var named map[string]struct {
+		Versions *[]map[string]json.RawMessage `json:"versions"`
 	}
-	if json.Unmarshal(body, &books) != nil || books == nil {
+	if json.Unmarshal(body, &named) != nil || named == nil {
 		return nil, false
 	}
+	_, member := k.NameMembers()
 	var refs []object.Ref
-	for name, b := range books {
-		if b.Versions == nil {
+	for name, n := range named {
+		if n.Versions == nil {
 			return nil, false
 		}
-		for _, v := range *b.Versions {
-			refs = append(refs, object.Ref{Kind: object.Cookbook, Name: name, Sub: v.Version})
+		for _, v := range *n.Versions {
+			ref := object.Ref{Kind: k, Name: name}
+			if text := v[member]; text != nil && json.Unmarshal(text, &ref.Sub) != nil {
+				return nil, false
+			}
+			refs = append(refs, ref)
 		}
 	}
 	return refs, true
@@ -162,8 +162,8 @@ func (r *reader) Get(ctx context.Context, ref object.Ref) (object.Object, error)
 	if err != nil {
 		return none, r.wrapError("read", ref, err)
 	}
-	if ref.Kind == object.DataBag {
-		return bagObject(ref), nil
+	if !ref.Kind.HasContent() {
+		return contentless(ref), nil
 	}
 	obj, err := decodeObject(ref, a.Body)
 	if err != nil {
@@ -172,9 +172,9 @@ func (r *reader) Get(ctx context.Context, ref object.Ref) (object.Object, error)
 	return obj, nil
 }
 
-// bagObject returns a data bag. It has no content but its name: its items are separate
-// objects.
-func bagObject(ref object.Ref) object.Object {
+// contentless returns an object of a kind without content, such as a data bag, whose items
+// are separate objects.
+func contentless(ref object.Ref) object.Object {
 	form := canonical.DataBag(ref.Name)
 	return object.Object{Ref: ref, Body: form, Fingerprint: canonical.Fingerprint(form)}
 }

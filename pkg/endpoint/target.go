@@ -66,14 +66,11 @@ func (t *Target) Expect(ctx context.Context, obj object.Object) (expected string
 	return m.print, m.dropped, nil
 }
 
-// Lane implements replication.Target. Parallel uploads of one cookbook's versions
-// fail on real servers (docs/chef-server-api.md §10, 13); revisions of one policy and
-// policies of one group share a row in the same way. A server without
-// organizations keeps the items of a bag inside the bag: of items that goiardi
-// 0.11.10 was sent at the same time, each with 201, more than half were gone
-// afterwards.
+// Lane implements replication.Target. A server without organizations keeps the items of a
+// bag inside the bag: of items that goiardi 0.11.10 was sent at the same time, each with
+// 201, more than half were gone afterwards.
 func (t *Target) Lane(ref object.Ref) string {
-	if ref.Kind.HasFiles() || isOptional(ref.Kind) || ref.Kind == object.DataBagItem && t.org.Client().Orgless() {
+	if ref.Kind.IsSequential() || ref.Kind.Parent() != "" && t.org.Client().Orgless() {
 		return ref.Name
 	}
 	return ref.Path()
@@ -85,24 +82,24 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 	switch {
 	case !validRef(ref):
 		return t.newError("write", ref, fault.Rejected, "rename the object", "this name can't be used in a path")
-	case ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment:
+	case ref.IsReserved():
 		return t.newError("write", ref, fault.Rejected, "", "the environment _default can't be written")
-	case ref.Kind == object.DataBag:
-		return t.wrapWriteError("write", ref, t.putBag(ctx, ref.Name))
+	case !ref.Kind.HasContent():
+		return t.wrapWriteError("write", ref, t.putContentless(ctx, ref))
 	}
 	if err := checkName(ref, obj.Body); err != nil {
 		return t.newError("write", ref, fault.Rejected, "repair the object on the primary", "%w", err)
 	}
-	switch ref.Kind {
-	case object.Cookbook, object.CookbookArtifact:
+	switch {
+	case ref.Kind.HasFiles():
 		return t.putCookbook(ctx, obj, create, content)
-	case object.Policy:
+	case ref.Kind.IsImmutable():
 		return t.putPolicy(ctx, obj)
-	case object.PolicyGroup:
+	case ref.Kind.Binds() != "":
 		return t.bindPolicy(ctx, obj)
 	}
 	body := obj.Body
-	if ref.Kind == object.DataBagItem {
+	if ref.Kind.Parent() != "" {
 		body = wrapItem(ref, body)
 	}
 	return t.wrapWriteError("write", ref, t.putJSON(ctx, ref, body, create))
@@ -112,7 +109,7 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 // updates (docs/chef-server-api.md §4.1). Create says which to send first.
 func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, create bool) error {
 	collection := ref.Path()[:strings.LastIndexByte(ref.Path(), '/')]
-	bagTried := false
+	parent, parentTried := ref.Parent(), false
 	var err error
 	for range 5 {
 		if create {
@@ -123,14 +120,14 @@ func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, creat
 		switch kind := chef.KindOf(err); {
 		case create && kind == chef.KindExists:
 			create = false
-		case create && kind == chef.KindAbsent && ref.Kind == object.DataBagItem && !bagTried:
-			bagTried = true
-			if err := t.putBag(ctx, ref.Name); err != nil {
+		case create && kind == chef.KindAbsent && parent.Name != "" && !parentTried:
+			parentTried = true
+			if err := t.putContentless(ctx, parent); err != nil {
 				return err
 			}
 		case !create && kind == chef.KindAbsent:
 			create = true
-		case create && kind == chef.KindPermission && ref.Kind != object.DataBagItem: // an item needs a permission on its data bag
+		case create && kind == chef.KindPermission && parent.Name == "": // an item needs a permission on its data bag
 			return t.createRefusedError(ref.Kind, containerOf(ref.Kind), err)
 		default:
 			return err
@@ -139,20 +136,21 @@ func (t *Target) putJSON(ctx context.Context, ref object.Ref, body []byte, creat
 	return fmt.Errorf("it is created and deleted while it is written: %w", err)
 }
 
-func (t *Target) putBag(ctx context.Context, name string) error {
-	body, err := json.Marshal(map[string]string{"name": name})
+// putContentless creates an object without content, such as a data bag, if it is missing.
+func (t *Target) putContentless(ctx context.Context, ref object.Ref) error {
+	body, err := json.Marshal(map[string]string{"name": ref.Name})
 	if err != nil {
 		return err
 	}
-	_, err = t.org.Do(ctx, http.MethodPost, "/data", body)
+	_, err = t.org.Do(ctx, http.MethodPost, object.Ref{Kind: ref.Kind}.Path(), body)
 	switch chef.KindOf(err) {
 	case chef.KindExists:
 		return nil
-	case chef.KindPermission: // also for an existing data bag
-		if _, getErr := t.org.Do(ctx, http.MethodGet, "/data/"+name, nil); getErr == nil {
+	case chef.KindPermission: // also for one that exists
+		if _, getErr := t.org.Do(ctx, http.MethodGet, ref.Path(), nil); getErr == nil {
 			return nil
 		}
-		return t.createRefusedError(object.DataBag, containerOf(object.DataBag), err)
+		return t.createRefusedError(ref.Kind, containerOf(ref.Kind), err)
 	}
 	return err
 }
@@ -181,10 +179,10 @@ func (t *Target) Delete(ctx context.Context, ref object.Ref) error {
 	if !validRef(ref) {
 		return t.newError("delete", ref, fault.Rejected, "", "this name can't be used in a path")
 	}
-	if ref.Kind == object.Environment && ref.Name == object.DefaultEnvironment {
+	if ref.IsReserved() {
 		return t.newError("delete", ref, fault.Rejected, "", "the environment _default can't be deleted")
 	}
-	if ref.Kind == object.Policy || ref.Kind == object.PolicyGroup {
+	if ref.Kind.Infix() != "" { // the first name is that of an object of its own
 		return t.wrapError("delete", ref, t.removePolicy(ctx, ref))
 	}
 	err := t.deleteObject(ctx, ref)

@@ -37,7 +37,7 @@ func ParsePath(path string) (scope object.Scope, replicate bool) {
 		return object.Scope{}, !isIgnored(parts[0])
 	}
 	scope = parseNames(kind, parts[1:])
-	return scope, kind != object.Environment || scope.Name != object.DefaultEnvironment
+	return scope, !object.Ref(scope).IsReserved()
 }
 
 // isIgnored reports whether a collection is known and never replicated. Rows about
@@ -75,7 +75,7 @@ func splitPath(path string) (parts []string, ok bool) {
 // parseNames returns the scope of the segments that follow a kind's collection.
 func parseNames(k object.Kind, names []string) object.Scope {
 	whole := object.Scope{Kind: k}
-	if len(names) == 0 || !chef.ValidName(names[0]) || k == object.Cookbook && isCookbookView(names[0]) {
+	if len(names) == 0 || !chef.ValidName(names[0]) || k.IsView(names[0]) {
 		return whole
 	}
 	named := object.Scope{Kind: k, Name: names[0]}
@@ -87,21 +87,17 @@ func parseNames(k object.Kind, names []string) object.Scope {
 		names = names[1:]
 	}
 	switch {
-	case len(names) == 0, k == object.Role && names[0] == "environments" && len(names) <= 2:
+	case len(names) == 0, k.HasSubresource(names[0]) && len(names) <= 2:
 		return named
 	case len(names) > 1:
 		return whole
 	case k.IsVersioned() && !object.IsVersion(names[0]):
 		return named
-	case !chef.ValidName(names[0]) || k != object.DataBag && !k.HasTwoNames():
+	case !chef.ValidName(names[0]) || k.Child() == "" && !k.HasTwoNames():
 		return whole
-	case k == object.DataBag:
-		named.Kind = object.DataBagItem
+	case k.Child() != "":
+		named.Kind = k.Child()
 	}
 	named.Sub = names[0]
 	return named
 }
-
-// isCookbookView reports whether a name is that of a view of all cookbooks
-// (docs/chef-server-api.md §3.1).
-func isCookbookView(name string) bool { return name == "_latest" || name == "_recipes" }

@@ -133,41 +133,29 @@ func (m Message) Changes() ([]journal.Change, Relevance) {
 		action = journal.Update
 	}
 	changes := []journal.Change{{Action: action, Path: ref.Path()}}
-	if ref.Kind == object.PolicyGroup && ref.Sub != "" && action != journal.Delete {
+	if bound := ref.Kind.Binds(); bound != "" && ref.Sub != "" && action != journal.Delete {
 		// The revision may have been created by the same request (docs/chef-server-api.md
 		// §5.1), and has no message of its own.
-		changes = append(changes, journal.Change{Action: journal.Update, Path: object.Ref{Kind: object.Policy, Name: ref.Sub}.Path()})
+		changes = append(changes, journal.Change{Action: journal.Update, Path: object.Ref{Kind: bound, Name: ref.Sub}.Path()})
 	}
 	return changes, relevance
 }
 
 // objectRef returns the object, or the listing that certainly contains it.
 func (m Message) objectRef() (object.Ref, Relevance) {
-	switch {
-	case m.Entity == "role":
-		return parseRef(object.Role, m.Name, ""), Replicated
-	case m.Entity == "environment" && m.Name == object.DefaultEnvironment:
-		return object.Ref{}, Ignored
-	case m.Entity == "environment":
-		return parseRef(object.Environment, m.Name, ""), Replicated
-	case m.Entity == "bag":
-		return parseRef(object.DataBag, m.Name, ""), Replicated
-	case m.Entity == "item" && m.Parent == "bag":
-		return parseRef(object.DataBagItem, m.ParentName, m.Name), Replicated
-	case m.Entity == "version" && m.Parent == "cookbook":
-		return parseRef(object.Cookbook, m.ParentName, m.Name), Replicated
-	case m.Entity == "cookbook_artifact_version" && m.Parent == "cookbook_artifact":
-		return parseRef(object.CookbookArtifact, m.ParentName, m.Name), Replicated
-	case m.Entity == "cookbook_artifact":
-		return parseRef(object.CookbookArtifact, m.Name, ""), Replicated
-	case m.Entity == "policy" && m.Parent == "policy_group":
-		return parseRef(object.PolicyGroup, m.ParentName, m.Name), Replicated
-	case m.Entity == "policy_group":
-		return parseRef(object.PolicyGroup, m.Name, ""), Replicated
-	case m.Entity == "policy":
-		return parseRef(object.Policy, m.Name, ""), Replicated
+	kind, hasParent := object.KindOfEntity(m.Entity, m.Parent)
+	if kind == "" {
+		return object.Ref{}, m.classifyUnreplicated()
 	}
-	return object.Ref{}, m.classifyUnreplicated()
+	name, sub := m.Name, ""
+	if hasParent {
+		name, sub = m.ParentName, m.Name
+	}
+	ref := parseRef(kind, name, sub)
+	if ref.IsReserved() {
+		return object.Ref{}, Ignored
+	}
+	return ref, Replicated
 }
 
 // classifyUnreplicated returns Ignored for entities that are known but never replicated
@@ -186,8 +174,8 @@ func parseRef(k object.Kind, name, sub string) object.Ref {
 	switch {
 	case !chef.ValidName(name):
 		return object.Ref{Kind: k}
-	case k == object.DataBagItem && !chef.ValidName(sub):
-		return object.Ref{Kind: object.DataBag, Name: name}
+	case k.Parent() != "" && !chef.ValidName(sub):
+		return object.Ref{Kind: k.Parent(), Name: name}
 	case !chef.ValidName(sub), k.IsVersioned() && !object.IsVersion(sub):
 		return object.Ref{Kind: k, Name: name}
 	}

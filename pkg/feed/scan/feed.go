@@ -45,7 +45,7 @@ func (f feed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
 func (m *state) toSnapshot() replication.Snapshot {
 	s := replication.Snapshot{Objects: make(map[object.Ref]string, len(m.Objects)), Unlisted: map[object.Scope]bool{}}
 	for _, kind := range object.Kinds() {
-		if kind != object.DataBagItem && !m.Listed[kind] {
+		if kind.Parent() == "" && !m.Listed[kind] {
 			s.Unlisted[object.Scope{Kind: kind}] = true
 		}
 	}
@@ -54,8 +54,8 @@ func (m *state) toSnapshot() replication.Snapshot {
 		if k.Fingerprint == nameOnly {
 			s.Objects[ref] = ""
 		}
-		if ref.Kind == object.DataBag && !k.Listed {
-			s.Unlisted[object.Scope{Kind: object.DataBagItem, Name: ref.Name}] = true
+		if child := ref.Kind.Child(); child != "" && !k.Listed {
+			s.Unlisted[object.Scope{Kind: child, Name: ref.Name}] = true
 		}
 	}
 	return s

@@ -3,7 +3,6 @@ package scan
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -32,19 +31,19 @@ type observation struct {
 // that can't be read is kept; an error of the whole server ends the scan.
 func (r *scanRun) scanKinds(ctx context.Context) error {
 	for _, kind := range object.Kinds() {
-		if !r.includesKind(kind) || kind == object.DataBagItem {
+		if !r.includesKind(kind) || kind.Parent() != "" { // scanned with its parents
 			continue
 		}
 		var err error
-		switch kind {
-		case object.DataBag:
-			err = r.scanDataBags(ctx)
-		case object.Cookbook:
-			err = r.scanCookbooks(ctx)
-		case object.Policy, object.CookbookArtifact:
+		switch {
+		case kind.Child() != "":
+			err = r.scanParents(ctx, kind)
+		case kind.IsImmutable():
 			err = r.scanImmutable(ctx, kind)
-		case object.PolicyGroup:
-			err = r.scanPolicyGroups(ctx)
+		case kind.CanFreeze():
+			err = r.scanVersions(ctx, kind)
+		case kind.Binds() != "":
+			err = r.scanBindings(ctx, kind)
 		default:
 			err = r.scanObjects(ctx, kind)
 		}
@@ -93,10 +92,10 @@ func (r *scanRun) scanObjects(ctx context.Context, kind object.Kind) error {
 	return errors.Join(err, r.mergeList(ctx, scope, refs, observed))
 }
 
-// scanCookbooks scans cookbook versions: it reads new ones, unfrozen ones, and the
+// scanVersions scans cookbook versions: it reads new ones, unfrozen ones, and the
 // frozen ones that are due.
-func (r *scanRun) scanCookbooks(ctx context.Context) error {
-	scope := object.Scope{Kind: object.Cookbook}
+func (r *scanRun) scanVersions(ctx context.Context, kind object.Kind) error {
+	scope := object.Scope{Kind: kind}
 	refs, err := r.Reader.List(ctx, scope)
 	if err != nil {
 		return err
@@ -147,9 +146,10 @@ func dueInRotation(ref object.Ref, from, to time.Time, period time.Duration) boo
 	return from.IsZero() || round(to) > round(from)
 }
 
-// scanDataBags scans data bags and their items.
-func (r *scanRun) scanDataBags(ctx context.Context) error {
-	scope := object.Scope{Kind: object.DataBag}
+// scanParents scans a kind whose objects hold others, and these: data bags and their
+// items.
+func (r *scanRun) scanParents(ctx context.Context, kind object.Kind) error {
+	scope, child := object.Scope{Kind: kind}, kind.Child()
 	bags, err := r.Reader.List(ctx, scope)
 	if err != nil {
 		return err
@@ -158,17 +158,17 @@ func (r *scanRun) scanDataBags(ctx context.Context) error {
 	errs := make([]error, len(bags))
 	r.forEach(len(bags), func(i int) {
 		if errs[i] = ctx.Err(); errs[i] == nil {
-			lists[i], errs[i] = r.Reader.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
+			lists[i], errs[i] = r.Reader.List(ctx, object.Scope{Kind: child, Name: bags[i].Name})
 		}
 	})
 	items, observed := map[object.Scope][]object.Ref{}, map[object.Ref]observation{}
 	for i, bag := range bags {
 		observed[bag] = observation{fingerprint: nameOnly}
-		if err := r.recordFailure(ctx, object.DataBagItem, errs[i]); err != nil && !isInterrupted(ctx) {
+		if err := r.recordFailure(ctx, child, errs[i]); err != nil && !isInterrupted(ctx) {
 			return err
 		}
 		if errs[i] == nil {
-			items[object.Scope{Kind: object.DataBagItem, Name: bag.Name}] = lists[i]
+			items[object.Scope{Kind: child, Name: bag.Name}] = lists[i]
 			r.report.Listed += len(lists[i])
 		}
 	}
@@ -295,15 +295,9 @@ func (r *scanRun) readObject(ctx context.Context, ref object.Ref) (*observation,
 	if err != nil {
 		return nil, err
 	}
-	v := &observation{fingerprint: obj.Fingerprint}
-	switch ref.Kind {
-	case object.PolicyGroup:
-		v.revision = revisionOf(obj.Body)
-	case object.DataBag, object.Policy, object.CookbookArtifact:
+	v := &observation{fingerprint: obj.Fingerprint, frozen: obj.IsFrozen(), revision: obj.BoundRevision()}
+	if ref.Kind.IsImmutable() {
 		v.fingerprint = nameOnly
-	case object.Cookbook:
-		var members map[string]json.RawMessage
-		v.frozen = json.Unmarshal(obj.Body, &members) == nil && string(members["frozen?"]) == "true"
 	}
 	return v, nil
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -116,11 +117,10 @@ func (r *scanRun) deferDeletion(ref object.Ref) {
 // deleteWithItems records that an object is deleted, a data bag with its items.
 func (r *scanRun) deleteWithItems(ref object.Ref) {
 	r.deleteEntry(ref)
-	if ref.Kind != object.DataBag {
-		return
-	}
-	for _, item := range r.knownRefs[object.Scope{Kind: object.DataBagItem, Name: ref.Name}] {
-		r.deleteEntry(item)
+	if child := ref.Kind.Child(); child != "" {
+		for _, item := range r.knownRefs[object.Scope{Kind: child, Name: ref.Name}] {
+			r.deleteEntry(item)
+		}
 	}
 }
 
@@ -133,19 +133,16 @@ func (r *scanRun) deleteEntry(ref object.Ref) {
 
 // containerOf returns the object or listing that contains a scope.
 func containerOf(s object.Scope) object.Ref {
-	if s.Kind == object.DataBagItem {
-		return object.Ref{Kind: object.DataBag, Name: s.Name}
-	}
-	return object.Ref{Kind: s.Kind, Name: s.Name}
+	return cmp.Or(object.Ref(s).Parent(), object.Ref{Kind: s.Kind, Name: s.Name})
 }
 
 func (r *scanRun) markListed(s object.Scope) {
-	if s.Kind != object.DataBagItem {
+	if s.Kind.Parent() == "" {
 		r.current.Listed[s.Kind] = true
 		return
 	}
-	bag := object.Ref{Kind: object.DataBag, Name: s.Name}
-	k := r.current.Objects[bag]
+	parent := object.Ref(s).Parent()
+	k := r.current.Objects[parent]
 	k.Listed = true
-	r.current.Objects[bag] = k
+	r.current.Objects[parent] = k
 }

@@ -3,7 +3,6 @@ package scan
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -28,21 +27,21 @@ func (r *scanRun) scanImmutable(ctx context.Context, kind object.Kind) error {
 	return r.mergeList(ctx, scope, refs, observed)
 }
 
-// policyGroupReader is a reader that returns in one request which revision each policy
-// group binds to each policy.
-type policyGroupReader interface {
-	PolicyGroups(ctx context.Context) (map[object.Ref]string, error)
+// bindingLister is a reader that returns in one request which revision each object of a
+// kind binds.
+type bindingLister interface {
+	ListBindings(ctx context.Context, kind object.Kind) (map[object.Ref]string, error)
 }
 
-// scanPolicyGroups scans the policies in policy groups. The content of a revision
+// scanBindings scans the policies in policy groups. The content of a revision
 // doesn't change, so only newly bound ones are read.
-func (r *scanRun) scanPolicyGroups(ctx context.Context) error {
-	scope := object.Scope{Kind: object.PolicyGroup}
-	b, ok := r.Reader.(policyGroupReader)
+func (r *scanRun) scanBindings(ctx context.Context, kind object.Kind) error {
+	scope := object.Scope{Kind: kind}
+	b, ok := r.Reader.(bindingLister)
 	if !ok {
-		return r.scanObjects(ctx, scope.Kind)
+		return r.scanObjects(ctx, kind)
 	}
-	bound, err := b.PolicyGroups(ctx)
+	bound, err := b.ListBindings(ctx, kind)
 	if err != nil {
 		return err
 	}
@@ -69,14 +68,4 @@ func (r *scanRun) scanPolicyGroups(ctx context.Context) error {
 		observed[ref] = v
 	}
 	return errors.Join(err, r.mergeList(ctx, scope, refs, observed))
-}
-
-// revisionOf returns the revision of a policy in a policy group, "" if its body has
-// none.
-func revisionOf(body []byte) string {
-	var policy struct {
-		ID string `json:"revision_id"`
-	}
-	_ = json.Unmarshal(body, &policy)
-	return policy.ID
 }

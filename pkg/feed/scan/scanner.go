@@ -237,10 +237,7 @@ func (r *scanRun) loadState(ctx context.Context) (err error) {
 	}
 	r.current, r.knownRefs = r.previous.clone(), map[object.Scope][]object.Ref{}
 	for ref := range r.previous.Objects {
-		s := object.Scope{Kind: ref.Kind}
-		if ref.Kind == object.DataBagItem {
-			s.Name = ref.Name
-		}
+		s := ref.ListScope()
 		r.knownRefs[s] = append(r.knownRefs[s], ref)
 	}
 	return nil

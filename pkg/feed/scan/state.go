@@ -35,11 +35,11 @@ type state struct {
 // hasListed reports whether the list of a scope was read when the journal began or
 // later. The items of a new data bag are all new.
 func (m *state) hasListed(s object.Scope) bool {
-	if s.Kind != object.DataBagItem {
+	if s.Kind.Parent() == "" {
 		return m.Listed[s.Kind]
 	}
-	bag, had := m.Objects[object.Ref{Kind: object.DataBag, Name: s.Name}]
-	return bag.Listed || !had && m.Listed[object.DataBag]
+	bag, had := m.Objects[object.Ref(s).Parent()]
+	return bag.Listed || !had && m.Listed[s.Kind.Parent()]
 }
 
 // objectState is what a scanner knows of one object.
@@ -127,7 +127,7 @@ func uncompress(blob []byte) ([]byte, error) {
 // which kept only their revision. The next scan reads them.
 func (m *state) splitRevisions() {
 	for ref, k := range m.Objects {
-		if ref.Kind == object.PolicyGroup && k.Revision == "" && k.Fingerprint != "" {
+		if ref.Kind.Binds() != "" && k.Revision == "" && k.Fingerprint != "" {
 			k.Revision, k.Fingerprint = k.Fingerprint, ""
 			m.Objects[ref] = k
 		}

@@ -75,14 +75,13 @@ func (o *Org) Set(path, body string, files ...string) {
 		fmt.Fprint(sum, check)
 	}
 	obj.Fingerprint = hex.EncodeToString(sum.Sum(nil))[:16]
-	if ref.Kind == object.DataBagItem {
-		bag := object.Ref{Kind: object.DataBag, Name: ref.Name}
+	if bag := ref.Parent(); bag.Name != "" {
 		if _, ok := o.objects[bag]; !ok {
 			o.objects[bag] = object.Object{Ref: bag, Fingerprint: "bag"}
 			o.addRow("create", bag)
 		}
 	}
-	if ref.Kind == object.DataBag {
+	if !ref.Kind.HasContent() {
 		obj.Fingerprint = "bag"
 	}
 	action := "create"
@@ -109,11 +108,7 @@ func (o *Org) Unset(path string) {
 
 func (o *Org) deleteObject(ref object.Ref) {
 	delete(o.objects, ref)
-	if ref.Kind == object.DataBag {
-		maps.DeleteFunc(o.objects, func(r object.Ref, _ object.Object) bool {
-			return r.Kind == object.DataBagItem && r.Name == ref.Name
-		})
-	}
+	maps.DeleteFunc(o.objects, func(r object.Ref, _ object.Object) bool { return r.Parent() == ref })
 	for _, r := range o.boundPolicies(ref) {
 		delete(o.objects, r)
 	}
@@ -135,7 +130,7 @@ func (o *Org) isReferenced(sum string) bool {
 // boundPolicies returns the policies in policy groups that are bound to a revision.
 func (o *Org) boundPolicies(revision object.Ref) (groups []object.Ref) {
 	for r, obj := range o.objects {
-		if revision.Kind == object.Policy && r.Kind == object.PolicyGroup && r.Sub == revision.Name && string(obj.Body) == revision.Sub {
+		if r.Kind.Binds() == revision.Kind && r.Sub == revision.Name && string(obj.Body) == revision.Sub {
 			groups = append(groups, r)
 		}
 	}
@@ -326,8 +321,7 @@ func (o *Org) Expect(_ context.Context, obj object.Object) (string, []string, er
 
 // Lane implements replication.Target: versions of one cookbook are written in order.
 func (o *Org) Lane(ref object.Ref) string {
-	switch ref.Kind {
-	case object.Cookbook, object.CookbookArtifact, object.Policy, object.PolicyGroup:
+	if ref.Kind.IsSequential() {
 		return ref.Name
 	}
 	return ref.Path()
@@ -354,8 +348,7 @@ func (o *Org) Put(ctx context.Context, obj object.Object, _ bool, content replic
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if obj.Ref.Kind == object.DataBagItem {
-		bag := object.Ref{Kind: object.DataBag, Name: obj.Ref.Name}
+	if bag := obj.Ref.Parent(); bag.Name != "" {
 		if _, ok := o.objects[bag]; !ok {
 			o.objects[bag] = object.Object{Ref: bag, Fingerprint: "bag"}
 		}
