@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/replication"
@@ -156,8 +157,45 @@ func TestConcurrentScanners(t *testing.T) {
 	w.scanAndWantRows()
 }
 
+// replaceState writes a scan state as another program does.
+func (w *fixture) replaceState(blob []byte) {
+	w.t.Helper()
+	lease, err := w.store.Acquire(context.Background(), source, "another program", w.now, time.Second)
+	if err == nil {
+		_, err = w.store.Commit(context.Background(), source, lease.Lease.Fence, w.now, journal.ScanUpdate{Version: lease.Version, Blob: blob})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Minute)
+}
+
+// TestStateOfANewerProgramIsKept: scans and readers say what to do, and change nothing.
+func TestStateOfANewerProgramIsKept(t *testing.T) {
+	w := newFixture(t)
+	w.addObjects()
+	w.beginJournal()
+	newer := `{"version":99,"listed":{},"objects":{}}`
+	w.replaceState([]byte(newer))
+	w.takeRequests()
+	if _, err := w.newScanner().Scan(t.Context()); !errors.Is(err, replication.ErrSchema) || fault.ClassOf(err) != fault.Local {
+		t.Errorf("a scan: %v, want ErrSchema", err)
+	}
+	if _, err := scan.NewFeed(w.store, source).ReadSnapshot(t.Context()); !errors.Is(err, replication.ErrSchema) {
+		t.Errorf("a reader: %v, want ErrSchema", err)
+	}
+	if state, err := w.store.LoadScanState(t.Context(), source); err != nil || string(state.Blob) != newer {
+		t.Errorf("the state %s, %v; want it as it was", state.Blob, err)
+	}
+	if sent := w.takeRequests(); len(sent) > 0 {
+		t.Errorf("sent %q", sent)
+	}
+	w.wantRows()
+}
+
 func TestDamagedStateRestartsTheJournal(t *testing.T) {
-	for name, blob := range map[string][]byte{"damaged": []byte("\x1f\x8bnot a state"), "empty": {}} {
+	for name, blob := range map[string][]byte{"damaged": []byte("\x1f\x8bnot a state"), "empty": {}, "no version": []byte(`{"objects":{}}`),
+		"an array": []byte(`[]`)} {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t)
 			w.addObjects()
@@ -166,15 +204,10 @@ func TestDamagedStateRestartsTheJournal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lease, err := w.store.Acquire(t.Context(), source, "test", w.now, time.Second)
-			if err != nil {
-				t.Fatal(err)
+			w.replaceState(blob)
+			if s, err := scan.NewFeed(w.store, source).ReadSnapshot(t.Context()); err != nil || s.Objects != nil {
+				t.Errorf("the snapshot %+v, %v; want none", s, err)
 			}
-			if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, w.now,
-				journal.ScanUpdate{Version: lease.Version, Blob: blob}); err != nil {
-				t.Fatal(err)
-			}
-			w.now = w.now.Add(time.Minute)
 			w.org.DeleteRole("base")
 			if r := w.mustScan(); !r.Begun || r.Head.Epoch == before.Head.Epoch || r.Head.Oldest <= before.Head.Newest {
 				t.Errorf("%+v after %+v", r, before.Head)
