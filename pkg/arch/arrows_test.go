@@ -36,6 +36,8 @@ func arrows() map[string][]string {
 		chef        = "pkg/chef"
 		journal     = "pkg/feed/journal"
 		health      = "pkg/health"
+		status      = "pkg/status"
+		notify      = "pkg/notify"
 		store       = "pkg/store"
 		cloud       = "pkg/cloud"
 		awserr      = "pkg/cloud/awserr"
@@ -61,10 +63,12 @@ func arrows() map[string][]string {
 		"pkg/prepare":  {chef, object, fault},
 		"pkg/stage":    {fault, replication},
 		// What all that is recorded makes of a pair.
-		"pkg/status": {object, fault, replication, journal, health},
+		status: {object, fault, replication, journal, health},
+		// What an operator is told of it.
+		notify: {replication, health, status},
 
 		// What is kept: the records, and the two stores of items that they are in.
-		store:              {object, fault, replication, journal, health},
+		store:              {object, fault, replication, journal, health, notify},
 		"pkg/store/sqlite": {object, fault, replication, journal, store, "modernc.org/sqlite"},
 		"pkg/store/dynamo": {fault, store, awserr, aws, smithy},
 		// What the previous version kept in a table.
@@ -94,6 +98,7 @@ func arrows() map[string][]string {
 		"pkg/chef/goiarditest":            {chef},
 		"pkg/feed/journal/journaltest":    {object, fault, replication, journal},
 		"pkg/health/healthtest":           {health},
+		"pkg/notify/notifytest":           {notify},
 		"pkg/replication/replicationtest": {object, fault, replication},
 		"pkg/stage/stagetest":             {fault, replication},
 		"pkg/store/storetest":             {object, fault, replication, rapid, cmp},

@@ -22,6 +22,7 @@
 //	SCANS               NAME              how its newest scan went
 //	HEALTH              SERVER#NAME       what was last seen of a server
 //	HEALTH              PROCESS#ROLE/ID   what was last seen of a process
+//	NOTIFY              STATE             what operators were told
 //	STORE               FORMAT            which version of the program laid the items out
 //
 // # Writing

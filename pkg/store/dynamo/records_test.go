@@ -8,6 +8,8 @@ import (
 	"chefsync/pkg/feed/journal/journaltest"
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
+	"chefsync/pkg/notify"
+	"chefsync/pkg/notify/notifytest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
@@ -35,5 +37,13 @@ func TestHealth(t *testing.T) {
 	healthtest.Run(t, func(t *testing.T) func() health.Store {
 		table := createTable(t, c)
 		return func() health.Store { return store.New(dynamo.Open(c, table)).Health() }
+	})
+}
+
+func TestNotified(t *testing.T) {
+	c := dynamotest.Start(t)
+	notifytest.Run(t, func(t *testing.T) func() notify.Store {
+		table := createTable(t, c)
+		return func() notify.Store { return store.New(dynamo.Open(c, table)).Notified() }
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"chefsync/pkg/feed/journal/journaltest"
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
+	"chefsync/pkg/notify"
+	"chefsync/pkg/notify/notifytest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/kvtest"
@@ -31,5 +33,12 @@ func TestHealthInMemory(t *testing.T) {
 	healthtest.Run(t, func(*testing.T) func() health.Store {
 		m := &kvtest.Memory{}
 		return func() health.Store { return store.New(m).Health() }
+	})
+}
+
+func TestNotifiedInMemory(t *testing.T) {
+	notifytest.Run(t, func(*testing.T) func() notify.Store {
+		m := &kvtest.Memory{}
+		return func() notify.Store { return store.New(m).Notified() }
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"chefsync/pkg/feed/journal/journaltest"
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
+	"chefsync/pkg/notify"
+	"chefsync/pkg/notify/notifytest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/storetest"
 )
@@ -29,5 +31,12 @@ func TestHealth(t *testing.T) {
 	healthtest.Run(t, func(t *testing.T) func() health.Store {
 		open := newState(t)
 		return func() health.Store { return open().Health() }
+	})
+}
+
+func TestNotified(t *testing.T) {
+	notifytest.Run(t, func(t *testing.T) func() notify.Store {
+		open := newState(t)
+		return func() notify.Store { return open().Notified() }
 	})
 }
