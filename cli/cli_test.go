@@ -58,18 +58,19 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 		return false, fmt.Errorf("unknown condition %s", name)
 	}
 	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){
-		"chef":   chefCommand,
-		"code":   codeCommand,
-		"daemon": daemonCommand,
-		"golden": goldenCommand,
-		"hup":    hupCommand,
-		"lease":  leaseCommand,
-		"passes": passesCommand,
-		"ports":  portsCommand,
-		"scans":  scansCommand,
-		"schema": schemaCommand,
-		"stack":  stackCommand,
-		"until":  untilCommand,
+		"chef":     chefCommand,
+		"code":     codeCommand,
+		"daemon":   daemonCommand,
+		"golden":   goldenCommand,
+		"hup":      hupCommand,
+		"lease":    leaseCommand,
+		"passes":   passesCommand,
+		"ports":    portsCommand,
+		"receiver": receiverCommand,
+		"scans":    scansCommand,
+		"schema":   schemaCommand,
+		"stack":    stackCommand,
+		"until":    untilCommand,
 	}
 	testscript.Run(t, p)
 }

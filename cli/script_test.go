@@ -26,6 +26,8 @@ type sitesKey struct{}
 type sites struct {
 	servers map[string]*cheftest.Server
 	fault   *cheftest.FaultHandle // the last one
+
+	receiver *httpReceiver
 }
 
 // chefCommand is what scripts do to Chef Servers, behind the program's back:

@@ -65,7 +65,8 @@ func arrows() map[string][]string {
 		// What all that is recorded makes of a pair.
 		status: {object, fault, replication, journal, health},
 		// What an operator is told of it.
-		notify: {replication, health, status},
+		notify:            {replication, health, status},
+		"pkg/notify/send": {notify},
 
 		// What is kept: the records, and the two stores of items that they are in.
 		store:              {object, fault, replication, journal, health, notify},

@@ -81,10 +81,11 @@ func TestExampleConfiguration(t *testing.T) {
 
 		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", StageSize: SizeAuto, LogLevel: "info",
+		Notify: Notify{After: 5 * time.Minute, ExecTimeout: 10 * time.Second, PingEvery: time.Minute},
 		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, JournalConcurrency: Auto, Journal: true,
 			LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
 	}
-	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
+	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{}, SecretURL{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -281,7 +282,8 @@ func TestTemplateIsValidAndShowsTheDefaults(t *testing.T) {
 	c := mustParse(t, Loader{}, Template())
 	// Each #key = value line is the default, so taking the # away changes nothing;
 	// but for the examples of what there is no default for.
-	examples := []string{"profile", "ca", "token", "tls_cert", "tls_key", "[journal.keys]", "ec_sync_user"}
+	examples := []string{"profile", "ca", "token", "tls_cert", "tls_key", "[journal.keys]", "ec_sync_user", "exec", "ping",
+		"[[notify.webhook]]", "url", "format"}
 	var lines []string
 	for line := range strings.Lines(Template()) {
 		rest, commented := strings.CutPrefix(line, "#")
@@ -293,7 +295,7 @@ func TestTemplateIsValidAndShowsTheDefaults(t *testing.T) {
 	}
 	all := mustParse(t, Loader{}, strings.Join(lines, ""))
 	all.Organizations[0].Destination = ""
-	if diff := cmp.Diff(c, all, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{})); diff != "" {
+	if diff := cmp.Diff(c, all, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{}, SecretURL{})); diff != "" {
 		t.Errorf("uncommented lines change something:\n%s", diff)
 	}
 	for _, s := range all.Effective() {

@@ -66,7 +66,7 @@ func (s *section) subTables(key string) (list []*section) {
 	}
 	elements, ok := v.([]any)
 	if !ok {
-		s.addProblem(joinKey(s.path, key), "write [["+key+"]], with double brackets", "there may be several of these")
+		s.addProblem(joinKey(s.path, key), "write [["+joinKey(s.path, key)+"]], with double brackets", "there may be several of these")
 		return nil
 	}
 	for i, e := range elements {

@@ -12,7 +12,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Message is one message, as channels get it. docs/monitoring/README.md describes its JSON.
+// Message is one message, as channels get it. docs/monitoring/notifications.md describes its JSON.
 type Message struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"` // the same for each attempt to deliver it
@@ -48,6 +48,9 @@ const (
 	StateFiring   = "firing"   // the condition began
 	StateResolved = "resolved" // it ended
 )
+
+// EventTest is the event of a TestMessage.
+const EventTest replication.Status = "test"
 
 const (
 	messageVersion = 1
@@ -230,9 +233,20 @@ func (m *Message) text() string {
 func (m *Message) complete(instance string, now time.Time, histories map[Condition]history) {
 	m.Instance, m.Time = instance, now.UTC()
 	sum := sha256.New()
-	fmt.Fprintln(sum, instance, m.State)
+	fmt.Fprintln(sum, instance, m.Event, m.State)
+	if len(m.conditions) == 0 {
+		fmt.Fprintln(sum, m.Time)
+	}
 	for _, c := range m.conditions {
 		fmt.Fprintln(sum, c.Kind, c.Name, c.Status, histories[c].at.UTC().Format(time.RFC3339Nano))
 	}
 	m.ID = hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+// TestMessage returns a message by which an operator tries channels.
+func TestMessage(instance string, now time.Time) Message {
+	m := Message{Version: messageVersion, Source: source, Event: EventTest, State: StateFiring, Title: "this is a test",
+		Text: "Nothing is wrong: somebody ran chef-sync-ctl notify-test."}
+	m.complete(instance, now, nil)
+	return m
 }

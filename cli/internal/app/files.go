@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
+	"chefsync/pkg/notify"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
 	"chefsync/pkg/store/sqlite"
@@ -105,6 +107,18 @@ func (f *localBackend) Health(ctx context.Context) (health.Store, error) {
 		return nil, err
 	}
 	return s.Health(), nil
+}
+
+// Notified returns the record of what operators were told, on this machine.
+func (a *App) Notified(ctx context.Context) (notify.Store, error) {
+	if a.files == nil {
+		return nil, errors.New("on a stack, its manager records what was told")
+	}
+	s, err := a.files.openState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Notified(), nil
 }
 
 // Secrets implements assembly.Backend: also on one machine, keys may be kept in

@@ -67,6 +67,8 @@ type Daemon struct {
 	Present func() error
 	// Housekeeping runs at the start and then every hour; nil does nothing.
 	Housekeeping func(context.Context) error
+	// Background are run beside the passes until ctx ends. They delay nothing.
+	Background []func(context.Context)
 }
 
 // Run runs the jobs until ctx ends, then lets running passes finish their objects. It
@@ -99,6 +101,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	group.Go(func() { failed.set(d.watchSpecs(ctx, loops)) })
 	group.Go(func() { d.recordHeartbeats(ctx) })
 	group.Go(func() { d.runHousekeeping(ctx) })
+	for _, run := range d.Background {
+		group.Go(func() { run(ctx) })
+	}
 	// Waited for like the loops: nothing is logged once Run has returned.
 	group.Go(func() {
 		<-ctx.Done()

@@ -10,6 +10,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/notifier"
 	"chefsync/cli/internal/passes"
 	"chefsync/pkg/replication"
 )
@@ -65,6 +66,9 @@ func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App,
 		Sources: changeserver.Sources(a, pairs),
 		Servers: daemonServers(a, pairs),
 		Watch:   2 * time.Second, Grace: gracePeriod, Housekeeping: a.SweepStage,
+	}
+	if !opts.Once {
+		d.Background = notifier.Background(a, pairs, env.Now)
 	}
 	if changeserver.Enabled(a) {
 		d.Serve = changeserver.Server{App: a, Address: a.Journal.Listen, WaitForAddress: true, Kept: opts.kept}.Serve

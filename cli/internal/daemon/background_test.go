@@ -1,0 +1,25 @@
+package daemon_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestWhatRunsInTheBackgroundDelaysNoPass, even if it hangs, and ends with the daemon.
+func TestWhatRunsInTheBackgroundDelaysNoPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		d := w.daemon(w.job("a", time.Minute, done))
+		ended := false
+		d.Background = append(d.Background, func(ctx context.Context) {
+			<-ctx.Done()
+			ended = true
+		})
+		during(t, d, 5*time.Minute+30*time.Second, nil)
+		if n := w.count("a"); n < 5 || !ended {
+			t.Errorf("%d passes in five minutes, ended: %v", n, ended)
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package pairstatus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/pkg/health"
+	"chefsync/pkg/notify"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
+)
+
+// Fleet is what is known of pairs and their servers at one time.
+type Fleet struct {
+	Servers []ServerRow
+	Pairs   []PairRow
+	ids     []replication.PairID // all, also those whose records can't be read
+}
+
+// ReadFleet returns the rows of pairs and their servers. The error names the pairs whose
+// records can't be read; the rows of the others are returned with it.
+func ReadFleet(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (f Fleet, err error) {
+	f.ids = app.PairIDs(pairs)
+	if f.Servers, err = ReadServers(ctx, a, pairs, now); err != nil {
+		return f, err
+	}
+	f.Pairs, err = ReadPairs(ctx, a, pairs, f.Servers, now)
+	return f, err
+}
+
+// Known returns what is known, for notifications.
+func (f Fleet) Known() (known notify.Fleet) {
+	rows := make(map[replication.PairID]PairRow, len(f.Pairs))
+	for _, r := range f.Pairs {
+		rows[r.Pair] = r
+	}
+	for _, s := range f.Servers {
+		server := notify.Server{Name: s.Name}
+		if s.Status != serverUnknown {
+			server.Record = &health.Server{Name: s.Name, CheckedAt: s.LastCheck, UpAt: s.LastAnswer, DownSince: s.UnreachableSince, Error: s.Error, Hint: s.Hint}
+		}
+		for _, id := range f.ids {
+			if (s.Name == primaryName || s.Name == id.Replica) && rows[id].Status != replication.Stopped {
+				server.Pairs = append(server.Pairs, id)
+			}
+		}
+		known.Servers = append(known.Servers, server)
+	}
+	for _, id := range f.ids {
+		pair := notify.Pair{ID: id}
+		if r, ok := rows[id]; ok {
+			pair.Report = &status.Report{Status: r.Status, Reasons: r.Reasons, CurrentAsOf: r.CurrentAsOf, Pending: r.Pending}
+		}
+		known.Pairs = append(known.Pairs, pair)
+	}
+	return known
+}
+
+// ErrNoPasses means that no pair has had a pass when it was due.
+var ErrNoPasses = errors.New("no pair has passes")
+
+// CheckPasses returns ErrNoPasses if all pairs that aren't stopped are overdue.
+func (f Fleet) CheckPasses() error {
+	overdue := 0
+	for _, r := range f.Pairs {
+		switch {
+		case r.Status == replication.Stopped:
+		case !r.Overdue:
+			return nil
+		default:
+			overdue++
+		}
+	}
+	if overdue > 0 {
+		return ErrNoPasses
+	}
+	return nil
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package send
+
+import "os/exec"
+
+// killGroup leaves it at killing the command itself.
+func killGroup(*exec.Cmd) {}
