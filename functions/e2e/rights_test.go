@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -21,6 +22,7 @@ import (
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/dynamo"
 )
@@ -45,7 +47,7 @@ func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 	t.Parallel()
 	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.aws.SetSecret("chef-sync/token", "token")
-	r.primaryConfig = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n"
+	r.primaryConfig = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n[notify]\nafter = \"1s\"\n"
 	useAllFunctions(r)
 	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {
@@ -129,7 +131,29 @@ func useAllFunctions(r *testStack) {
 	r.sync.Wait()
 	r.wantEqual()
 	r.dispatchAll()
+	r.publishEvent()
 	r.removeStack()
+}
+
+// publishEvent makes the manager publish that a server is down.
+func (r *testStack) publishEvent() {
+	r.t.Helper()
+	servers, err := r.backend.Health(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for range 2 {
+		r.sync.Wait() // for a probe
+		down := health.Server{Name: "eu", CheckedAt: time.Now(), DownSince: time.Now(), Error: "no route to host"}
+		if err := servers.SaveServer(r.t.Context(), down); err != nil {
+			r.t.Fatal(err)
+		}
+		r.runManager(cloud.TaskManage)
+	}
+	events := r.aws.Events()
+	if len(events) != 1 || events[0].DetailType != "Replication Unreachable" || events[0].Source != cloud.EventSource {
+		r.t.Errorf("published %+v", events)
+	}
 }
 
 // recordedCalls are the calls of a function as ACTION RESOURCE, with the resources as the
@@ -146,6 +170,8 @@ func (r *testStack) recordedCalls(name string) map[string]bool {
 			resource = strings.Replace(strings.Replace(resource, r.stack.Bucket, "${Bucket}", 1), r.assetBucket(), "${Assets}", 1)
 		case "secretsmanager":
 			resource = "arn:${Here:secretsmanager}:secret:" + resource + "-a1B2c3"
+		case "events":
+			resource = "arn:${Here:events}:event-bus/" + resource
 		}
 		calls[c.Action+" "+resource] = true
 	}

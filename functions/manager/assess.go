@@ -45,6 +45,7 @@ type assessment struct {
 	goodScanAge time.Duration // the longest time since a source that is scanned was read completely
 	pending     int
 	unsynced    int
+	reports     map[replication.PairID]status.Report
 }
 
 // lastScans are the last scans by source organization, of sources that pairs follow by
@@ -56,7 +57,7 @@ type lastScans map[string]journal.LastScan
 func assessPairs(pairs []config.PairConfig, records map[replication.PairID]replication.PairState, scans lastScans, down []health.Server,
 	tolerance status.Tolerance, now time.Time,
 ) assessment {
-	a := assessment{counts: map[string]int{"Pairs": len(pairs)}}
+	a := assessment{counts: map[string]int{"Pairs": len(pairs)}, reports: map[replication.PairID]status.Report{}}
 	for _, p := range pairs {
 		f := status.Facts{State: records[p.ID], Pair: p.Pair, Now: now, Tolerance: tolerance, Stack: true, Down: downServersOf(down, p)}
 		if last, ok := scans[p.SourceOrg]; ok && followsScans(f.State) {
@@ -114,6 +115,7 @@ func (a *assessment) addPair(p config.PairConfig, f status.Facts, now time.Time)
 	st, g := f.State, f.State.Progress
 	recorded, evaluated := st.Status(), status.Evaluate(f)
 	a.counts[statusMetric(evaluated.Status)]++
+	a.reports[p.ID] = evaluated
 	a.pending += g.Pending
 	a.unsynced += g.Unsynced
 	find := func(message string, since time.Time, attrs ...any) {

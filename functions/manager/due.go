@@ -25,8 +25,10 @@ const (
 type facts struct {
 	records map[replication.PairID]replication.PairState
 	scans   map[string]journal.LastScan // by source organization
-	every   time.Duration               // between two scans of a source
-	now     time.Time
+	// complete is whether all of the scans could be read.
+	complete bool
+	every    time.Duration // between two scans of a source
+	now      time.Time
 }
 
 // syncDue returns the events for the pairs that need a pass now. It is pure: an event

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/cfn"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"chefsync/functions/internal/environment"
@@ -33,13 +34,14 @@ import (
 type Handler struct {
 	*environment.Environment
 	lambda              *lambda.Client
+	events              *eventbridge.Client
 	managed             time.Time // when this environment assessed the pairs last
 	concurrencyReserved bool      // by this environment: a deployment of the function may have undone it
 }
 
 // New returns the handler of an environment.
 func New(e *environment.Environment) *Handler {
-	return &Handler{Environment: e, lambda: lambda.NewFromConfig(e.AWS)}
+	return &Handler{Environment: e, lambda: lambda.NewFromConfig(e.AWS), events: eventbridge.NewFromConfig(e.AWS)}
 }
 
 // Summary is what a run of the manager did.
@@ -123,6 +125,7 @@ func (h *Handler) readFacts(ctx context.Context, fleet *assembly.Fleet) (facts, 
 		f.records[st.ID] = st
 	}
 	f.scans, err = fleet.LastScans(ctx)
+	f.complete = err == nil
 	return f, err
 }
 
@@ -139,10 +142,11 @@ func (h *Handler) recordHeartbeat(ctx context.Context, pairs int) error {
 	return err
 }
 
-// managePairs assesses all pairs, logs the findings, writes metrics, and starts the
-// verifications that are due and a probe of the servers.
+// managePairs assesses all pairs, logs the findings, writes metrics, starts the
+// verifications that are due and a probe of the servers, and publishes what changed.
 func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
-	down, downErr := h.downServers(ctx, fleet, f.records, f.now)
+	servers, serversErr := h.readServers(ctx, fleet)
+	down := downServers(servers, fleet, f.records, f.now)
 	a := assessPairs(fleet.Pairs(), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.RecordEvery), f.now)
 	s.Findings = len(a.findings)
 	for _, finding := range a.findings {
@@ -150,7 +154,7 @@ func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f fact
 			h.Log.With(finding.logAttrs()...).Warn(finding.message, finding.attrs...)
 		}
 	}
-	failed := []error{downErr}
+	failed := []error{serversErr}
 	for _, id := range a.verify {
 		err := invoke.Send(ctx, h.lambda, h.Resources.Sync, cloud.SyncEvent{Pair: id, Task: cloud.TaskVerify, Trigger: cloud.TriggerSchedule})
 		if err != nil {
@@ -165,6 +169,9 @@ func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f fact
 		h.logDownServer(server, f.now)
 	}
 	failed = append(failed, h.startProbe(ctx, fleet), h.Metrics.Write(f.now, a.metricValues()))
+	if serversErr == nil && f.complete { // else pairs would seem to have changed
+		failed = append(failed, h.notify(ctx, fleet, f, servers, a.reports))
+	}
 	return errors.Join(failed...)
 }
 

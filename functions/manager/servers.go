@@ -22,29 +22,31 @@ func (h *Handler) startProbe(ctx context.Context, fleet *assembly.Fleet) error {
 	return invoke.Send(ctx, h.lambda, h.Resources.Sync, cloud.SyncEvent{Task: cloud.TaskProbe})
 }
 
-// downServers returns the servers that didn't answer the last probes, of those that
-// pairs use which aren't stopped.
-func (h *Handler) downServers(ctx context.Context, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState,
-	now time.Time,
-) ([]health.Server, error) {
+// readServers returns the records of the servers.
+func (h *Handler) readServers(ctx context.Context, fleet *assembly.Fleet) ([]health.Server, error) {
 	store, err := fleet.Health(ctx)
 	if err != nil {
 		return nil, err
 	}
-	servers, err := store.Servers(ctx)
-	if err != nil {
-		return nil, err
-	}
+	return store.Servers(ctx)
+}
+
+// downServers returns the servers that didn't answer the last probes, of those that
+// pairs use which aren't stopped.
+func downServers(servers []health.Server, fleet *assembly.Fleet, records map[replication.PairID]replication.PairState, now time.Time) []health.Server {
 	pairs := slices.DeleteFunc(slices.Clone(fleet.Pairs()), func(p config.PairConfig) bool { return records[p.ID].Desired.Stopped })
 	used := fleet.ServersOf(pairs)
-	return slices.DeleteFunc(servers, func(s health.Server) bool {
+	return slices.DeleteFunc(slices.Clone(servers), func(s health.Server) bool {
 		return !isDown(s, now) || !slices.ContainsFunc(used, func(u assembly.CheckedServer) bool { return u.Name == s.Name })
-	}), nil
+	})
 }
 
 // isDown reports whether a recent record says that a server is down.
-func isDown(s health.Server, now time.Time) bool {
-	return s.Down() && now.Sub(s.CheckedAt).Abs() <= 3*assessEvery
+func isDown(s health.Server, now time.Time) bool { return s.Down() && isRecent(s, now) }
+
+// isRecent reports whether a record of a server is recent.
+func isRecent(s health.Server, now time.Time) bool {
+	return now.Sub(s.CheckedAt).Abs() <= 3*assessEvery
 }
 
 // downServersOf returns the servers of a pair that are down.

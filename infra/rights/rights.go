@@ -73,7 +73,7 @@ func Manager(c *config.Config) []Right {
 			Actions:   []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
 			Resources: []string{"${Table}"},
 		},
-		listBucket(), invokeFunctions(startedFunctions(c)...),
+		listBucket(), invokeFunctions(startedFunctions(c)...), publishEvents(),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
 		{
 			Actions:   []string{"s3:GetObject"},
@@ -82,6 +82,14 @@ func Manager(c *config.Config) []Right {
 				"and a deployment that is rolled back needs the one before",
 		},
 	}, emptyBucket(c), reserveConcurrency(c), decryptSecrets(c, "s3"), writeStore(c))
+}
+
+// publishEvents allows the manager to publish events of its own source.
+func publishEvents() Right {
+	return Right{
+		Actions: []string{"events:PutEvents"}, Resources: []string{"arn:${Here:events}:event-bus/default"},
+		Conditions: map[string]map[string][]string{"StringEquals": {"events:source": {cloud.EventSource}}},
+	}
 }
 
 // reserveConcurrency allows the manager to bound the concurrency of requests to the

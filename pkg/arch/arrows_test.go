@@ -90,7 +90,7 @@ func arrows() map[string][]string {
 
 		// The one wiring that all main programs share.
 		assembly: {sync, object, fault, replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
-		onaws:    {assembly, fault, replication, journal, health, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", store, "pkg/store/dynamo", "pkg/store/dynamo/previous", aws, smithy},
+		onaws:    {assembly, fault, replication, journal, health, notify, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", store, "pkg/store/dynamo", "pkg/store/dynamo/previous", aws, smithy},
 
 		// For tests, ours and others'.
 		"pkg/arch":                        {},

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"strings"
 	"time"
 
 	"chefsync/pkg/fault"
@@ -106,6 +107,19 @@ type ChangesResult struct {
 	Ended   time.Time `json:"ended"`
 	Error   string    `json:"error,omitempty"`
 	Hint    string    `json:"hint,omitempty"`
+}
+
+// EventSource is the source of the events that the manager publishes to EventBridge.
+// infra/README.md describes them.
+const EventSource = "chef-sync"
+
+// DetailType returns the detail type of the event that a status began: Replication Held,
+// say, or Replication Recovered if it ended.
+func DetailType(s replication.Status, ended bool) string {
+	if ended {
+		return "Replication Recovered"
+	}
+	return "Replication " + strings.ToUpper(string(s[:1])) + string(s[1:])
 }
 
 // ConfigurationResource is the type of the custom resource that deploys a

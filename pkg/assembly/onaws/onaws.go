@@ -19,6 +19,7 @@ import (
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/health"
+	"chefsync/pkg/notify"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/secret"
 	"chefsync/pkg/stage/s3stage"
@@ -111,6 +112,15 @@ func (b *Backend) Journals(ctx context.Context) (journal.ScanStore, error) {
 		return nil, err
 	}
 	return s.Journals(), nil
+}
+
+// Notified returns the record of what was published.
+func (b *Backend) Notified(ctx context.Context) (notify.Store, error) {
+	s, err := b.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Notified(), nil
 }
 
 // Health implements assembly.Backend.

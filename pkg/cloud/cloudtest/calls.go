@@ -69,8 +69,11 @@ func callsOf(r *http.Request, body []byte) []Call {
 			Name     string
 		}
 		_ = json.Unmarshal(body, &in) // other bodies have no names
-		if service == "AmazonSSM" {
+		switch service {
+		case "AmazonSSM":
 			service = "ssm"
+		case "AWSEvents":
+			return []Call{{Action: "events:" + operation, Resource: eventBusOf(body)}}
 		}
 		return []Call{{Action: service + ":" + operation, Resource: in.SecretID + in.Name}}
 	case strings.HasPrefix(path, "2015-03-31/functions/"):

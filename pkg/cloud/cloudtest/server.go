@@ -1,6 +1,6 @@
 // Package cloudtest is a fake of the parts of AWS that a stack needs, in this process and
 // at one address: DynamoDB by minidyn, S3 by gofakes3, and small fakes of
-// CloudFormation, CloudWatch Logs, Lambda, Secrets Manager, SQS and STS. It checks no
+// CloudFormation, CloudWatch Logs, EventBridge, Lambda, Secrets Manager, SQS and STS. It checks no
 // signatures.
 package cloudtest
 
@@ -34,6 +34,7 @@ type Server struct {
 	secrets    map[string]string
 	logs       map[string][]logEvent
 	functions  map[string]Function
+	events     []Event
 	queueDepth int // of the queue
 	reserved   int // executions for each function
 }
@@ -220,6 +221,8 @@ func (s *Server) handleTarget(operation string, body []byte) (any, error) {
 		return s.putLogEvents(body)
 	case "FilterLogEvents":
 		return s.filterLogEvents(body)
+	case "PutEvents":
+		return s.putEvents(body)
 	case "GetSecretValue", "CreateSecret", "PutSecretValue":
 		return s.handleSecret(operation, body)
 	case "GetQueueAttributes":
