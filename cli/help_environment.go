@@ -23,6 +23,8 @@ Also honored:
   CHEF_PROFILE             the profile of ~/.chef/credentials
   CHEF_CREDENTIALS_FILE    another file than ~/.chef/credentials
   NO_COLOR, TERM=dumb      no color
+  COLUMNS, LINES           the size that tables fit in, where it isn't that of the
+                           terminal
   HTTPS_PROXY, NO_PROXY    the proxy towards Chef Servers`,
 			cmdline.EnvPrefix, cmdline.EnvName("output")+"=json", cmdline.EnvName("config")+"=/srv/…"),
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ type Streams struct {
 	Out, Err       io.Writer
 	InTTY          bool
 	OutTTY, ErrTTY bool
-	ErrWidth       func() int // columns of the terminal, 0 if unknown; may be nil
+	OutSize        func() ui.Size // of the terminal that is Out; may be nil
+	ErrWidth       func() int     // columns of the terminal, 0 if unknown; may be nil
 	LookupEnv      func(string) (string, bool)
 	Now            func() time.Time
 }
@@ -34,18 +36,17 @@ type Streams struct {
 // ProcessStreams returns the streams of the process.
 func ProcessStreams() Streams {
 	tty := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-	width := func(f *os.File) func() int {
-		return func() int {
-			columns, _, err := term.GetSize(int(f.Fd()))
-			if err != nil {
-				return 0 // no terminal, or its width is unknown
-			}
-			return columns
+	size := func(f *os.File) ui.Size {
+		columns, lines, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return ui.Size{} // no terminal, or its size is unknown
 		}
+		return ui.Size{Columns: columns, Lines: lines}
 	}
 	return Streams{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		InTTY: tty(os.Stdin), OutTTY: tty(os.Stdout), ErrTTY: tty(os.Stderr), ErrWidth: width(os.Stderr),
+		InTTY: tty(os.Stdin), OutTTY: tty(os.Stdout), ErrTTY: tty(os.Stderr),
+		OutSize: func() ui.Size { return size(os.Stdout) }, ErrWidth: func() int { return size(os.Stderr).Columns },
 		LookupEnv: os.LookupEnv, Now: time.Now,
 	}
 }
@@ -81,7 +82,7 @@ func (env *Env) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&env.Stack, "stack", "", "work on the deployed `stack` of this name on AWS; . is the one that [aws] in the configuration file names")
 	f.StringVar(&env.profile, "profile", "", "`profile` of AWS, for --stack and for keys that are kept in AWS")
 	f.StringVar(&env.region, "region", "", "`region` of AWS (default: as AWS's own settings say, then [aws] in the configuration file)")
-	f.VarP(&env.Format, "output", "o", "output `format`: table, json, yaml or jsonl")
+	f.VarP(&env.Format, "output", "o", "output `format`: table, wide, markdown, json, yaml or jsonl")
 	f.StringVar(&env.color, "color", "auto", "color: auto, always or never")
 	f.StringVar(&env.logFormat, "log-format", "text", "format of the log on stderr: text or json")
 	f.StringVar(&env.LogLevel, "log-level", "", "least level on stderr: debug, info, warn or error (default: for run what the configuration says, else warn)")
@@ -92,8 +93,24 @@ func (env *Env) AddFlags(f *pflag.FlagSet) {
 func (env *Env) Output() *ui.Output {
 	return &ui.Output{
 		Out: env.Out, Err: env.Err, Format: env.Format, Color: env.useColor(),
-		OutTTY: env.OutTTY, ErrTTY: env.ErrTTY && !env.hasDumbTerminal(), ErrWidth: env.ErrWidth, Quiet: env.quiet, Now: env.Now,
+		OutTTY: env.OutTTY, Size: env.outSize, ErrTTY: env.ErrTTY && !env.hasDumbTerminal(), ErrWidth: env.ErrWidth, Quiet: env.quiet, Now: env.Now,
 	}
+}
+
+// outSize returns the size that output must fit in. The variables tell it where the output
+// isn't a terminal but ends on one, as watch(1) and pagers do.
+func (env *Env) outSize() ui.Size {
+	var size ui.Size
+	if env.OutTTY && env.OutSize != nil {
+		size = env.OutSize()
+	}
+	for name, n := range map[string]*int{"COLUMNS": &size.Columns, "LINES": &size.Lines} {
+		word, _ := env.LookupEnv(name)
+		if v, err := strconv.Atoi(word); err == nil && v > 0 {
+			*n = v
+		}
+	}
+	return size
 }
 
 func (env *Env) hasDumbTerminal() bool {
@@ -117,7 +134,7 @@ func (env *Env) useColor() bool {
 // WantsData reports whether a program reads the output, and so the errors. It looks at
 // the arguments too: a wrong flag ends the parsing before --output is seen.
 func (env *Env) WantsData(args []string) bool {
-	if env.Format != ui.Table {
+	if env.Format.IsData() {
 		return true
 	}
 	format := ui.Table
@@ -136,7 +153,7 @@ func (env *Env) WantsData(args []string) bool {
 			_ = format.Set(word)
 		}
 	}
-	return format != ui.Table
+	return format.IsData()
 }
 
 // EnvName returns the environment variable that sets a flag.

@@ -27,7 +27,7 @@ func (env *Env) OpenWithoutProfile(ctx context.Context) (*app.App, error) {
 
 func (env *Env) appOptions(profile string) app.Options {
 	level := env.LogLevel
-	if level == "" && !env.Daemon && env.Format != ui.Table {
+	if level == "" && !env.Daemon && env.Format.IsData() {
 		level = app.LogOff // stderr is for one JSON object
 	}
 	return app.Options{

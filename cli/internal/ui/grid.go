@@ -3,24 +3,35 @@ package ui
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
-// Grid is human output: tables and lines, in the order they are added.
+// Grid is human output: tables and lines, in the order they are added. On a terminal
+// nothing in it is wider than the terminal, except for a command to copy and what is
+// written by Verbatim.
 type Grid struct {
-	out  *Output
-	head []Text
-	rows [][]Text
-	text strings.Builder
+	out     *Output
+	columns []Column
+	rows    [][]Text
+	text    strings.Builder
 }
 
 // Head starts a table with its column names.
-func (g *Grid) Head(columns ...Text) {
-	g.endTable()
-	g.head = columns
+func (g *Grid) Head(names ...Text) {
+	columns := make([]Column, len(names))
+	for i, name := range names {
+		columns[i].Name = name
+	}
+	g.Columns(columns...)
 }
 
-// Row adds a row of the table. Cells that aren't Text yet are made it by Safe.
+// Columns starts a table whose columns may be left out or shortened.
+func (g *Grid) Columns(columns ...Column) {
+	g.endTable()
+	g.columns = columns
+}
+
+// Row adds a row of the table. Cells that aren't Text yet are made it by Safe. Rows
+// without a head have a last column that is broken into lines.
 func (g *Grid) Row(cells ...any) {
 	row := make([]Text, len(cells))
 	for i, c := range cells {
@@ -33,67 +44,64 @@ func (g *Grid) Row(cells ...any) {
 	g.rows = append(g.rows, row)
 }
 
-// Line adds a line outside the table. Arguments that aren't Text yet are made it
-// by Lines.
+// Line adds a line outside the table, broken at spaces where the terminal is narrower.
+// Arguments that aren't Text yet are made it by Lines.
 func (g *Grid) Line(format string, args ...any) {
-	g.endTable()
 	makeSafe(args)
-	fmt.Fprintf(&g.text, format+"\n", args...)
+	g.endTable()
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		g.addLine(line)
+	}
+}
+
+// addLine adds one line. Its further lines are indented by two more than itself.
+func (g *Grid) addLine(line string) {
+	if g.out.Format == Markdown {
+		if line = strings.TrimSpace(line); line != "" {
+			line = escapeMarkdown(line) + "\n"
+		}
+		g.text.WriteString(line + "\n")
+		return
+	}
+	words := strings.TrimLeft(line, " ")
+	indent := strings.Repeat(" ", len(line)-len(words))
+	for i, part := range breakLines(Text(words), g.out.columns()-len(indent), g.out.columns()-len(indent)-2) {
+		if i == 1 {
+			indent += "  "
+		}
+		g.text.WriteString(indent + string(part) + "\n")
+	}
+}
+
+// Verbatim adds a line as it is, however wide the terminal.
+func (g *Grid) Verbatim(line Text) {
+	g.endTable()
+	g.text.WriteString(string(line) + "\n")
 }
 
 // Paint colors a word, when color is on.
 func (g *Grid) Paint(c Color, s string) Text { return g.out.Paint(c, s) }
 
-// endTable writes the table that was begun, columns as wide as their widest cell.
+// endTable writes the table that was begun.
 func (g *Grid) endTable() {
-	if g.head == nil && g.rows == nil {
+	if g.columns == nil && g.rows == nil {
 		return
 	}
-	all := g.rows
-	if g.head != nil {
-		all = append([][]Text{g.head}, all...)
+	t := newTable(g.columns, g.rows)
+	g.columns, g.rows = nil, nil
+	t.leaveOut(g.out.Format == Wide)
+	if g.out.Format == Markdown {
+		t.writeMarkdown(&g.text)
+		return
 	}
-	var widths []int
-	for _, row := range all {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], displayWidth(cell))
-		}
-	}
-	for _, row := range all {
-		var line strings.Builder
-		for i, cell := range row {
-			line.WriteString(string(cell))
-			line.WriteString(strings.Repeat(" ", widths[i]-displayWidth(cell)+2))
-		}
-		g.text.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
-	g.head, g.rows = nil, nil
+	t.fit(g.out.columns())
+	t.write(&g.text)
 }
 
 func (g *Grid) writeTo() error {
 	g.endTable()
 	_, err := fmt.Fprint(g.out.Out, g.text.String())
 	return err
-}
-
-// displayWidth counts what a terminal shows: runes, without color sequences.
-func displayWidth(t Text) int {
-	s, n := string(t), 0
-	for {
-		i := strings.Index(s, "\x1b[")
-		if i < 0 {
-			return n + utf8.RuneCountInString(s)
-		}
-		n += utf8.RuneCountInString(s[:i])
-		end := strings.IndexByte(s[i:], 'm')
-		if end < 0 {
-			return n
-		}
-		s = s[i+end+1:]
-	}
 }
 
 // Color is a color of a terminal.

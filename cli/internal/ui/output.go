@@ -20,14 +20,19 @@ type Format string
 
 // The output formats.
 const (
-	Table Format = "table"
-	JSON  Format = "json"
-	YAML  Format = "yaml"
-	JSONL Format = "jsonl" // one JSON object a line
+	Table    Format = "table"
+	Wide     Format = "wide"     // a table with all columns, whatever the terminal
+	Markdown Format = "markdown" // tables for a document
+	JSON     Format = "json"
+	YAML     Format = "yaml"
+	JSONL    Format = "jsonl" // one JSON object a line
 )
 
 // Formats returns the names of the formats.
-func Formats() []string { return []string{"table", "json", "yaml", "jsonl"} }
+func Formats() []string { return []string{"table", "wide", "markdown", "json", "yaml", "jsonl"} }
+
+// IsData reports whether the format is for programs.
+func (f *Format) IsData() bool { return *f == JSON || *f == YAML || *f == JSONL }
 
 // String returns the name of the format.
 func (f *Format) String() string { return string(*f) }
@@ -40,7 +45,7 @@ func (f *Format) Set(s string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not a format: expected table, json, yaml or jsonl", s)
+	return fmt.Errorf("%q is not a format: expected table, wide, markdown, json, yaml or jsonl", s)
 }
 
 // Type returns the name of the value in help.
@@ -52,14 +57,26 @@ type Output struct {
 	Format   Format
 	Color    bool             // color on Out
 	OutTTY   bool             // Out is a terminal
+	Size     func() Size      // of the terminal that shows Out; may be nil
 	ErrTTY   bool             // Err is a terminal
 	ErrWidth func() int       // its columns, 0 if unknown; may be nil
 	Quiet    bool             // no notes on Err
 	Now      func() time.Time // for ages
 }
 
+// Size is the size of a terminal. A zero is unknown, and means no limit.
+type Size struct{ Columns, Lines int }
+
 // IsData reports whether the output is data for a program.
-func (o *Output) IsData() bool { return o.Format != Table }
+func (o *Output) IsData() bool { return o.Format.IsData() }
+
+// columns returns the width that lines of Out must fit in; 0 means any.
+func (o *Output) columns() int {
+	if o.Size == nil || o.Format == Wide {
+		return 0
+	}
+	return o.Size().Columns
+}
 
 // Emit writes data: v in a machine format, or what table fills in.
 func (o *Output) Emit(v any, table func(*Grid)) error {
