@@ -81,6 +81,7 @@ func (w *writer) writeObjects(list []decidedObject) error {
 	}
 	w.uploadAhead(list)
 	var done atomic.Int64
+	equal := max(0, w.rec.window-len(list))
 	waiting := w.refusedCreates.count
 	for _, kinds := range object.Phases() {
 		group := slices.DeleteFunc(slices.Clone(list), func(d decidedObject) bool { return !slices.Contains(kinds, d.Ref.Kind) })
@@ -89,8 +90,8 @@ func (w *writer) writeObjects(list []decidedObject) error {
 			if w.refusedBefore(d.Decision) {
 				return nil
 			}
-			w.Observe(ProgressEvent{Pair: w.Pair.ID, Phase: PhaseWrite, Done: int(done.Add(1)), Total: len(list), Ref: d.Ref})
 			w.rec.beginWrite(d.Ref)
+			defer func() { w.rec.reportProgress(PhaseWrite, equal+int(done.Add(1)), d.Ref) }()
 			r, err := w.putObject(ctx, d.observedObject, d.Action == ActionCreate)
 			if err != nil {
 				return err
@@ -247,19 +248,22 @@ func splitItems(refs []object.Ref) (rest []object.Ref, items map[object.Ref][]ob
 // written meanwhile.
 func (w *writer) removeInWindows(deletes []object.Ref) error {
 	slices.SortFunc(deletes, func(a, b object.Ref) int { return object.Compare(b, a) })
+	w.rec.startProgress(0, len(deletes))
 	for window := range eachWindow(w.rec, deletes) {
 		if err := w.rec.recordIntent(slices.Clone(window), true); err != nil {
 			return err
 		}
-		if err := w.removeWindow(window, len(deletes)); err != nil {
+		if err := w.removeWindow(window); err != nil {
 			return err
 		}
+		w.rec.addProgress(len(window))
 		w.rec.windowDone()
 	}
 	return nil
 }
 
-func (w *writer) removeWindow(refs []object.Ref, total int) error {
+func (w *writer) removeWindow(refs []object.Ref) error {
+	var done atomic.Int64
 	for _, k := range slices.Backward(object.Kinds()) {
 		group := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return r.Kind != k })
 		workers := w.Pair.maxWorkers()
@@ -268,8 +272,8 @@ func (w *writer) removeWindow(refs []object.Ref, total int) error {
 			workers = 1
 		}
 		err := w.guard.forEach(len(group), workers, w.laneOf(group), func(ctx context.Context, i int) error {
-			w.Observe(ProgressEvent{Pair: w.Pair.ID, Phase: PhaseDelete, Total: total, Ref: group[i]})
 			w.rec.beginWrite(group[i])
+			defer func() { w.rec.reportProgress(PhaseDelete, int(done.Add(1)), group[i]) }()
 			objErr, fatal := w.deleteOne(ctx, group[i])
 			if fatal != nil {
 				return fatal

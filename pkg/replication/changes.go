@@ -20,6 +20,7 @@ func (p *pass) applyChanges() error {
 		return err
 	}
 	p.rec.progress.Pending = len(refs)
+	p.rec.startProgress(0, len(refs))
 	if len(refs) > p.Tuning.Backlog {
 		p.due.full, p.due.reason = true, "many changes at once: comparing is cheaper"
 		p.rec.run.Mode, p.ledger.relisted, p.observer.resync = ModeCompare, nil, nil // what was named is left to the next pass
@@ -35,12 +36,14 @@ func (p *pass) applyChanges() error {
 		return err
 	}
 	for window := range eachWindow(p.rec, list) {
+		p.rec.window = len(window)
 		gone, err := p.writer.applyWindow(window)
 		if err != nil && !errors.Is(err, ErrMayNotCreate) {
 			return err
 		}
 		p.rec.windowDone()
 		p.rec.progress.Pending -= len(window) - len(gone)
+		p.rec.addProgress(len(window))
 	}
 	if err := p.writer.removeObjects(deletes); err != nil {
 		return err

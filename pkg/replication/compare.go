@@ -24,7 +24,7 @@ func (p *pass) compareAll() error {
 	if err != nil {
 		return err
 	}
-	v := readOptions{replica: &target, deep: w.Deep}
+	v := readOptions{replica: &target, deep: w.Deep, applies: true}
 	gone, extras := p.splitExtras(p.listDeletions(source, target))
 	deletes, err := p.brakeCompare(gone, source, target)
 	if err != nil {
@@ -242,7 +242,7 @@ func (p *pass) compareWindows(source listing, v readOptions) error {
 	}
 	refs = slices.DeleteFunc(refs, func(r object.Ref) bool { return r == p.poison })
 	p.rec.progress.Pending = len(refs)
-	total := len(refs)
+	p.rec.startProgress(len(source.refs)-len(refs), len(source.refs))
 	v.bulk = newBulkReader(refs, true, bulkBytes)
 	for window := range eachWindow(p.rec, refs) {
 		observed, err := p.observer.observeObjects(window, v)
@@ -252,6 +252,7 @@ func (p *pass) compareWindows(source listing, v readOptions) error {
 		// What was listed and is gone since is a change of its own.
 		observed = slices.DeleteFunc(observed, func(s observedObject) bool { return s.err == nil && s.Absent })
 		apply, repair := p.applyDriftRule(p.decideAll(observed))
+		p.rec.window = len(window)
 		if _, err := p.writer.applyWindow(apply); err != nil && !p.continuesAfter(err) {
 			return err
 		}
@@ -261,7 +262,8 @@ func (p *pass) compareWindows(source listing, v readOptions) error {
 		if p.writer.refusalError() == nil { // else the next pass begins again with what is refused
 			p.rec.updateWork(func(w *Work) { w.After = window[len(window)-1].Path() })
 		}
-		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCompare, Done: total - p.rec.progress.Pending, Total: total})
+		p.rec.addProgress(len(window))
+		p.rec.reportProgress(PhaseCompare, 0, object.Ref{})
 		if err := p.rec.commit(p.guard.hard); err != nil {
 			return err
 		}

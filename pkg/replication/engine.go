@@ -37,9 +37,11 @@ type Engine struct {
 type ProgressEvent struct {
 	Pair  PairID
 	Phase Phase
-	Done  int
-	Total int
-	Ref   object.Ref
+	// Done counts the objects that the run is done with, of the Total of the whole work,
+	// not of a window. A listing has no total.
+	Done, Total int
+	Bytes       int64 // of file content that was sent to the replica
+	Ref         object.Ref
 }
 
 // DefaultLeaseTTL is how long a lease lasts that isn't renewed.

@@ -111,7 +111,7 @@ func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) erro
 		return nil
 	}
 	v.files.seen = map[string]struct{}{}
-	done := 0
+	p.rec.startProgress(0, len(refs))
 	for window := range slices.Chunk(refs, fileWindow) {
 		err := p.guard.forEach(len(window), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 			return v.readFilesOf(ctx, p, window[i], share)
@@ -120,8 +120,8 @@ func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) erro
 			return err
 		}
 		v.files.after = window[len(window)-1].Path()
-		done += len(window)
-		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCheckFiles, Done: done, Total: len(refs)})
+		p.rec.addProgress(len(window))
+		p.rec.reportProgress(PhaseCheckFiles, 0, object.Ref{})
 	}
 	return nil
 }

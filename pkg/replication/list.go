@@ -72,7 +72,7 @@ func (l *lister) listSide(side Reader, name string, phase Phase) (listing, error
 		if !l.Pair.Includes(k) {
 			continue
 		}
-		l.Observe(ProgressEvent{Pair: l.Pair.ID, Phase: phase, Ref: object.Ref{Kind: k}})
+		l.rec.reportProgress(phase, 0, object.Ref{Kind: k})
 		var refs []object.Ref
 		var err error
 		switch {

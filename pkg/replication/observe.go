@@ -34,6 +34,7 @@ type readOptions struct {
 	deep    bool // read the replica's objects too
 	look    bool // read each object on the replica, but those known to be missing
 	bulk    *bulkReader
+	applies bool // what is read is applied next, and isn't done before
 }
 
 func (v readOptions) replicaPresence(r object.Ref) Presence {
@@ -79,7 +80,11 @@ func (o *observer) observeObjects(refs []object.Ref, v readOptions) ([]observedO
 			s.obj.Body, s.obj.Files = nil, nil
 		}
 		out[i] = s
-		o.Observe(ProgressEvent{Pair: o.Pair.ID, Phase: PhaseRead, Done: int(done.Add(1)), Total: len(refs), Ref: refs[i]})
+		read := int(done.Add(1))
+		if v.applies {
+			read = 0
+		}
+		o.rec.reportProgress(PhaseRead, read, refs[i])
 		return nil
 	}
 	var err error

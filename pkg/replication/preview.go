@@ -85,6 +85,7 @@ func (p *pass) previewChanges(plan *Plan) error {
 	if err != nil {
 		return err
 	}
+	p.rec.startProgress(0, len(refs))
 	observed, err := p.observer.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, 0)})
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 	}
 	refs := append(slices.SortedFunc(maps.Keys(source.refs), object.Compare), deletes...)
 	v := readOptions{replica: &target, deep: p.due.deep, bulk: newBulkReader(refs, true, 0)}
-	done := 0
+	p.rec.startProgress(0, len(refs))
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
 		observed, err := p.observer.observeObjects(window, v)
 		if err != nil {
@@ -117,8 +118,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 			list = slices.DeleteFunc(list, func(d decidedObject) bool { return d.toDrift() != nil && p.leavesDrift(d.observedObject) })
 		}
 		p.addToPlan(plan, list)
-		done += len(window)
-		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
+		p.rec.addProgress(len(window))
 	}
 	sortDecisions(plan.Steps)
 	return nil

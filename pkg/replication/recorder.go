@@ -27,6 +27,21 @@ type recorder struct {
 	before         Progress // as it was when the lease was taken
 	run            Run
 	snapshotMarked bool // the next position says how the ledger compares with the snapshot
+
+	// For progress alone: the objects of the work, those of windows that are done, and of
+	// the window that is being applied.
+	total, done, window int
+}
+
+// startProgress begins to count objects: some of the total are done already.
+func (r *recorder) startProgress(done, total int) { r.done, r.total, r.window = done, total, 0 }
+
+// addProgress counts the objects of a window that is done.
+func (r *recorder) addProgress(n int) { r.done, r.window = r.done+n, 0 }
+
+// reportProgress tells of progress: so many objects of the window are done.
+func (r *recorder) reportProgress(phase Phase, inWindow int, ref object.Ref) {
+	r.Observe(ProgressEvent{Pair: r.Pair.ID, Phase: phase, Done: r.done + inWindow, Total: r.total, Bytes: r.files.uploaded.Load(), Ref: ref})
 }
 
 // commit writes what was collected since the last commit, with the progress as

@@ -169,12 +169,14 @@ func (v *verification) repairObjects(p *pass, extras, others []object.Ref) error
 	if err != nil {
 		return err
 	}
+	p.rec.startProgress(0, len(others))
 	for window := range eachWindow(p.rec, others) {
 		if err := v.repairWindow(p, window); err != nil {
 			return err
 		}
+		p.rec.addProgress(len(window))
 	}
-	if err := p.confirmAndRemove(deletes, readOptions{look: true}); err != nil {
+	if err := p.confirmAndRemove(deletes, readOptions{look: true, applies: true}); err != nil {
 		return err
 	}
 	v.recordRemoved(p, extras)
@@ -194,7 +196,7 @@ func (v *verification) removalOf(extras []object.Ref) removal {
 // repairWindow looks at some objects again, under the lease, writes those that
 // others changed, and reads them back.
 func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
-	observed, err := p.observer.observeObjects(refs, readOptions{look: true})
+	observed, err := p.observer.observeObjects(refs, readOptions{look: true, applies: true})
 	if err != nil {
 		return err
 	}
@@ -216,7 +218,7 @@ func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 		return err
 	}
 	p.rec.windowDone()
-	if observed, err = p.observer.observeObjects(again, readOptions{look: true}); err != nil {
+	if observed, err = p.observer.observeObjects(again, readOptions{look: true, applies: true}); err != nil {
 		return err
 	}
 	for _, d := range v.compareAgain(p.ledger, observed) {

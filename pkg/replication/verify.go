@@ -236,7 +236,7 @@ func (v *verification) readObjects(p *pass, known *ledger) error {
 	if c := v.report.Earlier; c != nil {
 		maps.Copy(v.equalOf, c.Equal)
 	}
-	done := 0
+	p.rec.startProgress(len(v.source.refs)-len(refs), len(v.source.refs))
 	look := readOptions{replica: &v.target, look: true, bulk: newBulkReader(refs, true, 0)}
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
 		observed, err := p.observer.observeObjects(window, look)
@@ -257,9 +257,8 @@ func (v *verification) readObjects(p *pass, known *ledger) error {
 				v.source.counts[s.Ref.Kind]--
 			}
 		}
-		done += len(window)
+		p.rec.addProgress(len(window))
 		v.after = window[len(window)-1].Path()
-		p.Observe(ProgressEvent{Pair: p.Pair.ID, Phase: PhaseCompare, Done: done, Total: len(refs)})
 	}
 	return nil
 }
