@@ -71,6 +71,7 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 		"schema":   schemaCommand,
 		"stack":    stackCommand,
 		"until":    untilCommand,
+		"http":     httpCommand,
 	}
 	testscript.Run(t, p)
 }

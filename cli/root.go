@@ -125,7 +125,7 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 func allCommands(env *cmdline.Env) []*cobra.Command {
 	return []*cobra.Command{
 		newRunCmd(env), newSyncStartCmd(env), newSyncStopCmd(env), newServeChangesCmd(env),
-		newSyncStatusCmd(env), newSyncLogCmd(env), newManagerLogCmd(env), newUnsyncedObjectsCmd(env), newRunsCmd(env),
+		newSyncStatusCmd(env), newSyncLogCmd(env), newManagerLogCmd(env), newUnsyncedObjectsCmd(env), newRunsCmd(env), newWebCmd(env),
 		newPlanCmd(env), newDiffCmd(env), newVerifyCmd(env), newResyncCmd(env),
 		newInitCmd(env), newPrepareOrgCmd(env), newDoctorCmd(env), newConfigCmd(env), newNotifyTestCmd(env), newStateCmd(env), newDemoCmd(env), newVersionCmd(env),
 	}

@@ -3,6 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -262,6 +265,51 @@ func portsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if len(all) == 0 || len(slices.Compact(slices.Clone(all))) != 1 {
 		ts.Fatalf("addresses %v, want always the same", all)
 	}
+}
+
+// httpCommand asks a server of the program:
+//
+//	http address NAME            $NAME is a free address of this machine
+//	http CODE URL [TOKEN]        get URL until the answer has the code; its body is stdout
+//	http METHOD CODE URL         another method
+func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: http address NAME, or: http [METHOD] CODE URL [TOKEN]")
+	}
+	if args[0] == "address" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		ts.Setenv(args[1], l.Addr().String())
+		ts.Check(l.Close())
+		return
+	}
+	method := http.MethodGet
+	if args[0] == strings.ToUpper(args[0]) && args[0] > "A" {
+		method, args = args[0], args[1:]
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	var last string
+	for give := time.Now().Add(time.Minute); time.Now().Before(give); time.Sleep(50 * time.Millisecond) {
+		req, err := http.NewRequest(method, args[1], http.NoBody)
+		ts.Check(err)
+		if len(args) > 2 {
+			req.Header.Set("Authorization", "Bearer "+args[2])
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		ts.Check(err)
+		if last = fmt.Sprintf("%s: %s", resp.Status, body); resp.StatusCode == want {
+			fmt.Fprintf(ts.Stdout(), "%s", body)
+			return
+		}
+	}
+	ts.Fatalf("%s %s: no %d within a minute; last: %s", method, args[1], want, last)
 }
 
 // codeCommand runs the program and checks its exit code: code 6 diff acme.

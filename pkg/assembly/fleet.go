@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path"
 	"strings"
 	"sync"
@@ -58,6 +59,10 @@ type Fleet struct {
 	Backend
 	Log *slog.Logger
 	Now func() time.Time
+	// OnProgress is called with the progress of all engines, and WrapTransport wraps the
+	// transport of each client. Both may be nil, and are set before the first use.
+	OnProgress    func(replication.ProgressEvent)
+	WrapTransport func(server string, next http.RoundTripper) http.RoundTripper
 
 	owner       string
 	ownerDied   func(owner string) bool
@@ -185,7 +190,7 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 	return &replication.Engine{
 		Pair: p.Pair, Feed: feed, Source: endpoint.NewSource(source, f.Log),
 		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
-		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner, OwnerDied: f.ownerDied,
+		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner, OwnerDied: f.ownerDied, Observe: f.OnProgress,
 		Tuning: replication.Tuning{RecordPollsEvery: f.recordEvery},
 	}, nil
 }

@@ -48,6 +48,18 @@ func (f *Fleet) breakerOf(url string) *chef.Breaker {
 	return b
 }
 
+// OpenBreakers returns whether the circuit breaker of each server is open, by the URL of
+// the server, of those that requests were sent to.
+func (f *Fleet) OpenBreakers() map[string]bool {
+	f.breakersMu.Lock()
+	defer f.breakersMu.Unlock()
+	open := make(map[string]bool, len(f.breakers))
+	for url, b := range f.breakers {
+		open[url] = b.Availability().Open
+	}
+	return open
+}
+
 // ProbeNow lets the next request to each server that is down through, to find out
 // whether it still is: an operator may have repaired it.
 func (f *Fleet) ProbeNow() {
@@ -95,10 +107,14 @@ func (f *Fleet) Connect(ctx context.Context, s config.Server, user string, key *
 	if err != nil {
 		return nil, err
 	}
+	var wrap func(http.RoundTripper) http.RoundTripper
+	if f.WrapTransport != nil {
+		wrap = func(next http.RoundTripper) http.RoundTripper { return f.WrapTransport(s.Name, next) }
+	}
 	return chef.New(chef.Config{
 		Name: s.Name, URL: s.URL, Orgless: s.Orgless, User: user, Key: key, CA: ca, Insecure: s.InsecureSkipVerify,
 		Concurrency: s.Connections, ConnectTimeout: s.ConnectTimeout, ResponseTimeout: s.ResponseTimeout, FileHosts: s.FileHosts,
-		Breaker: f.breakerOf(s.URL), Now: f.Now, Log: f.Log,
+		Breaker: f.breakerOf(s.URL), Now: f.Now, Log: f.Log, WrapTransport: wrap,
 	})
 }
 

@@ -47,8 +47,10 @@ type Config struct {
 	Breaker *Breaker
 
 	Transport http.RoundTripper // for tests; default made from the fields above
-	Now       func() time.Time  // default time.Now
-	Log       *slog.Logger      // default: nothing is logged
+	// WrapTransport wraps the transport, such as to count requests; nil wraps nothing.
+	WrapTransport func(http.RoundTripper) http.RoundTripper
+	Now           func() time.Time // default time.Now
+	Log           *slog.Logger     // default: nothing is logged
 }
 
 // The defaults of Config.
@@ -114,6 +116,9 @@ func New(cfg Config) (*Client, error) {
 		if transport, err = newTransport(cfg, concurrency, files); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.WrapTransport != nil {
+		transport = cfg.WrapTransport(transport)
 	}
 	c := &Client{
 		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key,

@@ -37,6 +37,7 @@ type Config struct {
 	StageSize     int64  // the most bytes that are kept; 0 is no limit, SizeAuto depends on the disk
 	LogLevel      string // debug, info, warn or error
 	Notify        Notify
+	StatusPage    StatusPage
 	AWS           AWS
 	settings      []Setting
 	positions     map[string]position
@@ -173,12 +174,13 @@ func (r *reader) readConfig(top *section) *Config {
 	stage.reportUnknownKeys(map[string]string{"max_size": "size", "limit": "size", "stage_size": "size"})
 	log.reportUnknownKeys(nil)
 	c.Notify = top.subTable("notify", true).readNotify()
+	c.StatusPage = top.subTable("status", true).readStatusPage()
 	c.AWS = top.subTable("aws", false).readAWS(c.Feed, c.Journal)
 	top.reportUnknownKeys(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]",
 		"destination":   "[[replica]]",
 		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]",
 		"changes": "[journal]", "data_collector": "[journal]", "logging": "[log]",
-		"notifications": "[notify]", "alerts": "[notify]"})
+		"notifications": "[notify]", "alerts": "[notify]", "web": "[status]", "metrics": "[status]", "health": "[status]"})
 	r.checkConfig(c)
 	return c
 }

@@ -42,7 +42,7 @@ func (s *section) readJournal() Journal {
 		ScanEvery: s.durationValue("scan_every", defaultScanEvery, minInterval, ""),
 		Rotation:  s.durationValue("rotation", defaultRotation, minInterval, ""),
 		Keep:      s.durationValue("keep", defaultKeep, minKeep, ""),
-		Listen:    s.addressValue("listen"),
+		Listen:    s.addressValue("listen", "9996"),
 		Token:     s.optionalKeyRef("token"),
 		TLSCert:   s.optionalPath("tls_cert"),
 		TLSKey:    s.optionalPath("tls_key"),
@@ -70,13 +70,13 @@ func (j Journal) identifiesCallers() bool {
 	return !j.Token.IsZero() || len(j.Readers) > 0 || len(j.Keys) > 0
 }
 
-// addressValue reads HOST:PORT; "" is none.
-func (s *section) addressValue(key string) string {
+// addressValue reads HOST:PORT; "" is none. An error suggests the usual port.
+func (s *section) addressValue(key, usualPort string) string {
 	value, given := s.stringValue(key)
 	if value != "" {
 		_, port, err := net.SplitHostPort(value)
 		if err != nil || port == "" {
-			s.badValue(key, fmt.Sprintf(`write an address and a port, such as %s = ":9996" or "127.0.0.1:9996"`, key),
+			s.badValue(key, fmt.Sprintf(`write an address and a port, such as %[1]s = ":%[2]s" or "127.0.0.1:%[2]s"`, key, usualPort),
 				"%q can't be listened on", value)
 		}
 	}
@@ -141,8 +141,7 @@ func (j Journal) securityWarnings(feed string) (list []string) {
 	if feed == FeedUpdatedSince {
 		list = append(list, `journal.listen: nothing is listened on, since feed = "updated_since" needs no journal`)
 	}
-	host, _, err := net.SplitHostPort(j.Listen)
-	if ip := net.ParseIP(host); err == nil && j.TLSCert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if j.TLSCert == "" && !IsLoopback(j.Listen) {
 		list = append(list, "journal.listen: pushed objects, data bags included, cross the network unencrypted (tls_cert, tls_key)")
 	}
 	return list

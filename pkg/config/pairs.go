@@ -103,6 +103,7 @@ func (c *Config) Warnings() []string {
 	}
 	list = append(list, c.Journal.securityWarnings(c.Feed)...)
 	list = append(list, c.Notify.warnings()...)
+	list = append(list, c.StatusPage.securityWarnings()...)
 	if c.AWS.Journal && c.AWS.JournalURL && !c.Journal.identifiesCallers() {
 		list = append(list, "aws.journal_url: the URL is open, but there is no token for pushes and there are no readers: every "+
 			"member of an organization can read its changes")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/listener"
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 )
@@ -26,7 +27,7 @@ type Server struct {
 	// this one takes over from.
 	WaitForAddress bool
 	// Kept keeps the address open after the server has ended; nil keeps nothing.
-	Kept *KeptListener
+	Kept *listener.Kept
 }
 
 // How long a request may take, how long running ones may go on at the end, and when an
@@ -43,8 +44,8 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 	if err != nil {
 		return err
 	}
-	listener, err := s.waitForListener(ctx)
-	if err != nil || listener == nil {
+	l, err := s.waitForListener(ctx)
+	if err != nil || l == nil {
 		return err
 	}
 	log := s.App.Log
@@ -52,7 +53,7 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // such as failed handshakes
 	}
-	log.Info("listening for pushes and for readers of updated_since", "address", listener.Addr().String(), "tls", s.App.Journal.TLSCert != "",
+	log.Info("listening for pushes and for readers of updated_since", "address", l.Addr().String(), "tls", s.App.Journal.TLSCert != "",
 		"pushes", !s.App.Journal.Token.IsZero())
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -63,7 +64,7 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 			_ = server.Close() // its time is over
 		}
 	})
-	err = server.Serve(listener)
+	err = server.Serve(l)
 	if stop() {
 		return fmt.Errorf("serve on %s: %w", s.Address, err) // it ended by itself
 	}
@@ -82,7 +83,7 @@ func (s Server) Check(ctx context.Context) error {
 	if _, err := s.tlsConfig(); err != nil {
 		return err
 	}
-	return s.Kept.CheckAddress(s.Address)
+	return s.Kept.CheckAddress(s.Address, "listen under [journal]")
 }
 
 // openListener opens the address.
@@ -100,12 +101,12 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 		return nil, err
 	}
 	for warned := false; ; warned = true {
-		listener, err := s.openListener()
+		l, err := s.openListener()
 		switch {
 		case err == nil && config != nil:
-			return tls.NewListener(listener, config), nil
+			return tls.NewListener(l, config), nil
 		case err == nil:
-			return listener, nil
+			return l, nil
 		case !s.WaitForAddress || !errors.Is(err, syscall.EADDRINUSE):
 			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local,
 				Hint: "end what has the address, or write another one as listen under [journal]", Err: err}

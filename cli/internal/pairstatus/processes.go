@@ -89,6 +89,25 @@ func (d *Processes) checkConfigFile(file string) {
 // DoPasses reports whether a process runs passes: a daemon, or the functions of a stack.
 func (d *Processes) DoPasses() bool { return d.OnStack || len(d.Running) > 0 }
 
+// LastHeartbeat returns the newest heartbeat of a daemon, or the newest run of the manager
+// of a stack; zero if there was none.
+func (d *Processes) LastHeartbeat() (newest time.Time) {
+	switch {
+	case d.OnStack && d.Manager != nil:
+		return d.Manager.Seen
+	case d.OnStack:
+		return newest
+	case len(d.Running) == 0 && d.last != nil:
+		return d.last.Seen
+	}
+	for _, p := range d.Running {
+		if p.Seen.After(newest) {
+			newest = p.Seen
+		}
+	}
+	return newest
+}
+
 // Problem returns why no process runs passes, or "".
 func (d *Processes) Problem(now time.Time) string {
 	switch {

@@ -15,6 +15,8 @@ import (
 	"chefsync/cli/internal/changeserver"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/listener"
+	"chefsync/cli/internal/statusserver"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
@@ -42,6 +44,7 @@ func (opts Options) loadConfig(ctx context.Context, env *cmdline.Env, names []st
 		return nil, err
 	}
 	l.app = a
+	opts.status.recorder.ObserveApp(a)
 	if l.pairs, err = a.Select(names...); err == nil {
 		err = opts.checkConfig(ctx, l)
 	}
@@ -60,6 +63,11 @@ func (opts Options) checkConfig(ctx context.Context, l *loaded) error {
 	if _, err := l.app.State(ctx); err != nil {
 		return err
 	}
+	if l.app.StatusPage.Listen != "" {
+		if err := opts.statusServer(l).Check(ctx); err != nil {
+			return err
+		}
+	}
 	if !changeserver.Enabled(l.app) {
 		return nil
 	}
@@ -73,8 +81,10 @@ func (opts Options) RunForever(ctx context.Context, env *cmdline.Env, names []st
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	env.Owner = assembly.NewOwner()
-	opts.kept = &changeserver.KeptListener{}
+	opts.kept = &listener.Kept{}
 	defer opts.kept.Close()
+	opts.status = &statusOptions{owner: env.Owner, kept: &listener.Kept{}, recorder: statusserver.NewRecorder(env.Now)}
+	defer opts.status.kept.Close()
 	now, err := opts.loadConfig(ctx, env, names)
 	if err != nil {
 		return err
@@ -103,13 +113,16 @@ func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *l
 		return nil, err
 	}
 	process.setConfig(now)
+	opts.status.recorder.ObserveDaemon(d)
 	d.Beat, d.Present = process.saveFunc(now.app), now.app.Present
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	loading := make(chan *loaded, 1)
 	go func() { loading <- opts.waitForReload(ctx, env, now, reload, names, end) }()
+	stopServing := opts.serveStatus(ctx, now)
 	err = d.Run(ctx)
 	end()
+	stopServing()
 	next := <-loading
 	if err != nil && next != nil {
 		next.app.Close()

@@ -10,6 +10,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/listener"
 	"chefsync/cli/internal/notifier"
 	"chefsync/cli/internal/passes"
 	"chefsync/pkg/replication"
@@ -19,7 +20,8 @@ import (
 type Options struct {
 	Once, Full, Remote bool
 	Parallel           int
-	kept               *changeserver.KeptListener // nil with --once
+	kept               *listener.Kept // nil with --once
+	status             *statusOptions // likewise
 }
 
 // gracePeriod is how long passes may go on with the objects in progress after a signal. With

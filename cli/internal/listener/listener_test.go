@@ -1,4 +1,4 @@
-package changeserver
+package listener
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 // While a daemon reloads, its address is open: who connects in between is answered
 // by the listener that comes next.
 func TestAnAddressStaysOpenBetweenTwoListeners(t *testing.T) {
-	k := &KeptListener{}
+	k := &Kept{}
 	defer k.Close()
 	const address = "127.0.0.1:0"
 	first, err := k.Listen(address)
@@ -51,14 +51,14 @@ func TestAnAddressStaysOpenBetweenTwoListeners(t *testing.T) {
 }
 
 func TestAnAddressThatCannotBeListenedOnIsRefusedBeforehand(t *testing.T) {
-	k := &KeptListener{}
+	k := &Kept{}
 	defer k.Close()
 	first, err := k.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.Close()
-	if err := k.CheckAddress("127.0.0.1:0"); err != nil {
+	if err := k.CheckAddress("127.0.0.1:0", "listen"); err != nil {
 		t.Error(err)
 	}
 	second, err := k.Listen("localhost:0")
@@ -66,10 +66,10 @@ func TestAnAddressThatCannotBeListenedOnIsRefusedBeforehand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if err := k.CheckAddress("192.0.2.1:1"); err == nil {
+	if err := k.CheckAddress("192.0.2.1:1", "listen"); err == nil {
 		t.Error("an address of another machine is usable")
 	}
-	if err := k.CheckAddress(second.Addr().String()); err != nil {
+	if err := k.CheckAddress(second.Addr().String(), "listen"); err != nil {
 		t.Errorf("an address that is taken: %v; the daemon waits for it", err)
 	}
 }

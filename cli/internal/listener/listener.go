@@ -1,4 +1,5 @@
-package changeserver
+// Package listener keeps addresses open while a daemon reloads its configuration.
+package listener
 
 import (
 	"errors"
@@ -9,16 +10,16 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// KeptListener keeps an address open while the daemon reloads its configuration:
+// Kept keeps an address open while the daemon reloads its configuration:
 // whoever connects meanwhile waits until it accepts again.
-type KeptListener struct {
+type Kept struct {
 	mu      sync.Mutex
 	address string
 	tcp     *net.TCPListener
 }
 
 // Listen returns a listener on the address. Closing it leaves the address open.
-func (k *KeptListener) Listen(address string) (net.Listener, error) {
+func (k *Kept) Listen(address string) (net.Listener, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tcp != nil && k.address != address {
@@ -42,8 +43,8 @@ func (k *KeptListener) Listen(address string) (net.Listener, error) {
 }
 
 // CheckAddress fails if an address can't be listened on, for another reason than that it is
-// taken: a daemon waits for that.
-func (k *KeptListener) CheckAddress(address string) error {
+// taken: a daemon waits for that. Setting is where the configuration names the address.
+func (k *Kept) CheckAddress(address, setting string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tcp != nil && k.address == address {
@@ -55,13 +56,13 @@ func (k *KeptListener) CheckAddress(address string) error {
 	}
 	if err != nil {
 		return &fault.Error{Op: "listen on " + address, Class: fault.Local,
-			Hint: "correct listen under [journal] in the configuration", Err: err}
+			Hint: "correct " + setting + " in the configuration", Err: err}
 	}
 	return l.Close()
 }
 
 // Close closes the address.
-func (k *KeptListener) Close() {
+func (k *Kept) Close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tcp != nil {

@@ -1,0 +1,153 @@
+// Package statusserver serves the status of pairs over HTTP: health for probes, metrics
+// for Prometheus, JSON for programs and pages for people. It only reads.
+package statusserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/listener"
+	"chefsync/pkg/config"
+	"chefsync/pkg/fault"
+)
+
+// Server serves the status of pairs on an address.
+type Server struct {
+	App     *app.App
+	Pairs   []app.Pair
+	Address string
+	Token   config.KeyRef
+	// Setting is what names the address, for messages.
+	Setting string
+	// Owner and Recorder are those of a daemon, whose process this is.
+	Owner    string
+	Recorder *Recorder
+	// Kept keeps the address open after the server has ended, and lets Serve wait for
+	// an address that is taken; nil does neither.
+	Kept *listener.Kept
+}
+
+const (
+	requestTimeout   = time.Minute
+	gracePeriod      = 5 * time.Second
+	retryListenAfter = 5 * time.Second
+	// minToken is the length of the shortest token, in bytes: nothing slows guesses.
+	minToken = 16
+)
+
+// How often a page in a browser is updated.
+const (
+	localRefresh = 5 * time.Second
+	stackRefresh = 20 * time.Second
+)
+
+// Check fails if nothing could be served.
+func (s Server) Check(ctx context.Context) error {
+	if _, err := s.newHandler(ctx); err != nil {
+		return err
+	}
+	if s.Kept == nil {
+		return nil
+	}
+	return s.Kept.CheckAddress(s.Address, s.Setting)
+}
+
+// newHandler returns the handler, with the token as it is now.
+func (s Server) newHandler(ctx context.Context) (http.Handler, error) {
+	token, err := s.loadToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	local := config.IsLoopback(s.Address)
+	if token == "" && !local {
+		return nil, exit.Usagef("name a token, or an address of this machine such as 127.0.0.1:9997",
+			"%s is reached from other machines, and there is no token", s.Address)
+	}
+	o := Options{Reader: NewReader(s.App, s.Pairs), Recorder: s.Recorder, Owner: s.Owner, Token: token, LocalOnly: token == "", Now: s.App.Now,
+		Refresh: localRefresh}
+	if s.App.Stack != nil {
+		o.Refresh = stackRefresh
+	}
+	return NewHandler(o)
+}
+
+func (s Server) loadToken(ctx context.Context) (string, error) {
+	if s.Token.IsZero() {
+		return "", nil
+	}
+	secret, err := s.Token.Resolve(ctx, s.App.Secrets())
+	if err != nil {
+		return "", &fault.Error{Op: "load the token of the status page", Class: fault.Local, Hint: "write at least 16 characters to " + s.Token.String(), Err: err}
+	}
+	token := strings.TrimSpace(string(secret.Reveal()))
+	if len(token) < minToken {
+		return "", exit.Usagef("openssl rand -hex 32", "the token %s has fewer than %d characters", s.Token, minToken)
+	}
+	return token, nil
+}
+
+// Serve serves until ctx ends. Ready is called with the address once it is open.
+func (s Server) Serve(ctx context.Context, ready func(net.Addr)) error {
+	handler, err := s.newHandler(ctx)
+	if err != nil {
+		return err
+	}
+	l, err := s.openListener(ctx)
+	if err != nil || l == nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 1 << 16, ErrorLog: slog.NewLogLogger(s.App.Log.Handler(), slog.LevelDebug),
+	}
+	ready(l.Addr())
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			_ = server.Close() // its time is over
+		}
+	})
+	err = server.Serve(l)
+	if stop() {
+		return fmt.Errorf("serve on %s: %w", s.Address, err) // it ended by itself
+	}
+	<-closed
+	return nil
+}
+
+// openListener returns nil, and no error, if ctx ends before the address is free.
+func (s Server) openListener(ctx context.Context) (net.Listener, error) {
+	open := func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	if s.Kept != nil {
+		open = s.Kept.Listen
+	}
+	for warned := false; ; warned = true {
+		l, err := open(s.Address)
+		switch {
+		case err == nil:
+			return l, nil
+		case s.Kept == nil || !errors.Is(err, syscall.EADDRINUSE):
+			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local, Hint: "end what has the address, or name another one: " + s.Setting,
+				Err: err}
+		case !warned:
+			s.App.Log.Warn("another process listens there; waiting for the address of the status page", "address", s.Address)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil //nolint:nilnil // as documented
+		case <-time.After(retryListenAfter):
+		}
+	}
+}

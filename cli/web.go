@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/statusserver"
+	"chefsync/pkg/config"
+)
+
+func newWebCmd(env *cmdline.Env) *cobra.Command {
+	var listen, tokenFile string
+	cmd := &cobra.Command{
+		Use:     "web [PAIR...]",
+		Short:   "Serve the status page, metrics and health over HTTP",
+		GroupID: cmdline.GroupLook,
+		Long: `Serve what is recorded of all pairs, or the named ones, until it is stopped:
+
+  /            a page for people: servers, pairs, what is wrong and what to try
+  /healthz     whether the store answers, and the last heartbeat of the daemon
+  /metrics     for Prometheus
+  /api/status  for programs: the JSON of sync-status, with a version
+
+It reads the same state as the other commands, and with --stack that of a stack on
+AWS. Nothing can be changed there. The daemon serves the same, with what its passes
+are doing, where [status] in the configuration says.
+
+An address that other machines reach needs a token: --token-file, or token under
+[status] in the configuration. Programs present it as a bearer token, browsers as
+the password of any user.`,
+		Example: `  chef-sync-ctl web
+  chef-sync-ctl web --stack chef-sync --listen 127.0.0.1:8080
+  chef-sync-ctl web --listen :9997 --token-file /etc/chef-sync/status-token`,
+		ValidArgsFunction: env.CompletePairs,
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:9997", "`address` to listen on")
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`file` with the token that readers must present (default: token under [status] in the configuration)")
+	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+		s := statusserver.Server{App: a, Pairs: pairs, Address: listen, Setting: "--listen"}
+		switch {
+		case tokenFile != "":
+			s.Token = config.KeyRef{Scheme: "file", Name: tokenFile}
+		case a.Stack == nil || !config.IsLoopback(listen): // a stack's token may be out of reach here
+			s.Token = a.StatusPage.Token
+		}
+		return s.Serve(ctx, func(address net.Addr) {
+			env.Output().Note("serving the status on http://%s", address)
+		})
+	})
+	return cmd
+}
