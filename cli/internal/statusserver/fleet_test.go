@@ -22,6 +22,7 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // now is the time of all tests.
@@ -185,7 +186,7 @@ func (w *recordWriter) spoil(id replication.PairID, u *replication.Update, run *
 		g.LastAttempt, g.LastSuccess, g.NextRun = ago(21*time.Minute), ago(21*time.Minute), ago(20*time.Minute)
 	case id.Org == "support" && (id.Replica == "eu" || id.Replica == "us"):
 		g.Status, g.LastSuccess, g.LastCompare, g.Objects, g.Pending = replication.Bootstrapping, time.Time{}, time.Time{}, 1200, 3850
-		g.LastCheck, g.LastVerified = time.Time{}, time.Time{}
+		g.LastCheck, g.LastVerified, g.Since = time.Time{}, time.Time{}, ago(90*time.Second)
 		g.Work = &replication.Work{Full: true, Reason: "first compare", Started: ago(90 * time.Second)}
 		run.Mode, run.Outcome, run.Ended, run.Seen = replication.ModeCompare, replication.OutcomeRunning, time.Time{}, ago(2*time.Second)
 		run.Counts = replication.Counts{Observed: 1200, Created: 1200}
@@ -261,4 +262,16 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
+}
+
+func reason(s replication.Status, text, hint string) status.Reason {
+	return status.Reason{Status: s, Text: text, Hint: hint}
+}
+
+// passOf returns the pass of a job that calls work.
+func passOf(work func()) func(context.Context, replication.PassOptions) (replication.Run, error) {
+	return func(context.Context, replication.PassOptions) (replication.Run, error) {
+		work()
+		return replication.Run{Outcome: replication.OutcomeDone}, nil
+	}
 }

@@ -31,6 +31,13 @@ func NewHandler(o Options) (http.Handler, error) {
 	mux.Handle("/healthz", &healthHandler{o})
 	mux.Handle("/metrics", newMetricsHandler(o.Reader, o.Recorder, o.Now))
 	mux.Handle("/api/status", &apiHandler{o.Reader, o.Now})
+	pages, err := newPages(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := pages.register(mux); err != nil {
+		return nil, err
+	}
 	var h http.Handler = mux
 	if o.Token != "" {
 		h = requireToken(o.Token, h)

@@ -1,0 +1,226 @@
+package statusserver
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"chefsync/cli/internal/buildinfo"
+	"chefsync/cli/internal/pairstatus"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/health"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// The tones of what is shown, which the style sheet colors.
+const (
+	toneOK   = "ok"
+	toneBusy = "busy"
+	toneWarn = "warn"
+	toneDown = "down" // a server or passes are missing
+	toneBad  = "bad"  // an operator is needed
+	toneOff  = "off"
+)
+
+// statusUnknown is shown for a pair whose records can't be read.
+const statusUnknown = "unknown"
+
+// statusTone returns the tone of a status of a pair or of a server.
+func statusTone(s string) string {
+	switch replication.Status(s) {
+	case replication.Synced, serverUp:
+		return toneOK
+	case replication.Syncing, replication.Bootstrapping:
+		return toneBusy
+	case replication.Retrying, status.Drifted, statusUnknown:
+		return toneWarn
+	case status.Unreachable, status.Stale:
+		return toneDown
+	case replication.Stopped:
+		return toneOff
+	}
+	return toneBad
+}
+
+// pages serves the pages for people.
+type pages struct {
+	Options
+	templates *template.Template
+}
+
+func newPages(o Options) (*pages, error) {
+	t, err := template.New("").Funcs(template.FuncMap{"tone": statusTone, "count": formatCount, "words": splitWords}).ParseFS(assets, "assets/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse the templates of the status page: %w", err)
+	}
+	return &pages{o, t}, nil
+}
+
+// register adds the pages to a mux.
+func (p *pages) register(mux *http.ServeMux) error {
+	files, err := fs.Sub(assets, "assets")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"style.css", "refresh.js", "icon.svg"} {
+		mux.HandleFunc("/assets/"+name, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "no-cache")
+			http.ServeFileFS(w, r, files, name)
+		})
+	}
+	mux.HandleFunc("/{$}", p.serveFleet)
+	mux.HandleFunc("/pairs/{replica}/{organization}", p.servePair)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		p.writeProblem(w, http.StatusNotFound, "Not found", "There is no such page.")
+	})
+	return nil
+}
+
+// layout is what all pages share.
+type layout struct {
+	Title           string
+	At              time.Time
+	Refresh         float64 // seconds
+	NoScriptRefresh int     // seconds
+	Version         string
+	Scheduler       scheduler
+}
+
+// scheduler says whether passes run.
+type scheduler struct{ Tone, Text string }
+
+// noScriptRefresh is how often a browser without JavaScript loads the page again.
+const noScriptRefresh = 30 * time.Second
+
+func (p *pages) newLayout(title string, at time.Time) layout {
+	return layout{Title: title, At: at, Refresh: p.Refresh.Seconds(), NoScriptRefresh: int(max(noScriptRefresh, p.Refresh).Seconds()),
+		Version: buildinfo.Read().Version}
+}
+
+func newScheduler(d pairstatus.Processes, now time.Time) scheduler {
+	problem := d.Problem(now)
+	switch {
+	case d.OnStack && d.Manager == nil:
+		return scheduler{toneWarn, "Manager: no run seen yet"}
+	case problem != "" && d.OnStack:
+		return scheduler{toneBad, "Manager not running, last run " + ui.Age(d.Manager.Seen, now)}
+	case d.OnStack:
+		return scheduler{toneOK, "Manager ran " + ui.Age(d.Manager.Seen, now)}
+	case problem != "":
+		return scheduler{toneBad, "Daemon " + problem}
+	case len(d.Running) == 0:
+		return scheduler{toneBad, "Daemon not running, never seen"}
+	case !d.ConfigChanged.IsZero():
+		return scheduler{toneWarn, fmt.Sprintf("%s changed %s; reload it with SIGHUP or restart the daemon", d.ConfigFile, ui.Age(d.ConfigChanged, now))}
+	case len(d.Running) > 1:
+		return scheduler{toneOK, ui.Plural(len(d.Running), "daemon") + " running"}
+	}
+	return scheduler{toneOK, describeDaemon(d.Running[0], now)}
+}
+
+func describeDaemon(p health.Process, now time.Time) string {
+	return fmt.Sprintf("Daemon running on %s since %s", ui.Safe(p.Host), pairstatus.FormatStart(p.Started, now))
+}
+
+// activity is what a process is doing for a pair.
+type activity struct {
+	Pair, Path  string
+	What, Phase string
+	Done, Total int
+	Object      string
+	Since       string
+}
+
+// Percent returns the progress.
+func (a activity) Percent() int { return 100 * a.Done / max(a.Total, 1) }
+
+// newActivity returns what is being done for a pair, or nil: by this process in detail, by
+// another as far as it is recorded.
+func (p *pages) newActivity(r pairRow, now time.Time) *activity {
+	out := &activity{Pair: shown(r.Pair.String()), Path: pairPath(r.Pair)}
+	a, here := p.Recorder.Activity(r.Pair)
+	switch {
+	case here && a.Phase != "":
+		out.What, out.Phase, out.Done, out.Total, out.Object = a.What, a.Phase, a.Done, a.Total, shown(a.Object)
+		out.Since = "for " + ui.Span(now.Sub(a.Started))
+	case r.RunningOn == "":
+		return nil
+	case r.Pending > 0:
+		out.What, out.Done, out.Total = "pass", r.Objects, r.Objects+r.Pending
+		if r.Status != replication.Bootstrapping { // the objects that are equal are no progress
+			out.Done, out.Total, out.Phase = 0, 0, ui.Plural(r.Pending, "object")+" pending"
+		}
+	default:
+		out.What = "pass"
+	}
+	return out
+}
+
+func formatCount(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "\u202f" + text[i:] // a narrow space
+	}
+	return text
+}
+
+// word is a word of a text. Browsers don't break it if Keep is set.
+type word struct {
+	Text string
+	Keep bool
+}
+
+// splitWords returns the words of a text: flags and times aren't broken at their hyphens.
+func splitWords(text string) (words []word) {
+	for _, w := range strings.Fields(text) {
+		words = append(words, word{w, strings.Contains(w, "-")})
+	}
+	return words
+}
+
+// shown returns a text of a server as it is shown: without what changes the direction of
+// writing or breaks lines. Templates escape the rest.
+func shown(text string) string { return string(ui.Safe(text)) }
+
+// writePage writes a page, or an error if its template fails.
+func (p *pages) writePage(w http.ResponseWriter, code int, name string, data any) {
+	var b bytes.Buffer
+	if err := p.templates.ExecuteTemplate(&b, name, data); err != nil {
+		http.Error(w, "the page can't be made: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write(b.Bytes()) // the reader may be gone
+}
+
+// writeProblem writes a page that says why there is no other.
+func (p *pages) writeProblem(w http.ResponseWriter, code int, heading, text string) {
+	p.writePage(w, code, "problem.html", struct {
+		layout
+		Heading, Text string
+	}{p.newLayout(heading+" · Chef Replication", p.Now()), heading, text})
+}
+
+// readStatus reads the status of all pairs, or writes why that fails and returns false.
+func (p *pages) readStatus(w http.ResponseWriter, r *http.Request) (Status, bool) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	st, err := p.Reader.Status(ctx)
+	if err != nil {
+		p.writeProblem(w, http.StatusServiceUnavailable, "The store doesn’t answer", shown(err.Error()))
+		return st, false
+	}
+	return st, true
+}
