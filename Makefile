@@ -42,7 +42,7 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-race test-long test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: help demo build test test-race test-long test-web test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +58,7 @@ build: ## Build bin/chef-sync-ctl
 test: ## Run all tests that need nothing but Go
 	$(call headline,test)
 	@$(GO) test -timeout 20m $(PACKAGES)
-	@echo 'SKIPPED here: tests against real servers and signers (make test-goiardi), and emulators of AWS (make test-aws)'
+	@echo 'SKIPPED here: tests against real servers and signers (make test-goiardi), emulators of AWS (make test-aws), and a browser (make test-web)'
 
 test-race: ## Run the same tests with the race detector (needs a C compiler)
 	$(call headline,test-race)
@@ -68,6 +68,14 @@ test-race: ## Run the same tests with the race detector (needs a C compiler)
 test-long: ## Run CHECKS (10000) random histories of engine and scanner; make test runs 100
 	$(call headline,test-long)
 	@$(GO) test -count=1 -v -timeout 60m -run '^Test(Any|VerifyAgrees|ReplicationByJournalRandomHistory)' ./pkg/replication ./pkg/feed/scan -rapid.checks=$(CHECKS) | grep -v '^=== RUN'
+
+test-web: ## Look at the status page in Chromium; screenshots are kept in bin/screenshots
+	$(call headline,test-web)
+	@.ci/need chromium promtool
+	@rm -rf bin/screenshots
+	$(GO) vet -tags browser ./cli/internal/statusserver
+	@CHEFSYNC_PROMTOOL=1 $(GO) test -count=1 -v -timeout 10m -tags browser -run '^TestBrowser|^TestPromtool' ./cli/internal/statusserver | grep -v '^=== RUN'
+	@echo "$$(ls bin/screenshots | wc -l) screenshots in bin/screenshots"
 
 test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own signer
 	$(call headline,test-goiardi)
@@ -155,6 +163,7 @@ ci: ## Everything, what fails early first; .ci/run calls it
 	skip() { printf '\n== %s\nSKIPPED: %s\n' "$$1" "$$2"; skipped+=" $$1"; }; \
 	skipped=; \
 	for t in arch lint build test demo; do tier $$t; done; \
+	if why=$$(.ci/need chromium promtool 2>&1); then tier test-web; else skip test-web "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need goiardi mixlib 2>&1); then tier test-goiardi; else skip test-goiardi "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need moto versitygw 2>&1); then tier test-aws; else skip test-aws "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need gcc 2>&1); then tier test-race; else skip test-race "$${why##*$$'\n'}"; fi; \
