@@ -72,6 +72,7 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 		"stack":    stackCommand,
 		"until":    untilCommand,
 		"http":     httpCommand,
+		"fleet":    fleetCommand,
 	}
 	testscript.Run(t, p)
 }

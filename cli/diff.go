@@ -40,7 +40,7 @@ type diffRow struct {
 func newDiffCmd(env *cmdline.Env) *cobra.Command {
 	var f diffFlags
 	cmd := &cobra.Command{
-		Use:     "diff PAIR [OBJECT...]",
+		Use:     "diff [PAIR...] [OBJECT...]",
 		Short:   "Show how a replica differs from the primary",
 		GroupID: cmdline.GroupCheck,
 		Long: `Show how a replica differs from the primary, of all objects or of the named ones:
@@ -57,29 +57,22 @@ only with --show-values.`,
 		Example: `  chef-sync-ctl diff engineering --name-status
   chef-sync-ctl diff eu/engineering /roles/web
   chef-sync-ctl diff eu/engineering data_bags/users/alice --show-values`,
-		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&f.nameStatus, "name-status", false, "letters and names only")
 	cmd.Flags().BoolVar(&f.showValues, "show-values", false, "show the values of data bag items")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		refs, err := cmdline.ParseRefs(args[1:])
-		if err != nil {
-			return err
+	env.TakePairs(cmd)
+	cmd.RunE = env.WithObjectsIf(nil, func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error {
+		rows, failed := f.comparePairs(ctx, env, a, pairs, refs)
+		if len(rows) > 0 || failed == nil {
+			if err := f.printRows(env, rows); err != nil {
+				return err
+			}
 		}
-		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			rows, failed := f.comparePairs(ctx, env, a, pairs, refs)
-			if len(rows) > 0 || failed == nil {
-				if err := f.printRows(env, rows); err != nil {
-					return err
-				}
-			}
-			if failed != nil {
-				return app.HintRemote(a, failed, "")
-			}
-			return exit.Silent(diffCode(rows))
-		})(cmd, args[:1])
-	}
+		if failed != nil {
+			return app.HintRemote(a, failed, "")
+		}
+		return exit.Silent(diffCode(rows))
+	})
 	return cmd
 }
 

@@ -53,20 +53,13 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
   chef-sync-ctl resync eu/engineering --prune
   chef-sync-ctl resync eu/engineering cookbooks/users/1.0.0 --yes
   chef-sync-ctl resync /data_bags/users /roles/web --yes`,
-		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete on the replica whatever the primary doesn't have")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
-	cmd.RunE = func(cmd *cobra.Command, words []string) error {
-		a, err := env.Open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.Close()
-		pairs, refs, err := pairsAndObjects(a, words)
-		if err != nil {
+	env.TakePairs(cmd)
+	cmd.RunE = env.WithObjectsIf(func() bool { return true }, func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error {
+		if err := checkSelected(pairs, refs); err != nil {
 			return err
 		}
 		if f.prune && len(refs) > 0 {
@@ -75,8 +68,8 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 		if err := env.Confirm(f.yes, f.confirmQuestion(refs)+app.PairNames(pairs)); err != nil {
 			return err
 		}
-		return resyncPairs(cmd.Context(), env, a, pairs, refs, f)
-	}
+		return resyncPairs(ctx, env, a, pairs, refs, f)
+	})
 	return cmd
 }
 
@@ -91,40 +84,17 @@ func (f resyncFlags) confirmQuestion(refs []object.Ref) string {
 	return "Compare and repair all of "
 }
 
-// pairsAndObjects sorts arguments: what names a pair is one, the rest are objects.
-// Without a pair they are of the only one.
-func pairsAndObjects(a *app.App, words []string) (pairs []app.Pair, refs []object.Ref, err error) {
-	var names []string
-	for _, w := range words {
-		ref, notObject := object.ParseRef(w)
-		_, notPair := a.Select(w)
-		switch {
-		case notPair == nil && notObject == nil && w[0] != '/':
-			return nil, nil, exit.Usagef("write /"+w+" for the object", "%q may be a pair or an object", w)
-		case notPair == nil && w[0] != '/':
-			names = append(names, w)
-		case notObject == nil:
-			refs = append(refs, ref)
-		default:
-			return nil, nil, fmt.Errorf("%w, and not an object either: "+
-				"an object is written as cookbooks/NAME/VERSION, roles/NAME, environments/NAME or data_bags/BAG/ITEM", notPair)
-		}
-	}
-	if len(names) == 0 && len(a.Pairs()) > 1 {
-		return nil, nil, exit.Usagef("chef-sync-ctl resync PAIR "+refs[0].Path(), "there are %d pairs: name that of the objects", len(a.Pairs()))
-	}
-	if pairs, err = a.Select(names...); err != nil {
-		return nil, nil, err
-	}
+// checkSelected fails if a pair doesn't replicate an object.
+func checkSelected(pairs []app.Pair, refs []object.Ref) error {
 	for _, p := range pairs {
 		for _, r := range refs {
 			if !p.Manages(r) {
-				return nil, nil, exit.With(exit.NotFound, fmt.Errorf("%s isn't selected for replication by the pair %s", r, p.ID),
+				return exit.With(exit.NotFound, fmt.Errorf("%s isn't selected for replication by the pair %s", r, p.ID),
 					"chef-sync-ctl help selection")
 			}
 		}
 	}
-	return pairs, refs, nil
+	return nil
 }
 
 func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref, f resyncFlags) error {

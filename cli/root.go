@@ -17,8 +17,16 @@ func newRootCmd(env *cmdline.Env) *cobra.Command {
 		Long: `chef-sync-ctl copies cookbooks, environments, roles and data bags from one
 primary Chef Infra Server to one or more replicas, continuously and per organization.
 
-Arguments called PAIR are an organization, which means all its pairs, or
-REPLICA/ORG, which means one.`,
+An argument called PAIR selects pairs:
+
+  ORG              all pairs of an organization
+  REPLICA/ORG      one pair
+  REPLICA/         all pairs of a replica
+  'eu/*' '*/team-07' '*/web-??'
+                   all pairs that the pattern matches
+
+--replica NAME selects among them those of a replica. Commands that only read take all
+pairs without an argument; those that change something want --all for that.`,
 		Example: `  # see it work, with two servers in memory
   chef-sync-ctl demo
 

@@ -48,12 +48,12 @@ stopped there, once they are started.`,
   chef-sync-ctl run --log-format json
   chef-sync-ctl run --once engineering
   chef-sync-ctl run --once --remote --stack chef-sync`,
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&opts.Once, "once", false, "one pass for each pair, then end with its exit code")
 	cmd.Flags().BoolVar(&opts.Full, "full", false, "with --once: a full compare that reads both sides")
 	cmd.Flags().BoolVar(&opts.Remote, "remote", false, "with --once, on a stack: let its function do the passes")
 	cmd.Flags().IntVar(&opts.Parallel, "parallel", opts.Parallel, "passes that run at once on each replica")
+	env.TakePairs(cmd)
 	cmd.PreRun = func(*cobra.Command, []string) {
 		env.Daemon = !opts.Once
 	}

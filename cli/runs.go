@@ -37,10 +37,10 @@ TRIGGER is what started a run:
 		Example: `  chef-sync-ctl runs
   chef-sync-ctl runs engineering
   chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
-		Args:              cmdline.CheckArgs(cobra.MaximumNArgs(2)),
-		ValidArgsFunction: env.CompletePairs,
+		Args: cmdline.CheckArgs(cobra.MaximumNArgs(2)),
 	}
 	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs; 0 for all")
+	env.TakePairs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if limit < 0 {
 			return exit.Usagef("--number 0 for all", "--number can't be %d", limit)

@@ -71,14 +71,14 @@ earlier time. Stop the pairs of the stack first, with sync-stop.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state export > all.json
   chef-sync-ctl state export --stack chef-sync --table restored --stop > before.json`,
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&f.stop, "stop", false, "stop the pairs first, as sync-stop does")
 	cmd.Flags().StringVar(&f.to, "to", "", "with --stop: the `place` that the pairs move to, for whoever looks for them here")
 	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not be there yet (default: standard output)")
 	cmd.Flags().StringVar(&env.Table, "table", "", "of a stack: read this `table` instead of the stack's")
 	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a running pass")
-	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	env.TakePairs(cmd)
+	cmd.RunE = env.WithPairsIf(func() bool { return f.stop }, func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if env.Table != "" && a.Stack == nil {
 			return exit.Usagef("name the stack too: --stack NAME", "--table is a table beside that of a stack")
 		}

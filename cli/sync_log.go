@@ -24,11 +24,11 @@ object, and what failed. Lines come from the state, so this works while
   chef-sync-ctl sync-log engineering --since 1h
   chef-sync-ctl sync-log eu/engineering --follow --level warn
   chef-sync-ctl sync-log engineering --object /roles/web -o jsonl`,
-		ValidArgsFunction: env.CompletePairs,
 	}
 	f.Register(cmd)
 	cmd.Flags().StringVar(&f.Object, "object", "", "only lines of this object, such as `/roles/web`")
 	cmd.Flags().StringVar(&f.Run, "run", "", "only lines of this run")
+	env.TakePairs(cmd)
 	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		q, err := f.Query(env.Now())
 		if err != nil {

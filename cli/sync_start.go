@@ -52,8 +52,6 @@ with --accept-new-primary: it is compared whole, and what it would delete is hel
   chef-sync-ctl sync-start eu/engineering --dry-run
   chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m
   chef-sync-ctl sync-start 'eu/*' '*/team-07' --allow-deletes 500`,
-		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().StringVar(&f.from, "from", "resume", "where to begin: resume, or scratch for a full compare")
 	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
@@ -61,8 +59,9 @@ with --accept-new-primary: it is compared whole, and what it would delete is hel
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do, and change nothing")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.Flags().BoolVar(&f.force, "force", false, "start a pair here that was moved to another state")
+	env.TakePairs(cmd)
 	deletes := cmd.Flags().Lookup("allow-deletes")
-	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	cmd.RunE = env.WithNamedPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if f.from != "resume" && f.from != "scratch" {
 			return exit.Usagef("", "--from can't be %q: expected resume or scratch", f.from)
 		}

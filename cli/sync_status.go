@@ -49,12 +49,12 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status eu/engineering --watch
   chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as given")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	cmd.Flags().BoolVar(&serversOnly, "servers", false, "show the Chef Servers alone")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with a code other than 0 unless all pairs are in sync; see: help exit-codes")
+	env.TakePairs(cmd)
 	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		for again := false; ; again = true {
 			servers, unread := pairstatus.ReadServers(ctx, a, pairs, env.Now())

@@ -27,13 +27,12 @@ its position. When the command returns with code 0, nothing writes to the
 replica for these pairs until sync-start.`,
 		Example: `  chef-sync-ctl sync-stop engineering --reason "maintenance of eu until noon"
   chef-sync-ctl sync-stop eu/engineering --wait 10m`,
-		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for sync-status")
 	cmd.Flags().Var(&timeout, "wait", "how long to wait for a running pass")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait: a running pass may still write for a moment")
-	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	env.TakePairs(cmd)
+	cmd.RunE = env.WithNamedPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		state, err := a.State(ctx)
 		if err != nil {
 			return err

@@ -42,7 +42,7 @@ func (r unsyncedRow) nextTryText(now time.Time) string {
 func newUnsyncedObjectsCmd(env *cmdline.Env) *cobra.Command {
 	var retry, exitCode bool
 	cmd := &cobra.Command{
-		Use:     "unsynced-objects PAIR [OBJECT...]",
+		Use:     "unsynced-objects [PAIR...] [OBJECT...]",
 		Short:   "List objects that could not be replicated, and held deletions",
 		GroupID: cmdline.GroupLook,
 		Long: `List objects that could not be replicated, with the reason, the number of
@@ -56,37 +56,30 @@ approval are listed too, with the class held; no time makes them due.
   chef-sync-ctl unsynced-objects engineering --retry
   chef-sync-ctl unsynced-objects engineering /roles/web --retry
   chef-sync-ctl unsynced-objects engineering --exit-code -o json`,
-		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&retry, "retry", false, "try the named objects, or all, again in the next pass")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects, 7 if deletions are held")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		refs, err := cmdline.ParseRefs(args[1:])
-		if err != nil {
+	env.TakePairs(cmd)
+	cmd.RunE = env.WithObjectsIf(func() bool { return retry }, func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error {
+		rows, failed := listUnsynced(ctx, a, pairs, refs)
+		if retry {
+			failed = exit.Join(failed, retryPairs(ctx, env, a, pairs, rows, len(refs) == 0))
+			rows, _ = listUnsynced(ctx, a, pairs, refs) // as they are now; errors were reported above
+		}
+		if len(rows) == 0 && failed != nil {
+			return failed
+		}
+		if err := cmp.Or(emitUnsynced(env, rows), failed); err != nil {
 			return err
 		}
-		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-			rows, failed := listUnsynced(ctx, a, pairs, refs)
-			if retry {
-				failed = exit.Join(failed, retryPairs(ctx, env, a, pairs, rows, len(refs) == 0))
-				rows, _ = listUnsynced(ctx, a, pairs, refs) // as they are now; errors were reported above
-			}
-			if len(rows) == 0 && failed != nil {
-				return failed
-			}
-			if err := cmp.Or(emitUnsynced(env, rows), failed); err != nil {
-				return err
-			}
-			switch {
-			case exitCode && slices.ContainsFunc(rows, unsyncedRow.isHeld):
-				return exit.Silent(exit.Held)
-			case exitCode && len(rows) > 0:
-				return exit.Silent(exit.Differences)
-			}
-			return nil
-		})(cmd, args[:1])
-	}
+		switch {
+		case exitCode && slices.ContainsFunc(rows, unsyncedRow.isHeld):
+			return exit.Silent(exit.Held)
+		case exitCode && len(rows) > 0:
+			return exit.Silent(exit.Differences)
+		}
+		return nil
+	})
 	return cmd
 }
 

@@ -24,7 +24,7 @@ func newVerifyCmd(env *cmdline.Env) *cobra.Command {
 	var repair, yes, remote bool
 	var files string
 	cmd := &cobra.Command{
-		Use:     "verify PAIR...",
+		Use:     "verify [PAIR...]",
 		Short:   "Read everything on both sides and compare it",
 		GroupID: cmdline.GroupCheck,
 		Long: `Read every object on both sides, compare it, and name each difference. What was
@@ -57,15 +57,14 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
   chef-sync-ctl verify engineering --files=5%
   chef-sync-ctl verify eu/engineering --files --repair
   chef-sync-ctl verify engineering --remote --stack chef-sync`,
-		Args:              cmdline.CheckArgs(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().BoolVar(&repair, "repair", false, "put right what was changed on the replica")
 	cmd.Flags().StringVar(&files, "files", "0%", "also check the content of cookbook files: all of them, or a share such as 5%")
 	cmd.Flags().Lookup("files").NoOptDefVal = "100%"
 	cmd.Flags().BoolVar(&remote, "remote", false, "on a stack: let its function do it")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: don't ask")
-	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+	env.TakePairs(cmd)
+	cmd.RunE = env.WithPairsIf(func() bool { return repair }, func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		share, err := parseShare(files)
 		if err != nil {
 			return err

@@ -102,8 +102,8 @@ type UnknownPairError struct {
 func (e *UnknownPairError) Error() string { return fmt.Sprintf("no pair matches %q", e.Name) }
 
 // Select returns the pairs that names select: an organization selects all its pairs,
-// REPLICA/ORG one, a pattern of [path.Match] such as eu/* or */team-07 those that it
-// matches, and no name all. The error is an *UnknownPairError.
+// REPLICA/ORG one, REPLICA/ all of a replica, a pattern of [path.Match] such as eu/* or
+// */team-07 those that it matches, and no name all. The error is an *UnknownPairError.
 func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 	all := f.Pairs()
 	if len(names) == 0 {
@@ -138,8 +138,11 @@ func (f *Fleet) Select(names ...string) ([]config.PairConfig, error) {
 // replica and organization, else by its organization.
 func matchesPair(pattern string, id replication.PairID) bool {
 	name := id.Org
-	if strings.Contains(pattern, "/") {
+	if replica, org, hasReplica := strings.Cut(pattern, "/"); hasReplica {
 		name = id.String()
+		if org == "" {
+			pattern = replica + "/*"
+		}
 	}
 	ok, err := path.Match(pattern, name)
 	return err == nil && ok || pattern == name

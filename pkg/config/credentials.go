@@ -100,7 +100,7 @@ func findProfile(profiles map[string]any, name string) (map[string]any, error) {
 		return nil, fmt.Errorf("the name of profile %q has a dot and needs quotes: ['%s']", name, name)
 	}
 	known := slices.Sorted(maps.Keys(profiles))
-	if w := didYouMean(name, known); w != "" {
+	if w := DidYouMean(name, known); w != "" {
 		return nil, fmt.Errorf("there is no profile %q; did you mean %q?", name, w)
 	}
 	return nil, fmt.Errorf("there is no profile %q; profiles are: %s", name, quoteList(known))

@@ -129,7 +129,7 @@ func (s *section) readReplicas(c *Config) []string {
 			s.addProblem(key, "", "%q is listed twice", name)
 		case !slices.Contains(all, name):
 			try := "replicas are: " + quoteList(all)
-			if w := didYouMean(name, all); w != "" {
+			if w := DidYouMean(name, all); w != "" {
 				try = fmt.Sprintf("did you mean %q?", w)
 			}
 			s.addProblem(key, try, "there is no replica %q", name)
@@ -156,7 +156,7 @@ func (s *section) readKinds() (kinds []object.Kind, given bool) {
 			s.addProblem(key, "kinds are "+quoteList(known), "%s are not replicated", w)
 		case k == "":
 			try := "write " + quoteList(known)
-			if m := didYouMean(w, known); m != "" {
+			if m := DidYouMean(w, known); m != "" {
 				try = fmt.Sprintf("did you mean %q?", m)
 			}
 			s.addProblem(key, try, "%q isn't a kind of object", w)

@@ -60,8 +60,8 @@ func (ps Problems) sortByPosition() Problems {
 	return ps
 }
 
-// didYouMean returns the word that was probably meant, or "".
-func didYouMean(word string, words []string) string {
+// DidYouMean returns the word that was probably meant, or "".
+func DidYouMean(word string, words []string) string {
 	best, least := "", len(word)/3+2
 	for _, w := range words {
 		if d := editDistance(strings.ToLower(word), w); d < least {

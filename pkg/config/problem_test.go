@@ -208,8 +208,8 @@ func TestDidYouMean(t *testing.T) {
 	words := []string{"roles", "cookbooks", "data_bags"}
 	for word, want := range map[string]string{"role": "roles", "Roles": "roles", "orles": "roles", "cookbok": "cookbooks",
 		"databag": "data_bags", "x": "", "something": "", "": ""} {
-		if got := didYouMean(word, words); got != want {
-			t.Errorf("didYouMean(%q) = %q, want %q", word, got, want)
+		if got := DidYouMean(word, words); got != want {
+			t.Errorf("DidYouMean(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

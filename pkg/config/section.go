@@ -146,7 +146,7 @@ func (s *section) enumValue(key, fallback string, words ...string) string {
 		value = fallback
 	} else if !slices.Contains(words, value) {
 		try := "write " + quoteList(words)
-		if w := didYouMean(value, words); w != "" {
+		if w := DidYouMean(value, words); w != "" {
 			try = fmt.Sprintf("did you mean %q?", w)
 		}
 		s.badValue(key, try, "%q isn't known", value)
@@ -275,7 +275,7 @@ func (s *section) reportUnknownKeys(words map[string]string) {
 		try := "known here: " + strings.Join(known, ", ")
 		if w := words[key]; w != "" {
 			try = "it is called " + w + " here"
-		} else if w := didYouMean(key, known); w != "" {
+		} else if w := DidYouMean(key, known); w != "" {
 			try = fmt.Sprintf("did you mean %s?", w)
 		}
 		s.addProblem(joinKey(s.path, key), try, "unknown key")

@@ -103,21 +103,6 @@ func (a *App) Present() error {
 	return a.files.checkPresent()
 }
 
-// Select finds the pairs that arguments name: an organization means all its
-// pairs, REPLICA/ORG one, no argument all.
-func (a *App) Select(args ...string) ([]Pair, error) {
-	pairs, err := a.Fleet.Select(args...)
-	var unknown *assembly.UnknownPairError
-	if errors.As(err, &unknown) {
-		names := make([]string, len(unknown.Known))
-		for i, id := range unknown.Known {
-			names[i] = id.String()
-		}
-		return nil, exit.With(exit.NotFound, err, "one of: "+strings.Join(names, ", "))
-	}
-	return pairs, err
-}
-
 // stageAge is how long content that nobody asked for stays staged.
 const stageAge = 7 * 24 * time.Hour
 

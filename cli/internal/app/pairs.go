@@ -53,13 +53,21 @@ func HintRemote(a *App, err error, remote string) error {
 	return exit.With(exit.Of(err), err, hint)
 }
 
-// PairNames returns the names of pairs, joined by commas.
+// namesShown is the number of pairs that PairNames names.
+const namesShown = 5
+
+// PairNames returns the names of pairs, joined by commas, and how many there are if they
+// are many.
 func PairNames(pairs []Pair) string {
-	names := make([]string, len(pairs))
-	for i, p := range pairs {
-		names[i] = p.ID.String()
+	var names []string
+	for _, p := range pairs[:min(len(pairs), namesShown)] {
+		names = append(names, p.ID.String())
 	}
-	return strings.Join(names, ", ")
+	text := strings.Join(names, ", ")
+	if more := len(pairs) - len(names); more > 0 {
+		text = fmt.Sprintf("%d pairs: %s and %d more", len(pairs), text, more)
+	}
+	return text
 }
 
 // PairIDs returns the ids of pairs.

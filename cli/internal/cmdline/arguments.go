@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/exit"
-	"chefsync/pkg/object"
 )
 
 // The groups of commands in help.
@@ -23,17 +22,4 @@ func CheckArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// ParseRefs reads arguments that name objects.
-func ParseRefs(words []string) ([]object.Ref, error) {
-	var refs []object.Ref
-	for _, w := range words {
-		ref, err := object.ParseRef(w)
-		if err != nil {
-			return nil, exit.Usagef("", "%w", err)
-		}
-		refs = append(refs, ref)
-	}
-	return refs, nil
 }

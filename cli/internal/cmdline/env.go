@@ -66,6 +66,7 @@ type Env struct {
 	logFormat   string
 	LogLevel    string
 	quiet       bool
+	pairs       pairFlags
 	Daemon      bool   // run without --once: the log is its output
 	Owner       string // of a daemon, in leases; "" for a name that each command makes
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
@@ -46,36 +44,6 @@ func (env *Env) ChefProfile() string {
 	}
 	p, _ := env.LookupEnv("CHEF_PROFILE")
 	return p
-}
-
-// WithPairs returns the RunE of a command that works on the pairs its arguments name.
-func (env *Env) WithPairs(f func(ctx context.Context, a *app.App, pairs []app.Pair) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		a, err := env.Open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.Close()
-		pairs, err := a.Select(args...)
-		if err != nil {
-			return err
-		}
-		return f(cmd.Context(), a, pairs)
-	}
-}
-
-// CompletePairs completes organizations and pairs from the configuration.
-func (env *Env) CompletePairs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	a, err := env.Open(cmd.Context())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer a.Close()
-	var words []string
-	for _, p := range a.Pairs() {
-		words = append(words, p.ID.Org, p.ID.String())
-	}
-	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
 // Confirm asks for a confirmation on a terminal; elsewhere it requires --yes.

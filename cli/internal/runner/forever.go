@@ -45,7 +45,7 @@ func (opts Options) loadConfig(ctx context.Context, env *cmdline.Env, names []st
 	}
 	l.app = a
 	opts.status.recorder.ObserveApp(a)
-	if l.pairs, err = a.Select(names...); err == nil {
+	if l.pairs, err = env.SelectPairs(a, names); err == nil {
 		err = opts.checkConfig(ctx, l)
 	}
 	if err != nil {

@@ -1,0 +1,151 @@
+package cmdline
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/exit"
+	"chefsync/pkg/object"
+)
+
+// pairFlags are the flags that select pairs.
+type pairFlags struct {
+	replicas []string
+	all      bool
+}
+
+// TakePairs makes a command take pairs: it completes their names, and adds the flags
+// that select pairs, --all only where the command has no other meaning for it.
+func (env *Env) TakePairs(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = env.CompletePairs
+	cmd.Flags().StringSliceVar(&env.pairs.replicas, "replica", nil, "only pairs of this replica, by its `name`; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("replica", env.completeReplicas)
+	if cmd.Flags().Lookup("all") == nil {
+		cmd.Flags().BoolVar(&env.pairs.all, "all", false, "all pairs")
+	}
+}
+
+// SelectPairs returns the pairs that names and flags select, without any of them all.
+func (env *Env) SelectPairs(a *app.App, names []string) ([]app.Pair, error) {
+	if env.pairs.all && (len(names) > 0 || len(env.pairs.replicas) > 0) {
+		return nil, exit.Usagef("leave --all out, or what selects some pairs", "--all selects all pairs, other arguments select some")
+	}
+	return a.SelectOn(env.pairs.replicas, names...)
+}
+
+// PairsFunc is a command that works on pairs.
+type PairsFunc func(ctx context.Context, a *app.App, pairs []app.Pair) error
+
+// ObjectsFunc is a command that works on objects of pairs, on all without refs.
+type ObjectsFunc func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error
+
+// RunE is how a command runs.
+type RunE func(cmd *cobra.Command, args []string) error
+
+// WithPairs returns the RunE of a command that works on the pairs that are selected,
+// without a selector on all.
+func (env *Env) WithPairs(f PairsFunc) RunE { return env.WithPairsIf(nil, f) }
+
+// WithNamedPairs is WithPairs for a command that changes something: it refuses to work
+// without a selector.
+func (env *Env) WithNamedPairs(f PairsFunc) RunE {
+	return env.WithPairsIf(func() bool { return true }, f)
+}
+
+// WithPairsIf is WithNamedPairs if changes returns true, else WithPairs.
+func (env *Env) WithPairsIf(changes func() bool, f PairsFunc) RunE {
+	return func(cmd *cobra.Command, names []string) error {
+		if changes != nil && changes() && !env.hasSelector(names) {
+			return noSelector(cmd)
+		}
+		return env.withApp(cmd, func(a *app.App) error {
+			pairs, err := env.SelectPairs(a, names)
+			if err != nil {
+				return err
+			}
+			return f(cmd.Context(), a, pairs)
+		})
+	}
+}
+
+// WithObjectsIf is WithPairsIf for a command whose further arguments are objects. What
+// selects a pair is a pair; a slash at the beginning makes a word an object.
+func (env *Env) WithObjectsIf(changes func() bool, f ObjectsFunc) RunE {
+	return func(cmd *cobra.Command, words []string) error {
+		named := changes != nil && changes()
+		if named && !env.hasSelector(words) {
+			return noSelector(cmd)
+		}
+		return env.withApp(cmd, func(a *app.App) error {
+			names, refs, err := splitWords(a, words)
+			if err != nil {
+				return err
+			}
+			if n := len(a.Pairs()); named && n > 1 && !env.hasSelector(names) {
+				return exit.Usagef(cmd.CommandPath()+" PAIR "+refs[0].Path(), "there are %d pairs: name that of the objects, or use --all", n)
+			}
+			pairs, err := env.SelectPairs(a, names)
+			if err != nil {
+				return err
+			}
+			return f(cmd.Context(), a, pairs, refs)
+		})
+	}
+}
+
+func (env *Env) withApp(cmd *cobra.Command, f func(a *app.App) error) error {
+	a, err := env.Open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return f(a)
+}
+
+func (env *Env) hasSelector(names []string) bool {
+	return len(names) > 0 || len(env.pairs.replicas) > 0 || env.pairs.all
+}
+
+func noSelector(cmd *cobra.Command) error {
+	return exit.Usagef(cmd.CommandPath()+" --help", "name a PAIR, or use --all")
+}
+
+// splitWords sorts arguments into those that select pairs and objects.
+func splitWords(a *app.App, words []string) (names []string, refs []object.Ref, err error) {
+	for _, w := range words {
+		ref, notObject := object.ParseRef(w)
+		_, notPair := a.Select(w)
+		switch {
+		case notPair == nil && notObject == nil && w[0] != '/':
+			return nil, nil, exit.Usagef("write /"+w+" for the object", "%q may be a pair or an object", w)
+		case notPair == nil && w[0] != '/':
+			names = append(names, w)
+		case notObject == nil:
+			refs = append(refs, ref)
+		default:
+			return nil, nil, exit.With(exit.Of(notPair), notPair, app.ListHint+
+				"; an object is written as cookbooks/NAME/VERSION, roles/NAME, environments/NAME or data_bags/BAG/ITEM")
+		}
+	}
+	return names, refs, nil
+}
+
+// CompletePairs completes what selects pairs.
+func (env *Env) CompletePairs(cmd *cobra.Command, _ []string, begun string) (words []string, d cobra.ShellCompDirective) {
+	_ = env.withApp(cmd, func(a *app.App) error { // without a configuration there is nothing to complete
+		words = a.Selectors(begun)
+		return nil
+	})
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeReplicas completes names of replicas.
+func (env *Env) completeReplicas(cmd *cobra.Command, _ []string, _ string) (words []string, d cobra.ShellCompDirective) {
+	_ = env.withApp(cmd, func(a *app.App) error {
+		words = a.ReplicaNames()
+		return nil
+	})
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
