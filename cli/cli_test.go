@@ -73,6 +73,7 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 		"until":    untilCommand,
 		"http":     httpCommand,
 		"fleet":    fleetCommand,
+		"screen":   screenCommand,
 	}
 	testscript.Run(t, p)
 }

@@ -40,7 +40,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 		want string // on stdout
 		done func(replication.Desired) bool
 	}{
-		{[]string{"sync-status"}, "acme          asia     bootstrapping", nil},
+		{[]string{"sync-status"}, "acme          asia     waiting", nil},
 		{[]string{"sync-stop", "acme"}, "asia/acme  stopped", func(d replication.Desired) bool { return d.Stopped }},
 		{[]string{"resync", "acme", "--yes"}, "asia/acme  full compare requested", func(d replication.Desired) bool { return !d.ResyncAt.IsZero() }},
 		{[]string{"sync-start", "acme"}, "asia/acme  started", func(d replication.Desired) bool { return !d.Stopped }},

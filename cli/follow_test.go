@@ -145,7 +145,7 @@ func TestWatchingTheStatusShowsChanges(t *testing.T) {
 	id := replication.PairID{Replica: "eu", Org: "acme"}
 	stopped := false
 	following(t, dir, []string{"sync-status", "--watch=50ms"}, func(all string) bool {
-		if strings.Contains(all, "bootstrapping") && !stopped {
+		if strings.Contains(all, "waiting") && !stopped {
 			stopped = true
 			if err := s.ChangeDesired(t.Context(), id, replication.DesiredChange{Stop: new(true), Reason: new("lunch"), At: time.Now()}); err != nil {
 				t.Error(err)

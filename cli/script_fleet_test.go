@@ -4,19 +4,23 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/sqlite"
 )
 
-// fleetNow is when a fleet was recorded.
+// fleetNow is when a fleet was recorded, and the present of commands that screen runs.
 func fleetNow() time.Time { return time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC) }
 
 // fleetConfig is the beginning of the configuration of a fleet.
@@ -140,4 +144,34 @@ func setPair(ts *testscript.TestScript, s *sqlite.State, id replication.PairID, 
 		_, err := s.Acquire(ctx, id, "vm:1", now, time.Minute)
 		ts.Check(err)
 	}
+}
+
+// screenCommand runs the program at fleetNow on a terminal of COLUMNSxROWS, or with its
+// output in a pipe, and writes what it prints to the file screen:
+//
+//	screen 80x24|pipe [CODE] ARGS...
+func screenCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: screen COLUMNSxROWS|pipe [CODE] ARGS...")
+	}
+	size, args := args[0], args[1:]
+	want, err := strconv.Atoi(args[0])
+	if err == nil {
+		args = args[1:]
+	}
+	var out, stderr bytes.Buffer
+	streams := cmdline.Streams{In: strings.NewReader(""), Out: &out, Err: &stderr, Now: fleetNow,
+		LookupEnv: func(string) (string, bool) { return "", false }}
+	if size != "pipe" {
+		var columns, rows int
+		if _, err := fmt.Sscanf(size, "%dx%d", &columns, &rows); err != nil {
+			ts.Fatalf("size %q: %v", size, err)
+		}
+		streams.OutTTY, streams.OutSize = true, func() ui.Size { return ui.Size{Columns: columns, Lines: rows} }
+	}
+	code := executeArgs(context.Background(), append(args, "--color", "never", "-c", filepath.Join(ts.MkAbs("."), "chef-sync.toml")), streams)
+	if code != want {
+		ts.Fatalf("exit code %d, want %d\n%s%s", code, want, out.String(), stderr.String())
+	}
+	writeFile(ts, "screen", append(out.Bytes(), stderr.Bytes()...))
 }

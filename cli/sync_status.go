@@ -3,40 +3,48 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 )
 
 func newSyncStatusCmd(env *cmdline.Env) *cobra.Command {
 	var watch ui.Duration
-	var exitCode, serversOnly bool
+	var view pairstatus.View
+	var exitCode bool
 	cmd := &cobra.Command{
 		Use:     "sync-status [PAIR...]",
-		Short:   "Show how the pairs do",
+		Short:   "Show replication status",
 		GroupID: cmdline.GroupLook,
-		Long: `Show how the pairs do.
+		Long: `Show the status of pairs, of all unless some are selected: how many pairs have which
+status, whether the daemon runs, which servers answer, and then the pairs, those that
+need you first.
 
-  bootstrapping  the first full compare is under way
-  synced         the source was read, and all that was read is applied, as of LAG ago
-  syncing        a pass is running, or known work waits for the next one
-  retrying       something fails; it is tried again by itself
-  drifted        what others changed on the replica is known and was not repaired
-  stale          the source was not read, or no pass ran, for too long
-  unreachable    the primary or the replica doesn't answer, or refuses every request
   blocked        needs an operator; retried slowly
   held           deletions wait for approval; everything else is replicated
-  stopped        sync-stop
+  unreachable    the primary or the replica doesn't answer, or refuses every request
+  stale          the source was not read, or no pass ran, for too long
+  retrying       something fails; it is tried again by itself
+  drifted        what others changed on the replica is known and was not repaired
+  bootstrapping  the first full compare is under way
+  stopped        by sync-stop
+  waiting        no pass has begun yet (bootstrapping, in data)
+  syncing        a pass is running, or known work waits for the next one
+  synced         the source was read, and all that was read is applied, as of LAG ago
 
-The word is that of the worst reason. Below the table all reasons are named, each with
-what to try.
+The status is that of the worst reason. Below the table all reasons are named, each
+with what to try; pairs that share one are named together.
+
+On a terminal, where all pairs would be more than a screenful, those that are waiting,
+syncing or synced are only counted, and those of a replica with the same status for
+the same reason are one row; --all shows them all. Columns that don't fit are left
+out; -o wide shows all, and further ones. In a pipe all pairs are there, in the order
+of the configuration.
 
 LAG is the age of the oldest time up to which all of the source was read and applied.
 It grows while a scan fails or can't read one kind, while an object is unsynced or a
@@ -44,48 +52,47 @@ deletion waits for approval, and while a server of the pair is down. FEED is whe
 changes come from: updated_since, the journal that scans and pushes fill, or none:
 everything is compared now and then. Name one pair to see why.
 
-SERVERS are checked once a minute by run, and by the manager of a stack in each run.
+Servers are checked once a minute by run, and by the manager of a stack in each run.
 One that wasn't checked recently is unknown. --servers shows them alone.`,
 		Example: `  chef-sync-ctl sync-status
-  chef-sync-ctl sync-status eu/engineering --watch
+  chef-sync-ctl sync-status 'eu/*' --problems
+  chef-sync-ctl sync-status --status held,blocked -o wide
+  chef-sync-ctl sync-status eu/engineering --watch=5s
   chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
 	}
 	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as given")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
-	cmd.Flags().BoolVar(&serversOnly, "servers", false, "show the Chef Servers alone")
+	cmd.Flags().BoolVar(&view.ServersOnly, "servers", false, "show the Chef Servers alone")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with a code other than 0 unless all pairs are in sync; see: help exit-codes")
+	cmd.Flags().BoolVar(&view.All, "all", false, "show all pairs, also where they are more than a screenful")
+	cmd.Flags().BoolVar(&view.Problems, "problems", false, "only pairs that are neither synced nor syncing, nor wait for their first pass")
+	cmd.Flags().StringSliceVar(&view.Statuses, "status", nil, "only pairs of a `status`; several with commas")
+	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions(pairstatus.Statuses(), cobra.ShellCompDirectiveNoFileComp))
 	env.TakePairs(cmd)
-	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		for again := false; ; again = true {
-			servers, unread := pairstatus.ReadServers(ctx, a, pairs, env.Now())
-			rows, failed := pairstatus.ReadPairs(ctx, a, pairs, servers, env.Now())
-			failed = cmp.Or(failed, unread)
-			if len(rows) == 0 && failed != nil {
-				return failed
-			}
-			if watch > 0 && env.OutTTY && !env.Output().IsData() {
-				fmt.Fprint(env.Out, "\x1b[H\x1b[2J")
-			}
-			if again && env.Format == ui.YAML {
-				fmt.Fprintln(env.Out, "---") // or all times would be one list
-			}
-			processes, err := pairstatus.ReadProcesses(ctx, a, env.Now())
-			failed = exit.Join(failed, err)
-			if err := pairstatus.Show(env, rows, servers, serversOnly, processes); err != nil {
-				return err
-			}
-			if watch == 0 || failed != nil {
-				if failed == nil && exitCode {
-					failed = pairstatus.ExitError(rows)
-				}
-				return failed
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(time.Duration(watch)):
-			}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := view.Check(); err != nil {
+			return err
 		}
-	})
+		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			read := func(ctx context.Context) (pairstatus.Snapshot, error) {
+				return pairstatus.Read(ctx, a, pairs, env.Now())
+			}
+			if watch > 0 {
+				return view.Watch(ctx, env, time.Duration(watch), read)
+			}
+			return showStatus(ctx, env, view, exitCode, read)
+		})(cmd, args)
+	}
 	return cmd
+}
+
+func showStatus(ctx context.Context, env *cmdline.Env, view pairstatus.View, exitCode bool, read func(context.Context) (pairstatus.Snapshot, error)) error {
+	s, failed := read(ctx)
+	if len(s.Rows) == 0 && failed != nil {
+		return failed
+	}
+	if err := cmp.Or(view.Show(env, s), failed); err != nil || !exitCode {
+		return err
+	}
+	return pairstatus.ExitError(s.Rows)
 }

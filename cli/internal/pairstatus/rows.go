@@ -60,6 +60,7 @@ type PairRow struct {
 	PrimaryUnreachableSince time.Time `json:"primary_unreachable_since,omitzero"`
 	ReplicaUnreachableSince time.Time `json:"replica_unreachable_since,omitzero"`
 
+	further        int           // pairs that the row stands for, beside its own
 	pollInterval   time.Duration // of a pair on a stack, of whose polls not each is recorded
 	recordValidFor time.Duration // how long the record of a poll counts as the newest
 }

@@ -3,85 +3,23 @@ package pairstatus
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
-	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
 
-// Show prints the status of pairs, or with serversOnly that of servers.
-func Show(env *cmdline.Env, rows []PairRow, servers []ServerRow, serversOnly bool, processes Processes) error {
-	if serversOnly {
-		return env.Output().Emit(servers, func(t *ui.Grid) { showServers(t, servers, env.Now()) })
-	}
-	return env.Output().Emit(rows, func(t *ui.Grid) {
-		now := env.Now()
-		processes.print(t, now)
-		showServers(t, servers, now)
-		t.Line("")
-		t.Head("ORGANIZATION", "REPLICA", "STATUS", "LAST SUCCESS", "NEXT RUN", "PENDING", "UNSYNCED", "LAG", "FEED")
-		for _, r := range rows {
-			t.Row(r.Organization, r.Replica, StatusText(t, r.Status), ui.Stamp(r.LastSuccess), processes.nextRunText(r, now),
-				strconv.Itoa(r.Pending), strconv.Itoa(r.Unsynced), r.lagText(), ui.OrDash(r.Feed))
-		}
-		for _, r := range rows {
-			for _, why := range processes.shownReasons(r) {
-				t.Line("%s: %s", r.Pair, why.Text)
-				if why.Hint != "" {
-					t.Line("  Try: %s", why.Hint)
-				}
-			}
-			if text, hint := r.replicaNote(now); text != "" {
-				t.Line("%s: %s", r.Pair, text)
-				if hint != "" {
-					t.Line("  Try: %s", hint)
-				}
-			}
-		}
-		if len(rows) == 1 {
-			describePair(t, rows[0], now)
-		}
-	})
-}
-
-func (r *PairRow) nextRunText(now time.Time) string {
-	switch {
-	case r.RunningOn != "":
-		return "now"
-	case r.NextRun.IsZero():
-		return "-"
-	case r.Overdue:
-		return "overdue"
-	case r.NextRun.Before(now) && r.pollInterval > 0: // recorded now and then only
-		return "within " + ui.Span(r.pollInterval)
-	case r.NextRun.Before(now):
-		return "due"
-	}
-	return ui.Age(r.NextRun, now)
-}
-
-func (r *PairRow) lagText() string {
-	if r.LagSeconds == nil {
-		return "-"
-	}
-	lag := time.Duration(*r.LagSeconds) * time.Second
-	if len(r.Reasons) == 0 && lag < r.recordValidFor {
-		return "<" + ui.Span(r.recordValidFor)
-	}
-	return ui.Span(lag)
-}
-
 // describePair adds what is shown only where one pair is asked for.
 func describePair(t *ui.Grid, r PairRow, now time.Time) {
-	t.Line("")
 	t.Row("source:", r.Source)
-	t.Row("status since:", ui.Stamp(r.Since))
+	t.Row("status since:", ui.Age(r.Since, now))
 	t.Row("objects:", strconv.Itoa(r.Objects))
 	t.Row("position:", strconv.FormatInt(r.Position, 10))
 	t.Row("feed:", ui.OrDash(r.Feed)+ui.Prefixed(", ", r.FeedNote))
+	t.Row("last success:", ui.Age(r.LastSuccess, now))
 	t.Row("last attempt:", ui.Age(r.LastAttempt, now))
 	t.Row("last full compare:", ui.Age(r.LastCompare, now))
 	t.Row("last verified equal:", ui.Age(r.LastVerified, now))
@@ -103,19 +41,6 @@ func driftWords(d *replication.Drift) string {
 	}
 	return fmt.Sprintf("; of %s: %d changed, %d missing, %d extra on the replica; %d repaired", ui.Stamp(d.At), d.Changed, d.Missing,
 		d.Extra, d.Repaired)
-}
-
-// StatusText returns a status in its color.
-func StatusText(t *ui.Grid, s replication.Status) ui.Text {
-	switch s {
-	case replication.Synced:
-		return t.Paint(ui.Green, string(s))
-	case replication.Blocked, replication.Held, status.Unreachable, status.Stale:
-		return t.Paint(ui.Red, string(s))
-	case replication.Stopped:
-		return t.Paint(ui.Faint, string(s))
-	}
-	return t.Paint(ui.Yellow, string(s))
 }
 
 // describeReplica adds what is known about the replica of one pair.
@@ -181,21 +106,18 @@ func FormatStart(t, now time.Time) string {
 // shownReasons returns the reasons of a pair without what the lines above the table say of
 // all pairs.
 func (d *Processes) shownReasons(r PairRow) []status.Reason {
-	if d.OnStack {
-		return r.Reasons
-	}
 	var shown []status.Reason
 	for _, why := range r.Reasons {
 		switch {
-		case why.Cause == status.CauseNoPass && len(d.Running) == 0:
+		case why.Cause == status.CauseServerDown: // the table of servers says it
 			continue
-		case why.Cause != status.CauseNeverRun:
-		case len(d.Running) == 0:
-			why.Hint = ""
-		case !d.ConfigChanged.IsZero() && d.Running[0].Pairs < d.pairs:
+		case why.Cause == status.CauseNoPass && !d.DoPasses():
+			continue
+		case why.Cause != status.CauseNeverRun || d.OnStack:
+		case len(d.Running) > 0 && !d.ConfigChanged.IsZero() && d.Running[0].Pairs < d.pairs:
 			why.Text, why.Hint = "never run; added after the daemon started", ""
-		default:
-			why.Text, why.Hint = "waiting for its first pass", ""
+		default: // the status says it
+			continue
 		}
 		shown = append(shown, why)
 	}
@@ -210,21 +132,59 @@ func (d *Processes) nextRunText(r PairRow, now time.Time) string {
 	return r.nextRunText(now)
 }
 
+// fewServers is the number of servers up to which all are shown with the pairs.
+const fewServers = 3
+
+// showTroubledServers adds a table of servers: of many only those that are unreachable,
+// and how many the others are.
+func showTroubledServers(t *ui.Grid, rows []ServerRow, now time.Time) {
+	if len(rows) <= fewServers {
+		showServers(t, rows, now)
+		return
+	}
+	counts := map[string]int{}
+	var down []ServerRow
+	for _, r := range rows {
+		counts[r.Status]++
+		if r.Status == serverUnreachable {
+			down = append(down, r)
+		}
+	}
+	var parts []string
+	for _, s := range []string{serverUnreachable, serverUnknown, serverUp} {
+		if counts[s] > 0 {
+			parts = append(parts, string(t.Paint(serverColor(s), fmt.Sprintf("%d %s", counts[s], s))))
+		}
+	}
+	t.Line("servers: %s", ui.Text(strings.Join(parts, ", ")))
+	if len(down) > 0 {
+		showServers(t, down, now)
+	}
+}
+
+func serverColor(status string) ui.Color {
+	switch status {
+	case serverUp:
+		return ui.Green
+	case serverUnreachable:
+		return ui.Red
+	}
+	return ui.Yellow
+}
+
 // showServers adds a table of servers, and why those that are down are.
 func showServers(t *ui.Grid, rows []ServerRow, now time.Time) {
-	t.Head("SERVER", "URL", "STATUS", "SINCE", "LAST ANSWER", "LATENCY", "PAIRS")
+	t.Columns(ui.Column{Name: "SERVER"}, ui.Column{Name: "URL", Drop: 4}, ui.Column{Name: "STATUS"}, ui.Column{Name: "SINCE", Drop: 1},
+		ui.Column{Name: "LAST ANSWER", Drop: 2}, ui.Column{Name: "LATENCY", Drop: 3}, ui.Column{Name: "PAIRS", Drop: 1})
 	for _, r := range rows {
-		color, latency, since := ui.Yellow, "-", "-"
-		switch r.Status {
-		case serverUp:
-			color = ui.Green
-		case serverUnreachable:
-			color, since = ui.Red, ui.Age(r.UnreachableSince, now)
+		latency, since := "-", "-"
+		if r.Status == serverUnreachable {
+			since = ui.Age(r.UnreachableSince, now)
 		}
 		if r.LatencyMS != nil {
 			latency = strconv.FormatInt(*r.LatencyMS, 10) + " ms"
 		}
-		t.Row(r.Name, r.URL, t.Paint(color, r.Status), since, ui.Age(r.LastAnswer, now), latency, strconv.Itoa(r.Pairs))
+		t.Row(r.Name, r.URL, t.Paint(serverColor(r.Status), r.Status), since, ui.Age(r.LastAnswer, now), latency, strconv.Itoa(r.Pairs))
 	}
 	for _, r := range rows {
 		if r.Status == serverUnreachable {
