@@ -144,7 +144,7 @@ func TestWatchingTheStatusShowsChanges(t *testing.T) {
 	dir, s := followState(t)
 	id := replication.PairID{Replica: "eu", Org: "acme"}
 	stopped := false
-	following(t, dir, []string{"sync-status", "--watch=50ms"}, func(all string) bool {
+	following(t, dir, []string{"sync-status", "--watch", "50ms", "eu/acme"}, func(all string) bool {
 		if strings.Contains(all, "waiting") && !stopped {
 			stopped = true
 			if err := s.ChangeDesired(t.Context(), id, replication.DesiredChange{Stop: new(true), Reason: new("lunch"), At: time.Now()}); err != nil {

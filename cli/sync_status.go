@@ -57,10 +57,10 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status 'eu/*' --problems
   chef-sync-ctl sync-status --status held,blocked -o wide
-  chef-sync-ctl sync-status eu/engineering --watch=5s
+  chef-sync-ctl sync-status eu/engineering --watch 5s
   chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
 	}
-	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as given")
+	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as in --watch 5s")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	cmd.Flags().BoolVar(&view.ServersOnly, "servers", false, "show the Chef Servers alone")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with a code other than 0 unless all pairs are in sync; see: help exit-codes")
@@ -72,6 +72,9 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := view.Check(); err != nil {
 			return err
+		}
+		if watch > 0 {
+			args = takeInterval(args, &watch)
 		}
 		return env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 			read := func(ctx context.Context) (pairstatus.Snapshot, error) {
@@ -95,4 +98,17 @@ func showStatus(ctx context.Context, env *cmdline.Env, view pairstatus.View, exi
 		return err
 	}
 	return pairstatus.ExitError(s.Rows)
+}
+
+// takeInterval takes the interval from the arguments: in "--watch 5s" it is one, since the
+// value of --watch is optional.
+func takeInterval(args []string, watch *ui.Duration) (pairs []string) {
+	for _, w := range args {
+		if d, err := ui.ParseDuration(w); err == nil && d > 0 {
+			*watch = ui.Duration(d)
+			continue
+		}
+		pairs = append(pairs, w)
+	}
+	return pairs
 }

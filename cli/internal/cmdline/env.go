@@ -94,7 +94,7 @@ func (env *Env) AddFlags(f *pflag.FlagSet) {
 func (env *Env) Output() *ui.Output {
 	return &ui.Output{
 		Out: env.Out, Err: env.Err, Format: env.Format, Color: env.useColor(),
-		OutTTY: env.OutTTY, Size: env.outSize, ErrTTY: env.ErrTTY && !env.hasDumbTerminal(), ErrWidth: env.ErrWidth, Quiet: env.quiet, Now: env.Now,
+		OutTTY: env.OutTTY, Size: env.outSize, ErrTTY: env.ErrTTY && !env.HasDumbTerminal(), ErrWidth: env.ErrWidth, Quiet: env.quiet, Now: env.Now,
 	}
 }
 
@@ -114,7 +114,8 @@ func (env *Env) outSize() ui.Size {
 	return size
 }
 
-func (env *Env) hasDumbTerminal() bool {
+// HasDumbTerminal reports whether the terminal knows no control sequences.
+func (env *Env) HasDumbTerminal() bool {
 	t, _ := env.LookupEnv("TERM")
 	return t == "dumb"
 }
@@ -129,7 +130,7 @@ func (env *Env) useColor() bool {
 		return false
 	}
 	noColor, _ := env.LookupEnv("NO_COLOR")
-	return env.OutTTY && noColor == "" && !env.hasDumbTerminal()
+	return env.OutTTY && noColor == "" && !env.HasDumbTerminal()
 }
 
 // WantsData reports whether a program reads the output, and so the errors. It looks at

@@ -9,8 +9,15 @@ import (
 	"chefsync/cli/internal/ui"
 )
 
-// Watch shows a snapshot again and again until ctx ends.
+// Watch shows a snapshot again and again until ctx ends: on a terminal in its place, else
+// one after the other.
 func (v View) Watch(ctx context.Context, env *cmdline.Env, every time.Duration, read func(context.Context) (Snapshot, error)) error {
+	show := v.showNext
+	if screen := screenOf(env.Output()); env.OutTTY && screen.Lines > 0 && !env.HasDumbTerminal() {
+		fmt.Fprint(env.Out, enterScreen)
+		defer fmt.Fprint(env.Out, leaveScreen)
+		show = v.redraw
+	}
 	for again := false; ; again = true {
 		s, failed := read(ctx)
 		switch {
@@ -19,7 +26,7 @@ func (v View) Watch(ctx context.Context, env *cmdline.Env, every time.Duration, 
 		case failed != nil && (len(s.Rows) == 0 || env.Output().IsData()):
 			return failed
 		}
-		if err := v.showNext(env, s, watched{every, again, failed}); err != nil {
+		if err := show(env, s, watched{every, again, failed}); err != nil {
 			return err
 		}
 		select {
