@@ -42,7 +42,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 	}{
 		{[]string{"sync-status"}, "acme          asia     waiting", nil},
 		{[]string{"sync-stop", "acme"}, "asia/acme  stopped", func(d replication.Desired) bool { return d.Stopped }},
-		{[]string{"resync", "acme", "--yes"}, "asia/acme  full compare requested", func(d replication.Desired) bool { return !d.ResyncAt.IsZero() }},
+		{[]string{"resync", "acme", "--yes"}, "asia/acme  full comparison requested", func(d replication.Desired) bool { return !d.ResyncAt.IsZero() }},
 		{[]string{"sync-start", "acme"}, "asia/acme  started", func(d replication.Desired) bool { return !d.Stopped }},
 	} {
 		var out, stderr bytes.Buffer

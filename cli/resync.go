@@ -13,11 +13,9 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/status"
 )
 
 // resyncFlags are the flags of resync.
@@ -117,9 +115,6 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if err := state.ChangeDesired(ctx, p.ID, change); err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		if st, err = state.Pair(ctx, p.ID); err != nil {
-			return app.WrapPair(p.ID, err)
-		}
 		if st.Desired.Stopped {
 			env.Output().Note("%s is stopped: it compares after sync-start", p.ID)
 		}
@@ -127,8 +122,7 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if len(refs) > 0 {
 			result = control.ResultObjectsRequested
 		}
-		made := status.Evaluate(status.Facts{State: st, Pair: p.Pair, Now: since, Tolerance: pairstatus.ToleranceOf(a)})
-		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: made.Status})
+		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: st.Status()})
 		return nil
 	})
 	var late error
@@ -136,8 +130,8 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		if late = control.CheckPassesRun(ctx, a, since); late == nil {
 			late = control.WaitSynced(ctx, state, pairs, since, timeout)
 		}
-		control.RefreshStatus(ctx, state, pairstatus.ToleranceOf(a), env.Now(), answers)
 	}
+	control.SetStatuses(ctx, a, answers, env.Now())
 	return cmp.Or(control.Print(env, answers, failed), failed, late)
 }
 

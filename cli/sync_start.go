@@ -12,7 +12,6 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/plans"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -101,20 +100,16 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 			env.Output().Note("%s is held: %s", p.ID, st.Progress.Hold.Summary())
 			env.Output().Note("Try: %s", st.Progress.Hold.Hint(p.ID))
 		}
-		now, err := state.Pair(ctx, p.ID)
-		if err == nil {
-			st = now
-		}
 		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: st.Status()})
-		return app.WrapPair(p.ID, err)
+		return nil
 	})
 	var late error
 	if f.wait > 0 && failed == nil {
 		started := control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers),
 			func(c control.Answer) bool { return c.Result == control.ResultHeld }))
 		late = control.WaitSynced(ctx, state, started, since, time.Duration(f.wait))
-		control.RefreshStatus(ctx, state, pairstatus.ToleranceOf(a), env.Now(), answers)
 	}
+	control.SetStatuses(ctx, a, answers, env.Now())
 	if err := control.Print(env, answers, failed); err != nil {
 		return err
 	}

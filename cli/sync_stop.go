@@ -25,7 +25,7 @@ func newSyncStopCmd(env *cmdline.Env) *cobra.Command {
 		Long: `Stop replicating pairs. A running pass finishes the objects it writes and keeps
 its position. When the command returns with code 0, nothing writes to the
 replica for these pairs until sync-start.`,
-		Example: `  chef-sync-ctl sync-stop engineering --reason "maintenance of eu until noon"
+		Example: `  chef-sync-ctl sync-stop --replica eu --reason "maintenance of eu until noon"
   chef-sync-ctl sync-stop eu/engineering --wait 10m`,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for sync-status")

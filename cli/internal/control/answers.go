@@ -11,7 +11,6 @@ import (
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/status"
 )
 
 // Answer is what a command that controls pairs prints of one.
@@ -46,17 +45,26 @@ func (c Answer) resultText() string {
 	case ResultObjectsRequested:
 		return "comparison of objects requested"
 	case ResultResyncRequested:
-		return "full compare requested"
+		return "full comparison requested"
 	}
 	return string(c.Result)
 }
 
-// RefreshStatus sets the status of each answer to the present one, after a wait. That of a
-// pair whose record can't be read stays as it was.
-func RefreshStatus(ctx context.Context, state replication.State, tolerance status.Tolerance, now time.Time, answers []Answer) {
+// SetStatuses sets the status of each answer to the one that sync-status shows now. An answer
+// of a pair whose record can't be read keeps its own.
+func SetStatuses(ctx context.Context, a *app.App, answers []Answer, now time.Time) {
+	pairs := PairsWithAnswer(a.Pairs(), answers)
+	// Also after an interrupted wait. What it can't read, the command could not either.
+	s, _ := pairstatus.Read(context.WithoutCancel(ctx), a, pairs, now)
+	setStatuses(answers, s.Rows)
+}
+
+func setStatuses(answers []Answer, rows []pairstatus.PairRow) {
 	for i := range answers {
-		if st, err := state.Pair(ctx, answers[i].Pair); err == nil {
-			answers[i].Status = status.Evaluate(status.Facts{State: st, Now: now, Tolerance: tolerance}).Status
+		for _, r := range rows {
+			if r.Pair == answers[i].Pair {
+				answers[i].Status = r.Status
+			}
 		}
 	}
 }

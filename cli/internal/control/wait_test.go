@@ -9,8 +9,8 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/status"
 )
 
 // record is a state that holds one pair as it is.
@@ -68,15 +68,19 @@ func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 
 // The answer shows what has become of the pairs, not what they were before the wait.
 func TestAnswersShowTheStatusAfterAWait(t *testing.T) {
-	id := replication.PairID{Replica: "eu", Org: "acme"}
-	answers := []Answer{{id, "started", replication.Held}, {id, ResultAlreadyStopped, replication.Stopped}}
-	RefreshStatus(t.Context(), record{pair: replication.PairState{Progress: replication.Progress{Status: replication.Synced}}}, status.Tolerance{}, time.Now(), answers)
-	for _, a := range answers {
-		if a.Status != replication.Synced {
-			t.Errorf("%+v", a)
-		}
+	id, other, unread := replication.PairID{Replica: "eu", Org: "acme"}, replication.PairID{Replica: "us", Org: "acme"}, replication.PairID{Replica: "ap", Org: "acme"}
+	answers := []Answer{{id, ResultStarted, replication.Held}, {unread, ResultAlreadyStopped, replication.Stopped}}
+	setStatuses(answers, []pairstatus.PairRow{{Pair: other, Status: replication.Blocked}, {Pair: id, Status: replication.Synced}})
+	if answers[0].Status != replication.Synced || answers[1].Status != replication.Stopped {
+		t.Errorf("%+v", answers)
 	}
-	if got := answers[1].resultText(); got != "already stopped" {
-		t.Errorf("%q", got)
+}
+
+func TestTablesShowResultsInWords(t *testing.T) {
+	for _, r := range []Result{ResultStarted, ResultAlreadyStarted, ResultApproved, ResultHeld, ResultStopped, ResultAlreadyStopped,
+		ResultResyncRequested, ResultObjectsRequested} {
+		if text := (Answer{Result: r}).resultText(); text == "" || strings.Contains(text, "_") {
+			t.Errorf("%s is shown as %q", r, text)
+		}
 	}
 }
