@@ -89,11 +89,9 @@ func (f Fleet) view() *view {
 	v := &view{findings: map[Condition]finding{}, servers: map[string]Server{}, pairs: map[string]Pair{}, covered: map[string]bool{}}
 	for _, s := range f.Servers {
 		v.servers[s.Name] = s
-		if r := s.Record; r != nil && r.Down() {
+		if r := s.Record; r != nil && r.Down() && len(s.Pairs) > 0 {
 			v.findings[Condition{KindServer, s.Name, status.Unreachable}] = finding{r.Error, r.Hint, r.DownSince}
-			for _, id := range s.Pairs {
-				v.covered[id.String()] = true
-			}
+			v.cover(s)
 		}
 	}
 	for _, p := range f.Pairs {
@@ -101,6 +99,24 @@ func (f Fleet) view() *view {
 		v.addPair(p)
 	}
 	return v
+}
+
+// cover marks the pairs of a server that is down.
+func (v *view) cover(s Server) {
+	for _, id := range s.Pairs {
+		v.covered[id.String()] = true
+	}
+}
+
+// coverUnknown marks the pairs of servers that were down when that was last known.
+func (v *view) coverUnknown(s State) {
+	for _, g := range s.Conditions {
+		for _, name := range g.Names {
+			if server := v.servers[name]; g.Kind == KindServer && g.Active && server.Record == nil {
+				v.cover(server)
+			}
+		}
+	}
 }
 
 // addPair adds the findings of a pair. A stopped pair has none: its operator stopped it.

@@ -25,7 +25,7 @@ type condition struct {
 func (w *world) truth() map[condition]bool {
 	all := map[condition]bool{}
 	for name, down := range w.down {
-		if down {
+		if down && w.isUsed(name) {
 			all[condition{server: name, status: status.Unreachable}] = true
 		}
 	}
@@ -43,6 +43,13 @@ func (w *world) truth() map[condition]bool {
 	return all
 }
 
+// isUsed reports whether a pair that isn't stopped uses a server.
+func (w *world) isUsed(server string) bool {
+	return slices.ContainsFunc(w.ids(), func(id replication.PairID) bool {
+		return (server == "primary" || server == id.Replica) && !w.trouble[id.String()].stopped
+	})
+}
+
 // isCovered reports whether a condition is of a pair with a server that is down, or with
 // checked: that is known to be down.
 func (w *world) isCovered(c condition, checked bool) bool {
@@ -50,11 +57,9 @@ func (w *world) isCovered(c condition, checked bool) bool {
 	return isPair && slices.ContainsFunc([]string{"primary", replica}, func(s string) bool { return w.down[s] && !(checked && w.silent[s]) })
 }
 
-// wasRefused reports whether the receiver refused to hear that a condition began.
+// wasRefused reports whether the receiver refused to hear of a condition.
 func (w *world) wasRefused(c condition) bool {
-	return slices.ContainsFunc(w.receiver.refused, func(m notify.Message) bool {
-		return m.State == notify.StateFiring && slices.Contains(conditionsOf(m), c)
-	})
+	return slices.ContainsFunc(w.receiver.refused, func(m notify.Message) bool { return slices.Contains(conditionsOf(m), c) })
 }
 
 // conditionsOf returns the conditions of a message.
@@ -95,7 +100,7 @@ func (w *watcher) minute(t *rapid.T) {
 	for _, m := range w.receiver.messages[before:] {
 		firing, again := m.State == notify.StateFiring, false
 		for _, c := range conditionsOf(m) {
-			again = again || w.known[c] == firing && (firing || !w.wasRefused(c))
+			again = again || w.known[c] == firing && !w.wasRefused(c)
 			w.known[c] = firing
 			if firing {
 				w.checkFiring(t, c)

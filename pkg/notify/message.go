@@ -119,9 +119,9 @@ func (v *view) newItem(c Condition, active bool) Item {
 	if c.Kind == KindServer {
 		item.Server = c.Name
 		if s := v.servers[c.Name]; !active {
-			item.Reason = "it isn't used any more"
-			if s.Record != nil {
-				item.Reason, item.Since = "it answers again", s.Record.UpAt
+			item.Reason = "no pair that isn't stopped uses it any more"
+			if s.Record != nil && !s.Record.Down() {
+				item.Reason, item.Since = answersAgain, s.Record.UpAt
 			}
 		}
 	} else {
@@ -150,6 +150,9 @@ func (p Pair) describe() (reason, hint string) {
 	return "now " + string(p.Report.Status) + ": " + worst.Text, worst.Hint
 }
 
+// answersAgain is why the unreachable condition of a server ended.
+const answersAgain = "it answers again"
+
 // truncate bounds a text, on one line.
 func truncate(s string) string {
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " ")
@@ -170,8 +173,11 @@ func (m *Message) title() string {
 		if m.Server == "primary" {
 			name = "the primary"
 		}
-		if m.State == StateResolved {
+		switch {
+		case m.State == StateResolved && m.Items[0].Reason == answersAgain:
 			return name + " is reachable again"
+		case m.State == StateResolved:
+			return name + " isn't used any more"
 		}
 		return fmt.Sprintf("%s is unreachable: %s replicated", name, count(m.PairCount, "pair isn't", "pairs aren't"))
 	}

@@ -52,6 +52,7 @@ func (n *Notifier) Evaluate(ctx context.Context, f Fleet) error {
 		return err
 	}
 	v := f.view()
+	v.coverUnknown(state)
 	state, changed := state.observe(v, n.Now(), n.Rules)
 	d := &delivery{Notifier: n, view: v, memory: state.open(), evaluated: state.Evaluated, version: version}
 	if changed {

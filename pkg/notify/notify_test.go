@@ -167,6 +167,22 @@ func TestWhatDoesNotLastIsNotTold(t *testing.T) {
 	})
 }
 
+// TestAServerOfStoppedPairsIsNotTold: nobody uses it.
+func TestAServerOfStoppedPairsIsNotTold(t *testing.T) {
+	w := newWorld(2, "eu", "us")
+	w.down["eu"] = true
+	w.minutes(10)
+	for _, org := range w.orgs {
+		w.trouble["eu/"+org].stopped = true
+	}
+	w.minutes(10)
+	w.down["eu"] = false
+	w.minutes(10)
+	w.down["eu"] = true
+	w.minutes(10)
+	w.check(t, "server eu is unreachable: 2 pairs aren't replicated", "server eu isn't used any more")
+}
+
 // TestTheEndOfAConditionSaysHowThePairIs.
 func TestTheEndOfAConditionSaysHowThePairIs(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -251,6 +267,68 @@ func TestACrashRepeatsAtMostOneMessage(t *testing.T) {
 	if repeated != len(want) {
 		t.Errorf("%d messages were repeated in all, want one for a crash after each delivery", repeated)
 	}
+}
+
+// TestTheEndIsToldWhereTheBeginningMayHaveBeen: the process was killed before it could
+// record the delivery.
+func TestTheEndIsToldWhereTheBeginningMayHaveBeen(t *testing.T) {
+	w := newWorld(2, "eu")
+	w.notifier.Channels[0].Send = func(ctx context.Context, m notify.Message) error {
+		w.store.crashIn = 1
+		return w.receiver.send(ctx, m)
+	}
+	w.trouble["eu/team-01"].held = true
+	w.minutes(6)
+	if len(w.errs) != 1 || !errors.Is(w.errs[0], errCrash) {
+		t.Fatal(w.errs)
+	}
+	w.errs = nil
+	w.restart()
+	w.trouble["eu/team-01"].held, w.receiver.down = false, true
+	w.minutes(10)
+	w.receiver.down = false
+	w.minutes(20)
+	w.check(t, "eu/team-01 is held", "eu/team-01 is no longer held")
+}
+
+// TestTheBeginningIsToldWhereTheEndMayHaveBeen, likewise.
+func TestTheBeginningIsToldWhereTheEndMayHaveBeen(t *testing.T) {
+	w := newWorld(2, "eu")
+	w.trouble["eu/team-01"].held = true
+	w.minutes(10)
+	w.notifier.Channels[0].Send = func(ctx context.Context, m notify.Message) error {
+		w.store.crashIn = 1
+		return w.receiver.send(ctx, m)
+	}
+	w.trouble["eu/team-01"].held = false
+	w.minutes(6)
+	if len(w.errs) != 1 || !errors.Is(w.errs[0], errCrash) {
+		t.Fatal(w.errs)
+	}
+	w.errs = nil
+	w.restart()
+	w.trouble["eu/team-01"].held, w.receiver.down = true, true
+	w.minutes(10)
+	w.receiver.down = false
+	w.minutes(20)
+	w.check(t, "eu/team-01 is held", "eu/team-01 is no longer held", "eu/team-01 is held")
+}
+
+// TestWhatIsNotKnownStaysAsItWasTold.
+func TestWhatIsNotKnownStaysAsItWasTold(t *testing.T) {
+	w := newWorld(2, "eu", "us")
+	w.trouble["us/team-01"].held, w.down["eu"] = true, true
+	w.minutes(10)
+	want := []string{"server eu is unreachable: 2 pairs aren't replicated", "us/team-01 is held"}
+	w.trouble["us/team-01"].unknown, w.silent["eu"] = true, true
+	w.minutes(30)
+	w.check(t, want...)
+	w.trouble["us/team-01"].unknown, w.silent["eu"] = false, false
+	w.minutes(10)
+	w.check(t, want...)
+	w.trouble["us/team-01"].held, w.down["eu"] = false, false
+	w.minutes(10)
+	w.check(t, append(want, "server eu is reachable again", "us/team-01 is no longer held")...)
 }
 
 // TestDeliveryIsRetriedWithBackoff: what is true after an hour is told then, and what

@@ -32,8 +32,8 @@ type ConditionGroup struct {
 	// Pending is since when the opposite of Active is seen; zero if it isn't.
 	Pending time.Time `json:"pending,omitzero"`
 	Told    []string  `json:"told,omitempty"` // the channels that know it as active
-	// Unsure are the channels that may know it as active: the outcome of an attempt isn't
-	// recorded. They are told again, or that it ended.
+	// Unsure are the channels that may know it as active or not: no attempt to tell them is
+	// known to have succeeded. They are told how it is.
 	Unsure []string `json:"unsure,omitempty"`
 	Names  []string `json:"names"`
 }
@@ -81,9 +81,7 @@ func (h history) isDue(channel string) bool {
 
 // attempt records an attempt to tell a channel.
 func (h *history) attempt(channel string) {
-	if h.active {
-		h.unsure = addName(h.unsure, channel)
-	}
+	h.told, h.unsure = removeName(h.told, channel), addName(h.unsure, channel)
 }
 
 // tell records that a channel knows the condition as it is.
@@ -179,7 +177,9 @@ func (s State) observe(v *view, now time.Time, r Rules) (next State, save bool) 
 	m := s.open()
 	interrupted := r.wasInterrupted(s.Evaluated, now)
 	for c := range v.findings {
-		m.conditions[c] = m.conditions[c] // may be new
+		if _, known := m.conditions[c]; !known {
+			m.conditions[c] = history{}
+		}
 	}
 	waiting := false
 	for c, before := range m.conditions {
