@@ -12,18 +12,19 @@ import (
 	"chefsync/pkg/status"
 )
 
-// Fleet is what is known of pairs and their servers at one time.
+// Fleet is what a daemon knows of its pairs, and of all servers, at one time.
 type Fleet struct {
 	Servers []ServerRow
 	Pairs   []PairRow
-	ids     []replication.PairID // all, also those whose records can't be read
+	ids     []replication.PairID // of the configuration, also those that others run or that can't be read
 }
 
-// ReadFleet returns the rows of pairs and their servers. The error names the pairs whose
-// records can't be read; the rows of the others are returned with it.
+// ReadFleet returns the rows of pairs, and of all servers of the configuration. The error
+// names the pairs whose records can't be read; the rows of the others are returned with
+// it.
 func ReadFleet(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (f Fleet, err error) {
-	f.ids = app.PairIDs(pairs)
-	if f.Servers, err = ReadServers(ctx, a, pairs, now); err != nil {
+	f.ids = app.PairIDs(a.Pairs())
+	if f.Servers, err = ReadServers(ctx, a, a.Pairs(), now); err != nil {
 		return f, err
 	}
 	f.Pairs, err = ReadPairs(ctx, a, pairs, f.Servers, now)

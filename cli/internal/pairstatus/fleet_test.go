@@ -37,7 +37,7 @@ func TestAFleetTellsWhatItKnows(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	if p := got.Pairs[1]; p.ID != b || p.Report != nil {
-		t.Errorf("%+v, want it unknown: its record can't be read", p)
+		t.Errorf("%+v, want it unknown: another daemon runs it, or its record can't be read", p)
 	}
 }
 
