@@ -56,7 +56,7 @@ func newTestManager(t *testing.T) *testManager {
 	if err := cloudtest.CreateResources(t.Context(), cfg, dynamotest.Table(r.Table, d.PartitionKey, d.SortKey), r.Bucket); err != nil {
 		t.Fatal(err)
 	}
-	m.aws.AddFunction(r.Sync, func([]byte) (any, error) { return nil, nil })
+	m.aws.AddFunction(r.Sync, func([]byte) (any, error) { return struct{}{}, nil })
 	e := environment.New(cfg, r, slog.New(slog.NewJSONHandler(&m.log, nil)), io.Discard)
 	e.Now = func() time.Time { return m.now }
 	if err := e.Backend.StoreConfiguration(t.Context(), []byte(notifyConfig)); err != nil {
