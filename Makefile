@@ -42,7 +42,7 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-race test-long test-web test-goiardi test-aws test-infra lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: help demo build test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,12 @@ test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update ac
 	@if why=$$(.ci/need cfn-lint 2>&1); then lint=1; else lint=; echo "SKIPPED: cfn-lint: $${why##*$$'\n'}"; fi; \
 		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra $(UPDATE)
 
+test-alerts: ## Check alert rules and dashboards with promtool (Debian: prometheus)
+	$(call headline,test-alerts)
+	@.ci/need promtool
+	@cd docs/monitoring && promtool check rules alerts.yml && promtool test rules alerts_test.yml
+	@CHEFSYNC_PROMTOOL=1 $(GO) test -count=1 -run 'Alert|Dashboard|Promtool' ./pkg/arch
+
 lint: ## Check format, go.mod, and what .golangci.yml switches on
 	$(call headline,lint)
 	@.ci/need golangci-lint
@@ -164,6 +170,7 @@ ci: ## Everything, what fails early first; .ci/run calls it
 	skipped=; \
 	for t in arch lint build test demo; do tier $$t; done; \
 	if why=$$(.ci/need chromium promtool 2>&1); then tier test-web; else skip test-web "$${why##*$$'\n'}"; fi; \
+	if why=$$(.ci/need promtool 2>&1); then tier test-alerts; else skip test-alerts "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need goiardi mixlib 2>&1); then tier test-goiardi; else skip test-goiardi "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need moto versitygw 2>&1); then tier test-aws; else skip test-aws "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need gcc 2>&1); then tier test-race; else skip test-race "$${why##*$$'\n'}"; fi; \
