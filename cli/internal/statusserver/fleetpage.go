@@ -37,8 +37,8 @@ type statusCount struct {
 	N      int
 }
 
-// barPart is a part of the bar that shows how many pairs have a status; the bar is 1000
-// wide.
+// barPart is a part of the bar that shows how many pairs have a status; the bar is
+// barWidth wide.
 type barPart struct {
 	Tone     string
 	X, Width int
@@ -58,9 +58,6 @@ type trouble struct {
 	pairs                  []replication.PairID
 }
 
-// TroubleID returns the id of the link to a pair among the troubles.
-func (fleetPage) TroubleID(p pairLink) string { return "trouble-" + p.ID }
-
 // matrixBlock is a table of some organizations. A page has several, side by side.
 type matrixBlock struct {
 	First, Last string
@@ -79,6 +76,9 @@ type matrixCell struct{ ID, Path, Status, Label, Why string }
 // a screen.
 const blockRows = 20
 
+// barWidth is the width of the bar of statuses, in its own units.
+const barWidth = 1000
+
 // shownRunning bounds the passes that are listed.
 const shownRunning = 6
 
@@ -94,7 +94,7 @@ func severity() []string {
 
 func (p *pages) serveFleet(w http.ResponseWriter, r *http.Request) {
 	if st, ok := p.readStatus(w, r); ok {
-		p.writePage(w, http.StatusOK, "fleet.html", p.newFleetPage(st))
+		writePage(w, http.StatusOK, p.newFleetPage(st).node())
 	}
 }
 
@@ -131,7 +131,7 @@ func (page *fleetPage) countStatuses(st Status) {
 			continue
 		}
 		page.Counts = append(page.Counts, statusCount{s, n})
-		width := 1000 * n / total
+		width := barWidth * n / total
 		page.Bar = append(page.Bar, barPart{tone, x, width})
 		x += width
 		if needsAttention(tone) {
@@ -150,7 +150,7 @@ func (page *fleetPage) countStatuses(st Status) {
 	if page.Scheduler.Tone == toneBad {
 		page.Headline.Tone = toneBad
 	}
-	page.Title = page.Headline.Text + " · Chef Replication"
+	page.Title = page.Headline.Text + " · " + programTitle
 }
 
 // needsAttention reports whether somebody should look at what has a tone.

@@ -1,16 +1,15 @@
 package statusserver
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"fmt"
-	"html/template"
 	"io/fs"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
+
+	g "maragu.dev/gomponents"
 
 	"chefsync/cli/internal/buildinfo"
 	"chefsync/cli/internal/pairstatus"
@@ -56,15 +55,15 @@ func statusTone(s string) string {
 // pages serves the pages for people.
 type pages struct {
 	Options
-	templates *template.Template
+	icons string // the sprite of the icons, which each page begins with
 }
 
 func newPages(o Options) (*pages, error) {
-	t, err := template.New("").Funcs(template.FuncMap{"tone": statusTone, "count": formatCount, "words": splitWords}).ParseFS(assets, "assets/*.html")
+	icons, err := assets.ReadFile("assets/icons.svg")
 	if err != nil {
-		return nil, fmt.Errorf("parse the templates of the status page: %w", err)
+		return nil, err
 	}
-	return &pages{o, t}, nil
+	return &pages{o, string(icons)}, nil
 }
 
 // register adds the pages to a mux.
@@ -95,7 +94,11 @@ type layout struct {
 	NoScriptRefresh int     // seconds
 	Version         string
 	Scheduler       scheduler
+	icons           string
 }
+
+// programTitle is the name of the program in pages.
+const programTitle = "Chef Replication"
 
 // scheduler says whether passes run.
 type scheduler struct{ Tone, Text string }
@@ -105,7 +108,7 @@ const noScriptRefresh = 30 * time.Second
 
 func (p *pages) newLayout(title string, at time.Time) layout {
 	return layout{Title: title, At: at, Refresh: p.Refresh.Seconds(), NoScriptRefresh: int(max(noScriptRefresh, p.Refresh).Seconds()),
-		Version: buildinfo.Read().Version}
+		Version: buildinfo.Read().Version, icons: p.icons}
 }
 
 func newScheduler(d pairstatus.Processes, now time.Time) scheduler {
@@ -142,9 +145,6 @@ type activity struct {
 	Since       string
 }
 
-// Percent returns the progress.
-func (a activity) Percent() int { return 100 * a.Done / max(a.Total, 1) }
-
 // newActivity returns what is being done for a pair, or nil: by this process in detail, by
 // another as far as it is recorded.
 func (p *pages) newActivity(r pairRow, now time.Time) *activity {
@@ -175,42 +175,20 @@ func formatCount(n int) string {
 	return text
 }
 
-// word is a word of a text. Browsers don't break it if Keep is set.
-type word struct {
-	Text string
-	Keep bool
-}
-
-// splitWords returns the words of a text: flags and times aren't broken at their hyphens.
-func splitWords(text string) (words []word) {
-	for _, w := range strings.Fields(text) {
-		words = append(words, word{w, strings.Contains(w, "-")})
-	}
-	return words
-}
-
 // shown returns a text of a server as it is shown: without what changes the direction of
-// writing or breaks lines. Templates escape the rest.
+// writing or breaks lines. Nodes escape the rest.
 func shown(text string) string { return string(ui.Safe(text)) }
 
-// writePage writes a page, or an error if its template fails.
-func (p *pages) writePage(w http.ResponseWriter, code int, name string, data any) {
-	var b bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&b, name, data); err != nil {
-		http.Error(w, "the page can't be made: "+err.Error(), http.StatusInternalServerError)
-		return
-	}
+// writePage writes a page.
+func writePage(w http.ResponseWriter, code int, page g.Node) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(code)
-	_, _ = w.Write(b.Bytes()) // the reader may be gone
+	_ = page.Render(w) // the reader may be gone
 }
 
 // writeProblem writes a page that says why there is no other.
 func (p *pages) writeProblem(w http.ResponseWriter, code int, heading, text string) {
-	p.writePage(w, code, "problem.html", struct {
-		layout
-		Heading, Text string
-	}{p.newLayout(heading+" · Chef Replication", p.Now()), heading, text})
+	writePage(w, code, p.newLayout(heading+" · "+programTitle, p.Now()).problemPage(heading, text))
 }
 
 // readStatus reads the status of all pairs, or writes why that fails and returns false.

@@ -73,7 +73,7 @@ func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 		defer cancel()
 		records, err := p.Reader.Pair(ctx, id)
-		p.writePage(w, http.StatusOK, "pair.html", p.newPairPage(st, pairRow{row}, records, err))
+		writePage(w, http.StatusOK, p.newPairPage(st, pairRow{row}, records, err).node())
 		return
 	}
 	if slices.Contains(st.Unreadable, id) {
@@ -85,7 +85,7 @@ func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
 
 func (p *pages) newPairPage(st Status, r pairRow, records PairRecords, err error) pairPage {
 	now := st.At
-	page := pairPage{layout: p.newLayout(fmt.Sprintf("%s: %s · Chef Replication", shown(r.Pair.String()), r.Status), now),
+	page := pairPage{layout: p.newLayout(fmt.Sprintf("%s: %s · %s", shown(r.Pair.String()), r.Status, programTitle), now),
 		Pair: shown(r.Pair.String()), Replica: shown(r.Replica), Organization: shown(r.Organization), Source: shown(r.Source),
 		Status: string(r.Status), Summary: summarizeStatus(r.Status), Activity: p.newActivity(r, now), Facts: pairFacts(r, now), LogError: shown(records.LogError)}
 	page.Scheduler = newScheduler(st.Processes, now)
