@@ -66,5 +66,8 @@ func newStatusDocument(st Status, now time.Time) statusDocument {
 	if p.OnStack {
 		d.Scheduler.Kind = health.RoleManager
 	}
+	if !d.Scheduler.Running && d.Scheduler.Problem == "" {
+		d.Scheduler.Problem = "never seen"
+	}
 	return d
 }

@@ -24,7 +24,8 @@ func (h *healthHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	processes, err := h.Reader.Processes(ctx)
-	healthy, text := true, ""
+	healthy := true
+	var text string
 	switch {
 	case err != nil: // its text may name what only readers with a token may know
 		healthy, text = false, "the store doesn't answer"

@@ -127,6 +127,9 @@ func (a *activity) node() g.Node {
 	case a.Done > 0:
 		add(h.Span(h.Class("num"), g.Text(formatCount(a.Done)+" read")))
 	}
+	if a.Sent != "" {
+		add(h.Span(h.Class("num"), g.Text(a.Sent)))
+	}
 	if a.Object != "" {
 		add(h.Code(g.Text(a.Object)))
 	}

@@ -141,6 +141,7 @@ type activity struct {
 	Pair, Path  string
 	What, Phase string
 	Done, Total int
+	Sent        string // file content
 	Object      string
 	Since       string
 }
@@ -153,6 +154,9 @@ func (p *pages) newActivity(r pairRow, now time.Time) *activity {
 	switch {
 	case here && a.Phase != "":
 		out.What, out.Phase, out.Done, out.Total, out.Object = a.What, a.Phase, a.Done, a.Total, shown(a.Object)
+		if a.Bytes > 0 {
+			out.Sent = ui.Bytes(a.Bytes) + " sent"
+		}
 		out.Since = "for " + ui.Span(now.Sub(a.Started))
 	case r.RunningOn == "":
 		return nil

@@ -186,13 +186,14 @@ func TestAPassIsShownWithItsProgress(t *testing.T) {
 	var during, after string
 	h := handler(t, a, func(o *statusserver.Options) { o.Recorder = r })
 	d := newObservedDaemon(r, id, func() {
-		a.OnProgress(replication.ProgressEvent{Pair: id, Phase: replication.PhaseRead, Done: 50, Total: 200, Ref: object.Ref{Kind: object.Role, Name: "web"}})
+		a.OnProgress(replication.ProgressEvent{Pair: id, Phase: replication.PhaseRead, Done: 50, Total: 200, Bytes: 3 << 20,
+			Ref: object.Ref{Kind: object.Role, Name: "web"}})
 		a.OnProgress(replication.ProgressEvent{Pair: replication.PairID{Replica: "eu", Org: "chat"}, Phase: replication.PhaseRead})
 		during = visibleText(get(h, "/pairs/eu/accounts").Body.String())
 	})
 	_, _ = d.Jobs[0].Pass(t.Context(), replication.PassOptions{})
 	after = visibleText(get(h, "/pairs/eu/accounts").Body.String())
-	if want := "Now pass: reading 25% 50 of 200 /roles/web for 0s"; !strings.Contains(strings.ReplaceAll(during, "\n", " "), want) {
+	if want := "Now pass: reading 25% 50 of 200 3.0 MiB sent /roles/web for 0s"; !strings.Contains(strings.ReplaceAll(during, "\n", " "), want) {
 		t.Errorf("no %q in\n%s", want, during)
 	}
 	if strings.Contains(after, "Now") {

@@ -41,6 +41,7 @@ type Activity struct {
 	Started     time.Time
 	Phase       string // "" before the first sign of progress
 	Done, Total int
+	Bytes       int64  // of file content that was sent to the replica
 	Object      string // the path of the object that came last
 }
 
@@ -168,7 +169,7 @@ func (r *Recorder) recordProgress(e replication.ProgressEvent) {
 	if !running {
 		return
 	}
-	a.Phase, a.Done, a.Total, a.Object = string(e.Phase), e.Done, e.Total, ""
+	a.Phase, a.Done, a.Total, a.Bytes, a.Object = string(e.Phase), e.Done, e.Total, e.Bytes, ""
 	if e.Ref.Name != "" {
 		a.Object = e.Ref.Path()
 	}
