@@ -35,10 +35,10 @@ the password of any user.`,
 		Example: `  chef-sync-ctl web
   chef-sync-ctl web --stack chef-sync --listen 127.0.0.1:8080
   chef-sync-ctl web --listen :9997 --token-file /etc/chef-sync/status-token`,
-		ValidArgsFunction: env.CompletePairs,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:9997", "`address` to listen on")
 	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`file` with the token that readers must present (default: token under [status] in the configuration)")
+	env.TakePairs(cmd)
 	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		s := statusserver.Server{App: a, Pairs: pairs, Address: listen, Setting: "--listen"}
 		switch {

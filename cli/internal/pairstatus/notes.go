@@ -1,6 +1,7 @@
 package pairstatus
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,6 +41,28 @@ func groupNotes(rows []PairRow, d *Processes, now time.Time) []*note {
 		}
 	}
 	return g.order
+}
+
+// Group is pairs with the same reason.
+type Group struct {
+	Pairs []replication.PairID
+	Text  string // "…" stands for words in which the pairs differ
+	Hint  string // what to try, for all of the pairs where one selector names them
+}
+
+// GroupByReason returns rows grouped by the first of their reasons. Pairs whose reasons
+// differ in their own names and in numbers only share a group.
+func (s Snapshot) GroupByReason(rows []PairRow) []Group {
+	g := noteGroups{byKey: map[string]*note{}}
+	for _, r := range rows {
+		g.add(r.Pair, cmp.Or(r.Note, string(r.Status)), r.Hint)
+	}
+	groups := make([]Group, len(g.order))
+	for i, n := range g.order {
+		_, selector := nameGroup(n.pairs, s.all)
+		groups[i] = Group{Pairs: n.pairs, Text: strings.Join(n.words, " "), Hint: strings.ReplaceAll(n.hint, placeholder, selector)}
+	}
+	return groups
 }
 
 func (g *noteGroups) add(id replication.PairID, text, hint string) {

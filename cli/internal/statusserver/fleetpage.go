@@ -55,7 +55,6 @@ type trouble struct {
 	ID, Status, Text, Hint string
 	Summary                string // of many pairs; "" for those that are all named
 	Pairs                  []pairLink
-	pairs                  []replication.PairID
 }
 
 // matrixBlock is a table of some organizations. A page has several, side by side.
@@ -86,7 +85,7 @@ const shownRunning = 6
 func severity() []string {
 	var all []string
 	for _, s := range []replication.Status{statusUnknown, replication.Blocked, replication.Held, status.Unreachable, status.Stale, replication.Retrying,
-		status.Drifted, replication.Stopped, replication.Bootstrapping, replication.Syncing, replication.Synced} {
+		status.Drifted, replication.Stopped, replication.Bootstrapping, pairstatus.Waiting, replication.Syncing, replication.Synced} {
 		all = append(all, string(s))
 	}
 	return all
@@ -105,7 +104,7 @@ func (p *pages) newFleetPage(st Status) fleetPage {
 	for _, s := range st.Servers {
 		page.Servers = append(page.Servers, newServerCard(s, st.At))
 	}
-	for _, row := range st.Pairs {
+	for _, row := range st.Rows {
 		if a := p.newActivity(pairRow{row}, st.At); a != nil {
 			page.Running = append(page.Running, a)
 		}
@@ -120,10 +119,10 @@ func (p *pages) newFleetPage(st Status) fleetPage {
 // countStatuses counts the statuses of pairs, for the headline and the bar.
 func (page *fleetPage) countStatuses(st Status) {
 	counts := map[string]int{statusUnknown: len(st.Unreadable)}
-	for _, row := range st.Pairs {
-		counts[string(row.Status)]++
+	for _, row := range st.Rows {
+		counts[pairRow{row}.shownStatus()]++
 	}
-	total, troubled, x := len(st.Pairs)+len(st.Unreadable), 0, 0
+	total, troubled, x := len(st.Rows)+len(st.Unreadable), 0, 0
 	worst := toneOK
 	for _, s := range severity() {
 		n, tone := counts[s], statusTone(s)
@@ -174,43 +173,34 @@ func newServerCard(s pairstatus.ServerRow, now time.Time) serverCard {
 }
 
 // findTroubles groups the pairs that need attention by the reason, the worst first.
-func findTroubles(st Status) []*trouble {
-	groups := map[string]*trouble{}
-	var all []*trouble
-	add := func(id replication.PairID, s, text, hint string) {
-		key := s + "\x00" + text
-		g := groups[key]
-		if g == nil {
-			sum := fnv.New32a() // the same whenever the page is updated
-			_, _ = sum.Write([]byte(key))
-			g = &trouble{ID: fmt.Sprintf("trouble-%08x", sum.Sum32()), Status: s, Text: shown(text), Hint: shown(hint)}
-			groups[key] = g
-			all = append(all, g)
+func findTroubles(st Status) (all []*trouble) {
+	add := func(s string, group pairstatus.Group) {
+		sum := fnv.New32a() // the same whenever the page is updated
+		_, _ = sum.Write([]byte(s + group.Pairs[0].String()))
+		t := &trouble{ID: fmt.Sprintf("trouble-%08x", sum.Sum32()), Status: s, Text: shown(group.Text), Hint: shown(group.Hint),
+			Summary: summarizePairs(group.Pairs)}
+		for _, id := range group.Pairs {
+			t.Pairs = append(t.Pairs, newPairLink(id))
 		}
-		if g.Hint != shown(hint) && len(g.pairs) == 1 { // hints that name the pair
-			g.Hint = "for " + g.pairs[0].String() + ": " + g.Hint
+		all = append(all, t)
+	}
+	if len(st.Unreadable) > 0 {
+		add(statusUnknown, pairstatus.Group{Pairs: st.Unreadable, Text: "its records can’t be read", Hint: "chef-sync-ctl doctor"})
+	}
+	byStatus := map[string][]pairstatus.PairRow{}
+	for _, row := range st.Rows {
+		s := pairRow{row}.shownStatus()
+		byStatus[s] = append(byStatus[s], row)
+	}
+	for _, s := range severity() {
+		if tone := statusTone(s); tone == toneOK || tone == toneBusy {
+			continue
 		}
-		g.pairs = append(g.pairs, id)
-		g.Pairs = append(g.Pairs, newPairLink(id))
-	}
-	for _, id := range st.Unreadable {
-		add(id, statusUnknown, "its records can’t be read", "chef-sync-ctl doctor")
-	}
-	for _, row := range st.Pairs {
-		switch tone := statusTone(string(row.Status)); {
-		case tone == toneOK || tone == toneBusy:
-		case len(row.Reasons) == 0:
-			add(row.Pair, string(row.Status), string(row.Status), "")
-		default:
-			add(row.Pair, string(row.Status), row.Reasons[0].Text, row.Reasons[0].Hint)
+		groups := st.GroupByReason(byStatus[s])
+		slices.SortStableFunc(groups, func(a, b pairstatus.Group) int { return len(b.Pairs) - len(a.Pairs) })
+		for _, group := range groups {
+			add(s, group)
 		}
-	}
-	order := severity()
-	slices.SortStableFunc(all, func(a, b *trouble) int {
-		return cmp.Or(slices.Index(order, a.Status)-slices.Index(order, b.Status), len(b.pairs)-len(a.pairs))
-	})
-	for _, g := range all {
-		g.Summary = summarizePairs(g.pairs)
 	}
 	return all
 }
@@ -255,8 +245,8 @@ func (page *fleetPage) addMatrix(st Status) {
 		link := newPairLink(id)
 		cells[id] = matrixCell{ID: "pair-" + link.ID, Path: link.Path, Status: s, Label: link.ID + ": " + s, Why: shown(cmp.Or(why, s))}
 	}
-	for _, row := range st.Pairs {
-		add(row.Pair, string(row.Status), row.Note)
+	for _, row := range st.Rows {
+		add(row.Pair, pairRow{row}.shownStatus(), row.Note)
 	}
 	for _, id := range st.Unreadable {
 		add(id, statusUnknown, "its records can’t be read")

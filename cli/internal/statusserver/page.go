@@ -40,7 +40,7 @@ func statusTone(s string) string {
 	switch replication.Status(s) {
 	case replication.Synced, serverUp:
 		return toneOK
-	case replication.Syncing, replication.Bootstrapping:
+	case replication.Syncing, replication.Bootstrapping, pairstatus.Waiting:
 		return toneBusy
 	case replication.Retrying, status.Drifted, statusUnknown:
 		return toneWarn

@@ -3,6 +3,7 @@ package statusserver_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"html"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"chefsync/pkg/health"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // updateGolden writes the golden files anew: go test ./cli/internal/statusserver -update
@@ -110,9 +112,9 @@ func TestWhatServersSayIsEscaped(t *testing.T) {
 	row.Reasons = append(row.Reasons, reason("blocked", hostile+bidi, hostile))
 	failure := &replication.Failure{Message: hostile, Hint: hostile}
 	f := &fakeReader{
-		status: statusserver.Status{At: now(), Pairs: []pairstatus.PairRow{row}, Error: hostile, Unreadable: []replication.PairID{{Replica: hostile, Org: hostile}},
-			Servers: []pairstatus.ServerRow{{Name: hostile, Status: "unreachable", Error: hostile}}, Processes: pairstatus.Processes{
-				Running: []health.Process{{Host: hostile}}}},
+		status: statusserver.Status{Error: hostile, Unreadable: []replication.PairID{{Replica: hostile, Org: hostile}}, Snapshot: pairstatus.Snapshot{
+			At: now(), Rows: []pairstatus.PairRow{row}, Servers: []pairstatus.ServerRow{{Name: hostile, Status: "unreachable", Error: hostile}},
+			Processes: pairstatus.Processes{Running: []health.Process{{Host: hostile}}}}},
 		pair: statusserver.PairRecords{Runs: []replication.Run{{Pair: id, Outcome: "failed", Error: failure}}, LogError: hostile,
 			Unsynced: []replication.Unsynced{{Ref: object.Ref{Kind: object.Role, Name: hostile}, Reason: hostile, Hint: hostile}},
 			Log:      []logstore.Line{{Message: hostile, Object: hostile, Attrs: []byte(`{"<script>a":"<script>b"}`)}}},
@@ -154,19 +156,24 @@ func TestAPairThatIsNotThere(t *testing.T) {
 func TestTheHeadlineTellsTrouble(t *testing.T) {
 	synced := pairstatus.PairRow{Pair: replication.PairID{Replica: "eu", Org: "a"}, Status: "synced"}
 	running := pairstatus.Processes{Running: []health.Process{{Host: "h", Started: ago(time.Hour)}}}
+	old := pairstatus.Processes{Running: running.Running, ConfigChanged: ago(time.Minute), ConfigFile: "c.toml"}
+	of := func(p pairstatus.Processes, rows ...pairstatus.PairRow) statusserver.Status {
+		return statusserver.Status{Snapshot: pairstatus.Snapshot{At: now(), Rows: rows, Processes: p}}
+	}
+	unreadable := of(running)
+	unreadable.Unreadable = []replication.PairID{synced.Pair}
 	for name, c := range map[string]struct {
 		status statusserver.Status
 		want   []string
 	}{
-		"all well":    {statusserver.Status{Pairs: []pairstatus.PairRow{synced}, Processes: running}, []string{`"headline ok">1 pair, all well`, "Nothing needs attention"}},
-		"no daemon":   {statusserver.Status{Pairs: []pairstatus.PairRow{synced}}, []string{`"headline bad">`, "Daemon not running, never seen"}},
-		"unreadable":  {statusserver.Status{Unreadable: []replication.PairID{synced.Pair}, Processes: running}, []string{`"headline warn">1 pair, 1 needs attention`, "its records can’t be read"}},
-		"no manager":  {statusserver.Status{Pairs: []pairstatus.PairRow{synced}, Processes: pairstatus.Processes{OnStack: true}}, []string{"Manager: no run seen yet"}},
-		"old manager": {statusserver.Status{Processes: pairstatus.Processes{OnStack: true, Manager: &health.Process{Seen: ago(time.Hour)}}}, []string{"Manager not running, last run 1h ago"}},
-		"old config":  {statusserver.Status{Processes: pairstatus.Processes{Running: running.Running, ConfigChanged: ago(time.Minute), ConfigFile: "c.toml"}}, []string{"c.toml changed 1m ago; reload it"}},
+		"all well":    {of(running, synced), []string{`"headline ok">1 pair, all well`, "Nothing needs attention"}},
+		"no daemon":   {of(pairstatus.Processes{}, synced), []string{`"headline bad">`, "Daemon not running, never seen"}},
+		"unreadable":  {unreadable, []string{`"headline warn">1 pair, 1 needs attention`, "its records can’t be read"}},
+		"no manager":  {of(pairstatus.Processes{OnStack: true}, synced), []string{"Manager: no run seen yet"}},
+		"old manager": {of(pairstatus.Processes{OnStack: true, Manager: &health.Process{Seen: ago(time.Hour)}}), []string{"Manager not running, last run 1h ago"}},
+		"old config":  {of(old), []string{"c.toml changed 1m ago; reload it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.status.At = now()
 			body := get(fakeHandler(t, &fakeReader{status: c.status}, nil), "/").Body.String()
 			for _, want := range c.want {
 				if !strings.Contains(body, want) {
@@ -174,6 +181,35 @@ func TestTheHeadlineTellsTrouble(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A dead daemon leaves all pairs stale, each for another time: that is one trouble.
+func TestPairsWithOneCauseAreOneTrouble(t *testing.T) {
+	var st statusserver.Status
+	st.At = now()
+	for i := range 240 {
+		id := replication.PairID{Replica: replicas()[i%6], Org: organizations()[i/6]}
+		row := pairstatus.PairRow{Pair: id, Replica: id.Replica, Organization: id.Org, Status: "stale"}
+		row.Note, row.Hint = fmt.Sprintf("last pass %ds ago; is the daemon running?", 200+i), "chef-sync-ctl run --once "+id.String()
+		st.Rows = append(st.Rows, row)
+	}
+	body := visibleText(get(fakeHandler(t, &fakeReader{status: st}, nil), "/").Body.String())
+	if n := strings.Count(body, "last pass"); n != 1 || !strings.Contains(body, "stale 240 pairs\nlast pass … ago; is the daemon running?") {
+		t.Errorf("it is said %d times:\n%s", n, body)
+	}
+}
+
+// A pair before its first pass needs no attention.
+func TestAPairWaitsForItsFirstPass(t *testing.T) {
+	row := pairstatus.PairRow{Pair: replication.PairID{Replica: "eu", Org: "a"}, Replica: "eu", Organization: "a", Status: "bootstrapping",
+		Reasons: []status.Reason{{Cause: status.CauseNeverRun, Status: "bootstrapping", Text: "never run", Hint: "chef-sync-ctl run"}}}
+	f := &fakeReader{status: statusserver.Status{Snapshot: pairstatus.Snapshot{At: now(), Rows: []pairstatus.PairRow{row},
+		Processes: pairstatus.Processes{Running: []health.Process{{Host: "h", Started: ago(time.Minute)}}}}}}
+	for path, want := range map[string]string{"/": "eu/a: waiting", "/pairs/eu/a": "waiting for its first pass"} {
+		if body := visibleText(get(fakeHandler(t, f, nil), path).Body.String()); !strings.Contains(body, want) || strings.Contains(body, "Try") {
+			t.Errorf("%s:\n%s", path, body)
+		}
 	}
 }
 

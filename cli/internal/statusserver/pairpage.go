@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"chefsync/cli/internal/logstore"
+	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/runlist"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // pairPage is the data of the page of one pair.
@@ -66,7 +68,7 @@ func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	for _, row := range st.Pairs {
+	for _, row := range st.Rows {
 		if row.Pair != id {
 			continue
 		}
@@ -85,14 +87,20 @@ func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
 
 func (p *pages) newPairPage(st Status, r pairRow, records PairRecords, err error) pairPage {
 	now := st.At
-	page := pairPage{layout: p.newLayout(fmt.Sprintf("%s: %s · %s", shown(r.Pair.String()), r.Status, programTitle), now),
+	page := pairPage{layout: p.newLayout(fmt.Sprintf("%s: %s · %s", shown(r.Pair.String()), r.shownStatus(), programTitle), now),
 		Pair: shown(r.Pair.String()), Replica: shown(r.Replica), Organization: shown(r.Organization), Source: shown(r.Source),
-		Status: string(r.Status), Summary: summarizeStatus(r.Status), Activity: p.newActivity(r, now), Facts: pairFacts(r, now), LogError: shown(records.LogError)}
+		Status: r.shownStatus(), Summary: summarizeStatus(r.Status), Activity: p.newActivity(r, now), Facts: pairFacts(r, now), LogError: shown(records.LogError)}
 	page.Scheduler = newScheduler(st.Processes, now)
 	if !r.Since.IsZero() {
 		page.Since = ui.Span(now.Sub(r.Since))
 	}
 	for _, why := range r.Reasons {
+		if why.Cause == status.CauseNeverRun {
+			why.Status = pairstatus.Waiting
+			if st.Processes.DoPasses() {
+				why.Text, why.Hint = "waiting for its first pass", ""
+			}
+		}
 		page.Reasons = append(page.Reasons, reasonRow{string(why.Status), shown(why.Text), shown(why.Hint)})
 	}
 	if err != nil {

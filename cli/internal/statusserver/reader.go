@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
-	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/pkg/replication"
@@ -15,12 +14,9 @@ import (
 
 // Status is what is recorded of all pairs, servers and processes.
 type Status struct {
-	At         time.Time // when it was read
-	Pairs      []pairstatus.PairRow
+	pairstatus.Snapshot
 	Unreadable []replication.PairID // pairs whose records can't be read
 	Error      string               // why not, or what else could not be read
-	Servers    []pairstatus.ServerRow
-	Processes  pairstatus.Processes
 }
 
 // Reader reads what is served. It is safe for concurrent use.
@@ -90,24 +86,18 @@ func (r *appReader) Pair(ctx context.Context, id replication.PairID) (PairRecord
 func (r *appReader) OpenBreakers() map[string]bool { return r.app.OpenBreakers() }
 
 func (r *appReader) readStatus(ctx context.Context) (Status, error) {
-	now := r.app.Now()
-	st := Status{At: now}
-	var failed error
-	st.Servers, failed = pairstatus.ReadServers(ctx, r.app, r.pairs, now)
-	rows, err := pairstatus.ReadPairs(ctx, r.app, r.pairs, st.Servers, now)
-	if err != nil && len(rows) == 0 {
+	snapshot, err := pairstatus.Read(ctx, r.app, r.pairs, r.app.Now())
+	st := Status{Snapshot: snapshot}
+	switch {
+	case err != nil && len(st.Rows) == 0:
 		return st, err
+	case err != nil:
+		st.Error = err.Error()
 	}
-	failed = exit.Join(failed, err)
-	st.Pairs = rows
 	for _, p := range r.pairs {
-		if !slices.ContainsFunc(rows, func(row pairstatus.PairRow) bool { return row.Pair == p.ID }) {
+		if !slices.ContainsFunc(st.Rows, func(row pairstatus.PairRow) bool { return row.Pair == p.ID }) {
 			st.Unreadable = append(st.Unreadable, p.ID)
 		}
-	}
-	st.Processes, err = pairstatus.ReadProcesses(ctx, r.app, now)
-	if failed = exit.Join(failed, err); failed != nil {
-		st.Error = failed.Error()
 	}
 	return st, nil
 }

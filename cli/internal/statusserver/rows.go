@@ -1,15 +1,26 @@
 package statusserver
 
 import (
+	"slices"
 	"time"
 
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // pairRow is the status of a pair with what is derived from it.
 type pairRow struct{ pairstatus.PairRow }
+
+// shownStatus returns the status as pages show it: a pair before its first pass waits.
+func (r pairRow) shownStatus() string {
+	isNew := func(x status.Reason) bool { return x.Cause == status.CauseNeverRun }
+	if r.Status == replication.Bootstrapping && slices.ContainsFunc(r.Reasons, isNew) {
+		return string(pairstatus.Waiting)
+	}
+	return string(r.Status)
+}
 
 // heldDeletions returns how many deletions wait for approval.
 func (r pairRow) heldDeletions() int {
