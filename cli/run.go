@@ -34,7 +34,7 @@ file is newer than what the daemon runs.
 
 Where the primary serves no updated_since, its organizations are scanned, and what
 its data collector pushes is taken and served, as [journal] in the configuration
-says.
+says. Where [status] says, a status page, health and metrics are served: see web.
 
 Several processes may run on the same state: each pair is worked on by one at a
 time. The log goes to stderr, as JSON with --log-format json, and into the state
