@@ -83,6 +83,32 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// A scheduler that beats but runs no passes stands still.
+func TestHealthOfASchedulerThatRunsNoPasses(t *testing.T) {
+	row := func(s replication.Status, overdue bool) pairstatus.PairRow {
+		return pairstatus.PairRow{Status: s, Overdue: overdue}
+	}
+	for name, c := range map[string]struct {
+		up   time.Duration
+		rows []pairstatus.PairRow
+		code int
+	}{
+		"all overdue":                   {time.Hour, []pairstatus.PairRow{row("stale", true), row("held", true)}, 503},
+		"all overdue but a stopped one": {time.Hour, []pairstatus.PairRow{row("stale", true), row("stopped", false)}, 503},
+		"one of two overdue":            {time.Hour, []pairstatus.PairRow{row("stale", true), row("unreachable", false)}, 200},
+		"all stopped":                   {time.Hour, []pairstatus.PairRow{row("stopped", false)}, 200},
+		"no pairs":                      {time.Hour, nil, 200},
+		"just started":                  {time.Minute, []pairstatus.PairRow{row("stale", true)}, 200},
+	} {
+		f := &fakeReader{processes: pairstatus.Processes{Running: []health.Process{{Owner: "me", Started: ago(c.up), Seen: ago(time.Second)}}}}
+		f.status.Rows = c.rows
+		w := get(fakeHandler(t, f, func(o *statusserver.Options) { o.Owner = "me" }), "/healthz")
+		if w.Code != c.code || c.code == 503 && strings.TrimSpace(w.Body.String()) != "no pass ran when it was due" {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
 func paths() []string {
 	return []string{"/", "/pairs/eu/accounts", "/assets/style.css", "/metrics", "/api/status"}
 }

@@ -10,6 +10,7 @@ import (
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/health"
+	"chefsync/pkg/replication"
 )
 
 // healthTimeout is how long the store has to answer a health check.
@@ -24,23 +25,52 @@ func (h *healthHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	processes, err := h.Reader.Processes(ctx)
-	healthy := true
-	var text string
+	var problem, text string
 	switch {
 	case err != nil: // its text may name what only readers with a token may know
-		healthy, text = false, "the store doesn't answer"
+		problem = "the store doesn't answer"
 	case h.Owner == "":
 		text = "the store answers; " + describeScheduler(processes, h.Now())
 	default:
-		text = "ok"
-		if !slices.ContainsFunc(processes.Running, func(p health.Process) bool { return p.Owner == h.Owner }) {
-			healthy, text = false, "no recent heartbeat of the scheduler"
-		}
+		problem, text = h.schedulerProblem(ctx, processes), "ok"
 	}
-	if !healthy {
+	if problem != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
+		text = problem
 	}
 	fmt.Fprintln(w, text)
+}
+
+// startTime is how long after its start a daemon may have had no pass yet.
+const startTime = 10 * time.Minute
+
+// schedulerProblem returns why the scheduler of this process seems to stand still, or "":
+// its heartbeat is missing, or all pairs wait for a pass that was due.
+func (h *healthHandler) schedulerProblem(ctx context.Context, processes pairstatus.Processes) string {
+	i := slices.IndexFunc(processes.Running, func(p health.Process) bool { return p.Owner == h.Owner })
+	if i < 0 {
+		return "no recent heartbeat of the scheduler"
+	}
+	if h.Now().Sub(processes.Running[i].Started) < startTime {
+		return ""
+	}
+	st, err := h.Reader.Status(ctx)
+	if err != nil {
+		return "the store doesn't answer"
+	}
+	overdue := 0
+	for _, r := range st.Rows {
+		switch {
+		case r.Overdue:
+			overdue++
+		case r.Status != replication.Stopped:
+			return ""
+		}
+	}
+	if overdue == 0 {
+		return ""
+	}
+	return "no pass ran when it was due"
 }
 
 // describeScheduler says whether passes run, and when that was last seen.
