@@ -91,13 +91,13 @@ One that wasn't checked recently is unknown. --servers shows them alone.`,
 
 func showStatus(ctx context.Context, env *cmdline.Env, view pairstatus.View, exitCode bool, read func(context.Context) (pairstatus.Snapshot, error)) error {
 	s, failed := read(ctx)
-	if len(s.Rows) == 0 && failed != nil {
+	if len(s.Pairs) == 0 && failed != nil {
 		return failed
 	}
 	if err := cmp.Or(view.Show(env, s), failed); err != nil || !exitCode {
 		return err
 	}
-	return pairstatus.ExitError(s.Rows)
+	return pairstatus.ExitError(s.Pairs)
 }
 
 // takeInterval takes the interval from the arguments: in "--watch 5s" it is one, since the

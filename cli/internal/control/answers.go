@@ -56,7 +56,7 @@ func SetStatuses(ctx context.Context, a *app.App, answers []Answer, now time.Tim
 	pairs := PairsWithAnswer(a.Pairs(), answers)
 	// Also after an interrupted wait. What it can't read, the command could not either.
 	s, _ := pairstatus.Read(context.WithoutCancel(ctx), a, pairs, now)
-	setStatuses(answers, s.Rows)
+	setStatuses(answers, s.Pairs)
 }
 
 func setStatuses(answers []Answer, rows []pairstatus.PairRow) {

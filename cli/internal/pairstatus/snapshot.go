@@ -1,7 +1,6 @@
 package pairstatus
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -11,9 +10,8 @@ import (
 
 // Snapshot is what is recorded of pairs, their servers, and the processes that run passes.
 type Snapshot struct {
-	At        time.Time
-	Rows      []PairRow
-	Servers   []ServerRow
+	At time.Time
+	Fleet
 	Processes Processes
 	all       []app.Pair // of the configuration
 }
@@ -21,13 +19,11 @@ type Snapshot struct {
 // Read returns a snapshot of pairs. With an error it holds what could be read.
 func Read(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (Snapshot, error) {
 	s := Snapshot{At: now, all: a.Pairs()}
-	var unread, failed error
-	s.Servers, unread = ReadServers(ctx, a, pairs, now)
-	s.Rows, failed = ReadPairs(ctx, a, pairs, s.Servers, now)
-	if failed = cmp.Or(failed, unread); failed != nil && len(s.Rows) == 0 {
+	var failed, unknown error
+	s.Fleet, failed = ReadFleet(ctx, a, pairs, now)
+	if failed != nil && len(s.Pairs) == 0 {
 		return s, failed
 	}
-	var err error
-	s.Processes, err = ReadProcesses(ctx, a, now)
-	return s, exit.Join(failed, err)
+	s.Processes, unknown = ReadProcesses(ctx, a, now)
+	return s, exit.Join(failed, unknown)
 }

@@ -24,7 +24,7 @@ func (v View) Show(env *cmdline.Env, s Snapshot) error {
 	if v.ServersOnly {
 		return o.Emit(s.Servers, func(t *ui.Grid) { showServers(t, s.Servers, s.At) })
 	}
-	return o.Emit(v.apply(s.Rows), func(t *ui.Grid) {
+	return o.Emit(v.apply(s.Pairs), func(t *ui.Grid) {
 		for _, line := range v.page(o, s).lines() {
 			t.Verbatim(line)
 		}
@@ -47,7 +47,7 @@ type page struct {
 // pipe all pairs are there, in the order of the configuration.
 func (v View) page(o *ui.Output, s Snapshot) page {
 	screen := screenOf(o)
-	rows := v.apply(s.Rows)
+	rows := v.apply(s.Pairs)
 	byTrouble := sortByTrouble(rows)
 	if screen.Lines > 0 {
 		rows = byTrouble
@@ -141,7 +141,7 @@ func (v View) layOut(o *ui.Output, s Snapshot, rows []PairRow) page {
 	for _, r := range rows {
 		p.pairs = append(p.pairs, 1+r.further)
 	}
-	if len(s.Rows) == 1 && len(rows) == 1 {
+	if len(s.Pairs) == 1 && len(rows) == 1 {
 		p.facts = append([]ui.Text{""}, o.Render(func(t *ui.Grid) { describePair(t, rows[0], s.At) })...)
 	}
 	return p
@@ -158,12 +158,12 @@ func pairColumns() []ui.Column {
 
 // summarize adds what is said of all pairs.
 func (v View) summarize(o *ui.Output, t *ui.Grid, s Snapshot) {
-	if len(s.Rows) > 1 {
-		t.Line("%s: %s", ui.Plural(len(s.Rows), "pair"), ui.Text(strings.Join(countStatuses(o, s.Rows), ", ")))
+	if len(s.Pairs) > 1 {
+		t.Line("%s: %s", ui.Plural(len(s.Pairs), "pair"), ui.Text(strings.Join(countStatuses(o, s.Pairs), ", ")))
 	}
 	s.Processes.print(t, s.At)
 	showTroubledServers(t, s.Servers, s.At)
-	if len(s.Rows) > 0 && len(v.apply(s.Rows)) == 0 {
+	if len(s.Pairs) > 0 && len(v.apply(s.Pairs)) == 0 {
 		t.Line("%s", v.nothing())
 	}
 }

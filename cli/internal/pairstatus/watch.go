@@ -23,7 +23,7 @@ func (v View) Watch(ctx context.Context, env *cmdline.Env, every time.Duration, 
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case failed != nil && (len(s.Rows) == 0 || env.Output().IsData()):
+		case failed != nil && (len(s.Pairs) == 0 || env.Output().IsData()):
 			return failed
 		}
 		if err := show(env, s, watched{every, again, failed}); err != nil {

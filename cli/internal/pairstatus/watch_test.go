@@ -32,7 +32,7 @@ func snapshotOf(all []app.Pair, every int, now time.Time) Snapshot {
 			r.Reasons = []status.Reason{{Cause: status.CausePassFailed, Status: replication.Retrying, Text: "reason " + string(rune('a'+i%26)), Hint: "look at " + p.ID.String()}}
 			r.Note = r.Reasons[0].Text
 		}
-		s.Rows = append(s.Rows, r)
+		s.Pairs = append(s.Pairs, r)
 	}
 	return s
 }

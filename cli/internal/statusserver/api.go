@@ -60,7 +60,7 @@ func (h *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func newStatusDocument(st Status, now time.Time) statusDocument {
 	p := st.Processes
-	d := statusDocument{Version: apiVersion, GeneratedAt: st.At.UTC(), Servers: st.Servers, Pairs: st.Rows, Unreadable: st.Unreadable, Error: st.Error,
+	d := statusDocument{Version: apiVersion, GeneratedAt: st.At.UTC(), Servers: st.Servers, Pairs: st.Pairs, Unreadable: st.Unreadable, Error: st.Error,
 		Scheduler: schedulerDocument{Kind: health.RoleDaemon, Running: schedulerRuns(p, now), LastHeartbeat: p.LastHeartbeat(), Problem: p.Problem(now),
 			ConfigurationChangedAt: p.ConfigChanged, Daemons: p.Running}}
 	if p.OnStack {

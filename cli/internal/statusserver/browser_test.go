@@ -206,8 +206,8 @@ func TestBrowserRefresh(t *testing.T) {
 	b.open("/", 1280, 800, "light")
 	b.do(chromedp.Evaluate[chromedp.Void](`window.loadedOnce = true; document.getElementById('pair-eu/accounts').focus(); document.querySelector('details').open = true`))
 	r.mu.Lock()
-	r.status.Rows = slices.Clone(r.status.Rows)
-	r.status.Rows[0].Status, r.status.Rows[0].Note = "blocked", "its key was refused"
+	r.status.Pairs = slices.Clone(r.status.Pairs)
+	r.status.Pairs[0].Status, r.status.Pairs[0].Note = "blocked", "its key was refused"
 	r.mu.Unlock()
 	until(b, `document.getElementById('pair-eu/accounts').classList.contains('bad')`)
 	for _, what := range []string{`window.loadedOnce`, `document.activeElement.id === 'pair-eu/accounts'`, `document.querySelector('details').open`,

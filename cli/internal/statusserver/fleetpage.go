@@ -104,7 +104,7 @@ func (p *pages) newFleetPage(st Status) fleetPage {
 	for _, s := range st.Servers {
 		page.Servers = append(page.Servers, newServerCard(s, st.At))
 	}
-	for _, row := range st.Rows {
+	for _, row := range st.Pairs {
 		if a := p.newActivity(pairRow{row}, st.At); a != nil {
 			page.Running = append(page.Running, a)
 		}
@@ -119,10 +119,10 @@ func (p *pages) newFleetPage(st Status) fleetPage {
 // countStatuses counts the statuses of pairs, for the headline and the bar.
 func (page *fleetPage) countStatuses(st Status) {
 	counts := map[string]int{statusUnknown: len(st.Unreadable)}
-	for _, row := range st.Rows {
+	for _, row := range st.Pairs {
 		counts[pairRow{row}.shownStatus()]++
 	}
-	total, troubled, x := len(st.Rows)+len(st.Unreadable), 0, 0
+	total, troubled, x := len(st.Pairs)+len(st.Unreadable), 0, 0
 	worst := toneOK
 	for _, s := range severity() {
 		n, tone := counts[s], statusTone(s)
@@ -188,7 +188,7 @@ func findTroubles(st Status) (all []*trouble) {
 		add(statusUnknown, pairstatus.Group{Pairs: st.Unreadable, Text: "its records can’t be read", Hint: "chef-sync-ctl doctor"})
 	}
 	byStatus := map[string][]pairstatus.PairRow{}
-	for _, row := range st.Rows {
+	for _, row := range st.Pairs {
 		s := pairRow{row}.shownStatus()
 		byStatus[s] = append(byStatus[s], row)
 	}
@@ -245,7 +245,7 @@ func (page *fleetPage) addMatrix(st Status) {
 		link := newPairLink(id)
 		cells[id] = matrixCell{ID: "pair-" + link.ID, Path: link.Path, Status: s, Label: link.ID + ": " + s, Why: shown(cmp.Or(why, s))}
 	}
-	for _, row := range st.Rows {
+	for _, row := range st.Pairs {
 		add(row.Pair, pairRow{row}.shownStatus(), row.Note)
 	}
 	for _, id := range st.Unreadable {

@@ -101,7 +101,7 @@ func TestHealthOfASchedulerThatRunsNoPasses(t *testing.T) {
 		"just started":                  {time.Minute, []pairstatus.PairRow{row("stale", true)}, 200},
 	} {
 		f := &fakeReader{processes: pairstatus.Processes{Running: []health.Process{{Owner: "me", Started: ago(c.up), Seen: ago(time.Second)}}}}
-		f.status.Rows = c.rows
+		f.status.Pairs = c.rows
 		w := get(fakeHandler(t, f, func(o *statusserver.Options) { o.Owner = "me" }), "/healthz")
 		if w.Code != c.code || c.code == 503 && strings.TrimSpace(w.Body.String()) != "no pass ran when it was due" {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)

@@ -10,7 +10,6 @@ import (
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/health"
-	"chefsync/pkg/replication"
 )
 
 // healthTimeout is how long the store has to answer a health check.
@@ -58,16 +57,7 @@ func (h *healthHandler) schedulerProblem(ctx context.Context, processes pairstat
 	if err != nil {
 		return "the store doesn't answer"
 	}
-	overdue := 0
-	for _, r := range st.Rows {
-		switch {
-		case r.Overdue:
-			overdue++
-		case r.Status != replication.Stopped:
-			return ""
-		}
-	}
-	if overdue == 0 {
+	if st.CheckPasses() == nil {
 		return ""
 	}
 	return "no pass ran when it was due"

@@ -144,7 +144,7 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	if at := st.Processes.LastHeartbeat(); !at.IsZero() {
 		gauge(c.heartbeat, unixSeconds(at))
 	}
-	for _, p := range st.Rows {
+	for _, p := range st.Pairs {
 		row := pairRow{p}
 		replica, org := p.Pair.Replica, p.Pair.Org
 		for _, s := range statusValues() {

@@ -92,7 +92,10 @@ func TestMetricsOfTheStore(t *testing.T) {
 func TestAServerThatWasNotCheckedHasNoUpMetric(t *testing.T) {
 	f := &fakeReader{breakers: map[string]bool{"https://a": true, "https://b": false}, status: statusserver.Status{
 		Unreadable: []replication.PairID{{Replica: "a", Org: "x"}},
-		Snapshot:   pairstatus.Snapshot{Servers: []pairstatus.ServerRow{{Name: "a", URL: "https://a", Status: "unreachable"}, {Name: "b", URL: "https://b", Status: "unknown"}}}}}
+		Snapshot: pairstatus.Snapshot{Fleet: pairstatus.Fleet{
+			Servers: []pairstatus.ServerRow{{Name: "a", URL: "https://a", Status: "unreachable"}, {Name: "b", URL: "https://b", Status: "unknown"}},
+		}},
+	}}
 	expect(t, scrape(t, fakeHandler(t, f, nil)), map[string]string{
 		`chef_sync_server_up{server="a"}`: "0", `chef_sync_server_up{server="b"}`: "", `chef_sync_server_breaker_open{server="a"}`: "1",
 		`chef_sync_server_breaker_open{server="b"}`: "0", `chef_sync_unreadable_pairs`: "1", `chef_sync_scheduler_running`: "0",

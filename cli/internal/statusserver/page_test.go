@@ -113,7 +113,10 @@ func TestWhatServersSayIsEscaped(t *testing.T) {
 	failure := &replication.Failure{Message: hostile, Hint: hostile}
 	f := &fakeReader{
 		status: statusserver.Status{Error: hostile, Unreadable: []replication.PairID{{Replica: hostile, Org: hostile}}, Snapshot: pairstatus.Snapshot{
-			At: now(), Rows: []pairstatus.PairRow{row}, Servers: []pairstatus.ServerRow{{Name: hostile, Status: "unreachable", Error: hostile}},
+			At: now(),
+			Fleet: pairstatus.Fleet{
+				Pairs: []pairstatus.PairRow{row}, Servers: []pairstatus.ServerRow{{Name: hostile, Status: "unreachable", Error: hostile}},
+			},
 			Processes: pairstatus.Processes{Running: []health.Process{{Host: hostile}}}}},
 		pair: statusserver.PairRecords{Runs: []replication.Run{{Pair: id, Outcome: "failed", Error: failure}}, LogError: hostile,
 			Unsynced: []replication.Unsynced{{Ref: object.Ref{Kind: object.Role, Name: hostile}, Reason: hostile, Hint: hostile}},
@@ -158,7 +161,7 @@ func TestTheHeadlineTellsTrouble(t *testing.T) {
 	running := pairstatus.Processes{Running: []health.Process{{Host: "h", Started: ago(time.Hour)}}}
 	old := pairstatus.Processes{Running: running.Running, ConfigChanged: ago(time.Minute), ConfigFile: "c.toml"}
 	of := func(p pairstatus.Processes, rows ...pairstatus.PairRow) statusserver.Status {
-		return statusserver.Status{Snapshot: pairstatus.Snapshot{At: now(), Rows: rows, Processes: p}}
+		return statusserver.Status{Snapshot: pairstatus.Snapshot{At: now(), Fleet: pairstatus.Fleet{Pairs: rows}, Processes: p}}
 	}
 	unreadable := of(running)
 	unreadable.Unreadable = []replication.PairID{synced.Pair}
@@ -192,7 +195,7 @@ func TestPairsWithOneCauseAreOneTrouble(t *testing.T) {
 		id := replication.PairID{Replica: replicas()[i%6], Org: organizations()[i/6]}
 		row := pairstatus.PairRow{Pair: id, Replica: id.Replica, Organization: id.Org, Status: "stale"}
 		row.Note, row.Hint = fmt.Sprintf("last pass %ds ago; is the daemon running?", 200+i), "chef-sync-ctl run --once "+id.String()
-		st.Rows = append(st.Rows, row)
+		st.Pairs = append(st.Pairs, row)
 	}
 	body := visibleText(get(fakeHandler(t, &fakeReader{status: st}, nil), "/").Body.String())
 	if n := strings.Count(body, "last pass"); n != 1 || !strings.Contains(body, "stale 240 pairs\nlast pass … ago; is the daemon running?") {
@@ -204,7 +207,7 @@ func TestPairsWithOneCauseAreOneTrouble(t *testing.T) {
 func TestAPairWaitsForItsFirstPass(t *testing.T) {
 	row := pairstatus.PairRow{Pair: replication.PairID{Replica: "eu", Org: "a"}, Replica: "eu", Organization: "a", Status: "bootstrapping",
 		Reasons: []status.Reason{{Cause: status.CauseNeverRun, Status: "bootstrapping", Text: "never run", Hint: "chef-sync-ctl run"}}}
-	f := &fakeReader{status: statusserver.Status{Snapshot: pairstatus.Snapshot{At: now(), Rows: []pairstatus.PairRow{row},
+	f := &fakeReader{status: statusserver.Status{Snapshot: pairstatus.Snapshot{At: now(), Fleet: pairstatus.Fleet{Pairs: []pairstatus.PairRow{row}},
 		Processes: pairstatus.Processes{Running: []health.Process{{Host: "h", Started: ago(time.Minute)}}}}}}
 	for path, want := range map[string]string{"/": "eu/a: waiting", "/pairs/eu/a": "waiting for its first pass"} {
 		if body := visibleText(get(fakeHandler(t, f, nil), path).Body.String()); !strings.Contains(body, want) || strings.Contains(body, "Try") {

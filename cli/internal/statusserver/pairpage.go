@@ -68,7 +68,7 @@ func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	for _, row := range st.Rows {
+	for _, row := range st.Pairs {
 		if row.Pair != id {
 			continue
 		}

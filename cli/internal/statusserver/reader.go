@@ -89,13 +89,13 @@ func (r *appReader) readStatus(ctx context.Context) (Status, error) {
 	snapshot, err := pairstatus.Read(ctx, r.app, r.pairs, r.app.Now())
 	st := Status{Snapshot: snapshot}
 	switch {
-	case err != nil && len(st.Rows) == 0:
+	case err != nil && len(st.Pairs) == 0:
 		return st, err
 	case err != nil:
 		st.Error = err.Error()
 	}
 	for _, p := range r.pairs {
-		if !slices.ContainsFunc(st.Rows, func(row pairstatus.PairRow) bool { return row.Pair == p.ID }) {
+		if !slices.ContainsFunc(st.Pairs, func(row pairstatus.PairRow) bool { return row.Pair == p.ID }) {
 			st.Unreadable = append(st.Unreadable, p.ID)
 		}
 	}
