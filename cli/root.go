@@ -25,8 +25,9 @@ An argument called PAIR selects pairs:
   'eu/*' '*/team-07' '*/web-??'
                    all pairs that the pattern matches
 
---replica NAME selects among them those of a replica. Commands that only read take all
-pairs without an argument; those that change something want --all for that.`,
+--replica NAME selects among them those of a replica. Commands that only read
+take all pairs without an argument; those that change something want --all for
+that.`,
 		Example: `  # see it work, with two servers in memory
   chef-sync-ctl demo
 

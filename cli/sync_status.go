@@ -21,39 +21,41 @@ func newSyncStatusCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "sync-status [PAIR...]",
 		Short:   "Show replication status",
 		GroupID: cmdline.GroupLook,
-		Long: `Show the status of pairs, of all unless some are selected: how many pairs have which
-status, whether the daemon runs, which servers answer, and then the pairs, those that
-need you first.
+		Long: `Show the status of pairs, of all unless some are selected: how many pairs have
+which status, whether the daemon runs, which servers answer, and then the pairs,
+those that need you first.
 
   blocked        needs an operator; retried slowly
   held           deletions wait for approval; everything else is replicated
-  unreachable    the primary or the replica doesn't answer, or refuses every request
+  unreachable    a server of the pair doesn't answer, or refuses every request
   stale          the source was not read, or no pass ran, for too long
   retrying       something fails; it is tried again by itself
-  drifted        what others changed on the replica is known and was not repaired
+  drifted        what others changed on the replica is known and not repaired
   bootstrapping  the first full compare is under way
   stopped        by sync-stop
   waiting        no pass has begun yet (bootstrapping, in data)
   syncing        a pass is running, or known work waits for the next one
-  synced         the source was read, and all that was read is applied, as of LAG ago
+  synced         the source was read, and all that was read is applied, as of
+                 LAG ago
 
-The status is that of the worst reason. Below the table all reasons are named, each
-with what to try; pairs that share one are named together.
+The status is that of the worst reason. Below the table all reasons are named,
+each with what to try; pairs that share one are named together.
 
-On a terminal, where all pairs would be more than a screenful, those that are waiting,
-syncing or synced are only counted, and those of a replica with the same status for
-the same reason are one row; --all shows them all. Columns that don't fit are left
-out; -o wide shows all, and further ones. In a pipe all pairs are there, in the order
-of the configuration.
+On a terminal, where all pairs would be more than a screenful, those that are
+waiting, syncing or synced are only counted, and those of a replica with the
+same status for the same reason are one row; --all shows them all. Columns that
+don't fit are left out; -o wide shows all, and further ones. In a pipe all pairs
+are there, in the order of the configuration.
 
-LAG is the age of the oldest time up to which all of the source was read and applied.
-It grows while a scan fails or can't read one kind, while an object is unsynced or a
-deletion waits for approval, and while a server of the pair is down. FEED is where
-changes come from: updated_since, the journal that scans and pushes fill, or none:
-everything is compared now and then. Name one pair to see why.
+LAG is the age of the oldest time up to which all of the source was read and
+applied. It grows while a scan fails or can't read one kind, while an object is
+unsynced or a deletion waits for approval, and while a server of the pair is
+down. FEED is where changes come from: updated_since, the journal that scans and
+pushes fill, or none: everything is compared now and then. Name one pair to see
+why.
 
-Servers are checked once a minute by run, and by the manager of a stack in each run.
-One that wasn't checked recently is unknown. --servers shows them alone.`,
+Servers are checked once a minute by run, and by the manager of a stack in each
+run. One that wasn't checked recently is unknown. --servers shows them alone.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status 'eu/*' --problems
   chef-sync-ctl sync-status --status held,blocked -o wide

@@ -119,9 +119,9 @@ func sumRows(rows []PairRow) PairRow {
 }
 
 // screenOf returns the size of the terminal that a page must fit in. It is zero for output
-// that is read elsewhere.
+// that is read elsewhere, also where the environment tells the size of a terminal.
 func screenOf(o *ui.Output) ui.Size {
-	if o.Size == nil || o.Format != ui.Table && o.Format != ui.Wide {
+	if !o.OutTTY || o.Size == nil || o.Format != ui.Table && o.Format != ui.Wide {
 		return ui.Size{}
 	}
 	return o.Size()

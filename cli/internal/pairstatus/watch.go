@@ -13,7 +13,7 @@ import (
 // one after the other.
 func (v View) Watch(ctx context.Context, env *cmdline.Env, every time.Duration, read func(context.Context) (Snapshot, error)) error {
 	show := v.showNext
-	if screen := screenOf(env.Output()); env.OutTTY && screen.Lines > 0 && !env.HasDumbTerminal() {
+	if screen := screenOf(env.Output()); screen.Lines > 0 && !env.HasDumbTerminal() {
 		fmt.Fprint(env.Out, enterScreen)
 		defer fmt.Fprint(env.Out, leaveScreen)
 		show = v.redraw

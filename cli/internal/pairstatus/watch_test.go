@@ -50,7 +50,7 @@ func TestAPageIsCutToAnyHeight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		height, columns := rapid.IntRange(3, 60).Draw(t, "height"), rapid.IntRange(40, 130).Draw(t, "columns")
 		s := snapshotOf(all[:rapid.IntRange(1, len(all)).Draw(t, "pairs")], rapid.IntRange(1, 100).Draw(t, "every"), time.Now())
-		o := &ui.Output{Format: ui.Table, Size: func() ui.Size { return ui.Size{Columns: columns, Lines: height} }}
+		o := &ui.Output{Format: ui.Table, OutTTY: true, Size: func() ui.Size { return ui.Size{Columns: columns, Lines: height} }}
 		p := View{All: rapid.Bool().Draw(t, "all")}.page(o, s)
 		whole, cut := p.lines(), p.cut(height)
 		if len(cut) > height {
@@ -80,6 +80,22 @@ func TestAPageIsCutToAnyHeight(t *testing.T) {
 			t.Fatalf("%d lines of %d, though they fit into %d", len(cut), len(whole), height)
 		}
 	})
+}
+
+// A pipe has no screen, also where the shell exports the size of its terminal.
+func TestAPipeHasAllPairs(t *testing.T) {
+	all := manyPairs(40)
+	size := func() ui.Size { return ui.Size{Columns: 80, Lines: 24} }
+	for _, tty := range []bool{true, false} {
+		p := View{}.page(&ui.Output{Format: ui.Table, OutTTY: tty, Size: size}, snapshotOf(all, len(all), time.Now()))
+		want := len(all)
+		if tty {
+			want = 1
+		}
+		if len(p.rows) != want {
+			t.Errorf("terminal %v: %d rows, want %d", tty, len(p.rows), want)
+		}
+	}
 }
 
 func TestWatchDrawsWithinTheScreen(t *testing.T) {
