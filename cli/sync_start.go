@@ -12,6 +12,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/control"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/plans"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
@@ -82,7 +83,7 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 	}
 	since := env.Now()
 	var answers []control.Answer
-	var held error
+	var held pairstatus.Notes
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		st, err := state.Pair(ctx, p.ID)
 		if err != nil {
@@ -96,13 +97,12 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 			return app.WrapPair(p.ID, err)
 		}
 		if result == control.ResultHeld {
-			held = exit.Silent(exit.Held)
-			env.Output().Note("%s is held: %s", p.ID, st.Progress.Hold.Summary())
-			env.Output().Note("Try: %s", st.Progress.Hold.Hint(p.ID))
+			held.Add(p.ID, st.Progress.Hold.Summary(), st.Progress.Hold.Hint(p.ID))
 		}
 		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: st.Status()})
 		return nil
 	})
+	stillHeld := noteHeld(env, held.Lines(env.Output(), a.Pairs()))
 	var late error
 	if f.wait > 0 && failed == nil {
 		started := control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers),
@@ -113,7 +113,19 @@ func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 	if err := control.Print(env, answers, failed); err != nil {
 		return err
 	}
-	return exit.Join(failed, held, late)
+	return exit.Join(failed, stillHeld, late)
+}
+
+// noteHeld prints notes about pairs that are still held, if there are any, and returns the
+// error for them.
+func noteHeld(env *cmdline.Env, lines []ui.Text) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	for _, line := range lines {
+		env.Output().Note("%s", line)
+	}
+	return exit.Silent(exit.Held)
 }
 
 // movedError refuses a pair that another state has.

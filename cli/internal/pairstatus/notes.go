@@ -22,25 +22,32 @@ type note struct {
 // placeholder stands for the name of the pair in the hint of a note.
 const placeholder = "\x00"
 
-// noteGroups collects notes.
-type noteGroups struct {
+// Notes collects what is to be known of pairs. Those whose notes differ in their own names
+// and in numbers only share one. The zero Notes is empty.
+type Notes struct {
 	order []*note
 	byKey map[string]*note
 }
 
-// groupNotes returns the notes of rows. Pairs whose notes differ in their own names and in
-// numbers only share one.
-func groupNotes(rows []PairRow, d *Processes, now time.Time) []*note {
-	g := noteGroups{byKey: map[string]*note{}}
+// Lines returns the notes as they are printed. all are the pairs of the configuration.
+func (g *Notes) Lines(o *ui.Output, all []app.Pair) (lines []ui.Text) {
+	for _, n := range g.order {
+		lines = append(lines, n.lines(o, all)...)
+	}
+	return lines
+}
+
+// notesOfRows returns the notes of rows.
+func notesOfRows(rows []PairRow, d *Processes, now time.Time) (g Notes) {
 	for _, r := range rows {
 		for _, why := range d.shownReasons(r) {
-			g.add(r.Pair, why.Text, why.Hint)
+			g.Add(r.Pair, why.Text, why.Hint)
 		}
 		if text, hint := r.replicaNote(now); text != "" {
-			g.add(r.Pair, text, hint)
+			g.Add(r.Pair, text, hint)
 		}
 	}
-	return g.order
+	return g
 }
 
 // Group is pairs with the same reason.
@@ -53,9 +60,9 @@ type Group struct {
 // GroupByReason returns rows grouped by the first of their reasons. Pairs whose reasons
 // differ in their own names and in numbers only share a group.
 func (s Snapshot) GroupByReason(rows []PairRow) []Group {
-	g := noteGroups{byKey: map[string]*note{}}
+	var g Notes
 	for _, r := range rows {
-		g.add(r.Pair, cmp.Or(r.Note, string(r.Status)), r.Hint)
+		g.Add(r.Pair, cmp.Or(r.Note, string(r.Status)), r.Hint)
 	}
 	groups := make([]Group, len(g.order))
 	for i, n := range g.order {
@@ -65,13 +72,17 @@ func (s Snapshot) GroupByReason(rows []PairRow) []Group {
 	return groups
 }
 
-func (g *noteGroups) add(id replication.PairID, text, hint string) {
+// Add adds a note of a pair, and what to try.
+func (g *Notes) Add(id replication.PairID, text, hint string) {
 	hint = replaceName(hint, id.String(), placeholder)
 	words := strings.Split(text, " ")
 	key := hint + "\n" + commonText(id, words)
 	n, there := g.byKey[key]
 	if !there {
 		n = &note{words: words, hint: hint}
+		if g.byKey == nil {
+			g.byKey = map[string]*note{}
+		}
 		g.byKey[key], g.order = n, append(g.order, n)
 	}
 	n.pairs = append(n.pairs, id)

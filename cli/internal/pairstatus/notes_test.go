@@ -33,10 +33,9 @@ func notesOf(all []app.Pair, reason func(replication.PairID) (text, hint string)
 		}
 	}
 	var lines []string
-	for _, n := range groupNotes(rows, &Processes{}, time.Time{}) {
-		for _, line := range n.lines(&ui.Output{Format: ui.Table}, all) {
-			lines = append(lines, string(line))
-		}
+	notes := notesOfRows(rows, &Processes{}, time.Time{})
+	for _, line := range notes.Lines(&ui.Output{Format: ui.Table}, all) {
+		lines = append(lines, string(line))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -53,7 +53,7 @@ func (v View) page(o *ui.Output, s Snapshot) page {
 		rows = byTrouble
 	}
 	p := v.layOut(o, s, rows)
-	for _, n := range groupNotes(byTrouble, &s.Processes, s.At) {
+	for _, n := range notesOfRows(byTrouble, &s.Processes, s.At).order {
 		p.notes = append(p.notes, n.lines(o, s.all))
 	}
 	if v.All || screen.Lines == 0 || len(p.lines()) < screen.Lines {
