@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/completion"
 	"chefsync/cli/internal/exit"
 )
 
@@ -28,6 +29,9 @@ func executeArgs(ctx context.Context, args []string, s cmdline.Streams) int {
 	env := cmdline.NewEnv(s)
 	root := newRootCmd(env)
 	root.SetArgs(args)
+	if completion.IsRequest(args) {
+		completion.PlainDescriptions(root)
+	}
 	_, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return int(exit.OK)
@@ -35,6 +39,6 @@ func executeArgs(ctx context.Context, args []string, s cmdline.Streams) int {
 	if ctx.Err() != nil && exit.Of(err) == exit.Failed {
 		err = exit.With(exit.Interrupted, err, "")
 	}
-	exit.Report(s.Err, err, env.WantsData(args))
+	exit.Report(s.Err, err, env.WantsData(args), env.ColorsErrors())
 	return int(exit.Of(err))
 }

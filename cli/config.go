@@ -13,8 +13,6 @@ func newConfigCmd(env *cmdline.Env) *cobra.Command {
 		Short:   "Show the configuration in use",
 		GroupID: cmdline.GroupConfig,
 		Example: "  chef-sync-ctl config show",
-		Args:    cmdline.CheckArgs(cobra.NoArgs),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newConfigShowCmd(env))
 	return cmd

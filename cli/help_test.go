@@ -1,15 +1,18 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/differences"
+	"chefsync/cli/internal/help"
 	"chefsync/pkg/object"
 )
 
@@ -58,6 +61,55 @@ func TestEveryCommandShowsExamplesThatExist(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Nothing wraps on a terminal of 80 columns, and nothing is written as source text.
+func TestHelpFitsATerminal(t *testing.T) {
+	tree(t, func(c *cobra.Command) {
+		c.InitDefaultHelpFlag()
+		for line := range strings.Lines(help.Text(c)) {
+			line = strings.TrimRight(line, "\n")
+			if utf8.RuneCountInString(line) > help.Width || strings.Contains(line, "\t") || strings.TrimRight(line, " ") != line {
+				t.Errorf("%s: %q", c.CommandPath(), line)
+			}
+		}
+	})
+}
+
+// Flags about AWS are named where they mean something only.
+func TestGlobalFlagsOfACommand(t *testing.T) {
+	tree(t, func(c *cobra.Command) {
+		about := slices.Contains(help.GlobalFlags(c), "--stack")
+		switch c.CommandPath() {
+		case "chef-sync-ctl version", "chef-sync-ctl init", "chef-sync-ctl demo", "chef-sync-ctl completion bash":
+			if about {
+				t.Errorf("%s names --stack", c.CommandPath())
+			}
+		case "chef-sync-ctl sync-status", "chef-sync-ctl doctor", "chef-sync-ctl config show":
+			if !about {
+				t.Errorf("%s doesn't name --stack", c.CommandPath())
+			}
+		}
+	})
+}
+
+// Further names lead to one command each, and none hides another.
+func TestOtherNamesAreUnique(t *testing.T) {
+	root := newRootCmd(cmdline.NewEnv(cmdline.Streams{LookupEnv: func(string) (string, bool) { return "", false }, Now: time.Now}))
+	of := map[string]string{}
+	for _, c := range root.Commands() {
+		for _, name := range append([]string{c.Name()}, c.Aliases...) {
+			if of[name] != "" {
+				t.Errorf("%s is both %s and %s", name, of[name], c.Name())
+			}
+			of[name] = c.Name()
+		}
+	}
+	for name := range otherNames() {
+		if of[name] != name {
+			t.Errorf("there is no command %s", name)
+		}
+	}
 }
 
 func TestFlagsAreInKebabCaseAndExplained(t *testing.T) {

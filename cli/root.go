@@ -6,16 +6,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/completion"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/help"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/config"
 )
 
 func newRootCmd(env *cmdline.Env) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "chef-sync-ctl",
 		Short: "Replicate Chef Infra Server objects from a primary to replicas",
 		Long: `chef-sync-ctl copies cookbooks, environments, roles and data bags from one
-primary Chef Infra Server to one or more replicas, continuously and per organization.
+primary Chef Infra Server to one or more replicas, continuously and for each
+organization.
 
 An argument called PAIR selects pairs:
 
@@ -49,20 +54,18 @@ that.`,
 			return env.CheckFlags()
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
+			if version && len(args) == 0 {
+				return printVersion(env)
 			}
-			return unknownCommand(cmd, args[0])
+			return helpOrUnknown(cmd, args)
 		},
-		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
 	env.AddFlags(root.PersistentFlags())
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return exit.Usagef(cmd.CommandPath()+" --help", "%w", err)
-	})
+	root.Flags().BoolVarP(&version, "version", "v", false, "print the version of this program")
+	root.SetFlagErrorFunc(cmdline.FlagError)
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(ui.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"},
 		cobra.ShellCompDirectiveNoFileComp))
@@ -75,24 +78,81 @@ that.`,
 	root.SetHelpCommandGroupID(cmdline.GroupConfig)
 	root.SetCompletionCommandGroupID(cmdline.GroupConfig)
 	root.AddCommand(allCommands(env)...)
-	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd())
+	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd(), newGlobalFlagsCmd(root))
 	refuseUnknownHelp(root)
 	refuseUnknownShell(root)
+	for _, c := range root.Commands() {
+		words := otherNames()[c.Name()]
+		c.Aliases, c.SuggestFor = append(c.Aliases, words.aliases...), append(c.SuggestFor, words.meant...)
+		if c.HasSubCommands() && c.Name() != "completion" {
+			c.Args, c.RunE = cobra.ArbitraryArgs, helpOrUnknown
+		}
+		if words.withoutAWS {
+			help.WithoutAWS(c)
+		}
+	}
+	completion.Install(root, env)
+	help.Install(root)
 	return root
+}
+
+// names are further names of a command.
+type names struct {
+	aliases    []string // work
+	meant      []string // are not commands, but mean it
+	withoutAWS bool     // flags about AWS mean nothing to it
+}
+
+// otherNames returns the further names of commands: those that other programs use, and
+// those of the previous product that are no more.
+func otherNames() map[string]names {
+	return map[string]names{
+		"sync-status":      {aliases: []string{"status"}, meant: []string{"ps", "list", "pairs", "health", "get", "show"}},
+		"sync-log":         {aliases: []string{"log", "logs"}, meant: []string{"tail", "events"}},
+		"sync-start":       {aliases: []string{"start"}, meant: []string{"resume", "enable", "approve", "up"}},
+		"sync-stop":        {aliases: []string{"stop"}, meant: []string{"pause", "disable", "suspend", "down"}},
+		"unsynced-objects": {aliases: []string{"unsynced"}, meant: []string{"failed", "errors", "retry"}},
+		"runs":             {meant: []string{"history", "passes"}},
+		"run":              {meant: []string{"daemon", "sync", "replicate", "once"}},
+		"resync":           {meant: []string{"repair", "force", "reset"}},
+		"verify":           {meant: []string{"compare", "check"}},
+		"config":           {meant: []string{"show-config", "validate", "settings"}},
+		"prepare-org":      {meant: []string{"prepare", "bootstrap"}},
+		"init":             {meant: []string{"setup", "new", "create"}, withoutAWS: true},
+		"doctor":           {meant: []string{"test", "diagnose"}},
+		"state":            {meant: []string{"export", "import", "move", "migrate"}},
+		"demo":             {withoutAWS: true},
+		"version":          {withoutAWS: true},
+		"help":             {withoutAWS: true},
+		"completion":       {withoutAWS: true},
+	}
+}
+
+// helpOrUnknown shows the help of a command that has others below it, or refuses a word
+// that is none of them.
+func helpOrUnknown(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return cmd.Help()
+	case !cmd.HasParent() && args[0] == "reconfigure":
+		return exit.Usagef("restart chef-sync-ctl run, or send it SIGHUP", "reconfigure isn't needed: %s is read when run starts, and again on SIGHUP",
+			config.FileName)
+	}
+	return cmdline.UnknownCommand(cmd, args[0])
 }
 
 // refuseUnknownHelp lets the help command, which answers everything with help,
 // fail for what isn't there.
 func refuseUnknownHelp(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
-	help, _, err := root.Find([]string{"help"})
+	cmd, _, err := root.Find([]string{"help"})
 	if err != nil {
 		return
 	}
-	help.Example = "  chef-sync-ctl help sync-status\n  chef-sync-ctl help exit-codes"
-	help.Args = func(_ *cobra.Command, args []string) error {
+	cmd.Example = "  chef-sync-ctl help sync-status\n  chef-sync-ctl help exit-codes"
+	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if cmd, rest, _ := root.Find(args); cmd != nil && len(rest) > 0 {
-			return unknownCommand(cmd, rest[0])
+			return cmdline.UnknownCommand(cmd, rest[0])
 		}
 		return nil
 	}
@@ -102,32 +162,24 @@ func refuseUnknownHelp(root *cobra.Command) {
 // help, fail for a shell that it doesn't know.
 func refuseUnknownShell(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
-	completion, _, err := root.Find([]string{"completion"})
+	parent, _, err := root.Find([]string{"completion"})
 	if err != nil {
 		return
 	}
 	var shells []string
-	for _, c := range completion.Commands() {
+	for _, c := range parent.Commands() {
 		shells = append(shells, c.Name())
 		c.Args, c.Example = cmdline.CheckArgs(cobra.NoArgs), "  "+c.CommandPath()
 	}
-	completion.Example = "  chef-sync-ctl completion bash > /etc/bash_completion.d/chef-sync-ctl"
-	completion.Args = cobra.ArbitraryArgs
-	completion.RunE = func(cmd *cobra.Command, words []string) error {
+	parent.Example = "  chef-sync-ctl completion bash > /etc/bash_completion.d/chef-sync-ctl"
+	parent.Args = cobra.ArbitraryArgs
+	parent.RunE = func(cmd *cobra.Command, words []string) error {
 		if len(words) == 0 {
 			return cmd.Help()
 		}
 		return exit.Usagef(cmd.CommandPath()+" --help", "%q is not a shell that is known: expected one of %s", words[0],
 			strings.Join(shells, ", "))
 	}
-}
-
-func unknownCommand(cmd *cobra.Command, word string) error {
-	hint := cmd.CommandPath() + " --help"
-	if near := cmd.SuggestionsFor(word); len(near) > 0 {
-		hint = cmd.CommandPath() + " " + strings.Join(near, ", or "+cmd.CommandPath()+" ")
-	}
-	return exit.Usagef(hint, "%q is not a command", word)
 }
 
 // allCommands are all commands, in the order of help.

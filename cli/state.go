@@ -39,8 +39,6 @@ The pair stays stopped in the old place and is marked as moved, so that there ne
 are two writers: sync-start refuses it there without --force.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state import engineering.json -c /srv/aws.toml`,
-		Args: cmdline.CheckArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newStateExportCmd(env), newStateImportCmd(env))
 	return cmd

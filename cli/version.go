@@ -15,15 +15,18 @@ func newVersionCmd(env *cmdline.Env) *cobra.Command {
 		GroupID: cmdline.GroupConfig,
 		Example: "  chef-sync-ctl version\n  chef-sync-ctl version -o json",
 		Args:    cmdline.CheckArgs(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			v := buildinfo.Read()
-			return env.Output().Emit(v, func(t *ui.Grid) {
-				line := "chef-sync-ctl " + v.Version
-				if v.Revision != "" {
-					line += " (" + v.Revision + ")"
-				}
-				t.Line("%s %s %s", line, v.Go, v.Platform)
-			})
-		},
+		RunE:    func(*cobra.Command, []string) error { return printVersion(env) },
 	}
+}
+
+// printVersion prints the version, as chef-sync-ctl --version does too.
+func printVersion(env *cmdline.Env) error {
+	v := buildinfo.Read()
+	return env.Output().Emit(v, func(t *ui.Grid) {
+		line := "chef-sync-ctl " + v.Version
+		if v.Revision != "" {
+			line += " (" + v.Revision + ")"
+		}
+		t.Line("%s %s %s", line, v.Go, v.Platform)
+	})
 }

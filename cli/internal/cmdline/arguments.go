@@ -2,8 +2,6 @@ package cmdline
 
 import (
 	"github.com/spf13/cobra"
-
-	"chefsync/cli/internal/exit"
 )
 
 // The groups of commands in help.
@@ -18,7 +16,7 @@ const (
 func CheckArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return exit.Usagef(cmd.UseLine(), "%w", err)
+			return argumentsError(cmd, args)
 		}
 		return nil
 	}

@@ -109,7 +109,7 @@ func (env *Env) hasSelector(names []string) bool {
 }
 
 func noSelector(cmd *cobra.Command) error {
-	return exit.Usagef(cmd.CommandPath()+" --help", "name a PAIR, or use --all")
+	return exit.Usagef(firstExample(cmd), "name a PAIR, or use --all")
 }
 
 // splitWords sorts arguments into those that select pairs and objects.

@@ -200,8 +200,8 @@ type reportBody struct {
 }
 
 // Report writes the error to w: one JSON object, or the message and a "Try:"
-// line. Outcomes that the output already shows write nothing.
-func Report(w io.Writer, err error, asJSON bool) {
+// line, in color if wanted. Outcomes that the output already shows write nothing.
+func Report(w io.Writer, err error, asJSON, color bool) {
 	var coded *Error
 	if err == nil || errors.As(err, &coded) && coded.Err == nil {
 		return
@@ -214,9 +214,9 @@ func Report(w io.Writer, err error, asJSON bool) {
 		_ = enc.Encode(report{body}) // stderr is gone: nobody left to tell
 		return
 	}
-	out := &ui.Output{Err: w}
-	out.Note("Error: %s", err)
+	out := &ui.Output{Err: w, Color: color}
+	out.Note("%s %s", out.Paint(ui.Red, "Error:"), err)
 	if hint := Hint(err); hint != "" {
-		out.Note("Try: %s", strings.TrimSuffix(hint, "."))
+		out.Note("%s %s", out.Paint(ui.Bold, "Try:"), strings.TrimSuffix(hint, "."))
 	}
 }

@@ -74,7 +74,7 @@ func TestFailuresOfPairsAreJoinedUnderOneCode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
 			err := exit.Join(c.errs...)
-			exit.Report(&b, err, false)
+			exit.Report(&b, err, false, false)
 			if got := exit.Of(err); got != c.code || b.String() != c.want {
 				t.Errorf("code %d, want %d; reported %q, want %q", got, c.code, b.String(), c.want)
 			}
@@ -102,10 +102,18 @@ func TestAnErrorIsReportedWithWhatToTry(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
-			exit.Report(&b, c.err, c.json)
+			exit.Report(&b, c.err, c.json, false)
 			if b.String() != c.want {
 				t.Errorf("got %q, want %q", b.String(), c.want)
 			}
 		})
+	}
+}
+
+func TestErrorsAreColored(t *testing.T) {
+	var b bytes.Buffer
+	exit.Report(&b, exit.Usagef("this", "no \x1b[1mgood"), false, true)
+	if want := "\x1b[31mError:\x1b[0m no \\x1b[1mgood\n\x1b[1mTry:\x1b[0m this\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
