@@ -131,5 +131,11 @@ type Setting struct {
 	Origin string `json:"origin"` // FILE:LINE, default, env NAME or profile NAME
 }
 
+// IsDefault reports whether nobody has set the value.
+func (s Setting) IsDefault() bool { return s.Origin == defaultOrigin }
+
+// defaultOrigin is the origin of values that are not set.
+const defaultOrigin = "default"
+
 // Effective returns all settings in use, in the order of the file's sections.
 func (c *Config) Effective() []Setting { return slices.Clone(c.settings) }

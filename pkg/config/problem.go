@@ -9,12 +9,12 @@ import (
 
 // Problem is one error in a configuration.
 type Problem struct {
-	File    string // file, or "environment variable NAME"
-	Line    int    // 0 when there is none
-	Column  int    // in characters, from 1; 0 when there is none
-	Key     string // such as replica[0].url; "" for the whole file
-	Message string // what is wrong
-	Try     string // what to write instead, or ""
+	File    string `json:"file"`             // file, or "environment variable NAME"
+	Line    int    `json:"line,omitempty"`   // 0 when there is none
+	Column  int    `json:"column,omitempty"` // in characters, from 1; 0 when there is none
+	Key     string `json:"key,omitempty"`    // such as replica[0].url; "" for the whole file
+	Message string `json:"message"`          // what is wrong
+	Try     string `json:"try,omitempty"`    // what to write instead, or ""
 }
 
 // Error returns one line: FILE:LINE:COLUMN: KEY: MESSAGE; TRY.

@@ -115,7 +115,7 @@ func (s *section) wrongType(key, try, want string) { s.badValue(key, try, "must 
 
 // recordSetting records the effective value of a key and its origin.
 func (s *section) recordSetting(key, value string, given bool) {
-	origin := "default"
+	origin := defaultOrigin
 	switch {
 	case given && s.fromEnv[key]:
 		origin = "env " + envName(s.path, key)
