@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,7 +13,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/ui"
+	"chefsync/cli/internal/prepared"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
 	"chefsync/pkg/prepare"
@@ -19,162 +21,351 @@ import (
 
 // prepareFlags are the flags of prepare-org.
 type prepareFlags struct {
-	side, replica, actor string
-	adminUser, adminKey  string
-	admin, check         bool
+	side, actor          string
+	replicas             []string
+	adminUser, adminKey  []string // of all servers, or as SERVER=VALUE of one
+	all, orgAdmin, check bool
 }
 
 func newPrepareOrgCmd(env *cmdline.Env) *cobra.Command {
 	var f prepareFlags
 	cmd := &cobra.Command{
-		Use:     "prepare-org ORG --side primary|replica",
-		Short:   "Give replication its user, key and rights in an organization",
+		Use:     "prepare-org ORG...",
+		Short:   "Give replication its user, key and permissions in organizations",
 		GroupID: cmdline.GroupConfig,
-		Long: `Make an organization ready: makes the key pair where the configuration's file:
-points (mode 0600, never replaced), the user or client that owns it, its membership
-and rights; reads them back and proves them. What is in place stays: running it
-twice changes nothing. ORG is the name on that server.
+		Long: `Prepare organizations, on the primary and on the replicas that they are replicated
+to, or on the side that you name: create the key pair where the configuration's
+file: points (mode 0600, never replaced), the user or client that owns it, its
+membership and permissions; read them back and prove them. What is in place stays:
+running it twice changes nothing. ORG is an organization of the configuration, or the
+name on the server; --all means all of the configuration.
 
-You sign as yourself: with --admin-user and --admin-key, or with --chef-profile
-of ~/.chef/credentials. A superuser's key creates the user and associates it. An
-organization admin's key makes an API client, or invites a user that exists. On a
-primary replication only needs to read; on a replica it needs to write cookbooks,
-environments, roles, data bags and what else the configuration replicates, which a
-group "chef-sync" gets where the usual groups don't have it.`,
-		Example: `  chef-sync-ctl prepare-org engineering --side primary --admin-user pivotal --admin-key pivotal.pem
-  chef-sync-ctl prepare-org engineering --side replica --replica eu --chef-profile eu-admin
-  chef-sync-ctl prepare-org engineering --side primary --check`,
-		Args: cmdline.CheckArgs(cobra.ExactArgs(1)),
+You sign as yourself: with --admin-user and --admin-key, for one server as
+--admin-key eu=FILE; with --chef-profile of ~/.chef/credentials; or with the profile
+there whose chef_server_url is the server's. A superuser's key creates the user and
+associates it. An organization admin's key makes an API client, or invites a user
+that exists. On a primary replication only needs to read; on a replica it needs to
+write cookbooks, environments, roles, data bags and what else the configuration
+replicates, which a group "chef-sync" gets where the usual groups don't have it.`,
+		Example: `  chef-sync-ctl prepare-org engineering --admin-user pivotal --admin-key primary=pivotal.pem --admin-key eu=eu.pem
+  chef-sync-ctl prepare-org --all --side replica --replica eu --chef-profile eu-admin
+  chef-sync-ctl prepare-org engineering sales --side primary --check`,
+		ValidArgsFunction: f.complete(env),
 	}
-	cmd.Flags().StringVar(&f.side, "side", "", "which server: primary or replica")
-	cmd.Flags().StringVar(&f.replica, "replica", "", "which replica, where there are several")
-	cmd.Flags().StringVar(&f.adminUser, "admin-user", "", "sign as this superuser or organization admin")
-	cmd.Flags().StringVar(&f.adminKey, "admin-key", "", "`file` of that user's private key")
+	cmd.Flags().StringVar(&f.side, "side", "both", "primary, replica or both")
+	cmd.Flags().StringSliceVar(&f.replicas, "replica", nil, "only this `replica`; may be repeated")
+	cmd.Flags().BoolVar(&f.all, "all", false, "all organizations of the configuration")
+	cmd.Flags().StringArrayVar(&f.adminUser, "admin-user", nil,
+		"sign as this `user`, a superuser or organization admin; SERVER=USER on one server")
+	cmd.Flags().StringArrayVar(&f.adminKey, "admin-key", nil, "`file` of that user's private key; SERVER=FILE on one server")
 	cmd.Flags().StringVar(&f.actor, "actor", "auto", "what replication signs as: auto, user or client")
-	cmd.Flags().BoolVar(&f.admin, "org-admin", false, "make it an admin of the organization, for organizations with rights changed by hand")
+	cmd.Flags().BoolVar(&f.orgAdmin, "org-admin", false, "make it an admin of the organization, for organizations with permissions changed by hand")
 	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; say what is missing (code 6), and what could not be checked")
-	_ = cmd.RegisterFlagCompletionFunc("side", cobra.FixedCompletions([]string{"primary", "replica"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("side", cobra.FixedCompletions(sides(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("actor", cobra.FixedCompletions([]string{"auto", "user", "client"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		a, err := env.OpenWithoutProfile(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		return f.prepareOrg(cmd.Context(), env, a, args[0])
+		return f.prepareOrgs(cmd.Context(), env, a, args)
 	}
 	return cmd
 }
 
-func (f prepareFlags) prepareOrg(ctx context.Context, env *cmdline.Env, a *app.App, org string) error {
-	o, err := f.prepareOptions(ctx, env, a, org)
-	if err != nil {
-		return err
+func sides() []string { return []string{string(prepare.Primary), string(prepare.Replica), "both"} }
+
+// complete completes the organizations of the configuration.
+func (f *prepareFlags) complete(env *cmdline.Env) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
+		a, err := env.OpenWithoutProfile(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer a.Close()
+		for _, p := range a.Pairs() {
+			for _, org := range []string{p.SourceOrg, p.ID.Org} {
+				if !slices.Contains(words, org) && !slices.Contains(args, org) {
+					words = append(words, org)
+				}
+			}
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
 	}
-	report, err := prepare.Run(ctx, o)
-	if emitErr := emitPrepared(env, report, f.check); emitErr != nil {
-		return emitErr
-	}
-	if err != nil {
-		return err
-	}
-	if !report.Ready {
-		return exit.Silent(exit.Differences)
-	}
-	return nil
 }
 
-func (f prepareFlags) prepareOptions(ctx context.Context, env *cmdline.Env, a *app.App, org string) (prepare.Options, error) {
-	side, err := prepare.ParseSide(f.side)
-	if err != nil {
-		return prepare.Options{}, exit.Usagef("add --side primary or --side replica", "--side: %w", err)
-	}
+func (f *prepareFlags) prepareOrgs(ctx context.Context, env *cmdline.Env, a *app.App, orgs []string) error {
 	actor, err := prepare.ParseActor(f.actor)
 	if err != nil {
-		return prepare.Options{}, exit.Usagef("", "--actor: %w", err)
+		return exit.Usagef("", "--actor: %w", err)
 	}
-	server, err := f.findServer(a, side)
+	targets, err := f.targets(a, orgs)
 	if err != nil {
-		return prepare.Options{}, err
+		return err
 	}
-	caller, err := f.connectAsCaller(ctx, env, a, server)
+	callers, err := f.callers(env, a, orgs, targets)
 	if err != nil {
-		return prepare.Options{}, err
+		return err
 	}
-	return prepare.Options{
-		Org: org, Side: side, Name: server.User, Actor: actor, Admin: f.admin, Check: f.check, Caller: caller,
-		Kinds:   app.KindsOf(a.Pairs(), side, server, org),
-		Key:     a.KeyStore(ctx, server),
-		Connect: func(key *rsa.PrivateKey) (*chef.Client, error) { return a.Connect(ctx, server, server.User, key) },
-	}, nil
+	one := len(targets) == 1 && len(orgs) == 1 && !f.all && f.side != "both"
+	if one {
+		report, err := f.prepareOrg(ctx, a, targets[0], callers[0], actor)
+		if report == nil {
+			return err
+		}
+		if emitErr := prepared.Show(env.Output(), report, f.check); emitErr != nil || err != nil {
+			return cmp.Or(emitErr, err)
+		}
+		return exit.Silent(prepared.CodeOf(report))
+	}
+	list := prepared.NewList(env.Output(), f.check, targets)
+	for i, t := range targets {
+		if err := ctx.Err(); err != nil {
+			return exit.Join(list.End(), err)
+		}
+		report, err := f.prepareOrg(ctx, a, t, callers[i], actor)
+		if err := list.Add(t, report, err); err != nil {
+			return err
+		}
+	}
+	return list.End()
 }
 
-// findServer is the server that the flags mean.
-func (f prepareFlags) findServer(a *app.App, side prepare.Side) (config.Server, error) {
-	if side == prepare.Primary {
-		return a.Primary, nil
+// targets lists the organizations on the servers that the arguments and flags mean.
+func (f *prepareFlags) targets(a *app.App, orgs []string) (targets []prepared.Target, err error) {
+	if !slices.Contains(sides(), f.side) {
+		return nil, exit.Usagef("--side primary, --side replica or --side both", "--side can't be %q", f.side)
 	}
+	replicas := a.Replicas
+	if len(f.replicas) > 0 {
+		replicas = nil
+		for _, name := range f.replicas {
+			r, ok := a.Replica(name)
+			if !ok {
+				return nil, f.noReplica(a, name)
+			}
+			replicas = append(replicas, r)
+		}
+		if f.side == string(prepare.Primary) {
+			return nil, exit.Usagef("leave out one of them", "--side primary and --replica don't go together")
+		}
+		f.side = string(prepare.Replica)
+	}
+	if f.all && len(orgs) > 0 {
+		return nil, exit.Usagef("leave out one of them", "--all and names of organizations don't go together")
+	}
+	switch {
+	case f.all:
+		targets = f.targetsOf(a.Pairs(), a.Primary, replicas)
+	case len(orgs) == 0:
+		targets = f.literalTargets(a, replicas, "") // callers says all that is missing
+	}
+	for _, org := range orgs {
+		found, err := f.find(a, replicas, org)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, found...)
+	}
+	var distinct []prepared.Target
+	for _, t := range targets {
+		if !slices.ContainsFunc(distinct, func(d prepared.Target) bool {
+			return d.Side == t.Side && d.Server.Name == t.Server.Name && d.Org == t.Org
+		}) {
+			distinct = append(distinct, t)
+		}
+	}
+	return distinct, nil
+}
+
+// find lists where one organization is prepared. On one side the name is that on the
+// server, if one of the configuration has it there, or else the name on the primary; a name
+// that the configuration doesn't have is taken as it is. On both sides the configuration
+// must have it.
+func (f *prepareFlags) find(a *app.App, replicas []config.Server, org string) ([]prepared.Target, error) {
+	var bySource, byDestination, either []app.Pair
 	var names []string
+	for _, p := range a.Pairs() {
+		names = append(names, p.SourceOrg, p.ID.Org)
+		if p.SourceOrg == org {
+			bySource = append(bySource, p)
+		}
+		if p.ID.Org == org {
+			byDestination = append(byDestination, p)
+		}
+		if p.SourceOrg == org || p.ID.Org == org {
+			either = append(either, p)
+		}
+	}
+	switch {
+	case f.side == string(prepare.Replica) && len(byDestination) > 0:
+		return f.targetsOf(byDestination, a.Primary, replicas), nil
+	case f.side == string(prepare.Replica) && len(bySource) > 0:
+		return f.targetsOf(bySource, a.Primary, replicas), nil
+	case f.side != "both":
+		return f.literalTargets(a, replicas, org), nil
+	case len(either) > 0:
+		return f.targetsOf(either, a.Primary, replicas), nil
+	}
+	hint := "to prepare it nevertheless, name one side: --side primary or --side replica"
+	if near := config.DidYouMean(org, names); near != "" {
+		hint = "chef-sync-ctl prepare-org " + near
+	}
+	return nil, exit.With(exit.NotFound, fmt.Errorf("the configuration has no organization %q", org), hint)
+}
+
+// targetsOf lists where the organizations of pairs are prepared.
+func (f *prepareFlags) targetsOf(pairs []app.Pair, primary config.Server, replicas []config.Server) (targets []prepared.Target) {
+	for _, p := range pairs {
+		if f.side != string(prepare.Replica) {
+			targets = append(targets, prepared.Target{Side: prepare.Primary, Server: primary, Org: p.SourceOrg})
+		}
+		if f.side != string(prepare.Primary) && slices.ContainsFunc(replicas, func(r config.Server) bool { return r.Name == p.ID.Replica }) {
+			targets = append(targets, prepared.Target{Side: prepare.Replica, Server: p.Replica, Org: p.ID.Org})
+		}
+	}
+	return targets
+}
+
+// literalTargets lists an organization on the servers of the side, by its name there.
+func (f *prepareFlags) literalTargets(a *app.App, replicas []config.Server, org string) (targets []prepared.Target) {
+	if f.side != string(prepare.Replica) {
+		targets = append(targets, prepared.Target{Side: prepare.Primary, Server: a.Primary, Org: org})
+	}
+	for _, r := range replicas {
+		if f.side != string(prepare.Primary) {
+			targets = append(targets, prepared.Target{Side: prepare.Replica, Server: r, Org: org})
+		}
+	}
+	return targets
+}
+
+func (f *prepareFlags) noReplica(a *app.App, name string) error {
+	var names, hints []string
 	for _, r := range a.Replicas {
-		if r.Name == f.replica || f.replica == "" && len(a.Replicas) == 1 {
-			return r, nil
-		}
-		names = append(names, "--replica "+r.Name)
+		names, hints = append(names, r.Name), append(hints, "--replica "+r.Name)
 	}
-	if f.replica == "" {
-		return config.Server{}, exit.Usagef(strings.Join(names, ", or "), "there are several replicas")
+	if near := config.DidYouMean(name, names); near != "" {
+		hints = []string{"--replica " + near}
 	}
-	return config.Server{}, exit.With(exit.NotFound, fmt.Errorf("there is no replica %q", f.replica), strings.Join(names, ", or "))
+	return exit.With(exit.NotFound, fmt.Errorf("there is no replica %q", name), strings.Join(hints, ", or "))
 }
 
-// connectAsCaller is the client that signs as the user who runs the command; nil for a check
-// without one.
-func (f prepareFlags) connectAsCaller(ctx context.Context, env *cmdline.Env, a *app.App, s config.Server) (*chef.Client, error) {
-	const hint = "add --admin-user and --admin-key, or --chef-profile of ~/.chef/credentials"
-	if (f.adminUser == "") != (f.adminKey == "") {
-		return nil, exit.Usagef(hint, "--admin-user and --admin-key go together")
+// prepareOrg prepares one organization. The report is nil if the key of the caller can't
+// be used.
+func (f *prepareFlags) prepareOrg(ctx context.Context, a *app.App, t prepared.Target, c caller, actor prepare.Actor) (*prepare.Report, error) {
+	o := prepare.Options{
+		Org: t.Org, Side: t.Side, Name: t.Server.User, Actor: actor, Admin: f.orgAdmin, Check: f.check,
+		Kinds:   app.KindsOf(a.Pairs(), t.Side, t.Server, t.Org),
+		Key:     a.KeyStore(ctx, t.Server),
+		Connect: func(key *rsa.PrivateKey) (*chef.Client, error) { return a.Connect(ctx, t.Server, t.Server.User, key) },
 	}
-	if f.adminUser == "" && env.ChefProfile() == "" {
-		if f.check {
-			return nil, nil //nolint:nilnil // a check needs no caller
+	if c != (caller{}) {
+		user, key, err := a.Credentials(ctx, c.user, c.keyFile, c.profile)
+		if err != nil {
+			return nil, exit.With(exit.Usage, err, "name another user and key with --admin-user and --admin-key, or --chef-profile")
 		}
-		return nil, exit.Usagef(hint, "whose key may change the organization isn't given")
+		if o.Caller, err = a.Connect(ctx, t.Server, user, key); err != nil {
+			return nil, err
+		}
 	}
-	user, key, err := a.Credentials(ctx, f.adminUser, f.adminKey, env.ChefProfile())
-	if err != nil {
-		return nil, exit.With(exit.Usage, err, hint)
-	}
-	return a.Connect(ctx, s, user, key)
+	return prepare.Run(ctx, o)
 }
 
-func emitPrepared(env *cmdline.Env, r *prepare.Report, check bool) error {
-	return env.Output().Emit(r, func(t *ui.Grid) {
-		t.Line("%s, organization %s on %s", r.Side, r.Organization, r.Server)
-		for _, s := range r.Steps {
-			t.Row("  "+t.Mark(stepMark(s.State)), s.What, s.Detail)
+// caller is who signs the changes on a server: a user with a key, or a profile of Chef's
+// credentials file. The zero caller is nobody, which is enough for a check.
+type caller struct{ user, keyFile, profile string }
+
+// callers finds the caller of each target, or says in one error all that is missing.
+func (f *prepareFlags) callers(env *cmdline.Env, a *app.App, orgs []string, targets []prepared.Target) ([]caller, error) {
+	var missing, try []string
+	if len(orgs) == 0 && !f.all {
+		missing, try = append(missing, "an organization, or --all for all of the configuration"), append(try, "--all")
+	}
+	callers := make([]caller, len(targets))
+	var without []string
+	for i, t := range targets {
+		c, err := f.callerOn(env, a, t)
+		if err != nil {
+			return nil, err
 		}
-		if !r.Ready {
-			return
+		if callers[i] = c; c == (caller{}) && !f.check && !slices.Contains(without, t.Server.Name) {
+			without = append(without, t.Server.Name)
 		}
-		t.Row("groups:", ui.OrDash(strings.Join(r.Groups, ", ")))
-		t.Row("organizations:", ui.OrDash(strings.Join(r.Organizations, ", ")))
-		t.Row("actors:", ui.OrDash(strings.Join(r.Actors, ", ")))
-		switch {
-		case r.Changed:
-			t.Line("%s", t.Paint(ui.Green, "prepared"))
-		case check && len(r.Unchecked) > 0:
-			t.Line("%s", t.Paint(ui.Yellow, "not all permissions were checked: add --admin-user and --admin-key; nothing changed"))
-		default:
-			t.Line("%s", t.Paint(ui.Green, "already prepared; nothing changed"))
+	}
+	if len(without) > 0 {
+		missing = append(missing, "the key of an admin of "+strings.Join(without, ", "))
+		try = append(append(try, orgs...), f.given()...)
+		try = append(try, "--admin-user NAME")
+		for _, name := range without {
+			if len(without) == 1 {
+				try = append(try, "--admin-key FILE")
+				break
+			}
+			try = append(try, "--admin-key "+name+"=FILE")
 		}
-	})
+	}
+	if len(missing) == 0 {
+		return callers, nil
+	}
+	return nil, exit.Usagef("chef-sync-ctl prepare-org "+strings.Join(try, " "), "prepare-org needs %s", strings.Join(missing, ", and "))
 }
 
-func stepMark(s prepare.State) ui.Mark {
-	switch s {
-	case prepare.Fine, prepare.Done:
-		return ui.Passed
-	case prepare.Unknown:
-		return ui.Skipped
+// given returns the flags that say where to prepare, as they were given.
+func (f *prepareFlags) given() (words []string) {
+	switch {
+	case len(f.replicas) > 0:
+		words = append(words, "--replica "+strings.Join(f.replicas, ","))
+	case f.side != "both":
+		words = append(words, "--side "+f.side)
 	}
-	return ui.Failed
+	if f.all {
+		words = append(words, "--all")
+	}
+	return words
+}
+
+// callerOn finds who signs on the server of a target: the flags decide, then the profile
+// that was chosen unless it is another server's, then the profile that is this server's.
+func (f *prepareFlags) callerOn(env *cmdline.Env, a *app.App, t prepared.Target) (caller, error) {
+	user, keyFile := valueFor(a, f.adminUser, t.Server.Name), valueFor(a, f.adminKey, t.Server.Name)
+	switch {
+	case user != "" && keyFile != "":
+		return caller{user: user, keyFile: keyFile}, nil
+	case len(f.adminUser) == 0 != (len(f.adminKey) == 0):
+		return caller{}, exit.Usagef("give both, or --chef-profile", "--admin-user and --admin-key go together")
+	}
+	if name := env.ChefProfile(); name != "" {
+		if url := a.ProfileURL(name); url == t.Server.URL || !slices.ContainsFunc(a.Servers(), func(s config.Server) bool { return s.URL == url }) {
+			return caller{profile: name}, nil
+		}
+	}
+	profiles := slices.DeleteFunc(a.ProfilesOf(t.Server.URL), func(c config.Credentials) bool { return c.User == t.Server.User })
+	if i := slices.IndexFunc(profiles, func(c config.Credentials) bool { return c.Org == t.Org }); i >= 0 {
+		return caller{profile: profiles[i].Profile}, nil
+	}
+	for _, p := range profiles {
+		if p.User != profiles[0].User || p.Key.String() != profiles[0].Key.String() {
+			return caller{}, nil // more than one answer
+		}
+	}
+	if len(profiles) > 0 {
+		return caller{profile: profiles[0].Profile}, nil
+	}
+	return caller{}, nil
+}
+
+// valueFor returns the value of a flag on a server: what was given as SERVER=VALUE, or
+// else for all servers.
+func valueFor(a *app.App, values []string, server string) (value string) {
+	for _, v := range values {
+		name, one, found := strings.Cut(v, "=")
+		if !found || !slices.ContainsFunc(a.Servers(), func(s config.Server) bool { return s.Name == name }) {
+			value = cmp.Or(value, v)
+		} else if name == server {
+			return one
+		}
+	}
+	return value
 }

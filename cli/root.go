@@ -38,7 +38,7 @@ that.`,
 
   # set up
   chef-sync-ctl init
-  chef-sync-ctl prepare-org engineering --side primary
+  chef-sync-ctl prepare-org --all
   chef-sync-ctl doctor
 
   # replicate continuously, and see how it goes

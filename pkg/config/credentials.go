@@ -29,26 +29,16 @@ type Credentials struct {
 // CHEF_PROFILE, ~/.chef/context and "default" are tried in this order. knife.rb and
 // config.rb are Ruby programs and aren't read.
 func (l Loader) Credentials(profile string) (Credentials, error) {
-	home := filepath.Join(l.Home, ".chef")
-	file := filepath.Join(home, "credentials")
-	if other, ok := l.lookupEnv("CHEF_CREDENTIALS_FILE"); ok && other != "" {
-		file = l.resolvePath(other, "")
-	} else if l.Home == "" {
-		return Credentials{}, errors.New("the home folder isn't known; set CHEF_CREDENTIALS_FILE")
+	file, home, err := l.credentialsFile()
+	if err != nil {
+		return Credentials{}, err
 	}
 	profile = l.profileName(profile, home)
-	data, err := readFile(file, maxSize)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Credentials{}, fmt.Errorf("%s isn't there%s", file, rubyConfigHint(home))
-	} else if err != nil {
+	profiles, err := readProfiles(file, home)
+	if err != nil {
 		return Credentials{}, err
 	}
 	c := Credentials{File: file, Profile: profile}
-	profiles := map[string]any{}
-	if err := toml.Unmarshal(data, &profiles); err != nil {
-		p := syntaxProblem(file, err)
-		return Credentials{}, fmt.Errorf("%s:%d:%d: not valid TOML", file, p.Line, p.Column) // the text may hold a key
-	}
 	values, err := findProfile(profiles, profile)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("%s: %w", file, err)
@@ -57,6 +47,54 @@ func (l Loader) Credentials(profile string) (Credentials, error) {
 		return Credentials{}, fmt.Errorf("%s: profile %q: %w", file, profile, err)
 	}
 	return c, nil
+}
+
+// ProfilesOf returns the profiles whose chef_server_url is at a server, sorted by name.
+// Profiles that can't be used are left out.
+func (l Loader) ProfilesOf(server string) (list []Credentials) {
+	file, home, err := l.credentialsFile()
+	if err != nil {
+		return nil
+	}
+	profiles, err := readProfiles(file, home)
+	if err != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(profiles)) {
+		values, ok := profiles[name].(map[string]any)
+		c := Credentials{File: file, Profile: name}
+		if ok && l.fillCredentials(&c, values, home) == nil && c.URL == server {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// credentialsFile returns the path of Chef's credentials file and the folder of its keys.
+func (l Loader) credentialsFile() (file, home string, err error) {
+	home = filepath.Join(l.Home, ".chef")
+	if other, ok := l.lookupEnv("CHEF_CREDENTIALS_FILE"); ok && other != "" {
+		return l.resolvePath(other, ""), home, nil
+	}
+	if l.Home == "" {
+		return "", "", errors.New("the home folder isn't known; set CHEF_CREDENTIALS_FILE")
+	}
+	return filepath.Join(home, "credentials"), home, nil
+}
+
+func readProfiles(file, home string) (map[string]any, error) {
+	data, err := readFile(file, maxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s doesn't exist%s", file, rubyConfigHint(home))
+	} else if err != nil {
+		return nil, err
+	}
+	profiles := map[string]any{}
+	if err := toml.Unmarshal(data, &profiles); err != nil {
+		p := syntaxProblem(file, err)
+		return nil, fmt.Errorf("%s:%d:%d: not valid TOML", file, p.Line, p.Column) // the text may hold a key
+	}
+	return profiles, nil
 }
 
 func (l Loader) profileName(name, home string) string {

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -113,7 +114,7 @@ func TestErrorsOfCredentials(t *testing.T) {
 		{"unknown profile", good, "defualt", `there is no profile "defualt"; did you mean "default"?`},
 		{"dots without quotes", good, "unquoted.dot", `the name of profile "unquoted.dot" has a dot and needs quotes: ['unquoted.dot']`},
 		{"an empty profile", good, "empty", `profile "empty": client_name is missing`},
-		{"no file", newHome(t, nil), "", `credentials isn't there`},
+		{"no file", newHome(t, nil), "", `credentials doesn't exist`},
 		{"Ruby instead", newHome(t, map[string]string{"knife.rb": ""}), "",
 			`that is a Ruby program and isn't read: write its node_name, client_key and chef_server_url into`},
 		{"broken file", newHome(t, map[string]string{"credentials": "[default]\nclient_key = hunter2\n"}), "",
@@ -187,5 +188,33 @@ func TestNormalizeURL(t *testing.T) {
 		if got, _, err := NormalizeURL(in); err == nil {
 			t.Errorf("%q was taken as %s", in, got)
 		}
+	}
+}
+
+func TestProfilesOfAServer(t *testing.T) {
+	dir := newHome(t, map[string]string{"credentials": `[a]
+client_name = "me"
+client_key = "me.pem"
+chef_server_url = "https://CHEF.example.com:443/organizations/acme"
+[b]
+client_name = "you"
+client_key = "you.pem"
+chef_server_url = "https://chef.example.com"
+[elsewhere]
+client_name = "me"
+client_key = "me.pem"
+chef_server_url = "https://eu.example.com"
+[broken]
+chef_server_url = "https://chef.example.com"
+`})
+	var got []string
+	for _, c := range (Loader{Home: dir}).ProfilesOf("https://chef.example.com") {
+		got = append(got, c.Profile+" "+c.User+" "+c.Org)
+	}
+	if want := []string{"a me acme", "b you "}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if list := (Loader{Home: t.TempDir()}).ProfilesOf("https://chef.example.com"); len(list) > 0 {
+		t.Errorf("without a file: %v", list)
 	}
 }

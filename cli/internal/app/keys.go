@@ -84,3 +84,15 @@ func (a *App) Credentials(ctx context.Context, user, keyFile, profile string) (s
 	key, err := a.Key(ctx, c.Key)
 	return c.User, key, err
 }
+
+// ProfilesOf returns the profiles of Chef's credentials file for a server, by its URL.
+func (a *App) ProfilesOf(url string) []config.Credentials { return a.loader.ProfilesOf(url) }
+
+// ProfileURL returns the URL of the server of a profile, "" if it has none.
+func (a *App) ProfileURL(profile string) string {
+	c, err := a.loader.Credentials(profile)
+	if err != nil {
+		return ""
+	}
+	return c.URL
+}
