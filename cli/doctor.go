@@ -14,6 +14,7 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/completion"
 	"chefsync/cli/internal/doctor"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
@@ -26,14 +27,15 @@ import (
 )
 
 func newDoctorCmd(env *cmdline.Env) *cobra.Command {
-	var purge, yes bool
+	var purge, yes, failed bool
 	cmd := &cobra.Command{
 		Use:     "doctor [PAIR|REPLICA...]",
 		Short:   "Find out what keeps replication from working",
 		GroupID: cmdline.GroupConfig,
 		Long: `Look at the configuration, keys, servers, clocks, rights, feeds, state and stage, and
 at what sync-status knows, and say for each failure what to try. Nothing is changed
-on any server. With arguments, only these pairs and what they need are looked at.
+on any server. With arguments, only these pairs and what they need are looked at;
+--failed shows only what failed.
 
 Without an admin's key not all rights on a replica can be seen; those that were not
 checked are named. The exit code is that of the first failure, see help exit-codes.
@@ -43,7 +45,7 @@ from where its function runs. --purge empties the queue of dead letters
 instead, of events that no function took: what they asked for, later ones have done.
 
 Where the primary serves no updated_since, what makes it push its changes is shown.`,
-		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor eu\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
+		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor eu --failed\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if purge && len(args) > 0 {
@@ -54,6 +56,9 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 			}
 			checks, closed := runChecks(cmd.Context(), env, args)
 			d := doctor.NewDiagnosis(checks)
+			if failed {
+				d.Checks = doctor.Failures(d.Checks)
+			}
 			if err := env.Output().Emit(d, func(t *ui.Grid) { doctor.ShowDiagnosis(t, d) }); err != nil {
 				return err
 			}
@@ -63,10 +68,20 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 			return exit.Silent(doctor.ExitCode(d))
 		},
 	}
-	cmd.ValidArgsFunction = env.CompletePairs
+	cmd.ValidArgsFunction = completeForDoctor(env)
+	cmd.Flags().BoolVar(&failed, "failed", false, "show only what failed, and the counts of all")
 	cmd.Flags().BoolVar(&purge, "purge", false, "empty the queue of dead letters of a stack instead of looking")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --purge: don't ask")
 	return cmd
+}
+
+// completeForDoctor completes pairs and replicas.
+func completeForDoctor(env *cmdline.Env) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		pairs, _ := env.CompletePairs(cmd, args, word)
+		replicas, directive := completion.Replicas(env)(cmd, args, word)
+		return append(replicas, pairs...), directive
+	}
 }
 
 // runChecks runs all checks. A configuration or a stack that can't be opened is a

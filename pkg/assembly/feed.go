@@ -161,9 +161,17 @@ func (f *Fleet) DescribeFeed(ctx context.Context, org string) (description strin
 	}
 	_, err = feed.Read(ctx, 0)
 	if errors.Is(err, replication.ErrNoFeed) {
-		return err.Error() + "; until a scan has begun it, the primary is compared whole every compare_every", err
+		return feed.describe() + "; until the first scan, everything is compared every compare_every", err
 	}
-	return feed.Name() + ", " + feed.Reason(), err
+	return feed.describe(), err
+}
+
+// describe says, after a Read, where changes come from.
+func (c *changeFeed) describe() string {
+	if c.noFeed != nil {
+		return "no updated_since; changes are found by scans"
+	}
+	return c.Name() + ", " + c.Reason()
 }
 
 // orgGetter reads paths of an organization.

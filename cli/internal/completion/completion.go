@@ -23,7 +23,7 @@ type Completer = cobra.CompletionFunc
 // of their usage name. File names are offered only for files.
 func Install(root *cobra.Command, env *cmdline.Env) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	byFlag := map[string]Completer{"run": runs(env), "object": objects(env), "replica": replicas(env)}
+	byFlag := map[string]Completer{"run": runs(env), "object": objects(env), "replica": Replicas(env)}
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
 		c.Flags().VisitAll(func(f *pflag.Flag) { completeFlag(c, f, byFlag) })
@@ -151,8 +151,8 @@ func wordOf(ref object.Ref, word string) string {
 	return strings.TrimPrefix(path, "/")
 }
 
-// replicas completes the names of the replicas.
-func replicas(env *cmdline.Env) Completer {
+// Replicas completes the names of the replicas.
+func Replicas(env *cmdline.Env) Completer {
 	return func(cmd *cobra.Command, _ []string, _ string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
 		a, err := env.Open(cmd.Context())
 		if err != nil {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
@@ -19,6 +20,11 @@ func NewDiagnosis(checks []Check) Diagnosis {
 	return Diagnosis{State: Worst(checks), Counts: Count(checks), Checks: checks}
 }
 
+// Failures returns the checks that failed.
+func Failures(checks []Check) []Check {
+	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return c.State != Fail })
+}
+
 // repeatFailuresFrom is the number of checks that fit on a screen. Of more, the failures
 // are shown again at the end.
 const repeatFailuresFrom = 40
@@ -33,12 +39,10 @@ func ShowDiagnosis(t *ui.Grid, d Diagnosis) {
 		}
 		showCheck(t, c, "")
 	}
-	if d.Counts.Failed > 0 && len(d.Checks) > repeatFailuresFrom {
+	if failed := d.Counts.Failed; failed > 0 && failed < len(d.Checks) && len(d.Checks) > repeatFailuresFrom {
 		t.Line("%s", t.Paint(ui.Bold, "failed"))
-		for _, c := range d.Checks {
-			if c.State == Fail {
-				showCheck(t, c, c.Group+", ")
-			}
+		for _, c := range Failures(d.Checks) {
+			showCheck(t, c, c.Group+", ")
 		}
 	}
 	style := map[State]ui.Color{OK: ui.Green, Warn: ui.Yellow, Fail: ui.Red}[d.State]

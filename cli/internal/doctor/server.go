@@ -295,12 +295,9 @@ func joinWords(words []string) string {
 
 func (s Server) checkFeed(ctx context.Context, l *List, org string) {
 	note, err := s.Feed(ctx, org)
-	switch {
-	case errors.Is(err, replication.ErrNoFeed):
-		l.OK("feed of "+org, "journal, which a scan begins: %s", note)
-	case err != nil:
+	if err != nil && !errors.Is(err, replication.ErrNoFeed) {
 		l.Fail("feed of "+org, "", err)
-	default:
-		l.OK("feed of "+org, "%s", note)
+		return
 	}
+	l.OK("feed of "+org, "%s", note) // a server without a feed is scanned
 }
