@@ -163,13 +163,18 @@ func writeAnswer(w http.ResponseWriter, version, status int, body []byte) {
 	_, _ = w.Write(body) // whether the client still listens doesn't matter
 }
 
-// parseRoute parses /organizations/ORG/updated_since, or /updated_since.
+// parseRoute parses /organizations/ORG/updated_since, or /updated_since. The request line
+// of the endpoint's documentation has objects_since (docs/chef-server-api.md §2.1), so both
+// names are served.
 func parseRoute(q *http.Request) (organization string, ok bool) {
 	parts := strings.FieldsFunc(q.URL.EscapedPath(), func(r rune) bool { return r == '/' })
+	if len(parts) == 0 || !slices.Contains([]string{"updated_since", "objects_since"}, parts[len(parts)-1]) {
+		return "", false
+	}
 	switch {
-	case len(parts) == 1 && parts[0] == "updated_since":
+	case len(parts) == 1:
 		return "", true
-	case len(parts) == 3 && parts[0] == "organizations" && parts[2] == "updated_since" && chef.ValidName(parts[1]):
+	case len(parts) == 3 && parts[0] == "organizations" && chef.ValidName(parts[1]):
 		return parts[1], true
 	}
 	return "", false

@@ -183,9 +183,10 @@ func TestNonMembersAreRefusedAsByAChefServer(t *testing.T) {
 		kind       chef.Kind
 		text       string
 	}{
-		"a client":      {user: "reader", key: key},
-		"a member":      {user: "member", key: member},
-		"the superuser": {user: superName, key: superKey},
+		"a client":                      {user: "reader", key: key},
+		"a member":                      {user: "member", key: member},
+		"the name in old documentation": {user: "reader", key: key, path: "/organizations/acme/objects_since?seq=0"},
+		"the superuser":                 {user: superName, key: superKey},
 		"a user without rights": {user: "outsider", key: outsider, status: 403, kind: chef.KindNotMember,
 			text: "'outsider' not associated with organization 'acme'"},
 		"the key of another": {user: "reader", key: outsider, status: 401, kind: chef.KindKey,
