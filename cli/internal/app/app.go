@@ -133,7 +133,7 @@ func loadConfig(o Options) (*config.Config, config.Loader, error) {
 	var wrong config.Problems
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, loader, exit.With(exit.Usage, err, "chef-sync-ctl init")
+		return nil, loader, exit.With(exit.Usage, err, "chef-sync-ctl init --config "+path)
 	case errors.As(err, &wrong):
 		return nil, loader, exit.With(exit.Usage, fmt.Errorf("the configuration can't be used:\n%w", err), "")
 	case err != nil:
