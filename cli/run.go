@@ -14,7 +14,7 @@ func newRunCmd(env *cmdline.Env) *cobra.Command {
 	opts := runner.Options{Parallel: 4}
 	cmd := &cobra.Command{
 		Use:     "run [PAIR...]",
-		Short:   "Replicate continuously, or once",
+		Short:   "Run the replication daemon, or a single pass with --once",
 		GroupID: cmdline.GroupSync,
 		Long: `Replicate all pairs, or the named ones, each at its interval, until it is stopped.
 After outages and restarts a pair goes on where it was.
@@ -42,8 +42,8 @@ for sync-log and manager-log.
 
 On a stack, its functions do this work. With --once, one pass is done
 from here in their stead, or with --remote by the stack's function, which may reach
-servers that this machine doesn't. For ever it only runs pairs that are
-stopped there, once they are started.`,
+servers that this machine doesn't. As a daemon it only runs pairs that are stopped
+there, once they are started.`,
 		Example: `  chef-sync-ctl run
   chef-sync-ctl run --log-format json
   chef-sync-ctl run --once engineering

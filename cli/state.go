@@ -134,7 +134,7 @@ func (f exportFlags) writeDocument(env *cmdline.Env, d transfer.Document) error 
 	}
 	out, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return exit.Usagef("name another file with --file", "%s is there already", f.file)
+		return exit.Usagef("name another file with --file", "%s already exists", f.file)
 	}
 	if err != nil {
 		return err

@@ -42,16 +42,16 @@ func (r *runner) probeWrites(ctx context.Context, first map[string]string) error
 		case err != nil:
 			return err
 		case may == rightRefused:
-			r.addStep(Missing, "rights on "+name, "may not create: the server refuses it (403)")
+			r.addStep(Missing, rightsOn(n.collection), "may not create: the server refuses it (403)")
 			r.report.Refused = append(r.report.Refused, name)
 		case r.granted[n.collection]: // its step was added before
 		case may == rightProven && n.collection == "/sandboxes":
-			r.addStep(Fine, "rights on "+name, "create")
+			r.addStep(Fine, rightsOn(n.collection), "create")
 		case may == rightProven:
-			r.addStep(Fine, "rights on "+name, "read, create; update and delete were not checked")
+			r.addStep(Fine, rightsOn(n.collection), "read, create; update and delete were not checked")
 			incomplete = true
 		default:
-			r.addStep(Unknown, "rights on "+name, "create, update and delete were not checked")
+			r.addStep(Unknown, rightsOn(n.collection), "create, update and delete were not checked")
 			r.report.Unchecked = append(r.report.Unchecked, "create in "+name)
 			incomplete = true
 		}
@@ -133,7 +133,7 @@ func (r *runner) readOwnACLs(ctx context.Context) error {
 		}
 		if !slices.ContainsFunc(n.perms, func(p string) bool { return !holds(p) }) {
 			r.granted[n.collection] = true
-			r.addStep(Fine, "rights on "+n.collection[1:], "%s", strings.Join(n.perms, ", "))
+			r.addStep(Fine, rightsOn(n.collection), "%s", strings.Join(n.perms, ", "))
 		}
 	}
 	return nil

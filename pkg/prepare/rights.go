@@ -65,7 +65,7 @@ func (r *runner) ensureRights(ctx context.Context) error {
 	}
 	changed := false
 	for _, n := range r.requiredRights() {
-		granted, err := r.ensureACL(ctx, "/containers"+n.collection+"/_acl", "rights on "+n.collection[1:], n.perms)
+		granted, err := r.ensureACL(ctx, "/containers"+n.collection+"/_acl", rightsOn(n.collection), n.perms)
 		if hasKind(err, chef.KindAbsent) && isOptional(n.collection) {
 			continue // verifyAccess reports that the server doesn't have it
 		}
@@ -234,6 +234,14 @@ func (r *runner) readACL(ctx context.Context, path string) (map[string]ace, erro
 // hasPermission reports whether a list contains the actor or one of its groups.
 func (r *runner) hasPermission(a ace) bool {
 	return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, func(g string) bool { return r.groups[g] })
+}
+
+// rightsOn names a step about the rights on a collection, in the words of the configuration.
+func rightsOn(collection string) string {
+	if collection == "/data" {
+		collection = "/data_bags"
+	}
+	return "rights on " + strings.ReplaceAll(collection[1:], "_", " ")
 }
 
 // ensureObjectRights grants rightsGroup its rights on existing objects: they keep the ACL

@@ -52,7 +52,7 @@ func (env *Env) Confirm(yes bool, question string) error {
 		return nil
 	}
 	if !env.InTTY {
-		return exit.Usagef("add --yes", "%s needs a confirmation, and there is no terminal to ask on", question)
+		return exit.Usagef("add --yes", "%s: confirmation needed, and stdin isn't a terminal", question)
 	}
 	fmt.Fprintf(env.Err, "%s? [y/N] ", ui.Safe(question))
 	line, err := bufio.NewReader(env.In).ReadString('\n')

@@ -113,8 +113,8 @@ func (d *demo) runPass(ctx context.Context, full bool) (replication.Run, error) 
 		d.printLine("   poll: nothing to do, nothing written (%s)", r.Outcome)
 		return r, nil
 	}
-	d.printLine("   pass: %s, %d changes read, %d created, %d updated, %d deleted, %d unsynced (%s)",
-		r.Mode, c.Changes, c.Created, c.Updated, c.Deleted, c.Unsynced, r.Outcome)
+	d.printLine("   pass: %s, %s read, %d created, %d updated, %d deleted, %d unsynced (%s)",
+		r.Mode, ui.Plural(c.Changes, "change"), c.Created, c.Updated, c.Deleted, c.Unsynced, r.Outcome)
 	return r, nil
 }
 

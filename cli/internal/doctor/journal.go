@@ -47,7 +47,7 @@ func CheckJournal(ctx context.Context, l *List, store journal.ScanStore, org, sp
 				Err: errors.New(u.Error)})
 		}
 	case last.Partial > 0: // noted by an older version
-		l.Fail(name, "chef-sync-ctl manager-log", fmt.Errorf("%d lists or objects of the primary could not be read", last.Partial))
+		l.Fail(name, "chef-sync-ctl manager-log", fmt.Errorf("%s of the primary failed", ui.Plural(last.Partial, "read")))
 	default:
 		l.OK(name, "%s, %s on the primary, %s", last.Ended.UTC().Format(time.RFC3339), ui.Plural(last.Listed, "object"),
 			ui.Plural(last.Changes, "change"))

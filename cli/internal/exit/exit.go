@@ -110,7 +110,7 @@ func Join(errs ...error) error {
 		}
 	}
 	if more := len(shown) - joinedShown; more > 1 {
-		shown = append(shown[:joinedShown:joinedShown], fmt.Errorf("and %d failures more", more))
+		shown = append(shown[:joinedShown:joinedShown], fmt.Errorf("and %d more failures", more))
 	}
 	switch len(shown) {
 	case 0:

@@ -81,7 +81,7 @@ func TestFailuresOfPairsAreJoinedUnderOneCode(t *testing.T) {
 		})
 	}
 	many := exit.Join(slices.Repeat([]error{away}, 200)...)
-	if lines := strings.Split(many.Error(), "\n"); len(lines) != 11 || lines[10] != "and 190 failures more" {
+	if lines := strings.Split(many.Error(), "\n"); len(lines) != 11 || lines[10] != "and 190 more failures" {
 		t.Errorf("many failures are told as %q", lines)
 	}
 }

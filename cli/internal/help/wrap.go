@@ -6,7 +6,8 @@ import (
 )
 
 // reflow breaks the paragraphs of a text that have too wide lines. Lines that are
-// indented, such as those of a table, are broken one by one; behind a tab is a command.
+// indented are broken one by one, in tables below the second column; behind a tab is a
+// command.
 func reflow(text string) string {
 	var b strings.Builder
 	var paragraph []string
@@ -33,7 +34,12 @@ func reflow(text string) string {
 			continue
 		}
 		if tooWide([]string{line}) {
-			b.WriteString(wrapWords(line[:len(line)-len(trimmed)], trimmed))
+			head := line[:len(line)-len(trimmed)]
+			if cell := strings.Index(trimmed, "  "); cell > 0 { // the first column of a table
+				text := strings.TrimLeft(trimmed[cell:], " ")
+				head, trimmed = line[:len(line)-len(text)], text
+			}
+			b.WriteString(hanging(head, trimmed))
 			continue
 		}
 		b.WriteString(line + "\n")
