@@ -63,6 +63,7 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 		"daemon":   daemonCommand,
 		"golden":   goldenCommand,
 		"hup":      hupCommand,
+		"json":     jsonCommand,
 		"lease":    leaseCommand,
 		"passes":   passesCommand,
 		"ports":    portsCommand,
