@@ -120,6 +120,23 @@ func TestAHealthyServerIsOKAndNothingIsWritten(t *testing.T) {
 	}
 }
 
+// What needs an admin's key is said once for all organizations of a server.
+func TestUncheckedRightsOfSeveralOrganizationsAreOneLine(t *testing.T) {
+	d, s := at(t, 0)
+	s.AddOrg("other").Associate("sync")
+	d.Orgs = append(d.Orgs, "other")
+	var skipped []doctor.Check
+	for _, c := range d.Check(t.Context()) {
+		if c.State == doctor.Skip {
+			skipped = append(skipped, c)
+		}
+	}
+	if len(skipped) != 1 || skipped[0].Name != "rights in 2 organizations" ||
+		!strings.Contains(skipped[0].Detail, "chef-sync-ctl prepare-org --all --side replica --replica eu --check --admin-user NAME") {
+		t.Errorf("not checked: %+v", skipped)
+	}
+}
+
 // A client of an organization reads all and writes nothing.
 func TestAReplicaThatMayNotBeWrittenIsAFailure(t *testing.T) {
 	s := cheftest.Start(t)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
@@ -206,22 +208,40 @@ func (s Server) checkSigned(ctx context.Context, l *List) {
 	} else {
 		l.OK("Chef Server API", "version %d", version)
 	}
+	unchecked := map[string][]string{} // organizations by what was not checked
 	for _, org := range s.Orgs {
-		s.checkOrganization(ctx, l, org)
+		if rights := s.checkOrganization(ctx, l, org); rights != "" {
+			unchecked[rights] = append(unchecked[rights], org)
+		}
+	}
+	for _, rights := range slices.Sorted(maps.Keys(unchecked)) {
+		orgs := unchecked[rights]
+		name, which := "rights in "+orgs[0], orgs[0]
+		if n := len(orgs); n > 1 {
+			name, which = "rights in "+ui.Plural(n, "organization"), "--all"
+		}
+		l.Skip(name, "not checked: %s. An admin's key shows them: %s --check --admin-user NAME --admin-key FILE", rights, s.prepareCommand(which))
 	}
 }
 
-// checkOrganization checks what prepare-org prepares, and the feed.
-func (s Server) checkOrganization(ctx context.Context, l *List, org string) {
+// prepareCommand returns the command that prepares organizations on the server.
+func (s Server) prepareCommand(orgs string) string {
+	command := fmt.Sprintf("chef-sync-ctl prepare-org %s --side %s", orgs, s.Side)
+	if s.Side == prepare.Replica && s.Client != nil {
+		command += " --replica " + s.Client.Name()
+	}
+	return command
+}
+
+// checkOrganization checks what prepare-org prepares, and the feed. It returns the rights
+// that were not checked, or "".
+func (s Server) checkOrganization(ctx context.Context, l *List, org string) (unchecked string) {
 	name := "organization " + org
 	r, err := prepare.Run(ctx, prepare.Options{
 		Org: org, Side: s.Side, Name: s.User, Kinds: s.Kinds[org], Check: true, Key: s.Key,
 		Connect: func(*rsa.PrivateKey) (*chef.Client, error) { return s.Client, nil },
 	})
-	again := fmt.Sprintf("chef-sync-ctl prepare-org %s --side %s", org, s.Side)
-	if s.Side == prepare.Replica && s.Client != nil {
-		again += " --replica " + s.Client.Name()
-	}
+	again := s.prepareCommand(org)
 	if err != nil {
 		hint := fault.HintOf(err)
 		switch chef.KindOf(err) {
@@ -231,12 +251,12 @@ func (s Server) checkOrganization(ctx context.Context, l *List, org string) {
 			hint = strings.Replace(hint, "chef-sync-ctl prepare-org", again, 1)
 		}
 		l.Fail(name, hint, err)
-		return
+		return ""
 	}
 	for _, step := range r.Steps {
 		if s := step.State; (s == prepare.Missing || s == prepare.Failed) && len(r.Refused) == 0 {
 			l.Fail(name, again, &fault.Error{Op: step.What, Class: fault.Denied, Err: errors.New(step.Detail)})
-			return
+			return ""
 		}
 	}
 	who := s.User
@@ -247,6 +267,10 @@ func (s Server) checkOrganization(ctx context.Context, l *List, org string) {
 	if s.Feed != nil {
 		s.checkFeed(ctx, l, org)
 	}
+	if s.Side == prepare.Replica && len(r.Refused) == 0 {
+		unchecked = strings.Join(r.Unchecked, "; ")
+	}
+	return unchecked
 }
 
 // checkRights says what the user may do with what is replicated. On a replica not all of
@@ -258,14 +282,10 @@ func (s Server) checkRights(l *List, org, who, again string, r *prepare.Report) 
 		l.Fail(name, again, &fault.Error{Op: "look at the rights of " + who, Server: r.Server, Class: fault.Denied,
 			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes",
 				joinWords(r.Refused), kinds)})
-	case s.Side == prepare.Primary:
-		l.OK(name, "%s reads %s", who, kinds)
-	case len(r.Unchecked) == 0:
+	case s.Side == prepare.Replica && len(r.Unchecked) == 0:
 		l.OK(name, "%s reads and writes %s", who, kinds)
 	default:
 		l.OK(name, "%s reads %s", who, kinds)
-		l.Skip("rights in "+org, "not checked: %s. An admin's key shows them: %s --check --admin-user NAME --admin-key FILE",
-			strings.Join(r.Unchecked, "; "), again)
 	}
 }
 
