@@ -25,21 +25,21 @@ func Failures(checks []Check) []Check {
 	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return c.State != Fail })
 }
 
-// repeatFailuresFrom is the number of checks that fit on a screen. Of more, the failures
-// are shown again at the end.
-const repeatFailuresFrom = 40
+// screenful is the number of checks that fit on a screen. Of more, those that say the same
+// are shown as one, and the failures again at the end.
+const screenful = 40
 
 // ShowDiagnosis prints a diagnosis.
 func ShowDiagnosis(t *ui.Grid, d Diagnosis) {
 	group := ""
-	for _, c := range d.Checks {
+	for _, c := range fold(d.Checks) {
 		if c.Group != group {
 			group = c.Group
 			t.Line("%s", t.Paint(ui.Bold, group))
 		}
 		showCheck(t, c, "")
 	}
-	if failed := d.Counts.Failed; failed > 0 && failed < len(d.Checks) && len(d.Checks) > repeatFailuresFrom {
+	if failed := d.Counts.Failed; failed > 0 && failed < len(d.Checks) && len(d.Checks) > screenful {
 		t.Line("%s", t.Paint(ui.Bold, "failed"))
 		for _, c := range Failures(d.Checks) {
 			showCheck(t, c, c.Group+", ")
@@ -47,6 +47,35 @@ func ShowDiagnosis(t *ui.Grid, d Diagnosis) {
 	}
 	style := map[State]ui.Color{OK: ui.Green, Warn: ui.Yellow, Fail: ui.Red}[d.State]
 	t.Line("%s", t.Paint(style, summarize(d.Counts)))
+}
+
+// foldFrom is the number of checks with the same result that are shown as one.
+const foldFrom = 4
+
+// fold joins checks of a group that passed and say the same, such as those of forty
+// organizations. The first stands for all of them.
+func fold(checks []Check) (folded []Check) {
+	if len(checks) <= screenful {
+		return checks
+	}
+	type result struct{ group, detail string }
+	same := map[result]int{}
+	for _, c := range checks {
+		if c.State == OK {
+			same[result{c.Group, c.Detail}]++
+		}
+	}
+	for _, c := range checks {
+		n := same[result{c.Group, c.Detail}]
+		if c.State == OK && n >= foldFrom {
+			c.Name += fmt.Sprintf(" and %d more", n-1)
+			same[result{c.Group, c.Detail}] = -1
+		}
+		if c.State != OK || n >= 0 {
+			folded = append(folded, c)
+		}
+	}
+	return folded
 }
 
 func showCheck(t *ui.Grid, c Check, group string) {

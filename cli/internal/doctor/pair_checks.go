@@ -8,7 +8,6 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/pairstatus"
-	"chefsync/cli/internal/ui"
 	"chefsync/pkg/status"
 )
 
@@ -32,7 +31,7 @@ func PairChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time
 func addPairChecks(l *List, r pairstatus.PairRow) {
 	name := r.Pair.String()
 	if len(r.Reasons) == 0 {
-		l.OK(name, "%s, last success %s", r.Status, ui.Stamp(r.LastSuccess))
+		l.OK(name, "%s", r.Status)
 	}
 	for _, why := range r.Reasons {
 		switch why.Cause {
