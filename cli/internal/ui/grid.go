@@ -95,6 +95,9 @@ func (g *Grid) endTable() {
 		return
 	}
 	t.fit(g.out.columns())
+	for i := range t.columns {
+		t.columns[i].Name = g.Paint(Bold, string(t.columns[i].Name))
+	}
 	t.write(&g.text)
 }
 

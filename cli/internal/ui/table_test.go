@@ -148,7 +148,7 @@ func TestAShortenedCellKeepsItsColor(t *testing.T) {
 		g.Columns(ui.Column{Name: "A"}, ui.Column{Name: "B"})
 		g.Row(g.Paint(ui.Red, "unreachable"), "ok")
 	})
-	if want := "A         B\n\x1b[31munreach…\x1b[0m  ok\n"; b.String() != want {
+	if want := "\x1b[1mA\x1b[0m         \x1b[1mB\x1b[0m\n\x1b[31munreach…\x1b[0m  ok\n"; b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }

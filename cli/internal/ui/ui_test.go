@@ -64,10 +64,11 @@ func TestColorDoesNotShiftColumns(t *testing.T) {
 	var b bytes.Buffer
 	out := &ui.Output{Out: &b, Format: ui.Table, Color: true}
 	_ = out.Emit(nil, func(g *ui.Grid) {
+		g.Head("STATE", "N")
 		g.Row(g.Paint(ui.Green, "ok"), "x")
 		g.Row("longer", "y")
 	})
-	if want := "\x1b[32mok\x1b[0m      x\nlonger  y\n"; b.String() != want {
+	if want := "\x1b[1mSTATE\x1b[0m   \x1b[1mN\x1b[0m\n\x1b[32mok\x1b[0m      x\nlonger  y\n"; b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
