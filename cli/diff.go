@@ -44,7 +44,7 @@ func newDiffCmd(env *cmdline.Env) *cobra.Command {
 		Short:   "Show how a replica differs from the primary",
 		GroupID: cmdline.GroupCheck,
 		Long: `Show how a replica differs from the primary, of all objects or of the named ones:
-A for an object that the replica lacks, D for one that it has too much, M for
+A for an object that the replica lacks, D for one that only the replica has, M for
 other content, ? for one that could not be read. Lines with + are the primary's.
 Each pair is compared, also when another's servers fail.
 

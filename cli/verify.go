@@ -202,7 +202,7 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	}
 	switch drift := len(r.Drift()); {
 	case r.Equal() && len(r.Repaired) > 0:
-		t.Line("%s", t.Paint(ui.Green, "equal, now that "+repairedWords(r.Repaired)))
+		t.Line("%s", t.Paint(ui.Green, repairedWords(r.Repaired)+"; the replica now matches"))
 	case r.Equal():
 		t.Line("%s", t.Paint(ui.Green, "equal"))
 	case len(r.Differences) == 0:

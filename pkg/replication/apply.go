@@ -70,7 +70,7 @@ func (w *writer) recordEqual(s observedObject) {
 	}
 	w.rec.setAside(s.Ref, &fault.Error{Op: "hold all of", Object: s.Ref, Server: "the replica", Class: fault.Degraded,
 		Hint: "a replica with Chef Server API version 2 holds all files",
-		Err:  fmt.Errorf("%d files have no place on it, such as %s", len(s.dropped), s.dropped[0])})
+		Err:  fmt.Errorf("it has no place for %s, such as %s", countNoun(len(s.dropped), "file", "files"), s.dropped[0])})
 }
 
 // writeObjects does the creates and updates of a window, phase after phase. Creates that the
@@ -328,10 +328,10 @@ func (w *writer) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr
 	switch {
 	case unselected > 0:
 		refusal.Hint = "delete the items on the replica, or exclude the bag itself"
-		refusal.Err = fmt.Errorf("the bag still holds %d items that are not selected for replication", unselected)
+		refusal.Err = fmt.Errorf("the bag still holds %s for replication", countNoun(unselected, "item that is not selected", "items that are not selected"))
 	case foreign > 0:
 		refusal.Hint = `move the items elsewhere, or set prune = "all" to let replication delete them`
-		refusal.Err = fmt.Errorf("the bag still holds %d items that replication did not put there", foreign)
+		refusal.Err = fmt.Errorf("the bag still holds %s that replication did not put there", countNoun(foreign, "item", "items"))
 	default:
 		return nil, nil
 	}

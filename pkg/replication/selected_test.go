@@ -234,7 +234,7 @@ func TestABagWithExcludedItemsIsNotDeleted(t *testing.T) {
 			t.Errorf("prune %s: the replica holds %v, want the excluded item alone in its bag", prune, got)
 		}
 		u := w.unsynced()
-		if len(u) != 1 || u[0].Ref.Path() != "/data/users" || !strings.Contains(u[0].Reason, "1 items that are not selected") {
+		if len(u) != 1 || u[0].Ref.Path() != "/data/users" || !strings.Contains(u[0].Reason, "1 item that is not selected") {
 			t.Errorf("prune %s: unsynced %+v, want the bag", prune, u)
 		}
 	}
