@@ -99,7 +99,7 @@ func TestFollowingALogShowsLinesAsTheyCome(t *testing.T) {
 		want string // in each line
 	}{
 		{"of a pair", []string{"sync-log", "acme", "--follow"}, id, "eu/acme"},
-		{"of the manager", []string{"manager-log", "-f"}, replication.PairID{}, "INFO"},
+		{"of the manager", []string{"manager-log", "-f"}, replication.PairID{}, ":"},
 		{"as data", []string{"sync-log", "eu/acme", "--follow", "-o", "json"}, id, `{"id":`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestALineOfTheLogHoldsNoEscapes(t *testing.T) {
 	if err := logIn(t, dir).Append(t.Context(), []logstore.Line{line}); err != nil {
 		t.Fatal(err)
 	}
-	following(t, dir, []string{"sync-log", "acme", "--follow", "--color", "always"}, func(all string) bool {
+	following(t, dir, []string{"sync-log", "acme", "--follow", "--wide", "--color", "always"}, func(all string) bool {
 		if !strings.Contains(all, "error=") {
 			return false
 		}

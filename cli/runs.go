@@ -16,13 +16,16 @@ import (
 
 func newRunsCmd(env *cmdline.Env) *cobra.Command {
 	limit := 20
+	var wide bool
+	var filter runlist.Filter
 	cmd := &cobra.Command{
 		Use:     "runs [PAIR [RUN]]",
 		Short:   "List what passes and verifications did, newest first",
 		GroupID: cmdline.GroupLook,
 		Long: `List what passes and verifications did, newest first, of all pairs unless one is
-named. Polls that found nothing to do leave no record. With a run's id, show that one in full. The objects that a
-run touched or a verification found are in the log: sync-log PAIR --run RUN.
+named. Polls that found nothing to do leave no record. With a run's id, show that one
+in full. The objects that a run touched or a verification found are in the log:
+sync-log PAIR --run RUN.
 
 A run whose process died, or lost its lease, has the outcome died and ends with
 what it recorded last; its work is taken up by the next pass.
@@ -35,12 +38,16 @@ TRIGGER is what started a run:
   recovery   a server that had failed answers again
   manual     a command that did the run: run --once, verify, or an event by hand`,
 		Example: `  chef-sync-ctl runs
+  chef-sync-ctl runs --failed --since 1d
   chef-sync-ctl runs engineering
   chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
 		Args: cmdline.CheckArgs(cobra.MaximumNArgs(2)),
 	}
 	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs; 0 for all")
 	env.TakePairs(cmd)
+	cmd.Flags().Var(&filter.Since, "since", "only runs that began not longer ago than this, such as 1d")
+	cmd.Flags().BoolVar(&filter.Failed, "failed", false, "only runs that left something to do or to decide: failed, died, held, partial or differs")
+	cmd.Flags().BoolVar(&wide, "wide", false, "all counts of each run: -o wide")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if limit < 0 {
 			return exit.Usagef("--number 0 for all", "--number can't be %d", limit)
@@ -52,11 +59,14 @@ TRIGGER is what started a run:
 			if limit == 0 {
 				limit = runlist.All
 			}
-			runs, failed := runlist.List(ctx, a, pairs, limit, env.Now())
+			if wide && env.Format == ui.Table {
+				env.Format = ui.Wide
+			}
+			runs, failed := filter.List(ctx, a, pairs, limit, env.Now())
 			if len(runs) == 0 && failed != nil {
 				return failed
 			}
-			return cmp.Or(runlist.Print(env, runs[:min(limit, len(runs))]), failed)
+			return cmp.Or(runlist.Print(env, runs, true), failed)
 		})(cmd, args[:min(len(args), 1)])
 	}
 	return cmd

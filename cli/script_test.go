@@ -369,6 +369,10 @@ func steady(ts *testscript.TestScript, text string) string {
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
 	for _, r := range []struct{ pattern, with string }{
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
+		{`(\d{4}-\d\d-\d\d )?\b\d\d:\d\d:\d\d\b`, "hh:mm:ss"},
+		{`\b\d{8}T\d{6}\.\d{3}Z-\d+\b`, "RUN-ID"},
+		{`(TOOK|\b\d+(\.\d+)?m?s\b) +`, "TOOK "},
+		{`\b\d+(\.\d+)?m?s\b`, "SPAN"},
 		{`127\.0\.0\.1:\d+`, "HOST"},
 		{`"run": "[^"]+"`, `"run": "RUN"`},
 		{`"lag_seconds": \d+`, `"lag_seconds": 0`},

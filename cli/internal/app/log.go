@@ -38,8 +38,9 @@ func (a *App) KeepLog() {
 // LogOptions say how the log on stderr looks.
 type LogOptions struct {
 	Stderr io.Writer
-	Format string // text or json
-	Level  string // "" means the configuration's for a daemon, else warn
+	Format string                    // text or json; with Print it isn't used
+	Print  func(logstore.Line) error // writes a line for people; nil for Stderr in Format
+	Level  string                    // "" means the configuration's for a daemon, else warn
 	Daemon bool
 }
 
@@ -57,6 +58,9 @@ func (o LogOptions) newHandler(configured string) slog.Handler {
 	level := slog.LevelWarn
 	if word != "" {
 		_ = level.UnmarshalText([]byte(word)) // checked with the flags or the configuration
+	}
+	if o.Print != nil {
+		return logstore.NewLineHandler(level, o.Print)
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	if o.Format == "json" {

@@ -85,7 +85,7 @@ func (env *Env) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&env.region, "region", "", "`region` of AWS (default: as AWS's own settings say, then [aws] in the configuration file)")
 	f.VarP(&env.Format, "output", "o", "output `format`: table, wide, markdown, json, yaml or jsonl")
 	f.StringVar(&env.color, "color", "auto", "color: auto, always or never")
-	f.StringVar(&env.logFormat, "log-format", "text", "format of the log on stderr: text or json")
+	f.StringVar(&env.logFormat, "log-format", "auto", "format of the log on stderr: text, json, or auto, which is for people on a terminal and text elsewhere")
 	f.StringVar(&env.LogLevel, "log-level", "", "least level on stderr: debug, info, warn or error (default: for run what the configuration says, else warn)")
 	f.BoolVarP(&env.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
 }
@@ -185,7 +185,7 @@ func (env *Env) CheckFlags() error {
 		words       []string
 	}{
 		{"color", env.color, []string{"auto", "always", "never"}},
-		{"log-format", env.logFormat, []string{"text", "json"}},
+		{"log-format", env.logFormat, []string{"auto", "text", "json"}},
 		{"log-level", env.LogLevel, []string{"", "debug", "info", "warn", "error"}},
 	} {
 		if !slices.Contains(c.words, c.value) {

@@ -9,6 +9,8 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/logline"
+	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/ui"
 )
 
@@ -33,7 +35,19 @@ func (env *Env) appOptions(profile string) app.Options {
 		Env: env.LookupEnv, Now: env.Now,
 		Owner: env.Owner,
 		Note:  func(text string) { env.Output().Note("Warning: %s", text) },
-		Log:   app.LogOptions{Stderr: env.Err, Format: env.logFormat, Level: level, Daemon: env.Daemon},
+		Log:   app.LogOptions{Stderr: env.Err, Format: env.logFormat, Print: env.linePrinter(), Level: level, Daemon: env.Daemon},
+	}
+}
+
+// linePrinter writes the log for people, if one looks at a terminal; else it is nil.
+func (env *Env) linePrinter() func(logstore.Line) error {
+	out := env.Output()
+	if env.logFormat != "auto" || !out.ErrTTY {
+		return nil
+	}
+	out.Color = env.ColorsErrors()
+	return func(l logstore.Line) error {
+		return out.WriteErr(logline.Short(out, l, env.Now()))
 	}
 }
 

@@ -37,12 +37,9 @@ type appender interface {
 // long, of several lines or looks like JSON, is left out, and its key is listed
 // under "refused". Groups become prefixes: "group.key".
 type Handler struct {
-	out    *writer
-	prefix string
-	preset lineAttrs
+	slog.Handler
+	out *writer
 }
-
-var _ slog.Handler = (*Handler)(nil)
 
 // NewHandler starts a handler. Close it to write what waits. It calls warn once when
 // the store fails, and again when it fails after it has worked.
@@ -53,43 +50,7 @@ func NewHandler(store Store, warn func(error)) *Handler {
 func newHandler(store appender, l limits, warn func(error)) *Handler {
 	w := &writer{store: store, limits: l, warn: warn, full: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	go w.writeBatches()
-	return &Handler{out: w}
-}
-
-// Enabled implements [slog.Handler].
-func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= minLevel
-}
-
-// Handle implements [slog.Handler]. It returns at once, and an error only when
-// the line was lost.
-func (h *Handler) Handle(_ context.Context, r slog.Record) error {
-	attrs := h.preset.cloneAttrs()
-	r.Attrs(func(a slog.Attr) bool {
-		attrs.addAttr(h.prefix, a)
-		return true
-	})
-	return h.out.enqueueLine(attrs.newLine(r))
-}
-
-// WithAttrs implements [slog.Handler].
-func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	next := *h
-	next.preset = h.preset.cloneAttrs()
-	for _, a := range attrs {
-		next.preset.addAttr(h.prefix, a)
-	}
-	return &next
-}
-
-// WithGroup implements [slog.Handler].
-func (h *Handler) WithGroup(name string) slog.Handler {
-	if name == "" {
-		return h
-	}
-	next := *h
-	next.prefix += name + "."
-	return &next
+	return &Handler{out: w, Handler: &lineHandler{level: minLevel, write: w.enqueueLine}}
 }
 
 // Close writes what waits and stops the handler. The error is that of the last

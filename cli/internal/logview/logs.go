@@ -2,10 +2,7 @@
 package logview
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,15 +11,17 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/logline"
 	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 // Flags are the flags of a command that shows the log.
 type Flags struct {
 	follow      bool
+	failed      bool
+	wide        bool
 	since       ui.Duration
 	level       string
 	Object, Run string
@@ -35,6 +34,8 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	cmd.Flags().Var(&f.since, "since", "only lines not older than this, such as 1h")
 	cmd.Flags().StringVar(&f.level, "level", "", "only lines of at least this `level`: debug, info, warn or error")
 	cmd.Flags().IntVarP(&f.Number, "number", "n", f.Number, "the newest `N` lines; 0 for all")
+	cmd.Flags().BoolVar(&f.failed, "failed", false, "only what failed: --level warn")
+	cmd.Flags().BoolVar(&f.wide, "wide", false, "all of each line: -o wide")
 	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"},
 		cobra.ShellCompDirectiveNoFileComp))
 }
@@ -47,6 +48,10 @@ func (f *Flags) Query(now time.Time) (logstore.Query, error) {
 	}
 	if f.since > 0 {
 		q.Since = now.Add(-time.Duration(f.since))
+	}
+	if f.failed {
+		l := slog.LevelWarn
+		q.Level = &l
 	}
 	if f.level != "" {
 		var l slog.Level
@@ -67,6 +72,9 @@ func (f *Flags) Query(now time.Time) (logstore.Query, error) {
 
 // Show prints the lines of all queries by time, and goes on with --follow.
 func (f *Flags) Show(ctx context.Context, env *cmdline.Env, a *app.App, queries []logstore.Query) error {
+	if f.wide && env.Format == ui.Table {
+		env.Format = ui.Wide
+	}
 	log, out := a.LogStore().NewReader(), env.Output()
 	if window := log.Window(); window > 0 && f.since == 0 {
 		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
@@ -112,63 +120,11 @@ func followLog(ctx context.Context, out *ui.Output, log logstore.Reader, queries
 func printLines(out *ui.Output, lines []logstore.Line) error {
 	return out.Emit(lines, func(t *ui.Grid) {
 		for _, l := range lines {
-			t.Line("%s", formatLine(t, l))
+			if out.Format == ui.Wide {
+				t.Line("%s", logline.Wide(out, l))
+				continue
+			}
+			t.Line("%s", logline.Short(out, l, out.Now()))
 		}
 	})
-}
-
-// formatLine returns a line for the terminal: time, level, pair, message, attributes.
-func formatLine(t *ui.Grid, l logstore.Line) ui.Text {
-	line := ui.Safe(ui.Stamp(l.Time)) + " " + t.Paint(levelColor(l.Level), fmt.Sprintf("%-5s", l.Level))
-	if l.Pair != (replication.PairID{}) {
-		line += " " + ui.Safe(l.Pair.String())
-	}
-	line += " " + t.Paint(ui.Bold, l.Message)
-	if l.Object != "" {
-		line += " " + ui.Quote(l.Object)
-	}
-	if l.Run != "" {
-		line += " run=" + ui.Safe(l.Run)
-	}
-	for _, word := range formatAttrs(l.Attrs) {
-		line += " " + word
-	}
-	return line
-}
-
-func levelColor(l slog.Level) ui.Color {
-	switch {
-	case l >= slog.LevelError:
-		return ui.Red
-	case l >= slog.LevelWarn:
-		return ui.Yellow
-	}
-	return ui.Faint
-}
-
-// formatAttrs returns the members of a JSON object as key=value words, in their order.
-func formatAttrs(raw json.RawMessage) []ui.Text {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil
-	}
-	var words []ui.Text
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return words
-		}
-		var value any
-		if err := dec.Decode(&value); err != nil {
-			return words
-		}
-		text, isText := value.(string)
-		if !isText {
-			b, _ := json.Marshal(value) // what was decoded encodes
-			text = string(b)
-		}
-		words = append(words, ui.Safe(fmt.Sprint(key))+"="+ui.Quote(text))
-	}
-	return words
 }

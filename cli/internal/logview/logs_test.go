@@ -39,7 +39,7 @@ func TestFollowingALogThatBeginsEmptyIsOneStream(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var b bytes.Buffer
 		log := &growingLog{lines: 2, end: cancel}
-		if err := followLog(ctx, &ui.Output{Out: &b, Format: format}, log, nil); err != nil {
+		if err := followLog(ctx, &ui.Output{Out: &b, Format: format, Now: time.Now}, log, nil); err != nil {
 			t.Fatal(err)
 		}
 		text := b.String()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"chefsync/cli/internal/app"
@@ -17,6 +18,33 @@ import (
 
 // All is a limit above the number of runs that are kept of a pair.
 const All = 1 << 20
+
+// Filter selects runs. Its zero value selects all.
+type Filter struct {
+	Failed bool        // that left something to do or to decide
+	Since  ui.Duration // that began not longer ago than this
+}
+
+// List returns the runs of pairs that the filter selects.
+func (f Filter) List(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now time.Time) ([]replication.Run, error) {
+	read := limit
+	if f.Failed {
+		read = All
+	}
+	runs, err := List(ctx, a, pairs, read, now)
+	runs = slices.DeleteFunc(runs, func(r replication.Run) bool {
+		return f.Failed && !needsAttention(r.Outcome) || f.Since > 0 && r.Started.Before(now.Add(-time.Duration(f.Since)))
+	})
+	return runs[:min(len(runs), limit)], err
+}
+
+func needsAttention(o replication.Outcome) bool {
+	switch o {
+	case replication.OutcomeFailed, replication.OutcomeDied, replication.OutcomeHeld, replication.OutcomePartial, replication.OutcomeDiffers:
+		return true
+	}
+	return false
+}
 
 // List returns the runs of pairs, newest first, even if those of another can't be read.
 func List(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now time.Time) ([]replication.Run, error) {
@@ -51,21 +79,79 @@ func listPairRuns(ctx context.Context, a *app.App, state replication.State, id r
 	return runs, err
 }
 
-// Print prints runs as a table.
-func Print(env *cmdline.Env, runs []replication.Run) error {
+// Print prints runs as a table: for people what each changed or, with reasons, why it failed;
+// with -o wide all counts.
+func Print(env *cmdline.Env, runs []replication.Run, reasons bool) error {
 	return env.Output().Emit(runs, func(t *ui.Grid) {
-		if len(runs) == 0 {
+		switch {
+		case len(runs) == 0:
 			t.Line("no runs yet")
-			return
-		}
-		t.Head("RUN", "PAIR", "STARTED", "TOOK", "TRIGGER", "MODE", "OUTCOME", "CREATED", "UPDATED", "DELETED", "EQUAL", "UNSYNCED")
-		for _, r := range runs {
-			c := r.Counts
-			t.Row(ui.OrDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), FormatDuration(r, env.Now()), r.Trigger, cmp.Or(r.Mode, "poll"),
-				OutcomeText(t, r.Outcome),
-				strconv.Itoa(c.Created), strconv.Itoa(c.Updated), strconv.Itoa(c.Deleted), strconv.Itoa(c.Equal), strconv.Itoa(max(c.Unsynced, r.Left)))
+		case env.Format == ui.Wide:
+			printCounts(t, runs, env.Now())
+		default:
+			printResults(t, runs, reasons, env.Now())
 		}
 	})
+}
+
+func printCounts(t *ui.Grid, runs []replication.Run, now time.Time) {
+	t.Columns(ui.Column{Name: "RUN"}, ui.Column{Name: "PAIR"}, ui.Column{Name: "STARTED"}, ui.Column{Name: "TOOK"}, ui.Column{Name: "TRIGGER"},
+		ui.Column{Name: "MODE"}, ui.Column{Name: "OUTCOME"}, ui.Column{Name: "CREATED", Numeric: true}, ui.Column{Name: "UPDATED", Numeric: true},
+		ui.Column{Name: "DELETED", Numeric: true}, ui.Column{Name: "EQUAL", Numeric: true}, ui.Column{Name: "UNSYNCED", Numeric: true})
+	for _, r := range runs {
+		c := r.Counts
+		t.Row(ui.OrDash(r.ID), r.Pair.String(), ui.Stamp(r.Started), FormatDuration(r, now), r.Trigger, cmp.Or(r.Mode, "poll"),
+			OutcomeText(t, r.Outcome), c.Created, c.Updated, c.Deleted, c.Equal, max(c.Unsynced, r.Left))
+	}
+}
+
+func printResults(t *ui.Grid, runs []replication.Run, reasons bool, now time.Time) {
+	t.Columns(ui.Column{Name: "STARTED", Drop: 1}, ui.Column{Name: "PAIR"}, ui.Column{Name: "TRIGGER", Drop: 3}, ui.Column{Name: "MODE"},
+		ui.Column{Name: "OUTCOME"}, ui.Column{Name: "TOOK", Drop: 2}, ui.Column{Name: "RUN", Drop: 4, OnlyFilled: true},
+		ui.Column{Name: "RESULT", Breaks: true})
+	for _, r := range runs {
+		t.Row(ui.ShortTime(r.Started, now), r.Pair.String(), r.Trigger, cmp.Or(r.Mode, "poll"), OutcomeText(t, r.Outcome),
+			FormatDuration(r, now), ui.OrDash(r.ID), resultText(r, reasons))
+	}
+}
+
+// resultText says what a run did or, with reasons, why it failed.
+func resultText(r replication.Run, reasons bool) string {
+	if r.Error != nil && reasons {
+		return r.Error.Message
+	}
+	c := r.Counts
+	words := countWords([]count{{c.Created, "created"}, {c.Updated, "updated"}, {c.Deleted, "deleted"}, {c.Drift, "changed on the replica"},
+		{max(c.Unsynced, r.Left), "unsynced"}})
+	if words == "" && c.Equal > 0 {
+		return ui.Number(c.Equal) + " equal"
+	}
+	if words == "" && r.Error == nil {
+		return "no changes"
+	}
+	return words
+}
+
+// WhatChanged says what a run changed on the replica.
+func WhatChanged(r replication.Run) string {
+	c := r.Counts
+	return countWords([]count{{c.Created, "created"}, {c.Updated, "updated"}, {c.Deleted, "deleted"}})
+}
+
+type count struct {
+	n    int
+	word string
+}
+
+// countWords names the counts that aren't zero.
+func countWords(counts []count) string {
+	var words []string
+	for _, c := range counts {
+		if c.n > 0 {
+			words = append(words, ui.Number(c.n)+" "+c.word)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // FormatDuration returns how long a run took, or has been going on by now.
@@ -74,10 +160,7 @@ func FormatDuration(r replication.Run, now time.Time) string {
 	if end.IsZero() {
 		end = now
 	}
-	if d := end.Sub(r.Started); d < time.Minute {
-		return d.Round(10 * time.Millisecond).String()
-	}
-	return ui.Span(end.Sub(r.Started))
+	return ui.Took(end.Sub(r.Started))
 }
 
 // OutcomeText returns an outcome in its color.

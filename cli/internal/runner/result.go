@@ -21,7 +21,7 @@ func showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	for i, r := range results {
 		runs[i] = r.Run
 	}
-	if err := runlist.Print(env, runs); err != nil {
+	if err := runlist.Print(env, runs, false); err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)

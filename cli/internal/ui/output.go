@@ -102,6 +102,20 @@ func (o *Output) Note(format string, args ...any) {
 	}
 }
 
+// WriteErr writes a line to stderr, broken at spaces where the terminal is narrower.
+func (o *Output) WriteErr(line Text) error {
+	width := 0
+	if o.ErrTTY && o.ErrWidth != nil {
+		width = o.ErrWidth()
+	}
+	var b strings.Builder
+	for i, part := range breakLines(line, width, width-2) {
+		b.WriteString(strings.Repeat(" ", 2*min(i, 1)) + string(part) + "\n")
+	}
+	_, err := fmt.Fprint(o.Err, b.String())
+	return err
+}
+
 func (o *Output) writeJSON(v any, indent string) error {
 	enc := json.NewEncoder(o.Out)
 	enc.SetEscapeHTML(false)

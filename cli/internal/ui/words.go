@@ -95,6 +95,40 @@ func Stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// ShortTime writes a time of today as 16:33:07 and an older one with its date, in UTC.
+func ShortTime(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	t, now = t.UTC(), now.UTC()
+	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
+
+// Took writes how long something took: 35ms, 2.32s, 5m10s.
+func Took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return Span(d)
+}
+
+// WithoutObject leaves an object and the replica out of an error beside which they stand:
+// "write /roles/web on eu: invalid (400)" becomes "write: invalid (400)".
+func WithoutObject(reason, path, replica string) string {
+	where, why, ok := strings.Cut(reason, ": ")
+	if !ok || path == "" || !strings.Contains(where, " "+path) {
+		return reason
+	}
+	where = strings.Replace(where, " "+path, "", 1)
+	return strings.TrimSuffix(where, " on "+replica) + ": " + why
+}
+
 // Bytes writes a size: 512 B, 1.5 KiB, 20.0 MiB.
 func Bytes(n int64) string {
 	if n < 1024 {
@@ -110,12 +144,21 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.1f %s", v, unit)
 }
 
-// Plural writes a number and its noun: 1 object, 2 objects.
+// Number writes a number with commas: 5,050.
+func Number(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Plural writes a number and its noun: 1 object, 2 objects, 5,050 objects.
 func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return strconv.Itoa(n) + " " + noun + "s"
+	return Number(n) + " " + noun + "s"
 }
 
 // OrDash returns s, or "-" if it is empty.
