@@ -39,6 +39,6 @@ func executeArgs(ctx context.Context, args []string, s cmdline.Streams) int {
 	if ctx.Err() != nil && exit.Of(err) == exit.Failed {
 		err = exit.With(exit.Interrupted, err, "")
 	}
-	exit.Report(s.Err, err, env.WantsData(args), env.ColorsErrors())
+	exit.Report(env.Err, err, env.WantsData(args), env.ColorsErrors())
 	return int(exit.Of(err))
 }

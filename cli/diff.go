@@ -93,8 +93,10 @@ func diffCode(rows []diffRow) exit.Code {
 func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
 	refs []object.Ref) (rows []diffRow, failed error) {
 	rows = []diffRow{}
+	progress := env.Output().NewProgress(len(pairs))
+	defer progress.End()
 	failed = app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := f.comparePair(ctx, env, a, p, refs)
+		list, err := f.comparePair(ctx, a, p, refs, progress)
 		rows = append(rows, list...)
 		return app.WrapPair(p.ID, err)
 	})
@@ -103,13 +105,13 @@ func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.Ap
 
 // comparePair lists the differences of one pair, of all objects or of the named
 // ones. A named object that isn't there doesn't stop the others.
-func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, refs []object.Ref) (rows []diffRow,
+func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, refs []object.Ref, progress *ui.Progress) (rows []diffRow,
 	err error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	list, unreadable, err := f.listCandidates(ctx, env, a, p, refs)
+	list, unreadable, err := f.listCandidates(ctx, a, p, refs, progress)
 	failed := []error{err}
 	for _, d := range list {
 		row, err := f.compareObject(ctx, engine, d)
@@ -130,11 +132,10 @@ func (f diffFlags) comparePair(ctx context.Context, env *cmdline.Env, a *app.App
 
 // listCandidates are the objects to look at: the named ones, whose letters aren't
 // known yet, or those that a verification found to differ.
-func (f diffFlags) listCandidates(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair,
-	refs []object.Ref,
+func (f diffFlags) listCandidates(ctx context.Context, a *app.App, p app.Pair, refs []object.Ref, progress *ui.Progress,
 ) ([]replication.Difference, []replication.Unsynced, error) {
 	if len(refs) == 0 {
-		report, err := passes.VerifyPair(ctx, env, a, p, replication.VerifyOptions{Trigger: replication.TriggerManual})
+		report, err := passes.VerifyPair(ctx, a, p, replication.VerifyOptions{Trigger: replication.TriggerManual}, progress)
 		return report.Differences, report.Unreadable, err
 	}
 	var list []replication.Difference

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,9 @@ func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
 	fault := eu.Fault(cheftest.Fault{Method: http.MethodPost, Path: "/roles", Nth: 5, Times: 1, Do: func(*http.Request) { cancel() }})
 	if code := runOnce(ctx); code != 130 {
 		t.Errorf("exit code %d, want 130\n%s", code, stderr.String())
+	}
+	if !regexp.MustCompile(`(?m)^Error: stopped: \d+ of 30 objects copied; run again to go on$`).MatchString(stderr.String()) {
+		t.Errorf("stderr says %q", stderr.String())
 	}
 	if fault.Hits() != 1 {
 		t.Error("the run wasn't interrupted while it wrote")

@@ -55,7 +55,7 @@ there, once they are started.`,
 	cmd.Flags().IntVar(&opts.Parallel, "parallel", opts.Parallel, "passes that run at once on each replica")
 	env.TakePairs(cmd)
 	cmd.PreRun = func(*cobra.Command, []string) {
-		env.Daemon = !opts.Once
+		env.Daemon, env.TellsAll = !opts.Once, opts.Once
 	}
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if err := opts.Check(env); err != nil {

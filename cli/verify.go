@@ -64,6 +64,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 	cmd.Flags().BoolVar(&remote, "remote", false, "on a stack: let its function do it")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: don't ask")
 	env.TakePairs(cmd)
+	cmd.PreRun = func(*cobra.Command, []string) { env.TellsAll = true }
 	cmd.RunE = env.WithPairsIf(func() bool { return repair }, func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		share, err := parseShare(files)
 		if err != nil {

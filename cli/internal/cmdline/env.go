@@ -67,12 +67,15 @@ type Env struct {
 	LogLevel    string
 	quiet       bool
 	pairs       pairFlags
-	Daemon      bool   // run without --once: the log is its output
-	Owner       string // of a daemon, in leases; "" for a name that each command makes
+	// TellsAll: the output of the command says what the log on a terminal would.
+	TellsAll bool
+	Daemon   bool   // run without --once: the log is its output
+	Owner    string // of a daemon, in leases; "" for a name that each command makes
 }
 
 // NewEnv returns an environment without flags.
 func NewEnv(s Streams) *Env {
+	s.Err = ui.NewLineWriter(s.Err)
 	return &Env{Streams: s, Format: ui.Table}
 }
 

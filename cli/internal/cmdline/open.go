@@ -27,8 +27,8 @@ func (env *Env) OpenWithoutProfile(ctx context.Context) (*app.App, error) {
 
 func (env *Env) appOptions(profile string) app.Options {
 	level := env.LogLevel
-	if level == "" && !env.Daemon && env.Format.IsData() {
-		level = app.LogOff // stderr is for one JSON object
+	if level == "" && !env.Daemon && (env.Format.IsData() || env.TellsAll && env.ErrTTY) {
+		level = app.LogOff // stderr is for one JSON object, or says it in other words
 	}
 	return app.Options{
 		ConfigPath: env.ConfigPath, ChefProfile: profile, Stack: env.Stack, Table: env.Table, Profile: env.profile, Region: env.region,

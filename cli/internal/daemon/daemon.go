@@ -233,8 +233,9 @@ func waitFor(ctx context.Context, wait time.Duration, wake <-chan struct{}) wake
 
 // Result is the result of a pass.
 type Result struct {
-	Run replication.Run
-	Err error
+	Run   replication.Run
+	Err   error
+	Begun bool // false if ctx ended before
 }
 
 // Once scans each source and runs one pass for each job, after the scan of its source and
@@ -253,6 +254,11 @@ func (d *Daemon) Once(ctx context.Context, trigger replication.Trigger, full boo
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			r := &results[i]
+			r.Run.Pair = job.ID
+			if r.Err = ctx.Err(); r.Err != nil {
+				return
+			}
+			r.Begun = true
 			r.Run, r.Err = job.Pass(ctx, replication.PassOptions{Trigger: trigger, Full: full})
 		})
 	}

@@ -417,9 +417,9 @@ func TestOnceRunsEveryPairInOrder(t *testing.T) {
 	)
 	results := d.Once(t.Context(), "manual", false)
 	for i, want := range []daemon.Result{
-		{Run: replication.Run{Pair: d.Jobs[0].ID, Outcome: "done"}},
-		{Run: replication.Run{Pair: d.Jobs[1].ID, Outcome: "failed"}, Err: boom},
-		{Run: replication.Run{Pair: d.Jobs[2].ID, Outcome: "done"}},
+		{Run: replication.Run{Pair: d.Jobs[0].ID, Outcome: "done"}, Begun: true},
+		{Run: replication.Run{Pair: d.Jobs[1].ID, Outcome: "failed"}, Err: boom, Begun: true},
+		{Run: replication.Run{Pair: d.Jobs[2].ID, Outcome: "done"}, Begun: true},
 	} {
 		if results[i] != want {
 			t.Errorf("result %d is %+v, want %+v", i, results[i], want)

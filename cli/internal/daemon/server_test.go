@@ -55,14 +55,19 @@ func TestOnceAReplicaThatHangsDelaysNoOther(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
-		d.Once(ctx, "manual", false)
+		results := d.Once(ctx, "manual", false)
 		for id, passes := range w.passes {
 			if id.Replica == "good" && passes[0] != start {
 				t.Errorf("pair %s began after %s", id, passes[0].Sub(start))
 			}
 		}
-		if len(w.passes) != 20 || time.Since(start) != time.Minute {
-			t.Errorf("%d pairs in %s", len(w.passes), time.Since(start))
+		if len(w.passes) != 10+2 || time.Since(start) != time.Minute {
+			t.Errorf("%d pairs in %s, want the hanging ones that had a slot and all others", len(w.passes), time.Since(start))
+		}
+		for i, r := range results {
+			if _, began := w.passes[d.Jobs[i].ID]; began != r.Begun || r.Run.Pair != d.Jobs[i].ID {
+				t.Errorf("result of %s: %+v", d.Jobs[i].ID, r)
+			}
 		}
 	})
 }

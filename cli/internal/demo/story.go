@@ -104,7 +104,9 @@ func (d *demo) printLine(format string, args ...any) {
 
 // runPass runs the engine once, by the wiring of run.
 func (d *demo) runPass(ctx context.Context, full bool) (replication.Run, error) {
-	r, err := passes.Run(ctx, d.env, d.app, d.pair, replication.PassOptions{Trigger: replication.TriggerManual, Full: full}, true)
+	progress := d.env.Output().NewProgress(1)
+	r, err := passes.Run(ctx, d.app, d.pair, replication.PassOptions{Trigger: replication.TriggerManual, Full: full}, progress.Observe)
+	progress.End()
 	if err != nil {
 		return r, err
 	}

@@ -6,13 +6,14 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
-// Run runs one pass, with progress on the terminal if show is set. After a refusal the keys
-// are read again.
-func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.PassOptions, show bool) (replication.Run, error) {
+// Run runs one pass and tells observe of its progress; nil leaves it to the one of the fleet. After a refusal the
+// keys are read again.
+func Run(ctx context.Context, a *app.App, p app.Pair, o replication.PassOptions, observe func(replication.ProgressEvent)) (replication.Run, error) {
 	if o.Trigger == replication.TriggerOperator {
 		a.ProbeNow()
 	}
@@ -20,10 +21,8 @@ func Run(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replic
 	if err != nil {
 		return a.Fail(ctx, p, o, err)
 	}
-	if show {
-		progress := env.Output().Progress(p.ID.String())
-		defer progress.End()
-		engine.Observe = progress.Observe
+	if observe != nil {
+		engine.Observe = observe
 	}
 	run, err := engine.Pass(ctx, o)
 	if fault.ClassOf(err) == fault.Denied {
@@ -51,8 +50,10 @@ func VerifyInBackground(ctx context.Context, a *app.App, p app.Pair, o replicati
 func VerifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
 	o replication.VerifyOptions) ([]replication.Report, error) {
 	reports := []replication.Report{}
+	progress := env.Output().NewProgress(len(pairs))
+	defer progress.End()
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		r, err := VerifyPair(ctx, env, a, p, o)
+		r, err := VerifyPair(ctx, a, p, o, progress)
 		if err == nil || len(r.Kinds) > 0 {
 			reports = append(reports, r)
 		}
@@ -61,10 +62,9 @@ func VerifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	return reports, failed
 }
 
-// VerifyPair verifies one pair, with progress on the terminal.
-func VerifyPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
-	progress := env.Output().Progress(p.ID.String())
-	defer progress.End()
+// VerifyPair verifies one pair.
+func VerifyPair(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions, progress *ui.Progress) (replication.Report, error) {
+	defer progress.EndPair(p.ID)
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return replication.Report{}, err

@@ -20,8 +20,9 @@ type Options struct {
 // Show prints what passes for the pairs would do.
 func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, opts Options) error {
 	plans := []replication.Plan{}
+	progress := env.Output().NewProgress(len(pairs))
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		plan, err := previewPair(ctx, env, a, p, opts.Full, opts.Prune)
+		plan, err := opts.previewPair(ctx, a, p, progress)
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
@@ -31,6 +32,7 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 		plans = append(plans, plan)
 		return nil
 	})
+	progress.End()
 	if len(plans) > 0 || failed == nil {
 		err := env.Output().Emit(plans, func(t *ui.Grid) {
 			for _, plan := range plans {
@@ -59,18 +61,17 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 	return exit.Silent(code)
 }
 
-func previewPair(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, full, prune bool) (replication.Plan, error) {
-	progress := env.Output().Progress(p.ID.String())
-	defer progress.End()
+func (opts Options) previewPair(ctx context.Context, a *app.App, p app.Pair, progress *ui.Progress) (replication.Plan, error) {
+	defer progress.EndPair(p.ID)
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return replication.Plan{}, err
 	}
 	engine.Observe = progress.Observe
-	if prune {
+	if opts.Prune {
 		engine.Pair.Prune = replication.PruneAll
 	}
-	return engine.Preview(ctx, full || prune)
+	return engine.Preview(ctx, opts.Full || opts.Prune)
 }
 
 // printPlan prints one plan.

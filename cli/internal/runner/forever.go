@@ -90,6 +90,8 @@ func (opts Options) RunForever(ctx context.Context, env *cmdline.Env, names []st
 		return err
 	}
 	process := newHeartbeat(env)
+	opts.live = newLiveLine(env)
+	defer opts.live.start()()
 	for {
 		next, err := opts.runUntilReload(ctx, env, now, process, reload, names)
 		if next == nil {
@@ -114,6 +116,7 @@ func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *l
 	}
 	process.setConfig(now)
 	opts.status.recorder.ObserveDaemon(d)
+	opts.live.setPairs(len(now.pairs))
 	d.Beat, d.Present = process.saveFunc(now.app), now.app.Present
 	ctx, end := context.WithCancel(ctx)
 	defer end()

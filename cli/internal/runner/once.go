@@ -13,6 +13,7 @@ import (
 	"chefsync/cli/internal/listener"
 	"chefsync/cli/internal/notifier"
 	"chefsync/cli/internal/passes"
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 )
 
@@ -22,6 +23,8 @@ type Options struct {
 	Parallel           int
 	kept               *listener.Kept // nil with --once
 	status             *statusOptions // likewise
+	progress           *ui.Progress   // nil but with --once
+	live               *liveLine      // nil with --once
 }
 
 // gracePeriod is how long passes may go on with the objects in progress after a signal. With
@@ -44,16 +47,28 @@ func (opts Options) RunOnce(ctx context.Context, env *cmdline.Env, a *app.App, p
 	if opts.Remote {
 		return opts.runRemote(ctx, env, a, pairs)
 	}
+	opts.progress = env.Output().NewProgress(len(pairs))
+	defer opts.progress.End()
 	d, err := opts.newDaemon(ctx, env, a, pairs)
 	if err != nil {
 		return err
 	}
 	results := d.Once(ctx, replication.TriggerManual, opts.Full)
 	down := checkServers(ctx, a, pairs)
-	if err = showResults(ctx, env, a, pairs, results); err == nil {
+	opts.progress.End()
+	if err = opts.showResults(ctx, env, a, pairs, results); err == nil {
 		err = down
 	}
 	return app.HintRemote(a, err, "chef-sync-ctl run --once --remote")
+}
+
+// runPass runs one pass, and shows it.
+func (opts Options) runPass(ctx context.Context, a *app.App, p app.Pair, o replication.PassOptions) (replication.Run, error) {
+	if opts.progress == nil {
+		return opts.live.watch(func() (replication.Run, error) { return passes.Run(ctx, a, p, o, nil) })
+	}
+	defer opts.progress.EndPair(p.ID)
+	return passes.Run(ctx, a, p, o, opts.progress.Observe)
 }
 
 // newDaemon wires the scheduler: the same engines for run and for run --once.
@@ -81,7 +96,7 @@ func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App,
 		d.Jobs = append(d.Jobs, daemon.Job{
 			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
 			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
-				return passes.Run(ctx, env, a, p, o, opts.Once)
+				return opts.runPass(ctx, a, p, o)
 			},
 			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
 				o.Repair = p.Drift == replication.DriftRepair

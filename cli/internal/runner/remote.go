@@ -42,12 +42,12 @@ func (opts Options) runRemote(ctx context.Context, env *cmdline.Env, a *app.App,
 	app.ForEachParallel(pairs, opts.Parallel, func(i int, p app.Pair) {
 		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: opts.Full})
 	})
-	return showResults(ctx, env, a, pairs, results)
+	return opts.showResults(ctx, env, a, pairs, results)
 }
 
 func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daemon.Result {
 	answer, err := s.InvokeSync(ctx, event)
-	res := daemon.Result{Run: replication.Run{Pair: event.Pair, Trigger: event.Trigger, Outcome: replication.OutcomeFailed}, Err: err}
+	res := daemon.Result{Run: replication.Run{Pair: event.Pair, Trigger: event.Trigger, Outcome: replication.OutcomeFailed}, Err: err, Begun: true}
 	if answer.Run != nil {
 		res.Run = *answer.Run
 	}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"chefsync/cli/internal/app"
@@ -11,18 +12,24 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/runlist"
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
 )
 
 // showResults shows the results of one pass for each pair, and ends with what keeps pairs
 // from being in sync.
-func showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
-	runs := make([]replication.Run, len(results))
-	for i, r := range results {
-		runs[i] = r.Run
+func (opts Options) showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
+	interrupted := context.Cause(ctx)
+	runs := []replication.Run{}
+	for _, r := range results {
+		if r.Begun {
+			runs = append(runs, r.Run)
+		}
 	}
-	if err := runlist.Print(env, runs, false); err != nil {
-		return err
+	if len(runs) > 0 {
+		if err := runlist.Print(env, runs, false); err != nil {
+			return err
+		}
 	}
 	ctx = context.WithoutCancel(ctx)
 	state, err := a.State(ctx)
@@ -32,6 +39,9 @@ func showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	failed := make([]error, len(results))
 	var ended []app.Pair
 	for i, r := range results {
+		if !r.Begun || interrupted != nil && isInterruption(r.Err, interrupted) {
+			continue
+		}
 		st, err := state.Pair(ctx, r.Run.Pair)
 		if failed[i] = resultError(r, st); failed[i] == nil {
 			failed[i] = app.WrapPair(r.Run.Pair, err)
@@ -40,8 +50,43 @@ func showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 			ended = append(ended, pairs[i])
 		}
 	}
+	if interrupted != nil {
+		return exit.Join(append(failed, opts.interruptedError(interrupted, results))...)
+	}
 	return exit.Join(append(failed, errOutOfSync(ctx, env, a, ended))...)
 }
+
+// isInterruption reports whether a pass failed because of the signal alone.
+func isInterruption(err, cause error) bool {
+	return errors.Is(err, context.Canceled) || err != nil && errors.Is(err, cause)
+}
+
+// interruptedError says how far passes were when a signal ended them.
+func (opts Options) interruptedError(cause error, results []daemon.Result) error {
+	ended := 0
+	for _, r := range results {
+		if r.Begun && r.Err == nil {
+			ended++
+		}
+	}
+	words := fmt.Sprintf("%s of %s done", ui.Number(ended), ui.Plural(len(results), "pair"))
+	if len(results) == 1 && opts.progress != nil {
+		if done, total := opts.progress.Objects(results[0].Run.Pair); total > 0 {
+			words = fmt.Sprintf("%s of %s copied", ui.Number(done), ui.Plural(total, "object"))
+		}
+	}
+	return exit.With(exit.Interrupted, &interruption{words, cause}, "")
+}
+
+// interruption is the end of passes by a signal.
+type interruption struct {
+	done  string
+	cause error
+}
+
+func (e *interruption) Error() string { return "stopped: " + e.done + "; run again to go on" }
+
+func (e *interruption) Unwrap() error { return e.cause }
 
 // errOutOfSync is why pairs are not in sync although their passes ended well, or nil: a
 // pass says nothing about what it had no reason to read.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
@@ -108,28 +107,6 @@ func TestNamesAreSafeToPaste(t *testing.T) {
 	}
 }
 
-func TestProgressWritesOneLineOnATerminalOnly(t *testing.T) {
-	now := time.Unix(0, 0)
-	for _, tty := range []bool{true, false} {
-		var b bytes.Buffer
-		out := &ui.Output{Err: &b, ErrTTY: tty, Now: func() time.Time { return now }}
-		p := out.Progress("eu/acme")
-		for i := range 3 {
-			now = now.Add(time.Second)
-			p.Observe(replication.ProgressEvent{Phase: "reading", Done: i + 1, Total: 3, Ref: object.Ref{Kind: object.Role, Name: strings.Repeat("x", 100)}})
-		}
-		p.End()
-		p.Observe(replication.ProgressEvent{Phase: "late"})
-		got := b.String()
-		if !tty && got != "" {
-			t.Errorf("wrote %q to something that is no terminal", got)
-		}
-		if tty && (strings.Contains(got, "\n") || !strings.HasSuffix(got, "\r\x1b[K") || !strings.Contains(got, "reading 3/3 (100%)") || strings.Contains(got, "late")) {
-			t.Errorf("got %q", got)
-		}
-	}
-}
-
 // hostile is what a server may send to a terminal: a color, a title, a bell, a
 // line that looks like the program's, a control of eight bits, broken UTF-8 and
 // text that runs the other way.
@@ -164,9 +141,9 @@ func TestNothingOfAServerReachesTheTerminalUnseen(t *testing.T) {
 		t.Errorf("note: got %q, want %q", b.String(), want)
 	}
 	b.Reset()
-	out.Progress("p").Observe(replication.ProgressEvent{Phase: "reading", Ref: object.Ref{Kind: object.Role, Name: hostile}})
-	if want := "\r\x1b[Kp: reading /roles/" + seen; b.String() != want {
-		t.Errorf("progress: got %q, want %q", b.String(), want)
+	out.NewStatusLine().Set(hostile)
+	if want := "\r\x1b[K" + seen; b.String() != want {
+		t.Errorf("status line: got %q, want %q", b.String(), want)
 	}
 }
 
@@ -178,18 +155,6 @@ func TestDataStaysAsItsEncoderWritesIt(t *testing.T) {
 		out := &ui.Output{Out: &b, Format: format}
 		if err := out.Emit(map[string]string{"name": "a\x1b[31m\n"}, nil); err != nil || b.String() != want {
 			t.Errorf("%s: error %v, got %q, want %q", format, err, b.String(), want)
-		}
-	}
-}
-
-func TestProgressFitsTheTerminal(t *testing.T) {
-	for columns, want := range map[int]int{0: 78, 200: 78, 79: 78, 40: 39, 2: 1, 1: 0} {
-		var b bytes.Buffer
-		out := &ui.Output{Err: &b, ErrTTY: true, Now: time.Now, ErrWidth: func() int { return columns }}
-		out.Progress("eu/acme").Observe(replication.ProgressEvent{Phase: replication.Phase(strings.Repeat("x", 100))})
-		line := strings.TrimPrefix(b.String(), "\r\x1b[K")
-		if n := utf8.RuneCountInString(line); n != want || n > 0 && !strings.HasSuffix(line, "…") {
-			t.Errorf("%d columns: %d characters, want %d: %q", columns, n, want, line)
 		}
 	}
 }
