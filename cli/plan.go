@@ -21,11 +21,14 @@ brake: a plan with deletions that wait for approval, or would, ends with code 7,
 one that lacks objects which could not be read with code 3.`,
 		Example: `  chef-sync-ctl plan engineering
   chef-sync-ctl plan eu/engineering --full
+  chef-sync-ctl plan --summary
+  chef-sync-ctl plan engineering -o markdown
   chef-sync-ctl plan engineering -o json --exit-code`,
 	}
 	cmd.Flags().BoolVar(&opts.Full, "full", false, "plan a full compare that reads both sides, as resync does")
 	cmd.Flags().BoolVar(&opts.Prune, "prune", false, "plan what resync --prune would delete: whatever the primary doesn't have")
 	cmd.Flags().BoolVar(&opts.All, "all", false, "also show objects that nothing would happen to")
+	cmd.Flags().BoolVar(&opts.Summary, "summary", false, "a line for each pair, and totals")
 	cmd.Flags().BoolVar(&opts.ExitCode, "exit-code", false, "end with code 6 if something would be written")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {

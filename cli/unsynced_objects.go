@@ -142,7 +142,7 @@ func retryPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		if len(refs) == 0 {
 			return nil
 		}
-		what := fmt.Sprintf("%d unsynced objects", len(refs))
+		what := ui.Plural(len(refs), "unsynced object")
 		if len(refs) == 1 {
 			what = refs[0].Path()
 		}
@@ -163,22 +163,47 @@ func emitUnsynced(env *cmdline.Env, rows []unsyncedRow) error {
 			t.Line("no unsynced objects")
 			return
 		}
-		t.Head("PAIR", "OBJECT", "CLASS", "ATTEMPTS", "FIRST SEEN", "NEXT TRY", "REASON")
 		now := env.Now()
-		for _, r := range rows {
-			attempts, next, reason := strconv.Itoa(r.Attempts), r.nextTryText(now), r.Reason
-			if r.isHeld() {
-				attempts, next = "-", "-"
+		for len(rows) > 0 { // each hint stands below its objects
+			hint := rows[0].hint()
+			mine := slices.DeleteFunc(slices.Clone(rows), func(r unsyncedRow) bool { return r.hint() != hint })
+			rows = slices.DeleteFunc(slices.Clone(rows), func(r unsyncedRow) bool { return r.hint() == hint })
+			showUnsynced(t, mine, now)
+			if !mine[0].isHeld() {
+				if hint != "" {
+					t.Line("  Try: %s", hint)
+				}
+				continue
 			}
-			if r.Items > 0 {
-				reason += ", with " + ui.Plural(r.Items, "item")
+			for _, approval := range approvalHints(mine) {
+				t.Line("  Try: %s", approval)
 			}
-			t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), attempts, ui.Age(r.FirstSeen, now), next, reason)
-		}
-		for _, hint := range append(distinctHints(rows), approvalHints(rows)...) {
-			t.Line("Try: %s", hint)
 		}
 	})
+}
+
+// hint is what to try, which held deletions share.
+func (r unsyncedRow) hint() string {
+	if r.isHeld() {
+		return string(fault.DeletionHeld)
+	}
+	return r.Hint
+}
+
+func showUnsynced(t *ui.Grid, rows []unsyncedRow, now time.Time) {
+	t.Columns(ui.Column{Name: "PAIR"}, ui.Column{Name: "OBJECT"}, ui.Column{Name: "CLASS", Drop: 1},
+		ui.Column{Name: "ATTEMPTS", Numeric: true, Drop: 3, OnlyFilled: true}, ui.Column{Name: "FIRST SEEN", Drop: 2},
+		ui.Column{Name: "NEXT TRY", OnlyFilled: true}, ui.Column{Name: "REASON", Breaks: true})
+	for _, r := range rows {
+		attempts, next, reason := strconv.Itoa(r.Attempts), r.nextTryText(now), ui.WithoutObject(r.Reason, r.Ref.Path(), r.Pair.Replica)
+		if r.isHeld() {
+			attempts, next = "-", "-"
+		}
+		if r.Items > 0 {
+			reason += ", with " + ui.Plural(r.Items, "item")
+		}
+		t.Row(r.Pair.String(), ui.Quote(r.Ref.Path()), string(r.Class), attempts, ui.Age(r.FirstSeen, now), next, reason)
+	}
 }
 
 // isHeld reports whether the row is of a deletion that waits for approval.
@@ -197,19 +222,6 @@ func approvalHints(rows []unsyncedRow) (list []string) {
 			b.String())
 	}) {
 		list = append(list, fmt.Sprintf("chef-sync-ctl sync-start %s --allow-deletes %d", id, deletes[id]))
-	}
-	return list
-}
-
-// distinctHints are the different hints of the rows, in their order.
-func distinctHints(rows []unsyncedRow) []string {
-	var list []string
-	seen := map[string]bool{"": true}
-	for _, r := range rows {
-		if !seen[r.Hint] {
-			seen[r.Hint] = true
-			list = append(list, r.Hint)
-		}
 	}
 	return list
 }

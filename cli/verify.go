@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,6 +85,7 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
 				for _, r := range reports {
 					showReport(t, r)
 				}
+				summarizeReports(t, reports)
 			})
 			if err != nil {
 				return err
@@ -139,14 +139,14 @@ const extrasShown = 20
 
 func showReport(t *ui.Grid, r replication.Report) {
 	t.Line("%s, read at %s", t.Paint(ui.Bold, r.Pair.String()), ui.Stamp(r.At))
-	t.Head("KIND", "EQUAL", "REPLICA", "PRIMARY")
+	t.Columns(ui.Column{Name: "KIND"}, ui.Column{Name: "PRIMARY", Numeric: true}, ui.Column{Name: "REPLICA", Numeric: true},
+		ui.Column{Name: "EQUAL", Numeric: true})
 	for _, k := range r.Kinds {
-		ratio := fmt.Sprintf("%d/%d", k.Equal, k.Primary)
 		color := ui.Green
 		if k.Equal != k.Primary {
 			color = ui.Red
 		}
-		t.Row(differences.KindName(k.Kind), t.Paint(color, ratio), fmt.Sprint(k.Replica), fmt.Sprint(k.Primary))
+		t.Row(differences.KindName(k.Kind), ui.Number(k.Primary), ui.Number(k.Replica), t.Paint(color, ui.Number(k.Equal)))
 	}
 	for _, d := range r.Repaired {
 		t.Line("%s  %s  repaired: %s", t.Paint(ui.Green, "="), ui.Quote(d.Ref.Path()), d.Note)
@@ -171,6 +171,26 @@ func showReport(t *ui.Grid, r replication.Report) {
 		t.Line("%s  and %s; -o json names them all", t.Paint(ui.Faint, "+"), ui.Plural(n, "more object"))
 	}
 	concludeReport(t, r)
+}
+
+// summarizeReports counts in a line how several pairs are.
+func summarizeReports(t *ui.Grid, reports []replication.Report) {
+	if len(reports) < 2 {
+		return
+	}
+	equal, differences, unreadable := 0, 0, 0
+	for _, r := range reports {
+		if r.Equal() {
+			equal++
+		}
+		differences += len(r.Differences)
+		unreadable += len(r.Unreadable)
+	}
+	line := ui.Plural(len(reports), "pair") + ": " + ui.Number(equal) + " equal, " + ui.Plural(differences, "difference")
+	if unreadable > 0 {
+		line += ", " + ui.Plural(unreadable, "object") + " not read"
+	}
+	t.Line("%s", line)
 }
 
 // repairedWords counts what was repaired.

@@ -14,7 +14,7 @@ import (
 
 // Options say what to plan and what to show.
 type Options struct {
-	Full, All, ExitCode, Prune bool
+	Full, All, ExitCode, Prune, Summary bool
 }
 
 // Show prints what passes for the pairs would do.
@@ -35,8 +35,12 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 	progress.End()
 	if len(plans) > 0 || failed == nil {
 		err := env.Output().Emit(plans, func(t *ui.Grid) {
+			if opts.Summary {
+				printSummary(t, plans)
+				return
+			}
 			for _, plan := range plans {
-				opts.printPlan(t, plan)
+				opts.printPlan(t, plan, env.Format == ui.Markdown)
 			}
 		})
 		if err != nil {
@@ -74,18 +78,76 @@ func (opts Options) previewPair(ctx context.Context, a *app.App, p app.Pair, pro
 	return engine.Preview(ctx, opts.Full || opts.Prune)
 }
 
-// printPlan prints one plan.
-func (opts Options) printPlan(t *ui.Grid, plan replication.Plan) {
-	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, ui.Prefixed(", ", plan.Reason))
+// count counts the steps of a plan by their action.
+func count(plan replication.Plan) map[replication.Action]int {
 	counts := map[replication.Action]int{}
 	for _, s := range plan.Steps {
 		counts[s.Action]++
-		if opts.All || s.Action != replication.ActionSkip && s.Action != replication.ActionAdopt {
-			t.Row("  "+t.Paint(actionColor(s.Action), string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
+	}
+	return counts
+}
+
+// printSummary prints a line for each plan, and the totals of several.
+func printSummary(t *ui.Grid, plans []replication.Plan) {
+	t.Columns(ui.Column{Name: "PAIR"}, ui.Column{Name: "CREATE", Numeric: true}, ui.Column{Name: "UPDATE", Numeric: true},
+		ui.Column{Name: "DELETE", Numeric: true}, ui.Column{Name: "HELD", Numeric: true, OnlyFilled: true},
+		ui.Column{Name: "UNREADABLE", Numeric: true, OnlyFilled: true})
+	sums, failed := map[replication.Action]int{}, 0
+	row := func(name string, n map[replication.Action]int, failed int) {
+		t.Row(name, ui.Number(n[replication.ActionCreate]), ui.Number(n[replication.ActionUpdate]), ui.Number(n[replication.ActionDelete]),
+			ui.Number(n[replication.ActionHold]), ui.Number(failed))
+	}
+	for _, plan := range plans {
+		counts := count(plan)
+		row(plan.Pair.String(), counts, len(plan.Failed))
+		for action, n := range counts {
+			sums[action] += n
+		}
+		failed += len(plan.Failed)
+	}
+	if len(plans) > 1 {
+		row(ui.Plural(len(plans), "pair"), sums, failed)
+	}
+}
+
+// actionMark is the mark before a step: + ~ - or ! for what is not done.
+func actionMark(a replication.Action) string {
+	switch a {
+	case replication.ActionCreate:
+		return "+"
+	case replication.ActionUpdate:
+		return "~"
+	case replication.ActionDelete:
+		return "-"
+	case replication.ActionHold:
+		return "!"
+	}
+	return "="
+}
+
+// printPlan prints one plan, with the head of a table or without.
+func (opts Options) printPlan(t *ui.Grid, plan replication.Plan, head bool) {
+	counts, shown := count(plan), len(plan.Failed)
+	for _, s := range plan.Steps {
+		if opts.shows(s) {
+			shown++
+		}
+	}
+	if shown == 0 && plan.Hold == nil {
+		t.Line("%s: No changes.", t.Paint(ui.Bold, plan.Pair.String()))
+		return
+	}
+	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, ui.Prefixed(", ", plan.Reason))
+	if head {
+		t.Head("ACTION", "OBJECT", "REASON")
+	}
+	for _, s := range plan.Steps {
+		if opts.shows(s) {
+			t.Row("  "+t.Paint(actionColor(s.Action), actionMark(s.Action)+" "+string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
 		}
 	}
 	for _, u := range plan.Failed {
-		t.Row("  "+t.Paint(ui.Yellow, "unsynced"), ui.Quote(u.Ref.Path()), u.Reason)
+		t.Row("  "+t.Paint(ui.Yellow, "! unsynced"), ui.Quote(u.Ref.Path()), u.Reason)
 	}
 	held := ""
 	if n := counts[replication.ActionHold]; n > 0 {
@@ -102,6 +164,11 @@ func (opts Options) printPlan(t *ui.Grid, plan replication.Plan) {
 		t.Line("%s %s", t.Paint(ui.Red, "Held:"), h.Summary())
 		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d", plan.Pair, h.Deletes)
 	}
+}
+
+// shows reports whether a step is shown.
+func (opts Options) shows(s replication.Decision) bool {
+	return opts.All || s.Action != replication.ActionSkip && s.Action != replication.ActionAdopt
 }
 
 func actionColor(a replication.Action) ui.Color {
