@@ -22,9 +22,14 @@ type Fleet struct {
 // ReadFleet returns the rows of pairs, and of all servers of the configuration. The error
 // names the pairs whose records can't be read; the rows of the others are returned with
 // it.
-func ReadFleet(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (f Fleet, err error) {
+func ReadFleet(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (Fleet, error) {
+	return readFleet(ctx, a, pairs, a.Pairs(), now)
+}
+
+// readFleet returns the rows of pairs, and of the servers of others.
+func readFleet(ctx context.Context, a *app.App, pairs, serversOf []app.Pair, now time.Time) (f Fleet, err error) {
 	f.ids = app.PairIDs(a.Pairs())
-	if f.Servers, err = ReadServers(ctx, a, a.Pairs(), now); err != nil {
+	if f.Servers, err = ReadServers(ctx, a, serversOf, now); err != nil {
 		return f, err
 	}
 	f.Pairs, err = ReadPairs(ctx, a, pairs, f.Servers, now)

@@ -20,7 +20,7 @@ type Snapshot struct {
 func Read(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (Snapshot, error) {
 	s := Snapshot{At: now, all: a.Pairs()}
 	var failed, unknown error
-	s.Fleet, failed = ReadFleet(ctx, a, pairs, now)
+	s.Fleet, failed = readFleet(ctx, a, pairs, pairs, now)
 	if failed != nil && len(s.Pairs) == 0 {
 		return s, failed
 	}
