@@ -104,9 +104,6 @@ func (r *Ref) UnmarshalText(b []byte) error {
 // IsListing reports whether the Ref names a listing instead of one object.
 func (r Ref) IsListing() bool { return r.Name == "" || r.Kind.HasTwoNames() && r.Sub == "" }
 
-// Bag returns the data bag of an item.
-func (r Ref) Bag() Ref { return Ref{Kind: DataBag, Name: r.Name} }
-
 // Compare orders objects as they are applied: by kind, then name, then version or
 // item.
 func Compare(a, b Ref) int {

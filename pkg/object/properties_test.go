@@ -27,7 +27,7 @@ func TestRelationsBetweenKinds(t *testing.T) {
 	}
 	item := object.Ref{Kind: object.DataBagItem, Name: "users", Sub: "alice"}
 	role := object.Ref{Kind: object.Role, Name: "web"}
-	if item.Parent() != item.Bag() || role.Parent() != (object.Ref{}) {
+	if item.Parent() != (object.Ref{Kind: object.DataBag, Name: "users"}) || role.Parent() != (object.Ref{}) {
 		t.Errorf("parents %v and %v", item.Parent(), role.Parent())
 	}
 	for _, r := range []object.Ref{item, role, {Kind: object.Cookbook, Name: "apt", Sub: "1.0.0"}} {

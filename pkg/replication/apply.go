@@ -230,13 +230,13 @@ func (w *writer) removeObjects(deletes []object.Ref) error {
 func splitItems(refs []object.Ref) (rest []object.Ref, items map[object.Ref][]object.Ref) {
 	items = map[object.Ref][]object.Ref{}
 	for _, r := range refs {
-		if r.Kind == object.DataBag {
+		if r.Kind.Child() != "" {
 			items[r] = nil
 		}
 	}
 	for _, r := range refs {
-		if _, goes := items[r.Bag()]; goes && r.Kind == object.DataBagItem {
-			items[r.Bag()] = append(items[r.Bag()], r)
+		if _, goes := items[r.Parent()]; goes {
+			items[r.Parent()] = append(items[r.Parent()], r)
 			continue
 		}
 		rest = append(rest, r)
@@ -267,7 +267,7 @@ func (w *writer) removeWindow(refs []object.Ref) error {
 	for _, k := range slices.Backward(object.Kinds()) {
 		group := slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool { return r.Kind != k })
 		workers := w.Pair.maxWorkers()
-		if k == object.Cookbook || k == object.CookbookArtifact || k == object.DataBag {
+		if k.HasFiles() || k.Child() != "" {
 			// Deletions of cookbooks disturb each other (docs/chef-server-api.md §3.3).
 			workers = 1
 		}
@@ -289,7 +289,7 @@ func (w *writer) removeWindow(refs []object.Ref) error {
 }
 
 func (w *writer) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal error) {
-	if ref.Kind == object.DataBag && (w.Pair.pruneRule() != PruneAll || !w.Pair.Selection.selectsAll()) {
+	if ref.Kind.Child() != "" && (w.Pair.pruneRule() != PruneAll || !w.Pair.Selection.selectsAll()) {
 		if objErr, fatal = w.refuseForeignItems(ctx, ref); objErr != nil || fatal != nil {
 			return objErr, fatal
 		}
@@ -305,7 +305,7 @@ func (w *writer) deleteOne(ctx context.Context, ref object.Ref) (objErr, fatal e
 // refuseForeignItems refuses to delete a bag with items that must stay: deleting the bag
 // would delete them.
 func (w *writer) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr, fatal error) {
-	items, err := w.Target.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bag.Name})
+	items, err := w.Target.List(ctx, object.Scope{Kind: bag.Kind.Child(), Name: bag.Name})
 	if fault.IsAbsent(err) {
 		return nil, nil
 	}

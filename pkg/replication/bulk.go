@@ -73,7 +73,7 @@ func (b *bulkReader) nextCollections() []object.Ref {
 
 // sameCollection reports whether one listing names both objects.
 func sameCollection(a, b object.Ref) bool {
-	return a.Kind == b.Kind && (a.Kind != object.DataBagItem || a.Name == b.Name)
+	return a.ListScope() == b.ListScope()
 }
 
 // getSource returns an object of the primary, and reads it unless that was done in

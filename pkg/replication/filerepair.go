@@ -20,7 +20,10 @@ func (v *verification) locateDamaged(p *pass) error {
 		return nil
 	}
 	refs := p.ledger.withFiles()
-	for _, k := range []object.Kind{object.Cookbook, object.CookbookArtifact} {
+	for _, k := range object.Kinds() {
+		if !k.HasFiles() {
+			continue
+		}
 		listed, err := p.Target.List(p.guard.hard, object.Scope{Kind: k})
 		switch {
 		case err == nil:

@@ -119,7 +119,7 @@ func (b *deletionBrake) withItems(refs []object.Ref) []object.Ref {
 		set[r] = struct{}{}
 	}
 	for r := range b.ledger.replicatedObjects() {
-		if _, goes := set[r.Bag()]; goes && r.Kind == object.DataBagItem {
+		if _, goes := set[r.Parent()]; goes {
 			set[r] = struct{}{}
 		}
 	}
@@ -155,20 +155,20 @@ func (b *deletionBrake) countObjects(d removal) map[object.Kind]int {
 // of their own.
 func (b *deletionBrake) splitHeldBags(d removal) {
 	for _, r := range d.refs {
-		bag := r.Bag()
-		if r.Kind == object.DataBagItem && b.ledger.entries[bag].isHeld() && d.onPrimary(bag) {
+		bag := r.Parent()
+		if b.ledger.entries[bag].isHeld() && d.onPrimary(bag) {
 			b.holdDeletion(r, 0)
 		}
 	}
 	back := map[object.Ref]bool{}
 	for r, u := range b.ledger.failing {
-		if u.Class == fault.DeletionHeld && r.Kind == object.DataBag && d.onPrimary(r) {
+		if u.Class == fault.DeletionHeld && r.Kind.Child() != "" && d.onPrimary(r) {
 			back[r] = true
 			b.ledger.releaseReturned(r)
 		}
 	}
 	for r := range b.ledger.replicatedObjects() {
-		if r.Kind == object.DataBagItem && back[r.Bag()] && !b.ledger.isHeld(r) {
+		if back[r.Parent()] && !b.ledger.isHeld(r) {
 			b.ledger.markDirty(r)
 		}
 	}

@@ -146,7 +146,7 @@ func (l *ledger) replicatedObjects() iter.Seq2[object.Ref, Entry] {
 // entryOf returns what is recorded of an object. One whose bag is held is held with it.
 func (l *ledger) entryOf(r object.Ref) Entry {
 	e := l.entries[r]
-	if bag := l.entries[r.Bag()]; r.Kind == object.DataBagItem && bag.isHeld() {
+	if bag := l.entries[r.Parent()]; bag.isHeld() {
 		e.Failure = bag.Failure
 	}
 	return e
@@ -288,8 +288,8 @@ func (l *ledger) setHeld(ref object.Ref, items int, now time.Time) {
 // looked at before its items make it. What comes later is left to markParentBagDirty.
 func (l *ledger) addParentBags(set map[object.Ref]struct{}) {
 	for r := range maps.Clone(set) {
-		bag := r.Bag()
-		if r.Kind == object.DataBagItem && (!l.isTrusted(bag) || l.isHeld(bag)) && l.pair.Manages(bag) {
+		bag := r.Parent()
+		if bag != (object.Ref{}) && (!l.isTrusted(bag) || l.isHeld(bag)) && l.pair.Manages(bag) {
 			set[bag] = struct{}{}
 		}
 	}
@@ -313,7 +313,7 @@ func (l *ledger) hasRecord(r object.Ref, held bool) bool {
 		e := l.entries[r]
 		return e.Failure != nil && (held || !e.isHeld())
 	}
-	if counts(r) || r.Kind == object.DataBagItem && counts(r.Bag()) {
+	if counts(r) || counts(r.Parent()) {
 		return true
 	}
 	for scope := range l.unlisted {
@@ -348,7 +348,9 @@ func (l *ledger) heldCounts() map[object.Kind]int {
 	for _, u := range l.failing {
 		if u.Class == fault.DeletionHeld {
 			n[u.Ref.Kind]++
-			n[object.DataBagItem] += u.Items
+			if u.Items > 0 {
+				n[u.Ref.Kind.Child()] += u.Items
+			}
 		}
 	}
 	return n
@@ -356,11 +358,11 @@ func (l *ledger) heldCounts() map[object.Kind]int {
 
 // heldItems are the items of a bag that are held by themselves.
 func (l *ledger) heldItems(bag object.Ref) (items []object.Ref) {
-	if bag.Kind != object.DataBag {
+	if bag.Kind.Child() == "" {
 		return nil
 	}
 	for r, u := range l.failing {
-		if r.Kind == object.DataBagItem && r.Name == bag.Name && u.Class == fault.DeletionHeld {
+		if r.Parent() == bag && u.Class == fault.DeletionHeld {
 			items = append(items, r)
 		}
 	}
@@ -399,8 +401,8 @@ func (l *ledger) dropForbiddenHolds() {
 // markParentBagDirty takes up the bag of an item that was written, or may have been: the item
 // made it if it wasn't there, and nobody would delete one that isn't known.
 func (l *ledger) markParentBagDirty(item object.Ref) {
-	bag := item.Bag()
-	if item.Kind == object.DataBagItem && !l.isReplicated(bag) && l.pair.Manages(bag) {
+	bag := item.Parent()
+	if bag != (object.Ref{}) && !l.isReplicated(bag) && l.pair.Manages(bag) {
 		l.markDirty(bag)
 	}
 }
@@ -408,11 +410,11 @@ func (l *ledger) markParentBagDirty(item object.Ref) {
 // itemsOf names what replication put into a bag. It goes with the bag, also what
 // the primary got again after the bag was seen to be gone.
 func (l *ledger) itemsOf(bag object.Ref) (items []object.Ref) {
-	if bag.Kind != object.DataBag {
+	if bag.Kind.Child() == "" {
 		return nil
 	}
 	for r := range l.replicatedObjects() {
-		if r != bag && object.ScopeOf(bag).Contains(r) {
+		if r.Parent() == bag {
 			items = append(items, r)
 		}
 	}

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -33,7 +34,7 @@ func (l listing) hasFailed() bool { return len(l.failed) > len(l.unserved) }
 
 // isUnknown reports whether the listing can't say if r is there.
 func (l listing) isUnknown(r object.Ref) bool {
-	return l.failed[r.Kind] || r.Kind == object.DataBagItem && l.bags[r.Name]
+	return l.failed[r.Kind] || r.Kind.Parent() != "" && l.bags[r.Name]
 }
 
 func (l *lister) listBoth() (source, target listing, err error) {
@@ -76,9 +77,9 @@ func (l *lister) listSide(side Reader, name string, phase Phase) (listing, error
 		var refs []object.Ref
 		var err error
 		switch {
-		case k != object.DataBagItem:
+		case k.Parent() == "":
 			refs, err = side.List(l.guard.hard, object.Scope{Kind: k})
-		case found.failed[object.DataBag]:
+		case found.failed[k.Parent()]:
 			found.failed[k] = true
 			continue
 		default:
@@ -99,7 +100,7 @@ func (l *lister) listSide(side Reader, name string, phase Phase) (listing, error
 			continue
 		}
 		refs = l.Pair.selectRefs(refs)
-		if k == object.DataBag {
+		if k.Child() != "" {
 			bags = refs
 		}
 		for _, r := range refs {
@@ -125,7 +126,7 @@ func (l *lister) listScope(ctx context.Context, s object.Scope) ([]object.Ref, e
 	if single {
 		return append(refs, object.Ref(s)), nil
 	}
-	if s.Kind == object.DataBag && s.Name != "" {
+	if s.Kind.Child() != "" && s.Name != "" {
 		refs = append(refs, object.Ref(s))
 	}
 	for _, k := range object.Kinds() {
@@ -149,8 +150,8 @@ func (l *lister) listScope(ctx context.Context, s object.Scope) ([]object.Ref, e
 // listedScope returns the scope of a listing. The items of all bags are named by the
 // listing of the bags.
 func listedScope(k object.Kind, name string) object.Scope {
-	if k == object.DataBagItem && name == "" {
-		k = object.DataBag
+	if name == "" {
+		k = cmp.Or(k.Parent(), k)
 	}
 	return object.Scope{Kind: k, Name: name}
 }
@@ -158,14 +159,14 @@ func listedScope(k object.Kind, name string) object.Scope {
 // listKind lists the objects of a kind, or those of one name. Without a name,
 // the items of all bags are listed bag by bag.
 func (l *lister) listKind(ctx context.Context, side Reader, k object.Kind, name string) ([]object.Ref, error) {
-	if k != object.DataBagItem || name != "" {
+	if k.Parent() == "" || name != "" {
 		refs, err := side.List(ctx, object.Scope{Kind: k, Name: name})
 		if fault.IsAbsent(err) {
 			return nil, nil
 		}
 		return refs, err
 	}
-	bags, err := side.List(ctx, object.Scope{Kind: object.DataBag})
+	bags, err := side.List(ctx, object.Scope{Kind: k.Parent()})
 	if err != nil {
 		return nil, err
 	}
@@ -177,11 +178,12 @@ func (l *lister) listKind(ctx context.Context, side Reader, k object.Kind, name 
 // bag that alone can't be listed is set aside and named in failed.
 func (l *lister) listItems(side Reader, name string, bags []object.Ref) (refs []object.Ref, failed map[string]bool, err error) {
 	bags = slices.DeleteFunc(slices.Clone(bags), func(b object.Ref) bool {
-		return !l.Pair.includesScope(object.Scope{Kind: object.DataBagItem, Name: b.Name})
+		return !l.Pair.includesScope(object.Scope{Kind: b.Kind.Child(), Name: b.Name})
 	})
 	lists, failed := make([][]object.Ref, len(bags)), map[string]bool{}
 	err = l.guard.forEach(len(bags), l.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
-		items, err := side.List(ctx, object.Scope{Kind: object.DataBagItem, Name: bags[i].Name})
+		scope := object.Scope{Kind: bags[i].Kind.Child(), Name: bags[i].Name}
+		items, err := side.List(ctx, scope)
 		if err == nil || fault.IsAbsent(err) {
 			lists[i] = items
 			return nil
@@ -193,7 +195,7 @@ func (l *lister) listItems(side Reader, name string, bags []object.Ref) (refs []
 		l.rec.mu.Lock()
 		defer l.rec.mu.Unlock()
 		failed[bags[i].Name] = true
-		l.rec.setUnlisted(listedScope(object.DataBagItem, bags[i].Name), objErr)
+		l.rec.setUnlisted(scope, objErr)
 		return nil
 	})
 	return slices.Concat(lists...), failed, err

@@ -60,13 +60,13 @@ func (o *observer) observeObjects(refs []object.Ref, v readOptions) ([]observedO
 	// Bags go first: of one that is gone no item is asked for.
 	order := make([]int, 0, len(refs))
 	for i, r := range refs {
-		if r.Kind == object.DataBag {
+		if r.Kind.Child() != "" {
 			order = append(order, i)
 		}
 	}
 	bags := len(order)
 	for i, r := range refs {
-		if r.Kind != object.DataBag {
+		if r.Kind.Child() == "" {
 			order = append(order, i)
 		}
 	}
@@ -102,11 +102,11 @@ func (o *observer) observeObjects(refs []object.Ref, v readOptions) ([]observedO
 func (o *observer) bagIsAbsent(r object.Ref) bool {
 	o.rec.mu.Lock()
 	defer o.rec.mu.Unlock()
-	return r.Kind == object.DataBagItem && o.absentBags[r.Name]
+	return r.Kind.Parent() != "" && o.absentBags[r.Name]
 }
 
 func (o *observer) markBagAbsent(r object.Ref) {
-	if r.Kind != object.DataBag {
+	if r.Kind.Child() == "" {
 		return
 	}
 	o.rec.mu.Lock()

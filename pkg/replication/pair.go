@@ -141,7 +141,7 @@ func (p Pair) Includes(k object.Kind) bool {
 // Manages reports whether an object belongs to the pair, so that replication may
 // read, write or delete it.
 func (p Pair) Manages(r object.Ref) bool {
-	return p.Includes(r.Kind) && p.Selection.Selects(r) && !(r.Kind == object.Environment && r.Name == object.DefaultEnvironment)
+	return p.Includes(r.Kind) && p.Selection.Selects(r) && !r.IsReserved()
 }
 
 // includesScope reports whether a scope may hold objects of the pair.
@@ -152,7 +152,8 @@ func (p Pair) includesScope(s object.Scope) bool {
 // concernsChange reports whether a change may have touched objects of the pair. One of a
 // policy touches the groups that the policy is in.
 func (p Pair) concernsChange(c Change) bool {
-	return p.includesScope(c.Scope) || c.Scope.Kind == object.Policy && p.Includes(object.PolicyGroup)
+	groups := c.Scope.Kind.BoundBy()
+	return p.includesScope(c.Scope) || groups != "" && p.Includes(groups)
 }
 
 // selectRefs returns those that belong to the pair.

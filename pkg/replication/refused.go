@@ -43,8 +43,8 @@ func (w *writer) refusedBefore(step Decision) bool {
 	w.rec.mu.Lock()
 	defer w.rec.mu.Unlock()
 	known := w.refusedCreates.kinds[step.Ref.Kind] != nil
-	if step.Ref.Kind == object.DataBagItem && w.refusedCreates.kinds[object.DataBag] != nil {
-		known = known || !w.ledger.isReplicated(step.Ref.Bag())
+	if bag := step.Ref.Parent(); w.refusedCreates.kinds[bag.Kind] != nil {
+		known = known || !w.ledger.isReplicated(bag)
 	}
 	if known {
 		w.refusedCreates.count++

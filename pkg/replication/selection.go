@@ -85,13 +85,13 @@ func (p Pattern) matchesName(k object.Kind, name string) bool {
 // includesRef reports whether the pattern includes an object: itself, or an item of
 // it, which needs its bag.
 func (p Pattern) includesRef(r object.Ref) bool {
-	return p.matchesName(r.Kind, r.Name) && (p.Sub == "" || r.Kind == object.DataBag || matchGlob(p.Sub, r.Sub))
+	return p.matchesName(r.Kind, r.Name) && (p.Sub == "" || r.Kind.Child() != "" || matchGlob(p.Sub, r.Sub))
 }
 
 // excludesRef reports whether the pattern excludes an object. One that matches items
 // alone leaves their bag.
 func (p Pattern) excludesRef(r object.Ref) bool {
-	return p.matchesName(r.Kind, r.Name) && (p.Sub == "" || r.Kind != object.DataBag && matchGlob(p.Sub, r.Sub))
+	return p.matchesName(r.Kind, r.Name) && (p.Sub == "" || r.Kind.Child() == "" && matchGlob(p.Sub, r.Sub))
 }
 
 // selectsAll reports whether everything is selected.
@@ -100,7 +100,7 @@ func (s Selection) selectsAll() bool { return len(s.Include)+len(s.Exclude) == 0
 // Selects reports whether an object is selected. A policy in a policy group is when
 // both names are: writing it writes the policy too (docs/chef-server-api.md §5.1).
 func (s Selection) Selects(r object.Ref) bool {
-	if r.Kind == object.PolicyGroup && r.Sub != "" && !s.Selects(object.Ref{Kind: object.Policy, Name: r.Sub}) {
+	if bound := r.Kind.Binds(); bound != "" && r.Sub != "" && !s.Selects(object.Ref{Kind: bound, Name: r.Sub}) {
 		return false
 	}
 	included := len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.includesRef(r) })
@@ -128,7 +128,7 @@ func (p Pattern) excludesScope(scope object.Scope) bool {
 	if p.Kind != scope.Kind.Base() || p.Name != "*" && (scope.Name == "" || !matchGlob(p.Name, scope.Name)) {
 		return false
 	}
-	return p.Sub == "" || p.Sub == "*" && scope.Kind != object.DataBag
+	return p.Sub == "" || p.Sub == "*" && scope.Kind.Child() == ""
 }
 
 // matchGlob matches a name against a pattern of * and ?.

@@ -55,8 +55,8 @@ func (s Snapshot) diffLedger(l *ledger) []object.Ref {
 
 // isUnlisted reports whether the snapshot can't tell that an object isn't there.
 func (s Snapshot) isUnlisted(r object.Ref) bool {
-	return s.Unlisted[object.Scope{Kind: r.Kind}] ||
-		r.Kind == object.DataBagItem && (s.Unlisted[object.Scope{Kind: object.DataBag}] || s.Unlisted[object.Scope{Kind: r.Kind, Name: r.Name}])
+	return s.Unlisted[object.Scope{Kind: r.Kind}] || s.Unlisted[r.ListScope()] ||
+		r.Kind.Parent() != "" && s.Unlisted[object.Scope{Kind: r.Kind.Parent()}]
 }
 
 // SnapshotMark says how the ledger of a pair compares with the snapshot of its source.
