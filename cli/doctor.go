@@ -209,7 +209,8 @@ func localChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Tim
 		return l.Checks
 	}
 	l.OK("state", "%s, schema %d", a.StatePath, replication.SchemaVersion)
-	return slices.Concat(l.Checks, journalChecks(ctx, a, pairs), doctor.PairChecks(ctx, a, pairs, now))
+	return slices.Concat(l.Checks, journalChecks(ctx, a, pairs), doctor.NotifyChecks(ctx, a, now),
+		doctor.PairChecks(ctx, a, pairs, now))
 }
 
 // journalChecks look at the journals and at what fills them. There is nothing to
