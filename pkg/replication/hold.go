@@ -128,7 +128,8 @@ func (b *deletionBrake) withItems(refs []object.Ref) []object.Ref {
 
 // countObjects counts what the pair has on the replica, by kind. An object whose last
 // write or deletion failed with unknown result, and that this pass doesn't delete,
-// may be gone: it isn't counted, or the last object there is would not look like it.
+// may be gone: it isn't counted, or the last object there is would not look like it. Nor is
+// one that neither side has.
 func (b *deletionBrake) countObjects(d removal) map[object.Kind]int {
 	n, counted := map[object.Kind]int{}, map[object.Ref]bool{}
 	add := func(r object.Ref) {
@@ -138,7 +139,7 @@ func (b *deletionBrake) countObjects(d removal) map[object.Kind]int {
 		}
 	}
 	for r, e := range b.ledger.replicatedObjects() {
-		if !e.Dirty || e.Failure == nil || e.isHeld() {
+		if !b.missing[r] && (!e.Dirty || e.Failure == nil || e.isHeld()) {
 			add(r)
 		}
 	}

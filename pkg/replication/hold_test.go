@@ -399,6 +399,27 @@ func TestTheShareIsOfWhatIsOnTheReplica(t *testing.T) {
 }
 
 // What is held isn't decided again because a compare comes by it.
+// What somebody deleted on the replica, and the primary doesn't have, isn't there to make
+// the last object of the organization look like one of several.
+func TestTheLastObjectOnTheReplicaIsHeld(t *testing.T) {
+	w := newWorld(t)
+	w.pair.MaxDelete = replication.Limit{Count: 1}
+	w.primary.Set("/roles/a", "1")
+	w.primary.Set("/roles/b", "1")
+	w.pass()
+	w.replica.Unset("/roles/a")
+	w.primary.Unset("/roles/a")
+	w.primary.Unset("/roles/b")
+	run, err := w.engine().Pass(context.Background(), replication.PassOptions{Full: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantOutcome(run, replication.OutcomeHeld)
+	if w.replica.Snapshot()["/roles/b"] == "" {
+		t.Error("the organization was emptied without approval")
+	}
+}
+
 func TestACompareReleasesNothing(t *testing.T) {
 	w := mass(t)
 	for _, p := range w.paths("/roles/") {
