@@ -23,14 +23,15 @@ import (
 
 // diffFlags are the flags of diff.
 type diffFlags struct {
-	nameStatus, showValues bool
+	nameStatus, showValues, stat bool
 }
 
 // diffRow is one difference of one pair, or an object that could not be read.
 type diffRow struct {
 	Pair                   replication.PairID `json:"pair"`
 	replication.Difference                    // its letter is ? where an object could not be read
-	Diff                   string             `json:"diff,omitempty"` // unified; absent with --name-status
+	Files                  []contentdiff.File `json:"files,omitempty"` // of a cookbook version, that differ
+	Diff                   string             `json:"diff,omitempty"`  // unified; absent with --name-status
 	// Why the object, or its content, could not be read, in the words of Unsynced.
 	Class  fault.Class `json:"class,omitempty"`
 	Reason string      `json:"reason,omitempty"`
@@ -46,7 +47,8 @@ func newDiffCmd(env *cmdline.Env) *cobra.Command {
 		Long: `Show how a replica differs from the primary, of all objects or of the named ones:
 A for an object that the replica lacks, D for one that only the replica has, M for
 other content, ? for one that could not be read. Lines with + are the primary's.
-Each pair is compared, also when another's servers fail.
+Each pair is compared, also when another's servers fail. Of a cookbook version, the
+files that differ are named, and the lines of those that both sides have are compared.
 
 Ends with code 0 only when all was read and is equal, with 6 if something differs,
 with 3 when something could not be read, and with the code of the failure when a
@@ -59,6 +61,7 @@ only with --show-values.`,
   chef-sync-ctl diff eu/engineering data_bags/users/alice --show-values`,
 	}
 	cmd.Flags().BoolVar(&f.nameStatus, "name-status", false, "letters and names only")
+	cmd.Flags().BoolVar(&f.stat, "stat", false, "count changed lines instead of showing them")
 	cmd.Flags().BoolVar(&f.showValues, "show-values", false, "show the values of data bag items")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithObjectsIf(nil, func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error {
@@ -179,11 +182,15 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 	if err != nil {
 		return row.asUnreadable(&fault.Error{Op: "compare", Class: fault.Rejected, Err: err}), nil
 	}
-	if row.Letter == "M" && d.Letter == "" && diff == "" {
+	row.Files = contentdiff.Files(replica, primary)
+	if row.Letter == "M" && d.Letter == "" && diff == "" && len(row.Files) == 0 {
 		row.Letter = "" // equal
 	}
 	if !f.nameStatus {
 		row.Diff = diff
+		if primary != nil && replica != nil {
+			row.Diff += contentdiff.CompareFiles(ctx, e.Target, e.Source, d.Ref, row.Files)
+		}
 	}
 	return row, nil
 }
@@ -250,7 +257,14 @@ func (f diffFlags) printRows(env *cmdline.Env, rows []diffRow) error {
 				line += "\tcould not be read: " + ui.Safe(r.Reason)
 			}
 			t.Line("%s", line)
-			if r.Diff != "" {
+			for _, file := range r.Files {
+				t.Line("    %s  %s", t.Paint(differences.LetterColor(file.Letter), file.Letter), ui.Safe(file.Path))
+			}
+			switch {
+			case r.Diff == "":
+			case f.stat:
+				t.Line("    %s", contentdiff.CountLines(r.Diff))
+			default:
 				paintDiff(t, r.Diff)
 			}
 		}

@@ -32,6 +32,9 @@ func Unified(ref object.Ref, replica, primary []byte, showValues bool) (string, 
 		if forms[i], err = decodeJSON(form); err != nil {
 			return "", fmt.Errorf("compare %s: %w", ref, err)
 		}
+		if manifest, ok := forms[i].(map[string]any); ok && len(Files(replica, primary)) > 0 {
+			delete(manifest, "all_files") // the files are shown by their content
+		}
 	}
 	if ref.Kind == object.DataBagItem && !showValues {
 		forms[0], forms[1] = redactValues("", forms[0], forms[1])

@@ -1,0 +1,146 @@
+package contentdiff
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
+
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
+)
+
+// File is a file of a cookbook version that differs.
+type File struct {
+	Letter string `json:"letter"` // A, D or M, as of objects
+	Path   string `json:"path"`
+
+	replica, primary string // checksums, "" where the file isn't there
+}
+
+// Files returns the files that differ between two manifests of a cookbook version; nil
+// means that the side doesn't have the version. It returns none for other objects.
+func Files(replica, primary []byte) []File {
+	old, now := readChecksums(replica), readChecksums(primary)
+	all := maps.Clone(old)
+	maps.Copy(all, now)
+	var list []File
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		f := File{Letter: "M", Path: path, replica: old[path], primary: now[path]}
+		switch {
+		case f.replica == f.primary:
+			continue
+		case f.replica == "":
+			f.Letter = "A"
+		case f.primary == "":
+			f.Letter = "D"
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// readChecksums returns the checksums of a manifest by path.
+func readChecksums(manifest []byte) map[string]string {
+	found := map[string]string{}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(manifest, &members) != nil {
+		return found
+	}
+	for _, raw := range members {
+		var files []struct{ Path, Checksum string }
+		if json.Unmarshal(raw, &files) != nil { // a member that isn't a list of files
+			continue
+		}
+		for _, f := range files {
+			if f.Checksum != "" {
+				found[f.Path] = strings.ToLower(f.Checksum)
+			}
+		}
+	}
+	return found
+}
+
+// Side reads objects and their files from a server.
+type Side interface {
+	Get(ctx context.Context, ref object.Ref) (object.Object, error)
+	Open(ctx context.Context, obj object.Object, file object.File) (content io.ReadCloser, size int64, err error)
+}
+
+// CompareFiles returns the unified differences of files of a cookbook version. A file
+// whose content can't be shown is named with the reason.
+func CompareFiles(ctx context.Context, replica, primary Side, ref object.Ref, files []File) string {
+	if len(files) == 0 {
+		return ""
+	}
+	old, oldErr := replica.Get(ctx, ref)
+	now, nowErr := primary.Get(ctx, ref)
+	var out strings.Builder
+	for _, f := range files {
+		before, err := readFile(ctx, replica, old, oldErr, f.replica)
+		if err == nil {
+			var after []byte
+			if after, err = readFile(ctx, primary, now, nowErr, f.primary); err == nil {
+				out.WriteString(compareContent(ref, f.Path, before, after))
+			}
+		}
+		if err != nil {
+			fmt.Fprintf(&out, "%s is not shown: %s\n", ui.Safe(f.Path), ui.Safe(err.Error()))
+		}
+	}
+	return out.String()
+}
+
+// maxShownFile is the size up to which the lines of a file are compared.
+const maxShownFile = 1 << 20
+
+// readFile reads a file of a cookbook version; without a checksum there is none.
+func readFile(ctx context.Context, side Side, obj object.Object, getErr error, checksum string) ([]byte, error) {
+	if checksum == "" || getErr != nil {
+		return nil, getErr
+	}
+	i := slices.IndexFunc(obj.Files, func(f object.File) bool { return strings.EqualFold(f.Checksum, checksum) })
+	if i < 0 {
+		return nil, errors.New("the file has changed meanwhile")
+	}
+	content, _, err := side.Open(ctx, obj, obj.Files[i])
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	b, err := io.ReadAll(io.LimitReader(content, maxShownFile+1))
+	if err == nil && len(b) > maxShownFile {
+		err = fmt.Errorf("it is larger than %s", ui.Bytes(maxShownFile))
+	}
+	return b, err
+}
+
+func compareContent(ref object.Ref, path string, replica, primary []byte) string {
+	if bytes.IndexByte(replica, 0) >= 0 || bytes.IndexByte(primary, 0) >= 0 {
+		return fmt.Sprintf("binary files differ: %s\n", ui.Safe(path))
+	}
+	name := string(ui.Safe(ref.Path() + "/" + path))
+	return string(diff.Diff("replica"+name, replica, "primary"+name, primary))
+}
+
+// CountLines says how many lines a unified difference adds and removes.
+func CountLines(unified string) string {
+	added, removed := 0, 0
+	for line := range strings.Lines(unified) {
+		switch {
+		case strings.HasPrefix(line, "+++ "), strings.HasPrefix(line, "--- "):
+		case strings.HasPrefix(line, "+"):
+			added++
+		case strings.HasPrefix(line, "-"):
+			removed++
+		}
+	}
+	return fmt.Sprintf("%s added, %d removed", ui.Plural(added, "line"), removed)
+}
