@@ -42,7 +42,7 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: help demo build docs man test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,14 @@ demo: ## Replicate between two servers in memory: the first minute
 build: ## Build bin/chef-sync-ctl
 	$(call headline,build)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/chef-sync-ctl ./cli/chef-sync-ctl
+
+docs: ## Write docs/commands.md and docs/configuration.md
+	$(call headline,docs)
+	$(GO) run ./cli/internal/reference/generate docs docs
+
+man: ## Write the manual pages to bin/man
+	$(call headline,man)
+	$(GO) run ./cli/internal/reference/generate man bin/man/man1
 
 test: ## Run all tests that need nothing but Go
 	$(call headline,test)

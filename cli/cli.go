@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/completion"
@@ -41,4 +44,9 @@ func executeArgs(ctx context.Context, args []string, s cmdline.Streams) int {
 	}
 	exit.Report(env.Err, err, env.WantsData(args), env.ColorsErrors())
 	return int(exit.Of(err))
+}
+
+// Command returns the tree of commands, for the documentation of it.
+func Command() *cobra.Command {
+	return newRootCmd(cmdline.NewEnv(cmdline.Streams{LookupEnv: func(string) (string, bool) { return "", false }, Now: time.Now}))
 }

@@ -212,6 +212,7 @@ func (r *reader) configFolder() string {
 }
 
 func (s *section) filePath(key, fallback string) string {
+	s.recordForm(key, "path")
 	value, given := s.stringValue(key)
 	switch {
 	case !given:

@@ -72,6 +72,7 @@ func (j Journal) identifiesCallers() bool {
 
 // addressValue reads HOST:PORT; "" is none. An error suggests the usual port.
 func (s *section) addressValue(key, usualPort string) string {
+	s.recordForm(key, "address HOST:PORT")
 	value, given := s.stringValue(key)
 	if value != "" {
 		_, port, err := net.SplitHostPort(value)
@@ -86,6 +87,7 @@ func (s *section) addressValue(key, usualPort string) string {
 
 // optionalKeyRef reads a reference that may be missing.
 func (s *section) optionalKeyRef(key string) (r KeyRef) {
+	s.recordForm(key, formReference)
 	text, given := s.stringValue(key)
 	if given {
 		r = s.keyRef(key, text)
@@ -96,6 +98,7 @@ func (s *section) optionalKeyRef(key string) (r KeyRef) {
 
 // optionalPath reads the path of a file that may be missing.
 func (s *section) optionalPath(key string) string {
+	s.recordForm(key, "path")
 	value, given := s.stringValue(key)
 	switch {
 	case given && value == "":
@@ -115,6 +118,7 @@ func (s *section) readPublicKeys() map[string]KeyRef {
 	}
 	keys := map[string]KeyRef{}
 	for _, name := range slices.Sorted(maps.Keys(table.values)) {
+		table.recordForm(name, formReference)
 		if text, ok := table.stringValue(name); ok {
 			keys[name] = table.keyRef(name, text)
 			table.recordSetting(name, keys[name].String(), true)

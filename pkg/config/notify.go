@@ -132,6 +132,7 @@ func (s *section) readNotify() Notify {
 
 // secretURL reads a URL, or a reference to one, that may be missing.
 func (s *section) secretURL(key string) (u SecretURL) {
+	s.recordForm(key, "URL, or a reference to one")
 	text, given := s.stringValue(key)
 	scheme, _, _ := strings.Cut(text, ":")
 	switch {

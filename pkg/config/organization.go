@@ -175,6 +175,7 @@ func (s *section) readKinds() (kinds []object.Kind, given bool) {
 }
 
 func (s *section) readMaxDelete() replication.Limit {
+	s.recordForm("max_delete", "limit: share, number or both")
 	text := defaultMaxDelete
 	v, given := s.rawValue("max_delete")
 	switch v := v.(type) {

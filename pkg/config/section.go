@@ -15,6 +15,7 @@ type reader struct {
 	positions map[string]position
 	problems  Problems
 	settings  []Setting
+	forms     map[string]form // of the keys that were asked for
 }
 
 func (r *reader) addProblem(key, try, format string, args ...any) {
@@ -125,8 +126,23 @@ func (s *section) recordSetting(key, value string, given bool) {
 	s.settings = append(s.settings, Setting{Key: joinKey(s.path, key), Value: value, Origin: origin})
 }
 
+// recordForm records what the values of a key look like. The first record counts: it is
+// made by the function that knows most.
+func (s *section) recordForm(key, text string) {
+	at := joinKey(s.path, key)
+	if _, known := s.forms[at]; known || s.forms == nil {
+		return
+	}
+	f := form{text: text}
+	if s.env && text != formList {
+		f.env = envName(s.path, key)
+	}
+	s.forms[at] = f
+}
+
 // stringValue reads a string. Given is whether the key is there and a string.
 func (s *section) stringValue(key string) (value string, given bool) {
+	s.recordForm(key, "string")
 	v, ok := s.rawValue(key)
 	if !ok {
 		return "", false
@@ -141,6 +157,7 @@ func (s *section) stringValue(key string) (value string, given bool) {
 
 // enumValue reads one of a set of words.
 func (s *section) enumValue(key, fallback string, words ...string) string {
+	s.recordForm(key, quoteList(words))
 	value, given := s.stringValue(key)
 	if !given {
 		value = fallback
@@ -157,6 +174,7 @@ func (s *section) enumValue(key, fallback string, words ...string) string {
 }
 
 func (s *section) boolValue(key string, fallback bool) bool {
+	s.recordForm(key, "boolean")
 	v, given := s.rawValue(key)
 	value, ok := v.(bool)
 	switch {
@@ -173,6 +191,7 @@ func (s *section) boolValue(key string, fallback bool) bool {
 }
 
 func (s *section) intValue(key string, fallback, least, most int) int {
+	s.recordForm(key, fmt.Sprintf("integer from %d to %d", least, most))
 	v, given := s.rawValue(key)
 	n, ok := v.(int64)
 	if text, isText := v.(string); isText && s.fromEnv[key] {
@@ -195,6 +214,7 @@ func (s *section) intValue(key string, fallback, least, most int) int {
 
 // intOrAuto reads a number, or "auto", which is the default.
 func (s *section) intOrAuto(key string, least, most int) int {
+	s.recordForm(key, fmt.Sprintf(`"auto" or an integer from %d to %d`, least, most))
 	v, given := s.values[key]
 	if _, isText := v.(string); given && !isText {
 		return s.intValue(key, least, least, most)
@@ -210,6 +230,7 @@ func (s *section) intOrAuto(key string, least, most int) int {
 // durationValue reads a duration such as "90s" of at least least. Zero is allowed if
 // never says what it means.
 func (s *section) durationValue(key string, fallback, least time.Duration, never string) time.Duration {
+	s.recordForm(key, "duration")
 	v, given := s.rawValue(key)
 	if !given {
 		s.recordSetting(key, FormatDuration(fallback), false)
@@ -240,6 +261,7 @@ func (s *section) durationValue(key string, fallback, least time.Duration, never
 
 // stringList reads an array of strings; given is whether the key is there and valid.
 func (s *section) stringList(key string) (list []string, given bool) {
+	s.recordForm(key, formList)
 	v, ok := s.rawValue(key)
 	if !ok {
 		return nil, false

@@ -28,6 +28,9 @@ func otherServerKeys() map[string]string {
 // readServer reads the settings that the primary and the replicas have in common.
 func (s *section) readServer(name string) Server {
 	v := Server{Name: name}
+	s.recordForm("url", "URL")
+	s.recordForm("key", formReference)
+	s.recordForm("ca", formReference)
 	rawURL, urlGiven := s.stringValue("url")
 	user, userGiven := s.stringValue("user")
 	key, keyGiven := s.stringValue("key")
@@ -129,6 +132,7 @@ func (s *section) serverURL(key, text string) string {
 
 // readFeedURL reads the URL of updated_since, if another server serves it.
 func (s *section) readFeedURL() string {
+	s.recordForm("feed_url", "URL")
 	text, given := s.stringValue("feed_url")
 	if text != "" {
 		text = s.serverURL("feed_url", text)

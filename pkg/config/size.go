@@ -53,6 +53,7 @@ func FormatSize(size int64) string {
 // sizeValue reads a size of at least least, "auto" (the default) or "unlimited", which
 // is 0.
 func (s *section) sizeValue(key string, least int64) int64 {
+	s.recordForm(key, `size, "auto" or "unlimited"`)
 	v, given := s.rawValue(key)
 	text, ok := v.(string)
 	if n, isInt := v.(int64); isInt && n == 0 {

@@ -1,0 +1,56 @@
+package reference_test
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"chefsync/cli"
+	"chefsync/cli/internal/reference"
+)
+
+// update writes the documents instead of comparing them. It is read-only.
+var update = flag.Bool("update", false, "write docs/commands.md and docs/configuration.md")
+
+func TestCommandsAreDocumented(t *testing.T) {
+	compare(t, "../../../docs/commands.md", reference.Commands(cli.Command()))
+}
+
+func TestConfigurationIsDocumented(t *testing.T) {
+	text, err := reference.Configuration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "../../../docs/configuration.md", text)
+}
+
+func compare(t *testing.T, path, want string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(got), want); diff != "" {
+		t.Errorf("%s is not what is generated now (make docs writes it):\n%s", path, diff)
+	}
+}
+
+func TestManualPages(t *testing.T) {
+	pages := reference.Man(cli.Command())
+	for _, name := range []string{"chef-sync-ctl.1", "chef-sync-ctl-sync-status.1", "chef-sync-ctl-config-show.1", "chef-sync-ctl-exit-codes.1"} {
+		if !strings.Contains(pages[name], ".SH NAME\n") {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	if page := pages["chef-sync-ctl-sync-status.1"]; !strings.Contains(page, `\-\-servers`) || !strings.Contains(page, `.BR chef\-sync\-ctl (1)`) {
+		t.Errorf("the page lacks a flag or a reference:\n%s", page)
+	}
+}
