@@ -50,6 +50,30 @@ func TestLinksOfDocuments(t *testing.T) {
 	}
 }
 
+// TestTroubleshootingIsComplete: docs/troubleshooting.md has a row for every class of
+// errors, every cause and every status that a pair may have.
+func TestTroubleshootingIsComplete(t *testing.T) {
+	text := documents(t)["docs/troubleshooting.md"]
+	words := 0
+	for file, typ := range map[string]string{
+		"pkg/fault/fault.go": "Class", "pkg/status/status.go": "(?:Cause|replication\\.Status)", "pkg/replication/records.go": "Status",
+	} {
+		source, err := os.ReadFile(filepath.Join(root(t), filepath.FromSlash(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\t\w+ +`+typ+` += "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+			words++
+			if !regexp.MustCompile("(?m)^\\| (`\\w+`, )?`" + m[1] + "`").MatchString(text) {
+				t.Errorf("%s has %q, which the document doesn't explain", file, m[1])
+			}
+		}
+	}
+	if words < 30 {
+		t.Errorf("only %d words were found in the source", words)
+	}
+}
+
 // TestEveryPackageIsInTheArchitecture: docs/architecture.md names every package below
 // pkg that isn't for tests alone, and no other.
 func TestEveryPackageIsInTheArchitecture(t *testing.T) {
