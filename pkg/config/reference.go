@@ -80,7 +80,7 @@ func aboutKey(tables []Table, i, j int) string {
 	if j == 0 {
 		return "See above."
 	}
-	return "See `" + keys[j-1].Name + "`."
+	return "See " + keys[j-1].Name + "."
 }
 
 // sharedKeys returns the keys of a table that the template explains under [primary] only.

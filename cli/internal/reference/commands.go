@@ -42,7 +42,7 @@ func Commands(root *cobra.Command) string {
 	visitCommands(root, func(c *cobra.Command) { writeCommand(&b, c) })
 	b.WriteString("\n## Global flags\n\n")
 	writeFlags(&b, root.PersistentFlags())
-	return strings.TrimRight(b.String(), "\n") + "\n"
+	return strings.ReplaceAll(strings.TrimRight(b.String(), "\n"), "\n\n\n", "\n\n") + "\n"
 }
 
 func writeCommand(b *strings.Builder, c *cobra.Command) {

@@ -3,6 +3,7 @@ package reference_test
 import (
 	"flag"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -40,6 +41,22 @@ func compare(t *testing.T, path, want string) {
 	}
 	if diff := cmp.Diff(string(got), want); diff != "" {
 		t.Errorf("%s is not what is generated now (make docs writes it):\n%s", path, diff)
+	}
+}
+
+// TestMarkdownIsClean: in code a backslash would be shown, and blank lines don't repeat.
+func TestMarkdownIsClean(t *testing.T) {
+	configuration, err := reference.Configuration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"commands.md": reference.Commands(cli.Command()), "configuration.md": configuration} {
+		if escaped := regexp.MustCompile("`[a-z]+\\\\_[^`]*`").FindString(text); escaped != "" {
+			t.Errorf("%s: %s shows its backslash", name, escaped)
+		}
+		if strings.Contains(text, "\n\n\n") {
+			t.Errorf("%s has two blank lines in a row", name)
+		}
 	}
 }
 
