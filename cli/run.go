@@ -40,9 +40,9 @@ Several processes may run on the same state: each pair is worked on by one at a
 time. The log goes to stderr, as JSON with --log-format json, and into the state
 for sync-log and manager-log.
 
-On a stack, its functions do this work. With --once, one pass is done
-from here in their stead, or with --remote by the stack's function, which may reach
-servers that this machine doesn't. As a daemon it only runs pairs that are stopped
+On a stack, its functions do this work. With --once, this machine does one pass
+instead, or with --remote the stack's function does, which may reach servers that
+this machine can't. As a daemon it only runs pairs that are stopped
 there, once they are started.`,
 		Example: `  chef-sync-ctl run
   chef-sync-ctl run --log-format json

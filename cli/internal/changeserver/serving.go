@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,21 +54,7 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 	}
 	log.Info("listening for pushes and for readers of updated_since", "address", l.Addr().String(), "tls", s.App.Journal.TLSCert != "",
 		"pushes", !s.App.Journal.Token.IsZero())
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
-		defer cancel()
-		if server.Shutdown(grace) != nil {
-			_ = server.Close() // its time is over
-		}
-	})
-	err = server.Serve(l)
-	if stop() {
-		return fmt.Errorf("serve on %s: %w", s.Address, err) // it ended by itself
-	}
-	<-closed
-	return nil
+	return listener.Serve(ctx, server, l, gracePeriod)
 }
 
 // Enabled reports whether a daemon serves changes.

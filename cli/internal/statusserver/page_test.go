@@ -25,7 +25,7 @@ import (
 	"chefsync/pkg/status"
 )
 
-// updateGolden writes the golden files anew: go test ./cli/internal/statusserver -update
+// updateGolden writes the golden files: go test ./cli/internal/statusserver -update
 func updateGolden() bool { return flag.Lookup("update").Value.String() == "true" }
 
 func TestMain(m *testing.M) {

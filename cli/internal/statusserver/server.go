@@ -5,7 +5,6 @@ package statusserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -110,21 +109,7 @@ func (s Server) Serve(ctx context.Context, ready func(net.Addr)) error {
 		MaxHeaderBytes: 1 << 16, ErrorLog: slog.NewLogLogger(s.App.Log.Handler(), slog.LevelDebug),
 	}
 	ready(l.Addr())
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
-		defer cancel()
-		if server.Shutdown(grace) != nil {
-			_ = server.Close() // its time is over
-		}
-	})
-	err = server.Serve(l)
-	if stop() {
-		return fmt.Errorf("serve on %s: %w", s.Address, err) // it ended by itself
-	}
-	<-closed
-	return nil
+	return listener.Serve(ctx, server, l, gracePeriod)
 }
 
 // openListener returns nil, and no error, if ctx ends before the address is free.
