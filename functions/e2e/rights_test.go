@@ -47,7 +47,8 @@ func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 	t.Parallel()
 	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.aws.SetSecret("chef-sync/token", "token")
-	r.primaryConfig = "[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n[notify]\nafter = \"1s\"\n"
+	r.aws.SetSecret("chef-sync/tenant", "tenant-1")
+	r.primaryConfig = "headers = { Tenant-Id = \"secretsmanager:chef-sync/tenant\" }\n[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n[notify]\nafter = \"1s\"\n"
 	useAllFunctions(r)
 	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {

@@ -31,7 +31,7 @@ func (f *Fleet) newChangeFeed(ctx context.Context, org, space string) (*changeFe
 func (f *Fleet) newServedFeed(ctx context.Context, org string) (*feed.UpdatedSince, error) {
 	server := f.Primary
 	if f.FeedURL != "" {
-		server.Name, server.URL = "the server of feed_url", f.FeedURL
+		server.Name, server.URL, server.Headers = "the server of feed_url", f.FeedURL, nil
 	}
 	client, err := f.Client(ctx, server)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"maps"
 	"net/http"
 	"time"
 
@@ -107,6 +108,10 @@ func (f *Fleet) Connect(ctx context.Context, s config.Server, user string, key *
 	if err != nil {
 		return nil, err
 	}
+	header, err := f.loadHeaders(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	var wrap func(http.RoundTripper) http.RoundTripper
 	if f.WrapTransport != nil {
 		wrap = func(next http.RoundTripper) http.RoundTripper { return f.WrapTransport(s.Name, next) }
@@ -114,6 +119,7 @@ func (f *Fleet) Connect(ctx context.Context, s config.Server, user string, key *
 	return chef.New(chef.Config{
 		Name: s.Name, URL: s.URL, Orgless: s.Orgless, User: user, Key: key, CA: ca, Insecure: s.InsecureSkipVerify,
 		Concurrency: s.Connections, ConnectTimeout: s.ConnectTimeout, ResponseTimeout: s.ResponseTimeout, FileHosts: s.FileHosts,
+		Header:  header,
 		Breaker: f.breakerOf(s.URL), Now: f.Now, Log: f.Log, WrapTransport: wrap,
 	})
 }
@@ -130,6 +136,16 @@ func (f *Fleet) loadCA(ctx context.Context, s config.Server) ([]byte, error) {
 	return secret.Reveal(), nil
 }
 
+// loadHeaders reads the headers of a server.
+func (f *Fleet) loadHeaders(ctx context.Context, s config.Server) (http.Header, error) {
+	h, err := s.ResolveHeaders(ctx, f.Secrets())
+	if err != nil {
+		return nil, secretError(&fault.Error{Op: "load the headers", Server: s.Name, Class: fault.Local,
+			Hint: "check headers in the configuration"}, err)
+	}
+	return h, nil
+}
+
 // NewHTTPClient returns a client for unsigned requests with the TLS settings of a server.
 func (f *Fleet) NewHTTPClient(ctx context.Context, s config.Server) (*http.Client, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: s.InsecureSkipVerify}
@@ -143,9 +159,26 @@ func (f *Fleet) NewHTTPClient(ctx context.Context, s config.Server) (*http.Clien
 		}
 		t.RootCAs.AppendCertsFromPEM(ca)
 	}
+	header, err := f.loadHeaders(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	return &http.Client{
 		Timeout:       15 * time.Second,
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: t},
+		Transport:     headerTransport{header, &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: t}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
+}
+
+// headerTransport adds headers to each request.
+type headerTransport struct {
+	header http.Header
+	next   http.RoundTripper
+}
+
+// RoundTrip sends a copy of a request with the headers.
+func (t headerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	maps.Copy(r.Header, t.header)
+	return t.next.RoundTrip(r)
 }

@@ -24,6 +24,10 @@ type Config struct {
 	User    string // user or client name
 	Key     *rsa.PrivateKey
 
+	// Header is sent with each request to the server itself, unsigned. What requests need
+	// takes precedence.
+	Header http.Header
+
 	CA       []byte // PEM bundle, trusted besides the system's
 	Insecure bool   // don't verify the server's certificate
 
@@ -75,6 +79,7 @@ type Client struct {
 	orgless  bool
 	user     string
 	key      *rsa.PrivateKey
+	header   http.Header // sent besides our own
 	http     *http.Client
 	limiter  *limiter
 	maxBody  int64
@@ -121,7 +126,7 @@ func New(cfg Config) (*Client, error) {
 		transport = cfg.WrapTransport(transport)
 	}
 	c := &Client{
-		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key,
+		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key, header: cfg.Header.Clone(),
 		http: &http.Client{Transport: transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		limiter: newLimiter(concurrency),

@@ -51,6 +51,7 @@ func (c *Client) openFileOnce(ctx context.Context, r *request, u *url.URL) (io.R
 		return nil, 0, c.newError(r, KindRequest, "the request can't be made")
 	}
 	req.URL, req.Host = u, u.Host
+	c.addHeaders(req)
 	setFileHeaders(req.Header)
 	began := time.Now()
 	resp, err := c.http.Do(req)

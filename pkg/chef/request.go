@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -284,6 +286,7 @@ func (c *Client) newRequest(ctx context.Context, r *request, version int, proto 
 		return nil, errors.New("the request can't be made")
 	}
 	req.URL, req.Host = u, u.Host
+	c.addHeaders(req)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-Chef-Version", clientVersion)
 	req.Header.Set("User-Agent", "chef-sync")
@@ -293,6 +296,27 @@ func (c *Client) newRequest(ctx context.Context, r *request, version int, proto 
 	return req, signRequest(req.Header, c.key, proto, signingParts{
 		method: r.method, path: u.EscapedPath(), body: r.body, user: c.user, time: c.now(), apiVersion: version,
 	})
+}
+
+// addHeaders adds the headers of the configuration to a request, if it goes to the server
+// itself: they may be secret, and a file store is another server.
+func (c *Client) addHeaders(req *http.Request) {
+	if origin(req.URL) == origin(c.base) {
+		maps.Copy(req.Header, c.header)
+	}
+}
+
+// origin returns scheme, host and port of a URL, for comparison.
+func origin(u *url.URL) string {
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return u.Scheme + "://" + net.JoinHostPort(normalizeHost(u.Hostname()), port)
 }
 
 // exactURL returns a URL whose path is sent exactly as given.

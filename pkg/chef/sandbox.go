@@ -144,6 +144,7 @@ func (c *Client) uploadOnce(ctx context.Context, r *request, u *url.URL, sum []b
 		req.Body, req.ContentLength = body, size
 	}
 	req.URL, req.Host = u, u.Host
+	c.addHeaders(req)
 	setFileHeaders(req.Header)
 	req.Header.Set("Content-Type", "application/x-binary")
 	req.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum))

@@ -106,6 +106,10 @@ func firstPresent(places map[string]position, keys ...string) string {
 func (r *reader) checkSecrets(at string, v Server) {
 	r.checkSecret(at+".key", firstPresent(r.positions, at+".key", at+".profile"), v.Name, v.Key)
 	r.checkSecret(at+".ca", at+".ca", v.Name+"-ca", v.CA)
+	for _, name := range slices.Sorted(maps.Keys(v.Headers)) {
+		key := joinKey(at+".headers", name)
+		r.checkSecret(key, key, v.Name+"-"+strings.ToLower(name), v.Headers[name].ref)
+	}
 }
 
 // checkSecret checks the reference of a key, which was written at another key if a

@@ -22,19 +22,28 @@ type namedSecret struct {
 	ref KeyRef
 }
 
-// serverSecrets returns the keys and CAs of all servers, which functions/sync reads.
+// secrets returns the references of a server, whose table is at a key.
+func (s Server) secrets(at string) []namedSecret {
+	named := []namedSecret{{at + ".key", s.Key}, {at + ".ca", s.CA}}
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+		named = append(named, namedSecret{joinKey(at+".headers", name), s.Headers[name].ref})
+	}
+	return named
+}
+
+// serverSecrets returns the secrets of all servers, which functions/sync reads.
 func (c *Config) serverSecrets() []namedSecret {
-	named := []namedSecret{{"primary.key", c.Primary.Key}, {"primary.ca", c.Primary.CA}}
+	named := c.scanSecrets()
 	for i, v := range c.Replicas {
 		at := indexKey("replica", i)
-		named = append(named, namedSecret{at + ".key", v.Key}, namedSecret{at + ".ca", v.CA})
+		named = append(named, v.secrets(at)...)
 	}
 	return named
 }
 
 // scanSecrets returns the secrets that scans need: those of the primary.
 func (c *Config) scanSecrets() []namedSecret {
-	return []namedSecret{{"primary.key", c.Primary.Key}, {"primary.ca", c.Primary.CA}}
+	return c.Primary.secrets("primary")
 }
 
 // journalSecrets returns the secrets that authenticate requests to the journal's URL,

@@ -17,6 +17,7 @@ type form struct{ text, env string }
 const (
 	formList      = "array of strings"
 	formReference = "reference"
+	formTable     = "table of strings"
 )
 
 // Table is a table of the configuration file, as the reference documentation shows it.
@@ -36,7 +37,7 @@ type Key struct {
 }
 
 // keyLine matches a line of the template: a key with its value and a comment after it.
-var keyLine = regexp.MustCompile(`^#?([a-z_]+) *= (\[.*\]|"[^"]*"|[^ ]+) *(?:# (.*))?$`)
+var keyLine = regexp.MustCompile(`^#?([a-z_]+) *= (\[.*\]|\{.*\}|"[^"]*"|[^ ]+) *(?:# (.*))?$`)
 
 // Reference returns the tables of the configuration with all their keys: what they mean
 // from the template, their types from what reads them, and their defaults from reading
@@ -61,7 +62,7 @@ func Reference() ([]Table, error) {
 			k.About = cmp.Or(k.About, aboutKey(tables, i, j))
 			f := forms[joinKey(path, k.Name)]
 			k.Type, k.Env = f.text, f.env
-			if value := unset[joinKey(path, k.Name)]; value == "" || value == "[]" || strings.Contains(k.About, "y default") {
+			if value := unset[joinKey(path, k.Name)]; value == "" || value == "[]" || k.Default == "{}" || strings.Contains(k.About, "y default") {
 				k.Default = ""
 			}
 		}

@@ -134,7 +134,7 @@ func (s *section) recordForm(key, text string) {
 		return
 	}
 	f := form{text: text}
-	if s.env && text != formList {
+	if s.env && text != formList && text != formTable {
 		f.env = envName(s.path, key)
 	}
 	s.forms[at] = f

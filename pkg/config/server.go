@@ -21,7 +21,7 @@ func otherServerKeys() map[string]string {
 	return map[string]string{"chef_server_url": "url", "client_name": "user", "node_name": "user", "username": "user",
 		"client_key": "key", "pem": "key", "sync_user": "user", "sync_key": "key", "private_key": "key",
 		"ssl_verify_mode": "insecure_skip_verify", "insecure": "insecure_skip_verify", "concurrency": "connections",
-		"orgless": "organizations = false",
+		"orgless": "organizations = false", "header": "headers", "custom_http_headers": "headers",
 		"timeout": "response_timeout", "read_timeout": "response_timeout", "http_timeout": "response_timeout"}
 }
 
@@ -80,6 +80,7 @@ func (s *section) readServer(name string) Server {
 	v.ResponseTimeout = s.durationValue("response_timeout", defaultResponseTimeout, time.Second, "")
 	v.FileHosts = s.matchingStrings("file_hosts", `^(\*\.)?[A-Za-z0-9_-]([A-Za-z0-9._:-]*[A-Za-z0-9])?$`,
 		`write names without https:// and port, such as "chef-files.s3.eu-central-1.amazonaws.com" or "*.s3.amazonaws.com"`)
+	v.Headers = s.readHeaders()
 	return v
 }
 

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"chefsync/pkg/fault"
+)
+
+// maxHeaders is the most headers of a server.
+const maxHeaders = 20
+
+// HeaderValue is the value of a header, which may be secret, or a reference to it.
+type HeaderValue struct {
+	ref  KeyRef
+	text Secret // of a value that the file contains
+}
+
+// String returns the reference, or "(secret)".
+func (v HeaderValue) String() string {
+	if v.ref.IsZero() {
+		return v.text.String()
+	}
+	return v.ref.String()
+}
+
+// GoString returns what String returns.
+func (v HeaderValue) GoString() string { return v.String() }
+
+// MarshalText returns what String returns.
+func (v HeaderValue) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// ResolveHeaders returns the headers that are sent with each request to the server. Errors
+// name a header, never its value.
+func (s Server) ResolveHeaders(ctx context.Context, resolvers map[string]Resolver) (http.Header, error) {
+	h := http.Header{}
+	for name, v := range s.Headers {
+		text := v.text
+		if !v.ref.IsZero() {
+			var err error
+			if text, err = v.ref.Resolve(ctx, resolvers); err != nil {
+				return nil, err
+			}
+		}
+		value := strings.TrimSpace(string(text.Reveal()))
+		if err := checkHeaderValue(value); err != nil {
+			return nil, &fault.Error{Op: "read " + v.String(), Server: s.Name, Class: fault.Local, Err: err,
+				Hint: fmt.Sprintf("it must contain the value of the header %s alone", name)}
+		}
+		h.Set(name, value)
+	}
+	return h, nil
+}
+
+// readHeaders reads the table of headers of a server.
+func (s *section) readHeaders() map[string]HeaderValue {
+	s.recordForm("headers", formTable)
+	table := s.subTable("headers", false)
+	if len(table.values) == 0 {
+		return nil
+	}
+	if len(table.values) > maxHeaders {
+		s.badValue("headers", "", "there are more than %d", maxHeaders)
+	}
+	headers := map[string]HeaderValue{}
+	for _, name := range slices.Sorted(maps.Keys(table.values)) {
+		text, given := table.stringValue(name)
+		if !given {
+			continue // reported
+		}
+		if err := checkHeaderName(name); err != nil {
+			table.addProblem(joinKey(table.path, name), `write the header that the server wants, such as "Tenant-Id"`, "%s", err)
+			continue
+		}
+		key := http.CanonicalHeaderKey(name)
+		if _, twice := headers[key]; twice {
+			table.addProblem(joinKey(table.path, name), "", "%s is given twice", key)
+		}
+		headers[key] = table.headerValue(name, text)
+		table.recordSetting(name, headers[key].String(), true)
+	}
+	return headers
+}
+
+// headerValue reads a value, or a reference to one.
+func (s *section) headerValue(name, text string) HeaderValue {
+	if scheme, _, _ := strings.Cut(text, ":"); slices.Contains([]string{"file", "env", "secretsmanager", "ssm"}, scheme) {
+		return HeaderValue{ref: s.keyRef(name, text)}
+	}
+	text = strings.TrimSpace(text)
+	if err := checkHeaderValue(text); err != nil {
+		s.badValue(name, "write the value, or where it is kept: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
+	}
+	return HeaderValue{text: NewSecret([]byte(text))}
+}
+
+// checkHeaderName refuses what can't be a header, and headers that belong to requests
+// themselves: signatures, what is signed, and how content is sent.
+func checkHeaderName(name string) error {
+	if ok, err := regexp.MatchString("^[!#$%&'*+.^_`|~A-Za-z0-9-]{1,64}$", name); err != nil || !ok {
+		return errors.New("can't be the name of a header")
+	}
+	lower := strings.ToLower(name)
+	for _, begin := range []string{"x-ops-", "x-chef-", "content-", "accept", "proxy-", "if-"} {
+		if strings.HasPrefix(lower, begin) {
+			return errors.New("is a header that this program sets or signs itself")
+		}
+	}
+	switch lower {
+	case "authorization", "host", "user-agent", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "expect", "range":
+		return errors.New("is a header that this program sets or signs itself")
+	}
+	return nil
+}
+
+// checkHeaderValue refuses what can't be the value of a header. The error doesn't contain
+// it.
+func checkHeaderValue(value string) error {
+	switch {
+	case value == "":
+		return errors.New("must not be empty")
+	case len(value) > 4096:
+		return errors.New("is longer than 4096 bytes")
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		return errors.New("contains a line break or another control character")
+	}
+	return nil
+}
