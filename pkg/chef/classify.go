@@ -37,18 +37,20 @@ func (r *reply) backendDown() bool {
 // patterns are the texts that distinguish errors of one status
 // (docs/chef-server-api.md §1.3, §3.3, §8.4).
 type patterns struct {
-	protocol, skew, noOrg, notMember, memberFault, permission, checksum *regexp.Regexp
+	protocol, skew, noOrg, notMember, memberFault, permission, checksum, license, identity *regexp.Regexp
 }
 
 func newPatterns() *patterns {
 	re := func(s string) *regexp.Regexp { return regexp.MustCompile("(?i)" + s) }
 	return &patterns{
 		protocol:    re(`authentication protocol version|unsupported.*sign.*version|bad.*x-ops-sign`),
-		skew:        re(`synchroni[sz]e the clock|check your system's clock|timestamp`),
+		skew:        re(`synchroni[sz]e the clock|check your system's clock|time ?stamp`),
+		identity:    re(`^failed to authenticate (as|via)|^invalid (signature for user or client|webui signature)`),
 		noOrg:       re(`organization '[^']*' does not exist`),
 		notMember:   re(`not associated with organization`),
 		memberFault: re(`failed to verify user .* as a member of organization`),
 		permission:  re(`missing (read|create|update|delete|grant) permission`),
+		license:     re(`\blicen[cs]e\b.*\b(expired|invalid|not valid|does not exist)\b`),
 		checksum:    re(`checksum .*(hasn't|has not) (yet )?been uploaded|checksum that hasn't been uploaded`),
 	}
 }
@@ -111,12 +113,15 @@ func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
 		switch {
 		case t.skew.MatchString(text):
 			return KindClockSkew
-		case !known:
-			return KindFrontEnd
+		case known, t.identity.MatchString(text): // Cinc Server NG names no version with a 401
+			return KindKey
 		}
-		return KindKey
-	case http.StatusForbidden:
-		return c.kindOf403(known, text, message)
+		return KindFrontEnd
+	case http.StatusPaymentRequired, http.StatusForbidden:
+		if c.isLicenseRefusal(p, text, message) {
+			return KindLicense
+		}
+		return c.kindOf403(known, text)
 	case http.StatusNotAcceptable:
 		return KindVersion
 	}
@@ -146,11 +151,15 @@ func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
 	return KindInvalid
 }
 
-func (c *Client) kindOf403(known bool, text, message string) Kind {
+// isLicenseRefusal reports whether a server refuses every request for want of a license
+// (docs/chef-server-api.md §1.6), which has nothing to do with anybody's permissions.
+func (c *Client) isLicenseRefusal(p *reply, text, message string) bool {
+	return message == "invalid-license" || checkJSON(p.body) == nil && c.patterns.license.MatchString(text)
+}
+
+func (c *Client) kindOf403(known bool, text string) Kind {
 	t := c.patterns
 	switch {
-	case message == "invalid-license":
-		return KindLicense
 	case t.memberFault.MatchString(text):
 		return KindMembershipFault
 	case t.notMember.MatchString(text):

@@ -14,6 +14,33 @@ import (
 	"chefsync/pkg/object"
 )
 
+// trialExpired is the body that Chef Infra Server 15.10.118 answers everything with when
+// neither a license nor its trial is valid (chef_license_worker.erl, oc_chef_wm_base.erl).
+const trialExpired = `{"error":"Your Progress Chef InfraServer license has expired or does not exist! You no longer have access to ` +
+	`Chef InfraServer. Please contact the Account Team to upgrade to an Enterprise License.","message":"invalid-license"}`
+
+func TestLicenseErrorsSayThatPermissionsAreNotTheReason(t *testing.T) {
+	s := answerInOrder(cannedAnswer{status: 403, body: trialExpired})
+	_, err := newTestClient(t, s).Org("acme").Do(context.Background(), "GET", "/roles", nil)
+	e := wantKind(t, err, KindLicense)
+	want := "GET /organizations/acme/roles on primary: no valid license (403): Your Progress Chef InfraServer license has expired"
+	if !strings.HasPrefix(e.Error(), want) || !strings.HasPrefix(e.Hint, "this isn't about the user's permissions") {
+		t.Errorf("error %v, hint %q", e, e.Hint)
+	}
+	if class := fault.ClassOf(e.Wrap("read", object.Ref{})); class != fault.Denied || len(s.sent) != 1 {
+		t.Errorf("class %s after %d requests", class, len(s.sent))
+	}
+}
+
+func TestRefusalsWithoutAVersionAreNotNegotiatedAbout(t *testing.T) {
+	for method, path := range map[string]string{"GET": "/organizations/acme/roles/web", "PUT": "/server_api_version"} {
+		s := answerInOrder(cannedAnswer{status: 401, body: `{"error":["Invalid signature for user or client 'x'"]}`})
+		_, err := newTestClient(t, s).Org("acme").Do(context.Background(), method, "/roles/web", []byte(`{}`))
+		wantKind(t, err, KindKey)
+		equalStrings(t, method, s.requestLines(), []string{"GET " + path})
+	}
+}
+
 func TestAnswersAreClassified(t *testing.T) {
 	const put, get = "PUT", "GET"
 	for name, c := range map[string]struct {
@@ -27,13 +54,24 @@ func TestAnswersAreClassified(t *testing.T) {
 			erchefAnswer(401, `{"error":["Authentication failed. Please check your system's clock."]}`), KindClockSkew},
 		"unknown user": {get, "/roles",
 			erchefAnswer(401, `{"error":["Failed to authenticate as 'x'. Ensure that your node_name and client key are correct."]}`), KindKey},
-		"wrong key":    {get, "/roles", erchefAnswer(401, `{"error":["Invalid signature for user or client 'x'"]}`), KindKey},
-		"401 page":     {get, "/roles", pageAnswer(401), KindFrontEnd},
-		"not a member": {get, "/roles", erchefAnswer(403, `{"error":["'u' not associated with organization 'o'"]}`), KindNotMember},
+		"wrong key": {get, "/roles", erchefAnswer(401, `{"error":["Invalid signature for user or client 'x'"]}`), KindKey},
+		"401 page":  {get, "/roles", pageAnswer(401), KindFrontEnd},
+		"unknown user of Cinc Server NG": {get, "/roles",
+			cannedAnswer{status: 401, body: `{"error":["Failed to authenticate as 'x'. Ensure that your node_name and client key are correct."]}`}, KindKey},
+		"wrong key for Cinc Server NG": {get, "/roles", cannedAnswer{status: 401, body: `{"error":["Invalid signature for user or client 'x'"]}`}, KindKey},
+		"skew of Cinc Server NG": {get, "/roles",
+			cannedAnswer{status: 401, body: `{"error":["Original request time stamp too far in the future or past."]}`}, KindClockSkew},
+		"401 JSON of a gateway": {get, "/roles", cannedAnswer{status: 401, body: `{"error":"login required"}`}, KindFrontEnd},
+		"not a member":          {get, "/roles", erchefAnswer(403, `{"error":["'u' not associated with organization 'o'"]}`), KindNotMember},
 		"membership fault": {get, "/roles",
 			erchefAnswer(403, `{"error":["Failed to verify user 'u' as a member of organization 'o'"]}`), KindMembershipFault},
-		"license": {get, "/roles", erchefAnswer(403, `{"error":"Your license has expired.","message":"invalid-license"}`),
-			KindLicense},
+		"license": {get, "/roles", erchefAnswer(403, trialExpired).withHeader("X-Ops-License",
+			`{"licenseType":"trial","expirationDateTime":"","gracePeriod":false}`), KindLicense},
+		"license, no version named": {get, "/roles", cannedAnswer{status: 403, body: trialExpired}, KindLicense},
+		"license of a gateway":      {get, "/roles", cannedAnswer{status: 402, body: `{"message":"The license of this tenant has expired"}`}, KindLicense},
+		"permission in the grace period": {get, "/roles", erchefAnswer(403, `{"error":["missing read permission"]}`).withHeader("X-Ops-License",
+			`{"licenseType":"commercial","expirationDateTime":"2026-11-01","gracePeriod":true}`), KindPermission},
+		"page about a license":    {get, "/roles", cannedAnswer{status: 403, body: "<html><title>License expired</title></html>"}, KindFrontEnd},
 		"permission":              {put, "/roles/web", erchefAnswer(403, `{"error":["missing update permission"]}`), KindPermission},
 		"403 page":                {get, "/roles", pageAnswer(403), KindFrontEnd},
 		"no organization":         {get, "/roles", erchefAnswer(404, `{"error":["organization 'acme' does not exist."]}`), KindOrgMissing},

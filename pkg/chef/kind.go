@@ -13,7 +13,7 @@ const (
 	KindNotMember       Kind = "not associated"       // 403: the user doesn't belong to the organization
 	KindMembershipFault Kind = "membership fault"     // 403: the server failed to find out whether it does; transient
 	KindOrgMissing      Kind = "organization missing" // 404: there is no such organization
-	KindLicense         Kind = "license"              // 403: the server's license has expired
+	KindLicense         Kind = "no valid license"     // 402 or 403: the server's own license has expired
 	KindPermission      Kind = "missing permission"   // 403: known and a member, but not allowed to do this
 	KindFrontEnd        Kind = "refused by the front end"
 	KindAbsent          Kind = "absent"                // 404 of the Chef Server itself
@@ -54,7 +54,8 @@ func (k Kind) properties() properties {
 	case KindOrgMissing:
 		return properties{fault.NoOrganization, "check the organization's name, and that it exists on this server"}
 	case KindLicense:
-		return properties{fault.Denied, "renew the Chef Server's license"}
+		return properties{fault.Denied, "this isn't about the user's permissions: the server refuses every request until its own license is valid; " +
+			"renew it there (chef-automate license apply)"}
 	case KindPermission:
 		return properties{fault.Forbidden, "grant the user this permission: chef-sync-ctl prepare-org, or the object's ACL"}
 	case KindFrontEnd:
@@ -95,6 +96,10 @@ func (k Kind) properties() properties {
 func (k Kind) class() fault.Class { return k.properties().class }
 
 func (k Kind) hint() string { return k.properties().hint }
+
+// isRefusalOfUs reports whether the Chef Server itself refused a request for its signature,
+// or refuses everybody. To ask it for its versions is of no use then.
+func (k Kind) isRefusalOfUs() bool { return k == KindKey || k == KindClockSkew || k == KindLicense }
 
 // isTransient reports whether the same request may succeed when it is sent again.
 func (k Kind) isTransient() bool {

@@ -139,6 +139,10 @@ func (c *Client) attemptRequest(ctx context.Context, r *request) (*Answer, *Erro
 		if verr != nil {
 			return nil, c.replyError(r, p, KindVersion, verr.Error())
 		}
+		refused := c.classifyReply(r, p)
+		if refused != nil && !named && refused.Kind.isRefusalOfUs() {
+			return nil, refused
+		}
 		if !named && !known && !isTemporaryStatus(p.status) {
 			if perr := c.negotiateVersion(ctx); perr != nil && KindOf(perr) != KindForeign && KindOf(perr) != KindFrontEnd {
 				return nil, asError(perr)
@@ -148,8 +152,8 @@ func (c *Client) attemptRequest(ctx context.Context, r *request) (*Answer, *Erro
 		if next != version && rounds < 2 && (version > next || p.status == http.StatusNotAcceptable) {
 			continue
 		}
-		if e := c.classifyReply(r, p); e != nil {
-			return nil, e
+		if refused != nil {
+			return nil, refused
 		}
 		return &Answer{Status: p.status, Header: p.header, Body: p.body, APIVersion: p.version}, nil
 	}

@@ -145,6 +145,9 @@ func (c *Client) negotiateVersion(ctx context.Context) error {
 			return nil
 		}
 		last = c.classifyReply(r, p)
+		if last != nil && last.Kind.isRefusalOfUs() {
+			return last
+		}
 		if last == nil {
 			last = c.replyError(r, p, KindForeign, "the answer doesn't name its API versions")
 		}
