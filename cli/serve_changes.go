@@ -24,7 +24,8 @@ func newServeChangesCmd(env *cmdline.Env) *cobra.Command {
 		Long: `Scan the source organizations of a primary that serves no updated_since, take
 what its data collector pushes, and serve GET /organizations/ORG/updated_since to
 whoever signs as a member of the organization: old clients, or another
-chef-sync-ctl with feed_url. Nothing is replicated; "run" does all of this too.
+chef-sync-ctl with feed_url. Clients that ask for objects_since, as old documentation
+has it, get the same. Nothing is replicated; "run" does all of this too.
 
 SIGTERM and SIGINT end it in order, with code 0. Several processes may keep one
 journal: one scans at a time.`,

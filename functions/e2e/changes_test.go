@@ -289,16 +289,16 @@ func TestMadeUpNamesAtTheURL(t *testing.T) {
 	}
 }
 
-// TestAnOldClientReadsTheURL: the journal served as updated_since, signed by the
-// user that the primary knows.
+// TestAnOldClientReadsTheURL: the journal served as updated_since, or by its other name in
+// old documentation, signed by the user that the primary knows.
 func TestAnOldClientReadsTheURL(t *testing.T) {
 	t.Parallel()
 	r := newJournalStack(t)
 	scanSource(r)
 	client := r.newJournalClient()
 	var newest int64
-	read := func() (paths []string) {
-		answer, err := client.Org(orgName).Do(t.Context(), http.MethodGet, fmt.Sprintf("/updated_since?seq=%d", newest), nil)
+	read := func(name string) (paths []string) {
+		answer, err := client.Org(orgName).Do(t.Context(), http.MethodGet, fmt.Sprintf("/%s?seq=%d", name, newest), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -318,14 +318,14 @@ func TestAnOldClientReadsTheURL(t *testing.T) {
 		}
 		return paths
 	}
-	read()
+	read("updated_since")
 	r.primary.org.PutRole("web", `{"description":"one"}`)
 	mustPush(r, actionMessage{kind: "role", name: "web"})
 	r.web.Kill() // a fresh environment goes on
-	if got := read(); len(got) != 1 || !strings.HasSuffix(got[0], "/roles/web") {
+	if got := read("objects_since"); len(got) != 1 || !strings.HasSuffix(got[0], "/roles/web") {
 		t.Errorf("rows %q", got)
 	}
-	if got := read(); len(got) != 0 {
+	if got := read("updated_since"); len(got) != 0 {
 		t.Errorf("rows again: %q", got)
 	}
 }
