@@ -24,6 +24,8 @@ import (
 // diffFlags are the flags of diff.
 type diffFlags struct {
 	nameStatus, showValues, stat bool
+
+	matched map[replication.Pattern]bool // patterns that an object of a pair matched
 }
 
 // diffRow is one difference of one pair, or an object that could not be read.
@@ -44,7 +46,8 @@ func newDiffCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "diff [PAIR...] [OBJECT...]",
 		Short:   "Show how a replica differs from the primary",
 		GroupID: cmdline.GroupCheck,
-		Long: `Show how a replica differs from the primary, of all objects or of the named ones:
+		Long: `Show how a replica differs from the primary, of all objects, of the named ones, or of
+those that match a pattern, as include in the configuration has it:
 A for an object that the replica lacks, D for one that only the replica has, M for
 other content, ? for one that could not be read. Lines with + are the primary's.
 Each pair is compared, also when another's servers fail. Of a cookbook version, the
@@ -58,14 +61,16 @@ Values of data bag items stay hidden: whether they differ is shown, what they ar
 only with --show-values.`,
 		Example: `  chef-sync-ctl diff engineering --name-status
   chef-sync-ctl diff eu/engineering /roles/web
+  chef-sync-ctl diff eu/engineering 'cookbooks/*' 'roles/web*' --stat
   chef-sync-ctl diff eu/engineering data_bags/users/alice --show-values`,
 	}
-	cmd.Flags().BoolVar(&f.nameStatus, "name-status", false, "letters and names only")
+	cmd.Flags().BoolVar(&f.nameStatus, "name-status", false, "letters and names only, of objects and of the files of changed cookbooks")
 	cmd.Flags().BoolVar(&f.stat, "stat", false, "count changed lines instead of showing them")
 	cmd.Flags().BoolVar(&f.showValues, "show-values", false, "show the values of data bag items")
 	env.TakePairs(cmd)
-	cmd.RunE = env.WithObjectsIf(nil, func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error {
-		rows, failed := f.comparePairs(ctx, env, a, pairs, refs)
+	cmd.RunE = env.WithObjectsIf(nil, func(ctx context.Context, a *app.App, pairs []app.Pair, objects cmdline.Objects) error {
+		f.matched = map[replication.Pattern]bool{}
+		rows, failed := f.comparePairs(ctx, env, a, pairs, objects)
 		if len(rows) > 0 || failed == nil {
 			if err := f.printRows(env, rows); err != nil {
 				return err
@@ -94,27 +99,32 @@ func diffCode(rows []diffRow) exit.Code {
 // comparePairs lists the differences of each pair. The error joins what kept pairs, or
 // named objects, from being compared.
 func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
-	refs []object.Ref) (rows []diffRow, failed error) {
+	objects cmdline.Objects) (rows []diffRow, failed error) {
 	rows = []diffRow{}
 	progress := env.Output().NewProgress(len(pairs))
 	defer progress.End()
 	failed = app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := f.comparePair(ctx, a, p, refs, progress)
+		list, err := f.comparePair(ctx, a, p, objects, progress)
 		rows = append(rows, list...)
 		return app.WrapPair(p.ID, err)
 	})
+	for _, p := range objects.Patterns {
+		if failed == nil && !f.matched[p] {
+			return rows, exit.With(exit.NotFound, fmt.Errorf("no object matches %s", p), "chef-sync-ctl help selection")
+		}
+	}
 	return rows, failed
 }
 
 // comparePair lists the differences of one pair, of all objects or of the named
 // ones. A named object that isn't there doesn't stop the others.
-func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, refs []object.Ref, progress *ui.Progress) (rows []diffRow,
+func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, objects cmdline.Objects, progress *ui.Progress) (rows []diffRow,
 	err error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	list, unreadable, err := f.listCandidates(ctx, a, p, refs, progress)
+	list, unreadable, err := f.listCandidates(ctx, a, p, engine, objects, progress)
 	failed := []error{err}
 	for _, d := range list {
 		row, err := f.compareObject(ctx, engine, d)
@@ -135,15 +145,15 @@ func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, refs
 
 // listCandidates are the objects to look at: the named ones, whose letters aren't
 // known yet, or those that a verification found to differ.
-func (f diffFlags) listCandidates(ctx context.Context, a *app.App, p app.Pair, refs []object.Ref, progress *ui.Progress,
+func (f diffFlags) listCandidates(ctx context.Context, a *app.App, p app.Pair, e *replication.Engine, objects cmdline.Objects, progress *ui.Progress,
 ) ([]replication.Difference, []replication.Unsynced, error) {
-	if len(refs) == 0 {
+	if !objects.Named() {
 		report, err := passes.VerifyPair(ctx, a, p, replication.VerifyOptions{Trigger: replication.TriggerManual}, progress)
 		return report.Differences, report.Unreadable, err
 	}
 	var list []replication.Difference
 	var failed []error
-	for _, ref := range refs {
+	for _, ref := range objects.Refs {
 		if !p.Manages(ref) {
 			failed = append(failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, p.ID),
 				"kinds, include and exclude of the organization decide what does"))
@@ -151,14 +161,60 @@ func (f diffFlags) listCandidates(ctx context.Context, a *app.App, p app.Pair, r
 		}
 		list = append(list, replication.Difference{Ref: ref})
 	}
-	return list, nil, exit.Join(failed...)
+	matching, err := f.listMatching(ctx, e, objects.Patterns)
+	for _, ref := range matching {
+		if !slices.Contains(objects.Refs, ref) {
+			list = append(list, replication.Difference{Ref: ref})
+		}
+	}
+	return list, nil, exit.Join(append(failed, err)...)
+}
+
+// listMatching lists the objects of a pair that match patterns, on either side.
+func (f diffFlags) listMatching(ctx context.Context, e *replication.Engine, patterns []replication.Pattern) ([]object.Ref, error) {
+	var found []object.Ref
+	for _, p := range patterns {
+		selection := replication.Selection{Include: []replication.Pattern{p}}
+		matches := func(r object.Ref) bool { return e.Pair.Manages(r) && selection.Selects(r) }
+		refs, err := listBoth(ctx, e, object.Scope{Kind: p.Kind})
+		if err != nil {
+			return nil, err
+		}
+		names := map[string]bool{}
+		for _, r := range refs {
+			if child := p.Kind.Child(); child != "" && matches(r) && !names[r.Name] {
+				items, err := listBoth(ctx, e, object.Scope{Kind: child, Name: r.Name})
+				if err != nil {
+					return nil, err
+				}
+				refs, names[r.Name] = append(refs, items...), true
+			}
+		}
+		refs = slices.DeleteFunc(refs, func(r object.Ref) bool { return !matches(r) })
+		f.matched[p] = f.matched[p] || len(refs) > 0
+		found = append(found, refs...)
+	}
+	slices.SortFunc(found, object.Compare)
+	return slices.Compact(found), nil
+}
+
+// listBoth lists a scope on both sides. A side that lacks it has no objects there.
+func listBoth(ctx context.Context, e *replication.Engine, scope object.Scope) (refs []object.Ref, err error) {
+	for _, side := range []replication.Reader{e.Source, e.Target} {
+		list, err := side.List(ctx, scope)
+		if err != nil && !fault.IsAbsent(err) && fault.ClassOf(err) != fault.Unserved {
+			return nil, err
+		}
+		refs = append(refs, list...)
+	}
+	return refs, nil
 }
 
 // compareObject reads both sides of one object. A letter that is known is kept. The error is
 // one that keeps others from being read too, or says that no side has the object.
 func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d replication.Difference) (diffRow, error) {
 	row := diffRow{Pair: e.Pair.ID, Difference: d}
-	if f.nameStatus && d.Letter != "" {
+	if f.nameStatus && d.Letter != "" && (d.Letter != "M" || !d.Ref.Kind.HasFiles()) {
 		return row, nil
 	}
 	var sides [2][]byte
@@ -182,7 +238,9 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 	if err != nil {
 		return row.asUnreadable(&fault.Error{Op: "compare", Class: fault.Rejected, Err: err}), nil
 	}
-	row.Files = contentdiff.Files(replica, primary)
+	if !f.nameStatus || row.Letter == "M" {
+		row.Files = contentdiff.Files(replica, primary)
+	}
 	if row.Letter == "M" && d.Letter == "" && diff == "" && len(row.Files) == 0 {
 		row.Letter = "" // equal
 	}

@@ -56,7 +56,11 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete on the replica whatever the primary doesn't have")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	env.TakePairs(cmd)
-	cmd.RunE = env.WithObjectsIf(func() bool { return true }, func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error {
+	cmd.RunE = env.WithObjectsIf(func() bool { return true }, func(ctx context.Context, a *app.App, pairs []app.Pair, objects cmdline.Objects) error {
+		refs := objects.Refs
+		if len(objects.Patterns) > 0 {
+			return exit.Usagef("name each object, or leave them out to compare everything", "resync takes objects, not patterns such as %s", objects.Patterns[0])
+		}
 		if err := checkSelected(pairs, refs); err != nil {
 			return err
 		}

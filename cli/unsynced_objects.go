@@ -53,6 +53,7 @@ approval are listed too, with the class held; no time makes them due.
 --retry makes the next pass try them again: the named objects, or all.`,
 		Example: `  chef-sync-ctl unsynced-objects engineering
   chef-sync-ctl unsynced-objects eu/engineering /cookbooks/apache2/2.0.0
+  chef-sync-ctl unsynced-objects engineering 'cookbooks/*'
   chef-sync-ctl unsynced-objects engineering --retry
   chef-sync-ctl unsynced-objects engineering /roles/web --retry
   chef-sync-ctl unsynced-objects engineering --exit-code -o json`,
@@ -60,11 +61,11 @@ approval are listed too, with the class held; no time makes them due.
 	cmd.Flags().BoolVar(&retry, "retry", false, "try the named objects, or all, again in the next pass")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects, 7 if deletions are held")
 	env.TakePairs(cmd)
-	cmd.RunE = env.WithObjectsIf(func() bool { return retry }, func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error {
-		rows, failed := listUnsynced(ctx, a, pairs, refs)
+	cmd.RunE = env.WithObjectsIf(func() bool { return retry }, func(ctx context.Context, a *app.App, pairs []app.Pair, objects cmdline.Objects) error {
+		rows, failed := listUnsynced(ctx, a, pairs, objects)
 		if retry {
-			failed = exit.Join(failed, retryPairs(ctx, env, a, pairs, rows, len(refs) == 0))
-			rows, _ = listUnsynced(ctx, a, pairs, refs) // as they are now; errors were reported above
+			failed = exit.Join(failed, retryPairs(ctx, env, a, pairs, rows, !objects.Named()))
+			rows, _ = listUnsynced(ctx, a, pairs, objects) // as they are now; errors were reported above
 		}
 		if len(rows) == 0 && failed != nil {
 			return failed
@@ -85,7 +86,7 @@ approval are listed too, with the class held; no time makes them due.
 
 // listUnsynced lists those of each pair. The error says whose can't be read, or
 // which of the named objects is nowhere among them.
-func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []object.Ref) ([]unsyncedRow, error) {
+func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only cmdline.Objects) ([]unsyncedRow, error) {
 	state, err := a.State(ctx)
 	if err != nil {
 		return nil, err
@@ -93,8 +94,8 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 	rows := []unsyncedRow{}
 	found := map[object.Ref]bool{}
 	isNamed := func(r object.Ref) bool {
-		named := false
-		for _, n := range only {
+		named := only.Matches(r)
+		for _, n := range only.Refs {
 			if object.ScopeOf(n).Contains(r) {
 				found[n], named = true, true
 			}
@@ -110,13 +111,13 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only []obje
 		st, err := state.Pair(ctx, p.ID)
 		asked, named := st.Desired.RetryAt.After(st.Progress.RetriedAt), st.Desired.RetryOnly
 		for _, u := range list {
-			if len(only) == 0 || isNamed(u.Ref) {
+			if !only.Named() || isNamed(u.Ref) {
 				rows = append(rows, unsyncedRow{p.ID, u, asked && (len(named) == 0 || slices.Contains(named, u.Ref))})
 			}
 		}
 		return app.WrapPair(p.ID, err)
 	})
-	for _, ref := range only {
+	for _, ref := range only.Refs {
 		if !found[ref] {
 			failed = exit.Join(failed, exit.With(exit.NotFound, fmt.Errorf("%s is not among the unsynced objects", ref),
 				"chef-sync-ctl unsynced-objects "+pairs[0].ID.String()))

@@ -7,7 +7,6 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
-	"chefsync/pkg/object"
 )
 
 // pairFlags are the flags that select pairs.
@@ -38,8 +37,8 @@ func (env *Env) SelectPairs(a *app.App, names []string) ([]app.Pair, error) {
 // PairsFunc is a command that works on pairs.
 type PairsFunc func(ctx context.Context, a *app.App, pairs []app.Pair) error
 
-// ObjectsFunc is a command that works on objects of pairs, on all without refs.
-type ObjectsFunc func(ctx context.Context, a *app.App, pairs []app.Pair, refs []object.Ref) error
+// ObjectsFunc is a command that works on objects of pairs.
+type ObjectsFunc func(ctx context.Context, a *app.App, pairs []app.Pair, objects Objects) error
 
 // RunE is how a command runs.
 type RunE func(cmd *cobra.Command, args []string) error
@@ -79,18 +78,18 @@ func (env *Env) WithObjectsIf(changes func() bool, f ObjectsFunc) RunE {
 			return noSelector(cmd)
 		}
 		return env.withApp(cmd, func(a *app.App) error {
-			names, refs, err := splitWords(a, words)
+			names, objects, err := splitWords(a, words)
 			if err != nil {
 				return err
 			}
 			if n := len(a.Pairs()); named && n > 1 && !env.hasSelector(names) {
-				return exit.Usagef(cmd.CommandPath()+" PAIR "+refs[0].Path(), "there are %d pairs: name that of the objects, or use --all", n)
+				return exit.Usagef(cmd.CommandPath()+" PAIR "+objects.first(), "there are %d pairs: name that of the objects, or use --all", n)
 			}
 			pairs, err := env.SelectPairs(a, names)
 			if err != nil {
 				return err
 			}
-			return f(cmd.Context(), a, pairs, refs)
+			return f(cmd.Context(), a, pairs, objects)
 		})
 	}
 }
@@ -110,26 +109,6 @@ func (env *Env) hasSelector(names []string) bool {
 
 func noSelector(cmd *cobra.Command) error {
 	return exit.Usagef(firstExample(cmd), "name a PAIR, or use --all")
-}
-
-// splitWords sorts arguments into those that select pairs and objects.
-func splitWords(a *app.App, words []string) (names []string, refs []object.Ref, err error) {
-	for _, w := range words {
-		ref, notObject := object.ParseRef(w)
-		_, notPair := a.Select(w)
-		switch {
-		case notPair == nil && notObject == nil && w[0] != '/':
-			return nil, nil, exit.Usagef("write /"+w+" for the object", "%q may be a pair or an object", w)
-		case notPair == nil && w[0] != '/':
-			names = append(names, w)
-		case notObject == nil:
-			refs = append(refs, ref)
-		default:
-			return nil, nil, exit.With(exit.Of(notPair), notPair, app.ListHint+
-				"; an object is written as cookbooks/NAME/VERSION, roles/NAME, environments/NAME or data_bags/BAG/ITEM")
-		}
-	}
-	return names, refs, nil
 }
 
 // CompletePairs completes what selects pairs.
