@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,7 @@ import (
 type initFlags struct {
 	primary, profile     string
 	replicas, orgs, from []string
+	sample               bool
 }
 
 func newInitCmd(env *cmdline.Env) *cobra.Command {
@@ -33,8 +35,10 @@ func newInitCmd(env *cmdline.Env) *cobra.Command {
 		Long: `Write a first configuration: chef-sync.toml in this folder, or the file that
 --config names. A file that exists is never replaced.
 
-Without flags it is a sample that explains all keys. With flags it has your servers
-and organizations, with keys in the folder keys beside it, which prepare-org creates.
+On a terminal it asks for your servers and organizations. Elsewhere, and with
+--sample, it is a sample that explains all keys. With other flags it has the servers
+and organizations that they name, and keys in the folder keys beside it, which
+prepare-org creates.
 --from-credentials takes the primary and its organization from a profile of
 ~/.chef/credentials, and --from from a knife.rb.
 
@@ -43,27 +47,32 @@ each replica and had one file there; this one runs anywhere, for all: give each 
 as --from NAME=FILE, and the URL of a replica as --replica NAME=URL. What can't be
 converted is printed and becomes comments.`,
 		Example: `  chef-sync-ctl init
+  chef-sync-ctl init --sample
   chef-sync-ctl init --primary https://chef.example.com --replica eu=https://chef-eu.example.com --org engineering,sales
   chef-sync-ctl init --from-credentials default --replica eu=https://chef-eu.example.com
   chef-sync-ctl init --from eu=/etc/chef-sync/chef-sync.rb --replica eu=https://chef-eu.example.com`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error { return f.write(env) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.write(cmd.Context(), env) },
 	}
 	cmd.Flags().StringVar(&f.primary, "primary", "", "`URL` of the primary")
 	cmd.Flags().StringArrayVar(&f.replicas, "replica", nil, "`NAME=URL` of a replica, or its profile of ~/.chef/credentials; may be repeated")
 	cmd.Flags().StringSliceVar(&f.orgs, "org", nil, "`organizations` to replicate; SOURCE=DESTINATION where the name differs")
 	cmd.Flags().StringVar(&f.profile, "from-credentials", "", "`profile` of ~/.chef/credentials that knows the primary")
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "convert this `file`: chef-sync.rb of a replica, as NAME=FILE, or a knife.rb; may be repeated")
+	cmd.Flags().BoolVar(&f.sample, "sample", false, "write a sample that explains all keys, without questions")
 	_ = cmd.RegisterFlagCompletionFunc("replica", cobra.NoFileCompletions)
 	return cmd
 }
 
-func (f initFlags) write(env *cmdline.Env) error {
+func (f initFlags) write(ctx context.Context, env *cmdline.Env) error {
 	path := env.ConfigPath
 	if path == "" {
 		path = config.FileName
 	}
-	text, notes, err := f.text(env, path)
+	if err := checkNew(path); err != nil {
+		return err // before anything is asked
+	}
+	text, notes, err := f.text(ctx, env, path)
 	if err != nil {
 		return err
 	}
@@ -84,14 +93,24 @@ func (f initFlags) write(env *cmdline.Env) error {
 	return nil
 }
 
+// checkNew fails if a file exists already, or its folder doesn't.
+func checkNew(path string) error {
+	folder := filepath.Dir(path)
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return exit.Usagef("mkdir -p "+string(ui.Quote(folder)), "the folder %s doesn't exist", folder)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return exit.Usagef("edit it, or name another file with --config", "%s already exists", path)
+	}
+	return nil
+}
+
 // writeNew writes a file that doesn't exist yet.
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	switch folder := filepath.Dir(path); {
+	switch {
 	case errors.Is(err, fs.ErrExist):
-		return exit.Usagef("edit it, or name another file with --config", "%s already exists", path)
-	case errors.Is(err, fs.ErrNotExist):
-		return exit.Usagef("mkdir -p "+string(ui.Quote(folder)), "the folder %s doesn't exist", folder)
+		return checkNew(path)
 	case errors.Is(err, fs.ErrPermission):
 		return exit.Usagef("run it as a user who may write there, or name another file with --config", "%s can't be written: permission denied", path)
 	case err != nil:
@@ -104,14 +123,26 @@ func writeNew(path, text string) error {
 	return nil
 }
 
-// text returns the configuration that the flags describe, or the sample, and what could not
-// be converted.
-func (f initFlags) text(env *cmdline.Env, path string) (text string, notes []string, err error) {
-	if f.primary == "" && f.profile == "" && len(f.replicas)+len(f.orgs)+len(f.from) == 0 {
-		return config.Template(), nil, nil
-	}
+// text returns the configuration that the flags or answers describe, or the sample, and
+// what could not be converted.
+func (f initFlags) text(ctx context.Context, env *cmdline.Env, path string) (text string, notes []string, err error) {
+	given := f.primary != "" || f.profile != "" || len(f.replicas)+len(f.orgs)+len(f.from) > 0
 	loader := config.ProcessLoader()
 	loader.Env = env.LookupEnv
+	switch {
+	case f.sample && given:
+		return "", nil, exit.Usagef("leave the others out, or --sample", "--sample is about no servers")
+	case f.sample, !given && !(env.InTTY && env.ErrTTY):
+		return config.Template(), nil, nil
+	case !given:
+		loader.ChefProfile = env.ChefProfile()
+		q := setup.Questions{In: env.In, Out: env.Err, Loader: loader, Path: path}
+		file, err := q.Ask(ctx)
+		if err != nil {
+			return "", nil, err
+		}
+		return file.TOML(), nil, nil
+	}
 	file, err := f.file(loader)
 	if err != nil {
 		return "", nil, exit.With(exit.Usage, err, "")

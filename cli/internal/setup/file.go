@@ -36,7 +36,7 @@ type Organization struct {
 func (f *File) TOML() string {
 	var b strings.Builder
 	b.WriteString(`# Written by chef-sync-ctl init. What else can be set is explained in the file that
-# it writes without flags; check this one with chef-sync-ctl config validate.
+# init --sample writes; check this one with chef-sync-ctl config validate.
 `)
 	for _, n := range f.Notes {
 		b.WriteString("#\n")

@@ -89,7 +89,7 @@ log_level ENV['LEVEL']
 }
 
 const converted = `# Written by chef-sync-ctl init. What else can be set is explained in the file that
-# it writes without flags; check this one with chef-sync-ctl config validate.
+# init --sample writes; check this one with chef-sync-ctl config validate.
 #
 # not converted, EU:13: progress is kept where [state] path says
 #   ec_sync_client['dir'] = '/srv/sync'
