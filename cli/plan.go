@@ -18,7 +18,8 @@ func newPlanCmd(env *cmdline.Env) *cobra.Command {
 		GroupID: cmdline.GroupCheck,
 		Long: `Show what the next pass would do, in its order, with the view of the safety
 brake: a plan with deletions that wait for approval, or would, ends with code 7, and
-one that lacks objects which could not be read with code 3.`,
+one that lacks objects which could not be read with code 3. A long plan is grouped by
+kind and lists the first creations and updates of each; -o wide lists all.`,
 		Example: `  chef-sync-ctl plan engineering
   chef-sync-ctl plan eu/engineering --full
   chef-sync-ctl plan --summary

@@ -370,6 +370,8 @@ func steady(ts *testscript.TestScript, text string) string {
 	for _, r := range []struct{ pattern, with string }{
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
 		{`(\d{4}-\d\d-\d\d )?\b\d\d:\d\d:\d\d\b`, "hh:mm:ss"},
+		{`\b(now|(\d+[smh])+ ago)  +`, "AGO "},
+		{`\bin (\d+[smh])+ +`, "IN "},
 		{`\b\d{8}T\d{6}\.\d{3}Z-\d+\b`, "RUN-ID"},
 		{`(TOOK|\b\d+(\.\d+)?m?s\b) +`, "TOOK "},
 		{`\b\d+(\.\d+)?m?s\b`, "SPAN"},

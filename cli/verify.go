@@ -16,6 +16,7 @@ import (
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -148,29 +149,37 @@ func showReport(t *ui.Grid, r replication.Report) {
 		}
 		t.Row(differences.KindName(k.Kind), ui.Number(k.Primary), ui.Number(k.Replica), t.Paint(color, ui.Number(k.Equal)))
 	}
-	for _, d := range r.Repaired {
-		t.Line("%s  %s  repaired: %s", t.Paint(ui.Green, "="), ui.Quote(d.Ref.Path()), d.Note)
-	}
-	for _, d := range r.Differences {
-		t.Line("%s  %s  %s", t.Paint(differences.LetterColor(d.Letter), d.Letter), ui.Quote(d.Ref.Path()), d.Note)
-		for _, v := range d.Versions[min(1, len(d.Versions)):] {
-			t.Line("     %s", ui.Quote(v.Path()))
-		}
-	}
+	listFindings(t, r)
 	if r.Files > 0 {
 		t.Line("%s checked on the replica", ui.Plural(r.Files, "file"))
 	}
+	concludeReport(t, r)
+}
+
+// listFindings lists the objects that differ, that were repaired or that could not be read.
+func listFindings(t *ui.Grid, r replication.Report) {
+	t.Columns() // none of them has a name
+	row := func(color ui.Color, letter string, ref object.Ref, note string) {
+		t.Row(t.Paint(color, letter), ui.Quote(ref.Path()), note)
+	}
+	for _, d := range r.Repaired {
+		row(ui.Green, "=", d.Ref, "repaired: "+d.Note)
+	}
+	for _, d := range r.Differences {
+		row(differences.LetterColor(d.Letter), d.Letter, d.Ref, d.Note)
+		for _, v := range d.Versions[min(1, len(d.Versions)):] {
+			t.Row("", "  "+ui.Quote(v.Path()), "")
+		}
+	}
 	for _, u := range r.Unreadable {
-		t.Line("%s  %s  could not be read: %s", t.Paint(differences.LetterColor(differences.LetterUnreadable), differences.LetterUnreadable),
-			ui.Quote(u.Ref.Path()), u.Reason)
+		row(differences.LetterColor(differences.LetterUnreadable), differences.LetterUnreadable, u.Ref, "could not be read: "+u.Reason)
 	}
 	for _, ref := range r.Extras[:min(len(r.Extras), extrasShown)] {
-		t.Line("%s  %s  only on the replica, where the prune rule leaves it", t.Paint(ui.Faint, "+"), ui.Quote(ref.Path()))
+		row(ui.Faint, "+", ref, "only on the replica, where the prune rule leaves it")
 	}
 	if n := len(r.Extras) - extrasShown; n > 0 {
 		t.Line("%s  and %s; -o json names them all", t.Paint(ui.Faint, "+"), ui.Plural(n, "more object"))
 	}
-	concludeReport(t, r)
 }
 
 // summarizeReports counts in a line how several pairs are.

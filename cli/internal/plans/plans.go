@@ -4,11 +4,14 @@ package plans
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -40,7 +43,7 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 				return
 			}
 			for _, plan := range plans {
-				opts.printPlan(t, plan, env.Format == ui.Markdown)
+				opts.printPlan(t, plan, env.Format)
 			}
 		})
 		if err != nil {
@@ -125,8 +128,8 @@ func actionMark(a replication.Action) string {
 	return "="
 }
 
-// printPlan prints one plan, with the head of a table or without.
-func (opts Options) printPlan(t *ui.Grid, plan replication.Plan, head bool) {
+// printPlan prints one plan, in Markdown with the head of a table.
+func (opts Options) printPlan(t *ui.Grid, plan replication.Plan, format ui.Format) {
 	counts, shown := count(plan), len(plan.Failed)
 	for _, s := range plan.Steps {
 		if opts.shows(s) {
@@ -138,12 +141,16 @@ func (opts Options) printPlan(t *ui.Grid, plan replication.Plan, head bool) {
 		return
 	}
 	t.Line("%s: %s%s", t.Paint(ui.Bold, plan.Pair.String()), plan.Mode, ui.Prefixed(", ", plan.Reason))
-	if head {
+	if format == ui.Markdown {
 		t.Head("ACTION", "OBJECT", "REASON")
 	}
-	for _, s := range plan.Steps {
-		if opts.shows(s) {
-			t.Row("  "+t.Paint(actionColor(s.Action), actionMark(s.Action)+" "+string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
+	if format == ui.Table && !opts.All && shown > maxUngrouped {
+		printGroups(t, plan.Steps, opts.shows)
+	} else {
+		for _, s := range plan.Steps {
+			if opts.shows(s) {
+				printStep(t, s)
+			}
 		}
 	}
 	for _, u := range plan.Failed {
@@ -164,6 +171,72 @@ func (opts Options) printPlan(t *ui.Grid, plan replication.Plan, head bool) {
 		t.Line("%s %s", t.Paint(ui.Red, "Held:"), h.Summary())
 		t.Line("Try: chef-sync-ctl sync-start %s --allow-deletes %d", plan.Pair, h.Deletes)
 	}
+}
+
+func printStep(t *ui.Grid, s replication.Decision) {
+	t.Row("  "+t.Paint(actionColor(s.Action), actionMark(s.Action)+" "+string(s.Action)), ui.Quote(s.Ref.Path()), s.Reason)
+}
+
+// maxUngrouped is the most steps of a pair that are listed without groups, and maxFolded the
+// most of an action in a group that are listed before the others are counted.
+const (
+	maxUngrouped = 40
+	maxFolded    = 5
+)
+
+// group is the steps of one kind, those that take something away apart from the others,
+// which come long before them.
+type group struct {
+	kind  object.Kind
+	takes bool
+}
+
+// printGroups prints a long plan by kind, in the order of the plan. Creations and updates
+// are cut short; each deletion is named.
+func printGroups(t *ui.Grid, steps []replication.Decision, shows func(replication.Decision) bool) {
+	var order []group
+	groups := map[group][]replication.Decision{}
+	for _, s := range steps {
+		if !shows(s) {
+			continue
+		}
+		g := group{s.Ref.Kind, takesAway(s.Action)}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], s)
+	}
+	for _, g := range order {
+		printGroup(t, g, groups[g])
+	}
+}
+
+func printGroup(t *ui.Grid, g group, steps []replication.Decision) {
+	counts, listed := count(replication.Plan{Steps: steps}), map[replication.Action]int{}
+	var words []string
+	for _, a := range []replication.Action{replication.ActionCreate, replication.ActionUpdate, replication.ActionDelete, replication.ActionHold} {
+		if n := counts[a]; n > 0 && a == replication.ActionHold {
+			words = append(words, ui.Number(n)+" held")
+		} else if n > 0 {
+			words = append(words, ui.Number(n)+" to "+string(a))
+		}
+	}
+	t.Line("  %s: %s", t.Paint(ui.Bold, differences.KindName(g.kind)), strings.Join(words, ", "))
+	for _, s := range steps {
+		if listed[s.Action]++; g.takes || counts[s.Action] <= maxFolded+1 || listed[s.Action] <= maxFolded {
+			printStep(t, s)
+		}
+	}
+	for _, a := range []replication.Action{replication.ActionCreate, replication.ActionUpdate} {
+		if n := counts[a] - maxFolded; n > 1 {
+			t.Line("  %s and %s more to %s; -o wide names them", t.Paint(actionColor(a), actionMark(a)), ui.Number(n), string(a))
+		}
+	}
+}
+
+// takesAway reports whether an action deletes, or would.
+func takesAway(a replication.Action) bool {
+	return a == replication.ActionDelete || a == replication.ActionHold
 }
 
 // shows reports whether a step is shown.
