@@ -41,8 +41,8 @@ func (d *evaluation) addPasses() {
 		d.addReason(CauseNoPass, Stale, l.Expires, "the first pass was interrupted "+formatAge(d.Now.Sub(l.Expires))+" ago"+
 			d.notRunningHint(), d.startHint())
 	case g.LastAttempt.IsZero() && g.Work == nil && g.Status == "":
-		hint := "chef-sync-ctl run"
-		if d.Stack {
+		hint := d.startHint()
+		if d.Stack || d.Daemon {
 			hint = "wait a minute, or: chef-sync-ctl run --once " + d.id
 		}
 		d.addReason(CauseNeverRun, replication.Bootstrapping, time.Time{}, "never run", hint)
@@ -57,14 +57,17 @@ func (d *evaluation) isLate(due time.Time) bool {
 }
 
 func (d *evaluation) notRunningHint() string {
-	if d.Stack {
+	switch {
+	case d.Stack:
 		return "; do its functions work?"
+	case d.Daemon:
+		return " although the daemon runs"
 	}
 	return "; is the daemon running?"
 }
 
 func (d *evaluation) startHint() string {
-	if d.Stack {
+	if d.Stack || d.Daemon {
 		return "chef-sync-ctl doctor, then: chef-sync-ctl manager-log"
 	}
 	return "chef-sync-ctl run"
@@ -130,7 +133,7 @@ func (d *evaluation) addScans() {
 }
 
 func (d *evaluation) scanHint() string {
-	if d.Stack {
+	if d.Stack || d.Daemon {
 		return d.startHint()
 	}
 	return "chef-sync-ctl run, or: chef-sync-ctl serve-changes"

@@ -34,6 +34,8 @@ type Facts struct {
 	Tolerance Tolerance
 	// Stack is whether the pair runs on AWS, by schedules.
 	Stack bool
+	// Daemon is whether a daemon is known to run, of a pair that isn't on a stack.
+	Daemon bool
 }
 
 // Tolerance is how late passes and scans may be before the pair counts as stale.

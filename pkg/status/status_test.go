@@ -286,8 +286,8 @@ func severityOf(s replication.Status) int {
 
 func TestHintsDependOnWhereThePairRuns(t *testing.T) {
 	for name, c := range map[string]struct {
-		trouble     factOption
-		here, stack string
+		trouble           factOption
+		here, takenCareOf string
 	}{
 		"no pass": {withoutPass, "chef-sync-ctl run", "chef-sync-ctl doctor, then: chef-sync-ctl manager-log"},
 		"no scan": {withoutScan, "chef-sync-ctl run, or: chef-sync-ctl serve-changes",
@@ -295,16 +295,16 @@ func TestHintsDependOnWhereThePairRuns(t *testing.T) {
 		"never run": {withProgress(func(g *replication.Progress) { *g = replication.Progress{} }), "chef-sync-ctl run",
 			"wait a minute, or: chef-sync-ctl run --once eu/acme"},
 	} {
-		for _, stack := range []bool{false, true} {
+		for where, want := range map[string]string{"here": c.here, "on a stack": c.takenCareOf, "by a daemon": c.takenCareOf} {
 			f := syncedFacts()
 			c.trouble(&f)
-			f.Stack = stack
-			want := c.here
-			if stack {
-				want = c.stack
+			f.Stack, f.Daemon = where == "on a stack", where == "by a daemon"
+			got := status.Evaluate(f)
+			if len(got.Reasons) != 1 || got.Reasons[0].Hint != want {
+				t.Errorf("%s, %s: %+v, want %q", name, where, got.Reasons, want)
 			}
-			if got := status.Evaluate(f); len(got.Reasons) != 1 || got.Reasons[0].Hint != want {
-				t.Errorf("%s, on a stack %v: %+v, want %q", name, stack, got.Reasons, want)
+			if asks := strings.Contains(got.Reasons[0].Text, "is the daemon running?"); f.Daemon && asks {
+				t.Errorf("%s, %s: it asks %q", name, where, got.Reasons[0].Text)
 			}
 		}
 	}

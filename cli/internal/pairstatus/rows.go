@@ -74,6 +74,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 	}
 	known, failed := readPairStates(ctx, state, pairs)
 	tolerance := ToleranceOf(a)
+	hasDaemon := a.Stack == nil && daemonRuns(ctx, a, now)
 	rows := []PairRow{}
 	for _, p := range pairs {
 		st, there := known[p.ID]
@@ -83,7 +84,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 		if a.Abandoned(st.Lease) {
 			st.Lease = replication.Lease{Fence: st.Lease.Fence}
 		}
-		f := status.Facts{State: st, Pair: p.Pair, Down: unreachableServers(servers, p.ID), Now: now, Tolerance: tolerance, Stack: a.Stack != nil}
+		f := status.Facts{State: st, Pair: p.Pair, Down: unreachableServers(servers, p.ID), Now: now, Tolerance: tolerance, Stack: a.Stack != nil, Daemon: hasDaemon}
 		if st.Progress.Feed == journal.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
 			failed = exit.Join(failed, app.WrapPair(p.ID, err))
@@ -101,6 +102,12 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 		rows = append(rows, row)
 	}
 	return rows, failed
+}
+
+// daemonRuns reports whether a daemon is known to run. If that can't be read it isn't.
+func daemonRuns(ctx context.Context, a *app.App, now time.Time) bool {
+	d, err := ReadProcesses(ctx, a, now)
+	return err == nil && len(d.Running) > 0
 }
 
 // ToleranceOf returns how late passes and scans may be.
