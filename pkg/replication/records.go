@@ -315,7 +315,7 @@ type Unsynced struct {
 	Attempts  int         `json:"attempts"`
 	FirstSeen time.Time   `json:"first_seen"`
 	LastTry   time.Time   `json:"last_try"`
-	NextTry   time.Time   `json:"next_try"`
+	NextTry   time.Time   `json:"next_try,omitzero"` // zero for what no time makes due: held deletions
 	ChangeID  int64       `json:"change_id,omitempty"`
 	Items     int         `json:"items,omitempty"` // of a held bag: items that would go with it
 }
