@@ -49,7 +49,7 @@ help: ## List the targets
 
 demo: ## Replicate between two servers in memory: the first minute
 	$(call headline,demo)
-	@$(GO) run ./cli/chef-sync-ctl demo
+	@$(GO) run ./cli/demo demo
 
 build: ## Build bin/chef-sync-ctl
 	$(call headline,build)

@@ -13,18 +13,22 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/completion"
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/stack"
 )
 
-// Main runs the program and returns its exit code. The first signal asks it to
-// end well, the second one ends it at once.
-func Main(args []string) int {
+// Main runs the program and returns its exit code. The first signal asks it to end well,
+// the second one ends it at once. How AWS is reached is the main program's choice: aws is
+// awsstack.New, or nil for a program that compiles in half the time.
+func Main(args []string, aws func(stack.Access) stack.AWS) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {
 		<-ctx.Done()
 		stop() // from here on a signal has its default effect
 	}()
-	return executeArgs(ctx, args, cmdline.ProcessStreams())
+	streams := cmdline.ProcessStreams()
+	streams.AWS = aws
+	return executeArgs(ctx, args, streams)
 }
 
 // executeArgs runs one command line and returns its exit code.

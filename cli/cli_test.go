@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"chefsync/cli/internal/awsstack"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"chef-sync-ctl": func() { os.Exit(Main(os.Args[1:])) },
+		"chef-sync-ctl": func() { os.Exit(Main(os.Args[1:], awsstack.New)) },
 	})
 }
 

@@ -133,7 +133,7 @@ func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 			return l.Checks
 		}}
 	}
-	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Log: a.LogStore(), Now: env.Now}
+	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Logs: a.LogStore(), Now: env.Now}
 	if !some {
 		groups = append(groups, s.Check)
 	}

@@ -6,8 +6,9 @@ import (
 	"os"
 
 	"chefsync/cli"
+	"chefsync/cli/internal/awsstack"
 )
 
 func main() {
-	os.Exit(cli.Main(os.Args[1:]))
+	os.Exit(cli.Main(os.Args[1:], awsstack.New))
 }

@@ -206,6 +206,26 @@ func TestArrows(t *testing.T) {
 	}
 }
 
+// The SDK of AWS is more than a third of what chef-sync-ctl takes to compile, and nobody
+// shall wait for it who wants to see the demo.
+func TestTheDemoLinksNoAWS(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./cli/demo")
+	cmd.Dir, cmd.Stderr = root(t), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"/cli") {
+		t.Errorf("the demo doesn't import %s/cli: this test looks at the wrong program", module)
+	}
+	for _, p := range deps {
+		if strings.HasPrefix(p, "github.com/aws/") {
+			t.Errorf("the demo links %s: only cli/internal/awsstack and what it imports may need it", p)
+		}
+	}
+}
+
 // TestTheTableItself: no row may allow one adapter another.
 func TestTheTableItself(t *testing.T) {
 	adapters := []string{"pkg/config", "pkg/endpoint", "pkg/feed", "pkg/prepare", "pkg/stage", "pkg/stage/s3stage", "pkg/store/sqlite", "pkg/store/dynamo", "pkg/secret"}

@@ -30,8 +30,9 @@ type Options struct {
 	// Stack is the deployed stack to work on: its name, NamedStack, or "" for
 	// this machine.
 	Stack           string
-	Table           string // of the account instead of the stack's; "" for the stack's
-	Profile, Region string // of AWS; "" for what AWS's own settings say
+	Table           string                       // of the account instead of the stack's; "" for the stack's
+	Profile, Region string                       // of AWS; "" for what AWS's own settings say
+	AWS             func(stack.Access) stack.AWS // nil for a program without AWS
 	Env             func(string) (string, bool)
 	Now             func() time.Time
 	// Owner names this process in leases, as assembly.NewOwner does; "" for a new name.
@@ -44,7 +45,7 @@ type Options struct {
 type App struct {
 	*assembly.Fleet
 	Stack  *stack.Stack // nil on this machine
-	AWS    *stack.Session
+	AWS    stack.AWS
 	files  *localBackend // nil on a stack
 	loader config.Loader
 	owner  string
@@ -64,7 +65,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	session := stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: c.AWS.Region})
+	session := o.openAWS(c.AWS.Region)
 	kept := &localBackend{statePath: c.StatePath, stagePath: c.StagePath, stageSize: c.StageSize, secrets: session.Secrets()}
 	a := &App{AWS: session, files: kept, loader: loader, owner: o.ownerName()}
 	a.Fleet = a.newFleet(c, kept, o)
@@ -147,6 +148,14 @@ func (o Options) ownerName() string {
 		return o.Owner
 	}
 	return assembly.NewOwner()
+}
+
+// openAWS returns the account on AWS. The region is the one where nothing else names one.
+func (o Options) openAWS(region string) stack.AWS {
+	if o.AWS == nil {
+		return stack.None{}
+	}
+	return o.AWS(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region})
 }
 
 func (o Options) configLoader() config.Loader {

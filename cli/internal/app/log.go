@@ -15,7 +15,7 @@ func (a *App) LogStore() logstore.Store {
 	switch {
 	case a.logs != nil:
 	case a.Stack != nil:
-		a.logs = logstore.NewCloudWatch(a.Stack.Config, a.Stack.Resources, a.owner, a.Pairs(), a.Now)
+		a.logs = a.Stack.Log(a.owner, a.Pairs(), a.Now)
 	default:
 		a.logs = logstore.NewSQLite(logstore.PathFor(a.files.statePath))
 	}

@@ -8,7 +8,6 @@ import (
 
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
-	"chefsync/pkg/assembly/onaws"
 	"chefsync/pkg/cloud"
 )
 
@@ -22,15 +21,11 @@ func openStack(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{AWS: stack.NewSession(stack.Access{Profile: o.Profile, Region: o.Region, Fallback: region}), loader: o.configLoader(),
-		owner: o.ownerName()}
-	if a.Stack, err = stack.Open(ctx, a.AWS, name); err != nil {
+	a := &App{AWS: o.openAWS(region), loader: o.configLoader(), owner: o.ownerName()}
+	if a.Stack, err = a.AWS.Open(ctx, name, o.Table); err != nil {
 		return nil, err
 	}
-	if o.Table != "" {
-		a.Stack.Table = o.Table
-	}
-	backend := onaws.New(a.Stack.Config, a.Stack.Resources)
+	backend := a.Stack.Backend()
 	c, _, err := backend.Configuration(ctx, "")
 	if err != nil {
 		return nil, err
@@ -45,7 +40,7 @@ func openStack(ctx context.Context, o Options) (*App, error) {
 }
 
 // isDeployed reports whether a file is the configuration that is deployed.
-func isDeployed(ctx context.Context, b *onaws.Backend, bucket, path string) (bool, error) {
+func isDeployed(ctx context.Context, b stack.Backend, bucket, path string) (bool, error) {
 	local, err := os.ReadFile(path)
 	if err != nil {
 		return false, err

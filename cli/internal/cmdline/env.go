@@ -15,13 +15,15 @@ import (
 	"golang.org/x/term"
 
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
 )
 
 // EnvPrefix is the prefix of the environment variable of every flag.
 const EnvPrefix = "CHEF_SYNC_"
 
-// Streams are what the program reads from and writes to, its environment and its clock.
+// Streams are what the program reads from and writes to, its environment, its clock, and
+// AWS.
 type Streams struct {
 	In             io.Reader
 	Out, Err       io.Writer
@@ -31,6 +33,7 @@ type Streams struct {
 	ErrWidth       func() int     // columns of the terminal, 0 if unknown; may be nil
 	LookupEnv      func(string) (string, bool)
 	Now            func() time.Time
+	AWS            func(stack.Access) stack.AWS // nil for a program without AWS
 }
 
 // ProcessStreams returns the streams of the process.

@@ -31,7 +31,7 @@ func (env *Env) appOptions(profile string) app.Options {
 		level = app.LogOff // stderr is for one JSON object, or says it in other words
 	}
 	return app.Options{
-		ConfigPath: env.ConfigPath, ChefProfile: profile, Stack: env.Stack, Table: env.Table, Profile: env.profile, Region: env.region,
+		ConfigPath: env.ConfigPath, ChefProfile: profile, Stack: env.Stack, Table: env.Table, Profile: env.profile, Region: env.region, AWS: env.AWS,
 		Env: env.LookupEnv, Now: env.Now,
 		Owner: env.Owner,
 		Note:  func(text string) { env.Output().Note("Warning: %s", text) },

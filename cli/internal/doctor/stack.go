@@ -23,7 +23,7 @@ type Stack struct {
 	*stack.Stack
 	Pairs []config.PairConfig
 	State replication.State
-	Log   logstore.Store
+	Logs  logstore.Store
 	Now   func() time.Time
 }
 
@@ -151,7 +151,7 @@ func (s Stack) checkErrors(ctx context.Context, l *List) {
 		{"errors of passes", "sync-log", queries},
 		{"errors of the manager", "manager-log", []logstore.Query{{Manager: true, Since: since, Level: &level}}},
 	} {
-		lines, err := s.Log.NewReader().Lines(ctx, each.queries...)
+		lines, err := s.Logs.NewReader().Lines(ctx, each.queries...)
 		switch {
 		case err != nil:
 			l.Fail(each.what, "", err)

@@ -1,5 +1,5 @@
 // Package logstore keeps the log that sync-log and manager-log show: in a SQLite file
-// on one machine ([SQLite]), or in CloudWatch Logs for a stack ([CloudWatch]).
+// on one machine ([SQLite]), or in CloudWatch Logs for a stack (package cloudwatch).
 // [Handler] writes to either in the background.
 package logstore
 

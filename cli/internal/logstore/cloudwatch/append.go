@@ -1,4 +1,4 @@
-package logstore
+package cloudwatch
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
+	"chefsync/cli/internal/logstore"
 	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/replication"
 )
@@ -24,8 +25,8 @@ const (
 	perLine  = 26
 )
 
-// Append implements [Store].
-func (c *CloudWatch) Append(ctx context.Context, lines []Line) error {
+// Append implements [logstore.Store].
+func (c *Store) Append(ctx context.Context, lines []logstore.Line) error {
 	byGroup := map[string][]types.InputLogEvent{}
 	for _, l := range lines {
 		group := c.resources.SyncLog
@@ -44,7 +45,7 @@ func (c *CloudWatch) Append(ctx context.Context, lines []Line) error {
 	return nil
 }
 
-func (c *CloudWatch) putEvents(ctx context.Context, group string, events []types.InputLogEvent) error {
+func (c *Store) putEvents(ctx context.Context, group string, events []types.InputLogEvent) error {
 	if !c.created[group] {
 		if _, err := c.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group,
 			LogStreamName: &c.stream}); err != nil {
@@ -77,7 +78,7 @@ func batchSize(events []types.InputLogEvent) (n int) {
 }
 
 // encodeLine writes a line as the functions write theirs.
-func encodeLine(l Line) string {
+func encodeLine(l logstore.Line) string {
 	var b bytes.Buffer
 	attrs := []slog.Attr{}
 	if l.Pair != (replication.PairID{}) {

@@ -1,4 +1,4 @@
-package logstore
+package cloudwatch
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/cli/internal/logstore"
 	"chefsync/pkg/replication"
 )
 
@@ -18,7 +19,7 @@ import (
 // says nothing to a user: metrics, starts and ends of invocations, and text
 // that nobody of ours writes. Of several lines the first one counts: a stack
 // trace is of no use to who reads it here.
-func decodeEvent(text, function string, at time.Time) (l Line, request string, ok bool) {
+func decodeEvent(text, function string, at time.Time) (l logstore.Line, request string, ok bool) {
 	text = strings.TrimSpace(text)
 	if strings.HasPrefix(text, "{") {
 		return decodeJSON(text, function, at)
@@ -41,7 +42,7 @@ type record struct {
 	Platform json.RawMessage `json:"record"`
 }
 
-func decodeJSON(text, function string, at time.Time) (l Line, request string, ok bool) {
+func decodeJSON(text, function string, at time.Time) (l logstore.Line, request string, ok bool) {
 	var r record
 	if json.Unmarshal([]byte(text), &r) != nil {
 		return l, "", false
@@ -53,7 +54,7 @@ func decodeJSON(text, function string, at time.Time) (l Line, request string, ok
 	if r.Message == nil {
 		return l, "", false // metrics
 	}
-	l = Line{Time: r.Time, Message: *r.Message, Run: r.Run, Object: r.Object}
+	l = logstore.Line{Time: r.Time, Message: *r.Message, Run: r.Run, Object: r.Object}
 	if r.Time.IsZero() {
 		l.Time = at
 	}
@@ -103,9 +104,9 @@ func omitMembers(text string, names []string) json.RawMessage {
 	return json.RawMessage("{" + b.String() + "}")
 }
 
-func platformLine(function, message string, at time.Time) Line {
+func platformLine(function, message string, at time.Time) logstore.Line {
 	attrs, _ := json.Marshal(map[string]string{"function": function}) // text can't fail
-	return Line{Time: at, Level: slog.LevelError, Message: message, Attrs: attrs}
+	return logstore.Line{Time: at, Level: slog.LevelError, Message: message, Attrs: attrs}
 }
 
 // platformJSON reads a line of Lambda in its JSON format. Only failures have a

@@ -1,10 +1,6 @@
-// Package stack is a deployed stack as the command line sees it: what it consists
-// of, and calls of its functions. State, stage and configuration of a stack are
-// package onaws's.
-//
-// Errors say what was tried on what and which permission is missing; they carry
-// the class that decides the exit code.
-package stack
+// Package awsstack implements package stack with the AWS SDK. State, stage and
+// configuration of a stack are package onaws's.
+package awsstack
 
 import (
 	"context"
@@ -21,32 +17,25 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/stack"
 	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/secret"
 )
 
-// Access says as whom and where AWS is asked. Fields that are "" are left to
-// AWS's own environment variables and files.
-type Access struct {
-	Profile, Region string
-	// Fallback is the region where nothing of AWS's says one, as the
-	// configuration file may.
-	Fallback string
-}
-
-// Session is the way to AWS. It looks at no file, variable or network before it
-// is needed. It is safe for concurrent use.
+// Session implements [stack.AWS]. It is safe for concurrent use.
 type Session struct {
-	access Access
+	access stack.Access
 
 	mu     sync.Mutex
 	loaded *aws.Config
 }
 
-// NewSession makes a session.
-func NewSession(a Access) *Session { return &Session{access: a} }
+var _ stack.AWS = (*Session)(nil)
+
+// New returns a session.
+func New(a stack.Access) stack.AWS { return &Session{access: a} }
 
 // Config is the configuration of the SDK, with a region and with credentials
 // that could be had.
@@ -105,8 +94,7 @@ func noCredentials(profile string, err error) error {
 	return e
 }
 
-// Secrets resolves references to secrets and parameters. AWS is asked only for a
-// reference that needs it.
+// Secrets implements [stack.AWS]. AWS is asked only for a reference that needs it.
 func (s *Session) Secrets() map[string]config.Resolver {
 	return map[string]config.Resolver{
 		"secretsmanager": func(ctx context.Context, name string) ([]byte, error) {
@@ -126,7 +114,7 @@ func (s *Session) Secrets() map[string]config.Resolver {
 	}
 }
 
-// CreateSecret keeps a new secret in Secrets Manager; see secret.Create.
+// CreateSecret implements [stack.AWS]; see secret.Create.
 func (s *Session) CreateSecret(ctx context.Context, name, description string, content []byte) error {
 	c, err := s.Config(ctx)
 	if err != nil {

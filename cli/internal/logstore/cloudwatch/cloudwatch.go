@@ -1,4 +1,5 @@
-package logstore
+// Package cloudwatch is the log of a stack, in CloudWatch Logs.
+package cloudwatch
 
 import (
 	"context"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/logstore"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/config"
@@ -39,14 +41,14 @@ const (
 	maxPattern = 1024
 )
 
-// CloudWatch is a [Store] of the functions of a stack, whose logs are one log here. The
+// Store is a [logstore.Store] of the functions of a stack, whose logs are one log here. The
 // lines of a pair are those of functions/sync, and what functions/changes says of its
 // source; the lines of the manager are those of functions/manager. An error of the
 // platform, such as a timeout, can't be assigned to a pair and is shown for all.
 //
 // What is appended goes into the logs of the functions, in a stream of this process, so
 // that it is shown to everybody.
-type CloudWatch struct {
+type Store struct {
 	client    *cloudwatchlogs.Client
 	resources cloud.Resources
 	sources   map[replication.PairID][]string // what functions/changes calls them
@@ -55,11 +57,11 @@ type CloudWatch struct {
 	created   map[string]bool // groups that have the stream
 }
 
-var _ Store = (*CloudWatch)(nil)
+var _ logstore.Store = (*Store)(nil)
 
-// NewCloudWatch returns the log of a stack. The owner is the name of this process.
-func NewCloudWatch(c aws.Config, r cloud.Resources, owner string, pairs []config.PairConfig, now func() time.Time) *CloudWatch {
-	w := &CloudWatch{
+// New returns the log of a stack. The owner is the name of this process.
+func New(c aws.Config, r cloud.Resources, owner string, pairs []config.PairConfig, now func() time.Time) *Store {
+	w := &Store{
 		client: cloudwatchlogs.NewFromConfig(c), resources: r, sources: map[replication.PairID][]string{}, now: now, created: map[string]bool{},
 		stream: "chef-sync-ctl/" + strings.NewReplacer(":", "/", "*", "-").Replace(owner), // neither may be in a name
 	}
@@ -70,14 +72,14 @@ func NewCloudWatch(c aws.Config, r cloud.Resources, owner string, pairs []config
 	return w
 }
 
-// Close implements [Store].
-func (*CloudWatch) Close() error { return nil }
+// Close implements [logstore.Store].
+func (*Store) Close() error { return nil }
 
-// NewReader implements [Store].
-func (c *CloudWatch) NewReader() Reader { return c.newReader() }
+// NewReader implements [logstore.Store].
+func (c *Store) NewReader() logstore.Reader { return c.newReader() }
 
-func (c *CloudWatch) newReader() *cloudReader {
-	return &cloudReader{CloudWatch: c, seen: map[string]time.Time{}, failed: map[string]bool{}}
+func (c *Store) newReader() *cloudReader {
+	return &cloudReader{Store: c, seen: map[string]time.Time{}, failed: map[string]bool{}}
 }
 
 // cloudReader reads the log of a stack.
@@ -86,7 +88,7 @@ func (c *CloudWatch) newReader() *cloudReader {
 // Lines have no number of their own in CloudWatch Logs; IDs count them as they are
 // read.
 type cloudReader struct {
-	*CloudWatch
+	*Store
 	seen   map[string]time.Time // events that were read, to tell new ones
 	failed map[string]bool      // requests whose failure was read
 	polled time.Time            // when they were read last
@@ -94,14 +96,14 @@ type cloudReader struct {
 	pages  int // that may still be read
 }
 
-// Window implements [Reader].
+// Window implements [logstore.Reader].
 func (*cloudReader) Window() time.Duration { return window }
 
-// PollInterval implements [Reader].
+// PollInterval implements [logstore.Reader].
 func (*cloudReader) PollInterval() time.Duration { return cloudPollInterval }
 
-// Lines implements [Reader]. A line that follows may come up to two minutes late.
-func (l *cloudReader) Lines(ctx context.Context, queries ...Query) ([]Line, error) {
+// Lines implements [logstore.Reader]. A line that follows may come up to two minutes late.
+func (l *cloudReader) Lines(ctx context.Context, queries ...logstore.Query) ([]logstore.Line, error) {
 	if len(queries) == 0 {
 		return nil, nil
 	}
@@ -119,7 +121,7 @@ func (l *cloudReader) Lines(ctx context.Context, queries ...Query) ([]Line, erro
 		return nil, err
 	}
 	if lines == nil {
-		lines = []Line{} // a list in JSON, always
+		lines = []logstore.Line{} // a list in JSON, always
 	}
 	l.polled = now
 	for event, at := range l.seen {
@@ -136,7 +138,7 @@ func (l *cloudReader) Lines(ctx context.Context, queries ...Query) ([]Line, erro
 
 // readNewest reads back from now, slice by slice, until there are enough lines:
 // CloudWatch Logs itself only reads forward.
-func (l *cloudReader) readNewest(ctx context.Context, queries []Query, since, now time.Time, limit int) (lines []Line, err error) {
+func (l *cloudReader) readNewest(ctx context.Context, queries []logstore.Query, since, now time.Time, limit int) (lines []logstore.Line, err error) {
 	var end time.Time // of the slice; zero for the newest, which clocks that differ shall not cut
 	for start, width := now.Add(-firstSlice), firstSlice; ; start, width = start.Add(-4*width), 4*width {
 		if limit < 1 || start.Before(since) {
@@ -162,7 +164,7 @@ func (l *cloudReader) readNewest(ctx context.Context, queries []Query, since, no
 type logGroup struct{ name, function, pattern string }
 
 // logGroups are those that the queries are about, with what is asked of each.
-func (l *cloudReader) logGroups(queries []Query) []logGroup {
+func (l *cloudReader) logGroups(queries []logstore.Query) []logGroup {
 	r := l.resources
 	if queries[0].Manager {
 		return []logGroup{{r.ManagerLog, r.Manager, filterPattern(nil, queries[0])}}
@@ -186,7 +188,7 @@ func (l *cloudReader) logGroups(queries []Query) []logGroup {
 	return groups
 }
 
-func (l *cloudReader) readSlice(ctx context.Context, queries []Query, start, end time.Time) (lines []Line, err error) {
+func (l *cloudReader) readSlice(ctx context.Context, queries []logstore.Query, start, end time.Time) (lines []logstore.Line, err error) {
 	for _, g := range l.logGroups(queries) {
 		if g.name == "" {
 			return nil, exit.With(exit.Failed, fmt.Errorf("stack %s doesn't say where its functions log", l.resources.Stack),
@@ -196,12 +198,14 @@ func (l *cloudReader) readSlice(ctx context.Context, queries []Query, start, end
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(lines, func(a, b Line) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(lines, func(a, b logstore.Line) int { return a.Time.Compare(b.Time) })
 	return lines, nil
 }
 
 // readGroup reads the events of a group between two times.
-func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []Query, start, end time.Time, lines []Line) ([]Line, error) {
+func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []logstore.Query, start, end time.Time, lines []logstore.Line) (
+	[]logstore.Line, error,
+) {
 	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &g.name, StartTime: aws.Int64(start.UnixMilli())}
 	if !end.IsZero() {
 		in.EndTime = aws.Int64(end.UnixMilli())
@@ -229,12 +233,12 @@ func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []Query
 }
 
 // newLine makes a line of an event that a query selects and that is new.
-func (l *cloudReader) newLine(e types.FilteredLogEvent, g logGroup, queries []Query) (Line, bool) {
+func (l *cloudReader) newLine(e types.FilteredLogEvent, g logGroup, queries []logstore.Query) (logstore.Line, bool) {
 	at := time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC()
 	line, request, ok := decodeEvent(aws.ToString(e.Message), g.function, at)
 	event := eventKey(e, g)
 	_, known := l.seen[event]
-	if !ok || known || l.failed[request] || !slices.ContainsFunc(queries, func(q Query) bool { return l.matchesLine(q, line) }) {
+	if !ok || known || l.failed[request] || !slices.ContainsFunc(queries, func(q logstore.Query) bool { return l.matchesLine(q, line) }) {
 		return line, false
 	}
 	l.seen[event] = at
@@ -252,7 +256,7 @@ func eventKey(e types.FilteredLogEvent, g logGroup) string {
 	return fmt.Sprintf("%s\x00%s\x00%d\x00%s", g.name, aws.ToString(e.LogStreamName), aws.ToInt64(e.Timestamp), aws.ToString(e.Message))
 }
 
-func (l *cloudReader) matchesLine(q Query, line Line) bool {
+func (l *cloudReader) matchesLine(q logstore.Query, line logstore.Line) bool {
 	switch {
 	case q.Level != nil && line.Level < *q.Level, q.Run != "" && q.Run != line.Run, q.Object != "" && q.Object != line.Object:
 		return false
@@ -268,7 +272,7 @@ func (l *cloudReader) matchesLine(q Query, line Line) bool {
 
 // filterPattern is a filter for FilterLogEvents: one of some conditions, and what a
 // query asks for. Conditions that make it too long are left out; "" is everything.
-func filterPattern(alternatives []string, q Query) string {
+func filterPattern(alternatives []string, q logstore.Query) string {
 	var all []string
 	if len(alternatives) > 0 {
 		all = append(all, "("+strings.Join(alternatives, " || ")+")")

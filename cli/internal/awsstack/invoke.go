@@ -1,7 +1,6 @@
-package stack
+package awsstack
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,14 +12,13 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// InvokeSync sends an event to functions/sync and returns its answer. The event is sent
-// once: a second attempt could find the first one still running.
-func (s *Stack) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud.SyncResult, err error) {
+// InvokeSync implements [stack.Client]. The event is sent once: a second attempt could find the first one still running.
+func (s *client) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud.SyncResult, err error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return r, err
 	}
-	client := lambda.NewFromConfig(s.Config, func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} })
+	client := lambda.NewFromConfig(s.config, func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} })
 	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &s.Sync, Payload: payload})
 	if err != nil {
 		return r, explainAWS(ctx, "invoke", "function "+s.Sync, err)
@@ -36,7 +34,7 @@ func (s *Stack) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud.
 }
 
 // functionError returns the error of an invocation that failed.
-func (s *Stack) functionError(payload []byte) error {
+func (s *client) functionError(payload []byte) error {
 	var failure struct {
 		Message string `json:"errorMessage"`
 	}
@@ -46,12 +44,4 @@ func (s *Stack) functionError(payload []byte) error {
 	}
 	return &fault.Error{Op: "invoke", Server: "function " + s.Sync, Class: fault.Transient,
 		Hint: "chef-sync-ctl doctor", Err: errors.New(failure.Message)}
-}
-
-// AnswerError returns the error of an answer, or nil.
-func AnswerError(r cloud.SyncResult) error {
-	if r.Error == "" {
-		return nil
-	}
-	return &fault.Error{Op: r.Error, Class: cmp.Or(r.Class, fault.Transient), Hint: r.Hint}
 }

@@ -1,4 +1,4 @@
-package stack
+package awsstack
 
 import (
 	"context"
@@ -16,28 +16,21 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"chefsync/cli/internal/stack"
 	"chefsync/pkg/store/dynamo"
 )
 
-// Identity returns the ARN of the credentials in use.
-func (s *Stack) Identity(ctx context.Context) (string, error) {
-	out, err := sts.NewFromConfig(s.Config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+// Identity implements [stack.Client].
+func (s *client) Identity(ctx context.Context) (string, error) {
+	out, err := sts.NewFromConfig(s.config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return "", explainAWS(ctx, "ask who we are", "AWS", err)
 	}
 	return aws.ToString(out.Arn), nil
 }
 
-// Table is the description of the table.
-type Table struct {
-	Status   string
-	Active   bool
-	Keys     bool // they are those that the state needs
-	KeyNames []string
-}
-
-// DescribeTable returns the description of the table.
-func (s *Stack) DescribeTable(ctx context.Context) (t Table, err error) {
+// DescribeTable implements [stack.Client].
+func (s *client) DescribeTable(ctx context.Context) (t stack.Table, err error) {
 	out, err := s.dynamoClient().DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.Table})
 	if err != nil {
 		return t, explainAWS(ctx, "look", "table "+s.Table, err)
@@ -52,8 +45,8 @@ func (s *Stack) DescribeTable(ctx context.Context) (t Table, err error) {
 	return t, nil
 }
 
-// HasTimeToLive reports whether old records expire.
-func (s *Stack) HasTimeToLive(ctx context.Context) (bool, error) {
+// HasTimeToLive implements [stack.Client].
+func (s *client) HasTimeToLive(ctx context.Context) (bool, error) {
 	out, err := s.dynamoClient().DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &s.Table})
 	if err != nil {
 		return false, explainAWS(ctx, "look at the time to live", "table "+s.Table, err)
@@ -62,8 +55,8 @@ func (s *Stack) HasTimeToLive(ctx context.Context) (bool, error) {
 	return d != nil && d.TimeToLiveStatus == ddtypes.TimeToLiveStatusEnabled && aws.ToString(d.AttributeName) == dynamo.Definition().TTLAttribute, nil
 }
 
-// HasPointInTimeRecovery reports whether the table can be restored to a point in time.
-func (s *Stack) HasPointInTimeRecovery(ctx context.Context) (bool, error) {
+// HasPointInTimeRecovery implements [stack.Client].
+func (s *client) HasPointInTimeRecovery(ctx context.Context) (bool, error) {
 	out, err := s.dynamoClient().DescribeContinuousBackups(ctx, &dynamodb.DescribeContinuousBackupsInput{TableName: &s.Table})
 	if err != nil {
 		return false, explainAWS(ctx, "look at the backups", "table "+s.Table, err)
@@ -73,15 +66,15 @@ func (s *Stack) HasPointInTimeRecovery(ctx context.Context) (bool, error) {
 		d.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus == ddtypes.PointInTimeRecoveryStatusEnabled, nil
 }
 
-func (s *Stack) dynamoClient() *dynamodb.Client {
-	return dynamodb.NewFromConfig(s.Config, func(o *dynamodb.Options) {
+func (s *client) dynamoClient() *dynamodb.Client {
+	return dynamodb.NewFromConfig(s.config, func(o *dynamodb.Options) {
 		o.DisableValidateResponseChecksum = o.BaseEndpoint != nil // emulators send none
 	})
 }
 
-// FunctionProblem returns why a function can't run, or "".
-func (s *Stack) FunctionProblem(ctx context.Context, name string) (string, error) {
-	out, err := lambda.NewFromConfig(s.Config).GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})
+// FunctionProblem implements [stack.Client].
+func (s *client) FunctionProblem(ctx context.Context, name string) (string, error) {
+	out, err := lambda.NewFromConfig(s.config).GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})
 	switch {
 	case err != nil:
 		return "", explainAWS(ctx, "look", "function "+name, err)
@@ -93,19 +86,19 @@ func (s *Stack) FunctionProblem(ctx context.Context, name string) (string, error
 	return "", nil
 }
 
-// ReservedConcurrency returns the reserved concurrency of a function, 0 for none.
-func (s *Stack) ReservedConcurrency(ctx context.Context, name string) (int, error) {
-	out, err := lambda.NewFromConfig(s.Config).GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
+// ReservedConcurrency implements [stack.Client].
+func (s *client) ReservedConcurrency(ctx context.Context, name string) (int, error) {
+	out, err := lambda.NewFromConfig(s.config).GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
 	if err != nil {
 		return 0, explainAWS(ctx, "look at the concurrency", "function "+name, err)
 	}
 	return int(aws.ToInt32(out.ReservedConcurrentExecutions)), nil
 }
 
-// DeadLetterCount returns about how many events are in the dead-letter queue.
-func (s *Stack) DeadLetterCount(ctx context.Context) (int, error) {
+// DeadLetterCount implements [stack.Client].
+func (s *client) DeadLetterCount(ctx context.Context) (int, error) {
 	name := sqstypes.QueueAttributeNameApproximateNumberOfMessages
-	out, err := sqs.NewFromConfig(s.Config).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+	out, err := sqs.NewFromConfig(s.config).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &s.DeadLetters, AttributeNames: []sqstypes.QueueAttributeName{name},
 	})
 	if err != nil {
@@ -114,10 +107,10 @@ func (s *Stack) DeadLetterCount(ctx context.Context) (int, error) {
 	return strconv.Atoi(out.Attributes[string(name)])
 }
 
-// PurgeDeadLetters deletes all events from the dead-letter queue. AWS takes up to a minute
-// for it, in which it refuses another purge.
-func (s *Stack) PurgeDeadLetters(ctx context.Context) error {
-	_, err := sqs.NewFromConfig(s.Config).PurgeQueue(ctx, &sqs.PurgeQueueInput{QueueUrl: &s.DeadLetters})
+// PurgeDeadLetters implements [stack.Client]. AWS takes up to a minute for it, in which it
+// refuses another purge.
+func (s *client) PurgeDeadLetters(ctx context.Context) error {
+	_, err := sqs.NewFromConfig(s.config).PurgeQueue(ctx, &sqs.PurgeQueueInput{QueueUrl: &s.DeadLetters})
 	var already *sqstypes.PurgeQueueInProgress
 	if errors.As(err, &already) {
 		return nil
