@@ -42,14 +42,20 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build docs man test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: help demo demo-serve build docs man test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Replicate between two servers in memory: the first minute
 	$(call headline,demo)
+	@echo 'compiling; the first time this takes about a minute'
 	@$(GO) run ./cli/demo demo
+
+demo-serve: ## The same, then leave both servers, the daemon and the status page running
+	$(call headline,demo-serve)
+	@echo 'compiling; the first time this takes about a minute'
+	@$(GO) run ./cli/demo demo --serve
 
 build: ## Build bin/chef-sync-ctl
 	$(call headline,build)

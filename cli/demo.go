@@ -8,22 +8,25 @@ import (
 )
 
 func newDemoCmd(env *cmdline.Env) *cobra.Command {
-	var keep string
+	opts := demo.Options{Execute: executeArgs}
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "See it work: two Chef Servers in memory, one replicated to the other",
 		GroupID: cmdline.GroupConfig,
-		Long: `Start two Chef Servers in memory that verify every signature, fill the primary,
-replicate it, change and delete things, let one object fail and heal, take the
-change feed away and go on by scans and pushes, and compare both sides byte by byte.
-Nothing outside a folder of its own is touched and no
-network but this machine's own is used.`,
-		Example: "  chef-sync-ctl demo\n  chef-sync-ctl demo --keep /tmp/demo",
+		Long: `Start two Chef Servers in memory that verify every signature, and replicate one to
+the other with the commands of this program, each of which is shown with its output:
+a first copy in which one object is refused, changes, a deletion by mistake, and a
+change on the replica. At the end both sides are compared byte by byte.
+
+With --serve the daemon, the status page and both servers run on until Ctrl-C, and
+you can change objects on either side with curl or knife.
+
+Only a temporary folder and addresses of this machine are used.`,
+		Example: "  chef-sync-ctl demo\n  chef-sync-ctl demo --serve\n  chef-sync-ctl demo --keep /tmp/demo",
 		Args:    cmdline.CheckArgs(cobra.NoArgs),
 	}
-	cmd.Flags().StringVar(&keep, "keep", "", "keep configuration, keys, state and stage in this new `folder`")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return demo.Run(cmd.Context(), env, keep)
-	}
+	cmd.Flags().StringVar(&opts.Keep, "keep", "", "keep configuration, keys, state and stage in this new `folder`")
+	cmd.Flags().BoolVar(&opts.Serve, "serve", false, "then run the daemon, the status page and both servers until Ctrl-C")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return opts.Run(cmd.Context(), env) }
 	return cmd
 }

@@ -1,5 +1,6 @@
-// Package demo fills an in-memory Chef Server with what organizations hold:
-// the odd shapes as well as the common ones.
+// Package demo is the command demo: it replicates between two in-memory Chef Servers with
+// the commands of the program, and shows both. The primary is filled with what
+// organizations hold, the odd shapes as well as the common ones.
 package demo
 
 import (
@@ -53,8 +54,12 @@ func cookbookFiles(name, version string) map[string][]byte {
 	}
 }
 
+func roleNames() []string {
+	return []string{"base", "web", "db", "cache", "monitoring", "ci", "proxy", "queue"}
+}
+
 func fillRoles(o *cheftest.Org) {
-	for _, r := range []string{"base", "web", "db", "cache", "monitoring", "ci", "proxy", "queue"} {
+	for _, r := range roleNames() {
 		o.PutRole(r, fmt.Sprintf(`{"description":"the %s role","json_class":"Chef::Role","chef_type":"role","run_list":["recipe[base]","recipe[ntp]"],
 			"env_run_lists":{},"default_attributes":{"role":%q},"override_attributes":{}}`, r, r))
 	}

@@ -7,26 +7,35 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/passes"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/chef/cheftest"
-	"chefsync/pkg/replication"
 )
 
-// Run runs the demo in a folder, which is removed in the end if keep is "".
-func Run(ctx context.Context, env *cmdline.Env, keep string) error {
-	dir, removeDir, err := makeFolder(keep)
+// Options say how to run the demo.
+type Options struct {
+	Keep  string // a new folder that is kept; "" for one that is removed
+	Serve bool   // run the daemon after the story, until ctx ends
+	// Execute runs a command line of the program and returns its exit code.
+	Execute func(ctx context.Context, args []string, s cmdline.Streams) int
+}
+
+// Run runs the demo.
+func (o Options) Run(ctx context.Context, env *cmdline.Env) error {
+	dir, removeDir, err := makeFolder(o.Keep)
 	if err != nil {
 		return err
 	}
 	defer removeDir()
-	d := &demo{env: env, dir: dir, keep: keep != ""}
+	d := &demo{Options: o, env: env, dir: dir}
 	defer d.closeServers()
-	return d.runChapters(ctx)
+	if err := d.playScenes(ctx); err != nil || !o.Serve {
+		return err
+	}
+	return d.serve(ctx)
 }
 
 // makeFolder creates the folder of the demo; done removes it unless it is to be kept.
@@ -50,36 +59,33 @@ const organization = "engineering"
 
 // demo is a running demo.
 type demo struct {
+	Options
 	env              *cmdline.Env
 	dir              string
-	keep             bool
 	primary, replica *cheftest.Server
-	fault            *cheftest.FaultHandle
-	app              *app.App
-	pair             app.Pair
-	outputErr        error // why nothing more can be printed
+	status           string // address of the status page
+	outputErr        error  // why nothing more can be printed
 }
 
-// runChapters runs the chapters. The last line is printed only if both servers hold the
+// playScenes plays the scenes. The last line is printed only if both servers hold the
 // same bytes.
-func (d *demo) runChapters(ctx context.Context) error {
-	for _, chapter := range []struct {
+func (d *demo) playScenes(ctx context.Context) error {
+	for _, scene := range []struct {
 		title string
-		run   func(context.Context) error
+		play  func(context.Context) error
 	}{
-		{"Two Chef Servers, which verify every signature", d.startServers},
-		{"Users, keys and rights, as prepare-org makes them", d.prepareOrgs},
-		{"The first pass copies everything, but for one object", d.copyEverything},
-		{"Changes on the primary travel by the change feed", d.changeObjects},
-		{"Deletions travel too, and are confirmed first", d.deleteObjects},
-		{"The replica is mended, and the failed object is tried again", d.retryUnsynced},
-		{"A primary of today serves no updated_since: it is scanned, and pushes its changes", d.replaceFeed},
-		{"Somebody changes the replica by hand; a full compare repairs it", d.repairDrift},
-		{"Everything is read on both sides and compared", d.verifyAll},
+		{"Two Chef Servers in memory, which verify every signature", d.startServers},
+		{"A user, a key and permissions on both sides", d.prepareOrgs},
+		{"First copy: the replica refuses one object, and the others are copied", d.copyEverything},
+		{"The replica accepts it now", d.retryUnsynced},
+		{"Changes on the primary: a role, a cookbook, a new and a deleted item", d.changeObjects},
+		{"All roles of the primary are deleted by mistake", d.deleteRoles},
+		{"An object is changed on the replica", d.repairDrift},
+		{"Status, and what was done", d.showStatus},
 	} {
-		d.printLine("%s", d.env.Output().Paint(ui.Bold, "== "+chapter.title))
-		if err := chapter.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", chapter.title, err)
+		d.printLine("%s", d.env.Output().Paint(ui.Bold, "== "+scene.title))
+		if err := scene.play(ctx); err != nil {
+			return fmt.Errorf("%s: %w", scene.title, err)
 		}
 		d.printLine("")
 	}
@@ -87,9 +93,6 @@ func (d *demo) runChapters(ctx context.Context) error {
 }
 
 func (d *demo) closeServers() {
-	if d.app != nil {
-		_ = d.app.Close()
-	}
 	for _, s := range []*cheftest.Server{d.primary, d.replica} {
 		if s != nil {
 			s.Close()
@@ -102,22 +105,58 @@ func (d *demo) printLine(format string, args ...any) {
 	d.outputErr = cmp.Or(d.outputErr, err)
 }
 
-// runPass runs the engine once, by the wiring of run.
-func (d *demo) runPass(ctx context.Context, full bool) (replication.Run, error) {
-	progress := d.env.Output().NewProgress(1)
-	r, err := passes.Run(ctx, d.app, d.pair, replication.PassOptions{Trigger: replication.TriggerManual, Full: full}, progress.Observe)
-	progress.End()
-	if err != nil {
-		return r, err
+func (d *demo) configPath() string { return filepath.Join(d.dir, "chef-sync.toml") }
+
+// runCommand shows a command line, and runs it with the configuration of the demo. What
+// the command writes to stderr is shown too.
+func (d *demo) runCommand(ctx context.Context, want exit.Code, line string) error {
+	d.printLine("%s", d.env.Output().Paint(ui.Bold, "$ chef-sync-ctl "+line))
+	if d.outputErr != nil {
+		return d.outputErr
 	}
-	c := r.Counts
-	if r.Mode == "" {
-		d.printLine("   poll: nothing to do, nothing written (%s)", r.Outcome)
-		return r, nil
+	s := d.streams()
+	s.Err, s.ErrTTY = s.Out, true // on a terminal there is no log beside the words that say the same
+	s.ErrWidth = func() int { return d.env.Output().Size().Columns }
+	if !s.OutTTY {
+		lookup := s.LookupEnv
+		s.LookupEnv = func(name string) (string, bool) {
+			if name == "TERM" {
+				return "dumb", true // no progress
+			}
+			return lookup(name)
+		}
 	}
-	d.printLine("   pass: %s, %s read, %d created, %d updated, %d deleted, %d unsynced (%s)",
-		r.Mode, ui.Plural(c.Changes, "change"), c.Created, c.Updated, c.Deleted, c.Unsynced, r.Outcome)
-	return r, nil
+	code := exit.Code(d.Execute(ctx, strings.Fields(line), s))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case code != want:
+		return fmt.Errorf("chef-sync-ctl %s: exit code %d, expected %d", line, code, want)
+	case code != exit.OK:
+		d.printLine("%s", d.env.Output().Paint(ui.Faint, fmt.Sprintf("(exit code %d)", code)))
+	}
+	return nil
+}
+
+// streams returns the streams of a command. Of the environment it has what isn't meant for
+// the program, so that it does the same for everybody.
+func (d *demo) streams() cmdline.Streams {
+	s, color := d.env.Streams, "never"
+	if d.env.Output().Color {
+		color = "always"
+	}
+	own := map[string]string{"CONFIG": d.configPath(), "COLOR": color}
+	s.LookupEnv = func(name string) (string, bool) {
+		if word, isOurs := strings.CutPrefix(name, cmdline.EnvPrefix); isOurs {
+			v, ok := own[word]
+			return v, ok
+		}
+		if name == "CHEF_PROFILE" {
+			return "", false
+		}
+		return d.env.LookupEnv(name)
+	}
+	return s
 }
 
 // compareServers compares the objects and files of both servers, and prints the result.
@@ -128,20 +167,15 @@ func (d *demo) compareServers() error {
 			return fmt.Errorf("%s differs on the replica", path)
 		}
 	}
-	if len(left) != len(right) || len(d.replica.Org(organization).DamagedCookbooks()) > 0 {
-		return fmt.Errorf("the replica holds %d objects, the primary %d; torn: %v", len(right), len(left),
-			d.replica.Org(organization).DamagedCookbooks())
+	if damaged := d.replica.Org(organization).DamagedCookbooks(); len(left) != len(right) || len(damaged) > 0 {
+		return fmt.Errorf("the replica holds %d objects, the primary %d; with damaged files: %v", len(right), len(left), damaged)
 	}
-	d.printLine("%d requests to the primary, %d to the replica, every signature verified; every file compared byte by byte",
+	d.printLine("%d requests to the primary and %d to the replica, every signature verified; every file compared byte by byte",
 		len(d.primary.Requests()), len(d.replica.Requests()))
-	if d.keep {
-		d.printLine("Kept in %s. The servers are gone, the records stay:", d.dir)
-		d.printLine("   chef-sync-ctl --config %s sync-status", d.configPath())
-		d.printLine("   chef-sync-ctl --config %s runs %s", d.configPath(), organization)
-		d.printLine("   chef-sync-ctl --config %s sync-log %s", d.configPath(), organization)
+	if d.Keep != "" && !d.Serve {
+		d.printLine("The servers are stopped. The state is kept, for commands such as")
+		d.printLine("  chef-sync-ctl --config %s runs %s", d.configPath(), organization)
 	}
 	d.printLine("in sync: %d objects, 0 unsynced", len(left))
 	return nil
 }
-
-func (d *demo) configPath() string { return filepath.Join(d.dir, "chef-sync.toml") }
