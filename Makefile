@@ -61,7 +61,7 @@ build: ## Build bin/chef-sync-ctl
 	$(call headline,build)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/chef-sync-ctl ./cli/chef-sync-ctl
 
-docs: ## Write docs/commands.md and docs/configuration.md
+docs: ## Write docs/commands.md, docs/configuration.md and docs/compatibility.md
 	$(call headline,docs)
 	$(GO) run ./cli/internal/reference/generate docs docs
 

@@ -1,5 +1,6 @@
 // Package reference writes the reference documentation: docs/commands.md and the manual
-// pages from the tree of commands, docs/configuration.md from the configuration.
+// pages from the tree of commands, docs/configuration.md from the configuration, and
+// docs/compatibility.md from the lists that tests hold servers to.
 package reference
 
 import "strings"

@@ -14,7 +14,7 @@ import (
 )
 
 // update writes the documents instead of comparing them. It is read-only.
-var update = flag.Bool("update", false, "write docs/commands.md and docs/configuration.md")
+var update = flag.Bool("update", false, "write the documents")
 
 func TestCommandsAreDocumented(t *testing.T) {
 	compare(t, "../../../docs/commands.md", reference.Commands(cli.Command()))
@@ -26,6 +26,11 @@ func TestConfigurationIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare(t, "../../../docs/configuration.md", text)
+}
+
+// The page has the lists that the tests of package contract hold the servers to.
+func TestCompatibilityIsDocumented(t *testing.T) {
+	compare(t, "../../../docs/compatibility.md", reference.Compatibility())
 }
 
 func compare(t *testing.T, path, want string) {
@@ -50,7 +55,8 @@ func TestMarkdownIsClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"commands.md": reference.Commands(cli.Command()), "configuration.md": configuration} {
+	for name, text := range map[string]string{"commands.md": reference.Commands(cli.Command()), "configuration.md": configuration,
+		"compatibility.md": reference.Compatibility()} {
 		if escaped := regexp.MustCompile("`[a-z]+\\\\_[^`]*`").FindString(text); escaped != "" {
 			t.Errorf("%s: %s shows its backslash", name, escaped)
 		}

@@ -55,7 +55,7 @@ func roleBeliefs() []belief {
 			name := strings.TrimPrefix(p.createRole(""), "/roles/")
 			p.wantRefusal(409, "already exists", "POST", "/roles", `{"name":"`+name+`"}`)
 		}},
-		{"absent role is 404 with the version header", func(p *probe) { p.wantAbsent("/roles/" + p.newName()) }},
+		{"roles/an absent one is 404 with the version header", func(p *probe) { p.wantAbsent("/roles/" + p.newName()) }},
 		{"roles/PUT of an absent one is 404", func(p *probe) { p.wantStatus(404, "PUT", "/roles/"+p.newName(), `{}`) }},
 		{"roles/DELETE of an absent one is 404", func(p *probe) { p.wantStatus(404, "DELETE", "/roles/"+p.newName(), "") }},
 		{"roles/DELETE answers the old object", func(p *probe) {
@@ -87,7 +87,7 @@ func environmentBeliefs() []belief {
 		{"environments/PUT of _default is 405", func(p *probe) { p.wantStatus(405, "PUT", "/environments/_default", `{"name":"_default"}`) }},
 		{"environments/DELETE of _default is 405", func(p *probe) { p.wantStatus(405, "DELETE", "/environments/_default", "") }},
 		{"environments/POST of _default is 409", func(p *probe) { p.wantStatus(409, "POST", "/environments", `{"name":"_default"}`) }},
-		{"PUT environment with another name renames", func(p *probe) {
+		{"environments/PUT with another name renames", func(p *probe) {
 			_, old := p.createEnvironment("")
 			n := p.newName()
 			p.wantStatus(201, "PUT", old, `{"name":"`+n+`"}`)

@@ -42,3 +42,13 @@ func FromEnvironment() (s Server, found bool, err error) {
 	}
 	return s, true, nil
 }
+
+// WithoutOrganizations lists where the server of package cheftest differs in the form of
+// goiardi: without organizations, and at API version 1 at most.
+func WithoutOrganizations() map[string]string {
+	return map[string]string{
+		"organizations/an absent one is 404 by the API, before the signature": "it has no organizations",
+		"cookbooks/files are all_files at 2 and segments below":               "version 2 is 406",
+		"cookbooks/files of other folders are kept":                           "version 1 loses them",
+	}
+}

@@ -1,6 +1,6 @@
 // The program generate writes the reference documentation:
 //
-//	generate docs FOLDER  # commands.md and configuration.md
+//	generate docs FOLDER  # commands.md, configuration.md and compatibility.md
 //	generate man FOLDER   # manual pages
 package main
 
@@ -32,7 +32,7 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
-		files = map[string]string{"commands.md": reference.Commands(cli.Command()), "configuration.md": text}
+		files = map[string]string{"commands.md": reference.Commands(cli.Command()), "configuration.md": text, "compatibility.md": reference.Compatibility()}
 	case "man":
 		files = reference.Man(cli.Command())
 	default:
