@@ -42,7 +42,7 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve build docs man test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: help demo demo-serve build docs man picture test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,12 @@ test-web: ## Look at the status page in Chromium; screenshots are kept in bin/sc
 	$(GO) vet -tags browser ./cli/internal/statusserver
 	@CHEFSYNC_PROMTOOL=1 $(GO) test -count=1 -v -timeout 10m -tags browser -run '^TestBrowser|^TestPromtool' ./cli/internal/statusserver | grep -v '^=== RUN'
 	@echo "$$(ls bin/screenshots | wc -l) screenshots in bin/screenshots"
+
+picture: ## Write docs/monitoring/status-page.png, as Chromium shows the page
+	$(call headline,picture)
+	@.ci/need chromium
+	@$(GO) test -count=1 -tags browser -run '^TestBrowserPages$$' ./cli/internal/statusserver
+	cp bin/screenshots/fleet-desktop-light.png docs/monitoring/status-page.png
 
 test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own signer
 	$(call headline,test-goiardi)

@@ -3,7 +3,14 @@
 package statusserver_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -117,14 +124,49 @@ func (b *browser) screenshot(name string, whole bool) {
 	if whole {
 		take = chromedp.FullScreenshot(100)
 	}
-	image, err := chromedp.Run(b.ctx, take)
+	picture, err := chromedp.Run(b.ctx, take)
+	if err == nil {
+		picture, err = reduceColors(picture)
+	}
 	if err == nil {
 		err = os.MkdirAll(screenshotFolder, 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(screenshotFolder, name+".png"), image, 0o644)
+		err = os.WriteFile(filepath.Join(screenshotFolder, name+".png"), picture, 0o644)
 	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// reduceColors returns a PNG with the 256 most frequent colors of another one: a third of
+// its size, since all others are edges of letters.
+func reduceColors(picture []byte) ([]byte, error) {
+	full, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		return nil, err
+	}
+	count := map[color.Color]int{}
+	for y := range full.Bounds().Dy() {
+		for x := range full.Bounds().Dx() {
+			count[full.At(x, y)]++
+		}
+	}
+	colors := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int {
+		return cmp.Or(count[b]-count[a], cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)))
+	})
+	palette := color.Palette(colors[:min(256, len(colors))])
+	nearest := map[color.Color]uint8{}
+	for _, c := range colors {
+		nearest[c] = uint8(palette.Index(c))
+	}
+	reduced := image.NewPaletted(full.Bounds(), palette)
+	for y := range full.Bounds().Dy() {
+		for x := range full.Bounds().Dx() {
+			reduced.SetColorIndex(x, y, nearest[full.At(x, y)])
+		}
+	}
+	var b bytes.Buffer
+	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, reduced)
+	return b.Bytes(), err
 }
