@@ -69,6 +69,7 @@ func runScripts(t *testing.T, p testscript.Params, onStack bool) {
 		"lease":    leaseCommand,
 		"passes":   passesCommand,
 		"ports":    portsCommand,
+		"readme":   readmeCommand,
 		"receiver": receiverCommand,
 		"scans":    scansCommand,
 		"schema":   schemaCommand,
