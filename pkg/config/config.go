@@ -193,15 +193,21 @@ func (l Loader) lookupEnv(name string) (string, bool) {
 	return l.Env(name)
 }
 
-// stateFolder returns the default folder of the state.
-func (l Loader) stateFolder() string {
-	if dir, ok := l.lookupEnv("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+// stateFolder returns the default folder of the state. With a configuration of the system,
+// below /etc, it is the same for every user: the service and whoever asks for its status
+// are different ones.
+func (r *reader) stateFolder() string {
+	const ofSystem = "/var/lib/chef-sync"
+	if strings.HasPrefix(r.configFolder()+"/", "/etc/") {
+		return ofSystem
+	}
+	if dir, ok := r.lookupEnv("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
 		return filepath.Join(dir, "chef-sync")
 	}
-	if l.System || l.Home == "" {
-		return "/var/lib/chef-sync"
+	if r.System || r.Home == "" {
+		return ofSystem
 	}
-	return filepath.Join(l.Home, ".local", "state", "chef-sync")
+	return filepath.Join(r.Home, ".local", "state", "chef-sync")
 }
 
 func (r *reader) configFolder() string {

@@ -271,9 +271,26 @@ func TestDefaultStateFolder(t *testing.T) {
 		{Loader{Home: "/h", Env: lookupIn(map[string]string{"XDG_STATE_HOME": "relative"})}, "/h/.local/state/chef-sync/state.db"},
 	}
 	for _, tt := range tests {
-		c := mustParse(t, tt.l, minimalConfig)
+		c, err := tt.l.Parse("chef-sync.toml", []byte(minimalConfig))
+		if err != nil {
+			t.Fatal(err)
+		}
 		if c.StatePath != tt.want || c.StagePath != filepath.Join(filepath.Dir(tt.want), "stage") {
 			t.Errorf("state %s, stage %s; want %s", c.StatePath, c.StagePath, tt.want)
+		}
+	}
+}
+
+// The service runs as its own user, and an operator asks for the status as another.
+func TestStateOfASystemConfigurationIsTheSameForEveryUser(t *testing.T) {
+	for _, l := range []Loader{{Home: "/root", System: true}, {Home: "/var/lib/chef-sync"}, {Home: "/home/me"},
+		{Home: "/h", Env: lookupIn(map[string]string{"XDG_STATE_HOME": "/x"})}} {
+		c, err := l.Parse("/etc/chef-sync/chef-sync.toml", []byte(minimalConfig))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.StatePath != "/var/lib/chef-sync/state.db" || c.StagePath != "/var/lib/chef-sync/stage" {
+			t.Errorf("%+v: state %s, stage %s", l, c.StatePath, c.StagePath)
 		}
 	}
 }
