@@ -25,7 +25,7 @@ func printVersion(env *cmdline.Env) error {
 	return env.Output().Emit(v, func(t *ui.Grid) {
 		line := "chef-sync-ctl " + v.Version
 		if v.Revision != "" {
-			line += " (" + v.Revision + ")"
+			line += " (commit " + v.Revision + ", " + v.Time + ")"
 		}
 		t.Line("%s %s %s", line, v.Go, v.Platform)
 	})

@@ -18,16 +18,29 @@ type Info struct {
 
 // Read returns the version of this program.
 func Read() Info {
-	v := Info{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return v
+		info = &debug.BuildInfo{}
 	}
+	v := Of(info)
+	v.Go, v.Platform = runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH
+	return v
+}
+
+// Of returns the version of a program from what Go recorded in it. The version is that of
+// the tag, or for another commit a pseudo-version that sorts after the last tag.
+func Of(info *debug.BuildInfo) Info {
+	v := Info{Version: "devel", Go: info.GoVersion}
 	if m := info.Main.Version; m != "" && m != "(devel)" {
 		v.Version = m
 	}
+	var system, architecture string
 	for _, s := range info.Settings {
 		switch s.Key {
+		case "GOOS":
+			system = s.Value
+		case "GOARCH":
+			architecture = s.Value
 		case "vcs.revision":
 			v.Revision = s.Value
 		case "vcs.time":
@@ -36,5 +49,6 @@ func Read() Info {
 			v.Modified = s.Value == "true"
 		}
 	}
+	v.Platform = system + "/" + architecture
 	return v
 }
