@@ -35,6 +35,8 @@ REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.(Start|Need)|CHEFSYNC_GO
 AWS       = $$(grep -rlE --include='*_test.go' 'CHEFSYNC_(AWS|S3)_ENDPOINT' . | xargs -r dirname | sort -u)
 AWS_TESTS = AnEndpoint$$|AnEmulator|OnAStack$$
 
+PACKAGE_TOOLS = git nfpm cyclonedx-gomod goiardi rpm man systemd-analyze
+
 # Node's support ends before it stops working; CDK would say so each time.
 node = JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=$$(node -p 'process.versions.node.split(".")[0]')
 cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
@@ -43,6 +45,7 @@ headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-serve build docs man picture test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: release test-release test-package
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +71,12 @@ docs: ## Write docs/commands.md, docs/configuration.md and docs/compatibility.md
 man: ## Write the manual pages to bin/man
 	$(call headline,man)
 	$(GO) run ./cli/internal/reference/generate man bin/man/man1
+
+release: ## Build a release of the commit into dist: programs, packages, image, checksums
+	$(call headline,release)
+	@.ci/need git nfpm cyclonedx-gomod
+	@rm -rf dist
+	@CHEFSYNC_TEMPLATE=1 .ci/release dist
 
 test: ## Run all tests that need nothing but Go
 	$(call headline,test)
@@ -131,6 +140,20 @@ test-alerts: ## Check alert rules and dashboards with promtool (Debian: promethe
 	@cd docs/monitoring && promtool check rules alerts.yml && promtool test rules alerts_test.yml
 	@CHEFSYNC_PROMTOOL=1 $(GO) test -count=1 -run 'Alert|Dashboard|Promtool' ./pkg/arch
 
+test-release: ## Build a release twice and compare (FRESH=1: for all platforms, compile twice)
+	$(call headline,test-release)
+	@.ci/need git nfpm cyclonedx-gomod
+	@.ci/test-release $(if $(FRESH),fresh)
+
+test-package: ## Install, run, upgrade and remove the packages (Debian, as root)
+	$(call headline,test-package)
+	@.ci/test-package --check
+	@.ci/need $(PACKAGE_TOOLS)
+	@mkdir -p bin
+	@.ci/test-package > bin/test-package.log 2>&1 || { cat bin/test-package.log; exit 1; }
+	@if grep -E 'SKIPPED|no tests to run' bin/test-package.log; then echo 'skipped although all they need is here' >&2; exit 1; fi
+	@grep -E '^--- PASS|exposure|^ok' bin/test-package.log
+
 lint: ## Check format, go.mod, and what .golangci.yml switches on
 	$(call headline,lint)
 	@.ci/need golangci-lint
@@ -193,6 +216,8 @@ ci: ## Everything, what fails early first; .ci/run calls it
 	if why=$$(.ci/need promtool 2>&1); then tier test-alerts; else skip test-alerts "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need goiardi mixlib 2>&1); then tier test-goiardi; else skip test-goiardi "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need moto versitygw 2>&1); then tier test-aws; else skip test-aws "$${why##*$$'\n'}"; fi; \
+	if why=$$(.ci/need git nfpm cyclonedx-gomod 2>&1); then tier test-release; else skip test-release "$${why##*$$'\n'}"; fi; \
+	if why=$$({ .ci/test-package --check && .ci/need $(PACKAGE_TOOLS); } 2>&1); then tier test-package; else skip test-package "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need gcc 2>&1); then tier test-race; else skip test-race "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need node 2>&1); then tier test-infra; .ci/need cfn-lint 2>/dev/null || skipped+=' cfn-lint'; $(MAKE) synth CONFIG=infra/testdata/chef-sync.toml; else skip 'test-infra and synth' "$${why##*$$'\n'}"; fi; \
 	for t in fuzz bench; do tier $$t; done; \
