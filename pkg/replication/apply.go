@@ -14,14 +14,16 @@ import (
 // writer applies decisions to the replica.
 type writer struct {
 	*Engine
-	guard  *guard
-	errs   *errorClassifier
-	rec    *recorder
-	ledger *ledger
-	files  *fileStager
-	brake  *deletionBrake
+	guard   *guard
+	errs    *errorClassifier
+	rec     *recorder
+	ledger  *ledger
+	files   *fileStager
+	brake   *deletionBrake
+	backups *backupWriter
 
 	refusedCreates refusedCreates
+	deletionReason string // for the log
 	// bagItems are the items that go with a bag that is being deleted, and keptBags
 	// the bags that could not be: their items are deleted singly.
 	bagItems map[object.Ref][]object.Ref
@@ -76,6 +78,9 @@ func (w *writer) recordEqual(s observedObject) {
 // writeObjects does the creates and updates of a window, phase after phase. Creates that the
 // replica refuses for a whole kind are the error, once all else is done.
 func (w *writer) writeObjects(list []decidedObject) error {
+	if err := w.backups.keepReplaced(list); err != nil {
+		return err
+	}
 	if err := w.rec.recordIntent(refsOf(list), false); err != nil {
 		return err
 	}
@@ -250,6 +255,9 @@ func (w *writer) removeInWindows(deletes []object.Ref) error {
 	slices.SortFunc(deletes, func(a, b object.Ref) int { return object.Compare(b, a) })
 	w.rec.startProgress(0, len(deletes))
 	for window := range eachWindow(w.rec, deletes) {
+		if err := w.backups.keepDeleted(window, w.brake.isMissing); err != nil {
+			return err
+		}
 		if err := w.rec.recordIntent(slices.Clone(window), true); err != nil {
 			return err
 		}
@@ -367,6 +375,6 @@ func (w *writer) recordDeletion(ref object.Ref, objErr error) {
 		if !w.brake.missing[r] {
 			w.rec.progress.Deletions = w.rec.progress.Deletions.countingAt(w.Now()).addOne(r.Kind, w.brake.objectsBefore[r.Kind])
 		}
-		w.rec.logStep(Decision{Action: ActionDelete, Ref: r, Reason: "gone from the primary"}, "applied")
+		w.rec.logStep(Decision{Action: ActionDelete, Ref: r, Reason: w.deletionReason}, "applied")
 	}
 }

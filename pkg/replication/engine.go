@@ -91,6 +91,8 @@ type PassOptions struct {
 	Deadline time.Time
 	// Drain, when closed, ends the pass after the objects in progress.
 	Drain <-chan struct{}
+
+	stopped bool // the pair may be stopped
 }
 
 // Outcome is how a run ended.
@@ -138,6 +140,7 @@ const (
 	ModeVerify  Mode = "verify"  // compares everything and reports what differs
 	ModeFiles   Mode = "files"   // checks the content of cookbook files
 	ModeRepair  Mode = "repair"  // repairs what a verification found
+	ModeUndo    Mode = "undo"    // restores what runs replaced
 )
 
 // Phase is what a run is doing, as progress shows it.

@@ -88,6 +88,9 @@ func (b *deletionBrake) checkBrake(d removal) ([]object.Ref, error) {
 	return nil, nil
 }
 
+// isMissing reports whether the replica is known not to have an object to be deleted.
+func (b *deletionBrake) isMissing(r object.Ref) bool { return b.missing[r] }
+
 // recheckBrake returns what may still be deleted after the writes of the pass: an
 // object whose creation failed doesn't make up for one that is deleted.
 func (b *deletionBrake) recheckBrake(deletes []object.Ref) []object.Ref {
@@ -99,9 +102,8 @@ func (b *deletionBrake) recheckBrake(deletes []object.Ref) []object.Ref {
 	if reason == "" {
 		return deletes
 	}
-	missing := func(r object.Ref) bool { return b.missing[r] }
-	b.holdDeletions(slices.DeleteFunc(slices.Clone(deletes), missing), reason)
-	return slices.DeleteFunc(slices.Clone(deletes), func(r object.Ref) bool { return !missing(r) })
+	b.holdDeletions(slices.DeleteFunc(slices.Clone(deletes), b.isMissing), reason)
+	return slices.DeleteFunc(slices.Clone(deletes), func(r object.Ref) bool { return !b.isMissing(r) })
 }
 
 func countByKind(refs []object.Ref) map[object.Kind]int {

@@ -27,6 +27,8 @@ type guard struct {
 	done   chan struct{}
 	now    func() time.Time
 	ends   atomic.Pointer[time.Time] // of the lease; nil without one
+
+	mayBeStopped bool // the work goes on though the operator has stopped the pair
 }
 
 // noLease is the token of who only reads: nothing is renewed.
@@ -34,7 +36,7 @@ const noLease = 0
 
 // watchLease starts the guard of a lease that was taken at the given time.
 func (e *Engine) watchLease(ctx context.Context, fence int64, taken time.Time, o PassOptions) *guard {
-	g := &guard{done: make(chan struct{}), now: e.Now}
+	g := &guard{done: make(chan struct{}), now: e.Now, mayBeStopped: o.stopped}
 	if fence != noLease {
 		g.setLeaseEnd(taken.Add(e.Tuning.LeaseTTL))
 	}
@@ -84,7 +86,7 @@ func (g *guard) renewLease(e *Engine, fence int64) {
 		g.kill(ErrFenced)
 	case err == nil:
 		g.setLeaseEnd(now.Add(ttl))
-		if st.Desired.Stopped {
+		if st.Desired.Stopped && !g.mayBeStopped {
 			g.cancel(errOperatorStop)
 		}
 	case g.ends.Load().Sub(e.Now()) < ttl/3:

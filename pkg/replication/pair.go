@@ -112,6 +112,7 @@ type Pair struct {
 	Prune     Prune         // "" means PruneReplicated
 	MaxDelete Limit
 	Drift     DriftRule // "" means DriftReport
+	NoUndo    bool      // what runs replace on the replica isn't kept
 	// Interval is the time between polls; CompareEvery the time between full
 	// compares of a primary that has no feed. Both sides are read whole by a compare
 	// every ReconcileEvery, and by a verification every VerifyEvery, 0 for never; what

@@ -43,12 +43,13 @@ func (e *Engine) newPass(g *guard, st PairState, run Run) *pass {
 	errs, files := &errorClassifier{}, &fileStager{Engine: e}
 	rec := &recorder{Engine: e, guard: g, fence: st.Lease.Fence, files: files, ledger: l,
 		desired: st.Desired, progress: st.Progress, before: st.Progress, run: run}
+	backups := &backupWriter{Engine: e, guard: g, errs: errs, rec: rec, bags: map[object.Ref]bool{}}
 	brake := &deletionBrake{Engine: e, guard: g, rec: rec, ledger: l, pruning: prune}
 	return &pass{
 		Engine: e, guard: g, ledger: l, rec: rec, errs: errs, files: files, brake: brake,
 		lister:   &lister{Engine: e, guard: g, errs: errs, rec: rec, ledger: l},
 		observer: &observer{Engine: e, guard: g, errs: errs, rec: rec, ledger: l},
-		writer:   &writer{Engine: e, guard: g, errs: errs, rec: rec, ledger: l, files: files, brake: brake},
+		writer:   &writer{Engine: e, guard: g, errs: errs, rec: rec, ledger: l, files: files, brake: brake, backups: backups, deletionReason: "gone from the primary"},
 	}
 }
 
@@ -215,7 +216,7 @@ func (p *pass) finishRun(ctx context.Context, err error) (Run, error) {
 		p.rec.run.Outcome = OutcomeFailed
 		return p.rec.run, errors.Join(err, saveErr)
 	}
-	p.rec.logEnd()
+	p.rec.logEnd("pass ends")
 	return p.rec.run, err
 }
 

@@ -184,13 +184,17 @@ type State interface {
 	Entries(ctx context.Context, id PairID) (Entries, error)
 	// Runs returns the newest run records first, at most limit.
 	Runs(ctx context.Context, id PairID, limit int) ([]Run, error)
+	// Backups returns the backups of a run and of those after it, the oldest part first.
+	// Those that are older than BackupAge may be missing.
+	Backups(ctx context.Context, id PairID, run string) ([]BackupPart, error)
 }
 
 // Update is what a Commit writes, all or nothing.
 type Update struct {
-	Progress Progress // replaces the pair's progress
-	Entries  Entries  // replace those of the same objects; the zero Entry removes one
-	Run      *Run     // run record to set, by its ID; nil leaves it
+	Progress Progress     // replaces the pair's progress
+	Entries  Entries      // replace those of the same objects; the zero Entry removes one
+	Run      *Run         // run record to set, by its ID; nil leaves it
+	Backups  []BackupPart // to add
 }
 
 // The most objects that a change of the desired state may name.

@@ -26,6 +26,8 @@ type recorder struct {
 	progress       Progress
 	before         Progress // as it was when the lease was taken
 	run            Run
+	backups        []BackupPart // that no commit has recorded yet
+	backupParts    int
 	snapshotMarked bool // the next position says how the ledger compares with the snapshot
 
 	// For progress alone: the objects of the work, those of windows that are done, and of
@@ -54,12 +56,25 @@ func (r *recorder) commit(ctx context.Context) error {
 	if run.Outcome == OutcomeRunning {
 		run.Seen = r.Now()
 	}
-	u := Update{Progress: r.progress, Entries: r.ledger.changedEntries(), Run: &run}
+	u := Update{Progress: r.progress, Entries: r.ledger.changedEntries(), Run: &run, Backups: r.backups}
 	if err := r.State.Commit(ctx, r.Pair.ID, r.fence, r.Now(), u); err != nil {
 		return fmt.Errorf("record the work: %w", err)
 	}
 	clear(r.ledger.changed)
+	r.backups = nil
 	return nil
+}
+
+// backupsInPart is how many objects a part of the backups names, so that its record isn't
+// too large for any store.
+const backupsInPart = 200
+
+// addBackups adds backups to the next commit.
+func (r *recorder) addBackups(kept []Backup) {
+	for part := range slices.Chunk(kept, backupsInPart) {
+		r.backupParts++
+		r.backups = append(r.backups, BackupPart{Run: r.run.ID, Number: r.backupParts, Objects: part})
+	}
 }
 
 // updateCounts counts what is recorded of the pair, also of what is only overlooked so far:
@@ -113,9 +128,9 @@ func (r *recorder) logUnsynced(msg string, u Unsynced) {
 		"outcome", "unsynced", "class", string(u.Class), "attempts", u.Attempts, "error", u.Reason, "hint", u.Hint)
 }
 
-func (r *recorder) logEnd() {
+func (r *recorder) logEnd(msg string) {
 	c := r.run.Counts
-	r.Log.Info("pass ends", "pair", r.Pair.ID.String(), "run", r.run.ID, "outcome", r.run.Outcome, "mode", r.run.Mode,
+	r.Log.Info(msg, "pair", r.Pair.ID.String(), "run", r.run.ID, "outcome", r.run.Outcome, "mode", r.run.Mode,
 		"seq", r.run.To, "changes", c.Changes, "observed", c.Observed, "equal", c.Equal, "created", c.Created,
 		"updated", c.Updated, "deleted", c.Deleted, "unsynced", r.progress.Unsynced,
 		"staged_bytes", c.Staged, "uploaded_bytes", c.Uploaded, "duration_ms", r.run.Ended.Sub(r.run.Started).Milliseconds())

@@ -21,6 +21,7 @@ import (
 const (
 	objectPrefix = "OBJECT#"
 	runPrefix    = "RUN#"
+	backupPrefix = "BACKUP#"
 )
 
 // ledgerEntry is the entry of one object, or of a listing that failed, in the ledger of a pair.
@@ -144,6 +145,13 @@ func (s *Store) commitUpdate(ctx context.Context, id replication.PairID, fence i
 	if err != nil {
 		return err
 	}
+	for _, part := range u.Backups {
+		w, err := backupWrite(id, now, part)
+		if err != nil {
+			return err
+		}
+		writes = append(writes, w)
+	}
 	if u.Run != nil {
 		w, err := runWrite(id, now, *u.Run)
 		if err != nil {
@@ -163,7 +171,7 @@ func (s *Store) commitUpdate(ctx context.Context, id replication.PairID, fence i
 		return checkLease(r.Lease, fence, now)
 	}, chunks[last]...)
 	if err == nil && u.Run != nil && trimsRuns(u.Run.ID) {
-		err = s.trimRuns(ctx, id)
+		err = errors.Join(s.trimRuns(ctx, id), s.trimBackups(ctx, id, now))
 	}
 	return err
 }

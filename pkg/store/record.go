@@ -109,9 +109,11 @@ func explainError(op string, err error) error {
 // maxText is how long, in bytes, the text of a failure is kept.
 const maxText = 16 << 10
 
-func truncateText(s string) string {
-	if len(s) > maxText {
-		return strings.ToValidUTF8(s[:maxText], "") + "…"
+func truncateText(s string) string { return truncateBytes(s, maxText) }
+
+func truncateBytes(s string, limit int) string {
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "…"
 	}
 	return s
 }

@@ -333,6 +333,29 @@ func TestRunsAreTrimmed(t *testing.T) {
 	}
 }
 
+// TestBackupsAreTrimmed: what is older than it is kept goes.
+func TestBackupsAreTrimmed(t *testing.T) {
+	s := store.New(&kvtest.Memory{})
+	const n = 300
+	commit := func(now time.Time, prefix string) {
+		fence := acquireLease(t, s, "me", now)
+		for i := range n {
+			id := fmt.Sprintf("%s-%04d", prefix, i)
+			err := s.Commit(t.Context(), engineeringPair(), fence, now, replication.Update{Run: &replication.Run{ID: id, Pair: engineeringPair()},
+				Backups: []replication.BackupPart{{Run: id, Number: 1, Objects: []replication.Backup{{Ref: roleRef(i)}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	commit(noon(), "1")
+	commit(noon().Add(replication.BackupAge+time.Hour), "2")
+	parts, err := s.Backups(t.Context(), engineeringPair(), "")
+	if err != nil || len(parts) != n || parts[0].Run != "2-0000" {
+		t.Errorf("%d parts are left, %v; want those of the newer %d runs", len(parts), err, n)
+	}
+}
+
 // TestRecordsOfOldProcessesGo with the next process that ends in order.
 func TestRecordsOfOldProcessesGo(t *testing.T) {
 	kv := &kvtest.Memory{}

@@ -353,9 +353,22 @@ func (o *Org) Put(ctx context.Context, obj object.Object, _ bool, content replic
 			o.objects[bag] = object.Object{Ref: bag, Fingerprint: "bag"}
 		}
 	}
+	if o.lacksRevision(obj) {
+		return &fault.Error{Op: "write", Object: obj.Ref, Server: o.ID, Class: fault.Rejected, Err: errors.New("there is no such revision")}
+	}
 	o.objects[obj.Ref] = obj
 	o.Writes++
 	return o.loseAnswer("put", obj.Ref)
+}
+
+// lacksRevision reports whether a policy in a policy group would be bound to a revision that
+// isn't there.
+func (o *Org) lacksRevision(obj object.Object) bool {
+	if obj.Ref.Kind.Binds() == "" {
+		return false
+	}
+	_, there := o.objects[object.Ref{Kind: obj.Ref.Kind.Binds(), Name: obj.Ref.Sub, Sub: string(obj.Body)}]
+	return !there
 }
 
 func (o *Org) loseAnswer(op string, ref object.Ref) error {

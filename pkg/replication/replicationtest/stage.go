@@ -67,3 +67,16 @@ func (s *Stage) Remove(_ context.Context, key replication.StageKey) error {
 	delete(s.contents, key)
 	return nil
 }
+
+// Without returns a stage with the same content but for that of one space.
+func (s *Stage) Without(space string) *Stage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := &Stage{contents: map[replication.StageKey][]byte{}}
+	for key, b := range s.contents {
+		if key.Space != space {
+			rest.contents[key] = b
+		}
+	}
+	return rest
+}

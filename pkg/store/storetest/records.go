@@ -230,6 +230,41 @@ func testRuns(t *testing.T, open func() replication.State) {
 	}
 }
 
+func testBackups(t *testing.T, open func() replication.State) {
+	s := open()
+	fence := acquireLease(t, s, pairA(), "me", startTime())
+	part := func(run string, number int, roles ...string) replication.BackupPart {
+		p := replication.BackupPart{Run: run, Number: number}
+		for _, name := range roles {
+			p.Objects = append(p.Objects, replication.Backup{Ref: roleRef(name), Content: "sum of " + name})
+		}
+		return p
+	}
+	lost := part("2", 1)
+	lost.Objects = []replication.Backup{{Ref: roleRef("lost"), Lost: "no room"}, {Ref: roleRef("absent")}}
+	for _, parts := range [][]replication.BackupPart{{part("3", 1, "e")}, {part("1", 1, "a")}, {lost, part("2", 2, "b")}, {part("2", 10, "d")}} {
+		commitUpdate(t, s, pairA(), fence, replication.Update{Backups: parts})
+	}
+	for run, want := range map[string][]replication.BackupPart{
+		"1": {part("1", 1, "a"), lost, part("2", 2, "b"), part("2", 10, "d"), part("3", 1, "e")},
+		"2": {lost, part("2", 2, "b"), part("2", 10, "d"), part("3", 1, "e")},
+		"4": nil,
+	} {
+		got, err := open().Backups(t.Context(), pairA(), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		assertEqual(t, "backups from run "+run, want, got)
+	}
+	if got, err := s.Backups(t.Context(), pairB(), ""); err != nil || len(got) > 0 {
+		t.Errorf("backups of another pair: %v, %v", got, err)
+	}
+	err := s.Commit(t.Context(), pairA(), fence, startTime(), replication.Update{Backups: []replication.BackupPart{{Number: 1}}})
+	if err == nil {
+		t.Error("backups without a run were stored")
+	}
+}
+
 func testReopen(t *testing.T, open func() replication.State) {
 	first := open()
 	fence := acquireLease(t, first, pairA(), "me", startTime())

@@ -49,6 +49,7 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() replication.Stat
 		{"more objects than one transaction takes come back", testManyObjects},
 		{"unsynced objects are sorted", testUnsyncedSorted},
 		{"runs come newest first and limited", testRuns},
+		{"backups come from a run on, oldest first", testBackups},
 		{"everything is there after reopening", testReopen},
 		{"an ended context ends the operation", testContext},
 		{"it behaves like maps in memory", testModel},

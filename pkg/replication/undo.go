@@ -1,0 +1,275 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"chefsync/pkg/fault"
+	"chefsync/pkg/object"
+)
+
+// NewUndoRequest returns the change of the desired state that must come before Undo: the
+// pair is stopped until somebody starts it.
+func NewUndoRequest(run string, now time.Time) DesiredChange {
+	reason := "undone to before run " + run
+	return DesiredChange{Stop: new(true), Reason: &reason, At: now}
+}
+
+// PreviewUndo says what Undo would do, and does nothing.
+func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
+	e.setDefaults()
+	plan := Plan{Pair: e.Pair.ID, Mode: ModeUndo, Reason: "back to before run " + undone, At: e.Now(), Steps: []Decision{}}
+	st, err := e.State.Pair(ctx, e.Pair.ID)
+	if err != nil {
+		return plan, err
+	}
+	backups, err := e.backupsSince(ctx, st, undone)
+	if err != nil {
+		return plan, err
+	}
+	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
+	defer g.stopAndWait()
+	p := e.newUndo(backups).readOnlyPass(g, st, dueWork{})
+	if err := p.loadLedger(g.hard); err != nil {
+		return plan, err
+	}
+	p.ledger.dropFailures() // its records are from here on of what can't be restored
+	refs := sortedBackups(backups)
+	p.rec.startProgress(0, len(refs))
+	for window := range slices.Chunk(refs, p.Tuning.Window) {
+		list, err := p.decideUndo(window)
+		if err != nil {
+			return plan, err
+		}
+		p.addToPlan(&plan, list)
+		p.rec.addProgress(len(window))
+	}
+	sortDecisions(plan.Steps)
+	return plan, nil
+}
+
+// Undo makes the objects of the replica that a run and those after it wrote or deleted
+// what they were before that run. The pair must be stopped, see NewUndoRequest. When it is
+// started again, the next pass looks at these objects and replicates them as the primary
+// has them by then.
+func (e *Engine) Undo(ctx context.Context, undone string, o PassOptions) (Run, error) {
+	e.setDefaults()
+	run := Run{Pair: e.Pair.ID, Trigger: o.Trigger, Mode: ModeUndo, Started: e.Now(), Outcome: OutcomeRunning}
+	taken := e.Now()
+	st, err := e.acquireLease(ctx, taken)
+	if err != nil {
+		return e.busyRun(run, err)
+	}
+	defer e.releaseLease(ctx, st.Lease.Fence)
+	if !st.Desired.Stopped {
+		return e.failedRun(run, &fault.Error{Op: "undo run " + undone, Class: fault.Local, Err: errors.New("the pair isn't stopped")})
+	}
+	backups, err := e.backupsSince(ctx, st, undone)
+	if err != nil {
+		return e.failedRun(run, err)
+	}
+	run.ID = runID(taken, st.Lease.Fence)
+	o.stopped = true
+	g := e.watchLease(ctx, st.Lease.Fence, taken, o)
+	defer g.stopAndWait()
+	p := e.newUndo(backups).newPass(g, st, run)
+	p.Log.Info("undo begins", "pair", e.Pair.ID.String(), "run", run.ID, "mode", run.Mode, "reason", "back to before run "+undone)
+	err = p.restoreBackups(sortedBackups(backups))
+	return p.finishUndo(ctx, err)
+}
+
+// newUndo returns the engine for an undo: it replicates from the backups.
+func (e *Engine) newUndo(backups map[object.Ref]Backup) *Engine {
+	undo := *e
+	undo.Source = &backupSource{stage: e.Stage, space: e.backupSpace(), primary: e.Pair.Space, backups: backups}
+	undo.Feed = nil
+	undo.Pair.Kinds, undo.Pair.Selection, undo.Pair.Prune = object.Kinds(), Selection{}, PruneReplicated
+	undo.Pair.Space = e.backupSpace()
+	return &undo
+}
+
+func sortedBackups(backups map[object.Ref]Backup) []object.Ref {
+	refs := make([]object.Ref, 0, len(backups))
+	for r := range backups {
+		refs = append(refs, r)
+	}
+	slices.SortFunc(refs, object.Compare)
+	return refs
+}
+
+// backupsSince returns the oldest backup of each object since a run began.
+func (e *Engine) backupsSince(ctx context.Context, st PairState, undone string) (map[object.Ref]Backup, error) {
+	parts, err := e.State.Backups(ctx, e.Pair.ID, undone)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.checkUndo(ctx, st, undone, parts); err != nil {
+		return nil, &fault.Error{Op: "undo run " + undone, Class: fault.Local, Err: err, Hint: "chef-sync-ctl runs " + e.Pair.ID.String()}
+	}
+	oldest := map[object.Ref]Backup{}
+	for _, part := range parts {
+		for _, b := range part.Objects {
+			if _, older := oldest[b.Ref]; !older {
+				oldest[b.Ref] = b
+			}
+		}
+	}
+	return oldest, nil
+}
+
+// maxUndoRuns bounds the runs that an undo goes back.
+const maxUndoRuns = 1000
+
+// ErrNoRun means that a pair has no run of the given id.
+var ErrNoRun = errors.New("there is no such run")
+
+// checkUndo says why a run can't be undone, or nil.
+func (e *Engine) checkUndo(ctx context.Context, st PairState, undone string, parts []BackupPart) error {
+	runs, err := e.State.Runs(ctx, e.Pair.ID, maxUndoRuns) // newest first
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(runs, func(r Run) bool { return r.ID == undone })
+	if at < 0 {
+		return ErrNoRun
+	}
+	kept := map[string]bool{}
+	for _, part := range parts {
+		kept[part.Run] = true
+	}
+	wrote := func(r Run) bool { return r.Counts.Created+r.Counts.Updated+r.Counts.Deleted > 0 }
+	switch r := runs[at]; {
+	case ageAt(r.Started, e.Now()) > BackupAge:
+		return fmt.Errorf("it is older than %d days, and what it replaced isn't kept any more", int(BackupAge.Hours()/24))
+	case st.Progress.ReplicaNew.After(r.Started):
+		return errors.New("the replica is another organization since")
+	case !wrote(r) && !kept[r.ID]:
+		return errors.New("it wrote nothing to the replica")
+	case !kept[r.ID]:
+		return errors.New("it kept nothing of what it replaced")
+	}
+	for _, later := range runs[:at] {
+		if wrote(later) && !kept[later.ID] {
+			return fmt.Errorf("run %s, which came later, kept nothing of what it replaced", later.ID)
+		}
+	}
+	return nil
+}
+
+// restoreBackups restores objects, and then deletes those that the replica didn't have.
+func (p *pass) restoreBackups(refs []object.Ref) error {
+	if err := p.loadLedger(p.guard.hard); err != nil {
+		return err
+	}
+	p.restartWork()
+	p.rec.progress.Dirty = shortenScopes(slices.Concat(p.rec.progress.Dirty, refs))
+	var deletes []object.Ref
+	p.rec.startProgress(0, len(refs))
+	for window := range eachWindow(p.rec, refs) {
+		list, err := p.decideUndo(window)
+		if err != nil {
+			return err
+		}
+		p.rec.window = len(window)
+		gone, err := p.writer.applyWindow(list)
+		if err != nil {
+			return err
+		}
+		deletes = append(deletes, gone...)
+		p.rec.windowDone()
+		p.rec.addProgress(len(window))
+	}
+	p.writer.deletionReason = undoReason(ActionDelete)
+	p.brake.approved = true // by who asked for the undo
+	counted := p.rec.progress.Deletions
+	err := p.writer.removeObjects(deletes)
+	p.rec.progress.Deletions = counted // the limit is for what the primary causes
+	return err
+}
+
+// restartWork lets an unfinished compare begin again: what is done of it is undone.
+func (p *pass) restartWork() {
+	if p.rec.progress.Work != nil {
+		p.rec.updateWork(func(w *Work) { w.After, w.Intent = "", nil })
+	}
+}
+
+// undoReason returns the reason of an action of an undo.
+func undoReason(a Action) string {
+	switch a {
+	case ActionCreate:
+		return "deleted since"
+	case ActionUpdate:
+		return "changed since"
+	case ActionDelete:
+		return "created since"
+	}
+	return "as it was"
+}
+
+// decideUndo says what to do about some objects so that they are as backups have them. What
+// is recorded of them doesn't matter: the replica is read.
+func (p *pass) decideUndo(refs []object.Ref) ([]decidedObject, error) {
+	observed, err := p.observer.observeObjects(refs, readOptions{look: true, applies: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.lookForAbsent(observed); err != nil {
+		return nil, err
+	}
+	list := make([]decidedObject, len(observed))
+	for i, s := range observed {
+		d := Decide(s.Observation, Entry{}, PruneAll)
+		d.Reason = undoReason(d.Action)
+		list[i] = decidedObject{s, d, p.ledger.entryOf(s.Ref)}
+		if s.err == nil && s.Absent && d.Action == ActionSkip {
+			p.ledger.removeObject(s.Ref)
+		}
+	}
+	return list, nil
+}
+
+// lookForAbsent looks whether the replica has the objects that the backups say it didn't
+// have.
+func (p *pass) lookForAbsent(observed []observedObject) error {
+	return p.guard.forEach(len(observed), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+		s := &observed[i]
+		if s.err != nil || !s.Absent {
+			return nil
+		}
+		var err error
+		s.err, err = p.observer.compareWithReplica(ctx, s, object.Object{}, false)
+		return err
+	})
+}
+
+// finishUndo records how the undo ended.
+func (p *pass) finishUndo(ctx context.Context, err error) (Run, error) {
+	p.rec.run.Outcome, err = p.guard.outcomeOf(ctx, err)
+	switch p.rec.run.Outcome {
+	case OutcomeBusy:
+		p.rec.run.Ended = p.Now()
+		return p.rec.run, fmt.Errorf("undo of %s: %w", p.Pair.ID, err)
+	case OutcomeFailed:
+		p.rec.run.Error = newFailure(p.Now(), err)
+	case OutcomeDone:
+		if p.rec.run.Counts.Unsynced > 0 {
+			p.rec.run.Outcome = OutcomePartial
+		}
+	}
+	p.rec.restoreStatus()
+	p.rec.uncountCrash()
+	p.rec.run.Left = p.rec.run.Counts.Unsynced
+	p.rec.run.Ended = p.Now()
+	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if saveErr := p.rec.commit(saveCtx); saveErr != nil {
+		p.rec.run.Outcome = OutcomeFailed
+		return p.rec.run, errors.Join(err, saveErr)
+	}
+	p.rec.logEnd("undo ends")
+	return p.rec.run, err
+}

@@ -1,0 +1,396 @@
+package replication_test
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"chefsync/pkg/fault"
+	"chefsync/pkg/object"
+	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
+)
+
+// undo stops the pair and undoes a run.
+func (w *world) undo(run string) (replication.Run, error) {
+	w.t.Helper()
+	w.direct(replication.NewUndoRequest(run, w.now()))
+	undone, err := w.engine().Undo(context.Background(), run, replication.PassOptions{Trigger: replication.TriggerManual})
+	w.advance(time.Minute)
+	return undone, err
+}
+
+// mustUndo undoes a run and wants all of it to succeed.
+func (w *world) mustUndo(run string) replication.Run {
+	w.t.Helper()
+	undone, err := w.undo(run)
+	if err != nil || undone.Outcome != replication.OutcomeDone {
+		w.t.Fatalf("undo: %+v, %v", undone, err)
+	}
+	return undone
+}
+
+func (w *world) start() { w.direct(replication.DesiredChange{Stop: new(false)}) }
+
+// wantReplica wants the replica to be as it was, with all files.
+func (w *world) wantReplica(was map[string]string) {
+	w.t.Helper()
+	wantOrg(w.t, w.replica, was)
+}
+
+func wantOrg(t rapid.TB, o *replicationtest.Org, was map[string]string) {
+	t.Helper()
+	if d := gocmp.Diff(was, o.Snapshot()); d != "" {
+		t.Fatalf("the replica isn't as it was (-was +is):\n%s", d)
+	}
+	if torn := o.Torn(); len(torn) > 0 {
+		t.Fatalf("torn cookbook versions on the replica: %v", torn)
+	}
+}
+
+func TestUndoRestoresWhatARunReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.replica.Trusting = true // content that no cookbook version needs is gone from it
+	w.pair.MaxDelete = replication.Limit{Percent: 100}
+	w.fill()
+	w.pass()
+	was := w.replica.Snapshot()
+	w.primary.Set("/roles/web", "broken")
+	w.primary.Set("/roles/new", "new")
+	w.primary.Set("/roles/gone", "new, and deleted on the replica since")
+	w.primary.Set("/cookbooks/apt/1.1.0", "broken", "other recipe")
+	w.primary.Unset("/cookbooks/nginx/2.0.0")
+	w.primary.Unset("/data/users")
+	run := w.pass()
+	w.wantEqual()
+	w.replica.Unset("/roles/gone")
+	broken := w.replica.Snapshot()
+	w.stage = w.stage.Without(w.pair.Space)
+
+	plan, err := w.engine().PreviewUndo(context.Background(), run.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	for _, s := range plan.Steps {
+		steps = append(steps, string(s.Action)+" "+s.Ref.Path()+": "+s.Reason)
+	}
+	want := []string{"create /data/users: deleted since", "update /cookbooks/apt/1.1.0: changed since", "create /cookbooks/nginx/2.0.0: deleted since",
+		"create /data/users/alice: deleted since", "create /data/users/bob: deleted since", "update /roles/web: changed since", "delete /roles/new: created since", "skip /roles/gone: as it was"}
+	slices.Sort(steps)
+	slices.Sort(want)
+	if d := gocmp.Diff(want, steps); d != "" {
+		t.Errorf("plan (-want +got):\n%s", d)
+	}
+	w.wantReplica(broken) // a plan changes nothing
+
+	undone := w.mustUndo(run.ID)
+	w.wantReplica(was)
+	if c := undone.Counts; c.Created != 4 || c.Updated != 2 || c.Deleted != 1 || undone.Mode != replication.ModeUndo {
+		t.Errorf("the run of the undo: %+v", undone)
+	}
+	if st := w.record(); st.Status() != replication.Stopped || !strings.Contains(st.Desired.Reason, run.ID) {
+		t.Errorf("status %s, reason %q; want a stopped pair that names the run", st.Status(), st.Desired.Reason)
+	}
+	w.wantOutcome(w.pass(), replication.OutcomeStopped)
+	w.wantReplica(was)
+
+	w.start()
+	w.pass()
+	w.wantEqual()
+}
+
+func TestUndoGoesBackBehindLaterRuns(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	was := w.replica.Snapshot()
+	w.primary.Set("/roles/web", "first")
+	first := w.pass()
+	between := w.replica.Snapshot()
+	w.primary.Set("/roles/web", "second")
+	w.primary.Set("/roles/base", "second")
+	second := w.pass()
+	later := w.replica.Snapshot()
+	w.mustUndo(first.ID)
+	w.wantReplica(was)
+	// The undo can be undone too: runs of undo are runs like others.
+	runs, err := w.state.Runs(context.Background(), pairID, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustUndo(runs[0].ID)
+	w.wantReplica(later)
+	w.mustUndo(second.ID)
+	w.wantReplica(between)
+}
+
+func TestUndoOfARepairRestoresTheEdit(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.replica.Set("/roles/web", "edited on the replica")
+	w.replica.Unset("/roles/base")
+	was := w.replica.Snapshot()
+	report, err := w.engine().Verify(context.Background(), replication.VerifyOptions{Trigger: "test", Repair: true})
+	if err != nil || len(report.Repaired) != 2 {
+		t.Fatalf("repair: %+v, %v", report, err)
+	}
+	w.mustUndo(report.Run)
+	w.wantReplica(was)
+}
+
+// A pass ends soon after its pair is stopped; an undo is for a pair that is.
+func TestUndoGoesOnThoughThePairIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.fill()
+		w.pass()
+		was := w.replica.Snapshot()
+		for _, role := range []string{"a", "b", "web", "base"} {
+			w.primary.Set("/roles/"+role, "changed")
+		}
+		run := w.pass()
+		w.replica.Delay, w.pair.Concurrency = 20*time.Second, 1
+		w.direct(replication.NewUndoRequest(run.ID, w.now()))
+		e := w.engine()
+		began := time.Now()
+		e.Now = func() time.Time { return w.now().Add(time.Since(began)) }
+		undone, err := e.Undo(t.Context(), run.ID, replication.PassOptions{})
+		if err != nil || undone.Outcome != replication.OutcomeDone {
+			t.Fatalf("undo: %+v, %v", undone, err)
+		}
+		w.wantReplica(was)
+	})
+}
+
+// What others did on the replica since stays, but for the objects that are restored.
+func TestUndoLeavesWhatTheRunsDidNotTouch(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/web", "broken")
+	w.primary.Set("/data/new/item", "new")
+	run := w.pass()
+	w.replica.Set("/roles/own", "the replica's own")
+	w.replica.Set("/data/new/own", "the replica's own")
+	undone, err := w.undo(run.ID)
+	if err != nil || undone.Outcome != replication.OutcomePartial || undone.Left != 1 {
+		t.Fatalf("undo: %+v, %v; want the bag with another item to be left", undone, err)
+	}
+	got := w.replica.Snapshot()
+	if got["/roles/own"] == "" || got["/data/new/own"] == "" || got["/data/new/item"] != "" {
+		t.Errorf("the replica has %v", got)
+	}
+}
+
+func TestWhatCanNotBeUndoneIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	first := w.pass()
+	w.pair.NoUndo = true
+	w.primary.Set("/roles/web", "2")
+	silent := w.pass()
+	w.pair.NoUndo = false
+	w.primary.Set("/roles/web", "3")
+	last := w.pass()
+	report, err := w.engine().Verify(context.Background(), replication.VerifyOptions{Trigger: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.replica.Snapshot()
+	for run, want := range map[string]string{
+		first.ID: "kept nothing of what it replaced", silent.ID: "it kept nothing", report.Run: "it wrote nothing", "20200101T000000.000Z-1": "no such run",
+	} {
+		if _, err := w.undo(run); err == nil || !strings.Contains(err.Error(), want) || fault.HintOf(err) == "" {
+			t.Errorf("undo of %s: %v; want %q and a hint", run, err, want)
+		}
+	}
+	w.start()
+	if _, err := w.engine().Undo(context.Background(), last.ID, replication.PassOptions{}); err == nil || !strings.Contains(err.Error(), "isn't stopped") {
+		t.Errorf("undo of a pair that isn't stopped: %v", err)
+	}
+	w.advance(replication.BackupAge)
+	if _, err := w.undo(last.ID); err == nil || !strings.Contains(err.Error(), "older than 7 days") {
+		t.Errorf("undo after a week: %v", err)
+	}
+	w.wantReplica(before)
+}
+
+// What can't be kept doesn't keep a change from being replicated, and an undo says what it
+// could not restore.
+func TestAChangeIsReplicatedThoughItCanNotBeKept(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/web", "changed")
+	w.primary.Set("/roles/base", "changed")
+	w.replica.Refuse = func(op string, r object.Ref) error {
+		if op == "get" && r.Name == "web" {
+			return refused(fault.Forbidden)
+		}
+		return nil
+	}
+	run := w.pass()
+	w.replica.Refuse = nil
+	w.wantEqual()
+	undone, err := w.undo(run.ID)
+	if err != nil || undone.Outcome != replication.OutcomePartial || undone.Left != 1 || undone.Counts.Updated != 1 {
+		t.Fatalf("undo: %+v, %v; want one object to be restored", undone, err)
+	}
+	if u := w.unsynced(); len(u) != 1 || u[0].Ref != mustRef("/roles/web") || !strings.Contains(u[0].Reason, "not kept") {
+		t.Errorf("unsynced: %+v", u)
+	}
+	w.start()
+	w.pass()
+	w.wantEqual()
+	if u := w.unsynced(); len(u) != 0 {
+		t.Errorf("after the next pass, unsynced: %+v", u)
+	}
+}
+
+// Edits of both sides, passes and repairs, some of them killed, broken off or refused, in any
+// order, then such of the primary alone. One run is undone, by processes that may be killed
+// too: the replica is as it was before that run. Once the pair is started, what was undone
+// follows the primary again.
+func TestAnyHistoryIsUndone(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHistory(t, rt)
+		h.replica.Trusting = true // content that no cookbook version needs is gone from it
+		h.pair.Prune = rapid.SampledFrom([]replication.Prune{replication.PruneReplicated, replication.PruneAll}).Draw(rt, "prune")
+		h.tuning = replication.Tuning{Window: rapid.IntRange(1, 5).Draw(rt, "window"), Backlog: rapid.IntRange(2, 30).Draw(rt, "backlog")}
+		edit := func(t *rapid.T) { h.drawEdit(t, "primary")() }
+		rt.Repeat(map[string]func(*rapid.T){"edit": edit, "edit 2": edit, "edit replica": func(t *rapid.T) { h.drawEdit(t, "replica")() },
+			"run": h.drawRun, "time passes": func(*rapid.T) { h.advance(time.Hour) }})
+		was, last := h.replica.Snapshot(), h.lastRun()
+		for range rapid.IntRange(1, 8).Draw(rt, "later edits") {
+			edit(rt)
+			if rapid.Bool().Draw(rt, "run now") {
+				h.drawRun(rt)
+			}
+		}
+		h.drawRun(rt)
+		h.stage = h.stage.Without(h.pair.Space)
+		undone := h.undoAfter(rt, last)
+		wantOrg(rt, h.replica, was)
+		h.direct(replication.DesiredChange{Stop: new(false), AllowDeletes: new(1000), Retry: new(h.now())})
+		h.world.pass()
+		h.wantFollowed(rt, undone)
+	})
+}
+
+// drawRun does one pass or repair that may be killed, broken off, or meet refusals.
+func (h *history) drawRun(t *rapid.T) {
+	switch rapid.IntRange(0, 5).Draw(t, "trouble") {
+	case 0:
+		h.refuse(t)
+	case 1:
+		h.lose(t)
+	}
+	repair, full := rapid.Bool().Draw(t, "repair"), rapid.IntRange(0, 4).Draw(t, "full") == 4
+	h.meetFate(t, func(ctx context.Context, e *replication.Engine) {
+		if repair {
+			_, _ = e.Verify(ctx, replication.VerifyOptions{Trigger: "test", Repair: true})
+			return
+		}
+		_, _ = e.Pass(ctx, replication.PassOptions{Trigger: "manual", Full: full})
+	})
+	h.heal()
+}
+
+// meetFate does a run that may be killed, broken off, or lose its lease.
+func (h *history) meetFate(t *rapid.T, run func(context.Context, *replication.Engine)) {
+	kind := rapid.SampledFrom([]string{"", "", "dies", "dies", "broken off", "loses its lease"}).Draw(t, "fate")
+	at := rapid.IntRange(1, 40).Draw(t, "at call")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	e := h.world.engine()
+	crasher := &replicationtest.Crasher{}
+	event := func() {}
+	switch kind {
+	case "dies":
+		crasher = &replicationtest.Crasher{At: at, After: rapid.Bool().Draw(t, "after")}
+	case "broken off":
+		event = cancel
+	case "loses its lease":
+		event = func() { h.advance(2 * time.Minute) }
+	}
+	refuse, calls := h.replica.Refuse, 0
+	h.replica.Refuse = func(op string, r object.Ref) error {
+		if calls++; calls == at {
+			event()
+		}
+		if refuse == nil || op == "get" || op == "open" || op == "list" { // else it can't be kept
+			return nil
+		}
+		return refuse(op, r)
+	}
+	run(crasher.Wrap(ctx, e), e)
+	h.replica.Refuse = refuse
+	h.advance(2 * time.Minute)
+}
+
+// lastRun returns the id of the newest run, "" without one.
+func (h *history) lastRun() string {
+	runs, err := h.state.Runs(context.Background(), pairID, 1)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if len(runs) == 0 {
+		return ""
+	}
+	return runs[0].ID
+}
+
+// undoAfter undoes the first run after one that kept anything, and returns the objects.
+func (h *history) undoAfter(t *rapid.T, last string) (undone []object.Ref) {
+	parts, err := h.state.Backups(context.Background(), pairID, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := ""
+	for _, part := range parts {
+		if part.Run <= last {
+			continue
+		}
+		first = cmp.Or(first, part.Run)
+		for _, b := range part.Objects {
+			undone = append(undone, b.Ref)
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	h.direct(replication.NewUndoRequest(first, h.now()))
+	for range rapid.IntRange(0, 2).Draw(t, "undo before") {
+		h.meetFate(t, func(ctx context.Context, e *replication.Engine) { _, _ = e.Undo(ctx, first, replication.PassOptions{}) })
+	}
+	run, err := h.undo(first)
+	if err != nil || run.Outcome != replication.OutcomeDone {
+		t.Fatalf("undo: %+v, %v", run, err)
+	}
+	return undone
+}
+
+// wantFollowed wants objects to be on the replica as they are on the primary. One may wait for
+// another try, such as a bag that holds items of the replica's own.
+func (h *history) wantFollowed(t *rapid.T, refs []object.Ref) {
+	waits := map[object.Ref]bool{}
+	for _, u := range h.unsynced() {
+		waits[u.Ref] = true
+	}
+	primary, replica, ours := h.primary.Snapshot(), h.replica.Snapshot(), h.replicated()
+	for _, r := range refs {
+		_, replicated := ours[r]
+		if p := r.Path(); primary[p] != replica[p] && !waits[r] && (primary[p] != "" || replicated) {
+			t.Errorf("after the undo, %s has fingerprint %q on the primary and %q on the replica", p, primary[p], replica[p])
+		}
+	}
+}
