@@ -83,6 +83,7 @@ type Organization struct {
 	// ReconcileEvery, VerifyEvery and VerifyFilesEvery are 0 for never.
 	ReconcileEvery, VerifyEvery, VerifyFilesEvery time.Duration
 	Drift                                         replication.DriftRule
+	Undo                                          bool // what passes replace on replicas is kept
 
 	key        string // its position, such as organization[0]
 	kindsGiven bool

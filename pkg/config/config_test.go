@@ -62,6 +62,16 @@ func mustParse(t *testing.T, l Loader, text string) *Config {
 	return c
 }
 
+func TestBackupsForUndoCanBeSwitchedOff(t *testing.T) {
+	silent := strings.Replace(full, "[[organization]]", "[[organization]]\nundo = false", 1)
+	if p := mustParse(t, Loader{}, silent).Pairs()[0]; !p.NoUndo {
+		t.Errorf("pair %+v", p.Pair)
+	}
+	if p := mustParse(t, Loader{}, full).Pairs()[0]; p.NoUndo {
+		t.Errorf("by default, pair %+v", p.Pair)
+	}
+}
+
 func TestExampleConfiguration(t *testing.T) {
 	c := mustParse(t, Loader{}, full)
 	want := &Config{
@@ -77,7 +87,7 @@ func TestExampleConfiguration(t *testing.T) {
 			Kinds: []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag},
 			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute,
 			ReconcileEvery: 24 * time.Hour,
-			VerifyEvery:    24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport}},
+			VerifyEvery:    24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport, Undo: true}},
 
 		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", StageSize: SizeAuto, LogLevel: "info",

@@ -68,6 +68,7 @@ func (s *section) readOrganization(c *Config) Organization {
 	o.VerifyFilesEvery = s.durationValue("verify_files_every", defaultVerifyFilesEvery, minInterval, "never")
 	o.Drift = replication.DriftRule(s.enumValue("drift", string(replication.DriftReport), string(replication.DriftReport),
 		string(replication.DriftRepair)))
+	o.Undo = s.boolValue("undo", true)
 	s.reportUnknownKeys(map[string]string{"name": "source", "org": "source", "from": "source", "to": "destination", "replica": "replicas",
 		"schedule": "interval", "rate": "interval", "filter": "include", "only": "include", "skip": "exclude", "ignore": "exclude",
 		"delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})

@@ -41,6 +41,7 @@ func (c *Config) Pairs() []PairConfig {
 					VerifyEvery:    o.VerifyEvery,
 					FilesEvery:     o.VerifyFilesEvery,
 					Drift:          o.Drift,
+					NoUndo:         !o.Undo,
 					Concurrency:    min(c.Primary.Connections, v.Connections),
 				},
 				Replica: v,
