@@ -115,6 +115,7 @@ func otherNames() map[string]names {
 		"runs":             {meant: []string{"history", "passes"}},
 		"run":              {meant: []string{"daemon", "sync", "replicate", "once"}},
 		"resync":           {meant: []string{"repair", "force", "reset"}},
+		"undo":             {meant: []string{"rollback", "revert", "restore"}},
 		"verify":           {meant: []string{"compare"}},
 		"config":           {meant: []string{"show-config", "validate", "check", "settings"}},
 		"prepare-org":      {meant: []string{"prepare", "bootstrap"}},
@@ -187,7 +188,7 @@ func allCommands(env *cmdline.Env) []*cobra.Command {
 	return []*cobra.Command{
 		newRunCmd(env), newSyncStartCmd(env), newSyncStopCmd(env), newServeChangesCmd(env),
 		newSyncStatusCmd(env), newSyncLogCmd(env), newManagerLogCmd(env), newUnsyncedObjectsCmd(env), newRunsCmd(env), newWebCmd(env),
-		newPlanCmd(env), newDiffCmd(env), newVerifyCmd(env), newResyncCmd(env),
+		newPlanCmd(env), newDiffCmd(env), newVerifyCmd(env), newResyncCmd(env), newUndoCmd(env),
 		newInitCmd(env), newPrepareOrgCmd(env), newDoctorCmd(env), newConfigCmd(env), newNotifyTestCmd(env), newStateCmd(env), newDemoCmd(env), newVersionCmd(env),
 	}
 }

@@ -68,6 +68,11 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 	return exit.Silent(code)
 }
 
+// Print prints one plan.
+func Print(env *cmdline.Env, plan replication.Plan) error {
+	return env.Output().Emit(plan, func(t *ui.Grid) { Options{}.printPlan(t, plan, env.Format) })
+}
+
 func (opts Options) previewPair(ctx context.Context, a *app.App, p app.Pair, progress *ui.Progress) (replication.Plan, error) {
 	defer progress.EndPair(p.ID)
 	engine, err := a.Engine(ctx, p)

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/control"
+	"chefsync/cli/internal/exit"
+	"chefsync/cli/internal/plans"
+	"chefsync/cli/internal/ui"
+	"chefsync/pkg/replication"
+)
+
+// undoFlags are the flags of undo.
+type undoFlags struct {
+	yes, plan bool
+	wait      ui.Duration
+}
+
+func newUndoCmd(env *cmdline.Env) *cobra.Command {
+	f := undoFlags{wait: ui.Duration(control.StopTimeout)}
+	cmd := &cobra.Command{
+		Use:     "undo PAIR RUN",
+		Short:   "Restore the replica to what it was before a run, and stop the pair",
+		GroupID: cmdline.GroupCheck,
+		Long: `Restore what a run, and all runs of the pair after it, wrote or deleted on the
+replica, to what it was before that run: objects that were created are deleted,
+and those that were changed or deleted are written as they were. What was edited
+on the replica itself is left alone, except on these objects.
+
+The plan comes first, and --plan shows it alone. Then the pair is stopped, so that
+nothing is replicated again until you have corrected the primary and started it:
+the next pass then looks at the restored objects and makes them as the primary has
+them. An undo is a run too and can be undone.
+
+What runs replace is kept for 7 days, in the stage, unless the configuration says
+undo = false. Objects whose content isn't kept any more are left as they are and
+listed as unsynced.
+
+Ends with code 0 when all is restored, and with 3 when something is not.`,
+		Example: `  chef-sync-ctl runs eu/engineering
+  chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42 --plan
+  chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42
+  chef-sync-ctl sync-start eu/engineering`,
+		Args: cmdline.CheckArgs(cobra.ExactArgs(2)),
+	}
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	cmd.Flags().BoolVar(&f.plan, "plan", false, "show what would be restored, and change nothing")
+	cmd.Flags().Var(&f.wait, "wait", "how long to wait for a running pass")
+	cmd.ValidArgsFunction = env.CompletePairs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return env.WithNamedPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
+			if len(pairs) != 1 {
+				return exit.Usagef("name one of them: "+app.PairNames(pairs), "%s selects %d pairs; a run belongs to one", args[0], len(pairs))
+			}
+			return app.WrapPair(pairs[0].ID, undoRun(ctx, env, a, pairs[0], args[1], f))
+		})(cmd, args[:1])
+	}
+	return cmd
+}
+
+// undoRun shows what an undo would do, and does it unless only the plan is wanted.
+func undoRun(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, run string, f undoFlags) error {
+	a.KeepLog()
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return err
+	}
+	progress := env.Output().NewProgress(1)
+	engine.Observe = progress.Observe
+	plan, err := engine.PreviewUndo(ctx, run)
+	progress.End()
+	switch {
+	case errors.Is(err, replication.ErrNoRun):
+		return exit.With(exit.NotFound, err, "chef-sync-ctl runs "+p.ID.String())
+	case err != nil:
+		return err
+	}
+	if f.plan || plan.Writes() == 0 {
+		return plans.Print(env, plan)
+	}
+	if env.Format == ui.Table {
+		if err := plans.Print(env, plan); err != nil {
+			return err
+		}
+	}
+	question := fmt.Sprintf("Restore %s of %s to before run %s, and stop the pair", ui.Plural(plan.Writes(), "object"), p.ID, run)
+	if err := env.Confirm(f.yes, question); err != nil {
+		return err
+	}
+	if err := stopForUndo(ctx, env, a, p, run, time.Duration(f.wait)); err != nil {
+		return err
+	}
+	return restoreRun(ctx, env, engine, run)
+}
+
+// stopForUndo stops the pair and waits until no pass writes.
+func stopForUndo(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, run string, wait time.Duration) error {
+	state, err := a.State(ctx)
+	if err != nil {
+		return err
+	}
+	if err := state.ChangeDesired(ctx, p.ID, replication.NewUndoRequest(run, env.Now())); err != nil {
+		return err
+	}
+	if err := control.WaitIdle(ctx, env, a, []app.Pair{p}, wait); err != nil {
+		return exit.With(exit.Of(err), fmt.Errorf("the pair is stopped, but nothing was restored: %w", err), "try again with the same command")
+	}
+	return nil
+}
+
+// restoreRun does the undo and shows how it ended.
+func restoreRun(ctx context.Context, env *cmdline.Env, engine *replication.Engine, run string) error {
+	progress := env.Output().NewProgress(1)
+	engine.Observe = progress.Observe
+	undone, err := engine.Undo(ctx, run, replication.PassOptions{Trigger: replication.TriggerManual})
+	progress.End()
+	if err != nil {
+		return fmt.Errorf("the pair is stopped, but not all was restored: %w", err)
+	}
+	err = env.Output().Emit(undone, func(t *ui.Grid) {
+		c := undone.Counts
+		t.Line("Restored on %s: %d created, %d updated, %d deleted.", undone.Pair, c.Created, c.Updated, c.Deleted)
+		if undone.Left > 0 {
+			t.Line("%s could not be restored. Try: chef-sync-ctl unsynced-objects %s", ui.Plural(undone.Left, "object"), undone.Pair)
+		}
+		t.Line("The pair is stopped. Correct the primary, then: chef-sync-ctl sync-start %s", undone.Pair)
+	})
+	if err == nil && undone.Outcome != replication.OutcomeDone {
+		err = exit.Silent(exit.Partial)
+	}
+	return err
+}
