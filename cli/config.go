@@ -29,9 +29,9 @@ func newConfigShowCmd(env *cmdline.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Check the configuration and show each value with its origin",
-		Long: `Check the configuration and show each value in use with its origin: a line of the
-file, an environment variable, a profile, or the default. Keys are shown by where
-they are kept, never themselves.`,
+		Long: `Check the configuration and show each value in effect with its origin: a line of
+the file, an environment variable, a profile, or the default. For keys, only their
+location is shown, never the key.`,
 		Example: `  chef-sync-ctl config show --changed
   chef-sync-ctl config show -c /srv/chef-sync.toml -o json`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),
@@ -56,7 +56,7 @@ they are kept, never themselves.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&changed, "changed", false, "only what isn't the default")
+	cmd.Flags().BoolVar(&changed, "changed", false, "show only values that differ from the default")
 	return cmd
 }
 
@@ -72,10 +72,10 @@ type validation struct {
 func newConfigValidateCmd(env *cmdline.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate",
-		Short: "Check the configuration: code 0 if it can be used, else 2",
+		Short: "Check the configuration for errors",
 		Long: `Check the configuration and list all problems, each with its line and column and
-what to write instead. Ends with code 0 if it can be used and 2 if not. Servers
-are not asked: doctor does that.`,
+what to write instead. The exit code is 0 if the configuration is valid, else 2.
+No server is contacted; doctor does that.`,
 		Example: "  chef-sync-ctl config validate\n  chef-sync-ctl config validate -c new.toml -o json",
 		Args:    cmdline.CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

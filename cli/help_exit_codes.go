@@ -13,9 +13,9 @@ func newExitCodesCmd() *cobra.Command {
 		Short: "The exit codes of all commands",
 		Long: "The exit codes of all commands:\n\n" + exit.Table() + `
 
-A command for several pairs works on each, also when it fails with another, and
-shows what it did. Its code is that of the first failure; 3 and 6 count less than
-the others, since the work was done.
+A command for several pairs continues with the others if one fails, and shows what
+it did. Its exit code is that of the first failure; 3 and 6 are used only if there
+is no other, since the work was done.
 
 ` + pairstatus.ExitCodesHelp,
 	}

@@ -32,20 +32,20 @@ func newInitCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "init",
 		Short:   "Write a first configuration",
 		GroupID: cmdline.GroupConfig,
-		Long: `Write a first configuration: chef-sync.toml in this folder, or the file that
---config names. A file that exists is never replaced.
+		Long: `Write a first configuration to chef-sync.toml in the current folder, or to the file
+given with --config. An existing file is never replaced.
 
-On a terminal it asks for your servers and organizations. Elsewhere, and with
---sample, it is a sample that explains all keys. With other flags it has the servers
-and organizations that they name, and keys in the folder keys beside it, which
-prepare-org creates.
---from-credentials takes the primary and its organization from a profile of
-~/.chef/credentials, and --from from a knife.rb.
+On a terminal, you are asked for your servers and organizations. Otherwise, and with
+--sample, the file is a sample that explains all keys. With other flags, it contains
+the given servers and organizations, and expects keys in the folder keys next to it;
+prepare-org creates them. --from-credentials takes the primary and its organization
+from a profile of ~/.chef/credentials, and --from from a knife.rb.
 
---from also converts chef-sync.rb, the file of the previous product. That one ran on
-each replica and had one file there; this one runs anywhere, for all: give each file
-as --from NAME=FILE, and the URL of a replica as --replica NAME=URL. What can't be
-converted is printed and becomes comments.`,
+--from also converts chef-sync.rb, the configuration of the earlier Chef product.
+That product ran on each replica, with one file there; this one runs anywhere, for
+all replicas: give each file as --from NAME=FILE, and the URL of a replica as
+--replica NAME=URL. Settings that can't be converted are printed, and kept as
+comments.`,
 		Example: `  chef-sync-ctl init
   chef-sync-ctl init --sample
   chef-sync-ctl init --primary https://chef.example.com --replica eu=https://chef-eu.example.com --org engineering,sales
@@ -56,8 +56,8 @@ converted is printed and becomes comments.`,
 	}
 	cmd.Flags().StringVar(&f.primary, "primary", "", "`URL` of the primary")
 	cmd.Flags().StringArrayVar(&f.replicas, "replica", nil, "`NAME=URL` of a replica, or its profile of ~/.chef/credentials; may be repeated")
-	cmd.Flags().StringSliceVar(&f.orgs, "org", nil, "`organizations` to replicate; SOURCE=DESTINATION where the name differs")
-	cmd.Flags().StringVar(&f.profile, "from-credentials", "", "`profile` of ~/.chef/credentials that knows the primary")
+	cmd.Flags().StringSliceVar(&f.orgs, "org", nil, "`organizations` to replicate; SOURCE=DESTINATION if the names differ")
+	cmd.Flags().StringVar(&f.profile, "from-credentials", "", "`profile` of ~/.chef/credentials for the primary")
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "convert this `file`: chef-sync.rb of a replica, as NAME=FILE, or a knife.rb; may be repeated")
 	cmd.Flags().BoolVar(&f.sample, "sample", false, "write a sample that explains all keys, without questions")
 	_ = cmd.RegisterFlagCompletionFunc("replica", cobra.NoFileCompletions)
@@ -112,7 +112,7 @@ func writeNew(path, text string) error {
 	case errors.Is(err, fs.ErrExist):
 		return checkNew(path)
 	case errors.Is(err, fs.ErrPermission):
-		return exit.Usagef("run it as a user who may write there, or name another file with --config", "%s can't be written: permission denied", path)
+		return exit.Usagef("run it as a user with write permission there, or give another file with --config", "%s can't be written: permission denied", path)
 	case err != nil:
 		return err
 	}
@@ -158,12 +158,12 @@ func (f initFlags) text(ctx context.Context, env *cmdline.Env, path string) (tex
 		missing = append(missing, "--org NAME")
 	}
 	if len(missing) > 0 {
-		return "", nil, exit.Usagef("add "+strings.Join(missing, " "), "init lacks %s", strings.Join(missing, " and "))
+		return "", nil, exit.Usagef("add "+strings.Join(missing, " "), "init needs %s", strings.Join(missing, " and "))
 	}
 	text = file.TOML()
 	if len(file.Notes) == 0 { // else there is something to edit first
 		if _, err := loader.Parse(path, []byte(text)); err != nil {
-			return "", nil, exit.With(exit.Usage, fmt.Errorf("this would be no valid configuration:\n%w", err), "")
+			return "", nil, exit.With(exit.Usage, fmt.Errorf("the configuration would not be valid:\n%w", err), "")
 		}
 	}
 	return text, file.Notes, nil
@@ -212,7 +212,7 @@ func (f initFlags) replicaServers(loader config.Loader) (servers []setup.Server,
 		if !strings.Contains(url, "://") {
 			c, err := loader.Credentials(url)
 			if err != nil {
-				return nil, fmt.Errorf("--replica %s: %q is no URL: %w", r, url, err)
+				return nil, fmt.Errorf("--replica %s: %q is not a URL: %w", r, url, err)
 			}
 			url = c.URL
 		}

@@ -369,7 +369,7 @@ func TestTwoDaemonsAreHarmless(t *testing.T) {
 	within(t, time.Minute, "the first copy", s.same)
 	within(t, 30*time.Second, "listening", s.listens)
 	b := s.start("run")
-	within(t, 30*time.Second, "the second one's waiting for the address", func() bool { return strings.Contains(b.text(), "waiting for the address") })
+	within(t, 30*time.Second, "the second one's waiting for the address", func() bool { return strings.Contains(b.text(), "waiting for it") })
 	var want []string
 	change := func(n int) {
 		name := fmt.Sprintf("r%02d", n)

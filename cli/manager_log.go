@@ -15,7 +15,7 @@ func newManagerLogCmd(env *cmdline.Env) *cobra.Command {
 		Short:   "Show the log of the synchronization manager",
 		GroupID: cmdline.GroupLook,
 		Long: `Show the log of the synchronization manager: the lines of "chef-sync-ctl run" that
-belong to no pair, such as its start and end.`,
+belong to no pair, such as those about its start and end.`,
 		Example: `  chef-sync-ctl manager-log
   chef-sync-ctl manager-log --follow`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),

@@ -24,14 +24,14 @@ type notifyRow struct {
 func newNotifyTestCmd(env *cmdline.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "notify-test",
-		Short:   "Send a test message to everything that [notify] names",
+		Short:   "Send a test notification to all channels",
 		GroupID: cmdline.GroupConfig,
-		Long: `Send a test message to each webhook and to the program that [notify] in the
-configuration names, and request its ping URL. What the program writes is shown.
+		Long: `Send a test notification to each webhook and to the program configured under
+[notify], and request the ping URL. The output of the program is shown.
 
-The daemon tells what changes by itself: when a server becomes unreachable, or a
-pair held, blocked, stale, drifted or unreachable, and when that ends. On a stack,
-the same is published as events of EventBridge.`,
+The daemon sends a notification when a server becomes unreachable, when a pair
+becomes held, blocked, stale, drifted or unreachable, and when that ends. A stack
+publishes the same as EventBridge events.`,
 		Example: "  chef-sync-ctl notify-test\n  chef-sync-ctl notify-test -o json",
 		Args:    cmdline.CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,11 +41,11 @@ the same is published as events of EventBridge.`,
 			}
 			defer a.Close()
 			if a.Stack != nil {
-				return exit.Usagef("infra/README.md shows a rule for them", "on a stack, changes are published as events of EventBridge")
+				return exit.Usagef("infra/README.md shows an EventBridge rule", "a stack publishes EventBridge events instead of notifications")
 			}
 			rows := sendTest(cmd.Context(), env, a)
 			if len(rows) == 0 {
-				return exit.Usagef("chef-sync-ctl init shows its keys", "[notify] in the configuration names no webhook, no program and no ping URL")
+				return exit.Usagef("chef-sync-ctl init shows its keys", "the configuration has no webhook, program or ping URL under [notify]")
 			}
 			return emitNotifyTest(env, rows)
 		},

@@ -31,22 +31,23 @@ func newPrepareOrgCmd(env *cmdline.Env) *cobra.Command {
 	var f prepareFlags
 	cmd := &cobra.Command{
 		Use:     "prepare-org ORG...",
-		Short:   "Give replication its user, key and permissions in organizations",
+		Short:   "Create the user, key and permissions that replication needs",
 		GroupID: cmdline.GroupConfig,
-		Long: `Prepare organizations, on the primary and on the replicas that they are replicated
-to, or on the side that you name: create the key pair where the configuration's
-file: points (mode 0600, never replaced), the user or client that owns it, its
-membership and permissions; read them back and prove them. What is in place stays:
-running it twice changes nothing. ORG is an organization of the configuration, or the
-name on the server; --all means all of the configuration.
+		Long: `Prepare organizations on the primary and on their replicas, or on one side: create
+the key pair that the configuration refers to with file: (mode 0600, never
+replaced), the user or client that owns it, its membership and its permissions; then
+read them back and verify that they work. Whatever exists is kept, so you can run
+the command again. ORG is an organization of the configuration, or its name on the
+server; --all selects all organizations of the configuration.
 
-You sign as yourself: with --admin-user and --admin-key, for one server as
---admin-key eu=FILE; with --chef-profile of ~/.chef/credentials; or with the profile
-there whose chef_server_url is the server's. A superuser's key creates the user and
-associates it. An organization admin's key makes an API client, or invites a user
-that exists. On a primary replication only needs to read; on a replica it needs to
-write cookbooks, environments, roles, data bags and what else the configuration
-replicates, which a group "chef-sync" gets where the usual groups don't have it.`,
+Requests are signed with your own key: with --admin-user and --admin-key, or for one
+server with --admin-key eu=FILE; with --chef-profile, a profile of
+~/.chef/credentials; or with the profile there whose chef_server_url is that of the
+server. A superuser's key creates the user and adds it to the organization. An
+organization admin's key creates an API client, or invites an existing user. On the
+primary, replication only needs read permission. On a replica, it needs write
+permission on all replicated kinds; if the usual groups don't grant it, a group
+"chef-sync" does.`,
 		Example: `  chef-sync-ctl prepare-org engineering --admin-user pivotal --admin-key primary=pivotal.pem --admin-key eu=eu.pem
   chef-sync-ctl prepare-org --all --side replica --replica eu --chef-profile eu-admin
   chef-sync-ctl prepare-org engineering sales --side primary --check`,
@@ -56,11 +57,11 @@ replicates, which a group "chef-sync" gets where the usual groups don't have it.
 	cmd.Flags().StringSliceVar(&f.replicas, "replica", nil, "only this `replica`; may be repeated")
 	cmd.Flags().BoolVar(&f.all, "all", false, "all organizations of the configuration")
 	cmd.Flags().StringArrayVar(&f.adminUser, "admin-user", nil,
-		"sign as this `user`, a superuser or organization admin; SERVER=USER on one server")
-	cmd.Flags().StringArrayVar(&f.adminKey, "admin-key", nil, "`file` of that user's private key; SERVER=FILE on one server")
-	cmd.Flags().StringVar(&f.actor, "actor", "auto", "what replication signs as: auto, user or client")
-	cmd.Flags().BoolVar(&f.orgAdmin, "org-admin", false, "make it an admin of the organization, for organizations with permissions changed by hand")
-	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; say what is missing (code 6), and what could not be checked")
+		"sign as this `user`, a superuser or organization admin; SERVER=USER for one server")
+	cmd.Flags().StringArrayVar(&f.adminKey, "admin-key", nil, "`file` with that user's private key; SERVER=FILE for one server")
+	cmd.Flags().StringVar(&f.actor, "actor", "auto", "what replication signs requests as: auto, user or client")
+	cmd.Flags().BoolVar(&f.orgAdmin, "org-admin", false, "make it an admin of the organization, for organizations whose permissions were changed")
+	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; report what is missing (exit code 6) and what could not be checked")
 	_ = cmd.RegisterFlagCompletionFunc("side", cobra.FixedCompletions(sides(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("actor", cobra.FixedCompletions([]string{"auto", "user", "client"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -148,12 +149,12 @@ func (f *prepareFlags) targets(a *app.App, orgs []string) (targets []prepared.Ta
 			replicas = append(replicas, r)
 		}
 		if f.side == string(prepare.Primary) {
-			return nil, exit.Usagef("leave out one of them", "--side primary and --replica don't go together")
+			return nil, exit.Usagef("leave out one of them", "--side primary and --replica can't be used together")
 		}
 		f.side = string(prepare.Replica)
 	}
 	if f.all && len(orgs) > 0 {
-		return nil, exit.Usagef("leave out one of them", "--all and names of organizations don't go together")
+		return nil, exit.Usagef("leave out one of them", "--all and names of organizations can't be used together")
 	}
 	switch {
 	case f.all:
@@ -334,7 +335,7 @@ func (f *prepareFlags) callerOn(env *cmdline.Env, a *app.App, t prepared.Target)
 	case user != "" && keyFile != "":
 		return caller{user: user, keyFile: keyFile}, nil
 	case len(f.adminUser) == 0 != (len(f.adminKey) == 0):
-		return caller{}, exit.Usagef("give both, or --chef-profile", "--admin-user and --admin-key go together")
+		return caller{}, exit.Usagef("give both, or --chef-profile", "--admin-user and --admin-key must be used together")
 	}
 	if name := env.ChefProfile(); name != "" {
 		if url := a.ProfileURL(name); url == t.Server.URL || !slices.ContainsFunc(a.Servers(), func(s config.Server) bool { return s.URL == url }) {

@@ -30,22 +30,23 @@ func newResyncCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "resync [PAIR...] [OBJECT...]",
 		Short:   "Compare everything, or the named objects, and repair what differs",
 		GroupID: cmdline.GroupCheck,
-		Long: `Ask for a full compare: the next pass reads every object on both sides and
-repairs what differs on the replica, also what was changed there by hand. It
-goes on where it was if it is interrupted. The safety brake and the prune rule
-hold as always. "chef-sync-ctl run" does the work; until it has, sync-status shows
-it as pending.
+		Long: `Request a full comparison: the next pass reads every object on both sides and
+repairs what differs on the replica, including changes that others made there. If
+interrupted, it resumes where it stopped. The brake and the prune rule apply as
+always. "chef-sync-ctl run" does the work; until then, sync-status shows it as
+pending.
 
-With objects, only these are compared, ` + fmt.Sprint(replication.MaxResyncObjects) + ` at most. An object is written as its path,
-such as cookbooks/users/1.0.0, roles/web or data_bags/users/alice; a data bag stands
-for itself and all its items. Begin it with a slash where it could be a pair too. The
-pair may be left out if there is only one.
+With objects, only those are compared, at most ` + fmt.Sprint(replication.MaxResyncObjects) + `. Write an object as its path, such
+as cookbooks/users/1.0.0, roles/web or data_bags/users/alice; a data bag includes all
+its items. Start the path with a slash if it could also be a pair. You can omit the
+pair if there is only one.
 
-With --prune, it also deletes whatever the primary doesn't have, once and under the
-safety brake, as prune = "all" does always: what others put on the replica, and
-what was deleted on the primary while replication had lost its state.
+With --prune, the pass also deletes every object that the primary doesn't have, once
+and subject to the brake, as prune = "all" always does: objects that others created
+on the replica, and objects that were deleted on the primary while replication had
+lost its state.
 
-See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
+To see what it would do: chef-sync-ctl plan PAIR --full, or --prune`,
 		Example: `  chef-sync-ctl resync eu/engineering
   chef-sync-ctl resync engineering --yes --wait 30m
   chef-sync-ctl resync eu/engineering --prune
@@ -53,7 +54,7 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
   chef-sync-ctl resync /data_bags/users /roles/web --yes`,
 	}
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
-	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete on the replica whatever the primary doesn't have")
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete everything on the replica that the primary doesn't have")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithObjectsIf(func() bool { return true }, func(ctx context.Context, a *app.App, pairs []app.Pair, objects cmdline.Objects) error {
@@ -65,7 +66,7 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 			return err
 		}
 		if f.prune && len(refs) > 0 {
-			return exit.Usagef("leave the objects out, or --prune", "--prune is about all of a pair")
+			return exit.Usagef("leave out the objects or --prune", "--prune can't be used with objects")
 		}
 		if err := env.Confirm(f.yes, f.confirmQuestion(refs)+app.PairNames(pairs)); err != nil {
 			return err
@@ -79,7 +80,7 @@ See first what it would do with: chef-sync-ctl plan PAIR --full, or --prune`,
 func (f resyncFlags) confirmQuestion(refs []object.Ref) string {
 	switch {
 	case f.prune:
-		return "Delete on the replica whatever the primary doesn't have, and compare and repair all of "
+		return "Delete everything on the replica that the primary doesn't have, and compare and repair all of "
 	case len(refs) > 0:
 		return "Compare and repair " + ui.Plural(len(refs), "object") + " of "
 	}
@@ -120,7 +121,7 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 			return app.WrapPair(p.ID, err)
 		}
 		if st.Desired.Stopped {
-			env.Output().Note("%s is stopped: it compares after sync-start", p.ID)
+			env.Output().Note("%s is stopped: the comparison waits for sync-start", p.ID)
 		}
 		result := control.ResultResyncRequested
 		if len(refs) > 0 {
@@ -139,7 +140,7 @@ func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	return cmp.Or(control.Print(env, answers, failed), failed, late)
 }
 
-// newDesiredChange asks for a full compare, or for one of objects. Those that were asked for
+// newDesiredChange asks for a full comparison, or for one of objects. Those that were asked for
 // before and that no pass has compared are asked for again.
 func newDesiredChange(st replication.PairState, refs []object.Ref, now time.Time) (replication.DesiredChange, error) {
 	if len(refs) == 0 {

@@ -18,11 +18,11 @@ func newRootCmd(env *cmdline.Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "chef-sync-ctl",
 		Short: "Replicate Chef Infra Server objects from a primary to replicas",
-		Long: `chef-sync-ctl copies cookbooks, environments, roles and data bags from one
-primary Chef Infra Server to one or more replicas, continuously and for each
-organization.
+		Long: `chef-sync-ctl continuously copies cookbooks, environments, roles and data bags
+from one primary Chef Infra Server to one or more replicas. A pair is one
+organization on one replica.
 
-An argument called PAIR selects pairs:
+A PAIR argument selects pairs:
 
   ORG              all pairs of an organization
   REPLICA/ORG      one pair
@@ -30,9 +30,8 @@ An argument called PAIR selects pairs:
   'eu/*' '*/team-07' '*/web-??'
                    all pairs that the pattern matches
 
---replica NAME selects among them those of a replica. Commands that only read
-take all pairs without an argument; those that change something want --all for
-that.`,
+--replica NAME narrows the selection to one replica. Without an argument, commands
+that only read act on all pairs; commands that change something require --all.`,
 		Example: `  # see it work, with two servers in memory
   chef-sync-ctl demo
 
@@ -41,7 +40,7 @@ that.`,
   chef-sync-ctl prepare-org --all
   chef-sync-ctl doctor
 
-  # replicate continuously, and see how it goes
+  # replicate continuously, and check the status
   chef-sync-ctl run
   chef-sync-ctl sync-status`,
 		SilenceUsage:  true,
@@ -178,7 +177,7 @@ func refuseUnknownShell(root *cobra.Command) {
 		if len(words) == 0 {
 			return cmd.Help()
 		}
-		return exit.Usagef(cmd.CommandPath()+" --help", "%q is not a shell that is known: expected one of %s", words[0],
+		return exit.Usagef(cmd.CommandPath()+" --help", "%q is not a supported shell: expected one of %s", words[0],
 			strings.Join(shells, ", "))
 	}
 }

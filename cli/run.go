@@ -16,43 +16,44 @@ func newRunCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "run [PAIR...]",
 		Short:   "Run the replication daemon, or a single pass with --once",
 		GroupID: cmdline.GroupSync,
-		Long: `Replicate all pairs, or the named ones, each at its interval, until it is stopped.
-After outages and restarts a pair goes on where it was.
+		Long: `Replicate the selected pairs, or all, each at its interval, until stopped. After
+an outage or a restart, a pair resumes where it stopped.
 
-SIGTERM and SIGINT stop it within ten seconds: passes finish or cancel the objects
-they write, and keep their position. A second signal stops it at once, which is safe
-too.
+SIGTERM and SIGINT stop the daemon within ten seconds: running passes finish or
+cancel the objects they are writing and keep their position. A second signal stops
+it immediately, which is safe too.
 
-Each replica has its own --parallel passes, so that one that hangs delays no other.
-A server that doesn't answer is asked once per interval, of at most a minute, and
-meanwhile all its pairs fail at once; they go on when it answers again.
+Each replica has its own --parallel passes, so a replica that hangs doesn't delay
+the others. A server that doesn't respond is probed once per interval, at least
+once a minute; until it responds, all its pairs fail immediately.
 
-SIGHUP reloads the configuration: passes finish as above, then everything goes on
-with the new file; addresses stay open. A file that can't be used is refused with a
-line in the log, and the old configuration stays in use. sync-status says when the
-file is newer than what the daemon runs.
+SIGHUP reloads the configuration: running passes finish as described above, and
+replication continues with the new file. Listeners stay open. A file that can't be
+used is rejected with a line in the log, and the old configuration stays in effect.
+sync-status reports when the file is newer than the configuration in effect.
 
-Where the primary serves no updated_since, its organizations are scanned, and what
-its data collector pushes is taken and served, as [journal] in the configuration
-says. Where [status] says, a status page, health and metrics are served: see web.
+If the primary doesn't serve updated_since, its organizations are scanned, and
+changes that its data collector pushes are received and served, as configured under
+[journal]. A status page, health checks and metrics are served as configured under
+[status]; see web.
 
-Several processes may run on the same state: each pair is worked on by one at a
-time. The log goes to stderr, as JSON with --log-format json, and into the state
-for sync-log and manager-log.
+Several processes may share one state: each pair is processed by one at a time. The
+log is written to stderr, as JSON with --log-format json, and to the state for
+sync-log and manager-log.
 
-On a stack, its functions do this work. With --once, this machine does one pass
-instead, or with --remote the stack's function does, which may reach servers that
-this machine can't. As a daemon it only runs pairs that are stopped
-there, once they are started.`,
+On a stack, the stack's functions do this work. With --once, this machine runs one
+pass instead; with --remote, the stack's function runs it, and may reach servers
+that this machine can't. As a daemon, it only runs pairs that are stopped on the
+stack, once they are started.`,
 		Example: `  chef-sync-ctl run
   chef-sync-ctl run --log-format json
   chef-sync-ctl run --once engineering
   chef-sync-ctl run --once --remote --stack chef-sync`,
 	}
-	cmd.Flags().BoolVar(&opts.Once, "once", false, "one pass for each pair, then end with its exit code")
-	cmd.Flags().BoolVar(&opts.Full, "full", false, "with --once: a full compare that reads both sides")
-	cmd.Flags().BoolVar(&opts.Remote, "remote", false, "with --once, on a stack: let its function do the passes")
-	cmd.Flags().IntVar(&opts.Parallel, "parallel", opts.Parallel, "passes that run at once on each replica")
+	cmd.Flags().BoolVar(&opts.Once, "once", false, "run one pass for each pair and exit")
+	cmd.Flags().BoolVar(&opts.Full, "full", false, "with --once: a full comparison that reads both sides")
+	cmd.Flags().BoolVar(&opts.Remote, "remote", false, "with --once, on a stack: run the passes in its function")
+	cmd.Flags().IntVar(&opts.Parallel, "parallel", opts.Parallel, "number of concurrent passes for each replica")
 	env.TakePairs(cmd)
 	cmd.PreRun = func(*cobra.Command, []string) {
 		env.Daemon, env.TellsAll = !opts.Once, opts.Once

@@ -22,32 +22,32 @@ func newRunsCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "runs [PAIR [RUN]]",
 		Short:   "List what passes and verifications did, newest first",
 		GroupID: cmdline.GroupLook,
-		Long: `List what passes and verifications did, newest first, of all pairs unless one is
-named. Polls that found nothing to do leave no record. With a run's id, show that one
-in full. The objects that a run touched or a verification found are in the log:
+		Long: `List the passes and verifications of all pairs, or of one, newest first. Polls
+that found nothing to do are not recorded. With the ID of a run, show that run in
+full. The objects that it changed, or that a verification found, are in the log:
 sync-log PAIR --run RUN.
 
-A run whose process died, or lost its lease, has the outcome died and ends with
-what it recorded last; its work is taken up by the next pass.
+A run whose process died or lost its lease has the outcome died and shows what it
+last recorded; the next pass continues its work.
 
 TRIGGER is what started a run:
   schedule   the pair's interval, or a verification that was due
   scan       a scan of the primary found changes
   push       the primary's data collector reported a change
-  operator   the daemon saw what sync-start or resync asked for
-  recovery   a server that had failed answers again
-  manual     a command that did the run: run --once, verify, or an event by hand`,
+  operator   sync-start or resync requested it
+  recovery   a server that had failed responds again
+  manual     a command ran it: run --once, verify, or an event that you sent`,
 		Example: `  chef-sync-ctl runs
   chef-sync-ctl runs --failed --since 1d
   chef-sync-ctl runs engineering
   chef-sync-ctl runs eu/engineering -n 100 -o jsonl`,
 		Args: cmdline.CheckArgs(cobra.MaximumNArgs(2)),
 	}
-	cmd.Flags().IntVarP(&limit, "number", "n", limit, "at most so many runs; 0 for all")
+	cmd.Flags().IntVarP(&limit, "number", "n", limit, "show at most `N` runs; 0 for all")
 	env.TakePairs(cmd)
-	cmd.Flags().Var(&filter.Since, "since", "only runs that began not longer ago than this, such as 1d")
-	cmd.Flags().BoolVar(&filter.Failed, "failed", false, "only runs that left something to do or to decide: failed, died, held, partial or differs")
-	cmd.Flags().BoolVar(&wide, "wide", false, "all counts of each run: -o wide")
+	cmd.Flags().Var(&filter.Since, "since", "only runs that began within this duration, such as 1d")
+	cmd.Flags().BoolVar(&filter.Failed, "failed", false, "only runs with the outcome failed, died, held, partial or differs")
+	cmd.Flags().BoolVar(&wide, "wide", false, "show all counts of each run; same as -o wide")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if limit < 0 {
 			return exit.Usagef("--number 0 for all", "--number can't be %d", limit)

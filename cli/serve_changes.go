@@ -19,15 +19,15 @@ func newServeChangesCmd(env *cmdline.Env) *cobra.Command {
 	var listen string
 	cmd := &cobra.Command{
 		Use:     "serve-changes",
-		Short:   "Keep the journal of a primary and serve it as updated_since",
+		Short:   "Record the changes of a primary and serve them as updated_since",
 		GroupID: cmdline.GroupSync,
-		Long: `Scan the source organizations of a primary that serves no updated_since, take
-what its data collector pushes, and serve GET /organizations/ORG/updated_since to
-whoever signs as a member of the organization: old clients, or another
-chef-sync-ctl with feed_url. Clients that ask for objects_since, as old documentation
-has it, get the same. Nothing is replicated; "run" does all of this too.
+		Long: `Scan the source organizations of a primary that doesn't serve updated_since,
+receive changes that its data collector pushes, and serve
+GET /organizations/ORG/updated_since to members of the organization: old clients, or
+another chef-sync-ctl with feed_url. It is also served as objects_since, the name in
+old documentation. Nothing is replicated; "run" does all of this as well.
 
-SIGTERM and SIGINT end it in order, with code 0. Several processes may keep one
+SIGTERM and SIGINT stop it cleanly, with exit code 0. Several processes may share a
 journal: one scans at a time.`,
 		Example: `  chef-sync-ctl serve-changes
   chef-sync-ctl serve-changes --listen 127.0.0.1:9996 --log-format json`,
@@ -48,7 +48,7 @@ journal: one scans at a time.`,
 		case a.Feed == config.FeedUpdatedSince:
 			return exit.Usagef(`write feed = "auto" or "journal"`, `%s: with feed = "updated_since" there is no journal to serve`, a.File)
 		case listen == "":
-			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on is given")
+			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on was given")
 		}
 		return serveChanges(cmd.Context(), env, a, listen)
 	}

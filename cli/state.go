@@ -28,15 +28,15 @@ func newStateCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "state",
 		Short:   "Move pairs from one state to another",
 		GroupID: cmdline.GroupConfig,
-		Long: `Move pairs from one state to another, such as from the file of a daemon to the
-table of the functions on AWS, with nothing lost: the pair goes on where it was.
+		Long: `Move pairs from one state to another, for example from a daemon's file to the
+table of a stack on AWS. Nothing is lost: the pair resumes where it stopped.
 
-  1. state export, with the configuration of the old place: stops the pair there
-  2. state import, with the configuration of the new place
-  3. sync-start, with the configuration of the new place
+  1. state export --stop, with the old configuration: stops the pair there
+  2. state import, with the new configuration
+  3. sync-start, with the new configuration
 
-The pair stays stopped in the old place and is marked as moved, so that there never
-are two writers: sync-start refuses it there without --force.`,
+In the old state, the pair stays stopped and is marked as moved, so that there are
+never two writers: sync-start refuses it there unless you add --force.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state import engineering.json -c /srv/aws.toml`,
 	}
@@ -56,29 +56,29 @@ func newStateExportCmd(env *cmdline.Env) *cobra.Command {
 	f := exportFlags{wait: ui.Duration(control.StopTimeout)}
 	cmd := &cobra.Command{
 		Use:   "export [PAIR...]",
-		Short: "Write what is known of stopped pairs, as JSON",
-		Long: `Write what is known of pairs, as one JSON object: spec, progress, position, the
-inventory and the unsynced objects. It holds no keys and no content of objects.
-Runs and logs stay where they are.
+		Short: "Write the records of stopped pairs as JSON",
+		Long: `Write the records of pairs as one JSON object: desired state, progress, position,
+ledger and unsynced objects. It contains no keys and no object content. Runs and
+logs are not exported.
 
-A pair must be stopped and stay so: --stop does it, waits for a running pass, and
-marks the pair as moved.
+The pairs must be stopped and stay stopped: --stop stops them, waits for running
+passes, and marks the pairs as moved.
 
---table reads another table than the stack's, such as one that AWS restored to an
-earlier time. Stop the pairs of the stack first, with sync-stop.`,
+--table reads another table than the stack's, such as one that AWS restored to a
+point in time. Stop the pairs of the stack first, with sync-stop.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state export > all.json
   chef-sync-ctl state export --stack chef-sync --table restored --stop > before.json`,
 	}
 	cmd.Flags().BoolVar(&f.stop, "stop", false, "stop the pairs first, as sync-stop does")
-	cmd.Flags().StringVar(&f.to, "to", "", "with --stop: the `place` that the pairs move to, for whoever looks for them here")
-	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not be there yet (default: standard output)")
+	cmd.Flags().StringVar(&f.to, "to", "", "with --stop: the `place` that the pairs move to, to be shown by sync-status")
+	cmd.Flags().StringVar(&f.file, "file", "", "write to this `file`, which must not exist yet (default: standard output)")
 	cmd.Flags().StringVar(&env.Table, "table", "", "of a stack: read this `table` instead of the stack's")
 	cmd.Flags().Var(&f.wait, "wait", "with --stop: how long to wait for a running pass")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithPairsIf(func() bool { return f.stop }, func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		if env.Table != "" && a.Stack == nil {
-			return exit.Usagef("name the stack too: --stack NAME", "--table is a table beside that of a stack")
+			return exit.Usagef("name the stack too: --stack NAME", "--table needs a stack")
 		}
 		return exportState(ctx, env, a, pairs, f)
 	})
@@ -142,7 +142,7 @@ func (f exportFlags) writeDocument(env *cmdline.Env, d transfer.Document) error 
 	if err := errors.Join(transfer.Encode(out, d), out.Sync(), out.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", f.file, err)
 	}
-	env.Output().Note("wrote %s; then, with the configuration of the new place: chef-sync-ctl state import %s", ui.Plural(len(d.Pairs),
+	env.Output().Note("wrote %s; next, with the new configuration: chef-sync-ctl state import %s", ui.Plural(len(d.Pairs),
 		"pair"), f.file)
 	return nil
 }
@@ -151,17 +151,18 @@ func newStateImportCmd(env *cmdline.Env) *cobra.Command {
 	var force, yes bool
 	cmd := &cobra.Command{
 		Use:   "import FILE [PAIR...]",
-		Short: "Take over pairs that state export wrote",
-		Long: `Take over all pairs of a file that state export wrote, or the named ones; FILE may
-be - for standard input. They replace what is known of the pairs here, and are
-stopped until sync-start. What was written is read back.
+		Short: "Import pairs from a file written by state export",
+		Long: `Import the selected pairs, or all, from a file written by state export; FILE may be
+- for standard input. The imported records replace those that exist here, and are
+read back. The pairs stay stopped until sync-start.
 
-A pair that went on here since is refused, and so is one that a process works on.`,
+A pair with newer records here is refused, and so is one that a process is working
+on.`,
 		Example: `  chef-sync-ctl state import engineering.json
   chef-sync-ctl state import all.json eu/engineering`,
 		Args: cmdline.CheckArgs(cobra.MinimumNArgs(1)),
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "replace newer state too: what it knows is lost")
+	cmd.Flags().BoolVar(&force, "force", false, "also replace newer records, which are lost")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --force: don't ask")
 	cmd.RunE = func(cmd *cobra.Command, words []string) error {
 		d, err := readDocument(env, words[0])
@@ -174,7 +175,7 @@ A pair that went on here since is refused, and so is one that a process works on
 				return err
 			}
 			if force {
-				if err := env.Confirm(yes, fmt.Sprintf("Replace what is known of %s here, even if it is newer", ui.Plural(len(chosen),
+				if err := env.Confirm(yes, fmt.Sprintf("Replace the records of %s here, even if they are newer", ui.Plural(len(chosen),
 					"pair"))); err != nil {
 					return err
 				}
@@ -190,7 +191,7 @@ func readDocument(env *cmdline.Env, name string) (transfer.Document, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return transfer.Document{}, exit.With(exit.Usage, err, "name a file that state export wrote")
+			return transfer.Document{}, exit.With(exit.Usage, err, "name a file that was written by state export")
 		}
 		in = f
 	}
@@ -248,7 +249,7 @@ func importState(ctx context.Context, env *cmdline.Env, a *app.App, pairs []tran
 			results = append(results, r)
 			continue
 		case errors.As(err, &newer):
-			err = exit.With(exit.Failed, err, "look at it with chef-sync-ctl sync-status; to lose what is newer, add --force")
+			err = exit.With(exit.Failed, err, "check it with chef-sync-ctl sync-status; to discard the newer records, add --force")
 		}
 		if failed = append(failed, err); ctx.Err() != nil {
 			break // interrupted

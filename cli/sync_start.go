@@ -32,30 +32,31 @@ func newSyncStartCmd(env *cmdline.Env) *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
 		Use:     "sync-start PAIR...",
-		Short:   "Let pairs replicate after sync-stop, and approve held deletions",
+		Short:   "Resume pairs after sync-stop, and approve held deletions",
 		GroupID: cmdline.GroupSync,
-		Long: `Let pairs replicate: takes back a sync-stop, and approves deletions that the safety
-brake holds. Every pair of the configuration is started from the beginning; the
-work itself is done by "chef-sync-ctl run", or on a stack by its functions,
-within a minute.
+		Long: `Resume pairs that were stopped with sync-stop, and approve held deletions. A pair
+is started when it is first configured, so you don't need this command to begin. The
+work is done by "chef-sync-ctl run", or on a stack by its functions, within a
+minute.
 
-A pair that state export --stop moved to another state is refused: two places would
-write to one replica. --force takes it back, once it is stopped there.
+A pair that state export --stop moved to another state is refused, because two
+processes would write to the same replica. Use --force to take it back, after you
+have stopped it in the other state.
 
-Held deletions are made with --allow-deletes N: one pass of each pair, within the
-hour, may delete up to N objects. With 0 what is held is only decided again. A
-pattern approves for many pairs at once.
+--allow-deletes N approves held deletions: one pass of each pair, within the next
+hour, may delete up to N objects. With 0, held deletions are only reevaluated. A
+pattern approves deletions for many pairs at once.
 
-A pair that is held because the primary is another organization than before goes on
-with --accept-new-primary: it is compared whole, and what it would delete is held.`,
+A pair that is held because the primary now has a different organization resumes
+with --accept-new-primary: everything is compared, and deletions are held.`,
 		Example: `  chef-sync-ctl sync-start engineering
   chef-sync-ctl sync-start eu/engineering --dry-run
   chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m
   chef-sync-ctl sync-start 'eu/*' '*/team-07' --allow-deletes 500`,
 	}
-	cmd.Flags().StringVar(&f.from, "from", "resume", "where to begin: resume, or scratch for a full compare")
+	cmd.Flags().StringVar(&f.from, "from", "resume", "where to start: resume, or scratch for a full comparison")
 	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
-	cmd.Flags().BoolVar(&f.newPrimary, "accept-new-primary", false, "replicate from the organization that the primary is now")
+	cmd.Flags().BoolVar(&f.newPrimary, "accept-new-primary", false, "accept the organization that the primary now has")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do, and change nothing")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.Flags().BoolVar(&f.force, "force", false, "start a pair here that was moved to another state")

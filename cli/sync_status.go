@@ -21,54 +21,53 @@ func newSyncStatusCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "sync-status [PAIR...]",
 		Short:   "Show replication status",
 		GroupID: cmdline.GroupLook,
-		Long: `Show the status of pairs, of all unless some are selected: how many pairs have
-which status, whether the daemon runs, which servers answer, and then the pairs,
-those that need you first.
+		Long: `Show the status of the selected pairs, or of all: the number of pairs by status,
+whether the daemon is running, which servers respond, and then the pairs, those
+that need attention first.
 
   blocked        needs an operator; retried slowly
   held           deletions wait for approval; everything else is replicated
-  unreachable    a server of the pair doesn't answer, or refuses every request
-  stale          the source was not read, or no pass ran, for too long
-  retrying       something fails; it is tried again by itself
-  drifted        what others changed on the replica is known and not repaired
-  bootstrapping  the first full compare is under way
-  stopped        by sync-stop
-  waiting        no pass has begun yet (bootstrapping, in data)
-  syncing        a pass is running, or known work waits for the next one
-  synced         the source was read, and all that was read is applied, as of
-                 LAG ago
+  unreachable    a server of the pair doesn't respond, or refuses every request
+  stale          the source hasn't been read, or no pass has run, for too long
+  retrying       something failed and is retried automatically
+  drifted        someone changed objects on the replica; they are not repaired
+  bootstrapping  the first full comparison is in progress
+  stopped        stopped with sync-stop
+  waiting        no pass has started yet (bootstrapping in JSON and YAML)
+  syncing        a pass is running, or changes wait for the next pass
+  synced         everything read from the source has been applied, as of LAG ago
 
-The status is that of the worst reason. Below the table all reasons are named,
-each with what to try; pairs that share one are named together.
+If several statuses apply, the most serious one is shown. All reasons are listed
+below the table, each with what to try; pairs with the same reason are grouped.
 
-On a terminal, where all pairs would be more than a screenful, those that are
-waiting, syncing or synced are only counted, and those of a replica with the
-same status for the same reason are one row; --all shows them all. Columns that
-don't fit are left out; -o wide shows all, and further ones. In a pipe all pairs
-are there, in the order of the configuration.
+If the table doesn't fit the terminal, pairs that are waiting, syncing or synced
+are only counted, and pairs of a replica with the same status and reason share
+one row; --all shows every pair. Columns that don't fit are omitted; -o wide shows
+all columns, including additional ones. Piped output contains every pair, in the
+order of the configuration.
 
-LAG is the age of the oldest time up to which all of the source was read and
-applied. It grows while a scan fails or can't read one kind, while an object is
-unsynced or a deletion waits for approval, and while a server of the pair is
-down. FEED is where changes come from: updated_since, the journal that scans and
-pushes fill, or none: everything is compared now and then. Name one pair to see
-why.
+LAG is how far the replica may be behind: the time since the source was last read
+completely with everything applied. It grows while a scan fails or can't read a
+kind, while an object is unsynced or a deletion waits for approval, and while a
+server of the pair is down. FEED is where changes come from: updated_since, the
+journal that scans and pushes fill, or none, in which case everything is compared
+periodically. Name one pair to see why.
 
-Servers are checked once a minute by run, and by the manager of a stack in each
-run. One that wasn't checked recently is unknown. --servers shows them alone.`,
+Servers are checked once a minute by the daemon, or by the manager of a stack. A
+server without a recent check is unknown. --servers shows only the servers.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status 'eu/*' --problems
   chef-sync-ctl sync-status --status held,blocked -o wide
   chef-sync-ctl sync-status eu/engineering --watch 5s
   chef-sync-ctl sync-status -o json | jq '.[] | select(.unsynced > 0)'`,
 	}
-	cmd.Flags().Var(&watch, "watch", "show it again and again, every 2s or as in --watch 5s")
+	cmd.Flags().Var(&watch, "watch", "refresh the output every 2s, or at the given interval, as in --watch 5s")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
-	cmd.Flags().BoolVar(&view.ServersOnly, "servers", false, "show the Chef Servers alone")
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with a code other than 0 unless all pairs are in sync; see: help exit-codes")
-	cmd.Flags().BoolVar(&view.All, "all", false, "show all pairs, also where they are more than a screenful")
-	cmd.Flags().BoolVar(&view.Problems, "problems", false, "only pairs that are neither synced nor syncing, nor wait for their first pass")
-	cmd.Flags().StringSliceVar(&view.Statuses, "status", nil, "only pairs of a `status`; several with commas")
+	cmd.Flags().BoolVar(&view.ServersOnly, "servers", false, "show only the Chef Servers")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with a nonzero code unless all pairs are in sync; see: help exit-codes")
+	cmd.Flags().BoolVar(&view.All, "all", false, "show all pairs, even if they don't fit the terminal")
+	cmd.Flags().BoolVar(&view.Problems, "problems", false, "only pairs that are not synced, syncing or waiting for their first pass")
+	cmd.Flags().StringSliceVar(&view.Statuses, "status", nil, "only pairs with this `status`; separate several with commas")
 	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions(pairstatus.Statuses(), cobra.ShellCompDirectiveNoFileComp))
 	env.TakePairs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -20,15 +20,15 @@ func newSyncStopCmd(env *cmdline.Env) *cobra.Command {
 	timeout := ui.Duration(control.StopTimeout)
 	cmd := &cobra.Command{
 		Use:     "sync-stop PAIR...",
-		Short:   "Stop replicating pairs, and wait until nothing is written any more",
+		Short:   "Stop replicating pairs, and wait until running passes have ended",
 		GroupID: cmdline.GroupSync,
-		Long: `Stop replicating pairs. A running pass finishes the objects it writes and keeps
-its position. When the command returns with code 0, nothing writes to the
-replica for these pairs until sync-start.`,
+		Long: `Stop replicating pairs. A running pass finishes the objects that it is writing and
+keeps its position. After the command has returned with exit code 0, nothing is
+written to the replica for these pairs until sync-start.`,
 		Example: `  chef-sync-ctl sync-stop --replica eu --reason "maintenance of eu until noon"
   chef-sync-ctl sync-stop eu/engineering --wait 10m`,
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for sync-status")
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, shown by sync-status")
 	cmd.Flags().Var(&timeout, "wait", "how long to wait for a running pass")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait: a running pass may still write for a moment")
 	env.TakePairs(cmd)

@@ -18,26 +18,26 @@ func newWebCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "web [PAIR...]",
 		Short:   "Serve the status page, metrics and health over HTTP",
 		GroupID: cmdline.GroupLook,
-		Long: `Serve what is recorded of all pairs, or the named ones, until it is stopped:
+		Long: `Serve the status of the selected pairs, or of all, until stopped:
 
-  /            a page for people: servers, pairs, what is wrong and what to try
-  /healthz     whether the store answers, and the last heartbeat of the daemon
-  /metrics     for Prometheus
-  /api/status  for programs: the JSON of sync-status, with a version
+  /            a status page: servers, pairs, what is wrong and what to try
+  /healthz     whether the store responds, and the last heartbeat of the daemon
+  /metrics     metrics for Prometheus
+  /api/status  the JSON output of sync-status, with a version
 
-It reads the same state as the other commands, and with --stack that of a stack on
-AWS. Nothing can be changed there. The daemon serves the same, with what its passes
-are doing, where [status] in the configuration says.
+The status is read from the same state that the other commands use; with --stack,
+from the state of a stack on AWS. It is read-only. The daemon serves the same pages,
+and the progress of its passes, as configured under [status].
 
-An address that other machines reach needs a token: --token-file, or token under
-[status] in the configuration. Programs present it as a bearer token, browsers as
-the password of any user.`,
+An address that is not a loopback address requires a token: --token-file, or token
+under [status] in the configuration. Programs send it as a bearer token, browsers
+as the password of any user.`,
 		Example: `  chef-sync-ctl web
   chef-sync-ctl web --stack chef-sync --listen 127.0.0.1:8080
   chef-sync-ctl web --listen :9997 --token-file /etc/chef-sync/status-token`,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:9997", "`address` to listen on")
-	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`file` with the token that readers must present (default: token under [status] in the configuration)")
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`file` that contains the token clients must send (default: token under [status] in the configuration)")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		s := statusserver.Server{App: a, Pairs: pairs, Address: listen, Setting: "--listen"}

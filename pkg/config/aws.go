@@ -71,7 +71,7 @@ func retentionDays() []int {
 func (s *section) readAWS(feed string, journal Journal) AWS {
 	a := AWS{
 		Stack: s.matchingString("stack", defaultStack, `^[A-Za-z][A-Za-z0-9-]{0,39}$`,
-			"use up to 40 letters, digits and hyphens, beginning with a letter"),
+			"use up to 40 letters, digits and hyphens, starting with a letter"),
 		Region:              s.matchingString("region", "", `^[a-z]{2}(-[a-z]+)+-[0-9]$`, `write a region such as "eu-central-1"`),
 		Architecture:        s.enumValue("architecture", ARM64, ARM64, X8664),
 		Memory:              s.intValue("memory", 256, minMemory, maxMemory),
@@ -107,11 +107,11 @@ func (s *section) readAWS(feed string, journal Journal) AWS {
 func (s *section) checkNetwork(a AWS) {
 	switch {
 	case len(a.Subnets) == 0 && a.VPC != "":
-		s.badValue("vpc", "write subnets, too: private ones, with a way to the Chef Servers", "a VPC alone isn't enough")
+		s.badValue("vpc", "write subnets too: private ones with a route to the Chef Servers", "a VPC alone isn't enough")
 	case len(a.Subnets) == 0 && len(a.SecurityGroups) > 0:
-		s.badValue("security_groups", "write subnets, too", "security groups are only for functions in a VPC")
+		s.badValue("security_groups", "write subnets too", "security groups are only for functions in a VPC")
 	case len(a.Subnets) > 0 && a.VPC == "" && len(a.SecurityGroups) == 0:
-		s.badValue("subnets", "write security_groups, or vpc to have one made that only lets connections out", "subnets need a security group")
+		s.badValue("subnets", "write security_groups, or vpc to create one that only allows outgoing connections", "subnets need a security group")
 	}
 }
 
@@ -184,9 +184,9 @@ func (s *section) readTags() map[string]string {
 		case !given:
 			continue // reported
 		case strings.HasPrefix(strings.ToLower(name), "aws:"):
-			t.addProblem(at, "", "AWS keeps tags that begin with aws: to itself")
+			t.addProblem(at, "", "tags that start with aws: are reserved for AWS")
 		case !isTag(name, 1, 128) || !isTag(value, 0, 256):
-			t.addProblem(at, "use letters, digits, spaces and _.:/=+-@; 128 for the name, 256 for the value", "can't be a tag")
+			t.addProblem(at, "use letters, digits, spaces and _.:/=+-@, up to 128 for the name and 256 for the value", "can't be a tag")
 		}
 		t.recordSetting(name, value, true)
 		tags[name] = value

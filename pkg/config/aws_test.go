@@ -125,7 +125,7 @@ func TestProblemsUnderAWSHaveTheirLine(t *testing.T) {
 		`removal = "delete"`:                              `aws.removal: "delete" isn't known`,
 		`tags = "x"`:                                      `aws.tags: must be a table`,
 		`tags = { team = 1 }`:                             `aws.tags.team: must be a string`,
-		`tags = { "aws:team" = "x" }`:                     `aws.tags."aws:team": AWS keeps tags`,
+		`tags = { "aws:team" = "x" }`:                     `aws.tags."aws:team": tags that start with aws:`,
 		`tags = { team = "a\tb" }`:                        `aws.tags.team: can't be a tag`,
 		`subnets = ["subnet-0a1b2c3d","subnet-0a1b2c3d"]`: `aws.subnets[1]: "subnet-0a1b2c3d" is listed twice`,
 	} {
@@ -175,9 +175,9 @@ func TestSettingsThatFunctionsCannotUseAreRefused(t *testing.T) {
 			`f:12:1: organization[0].interval: the alarm on the age of the last success (1h) would fire although acme is only checked ` +
 				`every 2h; write alarm_age under [aws] with more than 2h5m`},
 		"a poll each second": {awsConfig() + "interval = \"30s\"\n",
-			`f:12:1: organization[0].interval: 30s is too short: on AWS the smallest interval is a minute; write "1m" or more, in whole minutes`},
+			`f:12:1: organization[0].interval: 30s is too short: on AWS, the minimum interval is one minute; write "1m" or more, in whole minutes`},
 		"a scan each second": {awsConfig() + "[journal]\nscan_every = \"59s\"\n",
-			`f:13:1: journal.scan_every: 59s is too short: on AWS the smallest interval is a minute; write "1m" or more, in whole minutes`},
+			`f:13:1: journal.scan_every: 59s is too short: on AWS, the minimum interval is one minute; write "1m" or more, in whole minutes`},
 	} {
 		parsed, err := Loader{}.Parse("f", []byte(c.text))
 		if err != nil {
@@ -196,7 +196,7 @@ func TestProfilesAreRefusedForFunctions(t *testing.T) {
 	l := Loader{Home: newHome(t, map[string]string{"credentials": credentials})}
 	c := mustParse(t, l, strings.Replace(awsConfig(), "user = \"u\"\nkey = \"secretsmanager:chef-sync/key\"", `profile = "default"`, 1))
 	if err := c.CheckAWS(); err == nil || !strings.Contains(err.Error(),
-		"chef-sync.toml:3:1: primary.profile: the functions on AWS have no profiles") {
+		"chef-sync.toml:3:1: primary.profile: the functions on AWS can't use profiles") {
 		t.Errorf("error %v", err)
 	}
 }

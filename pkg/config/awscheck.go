@@ -45,7 +45,7 @@ const leastOnAWS = time.Minute
 func (c *Config) checkIntervals(r *reader) {
 	refuse := func(key string, every time.Duration) {
 		if every < leastOnAWS {
-			r.addProblem(key, `write "1m" or more, in whole minutes`, "%s is too short: on AWS the smallest interval is a minute", FormatDuration(every))
+			r.addProblem(key, `write "1m" or more, in whole minutes`, "%s is too short: on AWS, the minimum interval is one minute", FormatDuration(every))
 		}
 	}
 	for _, o := range c.Organizations {
@@ -119,7 +119,7 @@ func (r *reader) checkSecret(key, written, name string, ref KeyRef) {
 	case ref.IsZero():
 	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm" && written != key:
 		r.addProblem(written, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, name),
-			"the functions on AWS have no profiles of Chef's credentials file")
+			"the functions on AWS can't use profiles of ~/.chef/credentials")
 	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm":
 		r.addProblem(key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
 			"secretsmanager:"+defaultStack+"/"+name, "ssm:/"+defaultStack+"/"+name),

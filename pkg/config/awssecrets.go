@@ -133,7 +133,7 @@ func (r *reader) checkGrants(c *Config) {
 		}))
 		r.addProblem(firstPresent(r.positions, named[outside].key, strings.TrimSuffix(named[outside].key, ".key")), fmt.Sprintf(
 			`keep them under the name of the stack,`+
-				` as "secretsmanager:%s/NAME" or "ssm:/%s/NAME": one pattern in the policy is enough for these`, c.AWS.Stack, c.AWS.Stack),
+				` as "secretsmanager:%s/NAME" or "ssm:/%s/NAME": one pattern in the policy covers these`, c.AWS.Stack, c.AWS.Stack),
 			"this and the other secrets outside %s/ are too many: with %d names the policy of a role is longer than IAM allows",
 			c.AWS.Stack, len(refs))
 		return

@@ -36,11 +36,11 @@ func (r *reader) checkReplica(c *Config, i int) {
 		at = key
 	}
 	if v.URL == c.Primary.URL {
-		r.addProblem(at, "a replica must be another server; replicas can't be primaries in turn", "is the primary itself, %s", v.URL)
+		r.addProblem(at, "a replica must be a different server; a replica can't be a primary", "is the primary itself, %s", v.URL)
 	}
 	for _, other := range c.Replicas[:len(c.Replicas)-1] {
 		if other.URL == v.URL {
-			r.addProblem(at, "name the server once and give it several organizations", "is the same server as replica %q", other.Name)
+			r.addProblem(at, "list the server once and give it several organizations", "is the same server as replica %q", other.Name)
 		}
 		if other.Name == v.Name && v.Name != "" {
 			r.addProblem(key+".name", "", "two replicas are called %q", v.Name)
@@ -85,7 +85,7 @@ func (r *reader) checkPair(c *Config, o Organization, replica string, taken map[
 	v := c.Replicas[i]
 	switch {
 	case v.Orgless && o.Destination != "" && o.Destination != OrglessName:
-		r.addProblem(at, fmt.Sprintf("leave destination out for this replica, in an [[organization]] of its own if need be, or "+
+		r.addProblem(at, fmt.Sprintf("leave destination out for this replica, in a separate [[organization]] if needed, or "+
 			"write %q", OrglessName),
 			"replica %q has no organizations, so it can't hold %q", replica, o.Destination)
 		return
@@ -98,8 +98,8 @@ func (r *reader) checkPair(c *Config, o Organization, replica string, taken map[
 	}
 	pair := replica + "/" + o.destinationOn(v)
 	if first, ok := taken[pair]; ok {
-		r.addProblem(at, "give one of them another destination or other replicas",
-			"%s is the destination of %s already: a destination belongs to one pair only", pair, first)
+		r.addProblem(at, "give one of them a different destination or different replicas",
+			"%s is already the destination of %s: a destination can belong to only one pair", pair, first)
 		return
 	}
 	taken[pair] = fmt.Sprintf("%s (line %d)", o.key, r.positions[o.key].line)

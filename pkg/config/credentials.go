@@ -117,7 +117,7 @@ func (l Loader) profileName(name, home string) string {
 func rubyConfigHint(home string) string {
 	for _, name := range []string{"config.rb", "knife.rb"} {
 		if _, err := os.Stat(filepath.Join(home, name)); err == nil {
-			return fmt.Sprintf("; there is %s, but that is a Ruby program and isn't read: write its node_name, client_key and "+
+			return fmt.Sprintf("; %s exists, but it is a Ruby program and isn't read: write its node_name, client_key and "+
 				"chef_server_url into %s under [default]",
 				filepath.Join(home, name), filepath.Join(home, "credentials"))
 		}
@@ -161,7 +161,7 @@ func (l Loader) fillCredentials(c *Credentials, values map[string]any, home stri
 	case strings.Contains(key, "-----BEGIN"):
 		c.Key = KeyRef{Scheme: "inline", Name: "profile " + c.Profile, inline: NewSecret([]byte(key))}
 	case strings.ContainsAny(key, "\n\r"):
-		return errors.New("client_key is neither a path nor a key in PEM form")
+		return errors.New("client_key is neither a path nor a key in PEM format")
 	default:
 		c.Key = KeyRef{Scheme: "file", Name: l.resolvePath(key, home)}
 	}

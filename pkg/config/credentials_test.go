@@ -116,7 +116,7 @@ func TestErrorsOfCredentials(t *testing.T) {
 		{"an empty profile", good, "empty", `profile "empty": client_name is missing`},
 		{"no file", newHome(t, nil), "", `credentials doesn't exist`},
 		{"Ruby instead", newHome(t, map[string]string{"knife.rb": ""}), "",
-			`that is a Ruby program and isn't read: write its node_name, client_key and chef_server_url into`},
+			`it is a Ruby program and isn't read: write its node_name, client_key and chef_server_url into`},
 		{"broken file", newHome(t, map[string]string{"credentials": "[default]\nclient_key = hunter2\n"}), "",
 			`credentials:2:14: not valid TOML`},
 		{"no key", newHome(t, map[string]string{"credentials": "[default]\nclient_name = 'x'\n"}), "", `client_key is missing`},

@@ -52,7 +52,7 @@ func (s *section) readJournal() Journal {
 		if j.TLSCert == "" {
 			given, other = other, given
 		}
-		s.badValue(given, "write "+other+" too, or neither", "is of no use without %s", other)
+		s.badValue(given, "write "+other+" too, or neither", "has no effect without %s", other)
 	}
 	readers, given := s.stringList("readers")
 	j.Readers = readers
@@ -78,7 +78,7 @@ func (s *section) addressValue(key, usualPort string) string {
 		_, port, err := net.SplitHostPort(value)
 		if err != nil || port == "" {
 			s.badValue(key, fmt.Sprintf(`write an address and a port, such as %[1]s = ":%[2]s" or "127.0.0.1:%[2]s"`, key, usualPort),
-				"%q can't be listened on", value)
+				"%q isn't an address to listen on", value)
 		}
 	}
 	s.recordSetting(key, value, given)
@@ -143,10 +143,10 @@ func (j Journal) securityWarnings(feed string) (list []string) {
 		return list
 	}
 	if feed == FeedUpdatedSince {
-		list = append(list, `journal.listen: nothing is listened on, since feed = "updated_since" needs no journal`)
+		list = append(list, `journal.listen has no effect: feed = "updated_since" needs no journal`)
 	}
 	if j.TLSCert == "" && !IsLoopback(j.Listen) {
-		list = append(list, "journal.listen: pushed objects, data bags included, cross the network unencrypted (tls_cert, tls_key)")
+		list = append(list, "journal.listen: pushed objects, including data bags, cross the network unencrypted (set tls_cert and tls_key)")
 	}
 	return list
 }

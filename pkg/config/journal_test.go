@@ -49,10 +49,10 @@ bob = "file:bob.pub"
 
 func TestProblemsOfTheJournal(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
-		"no port":               {`listen = "chef"`, "can't be listened on"},
-		"half of TLS":           {`tls_key = "k.pem"`, "journal.tls_key: is of no use without tls_cert; write tls_cert too"},
+		"no port":               {`listen = "chef"`, "isn't an address to listen on"},
+		"half of TLS":           {`tls_key = "k.pem"`, "journal.tls_key: has no effect without tls_cert; write tls_cert too"},
 		"the token itself":      {`token = "s3cret"`, "journal.token: not a reference"},
-		"a key itself":          {"[journal.keys]\nbob = \"-----BEGIN PUBLIC KEY-----\"", "journal.keys.bob: a key itself doesn't belong here"},
+		"a key itself":          {"[journal.keys]\nbob = \"-----BEGIN PUBLIC KEY-----\"", "journal.keys.bob: the key itself doesn't belong here"},
 		"kept for no time":      {`keep = "1m"`, "too short: at least 1h"},
 		"never scanned":         {`scan_every = "0"`, "too short"},
 		"another's word":        {`retention = "1d"`, "it is called keep here"},
@@ -80,10 +80,10 @@ func TestWarningsOfTheJournal(t *testing.T) {
 		"listen = \":1\"\ntls_cert = \"/c\"\ntls_key = \"/k\"": "",
 		`listen = "127.0.0.1:9996"`:                            "",
 		`listen = "[::1]:9996"`:                                "",
-		"listen = \"localhost:1\"\n[primary]":                  "nothing is listened on",
+		"listen = \"localhost:1\"\n[primary]":                  "journal.listen has no effect",
 	} {
 		text, feed := strings.TrimSuffix(text, "\n[primary]"), "auto"
-		if strings.Contains(want, "nothing") {
+		if strings.Contains(want, "no effect") {
 			feed = "updated_since"
 		}
 		c := mustParse(t, Loader{}, strings.Replace(minimalConfig, "[[replica]]", "feed = \""+feed+"\"\n[[replica]]", 1)+"[journal]\n"+text)

@@ -115,9 +115,9 @@ func (r KeyRef) readContent(ctx context.Context, resolvers map[string]Resolver) 
 		// Line breaks are often lost on the way into a variable.
 		return []byte(strings.ReplaceAll(v, `\n`, "\n")), nil
 	case "secretsmanager", "ssm":
-		return nil, fmt.Errorf("references of the kind %s need AWS, which isn't in use here; use file or env", r.Scheme)
+		return nil, fmt.Errorf("%s references need AWS, which isn't used here; use file or env", r.Scheme)
 	}
-	return nil, fmt.Errorf("references of the kind %s aren't known", r.Scheme)
+	return nil, fmt.Errorf("%s references aren't supported", r.Scheme)
 }
 
 func readFile(path string, limit int64) ([]byte, error) {
@@ -153,13 +153,13 @@ func (l Loader) parseKeyRef(text, folder string) (r KeyRef, try string, err erro
 	scheme, name, ok := strings.Cut(text, ":")
 	switch {
 	case strings.Contains(text, "-----BEGIN"):
-		return r, "keep the key in a file and " + forms, errors.New("a key itself doesn't belong here")
+		return r, "store the key in a file and " + forms, errors.New("the key itself doesn't belong here")
 	case !ok && looksLikePath(text):
-		return r, fmt.Sprintf("write %q", "file:"+text), errors.New("a reference needs its kind in front")
+		return r, fmt.Sprintf("write %q", "file:"+text), errors.New("a reference needs a scheme")
 	case !ok:
 		return r, forms, errors.New("not a reference")
 	case name == "":
-		return r, forms, errors.New("the reference names nothing")
+		return r, forms, errors.New("the reference has no name")
 	}
 	switch scheme {
 	case "file":
@@ -170,7 +170,7 @@ func (l Loader) parseKeyRef(text, folder string) (r KeyRef, try string, err erro
 		}
 	case "secretsmanager", "ssm":
 	default:
-		return r, forms, errors.New("unknown kind of reference")
+		return r, forms, errors.New("unknown scheme")
 	}
 	return KeyRef{Scheme: scheme, Name: name, env: l.Env}, "", nil
 }

@@ -53,7 +53,7 @@ func TestResolve(t *testing.T) {
 		{"env:OTHER", "", "read env:OTHER: the environment variable isn't set"},
 		{"env:EMPTY", "", "read env:EMPTY: it is empty"},
 		{"file:" + path + "x", "", "no such file"},
-		{"secretsmanager:a", "", "need AWS, which isn't in use here; use file or env"},
+		{"secretsmanager:a", "", "need AWS, which isn't used here; use file or env"},
 	}
 	for _, tt := range tests {
 		ref, _, err := l.parseKeyRef(tt.ref, "/")

@@ -95,7 +95,7 @@ func (u SecretURL) Resolve(ctx context.Context, resolvers map[string]Resolver) (
 func parseWebURL(text string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {
-		return nil, errors.New("not a URL that begins with https:// or http://")
+		return nil, errors.New("not a URL that starts with https:// or http://")
 	}
 	return u, nil
 }
@@ -112,12 +112,12 @@ func (s *section) readNotify() Notify {
 		PingEvery:   s.durationValue("ping_every", defaultPingEvery, time.Second, ""),
 	}
 	if n.ExecTimeout > maxExecTimeout {
-		s.badValue("exec_timeout", "let the program go on in the background if it needs longer", "at most %s", FormatDuration(maxExecTimeout))
+		s.badValue("exec_timeout", "if the program needs longer, let it continue in the background", "at most %s", FormatDuration(maxExecTimeout))
 	}
 	for _, w := range s.subTables("webhook") {
 		hook := Webhook{URL: w.secretURL("url"), Format: w.enumValue("format", FormatJSON, FormatJSON, FormatSlack)}
 		if _, given := w.values["url"]; !given {
-			w.reportMissing("url", `write url = "https://..." or where it is kept: file:PATH or env:NAME`)
+			w.reportMissing("url", `write url = "https://...", or a reference to it: file:PATH or env:NAME`)
 		}
 		if slices.ContainsFunc(n.Webhooks, func(other Webhook) bool { return !hook.URL.IsZero() && other.URL.ID() == hook.URL.ID() }) {
 			w.badValue("url", "", "the same as that of another webhook")
@@ -149,7 +149,7 @@ func (s *section) secretURL(key string) (u SecretURL) {
 	default:
 		ref, _, err := s.parseKeyRef(text, s.configFolder())
 		if err != nil {
-			s.badValue(key, "write https://..., or where the URL is kept: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
+			s.badValue(key, "write https://..., or a reference to the URL: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
 		}
 		u = SecretURL{ref: ref}
 	}
@@ -183,7 +183,7 @@ func (n Notify) warnings() (list []string) {
 			return
 		}
 		if ip := net.ParseIP(parsed.Hostname()); parsed.Hostname() != "localhost" && !ip.IsLoopback() {
-			list = append(list, key+": "+u.safe+" is plain HTTP: others on the network can read what is told")
+			list = append(list, key+": "+u.safe+" is plain HTTP: others on the network can read the notifications")
 		}
 	}
 	for i, w := range n.Webhooks {

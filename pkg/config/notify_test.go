@@ -72,10 +72,10 @@ func TestProblemsOfNotify(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"no URL":             {"[[notify.webhook]]\nformat = \"json\"", "notify.webhook[0].url: is missing"},
 		"an empty URL":       {"[[notify.webhook]]\nurl = \"\"", "notify.webhook[0].url: must not be empty"},
-		"a path":             {"[[notify.webhook]]\nurl = \"/s3cret/x\"", "a reference needs its kind in front"},
+		"a path":             {"[[notify.webhook]]\nurl = \"/s3cret/x\"", "a reference needs a scheme"},
 		"the token itself":   {"[notify]\nping = \"s3cret\"", "notify.ping: not a reference"},
-		"no host":            {"[notify]\nping = \"https:///s3cret\"", "notify.ping: not a URL that begins with https://"},
-		"a broken URL":       {"[notify]\nping = \"https://x/%zzs3cret\"", "notify.ping: not a URL that begins with https://"},
+		"no host":            {"[notify]\nping = \"https:///s3cret\"", "notify.ping: not a URL that starts with https://"},
+		"a broken URL":       {"[notify]\nping = \"https://x/%zzs3cret\"", "notify.ping: not a URL that starts with https://"},
 		"another format":     {"[[notify.webhook]]\nurl = \"https://x\"\nformat = \"slak\"", `did you mean "slack"?`},
 		"one table":          {"[notify.webhook]\nurl = \"https://x/s3cret\"", "write [[notify.webhook]]"},
 		"twice the same":     {"[[notify.webhook]]\nurl = \"https://x/s3cret\"\n[[notify.webhook]]\nurl = \"https://x/s3cret\"", "the same as that of another webhook"},
@@ -99,7 +99,7 @@ func TestProblemsOfNotify(t *testing.T) {
 func TestAReferenceToSomethingElseThanAURL(t *testing.T) {
 	env := lookupIn(map[string]string{"P": "ftp://s3cret"})
 	_, err := mustParse(t, Loader{Env: env}, minimalConfig+"[notify]\nping = \"env:P\"").Notify.Ping.Resolve(t.Context(), nil)
-	if err == nil || err.Error() != "env:P: not a URL that begins with https:// or http://" {
+	if err == nil || err.Error() != "env:P: not a URL that starts with https:// or http://" {
 		t.Error(err)
 	}
 }

@@ -101,9 +101,9 @@ func (s *section) checkOrgName(key, name string) bool {
 	if ok && err == nil {
 		return true
 	}
-	try := "organizations are named in a-z, 0-9, _ and -, beginning with a letter or digit, 255 at most"
+	try := "names of organizations consist of a-z, 0-9, _ and -, start with a letter or digit, and have at most 255 characters"
 	if lower := strings.ToLower(name); lower != name && len(name) < 255 {
-		try = fmt.Sprintf("did you mean %q? Names are in lower case; the display name isn't the name", lower)
+		try = fmt.Sprintf("did you mean %q? Names are in lower case; don't use the display name", lower)
 	}
 	s.badValue(key, try, "%q isn't the name of an organization", name)
 	return false
@@ -192,7 +192,7 @@ func (s *section) readMaxDelete() replication.Limit {
 	if err != nil {
 		try := `write "20%", "50" or "20%,50"`
 		if text == "0" || text == "0%" {
-			try = `write prune = "none" to delete nothing in full compares`
+			try = `write prune = "none" to delete nothing in full comparisons`
 		}
 		s.badValue("max_delete", try, "%q isn't a limit", text)
 	}

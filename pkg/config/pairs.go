@@ -99,14 +99,14 @@ func (c *Config) Warnings() []string {
 	}
 	for _, o := range c.Organizations {
 		if o.Drift == replication.DriftRepair && o.VerifyEvery == 0 && o.ReconcileEvery == 0 {
-			list = append(list, fmt.Sprintf(`%s: drift = "repair" does nothing without verify_every or reconcile_every`, o.key))
+			list = append(list, fmt.Sprintf(`%s: drift = "repair" has no effect without verify_every or reconcile_every`, o.key))
 		}
 	}
 	list = append(list, c.Journal.securityWarnings(c.Feed)...)
 	list = append(list, c.Notify.warnings()...)
 	list = append(list, c.StatusPage.securityWarnings()...)
 	if c.AWS.Journal && c.AWS.JournalURL && !c.Journal.identifiesCallers() {
-		list = append(list, "aws.journal_url: the URL is open, but there is no token for pushes and there are no readers: every "+
+		list = append(list, "aws.journal_url: the URL is open, but there is no token for pushes and no list of readers: every "+
 			"member of an organization can read its changes")
 	}
 	used := map[string]bool{}

@@ -52,7 +52,7 @@ func (s *section) subTable(key string, env bool) *section {
 	if t, isTable := v.(map[string]any); isTable {
 		sub.values = t
 	} else if _, isList := v.([]any); isList {
-		s.addProblem(sub.path, "write ["+key+"], with single brackets, once", "there is one %s only", key)
+		s.addProblem(sub.path, "write ["+key+"] once, with single brackets", "there can only be one %s", key)
 	} else {
 		s.wrongType(key, "write ["+key+"] and its keys below", "a table")
 	}
@@ -67,7 +67,7 @@ func (s *section) subTables(key string) (list []*section) {
 	}
 	elements, ok := v.([]any)
 	if !ok {
-		s.addProblem(joinKey(s.path, key), "write [["+joinKey(s.path, key)+"]], with double brackets", "there may be several of these")
+		s.addProblem(joinKey(s.path, key), "write [["+joinKey(s.path, key)+"]], with double brackets", "there can be several of these")
 		return nil
 	}
 	for i, e := range elements {

@@ -43,11 +43,11 @@ func (s *section) readPatterns(key string, texts []string, kinds []object.Kind,
 			s.addProblem(at, err.Error(), "%q isn't a pattern", text)
 		case !slices.Contains(kinds, p.Kind):
 			s.addProblem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.ConfigName()),
-				"%q is of a kind that isn't copied", text)
+				"%q is of a kind that isn't replicated", text)
 		case slices.Contains(list, p):
 			s.addProblem(at, "", "%q is listed twice", text)
 		case slices.Contains(others, p):
-			s.addProblem(at, "exclude wins over include; leave one of them out", "%q is included and excluded", text)
+			s.addProblem(at, "exclude takes precedence over include; leave one of them out", "%q is included and excluded", text)
 		default:
 			list = append(list, p)
 		}
@@ -60,11 +60,11 @@ func (o Organization) selectionWarnings() (list []string) {
 	pair := replication.Pair{Kinds: o.Kinds, Selection: o.Selection}
 	for _, k := range o.Kinds {
 		if o.kindsGiven && !pair.Includes(k) {
-			list = append(list, fmt.Sprintf("%s: kinds names %s, but include and exclude leave none of them", o.key, k.ConfigName()))
+			list = append(list, fmt.Sprintf("%s: kinds contains %s, but include and exclude select none of them", o.key, k.ConfigName()))
 		}
 	}
 	if pair.Includes(object.Policy) && !pair.Includes(object.CookbookArtifact) {
-		list = append(list, fmt.Sprintf("%s: policies are copied without cookbook_artifacts: nodes can't use them on a replica that "+
+		list = append(list, fmt.Sprintf("%s: policies are replicated without cookbook_artifacts: nodes can't use them on a replica that "+
 			"lacks the artifacts that they lock", o.key))
 	}
 	return list

@@ -124,9 +124,9 @@ func (s *section) serverURL(key, text string) string {
 	u, org, err := NormalizeURL(text)
 	switch {
 	case err != nil:
-		s.badValue(key, `write the server alone, such as "https://chef.example.com"`, "%s", err)
+		s.badValue(key, `write only the server, such as "https://chef.example.com"`, "%s", err)
 	case org != "":
-		s.badValue(key, fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "names the organization %q", org)
+		s.badValue(key, fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "contains the organization %q", org)
 	}
 	return u
 }
@@ -156,13 +156,13 @@ func NormalizeURL(text string) (server, org string, err error) {
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Opaque != "":
 		return "", "", fmt.Errorf("not the URL of a server")
 	case u.User != nil:
-		return "", "", fmt.Errorf("a URL with a user or password isn't taken: Chef Servers want a signature")
+		return "", "", fmt.Errorf("a URL with a user or password isn't allowed: Chef Servers require a signature")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", "", fmt.Errorf("has a query or fragment")
 	}
 	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
 	if ok, reErr := regexp.MatchString(`^[a-z0-9._:%-]+$`, host); reErr != nil || !ok {
-		return "", "", fmt.Errorf("has an impossible host name")
+		return "", "", fmt.Errorf("has an invalid host name")
 	}
 	if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
 		port = ""

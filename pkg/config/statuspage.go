@@ -13,8 +13,8 @@ type StatusPage struct {
 func (s *section) readStatusPage() StatusPage {
 	p := StatusPage{Listen: s.addressValue("listen", "9997"), Token: s.optionalKeyRef("token")}
 	if p.Listen != "" && p.Token.IsZero() && !IsLoopback(p.Listen) {
-		s.badValue("listen", `write token = "file:PATH" too, or an address of this machine only: listen = "127.0.0.1:9997"`,
-			"%q is reached from other machines, and there is no token", p.Listen)
+		s.badValue("listen", `also write token = "file:PATH", or use a loopback address: listen = "127.0.0.1:9997"`,
+			"%q can be reached from other machines, and no token is configured", p.Listen)
 	}
 	s.reportUnknownKeys(map[string]string{"token_file": "token", "password": "token", "address": "listen", "port": "listen", "addr": "listen"})
 	return p
@@ -26,7 +26,7 @@ func (p StatusPage) securityWarnings() (list []string) {
 		list = append(list, "token of the status page: "+w)
 	}
 	if p.Listen != "" && !IsLoopback(p.Listen) {
-		list = append(list, "status.listen: the token crosses the network unencrypted; put a proxy with TLS before it")
+		list = append(list, "status.listen: the token crosses the network unencrypted; put a proxy with TLS in front of it")
 	}
 	return list
 }

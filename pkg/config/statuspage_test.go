@@ -29,7 +29,7 @@ func TestTheStatusPage(t *testing.T) {
 
 func TestProblemsOfTheStatusPage(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
-		"no token":         {`listen = ":9997"`, `status.listen: ":9997" is reached from other machines, and there is no token; write token = "file:PATH" too`},
+		"no token":         {`listen = ":9997"`, `status.listen: ":9997" can be reached from other machines, and no token is configured; also write token = "file:PATH"`},
 		"no port":          {`listen = "localhost"`, `write an address and a port, such as listen = ":9997" or "127.0.0.1:9997"`},
 		"the token itself": {`token = "s3cret"`, "status.token: not a reference"},
 		"another's word":   {`token_file = "x"`, "it is called token here"},

@@ -119,7 +119,7 @@ func (v *view) newItem(c Condition, active bool) Item {
 	if c.Kind == KindServer {
 		item.Server = c.Name
 		if s := v.servers[c.Name]; !active {
-			item.Reason = "no pair that isn't stopped uses it any more"
+			item.Reason = "it is no longer used by a pair that isn't stopped"
 			if s.Record != nil && !s.Record.Down() {
 				item.Reason, item.Since = answersAgain, s.Record.UpAt
 			}
@@ -142,7 +142,7 @@ func (v *view) newItem(c Condition, active bool) Item {
 func (p Pair) describe() (reason, hint string) {
 	switch {
 	case p.Report == nil:
-		return "it isn't configured any more", ""
+		return "it is no longer configured", ""
 	case len(p.Report.Reasons) == 0:
 		return "now " + string(p.Report.Status), ""
 	}
@@ -151,7 +151,7 @@ func (p Pair) describe() (reason, hint string) {
 }
 
 // answersAgain is why the unreachable condition of a server ended.
-const answersAgain = "it answers again"
+const answersAgain = "it responds again"
 
 // truncate bounds a text, on one line.
 func truncate(s string) string {
@@ -177,7 +177,7 @@ func (m *Message) title() string {
 		case m.State == StateResolved && m.Items[0].Reason == answersAgain:
 			return name + " is reachable again"
 		case m.State == StateResolved:
-			return name + " isn't used any more"
+			return name + " is no longer used"
 		}
 		return fmt.Sprintf("%s is unreachable: %s replicated", name, count(m.PairCount, "pair isn't", "pairs aren't"))
 	}
@@ -252,7 +252,7 @@ func (m *Message) complete(instance string, now time.Time, histories map[Conditi
 // TestMessage returns a message by which an operator tries channels.
 func TestMessage(instance string, now time.Time) Message {
 	m := Message{Version: messageVersion, Source: source, Event: EventTest, State: StateFiring, Title: "this is a test",
-		Text: "Nothing is wrong: somebody ran chef-sync-ctl notify-test."}
+		Text: "Nothing is wrong: this was sent by chef-sync-ctl notify-test."}
 	m.complete(instance, now, nil)
 	return m
 }

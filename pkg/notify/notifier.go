@@ -64,7 +64,7 @@ func (n *Notifier) Evaluate(ctx context.Context, f Fleet) error {
 		}
 	}
 	if errors.Is(err, ErrConflict) {
-		n.Log.Debug("another process tells what changes")
+		n.Log.Debug("another process sends the notifications")
 		return nil
 	}
 	return err

@@ -67,7 +67,7 @@ func TestEachFaultIsToldOnceAndItsEndOnce(t *testing.T) {
 }
 
 // TestFortyPairsOfADeadServerAreOneMessage, although some of them fail before the server
-// counts as down, and after it answers again.
+// counts as down, and after it responds again.
 func TestFortyPairsOfADeadServerAreOneMessage(t *testing.T) {
 	w := newWorld(40, "eu", "us")
 	w.down["eu"], w.silent["eu"] = true, true
@@ -180,7 +180,7 @@ func TestAServerOfStoppedPairsIsNotTold(t *testing.T) {
 	w.minutes(10)
 	w.down["eu"] = true
 	w.minutes(10)
-	w.check(t, "server eu is unreachable: 2 pairs aren't replicated", "server eu isn't used any more")
+	w.check(t, "server eu is unreachable: 2 pairs aren't replicated", "server eu is no longer used")
 }
 
 // TestTheEndOfAConditionSaysHowThePairIs.
@@ -191,7 +191,7 @@ func TestTheEndOfAConditionSaysHowThePairIs(t *testing.T) {
 	}{
 		"in sync": {func(_ *world, tr *trouble) { *tr = trouble{} }, "now synced"},
 		"stopped": {func(_ *world, tr *trouble) { tr.stopped = true }, "now stopped: stopped by the operator\nTry: chef-sync-ctl sync-start eu/team-01"},
-		"removed": {func(w *world, _ *trouble) { w.removed["eu/team-01"] = true }, "it isn't configured any more"},
+		"removed": {func(w *world, _ *trouble) { w.removed["eu/team-01"] = true }, "it is no longer configured"},
 		"another": {func(_ *world, tr *trouble) { *tr = trouble{transient: true} }, "now retrying: 503\nTry: look"},
 	} {
 		t.Run(name, func(t *testing.T) {

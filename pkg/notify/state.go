@@ -55,7 +55,7 @@ type Store interface {
 }
 
 // ErrConflict means that another process saved the state.
-var ErrConflict = errors.New("another process saved what was told")
+var ErrConflict = errors.New("another process saved a newer state")
 
 // history is the history of one condition.
 type history struct {

@@ -63,7 +63,7 @@ func (r *runner) ensureActor(ctx context.Context) error {
 	r.report.Actor = chosen.Type
 	what := string(chosen.Type) + " " + r.Name
 	if r.key == nil {
-		r.addStep(Fine, what, "exists; without the private key it can't be told whether they fit")
+		r.addStep(Fine, what, "exists; without the private key, it can't be determined whether they match")
 		return nil
 	}
 	if samePublic(r.key, chosen.PublicKey) {
@@ -102,7 +102,7 @@ func (r *runner) ensureFurtherKey(ctx context.Context, what string) error {
 	_, err := r.sync.Client().Do(ctx, "GET", own, nil)
 	switch {
 	case err == nil || hasKind(err, chef.KindPermission): // a request that lacks rights has a valid signature
-		r.addStep(Fine, what, "owns the key, as a further one")
+		r.addStep(Fine, what, "owns the key, in addition to another")
 		return nil
 	case !hasKind(err, chef.KindKey):
 		return r.wrapError(r.sync, "sign in", err, "")
@@ -116,9 +116,9 @@ func (r *runner) ensureFurtherKey(ctx context.Context, what string) error {
 	switch err = ignoreLostAnswer(err); {
 	case hasKind(err, chef.KindExists):
 		return r.wrapError(r.caller, "add the key to "+what, err,
-			"this key was added before but isn't valid: look at its expiry with knife "+string(r.report.Actor)+" key list "+r.Name)
+			"this key was added before but isn't valid: check its expiration date with knife "+string(r.report.Actor)+" key list "+r.Name)
 	case err != nil:
-		return r.wrapError(r.caller, "add the key to "+what, err, "put the private key that belongs to "+what+" into "+r.Key.Where()+
+		return r.wrapError(r.caller, "add the key to "+what, err, "put the private key of "+what+" into "+r.Key.Where()+
 			", or use a superuser's key")
 	}
 	r.addStep(Done, what, "exists; the key was added to it")
@@ -232,12 +232,12 @@ func (r *runner) inviteUser(ctx context.Context, what string) error {
 		}
 		if _, err := r.sync.Client().Do(ctx, "PUT", requests+"/"+lastSegment(o.ID),
 			mustEncode(map[string]string{"response": "accept"})); err != nil {
-			return r.wrapError(r.sync, "accept the invitation", err, "run this again; the invitation stays open")
+			return r.wrapError(r.sync, "accept the invitation", err, "run this again; the invitation is still open")
 		}
 		r.addStep(Done, what, "invited, and the invitation accepted")
 		return nil
 	}
-	return r.wrapError(r.sync, "accept the invitation", errors.New("the invitation isn't there"), "run this again")
+	return r.wrapError(r.sync, "accept the invitation", errors.New("the invitation doesn't exist"), "run this again")
 }
 
 func mustEncode(v any) []byte {

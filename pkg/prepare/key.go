@@ -70,7 +70,7 @@ func (f FileKey) Create() (*rsa.PrivateKey, error) {
 		return nil, err
 	}
 	if err := os.Link(tmp.Name(), f.Path); err != nil { // fails if the file exists
-		return nil, fmt.Errorf("keep the key: %w", err)
+		return nil, fmt.Errorf("store the key: %w", err)
 	}
 	return key, nil
 }

@@ -195,7 +195,7 @@ func (r *runner) findKey(context.Context) error {
 		r.addStep(Fine, "private key", "%s", r.Key.Where())
 		return r.connectWith(key)
 	case !errors.Is(err, fs.ErrNotExist):
-		return r.localError("load the private key", err, "correct the key in the configuration, or move the broken file away")
+		return r.localError("load the private key", err, "correct the key in the configuration, or move the invalid file away")
 	case r.Check:
 		r.addStep(Missing, "private key", "%s", r.Key.Where())
 	}
@@ -211,8 +211,8 @@ func (r *runner) ensureKey(context.Context) error {
 	}
 	key, err := r.Key.Create()
 	if err != nil {
-		return r.localError("make the private key", err,
-			"point the key in the configuration to a file that can be written, as file:/path/key.pem")
+		return r.localError("create the private key", err,
+			"set the key in the configuration to a writable file, as file:/path/key.pem")
 	}
 	r.addStep(Done, "private key", "made %s", r.Key.Where())
 	return r.connectWith(key)
@@ -237,14 +237,14 @@ func (r *runner) ensureOrg(ctx context.Context) error {
 		who = r.sync
 	}
 	if who == nil {
-		return r.localError("read the organization", errors.New("no key to ask with"), "give an administrator's user and key")
+		return r.localError("read the organization", errors.New("no key to sign requests with"), "give the user and key of an admin")
 	}
 	if who.Client().Orgless() {
 		if r.Check {
 			return nil
 		}
 		return r.localError("prepare "+r.Org, errors.New("this server has no organizations"),
-			"create the client on the server with its own tools, put its key into "+r.Key.Where()+" and run this with --check")
+			"create the client with the server's own tools, put its key into "+r.Key.Where()+" and run this with --check")
 	}
 	_, err := who.Client().Do(ctx, "GET", "/organizations/"+r.Org, nil)
 	switch kind := chef.KindOf(err); {

@@ -26,7 +26,7 @@ func (r *runner) probeWrites(ctx context.Context, first map[string]string) error
 	if r.sync.Client().Orgless() {
 		if may, err := r.probeCreate(ctx, "/environments", first["/environments"]); err != nil || may == rightProven {
 			if err == nil {
-				r.addStep(Fine, "rights", "creates environments, so it may write all: a server without organizations has no other permissions")
+				r.addStep(Fine, "rights", "can create environments, and so can write everything: a server without organizations has no finer permissions")
 			}
 			return err
 		}

@@ -92,7 +92,7 @@ func (r *runner) findGroups(ctx context.Context) error {
 		}
 		if slices.Contains(r.actorList(&m), r.Name) {
 			r.groups[g] = true
-			r.addStep(Fine, "group "+g, "%s is in it", r.Name)
+			r.addStep(Fine, "group "+g, "%s is a member", r.Name)
 		}
 	}
 	return nil
@@ -122,7 +122,7 @@ func (r *runner) joinGroup(ctx context.Context, g string) error {
 	if r.groups[g] {
 		return nil
 	}
-	if !r.canRepair("group "+g, "%s isn't in it", r.Name) {
+	if !r.canRepair("group "+g, "%s isn't a member", r.Name) {
 		return nil
 	}
 	m, err := r.readGroup(ctx, g)
@@ -141,8 +141,8 @@ func (r *runner) joinGroup(ctx context.Context, g string) error {
 		// (docs/chef-server-api.md §10, gotcha 1): writing it back would lock out all
 		// admins.
 		return &fault.Error{Op: "add " + r.Name + " to the group " + g, Server: r.report.Server, Class: fault.Transient,
-			Hint: "run this again; if it goes on, look at the group with knife group show admins",
-			Err:  fmt.Errorf("organization %s: the server shows the group without any member, which can't be true", r.Org)}
+			Hint: "run this again; if it happens again, check the group with: knife group show admins",
+			Err:  fmt.Errorf("organization %s: the server shows the group without any members, which can't be right", r.Org)}
 	}
 	if !slices.Contains(r.actorList(&m), r.Name) {
 		list := &m.Users
@@ -158,7 +158,7 @@ func (r *runner) joinGroup(ctx context.Context, g string) error {
 			return r.wrapError(r.caller, "read the group "+g+" back", err, "")
 		}
 		if !slices.Contains(r.actorList(&m), r.Name) {
-			return r.wrapError(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't in it after adding it", r.Name),
+			return r.wrapError(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't a member after it was added", r.Name),
 				"run this again; another program may have written the group at the same time")
 		}
 		r.addStep(Done, "group "+g, "%s was added", r.Name)
@@ -215,7 +215,7 @@ func (r *runner) ensureACL(ctx context.Context, path, what string, perms []strin
 	}
 	for _, p := range lacking {
 		if !r.hasPermission(lists[p]) {
-			return true, r.wrapError(r.caller, "read "+path+" back", fmt.Errorf("%s isn't granted after granting it", p), "run this again")
+			return true, r.wrapError(r.caller, "read "+path+" back", fmt.Errorf("%s isn't granted after it was added", p), "run this again")
 		}
 	}
 	r.addStep(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), rightsGroup)

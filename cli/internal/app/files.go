@@ -112,7 +112,7 @@ func (f *localBackend) Health(ctx context.Context) (health.Store, error) {
 // Notified returns the record of what operators were told, on this machine.
 func (a *App) Notified(ctx context.Context) (notify.Store, error) {
 	if a.files == nil {
-		return nil, errors.New("on a stack, its manager records what was told")
+		return nil, errors.New("on a stack, its manager records notifications")
 	}
 	s, err := a.files.openState(ctx)
 	if err != nil {

@@ -37,7 +37,7 @@ func (k referredKey) Where() string { return k.ref.String() }
 func (k referredKey) Load() (*rsa.PrivateKey, error) { return k.app.Key(k.ctx, k.ref) }
 
 func (k referredKey) Create() (*rsa.PrivateKey, error) {
-	return nil, errors.New("a key can be made in a file or in Secrets Manager only, which file: and secretsmanager: refer to")
+	return nil, errors.New("a key can only be created in a file (file:) or in Secrets Manager (secretsmanager:)")
 }
 
 // secretKey is a key in AWS Secrets Manager.
@@ -50,7 +50,7 @@ type secretKey struct {
 // replaced.
 func (k secretKey) Create() (*rsa.PrivateKey, error) {
 	if strings.HasPrefix(k.ref.Name, "arn:") {
-		return nil, fmt.Errorf("a secret that its ARN names must be there already: %w", fs.ErrNotExist)
+		return nil, fmt.Errorf("a secret given by its ARN must already exist: %w", fs.ErrNotExist)
 	}
 	key, text, err := prepare.NewKey()
 	if err != nil {

@@ -33,7 +33,7 @@ func openStack(ctx context.Context, o Options) (*App, error) {
 	a.Fleet = a.newFleet(c, backend, o)
 	if o.ConfigPath != "" && o.Note != nil {
 		if same, err := isDeployed(ctx, backend, a.Stack.Bucket, o.ConfigPath); err == nil && !same {
-			o.Note(fmt.Sprintf("%s differs from the configuration that is deployed to %s; the deployed one counts", o.ConfigPath, name))
+			o.Note(fmt.Sprintf("%s differs from the configuration deployed to %s; using the deployed one", o.ConfigPath, name))
 		}
 	}
 	return a, nil

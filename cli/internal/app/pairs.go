@@ -28,7 +28,7 @@ func ForEachPair(ctx context.Context, pairs []Pair, do func(Pair) error) error {
 	var failed []error
 	for _, p := range pairs {
 		if err := ctx.Err(); err != nil {
-			failed = append(failed, fmt.Errorf("pair %s was not begun: %w", p.ID, err))
+			failed = append(failed, fmt.Errorf("pair %s was not started: %w", p.ID, err))
 			break
 		}
 		failed = append(failed, do(p))
@@ -43,7 +43,7 @@ func HintRemote(a *App, err error, remote string) error {
 	if a.Stack == nil || err == nil || class != fault.Unreachable && class != fault.Denied {
 		return err
 	}
-	hint := "this was tried from here, not from the stack's functions; see what they can reach with: chef-sync-ctl doctor"
+	hint := "this was tried from this machine, not from the stack's functions; to see what they can reach: chef-sync-ctl doctor"
 	if remote != "" {
 		hint += ", or let them do it: " + remote
 	}

@@ -25,7 +25,7 @@ func (a *App) SelectOn(replicas []string, names ...string) ([]Pair, error) {
 	}
 	for _, n := range names {
 		if _, err := path.Match(n, ""); err != nil {
-			return nil, exit.Usagef("a * stands for any characters but a slash, as in 'eu/*' or '*/acme'", "%q is not a pattern", n)
+			return nil, exit.Usagef("a * matches any characters except a slash, as in 'eu/*' or '*/acme'", "%q is not a pattern", n)
 		}
 	}
 	pairs, err := a.Fleet.Select(names...)

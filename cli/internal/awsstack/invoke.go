@@ -28,7 +28,7 @@ func (s *client) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud
 	}
 	if err := json.Unmarshal(out.Payload, &r); err != nil {
 		return r, &fault.Error{Op: "invoke", Server: "function " + s.Sync, Class: fault.Foreign,
-			Hint: "deploy the stack with this version", Err: errors.New("its answer can't be understood")}
+			Hint: "deploy the stack with this version", Err: errors.New("its answer can't be decoded")}
 	}
 	return r, nil
 }

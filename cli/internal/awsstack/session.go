@@ -59,9 +59,9 @@ func (s *Session) Config(ctx context.Context) (aws.Config, error) {
 		return c, exit.Usagef("aws configure list-profiles", "AWS has no profile %q", unknown.Profile)
 	case err != nil:
 		return c, exit.With(exit.Usage, fmt.Errorf("read the configuration of AWS: %w", err),
-			"see that ~/.aws/config and ~/.aws/credentials are in order")
+			"check ~/.aws/config and ~/.aws/credentials")
 	case c.Region == "":
-		return c, exit.Usagef("add --region, or set AWS_REGION", "the region of AWS isn't known")
+		return c, exit.Usagef("add --region, or set AWS_REGION", "the AWS region isn't known")
 	}
 	if _, err := c.Credentials.Retrieve(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -77,7 +77,7 @@ func (s *Session) Config(ctx context.Context) (aws.Config, error) {
 // SDK: those about a credential_process hold what the process printed.
 func noCredentials(profile string, err error) error {
 	e := &fault.Error{Op: "find AWS credentials", Class: fault.Denied,
-		Hint: "aws configure, aws sso login, or name another --profile"}
+		Hint: "aws configure, aws sso login, or another --profile"}
 	var sso *ssocreds.InvalidTokenError
 	var api smithy.APIError
 	switch {
@@ -89,7 +89,7 @@ func noCredentials(profile string, err error) error {
 	case errors.As(err, &api):
 		e.Err = fmt.Errorf("AWS gave none: %s", api.ErrorCode())
 	default:
-		e.Err = errors.New("neither the environment, nor the files of AWS, nor the machine has any that work")
+		e.Err = errors.New("there are no usable credentials in the environment, the AWS files or the instance metadata")
 	}
 	return e
 }

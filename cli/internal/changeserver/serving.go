@@ -52,7 +52,7 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // such as failed handshakes
 	}
-	log.Info("listening for pushes and for readers of updated_since", "address", l.Addr().String(), "tls", s.App.Journal.TLSCert != "",
+	log.Info("listening for pushes and updated_since requests", "address", l.Addr().String(), "tls", s.App.Journal.TLSCert != "",
 		"pushes", !s.App.Journal.Token.IsZero())
 	return listener.Serve(ctx, server, l, gracePeriod)
 }
@@ -94,9 +94,9 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 			return l, nil
 		case !s.WaitForAddress || !errors.Is(err, syscall.EADDRINUSE):
 			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local,
-				Hint: "end what has the address, or write another one as listen under [journal]", Err: err}
+				Hint: "stop the process that uses the address, or change listen under [journal]", Err: err}
 		case !warned:
-			s.App.Log.Warn("another process listens there; waiting for the address", "address", s.Address)
+			s.App.Log.Warn("another process uses the address; waiting for it", "address", s.Address)
 		}
 		select {
 		case <-ctx.Done():

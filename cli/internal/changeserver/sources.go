@@ -31,7 +31,7 @@ func Sources(a *app.App, pairs []app.Pair) []daemon.Source {
 func scanSource(ctx context.Context, a *app.App, org string) (changed bool, err error) {
 	scan, err := a.ScanIfNeeded(ctx, org)
 	if err != nil && !scan.Needed && ctx.Err() == nil {
-		a.Log.WarnContext(ctx, "could not find out whether the primary serves a feed", "source", org, "error", err.Error(), "hint", fault.HintOf(err))
+		a.Log.WarnContext(ctx, "can't determine whether the primary serves updated_since", "source", org, "error", err.Error(), "hint", fault.HintOf(err))
 	}
 	return scan.Elsewhere || scan.Begun || scan.Changes > 0, err // a scan of another process may have found changes
 }

@@ -85,15 +85,16 @@ func NewEnv(s Streams) *Env {
 // AddFlags adds the flags that all commands share.
 func (env *Env) AddFlags(f *pflag.FlagSet) {
 	f.StringVarP(&env.ConfigPath, "config", "c", "", "configuration `file` (default ./chef-sync.toml, then /etc/chef-sync/chef-sync.toml)")
-	f.StringVar(&env.chefProfile, "chef-profile", "", "`profile` of ~/.chef/credentials for the primary, where the configuration names no user and key")
-	f.StringVar(&env.Stack, "stack", "", "work on the deployed `stack` of this name on AWS; . is the one that [aws] in the configuration file names")
-	f.StringVar(&env.profile, "profile", "", "`profile` of AWS, for --stack and for keys that are kept in AWS")
-	f.StringVar(&env.region, "region", "", "`region` of AWS (default: as AWS's own settings say, then [aws] in the configuration file)")
+	f.StringVar(&env.chefProfile, "chef-profile", "", "`profile` of ~/.chef/credentials for the primary, if the configuration has no user and key")
+	f.StringVar(&env.Stack, "stack", "", "work on the `stack` with this name on AWS; . is the stack named under [aws] in the configuration file")
+	f.StringVar(&env.profile, "profile", "", "AWS `profile`, for --stack and for keys stored in AWS")
+	f.StringVar(&env.region, "region", "", "AWS `region` (default: from your AWS settings, then from [aws] in the configuration file)")
 	f.VarP(&env.Format, "output", "o", "output `format`: table, wide, markdown, json, yaml or jsonl")
 	f.StringVar(&env.color, "color", "auto", "color: auto, always or never")
-	f.StringVar(&env.logFormat, "log-format", "auto", "format of the log on stderr: text, json, or auto, which is for people on a terminal and text elsewhere")
-	f.StringVar(&env.LogLevel, "log-level", "", "least level on stderr: debug, info, warn or error (default: for run what the configuration says, else warn)")
-	f.BoolVarP(&env.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
+	f.StringVar(&env.logFormat, "log-format", "auto", "format of the log on stderr: text, json, or auto, which is a short format on a terminal, otherwise text")
+	f.StringVar(&env.LogLevel, "log-level", "",
+		"minimum log level on stderr: debug, info, warn or error (default: for run, level under [log] in the configuration; otherwise warn)")
+	f.BoolVarP(&env.quiet, "quiet", "q", false, "don't show progress and notes on stderr")
 }
 
 // Output returns the writer of the command.

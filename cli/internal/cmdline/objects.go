@@ -54,7 +54,7 @@ func splitWords(a *app.App, words []string) (names []string, objects Objects, er
 		_, notPair := a.Select(w)
 		if notPair == nil && !strings.HasPrefix(w, "/") {
 			if (&Objects{}).add(w) == nil {
-				return nil, objects, exit.Usagef("write /"+w+" for the object", "%q may be a pair or an object", w)
+				return nil, objects, exit.Usagef("write /"+w+" for the object", "%q could be a pair or an object", w)
 			}
 			names = append(names, w)
 			continue

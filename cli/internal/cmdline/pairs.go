@@ -29,7 +29,7 @@ func (env *Env) TakePairs(cmd *cobra.Command) {
 // SelectPairs returns the pairs that names and flags select, without any of them all.
 func (env *Env) SelectPairs(a *app.App, names []string) ([]app.Pair, error) {
 	if env.pairs.all && (len(names) > 0 || len(env.pairs.replicas) > 0) {
-		return nil, exit.Usagef("leave --all out, or what selects some pairs", "--all selects all pairs, other arguments select some")
+		return nil, exit.Usagef("leave out --all or the other selectors", "--all can't be used together with other selectors")
 	}
 	return a.SelectOn(env.pairs.replicas, names...)
 }
@@ -83,7 +83,7 @@ func (env *Env) WithObjectsIf(changes func() bool, f ObjectsFunc) RunE {
 				return err
 			}
 			if n := len(a.Pairs()); named && n > 1 && !env.hasSelector(names) {
-				return exit.Usagef(cmd.CommandPath()+" PAIR "+objects.first(), "there are %d pairs: name that of the objects, or use --all", n)
+				return exit.Usagef(cmd.CommandPath()+" PAIR "+objects.first(), "there are %d pairs: name the pair of the objects, or use --all", n)
 			}
 			pairs, err := env.SelectPairs(a, names)
 			if err != nil {

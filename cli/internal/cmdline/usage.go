@@ -69,7 +69,7 @@ func FlagError(cmd *cobra.Command, err error) error {
 		if shorts := unknown.GetSpecifiedShortnames(); shorts != "" {
 			name = "-" + unknown.GetSpecifiedName()
 		} else if near := nearFlag(cmd, unknown.GetSpecifiedName()); near != "" {
-			help = "--" + near + "; all flags are listed by: " + help
+			help = "--" + near + "; for all flags, see: " + help
 		}
 		return exit.Usagef(help, "unknown flag: %s", name)
 	case errors.As(err, &empty):

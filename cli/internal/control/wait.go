@@ -31,7 +31,7 @@ func waitUntil(ctx context.Context, left, timeout time.Duration, what string, do
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline.C:
-			return exit.With(exit.Temporary, fmt.Errorf("%s did not happen within %s", what, timeout), "look at it with: chef-sync-ctl sync-status")
+			return exit.With(exit.Temporary, fmt.Errorf("%s did not happen within %s", what, timeout), "check with: chef-sync-ctl sync-status")
 		case <-tick.C:
 		}
 	}
@@ -74,7 +74,7 @@ func WaitIdle(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pai
 			return err == nil, err
 		}
 		if !noted {
-			env.Output().Note("waiting for the pass that runs on %s", st.Lease.Owner)
+			env.Output().Note("waiting for the pass of %s that is running", st.Lease.Owner)
 			noted = true
 		}
 		return false, nil
@@ -87,7 +87,7 @@ func CheckPassesRun(ctx context.Context, a *app.App, now time.Time) error {
 	if err != nil || d.DoPasses() {
 		return err
 	}
-	return exit.With(exit.Temporary, errors.New("no daemon runs that would do it"), "chef-sync-ctl run, or: chef-sync-ctl run --once")
+	return exit.With(exit.Temporary, errors.New("no daemon is running to do it"), "chef-sync-ctl run, or: chef-sync-ctl run --once")
 }
 
 // HeldError is the error of a pair whose deletions are held.

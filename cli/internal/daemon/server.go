@@ -58,7 +58,7 @@ func (c *serverLoop) runChecks(ctx context.Context) {
 		}
 		if err != nil {
 			if !unrecorded {
-				log.Warn("whether the server answers can't be recorded", "error", err.Error())
+				log.Warn("the result of the server check can't be recorded", "error", err.Error())
 			}
 			unrecorded = true
 			continue
@@ -68,10 +68,10 @@ func (c *serverLoop) runChecks(ctx context.Context) {
 		case first && up: // it may have been down in the process before this one
 			c.wakeFailing()
 		case down && up:
-			log.Info("the server answers again; its pairs that failed go on")
+			log.Info("the server responds again; its failed pairs resume")
 			c.wakeFailing()
 		case !down && !up:
-			log.Warn("the server doesn't answer, or refuses every request; see chef-sync-ctl sync-status")
+			log.Warn("the server doesn't respond, or refuses every request; see chef-sync-ctl sync-status")
 		}
 		first, down = false, !up
 	}

@@ -170,7 +170,7 @@ func TestWhatFailedGoesOnWhenItsServerAnswersAgain(t *testing.T) {
 		if len(scanned.at) != 2 || scanned.at[1] > 7*time.Minute {
 			t.Errorf("scans at %v, want one after the recovery", scanned.at)
 		}
-		if log := w.log.String(); strings.Count(log, "doesn't answer") != 1 || strings.Count(log, "answers again") != 1 {
+		if log := w.log.String(); strings.Count(log, "doesn't respond") != 1 || strings.Count(log, "responds again") != 1 {
 			t.Errorf("log:\n%s", log)
 		}
 	})

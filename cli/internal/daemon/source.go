@@ -69,7 +69,7 @@ func (s *sourceLoop) wakePairs(trigger replication.Trigger) {
 	}
 }
 
-// wakeIfFailing scans at once if the last scan failed: the server answers again.
+// wakeIfFailing scans at once if the last scan failed: the server responds again.
 func (s *sourceLoop) wakeIfFailing() {
 	if !s.failing.Load() {
 		return

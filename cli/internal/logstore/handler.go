@@ -58,7 +58,7 @@ func newHandler(store appender, l limits, warn func(error)) *Handler {
 func (h *Handler) Close() error { return h.out.closeQueue() }
 
 var (
-	errQueueFull = errors.New("too many log lines wait to be written")
+	errQueueFull = errors.New("too many log lines are waiting to be written")
 	errClosed    = errors.New("the log is closed")
 )
 

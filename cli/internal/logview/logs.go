@@ -30,12 +30,12 @@ type Flags struct {
 
 // Register adds the flags to a command.
 func (f *Flags) Register(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with new lines as they come")
-	cmd.Flags().Var(&f.since, "since", "only lines not older than this, such as 1h")
+	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "keep printing new lines as they arrive")
+	cmd.Flags().Var(&f.since, "since", "only lines from within this duration, such as 1h")
 	cmd.Flags().StringVar(&f.level, "level", "", "only lines of at least this `level`: debug, info, warn or error")
 	cmd.Flags().IntVarP(&f.Number, "number", "n", f.Number, "the newest `N` lines; 0 for all")
-	cmd.Flags().BoolVar(&f.failed, "failed", false, "only what failed: --level warn")
-	cmd.Flags().BoolVar(&f.wide, "wide", false, "all of each line: -o wide")
+	cmd.Flags().BoolVar(&f.failed, "failed", false, "only failures; same as --level warn")
+	cmd.Flags().BoolVar(&f.wide, "wide", false, "show every attribute; same as -o wide")
 	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"},
 		cobra.ShellCompDirectiveNoFileComp))
 }

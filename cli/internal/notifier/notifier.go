@@ -70,7 +70,7 @@ func Background(a *app.App, pairs []app.Pair, now func() time.Time) (loops []fun
 	add := func(l loop) { loops = append(loops, l.run) }
 	if channels := Channels(a, nil); len(channels) > 0 {
 		every := min(max(a.Notify.After/5, minEvery), maxEvery)
-		add(loop{log: a.Log, every: every, failing: "what changed can't be told", do: func(ctx context.Context) error {
+		add(loop{log: a.Log, every: every, failing: "notifications can't be sent", do: func(ctx context.Context) error {
 			store, err := a.Notified(ctx)
 			if err != nil {
 				return err
@@ -88,13 +88,13 @@ func Background(a *app.App, pairs []app.Pair, now func() time.Time) (loops []fun
 		}})
 	}
 	if !a.Notify.Ping.IsZero() {
-		add(loop{log: a.Log, every: a.Notify.PingEvery, failing: "the ping URL isn't requested", do: func(ctx context.Context) error {
+		add(loop{log: a.Log, every: a.Notify.PingEvery, failing: "the ping URL can't be requested", do: func(ctx context.Context) error {
 			fleet, err := pairstatus.ReadFleet(ctx, a, pairs, now())
 			if err == nil {
 				err = fleet.CheckPasses()
 			}
 			if err != nil {
-				return fmt.Errorf("the daemon isn't healthy: %w", err)
+				return fmt.Errorf("the daemon is unhealthy: %w", err)
 			}
 			return Ping(ctx, a)
 		}})

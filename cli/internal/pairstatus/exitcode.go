@@ -10,17 +10,17 @@ import (
 )
 
 // ExitCodesHelp explains the exit codes of sync-status --exit-code.
-const ExitCodesHelp = `sync-status --exit-code ends with the first of these that is true of a pair:
+const ExitCodesHelp = `sync-status --exit-code exits with the first of these that applies to any pair:
 
   9    blocked
   7    held
   5    unreachable, stale or failing, or the source can't be scanned
   6    drifted
-  3    unsynced objects, a kind that can't be read, bootstrapping, or work that waits
-       for a pass
+  3    unsynced objects, a kind that can't be read, bootstrapping, or changes that
+       wait for a pass
   0    all pairs are synced or stopped, or a pass is applying changes
 
-run --once ends with the same codes after its passes.`
+run --once uses the same codes after its passes.`
 
 // codeOfReason returns the exit code for a reason.
 func codeOfReason(r status.Reason) exit.Code {
@@ -58,7 +58,7 @@ func (r *PairRow) exitCode() (worst exit.Code, why status.Reason) {
 		}
 	}
 	if r.Status == replication.Bootstrapping {
-		return exit.Partial, status.Reason{Text: "the first full compare has not ended"}
+		return exit.Partial, status.Reason{Text: "the first full comparison is not complete"}
 	}
 	return exit.OK, why
 }

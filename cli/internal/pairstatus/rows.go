@@ -211,7 +211,7 @@ func (r *PairRow) replicaNote(now time.Time) (text, hint string) {
 	case r.ReplicaNew.IsZero() || now.Sub(r.ReplicaNew) >= replicaNoteAge:
 		return "", ""
 	case r.LastCompare.Before(r.ReplicaNew):
-		return "the replica is another server or organization since " + ui.Stamp(r.ReplicaNew) + "; everything is being compared with it", ""
+		return "the replica is a different server or organization since " + ui.Stamp(r.ReplicaNew) + "; everything is being compared with it", ""
 	}
-	return "the replica is another server or organization since " + ui.Stamp(r.ReplicaNew) + "; everything was compared with it", ""
+	return "the replica is a different server or organization since " + ui.Stamp(r.ReplicaNew) + "; everything was compared with it", ""
 }

@@ -21,7 +21,7 @@ func describePair(t *ui.Grid, r PairRow, now time.Time) {
 	t.Row("feed:", ui.OrDash(r.Feed)+ui.Prefixed(", ", r.FeedNote))
 	t.Row("last success:", ui.Age(r.LastSuccess, now))
 	t.Row("last attempt:", ui.Age(r.LastAttempt, now))
-	t.Row("last full compare:", ui.Age(r.LastCompare, now))
+	t.Row("last full comparison:", ui.Age(r.LastCompare, now))
 	t.Row("last verified equal:", ui.Age(r.LastVerified, now))
 	t.Row("last verification:", ui.Age(r.LastCheck, now)+driftWords(r.Drift))
 	describeReplica(t, r, now)
@@ -46,12 +46,12 @@ func driftWords(d *replication.Drift) string {
 // describeReplica adds what is known about the replica of one pair.
 func describeReplica(t *ui.Grid, r PairRow, now time.Time) {
 	if v := r.Verifying; v != nil {
-		t.Row("verifying:", fmt.Sprintf("begun %s by %s, last sign of life %s", ui.Age(v.Started, now), v.Owner, ui.Age(v.Seen, now)))
+		t.Row("verifying:", fmt.Sprintf("started %s by %s, last heartbeat %s", ui.Age(v.Started, now), v.Owner, ui.Age(v.Seen, now)))
 	}
 	if f := r.Files; f != nil {
-		words := "all checked, begun " + ui.Age(f.Started, now)
+		words := "all checked, started " + ui.Age(f.Started, now)
 		if f.After != "" {
-			words = "being checked, begun " + ui.Age(f.Started, now) + ", as far as " + f.After
+			words = "being checked, started " + ui.Age(f.Started, now) + ", as far as " + f.After
 		}
 		t.Row("files:", words+"; "+ui.Plural(f.Left(), "damaged file"))
 	}

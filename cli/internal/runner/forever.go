@@ -154,7 +154,7 @@ func (opts Options) waitForReload(ctx context.Context, env *cmdline.Env, now *lo
 			return nil
 		}
 		if err != nil {
-			log.Error("the configuration was not reloaded; the old one stays in use", "config", now.file, "error", err.Error(), "hint",
+			log.Error("the configuration was not reloaded; the old one stays in effect", "config", now.file, "error", err.Error(), "hint",
 				exit.Hint(err))
 			continue
 		}
@@ -219,6 +219,6 @@ func (p *heartbeat) saveStopped(ctx context.Context, a *app.App) {
 	defer cancel()
 	p.record.Stopped = p.now().UTC()
 	if err := p.saveFunc(a)(ctx); err != nil {
-		a.Log.Warn("the end of the daemon can't be recorded", "error", err.Error())
+		a.Log.Warn("the shutdown of the daemon can't be recorded", "error", err.Error())
 	}
 }

@@ -34,10 +34,10 @@ const gracePeriod = 6 * time.Second
 // Check refuses flags that don't go together.
 func (opts Options) Check(env *cmdline.Env) error {
 	if opts.Full && !opts.Once {
-		return exit.Usagef("chef-sync-ctl resync PAIR", "--full goes with --once")
+		return exit.Usagef("chef-sync-ctl resync PAIR", "--full needs --once")
 	}
 	if opts.Remote && (!opts.Once || env.Stack == "") {
-		return exit.Usagef("add --once and --stack NAME", "--remote goes with --once, on a stack")
+		return exit.Usagef("add --once and --stack NAME", "--remote needs --once and a stack")
 	}
 	return nil
 }

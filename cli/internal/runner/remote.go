@@ -29,7 +29,7 @@ func notRunByStack(ctx context.Context, a *app.App, pairs []app.Pair) error {
 			return app.WrapPair(p.ID, err)
 		}
 		if !st.Desired.Stopped {
-			return exit.With(exit.Locked, fmt.Errorf("stack %s replicates the pair %s by itself", a.Stack.Stack, p.ID),
+			return exit.With(exit.Locked, fmt.Errorf("stack %s already replicates the pair %s", a.Stack.Stack, p.ID),
 				"chef-sync-ctl run --once, or first: chef-sync-ctl sync-stop "+p.ID.String())
 		}
 	}

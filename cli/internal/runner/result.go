@@ -116,7 +116,7 @@ func resultError(res daemon.Result, st replication.PairState) error {
 		}
 		return exit.With(exit.Held, control.HeldError(r.Pair, h), h.Hint(r.Pair))
 	case r.Outcome == replication.OutcomeBusy:
-		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait for it to end")
+		return exit.With(exit.Locked, fmt.Errorf("pair %s is being worked on by %s", id, st.Lease.Owner), "wait until it has finished")
 	case res.Err != nil:
 		return fmt.Errorf("pair %s: %w", id, res.Err)
 	case r.Outcome == replication.OutcomeStopped && st.Desired.Moved != "":
@@ -127,7 +127,7 @@ func resultError(res daemon.Result, st replication.PairState) error {
 		return exit.With(exit.Partial, fmt.Errorf("pair %s has unsynced objects: %d", id, st.Progress.Unsynced),
 			"chef-sync-ctl unsynced-objects "+id)
 	case r.Outcome == replication.OutcomePartial:
-		return exit.With(exit.Partial, fmt.Errorf("pair %s has work left", id), "run it again")
+		return exit.With(exit.Partial, fmt.Errorf("pair %s is not finished", id), "run it again")
 	}
 	return nil
 }

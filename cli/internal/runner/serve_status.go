@@ -37,7 +37,7 @@ func (opts Options) serveStatus(ctx context.Context, l *loaded) (wait func()) {
 			l.app.Log.Info("serving the status", "url", "http://"+address.String(), "token", !l.app.StatusPage.Token.IsZero())
 		})
 		if err != nil {
-			l.app.Log.Error("the status isn't served", "error", err.Error())
+			l.app.Log.Error("the status can't be served", "error", err.Error())
 		}
 	}()
 	return func() { <-done }

@@ -38,7 +38,7 @@ func checkServers(ctx context.Context, a *app.App, pairs []app.Pair) error {
 	}
 	records, err := a.CheckServers(ctx, a.ServersOf(pairs))
 	if err != nil {
-		a.Log.Warn("whether the servers answer can't be recorded", "error", err.Error())
+		a.Log.Warn("the results of server checks can't be recorded", "error", err.Error())
 	}
 	var down []error
 	for _, r := range records {

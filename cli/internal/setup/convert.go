@@ -21,7 +21,7 @@ const unknownURL = "https://REPLICA.example.com"
 func (f *File) AddChefSync(path, name, replicaURL string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("read the file of the previous product: %w", err)
+		return fmt.Errorf("read the earlier product's file: %w", err)
 	}
 	c := chefSync{file: f, path: path, replica: Server{Name: name, URL: replicaURL}}
 	for _, s := range parseRuby(string(text)) {
@@ -47,7 +47,7 @@ func (c *chefSync) add(s setting) {
 	reason := ""
 	switch {
 	case s.value == nil:
-		reason = "it is more than a plain value"
+		reason = "it is not a plain value"
 	case name == "role" && isText:
 		c.role = text
 	case name == "master" && isText:
@@ -76,17 +76,17 @@ func whyNot(name string) string {
 	table, key, _ := strings.Cut(name, ".")
 	switch {
 	case key == "dir" || key == "socket_path":
-		return "progress is kept where [state] path says"
+		return "progress is kept at path under [state]"
 	case strings.HasPrefix(key, "log_"):
 		return "the log is kept with the state, and goes to stderr"
 	case key == "ha":
 		return "one process replicates for all servers; a second one waits until the first has ended"
 	case table == "ec_sync_server" && (key == "listen" || key == "port" || key == "vip"):
-		return "changes are served where [journal] listen says"
+		return "changes are served at listen under [journal]"
 	case table == "ec_sync_server" || table == "ec_sync_client":
-		return "there is nothing like it"
+		return "there is no equivalent"
 	case slices.Contains([]string{"bootstrap", "chef_base_path", "install_path", "name", "user"}, table):
-		return "it was about the installation of the previous product"
+		return "it concerned the installation of the earlier product"
 	}
 	return "the setting isn't known"
 }
@@ -117,7 +117,7 @@ func (c *chefSync) addOrganizations(value any) (wrong string) {
 func (c *chefSync) finish() error {
 	switch {
 	case c.master == "" && c.role == "master":
-		return fmt.Errorf("%s is the file of a primary (role :master), which names no organizations: convert that of each replica", c.path)
+		return fmt.Errorf("%s is the file of a primary (role :master), which lists no organizations: convert the file of each replica", c.path)
 	case c.master == "":
 		return fmt.Errorf("%s names no master", c.path)
 	}
@@ -130,7 +130,7 @@ func (c *chefSync) finish() error {
 	}
 	primary := Server{Name: "primary", URL: master, User: c.user, Key: cmp.Or(c.key, "file:/etc/chef-sync/ec_sync_user.pem")}
 	if known := c.file.Primary; known.URL != "" && known.URL != primary.URL {
-		return fmt.Errorf("%s has another master, %s, than %s", c.path, primary.URL, known.URL)
+		return fmt.Errorf("%s has a different master, %s, than %s", c.path, primary.URL, known.URL)
 	}
 	c.file.Primary = primary
 	r := c.replica
@@ -187,7 +187,7 @@ func (f *File) AddKnife(path string) error {
 		}
 		raw, ok := s.value.(string)
 		if !ok {
-			return fmt.Errorf("%s:%d: chef_server_url is more than a plain value: name the server with --primary", path, s.line)
+			return fmt.Errorf("%s:%d: chef_server_url is not a plain value: give the server with --primary", path, s.line)
 		}
 		return f.AddPrimary(raw)
 	}

@@ -35,8 +35,8 @@ type Organization struct {
 // TOML returns the text of the configuration.
 func (f *File) TOML() string {
 	var b strings.Builder
-	b.WriteString(`# Written by chef-sync-ctl init. What else can be set is explained in the file that
-# init --sample writes; check this one with chef-sync-ctl config validate.
+	b.WriteString(`# Written by chef-sync-ctl init. The other keys are explained in the file that
+# init --sample writes. Check this file with: chef-sync-ctl config validate
 `)
 	for _, n := range f.Notes {
 		b.WriteString("#\n")
@@ -44,10 +44,10 @@ func (f *File) TOML() string {
 			b.WriteString("# " + strings.TrimRight(line, "\n") + "\n")
 		}
 	}
-	b.WriteString("\n# The server that is read. It is never written.\n[primary]\n")
+	b.WriteString("\n# The server to replicate from. It is only read, never written.\n[primary]\n")
 	f.Primary.write(&b)
 	for _, r := range f.Replicas {
-		b.WriteString("\n# A server that is written.\n[[replica]]\nname = " + quote(r.Name) + "\n")
+		b.WriteString("\n# A server to replicate to.\n[[replica]]\nname = " + quote(r.Name) + "\n")
 		r.write(&b)
 	}
 	for _, o := range f.Organizations {

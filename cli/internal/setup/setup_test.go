@@ -76,7 +76,7 @@ log_level ENV['LEVEL']
 		t.Fatal(err)
 	}
 	other := write(t, "master 'https://other.example.com'\n")
-	if err := f.AddChefSync(other, "ap", "https://chef-ap.example.com"); err == nil || !strings.Contains(err.Error(), "has another master") {
+	if err := f.AddChefSync(other, "ap", "https://chef-ap.example.com"); err == nil || !strings.Contains(err.Error(), "has a different master") {
 		t.Errorf("another master: %v", err)
 	}
 	got := strings.NewReplacer(eu, "EU", us, "US").Replace(f.TOML())
@@ -88,32 +88,32 @@ log_level ENV['LEVEL']
 	}
 }
 
-const converted = `# Written by chef-sync-ctl init. What else can be set is explained in the file that
-# init --sample writes; check this one with chef-sync-ctl config validate.
+const converted = `# Written by chef-sync-ctl init. The other keys are explained in the file that
+# init --sample writes. Check this file with: chef-sync-ctl config validate
 #
-# not converted, EU:13: progress is kept where [state] path says
+# not converted, EU:13: progress is kept at path under [state]
 #   ec_sync_client['dir'] = '/srv/sync'
 #
-# not converted, EU:15: it was about the installation of the previous product
+# not converted, EU:15: it concerned the installation of the earlier product
 #   bootstrap true
 #
-# not converted, US:4: it is more than a plain value
+# not converted, US:4: it is not a plain value
 #   log_level ENV['LEVEL']
 
-# The server that is read. It is never written.
+# The server to replicate from. It is only read, never written.
 [primary]
 url  = "https://chef.example.com"
 user = "ec_sync_user"
 key  = "file:/etc/chef-sync/ec_sync_user.pem"
 
-# A server that is written.
+# A server to replicate to.
 [[replica]]
 name = "chef-eu"
 url  = "https://chef-eu.example.com"
 user = "ec_sync_user"
 key  = "file:/etc/chef-sync/own.pem"
 
-# A server that is written.
+# A server to replicate to.
 [[replica]]
 name = "us"
 url  = "https://chef-us.example.com"
@@ -131,7 +131,7 @@ replicas = ["chef-eu"]
 
 func TestWhatCannotBeConverted(t *testing.T) {
 	for text, want := range map[string]string{
-		"role :master\n":    "names no organizations: convert that of each replica",
+		"role :master\n":    "lists no organizations: convert the file of each replica",
 		"role :replica\n":   "names no master",
 		"master ENV['X']\n": "names no master",
 	} {

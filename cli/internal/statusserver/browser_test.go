@@ -149,7 +149,7 @@ func TestBrowserAccessibility(t *testing.T) {
 			"table Status of the organizations accounts to identity on each replica", "region Summary", "heading Organizations and replicas",
 			"progressbar pass of eu/support"},
 		"/pairs/eu/build": {"heading eu/build retrying", "heading 2 unsynced objects", "columnheader Reason", "rowheader /roles/web", "navigation Pages", "link Chef Replication",
-			"heading Log, the newest first"},
+			"heading Log, newest first"},
 	} {
 		b.open(path, 1280, 800, "light")
 		tree := call(b, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})

@@ -46,7 +46,7 @@ func (s serverCard) node() g.Node {
 
 func (page fleetPage) troubles() g.Node {
 	if len(page.Troubles) == 0 {
-		return section("troubles", "troubles-title", "Nothing needs attention", muted("All pairs are in sync or on their way."))
+		return section("troubles", "troubles-title", "Nothing needs attention", muted("All pairs are in sync or catching up."))
 	}
 	return section("troubles", "troubles-title", "Needs attention", h.Ul(g.Map(page.Troubles, (*trouble).node)))
 }

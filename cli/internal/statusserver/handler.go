@@ -53,7 +53,7 @@ func onlyReads(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "only GET and HEAD are served", http.StatusMethodNotAllowed)
+			http.Error(w, "only GET and HEAD are supported", http.StatusMethodNotAllowed)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -89,7 +89,7 @@ func requireToken(token string, next http.Handler) http.Handler {
 		got := sha256.Sum256([]byte(given))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 && r.URL.Path != "/healthz" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="Chef Replication: any user, the token as password", charset="UTF-8"`)
-			http.Error(w, "present the token: as a bearer token, or as the password of any user", http.StatusUnauthorized)
+			http.Error(w, "send the token as a bearer token, or as the password of any user", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -105,7 +105,7 @@ func requireLocalHost(next http.Handler) http.Handler {
 		}
 		ip := net.ParseIP(strings.Trim(host, "[]"))
 		if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			http.Error(w, "without a token only requests to localhost are served", http.StatusMisdirectedRequest)
+			http.Error(w, "without a token, only requests to localhost are answered", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

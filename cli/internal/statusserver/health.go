@@ -27,9 +27,9 @@ func (h *healthHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var problem, text string
 	switch {
 	case err != nil: // its text may name what only readers with a token may know
-		problem = "the store doesn't answer"
+		problem = "the store doesn't respond"
 	case h.Owner == "":
-		text = "the store answers; " + describeScheduler(processes, h.Now())
+		text = "the store responds; " + describeScheduler(processes, h.Now())
 	default:
 		problem, text = h.schedulerProblem(ctx, processes), "ok"
 	}
@@ -55,7 +55,7 @@ func (h *healthHandler) schedulerProblem(ctx context.Context, processes pairstat
 	}
 	st, err := h.Reader.Status(ctx)
 	if err != nil {
-		return "the store doesn't answer"
+		return "the store doesn't respond"
 	}
 	if st.CheckPasses() == nil {
 		return ""

@@ -37,7 +37,7 @@ func (l layout) document(content ...g.Node) g.Node {
 func (l layout) foot() g.Node {
 	return h.Footer(
 		h.P(g.Text("As of "), h.Time(h.DateTime(l.At.Format(time.RFC3339)), g.Text(l.At.UTC().Format(time.DateTime))),
-			g.Textf(" UTC. Updated every %d seconds, sooner with JavaScript. Nothing can be changed here.", l.NoScriptRefresh)),
+			g.Textf(" UTC. Updated every %d seconds, sooner with JavaScript. Read-only.", l.NoScriptRefresh)),
 		h.P(h.A(h.Href("/metrics"), g.Text("Metrics")), g.Text(" "), h.A(h.Href("/api/status"), g.Text("JSON")), g.Text(" "),
 			h.A(h.Href("/healthz"), g.Text("Health")), g.Text(" "), h.Span(h.Class("muted"), g.Text(l.Version))),
 	)

@@ -40,7 +40,7 @@ func newMetricsHandler(reader Reader, recorder *Recorder, now func() time.Time) 
 func newBuildInfo() prometheus.Collector {
 	info := buildinfo.Read()
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info",
-		Help:        "Always 1; the labels tell what was built.",
+		Help:        "Always 1; the labels describe the build.",
 		ConstLabels: prometheus.Labels{"version": info.Version, "revision": info.Revision, "goversion": info.Go}})
 	g.Set(1)
 	return g
@@ -69,16 +69,16 @@ func newStoreCollector(reader Reader, now func() time.Time) *storeCollector {
 	}
 	return &storeCollector{
 		reader: reader, now: now, pair: newPairMetrics(desc),
-		storeUp:    desc("store_up", "Whether the store of the records answers."),
+		storeUp:    desc("store_up", "Whether the store responds."),
 		unreadable: desc("unreadable_pairs", "Pairs whose records can't be read; they have no other metrics."),
-		running:    desc("scheduler_running", "Whether a daemon runs, or on a stack its manager."),
+		running:    desc("scheduler_running", "Whether a daemon is running, or on a stack, its manager."),
 		heartbeat:  desc("scheduler_last_heartbeat_timestamp_seconds", "Newest heartbeat of a daemon, or newest run of the manager of a stack."),
-		outdated:   desc("configuration_outdated", "Whether the configuration file is newer than what a daemon of this machine runs with."),
-		pairStatus: desc("pair_status", "1 for the status of the pair, 0 for all others.", "replica", "organization", "status"),
-		serverUp:   desc("server_up", "Whether the server answers; missing if it wasn't checked recently.", "server"),
-		latency:    desc("server_latency_seconds", "Time the server took for its newest answer.", "server"),
-		checked:    desc("server_last_check_timestamp_seconds", "Newest request to the server that ended, whatever its result.", "server"),
-		answered:   desc("server_last_answer_timestamp_seconds", "Newest request that the server answered.", "server"),
+		outdated:   desc("configuration_outdated", "Whether the configuration file is newer than the configuration in effect in the daemon on this machine."),
+		pairStatus: desc("pair_status", "1 for the current status of the pair, 0 for all others.", "replica", "organization", "status"),
+		serverUp:   desc("server_up", "Whether the server responds; missing if it wasn't checked recently.", "server"),
+		latency:    desc("server_latency_seconds", "Time the server took for its latest response.", "server"),
+		checked:    desc("server_last_check_timestamp_seconds", "Time of the latest completed request to the server, whatever its result.", "server"),
+		answered:   desc("server_last_answer_timestamp_seconds", "Time of the latest request that the server answered.", "server"),
 		breaker:    desc("server_breaker_open", "Whether this process sends the server no requests because it is down.", "server"),
 	}
 }
@@ -95,23 +95,25 @@ func newPairMetrics(desc func(name, help string, labels ...string) *prometheus.D
 		return pairMetric{desc("pair_"+name, help, "replica", "organization"), value}
 	}
 	return []pairMetric{
-		metric("lag_seconds", "Age of the time up to which the source was read and applied; missing before the first success.",
+		metric("lag_seconds", "Time since the source was last read completely with everything applied; missing before the first success.",
 			func(r pairRow) (float64, bool) {
 				if r.LagSeconds == nil {
 					return 0, false
 				}
 				return float64(*r.LagSeconds), true
 			}),
-		metric("last_success_timestamp_seconds", "Last pass that applied all that was known.", timestamp(func(r pairRow) time.Time { return r.LastSuccess })),
-		metric("last_attempt_timestamp_seconds", "Last pass, whatever its outcome.", timestamp(func(r pairRow) time.Time { return r.LastAttempt })),
-		metric("last_verification_timestamp_seconds", "Last comparison that read both sides.", timestamp(func(r pairRow) time.Time { return r.LastCheck })),
+		metric("last_success_timestamp_seconds", "Time of the last pass that applied all known changes.",
+			timestamp(func(r pairRow) time.Time { return r.LastSuccess })),
+		metric("last_attempt_timestamp_seconds", "Time of the last pass, whatever its outcome.", timestamp(func(r pairRow) time.Time { return r.LastAttempt })),
+		metric("last_verification_timestamp_seconds", "Time of the last comparison that read both sides.",
+			timestamp(func(r pairRow) time.Time { return r.LastCheck })),
 		metric("objects", "Objects that replication keeps on the replica.", count(func(r pairRow) int { return r.Objects })),
-		metric("pending_objects", "Objects that are known to wait for a pass.", count(func(r pairRow) int { return r.Pending })),
+		metric("pending_objects", "Objects known to wait for a pass.", count(func(r pairRow) int { return r.Pending })),
 		metric("unsynced_objects", "Objects that could not be replicated.", count(func(r pairRow) int { return r.Unsynced })),
 		metric("held_deletions", "Deletions that wait for approval.", count(pairRow.heldDeletions)),
-		metric("drifted_objects", "Objects that others changed on the replica, as far as known and not repaired.", count(pairRow.driftLeft)),
+		metric("drifted_objects", "Objects that others changed on the replica, as far as known, and that are not repaired.", count(pairRow.driftLeft)),
 		metric("damaged_files", "Cookbook files of the replica that are damaged or missing.", count(func(r pairRow) int { return r.DamagedFiles })),
-		metric("consecutive_failures", "Passes that failed since the last one that didn't.", count(func(r pairRow) int { return r.Failures })),
+		metric("consecutive_failures", "Consecutive failed passes.", count(func(r pairRow) int { return r.Failures })),
 	}
 }
 

@@ -201,7 +201,7 @@ func (p *pages) readStatus(w http.ResponseWriter, r *http.Request) (Status, bool
 	defer cancel()
 	st, err := p.Reader.Status(ctx)
 	if err != nil {
-		p.writeProblem(w, http.StatusServiceUnavailable, "The store doesn’t answer", shown(err.Error()))
+		p.writeProblem(w, http.StatusServiceUnavailable, "The store doesn’t respond", shown(err.Error()))
 		return st, false
 	}
 	return st, true

@@ -120,11 +120,11 @@ func (p *pages) newPairPage(st Status, r pairRow, records PairRecords, err error
 func summarizeStatus(s replication.Status) string {
 	switch s {
 	case replication.Synced:
-		return "The source was read, and all that was read is applied."
+		return "Everything read from the source has been applied."
 	case replication.Bootstrapping:
-		return "The first full comparison is under way."
+		return "The first full comparison is in progress."
 	case replication.Syncing:
-		return "A pass is running, or known work waits for the next one."
+		return "A pass is running, or changes wait for the next pass."
 	}
 	return ""
 }
@@ -166,7 +166,7 @@ func pairFacts(r pairRow, now time.Time) (facts []fact) {
 	number("Unsynced", r.Unsynced, true)
 	number("Held deletions", r.heldDeletions(), true)
 	number("Failed passes in a row", r.Failures, false)
-	age("Last full compare", r.LastCompare)
+	age("Last full comparison", r.LastCompare)
 	age("Last verification", r.LastCheck)
 	age("Last verified equal", r.LastVerified)
 	if d := r.Drift; d != nil {

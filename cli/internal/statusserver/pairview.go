@@ -78,7 +78,7 @@ func (page pairPage) runs() g.Node {
 }
 
 func (page pairPage) log() g.Node {
-	return section("", "log-title", "Log, the newest first",
+	return section("", "log-title", "Log, newest first",
 		g.If(page.LogError != "", muted("The log can’t be read: "+page.LogError)),
 		g.If(len(page.Log) == 0 && page.LogError == "", muted("No lines.")),
 		g.If(len(page.Log) > 0, h.Ol(h.Class("log"), g.Map(page.Log, logRow.node))),

@@ -55,17 +55,18 @@ func NewRecorder(now func() time.Time) *Recorder {
 	}
 	return &Recorder{
 		now: now, current: map[replication.PairID]Activity{},
-		passes:        counter("passes_total", "Passes of this process that ended, by outcome.", "replica", "organization", "outcome"),
+		passes:        counter("passes_total", "Passes completed by this process, by outcome.", "replica", "organization", "outcome"),
 		passSeconds:   histogram("pass_duration_seconds", "Duration of passes that had work.", prometheus.ExponentialBuckets(0.1, 4, 9), "replica"),
-		verifications: counter("verifications_total", "Verifications of this process that ended, by outcome.", "replica", "organization", "outcome"),
-		scans:         counter("scans_total", "Scans of a source organization that ended, by result: done or failed.", "source", "result"),
+		verifications: counter("verifications_total", "Verifications completed by this process, by outcome.", "replica", "organization", "outcome"),
+		scans:         counter("scans_total", "Completed scans of a source organization, by result: done or failed.", "source", "result"),
 		objects: counter("objects_total", "Objects that passes handled, by action: created, updated, deleted or unsynced.",
 			"replica", "organization", "action"),
-		errors:     counter("errors_total", "Errors that ended a pass or verification, by class.", "replica", "organization", "class"),
-		requests:   counter("requests_total", "Requests to a Chef Server or its file store, by status code; none without an answer.", "server", "method", "code"),
-		reqSeconds: histogram("request_duration_seconds", "Time from a request to the beginning of its answer.", prometheus.DefBuckets, "server"),
-		sent:       counter("sent_bytes_total", "Bytes of the bodies of requests.", "server"),
-		received:   counter("received_bytes_total", "Bytes of the bodies of answers.", "server"),
+		errors: counter("errors_total", "Errors that ended a pass or verification, by class.", "replica", "organization", "class"),
+		requests: counter("requests_total", "Requests to a Chef Server or its file store, by status code; none if there was no response.",
+			"server", "method", "code"),
+		reqSeconds: histogram("request_duration_seconds", "Time from a request to the start of its response.", prometheus.DefBuckets, "server"),
+		sent:       counter("sent_bytes_total", "Bytes in request bodies.", "server"),
+		received:   counter("received_bytes_total", "Bytes in response bodies.", "server"),
 	}
 }
 

@@ -68,8 +68,8 @@ func (s Server) newHandler(ctx context.Context) (http.Handler, error) {
 	}
 	local := config.IsLoopback(s.Address)
 	if token == "" && !local {
-		return nil, exit.Usagef("name a token, or an address of this machine such as 127.0.0.1:9997",
-			"%s is reached from other machines, and there is no token", s.Address)
+		return nil, exit.Usagef("set a token, or use an address of this machine such as 127.0.0.1:9997",
+			"%s can be reached from other machines, and no token is configured", s.Address)
 	}
 	o := Options{Reader: NewReader(s.App, s.Pairs), Recorder: s.Recorder, Owner: s.Owner, Token: token, LocalOnly: token == "", Now: s.App.Now,
 		Refresh: localRefresh}
@@ -124,10 +124,10 @@ func (s Server) openListener(ctx context.Context) (net.Listener, error) {
 		case err == nil:
 			return l, nil
 		case s.Kept == nil || !errors.Is(err, syscall.EADDRINUSE):
-			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local, Hint: "end what has the address, or name another one: " + s.Setting,
+			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local, Hint: "stop the process that uses the address, or use another one: " + s.Setting,
 				Err: err}
 		case !warned:
-			s.App.Log.Warn("another process listens there; waiting for the address of the status page", "address", s.Address)
+			s.App.Log.Warn("another process uses the address of the status page; waiting for it", "address", s.Address)
 		}
 		select {
 		case <-ctx.Done():

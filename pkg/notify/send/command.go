@@ -41,7 +41,7 @@ func (c Command) Send(ctx context.Context, m notify.Message) error {
 	case err == nil:
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("run %s: not ended after %s", name, c.Timeout)
+		return fmt.Errorf("run %s: not finished after %s", name, c.Timeout)
 	case errors.As(err, &failed):
 		return fmt.Errorf("run %s: %s", name, failed.ProcessState)
 	}

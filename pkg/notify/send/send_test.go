@@ -160,7 +160,7 @@ func TestAProgramThatFails(t *testing.T) {
 		timeout    time.Duration
 	}{
 		{"echo s3cret >&2; exit 3", "run page: exit status 3", time.Minute},
-		{"sleep 1000 & sleep 1000", "run page: not ended after 100ms", 100 * time.Millisecond},
+		{"sleep 1000 & sleep 1000", "run page: not finished after 100ms", 100 * time.Millisecond},
 	} {
 		err := send.Command{Args: []string{script(t, c.text)}, Timeout: c.timeout, Output: &output}.Send(t.Context(), message())
 		if err == nil || err.Error() != c.says {

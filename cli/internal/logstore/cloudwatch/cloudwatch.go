@@ -191,7 +191,7 @@ func (l *cloudReader) logGroups(queries []logstore.Query) []logGroup {
 func (l *cloudReader) readSlice(ctx context.Context, queries []logstore.Query, start, end time.Time) (lines []logstore.Line, err error) {
 	for _, g := range l.logGroups(queries) {
 		if g.name == "" {
-			return nil, exit.With(exit.Failed, fmt.Errorf("stack %s doesn't say where its functions log", l.resources.Stack),
+			return nil, exit.With(exit.Failed, fmt.Errorf("stack %s has no output for the logs of its functions", l.resources.Stack),
 				"deploy it with this version")
 		}
 		if lines, err = l.readGroup(ctx, g, queries, start, end, lines); err != nil {
@@ -215,7 +215,7 @@ func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []logst
 	}
 	for {
 		if l.pages--; l.pages < 0 {
-			return nil, exit.Usagef("add --since 10m, --level warn or --run ID", "the log is too long to be read at once")
+			return nil, exit.Usagef("add --since 10m, --level warn or --run ID", "the log is too long to read in one query")
 		}
 		out, err := l.client.FilterLogEvents(ctx, in)
 		if err != nil {
