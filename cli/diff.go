@@ -46,25 +46,25 @@ func newDiffCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "diff [PAIR...] [OBJECT...]",
 		Short:   "Show how a replica differs from the primary",
 		GroupID: cmdline.GroupCheck,
-		Long: `Show how a replica differs from the primary, of all objects, of the named ones, or of
-those that match a pattern, as include in the configuration has it:
+		Long: `Show how a replica differs from the primary, for all objects, for the named ones, or
+for those that match a pattern, written as in include in the configuration:
 A for an object that the replica lacks, D for one that only the replica has, M for
-other content, ? for one that could not be read. Lines with + are the primary's.
-Each pair is compared, also when another's servers fail. Of a cookbook version, the
-files that differ are named, and the lines of those that both sides have are compared.
+different content, ? for one that could not be read. Lines with + are the primary's.
+If a pair can't be compared, the others still are. For a cookbook version, the files
+that differ are listed, and the lines of files that both sides have are compared.
 
-Ends with code 0 only when all was read and is equal, with 6 if something differs,
-with 3 when something could not be read, and with the code of the failure when a
-pair could not be compared.
+Exits with code 0 only if everything was read and is equal, with 6 if something
+differs, with 3 if something could not be read, and with the code of the failure if
+a pair could not be compared.
 
-Values of data bag items stay hidden: whether they differ is shown, what they are
-only with --show-values.`,
+Values of data bag items are hidden unless you use --show-values; only whether they
+differ is shown.`,
 		Example: `  chef-sync-ctl diff engineering --name-status
   chef-sync-ctl diff eu/engineering /roles/web
   chef-sync-ctl diff eu/engineering 'cookbooks/*' 'roles/web*' --stat
   chef-sync-ctl diff eu/engineering data_bags/users/alice --show-values`,
 	}
-	cmd.Flags().BoolVar(&f.nameStatus, "name-status", false, "letters and names only, of objects and of the files of changed cookbooks")
+	cmd.Flags().BoolVar(&f.nameStatus, "name-status", false, "show only letters and names of objects, and of the files of changed cookbooks")
 	cmd.Flags().BoolVar(&f.stat, "stat", false, "count changed lines instead of showing them")
 	cmd.Flags().BoolVar(&f.showValues, "show-values", false, "show the values of data bag items")
 	env.TakePairs(cmd)

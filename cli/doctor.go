@@ -30,21 +30,23 @@ func newDoctorCmd(env *cmdline.Env) *cobra.Command {
 	var purge, yes, failed bool
 	cmd := &cobra.Command{
 		Use:     "doctor [PAIR|REPLICA...]",
-		Short:   "Find out what keeps replication from working",
+		Short:   "Check everything that replication needs",
 		GroupID: cmdline.GroupConfig,
-		Long: `Look at the configuration, keys, servers, clocks, rights, feeds, state and stage, and
-at what sync-status knows, and say for each failure what to try. Nothing is changed
-on any server. With arguments, only these pairs and what they need are looked at;
---failed shows only what failed.
+		Long: `Check the configuration, keys, servers, clocks, permissions, feeds, state, stage and
+pairs, and show what to try for each failure. Nothing is changed on any server. With
+arguments, only the selected pairs and what they need are checked; --failed shows
+only what failed.
 
-Without an admin's key not all rights on a replica can be seen; those that were not
-checked are named. The exit code is that of the first failure, see help exit-codes.
+Without an admin's key, not all permissions on a replica can be checked; those that
+were not checked are listed. The exit code is that of the first failure; see help
+exit-codes.
 
-On a stack, look at its table, functions, logs and dead letters, and at the servers
-from where its function runs. --purge empties the queue of dead letters
-instead, of events that no function took: what they asked for, later ones have done.
+On a stack, the table, functions, logs and dead letters are checked, and the servers
+from the stack's function. --purge instead empties the queue of dead letters: events
+that no function processed and that later events have superseded.
 
-Where the primary serves no updated_since, what makes it push its changes is shown.`,
+If the primary doesn't serve updated_since, the settings that make it push its
+changes are shown.`,
 		Example: "  chef-sync-ctl doctor\n  chef-sync-ctl doctor eu --failed\n  chef-sync-ctl doctor -o json | jq '.checks[] | select(.state==\"fail\")'",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,8 +71,8 @@ Where the primary serves no updated_since, what makes it push its changes is sho
 		},
 	}
 	cmd.ValidArgsFunction = completeForDoctor(env)
-	cmd.Flags().BoolVar(&failed, "failed", false, "show only what failed, and the counts of all")
-	cmd.Flags().BoolVar(&purge, "purge", false, "empty the queue of dead letters of a stack instead of looking")
+	cmd.Flags().BoolVar(&failed, "failed", false, "show only failed checks, and the counts of all")
+	cmd.Flags().BoolVar(&purge, "purge", false, "empty the queue of dead letters of a stack instead of checking")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --purge: don't ask")
 	return cmd
 }

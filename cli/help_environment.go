@@ -11,7 +11,7 @@ import (
 func newEnvironmentCmd(*cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "environment",
-		Short: "The environment variables",
+		Short: "Environment variables",
 		Long: fmt.Sprintf(`Every flag can be set with an environment variable: %s followed by the name of the
 flag in capitals, with _ for -. The command line takes precedence.
 

@@ -10,7 +10,7 @@ import (
 func newExitCodesCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
-		Short: "The exit codes of all commands",
+		Short: "Exit codes of all commands",
 		Long: "The exit codes of all commands:\n\n" + exit.Table() + `
 
 A command for several pairs continues with the others if one fails, and shows what

@@ -9,7 +9,7 @@ import (
 func newGlobalFlagsCmd(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "global-flags",
-		Short: "The flags that all commands share",
+		Short: "Flags that all commands share",
 		Long:  help.GlobalFlagsText(root.PersistentFlags()),
 	}
 }

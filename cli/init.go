@@ -30,7 +30,7 @@ func newInitCmd(env *cmdline.Env) *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
 		Use:     "init",
-		Short:   "Write a first configuration",
+		Short:   "Create a configuration file",
 		GroupID: cmdline.GroupConfig,
 		Long: `Write a first configuration to chef-sync.toml in the current folder, or to the file
 given with --config. An existing file is never replaced.

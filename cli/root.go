@@ -70,7 +70,7 @@ that only read act on all pairs; commands that change something require --all.`,
 		cobra.ShellCompDirectiveNoFileComp))
 	root.AddGroup(
 		&cobra.Group{ID: cmdline.GroupSync, Title: "Replicate:"},
-		&cobra.Group{ID: cmdline.GroupLook, Title: "Look:"},
+		&cobra.Group{ID: cmdline.GroupLook, Title: "Inspect:"},
 		&cobra.Group{ID: cmdline.GroupCheck, Title: "Compare:"},
 		&cobra.Group{ID: cmdline.GroupConfig, Title: "Set up:"},
 	)

@@ -20,7 +20,7 @@ func newRunsCmd(env *cmdline.Env) *cobra.Command {
 	var filter runlist.Filter
 	cmd := &cobra.Command{
 		Use:     "runs [PAIR [RUN]]",
-		Short:   "List what passes and verifications did, newest first",
+		Short:   "List passes and verifications, newest first",
 		GroupID: cmdline.GroupLook,
 		Long: `List the passes and verifications of all pairs, or of one, newest first. Polls
 that found nothing to do are not recorded. With the ID of a run, show that run in

@@ -17,9 +17,9 @@ func newSyncLogCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "sync-log [PAIR...]",
 		Short:   "Show the log of pairs",
 		GroupID: cmdline.GroupLook,
-		Long: `Show the log of pairs, of all unless some are named: what passes did to which
-object, and what failed. Lines come from the state, so this works while
-"chef-sync-ctl run" is running and after it has ended.`,
+		Long: `Show the log of the selected pairs, or of all: what passes did to which object, and
+what failed. The log is read from the state, so this works while "chef-sync-ctl run"
+is running and after it has ended.`,
 		Example: `  chef-sync-ctl sync-log --level warn
   chef-sync-ctl sync-log engineering --since 1h
   chef-sync-ctl sync-log eu/engineering --follow --level warn

@@ -45,10 +45,10 @@ func newUnsyncedObjectsCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "unsynced-objects [PAIR...] [OBJECT...]",
 		Short:   "List objects that could not be replicated, and held deletions",
 		GroupID: cmdline.GroupLook,
-		Long: `List objects that could not be replicated, with the reason, the number of
-attempts and the time of the next one. They are tried again by themselves, later
-each time, and at once when they change on the primary. Deletions that wait for
-approval are listed too, with the class held; no time makes them due.
+		Long: `List the objects that could not be replicated, with the reason, the number of
+attempts and the time of the next one. They are retried automatically, at increasing
+intervals, and immediately when they change on the primary. Deletions that wait for
+approval are listed too, with the class held; they are never retried automatically.
 
 --retry makes the next pass try them again: the named objects, or all.`,
 		Example: `  chef-sync-ctl unsynced-objects engineering

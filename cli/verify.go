@@ -25,32 +25,33 @@ func newVerifyCmd(env *cmdline.Env) *cobra.Command {
 	var files string
 	cmd := &cobra.Command{
 		Use:     "verify [PAIR...]",
-		Short:   "Read everything on both sides and compare it",
+		Short:   "Compare all objects on both sides",
 		GroupID: cmdline.GroupCheck,
-		Long: `Read every object on both sides, compare it, and name each difference. What was
-changed or deleted on the replica itself is told apart from what the primary
-changed and no pass has applied yet. Objects of the replica's own are named; they
-are differences only with prune = "all". Nothing is written to the servers; what
-was found is recorded for sync-status and runs.
+		Long: `Read every object on both sides, compare them, and list all differences. Objects
+that were changed or deleted on the replica are distinguished from changes of the
+primary that no pass has applied yet. Objects that exist only on the replica are
+listed, but count as differences only with prune = "all". Nothing is written to the
+servers; the result is recorded for sync-status and runs.
 
-With --files, the cookbook files of the replica are downloaded too and checked
-against their MD5; with --files=5% a sample of them, another each time. A damaged
-file is listed with the cookbook versions that need it.
+With --files, the replica's cookbook files are also downloaded and checked against
+their MD5; with --files=5%, a different sample each time. A damaged file is listed
+with the cookbook versions that need it.
 
-With --repair, what was changed on the replica is put right at once, each object
-is read back and named. Changes of the primary are left to the next pass. The
-prune rule and the safety brake hold as always: deletions may wait for approval. A
-pair that is stopped or being worked on is not touched. Damaged files are uploaded again. A
-Chef Infra Server takes none that it assumes to have: then all cookbook versions
-that need the file are deleted on the replica, one after the other, and created
-again. Nodes don't find these versions meanwhile, and permissions set on such a
-cookbook alone are lost.
+With --repair, changes that others made on the replica are undone; each object is
+read back and listed. Changes of the primary are left to the next pass. The prune
+rule and the brake apply as always: deletions may be held for approval. A pair that
+is stopped or being processed is left unchanged. Damaged files are uploaded again. A
+Chef Infra Server doesn't accept a file that it assumes to have: in that case, the
+cookbook versions that need it are deleted on the replica and created again, one
+after the other. Until then, nodes don't find these versions, and permissions that
+were set on such a cookbook itself are lost.
 
-With --remote, on a stack, its function does it, from where that runs, and answers
-with the number of differences; "chef-sync-ctl runs" and the log name them.
+With --remote, the stack's function does the work, from where it runs, and returns
+the number of differences; "chef-sync-ctl runs" and the log list them.
 
-Ends with code 0 only when all was read and is equal, with 6 for differences, with
-3 when something could not be read, and with 7 when deletions of a repair are held.`,
+Exits with code 0 only if everything was read and is equal, with 6 if there are
+differences, with 3 if something could not be read, and with 7 if deletions of a
+repair are held.`,
 		Example: `  chef-sync-ctl verify engineering
   chef-sync-ctl verify eu/engineering -o json
   chef-sync-ctl verify eu/engineering --repair
@@ -58,10 +59,10 @@ Ends with code 0 only when all was read and is equal, with 6 for differences, wi
   chef-sync-ctl verify eu/engineering --files --repair
   chef-sync-ctl verify engineering --remote --stack chef-sync`,
 	}
-	cmd.Flags().BoolVar(&repair, "repair", false, "put right what was changed on the replica")
-	cmd.Flags().StringVar(&files, "files", "0%", "also check the content of cookbook files: all of them, or a share such as 5%")
+	cmd.Flags().BoolVar(&repair, "repair", false, "undo what others changed on the replica")
+	cmd.Flags().StringVar(&files, "files", "0%", "also check the content of cookbook files: all, or a share such as 5%")
 	cmd.Flags().Lookup("files").NoOptDefVal = "100%"
-	cmd.Flags().BoolVar(&remote, "remote", false, "on a stack: let its function do it")
+	cmd.Flags().BoolVar(&remote, "remote", false, "on a stack: run it in the stack's function")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: don't ask")
 	env.TakePairs(cmd)
 	cmd.PreRun = func(*cobra.Command, []string) { env.TellsAll = true }

@@ -69,7 +69,7 @@ func usage(c *cobra.Command) string {
 		b.WriteString("\nFlags:\n" + flags.FlagUsagesWrapped(Width))
 	}
 	if names := GlobalFlags(c); len(names) > 0 {
-		b.WriteString("\nGlobal flags, explained by " + c.Root().Name() + " help global-flags:\n" +
+		b.WriteString("\nGlobal flags, described in " + c.Root().Name() + " help global-flags:\n" +
 			wrapWords("  ", strings.Join(names, ", ")))
 	}
 	return b.String()
@@ -94,7 +94,7 @@ func writeCommands(b *strings.Builder, c *cobra.Command) {
 		list(g.Title, g.ID, false)
 	}
 	list("Commands:", "", false)
-	list("Topics of help:", "", true)
+	list("Help topics:", "", true)
 }
 
 // GlobalFlags returns the flags that a command shares with all others and that mean
