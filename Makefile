@@ -1,10 +1,10 @@
-# Targets with a "##" comment are those for people; `make` lists them.
+# `make` lists the targets with a "##" comment.
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS   += --no-print-directory
 
 GO        ?= go
-# A count: at the end of a time, go test -fuzz now and then reports its own
+# A count: at the end of a time, go test -fuzz sometimes reports its own
 # deadline as a failure.
 FUZZTIME  ?= 5000x
 BENCHTIME ?= 1s
@@ -162,7 +162,7 @@ lint: ## Check format, go.mod, and what .golangci.yml switches on
 	$(GO) mod tidy -diff
 	bin/tools/golangci-lint run $(FOLDERS)
 
-fuzz: ## Run every fuzz target for FUZZTIME (5000x: so many inputs)
+fuzz: ## Run every fuzz target for FUZZTIME (5000x: that number of inputs)
 	$(call headline,fuzz)
 	@targets=$$($(GO) test -list '^Fuzz' $(PACKAGES) | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { split(names, n, " "); for (i in n) print $$2, n[i]; names = "" }'); \
 	[ -n "$$targets" ] || { echo 'SKIPPED: there is no fuzz target'; exit 0; }; \
@@ -176,7 +176,7 @@ bench: ## Run the benchmarks, each for BENCHTIME (1s)
 	$(call headline,bench)
 	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 40m $(PACKAGES) | grep -vE 'no test files|^(PASS|ok|goos|goarch|cpu)'
 
-arch: ## Check which package may import which, and the rules of the house
+arch: ## Check which package may import which, and the other rules of the project
 	$(call headline,arch)
 	@$(GO) test -count=1 ./pkg/arch
 

@@ -36,7 +36,7 @@ func recurringAlarm(name string, metric awscloudwatch.IMetric, threshold float64
 }
 
 // addAlarms adds the alarms of the stack as a whole: one for each pair would cost more
-// than the pair. All end by themselves when their cause has ended, and each is on one
+// than the pair. All end automatically when their cause has ended, and each is on one
 // metric: not every emulator supports alarms on expressions.
 func (s *stack) addAlarms() {
 	alarms := []alarm{
@@ -44,7 +44,7 @@ func (s *stack) addAlarms() {
 		{"age", "Some pair had no good pass for " + config.FormatDuration(s.aws.AlarmAge) + ", or the manager doesn't run: chef-sync-ctl sync-status",
 			s.newMetric(cloud.MetricOldestGoodPassAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_BREACHING},
 		recurringAlarm("waiting", s.newMetric("Waiting", maximum, alarmPeriod), 0,
-			"Pairs are held by a safety brake, or blocked by a server: chef-sync-ctl sync-status"),
+			"Pairs are held by the brake, or blocked by a server: chef-sync-ctl sync-status"),
 		// An object is often unsynced for a short time, and replicated by the next try.
 		{"unsynced", "Objects could not be replicated for half an hour: chef-sync-ctl unsynced-objects",
 			s.newMetric("Unsynced", maximum, alarmPeriod), 0, 3, 3, awscloudwatch.TreatMissingData_NOT_BREACHING},

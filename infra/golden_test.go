@@ -36,7 +36,7 @@ func TestTheTemplateIsGolden(t *testing.T) {
 	}
 }
 
-// normalizeTemplate writes the resources by type and name, with their properties but for
+// normalizeTemplate writes the resources by type and name, with their properties except
 // tags, the layout of the dashboard, and hashes of uploaded files.
 func normalizeTemplate(t *testing.T, d parsedTemplate) string {
 	t.Helper()

@@ -80,7 +80,7 @@ func survivesRepeatedEvents(r *testStack) {
 	}
 }
 
-// syncConcurrently sends the event of the schedule so many times at once. One does the work;
+// syncConcurrently sends the event of the schedule n times at once. One does the work;
 // the others do or find nothing.
 func (r *testStack) syncConcurrently(n int) {
 	r.t.Helper()

@@ -95,7 +95,7 @@ func (a *assessment) addSource(org string, last journal.LastScan, tolerance stat
 		find("scans can't read all of the primary", u.Failing, "kind", u.Kind.ConfigName(), "read_up_to", u.Since,
 			"kinds", len(last.Unread), "error", u.Error, "hint", u.Hint)
 	case age > tolerance.Scan+2*last.Ended.Sub(last.Good):
-		find("the primary is not scanned any more: does the function changes fail?", last.Ended.Add(tolerance.Scan), "last_scan", last.Ended)
+		find("the primary is no longer scanned; is the function changes failing?", last.Ended.Add(tolerance.Scan), "last_scan", last.Ended)
 	}
 }
 
@@ -155,7 +155,7 @@ func (a *assessment) addAge(p config.PairConfig, g replication.Progress, now tim
 		last = workStarted(g)
 	}
 	if last.IsZero() {
-		find("the pair was never worked on: does the function sync fail?", now)
+		find("the pair has never had a pass; is the function sync failing?", now)
 		return
 	}
 	age := now.Sub(last)

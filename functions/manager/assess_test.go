@@ -47,7 +47,7 @@ func TestAssessFindings(t *testing.T) {
 		want  string // "" for nothing
 	}{
 		{"a pair in sync", replication.PairState{Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(time.Minute), LastSuccess: ago(time.Minute)}}, ""},
-		{"a pair that nobody works on", replication.PairState{}, "never worked on"},
+		{"a pair that nobody works on", replication.PairState{}, "never had a pass"},
 		{"an overdue pair", replication.PairState{Progress: replication.Progress{Status: replication.Syncing, Position: feed, LastAttempt: ago(time.Minute), LastSuccess: ago(11 * time.Minute)}}, "overdue"},
 		{"a pair without a feed between compares", replication.PairState{Progress: replication.Progress{Status: replication.Synced, LastAttempt: ago(14 * time.Minute), LastSuccess: ago(14 * time.Minute)}}, ""},
 		{"a bootstrap that takes too long", replication.PairState{Progress: replication.Progress{Status: replication.Bootstrapping, Since: ago(time.Hour), LastAttempt: ago(time.Minute)}}, "overdue"},
@@ -186,7 +186,7 @@ func TestAssessScans(t *testing.T) {
 		{"a kind that never was read", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1,
 			Unread: []journal.Unread{{Kind: object.Role, Failing: ago(4 * time.Hour)}}}, "can't read all", 4 * time.Hour, 0},
 		{"no scan succeeded yet", journal.LastScan{Ended: ago(time.Minute), Failures: 2, FailingSince: ago(time.Hour), Error: "503"}, "can't be scanned", time.Hour, 0},
-		{"nobody scans", journal.LastScan{Ended: ago(time.Hour), Good: ago(time.Hour)}, "not scanned any more", time.Hour, 0},
+		{"nobody scans", journal.LastScan{Ended: ago(time.Hour), Good: ago(time.Hour)}, "no longer scanned", time.Hour, 0},
 	} {
 		p := testPair("acme")
 		p.SourceOrg = "source"

@@ -36,6 +36,6 @@ func (h *Handler) reserveWebConcurrency(ctx context.Context, c *config.Config) {
 	if err != nil {
 		err = awserr.Wrap(ctx, "reserve concurrency", "function "+h.Resources.Web, err)
 		h.Log.Warn("requests to the journal's URL can use up the concurrency of the account", "error", err.Error(),
-			"hint", "ask Service Quotas for more concurrent executions of Lambda, which costs nothing; or close the URL: journal_url = false")
+			"hint", "request more concurrent Lambda executions in Service Quotas, which costs nothing; or close the URL: journal_url = false")
 	}
 }

@@ -33,7 +33,7 @@ func (h *Handler) handleResourceEvent(ctx context.Context, event cfn.Event) (id 
 		return physicalID, nil, err
 	}
 	h.reserveWebConcurrency(ctx, fleet.Config)
-	h.Log.Info("the configuration is in use", "pairs", len(fleet.Pairs()))
+	h.Log.Info("the configuration is in effect", "pairs", len(fleet.Pairs()))
 	return physicalID, map[string]any{"Pairs": len(fleet.Pairs())}, nil
 }
 

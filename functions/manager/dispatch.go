@@ -48,7 +48,7 @@ func (h *Handler) dispatchDue(ctx context.Context, fleet *assembly.Fleet, f fact
 	s.Synced = len(events) - s.Scanned
 	err := h.sendEvents(ctx, events)
 	if err != nil {
-		h.Log.Error("not all that is due was started; the next run of the manager starts the rest", "error", err.Error(), "hint", fault.HintOf(err))
+		h.Log.Error("not everything due was started; the next run of the manager starts the rest", "error", err.Error(), "hint", fault.HintOf(err))
 	}
 	return err
 }

@@ -61,11 +61,11 @@ func TestAPairIsStartedWhenItsRecordSaysSo(t *testing.T) {
 		"a pass that died": {func(st *replication.PairState) {
 			st.Progress.Position.Seq, st.Lease = 6, replication.Lease{Owner: "f", Expires: atMinute(0)}
 		}, "schedule"},
-		"stopped":                           {func(st *replication.PairState) { st.Progress.Position.Seq, st.Desired.Stopped = 6, true }, ""},
-		"started again":                     {func(st *replication.PairState) { st.Desired.Since = atMinute(-5) }, "operator"},
-		"work that is left":                 {func(st *replication.PairState) { st.Progress.Work = &replication.Work{} }, "schedule"},
-		"a full compare that was asked for": {func(st *replication.PairState) { st.Desired.ResyncAt = atMinute(-1) }, "operator"},
-		"another selection than before":     {func(st *replication.PairState) { st.Progress.Selected = "x" }, "schedule"},
+		"stopped":                              {func(st *replication.PairState) { st.Progress.Position.Seq, st.Desired.Stopped = 6, true }, ""},
+		"started again":                        {func(st *replication.PairState) { st.Desired.Since = atMinute(-5) }, "operator"},
+		"work that is left":                    {func(st *replication.PairState) { st.Progress.Work = &replication.Work{} }, "schedule"},
+		"a full comparison that was asked for": {func(st *replication.PairState) { st.Desired.ResyncAt = atMinute(-1) }, "operator"},
+		"another selection than before":        {func(st *replication.PairState) { st.Progress.Selected = "x" }, "schedule"},
 		"a failure, its next try not due": {func(st *replication.PairState) {
 			st.Progress.Position.Seq, st.Progress.Failures, st.Progress.NextRun = 6, 2, atMinute(1)
 		}, ""},

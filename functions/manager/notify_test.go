@@ -66,7 +66,7 @@ func newTestManager(t *testing.T) *testManager {
 	return m
 }
 
-// manage moves the clock to the next assessment of pairs that are well but for what is given.
+// manage moves the clock to the next assessment of pairs that are well except for what is given.
 func (m *testManager) manage(t *testing.T, down bool, hold *replication.Hold) {
 	t.Helper()
 	m.now = m.now.Add(cloud.ManagerEvery)

@@ -1,7 +1,7 @@
 // Package environment is what an execution environment of a function loads once
 // and keeps: the stack's resources, the backend, the configuration and the
 // clients of the Chef Servers with their keys. Configuration and keys are looked
-// at again now and then, so that a warm environment follows a deployment and a
+// at again periodically, so that a warm environment follows a deployment and a
 // rotated key.
 package environment
 

@@ -1,5 +1,5 @@
 // Package invoke sends events to the functions of a stack, and doesn't wait for what
-// they do with them. An event may come twice, which the lease of a pair or source makes
+// they do with them. An event may be delivered twice, which the lease of a pair or source makes
 // harmless, and may be lost: the next run of the manager sends it again.
 package invoke
 
