@@ -35,7 +35,7 @@ source = "acme"
 path = "state.db"
 `
 
-// following runs a command that doesn't end by itself and hands its output,
+// following runs a command that doesn't end until it is stopped and hands its output,
 // piece by piece, to see, until that says to stop.
 func following(t *testing.T, dir string, args []string, see func(string) (stop bool)) {
 	t.Helper()

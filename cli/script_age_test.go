@@ -13,7 +13,7 @@ import (
 )
 
 // scansCommand plays scans of the past. With "scans age SPAN" what is not read now
-// was read so much longer ago; with "scans stop SPAN" nobody has
+// was read that much longer ago; with "scans stop SPAN" nobody has
 // scanned since.
 func scansCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
@@ -42,7 +42,7 @@ func scansCommand(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // passesCommand plays passes of the past: "passes stop PAIR SPAN" makes the newest one
-// so much older.
+// that much older.
 func passesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: passes stop PAIR SPAN")
@@ -63,7 +63,7 @@ func passesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.SaveProgress(context.Background(), id, st.Lease.Fence, time.Now(), p))
 }
 
-// daemonCommand plays a daemon that gave its last sign of life some time ago:
+// daemonCommand plays a daemon that recorded its last heartbeat some time ago:
 // daemon seen SPAN.
 func daemonCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {

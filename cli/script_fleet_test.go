@@ -64,7 +64,7 @@ func fleetCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "server":
 		ts.Check(s.Health().SaveServer(ctx, health.Server{Name: args[1], CheckedAt: now.Add(-20 * time.Second), UpAt: now.Add(-13 * time.Minute),
-			DownSince: now.Add(-12 * time.Minute), Error: args[2], Hint: "the server is restarting or in maintenance; look at chef-server-ctl status"}))
+			DownSince: now.Add(-12 * time.Minute), Error: args[2], Hint: "the server is restarting or in maintenance; check chef-server-ctl status"}))
 	case "daemon":
 		ts.Check(s.Health().SaveProcess(ctx, health.Process{Role: health.RoleDaemon, Owner: "vm:1", Host: "vm", Pairs: len(a.Pairs()),
 			Started: now.Add(-3 * time.Hour), Seen: now.Add(-5 * time.Second)}))
@@ -116,7 +116,7 @@ func setPair(ts *testscript.TestScript, s *sqlite.State, id replication.PairID, 
 	case "failing":
 		p.Status, p.Failures = replication.Retrying, n
 		p.LastError = &replication.Failure{At: now.Add(-2 * time.Minute), Class: fault.Transient, Message: "list /data on " + id.Replica + ": unavailable (503)",
-			Hint: "the server is overloaded, restarting or in maintenance; look at chef-server-ctl status"}
+			Hint: "the server is overloaded, restarting or in maintenance; check chef-server-ctl status"}
 	case "denied":
 		p.Status = replication.Blocked
 		p.LastError = &replication.Failure{At: now.Add(-2 * time.Minute), Class: fault.Denied, Message: "read /organizations/" + id.Org + " on " + id.Replica + ": refused (401)",

@@ -55,7 +55,7 @@ func (r *httpReceiver) matching(name, pattern string) (n int) {
 //	receiver start              run it; $RECEIVER_URL is its URL
 //	receiver got PATH PATTERN   something that matches was posted to PATH
 //	receiver await PATH PATTERN wait until it is; while it refuses, until it was tried
-//	receiver count PATH N       so many were posted since the last reset
+//	receiver count PATH N       N were posted since the last reset
 //	receiver status N           answer with N from now on
 //	receiver reset
 func receiverCommand(ts *testscript.TestScript, neg bool, args []string) {

@@ -202,8 +202,8 @@ func (d *deployment) keep(ts *testscript.TestScript, name, value string) {
 //	stack configure FILE            deploy a configuration
 //	stack log sync|manager|changes TEXT   a line of a function, as of now
 //	stack refuse OPERATION CODE     answer it with an error; "" no longer
-//	stack depth N                   so many dead letters
-//	stack reserved N                so many executions reserved for each function
+//	stack depth N                   N dead letters
+//	stack reserved N                N executions reserved for each function
 //	stack function ok|broken        what functions/sync answers: what this program's engine does, or an error
 //	stack restore TABLE             the table as it is now, as another one
 //	stack secret NAME               a secret is there (or not, with !)

@@ -55,7 +55,7 @@ type sites struct {
 //	chef heal NAME                   no faults any more
 //	chef stop NAME                   cut connections; the address stays taken
 //	chef same NAME NAME ORG          both hold the same (or not, with !)
-//	chef writes NAME N               so many writes since the last reset took effect
+//	chef writes NAME N               N writes since the last reset took effect
 //	chef reset NAME
 func chefCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(sitesKey{}).(*sites)

@@ -103,7 +103,7 @@ func TestAnInterruptionDoesNotCountPairsThatNeverBegan(t *testing.T) {
 	}
 }
 
-func TestOnATerminalTheDaemonLogsForPeople(t *testing.T) {
+func TestOnATerminalTheDaemonLogsReadably(t *testing.T) {
 	c := newConsole(t)
 	c.primary.Org("acme").PutRole("web", `{}`)
 	ctx, cancel := context.WithCancel(t.Context())

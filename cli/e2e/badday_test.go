@@ -19,7 +19,7 @@ import (
 func TestABadDayOfAWholeServer(t *testing.T) {
 	for name, day := range map[string]struct {
 		spoil  func(*rig)
-		mend   func(*rig)
+		repair func(*rig)
 		status replication.Status
 		says   []string // in the message or hint
 	}{
@@ -81,12 +81,12 @@ func TestABadDayOfAWholeServer(t *testing.T) {
 			}
 			st, u := r.record()
 			if st.Status() != day.status || position() != at || len(u) != 0 {
-				t.Errorf("status %s, position %d (was %d), unsynced %+v; want %s, the position kept and nothing set aside", st.Status(), position(), at, u, day.status)
+				t.Errorf("status %s, position %d (was %d), unsynced %+v; want %s, the position kept and nothing unsynced", st.Status(), position(), at, u, day.status)
 			}
 			if n := len(r.replica.org.Snapshot()); n != before && name != "organization missing on the replica" {
 				t.Errorf("%d objects on the replica, want %d", n, before)
 			}
-			day.mend(r)
+			day.repair(r)
 			if name == "organization missing on the replica" {
 				r.full() // the feed can't tell that the replica was made again
 				r.wantInSync()
@@ -106,12 +106,12 @@ func otherKey(t *testing.T) *rsa.PrivateKey {
 	return k
 }
 
-// A bad object is set aside with its reason; the others go on.
+// A bad object becomes unsynced, with its reason; the others are replicated.
 func TestABadDayOfOneObject(t *testing.T) {
 	for name, day := range map[string]struct {
-		spoil, mend func(*rig)
-		object      string
-		says        string
+		spoil, repair func(*rig)
+		object        string
+		says          string
 	}{
 		"403 on the primary": {
 			func(r *rig) { r.primary.org.SetACE("roles/web", "read", "admins") },
@@ -168,7 +168,7 @@ func TestABadDayOfOneObject(t *testing.T) {
 					t.Errorf("%s was held up by %s", path, day.object)
 				}
 			}
-			day.mend(r)
+			day.repair(r)
 			e := r.engine()
 			now := time.Now()
 			if err := e.State.ChangeDesired(context.Background(), e.Pair.ID, replication.DesiredChange{Retry: &now, At: now}); err != nil {

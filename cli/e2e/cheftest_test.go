@@ -57,7 +57,7 @@ func TestAPrimaryWithoutAFeedIsComparedWhole(t *testing.T) {
 	}
 }
 
-// Replicas that speak older API versions, or have no organizations.
+// Replicas that support only older API versions, or have no organizations.
 func TestReplicasOfEveryKind(t *testing.T) {
 	for name, o := range map[string]cheftest.Options{
 		"API version 1":         {MaxAPIVersion: 1},

@@ -24,9 +24,9 @@ func (r *rig) verify(repair bool) replication.Report {
 	return report
 }
 
-// meddle edits, deletes and adds something of every kind on a replica, as people
+// changeReplica edits, deletes and adds something of every kind on a replica, as users
 // with a knife do.
-func meddle(o *cheftest.Org) {
+func changeReplica(o *cheftest.Org) {
 	o.PutCookbook("apache2", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("edited on the replica"), "README.md": []byte("# shared by many\n")}, true)
 	o.DeleteCookbook("apache2", "1.9.0")
 	o.PutRole("web", `{"description":"edited on the replica"}`)
@@ -40,8 +40,8 @@ func meddle(o *cheftest.Org) {
 	o.PutRole("theirs", `{}`)
 }
 
-// meddled is what meddle did to what replication had put there.
-func meddled() map[string]replication.Cause {
+// changesOfReplica is what changeReplica did to what replication had put there.
+func changesOfReplica() map[string]replication.Cause {
 	const changed, missing = replication.CauseChanged, replication.CauseMissing
 	return map[string]replication.Cause{
 		"/cookbooks/apache2/1.0.0": changed, "/cookbooks/apache2/1.9.0": missing, "/roles/web": changed, "/roles/base": missing,
@@ -77,19 +77,19 @@ func TestDriftOfAReplicaIsNamedAndRepaired(t *testing.T) {
 			r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), inMemory(t, "replica", o))
 			cheftest.Fill(r.primary.org)
 			r.mustPass()
-			meddle(r.replica.org)
+			changeReplica(r.replica.org)
 			r.mustPass()
 			r.replica.mem.ResetRequests()
 			found := r.verify(false)
-			wantCauses(t, found.Differences, meddled())
+			wantCauses(t, found.Differences, changesOfReplica())
 			if len(found.Extras) != 2 || len(r.replica.writes()) != 0 {
 				t.Errorf("extras %v, writes %v", found.Extras, r.replica.writes())
 			}
-			if st, _ := r.record(); st.Progress.Drift.Left() != len(meddled()) || !st.Progress.LastVerified.IsZero() {
+			if st, _ := r.record(); st.Progress.Drift.Left() != len(changesOfReplica()) || !st.Progress.LastVerified.IsZero() {
 				t.Errorf("recorded drift %+v, verified %s", st.Progress.Drift, st.Progress.LastVerified)
 			}
 			report := r.verify(true)
-			wantCauses(t, report.Repaired, meddled())
+			wantCauses(t, report.Repaired, changesOfReplica())
 			if !report.Equal() || len(report.Extras) != 2 {
 				t.Errorf("after the repair: %v, extras %v", report.Differences, report.Extras)
 			}
@@ -107,9 +107,9 @@ func TestAMirrorLosesWhatWasAddedToIt(t *testing.T) {
 	r := pairOfServers(t)
 	r.extra += "\n" + `prune = "all"`
 	r.mustPass()
-	meddle(r.replica.org)
+	changeReplica(r.replica.org)
 	report := r.verify(true)
-	want := meddled()
+	want := changesOfReplica()
 	want["/cookbooks/theirs/0.1.0"], want["/roles/theirs"] = replication.CauseExtra, replication.CauseExtra
 	wantCauses(t, report.Repaired, want)
 	r.wantInSync()
@@ -183,7 +183,7 @@ func TestAPageOfAProxyIsNoDrift(t *testing.T) {
 	}
 }
 
-// A real server as the replica, meddled with by a client of its own.
+// A real server as the replica, changed by a client of its own.
 func TestDriftOfAGoiardiReplica(t *testing.T) {
 	r := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), goiardi(t, "goiardi-1"))
 	cheftest.Fill(r.primary.org)

@@ -144,7 +144,7 @@ func TestAMassDeletionByTheJournalIsHeld(t *testing.T) {
 				r.primary.org.PutRole(fmt.Sprintf("r%02d", i), `{}`)
 			}
 			r.look()
-			r.wantInSync() // it ended by itself
+			r.wantInSync() // the hold ended
 		})
 	}
 }

@@ -52,7 +52,7 @@ func (r *rig) travel(what string) replication.Run {
 	return run
 }
 
-// author writes to a primary by its API, as a person with knife does.
+// author writes to a primary by its API, as a user of knife does.
 type author struct {
 	t     testing.TB
 	org   *chef.Org

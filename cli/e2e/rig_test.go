@@ -133,7 +133,7 @@ func (r *rig) pass() (replication.Run, error) {
 	return r.engine().Pass(context.Background(), replication.PassOptions{Trigger: "test"})
 }
 
-// full runs a full compare.
+// full runs a full comparison.
 func (r *rig) full() (replication.Run, error) {
 	r.t.Helper()
 	return r.engine().Pass(context.Background(), replication.PassOptions{Trigger: "test", Full: true})

@@ -26,7 +26,7 @@ func onDynamoDB(t *testing.T) replication.State {
 
 // A pair moves from a daemon's file to a table while the primary goes on: what
 // was changed and deleted meanwhile follows, and nothing is written but that.
-func TestAPairThatMovesToAnotherStateGoesOnWhereItWas(t *testing.T) {
+func TestAPairThatMovesToAnotherStateResumesWhereItStopped(t *testing.T) {
 	ctx := context.Background()
 	r := pairOfServers(t)
 	r.mustPass()

@@ -1,4 +1,4 @@
-// Package arch keeps the rules of the house by tests: who may import whom, and
+// Package arch checks the rules of the project by tests: who may import whom, and
 // what no source file may have.
 package arch
 

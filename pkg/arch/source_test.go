@@ -128,7 +128,7 @@ func constant(d *ast.GenDecl, v *ast.ValueSpec) bool {
 	return len(v.Values) > 0
 }
 
-// embedded: the text of a comment leaves directives out, so look at the lines.
+// embedded: the text of a comment leaves directives out, so its lines are checked.
 func embedded(c *ast.CommentGroup) bool {
 	if c == nil {
 		return false

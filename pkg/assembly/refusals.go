@@ -120,7 +120,7 @@ func (r refusalKey) operatorHint() string {
 	case r.requestKind == "push" && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden):
 		return "if it is your Chef Server, its data_collector['token'] isn't key token under [journal] refers to"
 	case r.status == http.StatusServiceUnavailable:
-		return "more names than usual sign requests; readers or [journal.keys] in the configuration say who may"
+		return "requests are signed with more names than usual; restrict them with readers or [journal.keys] in the configuration"
 	}
 	return ""
 }

@@ -26,7 +26,7 @@ func (f *Fleet) Client(ctx context.Context, s config.Server) (*chef.Client, erro
 	key, err := f.Key(ctx, s.Key)
 	if err != nil {
 		return nil, secretError(&fault.Error{Op: "load the key of " + s.User, Server: s.Name, Class: fault.Denied,
-			Hint: "check key in the configuration; chef-sync-ctl prepare-org makes one"}, err)
+			Hint: "check key in the configuration; chef-sync-ctl prepare-org creates one"}, err)
 	}
 	c, err := f.Connect(ctx, s, s.User, key)
 	if err != nil {

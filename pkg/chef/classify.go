@@ -96,7 +96,7 @@ func (c *Client) checkSuccess(r *request, p *reply) *Error {
 	}
 	if err := checkJSON(p.body); errors.Is(err, errTooDeep) {
 		e := c.replyError(r, p, KindTooLarge, err.Error())
-		e.Hint = "no real object is nested like this; look at it on the server"
+		e.Hint = "no real object is nested like this; check it on the server"
 		return e
 	} else if err != nil {
 		return c.replyError(r, p, KindForeign, err.Error()+" ("+describeBody(p.body)+")")

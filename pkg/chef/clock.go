@@ -63,7 +63,7 @@ func (o *Org) ClockSkew(ctx context.Context) (ahead time.Duration, known bool, e
 }
 
 // acceptsTime reports whether the server accepts requests with a time stamp that is
-// off by so much. Whatever else it refuses them for comes after that.
+// off by that much. Whatever else it refuses them for comes after that.
 func (o *Org) acceptsTime(ctx context.Context, off time.Duration) (bool, error) {
 	status, err := o.statusAtOffset(ctx, off)
 	switch {
@@ -75,7 +75,7 @@ func (o *Org) acceptsTime(ctx context.Context, off time.Duration) (bool, error) 
 	return false, err
 }
 
-// statusAtOffset sends a small request whose time stamp is off by so much, and
+// statusAtOffset sends a small request whose time stamp is off by that much, and
 // returns the status of the answer.
 func (o *Org) statusAtOffset(ctx context.Context, off time.Duration) (status int, err error) {
 	c := *o.c

@@ -15,7 +15,7 @@ import (
 // Size is -1 when the store doesn't say it. The bytes aren't verified: a store
 // may cut a file short with status 200 (docs/chef-server-api.md §3.4). KindExpired
 // asks for a fresh URL; KindAbsent says that the store has lost the content.
-// The reader must be closed; a transfer that stands still ends with an error.
+// The reader must be closed; a transfer that makes no progress ends with an error.
 func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadCloser, size int64, err error) {
 	u, r, err := c.fileRequest("download", http.MethodGet, fileURL)
 	if err != nil {

@@ -59,7 +59,7 @@ func (k Kind) properties() properties {
 	case KindPermission:
 		return properties{fault.Forbidden, "grant the user this permission: chef-sync-ctl prepare-org, or the object's ACL"}
 	case KindFrontEnd:
-		return properties{fault.Denied, "a proxy or the server's front end refuses us: look for a blocked address, a blocked organization or a login page"}
+		return properties{fault.Denied, "a proxy or the server's front end refuses the request: check for a blocked address, a blocked organization or a login page"}
 	case KindAbsent:
 		return properties{fault.Absent, ""}
 	case KindExists:
@@ -76,11 +76,11 @@ func (k Kind) properties() properties {
 	case KindExpired:
 		return properties{fault.Transient, "read the object again for fresh URLs; if it goes on, compare the clocks of the server's front end and file store"}
 	case KindUnavailable:
-		return properties{fault.Transient, "the server is overloaded, restarting or in maintenance; look at chef-server-ctl status"}
+		return properties{fault.Transient, "the server is overloaded, restarting or in maintenance; check chef-server-ctl status"}
 	case KindUnreachable:
 		return properties{fault.Unreachable, "check the URL, DNS, firewall and proxy settings"}
 	case KindTLS:
-		return properties{fault.Foreign, "check the server's certificate, or give the CA that signed it in the configuration"}
+		return properties{fault.Foreign, "check the server's certificate, or set ca in the configuration to the CA that signed it"}
 	case KindForeign:
 		return properties{fault.Foreign, "check that the URL is a Chef Server's, without a path, and that no proxy or login page stands in front"}
 	case KindVersion:

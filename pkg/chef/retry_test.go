@@ -169,7 +169,7 @@ func TestLostAnswersOfWritesAreMarkedUnsure(t *testing.T) {
 	}
 	_, err = newTestClient(t, answerInOrder(versions, exists)).Org("acme").Do(context.Background(), "POST", "/roles", []byte(`{}`))
 	if e := wantKind(t, err, KindExists); e.Unsure {
-		t.Error("a plain 409 leaves no doubt")
+		t.Error("a plain 409 is certain")
 	}
 }
 

@@ -29,8 +29,8 @@ func ExplainTLS(err error) (text, hint string) {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the certificate has expired on " + invalid.Cert.NotAfter.UTC().Format(time.DateTime), "renew the server's certificate"
 	case errors.As(err, &unknown):
-		return "the certificate is signed by a CA that this machine doesn't know",
-			"give the CA that signed the server's certificate as ca in the configuration"
+		return "the certificate is signed by a CA that this machine doesn't trust",
+			"set ca in the configuration to the CA that signed the server's certificate"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "the server uses plain HTTP on this port, not TLS", "write http:// into the URL, or the port on which the server uses TLS"
 	case errors.As(err, &verify):

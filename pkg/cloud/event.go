@@ -43,7 +43,7 @@ type SyncEvent struct {
 	Pair    replication.PairID  `json:"pair,omitzero"`
 	Task    string              `json:"task,omitempty"`
 	Trigger replication.Trigger `json:"trigger,omitempty"` // "" means TriggerManual
-	Full    bool                `json:"full,omitempty"`    // a full compare that reads both sides
+	Full    bool                `json:"full,omitempty"`    // a full comparison that reads both sides
 }
 
 // SyncResult is the result of functions/sync. A failure of a server or an object is part

@@ -308,7 +308,7 @@ func TestStateOfASystemConfigurationIsTheSameForEveryUser(t *testing.T) {
 func TestTemplateIsValidAndShowsTheDefaults(t *testing.T) {
 	c := mustParse(t, Loader{}, Template())
 	// Each #key = value line is the default, so taking the # away changes nothing;
-	// but for the examples of what there is no default for.
+	// except the examples of what there is no default for.
 	examples := []string{"profile", "ca", "token", "tls_cert", "tls_key", "[journal.keys]", "ec_sync_user", "exec", "ping",
 		"[[notify.webhook]]", "url", "format"}
 	var lines []string

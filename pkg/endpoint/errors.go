@@ -30,7 +30,7 @@ func (s side) wrapError(op string, ref object.Ref, err error) error {
 	if e.Kind == chef.KindForeign && ref.Kind.IsOptional() {
 		word := ref.Kind.ConfigName()
 		failed.Class = fault.Unserved
-		failed.Hint = fmt.Sprintf("take %s out of kinds, or use a Chef Server that has them: 12.1 or newer", word)
+		failed.Hint = fmt.Sprintf("remove %s from kinds, or use a Chef Server that supports them (12.1 or newer)", word)
 		failed.Err = fmt.Errorf("the server does not serve %s: %w", word, failed.Err)
 	}
 	return failed

@@ -134,7 +134,7 @@ func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Re
 	}
 	slices.Sort(groups)
 	return t.newError(op, revision, fault.Rejected,
-		"let the groups use another revision, or delete this one on the replica by hand and ask for a resync",
+		"change the groups to use another revision, or delete this one on the replica and run resync",
 		"policy groups use this revision: %s", strings.Join(groups, ", "))
 }
 

@@ -54,7 +54,7 @@ func TestEveryKindIsKnownByItsWords(t *testing.T) {
 	}
 }
 
-// A body that a server returns is a fingerprint's only input but for bags, which
+// A body that a server returns is a fingerprint's only input except for bags, which
 // have no content but their name.
 func TestFingerprintsFollowTheKind(t *testing.T) {
 	a, b := object.Ref{Kind: object.DataBag, Name: "a"}, object.Ref{Kind: object.DataBag, Name: "b"}

@@ -42,7 +42,7 @@ func (w *writer) applyWindow(window []decidedObject) (deletes []object.Ref, err 
 	var writes []decidedObject
 	for _, d := range window {
 		if d.err != nil {
-			w.rec.setAside(d.Ref, d.err)
+			w.rec.markUnsynced(d.Ref, d.err)
 			continue
 		}
 		if !d.Absent {
@@ -70,7 +70,7 @@ func (w *writer) recordEqual(s observedObject) {
 		w.ledger.resolveFailure(s.Ref)
 		return
 	}
-	w.rec.setAside(s.Ref, &fault.Error{Op: "hold all of", Object: s.Ref, Server: "the replica", Class: fault.Degraded,
+	w.rec.markUnsynced(s.Ref, &fault.Error{Op: "hold all of", Object: s.Ref, Server: "the replica", Class: fault.Degraded,
 		Hint: "a replica with Chef Server API version 2 holds all files",
 		Err:  fmt.Errorf("it has no place for %s, such as %s", countNoun(len(s.dropped), "file", "files"), s.dropped[0])})
 }
@@ -202,7 +202,7 @@ func (w *writer) recordWrite(step Decision, r result) {
 	case errors.Is(r.err, errGone):
 		w.rec.logStep(step, "gone")
 	default:
-		w.rec.setAside(step.Ref, r.err)
+		w.rec.markUnsynced(step.Ref, r.err)
 		if !fault.ClassOf(r.err).IsRefusal() {
 			// The replica may hold it by now.
 			w.ledger.markDirty(step.Ref)
@@ -339,7 +339,7 @@ func (w *writer) refuseForeignItems(ctx context.Context, bag object.Ref) (objErr
 		refusal.Err = fmt.Errorf("the bag still holds %s for replication", countNoun(unselected, "item that is not selected", "items that are not selected"))
 	case foreign > 0:
 		refusal.Hint = `move the items elsewhere, or set prune = "all" to let replication delete them`
-		refusal.Err = fmt.Errorf("the bag still holds %s that replication did not put there", countNoun(foreign, "item", "items"))
+		refusal.Err = fmt.Errorf("the bag still holds %s that replication did not create", countNoun(foreign, "item", "items"))
 	default:
 		return nil, nil
 	}
@@ -353,7 +353,7 @@ func (w *writer) recordDeletion(ref object.Ref, objErr error) {
 	items := w.ledger.itemsOf(ref)
 	w.ledger.dropHeld(ref) // approved: what fails now is a failure like any other
 	if objErr != nil {
-		w.rec.setAside(ref, objErr)
+		w.rec.markUnsynced(ref, objErr)
 		if fault.ClassOf(objErr).IsRefusal() {
 			w.keptBags[ref] = true
 			return

@@ -47,7 +47,7 @@ func (d *Deletions) countingAt(now time.Time) Deletions {
 	return Deletions{Since: d.Since.Add(time.Duration(passed) * brakeSpan), Spans: append(make([]DeletionCount, passed), spans...)}
 }
 
-// addOne returns d with one more deletion, of a kind that had so many objects before.
+// addOne returns d with one more deletion, of a kind that had n objects before.
 func (d Deletions) addOne(k object.Kind, had int) *Deletions {
 	d.Spans = slices.Clone(d.Spans)
 	if len(d.Spans) == 0 {

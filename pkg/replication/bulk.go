@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// bulkObjects is how many objects are read ahead of the window that needs them, but
+	// bulkObjects is how many objects are read ahead of the window that needs them, except
 	// for the rest of their collection.
 	bulkObjects = 5000
 	// bulkBytes bounds their bodies. Beyond it, the primary is asked again for what has

@@ -57,7 +57,7 @@ func (p PairState) retryAsked() bool {
 	return !asked.IsZero() && !sameMoment(asked, p.Progress.RetriedAt)
 }
 
-// resyncAsked reports whether the operator asked for a full compare that hasn't begun
+// resyncAsked reports whether the operator asked for a full comparison that hasn't begun
 // yet. Whose clock is ahead doesn't matter.
 func (p PairState) resyncAsked(now time.Time) bool {
 	asked, last := p.Desired.ResyncAt, p.Progress.LastCompare

@@ -85,7 +85,7 @@ func TestWhatAClockOfTheFutureRecordedPutsNothingOff(t *testing.T) {
 		w.pass()
 		w.wantEqual()
 	})
-	t.Run("the full compare", func(t *testing.T) {
+	t.Run("the full comparison", func(t *testing.T) {
 		w := newWorld(t)
 		w.pair.ReconcileEvery = 24 * time.Hour
 		w.fill()
@@ -162,7 +162,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 			t.Errorf("mode %q for a resync by a right clock", run.Mode)
 		}
 	})
-	t.Run("a resync asked for in the future goes on where it was broken off", func(t *testing.T) {
+	t.Run("a resync asked for in the future resumes where it was interrupted", func(t *testing.T) {
 		w := newWorld(t)
 		w.tuning.Window = 1
 		w.fill()
@@ -264,7 +264,7 @@ func heldWorld(t *testing.T) *world {
 	return w
 }
 
-// holdIt makes objects and deletes so many of them that the brake holds the pair.
+// holdIt makes objects and deletes enough of them that the brake holds the pair.
 func (w *world) holdIt() {
 	w.t.Helper()
 	for i := range 40 {

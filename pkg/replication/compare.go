@@ -232,7 +232,7 @@ func (p *pass) compareWindows(source listing, v readOptions) error {
 	if w.After != "" {
 		after, err := object.ParseRef(w.After)
 		if err != nil {
-			return &fault.Error{Op: "go on with the compare", Class: fault.Local, Hint: "ask for a new one with resync", Err: err}
+			return &fault.Error{Op: "continue the comparison", Class: fault.Local, Hint: "request a new one with resync", Err: err}
 		}
 		again := p.dirtyScopes()
 		refs = slices.DeleteFunc(refs, func(r object.Ref) bool {

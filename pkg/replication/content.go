@@ -102,7 +102,7 @@ func (s *staged) Open(ctx context.Context, file object.File) (io.ReadCloser, int
 	}
 	content, size, err = s.stage.Open(ctx, key)
 	if errors.Is(err, ErrNotStaged) { // another process needed the room
-		s.full(file, fmt.Errorf("%w: the file was dropped as soon as it was there", ErrStageFull))
+		s.full(file, fmt.Errorf("%w: the file was removed right after it was staged", ErrStageFull))
 		return s.streamFile(ctx, key, file)
 	}
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *staged) Open(ctx context.Context, file object.File) (io.ReadCloser, int
 }
 
 // fetchFile stages one file from the primary. Wrong bytes are asked for once more:
-// a cut transfer heals, a damaged file doesn't. So is a file that there was no room
+// a cut transfer can be repeated, a damaged file can't. So is a file that there was no room
 // for: the stage may have made some.
 func (s *staged) fetchFile(ctx context.Context, key StageKey, file object.File) error {
 	var err error
@@ -153,7 +153,7 @@ func (s *staged) fetchOnce(ctx context.Context, key StageKey, file object.File) 
 // interruptedError says that a transfer from the primary ended early.
 func (s *staged) interruptedError(file object.File, err error) error {
 	return &fault.Error{Op: "copy file " + file.Path + " of", Object: s.obj.Ref, Server: "the primary", Class: fault.Transient,
-		Hint: "the transfer broke; it is tried again by itself", Err: err}
+		Hint: "the transfer was interrupted; it is retried automatically", Err: err}
 }
 
 // counter counts what is read and keeps the reader's own error.

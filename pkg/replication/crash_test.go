@@ -135,8 +135,8 @@ func TestCrashAfterCrashConverges(t *testing.T) {
 	w.wantStatus(replication.Synced)
 }
 
-// An object that kills the process is found and set aside.
-func TestAnObjectThatKillsTheProcessIsSetAside(t *testing.T) {
+// An object that kills the process is found and becomes unsynced.
+func TestAnObjectThatKillsTheProcessIsUnsynced(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	killed := 0
@@ -168,7 +168,7 @@ func TestAnObjectThatKillsTheProcessIsSetAside(t *testing.T) {
 }
 
 // The same for an object whose deletion kills, found by a compare.
-func TestADeletionThatKillsTheProcessIsSetAside(t *testing.T) {
+func TestADeletionThatKillsTheProcessIsUnsynced(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
@@ -283,7 +283,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 			w.direct(replication.DesiredChange{AllowDeletes: &many})
 			w.advance(time.Second)
 			if _, err := w.engine().Pass(context.Background(), replication.PassOptions{}); err != nil {
-				rt.Fatalf("pass with everything healed: %v", err)
+				rt.Fatalf("pass without faults: %v", err)
 			}
 			w.advance(24 * time.Hour)
 		}

@@ -98,7 +98,7 @@ func Decide(o Observation, e Entry, prune Prune) Decision {
 	}
 	switch {
 	case read && o.ReplicaPrint == o.Expect && !applied:
-		return Decision{Action: ActionAdopt, Ref: o.Ref, Reason: "the replica holds it already"}
+		return Decision{Action: ActionAdopt, Ref: o.Ref, Reason: "already on the replica"}
 	case applied && !read && o.Replica != Missing, read && o.ReplicaPrint == o.Expect:
 		return Decision{Action: ActionSkip, Ref: o.Ref, Reason: "equal"}
 	case e.hasFailed():
@@ -106,7 +106,7 @@ func Decide(o Observation, e Entry, prune Prune) Decision {
 	case write.Action == ActionCreate && !e.isReplicated():
 		write.Reason = "new on the primary"
 	case !e.isReplicated():
-		write.Reason = "the replica has one of its own"
+		write.Reason = "exists on the replica, but replication didn't write it"
 	case dirty:
 		write.Reason = "last written with unknown result"
 	case o.Replica == Missing:

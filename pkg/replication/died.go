@@ -15,7 +15,7 @@ const (
 
 // ShownRun returns a run's record as it is to be shown. A run that can't be running
 // any more, since the pair's lease isn't its own or has ended, has the outcome
-// OutcomeDied and ends at its last sign of life. The state of the pair must have
+// OutcomeDied and ends at its last heartbeat. The state of the pair must have
 // been read before the record.
 func ShownRun(r Run, st PairState, now time.Time) Run {
 	fence, ok := runFence(r.ID)

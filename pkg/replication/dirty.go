@@ -77,7 +77,7 @@ func (p PairState) ObjectsAsked() []object.Ref {
 	return p.Desired.ResyncObjects
 }
 
-// CompareAsked reports whether the operator asked for a full compare that hasn't begun
+// CompareAsked reports whether the operator asked for a full comparison that hasn't begun
 // yet.
 func (p PairState) CompareAsked(now time.Time) bool { return p.resyncAsked(now) }
 

@@ -150,7 +150,7 @@ func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	}
 }
 
-// A full compare that reads both sides does what was asked for the named objects,
+// A full comparison that reads both sides does what was asked for the named objects,
 // one by names alone doesn't.
 func TestOnlyAComparisonOfBothSidesAnswersForNamedObjects(t *testing.T) {
 	for name, resync := range map[string]bool{"both sides": true, "names": false} {

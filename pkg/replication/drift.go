@@ -36,7 +36,7 @@ func (p *pass) leavesDrift(s observedObject) bool {
 }
 
 // applyDriftRule counts what others changed on the replica, in a regular compare. It
-// returns the objects to apply, and those of them that a repair is to put right.
+// returns the objects to apply, and those of them that a repair is to undo.
 func (p *pass) applyDriftRule(list []decidedObject) (apply []decidedObject, repair []Difference) {
 	if p.rec.progress.Work.Drift == nil {
 		return list, nil
@@ -126,8 +126,8 @@ func (p *pass) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []D
 	return apply, nil
 }
 
-// noteCompare records that a full compare has come to its end. One that read both
-// sides is a verification too, but for the first, which put there what it read.
+// noteCompare records that a full comparison has come to its end. One that read both
+// sides is a verification too, except for the first, which put there what it read.
 func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 	w, g := p.rec.progress.Work, &p.rec.progress
 	first := g.LastCompare.IsZero()

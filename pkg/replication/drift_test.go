@@ -72,7 +72,7 @@ func TestTheDriftRuleKeepsNoChangeOfThePrimaryBack(t *testing.T) {
 	}
 }
 
-// A resync is asked for by the operator: it puts right whatever differs.
+// A resync is asked for by the operator: it repairs whatever differs.
 func TestAResyncPutsDriftRightWhateverTheRule(t *testing.T) {
 	w := restored(t)
 	w.advance(-time.Hour)
@@ -136,7 +136,7 @@ func TestBothSidesAreReadOnceADay(t *testing.T) {
 }
 
 // Without a feed, compares of the names alone are frequent.
-func TestComparesWithoutAFeedReadTheReplicaNowAndThen(t *testing.T) {
+func TestComparisonsWithoutAFeedReadTheReplicaRegularly(t *testing.T) {
 	w := newWorld(t)
 	w.primary.NoFeed = true
 	w.pair.ReconcileEvery = 24 * time.Hour

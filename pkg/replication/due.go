@@ -15,7 +15,7 @@ func (d Desired) RequestedAt() time.Time {
 func (p Pair) WorkRecorded(st PairState, now time.Time) bool {
 	g := st.Progress
 	switch {
-	case g.LastCompare.IsZero() || g.Selected != p.selectionMark() || st.resyncAsked(now): // a full compare
+	case g.LastCompare.IsZero() || g.Selected != p.selectionMark() || st.resyncAsked(now): // a full comparison
 		return true
 	case g.Work != nil || len(g.Dirty) > 0 || len(st.ObjectsAsked()) > 0:
 		return true

@@ -53,7 +53,7 @@ type Tuning struct {
 	Overlap     int64         // ids read again below the position, of a feed without epochs: 100
 	Window      int           // objects between two commits: 100
 	WindowBytes int           // bytes of bodies held in a window: 16 MiB
-	Backlog     int           // dirty objects beyond which a full compare is cheaper: 1,000
+	Backlog     int           // dirty objects beyond which a full comparison is cheaper: 1,000
 	Margin      time.Duration // stop before the deadline: 5 s
 	// RecordPollsEvery is how long the record of a poll that found nothing stands for
 	// those after it, where each write costs money; 0 records every poll.
@@ -85,7 +85,7 @@ func (t Tuning) withDefaults() Tuning {
 // PassOptions say how a pass is to be done.
 type PassOptions struct {
 	Trigger Trigger // for the run record
-	// Full asks for a full compare that reads both sides.
+	// Full asks for a full comparison that reads both sides.
 	Full bool
 	// Deadline is when the process must be done; zero means never.
 	Deadline time.Time

@@ -157,7 +157,7 @@ func TestABagWithForeignItemsIsNotDeleted(t *testing.T) {
 	w.primary.Unset("/data/users")
 	w.pass()
 	if _, there := w.replica.Snapshot()["/data/users/local"]; !there {
-		t.Fatal("an item that replication did not put there was deleted with its bag")
+		t.Fatal("an item that replication did not create was deleted with its bag")
 	}
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/users" {
 		t.Errorf("unsynced = %+v, want the bag", u)
@@ -266,7 +266,7 @@ func TestWhatTheReplicaHoldsAlreadyIsAdopted(t *testing.T) {
 	w.wantEqual()
 }
 
-func TestAPrimaryWithoutAFeedIsComparedNowAndThen(t *testing.T) {
+func TestAPrimaryWithoutAFeedIsComparedRegularly(t *testing.T) {
 	w := newWorld(t)
 	w.primary.NoFeed = true
 	w.fill()
@@ -292,7 +292,7 @@ func TestAPrimaryWithoutAFeedIsComparedNowAndThen(t *testing.T) {
 	}
 }
 
-// A row that a feed never shows is made good by the next full compare.
+// A row that a feed never shows is made good by the next full comparison.
 func TestWhatTheFeedLosesIsFoundInTime(t *testing.T) {
 	w := newWorld(t)
 	w.pair.ReconcileEvery = 24 * time.Hour

@@ -13,7 +13,7 @@ func isCanceled(err error) bool {
 // Errors of feeds, stages and states.
 var (
 	// ErrPositionLost: the feed can't continue from the position asked for;
-	// only a full compare helps.
+	// only a full comparison helps.
 	ErrPositionLost = errors.New("the feed has lost this position")
 	// ErrNoFeed: the primary serves no feed.
 	ErrNoFeed = errors.New("the primary serves no change feed")

@@ -14,7 +14,7 @@ import (
 )
 
 // One bad object doesn't hold up the others.
-func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
+func TestABadObjectIsUnsyncedAndRetried(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	bad := true
@@ -33,7 +33,7 @@ func TestABadObjectIsSetAsideAndTriedAgain(t *testing.T) {
 	}
 	u := w.unsynced()
 	if len(u) != 1 || u[0].Attempts != 1 || u[0].Hint != "make it smaller" || len(w.replica.Snapshot()) != 8 {
-		t.Fatalf("unsynced %+v with %d objects on the replica; want the role alone set aside", u, len(w.replica.Snapshot()))
+		t.Fatalf("unsynced %+v with %d objects on the replica; want only the role unsynced", u, len(w.replica.Snapshot()))
 	}
 	if pos := w.record().Progress.Position; pos == nil || pos.Seq != 9 {
 		t.Fatalf("position %+v, want 9: what is recorded as unsynced is passed", pos)
@@ -121,7 +121,7 @@ func TestAServerThatRefusesUsBlocksThePairAndIsTriedSlowly(t *testing.T) {
 			w.wantStatus(c.status)
 			p := w.record().Progress
 			if p.Position.Seq != 9 || p.Unsynced != 0 || p.LastError.Class != c.class || !p.LastSuccess.Before(p.LastAttempt) {
-				t.Fatalf("progress %+v: want the position kept, nothing set aside, and a success older than the attempt", p)
+				t.Fatalf("progress %+v: want the position kept, nothing unsynced, and a success older than the attempt", p)
 			}
 			w.primary.Calls = 0
 			run, _ = w.engine().Pass(context.Background(), replication.PassOptions{Trigger: replication.TriggerSchedule})
@@ -199,7 +199,7 @@ func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
 		t.Fatal("the pass went on through 100 failures")
 	}
 	if n := len(w.unsynced()); n == 0 || n > 10 {
-		t.Errorf("%d objects set aside, want a handful before the server counts as failing", n)
+		t.Errorf("%d objects unsynced, want a handful before the server counts as failing", n)
 	}
 	w.replica.Refuse = nil
 	w.advance(time.Hour)
@@ -208,7 +208,7 @@ func TestAServerThatKeepsFailingEndsThePass(t *testing.T) {
 }
 
 // One listing fails, the other kinds go on, and nothing is deleted.
-func TestAListingThatFailsAloneIsSetAside(t *testing.T) {
+func TestAListingThatFailsAloneIsUnsynced(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.primary.Refuse = func(op string, ref object.Ref) error {
@@ -255,7 +255,7 @@ func TestABagThatCannotBeListedIsThatBagsTrouble(t *testing.T) {
 	w.wantStatus(replication.Synced)
 }
 
-func TestAMassDeletionIsHeldUntilTheOperatorSpeaks(t *testing.T) {
+func TestAMassDeletionIsHeldUntilTheOperatorApproves(t *testing.T) {
 	w := newWorld(t)
 	for i := range 40 {
 		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "x")
@@ -312,7 +312,7 @@ func TestAPrimaryThatListsNothingIsHeld(t *testing.T) {
 	}
 }
 
-func TestAFeedThatStartsAnewIsNoticed(t *testing.T) {
+func TestAFeedThatStartsAgainIsNoticed(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
@@ -392,7 +392,7 @@ func TestAWriteWithoutAnAnswerIsNotForgotten(t *testing.T) {
 	w.primary.Set("/roles/new", "new")
 	w.pass()
 	if u := w.unsynced(); len(u) != 1 || w.replica.Snapshot()["/roles/new"] == "" {
-		t.Fatalf("unsynced %+v; want the role written and in doubt", u)
+		t.Fatalf("unsynced %+v; want the role written, its result unknown", u)
 	}
 	w.replica.Lose = nil
 	w.primary.Unset("/roles/new")
@@ -459,7 +459,7 @@ func TestAListingThatFailsHoldsNoOtherKind(t *testing.T) {
 	}
 }
 
-func TestDamagedContentOnThePrimaryIsSetAside(t *testing.T) {
+func TestDamagedContentOnThePrimaryIsUnsynced(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.primary.Corrupt("recipe")

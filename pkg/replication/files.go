@@ -35,15 +35,15 @@ func (f *Files) Left() int {
 	return max(f.Damaged, f.Before)
 }
 
-// A round is done in so many portions, spread over its time, and each portion has so
-// many versions at least.
+// A round is done in n portions, spread over its time, and each portion has at
+// least a number of versions.
 const (
 	filePortions = 14
 	leastPortion = 25
 )
 
 // FilesDue reports whether a portion of the files is to be checked: a round begins
-// every so often, the first after the first full compare. 0 is never.
+// every so often, the first after the first full comparison. 0 is never.
 func (p Progress) FilesDue(every time.Duration, now time.Time) bool {
 	if every <= 0 || p.LastCompare.IsZero() {
 		return false
@@ -162,7 +162,7 @@ func (p *pass) setUnreadable(ctx context.Context, ref object.Ref, err error) err
 	}
 	p.rec.mu.Lock()
 	defer p.rec.mu.Unlock()
-	p.rec.setAside(ref, objErr)
+	p.rec.markUnsynced(ref, objErr)
 	return nil
 }
 
@@ -220,7 +220,7 @@ func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (str
 	sum := md5.New()
 	if _, err := io.Copy(sum, content); err != nil {
 		return "", &fault.Error{Op: "download " + f.Path + " of", Object: obj.Ref, Server: "the replica", Class: fault.Transient,
-			Hint: "the transfer broke; it is tried again by itself", Err: err}
+			Hint: "the transfer was interrupted; it is retried automatically", Err: err}
 	}
 	p.errs.resetFailures()
 	return hex.EncodeToString(sum.Sum(nil)), nil

@@ -218,7 +218,7 @@ func TestARoundOfPortionsChecksEveryFile(t *testing.T) {
 }
 
 // A function has minutes: a portion that doesn't fit goes on in the next turn.
-func TestAPortionThatDoesNotFitItsTimeGoesOnWhereItEnded(t *testing.T) {
+func TestAPortionThatDoesNotFitItsTimeResumesWhereItStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.pair.Concurrency = 1
@@ -342,7 +342,7 @@ func TestARepairOfFilesThatIsDrainedLeavesNoVersionOut(t *testing.T) {
 func TestNoVersionIsDeletedWhoseFilesCanNotBeStaged(t *testing.T) {
 	for says, stage := range map[string]*fullStage{
 		"the disk":              {Stage: &replicationtest.Stage{}, full: 1000},
-		"dropped as soon as it": {Stage: &replicationtest.Stage{}, drop: true},
+		"removed right after it was staged": {Stage: &replicationtest.Stage{}, drop: true},
 	} {
 		w := newWorld(t)
 		w.replica.Trusting = true

@@ -51,7 +51,7 @@ func TestAnyHistoryComesToRest(t *testing.T) {
 			"refuse":         func(t *rapid.T) { h.refuse(t) },
 			"lose answers":   func(t *rapid.T) { h.lose(t) },
 			"heal":           func(*rapid.T) { h.heal() },
-			"wish":           func(t *rapid.T) { h.changeDesired(t) },
+			"desired state":  func(t *rapid.T) { h.changeDesired(t) },
 			"feed":           func(t *rapid.T) { h.changeFeed(t) },
 			"time passes": func(t *rapid.T) {
 				h.advance(time.Duration(rapid.IntRange(1, 100).Draw(t, "minutes")) * time.Minute)

@@ -23,7 +23,7 @@ type history struct {
 	previous replication.Pair // before the configuration changed
 	resets   int
 	faulty   bool // a refusal or lost answers are switched on
-	keptAll  bool // prune was "none" at some time since the last full compare
+	keptAll  bool // prune was "none" at some time since the last full comparison
 
 	mu    sync.Mutex
 	calls int
@@ -36,7 +36,7 @@ type history struct {
 	// or found to be equal. sure is what it certainly wrote. Both end when replication
 	// deletes the object, or a compare begins under a selection without it.
 	owned, sure map[object.Ref]bool
-	kept        map[object.Ref]bool   // owned before the run at work
+	kept        map[object.Ref]bool   // owned before the current run
 	touched     map[object.Ref]bool   // changed on the replica by others since replication wrote them
 	saw         map[object.Ref]string // what the primary last answered in this run, "" for absent
 	there       map[object.Ref]string // what the replica last answered in this run

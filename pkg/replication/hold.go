@@ -203,7 +203,7 @@ func (b *deletionBrake) holdDeletions(refs []object.Ref, reason string) {
 	}
 }
 
-// holdDeletion records that the deletion of an object, with so many items, waits for
+// holdDeletion records that the deletion of an object, with n items, waits for
 // approval.
 func (b *deletionBrake) holdDeletion(ref object.Ref, items int) {
 	b.ledger.setHeld(ref, items, b.Now())
@@ -226,7 +226,7 @@ func (b *deletionBrake) checkPrimary(deletes []object.Ref) error {
 		return nil
 	}
 	return &holdError{&Hold{At: b.Now(), Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
-		Reason: fmt.Sprintf("the primary's organization is another one than before (%s, now %s)", orgGUID(before), orgGUID(id))}}
+		Reason: fmt.Sprintf("the primary has a different organization than before (%s, now %s)", orgGUID(before), orgGUID(id))}}
 }
 
 // anotherOrganization reports whether two identities certainly name different
@@ -276,7 +276,7 @@ func (p *pass) resumeAfterHold() {
 // Summary says in a sentence what waits, and why.
 func (h Hold) Summary() string {
 	if h.Primary != "" {
-		return h.Reason + "; nothing is replicated until that is accepted or it is the one before again"
+		return h.Reason + "; nothing is replicated until you accept it, or the previous one is back"
 	}
 	return countNoun(h.Deletes, "deletion waits", "deletions wait") + " for approval: " + h.Reason
 }
@@ -284,7 +284,7 @@ func (h Hold) Summary() string {
 // Hint says what to try.
 func (h Hold) Hint(id PairID) string {
 	if h.Primary != "" {
-		return fmt.Sprintf("see that the URL of the primary leads to the right server, or accept the new one: chef-sync-ctl sync-start %s --accept-new-primary", id)
+		return fmt.Sprintf("check that the URL of the primary is correct, or accept the new organization: chef-sync-ctl sync-start %s --accept-new-primary", id)
 	}
 	return fmt.Sprintf("chef-sync-ctl plan %s, then: chef-sync-ctl sync-start %s --allow-deletes %d", id, id, h.Deletes)
 }

@@ -63,7 +63,7 @@ func (w *world) hold() replication.Hold {
 func TestAMassDeletionIsHeldWhicheverWayItComes(t *testing.T) {
 	for way, prepare := range map[string]func(*world){
 		"by the feed":          func(*world) {},
-		"by a full compare":    func(w *world) { w.primary.NoFeed, w.pair.CompareEvery = true, time.Minute },
+		"by a full comparison": func(w *world) { w.primary.NoFeed, w.pair.CompareEvery = true, time.Minute },
 		"by a resync":          func(w *world) { w.pair.ReconcileEvery = time.Second },
 		"by many rows at once": func(w *world) { w.tuning.Backlog = 1 },
 	} {
@@ -149,9 +149,9 @@ func TestAllElseGoesOnWhileDeletionsAreHeld(t *testing.T) {
 	}
 }
 
-// The hold ends without a person when the primary has the objects again.
-func TestAHoldEndsByItself(t *testing.T) {
-	for name, full := range map[string]bool{"by the feed": false, "by a full compare": true} {
+// The hold ends without an operator when the primary has the objects again.
+func TestAHoldEndsWhenTheObjectsAreBack(t *testing.T) {
+	for name, full := range map[string]bool{"by the feed": false, "by a full comparison": true} {
 		t.Run(name, func(t *testing.T) {
 			w := mass(t)
 			paths := w.paths("/roles/")
@@ -186,7 +186,7 @@ func TestAHoldEndsByItself(t *testing.T) {
 // Somebody may have changed the replica while deletions were held: what comes back
 // as it was is looked for there.
 func TestWhatComesBackIsLookedForOnTheReplica(t *testing.T) {
-	for name, full := range map[string]bool{"by the feed": false, "by a full compare": true} {
+	for name, full := range map[string]bool{"by the feed": false, "by a full comparison": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.pair.MaxDelete = replication.Limit{Count: 1}
@@ -246,7 +246,7 @@ func TestABigBagIsHeldAsOne(t *testing.T) {
 // A bag that comes back without its items takes them out of the hold with it, not
 // out of the approval.
 func TestItemsOfAHeldBagStayHeldWhenTheBagIsBack(t *testing.T) {
-	for name, compare := range map[string]bool{"by the feed": false, "by a full compare": true} {
+	for name, compare := range map[string]bool{"by the feed": false, "by a full comparison": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.pair.MaxDelete = replication.Limit{Count: 3}
@@ -283,7 +283,7 @@ func TestAnApprovalIsForItsNumberOnceAndForAnHour(t *testing.T) {
 			w.primary.Unset(p)
 		}
 	}
-	for name, full := range map[string]bool{"by the feed": false, "by a full compare": true} {
+	for name, full := range map[string]bool{"by the feed": false, "by a full comparison": true} {
 		t.Run(name, func(t *testing.T) {
 			w := mass(t)
 			w.primary.NoFeed = full

@@ -15,8 +15,8 @@ import (
 // replica has them.
 func TestADeletionIsHeldIfTheCreationBesideItFails(t *testing.T) {
 	for way, prepare := range map[string]func(*world){
-		"by the feed":       func(*world) {},
-		"by a full compare": func(w *world) { w.primary.NoFeed, w.pair.CompareEvery = true, time.Minute },
+		"by the feed":          func(*world) {},
+		"by a full comparison": func(w *world) { w.primary.NoFeed, w.pair.CompareEvery = true, time.Minute },
 	} {
 		t.Run(way, func(t *testing.T) {
 			w := newWorld(t)

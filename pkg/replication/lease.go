@@ -14,7 +14,7 @@ var errDrained = errors.New("asked to stop")
 var errOperatorStop = errors.New("the pair was stopped")
 
 // errDeadline ends a pass before the deadline of its process.
-var errDeadline = errors.New("the time of this run is up")
+var errDeadline = errors.New("this run has reached its deadline")
 
 // guard keeps the lease alive and tells a pass when to stop. Work that has not
 // begun checks Stopped; external writes use the context, which ends before the
@@ -95,7 +95,7 @@ func (g *guard) renewLease(e *Engine, fence int64) {
 }
 
 // setLeaseEnd says until when the lease lasts. Round drops the reading of the monotonic
-// clock, which stands still while a machine is suspended: others go by the wall clock.
+// clock, which stops while a machine is suspended: others go by the wall clock.
 func (g *guard) setLeaseEnd(ends time.Time) {
 	ends = ends.Round(0)
 	g.ends.Store(&ends)
@@ -158,6 +158,6 @@ func (e *Engine) releaseLease(ctx context.Context, fence int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := e.State.Release(ctx, e.Pair.ID, fence); err != nil {
-		e.Log.Warn("the lease could not be released; it ends by itself", "pair", e.Pair.ID.String(), "error", err.Error())
+		e.Log.Warn("the lease could not be released; it expires", "pair", e.Pair.ID.String(), "error", err.Error())
 	}
 }

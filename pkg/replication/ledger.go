@@ -274,7 +274,7 @@ func (l *ledger) newFailure(was *Unsynced, ref object.Ref, err error, now time.T
 	return u
 }
 
-// setHeld records that the deletion of an object, with so many items, waits for
+// setHeld records that the deletion of an object, with n items, waits for
 // approval.
 func (l *ledger) setHeld(ref object.Ref, items int, now time.Time) {
 	u := Unsynced{Ref: ref, Class: fault.DeletionHeld, Reason: heldReason, FirstSeen: now, LastTry: now, ChangeID: l.changeIDs[ref], Items: items}

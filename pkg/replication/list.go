@@ -47,7 +47,7 @@ func (l *lister) listBoth() (source, target listing, err error) {
 	if w := l.rec.progress.Work; w == nil || w.After == "" {
 		l.resolveListings(source, target)
 	}
-	// The listing alone is set aside for a kind that the replica can't hold.
+	// Only the listing is unsynced for a kind that the replica can't hold.
 	maps.DeleteFunc(source.refs, func(r object.Ref, _ struct{}) bool { return target.unserved[r.Kind] })
 	maps.Copy(source.failed, target.unserved)
 	maps.Copy(source.unserved, target.unserved)
@@ -174,8 +174,8 @@ func (l *lister) listKind(ctx context.Context, side Reader, k object.Kind, name 
 	return refs, err
 }
 
-// listItems lists the items of bags, but for bags of which none is selected. A
-// bag that alone can't be listed is set aside and named in failed.
+// listItems lists the items of bags, except bags of which none is selected. A
+// bag that alone can't be listed is unsynced and named in failed.
 func (l *lister) listItems(side Reader, name string, bags []object.Ref) (refs []object.Ref, failed map[string]bool, err error) {
 	bags = slices.DeleteFunc(slices.Clone(bags), func(b object.Ref) bool {
 		return !l.Pair.includesScope(object.Scope{Kind: b.Kind.Child(), Name: b.Name})

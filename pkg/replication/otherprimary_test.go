@@ -27,7 +27,7 @@ func TestAnotherOrganizationIsHeldByItsOwnName(t *testing.T) {
 			w.replica.Writes = 0
 			w.wantOutcome(w.run(), replication.OutcomeHeld)
 			h := w.hold()
-			if !strings.Contains(h.Reason, "the primary's organization is another one than before (one, now two)") || h.Primary == "" || w.replica.Writes != 0 {
+			if !strings.Contains(h.Reason, "the primary has a different organization than before (one, now two)") || h.Primary == "" || w.replica.Writes != 0 {
 				t.Fatalf("hold %+v, %d writes", h, w.replica.Writes)
 			}
 			w.wantStatus(replication.Held)

@@ -12,7 +12,7 @@ import (
 	"chefsync/pkg/object"
 )
 
-// Prune says which objects of a replica a full compare may delete.
+// Prune says which objects of a replica a full comparison may delete.
 type Prune string
 
 // The prune rules. Whatever the rule, an object is deleted only after the
@@ -114,7 +114,7 @@ type Pair struct {
 	Drift     DriftRule // "" means DriftReport
 	NoUndo    bool      // what runs replace on the replica isn't kept
 	// Interval is the time between polls; CompareEvery the time between full
-	// compares of a primary that has no feed. Both sides are read whole by a compare
+	// comparisons of a primary that has no feed. Both sides are read whole by a compare
 	// every ReconcileEvery, and by a verification every VerifyEvery, 0 for never; what
 	// one has read the other doesn't.
 	Interval       time.Duration
@@ -187,7 +187,7 @@ func (p Pair) selectionMark() string {
 }
 
 // mixedSelection marks that a repair may have recorded objects that belong to the pair by
-// another selection than that of its last full compare. The next pass compares everything.
+// another selection than that of its last full comparison. The next pass compares everything.
 const mixedSelection = "mixed"
 
 func (p Pair) maxWorkers() int {

@@ -15,7 +15,7 @@ import (
 // the last object that the one before compared.
 type Checking struct {
 	Started time.Time `json:"started"` // of the first part
-	// At is the last sign of life of the part under way, zero when none is, and Owner
+	// At is the last heartbeat of the part under way, zero when none is, and Owner
 	// its process. While that may still be running no other part is started.
 	At    time.Time `json:"at,omitzero"`
 	Owner string    `json:"owner,omitempty"`
@@ -29,7 +29,7 @@ type Checking struct {
 	Drift      Drift `json:"drift,omitzero"`
 }
 
-// A part under way gives a sign of life every claimRenewal while it reads. Without
+// A part under way records a heartbeat every claimRenewal while it reads. Without
 // one for claimTTL it counts as dead. One that failed is tried again after
 // verifyRetry.
 const (
@@ -91,7 +91,7 @@ func (v *verification) claimError(st PairState, now time.Time) error {
 }
 
 // errOvertaken ends a reading whose claim another process took over.
-var errOvertaken = errors.New("another process took this verification over")
+var errOvertaken = errors.New("another process took over this verification")
 
 // keepClaim renews the claim until stop is called. It ends the reading if another
 // process took the claim over.
@@ -140,7 +140,7 @@ func (v *verification) releaseClaim(ctx context.Context, failed bool) {
 		}
 	})
 	if err != nil && !errors.Is(err, errOvertaken) {
-		v.Log.Warn("the end of a verification could not be recorded; it counts as under way for a while", "pair", v.Pair.ID.String(),
+		v.Log.Warn("the end of a verification could not be recorded; it counts as running for a while", "pair", v.Pair.ID.String(),
 			"for", claimTTL.String(), "error", err.Error())
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// scheduled is a verification that a function with so much time does.
+// scheduled is a verification that a function with that much time does.
 func (w *world) scheduled(allowed time.Duration, repair bool) (replication.Report, error) {
 	w.t.Helper()
 	deadline := time.Now().Add(allowed)
@@ -153,8 +153,8 @@ func TestNoVerificationIsStartedBesideAnother(t *testing.T) {
 	})
 }
 
-// A person wants an answer, not a part of one.
-func TestAVerificationOfAPersonIsWholeOrNone(t *testing.T) {
+// An operator wants an answer, not a part of one.
+func TestAVerificationByACommandIsWholeOrNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slowToRead(t)
 		if _, err := w.scheduled(40*time.Second, false); err != nil {
@@ -173,7 +173,7 @@ func TestAVerificationOfAPersonIsWholeOrNone(t *testing.T) {
 	})
 }
 
-func TestAVerificationThatCanNotTellWhereItWasBeginsAnew(t *testing.T) {
+func TestAVerificationThatCanNotTellWhereItWasStartsAgain(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
@@ -194,7 +194,7 @@ func TestAVerificationThatCanNotTellWhereItWasBeginsAnew(t *testing.T) {
 	}
 }
 
-// A verification that is stopped in order leaves the pair to the next process at
+// A verification that is stopped cleanly leaves the pair to the next process at
 // once, together with what it has compared.
 func TestAVerificationThatWasStoppedIsTakenUpAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -236,7 +236,7 @@ func (m mortal) SaveProgress(ctx context.Context, id replication.PairID, fence i
 }
 
 // The claim of a process that is known to be dead binds nobody; that of another
-// machine expires soon after its last sign of life.
+// machine expires soon after its last heartbeat.
 func TestADeadVerificationIsTakenUp(t *testing.T) {
 	for name, known := range map[string]bool{"known to be dead": true, "silent": false} {
 		t.Run(name, func(t *testing.T) {

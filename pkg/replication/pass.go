@@ -96,7 +96,7 @@ func (p *pass) doWork() error {
 	if same, err := p.checkIdentity(p.guard.hard, &p.rec.progress); err != nil {
 		return err
 	} else if !same {
-		p.due = dueWork{full: true, deep: true, reason: "the primary is another server or organization than before"}
+		p.due = dueWork{full: true, deep: true, reason: "the primary is a different server or organization than before"}
 		p.rec.progress.Work = nil
 	}
 	p.beginRun()
@@ -137,7 +137,7 @@ func (p *pass) loadRecords(ctx context.Context) (err error) {
 }
 
 // poisonCrashes is how often a pass may die while working on one object alone before
-// the object is set aside.
+// the object becomes unsynced.
 const poisonCrashes = 4
 
 // recoverInterruptedWrites takes up what a pass that died left behind: the objects that it may have
@@ -165,7 +165,7 @@ func (p *pass) recoverInterruptedWrites() {
 	}
 	if len(intent) == 1 && w.Crashes >= poisonCrashes {
 		p.poison = intent[0]
-		p.rec.setAside(p.poison, &fault.Error{Op: "write", Object: p.poison, Class: fault.Rejected,
+		p.rec.markUnsynced(p.poison, &fault.Error{Op: "write", Object: p.poison, Class: fault.Rejected,
 			Hint: "look for the reason in the log of the process; the object is tried again later",
 			Err:  fmt.Errorf("the process died %d times while working on this object", w.Crashes)})
 	}

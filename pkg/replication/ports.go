@@ -115,7 +115,7 @@ type Target interface {
 	// Put creates or replaces an object. With create, the object is assumed to
 	// be absent, which saves a request; both beliefs may be wrong. Files that
 	// the replica lacks are read from content. An error of class Degraded means
-	// that all went well but for what Expect calls dropped.
+	// that all went well except what Expect calls dropped.
 	Put(ctx context.Context, obj object.Object, create bool, content Content) error
 	// Delete removes an object. An object that isn't there is success. A data
 	// bag is deleted with whatever it holds; a policy revision that a policy group
@@ -211,7 +211,7 @@ type DesiredChange struct {
 	AllowDeletes *int    // for one pass, with At
 	// AcceptPrimary accepts that the primary is another organization than before.
 	AcceptPrimary   bool
-	Resync          *time.Time // ask for a full compare
+	Resync          *time.Time // ask for a full comparison
 	Prune           bool       // with Resync: delete whatever the primary doesn't have
 	ResyncObjectsAt *time.Time // ask for a comparison of ResyncObjects, at most MaxResyncObjects
 	ResyncObjects   []object.Ref

@@ -23,7 +23,7 @@ const markedRows = 8
 //
 // Two things can't be seen in a feed alone: a row that becomes visible more than
 // overlap ids late, and a feed that begins again with the very rows it had. A full
-// compare finds what they named.
+// comparison finds what they named.
 func Continue(pos Position, rows Rows, overlap int64) (fresh []Change, next Position, err error) {
 	if pos.Seq > 0 && !sameFeed(pos, rows) || rows.Epoch != pos.Epoch {
 		return nil, pos, ErrPositionLost

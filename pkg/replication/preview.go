@@ -128,7 +128,7 @@ func (p *pass) previewCompare(plan *Plan) error {
 func (p *pass) addToPlan(plan *Plan, window []decidedObject) {
 	for _, d := range window {
 		if d.err != nil {
-			p.rec.setAside(d.Ref, d.err)
+			p.rec.markUnsynced(d.Ref, d.err)
 			continue
 		}
 		if !d.Absent {

@@ -41,7 +41,7 @@ func (r *recorder) startProgress(done, total int) { r.done, r.total, r.window = 
 // addProgress counts the objects of a window that is done.
 func (r *recorder) addProgress(n int) { r.done, r.window = r.done+n, 0 }
 
-// reportProgress tells of progress: so many objects of the window are done.
+// reportProgress reports progress: n objects of the window are done.
 func (r *recorder) reportProgress(phase Phase, inWindow int, ref object.Ref) {
 	r.Observe(ProgressEvent{Pair: r.Pair.ID, Phase: phase, Done: r.done + inWindow, Total: r.total, Bytes: r.files.uploaded.Load(), Ref: ref})
 }
@@ -103,17 +103,17 @@ func (r *recorder) updateWork(change func(*Work)) {
 }
 
 // uncountCrash takes back beforehand that the next pass will count this one among those that
-// died, if it leaves an Intent behind: it ends in order, though not well.
+// died, if it leaves an Intent behind: it ends cleanly, though not well.
 func (r *recorder) uncountCrash() {
 	if w := r.progress.Work; w != nil && len(w.Intent) > 0 {
 		r.updateWork(func(w *Work) { w.Crashes-- })
 	}
 }
 
-// setAside lists an object as unsynced.
-func (r *recorder) setAside(ref object.Ref, err error) {
+// markUnsynced lists an object as unsynced.
+func (r *recorder) markUnsynced(ref object.Ref, err error) {
 	if u, set := r.ledger.setFailure(ref, err, r.Now()); set {
-		r.logUnsynced("object set aside", u)
+		r.logUnsynced("object unsynced", u)
 	}
 }
 

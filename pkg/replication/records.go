@@ -43,10 +43,10 @@ type Status string
 
 // The status words.
 const (
-	Bootstrapping Status = "bootstrapping" // the first full compare is under way
+	Bootstrapping Status = "bootstrapping" // the first full comparison is under way
 	Synced        Status = "synced"        // all known changes applied at LastSuccess
 	Syncing       Status = "syncing"       // a pass is running, or left work behind
-	Retrying      Status = "retrying"      // a server is failing; tried again by itself
+	Retrying      Status = "retrying"      // a server is failing; retried automatically
 	Blocked       Status = "blocked"       // needs an operator; tried again slowly
 	Held          Status = "held"          // deletions wait for approval; all else is applied
 	Stopped       Status = "stopped"       // the operator stopped it
@@ -154,11 +154,11 @@ type Progress struct {
 	Since         time.Time    `json:"since,omitzero"`      // when Status began
 	Feed          string       `json:"feed,omitempty"`      // the feed in use
 	FeedNote      string       `json:"feed_note,omitempty"` // why that one
-	Position      *Position    `json:"position,omitempty"`  // nil before the first full compare ends
+	Position      *Position    `json:"position,omitempty"`  // nil before the first full comparison ends
 	Work          *Work        `json:"work,omitempty"`      // a pass that isn't finished
 	LastAttempt   time.Time    `json:"last_attempt,omitzero"`
 	LastSuccess   time.Time    `json:"last_success,omitzero"`
-	LastCompare   time.Time    `json:"last_compare,omitzero"`  // start of the last full compare that ended
+	LastCompare   time.Time    `json:"last_compare,omitzero"`  // start of the last full comparison that ended
 	LastVerified  time.Time    `json:"last_verified,omitzero"` // start of the last verification that found both sides equal
 	LastCheck     time.Time    `json:"last_check,omitzero"`    // start of the last verification, or compare that read both sides, that ended
 	Drift         *Drift       `json:"drift,omitempty"`        // what that found changed on the replica
@@ -175,7 +175,7 @@ type Progress struct {
 	NextRetry     time.Time    `json:"next_retry,omitzero"`     // of the first unsynced object that is due
 	ObjectsAt     time.Time    `json:"objects_at,omitzero"`     // the last Desired.ResyncObjectsAt honored
 	RetriedAt     time.Time    `json:"retried_at,omitzero"`     // the last Desired.RetryAt honored
-	ResyncedAt    time.Time    `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full compare began for
+	ResyncedAt    time.Time    `json:"resynced_at,omitzero"`    // the last Desired.ResyncAt that a full comparison began for
 	AllowanceUsed time.Time    `json:"allowance_used,omitzero"` // the last Desired.AllowedAt used up
 	Hold          *Hold        `json:"hold,omitempty"`
 	IdentityAt    time.Time    `json:"identity_at,omitzero"` // when the primary's identity was last checked
@@ -187,7 +187,7 @@ type Progress struct {
 	Replica    string    `json:"replica,omitempty"`
 	ReplicaAt  time.Time `json:"replica_at,omitzero"`
 	ReplicaNew time.Time `json:"replica_new,omitzero"`
-	// Selected marks what belonged to the pair when its last full compare began.
+	// Selected marks what belonged to the pair when its last full comparison began.
 	// A pair that selects other objects now is compared whole.
 	Selected string `json:"selected,omitempty"`
 	// ReplicaOnly counts the objects that the first compare found on the replica alone,
@@ -211,7 +211,7 @@ type Drift struct {
 func (d Drift) Left() int { return d.Changed + d.Missing + d.Extra - d.Repaired }
 
 // VerifyDue reports whether a verification is due: never before the first full
-// compare has ended, then at once, then every so often, and some time after one
+// comparison has ended, then at once, then every so often, and some time after one
 // that failed. 0 is never. One that is under way stays due; see Checking.UnderWay.
 func (p Progress) VerifyDue(every time.Duration, now time.Time) bool {
 	if every <= 0 || p.LastCompare.IsZero() {
@@ -244,11 +244,11 @@ type Position struct {
 
 // Work is a pass that isn't finished.
 type Work struct {
-	Full    bool      `json:"full,omitempty"` // a full compare
+	Full    bool      `json:"full,omitempty"` // a full comparison
 	Deep    bool      `json:"deep,omitempty"` // one that reads the replica's objects too
 	Reason  string    `json:"reason,omitempty"`
 	Started time.Time `json:"started"`
-	// Upto is where the position goes when the work is done. A full compare took
+	// Upto is where the position goes when the work is done. A full comparison took
 	// it before it began. Nil when the primary has no feed.
 	Upto *Position `json:"upto,omitempty"`
 	// After is the last object done, in the order of application: objects up to
@@ -262,10 +262,10 @@ type Work struct {
 	// replication put there.
 	Deletes bool `json:"deletes,omitempty"`
 	// Crashes counts the passes in a row that died while working on an Intent. A pass that
-	// leaves one behind and ends in order takes one off, which the next one adds.
+	// leaves one behind and ends cleanly takes one off, which the next one adds.
 	Crashes int `json:"crashes,omitempty"`
 	// Drift is what a regular compare has found so far of what others changed on the
-	// replica. Nil for a compare that puts right whatever differs.
+	// replica. Nil for a comparison that repairs whatever differs.
 	Drift *Drift `json:"drift,omitempty"`
 	// Prune says that it deletes whatever the primary doesn't have.
 	Prune bool `json:"prune,omitempty"`

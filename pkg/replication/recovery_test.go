@@ -35,9 +35,9 @@ func (w *world) breakOff(at string, o replication.PassOptions) {
 	}
 }
 
-// An object that may have been written waits for its time like any other that is set
-// aside, whatever else a pass has to do.
-func TestAnObjectSetAsideWithUnknownResultWaitsForItsTime(t *testing.T) {
+// An object that may have been written waits for its time like any other unsynced
+// object, whatever else a pass has to do.
+func TestAnUnsyncedObjectWithUnknownResultWaitsForItsTime(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	w.pass()
@@ -103,7 +103,7 @@ func TestDriftFoundDuringACompareOutlivesIt(t *testing.T) {
 	}
 	w.wantEqual()
 	if d := w.record().Progress.Drift; d != nil {
-		t.Errorf("drift %+v after it was put right", d)
+		t.Errorf("drift %+v after it was repaired", d)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // refusedCreates are the creates that the replica refuses for a whole kind. They are one
-// error of the pair, so the objects aren't set aside: none is asked for again in
+// error of the pair, so the objects don't become unsynced: none is asked for again in
 // this pass, and the pass fails at its end.
 type refusedCreates struct {
 	kinds map[object.Kind]error

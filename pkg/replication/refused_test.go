@@ -141,8 +141,8 @@ func TestItemsOfBagsThatAreThereGoOn(t *testing.T) {
 	w.wantEqual()
 }
 
-// A server that goes away at a write is no death of the process: the object isn't set
-// aside for it, however often it happens.
+// A server that goes away at a write is no death of the process: the object doesn't become
+// unsynced for it, however often it happens.
 func TestAServerThatGoesAwayAtAWriteIsNoCrash(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

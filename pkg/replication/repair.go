@@ -129,7 +129,7 @@ func (v *verification) compareAgain(known *ledger, observed []observedObject) (d
 	return differ
 }
 
-// repairDrift puts right what others changed on the replica. What waits for a pass is
+// repairDrift undoes what others changed on the replica. What waits for a pass is
 // left to it.
 func (v *verification) repairDrift(p *pass) error {
 	drift := v.report.Drift()

@@ -28,7 +28,7 @@ func drifted(w *world) {
 	w.replica.Writes = 0
 }
 
-func TestARepairPutsRightWhatOthersChangedAndNamesIt(t *testing.T) {
+func TestARepairUndoesWhatOthersChangedAndNamesIt(t *testing.T) {
 	w := newWorld(t)
 	drifted(w)
 	before := w.record().Progress
@@ -38,7 +38,7 @@ func TestARepairPutsRightWhatOthersChangedAndNamesIt(t *testing.T) {
 		"/data/users": "A missing", "/data/users/alice": "A missing", "/data/users/bob": "A missing",
 	})
 	if !r.Equal() || r.Outcome != replication.OutcomeDone || len(r.Extras) != 1 {
-		t.Errorf("report %+v; want it equal but for the replica's own role", r)
+		t.Errorf("report %+v; want it equal except for the replica's own role", r)
 	}
 	w.replica.Unset("/roles/own")
 	w.wantEqual()
@@ -127,7 +127,7 @@ func TestAnAdditionThatThePrimaryGetsTooIsNotDeleted(t *testing.T) {
 }
 
 // Many additions at once may be intended; the operator decides.
-func TestAMassOfAdditionsIsHeldUntilTheOperatorSpeaks(t *testing.T) {
+func TestAMassOfAdditionsIsHeldUntilTheOperatorApproves(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Prune = replication.PruneAll
 	w.fill()
@@ -225,7 +225,7 @@ func TestARepairWaitsForWorkThatAPassLeft(t *testing.T) {
 }
 
 // A repair that dies at any call leaves nothing that the next pass and the next
-// verification don't put right.
+// verification don't repair.
 func TestACrashDuringARepairConverges(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for _, prune := range []replication.Prune{replication.PruneReplicated, replication.PruneAll} {

@@ -10,7 +10,7 @@ import (
 )
 
 // replicaChanged is the reason of a compare.
-const replicaChanged = "the replica is another server or organization than before"
+const replicaChanged = "the replica is a different server or organization than before"
 
 // sameIdentity reports whether two identities may name one organization. A server
 // may hide the GUID from a client: then only the URLs are compared.
@@ -20,7 +20,7 @@ func sameIdentity(a, b string) bool {
 	return urlA == urlB && (guidA == guidB || guidA == "" || guidB == "")
 }
 
-// askReplica asks the replica who it is, once an hour, and asks for a full compare
+// askReplica asks the replica who it is, once an hour, and asks for a full comparison
 // if it is another one than before.
 func (e *Engine) askReplica(ctx context.Context, p Progress, t *dueWork) error {
 	if ageAt(p.ReplicaAt, e.Now()) < identityEvery {
@@ -96,7 +96,7 @@ func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
 		}
 	}
 	if n := g.ReplicaOnly; n > 0 && n != before {
-		p.Log.Log(context.Background(), slog.LevelWarn, "objects exist on the replica only; the prune rule keeps them until somebody decides",
+		p.Log.Log(context.Background(), slog.LevelWarn, "objects exist only on the replica; the prune rule keeps them until an operator decides",
 			"pair", p.Pair.ID.String(), "run", p.rec.run.ID, "objects", n, "hint", "chef-sync-ctl plan "+p.Pair.ID.String()+" --prune")
 	}
 }

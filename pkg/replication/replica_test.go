@@ -144,7 +144,7 @@ func (w *world) wantReplicaOnly(n int) {
 }
 
 // Without its record, replication can't know that the secret of somebody who left was
-// its own: a person must hear of it.
+// its own: an operator must be notified.
 func TestALostStateSaysWhatOnlyTheReplicaHas(t *testing.T) {
 	w := lost(t)
 	w.wantReplicaOnly(2)

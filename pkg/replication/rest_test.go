@@ -146,7 +146,7 @@ func TestABagThatItsItemMadeIsDeletedWithTheOther(t *testing.T) {
 }
 
 // A verification counts what the record holds, not what it looked at: the selection
-// may change back before any pass, and what is set aside must be tried again.
+// may change back before any pass, and what is unsynced must be tried again.
 func TestAVerificationUnderAnotherSelectionHidesNoUnsyncedObject(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
@@ -225,7 +225,7 @@ func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
 
 // An object that kills the process holds up no other that was running with it, also
 // where no row of the feed names them: a repair's, or those behind a compare's cursor.
-func TestWhatWasAtWorkWithAnObjectThatKillsIsDone(t *testing.T) {
+func TestObjectsWrittenBesideOneThatKillsAreDone(t *testing.T) {
 	for name, begin := range map[string]func(*world, *replication.Engine, context.Context){
 		"repair": func(_ *world, e *replication.Engine, ctx context.Context) { _, _ = e.Verify(ctx, repairing()) },
 		"compare": func(w *world, e *replication.Engine, ctx context.Context) {

@@ -180,7 +180,7 @@ func TestAHoldEndsWhenItsObjectsAreNotSelected(t *testing.T) {
 	}
 }
 
-func TestWhatIsSelectedAnewIsCopiedAtOnce(t *testing.T) {
+func TestNewlySelectedObjectsAreCopiedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.pair.Selection = selection(t, "roles/web", "")
 	w.fill()
@@ -198,7 +198,7 @@ func TestWhatIsSelectedAnewIsCopiedAtOnce(t *testing.T) {
 
 // A compare under way when the selection changes does not go on behind its
 // cursor: what is selected again may lie before it.
-func TestACompareBegunUnderAnotherSelectionBeginsAnew(t *testing.T) {
+func TestACompareBegunUnderAnotherSelectionStartsAgain(t *testing.T) {
 	w := newWorld(t)
 	w.tuning.Window = 1
 	w.pair.Selection = selection(t, "", "data_bags/users")

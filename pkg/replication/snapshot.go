@@ -84,7 +84,7 @@ const (
 )
 
 // Due reports whether a ledger is to be compared with the snapshot of a generation,
-// after so many scans have begun.
+// after n scans have begun.
 func (m SnapshotMark) Due(generation, scans int64) bool {
 	patience := min(max(m.Fruitless-patientLooks, 0), maxPatience)
 	switch {

@@ -48,7 +48,7 @@ func (s *staged) streamFile(ctx context.Context, key StageKey, file object.File)
 			known = size
 		case !errors.Is(err, ErrContentMismatch):
 			return nil, 0, err
-		case wrong > 0: // a cut transfer heals, a damaged file doesn't
+		case wrong > 0: // a cut transfer can be repeated, a damaged file can't
 			return nil, 0, s.damagedError(file, err)
 		default:
 			wrong++

@@ -139,7 +139,7 @@ func TestContentThatIsDroppedAtOnceGoesPastTheStage(t *testing.T) {
 	w.wantStatus(replication.Synced)
 }
 
-// TestWrongContentNeverReachesAReplicaPastTheStage: damaged files are set aside, and a
+// TestWrongContentNeverReachesAReplicaPastTheStage: damaged files make objects unsynced, and a
 // cut transfer is tried again, now if little was lost, else later.
 func TestWrongContentNeverReachesAReplicaPastTheStage(t *testing.T) {
 	damage := func(from int) func(int, io.Reader) io.Reader {
@@ -163,9 +163,9 @@ func TestWrongContentNeverReachesAReplicaPastTheStage(t *testing.T) {
 		"large of no size, damaged":   {large, source{unknown: true, change: damage(1)}, "the primary holds damaged content"},
 		"large of no size, later":     {large, source{unknown: true, change: damage(4)}, "the primary holds damaged content"},
 		"small, cut without an error": {100, source{change: short}, "the primary holds damaged content"},
-		"large, cut without an error": {large, source{change: short}, "the transfer broke"},
-		"small, cut with an error":    {100, source{change: func(int, io.Reader) io.Reader { return io.MultiReader(strings.NewReader("x"), broken{}) }}, "the transfer broke"},
-		"large, cut with an error":    {large, source{change: func(int, io.Reader) io.Reader { return io.MultiReader(strings.NewReader("x"), broken{}) }}, "the transfer broke"},
+		"large, cut without an error": {large, source{change: short}, "the transfer was interrupted"},
+		"small, cut with an error":    {100, source{change: func(int, io.Reader) io.Reader { return io.MultiReader(strings.NewReader("x"), broken{}) }}, "the transfer was interrupted"},
+		"large, cut with an error":    {large, source{change: func(int, io.Reader) io.Reader { return io.MultiReader(strings.NewReader("x"), broken{}) }}, "the transfer was interrupted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _, _ := passPast(t, strings.Repeat("y", c.size), &c.source)

@@ -175,7 +175,7 @@ func TestAuditLeaseFromTheFuture(t *testing.T) {
 	}
 }
 
-// While a machine is suspended its monotonic clock stands still. The lease ends by the
+// While a machine is suspended its monotonic clock stops. The lease ends by the
 // wall clock, which other machines go by.
 func TestALeaseEndsByTheWallClock(t *testing.T) {
 	w := newWorld(t)

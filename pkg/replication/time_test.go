@@ -32,7 +32,7 @@ func (w *world) live() *replication.Engine {
 	return e
 }
 
-// A pass ends before its deadline with its work saved, and the next one goes on
+// A pass ends before its deadline with its work saved, and the next one resumes
 // where it ended.
 func TestAPassEndsBeforeItsDeadlineAndTheNextGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestStopMeansStop(t *testing.T) {
 	})
 }
 
-func TestADrainedPassFinishesTheObjectsAtWork(t *testing.T) {
+func TestADrainedPassFinishesTheObjectsInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slow(t, 100, time.Second)
 		drain := make(chan struct{})
@@ -175,7 +175,7 @@ func TestADrainedPassFinishesTheObjectsAtWork(t *testing.T) {
 			t.Errorf("%d writes, %d recorded: an objects in progress was cut off", w.replica.Writes, run.Counts.Created)
 		}
 		if work := w.record().Progress.Work; work == nil || len(work.Intent) != 0 {
-			t.Errorf("work %+v: want nothing in doubt", work)
+			t.Errorf("work %+v: want no unknown results", work)
 		}
 	})
 }

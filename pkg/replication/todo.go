@@ -14,14 +14,14 @@ import (
 // dueWork is what a pass finds to do.
 type dueWork struct {
 	full          bool
-	deep          bool // a full compare that reads the replica's objects
+	deep          bool // a full comparison that reads the replica's objects
 	regular       bool // one that nothing asks for: it follows the drift rule
 	reason        string
 	changes       []Change  // fresh rows of the feed
 	next          *Position // where the position goes once they are handled
 	retry         bool      // unsynced objects are due
 	resume        bool      // a pass was left unfinished, or known differences wait for one
-	resumeCompare bool      // the full compare is that one
+	resumeCompare bool      // the full comparison is that one
 	feed          string    // the feed in use, "none" without one
 	note          string    // why that one
 	rows          Rows      // what the feed said, without the changes
@@ -73,7 +73,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		return t, err
 	}
 	if t.regular = p.Position != nil && e.readDue(cmp.Or(p.LastCheck, p.LastCompare)); t.regular {
-		t.full, t.deep, t.reason = true, true, "both sides are read now and then"
+		t.full, t.deep, t.reason = true, true, "both sides are read periodically"
 		return t, nil
 	}
 	if p.Position == nil {
@@ -110,7 +110,7 @@ func (e *Engine) overlapIDs(pos Position) int64 {
 	return e.Tuning.Overlap
 }
 
-// fullReason says why a full compare is due before the feed is even asked.
+// fullReason says why a full comparison is due before the feed is even asked.
 func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bool) {
 	p, now := st.Progress, e.Now()
 	switch {
@@ -121,14 +121,14 @@ func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bo
 	case p.LastCompare.IsZero():
 		return "first pass of this pair", true
 	case p.Selected != e.Pair.selectionMark():
-		return "other objects are selected than before", false
+		return "the selection has changed", false
 	case p.Position != nil && e.Feed == nil:
 		return "the feed was switched off", false
 	}
 	return "", false
 }
 
-// withoutFeed decides for a pair without a position: a full compare every
+// withoutFeed decides for a pair without a position: a full comparison every
 // CompareEvery, which asks again for a feed, and one as soon as a feed has begun.
 func (e *Engine) withoutFeed(ctx context.Context, t dueWork, st PairState, now time.Time) (dueWork, error) {
 	every := max(e.Pair.CompareEvery, e.Pair.Interval)
@@ -141,10 +141,10 @@ func (e *Engine) withoutFeed(ctx context.Context, t dueWork, st PairState, now t
 	if e.Feed != nil {
 		begun, err := e.Feed.Begun(ctx)
 		if err != nil {
-			return t, fmt.Errorf("look whether the feed has begun: %w", err)
+			return t, fmt.Errorf("check whether the feed has started: %w", err)
 		}
 		if begun {
-			t.full, t.reason = true, "a change feed has begun"
+			t.full, t.reason = true, "a change feed has started"
 			return t, nil
 		}
 	}

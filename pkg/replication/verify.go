@@ -15,7 +15,7 @@ import (
 // VerifyOptions say how a verification is to be done.
 type VerifyOptions struct {
 	Trigger Trigger // for the run record
-	// Repair puts right what others changed on the replica: under the lease, by
+	// Repair undoes what others changed on the replica: under the lease, by
 	// the prune rule, and as far as the brake allows. Without it the replica is
 	// only read.
 	Repair bool
@@ -53,7 +53,7 @@ type Report struct {
 	// Kinds count the objects as they were before a repair.
 	Kinds       []KindReport `json:"kinds"`
 	Differences []Difference `json:"differences,omitempty"` // without those that were repaired
-	Repaired    []Difference `json:"repaired,omitempty"`    // put right, and read back
+	Repaired    []Difference `json:"repaired,omitempty"`    // repaired, and read back
 	// Extras are on the replica only and stay there by the prune rule: objects that
 	// replication didn't put there, and with the rule "none" also those that are
 	// gone from the primary. With the rule "all" they are differences.
@@ -89,7 +89,7 @@ const (
 )
 
 // Difference is one object that isn't equal on both sides. The letter is A for
-// one that the replica lacks, D for one that it has too much, M for other content.
+// one that the replica lacks, D for one that only the replica has, M for other content.
 type Difference struct {
 	Ref    object.Ref `json:"object"`
 	Letter string     `json:"letter"`
@@ -246,7 +246,7 @@ func (v *verification) readObjects(p *pass, known *ledger) error {
 		for _, s := range known.decideAll(observed, p.Pair.pruneRule()) {
 			switch d := s.toDifference(); {
 			case s.readError() != nil:
-				p.rec.setAside(s.Ref, s.readError())
+				p.rec.markUnsynced(s.Ref, s.readError())
 			case d != nil:
 				v.report.Differences = append(v.report.Differences, *d)
 			case !s.Absent:

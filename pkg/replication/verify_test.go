@@ -158,7 +158,7 @@ func refuseOne(op, path string, class fault.Class) func(string, object.Ref) erro
 }
 
 func TestDriftThatIsGoneIsForgotten(t *testing.T) {
-	for name, mend := range map[string]func(*world){
+	for name, repair := range map[string]func(*world){
 		"the next verification finds none": func(w *world) { w.replica.Set("/roles/web", "web"); w.verify(replication.VerifyOptions{}) },
 		"a resync repairs it":              func(w *world) { w.direct(replication.DesiredChange{Resync: new(w.now())}); w.pass() },
 	} {
@@ -171,7 +171,7 @@ func TestDriftThatIsGoneIsForgotten(t *testing.T) {
 			if w.record().Progress.Drift == nil {
 				t.Fatal("no drift was recorded")
 			}
-			mend(w)
+			repair(w)
 			if d := w.record().Progress.Drift; d != nil {
 				t.Errorf("drift %+v is still recorded", d)
 			}
@@ -381,7 +381,7 @@ func TestWhenAVerificationIsDue(t *testing.T) {
 }
 
 // Whatever was edited on both sides, drift is exactly what no longer is as
-// replication put it and isn't as the primary has it either; a repair mends
+// replication put it and isn't as the primary has it either; a repair fixes
 // exactly that, and passes do the rest.
 func TestVerifyAgreesWithAModelOfWhoChangedWhat(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

@@ -98,9 +98,9 @@ func explain(ctx context.Context, op, what string, err error) error {
 	e.Server = "" // the operation names it
 	switch code := awserr.Code(err); {
 	case awserr.IsNotFound(err):
-		e.Class, e.Err, e.Hint = fault.Denied, absent{e.Err}, "chef-sync-ctl prepare-org makes it; or check its name, the account and the region"
+		e.Class, e.Err, e.Hint = fault.Denied, absent{e.Err}, "chef-sync-ctl prepare-org creates it; or check its name, the account and the region"
 	case e.Class == fault.Denied && strings.HasPrefix(code, "AccessDenied"):
-		e.Hint += ", and kms:Decrypt on its key if it has one of its own"
+		e.Hint += ", and kms:Decrypt on its key if it isn't the default key"
 	case code == "DecryptionFailure", code == "InvalidKeyId", code == "KMSAccessDeniedException":
 		e.Class, e.Hint = fault.Denied, "allow kms:Decrypt on the key that encrypts it"
 	case code == "InvalidRequestException":

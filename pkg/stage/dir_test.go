@@ -143,7 +143,7 @@ func TestDamagedReaderKeepsAReplacedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	mustPut(t, d, keyX(), "x") // another process mends it
+	mustPut(t, d, keyX(), "x") // another process repairs it
 	if _, err := io.ReadAll(r); !errors.Is(err, replication.ErrContentMismatch) {
 		t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func killWriter(t *testing.T, root string, from, numbers int, moment time.Durati
 	}
 	_ = cmd.Wait() // "signal: killed"
 	if len(said) < numbers {
-		t.Fatalf("the writer ended by itself after it had put %d: %v", len(said), cmd.ProcessState)
+		t.Fatalf("the writer ended unasked after it had put %d: %v", len(said), cmd.ProcessState)
 	}
 	return said
 }

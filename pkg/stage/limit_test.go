@@ -180,7 +180,7 @@ func TestOpenReaderOutlivesTheEviction(t *testing.T) {
 	}
 }
 
-// limitDisk has room for so many bytes, in whichever files.
+// limitDisk has room for n bytes, in whichever files.
 func limitDisk(s testStage, room int64) {
 	s.createFile = func(dir, pattern string) (tempFile, error) {
 		f, err := os.CreateTemp(dir, pattern)

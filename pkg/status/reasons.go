@@ -59,9 +59,9 @@ func (d *evaluation) isLate(due time.Time) bool {
 func (d *evaluation) notRunningHint() string {
 	switch {
 	case d.Stack:
-		return "; do its functions work?"
+		return "; are its functions running?"
 	case d.Daemon:
-		return " although the daemon runs"
+		return " although the daemon is running"
 	}
 	return "; is the daemon running?"
 }
@@ -166,10 +166,10 @@ func (d *evaluation) addPending() {
 		d.addReason(CausePending, replication.Syncing, since, text, "chef-sync-ctl run --once "+d.id)
 	}
 	if w := g.Work; d.State.CompareAsked(d.Now) && !(w != nil && w.Full && !want.ResyncAt.After(w.Started)) {
-		add(want.ResyncAt, "a full comparison was requested; the next pass makes it")
+		add(want.ResyncAt, "a full comparison was requested; the next pass does it")
 	}
 	if n := len(d.State.ObjectsAsked()); n > 0 {
-		add(want.ResyncObjectsAt, "a comparison of "+formatCount(n, "object")+" was requested; the next pass makes it")
+		add(want.ResyncObjectsAt, "a comparison of "+formatCount(n, "object")+" was requested; the next pass does it")
 	}
 	switch {
 	case d.running:

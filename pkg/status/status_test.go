@@ -51,7 +51,7 @@ func withDesired(change func(*replication.Desired)) factOption {
 
 func withFailedPass(class fault.Class) factOption {
 	return withProgress(func(g *replication.Progress) {
-		g.LastError = &replication.Failure{At: timeBefore(time.Minute), Class: class, Message: "it failed", Hint: "mend it"}
+		g.LastError = &replication.Failure{At: timeBefore(time.Minute), Class: class, Message: "it failed", Hint: "repair it"}
 		g.LastSuccess, g.Failures = timeBefore(time.Hour), 3
 	})
 }

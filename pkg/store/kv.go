@@ -57,7 +57,7 @@ type Query struct {
 	Partition string
 	From, To  string
 	Reverse   bool // the largest sort key first
-	Limit     int  // at most so many; 0 is no limit
+	Limit     int  // the maximum number; 0 is no limit
 }
 
 // Prefix returns the query for all items of a partition whose sort keys begin with

@@ -75,7 +75,7 @@ func checkSchema(version, known int) error {
 // overwritten.
 func damagedError(err error) error {
 	return &fault.Error{Op: "read record", Class: fault.Local, Err: err,
-		Hint: "the state is damaged: restore a copy; without it a full compare starts over and loses nothing on the replica"}
+		Hint: "the state is damaged: restore a copy; without it a full comparison starts over and loses nothing on the replica"}
 }
 
 // explainError adds an operation to an error, and a class and a hint if it has none. Errors

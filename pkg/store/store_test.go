@@ -356,7 +356,7 @@ func TestBackupsAreTrimmed(t *testing.T) {
 	}
 }
 
-// TestRecordsOfOldProcessesGo with the next process that ends in order.
+// TestRecordsOfOldProcessesGo with the next process that ends cleanly.
 func TestRecordsOfOldProcessesGo(t *testing.T) {
 	kv := &kvtest.Memory{}
 	h := store.New(kv).Health()

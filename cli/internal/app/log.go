@@ -39,7 +39,7 @@ func (a *App) KeepLog() {
 type LogOptions struct {
 	Stderr io.Writer
 	Format string                    // text or json; with Print it isn't used
-	Print  func(logstore.Line) error // writes a line for people; nil for Stderr in Format
+	Print  func(logstore.Line) error // writes a line for a terminal; nil for Stderr in Format
 	Level  string                    // "" means the configuration's for a daemon, else warn
 	Daemon bool
 }

@@ -39,7 +39,7 @@ func (env *Env) appOptions(profile string) app.Options {
 	}
 }
 
-// linePrinter writes the log for people, if one looks at a terminal; else it is nil.
+// linePrinter writes a readable log to a terminal; it is nil if there is none.
 func (env *Env) linePrinter() func(logstore.Line) error {
 	out := env.Output()
 	if env.logFormat != "auto" || !out.ErrTTY {

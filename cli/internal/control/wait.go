@@ -48,7 +48,7 @@ func waitForPairs(ctx context.Context, pairs []app.Pair, timeout time.Duration, 
 	})
 }
 
-// WaitSynced waits until each pair had a success after a time, and the full compare
+// WaitSynced waits until each pair had a success after a time, and the full comparison
 // that was asked for.
 func WaitSynced(ctx context.Context, state replication.State, pairs []app.Pair, since time.Time, timeout time.Duration) error {
 	return waitForPairs(ctx, pairs, timeout, "a successful pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {

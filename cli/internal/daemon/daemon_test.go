@@ -170,7 +170,7 @@ func TestAFailingPairWaitsAsTheEngineSaysAndComesBackByItself(t *testing.T) {
 	})
 }
 
-func TestAWishOfTheOperatorWakesThePair(t *testing.T) {
+func TestARequestOfTheOperatorWakesThePair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		job := w.job("a", time.Hour, done)
@@ -189,7 +189,7 @@ func TestAWishOfTheOperatorWakesThePair(t *testing.T) {
 }
 
 // The state can't be read when the daemon starts; a pass has begun before it can.
-func TestAWishBeforeTheFirstLookAtTheWishesWakesThePair(t *testing.T) {
+func TestARequestBeforeTheFirstReadWakesThePair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		job := w.job("a", time.Hour, done)
@@ -245,7 +245,7 @@ func TestPassesAtOnceOfAReplicaAreBounded(t *testing.T) {
 	})
 }
 
-func TestTheEndDrainsThePassAtWork(t *testing.T) {
+func TestTheEndDrainsTheRunningPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		var cut error
@@ -262,7 +262,7 @@ func TestTheEndDrainsThePassAtWork(t *testing.T) {
 	})
 }
 
-func TestAStopDrainsThePassAtWorkOfThatPairOnly(t *testing.T) { stopDrains(t, false) }
+func TestAStopDrainsTheRunningPassOfThatPairOnly(t *testing.T) { stopDrains(t, false) }
 
 func TestAStopIsSeenThoughTheRecordOfAnotherPairIsDamaged(t *testing.T) { stopDrains(t, true) }
 
@@ -316,7 +316,7 @@ func TestAPassThatDoesNotEndIsCutAfterTheGrace(t *testing.T) {
 	})
 }
 
-func TestAnotherProcessAtWorkIsSaidOnce(t *testing.T) {
+func TestAnotherRunningProcessIsReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		job := w.job("a", time.Minute, func(context.Context, int, replication.PassOptions) (replication.Outcome, error) {
@@ -377,7 +377,7 @@ func TestAVerificationThatFailsIsTriedAgainNotAtOnce(t *testing.T) {
 	})
 }
 
-func TestAStopDrainsTheVerificationAtWork(t *testing.T) {
+func TestAStopDrainsTheRunningVerification(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		job := w.job("a", time.Minute, done)

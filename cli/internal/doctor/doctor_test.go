@@ -99,7 +99,7 @@ func TestASkewedClockIsNamedInSignedRequestsToo(t *testing.T) {
 		said = said || c.State == doctor.Fail && strings.Contains(c.Hint, "clock")
 	}
 	if !said {
-		t.Errorf("no failure speaks of clocks: %+v", checks)
+		t.Errorf("no failure mentions clocks: %+v", checks)
 	}
 }
 

@@ -22,7 +22,7 @@ func CheckJournal(ctx context.Context, l *List, store journal.ScanStore, org, sp
 		return
 	}
 	if head.Epoch == "" {
-		l.OK(org, "not begun; the first scan begins it")
+		l.OK(org, "not started; the first scan starts it")
 	} else if page, err := store.Rows(ctx, space, head.Newest-1, 1); err != nil {
 		l.Fail(org, "", err)
 	} else if len(page.Rows) == 1 {

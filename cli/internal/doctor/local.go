@@ -22,7 +22,7 @@ func CheckKeyFiles(l *List, references map[string]string) {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-			l.Fail("key of "+who, "chef-sync-ctl prepare-org makes it", &fault.Error{Op: "look at " + path, Class: fault.Denied,
+			l.Fail("key of "+who, "chef-sync-ctl prepare-org creates it", &fault.Error{Op: "look at " + path, Class: fault.Denied,
 				Err: pathErrorCause(err)})
 		case info.Mode().Perm()&0o077 != 0:
 			l.Warn("key of "+who, "chmod 600 "+path, "%s may be read by others (%s)", path, info.Mode().Perm())

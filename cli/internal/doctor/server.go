@@ -279,7 +279,7 @@ func (s Server) checkRights(l *List, org, who, again string, r *prepare.Report) 
 	name, kinds := "organization "+org, s.kindWords(org)
 	switch {
 	case len(r.Refused) > 0:
-		l.Fail(name, again, &fault.Error{Op: "look at the rights of " + who, Server: r.Server, Class: fault.Denied,
+		l.Fail(name, again, &fault.Error{Op: "check the permissions of " + who, Server: r.Server, Class: fault.Denied,
 			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes",
 				joinWords(r.Refused), kinds)})
 	case s.Side == prepare.Replica && len(r.Unchecked) == 0:

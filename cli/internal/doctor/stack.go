@@ -32,7 +32,7 @@ func (s Stack) Check(ctx context.Context) []Check {
 	l := &List{Group: "stack " + s.Stack.Stack}
 	s.checkIdentity(ctx, l)
 	if s.Broken() {
-		l.Warn("deployment", "see its events in CloudFormation, and deploy it again", "%s", s.Status)
+		l.Warn("deployment", "check its events in CloudFormation, and deploy it again", "%s", s.Status)
 	} else {
 		l.OK("deployment", "%s", s.Status)
 	}
@@ -79,7 +79,7 @@ func (s Stack) checkTable(ctx context.Context, l *List) {
 	advise("time to live", "deploy the stack again", on, err, "off: records of runs are never deleted")
 	on, err = s.HasPointInTimeRecovery(ctx)
 	advise("point-in-time recovery", "switch it on for table "+s.Table, on, err,
-		"off: a state that was lost means a full compare of each pair")
+		"off: if the state is lost, each pair needs a full comparison")
 }
 
 func (s Stack) checkFunctions(ctx context.Context, l *List) {
@@ -110,8 +110,8 @@ func (s Stack) checkWeb(ctx context.Context, l *List) {
 		l.Skip("requests to the URL", "%v", err) // only advice: the right to look isn't needed
 	case n == 0:
 		l.Warn("requests to the URL",
-			"ask Service Quotas for more concurrent executions of Lambda and deploy again, or close the URL: journal_url = false under [aws]",
-			"they can use up the concurrency of the account: none is reserved for them")
+			"request more concurrent Lambda executions in Service Quotas and deploy again, or close the URL: journal_url = false under [aws]",
+			"they can use up the concurrency of the account, because none is reserved for them")
 	default:
 		l.OK("requests to the URL", "at most %d at once", n)
 	}
@@ -127,7 +127,7 @@ func (s Stack) checkDeadLetters(ctx context.Context, l *List) {
 		l.Fail("dead letters", "", err)
 	case n > 0:
 		l.Warn("dead letters",
-			"chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge: what they asked for, later events have done",
+			"chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge; later events have superseded them",
 			"about %s that no function took", ui.Plural(n, "event"))
 	default:
 		l.OK("dead letters", "none")

@@ -22,7 +22,7 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	})
 	err := server.Serve(l)
 	if stop() {
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err) // it ended by itself
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err) // it wasn't stopped
 	}
 	<-closed
 	return nil

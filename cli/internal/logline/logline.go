@@ -1,4 +1,4 @@
-// Package logline writes lines of the log for people.
+// Package logline writes lines of the log in a readable form.
 package logline
 
 import (
@@ -60,7 +60,7 @@ func verb(message string, attrs []attr) string {
 	case "object applied":
 		action := valueOf(attrs, "action")
 		return cmp.Or(map[string]string{"create": "created", "update": "updated", "delete": "deleted"}[action], message)
-	case "object set aside":
+	case "object unsynced", "object set aside":
 		return "unsynced"
 	}
 	return message

@@ -24,7 +24,7 @@ func TestALineSaysWhatWasDoneAndWhy(t *testing.T) {
 		{logstore.Line{Time: at, Pair: eu, Message: "object applied", Object: "/roles/web", Run: "r1"},
 			`{"kind":"role","action":"update","seq":44,"outcome":"applied","reason":"changed on the primary"}`,
 			"16:33:07    eu/engineering  updated /roles/web  changed on the primary"},
-		{logstore.Line{Time: at.AddDate(0, 0, -1), Pair: eu, Level: slog.LevelWarn, Message: "object set aside", Object: "/roles/web"},
+		{logstore.Line{Time: at.AddDate(0, 0, -1), Pair: eu, Level: slog.LevelWarn, Message: "object unsynced", Object: "/roles/web"},
 			`{"outcome":"unsynced","class":"rejected","attempts":2,"error":"write /roles/web on eu: invalid (400): it's no run list","hint":"x"}`,
 			"2026-11-28 16:33:07  ! eu/engineering  unsynced /roles/web  write: invalid (400): it's no run list"},
 		{logstore.Line{Time: at, Pair: eu, Level: slog.LevelError, Message: "poll failed"}, `{"class":"unreachable","error":"no route","hint":"x"}`,

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// minLevel is the least level that is kept.
+// minLevel is the minimum level that is kept.
 const minLevel = slog.LevelInfo
 
 // limits say when waiting lines are written, and how many may wait.
 type limits struct {
 	interval time.Duration // the longest that a line waits
-	batch    int           // so many waiting lines are written at once
-	queue    int           // so many lines may wait; what comes then is lost
+	batch    int           // the number of waiting lines that are written at once
+	queue    int           // the number of lines that may wait; further ones are lost
 }
 
 func defaultLimits() limits { return limits{interval: time.Second, batch: 500, queue: 20_000} }

@@ -146,7 +146,7 @@ func TestHandlerWarnsOnce(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := fmt.Sprint(store.text()); got != "[0 1 2 3 4]" {
-			t.Errorf("after mending: %s, want all lines in order", got)
+			t.Errorf("after the repair: %s, want all lines in order", got)
 		}
 		store.fail(errors.New("disk full again"))
 		log.Info("5")
@@ -282,7 +282,7 @@ func TestHandlerCutsLongText(t *testing.T) {
 	}
 }
 
-// The rules of package slog, but for groups: they are prefixes here.
+// The rules of package slog, except for groups: they are prefixes here.
 func TestHandlerIsAHandler(t *testing.T) {
 	var store *memory
 	var h *Handler

@@ -41,7 +41,7 @@ const pollInterval = 500 * time.Millisecond
 // state waits for the disk; a busy log in the same file would stand in its way. Apart, a
 // full, damaged or deleted log can't harm the state, and the log skips the wait for the
 // disk. The file is opened at first use, so that trouble with
-// it keeps nobody from work, and mended trouble is over without a restart.
+// it stops no other work, and once the cause is repaired, logging resumes without a restart.
 type SQLite struct {
 	path      string
 	keepLines int

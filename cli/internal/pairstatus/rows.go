@@ -206,7 +206,7 @@ func (r *PairRow) replicaNote(now time.Time) (text, hint string) {
 	id := r.Pair.String()
 	switch {
 	case r.ReplicaOnly > 0:
-		return ui.Plural(r.ReplicaOnly, "object") + " on the replica only, not put there by replication as far as it knows",
+		return ui.Plural(r.ReplicaOnly, "object") + " only on the replica, not created by replication as far as it knows",
 			fmt.Sprintf(`chef-sync-ctl plan %s --prune, then: chef-sync-ctl resync %s --prune; or exclude them, or set prune = "none"`, id, id)
 	case r.ReplicaNew.IsZero() || now.Sub(r.ReplicaNew) >= replicaNoteAge:
 		return "", ""

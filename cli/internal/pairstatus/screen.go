@@ -48,7 +48,7 @@ func (v View) redraw(env *cmdline.Env, s Snapshot, w watched) error {
 	return err
 }
 
-// cut returns at most so many lines of a page. Notes get a third of what is left of them
+// cut returns at most n lines of a page. Notes get a third of what is left of them
 // below the head of the table, or what the rows leave.
 func (p page) cut(height int) []ui.Text {
 	if all := p.lines(); len(all) <= height {
@@ -71,7 +71,7 @@ func (p page) cut(height int) []ui.Text {
 	return lines[:min(len(lines), height)]
 }
 
-// cutRows returns at most so many rows, and how many pairs are not among them.
+// cutRows returns at most n rows, and how many pairs are not among them.
 func (p page) cutRows(height int) []ui.Text {
 	rows, hidden := p.rows, p.hidden
 	if hidden != "" {
@@ -94,7 +94,7 @@ func (p page) cutRows(height int) []ui.Text {
 	return append(slices.Clone(rows), hidden)
 }
 
-// cutNotes returns at most so many lines of notes, and says how many more there are.
+// cutNotes returns at most n lines of notes, and says how many more there are.
 func (p page) cutNotes(height int) (lines []ui.Text) {
 	for i, n := range p.notes {
 		rest := 1 // for how many more there are

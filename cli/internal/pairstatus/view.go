@@ -213,7 +213,7 @@ func (r *PairRow) nextRunText(now time.Time) string {
 		return "-"
 	case r.Overdue:
 		return "overdue"
-	case r.NextRun.Before(now) && r.pollInterval > 0: // recorded now and then only
+	case r.NextRun.Before(now) && r.pollInterval > 0: // recorded only from time to time
 		return "within " + ui.Span(r.pollInterval)
 	case r.NextRun.Before(now):
 		return "due"

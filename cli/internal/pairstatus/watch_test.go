@@ -22,7 +22,7 @@ import (
 	"chefsync/pkg/status"
 )
 
-// snapshotOf returns a snapshot of pairs of which every so many has a problem of its own.
+// snapshotOf returns a snapshot of pairs of which every nth has a problem.
 func snapshotOf(all []app.Pair, every int, now time.Time) Snapshot {
 	s := Snapshot{At: now, all: all, Processes: Processes{Running: []health.Process{{Host: "vm", Started: now, Pairs: len(all)}}}}
 	for i, p := range all {

@@ -79,7 +79,7 @@ func listPairRuns(ctx context.Context, a *app.App, state replication.State, id r
 	return runs, err
 }
 
-// Print prints runs as a table: for people what each changed or, with reasons, why it failed;
+// Print prints runs as a table: normally what each changed or, with reasons, why it failed;
 // with -o wide all counts.
 func Print(env *cmdline.Env, runs []replication.Run, reasons bool) error {
 	return env.Output().Emit(runs, func(t *ui.Grid) {

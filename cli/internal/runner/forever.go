@@ -213,7 +213,7 @@ func (p *heartbeat) saveFunc(a *app.App) func(context.Context) error {
 	}
 }
 
-// saveStopped saves that the process ended in order.
+// saveStopped saves that the process ended cleanly.
 func (p *heartbeat) saveStopped(ctx context.Context, a *app.App) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -92,7 +92,7 @@ func (p *rubyParser) skipLine() {
 	}
 }
 
-// restOfLine returns what stands behind a value, but for a comment.
+// restOfLine returns what stands behind a value, except a comment.
 func (p *rubyParser) restOfLine() string {
 	end := p.at
 	for end < len(p.text) && p.text[end] != '\n' && p.text[end] != '#' {

@@ -100,7 +100,7 @@ func (w *recordWriter) writeHealth() {
 		s := health.Server{Name: name, CheckedAt: ago(20 * time.Second), UpAt: ago(20 * time.Second), Latency: time.Duration(8+31*i) * time.Millisecond}
 		if name == "sa" {
 			s.UpAt, s.DownSince, s.Error, s.Hint = ago(26*time.Minute), ago(25*time.Minute), "unavailable (503): maintenance mode",
-				"the server is overloaded, restarting or in maintenance; look at chef-server-ctl status"
+				"the server is overloaded, restarting or in maintenance; check chef-server-ctl status"
 		}
 		w.check(store.SaveServer(ctx, s))
 	}
@@ -232,7 +232,7 @@ func (w *recordWriter) writeLog() {
 		line(61*time.Second, slog.LevelInfo, "pass begins", "", `{"mode":"changes","reason":""}`)
 		line(60*time.Second, slog.LevelInfo, "object applied", fmt.Sprintf("/roles/web-%d", i), `{"action":"update","outcome":"applied","reason":"changed on the primary"}`)
 		if p.ID.String() == "eu/build" {
-			line(59*time.Second, slog.LevelWarn, "object set aside", "/roles/"+hostile, `{"class":"rejected","error":"invalid (400): `+strings.ReplaceAll(hostile, `"`, `\"`)+`"}`)
+			line(59*time.Second, slog.LevelWarn, "object unsynced", "/roles/"+hostile, `{"class":"rejected","error":"invalid (400): `+strings.ReplaceAll(hostile, `"`, `\"`)+`"}`)
 		}
 		line(58*time.Second, slog.LevelInfo, "pass ends", "", `{"outcome":"done","changes":3,"created":1,"updated":2,"deleted":0,"duration_ms":2010}`)
 	}

@@ -83,7 +83,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// A scheduler that beats but runs no passes stands still.
+// A scheduler that beats but runs no passes hangs.
 func TestHealthOfASchedulerThatRunsNoPasses(t *testing.T) {
 	row := func(s replication.Status, overdue bool) pairstatus.PairRow {
 		return pairstatus.PairRow{Status: s, Overdue: overdue}

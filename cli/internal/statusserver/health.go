@@ -43,7 +43,7 @@ func (h *healthHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // startTime is how long after its start a daemon may have had no pass yet.
 const startTime = 10 * time.Minute
 
-// schedulerProblem returns why the scheduler of this process seems to stand still, or "":
+// schedulerProblem returns why the scheduler of this process seems to hang, or "":
 // its heartbeat is missing, or all pairs wait for a pass that was due.
 func (h *healthHandler) schedulerProblem(ctx context.Context, processes pairstatus.Processes) string {
 	i := slices.IndexFunc(processes.Running, func(p health.Process) bool { return p.Owner == h.Owner })

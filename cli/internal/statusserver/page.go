@@ -52,7 +52,7 @@ func statusTone(s string) string {
 	return toneBad
 }
 
-// pages serves the pages for people.
+// pages serves the status pages.
 type pages struct {
 	Options
 	icons string // the sprite of the icons, which each page begins with

@@ -1,5 +1,5 @@
 // Package statusserver serves the status of pairs over HTTP: health for probes, metrics
-// for Prometheus, JSON for programs and pages for people. It only reads.
+// for Prometheus, JSON for programs and pages for browsers. It only reads.
 package statusserver
 
 import (

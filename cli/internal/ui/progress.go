@@ -33,7 +33,7 @@ type pairProgress struct {
 	ended   bool
 }
 
-// NewProgress starts to show the work on so many pairs.
+// NewProgress starts to show the work on n pairs.
 func (o *Output) NewProgress(pairs int) *Progress {
 	p := &Progress{out: o, line: o.NewStatusLine(), amount: pairs, pairs: map[replication.PairID]*pairProgress{}}
 	p.began = o.Now()

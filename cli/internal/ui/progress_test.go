@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// terminal is what a terminal of so many columns shows, with a clock that the test moves.
+// terminal is what a terminal of the given width shows, with a clock that the test moves.
 type terminal struct {
 	bytes.Buffer
 	now time.Time

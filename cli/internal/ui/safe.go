@@ -60,7 +60,7 @@ func Lines(s, indent string) Text {
 // indent is before the further lines of an argument.
 const indent = "  "
 
-// makeSafe replaces what is to be formatted by Text, but for Text and numbers.
+// makeSafe replaces what is to be formatted by Text, except Text and numbers.
 func makeSafe(args []any) {
 	for i, a := range args {
 		switch v := a.(type) {

@@ -227,7 +227,7 @@ func jsonBeliefs() []belief {
 		{"JSON/text beyond ASCII stays", itemKeeps(`"é€😀"`, `"é€😀"`)},
 		{"JSON/newlines in strings stay", itemKeeps(`"a\nb"`, `"a\nb"`)},
 		{"JSON/an exponent is written out", itemKeeps("1e3", "1000.0")},
-		{"JSON/zeros after the point go, but for one", itemKeeps("3.00", "3.0")},
+		{"JSON/zeros after the point go, except for one", itemKeeps("3.00", "3.0")},
 		{"JSON/zeros after the point go in a role's attributes too", func(p *probe) {
 			p.wantEqual(p.wantStatus(200, "GET", p.createRole(`,"default_attributes":{"f":1.50}`), ""), "default_attributes", `{"f":1.5}`)
 		}},

@@ -35,7 +35,7 @@ func Goiardi() map[string]string {
 		"JSON/key order is kept":                                              "keys are sorted",
 		"JSON/< > & are not escaped":                                          "they are written as \\u003c and so on",
 		"JSON/an exponent is written out":                                     numbers,
-		"JSON/zeros after the point go, but for one":                          numbers,
+		"JSON/zeros after the point go, except for one":                       numbers,
 		"JSON/zeros after the point go in a role's attributes too":            numbers,
 		"JSON/negative zero loses its sign":                                   numbers,
 		"JSON/small floats keep their exponent":                               numbers,

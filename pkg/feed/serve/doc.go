@@ -34,7 +34,7 @@
 // reads an object after a scan, when it changed once more, keeps what it read if the
 // change is reverted before the next scan, for that scan finds nothing new. Pairs
 // notice it (package scan); clients of the published interface can't. Pushes, and a
-// resynchronization now and then, help.
+// regular resynchronization, help.
 //
 // # Large answers
 //

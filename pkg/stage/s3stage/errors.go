@@ -45,13 +45,13 @@ func (b bucket) classifyError(err error) (fault.Class, string) {
 	errors.As(err, &call)
 	switch awserr.Code(err) {
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden":
-		return fault.Denied, fmt.Sprintf("allow %s, and the bucket's key if it has one of its own", b.requiredPermission(call))
+		return fault.Denied, fmt.Sprintf("allow %s, and the bucket's key if it isn't the default key", b.requiredPermission(call))
 	case "NoSuchBucket":
 		return fault.Local, fmt.Sprintf("there is no bucket %s: deploy the stack, or check its name", b.name)
 	case "PermanentRedirect", "MovedPermanently", "IllegalLocationConstraintException":
 		return fault.Local, fmt.Sprintf("the bucket %s is in another region", b.name)
 	case "PreconditionFailed":
-		return fault.Local, "something else is stored under this name: give the stack a bucket of its own"
+		return fault.Local, "something else is stored under this name: use a separate bucket for the stack"
 	case "BadDigest", "XAmzContentChecksumMismatch": // it was right when it was sent
 		return fault.Transient, "the transfer damaged it; it is tried again"
 	}

@@ -25,7 +25,7 @@ const (
 	// too. Its tables are made and deleted.
 	endpointName = "CHEFSYNC_AWS_ENDPOINT"
 	// oneAtATime is set for servers that several requests at once break, such as
-	// moto 5.2.1. It passes the suites but for this: it checks a condition and writes
+	// moto 5.2.1. It passes the suites except for this: it checks a condition and writes
 	// in two steps, so two takers win a lease; and a transaction that is refused puts
 	// the table back to how it was, so what others wrote meanwhile is gone.
 	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"

@@ -35,7 +35,7 @@ func (t *Table) classifyError(err error) (fault.Class, string) {
 	}
 	switch awserr.Code(err) {
 	case "AccessDeniedException", "AccessDenied", "NotAuthorized", "KMSAccessDeniedException":
-		return fault.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it has one of its own", permission, t.name)
+		return fault.Denied, fmt.Sprintf("allow %s on the table %s, and kms:Decrypt on its key if it isn't the default key", permission, t.name)
 	case "ResourceNotFoundException":
 		return fault.Local, fmt.Sprintf("there is no table %s in this account and region: "+
 			"deploy the stack, or check its name and the region", t.name)

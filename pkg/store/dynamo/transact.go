@@ -173,5 +173,5 @@ func isTemporary(err error) bool {
 
 func damagedError(err error) error {
 	return &fault.Error{Op: "read record", Class: fault.Local, Err: err,
-		Hint: "restore the table to a point in time, or delete the item: a full compare then starts over and loses nothing on the replica"}
+		Hint: "restore the table to a point in time, or delete the item: a full comparison then starts over and loses nothing on the replica"}
 }

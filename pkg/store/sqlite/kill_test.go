@@ -108,7 +108,7 @@ func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, mo
 		next := readNumber(t, lines, last)
 		if next == last {
 			_ = cmd.Wait()
-			t.Fatalf("the writer ended by itself after commit %d: %v", last, cmd.ProcessState)
+			t.Fatalf("the writer ended unasked after commit %d: %v", last, cmd.ProcessState)
 		}
 		last = next
 	}

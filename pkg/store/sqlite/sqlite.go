@@ -55,8 +55,8 @@ CREATE TABLE items (
 func stateFormat() Format {
 	return Format{
 		Name: "state", ApplicationID: 0x43685379, Version: itemsLayout, Oldest: itemsLayout, Synchronous: "FULL", Migrate: migrateState,
-		DamagedHint: "the state file is damaged or no SQLite database: restore a copy, put it aside or give another path; " +
-			"without it a full compare starts over and loses nothing on the replica",
+		DamagedHint: "the state file is damaged or not an SQLite database: restore a copy, move it away or give another path; " +
+			"without it a full comparison starts over and loses nothing on the replica",
 	}
 }
 

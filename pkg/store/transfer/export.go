@@ -32,7 +32,7 @@ func exportPair(ctx context.Context, state replication.State, id replication.Pai
 	switch {
 	case !before.Desired.Stopped:
 		return Pair{}, &fault.Error{Op: "export", Class: fault.Local, Hint: "chef-sync-ctl sync-stop " + id.String() + ", or --stop",
-			Err: errors.New("it isn't stopped, so it would go on changing here and there")}
+			Err: errors.New("it isn't stopped, so it would keep changing")}
 	case before.Lease.HeldAt(now):
 		return Pair{}, &replication.LeasedError{What: "pair " + id.String(), Lease: before.Lease}
 	}

@@ -45,7 +45,7 @@ type NewerError struct {
 
 // Error names both times.
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("import pair %s: the state here is newer, of %s; the document's is of %s", e.Pair,
+	return fmt.Sprintf("import pair %s: the state here is newer (%s) than the document (%s)", e.Pair,
 		e.Here.UTC().Format(time.RFC3339), e.Ours.UTC().Format(time.RFC3339))
 }
 
@@ -134,7 +134,7 @@ func writePair(ctx context.Context, state replication.State, p Pair, fence int64
 	}
 	if !sameRecords(here, p) {
 		return &fault.Error{Op: "read back", Class: fault.Local, Hint: "import it again; the pair stays stopped here",
-			Err: errors.New("the state holds something else than what was written")}
+			Err: errors.New("the state doesn't contain what was written")}
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func TestWhatIsExportedAndImportedIsAllThere(t *testing.T) {
 }
 
 // Whoever reads a document reads no lease, and knows its version.
-func TestTheDocumentIsJSONForPeopleToo(t *testing.T) {
+func TestTheDocumentIsReadableJSON(t *testing.T) {
 	p := knownPair(1)
 	p.Desired.AllowDeletes, p.Desired.RetryOnly, p.Progress.Work, p.Progress.Drift, p.Unsynced = 0, nil, nil, nil, nil
 	text := encodeDocument(t, exportPair(t, stateWith(t, p)))
@@ -164,12 +164,12 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 	if err := s.Release(ctx, pairID, st.Lease.Fence); err != nil {
 		t.Fatal(err)
 	}
-	for name, meddle := range map[string]func(){
+	for name, interfere := range map[string]func(){
 		"started meanwhile": func() { _ = s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &no, At: noon()}) },
 		"taken meanwhile":   func() { _, _ = s.Acquire(ctx, pairID, "a pass", noon(), time.Minute) },
 	} {
 		_ = s.ChangeDesired(ctx, pairID, replication.DesiredChange{Stop: &yes, At: noon()})
-		if _, err := transfer.Export(ctx, &meddlingState{s, meddle}, ids, noon()); fault.ClassOf(err) != fault.Transient || err == nil {
+		if _, err := transfer.Export(ctx, &interferingState{s, interfere}, ids, noon()); fault.ClassOf(err) != fault.Transient || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		now, _ := s.Pair(ctx, pairID)
@@ -177,15 +177,15 @@ func TestAPairThatMayStillChangeIsNotExported(t *testing.T) {
 	}
 }
 
-// meddlingState lets something happen while the entries are read.
-type meddlingState struct {
+// interferingState lets something happen while the entries are read.
+type interferingState struct {
 	*store.Store
-	meddle func()
+	interfere func()
 }
 
-func (m *meddlingState) Entries(ctx context.Context, id replication.PairID) (replication.Entries, error) {
+func (m *interferingState) Entries(ctx context.Context, id replication.PairID) (replication.Entries, error) {
 	entries, err := m.Store.Entries(ctx, id)
-	m.meddle()
+	m.interfere()
 	return entries, err
 }
 
@@ -218,7 +218,7 @@ func TestWhatIsNewerHereIsNotReplacedUnlessForced(t *testing.T) {
 	}
 }
 
-func TestAPairAtWorkIsNotImportedOver(t *testing.T) {
+func TestAPairInProgressIsNotImportedOver(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
 	if _, err := s.Acquire(context.Background(), pairID, "a pass", noon(), time.Minute); err != nil {
 		t.Fatal(err)
