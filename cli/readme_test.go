@@ -128,7 +128,7 @@ func runExample(ts *testscript.TestScript, e example) {
 	}
 }
 
-// matchOutput reports whether output is what the README shows, but for times, durations,
+// matchOutput reports whether output is what the README shows, except times, durations,
 // numbers of runs and the width of columns. A line "..." stands for any lines.
 func matchOutput(want, got []string) bool {
 	switch {

@@ -171,7 +171,7 @@ func TestUndoGoesOnThoughThePairIsStopped(t *testing.T) {
 	})
 }
 
-// What others did on the replica since stays, but for the objects that are restored.
+// What others did on the replica since stays, except the objects that are restored.
 func TestUndoLeavesWhatTheRunsDidNotTouch(t *testing.T) {
 	w := newWorld(t)
 	w.fill()

@@ -68,7 +68,7 @@ func (s *Stage) Remove(_ context.Context, key replication.StageKey) error {
 	return nil
 }
 
-// Without returns a stage with the same content but for that of one space.
+// Without returns a stage with the same content except that of one space.
 func (s *Stage) Without(space string) *Stage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
