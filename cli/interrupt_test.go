@@ -37,9 +37,9 @@ func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	runOnce := func(ctx context.Context) int {
+	runOnce := func(ctx context.Context, args ...string) int {
 		stderr.Reset()
-		return executeArgs(ctx, []string{"run", "--once", "-c", config}, cmdline.Streams{
+		return executeArgs(ctx, append([]string{"run", "--once", "-c", config}, args...), cmdline.Streams{
 			In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &stderr, Now: time.Now,
 			LookupEnv: func(string) (string, bool) { return "", false },
 		})
@@ -61,6 +61,22 @@ func TestAnInterruptedRunEndsWithCode130AndIsDoneNextTime(t *testing.T) {
 	}
 	if got := len(eu.Org("acme").Snapshot()); got != 30 {
 		t.Errorf("%d objects on the replica, want 30", got)
+	}
+
+	// One that only compares has copied nothing.
+	again, stop := context.WithCancel(t.Context())
+	defer stop()
+	for i := range 300 { // windows of a comparison have 100
+		primary.Org("acme").PutRole(fmt.Sprintf("more%d", i), `{}`)
+		eu.Org("acme").PutRole(fmt.Sprintf("more%d", i), `{}`)
+	}
+	eu.Fault(cheftest.Fault{Path: "/search/*", Status: http.StatusNotFound}) // objects are read one by one
+	eu.Fault(cheftest.Fault{Method: http.MethodGet, Path: "/roles/*", Nth: 150, Do: func(*http.Request) { stop() }})
+	if code := runOnce(again, "--full"); code != 130 {
+		t.Errorf("exit code %d, want 130\n%s", code, stderr.String())
+	}
+	if !regexp.MustCompile(`(?m)^Error: stopped: \d+ of 330 objects compared; run again to go on$`).MatchString(stderr.String()) {
+		t.Errorf("stderr says %q", stderr.String())
 	}
 }
 

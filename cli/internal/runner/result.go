@@ -71,11 +71,24 @@ func (opts Options) interruptedError(cause error, results []daemon.Result) error
 	}
 	words := fmt.Sprintf("%s of %s done", ui.Number(ended), ui.Plural(len(results), "pair"))
 	if len(results) == 1 && opts.progress != nil {
-		if done, total := opts.progress.Objects(results[0].Run.Pair); total > 0 {
-			words = fmt.Sprintf("%s of %s copied", ui.Number(done), ui.Plural(total, "object"))
+		if done, total, written := opts.progress.Objects(results[0].Run.Pair); total > 0 {
+			words = fmt.Sprintf("%s of %s %s", ui.Number(done), ui.Plural(total, "object"), doneWords(done, written))
 		}
 	}
 	return exit.With(exit.Interrupted, &interruption{words, cause}, "")
+}
+
+// doneWords says what was done with objects: a pass that compares everything writes few of
+// them, or none.
+func doneWords(done, written int) string {
+	switch {
+	case written == 0:
+		return "compared"
+	case written >= done:
+		return "copied"
+	default:
+		return "compared, " + ui.Number(written) + " written"
+	}
 }
 
 // interruption is the end of passes by a signal.

@@ -30,6 +30,7 @@ type pairProgress struct {
 	first   int       // what was done when the counting began
 	since   time.Time // when that was
 	objects int       // the most that was done
+	written int       // objects that were written or deleted
 	ended   bool
 }
 
@@ -82,14 +83,15 @@ func (p *Progress) End() {
 	p.line.Clear()
 }
 
-// Objects returns how many objects of a pair are done, of how many.
-func (p *Progress) Objects(id replication.PairID) (done, total int) {
+// Objects returns how many objects of a pair are done, of how many, and how many of them
+// were written or deleted.
+func (p *Progress) Objects(id replication.PairID) (done, total, written int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w := p.pairs[id]; w != nil {
-		return w.last.Done, w.last.Total
+		return w.last.Done, w.last.Total, w.written
 	}
-	return 0, 0
+	return 0, 0, 0
 }
 
 func (p *Progress) pairOf(id replication.PairID) *pairProgress {
@@ -104,6 +106,9 @@ func (w *pairProgress) add(e replication.ProgressEvent, now time.Time) {
 		w.first, w.since = e.Done, now
 	}
 	w.last, w.objects = e, max(w.objects, e.Done)
+	if e.Phase == replication.PhaseWrite || e.Phase == replication.PhaseDelete {
+		w.written++
+	}
 }
 
 // share is how much of a pair is done, from 0 to 1.
