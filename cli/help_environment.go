@@ -8,12 +8,15 @@ import (
 	"chefsync/cli/internal/cmdline"
 )
 
-func newEnvironmentCmd(*cobra.Command) *cobra.Command {
+func newEnvironmentCmd(root *cobra.Command) *cobra.Command {
+	name := func(flag string) string { return cmdline.EnvName(root.PersistentFlags().Lookup(flag)) }
 	return &cobra.Command{
 		Use:   "environment",
 		Short: "Environment variables",
-		Long: fmt.Sprintf(`Every flag can be set with an environment variable: %s followed by the name of the
-flag in capitals, with _ for -. The command line takes precedence.
+		Long: fmt.Sprintf(`The global flags can be set with environment variables: %s followed by the name
+of the flag in capitals, with _ for -. So can --parallel of run, --listen of
+serve-changes and web, and --token-file of web. The command line takes precedence. All
+other flags are read from the command line only.
 
   %-24s --output json
   %-24s --config /srv/chef-sync.toml
@@ -25,6 +28,6 @@ Also honored:
   NO_COLOR, TERM=dumb      no color
   COLUMNS, LINES           the size to fit tables into, instead of the terminal's
   HTTPS_PROXY, NO_PROXY    the proxy for requests to Chef Servers`,
-			cmdline.EnvPrefix, cmdline.EnvName("output")+"=json", cmdline.EnvName("config")+"=/srv/…"),
+			cmdline.EnvPrefix, name("output")+"=json", name("config")+"=/srv/…"),
 	}
 }

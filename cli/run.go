@@ -54,6 +54,7 @@ stack, once they are started.`,
 	cmd.Flags().BoolVar(&opts.Full, "full", false, "with --once: a full comparison that reads both sides")
 	cmd.Flags().BoolVar(&opts.Remote, "remote", false, "with --once, on a stack: run the passes in its function")
 	cmd.Flags().IntVar(&opts.Parallel, "parallel", opts.Parallel, "number of concurrent passes for each replica")
+	cmdline.TakeFromEnvironment(cmd, "parallel")
 	env.TakePairs(cmd)
 	cmd.PreRun = func(*cobra.Command, []string) {
 		env.Daemon, env.TellsAll = !opts.Once, opts.Once

@@ -34,6 +34,7 @@ journal: one scans at a time.`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on (default: listen under [journal] in the configuration)")
+	cmdline.TakeFromEnvironment(cmd, "listen")
 	cmd.PreRun = func(*cobra.Command, []string) { env.Daemon = true }
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		a, err := env.Open(cmd.Context())

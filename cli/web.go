@@ -38,6 +38,7 @@ as the password of any user.`,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:9997", "`address` to listen on")
 	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`file` that contains the token clients must send (default: token under [status] in the configuration)")
+	cmdline.TakeFromEnvironment(cmd, "listen", "token-file")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
 		s := statusserver.Server{App: a, Pairs: pairs, Address: listen, Setting: "--listen"}

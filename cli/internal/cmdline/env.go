@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
@@ -18,9 +17,6 @@ import (
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
 )
-
-// EnvPrefix is the prefix of the environment variable of every flag.
-const EnvPrefix = "CHEF_SYNC_"
 
 // Streams are what the program reads from and writes to, its environment, its clock, and
 // AWS.
@@ -95,6 +91,7 @@ func (env *Env) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&env.LogLevel, "log-level", "",
 		"minimum log level on stderr: debug, info, warn or error (default: for run, level under [log] in the configuration; otherwise warn)")
 	f.BoolVarP(&env.quiet, "quiet", "q", false, "don't show progress and notes on stderr")
+	f.VisitAll(takeFromEnvironment)
 }
 
 // Output returns the writer of the command.
@@ -163,26 +160,6 @@ func (env *Env) WantsData(args []string) bool {
 		}
 	}
 	return format.IsData()
-}
-
-// EnvName returns the environment variable that sets a flag.
-func EnvName(flag string) string {
-	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// SetFlagsFromEnvironment sets the flags that weren't given by environment variables.
-func (env *Env) SetFlagsFromEnvironment(cmd *cobra.Command) error {
-	var failed error
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		v, ok := env.LookupEnv(EnvName(f.Name))
-		if !ok || v == "" || f.Changed || f.Name == "help" || failed != nil {
-			return
-		}
-		if err := cmd.Flags().Set(f.Name, v); err != nil {
-			failed = exit.Usagef("correct or unset the variable", "environment variable %s: %v", EnvName(f.Name), err)
-		}
-	})
-	return failed
 }
 
 // CheckFlags refuses values that no flag type checks.

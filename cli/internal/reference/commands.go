@@ -71,7 +71,13 @@ func writeCommand(b *strings.Builder, c *cobra.Command) {
 }
 
 func writeFlags(b *strings.Builder, flags *pflag.FlagSet) {
-	b.WriteString("| flag | default | environment | meaning |\n|---|---|---|---|\n")
+	fromEnvironment := false
+	flags.VisitAll(func(f *pflag.Flag) { fromEnvironment = fromEnvironment || cmdline.EnvName(f) != "" })
+	if fromEnvironment {
+		b.WriteString("| flag | default | environment | meaning |\n|---|---|---|---|\n")
+	} else {
+		b.WriteString("| flag | default | meaning |\n|---|---|---|\n")
+	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden || f.Name == "help" {
 			return
@@ -81,7 +87,14 @@ func writeFlags(b *strings.Builder, flags *pflag.FlagSet) {
 		if hasDefault(f) {
 			preset = "`" + f.DefValue + "`"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | `%s` | %s |\n", names, preset, cmdline.EnvName(f.Name), formatCell(meaning))
+		variable := ""
+		switch name := cmdline.EnvName(f); {
+		case name != "":
+			variable = " `" + name + "` |"
+		case fromEnvironment:
+			variable = " |"
+		}
+		fmt.Fprintf(b, "| `%s` | %s |%s %s |\n", names, preset, variable, formatCell(meaning))
 	})
 }
 
