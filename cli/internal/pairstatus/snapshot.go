@@ -2,10 +2,12 @@ package pairstatus
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
+	"chefsync/pkg/status"
 )
 
 // Snapshot is what is recorded of pairs, their servers, and the processes that run passes.
@@ -13,12 +15,16 @@ type Snapshot struct {
 	At time.Time
 	Fleet
 	Processes Processes
+	StateFile string     // "" on a stack
 	all       []app.Pair // of the configuration
 }
 
 // Read returns a snapshot of pairs. With an error it holds what could be read.
 func Read(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (Snapshot, error) {
 	s := Snapshot{At: now, all: a.Pairs()}
+	if a.Stack == nil {
+		s.StateFile = a.StatePath
+	}
 	var failed, unknown error
 	s.Fleet, failed = readFleet(ctx, a, pairs, pairs, now)
 	if failed != nil && len(s.Pairs) == 0 {
@@ -26,4 +32,12 @@ func Read(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (Sna
 	}
 	s.Processes, unknown = ReadProcesses(ctx, a, now)
 	return s, exit.Join(failed, unknown)
+}
+
+// stateIsNew reports whether nothing is recorded of any pair of the configuration: the state
+// file is new, was lost, or is another one than before.
+func (s Snapshot) stateIsNew() bool {
+	return s.StateFile != "" && len(s.Pairs) > 0 && len(s.Pairs) == len(s.all) && !slices.ContainsFunc(s.Pairs, func(r PairRow) bool {
+		return !slices.ContainsFunc(r.Reasons, func(why status.Reason) bool { return why.Cause == status.CauseNeverRun })
+	})
 }

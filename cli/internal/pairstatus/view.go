@@ -161,6 +161,9 @@ func (v View) summarize(o *ui.Output, t *ui.Grid, s Snapshot) {
 	if len(s.Pairs) > 1 {
 		t.Line("%s: %s", ui.Plural(len(s.Pairs), "pair"), ui.Text(strings.Join(countStatuses(o, s.Pairs), ", ")))
 	}
+	if s.stateIsNew() {
+		t.Line("state: new, nothing is recorded in %s yet; if there were passes before, that file was lost or moved", s.StateFile)
+	}
 	s.Processes.print(t, s.At)
 	showTroubledServers(t, s.Servers, s.At)
 	if len(s.Pairs) > 0 && len(v.apply(s.Pairs)) == 0 {
