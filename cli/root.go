@@ -171,6 +171,9 @@ func refuseUnknownShell(root *cobra.Command) {
 		shells = append(shells, c.Name())
 		c.Args, c.Example = cmdline.CheckArgs(cobra.NoArgs), "  "+c.CommandPath()
 	}
+	parent.Use += " " + strings.Join(shells, "|")
+	parent.Long = "Write the script that completes the words of this program's command lines in a\n" +
+		"shell. The help of each shell's command says how to load it."
 	parent.Example = "  chef-sync-ctl completion bash > /etc/bash_completion.d/chef-sync-ctl"
 	parent.Args = cobra.ArbitraryArgs
 	parent.RunE = func(cmd *cobra.Command, words []string) error {
