@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"chefsync/cli/internal/cmdline"
 )
 
 // example is a command of the README, with the output that it shows.
@@ -176,4 +181,53 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// A command that a document names in its text exists: those of the program with their
+// flags, and those of make.
+func TestCommandsOfDocumentsExist(t *testing.T) {
+	makefile := read(t, "../Makefile")
+	found := 0
+	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/*/*.md", "../infra/*.md", "../localstack/*.md"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, error %v", pattern, files, err)
+		}
+		for _, file := range files {
+			for _, command := range regexp.MustCompile("`((?:chef-sync-ctl|make) [^`\n]+)`").FindAllStringSubmatch(read(t, file), -1) {
+				found++
+				if err := checkCommand(command[1], makefile); err != nil && filepath.Base(file) != "CHANGELOG.md" {
+					t.Errorf("%s names %q: %v", file, command[1], err)
+				}
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d commands were found", found)
+	}
+}
+
+// checkCommand returns an error if there is no such command, target or flag.
+func checkCommand(line, makefile string) error {
+	words := strings.Fields(line)
+	if words[0] == "make" {
+		if !strings.Contains(makefile, "\n"+words[1]+": ##") {
+			return errors.New("make has no such target")
+		}
+		return nil
+	}
+	if words[1] == "reconfigure" { // of the previous product; the program says what to do instead
+		return nil
+	}
+	cmd, _, err := newRootCmd(cmdline.NewEnv(cmdline.Streams{Now: time.Now})).Find(words[1:])
+	if err != nil || !cmd.HasParent() && !strings.HasPrefix(words[1], "-") {
+		return errors.New("there is no such command")
+	}
+	cmd.InitDefaultHelpFlag()
+	for _, flag := range regexp.MustCompile(`(?:^| )--([a-z-]+)`).FindAllStringSubmatch(line, -1) {
+		if cmd.Flag(flag[1]) == nil {
+			return fmt.Errorf("%s has no flag --%s", cmd.Name(), flag[1])
+		}
+	}
+	return nil
 }
