@@ -22,12 +22,10 @@ func TestConcurrencyOfTheURLIsBounded(t *testing.T) {
 	if got := r.lambda.Reserved(r.stack.Web); got != 0 {
 		t.Errorf("%d reserved although the configuration leaves it to the account", got)
 	}
-	// What is in the template stays.
 	r.moreConfig = "[aws]\njournal_concurrency = 3\n"
-	r.concurrencyCalls = nil
 	r.mustDeploy()
-	if len(r.concurrencyCalls) > 0 {
-		t.Errorf("the manager called %q", r.concurrencyCalls)
+	if got := r.lambda.Reserved(r.stack.Web); got != 3 {
+		t.Errorf("%d reserved, want the 3 of the configuration", got)
 	}
 }
 

@@ -19,16 +19,19 @@ const webConcurrency = 10
 // that they can't use up the concurrency of the account. The template can't do that:
 // whether an account has concurrency to reserve is known to Lambda alone, and a
 // template that reserves too much can't be deployed. If Lambda refuses, a warning is
-// logged: replication works without. A number in the configuration is part of the
-// template.
+// logged: replication works without.
 func (h *Handler) reserveWebConcurrency(ctx context.Context, c *config.Config) {
-	if h.Resources.Web == "" || c.AWS.JournalConcurrency > 0 {
+	if h.Resources.Web == "" {
 		return
 	}
+	reserved := c.AWS.JournalConcurrency
+	if reserved == config.Auto {
+		reserved = webConcurrency
+	}
 	var err error
-	if c.AWS.JournalConcurrency == config.Auto {
+	if reserved > 0 {
 		_, err = h.lambda.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
-			FunctionName: &h.Resources.Web, ReservedConcurrentExecutions: aws.Int32(webConcurrency),
+			FunctionName: &h.Resources.Web, ReservedConcurrentExecutions: aws.Int32(int32(reserved)),
 		})
 	} else {
 		_, err = h.lambda.DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &h.Resources.Web})
