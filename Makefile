@@ -21,8 +21,8 @@ CDK       ?= npx --yes aws-cdk@2.1148.1
 CDK_FLAGS ?=
 
 # All packages but the CDK app, which takes minutes to build: test-infra is for it.
-PACKAGES = $$($(GO) list ./... | grep -v '/infra$$')
-FOLDERS  = $$($(GO) list -f '{{.Dir}}' ./... | grep -v '/infra$$')
+PACKAGES = $$($(GO) list ./... | grep -vE '/infra(/chefsync)?$$')
+FOLDERS  = $$($(GO) list -f '{{.Dir}}' ./... | grep -vE '/infra(/chefsync)?$$')
 
 # Packages whose tests use a real server or Chef's own signer when asked to.
 REAL = $$(grep -rlE --include='*_test.go' 'goiarditest\.(Start|Need)|CHEFSYNC_GOIARDI|CHEFSYNC_MIXLIB' . | xargs -r dirname | sort -u)
@@ -132,7 +132,7 @@ test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update ac
 	$(GO) vet -tags infra ./infra/...
 	bin/tools/staticcheck -tags infra ./infra/...
 	@if why=$$(.ci/need cfn-lint 2>&1); then lint=1; else lint=; echo "SKIPPED: cfn-lint: $${why##*$$'\n'}"; fi; \
-		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra $(UPDATE)
+		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra/... $(UPDATE)
 
 test-alerts: ## Check alert rules and dashboards with promtool (Debian: prometheus)
 	$(call headline,test-alerts)

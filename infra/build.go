@@ -7,28 +7,15 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"chefsync/pkg/cloud"
+	"chefsync/infra/chefsync"
 	"chefsync/pkg/config"
 )
-
-// functionNames returns the functions of a stack, which are named like the folders of
-// functions/cmd.
-func functionNames(a config.AWS) []string {
-	names := []string{cloud.SyncFunction, cloud.ManagerFunction}
-	if a.Journal {
-		names = append(names, cloud.ChangesFunction)
-	}
-	if a.Journal && a.JournalURL {
-		names = append(names, cloud.WebFunction)
-	}
-	return names
-}
 
 // buildFunctions builds each function into its own subfolder, and returns the subfolders
 // by function. Builds are reproducible, so that only changed functions are deployed.
 func buildFunctions(log io.Writer, folder string, a config.AWS) (map[string]string, error) {
 	folders := map[string]string{}
-	for _, name := range functionNames(a) {
+	for _, name := range chefsync.FunctionNames(a) {
 		folders[name] = filepath.Join(folder, name)
 		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
 			"-o", filepath.Join(folders[name], "bootstrap"), "./functions/cmd/"+name)

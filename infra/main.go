@@ -13,8 +13,10 @@ import (
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
+	"chefsync/infra/chefsync"
 	"chefsync/pkg/config"
 )
 
@@ -70,8 +72,27 @@ func addDeployed(app awscdk.App, o buildRequest, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	newStack(app, c, code)
+	chefsync.NewStack(app, deployEnvironment(c.AWS), &chefsync.Props{Config: c, Code: func(function string) awslambda.Code {
+		return awslambda.Code_FromAsset(jsii.String(code[function]), nil)
+	}})
 	return nil
+}
+
+// deployEnvironment returns the account and region. The account is that of the
+// credentials of the cdk command; without it the template fits any account.
+func deployEnvironment(a config.AWS) *awscdk.Environment {
+	e := &awscdk.Environment{}
+	if account := os.Getenv("CDK_DEFAULT_ACCOUNT"); account != "" {
+		e.Account = &account
+	}
+	region := a.Region
+	if region == "" {
+		region = os.Getenv("CDK_DEFAULT_REGION")
+	}
+	if region != "" {
+		e.Region = &region
+	}
+	return e
 }
 
 // addRemoved adds an almost empty stack: the cdk command needs only its name, account and

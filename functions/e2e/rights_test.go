@@ -54,8 +54,9 @@ func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	scope := rights.ScopeOf(c)
 	for name, granted := range map[string][]rights.Right{
-		cloud.SyncFunction: rights.Sync(c), cloud.ChangesFunction: rights.Changes(c), cloud.WebFunction: rights.Web(c), cloud.ManagerFunction: rights.Manager(c),
+		cloud.SyncFunction: rights.Sync(scope), cloud.ChangesFunction: rights.Changes(scope), cloud.WebFunction: rights.Web(scope), cloud.ManagerFunction: rights.Manager(scope),
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := r.recordedCalls(name)

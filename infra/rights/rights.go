@@ -32,6 +32,29 @@ func (r Right) HasPattern() bool {
 	return slices.ContainsFunc(r.Resources, func(s string) bool { return strings.ContainsAny(s, "*?") })
 }
 
+// Scope is what the rights of a stack's roles depend on.
+type Scope struct {
+	// The secrets that functions/sync, changes and web read. A name may end in *, for
+	// which SecretsReason is the reason.
+	SyncSecrets, ScanSecrets, WebSecrets []config.KeyRef
+	SecretsReason                        string
+	KMSKeys                              []string // ARNs of the keys that encrypt secrets
+	KMSKey                               string   // ARN of the key of the stack's data; "" for keys of AWS
+	Journal, JournalURL                  bool     // whether there are changes and web
+	EmptyBucket                          bool     // when the stack is removed
+}
+
+// ScopeOf returns the scope of a stack that is made for one configuration.
+func ScopeOf(c *config.Config) Scope {
+	return Scope{
+		SyncSecrets: c.SyncSecrets(), ScanSecrets: c.ScanSecrets(), WebSecrets: c.JournalSecrets(),
+		SecretsReason: "there are more secrets under the stack's name than a policy can name",
+		KMSKeys:       c.AWS.KMSKeys, KMSKey: c.AWS.KMSKey,
+		Journal: c.AWS.Journal, JournalURL: c.AWS.Journal && c.AWS.JournalURL,
+		EmptyBucket: c.AWS.Removal == config.Destroy,
+	}
+}
+
 // Network returns the rights that Lambda needs to join a function to a VPC.
 func Network() []Right {
 	return []Right{{
@@ -43,29 +66,29 @@ func Network() []Right {
 }
 
 // Sync returns the rights of functions/sync.
-func Sync(c *config.Config) []Right {
-	return slices.Concat(baseRights(), storeRights(), stageRights(), readSecrets(c, c.SyncSecrets()...),
-		[]Right{readConfiguration()}, writeStore(c))
+func Sync(s Scope) []Right {
+	return slices.Concat(baseRights(), storeRights(), stageRights(), readSecrets(s, s.SyncSecrets...),
+		[]Right{readConfiguration()}, writeStore(s))
 }
 
 // Changes returns the rights of functions/changes: to scan, and to start the pairs of
 // an organization that changed.
-func Changes(c *config.Config) []Right {
-	return slices.Concat(baseRights(), storeRights(), readSecrets(c, c.ScanSecrets()...),
-		[]Right{listBucket(), readConfiguration(), invokeFunctions("${SyncFunction}")}, writeStore(c))
+func Changes(s Scope) []Right {
+	return slices.Concat(baseRights(), storeRights(), readSecrets(s, s.ScanSecrets...),
+		[]Right{listBucket(), readConfiguration(), invokeFunctions("${SyncFunction}")}, writeStore(s))
 }
 
 // Web returns the rights of functions/web: to record pushes and start pairs, to read the
 // journal, and to look up readers at the primary.
-func Web(c *config.Config) []Right {
+func Web(s Scope) []Right {
 	return slices.Concat(baseRights(), []Right{
 		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}, Resources: []string{"${Table}"}},
 		readConfiguration(), invokeFunctions("${SyncFunction}"),
-	}, readSecrets(c, c.JournalSecrets()...), useDataKey(c, []string{"kms:Decrypt"}, "s3"), writeTable(c), writeEncrypted(c, "dynamodb", "sqs"))
+	}, readSecrets(s, s.WebSecrets...), useDataKey(s, []string{"kms:Decrypt"}, "s3"), writeTable(s), writeEncrypted(s, "dynamodb", "sqs"))
 }
 
 // Manager returns the rights of functions/manager.
-func Manager(c *config.Config) []Right {
+func Manager(s Scope) []Right {
 	return slices.Concat(baseRights(), importRights(), []Right{
 		// It reads pairs and scans, and records that it did. After an upgrade it imports the
 		// records of any pair.
@@ -73,7 +96,7 @@ func Manager(c *config.Config) []Right {
 			Actions:   []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
 			Resources: []string{"${Table}"},
 		},
-		listBucket(), invokeFunctions(startedFunctions(c)...), publishEvents(),
+		listBucket(), invokeFunctions(startedFunctions(s)...), publishEvents(),
 		{Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}},
 		{
 			Actions:   []string{"s3:GetObject"},
@@ -81,7 +104,7 @@ func Manager(c *config.Config) []Right {
 			Reason: "an uploaded configuration is named by its hash: naming one here would change the role with every organization, " +
 				"and a deployment that is rolled back needs the one before",
 		},
-	}, emptyBucket(c), reserveConcurrency(c), decryptSecrets(c, "s3"), writeStore(c))
+	}, emptyBucket(s), reserveConcurrency(s), decryptSecrets(s, "s3"), writeStore(s))
 }
 
 // publishEvents allows the manager to publish events of its own source.
@@ -94,16 +117,16 @@ func publishEvents() Right {
 
 // reserveConcurrency allows the manager to bound the concurrency of requests to the
 // journal's URL.
-func reserveConcurrency(c *config.Config) []Right {
-	if !c.AWS.Journal || !c.AWS.JournalURL {
+func reserveConcurrency(s Scope) []Right {
+	if !s.JournalURL {
 		return nil
 	}
 	return []Right{{Actions: []string{"lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency"}, Resources: []string{"${WebFunction}"}}}
 }
 
 // startedFunctions returns the functions that the manager invokes.
-func startedFunctions(c *config.Config) []string {
-	if c.AWS.Journal {
+func startedFunctions(s Scope) []string {
+	if s.Journal {
 		return []string{"${SyncFunction}", "${ChangesFunction}"}
 	}
 	return []string{"${SyncFunction}"}
@@ -111,8 +134,8 @@ func startedFunctions(c *config.Config) []string {
 
 // emptyBucket allows the manager to empty the bucket when the stack is removed with its
 // data.
-func emptyBucket(c *config.Config) []Right {
-	if c.AWS.Removal != config.Destroy {
+func emptyBucket(s Scope) []Right {
+	if !s.EmptyBucket {
 		return nil
 	}
 	return []Right{
@@ -190,9 +213,9 @@ func sendDeadLetters() Right {
 	return Right{Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetters}"}}
 }
 
-// readSecrets returns the rights to read secrets. A reference whose name ends in /*
-// stands for all secrets under the stack's name, when there are too many to name each.
-func readSecrets(c *config.Config, refs ...config.KeyRef) []Right {
+// readSecrets returns the rights to read secrets. A reference whose name ends in *
+// stands for several: for all under the stack's name, if there are too many to name each.
+func readSecrets(s Scope, refs ...config.KeyRef) []Right {
 	named := map[string][]string{}
 	for _, ref := range refs {
 		if arn := secretARN(ref); arn != "" && !slices.Contains(named[ref.Scheme], arn) {
@@ -202,26 +225,24 @@ func readSecrets(c *config.Config, refs ...config.KeyRef) []Right {
 	var all []Right
 	if arns := named["secretsmanager"]; len(arns) > 0 {
 		why := "Secrets Manager ends the ARN of a secret in six characters that are unknown before it exists"
-		if hasFolder(arns) {
-			why += "; " + tooManyReason
+		if hasPattern(arns) {
+			why += "; " + s.SecretsReason
 		}
 		all = append(all, Right{Actions: []string{"secretsmanager:GetSecretValue"}, Resources: arns, Reason: why})
 	}
 	if arns := named["ssm"]; len(arns) > 0 {
 		why := ""
-		if hasFolder(arns) {
-			why = tooManyReason
+		if hasPattern(arns) {
+			why = s.SecretsReason
 		}
 		all = append(all, Right{Actions: []string{"ssm:GetParameter"}, Resources: arns, Reason: why})
 	}
-	return append(all, decryptSecrets(c, "secretsmanager", "ssm")...)
+	return append(all, decryptSecrets(s, "secretsmanager", "ssm")...)
 }
 
-const tooManyReason = "there are more secrets under the stack's name than a policy can name"
-
-// hasFolder reports whether one of the ARNs stands for all secrets under a name.
-func hasFolder(arns []string) bool {
-	return slices.ContainsFunc(arns, func(arn string) bool { return strings.HasSuffix(arn, "/*") })
+// hasPattern reports whether one of the ARNs stands for several secrets.
+func hasPattern(arns []string) bool {
+	return slices.ContainsFunc(arns, func(arn string) bool { return strings.Contains(arn, "*") })
 }
 
 // secretARN returns the ARN of a secret, or a pattern that matches it alone.
@@ -231,7 +252,7 @@ func secretARN(ref config.KeyRef) string {
 		return ""
 	case strings.HasPrefix(ref.Name, "arn:"):
 		return ref.Name
-	case strings.HasSuffix(ref.Name, "/*") && ref.Scheme == "secretsmanager":
+	case strings.HasSuffix(ref.Name, "*") && ref.Scheme == "secretsmanager":
 		return "arn:${Here:secretsmanager}:secret:" + ref.Name
 	case ref.Scheme == "ssm":
 		return "arn:${Here:ssm}:parameter/" + strings.TrimPrefix(ref.Name, "/")
@@ -240,35 +261,35 @@ func secretARN(ref config.KeyRef) string {
 }
 
 // decryptSecrets allows services to decrypt with the customer's keys on behalf of a role.
-func decryptSecrets(c *config.Config, services ...string) []Right {
-	if len(c.AWS.KMSKeys) == 0 {
+func decryptSecrets(s Scope, services ...string) []Right {
+	if len(s.KMSKeys) == 0 {
 		return nil
 	}
-	return []Right{{Actions: []string{"kms:Decrypt"}, Resources: c.AWS.KMSKeys, Conditions: viaServices(services)}}
+	return []Right{{Actions: []string{"kms:Decrypt"}, Resources: s.KMSKeys, Conditions: viaServices(services)}}
 }
 
 // useDataKey allows services to use the key of the stack's data on behalf of a role. Keys
 // that AWS owns need no right.
-func useDataKey(c *config.Config, actions []string, services ...string) []Right {
-	if c.AWS.KMSKey == "" {
+func useDataKey(s Scope, actions []string, services ...string) []Right {
+	if s.KMSKey == "" {
 		return nil
 	}
-	return []Right{{Actions: actions, Resources: []string{c.AWS.KMSKey}, Conditions: viaServices(services)}}
+	return []Right{{Actions: actions, Resources: []string{s.KMSKey}, Conditions: viaServices(services)}}
 }
 
 // writeEncrypted returns the rights to write and read encrypted data.
-func writeEncrypted(c *config.Config, services ...string) []Right {
-	return useDataKey(c, []string{"kms:Decrypt", "kms:GenerateDataKey"}, services...)
+func writeEncrypted(s Scope, services ...string) []Right {
+	return useDataKey(s, []string{"kms:Decrypt", "kms:GenerateDataKey"}, services...)
 }
 
 // writeStore returns the rights to the key that a function with a store needs.
-func writeStore(c *config.Config) []Right {
-	return append(writeEncrypted(c, "dynamodb", "s3", "sqs"), writeTable(c)...)
+func writeStore(s Scope) []Right {
+	return append(writeEncrypted(s, "dynamodb", "s3", "sqs"), writeTable(s)...)
 }
 
 // writeTable returns the rights that DynamoDB needs in addition to other services.
-func writeTable(c *config.Config) []Right {
-	return useDataKey(c, []string{"kms:DescribeKey", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"}, "dynamodb")
+func writeTable(s Scope) []Right {
+	return useDataKey(s, []string{"kms:DescribeKey", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"}, "dynamodb")
 }
 
 // viaServices returns the condition that a key is used by one of some services.

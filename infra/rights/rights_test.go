@@ -29,8 +29,9 @@ func unchanged(text string) string { return text }
 
 // allRoles are the rights of all roles.
 func allRoles(c *config.Config) map[string][]rights.Right {
+	s := rights.ScopeOf(c)
 	return map[string][]rights.Right{
-		"sync": rights.Sync(c), "changes": rights.Changes(c), "web": rights.Web(c), "manager": rights.Manager(c),
+		"sync": rights.Sync(s), "changes": rights.Changes(s), "web": rights.Web(s), "manager": rights.Manager(s),
 		"network": rights.Network(),
 	}
 }
@@ -75,7 +76,7 @@ func TestOnlySecretsOfServersAreReadable(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
 	}
-	if r := append(allowedResources(rights.Manager(c), "secretsmanager:GetSecretValue"), allowedResources(rights.Manager(c), "ssm:GetParameter")...); len(r) > 0 {
+	if r := append(allowedResources(rights.Manager(rights.ScopeOf(c)), "secretsmanager:GetSecretValue"), allowedResources(rights.Manager(rights.ScopeOf(c)), "ssm:GetParameter")...); len(r) > 0 {
 		t.Errorf("the manager reads %v", r)
 	}
 }
@@ -85,7 +86,7 @@ func TestSecretsMayBeNamedByARN(t *testing.T) {
 	c := parseConfig(t, func(text string) string {
 		return strings.Replace(text, "secretsmanager:chef-sync/eu", "secretsmanager:"+arn, 1)
 	})
-	if got := allowedResources(rights.Sync(c), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
+	if got := allowedResources(rights.Sync(rights.ScopeOf(c)), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
 		t.Errorf("readable: %v", got)
 	}
 }
@@ -123,7 +124,7 @@ func TestAnotherOrganizationNeedsNoOtherRights(t *testing.T) {
 func TestWebHasOnlyTheRightsOfTheURL(t *testing.T) {
 	for line, want := range map[string]int{"": 1, "journal_url = false": 0, "journal = false": 0} {
 		c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\n"+line+"\n", 1) })
-		if got := len(allowedResources(rights.Manager(c), "lambda:PutFunctionConcurrency")); got != want {
+		if got := len(allowedResources(rights.Manager(rights.ScopeOf(c)), "lambda:PutFunctionConcurrency")); got != want {
 			t.Errorf("%q: the manager reserves concurrency of %d functions, want %d", line, got, want)
 		}
 	}
@@ -131,7 +132,7 @@ func TestWebHasOnlyTheRightsOfTheURL(t *testing.T) {
 
 func TestWithoutAJournalItsFunctionIsNotInvoked(t *testing.T) {
 	c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
-	if got := allowedResources(rights.Manager(c), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
+	if got := allowedResources(rights.Manager(rights.ScopeOf(c)), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
 		t.Errorf("the manager calls %v", got)
 	}
 }
@@ -187,7 +188,7 @@ func TestOnlyADestroyedStackMayBeEmptied(t *testing.T) {
 		c := parseConfig(t, func(text string) string {
 			return strings.Replace(text, "[aws]\n", "[aws]\nremoval = \""+removal+"\"\n", 1)
 		})
-		if got := len(allowedResources(rights.Manager(c), "s3:DeleteObjectVersion")); got != want {
+		if got := len(allowedResources(rights.Manager(rights.ScopeOf(c)), "s3:DeleteObjectVersion")); got != want {
 			t.Errorf("removal %q: the manager deletes in %d places, want %d", removal, got, want)
 		}
 	}

@@ -27,7 +27,7 @@ func configWithReplicas(t *testing.T, n int, under string) *config.Config {
 func TestFewSecretsAreNamedEach(t *testing.T) {
 	c := configWithReplicas(t, 20, "chef-sync")
 	for _, action := range []string{"secretsmanager:GetSecretValue", "ssm:GetParameter"} {
-		if got := allowedResources(rights.Sync(c), action); len(got) < 20 || slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
+		if got := allowedResources(rights.Sync(rights.ScopeOf(c)), action); len(got) < 20 || slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
 			t.Errorf("%s on %v", action, got)
 		}
 	}
@@ -40,17 +40,17 @@ func TestManySecretsOfTheStackAreOnePattern(t *testing.T) {
 		"secretsmanager:GetSecretValue": "arn:${Here:secretsmanager}:secret:chef-sync/*",
 		"ssm:GetParameter":              "arn:${Here:ssm}:parameter/chef-sync/*",
 	} {
-		if got := allowedResources(rights.Sync(c), action); !slices.Equal(got, []string{want}) {
+		if got := allowedResources(rights.Sync(rights.ScopeOf(c)), action); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s on %v, want %s", action, got, want)
 		}
 	}
-	for _, r := range rights.Sync(c) {
+	for _, r := range rights.Sync(rights.ScopeOf(c)) {
 		if r.HasPattern() && r.Reason == "" {
 			t.Errorf("%v on %v has no reason", r.Actions, r.Resources)
 		}
 	}
 	// The role of the journal has three secrets, whatever the number of replicas.
-	if got := allowedResources(rights.Changes(c), "secretsmanager:GetSecretValue"); slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
+	if got := allowedResources(rights.Changes(rights.ScopeOf(c)), "secretsmanager:GetSecretValue"); slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
 		t.Errorf("the role of changes reads %v", got)
 	}
 	if err := c.CheckAWS(); err != nil {

@@ -1,6 +1,6 @@
 //go:build infra
 
-package main
+package chefsync
 
 import (
 	"encoding/json"
@@ -164,8 +164,8 @@ func TestTheRuleDependsOnTheConfiguration(t *testing.T) {
 // CloudFormation deletes, schedules included, once the template doesn't have it; see
 // infra/README.md.
 func TestAnUpgradeRemovesTheSchedules(t *testing.T) {
-	for name, text := range stackVariants(t) {
-		for id, r := range mustSynthesize(t, text).parseTemplate(t).Resources {
+	for name, s := range synthesizeAll(t) {
+		for id, r := range s.parseTemplate(t).Resources {
 			if strings.HasPrefix(r.Type, "AWS::Scheduler::") || id == "ScheduleGroup" || id == "ManagerSchedule" {
 				t.Errorf("%s: %s is a %s", name, id, r.Type)
 			}
@@ -176,8 +176,8 @@ func TestAnUpgradeRemovesTheSchedules(t *testing.T) {
 // Emulators know neither alarms on an expression nor CDK's own functions, which need
 // Node and its SDK.
 func TestEmulatorsCanDeployTheStack(t *testing.T) {
-	for name, text := range stackVariants(t) {
-		for id, r := range mustSynthesize(t, text).parseTemplate(t).Resources {
+	for name, s := range synthesizeAll(t) {
+		for id, r := range s.parseTemplate(t).Resources {
 			switch {
 			case r.Type == "AWS::Lambda::Function" && r.Properties["Runtime"] != "provided.al2023":
 				t.Errorf("%s: %s runs on %v", name, id, r.Properties["Runtime"])

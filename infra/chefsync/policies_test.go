@@ -1,6 +1,6 @@
 //go:build infra
 
-package main
+package chefsync
 
 import (
 	"encoding/json"

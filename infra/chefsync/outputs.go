@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"maps"
@@ -10,15 +10,15 @@ import (
 
 // addOutputs adds the outputs that the command line reads, named as in
 // cloud.OutputNames. Parts that a stack doesn't have have no output.
-func (s *stack) addOutputs() {
+func (s *ChefSync) addOutputs() {
 	outputs := map[string]*string{
-		"Table":           s.table.TableName(),
-		"Bucket":          s.bucket.BucketName(),
+		"Table":           s.Table.TableName(),
+		"Bucket":          s.Bucket.BucketName(),
 		"SyncFunction":    s.sync.FunctionName(),
 		"SyncLog":         s.sync.logs.LogGroupName(),
 		"ManagerFunction": s.manager.FunctionName(),
 		"ManagerLog":      s.manager.logs.LogGroupName(),
-		"DeadLetters":     s.deadLetters.QueueUrl(),
+		"DeadLetters":     s.DeadLetters.QueueUrl(),
 	}
 	if s.changes != nil {
 		outputs["ChangesFunction"] = s.changes.FunctionName()
@@ -27,9 +27,11 @@ func (s *stack) addOutputs() {
 	if s.web != nil {
 		outputs["WebFunction"] = s.web.FunctionName()
 		outputs["WebLog"] = s.web.logs.LogGroupName()
-		outputs["ChangesUrl"] = s.url.Url()
+		outputs["ChangesUrl"] = s.URL.Url()
 	}
+	s.outputs = map[string]awscdk.CfnOutput{}
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
-		awscdk.NewCfnOutput(s.scope, jsii.String("Output"+name), &awscdk.CfnOutputProps{Value: outputs[name]}).OverrideLogicalId(jsii.String(name))
+		s.outputs[name] = awscdk.NewCfnOutput(s.Construct, jsii.String("Output"+name), &awscdk.CfnOutputProps{Value: outputs[name]})
+		s.outputs[name].OverrideLogicalId(&name)
 	}
 }

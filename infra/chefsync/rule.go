@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"encoding/json"
@@ -16,12 +16,12 @@ import (
 
 // addDeadLetters adds the queue of events that were not delivered or failed. No event is
 // lost, since the manager sends it again; the queue is for operators.
-func (s *stack) addDeadLetters() {
+func (s *ChefSync) addDeadLetters() {
 	encryption := awssqs.QueueEncryption_SQS_MANAGED
 	if s.key != nil {
 		encryption = awssqs.QueueEncryption_KMS
 	}
-	s.deadLetters = awssqs.NewQueue(s.scope, jsii.String("DeadLetters"), &awssqs.QueueProps{
+	s.DeadLetters = awssqs.NewQueue(s.Construct, jsii.String("DeadLetters"), &awssqs.QueueProps{
 		EnforceSSL: jsii.Bool(true),
 		Encryption: encryption, EncryptionMasterKey: s.key,
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)),
@@ -30,12 +30,12 @@ func (s *stack) addDeadLetters() {
 
 // addRule adds the rule that invokes the manager, which starts everything else. It
 // depends on the configuration, without which the manager fails.
-func (s *stack) addRule(configuration constructs.IDependable) {
+func (s *ChefSync) addRule(configuration constructs.IDependable) {
 	event, err := json.Marshal(cloud.ManagerEvent{Task: cloud.TaskDispatch})
 	if err != nil {
 		panic(err) // of strings alone
 	}
-	rule := awsevents.NewCfnRule(s.scope, jsii.String("Dispatch"), &awsevents.CfnRuleProps{
+	rule := awsevents.NewCfnRule(s.Construct, jsii.String("Dispatch"), &awsevents.CfnRuleProps{
 		Name:               s.resourceName("dispatch"),
 		Description:        jsii.String("Fires the manager of " + s.aws.Stack),
 		ScheduleExpression: jsii.String(fmt.Sprintf("rate(%.0f minute)", cloud.DispatchEvery.Minutes())),
@@ -49,7 +49,7 @@ func (s *stack) addRule(configuration constructs.IDependable) {
 	})
 	dependOn(rule, configuration)
 	// Not added to the manager, which the configuration, and so the rule, depends on.
-	awslambda.NewCfnPermission(s.scope, jsii.String("DispatchPermission"), &awslambda.CfnPermissionProps{
+	awslambda.NewCfnPermission(s.Construct, jsii.String("DispatchPermission"), &awslambda.CfnPermissionProps{
 		Action: jsii.String("lambda:InvokeFunction"), FunctionName: s.manager.FunctionArn(),
 		Principal: jsii.String("events.amazonaws.com"), SourceArn: rule.AttrArn(),
 	})

@@ -1,6 +1,6 @@
 //go:build infra
 
-package main
+package chefsync
 
 import (
 	"flag"
@@ -16,13 +16,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const golden = "testdata/stack.golden.yaml"
+const golden = "../testdata/stack.golden.yaml"
 
 // TestTheTemplateIsGolden shows a reviewer what a change of the code
 // changes in the stack. Run it with -update to write the file again.
 func TestTheTemplateIsGolden(t *testing.T) {
 	got := normalizeTemplate(t, mustSynthesize(t, exampleConfig(t)).parseTemplate(t))
-	if flag.Lookup("update").Value.String() == "true" {
+	if updateGolden() {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -35,6 +35,9 @@ func TestTheTemplateIsGolden(t *testing.T) {
 		t.Errorf("the stack differs from %s (make test-infra UPDATE=-update accepts it):\n%s", golden, diff)
 	}
 }
+
+// updateGolden reports whether golden files are to be written again.
+func updateGolden() bool { return flag.Lookup("update").Value.String() == "true" }
 
 // normalizeTemplate writes the resources by type and name, with their properties except
 // tags, the layout of the dashboard, and hashes of uploaded files.

@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -19,20 +19,20 @@ const recoveryDays = 35
 // addKey adds the customer's key that encrypts all data of the stack. Its owner has its
 // policy, so nothing is added to it. Without one, keys that AWS owns are used, which
 // cost nothing and need no rights.
-func (s *stack) addKey() {
+func (s *ChefSync) addKey() {
 	if s.aws.KMSKey != "" {
-		s.key = awskms.Key_FromKeyArn(s.scope, jsii.String("Key"), &s.aws.KMSKey)
+		s.key = awskms.Key_FromKeyArn(s.Construct, jsii.String("Key"), &s.aws.KMSKey)
 	}
 }
 
 // addTable adds the table of the records.
-func (s *stack) addTable() {
+func (s *ChefSync) addTable() {
 	d := dynamo.Definition()
 	var encryption awsdynamodb.TableEncryption
 	if s.key != nil {
 		encryption = awsdynamodb.TableEncryption_CUSTOMER_MANAGED
 	}
-	s.table = awsdynamodb.NewTable(s.scope, jsii.String("Table"), &awsdynamodb.TableProps{
+	s.Table = awsdynamodb.NewTable(s.Construct, jsii.String("Table"), &awsdynamodb.TableProps{
 		Encryption: encryption, EncryptionKey: s.key,
 		PartitionKey:        &awsdynamodb.Attribute{Name: &d.PartitionKey, Type: awsdynamodb.AttributeType_STRING},
 		SortKey:             &awsdynamodb.Attribute{Name: &d.SortKey, Type: awsdynamodb.AttributeType_STRING},
@@ -49,14 +49,14 @@ func (s *stack) addTable() {
 // addBucket adds the bucket of staged files and of the configuration. It is versioned for
 // the history of the configuration. Staged files can be fetched again, so they and
 // their versions expire early.
-func (s *stack) addBucket() {
+func (s *ChefSync) addBucket() {
 	encryption, bucketKey := awss3.BucketEncryption_S3_MANAGED, (*bool)(nil)
 	if s.key != nil {
 		// With a key of the bucket, KMS isn't asked for each object.
 		encryption, bucketKey = awss3.BucketEncryption_KMS, jsii.Bool(true)
 	}
 	days := func(n float64) awscdk.Duration { return awscdk.Duration_Days(jsii.Number(n)) }
-	s.bucket = awss3.NewBucket(s.scope, jsii.String("Bucket"), &awss3.BucketProps{
+	s.Bucket = awss3.NewBucket(s.Construct, jsii.String("Bucket"), &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		ObjectOwnership:   awss3.ObjectOwnership_BUCKET_OWNER_ENFORCED,
 		EnforceSSL:        jsii.Bool(true),

@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"regexp"
@@ -11,24 +11,23 @@ import (
 	"chefsync/infra/rights"
 )
 
-// checkRules makes cdk-nag check the stack whenever it is synthesized. Each finding is
-// fixed, or suppressed with a reason here or by the reason of a right.
-func (s *stack) checkRules() {
-	awscdk.Aspects_Of(s.scope).Add(cdknag.NewAwsSolutionsChecks(nil), nil)
+// suppressFindings suppresses findings of cdk-nag that aren't fixed, each with a reason;
+// the others have that of a right.
+func (s *ChefSync) suppressFindings() {
 	suppress := func(id, reason string) *cdknag.NagPackSuppression {
 		return &cdknag.NagPackSuppression{Id: &id, Reason: &reason}
 	}
-	cdknag.NagSuppressions_AddResourceSuppressions(s.bucket, &[]*cdknag.NagPackSuppression{
+	cdknag.NagSuppressions_AddResourceSuppressions(s.Bucket, &[]*cdknag.NagPackSuppression{
 		suppress("AwsSolutions-S1", "only the functions, which log what they do, and operators of the stack use it; access logs would cost more than the bucket"),
 	}, nil)
-	cdknag.NagSuppressions_AddResourceSuppressions(s.deadLetters, &[]*cdknag.NagPackSuppression{
+	cdknag.NagSuppressions_AddResourceSuppressions(s.DeadLetters, &[]*cdknag.NagPackSuppression{
 		suppress("AwsSolutions-SQS3", "it is a dead-letter queue itself"),
 	}, nil)
 }
 
 // explainPatterns suppresses the findings of cdk-nag about patterns in a role's policy
 // with the reasons of the rights. A pattern without a reason stays a finding.
-func (s *stack) explainPatterns(role awscdk.Resource, granted []rights.Right) {
+func (s *ChefSync) explainPatterns(role awscdk.Resource, granted []rights.Right) {
 	var suppressions []*cdknag.NagPackSuppression
 	for _, r := range granted {
 		if !r.HasPattern() || r.Reason == "" {

@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"strings"
@@ -44,18 +44,18 @@ type functionProps struct {
 	name, description string
 	memory            int
 	timeout           time.Duration
-	concurrency       int  // 0, or config.Auto, for as many as the account allows
+	concurrency       int  // 0 for as many as the account allows
 	reachesServers    bool // joins the VPC, if there is one
 	resources         cloud.Resources
 	rights            []rights.Right
 }
 
-func (s *stack) addFunctions() {
-	resources := cloud.Resources{Stack: s.aws.Stack, Table: *s.table.TableName(), Bucket: *s.bucket.BucketName()}
+func (s *ChefSync) addFunctions() {
+	resources := cloud.Resources{Stack: s.aws.Stack, Table: *s.Table.TableName(), Bucket: *s.Bucket.BucketName()}
 	s.sync = s.addFunction(functionProps{
 		name: cloud.SyncFunction, description: "One pass for one pair",
 		memory: s.aws.Memory, timeout: s.aws.Timeout, concurrency: s.aws.ReservedConcurrency, reachesServers: true,
-		resources: resources, rights: rights.Sync(s.config),
+		resources: resources, rights: rights.Sync(s.scope),
 	})
 	resources.Sync = *s.sync.FunctionName()
 	if s.aws.Journal {
@@ -66,11 +66,11 @@ func (s *stack) addFunctions() {
 
 // addChanges adds the function that scans for the journal, and the one that serves its
 // URL, so that requests from outside can't use the concurrency or time of scans.
-func (s *stack) addChanges(resources cloud.Resources) {
+func (s *ChefSync) addChanges(resources cloud.Resources) {
 	s.changes = s.addFunction(functionProps{
 		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans",
 		memory: s.aws.Memory, timeout: s.aws.Timeout, reachesServers: true,
-		resources: resources, rights: rights.Changes(s.config),
+		resources: resources, rights: rights.Changes(s.scope),
 	})
 	if s.aws.JournalURL {
 		s.addWeb(resources)
@@ -79,21 +79,20 @@ func (s *stack) addChanges(resources cloud.Resources) {
 
 // addWeb adds the function of the journal's URL. The URL is public, since a Chef Server
 // can't sign requests for AWS: the function refuses pushes without the token and reads
-// without the signature of a Chef Server's user, and counts refusals. Its concurrency
-// is in the template if the configuration has a number; otherwise the manager reserves
-// it if the account can.
-func (s *stack) addWeb(resources cloud.Resources) {
+// without the signature of a Chef Server's user, and counts refusals. The manager
+// reserves its concurrency, if the account can.
+func (s *ChefSync) addWeb(resources cloud.Resources) {
 	s.web = s.addFunction(functionProps{
 		name: cloud.WebFunction, description: "The journal's URL: pushes, updated_since",
-		memory: s.aws.Memory, timeout: webTimeout, concurrency: s.aws.JournalConcurrency, reachesServers: true,
-		resources: resources, rights: rights.Web(s.config),
+		memory: s.aws.Memory, timeout: webTimeout, reachesServers: true,
+		resources: resources, rights: rights.Web(s.scope),
 	})
-	s.url = s.web.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE})
+	s.URL = s.web.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE})
 }
 
 // addManager adds the manager. It calls only AWS, so it isn't in the VPC, whose subnets
 // may have no route to CloudFormation.
-func (s *stack) addManager(resources cloud.Resources) {
+func (s *ChefSync) addManager(resources cloud.Resources) {
 	if s.changes != nil {
 		resources.Changes = *s.changes.FunctionName()
 	}
@@ -103,16 +102,16 @@ func (s *stack) addManager(resources cloud.Resources) {
 	s.manager = s.addFunction(functionProps{
 		name: cloud.ManagerFunction, description: "Starts passes and scans, and looks after all pairs",
 		memory: managerMemory, timeout: managerTimeout,
-		resources: resources, rights: rights.Manager(s.config),
+		resources: resources, rights: rights.Manager(s.scope),
 	})
 }
 
 // addFunction adds a function. It isn't traced by X-Ray: a pass is one function that calls
 // Chef Servers, its log has more details, and traces would cost more than the polls.
-func (s *stack) addFunction(p functionProps) *function {
+func (s *ChefSync) addFunction(p functionProps) *function {
 	id := strings.ToUpper(p.name[:1]) + p.name[1:]
 	log := "/aws/lambda/" + *s.resourceName(p.name)
-	f := &function{name: p.name, logs: awslogs.NewLogGroup(s.scope, jsii.String(id+"Log"), &awslogs.LogGroupProps{
+	f := &function{name: p.name, logs: awslogs.NewLogGroup(s.Construct, jsii.String(id+"Log"), &awslogs.LogGroupProps{
 		LogGroupName: &log, EncryptionKey: s.key,
 		// A log group that remained would conflict with the next deployment of the stack.
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
@@ -130,7 +129,7 @@ func (s *stack) addFunction(p functionProps) *function {
 		Runtime:      awslambda.Runtime_PROVIDED_AL2023(),
 		Handler:      jsii.String("bootstrap"),
 		Architecture: s.lambdaArchitecture(),
-		Code:         awslambda.Code_FromAsset(jsii.String(s.code[p.name]), nil),
+		Code:         s.code(p.name),
 		MemorySize:   jsii.Number(float64(p.memory)),
 		Timeout:      awscdk.Duration_Seconds(jsii.Number(p.timeout.Seconds())),
 		Environment:  stringsOf(p.resources.Environment()),
@@ -143,12 +142,12 @@ func (s *stack) addFunction(p functionProps) *function {
 		ApplicationLogLevelV2: s.logLevel(),
 		RetryAttempts:         jsii.Number(0),
 		MaxEventAge:           awscdk.Duration_Seconds(jsii.Number(eventAge.Seconds())),
-		OnFailure:             awslambdadestinations.NewSqsDestination(s.deadLetters),
+		OnFailure:             awslambdadestinations.NewSqsDestination(s.DeadLetters),
 	}
 	if p.concurrency > 0 {
 		props.ReservedConcurrentExecutions = jsii.Number(float64(p.concurrency))
 	}
-	f.Function = awslambda.NewFunction(s.scope, jsii.String(id), props)
+	f.Function = awslambda.NewFunction(s.Construct, jsii.String(id), props)
 	if p.reachesServers && s.network != nil {
 		f.Node().DefaultChild().(awslambda.CfnFunction).SetVpcConfig(s.network)
 	}
@@ -157,14 +156,14 @@ func (s *stack) addFunction(p functionProps) *function {
 
 // logLevel is never above INFO, at which Lambda would drop the lines that carry
 // metrics.
-func (s *stack) logLevel() awslambda.ApplicationLogLevel {
+func (s *ChefSync) logLevel() awslambda.ApplicationLogLevel {
 	if s.config.LogLevel == "debug" {
 		return awslambda.ApplicationLogLevel_DEBUG
 	}
 	return awslambda.ApplicationLogLevel_INFO
 }
 
-func (s *stack) lambdaArchitecture() awslambda.Architecture {
+func (s *ChefSync) lambdaArchitecture() awslambda.Architecture {
 	if s.aws.Architecture == config.X8664 {
 		return awslambda.Architecture_X86_64()
 	}
@@ -173,13 +172,13 @@ func (s *stack) lambdaArchitecture() awslambda.Architecture {
 
 // addNetwork sets the VPC of the functions that reach Chef Servers. It uses the
 // properties of CloudFormation, since those of CDK need more details of the VPC.
-func (s *stack) addNetwork() {
+func (s *ChefSync) addNetwork() {
 	if len(s.aws.Subnets) == 0 {
 		return
 	}
 	groups := jsii.Strings(s.aws.SecurityGroups...)
 	if len(s.aws.SecurityGroups) == 0 {
-		own := awsec2.NewCfnSecurityGroup(s.scope, jsii.String("SecurityGroup"), &awsec2.CfnSecurityGroupProps{
+		own := awsec2.NewCfnSecurityGroup(s.Construct, jsii.String("SecurityGroup"), &awsec2.CfnSecurityGroupProps{
 			GroupDescription: jsii.String("Functions of " + s.aws.Stack + ": connections out, none in"),
 			VpcId:            jsii.String(s.aws.VPC),
 		})

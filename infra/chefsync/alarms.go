@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"strings"
@@ -12,7 +12,6 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/config"
 )
 
 // alarmPeriod is that of two runs of the manager, so that a late one leaves no gap.
@@ -38,18 +37,18 @@ func recurringAlarm(name string, metric awscloudwatch.IMetric, threshold float64
 // addAlarms adds the alarms of the stack as a whole: one for each pair would cost more
 // than the pair. All end automatically when their cause has ended, and each is on one
 // metric: not every emulator supports alarms on expressions.
-func (s *stack) addAlarms() {
+func (s *ChefSync) addAlarms() {
 	alarms := []alarm{
 		// Not the last success: a first copy may take longer, and its passes are good.
-		{"age", "Some pair had no good pass for " + config.FormatDuration(s.aws.AlarmAge) + ", or the manager doesn't run: chef-sync-ctl sync-status",
-			s.newMetric(cloud.MetricOldestGoodPassAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_BREACHING},
+		{"age", "Some pair had no good pass for " + s.alarmAgeText + ", or the manager doesn't run: chef-sync-ctl sync-status",
+			s.newMetric(cloud.MetricOldestGoodPassAge, maximum, alarmPeriod), s.alarmAge, 2, 2, awscloudwatch.TreatMissingData_BREACHING},
 		recurringAlarm("waiting", s.newMetric("Waiting", maximum, alarmPeriod), 0,
 			"Pairs are held by the brake, or blocked by a server: chef-sync-ctl sync-status"),
 		// An object is often unsynced for a short time, and replicated by the next try.
 		{"unsynced", "Objects could not be replicated for half an hour: chef-sync-ctl unsynced-objects",
 			s.newMetric("Unsynced", maximum, alarmPeriod), 0, 3, 3, awscloudwatch.TreatMissingData_NOT_BREACHING},
 		// Messages that arrive, not those in the queue: a later event does their work.
-		recurringAlarm("dead-letters", s.deadLetters.MetricNumberOfMessagesSent(metricOptions(sum, alarmPeriod)), 0,
+		recurringAlarm("dead-letters", s.DeadLetters.MetricNumberOfMessagesSent(metricOptions(sum, alarmPeriod)), 0,
 			"Events repeatedly fail or aren't delivered: chef-sync-ctl doctor"),
 	}
 	for _, f := range s.allFunctions() {
@@ -60,10 +59,10 @@ func (s *stack) addAlarms() {
 				"The function "+f.name+" has no concurrency left: reserved_concurrency, journal_concurrency, or the quota of the account"))
 	}
 	if s.changes != nil {
-		alarms = append(alarms, alarm{"scan", "Some organization had no good scan for " + config.FormatDuration(s.aws.AlarmAge) + ": chef-sync-ctl sync-status",
-			s.newMetric(cloud.MetricOldestGoodScanAge, maximum, alarmPeriod), s.aws.AlarmAge.Seconds(), 2, 2, awscloudwatch.TreatMissingData_NOT_BREACHING})
+		alarms = append(alarms, alarm{"scan", "Some organization had no good scan for " + s.alarmAgeText + ": chef-sync-ctl sync-status",
+			s.newMetric(cloud.MetricOldestGoodScanAge, maximum, alarmPeriod), s.alarmAge, 2, 2, awscloudwatch.TreatMissingData_NOT_BREACHING})
 	}
-	if s.url != nil {
+	if s.URL != nil {
 		// Scans from the internet are few requests; a Chef Server with a wrong token sends
 		// one with every change.
 		alarms = append(alarms, recurringAlarm("refused", s.newMetric("Refused", sum, alarmPeriod), 20,
@@ -74,14 +73,14 @@ func (s *stack) addAlarms() {
 	}
 }
 
-func (s *stack) addAlarm(a alarm) {
-	made := awscloudwatch.NewAlarm(s.scope, jsii.String("Alarm"+strings.ToUpper(a.name[:1])+strings.ReplaceAll(a.name[1:], "-", "")), &awscloudwatch.AlarmProps{
+func (s *ChefSync) addAlarm(a alarm) {
+	made := awscloudwatch.NewAlarm(s.Construct, jsii.String("Alarm"+strings.ToUpper(a.name[:1])+strings.ReplaceAll(a.name[1:], "-", "")), &awscloudwatch.AlarmProps{
 		AlarmName: s.resourceName(a.name), AlarmDescription: &a.description, Metric: a.metric,
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
 		Threshold:          &a.threshold, DatapointsToAlarm: &a.samples, EvaluationPeriods: &a.periods, TreatMissingData: a.missingData,
 	})
-	if s.topic != nil {
-		action := awscloudwatchactions.NewSnsAction(s.topic)
+	if s.Topic != nil {
+		action := awscloudwatchactions.NewSnsAction(s.Topic)
 		made.AddAlarmAction(action)
 		made.AddOkAction(action)
 	}
@@ -94,18 +93,18 @@ func metricOptions(statistic string, period time.Duration) *awscloudwatch.Metric
 // addTopic adds the topic of the alarms if the configuration has an address. Without a
 // key of the customer it isn't encrypted: CloudWatch may not use the key that AWS
 // manages for topics, and the text of an alarm is no secret.
-func (s *stack) addTopic() {
+func (s *ChefSync) addTopic() {
 	if s.aws.AlarmEmail == "" {
 		return
 	}
-	s.topic = awssns.NewTopic(s.scope, jsii.String("Alarms"), &awssns.TopicProps{
+	s.Topic = awssns.NewTopic(s.Construct, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Chef Replication " + s.aws.Stack), EnforceSSL: jsii.Bool(true), MasterKey: s.key,
 	})
 	// A topic policy replaces the default one, which allows the account.
-	s.topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+	s.Topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
-		Actions:    jsii.Strings("sns:Publish"), Resources: &[]*string{s.topic.TopicArn()},
-		Conditions: &map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": *s.scope.Account()}},
+		Actions:    jsii.Strings("sns:Publish"), Resources: &[]*string{s.Topic.TopicArn()},
+		Conditions: &map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": *s.stack.Account()}},
 	}))
-	s.topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(s.aws.AlarmEmail), nil))
+	s.Topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(s.aws.AlarmEmail), nil))
 }

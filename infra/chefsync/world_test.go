@@ -1,6 +1,6 @@
 //go:build infra
 
-package main
+package chefsync
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
 	"chefsync/pkg/config"
@@ -20,7 +21,7 @@ import (
 
 // TestMain shares one jsii kernel, which takes seconds to start.
 func TestMain(m *testing.M) {
-	flag.Bool("update", false, "write the golden file again")
+	flag.Bool("update", false, "write the golden files again")
 	code := m.Run()
 	jsii.Close()
 	os.Exit(code)
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 // exampleConfig returns the configuration that the variants are based on.
 func exampleConfig(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("testdata/chef-sync.toml")
+	text, err := os.ReadFile("../testdata/chef-sync.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func addLines(text, table string, lines ...string) string {
 // synthesized is a stack made from a configuration, with placeholders for the
 // functions: only what is deployed needs them.
 type synthesized struct {
-	*stack
+	*ChefSync
 	text     string // of the template
 	template assertions.Template
 }
@@ -56,7 +57,11 @@ func parseConfig(t *testing.T, text string) (*config.Config, error) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return readConfig(path)
+	c, err := config.Loader{}.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.CheckAWS()
 }
 
 func mustSynthesize(t *testing.T, text string) synthesized {
@@ -65,23 +70,44 @@ func mustSynthesize(t *testing.T, text string) synthesized {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags, err := readContext("../cdk.json")
-	if err != nil {
+	return synthesizeWith(t, func(app awscdk.App) *ChefSync {
+		env := &awscdk.Environment{}
+		if c.AWS.Region != "" {
+			env.Region = &c.AWS.Region
+		}
+		return NewStack(app, env, &Props{Config: c, Code: func(function string) awslambda.Code { return placeholder(t, function) }})
+	})
+}
+
+// placeholder is the code of a function: only what is deployed needs programs.
+func placeholder(t *testing.T, function string) awslambda.Code {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "bootstrap"), []byte("placeholder of "+function), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	code := map[string]string{}
-	for _, name := range functionNames(c.AWS) {
-		code[name] = t.TempDir()
-		if err := os.WriteFile(filepath.Join(code[name], "bootstrap"), []byte("placeholder of "+name), 0o700); err != nil {
-			t.Fatal(err)
-		}
+	return awslambda.Code_FromAsset(&folder, nil)
+}
+
+// synthesizeWith synthesizes what add adds to an app with the feature flags of cdk.json.
+func synthesizeWith(t *testing.T, add func(awscdk.App) *ChefSync) synthesized {
+	t.Helper()
+	var file struct {
+		Context map[string]any `json:"context"`
+	}
+	text, err := os.ReadFile("../../cdk.json")
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	var s synthesized
 	runAssertions(t, func() {
 		outdir := t.TempDir()
-		app := awscdk.NewApp(&awscdk.AppProps{Context: &flags, Outdir: &outdir})
-		s.stack = newStack(app, c, code)
-		s.template = assertions.Template_FromStack(s.scope, nil)
+		app := awscdk.NewApp(&awscdk.AppProps{Context: &file.Context, Outdir: &outdir})
+		s.ChefSync = add(app)
+		s.template = assertions.Template_FromStack(s.stack, nil)
 	})
 	if t.Failed() {
 		t.FailNow()

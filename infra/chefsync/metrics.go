@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"time"
@@ -18,7 +18,7 @@ const (
 
 // newMetric returns a metric of the stack. Those of the manager are states, whose maximum
 // is used; the others are counts, which are summed.
-func (s *stack) newMetric(name, statistic string, period time.Duration) awscloudwatch.Metric {
+func (s *ChefSync) newMetric(name, statistic string, period time.Duration) awscloudwatch.Metric {
 	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace: jsii.String(cloud.MetricNamespace), MetricName: &name, Statistic: &statistic,
 		DimensionsMap: &map[string]*string{cloud.MetricDimension: jsii.String(s.aws.Stack)},
@@ -27,7 +27,7 @@ func (s *stack) newMetric(name, statistic string, period time.Duration) awscloud
 }
 
 // allFunctions returns all functions of the stack.
-func (s *stack) allFunctions() []*function {
+func (s *ChefSync) allFunctions() []*function {
 	all := []*function{s.sync, s.manager}
 	if s.changes != nil {
 		all = append(all, s.changes)

@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"time"
@@ -17,8 +17,8 @@ const (
 
 // addDashboard adds a dashboard of the states of the pairs, the objects replicated, and
 // the calls and errors of the functions.
-func (s *stack) addDashboard() {
-	page := awscloudwatch.NewDashboard(s.scope, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{DashboardName: jsii.String(s.aws.Stack)})
+func (s *ChefSync) addDashboard() {
+	page := awscloudwatch.NewDashboard(s.Construct, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{DashboardName: jsii.String(s.aws.Stack)})
 	states := func(names ...string) []awscloudwatch.IMetric { return s.newMetrics(maximum, names...) }
 	counts := func(names ...string) []awscloudwatch.IMetric { return s.newMetrics(sum, names...) }
 	ages := states("OldestSuccessAge", cloud.MetricOldestGoodPassAge)
@@ -54,13 +54,13 @@ func (s *stack) addDashboard() {
 		newChart("Calls", calls),
 		newChart("Errors and throttled calls", errors),
 		newChart("Dead letters", []awscloudwatch.IMetric{
-			s.deadLetters.MetricApproximateNumberOfMessagesVisible(metricOptions(maximum, chartPeriod)),
-			s.deadLetters.MetricNumberOfMessagesSent(metricOptions(sum, chartPeriod))}),
+			s.DeadLetters.MetricApproximateNumberOfMessagesVisible(metricOptions(maximum, chartPeriod)),
+			s.DeadLetters.MetricNumberOfMessagesSent(metricOptions(sum, chartPeriod))}),
 	)
 }
 
 // newMetrics returns metrics of the stack for charts.
-func (s *stack) newMetrics(statistic string, names ...string) (all []awscloudwatch.IMetric) {
+func (s *ChefSync) newMetrics(statistic string, names ...string) (all []awscloudwatch.IMetric) {
 	for _, n := range names {
 		all = append(all, s.newMetric(n, statistic, chartPeriod))
 	}

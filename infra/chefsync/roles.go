@@ -1,4 +1,4 @@
-package main
+package chefsync
 
 import (
 	"regexp"
@@ -11,7 +11,19 @@ import (
 )
 
 // addRole adds a role with rights. Log is the name of the log group of its function.
-func (s *stack) addRole(id string, trusted awsiam.IPrincipal, granted []rights.Right, log string) awsiam.Role {
+func (s *ChefSync) addRole(id string, trusted awsiam.IPrincipal, granted []rights.Right, log string) awsiam.Role {
+	role := awsiam.NewRole(s.Construct, jsii.String(id), &awsiam.RoleProps{
+		AssumedBy: trusted,
+		InlinePolicies: &map[string]awsiam.PolicyDocument{
+			"rights": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: s.newStatements(granted, log)}),
+		},
+	})
+	s.explainPatterns(role, granted)
+	return role
+}
+
+// newStatements returns the statements of a policy. Log is the name of a log group.
+func (s *ChefSync) newStatements(granted []rights.Right, log string) *[]awsiam.PolicyStatement {
 	var statements []awsiam.PolicyStatement
 	for _, r := range granted {
 		var resources []*string
@@ -22,36 +34,29 @@ func (s *stack) addRole(id string, trusted awsiam.IPrincipal, granted []rights.R
 			Actions: jsii.Strings(r.Actions...), Resources: &resources, Conditions: s.expandConditions(r.Conditions),
 		}))
 	}
-	role := awsiam.NewRole(s.scope, jsii.String(id), &awsiam.RoleProps{
-		AssumedBy: trusted,
-		InlinePolicies: &map[string]awsiam.PolicyDocument{
-			"rights": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &statements}),
-		},
-	})
-	s.explainPatterns(role, granted)
-	return role
+	return &statements
 }
 
 // expandVariables replaces the variables in a resource of a right.
-func (s *stack) expandVariables(pattern, log string) string {
+func (s *ChefSync) expandVariables(pattern, log string) string {
 	variable := regexp.MustCompile(`\$\{([A-Za-z]+)(?::([a-z]+))?\}`)
 	return variable.ReplaceAllStringFunc(pattern, func(text string) string {
 		part := variable.FindStringSubmatch(text)
 		switch part[1] {
 		case "Here":
-			return strings.Join([]string{*s.scope.Partition(), part[2], *s.scope.Region(), *s.scope.Account()}, ":")
+			return strings.Join([]string{*s.stack.Partition(), part[2], *s.stack.Region(), *s.stack.Account()}, ":")
 		case "Region":
-			return *s.scope.Region()
+			return *s.stack.Region()
 		case "Table":
-			return *s.table.TableArn()
+			return *s.Table.TableArn()
 		case "Bucket":
-			return *s.bucket.BucketArn()
+			return *s.Bucket.BucketArn()
 		case "Assets":
-			return "arn:" + *s.scope.Partition() + ":s3:::" + s.assetBucket()
+			return s.uploaded.folder
 		case "DeadLetters":
-			return *s.deadLetters.QueueArn()
+			return *s.DeadLetters.QueueArn()
 		case "Log":
-			return "arn:" + strings.Join([]string{*s.scope.Partition(), "logs", *s.scope.Region(), *s.scope.Account(), "log-group", log}, ":")
+			return "arn:" + strings.Join([]string{*s.stack.Partition(), "logs", *s.stack.Region(), *s.stack.Account(), "log-group", log}, ":")
 		case "SyncFunction":
 			return *s.sync.FunctionArn()
 		case "ChangesFunction":
@@ -63,7 +68,7 @@ func (s *stack) expandVariables(pattern, log string) string {
 	})
 }
 
-func (s *stack) expandConditions(only map[string]map[string][]string) *map[string]any {
+func (s *ChefSync) expandConditions(only map[string]map[string][]string) *map[string]any {
 	if len(only) == 0 {
 		return nil
 	}
@@ -83,10 +88,10 @@ func (s *stack) expandConditions(only map[string]map[string][]string) *map[strin
 }
 
 // assetBucket returns the name of the bucket of the account's CDK bootstrap.
-func (s *stack) assetBucket() string {
+func (s *ChefSync) assetBucket() string {
 	q := "hnb659fds" // CDK's own, unless somebody bootstraps with another
-	if given, ok := s.scope.Node().TryGetContext(jsii.String("@aws-cdk/core:bootstrapQualifier")).(string); ok && given != "" {
+	if given, ok := s.Construct.Node().TryGetContext(jsii.String("@aws-cdk/core:bootstrapQualifier")).(string); ok && given != "" {
 		q = given
 	}
-	return strings.Join([]string{"cdk", q, "assets", *s.scope.Account(), *s.scope.Region()}, "-")
+	return strings.Join([]string{"cdk", q, "assets", *s.stack.Account(), *s.stack.Region()}, "-")
 }
