@@ -20,6 +20,10 @@ STACK     ?=
 CDK       ?= npx --yes aws-cdk@2.1148.1
 CDK_FLAGS ?=
 
+# Where make template writes to, and what it builds the functions for: arm64 or x86_64.
+RELEASE_AWS  ?= bin/release/aws
+ARCHITECTURE ?= arm64
+
 # All packages but the CDK app, which takes minutes to build: test-infra is for it.
 PACKAGES = $$($(GO) list ./... | grep -vE '/infra(/chefsync)?$$')
 FOLDERS  = $$($(GO) list -f '{{.Dir}}' ./... | grep -vE '/infra(/chefsync)?$$')
@@ -44,7 +48,7 @@ cdk  = @$(node) CDK_DISABLE_CLI_TELEMETRY=true $(CDK)
 headline = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve build docs man picture test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch synth diff deploy destroy localstack localstack-down ci
+.PHONY: help demo demo-serve build docs man picture test test-race test-long test-web test-goiardi test-aws test-infra test-alerts lint fuzz bench arch template synth diff deploy destroy localstack localstack-down ci
 .PHONY: release test-release test-package
 
 help: ## List the targets
@@ -132,7 +136,7 @@ test-infra: ## Check the stack on AWS and lint it (needs Node; UPDATE=-update ac
 	$(GO) vet -tags infra ./infra/...
 	bin/tools/staticcheck -tags infra ./infra/...
 	@if why=$$(.ci/need cfn-lint 2>&1); then lint=1; else lint=; echo "SKIPPED: cfn-lint: $${why##*$$'\n'}"; fi; \
-		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra/... $(UPDATE)
+		$(node) CHEFSYNC_CFNLINT=$$lint $(GO) test -tags infra -timeout 20m ./infra ./infra/chefsync $(UPDATE)
 
 test-alerts: ## Check alert rules and dashboards with promtool (Debian: prometheus)
 	$(call headline,test-alerts)
@@ -179,6 +183,13 @@ bench: ## Run the benchmarks, each for BENCHTIME (1s)
 arch: ## Check which package may import which, and the other rules of the project
 	$(call headline,arch)
 	@$(GO) test -count=1 ./pkg/arch
+
+template: ## Write the template for all configurations, with the functions, to bin/release/aws
+	$(call headline,template)
+	@.ci/need node
+	@rm -f $(RELEASE_AWS)/*.zip
+	@$(node) CDK_CONTEXT_JSON='{"release":"$(RELEASE_AWS)","architecture":"$(ARCHITECTURE)"}' $(GO) run ./infra
+	@ls -l $(RELEASE_AWS)
 
 synth: ## Write the stack's template to cdk.out, from CONFIG (chef-sync.toml)
 	$(call headline,synth)

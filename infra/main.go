@@ -1,5 +1,6 @@
 // Infra is the CDK app of Chef Replication: it turns the configuration file into
-// one CloudFormation stack. README.md says how to deploy it.
+// one CloudFormation stack, or writes the template that fits all configurations.
+// README.md says how to deploy them.
 package main
 
 import (
@@ -45,6 +46,9 @@ func synthesize(log io.Writer) (err error) {
 	request, err := readRequest(os.Getenv("CDK_CONTEXT_JSON"))
 	if err != nil {
 		return err
+	}
+	if request.Release != "" {
+		return writeRelease(log, context, request.Release, request.Architecture)
 	}
 	app := awscdk.NewApp(&awscdk.AppProps{Context: &context})
 	if request.removesStack() {
@@ -117,6 +121,10 @@ type buildRequest struct {
 	// Remove is "true" to remove the stack that Stack names, or that of the file.
 	Remove string `json:"remove"`
 	Stack  string `json:"stack"`
+	// Release is the folder to write the template and the functions to that deploy.sh
+	// deploys, and Architecture is theirs. Nothing is synthesized for Config then.
+	Release      string `json:"release"`
+	Architecture string `json:"architecture"`
 }
 
 func (o buildRequest) removesStack() bool { return o.Remove == "true" }
@@ -124,7 +132,7 @@ func (o buildRequest) removesStack() bool { return o.Remove == "true" }
 // readRequest reads the context that the cdk command passes in a variable. CDK knows it
 // too, but takes seconds to start.
 func readRequest(context string) (buildRequest, error) {
-	o := buildRequest{Config: config.FileName}
+	o := buildRequest{Config: config.FileName, Architecture: config.ARM64}
 	if context == "" {
 		return o, nil
 	}

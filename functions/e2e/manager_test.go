@@ -53,6 +53,31 @@ func TestAnInvalidConfigurationChangesNothing(t *testing.T) {
 	r.runPass() // by the configuration that was
 }
 
+// A stack from the released template has parameters instead of [aws]: what the file says
+// there would have no effect.
+func TestAConfigurationIsCheckedAgainstTheReleasedTemplate(t *testing.T) {
+	t.Parallel()
+	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
+	parameters := map[string]string{cloud.TimeoutProperty: "600", cloud.AlarmAgeProperty: "3600"}
+	for name, c := range map[string]struct {
+		text, want string
+	}{
+		"memory":          {r.configText() + "[aws]\nmemory = 512\n", "deploy with the parameter Memory"},
+		"another secret":  {strings.Replace(r.configText(), "chef-sync/primary", "prod/primary", 1), "name it chef-sync/primary"},
+		"a long interval": {r.configText() + "interval = \"90m\"\n", "the alarm on the age of the last success (1h) would fire"},
+	} {
+		status, reason := r.sendResourceEventWith("Update", c.text, parameters)
+		if status != "FAILED" || !strings.Contains(reason, c.want) {
+			t.Errorf("%s: %s, %q; want %q", name, status, reason, c.want)
+		}
+	}
+	for name, text := range map[string]string{"as it is": r.configText(), "with a higher AlarmAge": r.configText() + "interval = \"90m\"\n"} {
+		if status, reason := r.sendResourceEventWith("Update", text, map[string]string{cloud.TimeoutProperty: "600", cloud.AlarmAgeProperty: "7200"}); status != "SUCCESS" {
+			t.Errorf("%s: %s, %s", name, status, reason)
+		}
+	}
+}
+
 func TestTheManagerLogsFindingsAndStartsVerifications(t *testing.T) {
 	t.Parallel()
 	r := newTestStack(t, newMemoryServer(t, "primary", withFeed()), newMemoryServer(t, "eu", cheftest.Options{}))

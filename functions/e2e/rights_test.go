@@ -46,15 +46,20 @@ func notCalls() map[string]string {
 func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 	t.Parallel()
 	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
-	r.aws.SetSecret("chef-sync/token", "token")
-	r.aws.SetSecret("chef-sync/tenant", "tenant-1")
-	r.primaryConfig = "headers = { Tenant-Id = \"secretsmanager:chef-sync/tenant\" }\n[journal]\ntoken = \"secretsmanager:chef-sync/token\"\n[notify]\nafter = \"1s\"\n"
+	r.aws.SetSecret("chef-sync/collector-token", "token")
+	r.aws.SetSecret("chef-sync/primary-header-tenant", "tenant-1")
+	r.primaryConfig = "headers = { Tenant-Id = \"secretsmanager:chef-sync/primary-header-tenant\" }\n[journal]\ntoken = \"secretsmanager:chef-sync/collector-token\"\n[notify]\nafter = \"1s\"\n"
 	useAllFunctions(r)
 	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	scope := rights.ScopeOf(c)
+	template := rights.TemplateScope(r.stack.Stack)
+	template.EmptyBucket = true // only stacks of CDK are removed with their data
+	fromTemplate := map[string][]rights.Right{
+		cloud.SyncFunction: rights.Sync(template), cloud.ChangesFunction: rights.Changes(template), cloud.WebFunction: rights.Web(template), cloud.ManagerFunction: rights.Manager(template),
+	}
 	for name, granted := range map[string][]rights.Right{
 		cloud.SyncFunction: rights.Sync(scope), cloud.ChangesFunction: rights.Changes(scope), cloud.WebFunction: rights.Web(scope), cloud.ManagerFunction: rights.Manager(scope),
 	} {
@@ -64,6 +69,9 @@ func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 				action, resource, _ := strings.Cut(call, " ")
 				if !isAllowed(granted, action, resource) {
 					t.Errorf("the function calls %s on %s, which its role doesn't allow", action, resource)
+				}
+				if !isAllowed(fromTemplate[name], action, resource) {
+					t.Errorf("the function calls %s on %s, which its role in the released template doesn't allow", action, resource)
 				}
 			}
 			for _, right := range granted {
@@ -90,8 +98,8 @@ func useAllFunctions(r *testStack) {
 	r.organizationConfig = "verify_every = \"1h\""
 	r.mustDeploy()
 	cheftest.Fill(r.primary.org)
-	many := func(value int) { // more than fits in an item of the table
-		for i := range 1500 {
+	many := func(value int) { // a pass over several windows
+		for i := range 300 {
 			r.primary.org.PutDataBagItem("many", fmt.Sprintf("item-%d", i), fmt.Sprintf(`{"value":%d}`, value))
 		}
 	}

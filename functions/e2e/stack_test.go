@@ -172,14 +172,8 @@ func newTestStack(t testing.TB, primary, replica *chefServer) *testStack {
 // newTestStackOn makes a stack on an AWS.
 func newTestStackOn(t testing.TB, there http.Handler, stack string, primary, replica *chefServer) *testStack {
 	t.Helper()
-	front := cloudtest.NewProxy(t, there)
-	r := &testStack{t: t, endpoint: there, proxies: map[string]*cloudtest.Proxy{}, invoked: map[string][]string{}, primary: primary, replica: replica, stack: cloudtest.Resources(stack, front.URL)}
+	r := newTestStackOf(t, there, cloudtest.Resources(stack, ""), primary, replica)
 	ctx := context.Background()
-	var err error
-	if r.cfg, err = cloudtest.Config(ctx, front.URL); err != nil {
-		t.Fatal(err)
-	}
-	r.backend = onaws.New(r.cfg, r.stack)
 	if err := cloudtest.CreateResources(ctx, r.cfg, dynamotest.Table(r.stack.Table, dynamo.Definition().PartitionKey, dynamo.Definition().SortKey), r.stack.Bucket, r.assetBucket()); err != nil {
 		t.Fatal(err)
 	}
@@ -188,6 +182,19 @@ func newTestStackOn(t testing.TB, there http.Handler, stack string, primary, rep
 			t.Fatal(err)
 		}
 	}
+	return r
+}
+
+// newTestStackOf starts the functions of a stack with these resources on an AWS.
+func newTestStackOf(t testing.TB, there http.Handler, stack cloud.Resources, primary, replica *chefServer) *testStack {
+	t.Helper()
+	front := cloudtest.NewProxy(t, there)
+	r := &testStack{t: t, endpoint: there, proxies: map[string]*cloudtest.Proxy{}, invoked: map[string][]string{}, primary: primary, replica: replica, stack: stack}
+	var err error
+	if r.cfg, err = cloudtest.Config(context.Background(), front.URL); err != nil {
+		t.Fatal(err)
+	}
+	r.backend = onaws.New(r.cfg, r.stack)
 	lambda := runtimetest.NewService(t)
 	r.lambda, r.lambdaURL = lambda, lambda.URL
 	r.sync = r.addFunction(lambda, cloud.SyncFunction)
@@ -266,11 +273,18 @@ func (r *testStack) deployConfig() (status, reason string) {
 
 func (r *testStack) sendResourceEvent(request, config string) (status, reason string) {
 	r.t.Helper()
+	return r.sendResourceEventWith(request, config, map[string]string{})
+}
+
+// sendResourceEventWith sends an event with more properties.
+func (r *testStack) sendResourceEventWith(request, config string, properties map[string]string) (status, reason string) {
+	r.t.Helper()
 	bucket, key := r.assetBucket(), "0a1b2c.toml"
 	if _, err := r.s3Client().PutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(config)}); err != nil {
 		r.t.Fatal(err)
 	}
-	return r.manager.CustomResource(request, cloud.ConfigurationResource, map[string]string{"Bucket": bucket, "Key": key})
+	properties["Bucket"], properties["Key"] = bucket, key
+	return r.manager.CustomResource(request, cloud.ConfigurationResource, properties)
 }
 
 func (r *testStack) mustDeploy() {

@@ -3,10 +3,13 @@ package manager
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/cfn"
 
+	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 )
@@ -22,9 +25,7 @@ func (h *Handler) handleResourceEvent(ctx context.Context, event cfn.Event) (id 
 		arn, _ := event.ResourceProperties["EmptyBucket"].(string)
 		return physicalID, nil, h.emptyBucket(ctx, arn)
 	}
-	bucket, _ := event.ResourceProperties["Bucket"].(string)
-	key, _ := event.ResourceProperties["Key"].(string)
-	if err := h.storeConfiguration(ctx, bucket, key); err != nil {
+	if err := h.storeConfiguration(ctx, event.ResourceProperties); err != nil {
 		h.Log.Error("the configuration is refused; nothing was changed", "error", err.Error(), "hint", fault.HintOf(err))
 		return physicalID, nil, err
 	}
@@ -38,7 +39,9 @@ func (h *Handler) handleResourceEvent(ctx context.Context, event cfn.Event) (id 
 }
 
 // storeConfiguration checks an uploaded configuration and stores it for the functions.
-func (h *Handler) storeConfiguration(ctx context.Context, bucket, key string) error {
+func (h *Handler) storeConfiguration(ctx context.Context, properties map[string]any) error {
+	bucket, _ := properties["Bucket"].(string)
+	key, _ := properties["Key"].(string)
 	if bucket == "" || key == "" {
 		return fmt.Errorf("the resource has no Bucket and Key that say where the configuration is")
 	}
@@ -50,10 +53,28 @@ func (h *Handler) storeConfiguration(ctx context.Context, bucket, key string) er
 	if err != nil {
 		return err
 	}
-	if err := c.CheckAWS(); err != nil {
+	if err := h.checkConfiguration(c, properties); err != nil {
 		return err
 	}
 	return h.Backend.StoreConfiguration(ctx, text)
+}
+
+// checkConfiguration refuses a configuration that the stack can't use. One from the
+// released template has properties with the values of its parameters.
+func (h *Handler) checkConfiguration(c *config.Config, properties map[string]any) error {
+	if _, fromTemplate := properties[cloud.TimeoutProperty]; !fromTemplate {
+		return c.CheckAWS()
+	}
+	stack := config.TemplateStack{Name: h.Resources.Stack}
+	for name, value := range map[string]*time.Duration{cloud.TimeoutProperty: &stack.Timeout, cloud.AlarmAgeProperty: &stack.AlarmAge} {
+		text, _ := properties[name].(string)
+		seconds, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("the resource's property %s: %w", name, err)
+		}
+		*value = time.Duration(seconds) * time.Second
+	}
+	return c.CheckTemplate(stack)
 }
 
 // emptyBucket deletes all objects of the stack's bucket when the stack is removed with

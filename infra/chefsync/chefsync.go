@@ -1,5 +1,6 @@
 // Package chefsync is the CDK construct of Chef Replication: a table, a bucket, the
-// functions, the rule that fires them, alarms and a dashboard.
+// functions, the rule that fires them, alarms and a dashboard. New makes it for one
+// configuration, and NewTemplate for all, with parameters.
 package chefsync
 
 import (

@@ -34,10 +34,10 @@ func stackVariants(t *testing.T) map[string]string {
 	}
 }
 
-// synthesizeAll returns all variants.
+// synthesizeAll returns all variants and the released template.
 func synthesizeAll(t *testing.T) map[string]synthesized {
 	t.Helper()
-	all := map[string]synthesized{}
+	all := map[string]synthesized{"template": synthesizeTemplate(t)}
 	for name, text := range stackVariants(t) {
 		all[name] = mustSynthesize(t, text)
 	}

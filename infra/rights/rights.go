@@ -55,6 +55,17 @@ func ScopeOf(c *config.Config) Scope {
 	}
 }
 
+// TemplateScope returns the scope of a stack from the released template, which has all
+// functions. Stack is its name.
+func TemplateScope(stack string) Scope {
+	secrets := config.TemplateStack{Name: stack}.Secrets()
+	return Scope{
+		SyncSecrets: secrets.Sync, ScanSecrets: secrets.Scans, WebSecrets: secrets.URL,
+		SecretsReason: "a template that fits all configurations can't name the secrets of one",
+		Journal:       true, JournalURL: true,
+	}
+}
+
 // Network returns the rights that Lambda needs to join a function to a VPC.
 func Network() []Right {
 	return []Right{{

@@ -27,9 +27,10 @@ func parseConfig(t *testing.T, change func(string) string) *config.Config {
 
 func unchanged(text string) string { return text }
 
-// allRoles are the rights of all roles.
-func allRoles(c *config.Config) map[string][]rights.Right {
-	s := rights.ScopeOf(c)
+// allRoles are the rights of all roles of a stack for a configuration.
+func allRoles(c *config.Config) map[string][]rights.Right { return rolesOf(rights.ScopeOf(c)) }
+
+func rolesOf(s rights.Scope) map[string][]rights.Right {
 	return map[string][]rights.Right{
 		"sync": rights.Sync(s), "changes": rights.Changes(s), "web": rights.Web(s), "manager": rights.Manager(s),
 		"network": rights.Network(),
@@ -37,7 +38,11 @@ func allRoles(c *config.Config) map[string][]rights.Right {
 }
 
 func TestPatternsOfRightsHaveReasons(t *testing.T) {
-	for role, granted := range allRoles(parseConfig(t, unchanged)) {
+	all := allRoles(parseConfig(t, unchanged))
+	for role, granted := range rolesOf(rights.TemplateScope("chef-sync")) {
+		all["template, "+role] = granted
+	}
+	for role, granted := range all {
 		for _, r := range granted {
 			if r.HasPattern() != (r.Reason != "") {
 				t.Errorf("%s: %v on %v has the reason %q", role, r.Actions, r.Resources, r.Reason)

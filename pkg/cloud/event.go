@@ -124,6 +124,14 @@ func DetailType(s replication.Status, ended bool) string {
 
 // ConfigurationResource is the type of the custom resource that deploys a
 // configuration. The manager handles it: it reads the object that the properties Bucket
-// and Key name, and stores it under ConfigKey unless it is invalid. When the resource is deleted it empties the bucket whose ARN the
-// property EmptyBucket names, if there is one: the stack's.
+// and Key name, and stores it under ConfigKey unless it is invalid. When the resource is
+// deleted it empties the bucket whose ARN the property EmptyBucket names, if there is
+// one: the stack's.
 const ConfigurationResource = "Custom::ChefSyncConfiguration"
+
+// Properties that the resource has in a stack from the released template, where
+// parameters take the place of the table [aws]: their values, in seconds.
+const (
+	TimeoutProperty  = "Timeout"
+	AlarmAgeProperty = "AlarmAge"
+)

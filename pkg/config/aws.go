@@ -53,18 +53,21 @@ const (
 // Auto stands for a number that is chosen at deployment, when the limits are known.
 const Auto = -1
 
+// Limits of Lambda. A pass needs time to end cleanly.
+const (
+	MinTimeout, MaxTimeout = 30 * time.Second, 15 * time.Minute
+	MinMemory, MaxMemory   = 128, 10240 // MiB
+)
+
 const (
 	defaultStack = "chef-sync"
-	// Limits of Lambda. A pass needs time to end cleanly.
-	minTimeout, maxTimeout = 30 * time.Second, 15 * time.Minute
-	minMemory, maxMemory   = 128, 10240
-	maxTags                = 40 // AWS allows 50, and CloudFormation adds its own
+	maxTags      = 40 // AWS allows 50, and CloudFormation adds its own
 )
 
 const keyARN = `^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$`
 
-// retentionDays returns the retention periods that CloudWatch Logs supports.
-func retentionDays() []int {
+// RetentionDays returns the retention periods that CloudWatch Logs supports.
+func RetentionDays() []int {
 	return []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 }
 
@@ -74,7 +77,7 @@ func (s *section) readAWS(feed string, journal Journal) AWS {
 			"use up to 40 letters, digits and hyphens, starting with a letter"),
 		Region:              s.matchingString("region", "", `^[a-z]{2}(-[a-z]+)+-[0-9]$`, `write a region such as "eu-central-1"`),
 		Architecture:        s.enumValue("architecture", ARM64, ARM64, X8664),
-		Memory:              s.intValue("memory", 256, minMemory, maxMemory),
+		Memory:              s.intValue("memory", 256, MinMemory, MaxMemory),
 		Timeout:             s.readTimeout(),
 		ReservedConcurrency: s.intValue("reserved_concurrency", 0, 0, 1000),
 		JournalConcurrency:  s.intOrAuto("journal_concurrency", 0, 1000),
@@ -116,11 +119,11 @@ func (s *section) checkNetwork(a AWS) {
 }
 
 func (s *section) readTimeout() time.Duration {
-	d := s.durationValue("timeout", 10*time.Minute, minTimeout, "")
+	d := s.durationValue("timeout", 10*time.Minute, MinTimeout, "")
 	switch {
-	case d > maxTimeout:
+	case d > MaxTimeout:
 		s.badValue("timeout", "the next pass continues what one doesn't finish", "%q is too long: Lambda allows %s",
-			FormatDuration(d), FormatDuration(maxTimeout))
+			FormatDuration(d), FormatDuration(MaxTimeout))
 	case d%time.Second != 0:
 		s.badValue("timeout", "", "must be whole seconds")
 	}
@@ -129,9 +132,9 @@ func (s *section) readTimeout() time.Duration {
 
 func (s *section) readLogRetention() time.Duration {
 	d := s.durationValue("log_retention", 30*day, day, "")
-	if d%day != 0 || !slices.Contains(retentionDays(), int(d/day)) {
+	if d%day != 0 || !slices.Contains(RetentionDays(), int(d/day)) {
 		var words []string
-		for _, n := range retentionDays() {
+		for _, n := range RetentionDays() {
 			words = append(words, fmt.Sprintf("%dd", n))
 		}
 		s.badValue("log_retention", "write "+quoteList(words), "CloudWatch Logs doesn't support %q", FormatDuration(d))

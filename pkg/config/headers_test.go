@@ -81,7 +81,7 @@ func TestHeadersThatCannotBeSent(t *testing.T) {
 		`{ "Tenant-Id" = 7 }`:                           "primary.headers.Tenant-Id: must be a string",
 		`{ "Tenant-Id" = "a", "tenant-id" = "s3cret" }`: "primary.headers.tenant-id: Tenant-Id is given twice",
 		`"Tenant-Id: s3cret"`:                           "primary.headers: must be a table",
-		`{ "Tenant-Id" = "env:" }`:                      "primary.headers.Tenant-Id: the reference names nothing",
+		`{ "Tenant-Id" = "env:" }`:                      "primary.headers.Tenant-Id: the reference has no name; write file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME",
 	} {
 		_, err := Loader{}.Parse("f", []byte(headersFile(headers)))
 		if err == nil || !strings.Contains(err.Error(), want) {
