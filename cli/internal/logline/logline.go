@@ -2,9 +2,7 @@
 package logline
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -23,7 +21,7 @@ func Short(out *ui.Output, l logstore.Line, now time.Time) ui.Text {
 	if l.Pair != (replication.PairID{}) {
 		words += ui.Safe(l.Pair.String()) + "  "
 	}
-	attrs := decodeAttrs(l.Attrs)
+	attrs := l.Attributes()
 	words += paintLevel(out, l.Level, verb(l.Message, attrs))
 	if l.Object != "" {
 		words += " " + ui.Quote(l.Object)
@@ -55,7 +53,7 @@ func paintLevel(out *ui.Output, l slog.Level, words string) ui.Text {
 }
 
 // verb says in a word what happened to an object; other messages stay as they are.
-func verb(message string, attrs []attr) string {
+func verb(message string, attrs []logstore.Attribute) string {
 	switch message {
 	case "object applied":
 		action := valueOf(attrs, "action")
@@ -67,23 +65,23 @@ func verb(message string, attrs []attr) string {
 }
 
 // details are what there is to say beside the message: why, counts, and other attributes.
-func details(l logstore.Line, attrs []attr) string {
+func details(l logstore.Line, attrs []logstore.Attribute) string {
 	var words []string
 	for _, a := range attrs {
 		switch {
-		case a.value == "" || a.value == "0" || a.value == "false" || isImplied(a.key, l):
+		case a.Value == "" || a.Value == "0" || a.Value == "false" || isImplied(a.Key, l):
 			continue
-		case a.key == "error":
-			words = append(words, ui.WithoutObject(a.value, l.Object, l.Pair.Replica))
-		case a.key == "reason" || a.key == "outcome" || a.key == "mode":
-			words = append(words, a.value)
-		case a.key == "duration_ms":
-			d, _ := time.ParseDuration(a.value + "ms")
+		case a.Key == "error":
+			words = append(words, ui.WithoutObject(a.Value, l.Object, l.Pair.Replica))
+		case a.Key == "reason" || a.Key == "outcome" || a.Key == "mode":
+			words = append(words, a.Value)
+		case a.Key == "duration_ms":
+			d, _ := time.ParseDuration(a.Value + "ms")
 			words = append(words, ui.Took(d))
-		case slices.Contains(countedKeys(), a.key):
-			words = append(words, a.value+" "+a.key)
+		case slices.Contains(countedKeys(), a.Key):
+			words = append(words, a.Value+" "+a.Key)
 		default:
-			words = append(words, a.key+"="+a.value)
+			words = append(words, a.Key+"="+a.Value)
 		}
 	}
 	return strings.Join(words, ", ")
@@ -121,47 +119,17 @@ func Wide(out *ui.Output, l logstore.Line) ui.Text {
 	if l.Run != "" {
 		line += " run=" + ui.Safe(l.Run)
 	}
-	for _, a := range decodeAttrs(l.Attrs) {
-		line += " " + ui.Safe(a.key) + "=" + ui.Quote(a.value)
+	for _, a := range l.Attributes() {
+		line += " " + ui.Safe(a.Key) + "=" + ui.Quote(a.Value)
 	}
 	return line
 }
 
-// attr is an attribute of a line.
-type attr struct{ key, value string }
-
-func valueOf(attrs []attr, key string) string {
+func valueOf(attrs []logstore.Attribute, key string) string {
 	for _, a := range attrs {
-		if a.key == key {
-			return a.value
+		if a.Key == key {
+			return a.Value
 		}
 	}
 	return ""
-}
-
-// decodeAttrs returns the members of a JSON object, in their order.
-func decodeAttrs(raw json.RawMessage) []attr {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil
-	}
-	var attrs []attr
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return attrs
-		}
-		var value any
-		if err := dec.Decode(&value); err != nil {
-			return attrs
-		}
-		text, isText := value.(string)
-		if !isText {
-			b, _ := json.Marshal(value) // what was decoded encodes
-			text = string(b)
-		}
-		attrs = append(attrs, attr{fmt.Sprint(key), text})
-	}
-	return attrs
 }

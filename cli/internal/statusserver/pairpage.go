@@ -1,10 +1,8 @@
 package statusserver
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -254,7 +252,7 @@ func newLogRow(l logstore.Line, now time.Time) logRow {
 		form = "2006-01-02 15:04"
 	}
 	row := logRow{Time: l.Time, Stamp: l.Time.UTC().Format(form), Level: l.Level.String(), Message: shown(l.Message), Object: shown(l.Object),
-		Attrs: logAttrs(l.Attrs)}
+		Attrs: shownAttrs(l)}
 	switch {
 	case l.Level >= slog.LevelError:
 		row.Tone = toneBad
@@ -264,24 +262,11 @@ func newLogRow(l logstore.Line, now time.Time) logRow {
 	return row
 }
 
-// logAttrs returns the members of a JSON object, without those that are empty or 0.
-func logAttrs(raw json.RawMessage) (attrs []fact) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return attrs
-		}
-		var value any
-		if err := dec.Decode(&value); err != nil {
-			return attrs
-		}
-		if text := fmt.Sprint(value); text != "" && text != "0" && value != nil {
-			attrs = append(attrs, fact{shown(fmt.Sprint(key)), shown(text)})
+// shownAttrs returns the further attributes of a line, without those that are empty or 0.
+func shownAttrs(l logstore.Line) (attrs []fact) {
+	for _, a := range l.Attributes() {
+		if a.Value != "" && a.Value != "0" && a.Value != "null" {
+			attrs = append(attrs, fact{shown(a.Key), shown(a.Value)})
 		}
 	}
 	return attrs
