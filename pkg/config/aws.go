@@ -173,6 +173,7 @@ func (s *section) matchingStrings(key, pattern, try string) []string {
 
 func (s *section) readTags() map[string]string {
 	t := s.subTable("tags", false)
+	t.recordForm(anyName, "string")
 	if len(t.values) == 0 {
 		return nil
 	}

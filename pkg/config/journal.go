@@ -113,12 +113,12 @@ func (s *section) optionalPath(key string) string {
 // readPublicKeys reads the table [journal.keys]: a reference for each name.
 func (s *section) readPublicKeys() map[string]KeyRef {
 	table := s.subTable("keys", false)
+	table.recordForm(anyName, formReference)
 	if len(table.values) == 0 {
 		return nil
 	}
 	keys := map[string]KeyRef{}
 	for _, name := range slices.Sorted(maps.Keys(table.values)) {
-		table.recordForm(name, formReference)
 		if text, ok := table.stringValue(name); ok {
 			keys[name] = table.keyRef(name, text)
 			table.recordSetting(name, keys[name].String(), true)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -19,6 +20,9 @@ const (
 	formReference = "reference"
 	formTable     = "table of strings"
 )
+
+// anyName stands for the keys of a table whose names are up to the user.
+const anyName = "NAME"
 
 // Table is a table of the configuration file, as the reference documentation shows it.
 type Table struct {
@@ -59,6 +63,9 @@ func Reference() ([]Table, error) {
 		path := tablePath(tables[i].Header)
 		for j := range tables[i].Keys {
 			k := &tables[i].Keys[j]
+			if _, ok := forms[joinKey(path, anyName)]; ok {
+				k.About, k.Name = fmt.Sprintf("One for each name, such as %s = %s.", k.Name, k.Default), anyName
+			}
 			k.About = cmp.Or(k.About, aboutKey(tables, i, j))
 			f := forms[joinKey(path, k.Name)]
 			k.Type, k.Env = f.text, f.env
@@ -93,7 +100,7 @@ func sharedKeys(tables []Table, i int, forms map[string]form) (shared []Key) {
 		if !below || strings.Contains(name, ".") || slices.ContainsFunc(tables[i].Keys, has) {
 			continue
 		}
-		k := Key{Name: name}
+		k := Key{Name: name, About: "See above."}
 		if j := slices.IndexFunc(tables[0].Keys, has); j >= 0 {
 			k = tables[0].Keys[j]
 		}

@@ -133,6 +133,9 @@ func (s *section) recordForm(key, text string) {
 	if _, known := s.forms[at]; known || s.forms == nil {
 		return
 	}
+	if _, free := s.forms[joinKey(s.path, anyName)]; free {
+		return
+	}
 	f := form{text: text}
 	if s.env && text != formList && text != formTable {
 		f.env = envName(s.path, key)
