@@ -78,6 +78,9 @@ func (p PairState) Status() Status {
 	return p.Progress.Status
 }
 
+// ReasonImported is the reason of a pair that is stopped since its records were imported.
+const ReasonImported = "imported"
+
 // Desired is what the operator wants. Only State.ChangeDesired writes it.
 type Desired struct {
 	Stopped      bool      `json:"stopped,omitempty"`

@@ -13,7 +13,11 @@ import (
 // addStopped adds the reason that the operator stopped the pair.
 func (d *evaluation) addStopped() {
 	text := "stopped by the operator"
-	if why := d.State.Desired.Reason; why != "" {
+	switch why := d.State.Desired.Reason; why {
+	case "":
+	case replication.ReasonImported:
+		text = "imported, and not started since"
+	default:
 		text += ": " + why
 	}
 	hint := "chef-sync-ctl sync-start " + d.id

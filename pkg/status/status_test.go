@@ -121,6 +121,8 @@ func TestEvaluate(t *testing.T) {
 			want: replication.Syncing, lag: 40 * time.Second},
 		{name: "stopped", facts: []factOption{withStop, withoutPass, withoutScan, withFailedPass(fault.Denied)}, want: replication.Stopped,
 			says: []string{"stopped by the operator: maintenance"}, lag: time.Hour},
+		{name: "imported", facts: []factOption{withStop, func(f *status.Facts) { f.State.Desired.Reason = replication.ReasonImported }},
+			want: replication.Stopped, says: []string{"imported, and not started since"}, lag: 40 * time.Second},
 		{name: "stopped with trouble", facts: []factOption{withStop, withDrift, withUnsynced, withHold}, want: replication.Stopped,
 			says: []string{"stopped", "too many deletions", "2 unsynced objects", "2 objects changed on the replica"}, lag: 50 * time.Minute},
 		{name: "held", facts: []factOption{withHold}, want: replication.Held, says: []string{"too many deletions"}, lag: 50 * time.Minute},

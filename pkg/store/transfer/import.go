@@ -95,8 +95,8 @@ func clearMoved(ctx context.Context, state replication.State, st replication.Pai
 	if st.Desired.Moved == "" {
 		return nil
 	}
-	here := ""
-	if err := state.ChangeDesired(ctx, st.ID, replication.DesiredChange{Moved: &here, At: now}); err != nil {
+	reason, here := replication.ReasonImported, ""
+	if err := state.ChangeDesired(ctx, st.ID, replication.DesiredChange{Reason: &reason, Moved: &here, At: now}); err != nil {
 		return fmt.Errorf("import pair %s: %w", st.ID, err)
 	}
 	return nil
@@ -141,9 +141,9 @@ func writePair(ctx context.Context, state replication.State, p Pair, fence int64
 
 // writeDesired writes the desired state, and stops the pair whatever that says.
 func writeDesired(ctx context.Context, state replication.State, p Pair, now time.Time) error {
-	d, stop, here := p.Desired, true, ""
+	d, stop, reason, here := p.Desired, true, replication.ReasonImported, ""
 	changes := []replication.DesiredChange{{
-		Stop: &stop, Reason: &d.Reason, Moved: &here, Resync: &d.ResyncAt, Retry: &d.RetryAt, RetryOnly: d.RetryOnly,
+		Stop: &stop, Reason: &reason, Moved: &here, Resync: &d.ResyncAt, Retry: &d.RetryAt, RetryOnly: d.RetryOnly,
 		ResyncObjectsAt: &d.ResyncObjectsAt, ResyncObjects: d.ResyncObjects, At: now,
 	}, {AllowDeletes: &d.AllowDeletes, At: d.AllowedAt}}
 	if !d.PrimaryAcceptedAt.IsZero() {

@@ -11,7 +11,7 @@ import (
 )
 
 // sameRecords reports whether the records of two pairs are equal, as far as every state
-// keeps them: the text of the last error may be truncated. Whether a pair is stopped, and
+// keeps them: the text of the last error may be truncated. Whether a pair is stopped, why and
 // since when, belongs to each state.
 func sameRecords(a, b Pair) bool {
 	left, leftErr := comparableJSON(a)
@@ -21,7 +21,7 @@ func sameRecords(a, b Pair) bool {
 
 // comparableJSON returns the JSON by which records are compared.
 func comparableJSON(p Pair) ([]byte, error) {
-	p.Desired.Stopped, p.Desired.Since, p.Progress.LastError = false, time.Time{}, nil
+	p.Desired.Stopped, p.Desired.Reason, p.Desired.Since, p.Progress.LastError = false, "", time.Time{}, nil
 	if len(p.Inventory) == 0 {
 		p.Inventory = nil
 	}
