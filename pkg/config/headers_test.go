@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -98,6 +100,17 @@ func TestHeaderOfAReferenceMustBeOneLine(t *testing.T) {
 	_, err := c.Primary.ResolveHeaders(context.Background(), nil)
 	if err == nil || !strings.Contains(err.Error(), "read env:TENANT on primary: contains a line break") || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
+	}
+}
+
+func TestAHeaderFileThatOthersMayReadIsWarnedOf(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tenant")
+	if err := os.WriteFile(file, []byte("t"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := mustParse(t, Loader{}, headersFile(fmt.Sprintf(`{ "Tenant-Id" = "file:%s" }`, file)))
+	if got := strings.Join(c.Warnings(), "\n"); !strings.Contains(got, "header Tenant-Id of primary: file:"+file) {
+		t.Errorf("warnings: %s", got)
 	}
 }
 

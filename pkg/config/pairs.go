@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 
 	"chefsync/pkg/replication"
@@ -92,6 +93,11 @@ func (c *Config) Warnings() []string {
 	for _, v := range c.Servers() {
 		if w := v.Key.Warning(); w != "" {
 			list = append(list, fmt.Sprintf("key of %s: %s", v.Name, w))
+		}
+		for _, name := range slices.Sorted(maps.Keys(v.Headers)) {
+			if w := v.Headers[name].ref.Warning(); w != "" {
+				list = append(list, fmt.Sprintf("header %s of %s: %s", name, v.Name, w))
+			}
 		}
 		if v.InsecureSkipVerify {
 			list = append(list, fmt.Sprintf("%s: the server's certificate isn't verified (insecure_skip_verify)", v.Name))
