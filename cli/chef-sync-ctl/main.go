@@ -1,5 +1,5 @@
 // Command chef-sync-ctl replicates cookbooks, environments, roles and data bags
-// from a primary Chef Infra Server to replicas, and shows how that goes.
+// from a primary Chef Infra Server to replicas, and shows the status.
 package main
 
 import (

@@ -85,7 +85,7 @@ func TestTheManagerLogsFindingsAndStartsVerifications(t *testing.T) {
 	r.organizationConfig = "verify_every = \"1h\""
 	r.mustDeploy()
 	r.runManager(cloud.TaskManage)
-	if log := r.manager.Log().String(); !strings.Contains(log, "never worked on") || !strings.Contains(log, `"pair":"eu/acme"`) {
+	if log := r.manager.Log().String(); !strings.Contains(log, "never had a pass") || !strings.Contains(log, `"pair":"eu/acme"`) {
 		t.Errorf("the log of a pair that nobody works on:\n%s", log)
 	}
 	r.runPass()

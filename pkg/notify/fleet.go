@@ -1,4 +1,4 @@
-// Package notify decides what an operator is told and when. What is true is derived from
+// Package notify decides what an operator is notified of and when. What is true is derived from
 // the statuses of pairs and the records of servers; only what was told is recorded. Each
 // channel is told once that a condition began, and once that it ended, however often the
 // process restarts.

@@ -1,4 +1,4 @@
-// Package replication is the heart of Chef Replication: the words of the
+// Package replication is the core of Chef Replication: the terms of the
 // domain, the planner, and the engine that carries changes from one
 // organization of a primary Chef Server to one organization of a replica.
 //

@@ -1,4 +1,4 @@
-// Package control changes what pairs are to do, and waits until it is done.
+// Package control changes the desired state of pairs, and waits until it is reached.
 package control
 
 import (

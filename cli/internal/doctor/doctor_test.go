@@ -187,7 +187,7 @@ func TestTroubleOfTLSGetsItsCure(t *testing.T) {
 		detail string
 		hint   string
 	}{
-		"unknown CA":         {server.URL, http.DefaultClient, "signed by a CA that this machine doesn't know", "ca in the configuration"},
+		"unknown CA":         {server.URL, http.DefaultClient, "signed by a CA that this machine doesn't trust", "ca in the configuration"},
 		"another name":       {server.URL, trust(&tls.Config{ServerName: "chef.local"}), "the certificate is for example.com, *.example.com, 127.0.0.1 and 1 more, not for chef.local", "a name that the certificate is for"},
 		"expired":            {server.URL, trust(&tls.Config{Time: func() time.Time { return time.Now().AddDate(100, 0, 0) }}), "has expired on", "renew the server's certificate"},
 		"not yet valid":      {server.URL, trust(&tls.Config{Time: func() time.Time { return time.Unix(0, 0).AddDate(-10, 0, 0) }}), "is valid from", "set this machine's clock"},

@@ -1,5 +1,5 @@
-// Package pairstatus reads and shows how pairs, servers and the processes that run passes
-// do.
+// Package pairstatus reads and shows the status of pairs, servers and the processes that
+// run passes.
 package pairstatus
 
 import (
