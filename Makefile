@@ -121,7 +121,7 @@ test-goiardi: ## Run the tests against a real server, goiardi, and Chef's own si
 
 test-aws: ## Run the tests against emulators of AWS, moto and versitygw
 	$(call headline,test-aws)
-	@.ci/need moto versitygw
+	@.ci/need moto versitygw aws
 	@mkdir -p bin
 	@if command -v goiardi >/dev/null; then export CHEFSYNC_GOIARDI=1; fi; \
 		.ci/emulators $(GO) test -count=1 -v -timeout 20m -run '$(AWS_TESTS)' $(AWS) > bin/test-aws.log 2>&1 || \
@@ -189,6 +189,7 @@ template: ## Write the template for all configurations, with the functions, to b
 	@.ci/need node
 	@rm -f $(RELEASE_AWS)/*.zip
 	@$(node) CDK_CONTEXT_JSON='{"release":"$(RELEASE_AWS)","architecture":"$(ARCHITECTURE)"}' $(GO) run ./infra
+	@install -m 755 infra/deploy.sh $(RELEASE_AWS)
 	@ls -l $(RELEASE_AWS)
 
 synth: ## Write the stack's template to cdk.out, from CONFIG (chef-sync.toml)
@@ -226,7 +227,7 @@ ci: ## Everything, what fails early first; .ci/run calls it
 	if why=$$(.ci/need chromium promtool 2>&1); then tier test-web; else skip test-web "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need promtool 2>&1); then tier test-alerts; else skip test-alerts "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need goiardi mixlib 2>&1); then tier test-goiardi; else skip test-goiardi "$${why##*$$'\n'}"; fi; \
-	if why=$$(.ci/need moto versitygw 2>&1); then tier test-aws; else skip test-aws "$${why##*$$'\n'}"; fi; \
+	if why=$$(.ci/need moto versitygw aws 2>&1); then tier test-aws; else skip test-aws "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need git nfpm cyclonedx-gomod 2>&1); then tier test-release; else skip test-release "$${why##*$$'\n'}"; fi; \
 	if why=$$({ .ci/test-package --check && .ci/need $(PACKAGE_TOOLS); } 2>&1); then tier test-package; else skip test-package "$${why##*$$'\n'}"; fi; \
 	if why=$$(.ci/need gcc 2>&1); then tier test-race; else skip test-race "$${why##*$$'\n'}"; fi; \

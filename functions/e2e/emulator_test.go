@@ -54,23 +54,33 @@ func newEmulatedStack(t testing.TB, there http.Handler, primary, replica *chefSe
 // emulatorProxy leads requests to the emulators of their services.
 func emulatorProxy(t *testing.T) http.Handler {
 	t.Helper()
-	lead := func(name string) http.Handler {
-		if os.Getenv(name) == "" {
-			t.Skipf("SKIPPED: %s isn't set", name)
-		}
-		target, err := url.Parse(os.Getenv(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return httputil.NewSingleHostReverseProxy(target)
-	}
-	most, objects := lead(endpointName), lead(s3EndpointName)
-	var turn sync.Mutex
+	most, objects := inTurn(leadTo(t, endpointName)), leadTo(t, s3EndpointName)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if strings.Contains(q.Header.Get("Authorization"), "/s3/aws4_request") { // the service that it is signed for
 			objects.ServeHTTP(w, q)
 			return
 		}
+		most.ServeHTTP(w, q)
+	})
+}
+
+// leadTo leads requests to the emulator that a variable names.
+func leadTo(t *testing.T, name string) http.Handler {
+	t.Helper()
+	if os.Getenv(name) == "" {
+		t.Skipf("SKIPPED: %s isn't set", name)
+	}
+	target, err := url.Parse(os.Getenv(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return httputil.NewSingleHostReverseProxy(target)
+}
+
+// inTurn sends requests one after the other to an emulator that several at once break.
+func inTurn(emulator http.Handler) http.Handler {
+	var turn sync.Mutex
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if os.Getenv(oneAtATime) != "" {
 			// The client may be killed; the emulator is busy until it has responded.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), time.Minute)
@@ -79,6 +89,6 @@ func emulatorProxy(t *testing.T) http.Handler {
 			turn.Lock()
 			defer turn.Unlock()
 		}
-		most.ServeHTTP(w, q)
+		emulator.ServeHTTP(w, q)
 	})
 }
