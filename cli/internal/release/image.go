@@ -44,7 +44,7 @@ func (r *release) buildImage(programs []program) error {
 		return err
 	}
 	// What loads the image calls it by the annotation.
-	if err := path.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": r.version})); err != nil {
+	if err := path.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "chef-sync:" + r.version})); err != nil {
 		return err
 	}
 	files, err := filesBelow(folder)

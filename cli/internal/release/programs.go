@@ -90,7 +90,8 @@ func (r *release) buildFunctions(ctx context.Context, architecture string) error
 		if err := goBuild(ctx, path, "linux", architecture, "-buildvcs=false", "-tags", "lambda.norpc", "./functions/cmd/"+f.Name()); err != nil {
 			return err
 		}
-		if err := r.writeZip(r.name("chef-sync-function-%s_%s_linux_%s.zip", f.Name(), r.version, architecture), []file{{name: "bootstrap", path: path, mode: 0o755}}); err != nil {
+		packed := r.name("chef-sync-function-%s_%s_linux_%s.zip", f.Name(), r.version, architecture)
+		if err := r.writeZip(packed, []file{{name: "bootstrap", path: path, mode: 0o755}}); err != nil {
 			return err
 		}
 	}

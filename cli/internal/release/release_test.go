@@ -148,7 +148,7 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	manifest, err := index.IndexManifest()
-	if err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != "1.2.3" {
+	if err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != "chef-sync:1.2.3" {
 		t.Fatalf("%+v, %v", manifest, err)
 	}
 	if index, err = index.ImageIndex(manifest.Manifests[0].Digest); err != nil {
