@@ -16,6 +16,7 @@ chown chef-sync:chef-sync /etc/chef-sync /var/lib/chef-sync
 
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
-	# Only a running service is restarted. A new one waits for its configuration.
-	systemctl try-restart chef-sync.service
+	# Only a running service is restarted. A new one waits for its configuration. One that
+	# fails to start is a matter of its configuration: the package is installed.
+	systemctl try-restart chef-sync.service || true
 fi
