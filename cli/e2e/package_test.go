@@ -8,10 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/match"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 
 	"chefsync/pkg/chef/cheftest"
 )
@@ -177,10 +184,18 @@ func putRole(t *testing.T, primary *server, text string) {
 // configure writes a configuration for two servers, as an operator would.
 func (m *machine) configure(primary, replica *server) {
 	m.t.Helper()
-	for _, s := range []*server{primary, replica} {
-		m.write("/etc/chef-sync/"+s.name+".pem", cheftest.PrivatePEM(s.key), 0o600)
+	for name, content := range configFor(primary, replica) {
+		m.write("/etc/chef-sync/"+name, content, 0o600)
 	}
-	m.write(configFile, fmt.Appendf(nil, `[primary]
+	m.must("root", "chown", "-R", "chef-sync:chef-sync", "/etc/chef-sync")
+}
+
+// configFor returns a configuration and its keys by the names of their files.
+func configFor(primary, replica *server) map[string][]byte {
+	return map[string][]byte{
+		primary.name + ".pem": cheftest.PrivatePEM(primary.key),
+		replica.name + ".pem": cheftest.PrivatePEM(replica.key),
+		"chef-sync.toml": fmt.Appendf(nil, `[primary]
 url = %q
 user = %q
 key = "file:goiardi-1.pem"
@@ -194,8 +209,7 @@ organizations = false
 [[organization]]
 destination = "default"
 interval = "1s"
-`, primary.url, primary.user, replica.url, replica.user), 0o640)
-	m.must("root", "chown", "-R", "chef-sync:chef-sync", "/etc/chef-sync")
+`, primary.url, primary.user, replica.url, replica.user)}
 }
 
 // created returns how many objects all passes created together.
@@ -317,4 +331,86 @@ func TestRPM(t *testing.T) {
 	m.must("root", "rpm", "--erase", "chef-sync")
 	m.wantFiles(false, "/usr/bin/chef-sync-ctl", "/usr/lib/systemd/system/chef-sync.service")
 	m.wantFiles(true, "/var/lib/chef-sync/state.db", configFile)
+}
+
+// TestReleasedImage replicates with the program of the image, in its file system and as its
+// user: there is nothing there but what the image has.
+func TestReleasedImage(t *testing.T) {
+	m := installMachine(t)
+	root, config := unpackImage(t, filepath.Join(m.packages, "after", "*.oci.tar"))
+	primary, replica := goiardi(t, "goiardi-1"), goiardi(t, "goiardi-2")
+	seed := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), primary)
+	cheftest.Fill(seed.primary.org)
+	seed.mustPass()
+	for name, content := range configFor(primary, replica) {
+		path := filepath.Join(root, "etc", "chef-sync", name)
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("chroot", append([]string{"--userspec=" + config.User, root, config.Entrypoint[0]}, args...)...)
+		cmd.Env = config.Env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	if v := run("version"); !strings.HasPrefix(v, "chef-sync-ctl v0.0.2 (commit ") {
+		t.Errorf("version %q", v)
+	}
+	run("run", "--once")
+	if out := run("verify", "default"); !strings.Contains(out, "equal") {
+		t.Errorf("verify: %s", out)
+	}
+	if _, err := os.Stat(filepath.Join(root, "var", "lib", "chef-sync", "state.db")); err != nil {
+		t.Error(err)
+	}
+}
+
+// unpackImage unpacks the image of this architecture into a folder, as a container engine
+// does.
+func unpackImage(t *testing.T, pattern string) (root string, config v1.Config) {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("images %q, %v", found, err)
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("tar", "--extract", "--file="+found[0], "--directory="+dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	images, err := layout.Path(dir).ImageIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := images.IndexManifest()
+	if err != nil || len(manifest.Manifests) != 1 {
+		t.Fatalf("%+v, %v", manifest, err)
+	}
+	if images, err = images.ImageIndex(manifest.Manifests[0].Digest); err != nil {
+		t.Fatal(err)
+	}
+	platforms, err := partial.FindImages(images, match.Platforms(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
+	if err != nil || len(platforms) != 1 {
+		t.Fatalf("%d images for %s, %v", len(platforms), runtime.GOARCH, err)
+	}
+	file, err := platforms[0].ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := mutate.Extract(platforms[0])
+	defer content.Close()
+	root = t.TempDir()
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	unpack := exec.Command("tar", "--extract", "--preserve-permissions", "--same-owner", "--directory="+root)
+	unpack.Stdin = content
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return root, file.Config
 }
