@@ -341,7 +341,7 @@ func TestARepairOfFilesThatIsDrainedLeavesNoVersionOut(t *testing.T) {
 // What the stage has no room for could be out of reach once the versions are deleted.
 func TestNoVersionIsDeletedWhoseFilesCanNotBeStaged(t *testing.T) {
 	for says, stage := range map[string]*fullStage{
-		"the disk":              {Stage: &replicationtest.Stage{}, full: 1000},
+		"the disk":                          {Stage: &replicationtest.Stage{}, full: 1000},
 		"removed right after it was staged": {Stage: &replicationtest.Stage{}, drop: true},
 	} {
 		w := newWorld(t)
