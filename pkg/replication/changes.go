@@ -24,7 +24,7 @@ func (p *pass) applyChanges() error {
 	if len(refs) > p.Tuning.Backlog {
 		p.due.full, p.due.reason = true, "many changes at once: comparing is cheaper"
 		p.rec.run.Mode, p.ledger.relisted, p.observer.resync = ModeCompare, nil, nil // what was named is left to the next pass
-		return p.compareAll()
+		return (&comparison{pass: p}).compareAll()
 	}
 	observed, err := p.observer.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, bulkBytes)})
 	if err != nil {

@@ -29,22 +29,22 @@ func (d decidedObject) toDrift() *Difference {
 
 // leavesDrift reports whether the drift rule leaves an object as others made it.
 // What the primary changed since, or the operator named, is written all the same.
-func (p *pass) leavesDrift(s observedObject) bool {
-	asked := PairState{Desired: p.rec.desired, Progress: p.rec.progress}.ObjectsAsked()
+func (c *comparison) leavesDrift(s observedObject) bool {
+	asked := PairState{Desired: c.rec.desired, Progress: c.rec.progress}.ObjectsAsked()
 	named := slices.ContainsFunc(asked, func(r object.Ref) bool { return object.ScopeOf(r).Contains(s.Ref) })
-	return p.Pair.Drift != DriftRepair && p.ledger.entries[s.Ref].Fingerprint == s.Fingerprint && !named
+	return c.Pair.Drift != DriftRepair && c.ledger.entries[s.Ref].Fingerprint == s.Fingerprint && !named
 }
 
 // applyDriftRule counts what others changed on the replica, in a regular compare. It
 // returns the objects to apply, and those of them that a repair is to undo.
-func (p *pass) applyDriftRule(list []decidedObject) (apply []decidedObject, repair []Difference) {
-	if p.rec.progress.Work.Drift == nil {
+func (c *comparison) applyDriftRule(list []decidedObject) (apply []decidedObject, repair []Difference) {
+	if c.rec.progress.Work.Drift == nil {
 		return list, nil
 	}
 	var left []Difference
 	for _, d := range list {
 		drift := d.toDrift()
-		if drift != nil && p.leavesDrift(d.observedObject) {
+		if drift != nil && c.leavesDrift(d.observedObject) {
 			left = append(left, *drift)
 			continue
 		}
@@ -52,42 +52,42 @@ func (p *pass) applyDriftRule(list []decidedObject) (apply []decidedObject, repa
 			repair = append(repair, *drift)
 		}
 	}
-	p.countDrift(left, "drift on the replica", "left")
+	c.countDrift(left, "drift on the replica", "left")
 	return apply, repair
 }
 
 // countRepairs counts what was drift before the objects were applied.
-func (p *pass) countRepairs(repair []Difference) {
+func (c *comparison) countRepairs(repair []Difference) {
 	var done, left []Difference
 	for _, d := range repair {
-		if p.ledger.failing[d.Ref] != nil {
+		if c.ledger.failing[d.Ref] != nil {
 			left = append(left, d)
 			continue
 		}
 		done = append(done, d)
 	}
-	p.countDrift(left, "drift on the replica", "left")
-	if p.countDrift(done, "drift repaired", "repaired"); len(done) > 0 {
-		d := *p.rec.progress.Work.Drift
+	c.countDrift(left, "drift on the replica", "left")
+	if c.countDrift(done, "drift repaired", "repaired"); len(done) > 0 {
+		d := *c.rec.progress.Work.Drift
 		d.Repaired += len(done)
-		p.rec.updateWork(func(w *Work) { w.Drift = &d })
+		c.rec.updateWork(func(w *Work) { w.Drift = &d })
 	}
 }
 
 // countDrift adds differences to the drift that the compare has found, and logs
 // them.
-func (p *pass) countDrift(list []Difference, msg, outcome string) {
+func (c *comparison) countDrift(list []Difference, msg, outcome string) {
 	if len(list) == 0 {
 		return
 	}
-	d := *p.rec.progress.Work.Drift
+	d := *c.rec.progress.Work.Drift
 	for _, x := range list {
 		d.addCause(x.Cause)
-		if p.rec.run.Counts.Drift++; p.rec.run.Counts.Drift <= namesLogged {
-			p.rec.logDrift(slog.LevelWarn, msg, outcome, x)
+		if c.rec.run.Counts.Drift++; c.rec.run.Counts.Drift <= namesLogged {
+			c.rec.logDrift(slog.LevelWarn, msg, outcome, x)
 		}
 	}
-	p.rec.updateWork(func(w *Work) { w.Drift = &d })
+	c.rec.updateWork(func(w *Work) { w.Drift = &d })
 }
 
 // addCause counts one difference.
@@ -108,30 +108,30 @@ func (d Drift) totalFound() int { return d.Changed + d.Missing + d.Extra }
 // splitExtras parts deletions into those of what replication put on the replica and
 // those of what others added there. In a regular compare the latter are drift, which
 // the rule may leave.
-func (p *pass) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []Difference) {
-	if p.rec.progress.Work.Drift == nil {
+func (c *comparison) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []Difference) {
+	if c.rec.progress.Work.Drift == nil {
 		return deletes, nil
 	}
 	for _, r := range deletes {
-		if !p.ledger.isReplicated(r) && !p.ledger.isHeld(r) {
+		if !c.ledger.isReplicated(r) && !c.ledger.isHeld(r) {
 			extras = append(extras, Difference{Ref: r, Letter: "D", Cause: CauseExtra, Note: "added on the replica"})
 		} else {
 			apply = append(apply, r)
 		}
 	}
-	if p.Pair.Drift == DriftRepair {
+	if c.Pair.Drift == DriftRepair {
 		return deletes, extras
 	}
-	p.countDrift(extras, "drift on the replica", "left")
+	c.countDrift(extras, "drift on the replica", "left")
 	return apply, nil
 }
 
 // noteCompare records that a full comparison has come to its end. One that read both
 // sides is a verification too, except for the first, which put there what it read.
-func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
-	w, g := p.rec.progress.Work, &p.rec.progress
+func (c *comparison) noteCompare(deleted []object.Ref) {
+	w, g := c.rec.progress.Work, &c.rec.progress
 	first := g.LastCompare.IsZero()
-	p.noteReplicaOnly(source, target, deleted)
+	c.noteReplicaOnly(deleted)
 	g.LastCompare = w.Started
 	if !w.Deep || first || w.Started.Before(g.LastCheck) {
 		return
@@ -139,22 +139,22 @@ func (p *pass) noteCompare(source, target listing, deleted []object.Ref) {
 	g.LastCheck, g.Drift = w.Started, nil
 	if d := w.Drift; d != nil && d.totalFound() > 0 {
 		found := *d
-		found.At, found.Run = w.Started, p.rec.run.ID
+		found.At, found.Run = w.Started, c.rec.run.ID
 		g.Drift = &found
 	}
-	if !w.Wrote && g.Drift == nil && len(p.ledger.failureRecords()) == 0 {
+	if !w.Wrote && g.Drift == nil && len(c.ledger.failureRecords()) == 0 {
 		g.LastVerified = w.Started
 	}
-	if !g.Checking.UnderWay(p.Now()) {
+	if !g.Checking.UnderWay(c.Now()) {
 		g.Checking = nil
 	}
 }
 
 // stillGone returns those of the deleted extras that weren't found on the primary
 // after all.
-func (p *pass) stillGone(extras []Difference) (gone []Difference) {
+func (c *comparison) stillGone(extras []Difference) (gone []Difference) {
 	for _, d := range extras {
-		if !p.ledger.isReplicated(d.Ref) {
+		if !c.ledger.isReplicated(d.Ref) {
 			gone = append(gone, d)
 		}
 	}

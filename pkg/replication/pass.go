@@ -26,8 +26,7 @@ type pass struct {
 	brake    *deletionBrake
 	writer   *writer
 
-	primary string     // who the primary said to be when a compare began
-	poison  object.Ref // not to be touched in this pass
+	poison object.Ref // not to be touched in this pass
 }
 
 // newPass returns a pass of a pair with the given record. Without a lease its guard is of
@@ -101,7 +100,7 @@ func (p *pass) doWork() error {
 	}
 	p.beginRun()
 	if p.due.full {
-		return p.compareAll()
+		return (&comparison{pass: p}).compareAll()
 	}
 	return p.applyChanges()
 }

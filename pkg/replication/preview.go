@@ -36,7 +36,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	switch {
 	case t.full:
 		plan.Mode = ModeCompare
-		err = p.previewCompare(&plan)
+		err = (&comparison{pass: p}).previewCompare(&plan)
 	case t.hasWork():
 		err = p.previewChanges(&plan)
 	}
@@ -96,29 +96,28 @@ func (p *pass) previewChanges(plan *Plan) error {
 	return err
 }
 
-func (p *pass) previewCompare(plan *Plan) error {
-	source, target, err := p.lister.listBoth()
-	if err != nil {
+func (c *comparison) previewCompare(plan *Plan) error {
+	if err := c.listSides(); err != nil {
 		return err
 	}
-	deletes := p.listDeletions(source, target)
-	if _, err := p.brakeCompare(deletes, source, target); err != nil {
+	deletes := c.listDeletions()
+	if _, err := c.brakeCompare(deletes); err != nil {
 		return err
 	}
-	refs := append(slices.SortedFunc(maps.Keys(source.refs), object.Compare), deletes...)
-	v := readOptions{replica: &target, deep: p.due.deep, bulk: newBulkReader(refs, true, 0)}
-	p.rec.startProgress(0, len(refs))
-	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		observed, err := p.observer.observeObjects(window, v)
+	refs := append(slices.SortedFunc(maps.Keys(c.source.refs), object.Compare), deletes...)
+	v := readOptions{replica: &c.target, deep: c.due.deep, bulk: newBulkReader(refs, true, 0)}
+	c.rec.startProgress(0, len(refs))
+	for window := range slices.Chunk(refs, c.Tuning.Window) {
+		observed, err := c.observer.observeObjects(window, v)
 		if err != nil {
 			return err
 		}
-		list := p.decideAll(observed)
-		if p.due.regular {
-			list = slices.DeleteFunc(list, func(d decidedObject) bool { return d.toDrift() != nil && p.leavesDrift(d.observedObject) })
+		list := c.decideAll(observed)
+		if c.due.regular {
+			list = slices.DeleteFunc(list, func(d decidedObject) bool { return d.toDrift() != nil && c.leavesDrift(d.observedObject) })
 		}
-		p.addToPlan(plan, list)
-		p.rec.addProgress(len(window))
+		c.addToPlan(plan, list)
+		c.rec.addProgress(len(window))
 	}
 	sortDecisions(plan.Steps)
 	return nil

@@ -72,31 +72,31 @@ func (p PairState) pruneAsked(now time.Time) bool {
 // noteReplicaOnly counts what only the replica has, when a pair or its replica is new:
 // what was deleted on the primary before stays there, and nobody knows whether it was
 // copied once. Later compares count again what is left of it.
-func (p *pass) noteReplicaOnly(source, target listing, deleted []object.Ref) {
-	g := &p.rec.progress
+func (c *comparison) noteReplicaOnly(deleted []object.Ref) {
+	g := &c.rec.progress
 	known := !g.LastCompare.IsZero() && !g.ReplicaNew.After(g.LastCompare)
 	if known && g.ReplicaOnly == 0 {
 		return
 	}
 	before := g.ReplicaOnly
 	g.ReplicaOnly = 0
-	if p.Pair.pruneRule() != PruneReplicated {
+	if c.Pair.pruneRule() != PruneReplicated {
 		return
 	}
-	for r := range target.refs {
-		_, there := source.refs[r]
-		if !there && !p.ledger.isReplicated(r) && !source.isUnknown(r) && p.Pair.Manages(r) {
+	for r := range c.target.refs {
+		_, there := c.source.refs[r]
+		if !there && !c.ledger.isReplicated(r) && !c.source.isUnknown(r) && c.Pair.Manages(r) {
 			g.ReplicaOnly++
 		}
 	}
 	for _, r := range deleted {
-		_, there := target.refs[r]
-		if there && !p.ledger.isReplicated(r) {
+		_, there := c.target.refs[r]
+		if there && !c.ledger.isReplicated(r) {
 			g.ReplicaOnly--
 		}
 	}
 	if n := g.ReplicaOnly; n > 0 && n != before {
-		p.Log.Log(context.Background(), slog.LevelWarn, "objects exist only on the replica; the prune rule keeps them until an operator decides",
-			"pair", p.Pair.ID.String(), "run", p.rec.run.ID, "objects", n, "hint", "chef-sync-ctl plan "+p.Pair.ID.String()+" --prune")
+		c.Log.Log(context.Background(), slog.LevelWarn, "objects exist only on the replica; the prune rule keeps them until an operator decides",
+			"pair", c.Pair.ID.String(), "run", c.rec.run.ID, "objects", n, "hint", "chef-sync-ctl plan "+c.Pair.ID.String()+" --prune")
 	}
 }

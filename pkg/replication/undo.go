@@ -18,6 +18,11 @@ func NewUndoRequest(run string, now time.Time) DesiredChange {
 	return DesiredChange{Stop: new(true), Reason: &reason, At: now}
 }
 
+// undo is an undo under way: a pass that has the backups for its source.
+type undo struct {
+	*pass
+}
+
 // PreviewUndo says what Undo would do, and does nothing.
 func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 	e.setDefaults()
@@ -33,6 +38,7 @@ func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
 	defer g.stopAndWait()
 	p := e.newUndo(backups).readOnlyPass(g, st, dueWork{})
+	u := &undo{p}
 	if err := p.loadLedger(g.hard); err != nil {
 		return plan, err
 	}
@@ -40,7 +46,7 @@ func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 	refs := sortedBackups(backups)
 	p.rec.startProgress(0, len(refs))
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		list, err := p.decideUndo(window)
+		list, err := u.decideUndo(window)
 		if err != nil {
 			return plan, err
 		}
@@ -77,18 +83,19 @@ func (e *Engine) Undo(ctx context.Context, undone string, o PassOptions) (Run, e
 	defer g.stopAndWait()
 	p := e.newUndo(backups).newPass(g, st, run)
 	p.Log.Info("undo begins", "pair", e.Pair.ID.String(), "run", run.ID, "mode", run.Mode, "reason", "back to before run "+undone)
-	err = p.restoreBackups(sortedBackups(backups))
-	return p.finishUndo(ctx, err)
+	u := &undo{p}
+	err = u.restoreBackups(sortedBackups(backups))
+	return u.finishUndo(ctx, err)
 }
 
 // newUndo returns the engine for an undo: it replicates from the backups.
 func (e *Engine) newUndo(backups map[object.Ref]Backup) *Engine {
-	undo := *e
-	undo.Source = &backupSource{stage: e.Stage, space: e.backupSpace(), primary: e.Pair.Space, backups: backups}
-	undo.Feed = nil
-	undo.Pair.Kinds, undo.Pair.Selection, undo.Pair.Prune = object.Kinds(), Selection{}, PruneReplicated
-	undo.Pair.Space = e.backupSpace()
-	return &undo
+	from := *e
+	from.Source = &backupSource{stage: e.Stage, space: e.backupSpace(), primary: e.Pair.Space, backups: backups}
+	from.Feed = nil
+	from.Pair.Kinds, from.Pair.Selection, from.Pair.Prune = object.Kinds(), Selection{}, PruneReplicated
+	from.Pair.Space = e.backupSpace()
+	return &from
 }
 
 func sortedBackups(backups map[object.Ref]Backup) []object.Ref {
@@ -160,40 +167,40 @@ func (e *Engine) checkUndo(ctx context.Context, st PairState, undone string, par
 }
 
 // restoreBackups restores objects, and then deletes those that the replica didn't have.
-func (p *pass) restoreBackups(refs []object.Ref) error {
-	if err := p.loadLedger(p.guard.hard); err != nil {
+func (u *undo) restoreBackups(refs []object.Ref) error {
+	if err := u.loadLedger(u.guard.hard); err != nil {
 		return err
 	}
-	p.restartWork()
-	p.rec.progress.Dirty = shortenScopes(slices.Concat(p.rec.progress.Dirty, refs))
+	u.restartWork()
+	u.rec.progress.Dirty = shortenScopes(slices.Concat(u.rec.progress.Dirty, refs))
 	var deletes []object.Ref
-	p.rec.startProgress(0, len(refs))
-	for window := range eachWindow(p.rec, refs) {
-		list, err := p.decideUndo(window)
+	u.rec.startProgress(0, len(refs))
+	for window := range eachWindow(u.rec, refs) {
+		list, err := u.decideUndo(window)
 		if err != nil {
 			return err
 		}
-		p.rec.window = len(window)
-		gone, err := p.writer.applyWindow(list)
+		u.rec.window = len(window)
+		gone, err := u.writer.applyWindow(list)
 		if err != nil {
 			return err
 		}
 		deletes = append(deletes, gone...)
-		p.rec.windowDone()
-		p.rec.addProgress(len(window))
+		u.rec.windowDone()
+		u.rec.addProgress(len(window))
 	}
-	p.writer.deletionReason = undoReason(ActionDelete)
-	p.brake.approved = true // by who asked for the undo
-	counted := p.rec.progress.Deletions
-	err := p.writer.removeObjects(deletes)
-	p.rec.progress.Deletions = counted // the limit is for what the primary causes
+	u.writer.deletionReason = undoReason(ActionDelete)
+	u.brake.approved = true // by who asked for the undo
+	counted := u.rec.progress.Deletions
+	err := u.writer.removeObjects(deletes)
+	u.rec.progress.Deletions = counted // the limit is for what the primary causes
 	return err
 }
 
 // restartWork lets an unfinished compare begin again: what is done of it is undone.
-func (p *pass) restartWork() {
-	if p.rec.progress.Work != nil {
-		p.rec.updateWork(func(w *Work) { w.After, w.Intent = "", nil })
+func (u *undo) restartWork() {
+	if u.rec.progress.Work != nil {
+		u.rec.updateWork(func(w *Work) { w.After, w.Intent = "", nil })
 	}
 }
 
@@ -212,21 +219,21 @@ func undoReason(a Action) string {
 
 // decideUndo says what to do about some objects so that they are as backups have them. What
 // is recorded of them doesn't matter: the replica is read.
-func (p *pass) decideUndo(refs []object.Ref) ([]decidedObject, error) {
-	observed, err := p.observer.observeObjects(refs, readOptions{look: true, applies: true})
+func (u *undo) decideUndo(refs []object.Ref) ([]decidedObject, error) {
+	observed, err := u.observer.observeObjects(refs, readOptions{look: true, applies: true})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.lookForAbsent(observed); err != nil {
+	if err := u.lookForAbsent(observed); err != nil {
 		return nil, err
 	}
 	list := make([]decidedObject, len(observed))
 	for i, s := range observed {
 		d := Decide(s.Observation, Entry{}, PruneAll)
 		d.Reason = undoReason(d.Action)
-		list[i] = decidedObject{s, d, p.ledger.entryOf(s.Ref)}
+		list[i] = decidedObject{s, d, u.ledger.entryOf(s.Ref)}
 		if s.err == nil && s.Absent && d.Action == ActionSkip {
-			p.ledger.removeObject(s.Ref)
+			u.ledger.removeObject(s.Ref)
 		}
 	}
 	return list, nil
@@ -234,42 +241,42 @@ func (p *pass) decideUndo(refs []object.Ref) ([]decidedObject, error) {
 
 // lookForAbsent looks whether the replica has the objects that the backups say it didn't
 // have.
-func (p *pass) lookForAbsent(observed []observedObject) error {
-	return p.guard.forEach(len(observed), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+func (u *undo) lookForAbsent(observed []observedObject) error {
+	return u.guard.forEach(len(observed), u.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
 		s := &observed[i]
 		if s.err != nil || !s.Absent {
 			return nil
 		}
 		var err error
-		s.err, err = p.observer.compareWithReplica(ctx, s, object.Object{}, false)
+		s.err, err = u.observer.compareWithReplica(ctx, s, object.Object{}, false)
 		return err
 	})
 }
 
 // finishUndo records how the undo ended.
-func (p *pass) finishUndo(ctx context.Context, err error) (Run, error) {
-	p.rec.run.Outcome, err = p.guard.outcomeOf(ctx, err)
-	switch p.rec.run.Outcome {
+func (u *undo) finishUndo(ctx context.Context, err error) (Run, error) {
+	u.rec.run.Outcome, err = u.guard.outcomeOf(ctx, err)
+	switch u.rec.run.Outcome {
 	case OutcomeBusy:
-		p.rec.run.Ended = p.Now()
-		return p.rec.run, fmt.Errorf("undo of %s: %w", p.Pair.ID, err)
+		u.rec.run.Ended = u.Now()
+		return u.rec.run, fmt.Errorf("undo of %s: %w", u.Pair.ID, err)
 	case OutcomeFailed:
-		p.rec.run.Error = newFailure(p.Now(), err)
+		u.rec.run.Error = newFailure(u.Now(), err)
 	case OutcomeDone:
-		if p.rec.run.Counts.Unsynced > 0 {
-			p.rec.run.Outcome = OutcomePartial
+		if u.rec.run.Counts.Unsynced > 0 {
+			u.rec.run.Outcome = OutcomePartial
 		}
 	}
-	p.rec.restoreStatus()
-	p.rec.uncountCrash()
-	p.rec.run.Left = p.rec.run.Counts.Unsynced
-	p.rec.run.Ended = p.Now()
+	u.rec.restoreStatus()
+	u.rec.uncountCrash()
+	u.rec.run.Left = u.rec.run.Counts.Unsynced
+	u.rec.run.Ended = u.Now()
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if saveErr := p.rec.commit(saveCtx); saveErr != nil {
-		p.rec.run.Outcome = OutcomeFailed
-		return p.rec.run, errors.Join(err, saveErr)
+	if saveErr := u.rec.commit(saveCtx); saveErr != nil {
+		u.rec.run.Outcome = OutcomeFailed
+		return u.rec.run, errors.Join(err, saveErr)
 	}
-	p.rec.logEnd("undo ends")
-	return p.rec.run, err
+	u.rec.logEnd("undo ends")
+	return u.rec.run, err
 }
