@@ -23,14 +23,19 @@ const BackupAge = 7 * 24 * time.Hour
 // Backup is what the replica had of an object before a run wrote or deleted it.
 type Backup struct {
 	Ref object.Ref `json:"object"`
-	// Content is the checksum of its backupContent in the stage, "" if the replica didn't
-	// have the object or it could not be kept.
-	Content string `json:"content,omitempty"`
+	// Content is a backupContent in JSON, or Staged its checksum in the stage if it is
+	// large. Neither is set if the replica didn't have the object or it could not be kept.
+	Content []byte `json:"content,omitempty"`
+	Staged  string `json:"staged,omitempty"`
 	Lost    string `json:"lost,omitempty"` // why it could not be kept
 }
 
+// largeContent is the size from which a content is staged. To write 4 KB more to a table
+// costs about as much as to write an object to a bucket.
+const largeContent = 4 << 10
+
 // isAbsent reports whether the replica didn't have the object.
-func (b Backup) isAbsent() bool { return b.Content == "" && b.Lost == "" }
+func (b Backup) isAbsent() bool { return b.Content == nil && b.Staged == "" && b.Lost == "" }
 
 // BackupPart is one part of the backups of a run. Each is recorded before the writes that
 // it is for.
@@ -40,7 +45,7 @@ type BackupPart struct {
 	Objects []Backup
 }
 
-// backupContent is an object as it is kept in the stage.
+// backupContent is an object as it is kept.
 type backupContent struct {
 	Fingerprint string       `json:"fingerprint"`
 	Files       []backupFile `json:"files,omitempty"`
@@ -186,7 +191,7 @@ func (b *backupWriter) keepObject(ctx context.Context, r replacement) (Backup, e
 		}
 		return kept, fatal
 	}
-	if kept.Content, err = b.stageContent(ctx, obj); err == nil {
+	if err = b.keepContent(ctx, &kept, obj); err == nil {
 		err = b.stageFiles(ctx, obj, r.files)
 	}
 	if err != nil {
@@ -198,19 +203,24 @@ func (b *backupWriter) keepObject(ctx context.Context, r replacement) (Backup, e
 	return kept, nil
 }
 
-// stageContent stages an object, without the content of its files.
-func (b *backupWriter) stageContent(ctx context.Context, obj object.Object) (checksum string, err error) {
+// keepContent keeps an object, without the content of its files.
+func (b *backupWriter) keepContent(ctx context.Context, kept *Backup, obj object.Object) error {
 	content := backupContent{Fingerprint: obj.Fingerprint, Body: obj.Body}
 	for _, f := range obj.Files {
 		content.Files = append(content.Files, backupFile{f.Checksum, f.Path})
 	}
 	data, err := json.Marshal(content)
-	if err != nil {
-		return "", err
+	if err != nil || len(data) < largeContent {
+		kept.Content = data
+		return err
 	}
 	sum := md5.Sum(data)
-	checksum = hex.EncodeToString(sum[:])
-	return checksum, b.Stage.Put(ctx, StageKey{b.backupSpace(), checksum}, bytes.NewReader(data), int64(len(data)))
+	key := StageKey{b.backupSpace(), hex.EncodeToString(sum[:])}
+	if err := b.Stage.Put(ctx, key, bytes.NewReader(data), int64(len(data))); err != nil {
+		return err
+	}
+	kept.Staged = key.Checksum
+	return nil
 }
 
 // stageFiles stages the files that the replica drops when it has an object as it will be.
@@ -267,12 +277,12 @@ func (s *backupSource) Get(ctx context.Context, ref object.Ref) (object.Object, 
 		return object.Object{}, &fault.Error{Op: "restore", Object: ref, Class: class, Err: err}
 	}
 	switch {
-	case kept.Content == "" && kept.Lost != "":
+	case kept.Content == nil && kept.Staged == "" && kept.Lost != "":
 		return fail(fault.Rejected, fmt.Errorf("what the replica had was not kept: %s", kept.Lost))
 	case kept.isAbsent():
 		return fail(fault.Absent, errors.New("the replica didn't have it"))
 	}
-	content, err := s.readContent(ctx, StageKey{s.space, kept.Content})
+	content, err := s.readContent(ctx, kept)
 	if errors.Is(err, ErrNotStaged) || errors.Is(err, ErrContentMismatch) {
 		return fail(fault.Rejected, errors.New("what the replica had isn't in the stage any more"))
 	}
@@ -286,16 +296,19 @@ func (s *backupSource) Get(ctx context.Context, ref object.Ref) (object.Object, 
 	return obj, nil
 }
 
-func (s *backupSource) readContent(ctx context.Context, key StageKey) (c backupContent, err error) {
-	content, _, err := s.stage.Open(ctx, key)
-	if err != nil {
-		return c, err
+func (s *backupSource) readContent(ctx context.Context, kept Backup) (c backupContent, err error) {
+	data := kept.Content
+	if kept.Staged != "" {
+		content, _, err := s.stage.Open(ctx, StageKey{s.space, kept.Staged})
+		if err != nil {
+			return c, err
+		}
+		defer content.Close()
+		if data, err = io.ReadAll(content); err != nil {
+			return c, err
+		}
 	}
-	defer content.Close()
-	data, err := io.ReadAll(content)
-	if err == nil {
-		err = json.Unmarshal(data, &c)
-	}
+	err = json.Unmarshal(data, &c)
 	if c.Body == nil {
 		c.Body = []byte{} // not one that must be read again
 	}

@@ -65,15 +65,25 @@ func (r *recorder) commit(ctx context.Context) error {
 	return nil
 }
 
-// backupsInPart is how many objects a part of the backups names, so that its record isn't
-// too large for any store.
-const backupsInPart = 200
+// What a part of the backups holds at most, so that its record isn't too large for any
+// store: objects, and bytes of their contents.
+const (
+	backupsInPart     = 200
+	backupBytesInPart = 100 << 10
+)
 
 // addBackups adds backups to the next commit.
 func (r *recorder) addBackups(kept []Backup) {
-	for part := range slices.Chunk(kept, backupsInPart) {
-		r.backupParts++
-		r.backups = append(r.backups, BackupPart{Run: r.run.ID, Number: r.backupParts, Objects: part})
+	size := 0
+	for i, b := range kept {
+		size += len(b.Content)
+		last := len(r.backups) - 1
+		if i == 0 || size > backupBytesInPart || len(r.backups[last].Objects) >= backupsInPart {
+			r.backupParts++
+			r.backups = append(r.backups, BackupPart{Run: r.run.ID, Number: r.backupParts})
+			last, size = last+1, len(b.Content)
+		}
+		r.backups[last].Objects = append(r.backups[last].Objects, b)
 	}
 }
 

@@ -3,6 +3,7 @@ package replication_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,41 @@ func TestUndoRestoresWhatARunReplaced(t *testing.T) {
 	w.start()
 	w.pass()
 	w.wantEqual()
+}
+
+// Large objects are staged, and many make several records.
+func TestUndoRestoresLargeAndManyObjects(t *testing.T) {
+	w := newWorld(t)
+	w.tuning.Window = 1000
+	fill := func(text string) {
+		for i := range 500 {
+			w.primary.Set(fmt.Sprintf("/roles/role-%03d", i), strings.Repeat(text, 1+i*6))
+		}
+		w.primary.Set("/environments/large", strings.Repeat(text, 500_000))
+	}
+	fill("a")
+	w.pass()
+	was, staged := w.replica.Snapshot(), w.stage.Puts
+	fill("b")
+	run := w.pass()
+	parts, err := w.state.Backups(context.Background(), pairID, run.ID)
+	if err != nil || len(parts) < 5 {
+		t.Fatalf("%d parts, %v; want several", len(parts), err)
+	}
+	for _, part := range parts {
+		size := 0
+		for _, b := range part.Objects {
+			size += len(b.Content)
+		}
+		if len(part.Objects) > 200 || size > 100<<10 {
+			t.Errorf("a part has %d objects of %d bytes", len(part.Objects), size)
+		}
+	}
+	if n := w.stage.Puts - staged; n == 0 || n > 100 {
+		t.Errorf("%d objects were staged, want the large ones", n)
+	}
+	w.mustUndo(run.ID)
+	w.wantReplica(was)
 }
 
 func TestUndoGoesBackBehindLaterRuns(t *testing.T) {

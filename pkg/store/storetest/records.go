@@ -236,12 +236,12 @@ func testBackups(t *testing.T, open func() replication.State) {
 	part := func(run string, number int, roles ...string) replication.BackupPart {
 		p := replication.BackupPart{Run: run, Number: number}
 		for _, name := range roles {
-			p.Objects = append(p.Objects, replication.Backup{Ref: roleRef(name), Content: "sum of " + name})
+			p.Objects = append(p.Objects, replication.Backup{Ref: roleRef(name), Content: []byte("content of " + name)})
 		}
 		return p
 	}
 	lost := part("2", 1)
-	lost.Objects = []replication.Backup{{Ref: roleRef("lost"), Lost: "no room"}, {Ref: roleRef("absent")}}
+	lost.Objects = []replication.Backup{{Ref: roleRef("lost"), Lost: "no room"}, {Ref: roleRef("large"), Staged: "a sum"}, {Ref: roleRef("absent")}}
 	for _, parts := range [][]replication.BackupPart{{part("3", 1, "e")}, {part("1", 1, "a")}, {lost, part("2", 2, "b")}, {part("2", 10, "d")}} {
 		commitUpdate(t, s, pairA(), fence, replication.Update{Backups: parts})
 	}
