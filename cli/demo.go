@@ -1,14 +1,19 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/demo"
 )
 
-func newDemoCmd(env *cmdline.Env) *cobra.Command {
-	opts := demo.Options{Execute: executeArgs}
+// executor runs a command line of this program.
+type executor = func(ctx context.Context, args []string, s cmdline.Streams) int
+
+func newDemoCmd(env *cmdline.Env, execute executor) *cobra.Command {
+	opts := demo.Options{Execute: execute}
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "See it work: two Chef Servers in memory, one replicated to the other",

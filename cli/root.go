@@ -191,6 +191,7 @@ func allCommands(env *cmdline.Env) []*cobra.Command {
 		newRunCmd(env), newSyncStartCmd(env), newSyncStopCmd(env), newServeChangesCmd(env),
 		newSyncStatusCmd(env), newSyncLogCmd(env), newManagerLogCmd(env), newUnsyncedObjectsCmd(env), newRunsCmd(env), newWebCmd(env),
 		newPlanCmd(env), newDiffCmd(env), newVerifyCmd(env), newResyncCmd(env), newUndoCmd(env),
-		newInitCmd(env), newPrepareOrgCmd(env), newDoctorCmd(env), newConfigCmd(env), newNotifyTestCmd(env), newStateCmd(env), newDemoCmd(env), newVersionCmd(env),
+		newInitCmd(env), newPrepareOrgCmd(env), newDoctorCmd(env), newConfigCmd(env), newNotifyTestCmd(env), newStateCmd(env),
+		newDemoCmd(env, executeArgs), newVersionCmd(env),
 	}
 }
