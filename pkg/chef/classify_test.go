@@ -32,6 +32,22 @@ func TestLicenseErrorsSayThatPermissionsAreNotTheReason(t *testing.T) {
 	}
 }
 
+func TestALicenseInItsGracePeriodIsWarnedOf(t *testing.T) {
+	const header = `{"licenseType":"commercial","expirationDateTime":"2026-11-01","warningMessage":"Your license expired on 2026-11-01",` +
+		`"gracePeriod":true}`
+	answer := erchefAnswer(200, `{}`)
+	s := answerInOrder(answer.withHeader("X-Ops-License", header), answer.withHeader("X-Ops-License", "no JSON"), answer)
+	c := newTestClient(t, s)
+	for _, want := range []string{"Your license expired on 2026-11-01", "", ""} {
+		if _, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.LicenseWarning(); got != want {
+			t.Errorf("warning %q, want %q", got, want)
+		}
+	}
+}
+
 func TestRefusalsWithoutAVersionAreNotNegotiatedAbout(t *testing.T) {
 	for method, path := range map[string]string{"GET": "/organizations/acme/roles/web", "PUT": "/server_api_version"} {
 		s := answerInOrder(cannedAnswer{status: 401, body: `{"error":["Invalid signature for user or client 'x'"]}`})

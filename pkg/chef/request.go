@@ -272,7 +272,9 @@ func (c *Client) send(ctx context.Context, r *request, version int, proto protoc
 	}
 	c.log.DebugContext(ctx, "chef request", "server", c.name, "method", r.method, "path", r.displayPath(), "status", resp.StatusCode,
 		"bytes", len(body), "duration", time.Since(start))
-	return &reply{status: resp.StatusCode, header: resp.Header, body: body, version: version, proto: proto}, nil
+	p := &reply{status: resp.StatusCode, header: resp.Header, body: body, version: version, proto: proto}
+	c.recordLicense(p)
+	return p, nil
 }
 
 func (c *Client) newRequest(ctx context.Context, r *request, version int, proto protocol) (*http.Request, error) {

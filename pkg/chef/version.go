@@ -12,7 +12,8 @@ import (
 // negotiate is the operation that asks a server for its versions.
 const negotiate = "negotiate"
 
-// negotiation holds the API version and signing protocol that a server accepts.
+// negotiation holds the API version and signing protocol that a server accepts, and what it
+// says of its license.
 type negotiation struct {
 	mu             sync.Mutex
 	limit          int // highest API version to use
@@ -20,6 +21,8 @@ type negotiation struct {
 	versionKnown   bool // version comes from the server
 	proto          protocol
 	protoConfirmed bool // the server accepted a signature of proto
+
+	licenseWarning string // of the newest answer
 
 	probing chan struct{} // holds one value while a request negotiates
 }

@@ -293,3 +293,30 @@ func TestFoldersAndKeyFiles(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// graceful answers as a server whose license has expired and still is accepted.
+type graceful struct{ next http.RoundTripper }
+
+func (g graceful) RoundTrip(q *http.Request) (*http.Response, error) {
+	r, err := g.next.RoundTrip(q)
+	if err == nil {
+		r.Header.Set("X-Ops-License", `{"warningMessage":"Your license expired on 2026-11-01","gracePeriod":true}`)
+	}
+	return r, err
+}
+
+func TestALicenseInItsGracePeriodIsAWarning(t *testing.T) {
+	d, s := at(t, 0)
+	if c := find(d.Check(t.Context()), "license"); c.Name != "" {
+		t.Errorf("without a license: %+v", c)
+	}
+	c, err := chef.New(chef.Config{Name: "eu", URL: s.URL, User: "sync", Key: s.AddUser("sync2"),
+		WrapTransport: func(next http.RoundTripper) http.RoundTripper { return graceful{next} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Client = c
+	if c := find(d.Check(t.Context()), "license"); c.State != doctor.Warn || c.Detail != "Your license expired on 2026-11-01" || c.Hint == "" {
+		t.Errorf("%+v, want a warning", c)
+	}
+}

@@ -208,6 +208,9 @@ func (s Server) checkSigned(ctx context.Context, l *List) {
 	} else {
 		l.OK("Chef Server API", "version %d", version)
 	}
+	if w := s.Client.LicenseWarning(); w != "" {
+		l.Warn("license", "renew it before the server refuses all requests (chef-automate license apply on the server)", "%s", w)
+	}
 	unchecked := map[string][]string{} // organizations by what was not checked
 	for _, org := range s.Orgs {
 		if rights := s.checkOrganization(ctx, l, org); rights != "" {
