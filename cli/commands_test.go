@@ -38,7 +38,8 @@ func TestACommandUsesNoOtherCommand(t *testing.T) {
 			continue // they join the commands
 		}
 		for _, id := range file.Unresolved {
-			if from, ours := declaredIn[id.Name]; ours {
+			// cli.go runs whole command lines, as demo does.
+			if from, ours := declaredIn[id.Name]; ours && from != "cli.go" {
 				t.Errorf("%s uses %s of %s", name, id.Name, from)
 			}
 		}

@@ -156,7 +156,7 @@ func (f diffFlags) listCandidates(ctx context.Context, a *app.App, p app.Pair, e
 	for _, ref := range objects.Refs {
 		if !p.Manages(ref) {
 			failed = append(failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, p.ID),
-				"kinds, include and exclude of the organization decide what does"))
+				"check kinds, include and exclude of the organization"))
 			continue
 		}
 		list = append(list, replication.Difference{Ref: ref})

@@ -291,7 +291,7 @@ func selectForDoctor(a *app.App, args []string) ([]app.Pair, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(p app.Pair) bool { return !chosen[p.ID] }), nil
 }
 
-// purgeDeadLetters empties the queue of the events that no function took.
+// purgeDeadLetters empties the queue of the events that no function processed.
 func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
 	a, err := env.Open(ctx)
 	if err != nil {

@@ -48,7 +48,7 @@ written to the replica for these pairs until sync-start.`,
 		}
 		if busy != nil {
 			busy = exit.With(exit.Of(busy), fmt.Errorf("the pairs are stopped, but a pass may still be running: %w", busy),
-				"no other pass begins; wait for this one with the same command")
+				"no new pass will start; to wait for this one, run the same command again")
 		}
 		return exit.Join(failed, busy)
 	})

@@ -43,7 +43,7 @@ What runs replace is kept for 7 days, in the stage, unless the configuration say
 undo = false. Objects whose content isn't kept any more are left as they are and
 listed as unsynced.
 
-Ends with code 0 when all is restored, and with 3 when something is not.`,
+Exits with code 0 if everything was restored, and with 3 if something was not.`,
 		Example: `  chef-sync-ctl runs eu/engineering
   chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42 --plan
   chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42
@@ -122,7 +122,7 @@ func restoreRun(ctx context.Context, env *cmdline.Env, engine *replication.Engin
 	undone, err := engine.Undo(ctx, run, replication.PassOptions{Trigger: replication.TriggerManual})
 	progress.End()
 	if err != nil {
-		return fmt.Errorf("the pair is stopped, but not all was restored: %w", err)
+		return fmt.Errorf("the pair is stopped, but not everything was restored: %w", err)
 	}
 	err = env.Output().Emit(undone, func(t *ui.Grid) {
 		c := undone.Counts

@@ -58,8 +58,8 @@ approval are listed too, with the class held; they are never retried automatical
   chef-sync-ctl unsynced-objects engineering /roles/web --retry
   chef-sync-ctl unsynced-objects engineering --exit-code -o json`,
 	}
-	cmd.Flags().BoolVar(&retry, "retry", false, "try the named objects, or all, again in the next pass")
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with code 6 if there are unsynced objects, 7 if deletions are held")
+	cmd.Flags().BoolVar(&retry, "retry", false, "retry the named objects, or all, in the next pass")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with code 6 if there are unsynced objects, 7 if deletions are held")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithObjectsIf(func() bool { return retry }, func(ctx context.Context, a *app.App, pairs []app.Pair, objects cmdline.Objects) error {
 		rows, failed := listUnsynced(ctx, a, pairs, objects)

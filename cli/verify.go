@@ -106,7 +106,7 @@ func parseShare(s string) (float64, error) {
 	n, ok := strings.CutSuffix(s, "%")
 	percent, err := strconv.ParseFloat(n, 64)
 	if !ok || err != nil || !(percent >= 0 && percent <= 100) {
-		return 0, exit.Usagef("write --files for all of them, or a share such as --files=5%", "%q isn't a share", s)
+		return 0, exit.Usagef("write --files for all of them, or a share such as --files=5%", "%q isn't a percentage", s)
 	}
 	return percent / 100, nil
 }
@@ -115,7 +115,7 @@ func parseShare(s string) (float64, error) {
 func repairQuestion(o replication.VerifyOptions, pairs string) string {
 	question := "Repair what was changed on the replica of " + pairs
 	if o.Files > 0 {
-		question += ", and delete and create again the cookbook versions with damaged files that the server does not take alone"
+		question += ", and delete and recreate cookbook versions with damaged files that the server doesn't accept otherwise"
 	}
 	return question
 }
@@ -176,10 +176,10 @@ func listFindings(t *ui.Grid, r replication.Report) {
 		row(differences.LetterColor(differences.LetterUnreadable), differences.LetterUnreadable, u.Ref, "could not be read: "+u.Reason)
 	}
 	for _, ref := range r.Extras[:min(len(r.Extras), extrasShown)] {
-		row(ui.Faint, "+", ref, "only on the replica, where the prune rule leaves it")
+		row(ui.Faint, "+", ref, "only on the replica; kept by the prune rule")
 	}
 	if n := len(r.Extras) - extrasShown; n > 0 {
-		t.Line("%s  and %s; -o json names them all", t.Paint(ui.Faint, "+"), ui.Plural(n, "more object"))
+		t.Line("%s  and %s; -o json lists them all", t.Paint(ui.Faint, "+"), ui.Plural(n, "more object"))
 	}
 }
 
@@ -237,7 +237,7 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	case r.Equal():
 		t.Line("%s", t.Paint(ui.Green, "equal"))
 	case len(r.Differences) == 0:
-		t.Line("%s", t.Paint(ui.Yellow, "not everything could be read; nothing is known to differ"))
+		t.Line("%s", t.Paint(ui.Yellow, "not everything could be read; no differences found"))
 	case drift == 0:
 		t.Line("%s, none of them made on the replica. Try: chef-sync-ctl run --once %s", t.Paint(ui.Red, ui.Plural(len(r.Differences),
 			"difference")), r.Pair)
@@ -252,7 +252,7 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	case replication.OutcomeStopped:
 		t.Line("Not repaired: the pair is stopped. Try: chef-sync-ctl sync-start %s", r.Pair)
 	case replication.OutcomePartial:
-		t.Line("Not all was repaired: there is work left for a pass. Try: chef-sync-ctl run --once %s", r.Pair)
+		t.Line("Not everything was repaired: changes wait for a pass. Try: chef-sync-ctl run --once %s", r.Pair)
 	}
 }
 
@@ -272,12 +272,12 @@ const verifyAtOnce = 4
 func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, repair, files bool) error {
 	switch {
 	case a.Stack == nil:
-		return exit.Usagef("add --stack NAME", "--remote goes with a stack")
+		return exit.Usagef("add --stack NAME", "--remote needs a stack")
 	case files:
-		return exit.Usagef("leave --remote out; the function checks files by itself, every verify_files_every",
-			"--files doesn't go with --remote")
+		return exit.Usagef("leave out --remote; the function checks all files within verify_files_every",
+			"--files can't be used with --remote")
 	case repair:
-		return exit.Usagef(`leave --remote out, or write drift = "repair" in the configuration`, "--repair doesn't go with --remote")
+		return exit.Usagef(`leave --remote out, or write drift = "repair" in the configuration`, "--repair can't be used with --remote")
 	}
 	verdicts := make([]remoteResult, len(pairs))
 	failures := make([]error, len(pairs))
@@ -321,7 +321,7 @@ func emitVerdicts(env *cmdline.Env, verdicts []remoteResult) error {
 			case v.Differences > 0:
 				word = t.Paint(ui.Red, "differs")
 			case !v.Equal:
-				word = t.Paint(ui.Yellow, "not all could be read")
+				word = t.Paint(ui.Yellow, "not everything could be read")
 			}
 			t.Row(v.Pair.String(), word, strconv.Itoa(v.Differences))
 		}

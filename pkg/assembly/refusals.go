@@ -114,11 +114,11 @@ func requestKind(q *http.Request) string {
 	return "other"
 }
 
-// operatorHint returns key the operator can do about refusals.
+// operatorHint returns what the operator can do about refusals.
 func (r refusalKey) operatorHint() string {
 	switch {
 	case r.requestKind == "push" && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden):
-		return "if it is your Chef Server, its data_collector['token'] isn't key token under [journal] refers to"
+		return "if it is your Chef Server, its data_collector['token'] isn't the token that token under [journal] refers to"
 	case r.status == http.StatusServiceUnavailable:
 		return "requests are signed with more names than usual; restrict them with readers or [journal.keys] in the configuration"
 	}

@@ -39,7 +39,7 @@ type Resources struct {
 	SyncLog, ManagerLog, ChangesLog, WebLog string
 	// ChangesURL is where a data collector posts to and updated_since is served.
 	ChangesURL string
-	// DeadLetters is the URL of the queue of events that no function took.
+	// DeadLetters is the URL of the queue of events that no function processed.
 	DeadLetters string
 }
 

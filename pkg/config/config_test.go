@@ -376,7 +376,7 @@ key = "file:/nowhere.pem"
 insecure_skip_verify = true
 `
 	got := strings.Join(mustParse(t, Loader{}, text).Warnings(), "\n")
-	for _, want := range []string{"key of primary: file:" + dir + "/open.pem may be read by others (mode 0644)",
+	for _, want := range []string{"key of primary: file:" + dir + "/open.pem can be read by other users (mode 0644)",
 		"idle: the server's certificate isn't verified", "replica idle: no organization is replicated to it",
 		`organization[0]: drift = "repair" has no effect without verify_every`,
 		"organization[0]: kinds contains environments, but include and exclude select none of them"} {

@@ -143,7 +143,7 @@ func (r KeyRef) Warning() string {
 	if err != nil || info.Mode().Type()&fs.ModeType != 0 || info.Mode().Perm()&0o077 == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s may be read by others (mode %04o): chmod 600 %s", r, info.Mode().Perm(), r.Name)
+	return fmt.Sprintf("%s can be read by other users (mode %04o): chmod 600 %s", r, info.Mode().Perm(), r.Name)
 }
 
 // parseKeyRef parses a reference. Try never contains the text unless that looks like a

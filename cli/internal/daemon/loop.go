@@ -234,7 +234,7 @@ func (l *pairLoop) verifyNow(ctx, work context.Context, o replication.VerifyOpti
 		began.wait = 0 // the record says when the next portion is due
 	case err == nil, report.Outcome == replication.OutcomePartial:
 	case errors.As(err, &leased):
-		d.Log.Info("the verification waits: another process works on the pair", "pair", l.job.ID.String(), "owner", leased.Lease.Owner,
+		d.Log.Info("the verification waits: another process is working on the pair", "pair", l.job.ID.String(), "owner", leased.Lease.Owner,
 			"until", leased.Lease.Expires.UTC().Format(time.RFC3339))
 		began.wait = retryBusy
 	default:
@@ -259,7 +259,7 @@ func (l *pairLoop) logOutcome(run replication.Run, err error) {
 	log := l.daemon.Log.With("pair", l.job.ID.String())
 	switch word {
 	case replication.OutcomeBusy:
-		log.Info("another process works on this pair; waiting for its lease to end")
+		log.Info("another process is working on this pair; waiting for its lease to expire")
 	case replication.OutcomeHeld:
 		log.Warn("deletions wait for approval")
 	case replication.OutcomeStopped:

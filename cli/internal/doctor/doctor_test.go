@@ -72,7 +72,7 @@ func TestTheClockOfAProxyIsNamedAsSuch(t *testing.T) {
 		d, _ := at(t, 0)
 		d.Client, d.Problem = nil, errors.New("no key")
 		d.Prober = &http.Client{Transport: dated{time.Now().Add(off)}}
-		if c := find(d.Check(t.Context()), "clock"); c.State != want || !strings.Contains(c.Detail, "may be that of a proxy") {
+		if c := find(d.Check(t.Context()), "clock"); c.State != want || !strings.Contains(c.Detail, "may come from a proxy") {
 			t.Errorf("%s: %+v, want %s", off, c, want)
 		}
 	}
@@ -151,7 +151,7 @@ func TestAReplicaThatMayNotBeWrittenIsAFailure(t *testing.T) {
 		Kinds: map[string][]object.Kind{"acme": {object.Role, object.Policy}}}
 	got := find(d.Check(t.Context()), "organization acme")
 	if got.State != doctor.Fail || got.Class != fault.Denied || got.Hint != "chef-sync-ctl prepare-org acme --side replica --replica eu" ||
-		!strings.Contains(got.Detail, "client robot on eu: it may read, but creating is refused (403) in environments, roles and sandboxes; it needs create, update and delete on roles and policies") {
+		!strings.Contains(got.Detail, "client robot on eu: it can read, but creating is refused (403) in environments, roles and sandboxes; it needs create, update and delete on roles and policies") {
 		t.Errorf("%+v", got)
 	}
 	d.Side = prepare.Primary

@@ -69,18 +69,18 @@ func CheckPush(l *List, c Collector) {
 	const name = "push"
 	switch {
 	case c.Where == "":
-		l.OK(name, "off: changes are found by scanning alone. To hear of them within seconds, write %s", c.Switch)
+		l.OK(name, "off: changes are found only by scanning. To receive them within seconds, set %s", c.Switch)
 		return
 	case c.Token == "":
 		l.Warn(name, "write token under [journal]", "refused: there is no token")
 		return
 	}
-	l.OK(name, "taken on %s. To switch it on, write into /etc/opscode/chef-server.rb of the primary\n"+
+	l.OK(name, "received on %s. To enable them, add to /etc/opscode/chef-server.rb on the primary\n"+
 		"          data_collector['root_url'] = '%s'\n"+
 		"and run there, with the content of %s:\n"+
 		"          chef-server-ctl set-secret data_collector token 'CONTENT'\n"+
 		"          chef-server-ctl reconfigure\n"+
-		"A Chef Server before 12.14 has no set-secret; write this into its chef-server.rb instead:\n"+
+		"A Chef Server before 12.14 has no set-secret; add this to its chef-server.rb instead:\n"+
 		"          data_collector['token'] = 'CONTENT'", c.Where, strings.TrimRight(c.URL, "/"), c.Token)
 }
 

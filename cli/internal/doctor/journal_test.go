@@ -37,7 +37,7 @@ func TestPushesNeedAnAddressAndAToken(t *testing.T) {
 		state     doctor.State
 		says      string
 	}{
-		{doctor.Collector{Token: "file:t", Switch: "listen"}, doctor.OK, "write listen"},
+		{doctor.Collector{Token: "file:t", Switch: "listen"}, doctor.OK, "set listen"},
 		{doctor.Collector{Where: ":9996", URL: "http://here:9996"}, doctor.Warn, "there is no token"},
 		{doctor.Collector{Where: "the stack", URL: "https://there/", Token: "ssm:t"}, doctor.OK, "with the content of ssm:t:\n          chef-server-ctl set-secret data_collector token 'CONTENT'\n"},
 		{doctor.Collector{Where: "the stack", URL: "https://there/", Token: "ssm:t"}, doctor.OK, "data_collector['root_url'] = 'https://there'\n"},

@@ -25,7 +25,7 @@ func CheckKeyFiles(l *List, references map[string]string) {
 			l.Fail("key of "+who, "chef-sync-ctl prepare-org creates it", &fault.Error{Op: "look at " + path, Class: fault.Denied,
 				Err: pathErrorCause(err)})
 		case info.Mode().Perm()&0o077 != 0:
-			l.Warn("key of "+who, "chmod 600 "+path, "%s may be read by others (%s)", path, info.Mode().Perm())
+			l.Warn("key of "+who, "chmod 600 "+path, "%s can be read by other users (%s)", path, info.Mode().Perm())
 		default:
 			l.OK("key of "+who, "%s", path)
 		}
@@ -52,7 +52,7 @@ func CheckFolder(l *List, what, dir string) {
 	}
 	f, err := os.CreateTemp(existing, ".chef-sync-doctor-*")
 	if err != nil {
-		l.Fail(what, "let the user of this process write there", &fault.Error{Op: "write to " + existing, Class: fault.Local,
+		l.Fail(what, "give the user of this process write permission", &fault.Error{Op: "write to " + existing, Class: fault.Local,
 			Err: pathErrorCause(err)})
 		return
 	}
@@ -63,7 +63,7 @@ func CheckFolder(l *List, what, dir string) {
 	case err != nil:
 		l.OK(what, "%s can be written", dir)
 	case free < lowSpace:
-		l.Warn(what, "make room, or move it to another disk in the configuration", "%s has %d MiB free", dir, free>>20)
+		l.Warn(what, "free some space, or configure a path on another disk", "%s has %d MiB free", dir, free>>20)
 	default:
 		l.OK(what, "%s can be written, %d GiB free", dir, free>>30)
 	}

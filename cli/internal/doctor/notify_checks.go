@@ -28,9 +28,9 @@ func NotifyChecks(ctx context.Context, a *app.App, now time.Time) []Check {
 	}
 	for _, c := range channels {
 		if s := failing[c.Name]; s.Failures > 0 {
-			l.Warn(c.Name, "chef-sync-ctl notify-test", "%s failed since the last delivery; the next is %s", ui.Plural(s.Failures, "attempt"), ui.Age(s.NextTry, now))
+			l.Warn(c.Name, "chef-sync-ctl notify-test", "%s failed since the last delivery; next attempt %s", ui.Plural(s.Failures, "attempt"), ui.Age(s.NextTry, now))
 		} else {
-			l.OK(c.Name, "no failed attempt since the last delivery")
+			l.OK(c.Name, "no failed attempts since the last delivery")
 		}
 	}
 	return l.Checks

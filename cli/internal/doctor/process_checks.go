@@ -29,9 +29,9 @@ func ProcessChecks(ctx context.Context, a *app.App, now time.Time) []Check {
 	case !d.DoPasses():
 		l.Warn(name, hint, "not running, never seen")
 	case d.Manager != nil:
-		l.OK(name, "last turn %s", ui.Age(d.Manager.Seen, now))
+		l.OK(name, "last run %s", ui.Age(d.Manager.Seen, now))
 	case d.OnStack:
-		l.OK(name, "no turn seen yet")
+		l.OK(name, "no run seen yet")
 	}
 	for _, p := range d.Running {
 		l.OK("daemon", "running on %s since %s, %s", p.Host, pairstatus.FormatStart(p.Started, now), ui.Plural(p.Pairs, "pair"))

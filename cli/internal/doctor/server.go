@@ -51,7 +51,7 @@ func (s Server) Check(ctx context.Context) []Check {
 	reachable := s.checkConnection(ctx, l)
 	switch {
 	case s.Client == nil && s.KeyMissing:
-		l.Skip("signature of "+s.User, "there is no key, see above")
+		l.Skip("signature of "+s.User, "no key; see above")
 	case s.Client == nil:
 		l.Fail("key", "", s.Problem)
 	case !reachable:
@@ -155,7 +155,7 @@ func (s Server) checkClock(ctx context.Context, l *List, date string) {
 		switch {
 		case chef.KindOf(err) == chef.KindClockSkew:
 			l.Fail("clock", clockHint, &fault.Error{Op: "compare clocks", Class: fault.Denied,
-				Err: errors.New("the server refuses this machine's time; signatures are refused from 15m on" + s.skewByDate(date))})
+				Err: errors.New("the server rejects this machine's time; signatures are rejected from a difference of 15m" + s.skewByDate(date))})
 			return
 		case err == nil && known:
 			s.addClockSkew(l, skew.Abs(), "")
@@ -164,10 +164,10 @@ func (s Server) checkClock(ctx context.Context, l *List, date string) {
 	}
 	at, err := http.ParseTime(date)
 	if err != nil {
-		l.Skip("clock", "the server doesn't tell its time")
+		l.Skip("clock", "the server doesn't send its time")
 		return
 	}
-	s.addClockSkew(l, s.Now().Sub(at).Abs().Round(time.Second), ", by the Date header, which may be that of a proxy in front of the server")
+	s.addClockSkew(l, s.Now().Sub(at).Abs().Round(time.Second), ", according to the Date header, which may come from a proxy in front of the server")
 }
 
 const clockHint = "synchronize the clocks of this machine and of the server with NTP"
@@ -176,9 +176,9 @@ func (s Server) addClockSkew(l *List, skew time.Duration, how string) {
 	switch {
 	case skew >= skewRefused:
 		l.Fail("clock", clockHint, &fault.Error{Op: "compare clocks", Class: fault.Denied,
-			Err: fmt.Errorf("%s apart%s; signatures are refused from 15m on", skew, how)})
+			Err: fmt.Errorf("%s apart%s; signatures are rejected from 15m", skew, how)})
 	case skew >= skewOdd:
-		l.Warn("clock", clockHint, "%s apart%s; signatures are refused from 15m on", skew, how)
+		l.Warn("clock", clockHint, "%s apart%s; signatures are rejected from 15m", skew, how)
 	case how == "":
 		l.OK("clock", "less than 1m apart")
 	default:
@@ -192,7 +192,7 @@ func (s Server) skewByDate(date string) string {
 	if err != nil || s.Now().Sub(at).Abs() < skewRefused {
 		return ""
 	}
-	return fmt.Sprintf(" (%s apart, by the Date header)", s.Now().Sub(at).Abs().Round(time.Second))
+	return fmt.Sprintf(" (%s apart, according to the Date header)", s.Now().Sub(at).Abs().Round(time.Second))
 }
 
 // checkSigned looks at what needs signed requests.
@@ -223,7 +223,7 @@ func (s Server) checkSigned(ctx context.Context, l *List) {
 		if n := len(orgs); n > 1 {
 			name, which = "rights in "+ui.Plural(n, "organization"), "--all"
 		}
-		l.Skip(name, "not checked: %s. An admin's key shows them: %s --check --admin-user NAME --admin-key FILE", rights, s.prepareCommand(which))
+		l.Skip(name, "not checked: %s. To check them with an admin's key: %s --check --admin-user NAME --admin-key FILE", rights, s.prepareCommand(which))
 	}
 }
 
@@ -283,7 +283,7 @@ func (s Server) checkRights(l *List, org, who, again string, r *prepare.Report) 
 	switch {
 	case len(r.Refused) > 0:
 		l.Fail(name, again, &fault.Error{Op: "check the permissions of " + who, Server: r.Server, Class: fault.Denied,
-			Err: fmt.Errorf("it may read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes",
+			Err: fmt.Errorf("it can read, but creating is refused (403) in %s; it needs create, update and delete on %s, and create on sandboxes",
 				joinWords(r.Refused), kinds)})
 	case s.Side == prepare.Replica && len(r.Unchecked) == 0:
 		l.OK(name, "%s reads and writes %s", who, kinds)

@@ -128,7 +128,7 @@ func (s Stack) checkDeadLetters(ctx context.Context, l *List) {
 	case n > 0:
 		l.Warn("dead letters",
 			"chef-sync-ctl manager-log --since 1d; then chef-sync-ctl doctor --purge; later events have superseded them",
-			"about %s that no function took", ui.Plural(n, "event"))
+			"about %s that no function processed", ui.Plural(n, "event"))
 	default:
 		l.OK("dead letters", "none")
 	}

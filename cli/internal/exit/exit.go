@@ -46,7 +46,7 @@ func Table() string {
   8    the pair is locked by another run
   9    authentication or permission failure
   130  interrupted
-  Treat codes that are not listed as failure.`
+  Treat any other code as a failure.`
 }
 
 // Error is an error with its exit code and what to try.
@@ -178,9 +178,9 @@ func Hint(err error) string {
 	var leased *replication.LeasedError
 	switch {
 	case errors.As(err, &leased):
-		return "wait for the other run to end, or see who it is with: chef-sync-ctl sync-status"
+		return "wait until the other run has finished; to see which process it is: chef-sync-ctl sync-status"
 	case errors.Is(err, replication.ErrSchema):
-		return "use the newer chef-sync-ctl that wrote the state, or point state at another file"
+		return "use the newer chef-sync-ctl that wrote the state, or configure another state file"
 	case errors.Is(err, replication.ErrFenced):
 		return "run the command again"
 	}

@@ -112,7 +112,7 @@ func (d *Processes) LastHeartbeat() (newest time.Time) {
 func (d *Processes) Problem(now time.Time) string {
 	switch {
 	case d.OnStack && d.Manager != nil && now.Sub(d.Manager.Seen) > 3*cloud.ManagerEvery:
-		return fmt.Sprintf("the manager is not running, last turn %s", ui.Age(d.Manager.Seen, now))
+		return fmt.Sprintf("the manager is not running, last run %s", ui.Age(d.Manager.Seen, now))
 	case d.DoPasses() || d.last == nil:
 		return ""
 	case !d.last.Stopped.IsZero():

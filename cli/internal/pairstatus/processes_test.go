@@ -39,12 +39,12 @@ func TestWhatIsSaidOfTheProcesses(t *testing.T) {
 			"daemon: not running, stopped 10s ago on vm|  Try: chef-sync-ctl run", "not running, stopped 10s ago on vm"},
 		"seen in the future, by a clock that was ahead": {[]health.Process{with(func(p *health.Process) { p.Seen = now.AddDate(1, 0, 0) }), with(func(p *health.Process) { p.Seen = ago(time.Hour) })}, false,
 			"daemon: NOT RUNNING, last seen 1h ago on vm|  Try: chef-sync-ctl run", "not running, last seen 1h ago on vm"},
-		"a stack": {[]health.Process{{Role: health.RoleManager, Seen: ago(2 * time.Minute)}}, true, "manager: last turn 2m ago", ""},
+		"a stack": {[]health.Process{{Role: health.RoleManager, Seen: ago(2 * time.Minute)}}, true, "manager: last run 2m ago", ""},
 		"a stack and a daemon": {[]health.Process{run, {Role: health.RoleManager, Seen: ago(2 * time.Minute)}}, true,
-			"manager: last turn 2m ago|daemon: running on vm since Mon 09:12 UTC, 240 pairs", ""},
+			"manager: last run 2m ago|daemon: running on vm since Mon 09:12 UTC, 240 pairs", ""},
 		"a stack whose manager is silent": {[]health.Process{{Role: health.RoleManager, Seen: ago(16 * time.Minute)}}, true,
-			"manager: NOT RUNNING, last turn 16m ago|  Try: chef-sync-ctl doctor, then: chef-sync-ctl manager-log", "the manager is not running, last turn 16m ago"},
-		"a new stack": {nil, true, "manager: no turn seen yet", ""},
+			"manager: NOT RUNNING, last run 16m ago|  Try: chef-sync-ctl doctor, then: chef-sync-ctl manager-log", "the manager is not running, last run 16m ago"},
+		"a new stack": {nil, true, "manager: no run seen yet", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := Processes{OnStack: c.stack}

@@ -85,12 +85,12 @@ func (d *Processes) print(t *ui.Grid, now time.Time) {
 func (d *Processes) printManager(t *ui.Grid, now time.Time) {
 	switch {
 	case d.Manager == nil:
-		t.Line("manager: no turn seen yet")
+		t.Line("manager: no run seen yet")
 	case now.Sub(d.Manager.Seen) > 3*cloud.ManagerEvery:
-		t.Line("manager: %s, last turn %s", t.Paint(ui.Red, "NOT RUNNING"), ui.Age(d.Manager.Seen, now))
+		t.Line("manager: %s, last run %s", t.Paint(ui.Red, "NOT RUNNING"), ui.Age(d.Manager.Seen, now))
 		t.Line("  Try: chef-sync-ctl doctor, then: chef-sync-ctl manager-log")
 	default:
-		t.Line("manager: last turn %s", ui.Age(d.Manager.Seen, now))
+		t.Line("manager: last run %s", ui.Age(d.Manager.Seen, now))
 	}
 }
 

@@ -234,7 +234,7 @@ func printGroup(t *ui.Grid, g group, steps []replication.Decision) {
 	}
 	for _, a := range []replication.Action{replication.ActionCreate, replication.ActionUpdate} {
 		if n := counts[a] - maxFolded; n > 1 {
-			t.Line("  %s and %s more to %s; -o wide names them", t.Paint(actionColor(a), actionMark(a)), ui.Number(n), string(a))
+			t.Line("  %s and %s more to %s; -o wide lists them", t.Paint(actionColor(a), actionMark(a)), ui.Number(n), string(a))
 		}
 	}
 }

@@ -131,7 +131,7 @@ func platformJSON(kind string, raw json.RawMessage) (message, request string) {
 	case strings.HasPrefix(kind, "platform.init"):
 		message = "the function could not start"
 	case r.Status == "timeout":
-		message = "the function was ended by its timeout"
+		message = "the function timed out"
 	default:
 		message = "the function crashed"
 	}
@@ -155,14 +155,14 @@ var (
 func platformText(text string) (message, request string) {
 	if m := timedOut.FindStringSubmatch(text); m != nil {
 		seconds, _ := strconv.ParseFloat(m[2], 64) // 0 says no less than nothing
-		return "the function was ended by its timeout after " + time.Duration(seconds*float64(time.Second)).String(), m[1]
+		return "the function timed out after " + time.Duration(seconds*float64(time.Second)).String(), m[1]
 	}
 	if m := exited.FindStringSubmatch(text); m != nil {
 		return "the function crashed: " + strings.TrimSpace(m[2]), m[1]
 	}
 	if m := reported.FindStringSubmatch(text); m != nil {
 		if m[2] == "timeout" {
-			return "the function was ended by its timeout", m[1]
+			return "the function timed out", m[1]
 		}
 		return "the function crashed", m[1]
 	}
