@@ -135,7 +135,7 @@ func TestAServerWithoutPoliciesIsNotAnEmptyOne(t *testing.T) {
 					t.Errorf("unsynced %+v, want the three kinds", u)
 				}
 				for _, x := range u {
-					if x.Class != fault.Unserved || !x.Ref.IsListing() || !strings.Contains(x.Hint, "out of kinds") {
+					if x.Class != fault.Unserved || !x.Ref.IsListing() || !strings.Contains(x.Hint, "from kinds") {
 						t.Errorf("unsynced %+v, want a kind that is not served and what to do", x)
 					}
 				}
