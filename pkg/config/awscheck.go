@@ -108,7 +108,7 @@ func (r *reader) checkSecrets(at string, v Server) {
 	r.checkSecret(at+".ca", at+".ca", v.Name+"-ca", v.CA)
 	for _, name := range slices.Sorted(maps.Keys(v.Headers)) {
 		key := joinKey(at+".headers", name)
-		r.checkSecret(key, key, v.Name+"-"+strings.ToLower(name), v.Headers[name].ref)
+		r.checkSecret(key, key, v.Name+"-header-"+strings.ToLower(name), v.Headers[name].ref)
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,25 @@ func TestAllParametersReplaceKeysOfAWS(t *testing.T) {
 	for key := range TemplateParameters() {
 		if !known["aws."+key] {
 			t.Errorf("there is no key aws.%s", key)
+		}
+	}
+}
+
+// Whoever follows the hints for a stack on AWS may deploy the released template, too.
+func TestTheReleasedTemplateTakesTheNamesThatHintsSuggest(t *testing.T) {
+	text := strings.ReplaceAll(minimalConfig, `key = "env:KEY"`, "key = \"env:KEY\"\nca = \"env:CA\"\nheaders = { Tenant-Id = \"env:TENANT\" }") +
+		"[journal]\ntoken = \"env:TOKEN\"\n[journal.keys]\nold = \"env:OLD\"\n"
+	var problems Problems
+	if err := mustParse(t, Loader{}, text).CheckAWS(); !errors.As(err, &problems) || len(problems) != 8 {
+		t.Fatalf("%v, want a problem for each of 8 secrets", err)
+	}
+	for _, p := range problems {
+		_, name, _ := strings.Cut(p.Try, `"secretsmanager:`)
+		name, _, _ = strings.Cut(name, `"`)
+		r := &reader{}
+		r.checkTemplateSecret(templateStack(), namedSecret{key: p.Key, ref: KeyRef{Scheme: "secretsmanager", Name: name}})
+		if name == "" || len(r.problems) > 0 {
+			t.Errorf("%s: the hint is %s, but %v", p.Key, p.Try, r.problems)
 		}
 	}
 }
