@@ -55,8 +55,10 @@ const Auto = -1
 
 // Limits of Lambda. A pass needs time to end cleanly.
 const (
-	MinTimeout, MaxTimeout = 30 * time.Second, 15 * time.Minute
-	MinMemory, MaxMemory   = 128, 10240 // MiB
+	MinTimeout = 30 * time.Second
+	MaxTimeout = 15 * time.Minute
+	MinMemory  = 128 // MiB
+	MaxMemory  = 10240
 )
 
 const (
