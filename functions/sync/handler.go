@@ -162,7 +162,8 @@ func (h *Handler) verifyPair(ctx context.Context, fleet *assembly.Fleet, pair co
 	report, err := engine.Verify(ctx, options)
 	var leased *replication.LeasedError
 	if errors.As(err, &leased) {
-		log.Info("the verification waits: another process is working on the pair", "owner", leased.Lease.Owner, "until", leased.Lease.Expires.UTC().Format(time.RFC3339))
+		log.Info("the verification waits: another process is working on the pair", "owner", leased.Lease.Owner,
+			"until", leased.Lease.Expires.UTC().Format(time.RFC3339))
 		return h.failedResult(ctx, fleet, pair, err)
 	}
 	if err != nil {

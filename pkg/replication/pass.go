@@ -48,7 +48,8 @@ func (e *Engine) newPass(g *guard, st PairState, run Run) *pass {
 		Engine: e, guard: g, ledger: l, rec: rec, errs: errs, files: files, brake: brake,
 		lister:   &lister{Engine: e, guard: g, errs: errs, rec: rec, ledger: l},
 		observer: &observer{Engine: e, guard: g, errs: errs, rec: rec, ledger: l},
-		writer:   &writer{Engine: e, guard: g, errs: errs, rec: rec, ledger: l, files: files, brake: brake, backups: backups, deletionReason: "gone from the primary"},
+		writer: &writer{Engine: e, guard: g, errs: errs, rec: rec, ledger: l, files: files, brake: brake, backups: backups,
+			deletionReason: "gone from the primary"},
 	}
 }
 
