@@ -31,7 +31,8 @@ type alarm struct {
 // recurringAlarm returns an alarm on a metric that exceeds a threshold in two of three
 // periods.
 func recurringAlarm(name string, metric awscloudwatch.IMetric, threshold float64, description string) alarm {
-	return alarm{name: name, description: description, metric: metric, threshold: threshold, samples: 2, periods: 3, missingData: awscloudwatch.TreatMissingData_NOT_BREACHING}
+	return alarm{name: name, description: description, metric: metric, threshold: threshold, samples: 2, periods: 3,
+		missingData: awscloudwatch.TreatMissingData_NOT_BREACHING}
 }
 
 // addAlarms adds the alarms of the stack as a whole: one for each pair would cost more
@@ -74,7 +75,8 @@ func (s *ChefSync) addAlarms() {
 }
 
 func (s *ChefSync) addAlarm(a alarm) {
-	made := awscloudwatch.NewAlarm(s.Construct, jsii.String("Alarm"+strings.ToUpper(a.name[:1])+strings.ReplaceAll(a.name[1:], "-", "")), &awscloudwatch.AlarmProps{
+	id := "Alarm" + strings.ToUpper(a.name[:1]) + strings.ReplaceAll(a.name[1:], "-", "")
+	made := awscloudwatch.NewAlarm(s.Construct, &id, &awscloudwatch.AlarmProps{
 		AlarmName: s.resourceName(a.name), AlarmDescription: &a.description, Metric: a.metric,
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
 		Threshold:          &a.threshold, DatapointsToAlarm: &a.samples, EvaluationPeriods: &a.periods, TreatMissingData: a.missingData,

@@ -89,7 +89,8 @@ func New(scope constructs.Construct, id string, props *Props) *ChefSync {
 	s.uploaded = upload{bucket: *file.S3BucketName(), key: *file.S3ObjectKey(), folder: "arn:" + *s.stack.Partition() + ":s3:::" + s.assetBucket()}
 	s.addParts()
 	if s.aws.PermissionsBoundary != "" {
-		awsiam.PermissionsBoundary_Of(s.Construct).Apply(awsiam.ManagedPolicy_FromManagedPolicyArn(s.Construct, jsii.String("Boundary"), jsii.String(s.aws.PermissionsBoundary)))
+		boundary := awsiam.ManagedPolicy_FromManagedPolicyArn(s.Construct, jsii.String("Boundary"), jsii.String(s.aws.PermissionsBoundary))
+		awsiam.PermissionsBoundary_Of(s.Construct).Apply(boundary)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.aws.Tags)) {
 		awscdk.Tags_Of(s.Construct).Add(jsii.String(name), jsii.String(s.aws.Tags[name]), &awscdk.TagProps{

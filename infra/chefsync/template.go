@@ -105,7 +105,8 @@ func addParameters(scope constructs.Construct, a config.AWS) parameters {
 		days = append(days, jsii.String(fmt.Sprint(n)))
 	}
 	p := parameters{
-		artifacts: add("ArtifactBucket", "String", nil, "The bucket with the functions' ZIP files and the configuration, in the stack's region", awscdk.CfnParameterProps{}),
+		artifacts: add("ArtifactBucket", "String", nil, "The bucket with the functions' ZIP files and the configuration, in the stack's region",
+			awscdk.CfnParameterProps{}),
 		configuration: add("ConfigurationKey", "String", nil, "The key of chef-sync.toml in the bucket: "+UploadFolder+"/NAME.toml, another one for each content",
 			awscdk.CfnParameterProps{AllowedPattern: jsii.String(UploadFolder + `/[^/]+\.toml`)}),
 		memory:  number("Memory", float64(a.Memory), config.MinMemory, config.MaxMemory, "Of the functions that reach Chef Servers, in MiB"),
@@ -117,13 +118,15 @@ func addParameters(scope constructs.Construct, a config.AWS) parameters {
 		alarmEmail: add("AlarmEmail", "String", "", "The address that alarms are mailed to; empty for nobody", awscdk.CfnParameterProps{}),
 		alarmAge: number("AlarmAge", a.AlarmAge.Seconds(), 600, 86400*30,
 			"Alarms fire when a pair had no successful pass, or an organization no successful scan, for this many seconds"),
-		logRetention: add("LogRetention", "Number", fmt.Sprint(a.LogRetention.Hours()/24), "How many days logs are kept", awscdk.CfnParameterProps{AllowedValues: &days}),
+		logRetention: add("LogRetention", "Number", fmt.Sprint(a.LogRetention.Hours()/24), "How many days logs are kept",
+			awscdk.CfnParameterProps{AllowedValues: &days}),
 		logLevel: add("LogLevel", "String", "INFO", "Of the functions' logs",
 			awscdk.CfnParameterProps{AllowedValues: jsii.Strings("DEBUG", "INFO")}),
 		subnets: add("Subnets", "CommaDelimitedList", "", "For Chef Servers that only a private network reaches: subnets with a way to them and to AWS",
 			awscdk.CfnParameterProps{}),
 		securityGroups: add("SecurityGroups", "CommaDelimitedList", "", "Security groups of the functions in these subnets", awscdk.CfnParameterProps{}),
-		boundary:       add("PermissionsBoundary", "String", "", "The name of a policy of the account that limits all roles of the stack", awscdk.CfnParameterProps{}),
+		boundary: add("PermissionsBoundary", "String", "", "The name of a policy of the account that limits all roles of the stack",
+			awscdk.CfnParameterProps{}),
 	}
 	condition := func(name string, expression awscdk.ICfnRuleConditionExpression) awscdk.CfnCondition {
 		return awscdk.NewCfnCondition(scope, &name, &awscdk.CfnConditionProps{Expression: expression})
@@ -158,7 +161,8 @@ func (s *ChefSync) applyParameters(p parameters) {
 		if f != s.web {
 			made.AddPropertyOverride(jsii.String("Timeout"), ref(p.timeout))
 		}
-		made.AddPropertyOverride(jsii.String("VpcConfig"), onlyIf(p.hasSubnets, map[string]any{"SubnetIds": ref(p.subnets), "SecurityGroupIds": ref(p.securityGroups)}))
+		made.AddPropertyOverride(jsii.String("VpcConfig"), onlyIf(p.hasSubnets, map[string]any{
+			"SubnetIds": ref(p.subnets), "SecurityGroupIds": ref(p.securityGroups)}))
 		for _, rule := range []string{"F3031", "E1150"} {
 			awscdk.Validations_Of(f.Function).Acknowledge(&awscdk.Acknowledgment{Id: jsii.String("CloudFormation-Validate::" + rule),
 				Reason: jsii.String("security groups are empty by default, and used with subnets only")})
