@@ -38,8 +38,7 @@ func TestACommandUsesNoOtherCommand(t *testing.T) {
 			continue // they join the commands
 		}
 		for _, id := range file.Unresolved {
-			// cli.go runs whole command lines, as demo does.
-			if from, ours := declaredIn[id.Name]; ours && from != "cli.go" {
+			if from, ours := declaredIn[id.Name]; ours {
 				t.Errorf("%s uses %s of %s", name, id.Name, from)
 			}
 		}

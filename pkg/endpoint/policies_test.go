@@ -189,7 +189,7 @@ func TestServerWithoutAKindIsRecognized(t *testing.T) {
 			deleteErr := w.target.Delete(context.Background(), r)
 			for op, err := range map[string]error{"list": listErr, "get": getErr, "put": putErr, "delete": deleteErr} {
 				e := wantClass(t, err, fault.Unserved)
-				if !strings.Contains(e.Hint, "out of kinds") || !strings.Contains(e.Error(), "does not serve") {
+				if !strings.Contains(e.Hint, "from kinds") || !strings.Contains(e.Error(), "does not serve") {
 					t.Errorf("%s: %s of %s: %v, hint %q", name, op, path, e, e.Hint)
 				}
 			}
