@@ -26,7 +26,7 @@ func TestScripts(t *testing.T) {
 // command prints the same and ends with the same code.
 func TestTheSameScriptsOnAStack(t *testing.T) {
 	var files []string
-	for _, name := range []string{"lifecycle", "trouble", "lock", "drift"} {
+	for _, name := range []string{"lifecycle", "trouble", "lock", "drift", "undo"} {
 		files = append(files, filepath.Join("testdata", "script", name+".txtar"))
 	}
 	runScripts(t, testscript.Params{Files: files}, true)
