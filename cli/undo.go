@@ -27,23 +27,22 @@ func newUndoCmd(env *cmdline.Env) *cobra.Command {
 	f := undoFlags{wait: ui.Duration(control.StopTimeout)}
 	cmd := &cobra.Command{
 		Use:     "undo PAIR RUN",
-		Short:   "Restore the replica to what it was before a run, and stop the pair",
+		Short:   "Restore the replica to its state before a run, and stop the pair",
 		GroupID: cmdline.GroupCheck,
 		Long: `Restore what a run, and all runs of the pair after it, wrote or deleted on the
-replica, to what it was before that run: objects that were created are deleted,
-and those that were changed or deleted are written as they were. What was edited
-on the replica itself is left alone, except on these objects.
+replica. Objects that were created are deleted; objects that were changed or deleted
+are written as they were. Everything else on the replica is left unchanged.
 
-The plan comes first, and --plan shows it alone. Then the pair is stopped, so that
-nothing is replicated again until you have corrected the primary and started it:
-the next pass then looks at the restored objects and makes them as the primary has
-them. An undo is a run too and can be undone.
+The plan is shown first, and alone with --plan. Then the pair is stopped, so that
+nothing is replicated until you have corrected the primary and started the pair
+again: the next pass compares the restored objects with the primary and replicates
+them. An undo is a run and can be undone, too.
 
-What runs replace is kept for 7 days, in the stage, unless the configuration says
-undo = false. Objects whose content isn't kept any more are left as they are and
-listed as unsynced.
+What runs replace is kept for 7 days, unless the configuration sets undo = false.
+Objects whose backup is no longer available are left unchanged and listed as
+unsynced.
 
-Exits with code 0 if everything was restored, and with 3 if something was not.`,
+Exits with code 0 if everything is restored, and with 3 if something is not.`,
 		Example: `  chef-sync-ctl runs eu/engineering
   chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42 --plan
   chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42
