@@ -4,13 +4,16 @@ package plans
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/feed/journal"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -36,6 +39,7 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 		return nil
 	})
 	progress.End()
+	noteScans(ctx, env, a, pairs, plans)
 	if len(plans) > 0 || failed == nil {
 		err := env.Output().Emit(plans, func(t *ui.Grid) {
 			if opts.Summary {
@@ -66,6 +70,29 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 		}
 	}
 	return exit.Silent(code)
+}
+
+// noteScans says how old the plans are whose changes come from scans: what the primary
+// changed since isn't in them.
+func noteScans(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, plans []replication.Plan) {
+	oldest := time.Time{}
+	for _, plan := range plans {
+		i := slices.IndexFunc(pairs, func(p app.Pair) bool { return p.ID == plan.Pair })
+		if plan.Mode != replication.ModeChanges || i < 0 {
+			continue
+		}
+		st, err := a.PairState(ctx, plan.Pair)
+		if err != nil || st.Progress.Feed != journal.Name {
+			continue
+		}
+		last, err := a.LastScan(ctx, pairs[i].SourceOrg)
+		if err == nil && !last.Good.IsZero() && (oldest.IsZero() || last.Good.Before(oldest)) {
+			oldest = last.Good
+		}
+	}
+	if !oldest.IsZero() {
+		env.Output().Note("the primary was scanned %s; --full reads both sides now", ui.Age(oldest, env.Now()))
+	}
 }
 
 // Print prints one plan.
