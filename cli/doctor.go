@@ -309,7 +309,7 @@ func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
 		env.Output().Note("there are no dead letters")
 		return nil
 	}
-	if err := env.Confirm(yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"),
+	if err := env.Confirm(ctx, yes, fmt.Sprintf("Delete about %s from the queue of dead letters of stack %s", ui.Plural(n, "event"),
 		a.Stack.Stack)); err != nil {
 		return err
 	}

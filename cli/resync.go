@@ -68,7 +68,7 @@ To see what it would do: chef-sync-ctl plan PAIR --full, or --prune`,
 		if f.prune && len(refs) > 0 {
 			return exit.Usagef("leave out the objects or --prune", "--prune can't be used with objects")
 		}
-		if err := env.Confirm(f.yes, f.confirmQuestion(refs)+app.PairNames(pairs)); err != nil {
+		if err := env.Confirm(ctx, f.yes, f.confirmQuestion(refs)+app.PairNames(pairs)); err != nil {
 			return err
 		}
 		return resyncPairs(ctx, env, a, pairs, refs, f)

@@ -175,7 +175,7 @@ on.`,
 				return err
 			}
 			if force {
-				if err := env.Confirm(yes, fmt.Sprintf("Replace the records of %s here, even if they are newer", ui.Plural(len(chosen),
+				if err := env.Confirm(ctx, yes, fmt.Sprintf("Replace the records of %s here, even if they are newer", ui.Plural(len(chosen),
 					"pair"))); err != nil {
 					return err
 				}

@@ -90,7 +90,7 @@ func undoRun(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, run 
 		}
 	}
 	question := fmt.Sprintf("Restore %s of %s to before run %s, and stop the pair", ui.Plural(plan.Writes(), "object"), p.ID, run)
-	if err := env.Confirm(f.yes, question); err != nil {
+	if err := env.Confirm(ctx, f.yes, question); err != nil {
 		return err
 	}
 	if err := stopForUndo(ctx, env, a, p, run, time.Duration(f.wait)); err != nil {

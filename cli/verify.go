@@ -76,7 +76,7 @@ repair are held.`,
 		}
 		o := replication.VerifyOptions{Trigger: replication.TriggerManual, Repair: repair, Files: share}
 		if repair {
-			if err := env.Confirm(yes, repairQuestion(o, app.PairNames(pairs))); err != nil {
+			if err := env.Confirm(ctx, yes, repairQuestion(o, app.PairNames(pairs))); err != nil {
 				return err
 			}
 		}

@@ -61,7 +61,7 @@ func (env *Env) ChefProfile() string {
 }
 
 // Confirm asks for a confirmation on a terminal; elsewhere it requires --yes.
-func (env *Env) Confirm(yes bool, question string) error {
+func (env *Env) Confirm(ctx context.Context, yes bool, question string) error {
 	if yes {
 		return nil
 	}
@@ -69,10 +69,20 @@ func (env *Env) Confirm(yes bool, question string) error {
 		return exit.Usagef("add --yes", "%s: confirmation needed, and stdin isn't a terminal", question)
 	}
 	fmt.Fprintf(env.Err, "%s? [y/N] ", ui.Safe(question))
-	line, err := bufio.NewReader(env.In).ReadString('\n')
-	if err == nil {
-		switch strings.ToLower(strings.TrimSpace(line)) {
-		case "y", "yes":
+	answer := make(chan string, 1) // the reading goes on after an interruption
+	go func() {
+		line, err := bufio.NewReader(env.In).ReadString('\n')
+		if err != nil {
+			line = ""
+		}
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(env.Err)
+		return fmt.Errorf("not confirmed; nothing was done: %w", ctx.Err())
+	case a := <-answer:
+		if a == "y" || a == "yes" {
 			return nil
 		}
 	}
