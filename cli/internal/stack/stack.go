@@ -16,12 +16,12 @@ import (
 	"chefsync/pkg/fault"
 )
 
-// Access says as whom and where AWS is asked. Fields that are "" are left to
-// AWS's own environment variables and files.
+// Access selects the AWS profile and region. Empty fields are left to the environment
+// variables and files of AWS.
 type Access struct {
 	Profile, Region string
-	// Fallback is the region where nothing of AWS's says one, as the
-	// configuration file may.
+	// Fallback is the region to use if neither Region nor the settings of AWS name one. It
+	// comes from the configuration file.
 	Fallback string
 }
 
