@@ -49,6 +49,8 @@ type Org struct {
 	// Trusting makes it treat content that its objects refer to as present, whether or
 	// not it is, as a Chef Infra Server does, and delete unreferenced content.
 	Trusting bool
+	// KnownRevisions makes it refuse to bind a policy to a revision that it lacks.
+	KnownRevisions bool
 	// Writes counts puts and deletes that changed something; Calls counts all.
 	Writes, Calls int
 }
@@ -353,7 +355,7 @@ func (o *Org) Put(ctx context.Context, obj object.Object, _ bool, content replic
 			o.objects[bag] = object.Object{Ref: bag, Fingerprint: "bag"}
 		}
 	}
-	if o.lacksRevision(obj) {
+	if o.KnownRevisions && o.lacksRevision(obj) {
 		return &fault.Error{Op: "write", Object: obj.Ref, Server: o.ID, Class: fault.Rejected, Err: errors.New("there is no such revision")}
 	}
 	o.objects[obj.Ref] = obj
