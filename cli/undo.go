@@ -42,7 +42,8 @@ What runs replace is kept for 7 days, unless the configuration sets undo = false
 Objects whose backup is no longer available are left unchanged and listed as
 unsynced.
 
-Exits with code 0 if everything is restored, and with 3 if something is not.`,
+Exits with code 0 if everything is restored, and with 3 if something is not, or with
+--plan could not be.`,
 		Example: `  chef-sync-ctl runs eu/engineering
   chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42 --plan
   chef-sync-ctl undo eu/engineering 20261129T101500.000Z-42
@@ -82,7 +83,11 @@ func undoRun(ctx context.Context, env *cmdline.Env, a *app.App, p app.Pair, run 
 		return err
 	}
 	if f.plan || plan.Writes() == 0 {
-		return plans.Print(env, plan)
+		err := plans.Print(env, plan)
+		if err == nil && len(plan.Failed) > 0 {
+			err = exit.Silent(exit.Partial) // not everything can be restored
+		}
+		return err
 	}
 	if env.Format == ui.Table {
 		if err := plans.Print(env, plan); err != nil {

@@ -1,4 +1,4 @@
-// Package arch checks the rules of the project by tests: who may import whom, and
+// Package arch checks the rules of the project by tests: which package may import which, and
 // what no source file may have.
 package arch
 

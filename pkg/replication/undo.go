@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // NewUndoRequest returns the change of the desired state that must come before Undo: the
 // pair is stopped until somebody starts it.
 func NewUndoRequest(run string, now time.Time) DesiredChange {
-	reason := "undone to before run " + run
+	reason := "restored to its state before run " + run
 	return DesiredChange{Stop: new(true), Reason: &reason, At: now}
 }
 
@@ -43,7 +44,7 @@ func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 		return plan, err
 	}
 	p.ledger.dropFailures() // its records are from here on of what can't be restored
-	refs := sortedBackups(backups)
+	refs := slices.SortedFunc(maps.Keys(backups), object.Compare)
 	p.rec.startProgress(0, len(refs))
 	for window := range slices.Chunk(refs, p.Tuning.Window) {
 		list, err := u.decideUndo(window)
@@ -84,7 +85,7 @@ func (e *Engine) Undo(ctx context.Context, undone string, o PassOptions) (Run, e
 	p := e.newUndo(backups).newPass(g, st, run)
 	p.Log.Info("undo begins", "pair", e.Pair.ID.String(), "run", run.ID, "mode", run.Mode, "reason", "back to before run "+undone)
 	u := &undo{p}
-	err = u.restoreBackups(sortedBackups(backups))
+	err = u.restoreBackups(slices.SortedFunc(maps.Keys(backups), object.Compare))
 	return u.finishUndo(ctx, err)
 }
 
@@ -96,15 +97,6 @@ func (e *Engine) newUndo(backups map[object.Ref]Backup) *Engine {
 	from.Pair.Kinds, from.Pair.Selection, from.Pair.Prune = object.Kinds(), Selection{}, PruneReplicated
 	from.Pair.Space = e.backupSpace()
 	return &from
-}
-
-func sortedBackups(backups map[object.Ref]Backup) []object.Ref {
-	refs := make([]object.Ref, 0, len(backups))
-	for r := range backups {
-		refs = append(refs, r)
-	}
-	slices.SortFunc(refs, object.Compare)
-	return refs
 }
 
 // backupsSince returns the oldest backup of each object since a run began.
