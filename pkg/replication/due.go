@@ -22,5 +22,19 @@ func (p Pair) WorkRecorded(st PairState, now time.Time) bool {
 	case g.Unsynced > 0 && g.retryDue(now), (g.Unsynced > 0 || g.Hold != nil) && st.retryAsked():
 		return true
 	}
-	return holdAnswered(st, now)
+	return holdAnswered(st, now) || p.holdIsOutdated(st, now)
+}
+
+// holdIsOutdated reports whether deletions are held that another prune rule was for.
+func (p Pair) holdIsOutdated(st PairState, now time.Time) bool {
+	h := st.Progress.Hold
+	return h != nil && h.Primary == "" && h.Rule != p.pruneRuleAt(st, now)
+}
+
+// pruneRuleAt returns the prune rule of a pass that begins now.
+func (p Pair) pruneRuleAt(st PairState, now time.Time) Prune {
+	if st.pruneAsked(now) {
+		return PruneAll
+	}
+	return p.pruneRule()
 }

@@ -2,6 +2,7 @@ package replication_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,6 +23,27 @@ func TestAPruneRuleThatKeepsEndsTheHold(t *testing.T) {
 	w.wantStatus(replication.Synced)
 	if len(w.unsynced()) != 0 || w.roles() != 200 {
 		t.Errorf("%d records, %d roles", len(w.unsynced()), w.roles())
+	}
+}
+
+// The rule "all" asked to delete what others put on the replica, and nobody approved it.
+func TestAHoldEndsWithThePruneRuleThatItIsFor(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Prune = replication.PruneAll
+	for i := range 4 {
+		w.replica.Set(fmt.Sprintf("/roles/theirs%d", i), "theirs")
+	}
+	w.primary.Set("/environments/ours", "ours")
+	w.run()
+	w.wantStatus(replication.Held)
+	w.pair.Prune = replication.PruneReplicated
+	if !w.pair.WorkRecorded(w.record(), w.now()) {
+		t.Error("the record doesn't say that the next pass has something to do")
+	}
+	w.run()
+	w.wantStatus(replication.Synced)
+	if w.roles() != 4 || w.pair.WorkRecorded(w.record(), w.now()) {
+		t.Errorf("%d roles, want all 4 kept and nothing left to do", w.roles())
 	}
 }
 

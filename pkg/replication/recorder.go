@@ -244,7 +244,7 @@ func (r *recorder) updateHold() {
 	if was != nil {
 		h = *was
 	}
-	h.Deletes, h.Records, h.Sample = n, records, slices.Clone(sample[:min(len(sample), holdSample)])
+	h.Deletes, h.Records, h.Rule, h.Sample = n, records, r.Pair.pruneRule(), slices.Clone(sample[:min(len(sample), holdSample)])
 	r.progress.Hold = &h
 }
 

@@ -297,6 +297,8 @@ type Hold struct {
 	Primary string `json:"primary,omitempty"`
 	// Prune says that a resync was asked to prune, which goes on once it is approved.
 	Prune bool `json:"prune,omitempty"`
+	// Rule is the prune rule by which the deletions are due.
+	Rule Prune `json:"prune_rule,omitempty"`
 }
 
 // primaryIdentity is that of the primary that the records belong to, or "".

@@ -57,8 +57,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 		if err := e.otherPrimary(ctx, st, &t); err != nil || t.held || t.accepted {
 			return t, err
 		}
-		// Without records it is the hold of an older version, which held whole passes.
-		t.resume = t.resume || holdAnswered(st, now) || h.Records == 0 || e.Pair.pruneRule() == PruneNone
+		t.resume = t.resume || h.Primary != "" || holdAnswered(st, now) || e.Pair.holdIsOutdated(st, now)
 	}
 	newer := st.resyncAsked(now)
 	if w := p.Work; w != nil && w.Full && (!newer || !st.Desired.ResyncAt.After(w.Started)) && !o.Full && p.Selected == e.Pair.selectionMark() {
