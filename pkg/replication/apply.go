@@ -22,6 +22,7 @@ type writer struct {
 	brake   *deletionBrake
 	backups *backupWriter
 
+	plan           *Plan // that the decisions are added to, nil for none
 	refusedCreates refusedCreates
 	deletionReason string // for the log
 	// bagItems are the items that go with a bag that is being deleted, and keptBags
@@ -59,6 +60,9 @@ func (w *writer) applyWindow(window []decidedObject) (deletes []object.Ref, err 
 		default:
 			writes = append(writes, d)
 		}
+	}
+	if w.plan != nil {
+		w.plan.addDecisions(window, w.ledger)
 	}
 	return deletes, w.writeObjects(writes)
 }

@@ -3,10 +3,8 @@ package replication
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
+	"time"
 
-	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 )
 
@@ -22,56 +20,51 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
-	defer g.stopAndWait()
-	p := e.readOnlyPass(g, st, t)
 	plan := Plan{Pair: e.Pair.ID, Mode: ModeChanges, Reason: t.reason, At: e.Now(), Upto: t.next, Pending: len(t.changes), Hold: st.Progress.Hold}
 	if t.held || !t.hasWork() && plan.Hold == nil {
 		return plan, nil
 	}
-	if err := p.loadLedger(ctx); err != nil {
-		return plan, err
-	}
-	p.resumeAfterHold()
-	switch {
-	case t.full:
-		plan.Mode = ModeCompare
-		err = (&comparison{pass: p}).previewCompare(&plan)
-	case t.hasWork():
-		err = p.previewChanges(&plan)
-	}
-	p.previewHold(&plan, heldBy(err))
-	if heldBy(err) != nil {
-		err = nil
+	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
+	defer g.stopAndWait()
+	p := e.dryRun().readOnlyPass(g, st, t)
+	p.writer.plan = &plan
+	err = p.doWork()
+	plan.Mode, plan.Reason = p.rec.run.Mode, p.due.reason
+	plan.Failed = withoutHeld(p.ledger.failureRecords())
+	p.addHeld(&plan)
+	if hold := heldBy(err); hold != nil {
+		plan.Hold, err = hold, nil
 	}
 	return plan, err
 }
 
-// previewHold says which deletions would wait for approval after the pass.
-func (p *pass) previewHold(plan *Plan, other *Hold) {
-	planned := map[object.Ref]bool{}
-	for i, s := range plan.Steps {
-		planned[s.Ref] = true
-		if s.Action == ActionDelete && p.ledger.isHeld(s.Ref) && !p.brake.approved {
-			plan.Steps[i] = Decision{Action: ActionHold, Ref: s.Ref, Reason: heldReason}
+// dryRun returns the engine for a pass that changes neither the replica nor the records.
+func (e *Engine) dryRun() *Engine {
+	dry := *e
+	dry.Target, dry.State, dry.Pair.NoUndo = dryTarget{e.Target}, dryState{e.State}, true
+	dry.Observe = func(event ProgressEvent) {
+		if event.Phase != PhaseWrite && event.Phase != PhaseDelete {
+			e.Observe(event)
 		}
 	}
-	for r, u := range p.ledger.failing {
-		if u.Class == fault.DeletionHeld && !planned[r] {
-			plan.Steps = append(plan.Steps, Decision{Action: ActionHold, Ref: r, Reason: heldReason})
-		}
-	}
-	sortDecisions(plan.Steps)
-	p.rec.updateHold()
-	if plan.Hold = p.rec.progress.Hold; other != nil {
-		plan.Hold = other
-	}
-	if p.brake.approved {
-		plan.Hold = nil
-	}
+	return &dry
 }
 
-// readOnlyPass makes a pass that holds no lease and can't write.
+// dryTarget is a replica to which writes succeed without an effect.
+type dryTarget struct{ Target }
+
+func (dryTarget) Upload(context.Context, []object.Object, func(object.Object) Content) {}
+
+func (dryTarget) Put(context.Context, object.Object, bool, Content) error { return nil }
+
+func (dryTarget) Delete(context.Context, object.Ref) error { return nil }
+
+// dryState is a state that records nothing.
+type dryState struct{ State }
+
+func (dryState) Commit(context.Context, PairID, int64, time.Time, Update) error { return nil }
+
+// readOnlyPass makes a pass that holds no lease, and says nothing in the log.
 func (e *Engine) readOnlyPass(g *guard, st PairState, t dueWork) *pass {
 	quiet := *e
 	quiet.Log = slog.New(slog.DiscardHandler)
@@ -80,60 +73,32 @@ func (e *Engine) readOnlyPass(g *guard, st PairState, t dueWork) *pass {
 	return p
 }
 
-func (p *pass) previewChanges(plan *Plan) error {
-	refs, err := p.dirtyObjects()
-	if err != nil {
-		return err
+// addDecisions adds what was decided about some objects, and which could not be observed.
+func (p *Plan) addDecisions(window []decidedObject, l *ledger) {
+	for _, d := range window {
+		if d.err == nil {
+			p.Steps = append(p.Steps, d.Decision)
+		} else if u := l.failing[d.Ref]; !l.isHeld(d.Ref) {
+			p.Failed = append(p.Failed, *u)
+		}
 	}
-	p.rec.startProgress(0, len(refs))
-	observed, err := p.observer.observeObjects(refs, readOptions{bulk: newBulkReader(refs, false, 0)})
-	if err != nil {
-		return err
-	}
-	list := p.decideAll(observed)
-	_, err = p.brakeChanges(list)
-	p.addToPlan(plan, list)
-	return err
 }
 
-func (c *comparison) previewCompare(plan *Plan) error {
-	if err := c.listSides(); err != nil {
-		return err
-	}
-	deletes := c.listDeletions()
-	if _, err := c.brakeCompare(deletes); err != nil {
-		return err
-	}
-	refs := append(slices.SortedFunc(maps.Keys(c.source.refs), object.Compare), deletes...)
-	v := readOptions{replica: &c.target, deep: c.due.deep, bulk: newBulkReader(refs, true, 0)}
-	c.rec.startProgress(0, len(refs))
-	for window := range slices.Chunk(refs, c.Tuning.Window) {
-		observed, err := c.observer.observeObjects(window, v)
-		if err != nil {
-			return err
+// addHeld says which deletions would wait for approval after the pass.
+func (p *pass) addHeld(plan *Plan) {
+	planned := map[object.Ref]bool{}
+	for i, s := range plan.Steps {
+		planned[s.Ref] = true
+		if s.Action == ActionDelete && p.ledger.isHeld(s.Ref) {
+			plan.Steps[i] = Decision{Action: ActionHold, Ref: s.Ref, Reason: heldReason}
 		}
-		list := c.decideAll(observed)
-		if c.due.regular {
-			list = slices.DeleteFunc(list, func(d decidedObject) bool { return d.toDrift() != nil && c.leavesDrift(d.observedObject) })
+	}
+	for r := range p.ledger.entries {
+		if p.ledger.isHeld(r) && !planned[r] {
+			plan.Steps = append(plan.Steps, Decision{Action: ActionHold, Ref: r, Reason: heldReason})
 		}
-		c.addToPlan(plan, list)
-		c.rec.addProgress(len(window))
 	}
 	sortDecisions(plan.Steps)
-	return nil
-}
-
-// addToPlan adds what was decided about a window of objects.
-func (p *pass) addToPlan(plan *Plan, window []decidedObject) {
-	for _, d := range window {
-		if d.err != nil {
-			p.rec.markUnsynced(d.Ref, d.err)
-			continue
-		}
-		if !d.Absent {
-			p.ledger.releaseReturned(d.Ref)
-		}
-		plan.Steps = append(plan.Steps, d.Decision)
-	}
-	plan.Failed = withoutHeld(p.ledger.failureRecords())
+	p.rec.updateHold()
+	plan.Hold = p.rec.progress.Hold
 }

@@ -38,24 +38,11 @@ func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 	}
 	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
 	defer g.stopAndWait()
-	p := e.newUndo(backups).readOnlyPass(g, st, dueWork{})
-	u := &undo{p}
-	if err := p.loadLedger(g.hard); err != nil {
-		return plan, err
-	}
-	p.ledger.dropFailures() // its records are from here on of what can't be restored
-	refs := slices.SortedFunc(maps.Keys(backups), object.Compare)
-	p.rec.startProgress(0, len(refs))
-	for window := range slices.Chunk(refs, p.Tuning.Window) {
-		list, err := u.decideUndo(window)
-		if err != nil {
-			return plan, err
-		}
-		p.addToPlan(&plan, list)
-		p.rec.addProgress(len(window))
-	}
+	u := &undo{e.newUndo(backups).dryRun().readOnlyPass(g, st, dueWork{})}
+	u.writer.plan = &plan
+	err = u.restoreBackups(slices.SortedFunc(maps.Keys(backups), object.Compare))
 	sortDecisions(plan.Steps)
-	return plan, nil
+	return plan, err
 }
 
 // Undo makes the objects of the replica that a run and those after it wrote or deleted
