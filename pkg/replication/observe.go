@@ -119,15 +119,13 @@ func (o *observer) markBagAbsent(r object.Ref) {
 
 func (o *observer) observeOne(ctx context.Context, ref object.Ref, v readOptions) (observedObject, error) {
 	s := observedObject{Observation: Observation{Ref: ref, Replica: v.replicaPresence(ref)}}
-	if o.bagIsAbsent(ref) {
-		s.Absent = true
-		return s, nil
+	if s.Absent = o.bagIsAbsent(ref); s.Absent {
+		return o.observeAbsent(ctx, s, v)
 	}
 	obj, inBulk, err := o.getSource(ctx, ref, v)
-	if fault.IsAbsent(err) {
+	if s.Absent = fault.IsAbsent(err); s.Absent {
 		o.markBagAbsent(ref)
-		s.Absent = true
-		return s, nil
+		return o.observeAbsent(ctx, s, v)
 	}
 	if err != nil {
 		s.err, err = o.errs.classifyError(ctx, o.Source, "primary", err)
@@ -147,6 +145,17 @@ func (o *observer) observeOne(ctx context.Context, ref object.Ref, v readOptions
 		v.bulk = nil // what is to be written or reported is read once more, by itself
 		return o.observeOne(ctx, ref, v)
 	}
+	return s, err
+}
+
+// observeAbsent looks on the replica for an object that the primary doesn't have, if each
+// object is read there.
+func (o *observer) observeAbsent(ctx context.Context, s observedObject, v readOptions) (observedObject, error) {
+	if !v.look || s.Replica == Missing {
+		return s, nil
+	}
+	var err error
+	s.err, err = o.compareWithReplica(ctx, &s, object.Object{}, false)
 	return s, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -86,38 +85,33 @@ func (v *verification) readAgain(g *guard, got PairState) error {
 	if err := p.loadLedger(g.hard); err != nil {
 		return err
 	}
-	known := p.ledger
-	var refs []object.Ref
-	var still []Difference
-	for _, d := range v.report.Differences {
-		ours := known.isReplicated(d.Ref)
-		switch {
-		case d.Letter != "D":
-			refs = append(refs, d.Ref)
-		case ours == (d.Cause == CausePending):
-			still = append(still, d)
-		}
+	refs := make([]object.Ref, len(v.report.Differences))
+	for i, d := range v.report.Differences {
+		refs[i] = d.Ref
 	}
+	v.report.Differences = nil
 	for window := range slices.Chunk(refs, v.Tuning.Window) {
-		observed, err := p.observer.observeObjects(window, readOptions{look: true})
+		still, err := v.compareAgain(p, window)
 		if err != nil {
 			return err
 		}
-		still = append(still, v.compareAgain(known, observed)...)
+		v.report.Differences = append(v.report.Differences, still...)
 	}
-	v.report.Differences = still
 	v.report.Extras = slices.DeleteFunc(v.report.Extras, func(r object.Ref) bool {
-		ours := known.isReplicated(r)
-		return ours && v.Pair.pruneRule() != PruneNone
+		return p.ledger.isReplicated(r) && v.Pair.pruneRule() != PruneNone
 	})
 	v.observed += p.rec.run.Counts.Observed
 	return nil
 }
 
-// compareAgain compares objects that were read once more. What can't be read now is
-// listed as such.
-func (v *verification) compareAgain(known *ledger, observed []observedObject) (differ []Difference) {
-	for _, s := range known.decideAll(observed, v.Pair.pruneRule()) {
+// compareAgain reads objects once more and returns what differs about them. What can't be
+// read now is listed as such.
+func (v *verification) compareAgain(p *pass, refs []object.Ref) (differ []Difference, err error) {
+	observed, err := p.observer.observeObjects(refs, readOptions{look: true, applies: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range p.decideAll(observed) {
 		if err := s.readError(); err != nil {
 			v.report.Unreadable = append(v.report.Unreadable, Unsynced{Ref: s.Ref, Class: fault.ClassOf(err), Reason: err.Error(), Hint: fault.HintOf(err),
 				Attempts: 1, FirstSeen: v.Now(), LastTry: v.Now()})
@@ -126,7 +120,7 @@ func (v *verification) compareAgain(known *ledger, observed []observedObject) (d
 			differ = append(differ, *d)
 		}
 	}
-	return differ
+	return differ, nil
 }
 
 // repairDrift undoes what others changed on the replica. What waits for a pass is
@@ -179,8 +173,7 @@ func (v *verification) repairObjects(p *pass, extras, others []object.Ref) error
 	if err := p.confirmAndRemove(deletes, readOptions{look: true, applies: true}); err != nil {
 		return err
 	}
-	v.recordRemoved(p, extras)
-	return nil
+	return v.readBack(p, extras)
 }
 
 // errUnfinished leaves a repair to later: a pass left work behind, and its record
@@ -193,81 +186,57 @@ func (v *verification) removalOf(extras []object.Ref) removal {
 		onPrimary: func(bag object.Ref) bool { _, there := v.source.refs[bag]; return there }}
 }
 
-// repairWindow looks at some objects again, under the lease, writes those that
-// others changed, and reads them back.
+// repairWindow looks at some objects again, under the lease, applies what differs, and
+// reads them back.
 func (v *verification) repairWindow(p *pass, refs []object.Ref) error {
 	observed, err := p.observer.observeObjects(refs, readOptions{look: true, applies: true})
 	if err != nil {
 		return err
 	}
-	was := map[object.Ref]Difference{}
-	var left []Difference
-	for _, d := range v.compareAgain(p.ledger, observed) {
-		if d.Drifted() {
-			was[d.Ref] = d
-			continue
-		}
-		left = append(left, d)
-	}
-	drifted := slices.DeleteFunc(observed, func(s observedObject) bool { _, ok := was[s.Ref]; return !ok })
-	again := make([]object.Ref, len(drifted))
-	for i, s := range drifted {
-		again[i] = s.Ref
-	}
-	if _, err := p.writer.applyWindow(p.decideAll(drifted)); err != nil {
+	if _, err := p.writer.applyWindow(p.decideAll(observed)); err != nil {
 		return err
 	}
 	p.rec.windowDone()
-	if observed, err = p.observer.observeObjects(again, readOptions{look: true, applies: true}); err != nil {
+	if err := v.readBack(p, refs); err != nil {
 		return err
 	}
-	for _, d := range v.compareAgain(p.ledger, observed) {
-		if u := p.ledger.failing[d.Ref]; u != nil {
-			d.Note = "could not be repaired: " + u.Reason
-			d.Cause = was[d.Ref].Cause
-		}
-		left = append(left, d)
-		delete(was, d.Ref)
-	}
-	v.moveDifferences(refs, was, left)
 	return p.rec.commit(p.guard.hard)
 }
 
-// moveDifferences moves the differences of some objects to those that are left and those
-// that were repaired. What could not be read again is neither.
-func (v *verification) moveDifferences(refs []object.Ref, repaired map[object.Ref]Difference, left []Difference) {
-	for _, u := range v.report.Unreadable {
-		delete(repaired, u.Ref)
+// readBack reads objects after their repair, and moves the differences that are gone to
+// the repaired ones. What can't be read is neither.
+func (v *verification) readBack(p *pass, refs []object.Ref) error {
+	differ, err := v.compareAgain(p, refs)
+	if err != nil {
+		return err
 	}
-	v.report.Repaired = slices.AppendSeq(v.report.Repaired, maps.Values(repaired))
-	looked := make(map[object.Ref]bool, len(refs))
+	read, left := map[object.Ref]bool{}, map[object.Ref]Difference{}
 	for _, r := range refs {
-		looked[r] = true
+		read[r] = true
 	}
-	v.report.Differences = append(slices.DeleteFunc(v.report.Differences, func(d Difference) bool { return looked[d.Ref] }), left...)
-}
-
-// recordRemoved notes which of the objects that were added on the replica are gone from
-// it. One that is on the primary after all was written instead.
-func (v *verification) recordRemoved(p *pass, extras []object.Ref) {
-	repaired, left := map[object.Ref]Difference{}, []Difference(nil)
+	for _, u := range v.report.Unreadable {
+		delete(read, u.Ref)
+	}
+	for _, d := range differ {
+		left[d.Ref] = d
+	}
+	var still []Difference
 	for _, d := range v.report.Differences {
-		if d.Cause != CauseExtra {
+		now, differs := left[d.Ref]
+		if read[d.Ref] && !differs {
+			v.report.Repaired = append(v.report.Repaired, d)
 			continue
 		}
-		u := p.ledger.failing[d.Ref]
-		switch {
-		case p.ledger.isHeld(d.Ref):
-			d.Note = "added on the replica; the deletion waits for approval"
-			left = append(left, d)
-		case u != nil:
-			d.Note = "could not be deleted: " + u.Reason
-			left = append(left, d)
-		case !p.ledger.isReplicated(d.Ref):
-			repaired[d.Ref] = d
+		if u := p.ledger.failing[d.Ref]; differs && u != nil && u.Class != fault.DeletionHeld {
+			now.Cause, now.Note = d.Cause, "could not be repaired: "+u.Reason
 		}
+		if differs {
+			d = now
+		}
+		still = append(still, d)
 	}
-	v.moveDifferences(extras, repaired, left)
+	v.report.Differences = still
+	return nil
 }
 
 // recordOutcome writes down how the verification ended.

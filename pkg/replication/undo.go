@@ -203,9 +203,6 @@ func (u *undo) decideUndo(refs []object.Ref) ([]decidedObject, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := u.lookForAbsent(observed); err != nil {
-		return nil, err
-	}
 	list := make([]decidedObject, len(observed))
 	for i, s := range observed {
 		d := Decide(s.Observation, Entry{}, PruneAll)
@@ -216,20 +213,6 @@ func (u *undo) decideUndo(refs []object.Ref) ([]decidedObject, error) {
 		}
 	}
 	return list, nil
-}
-
-// lookForAbsent looks whether the replica has the objects that the backups say it didn't
-// have.
-func (u *undo) lookForAbsent(observed []observedObject) error {
-	return u.guard.forEach(len(observed), u.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
-		s := &observed[i]
-		if s.err != nil || !s.Absent {
-			return nil
-		}
-		var err error
-		s.err, err = u.observer.compareWithReplica(ctx, s, object.Object{}, false)
-		return err
-	})
 }
 
 // finishUndo records how the undo ended.
