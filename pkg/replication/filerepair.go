@@ -13,18 +13,23 @@ import (
 	"chefsync/pkg/object"
 )
 
+// fileRepair restores the damaged files that a check found, under the lease.
+type fileRepair struct {
+	fileCheck
+}
+
 // locateDamaged finds all versions on the replica that need the damaged files. A
 // file that none needs any more is no difference.
-func (v *verification) locateDamaged(p *pass) error {
-	if len(v.files.damaged) == 0 {
+func (fr *fileRepair) locateDamaged() error {
+	if len(fr.found.damaged) == 0 {
 		return nil
 	}
-	refs := p.ledger.withFiles()
+	refs := fr.ledger.withFiles()
 	for _, k := range object.Kinds() {
 		if !k.HasFiles() {
 			continue
 		}
-		listed, err := p.Target.List(p.guard.hard, object.Scope{Kind: k})
+		listed, err := fr.Target.List(fr.guard.hard, object.Scope{Kind: k})
 		switch {
 		case err == nil:
 			refs = append(refs, listed...)
@@ -34,31 +39,31 @@ func (v *verification) locateDamaged(p *pass) error {
 	}
 	slices.SortFunc(refs, object.Compare)
 	refs = slices.Compact(refs)
-	need, err := p.versionsOf(refs, v.files.damaged)
+	need, err := fr.versionsOf(refs, fr.found.damaged)
 	if err != nil {
 		return err
 	}
-	for i, f := range v.files.damaged {
-		v.files.damaged[i].versions = need[f.Checksum]
+	for i, f := range fr.found.damaged {
+		fr.found.damaged[i].versions = need[f.Checksum]
 	}
-	v.files.damaged = slices.DeleteFunc(v.files.damaged, func(f damagedFile) bool { return len(f.versions) == 0 })
+	fr.found.damaged = slices.DeleteFunc(fr.found.damaged, func(f damagedFile) bool { return len(f.versions) == 0 })
 	return nil
 }
 
 // versionsOf reads versions on the replica and says which of them name the files.
-func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]object.Ref, error) {
+func (fr *fileRepair) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]object.Ref, error) {
 	need := make(map[string][]object.Ref, len(files))
 	for _, f := range files {
 		need[f.Checksum] = nil
 	}
 	var mu sync.Mutex
-	err := p.guard.forEach(len(refs), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
-		obj, err := p.Target.Get(ctx, refs[i])
+	err := fr.guard.forEach(len(refs), fr.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+		obj, err := fr.Target.Get(ctx, refs[i])
 		if fault.IsAbsent(err) {
 			return nil
 		}
 		if err != nil {
-			_, fatal := p.errs.classifyError(ctx, p.Target, "replica", err)
+			_, fatal := fr.errs.classifyError(ctx, fr.Target, "replica", err)
 			return fatal // one that can't be read doesn't keep the others from being repaired
 		}
 		mu.Lock()
@@ -78,41 +83,41 @@ func (p *pass) versionsOf(refs []object.Ref, files []damagedFile) (map[string][]
 
 // repairFiles brings damaged files to the replica again: by an upload where the
 // server takes it, else by deleting and creating again all versions that name them.
-func (v *verification) repairFiles(p *pass) error {
+func (fr *fileRepair) repairFiles() error {
 	var refused []int // indexes of the files that the server assumes to have
-	for i := range v.files.damaged {
-		if err := p.guard.stopError(); err != nil {
+	for i := range fr.found.damaged {
+		if err := fr.guard.stopError(); err != nil {
 			return err
 		}
-		taken, err := v.uploadAgain(p, &v.files.damaged[i])
+		taken, err := fr.uploadAgain(&fr.found.damaged[i])
 		if err != nil {
 			return err
 		}
-		if !taken && v.files.damaged[i].why == "" {
+		if !taken && fr.found.damaged[i].why == "" {
 			refused = append(refused, i)
 		}
 	}
-	for _, group := range v.groupBySharedFiles(refused) {
-		if err := p.guard.stopError(); err != nil {
+	for _, group := range fr.groupBySharedFiles(refused) {
+		if err := fr.guard.stopError(); err != nil {
 			return err
 		}
-		if err := v.recreateVersions(p, group); err != nil {
+		if err := fr.recreateVersions(group); err != nil {
 			return err
 		}
 	}
-	return v.dropRepaired(p)
+	return fr.dropRepaired()
 }
 
 // uploadAgain sends the content of one file to the replica.
-func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err error) {
-	ctx := p.guard.hard
-	obj, err := p.holderOnPrimary(ctx, f)
+func (fr *fileRepair) uploadAgain(f *damagedFile) (taken bool, err error) {
+	ctx := fr.guard.hard
+	obj, err := fr.holderOnPrimary(ctx, f)
 	if err != nil || f.why != "" {
 		return false, err
 	}
-	taken, err = p.Target.Reupload(ctx, f.File, p.files.contentOf(obj))
+	taken, err = fr.Target.Reupload(ctx, f.File, fr.files.contentOf(obj))
 	if err != nil {
-		objErr, fatal := p.errs.classifyError(ctx, p.Target, "replica", err)
+		objErr, fatal := fr.errs.classifyError(ctx, fr.Target, "replica", err)
 		if fatal != nil {
 			return false, fatal
 		}
@@ -122,14 +127,14 @@ func (v *verification) uploadAgain(p *pass, f *damagedFile) (taken bool, err err
 }
 
 // holderOnPrimary finds a version on the primary that has the file.
-func (p *pass) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Object, error) {
+func (fr *fileRepair) holderOnPrimary(ctx context.Context, f *damagedFile) (object.Object, error) {
 	for _, ref := range f.versions {
-		obj, err := p.Source.Get(ctx, ref)
+		obj, err := fr.Source.Get(ctx, ref)
 		if fault.IsAbsent(err) {
 			continue
 		}
 		if err != nil {
-			objErr, fatal := p.errs.classifyError(ctx, p.Source, "primary", err)
+			objErr, fatal := fr.errs.classifyError(ctx, fr.Source, "primary", err)
 			if fatal != nil {
 				return object.Object{}, fatal
 			}
@@ -155,7 +160,7 @@ type recreation struct {
 }
 
 // groupBySharedFiles puts versions together that need the same files.
-func (v *verification) groupBySharedFiles(files []int) (groups []recreation) {
+func (fr *fileRepair) groupBySharedFiles(files []int) (groups []recreation) {
 	parent := map[object.Ref]object.Ref{}
 	root := func(r object.Ref) object.Ref {
 		for parent[r] != r {
@@ -165,7 +170,7 @@ func (v *verification) groupBySharedFiles(files []int) (groups []recreation) {
 		return r
 	}
 	for _, i := range files {
-		versions := v.files.damaged[i].versions
+		versions := fr.found.damaged[i].versions
 		for _, r := range versions {
 			if _, known := parent[r]; !known {
 				parent[r] = r
@@ -184,7 +189,7 @@ func (v *verification) groupBySharedFiles(files []int) (groups []recreation) {
 		groups[n].refs = append(groups[n].refs, r)
 	}
 	for _, i := range files {
-		n := at[root(v.files.damaged[i].versions[0])]
+		n := at[root(fr.found.damaged[i].versions[0])]
 		groups[n].files = append(groups[n].files, i)
 	}
 	return groups
@@ -197,29 +202,29 @@ const mostRecreated = 1000
 // recreateVersions deletes versions one after the other, and creates them again one after
 // the other. Everything is read and staged before the first is deleted. They are
 // recorded as possibly written: a process that dies leaves them to the next pass.
-func (v *verification) recreateVersions(p *pass, g recreation) error {
-	objs, why, err := v.prepareVersions(p, g)
+func (fr *fileRepair) recreateVersions(g recreation) error {
+	objs, why, err := fr.prepareVersions(g)
 	if err != nil {
 		return err
 	}
 	if why != "" {
-		v.recordUnrepaired(g, why)
+		fr.recordUnrepaired(g, why)
 		return nil
 	}
-	v.Log.Warn("cookbook versions are deleted on the replica and created again, to restore their files", "pair", v.Pair.ID.String(), "run", p.rec.run.ID,
+	fr.Log.Warn("cookbook versions are deleted on the replica and created again, to restore their files", "pair", fr.Pair.ID.String(), "run", fr.rec.run.ID,
 		"versions", len(g.refs), "files", len(g.files), "objects", namesOf(g.refs))
-	p.rec.progress.Work = &Work{Reason: "restoring damaged files", Started: p.rec.run.Started, Intent: slices.Clone(g.refs), Wrote: true}
-	if err := p.rec.commit(p.guard.hard); err != nil {
+	fr.rec.progress.Work = &Work{Reason: "restoring damaged files", Started: fr.rec.run.Started, Intent: slices.Clone(g.refs), Wrote: true}
+	if err := fr.rec.commit(fr.guard.hard); err != nil {
 		return err
 	}
 	var deleted []object.Ref
 	for _, ref := range slices.Backward(g.refs) {
-		objErr, fatal := p.writer.deleteOne(p.guard.hard, ref)
+		objErr, fatal := fr.writer.deleteOne(fr.guard.hard, ref)
 		if fatal != nil {
 			return fatal
 		}
 		if objErr != nil {
-			v.recordUnrepaired(g, objErr.Error())
+			fr.recordUnrepaired(g, objErr.Error())
 			break
 		}
 		deleted = append(deleted, ref)
@@ -229,42 +234,42 @@ func (v *verification) recreateVersions(p *pass, g recreation) error {
 		if slices.Contains(deleted, obj.Ref) {
 			step.Action = ActionCreate
 		}
-		r, err := p.writer.putObject(p.guard.hard, observedObject{Observation: Observation{Ref: obj.Ref}, obj: obj}, step.Action == ActionCreate)
+		r, err := fr.writer.putObject(fr.guard.hard, observedObject{Observation: Observation{Ref: obj.Ref}, obj: obj}, step.Action == ActionCreate)
 		if err != nil {
 			return err
 		}
-		p.writer.recordWrite(step, r)
+		fr.writer.recordWrite(step, r)
 	}
-	p.rec.progress.Work = nil
-	return p.rec.commit(p.guard.hard)
+	fr.rec.progress.Work = nil
+	return fr.rec.commit(fr.guard.hard)
 }
 
 // prepareVersions reads the versions on the primary and stages all their files. It says why
 // they can't be created again, if so: nothing is deleted then.
-func (v *verification) prepareVersions(p *pass, g recreation) (objs []object.Object, why string, err error) {
+func (fr *fileRepair) prepareVersions(g recreation) (objs []object.Object, why string, err error) {
 	if len(g.refs) > mostRecreated {
 		return nil, fmt.Sprintf("%d versions would have to be deleted and created again at once; delete some of them on the replica", len(g.refs)), nil
 	}
 	held := 0
 	for _, ref := range g.refs {
-		if !p.ledger.isReplicated(ref) || !p.Pair.Manages(ref) {
+		if !fr.ledger.isReplicated(ref) || !fr.Pair.Manages(ref) {
 			return nil, ref.Path() + " needs it too, and replication did not put that on the replica: upload it to the replica again", nil
 		}
-		obj, err := p.Source.Get(p.guard.hard, ref)
+		obj, err := fr.Source.Get(fr.guard.hard, ref)
 		for i := 0; err == nil && i < len(obj.Files); i++ {
-			err = p.stageFile(obj, obj.Files[i])
+			err = fr.stageFile(obj, obj.Files[i])
 		}
 		if fault.IsAbsent(err) || errors.Is(err, errChanged) {
 			return nil, ref.Path() + " changed or is gone on the primary; the next pass goes first", nil
 		}
 		if err != nil {
-			objErr, fatal := p.errs.classifyError(p.guard.hard, p.Source, "primary", err)
+			objErr, fatal := fr.errs.classifyError(fr.guard.hard, fr.Source, "primary", err)
 			if fatal != nil {
 				return nil, "", fatal
 			}
 			return nil, objErr.Error(), nil
 		}
-		if held += len(obj.Body); held > p.Tuning.WindowBytes {
+		if held += len(obj.Body); held > fr.Tuning.WindowBytes {
 			obj.Body, obj.Files = nil, nil // read again when it is written
 		}
 		objs = append(objs, obj)
@@ -274,14 +279,14 @@ func (v *verification) prepareVersions(p *pass, g recreation) (objs []object.Obj
 
 // stageFile makes sure that the stage has a file. One that it has no room for could
 // be out of reach once the versions are deleted.
-func (p *pass) stageFile(obj object.Object, f object.File) error {
-	if err := p.guard.stopError(); err != nil {
+func (fr *fileRepair) stageFile(obj object.Object, f object.File) error {
+	if err := fr.guard.stopError(); err != nil {
 		return err
 	}
 	var full error
-	s := p.files.stagedFiles(obj)
+	s := fr.files.stagedFiles(obj)
 	s.full = func(_ object.File, err error) { full = err }
-	content, _, err := s.Open(p.guard.hard, f)
+	content, _, err := s.Open(fr.guard.hard, f)
 	if err != nil {
 		return err
 	}
@@ -295,25 +300,25 @@ func (p *pass) stageFile(obj object.Object, f object.File) error {
 }
 
 // recordUnrepaired says of the files of a group why they weren't repaired.
-func (v *verification) recordUnrepaired(g recreation, why string) {
+func (fr *fileRepair) recordUnrepaired(g recreation, why string) {
 	for _, i := range g.files {
-		v.files.damaged[i].why = why
+		fr.found.damaged[i].why = why
 	}
 }
 
 // dropRepaired downloads the files again and moves those that are whole to the
 // repaired ones.
-func (v *verification) dropRepaired(p *pass) error {
+func (fr *fileRepair) dropRepaired() error {
 	var left []damagedFile
-	for _, f := range v.files.damaged {
+	for _, f := range fr.found.damaged {
 		if f.why != "" {
 			left = append(left, f)
 			continue
 		}
-		obj, err := p.Target.Get(p.guard.hard, f.versions[0])
+		obj, err := fr.Target.Get(fr.guard.hard, f.versions[0])
 		problem := ""
 		if err == nil {
-			problem, err = p.checkFile(p.guard.hard, obj, f.File)
+			problem, err = fr.checkFile(fr.guard.hard, obj, f.File)
 		}
 		switch {
 		case err != nil:
@@ -321,21 +326,21 @@ func (v *verification) dropRepaired(p *pass) error {
 		case problem != "":
 			f.why = "it is still damaged after it was uploaded again"
 		default:
-			v.report.Repaired = append(v.report.Repaired, f.toDifference())
-			v.files.fixed++
+			fr.found.repaired = append(fr.found.repaired, f.toDifference())
 			continue
 		}
 		left = append(left, f)
 	}
-	v.files.damaged = left
+	fr.found.damaged = left
 	return nil
 }
 
-// listDamaged adds the damaged files to the differences of the report.
-func (v *verification) listDamaged() {
-	for _, f := range v.files.damaged {
-		v.report.Differences = append(v.report.Differences, f.toDifference())
+// differences returns the damaged files that weren't repaired.
+func (s *fileScan) differences() (list []Difference) {
+	for _, f := range s.damaged {
+		list = append(list, f.toDifference())
 	}
+	return list
 }
 
 func (f damagedFile) toDifference() Difference {

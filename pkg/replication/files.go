@@ -63,14 +63,14 @@ func (p Progress) FilesDue(every time.Duration, now time.Time) bool {
 
 // fileScan is what a verification finds out of the content of files.
 type fileScan struct {
-	mu      sync.Mutex
-	seen    map[string]struct{} // checksums that were looked at, or left out of the sample
-	checked int
-	damaged []damagedFile
-	after   string // the last version of which all files were checked
-	cut     bool   // the time of the portion ended before it did
-	last    bool   // the portion reaches the end of the round
-	fixed   int
+	mu       sync.Mutex
+	seen     map[string]struct{} // checksums that were looked at, or left out of the sample
+	checked  int
+	damaged  []damagedFile
+	after    string // the last version of which all files were checked
+	cut      bool   // the time of the portion ended before it did
+	last     bool   // the portion reaches the end of the round
+	repaired []Difference
 }
 
 // damagedFile is content that the replica doesn't have as its objects name it.
@@ -92,7 +92,7 @@ func (v *verification) readPortion(p *pass) error {
 		}
 	}
 	v.files.last = len(refs) <= size
-	err := v.readFiles(p, refs[:min(len(refs), size)], 1)
+	err := (&fileCheck{p, &v.files}).readFiles(refs[:min(len(refs), size)], 1)
 	if ended := errors.Is(err, errDeadline) || errors.Is(err, errDrained); ended && v.files.after != "" {
 		v.files.cut, v.files.last, err = true, false, nil
 	}
@@ -104,65 +104,68 @@ func (v *verification) readPortion(p *pass) error {
 // check has come.
 const fileWindow = 16
 
+// fileCheck checks the content of cookbook files of the replica.
+type fileCheck struct {
+	*pass
+	found *fileScan
+}
+
 // readFiles downloads a share of the files of some versions from the replica, each
 // content once, and checks it against its checksum.
-func (v *verification) readFiles(p *pass, refs []object.Ref, share float64) error {
+func (fc *fileCheck) readFiles(refs []object.Ref, share float64) error {
 	if share <= 0 {
 		return nil
 	}
-	v.files.seen = map[string]struct{}{}
-	p.rec.startProgress(0, len(refs))
+	fc.found.seen = map[string]struct{}{}
+	fc.rec.startProgress(0, len(refs))
 	for window := range slices.Chunk(refs, fileWindow) {
-		err := p.guard.forEach(len(window), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
-			return v.readFilesOf(ctx, p, window[i], share)
+		err := fc.guard.forEach(len(window), fc.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+			return fc.readFilesOf(ctx, window[i], share)
 		})
 		if err != nil {
 			return err
 		}
-		v.files.after = window[len(window)-1].Path()
-		p.rec.addProgress(len(window))
-		p.rec.reportProgress(PhaseCheckFiles, 0, object.Ref{})
+		fc.found.after = window[len(window)-1].Path()
+		fc.rec.addProgress(len(window))
+		fc.rec.reportProgress(PhaseCheckFiles, 0, object.Ref{})
 	}
 	return nil
 }
 
 // readFilesOf checks the files of one version that weren't checked yet.
-func (v *verification) readFilesOf(ctx context.Context, p *pass, ref object.Ref, share float64) error {
-	obj, err := p.Target.Get(ctx, ref)
+func (fc *fileCheck) readFilesOf(ctx context.Context, ref object.Ref, share float64) error {
+	obj, err := fc.Target.Get(ctx, ref)
 	if fault.IsAbsent(err) {
 		return nil // a difference of the object, not of its files
 	}
 	if err != nil {
-		return p.setUnreadable(ctx, ref, err)
+		return fc.setUnreadable(ctx, ref, err)
 	}
 	for _, f := range obj.Files {
-		if err := p.guard.stopError(); err != nil {
+		if err := fc.guard.stopError(); err != nil {
 			return err
 		}
-		if !v.files.takeFile(f.Checksum, share) {
+		if !fc.found.takeFile(f.Checksum, share) {
 			continue
 		}
-		problem, err := p.checkFile(ctx, obj, f)
+		problem, err := fc.checkFile(ctx, obj, f)
 		if err != nil {
-			return p.setUnreadable(ctx, ref, err)
+			return fc.setUnreadable(ctx, ref, err)
 		}
-		v.files.addDamaged(damagedFile{File: f, ref: ref, problem: problem, versions: []object.Ref{ref}})
+		fc.found.addDamaged(damagedFile{File: f, ref: ref, problem: problem, versions: []object.Ref{ref}})
 	}
-	v.files.mu.Lock()
-	defer v.files.mu.Unlock()
-	v.report.Files = v.files.checked
 	return nil
 }
 
 // setUnreadable sets aside an object that can't be read, or ends the verification.
-func (p *pass) setUnreadable(ctx context.Context, ref object.Ref, err error) error {
-	objErr, fatal := p.errs.classifyError(ctx, p.Target, "replica", err)
+func (fc *fileCheck) setUnreadable(ctx context.Context, ref object.Ref, err error) error {
+	objErr, fatal := fc.errs.classifyError(ctx, fc.Target, "replica", err)
 	if fatal != nil {
 		return fatal
 	}
-	p.rec.mu.Lock()
-	defer p.rec.mu.Unlock()
-	p.rec.markUnsynced(ref, objErr)
+	fc.rec.mu.Lock()
+	defer fc.rec.mu.Unlock()
+	fc.rec.markUnsynced(ref, objErr)
 	return nil
 }
 
@@ -194,9 +197,9 @@ func (s *fileScan) addDamaged(f damagedFile) {
 
 // checkFile downloads a file from the replica and says what is wrong with it, "" if
 // nothing is. Wrong bytes are asked for once more: a transfer may have been cut.
-func (p *pass) checkFile(ctx context.Context, obj object.Object, f object.File) (problem string, err error) {
+func (fc *fileCheck) checkFile(ctx context.Context, obj object.Object, f object.File) (problem string, err error) {
 	for range 2 {
-		sum, err := p.sumOf(ctx, obj, f)
+		sum, err := fc.sumOf(ctx, obj, f)
 		switch {
 		case errors.Is(err, ErrContentLost):
 			return "is missing in the replica's file store", nil
@@ -211,8 +214,8 @@ func (p *pass) checkFile(ctx context.Context, obj object.Object, f object.File) 
 	return "has other content on the replica than its checksum says", nil
 }
 
-func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (string, error) {
-	content, _, err := p.Target.Open(ctx, obj, f)
+func (fc *fileCheck) sumOf(ctx context.Context, obj object.Object, f object.File) (string, error) {
+	content, _, err := fc.Target.Open(ctx, obj, f)
 	if err != nil {
 		return "", err
 	}
@@ -222,7 +225,7 @@ func (p *pass) sumOf(ctx context.Context, obj object.Object, f object.File) (str
 		return "", &fault.Error{Op: "download " + f.Path + " of", Object: obj.Ref, Server: "the replica", Class: fault.Transient,
 			Hint: "the transfer was interrupted; it is retried automatically", Err: err}
 	}
-	p.errs.resetFailures()
+	fc.errs.resetFailures()
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
@@ -251,7 +254,7 @@ func (v *verification) noteFiles(p *pass, ended bool) {
 	case v.options.Files >= 1 && ended:
 		next = Files{Started: v.report.At, Damaged: left}
 	default: // a sample says nothing of the other files
-		next.Damaged, next.Before = max(next.Damaged-v.files.fixed, left), max(next.Before-v.files.fixed, 0)
+		next.Damaged, next.Before = max(next.Damaged-len(v.files.repaired), left), max(next.Before-len(v.files.repaired), 0)
 	}
 	p.rec.progress.Files = &next
 }

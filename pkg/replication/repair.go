@@ -44,7 +44,7 @@ func (v *verification) concludeUnderLease(ctx context.Context) (Report, error) {
 		}
 	}
 	if err == nil {
-		err = v.locateDamaged(p)
+		err = v.fileRepair(p).locateDamaged()
 	}
 	if err == nil && v.options.Repair {
 		if g := &p.rec.progress; g.Selected != v.Pair.selectionMark() {
@@ -55,11 +55,21 @@ func (v *verification) concludeUnderLease(ctx context.Context) (Report, error) {
 	return v.recordOutcome(ctx, p, err)
 }
 
+// fileRepair returns the part that restores the damaged files.
+func (v *verification) fileRepair(p *pass) *fileRepair { return &fileRepair{fileCheck{p, &v.files}} }
+
+// listFiles takes up in the report what the check of the files found.
+func (v *verification) listFiles() {
+	v.report.Files = v.files.checked
+	v.report.Differences = append(v.report.Differences, v.files.differences()...)
+	v.report.Repaired = append(v.report.Repaired, v.files.repaired...)
+}
+
 // endUncertain ends a verification that met another running process. Nothing is
 // recorded.
 func (v *verification) endUncertain(leased error) (Report, error) {
 	v.markUncertain("another process is working on the pair")
-	v.listDamaged()
+	v.listFiles()
 	v.report.Outcome = OutcomeBusy
 	if v.options.Repair {
 		return v.report, leased
@@ -149,7 +159,7 @@ func (v *verification) repairDrift(p *pass) error {
 	if err := v.repairObjects(p, extras, others); err != nil {
 		return err
 	}
-	if err := v.repairFiles(p); err != nil {
+	if err := v.fileRepair(p).repairFiles(); err != nil {
 		return err
 	}
 	p.advancePosition(nil)
@@ -245,7 +255,7 @@ func (v *verification) recordOutcome(ctx context.Context, p *pass, err error) (R
 	hold := heldBy(err)
 	ended := false
 	v.inPart = v.inPart && err == nil // else this part is done again
-	v.listDamaged()
+	v.listFiles()
 	v.report.Outcome, err = p.guard.outcomeOf(ctx, err)
 	switch {
 	case v.report.Outcome == OutcomeBusy:
@@ -295,7 +305,7 @@ func (v *verification) sortLists() {
 // recordResult fills the progress: what the record says from now on.
 func (v *verification) recordResult(p *pass, ended bool) {
 	r := v.report
-	d := Drift{At: r.At, Run: p.rec.run.ID, Repaired: len(r.Repaired) - v.files.fixed}
+	d := Drift{At: r.At, Run: p.rec.run.ID, Repaired: len(r.Repaired) - len(v.files.repaired)}
 	for _, x := range append(r.Drift(), r.Repaired...) {
 		d.addCause(x.Cause)
 	}

@@ -215,7 +215,7 @@ func (v *verification) readSides(ctx context.Context) (err error) {
 		v.readExtras(known)
 	}
 	v.countKinds(p.Pair)
-	if err := v.readFiles(p, p.ledger.withFiles(), v.options.Files); err != nil {
+	if err := (&fileCheck{p, &v.files}).readFiles(p.ledger.withFiles(), v.options.Files); err != nil {
 		return err
 	}
 	v.noteUnreadable(p)
