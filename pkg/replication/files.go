@@ -267,10 +267,7 @@ func (v *verification) endPortion(p *pass) {
 		return
 	}
 	next := *c
-	next.At, next.Owner = time.Time{}, ""
-	if v.report.Outcome == OutcomeFailed {
-		next.FailedAt = v.Now()
-	}
+	next.endPart(v.report.Outcome == OutcomeFailed, v.Now())
 	p.rec.progress.Checking = &next
 	if next.After == "" && next.FailedAt.IsZero() {
 		p.rec.progress.Checking = nil

@@ -26,36 +26,54 @@ type guard struct {
 	kill   context.CancelCauseFunc
 	done   chan struct{}
 	now    func() time.Time
+	margin time.Duration             // before the deadline
 	ends   atomic.Pointer[time.Time] // of the lease; nil without one
 
 	mayBeStopped bool // the work goes on though the operator has stopped the pair
 }
 
-// noLease is the token of who only reads: nothing is renewed.
-const noLease = 0
-
 // watchLease starts the guard of a lease that was taken at the given time.
 func (e *Engine) watchLease(ctx context.Context, fence int64, taken time.Time, o PassOptions) *guard {
-	g := &guard{done: make(chan struct{}), now: e.Now, mayBeStopped: o.stopped}
-	if fence != noLease {
-		g.setLeaseEnd(taken.Add(e.Tuning.LeaseTTL))
-	}
-	g.hard, g.kill = context.WithCancelCause(ctx)
-	g.stop, g.cancel = context.WithCancelCause(g.hard)
-	soft, hard := newDeadlines(o.Deadline, e.Now(), e.Tuning.Margin)
-	go g.watch(e, fence, o.Drain, soft, hard)
+	g := e.newGuard(ctx, o)
+	g.setLeaseEnd(taken.Add(e.Tuning.LeaseTTL))
+	g.start(o, min(e.Tuning.LeaseTTL/4, 5*time.Second), func() { g.renewLease(e, fence) })
 	return g
 }
 
-func (g *guard) watch(e *Engine, fence int64, drain <-chan struct{}, soft, hard *time.Timer) {
+// watchReading starts the guard of work that only reads and holds no lease, but perhaps
+// a claim.
+func (e *Engine) watchReading(ctx context.Context, o PassOptions, claim *verifyClaim) *guard {
+	g := e.newGuard(ctx, o)
+	if claim == nil {
+		g.start(o, 0, nil)
+	} else {
+		g.start(o, claimRenewal, func() { claim.renew(g) })
+	}
+	return g
+}
+
+func (e *Engine) newGuard(ctx context.Context, o PassOptions) *guard {
+	g := &guard{done: make(chan struct{}), now: e.Now, margin: e.Tuning.Margin, mayBeStopped: o.stopped}
+	g.hard, g.kill = context.WithCancelCause(ctx)
+	g.stop, g.cancel = context.WithCancelCause(g.hard)
+	return g
+}
+
+// start begins to watch, and to call renew every so often unless it is nil.
+func (g *guard) start(o PassOptions, every time.Duration, renew func()) {
+	soft, hard := newDeadlines(o.Deadline, g.now(), g.margin)
+	go g.watch(o.Drain, soft, hard, every, renew)
+}
+
+func (g *guard) watch(drain <-chan struct{}, soft, hard *time.Timer, every time.Duration, renew func()) {
 	defer close(g.done)
 	defer soft.Stop()
 	defer hard.Stop()
-	ttl := e.Tuning.LeaseTTL
-	renew := time.NewTicker(min(ttl/4, 5*time.Second))
-	defer renew.Stop()
-	if fence == noLease {
-		renew.Stop()
+	var tick <-chan time.Time
+	if renew != nil {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		tick = ticker.C
 	}
 	for {
 		select {
@@ -68,8 +86,8 @@ func (g *guard) watch(e *Engine, fence int64, drain <-chan struct{}, soft, hard 
 			g.cancel(errDeadline)
 		case <-hard.C:
 			g.kill(errDeadline)
-		case <-renew.C:
-			g.renewLease(e, fence)
+		case <-tick:
+			renew()
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -29,138 +28,8 @@ type Checking struct {
 	Drift      Drift `json:"drift,omitzero"`
 }
 
-// A part under way records a heartbeat every claimRenewal while it reads. Without
-// one for claimTTL it counts as dead. One that failed is tried again after
-// verifyRetry.
-const (
-	claimRenewal = 20 * time.Second
-	claimTTL     = 90 * time.Second
-	verifyRetry  = 10 * time.Minute
-)
-
-// UnderWay reports whether a part of the verification seems to be running.
-func (c *Checking) UnderWay(now time.Time) bool {
-	return c != nil && !c.At.IsZero() && ageAt(c.At, now) < claimTTL
-}
-
-// claimPair records that a scheduled verification is under way, and takes up what its
-// earlier parts found. *LeasedError if another process works on the pair.
-func (v *verification) claimPair(ctx context.Context) error {
-	now := v.report.At
-	st, err := v.State.Pair(ctx, v.Pair.ID)
-	if err != nil {
-		return err
-	}
-	if err := v.claimError(st, now); err != nil {
-		return err
-	}
-	got, err := v.acquireLease(ctx, now)
-	if err != nil {
-		return err
-	}
-	defer v.releaseLease(ctx, got.Lease.Fence)
-	if err := v.claimError(got, now); err != nil {
-		return err
-	}
-	c := got.Progress.Checking
-	next := Checking{Started: now}
-	if c != nil && c.After != "" {
-		next = *c
-		if !v.options.Portion {
-			v.report.Earlier = c
-		}
-	}
-	next.At, next.Owner, next.FailedAt = now, v.Owner, time.Time{}
-	got.Progress.Checking = &next
-	if err := v.State.Commit(ctx, v.Pair.ID, got.Lease.Fence, v.Now(), Update{Progress: got.Progress}); err != nil {
-		return err
-	}
-	v.began = got
-	v.began.Lease = Lease{Fence: got.Lease.Fence}
-	return nil
-}
-
-// claimError is a *LeasedError if the verification of another process, not known to be
-// dead, is under way.
-func (v *verification) claimError(st PairState, now time.Time) error {
-	c := st.Progress.Checking
-	if !c.UnderWay(now) || c.Owner == v.Owner || v.OwnerDied != nil && v.OwnerDied(c.Owner) {
-		return nil
-	}
-	return &LeasedError{What: "pair " + v.Pair.ID.String(), Lease: Lease{Owner: "a verification of " + c.Owner, Expires: c.At.Add(claimTTL)}}
-}
-
-// errOvertaken ends a reading whose claim another process took over.
-var errOvertaken = errors.New("another process took over this verification")
-
-// keepClaim renews the claim until stop is called. It ends the reading if another
-// process took the claim over.
-func (v *verification) keepClaim(g *guard) (stop func()) {
-	if v.options.Trigger != TriggerSchedule {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(g.hard)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(claimRenewal)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			now := v.Now()
-			err := v.updateClaim(ctx, now, func(c *Checking) { c.At = now })
-			if errors.Is(err, errOvertaken) {
-				g.kill(err)
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
-// releaseClaim records that the part ended without a result, so that the next process
-// takes it up at once, or after a while if it failed.
-func (v *verification) releaseClaim(ctx context.Context, failed bool) {
-	if v.options.Trigger != TriggerSchedule {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	now := v.Now()
-	err := v.updateClaim(ctx, now, func(c *Checking) {
-		c.At, c.Owner = time.Time{}, ""
-		if failed {
-			c.FailedAt = now
-		}
-	})
-	if err != nil && !errors.Is(err, errOvertaken) {
-		v.Log.Warn("the end of a verification could not be recorded; it counts as running for a while", "pair", v.Pair.ID.String(),
-			"for", claimTTL.String(), "error", err.Error())
-	}
-}
-
-// updateClaim changes the claim in the record without the lease: a pass that works
-// meanwhile has it in its own copy of the record, and writes it back unchanged.
-func (v *verification) updateClaim(ctx context.Context, now time.Time, change func(*Checking)) error {
-	st, err := v.State.Pair(ctx, v.Pair.ID)
-	if err != nil {
-		return err
-	}
-	c := st.Progress.Checking
-	if c == nil || c.Owner != v.Owner {
-		return errOvertaken
-	}
-	next := *c
-	change(&next)
-	st.Progress.Checking = &next
-	return v.State.SaveProgress(ctx, v.Pair.ID, st.Lease.Fence, now, st.Progress)
-}
+// verifyRetry is the time after which a part that failed is tried again.
+const verifyRetry = 10 * time.Minute
 
 // startedAt is when the first part began.
 func (v *verification) startedAt() time.Time {

@@ -30,7 +30,7 @@ type pass struct {
 }
 
 // newPass returns a pass of a pair with the given record. Without a lease its guard is of
-// noLease, and nothing may be written.
+// watchReading, and nothing may be written.
 func (e *Engine) newPass(g *guard, st PairState, run Run) *pass {
 	prune := st.pruneAsked(e.Now())
 	if prune { // this pass deletes whatever the primary doesn't have
@@ -210,10 +210,7 @@ func (p *pass) finishRun(ctx context.Context, err error) (Run, error) {
 	}
 	p.rec.uncountCrash()
 	p.rec.run.Ended = now
-	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if saveErr := p.rec.commit(saveCtx); saveErr != nil {
-		p.rec.run.Outcome = OutcomeFailed
+	if saveErr := p.rec.commitEnd(ctx); saveErr != nil {
 		return p.rec.run, errors.Join(err, saveErr)
 	}
 	p.rec.logEnd("pass ends")

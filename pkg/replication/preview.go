@@ -24,7 +24,7 @@ func (e *Engine) Preview(ctx context.Context, full bool) (Plan, error) {
 	if t.held || !t.hasWork() && plan.Hold == nil {
 		return plan, nil
 	}
-	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
+	g := e.watchReading(ctx, PassOptions{}, nil)
 	defer g.stopAndWait()
 	p := e.dryRun().readOnlyPass(g, st, t)
 	p.writer.plan = &plan

@@ -65,6 +65,17 @@ func (r *recorder) commit(ctx context.Context) error {
 	return nil
 }
 
+// commitEnd records how the run ended, though its context may have ended too.
+func (r *recorder) commitEnd(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	err := r.commit(ctx)
+	if err != nil {
+		r.run.Outcome = OutcomeFailed
+	}
+	return err
+}
+
 // What a part of the backups holds at most, so that its record isn't too large for any
 // store: objects, and bytes of their contents.
 const (

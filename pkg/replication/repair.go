@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
@@ -284,9 +283,7 @@ func (v *verification) recordOutcome(ctx context.Context, p *pass, err error) (R
 		p.rec.progress.recordHold(now, hold)
 	}
 	p.rec.run.Outcome, p.rec.run.Ended, v.report.Run = v.report.Outcome, now, p.rec.run.ID
-	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if saveErr := p.rec.commit(saveCtx); saveErr != nil {
+	if saveErr := p.rec.commitEnd(ctx); saveErr != nil {
 		v.report.Outcome = OutcomeFailed
 		return v.report, errors.Join(err, saveErr)
 	}
@@ -335,10 +332,7 @@ func (v *verification) recordResult(p *pass, ended bool) {
 		p.rec.progress.Checking = v.partDone(d)
 	case v.options.Trigger == TriggerSchedule && p.rec.progress.Checking != nil:
 		c := *p.rec.progress.Checking
-		c.At, c.Owner = time.Time{}, ""
-		if r.Outcome != OutcomePartial {
-			c.FailedAt = v.Now()
-		}
+		c.endPart(r.Outcome != OutcomePartial, v.Now())
 		p.rec.progress.Checking = &c
 	}
 }

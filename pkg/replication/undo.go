@@ -36,7 +36,7 @@ func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 	if err != nil {
 		return plan, err
 	}
-	g := e.watchLease(ctx, noLease, e.Now(), PassOptions{})
+	g := e.watchReading(ctx, PassOptions{}, nil)
 	defer g.stopAndWait()
 	u := &undo{e.newUndo(backups).dryRun().readOnlyPass(g, st, dueWork{})}
 	u.writer.plan = &plan
@@ -233,10 +233,7 @@ func (u *undo) finishUndo(ctx context.Context, err error) (Run, error) {
 	u.rec.uncountCrash()
 	u.rec.run.Left = u.rec.run.Counts.Unsynced
 	u.rec.run.Ended = u.Now()
-	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if saveErr := u.rec.commit(saveCtx); saveErr != nil {
-		u.rec.run.Outcome = OutcomeFailed
+	if saveErr := u.rec.commitEnd(ctx); saveErr != nil {
 		return u.rec.run, errors.Join(err, saveErr)
 	}
 	u.rec.logEnd("undo ends")

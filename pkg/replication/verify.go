@@ -136,7 +136,8 @@ type verification struct {
 	*Engine
 	options  VerifyOptions
 	report   Report
-	began    PairState // the record when the reading began
+	claim    *verifyClaim // nil unless it is scheduled
+	began    PairState    // the record when the reading began
 	source   listing
 	target   listing
 	observed int
@@ -163,7 +164,10 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	v := &verification{Engine: e, options: o, report: Report{Pair: e.Pair.ID, At: e.Now(), Outcome: OutcomeFailed}}
 	var err error
 	if o.Trigger == TriggerSchedule {
-		err = v.claimPair(ctx)
+		v.claim = &verifyClaim{e}
+		if v.began, v.report.Earlier, err = v.claim.take(ctx, v.report.At); o.Portion {
+			v.report.Earlier = nil
+		}
 	} else {
 		v.began, err = e.State.Pair(ctx, e.Pair.ID)
 	}
@@ -176,7 +180,9 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	if err := v.readSides(ctx); err != nil {
 		stopped := errors.Is(err, errDrained) || errors.Is(err, errDeadline) || ctx.Err() != nil
-		v.releaseClaim(ctx, !stopped)
+		if v.claim != nil {
+			v.claim.release(ctx, !stopped)
+		}
 		if errors.Is(err, errDeadline) {
 			err = &fault.Error{Op: "read both sides", Class: fault.Local, Err: err,
 				Hint: "verify from a machine that has more time: chef-sync-ctl verify " + e.Pair.ID.String()}
@@ -191,9 +197,8 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 
 // readSides reads both sides, without a lease.
 func (v *verification) readSides(ctx context.Context) (err error) {
-	g := v.watchLease(ctx, noLease, v.report.At, v.options.readingOptions(v.Now()))
+	g := v.watchReading(ctx, v.options.readingOptions(v.Now()), v.claim)
 	defer g.stopAndWait()
-	defer v.keepClaim(g)()
 	p := v.readOnlyPass(g, v.began, dueWork{})
 	if err := p.loadLedger(g.hard); err != nil {
 		return err
