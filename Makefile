@@ -94,7 +94,7 @@ test-race: ## Run the same tests with the race detector (needs a C compiler)
 
 test-long: ## Run CHECKS (10000) random histories of engine and scanner; make test runs 100
 	$(call headline,test-long)
-	@$(GO) test -count=1 -v -timeout 60m -run '^Test(Any|VerifyAgrees|ReplicationByJournalRandomHistory)' ./pkg/replication ./pkg/feed/scan -rapid.checks=$(CHECKS) | grep -v '^=== RUN'
+	@$(GO) test -count=1 -v -timeout 60m -run '^Test(Any|VerifyAgrees|ReplicationByChangeLogRandomHistory)' ./pkg/replication ./pkg/feed/scan -rapid.checks=$(CHECKS) | grep -v '^=== RUN'
 
 test-web: ## Look at the status page in Chromium; screenshots are kept in bin/screenshots
 	$(call headline,test-web)

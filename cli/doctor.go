@@ -20,7 +20,7 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
@@ -123,7 +123,7 @@ func runChecks(ctx context.Context, env *cmdline.Env, args []string) (checks []d
 }
 
 // stackChecks are the checks of a stack, of the servers as its function sees them
-// and as this machine does, of the journals, and of what the state remembers. For some
+// and as this machine does, of the change logs, and of what the state remembers. For some
 // pairs the stack itself is left out.
 func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
 	some bool) (groups []func(context.Context) []doctor.Check) {
@@ -144,7 +144,7 @@ func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.FromHere(check(ctx)) })
 	}
 	return append(groups, func(ctx context.Context) []doctor.Check {
-		return slices.Concat(journalChecks(ctx, a, pairs), doctor.PairChecks(ctx, a, pairs, env.Now()))
+		return slices.Concat(changeLogChecks(ctx, a, pairs), doctor.PairChecks(ctx, a, pairs, env.Now()))
 	})
 }
 
@@ -211,24 +211,24 @@ func localChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Tim
 		return l.Checks
 	}
 	l.OK("state", "%s, schema %d", a.StatePath, replication.SchemaVersion)
-	return slices.Concat(l.Checks, journalChecks(ctx, a, pairs), doctor.NotifyChecks(ctx, a, now),
+	return slices.Concat(l.Checks, changeLogChecks(ctx, a, pairs), doctor.NotifyChecks(ctx, a, now),
 		doctor.PairChecks(ctx, a, pairs, now))
 }
 
-// journalChecks look at the journals and at what fills them. There is nothing to
+// changeLogChecks look at the change logs and at what fills them. There is nothing to
 // look at while the primary serves its changes.
-func journalChecks(ctx context.Context, a *app.App, pairs []app.Pair) []doctor.Check {
+func changeLogChecks(ctx context.Context, a *app.App, pairs []app.Pair) []doctor.Check {
 	l := &doctor.List{Group: "journal"}
-	store, err := a.Journals(ctx)
+	store, err := a.ChangeLogs(ctx)
 	if err != nil {
 		l.Fail("journal", "", err)
 		return l.Checks
 	}
 	for _, s := range a.Sources() {
-		if !slices.ContainsFunc(pairs, func(p app.Pair) bool { return p.SourceOrg == s.Org }) || !readsJournal(ctx, a, s) {
+		if !slices.ContainsFunc(pairs, func(p app.Pair) bool { return p.SourceOrg == s.Org }) || !readsChangeLog(ctx, a, s) {
 			continue
 		}
-		doctor.CheckJournal(ctx, l, store, s.Org, s.Space)
+		doctor.CheckChangeLog(ctx, l, store, s.Org, s.Space)
 	}
 	if len(l.Checks) > 0 {
 		doctor.CheckPush(l, collectorOf(a))
@@ -236,10 +236,10 @@ func journalChecks(ctx context.Context, a *app.App, pairs []app.Pair) []doctor.C
 	return l.Checks
 }
 
-// readsJournal reports whether the changes of a source are found by its journal. If the
+// readsChangeLog reports whether the changes of a source are found by its change log. If the
 // primary can't be asked from here, what its pairs read last decides.
-func readsJournal(ctx context.Context, a *app.App, s assembly.Source) bool {
-	needed, err := a.NeedsJournal(ctx, s.Org)
+func readsChangeLog(ctx context.Context, a *app.App, s assembly.Source) bool {
+	needed, err := a.NeedsChangeLog(ctx, s.Org)
 	if err == nil {
 		return needed
 	}
@@ -249,18 +249,18 @@ func readsJournal(ctx context.Context, a *app.App, s assembly.Source) bool {
 	}
 	return slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool {
 		st, err := state.Pair(ctx, id)
-		return err == nil && st.Progress.Feed == journal.Name
+		return err == nil && st.Progress.Feed == changelog.Name
 	})
 }
 
 // collectorOf is where the primary's changes are taken: by the URL of a stack, or
 // on an address of this machine.
 func collectorOf(a *app.App) doctor.Collector {
-	c := doctor.Collector{Token: a.Journal.Token.String(), Switch: "listen and token under [journal]"}
+	c := doctor.Collector{Token: a.ChangeLog.Token.String(), Switch: "listen and token under [journal]"}
 	if a.Stack != nil {
 		c.Switch = "token under [journal], and deploy"
 		c.Where, c.URL = a.Stack.ChangesURL, a.Stack.ChangesURL
-	} else if j := a.Journal; j.Listen != "" {
+	} else if j := a.ChangeLog; j.Listen != "" {
 		c.Where, c.URL = j.Listen, doctor.RootURL(j.Listen, j.TLSCert != "")
 	}
 	return c

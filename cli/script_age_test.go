@@ -27,7 +27,7 @@ func scansCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer func() { ts.Check(s.Close()) }()
 	space := c.Pairs()[0].Space
-	last, err := s.Journals().LastScan(context.Background(), space)
+	last, err := s.ChangeLogs().LastScan(context.Background(), space)
 	ts.Check(err)
 	if last.Failures > 0 || args[0] == "stop" {
 		last.Good = last.Good.Add(-span)
@@ -38,7 +38,7 @@ func scansCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if args[0] == "stop" {
 		last.Ended = last.Ended.Add(-span)
 	}
-	ts.Check(s.Journals().RecordScan(context.Background(), space, last))
+	ts.Check(s.ChangeLogs().RecordScan(context.Background(), space, last))
 }
 
 // passesCommand plays passes of the past: "passes stop PAIR SPAN" makes the newest one

@@ -28,7 +28,7 @@ another chef-sync-ctl with feed_url. It is also served as objects_since, the nam
 old documentation. Nothing is replicated; "run" does all of this as well.
 
 SIGTERM and SIGINT stop it cleanly, with exit code 0. Several processes may share a
-journal: one scans at a time.`,
+change log: one scans at a time.`,
 		Example: `  chef-sync-ctl serve-changes
   chef-sync-ctl serve-changes --listen 127.0.0.1:9996 --log-format json`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),
@@ -43,11 +43,11 @@ journal: one scans at a time.`,
 		}
 		defer a.Close()
 		if listen == "" {
-			listen = a.Journal.Listen
+			listen = a.ChangeLog.Listen
 		}
 		switch {
 		case a.Feed == config.FeedUpdatedSince:
-			return exit.Usagef(`write feed = "auto" or "journal"`, `%s: with feed = "updated_since" there is no journal to serve`, a.File)
+			return exit.Usagef(`write feed = "auto" or "journal"`, `%s: with feed = "updated_since" there is no change log to serve`, a.File)
 		case listen == "":
 			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on was given")
 		}

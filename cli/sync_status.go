@@ -50,8 +50,8 @@ LAG is how far the replica may be behind: the time since the source was last rea
 completely with everything applied. It grows while a scan fails or can't read a
 kind, while an object is unsynced or a deletion waits for approval, and while a
 server of the pair is down. FEED is where changes come from: updated_since, the
-journal that scans and pushes fill, or none, in which case everything is compared
-periodically. Name one pair to see why.
+change log (journal) that scans and pushes fill, or none, in which case everything
+is compared periodically. Name one pair to see why.
 
 Servers are checked once a minute by the daemon, or by the manager of a stack. A
 server without a recent check is unknown. --servers shows only the servers.`,

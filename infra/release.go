@@ -27,7 +27,7 @@ const (
 // the very functions that it was released with, and an upgrade replaces those that
 // changed.
 func writeRelease(log io.Writer, context map[string]any, folder, architecture string) error {
-	a := config.AWS{Architecture: architecture, Journal: true, JournalURL: true}
+	a := config.AWS{Architecture: architecture, ChangeLog: true, ChangeLogURL: true}
 	built, err := buildFunctions(log, "dist", a)
 	if err != nil {
 		return err

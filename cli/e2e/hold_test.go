@@ -13,10 +13,10 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// massByJournal is a rig in sync by the journal, with 60 roles and 120 items.
-func massByJournal(t *testing.T) *rig {
-	r := byJournal(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
-	r.extra, r.journal = "", r.journal+fmt.Sprintf("\ntoken = %q", "file:"+r.write("token", "s3cret"))
+// massByChangeLog is a rig in sync by the change log, with 60 roles and 120 items.
+func massByChangeLog(t *testing.T) *rig {
+	r := byChangeLog(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "eu", cheftest.Options{}))
+	r.extra, r.changeLog = "", r.changeLog+fmt.Sprintf("\ntoken = %q", "file:"+r.write("token", "s3cret"))
 	cheftest.Fill(r.primary.org)
 	for i := range 60 {
 		r.primary.org.PutRole(fmt.Sprintf("r%02d", i), `{}`)
@@ -87,8 +87,8 @@ func (r *rig) pusher() func(task, entity, name string) {
 	}
 }
 
-// The journal cuts one mass deletion into many passes. The brake looks at an hour.
-func TestAMassDeletionByTheJournalIsHeld(t *testing.T) {
+// The change log cuts one mass deletion into many passes. The brake looks at an hour.
+func TestAMassDeletionByTheChangeLogIsHeld(t *testing.T) {
 	for name, drive := range map[string]func(*rig){
 		"by scans, at once": func(r *rig) {
 			for i := range 60 {
@@ -128,7 +128,7 @@ func TestAMassDeletionByTheJournalIsHeld(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := massByJournal(t)
+			r := massByChangeLog(t)
 			drive(r)
 			left := r.roles()
 			st, _ := r.record()

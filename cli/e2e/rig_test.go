@@ -62,7 +62,7 @@ type rig struct {
 	dir              string
 	compareEvery     string
 	extra            string // lines for the [[organization]] of the configuration
-	journal          string // lines for [journal]
+	changeLog        string // lines for [journal]
 	skew             time.Duration
 }
 
@@ -95,7 +95,7 @@ func (r *rig) config() string {
 	if r.replica.orgless {
 		destination = "default"
 	}
-	fmt.Fprintf(&b, "[[organization]]\nsource = %q\ndestination = %q\ninterval = \"1s\"\ncompare_every = %q\n%s\n[journal]\n%s\n", source, destination, r.compareEvery, r.extra, r.journal)
+	fmt.Fprintf(&b, "[[organization]]\nsource = %q\ndestination = %q\ninterval = \"1s\"\ncompare_every = %q\n%s\n[journal]\n%s\n", source, destination, r.compareEvery, r.extra, r.changeLog)
 	fmt.Fprintf(&b, "[state]\npath = %q\n[stage]\npath = %q\n", filepath.Join(r.dir, "state.db"), filepath.Join(r.dir, "stage"))
 	return r.write("chef-sync.toml", b.String())
 }

@@ -63,7 +63,7 @@ func mustPush(r *testStack, m actionMessage) {
 	r.sync.Wait()
 }
 
-// functionURL is the function URL of the journal.
+// functionURL is the function URL of the change log.
 func (r *testStack) functionURL() string {
 	if r.changesURL == "" {
 		r.changesURL = r.web.URL()
@@ -71,8 +71,8 @@ func (r *testStack) functionURL() string {
 	return r.changesURL
 }
 
-// newJournalStack is a test stack whose primary serves no feed, with a token for pushes.
-func newJournalStack(t testing.TB) *testStack {
+// newChangeLogStack is a test stack whose primary serves no feed, with a token for pushes.
+func newChangeLogStack(t testing.TB) *testStack {
 	t.Helper()
 	r := newTestStack(t, newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{}))
 	r.aws.SetSecret("chef-sync/token", "token")
@@ -84,7 +84,7 @@ func newJournalStack(t testing.TB) *testStack {
 
 func TestAPrimaryWithoutAFeedIsReplicatedByScans(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	r.runPass()
 	r.wantEqual()
@@ -107,7 +107,7 @@ func TestAPrimaryWithoutAFeedIsReplicatedByScans(t *testing.T) {
 // manager.
 func TestAPushStartsThePairs(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	r.runPass()
 	r.primary.org.PutRole("web", `{"description":"pushed"}`)
@@ -129,7 +129,7 @@ func TestAPushStartsThePairs(t *testing.T) {
 // looks again when it is done.
 func TestPushesDuringAPassAreBundled(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	r.runPass()
 	var before, after int
@@ -161,7 +161,7 @@ func TestPushesDuringAPassAreBundled(t *testing.T) {
 	}
 }
 
-// countPairStarts counts the invocations of the pairs by the functions of the journal.
+// countPairStarts counts the invocations of the pairs by the functions of the change log.
 func (r *testStack) countPairStarts() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,7 +177,7 @@ func runTriggers(runs []replication.Run) (all []string) {
 
 func TestTheURLRefusesOthers(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	for token, want := range map[string]int{"": http.StatusUnauthorized, "wrong": http.StatusForbidden, "token": http.StatusNoContent} {
 		if got := postMessage(r, token, actionMessage{kind: "role", name: "web"}); got != want {
@@ -203,8 +203,8 @@ func TestTheURLRefusesOthers(t *testing.T) {
 	}
 }
 
-// newJournalClient reads the journal by its URL, as a user that the primary knows.
-func (r *testStack) newJournalClient() *chef.Client {
+// newChangeLogClient reads the change log by its URL, as a user that the primary knows.
+func (r *testStack) newChangeLogClient() *chef.Client {
 	r.t.Helper()
 	key, err := chef.ParseKey([]byte(r.primary.key))
 	if err != nil {
@@ -220,7 +220,7 @@ func (r *testStack) newJournalClient() *chef.Client {
 // TestEveryRefusalIsCounted: all requests but the health check of a Chef Server.
 func TestEveryRefusalIsCounted(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	for _, c := range []struct {
 		method, path, kind string
@@ -260,7 +260,7 @@ func TestEveryRefusalIsCounted(t *testing.T) {
 // and fill no log.
 func TestMadeUpNamesAtTheURL(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	key, err := chef.ParseKey([]byte(r.primary.key))
 	if err != nil {
@@ -289,13 +289,13 @@ func TestMadeUpNamesAtTheURL(t *testing.T) {
 	}
 }
 
-// TestAnOldClientReadsTheURL: the journal served as updated_since, or by its other name in
+// TestAnOldClientReadsTheURL: the change log served as updated_since, or by its other name in
 // old documentation, signed by the user that the primary knows.
 func TestAnOldClientReadsTheURL(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
-	client := r.newJournalClient()
+	client := r.newChangeLogClient()
 	var newest int64
 	read := func(name string) (paths []string) {
 		answer, err := client.Org(orgName).Do(t.Context(), http.MethodGet, fmt.Sprintf("/%s?seq=%d", name, newest), nil)

@@ -38,7 +38,7 @@ func TestADeploymentToANewAccountSucceeds(t *testing.T) {
 	r.mustDeploy()
 	r.runManager(cloud.TaskManage)
 	log := r.manager.Log().String()
-	if n := strings.Count(log, "requests to the journal's URL can use up the concurrency of the account"); n != 2 || !strings.Contains(log, "Lambda executions in Service Quotas") {
+	if n := strings.Count(log, "requests to the change log's URL can use up the concurrency of the account"); n != 2 || !strings.Contains(log, "Lambda executions in Service Quotas") {
 		t.Errorf("logged %d times, want once by the deployment and once by the first run of the environment:\n%s", n, log)
 	}
 }

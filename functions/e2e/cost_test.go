@@ -141,7 +141,7 @@ func countAlarmMetrics(t *testing.T) int {
 // measured scans.
 func TestTheCosts(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	r.runPass()
 	r.runPass()

@@ -37,7 +37,7 @@ func (r *testStack) alarmAges() (scan, pass time.Duration) {
 func (r *testStack) ageLastScan(by time.Duration) {
 	r.t.Helper()
 	ctx := context.Background()
-	store, err := r.backend.Journals(ctx)
+	store, err := r.backend.ChangeLogs(ctx)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func (r *testStack) tryScan() cloud.ChangesResult {
 }
 
 // TestAnUnreadPrimaryRaisesTheMetricOfTheAlarm: while it is in maintenance, or
-// refuses one kind, passes over the journal go on and succeed. The age of the oldest
+// refuses one kind, passes over the change log go on and succeed. The age of the oldest
 // good scan crosses alarm_age all the same, and falls when the primary is read again.
 func TestAnUnreadPrimaryRaisesTheMetricOfTheAlarm(t *testing.T) {
 	t.Parallel()
@@ -99,7 +99,7 @@ func TestAnUnreadPrimaryRaisesTheMetricOfTheAlarm(t *testing.T) {
 			for range 2 {
 				r.ageLastScan(alarmAge * 2 / 3)
 				r.tryScan()
-				r.runPass() // finds nothing in the journal
+				r.runPass() // finds nothing in the change log
 				r.alarmAges()
 			}
 			if scan, pass := r.alarmAges(); scan <= alarmAge || pass > time.Minute {

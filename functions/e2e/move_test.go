@@ -9,7 +9,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
@@ -26,8 +26,8 @@ type daemonBackend struct {
 
 func (m daemonBackend) State(context.Context) (replication.State, error) { return m.state, nil }
 func (m daemonBackend) Stage(context.Context) (replication.Stage, error) { return m.stage, nil }
-func (m daemonBackend) Journals(context.Context) (journal.ScanStore, error) {
-	return m.state.Journals(), nil
+func (m daemonBackend) ChangeLogs(context.Context) (changelog.ScanStore, error) {
+	return m.state.ChangeLogs(), nil
 }
 
 func (m daemonBackend) Health(context.Context) (health.Store, error) { return m.state.Health(), nil }

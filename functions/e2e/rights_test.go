@@ -116,7 +116,7 @@ func useAllFunctions(r *testStack) {
 	mustPush(r, actionMessage{"version", "1.0.0", "cookbook", "apache2"})
 	scanSource(r)
 	r.runPass()
-	if _, err := r.newJournalClient().Org(orgName).Do(r.t.Context(), http.MethodGet, "/updated_since?seq=0", nil); err != nil {
+	if _, err := r.newChangeLogClient().Org(orgName).Do(r.t.Context(), http.MethodGet, "/updated_since?seq=0", nil); err != nil {
 		r.t.Fatal(err)
 	}
 	for i := range 3 {
@@ -127,7 +127,7 @@ func useAllFunctions(r *testStack) {
 	r.changeObjects(cloud.StagePrefix, func(b []byte) []byte { clear(b); return b })
 	r.replica.org.DeleteCookbook("apache2", "1.0.0")
 	r.invokeSync(cloud.SyncEvent{Pair: r.pairID(), Full: true})
-	r.loseJournal()
+	r.loseChangeLog()
 	scanSource(r)
 	r.runPass()
 	r.moreConfig = "[aws]\njournal_concurrency = 0\nremoval = \"destroy\"\n"
@@ -252,8 +252,8 @@ func (r *testStack) duringPass(do func()) {
 	r.sync.Wait()
 }
 
-// loseJournal removes the head of the journal, as the hint for a damaged one suggests.
-func (r *testStack) loseJournal() {
+// loseChangeLog removes the head of the change log, as the hint for a damaged one suggests.
+func (r *testStack) loseChangeLog() {
 	r.t.Helper()
 	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))
 	if err != nil {

@@ -51,7 +51,7 @@ func (r *testStack) startScan() (answer cloud.ChangesResult, err error) {
 // and leave nothing in the log but what Lambda itself writes.
 func TestScansOfAFunctionDontOverlap(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	r.primary.org.PutRole("new", `{}`)
 	answer, err := r.duringScan(func() {
@@ -82,7 +82,7 @@ func TestScansOfAFunctionDontOverlap(t *testing.T) {
 // TestAKilledScanIsFollowedByAnother at the end of its lease.
 func TestAKilledScanIsFollowedByAnother(t *testing.T) {
 	t.Parallel()
-	r := newJournalStack(t)
+	r := newChangeLogStack(t)
 	scanSource(r)
 	r.primary.org.PutRole("new", `{}`)
 	if answer, err := r.duringScan(r.changes.Kill); err == nil {
@@ -103,21 +103,21 @@ func TestAKilledScanIsFollowedByAnother(t *testing.T) {
 func (r *testStack) endScanLease() {
 	r.t.Helper()
 	ctx := context.Background()
-	journals, err := r.backend.Journals(ctx)
+	changeLogs, err := r.backend.ChangeLogs(ctx)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	source := r.sourceSpace()
-	lease, err := journals.Lease(ctx, source)
+	lease, err := changeLogs.Lease(ctx, source)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := journals.Release(ctx, source, lease.Fence); err != nil {
+	if err := changeLogs.Release(ctx, source, lease.Fence); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-// sourceSpace returns the name of the organization in the journal.
+// sourceSpace returns the name of the organization in the change log.
 func (r *testStack) sourceSpace() string {
 	r.t.Helper()
 	c, err := config.Loader{}.Parse("chef-sync.toml", []byte(r.configText()))

@@ -17,7 +17,7 @@ import (
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 )
 
 // answerTime is how long a primary takes to answer, where scans are measured.
@@ -103,13 +103,13 @@ func formatThousands(n int) string {
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
-// measureChange returns the usage of a pass that finds a changed role in the journal.
+// measureChange returns the usage of a pass that finds a changed role in the change log.
 func (r *testStack) measureChange(role string) usage {
 	r.t.Helper()
 	ctx := r.t.(*testing.T).Context()
-	journals, err := r.backend.Journals(ctx)
+	changeLogs, err := r.backend.ChangeLogs(ctx)
 	if err == nil {
-		_, err = journals.Append(ctx, r.sourceSpace(), time.Now(), []journal.Change{{Action: journal.Update, Path: "/roles/" + role}})
+		_, err = changeLogs.Append(ctx, r.sourceSpace(), time.Now(), []changelog.Change{{Action: changelog.Update, Path: "/roles/" + role}})
 	}
 	if err != nil {
 		r.t.Fatal(err)

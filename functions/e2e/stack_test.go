@@ -148,7 +148,7 @@ type testStack struct {
 	cfg                                           aws.Config
 	backend                                       *onaws.Backend
 	sync, manager, changes                        *runtimetest.Function
-	web                                           *runtimetest.Function // for the URL of the journal
+	web                                           *runtimetest.Function // for the URL of the change log
 	lambda                                        *runtimetest.Service
 	primary, replica                              *chefServer
 	proxies                                       map[string]*cloudtest.Proxy // of each function

@@ -8,7 +8,7 @@ import (
 	"chefsync/functions/internal/metrics"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
@@ -50,7 +50,7 @@ type assessment struct {
 
 // lastScans are the last scans by source organization, of sources that pairs follow by
 // scans.
-type lastScans map[string]journal.LastScan
+type lastScans map[string]changelog.LastScan
 
 // assessPairs assesses all configured pairs by their records and the servers that are
 // down, and their sources by the last scans. It is pure.
@@ -77,7 +77,7 @@ func assessPairs(pairs []config.PairConfig, records map[replication.PairID]repli
 }
 
 // addSource assesses how long ago a source was read completely.
-func (a *assessment) addSource(org string, last journal.LastScan, tolerance status.Tolerance, now time.Time) {
+func (a *assessment) addSource(org string, last changelog.LastScan, tolerance status.Tolerance, now time.Time) {
 	since := last.BehindSince()
 	if since.IsZero() {
 		return // nothing is known; its pairs have an age

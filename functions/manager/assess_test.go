@@ -10,7 +10,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
@@ -168,29 +168,29 @@ func TestPairsThatWaitForAnOperatorAreOneMetric(t *testing.T) {
 	}
 }
 
-// TestAssessScans: polls of the journal succeed meanwhile.
+// TestAssessScans: polls of the change log succeed meanwhile.
 func TestAssessScans(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return testNow().Add(-d) }
-	good := journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute)}
-	roles := []journal.Unread{{Kind: object.Role, Since: ago(3 * time.Hour), Failing: ago(170 * time.Minute), Error: "403"}}
+	good := changelog.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute)}
+	roles := []changelog.Unread{{Kind: object.Role, Since: ago(3 * time.Hour), Failing: ago(170 * time.Minute), Error: "403"}}
 	for _, c := range []struct {
 		name   string
-		scan   journal.LastScan
+		scan   changelog.LastScan
 		want   string // "" for nothing
 		age    time.Duration
 		synced float64
 	}{
 		{"all is read", good, "", 2 * time.Minute, 1},
-		{"maintenance", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Hour), Failures: 9, FailingSince: ago(119 * time.Minute), Error: "503"}, "can't be scanned", 2 * time.Hour, 0},
-		{"a kind that is refused", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1, Unread: roles}, "can't read all", 3 * time.Hour, 0},
-		{"a kind that never was read", journal.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1,
-			Unread: []journal.Unread{{Kind: object.Role, Failing: ago(4 * time.Hour)}}}, "can't read all", 4 * time.Hour, 0},
-		{"no scan succeeded yet", journal.LastScan{Ended: ago(time.Minute), Failures: 2, FailingSince: ago(time.Hour), Error: "503"}, "can't be scanned", time.Hour, 0},
-		{"nobody scans", journal.LastScan{Ended: ago(time.Hour), Good: ago(time.Hour)}, "no longer scanned", time.Hour, 0},
+		{"maintenance", changelog.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Hour), Failures: 9, FailingSince: ago(119 * time.Minute), Error: "503"}, "can't be scanned", 2 * time.Hour, 0},
+		{"a kind that is refused", changelog.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1, Unread: roles}, "can't read all", 3 * time.Hour, 0},
+		{"a kind that never was read", changelog.LastScan{Ended: ago(time.Minute), Good: ago(2 * time.Minute), Partial: 1,
+			Unread: []changelog.Unread{{Kind: object.Role, Failing: ago(4 * time.Hour)}}}, "can't read all", 4 * time.Hour, 0},
+		{"no scan succeeded yet", changelog.LastScan{Ended: ago(time.Minute), Failures: 2, FailingSince: ago(time.Hour), Error: "503"}, "can't be scanned", time.Hour, 0},
+		{"nobody scans", changelog.LastScan{Ended: ago(time.Hour), Good: ago(time.Hour)}, "no longer scanned", time.Hour, 0},
 	} {
 		p := testPair("acme")
 		p.SourceOrg = "source"
-		st := replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Feed: journal.Name, Position: &replication.Position{Seq: 7},
+		st := replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Feed: changelog.Name, Position: &replication.Position{Seq: 7},
 			LastAttempt: ago(time.Minute), LastSuccess: ago(time.Minute), LastCompare: ago(time.Hour), NextRun: testNow()}}
 		records := map[replication.PairID]replication.PairState{p.ID: st}
 		a := assessPairs([]config.PairConfig{p}, records, lastScans{"source": c.scan}, nil, testTolerance(), testNow())

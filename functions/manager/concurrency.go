@@ -10,12 +10,12 @@ import (
 	"chefsync/pkg/config"
 )
 
-// webConcurrency is how many requests to the journal's URL may run at once unless the
+// webConcurrency is how many requests to the change log's URL may run at once unless the
 // configuration says otherwise: enough for a primary's pushes, each of which takes a
 // few milliseconds, and a small part of an account's concurrency.
 const webConcurrency = 10
 
-// reserveWebConcurrency bounds the requests to the journal's URL, which is public, so
+// reserveWebConcurrency bounds the requests to the change log's URL, which is public, so
 // that they can't use up the concurrency of the account. The template can't do that:
 // whether an account has concurrency to reserve is known to Lambda alone, and a
 // template that reserves too much can't be deployed. If Lambda refuses, a warning is
@@ -24,7 +24,7 @@ func (h *Handler) reserveWebConcurrency(ctx context.Context, c *config.Config) {
 	if h.Resources.Web == "" {
 		return
 	}
-	reserved := c.AWS.JournalConcurrency
+	reserved := c.AWS.ChangeLogConcurrency
 	if reserved == config.Auto {
 		reserved = webConcurrency
 	}
@@ -38,7 +38,7 @@ func (h *Handler) reserveWebConcurrency(ctx context.Context, c *config.Config) {
 	}
 	if err != nil {
 		err = awserr.Wrap(ctx, "reserve concurrency", "function "+h.Resources.Web, err)
-		h.Log.Warn("requests to the journal's URL can use up the concurrency of the account", "error", err.Error(),
+		h.Log.Warn("requests to the change log's URL can use up the concurrency of the account", "error", err.Error(),
 			"hint", "request more concurrent Lambda executions in Service Quotas, which costs nothing; or close the URL: journal_url = false")
 	}
 }

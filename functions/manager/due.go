@@ -8,7 +8,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 	"chefsync/pkg/feed"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
@@ -24,7 +24,7 @@ const (
 // facts are what one run of the manager has read.
 type facts struct {
 	records map[replication.PairID]replication.PairState
-	scans   map[string]journal.LastScan // by source organization
+	scans   map[string]changelog.LastScan // by source organization
 	// complete is whether all of the scans could be read.
 	complete bool
 	every    time.Duration // between two scans of a source
@@ -56,7 +56,7 @@ func (f facts) passDue(p config.PairConfig, st replication.PairState) bool {
 		return !f.now.Before(g.NextTry(f.now, p.Interval))
 	case p.WorkRecorded(st, f.now):
 		return true
-	case scan.Epoch != "" && (g.Feed == journal.Name || g.Position == nil):
+	case scan.Epoch != "" && (g.Feed == changelog.Name || g.Position == nil):
 		return !scan.AppliedBy(g) || f.compareDue(g, scan) || f.timeSince(g.LastAttempt) >= max(idleEvery, p.Interval)
 	}
 	if g.Position != nil && recordedLate(p.Interval) {
@@ -68,7 +68,7 @@ func (f facts) passDue(p config.PairConfig, st replication.PairState) bool {
 // compareDue reports whether a pair is to compare the snapshot of its source with its
 // ledger once more. The number of scans since the last comparison isn't recorded every
 // time, so it is estimated from the time that has passed.
-func (f facts) compareDue(g replication.Progress, scan journal.LastScan) bool {
+func (f facts) compareDue(g replication.Progress, scan changelog.LastScan) bool {
 	mark := g.Position.Snapshot
 	scans := int64((f.timeSince(g.LastAttempt) + slack) / max(f.every, cloud.DispatchEvery))
 	return mark.Due(scan.Generation, mark.Scans+scans)

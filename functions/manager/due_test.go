@@ -8,7 +8,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
@@ -19,7 +19,7 @@ func atMinute(minute int) time.Time {
 // inSync is the record of a pair that follows scans and has applied everything.
 func inSync(change func(*replication.PairState)) replication.PairState {
 	st := replication.PairState{ID: pairID(), Progress: replication.Progress{
-		Status: replication.Synced, Feed: journal.Name, LastCompare: atMinute(-60), LastAttempt: atMinute(-10), LastSuccess: atMinute(-10), NextRun: atMinute(-9),
+		Status: replication.Synced, Feed: changelog.Name, LastCompare: atMinute(-60), LastAttempt: atMinute(-10), LastSuccess: atMinute(-10), NextRun: atMinute(-9),
 		Position: &replication.Position{Identity: "i", Epoch: "e", Seq: 7, Snapshot: replication.SnapshotMark{Generation: 3, Scans: 40}},
 	}}
 	if change != nil {
@@ -35,7 +35,7 @@ func pairOf(interval time.Duration) config.PairConfig {
 }
 
 func TestAPairIsStartedWhenItsRecordSaysSo(t *testing.T) {
-	scan := journal.LastScan{Ended: atMinute(0), Good: atMinute(0), Epoch: "e", Newest: 7, Generation: 3}
+	scan := changelog.LastScan{Ended: atMinute(0), Good: atMinute(0), Epoch: "e", Newest: 7, Generation: 3}
 	for name, c := range map[string]struct {
 		change func(*replication.PairState)
 		want   string // the trigger, "" for no event
@@ -51,8 +51,8 @@ func TestAPairIsStartedWhenItsRecordSaysSo(t *testing.T) {
 		"a snapshot that goes on differing": {func(st *replication.PairState) {
 			st.Progress.Position.Snapshot = replication.SnapshotMark{Generation: 3, Scans: 40, Differs: true, Fruitless: 9}
 		}, ""},
-		"a journal of another epoch":         {func(st *replication.PairState) { st.Progress.Position.Epoch = "d" }, "schedule"},
-		"a journal that began":               {func(st *replication.PairState) { st.Progress.Position, st.Progress.Feed = nil, "none" }, "schedule"},
+		"a change log of another epoch":      {func(st *replication.PairState) { st.Progress.Position.Epoch = "d" }, "schedule"},
+		"a change log that began":            {func(st *replication.PairState) { st.Progress.Position, st.Progress.Feed = nil, "none" }, "schedule"},
 		"nothing new, not polled for long":   {func(st *replication.PairState) { st.Progress.LastAttempt = atMinute(-60) }, "schedule"},
 		"a record of a clock that was ahead": {func(st *replication.PairState) { st.Progress.LastAttempt = atMinute(120) }, "schedule"},
 		"a running pass": {func(st *replication.PairState) {
@@ -79,11 +79,11 @@ func TestAPairIsStartedWhenItsRecordSaysSo(t *testing.T) {
 		"a feed of its own, at its interval": {func(st *replication.PairState) { st.Progress.Feed, st.Progress.Position.Epoch = "updated_since", "" }, "schedule"},
 		"no feed, its next compare far off": {func(st *replication.PairState) {
 			st.Progress.Feed, st.Progress.Position, st.Progress.NextRun = "none", nil, atMinute(60)
-		}, "schedule"}, // the journal has begun
+		}, "schedule"}, // the change log has begun
 		"a scan that failed before any was read": {func(*replication.PairState) {}, ""},
 	} {
 		st := inSync(c.change)
-		f := facts{records: map[replication.PairID]replication.PairState{pairID(): st}, scans: map[string]journal.LastScan{"acme": scan}, every: time.Minute, now: atMinute(0)}
+		f := facts{records: map[replication.PairID]replication.PairState{pairID(): st}, scans: map[string]changelog.LastScan{"acme": scan}, every: time.Minute, now: atMinute(0)}
 		got := ""
 		if due := f.syncDue([]config.PairConfig{pairOf(time.Minute)}); len(due) > 0 {
 			got = string(due[0].Trigger)
@@ -103,10 +103,10 @@ func TestIntervalsAreKept(t *testing.T) {
 			g.Feed, g.Position.Epoch, g.LastAttempt, g.NextRun = "updated_since", "", atMinute(-60), atMinute(-60).Add(interval)
 		})
 		polls, scans := 0, 0
-		last := journal.LastScan{Ended: atMinute(-60), Good: atMinute(-60)}
+		last := changelog.LastScan{Ended: atMinute(-60), Good: atMinute(-60)}
 		for minute := range 60 {
 			jitter := time.Duration(minute%3) * 4 * time.Second
-			f := facts{records: map[replication.PairID]replication.PairState{pairID(): st}, scans: map[string]journal.LastScan{"lab": last}, every: interval, now: atMinute(minute).Add(jitter)}
+			f := facts{records: map[replication.PairID]replication.PairState{pairID(): st}, scans: map[string]changelog.LastScan{"lab": last}, every: interval, now: atMinute(minute).Add(jitter)}
 			if len(f.syncDue([]config.PairConfig{pairOf(interval)})) > 0 {
 				polls++
 				if f.now.Sub(st.Progress.LastAttempt) >= cloud.RecordEvery {
@@ -116,7 +116,7 @@ func TestIntervalsAreKept(t *testing.T) {
 			if len(f.scanDue([]assembly.Source{{Org: "lab"}})) > 0 {
 				scans++
 				if f.now.Sub(last.Ended) >= cloud.RecordEvery {
-					last = journal.LastScan{Ended: f.now, Good: f.now}
+					last = changelog.LastScan{Ended: f.now, Good: f.now}
 				}
 			}
 		}
@@ -129,7 +129,7 @@ func TestIntervalsAreKept(t *testing.T) {
 // TestAServedFeedNeedsNoScans, as long as all pairs of the source follow it.
 func TestAServedFeedNeedsNoScans(t *testing.T) {
 	second := replication.PairID{Replica: "us", Org: "acme"}
-	for feed, want := range map[string]int{"updated_since": 0, journal.Name: 1, "none": 1, "": 1} {
+	for feed, want := range map[string]int{"updated_since": 0, changelog.Name: 1, "none": 1, "": 1} {
 		f := facts{now: atMinute(0), every: time.Minute, records: map[replication.PairID]replication.PairState{
 			pairID(): {Progress: replication.Progress{Feed: "updated_since"}}, second: {Progress: replication.Progress{Feed: feed}}}}
 		if got := len(f.scanDue([]assembly.Source{{Org: "acme", Pairs: []replication.PairID{pairID(), second}}})); got != want {

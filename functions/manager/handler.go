@@ -22,7 +22,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
@@ -111,7 +111,7 @@ func (h *Handler) runTask(ctx context.Context, dispatch bool) (Summary, error) {
 // readFacts reads the records of all pairs and of the last scans of their sources. If
 // the scans can't be read, it returns the records with the error.
 func (h *Handler) readFacts(ctx context.Context, fleet *assembly.Fleet) (facts, error) {
-	f := facts{now: h.Now(), every: fleet.Journal.ScanEvery}
+	f := facts{now: h.Now(), every: fleet.ChangeLog.ScanEvery}
 	state, err := fleet.State(ctx)
 	if err != nil {
 		return f, err
@@ -147,7 +147,7 @@ func (h *Handler) recordHeartbeat(ctx context.Context, pairs int) error {
 func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
 	servers, serversErr := h.readServers(ctx, fleet)
 	down := downServers(servers, fleet, f.records, f.now)
-	a := assessPairs(fleet.Pairs(), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.Journal.ScanEvery, cloud.RecordEvery), f.now)
+	a := assessPairs(fleet.Pairs(), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.ChangeLog.ScanEvery, cloud.RecordEvery), f.now)
 	s.Findings = len(a.findings)
 	for _, finding := range a.findings {
 		if finding.shouldLog(f.now) {
@@ -189,7 +189,7 @@ func relevantScans(fleet *assembly.Fleet, f facts) lastScans {
 
 // followsScans reports whether a pair isn't stopped and its changes are found by scans.
 func followsScans(st replication.PairState) bool {
-	return st.Progress.Feed == journal.Name && !st.Desired.Stopped
+	return st.Progress.Feed == changelog.Name && !st.Desired.Stopped
 }
 
 // logAttrs returns the log attributes that say what a finding is about.

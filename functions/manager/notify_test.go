@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/cloud/cloudtest"
 	"chefsync/pkg/cloud/dynamotest"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/dynamo"
@@ -75,7 +75,7 @@ func (m *testManager) manage(t *testing.T, down bool, hold *replication.Hold) {
 		t.Fatal(err)
 	}
 	for _, org := range []string{"acme", "lab"} {
-		g := replication.Progress{Status: replication.Synced, Feed: journal.Name, LastAttempt: m.now, LastSuccess: m.now, LastCompare: m.now, NextRun: m.now.Add(time.Minute)}
+		g := replication.Progress{Status: replication.Synced, Feed: changelog.Name, LastAttempt: m.now, LastSuccess: m.now, LastCompare: m.now, NextRun: m.now.Add(time.Minute)}
 		if org == "lab" {
 			g.Hold = hold
 		}
@@ -88,12 +88,12 @@ func (m *testManager) manage(t *testing.T, down bool, hold *replication.Hold) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	journals, err := m.Backend.Journals(t.Context())
+	changeLogs, err := m.Backend.ChangeLogs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range fleet.Sources() {
-		if err := journals.RecordScan(t.Context(), s.Space, journal.LastScan{Ended: m.now, Good: m.now}); err != nil {
+		if err := changeLogs.RecordScan(t.Context(), s.Space, changelog.LastScan{Ended: m.now, Good: m.now}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestScansThatCannotBeReadPublishNothing(t *testing.T) {
 			m.now = m.now.Add(cloud.ManagerEvery)
 			f := facts{now: m.now, complete: complete, records: map[replication.PairID]replication.PairState{}}
 			for _, p := range fleet.Pairs() {
-				f.records[p.ID] = replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Feed: journal.Name,
+				f.records[p.ID] = replication.PairState{ID: p.ID, Progress: replication.Progress{Status: replication.Synced, Feed: changelog.Name,
 					LastAttempt: m.now, LastSuccess: m.now, LastCompare: m.now, NextRun: m.now.Add(time.Minute)}}
 			}
 			if err := m.managePairs(t.Context(), fleet, f, &Summary{}); err != nil {

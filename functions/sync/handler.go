@@ -92,7 +92,7 @@ const maxPasses = 10
 // returns the first run, which the event asked for.
 func (h *Handler) runPasses(ctx context.Context, fleet *assembly.Fleet, engine *replication.Engine, o replication.PassOptions) (replication.Run, error) {
 	first, err := engine.Pass(ctx, o)
-	if err != nil || fleet.Journal.Token.IsZero() {
+	if err != nil || fleet.ChangeLog.Token.IsZero() {
 		return first, err
 	}
 	o.Trigger, o.Full = cloud.TriggerPush, false

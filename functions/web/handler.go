@@ -1,5 +1,5 @@
-// Package web is the function of the journal's URL: it takes what Chef Servers push,
-// and serves the journal as updated_since.
+// Package web is the function of the change log's URL: it takes what Chef Servers push,
+// and serves the change log as updated_since.
 package web
 
 import (

@@ -67,7 +67,7 @@ func (s *ChefSync) addAlarms() {
 		// Scans from the internet are few requests; a Chef Server with a wrong token sends
 		// one with every change.
 		alarms = append(alarms, recurringAlarm("refused", s.newMetric("Refused", sum, alarmPeriod), 20,
-			"Many requests to the journal's URL are refused: is a Chef Server's token wrong?"))
+			"Many requests to the change log's URL are refused: is a Chef Server's token wrong?"))
 	}
 	for _, a := range alarms {
 		s.addAlarm(a)

@@ -45,7 +45,7 @@ type ChefSync struct {
 	Table       awsdynamodb.Table     // the records
 	Bucket      awss3.Bucket          // staged files, and the configuration in use
 	DeadLetters awssqs.Queue          // events that failed
-	URL         awslambda.FunctionUrl // of the journal; nil if there is none
+	URL         awslambda.FunctionUrl // of the change log; nil if there is none
 	Topic       awssns.Topic          // of the alarms; nil without alarm_email
 
 	stack    awscdk.Stack
@@ -57,8 +57,8 @@ type ChefSync struct {
 	key      awskms.IKey                              // nil for keys that AWS owns
 	network  *awslambda.CfnFunction_VpcConfigProperty // nil outside a VPC
 	sync     *function
-	changes  *function // nil without a journal
-	web      *function // nil without a URL of the journal
+	changes  *function // nil without a change log
+	web      *function // nil without a URL of the change log
 	manager  *function
 	outputs  map[string]awscdk.CfnOutput
 
@@ -145,10 +145,10 @@ func (s *ChefSync) addParts() {
 // functions/cmd.
 func FunctionNames(a config.AWS) []string {
 	names := []string{cloud.SyncFunction, cloud.ManagerFunction}
-	if a.Journal {
+	if a.ChangeLog {
 		names = append(names, cloud.ChangesFunction)
 	}
-	if a.Journal && a.JournalURL {
+	if a.ChangeLog && a.ChangeLogURL {
 		names = append(names, cloud.WebFunction)
 	}
 	return names

@@ -37,13 +37,13 @@ func (s *ChefSync) addDashboard() {
 		newChart("Longest pass, milliseconds", states("PassMilliseconds")),
 	)
 	if s.changes != nil {
-		journal := []awscloudwatch.GraphWidgetProps{
-			newChart("Changes recorded in the journal", counts("Noted")), newChart("Longest scan, milliseconds", states("ScanMilliseconds")),
+		changeLog := []awscloudwatch.GraphWidgetProps{
+			newChart("Changes recorded", counts("Noted")), newChart("Longest scan, milliseconds", states("ScanMilliseconds")),
 		}
 		if s.web != nil {
-			journal = append(journal, newChart("Requests refused", counts("Refused")))
+			changeLog = append(changeLog, newChart("Requests refused", counts("Refused")))
 		}
-		addChartRow(page, journal...)
+		addChartRow(page, changeLog...)
 	}
 	var calls, errors []awscloudwatch.IMetric
 	for _, f := range s.allFunctions() {

@@ -58,32 +58,32 @@ func (s *ChefSync) addFunctions() {
 		resources: resources, rights: rights.Sync(s.scope),
 	})
 	resources.Sync = *s.sync.FunctionName()
-	if s.aws.Journal {
+	if s.aws.ChangeLog {
 		s.addChanges(resources)
 	}
 	s.addManager(resources)
 }
 
-// addChanges adds the function that scans for the journal, and the one that serves its
+// addChanges adds the function that scans for the change log, and the one that serves its
 // URL, so that requests from outside can't use the concurrency or time of scans.
 func (s *ChefSync) addChanges(resources cloud.Resources) {
 	s.changes = s.addFunction(functionProps{
-		name: cloud.ChangesFunction, description: "The journal of the primary's changes: scans",
+		name: cloud.ChangesFunction, description: "The change log of the primary's changes: scans",
 		memory: s.aws.Memory, timeout: s.aws.Timeout, reachesServers: true,
 		resources: resources, rights: rights.Changes(s.scope),
 	})
-	if s.aws.JournalURL {
+	if s.aws.ChangeLogURL {
 		s.addWeb(resources)
 	}
 }
 
-// addWeb adds the function of the journal's URL. The URL is public, since a Chef Server
+// addWeb adds the function of the change log's URL. The URL is public, since a Chef Server
 // can't sign requests for AWS: the function refuses pushes without the token and reads
 // without the signature of a Chef Server's user, and counts refusals. The manager
 // reserves its concurrency, if the account can.
 func (s *ChefSync) addWeb(resources cloud.Resources) {
 	s.web = s.addFunction(functionProps{
-		name: cloud.WebFunction, description: "The journal's URL: pushes, updated_since",
+		name: cloud.WebFunction, description: "The change log's URL: pushes, updated_since",
 		memory: s.aws.Memory, timeout: webTimeout, reachesServers: true,
 		resources: resources, rights: rights.Web(s.scope),
 	})

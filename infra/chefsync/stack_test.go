@@ -198,7 +198,7 @@ func TestTheURLIsPublicAndOptional(t *testing.T) {
 		"Fn::GetAtt": []any{assertions.Match_StringLikeRegexp(jsii.String("^Web")), "Arn"}}})
 	nobody := strings.Replace(exampleConfig(t), `token = "secretsmanager:chef-sync/collector-token"`, "", 1)
 	for name, text := range map[string]string{
-		"closed": addLines(exampleConfig(t), "[aws]", "journal_url = false"), "no journal": addLines(exampleConfig(t), "[aws]", "journal = false"), "no token": nobody,
+		"closed": addLines(exampleConfig(t), "[aws]", "journal_url = false"), "no change log": addLines(exampleConfig(t), "[aws]", "journal = false"), "no token": nobody,
 	} {
 		s := mustSynthesize(t, text)
 		s.wantCount(t, "AWS::Lambda::Url", 0)
@@ -211,7 +211,7 @@ func TestTheURLIsPublicAndOptional(t *testing.T) {
 	}
 }
 
-func TestWithoutAJournalItHasNoResources(t *testing.T) {
+func TestWithoutAChangeLogItHasNoResources(t *testing.T) {
 	s := mustSynthesize(t, addLines(exampleConfig(t), "[primary]", `feed = "updated_since"`))
 	s.wantCount(t, "AWS::Lambda::Function", 2)
 	if strings.Contains(s.text, "chef-sync-changes") || strings.Contains(s.text, "CHANGES") {

@@ -35,7 +35,7 @@ type TemplateProps struct {
 // released, and deployed without CDK. Parameters take the place of the table [aws]; what
 // they can't do, deployments with New can: keys of one's own, another architecture,
 // removal of the data, a security group. All functions are part of it; the URL of the
-// journal and what needs it depend on a parameter. The roles may read secrets below the
+// change log and what needs it depend on a parameter. The roles may read secrets below the
 // name of the stack, which config.TemplateStack lists.
 func NewTemplate(app awscdk.App, props *TemplateProps) *ChefSync {
 	stack := awscdk.NewStack(app, jsii.String("chef-sync"), &awscdk.StackProps{
@@ -77,7 +77,7 @@ func templateDefaults() *config.Config {
 	if err != nil {
 		panic(err) // of a constant text
 	}
-	c.AWS.Journal, c.AWS.JournalURL = true, true
+	c.AWS.ChangeLog, c.AWS.ChangeLogURL = true, true
 	return c
 }
 
@@ -85,7 +85,7 @@ func templateDefaults() *config.Config {
 type parameters struct {
 	artifacts, configuration                           awscdk.CfnParameter
 	memory, timeout, concurrency                       awscdk.CfnParameter
-	journalURL, alarmEmail, alarmAge                   awscdk.CfnParameter
+	changeLogURL, alarmEmail, alarmAge                 awscdk.CfnParameter
 	logRetention, logLevel                             awscdk.CfnParameter
 	subnets, securityGroups                            awscdk.CfnParameter
 	boundary                                           awscdk.CfnParameter
@@ -113,7 +113,7 @@ func addParameters(scope constructs.Construct, a config.AWS) parameters {
 		timeout: number("Timeout", a.Timeout.Seconds(), config.MinTimeout.Seconds(), config.MaxTimeout.Seconds(), "How long a pass or a scan may run, in seconds"),
 		concurrency: number("ReservedConcurrency", 0, 0, 1000,
 			"How many passes may run at once, reserved from the account's concurrency; 0 for as many as the account allows"),
-		journalURL: add("JournalUrl", "String", "false", "Whether the journal has a public URL, for pushed changes and updated_since",
+		changeLogURL: add("JournalUrl", "String", "false", "Whether the change log has a public URL, for pushed changes and updated_since",
 			awscdk.CfnParameterProps{AllowedValues: jsii.Strings("true", "false")}),
 		alarmEmail: add("AlarmEmail", "String", "", "The address that alarms are mailed to; empty for nobody", awscdk.CfnParameterProps{}),
 		alarmAge: number("AlarmAge", a.AlarmAge.Seconds(), 600, 86400*30,
@@ -134,7 +134,7 @@ func addParameters(scope constructs.Construct, a config.AWS) parameters {
 	isNot := func(value any, other string) awscdk.ICfnRuleConditionExpression {
 		return awscdk.Fn_ConditionNot(awscdk.Fn_ConditionEquals(value, other))
 	}
-	p.hasURL = condition("HasUrl", awscdk.Fn_ConditionEquals(p.journalURL.ValueAsString(), "true"))
+	p.hasURL = condition("HasUrl", awscdk.Fn_ConditionEquals(p.changeLogURL.ValueAsString(), "true"))
 	p.hasEmail = condition("HasAlarmEmail", isNot(p.alarmEmail.ValueAsString(), ""))
 	p.isLimited = condition("HasReservedConcurrency", isNot(p.concurrency.ValueAsString(), "0"))
 	p.isBounded = condition("HasPermissionsBoundary", isNot(p.boundary.ValueAsString(), ""))

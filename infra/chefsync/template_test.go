@@ -26,7 +26,7 @@ const goldenTemplate = "../testdata/template.golden.json"
 func synthesizeTemplate(t *testing.T) synthesized {
 	t.Helper()
 	keys := map[string]string{}
-	for _, name := range FunctionNames(config.AWS{Journal: true, JournalURL: true}) {
+	for _, name := range FunctionNames(config.AWS{ChangeLog: true, ChangeLogURL: true}) {
 		keys[name] = "functions/" + name + "-0.zip"
 	}
 	s := synthesizeWith(t, func(app awscdk.App) *ChefSync {

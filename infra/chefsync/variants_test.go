@@ -19,18 +19,18 @@ const ownKey = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0000-4000-800
 func stackVariants(t *testing.T) map[string]string {
 	base := exampleConfig(t)
 	return map[string]string{
-		"example":     base,
-		"destroy":     addLines(base, "[aws]", `removal = "destroy"`),
-		"no journal":  addLines(base, "[aws]", "journal = false"),
-		"no url":      addLines(base, "[aws]", "journal_url = false"),
-		"x86_64":      addLines(base, "[aws]", `architecture = "x86_64"`, "reserved_concurrency = 5", "journal_concurrency = 3"),
-		"vpc":         addLines(base, "[aws]", `vpc = "vpc-0123456789abcdef0"`, `subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]`),
-		"groups":      addLines(base, "[aws]", `subnets = ["subnet-0123456789abcdef0"]`, `security_groups = ["sg-0123456789abcdef0"]`),
-		"boundary":    addLines(base, "[aws]", `permissions_boundary = "arn:aws:iam::123456789012:policy/limits"`, `removal = "destroy"`),
-		"own keys":    addLines(base, "[aws]", `kms_keys = ["arn:aws:kms:eu-central-1:123456789012:key/0a1b"]`),
-		"own key":     addLines(base, "[aws]", `kms_key = "`+ownKey+`"`),
-		"any region":  strings.Replace(base, `region = "eu-central-1"`, "", 1),
-		"own secrets": strings.ReplaceAll(base, "secretsmanager:chef-sync/", "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:"),
+		"example":       base,
+		"destroy":       addLines(base, "[aws]", `removal = "destroy"`),
+		"no change log": addLines(base, "[aws]", "journal = false"),
+		"no url":        addLines(base, "[aws]", "journal_url = false"),
+		"x86_64":        addLines(base, "[aws]", `architecture = "x86_64"`, "reserved_concurrency = 5", "journal_concurrency = 3"),
+		"vpc":           addLines(base, "[aws]", `vpc = "vpc-0123456789abcdef0"`, `subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]`),
+		"groups":        addLines(base, "[aws]", `subnets = ["subnet-0123456789abcdef0"]`, `security_groups = ["sg-0123456789abcdef0"]`),
+		"boundary":      addLines(base, "[aws]", `permissions_boundary = "arn:aws:iam::123456789012:policy/limits"`, `removal = "destroy"`),
+		"own keys":      addLines(base, "[aws]", `kms_keys = ["arn:aws:kms:eu-central-1:123456789012:key/0a1b"]`),
+		"own key":       addLines(base, "[aws]", `kms_key = "`+ownKey+`"`),
+		"any region":    strings.Replace(base, `region = "eu-central-1"`, "", 1),
+		"own secrets":   strings.ReplaceAll(base, "secretsmanager:chef-sync/", "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:"),
 	}
 }
 

@@ -40,17 +40,17 @@ type Scope struct {
 	SecretsReason                        string
 	KMSKeys                              []string // ARNs of the keys that encrypt secrets
 	KMSKey                               string   // ARN of the key of the stack's data; "" for keys of AWS
-	Journal, JournalURL                  bool     // whether there are changes and web
+	ChangeLog, ChangeLogURL              bool     // whether there are changes and web
 	EmptyBucket                          bool     // when the stack is removed
 }
 
 // ScopeOf returns the scope of a stack that is made for one configuration.
 func ScopeOf(c *config.Config) Scope {
 	return Scope{
-		SyncSecrets: c.SyncSecrets(), ScanSecrets: c.ScanSecrets(), WebSecrets: c.JournalSecrets(),
+		SyncSecrets: c.SyncSecrets(), ScanSecrets: c.ScanSecrets(), WebSecrets: c.ChangeLogSecrets(),
 		SecretsReason: "there are more secrets under the stack's name than a policy can name",
 		KMSKeys:       c.AWS.KMSKeys, KMSKey: c.AWS.KMSKey,
-		Journal: c.AWS.Journal, JournalURL: c.AWS.Journal && c.AWS.JournalURL,
+		ChangeLog: c.AWS.ChangeLog, ChangeLogURL: c.AWS.ChangeLog && c.AWS.ChangeLogURL,
 		EmptyBucket: c.AWS.Removal == config.Destroy,
 	}
 }
@@ -62,7 +62,7 @@ func TemplateScope(stack string) Scope {
 	return Scope{
 		SyncSecrets: secrets.Sync, ScanSecrets: secrets.Scans, WebSecrets: secrets.URL,
 		SecretsReason: "a template that fits all configurations can't name the secrets of one",
-		Journal:       true, JournalURL: true,
+		ChangeLog:     true, ChangeLogURL: true,
 	}
 }
 
@@ -90,7 +90,7 @@ func Changes(s Scope) []Right {
 }
 
 // Web returns the rights of functions/web: to record pushes and start pairs, to read the
-// journal, and to look up readers at the primary.
+// change log, and to look up readers at the primary.
 func Web(s Scope) []Right {
 	return slices.Concat(baseRights(), []Right{
 		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}, Resources: []string{"${Table}"}},
@@ -127,9 +127,9 @@ func publishEvents() Right {
 }
 
 // reserveConcurrency allows the manager to bound the concurrency of requests to the
-// journal's URL.
+// change log's URL.
 func reserveConcurrency(s Scope) []Right {
-	if !s.JournalURL {
+	if !s.ChangeLogURL {
 		return nil
 	}
 	return []Right{{Actions: []string{"lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency"}, Resources: []string{"${WebFunction}"}}}
@@ -137,7 +137,7 @@ func reserveConcurrency(s Scope) []Right {
 
 // startedFunctions returns the functions that the manager invokes.
 func startedFunctions(s Scope) []string {
-	if s.Journal {
+	if s.ChangeLog {
 		return []string{"${SyncFunction}", "${ChangesFunction}"}
 	}
 	return []string{"${SyncFunction}"}

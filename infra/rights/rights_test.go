@@ -135,7 +135,7 @@ func TestWebHasOnlyTheRightsOfTheURL(t *testing.T) {
 	}
 }
 
-func TestWithoutAJournalItsFunctionIsNotInvoked(t *testing.T) {
+func TestWithoutAChangeLogItsFunctionIsNotInvoked(t *testing.T) {
 	c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
 	if got := allowedResources(rights.Manager(rights.ScopeOf(c)), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
 		t.Errorf("the manager calls %v", got)

@@ -49,7 +49,7 @@ func TestManySecretsOfTheStackAreOnePattern(t *testing.T) {
 			t.Errorf("%v on %v has no reason", r.Actions, r.Resources)
 		}
 	}
-	// The role of the journal has three secrets, whatever the number of replicas.
+	// The role of the change log has three secrets, whatever the number of replicas.
 	if got := allowedResources(rights.Changes(rights.ScopeOf(c)), "secretsmanager:GetSecretValue"); slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
 		t.Errorf("the role of changes reads %v", got)
 	}

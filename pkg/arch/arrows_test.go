@@ -34,7 +34,7 @@ func arrows() map[string][]string {
 		canonical   = "pkg/object/canonical"
 		replication = "pkg/replication"
 		chef        = "pkg/chef"
-		journal     = "pkg/feed/journal"
+		changeLog   = "pkg/feed/changelog"
 		health      = "pkg/health"
 		status      = "pkg/status"
 		notify      = "pkg/notify"
@@ -63,23 +63,23 @@ func arrows() map[string][]string {
 		"pkg/prepare":  {chef, object, fault},
 		"pkg/stage":    {fault, replication},
 		// What all that is recorded makes of a pair.
-		status: {object, fault, replication, journal, health},
+		status: {object, fault, replication, changeLog, health},
 		// What an operator is told of it.
 		notify:            {replication, health, status},
 		"pkg/notify/send": {notify},
 
 		// What is kept: the records, and the two stores of items that they are in.
-		store:              {object, fault, replication, journal, health, notify},
-		"pkg/store/sqlite": {object, fault, replication, journal, store, "modernc.org/sqlite"},
+		store:              {object, fault, replication, changeLog, health, notify},
+		"pkg/store/sqlite": {object, fault, replication, changeLog, store, "modernc.org/sqlite"},
 		"pkg/store/dynamo": {fault, store, awserr, aws, smithy},
 		// What the previous version kept in a table.
-		"pkg/store/dynamo/previous": {object, fault, replication, journal, store, aws},
+		"pkg/store/dynamo/previous": {object, fault, replication, changeLog, store, aws},
 
-		// The journal: its words and interfaces, what fills it and what serves it.
-		journal:              {object, fault, replication},
-		"pkg/feed/scan":      {object, fault, replication, journal, sync},
-		"pkg/feed/collector": {chef, object, journal},
-		"pkg/feed/serve":     {chef, journal},
+		// The change log: its words and interfaces, what fills it and what serves it.
+		changeLog:            {object, fault, replication},
+		"pkg/feed/scan":      {object, fault, replication, changeLog, sync},
+		"pkg/feed/collector": {chef, object, changeLog},
+		"pkg/feed/serve":     {chef, changeLog},
 
 		// The same on AWS.
 		"pkg/stage/s3stage":  {fault, replication, awserr, aws, smithy},
@@ -89,24 +89,24 @@ func arrows() map[string][]string {
 		"pkg/secret":         {fault, awserr, aws},
 
 		// The one wiring that all main programs share.
-		assembly: {sync, object, fault, replication, chef, journal, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
-		onaws:    {assembly, fault, replication, journal, health, notify, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", store, "pkg/store/dynamo", "pkg/store/dynamo/previous", aws, smithy},
+		assembly: {sync, object, fault, replication, chef, changeLog, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
+		onaws:    {assembly, fault, replication, changeLog, health, notify, cloud, awserr, "pkg/config", "pkg/secret", "pkg/stage/s3stage", store, "pkg/store/dynamo", "pkg/store/dynamo/previous", aws, smithy},
 
 		// For tests, ours and others'.
-		"pkg/arch":                        {},
-		"pkg/chef/cheftest":               {},
-		"pkg/chef/contract":               {chef},
-		"pkg/chef/goiarditest":            {chef},
-		"pkg/feed/journal/journaltest":    {object, fault, replication, journal},
-		"pkg/health/healthtest":           {health},
-		"pkg/notify/notifytest":           {notify},
-		"pkg/replication/replicationtest": {object, fault, replication},
-		"pkg/stage/stagetest":             {fault, replication},
-		"pkg/store/storetest":             {object, fault, replication, rapid, cmp},
-		"pkg/store/kvtest":                {object, replication, journal, health, store, cmp},
-		"pkg/cloud/cloudtest":             {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
-		"pkg/cloud/dynamotest":            {aws, "github.com/truora/minidyn"},
-		"pkg/cloud/runtimetest":           {"github.com/aws/aws-lambda-go"},
+		"pkg/arch":                         {},
+		"pkg/chef/cheftest":                {},
+		"pkg/chef/contract":                {chef},
+		"pkg/chef/goiarditest":             {chef},
+		"pkg/feed/changelog/changelogtest": {object, fault, replication, changeLog},
+		"pkg/health/healthtest":            {health},
+		"pkg/notify/notifytest":            {notify},
+		"pkg/replication/replicationtest":  {object, fault, replication},
+		"pkg/stage/stagetest":              {fault, replication},
+		"pkg/store/storetest":              {object, fault, replication, rapid, cmp},
+		"pkg/store/kvtest":                 {object, replication, changeLog, health, store, cmp},
+		"pkg/cloud/cloudtest":              {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
+		"pkg/cloud/dynamotest":             {aws, "github.com/truora/minidyn"},
+		"pkg/cloud/runtimetest":            {"github.com/aws/aws-lambda-go"},
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/feed/serve"
 )
 
-// ChangesHandler serves the journals on one address: POST / and GET / are the data
+// ChangesHandler serves the change logs on one address: POST / and GET / are the data
 // collector's (docs/chef-server-api.md §14), and GET /organizations/ORG/updated_since
 // is for clients that may read it.
 //
@@ -43,15 +43,15 @@ func (f *Fleet) ChangesHandler(ctx context.Context, notify func(org string)) (ht
 // which may be nil, with the organization of each change. Without a token in the
 // configuration it refuses pushes, and answers the health check.
 func (f *Fleet) newReceiver(ctx context.Context, notify func(org string)) (http.Handler, error) {
-	if f.Journal.Token.IsZero() {
+	if f.ChangeLog.Token.IsZero() {
 		return http.HandlerFunc(refusePushes), nil
 	}
-	secret, err := f.Journal.Token.Resolve(ctx, f.Secrets())
+	secret, err := f.ChangeLog.Token.Resolve(ctx, f.Secrets())
 	if err != nil {
 		return nil, secretError(&fault.Error{Op: "load the token of the data collector", Class: fault.Local,
 			Hint: "check token under [journal] in the configuration"}, err)
 	}
-	store, err := f.Journals(ctx)
+	store, err := f.ChangeLogs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +92,13 @@ func refusePushes(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
-// changesEndpoint returns the handler that serves the journals as updated_since.
+// changesEndpoint returns the handler that serves the change logs as updated_since.
 func (f *Fleet) changesEndpoint(ctx context.Context) (http.Handler, error) {
-	store, err := f.Journals(ctx)
+	store, err := f.ChangeLogs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := serve.Config{Store: store, Sources: map[string]string{}, Only: f.Journal.Readers, Now: f.Now, Log: f.Log,
+	c := serve.Config{Store: store, Sources: map[string]string{}, Only: f.ChangeLog.Readers, Now: f.Now, Log: f.Log,
 		Principals: serve.NewPrimary(func(ctx context.Context) (*chef.Client, error) { return f.Client(ctx, f.Primary) }, f.Now)}
 	for _, s := range f.Sources() {
 		org := s.Org
@@ -107,7 +107,7 @@ func (f *Fleet) changesEndpoint(ctx context.Context) (http.Handler, error) {
 		}
 		c.Sources[org] = s.Space
 	}
-	if len(f.Journal.Keys) > 0 {
+	if len(f.ChangeLog.Keys) > 0 {
 		if c.Principals, err = f.configuredKeys(ctx); err != nil {
 			return nil, err
 		}
@@ -118,7 +118,7 @@ func (f *Fleet) changesEndpoint(ctx context.Context) (http.Handler, error) {
 // configuredKeys reads the public keys of [journal.keys].
 func (f *Fleet) configuredKeys(ctx context.Context) (serve.Keys, error) {
 	keys := serve.Keys{}
-	for name, ref := range f.Journal.Keys {
+	for name, ref := range f.ChangeLog.Keys {
 		secret, err := ref.Resolve(ctx, f.Secrets())
 		var key *rsa.PublicKey
 		if err == nil {

@@ -10,7 +10,7 @@ import (
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/feed"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -19,7 +19,7 @@ import (
 // newChangeFeed returns the feed of a source organization.
 func (f *Fleet) newChangeFeed(ctx context.Context, org, space string) (*changeFeed, error) {
 	c := &changeFeed{fleet: f, space: space, probe: f.feedProbeOf(org), required: f.Feed == config.FeedUpdatedSince}
-	if f.Feed == config.FeedJournal {
+	if f.Feed == config.FeedChangeLog {
 		return c, nil
 	}
 	var err error
@@ -40,18 +40,18 @@ func (f *Fleet) newServedFeed(ctx context.Context, org string) (*feed.UpdatedSin
 	return feed.NewUpdatedSince(orgGetter{client.Org(org)}, isFeedMissing), nil
 }
 
-// changeFeed is the feed that the primary serves, or the journal if it serves none.
+// changeFeed is the feed that the primary serves, or the change log if it serves none.
 // Every read of the served feed is also a probe whether there is one; while the primary
 // is known to serve none, reads send it nothing. No change is lost between the two: only
-// a journal has an epoch, so a position of the one is invalid in the other, and
+// a change log has an epoch, so a position of the one is invalid in the other, and
 // everything is compared.
 type changeFeed struct {
 	fleet    *Fleet
 	space    string
 	probe    *feedProbe
-	served   *feed.UpdatedSince // nil: only the journal is read
+	served   *feed.UpdatedSince // nil: only the change log is read
 	required bool               // the configuration requires the served feed
-	noFeed   error              // why the last Read read the journal; nil if it read the served feed
+	noFeed   error              // why the last Read read the change log; nil if it read the served feed
 }
 
 var _ replication.Feed = (*changeFeed)(nil)
@@ -59,7 +59,7 @@ var _ replication.Feed = (*changeFeed)(nil)
 // Name implements replication.Feed.
 func (c *changeFeed) Name() string {
 	if c.served == nil || c.noFeed != nil {
-		return journal.Name
+		return changelog.Name
 	}
 	return c.served.Name()
 }
@@ -77,35 +77,35 @@ func (c *changeFeed) Reason() string {
 	return c.served.Reason()
 }
 
-// openJournal opens the journal, which a primary that serves its changes doesn't need.
-func (c *changeFeed) openJournal(ctx context.Context) (replication.Feed, error) {
-	store, err := c.fleet.Journals(ctx)
+// openChangeLog opens the change log, which a primary that serves its changes doesn't need.
+func (c *changeFeed) openChangeLog(ctx context.Context) (replication.Feed, error) {
+	store, err := c.fleet.ChangeLogs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return scan.NewFeed(store, c.space), nil
 }
 
-// Begun reports whether the journal has begun. The served feed was read before
+// Begun reports whether the change log has begun. The served feed was read before
 // everything was compared, so it doesn't matter.
 func (c *changeFeed) Begun(ctx context.Context) (bool, error) {
 	if c.required {
 		return false, nil
 	}
-	journal, err := c.openJournal(ctx)
+	recorded, err := c.openChangeLog(ctx)
 	if err != nil {
 		return false, err
 	}
-	return journal.Begun(ctx)
+	return recorded.Begun(ctx)
 }
 
-// ReadSnapshot returns the snapshot of the journal; only its rows have a generation.
+// ReadSnapshot returns the snapshot of the change log; only its rows have a generation.
 func (c *changeFeed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
-	journal, err := c.openJournal(ctx)
+	recorded, err := c.openChangeLog(ctx)
 	if err != nil {
 		return replication.Snapshot{}, err
 	}
-	return journal.ReadSnapshot(ctx)
+	return recorded.ReadSnapshot(ctx)
 }
 
 func (c *changeFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
@@ -125,13 +125,13 @@ func (c *changeFeed) Read(ctx context.Context, after int64) (replication.Rows, e
 		}
 		c.noFeed = unserved
 	}
-	journaled, err := c.openJournal(ctx)
+	recorded, err := c.openChangeLog(ctx)
 	if err != nil {
 		return replication.Rows{}, err
 	}
-	rows, err := journaled.Read(ctx, after)
+	rows, err := recorded.Read(ctx, after)
 	if errors.Is(err, replication.ErrNoFeed) && c.noFeed != nil {
-		return rows, fmt.Errorf("%w; %w", c.noFeed, journal.ErrNoJournal)
+		return rows, fmt.Errorf("%w; %w", c.noFeed, changelog.ErrNoChangeLog)
 	}
 	return rows, err
 }

@@ -26,13 +26,13 @@ func TestAPrimaryWithoutAFeedIsProbedOnceAnHour(t *testing.T) {
 		t.Errorf("asked for the feed %d times at first, want once", feed)
 	}
 	for range 55 {
-		if need, err := f.NeedsJournal(t.Context(), "acme"); !need || err != nil {
-			t.Fatalf("NeedsJournal: %v, %v", need, err)
+		if need, err := f.NeedsChangeLog(t.Context(), "acme"); !need || err != nil {
+			t.Fatalf("NeedsChangeLog: %v, %v", need, err)
 		}
 		w.runPass(f)
 	}
 	if _, all := w.takeRequests(); all != 0 {
-		t.Errorf("%d requests to the primary in 55 polls through the journal, want none", all)
+		t.Errorf("%d requests to the primary in 55 polls through the change log, want none", all)
 	}
 	w.clock.advance(10 * time.Minute)
 	w.runPass(f)
@@ -42,21 +42,21 @@ func TestAPrimaryWithoutAFeedIsProbedOnceAnHour(t *testing.T) {
 	}
 }
 
-func TestNeedsJournal(t *testing.T) {
+func TestNeedsChangeLog(t *testing.T) {
 	for name, c := range map[string]struct {
 		top    string
 		serves bool
 		need   bool
 	}{
-		"auto, and the primary serves none": {"", false, true},
-		"auto, and it serves one":           {"", true, false},
-		"the journal, whatever it serves":   {`feed = "journal"`, true, true},
-		"updated_since, whatever it serves": {`feed = "updated_since"`, false, false},
+		"auto, and the primary serves none":  {"", false, true},
+		"auto, and it serves one":            {"", true, false},
+		"the change log, whatever it serves": {`feed = "journal"`, true, true},
+		"updated_since, whatever it serves":  {`feed = "updated_since"`, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t, cheftest.Options{UpdatedSince: c.serves})
 			w.top = c.top
-			if need, err := w.newFleet().NeedsJournal(t.Context(), "acme"); err != nil || need != c.need {
+			if need, err := w.newFleet().NeedsChangeLog(t.Context(), "acme"); err != nil || need != c.need {
 				t.Errorf("%v, %v; want %v", need, err, c.need)
 			}
 		})
@@ -65,11 +65,11 @@ func TestNeedsJournal(t *testing.T) {
 		w := newFixture(t, cheftest.Options{})
 		w.primary.Fault(cheftest.Fault{Path: "*/updated_since", Status: 403})
 		f := w.newFleet()
-		if need, err := f.NeedsJournal(t.Context(), "acme"); err == nil || need {
+		if need, err := f.NeedsChangeLog(t.Context(), "acme"); err == nil || need {
 			t.Errorf("%v, %v; want an error", need, err)
 		}
 		w.primary.ClearFaults()
-		if need, err := f.NeedsJournal(t.Context(), "acme"); err != nil || !need {
+		if need, err := f.NeedsChangeLog(t.Context(), "acme"); err != nil || !need {
 			t.Errorf("%v, %v; want it asked again at once", need, err)
 		}
 	})
@@ -99,7 +99,7 @@ func TestChangingTheFeedLosesNoChange(t *testing.T) {
 		{"the primary serves its changes", func() { w.primary.SetUpdatedSince(true); w.clock.advance(2 * time.Hour) }, "updated_since"},
 		{"it doesn't any more", func() { w.primary.SetUpdatedSince(false) }, "journal"},
 		{"it does again", func() { w.primary.SetUpdatedSince(true); w.clock.advance(2 * time.Hour) }, "updated_since"},
-		{"the journal is asked for", func() { w.top = `feed = "journal"`; f = w.newFleet() }, "journal"},
+		{"the change log is asked for", func() { w.top = `feed = "journal"`; f = w.newFleet() }, "journal"},
 		{"updated_since is asked for", func() { w.top = `feed = "updated_since"`; f = w.newFleet() }, "updated_since"},
 		{"either will do", func() { w.top = ""; f = w.newFleet() }, "updated_since"},
 	} {
@@ -128,7 +128,7 @@ func TestAChangeBetweenScansIsReverted(t *testing.T) {
 		name, top string
 		look      func(w *fixture, f *assembly.Fleet)
 	}{
-		{"a compare, where the journal is what is left", "", func(w *fixture, f *assembly.Fleet) { w.runPassWith(f, full) }},
+		{"a compare, where the change log is what is left", "", func(w *fixture, f *assembly.Fleet) { w.runPassWith(f, full) }},
 		{"a compare, where it was asked for", `feed = "journal"`, func(w *fixture, f *assembly.Fleet) { w.runPassWith(f, full) }},
 		{"a compare that another process ends, which asks no feed", "", func(w *fixture, f *assembly.Fleet) {
 			w.primary.Fault(cheftest.Fault{Path: "*/roles/*", Times: 1, Status: 401, Do: func(*http.Request) { w.primary.Fault(cheftest.Fault{Path: "*", Status: 401}) }})
@@ -174,7 +174,7 @@ func TestAPairGetsAPositionAfterTheFirstScan(t *testing.T) {
 	w := newFixture(t, cheftest.Options{})
 	f := w.newFleet()
 	w.runPass(f)
-	if p := w.readProgress(f); p.Feed != "none" || !strings.Contains(p.FeedNote, "no journal of this organization yet") {
+	if p := w.readProgress(f); p.Feed != "none" || !strings.Contains(p.FeedNote, "no change log of this organization yet") {
 		t.Errorf("before a scan: feed %s (%s)", p.Feed, p.FeedNote)
 	}
 	w.takeRequests()

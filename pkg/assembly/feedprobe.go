@@ -52,14 +52,14 @@ func (c *feedProbe) recordResult(now time.Time, err error) {
 	c.probedAt, c.noFeed = now, err
 }
 
-// NeedsJournal reports whether the changes of an organization are found by its
-// journal, so that it must be scanned. Unless the organization is being scanned, it
+// NeedsChangeLog reports whether the changes of an organization are found by its
+// change log, so that it must be scanned. Unless the organization is being scanned, it
 // asks the primary, at most once per feedProbeAge.
-func (f *Fleet) NeedsJournal(ctx context.Context, org string) (bool, error) {
+func (f *Fleet) NeedsChangeLog(ctx context.Context, org string) (bool, error) {
 	switch f.Feed {
 	case config.FeedUpdatedSince:
 		return false, nil
-	case config.FeedJournal:
+	case config.FeedChangeLog:
 		return true, nil
 	}
 	c := f.feedProbeOf(org)

@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
@@ -27,9 +27,11 @@ type backend struct {
 	stage *stage.Dir
 }
 
-func (b backend) State(context.Context) (replication.State, error)    { return b.state, nil }
-func (b backend) Stage(context.Context) (replication.Stage, error)    { return b.stage, nil }
-func (b backend) Journals(context.Context) (journal.ScanStore, error) { return b.state.Journals(), nil }
+func (b backend) State(context.Context) (replication.State, error) { return b.state, nil }
+func (b backend) Stage(context.Context) (replication.Stage, error) { return b.stage, nil }
+func (b backend) ChangeLogs(context.Context) (changelog.ScanStore, error) {
+	return b.state.ChangeLogs(), nil
+}
 
 func (b backend) Health(context.Context) (health.Store, error) { return b.state.Health(), nil }
 func (b backend) Secrets() map[string]config.Resolver          { return nil }

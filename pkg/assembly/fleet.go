@@ -1,5 +1,5 @@
 // Package assembly wires a configuration, the clients of its Chef Servers, feeds and a
-// backend into engines, scanners and the handler that serves a journal. The command
+// backend into engines, scanners and the handler that serves a change log. The command
 // line and the functions share it; one machine and AWS differ in the Backend alone.
 package assembly
 
@@ -17,7 +17,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
 	"chefsync/pkg/endpoint"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 )
@@ -28,7 +28,7 @@ import (
 type Backend interface {
 	State(ctx context.Context) (replication.State, error)
 	Stage(ctx context.Context) (replication.Stage, error)
-	Journals(ctx context.Context) (journal.ScanStore, error)
+	ChangeLogs(ctx context.Context) (changelog.ScanStore, error)
 	// Health returns the store of the last observations of servers and processes.
 	Health(ctx context.Context) (health.Store, error)
 	// Secrets returns the resolvers of references other than file and env, by scheme.

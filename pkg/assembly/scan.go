@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -22,7 +22,7 @@ import (
 // Source is an organization of the primary that pairs read.
 type Source struct {
 	Org   string
-	Space string        // its name in journals and stage
+	Space string        // its name in change logs and stage
 	Kinds []object.Kind // the union of the kinds that its pairs select
 	Pairs []replication.PairID
 }
@@ -67,7 +67,7 @@ func (f *Fleet) newScanner(ctx context.Context, org string) (*scan.Scanner, erro
 	if err != nil {
 		return nil, err
 	}
-	store, err := f.Journals(ctx)
+	store, err := f.ChangeLogs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (f *Fleet) newScanner(ctx context.Context, org string) (*scan.Scanner, erro
 	}
 	return scan.New(scan.Config{
 		Source: source.Space, Reader: endpoint.NewSource(client.Org(org), f.Log), Store: store, Owner: f.owner, OwnerDied: f.ownerDied,
-		Kinds: source.Kinds, Rotation: f.Journal.Rotation, Retain: f.Journal.Keep, Concurrency: f.Primary.Connections,
+		Kinds: source.Kinds, Rotation: f.ChangeLog.Rotation, Retain: f.ChangeLog.Keep, Concurrency: f.Primary.Connections,
 		Now: f.Now, Log: f.Log,
 	})
 }
@@ -99,7 +99,7 @@ type ScanResult struct {
 // ScanIfNeeded scans a source organization unless the primary serves its changes. A
 // failure to find that out is recorded as a failed scan.
 func (f *Fleet) ScanIfNeeded(ctx context.Context, org string) (r ScanResult, err error) {
-	needed, err := f.NeedsJournal(ctx, org)
+	needed, err := f.NeedsChangeLog(ctx, org)
 	if err != nil {
 		f.recordScanFailure(ctx, org, err)
 	}
@@ -161,14 +161,14 @@ func isScannedElsewhere(err error) bool {
 	return errors.As(err, &leased) || errors.Is(err, scan.ErrOvertaken) || errors.Is(err, replication.ErrFenced)
 }
 
-// beingScanned reports whether a scanner holds the lease of the journal of an
+// beingScanned reports whether a scanner holds the lease of the change log of an
 // organization.
 func (f *Fleet) beingScanned(ctx context.Context, org string) (bool, error) {
 	source, err := f.Source(org)
 	if err != nil {
 		return false, err
 	}
-	store, err := f.Journals(ctx)
+	store, err := f.ChangeLogs(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -187,7 +187,7 @@ func (f *Fleet) recordScan(ctx context.Context, org string, r scan.Report, err e
 	if recordErr != nil {
 		return
 	}
-	store, recordErr := f.Journals(ctx)
+	store, recordErr := f.ChangeLogs(ctx)
 	if recordErr != nil {
 		return // nothing was scanned
 	}
@@ -213,13 +213,13 @@ func (f *Fleet) recordScanFailure(ctx context.Context, org string, err error) {
 }
 
 // nextScanRecord returns the record of a scan that ended, given the one before it.
-func nextScanRecord(last journal.LastScan, r scan.Report, err error, ended time.Time) journal.LastScan {
-	next := journal.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed),
+func nextScanRecord(last changelog.LastScan, r scan.Report, err error, ended time.Time) changelog.LastScan {
+	next := changelog.LastScan{Ended: ended, Good: last.Good, Listed: r.Listed, Changes: r.Changes, Partial: len(r.Failed),
 		Epoch: last.Epoch, Newest: last.Newest, Generation: last.Generation}
 	if r.Head.Epoch != "" {
 		next.Epoch, next.Newest, next.Generation = r.Head.Epoch, r.Head.Newest, r.Generation
 	}
-	unread := map[object.Kind]journal.Unread{}
+	unread := map[object.Kind]changelog.Unread{}
 	since := func(k object.Kind) (read, failing time.Time) {
 		for _, u := range last.Unread {
 			if u.Kind == k {
@@ -242,7 +242,7 @@ func nextScanRecord(last journal.LastScan, r scan.Report, err error, ended time.
 	}
 	for k, e := range r.Unread {
 		read, failing := since(k)
-		unread[k] = journal.Unread{Kind: k, Since: read, Failing: failing, Error: truncateText(e.Error()),
+		unread[k] = changelog.Unread{Kind: k, Since: read, Failing: failing, Error: truncateText(e.Error()),
 			Class: fault.ClassOf(e), Hint: truncateText(fault.HintOf(e))}
 	}
 	for _, k := range slices.Sorted(maps.Keys(unread)) {
@@ -262,7 +262,7 @@ func truncateText(text string) string {
 
 // coversScan reports whether the next scan has no news and is so soon after the recorded
 // one that it needn't be recorded.
-func (f *Fleet) coversScan(last, next journal.LastScan) bool {
+func (f *Fleet) coversScan(last, next changelog.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
 		next.Epoch == last.Epoch && next.Newest == last.Newest && next.Generation == last.Generation &&
 		slices.EqualFunc(next.Unread, last.Unread, sameUnread) &&
@@ -270,17 +270,17 @@ func (f *Fleet) coversScan(last, next journal.LastScan) bool {
 }
 
 // sameUnread reports whether two records are of one kind that isn't read.
-func sameUnread(a, b journal.Unread) bool { return a.Kind == b.Kind && a.Since.Equal(b.Since) }
+func sameUnread(a, b changelog.Unread) bool { return a.Kind == b.Kind && a.Since.Equal(b.Since) }
 
 // LastScans returns the records of the last scans by source organization. With an error,
 // some may be missing.
-func (f *Fleet) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
-	store, err := f.Journals(ctx)
+func (f *Fleet) LastScans(ctx context.Context) (map[string]changelog.LastScan, error) {
+	store, err := f.ChangeLogs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	stored, err := store.LastScans(ctx)
-	all := map[string]journal.LastScan{}
+	all := map[string]changelog.LastScan{}
 	for _, s := range f.Sources() {
 		if last, ok := stored[s.Space]; ok {
 			all[s.Org] = last
@@ -291,14 +291,14 @@ func (f *Fleet) LastScans(ctx context.Context) (map[string]journal.LastScan, err
 
 // LastScan returns the record of the last scan of a source organization, zero if there is
 // none.
-func (f *Fleet) LastScan(ctx context.Context, org string) (journal.LastScan, error) {
+func (f *Fleet) LastScan(ctx context.Context, org string) (changelog.LastScan, error) {
 	source, err := f.Source(org)
 	if err != nil {
-		return journal.LastScan{}, err
+		return changelog.LastScan{}, err
 	}
-	store, err := f.Journals(ctx)
+	store, err := f.ChangeLogs(ctx)
 	if err != nil {
-		return journal.LastScan{}, err
+		return changelog.LastScan{}, err
 	}
 	return store.LastScan(ctx, source.Space)
 }

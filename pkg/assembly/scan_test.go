@@ -12,7 +12,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -76,7 +76,7 @@ func TestScansAreRecorded(t *testing.T) {
 	wantUnread := func(what string) {
 		t.Helper()
 		last, err := f.LastScan(t.Context(), "acme")
-		role := slices.IndexFunc(last.Unread, func(u journal.Unread) bool { return u.Kind == object.Role })
+		role := slices.IndexFunc(last.Unread, func(u changelog.Unread) bool { return u.Kind == object.Role })
 		if err != nil || role < 0 || !last.Unread[role].Since.Equal(began) || !last.ReadUpTo().Equal(began) {
 			t.Errorf("%s: unread %+v, read up to %s, %v; want roles since %s", what, last.Unread, last.ReadUpTo(), err, began)
 		}
@@ -122,9 +122,9 @@ func TestIdleScansAreRecordedRarely(t *testing.T) {
 		{"a change", func() { w.org.PutRole("web", `{}`) }, true},
 		{"nothing after a change", func() {}, false},
 		{"a push that an idle scan passes by", func() {
-			store, err := f.Journals(t.Context())
+			store, err := f.ChangeLogs(t.Context())
 			if err == nil {
-				_, err = store.Append(t.Context(), f.Sources()[0].Space, w.clock.currentTime(), []journal.Change{{Action: journal.Update, Path: "/roles/web"}})
+				_, err = store.Append(t.Context(), f.Sources()[0].Space, w.clock.currentTime(), []changelog.Change{{Action: changelog.Update, Path: "/roles/web"}})
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -145,7 +145,7 @@ func TestIdleScansAreRecordedRarely(t *testing.T) {
 			t.Errorf("%s: noted %v, want %v", c.what, got, c.want)
 		}
 	}
-	store, err := f.Journals(t.Context())
+	store, err := f.ChangeLogs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

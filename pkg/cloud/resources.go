@@ -21,7 +21,7 @@ const (
 	SyncFunction    = "sync"
 	ManagerFunction = "manager"
 	ChangesFunction = "changes"
-	// WebFunction serves the journal's URL and nothing else, so that requests from outside
+	// WebFunction serves the change log's URL and nothing else, so that requests from outside
 	// don't compete with scans.
 	WebFunction = "web"
 )
@@ -33,7 +33,7 @@ type Resources struct {
 	Table  string
 	Bucket string
 	// Sync, Manager, Changes and Web are names of functions; Changes is "" for a
-	// stack without a journal, Web for one whose journal has no URL.
+	// stack without a change log, Web for one whose change log has no URL.
 	Sync, Manager, Changes, Web string
 	// SyncLog, ManagerLog, ChangesLog and WebLog are their log groups.
 	SyncLog, ManagerLog, ChangesLog, WebLog string

@@ -21,17 +21,17 @@ type AWS struct {
 	// ReservedConcurrency is how many passes may run at once; 0 leaves it to the
 	// account.
 	ReservedConcurrency int
-	// JournalConcurrency is how many requests to the journal's URL may run at once;
+	// ChangeLogConcurrency is how many requests to the change log's URL may run at once;
 	// 0 leaves it to the account, and Auto is a few where the account can reserve
 	// them.
-	JournalConcurrency int
-	// Journal is whether functions/changes is part of the stack, and JournalURL
-	// whether its journal has a public URL: by default only if a token or readers are
+	ChangeLogConcurrency int
+	// ChangeLog is whether functions/changes is part of the stack, and ChangeLogURL
+	// whether its change log has a public URL: by default only if a token or readers are
 	// configured.
-	Journal, JournalURL bool
-	LogRetention        time.Duration
-	AlarmEmail          string // "" for nobody
-	AlarmAge            time.Duration
+	ChangeLog, ChangeLogURL bool
+	LogRetention            time.Duration
+	AlarmEmail              string // "" for nobody
+	AlarmAge                time.Duration
 	// VPC is only needed to create a security group.
 	VPC                     string
 	Subnets, SecurityGroups []string
@@ -73,24 +73,24 @@ func RetentionDays() []int {
 	return []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 }
 
-func (s *section) readAWS(feed string, journal Journal) AWS {
+func (s *section) readAWS(feed string, changeLog ChangeLog) AWS {
 	a := AWS{
 		Stack: s.matchingString("stack", defaultStack, `^[A-Za-z][A-Za-z0-9-]{0,39}$`,
 			"use up to 40 letters, digits and hyphens, starting with a letter"),
-		Region:              s.matchingString("region", "", `^[a-z]{2}(-[a-z]+)+-[0-9]$`, `write a region such as "eu-central-1"`),
-		Architecture:        s.enumValue("architecture", ARM64, ARM64, X8664),
-		Memory:              s.intValue("memory", 256, MinMemory, MaxMemory),
-		Timeout:             s.readTimeout(),
-		ReservedConcurrency: s.intValue("reserved_concurrency", 0, 0, 1000),
-		JournalConcurrency:  s.intOrAuto("journal_concurrency", 0, 1000),
-		Journal:             s.boolValue("journal", feed != FeedUpdatedSince),
-		JournalURL:          s.boolValue("journal_url", journal.identifiesCallers()),
-		LogRetention:        s.readLogRetention(),
-		AlarmEmail:          s.matchingString("alarm_email", "", `^[^@\s]+@[^@\s]+\.[^@\s]+$`, "write one address"),
-		AlarmAge:            s.durationValue("alarm_age", time.Hour, 10*time.Minute, ""),
-		VPC:                 s.matchingString("vpc", "", `^vpc-([0-9a-f]{8}|[0-9a-f]{17})$`, `write its id, such as "vpc-0123456789abcdef0"`),
-		Subnets:             s.matchingStrings("subnets", `^subnet-([0-9a-f]{8}|[0-9a-f]{17})$`, `write ids such as "subnet-0123456789abcdef0"`),
-		SecurityGroups:      s.matchingStrings("security_groups", `^sg-([0-9a-f]{8}|[0-9a-f]{17})$`, `write ids such as "sg-0123456789abcdef0"`),
+		Region:               s.matchingString("region", "", `^[a-z]{2}(-[a-z]+)+-[0-9]$`, `write a region such as "eu-central-1"`),
+		Architecture:         s.enumValue("architecture", ARM64, ARM64, X8664),
+		Memory:               s.intValue("memory", 256, MinMemory, MaxMemory),
+		Timeout:              s.readTimeout(),
+		ReservedConcurrency:  s.intValue("reserved_concurrency", 0, 0, 1000),
+		ChangeLogConcurrency: s.intOrAuto("journal_concurrency", 0, 1000),
+		ChangeLog:            s.boolValue("journal", feed != FeedUpdatedSince),
+		ChangeLogURL:         s.boolValue("journal_url", changeLog.identifiesCallers()),
+		LogRetention:         s.readLogRetention(),
+		AlarmEmail:           s.matchingString("alarm_email", "", `^[^@\s]+@[^@\s]+\.[^@\s]+$`, "write one address"),
+		AlarmAge:             s.durationValue("alarm_age", time.Hour, 10*time.Minute, ""),
+		VPC:                  s.matchingString("vpc", "", `^vpc-([0-9a-f]{8}|[0-9a-f]{17})$`, `write its id, such as "vpc-0123456789abcdef0"`),
+		Subnets:              s.matchingStrings("subnets", `^subnet-([0-9a-f]{8}|[0-9a-f]{17})$`, `write ids such as "subnet-0123456789abcdef0"`),
+		SecurityGroups:       s.matchingStrings("security_groups", `^sg-([0-9a-f]{8}|[0-9a-f]{17})$`, `write ids such as "sg-0123456789abcdef0"`),
 		PermissionsBoundary: s.matchingString("permissions_boundary", "", `^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=,.@_/-]+$`,
 			`write the ARN of a policy, such as "arn:aws:iam::123456789012:policy/NAME"`),
 		KMSKeys: s.matchingStrings("kms_keys", keyARN,

@@ -42,7 +42,7 @@ team = "infra"
 "cost center" = "7"
 `)
 	want := AWS{Stack: "chef-eu", Region: "eu-central-1", Architecture: X8664, Memory: 512, Timeout: 15 * time.Minute,
-		ReservedConcurrency: 5, JournalConcurrency: 3,
+		ReservedConcurrency: 5, ChangeLogConcurrency: 3,
 		LogRetention: 1827 * day, AlarmEmail: "ops@example.com", AlarmAge: 2 * time.Hour, VPC: "vpc-0a1b2c3d",
 		Subnets: []string{"subnet-0a1b2c3d", "subnet-0a1b2c3e"}, SecurityGroups: []string{"sg-0a1b2c3d"},
 		PermissionsBoundary: "arn:aws:iam::123456789012:policy/limits/chef",
@@ -66,17 +66,17 @@ team = "infra"
 	}
 }
 
-func TestJournalIsPartOfTheStackUnlessThePrimaryHasAFeed(t *testing.T) {
+func TestChangeLogIsPartOfTheStackUnlessThePrimaryHasAFeed(t *testing.T) {
 	for feed, want := range map[string]bool{"auto": true, "journal": true, "updated_since": false} {
 		text := strings.Replace(awsConfig(), "[primary]", "[primary]\nfeed = \""+feed+"\"", 1)
-		if got := mustParse(t, Loader{}, text).AWS.Journal; got != want {
-			t.Errorf("feed %s: journal %v, want %v", feed, got, want)
+		if got := mustParse(t, Loader{}, text).AWS.ChangeLog; got != want {
+			t.Errorf("feed %s: change log %v, want %v", feed, got, want)
 		}
 	}
 }
 
 // A URL that anybody can reach is only there for somebody.
-func TestJournalHasAURLIfCallersAreConfigured(t *testing.T) {
+func TestChangeLogHasAURLIfCallersAreConfigured(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
 		want bool
@@ -90,8 +90,8 @@ func TestJournalHasAURLIfCallersAreConfigured(t *testing.T) {
 		"open, nobody": {"[aws]\njournal_url = true\n", true, "aws.journal_url: the URL is open"},
 	} {
 		got := mustParse(t, Loader{}, awsConfig()+c.text)
-		if got.AWS.JournalURL != c.want {
-			t.Errorf("%s: a URL %v, want %v", name, got.AWS.JournalURL, c.want)
+		if got.AWS.ChangeLogURL != c.want {
+			t.Errorf("%s: a URL %v, want %v", name, got.AWS.ChangeLogURL, c.want)
 		}
 		if warnings := strings.Join(got.Warnings(), "\n"); c.warn == "" && warnings != "" || !strings.Contains(warnings, c.warn) {
 			t.Errorf("%s: warnings %q, want %q", name, warnings, c.warn)
@@ -158,7 +158,7 @@ func TestSettingsThatFunctionsCannotUseAreRefused(t *testing.T) {
 			`f:13:1: journal.token: the functions on AWS can't read env: references`},
 		"a wildcard": {strings.Replace(awsConfig(), "chef-sync/key", "chef-sync/*", 1),
 			`f:4:1: primary.key: "secretsmanager:chef-sync/*" can't be the name of a secret`},
-		"no journal": {strings.Replace(awsConfig(), "[primary]", "[primary]\nfeed = \"journal\"", 1) +
+		"no change log": {strings.Replace(awsConfig(), "[primary]", "[primary]\nfeed = \"journal\"", 1) +
 			"[aws]\njournal = false\n", `f:14:1: aws.journal: is false, but the primary's feed is "journal"`},
 		"an alarm between compares": {awsConfig() + "compare_every = \"6h\"\n[aws]\njournal = false\n",
 			`f:12:1: organization[0].compare_every: the alarm on the age of the last success (1h) would fire although acme is only ` +

@@ -18,16 +18,16 @@ func (c *Config) CheckAWS() error {
 	for i, v := range c.Replicas {
 		r.checkSecrets(indexKey("replica", i), v)
 	}
-	r.checkSecret("journal.token", "journal.token", "collector-token", c.Journal.Token)
-	for _, name := range slices.Sorted(maps.Keys(c.Journal.Keys)) {
+	r.checkSecret("journal.token", "journal.token", "collector-token", c.ChangeLog.Token)
+	for _, name := range slices.Sorted(maps.Keys(c.ChangeLog.Keys)) {
 		key := joinKey("journal.keys", name)
-		r.checkSecret(key, key, "reader-"+name, c.Journal.Keys[name])
+		r.checkSecret(key, key, "reader-"+name, c.ChangeLog.Keys[name])
 	}
 	r.checkGrants(c)
 	if a := c.AWS; a.KMSKey != "" && a.Region != "" && !strings.Contains(a.KMSKey, ":kms:"+a.Region+":") {
 		r.addProblem("aws.kms_key", "name a key of "+a.Region+", or a replica of it there", "isn't in the region of the stack")
 	}
-	if c.Feed == FeedJournal && !c.AWS.Journal {
+	if c.Feed == FeedChangeLog && !c.AWS.ChangeLog {
 		r.addProblem("aws.journal", `leave it out, or write feed = "auto" under [primary]`, `is false, but the primary's feed is "journal"`)
 	}
 	c.checkIntervals(r)
@@ -51,8 +51,8 @@ func (c *Config) checkIntervals(r *reader) {
 	for _, o := range c.Organizations {
 		refuse(o.key+".interval", o.Interval)
 	}
-	if c.AWS.Journal {
-		refuse("journal.scan_every", c.Journal.ScanEvery)
+	if c.AWS.ChangeLog {
+		refuse("journal.scan_every", c.ChangeLog.ScanEvery)
 	}
 }
 
@@ -72,7 +72,7 @@ func (c *Config) checkAlarmAge(r *reader) {
 			"the alarm on the age of the last success (%s) would fire although %s is only checked every %s",
 			FormatDuration(age), longest.Source, FormatDuration(every))
 	}
-	if every := c.Journal.ScanEvery; c.AWS.Journal && age <= every {
+	if every := c.ChangeLog.ScanEvery; c.AWS.ChangeLog && age <= every {
 		r.addProblem(firstPresent(c.positions, "aws.alarm_age", "journal.scan_every"), more(every),
 			"the alarm on the age of the last scan (%s) would fire although scans are %s apart", FormatDuration(age), FormatDuration(every))
 	}
@@ -84,9 +84,9 @@ func (c *Config) checkAlarmAge(r *reader) {
 }
 
 // successInterval returns how often an organization without problems has a success:
-// only with each compare if there may be neither updated_since nor a journal.
+// only with each compare if there may be neither updated_since nor a change log.
 func (c *Config) successInterval(o Organization) time.Duration {
-	if c.Feed == "auto" && !c.AWS.Journal {
+	if c.Feed == "auto" && !c.AWS.ChangeLog {
 		return max(o.Interval, o.CompareEvery)
 	}
 	return o.Interval

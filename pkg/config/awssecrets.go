@@ -46,12 +46,12 @@ func (c *Config) scanSecrets() []namedSecret {
 	return c.Primary.secrets("primary")
 }
 
-// journalSecrets returns the secrets that authenticate requests to the journal's URL,
+// changeLogSecrets returns the secrets that authenticate requests to the change log's URL,
 // and those of the primary, which gives out further keys.
-func (c *Config) journalSecrets() []namedSecret {
-	named := []namedSecret{{"journal.token", c.Journal.Token}}
-	for _, name := range slices.Sorted(maps.Keys(c.Journal.Keys)) {
-		named = append(named, namedSecret{joinKey("journal.keys", name), c.Journal.Keys[name]})
+func (c *Config) changeLogSecrets() []namedSecret {
+	named := []namedSecret{{"journal.token", c.ChangeLog.Token}}
+	for _, name := range slices.Sorted(maps.Keys(c.ChangeLog.Keys)) {
+		named = append(named, namedSecret{joinKey("journal.keys", name), c.ChangeLog.Keys[name]})
 	}
 	return append(named, c.scanSecrets()...)
 }
@@ -63,9 +63,9 @@ func (c *Config) SyncSecrets() []KeyRef { return c.AWS.grantedSecrets(c.serverSe
 // ScanSecrets returns the secrets that a function must be able to read to scan.
 func (c *Config) ScanSecrets() []KeyRef { return c.AWS.grantedSecrets(c.scanSecrets()) }
 
-// JournalSecrets returns the secrets that a function must be able to read to answer
-// requests to the journal's URL.
-func (c *Config) JournalSecrets() []KeyRef { return c.AWS.grantedSecrets(c.journalSecrets()) }
+// ChangeLogSecrets returns the secrets that a function must be able to read to answer
+// requests to the change log's URL.
+func (c *Config) ChangeLogSecrets() []KeyRef { return c.AWS.grantedSecrets(c.changeLogSecrets()) }
 
 // grantedSecrets returns the secrets of a role as its policy names them: each by its
 // own name if they all fit, otherwise those under STACK/ by one name that ends in /*.
@@ -123,7 +123,7 @@ func policySize(refs []KeyRef) (n int) {
 
 // checkGrants refuses more secrets than fit into the policy of a role.
 func (r *reader) checkGrants(c *Config) {
-	for _, named := range [][]namedSecret{c.serverSecrets(), c.journalSecrets()} {
+	for _, named := range [][]namedSecret{c.serverSecrets(), c.changeLogSecrets()} {
 		refs := c.AWS.grantedSecrets(named)
 		if policySize(refs) <= maxSecretsSize {
 			continue

@@ -60,7 +60,7 @@ func (c *Config) CheckTemplate(s TemplateStack) error {
 	if c.LogLevel == "debug" {
 		r.addProblem("log.level", "remove it, and deploy with LogLevel=DEBUG", templateIgnores)
 	}
-	for _, n := range append(c.serverSecrets(), c.journalSecrets()...) {
+	for _, n := range append(c.serverSecrets(), c.changeLogSecrets()...) {
 		r.checkTemplateSecret(s, n)
 	}
 	deployed := *c

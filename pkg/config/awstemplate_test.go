@@ -25,7 +25,7 @@ func TestTheReleasedTemplateTakesWhatItReads(t *testing.T) {
 	for name, more := range map[string]string{
 		"nothing more": "",
 		"the stack":    "[aws]\nstack = \"chef-sync\"\nregion = \"eu-central-1\"\njournal_concurrency = 3\n",
-		"a journal":    "[journal]\ntoken = \"ssm:/chef-sync/collector-token\"\n[journal.keys]\nold = \"secretsmanager:chef-sync/reader-old\"\n",
+		"a change log": "[journal]\ntoken = \"ssm:/chef-sync/collector-token\"\n[journal.keys]\nold = \"secretsmanager:chef-sync/reader-old\"\n",
 	} {
 		if err := mustParse(t, Loader{}, templateConfig()+more).CheckTemplate(templateStack()); err != nil {
 			t.Errorf("%s: %v", name, err)

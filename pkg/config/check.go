@@ -63,7 +63,7 @@ func (r *reader) checkConfig(c *Config) {
 	if _, there := r.positions["organization"]; !there {
 		r.addProblem("organization", `write [[organization]] with source = "NAME"`, "there is none, so nothing would be replicated")
 	}
-	r.checkJournal(c)
+	r.checkChangeLog(c)
 	taken := map[string]string{}
 	for _, o := range c.Organizations {
 		for _, name := range o.Replicas {

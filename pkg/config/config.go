@@ -27,9 +27,9 @@ const minStageSize = 1 << 20
 type Config struct {
 	File          string // as it was named
 	Primary       Server
-	Feed          string // FeedAuto, FeedUpdatedSince or FeedJournal
+	Feed          string // FeedAuto, FeedUpdatedSince or FeedChangeLog
 	FeedURL       string // of the server that serves updated_since, "" for the primary itself
-	Journal       Journal
+	ChangeLog     ChangeLog
 	Replicas      []Server
 	Organizations []Organization
 	StatePath     string // of the SQLite file
@@ -45,9 +45,9 @@ type Config struct {
 
 // Values of feed.
 const (
-	FeedAuto         = "auto"          // that of the primary, or the journal if it serves none
+	FeedAuto         = "auto"          // that of the primary, or the change log if it serves none
 	FeedUpdatedSince = "updated_since" // only that of the primary
-	FeedJournal      = "journal"       // only the journal
+	FeedChangeLog    = "journal"       // only the change log
 )
 
 // Server is a Chef Server and how to reach it.
@@ -155,7 +155,7 @@ func (r *reader) readConfig(top *section) *Config {
 	c := &Config{File: r.file}
 	primary := top.subTable("primary", true)
 	c.Primary = primary.readServer("primary")
-	c.Feed = primary.enumValue("feed", FeedAuto, FeedAuto, FeedUpdatedSince, FeedJournal)
+	c.Feed = primary.enumValue("feed", FeedAuto, FeedAuto, FeedUpdatedSince, FeedChangeLog)
 	c.FeedURL = primary.readFeedURL()
 	primary.reportUnknownKeys(otherServerKeys())
 	for i, s := range top.subTables("replica") {
@@ -166,7 +166,7 @@ func (r *reader) readConfig(top *section) *Config {
 	for _, s := range top.subTables("organization") {
 		c.Organizations = append(c.Organizations, s.readOrganization(c))
 	}
-	c.Journal = top.subTable("journal", true).readJournal()
+	c.ChangeLog = top.subTable("journal", true).readChangeLog()
 	state, stage, log := top.subTable("state", true), top.subTable("stage", true), top.subTable("log", true)
 	c.StatePath = state.filePath("path", filepath.Join(r.stateFolder(), "state.db"))
 	c.StagePath = stage.filePath("path", filepath.Join(filepath.Dir(c.StatePath), "stage"))
@@ -177,7 +177,7 @@ func (r *reader) readConfig(top *section) *Config {
 	log.reportUnknownKeys(nil)
 	c.Notify = top.subTable("notify", true).readNotify()
 	c.StatusPage = top.subTable("status", true).readStatusPage()
-	c.AWS = top.subTable("aws", false).readAWS(c.Feed, c.Journal)
+	c.AWS = top.subTable("aws", false).readAWS(c.Feed, c.ChangeLog)
 	top.reportUnknownKeys(map[string]string{"master": "[primary]", "source": "[primary]", "replicas": "[[replica]]",
 		"destination":   "[[replica]]",
 		"organizations": "[[organization]]", "orgs": "[[organization]]", "org": "[[organization]]", "staging": "[stage]",

@@ -89,10 +89,10 @@ func TestExampleConfiguration(t *testing.T) {
 			ReconcileEvery: 24 * time.Hour,
 			VerifyEvery:    24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport, Undo: true}},
 
-		Journal:   Journal{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
+		ChangeLog: ChangeLog{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", StageSize: SizeAuto, LogLevel: "info",
 		Notify: Notify{After: 5 * time.Minute, ExecTimeout: 10 * time.Second, PingEvery: time.Minute},
-		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, JournalConcurrency: Auto, Journal: true,
+		AWS: AWS{Stack: "chef-sync", Architecture: "arm64", Memory: 256, Timeout: 10 * time.Minute, ChangeLogConcurrency: Auto, ChangeLog: true,
 			LogRetention: 30 * 24 * time.Hour, AlarmAge: time.Hour, Removal: "retain"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{}, KeyRef{}, Organization{}, SecretURL{})); diff != "" {

@@ -108,10 +108,10 @@ func (c *Config) Warnings() []string {
 			list = append(list, fmt.Sprintf(`%s: drift = "repair" has no effect without verify_every or reconcile_every`, o.key))
 		}
 	}
-	list = append(list, c.Journal.securityWarnings(c.Feed)...)
+	list = append(list, c.ChangeLog.securityWarnings(c.Feed)...)
 	list = append(list, c.Notify.warnings()...)
 	list = append(list, c.StatusPage.securityWarnings()...)
-	if c.AWS.Journal && c.AWS.JournalURL && !c.Journal.identifiesCallers() {
+	if c.AWS.ChangeLog && c.AWS.ChangeLogURL && !c.ChangeLog.identifiesCallers() {
 		list = append(list, "aws.journal_url: the URL is open, but there is no token for pushes and no list of readers: every "+
 			"member of an organization can read its changes")
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/notify"
 	"chefsync/pkg/replication"
@@ -86,7 +86,7 @@ type world struct {
 	silent   map[string]bool // servers that weren't checked
 	trouble  map[string]*trouble
 	records  map[string]*replication.PairState
-	scan     journal.LastScan
+	scan     changelog.LastScan
 	noScans  bool
 	removed  map[string]bool
 
@@ -105,7 +105,7 @@ func newWorld(orgs int, replicas ...string) *world {
 	}
 	for _, id := range w.ids() {
 		w.trouble[id.String()] = &trouble{}
-		w.records[id.String()] = &replication.PairState{ID: id, Progress: replication.Progress{Feed: journal.Name}}
+		w.records[id.String()] = &replication.PairState{ID: id, Progress: replication.Progress{Feed: changelog.Name}}
 	}
 	w.restart()
 	w.work()

@@ -86,7 +86,7 @@ func TestAFeedThatCannotTellWhetherItHasBegunIsAFailure(t *testing.T) {
 	w := newWorld(t)
 	f := &lateFeed{Org: w.primary}
 	w.passBy(f)
-	f.fail = &fault.Error{Op: "read the journal", Class: fault.Local, Err: errors.New("disk full")}
+	f.fail = &fault.Error{Op: "read the change log", Class: fault.Local, Err: errors.New("disk full")}
 	e := w.engine()
 	e.Feed = f
 	if run, err := e.Pass(t.Context(), replication.PassOptions{}); run.Outcome != replication.OutcomeFailed || fault.ClassOf(err) != fault.Local {
@@ -99,8 +99,8 @@ func TestAFeedThatCannotTellWhetherItHasBegunIsAFailure(t *testing.T) {
 func TestAnotherFeedComparesEverythingOnce(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	journal := &lateFeed{Org: w.primary, epoch: "a"}
-	feeds := []replication.Feed{w.primary, journal, w.primary, &lateFeed{Org: w.primary, epoch: "b"}, journal}
+	changeLog := &lateFeed{Org: w.primary, epoch: "a"}
+	feeds := []replication.Feed{w.primary, changeLog, w.primary, &lateFeed{Org: w.primary, epoch: "b"}, changeLog}
 	for n, f := range feeds {
 		if run := w.passBy(f); run.Mode != "compare" {
 			t.Errorf("feed %d: %q, want a compare", n, run.Mode)

@@ -115,7 +115,7 @@ func (e *Engine) diffSnapshot(ctx context.Context, rows Rows, t *dueWork) error 
 		return fmt.Errorf("read the snapshot of the primary: %w", err)
 	}
 	if s.Generation == 0 || s.Epoch != rows.Epoch {
-		return nil // the journal begins again, and then everything is compared
+		return nil // the change log begins again, and then everything is compared
 	}
 	l, err := e.readLedger(ctx)
 	if err != nil {

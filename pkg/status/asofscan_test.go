@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -16,7 +16,7 @@ func TestAPairWithNothingToApplyIsAsCurrentAsTheScan(t *testing.T) {
 	old := now.Add(-50 * time.Minute)
 	for name, c := range map[string]struct {
 		progress func(*replication.Progress)
-		scan     func(*journal.LastScan)
+		scan     func(*changelog.LastScan)
 		current  bool
 	}{
 		"nothing new":             {nil, nil, true},
@@ -26,13 +26,13 @@ func TestAPairWithNothingToApplyIsAsCurrentAsTheScan(t *testing.T) {
 		"no position":             {func(g *replication.Progress) { g.Position = nil }, nil, false},
 		"work that is left":       {func(g *replication.Progress) { g.Work = &replication.Work{} }, nil, false},
 		"a pass that failed":      {func(g *replication.Progress) { g.Failures = 1 }, nil, false},
-		"a scan that failed":      {nil, func(s *journal.LastScan) { s.Failures = 1 }, false},
-		"a scan before the pass":  {nil, func(s *journal.LastScan) { s.Ended = old.Add(-time.Hour) }, false},
-		"a scan of older records": {nil, func(s *journal.LastScan) { s.Epoch, s.Newest = "", 0 }, false},
+		"a scan that failed":      {nil, func(s *changelog.LastScan) { s.Failures = 1 }, false},
+		"a scan before the pass":  {nil, func(s *changelog.LastScan) { s.Ended = old.Add(-time.Hour) }, false},
+		"a scan of older records": {nil, func(s *changelog.LastScan) { s.Epoch, s.Newest = "", 0 }, false},
 	} {
-		g := replication.Progress{Status: replication.Synced, Feed: journal.Name, LastCompare: old, LastAttempt: old, LastSuccess: old,
+		g := replication.Progress{Status: replication.Synced, Feed: changelog.Name, LastCompare: old, LastAttempt: old, LastSuccess: old,
 			NextRun: old.Add(time.Minute), Position: &replication.Position{Epoch: "e", Seq: 7, Snapshot: replication.SnapshotMark{Generation: 3}}}
-		scan := journal.LastScan{Ended: scanned, Good: scanned, Epoch: "e", Newest: 7, Generation: 3}
+		scan := changelog.LastScan{Ended: scanned, Good: scanned, Epoch: "e", Newest: 7, Generation: 3}
 		if c.progress != nil {
 			c.progress(&g)
 		}

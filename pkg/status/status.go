@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 )
@@ -27,7 +27,7 @@ type Facts struct {
 	// Pair is the configuration; the zero Pair selects the default kinds.
 	Pair replication.Pair
 	// Scan is the newest scan of the source; nil for a pair that needs no scans.
-	Scan *journal.LastScan
+	Scan *changelog.LastScan
 	// Down are the servers of the pair that are known not to answer.
 	Down      []health.Server
 	Now       time.Time
@@ -191,8 +191,8 @@ func (d *evaluation) currentAsOf() time.Time {
 }
 
 // unreadKinds returns the kinds of the pair that the scans can't read.
-func (d *evaluation) unreadKinds() []journal.Unread {
-	return slices.DeleteFunc(slices.Clone(d.Scan.Unread), func(u journal.Unread) bool { return !d.Pair.Includes(u.Kind) })
+func (d *evaluation) unreadKinds() []changelog.Unread {
+	return slices.DeleteFunc(slices.Clone(d.Scan.Unread), func(u changelog.Unread) bool { return !d.Pair.Includes(u.Kind) })
 }
 
 // classStatus returns the status of a pair after an error of a class.

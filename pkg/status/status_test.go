@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -18,7 +18,7 @@ func noon() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
 
 func timeBefore(d time.Duration) time.Time { return noon().Add(-d) }
 
-// syncedFacts are the facts of a pair in sync by the journal: polled half a minute ago,
+// syncedFacts are the facts of a pair in sync by the change log: polled half a minute ago,
 // scanned ten seconds before.
 func syncedFacts() status.Facts {
 	good := timeBefore(40 * time.Second)
@@ -29,7 +29,7 @@ func syncedFacts() status.Facts {
 				LastAttempt: timeBefore(30 * time.Second), LastSuccess: timeBefore(30 * time.Second),
 				LastCompare: timeBefore(5 * time.Hour), LastCheck: timeBefore(2 * time.Hour), NextRun: noon().Add(30 * time.Second), Objects: 7},
 		},
-		Scan: &journal.LastScan{Ended: good, Good: good, Listed: 7},
+		Scan: &changelog.LastScan{Ended: good, Good: good, Listed: 7},
 		Now:  noon(), Tolerance: status.ToleranceFor(time.Minute, 0),
 	}
 }
@@ -41,7 +41,7 @@ func withProgress(change func(*replication.Progress)) factOption {
 	return func(f *status.Facts) { change(&f.State.Progress) }
 }
 
-func withScan(change func(*journal.LastScan)) factOption {
+func withScan(change func(*changelog.LastScan)) factOption {
 	return func(f *status.Facts) { change(f.Scan) }
 }
 
@@ -57,15 +57,15 @@ func withFailedPass(class fault.Class) factOption {
 }
 
 func withFailedScan(class fault.Class, good time.Duration) factOption {
-	return withScan(func(s *journal.LastScan) {
+	return withScan(func(s *changelog.LastScan) {
 		s.Good, s.Failures, s.Error, s.Class, s.Hint = timeBefore(good), 2, "503: maintenance", class, "wait"
 	})
 }
 
 func withUnreadKind(kind object.Kind, since time.Time) factOption {
-	return withScan(func(s *journal.LastScan) {
+	return withScan(func(s *changelog.LastScan) {
 		s.Partial++
-		s.Unread = append(s.Unread, journal.Unread{Kind: kind, Since: since, Error: "403", Class: fault.Rejected, Hint: "grant it"})
+		s.Unread = append(s.Unread, changelog.Unread{Kind: kind, Since: since, Error: "403", Class: fault.Rejected, Hint: "grant it"})
 	})
 }
 
@@ -157,7 +157,7 @@ func TestEvaluate(t *testing.T) {
 			facts: []factOption{withProgress(func(g *replication.Progress) { g.NextRun = timeBefore(2 * time.Minute) })}, want: replication.Synced, lag: 40 * time.Second},
 		{name: "a dead scanner", facts: []factOption{withoutScan}, want: status.Stale,
 			says: []string{"last scanned for changes 5m1s ago"}, lag: 5*time.Minute + time.Second},
-		{name: "scans that take long", facts: []factOption{withScan(func(s *journal.LastScan) {
+		{name: "scans that take long", facts: []factOption{withScan(func(s *changelog.LastScan) {
 			s.Ended,
 				s.Good = timeBefore(20*time.Minute), timeBefore(30*time.Minute)
 		})}, want: replication.Synced, lag: 30 * time.Minute},
@@ -165,7 +165,7 @@ func TestEvaluate(t *testing.T) {
 			g.LastSuccess, g.NextRun = noon().Add(time.Hour), noon().AddDate(1, 0, 0)
 		}), func(f *status.Facts) { f.Scan = nil }},
 			want: replication.Synced},
-		{name: "no scan is recorded", facts: []factOption{withScan(func(s *journal.LastScan) { *s = journal.LastScan{} })},
+		{name: "no scan is recorded", facts: []factOption{withScan(func(s *changelog.LastScan) { *s = changelog.LastScan{} })},
 			want: status.Stale, says: []string{"no scan of the primary is recorded"}, unsure: true},
 		{name: "a scan that failed", facts: []factOption{withFailedScan(fault.Transient, 2*time.Minute)}, want: replication.Retrying,
 			says: []string{"can't be scanned for changes since 2026-11-25T11:58:00Z: 503: maintenance"}, lag: 2 * time.Minute},
@@ -176,14 +176,14 @@ func TestEvaluate(t *testing.T) {
 			says: []string{"can't be scanned"}, lag: 20 * time.Minute},
 		{name: "a scanner that died after failures",
 			facts: []factOption{withFailedScan(fault.Denied, time.Hour),
-				withScan(func(s *journal.LastScan) { s.Ended = timeBefore(time.Hour) })},
+				withScan(func(s *changelog.LastScan) { s.Ended = timeBefore(time.Hour) })},
 			want: replication.Blocked, says: []string{"can't be scanned", "last scanned for changes 1h ago"}, lag: time.Hour},
 		{name: "scans that are refused", facts: []factOption{withFailedScan(fault.Denied, 2*time.Minute)},
 			want: replication.Blocked, says: []string{"can't be scanned"}, lag: 2 * time.Minute},
 		{name: "scans without an answer", facts: []factOption{withFailedScan(fault.Unreachable, 2*time.Minute)},
 			want: status.Unreachable, says: []string{"can't be scanned"}, lag: 2 * time.Minute},
 		{name: "scans that never succeeded", facts: []factOption{withFailedScan(fault.Transient, 0),
-			withScan(func(s *journal.LastScan) { s.Good, s.FailingSince = time.Time{}, timeBefore(time.Hour) })},
+			withScan(func(s *changelog.LastScan) { s.Good, s.FailingSince = time.Time{}, timeBefore(time.Hour) })},
 			want: status.Stale, says: []string{"the primary can't be scanned for changes: 503"}, unsure: true},
 		{name: "a kind that can't be read", facts: []factOption{withUnreadKind(object.Role, timeBefore(3*time.Minute))},
 			want: replication.Retrying,

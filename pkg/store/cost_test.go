@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -174,12 +174,12 @@ func TestACommitBesideARenewal(t *testing.T) {
 	}
 }
 
-// TestWhatJournalsCost counts requests, as the documentation of Journals says.
-func TestWhatJournalsCost(t *testing.T) {
+// TestWhatChangeLogsCost counts requests, as the documentation of ChangeLogs says.
+func TestWhatChangeLogsCost(t *testing.T) {
 	kv, done := countingKV()
-	j, ctx := store.New(kv).Journals(), t.Context()
-	lease := beginJournal(t, j)
-	entries := []journal.Change{{Action: "update", Path: "/roles/a"}, {Action: "update", Path: "/roles/b"}}
+	j, ctx := store.New(kv).ChangeLogs(), t.Context()
+	lease := beginChangeLog(t, j)
+	entries := []changelog.Change{{Action: "update", Path: "/roles/a"}, {Action: "update", Path: "/roles/b"}}
 	memory := []byte(strings.Join(slices.Repeat([]string{"what the scanner knows of an object; "}, 5000), ""))
 	for i := range memory { // so that parts differ
 		memory[i] += byte(i / 977 % 7)
@@ -195,9 +195,9 @@ func TestWhatJournalsCost(t *testing.T) {
 		{"Rows not to the end", func() error { _, err := j.Rows(ctx, "s", 0, 1); return err }, []string{"Query(1)", "Get(1)"}},
 		{"Head", func() error { _, err := j.Head(ctx, "s"); return err }, []string{"Get(1)"}},
 		{"Renew", func() error { return j.Renew(ctx, "s", lease, noon(), time.Hour) }, []string{"Transact(1)"}},
-		{"an idle Commit", func() error { _, err := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{}); return err }, []string{"Get(1)"}},
+		{"an idle Commit", func() error { _, err := j.Commit(ctx, "s", lease, noon(), changelog.ScanUpdate{}); return err }, []string{"Get(1)"}},
 		{"Trim of nothing", func() error { _, err := j.Trim(ctx, "s", noon(), 0); return err }, []string{"Get(1)", "Query(1)"}},
-		{"RecordScan", func() error { return j.RecordScan(ctx, "s", journal.LastScan{Ended: noon()}) }, []string{"Transact(1)"}},
+		{"RecordScan", func() error { return j.RecordScan(ctx, "s", changelog.LastScan{Ended: noon()}) }, []string{"Transact(1)"}},
 		{"LoadScanState without memory", func() error { _, err := j.LoadScanState(ctx, "s"); return err }, []string{"Get(1)"}},
 	} {
 		done()
@@ -208,7 +208,7 @@ func TestWhatJournalsCost(t *testing.T) {
 	}
 	write := func() []string {
 		done()
-		if _, err := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{Version: version, Blob: memory}); err != nil {
+		if _, err := j.Commit(ctx, "s", lease, noon(), changelog.ScanUpdate{Version: version, Blob: memory}); err != nil {
 			t.Fatal(err)
 		}
 		version++
@@ -221,7 +221,7 @@ func TestWhatJournalsCost(t *testing.T) {
 	if len(changed) != 4 || !slices.Contains([]string{"Transact(2)", "Transact(3)"}, changed[1]) {
 		t.Errorf("one changed byte takes %v: want a read of the list, one or two parts, the list with the head, and a removal", changed)
 	}
-	known, err := store.New(kv).Journals().LoadScanState(ctx, "s")
+	known, err := store.New(kv).ChangeLogs().LoadScanState(ctx, "s")
 	if err != nil || string(known.Blob) != string(memory) || known.Version != 2 {
 		t.Errorf("%d bytes of version %d, %v", len(known.Blob), known.Version, err)
 	}
@@ -230,15 +230,15 @@ func TestWhatJournalsCost(t *testing.T) {
 // TestAQueryOfTwoMoments: a query may see the head of one write and the rows of another.
 func TestAQueryOfTwoMoments(t *testing.T) {
 	kv := &kvtest.Memory{}
-	j := store.New(kv).Journals()
-	beginJournal(t, j)
+	j := store.New(kv).ChangeLogs()
+	beginChangeLog(t, j)
 	torn := &tornQueries{KV: kv}
 	torn.between = func() {
-		if _, err := j.Append(t.Context(), "s", noon(), []journal.Change{{Action: "update", Path: "/roles/a"}}); err != nil {
+		if _, err := j.Append(t.Context(), "s", noon(), []changelog.Change{{Action: "update", Path: "/roles/a"}}); err != nil {
 			t.Error(err)
 		}
 	}
-	page, err := store.New(torn).Journals().Rows(t.Context(), "s", 0, 100)
+	page, err := store.New(torn).ChangeLogs().Rows(t.Context(), "s", 0, 100)
 	if err != nil || len(page.Rows) != 2 || page.Head.Newest != page.Rows[1].ID {
 		t.Errorf("%+v, %v; want both rows", page, err)
 	}

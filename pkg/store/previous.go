@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -76,7 +76,7 @@ type PreviousSource struct {
 	Oldest, Next int64
 	Generation   int64
 	Lease        replication.Lease
-	Rows         []journal.Row
+	Rows         []changelog.Row
 	ScanState    []byte // nil when there is none
 }
 
@@ -114,7 +114,7 @@ func (p PreviousSource) Writes() ([]Write, error) {
 }
 
 // ScanWrite returns the write of the record of the newest scan of a source.
-func ScanWrite(source string, scan journal.LastScan) (Write, error) {
+func ScanWrite(source string, scan changelog.LastScan) (Write, error) {
 	scan.Error, scan.Hint = truncateText(scan.Error), truncateText(scan.Hint)
 	return putRecord(Key{scansPartition, source}, scan, time.Time{})
 }

@@ -5,13 +5,13 @@ import (
 	"slices"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
-// Acquire implements [journal.ScanStateStore].
-func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Time,
-	ttl time.Duration) (known journal.ScanState, err error) {
+// Acquire implements [changelog.ScanStateStore].
+func (j ChangeLogs) Acquire(ctx context.Context, source, owner string, now time.Time,
+	ttl time.Duration) (known changelog.ScanState, err error) {
 	h, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		return nil, takeLease(&h.Lease, "the change log of "+source, owner, now, ttl)
 	})
@@ -21,38 +21,38 @@ func (j Journals) Acquire(ctx context.Context, source, owner string, now time.Ti
 	return h.scanState(), nil
 }
 
-// Lease implements [journal.ScanStateStore].
-func (j Journals) Lease(ctx context.Context, source string) (replication.Lease, error) {
+// Lease implements [changelog.ScanStateStore].
+func (j ChangeLogs) Lease(ctx context.Context, source string) (replication.Lease, error) {
 	h, err := j.readSource(ctx, source)
 	return h.Lease, explainError("read the scanner's lease of "+source, err)
 }
 
-// Renew implements [journal.ScanStateStore].
-func (j Journals) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
+// Renew implements [changelog.ScanStateStore].
+func (j ChangeLogs) Renew(ctx context.Context, source string, fence int64, now time.Time, ttl time.Duration) error {
 	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		return nil, renewLease(&h.Lease, fence, now, ttl)
 	})
 	return explainError("renew the scanner's lease of "+source, err)
 }
 
-// Release implements [journal.ScanStateStore].
-func (j Journals) Release(ctx context.Context, source string, fence int64) error {
+// Release implements [changelog.ScanStateStore].
+func (j ChangeLogs) Release(ctx context.Context, source string, fence int64) error {
 	_, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) { return nil, releaseLease(&h.Lease, fence) })
 	return explainError("release the scanner's lease of "+source, err)
 }
 
-// Commit implements [journal.ScanStateStore].
-func (j Journals) Commit(ctx context.Context, source string, fence int64, now time.Time, step journal.ScanUpdate) (journal.Head, error) {
+// Commit implements [changelog.ScanStateStore].
+func (j ChangeLogs) Commit(ctx context.Context, source string, fence int64, now time.Time, step changelog.ScanUpdate) (changelog.Head, error) {
 	h, err := j.commitStep(ctx, source, fence, now, step)
 	if err != nil {
-		return journal.Head{}, explainError("write the journal of "+source, err)
+		return changelog.Head{}, explainError("write the change log of "+source, err)
 	}
 	return h.logHead(), nil
 }
 
-func (j Journals) commitStep(ctx context.Context, source string, fence int64, now time.Time,
-	step journal.ScanUpdate) (h sourceRecord, err error) {
-	if err := journal.CheckChanges(step.Changes); err != nil {
+func (j ChangeLogs) commitStep(ctx context.Context, source string, fence int64, now time.Time,
+	step changelog.ScanUpdate) (h sourceRecord, err error) {
+	if err := changelog.CheckChanges(step.Changes); err != nil {
 		return h, err
 	}
 	if step.Begin == "" && len(step.Changes) == 0 && step.Blob == nil {
@@ -74,9 +74,9 @@ func (j Journals) commitStep(ctx context.Context, source string, fence int64, no
 		}
 		entries := step.Changes
 		if step.Begin != "" {
-			first := journal.FirstID(now, h.Next)
+			first := changelog.FirstID(now, h.Next)
 			h.Epoch, h.Oldest, h.Next = step.Begin, first, first
-			entries = slices.Concat([]journal.Change{{Action: journal.Begin, Path: journal.Root}}, entries)
+			entries = slices.Concat([]changelog.Change{{Action: changelog.Begin, Path: changelog.Root}}, entries)
 		}
 		if step.Blob != nil {
 			h.Version, h.StateHash = h.Version+1, contentHash(step.Blob)
@@ -101,12 +101,12 @@ func (j Journals) commitStep(ctx context.Context, source string, fence int64, no
 }
 
 // checkStep returns an error if a step may not be written.
-func (h sourceRecord) checkStep(fence int64, now time.Time, step journal.ScanUpdate) error {
+func (h sourceRecord) checkStep(fence int64, now time.Time, step changelog.ScanUpdate) error {
 	if err := checkLease(h.Lease, fence, now); err != nil || h.Version != step.Version {
 		return replication.ErrFenced
 	}
 	if step.Begin == "" && h.Epoch == "" && len(step.Changes) > 0 {
-		return journal.ErrNoJournal
+		return changelog.ErrNoChangeLog
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 )
 
 // A scan state is one sequence of bytes, kept in parts: docs/decisions/0004-one-store.md
@@ -76,7 +76,7 @@ func partSortKey(version int64, i int) string {
 	return fmt.Sprintf("%s%010d#%06d", partPrefix, version, i)
 }
 
-func (j Journals) readParts(ctx context.Context, source string) (list partList, err error) {
+func (j ChangeLogs) readParts(ctx context.Context, source string) (list partList, err error) {
 	it, err := j.s.getItem(ctx, Key{sourcePartition(source), partsSort})
 	if err == nil && it.Version != "" {
 		list, err = decodeRecord[partList](it.Data)
@@ -84,8 +84,8 @@ func (j Journals) readParts(ctx context.Context, source string) (list partList, 
 	return list, err
 }
 
-// LoadScanState implements [journal.ScanStateStore]. It reads again when a commit replaced parts meanwhile.
-func (j Journals) LoadScanState(ctx context.Context, source string) (known journal.ScanState, err error) {
+// LoadScanState implements [changelog.ScanStateStore]. It reads again when a commit replaced parts meanwhile.
+func (j ChangeLogs) LoadScanState(ctx context.Context, source string) (known changelog.ScanState, err error) {
 	op := "read the scan state of " + source
 	for attempt := range maxAttempts {
 		if err = waitForAttempt(ctx, attempt); err != nil {
@@ -96,12 +96,12 @@ func (j Journals) LoadScanState(ctx context.Context, source string) (known journ
 		}
 	}
 	if err != nil {
-		return journal.ScanState{}, explainError(op, err)
+		return changelog.ScanState{}, explainError(op, err)
 	}
 	return known, nil
 }
 
-func (j Journals) loadScanState(ctx context.Context, source string) (known journal.ScanState, err error) {
+func (j ChangeLogs) loadScanState(ctx context.Context, source string) (known changelog.ScanState, err error) {
 	h, err := j.readSource(ctx, source)
 	if err != nil {
 		return known, err
@@ -209,8 +209,8 @@ func newParts(source string, version int64, state []byte, stored []partRef) (lis
 
 // writeParts writes the parts of a scan state that the stored one doesn't have. It returns the
 // write of the list, for the commit, and the parts that are unused after it.
-func (j Journals) writeParts(ctx context.Context, source string, fence int64, now time.Time,
-	step journal.ScanUpdate) (list []Write, old []Item, err error) {
+func (j ChangeLogs) writeParts(ctx context.Context, source string, fence int64, now time.Time,
+	step changelog.ScanUpdate) (list []Write, old []Item, err error) {
 	before, err := j.readParts(ctx, source)
 	if err != nil {
 		return nil, nil, err
@@ -247,7 +247,7 @@ func (j Journals) writeParts(ctx context.Context, source string, fence int64, no
 
 // writeUnderLease does writes in a transaction that depends on the lease and on the
 // version of a step.
-func (j Journals) writeUnderLease(ctx context.Context, source string, fence int64, now time.Time, step journal.ScanUpdate, writes []Write) error {
+func (j ChangeLogs) writeUnderLease(ctx context.Context, source string, fence int64, now time.Time, step changelog.ScanUpdate, writes []Write) error {
 	key, err := sourceKey(source)
 	if err != nil {
 		return err

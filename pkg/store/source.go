@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
@@ -68,15 +68,15 @@ func decodeSource(it Item) (h sourceRecord, err error) {
 	return h, nil
 }
 
-func (h sourceRecord) logHead() journal.Head {
+func (h sourceRecord) logHead() changelog.Head {
 	if h.Epoch == "" {
-		return journal.Head{}
+		return changelog.Head{}
 	}
-	return journal.Head{Epoch: h.Epoch, Oldest: h.Oldest, Newest: h.Next - 1}
+	return changelog.Head{Epoch: h.Epoch, Oldest: h.Oldest, Newest: h.Next - 1}
 }
 
-func (h sourceRecord) scanState() journal.ScanState {
-	return journal.ScanState{Head: h.logHead(), Lease: h.Lease, Generation: h.Generation, Version: h.Version}
+func (h sourceRecord) scanState() changelog.ScanState {
+	return changelog.ScanState{Head: h.logHead(), Lease: h.Lease, Generation: h.Generation, Version: h.Version}
 }
 
 // changeRecord is the record of a change. The key holds its id.
@@ -92,7 +92,7 @@ func putChange(source string, id int64, c changeRecord) (Write, error) {
 }
 
 // appendChanges assigns the next ids to entries and returns their writes.
-func (h *sourceRecord) appendChanges(source string, at time.Time, entries []journal.Change) (writes []Write, err error) {
+func (h *sourceRecord) appendChanges(source string, at time.Time, entries []changelog.Change) (writes []Write, err error) {
 	for _, e := range entries {
 		w, err := putChange(source, h.Next, changeRecord{e.Action, e.Path, at})
 		if err != nil {
@@ -104,7 +104,7 @@ func (h *sourceRecord) appendChanges(source string, at time.Time, entries []jour
 	return writes, nil
 }
 
-func decodeChange(it Item) (row journal.Row, err error) {
+func decodeChange(it Item) (row changelog.Row, err error) {
 	c, err := decodeRecord[changeRecord](it.Data)
 	if err != nil {
 		return row, err
@@ -113,10 +113,10 @@ func decodeChange(it Item) (row journal.Row, err error) {
 	if err != nil {
 		return row, damagedError(fmt.Errorf("%q is not the key of a change", it.Sort))
 	}
-	return journal.Row{ID: id, Action: c.Action, Path: c.Path, Time: c.At}, nil
+	return changelog.Row{ID: id, Action: c.Action, Path: c.Path, Time: c.At}, nil
 }
 
-// Journals are the change logs of sources, with what their scanners remember.
+// ChangeLogs are the change logs of sources, with what their scanners remember.
 //
 // What operations cost when all goes well, in requests to the KV:
 //
@@ -129,16 +129,16 @@ func decodeChange(it Item) (row journal.Row, err error) {
 //     more, and two Transact for each 99 parts of it that changed.
 //   - Trim: one Get and one Query for each 100 rows that go; then one Transact, and one
 //     for each 100 rows.
-type Journals struct{ s *Store }
+type ChangeLogs struct{ s *Store }
 
-var _ journal.ScanStore = Journals{}
+var _ changelog.ScanStore = ChangeLogs{}
 
-// Journals returns the change logs.
-func (s *Store) Journals() Journals { return Journals{s} }
+// ChangeLogs returns the change logs.
+func (s *Store) ChangeLogs() ChangeLogs { return ChangeLogs{s} }
 
 // updateSource changes the record of a source. The function change returns further writes
 // of the same transaction.
-func (j Journals) updateSource(ctx context.Context, source string,
+func (j ChangeLogs) updateSource(ctx context.Context, source string,
 	change func(*sourceRecord) ([]Write, error)) (h sourceRecord, err error) {
 	key, err := sourceKey(source)
 	if err != nil {
@@ -162,7 +162,7 @@ func (j Journals) updateSource(ctx context.Context, source string,
 }
 
 // readSource reads the record of a source.
-func (j Journals) readSource(ctx context.Context, source string) (h sourceRecord, err error) {
+func (j ChangeLogs) readSource(ctx context.Context, source string) (h sourceRecord, err error) {
 	key, err := sourceKey(source)
 	if err != nil {
 		return h, err
@@ -177,20 +177,20 @@ func (j Journals) readSource(ctx context.Context, source string) (h sourceRecord
 	return h, err
 }
 
-// Head implements [journal.Store].
-func (j Journals) Head(ctx context.Context, source string) (journal.Head, error) {
+// Head implements [changelog.Store].
+func (j ChangeLogs) Head(ctx context.Context, source string) (changelog.Head, error) {
 	h, err := j.readSource(ctx, source)
-	return h.logHead(), explainError("read the journal of "+source, err)
+	return h.logHead(), explainError("read the change log of "+source, err)
 }
 
 // errInconsistent means that rows and head were read at different times.
 var errInconsistent = errors.New("the records are changing")
 
-// Rows implements [journal.Store]. A query may return the head of one write and the rows
+// Rows implements [changelog.Store]. A query may return the head of one write and the rows
 // of another. Rows never change, so those within the bounds of the head are right; where
 // one is missing, both are read again.
-func (j Journals) Rows(ctx context.Context, source string, after int64, limit int) (page journal.Page, err error) {
-	op := "read the journal of " + source
+func (j ChangeLogs) Rows(ctx context.Context, source string, after int64, limit int) (page changelog.Page, err error) {
+	op := "read the change log of " + source
 	if _, err := sourceKey(source); err != nil {
 		return page, err
 	}
@@ -200,7 +200,7 @@ func (j Journals) Rows(ctx context.Context, source string, after int64, limit in
 			break
 		}
 		var h sourceRecord
-		var rows []journal.Row
+		var rows []changelog.Row
 		if h, rows, err = j.queryRows(ctx, source, from, limit); err != nil {
 			break
 		}
@@ -209,11 +209,11 @@ func (j Journals) Rows(ctx context.Context, source string, after int64, limit in
 		}
 		from = max(from, h.Oldest-1) // what lies before is left over
 	}
-	return journal.Page{}, explainError(op, err)
+	return changelog.Page{}, explainError(op, err)
 }
 
 // queryRows reads at most limit rows after an id, and the head, with or after them.
-func (j Journals) queryRows(ctx context.Context, source string, after int64, limit int) (h sourceRecord, rows []journal.Row, err error) {
+func (j ChangeLogs) queryRows(ctx context.Context, source string, after int64, limit int) (h sourceRecord, rows []changelog.Row, err error) {
 	if limit > 0 && after < math.MaxInt64 {
 		items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(after + 1), To: headSort, Limit: limit + 1})
 		if err != nil {
@@ -238,8 +238,8 @@ func (j Journals) queryRows(ctx context.Context, source string, after int64, lim
 
 // assemblePage returns the rows within the bounds of a head. It returns errInconsistent if
 // one of them isn't there.
-func assemblePage(h sourceRecord, rows []journal.Row, after int64, limit int) (journal.Page, error) {
-	page := journal.Page{Head: h.logHead(), Generation: h.Generation, Scans: h.Lease.Fence}
+func assemblePage(h sourceRecord, rows []changelog.Row, after int64, limit int) (changelog.Page, error) {
+	page := changelog.Page{Head: h.logHead(), Generation: h.Generation, Scans: h.Lease.Fence}
 	if h.Epoch == "" || after >= h.Next-1 {
 		return page, nil
 	}
@@ -263,37 +263,37 @@ func assemblePage(h sourceRecord, rows []journal.Row, after int64, limit int) (j
 	return page, nil
 }
 
-// Append implements [journal.Store].
-func (j Journals) Append(ctx context.Context, source string, at time.Time, entries []journal.Change) (journal.Head, error) {
+// Append implements [changelog.Store].
+func (j ChangeLogs) Append(ctx context.Context, source string, at time.Time, entries []changelog.Change) (changelog.Head, error) {
 	if len(entries) == 0 {
 		return j.Head(ctx, source)
 	}
-	if err := journal.CheckChanges(entries); err != nil {
-		return journal.Head{}, err
+	if err := changelog.CheckChanges(entries); err != nil {
+		return changelog.Head{}, err
 	}
 	h, err := j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
 		if h.Epoch == "" {
-			return nil, journal.ErrNoJournal
+			return nil, changelog.ErrNoChangeLog
 		}
 		return h.appendChanges(source, at, entries)
 	})
 	if err != nil {
-		return journal.Head{}, explainError("write the journal of "+source, err)
+		return changelog.Head{}, explainError("write the change log of "+source, err)
 	}
 	return h.logHead(), nil
 }
 
-// Trim implements [journal.Store]. It moves the bounds in the head before it deletes rows:
+// Trim implements [changelog.Store]. It moves the bounds in the head before it deletes rows:
 // what a crash leaves is the first that the next Trim reads.
-func (j Journals) Trim(ctx context.Context, source string, before time.Time, keep int) (journal.Head, error) {
+func (j ChangeLogs) Trim(ctx context.Context, source string, before time.Time, keep int) (changelog.Head, error) {
 	h, err := j.trimRows(ctx, source, before, keep)
 	if err != nil {
-		return journal.Head{}, explainError("trim the journal of "+source, err)
+		return changelog.Head{}, explainError("trim the change log of "+source, err)
 	}
 	return h.logHead(), nil
 }
 
-func (j Journals) trimRows(ctx context.Context, source string, before time.Time, keep int) (sourceRecord, error) {
+func (j ChangeLogs) trimRows(ctx context.Context, source string, before time.Time, keep int) (sourceRecord, error) {
 	h, err := j.readSource(ctx, source)
 	if err != nil || h.Epoch == "" {
 		return h, err
@@ -320,7 +320,7 @@ func (j Journals) trimRows(ctx context.Context, source string, before time.Time,
 
 // findExpired returns the id of the oldest row that stays, and the items of the rows to
 // delete.
-func (j Journals) findExpired(ctx context.Context, source string, h sourceRecord, before time.Time,
+func (j ChangeLogs) findExpired(ctx context.Context, source string, h sourceRecord, before time.Time,
 	keep int) (oldest int64, dead []Item, err error) {
 	floor, newest := h.Oldest, h.Next-1
 	if keep > 0 {
@@ -351,15 +351,15 @@ func (j Journals) findExpired(ctx context.Context, source string, h sourceRecord
 
 // deleteBelow deletes the rows of an earlier change log. What it can't delete the next Trim
 // does.
-func (j Journals) deleteBelow(ctx context.Context, source string, id int64) {
+func (j ChangeLogs) deleteBelow(ctx context.Context, source string, id int64) {
 	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(0), To: changeSortKey(id - 1)})
 	if err == nil {
 		_ = j.s.deleteAll(ctx, items)
 	}
 }
 
-// RecordScan implements [journal.LastScanStore].
-func (j Journals) RecordScan(ctx context.Context, source string, scan journal.LastScan) error {
+// RecordScan implements [changelog.LastScanStore].
+func (j ChangeLogs) RecordScan(ctx context.Context, source string, scan changelog.LastScan) error {
 	if err := checkName("source", source); err != nil {
 		return err
 	}
@@ -370,29 +370,29 @@ func (j Journals) RecordScan(ctx context.Context, source string, scan journal.La
 	return explainError("record the scan of "+source, err)
 }
 
-// LastScan implements [journal.LastScanStore].
-func (j Journals) LastScan(ctx context.Context, source string) (scan journal.LastScan, err error) {
+// LastScan implements [changelog.LastScanStore].
+func (j ChangeLogs) LastScan(ctx context.Context, source string) (scan changelog.LastScan, err error) {
 	if err := checkName("source", source); err != nil {
 		return scan, err
 	}
 	it, err := j.s.getItem(ctx, Key{scansPartition, source})
 	if err == nil && it.Version != "" {
-		scan, err = decodeRecord[journal.LastScan](it.Data)
+		scan, err = decodeRecord[changelog.LastScan](it.Data)
 	}
 	return scan, explainError("read how "+source+" was scanned", err)
 }
 
-// LastScans implements [journal.LastScanStore]. A record that can't be read is left out, and is
+// LastScans implements [changelog.LastScanStore]. A record that can't be read is left out, and is
 // part of the error.
-func (j Journals) LastScans(ctx context.Context) (map[string]journal.LastScan, error) {
+func (j ChangeLogs) LastScans(ctx context.Context) (map[string]changelog.LastScan, error) {
 	items, err := j.s.kv.Query(ctx, Prefix(scansPartition, ""))
 	if err != nil {
 		return nil, explainError("read how the sources were scanned", err)
 	}
-	all := map[string]journal.LastScan{}
+	all := map[string]changelog.LastScan{}
 	var failed []error
 	for _, it := range items {
-		scan, err := decodeRecord[journal.LastScan](it.Data)
+		scan, err := decodeRecord[changelog.LastScan](it.Data)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("read how %s was scanned: %w", it.Sort, err))
 			continue

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -120,19 +120,19 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 	assertEqual(t, "the ledger", 0, len(readEntries(t, s)))
 }
 
-// TestJournalsOfANewerVersion are neither read nor written.
-func TestJournalsOfANewerVersion(t *testing.T) {
+// TestChangeLogsOfANewerVersion are neither read nor written.
+func TestChangeLogsOfANewerVersion(t *testing.T) {
 	kv, ctx := &kvtest.Memory{}, t.Context()
-	j := store.New(kv).Journals()
-	lease := beginJournal(t, j)
+	j := store.New(kv).ChangeLogs()
+	lease := beginChangeLog(t, j)
 	editRecord(t, kv, store.Key{Partition: "SOURCE#s", Sort: "HEAD"}, func(m map[string]any) { m["schema"] = 99 })
 	_, headErr := j.Head(ctx, "s")
 	_, rowsErr := j.Rows(ctx, "s", 0, 1)
 	_, recallErr := j.LoadScanState(ctx, "s")
 	_, takeErr := j.Acquire(ctx, "s", "me", noon(), time.Hour)
 	_, trimErr := j.Trim(ctx, "s", noon().Add(time.Hour), 1)
-	_, appendErr := j.Append(ctx, "s", noon(), []journal.Change{{Action: "update", Path: "/roles/a"}})
-	_, commitErr := j.Commit(ctx, "s", lease, noon(), journal.ScanUpdate{})
+	_, appendErr := j.Append(ctx, "s", noon(), []changelog.Change{{Action: "update", Path: "/roles/a"}})
+	_, commitErr := j.Commit(ctx, "s", lease, noon(), changelog.ScanUpdate{})
 	for op, err := range map[string]error{"Head": headErr, "Rows": rowsErr, "LoadScanState": recallErr, "Acquire": takeErr,
 		"Trim": trimErr, "Append": appendErr, "Commit": commitErr} {
 		if !errors.Is(err, replication.ErrSchema) || fault.HintOf(err) == "" {
@@ -141,14 +141,14 @@ func TestJournalsOfANewerVersion(t *testing.T) {
 	}
 }
 
-// beginJournal begins the journal of s and returns the token of its lease.
-func beginJournal(t *testing.T, j store.Journals) int64 {
+// beginChangeLog begins the change log of s and returns the token of its lease.
+func beginChangeLog(t *testing.T, j store.ChangeLogs) int64 {
 	t.Helper()
 	known, err := j.Acquire(t.Context(), "s", "me", noon(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Commit(t.Context(), "s", known.Lease.Fence, noon(), journal.ScanUpdate{Begin: "e"}); err != nil {
+	if _, err := j.Commit(t.Context(), "s", known.Lease.Fence, noon(), changelog.ScanUpdate{Begin: "e"}); err != nil {
 		t.Fatal(err)
 	}
 	return known.Lease.Fence
@@ -158,11 +158,11 @@ func beginJournal(t *testing.T, j store.Journals) int64 {
 // one number. Pairs know that number as the generation.
 func TestRecordWithoutAGeneration(t *testing.T) {
 	kv := &kvtest.Memory{}
-	j := store.New(kv).Journals()
-	fence := beginJournal(t, j)
-	save := func(j store.Journals, version int64, same bool) {
+	j := store.New(kv).ChangeLogs()
+	fence := beginChangeLog(t, j)
+	save := func(j store.ChangeLogs, version int64, same bool) {
 		t.Helper()
-		update := journal.ScanUpdate{Version: version, Blob: []byte("state"), SameSnapshot: same}
+		update := changelog.ScanUpdate{Version: version, Blob: []byte("state"), SameSnapshot: same}
 		if _, err := j.Commit(t.Context(), "s", fence, noon(), update); err != nil {
 			t.Fatal(err)
 		}
@@ -171,8 +171,8 @@ func TestRecordWithoutAGeneration(t *testing.T) {
 		save(j, version, version > 0)
 	}
 	editRecord(t, kv, store.Key{Partition: "SOURCE#s", Sort: "HEAD"}, func(m map[string]any) { delete(m, "snapshot") })
-	for n, want := range []journal.ScanState{{Version: 3, Generation: 3}, {Version: 4, Generation: 3}, {Version: 5, Generation: 4}} {
-		j := store.New(kv).Journals()
+	for n, want := range []changelog.ScanState{{Version: 3, Generation: 3}, {Version: 4, Generation: 3}, {Version: 5, Generation: 4}} {
+		j := store.New(kv).ChangeLogs()
 		if n > 0 {
 			save(j, want.Version-1, n == 1)
 		}
@@ -268,7 +268,7 @@ func TestNamesThatAreNoKeys(t *testing.T) {
 		}
 	}
 	for _, source := range []string{"", strings.Repeat("x", 1000), "\xff"} {
-		if _, err := s.Journals().Head(t.Context(), source); err == nil {
+		if _, err := s.ChangeLogs().Head(t.Context(), source); err == nil {
 			t.Errorf("%q is taken for a source", source)
 		}
 	}
@@ -303,7 +303,7 @@ func TestLongTextIsClipped(t *testing.T) {
 		Progress: replication.Progress{LastError: &failure}, Entries: replication.Entries{roleRef(1): {Failure: &replication.Unsynced{Ref: roleRef(1), Reason: long, Hint: long}}},
 		Run: &replication.Run{ID: "r", Pair: engineeringPair(), Error: &failure},
 	})
-	if err := s.Journals().RecordScan(t.Context(), "s", journal.LastScan{Error: long, Hint: long}); err != nil {
+	if err := s.ChangeLogs().RecordScan(t.Context(), "s", changelog.LastScan{Error: long, Hint: long}); err != nil {
 		t.Fatal(err)
 	}
 	for _, partition := range []string{"PAIRS", "PAIR#eu/engineering", "SCANS"} {

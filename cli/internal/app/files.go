@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/notify"
 	"chefsync/pkg/replication"
@@ -91,13 +91,13 @@ func (f *localBackend) Stage(context.Context) (replication.Stage, error) {
 	return s, nil
 }
 
-// Journals implements assembly.Backend.
-func (f *localBackend) Journals(ctx context.Context) (journal.ScanStore, error) {
+// ChangeLogs implements assembly.Backend.
+func (f *localBackend) ChangeLogs(ctx context.Context) (changelog.ScanStore, error) {
 	s, err := f.openState(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.Journals(), nil
+	return s.ChangeLogs(), nil
 }
 
 // Health implements assembly.Backend.

@@ -52,13 +52,13 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // such as failed handshakes
 	}
-	log.Info("listening for pushes and updated_since requests", "address", l.Addr().String(), "tls", s.App.Journal.TLSCert != "",
-		"pushes", !s.App.Journal.Token.IsZero())
+	log.Info("listening for pushes and updated_since requests", "address", l.Addr().String(), "tls", s.App.ChangeLog.TLSCert != "",
+		"pushes", !s.App.ChangeLog.Token.IsZero())
 	return listener.Serve(ctx, server, l, gracePeriod)
 }
 
 // Enabled reports whether a daemon serves changes.
-func Enabled(a *app.App) bool { return a.Journal.Listen != "" && a.Feed != config.FeedUpdatedSince }
+func Enabled(a *app.App) bool { return a.ChangeLog.Listen != "" && a.Feed != config.FeedUpdatedSince }
 
 // Check fails if nothing could be served.
 func (s Server) Check(ctx context.Context) error {
@@ -109,7 +109,7 @@ func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
 // tlsConfig reads the certificate, and again for each connection, so that a renewed one
 // is used; nil without one.
 func (s Server) tlsConfig() (*tls.Config, error) {
-	j := s.App.Journal
+	j := s.App.ChangeLog
 	if j.TLSCert == "" {
 		return nil, nil //nolint:nilnil // a server without TLS has no configuration of it
 	}

@@ -20,14 +20,14 @@ func Sources(a *app.App, pairs []app.Pair) []daemon.Source {
 			continue
 		}
 		sources = append(sources, daemon.Source{
-			Name: s.Org, Every: a.Journal.ScanEvery, Pairs: s.Pairs,
+			Name: s.Org, Every: a.ChangeLog.ScanEvery, Pairs: s.Pairs,
 			Scan: func(ctx context.Context) (bool, error) { return scanSource(ctx, a, s.Org) },
 		})
 	}
 	return sources
 }
 
-// scanSource scans a source organization whose changes are found by its journal.
+// scanSource scans a source organization whose changes are found by its change log.
 func scanSource(ctx context.Context, a *app.App, org string) (changed bool, err error) {
 	scan, err := a.ScanIfNeeded(ctx, org)
 	if err != nil && !scan.Needed && ctx.Err() == nil {

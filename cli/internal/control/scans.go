@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"chefsync/cli/internal/app"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -28,7 +28,7 @@ func StateAsOfScans(ctx context.Context, a *app.App) (replication.State, error) 
 // Pair implements replication.State.
 func (s scannedState) Pair(ctx context.Context, id replication.PairID) (replication.PairState, error) {
 	st, err := s.State.Pair(ctx, id)
-	if err != nil || st.Progress.Feed != journal.Name {
+	if err != nil || st.Progress.Feed != changelog.Name {
 		return st, err
 	}
 	pairs, err := s.app.Select(id.String())

@@ -99,7 +99,7 @@ func (s Stack) checkFunctions(ctx context.Context, l *List) {
 	}
 }
 
-// checkWeb looks at how much requests to the journal's URL can use up: the internet can
+// checkWeb looks at how much requests to the change log's URL can use up: the internet can
 // send them.
 func (s Stack) checkWeb(ctx context.Context, l *List) {
 	if s.Web == "" {

@@ -12,7 +12,7 @@ import (
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -55,7 +55,7 @@ type PairRow struct {
 	Verifying    *verifying           `json:"verifying,omitempty"`
 	Hold         *replication.Hold    `json:"hold,omitempty"`
 	LastError    *replication.Failure `json:"last_error,omitempty"`
-	LastScan     *journal.LastScan    `json:"last_scan,omitempty"` // of the source, for a pair that reads the journal
+	LastScan     *changelog.LastScan  `json:"last_scan,omitempty"` // of the source, for a pair that reads the change log
 
 	PrimaryUnreachableSince time.Time `json:"primary_unreachable_since,omitzero"`
 	ReplicaUnreachableSince time.Time `json:"replica_unreachable_since,omitzero"`
@@ -85,7 +85,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 			st.Lease = replication.Lease{Fence: st.Lease.Fence}
 		}
 		f := status.Facts{State: st, Pair: p.Pair, Down: unreachableServers(servers, p.ID), Now: now, Tolerance: tolerance, Stack: a.Stack != nil, Daemon: hasDaemon}
-		if st.Progress.Feed == journal.Name {
+		if st.Progress.Feed == changelog.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
 			failed = exit.Join(failed, app.WrapPair(p.ID, err))
 			if err == nil {
@@ -97,7 +97,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 		}
 		row := newPairRow(p, f)
 		if a.Stack != nil {
-			row.pollInterval, row.recordValidFor = p.Interval, cloud.RecordEvery+max(p.Interval, a.Journal.ScanEvery)
+			row.pollInterval, row.recordValidFor = p.Interval, cloud.RecordEvery+max(p.Interval, a.ChangeLog.ScanEvery)
 		}
 		rows = append(rows, row)
 	}
@@ -113,9 +113,9 @@ func daemonRuns(ctx context.Context, a *app.App, now time.Time) bool {
 // ToleranceOf returns how late passes and scans may be.
 func ToleranceOf(a *app.App) status.Tolerance {
 	if a.Stack != nil {
-		return status.ToleranceFor(a.Journal.ScanEvery, cloud.RecordEvery)
+		return status.ToleranceFor(a.ChangeLog.ScanEvery, cloud.RecordEvery)
 	}
-	return status.ToleranceFor(a.Journal.ScanEvery, 0)
+	return status.ToleranceFor(a.ChangeLog.ScanEvery, 0)
 }
 
 // readPairStates reads the records of pairs: of several at once, for a stack answers

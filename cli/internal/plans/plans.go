@@ -13,7 +13,7 @@ import (
 	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -82,7 +82,7 @@ func noteScans(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pa
 			continue
 		}
 		st, err := a.PairState(ctx, plan.Pair)
-		if err != nil || st.Progress.Feed != journal.Name {
+		if err != nil || st.Progress.Feed != changelog.Name {
 			continue
 		}
 		last, err := a.LastScan(ctx, pairs[i].SourceOrg)

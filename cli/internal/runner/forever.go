@@ -71,7 +71,7 @@ func (opts Options) checkConfig(ctx context.Context, l *loaded) error {
 	if !changeserver.Enabled(l.app) {
 		return nil
 	}
-	return changeserver.Server{App: l.app, Address: l.app.Journal.Listen, Kept: opts.kept}.Check(ctx)
+	return changeserver.Server{App: l.app, Address: l.app.ChangeLog.Listen, Kept: opts.kept}.Check(ctx)
 }
 
 // RunForever runs the daemon until ctx ends. SIGHUP reloads the configuration: the

@@ -88,7 +88,7 @@ func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App,
 		d.Background = notifier.Background(a, pairs, env.Now)
 	}
 	if changeserver.Enabled(a) {
-		d.Serve = changeserver.Server{App: a, Address: a.Journal.Listen, WaitForAddress: true, Kept: opts.kept}.Serve
+		d.Serve = changeserver.Server{App: a, Address: a.ChangeLog.Listen, WaitForAddress: true, Kept: opts.kept}.Serve
 	} else if opts.kept != nil {
 		opts.kept.Close()
 	}

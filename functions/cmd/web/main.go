@@ -1,5 +1,5 @@
-// Web is the function of the journal's URL: it receives what Chef Servers push, and
-// serves the journal as updated_since.
+// Web is the function of the change log's URL: it receives what Chef Servers push, and
+// serves the change log as updated_since.
 package main
 
 import (

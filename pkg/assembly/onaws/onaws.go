@@ -17,7 +17,7 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/health"
 	"chefsync/pkg/notify"
 	"chefsync/pkg/replication"
@@ -105,13 +105,13 @@ func (b *Backend) State(ctx context.Context) (replication.State, error) {
 // Stage implements assembly.Backend.
 func (b *Backend) Stage(context.Context) (replication.Stage, error) { return b.stage, nil }
 
-// Journals implements assembly.Backend.
-func (b *Backend) Journals(ctx context.Context) (journal.ScanStore, error) {
+// ChangeLogs implements assembly.Backend.
+func (b *Backend) ChangeLogs(ctx context.Context) (changelog.ScanStore, error) {
 	s, err := b.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.Journals(), nil
+	return s.ChangeLogs(), nil
 }
 
 // Notified returns the record of what was published.

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 )
 
 // MaxBody is the default limit of a message, in bytes: servers refuse objects beyond 2 MB by default
@@ -22,8 +22,8 @@ const MaxBody = 16 << 20
 type Config struct {
 	// Token is the secret of data_collector['token'].
 	Token string
-	Store journal.Store
-	// Sources returns the names of the sources in the journal for an organization of
+	Store changelog.Store
+	// Sources returns the names of the sources in the change log for an organization of
 	// the server: none for one that isn't replicated, several if several primaries have
 	// an organization of that name.
 	Sources func(organization string) []string
@@ -38,7 +38,7 @@ type Config struct {
 // Counts counts the messages of a receiver by result.
 type Counts struct {
 	Noted    int64 // messages whose rows were written
-	Early    int64 // changes of organizations whose journal doesn't exist yet
+	Early    int64 // changes of organizations whose change log doesn't exist yet
 	Ignored  int64 // messages about what isn't replicated
 	Unknown  int64 // messages of an unknown kind
 	Foreign  int64 // messages of organizations that aren't replicated
@@ -52,7 +52,7 @@ type Counts struct {
 //
 //	GET /   200: the health check of a Chef Server; needs no token
 //	POST /  204; 401 without a token, 403 with a wrong one, 400 for what isn't a
-//	        message, 413 for one that is too large, 503 if the journal can't be
+//	        message, 413 for one that is too large, 503 if the change log can't be
 //	        written (a Chef Server doesn't post again)
 //
 // The token is checked before the body is read. Refused requests are counted, not
@@ -149,7 +149,7 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 	return r.recordChange(q.Context(), m)
 }
 
-// recordChange appends the changes of a message to the journals that it concerns.
+// recordChange appends the changes of a message to the change logs that it concerns.
 func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
 	changes, relevance := m.Changes()
 	switch relevance {
@@ -174,7 +174,7 @@ func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
 		case err == nil:
 			r.counts.noted.Add(1)
 			r.config.Log.DebugContext(ctx, "change pushed", "source", source, "action", changes[0].Action, "path", changes[0].Path)
-		case errors.Is(err, journal.ErrNoJournal):
+		case errors.Is(err, changelog.ErrNoChangeLog):
 			r.counts.early.Add(1) // no pair has a position in it
 		default:
 			r.counts.failed.Add(1)

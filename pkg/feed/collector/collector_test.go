@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/store/sqlite"
 )
@@ -28,7 +28,7 @@ const (
 
 type testReceiver struct {
 	t        *testing.T
-	store    journal.ScanStore
+	store    changelog.ScanStore
 	receiver *Receiver
 	notified []string
 	log      bytes.Buffer
@@ -41,7 +41,7 @@ func newTestReceiver(t *testing.T) *testReceiver {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	w := &testReceiver{t: t, store: s.Journals()}
+	w := &testReceiver{t: t, store: s.ChangeLogs()}
 	w.receiver, err = New(Config{Token: token, Store: w.store, Notify: func(s string) { w.notified = append(w.notified, s) },
 		MaxBody: 100_000,
 		Log:     slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -57,7 +57,7 @@ func newTestReceiver(t *testing.T) *testReceiver {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, now, journal.ScanUpdate{Begin: "e"}); err != nil {
+		if _, err := w.store.Commit(t.Context(), source, lease.Lease.Fence, now, changelog.ScanUpdate{Begin: "e"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -166,9 +166,9 @@ func TestIrrelevantMessagesAreCounted(t *testing.T) {
 	}
 }
 
-func TestMessagesGoToTheJournalsOfTheirOrganization(t *testing.T) {
+func TestMessagesGoToTheChangeLogsOfTheirOrganization(t *testing.T) {
 	w := newTestReceiver(t)
-	// The journal of two hasn't begun: whoever reads it later compares first.
+	// The change log of two hasn't begun: whoever reads it later compares first.
 	if a := w.post(token, strings.NewReader(actionMessage("both", "create", "role", "web", "", ""))); a.Code != http.StatusNoContent {
 		t.Errorf("status %d", a.Code)
 	}
@@ -262,13 +262,13 @@ func TestRoutes(t *testing.T) {
 }
 
 // failingStore is a store whose disk is full.
-type failingStore struct{ journal.Store }
+type failingStore struct{ changelog.Store }
 
-func (failingStore) Append(context.Context, string, time.Time, []journal.Change) (journal.Head, error) {
-	return journal.Head{}, &fault.Error{Op: "write", Class: fault.Local, Err: errors.New("disk full")}
+func (failingStore) Append(context.Context, string, time.Time, []changelog.Change) (changelog.Head, error) {
+	return changelog.Head{}, &fault.Error{Op: "write", Class: fault.Local, Err: errors.New("disk full")}
 }
 
-func TestFailureToWriteTheJournal(t *testing.T) {
+func TestFailureToWriteTheChangeLog(t *testing.T) {
 	w := newTestReceiver(t)
 	w.receiver.config.Store = failingStore{}
 	a := w.post(token, strings.NewReader(actionMessage("acme", "create", "role", "web", "", "")))
@@ -299,7 +299,7 @@ func FuzzReadMessage(f *testing.F) {
 		if (verdict == Replicated) != (len(changes) > 0) {
 			t.Errorf("%q: verdict %v, changes %+v", body, verdict, changes)
 		}
-		if err := journal.CheckChanges(changes); err != nil && len(changes) > 0 {
+		if err := changelog.CheckChanges(changes); err != nil && len(changes) > 0 {
 			t.Errorf("%q: %+v: %v", body, changes, err)
 		}
 		for _, change := range changes {

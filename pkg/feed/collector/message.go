@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"chefsync/pkg/chef"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 )
 
@@ -120,7 +120,7 @@ const (
 
 // Changes returns the changes of a message: one for each object that it names,
 // and none unless the message is Replicated.
-func (m Message) Changes() ([]journal.Change, Relevance) {
+func (m Message) Changes() ([]changelog.Change, Relevance) {
 	if m.Type != "action" {
 		return nil, Unknown
 	}
@@ -129,14 +129,14 @@ func (m Message) Changes() ([]journal.Change, Relevance) {
 		return nil, relevance
 	}
 	action := m.Task
-	if action != journal.Create && action != journal.Update && action != journal.Delete {
-		action = journal.Update
+	if action != changelog.Create && action != changelog.Update && action != changelog.Delete {
+		action = changelog.Update
 	}
-	changes := []journal.Change{{Action: action, Path: ref.Path()}}
-	if bound := ref.Kind.Binds(); bound != "" && ref.Sub != "" && action != journal.Delete {
+	changes := []changelog.Change{{Action: action, Path: ref.Path()}}
+	if bound := ref.Kind.Binds(); bound != "" && ref.Sub != "" && action != changelog.Delete {
 		// The revision may have been created by the same request (docs/chef-server-api.md
 		// §5.1), and has no message of its own.
-		changes = append(changes, journal.Change{Action: journal.Update, Path: object.Ref{Kind: bound, Name: ref.Sub}.Path()})
+		changes = append(changes, changelog.Change{Action: changelog.Update, Path: object.Ref{Kind: bound, Name: ref.Sub}.Path()})
 	}
 	return changes, relevance
 }

@@ -8,23 +8,23 @@ import (
 	"time"
 
 	"chefsync/pkg/endpoint"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 )
 
 // writeCounter counts the writes to a store, without those of the lease.
 type writeCounter struct {
-	journal.ScanStore
+	changelog.ScanStore
 	writes atomic.Int64
 	blobs  atomic.Int64 // bytes
 }
 
-func (c *writeCounter) Append(ctx context.Context, source string, at time.Time, e []journal.Change) (journal.Head, error) {
+func (c *writeCounter) Append(ctx context.Context, source string, at time.Time, e []changelog.Change) (changelog.Head, error) {
 	c.writes.Add(1)
 	return c.ScanStore.Append(ctx, source, at, e)
 }
 
-func (c *writeCounter) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (journal.Head, error) {
+func (c *writeCounter) Commit(ctx context.Context, source string, fence int64, now time.Time, s changelog.ScanUpdate) (changelog.Head, error) {
 	c.writes.Add(1)
 	c.blobs.Add(int64(len(s.Blob)))
 	return c.ScanStore.Commit(ctx, source, fence, now, s)
@@ -112,7 +112,7 @@ func TestRequestsPerScan(t *testing.T) {
 
 func TestEmptyOrganizationCostsFourRequests(t *testing.T) {
 	w := newFixture(t)
-	w.beginJournal()
+	w.beginChangeLog()
 	w.takeRequests()
 	w.scanAndWantRows()
 	if got := w.takeRequests(); len(got) != 4 {

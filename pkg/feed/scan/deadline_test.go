@@ -55,10 +55,10 @@ func (w *fixture) scanUntil(n int, path string) scan.Report {
 }
 
 // TestScanPastItsDeadlineKeepsWhatItFound: otherwise an organization that takes longer
-// than the time limit of a function would never be replicated by its journal.
+// than the time limit of a function would never be replicated by its change log.
 func TestScanPastItsDeadlineKeepsWhatItFound(t *testing.T) {
 	w := newFixture(t)
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutRole("web", `{}`)
 	w.org.PutEnvironment("prod", `{}`)
 	w.scanUntil(1, "/environments")
@@ -66,9 +66,9 @@ func TestScanPastItsDeadlineKeepsWhatItFound(t *testing.T) {
 	w.scanAndWantRows("create /environments/prod")
 }
 
-// TestFirstScanPastItsDeadlineBeginsTheJournal: later scans continue
+// TestFirstScanPastItsDeadlineBeginsTheChangeLog: later scans continue
 // where it ended, and add rows for what may have changed before they read it.
-func TestFirstScanPastItsDeadlineBeginsTheJournal(t *testing.T) {
+func TestFirstScanPastItsDeadlineBeginsTheChangeLog(t *testing.T) {
 	w := newFixture(t)
 	w.org.PutEnvironment("prod", `{}`)
 	for i := range 60 {
@@ -76,7 +76,7 @@ func TestFirstScanPastItsDeadlineBeginsTheJournal(t *testing.T) {
 	}
 	first := w.scanUntil(21, "/cookbooks/*/*")
 	if !first.Begun || first.Read == 0 || first.Read > 20 {
-		t.Fatalf("%+v, want the journal begun with a part", first)
+		t.Fatalf("%+v, want the change log begun with a part", first)
 	}
 	w.wantRows("begin /")
 	w.scanUntil(21, "/cookbooks/*/*")
@@ -122,7 +122,7 @@ func TestTooManyRowsPastTheDeadlineAreOneRowPerKind(t *testing.T) {
 	w := newFixture(t)
 	w.org.PutDataBagItem("users", "gone", `{}`)
 	w.org.PutRole("gone", `{}`)
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.DeleteRole("gone")
 	w.org.DeleteDataBag("users")
 	for i := range 1900 {

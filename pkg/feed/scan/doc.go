@@ -1,5 +1,5 @@
 // Package scan finds what changed in an organization of a primary that serves no
-// change feed, and records it in the organization's journal (package journal).
+// change feed, and records it in the organization's change log (package changelog).
 //
 // A scan reads as little as it safely can (docs/chef-server-api.md §6): the names in
 // the lists are authoritative; the bodies of roles, environments and data bag items
@@ -15,7 +15,7 @@
 // row. A list that can't be read changes nothing for its kind; the scan continues
 // with the other kinds.
 //
-// A scanner holds the journal's lease from before its first request to its last
+// A scanner holds the change log's lease from before its first request to its last
 // write, and renews it, so scans of an organization never overlap: a scan that is
 // started during another one returns at once. Only scanners take the lease; other
 // writers append rows without it.
@@ -29,12 +29,12 @@
 // ([replication.Snapshot]) with a generation, which a reader compares with its
 // ledger.
 //
-// The first scan fills the scan state and begins the journal, without rows: a reader
-// compares everything after it has taken a position in the journal.
+// The first scan fills the scan state and begins the change log, without rows: a reader
+// compares everything after it has taken a position in the change log.
 //
 // A scan, also the first one, that is interrupted by its deadline, by the end of its
 // process or by the loss of its lease keeps what it read. Only if the process is
 // killed is its work repeated, when the lease has expired. The next scan first reads
 // the objects that no scan has read yet and adds a row for each: they may have
-// changed since the journal began.
+// changed since the change log began.
 package scan

@@ -44,7 +44,7 @@ func newPairOf(t *testing.T, from, to *chef.Org, w *fixture) *pairFixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.store = s.Journals()
+	w.store = s.ChangeLogs()
 	p := &pairFixture{fixture: w}
 	now := func() time.Time { return w.now }
 	target := endpoint.NewTarget(to, endpoint.TargetOptions{})
@@ -123,9 +123,9 @@ func (p *pairFixture) wantEqual(what string) {
 	}
 }
 
-// TestReplicationByJournalAlone: every way in which objects change, from a
+// TestReplicationByChangeLogAlone: every way in which objects change, from a
 // primary without updated_since.
-func TestReplicationByJournalAlone(t *testing.T) {
+func TestReplicationByChangeLogAlone(t *testing.T) {
 	p := newTestPair(t)
 	p.addObjects()
 	if run := p.scanAndPass(); run.Mode != "compare" {
@@ -182,8 +182,8 @@ func TestReplicationByJournalAlone(t *testing.T) {
 	p.scanAndPassChanges()
 }
 
-// TestReaderBehindTheJournalComparesEverything: it returns after the retention period.
-func TestReaderBehindTheJournalComparesEverything(t *testing.T) {
+// TestReaderBehindTheChangeLogComparesEverything: it returns after the retention period.
+func TestReaderBehindTheChangeLogComparesEverything(t *testing.T) {
 	p := newTestPair(t)
 	p.addObjects()
 	p.scanAndPass()
@@ -203,7 +203,7 @@ func TestReaderBehindTheJournalComparesEverything(t *testing.T) {
 	p.wantEqual("after the newest row")
 }
 
-func TestGoiardiToGoiardiByJournalAlone(t *testing.T) {
+func TestGoiardiToGoiardiByChangeLogAlone(t *testing.T) {
 	l := newGoiardiFixture(t)
 	to := goiarditest.Start(t)
 	p := newPairOf(t, l.client.Org("any"), to.Client().Org("any"), l.fixture)

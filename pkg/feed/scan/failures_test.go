@@ -12,14 +12,14 @@ import (
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/replication"
 )
 
 // failingStore fails at a write, before or after it takes effect, and at all later ones.
 type failingStore struct {
-	journal.ScanStore
+	changelog.ScanStore
 	failAt     int
 	afterWrite bool
 	writes     int
@@ -39,12 +39,12 @@ func (d *failingStore) failWrite(do func() error) error {
 }
 
 func (d *failingStore) Acquire(ctx context.Context, source, owner string, now time.Time,
-	ttl time.Duration) (r journal.ScanState, err error) {
+	ttl time.Duration) (r changelog.ScanState, err error) {
 	err = d.failWrite(func() error { r, err = d.ScanStore.Acquire(ctx, source, owner, now, ttl); return err })
 	return r, err
 }
 
-func (d *failingStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (h journal.Head, err error) {
+func (d *failingStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s changelog.ScanUpdate) (h changelog.Head, err error) {
 	err = d.failWrite(func() error { h, err = d.ScanStore.Commit(ctx, source, fence, now, s); return err })
 	return h, err
 }
@@ -60,7 +60,7 @@ func TestKilledScannersLoseNoRows(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("write %d, after it %v", at, after), func(t *testing.T) {
 				w := newFixture(t)
-				w.beginJournal()
+				w.beginChangeLog()
 				var want []string
 				for i := range 250 {
 					w.org.PutRole(fmt.Sprintf("r%03d", i), `{}`)
@@ -92,7 +92,7 @@ func TestKilledScannersLoseNoRows(t *testing.T) {
 func TestHeldLeaseExcludesOtherScanners(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	if _, err := w.store.Acquire(t.Context(), source, "somebody", w.now, time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestHeldLeaseExcludesOtherScanners(t *testing.T) {
 func TestOvertakenScannerWritesNothing(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutRole("new", `{}`)
 	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
 		w.now = w.now.Add(2 * time.Minute)
@@ -133,7 +133,7 @@ func TestOvertakenScannerWritesNothing(t *testing.T) {
 
 func TestConcurrentScanners(t *testing.T) {
 	w := newFixture(t)
-	w.beginJournal()
+	w.beginChangeLog()
 	for round := range 6 {
 		for i := range 120 {
 			w.org.PutRole(fmt.Sprintf("r%d-%03d", round, i), `{}`)
@@ -162,7 +162,7 @@ func (w *fixture) replaceState(blob []byte) {
 	w.t.Helper()
 	lease, err := w.store.Acquire(context.Background(), source, "another program", w.now, time.Second)
 	if err == nil {
-		_, err = w.store.Commit(context.Background(), source, lease.Lease.Fence, w.now, journal.ScanUpdate{Version: lease.Version, Blob: blob})
+		_, err = w.store.Commit(context.Background(), source, lease.Lease.Fence, w.now, changelog.ScanUpdate{Version: lease.Version, Blob: blob})
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -174,7 +174,7 @@ func (w *fixture) replaceState(blob []byte) {
 func TestStateOfANewerProgramIsKept(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	newer := `{"version":99,"listed":{},"objects":{}}`
 	w.replaceState([]byte(newer))
 	w.takeRequests()
@@ -193,13 +193,13 @@ func TestStateOfANewerProgramIsKept(t *testing.T) {
 	w.wantRows()
 }
 
-func TestDamagedStateRestartsTheJournal(t *testing.T) {
+func TestDamagedStateRestartsTheChangeLog(t *testing.T) {
 	for name, blob := range map[string][]byte{"damaged": []byte("\x1f\x8bnot a state"), "empty": {}, "no version": []byte(`{"objects":{}}`),
 		"an array": []byte(`[]`)} {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t)
 			w.addObjects()
-			w.beginJournal()
+			w.beginChangeLog()
 			before, err := w.store.LoadScanState(t.Context(), source)
 			if err != nil {
 				t.Fatal(err)
@@ -220,7 +220,7 @@ func TestDamagedStateRestartsTheJournal(t *testing.T) {
 func TestOldRowsAreTrimmed(t *testing.T) {
 	w := newFixture(t)
 	w.config.Retain = 24 * time.Hour
-	w.beginJournal()
+	w.beginChangeLog()
 	start, _ := w.store.Head(t.Context(), source)
 	for range 4 {
 		w.org.PutRole("a", fmt.Sprintf(`{"description":"%s"}`, w.now))
@@ -231,7 +231,7 @@ func TestOldRowsAreTrimmed(t *testing.T) {
 	if err != nil || head.Newest != start.Newest+4 || head.Oldest != start.Newest+2 {
 		t.Errorf("head %+v, %v; began with %+v", head, err, start)
 	}
-	_, err = journal.RowsAfter(t.Context(), w.store, source, "", start.Newest, 1)
+	_, err = changelog.RowsAfter(t.Context(), w.store, source, "", start.Newest, 1)
 	if !errors.Is(err, replication.ErrPositionLost) {
 		t.Errorf("a reader with a trimmed position: %v, want ErrPositionLost", err)
 	}
@@ -246,7 +246,7 @@ func TestServerVariants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t, o)
 			w.addObjects()
-			w.beginJournal()
+			w.beginChangeLog()
 			w.scanAndWantRows()
 			w.org.PutRole("web", `{"description":"changed"}`)
 			w.org.PutDataBagItem("users", "bob", `{"id":"bob","n":3}`)

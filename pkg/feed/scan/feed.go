@@ -5,25 +5,25 @@ import (
 	"errors"
 	"maps"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
-// NewFeed returns the change feed of a journal that a scanner writes: the rows of
-// [journal.Feed], and the snapshot of the newest scan.
-func NewFeed(store journal.ScanStore, source string) replication.Feed {
-	return feed{journal.NewFeed(store, source), store, source}
+// NewFeed returns the change feed of a change log that a scanner writes: the rows of
+// [changelog.Feed], and the snapshot of the newest scan.
+func NewFeed(store changelog.ScanStore, source string) replication.Feed {
+	return feed{changelog.NewFeed(store, source), store, source}
 }
 
 type feed struct {
 	replication.Feed
-	store  journal.ScanStateStore
+	store  changelog.ScanStateStore
 	source string
 }
 
 // ReadSnapshot implements replication.Feed: one read of the scan state. If the
-// state is damaged it returns no snapshot: the next scan begins a new journal.
+// state is damaged it returns no snapshot: the next scan begins a new change log.
 func (f feed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
 	known, err := f.store.LoadScanState(ctx, f.source)
 	if err != nil || known.Blob == nil {

@@ -14,7 +14,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/endpoint"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/store/sqlite"
 )
@@ -25,13 +25,13 @@ const source = "chef.example.com-acme"
 // the CPU time of these tests, which aren't about them.
 const keyBits = 512
 
-// fixture is a primary without a feed, a journal, and a clock that the test sets.
+// fixture is a primary without a feed, a change log, and a clock that the test sets.
 type fixture struct {
 	t        testing.TB
 	primary  *cheftest.Server
 	org      *cheftest.Org
 	client   *chef.Client
-	store    journal.ScanStore
+	store    changelog.ScanStore
 	now      time.Time
 	config   scan.Config // for the next scanner
 	lastRow  int64       // newest row that newRows returned
@@ -59,7 +59,7 @@ func newFixture(t testing.TB, options ...cheftest.Options) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	w.store = s.Journals()
+	w.store = s.ChangeLogs()
 	return w
 }
 
@@ -105,8 +105,8 @@ func (w *fixture) mustScanWith(s *scan.Scanner) scan.Report {
 	return report
 }
 
-// beginJournal does the first scan and checks its only row.
-func (w *fixture) beginJournal() {
+// beginChangeLog does the first scan and checks its only row.
+func (w *fixture) beginChangeLog() {
 	w.t.Helper()
 	if r := w.mustScan(); !r.Begun || r.Changes != 0 {
 		w.t.Fatalf("first scan: %+v", r)

@@ -48,7 +48,7 @@ func TestScanWithoutChangesKeepsTheGeneration(t *testing.T) {
 func TestUnconfirmedDeletionKeepsTheGeneration(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	before := w.mustScan().Generation
 	w.org.DeleteRole("web")
 	w.primary.Fault(cheftest.Fault{Method: http.MethodGet, Path: "*/roles/web", Status: 500})

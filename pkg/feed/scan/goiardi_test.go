@@ -31,7 +31,7 @@ func newGoiardiFixture(t *testing.T) *goiardiFixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	w.store = s.Journals()
+	w.store = s.ChangeLogs()
 	return &goiardiFixture{w, g}
 }
 
@@ -76,7 +76,7 @@ func (l *goiardiFixture) putCookbook(version, text string, frozen bool) {
 func TestGoiardiScan(t *testing.T) {
 	l := newGoiardiFixture(t)
 	l.fill()
-	l.beginJournal()
+	l.beginChangeLog()
 	if r := l.scanAndWantRows(); r.Found != 6 {
 		t.Errorf("search found %d of 6: %+v", r.Found, r)
 	}
@@ -107,7 +107,7 @@ func TestGoiardiRevertsToAnEarlierState(t *testing.T) {
 	l := newGoiardiFixture(t)
 	l.fill()
 	l.goiardi.Restart() // a regular stop saves everything
-	l.beginJournal()
+	l.beginChangeLog()
 	for attempt := range 5 {
 		name := fmt.Sprintf("lost%d", attempt)
 		l.mustDo("PUT", "/roles/web", fmt.Sprintf(`{"name":"web","description":"lost %d"}`, attempt))

@@ -115,12 +115,12 @@ func drawProcess(t *rapid.T, s *step, inner bool, requests int) {
 	}
 }
 
-// TestReplicationByJournalRandomHistory: edits, pushes, scans and passes of two pairs
+// TestReplicationByChangeLogRandomHistory: edits, pushes, scans and passes of two pairs
 // happen in any order and during one another; processes are canceled and killed,
 // and listings fail. After each step the generation identifies the snapshot, and no pair
 // deletes more than its limit without approval. At the end, replicas equal the primary
 // without a full comparison, and scans and passes find nothing to do.
-func TestReplicationByJournalRandomHistory(t *testing.T) {
+func TestReplicationByChangeLogRandomHistory(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(t)
 		if rapid.Bool().Draw(rt, "begun") {

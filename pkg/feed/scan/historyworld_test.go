@@ -19,7 +19,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/endpoint"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -283,8 +283,8 @@ func (h *history) do(rt rapid.TB, s step) {
 }
 
 func (h *history) push(rt rapid.TB, path string) {
-	_, err := store.New(h.kv).Journals().Append(h.t.Context(), source, h.now(), []journal.Change{{Action: journal.Update, Path: path}})
-	if err != nil && !errors.Is(err, journal.ErrNoJournal) {
+	_, err := store.New(h.kv).ChangeLogs().Append(h.t.Context(), source, h.now(), []changelog.Change{{Action: changelog.Update, Path: path}})
+	if err != nil && !errors.Is(err, changelog.ErrNoChangeLog) {
 		rt.Errorf("push: %v", err)
 	}
 }
@@ -327,7 +327,7 @@ func (h *history) restoreObjects() {
 func (h *history) scan(rt rapid.TB, s step) (scan.Report, error) {
 	p, end := h.startProcess(rt, s)
 	defer end()
-	scanner, err := scan.New(scan.Config{Source: source, Reader: h.currentClients().source, Store: p.records().Journals(), Owner: p.owner(),
+	scanner, err := scan.New(scan.Config{Source: source, Reader: h.currentClients().source, Store: p.records().ChangeLogs(), Owner: p.owner(),
 		Kinds: h.pairs[0].Pair.Kinds, Rotation: time.Hour, Concurrency: 1, Now: h.now})
 	if err != nil {
 		h.t.Fatal(err)
@@ -340,7 +340,7 @@ func (h *history) pass(rt rapid.TB, s step) (replication.Run, error) {
 	defer end()
 	e, records := h.pairs[s.Pair], p.records()
 	clients := h.currentClients()
-	e.Owner, e.State, e.Feed = p.owner(), records, scan.NewFeed(records.Journals(), source)
+	e.Owner, e.State, e.Feed = p.owner(), records, scan.NewFeed(records.ChangeLogs(), source)
 	e.Source, e.Target = clients.source, clients.targets[s.Pair]
 	return e.Pass(p.ctx, replication.PassOptions{Trigger: "test", Full: s.Full})
 }
@@ -433,7 +433,7 @@ func (h *history) checkSettled(rt rapid.TB) {
 
 // snapshot returns the snapshot that pairs read.
 func (h *history) snapshot(rt rapid.TB) replication.Snapshot {
-	s, err := scan.NewFeed(store.New(h.kv).Journals(), source).ReadSnapshot(h.t.Context())
+	s, err := scan.NewFeed(store.New(h.kv).ChangeLogs(), source).ReadSnapshot(h.t.Context())
 	if err != nil {
 		rt.Fatalf("read the snapshot: %v", err)
 	}

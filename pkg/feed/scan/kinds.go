@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -124,7 +124,7 @@ func (r *scanRun) scanVersions(ctx context.Context, kind object.Kind) error {
 	}
 	err = errors.Join(err, r.mergeList(ctx, scope, refs, observed))
 	// Versions that the first scan doesn't reach are read whether they are due or not.
-	if r.beginsJournal || err == nil && r.rotationComplete && frozen {
+	if r.beginsChangeLog || err == nil && r.rotationComplete && frozen {
 		r.current.RotatedTo = to
 	}
 	return err
@@ -312,9 +312,9 @@ func (r *scanRun) forEach(n int, do func(int)) {
 	_ = workers.Wait()
 }
 
-// addRow adds a row, unless this scan begins the journal.
+// addRow adds a row, unless this scan begins the change log.
 func (r *scanRun) addRow(action, path string) {
-	if !r.beginsJournal {
-		r.rows = append(r.rows, journal.Change{Action: action, Path: path})
+	if !r.beginsChangeLog {
+		r.rows = append(r.rows, changelog.Change{Action: action, Path: path})
 	}
 }

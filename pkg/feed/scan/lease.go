@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
@@ -15,8 +15,8 @@ const (
 	leaseRenew = leaseTTL / 4
 )
 
-// acquireLease takes the journal's lease, and takes it over if its owner has died.
-func (s *Scanner) acquireLease(ctx context.Context) (journal.ScanState, error) {
+// acquireLease takes the change log's lease, and takes it over if its owner has died.
+func (s *Scanner) acquireLease(ctx context.Context) (changelog.ScanState, error) {
 	got, err := s.Store.Acquire(ctx, s.Source, s.Owner, s.Now(), leaseTTL)
 	var leased *replication.LeasedError
 	if !errors.As(err, &leased) || !leased.Lease.Abandoned(s.Now(), leaseTTL, s.OwnerDied) {

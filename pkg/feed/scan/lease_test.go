@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -25,7 +25,7 @@ import (
 func TestScansDoNotOverlap(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	reached, resume := make(chan struct{}), make(chan struct{})
 	w.primary.Fault(cheftest.Fault{Path: "/environments", Times: 1, Do: func(*http.Request) {
 		close(reached)
@@ -54,7 +54,7 @@ func TestScansDoNotOverlap(t *testing.T) {
 		t.Errorf("20 scanners sent the primary %q", asked)
 	}
 	w.org.PutRole("pushed", `{}`) // rows can be appended during a scan
-	if _, err := w.store.Append(t.Context(), source, w.now, []journal.Change{{Action: "update", Path: "/roles/pushed"}}); err != nil {
+	if _, err := w.store.Append(t.Context(), source, w.now, []changelog.Change{{Action: "update", Path: "/roles/pushed"}}); err != nil {
 		t.Error(err)
 	}
 	close(resume)
@@ -88,7 +88,7 @@ func TestLeaseOfAKilledScannerIsTakenOver(t *testing.T) {
 		t.Run(fmt.Sprintf("known to be dead: %v", known), func(t *testing.T) {
 			w := newFixture(t)
 			w.addObjects()
-			w.beginJournal()
+			w.beginChangeLog()
 			w.org.PutRole("new", `{}`)
 			dead := fmt.Sprintf("process-%d", w.scanners+1)
 			w.killScanner("/environments")
@@ -110,7 +110,7 @@ func TestLeaseOfAKilledScannerIsTakenOver(t *testing.T) {
 func TestLeaseOfAClockAheadIsTakenOver(t *testing.T) {
 	for ahead, free := range map[time.Duration]bool{time.Minute: false, 24 * time.Hour: true} {
 		w := newFixture(t)
-		w.beginJournal()
+		w.beginChangeLog()
 		if _, err := w.store.Acquire(t.Context(), source, "ahead", w.now.Add(ahead), time.Minute); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestLeaseOfAClockAheadIsTakenOver(t *testing.T) {
 // TestCanceledScanKeepsWhatItRead, as when a daemon is stopped during a scan.
 func TestCanceledScanKeepsWhatItRead(t *testing.T) {
 	w := newFixture(t)
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutRole("web", `{}`)
 	w.org.PutEnvironment("prod", `{}`)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -170,7 +170,7 @@ func (s *slowReader) GetBulk(context.Context, []object.Ref, replication.BulkOpti
 
 // renewalCounter counts the renewals of a lease, and can refuse them.
 type renewalCounter struct {
-	journal.ScanStore
+	changelog.ScanStore
 	renewals atomic.Int64
 	refuse   func(n int64) error
 }
@@ -195,7 +195,7 @@ func withFakeClock(t *testing.T, primary *slowReader,
 			t.Fatal(err)
 		}
 		defer func() { _ = s.Close() }()
-		store := &renewalCounter{ScanStore: s.Journals()}
+		store := &renewalCounter{ScanStore: s.ChangeLogs()}
 		do(t, store, func(owner string) *scan.Scanner {
 			s, err := scan.New(scan.Config{Source: source, Reader: primary, Store: store, Owner: owner, Kinds: []object.Kind{object.Role}})
 			if err != nil {
@@ -263,7 +263,7 @@ func TestScanThatLostItsLeaseStopsReading(t *testing.T) {
 					t.Errorf("%d requests, %+v; want it begun with what was read", n, report)
 				}
 				if head, err := store.Head(t.Context(), source); err != nil || head.Epoch == "" {
-					t.Errorf("%+v, %v; want the journal begun", head, err)
+					t.Errorf("%+v, %v; want the change log begun", head, err)
 				}
 			})
 		})

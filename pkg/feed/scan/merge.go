@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 )
 
@@ -18,7 +18,7 @@ func (r *scanRun) mergeList(ctx context.Context, scope object.Scope, refs []obje
 	if !known {
 		// Objects may have been changed or deleted before their list was read for
 		// the first time: one row for all of them.
-		r.addRow(journal.Update, containerOf(scope).Path())
+		r.addRow(changelog.Update, containerOf(scope).Path())
 	}
 	listed := make(map[object.Ref]bool, len(refs))
 	for _, ref := range refs {
@@ -40,11 +40,11 @@ func (r *scanRun) mergeListed(ref object.Ref, observed map[object.Ref]observatio
 	k.Missing = false
 	switch {
 	case !had && known:
-		r.addRow(journal.Create, ref.Path())
+		r.addRow(changelog.Create, ref.Path())
 	case had && known && looked && k.Fingerprint == "" && v.fingerprint != "":
 		r.firstReads = append(r.firstReads, ref)
 	case had && known && looked && v.fingerprint != k.Fingerprint:
-		r.addRow(journal.Update, ref.Path())
+		r.addRow(changelog.Update, ref.Path())
 	}
 	if looked {
 		k.Fingerprint, k.Frozen, k.Revision = v.fingerprint, v.frozen, v.revision
@@ -64,7 +64,7 @@ func (r *scanRun) addFirstReads(scope object.Scope) {
 		refs = []object.Ref{containerOf(scope)}
 	}
 	for _, ref := range refs {
-		r.addRow(journal.Update, ref.Path())
+		r.addRow(changelog.Update, ref.Path())
 	}
 }
 

@@ -24,7 +24,7 @@ func newPolicyFixture(t *testing.T) *fixture {
 
 func TestPolicyfileObjectsAreFoundByTheirLists(t *testing.T) {
 	w := newPolicyFixture(t)
-	w.beginJournal()
+	w.beginChangeLog()
 	w.takeRequests()
 	w.scanAndWantRows()
 	if got := w.takeRequests(); len(got) != 5 { // a single role is read without search
@@ -51,7 +51,7 @@ type plainReader struct{ replication.Reader }
 func TestBindingsAreReadOneByOneWithoutTheirList(t *testing.T) {
 	w := newPolicyFixture(t)
 	w.config.Reader = plainReader{endpoint.NewSource(w.client.Org("acme"), nil)}
-	w.beginJournal()
+	w.beginChangeLog()
 	w.takeRequests()
 	w.scanAndWantRows()
 	if got := w.takeRequests(); !slices.Contains(got, "GET /organizations/acme/policy_groups/prod/policies/app") {
@@ -67,7 +67,7 @@ func TestBindingsAreReadOneByOneWithoutTheirList(t *testing.T) {
 // treated as listed.
 func TestListThatOmitsAPolicyDeletesNothing(t *testing.T) {
 	w := newPolicyFixture(t)
-	w.beginJournal()
+	w.beginChangeLog()
 	for _, f := range []cheftest.Fault{{Path: "/policies", Status: 200, Body: `{}`},
 		{Path: "/policy_groups", Status: 200, Body: `{}`}, {Path: "/cookbook_artifacts", Status: 200, Body: `{}`}} {
 		f.Times = 1
@@ -79,7 +79,7 @@ func TestListThatOmitsAPolicyDeletesNothing(t *testing.T) {
 
 func TestPrimaryWithoutPoliciesIsScannedForOtherKinds(t *testing.T) {
 	w := newPolicyFixture(t)
-	w.beginJournal()
+	w.beginChangeLog()
 	for _, path := range []string{"/policies", "/policy_groups", "/cookbook_artifacts"} {
 		w.primary.Fault(cheftest.Fault{Path: path, Status: 200, EmptyBody: true})
 	}

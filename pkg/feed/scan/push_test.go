@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/collector"
-	"chefsync/pkg/feed/journal"
 )
 
 // TestPushesReachTheReplica without any scan after the first one; a change whose push was
@@ -77,7 +77,7 @@ func TestPushedItemIncludesItsBag(t *testing.T) {
 	p.addObjects()
 	p.scanAndPass()
 	p.org.PutDataBagItem("new", "i", `{"id":"i"}`)
-	if _, err := p.store.Append(t.Context(), source, p.now, []journal.Change{{Action: journal.Create, Path: "/data/new/i"}}); err != nil {
+	if _, err := p.store.Append(t.Context(), source, p.now, []changelog.Change{{Action: changelog.Create, Path: "/data/new/i"}}); err != nil {
 		t.Fatal(err)
 	}
 	p.mustPass()

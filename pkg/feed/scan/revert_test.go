@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"chefsync/pkg/endpoint"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
@@ -52,9 +52,9 @@ func TestChangeRevertedBetweenScansIsRevertedOnTheReplica(t *testing.T) {
 		for way, read := range map[string]func(p *pairFixture){
 			"compare": func(p *pairFixture) { p.mustCompare() },
 			"push": func(p *pairFixture) {
-				var rows []journal.Change
+				var rows []changelog.Change
 				for _, path := range []string{"/roles/web", "/data/users", "/cookbooks/apt/2.0.0", "/environments/prod", "/data/new"} {
-					rows = append(rows, journal.Change{Action: "update", Path: path})
+					rows = append(rows, changelog.Change{Action: "update", Path: path})
 				}
 				if _, err := p.store.Append(t.Context(), source, p.now, rows); err != nil {
 					t.Fatal(err)
@@ -114,7 +114,7 @@ func TestItemDeletedAndRestoredBetweenScans(t *testing.T) {
 	gone := func() { p.org.DeleteDataBagItem("users", "bob") }
 	back := func() { p.org.PutDataBagItem("users", "bob", `{"id":"bob","n":2}`) }
 	gone()
-	if _, err := p.store.Append(t.Context(), source, p.now, []journal.Change{{Action: "update", Path: "/data/users"}}); err != nil {
+	if _, err := p.store.Append(t.Context(), source, p.now, []changelog.Change{{Action: "update", Path: "/data/users"}}); err != nil {
 		t.Fatal(err)
 	}
 	p.mustPass()
@@ -135,12 +135,12 @@ func TestItemDeletedAndRestoredBetweenScans(t *testing.T) {
 
 // hookedStore calls a function before the n-th write of a scan is committed.
 type hookedStore struct {
-	journal.ScanStore
+	changelog.ScanStore
 	n  int
 	do func()
 }
 
-func (b *hookedStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s journal.ScanUpdate) (journal.Head, error) {
+func (b *hookedStore) Commit(ctx context.Context, source string, fence int64, now time.Time, s changelog.ScanUpdate) (changelog.Head, error) {
 	if b.n--; b.n == 0 {
 		b.do()
 	}
@@ -262,11 +262,11 @@ func TestIdlePollReadsNoSnapshot(t *testing.T) {
 
 // loadCounter counts the reads of the scan state.
 type loadCounter struct {
-	journal.ScanStore
+	changelog.ScanStore
 	n int
 }
 
-func (r *loadCounter) LoadScanState(ctx context.Context, source string) (journal.ScanState, error) {
+func (r *loadCounter) LoadScanState(ctx context.Context, source string) (changelog.ScanState, error) {
 	r.n++
 	return r.ScanStore.LoadScanState(ctx, source)
 }

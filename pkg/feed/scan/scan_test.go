@@ -12,25 +12,25 @@ import (
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/endpoint"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
-func TestFirstScanBeginsTheJournal(t *testing.T) {
+func TestFirstScanBeginsTheChangeLog(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	if _, err := journal.NewFeed(w.store, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := changelog.NewFeed(w.store, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("before the first scan: %v, want ErrNoFeed", err)
 	}
-	w.beginJournal()
+	w.beginChangeLog()
 	w.scanAndWantRows()
 }
 
 func TestChangesBecomeRows(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutRole("new", `{}`)
 	w.org.PutEnvironment("new", `{}`)
 	w.org.PutDataBagItem("new", "i", `{"id":"i"}`)
@@ -63,7 +63,7 @@ func TestChangesBecomeRows(t *testing.T) {
 func TestDeletedAndCreatedAgainBetweenScans(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.DeleteRole("web")
 	w.org.PutRole("web", `{"description":"another"}`)
 	w.org.DeleteDataBag("users")
@@ -98,7 +98,7 @@ func TestIncompleteSearchCostsOnlyRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t)
 			w.addObjects()
-			w.beginJournal()
+			w.beginChangeLog()
 			spoil(w)
 			w.scanAndWantRows()
 			w.org.PutRole("new", `{}`)
@@ -114,7 +114,7 @@ func TestScanWithoutBulkReads(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
 	w.config.Reader = withoutBulk{endpoint.NewSource(w.client.Org("acme"), nil)}
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutDataBagItem("users", "alice", `{"id":"alice","n":5}`)
 	w.scanAndWantRows("update /data/users/alice")
 }
@@ -126,7 +126,7 @@ func TestBagsNamedLikeAnIndexAreNotSearched(t *testing.T) {
 		w.org.PutDataBagItem(bag, "web", `{"id":"web"}`)
 		w.org.PutDataBagItem(bag, "prod", `{"id":"prod"}`)
 	}
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutDataBagItem("role", "web", `{"id":"web","n":1}`)
 	w.takeRequests()
 	w.scanAndWantRows("update /data/role/web")
@@ -144,7 +144,7 @@ func TestItemsThatLookLikeSearchRows(t *testing.T) {
 	odd := `{"id":"odd","json_class":"Chef::DataBagItem","raw_data":{"id":"odd","n":1},"chef_type":"data_bag_item","data_bag":"users"}`
 	w.org.PutDataBagItem("users", "plain", `{"id":"plain","chef_type":"data_bag_item","data_bag":"users"}`)
 	w.org.PutDataBagItem("users", "odd", odd)
-	w.beginJournal()
+	w.beginChangeLog()
 	w.scanAndWantRows()
 	w.org.FreezeIndex()
 	w.org.DropFromIndex("users", "plain")
@@ -166,7 +166,7 @@ func TestFailedListChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t)
 			w.addObjects()
-			w.beginJournal()
+			w.beginChangeLog()
 			w.org.DeleteRole("base")
 			w.org.PutEnvironment("new", `{}`)
 			w.org.DeleteDataBagItem("users", "bob")
@@ -190,7 +190,7 @@ func TestFailedListChangesNothing(t *testing.T) {
 func TestBagThatCannotBeListedIsUnchanged(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.DeleteDataBagItem("users", "bob")
 	w.org.PutDataBagItem("one", "two", `{"id":"two"}`)
 	h := w.primary.Fault(cheftest.Fault{Path: "/data/users", Status: 500})
@@ -202,7 +202,7 @@ func TestBagThatCannotBeListedIsUnchanged(t *testing.T) {
 func TestUnexpectedlyEmptyListDeletesNothing(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	h := w.primary.Fault(cheftest.Fault{Method: "GET", Path: "re:/(roles|environments|data|cookbooks)$", Status: 200, Body: `{}`})
 	for range 3 {
 		w.scanAndWantRows() // a GET returns each of them
@@ -218,7 +218,7 @@ func TestUnconfirmedDeletionsWaitForASecondScan(t *testing.T) {
 	for n := range 5 {
 		w.org.PutRole(fmt.Sprint("r", n), `{}`)
 	}
-	w.beginJournal()
+	w.beginChangeLog()
 	for n := range 5 {
 		w.org.DeleteRole(fmt.Sprint("r", n))
 	}
@@ -246,7 +246,7 @@ func TestUnconfirmedDeletionsWaitForASecondScan(t *testing.T) {
 func TestFailedConfirmationDefersTheDeletion(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.DeleteRole("base")
 	h := w.primary.Fault(cheftest.Fault{Method: "GET", Path: "/roles/base", Status: 500})
 	if r := w.scanAndWantRows(); r.Pending != 1 || len(r.Failed) != 1 {
@@ -259,7 +259,7 @@ func TestFailedConfirmationDefersTheDeletion(t *testing.T) {
 func TestUnreachableServerEndsTheScan(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutDataBagItem("users", "carol", `{"id":"carol"}`)
 	w.org.DeleteRole("base")
 	w.org.DeleteEnvironment("prod")
@@ -273,18 +273,18 @@ func TestUnreachableServerEndsTheScan(t *testing.T) {
 	w.scanAndWantRows("delete /environments/prod", "delete /roles/base")
 }
 
-func TestFailedFirstScanBeginsNoJournal(t *testing.T) {
+func TestFailedFirstScanBeginsNoChangeLog(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
 	w.primary.Fault(cheftest.Fault{Path: "/environments", Drop: true})
 	if _, err := w.newScanner().Scan(t.Context()); err == nil {
 		t.Fatal("no error")
 	}
-	if head, err := w.store.Head(t.Context(), source); err != nil || head != (journal.Head{}) {
+	if head, err := w.store.Head(t.Context(), source); err != nil || head != (changelog.Head{}) {
 		t.Errorf("head %+v, %v", head, err)
 	}
 	w.primary.ClearFaults()
-	w.beginJournal()
+	w.beginChangeLog()
 }
 
 // TestListsThatTheFirstScanMissed: readers have compared them, the scanner
@@ -319,7 +319,7 @@ func TestObjectsThatCannotBeRead(t *testing.T) {
 		}
 		return row
 	})
-	w.beginJournal()
+	w.beginChangeLog()
 	if r := w.scanAndWantRows(); len(r.Failed) != 1 {
 		t.Errorf("failed: %v", r.Failed)
 	}
@@ -342,7 +342,7 @@ func TestFrozenVersionsAreReadOncePerRotation(t *testing.T) {
 	for i := range n {
 		w.org.PutCookbook("c", fmt.Sprintf("1.0.%d", i), cookbookFiles(fmt.Sprint(i)), true)
 	}
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutCookbook("c", "1.0.7", cookbookFiles("forced"), true)
 	reads, found := 0, 0
 	s := w.newScanner()
@@ -377,7 +377,7 @@ func TestRotationAfterAScanByAClockAhead(t *testing.T) {
 	w := newFixture(t)
 	w.config.Rotation = time.Hour
 	w.org.PutCookbook("c", "1.0.0", cookbookFiles("a"), true)
-	w.beginJournal()
+	w.beginChangeLog()
 	const year = 365 * 24 * time.Hour
 	w.now = w.now.Add(year)
 	w.org.PutRole("r", `{}`) // so that the scan is recorded
@@ -396,7 +396,7 @@ func TestFailedRotationReadIsRepeated(t *testing.T) {
 	w := newFixture(t)
 	w.config.Rotation = time.Hour
 	w.org.PutCookbook("c", "1.0.0", cookbookFiles("1"), true)
-	w.beginJournal()
+	w.beginChangeLog()
 	w.org.PutCookbook("c", "1.0.0", cookbookFiles("forced"), true)
 	h := w.primary.Fault(cheftest.Fault{Method: "GET", Path: "/cookbooks/c/1.0.0", Status: 500})
 	for range 60 {
@@ -410,7 +410,7 @@ func TestOnlyConfiguredKindsAreScanned(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
 	w.config.Kinds = []object.Kind{object.Role}
-	w.beginJournal()
+	w.beginChangeLog()
 	for _, r := range w.takeRequests() {
 		if !strings.Contains(r, "role") {
 			t.Errorf("sent %s", r)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -18,7 +18,7 @@ type Config struct {
 	// Source names the organization in the store.
 	Source string
 	Reader replication.Reader
-	Store  journal.ScanStore
+	Store  changelog.ScanStore
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
 	// OwnerDied reports whether the process of an owner is known to be dead, nil if that
@@ -90,7 +90,7 @@ var ErrOvertaken = errors.New("another scanner was faster")
 // Report is the result of a scan.
 type Report struct {
 	Started, Ended time.Time
-	// Begun reports whether the scan began a journal, the first or a new one.
+	// Begun reports whether the scan began a change log, the first or a new one.
 	Begun   bool
 	Listed  int // objects on the primary
 	Found   int // objects read in bulk
@@ -103,13 +103,13 @@ type Report struct {
 	// Unread are the kinds that could not be read completely, each with its first error
 	// in Failed.
 	Unread map[object.Kind]error
-	Head   journal.Head // of the journal after the scan
+	Head   changelog.Head // of the change log after the scan
 	// Generation is the generation of the snapshot after the scan.
 	Generation int64
 }
 
 // Scan compares the organization with the previous scan state once and records what changed. It
-// holds the journal's lease, so that scans of an organization never overlap: while
+// holds the change log's lease, so that scans of an organization never overlap: while
 // another scanner holds the lease, Scan sends no request to the primary and returns
 // *replication.LeasedError.
 //
@@ -141,7 +141,7 @@ func (r *scanRun) scanLeased(ctx context.Context) error {
 		return errors.Join(leaseLost(held), err)
 	}
 	err = r.scanKinds(held)
-	if err == nil || !r.beginsJournal || isInterrupted(held) && len(r.current.Listed) > 0 {
+	if err == nil || !r.beginsChangeLog || isInterrupted(held) && len(r.current.Listed) > 0 {
 		err = errors.Join(leaseLost(held), err, r.saveResult(held))
 	}
 	return err
@@ -172,7 +172,7 @@ func withCommitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 // isInterrupted reports whether a scan ended early: by its deadline, by the end of the
 // process, or because its lease was lost. What it read is kept, and the next scan first
 // reads what is missing. Otherwise an organization that takes longer than the time limit
-// of a function would never be replicated by its journal.
+// of a function would never be replicated by its change log.
 func isInterrupted(ctx context.Context) bool { return ctx.Err() != nil }
 
 func (s *Scanner) logReport(ctx context.Context, r Report, err error) {
@@ -202,13 +202,13 @@ func (s *Scanner) includesKind(k object.Kind) bool {
 // scanRun is one scan.
 type scanRun struct {
 	*Scanner
-	lease            replication.Lease // of the journal
-	loaded           journal.ScanState
-	beginsJournal    bool                          // a new journal, or the first
+	lease            replication.Lease // of the change log
+	loaded           changelog.ScanState
+	beginsChangeLog  bool                          // a new change log, or the first
 	previous         *state                        // as loaded
 	knownRefs        map[object.Scope][]object.Ref // objects of previous, by kind and data bag
 	current          *state                        // as read by this scan
-	rows             []journal.Change
+	rows             []changelog.Change
 	firstReads       []object.Ref // objects of the current scope that were read for the first time
 	deleted          []object.Ref
 	confirmsLeft     int // GETs left to confirm deletions
@@ -217,19 +217,19 @@ type scanRun struct {
 }
 
 // loadState reads the scan state. If there is none, or it is damaged, the scan begins a
-// new journal: earlier changes are unknown, and the new epoch makes readers compare
+// new change log: earlier changes are unknown, and the new epoch makes readers compare
 // everything.
 func (r *scanRun) loadState(ctx context.Context) (err error) {
 	if r.loaded, err = r.Store.LoadScanState(ctx, r.Source); err != nil {
 		return err
 	}
 	r.previous = newState()
-	r.beginsJournal = r.loaded.Head.Epoch == "" || r.loaded.Blob == nil
-	if !r.beginsJournal {
+	r.beginsChangeLog = r.loaded.Head.Epoch == "" || r.loaded.Blob == nil
+	if !r.beginsChangeLog {
 		r.previous, err = decodeState(r.loaded.Blob)
 		if errors.Is(err, errDamagedState) {
-			r.Log.WarnContext(ctx, "scan begins a new journal", "source", r.Source, "error", err.Error())
-			r.previous, r.beginsJournal, err = newState(), true, nil
+			r.Log.WarnContext(ctx, "scan begins a new change log", "source", r.Source, "error", err.Error())
+			r.previous, r.beginsChangeLog, err = newState(), true, nil
 		}
 	}
 	if err != nil {
@@ -246,15 +246,15 @@ func (r *scanRun) loadState(ctx context.Context) (err error) {
 // commitResult writes rows and scan state, unless nothing changed.
 func (r *scanRun) commitResult(ctx context.Context) error {
 	r.appendDeletions()
-	rows := journal.LastPerPath(r.rows)
+	rows := changelog.LastPerPath(r.rows)
 	r.report.Head, r.report.Generation = r.loaded.Head, r.loaded.Generation
 	if !r.hasChanges() {
-		return r.trimJournal(ctx)
+		return r.trimChangeLog(ctx)
 	}
 	var err error
-	update := journal.ScanUpdate{Version: r.loaded.Version}
-	for len(rows) > journal.MaxAppend {
-		update.Changes, rows = rows[:journal.MaxAppend], rows[journal.MaxAppend:]
+	update := changelog.ScanUpdate{Version: r.loaded.Version}
+	for len(rows) > changelog.MaxAppend {
+		update.Changes, rows = rows[:changelog.MaxAppend], rows[changelog.MaxAppend:]
 		if r.report.Head, err = r.Store.Commit(ctx, r.Source, r.lease.Fence, r.Now(), update); err != nil {
 			return err
 		}
@@ -264,8 +264,8 @@ func (r *scanRun) commitResult(ctx context.Context) error {
 	if update.Blob, err = r.current.encode(); err != nil {
 		return err
 	}
-	if r.beginsJournal {
-		update.Begin = journal.NewEpoch()
+	if r.beginsChangeLog {
+		update.Begin = changelog.NewEpoch()
 	} else {
 		update.SameSnapshot = r.current.sameSnapshot(r.previous)
 	}
@@ -275,13 +275,13 @@ func (r *scanRun) commitResult(ctx context.Context) error {
 	if !update.SameSnapshot {
 		r.report.Generation++
 	}
-	r.report.Begun, r.report.Changes = r.beginsJournal, r.report.Changes+len(rows)
+	r.report.Begun, r.report.Changes = r.beginsChangeLog, r.report.Changes+len(rows)
 	r.Scanner.rotatedTo = r.current.RotatedTo
-	return r.trimJournal(ctx)
+	return r.trimChangeLog(ctx)
 }
 
 // maxInterruptedRows is the maximum number of rows that an interrupted scan writes.
-const maxInterruptedRows = 20 * journal.MaxAppend
+const maxInterruptedRows = 20 * changelog.MaxAppend
 
 // coalesceRows replaces the rows by one row per kind if they are more than an
 // interrupted scan can write in time.
@@ -293,7 +293,7 @@ func (r *scanRun) coalesceRows(ctx context.Context) {
 	for i, row := range r.rows {
 		var ref object.Ref
 		if ref.UnmarshalText([]byte(row.Path)) == nil {
-			r.rows[i] = journal.Change{Action: journal.Update, Path: containerOf(object.Scope{Kind: ref.Kind}).Path()}
+			r.rows[i] = changelog.Change{Action: changelog.Update, Path: containerOf(object.Scope{Kind: ref.Kind}).Path()}
 		}
 	}
 }
@@ -301,7 +301,7 @@ func (r *scanRun) coalesceRows(ctx context.Context) {
 // hasChanges reports whether there is something to write. The progress of the rotation
 // alone is written only from time to time.
 func (r *scanRun) hasChanges() bool {
-	if r.beginsJournal || len(r.rows) > 0 || len(r.previous.Objects) != len(r.current.Objects) ||
+	if r.beginsChangeLog || len(r.rows) > 0 || len(r.previous.Objects) != len(r.current.Objects) ||
 		len(r.previous.Listed) != len(r.current.Listed) {
 		return true
 	}
@@ -317,7 +317,7 @@ func (r *scanRun) hasChanges() bool {
 	return false
 }
 
-func (r *scanRun) trimJournal(ctx context.Context) error {
+func (r *scanRun) trimChangeLog(ctx context.Context) error {
 	now := r.Now()
 	if now.Sub(r.trimmedAt) < trimEvery {
 		return nil
@@ -334,7 +334,7 @@ func (r *scanRun) trimJournal(ctx context.Context) error {
 func (r *scanRun) appendDeletions() {
 	slices.SortFunc(r.deleted, func(a, b object.Ref) int { return object.Compare(b, a) })
 	for _, ref := range r.deleted {
-		r.rows = append(r.rows, journal.Change{Action: journal.Delete, Path: ref.Path()})
+		r.rows = append(r.rows, changelog.Change{Action: changelog.Delete, Path: ref.Path()})
 	}
 	r.deleted = nil
 }

@@ -26,13 +26,13 @@ type state struct {
 	Version int `json:"version"`
 	// RotatedTo is the time until which frozen versions that were due have been read.
 	RotatedTo time.Time `json:"swept,omitzero"`
-	// Listed are the kinds whose lists were read at least once since the journal
+	// Listed are the kinds whose lists were read at least once since the change log
 	// began.
 	Listed  map[object.Kind]bool       `json:"listed"`
 	Objects map[object.Ref]objectState `json:"objects"`
 }
 
-// hasListed reports whether the list of a scope was read when the journal began or
+// hasListed reports whether the list of a scope was read when the change log began or
 // later. The items of a new data bag are all new.
 func (m *state) hasListed(s object.Scope) bool {
 	if s.Kind.Parent() == "" {

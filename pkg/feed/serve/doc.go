@@ -1,4 +1,4 @@
-// Package serve serves a journal as updated_since, the change feed that Chef
+// Package serve serves a change log as updated_since, the change feed that Chef
 // Servers had once (docs/chef-server-api.md §2), so that any client of it works
 // again: GET /organizations/ORG/updated_since?seq=N answers the rows with an id
 // greater than N as [{"action":…,"id":…,"path":…}].
@@ -24,7 +24,7 @@
 // again. A client that remembers the newest row it has seen notices that the row is
 // missing from the answer; the headers X-Chef-Sync-Oldest, -Newest and -Epoch say it
 // explicitly. A client that does neither must be resynchronized by its operator after
-// it was away for longer than rows are kept. A journal that was created again begins
+// it was away for longer than rows are kept. A change log that was created again begins
 // with a row {"action":"begin","path":"/"} and ids above all earlier ones, so such a
 // client at least continues with it.
 //

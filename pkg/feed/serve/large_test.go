@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"chefsync/pkg/feed"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
@@ -21,9 +21,9 @@ func TestLargeAnswersAreSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	many := func(rows, length int) {
-		for n := 0; n < rows; n += journal.MaxAppend {
+		for n := 0; n < rows; n += changelog.MaxAppend {
 			var paths []string
-			for i := range journal.MaxAppend {
+			for i := range changelog.MaxAppend {
 				paths = append(paths, "/roles/"+strings.Repeat("x", length)+fmt.Sprint(n+i))
 			}
 			w.addRows(paths...)

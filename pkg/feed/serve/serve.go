@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 )
 
 // The versions of the Chef Server API that requests may name.
@@ -33,8 +33,8 @@ const (
 
 // Config is the configuration of a Handler. Store, Sources and Principals are required.
 type Config struct {
-	Store journal.Store
-	// Sources are the names of sources in the journal by organization; "" for a primary
+	Store changelog.Store
+	// Sources are the names of sources in the change log by organization; "" for a primary
 	// without organizations, whose feed is /updated_since.
 	Sources    map[string]string
 	Principals Principals
@@ -49,7 +49,7 @@ type Config struct {
 	Log  *slog.Logger     // default: nothing is logged
 }
 
-// Handler serves journals as updated_since.
+// Handler serves change logs as updated_since.
 type Handler struct{ config Config }
 
 var _ http.Handler = (*Handler)(nil)
@@ -127,11 +127,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	body, head, err := h.encodeRows(q, source, after)
 	switch {
-	case errors.Is(err, journal.ErrNoJournal):
+	case errors.Is(err, changelog.ErrNoChangeLog):
 		refuse(http.StatusNotFound, "the changes of organization '%s' are not recorded yet", organization)
 		return
 	case err != nil:
-		h.config.Log.ErrorContext(q.Context(), "the journal could not be read", "source", source, "error", err.Error())
+		h.config.Log.ErrorContext(q.Context(), "the change log could not be read", "source", source, "error", err.Error())
 		refuse(http.StatusInternalServerError, "internal service error")
 		return
 	}
@@ -249,9 +249,9 @@ func parseSeq(q *http.Request) (int64, bool) {
 
 // encodeRows returns the rows after an id as JSON, as many as fit into an answer. Rows
 // that are added meanwhile may be included or not, but never with a gap.
-func (h *Handler) encodeRows(q *http.Request, source string, after int64) ([]byte, journal.Head, error) {
+func (h *Handler) encodeRows(q *http.Request, source string, after int64) ([]byte, changelog.Head, error) {
 	var b bytes.Buffer
-	var head journal.Head
+	var head changelog.Head
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	b.WriteByte('[')
@@ -261,7 +261,7 @@ func (h *Handler) encodeRows(q *http.Request, source string, after int64) ([]byt
 		case err != nil:
 			return nil, head, err
 		case page.Head.Epoch == "":
-			return nil, head, journal.ErrNoJournal
+			return nil, head, changelog.ErrNoChangeLog
 		case !first && (page.Head.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1):
 			return append(b.Bytes(), ']'), head, nil // the client polls again, and gets the new state
 		}

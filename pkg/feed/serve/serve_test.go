@@ -20,18 +20,18 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/feed"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/sqlite"
 )
 
-// testServer is a primary, a journal of its organization, and the served feed.
+// testServer is a primary, a change log of its organization, and the served feed.
 type testServer struct {
 	t       *testing.T
 	primary *cheftest.Server
 	org     *cheftest.Org
 	path    string
-	store   journal.ScanStore
+	store   changelog.ScanStore
 	config  Config
 	url     string
 	close   func()
@@ -64,20 +64,20 @@ func newTestServer(t *testing.T, options ...cheftest.Options) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.store.Commit(t.Context(), "src", lease.Lease.Fence, w.now, journal.ScanUpdate{Begin: "e"}); err != nil {
+	if _, err := w.store.Commit(t.Context(), "src", lease.Lease.Fence, w.now, changelog.ScanUpdate{Begin: "e"}); err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
 
-// start serves the journal, from its file, at a new port.
+// start serves the change log, from its file, at a new port.
 func (w *testServer) start() {
 	w.t.Helper()
 	s, err := sqlite.OpenState(context.Background(), w.path)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.store = s.Journals()
+	w.store = s.ChangeLogs()
 	c := w.config
 	c.Store = w.store
 	h, err := New(c)
@@ -97,9 +97,9 @@ func (w *testServer) restart() {
 
 func (w *testServer) addRows(paths ...string) {
 	w.t.Helper()
-	var changes []journal.Change
+	var changes []changelog.Change
 	for _, p := range paths {
-		changes = append(changes, journal.Change{Action: journal.Update, Path: p})
+		changes = append(changes, changelog.Change{Action: changelog.Update, Path: p})
 	}
 	if _, err := w.store.Append(w.t.Context(), "src", w.now, changes); err != nil {
 		w.t.Fatal(err)
@@ -203,7 +203,7 @@ func TestNonMembersAreRefusedAsByAChefServer(t *testing.T) {
 			text: "invalid 'seq' value"},
 		"a negative seq": {user: "reader", key: key, path: feedPath + "?seq=-1", status: 400, kind: chef.KindInvalid,
 			text: "invalid 'seq' value"},
-		"a journal yet to come": {user: superName, key: superKey, path: "/organizations/early/updated_since", status: 404,
+		"a change log yet to come": {user: superName, key: superKey, path: "/organizations/early/updated_since", status: 404,
 			kind: chef.KindAbsent, text: "not recorded yet"},
 		"a client of another org": {user: "reader", key: key, path: "/organizations/early/updated_since", status: 401,
 			kind: chef.KindKey, text: "Failed to authenticate"},
@@ -407,12 +407,12 @@ func TestOurFeedReadsEveryChangeOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestLongJournalIsServedCompletely(t *testing.T) {
+func TestLongChangeLogIsServedCompletely(t *testing.T) {
 	w := newTestServer(t)
 	key := w.org.AddClient("reader")
 	for n := range 40 {
 		var paths []string
-		for i := range journal.MaxAppend {
+		for i := range changelog.MaxAppend {
 			paths = append(paths, fmt.Sprintf("/roles/r%d-%d", n, i))
 		}
 		w.addRows(paths...)
@@ -422,7 +422,7 @@ func TestLongJournalIsServedCompletely(t *testing.T) {
 		t.Fatal(err)
 	}
 	changes, err := feed.DecodeRows(a.Body)
-	if err != nil || len(changes) != 40*journal.MaxAppend+1 {
+	if err != nil || len(changes) != 40*changelog.MaxAppend+1 {
 		t.Errorf("%d rows, %v", len(changes), err)
 	}
 }

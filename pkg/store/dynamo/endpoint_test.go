@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/feed/journal/journaltest"
+	"chefsync/pkg/feed/changelog"
+	"chefsync/pkg/feed/changelog/changelogtest"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
@@ -71,10 +71,10 @@ func TestRecordsAgainstAnEndpoint(t *testing.T) {
 	})
 }
 
-func TestJournalsAgainstAnEndpoint(t *testing.T) {
+func TestChangeLogsAgainstAnEndpoint(t *testing.T) {
 	c, api := newEndpointTable(t)
-	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
+	changelogtest.Run(t, func(t *testing.T) func() changelog.ScanStore {
 		table := createTable(t, c)
-		return func() journal.ScanStore { return store.New(dynamo.Open(api, table)).Journals() }
+		return func() changelog.ScanStore { return store.New(dynamo.Open(api, table)).ChangeLogs() }
 	})
 }

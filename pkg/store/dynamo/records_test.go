@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"chefsync/pkg/cloud/dynamotest"
-	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/feed/journal/journaltest"
+	"chefsync/pkg/feed/changelog"
+	"chefsync/pkg/feed/changelog/changelogtest"
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/notify"
@@ -24,11 +24,11 @@ func TestRecords(t *testing.T) {
 	})
 }
 
-func TestJournals(t *testing.T) {
+func TestChangeLogs(t *testing.T) {
 	c := dynamotest.Start(t)
-	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
+	changelogtest.Run(t, func(t *testing.T) func() changelog.ScanStore {
 		table := createTable(t, c)
-		return func() journal.ScanStore { return store.New(dynamo.Open(c, table)).Journals() }
+		return func() changelog.ScanStore { return store.New(dynamo.Open(c, table)).ChangeLogs() }
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -56,9 +56,9 @@ type previousPair struct {
 }
 
 type previousSource struct {
-	Page  journal.Page
-	Known journal.ScanState
-	Last  journal.LastScan
+	Page  changelog.Page
+	Known changelog.ScanState
+	Last  changelog.LastScan
 }
 
 type previousRecords struct {
@@ -130,11 +130,11 @@ func readAll(t *testing.T, s *store.Store, want previousRecords) (all previousRe
 	all.Sources = map[string]previousSource{}
 	for source := range want.Sources {
 		var one previousSource
-		one.Page, err = s.Journals().Rows(ctx, source, 0, 10_000)
+		one.Page, err = s.ChangeLogs().Rows(ctx, source, 0, 10_000)
 		must(err)
-		one.Known, err = s.Journals().LoadScanState(ctx, source)
+		one.Known, err = s.ChangeLogs().LoadScanState(ctx, source)
 		must(err)
-		one.Last, err = s.Journals().LastScan(ctx, source)
+		one.Last, err = s.ChangeLogs().LastScan(ctx, source)
 		must(err)
 		all.Sources[source] = one
 	}

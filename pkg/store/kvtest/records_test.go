@@ -3,8 +3,8 @@ package kvtest_test
 import (
 	"testing"
 
-	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/feed/journal/journaltest"
+	"chefsync/pkg/feed/changelog"
+	"chefsync/pkg/feed/changelog/changelogtest"
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/notify"
@@ -22,10 +22,10 @@ func TestRecordsInMemory(t *testing.T) {
 	})
 }
 
-func TestJournalsInMemory(t *testing.T) {
-	journaltest.Run(t, func(*testing.T) func() journal.ScanStore {
+func TestChangeLogsInMemory(t *testing.T) {
+	changelogtest.Run(t, func(*testing.T) func() changelog.ScanStore {
 		m := &kvtest.Memory{}
-		return func() journal.ScanStore { return store.New(m).Journals() }
+		return func() changelog.ScanStore { return store.New(m).ChangeLogs() }
 	})
 }
 

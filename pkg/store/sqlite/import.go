@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
@@ -182,7 +182,7 @@ func (t oldTables) sourceWrites() ([]store.Write, error) {
 	var writes []store.Write
 	for _, s := range all {
 		err := t.eachRow("SELECT id, action, path, at FROM journal_rows WHERE source = ? ORDER BY id", func(scan func(...any) error) error {
-			var r journal.Row
+			var r changelog.Row
 			var at int64
 			err := scan(&r.ID, &r.Action, &r.Path, &at)
 			r.Time = fromMicros(at)
@@ -204,7 +204,7 @@ func (t oldTables) sourceWrites() ([]store.Write, error) {
 func (t oldTables) scanWrites() (writes []store.Write, err error) {
 	err = t.eachRow("SELECT source, scan FROM last_scans", func(scan func(...any) error) error {
 		var source, text string
-		var s journal.LastScan
+		var s changelog.LastScan
 		if err := scan(&source, &text); err != nil {
 			return err
 		}

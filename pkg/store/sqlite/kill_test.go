@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeUntilKilled(path))
 		os.Exit(1)
 	}
-	if path := os.Getenv(killJournal); path != "" {
-		fmt.Fprintln(os.Stderr, appendUntilKilled(path, os.Getenv(killJournal+"_WRITER")))
+	if path := os.Getenv(killChangeLog); path != "" {
+		fmt.Fprintln(os.Stderr, appendUntilKilled(path, os.Getenv(killChangeLog+"_WRITER")))
 		os.Exit(1)
 	}
 	if err := storetest.FewChecks(10); err != nil {

@@ -3,8 +3,8 @@ package sqlite_test
 import (
 	"testing"
 
-	"chefsync/pkg/feed/journal"
-	"chefsync/pkg/feed/journal/journaltest"
+	"chefsync/pkg/feed/changelog"
+	"chefsync/pkg/feed/changelog/changelogtest"
 	"chefsync/pkg/health"
 	"chefsync/pkg/health/healthtest"
 	"chefsync/pkg/notify"
@@ -20,10 +20,10 @@ func TestRecords(t *testing.T) {
 	})
 }
 
-func TestJournals(t *testing.T) {
-	journaltest.Run(t, func(t *testing.T) func() journal.ScanStore {
+func TestChangeLogs(t *testing.T) {
+	changelogtest.Run(t, func(t *testing.T) func() changelog.ScanStore {
 		open := newState(t)
-		return func() journal.ScanStore { return open().Journals() }
+		return func() changelog.ScanStore { return open().ChangeLogs() }
 	})
 }
 

@@ -9,8 +9,8 @@
 // hand.
 //
 // A document holds the desired state, progress with the position, inventory and unsynced
-// objects. It holds no lease, no runs and no log lines, and none of the journal of
-// a primary without a feed: a pair that is moved away from its journal finds that
+// objects. It holds no lease, no runs and no log lines, and none of the change log of
+// a primary without a feed: a pair that is moved away from its change log finds that
 // another one continues elsewhere, and compares everything once. It holds no keys
 // and no content of objects, but their names and hashes, the URL of the primary
 // and the messages of errors.

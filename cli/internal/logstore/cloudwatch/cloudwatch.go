@@ -66,7 +66,7 @@ func New(c aws.Config, r cloud.Resources, owner string, pairs []config.PairConfi
 		stream: "chef-sync-ctl/" + strings.NewReplacer(":", "/", "*", "-").Replace(owner), // neither may be in a name
 	}
 	for _, p := range pairs {
-		// Scans and pushes are logged by the name in the journal, the rest by the organization's.
+		// Scans and pushes are logged by the name in the change log, the rest by the organization's.
 		w.sources[p.ID] = []string{p.SourceOrg, p.Space}
 	}
 	return w

@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// functions/changes tells of scans by the journal's word for the source, and of
+// functions/changes tells of scans by the change log's word for the source, and of
 // other things by its name.
 func TestTheLogOfAPairHoldsTheScansOfItsSource(t *testing.T) {
 	id := replication.PairID{Replica: "eu", Org: "acme"}

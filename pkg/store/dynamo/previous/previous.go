@@ -25,7 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 )
@@ -412,7 +412,7 @@ func (m Importer) readSource(ctx context.Context, a *attributes, pk, name string
 }
 
 // decodeRows decodes rows that were written together. The sort key has the id of the last.
-func decodeRows(a *attributes) (rows []journal.Row, err error) {
+func decodeRows(a *attributes) (rows []changelog.Row, err error) {
 	last, err := strconv.ParseInt(strings.TrimPrefix(a.stringAttr("sk"), "row#"), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
@@ -422,7 +422,7 @@ func decodeRows(a *attributes) (rows []journal.Row, err error) {
 		Rows [][2]string `json:"rows"`
 	}](a.binaryAttr("r"))
 	for i, r := range w.Rows {
-		rows = append(rows, journal.Row{ID: last - int64(len(w.Rows)-1-i), Action: r[0], Path: r[1], Time: fromMicros(w.At)})
+		rows = append(rows, changelog.Row{ID: last - int64(len(w.Rows)-1-i), Action: r[0], Path: r[1], Time: fromMicros(w.At)})
 	}
 	return rows, errors.Join(err, a.err)
 }
@@ -433,7 +433,7 @@ func (m Importer) importScan(ctx context.Context, pk, name string) error {
 		return err
 	}
 	a := attributes{it: it}
-	last, err := unpackRecord[journal.LastScan](a.binaryAttr("r"))
+	last, err := unpackRecord[changelog.LastScan](a.binaryAttr("r"))
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"chefsync/pkg/cloud/dynamotest"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
@@ -166,7 +166,7 @@ func TestADamagedChangeLogIsBegunAgain(t *testing.T) {
 	if err := m.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before, err := store.New(m.KV).Journals().LoadScanState(t.Context(), source)
+	before, err := store.New(m.KV).ChangeLogs().LoadScanState(t.Context(), source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,12 +175,12 @@ func TestADamagedChangeLogIsBegunAgain(t *testing.T) {
 	if err := m.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	j, now := store.New(m.KV).Journals(), time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	j, now := store.New(m.KV).ChangeLogs(), time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
 	known, err := j.Acquire(t.Context(), source, "scanner", now, time.Minute)
 	if err != nil || known.Lease.Fence <= before.Lease.Fence || known.Head.Epoch != "" {
 		t.Fatalf("%+v, %v; want no change log and a newer token", known, err)
 	}
-	head, err := j.Commit(t.Context(), source, known.Lease.Fence, now, journal.ScanUpdate{Begin: "new", Version: known.Version})
+	head, err := j.Commit(t.Context(), source, known.Lease.Fence, now, changelog.ScanUpdate{Begin: "new", Version: known.Version})
 	if err != nil || head.Epoch != "new" || head.Oldest <= before.Head.Newest {
 		t.Errorf("%+v, %v; want a new change log after %d", head, err, before.Head.Newest)
 	}

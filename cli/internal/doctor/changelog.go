@@ -11,11 +11,11 @@ import (
 
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 )
 
-// CheckJournal looks at the journal of an organization and at its newest scan.
-func CheckJournal(ctx context.Context, l *List, store journal.ScanStore, org, space string) {
+// CheckChangeLog looks at the change log of an organization and at its newest scan.
+func CheckChangeLog(ctx context.Context, l *List, store changelog.ScanStore, org, space string) {
 	head, err := store.Head(ctx, space)
 	if err != nil {
 		l.Fail(org, "", err)
@@ -27,7 +27,7 @@ func CheckJournal(ctx context.Context, l *List, store journal.ScanStore, org, sp
 		l.Fail(org, "", err)
 	} else if len(page.Rows) == 1 {
 		row := page.Rows[0]
-		what := "" // the row that begins a journal is no change
+		what := "" // the row that begins a change log is no change
 		if row.Path != "/" {
 			what = ": " + row.Action + " " + row.Path
 		}

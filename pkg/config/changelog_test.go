@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func TestEveryKeyOfTheJournal(t *testing.T) {
+func TestEveryKeyOfTheChangeLog(t *testing.T) {
 	c := mustParse(t, Loader{}, strings.Replace(minimalConfig, "[[replica]]",
 		"feed_url = \"HTTP://Changes.example.com:9996/\"\n[[replica]]", 1)+`
 [journal]
@@ -25,11 +25,11 @@ readers = ["bob", "ec_sync_user"]
 bob = "file:bob.pub"
 "node.example.com" = "env:NODE"
 `)
-	want := Journal{ScanEvery: 5 * time.Minute, Rotation: 12 * time.Hour, Keep: 7 * 24 * time.Hour, Listen: ":9996",
+	want := ChangeLog{ScanEvery: 5 * time.Minute, Rotation: 12 * time.Hour, Keep: 7 * 24 * time.Hour, Listen: ":9996",
 		Token:   KeyRef{Scheme: "env", Name: "TOKEN"},
 		TLSCert: "/etc/chef-sync/tls/crt.pem", TLSKey: "/etc/tls.key", Readers: []string{"bob", "ec_sync_user"},
 		Keys: map[string]KeyRef{"bob": {Scheme: "file", Name: "/etc/chef-sync/bob.pub"}, "node.example.com": {Scheme: "env", Name: "NODE"}}}
-	if diff := cmp.Diff(want, c.Journal, cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
+	if diff := cmp.Diff(want, c.ChangeLog, cmpopts.IgnoreUnexported(KeyRef{})); diff != "" {
 		t.Error(diff)
 	}
 	if c.FeedURL != "http://changes.example.com:9996" {
@@ -47,7 +47,7 @@ bob = "file:bob.pub"
 	}
 }
 
-func TestProblemsOfTheJournal(t *testing.T) {
+func TestProblemsOfTheChangeLog(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"no port":               {`listen = "chef"`, "isn't an address to listen on"},
 		"half of TLS":           {`tls_key = "k.pem"`, "journal.tls_key: has no effect without tls_cert; write tls_cert too"},
@@ -73,7 +73,7 @@ func TestProblemsOfTheJournal(t *testing.T) {
 	}
 }
 
-func TestWarningsOfTheJournal(t *testing.T) {
+func TestWarningsOfTheChangeLog(t *testing.T) {
 	for text, want := range map[string]string{
 		`listen = ":9996"`:                                     "unencrypted",
 		`listen = "chef.example.com:9996"`:                     "unencrypted",

@@ -1,4 +1,4 @@
-package journaltest
+package changelogtest
 
 import (
 	"reflect"
@@ -6,21 +6,21 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 )
 
-func testLastScan(t *testing.T, open func() journal.ScanStore) {
+func testLastScan(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
-	if got, err := s.LastScan(t.Context(), source); err != nil || !reflect.DeepEqual(got, journal.LastScan{}) {
+	if got, err := s.LastScan(t.Context(), source); err != nil || !reflect.DeepEqual(got, changelog.LastScan{}) {
 		t.Errorf("never scanned: %+v, %v", got, err)
 	}
-	good := journal.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2,
-		Unread: []journal.Unread{{Kind: object.Role, Since: t0().Add(-time.Hour), Failing: t0(), Error: "read /roles: 403",
+	good := changelog.LastScan{Ended: t0(), Good: t0(), Listed: 7, Changes: 1, Partial: 2,
+		Unread: []changelog.Unread{{Kind: object.Role, Since: t0().Add(-time.Hour), Failing: t0(), Error: "read /roles: 403",
 			Class: fault.Rejected, Hint: "grant read"}}}
-	bad := journal.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: fault.Unreachable,
+	bad := changelog.LastScan{Ended: t0().Add(time.Minute), Good: t0(), Error: "no route to host", Class: fault.Unreachable,
 		Hint: "check the URL", Failures: 3, FailingSince: t0().Add(time.Second), Epoch: "e", Newest: 12, Generation: 3}
-	for at, scans := range map[string][]journal.LastScan{source: {good, bad, good, bad}, otherSource: {bad, good}} {
+	for at, scans := range map[string][]changelog.LastScan{source: {good, bad, good, bad}, otherSource: {bad, good}} {
 		for _, scan := range scans {
 			if err := s.RecordScan(t.Context(), at, scan); err != nil {
 				t.Fatal(err)
@@ -34,11 +34,11 @@ func testLastScan(t *testing.T, open func() journal.ScanStore) {
 		!reflect.DeepEqual(all[otherSource], good) {
 		t.Errorf("all: %+v, %v", all, err)
 	}
-	if head, got := mustReadRows(t, s, source); head != (journal.Head{}) || len(got) != 0 {
-		t.Errorf("the record of a failed scan began the journal: %+v, %v", head, rowPaths(got))
+	if head, got := mustReadRows(t, s, source); head != (changelog.Head{}) || len(got) != 0 {
+		t.Errorf("the record of a failed scan began the change log: %+v, %v", head, rowPaths(got))
 	}
 
-	// The record and the journal are independent.
+	// The record and the change log are independent.
 	mustBegin(t, s, source, "e", t0())
 	if _, err := s.Acquire(t.Context(), source, "me", t0(), ttl); err != nil {
 		t.Fatal(err)
@@ -53,6 +53,6 @@ func testLastScan(t *testing.T, open func() journal.ScanStore) {
 		t.Error(err)
 	}
 	if got, err := s.LastScan(t.Context(), source); err != nil || !reflect.DeepEqual(got, good) {
-		t.Errorf("after a journal began and was trimmed: %+v, %v", got, err)
+		t.Errorf("after a change log began and was trimmed: %+v, %v", got, err)
 	}
 }

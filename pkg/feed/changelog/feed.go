@@ -1,4 +1,4 @@
-package journal
+package changelog
 
 import (
 	"context"
@@ -9,62 +9,62 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Name is the name of the journal as a feed, in configuration and status.
+// Name is the name of the change log as a feed, in configuration and status.
 const Name = "journal"
 
 // pageRows is the number of rows in a page.
 const pageRows = 1000
 
-// NewFeed returns the change feed of a journal. Its Read returns an error that wraps
-// replication.ErrNoFeed before the journal has begun, and one that wraps
-// replication.ErrPositionLost for an id that the journal hasn't assigned.
+// NewFeed returns the change feed of a change log. Its Read returns an error that wraps
+// replication.ErrNoFeed before the change log has begun, and one that wraps
+// replication.ErrPositionLost for an id that the change log hasn't assigned.
 // replication.Continue finds out from Rows.Oldest whether rows after a position were
-// dropped, and from Rows.Epoch whether the journal is a new one. The feed has no
+// dropped, and from Rows.Epoch whether the change log is a new one. The feed has no
 // snapshot; that of package scan has.
-func NewFeed(store Store, source string) replication.Feed { return journalFeed{store, source} }
+func NewFeed(store Store, source string) replication.Feed { return changeLogFeed{store, source} }
 
-type journalFeed struct {
+type changeLogFeed struct {
 	store  Store
 	source string
 }
 
 // Name implements replication.Feed.
-func (f journalFeed) Name() string { return Name }
+func (f changeLogFeed) Name() string { return Name }
 
 // Reason implements replication.Feed.
-func (f journalFeed) Reason() string { return "" }
+func (f changeLogFeed) Reason() string { return "" }
 
 // ReadSnapshot implements replication.Feed.
-func (f journalFeed) ReadSnapshot(context.Context) (replication.Snapshot, error) {
+func (f changeLogFeed) ReadSnapshot(context.Context) (replication.Snapshot, error) {
 	return replication.Snapshot{}, nil
 }
 
 // Begun implements replication.Feed: one small read.
-func (f journalFeed) Begun(ctx context.Context) (bool, error) {
+func (f changeLogFeed) Begun(ctx context.Context) (bool, error) {
 	head, err := f.store.Head(ctx, f.source)
 	return head.Epoch != "", err
 }
 
 // Read implements replication.Feed.
-func (f journalFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
+func (f changeLogFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
 	for range 5 {
 		rows, err := f.readPages(ctx, after)
 		if !errors.Is(err, errChanged) {
 			return rows, err
 		}
 	}
-	return replication.Rows{}, fmt.Errorf("read the journal of %s: %w", f.source, errChanged)
+	return replication.Rows{}, fmt.Errorf("read the change log of %s: %w", f.source, errChanged)
 }
 
-// errChanged means that rows were dropped, or the journal replaced, between two pages.
-var errChanged = errors.New("the journal changed while it was read")
+// errChanged means that rows were dropped, or the change log replaced, between two pages.
+var errChanged = errors.New("the change log changed while it was read")
 
-func (f journalFeed) readPages(ctx context.Context, after int64) (replication.Rows, error) {
+func (f changeLogFeed) readPages(ctx context.Context, after int64) (replication.Rows, error) {
 	var rows replication.Rows
 	if after < 0 {
 		head, err := f.store.Head(ctx, f.source)
 		if err != nil {
-			return rows, fmt.Errorf("read the journal of %s: %w", f.source, err)
+			return rows, fmt.Errorf("read the change log of %s: %w", f.source, err)
 		}
 		after = max(0, head.Newest+after)
 	}
@@ -73,11 +73,11 @@ func (f journalFeed) readPages(ctx context.Context, after int64) (replication.Ro
 		head := page.Head
 		switch {
 		case err != nil:
-			return rows, fmt.Errorf("read the journal of %s: %w", f.source, err)
+			return rows, fmt.Errorf("read the change log of %s: %w", f.source, err)
 		case head.Epoch == "":
-			return rows, fmt.Errorf("%w: %w", replication.ErrNoFeed, ErrNoJournal)
+			return rows, fmt.Errorf("%w: %w", replication.ErrNoFeed, ErrNoChangeLog)
 		case after > head.Newest:
-			return rows, fmt.Errorf("%w: the journal of %s ends at %d, before %d", replication.ErrPositionLost, f.source, head.Newest, after)
+			return rows, fmt.Errorf("%w: the change log of %s ends at %d, before %d", replication.ErrPositionLost, f.source, head.Newest, after)
 		case rows.Epoch == "":
 			rows = replication.Rows{Epoch: head.Epoch, Oldest: head.Oldest, Newest: head.Newest, Generation: page.Generation, Scans: page.Scans}
 		case rows.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1:
@@ -106,19 +106,19 @@ func scopeOf(path string) object.Scope {
 // RowsAfter returns at most limit rows after an id, for readers that keep a position of their
 // own. Epoch is the one that the reader knows, "" for any. The error wraps
 // replication.ErrPositionLost if rows after the id were dropped or the id was never
-// assigned, and replication.ErrNoFeed before the journal has begun.
+// assigned, and replication.ErrNoFeed before the change log has begun.
 func RowsAfter(ctx context.Context, store Store, source, epoch string, after int64, limit int) (Page, error) {
 	page, err := store.Rows(ctx, source, after, limit)
 	head := page.Head
 	switch {
 	case err != nil:
-		return Page{}, fmt.Errorf("read the journal of %s: %w", source, err)
+		return Page{}, fmt.Errorf("read the change log of %s: %w", source, err)
 	case head.Epoch == "":
-		return Page{}, fmt.Errorf("%w: %w", replication.ErrNoFeed, ErrNoJournal)
+		return Page{}, fmt.Errorf("%w: %w", replication.ErrNoFeed, ErrNoChangeLog)
 	case epoch != "" && epoch != head.Epoch:
-		return Page{}, fmt.Errorf("%w: the journal of %s is a new one", replication.ErrPositionLost, source)
+		return Page{}, fmt.Errorf("%w: the change log of %s is a new one", replication.ErrPositionLost, source)
 	case after > head.Newest || after+1 < head.Oldest:
-		return Page{}, fmt.Errorf("%w: the journal of %s holds %d to %d", replication.ErrPositionLost, source, head.Oldest, head.Newest)
+		return Page{}, fmt.Errorf("%w: the change log of %s holds %d to %d", replication.ErrPositionLost, source, head.Oldest, head.Newest)
 	}
 	return page, nil
 }

@@ -1,4 +1,4 @@
-package journal
+package changelog
 
 import (
 	"context"
@@ -28,7 +28,7 @@ type LastScan struct {
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// Unread are the kinds that the newest scan could not read completely, by kind.
 	Unread []Unread `json:"unread,omitempty"`
-	// Epoch and Newest are those of the journal's head as of the newest scan that
+	// Epoch and Newest are those of the change log's head as of the newest scan that
 	// read it, and Generation that of the snapshot.
 	Epoch      string `json:"epoch,omitempty"`
 	Newest     int64  `json:"newest,omitempty"`
@@ -36,7 +36,7 @@ type LastScan struct {
 }
 
 // AppliedBy reports whether a pair has applied everything that the newest scan left in
-// the journal and the snapshot.
+// the change log and the snapshot.
 func (s LastScan) AppliedBy(p replication.Progress) bool {
 	at := p.Position
 	return s.Epoch != "" && at != nil && at.Epoch == s.Epoch && at.Seq >= s.Newest && !at.Snapshot.Due(s.Generation, at.Snapshot.Scans)

@@ -1,4 +1,4 @@
-package journaltest
+package changelogtest
 
 import (
 	"context"
@@ -12,26 +12,26 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
 // batchOf returns the changes of the nth write of writer w: they name both, so that an
 // incomplete write is found.
-func batchOf(w, n int) (changes []journal.Change) {
+func batchOf(w, n int) (changes []changelog.Change) {
 	for i := range 1 + n%4 {
-		changes = append(changes, journal.Change{Action: journal.Update, Path: fmt.Sprintf("/data/w%d/n%d.%d", w, n, i)})
+		changes = append(changes, changelog.Change{Action: changelog.Update, Path: fmt.Sprintf("/data/w%d/n%d.%d", w, n, i)})
 	}
 	return changes
 }
 
 // countBatches returns how often each batch occurs, and fails the test unless the rows are
 // complete batches, not mixed.
-func countBatches(t testing.TB, rows []journal.Row) map[[2]int]int {
+func countBatches(t testing.TB, rows []changelog.Row) map[[2]int]int {
 	t.Helper()
 	found := map[[2]int]int{}
 	for i := 0; i < len(rows); {
-		if rows[i].Path == journal.Root {
+		if rows[i].Path == changelog.Root {
 			i++
 			continue
 		}
@@ -53,7 +53,7 @@ func countBatches(t testing.TB, rows []journal.Row) map[[2]int]int {
 	return found
 }
 
-func testWriters(t *testing.T, open func() journal.ScanStore) {
+func testWriters(t *testing.T, open func() changelog.ScanStore) {
 	const writers, writes = 6, 15
 	mustBegin(t, open(), source, "e", t0())
 	var wg sync.WaitGroup
@@ -81,7 +81,7 @@ func testWriters(t *testing.T, open func() journal.ScanStore) {
 
 // testCanceledWriters: a canceled call may have written its changes or not, but completely
 // and once.
-func testCanceledWriters(t *testing.T, open func() journal.ScanStore) {
+func testCanceledWriters(t *testing.T, open func() changelog.ScanStore) {
 	const writers, writes = 4, 25
 	mustBegin(t, open(), source, "e", t0())
 	var mu sync.Mutex
@@ -112,7 +112,7 @@ func testCanceledWriters(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testScanners(t *testing.T, open func() journal.ScanStore) {
+func testScanners(t *testing.T, open func() changelog.ScanStore) {
 	const scanners, scans = 4, 12
 	mustBegin(t, open(), source, "e", t0())
 	var mu sync.Mutex
@@ -138,7 +138,7 @@ func testScanners(t *testing.T, open func() journal.ScanStore) {
 	found := countBatches(t, got)
 	known, err := s.LoadScanState(t.Context(), source)
 	if err != nil || int(known.Generation) != len(wrote) || len(found) != len(wrote) || len(wrote) == 0 {
-		t.Errorf("%d commits returned, %d are in the journal, the generation is %d, %v", len(wrote), len(found), known.Generation, err)
+		t.Errorf("%d commits returned, %d are in the change log, the generation is %d, %v", len(wrote), len(found), known.Generation, err)
 	}
 	for k, n := range found {
 		if !wrote[k] || n != 1 {
@@ -147,7 +147,7 @@ func testScanners(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func scanOnce(ctx context.Context, s journal.ScanStore, w, n int) error {
+func scanOnce(ctx context.Context, s changelog.ScanStore, w, n int) error {
 	known, err := s.LoadScanState(ctx, source)
 	if err != nil {
 		return err
@@ -157,13 +157,13 @@ func scanOnce(ctx context.Context, s journal.ScanStore, w, n int) error {
 		return err
 	}
 	_, err = s.Commit(ctx, source, lease.Lease.Fence, t0(),
-		journal.ScanUpdate{Version: known.Version, Changes: batchOf(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
+		changelog.ScanUpdate{Version: known.Version, Changes: batchOf(w, n), Blob: fmt.Appendf(nil, "%d/%d", w, n)})
 	return errors.Join(err, s.Release(ctx, source, lease.Lease.Fence))
 }
 
 // testReaderAtTheEnd: ids are assigned by the commit, so a row never appears after one with
 // a larger id, and readers need not read an id twice.
-func testReaderAtTheEnd(t *testing.T, open func() journal.ScanStore) {
+func testReaderAtTheEnd(t *testing.T, open func() changelog.ScanStore) {
 	const writers, writes = 5, 20
 	s := open()
 	after := mustBegin(t, s, source, "e", t0()).Newest
@@ -188,7 +188,7 @@ func testReaderAtTheEnd(t *testing.T, open func() journal.ScanStore) {
 		default:
 		}
 		for more := true; more; {
-			page, err := journal.RowsAfter(t.Context(), s, source, "e", after, 7)
+			page, err := changelog.RowsAfter(t.Context(), s, source, "e", after, 7)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -202,7 +202,7 @@ func testReaderAtTheEnd(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testReaders(t *testing.T, open func() journal.ScanStore) {
+func testReaders(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
 	stop := make(chan struct{})
@@ -225,7 +225,7 @@ func testReaders(t *testing.T, open func() journal.ScanStore) {
 			}
 		}
 	})
-	f := journal.NewFeed(s, source)
+	f := changelog.NewFeed(s, source)
 	var pos replication.Position
 	for n := range 60 {
 		got, err := f.Read(t.Context(), 0)

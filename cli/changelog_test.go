@@ -26,12 +26,12 @@ import (
 
 // site is a primary without a feed, a replica, and the program's folder.
 type site struct {
-	t                          testing.TB
-	primary, replica           *cheftest.Server
-	org, copy                  *cheftest.Org
-	key                        *rsa.PrivateKey // of the user sync on the primary
-	dir, address               string
-	top, organization, journal string // lines of the configuration
+	t                            testing.TB
+	primary, replica             *cheftest.Server
+	org, copy                    *cheftest.Org
+	key                          *rsa.PrivateKey // of the user sync on the primary
+	dir, address                 string
+	top, organization, changeLog string // lines of the configuration
 }
 
 func newSite(t testing.TB) *site {
@@ -111,7 +111,7 @@ max_delete = "100%%"
 %s
 [state]
 path = "state.db"
-`, s.primary.URL, s.top, s.replica.URL, s.organization, s.journal))
+`, s.primary.URL, s.top, s.replica.URL, s.organization, s.changeLog))
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: s.t, end: cancel, code: make(chan int, 1)}
 	go func() {
@@ -191,7 +191,7 @@ func TestAPushReachesTheReplicaInSeconds(t *testing.T) {
 	s := newSite(t)
 	cheftest.Fill(s.org)
 	s.organization = "interval = \"1h\"\n" + `kinds = ["cookbooks", "environments", "roles", "data_bags", "policies", "policy_groups", "cookbook_artifacts"]`
-	s.journal = fmt.Sprintf("scan_every = \"1h\"\ntoken = \"file:token\"\nlisten = %q", s.address)
+	s.changeLog = fmt.Sprintf("scan_every = \"1h\"\ntoken = \"file:token\"\nlisten = %q", s.address)
 	r := s.start("run")
 	within(t, time.Minute, "the first copy", s.same)
 	for _, step := range []struct {
@@ -289,7 +289,7 @@ func (s *site) poll(seq int64) (rows []row, ok bool) {
 func TestAnOldClientSeesEveryChangeOnceAndInOrderAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.journal = `scan_every = "1s"`
+	s.changeLog = `scan_every = "1s"`
 	var seen []string
 	var seq int64
 	look := func() {
@@ -313,7 +313,7 @@ func TestAnOldClientSeesEveryChangeOnceAndInOrderAcrossRestarts(t *testing.T) {
 			}
 			r = s.start("serve-changes", "--listen", s.address)
 			if n == 0 {
-				within(t, 30*time.Second, "the journal", func() bool { return strings.Contains(r.text(), "msg=scan ") })
+				within(t, 30*time.Second, "the change log", func() bool { return strings.Contains(r.text(), "msg=scan ") })
 			}
 			within(t, 30*time.Second, "listening", s.listens)
 		}
@@ -334,17 +334,17 @@ func TestAnOldClientSeesEveryChangeOnceAndInOrderAcrossRestarts(t *testing.T) {
 }
 
 // TestAnotherProgramReplicatesByTheServedFeed: objects come from the primary,
-// their names from the journal that somebody else keeps.
+// their names from the change log that somebody else keeps.
 func TestAnotherProgramReplicatesByTheServedFeed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	cheftest.Fill(s.org)
-	s.journal = "scan_every = \"1s\"\nrotation = \"1s\""
+	s.changeLog = "scan_every = \"1s\"\nrotation = \"1s\""
 	keeper := s.start("serve-changes", "--listen", s.address)
-	within(t, 30*time.Second, "the journal", func() bool { return strings.Contains(keeper.text(), "msg=scan ") })
+	within(t, 30*time.Second, "the change log", func() bool { return strings.Contains(keeper.text(), "msg=scan ") })
 	other := s.beside()
 	other.top = fmt.Sprintf("feed = \"updated_since\"\nfeed_url = %q", "http://"+s.address)
-	other.organization, other.journal = `interval = "1s"`, ""
+	other.organization, other.changeLog = `interval = "1s"`, ""
 	reader := other.start("run")
 	within(t, time.Minute, "the first copy", other.same)
 	cheftest.Edit(s.org)
@@ -364,7 +364,7 @@ func TestTwoDaemonsAreHarmless(t *testing.T) {
 	s := newSite(t)
 	cheftest.Fill(s.org)
 	s.organization = `interval = "1s"`
-	s.journal = fmt.Sprintf("scan_every = \"1s\"\ntoken = \"file:token\"\nlisten = %q", s.address)
+	s.changeLog = fmt.Sprintf("scan_every = \"1s\"\ntoken = \"file:token\"\nlisten = %q", s.address)
 	a := s.start("run")
 	within(t, time.Minute, "the first copy", s.same)
 	within(t, 30*time.Second, "listening", s.listens)

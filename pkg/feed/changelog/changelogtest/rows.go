@@ -1,4 +1,4 @@
-package journaltest
+package changelogtest
 
 import (
 	"errors"
@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
-func testNoJournal(t *testing.T, open func() journal.ScanStore) {
+func testNoChangeLog(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	head, err := s.Head(t.Context(), source)
 	page, err2 := s.Rows(t.Context(), source, 0, 10)
@@ -20,40 +20,40 @@ func testNoJournal(t *testing.T, open func() journal.ScanStore) {
 	if err := errors.Join(err, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
-	if none := (journal.Head{}); head != none || page.Head != none || len(page.Rows) != 0 || trimmed != none ||
+	if none := (changelog.Head{}); head != none || page.Head != none || len(page.Rows) != 0 || trimmed != none ||
 		known.Generation != 0 || known.Blob != nil || known.Head != none {
 		t.Errorf("head %+v, page %+v, trimmed %+v, known %+v: want nothing", head, page, trimmed, known)
 	}
-	if _, err := s.Append(t.Context(), source, t0(), roleChanges(1, 1)); !errors.Is(err, journal.ErrNoJournal) {
-		t.Errorf("append: %v, want ErrNoJournal", err)
+	if _, err := s.Append(t.Context(), source, t0(), roleChanges(1, 1)); !errors.Is(err, changelog.ErrNoChangeLog) {
+		t.Errorf("append: %v, want ErrNoChangeLog", err)
 	}
 	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), journal.ScanUpdate{Changes: roleChanges(1, 1)}); !errors.Is(err,
-		journal.ErrNoJournal) {
-		t.Errorf("commit: %v, want ErrNoJournal", err)
+	if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(), changelog.ScanUpdate{Changes: roleChanges(1, 1)}); !errors.Is(err,
+		changelog.ErrNoChangeLog) {
+		t.Errorf("commit: %v, want ErrNoChangeLog", err)
 	}
-	if _, err := journal.NewFeed(s, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := changelog.NewFeed(s, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("as a feed: %v, want ErrNoFeed", err)
 	}
 }
 
-func testBegin(t *testing.T, open func() journal.ScanStore) {
+func testBegin(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	head := mustBegin(t, s, source, "e1", t0())
 	first := t0().UnixMilli()
-	if want := (journal.Head{Epoch: "e1", Oldest: first, Newest: first}); head != want {
+	if want := (changelog.Head{Epoch: "e1", Oldest: first, Newest: first}); head != want {
 		t.Errorf("head %+v, want %+v", head, want)
 	}
 	_, got := mustReadRows(t, s, source)
-	if want := (journal.Row{ID: first, Action: journal.Begin, Path: "/", Time: t0()}); len(got) != 1 || got[0] != want {
+	if want := (changelog.Row{ID: first, Action: changelog.Begin, Path: "/", Time: t0()}); len(got) != 1 || got[0] != want {
 		t.Errorf("rows %+v, want %+v", got, want)
 	}
 }
 
-func testAppend(t *testing.T, open func() journal.ScanStore) {
+func testAppend(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
 	head := mustAppend(t, s, t0().Add(time.Second), roleChange(3), roleChange(1), roleChange(3))
@@ -63,25 +63,25 @@ func testAppend(t *testing.T, open func() journal.ScanStore) {
 	if again, err := s.Append(t.Context(), source, t0(), nil); err != nil || again != head {
 		t.Errorf("no changes: %+v, %v", again, err)
 	}
-	mustAppend(t, s, t0().Add(2*time.Second), roleChanges(1, journal.MaxAppend)...)
+	mustAppend(t, s, t0().Add(2*time.Second), roleChanges(1, changelog.MaxAppend)...)
 	at, got := mustReadRows(t, s, source)
-	want := append([]string{"/", "/roles/r3", "/roles/r1", "/roles/r3"}, rowPaths(changesAsRows(roleChanges(1, journal.MaxAppend)))...)
-	if !slices.Equal(rowPaths(got), want) || at.Newest != first+3+journal.MaxAppend {
+	want := append([]string{"/", "/roles/r3", "/roles/r1", "/roles/r3"}, rowPaths(changesAsRows(roleChanges(1, changelog.MaxAppend)))...)
+	if !slices.Equal(rowPaths(got), want) || at.Newest != first+3+changelog.MaxAppend {
 		t.Errorf("rows %v, head %+v", rowPaths(got), at)
 	}
-	if r := got[1]; r.Action != journal.Update || !r.Time.Equal(t0().Add(time.Second)) {
+	if r := got[1]; r.Action != changelog.Update || !r.Time.Equal(t0().Add(time.Second)) {
 		t.Errorf("row %+v", r)
 	}
 }
 
-func changesAsRows(changes []journal.Change) (out []journal.Row) {
+func changesAsRows(changes []changelog.Change) (out []changelog.Row) {
 	for _, e := range changes {
-		out = append(out, journal.Row{Path: e.Path})
+		out = append(out, changelog.Row{Path: e.Path})
 	}
 	return out
 }
 
-func testSources(t *testing.T, open func() journal.ScanStore) {
+func testSources(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "one", t0())
 	mustBegin(t, s, otherSource, "two", t0())
@@ -99,12 +99,12 @@ func testSources(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testInvalidChanges(t *testing.T, open func() journal.ScanStore) {
+func testInvalidChanges(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
 	before, _ := mustReadRows(t, s, source)
-	for name, changes := range map[string][]journal.Change{
-		"too many":    roleChanges(1, journal.MaxAppend+1),
+	for name, changes := range map[string][]changelog.Change{
+		"too many":    roleChanges(1, changelog.MaxAppend+1),
 		"no action":   {roleChange(1), {Path: "/roles/x"}},
 		"no path":     {roleChange(1), {Action: "update"}},
 		"no slash":    {{Action: "update", Path: "roles/x"}},
@@ -112,7 +112,7 @@ func testInvalidChanges(t *testing.T, open func() journal.ScanStore) {
 		"not UTF-8":   {{Action: "update", Path: "/roles/\xff"}},
 		"a long path": {{Action: "update", Path: "/" + strings.Repeat("x", 2000)}},
 	} {
-		if _, err := s.Append(t.Context(), source, t0(), changes); !errors.Is(err, journal.ErrInvalidChange) {
+		if _, err := s.Append(t.Context(), source, t0(), changes); !errors.Is(err, changelog.ErrInvalidChange) {
 			t.Errorf("append, %s: %v, want ErrEntry", name, err)
 		}
 		lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
@@ -120,7 +120,7 @@ func testInvalidChanges(t *testing.T, open func() journal.ScanStore) {
 			t.Fatal(err)
 		}
 		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
-			journal.ScanUpdate{Changes: changes, Blob: []byte("x")}); !errors.Is(err, journal.ErrInvalidChange) {
+			changelog.ScanUpdate{Changes: changes, Blob: []byte("x")}); !errors.Is(err, changelog.ErrInvalidChange) {
 			t.Errorf("commit, %s: %v, want ErrEntry", name, err)
 		}
 	}
@@ -129,7 +129,7 @@ func testInvalidChanges(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testPages(t *testing.T, open func() journal.ScanStore) {
+func testPages(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
 	for n := range 5 {
@@ -137,7 +137,7 @@ func testPages(t *testing.T, open func() journal.ScanStore) {
 	}
 	_, all := mustReadRows(t, s, source)
 	for _, limit := range []int{1, 7, 50, 51, 52} {
-		var got []journal.Row
+		var got []changelog.Row
 		for after := int64(0); ; {
 			page, err := s.Rows(t.Context(), source, after, limit)
 			if err != nil {
@@ -162,10 +162,10 @@ func testPages(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testReopen(t *testing.T, open func() journal.ScanStore) {
+func testReopen(t *testing.T, open func() changelog.ScanStore) {
 	head := mustBegin(t, open(), source, "e", t0())
 	mustAppend(t, open(), t0(), roleChanges(1, 3)...)
-	mustCommit(t, open(), source, t0(), journal.ScanUpdate{Changes: roleChanges(4, 4), Blob: []byte("state")})
+	mustCommit(t, open(), source, t0(), changelog.ScanUpdate{Changes: roleChanges(4, 4), Blob: []byte("state")})
 	s := open()
 	at, got := mustReadRows(t, s, source)
 	known, err := s.LoadScanState(t.Context(), source)
@@ -175,7 +175,7 @@ func testReopen(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testNewJournal(t *testing.T, open func() journal.ScanStore) {
+func testNewChangeLog(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "one", t0())
 	old := mustAppend(t, s, t0(), roleChanges(1, 10)...)
@@ -185,7 +185,7 @@ func testNewJournal(t *testing.T, open func() journal.ScanStore) {
 		t.Errorf("head %+v after %+v", head, old)
 	}
 	if _, got := mustReadRows(t, s, source); len(got) != 1 {
-		t.Errorf("rows %v, want only the first of the new journal", rowPaths(got))
+		t.Errorf("rows %v, want only the first of the new change log", rowPaths(got))
 	}
 	later := mustBegin(t, s, source, "three", t0().Add(time.Hour))
 	if later.Oldest != t0().Add(time.Hour).UnixMilli() {
@@ -193,7 +193,7 @@ func testNewJournal(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testTrim(t *testing.T, open func() journal.ScanStore) {
+func testTrim(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
 	for n := 1; n <= 5; n++ {
@@ -215,7 +215,7 @@ func testTrim(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testTrimCount(t *testing.T, open func() journal.ScanStore) {
+func testTrimCount(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
 	mustAppend(t, s, t0(), roleChanges(1, 50)...)
@@ -226,7 +226,7 @@ func testTrimCount(t *testing.T, open func() journal.ScanStore) {
 	mustReadRows(t, s, source)
 }
 
-func testTrimUnchanged(t *testing.T, open func() journal.ScanStore) {
+func testTrimUnchanged(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	before := mustBegin(t, s, source, "e", t0())
 	head, err := s.Trim(t.Context(), source, t0().Add(-time.Hour), 100)

@@ -1,4 +1,4 @@
-package journaltest
+package changelogtest
 
 import (
 	"bytes"
@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
-func testLease(t *testing.T, open func() journal.ScanStore) {
+func testLease(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	one, err := s.Acquire(t.Context(), source, "one", t0(), ttl)
 	if err != nil || one.Lease.Fence != 1 || one.Lease.Owner != "one" || !one.Lease.Expires.Equal(t0().Add(ttl)) {
@@ -58,7 +58,7 @@ func testLease(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testRenew(t *testing.T, open func() journal.ScanStore) {
+func testRenew(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	if l, err := s.Lease(t.Context(), source); err != nil || l != (replication.Lease{}) {
 		t.Errorf("the lease of an unknown source: %+v, %v", l, err)
@@ -76,7 +76,7 @@ func testRenew(t *testing.T, open func() journal.ScanStore) {
 	if l, err := s.Lease(t.Context(), source); err != nil || l != want {
 		t.Errorf("renewed: %+v, %v; want %+v", l, err, want)
 	}
-	if _, err := s.Commit(t.Context(), source, fence, half.Add(ttl-time.Millisecond), journal.ScanUpdate{Begin: "e"}); err != nil {
+	if _, err := s.Commit(t.Context(), source, fence, half.Add(ttl-time.Millisecond), changelog.ScanUpdate{Begin: "e"}); err != nil {
 		t.Errorf("a commit under the renewed lease: %v", err)
 	}
 	refused := func(name string, fence int64, at time.Time) {
@@ -104,11 +104,11 @@ func testRenew(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
+func testCommitWithoutLease(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
 	before, _ := mustReadRows(t, s, source)
-	update := journal.ScanUpdate{Changes: roleChanges(1, 2), Blob: []byte("x")}
+	update := changelog.ScanUpdate{Changes: roleChanges(1, 2), Blob: []byte("x")}
 	try := func(name string, fence int64, at time.Time) {
 		t.Helper()
 		if _, err := s.Commit(t.Context(), source, fence, at, update); !errors.Is(err, replication.ErrFenced) {
@@ -137,17 +137,17 @@ func testCommitWithoutLease(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testCommitOfAnotherVersion(t *testing.T, open func() journal.ScanStore) {
+func testCommitOfAnotherVersion(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	mustBegin(t, s, source, "e", t0())
-	mustCommit(t, s, source, t0(), journal.ScanUpdate{Blob: []byte("one")})
+	mustCommit(t, s, source, t0(), changelog.ScanUpdate{Blob: []byte("one")})
 	lease, err := s.Acquire(t.Context(), source, "me", t0(), ttl)
 	if err != nil || lease.Version != 1 {
 		t.Fatalf("%+v, %v", lease, err)
 	}
 	for _, v := range []int64{0, 2} {
 		if _, err := s.Commit(t.Context(), source, lease.Lease.Fence, t0(),
-			journal.ScanUpdate{Version: v, Changes: roleChanges(1, 1), Blob: []byte("two")}); !errors.Is(err, replication.ErrFenced) {
+			changelog.ScanUpdate{Version: v, Changes: roleChanges(1, 1), Blob: []byte("two")}); !errors.Is(err, replication.ErrFenced) {
 			t.Errorf("version %d: %v, want ErrFenced", v, err)
 		}
 	}
@@ -157,20 +157,20 @@ func testCommitOfAnotherVersion(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testCommit(t *testing.T, open func() journal.ScanStore) {
+func testCommit(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
-	head := mustCommit(t, s, source, t0(), journal.ScanUpdate{Begin: "e", Changes: roleChanges(1, 2), Blob: []byte("one")})
+	head := mustCommit(t, s, source, t0(), changelog.ScanUpdate{Begin: "e", Changes: roleChanges(1, 2), Blob: []byte("one")})
 	if head.Newest != head.Oldest+2 {
 		t.Errorf("head %+v, want the first row and two", head)
 	}
-	mustCommit(t, s, source, t0(), journal.ScanUpdate{Changes: roleChanges(3, 3)}) // keeps the state
+	mustCommit(t, s, source, t0(), changelog.ScanUpdate{Changes: roleChanges(3, 3)}) // keeps the state
 	known, err := s.LoadScanState(t.Context(), source)
 	if err != nil || known.Generation != 1 || string(known.Blob) != "one" || known.Head.Newest != head.Newest+1 {
 		t.Errorf("%+v, %v", known, err)
 	}
-	mustCommit(t, s, source, t0(), journal.ScanUpdate{Changes: roleChanges(4, journal.MaxAppend+3), Blob: []byte("two")})
+	mustCommit(t, s, source, t0(), changelog.ScanUpdate{Changes: roleChanges(4, changelog.MaxAppend+3), Blob: []byte("two")})
 	known, err = open().LoadScanState(t.Context(), source)
-	if err != nil || known.Generation != 2 || string(known.Blob) != "two" || known.Head.Newest != head.Newest+1+journal.MaxAppend {
+	if err != nil || known.Generation != 2 || string(known.Blob) != "two" || known.Head.Newest != head.Newest+1+changelog.MaxAppend {
 		t.Errorf("%+v, %v", known, err)
 	}
 	mustAppend(t, s, t0(), roleChange(200)) // a push doesn't change the generation
@@ -183,15 +183,15 @@ func testCommit(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testCommitOfSameSnapshot(t *testing.T, open func() journal.ScanStore) {
+func testCommitOfSameSnapshot(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
-	mustCommit(t, s, source, t0(), journal.ScanUpdate{Begin: "e", Blob: []byte("one")})
+	mustCommit(t, s, source, t0(), changelog.ScanUpdate{Begin: "e", Blob: []byte("one")})
 	for n, c := range []struct {
 		same       bool
 		generation int64
 	}{{true, 1}, {true, 1}, {false, 2}, {true, 2}} {
 		blob := fmt.Appendf(nil, "write %d", n)
-		mustCommit(t, s, source, t0(), journal.ScanUpdate{Changes: roleChanges(n, n), Blob: blob, SameSnapshot: c.same})
+		mustCommit(t, s, source, t0(), changelog.ScanUpdate{Changes: roleChanges(n, n), Blob: blob, SameSnapshot: c.same})
 		known, err := open().LoadScanState(t.Context(), source)
 		if err != nil || known.Generation != c.generation || known.Version != int64(n)+2 || !bytes.Equal(known.Blob, blob) {
 			t.Errorf("write %d: %+v, %v; want generation %d of version %d", n, known, err, c.generation, n+2)
@@ -203,13 +203,13 @@ func testCommitOfSameSnapshot(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testLargeState(t *testing.T, open func() journal.ScanStore) {
+func testLargeState(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	blob := make([]byte, 3<<20)
 	for i := range blob {
 		blob[i] = byte(rand.Uint32())
 	}
-	mustCommit(t, s, source, t0(), journal.ScanUpdate{Begin: "e", Blob: blob})
+	mustCommit(t, s, source, t0(), changelog.ScanUpdate{Begin: "e", Blob: blob})
 	known, err := open().LoadScanState(t.Context(), source)
 	if err != nil || !bytes.Equal(known.Blob, blob) {
 		t.Errorf("%d bytes, %v; want the %d that were stored", len(known.Blob), err, len(blob))
@@ -219,10 +219,10 @@ func testLargeState(t *testing.T, open func() journal.ScanStore) {
 	}
 }
 
-func testLostPositions(t *testing.T, open func() journal.ScanStore) {
+func testLostPositions(t *testing.T, open func() changelog.ScanStore) {
 	s := open()
 	first := mustBegin(t, s, source, "e", t0()).Newest
-	f := journal.NewFeed(s, source)
+	f := changelog.NewFeed(s, source)
 	read := func(pos replication.Position) (fresh []replication.Change, next replication.Position, err error) {
 		t.Helper()
 		rows, err := f.Read(t.Context(), max(0, pos.Seq-5))
@@ -237,7 +237,7 @@ func testLostPositions(t *testing.T, open func() journal.ScanStore) {
 	}
 	_, start, err := replication.Continue(replication.Position{Epoch: rows.Epoch}, rows, 5)
 	if err != nil || start.Seq != first {
-		t.Fatalf("the first position of a new journal is %+v, %v; want its first row", start, err)
+		t.Fatalf("the first position of a new change log is %+v, %v; want its first row", start, err)
 	}
 	for n := range 20 {
 		mustAppend(t, s, t0().Add(time.Duration(n)*time.Hour), roleChange(n))
@@ -261,12 +261,12 @@ func testLostPositions(t *testing.T, open func() journal.ScanStore) {
 		lost  bool
 	}{{first, "e", true}, {first + 18, "e", true}, {first + 19, "e", false}, {first + 20, "", false}, {first + 21, "", true},
 		{first + 20, "x", true}} {
-		if _, err := journal.RowsAfter(t.Context(), s, source, c.epoch, c.after, 10); errors.Is(err, replication.ErrPositionLost) != c.lost {
+		if _, err := changelog.RowsAfter(t.Context(), s, source, c.epoch, c.after, 10); errors.Is(err, replication.ErrPositionLost) != c.lost {
 			t.Errorf("after %d of epoch %q: %v, want ErrPositionLost: %v", c.after, c.epoch, err, c.lost)
 		}
 	}
 	mustBegin(t, s, source, "new", t0())
 	if _, _, err := read(end); !errors.Is(err, replication.ErrPositionLost) {
-		t.Errorf("a reader of the previous journal: %v, want ErrPositionLost", err)
+		t.Errorf("a reader of the previous change log: %v, want ErrPositionLost", err)
 	}
 }

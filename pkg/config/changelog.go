@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Journal is the [journal] table: how the journal of a primary without updated_since
+// ChangeLog is the [journal] table: how the change log of a primary without updated_since
 // is kept, filled and served.
-type Journal struct {
+type ChangeLog struct {
 	ScanEvery time.Duration // between the starts of two scans of an organization
 	Rotation  time.Duration // within which each frozen cookbook version is read again
 	Keep      time.Duration // how long rows are kept
@@ -29,7 +29,7 @@ type Journal struct {
 	Keys map[string]KeyRef
 }
 
-// The defaults of the journal.
+// The defaults of the change log.
 const (
 	defaultScanEvery = time.Minute
 	defaultRotation  = day
@@ -37,8 +37,8 @@ const (
 	minKeep          = time.Hour // readers that were away for less can continue
 )
 
-func (s *section) readJournal() Journal {
-	j := Journal{
+func (s *section) readChangeLog() ChangeLog {
+	j := ChangeLog{
 		ScanEvery: s.durationValue("scan_every", defaultScanEvery, minInterval, ""),
 		Rotation:  s.durationValue("rotation", defaultRotation, minInterval, ""),
 		Keep:      s.durationValue("keep", defaultKeep, minKeep, ""),
@@ -66,7 +66,7 @@ func (s *section) readJournal() Journal {
 
 // identifiesCallers reports whether the configuration names callers that may push or
 // read from outside.
-func (j Journal) identifiesCallers() bool {
+func (j ChangeLog) identifiesCallers() bool {
 	return !j.Token.IsZero() || len(j.Readers) > 0 || len(j.Keys) > 0
 }
 
@@ -127,23 +127,23 @@ func (s *section) readPublicKeys() map[string]KeyRef {
 	return keys
 }
 
-// checkJournal checks that the settings of journal and feed agree.
-func (r *reader) checkJournal(c *Config) {
-	if c.FeedURL != "" && c.Feed == FeedJournal {
+// checkChangeLog checks that [journal] and feed agree.
+func (r *reader) checkChangeLog(c *Config) {
+	if c.FeedURL != "" && c.Feed == FeedChangeLog {
 		r.addProblem("primary.feed_url", `write feed = "auto" or "updated_since", or leave feed_url out`, `has no meaning with feed = "journal"`)
 	}
 }
 
-// securityWarnings returns what is insecure or useless about the journal.
-func (j Journal) securityWarnings(feed string) (list []string) {
+// securityWarnings returns what is insecure or useless about the change log.
+func (j ChangeLog) securityWarnings(feed string) (list []string) {
 	if w := j.Token.Warning(); w != "" {
-		list = append(list, "token of the journal: "+w)
+		list = append(list, "token of the change log: "+w)
 	}
 	if j.Listen == "" {
 		return list
 	}
 	if feed == FeedUpdatedSince {
-		list = append(list, `journal.listen has no effect: feed = "updated_since" needs no journal`)
+		list = append(list, `journal.listen has no effect: feed = "updated_since" needs no change log`)
 	}
 	if j.TLSCert == "" && !IsLoopback(j.Listen) {
 		list = append(list, "journal.listen: pushed objects, including data bags, cross the network unencrypted (set tls_cert and tls_key)")

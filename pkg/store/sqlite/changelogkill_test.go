@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/store/sqlite"
 )
 
-// killJournal names the state to a child process, which then only appends changes.
-const killJournal = "CHEFSYNC_TEST_KILL_JOURNAL"
+// killChangeLog names the state to a child process, which then only appends changes.
+const killChangeLog = "CHEFSYNC_TEST_KILL_CHANGE_LOG"
 
 const killSource = "chef.example.com-acme"
 
@@ -31,11 +31,11 @@ func appendUntilKilled(path, writer string) error {
 	if err != nil {
 		return err
 	}
-	j := s.Journals()
+	j := s.ChangeLogs()
 	for n := 0; ; n++ {
-		changes := []journal.Change{
-			{Action: journal.Update, Path: fmt.Sprintf("/data/%s/%d.0", writer, n)},
-			{Action: journal.Update, Path: fmt.Sprintf("/data/%s/%d.1", writer, n)},
+		changes := []changelog.Change{
+			{Action: changelog.Update, Path: fmt.Sprintf("/data/%s/%d.0", writer, n)},
+			{Action: changelog.Update, Path: fmt.Sprintf("/data/%s/%d.1", writer, n)},
 		}
 		if n%3 == 2 {
 			err = commitAs(ctx, j, writer, changes)
@@ -48,29 +48,29 @@ func appendUntilKilled(path, writer string) error {
 	}
 }
 
-func commitAs(ctx context.Context, j journal.ScanStore, writer string, changes []journal.Change) error {
+func commitAs(ctx context.Context, j changelog.ScanStore, writer string, changes []changelog.Change) error {
 	known, err := j.Acquire(ctx, killSource, writer, noon(), time.Hour)
 	if err != nil {
 		return err
 	}
-	update := journal.ScanUpdate{Version: known.Version, Changes: changes, Blob: []byte(changes[1].Path)}
+	update := changelog.ScanUpdate{Version: known.Version, Changes: changes, Blob: []byte(changes[1].Path)}
 	if _, err := j.Commit(ctx, killSource, known.Lease.Fence, noon(), update); err != nil {
 		return err
 	}
 	return j.Release(ctx, killSource, known.Lease.Fence)
 }
 
-// TestKilledJournalWriters kills two processes that write one journal, at random
+// TestKilledChangeLogWriters kills two processes that write one change log, at random
 // times. No id is used twice or skipped, no write that returned is lost, and
 // none is there in part.
-func TestKilledJournalWriters(t *testing.T) {
+func TestKilledChangeLogWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	j := openState(t, path).Journals()
+	j := openState(t, path).ChangeLogs()
 	known, err := j.Acquire(t.Context(), killSource, "test", noon(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Commit(t.Context(), killSource, known.Lease.Fence, noon(), journal.ScanUpdate{Begin: "e"}); err != nil {
+	if _, err := j.Commit(t.Context(), killSource, known.Lease.Fence, noon(), changelog.ScanUpdate{Begin: "e"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Release(t.Context(), killSource, known.Lease.Fence); err != nil {
@@ -103,7 +103,7 @@ func TestKilledJournalWriters(t *testing.T) {
 	there := map[string]bool{}
 	for i, r := range page.Rows {
 		if r.ID != page.Head.Oldest+int64(i) {
-			t.Fatalf("row %d has the id %d: the journal begins at %d", i, r.ID, page.Head.Oldest)
+			t.Fatalf("row %d has the id %d: the change log begins at %d", i, r.ID, page.Head.Oldest)
 		}
 		if first, ok := strings.CutSuffix(r.Path, ".0"); ok && (i+1 == len(page.Rows) || page.Rows[i+1].Path != first+".1") {
 			t.Errorf("the write of %s is torn", r.Path)
@@ -128,7 +128,7 @@ func TestKilledJournalWriters(t *testing.T) {
 // numbers, and returns its output.
 func killAppender(t *testing.T, path, writer string) (said []string) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killJournal+"="+path, killJournal+"_WRITER="+writer)
+	cmd.Env = append(os.Environ(), killChangeLog+"="+path, killChangeLog+"_WRITER="+writer)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {

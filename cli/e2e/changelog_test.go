@@ -19,11 +19,11 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// byJournal is a rig that compares once in a day at most, so that what is found was
+// byChangeLog is a rig that compares once in a day at most, so that what is found was
 // found by scanning. Frozen versions are read again within a second, a rotation.
-func byJournal(t testing.TB, primary, replica *server) *rig {
+func byChangeLog(t testing.TB, primary, replica *server) *rig {
 	r := newRig(t, primary, replica)
-	r.compareEvery, r.journal = "1d", `rotation = "1s"`
+	r.compareEvery, r.changeLog = "1d", `rotation = "1s"`
 	return r
 }
 
@@ -39,7 +39,7 @@ func (r *rig) scan() scan.Report {
 }
 
 // travel scans and passes, a rotation later; the changes must travel by the
-// journal, not by a compare.
+// change log, not by a compare.
 func (r *rig) travel(what string) replication.Run {
 	r.t.Helper()
 	r.skew += 2 * time.Second
@@ -154,10 +154,10 @@ func (a author) life() []change {
 	}
 }
 
-// TestEveryChangeTravelsByTheJournal: from a primary that serves no feed, through
+// TestEveryChangeTravelsByTheChangeLog: from a primary that serves no feed, through
 // the program, each scan and pass a process of its own.
-func TestEveryChangeTravelsByTheJournal(t *testing.T) {
-	r := byJournal(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "replica", cheftest.Options{}))
+func TestEveryChangeTravelsByTheChangeLog(t *testing.T) {
+	r := byChangeLog(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "replica", cheftest.Options{}))
 	cheftest.Fill(r.primary.org)
 	r.scan()
 	if run := r.mustPass(); run.Mode != "compare" {
@@ -182,7 +182,7 @@ func TestEveryChangeTravelsByTheJournal(t *testing.T) {
 
 // An idle primary costs lists and searches a scan, and a poll nothing at all.
 func TestAnIdlePrimaryIsAskedLittle(t *testing.T) {
-	r := byJournal(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "replica", cheftest.Options{}))
+	r := byChangeLog(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "replica", cheftest.Options{}))
 	org := r.primary.org
 	const roles, bags, items, frozen = 40, 3, 20, 10
 	for i := range roles {
@@ -197,7 +197,7 @@ func TestAnIdlePrimaryIsAskedLittle(t *testing.T) {
 	for i := range frozen {
 		org.PutCookbook("c", fmt.Sprintf("%d.0.0", i), nil, true)
 	}
-	r.journal = ""
+	r.changeLog = ""
 	a, pair := r.open()
 	pass := func() replication.Run {
 		e, err := a.Engine(t.Context(), pair)
@@ -245,7 +245,7 @@ func TestAnIdlePrimaryIsAskedLittle(t *testing.T) {
 func TestAScanThatDiesAnywhereLosesNothing(t *testing.T) {
 	points := 0
 	for n := 1; ; n++ {
-		r := byJournal(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "replica", cheftest.Options{}))
+		r := byChangeLog(t, inMemory(t, "primary", cheftest.Options{}), inMemory(t, "replica", cheftest.Options{}))
 		r.primary.org.PutRole("web", `{}`)
 		r.primary.org.PutDataBagItem("users", "alice", `{"n":1}`)
 		r.primary.org.PutCookbook("apt", "1.0.0", map[string][]byte{"recipes/default.rb": []byte("a")}, false)
@@ -277,11 +277,11 @@ func TestAScanThatDiesAnywhereLosesNothing(t *testing.T) {
 	}
 }
 
-// TestGoiardiByTheJournal: two real servers, with all that happens to objects.
-func TestGoiardiByTheJournal(t *testing.T) {
+// TestGoiardiByTheChangeLog: two real servers, with all that happens to objects.
+func TestGoiardiByTheChangeLog(t *testing.T) {
 	g := startGoiardi(t)
 	first := &server{name: "goiardi-1", url: g.URL, user: goiarditest.AdminUser, key: g.AdminKey, orgless: true}
-	r := byJournal(t, first, goiardi(t, "goiardi-2"))
+	r := byChangeLog(t, first, goiardi(t, "goiardi-2"))
 	a := newAuthor(t, first)
 	a.do("POST", "/roles", `{"name":"web"}`)
 	r.scan()

@@ -1,30 +1,30 @@
-// Package journaltest tests implementations of journal.ScanStore.
-package journaltest
+// Package changelogtest tests implementations of changelog.ScanStore.
+package changelogtest
 
 import (
 	"fmt"
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 )
 
 // Run tests an implementation. Prepare creates an empty store for one test; each call of
 // its result opens the store again, as another process does, and closes it when the test
 // ends.
-func Run(t *testing.T, prepare func(*testing.T) (open func() journal.ScanStore)) {
+func Run(t *testing.T, prepare func(*testing.T) (open func() changelog.ScanStore)) {
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, func() journal.ScanStore)
+		test func(*testing.T, func() changelog.ScanStore)
 	}{
-		{"an unknown source has no journal", testNoJournal},
-		{"a journal begins with a begin row", testBegin},
+		{"an unknown source has no change log", testNoChangeLog},
+		{"a change log begins with a begin row", testBegin},
 		{"ids are contiguous, in the order of the changes", testAppend},
 		{"sources are independent", testSources},
 		{"invalid changes change nothing", testInvalidChanges},
 		{"pages join without gaps", testPages},
-		{"a reopened store has the same journal", testReopen},
-		{"a new journal has another epoch and higher ids", testNewJournal},
+		{"a reopened store has the same change log", testReopen},
+		{"a new change log has another epoch and higher ids", testNewChangeLog},
 		{"trim drops old rows and keeps the newest", testTrim},
 		{"trim limits the number of rows", testTrimCount},
 		{"trim without old rows writes nothing", testTrimUnchanged},
@@ -55,15 +55,15 @@ const (
 
 func t0() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 
-// mustBegin begins a journal and returns its head.
-func mustBegin(t testing.TB, s journal.ScanStore, source, epoch string, at time.Time) journal.Head {
+// mustBegin begins a change log and returns its head.
+func mustBegin(t testing.TB, s changelog.ScanStore, source, epoch string, at time.Time) changelog.Head {
 	t.Helper()
-	return mustCommit(t, s, source, at, journal.ScanUpdate{Begin: epoch})
+	return mustCommit(t, s, source, at, changelog.ScanUpdate{Begin: epoch})
 }
 
 // mustCommit takes the lease, commits an update at the current version and releases the
 // lease.
-func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, update journal.ScanUpdate) journal.Head {
+func mustCommit(t testing.TB, s changelog.ScanStore, source string, at time.Time, update changelog.ScanUpdate) changelog.Head {
 	t.Helper()
 	known, err := s.Acquire(t.Context(), source, "me", at, ttl)
 	if err != nil {
@@ -80,7 +80,7 @@ func mustCommit(t testing.TB, s journal.ScanStore, source string, at time.Time, 
 	return head
 }
 
-func mustAppend(t testing.TB, s journal.Store, at time.Time, changes ...journal.Change) journal.Head {
+func mustAppend(t testing.TB, s changelog.Store, at time.Time, changes ...changelog.Change) changelog.Head {
 	t.Helper()
 	head, err := s.Append(t.Context(), source, at, changes)
 	if err != nil {
@@ -89,11 +89,11 @@ func mustAppend(t testing.TB, s journal.Store, at time.Time, changes ...journal.
 	return head
 }
 
-func roleChange(n int) journal.Change {
-	return journal.Change{Action: journal.Update, Path: fmt.Sprintf("/roles/r%d", n)}
+func roleChange(n int) changelog.Change {
+	return changelog.Change{Action: changelog.Update, Path: fmt.Sprintf("/roles/r%d", n)}
 }
 
-func roleChanges(from, to int) (changes []journal.Change) {
+func roleChanges(from, to int) (changes []changelog.Change) {
 	for n := from; n <= to; n++ {
 		changes = append(changes, roleChange(n))
 	}
@@ -102,7 +102,7 @@ func roleChanges(from, to int) (changes []journal.Change) {
 
 // mustReadRows returns all rows, and fails the test unless they fill the range of the head
 // without gaps.
-func mustReadRows(t testing.TB, s journal.Store, source string) (journal.Head, []journal.Row) {
+func mustReadRows(t testing.TB, s changelog.Store, source string) (changelog.Head, []changelog.Row) {
 	t.Helper()
 	page, err := s.Rows(t.Context(), source, 0, 1_000_000)
 	if err != nil {
@@ -110,7 +110,7 @@ func mustReadRows(t testing.TB, s journal.Store, source string) (journal.Head, [
 	}
 	for i, r := range page.Rows {
 		if r.ID != page.Head.Oldest+int64(i) {
-			t.Fatalf("row %d of a journal from %d has the id %d", i, page.Head.Oldest, r.ID)
+			t.Fatalf("row %d of a change log from %d has the id %d", i, page.Head.Oldest, r.ID)
 		}
 	}
 	if n := page.Head.Newest - page.Head.Oldest + 1; page.Head.Epoch != "" && int64(len(page.Rows)) != n {
@@ -119,7 +119,7 @@ func mustReadRows(t testing.TB, s journal.Store, source string) (journal.Head, [
 	return page.Head, page.Rows
 }
 
-func rowPaths(rows []journal.Row) (out []string) {
+func rowPaths(rows []changelog.Row) (out []string) {
 	for _, r := range rows {
 		out = append(out, r.Path)
 	}

@@ -1,4 +1,4 @@
-package journal
+package changelog
 
 import (
 	"crypto/rand"
@@ -17,7 +17,7 @@ const (
 	Create = "create"
 	Update = "update"
 	Delete = "delete"
-	// Begin is the action of a journal's first row. Its path is [Root]: anything may
+	// Begin is the action of a change log's first row. Its path is [Root]: anything may
 	// have changed before it.
 	Begin = "begin"
 )
@@ -36,14 +36,14 @@ const (
 )
 
 var (
-	// ErrNoJournal means that the organization has no journal yet. Nothing was written.
-	ErrNoJournal = errors.New("there is no journal of this organization yet")
+	// ErrNoChangeLog means that the organization has no change log yet. Nothing was written.
+	ErrNoChangeLog = errors.New("there is no change log of this organization yet")
 	// ErrInvalidChange means that a change is invalid, or that there are too many in one
 	// write. Nothing was written.
 	ErrInvalidChange = errors.New("not a valid change")
 )
 
-// Change is what is appended to a journal.
+// Change is what is appended to a change log.
 type Change struct {
 	Action string // create, update, delete
 	// Path is below the organization, as [replication.Ref.Path] writes it:
@@ -52,7 +52,7 @@ type Change struct {
 	Path string
 }
 
-// Row is a change in a journal.
+// Row is a change in a change log.
 type Row struct {
 	ID     int64
 	Action string
@@ -60,7 +60,7 @@ type Row struct {
 	Time   time.Time // when it was appended, UTC, in milliseconds
 }
 
-// Head is the epoch and the range of rows of a journal. The zero Head means no journal.
+// Head is the epoch and the range of rows of a change log. The zero Head means no change log.
 type Head struct {
 	Epoch  string
 	Oldest int64 // id of the oldest row kept
@@ -77,7 +77,7 @@ type Page struct {
 	Scans      int64
 }
 
-// NewEpoch returns a random epoch for a new journal.
+// NewEpoch returns a random epoch for a new change log.
 func NewEpoch() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -119,6 +119,6 @@ func LastPerPath(changes []Change) []Change {
 	return out
 }
 
-// FirstID returns the id of the first row of a journal that begins at a time. Next is the
-// next id of the previous journal, 0 if there was none.
+// FirstID returns the id of the first row of a change log that begins at a time. Next is the
+// next id of the previous change log, 0 if there was none.
 func FirstID(at time.Time, next int64) int64 { return max(at.UnixMilli(), next, 1) }

@@ -1,4 +1,4 @@
-package journal
+package changelog
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Store stores journals. Every implementation passes the tests of package journaltest.
+// Store stores change logs. Every implementation passes the tests of package changelogtest.
 // A source is a non-empty string that names an organization of a primary, such as
 // replication.Pair.Space. All methods may be called concurrently, by any number of
 // processes.
@@ -15,14 +15,14 @@ import (
 // Each method needs at most one conditional write: a head item with the epoch, the
 // oldest and the next id, and one item per row.
 type Store interface {
-	// Head returns the head of a journal, zero if there is no journal.
+	// Head returns the head of a change log, zero if there is no change log.
 	Head(ctx context.Context, source string) (Head, error)
 	// Rows returns rows with an id greater than after, in order and without
 	// gaps, at most limit, together with the head, the generation of the snapshot
-	// and the number of scans. If there is no journal, the head is zero.
+	// and the number of scans. If there is no change log, the head is zero.
 	Rows(ctx context.Context, source string, after int64, limit int) (Page, error)
 	// Append assigns the next ids to the changes, in order, and stores them in one
-	// atomic write. It needs no lease. It returns ErrNoJournal before the journal has
+	// atomic write. It needs no lease. It returns ErrNoChangeLog before the change log has
 	// begun and ErrInvalidChange for changes that [CheckChanges] refuses. Without
 	// changes it writes nothing.
 	Append(ctx context.Context, source string, at time.Time, changes []Change) (Head, error)
@@ -32,7 +32,7 @@ type Store interface {
 	Trim(ctx context.Context, source string, before time.Time, keep int) (Head, error)
 }
 
-// ScanStateStore stores the scan state of each source beside its journal: a blob of up
+// ScanStateStore stores the scan state of each source beside its change log: a blob of up
 // to some megabytes, and the lease of the scanner. A store with a limit on the size of
 // items stores the blob in several, under its version, and refers to it in the head.
 type ScanStateStore interface {
@@ -50,8 +50,8 @@ type ScanStateStore interface {
 	Release(ctx context.Context, source string, fence int64) error
 	// Commit writes an update in one atomic write. It writes nothing and returns
 	// [replication.ErrFenced] if the token isn't current, the lease expired before now,
-	// or the version isn't that of the update, and ErrNoJournal for changes without a
-	// journal.
+	// or the version isn't that of the update, and ErrNoChangeLog for changes without a
+	// change log.
 	Commit(ctx context.Context, source string, fence int64, now time.Time, u ScanUpdate) (Head, error)
 }
 
@@ -74,10 +74,10 @@ type ScanState struct {
 
 // ScanUpdate is what a Commit writes atomically.
 type ScanUpdate struct {
-	// Begin is the epoch of a new journal, "" for none. Its first row is a [Begin] row
-	// with the id [FirstID]. The rows of the previous journal are dropped.
+	// Begin is the epoch of a new change log, "" for none. Its first row is a [Begin] row
+	// with the id [FirstID]. The rows of the previous change log are dropped.
 	Begin string
-	// Changes are appended as rows, after the first row of a new journal; at most
+	// Changes are appended as rows, after the first row of a new change log; at most
 	// [MaxAppend].
 	Changes []Change
 	// Version is the one that LoadScanState returned.

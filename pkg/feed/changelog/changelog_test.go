@@ -1,4 +1,4 @@
-package journal_test
+package changelog_test
 
 import (
 	"context"
@@ -9,23 +9,23 @@ import (
 	"testing"
 	"time"
 
-	"chefsync/pkg/feed/journal"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store/sqlite"
 )
 
-func openStore(t *testing.T) journal.ScanStore {
+func openStore(t *testing.T) changelog.ScanStore {
 	t.Helper()
 	s, err := sqlite.OpenState(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return s.Journals()
+	return s.ChangeLogs()
 }
 
-func beginJournal(t *testing.T, s journal.ScanStore, changes ...journal.Change) journal.Head {
+func beginChangeLog(t *testing.T, s changelog.ScanStore, changes ...changelog.Change) changelog.Head {
 	t.Helper()
 	now := time.Unix(1_800_000_000, 0)
 	known, err := s.Acquire(t.Context(), "src", "me", now, time.Minute)
@@ -33,7 +33,7 @@ func beginJournal(t *testing.T, s journal.ScanStore, changes ...journal.Change) 
 		t.Fatal(err)
 	}
 	head, err := s.Commit(t.Context(), "src", known.Lease.Fence, now,
-		journal.ScanUpdate{Begin: "e", Version: known.Version, Changes: changes})
+		changelog.ScanUpdate{Begin: "e", Version: known.Version, Changes: changes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,15 +41,15 @@ func beginJournal(t *testing.T, s journal.ScanStore, changes ...journal.Change) 
 }
 
 func TestDistinctKeepsTheLastEntryOfAPath(t *testing.T) {
-	got := journal.LastPerPath([]journal.Change{{"create", "/a"}, {"create", "/b"}, {"delete", "/a"}, {"update", "/c"}})
-	want := []journal.Change{{"create", "/b"}, {"delete", "/a"}, {"update", "/c"}}
+	got := changelog.LastPerPath([]changelog.Change{{"create", "/a"}, {"create", "/b"}, {"delete", "/a"}, {"update", "/c"}})
+	want := []changelog.Change{{"create", "/b"}, {"delete", "/a"}, {"update", "/c"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
 
 func TestNewEpochIsRandom(t *testing.T) {
-	if a, b := journal.NewEpoch(), journal.NewEpoch(); a == b || len(a) < 16 {
+	if a, b := changelog.NewEpoch(), changelog.NewEpoch(); a == b || len(a) < 16 {
 		t.Errorf("%q and %q", a, b)
 	}
 }
@@ -69,12 +69,12 @@ func TestScopesOfRows(t *testing.T) {
 		"/data/users/alice":      {Kind: object.DataBagItem, Name: "users", Sub: "alice"},
 		"/something/else/we/had": {},
 	}
-	var changes []journal.Change
+	var changes []changelog.Change
 	for p := range want {
-		changes = append(changes, journal.Change{Action: journal.Update, Path: p})
+		changes = append(changes, changelog.Change{Action: changelog.Update, Path: p})
 	}
-	beginJournal(t, s, changes...)
-	rows, err := journal.NewFeed(s, "src").Read(t.Context(), 0)
+	beginChangeLog(t, s, changes...)
+	rows, err := changelog.NewFeed(s, "src").Read(t.Context(), 0)
 	if err != nil || len(rows.Changes) != len(want)+1 {
 		t.Fatalf("%d rows, %v", len(rows.Changes), err)
 	}
@@ -85,33 +85,33 @@ func TestScopesOfRows(t *testing.T) {
 	}
 }
 
-func TestLongJournalIsReadInPages(t *testing.T) {
+func TestLongChangeLogIsReadInPages(t *testing.T) {
 	s := openStore(t)
-	head := beginJournal(t, s)
+	head := beginChangeLog(t, s)
 	for n := range 30 {
-		var changes []journal.Change
-		for i := range journal.MaxAppend {
-			changes = append(changes, journal.Change{Action: "update", Path: fmt.Sprintf("/roles/%d-%d", n, i)})
+		var changes []changelog.Change
+		for i := range changelog.MaxAppend {
+			changes = append(changes, changelog.Change{Action: "update", Path: fmt.Sprintf("/roles/%d-%d", n, i)})
 		}
 		var err error
 		if head, err = s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rows, err := journal.NewFeed(s, "src").Read(t.Context(), head.Oldest+5)
+	rows, err := changelog.NewFeed(s, "src").Read(t.Context(), head.Oldest+5)
 	if err != nil || int64(len(rows.Changes)) != head.Newest-head.Oldest-5 || rows.Newest != head.Newest ||
 		rows.Oldest != head.Oldest || rows.Epoch != "e" {
 		t.Errorf("%d rows of %+v, bounds %d to %d, %v", len(rows.Changes), head, rows.Oldest, rows.Newest, err)
 	}
 }
 
-// replacedStore simulates a journal that is replaced after the first page.
+// replacedStore simulates a change log that is replaced after the first page.
 type replacedStore struct {
-	journal.Store
+	changelog.Store
 	times int
 }
 
-func (m *replacedStore) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
+func (m *replacedStore) Rows(ctx context.Context, source string, after int64, limit int) (changelog.Page, error) {
 	page, err := m.Store.Rows(ctx, source, after, limit)
 	if after > page.Head.Oldest && m.times > 0 {
 		m.times--
@@ -122,12 +122,12 @@ func (m *replacedStore) Rows(ctx context.Context, source string, after int64, li
 
 func TestReadOfTheNewestRows(t *testing.T) {
 	s := openStore(t)
-	if _, err := journal.NewFeed(s, "src").Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := changelog.NewFeed(s, "src").Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("before it has begun: %v", err)
 	}
-	head := beginJournal(t, s, journal.Change{Action: "update", Path: "/roles/a"})
+	head := beginChangeLog(t, s, changelog.Change{Action: "update", Path: "/roles/a"})
 	for _, c := range []struct{ after, want int64 }{{-1, 1}, {-2, 2}, {-3, 2}, {-9, 2}} {
-		rows, err := journal.NewFeed(s, "src").Read(t.Context(), c.after)
+		rows, err := changelog.NewFeed(s, "src").Read(t.Context(), c.after)
 		if n := len(rows.Changes); err != nil || int64(n) != c.want || rows.Changes[n-1].ID != head.Newest ||
 			rows.Newest != head.Newest || rows.Oldest != head.Oldest {
 			t.Errorf("%d: %+v, %v; want the newest %d of %+v", c.after, rows, err, c.want, head)
@@ -135,35 +135,35 @@ func TestReadOfTheNewestRows(t *testing.T) {
 	}
 }
 
-func TestReadIsRepeatedWhenTheJournalChanges(t *testing.T) {
+func TestReadIsRepeatedWhenTheChangeLogChanges(t *testing.T) {
 	s := openStore(t)
-	beginJournal(t, s)
+	beginChangeLog(t, s)
 	for range 12 {
-		changes := make([]journal.Change, journal.MaxAppend)
+		changes := make([]changelog.Change, changelog.MaxAppend)
 		for i := range changes {
-			changes[i] = journal.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
+			changes[i] = changelog.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
 		}
 		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rows, err := journal.NewFeed(&replacedStore{s, 2}, "src").Read(t.Context(), 0)
-	if err != nil || rows.Epoch != "e" || len(rows.Changes) != 12*journal.MaxAppend+1 {
+	rows, err := changelog.NewFeed(&replacedStore{s, 2}, "src").Read(t.Context(), 0)
+	if err != nil || rows.Epoch != "e" || len(rows.Changes) != 12*changelog.MaxAppend+1 {
 		t.Errorf("%d rows of epoch %q, %v", len(rows.Changes), rows.Epoch, err)
 	}
-	if _, err := journal.NewFeed(&replacedStore{s, 1000}, "src").Read(t.Context(), 0); err == nil {
-		t.Error("no error for a journal that changes during each read")
+	if _, err := changelog.NewFeed(&replacedStore{s, 1000}, "src").Read(t.Context(), 0); err == nil {
+		t.Error("no error for a change log that changes during each read")
 	}
 }
 
 // trimmedStore omits the first row of a later page once, as when rows are dropped between
 // two pages.
 type trimmedStore struct {
-	journal.Store
+	changelog.Store
 	done bool
 }
 
-func (m *trimmedStore) Rows(ctx context.Context, source string, after int64, limit int) (journal.Page, error) {
+func (m *trimmedStore) Rows(ctx context.Context, source string, after int64, limit int) (changelog.Page, error) {
 	page, err := m.Store.Rows(ctx, source, after, limit)
 	if after > page.Head.Oldest && len(page.Rows) > 1 && !m.done {
 		m.done, page.Rows = true, page.Rows[1:]
@@ -173,18 +173,18 @@ func (m *trimmedStore) Rows(ctx context.Context, source string, after int64, lim
 
 func TestReadReturnsNoGapBetweenPages(t *testing.T) {
 	s := openStore(t)
-	beginJournal(t, s)
+	beginChangeLog(t, s)
 	for range 12 {
-		changes := make([]journal.Change, journal.MaxAppend)
+		changes := make([]changelog.Change, changelog.MaxAppend)
 		for i := range changes {
-			changes[i] = journal.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
+			changes[i] = changelog.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
 		}
 		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m := &trimmedStore{Store: s}
-	rows, err := journal.NewFeed(m, "src").Read(t.Context(), 0)
+	rows, err := changelog.NewFeed(m, "src").Read(t.Context(), 0)
 	if err != nil || !m.done {
 		t.Fatal(err, m.done)
 	}
