@@ -32,8 +32,9 @@ type Config struct {
 	Insecure bool   // don't verify the server's certificate
 
 	MaxAPIVersion *int // highest Chef Server API version to use; default 2
-	// Concurrency is the most API requests in flight; default 10. Fewer are sent while
-	// the server answers that it is overloaded, or slower than before.
+	// Concurrency is the most requests in flight, those for cookbook files included; default
+	// 10. Fewer are sent while the server answers that it is overloaded, or slower than
+	// before.
 	Concurrency int
 	MaxBody     int64 // largest answer to read, in bytes; default 64 MiB
 	// ConnectTimeout bounds the connection to the server, and the TLS handshake
@@ -74,25 +75,27 @@ type RetryPolicy struct {
 // Client talks to one Chef Server as one user or client. It is safe for
 // concurrent use.
 type Client struct {
-	name     string
-	base     *url.URL
-	orgless  bool
-	user     string
-	key      *rsa.PrivateKey
-	header   http.Header // sent besides our own
-	http     *http.Client
-	limiter  *limiter
-	maxBody  int64
-	connect  time.Duration
-	response time.Duration
-	retry    RetryPolicy
-	breaker  *Breaker
-	files    *fileHosts
-	now      func() time.Time
-	jitter   func() float64 // in [0,1)
-	log      *slog.Logger
-	patterns *patterns
-	state    *negotiation
+	name    string
+	base    *url.URL
+	orgless bool
+	user    string
+	key     *rsa.PrivateKey
+	header  http.Header // sent besides our own
+	http    *http.Client
+	limiter *limiter
+	// fileLimiter is that of a host besides the server's that files are on.
+	fileLimiter *limiter
+	maxBody     int64
+	connect     time.Duration
+	response    time.Duration
+	retry       RetryPolicy
+	breaker     *Breaker
+	files       *fileHosts
+	now         func() time.Time
+	jitter      func() float64 // in [0,1)
+	log         *slog.Logger
+	patterns    *patterns
+	state       *negotiation
 }
 
 // New validates a configuration and returns a client. It sends nothing.
@@ -129,7 +132,7 @@ func New(cfg Config) (*Client, error) {
 		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key, header: cfg.Header.Clone(),
 		http: &http.Client{Transport: transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		limiter: newLimiter(concurrency),
+		limiter: newLimiter(concurrency), fileLimiter: newLimiter(concurrency),
 		maxBody: orDefault(cfg.MaxBody, 64<<20),
 		connect: orDefault(cfg.ConnectTimeout, DefaultConnectTimeout), response: orDefault(cfg.ResponseTimeout, DefaultResponseTimeout),
 		breaker: cfg.Breaker, files: files,

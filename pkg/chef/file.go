@@ -5,10 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // OpenFile streams a cookbook file from the presigned URL that a manifest gave.
@@ -17,13 +17,13 @@ import (
 // asks for a fresh URL; KindAbsent says that the store has lost the content.
 // The reader must be closed; a transfer that makes no progress ends with an error.
 func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadCloser, size int64, err error) {
-	u, r, err := c.fileRequest("download", http.MethodGet, fileURL)
+	r, err := c.fileRequest("download", http.MethodGet, fileURL)
 	if err != nil {
 		return nil, 0, err
 	}
 	_, err = c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) {
 		var e *Error
-		content, size, e = c.openFileOnce(ctx, r, u)
+		content, size, e = c.openFileOnce(ctx, r)
 		return &Answer{}, e
 	})
 	if err != nil {
@@ -32,36 +32,11 @@ func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadC
 	return content, size, nil
 }
 
-// reportFile reports to the breaker how a request for a file ended, if the file store
-// is the server itself.
-func (c *Client) reportFile(r *request, began time.Time, failed *Error) {
-	if r.url.Host == c.base.Host {
-		c.reportResult(began, failed)
-	}
-}
-
-func (c *Client) openFileOnce(ctx context.Context, r *request, u *url.URL) (io.ReadCloser, int64, *Error) {
-	if e := c.checkBreaker(ctx, r); e != nil {
+func (c *Client) openFileOnce(ctx context.Context, r *request) (io.ReadCloser, int64, *Error) {
+	resp, w, e := c.sendFile(ctx, r, nil)
+	if e != nil {
 		return nil, 0, e
 	}
-	watched, w := newStallTimer(ctx, c.stallTimeout(r))
-	req, err := http.NewRequestWithContext(watched, r.method, "/", http.NoBody)
-	if err != nil {
-		w.stop()
-		return nil, 0, c.newError(r, KindRequest, "the request can't be made")
-	}
-	req.URL, req.Host = u, u.Host
-	c.addHeaders(req)
-	setFileHeaders(req.Header)
-	began := time.Now()
-	resp, err := c.http.Do(req)
-	if err != nil {
-		w.stop()
-		e := c.requestError(ctx, r, w, err)
-		c.reportFile(r, began, e)
-		return nil, 0, e
-	}
-	c.reportFile(r, began, nil)
 	if resp.StatusCode != http.StatusOK {
 		e := c.fileError(ctx, r, resp)
 		w.stop()
@@ -70,25 +45,54 @@ func (c *Client) openFileOnce(ctx context.Context, r *request, u *url.URL) (io.R
 	return &fileReader{c: c, ctx: ctx, r: r, body: resp.Body, watch: w}, resp.ContentLength, nil
 }
 
-// setFileHeaders sets what a file store gets: no Chef header, no
-// authentication, any content type and, since length and MD5 are those of the
-// stored bytes, no compression (docs/chef-server-api.md §1.8, §3.4).
-func setFileHeaders(h http.Header) {
-	h.Set("Accept", "*/*")
-	h.Set("Accept-Encoding", "identity")
-	h.Set("User-Agent", "chef-sync")
+// sendFile sends a request to a file store, with the body of an upload, and returns the
+// answer when it begins. The rest of a download has no place in the limiter: what reads it
+// may wait for another server, and a replica that hangs must not keep others from the
+// primary, nor itself from a place that it waits for.
+func (c *Client) sendFile(ctx context.Context, r *request, body *uploadBody) (resp *http.Response, w *stallTimer, e *Error) {
+	_, e = c.exchange(ctx, r, func() (*reply, *Error) {
+		var watched context.Context
+		watched, w = newStallTimer(ctx, c.stallTimeout(r))
+		req := (&http.Request{Method: r.method, URL: r.url, Host: r.url.Host, Header: http.Header{}, Body: http.NoBody}).WithContext(watched)
+		if body != nil {
+			body.watch = w
+			req.Body, req.ContentLength = body, r.size
+		}
+		c.addHeaders(req)
+		maps.Copy(req.Header, r.header)
+		var err error
+		resp, err = c.http.Do(req)
+		if local := body.readError(); local != nil {
+			if resp != nil {
+				_ = resp.Body.Close()
+			}
+			w.stop()
+			failed := c.newError(r, KindRequest, "")
+			failed.Err = fmt.Errorf("read the content to upload: %w", local)
+			return nil, failed
+		}
+		if err != nil {
+			w.stop()
+			return nil, c.requestError(ctx, r, w, err)
+		}
+		return &reply{status: resp.StatusCode, header: resp.Header}, nil
+	})
+	return resp, w, e
 }
 
-// fileRequest parses a presigned URL. The URL is sent as it is: re-encoding
-// would break its signature.
-func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, error) {
-	r := &request{op: op, method: method, path: "(file URL)", file: true}
+// fileRequest parses a presigned URL. The URL is sent as it is: re-encoding would break its
+// signature. A file store gets no Chef header, no authentication, any content type and,
+// since length and MD5 are those of the stored bytes, no compression
+// (docs/chef-server-api.md §1.8, §3.4).
+func (c *Client) fileRequest(op, method, fileURL string) (*request, error) {
+	r := &request{op: op, method: method, path: "(file URL)", file: true,
+		header: http.Header{"Accept": {"*/*"}, "Accept-Encoding": {"identity"}, "User-Agent": {"chef-sync"}}}
 	u, err := url.Parse(fileURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, nil, c.newError(r, KindRequest, "the server gave a file URL that can't be read")
+		return nil, c.newError(r, KindRequest, "the server gave a file URL that can't be read")
 	}
 	if !c.files.isAllowed(u.Hostname()) {
-		return nil, nil, c.fileHostError(r, u.Hostname(), "the server keeps files on "+u.Hostname())
+		return nil, c.fileHostError(r, u.Hostname(), "the server keeps files on "+u.Hostname())
 	}
 	raw, query, _ := strings.Cut(fileURL, "?")
 	raw = strings.TrimPrefix(raw, fileURL[:strings.Index(fileURL, "//")+2])
@@ -98,7 +102,7 @@ func (c *Client) fileRequest(op, method, fileURL string) (*url.URL, *request, er
 	u.RawQuery, u.User = query, nil
 	r.url = u
 	r.path = u.Scheme + "://" + u.Host + u.EscapedPath()
-	return u, r, nil
+	return r, nil
 }
 
 // fileHostError says which line of the configuration allows a host.

@@ -24,9 +24,11 @@ const (
 	baselineTime = 10 * time.Minute
 	// latencySamples of a class are needed before its latency says anything.
 	latencySamples = 10
+	// smallUpload is the size of a file up to which its transfer takes no time of note.
+	smallUpload = 64 << 10
 )
 
-// limiter bounds the requests in flight to one server: by one more per round of
+// limiter bounds the requests in flight to one host: by one more per round of
 // requests that went well, up to a maximum, and to a fraction when the server
 // struggles. It is safe for concurrent use.
 type limiter struct {
@@ -53,6 +55,16 @@ func newLimiter(most int) *limiter {
 
 // Concurrency returns the most requests that the client sends at once.
 func (c *Client) Concurrency() int { return int(c.limiter.most) }
+
+// limiterOf returns the limiter of the host that a request goes to: cookbook files on the
+// server's own host count as its other requests do. Another host where it keeps them has a
+// limiter of its own, as neither's trouble says anything about the other.
+func (c *Client) limiterOf(r *request) *limiter {
+	if c.isOwnHost(r) {
+		return c.limiter
+	}
+	return c.fileLimiter
+}
 
 // acquire waits until a request may be sent.
 func (l *limiter) acquire(ctx context.Context) error {
@@ -100,7 +112,7 @@ func (l *limiter) admitWaiting() {
 }
 
 // recordOutcome adapts the limit to how a request ended, which is still in flight. Status is
-// 0 when no answer came.
+// 0 when no answer came, and class "" when the time says nothing.
 func (l *limiter) recordOutcome(class string, began, now time.Time, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +120,7 @@ func (l *limiter) recordOutcome(class string, began, now time.Time, status int) 
 		l.lowerLimit(began, now, overloadFactor)
 		return
 	}
-	if l.isSlow(class, now.Sub(began).Seconds(), now) {
+	if class != "" && l.isSlow(class, now.Sub(began).Seconds(), now) {
 		l.lowerLimit(began, now, slowFactor)
 		return
 	}
@@ -146,8 +158,17 @@ func (l *limiter) isSlow(class string, took float64, now time.Time) bool {
 }
 
 // latencyClass names what takes a server about the same work: the method and the
-// collection.
-func (r *request) latencyClass() string {
+// collection, or a file. It is "" where the time isn't one of the server's work: the
+// transfer of a larger upload depends on the size, and a store elsewhere, such as S3,
+// takes milliseconds or a second for the same request whatever it is sent. The
+// time of a download ends where its transfer begins.
+func (c *Client) latencyClass(r *request) string {
+	switch {
+	case !c.isOwnHost(r) || r.size > smallUpload:
+		return ""
+	case r.file:
+		return r.method + " file"
+	}
 	path, _, _ := strings.Cut(r.path, "?")
 	if parts := strings.SplitN(path, "/", 4); len(parts) == 4 && parts[1] == "organizations" {
 		path = "/" + parts[3]

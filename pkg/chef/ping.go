@@ -9,7 +9,7 @@ import (
 // checkBreaker returns an error if a request must not be sent because the server
 // doesn't answer.
 func (c *Client) checkBreaker(ctx context.Context, r *request) *Error {
-	if r.file && r.url.Host != c.base.Host {
+	if !c.isOwnHost(r) {
 		return nil
 	}
 	down := c.breaker.allowRequest(ctx, c.ping)
@@ -27,12 +27,21 @@ func (c *Client) checkBreaker(ctx context.Context, r *request) *Error {
 	return e
 }
 
-// reportResult reports to the breaker how a request that was sent ended; failed is nil
-// when the server answered. A request that its caller canceled doesn't count, nor does
-// one that failed on the server's certificate.
-func (c *Client) reportResult(began time.Time, failed *Error) {
-	if failed == nil || failed.Kind == KindUnreachable || failed.Kind == KindUnavailable {
-		c.breaker.recordResult(began, failed)
+// reportResult reports to the breaker how a request that was sent ended. One that its
+// caller canceled doesn't count, nor does one that failed on the server's certificate. Any
+// answer of a file store shows that the server is up: the front end passes on that the
+// store alone is down.
+func (c *Client) reportResult(r *request, began time.Time, p *reply, e *Error) {
+	switch {
+	case e == nil && p.backendDown() && !r.file:
+		c.breaker.recordResult(began, c.replyError(r, p, KindUnavailable, ""))
+	case e == nil || e.Status != 0:
+		c.breaker.recordResult(began, nil)
+		if e == nil && p.fromChefServer() && p.status < 500 && p.status != http.StatusUnauthorized && r.op != negotiate {
+			c.breaker.recordAccepted(began)
+		}
+	case e.Kind == KindUnreachable:
+		c.breaker.recordResult(began, e)
 	}
 }
 

@@ -28,6 +28,8 @@ type request struct {
 
 	probe       bool                           // checks whether the server answers: tried twice, with a short timeout
 	file        bool                           // goes to a file store; url is that of the file
+	header      http.Header                    // of a file, besides those of all files
+	size        int64                          // of the file to upload
 	emptyOK     bool                           // a 200 without a body is a success
 	retryPolicy func(*Error, bool) retryAction // overrides which failures are retried
 }
@@ -204,34 +206,32 @@ func (c *Client) refusesProtocol(p *reply) bool {
 	return false
 }
 
-// roundTrip sends a request once, unless the server is known to be down, and reads
-// the answer whole.
+// roundTrip sends a request once and reads the answer whole.
 func (c *Client) roundTrip(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {
+	return c.exchange(ctx, r, func() (*reply, *Error) { return c.send(ctx, r, version, proto) })
+}
+
+// exchange calls send, which sends a request once, unless the server is known to be down.
+// The limiter of the host says when, and it and the breaker learn how the request ended.
+func (c *Client) exchange(ctx context.Context, r *request, send func() (*reply, *Error)) (*reply, *Error) {
 	if e := c.checkBreaker(ctx, r); e != nil {
 		return nil, e
 	}
-	if err := c.limiter.acquire(ctx); err != nil {
+	l := c.limiterOf(r)
+	if err := l.acquire(ctx); err != nil {
 		return nil, c.transportError(r, err, err)
 	}
-	defer c.limiter.release()
+	defer l.release()
 	if e := c.checkBreaker(ctx, r); e != nil { // the breaker may have opened while the request waited
 		return nil, e
 	}
 	began := time.Now()
-	p, e := c.send(ctx, r, version, proto)
-	if ctx.Err() == nil {
-		c.limiter.recordOutcome(r.latencyClass(), began, time.Now(), statusOf(p, e))
+	p, e := send()
+	if ctx.Err() == nil && (e == nil || e.Status != 0 || e.Kind == KindUnreachable) {
+		l.recordOutcome(c.latencyClass(r), began, time.Now(), statusOf(p, e))
 	}
-	switch {
-	case e == nil && p.backendDown():
-		c.reportResult(began, c.replyError(r, p, KindUnavailable, ""))
-	case e == nil || e.Status != 0:
-		c.reportResult(began, nil)
-		if e == nil && p.fromChefServer() && p.status < 500 && p.status != http.StatusUnauthorized && r.op != negotiate {
-			c.breaker.recordAccepted(began)
-		}
-	default:
-		c.reportResult(began, e)
+	if c.isOwnHost(r) {
+		c.reportResult(r, began, p, e)
 	}
 	return p, e
 }
@@ -243,6 +243,10 @@ func statusOf(p *reply, e *Error) int {
 	}
 	return p.status
 }
+
+// isOwnHost reports whether a request goes to the machine of the server, whatever the
+// port: the store of cookbook files is on it unless the server keeps them elsewhere.
+func (c *Client) isOwnHost(r *request) bool { return normalizeHost(r.url.Hostname()) == c.files.own }
 
 // send signs and sends a request once and reads the answer whole.
 func (c *Client) send(ctx context.Context, r *request, version int, proto protocol) (*reply, *Error) {

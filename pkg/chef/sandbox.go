@@ -3,17 +3,12 @@ package chef
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 // SandboxChunk is how many checksums to put into one sandbox: servers take far
@@ -96,78 +91,6 @@ func decodeSandbox(body []byte, sums []string) (*Sandbox, error) {
 		}
 	}
 	return box, nil
-}
-
-// UploadFile sends content to the presigned URL of a sandbox. Open is called
-// for every attempt; size is the content's exact length. An error of open or of
-// reading is returned as it is, not as an [*Error]. KindExpired asks for a new
-// sandbox.
-func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size int64, open func() (io.ReadCloser, error)) error {
-	u, r, err := c.fileRequest("upload", http.MethodPut, fileURL)
-	if err != nil {
-		return err
-	}
-	sum, err := hex.DecodeString(checksum)
-	if err != nil || !validChecksum(checksum) || size < 0 {
-		return c.newError(r, KindRequest, "an upload needs a checksum and a size")
-	}
-	var local error
-	_, err = c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) {
-		var e *Error
-		e, local = c.uploadOnce(ctx, r, u, sum, size, open)
-		return &Answer{}, e
-	})
-	if local != nil {
-		return local
-	}
-	return err
-}
-
-// uploadOnce makes one attempt. With a local error, the first result is one that
-// isn't retried.
-func (c *Client) uploadOnce(ctx context.Context, r *request, u *url.URL, sum []byte, size int64,
-	open func() (io.ReadCloser, error)) (*Error, error) {
-	if e := c.checkBreaker(ctx, r); e != nil {
-		return e, nil
-	}
-	watched, w := newStallTimer(ctx, c.stallTimeout(r))
-	defer w.stop()
-	body := &uploadBody{watch: w, left: size}
-	req, err := http.NewRequestWithContext(watched, r.method, "/", http.NoBody)
-	if err != nil {
-		return c.newError(r, KindRequest, "the request can't be made"), nil
-	}
-	if size > 0 { // an empty file goes with http.NoBody, or Go would send it chunked
-		if body.content, err = open(); err != nil {
-			return c.newError(r, KindRequest, ""), fmt.Errorf("open the content to upload: %w", err)
-		}
-		req.Body, req.ContentLength = body, size
-	}
-	req.URL, req.Host = u, u.Host
-	c.addHeaders(req)
-	setFileHeaders(req.Header)
-	req.Header.Set("Content-Type", "application/x-binary")
-	req.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum))
-	began := time.Now()
-	resp, err := c.http.Do(req)
-	if local := body.readError(); local != nil {
-		if resp != nil {
-			_ = resp.Body.Close()
-		}
-		return c.newError(r, KindRequest, ""), fmt.Errorf("read the content to upload: %w", local)
-	}
-	if err != nil {
-		e := c.requestError(ctx, r, w, err)
-		c.reportFile(r, began, e)
-		return e, nil
-	}
-	c.reportFile(r, began, nil)
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return c.fileError(ctx, r, resp), nil
-	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the connection be used again
-	_ = resp.Body.Close()
-	return nil, nil //nolint:nilnil // both results are errors
 }
 
 // CommitSandbox ends an upload. A store that is slow to show new content makes

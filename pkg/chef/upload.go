@@ -1,0 +1,115 @@
+package chef
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// UploadFile sends content to the presigned URL of a sandbox. Open is called
+// for every attempt; size is the content's exact length. An error of open or of
+// reading is returned as it is, not as an [*Error]. KindExpired asks for a new
+// sandbox.
+func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size int64, open func() (io.ReadCloser, error)) error {
+	r, err := c.fileRequest("upload", http.MethodPut, fileURL)
+	if err != nil {
+		return err
+	}
+	sum, err := hex.DecodeString(checksum)
+	if err != nil || !validChecksum(checksum) || size < 0 {
+		return c.newError(r, KindRequest, "an upload needs a checksum and a size")
+	}
+	r.size = size
+	r.header.Set("Content-Type", "application/x-binary")
+	r.header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum))
+	_, err = c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) { return &Answer{}, c.uploadOnce(ctx, r, open) })
+	var e *Error
+	if errors.As(err, &e) && e.Kind == KindRequest && e.Err != nil {
+		return e.Err // the content's own
+	}
+	return err
+}
+
+// uploadOnce makes one attempt. It opens the content first: to open it may take a request
+// to another server, for which this one must not wait.
+func (c *Client) uploadOnce(ctx context.Context, r *request, open func() (io.ReadCloser, error)) *Error {
+	var body *uploadBody
+	if r.size > 0 { // an empty file has no body, or Go would send it chunked
+		content, err := open()
+		if err != nil {
+			e := c.newError(r, KindRequest, "")
+			e.Err = fmt.Errorf("open the content to upload: %w", err)
+			return e
+		}
+		body = &uploadBody{content: content, left: r.size}
+		defer func() { _ = body.Close() }() // net/http closes it only if the request is sent
+	}
+	resp, w, e := c.sendFile(ctx, r, body)
+	if e != nil {
+		return e
+	}
+	defer w.stop()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return c.fileError(ctx, r, resp)
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the connection be used again
+	_ = resp.Body.Close()
+	return nil
+}
+
+// uploadBody is the body of an upload: it checks the length, keeps the
+// content's own errors apart from the network's, and reports progress.
+type uploadBody struct {
+	content io.ReadCloser
+	watch   *stallTimer
+
+	mu     sync.Mutex
+	left   int64
+	closed bool
+	err    error
+}
+
+var errWrongSize = errors.New("the content doesn't have the size that was given for it")
+
+func (b *uploadBody) Read(p []byte) (int, error) {
+	n, err := b.content.Read(p)
+	b.watch.reset()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left -= int64(n)
+	if b.left < 0 || err == io.EOF && b.left > 0 {
+		err = errWrongSize
+	}
+	// net/http closes the body when a response comes early: a read error after that
+	// isn't the content's.
+	if err != nil && err != io.EOF && !b.closed {
+		b.err = err
+	}
+	return n, err
+}
+
+// Close closes the content, once.
+func (b *uploadBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	return b.content.Close()
+}
+
+// readError returns the error of reading the content, or nil.
+func (b *uploadBody) readError() error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
