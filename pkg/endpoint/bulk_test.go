@@ -156,23 +156,37 @@ func TestBagsNamedLikeAnIndexAreNotSearched(t *testing.T) {
 	}
 }
 
-// TestObjectsBeyondTheSearchWindowAreReadByName: pages end at the window.
+// TestObjectsBeyondTheSearchWindowAreReadByName: pages end at the window, and queries with
+// 100 names each find the rest.
 func TestObjectsBeyondTheSearchWindowAreReadByName(t *testing.T) {
-	w := newFixture(t)
-	const n = 10_150
-	for i := range n {
-		id := fmt.Sprintf("i%05d", i)
-		w.from.PutDataBagItem("large", id, `{"id":"`+id+`"}`)
-	}
-	w.from.SetSearchWindow(10_000)
-	refs, err := w.source.List(t.Context(), object.Scope{Kind: object.DataBagItem, Name: "large"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.primary.ResetRequests()
-	found := getBulk(t, w.source, refs)
-	if requests := len(requestLines(w.primary)); len(found) != n || requests != 40+2+1 {
-		t.Errorf("found %d of %d with %d requests", len(found), n, requests)
+	for name, c := range map[string]struct {
+		scope    object.Scope
+		n        int
+		put      func(o *cheftest.Org, name string)
+		requests int // pages of the window, queries by name, a check of a row
+	}{
+		"10,150 items": {object.Scope{Kind: object.DataBagItem, Name: "large"}, 10_150,
+			func(o *cheftest.Org, name string) { o.PutDataBagItem("large", name, `{"id":"`+name+`"}`) }, 40 + 2 + 1},
+		"15,000 roles": {object.Scope{Kind: object.Role}, 15_000,
+			func(o *cheftest.Org, name string) { o.PutRole(name, `{}`) }, 40 + 50 + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newFixture(t)
+			for i := range c.n {
+				c.put(w.from, fmt.Sprintf("object-%05d", i))
+			}
+			w.from.SetSearchWindow(10_000)
+			refs, err := w.source.List(t.Context(), c.scope)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.primary.ResetRequests()
+			found := getBulk(t, w.source, refs)
+			if requests := len(requestLines(w.primary)); len(found) != c.n || requests != c.requests {
+				t.Errorf("found %d of %d with %d requests, want %d", len(found), c.n, requests, c.requests)
+			}
+		})
 	}
 }
 

@@ -104,8 +104,13 @@ func (s *Server) searchIndex(q *request) *answer {
 		all = q.org.index
 	}
 	var names []string
+	exact := map[string]bool{} // a query may name a hundred
+	for _, p := range patterns {
+		exact[p] = true
+	}
+	globs := slices.DeleteFunc(patterns, func(p string) bool { return !strings.ContainsAny(p, `*?[\`) })
 	for _, n := range sortedKeys(all[index]) {
-		if slices.ContainsFunc(patterns, func(p string) bool { matched, _ := path.Match(p, n); return matched }) {
+		if exact[n] || slices.ContainsFunc(globs, func(p string) bool { matched, _ := path.Match(p, n); return matched }) {
 			names = append(names, n)
 		}
 	}
