@@ -13,9 +13,9 @@ import (
 	"chefsync/pkg/feed/changelog"
 )
 
-// MaxBody is the default limit of a message, in bytes: servers refuse objects beyond 2 MB by default
-// (docs/chef-server-api.md §3.8), and messages hold one object.
-const MaxBody = 16 << 20
+// maxBody is the limit of a message, in bytes: servers refuse objects beyond 2 MB by
+// default (docs/chef-server-api.md §3.8), and messages hold one object.
+const maxBody = 16 << 20
 
 // Config is who may post and where changes are recorded. Token, Store and Sources are
 // required.
@@ -29,23 +29,9 @@ type Config struct {
 	Sources func(organization string) []string
 	// Notify is called with a source that has a change, after the row was written or
 	// could not be. It must not block. May be nil.
-	Notify  func(source string)
-	MaxBody int64            // default MaxBody
-	Now     func() time.Time // default time.Now
-	Log     *slog.Logger     // default: nothing is logged
-}
-
-// Counts counts the messages of a receiver by result.
-type Counts struct {
-	Noted    int64 // messages whose rows were written
-	Early    int64 // changes of organizations whose change log doesn't exist yet
-	Ignored  int64 // messages about what isn't replicated
-	Unknown  int64 // messages of an unknown kind
-	Foreign  int64 // messages of organizations that aren't replicated
-	Refused  int64 // requests with a wrong token or none
-	Bad      int64 // bodies that aren't messages
-	TooLarge int64
-	Failed   int64 // changes that could not be written
+	Notify func(source string)
+	Now    func() time.Time // default time.Now
+	Log    *slog.Logger     // default: nothing is logged
 }
 
 // Receiver is a data collector. It answers:
@@ -55,14 +41,12 @@ type Counts struct {
 //	        message, 413 for one that is too large, 503 if the change log can't be
 //	        written (a Chef Server doesn't post again)
 //
-// The token is checked before the body is read. Refused requests are counted, not
-// logged: any client can send any number of them.
+// The token is checked before the body is read. Refused requests aren't logged: any
+// client can send any number of them.
 type Receiver struct {
 	config Config
 	token  [sha256.Size]byte
-	counts struct {
-		noted, early, ignored, unknown, foreign, refused, bad, tooLarge, failed atomic.Int64
-	}
+	bad    atomic.Int64 // bodies that aren't messages
 }
 
 var _ http.Handler = (*Receiver)(nil)
@@ -71,9 +55,6 @@ var _ http.Handler = (*Receiver)(nil)
 func New(c Config) (*Receiver, error) {
 	if c.Token == "" || c.Store == nil || c.Sources == nil {
 		return nil, errors.New("a receiver of data collector messages needs a token, a store and the organizations")
-	}
-	if c.MaxBody <= 0 {
-		c.MaxBody = MaxBody
 	}
 	if c.Notify == nil {
 		c.Notify = func(string) {}
@@ -85,14 +66,6 @@ func New(c Config) (*Receiver, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Receiver{config: c, token: sha256.Sum256([]byte(c.Token))}, nil
-}
-
-// Counts returns the counts since the receiver was created.
-func (r *Receiver) Counts() Counts {
-	c := &r.counts
-	return Counts{Noted: c.noted.Load(), Early: c.early.Load(), Ignored: c.ignored.Load(), Unknown: c.unknown.Load(),
-		Foreign: c.foreign.Load(),
-		Refused: c.refused.Load(), Bad: c.bad.Load(), TooLarge: c.tooLarge.Load(), Failed: c.failed.Load()}
 }
 
 // ServeHTTP implements http.Handler.
@@ -121,27 +94,24 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 	token := q.Header.Get("X-Data-Collector-Token")
 	given := sha256.Sum256([]byte(token)) // equal length, so that the time of the comparison reveals nothing
 	if subtle.ConstantTimeCompare(given[:], r.token[:]) != 1 {
-		r.counts.refused.Add(1)
 		w.Header().Set("Connection", "close") // the body isn't read
 		if token == "" {
 			return http.StatusUnauthorized
 		}
 		return http.StatusForbidden
 	}
-	if q.ContentLength > r.config.MaxBody {
-		r.counts.tooLarge.Add(1)
+	if q.ContentLength > maxBody {
 		w.Header().Set("Connection", "close")
 		return http.StatusRequestEntityTooLarge
 	}
-	m, err := ReadMessage(http.MaxBytesReader(w, q.Body, r.config.MaxBody))
+	m, err := ReadMessage(http.MaxBytesReader(w, q.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		r.counts.tooLarge.Add(1)
 		w.Header().Set("Connection", "close")
 		return http.StatusRequestEntityTooLarge
 	case err != nil:
-		if n := r.counts.bad.Add(1); n&(n-1) == 0 { // the 1st, 2nd, 4th, 8th and so on
+		if n := r.bad.Add(1); n&(n-1) == 0 { // the 1st, 2nd, 4th, 8th and so on
 			r.config.Log.WarnContext(q.Context(), "a data collector message could not be read", "error", err.Error(), "so_far", n)
 		}
 		return http.StatusBadRequest
@@ -151,33 +121,21 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 
 // recordChange appends the changes of a message to the change logs that it concerns.
 func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
-	changes, relevance := m.Changes()
-	switch relevance {
-	case Unknown:
-		r.counts.unknown.Add(1)
+	changes := m.Changes()
+	if len(changes) == 0 {
 		return http.StatusNoContent
-	case Ignored:
-		r.counts.ignored.Add(1)
-		return http.StatusNoContent
-	}
-	sources := r.config.Sources(m.Organization)
-	if len(sources) == 0 {
-		r.counts.foreign.Add(1)
 	}
 	status = http.StatusNoContent
-	for _, source := range sources {
+	for _, source := range r.config.Sources(m.Organization) {
 		// The change is recorded even if the server closes the connection.
 		appendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		_, err := r.config.Store.Append(appendCtx, source, r.config.Now(), changes)
 		cancel()
 		switch {
 		case err == nil:
-			r.counts.noted.Add(1)
 			r.config.Log.DebugContext(ctx, "change pushed", "source", source, "action", changes[0].Action, "path", changes[0].Path)
-		case errors.Is(err, changelog.ErrNoChangeLog):
-			r.counts.early.Add(1) // no pair has a position in it
+		case errors.Is(err, changelog.ErrNoChangeLog): // no pair has a position in it
 		default:
-			r.counts.failed.Add(1)
 			r.config.Log.ErrorContext(ctx, "a pushed change could not be recorded; the next scan finds it", "source", source, "path",
 				changes[0].Path, "error", err.Error())
 			status = http.StatusServiceUnavailable
