@@ -79,7 +79,7 @@ func arrows() map[string][]string {
 		changeLog:            {object, fault, replication},
 		"pkg/feed/scan":      {object, fault, replication, changeLog, sync},
 		"pkg/feed/collector": {chef, object, changeLog},
-		"pkg/feed/serve":     {chef, changeLog},
+		"pkg/feed/serve":     {chef, changeLog, sync},
 
 		// The same on AWS.
 		"pkg/stage/s3stage":  {fault, replication, awserr, aws, smithy},

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"chefsync/pkg/chef"
 )
 
@@ -82,14 +84,14 @@ const (
 // *BusyError. A signature with a key that the name had, in any organization, doesn't
 // need the budget.
 type Primary struct {
-	client func(context.Context) (*chef.Client, error)
-	now    func() time.Time
-	slots  chan struct{}
+	client  func(context.Context) (*chef.Client, error)
+	now     func() time.Time
+	slots   chan struct{}
+	lookups singleflight.Group
 
 	mu       sync.Mutex
 	cache    map[[2]string]cacheEntry
-	proven   map[string]Principal  // the last signer by name, in any organization
-	lookups  map[[2]string]*lookup // in progress
+	proven   map[string]Principal // the last signer by name, in any organization
 	budget   lookupBudget
 	failedAt time.Time
 }
@@ -99,13 +101,6 @@ type cacheEntry struct {
 	at    time.Time
 }
 
-// lookup is a request to the primary; others that need its answer wait for it.
-type lookup struct {
-	done  chan struct{}
-	found []Principal
-	err   error
-}
-
 // NewPrimary returns the Principals of a primary. Client returns the client for
 // look-ups; now may be nil.
 func NewPrimary(client func(context.Context) (*chef.Client, error), now func() time.Time) *Primary {
@@ -113,8 +108,7 @@ func NewPrimary(client func(context.Context) (*chef.Client, error), now func() t
 		now = time.Now
 	}
 	return &Primary{client: client, now: now, slots: make(chan struct{}, maxLookups), cache: map[[2]string]cacheEntry{},
-		proven: map[string]Principal{}, lookups: map[[2]string]*lookup{},
-		budget: lookupBudget{left: lookupBurst, at: now()}}
+		proven: map[string]Principal{}, budget: lookupBudget{left: lookupBurst, at: now()}}
 }
 
 // Signer implements Principals. A name or key that is new since it was last looked
@@ -164,54 +158,41 @@ func (c cacheEntry) validFor(signed bool) time.Duration {
 	return lookupInterval // the key may be a new one
 }
 
-// lookUpName asks the primary for a name, or waits for a request that does. Proven is
-// whether the request is signed with a key that the name had.
+// lookUpName asks the primary for a name if the budget allows it, or waits for a request
+// that does. Proven is whether the request is signed with a key that the name had: it
+// needs no budget.
 func (p *Primary) lookUpName(ctx context.Context, key [2]string, proven bool) ([]Principal, error) {
-	l, mine, err := p.startLookup(key, proven)
-	if err != nil {
-		return nil, err
-	}
-	if mine {
-		l.found, l.err = p.fetchPrincipals(ctx, key[0], key[1])
-		p.finishLookup(key, l)
-	}
-	select {
-	case <-l.done:
-		return l.found, l.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	found, err, _ := p.lookups.Do(fmt.Sprintf("%q %v", key, proven), func() (any, error) {
+		if !proven {
+			if after := p.takeBudget(); after > 0 {
+				return nil, &BusyError{RetryAfter: after}
+			}
+		}
+		found, err := p.fetchPrincipals(ctx, key[0], key[1])
+		p.recordLookup(key, found, err)
+		return found, err
+	})
+	principals, _ := found.([]Principal) // nil with an error
+	return principals, err
 }
 
-// startLookup returns the look-up of a name that is in progress, or a new one if the
-// budget allows it.
-func (p *Primary) startLookup(key [2]string, proven bool) (l *lookup, mine bool, err error) {
+// takeBudget returns how long a look-up must wait; zero means that it may begin.
+func (p *Primary) takeBudget() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l := p.lookups[key]; l != nil {
-		return l, false, nil
-	}
-	if now := p.now(); !proven {
-		if since := now.Sub(p.failedAt); !p.failedAt.IsZero() && since >= 0 && since < lookupInterval {
-			return nil, false, &BusyError{RetryAfter: lookupInterval - since}
-		}
-		if after := p.budget.takeToken(now); after > 0 {
-			return nil, false, &BusyError{RetryAfter: after}
-		}
-	}
-	l = &lookup{done: make(chan struct{})}
-	p.lookups[key] = l
-	return l, true, nil
-}
-
-// finishLookup caches the answer of a look-up.
-func (p *Primary) finishLookup(key [2]string, l *lookup) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.lookups, key)
-	close(l.done)
 	now := p.now()
-	if l.err != nil {
+	if since := now.Sub(p.failedAt); !p.failedAt.IsZero() && since >= 0 && since < lookupInterval {
+		return lookupInterval - since
+	}
+	return p.budget.takeToken(now)
+}
+
+// recordLookup caches the answer of a look-up.
+func (p *Primary) recordLookup(key [2]string, found []Principal, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if err != nil {
 		p.failedAt = now
 		return
 	}
@@ -222,7 +203,7 @@ func (p *Primary) finishLookup(key [2]string, l *lookup) {
 	if len(p.cache) >= maxCached {
 		clear(p.cache)
 	}
-	p.cache[key] = cacheEntry{l.found, now}
+	p.cache[key] = cacheEntry{found, now}
 }
 
 // lookupBudget is a token bucket.

@@ -17,6 +17,9 @@ import (
 	"chefsync/pkg/feed/changelog"
 )
 
+// superuser is the user that may read every organization without being a member.
+const superuser = "pivotal"
+
 // The versions of the Chef Server API that requests may name.
 const minVersion, maxVersion = 0, 2
 
@@ -38,9 +41,6 @@ type Config struct {
 	// without organizations, whose feed is /updated_since.
 	Sources    map[string]string
 	Principals Principals
-	// Superusers may read every organization without being a member. Default:
-	// pivotal.
-	Superusers []string
 	// Only, unless empty, are the only names that may read. By default every member
 	// may, API clients (and so nodes) included: rows name objects that every member
 	// can list.
@@ -58,9 +58,6 @@ var _ http.Handler = (*Handler)(nil)
 func New(c Config) (*Handler, error) {
 	if c.Store == nil || c.Principals == nil || len(c.Sources) == 0 {
 		return nil, errors.New("serving updated_since needs a store, principals and organizations")
-	}
-	if c.Superusers == nil {
-		c.Superusers = []string{"pivotal"}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -105,17 +102,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if err := h.authenticate(q, organization); err != nil {
-		var r *chef.AuthError
+		r := &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		var busy *BusyError
 		switch {
 		case errors.As(err, &r):
 		case errors.As(err, &busy):
 			w.Header().Set("Retry-After", strconv.Itoa(int((busy.RetryAfter+time.Second-1)/time.Second)))
-			r = &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		default:
 			h.config.Log.ErrorContext(q.Context(), "a reader of updated_since could not be checked", "organization", organization,
 				"error", err.Error())
-			r = &chef.AuthError{Status: http.StatusServiceUnavailable, Message: "the signature can't be checked now"}
 		}
 		refuse(r.Status, "%s", r.Message)
 		return
@@ -211,7 +206,7 @@ func (h *Handler) authenticate(q *http.Request, organization string) error {
 			Message: fmt.Sprintf("Failed to authenticate as '%s'. Ensure that your node_name and client key are correct.", name)}
 	case who == nil:
 		return invalid
-	case !who.Member && !who.Client && !slices.Contains(h.config.Superusers, name):
+	case !who.Member && !who.Client && name != superuser:
 		return &chef.AuthError{Status: http.StatusForbidden,
 			Message: fmt.Sprintf("'%s' not associated with organization '%s'", name, organization)}
 	}
