@@ -72,9 +72,14 @@ func TestAPairIsStartedWhenItsRecordSaysSo(t *testing.T) {
 		"a failure, its next try due":     {func(st *replication.PairState) { st.Progress.Failures, st.Progress.NextRun = 2, atMinute(0) }, "schedule"},
 		"an object, its next try due":     {func(st *replication.PairState) { st.Progress.Unsynced, st.Progress.NextRetry = 1, atMinute(0) }, "schedule"},
 		"an object, its next try not due": {func(st *replication.PairState) { st.Progress.Unsynced, st.Progress.NextRetry = 1, atMinute(2) }, ""},
-		"held, nobody answered":           {func(st *replication.PairState) { st.Progress.Hold = &replication.Hold{At: atMinute(-20), Records: 1} }, ""},
+		"held, nobody answered": {func(st *replication.PairState) {
+			st.Progress.Hold = &replication.Hold{At: atMinute(-20), Records: 1, Rule: replication.PruneReplicated}
+		}, ""},
+		"held by another prune rule": {func(st *replication.PairState) {
+			st.Progress.Hold = &replication.Hold{At: atMinute(-20), Records: 1, Rule: replication.PruneAll}
+		}, "schedule"},
 		"held, and the deletions were approved": {func(st *replication.PairState) {
-			st.Progress.Hold, st.Desired.AllowedAt = &replication.Hold{At: atMinute(-20), Records: 1}, atMinute(-15)
+			st.Progress.Hold, st.Desired.AllowedAt = &replication.Hold{At: atMinute(-20), Records: 1, Rule: replication.PruneReplicated}, atMinute(-15)
 		}, "schedule"},
 		"a feed of its own, at its interval": {func(st *replication.PairState) { st.Progress.Feed, st.Progress.Position.Epoch = "updated_since", "" }, "schedule"},
 		"no feed, its next compare far off": {func(st *replication.PairState) {
