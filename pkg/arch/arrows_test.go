@@ -54,7 +54,7 @@ func arrows() map[string][]string {
 		fault:       {object},
 		replication: {object, fault, sync},
 		health:      {},
-		chef:        {object, fault},
+		chef:        {canonical, object, fault},
 
 		// Adapters. None imports another.
 		"pkg/config":   {object, fault, replication, "github.com/pelletier/go-toml/v2"},

@@ -12,6 +12,7 @@ import (
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
+	"chefsync/pkg/object/canonical"
 )
 
 // trialExpired is the body that Chef Infra Server 15.10.118 answers everything with when
@@ -205,7 +206,7 @@ func FuzzDepth(f *testing.F) {
 	f.Add([]byte(strings.Repeat("[", 1250)))
 	f.Add([]byte(`"\\"[[[`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if checkJSON(body) == nil && naiveDepth(body) > maxDepth {
+		if checkJSON(body) == nil && naiveDepth(body) > canonical.MaxDepth {
 			t.Error("valid JSON beyond the depth limit was accepted")
 		}
 	})

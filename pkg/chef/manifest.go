@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"chefsync/pkg/object/canonical"
 )
 
 // allFiles is the key of a manifest's files at API version 2.
 const allFiles = "all_files"
-
-// segmentKeys are the keys of a manifest's files at API versions 0 and 1, in the
-// order in which they are written (docs/chef-server-api.md §3.2).
-func segmentKeys() []string {
-	return []string{"attributes", "definitions", "files", "libraries", "providers", "recipes", "resources", "root_files", "templates"}
-}
 
 // manifestKeys are the keys that a Chef Server accepts in a cookbook PUT
 // besides the files (docs/chef-server-api.md §3.3).
@@ -43,7 +39,7 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 	bySegment := map[string][]json.RawMessage{}
 	for _, f := range files {
 		segment, name := splitSegment(f)
-		if !slices.Contains(segmentKeys(), segment) {
+		if !slices.Contains(canonical.Segments(), segment) {
 			dropped = append(dropped, filePath(f))
 			continue
 		}
@@ -54,10 +50,10 @@ func ManifestToSegments(body []byte) (out []byte, dropped []string, err error) {
 	for _, x := range m {
 		switch {
 		case x.key == allFiles:
-			for _, s := range segmentKeys() {
+			for _, s := range canonical.Segments() {
 				res = append(res, member{s, encodeArray(bySegment[s])})
 			}
-		case !slices.Contains(segmentKeys(), x.key):
+		case !slices.Contains(canonical.Segments(), x.key):
 			res = append(res, x)
 		}
 	}
@@ -97,7 +93,7 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 		return body, nil
 	}
 	var all []json.RawMessage
-	for _, s := range segmentKeys() {
+	for _, s := range canonical.Segments() {
 		raw, ok := m.getMember(s)
 		if !ok {
 			continue
@@ -111,7 +107,7 @@ func ManifestToAllFiles(body []byte) ([]byte, error) {
 			all = append(all, f.setMember("name", encodeString(s+"/"+name)).encode())
 		}
 	}
-	res := m.filterKeys(func(key string) bool { return !slices.Contains(segmentKeys(), key) })
+	res := m.filterKeys(func(key string) bool { return !slices.Contains(canonical.Segments(), key) })
 	return res.setMember(allFiles, encodeArray(all)).encode(), nil
 }
 
@@ -126,7 +122,7 @@ func CleanManifest(body []byte, apiVersion int) ([]byte, error) {
 // CleanArtifact is CleanManifest for a cookbook artifact, of which servers store
 // any further keys (docs/chef-server-api.md §5.2).
 func CleanArtifact(body []byte, apiVersion int) ([]byte, error) {
-	return cleanManifest(body, apiVersion, func(key string) bool { return key != allFiles && !slices.Contains(segmentKeys(), key) })
+	return cleanManifest(body, apiVersion, func(key string) bool { return key != allFiles && !slices.Contains(canonical.Segments(), key) })
 }
 
 // cleanManifest keeps the files and the other keys that are accepted.
@@ -135,12 +131,12 @@ func cleanManifest(body []byte, apiVersion int, accepted func(string) bool) ([]b
 	if err != nil {
 		return nil, err
 	}
-	fileKeys := segmentKeys()
+	fileKeys := canonical.Segments()
 	if apiVersion >= 2 {
 		fileKeys = []string{allFiles}
 	}
 	_, isV2 := m.getMember(allFiles)
-	hasSegments := slices.ContainsFunc(segmentKeys(), func(s string) bool { _, ok := m.getMember(s); return ok })
+	hasSegments := slices.ContainsFunc(canonical.Segments(), func(s string) bool { _, ok := m.getMember(s); return ok })
 	if isV2 && apiVersion < 2 || !isV2 && hasSegments && apiVersion >= 2 {
 		return nil, fmt.Errorf("the manifest doesn't have the form of API version %d", apiVersion)
 	}
@@ -170,13 +166,6 @@ func withoutURLs(key string, raw json.RawMessage) (json.RawMessage, error) {
 	return encodeArray(out), nil
 }
 
-// checkedMetadata are the keys of metadata whose null values a Chef Server
-// refuses (docs/chef-server-api.md §3.3).
-func checkedMetadata() []string {
-	return []string{"name", "version", "description", "long_description", "maintainer", "maintainer_email", "license",
-		"dependencies", "platforms", "recommendations", "suggestions", "conflicting", "replacing"}
-}
-
 // DropNullMetadata removes those null values of a manifest's metadata that a
 // Chef Server refuses and an older one may still hold (docs/chef-server-api.md §10,
 // gotcha 8). It returns the names of what it dropped.
@@ -193,7 +182,7 @@ func DropNullMetadata(body []byte) (out []byte, dropped []string, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("the manifest's metadata: %w", err)
 	}
-	checked := checkedMetadata()
+	checked := canonical.CheckedMetadata()
 	kept := members{}
 	for _, x := range meta {
 		if string(x.value) == "null" && slices.Contains(checked, x.key) {
@@ -219,7 +208,7 @@ func ManifestFiles(body []byte) ([]ManifestFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := append([]string{allFiles}, segmentKeys()...)
+	keys := append([]string{allFiles}, canonical.Segments()...)
 	var out []ManifestFile
 	for _, x := range m {
 		if !slices.Contains(keys, x.key) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"chefsync/pkg/object/canonical"
 )
 
 const v2Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","json_class":"Chef::CookbookVersion",` +
@@ -138,7 +140,7 @@ func TestConversionRoundTripChangesNothing(t *testing.T) {
 func segmentManifest(t *rapid.T) []byte {
 	m := members{{"name", json.RawMessage(`"a-1.0.0"`)},
 		{"n", json.RawMessage(rapid.SampledFrom([]string{"1.0", "1e400", "12345678901234567890", "null"}).Draw(t, "number"))}}
-	for _, s := range segmentKeys() {
+	for _, s := range canonical.Segments() {
 		var files []json.RawMessage
 		for _, n := range rapid.SliceOfN(rapid.StringMatching(`[a-zA-Z0-9_.<&>ü-]{1,8}(/[a-z]{1,3})?`), 0, 3).Draw(t, s) {
 			f := members{{"specificity", json.RawMessage(`"default"`)}, {"name", encodeString(n)}, {"path", encodeString(s + "/" + n)}}
@@ -183,7 +185,7 @@ func checkClean(t *testing.T, body []byte, version int) {
 		t.Fatalf("%v in %q", err, clean)
 	}
 	for key := range doc {
-		if !slices.Contains(slices.Concat(manifestKeys(), segmentKeys(), []string{allFiles}), key) {
+		if !slices.Contains(slices.Concat(manifestKeys(), canonical.Segments(), []string{allFiles}), key) {
 			t.Errorf("the key %q is left", key)
 		}
 	}

@@ -3,19 +3,24 @@ package canonical
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
-// isSegment reports whether a quoted key is a segment of API versions 0 and 1, and
-// which prefix version 2 puts before the names of its files
+// Segments returns the keys of a manifest's lists of files at API versions 0 and 1, in the
+// order in which they are written. Version 2 puts them before the names of the files
 // (docs/chef-server-api.md §3.2).
-func isSegment(key []byte) (prefix string, ok bool) {
-	switch name := string(key); name {
-	case `"attributes"`, `"definitions"`, `"files"`, `"libraries"`, `"providers"`, `"recipes"`, `"resources"`, `"root_files"`, `"templates"`:
-		return name[1:len(name)-1] + "/", true
-	}
-	return "", false
+func Segments() []string {
+	return []string{"attributes", "definitions", "files", "libraries", "providers", "recipes", "resources", "root_files", "templates"}
+}
+
+// CheckedMetadata returns the keys of metadata whose null values newer servers refuse
+// (docs/chef-server-api.md §3.3).
+func CheckedMetadata() []string {
+	return []string{"name", "version", "description", "long_description", "maintainer", "maintainer_email", "license",
+		"dependencies", "platforms", "recommendations", "suggestions", "conflicting", "replacing"}
 }
 
 // CookbookVersion returns the canonical form of a cookbook version: its name,
@@ -51,119 +56,99 @@ func CookbookArtifact(body []byte) ([]byte, error) {
 
 // writeManifest writes what counts of a manifest, with the keys that name it.
 func writeManifest(body []byte, names ...string) ([]byte, error) {
-	o, err := parseObject(body)
+	o, err := decodeObject(body)
 	if err != nil {
 		return nil, err
 	}
-	out := object{{key: []byte(`"all_files"`)}}
-	var files []file
-	for _, m := range o {
-		prefix, isSegment := isSegment(m.key)
-		switch key := string(m.key); {
-		case isSegment || key == `"all_files"`:
-			files, err = appendFiles(files, m.value, prefix)
-		case key == `"metadata"`:
-			m.value, err = fillMetadata(m.value)
-			out = append(out, m)
-		case key == `"frozen?"`, slices.Contains(names, key[1:len(key)-1]):
-			out = append(out, m)
-		}
-		if err != nil {
-			return nil, err
+	out := map[string]any{"frozen?": false}
+	for _, key := range append(names, "frozen?") {
+		if v, ok := o[key]; ok {
+			out[key] = v
 		}
 	}
-	out.addDefault("frozen?", `false`)
-	out.addDefault("metadata", `{"attributes":{},"dependencies":{},"long_description":""}`)
-	out[0].value = joinFiles(files)
-	return out.appendTo(make([]byte, 0, len(body))), nil
-}
-
-// fillMetadata fills in what servers fill in. A null in a field that newer servers
-// check equals a missing one: they refuse it, an older one may still hold it, and
-// clients read both alike (docs/chef-server-api.md §3.3, §10 gotcha 8).
-func fillMetadata(v []byte) ([]byte, error) {
-	m, ok := splitObject(v)
-	if !ok {
-		return nil, fmt.Errorf("metadata: %w", ErrShape)
+	files, err := appendFiles(nil, o, "all_files", "")
+	for _, segment := range Segments() {
+		if err == nil {
+			files, err = appendFiles(files, o, segment, segment+"/")
+		}
 	}
-	m = slices.DeleteFunc(m, func(x member) bool { return string(x.value) == "null" && checkedMetadata(x.key) })
-	m.addDefault("attributes", `{}`)
-	m.addDefault("dependencies", `{}`)
-	m.addDefault("long_description", `""`)
-	return m.appendTo(make([]byte, 0, len(v)+64)), nil
-}
-
-// checkedMetadata reports whether newer servers check the field of a quoted key.
-func checkedMetadata(key []byte) bool {
-	switch string(key) {
-	case `"name"`, `"version"`, `"description"`, `"long_description"`, `"maintainer"`, `"maintainer_email"`, `"license"`,
-		`"dependencies"`, `"platforms"`, `"recommendations"`, `"suggestions"`, `"conflicting"`, `"replacing"`:
-		return true
+	if err == nil {
+		out["metadata"], err = fillMetadata(o)
 	}
-	return false
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(files, func(a, b file) int { return cmp.Or(bytes.Compare(a.path, b.path), bytes.Compare(a.form, b.form)) })
+	list := make([]any, len(files))
+	for i, f := range files {
+		list[i] = json.RawMessage(f.form)
+	}
+	out["all_files"] = list
+	return appendObject(make([]byte, 0, len(body)), out), nil
 }
 
-// file is the canonical form of one entry of a manifest.
+// fillMetadata returns the metadata of a manifest with what servers fill in. A null in a
+// field that newer servers check equals a missing one: they refuse it, an older one may
+// still hold it, and clients read both alike (docs/chef-server-api.md §3.3, §10 gotcha 8).
+func fillMetadata(manifest map[string]any) (any, error) {
+	m := map[string]any{}
+	if v, ok := manifest["metadata"]; ok {
+		if m, ok = v.(map[string]any); !ok {
+			return nil, fmt.Errorf("metadata: %w", ErrShape)
+		}
+	}
+	for _, key := range CheckedMetadata() {
+		if m[key] == nil {
+			delete(m, key)
+		}
+	}
+	addDefaults(m, map[string]any{"attributes": map[string]any{}, "dependencies": map[string]any{}, "long_description": ""})
+	return m, nil
+}
+
+// file is the canonical form of one entry of a manifest, and of its path.
 type file struct{ path, form []byte }
 
-func appendFiles(files []file, list []byte, prefix string) ([]file, error) {
-	entries, ok := splitArray(list)
+// appendFiles appends the files of a list of a manifest, if it has that list.
+func appendFiles(files []file, manifest map[string]any, list, prefix string) ([]file, error) {
+	v, ok := manifest[list]
+	if !ok {
+		return files, nil
+	}
+	entries, ok := v.([]any)
 	if !ok {
 		return nil, fmt.Errorf("list of files: %w", ErrShape)
 	}
-	files = slices.Grow(files, len(entries))
-	var keys object
 	for _, entry := range entries {
-		if !isObject(entry) {
+		e, ok := entry.(map[string]any)
+		if !ok {
 			return nil, fmt.Errorf("file: %w", ErrShape)
 		}
-		keys = appendMembers(keys[:0], entry)
-		files = append(files, file{path: keys.getMember("path"), form: fileForm(keys, prefix)})
+		f, form := file{}, map[string]any{}
+		for _, key := range []string{"checksum", "name", "path", "specificity"} {
+			if v, ok := e[key]; ok {
+				form[key] = v
+			}
+		}
+		if sum, ok := e["checksum"].(string); ok {
+			form["checksum"] = strings.ToLower(sum) // hexadecimal
+		}
+		if name, ok := e["name"].(string); ok {
+			form["name"] = fullName(prefix, name)
+		}
+		if path, ok := e["path"]; ok {
+			f.path = appendValue(nil, path)
+		}
+		f.form = appendObject(nil, form)
+		files = append(files, f)
 	}
 	return files, nil
 }
 
-// fileForm writes what counts of an entry.
-func fileForm(keys object, prefix string) []byte {
-	out := append(make([]byte, 0, 192), '{')
-	for _, key := range [...]string{"checksum", "name", "path", "specificity"} {
-		v := keys.getMember(key)
-		if v == nil {
-			continue
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, '"'), key...), `":`...)
-		switch {
-		case key == "checksum":
-			v = bytes.ToLower(v) // hexadecimal
-		case key == "name" && v[0] == '"':
-			if prefix == "" && bytes.IndexByte(v, '/') < 0 {
-				prefix = "root_files/"
-			}
-			out = append(append(out, '"'), prefix...)
-			v = v[1:]
-		}
-		out = append(out, v...)
+// fullName returns a file's name of API version 2.
+func fullName(prefix, name string) string {
+	if prefix == "" && !strings.Contains(name, "/") {
+		prefix = "root_files/"
 	}
-	return append(out, '}')
-}
-
-func joinFiles(files []file) []byte {
-	slices.SortFunc(files, func(a, b file) int {
-		return cmp.Or(bytes.Compare(a.path, b.path), bytes.Compare(a.form, b.form))
-	})
-	size := 2
-	for _, f := range files {
-		size += len(f.form) + 1
-	}
-	out := append(make([]byte, 0, size), '[')
-	for i, f := range files {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(out, f.form...)
-	}
-	return append(out, ']')
+	return prefix + name
 }

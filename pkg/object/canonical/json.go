@@ -2,9 +2,13 @@ package canonical
 
 import (
 	"bytes"
-	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -31,323 +35,183 @@ func (e *SyntaxError) Error() string {
 // are of type *SyntaxError: broken JSON, text that isn't UTF-8, half a
 // surrogate pair, nesting beyond [MaxDepth].
 func JSON(body []byte) ([]byte, error) {
-	p := parser{in: body, out: make([]byte, 0, len(body))}
-	p.skipSpace()
-	if err := p.parseValue(0); err != nil {
+	v, err := decode(body)
+	if err != nil {
 		return nil, err
 	}
-	p.skipSpace()
-	if p.pos != len(p.in) {
-		return nil, p.syntaxError("more text after the end of the value")
+	return appendValue(make([]byte, 0, len(body)), v), nil
+}
+
+// decode returns a JSON value as encoding/json decodes it, with numbers as text.
+func decode(body []byte) (v any, err error) {
+	if err := CheckDepth(body); err != nil {
+		return nil, err
 	}
-	return p.out, nil
+	if err := checkText(body); err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		offset := len(body)
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			offset = int(syntax.Offset)
+		}
+		return nil, &SyntaxError{offset, "invalid or incomplete"}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, &SyntaxError{int(dec.InputOffset()), "more text after the end of the value"}
+	}
+	return v, nil
 }
 
-// parser reads in and writes the canonical form to out in one pass. Members of
-// objects are sorted in place when their object ends.
-type parser struct {
-	in      []byte
-	pos     int
-	out     []byte
-	scratch []byte
-	spans   []span // members of all open objects
-}
-
-// span is a member of an object within out: "key":value.
-type span struct{ start, keyEnd, end int }
-
-func (p *parser) syntaxError(reason string) error { return &SyntaxError{Offset: p.pos, Reason: reason} }
-
-func (p *parser) skipSpace() {
-	for p.pos < len(p.in) {
-		switch p.in[p.pos] {
-		case ' ', '\t', '\n', '\r':
-			p.pos++
-		default:
-			return
+// CheckDepth returns a *SyntaxError for JSON that is nested deeper than [MaxDepth]. It
+// counts brackets outside strings, without recursion, and accepts invalid JSON.
+func CheckDepth(body []byte) error {
+	depth, inString := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case inString && c == '\\':
+			i++ // an escaped character doesn't end the string
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return &SyntaxError{i, fmt.Sprintf("nested deeper than %d levels", MaxDepth)}
+			}
+		case c == '}' || c == ']':
+			depth--
 		}
 	}
-}
-
-// peek is the next byte, or 0 at the end. A real zero byte is never legal where
-// peek is used.
-func (p *parser) peek() byte {
-	if p.pos < len(p.in) {
-		return p.in[p.pos]
-	}
-	return 0
-}
-
-func (p *parser) parseValue(depth int) error {
-	switch c := p.peek(); {
-	case c == '{':
-		return p.parseObject(depth + 1)
-	case c == '[':
-		return p.parseArray(depth + 1)
-	case c == '"':
-		return p.parseString()
-	case c == '-' || c >= '0' && c <= '9':
-		return p.parseNumber()
-	case c == 't':
-		return p.parseLiteral("true")
-	case c == 'f':
-		return p.parseLiteral("false")
-	case c == 'n':
-		return p.parseLiteral("null")
-	case p.pos >= len(p.in):
-		return p.syntaxError("a value is missing")
-	}
-	return p.syntaxError("not the start of a value")
-}
-
-func (p *parser) parseLiteral(word string) error {
-	if !bytes.HasPrefix(p.in[p.pos:], []byte(word)) {
-		return p.syntaxError("not the start of a value")
-	}
-	p.pos += len(word)
-	p.out = append(p.out, word...)
 	return nil
 }
 
-func (p *parser) parseArray(depth int) error {
-	if depth > MaxDepth {
-		return p.syntaxError("nested too deeply")
+// checkText returns an error for text that isn't UTF-8, or half a surrogate pair:
+// encoding/json would replace both.
+func checkText(body []byte) error {
+	if !utf8.Valid(body) {
+		return &SyntaxError{0, "not UTF-8"}
 	}
-	p.pos++
-	p.out = append(p.out, '[')
-	p.skipSpace()
-	if p.peek() == ']' {
-		p.pos++
-		p.out = append(p.out, ']')
-		return nil
-	}
-	for {
-		p.skipSpace()
-		if err := p.parseValue(depth); err != nil {
-			return err
-		}
-		p.skipSpace()
-		switch p.peek() {
-		case ',':
-			p.pos++
-			p.out = append(p.out, ',')
-		case ']':
-			p.pos++
-			p.out = append(p.out, ']')
-			return nil
-		default:
-			return p.syntaxError("expected , or ] in an array")
-		}
-	}
-}
-
-func (p *parser) parseObject(depth int) error {
-	if depth > MaxDepth {
-		return p.syntaxError("nested too deeply")
-	}
-	p.pos++
-	p.out = append(p.out, '{')
-	base, first := len(p.out), len(p.spans)
-	p.skipSpace()
-	if p.peek() == '}' {
-		p.pos++
-		p.out = append(p.out, '}')
-		return nil
-	}
-	for {
-		if err := p.parseMember(depth); err != nil {
-			return err
-		}
-		p.skipSpace()
-		switch p.peek() {
-		case ',':
-			p.pos++
-			p.out = append(p.out, ',')
-		case '}':
-			p.pos++
-			p.sortMembers(base, p.spans[first:])
-			p.spans = p.spans[:first]
-			p.out = append(p.out, '}')
-			return nil
-		default:
-			return p.syntaxError("expected , or } in an object")
-		}
-	}
-}
-
-func (p *parser) parseMember(depth int) error {
-	p.skipSpace()
-	if p.peek() != '"' {
-		return p.syntaxError("expected a key in an object")
-	}
-	s := span{start: len(p.out)}
-	if err := p.parseString(); err != nil {
-		return err
-	}
-	s.keyEnd = len(p.out)
-	p.skipSpace()
-	if p.peek() != ':' {
-		return p.syntaxError("expected : after a key")
-	}
-	p.pos++
-	p.out = append(p.out, ':')
-	p.skipSpace()
-	if err := p.parseValue(depth); err != nil {
-		return err
-	}
-	s.end = len(p.out)
-	p.spans = append(p.spans, s)
-	return nil
-}
-
-// sortMembers puts the members of the object that began at base into order and drops
-// all but the last of those with one key.
-func (p *parser) sortMembers(base int, spans []span) {
-	key := func(s span) []byte { return p.out[s.start:s.keyEnd] }
-	sorted := true
-	for i := 1; i < len(spans) && sorted; i++ {
-		sorted = bytes.Compare(key(spans[i-1]), key(spans[i])) < 0
-	}
-	if sorted {
-		return
-	}
-	slices.SortFunc(spans, func(a, b span) int {
-		return cmp.Or(bytes.Compare(key(a), key(b)), cmp.Compare(a.start, b.start))
-	})
-	p.scratch = p.scratch[:0]
-	for i, s := range spans {
-		if i+1 < len(spans) && bytes.Equal(key(s), key(spans[i+1])) {
+	for i := 0; i < len(body); i++ {
+		if body[i] != '\\' {
 			continue
 		}
-		if len(p.scratch) > 0 {
-			p.scratch = append(p.scratch, ',')
-		}
-		p.scratch = append(p.scratch, p.out[s.start:s.end]...)
-	}
-	p.out = append(p.out[:base], p.scratch...)
-}
-
-// parseString reads a string and writes it with as few escapes as JSON allows.
-func (p *parser) parseString() error {
-	p.pos++
-	p.out = append(p.out, '"')
-	for {
-		// Text that needs no care is copied in one go.
-		from := p.pos
-		for p.pos < len(p.in) && isPlain(p.in[p.pos]) {
-			p.pos++
-		}
-		p.out = append(p.out, p.in[from:p.pos]...)
-		if p.pos >= len(p.in) {
-			return p.syntaxError("a string has no end")
-		}
-		switch c := p.in[p.pos]; {
-		case c == '"':
-			p.pos++
-			p.out = append(p.out, '"')
-			return nil
-		case c == '\\':
-			if err := p.parseEscape(); err != nil {
-				return err
-			}
-		case c < ' ':
-			return p.syntaxError("a control character in a string")
+		r := escapedRune(body[i:])
+		switch i++; {
+		case !utf16.IsSurrogate(r):
+		case utf16.DecodeRune(r, escapedRune(body[i+5:])) == utf8.RuneError:
+			return &SyntaxError{i, "half a surrogate pair, which no server can store"}
 		default:
-			r, n := utf8.DecodeRune(p.in[p.pos:])
-			if r == utf8.RuneError && n <= 1 {
-				return p.syntaxError("not UTF-8")
-			}
-			p.out = append(p.out, p.in[p.pos:p.pos+n]...)
-			p.pos += n
+			i += 10
 		}
 	}
-}
-
-func isPlain(c byte) bool { return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' }
-
-// parseEscape reads one escape sequence and writes the character that it stands for.
-func (p *parser) parseEscape() error {
-	if p.pos+1 >= len(p.in) {
-		return p.syntaxError("a string has no end")
-	}
-	c := p.in[p.pos+1]
-	switch c {
-	case '"', '\\', '/':
-	case 'b':
-		c = '\b'
-	case 'f':
-		c = '\f'
-	case 'n':
-		c = '\n'
-	case 'r':
-		c = '\r'
-	case 't':
-		c = '\t'
-	case 'u':
-		return p.unicodeEscape()
-	default:
-		return p.syntaxError("an unknown escape in a string")
-	}
-	p.pos += 2
-	p.out = appendRune(p.out, rune(c))
 	return nil
 }
 
-func (p *parser) unicodeEscape() error {
-	r, ok := parseHex4(p.in[p.pos:])
-	if !ok {
-		return p.syntaxError(`\u without four hexadecimal digits`)
-	}
-	size := 6
-	if utf16.IsSurrogate(r) {
-		low, ok := parseHex4(p.in[p.pos+6:])
-		r = utf16.DecodeRune(r, low)
-		if !ok || r == utf8.RuneError {
-			return p.syntaxError("half a surrogate pair, which no server can store")
-		}
-		size = 12
-	}
-	p.pos += size
-	p.out = appendRune(p.out, r)
-	return nil
-}
-
-// parseHex4 reads \uXXXX at the start of b.
-func parseHex4(b []byte) (rune, bool) {
+// escapedRune returns the character of \uXXXX at the start of b, or -1.
+func escapedRune(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
+		return -1
 	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
+	r, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	if err != nil {
+		return -1
 	}
-	return r, true
+	return rune(r)
 }
 
-// appendRune writes a character as the canonical form of a string holds it.
-func appendRune(out []byte, r rune) []byte {
-	switch {
-	case r == '"' || r == '\\':
-		return append(out, '\\', byte(r))
-	case r == '\n':
-		return append(out, '\\', 'n')
-	case r == '\t':
-		return append(out, '\\', 't')
-	case r == '\r':
-		return append(out, '\\', 'r')
-	case r < ' ':
-		const digits = "0123456789abcdef"
-		return append(out, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
+// decodeObject decodes a body that must be an object.
+func decodeObject(body []byte) (map[string]any, error) {
+	v, err := decode(body)
+	if err != nil {
+		return nil, err
 	}
-	return utf8.AppendRune(out, r)
+	o, ok := v.(map[string]any)
+	if !ok {
+		return nil, ErrShape
+	}
+	return o, nil
+}
+
+// addDefaults adds the members that are missing.
+func addDefaults(o, defaults map[string]any) {
+	for key, value := range defaults {
+		if _, ok := o[key]; !ok {
+			o[key] = value
+		}
+	}
+}
+
+// appendValue writes the canonical form of a value. A json.RawMessage is one already.
+func appendValue(out []byte, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return append(out, "null"...)
+	case bool:
+		return strconv.AppendBool(out, v)
+	case string:
+		return appendString(out, v)
+	case json.Number:
+		return appendNumber(out, string(v))
+	case json.RawMessage:
+		return append(out, v...)
+	case []any:
+		out = append(out, '[')
+		for i, item := range v {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = appendValue(out, item)
+		}
+		return append(out, ']')
+	case map[string]any:
+		return appendObject(out, v)
+	}
+	return out
+}
+
+// appendObject writes an object with its keys in the order of their written form.
+func appendObject(out []byte, o map[string]any) []byte {
+	type member struct {
+		key   string
+		value any
+	}
+	members := make([]member, 0, len(o))
+	for key, value := range o {
+		members = append(members, member{string(appendString(nil, key)), value})
+	}
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
+	out = append(out, '{')
+	for i, m := range members {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(out, m.key...), ':')
+		out = appendValue(out, m.value)
+	}
+	return append(out, '}')
+}
+
+// appendString writes a string with as few escapes as JSON allows.
+func appendString(out []byte, s string) []byte {
+	out = append(out, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			out = append(out, '\\', byte(r))
+		case r == '\n':
+			out = append(out, '\\', 'n')
+		case r == '\t':
+			out = append(out, '\\', 't')
+		case r == '\r':
+			out = append(out, '\\', 'r')
+		case r < ' ':
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return append(out, '"')
 }

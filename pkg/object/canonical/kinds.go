@@ -1,13 +1,11 @@
 package canonical
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 )
 
 // FingerprintLen is the length of every fingerprint in characters.
@@ -30,59 +28,36 @@ var ErrShape = errors.New("not the expected kind of object")
 // leave some out. Run lists are written as servers do: a bare name is a recipe,
 // exact repetitions count once.
 func Role(body []byte) ([]byte, error) {
-	o, err := parseObject(body)
+	o, err := decodeObject(body)
 	if err != nil {
 		return nil, fmt.Errorf("role: %w", err)
 	}
-	o.addDefault("chef_type", `"role"`)
-	o.addDefault("default_attributes", `{}`)
-	o.addDefault("description", `""`)
-	o.addDefault("env_run_lists", `{}`)
-	o.addDefault("json_class", `"Chef::Role"`)
-	o.addDefault("override_attributes", `{}`)
-	o.addDefault("run_list", `[]`)
-	o.replaceMember("run_list", runList)
-	o.replaceMember("env_run_lists", func(v []byte) []byte {
-		lists, ok := splitObject(v)
-		if !ok {
-			return v
+	addDefaults(o, map[string]any{"chef_type": "role", "default_attributes": map[string]any{}, "description": "",
+		"env_run_lists": map[string]any{}, "json_class": "Chef::Role", "override_attributes": map[string]any{}, "run_list": []any{}})
+	o["run_list"] = runList(o["run_list"])
+	if lists, ok := o["env_run_lists"].(map[string]any); ok {
+		for environment, list := range lists {
+			lists[environment] = runList(list)
 		}
-		for i := range lists {
-			lists[i].value = runList(lists[i].value)
-		}
-		return lists.appendTo(nil)
-	})
-	return o.appendTo(make([]byte, 0, len(body)+256)), nil
+	}
+	return appendObject(make([]byte, 0, len(body)+256), o), nil
 }
 
 // Environment returns the canonical form of an environment, with the keys that
 // servers fill in on write (docs/chef-server-api.md §4.3).
 func Environment(body []byte) ([]byte, error) {
-	o, err := parseObject(body)
+	o, err := decodeObject(body)
 	if err != nil {
 		return nil, fmt.Errorf("environment: %w", err)
 	}
-	o.addDefault("chef_type", `"environment"`)
-	o.addDefault("cookbook_versions", `{}`)
-	o.addDefault("default_attributes", `{}`)
-	o.addDefault("description", `""`)
-	o.addDefault("json_class", `"Chef::Environment"`)
-	o.addDefault("override_attributes", `{}`)
-	return o.appendTo(make([]byte, 0, len(body)+256)), nil
+	addDefaults(o, map[string]any{"chef_type": "environment", "cookbook_versions": map[string]any{}, "default_attributes": map[string]any{},
+		"description": "", "json_class": "Chef::Environment", "override_attributes": map[string]any{}})
+	return appendObject(make([]byte, 0, len(body)+256), o), nil
 }
 
 // DataBag returns the canonical form of a data bag, which has no content but
 // its name (docs/chef-server-api.md §4.1).
-func DataBag(name string) []byte {
-	quoted, err := json.Marshal(name)
-	if err == nil {
-		quoted, err = JSON(quoted)
-	}
-	if err != nil {
-		quoted = []byte(`""`) // not reached: Marshal replaces what isn't UTF-8
-	}
-	return object{{[]byte(`"name"`), quoted}}.appendTo(nil)
-}
+func DataBag(name string) []byte { return appendObject(nil, map[string]any{"name": name}) }
 
 // DataBagItem returns the canonical form of a data bag item as GET returns it.
 // The wrapped form of search results and DELETE answers is unwrapped: it has
@@ -94,19 +69,15 @@ func DataBag(name string) []byte {
 // The answer to a POST or PUT, to which the server adds both, is therefore not
 // a body to compare with.
 func DataBagItem(body []byte) ([]byte, error) {
-	c, err := JSON(body)
+	o, err := decodeObject(body)
 	if err != nil {
 		return nil, fmt.Errorf("data bag item: %w", err)
 	}
-	o, ok := splitObject(c)
-	if !ok {
-		return nil, fmt.Errorf("data bag item: %w", ErrShape)
+	_, hasID := o["id"]
+	if raw, ok := o["raw_data"].(map[string]any); ok && o["json_class"] == "Chef::DataBagItem" && !hasID {
+		o = raw
 	}
-	raw := o.getMember("raw_data")
-	if string(o.getMember("json_class")) == `"Chef::DataBagItem"` && isObject(raw) && o.getMember("id") == nil {
-		return bytes.Clone(raw), nil
-	}
-	return c, nil
+	return appendObject(make([]byte, 0, len(body)), o), nil
 }
 
 // PolicyRevision returns the canonical form of a policy revision, as itself or as
@@ -114,41 +85,35 @@ func DataBagItem(body []byte) ([]byte, error) {
 // fill with groups of other organizations too, doesn't count
 // (docs/chef-server-api.md §5.2).
 func PolicyRevision(body []byte) ([]byte, error) {
-	o, err := parseObject(body)
+	o, err := decodeObject(body)
 	if err != nil {
 		return nil, fmt.Errorf("policy revision: %w", err)
 	}
-	if i, ok := o.findMember("policy_group_list"); ok {
-		o = slices.Delete(o, i, i+1)
-	}
-	return o.appendTo(make([]byte, 0, len(body))), nil
+	delete(o, "policy_group_list")
+	return appendObject(make([]byte, 0, len(body)), o), nil
 }
 
-// runList writes a run list as servers store it. Anything that isn't an array
+// runList returns a run list as servers store it. Anything that isn't an array
 // of strings stays as it is.
-func runList(v []byte) []byte {
-	items, ok := splitArray(v)
+func runList(v any) any {
+	items, ok := v.([]any)
 	if !ok {
 		return v
 	}
 	seen := make(map[string]bool, len(items))
-	out := append(make([]byte, 0, len(v)+16), '[')
+	out := []any{}
 	for _, item := range items {
-		if len(item) < 2 || item[0] != '"' {
+		name, ok := item.(string)
+		if !ok {
 			return v
 		}
-		name := item[1 : len(item)-1]
-		if !bytes.HasSuffix(name, []byte("]")) || !bytes.HasPrefix(name, []byte("recipe[")) && !bytes.HasPrefix(name, []byte("role[")) {
-			item = slices.Concat([]byte(`"recipe[`), name, []byte(`]"`))
+		if !strings.HasSuffix(name, "]") || !strings.HasPrefix(name, "recipe[") && !strings.HasPrefix(name, "role[") {
+			name = "recipe[" + name + "]"
 		}
-		if seen[string(item)] {
-			continue
+		if !seen[name] {
+			seen[name] = true
+			out = append(out, name)
 		}
-		seen[string(item)] = true
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(out, item...)
 	}
-	return append(out, ']')
+	return out
 }

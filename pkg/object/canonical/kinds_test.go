@@ -222,3 +222,26 @@ func FuzzKinds(f *testing.F) {
 		}
 	})
 }
+
+// TestStoredFingerprintsStayValid: with another form, every object of a ledger would differ.
+func TestStoredFingerprintsStayValid(t *testing.T) {
+	manifest, err := os.ReadFile("testdata/cookbook_v0.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]struct {
+		form form
+		body string
+	}{
+		"rV4qTLMMnuoAw6cyg0jE6A": {Role, `{"name":"web","run_list":["a"],"default_attributes":{"a b":1.50,"a":"\u00e9\b\u2028","a\"":-0}}`},
+		"CVTn_NAuLv8k7csxvDwSSw": {Environment, `{"name":"prod","cookbook_versions":{"apt":"= 1.0.0"}}`},
+		"v9OC5_1SeydA3aUkuW1ijw": {DataBagItem, `{"id":"alice","uid":12345678901234567890,"rate":1e400,"small":1e-8}`},
+		"UETIuC27CwjM95SX1JUt1Q": {PolicyRevision, `{"revision_id":"1","name":"web","policy_group_list":["x"]}`},
+		"1F0-aAAPFRnePff9Lw7QRg": {CookbookVersion, string(manifest)},
+		"KJFXgKN_oYca_cNdNW7nvA": {CookbookArtifact, `{"name":"a","identifier":"1","all_files":[{"name":"x"},{"name":"recipes/b","path":"b","checksum":"AB"}]}`},
+	} {
+		if got := Fingerprint([]byte(mustForm(t, c.form, c.body))); got != want {
+			t.Errorf("%s: fingerprint %s, want %s", c.body, got, want)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// parseNumber reads one number and writes its canonical form.
+// appendNumber writes the canonical form of a number.
 //
 // A number without fraction and exponent is an integer and keeps all its
 // digits: erchef and goiardi keep them (docs/chef-server-api.md §13). Any other
@@ -23,58 +23,20 @@ import (
 //
 // A float too large for a double keeps its exact value; its exponent is never
 // expanded.
-func (p *parser) parseNumber() error {
-	from := p.pos
-	if p.peek() == '-' {
-		p.pos++
-	}
-	if p.peek() == '0' {
-		p.pos++
-	} else if !p.parseDigits() {
-		return p.syntaxError("a number without digits")
-	}
-	integer := true
-	if p.peek() == '.' {
-		integer = false
-		p.pos++
-		if !p.parseDigits() {
-			return p.syntaxError("a number without digits after the point")
-		}
-	}
-	if c := p.peek(); c == 'e' || c == 'E' {
-		integer = false
-		p.pos++
-		if c := p.peek(); c == '+' || c == '-' {
-			p.pos++
-		}
-		if !p.parseDigits() {
-			return p.syntaxError("a number without digits in the exponent")
-		}
-	}
-	text := p.in[from:p.pos]
+func appendNumber(out []byte, text string) []byte {
 	switch {
-	case !integer:
-		p.out = appendFloat(p.out, text)
-	case len(text) == 2 && text[0] == '-' && text[1] == '0':
-		p.out = append(p.out, '0')
-	default:
-		p.out = append(p.out, text...)
+	case strings.ContainsAny(text, ".eE"):
+		return appendFloat(out, text)
+	case text == "-0":
+		return append(out, '0')
 	}
-	return nil
+	return append(out, text...)
 }
 
-func (p *parser) parseDigits() bool {
-	from := p.pos
-	for c := p.peek(); c >= '0' && c <= '9'; c = p.peek() {
-		p.pos++
-	}
-	return p.pos > from
-}
-
-func appendFloat(out, text []byte) []byte {
-	f, err := strconv.ParseFloat(string(text), 64)
+func appendFloat(out []byte, text string) []byte {
+	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return appendHuge(out, string(text))
+		return appendHuge(out, text)
 	}
 	abs := math.Abs(f)
 	switch {
