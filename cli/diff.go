@@ -14,7 +14,6 @@ import (
 	"chefsync/cli/internal/contentdiff"
 	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/passes"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
@@ -120,11 +119,13 @@ func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.Ap
 // ones. A named object that isn't there doesn't stop the others.
 func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, objects cmdline.Objects, progress *ui.Progress) (rows []diffRow,
 	err error) {
+	defer progress.EndPair(p.ID)
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	list, unreadable, err := f.listCandidates(ctx, a, p, engine, objects, progress)
+	engine.Observe = progress.Observe
+	list, unreadable, err := f.listCandidates(ctx, engine, objects)
 	failed := []error{err}
 	for _, d := range list {
 		row, err := f.compareObject(ctx, engine, d)
@@ -145,17 +146,17 @@ func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, obje
 
 // listCandidates are the objects to look at: the named ones, whose letters aren't
 // known yet, or those that a verification found to differ.
-func (f diffFlags) listCandidates(ctx context.Context, a *app.App, p app.Pair, e *replication.Engine, objects cmdline.Objects, progress *ui.Progress,
-) ([]replication.Difference, []replication.Unsynced, error) {
+func (f diffFlags) listCandidates(ctx context.Context, e *replication.Engine, objects cmdline.Objects) ([]replication.Difference,
+	[]replication.Unsynced, error) {
 	if !objects.Named() {
-		report, err := passes.VerifyPair(ctx, a, p, replication.VerifyOptions{Trigger: replication.TriggerManual}, progress)
+		report, err := e.Verify(ctx, replication.VerifyOptions{Trigger: replication.TriggerManual})
 		return report.Differences, report.Unreadable, err
 	}
 	var list []replication.Difference
 	var failed []error
 	for _, ref := range objects.Refs {
-		if !p.Manages(ref) {
-			failed = append(failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, p.ID),
+		if !e.Pair.Manages(ref) {
+			failed = append(failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, e.Pair.ID),
 				"check kinds, include and exclude of the organization"))
 			continue
 		}

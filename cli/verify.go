@@ -12,7 +12,6 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/passes"
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
@@ -81,7 +80,7 @@ repair are held.`,
 			}
 		}
 		a.KeepLog()
-		reports, failed := passes.VerifyPairs(ctx, env, a, pairs, o)
+		reports, failed := verifyPairs(ctx, env, a, pairs, o)
 		if len(reports) > 0 || failed == nil {
 			err := env.Output().Emit(reports, func(t *ui.Grid) {
 				for _, r := range reports {
@@ -99,6 +98,28 @@ repair are held.`,
 		return exit.Silent(exitCodeOf(reports))
 	})
 	return cmd
+}
+
+// verifyPairs verifies each pair. The error joins those of the pairs; the reports are those
+// of the others, and of pairs that were compared but could not be recorded or repaired.
+func verifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o replication.VerifyOptions) ([]replication.Report, error) {
+	reports := []replication.Report{}
+	progress := env.Output().NewProgress(len(pairs))
+	defer progress.End()
+	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
+		defer progress.EndPair(p.ID)
+		engine, err := a.Engine(ctx, p)
+		if err != nil {
+			return app.WrapPair(p.ID, err)
+		}
+		engine.Observe = progress.Observe
+		r, err := engine.Verify(ctx, o)
+		if err == nil || len(r.Kinds) > 0 {
+			reports = append(reports, r)
+		}
+		return app.WrapPair(p.ID, err)
+	})
+	return reports, failed
 }
 
 // parseShare reads "5%" as a share of 1.

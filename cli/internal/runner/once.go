@@ -12,8 +12,8 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/listener"
 	"chefsync/cli/internal/notifier"
-	"chefsync/cli/internal/passes"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -64,11 +64,41 @@ func (opts Options) RunOnce(ctx context.Context, env *cmdline.Env, a *app.App, p
 
 // runPass runs one pass, and shows it.
 func (opts Options) runPass(ctx context.Context, a *app.App, p app.Pair, o replication.PassOptions) (replication.Run, error) {
+	if o.Trigger == replication.TriggerOperator {
+		a.ProbeNow()
+	}
+	engine, err := a.Engine(ctx, p)
+	pass := func() (replication.Run, error) {
+		if err != nil {
+			return a.Fail(ctx, p, o, err)
+		}
+		return engine.Pass(ctx, o)
+	}
 	if opts.progress == nil {
-		return opts.live.watch(func() (replication.Run, error) { return passes.Run(ctx, a, p, o, nil) })
+		return opts.live.watch(pass)
 	}
 	defer opts.progress.EndPair(p.ID)
-	return passes.Run(ctx, a, p, o, opts.progress.Observe)
+	if err == nil {
+		engine.Observe = opts.progress.Observe
+	}
+	return pass()
+}
+
+// verifyPair runs one verification of the daemon.
+func verifyPair(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Report{}, err
+	}
+	o.Repair = p.Drift == replication.DriftRepair
+	return engine.Verify(ctx, o)
+}
+
+// dropRefusedKeys lets the keys be read again after a server has refused one.
+func dropRefusedKeys(a *app.App, err error) {
+	if fault.ClassOf(err) == fault.Denied {
+		a.DropClients()
+	}
 }
 
 // newDaemon wires the scheduler: the same engines for run and for run --once.
@@ -96,11 +126,14 @@ func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App,
 		d.Jobs = append(d.Jobs, daemon.Job{
 			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
 			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
-				return opts.runPass(ctx, a, p, o)
+				run, err := opts.runPass(ctx, a, p, o)
+				dropRefusedKeys(a, err)
+				return run, err
 			},
 			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
-				o.Repair = p.Drift == replication.DriftRepair
-				return passes.VerifyInBackground(ctx, a, p, o)
+				report, err := verifyPair(ctx, a, p, o)
+				dropRefusedKeys(a, err)
+				return report, err
 			},
 		})
 	}
