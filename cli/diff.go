@@ -12,7 +12,6 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/contentdiff"
-	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
@@ -87,7 +86,7 @@ differ is shown.`,
 func diffCode(rows []diffRow) exit.Code {
 	code := exit.OK
 	for _, r := range rows {
-		if r.Letter != differences.LetterUnreadable {
+		if r.Letter != ui.LetterUnreadable {
 			return exit.Differences
 		}
 		code = exit.Partial
@@ -138,7 +137,7 @@ func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, obje
 		}
 	}
 	for _, u := range unreadable {
-		rows = append(rows, diffRow{Pair: p.ID, Difference: replication.Difference{Ref: u.Ref, Letter: differences.LetterUnreadable},
+		rows = append(rows, diffRow{Pair: p.ID, Difference: replication.Difference{Ref: u.Ref, Letter: ui.LetterUnreadable},
 			Class: u.Class, Reason: u.Reason, Hint: u.Hint})
 	}
 	return rows, exit.Join(failed...)
@@ -256,7 +255,7 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 
 // asUnreadable says why a row's object could not be read.
 func (r diffRow) asUnreadable(err error) diffRow {
-	r.Letter = cmp.Or(r.Letter, differences.LetterUnreadable)
+	r.Letter = cmp.Or(r.Letter, ui.LetterUnreadable)
 	r.Class, r.Reason, r.Hint = fault.ClassOf(err), err.Error(), exit.Hint(err)
 	return r
 }
@@ -311,13 +310,13 @@ func readBag(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte,
 func (f diffFlags) printRows(env *cmdline.Env, rows []diffRow) error {
 	return env.Output().Emit(rows, func(t *ui.Grid) {
 		for _, r := range rows {
-			line := t.Paint(differences.LetterColor(r.Letter), r.Letter) + "\t" + ui.Safe(r.Pair.String()) + "\t" + ui.Quote(r.Ref.Path())
+			line := t.Paint(ui.LetterColor(r.Letter), r.Letter) + "\t" + ui.Safe(r.Pair.String()) + "\t" + ui.Quote(r.Ref.Path())
 			if r.Reason != "" {
 				line += "\tcould not be read: " + ui.Safe(r.Reason)
 			}
 			t.Line("%s", line)
 			for _, file := range r.Files {
-				t.Line("    %s  %s", t.Paint(differences.LetterColor(file.Letter), file.Letter), ui.Safe(file.Path))
+				t.Line("    %s  %s", t.Paint(ui.LetterColor(file.Letter), file.Letter), ui.Safe(file.Path))
 			}
 			switch {
 			case r.Diff == "":

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/help"
+	"chefsync/cli/internal/ui"
 	"chefsync/pkg/object"
 )
 
@@ -136,7 +136,7 @@ func TestTheOriginalCommandsAreThere(t *testing.T) {
 func TestKindsAreCalledAsInTheConfiguration(t *testing.T) {
 	for kind, want := range map[object.Kind]string{object.Policy: "policies", object.PolicyGroup: "policy_groups",
 		object.Cookbook: "cookbooks", object.DataBagItem: "data_bag_items"} {
-		if got := differences.KindName(kind); got != want {
+		if got := ui.KindName(kind); got != want {
 			t.Errorf("%s is called %s, want %s", kind, got, want)
 		}
 	}

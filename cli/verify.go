@@ -10,7 +10,6 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
@@ -26,7 +25,7 @@ func newVerifyCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "verify [PAIR...]",
 		Short:   "Compare all objects on both sides",
 		GroupID: cmdline.GroupCheck,
-		Long: `Read every object on both sides, compare them, and list all differences. Objects
+		Long: `Read every object on both sides, compare them, and list all ui. Objects
 that were changed or deleted on the replica are distinguished from changes of the
 primary that no pass has applied yet. Objects that exist only on the replica are
 listed, but count as differences only with prune = "all". Nothing is written to the
@@ -169,7 +168,7 @@ func showReport(t *ui.Grid, r replication.Report) {
 		if k.Equal != k.Primary {
 			color = ui.Red
 		}
-		t.Row(differences.KindName(k.Kind), ui.Number(k.Primary), ui.Number(k.Replica), t.Paint(color, ui.Number(k.Equal)))
+		t.Row(ui.KindName(k.Kind), ui.Number(k.Primary), ui.Number(k.Replica), t.Paint(color, ui.Number(k.Equal)))
 	}
 	listFindings(t, r)
 	if r.Files > 0 {
@@ -188,13 +187,13 @@ func listFindings(t *ui.Grid, r replication.Report) {
 		row(ui.Green, "=", d.Ref, "repaired: "+d.Note)
 	}
 	for _, d := range r.Differences {
-		row(differences.LetterColor(d.Letter), d.Letter, d.Ref, d.Note)
+		row(ui.LetterColor(d.Letter), d.Letter, d.Ref, d.Note)
 		for _, v := range d.Versions[min(1, len(d.Versions)):] {
 			t.Row("", "  "+ui.Quote(v.Path()), "")
 		}
 	}
 	for _, u := range r.Unreadable {
-		row(differences.LetterColor(differences.LetterUnreadable), differences.LetterUnreadable, u.Ref, "could not be read: "+u.Reason)
+		row(ui.LetterColor(ui.LetterUnreadable), ui.LetterUnreadable, u.Ref, "could not be read: "+u.Reason)
 	}
 	for _, ref := range r.Extras[:min(len(r.Extras), extrasShown)] {
 		row(ui.Faint, "+", ref, "only on the replica; kept by the prune rule")

@@ -10,7 +10,6 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/differences"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/feed/changelog"
@@ -253,7 +252,7 @@ func printGroup(t *ui.Grid, g group, steps []replication.Decision) {
 			words = append(words, ui.Number(n)+" to "+string(a))
 		}
 	}
-	t.Line("  %s: %s", t.Paint(ui.Bold, differences.KindName(g.kind)), strings.Join(words, ", "))
+	t.Line("  %s: %s", t.Paint(ui.Bold, ui.KindName(g.kind)), strings.Join(words, ", "))
 	for _, s := range steps {
 		if listed[s.Action]++; g.takes || counts[s.Action] <= maxFolded+1 || listed[s.Action] <= maxFolded {
 			printStep(t, s)

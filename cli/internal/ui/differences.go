@@ -1,10 +1,6 @@
-// Package differences has the names and colors of differences that commands share.
-package differences
+package ui
 
-import (
-	"chefsync/cli/internal/ui"
-	"chefsync/pkg/object"
-)
+import "chefsync/pkg/object"
 
 // KindName returns the plural of a kind.
 func KindName(k object.Kind) string {
@@ -15,16 +11,16 @@ func KindName(k object.Kind) string {
 }
 
 // LetterColor returns the color of the letter of a difference.
-func LetterColor(letter string) ui.Color {
+func LetterColor(letter string) Color {
 	switch letter {
 	case "A":
-		return ui.Green
+		return Green
 	case "D":
-		return ui.Red
+		return Red
 	case LetterUnreadable:
-		return ui.Yellow
+		return Yellow
 	}
-	return ui.Cyan
+	return Cyan
 }
 
 // LetterUnreadable is the letter of an object that could not be read.
