@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/completion"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
 )
@@ -36,8 +35,8 @@ func executeArgs(ctx context.Context, args []string, s cmdline.Streams) int {
 	env := cmdline.NewEnv(s)
 	root := newRootCmd(env)
 	root.SetArgs(args)
-	if completion.IsRequest(args) {
-		completion.PlainDescriptions(root)
+	if cmdline.IsCompletion(args) {
+		cmdline.PlainDescriptions(root)
 	}
 	_, err := root.ExecuteContextC(ctx)
 	if err == nil {

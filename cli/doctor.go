@@ -14,7 +14,6 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/completion"
 	"chefsync/cli/internal/doctor"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
@@ -70,20 +69,15 @@ changes are shown.`,
 			return exit.Silent(doctor.ExitCode(d))
 		},
 	}
-	cmd.ValidArgsFunction = completeForDoctor(env)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		pairs, _ := env.CompletePairs(cmd, args, word)
+		replicas, directive := env.CompleteReplicas(cmd, args, word)
+		return append(replicas, pairs...), directive
+	}
 	cmd.Flags().BoolVar(&failed, "failed", false, "show only failed checks, and the counts of all")
 	cmd.Flags().BoolVar(&purge, "purge", false, "empty the queue of dead letters of a stack instead of checking")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --purge: don't ask")
 	return cmd
-}
-
-// completeForDoctor completes pairs and replicas.
-func completeForDoctor(env *cmdline.Env) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		pairs, _ := env.CompletePairs(cmd, args, word)
-		replicas, directive := completion.Replicas(env)(cmd, args, word)
-		return append(replicas, pairs...), directive
-	}
 }
 
 // runChecks runs all checks. A configuration or a stack that can't be opened is a

@@ -51,7 +51,7 @@ permission on all replicated kinds; if the usual groups don't grant it, a group
 		Example: `  chef-sync-ctl prepare-org engineering --admin-user pivotal --admin-key primary=pivotal.pem --admin-key eu=eu.pem
   chef-sync-ctl prepare-org --all --side replica --replica eu --chef-profile eu-admin
   chef-sync-ctl prepare-org engineering sales --side primary --check`,
-		ValidArgsFunction: f.complete(env),
+		ValidArgsFunction: env.Complete(listOrganizations),
 	}
 	cmd.Flags().StringVar(&f.side, "side", "both", "primary, replica or both")
 	cmd.Flags().StringSliceVar(&f.replicas, "replica", nil, "only this `replica`; may be repeated")
@@ -77,23 +77,16 @@ permission on all replicated kinds; if the usual groups don't grant it, a group
 
 func sides() []string { return []string{string(prepare.Primary), string(prepare.Replica), "both"} }
 
-// complete completes the organizations of the configuration.
-func (f *prepareFlags) complete(env *cmdline.Env) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
-		a, err := env.OpenWithoutProfile(cmd.Context())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		defer a.Close()
-		for _, p := range a.Pairs() {
-			for _, org := range []string{p.SourceOrg, p.ID.Org} {
-				if !slices.Contains(words, org) && !slices.Contains(args, org) {
-					words = append(words, org)
-				}
+// listOrganizations lists the organizations of the configuration that aren't among args yet.
+func listOrganizations(_ context.Context, a *app.App, args []string, _ string) (words []cobra.Completion) {
+	for _, p := range a.Pairs() {
+		for _, org := range []string{p.SourceOrg, p.ID.Org} {
+			if !slices.Contains(words, org) && !slices.Contains(args, org) {
+				words = append(words, org)
 			}
 		}
-		return words, cobra.ShellCompDirectiveNoFileComp
 	}
+	return words
 }
 
 func (f *prepareFlags) prepareOrgs(ctx context.Context, env *cmdline.Env, a *app.App, orgs []string) error {

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/completion"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/help"
 	"chefsync/cli/internal/ui"
@@ -90,7 +89,7 @@ that only read act on all pairs; commands that change something require --all.`,
 			help.WithoutAWS(c)
 		}
 	}
-	completion.Install(root, env)
+	env.InstallCompletion(root)
 	help.Install(root)
 	return root
 }

@@ -20,7 +20,6 @@ type pairFlags struct {
 func (env *Env) TakePairs(cmd *cobra.Command) {
 	cmd.ValidArgsFunction = env.CompletePairs
 	cmd.Flags().StringSliceVar(&env.pairs.replicas, "replica", nil, "only pairs of this replica, by its `name`; may be repeated")
-	_ = cmd.RegisterFlagCompletionFunc("replica", env.completeReplicas)
 	if cmd.Flags().Lookup("all") == nil {
 		cmd.Flags().BoolVar(&env.pairs.all, "all", false, "all pairs")
 	}
@@ -109,22 +108,4 @@ func (env *Env) hasSelector(names []string) bool {
 
 func noSelector(cmd *cobra.Command) error {
 	return exit.Usagef(firstExample(cmd), "name a PAIR, or use --all")
-}
-
-// CompletePairs completes what selects pairs.
-func (env *Env) CompletePairs(cmd *cobra.Command, _ []string, begun string) (words []string, d cobra.ShellCompDirective) {
-	_ = env.withApp(cmd, func(a *app.App) error { // without a configuration there is nothing to complete
-		words = a.Selectors(begun)
-		return nil
-	})
-	return words, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeReplicas completes names of replicas.
-func (env *Env) completeReplicas(cmd *cobra.Command, _ []string, _ string) (words []string, d cobra.ShellCompDirective) {
-	_ = env.withApp(cmd, func(a *app.App) error {
-		words = a.ReplicaNames()
-		return nil
-	})
-	return words, cobra.ShellCompDirectiveNoFileComp
 }
