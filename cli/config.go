@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -35,12 +36,7 @@ location is shown, never the key.`,
 		Example: `  chef-sync-ctl config show --changed
   chef-sync-ctl config show -c /srv/chef-sync.toml -o json`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := env.Open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.Close()
+		RunE: env.WithApp(func(_ context.Context, a *app.App) error {
 			for _, w := range a.Warnings() {
 				env.Output().Note("Warning: %s", w)
 			}
@@ -54,7 +50,7 @@ location is shown, never the key.`,
 					t.Row(s.Key, ui.OrDash(s.Value), s.Origin)
 				}
 			})
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&changed, "changed", false, "show only values that differ from the default")
 	return cmd

@@ -53,7 +53,7 @@ changes are shown.`,
 				return exit.Usagef(cmd.UseLine(), "--purge takes no pairs")
 			}
 			if purge {
-				return purgeDeadLetters(cmd.Context(), env, yes)
+				return env.WithApp(func(ctx context.Context, a *app.App) error { return purgeDeadLetters(ctx, env, a, yes) })(cmd, args)
 			}
 			checks, closed := runChecks(cmd.Context(), env, args)
 			d := doctor.NewDiagnosis(checks)
@@ -286,12 +286,7 @@ func selectForDoctor(a *app.App, args []string) ([]app.Pair, error) {
 }
 
 // purgeDeadLetters empties the queue of the events that no function processed.
-func purgeDeadLetters(ctx context.Context, env *cmdline.Env, yes bool) error {
-	a, err := env.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer a.Close()
+func purgeDeadLetters(ctx context.Context, env *cmdline.Env, a *app.App, yes bool) error {
 	if a.Stack == nil || a.Stack.DeadLetters == "" {
 		return exit.Usagef("name a stack: --stack NAME", "only a stack on AWS has dead letters")
 	}

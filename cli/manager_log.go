@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
+	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/logview"
@@ -21,18 +24,13 @@ belong to no pair, such as those about its start and end.`,
 		Args: cmdline.CheckArgs(cobra.NoArgs),
 	}
 	f.Register(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		a, err := env.Open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.Close()
+	cmd.RunE = env.WithApp(func(ctx context.Context, a *app.App) error {
 		q, err := f.Query(env.Now())
 		if err != nil {
 			return err
 		}
 		q.Manager = true
-		return f.Show(cmd.Context(), env, a, []logstore.Query{q})
-	}
+		return f.Show(ctx, env, a, []logstore.Query{q})
+	})
 	return cmd
 }

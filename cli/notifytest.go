@@ -34,21 +34,16 @@ becomes held, blocked, stale, drifted or unreachable, and when that ends. A stac
 publishes the same as EventBridge events.`,
 		Example: "  chef-sync-ctl notify-test\n  chef-sync-ctl notify-test -o json",
 		Args:    cmdline.CheckArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := env.Open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.Close()
+		RunE: env.WithApp(func(ctx context.Context, a *app.App) error {
 			if a.Stack != nil {
 				return exit.Usagef("infra/README.md shows an EventBridge rule", "a stack publishes EventBridge events instead of notifications")
 			}
-			rows := sendTest(cmd.Context(), env, a)
+			rows := sendTest(ctx, env, a)
 			if len(rows) == 0 {
 				return exit.Usagef("chef-sync-ctl init shows its keys", "the configuration has no webhook, program or ping URL under [notify]")
 			}
 			return emitNotifyTest(env, rows)
-		},
+		}),
 	}
 }
 

@@ -36,12 +36,7 @@ change log: one scans at a time.`,
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on (default: listen under [journal] in the configuration)")
 	cmdline.TakeFromEnvironment(cmd, "listen")
 	cmd.PreRun = func(*cobra.Command, []string) { env.Daemon = true }
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		a, err := env.Open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.Close()
+	cmd.RunE = env.WithApp(func(ctx context.Context, a *app.App) error {
 		if listen == "" {
 			listen = a.ChangeLog.Listen
 		}
@@ -51,8 +46,8 @@ change log: one scans at a time.`,
 		case listen == "":
 			return exit.Usagef(`--listen :9996, or listen = ":9996" under [journal]`, "no address to listen on was given")
 		}
-		return serveChanges(cmd.Context(), env, a, listen)
-	}
+		return serveChanges(ctx, env, a, listen)
+	})
 	return cmd
 }
 

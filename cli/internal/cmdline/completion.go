@@ -95,10 +95,10 @@ type wordLister func(ctx context.Context, a *app.App, args []string, begun strin
 // Complete completes what list returns. Without a configuration there is nothing to complete.
 func (env *Env) Complete(list wordLister) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
-		_ = env.withApp(cmd, func(a *app.App) error {
-			words = list(cmd.Context(), a, args, begun)
+		_ = env.WithApp(func(ctx context.Context, a *app.App) error {
+			words = list(ctx, a, args, begun)
 			return nil
-		})
+		})(cmd, args)
 		return words, cobra.ShellCompDirectiveNoFileComp
 	}
 }

@@ -58,13 +58,13 @@ func (env *Env) WithPairsIf(changes func() bool, f PairsFunc) RunE {
 		if changes != nil && changes() && !env.hasSelector(names) {
 			return noSelector(cmd)
 		}
-		return env.withApp(cmd, func(a *app.App) error {
+		return env.WithApp(func(ctx context.Context, a *app.App) error {
 			pairs, err := env.SelectPairs(a, names)
 			if err != nil {
 				return err
 			}
-			return f(cmd.Context(), a, pairs)
-		})
+			return f(ctx, a, pairs)
+		})(cmd, names)
 	}
 }
 
@@ -76,7 +76,7 @@ func (env *Env) WithObjectsIf(changes func() bool, f ObjectsFunc) RunE {
 		if named && !env.hasSelector(words) {
 			return noSelector(cmd)
 		}
-		return env.withApp(cmd, func(a *app.App) error {
+		return env.WithApp(func(ctx context.Context, a *app.App) error {
 			names, objects, err := splitWords(a, words)
 			if err != nil {
 				return err
@@ -88,18 +88,21 @@ func (env *Env) WithObjectsIf(changes func() bool, f ObjectsFunc) RunE {
 			if err != nil {
 				return err
 			}
-			return f(cmd.Context(), a, pairs, objects)
-		})
+			return f(ctx, a, pairs, objects)
+		})(cmd, words)
 	}
 }
 
-func (env *Env) withApp(cmd *cobra.Command, f func(a *app.App) error) error {
-	a, err := env.Open(cmd.Context())
-	if err != nil {
-		return err
+// WithApp returns the RunE of a command that works on the opened configuration.
+func (env *Env) WithApp(f func(ctx context.Context, a *app.App) error) RunE {
+	return func(cmd *cobra.Command, _ []string) error {
+		a, err := env.Open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		return f(cmd.Context(), a)
 	}
-	defer a.Close()
-	return f(a)
 }
 
 func (env *Env) hasSelector(names []string) bool {
