@@ -7,7 +7,6 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/logview"
 )
 
@@ -30,7 +29,7 @@ belong to no pair, such as those about its start and end.`,
 			return err
 		}
 		q.Manager = true
-		return f.Show(ctx, env, a, []logstore.Query{q})
+		return f.Show(ctx, env, a, q)
 	})
 	return cmd
 }

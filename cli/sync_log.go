@@ -7,7 +7,6 @@ import (
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
-	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/logview"
 )
 
@@ -34,12 +33,8 @@ is running and after it has ended.`,
 		if err != nil {
 			return err
 		}
-		queries := make([]logstore.Query, len(pairs))
-		for i, p := range pairs {
-			queries[i] = q
-			queries[i].Pair = p.ID
-		}
-		return f.Show(ctx, env, a, queries)
+		q.Pairs = app.PairIDs(pairs)
+		return f.Show(ctx, env, a, q)
 	})
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
@@ -140,30 +141,23 @@ const errorsSince = time.Hour
 // checkErrors shows the latest error of the functions.
 func (s Stack) checkErrors(ctx context.Context, l *List) {
 	level, since := slog.LevelError, s.Now().Add(-errorsSince)
-	queries := []logstore.Query{}
-	for _, p := range s.Pairs {
-		queries = append(queries, logstore.Query{Pair: p.ID, Since: since, Level: &level})
-	}
 	for _, each := range []struct {
 		what, command string
-		queries       []logstore.Query
+		query         logstore.Query
 	}{
-		{"errors of passes", "sync-log", queries},
-		{"errors of the manager", "manager-log", []logstore.Query{{Manager: true, Since: since, Level: &level}}},
+		{"errors of passes", "sync-log PAIR", logstore.Query{Pairs: app.PairIDs(s.Pairs), Since: since, Level: &level}},
+		{"errors of the manager", "manager-log", logstore.Query{Manager: true, Since: since, Level: &level}},
 	} {
-		lines, err := s.Logs.NewReader().Lines(ctx, each.queries...)
+		lines, err := s.Logs.NewReader(each.query).Lines(ctx)
 		switch {
 		case err != nil:
 			l.Fail(each.what, "", err)
 		case len(lines) == 0:
 			l.OK(each.what, "none in the last hour")
 		default:
-			last, hint := lines[len(lines)-1], "chef-sync-ctl manager-log --level error"
-			if each.command == "sync-log" {
-				hint = "chef-sync-ctl sync-log PAIR --level error"
-				if last.Pair != (replication.PairID{}) {
-					hint = strings.Replace(hint, "PAIR", last.Pair.String(), 1)
-				}
+			last, hint := lines[len(lines)-1], "chef-sync-ctl "+each.command+" --level error"
+			if last.Pair != (replication.PairID{}) {
+				hint = strings.Replace(hint, "PAIR", last.Pair.String(), 1)
 			}
 			l.Warn(each.what, hint, "%d in the last hour, the latest at %s: %s", len(lines), last.Time.UTC().Format("15:04:05Z"), last.Message)
 		}

@@ -28,7 +28,7 @@ type Line struct {
 
 // Query selects lines. Zero fields select everything.
 type Query struct {
-	Pair    replication.PairID
+	Pairs   []replication.PairID
 	Manager bool // only lines that belong to no pair
 	Since   time.Time
 	Level   *slog.Level // at least this level
@@ -42,18 +42,17 @@ type Store interface {
 	// Append writes lines at the end of the log. Their IDs are ignored. One
 	// goroutine calls it.
 	Append(ctx context.Context, lines []Line) error
-	// NewReader returns a reader of the log, for one goroutine.
-	NewReader() Reader
+	// NewReader returns a reader of the lines that a query selects, for one goroutine.
+	NewReader(q Query) Reader
 	Close() error
 }
 
 // Reader reads a log once, or follows it.
 type Reader interface {
-	// Lines returns the lines that one of the queries selects, oldest first and
-	// with growing IDs. All calls are given the same queries, which differ in
-	// their pair alone. A limit takes the newest lines. Each further call returns
-	// the lines that have come since, whatever the limit.
-	Lines(ctx context.Context, queries ...Query) ([]Line, error)
+	// Lines returns the lines, oldest first and with growing IDs. A limit takes the
+	// newest ones. Each further call returns the lines that have come since, whatever
+	// the limit.
+	Lines(ctx context.Context) ([]Line, error)
 	// Window is how far back lines are read where a query gives no time; 0 means
 	// all of them.
 	Window() time.Duration

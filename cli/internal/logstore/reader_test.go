@@ -1,39 +1,33 @@
 package logstore
 
 import (
-	"context"
+	"path/filepath"
 	"testing"
 
 	"chefsync/pkg/replication"
 )
 
-// A line of the first pair is written after its query and before that of the
-// second one, whose line is newer.
-func TestALineWrittenBetweenTwoQueriesIsShownNextTime(t *testing.T) {
-	a, b := replication.PairID{Replica: "eu", Org: "a"}, replication.PairID{Replica: "eu", Org: "b"}
-	var kept []Line
-	l := &fileReader{read: func(_ context.Context, q Query, afterID int64) (got []Line, err error) {
-		for _, line := range kept {
-			if line.Pair == q.Pair && line.ID > afterID {
-				got = append(got, line)
-			}
-		}
-		if len(kept) == 0 {
-			kept = []Line{{ID: 1, Pair: a}, {ID: 2, Pair: b}}
-		}
-		return got, nil
-	}}
-	var seen []int64
-	for range 3 {
-		lines, err := l.Lines(t.Context(), Query{Pair: a}, Query{Pair: b})
+// A reader shows each line of its pairs once, also where a limit left out older ones.
+func TestAReaderShowsALineOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	a, b := engineering(), replication.PairID{Replica: "eu", Org: "b"}
+	log := open(t, path)
+	appendLines(t, log, line(1, a), line(2, b), line(3, a))
+	reader := open(t, path).NewReader(Query{Pairs: []replication.PairID{a, b}, Limit: 2}) // of another process
+	for _, want := range []string{"2 3 ", "4 5 6 ", ""} {
+		lines, err := reader.Lines(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range lines {
-			seen = append(seen, line.ID)
+		got := ""
+		for _, l := range lines {
+			got += l.Message + " "
 		}
-	}
-	if len(seen) != 2 || seen[0]+seen[1] != 3 {
-		t.Errorf("saw the lines %v, want 1 and 2 once each", seen)
+		if got != want {
+			t.Errorf("the lines %q, want %q", got, want)
+		}
+		if want == "2 3 " {
+			appendLines(t, log, line(4, b), line(5, a), line(6, b), line(7, replication.PairID{}))
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -141,7 +140,7 @@ func deleteOld(ctx context.Context, tx *sql.Tx, keep int, oldest time.Time) erro
 }
 
 // NewReader implements [Store].
-func (s *SQLite) NewReader() Reader { return &fileReader{read: s.readLines} }
+func (s *SQLite) NewReader(q Query) Reader { return &fileReader{log: s, query: q} }
 
 // readLines returns the lines that a query selects, oldest first, with IDs above one. A
 // limit takes the newest ones.
@@ -171,7 +170,10 @@ func (q Query) sqlConditions() (where string, args []any) {
 			where, args = where+" AND "+condition, append(args, arg)
 		}
 	}
-	and(q.Pair != (replication.PairID{}), "pair = ?", q.Pair.String())
+	if len(q.Pairs) > 0 {
+		names, _ := json.Marshal(q.Pairs) // text can't fail
+		and(true, "pair IN (SELECT value FROM json_each(?))", string(names))
+	}
 	and(q.Manager, "pair = ?", "")
 	and(!q.Since.IsZero(), "at >= ?", q.Since.UnixMicro())
 	and(q.Object != "", "object = ?", q.Object)
@@ -182,7 +184,8 @@ func (q Query) sqlConditions() (where string, args []any) {
 	return where, args
 }
 
-func queryLines(ctx context.Context, db *sql.DB, query string, args ...any) (lines []Line, err error) {
+func queryLines(ctx context.Context, db *sql.DB, query string, args ...any) ([]Line, error) {
+	lines := []Line{} // a list in JSON, always
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -216,11 +219,11 @@ func scanLine(scan func(...any) error) (l Line, err error) {
 	return l, nil
 }
 
-// fileReader reads the log of this machine. Each query has a place of its own up to
-// which it was answered: between two of them other processes write.
+// fileReader reads the log of this machine.
 type fileReader struct {
-	read func(ctx context.Context, q Query, afterID int64) ([]Line, error)
-	last []int64 // of each query; nil before the first call
+	log    *SQLite
+	query  Query
+	lastID int64 // of the lines that were read
 }
 
 // Window implements [Reader].
@@ -230,26 +233,14 @@ func (*fileReader) Window() time.Duration { return 0 }
 func (*fileReader) PollInterval() time.Duration { return pollInterval }
 
 // Lines implements [Reader].
-func (r *fileReader) Lines(ctx context.Context, queries ...Query) ([]Line, error) {
-	lines := []Line{}
-	limit, last := 0, make([]int64, len(queries))
-	for i, q := range queries {
-		if r.last != nil {
-			q.Limit, last[i] = 0, r.last[i]
-		}
-		got, err := r.read(ctx, q, last[i])
-		if err != nil {
-			return nil, err
-		}
-		if len(got) > 0 {
-			last[i] = got[len(got)-1].ID
-		}
-		lines, limit = append(lines, got...), q.Limit
+func (r *fileReader) Lines(ctx context.Context) ([]Line, error) {
+	lines, err := r.log.readLines(ctx, r.query, r.lastID)
+	if err != nil {
+		return nil, err
 	}
-	r.last = last
-	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.ID, b.ID) })
-	if limit > 0 && len(lines) > limit {
-		lines = lines[len(lines)-limit:]
+	if len(lines) > 0 {
+		r.lastID = lines[len(lines)-1].ID
 	}
+	r.query.Limit = 0
 	return lines, nil
 }

@@ -89,15 +89,16 @@ func TestQueries(t *testing.T) {
 		want  string
 	}{
 		"everything":                   {Query{}, 0, "1 2 3 4 5 "},
-		"one pair":                     {Query{Pair: engineering()}, 0, "1 4 5 "},
+		"one pair":                     {Query{Pairs: []replication.PairID{engineering()}}, 0, "1 4 5 "},
+		"two pairs":                    {Query{Pairs: []replication.PairID{engineering(), other}}, 0, "1 2 4 5 "},
 		"the manager":                  {Query{Manager: true}, 0, "3 "},
 		"since":                        {Query{Since: noon().Add(3 * time.Second)}, 0, "3 4 5 "},
 		"the newest":                   {Query{Limit: 2}, 0, "4 5 "},
 		"what follows":                 {Query{}, 2, "3 4 5 "},
 		"a level":                      {Query{Level: &warn}, 0, "4 "},
 		"an object":                    {Query{Object: "/roles/web"}, 0, "4 "},
-		"a run of a pair":              {Query{Pair: engineering(), Run: "r1"}, 0, "4 "},
-		"a run of another pair":        {Query{Pair: other, Run: "r1"}, 0, ""},
+		"a run of a pair":              {Query{Pairs: []replication.PairID{engineering()}, Run: "r1"}, 0, "4 "},
+		"a run of another pair":        {Query{Pairs: []replication.PairID{other}, Run: "r1"}, 0, ""},
 		"nothing follows the last one": {Query{}, 5, ""},
 	} {
 		if got := messages(t, s, c.q, c.after); got != c.want {

@@ -70,19 +70,19 @@ func (f *Flags) Query(now time.Time) (logstore.Query, error) {
 	return q, nil
 }
 
-// Show prints the lines of all queries by time, and goes on with --follow.
-func (f *Flags) Show(ctx context.Context, env *cmdline.Env, a *app.App, queries []logstore.Query) error {
+// Show prints the lines of a query by time, and goes on with --follow.
+func (f *Flags) Show(ctx context.Context, env *cmdline.Env, a *app.App, q logstore.Query) error {
 	if f.wide && env.Format == ui.Table {
 		env.Format = ui.Wide
 	}
-	log, out := a.LogStore().NewReader(), env.Output()
+	log, out := a.LogStore().NewReader(q), env.Output()
 	if window := log.Window(); window > 0 && f.since == 0 {
 		out.Note("lines of the last %s; see older ones with --since", ui.Span(window))
 	}
 	if f.follow {
-		return followLog(ctx, out, log, queries)
+		return followLog(ctx, out, log)
 	}
-	lines, err := log.Lines(ctx, queries...)
+	lines, err := log.Lines(ctx)
 	if err != nil {
 		return err
 	}
@@ -91,14 +91,14 @@ func (f *Flags) Show(ctx context.Context, env *cmdline.Env, a *app.App, queries 
 
 // followLog prints the lines that are there, and goes on with those that come, until
 // the context ends.
-func followLog(ctx context.Context, out *ui.Output, log logstore.Reader, queries []logstore.Query) error {
+func followLog(ctx context.Context, out *ui.Output, log logstore.Reader) error {
 	if out.Format == ui.JSON {
 		out.Format = ui.JSONL // an endless list has no end to write
 	}
 	tick := time.NewTicker(log.PollInterval())
 	defer tick.Stop()
 	for {
-		lines, err := log.Lines(ctx, queries...)
+		lines, err := log.Lines(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil

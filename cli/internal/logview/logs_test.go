@@ -19,7 +19,7 @@ type growingLog struct {
 	end          func()
 }
 
-func (l *growingLog) Lines(context.Context, ...logstore.Query) ([]logstore.Line, error) {
+func (l *growingLog) Lines(context.Context) ([]logstore.Line, error) {
 	switch l.looks++; {
 	case l.looks == 1:
 		return []logstore.Line{}, nil
@@ -39,7 +39,7 @@ func TestFollowingALogThatBeginsEmptyIsOneStream(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var b bytes.Buffer
 		log := &growingLog{lines: 2, end: cancel}
-		if err := followLog(ctx, &ui.Output{Out: &b, Format: format, Now: time.Now}, log, nil); err != nil {
+		if err := followLog(ctx, &ui.Output{Out: &b, Format: format, Now: time.Now}, log); err != nil {
 			t.Fatal(err)
 		}
 		text := b.String()

@@ -126,7 +126,7 @@ func (r *appReader) readPair(ctx context.Context, id replication.PairID) (PairRe
 		return out, err
 	}
 	out.Unsynced = entries.Unsynced()
-	out.Log, err = r.app.LogStore().NewReader().Lines(ctx, logstore.Query{Pair: id, Limit: shownLines})
+	out.Log, err = r.app.LogStore().NewReader(logstore.Query{Pairs: []replication.PairID{id}, Limit: shownLines}).Lines(ctx)
 	slices.Reverse(out.Log)
 	if err != nil {
 		out.LogError = err.Error()

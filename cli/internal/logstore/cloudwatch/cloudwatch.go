@@ -76,10 +76,10 @@ func New(c aws.Config, r cloud.Resources, owner string, pairs []config.PairConfi
 func (*Store) Close() error { return nil }
 
 // NewReader implements [logstore.Store].
-func (c *Store) NewReader() logstore.Reader { return c.newReader() }
+func (c *Store) NewReader(q logstore.Query) logstore.Reader { return c.newReader(q) }
 
-func (c *Store) newReader() *cloudReader {
-	return &cloudReader{Store: c, seen: map[string]time.Time{}, failed: map[string]bool{}}
+func (c *Store) newReader(q logstore.Query) *cloudReader {
+	return &cloudReader{Store: c, query: q, seen: map[string]time.Time{}, failed: map[string]bool{}}
 }
 
 // cloudReader reads the log of a stack.
@@ -89,6 +89,7 @@ func (c *Store) newReader() *cloudReader {
 // read.
 type cloudReader struct {
 	*Store
+	query  logstore.Query
 	seen   map[string]time.Time // events that were read, to tell new ones
 	failed map[string]bool      // requests whose failure was read
 	polled time.Time            // when they were read last
@@ -103,20 +104,17 @@ func (*cloudReader) Window() time.Duration { return window }
 func (*cloudReader) PollInterval() time.Duration { return cloudPollInterval }
 
 // Lines implements [logstore.Reader]. A line that follows may come up to two minutes late.
-func (l *cloudReader) Lines(ctx context.Context, queries ...logstore.Query) ([]logstore.Line, error) {
-	if len(queries) == 0 {
-		return nil, nil
-	}
+func (l *cloudReader) Lines(ctx context.Context) ([]logstore.Line, error) {
 	now, following := l.now(), !l.polled.IsZero()
 	l.pages = maxPages
-	since, limit := queries[0].Since, queries[0].Limit
+	since, limit := l.query.Since, l.query.Limit
 	switch {
 	case following:
 		since, limit = l.polled.Add(-maxDelay), 0
 	case since.IsZero():
 		since = now.Add(-window)
 	}
-	lines, err := l.readNewest(ctx, queries, since, now, limit)
+	lines, err := l.readNewest(ctx, since, now, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -138,13 +136,13 @@ func (l *cloudReader) Lines(ctx context.Context, queries ...logstore.Query) ([]l
 
 // readNewest reads back from now, slice by slice, until there are enough lines:
 // CloudWatch Logs itself only reads forward.
-func (l *cloudReader) readNewest(ctx context.Context, queries []logstore.Query, since, now time.Time, limit int) (lines []logstore.Line, err error) {
+func (l *cloudReader) readNewest(ctx context.Context, since, now time.Time, limit int) (lines []logstore.Line, err error) {
 	var end time.Time // of the slice; zero for the newest, which clocks that differ shall not cut
 	for start, width := now.Add(-firstSlice), firstSlice; ; start, width = start.Add(-4*width), 4*width {
 		if limit < 1 || start.Before(since) {
 			start = since
 		}
-		older, err := l.readSlice(ctx, queries, start, end)
+		older, err := l.readSlice(ctx, start, end)
 		if err != nil {
 			return nil, err
 		}
@@ -163,38 +161,38 @@ func (l *cloudReader) readNewest(ctx context.Context, queries []logstore.Query, 
 // logGroup is a log group and the function that writes it.
 type logGroup struct{ name, function, pattern string }
 
-// logGroups are those that the queries are about, with what is asked of each.
-func (l *cloudReader) logGroups(queries []logstore.Query) []logGroup {
+// logGroups are those that the query is about, with what is asked of each.
+func (l *cloudReader) logGroups() []logGroup {
 	r := l.resources
-	if queries[0].Manager {
-		return []logGroup{{r.ManagerLog, r.Manager, filterPattern(nil, queries[0])}}
+	if l.query.Manager {
+		return []logGroup{{r.ManagerLog, r.Manager, filterPattern(nil, l.query)}}
 	}
 	var pairs, sources []string
-	for _, q := range queries {
-		pairs = append(pairs, fieldEquals("pair", q.Pair.String()))
-		for _, word := range l.sources[q.Pair] {
+	for _, id := range l.query.Pairs {
+		pairs = append(pairs, fieldEquals("pair", id.String()))
+		for _, word := range l.sources[id] {
 			if source := fieldEquals("source", word); !slices.Contains(sources, source) {
 				sources = append(sources, source)
 			}
 		}
 	}
-	groups := []logGroup{{r.SyncLog, r.Sync, filterPattern(pairs, queries[0])}}
+	groups := []logGroup{{r.SyncLog, r.Sync, filterPattern(pairs, l.query)}}
 	for _, g := range []logGroup{{name: r.ChangesLog, function: r.Changes}, {name: r.WebLog, function: r.Web}} {
 		if g.name != "" {
-			g.pattern = filterPattern(append(sources, pairs...), queries[0])
+			g.pattern = filterPattern(append(sources, pairs...), l.query)
 			groups = append(groups, g)
 		}
 	}
 	return groups
 }
 
-func (l *cloudReader) readSlice(ctx context.Context, queries []logstore.Query, start, end time.Time) (lines []logstore.Line, err error) {
-	for _, g := range l.logGroups(queries) {
+func (l *cloudReader) readSlice(ctx context.Context, start, end time.Time) (lines []logstore.Line, err error) {
+	for _, g := range l.logGroups() {
 		if g.name == "" {
 			return nil, exit.With(exit.Failed, fmt.Errorf("stack %s has no output for the logs of its functions", l.resources.Stack),
 				"deploy it with this version")
 		}
-		if lines, err = l.readGroup(ctx, g, queries, start, end, lines); err != nil {
+		if lines, err = l.readGroup(ctx, g, start, end, lines); err != nil {
 			return nil, err
 		}
 	}
@@ -203,9 +201,7 @@ func (l *cloudReader) readSlice(ctx context.Context, queries []logstore.Query, s
 }
 
 // readGroup reads the events of a group between two times.
-func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []logstore.Query, start, end time.Time, lines []logstore.Line) (
-	[]logstore.Line, error,
-) {
+func (l *cloudReader) readGroup(ctx context.Context, g logGroup, start, end time.Time, lines []logstore.Line) ([]logstore.Line, error) {
 	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &g.name, StartTime: aws.Int64(start.UnixMilli())}
 	if !end.IsZero() {
 		in.EndTime = aws.Int64(end.UnixMilli())
@@ -222,7 +218,7 @@ func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []logst
 			return nil, awserr.Wrap(ctx, "read the log", "log group "+g.name, err)
 		}
 		for _, e := range out.Events {
-			if line, ok := l.newLine(e, g, queries); ok {
+			if line, ok := l.newLine(e, g); ok {
 				lines = append(lines, line)
 			}
 		}
@@ -232,13 +228,13 @@ func (l *cloudReader) readGroup(ctx context.Context, g logGroup, queries []logst
 	}
 }
 
-// newLine makes a line of an event that a query selects and that is new.
-func (l *cloudReader) newLine(e types.FilteredLogEvent, g logGroup, queries []logstore.Query) (logstore.Line, bool) {
+// newLine makes a line of an event that the query selects and that is new.
+func (l *cloudReader) newLine(e types.FilteredLogEvent, g logGroup) (logstore.Line, bool) {
 	at := time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC()
 	line, request, ok := decodeEvent(aws.ToString(e.Message), g.function, at)
 	event := eventKey(e, g)
 	_, known := l.seen[event]
-	if !ok || known || l.failed[request] || !slices.ContainsFunc(queries, func(q logstore.Query) bool { return l.matchesLine(q, line) }) {
+	if !ok || known || l.failed[request] || !l.matchesLine(line) {
 		return line, false
 	}
 	l.seen[event] = at
@@ -256,18 +252,21 @@ func eventKey(e types.FilteredLogEvent, g logGroup) string {
 	return fmt.Sprintf("%s\x00%s\x00%d\x00%s", g.name, aws.ToString(e.LogStreamName), aws.ToInt64(e.Timestamp), aws.ToString(e.Message))
 }
 
-func (l *cloudReader) matchesLine(q logstore.Query, line logstore.Line) bool {
+func (l *cloudReader) matchesLine(line logstore.Line) bool {
+	q := l.query
 	switch {
 	case q.Level != nil && line.Level < *q.Level, q.Run != "" && q.Run != line.Run, q.Object != "" && q.Object != line.Object:
 		return false
-	case q.Manager || line.Pair == q.Pair:
+	case q.Manager, slices.Contains(q.Pairs, line.Pair):
 		return true
 	case line.Pair != (replication.PairID{}):
 		return false
 	}
 	var own struct{ Source, Function string }
 	_ = json.Unmarshal(line.Attrs, &own) // no attributes, no source
-	return own.Function != "" || own.Source != "" && slices.Contains(l.sources[q.Pair], own.Source)
+	return own.Function != "" || own.Source != "" && slices.ContainsFunc(q.Pairs, func(id replication.PairID) bool {
+		return slices.Contains(l.sources[id], own.Source)
+	})
 }
 
 // filterPattern is a filter for FilterLogEvents: one of some conditions, and what a
