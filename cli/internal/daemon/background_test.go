@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"chefsync/cli/internal/daemon"
 )
 
 // TestWhatRunsInTheBackgroundDelaysNoPass, even if it hangs, and ends with the daemon.
@@ -13,10 +15,11 @@ func TestWhatRunsInTheBackgroundDelaysNoPass(t *testing.T) {
 		w := newWorld()
 		d := w.daemon(w.job("a", time.Minute, done))
 		ended := false
-		d.Background = append(d.Background, func(ctx context.Context) {
+		d.Tasks = append(d.Tasks, daemon.Task{Every: time.Minute, Do: func(ctx context.Context) error {
 			<-ctx.Done()
 			ended = true
-		})
+			return nil
+		}})
 		during(t, d, 5*time.Minute+30*time.Second, nil)
 		if n := w.count("a"); n < 5 || !ended {
 			t.Errorf("%d passes in five minutes, ended: %v", n, ended)

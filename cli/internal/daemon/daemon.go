@@ -60,15 +60,11 @@ type Daemon struct {
 	Grace time.Duration
 	// Random returns a number in [0,1), for jitter.
 	Random func() float64
-	// Beat records a heartbeat, every BeatEvery; nil records nothing.
-	Beat func(context.Context) error
 	// Present fails once the state is gone, such as when its file was removed. Its error
 	// stops the daemon; nil checks nothing.
 	Present func() error
-	// Housekeeping runs at the start and then every hour; nil does nothing.
-	Housekeeping func(context.Context) error
-	// Background are run beside the passes until ctx ends. They delay nothing.
-	Background []func(context.Context)
+	// Tasks are done beside the passes until ctx ends. They delay nothing.
+	Tasks []Task
 }
 
 // Run runs the jobs until ctx ends, then lets running passes finish their objects. It
@@ -99,10 +95,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	failed := firstError{end: end}
 	group.Go(func() { failed.set(d.serveChanges(ctx, sources)) })
 	group.Go(func() { failed.set(d.watchSpecs(ctx, loops)) })
-	group.Go(func() { d.recordHeartbeats(ctx) })
-	group.Go(func() { d.runHousekeeping(ctx) })
-	for _, run := range d.Background {
-		group.Go(func() { run(ctx) })
+	for _, t := range d.Tasks {
+		group.Go(func() { t.run(ctx, d.Log) })
 	}
 	// Waited for like the loops: nothing is logged once Run has returned.
 	group.Go(func() {
@@ -186,18 +180,20 @@ func lastChange(d replication.Desired) time.Time {
 	return slices.MaxFunc([]time.Time{d.Since, d.AllowedAt, d.ResyncAt, d.ResyncObjectsAt, d.RetryAt}, time.Time.Compare)
 }
 
-func (d *Daemon) runHousekeeping(ctx context.Context) {
-	if d.Housekeeping == nil {
+// firstError is the first error that stops the daemon.
+type firstError struct {
+	end  context.CancelFunc
+	once sync.Once
+	err  error // read after all goroutines have returned
+}
+
+// set records an error and stops the daemon; nil does nothing.
+func (f *firstError) set(err error) {
+	if err == nil {
 		return
 	}
-	for {
-		if err := d.Housekeeping(ctx); err != nil && ctx.Err() == nil {
-			d.Log.Warn("housekeeping failed", "error", err.Error())
-		}
-		if waitFor(ctx, time.Hour, nil) == ended {
-			return
-		}
-	}
+	f.once.Do(func() { f.err = err })
+	f.end()
 }
 
 // addJitter changes a wait by up to a tenth in either direction.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chefsync/cli/internal/daemon"
 	"chefsync/pkg/replication"
 )
 
@@ -17,18 +18,18 @@ func TestTheDaemonRecordsThatItLives(t *testing.T) {
 		d := w.daemon(w.job("a", time.Minute, done))
 		start := time.Now()
 		var beats []time.Duration
-		d.Beat = func(context.Context) error {
+		d.Tasks = append(d.Tasks, daemon.Task{Every: daemon.BeatEvery, AtStart: true, Failing: "the heartbeat can't be recorded", Do: func(context.Context) error {
 			beats = append(beats, time.Since(start))
 			if len(beats) == 2 || len(beats) == 3 {
 				return errors.New("disk full")
 			}
 			return nil
-		}
+		}})
 		during(t, d, 2*time.Minute+time.Second, nil)
 		if len(beats) != 5 || beats[0] != 0 || beats[4] != 2*time.Minute {
 			t.Errorf("beats at %v, want one at the start and every 30 s", beats)
 		}
-		if n := strings.Count(w.log.String(), "heartbeat can't be recorded"); n != 1 || w.count("a") != 2 {
+		if n := strings.Count(w.log.String(), `level=WARN msg="the heartbeat can't be recorded"`); n != 1 || w.count("a") != 2 {
 			t.Errorf("that it can't be recorded is said %d times, %d passes; want it once, and the passes as ever:\n%s", n, w.count("a"), w.log.String())
 		}
 	})

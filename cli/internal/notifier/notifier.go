@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chefsync/cli/internal/app"
+	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/pkg/config"
 	"chefsync/pkg/notify"
@@ -61,16 +62,15 @@ const (
 	maxEvery = time.Minute
 )
 
-// Background returns what runs beside the passes of a daemon: it evaluates pairs regularly
-// and delivers messages, and requests the ping URL. On a stack the manager does it.
-func Background(a *app.App, pairs []app.Pair, now func() time.Time) (loops []func(context.Context)) {
+// Tasks returns what a daemon does regularly: it evaluates pairs and delivers messages, and
+// requests the ping URL. On a stack the manager does it.
+func Tasks(a *app.App, pairs []app.Pair, now func() time.Time) (tasks []daemon.Task) {
 	if a.Stack != nil {
 		return nil
 	}
-	add := func(l loop) { loops = append(loops, l.run) }
 	if channels := Channels(a, nil); len(channels) > 0 {
 		every := min(max(a.Notify.After/5, minEvery), maxEvery)
-		add(loop{log: a.Log, every: every, failing: "notifications can't be sent", do: func(ctx context.Context) error {
+		tasks = append(tasks, daemon.Task{Every: every, Failing: "notifications can't be sent", Do: func(ctx context.Context) error {
 			store, err := a.Notified(ctx)
 			if err != nil {
 				return err
@@ -88,7 +88,7 @@ func Background(a *app.App, pairs []app.Pair, now func() time.Time) (loops []fun
 		}})
 	}
 	if !a.Notify.Ping.IsZero() {
-		add(loop{log: a.Log, every: a.Notify.PingEvery, failing: "the ping URL can't be requested", do: func(ctx context.Context) error {
+		tasks = append(tasks, daemon.Task{Every: a.Notify.PingEvery, Failing: "the ping URL can't be requested", Do: func(ctx context.Context) error {
 			fleet, err := pairstatus.ReadFleet(ctx, a, pairs, now())
 			if err == nil {
 				err = fleet.CheckPasses()
@@ -99,5 +99,5 @@ func Background(a *app.App, pairs []app.Pair, now func() time.Time) (loops []fun
 			return Ping(ctx, a)
 		}})
 	}
-	return loops
+	return tasks
 }

@@ -14,8 +14,10 @@ import (
 	"chefsync/cli/internal/buildinfo"
 	"chefsync/cli/internal/changeserver"
 	"chefsync/cli/internal/cmdline"
+	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/listener"
+	"chefsync/cli/internal/notifier"
 	"chefsync/cli/internal/statusserver"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/health"
@@ -117,7 +119,10 @@ func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *l
 	process.setConfig(now)
 	opts.status.recorder.ObserveDaemon(d)
 	opts.live.setPairs(len(now.pairs))
-	d.Beat, d.Present = process.saveFunc(now.app), now.app.Present
+	d.Present = now.app.Present
+	d.Tasks = append(notifier.Tasks(now.app, now.pairs, env.Now),
+		daemon.Task{Every: daemon.BeatEvery, AtStart: true, Failing: "the heartbeat can't be recorded", Do: process.saveFunc(now.app)},
+		daemon.Task{Every: time.Hour, AtStart: true, Failing: "housekeeping failed", Do: now.app.SweepStage})
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	loading := make(chan *loaded, 1)

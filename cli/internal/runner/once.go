@@ -11,7 +11,6 @@ import (
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/listener"
-	"chefsync/cli/internal/notifier"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
@@ -112,10 +111,7 @@ func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App,
 		State: state, Log: a.Log, Now: env.Now, Parallel: opts.Parallel, Random: rand.Float64,
 		Sources: changeserver.Sources(a, pairs),
 		Servers: daemonServers(a, pairs),
-		Watch:   2 * time.Second, Grace: gracePeriod, Housekeeping: a.SweepStage,
-	}
-	if !opts.Once {
-		d.Background = notifier.Background(a, pairs, env.Now)
+		Watch:   2 * time.Second, Grace: gracePeriod,
 	}
 	if changeserver.Enabled(a) {
 		d.Serve = changeserver.Server{App: a, Address: a.ChangeLog.Listen, WaitForAddress: true, Kept: opts.kept}.Serve

@@ -1,4 +1,4 @@
-package notifier
+package daemon
 
 import (
 	"bytes"
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// TestALoopGoesOnWhenItFails, and logs that once.
-func TestALoopGoesOnWhenItFails(t *testing.T) {
+// TestATaskGoesOnWhenItFails, and logs that once.
+func TestATaskGoesOnWhenItFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		start := time.Now()
 		var at []time.Duration
-		l := loop{log: slog.New(slog.NewTextHandler(&log, nil)), every: time.Minute, failing: "it fails", do: func(context.Context) error {
+		task := Task{Every: time.Minute, Failing: "it fails", Do: func(context.Context) error {
 			at = append(at, time.Since(start))
 			if n := len(at); n == 2 || n == 3 {
 				return errors.New("503")
@@ -26,7 +26,7 @@ func TestALoopGoesOnWhenItFails(t *testing.T) {
 		}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Second)
 		defer cancel()
-		l.run(ctx)
+		task.run(ctx, slog.New(slog.NewTextHandler(&log, nil)))
 		if len(at) != 5 || at[0] != time.Minute || at[4] != 5*time.Minute {
 			t.Errorf("done at %v, want once a minute", at)
 		}
