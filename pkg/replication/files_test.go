@@ -1,9 +1,11 @@
 package replication_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -252,6 +254,27 @@ func TestAPortionThatDoesNotFitItsTimeResumesWhereItStopped(t *testing.T) {
 			t.Errorf("%d turns, %d downloads, record %+v", turns, opened, f)
 		}
 	})
+}
+
+// A portion of the files is logged only if there are files.
+func TestAnEmptyPortionIsNotLogged(t *testing.T) {
+	for _, files := range []bool{false, true} {
+		w := newWorld(t)
+		w.primary.Set("/roles/web", "x")
+		if files {
+			w.primary.Set("/cookbooks/apt/1.0.0", "x", "a file")
+		}
+		w.pass()
+		var log bytes.Buffer
+		e := w.engine()
+		e.Log = slog.New(slog.NewTextHandler(&log, nil))
+		if _, err := e.Verify(t.Context(), replication.VerifyOptions{Trigger: replication.TriggerSchedule, Portion: true}); err != nil {
+			t.Fatal(err)
+		}
+		if logged := strings.Contains(log.String(), "verification ends"); logged != files {
+			t.Errorf("with files %v: logged %v\n%s", files, logged, log.String())
+		}
+	}
 }
 
 // A server that fails is no damage.
