@@ -5,12 +5,6 @@ package changeserver
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"log/slog"
-	"net"
-	"net/http"
-	"syscall"
-	"time"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/listener"
@@ -22,20 +16,14 @@ import (
 type Server struct {
 	App     *app.App
 	Address string
-	// WaitForAddress waits while another process listens on the address: a daemon that
-	// this one takes over from.
-	WaitForAddress bool
-	// Kept keeps the address open after the server has ended; nil keeps nothing.
+	// Kept keeps the address open after the server has ended, and lets Serve wait for an
+	// address that is taken; nil does neither.
 	Kept *listener.Kept
 }
 
-// How long a request may take, how long running ones may go on at the end, and when an
-// address in use is tried again.
-const (
-	requestTimeout   = time.Minute
-	gracePeriod      = 5 * time.Second
-	retryListenAfter = 5 * time.Second
-)
+func (s Server) address() listener.Address {
+	return listener.Address{Address: s.Address, Setting: "listen under [journal]", Kept: s.Kept, Log: s.App.Log}
+}
 
 // Serve serves until ctx ends.
 func (s Server) Serve(ctx context.Context, changed func(source string)) error {
@@ -43,18 +31,20 @@ func (s Server) Serve(ctx context.Context, changed func(source string)) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.waitForListener(ctx)
+	secure, err := s.tlsConfig()
+	if err != nil {
+		return err
+	}
+	l, err := s.address().Listen(ctx)
 	if err != nil || l == nil {
 		return err
 	}
-	log := s.App.Log
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // such as failed handshakes
+	if secure != nil {
+		l = tls.NewListener(l, secure)
 	}
-	log.Info("listening for pushes and updated_since requests", "address", l.Addr().String(), "tls", s.App.ChangeLog.TLSCert != "",
+	s.App.Log.Info("listening for pushes and updated_since requests", "address", l.Addr().String(), "tls", s.App.ChangeLog.TLSCert != "",
 		"pushes", !s.App.ChangeLog.Token.IsZero())
-	return listener.Serve(ctx, server, l, gracePeriod)
+	return listener.Serve(ctx, handler, l, s.App.Log)
 }
 
 // Enabled reports whether a daemon serves changes.
@@ -68,42 +58,7 @@ func (s Server) Check(ctx context.Context) error {
 	if _, err := s.tlsConfig(); err != nil {
 		return err
 	}
-	return s.Kept.CheckAddress(s.Address, "listen under [journal]")
-}
-
-// openListener opens the address.
-func (s Server) openListener() (net.Listener, error) {
-	if s.Kept != nil {
-		return s.Kept.Listen(s.Address)
-	}
-	return net.Listen("tcp", s.Address)
-}
-
-// waitForListener returns nil, and no error, if ctx ends before the address is free.
-func (s Server) waitForListener(ctx context.Context) (net.Listener, error) {
-	config, err := s.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
-	for warned := false; ; warned = true {
-		l, err := s.openListener()
-		switch {
-		case err == nil && config != nil:
-			return tls.NewListener(l, config), nil
-		case err == nil:
-			return l, nil
-		case !s.WaitForAddress || !errors.Is(err, syscall.EADDRINUSE):
-			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local,
-				Hint: "stop the process that uses the address, or change listen under [journal]", Err: err}
-		case !warned:
-			s.App.Log.Warn("another process uses the address; waiting for it", "address", s.Address)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil //nolint:nilnil // as documented
-		case <-time.After(retryListenAfter):
-		}
-	}
+	return s.address().Check()
 }
 
 // tlsConfig reads the certificate, and again for each connection, so that a renewed one

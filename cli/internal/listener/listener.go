@@ -1,13 +1,10 @@
-// Package listener keeps addresses open while a daemon reloads its configuration.
+// Package listener serves HTTP on an address that stays open while a daemon reloads its
+// configuration.
 package listener
 
 import (
-	"errors"
 	"net"
 	"sync"
-	"syscall"
-
-	"chefsync/pkg/fault"
 )
 
 // Kept keeps an address open while the daemon reloads its configuration:
@@ -40,25 +37,6 @@ func (k *Kept) Listen(address string) (net.Listener, error) {
 	}
 	defer file.Close()
 	return net.FileListener(file)
-}
-
-// CheckAddress fails if an address can't be listened on, for another reason than that it is
-// taken: a daemon waits for that. Setting is where the configuration names the address.
-func (k *Kept) CheckAddress(address, setting string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.tcp != nil && k.address == address {
-		return nil
-	}
-	l, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil
-	}
-	if err != nil {
-		return &fault.Error{Op: "listen on " + address, Class: fault.Local,
-			Hint: "correct " + setting + " in the configuration", Err: err}
-	}
-	return l.Close()
 }
 
 // Close closes the address.

@@ -58,7 +58,7 @@ func TestAnAddressThatCannotBeListenedOnIsRefusedBeforehand(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Close()
-	if err := k.CheckAddress("127.0.0.1:0", "listen"); err != nil {
+	if err := (Address{Address: "127.0.0.1:0", Kept: k}).Check(); err != nil {
 		t.Error(err)
 	}
 	second, err := k.Listen("localhost:0")
@@ -66,10 +66,10 @@ func TestAnAddressThatCannotBeListenedOnIsRefusedBeforehand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if err := k.CheckAddress("192.0.2.1:1", "listen"); err == nil {
+	if err := (Address{Address: "192.0.2.1:1", Kept: k}).Check(); err == nil {
 		t.Error("an address of another machine is usable")
 	}
-	if err := k.CheckAddress(second.Addr().String(), "listen"); err != nil {
+	if err := (Address{Address: second.Addr().String(), Kept: k}).Check(); err != nil {
 		t.Errorf("an address that is taken: %v; the daemon waits for it", err)
 	}
 }

@@ -114,7 +114,7 @@ func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App,
 		Watch:   2 * time.Second, Grace: gracePeriod,
 	}
 	if changeserver.Enabled(a) {
-		d.Serve = changeserver.Server{App: a, Address: a.ChangeLog.Listen, WaitForAddress: true, Kept: opts.kept}.Serve
+		d.Serve = changeserver.Server{App: a, Address: a.ChangeLog.Listen, Kept: opts.kept}.Serve
 	} else if opts.kept != nil {
 		opts.kept.Close()
 	}

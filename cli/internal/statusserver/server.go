@@ -4,12 +4,9 @@ package statusserver
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"time"
 
 	"chefsync/cli/internal/app"
@@ -35,13 +32,8 @@ type Server struct {
 	Kept *listener.Kept
 }
 
-const (
-	requestTimeout   = time.Minute
-	gracePeriod      = 5 * time.Second
-	retryListenAfter = 5 * time.Second
-	// minToken is the length of the shortest token, in bytes: nothing slows guesses.
-	minToken = 16
-)
+// minToken is the length of the shortest token, in bytes: nothing slows guesses.
+const minToken = 16
 
 // How often a page in a browser is updated.
 const (
@@ -54,10 +46,11 @@ func (s Server) Check(ctx context.Context) error {
 	if _, err := s.newHandler(ctx); err != nil {
 		return err
 	}
-	if s.Kept == nil {
-		return nil
-	}
-	return s.Kept.CheckAddress(s.Address, s.Setting)
+	return s.address().Check()
+}
+
+func (s Server) address() listener.Address {
+	return listener.Address{Address: s.Address, Setting: s.Setting, Kept: s.Kept, Log: s.App.Log}
 }
 
 // newHandler returns the handler, with the token as it is now.
@@ -100,39 +93,10 @@ func (s Server) Serve(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.openListener(ctx)
+	l, err := s.address().Listen(ctx)
 	if err != nil || l == nil {
 		return err
 	}
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 1 << 16, ErrorLog: slog.NewLogLogger(s.App.Log.Handler(), slog.LevelDebug),
-	}
 	ready(l.Addr())
-	return listener.Serve(ctx, server, l, gracePeriod)
-}
-
-// openListener returns nil, and no error, if ctx ends before the address is free.
-func (s Server) openListener(ctx context.Context) (net.Listener, error) {
-	open := func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
-	if s.Kept != nil {
-		open = s.Kept.Listen
-	}
-	for warned := false; ; warned = true {
-		l, err := open(s.Address)
-		switch {
-		case err == nil:
-			return l, nil
-		case s.Kept == nil || !errors.Is(err, syscall.EADDRINUSE):
-			return nil, &fault.Error{Op: "listen on " + s.Address, Class: fault.Local, Hint: "stop the process that uses the address, or use another one: " + s.Setting,
-				Err: err}
-		case !warned:
-			s.App.Log.Warn("another process uses the address of the status page; waiting for it", "address", s.Address)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil //nolint:nilnil // as documented
-		case <-time.After(retryListenAfter):
-		}
-	}
+	return listener.Serve(ctx, handler, l, s.App.Log)
 }
