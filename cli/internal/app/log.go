@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"io"
 	"log/slog"
 
@@ -32,7 +31,7 @@ func (a *App) KeepLog() {
 	}
 	stderr := a.Log
 	a.logHandler = logstore.NewHandler(store, func(err error) { stderr.Warn("the log can't be kept", "error", err.Error()) })
-	a.Log = slog.New(teeHandler{stderr.Handler(), a.logHandler})
+	a.Log = slog.New(slog.NewMultiHandler(stderr.Handler(), a.logHandler))
 }
 
 // LogOptions say how the log on stderr looks.
@@ -67,31 +66,4 @@ func (o LogOptions) newHandler(configured string) slog.Handler {
 		return slog.NewJSONHandler(o.Stderr, opts)
 	}
 	return slog.NewTextHandler(o.Stderr, opts)
-}
-
-// teeHandler sends records to two handlers.
-type teeHandler struct{ a, b slog.Handler }
-
-func (h teeHandler) Enabled(ctx context.Context, l slog.Level) bool {
-	return h.a.Enabled(ctx, l) || h.b.Enabled(ctx, l)
-}
-
-func (h teeHandler) Handle(ctx context.Context, r slog.Record) error {
-	var failed error
-	for _, each := range []slog.Handler{h.a, h.b} {
-		if each.Enabled(ctx, r.Level) {
-			if err := each.Handle(ctx, r.Clone()); err != nil {
-				failed = err
-			}
-		}
-	}
-	return failed
-}
-
-func (h teeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return teeHandler{h.a.WithAttrs(attrs), h.b.WithAttrs(attrs)}
-}
-
-func (h teeHandler) WithGroup(name string) slog.Handler {
-	return teeHandler{h.a.WithGroup(name), h.b.WithGroup(name)}
 }
