@@ -7,8 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
+	"reflect"
 
 	"github.com/rogpeppe/go-internal/diff"
 
@@ -37,7 +36,7 @@ func Unified(ref object.Ref, replica, primary []byte, showValues bool) (string, 
 		}
 	}
 	if ref.Kind == object.DataBagItem && !showValues {
-		forms[0], forms[1] = redactValues("", forms[0], forms[1])
+		forms[0], forms[1] = redactValues("", forms[0], forms[1], "replica"), redactValues("", forms[1], forms[0], "primary")
 	}
 	old, err := encodeLines(forms[0])
 	if err != nil {
@@ -73,96 +72,43 @@ func encodeLines(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// redactValues replaces values by words that only show whether they differ. Keys and the
-// id stay.
-func redactValues(key string, a, b any) (any, any) {
-	if ma, mb, ok := bothOfType[map[string]any](a, b); ok {
-		ra, rb := map[string]any{}, map[string]any{}
-		for _, k := range unionOfKeys(ma, mb) {
-			va, vb := redactValues(k, valueOf(ma, k), valueOf(mb, k))
-			setIfPresent(ra, k, va)
-			setIfPresent(rb, k, vb)
-		}
-		return orAbsent(a, ra), orAbsent(b, rb)
-	}
-	if la, lb, ok := bothOfType[[]any](a, b); ok {
-		ra, rb := []any{}, []any{}
-		for i := range max(len(la), len(lb)) {
-			va, vb := redactValues("", elementAt(la, i), elementAt(lb, i))
-			if i < len(la) {
-				ra = append(ra, va)
-			}
-			if i < len(lb) {
-				rb = append(rb, vb)
-			}
-		}
-		return orAbsent(a, ra), orAbsent(b, rb)
-	}
-	if key == "id" {
-		return a, b
-	}
-	if isSameJSON(a, b) {
-		return "(hidden, equal)", "(hidden, equal)"
-	}
-	return hideValue(a, "replica"), hideValue(b, "primary")
-}
-
-func hideValue(v any, side string) any {
-	if _, ok := v.(absent); ok {
+// redactValues replaces the values of one side by words that only show whether they differ
+// from those of the other side. Keys and the id stay.
+func redactValues(key string, v, other any, side string) any {
+	_, alone := other.(absent)
+	switch value := v.(type) {
+	case absent:
 		return v
+	case map[string]any:
+		if others, ok := other.(map[string]any); ok || alone {
+			redacted := map[string]any{}
+			for k, member := range value {
+				counterpart, found := others[k]
+				if !found {
+					counterpart = absent{}
+				}
+				redacted[k] = redactValues(k, member, counterpart, side)
+			}
+			return redacted
+		}
+	case []any:
+		if others, ok := other.([]any); ok || alone {
+			redacted := make([]any, len(value))
+			for i, element := range value {
+				counterpart := any(absent{})
+				if i < len(others) {
+					counterpart = others[i]
+				}
+				redacted[i] = redactValues("", element, counterpart, side)
+			}
+			return redacted
+		}
+	}
+	switch {
+	case key == "id":
+		return v
+	case reflect.DeepEqual(v, other):
+		return "(hidden, equal)"
 	}
 	return "(hidden, " + side + "'s value)"
-}
-
-// bothOfType reports whether two values are of one type; an absent one is of any.
-func bothOfType[T any](a, b any) (T, T, bool) {
-	va, oka := a.(T)
-	vb, okb := b.(T)
-	_, missingA := a.(absent)
-	_, missingB := b.(absent)
-	return va, vb, oka && okb || oka && missingB || okb && missingA
-}
-
-func unionOfKeys(a, b map[string]any) []string {
-	keys := maps.Clone(a)
-	if keys == nil {
-		keys = map[string]any{}
-	}
-	maps.Copy(keys, b)
-	return slices.Sorted(maps.Keys(keys))
-}
-
-func valueOf(m map[string]any, k string) any {
-	if v, ok := m[k]; ok {
-		return v
-	}
-	return absent{}
-}
-
-func setIfPresent(m map[string]any, k string, v any) {
-	if _, ok := v.(absent); !ok {
-		m[k] = v
-	}
-}
-
-func elementAt(l []any, i int) any {
-	if i < len(l) {
-		return l[i]
-	}
-	return absent{}
-}
-
-func orAbsent(original, redacted any) any {
-	if _, ok := original.(absent); ok {
-		return original
-	}
-	return redacted
-}
-
-func isSameJSON(a, b any) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	_, missA := a.(absent)
-	_, missB := b.(absent)
-	return errX == nil && errY == nil && missA == missB && bytes.Equal(x, y)
 }
