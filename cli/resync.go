@@ -101,39 +101,27 @@ func checkSelected(pairs []app.Pair, refs []object.Ref) error {
 }
 
 func resyncPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, refs []object.Ref, f resyncFlags) error {
-	state, err := control.StateAsOfScans(ctx, a)
-	if err != nil {
-		return err
-	}
 	since := env.Now()
-	var answers []control.Answer
-	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		st, err := state.Pair(ctx, p.ID)
-		if err != nil {
-			return app.WrapPair(p.ID, err)
-		}
+	stopped := map[replication.PairID]bool{}
+	answers, failed := control.ChangePairs(ctx, a, pairs, func(p app.Pair, st replication.PairState) (control.Answer, replication.DesiredChange, error) {
+		stopped[p.ID] = st.Desired.Stopped
 		change, err := newDesiredChange(st, refs, since)
-		if err != nil {
-			return app.WrapPair(p.ID, err)
-		}
 		change.Prune = f.prune
-		if err := state.ChangeDesired(ctx, p.ID, change); err != nil {
-			return app.WrapPair(p.ID, err)
-		}
-		if st.Desired.Stopped {
-			env.Output().Note("%s is stopped: the comparison waits for sync-start", p.ID)
-		}
-		result := control.ResultResyncRequested
+		answer := control.Answer{Pair: p.ID, Result: control.ResultResyncRequested, Status: st.Status()}
 		if len(refs) > 0 {
-			result = control.ResultObjectsRequested
+			answer.Result = control.ResultObjectsRequested
 		}
-		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: st.Status()})
-		return nil
+		return answer, change, app.WrapPair(p.ID, err)
 	})
+	for _, c := range answers {
+		if stopped[c.Pair] {
+			env.Output().Note("%s is stopped: the comparison waits for sync-start", c.Pair)
+		}
+	}
 	var late error
 	if timeout := time.Duration(f.wait); failed == nil && timeout > 0 {
 		if late = control.CheckPassesRun(ctx, a, since); late == nil {
-			late = control.WaitSynced(ctx, state, pairs, since, timeout)
+			late = control.WaitSynced(ctx, a, pairs, since, timeout)
 		}
 	}
 	control.SetStatuses(ctx, a, answers, env.Now())

@@ -91,7 +91,7 @@ func exportState(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 		return err
 	}
 	if f.stop {
-		if _, err := control.StopPairs(ctx, env, state, pairs, "moved to another state"); err != nil {
+		if _, err := control.StopPairs(ctx, env, a, pairs, "moved to another state"); err != nil {
 			return err
 		}
 		if err := control.WaitIdle(ctx, env, a, pairs, time.Duration(f.wait)); err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,37 +77,29 @@ with --accept-new-primary: everything is compared, and deletions are held.`,
 }
 
 func startPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, f startFlags) error {
-	state, err := control.StateAsOfScans(ctx, a)
-	if err != nil {
-		return err
-	}
 	since := env.Now()
-	var answers []control.Answer
-	var held pairstatus.Notes
-	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		st, err := state.Pair(ctx, p.ID)
-		if err != nil {
-			return app.WrapPair(p.ID, err)
-		}
+	holds := map[replication.PairID]*replication.Hold{}
+	answers, failed := control.ChangePairs(ctx, a, pairs, func(p app.Pair, st replication.PairState) (control.Answer, replication.DesiredChange, error) {
 		if st.Desired.Moved != "" && !f.force {
-			return movedError(p.ID, st.Desired.Moved)
+			return control.Answer{}, replication.DesiredChange{}, movedError(p.ID, st.Desired.Moved)
 		}
+		holds[p.ID] = st.Progress.Hold
 		result, change := f.newDesiredChange(st, env.Now())
-		if err := state.ChangeDesired(ctx, p.ID, change); err != nil {
-			return app.WrapPair(p.ID, err)
-		}
-		if result == control.ResultHeld {
-			held.Add(p.ID, st.Progress.Hold.Summary(), st.Progress.Hold.Hint(p.ID))
-		}
-		answers = append(answers, control.Answer{Pair: p.ID, Result: result, Status: st.Status()})
-		return nil
+		return control.Answer{Pair: p.ID, Result: result, Status: st.Status()}, change, nil
 	})
+	var held pairstatus.Notes
+	var started []control.Answer
+	for _, c := range answers {
+		if c.Result == control.ResultHeld {
+			held.Add(c.Pair, holds[c.Pair].Summary(), holds[c.Pair].Hint(c.Pair))
+		} else {
+			started = append(started, c)
+		}
+	}
 	stillHeld := noteHeld(env, held.Lines(env.Output(), a.Pairs()))
 	var late error
 	if f.wait > 0 && failed == nil {
-		started := control.PairsWithAnswer(pairs, slices.DeleteFunc(slices.Clone(answers),
-			func(c control.Answer) bool { return c.Result == control.ResultHeld }))
-		late = control.WaitSynced(ctx, state, started, since, time.Duration(f.wait))
+		late = control.WaitSynced(ctx, a, control.PairsWithAnswer(pairs, started), since, time.Duration(f.wait))
 	}
 	control.SetStatuses(ctx, a, answers, env.Now())
 	if err := control.Print(env, answers, failed); err != nil {

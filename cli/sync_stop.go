@@ -33,11 +33,7 @@ written to the replica for these pairs until sync-start.`,
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait: a running pass may still write for a moment")
 	env.TakePairs(cmd)
 	cmd.RunE = env.WithNamedPairs(func(ctx context.Context, a *app.App, pairs []app.Pair) error {
-		state, err := a.State(ctx)
-		if err != nil {
-			return err
-		}
-		answers, failed := control.StopPairs(ctx, env, state, pairs, reason)
+		answers, failed := control.StopPairs(ctx, env, a, pairs, reason)
 		pairs = control.PairsWithAnswer(pairs, answers)
 		var busy error
 		if !noWait {

@@ -40,24 +40,29 @@ func waitUntil(ctx context.Context, left, timeout time.Duration, what string, do
 // waitForPairs waits for each of the pairs, all of them within the timeout, whatever
 // becomes of the others.
 func waitForPairs(ctx context.Context, pairs []app.Pair, timeout time.Duration, what string,
-	done func(context.Context, replication.PairID) (bool, error),
+	done func(context.Context, app.Pair) (bool, error),
 ) error {
 	end := time.Now().Add(timeout)
 	return app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		return waitUntil(ctx, time.Until(end), timeout, what+p.ID.String(), func(ctx context.Context) (bool, error) { return done(ctx, p.ID) })
+		return waitUntil(ctx, time.Until(end), timeout, what+p.ID.String(), func(ctx context.Context) (bool, error) { return done(ctx, p) })
 	})
 }
 
 // WaitSynced waits until each pair had a success after a time, and the full comparison
 // that was asked for.
-func WaitSynced(ctx context.Context, state replication.State, pairs []app.Pair, since time.Time, timeout time.Duration) error {
-	return waitForPairs(ctx, pairs, timeout, "a successful pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
-		st, err := state.Pair(ctx, id)
+func WaitSynced(ctx context.Context, a *app.App, pairs []app.Pair, since time.Time, timeout time.Duration) error {
+	return waitSynced(ctx, func(ctx context.Context, p app.Pair) (replication.PairState, error) { return readPair(ctx, a, p) }, pairs, since, timeout)
+}
+
+func waitSynced(ctx context.Context, read func(context.Context, app.Pair) (replication.PairState, error), pairs []app.Pair, since time.Time,
+	timeout time.Duration) error {
+	return waitForPairs(ctx, pairs, timeout, "a successful pass of ", func(ctx context.Context, p app.Pair) (bool, error) {
+		st, err := read(ctx, p)
 		if err != nil {
 			return false, err
 		}
 		if h := st.Progress.Hold; h != nil && h.At.After(since) {
-			return false, exit.With(exit.Held, HeldError(id, h), "chef-sync-ctl plan "+id.String())
+			return false, exit.With(exit.Held, HeldError(p.ID, h), "chef-sync-ctl plan "+p.ID.String())
 		}
 		// A pass that was running when it was asked for doesn't count.
 		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) || len(st.ObjectsAsked()) > 0
@@ -68,8 +73,8 @@ func WaitSynced(ctx context.Context, state replication.State, pairs []app.Pair, 
 // WaitIdle waits until no process holds a lease of the pairs.
 func WaitIdle(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, timeout time.Duration) error {
 	noted := false
-	return waitForPairs(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, id replication.PairID) (bool, error) {
-		st, err := a.FreeAbandoned(ctx, id)
+	return waitForPairs(ctx, pairs, timeout, "the end of the pass of ", func(ctx context.Context, p app.Pair) (bool, error) {
+		st, err := a.FreeAbandoned(ctx, p.ID)
 		if err != nil || !st.Lease.HeldAt(env.Now()) {
 			return err == nil, err
 		}

@@ -13,14 +13,9 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// record is a state that holds one pair as it is.
-type record struct {
-	replication.State
-	pair replication.PairState
-}
-
-func (r record) Pair(context.Context, replication.PairID) (replication.PairState, error) {
-	return r.pair, nil
+// returning reads the same record always.
+func returning(st replication.PairState) func(context.Context, app.Pair) (replication.PairState, error) {
+	return func(context.Context, app.Pair) (replication.PairState, error) { return st, nil }
 }
 
 // A pass that was running when a compare was asked for may end in sync before that
@@ -40,7 +35,7 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 			Desired:  replication.Desired{ResyncAt: c.resync},
 			Progress: replication.Progress{LastSuccess: c.success, LastCompare: c.compare},
 		}
-		err := WaitSynced(t.Context(), record{pair: st}, []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
+		err := waitSynced(t.Context(), returning(st), []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
 		if got := exit.Of(err); got != c.want {
 			t.Errorf("%s: code %d (%v), want %d", name, got, err, c.want)
 		}
@@ -54,7 +49,7 @@ func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 			pairs = append(pairs, app.Pair{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: org}}})
 		}
 		began := time.Now()
-		err := WaitSynced(t.Context(), record{}, pairs, began, time.Hour)
+		err := waitSynced(t.Context(), returning(replication.PairState{}), pairs, began, time.Hour)
 		if took := time.Since(began); took > time.Hour+time.Minute {
 			t.Errorf("waited for %s", took)
 		}
