@@ -36,7 +36,7 @@ func (c *comparison) compareAll() error {
 	if err := c.listSides(); err != nil {
 		return err
 	}
-	v := readOptions{replica: &c.target, deep: w.Deep, applies: true}
+	v := readOptions{replica: &c.target, applies: true}
 	gone, extras := c.splitExtras(c.listDeletions())
 	deletes, err := c.brakeCompare(gone)
 	if err != nil {
@@ -44,7 +44,7 @@ func (c *comparison) compareAll() error {
 	}
 	for _, r := range gone {
 		// One that comes back behind the cursor must still be looked for on the replica.
-		if c.ledger.isReplicated(r) && w.Deep && !c.ledger.isHeld(r) {
+		if c.ledger.isReplicated(r) && !c.ledger.isHeld(r) {
 			c.ledger.markDirty(r)
 		}
 	}
@@ -119,7 +119,7 @@ func (c *comparison) startCompare() error {
 		return err
 	}
 	changed := !c.rec.progress.knowsReplica(replica)
-	if w := c.rec.progress.Work; !changed && c.due.resumeCompare && w != nil && (w.Upto == nil || w.Upto.Identity == id) {
+	if w := c.rec.progress.Work; !changed && c.due.resumeCompare && w != nil && w.Deep && (w.Upto == nil || w.Upto.Identity == id) {
 		return c.rec.commit(ctx)
 	}
 	work := c.newCompare(changed)
@@ -151,24 +151,18 @@ func (c *comparison) startCompare() error {
 // newCompare is the record of a compare that begins. It does what the one that it
 // replaces would have done: somebody may have asked for that.
 func (c *comparison) newCompare(changed bool) Work {
-	work := Work{Full: true, Deep: c.due.deep, Reason: c.due.reason, Started: c.Now(), Prune: c.brake.pruning}
-	if work.Deep {
-		c.rec.progress.ResyncedAt = c.rec.desired.ResyncAt
-	}
-	if c.due.regular {
-		work.Drift = &Drift{}
+	work := Work{Full: true, Deep: true, Reason: c.due.reason, Started: c.Now(), Prune: c.brake.pruning, Drift: &Drift{}}
+	if c.due.repairs {
+		work.Drift, c.rec.progress.ResyncedAt = nil, c.rec.desired.ResyncAt
 	}
 	if w := c.rec.progress.Work; w != nil {
-		switch {
-		case w.Full && w.Deep && w.Drift == nil:
-			work.Deep, work.Drift = true, nil
-		case w.Full && w.Deep && !work.Deep:
-			work.Deep, work.Drift = true, &Drift{}
+		if w.Full && w.Deep && w.Drift == nil {
+			work.Drift = nil
 		}
 		work.Intent, work.Deletes, work.Crashes = c.Pair.selectRefs(w.Intent), w.Deletes, w.Crashes
 	}
 	if changed {
-		work.Deep, work.Drift, work.Reason = true, nil, replicaChanged
+		work.Drift, work.Reason = nil, replicaChanged
 	}
 	return work
 }

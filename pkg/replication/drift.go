@@ -8,9 +8,9 @@ import (
 	"chefsync/pkg/object"
 )
 
-// readDue reports whether a compare is to read both sides whole, although nothing
-// asks for it. Verifications that are at least as frequent get a quarter more time
-// to come first: they read the same without holding the pair's lease.
+// readDue reports whether both sides are to be compared, although nothing asks for it.
+// Verifications that are at least as frequent get a quarter more time to come first: they
+// read the same without holding the pair's lease.
 func (e *Engine) readDue(last time.Time) bool {
 	every := e.Pair.ReconcileEvery
 	if v := e.Pair.VerifyEvery; v > 0 && v <= every {
@@ -35,8 +35,8 @@ func (c *comparison) leavesDrift(s observedObject) bool {
 	return c.Pair.Drift != DriftRepair && c.ledger.entries[s.Ref].Fingerprint == s.Fingerprint && !named
 }
 
-// applyDriftRule counts what others changed on the replica, in a regular compare. It
-// returns the objects to apply, and those of them that a repair is to undo.
+// applyDriftRule counts what others changed on the replica, unless all that differs is
+// to be repaired. It returns the objects to apply, and those of them that a repair is to undo.
 func (c *comparison) applyDriftRule(list []decidedObject) (apply []decidedObject, repair []Difference) {
 	if c.rec.progress.Work.Drift == nil {
 		return list, nil
@@ -106,8 +106,7 @@ func (d *Drift) addCause(c Cause) {
 func (d Drift) totalFound() int { return d.Changed + d.Missing + d.Extra }
 
 // splitExtras parts deletions into those of what replication put on the replica and
-// those of what others added there. In a regular compare the latter are drift, which
-// the rule may leave.
+// those of what others added there. The latter are drift, which the rule may leave.
 func (c *comparison) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []Difference) {
 	if c.rec.progress.Work.Drift == nil {
 		return deletes, nil
@@ -133,7 +132,7 @@ func (c *comparison) noteCompare(deleted []object.Ref) {
 	first := g.LastCompare.IsZero()
 	c.noteReplicaOnly(deleted)
 	g.LastCompare = w.Started
-	if !w.Deep || first || w.Started.Before(g.LastCheck) {
+	if first || w.Started.Before(g.LastCheck) {
 		return
 	}
 	g.LastCheck, g.Drift = w.Started, nil

@@ -135,24 +135,42 @@ func TestBothSidesAreReadOnceADay(t *testing.T) {
 	}
 }
 
-// Without a feed, compares of the names alone are frequent.
-func TestComparisonsWithoutAFeedReadTheReplicaRegularly(t *testing.T) {
+// Without a feed, each pass is a comparison, and none repairs what the drift rule leaves.
+func TestComparisonsWithoutAFeedReadTheReplica(t *testing.T) {
 	w := newWorld(t)
 	w.primary.NoFeed = true
-	w.pair.ReconcileEvery = 24 * time.Hour
 	w.fill()
 	w.pass()
 	w.advance(15 * time.Minute)
 	w.pass()
 	w.replica.Set("/roles/web", "edited")
+	w.replica.Unset("/environments/prod")
+	w.primary.Set("/roles/base", "changed")
+	w.replica.Writes = 0
 	w.advance(15 * time.Minute)
 	w.pass()
-	if d := w.record().Progress.Drift; d != nil {
-		t.Errorf("drift %+v", d)
+	if d := w.record().Progress.Drift; d == nil || d.Changed != 1 || d.Missing != 1 || w.replica.Writes != 1 {
+		t.Errorf("drift %+v, %d writes; want an edit and a deletion found and the change written", d, w.replica.Writes)
 	}
-	w.advance(24 * time.Hour)
+	w.pair.Drift = replication.DriftRepair
+	w.advance(15 * time.Minute)
 	w.pass()
-	if d := w.record().Progress.Drift; d == nil || d.Changed != 1 {
-		t.Errorf("drift %+v, want the role", d)
+	w.wantEqual()
+}
+
+// An older version left a comparison unfinished that reads the names alone.
+func TestAComparisonOfTheNamesAloneBeginsAgain(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.replica.Set("/cookbooks/apt/1.0.0", "edited")
+	st := w.record()
+	st.Progress.Work = &replication.Work{Full: true, Started: w.now(), After: "/roles/web", Upto: st.Progress.Position}
+	if err := w.state.SaveProgress(t.Context(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
+		t.Fatal(err)
+	}
+	run := w.pass()
+	if d := w.record().Progress.Drift; run.Mode != "compare" || d == nil || d.Changed != 1 || d.Repaired != 0 {
+		t.Errorf("run %+v, drift %+v; want the edit found and left", run, d)
 	}
 }

@@ -249,7 +249,7 @@ func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *dueWork) err
 		return nil
 	}
 	if isAfterHold(st.Desired.PrimaryAcceptedAt, h.At, e.Now()) {
-		t.full, t.deep, t.accepted, t.reason = true, true, true, "a new primary was accepted"
+		t.full, t.repairs, t.accepted, t.reason = true, true, true, "a new primary was accepted"
 		return nil
 	}
 	id, err := e.Source.Identity(ctx)

@@ -31,7 +31,6 @@ type observer struct {
 // readOptions is what the listings of the replica told, if they were made.
 type readOptions struct {
 	replica *listing
-	deep    bool // read the replica's objects too
 	look    bool // read each object on the replica, but those known to be missing
 	bulk    *bulkReader
 	applies bool // what is read is applied next, and isn't done before
@@ -162,7 +161,7 @@ func (o *observer) observeAbsent(ctx context.Context, s observedObject, v readOp
 // mustLook reports whether the replica's object has to be read.
 func (o *observer) mustLook(ref object.Ref, there Presence, v readOptions) bool {
 	e := o.ledger.entries[ref]
-	return v.look || containAny(o.resync, ref) || e.Dirty || o.ledger.isHeld(ref) || there == Present && (v.deep || !e.isReplicated())
+	return v.look || containAny(o.resync, ref) || e.Dirty || o.ledger.isHeld(ref) || there == Present
 }
 
 // compareWithReplica takes up what the replica has, and reads it unless that was done

@@ -96,7 +96,7 @@ func (p *pass) doWork() error {
 	if same, err := p.checkIdentity(p.guard.hard, &p.rec.progress); err != nil {
 		return err
 	} else if !same {
-		p.due = dueWork{full: true, deep: true, reason: "the primary is a different server or organization than before"}
+		p.due = dueWork{full: true, repairs: true, reason: "the primary is a different server or organization than before"}
 		p.rec.progress.Work = nil
 	}
 	p.beginRun()

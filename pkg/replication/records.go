@@ -248,7 +248,7 @@ type Position struct {
 // Work is a pass that isn't finished.
 type Work struct {
 	Full    bool      `json:"full,omitempty"` // a full comparison
-	Deep    bool      `json:"deep,omitempty"` // one that reads the replica's objects too
+	Deep    bool      `json:"deep,omitempty"` // false for one of an older version that doesn't read the replica's objects
 	Reason  string    `json:"reason,omitempty"`
 	Started time.Time `json:"started"`
 	// Upto is where the position goes when the work is done. A full comparison took
@@ -267,8 +267,8 @@ type Work struct {
 	// Crashes counts the passes in a row that died while working on an Intent. A pass that
 	// leaves one behind and ends cleanly takes one off, which the next one adds.
 	Crashes int `json:"crashes,omitempty"`
-	// Drift is what a regular compare has found so far of what others changed on the
-	// replica. Nil for a comparison that repairs whatever differs.
+	// Drift is what a comparison has found so far of what others changed on the replica.
+	// Nil for one that repairs whatever differs, whatever the drift rule.
 	Drift *Drift `json:"drift,omitempty"`
 	// Prune says that it deletes whatever the primary doesn't have.
 	Prune bool `json:"prune,omitempty"`

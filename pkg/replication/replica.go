@@ -32,7 +32,7 @@ func (e *Engine) askReplica(ctx context.Context, p Progress, t *dueWork) error {
 	}
 	t.replica = id
 	if !p.knowsReplica(id) {
-		t.full, t.deep, t.reason = true, true, replicaChanged
+		t.full, t.repairs, t.reason = true, true, replicaChanged
 	}
 	return nil
 }

@@ -14,8 +14,7 @@ import (
 // dueWork is what a pass finds to do.
 type dueWork struct {
 	full          bool
-	deep          bool // a full comparison that reads the replica's objects
-	regular       bool // one that nothing asks for: it follows the drift rule
+	repairs       bool // a full comparison that follows no drift rule
 	reason        string
 	changes       []Change  // fresh rows of the feed
 	next          *Position // where the position goes once they are handled
@@ -61,18 +60,18 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	}
 	newer := st.resyncAsked(now)
 	if w := p.Work; w != nil && w.Full && (!newer || !st.Desired.ResyncAt.After(w.Started)) && !o.Full && p.Selected == e.Pair.selectionMark() {
-		t.full, t.resumeCompare, t.deep, t.reason = true, true, w.Deep, w.Reason
+		t.full, t.resumeCompare, t.reason = true, true, w.Reason
 		return t, nil
 	}
-	if reason, deep := e.fullReason(st, o); reason != "" {
-		t.full, t.deep, t.reason = true, deep, reason
+	if reason, repairs := e.fullReason(st, o); reason != "" {
+		t.full, t.repairs, t.reason = true, repairs, reason
 		return t, nil
 	}
 	if err := e.askReplica(ctx, p, &t); err != nil || t.full {
 		return t, err
 	}
-	if t.regular = p.Position != nil && e.readDue(cmp.Or(p.LastCheck, p.LastCompare)); t.regular {
-		t.full, t.deep, t.reason = true, true, "both sides are read periodically"
+	if p.Position != nil && e.readDue(cmp.Or(p.LastCheck, p.LastCompare)) {
+		t.full, t.reason = true, "both sides are read periodically"
 		return t, nil
 	}
 	if p.Position == nil {
@@ -89,7 +88,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	}
 	switch {
 	case errors.Is(err, ErrPositionLost):
-		t.full, t.deep, t.reason, t.changes, t.next = true, true, "the feed does not continue from the last position", nil, nil
+		t.full, t.reason, t.changes, t.next = true, "the feed does not continue from the last position", nil, nil
 	case errors.Is(err, ErrNoFeed):
 		t.full, t.reason, t.changes, t.next = true, "the primary no longer serves a change feed", nil, nil
 	case err != nil:
@@ -110,7 +109,7 @@ func (e *Engine) overlapIDs(pos Position) int64 {
 }
 
 // fullReason says why a full comparison is due before the feed is even asked.
-func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, deep bool) {
+func (e *Engine) fullReason(st PairState, o PassOptions) (reason string, repairs bool) {
 	p, now := st.Progress, e.Now()
 	switch {
 	case st.resyncAsked(now):
@@ -133,8 +132,6 @@ func (e *Engine) withoutFeed(ctx context.Context, t dueWork, st PairState, now t
 	every := max(e.Pair.CompareEvery, e.Pair.Interval)
 	if ageAt(st.Progress.LastCompare, now) >= every {
 		t.full, t.reason = true, "the primary has no change feed"
-		t.regular = e.readDue(st.Progress.LastCheck)
-		t.deep = t.regular
 		return t, nil
 	}
 	if e.Feed != nil {
