@@ -150,7 +150,6 @@ func (u *undo) restoreBackups(refs []object.Ref) error {
 	if err := u.loadLedger(u.guard.hard); err != nil {
 		return err
 	}
-	u.restartWork()
 	u.rec.progress.Dirty = shortenScopes(slices.Concat(u.rec.progress.Dirty, refs))
 	var deletes []object.Ref
 	u.rec.startProgress(0, len(refs))
@@ -174,13 +173,6 @@ func (u *undo) restoreBackups(refs []object.Ref) error {
 	err := u.writer.removeObjects(deletes)
 	u.rec.progress.Deletions = counted // the limit is for what the primary causes
 	return err
-}
-
-// restartWork lets an unfinished compare begin again: what is done of it is undone.
-func (u *undo) restartWork() {
-	if u.rec.progress.Work != nil {
-		u.rec.updateWork(func(w *Work) { w.After, w.Intent = "", nil })
-	}
 }
 
 // undoReason returns the reason of an action of an undo.

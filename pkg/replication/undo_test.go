@@ -227,6 +227,47 @@ func TestUndoLeavesWhatTheRunsDidNotTouch(t *testing.T) {
 	}
 }
 
+// What an unfinished compare wrote lies behind its cursor: when it goes on after an undo, it
+// looks at that again. More objects than a record can name are named by their kind.
+func TestACompareThatGoesOnAfterAnUndoLooksAgain(t *testing.T) {
+	for _, roles := range []int{3, 50} {
+		w := newWorld(t)
+		w.tuning.Window = 1
+		w.pair.MaxDelete = replication.Limit{Percent: 100}
+		fill := func(text string) {
+			for i := range roles {
+				w.primary.Set(fmt.Sprintf("/roles/r%02d", i), text)
+			}
+			w.primary.Set("/environments/prod", text)
+		}
+		fill("before")
+		w.pass()
+		was := w.replica.Snapshot()
+		fill("after")
+		w.primary.Set("/roles/new", "after")
+		w.replica.Refuse = func(op string, r object.Ref) error {
+			if (op == "put" || op == "list") && w.replica.Writes > 2*roles+1 {
+				return refused(fault.Unreachable)
+			}
+			return nil
+		}
+		run, err := w.engine().Pass(t.Context(), replication.PassOptions{Full: true})
+		if work := w.record().Progress.Work; err == nil || work == nil || work.After == "" {
+			t.Fatalf("work %+v, %v; want a compare that was broken off behind its cursor", work, err)
+		}
+		w.replica.Refuse = nil
+		w.advance(time.Hour)
+		w.mustUndo(run.ID)
+		w.wantReplica(was)
+		w.start()
+		if run := w.pass(); run.Mode != replication.ModeCompare {
+			t.Errorf("%d roles: mode %s, want the compare to go on", roles, run.Mode)
+		}
+		w.wantEqual()
+		w.wantStatus(replication.Synced)
+	}
+}
+
 func TestWhatCanNotBeUndoneIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
