@@ -268,6 +268,26 @@ func TestACompareThatGoesOnAfterAnUndoLooksAgain(t *testing.T) {
 	}
 }
 
+// The limit is for what the primary causes.
+func TestWhatAnUndoDeletesDoesNotCountAgainstTheLimit(t *testing.T) {
+	w := newWorld(t)
+	w.pair.MaxDelete = replication.Limit{Count: 2}
+	w.fill()
+	w.pass()
+	w.primary.Set("/roles/new", "new")
+	w.primary.Set("/roles/newer", "new")
+	run := w.pass()
+	if undone := w.mustUndo(run.ID); undone.Counts.Deleted != 2 {
+		t.Fatalf("undo: %+v, want both roles deleted", undone)
+	}
+	w.start()
+	w.pass()
+	w.primary.Unset("/roles/new")
+	w.primary.Unset("/roles/newer")
+	w.wantOutcome(w.pass(), replication.OutcomeDone)
+	w.wantEqual()
+}
+
 func TestWhatCanNotBeUndoneIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
