@@ -398,7 +398,6 @@ func TestTheShareIsOfWhatIsOnTheReplica(t *testing.T) {
 	w.wantEqual()
 }
 
-// What is held isn't decided again because a compare comes by it.
 // What somebody deleted on the replica, and the primary doesn't have, isn't there to make
 // the last object of the organization look like one of several.
 func TestTheLastObjectOnTheReplicaIsHeld(t *testing.T) {
@@ -420,6 +419,7 @@ func TestTheLastObjectOnTheReplicaIsHeld(t *testing.T) {
 	}
 }
 
+// What is held isn't decided again because a compare comes by it.
 func TestACompareReleasesNothing(t *testing.T) {
 	w := mass(t)
 	for _, p := range w.paths("/roles/") {

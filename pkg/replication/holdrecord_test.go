@@ -145,3 +145,22 @@ func TestAnApprovalOutlivesABrokenPass(t *testing.T) {
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
 }
+
+// An object whose deletion got no answer may be gone: it isn't counted as one that is left.
+func TestTheLastObjectIsHeldThoughTheFateOfAnotherIsUnknown(t *testing.T) {
+	w := newWorld(t)
+	w.pair.MaxDelete = replication.Limit{Percent: 100}
+	w.primary.Set("/roles/a", "1")
+	w.primary.Set("/roles/b", "1")
+	w.pass()
+	w.primary.Unset("/roles/a")
+	w.replica.Lose = func(string, object.Ref) error { return refused(fault.Transient) }
+	w.pass()
+	w.replica.Lose = nil
+	w.primary.Unset("/roles/b")
+	w.advance(-59 * time.Second) // the first deletion isn't due again
+	w.wantOutcome(w.pass(), replication.OutcomeHeld)
+	if w.replica.Snapshot()["/roles/b"] == "" {
+		t.Error("the organization was emptied without approval")
+	}
+}
