@@ -84,6 +84,74 @@ func (r *release) deploy(args ...string) (string, error) {
 	return r.run("./deploy.sh", args...)
 }
 
+// newEmulatedRelease is a release that is deployed as a stack to the emulator of
+// endpointName.
+func newEmulatedRelease(t *testing.T, stack string) *emulatedRelease {
+	t.Helper()
+	r := &emulatedRelease{release: newRelease(t), stack: stack, endpoint: []string{"--endpoint-url", os.Getenv(endpointName)}}
+	for name, value := range cloudtest.Environment(os.Getenv(endpointName)) {
+		if name != "AWS_ENDPOINT_URL" { // the option is tested
+			r.env = append(r.env, name+"="+value)
+			if name == "AWS_REGION" {
+				r.env = append(r.env, "AWS_DEFAULT_REGION="+value) // version 1 of the CLI reads this one only
+			}
+		}
+	}
+	return r
+}
+
+type emulatedRelease struct {
+	*release
+	stack    string
+	endpoint []string
+}
+
+// mustDeploy runs deploy.sh.
+func (r *emulatedRelease) mustDeploy(args ...string) string {
+	r.t.Helper()
+	out, err := r.deploy(append(append(r.endpoint, "--stack", r.stack), args...)...)
+	if err != nil {
+		r.t.Fatalf("deploy.sh %v: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// aws runs the AWS CLI, and decodes its output unless into is nil.
+func (r *emulatedRelease) aws(into any, args ...string) {
+	r.t.Helper()
+	out, err := r.run("aws", append(append(r.endpoint, "--output", "json"), args...)...)
+	if err == nil && into != nil {
+		err = json.Unmarshal([]byte(out), into)
+	}
+	if err != nil {
+		r.t.Fatalf("aws %v: %v\n%s", args, err, out)
+	}
+}
+
+// createSecrets creates the secrets of Chef Servers.
+func (r *emulatedRelease) createSecrets(s *testStack) {
+	r.t.Helper()
+	for _, server := range []*chefServer{s.primary, s.replica} {
+		r.aws(nil, "secretsmanager", "create-secret", "--name", s.secretName(server), "--secret-string", "file://"+r.write(server.name+".pem", []byte(server.key)))
+	}
+}
+
+// managerResources are the resources that the manager is told, with a function for the
+// URL, since newTestStackOf starts all functions.
+func (r *emulatedRelease) managerResources() cloud.Resources {
+	r.t.Helper()
+	var function struct {
+		Environment struct{ Variables map[string]string }
+	}
+	r.aws(&function, "lambda", "get-function-configuration", "--function-name", r.stack+"-manager")
+	resources, err := cloud.FromEnvironment(func(name string) (string, bool) { v, ok := function.Environment.Variables[name]; return v, ok })
+	if err != nil || resources.Stack != r.stack || resources.Web != "" || resources.Changes != r.stack+"-changes" {
+		r.t.Fatalf("the manager is told %+v, %v", resources, err)
+	}
+	resources.Web = r.stack + "-web"
+	return resources
+}
+
 // TestTheReleaseDeploysToAnEmulator deploys the released template with the AWS CLI to
 // moto, and runs the functions with what is in the stack then. Moto makes tables,
 // buckets, roles, functions and the rule; it ignores alarms and the policies of buckets,
@@ -92,64 +160,28 @@ func (r *release) deploy(args ...string) (string, error) {
 func TestTheReleaseDeploysToAnEmulator(t *testing.T) {
 	there := inTurn(leadTo(t, endpointName))
 	primary, replica := newMemoryServer(t, "primary", cheftest.Options{}), newMemoryServer(t, "eu", cheftest.Options{})
-	stack := fmt.Sprintf("release-%d", os.Getpid())
-	files := newRelease(t)
-	for name, value := range cloudtest.Environment(os.Getenv(endpointName)) {
-		if name != "AWS_ENDPOINT_URL" { // the option is tested
-			files.env = append(files.env, name+"="+value)
-			if name == "AWS_REGION" {
-				files.env = append(files.env, "AWS_DEFAULT_REGION="+value) // version 1 of the CLI reads this one only
-			}
-		}
-	}
+	files := newEmulatedRelease(t, fmt.Sprintf("release-%d", os.Getpid()))
+	stack := files.stack
 	r := &testStack{t: t, primary: primary, replica: replica, stack: cloud.Resources{Stack: stack}}
 	files.write("chef-sync.toml", []byte(r.configText()))
-	endpoint := []string{"--endpoint-url", os.Getenv(endpointName)}
-	deploy := func(args ...string) string {
-		out, err := files.deploy(append(append(endpoint, "--stack", stack), args...)...)
-		if err != nil {
-			t.Fatalf("deploy.sh %v: %v\n%s", args, err, out)
-		}
-		return out
-	}
-	ask := func(into any, args ...string) {
-		out, err := files.run("aws", append(append(endpoint, "--output", "json"), args...)...)
-		if err == nil && into != nil {
-			err = json.Unmarshal([]byte(out), into)
-		}
-		if err != nil {
-			t.Fatalf("aws %v: %v\n%s", args, err, out)
-		}
-	}
 
-	out := deploy("Timeout=120")
+	out := files.mustDeploy("Timeout=120")
 	wantAll(t, out, "Making the bucket chef-sync-artifacts-", "uploaded functions/sync-0.zip", "missing  secretsmanager:"+stack+"/primary",
 		"aws secretsmanager create-secret --name "+stack+"/eu --secret-string file://FILE", "Deployed: "+stack, "sync-status --stack "+stack)
-	for _, s := range []*chefServer{primary, replica} {
-		ask(nil, "secretsmanager", "create-secret", "--name", r.secretName(s), "--secret-string", "file://"+files.write(s.name+".pem", []byte(s.key)))
-	}
-	out = deploy("Memory=512", "--tag", "team=chef")
+	files.createSecrets(r)
+	out = files.mustDeploy("Memory=512", "--tag", "team=chef")
 	wantAll(t, out, "there    secretsmanager:"+stack+"/eu", "Deployed: "+stack)
 	if strings.Contains(out, "uploaded") || strings.Contains(out, "Making") {
 		t.Errorf("what was there is uploaded again:\n%s", out)
 	}
 
-	var function struct {
-		MemorySize, Timeout int
-		Environment         struct{ Variables map[string]string }
-	}
-	ask(&function, "lambda", "get-function-configuration", "--function-name", stack+"-sync")
+	var function struct{ MemorySize, Timeout int }
+	files.aws(&function, "lambda", "get-function-configuration", "--function-name", stack+"-sync")
 	if function.MemorySize != 512 || function.Timeout != 120 {
 		t.Errorf("%+v, want the memory of the second deployment and the timeout of the first", function)
 	}
-	ask(&function, "lambda", "get-function-configuration", "--function-name", stack+"-manager")
-	resources, err := cloud.FromEnvironment(func(name string) (string, bool) { v, ok := function.Environment.Variables[name]; return v, ok })
-	if err != nil || resources.Stack != stack || resources.Web != "" || resources.Changes != stack+"-changes" {
-		t.Fatalf("the manager is told %+v, %v", resources, err)
-	}
-	resources.Web = stack + "-web" // for newTestStackOf, which starts all functions
-	r = newTestStackOf(t, there, resources, primary, replica)
-	status, reason := r.manager.CustomResource("Create", cloud.ConfigurationResource, resourceProperties(t, ask, stack))
+	r = newTestStackOf(t, there, files.managerResources(), primary, replica)
+	status, reason := r.manager.CustomResource("Create", cloud.ConfigurationResource, files.resourceProperties())
 	if status != "SUCCESS" {
 		t.Fatalf("the configuration: %s, %s", status, reason)
 	}
@@ -160,14 +192,14 @@ func TestTheReleaseDeploysToAnEmulator(t *testing.T) {
 }
 
 // resourceProperties are what CloudFormation sends to the manager: values of parameters.
-func resourceProperties(t *testing.T, ask func(any, ...string), stack string) map[string]string {
-	t.Helper()
+func (r *emulatedRelease) resourceProperties() map[string]string {
+	r.t.Helper()
 	var stacks struct {
 		Stacks []struct {
 			Parameters []struct{ ParameterKey, ParameterValue string }
 		}
 	}
-	ask(&stacks, "cloudformation", "describe-stacks", "--stack-name", stack)
+	r.aws(&stacks, "cloudformation", "describe-stacks", "--stack-name", r.stack)
 	names := map[string]string{"ArtifactBucket": "Bucket", "ConfigurationKey": "Key", "Timeout": cloud.TimeoutProperty, "AlarmAge": cloud.AlarmAgeProperty}
 	properties := map[string]string{}
 	for _, p := range stacks.Stacks[0].Parameters {
@@ -176,7 +208,7 @@ func resourceProperties(t *testing.T, ask func(any, ...string), stack string) ma
 		}
 	}
 	if len(properties) != len(names) {
-		t.Fatalf("parameters %+v", stacks)
+		r.t.Fatalf("parameters %+v", stacks)
 	}
 	return properties
 }

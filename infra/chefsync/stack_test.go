@@ -160,19 +160,6 @@ func TestTheRuleDependsOnTheConfiguration(t *testing.T) {
 	}
 }
 
-// Versions before this one had a schedule group with a schedule for each pair, which
-// CloudFormation deletes, schedules included, once the template doesn't have it; see
-// infra/README.md.
-func TestAnUpgradeRemovesTheSchedules(t *testing.T) {
-	for name, s := range synthesizeAll(t) {
-		for id, r := range s.parseTemplate(t).Resources {
-			if strings.HasPrefix(r.Type, "AWS::Scheduler::") || id == "ScheduleGroup" || id == "ManagerSchedule" {
-				t.Errorf("%s: %s is a %s", name, id, r.Type)
-			}
-		}
-	}
-}
-
 // Emulators know neither alarms on an expression nor CDK's own functions, which need
 // Node and its SDK.
 func TestEmulatorsCanDeployTheStack(t *testing.T) {

@@ -98,3 +98,31 @@ func Table(name, partitionKey, sortKey string) *dynamodb.CreateTableInput {
 		},
 	}
 }
+
+// Fill puts items in a table. Each attribute is written as in {"S": "text"}, with text, a
+// number as text (N), or bytes as base64 (B).
+func Fill(t testing.TB, client *dynamodb.Client, table string, items []map[string]Attribute) {
+	t.Helper()
+	for _, item := range items {
+		in := &dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{}}
+		for name, v := range item {
+			switch {
+			case v.S != nil:
+				in.Item[name] = &types.AttributeValueMemberS{Value: *v.S}
+			case v.N != nil:
+				in.Item[name] = &types.AttributeValueMemberN{Value: *v.N}
+			default:
+				in.Item[name] = &types.AttributeValueMemberB{Value: v.B}
+			}
+		}
+		if _, err := client.PutItem(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Attribute is an attribute of an item as written in a file.
+type Attribute struct {
+	S, N *string
+	B    []byte
+}

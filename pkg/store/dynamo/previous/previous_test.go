@@ -38,10 +38,7 @@ func (b blobs) Get(_ context.Context, key string, _ [32]byte) ([]byte, error) {
 func newTable(t *testing.T) previous.Importer {
 	t.Helper()
 	var stored struct {
-		Items []map[string]struct {
-			S, N *string
-			B    []byte
-		}
+		Items []map[string]dynamotest.Attribute
 		Blobs blobs
 	}
 	if err := json.Unmarshal(kvtest.Previous(t, "table.json"), &stored); err != nil {
@@ -51,22 +48,7 @@ func newTable(t *testing.T) previous.Importer {
 	if _, err := c.CreateTable(t.Context(), dynamotest.Table(name, "pk", "sk")); err != nil {
 		t.Fatal(err)
 	}
-	for _, it := range stored.Items {
-		out := map[string]types.AttributeValue{}
-		for name, v := range it {
-			switch {
-			case v.S != nil:
-				out[name] = &types.AttributeValueMemberS{Value: *v.S}
-			case v.N != nil:
-				out[name] = &types.AttributeValueMemberN{Value: *v.N}
-			default:
-				out[name] = &types.AttributeValueMemberB{Value: v.B}
-			}
-		}
-		if _, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: out}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dynamotest.Fill(t, c, name, stored.Items)
 	return previous.Importer{API: c, Table: name, Blobs: stored.Blobs, KV: dynamo.Open(c, name), Now: time.Now,
 		Sources: func(context.Context) ([]string, error) {
 			return []string{"chef.example.com-engineering", "other", "never seen"}, nil
