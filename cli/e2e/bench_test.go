@@ -284,7 +284,7 @@ func copyRawCookbook(b *testing.B, from, to *chef.Org, path string, body []byte)
 		b.Error(err)
 		return
 	}
-	clean, err := chef.CleanManifest(body, 2)
+	clean, _, err := chef.WritableManifest(body, 2, false)
 	if err == nil {
 		_, err = to.Do(ctx, http.MethodPut, path+"?force=true", clean)
 	}

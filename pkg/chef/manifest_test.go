@@ -2,6 +2,7 @@ package chef
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -29,36 +30,52 @@ const v0Manifest = `{"version":"1.0.0","name":"a-1.0.0","cookbook_name":"a","jso
 	`"root_files":[{"name":"metadata.rb","path":"metadata.rb","checksum":"` + sumB + `","specificity":"default","url":"https://y"}],` +
 	`"templates":[{"name":"x.erb","path":"templates/host/x.erb","checksum":"` + sumB + `","specificity":"host","extra":1e3}]}`
 
-func TestManifestToSegmentsKeepsAllFilesOfASegment(t *testing.T) {
-	got, dropped, err := ManifestToSegments([]byte(v2Manifest))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != v0Manifest {
-		t.Errorf("got  %s\nwant %s", got, v0Manifest)
-	}
-	equalStrings(t, "dropped", dropped, []string{"ohai/p.rb"})
+// withoutURLs returns a manifest without the URLs of its files.
+func withoutURLs(manifest string) string {
+	return regexp.MustCompile(`,"url":"[^"]*"`).ReplaceAllString(manifest, "")
 }
 
-func TestManifestToAllFilesNamesFilesByTheirSegment(t *testing.T) {
-	got, err := ManifestToAllFiles([]byte(v0Manifest))
+// reordered returns a manifest with the keys in the order of WritableManifest: the lists
+// of files at the end.
+func reordered(t *testing.T, manifest string) string {
+	t.Helper()
+	m, _, err := decodeManifest([]byte(manifest))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Replace(v2Manifest, `,{"name":"ohai/p.rb","path":"ohai/p.rb","checksum":"`+sumA+`","specificity":"default"}`, "", 1)
-	if string(got) != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	all, err := decodeMembers([]byte(manifest))
+	if err != nil {
+		t.Fatal(err)
 	}
-	again, err := ManifestToAllFiles(got)
-	if err != nil || string(again) != string(got) {
-		t.Errorf("a manifest with all_files changed to %s, error %v", again, err)
+	return string(append(m, all.filterKeys(func(key string) bool { _, ok := m.getMember(key); return !ok })...).encode())
+}
+
+func TestManifestsAreWrittenInTheFormOfAnAPIVersion(t *testing.T) {
+	shared := strings.Replace(v2Manifest, `,{"name":"ohai/p.rb","path":"ohai/p.rb","checksum":"`+sumA+`","specificity":"default"}`, "", 1)
+	for name, c := range map[string]struct {
+		body    string
+		version int
+		want    string
+		dropped []string
+	}{
+		"2 to 2": {v2Manifest, 2, v2Manifest, nil},
+		"2 to 1": {v2Manifest, 1, v0Manifest, []string{"ohai/p.rb"}},
+		"2 to 0": {v2Manifest, 0, v0Manifest, []string{"ohai/p.rb"}},
+		"1 to 1": {v0Manifest, 1, v0Manifest, nil},
+		"1 to 2": {v0Manifest, 2, shared, nil},
+	} {
+		got, dropped, err := WritableManifest([]byte(c.body), c.version, false)
+		if want := withoutURLs(reordered(t, c.want)); err != nil || string(got) != want {
+			t.Errorf("%s: error %v\ngot  %s\nwant %s", name, err, got, want)
+		}
+		equalStrings(t, name+": dropped", dropped, c.dropped)
 	}
 }
 
 func TestManifestFilesWithoutASegmentInTheirName(t *testing.T) {
 	body := `{"all_files":[{"name":"metadata.rb","path":"metadata.rb"},{"name":"x.rb","path":"recipes/x.rb"},{"name":"spec.rb",` +
 		`"path":"spec/spec.rb"}]}`
-	got, dropped, err := ManifestToSegments([]byte(body))
+	got, dropped, err := WritableManifest([]byte(body), 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,28 +87,20 @@ func TestManifestFilesWithoutASegmentInTheirName(t *testing.T) {
 	equalStrings(t, "dropped", dropped, nil)
 }
 
-func TestCleanManifestKeepsExactlyTheAcceptedKeys(t *testing.T) {
-	body := `{"name":"a-1.0.0","access":{"read":true},"cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},"identifier":"z",` +
+func TestManifestsKeepExactlyTheAcceptedKeys(t *testing.T) {
+	const body = `{"name":"a-1.0.0","access":{"read":true},"cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},"identifier":"z",` +
 		`"all_files":[{"name":"recipes/d.rb","url":"https://x?secret","path":"recipes/d.rb","checksum":"` + sumA +
 		`","specificity":"default","extra":1}]}`
-	got, err := CleanManifest([]byte(body), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},` +
-		`"all_files":[{"name":"recipes/d.rb","path":"recipes/d.rb","checksum":"` + sumA +
-		`","specificity":"default","extra":1}],"frozen?":false}`
-	if string(got) != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-	for version, form := range map[int]string{0: v2Manifest, 1: v2Manifest, 2: v0Manifest} {
-		if _, err := CleanManifest([]byte(form), version); err == nil {
-			t.Errorf("a manifest of the other form passed for version %d", version)
+	const files = `"frozen?":false,"all_files":[{"name":"recipes/d.rb","path":"recipes/d.rb","checksum":"` + sumA +
+		`","specificity":"default","extra":1}]}`
+	for artifact, want := range map[bool]string{
+		false: `{"name":"a-1.0.0","cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},` + files,
+		true:  `{"name":"a-1.0.0","access":{"read":true},"cookbook_name":"a","version":"1.0.0","metadata":{"x":1.0},"identifier":"z",` + files,
+	} {
+		got, _, err := WritableManifest([]byte(body), 2, artifact)
+		if err != nil || string(got) != want {
+			t.Errorf("artifact %v: error %v\ngot  %s\nwant %s", artifact, err, got, want)
 		}
-	}
-	if got, err := CleanManifest([]byte(v0Manifest), 1); err != nil || strings.Contains(string(got), "https://") ||
-		!strings.Contains(string(got), `"frozen?":true`) {
-		t.Errorf("got %s, error %v", got, err)
 	}
 }
 
@@ -122,11 +131,11 @@ func TestManifestFilesListsBothForms(t *testing.T) {
 func TestConversionRoundTripChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		body := segmentManifest(t)
-		v2, err := ManifestToAllFiles(body)
+		v2, _, err := WritableManifest(body, 2, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, dropped, err := ManifestToSegments(v2)
+		back, dropped, err := WritableManifest(v2, 1, true)
 		if err != nil || len(dropped) > 0 {
 			t.Fatalf("dropped %v, error %v", dropped, err)
 		}
@@ -138,7 +147,7 @@ func TestConversionRoundTripChangesNothing(t *testing.T) {
 
 // segmentManifest draws a manifest with its segments at the end.
 func segmentManifest(t *rapid.T) []byte {
-	m := members{{"name", json.RawMessage(`"a-1.0.0"`)},
+	m := members{{"name", json.RawMessage(`"a-1.0.0"`)}, {"frozen?", json.RawMessage("true")},
 		{"n", json.RawMessage(rapid.SampledFrom([]string{"1.0", "1e400", "12345678901234567890", "null"}).Draw(t, "number"))}}
 	for _, s := range canonical.Segments() {
 		var files []json.RawMessage
@@ -157,13 +166,8 @@ func FuzzManifest(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		seg, _, err := ManifestToSegments(body)
-		if err == nil {
-			checkClean(t, seg, 1)
-		}
-		all, err := ManifestToAllFiles(body)
-		if err == nil {
-			checkClean(t, all, 2)
+		for version := range 3 {
+			checkWritable(t, body, version)
 		}
 		if out, _, err := DropNullMetadata(body); err == nil && !json.Valid(out) {
 			t.Errorf("invalid JSON %q", out)
@@ -172,11 +176,8 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-func checkClean(t *testing.T, body []byte, version int) {
-	if !json.Valid(body) {
-		t.Errorf("a conversion made invalid JSON %q of valid", body)
-	}
-	clean, err := CleanManifest(body, version)
+func checkWritable(t *testing.T, body []byte, version int) {
+	clean, _, err := WritableManifest(body, version, false)
 	if err != nil {
 		return
 	}
@@ -188,5 +189,8 @@ func checkClean(t *testing.T, body []byte, version int) {
 		if !slices.Contains(slices.Concat(manifestKeys(), canonical.Segments(), []string{allFiles}), key) {
 			t.Errorf("the key %q is left", key)
 		}
+	}
+	if again, _, err := WritableManifest(clean, version, false); err != nil || string(again) != string(clean) {
+		t.Errorf("%q becomes %q, error %v", clean, again, err)
 	}
 }

@@ -18,25 +18,19 @@ type members []member
 
 // decodeMembers reads an object. Of a key that comes twice the last value is
 // kept, in the place of the first.
-func decodeMembers(b []byte) (members, error) {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	tok, err := dec.Token()
-	if err != nil {
-		return nil, fmt.Errorf("read a JSON object: %w", err)
+func decodeMembers(b []byte) (m members, err error) {
+	if err := checkJSON(b); err != nil {
+		return nil, err
 	}
-	if tok != json.Delim('{') {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
 		return nil, errors.New("expected a JSON object")
 	}
-	var m members
-	at := map[string]int{}
+	at := map[json.Token]int{}
 	for dec.More() {
-		tok, err := dec.Token()
+		key, err := dec.Token()
 		if err != nil {
 			return nil, fmt.Errorf("read a JSON object: %w", err)
-		}
-		key, ok := tok.(string)
-		if !ok {
-			return nil, errors.New("read a JSON object: a key isn't a string")
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
@@ -47,10 +41,7 @@ func decodeMembers(b []byte) (members, error) {
 			continue
 		}
 		at[key] = len(m)
-		m = append(m, member{key, value})
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("read a JSON object: %w", err)
+		m = append(m, member{fmt.Sprint(key), value})
 	}
 	return m, nil
 }

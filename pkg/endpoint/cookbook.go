@@ -31,19 +31,7 @@ func (t *Target) manifestFor(ctx context.Context, obj object.Object) (*manifest,
 	if err != nil {
 		return nil, t.wrapWriteError("write", obj.Ref, err)
 	}
-	body, dropped := obj.Body, []string(nil)
-	if version >= 2 {
-		body, err = chef.ManifestToAllFiles(body)
-	} else {
-		body, dropped, err = chef.ManifestToSegments(body)
-	}
-	clean := chef.CleanManifest
-	if obj.Ref.Kind.IsImmutable() {
-		clean = chef.CleanArtifact
-	}
-	if err == nil {
-		body, err = clean(body, version)
-	}
+	body, dropped, err := chef.WritableManifest(obj.Body, version, obj.Ref.Kind.IsImmutable())
 	m := &manifest{kind: obj.Ref.Kind, dropped: dropped}
 	if err == nil {
 		err = m.setBody(obj, body)

@@ -80,7 +80,7 @@ func runUnavoidable(t testing.TB, w *pairFixture, connections int) time.Duration
 		})
 	}
 	parallel(t, refs, connections, func(ref object.Ref) error {
-		body, err := chef.CleanManifest(manifests[ref], 2)
+		body, _, err := chef.WritableManifest(manifests[ref], 2, false)
 		if err == nil {
 			_, err = w.toOrg.Do(ctx, http.MethodPut, ref.Path(), body)
 		}
