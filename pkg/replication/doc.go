@@ -2,9 +2,9 @@
 // domain, the planner, and the engine that carries changes from one
 // organization of a primary Chef Server to one organization of a replica.
 //
-// The package uses the standard library only. It declares the interfaces that
-// it needs ([Feed], [Source], [Target], [Stage], [State]) and knows nothing of
-// HTTP, SQL or AWS; adapters live in their own packages.
+// The package uses the standard library and golang.org/x/sync only. It declares the
+// interfaces that it needs ([Feed], [Source], [Target], [Stage], [State]) and knows
+// nothing of HTTP, SQL or AWS; adapters live in their own packages.
 //
 // A [Pair] is one source organization and one destination organization on one
 // replica. One run of the [Engine] for one pair is a pass. A pass reads hints
