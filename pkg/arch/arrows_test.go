@@ -39,6 +39,7 @@ func arrows() map[string][]string {
 		status      = "pkg/status"
 		notify      = "pkg/notify"
 		store       = "pkg/store"
+		content     = "pkg/stage/content"
 		cloud       = "pkg/cloud"
 		awserr      = "pkg/cloud/awserr"
 		rapid       = "pgregory.net/rapid"
@@ -61,7 +62,8 @@ func arrows() map[string][]string {
 		"pkg/endpoint": {chef, canonical, object, fault, replication},
 		"pkg/feed":     {chef, object, fault, replication},
 		"pkg/prepare":  {chef, object, fault},
-		"pkg/stage":    {fault, replication},
+		"pkg/stage":    {fault, replication, content},
+		content:        {fault, replication},
 		// What all that is recorded makes of a pair.
 		status: {object, fault, replication, changeLog, health},
 		// What an operator is told of it.
@@ -82,7 +84,7 @@ func arrows() map[string][]string {
 		"pkg/feed/serve":     {chef, changeLog, sync},
 
 		// The same on AWS.
-		"pkg/stage/s3stage":  {fault, replication, awserr, aws, smithy},
+		"pkg/stage/s3stage":  {fault, replication, content, awserr, aws, smithy},
 		cloud:                {fault, replication},
 		"pkg/store/transfer": {object, fault, replication},
 		"pkg/cloud/awserr":   {fault, smithy},

@@ -2,8 +2,6 @@ package stage
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +13,7 @@ import (
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/stage/content"
 )
 
 // incoming is the folder of a space for files that are being written. It is on the
@@ -35,7 +34,7 @@ const lastUsePrecision = time.Minute
 //
 // The modification time of a file is its last use. The least recently used files are
 // removed when content beyond [Options.Limit] is put, when the disk is full, and by
-// [Dir.Sweep] and [Dir.ShrinkToLimit].
+// [Dir.Sweep].
 type Dir struct {
 	path       string
 	now        func() time.Time
@@ -77,7 +76,7 @@ func OpenDir(path string, o Options) (*Dir, error) {
 	if d.limit < 0 {
 		d.limit = defaultLimit(diskSize(path))
 	}
-	if _, err := d.sweepUnfinished(context.Background()); err != nil {
+	if err := d.sweepUnfinished(context.Background()); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -96,7 +95,7 @@ func (d *Dir) contentPath(key replication.StageKey) (space, file string, err err
 // it; existing content is replaced. An error of the content's reader is returned as
 // it is. When the disk is full, it removes the least recently used content; what was
 // read of the new content by then is lost, so the caller must put it again.
-func (d *Dir) Put(ctx context.Context, key replication.StageKey, content io.Reader, size int64) error {
+func (d *Dir) Put(ctx context.Context, key replication.StageKey, r io.Reader, size int64) error {
 	space, file, err := d.contentPath(key)
 	if err != nil {
 		return err
@@ -111,7 +110,7 @@ func (d *Dir) Put(ctx context.Context, key replication.StageKey, content io.Read
 	if err != nil {
 		return err
 	}
-	n, err := writeContent(ctx, f, key, content, size)
+	n, err := writeContent(key, f, content.NewSource(ctx, key, r, size))
 	if err = errors.Join(err, closeFile(key, f)); err == nil {
 		err = d.publishFile(key, f.Name(), file)
 	}
@@ -158,52 +157,19 @@ func (d *Dir) publishFile(key replication.StageKey, from, to string) error {
 	return nil
 }
 
-// writeContent writes content to a file, verifies and syncs it. It returns the number
-// of bytes.
-func writeContent(ctx context.Context, f tempFile, key replication.StageKey, content io.Reader, size int64) (int64, error) {
-	sum := md5.New()
-	from := &contextReader{ctx: ctx, r: content}
-	if size >= 0 { // one byte more shows that it is too long
-		from.r = io.LimitReader(content, size+1)
+// writeContent writes content to a file and syncs it. It returns the number of bytes.
+func writeContent(key replication.StageKey, f tempFile, from *content.Source) (int64, error) {
+	n, err := io.Copy(f, from)
+	if from.Err() != nil {
+		return n, from.Err()
 	}
-	n, err := io.CopyBuffer(io.MultiWriter(onlyWriter{f}, sum), from, make([]byte, 128<<10))
-	switch {
-	case from.err != nil:
-		return n, fmt.Errorf("stage %s: %w", key.Checksum, from.err)
-	case err != nil:
-		return n, localError("stage "+key.Checksum, err)
-	case size >= 0 && n != size:
-		return n, mismatchError(key, fmt.Sprintf("not the %d bytes that were announced", size))
-	case hex.EncodeToString(sum.Sum(nil)) != key.Checksum:
-		return n, mismatchError(key, fmt.Sprintf("another MD5 over %d bytes", n))
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := f.Sync(); err != nil {
+	if err != nil {
 		return n, localError("stage "+key.Checksum, err)
 	}
 	return n, nil
-}
-
-// onlyWriter hides the other methods of a file, which would take over the copy.
-type onlyWriter struct{ io.Writer }
-
-// contextReader stops when a context ends, and keeps the error of its source, to
-// distinguish it from one of the disk.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-	err error
-}
-
-func (r *contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		r.err = err
-		return 0, err
-	}
-	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF {
-		r.err = err
-	}
-	return n, err
 }
 
 // Open implements [replication.Stage]. The reader withholds the last bytes of
@@ -231,7 +197,19 @@ func (d *Dir) Open(ctx context.Context, key replication.StageKey) (io.ReadCloser
 	if now := d.now(); now.Sub(info.ModTime()) > lastUsePrecision {
 		_ = os.Chtimes(path, now, now) // a read-only stage still serves
 	}
-	return &verifyingReader{ctx: ctx, key: key, f: f, path: path, left: info.Size(), sum: md5.New()}, info.Size(), nil
+	return content.NewReader(ctx, content.Stored{Key: key, Body: f, Size: info.Size(),
+		Discard: func() { removeUnlessReplaced(path, f) },
+		Explain: func(err error) error { return localError("read staged "+key.Checksum, err) },
+	}), info.Size(), nil
+}
+
+// removeUnlessReplaced removes an open file, unless another one has taken its place.
+func removeUnlessReplaced(path string, f *os.File) {
+	ours, err1 := f.Stat()
+	there, err2 := os.Stat(path)
+	if err1 == nil && err2 == nil && os.SameFile(ours, there) {
+		_ = os.Remove(path) // if it stays, the next reader detects it again
+	}
 }
 
 // Remove implements [replication.Stage].
@@ -244,11 +222,6 @@ func (d *Dir) Remove(_ context.Context, key replication.StageKey) error {
 		return localError("remove staged "+key.Checksum, err)
 	}
 	return nil
-}
-
-func mismatchError(key replication.StageKey, how string) error {
-	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Rejected,
-		Err: fmt.Errorf("%w: %s", replication.ErrContentMismatch, how)}
 }
 
 // localError returns an error of class Local with a hint.

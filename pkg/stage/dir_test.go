@@ -167,16 +167,15 @@ func TestSweepRemovesUnusedContent(t *testing.T) {
 		t.Fatal("x isn't staged")
 	}
 	c.now = c.now.Add(5 * time.Hour)
-	got, err := d.Sweep(t.Context(), 6*time.Hour)
-	if want := (stage.Swept{Files: 1, Bytes: 1}); err != nil || got != want {
-		t.Errorf("swept %+v, %v; want %+v", got, err, want)
+	if err := d.Sweep(t.Context(), 6*time.Hour); err != nil {
+		t.Error(err)
 	}
 	if !isStaged(t, d, keyX()) || isStaged(t, d, keyY()) {
 		t.Error("swept the wrong file")
 	}
 }
 
-func TestShrinkToLimitRemovesTheLeastRecentlyUsed(t *testing.T) {
+func TestSweepRemovesTheLeastRecentlyUsedBeyondTheLimit(t *testing.T) {
 	c := &testClock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
 	root := t.TempDir()
 	d := openDir(t, root, stage.Options{Now: c.Now})
@@ -188,7 +187,7 @@ func TestShrinkToLimitRemovesTheLeastRecentlyUsed(t *testing.T) {
 		files int
 	}{{0, 2}, {2, 2}, {1, 1}, {1, 1}} {
 		d := openDir(t, root, stage.Options{Now: c.Now, Limit: step.limit})
-		if err := d.ShrinkToLimit(t.Context()); err != nil || len(listFiles(t, root)) != step.files {
+		if err := d.Sweep(t.Context(), time.Hour); err != nil || len(listFiles(t, root)) != step.files {
 			t.Errorf("limit %d: %v, %v; want %d files", step.limit, listFiles(t, root), err, step.files)
 		}
 	}

@@ -13,21 +13,21 @@ import (
 
 // failingFile is a file whose writing, syncing or closing fails.
 type failingFile struct {
-	*os.File
+	tempFile
 	write, sync, close error
 }
 
 func (f failingFile) Write(p []byte) (int, error) {
 	if f.write != nil {
-		n, _ := f.File.Write(p[:len(p)/2])
+		n, _ := f.tempFile.Write(p[:len(p)/2])
 		return n, f.write
 	}
-	return f.File.Write(p)
+	return f.tempFile.Write(p)
 }
 
-func (f failingFile) Sync() error { return errors.Join(f.sync, f.File.Sync()) }
+func (f failingFile) Sync() error { return errors.Join(f.sync, f.tempFile.Sync()) }
 
-func (f failingFile) Close() error { return errors.Join(f.close, f.File.Close()) }
+func (f failingFile) Close() error { return errors.Join(f.close, f.tempFile.Close()) }
 
 func TestFullDiskIsAnErrorWithAHint(t *testing.T) {
 	full := &os.PathError{Op: "write", Path: "file", Err: syscall.ENOSPC}
@@ -43,7 +43,7 @@ func TestFullDiskIsAnErrorWithAHint(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			made, broken.File = f.Name(), f
+			made, broken.tempFile = f.Name(), f
 			return broken, nil
 		}
 		key := replication.StageKey{Space: "a", Checksum: "9dd4e461268c8034f5c8564e155c67a6"}

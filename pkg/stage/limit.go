@@ -74,11 +74,9 @@ func (d *Dir) ensureRoom(ctx context.Context, size int64) error {
 		return err
 	}
 	if total+size > d.limit {
-		s, err := d.removeOldest(ctx, all, total, max(d.limit-d.limit/16-size, 0))
-		if err != nil {
+		if total, err = d.removeOldest(ctx, all, total, max(d.limit-d.limit/16-size, 0)); err != nil {
 			return err
 		}
-		total -= s.Bytes
 	}
 	r.measured, r.total, r.putSince = true, total, 0
 	return nil
@@ -93,18 +91,7 @@ func (d *Dir) evictHalf(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	s, _ := d.removeOldest(ctx, all, total, total/2) // what was removed before an error counts, too
-	d.usage.measured, d.usage.total, d.usage.putSince = true, total-s.Bytes, 0
-	return s.Files > 0
-}
-
-// ShrinkToLimit removes the least recently used content beyond the limit.
-func (d *Dir) ShrinkToLimit(ctx context.Context) error {
-	if d.limit == 0 {
-		return nil
-	}
-	d.usage.mu.Lock()
-	defer d.usage.mu.Unlock()
-	d.usage.measured = false
-	return d.ensureRoom(ctx, 0)
+	left, _ := d.removeOldest(ctx, all, total, total/2) // what was removed before an error counts, too
+	d.usage.measured, d.usage.total, d.usage.putSince = true, left, 0
+	return left < total
 }

@@ -112,7 +112,7 @@ func TestWithoutALimitNothingIsRemoved(t *testing.T) {
 	for n := range 50 {
 		s.mustAdd(n)
 	}
-	if err := s.ShrinkToLimit(t.Context()); err != nil || s.totalSize() != 5000 {
+	if err := s.Sweep(t.Context(), 1000*time.Hour); err != nil || s.totalSize() != 5000 {
 		t.Errorf("%d bytes, %v", s.totalSize(), err)
 	}
 }
@@ -128,7 +128,7 @@ func TestTwoProcessesShareOneLimit(t *testing.T) {
 			t.Fatalf("%d bytes after %d, want hardly more than 1600", size, n)
 		}
 	}
-	if err := a.ShrinkToLimit(t.Context()); err != nil || a.totalSize() > 1600 {
+	if err := a.Sweep(t.Context(), 1000*time.Hour); err != nil || a.totalSize() > 1600 {
 		t.Errorf("%d bytes, %v", a.totalSize(), err)
 	}
 }
@@ -188,7 +188,7 @@ func limitDisk(s testStage, room int64) {
 			return nil, err
 		}
 		if s.totalSize()+100 > room {
-			return failingFile{File: f, write: &os.PathError{Op: "write", Path: f.Name(), Err: syscall.ENOSPC}}, nil
+			return failingFile{tempFile: f, write: &os.PathError{Op: "write", Path: f.Name(), Err: syscall.ENOSPC}}, nil
 		}
 		return f, nil
 	}

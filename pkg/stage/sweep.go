@@ -10,88 +10,84 @@ import (
 	"time"
 )
 
-// Swept is what a sweep removed.
-type Swept struct {
-	Files int
-	Bytes int64
-}
-
-type isStaged struct {
+// file is a file in the stage.
+type file struct {
 	path    string
 	size    int64
 	lastUse time.Time
 }
 
-// Sweep removes content that wasn't used for longer than a duration, and unfinished
-// files of killed writers. Readers that have the content open can read it to its end.
-func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration) (Swept, error) {
-	s, err := d.sweepUnfinished(ctx)
-	if err != nil {
-		return s, err
+// Sweep removes content that wasn't used for longer than a duration, the least recently
+// used content beyond the limit, and unfinished files of killed writers. Readers that have
+// the content open can read it to its end.
+func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration) error {
+	if err := d.sweepUnfinished(ctx); err != nil {
+		return err
 	}
+	if err := d.removeUnused(ctx, contentFolders, olderThan); err != nil || d.limit == 0 {
+		return err
+	}
+	d.usage.mu.Lock()
+	defer d.usage.mu.Unlock()
+	d.usage.measured = false
+	return d.ensureRoom(ctx, 0)
+}
+
+func (d *Dir) sweepUnfinished(ctx context.Context) error {
+	return d.removeUnused(ctx, "*/"+incoming, unfinishedAge)
+}
+
+// contentFolders matches the folders with content.
+const contentFolders = "*/[0-9a-f][0-9a-f]"
+
+// removeUnused removes the files in the folders that match a pattern that weren't used for
+// longer than a duration.
+func (d *Dir) removeUnused(ctx context.Context, pattern string, olderThan time.Duration) error {
 	limit := d.now().Add(-olderThan)
-	err = d.walkFiles(ctx, "*/[0-9a-f][0-9a-f]", func(f isStaged) error {
+	return d.walkFiles(ctx, pattern, func(f file) error {
 		if f.lastUse.After(limit) {
 			return nil
 		}
-		return s.removeFile(f)
+		return f.remove()
 	})
-	return s, err
 }
 
 // listContent returns all content and its total size.
-func (d *Dir) listContent(ctx context.Context) (all []isStaged, total int64, err error) {
-	err = d.walkFiles(ctx, "*/[0-9a-f][0-9a-f]", func(f isStaged) error {
+func (d *Dir) listContent(ctx context.Context) (all []file, total int64, err error) {
+	err = d.walkFiles(ctx, contentFolders, func(f file) error {
 		all, total = append(all, f), total+f.size
 		return nil
 	})
 	return all, total, err
 }
 
-// removeOldest removes the least recently used content until at most limit bytes are
-// left.
-func (d *Dir) removeOldest(ctx context.Context, all []isStaged, total, limit int64) (Swept, error) {
-	var s Swept
-	slices.SortFunc(all, func(a, b isStaged) int { return a.lastUse.Compare(b.lastUse) })
+// removeOldest removes the least recently used content until at most limit bytes are left,
+// and returns how many are.
+func (d *Dir) removeOldest(ctx context.Context, all []file, total, limit int64) (left int64, err error) {
+	slices.SortFunc(all, func(a, b file) int { return a.lastUse.Compare(b.lastUse) })
 	for _, f := range all {
 		if total <= limit || ctx.Err() != nil {
 			break
 		}
-		if err := s.removeFile(f); err != nil {
-			return s, err
+		if err := f.remove(); err != nil {
+			return total, err
 		}
 		total -= f.size
 	}
-	return s, ctx.Err()
+	return total, ctx.Err()
 }
 
-func (d *Dir) sweepUnfinished(ctx context.Context) (s Swept, err error) {
-	limit := d.now().Add(-unfinishedAge)
-	err = d.walkFiles(ctx, "*/"+incoming, func(f isStaged) error {
-		if f.lastUse.After(limit) {
-			return nil
-		}
-		return s.removeFile(f)
-	})
-	return s, err
-}
-
-func (s *Swept) removeFile(f isStaged) error {
-	err := os.Remove(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another process was faster
-	}
-	if err != nil {
+// remove removes the file, if no other process was faster.
+func (f file) remove() error {
+	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return localError("sweep stage", err)
 	}
-	s.Files++
-	s.Bytes += f.size
 	return nil
 }
 
-// walkFiles calls f for the files in the folders that match a pattern. Files that are
+// walkFiles calls do for the files in the folders that match a pattern. Files that are
 // removed meanwhile are left out.
-func (d *Dir) walkFiles(ctx context.Context, pattern string, f func(isStaged) error) error {
+func (d *Dir) walkFiles(ctx context.Context, pattern string, do func(file) error) error {
 	root := os.DirFS(d.path)
 	folders, err := fs.Glob(root, pattern)
 	if err != nil {
@@ -110,7 +106,7 @@ func (d *Dir) walkFiles(ctx context.Context, pattern string, f func(isStaged) er
 			if err != nil || !info.Mode().IsRegular() {
 				continue
 			}
-			if err := f(isStaged{path: filepath.Join(d.path, folder, e.Name()), size: info.Size(), lastUse: info.ModTime()}); err != nil {
+			if err := do(file{path: filepath.Join(d.path, folder, e.Name()), size: info.Size(), lastUse: info.ModTime()}); err != nil {
 				return err
 			}
 		}

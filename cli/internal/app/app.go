@@ -117,10 +117,7 @@ func (a *App) SweepStage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err = s.Sweep(ctx, stageAge); err != nil {
-		return err
-	}
-	return s.ShrinkToLimit(ctx)
+	return s.Sweep(ctx, stageAge)
 }
 
 // loadConfig reads the configuration.

@@ -53,7 +53,7 @@ func New(cfg aws.Config, r cloud.Resources) *Backend {
 	sm, parameters := secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg)
 	b := &Backend{
 		resources: r, s3: objects,
-		stage: s3stage.Open(objects, r.Bucket, cloud.StagePrefix, s3stage.Options{}),
+		stage: s3stage.Open(objects, r.Bucket, cloud.StagePrefix),
 		secrets: map[string]config.Resolver{
 			"secretsmanager": func(ctx context.Context, name string) ([]byte, error) { return secret.FromManager(ctx, sm, name) },
 			"ssm": func(ctx context.Context, name string) ([]byte, error) {

@@ -13,7 +13,7 @@ import (
 
 // TestFullSpoolIsAFullStage: who puts content past it knows so that it must.
 func TestFullSpoolIsAFullStage(t *testing.T) {
-	s := Open(nil, "b", "", Options{})
+	s := Open(nil, "b", "")
 	for cause, want := range map[error]bool{syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EACCES: false} {
 		err := s.spoolError(replication.StageKey{Space: "a", Checksum: strings.Repeat("0", 32)},
 			&os.PathError{Op: "write", Path: "f", Err: cause})

@@ -3,7 +3,6 @@ package s3stage
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -19,11 +18,12 @@ import (
 
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/stage/content"
 )
 
 // Put implements [replication.Stage]. An error of the content's reader is returned as
 // it is.
-func (s *Stage) Put(ctx context.Context, key replication.StageKey, content io.Reader, size int64) error {
+func (s *Stage) Put(ctx context.Context, key replication.StageKey, r io.Reader, size int64) error {
 	name, err := s.objectName(key)
 	if err != nil {
 		return err
@@ -31,33 +31,27 @@ func (s *Stage) Put(ctx context.Context, key replication.StageKey, content io.Re
 	if size > maxPutSize {
 		return tooLargeError(key, fmt.Sprintf("%d bytes", size), "S3 takes at most 5 GiB at once")
 	}
-	from := &checkingReader{ctx: ctx, key: key, r: content, left: size, sum: md5.New()}
+	from := content.NewSource(ctx, key, r, size)
 	head, whole, err := readHead(from, size)
 	switch {
 	case err != nil:
-		return fmt.Errorf("stage %s: %w", key.Checksum, err)
+		return err
 	case whole:
 		return s.putSeekable(ctx, name, key, bytes.NewReader(head), int64(len(head)))
 	case size >= 0:
-		return s.putStream(ctx, name, from, io.MultiReader(bytes.NewReader(head), from), size)
+		return s.putStream(ctx, name, key, from, head, size)
 	}
-	return s.putSpooled(ctx, name, from, head)
+	return s.putSpooled(ctx, name, key, from, head)
 }
 
 // readHead reads until it knows whether the content fits into memory.
-func readHead(from *checkingReader, size int64) (head []byte, whole bool, err error) {
-	expected := int64(maxInMemory)
-	if size >= 0 {
-		expected = min(size, maxInMemory)
+func readHead(from *content.Source, size int64) (head []byte, whole bool, err error) {
+	limit := int64(maxInMemory)
+	if size <= maxInMemory {
+		limit++ // to see whether there is more
 	}
-	var b bytes.Buffer
-	b.Grow(int(expected) + bytes.MinRead)
-	if size > maxInMemory {
-		_, err = io.CopyN(&b, from, maxInMemory)
-		return b.Bytes(), false, err
-	}
-	n, err := io.Copy(&b, io.LimitReader(from, maxInMemory+1))
-	return b.Bytes(), n <= maxInMemory, err
+	head, _ = io.ReadAll(io.LimitReader(from, limit))
+	return head, size <= maxInMemory && len(head) <= maxInMemory, from.Err()
 }
 
 // putInput returns a request that S3 accepts only if the MD5 of the body is the checksum.
@@ -90,9 +84,9 @@ func (s *Stage) putSeekable(ctx context.Context, name string, key replication.St
 // putStream puts content while it is read. The bytes that complete it are sent only if
 // the MD5 is right, and the request is signed with the MD5 instead of a SHA-256,
 // which would have to be known first.
-func (s *Stage) putStream(ctx context.Context, name string, from *checkingReader, body io.Reader, size int64) error {
-	g := &detachableReader{r: body}
-	in, err := s.putInput(name, from.key, g, size)
+func (s *Stage) putStream(ctx context.Context, name string, key replication.StageKey, from *content.Source, head []byte, size int64) error {
+	g := &detachableReader{r: io.MultiReader(bytes.NewReader(head), from)}
+	in, err := s.putInput(name, key, g, size)
 	if err != nil {
 		return err
 	}
@@ -101,10 +95,10 @@ func (s *Stage) putStream(ctx context.Context, name string, from *checkingReader
 		o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	})
 	g.detach()
-	if err != nil && from.err != nil && !errors.Is(from.err, io.EOF) {
-		return fmt.Errorf("stage %s: %w", from.key.Checksum, from.err)
+	if err != nil && from.Err() != nil {
+		return from.Err()
 	}
-	return s.wrapError(ctx, "stage "+from.key.Checksum, err)
+	return s.wrapError(ctx, "stage "+key.Checksum, err)
 }
 
 // detachableReader can be detached from its source: net/http may go on reading a body
@@ -134,33 +128,30 @@ func (g *detachableReader) detach() {
 var errDetached = errors.New("the request is over")
 
 // putSpooled puts content of unknown size through a temporary file.
-func (s *Stage) putSpooled(ctx context.Context, name string, from *checkingReader, head []byte) (err error) {
+func (s *Stage) putSpooled(ctx context.Context, name string, key replication.StageKey, from *content.Source, head []byte) error {
 	f, err := os.CreateTemp(s.spoolDir, "chefsync-stage-*")
 	if err != nil {
-		return s.spoolError(from.key, err)
+		return s.spoolError(key, err)
 	}
 	defer func() {
 		// If it can't be removed, it is left to the cleaning of temporary folders.
 		_, _ = f.Close(), os.Remove(f.Name())
 	}()
-	n, err := io.Copy(onlyWriter{f}, io.LimitReader(io.MultiReader(bytes.NewReader(head), from), s.spoolLimit+1))
+	n, err := io.Copy(f, io.LimitReader(io.MultiReader(bytes.NewReader(head), from), s.spoolLimit+1))
 	switch {
-	case from.err != nil && !errors.Is(from.err, io.EOF):
-		return fmt.Errorf("stage %s: %w", from.key.Checksum, from.err)
+	case from.Err() != nil:
+		return from.Err()
 	case err != nil:
-		return s.spoolError(from.key, err)
+		return s.spoolError(key, err)
 	case n > s.spoolLimit:
-		return tooLargeError(from.key, fmt.Sprintf("more than %d bytes", s.spoolLimit),
+		return tooLargeError(key, fmt.Sprintf("more than %d bytes", s.spoolLimit),
 			"its server doesn't say its size; allow more room for temporary files")
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return s.spoolError(from.key, err)
+		return s.spoolError(key, err)
 	}
-	return s.putSeekable(ctx, name, from.key, f, n)
+	return s.putSeekable(ctx, name, key, f, n)
 }
-
-// onlyWriter hides the other methods of a file, which would take over the copy.
-type onlyWriter struct{ io.Writer }
 
 func (s *Stage) spoolError(key replication.StageKey, err error) error {
 	hint := "check the folder for temporary files, " + s.spoolDir

@@ -1,9 +1,7 @@
 package s3stage
 
 import (
-	"cmp"
 	"context"
-	"crypto/md5"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"chefsync/pkg/replication"
+	"chefsync/pkg/stage/content"
 )
 
 // API is the part of [s3.Client] that is used.
@@ -29,8 +28,8 @@ const (
 	maxInMemory = 1 << 20
 	// maxPutSize is the most that S3 takes in one request.
 	maxPutSize = 5 << 30
-	// DefaultSpoolLimit is the default of [Options.SpoolLimit].
-	DefaultSpoolLimit = 1 << 30
+	// maxSpooled is the most content of unknown size that goes through a temporary file.
+	maxSpooled = 1 << 30
 )
 
 // Stage is a [replication.Stage] in a bucket: the content of a key is the object
@@ -45,26 +44,16 @@ const (
 // Writers of one key put the same bytes, so they may race: the last one counts.
 type Stage struct {
 	bucket
-	spoolDir   string
+	spoolDir   string // for temporary files
 	spoolLimit int64
 }
 
 var _ replication.Stage = (*Stage)(nil)
 
-// Options are the settings of a [Stage].
-type Options struct {
-	// SpoolDir is the folder for temporary files of content of unknown size; default
-	// os.TempDir().
-	SpoolDir string
-	// SpoolLimit is the largest such content, in bytes; default DefaultSpoolLimit.
-	SpoolLimit int64
-}
-
 // Open returns the stage below a prefix of a bucket. The prefix is used as it is,
 // such as "stage/". It sends nothing.
-func Open(client API, bucketName, prefix string, o Options) *Stage {
-	return &Stage{bucket: bucket{api: client, name: bucketName, prefix: prefix},
-		spoolDir: cmp.Or(o.SpoolDir, os.TempDir()), spoolLimit: cmp.Or(o.SpoolLimit, DefaultSpoolLimit)}
+func Open(client API, bucketName, prefix string) *Stage {
+	return &Stage{bucket: bucket{api: client, name: bucketName, prefix: prefix}, spoolDir: os.TempDir(), spoolLimit: maxSpooled}
 }
 
 // objectName returns the name of a key's object.
@@ -91,8 +80,14 @@ func (s *Stage) Open(ctx context.Context, key replication.StageKey) (io.ReadClos
 	if out.ContentLength == nil {
 		return nil, 0, errors.Join(s.wrapError(ctx, op, errNoLength), out.Body.Close())
 	}
-	v := &verifyingReader{ctx: ctx, s: s, key: key, name: name, etag: out.ETag, body: out.Body, left: *out.ContentLength, sum: md5.New()}
-	return v, *out.ContentLength, nil
+	return content.NewReader(ctx, content.Stored{Key: key, Body: out.Body, Size: *out.ContentLength, Server: s.location(),
+		Discard: func() {
+			if aws.ToString(out.ETag) != "" {
+				_ = s.deleteObject(ctx, name, out.ETag) // unless it was replaced; if it stays, the next reader detects it again
+			}
+		},
+		Explain: func(err error) error { return s.wrapError(ctx, op, err) },
+	}), *out.ContentLength, nil
 }
 
 var errNoLength = errors.New("the answer has no content length")

@@ -47,7 +47,7 @@ func TestStreamingOverTLS(t *testing.T) {
 	t.Cleanup(srv.Close)
 	c := newClient(t, srv.URL, func(o *s3.Options) { o.HTTPClient = srv.Client() })
 	bucket := createBucket(t, c)
-	s := s3stage.Open(c, bucket, "stage/", s3stage.Options{SpoolDir: "/nowhere", SpoolLimit: 0})
+	s := s3stage.Open(c, bucket, "stage/").SetSpool("/nowhere", 0)
 	if err := s.Put(t.Context(), keyOf(largeContent()), iotest.HalfReader(strings.NewReader(largeContent())),
 		int64(len(largeContent()))); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestWrongContentIsNeverSentCompletely(t *testing.T) {
 			n, err := io.Copy(io.Discard, r.Body)
 			whole = whole || err == nil && n == r.ContentLength
 		})
-		s := s3stage.Open(c, "b", "stage/", s3stage.Options{})
+		s := s3stage.Open(c, "b", "stage/")
 		err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(content), int64(len(largeContent())))
 		a.stop()
 		if !errors.Is(err, replication.ErrContentMismatch) || fault.ClassOf(err) != fault.Rejected || whole {
@@ -92,7 +92,7 @@ func TestPutIsOneRequest(t *testing.T) {
 		if name == "small" {
 			content = "small"
 		}
-		if err := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: spool, SpoolLimit: 64 << 20}).Put(t.Context(), keyOf(content),
+		if err := s3stage.Open(c, "b", "").SetSpool(spool, 64<<20).Put(t.Context(), keyOf(content),
 			strings.NewReader(content), size); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -116,17 +116,17 @@ func decodeHex(s string) []byte {
 func TestPutIsRetriedWhenTheServerIsBusy(t *testing.T) {
 	ok := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 	_, c := serveAnswers(t, answerWith(503, "SlowDown"), answerWith(503, "SlowDown"), ok)
-	s := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 64 << 20})
+	s := s3stage.Open(c, "b", "").SetSpool(t.TempDir(), 64<<20)
 	if err := s.Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1); err != nil {
 		t.Errorf("small: %v", err)
 	}
 	_, c = serveAnswers(t, answerWith(503, "SlowDown"), ok)
-	s = s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 64 << 20})
+	s = s3stage.Open(c, "b", "").SetSpool(t.TempDir(), 64<<20)
 	if err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()), -1); err != nil {
 		t.Errorf("from a file: %v", err)
 	}
 	a, c := serveAnswers(t, answerWith(503, "SlowDown"), ok)
-	err := s3stage.Open(c, "b", "", s3stage.Options{}).Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()),
+	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()),
 		int64(len(largeContent())))
 	if fault.ClassOf(err) != fault.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.stop()) != 1 {
 		t.Errorf("streamed: %v of class %s after %d requests, want transient", err, fault.ClassOf(err), len(a.seen))
@@ -147,7 +147,7 @@ func TestNothingIsReadAfterPut(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	err := s3stage.Open(c, "b", "", s3stage.Options{}).Put(t.Context(), keyOf("x"), from, 1<<30)
+	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf("x"), from, 1<<30)
 	over = true
 	if err == nil || errors.Is(err, replication.ErrContentMismatch) {
 		t.Errorf("%v, want the refusal", err)
@@ -161,7 +161,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestTooLarge(t *testing.T) {
 	a, c := serveAnswers(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	s := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 2 << 20})
+	s := s3stage.Open(c, "b", "").SetSpool(t.TempDir(), 2<<20)
 	for name, size := range map[string]int64{"more than the room for temporary files": -1, "more than S3 takes": 5<<30 + 1} {
 		err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()), size)
 		if fault.ClassOf(err) != fault.Rejected || fault.HintOf(err) == "" {
@@ -171,7 +171,7 @@ func TestTooLarge(t *testing.T) {
 	if len(a.stop()) != 0 {
 		t.Errorf("%d requests", len(a.seen))
 	}
-	err := s3stage.Open(c, "b", "", s3stage.Options{SpoolDir: t.TempDir() + "/gone", SpoolLimit: 2 << 20}).Put(t.Context(),
+	err := s3stage.Open(c, "b", "").SetSpool(t.TempDir()+"/gone", 2<<20).Put(t.Context(),
 		keyOf(largeContent()), strings.NewReader(largeContent()), -1)
 	if fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
 		t.Errorf("no folder for temporary files: %v of class %s, want local", err, fault.ClassOf(err))
@@ -182,7 +182,7 @@ func TestTooLarge(t *testing.T) {
 func TestExpiredContentIsNotStaged(t *testing.T) {
 	for status, code := range map[int]string{404: "NoSuchKey", 403: "InvalidObjectState"} {
 		_, c := serveAnswers(t, answerWith(status, code))
-		if _, _, err := s3stage.Open(c, "b", "", s3stage.Options{}).Open(t.Context(), keyOf("x")); !errors.Is(err, replication.ErrNotStaged) {
+		if _, _, err := s3stage.Open(c, "b", "").Open(t.Context(), keyOf("x")); !errors.Is(err, replication.ErrNotStaged) {
 			t.Errorf("%s: %v, want ErrNotStaged", code, err)
 		}
 	}
@@ -203,19 +203,19 @@ func TestErrorsOfAWS(t *testing.T) {
 		"SlowDown":              {503, fault.Transient, "fewer requests"},
 	} {
 		_, c := serveAnswers(t, answerWith(want.status, code))
-		_, _, err := s3stage.Open(c, "prod", "stage/", s3stage.Options{}).Open(t.Context(), keyOf("x"))
+		_, _, err := s3stage.Open(c, "prod", "stage/").Open(t.Context(), keyOf("x"))
 		if fault.ClassOf(err) != want.class || !strings.Contains(fault.HintOf(err), want.hint) ||
 			errors.Is(err, replication.ErrNotStaged) {
 			t.Errorf("%s: %v of class %s with the hint %q", code, err, fault.ClassOf(err), fault.HintOf(err))
 		}
 	}
 	_, c := serveAnswers(t, answerWith(403, "AccessDenied"))
-	err := s3stage.Open(c, "prod", "stage/", s3stage.Options{}).Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1)
+	err := s3stage.Open(c, "prod", "stage/").Put(t.Context(), keyOf("x"), strings.NewReader("x"), 1)
 	if !strings.Contains(fault.HintOf(err), "s3:PutObject on arn:aws:s3:::prod/stage/*") {
 		t.Errorf("Put: hint %q", fault.HintOf(err))
 	}
 	const nobody = "http://127.0.0.1:1" // a port that no server of a test can get
-	_, _, err = s3stage.Open(newClient(t, nobody), "b", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
+	_, _, err = s3stage.Open(newClient(t, nobody), "b", "").Open(t.Context(), keyOf("x"))
 	if fault.ClassOf(err) != fault.Unreachable {
 		t.Errorf("nobody answers: %v of class %s", err, fault.ClassOf(err))
 	}
@@ -227,7 +227,7 @@ func TestInterruptedTransfer(t *testing.T) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "only this much")
 	})
-	r, _, err := s3stage.Open(c, "b", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
+	r, _, err := s3stage.Open(c, "b", "").Open(t.Context(), keyOf("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func testBlobs(t *testing.T, c *s3.Client) {
 
 // testRefused sends what only a server can refuse.
 func testRefused(t *testing.T, c *s3.Client) {
-	_, _, err := s3stage.Open(c, "chefsync-no-such-bucket", "", s3stage.Options{}).Open(t.Context(), keyOf("x"))
+	_, _, err := s3stage.Open(c, "chefsync-no-such-bucket", "").Open(t.Context(), keyOf("x"))
 	if fault.ClassOf(err) != fault.Local {
 		t.Errorf("no bucket: %v of class %s, want local", err, fault.ClassOf(err))
 	}

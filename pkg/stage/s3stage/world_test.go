@@ -132,7 +132,7 @@ func newStages(c *s3.Client, bucket string) func(t *testing.T) replication.Stage
 	var n atomic.Int64
 	return func(t *testing.T) replication.Stage {
 		prefix := fmt.Sprintf("stage-%d/", n.Add(1))
-		return &prefixedStage{s3stage.Open(c, bucket, prefix, s3stage.Options{SpoolDir: t.TempDir(), SpoolLimit: 64 << 20}), prefix}
+		return &prefixedStage{s3stage.Open(c, bucket, prefix).SetSpool(t.TempDir(), 64<<20), prefix}
 	}
 }
 
