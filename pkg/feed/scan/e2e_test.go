@@ -28,7 +28,7 @@ type pairFixture struct {
 	replica *cheftest.Org
 	engine  *replication.Engine
 	scanner *scan.Scanner
-	from    replication.Source
+	from    *endpoint.Source
 	to      replication.Reader
 }
 

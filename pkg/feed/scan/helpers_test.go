@@ -6,12 +6,13 @@ import (
 	"io"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/feed/scan"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
 // withoutBulk is a reader without bulk reads.
-type withoutBulk struct{ replication.Reader }
+type withoutBulk struct{ scan.Reader }
 
 func (withoutBulk) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
 	return nil

@@ -78,7 +78,7 @@ func newHistory(t *testing.T) *history {
 // processClients are the clients of one process. Another process has others: a client
 // limits its own requests in flight, and would wait for one that waits for it.
 type processClients struct {
-	source  replication.Source
+	source  serialSource
 	targets []replication.Target // by pair
 }
 

@@ -39,13 +39,13 @@ func (r *scanRun) scanKinds(ctx context.Context) error {
 		case kind.Child() != "":
 			err = r.scanParents(ctx, kind)
 		case kind.IsImmutable():
-			err = r.scanImmutable(ctx, kind)
+			err = r.scanList(ctx, kind, r.observeNames)
 		case kind.CanFreeze():
-			err = r.scanVersions(ctx, kind)
+			err = r.scanList(ctx, kind, r.readVersions)
 		case kind.Binds() != "":
 			err = r.scanBindings(ctx, kind)
 		default:
-			err = r.scanObjects(ctx, kind)
+			err = r.scanList(ctx, kind, r.readListed)
 		}
 		if err := r.recordFailure(ctx, kind, err); err != nil {
 			return err
@@ -77,30 +77,43 @@ func (r *scanRun) recordFailure(ctx context.Context, kind object.Kind, err error
 	return nil
 }
 
-// scanObjects scans roles or environments.
-func (r *scanRun) scanObjects(ctx context.Context, kind object.Kind) error {
+// reading reads listed objects. The result omits those that it didn't read.
+type reading func(ctx context.Context, refs []object.Ref) (map[object.Ref]observation, error)
+
+// scanList scans a kind whose objects are in one list.
+func (r *scanRun) scanList(ctx context.Context, kind object.Kind, read reading) error {
 	scope := object.Scope{Kind: kind}
 	refs, err := r.Reader.List(ctx, scope)
 	if err != nil {
 		return err
 	}
+	return r.mergeRead(ctx, scope, refs, read)
+}
+
+// mergeRead reads the listed objects of a scope and merges what was read.
+func (r *scanRun) mergeRead(ctx context.Context, scope object.Scope, refs []object.Ref, read reading) error {
 	r.report.Listed += len(refs)
-	observed, err := r.readListed(ctx, map[object.Scope][]object.Ref{scope: refs})
+	observed, err := read(ctx, refs)
 	if err != nil && !isInterrupted(ctx) {
 		return err
 	}
 	return errors.Join(err, r.mergeList(ctx, scope, refs, observed))
 }
 
-// scanVersions scans cookbook versions: it reads new ones, unfrozen ones, and the
-// frozen ones that are due.
-func (r *scanRun) scanVersions(ctx context.Context, kind object.Kind) error {
-	scope := object.Scope{Kind: kind}
-	refs, err := r.Reader.List(ctx, scope)
-	if err != nil {
-		return err
+// observeNames takes policy revisions and cookbook artifacts as they are listed: servers
+// only create and delete them (docs/chef-server-api.md §5.2). One that is deleted and
+// created again with other content between two scans isn't found.
+func (r *scanRun) observeNames(_ context.Context, refs []object.Ref) (map[object.Ref]observation, error) {
+	observed := make(map[object.Ref]observation, len(refs))
+	for _, ref := range refs {
+		observed[ref] = observation{fingerprint: nameOnly}
 	}
-	r.report.Listed += len(refs)
+	return observed, nil
+}
+
+// readVersions reads cookbook versions: new ones, unfrozen ones, and the frozen ones that
+// are due.
+func (r *scanRun) readVersions(ctx context.Context, refs []object.Ref) (map[object.Ref]observation, error) {
 	from, to := r.previous.RotatedTo, r.Now()
 	if r.rotatedTo.After(from) {
 		from = r.rotatedTo
@@ -119,15 +132,11 @@ func (r *scanRun) scanVersions(ctx context.Context, kind object.Kind) error {
 	}
 	r.rotationComplete = true
 	observed, err := r.readEach(ctx, due)
-	if err != nil && !isInterrupted(ctx) {
-		return err
-	}
-	err = errors.Join(err, r.mergeList(ctx, scope, refs, observed))
 	// Versions that the first scan doesn't reach are read whether they are due or not.
 	if r.beginsChangeLog || err == nil && r.rotationComplete && frozen {
 		r.current.RotatedTo = to
 	}
-	return err
+	return observed, err
 }
 
 // dueInRotation reports whether a frozen version is due in (from, to]. Each version is
@@ -161,50 +170,50 @@ func (r *scanRun) scanParents(ctx context.Context, kind object.Kind) error {
 			lists[i], errs[i] = r.Reader.List(ctx, object.Scope{Kind: child, Name: bags[i].Name})
 		}
 	})
-	items, observed := map[object.Scope][]object.Ref{}, map[object.Ref]observation{}
+	observed := map[object.Ref]observation{}
+	var listed []object.Ref
 	for i, bag := range bags {
 		observed[bag] = observation{fingerprint: nameOnly}
 		if err := r.recordFailure(ctx, child, errs[i]); err != nil && !isInterrupted(ctx) {
 			return err
 		}
 		if errs[i] == nil {
-			items[object.Scope{Kind: child, Name: bag.Name}] = lists[i]
-			r.report.Listed += len(lists[i])
+			listed = append(listed, lists[i]...)
 		}
 	}
-	r.report.Listed += len(bags)
-	bodies, err := r.readListed(ctx, items)
+	r.report.Listed += len(bags) + len(listed)
+	bodies, err := r.readListed(ctx, listed)
 	if err != nil && !isInterrupted(ctx) {
 		return err
 	}
 	if err := r.mergeList(ctx, scope, bags, observed); err != nil && !isInterrupted(ctx) {
 		return err
 	}
-	for _, s := range sortedScopes(items) {
-		if err := r.mergeList(ctx, s, items[s], bodies); err != nil && !isInterrupted(ctx) {
+	for i, bag := range bags {
+		if errs[i] != nil {
+			continue
+		}
+		if err := r.mergeList(ctx, object.Scope{Kind: child, Name: bag.Name}, lists[i], bodies); err != nil && !isInterrupted(ctx) {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-func sortedScopes(lists map[object.Scope][]object.Ref) []object.Scope {
-	return slices.SortedFunc(maps.Keys(lists), func(a, b object.Scope) int { return object.Compare(object.Ref(a), object.Ref(b)) })
-}
-
-// readListed reads the fingerprints of listed objects: in bulk, and one by one those that
-// the bulk read didn't return.
-func (r *scanRun) readListed(ctx context.Context, lists map[object.Scope][]object.Ref) (map[object.Ref]observation, error) {
-	var listed []object.Ref
-	for _, scope := range sortedScopes(lists) {
-		listed = append(listed, lists[scope]...)
-	}
+// readListed reads listed objects in bulk, and one by one those that the bulk read didn't
+// return.
+func (r *scanRun) readListed(ctx context.Context, refs []object.Ref) (map[object.Ref]observation, error) {
 	observed := map[object.Ref]observation{}
-	for ref, obj := range r.Reader.GetBulk(ctx, listed, replication.BulkOptions{Listed: true}) {
+	for ref, obj := range r.Reader.GetBulk(ctx, refs, replication.BulkOptions{Listed: true}) {
 		observed[ref] = observation{fingerprint: obj.Fingerprint}
 	}
 	r.report.Found += len(observed)
-	missing := slices.DeleteFunc(listed, func(ref object.Ref) bool { _, found := observed[ref]; return found })
+	var missing []object.Ref
+	for _, ref := range refs {
+		if _, found := observed[ref]; !found {
+			missing = append(missing, ref)
+		}
+	}
 	read, err := r.readEach(ctx, missing)
 	maps.Copy(observed, read)
 	return observed, err

@@ -164,6 +164,10 @@ func (s *slowReader) Get(ctx context.Context, ref object.Ref) (object.Object, er
 	return object.Object{Ref: ref, Body: []byte(`{}`), Fingerprint: ref.Name}, nil
 }
 
+func (s *slowReader) ListBindings(context.Context, object.Kind) (map[object.Ref]string, error) {
+	return nil, nil
+}
+
 func (s *slowReader) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
 	return nil
 }

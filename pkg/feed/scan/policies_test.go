@@ -5,10 +5,8 @@ import (
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
-	"chefsync/pkg/endpoint"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
-	"chefsync/pkg/replication"
 )
 
 // newPolicyFixture returns a fixture that scans Policyfile objects and roles.
@@ -41,25 +39,6 @@ func TestPolicyfileObjectsAreFoundByTheirLists(t *testing.T) {
 	w.org.DeleteArtifact("a", "0123")
 	w.scanAndWantRows("delete /policy_groups/test/policies/app", "delete /policy_groups/prod/policies/app",
 		"delete /policies/app/revisions/r1", "delete /cookbook_artifacts/a/0123")
-	w.scanAndWantRows()
-}
-
-// plainReader is a reader that can't list which revisions are bound.
-type plainReader struct{ replication.Reader }
-
-// TestBindingsAreReadOneByOneWithoutTheirList, with the same result.
-func TestBindingsAreReadOneByOneWithoutTheirList(t *testing.T) {
-	w := newPolicyFixture(t)
-	w.config.Reader = plainReader{endpoint.NewSource(w.client.Org("acme"), nil)}
-	w.beginChangeLog()
-	w.takeRequests()
-	w.scanAndWantRows()
-	if got := w.takeRequests(); !slices.Contains(got, "GET /organizations/acme/policy_groups/prod/policies/app") {
-		t.Errorf("an idle scan sent %q", got)
-	}
-	w.org.PutPolicy("app", "r2", `{}`)
-	w.org.BindPolicy("prod", "app", "r2")
-	w.scanAndWantRows("create /policies/app/revisions/r2", "update /policy_groups/prod/policies/app")
 	w.scanAndWantRows()
 }
 

@@ -176,7 +176,7 @@ func TestChangeRevertedDuringAScanIsRevertedOnTheReplica(t *testing.T) {
 
 // wrongBulkReader returns wrong fingerprints of roles from bulk reads.
 type wrongBulkReader struct {
-	replication.Reader
+	scan.Reader
 	honest func() bool
 }
 

@@ -211,36 +211,34 @@ func TestUnexpectedlyEmptyListDeletesNothing(t *testing.T) {
 	w.scanAndWantRows()
 }
 
-// TestUnconfirmedDeletionsWaitForASecondScan: beyond what is confirmed by GETs.
+// TestUnconfirmedDeletionsWaitForASecondScan: beyond the 50 that are confirmed by GETs.
 func TestUnconfirmedDeletionsWaitForASecondScan(t *testing.T) {
 	w := newFixture(t)
-	w.config.Confirm = 2
-	for n := range 5 {
-		w.org.PutRole(fmt.Sprint("r", n), `{}`)
+	eachRole := func(do func(name string)) {
+		for n := range 53 {
+			do(fmt.Sprintf("r%02d", n))
+		}
 	}
+	eachRole(func(name string) { w.org.PutRole(name, `{}`) })
 	w.beginChangeLog()
-	for n := range 5 {
-		w.org.DeleteRole(fmt.Sprint("r", n))
+	eachRole(w.org.DeleteRole)
+	if r := w.mustScan(); r.Pending != 3 || r.Changes != 50 {
+		t.Errorf("%d deletions pending and %d recorded, want 3 and 50", r.Pending, r.Changes)
 	}
-	if r := w.scanAndWantRows("delete /roles/r1", "delete /roles/r0"); r.Pending != 3 {
-		t.Errorf("%d deletions pending, want 3", r.Pending)
-	}
-	w.org.PutRole("r4", `{"description":"back again"}`)
-	w.scanAndWantRows("update /roles/r4", "delete /roles/r3", "delete /roles/r2")
+	w.newRows()
+	w.org.PutRole("r52", `{"description":"back again"}`)
+	w.scanAndWantRows("update /roles/r52", "delete /roles/r51", "delete /roles/r50")
 
 	// A failed scan in between doesn't count.
-	w.config.Confirm = 1
-	w.org.PutRole("a", `{}`)
-	w.org.PutRole("b", `{}`)
-	w.scanAndWantRows("create /roles/a", "create /roles/b")
-	for _, r := range []string{"a", "b", "r4"} {
-		w.org.DeleteRole(r)
-	}
-	w.scanAndWantRows("delete /roles/a")
+	eachRole(func(name string) { w.org.PutRole(name, `{}`) })
+	w.mustScan()
+	eachRole(w.org.DeleteRole)
+	w.mustScan()
+	w.newRows()
 	h := w.primary.Fault(cheftest.Fault{Path: "/roles", Status: 500})
 	w.scanAndWantRows()
 	h.Remove()
-	w.scanAndWantRows("delete /roles/r4", "delete /roles/b")
+	w.scanAndWantRows("delete /roles/r52", "delete /roles/r51", "delete /roles/r50")
 }
 
 func TestFailedConfirmationDefersTheDeletion(t *testing.T) {

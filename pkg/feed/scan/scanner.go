@@ -13,11 +13,19 @@ import (
 	"chefsync/pkg/replication"
 )
 
+// Reader reads an organization of the primary.
+type Reader interface {
+	replication.Reader
+	// ListBindings returns in one request which revision each object of a kind binds, such
+	// as each policy in a policy group.
+	ListBindings(ctx context.Context, kind object.Kind) (map[object.Ref]string, error)
+}
+
 // Config configures a Scanner. Source, Reader, Store and Owner are required.
 type Config struct {
 	// Source names the organization in the store.
 	Source string
-	Reader replication.Reader
+	Reader Reader
 	Store  changelog.ScanStore
 	// Owner names this process in the lease. It must differ between processes.
 	Owner string
@@ -31,21 +39,21 @@ type Config struct {
 	// Rotation is the time within which each frozen cookbook version is read again and
 	// a forced overwrite is found; default a day.
 	Rotation time.Duration
-	// Confirm is the number of deletions that one scan confirms by a GET each; default
-	// 50. Further ones wait for the next scan.
-	Confirm int
 	// Concurrency limits the requests in flight; default 4.
 	Concurrency int
-	// Retain is how long rows are kept, default 30 days; KeepRows is their maximum
-	// number, default 100,000.
-	Retain   time.Duration
-	KeepRows int
+	// Retain is how long rows are kept; default 30 days.
+	Retain time.Duration
 
 	Now func() time.Time // default time.Now
 	Log *slog.Logger     // default: nothing is logged
 }
 
 const (
+	// maxConfirmed is the number of deletions that one scan confirms by a GET each. Further
+	// ones wait for the next scan.
+	maxConfirmed = 50
+
+	maxRows               = 100_000 // that are kept
 	trimEvery             = time.Hour
 	interruptedCommitTime = 2 * time.Second // to write what an interrupted scan found
 )
@@ -63,10 +71,8 @@ func New(c Config) (*Scanner, error) {
 		return nil, errors.New("a scanner needs a source, a reader, a store and an owner")
 	}
 	c.Rotation = orDefault(c.Rotation, 24*time.Hour)
-	c.Confirm = orDefault(c.Confirm, 50)
 	c.Concurrency = orDefault(c.Concurrency, 4)
 	c.Retain = orDefault(c.Retain, 30*24*time.Hour)
-	c.KeepRows = orDefault(c.KeepRows, 100_000)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -119,7 +125,7 @@ type Report struct {
 // replication.ErrFenced and ErrOvertaken mean that the lease was lost. A single list or
 // object that can't be read is not an error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
-	r := &scanRun{Scanner: s, confirmsLeft: s.Confirm}
+	r := &scanRun{Scanner: s, confirmsLeft: maxConfirmed}
 	r.report.Started = s.Now()
 	got, err := s.acquireLease(ctx)
 	if err == nil {
@@ -322,7 +328,7 @@ func (r *scanRun) trimChangeLog(ctx context.Context) error {
 	if now.Sub(r.trimmedAt) < trimEvery {
 		return nil
 	}
-	head, err := r.Store.Trim(ctx, r.Source, now.Add(-r.Retain), r.KeepRows)
+	head, err := r.Store.Trim(ctx, r.Source, now.Add(-r.Retain), maxRows)
 	if err == nil {
 		r.Scanner.trimmedAt, r.report.Head = now, head
 	}

@@ -47,7 +47,7 @@ type objectState struct {
 	// Fingerprint is "" while it isn't known, and "-" for an object of which only the
 	// name is compared.
 	Fingerprint string `json:"f,omitempty"`
-	// Revision, of a policy in a policy group, is the one that Print belongs to.
+	// Revision, of a policy in a policy group, is the one that Fingerprint belongs to.
 	Revision string `json:"r,omitempty"`
 	// Frozen reports whether a cookbook version is frozen: it is then read by rotation.
 	Frozen bool `json:"z,omitempty"`
