@@ -61,7 +61,7 @@ func (c *changeFeed) Name() string {
 	if c.served == nil || c.noFeed != nil {
 		return changelog.Name
 	}
-	return c.served.Name()
+	return feed.Name
 }
 
 // Reason implements replication.Feed.
@@ -74,7 +74,7 @@ func (c *changeFeed) Reason() string {
 	case c.fleet.FeedURL != "":
 		return c.fleet.FeedURL + " serves it"
 	}
-	return c.served.Reason()
+	return "the primary serves it"
 }
 
 // openChangeLog opens the change log, which a primary that serves its changes doesn't need.

@@ -28,8 +28,6 @@ type UpdatedSince struct {
 // Name is the name of the feed in configuration and status.
 const Name = "updated_since"
 
-var _ replication.Feed = (*UpdatedSince)(nil)
-
 // NewUpdatedSince returns a feed that reads with a getter. Unserved reports whether an
 // error of the getter means that the server has no such route: a 404 of any origin, or a 200 that
 // isn't the Chef Server's JSON (docs/chef-server-api.md §2.4, §13: the front end
@@ -38,21 +36,6 @@ var _ replication.Feed = (*UpdatedSince)(nil)
 // doesn't exist.
 func NewUpdatedSince(getter Getter, unserved func(error) bool) *UpdatedSince {
 	return &UpdatedSince{getter: getter, unserved: unserved}
-}
-
-// Name returns the feed's name in configuration and status.
-func (u *UpdatedSince) Name() string { return Name }
-
-// Reason returns why it is in use.
-func (u *UpdatedSince) Reason() string { return "the primary serves it" }
-
-// Begun implements replication.Feed. What is served is asked for before everything is
-// compared.
-func (u *UpdatedSince) Begun(context.Context) (bool, error) { return false, nil }
-
-// ReadSnapshot implements replication.Feed: there is none.
-func (u *UpdatedSince) ReadSnapshot(context.Context) (replication.Snapshot, error) {
-	return replication.Snapshot{}, nil
 }
 
 // Read returns the rows with an id greater than after, or all for 0 and below: the
@@ -64,7 +47,7 @@ func (u *UpdatedSince) Read(ctx context.Context, after int64) (replication.Rows,
 	after = max(after, 0)
 	body, err := u.getter.Get(ctx, "/updated_since?seq="+strconv.FormatInt(after, 10))
 	if err != nil {
-		if u.unserved != nil && u.unserved(err) {
+		if u.unserved(err) {
 			return replication.Rows{}, unservedError{err}
 		}
 		return replication.Rows{}, fmt.Errorf("read updated_since: %w", err)

@@ -78,16 +78,3 @@ func TestReadDistinguishesNoFeedFromFailures(t *testing.T) {
 		})
 	}
 }
-
-func TestNameIsThatOfTheConfiguration(t *testing.T) {
-	if got := feedOf(&fakeGetter{}).Name(); got != "updated_since" {
-		t.Errorf("name %q", got)
-	}
-}
-
-func TestWithoutAPredicateNoErrorMeansNoFeed(t *testing.T) {
-	_, err := NewUpdatedSince(&fakeGetter{err: errNoRoute}, nil).Read(t.Context(), 0)
-	if !errors.Is(err, errNoRoute) || errors.Is(err, replication.ErrNoFeed) {
-		t.Errorf("error %v, want the getter's own", err)
-	}
-}

@@ -74,7 +74,7 @@ func TestScopesOfRows(t *testing.T) {
 		changes = append(changes, changelog.Change{Action: changelog.Update, Path: p})
 	}
 	beginChangeLog(t, s, changes...)
-	rows, err := changelog.NewFeed(s, "src").Read(t.Context(), 0)
+	rows, err := changelog.Feed{Store: s, Source: "src"}.Read(t.Context(), 0)
 	if err != nil || len(rows.Changes) != len(want)+1 {
 		t.Fatalf("%d rows, %v", len(rows.Changes), err)
 	}
@@ -98,7 +98,7 @@ func TestLongChangeLogIsReadInPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rows, err := changelog.NewFeed(s, "src").Read(t.Context(), head.Oldest+5)
+	rows, err := changelog.Feed{Store: s, Source: "src"}.Read(t.Context(), head.Oldest+5)
 	if err != nil || int64(len(rows.Changes)) != head.Newest-head.Oldest-5 || rows.Newest != head.Newest ||
 		rows.Oldest != head.Oldest || rows.Epoch != "e" {
 		t.Errorf("%d rows of %+v, bounds %d to %d, %v", len(rows.Changes), head, rows.Oldest, rows.Newest, err)
@@ -122,12 +122,12 @@ func (m *replacedStore) Rows(ctx context.Context, source string, after int64, li
 
 func TestReadOfTheNewestRows(t *testing.T) {
 	s := openStore(t)
-	if _, err := changelog.NewFeed(s, "src").Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := (changelog.Feed{Store: s, Source: "src"}).Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("before it has begun: %v", err)
 	}
 	head := beginChangeLog(t, s, changelog.Change{Action: "update", Path: "/roles/a"})
 	for _, c := range []struct{ after, want int64 }{{-1, 1}, {-2, 2}, {-3, 2}, {-9, 2}} {
-		rows, err := changelog.NewFeed(s, "src").Read(t.Context(), c.after)
+		rows, err := changelog.Feed{Store: s, Source: "src"}.Read(t.Context(), c.after)
 		if n := len(rows.Changes); err != nil || int64(n) != c.want || rows.Changes[n-1].ID != head.Newest ||
 			rows.Newest != head.Newest || rows.Oldest != head.Oldest {
 			t.Errorf("%d: %+v, %v; want the newest %d of %+v", c.after, rows, err, c.want, head)
@@ -147,11 +147,11 @@ func TestReadIsRepeatedWhenTheChangeLogChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rows, err := changelog.NewFeed(&replacedStore{s, 2}, "src").Read(t.Context(), 0)
+	rows, err := changelog.Feed{Store: &replacedStore{s, 2}, Source: "src"}.Read(t.Context(), 0)
 	if err != nil || rows.Epoch != "e" || len(rows.Changes) != 12*changelog.MaxAppend+1 {
 		t.Errorf("%d rows of epoch %q, %v", len(rows.Changes), rows.Epoch, err)
 	}
-	if _, err := changelog.NewFeed(&replacedStore{s, 1000}, "src").Read(t.Context(), 0); err == nil {
+	if _, err := (changelog.Feed{Store: &replacedStore{s, 1000}, Source: "src"}).Read(t.Context(), 0); err == nil {
 		t.Error("no error for a change log that changes during each read")
 	}
 }
@@ -184,7 +184,7 @@ func TestReadReturnsNoGapBetweenPages(t *testing.T) {
 		}
 	}
 	m := &trimmedStore{Store: s}
-	rows, err := changelog.NewFeed(m, "src").Read(t.Context(), 0)
+	rows, err := changelog.Feed{Store: m, Source: "src"}.Read(t.Context(), 0)
 	if err != nil || !m.done {
 		t.Fatal(err, m.done)
 	}

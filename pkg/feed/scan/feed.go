@@ -13,19 +13,24 @@ import (
 // NewFeed returns the change feed of a change log that a scanner writes: the rows of
 // [changelog.Feed], and the snapshot of the newest scan.
 func NewFeed(store changelog.ScanStore, source string) replication.Feed {
-	return feed{changelog.NewFeed(store, source), store, source}
+	return feed{changelog.Feed{Store: store, Source: source}, store}
 }
 
 type feed struct {
-	replication.Feed
-	store  changelog.ScanStateStore
-	source string
+	changelog.Feed
+	states changelog.ScanStateStore
 }
+
+// Name implements replication.Feed.
+func (f feed) Name() string { return changelog.Name }
+
+// Reason implements replication.Feed.
+func (f feed) Reason() string { return "" }
 
 // ReadSnapshot implements replication.Feed: one read of the scan state. If the
 // state is damaged it returns no snapshot: the next scan begins a new change log.
 func (f feed) ReadSnapshot(ctx context.Context) (replication.Snapshot, error) {
-	known, err := f.store.LoadScanState(ctx, f.source)
+	known, err := f.states.LoadScanState(ctx, f.Source)
 	if err != nil || known.Blob == nil {
 		return replication.Snapshot{}, err
 	}

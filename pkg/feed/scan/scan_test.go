@@ -20,7 +20,7 @@ import (
 func TestFirstScanBeginsTheChangeLog(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()
-	if _, err := changelog.NewFeed(w.store, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := (changelog.Feed{Store: w.store, Source: source}).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("before the first scan: %v, want ErrNoFeed", err)
 	}
 	w.beginChangeLog()

@@ -35,7 +35,7 @@ func testNoChangeLog(t *testing.T, open func() changelog.ScanStore) {
 		changelog.ErrNoChangeLog) {
 		t.Errorf("commit: %v, want ErrNoChangeLog", err)
 	}
-	if _, err := changelog.NewFeed(s, source).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
+	if _, err := (changelog.Feed{Store: s, Source: source}).Read(t.Context(), 0); !errors.Is(err, replication.ErrNoFeed) {
 		t.Errorf("as a feed: %v, want ErrNoFeed", err)
 	}
 }

@@ -188,7 +188,7 @@ func testReaderAtTheEnd(t *testing.T, open func() changelog.ScanStore) {
 		default:
 		}
 		for more := true; more; {
-			page, err := changelog.RowsAfter(t.Context(), s, source, "e", after, 7)
+			page, err := s.Rows(t.Context(), source, after, 7)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func testReaders(t *testing.T, open func() changelog.ScanStore) {
 			}
 		}
 	})
-	f := changelog.NewFeed(s, source)
+	f := changelog.Feed{Store: s, Source: source}
 	var pos replication.Position
 	for n := range 60 {
 		got, err := f.Read(t.Context(), 0)
