@@ -2,13 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net/http"
-	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,11 +12,6 @@ import (
 	"chefsync/cli/internal/doctor"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/assembly"
-	"chefsync/pkg/config"
-	"chefsync/pkg/feed/changelog"
-	"chefsync/pkg/object"
-	"chefsync/pkg/prepare"
 	"chefsync/pkg/replication"
 )
 
@@ -96,168 +86,7 @@ func runChecks(ctx context.Context, env *cmdline.Env, args []string) (checks []d
 		conf.Fail("arguments", exit.Hint(err), err)
 		return conf.Checks, err
 	}
-	conf.OK("pairs", "%s, each destination in one pair only", ui.Plural(len(a.Pairs()), "pair"))
-	for _, w := range a.Warnings() {
-		conf.Warn("look", "", "%s", w)
-	}
-	keys := map[string]string{"primary": a.Primary.Key.String()}
-	for _, r := range replicasOf(a, pairs) {
-		keys["replica "+r.Name] = r.Key.String()
-	}
-	doctor.CheckKeyFiles(conf, keys)
-
-	groups := []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check { return conf.Checks }}
-	groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.ProcessChecks(ctx, a, env.Now()) })
-	if a.Stack != nil {
-		return doctor.All(ctx, append(groups, stackChecks(ctx, env, a, pairs, len(args) > 0)...)...), nil
-	}
-	groups = append(groups, serverChecks(ctx, env, a, pairs)...)
-	groups = append(groups, func(ctx context.Context) []doctor.Check { return localChecks(ctx, a, pairs, env.Now()) })
-	return doctor.All(ctx, groups...), nil
-}
-
-// stackChecks are the checks of a stack, of the servers as its function sees them
-// and as this machine does, of the change logs, and of what the state remembers. For some
-// pairs the stack itself is left out.
-func stackChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
-	some bool) (groups []func(context.Context) []doctor.Check) {
-	state, err := a.State(ctx)
-	if err != nil {
-		return []func(context.Context) []doctor.Check{func(context.Context) []doctor.Check {
-			l := &doctor.List{Group: "stack"}
-			l.Fail("state", "", err)
-			return l.Checks
-		}}
-	}
-	s := doctor.Stack{Stack: a.Stack, Pairs: pairs, State: state, Logs: a.LogStore(), Now: env.Now}
-	if !some {
-		groups = append(groups, s.Check)
-	}
-	groups = append(groups, s.FromFunction)
-	for _, check := range serverChecks(ctx, env, a, pairs) {
-		groups = append(groups, func(ctx context.Context) []doctor.Check { return doctor.FromHere(check(ctx)) })
-	}
-	return append(groups, func(ctx context.Context) []doctor.Check {
-		return slices.Concat(changeLogChecks(ctx, a, pairs), doctor.PairChecks(ctx, a, pairs, env.Now()))
-	})
-}
-
-// serverChecks are the checks of the primary and of each replica.
-func serverChecks(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) (groups []func(context.Context) []doctor.Check) {
-	add := func(s config.Server, group string, side prepare.Side, orgs []string) *doctor.Server {
-		client, problem := a.Client(ctx, s)
-		prober, err := a.NewHTTPClient(ctx, s)
-		if err != nil {
-			prober, problem = http.DefaultClient, err
-		}
-		kinds := map[string][]object.Kind{}
-		for _, org := range orgs {
-			kinds[org] = app.KindsOf(pairs, side, s, org)
-		}
-		return &doctor.Server{
-			Group: group, Side: side, Orgs: orgs, User: s.User, Client: client, Problem: problem,
-			KeyMissing: s.Key.Scheme == "file" && errors.Is(problem, fs.ErrNotExist),
-			Key:        a.KeyStore(ctx, s), Prober: prober, URL: s.URL, Now: env.Now,
-			Kinds: kinds,
-		}
-	}
-	sources, destinations := orgsOf(pairs)
-	primary := add(a.Primary, "primary", prepare.Primary, sources)
-	primary.Feed = a.DescribeFeed
-	groups = append(groups, primary.Check)
-	for _, r := range replicasOf(a, pairs) {
-		groups = append(groups, add(r, "replica "+r.Name, prepare.Replica, destinations[r.Name]).Check)
-	}
-	return groups
-}
-
-// replicasOf are the replicas that pairs are about; all of them for all pairs.
-func replicasOf(a *app.App, pairs []app.Pair) []config.Server {
-	if len(pairs) == len(a.Pairs()) {
-		return a.Replicas
-	}
-	return slices.DeleteFunc(slices.Clone(a.Replicas), func(r config.Server) bool {
-		return !slices.ContainsFunc(pairs, func(p app.Pair) bool { return p.ID.Replica == r.Name })
-	})
-}
-
-// orgsOf lists the source organizations and each replica's destinations.
-func orgsOf(pairs []app.Pair) (sources []string, destinations map[string][]string) {
-	destinations = map[string][]string{}
-	seen := map[string]bool{}
-	for _, p := range pairs {
-		if !seen[p.SourceOrg] {
-			seen[p.SourceOrg] = true
-			sources = append(sources, p.SourceOrg)
-		}
-		destinations[p.ID.Replica] = append(destinations[p.ID.Replica], p.ID.Org)
-	}
-	return sources, destinations
-}
-
-// localChecks look at this machine: state, stage, what the state remembers.
-func localChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) []doctor.Check {
-	l := &doctor.List{Group: "this machine"}
-	doctor.CheckFolder(l, "stage", a.StagePath)
-	doctor.CheckFolder(l, "state folder", filepath.Dir(a.StatePath))
-	if _, err := a.State(ctx); err != nil {
-		l.Fail("state", "", err)
-		return l.Checks
-	}
-	l.OK("state", "%s, schema %d", a.StatePath, replication.SchemaVersion)
-	return slices.Concat(l.Checks, changeLogChecks(ctx, a, pairs), doctor.NotifyChecks(ctx, a, now),
-		doctor.PairChecks(ctx, a, pairs, now))
-}
-
-// changeLogChecks look at the change logs and at what fills them. There is nothing to
-// look at while the primary serves its changes.
-func changeLogChecks(ctx context.Context, a *app.App, pairs []app.Pair) []doctor.Check {
-	l := &doctor.List{Group: "journal"}
-	store, err := a.ChangeLogs(ctx)
-	if err != nil {
-		l.Fail("journal", "", err)
-		return l.Checks
-	}
-	for _, s := range a.Sources() {
-		if !slices.ContainsFunc(pairs, func(p app.Pair) bool { return p.SourceOrg == s.Org }) || !readsChangeLog(ctx, a, s) {
-			continue
-		}
-		doctor.CheckChangeLog(ctx, l, store, s.Org, s.Space)
-	}
-	if len(l.Checks) > 0 {
-		doctor.CheckPush(l, collectorOf(a))
-	}
-	return l.Checks
-}
-
-// readsChangeLog reports whether the changes of a source are found by its change log. If the
-// primary can't be asked from here, what its pairs read last decides.
-func readsChangeLog(ctx context.Context, a *app.App, s assembly.Source) bool {
-	needed, err := a.NeedsChangeLog(ctx, s.Org)
-	if err == nil {
-		return needed
-	}
-	state, err := a.State(ctx)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(s.Pairs, func(id replication.PairID) bool {
-		st, err := state.Pair(ctx, id)
-		return err == nil && st.Progress.Feed == changelog.Name
-	})
-}
-
-// collectorOf is where the primary's changes are taken: by the URL of a stack, or
-// on an address of this machine.
-func collectorOf(a *app.App) doctor.Collector {
-	c := doctor.Collector{Token: a.ChangeLog.Token.String(), Switch: "listen and token under [journal]"}
-	if a.Stack != nil {
-		c.Switch = "token under [journal], and deploy"
-		c.Where, c.URL = a.Stack.ChangesURL, a.Stack.ChangesURL
-	} else if j := a.ChangeLog; j.Listen != "" {
-		c.Where, c.URL = j.Listen, doctor.RootURL(j.Listen, j.TLSCert != "")
-	}
-	return c
+	return doctor.Run{App: a, Pairs: pairs, Some: len(args) > 0, Now: env.Now}.Checks(ctx, conf), nil
 }
 
 // selectForDoctor finds the pairs that arguments name, as for all commands; the name of

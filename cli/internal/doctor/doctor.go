@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
@@ -109,21 +111,12 @@ func Count(checks []Check) (n Counts) {
 // All runs groups of checks at once and returns their results in order.
 func All(ctx context.Context, groups ...func(context.Context) []Check) []Check {
 	results := make([][]Check, len(groups))
-	done := make(chan int)
-	for i, g := range groups {
-		go func() {
-			results[i] = g(ctx)
-			done <- i
-		}()
+	var group sync.WaitGroup
+	for i, check := range groups {
+		group.Go(func() { results[i] = check(ctx) })
 	}
-	for range groups {
-		<-done
-	}
-	all := []Check{}
-	for _, r := range results {
-		all = append(all, r...)
-	}
-	return all
+	group.Wait()
+	return slices.Concat(results...)
 }
 
 // mark returns the mark of a state.

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"time"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/notifier"
@@ -10,14 +9,15 @@ import (
 	"chefsync/pkg/notify"
 )
 
-// NotifyChecks check whether the channels of [notify] took what they were told last.
-func NotifyChecks(ctx context.Context, a *app.App, now time.Time) []Check {
+// checkNotifications looks whether the channels of [notify] took what they were told last. A
+// stack has none.
+func (r Run) checkNotifications(ctx context.Context) []Check {
 	l := &List{Group: "notifications"}
-	channels := notifier.Channels(a, nil)
-	if len(channels) == 0 {
+	channels := notifier.Channels(r.App, nil)
+	if r.App.Stack != nil || len(channels) == 0 {
 		return nil
 	}
-	state, err := readNotified(ctx, a)
+	state, err := readNotified(ctx, r.App)
 	if err != nil {
 		l.Fail("channels", "", err)
 		return l.Checks
@@ -28,7 +28,7 @@ func NotifyChecks(ctx context.Context, a *app.App, now time.Time) []Check {
 	}
 	for _, c := range channels {
 		if s := failing[c.Name]; s.Failures > 0 {
-			l.Warn(c.Name, "chef-sync-ctl notify-test", "%s failed since the last delivery; next attempt %s", ui.Plural(s.Failures, "attempt"), ui.Age(s.NextTry, now))
+			l.Warn(c.Name, "chef-sync-ctl notify-test", "%s failed since the last delivery; next attempt %s", ui.Plural(s.Failures, "attempt"), ui.Age(s.NextTry, r.Now()))
 		} else {
 			l.OK(c.Name, "no failed attempts since the last delivery")
 		}

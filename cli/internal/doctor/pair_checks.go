@@ -3,23 +3,21 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"time"
 
-	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/pkg/status"
 )
 
-// PairChecks check what is recorded of the pairs, as sync-status shows it. Whatever keeps
+// checkPairs looks at what is recorded of the pairs, as sync-status shows it. Whatever keeps
 // a pair from being in sync is a failure.
-func PairChecks(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) []Check {
-	l := &List{Group: "pairs"}
-	servers, unread := pairstatus.ReadServers(ctx, a, pairs, now)
-	rows, err := pairstatus.ReadPairs(ctx, a, pairs, servers, now)
+func (r Run) checkPairs(ctx context.Context) []Check {
+	l, now := &List{Group: "pairs"}, r.Now()
+	servers, unread := pairstatus.ReadServers(ctx, r.App, r.Pairs, now)
+	rows, err := pairstatus.ReadPairs(ctx, r.App, r.Pairs, servers, now)
 	err = cmp.Or(err, unread)
-	for _, r := range rows {
-		addPairChecks(l, r)
+	for _, row := range rows {
+		addPairChecks(l, row)
 	}
 	if err != nil {
 		l.Fail("records", exit.Hint(err), err)

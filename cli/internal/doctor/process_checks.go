@@ -3,17 +3,15 @@ package doctor
 import (
 	"context"
 	"errors"
-	"time"
 
-	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 )
 
-// ProcessChecks check whether a process runs passes.
-func ProcessChecks(ctx context.Context, a *app.App, now time.Time) []Check {
-	l := &List{Group: "processes"}
-	d, err := pairstatus.ReadProcesses(ctx, a, now)
+// checkProcesses looks whether a process runs passes.
+func (r Run) checkProcesses(ctx context.Context) []Check {
+	l, now := &List{Group: "processes"}, r.Now()
+	d, err := pairstatus.ReadProcesses(ctx, r.App, now)
 	if err != nil {
 		l.Skip("daemon", "the state can't be read")
 		return l.Checks

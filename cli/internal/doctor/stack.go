@@ -14,22 +14,16 @@ import (
 	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
-// Stack is a deployed stack on AWS.
-type Stack struct {
-	*stack.Stack
-	Pairs []config.PairConfig
-	State replication.State
-	Logs  logstore.Store
-	Now   func() time.Time
-}
+// stackChecks check what a deployed stack on AWS consists of.
+type stackChecks struct{ *stack.Stack }
 
-// Check looks at what the stack consists of, and at what its functions did.
-func (s Stack) Check(ctx context.Context) []Check {
+// checkStack looks at what the stack consists of, and at what its functions did.
+func (r Run) checkStack(ctx context.Context) []Check {
+	s := stackChecks{r.App.Stack}
 	l := &List{Group: "stack " + s.Stack.Stack}
 	s.checkIdentity(ctx, l)
 	if s.Broken() {
@@ -41,11 +35,11 @@ func (s Stack) Check(ctx context.Context) []Check {
 	s.checkFunctions(ctx, l)
 	s.checkWeb(ctx, l)
 	s.checkDeadLetters(ctx, l)
-	s.checkErrors(ctx, l)
+	r.checkErrors(ctx, l)
 	return l.Checks
 }
 
-func (s Stack) checkIdentity(ctx context.Context, l *List) {
+func (s stackChecks) checkIdentity(ctx context.Context, l *List) {
 	who, err := s.Identity(ctx)
 	if err != nil {
 		l.Fail("credentials", "", err)
@@ -54,7 +48,7 @@ func (s Stack) checkIdentity(ctx context.Context, l *List) {
 	l.OK("credentials", "%s in %s", who, s.Region)
 }
 
-func (s Stack) checkTable(ctx context.Context, l *List) {
+func (s stackChecks) checkTable(ctx context.Context, l *List) {
 	t, err := s.DescribeTable(ctx)
 	switch {
 	case err != nil:
@@ -83,7 +77,7 @@ func (s Stack) checkTable(ctx context.Context, l *List) {
 		"off: if the state is lost, each pair needs a full comparison")
 }
 
-func (s Stack) checkFunctions(ctx context.Context, l *List) {
+func (s stackChecks) checkFunctions(ctx context.Context, l *List) {
 	for _, name := range []string{s.Sync, s.Manager, s.Changes, s.Web} {
 		if name == "" {
 			continue
@@ -102,7 +96,7 @@ func (s Stack) checkFunctions(ctx context.Context, l *List) {
 
 // checkWeb looks at how much requests to the change log's URL can use up: the internet can
 // send them.
-func (s Stack) checkWeb(ctx context.Context, l *List) {
+func (s stackChecks) checkWeb(ctx context.Context, l *List) {
 	if s.Web == "" {
 		return
 	}
@@ -118,7 +112,7 @@ func (s Stack) checkWeb(ctx context.Context, l *List) {
 	}
 }
 
-func (s Stack) checkDeadLetters(ctx context.Context, l *List) {
+func (s stackChecks) checkDeadLetters(ctx context.Context, l *List) {
 	if s.DeadLetters == "" {
 		return
 	}
@@ -139,16 +133,16 @@ func (s Stack) checkDeadLetters(ctx context.Context, l *List) {
 const errorsSince = time.Hour
 
 // checkErrors shows the latest error of the functions.
-func (s Stack) checkErrors(ctx context.Context, l *List) {
-	level, since := slog.LevelError, s.Now().Add(-errorsSince)
+func (r Run) checkErrors(ctx context.Context, l *List) {
+	level, since := slog.LevelError, r.Now().Add(-errorsSince)
 	for _, each := range []struct {
 		what, command string
 		query         logstore.Query
 	}{
-		{"errors of passes", "sync-log PAIR", logstore.Query{Pairs: app.PairIDs(s.Pairs), Since: since, Level: &level}},
+		{"errors of passes", "sync-log PAIR", logstore.Query{Pairs: app.PairIDs(r.Pairs), Since: since, Level: &level}},
 		{"errors of the manager", "manager-log", logstore.Query{Manager: true, Since: since, Level: &level}},
 	} {
-		lines, err := s.Logs.NewReader(each.query).Lines(ctx)
+		lines, err := r.App.LogStore().NewReader(each.query).Lines(ctx)
 		switch {
 		case err != nil:
 			l.Fail(each.what, "", err)
@@ -164,17 +158,17 @@ func (s Stack) checkErrors(ctx context.Context, l *List) {
 	}
 }
 
-// FromFunction lets the stack's function look at the servers of one pair of each
+// checkFromFunction lets the stack's function look at the servers of one pair of each
 // replica: what counts is what it can reach, not this machine.
-func (s Stack) FromFunction(ctx context.Context) []Check {
+func (r Run) checkFromFunction(ctx context.Context) []Check {
 	l := &List{Group: "as the function sees it"}
 	var seen []string
-	for _, p := range s.Pairs {
+	for _, p := range r.Pairs {
 		if slices.Contains(seen, p.ID.Replica) {
 			continue
 		}
 		seen = append(seen, p.ID.Replica)
-		answer, err := s.Stack.InvokeSync(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskDoctor, Trigger: cloud.TriggerManual})
+		answer, err := r.App.Stack.InvokeSync(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskDoctor, Trigger: cloud.TriggerManual})
 		if err == nil {
 			err = stack.AnswerError(answer)
 		}
@@ -199,15 +193,18 @@ func stateOf(status string) State {
 	return Fail
 }
 
-// FromHere softens what this machine found of the servers: on a stack it needs
-// them only for plan, diff, verify and run without --remote.
-func FromHere(checks []Check) []Check {
-	for i := range checks {
-		checks[i].Group += ", from here"
-		if checks[i].State == Fail {
-			checks[i].State = Warn
-			checks[i].Detail += " (only plan, diff, verify and run --once need it from here)"
+// fromHere softens what this machine finds of a server: on a stack it needs the servers only
+// for plan, diff, verify and run without --remote.
+func fromHere(check func(context.Context) []Check) func(context.Context) []Check {
+	return func(ctx context.Context) []Check {
+		checks := check(ctx)
+		for i := range checks {
+			checks[i].Group += ", from here"
+			if checks[i].State == Fail {
+				checks[i].State = Warn
+				checks[i].Detail += " (only plan, diff, verify and run --once need it from here)"
+			}
 		}
+		return checks
 	}
-	return checks
 }
