@@ -11,7 +11,6 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/stack"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/object"
@@ -303,9 +302,6 @@ func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app
 	failures := make([]error, len(pairs))
 	app.ForEachParallel(pairs, verifyAtOnce, func(i int, p app.Pair) {
 		answer, err := a.Stack.InvokeSync(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskVerify, Trigger: cloud.TriggerManual})
-		if err == nil {
-			err = stack.AnswerError(answer)
-		}
 		verdicts[i] = remoteResult{Pair: p.ID, Equal: answer.Equal != nil && *answer.Equal, Differences: answer.Differ}
 		if failures[i] = err; err != nil {
 			verdicts[i].Error, verdicts[i].Hint = err.Error(), exit.Hint(err)

@@ -1,6 +1,7 @@
 package awsstack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,10 @@ func (s *client) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud
 		return r, &fault.Error{Op: "invoke", Server: "function " + s.Sync, Class: fault.Foreign,
 			Hint: "deploy the stack with this version", Err: errors.New("its answer can't be decoded")}
 	}
-	return r, nil
+	if r.Error != "" {
+		err = &fault.Error{Op: r.Error, Class: cmp.Or(r.Class, fault.Transient), Hint: r.Hint}
+	}
+	return r, err
 }
 
 // functionError returns the error of an invocation that failed.

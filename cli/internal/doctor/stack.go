@@ -169,9 +169,6 @@ func (r Run) checkFromFunction(ctx context.Context) []Check {
 		}
 		seen = append(seen, p.ID.Replica)
 		answer, err := r.App.Stack.InvokeSync(ctx, cloud.SyncEvent{Pair: p.ID, Task: cloud.TaskDoctor, Trigger: cloud.TriggerManual})
-		if err == nil {
-			err = stack.AnswerError(answer)
-		}
 		if err != nil {
 			l.Fail("pair "+p.ID.String(), "", err)
 			continue

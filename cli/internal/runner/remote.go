@@ -51,8 +51,5 @@ func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daem
 	if answer.Run != nil {
 		res.Run = *answer.Run
 	}
-	if err == nil {
-		res.Err = stack.AnswerError(answer)
-	}
 	return res
 }

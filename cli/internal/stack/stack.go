@@ -4,7 +4,6 @@
 package stack
 
 import (
-	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
-	"chefsync/pkg/fault"
 )
 
 // Access selects the AWS profile and region. Empty fields are left to the environment
@@ -48,7 +46,8 @@ type Stack struct {
 // Client asks AWS about a stack. Errors say what was tried on what and which permission
 // is missing; they carry the class that decides the exit code.
 type Client interface {
-	// InvokeSync sends an event to functions/sync and returns its answer.
+	// InvokeSync sends an event to functions/sync and returns its answer. What the function
+	// could not do is an error, too.
 	InvokeSync(ctx context.Context, event cloud.SyncEvent) (cloud.SyncResult, error)
 	// Backend returns the state, stage and configuration of the stack.
 	Backend() Backend
@@ -94,12 +93,4 @@ type Table struct {
 // Broken reports whether the last deployment failed, or the stack is being removed.
 func (s *Stack) Broken() bool {
 	return strings.Contains(s.Status, "FAILED") || strings.Contains(s.Status, "ROLLBACK") || strings.HasPrefix(s.Status, "DELETE")
-}
-
-// AnswerError returns the error of an answer, or nil.
-func AnswerError(r cloud.SyncResult) error {
-	if r.Error == "" {
-		return nil
-	}
-	return &fault.Error{Op: r.Error, Class: cmp.Or(r.Class, fault.Transient), Hint: r.Hint}
 }
