@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"chefsync/cli/internal/stack"
+	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/store/dynamo"
 )
 
@@ -24,7 +25,7 @@ import (
 func (s *client) Identity(ctx context.Context) (string, error) {
 	out, err := sts.NewFromConfig(s.config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return "", explainAWS(ctx, "ask who we are", "AWS", err)
+		return "", awserr.Wrap(ctx, "ask who we are", "AWS", err)
 	}
 	return aws.ToString(out.Arn), nil
 }
@@ -33,7 +34,7 @@ func (s *client) Identity(ctx context.Context) (string, error) {
 func (s *client) DescribeTable(ctx context.Context) (t stack.Table, err error) {
 	out, err := s.dynamoClient().DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.Table})
 	if err != nil {
-		return t, explainAWS(ctx, "look", "table "+s.Table, err)
+		return t, awserr.Wrap(ctx, "look", "table "+s.Table, err)
 	}
 	for _, k := range out.Table.KeySchema {
 		t.KeyNames = append(t.KeyNames, aws.ToString(k.AttributeName))
@@ -49,7 +50,7 @@ func (s *client) DescribeTable(ctx context.Context) (t stack.Table, err error) {
 func (s *client) HasTimeToLive(ctx context.Context) (bool, error) {
 	out, err := s.dynamoClient().DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &s.Table})
 	if err != nil {
-		return false, explainAWS(ctx, "look at the time to live", "table "+s.Table, err)
+		return false, awserr.Wrap(ctx, "look at the time to live", "table "+s.Table, err)
 	}
 	d := out.TimeToLiveDescription
 	return d != nil && d.TimeToLiveStatus == ddtypes.TimeToLiveStatusEnabled && aws.ToString(d.AttributeName) == dynamo.Definition().TTLAttribute, nil
@@ -59,7 +60,7 @@ func (s *client) HasTimeToLive(ctx context.Context) (bool, error) {
 func (s *client) HasPointInTimeRecovery(ctx context.Context) (bool, error) {
 	out, err := s.dynamoClient().DescribeContinuousBackups(ctx, &dynamodb.DescribeContinuousBackupsInput{TableName: &s.Table})
 	if err != nil {
-		return false, explainAWS(ctx, "look at the backups", "table "+s.Table, err)
+		return false, awserr.Wrap(ctx, "look at the backups", "table "+s.Table, err)
 	}
 	d := out.ContinuousBackupsDescription
 	return d != nil && d.PointInTimeRecoveryDescription != nil &&
@@ -77,7 +78,7 @@ func (s *client) FunctionProblem(ctx context.Context, name string) (string, erro
 	out, err := lambda.NewFromConfig(s.config).GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})
 	switch {
 	case err != nil:
-		return "", explainAWS(ctx, "look", "function "+name, err)
+		return "", awserr.Wrap(ctx, "look", "function "+name, err)
 	case out.State == lambdatypes.StateFailed:
 		return fmt.Sprintf("it is in state %s: %s", out.State, aws.ToString(out.StateReason)), nil
 	case out.LastUpdateStatus == lambdatypes.LastUpdateStatusFailed:
@@ -90,7 +91,7 @@ func (s *client) FunctionProblem(ctx context.Context, name string) (string, erro
 func (s *client) ReservedConcurrency(ctx context.Context, name string) (int, error) {
 	out, err := lambda.NewFromConfig(s.config).GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
 	if err != nil {
-		return 0, explainAWS(ctx, "look at the concurrency", "function "+name, err)
+		return 0, awserr.Wrap(ctx, "look at the concurrency", "function "+name, err)
 	}
 	return int(aws.ToInt32(out.ReservedConcurrentExecutions)), nil
 }
@@ -102,7 +103,7 @@ func (s *client) DeadLetterCount(ctx context.Context) (int, error) {
 		QueueUrl: &s.DeadLetters, AttributeNames: []sqstypes.QueueAttributeName{name},
 	})
 	if err != nil {
-		return 0, explainAWS(ctx, "look", "queue "+s.DeadLetters, err)
+		return 0, awserr.Wrap(ctx, "look", "queue "+s.DeadLetters, err)
 	}
 	return strconv.Atoi(out.Attributes[string(name)])
 }
@@ -115,5 +116,5 @@ func (s *client) PurgeDeadLetters(ctx context.Context) error {
 	if errors.As(err, &already) {
 		return nil
 	}
-	return explainAWS(ctx, "purge", "queue "+s.DeadLetters, err)
+	return awserr.Wrap(ctx, "purge", "queue "+s.DeadLetters, err)
 }

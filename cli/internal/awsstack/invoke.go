@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/fault"
 )
 
@@ -22,7 +23,7 @@ func (s *client) InvokeSync(ctx context.Context, event cloud.SyncEvent) (r cloud
 	client := lambda.NewFromConfig(s.config, func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} })
 	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &s.Sync, Payload: payload})
 	if err != nil {
-		return r, explainAWS(ctx, "invoke", "function "+s.Sync, err)
+		return r, awserr.Wrap(ctx, "invoke", "function "+s.Sync, err)
 	}
 	if out.FunctionError != nil {
 		return r, s.functionError(out.Payload)

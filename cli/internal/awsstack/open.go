@@ -17,6 +17,7 @@ import (
 	"chefsync/cli/internal/stack"
 	"chefsync/pkg/assembly/onaws"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/config"
 )
 
@@ -45,7 +46,7 @@ func (s *Session) Open(ctx context.Context, name, table string) (*stack.Stack, e
 	out, err := cloudformation.NewFromConfig(c).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	resource := fmt.Sprintf("stack %s in %s", name, c.Region)
 	if err != nil {
-		return nil, explainAWS(ctx, "read the outputs", resource, err)
+		return nil, awserr.Wrap(ctx, "read the outputs", resource, err)
 	}
 	if len(out.Stacks) == 0 {
 		return nil, exit.With(exit.NotFound, fmt.Errorf("there is no %s", resource),

@@ -18,7 +18,6 @@ import (
 
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
-	"chefsync/pkg/cloud/awserr"
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/secret"
@@ -121,9 +120,4 @@ func (s *Session) CreateSecret(ctx context.Context, name, description string, co
 		return err
 	}
 	return secret.Create(ctx, secretsmanager.NewFromConfig(c), name, description, content)
-}
-
-// explainAWS gives an error of AWS its class and what to try.
-func explainAWS(ctx context.Context, op, resource string, err error) error {
-	return awserr.Wrap(ctx, op, resource, err)
 }
