@@ -15,7 +15,7 @@ func TestWhatRunsInTheBackgroundDelaysNoPass(t *testing.T) {
 		w := newWorld()
 		d := w.daemon(w.job("a", time.Minute, done))
 		ended := false
-		d.Tasks = append(d.Tasks, daemon.Task{Every: time.Minute, Do: func(ctx context.Context) error {
+		d.Tasks = append(d.Tasks, daemon.Task{First: time.Minute, Every: time.Minute, Do: func(ctx context.Context) error {
 			<-ctx.Done()
 			ended = true
 			return nil

@@ -90,7 +90,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		group.Go(func() { l.runPasses(ctx, work) })
 	}
 	for _, c := range d.newServerLoops(loops, sources) {
-		group.Go(func() { c.runChecks(ctx) })
+		group.Go(func() { c.task().run(ctx, c.log) })
 	}
 	failed := firstError{end: end}
 	group.Go(func() { failed.set(d.serveChanges(ctx, sources)) })

@@ -18,7 +18,7 @@ func TestTheDaemonRecordsThatItLives(t *testing.T) {
 		d := w.daemon(w.job("a", time.Minute, done))
 		start := time.Now()
 		var beats []time.Duration
-		d.Tasks = append(d.Tasks, daemon.Task{Every: daemon.BeatEvery, AtStart: true, Failing: "the heartbeat can't be recorded", Do: func(context.Context) error {
+		d.Tasks = append(d.Tasks, daemon.Task{Every: daemon.BeatEvery, Failing: "the heartbeat can't be recorded", Do: func(context.Context) error {
 			beats = append(beats, time.Since(start))
 			if len(beats) == 2 || len(beats) == 3 {
 				return errors.New("disk full")

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"chefsync/pkg/replication"
@@ -21,16 +22,17 @@ const checkInterval = time.Minute
 
 // serverLoop checks one server.
 type serverLoop struct {
-	daemon  *Daemon
-	server  Server
-	pairs   []*pairLoop
-	sources []*sourceLoop
+	server        Server
+	log           *slog.Logger
+	pairs         []*pairLoop
+	sources       []*sourceLoop
+	checked, down bool
 }
 
 func (d *Daemon) newServerLoops(loops map[replication.PairID]*pairLoop, sources map[string]*sourceLoop) []*serverLoop {
 	all := make([]*serverLoop, len(d.Servers))
 	for i, server := range d.Servers {
-		c := &serverLoop{daemon: d, server: server}
+		c := &serverLoop{server: server, log: d.Log.With("server", server.Name)}
 		for _, id := range server.Pairs {
 			if l := loops[id]; l != nil {
 				c.pairs = append(c.pairs, l)
@@ -46,35 +48,28 @@ func (d *Daemon) newServerLoops(loops map[replication.PairID]*pairLoop, sources 
 	return all
 }
 
-// runChecks checks the server until ctx ends. The first check comes after the first passes,
-// which may make it unnecessary.
-func (c *serverLoop) runChecks(ctx context.Context) {
-	log := c.daemon.Log.With("server", c.server.Name)
-	first, down, unrecorded := true, false, false
-	for wait := startSpread; waitFor(ctx, wait, nil) != ended; wait = c.daemon.addJitter(checkInterval) {
-		up, err := c.server.Check(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			if !unrecorded {
-				log.Warn("the result of the server check can't be recorded", "error", err.Error())
-			}
-			unrecorded = true
-			continue
-		}
-		unrecorded = false
-		switch {
-		case first && up: // it may have been down in the process before this one
-			c.wakeFailing()
-		case down && up:
-			log.Info("the server responds again; its failed pairs resume")
-			c.wakeFailing()
-		case !down && !up:
-			log.Warn("the server doesn't respond, or refuses every request; see chef-sync-ctl sync-status")
-		}
-		first, down = false, !up
+// task returns the regular check of the server. The first check comes after the first
+// passes, which may make it unnecessary.
+func (c *serverLoop) task() Task {
+	return Task{First: startSpread, Every: checkInterval, Failing: "the result of the server check can't be recorded", Do: c.check}
+}
+
+func (c *serverLoop) check(ctx context.Context) error {
+	up, err := c.server.Check(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
 	}
+	switch {
+	case !c.checked && up: // it may have been down in the process before this one
+		c.wakeFailing()
+	case c.down && up:
+		c.log.Info("the server responds again; its failed pairs resume")
+		c.wakeFailing()
+	case !c.down && !up:
+		c.log.Warn("the server doesn't respond, or refuses every request; see chef-sync-ctl sync-status")
+	}
+	c.checked, c.down = true, !up
+	return nil
 }
 
 // wakeFailing wakes the sources and pairs that failed: after many failures they would wait

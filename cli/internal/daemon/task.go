@@ -13,8 +13,8 @@ const BeatEvery = 30 * time.Second
 
 // Task is work that is done regularly.
 type Task struct {
+	First   time.Duration // the wait before the first time
 	Every   time.Duration
-	AtStart bool   // do it at the start, too
 	Failing string // the message for the log when it fails
 	Do      func(context.Context) error
 }
@@ -22,11 +22,8 @@ type Task struct {
 // run does the task until ctx ends. That it fails is logged once, and so is that it works
 // again.
 func (t Task) run(ctx context.Context, log *slog.Logger) {
-	wait, failing := t.Every, false
-	if t.AtStart {
-		wait = 0
-	}
-	for ; waitFor(ctx, wait, nil) != ended; wait = t.Every {
+	failing := false
+	for wait := t.First; waitFor(ctx, wait, nil) != ended; wait = t.Every {
 		err := t.Do(ctx)
 		switch {
 		case ctx.Err() != nil:

@@ -17,7 +17,7 @@ func TestATaskGoesOnWhenItFails(t *testing.T) {
 		var log bytes.Buffer
 		start := time.Now()
 		var at []time.Duration
-		task := Task{Every: time.Minute, Failing: "it fails", Do: func(context.Context) error {
+		task := Task{First: time.Minute, Every: time.Minute, Failing: "it fails", Do: func(context.Context) error {
 			at = append(at, time.Since(start))
 			if n := len(at); n == 2 || n == 3 {
 				return errors.New("503")

@@ -70,7 +70,7 @@ func Tasks(a *app.App, pairs []app.Pair, now func() time.Time) (tasks []daemon.T
 	}
 	if channels := Channels(a, nil); len(channels) > 0 {
 		every := min(max(a.Notify.After/5, minEvery), maxEvery)
-		tasks = append(tasks, daemon.Task{Every: every, Failing: "notifications can't be sent", Do: func(ctx context.Context) error {
+		tasks = append(tasks, daemon.Task{First: every, Every: every, Failing: "notifications can't be sent", Do: func(ctx context.Context) error {
 			store, err := a.Notified(ctx)
 			if err != nil {
 				return err
@@ -88,7 +88,7 @@ func Tasks(a *app.App, pairs []app.Pair, now func() time.Time) (tasks []daemon.T
 		}})
 	}
 	if !a.Notify.Ping.IsZero() {
-		tasks = append(tasks, daemon.Task{Every: a.Notify.PingEvery, Failing: "the ping URL can't be requested", Do: func(ctx context.Context) error {
+		tasks = append(tasks, daemon.Task{First: a.Notify.PingEvery, Every: a.Notify.PingEvery, Failing: "the ping URL can't be requested", Do: func(ctx context.Context) error {
 			fleet, err := pairstatus.ReadFleet(ctx, a, pairs, now())
 			if err == nil {
 				err = fleet.CheckPasses()

@@ -121,8 +121,8 @@ func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *l
 	opts.live.setPairs(len(now.pairs))
 	d.Present = now.app.Present
 	d.Tasks = append(notifier.Tasks(now.app, now.pairs, env.Now),
-		daemon.Task{Every: daemon.BeatEvery, AtStart: true, Failing: "the heartbeat can't be recorded", Do: process.saveFunc(now.app)},
-		daemon.Task{Every: time.Hour, AtStart: true, Failing: "housekeeping failed", Do: now.app.SweepStage})
+		daemon.Task{Every: daemon.BeatEvery, Failing: "the heartbeat can't be recorded", Do: process.saveFunc(now.app)},
+		daemon.Task{Every: time.Hour, Failing: "housekeeping failed", Do: now.app.SweepStage})
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	loading := make(chan *loaded, 1)
