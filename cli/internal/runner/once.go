@@ -53,12 +53,9 @@ func (opts Options) RunOnce(ctx context.Context, env *cmdline.Env, a *app.App, p
 		return err
 	}
 	results := d.Once(ctx, replication.TriggerManual, opts.Full)
-	down := checkServers(ctx, a, pairs)
+	checkServers(ctx, a, pairs)
 	opts.progress.End()
-	if err = opts.showResults(ctx, env, a, pairs, results); err == nil {
-		err = down
-	}
-	return app.HintRemote(a, err, "chef-sync-ctl run --once --remote")
+	return app.HintRemote(a, opts.showResults(ctx, env, a, pairs, results), "chef-sync-ctl run --once --remote")
 }
 
 // runPass runs one pass, and shows it.

@@ -2,11 +2,9 @@ package runner
 
 import (
 	"context"
-	"fmt"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/daemon"
-	"chefsync/cli/internal/exit"
 )
 
 // daemonServers are the servers of pairs for the daemon. On a stack, its manager has them
@@ -31,20 +29,12 @@ func daemonServers(a *app.App, pairs []app.Pair) (all []daemon.Server) {
 }
 
 // checkServers records whether the servers of pairs answer, after passes that may not
-// have needed them all. The error names those that don't.
-func checkServers(ctx context.Context, a *app.App, pairs []app.Pair) error {
+// have needed them all. The status of the pairs says which don't.
+func checkServers(ctx context.Context, a *app.App, pairs []app.Pair) {
 	if a.Stack != nil || ctx.Err() != nil {
-		return nil
+		return
 	}
-	records, err := a.CheckServers(ctx, a.ServersOf(pairs))
-	if err != nil {
+	if _, err := a.CheckServers(ctx, a.ServersOf(pairs)); err != nil {
 		a.Log.Warn("the results of server checks can't be recorded", "error", err.Error())
 	}
-	var down []error
-	for _, r := range records {
-		if r.Down() {
-			down = append(down, exit.With(exit.Temporary, fmt.Errorf("server %s can't be used: %s", r.Name, r.Error), r.Hint))
-		}
-	}
-	return exit.Join(down...)
 }
