@@ -15,9 +15,16 @@ type Diagnosis struct {
 	Checks []Check `json:"checks"`
 }
 
-// NewDiagnosis counts checks and finds the worst state.
+// NewDiagnosis counts checks. Its state is the worst one of them.
 func NewDiagnosis(checks []Check) Diagnosis {
-	return Diagnosis{State: Worst(checks), Counts: Count(checks), Checks: checks}
+	d := Diagnosis{State: OK, Counts: Count(checks), Checks: checks}
+	switch {
+	case d.Counts.Failed > 0:
+		d.State = Fail
+	case d.Counts.Warnings > 0:
+		d.State = Warn
+	}
+	return d
 }
 
 // Failures returns the checks that failed.

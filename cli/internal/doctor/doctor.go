@@ -69,20 +69,6 @@ func (l *List) Add(c Check) {
 	l.Checks = append(l.Checks, c)
 }
 
-// Worst is the worst result of a list of checks.
-func Worst(checks []Check) State {
-	worst := OK
-	for _, c := range checks {
-		switch {
-		case c.State == Fail:
-			return Fail
-		case c.State == Warn:
-			worst = Warn
-		}
-	}
-	return worst
-}
-
 // Counts says how many checks had each result.
 type Counts struct {
 	Failed     int `json:"failed"`

@@ -91,7 +91,7 @@ func (d dated) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestASkewedClockIsNamedInSignedRequestsToo(t *testing.T) {
 	d, _ := at(t, 20*time.Minute)
 	checks := d.Check(t.Context())
-	if doctor.Worst(checks) != doctor.Fail {
+	if doctor.NewDiagnosis(checks).State != doctor.Fail {
 		t.Fatalf("checks %+v", checks)
 	}
 	var said bool
@@ -106,7 +106,7 @@ func TestASkewedClockIsNamedInSignedRequestsToo(t *testing.T) {
 func TestAHealthyServerIsOKAndNothingIsWritten(t *testing.T) {
 	d, s := at(t, 0)
 	checks := d.Check(t.Context())
-	if doctor.Worst(checks) == doctor.Fail || find(checks, "organization acme").State != doctor.OK {
+	if doctor.NewDiagnosis(checks).State == doctor.Fail || find(checks, "organization acme").State != doctor.OK {
 		t.Errorf("checks %+v", checks)
 	}
 	for _, w := range s.Requests().Writes() {
@@ -236,7 +236,7 @@ func TestAReplacedKeyIsExplained(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if doctor.Worst(checks) != doctor.Fail {
+	if doctor.NewDiagnosis(checks).State != doctor.Fail {
 		t.Errorf("%+v", checks)
 	}
 }
