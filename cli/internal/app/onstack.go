@@ -52,24 +52,15 @@ func isDeployed(ctx context.Context, b stack.Backend, bucket, path string) (bool
 // stackName is the name of the stack, and the region that a configuration file of
 // that stack says.
 func (o Options) stackName() (name, region string, err error) {
-	if o.Stack == NamedStack {
-		path, err := FindConfig(o.ConfigPath)
-		if err != nil {
-			return "", "", err
-		}
-		c, err := o.configLoader().Load(path)
-		if err != nil {
-			return "", "", exit.With(exit.Usage, err, "name the stack: --stack NAME")
-		}
-		return c.AWS.Stack, c.AWS.Region, nil
-	}
-	path, err := FindConfig(o.ConfigPath)
-	if err != nil {
-		return o.Stack, "", nil // a stack needs no file
-	}
+	path, notFound := FindConfig(o.ConfigPath)
 	c, err := o.configLoader().Load(path)
-	if err != nil || c.AWS.Stack != o.Stack {
-		return o.Stack, "", nil // of another stack
+	switch {
+	case o.Stack != NamedStack && (err != nil || c.AWS.Stack != o.Stack):
+		return o.Stack, "", nil // a stack needs no file
+	case notFound != nil:
+		return "", "", notFound
+	case err != nil:
+		return "", "", exit.With(exit.Usage, err, "name the stack: --stack NAME")
 	}
-	return o.Stack, c.AWS.Region, nil
+	return c.AWS.Stack, c.AWS.Region, nil
 }
