@@ -24,7 +24,7 @@ func newVerifyCmd(env *cmdline.Env) *cobra.Command {
 		Use:     "verify [PAIR...]",
 		Short:   "Compare all objects on both sides",
 		GroupID: cmdline.GroupCheck,
-		Long: `Read every object on both sides, compare them, and list all ui. Objects
+		Long: `Read every object on both sides, compare them, and list all differences. Objects
 that were changed or deleted on the replica are distinguished from changes of the
 primary that no pass has applied yet. Objects that exist only on the replica are
 listed, but count as differences only with prune = "all". Nothing is written to the
