@@ -217,17 +217,17 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 	if f.nameStatus && d.Letter != "" && (d.Letter != "M" || !d.Ref.Kind.HasFiles()) {
 		return row, nil
 	}
-	var sides [2][]byte
+	var sides [2]object.Object
 	for i, side := range []replication.Reader{e.Source, e.Target} {
 		var err error
-		if sides[i], err = readBody(ctx, side, d.Ref); err != nil {
+		if sides[i], err = readObject(ctx, side, d.Ref); err != nil {
 			if !concernsObject(ctx, side, err) {
 				return row, err
 			}
 			return row.asUnreadable(err), nil
 		}
 	}
-	primary, replica := sides[0], sides[1]
+	primary, replica := sides[0].Body, sides[1].Body
 	if d.Letter == "" {
 		if primary == nil && replica == nil {
 			return row, exit.With(exit.NotFound, fmt.Errorf("%s is on neither side", d.Ref), "")
@@ -247,7 +247,8 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 	if !f.nameStatus {
 		row.Diff = diff
 		if primary != nil && replica != nil {
-			row.Diff += contentdiff.CompareFiles(ctx, e.Target, e.Source, d.Ref, row.Files)
+			row.Diff += contentdiff.CompareFiles(ctx, contentdiff.Side{Object: sides[1], Server: e.Target},
+				contentdiff.Side{Object: sides[0], Server: e.Source}, row.Files)
 		}
 	}
 	return row, nil
@@ -286,25 +287,21 @@ func letterOf(primary, replica []byte) string {
 	return "M"
 }
 
-// readBody reads one object; nil means that the server doesn't have it.
-func readBody(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
+// readObject reads one object; one without a body isn't on the server. The list says whether
+// a bag exists: bags have no content.
+func readObject(ctx context.Context, r replication.Reader, ref object.Ref) (object.Object, error) {
 	if ref.Kind == object.DataBag {
-		return readBag(ctx, r, ref)
+		bags, err := r.List(ctx, object.Scope{Kind: object.DataBag})
+		if err != nil || !slices.Contains(bags, ref) {
+			return object.Object{}, err
+		}
+		return object.Object{Ref: ref, Body: []byte("{}")}, nil
 	}
 	o, err := r.Get(ctx, ref)
 	if fault.IsAbsent(err) {
-		return nil, nil
+		return object.Object{}, nil
 	}
-	return o.Body, err
-}
-
-// readBag finds out by the list whether a bag exists: bags have no content.
-func readBag(ctx context.Context, r replication.Reader, ref object.Ref) ([]byte, error) {
-	bags, err := r.List(ctx, object.Scope{Kind: object.DataBag})
-	if err != nil || !slices.Contains(bags, ref) {
-		return nil, err
-	}
-	return []byte("{}"), nil
+	return o, err
 }
 
 func (f diffFlags) printRows(env *cmdline.Env, rows []diffRow) error {

@@ -68,27 +68,24 @@ func readChecksums(manifest []byte) map[string]string {
 	return found
 }
 
-// Side reads objects and their files from a server.
-type Side interface {
-	Get(ctx context.Context, ref object.Ref) (object.Object, error)
-	Open(ctx context.Context, obj object.Object, file object.File) (content io.ReadCloser, size int64, err error)
+// Side is a cookbook version on a server.
+type Side struct {
+	Object object.Object
+	Server interface {
+		Open(ctx context.Context, obj object.Object, file object.File) (content io.ReadCloser, size int64, err error)
+	}
 }
 
 // CompareFiles returns the unified differences of files of a cookbook version. A file
 // whose content can't be shown is named with the reason.
-func CompareFiles(ctx context.Context, replica, primary Side, ref object.Ref, files []File) string {
-	if len(files) == 0 {
-		return ""
-	}
-	old, oldErr := replica.Get(ctx, ref)
-	now, nowErr := primary.Get(ctx, ref)
+func CompareFiles(ctx context.Context, replica, primary Side, files []File) string {
 	var out strings.Builder
 	for _, f := range files {
-		before, err := readFile(ctx, replica, old, oldErr, f.replica)
+		before, err := replica.readFile(ctx, f.replica)
 		if err == nil {
 			var after []byte
-			if after, err = readFile(ctx, primary, now, nowErr, f.primary); err == nil {
-				out.WriteString(compareContent(ref, f.Path, before, after))
+			if after, err = primary.readFile(ctx, f.primary); err == nil {
+				out.WriteString(compareContent(primary.Object.Ref, f.Path, before, after))
 			}
 		}
 		if err != nil {
@@ -102,15 +99,15 @@ func CompareFiles(ctx context.Context, replica, primary Side, ref object.Ref, fi
 const maxShownFile = 1 << 20
 
 // readFile reads a file of a cookbook version; without a checksum there is none.
-func readFile(ctx context.Context, side Side, obj object.Object, getErr error, checksum string) ([]byte, error) {
-	if checksum == "" || getErr != nil {
-		return nil, getErr
+func (s Side) readFile(ctx context.Context, checksum string) ([]byte, error) {
+	if checksum == "" {
+		return nil, nil
 	}
-	i := slices.IndexFunc(obj.Files, func(f object.File) bool { return strings.EqualFold(f.Checksum, checksum) })
+	i := slices.IndexFunc(s.Object.Files, func(f object.File) bool { return strings.EqualFold(f.Checksum, checksum) })
 	if i < 0 {
-		return nil, errors.New("the file has changed meanwhile")
+		return nil, errors.New("the manifest has no such file")
 	}
-	content, _, err := side.Open(ctx, obj, obj.Files[i])
+	content, _, err := s.Server.Open(ctx, s.Object, s.Object.Files[i])
 	if err != nil {
 		return nil, err
 	}

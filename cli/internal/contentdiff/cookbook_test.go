@@ -31,12 +31,12 @@ func md5Of(content string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (s side) Get(_ context.Context, ref object.Ref) (object.Object, error) {
-	o := object.Object{Ref: ref, Body: s.manifest()}
+func (s side) version() contentdiff.Side {
+	o := object.Object{Ref: object.Ref{Kind: object.Cookbook, Name: "apt", Sub: "1.0.0"}, Body: s.manifest()}
 	for path, content := range s {
 		o.Files = append(o.Files, object.File{Path: path, Checksum: md5Of(content)})
 	}
-	return o, nil
+	return contentdiff.Side{Object: o, Server: s}
 }
 
 func (s side) Open(_ context.Context, _ object.Object, f object.File) (io.ReadCloser, int64, error) {
@@ -60,7 +60,7 @@ func TestFilesOfACookbookVersion(t *testing.T) {
 	if s := strings.Join(got, ", "); s != "M changed.rb, D gone.rb, M large.txt, M logo.png, A new.rb" {
 		t.Errorf("files %s", s)
 	}
-	out := contentdiff.CompareFiles(t.Context(), replica, primary, object.Ref{Kind: object.Cookbook, Name: "apt", Sub: "1.0.0"}, files)
+	out := contentdiff.CompareFiles(t.Context(), replica.version(), primary.version(), files)
 	for _, want := range []string{"\n-b\n+c\n", "\n-gone\n", "\n+new\n", "binary files differ: logo.png\n", "large.txt is not shown: it is larger than 1.0 MiB\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)
