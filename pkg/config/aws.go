@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -78,7 +76,7 @@ func (s *section) readAWS(feed string, changeLog ChangeLog) AWS {
 		Stack: s.matchingString("stack", defaultStack, `^[A-Za-z][A-Za-z0-9-]{0,39}$`,
 			"use up to 40 letters, digits and hyphens, starting with a letter"),
 		Region:               s.matchingString("region", "", `^[a-z]{2}(-[a-z]+)+-[0-9]$`, `write a region such as "eu-central-1"`),
-		Architecture:         s.enumValue("architecture", ARM64, ARM64, X8664),
+		Architecture:         enumValue(s, "architecture", ARM64, ARM64, X8664),
 		Memory:               s.intValue("memory", 256, MinMemory, MaxMemory),
 		Timeout:              s.readTimeout(),
 		ReservedConcurrency:  s.intValue("reserved_concurrency", 0, 0, 1000),
@@ -87,7 +85,7 @@ func (s *section) readAWS(feed string, changeLog ChangeLog) AWS {
 		ChangeLogURL:         s.boolValue("journal_url", changeLog.identifiesCallers()),
 		LogRetention:         s.readLogRetention(),
 		AlarmEmail:           s.matchingString("alarm_email", "", `^[^@\s]+@[^@\s]+\.[^@\s]+$`, "write one address"),
-		AlarmAge:             s.durationValue("alarm_age", time.Hour, 10*time.Minute, ""),
+		AlarmAge:             s.durationValue("alarm_age", time.Hour, 10*time.Minute),
 		VPC:                  s.matchingString("vpc", "", `^vpc-([0-9a-f]{8}|[0-9a-f]{17})$`, `write its id, such as "vpc-0123456789abcdef0"`),
 		Subnets:              s.matchingStrings("subnets", `^subnet-([0-9a-f]{8}|[0-9a-f]{17})$`, `write ids such as "subnet-0123456789abcdef0"`),
 		SecurityGroups:       s.matchingStrings("security_groups", `^sg-([0-9a-f]{8}|[0-9a-f]{17})$`, `write ids such as "sg-0123456789abcdef0"`),
@@ -97,7 +95,7 @@ func (s *section) readAWS(feed string, changeLog ChangeLog) AWS {
 			`write ARNs of keys, not of aliases, such as "arn:aws:kms:eu-central-1:123456789012:key/ID"`),
 		KMSKey: s.matchingString("kms_key", "", keyARN,
 			`write the ARN of a key, not of an alias, such as "arn:aws:kms:eu-central-1:123456789012:key/ID"`),
-		Removal: s.enumValue("removal", Retain, Retain, Destroy),
+		Removal: enumValue(s, "removal", Retain, Retain, Destroy),
 		Tags:    s.readTags(),
 	}
 	s.checkNetwork(a)
@@ -121,7 +119,7 @@ func (s *section) checkNetwork(a AWS) {
 }
 
 func (s *section) readTimeout() time.Duration {
-	d := s.durationValue("timeout", 10*time.Minute, MinTimeout, "")
+	d := s.durationValue("timeout", 10*time.Minute, MinTimeout)
 	switch {
 	case d > MaxTimeout:
 		s.badValue("timeout", "the next pass continues what one doesn't finish", "%q is too long: Lambda allows %s",
@@ -133,7 +131,7 @@ func (s *section) readTimeout() time.Duration {
 }
 
 func (s *section) readLogRetention() time.Duration {
-	d := s.durationValue("log_retention", 30*day, day, "")
+	d := s.durationValue("log_retention", 30*day, day)
 	if d%day != 0 || !slices.Contains(RetentionDays(), int(d/day)) {
 		var words []string
 		for _, n := range RetentionDays() {
@@ -144,63 +142,23 @@ func (s *section) readLogRetention() time.Duration {
 	return d
 }
 
-// matchingString reads a string that matches a pattern. "" is allowed if it is the
-// default.
-func (s *section) matchingString(key, fallback, pattern, try string) string {
-	value, given := s.stringValue(key)
-	if !given {
-		value = fallback
-	} else if ok, err := regexp.MatchString(pattern, value); (err != nil || !ok) && (value != "" || fallback != "") {
-		s.badValue(key, try, "%q can't be used", value)
-		return fallback
-	}
-	s.recordSetting(key, value, given)
-	return value
-}
-
-// matchingStrings reads an array of distinct strings that match a pattern.
-func (s *section) matchingStrings(key, pattern, try string) []string {
-	list, given := s.stringList(key)
-	for i, v := range list {
-		at := indexKey(joinKey(s.path, key), i)
-		if ok, err := regexp.MatchString(pattern, v); err != nil || !ok {
-			s.addProblem(at, try, "%q can't be used", v)
-		} else if slices.Contains(list[:i], v) {
-			s.addProblem(at, "", "%q is listed twice", v)
-		}
-	}
-	s.recordSetting(key, fmt.Sprintf("%q", list), given)
-	return list
-}
-
 func (s *section) readTags() map[string]string {
 	t := s.subTable("tags", false)
 	t.recordForm(anyName, "string")
-	if len(t.values) == 0 {
-		return nil
-	}
 	if len(t.values) > maxTags {
 		s.badValue("tags", "", "there are more than %d", maxTags)
 	}
-	tags := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(t.values)) {
-		value, given := t.stringValue(name)
-		at := joinKey(t.path, name)
+	return readTable(t, "string", func(name, value string) (string, error) {
 		switch {
-		case !given:
-			continue // reported
 		case strings.HasPrefix(strings.ToLower(name), "aws:"):
-			t.addProblem(at, "", "tags that start with aws: are reserved for AWS")
+			return "", refuse("", "tags that start with aws: are reserved for AWS")
 		case !isTag(name, 1, 128) || !isTag(value, 0, 256):
-			t.addProblem(at, "use letters, digits, spaces and _.:/=+-@, up to 128 for the name and 256 for the value", "can't be a tag")
+			return "", refuse("use letters, digits, spaces and _.:/=+-@, up to 128 for the name and 256 for the value", "can't be a tag")
 		}
-		t.recordSetting(name, value, true)
-		tags[name] = value
-	}
-	return tags
+		return value, nil
+	}, sameText)
 }
 
 func isTag(text string, least, most int) bool {
-	ok, err := regexp.MatchString(fmt.Sprintf(`^[\p{L}\p{Z}\p{N}_.:/=+@-]{%d,%d}$`, least, most), text)
-	return err == nil && ok
+	return matches(fmt.Sprintf(`^[\p{L}\p{Z}\p{N}_.:/=+@-]{%d,%d}$`, least, most), text)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -135,6 +134,5 @@ func isSecretName(ref KeyRef) bool {
 	if ref.Scheme == "ssm" {
 		pattern = `^(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/)?[A-Za-z0-9/_.-]{1,1000}$`
 	}
-	ok, err := regexp.MatchString(pattern, ref.Name)
-	return err == nil && ok
+	return matches(pattern, ref.Name)
 }

@@ -2,9 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
-	"net"
-	"slices"
 	"time"
 )
 
@@ -39,13 +36,13 @@ const (
 
 func (s *section) readChangeLog() ChangeLog {
 	j := ChangeLog{
-		ScanEvery: s.durationValue("scan_every", defaultScanEvery, minInterval, ""),
-		Rotation:  s.durationValue("rotation", defaultRotation, minInterval, ""),
-		Keep:      s.durationValue("keep", defaultKeep, minKeep, ""),
+		ScanEvery: s.durationValue("scan_every", defaultScanEvery, minInterval),
+		Rotation:  s.durationValue("rotation", defaultRotation, minInterval),
+		Keep:      s.durationValue("keep", defaultKeep, minKeep),
 		Listen:    s.addressValue("listen", "9996"),
-		Token:     s.optionalKeyRef("token"),
-		TLSCert:   s.optionalPath("tls_cert"),
-		TLSKey:    s.optionalPath("tls_key"),
+		Token:     s.refValue("token"),
+		TLSCert:   s.pathValue("tls_cert", ""),
+		TLSKey:    s.pathValue("tls_key", ""),
 	}
 	if (j.TLSCert == "") != (j.TLSKey == "") {
 		given, other := "tls_cert", "tls_key"
@@ -70,61 +67,11 @@ func (j ChangeLog) identifiesCallers() bool {
 	return !j.Token.IsZero() || len(j.Readers) > 0 || len(j.Keys) > 0
 }
 
-// addressValue reads HOST:PORT; "" is none. An error suggests the usual port.
-func (s *section) addressValue(key, usualPort string) string {
-	s.recordForm(key, "address HOST:PORT")
-	value, given := s.stringValue(key)
-	if value != "" {
-		_, port, err := net.SplitHostPort(value)
-		if err != nil || port == "" {
-			s.badValue(key, fmt.Sprintf(`write an address and a port, such as %[1]s = ":%[2]s" or "127.0.0.1:%[2]s"`, key, usualPort),
-				"%q isn't an address to listen on", value)
-		}
-	}
-	s.recordSetting(key, value, given)
-	return value
-}
-
-// optionalKeyRef reads a reference that may be missing.
-func (s *section) optionalKeyRef(key string) (r KeyRef) {
-	s.recordForm(key, formReference)
-	text, given := s.stringValue(key)
-	if given {
-		r = s.keyRef(key, text)
-	}
-	s.recordSetting(key, r.String(), given)
-	return r
-}
-
-// optionalPath reads the path of a file that may be missing.
-func (s *section) optionalPath(key string) string {
-	s.recordForm(key, "path")
-	value, given := s.stringValue(key)
-	switch {
-	case given && value == "":
-		s.badValue(key, "write a path, or leave the key out", "must not be empty")
-	case given:
-		value = s.Loader.resolvePath(value, s.configFolder())
-	}
-	s.recordSetting(key, value, given)
-	return value
-}
-
 // readPublicKeys reads the table [journal.keys]: a reference for each name.
 func (s *section) readPublicKeys() map[string]KeyRef {
 	table := s.subTable("keys", false)
 	table.recordForm(anyName, formReference)
-	if len(table.values) == 0 {
-		return nil
-	}
-	keys := map[string]KeyRef{}
-	for _, name := range slices.Sorted(maps.Keys(table.values)) {
-		if text, ok := table.stringValue(name); ok {
-			keys[name] = table.keyRef(name, text)
-			table.recordSetting(name, keys[name].String(), true)
-		}
-	}
-	return keys
+	return readTable(table, formReference, func(_, text string) (KeyRef, error) { return s.parseRef(text) }, KeyRef.String)
 }
 
 // checkChangeLog checks that [journal] and feed agree.

@@ -2,26 +2,24 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 // readReplicaName reads the name of a replica.
 func (s *section) readReplicaName() string {
-	name, given := s.stringValue("name")
+	name, given := readKey(s, "name", "", textType("name", "string", func(v string) (string, error) {
+		switch {
+		case !matches(`^[A-Za-z0-9_-]{1,32}$`, v):
+			return "", refuse("use up to 32 of A-Z, a-z, 0-9, _ and -", "%q can't be the name of a replica", v)
+		case v == "primary":
+			return "", refuse("choose another name", "would be mistaken for the primary")
+		}
+		return v, nil
+	}, sameText))
 	if !given {
 		s.reportMissing("name", `write a short name such as name = "eu"`)
-		return ""
 	}
-	ok, err := regexp.MatchString(`^[A-Za-z0-9_-]{1,32}$`, name)
-	switch {
-	case !ok || err != nil:
-		s.badValue("name", "use up to 32 of A-Z, a-z, 0-9, _ and -", "%q can't be the name of a replica", name)
-	case name == "primary":
-		s.badValue("name", "choose another name", "would be mistaken for the primary")
-	}
-	s.recordSetting("name", name, true)
 	return name
 }
 

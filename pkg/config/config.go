@@ -155,7 +155,7 @@ func (r *reader) readConfig(top *section) *Config {
 	c := &Config{File: r.file}
 	primary := top.subTable("primary", true)
 	c.Primary = primary.readServer("primary")
-	c.Feed = primary.enumValue("feed", FeedAuto, FeedAuto, FeedUpdatedSince, FeedChangeLog)
+	c.Feed = enumValue(primary, "feed", FeedAuto, FeedAuto, FeedUpdatedSince, FeedChangeLog)
 	c.FeedURL = primary.readFeedURL()
 	primary.reportUnknownKeys(otherServerKeys())
 	for i, s := range top.subTables("replica") {
@@ -168,10 +168,10 @@ func (r *reader) readConfig(top *section) *Config {
 	}
 	c.ChangeLog = top.subTable("journal", true).readChangeLog()
 	state, stage, log := top.subTable("state", true), top.subTable("stage", true), top.subTable("log", true)
-	c.StatePath = state.filePath("path", filepath.Join(r.stateFolder(), "state.db"))
-	c.StagePath = stage.filePath("path", filepath.Join(filepath.Dir(c.StatePath), "stage"))
+	c.StatePath = state.pathValue("path", filepath.Join(r.stateFolder(), "state.db"))
+	c.StagePath = stage.pathValue("path", filepath.Join(filepath.Dir(c.StatePath), "stage"))
 	c.StageSize = stage.sizeValue("size", minStageSize)
-	c.LogLevel = log.enumValue("level", "info", "debug", "info", "warn", "error")
+	c.LogLevel = enumValue(log, "level", "info", "debug", "info", "warn", "error")
 	state.reportUnknownKeys(nil)
 	stage.reportUnknownKeys(map[string]string{"max_size": "size", "limit": "size", "stage_size": "size"})
 	log.reportUnknownKeys(nil)
@@ -217,19 +217,4 @@ func (r *reader) configFolder() string {
 		return abs
 	}
 	return folder
-}
-
-func (s *section) filePath(key, fallback string) string {
-	s.recordForm(key, "path")
-	value, given := s.stringValue(key)
-	switch {
-	case !given:
-		value = fallback
-	case value == "":
-		s.badValue(key, "write a path, or leave the key out", "must not be empty")
-	default:
-		value = s.Loader.resolvePath(value, s.configFolder())
-	}
-	s.recordSetting(key, value, given)
-	return value
 }

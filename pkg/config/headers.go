@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -62,48 +61,44 @@ func (s Server) ResolveHeaders(ctx context.Context, resolvers map[string]Resolve
 func (s *section) readHeaders() map[string]HeaderValue {
 	s.recordForm("headers", formTable)
 	table := s.subTable("headers", false)
-	if len(table.values) == 0 {
-		return nil
-	}
 	if len(table.values) > maxHeaders {
 		s.badValue("headers", "", "there are more than %d", maxHeaders)
 	}
+	values := readTable(table, "string", s.parseHeader, HeaderValue.String)
+	if len(values) == 0 {
+		return nil
+	}
 	headers := map[string]HeaderValue{}
-	for _, name := range slices.Sorted(maps.Keys(table.values)) {
-		text, given := table.stringValue(name)
-		if !given {
-			continue // reported
-		}
-		if err := checkHeaderName(name); err != nil {
-			table.addProblem(joinKey(table.path, name), `write the header that the server wants, such as "Tenant-Id"`, "%s", err)
-			continue
-		}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		key := http.CanonicalHeaderKey(name)
 		if _, twice := headers[key]; twice {
 			table.addProblem(joinKey(table.path, name), "", "%s is given twice", key)
 		}
-		headers[key] = table.headerValue(name, text)
-		table.recordSetting(name, headers[key].String(), true)
+		headers[key] = values[name]
 	}
 	return headers
 }
 
-// headerValue reads a value, or a reference to one.
-func (s *section) headerValue(name, text string) HeaderValue {
+// parseHeader parses the value of a header, or a reference to it.
+func (r *reader) parseHeader(name, text string) (HeaderValue, error) {
+	if err := checkHeaderName(name); err != nil {
+		return HeaderValue{}, refuse(`write the header that the server wants, such as "Tenant-Id"`, "%s", err)
+	}
 	if scheme, _, _ := strings.Cut(text, ":"); slices.Contains([]string{"file", "env", "secretsmanager", "ssm"}, scheme) {
-		return HeaderValue{ref: s.keyRef(name, text)}
+		ref, err := r.parseRef(text)
+		return HeaderValue{ref: ref}, err
 	}
 	text = strings.TrimSpace(text)
 	if err := checkHeaderValue(text); err != nil {
-		s.badValue(name, "write the value, or where it is kept: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
+		return HeaderValue{}, refuse("write the value, or where it is kept: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
 	}
-	return HeaderValue{text: NewSecret([]byte(text))}
+	return HeaderValue{text: NewSecret([]byte(text))}, nil
 }
 
 // checkHeaderName refuses what can't be a header, and headers that belong to requests
 // themselves: signatures, what is signed, and how content is sent.
 func checkHeaderName(name string) error {
-	if ok, err := regexp.MatchString("^[!#$%&'*+.^_`|~A-Za-z0-9-]{1,64}$", name); err != nil || !ok {
+	if !matches("^[!#$%&'*+.^_`|~A-Za-z0-9-]{1,64}$", name) {
 		return errors.New("can't be the name of a header")
 	}
 	lower := strings.ToLower(name)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"chefsync/pkg/fault"
@@ -146,38 +145,37 @@ func (r KeyRef) Warning() string {
 	return fmt.Sprintf("%s can be read by other users (mode %04o): chmod 600 %s", r, info.Mode().Perm(), r.Name)
 }
 
-// parseKeyRef parses a reference. Try never contains the text unless that looks like a
+// parseRef parses a reference. The error never contains the text unless that looks like a
 // path: it may be a key.
-func (l Loader) parseKeyRef(text, folder string) (r KeyRef, try string, err error) {
+func (r *reader) parseRef(text string) (KeyRef, error) {
 	const forms = "write file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME"
 	scheme, name, ok := strings.Cut(text, ":")
 	switch {
 	case strings.Contains(text, "-----BEGIN"):
-		return r, "store the key in a file and " + forms, errors.New("the key itself doesn't belong here")
+		return KeyRef{}, refuse("store the key in a file and "+forms, "the key itself doesn't belong here")
 	case !ok && looksLikePath(text):
-		return r, fmt.Sprintf("write %q", "file:"+text), errors.New("a reference needs a scheme")
+		return KeyRef{}, refuse(fmt.Sprintf("write %q", "file:"+text), "a reference needs a scheme")
 	case !ok:
-		return r, forms, errors.New("not a reference")
+		return KeyRef{}, refuse(forms, "not a reference")
 	case name == "":
-		return r, forms, errors.New("the reference has no name")
+		return KeyRef{}, refuse(forms, "the reference has no name")
 	}
 	switch scheme {
 	case "file":
-		name = l.resolvePath(name, folder)
+		name = r.resolvePath(name, r.configFolder())
 	case "env":
-		if ok, reErr := regexp.MatchString(`^[A-Za-z_][A-Za-z0-9_]*$`, name); reErr != nil || !ok {
-			return r, "write env:NAME, without $", errors.New("not the name of an environment variable")
+		if !matches(`^[A-Za-z_][A-Za-z0-9_]*$`, name) {
+			return KeyRef{}, refuse("write env:NAME, without $", "not the name of an environment variable")
 		}
 	case "secretsmanager", "ssm":
 	default:
-		return r, forms, errors.New("unknown scheme")
+		return KeyRef{}, refuse(forms, "unknown scheme")
 	}
-	return KeyRef{Scheme: scheme, Name: name, env: l.Env}, "", nil
+	return KeyRef{Scheme: scheme, Name: name, env: r.Env}, nil
 }
 
 func looksLikePath(s string) bool {
-	ok, err := regexp.MatchString(`^[~./A-Za-z0-9_-]{1,200}$`, s)
-	return err == nil && ok && (strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "~/") ||
+	return matches(`^[~./A-Za-z0-9_-]{1,200}$`, s) && (strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "~/") ||
 		strings.HasSuffix(s, ".pem"))
 }
 

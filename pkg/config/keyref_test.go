@@ -56,7 +56,7 @@ func TestResolve(t *testing.T) {
 		{"secretsmanager:a", "", "need AWS, which isn't used here; use file or env"},
 	}
 	for _, tt := range tests {
-		ref, _, err := l.parseKeyRef(tt.ref, "/")
+		ref, err := (&reader{Loader: l, file: "/f"}).parseRef(tt.ref)
 		if err != nil {
 			t.Fatal(err)
 		}

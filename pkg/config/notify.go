@@ -105,17 +105,17 @@ func SafeURL(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 func (s *section) readNotify() Notify {
 	n := Notify{
-		After:       s.durationValue("after", defaultNotifyAfter, time.Second, ""),
+		After:       s.durationValue("after", defaultNotifyAfter, time.Second),
 		Exec:        s.readCommand("exec"),
-		ExecTimeout: s.durationValue("exec_timeout", defaultExecTimeout, time.Second, ""),
+		ExecTimeout: s.durationValue("exec_timeout", defaultExecTimeout, time.Second),
 		Ping:        s.secretURL("ping"),
-		PingEvery:   s.durationValue("ping_every", defaultPingEvery, time.Second, ""),
+		PingEvery:   s.durationValue("ping_every", defaultPingEvery, time.Second),
 	}
 	if n.ExecTimeout > maxExecTimeout {
 		s.badValue("exec_timeout", "if the program needs longer, let it continue in the background", "at most %s", FormatDuration(maxExecTimeout))
 	}
 	for _, w := range s.subTables("webhook") {
-		hook := Webhook{URL: w.secretURL("url"), Format: w.enumValue("format", FormatJSON, FormatJSON, FormatSlack)}
+		hook := Webhook{URL: w.secretURL("url"), Format: enumValue(w, "format", FormatJSON, FormatJSON, FormatSlack)}
 		if _, given := w.values["url"]; !given {
 			w.reportMissing("url", `write url = "https://...", or a reference to it: file:PATH or env:NAME`)
 		}
@@ -131,30 +131,28 @@ func (s *section) readNotify() Notify {
 }
 
 // secretURL reads a URL, or a reference to one, that may be missing.
-func (s *section) secretURL(key string) (u SecretURL) {
-	s.recordForm(key, "URL, or a reference to one")
-	text, given := s.stringValue(key)
-	scheme, _, _ := strings.Cut(text, ":")
-	switch {
-	case text == "" && given && !s.env:
-		s.badValue(key, "", "must not be empty")
-	case text == "":
-	case strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http"):
-		parsed, err := parseWebURL(text)
-		if err != nil {
-			s.badValue(key, "", "%s", err)
-			break
+func (s *section) secretURL(key string) SecretURL {
+	return readText(s, key, "URL, or a reference to one", SecretURL{}, func(text string) (SecretURL, error) {
+		scheme, _, _ := strings.Cut(text, ":")
+		switch {
+		case text == "" && s.env: // as if the key weren't there
+			return SecretURL{}, nil
+		case text == "":
+			return SecretURL{}, refuse("", "must not be empty")
+		case strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http"):
+			parsed, err := parseWebURL(text)
+			if err != nil {
+				return SecretURL{}, err
+			}
+			return SecretURL{text: NewSecret([]byte(text)), safe: SafeURL(parsed)}, nil
 		}
-		u = SecretURL{text: NewSecret([]byte(text)), safe: SafeURL(parsed)}
-	default:
-		ref, _, err := s.parseKeyRef(text, s.configFolder())
+		ref, err := s.parseRef(text)
 		if err != nil {
-			s.badValue(key, "write https://..., or a reference to the URL: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
+			return SecretURL{}, refuse("write https://..., or a reference to the URL: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME",
+				"%s", problemOf(err).Message)
 		}
-		u = SecretURL{ref: ref}
-	}
-	s.recordSetting(key, u.String(), given)
-	return u
+		return SecretURL{ref: ref}, nil
+	}, SecretURL.String)
 }
 
 // readCommand reads a program with its arguments. A program that is named by a path is

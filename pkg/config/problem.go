@@ -71,6 +71,14 @@ func DidYouMean(word string, words []string) string {
 	return best
 }
 
+// suggestWord asks for the word that was probably meant, or returns otherwise.
+func suggestWord(word string, words []string, otherwise string) string {
+	if w := DidYouMean(word, words); w != "" {
+		return fmt.Sprintf("did you mean %q?", w)
+	}
+	return otherwise
+}
+
 // editDistance returns the number of letters to insert, delete, replace or swap with
 // their neighbor.
 func editDistance(a, b string) int {

@@ -12,47 +12,37 @@ import (
 const includeAll = "*"
 
 // readSelection reads which names of the selected kinds are replicated.
-func (s *section) readSelection(kinds []object.Kind) replication.Selection {
-	include, given := s.stringList("include")
-	if !given {
-		include = []string{includeAll}
-	} else if len(include) == 0 {
-		s.badValue("include", "write patterns such as \"roles/web-*\", or leave the key out for all", "selects nothing")
-	}
-	s.recordSetting("include", fmt.Sprintf("%q", include), given)
-	exclude, given := s.stringList("exclude")
-	s.recordSetting("exclude", fmt.Sprintf("%q", exclude), given)
-	sel := replication.Selection{}
-	if !slices.Equal(include, []string{includeAll}) {
-		sel.Include = s.readPatterns("include", include, kinds, nil)
-	}
-	sel.Exclude = s.readPatterns("exclude", exclude, kinds, sel.Include)
-	return sel
-}
-
-// readPatterns reads the patterns of a key. Patterns of the other key are refused.
-func (s *section) readPatterns(key string, texts []string, kinds []object.Kind,
-	others []replication.Pattern) (list []replication.Pattern) {
-	for i, text := range texts {
-		at := indexKey(joinKey(s.path, key), i)
+func (s *section) readSelection(kinds []object.Kind) (sel replication.Selection) {
+	parse := func(text string) (replication.Pattern, error) {
 		p, err := replication.ParsePattern(text)
 		switch {
-		case text == includeAll && key == "include":
-			s.addProblem(at, "leave the other patterns out, or this one", "%q selects everything", text)
 		case err != nil:
-			s.addProblem(at, err.Error(), "%q isn't a pattern", text)
+			return p, refuse(err.Error(), "%q isn't a pattern", text)
 		case !slices.Contains(kinds, p.Kind):
-			s.addProblem(at, fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.ConfigName()),
+			return p, refuse(fmt.Sprintf("add %q to kinds, or leave the pattern out", p.Kind.ConfigName()),
 				"%q is of a kind that isn't replicated", text)
-		case slices.Contains(list, p):
-			s.addProblem(at, "", "%q is listed twice", text)
-		case slices.Contains(others, p):
-			s.addProblem(at, "exclude takes precedence over include; leave one of them out", "%q is included and excluded", text)
-		default:
-			list = append(list, p)
+		case slices.Contains(sel.Include, p):
+			return p, refuse("exclude takes precedence over include; leave one of them out", "%q is included and excluded", text)
 		}
+		return p, nil
 	}
-	return list
+	included, _ := s.values["include"].([]any)
+	sel.Include, _ = readList(s, "include", []string{includeAll},
+		refuse("write patterns such as \"roles/web-*\", or leave the key out for all", "selects nothing"),
+		func(text string) (replication.Pattern, error) {
+			switch {
+			case text != includeAll:
+				return parse(text)
+			case len(included) > 1:
+				return replication.Pattern{}, refuse("leave the other patterns out, or this one", "%q selects everything", text)
+			}
+			return replication.Pattern{}, nil
+		})
+	if slices.Equal(sel.Include, []replication.Pattern{{}}) {
+		sel.Include = nil
+	}
+	sel.Exclude, _ = readList(s, "exclude", nil, nil, parse)
+	return sel
 }
 
 // selectionWarnings returns which kinds select nothing, or lack what they refer to.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -27,119 +26,92 @@ func otherServerKeys() map[string]string {
 
 // readServer reads the settings that the primary and the replicas have in common.
 func (s *section) readServer(name string) Server {
-	v := Server{Name: name}
-	s.recordForm("url", "URL")
-	s.recordForm("key", formReference)
-	s.recordForm("ca", formReference)
-	rawURL, urlGiven := s.stringValue("url")
-	user, userGiven := s.stringValue("user")
-	key, keyGiven := s.stringValue("key")
-	ca, caGiven := s.stringValue("ca")
-	profile, profileGiven := s.stringValue("profile")
-	if s.path == "primary" && !profileGiven && !userGiven && !keyGiven && s.ChefProfile != "" {
-		profile, profileGiven = s.ChefProfile, true
-	}
-	var chef Credentials
-	if profileGiven {
-		chef = s.readCredentials(profile)
-	}
-	switch {
-	case urlGiven:
-		v.URL = s.serverURL("url", rawURL)
-	case chef.URL != "":
-		v.URL = chef.URL
-	case !profileGiven || chef.Profile != "":
-		s.reportMissing("url", `write url = "https://chef.example.com"`)
-	}
-	switch {
-	case userGiven:
-		if v.User = user; user == "" {
-			s.badValue("user", "write the name of a user or client", "must not be empty")
+	chef := s.readProfile()
+	user := textType("user", "string", func(v string) (string, error) {
+		if v == "" {
+			return "", refuse("write the name of a user or client", "must not be empty")
 		}
-	case profileGiven:
-		v.User = chef.User
-	default:
-		s.reportMissing("user", "write the user or client whose key it is, or profile with a profile of ~/.chef/credentials")
+		return v, nil
+	}, sameText)
+	return Server{
+		Name: name,
+		URL:  readCredential(s, chef, "url", textType("url", "URL", parseServerURL, sameText), chef.URL, `write url = "https://chef.example.com"`),
+		User: readCredential(s, chef, "user", user, chef.User,
+			"write the user or client whose key it is, or profile with a profile of ~/.chef/credentials"),
+		Key: readCredential(s, chef, "key", textType("key", formReference, s.parseRef, KeyRef.String), chef.Key,
+			`write key = "file:/etc/chef-sync/NAME.pem", or another reference`),
+		CA:                 s.refValue("ca"),
+		Orgless:            !s.boolValue("organizations", true),
+		InsecureSkipVerify: s.boolValue("insecure_skip_verify", false),
+		Connections:        s.intValue("connections", defaultConnections, 1, 256),
+		ConnectTimeout:     s.durationValue("connect_timeout", defaultConnectTimeout, time.Second),
+		ResponseTimeout:    s.durationValue("response_timeout", defaultResponseTimeout, time.Second),
+		FileHosts: s.matchingStrings("file_hosts", `^(\*\.)?[A-Za-z0-9_-]([A-Za-z0-9._:-]*[A-Za-z0-9])?$`,
+			`write names without https:// and port, such as "chef-files.s3.eu-central-1.amazonaws.com" or "*.s3.amazonaws.com"`),
+		Headers: s.readHeaders(),
 	}
-	switch {
-	case keyGiven:
-		v.Key = s.keyRef("key", key)
-	case profileGiven:
-		v.Key = chef.Key
-	default:
-		s.reportMissing("key", `write key = "file:/etc/chef-sync/NAME.pem", or another reference`)
-	}
-	if caGiven {
-		v.CA = s.keyRef("ca", ca)
-	}
-	s.recordServerSettings(v, map[string]bool{"url": urlGiven, "user": userGiven, "key": keyGiven, "ca": caGiven}, profile)
-	v.Orgless = !s.boolValue("organizations", true)
-	v.InsecureSkipVerify = s.boolValue("insecure_skip_verify", false)
-	v.Connections = s.intValue("connections", defaultConnections, 1, 256)
-	v.ConnectTimeout = s.durationValue("connect_timeout", defaultConnectTimeout, time.Second, "")
-	v.ResponseTimeout = s.durationValue("response_timeout", defaultResponseTimeout, time.Second, "")
-	v.FileHosts = s.matchingStrings("file_hosts", `^(\*\.)?[A-Za-z0-9_-]([A-Za-z0-9._:-]*[A-Za-z0-9])?$`,
-		`write names without https:// and port, such as "chef-files.s3.eu-central-1.amazonaws.com" or "*.s3.amazonaws.com"`)
-	v.Headers = s.readHeaders()
-	return v
 }
 
-// recordServerSettings records the values that a profile may have given.
-func (s *section) recordServerSettings(v Server, given map[string]bool, profile string) {
-	for _, x := range []struct{ key, value string }{{"url", v.URL}, {"user", v.User}, {"key", v.Key.String()}, {"ca", v.CA.String()}} {
-		if given[x.key] || profile == "" || x.key == "ca" {
-			s.recordSetting(x.key, x.value, given[x.key])
-			continue
+// profile is what a profile of Chef's credentials file gives a server that names one. It
+// gives nothing if it can't be read, which is a problem.
+type profile struct {
+	Credentials
+	named bool
+}
+
+func (s *section) readProfile() (chef profile) {
+	chef.Credentials, chef.named = parseKey(s, "profile", Credentials{}, textType("profile", "string", s.Credentials, nil))
+	_, hasUser := s.lookUp("user")
+	_, hasKey := s.lookUp("key")
+	if s.path == "primary" && !chef.named && !hasUser && !hasKey && s.ChefProfile != "" {
+		var err error
+		if chef.Credentials, err = s.Credentials(s.ChefProfile); err != nil {
+			s.refuseValue("profile", err)
 		}
-		s.settings = append(s.settings, Setting{Key: joinKey(s.path, x.key), Value: x.value, Origin: "profile " + profile})
+		chef.named = true
 	}
+	return chef
+}
+
+// readCredential reads a key that a profile can give if the file doesn't.
+func readCredential[T any](s *section, chef profile, key string, t keyType[T], ofProfile T, missing string) T {
+	value, given := parseKey(s, key, ofProfile, t)
+	switch {
+	case given:
+		s.recordOrigin(key, t.text(value), s.originOf(key))
+	case t.text(value) != "" || chef.named && chef.Profile == "":
+		s.recordOrigin(key, t.text(value), "profile "+chef.Profile)
+	default:
+		s.reportMissing(key, missing)
+	}
+	return value
 }
 
 func (s *section) reportMissing(key, try string) {
 	at := joinKey(s.path, key)
-	if _, ok := s.values[key]; ok {
-		return // there, and reported as wrong
-	}
 	s.positions[at] = s.positions[s.path]
 	s.addProblem(at, try, "is missing")
 }
 
-func (s *section) keyRef(key, text string) KeyRef {
-	r, try, err := s.parseKeyRef(text, s.configFolder())
-	if err != nil {
-		s.badValue(key, try, "%s", err)
-	}
-	return r
-}
-
-func (s *section) readCredentials(profile string) Credentials {
-	c, err := s.Credentials(profile)
-	if err != nil {
-		s.badValue("profile", "", "%s", err)
-	}
-	return c
-}
-
-func (s *section) serverURL(key, text string) string {
+func parseServerURL(text string) (string, error) {
 	u, org, err := NormalizeURL(text)
 	switch {
 	case err != nil:
-		s.badValue(key, `write only the server, such as "https://chef.example.com"`, "%s", err)
+		return "", refuse(`write only the server, such as "https://chef.example.com"`, "%s", err)
 	case org != "":
-		s.badValue(key, fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "contains the organization %q", org)
+		return "", refuse(fmt.Sprintf("write %q here, and the organization under [[organization]]", u), "contains the organization %q", org)
 	}
-	return u
+	return u, nil
 }
 
 // readFeedURL reads the URL of updated_since, if another server serves it.
 func (s *section) readFeedURL() string {
-	s.recordForm("feed_url", "URL")
-	text, given := s.stringValue("feed_url")
-	if text != "" {
-		text = s.serverURL("feed_url", text)
-	}
-	s.recordSetting("feed_url", text, given)
-	return text
+	return readText(s, "feed_url", "URL", "", func(text string) (string, error) {
+		if text == "" {
+			return "", nil
+		}
+		return parseServerURL(text)
+	}, sameText)
 }
 
 // NormalizeURL returns the URL of a Chef Server in the form by which servers are
@@ -161,7 +133,7 @@ func NormalizeURL(text string) (server, org string, err error) {
 		return "", "", fmt.Errorf("has a query or fragment")
 	}
 	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
-	if ok, reErr := regexp.MatchString(`^[a-z0-9._:%-]+$`, host); reErr != nil || !ok {
+	if !matches(`^[a-z0-9._:%-]+$`, host) {
 		return "", "", fmt.Errorf("has an invalid host name")
 	}
 	if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {

@@ -53,28 +53,38 @@ func FormatSize(size int64) string {
 // sizeValue reads a size of at least least, "auto" (the default) or "unlimited", which
 // is 0.
 func (s *section) sizeValue(key string, least int64) int64 {
-	s.recordForm(key, `size, "auto" or "unlimited"`)
-	v, given := s.rawValue(key)
-	text, ok := v.(string)
-	if n, isInt := v.(int64); isInt && n == 0 {
-		text, ok = "unlimited", true
-	}
-	size, value := SizeAuto, "auto"
-	switch {
-	case !given || text == value:
-	case !ok:
-		s.wrongType(key, fmt.Sprintf(`write a string with a unit, such as %s = "10GiB"`, key), "a size")
-	case text == "unlimited" || text == "0":
-		size, value = 0, "unlimited"
-	default:
-		n, err := ParseSize(text)
-		if err != nil {
-			s.badValue(key, fmt.Sprintf(`write %s = "10GiB", "auto" or "unlimited"`, key), "%q isn't a size", text)
-		} else if n < least {
-			s.badValue(key, fmt.Sprintf(`write %s = "10GiB", "auto" or "unlimited"`, key), "must be at least %s", FormatSize(least))
+	t := keyType[int64]{form: `size, "auto" or "unlimited"`, text: formatLimit}
+	t.parse = func(raw any) (int64, error) {
+		text, ok := raw.(string)
+		switch try := fmt.Sprintf(`write %s = "10GiB", "auto" or "unlimited"`, key); {
+		case raw == int64(0), text == "0", text == formatLimit(0):
+			return 0, nil
+		case !ok:
+			return 0, refuse(fmt.Sprintf(`write a string with a unit, such as %s = "10GiB"`, key), "must be a size")
+		case text == formatLimit(SizeAuto):
+			return SizeAuto, nil
+		default:
+			n, err := ParseSize(text)
+			if err != nil {
+				return 0, refuse(try, "%q isn't a size", text)
+			}
+			if n < least {
+				return 0, refuse(try, "must be at least %s", FormatSize(least))
+			}
+			return n, nil
 		}
-		size, value = n, FormatSize(max(n, 1))
 	}
-	s.recordSetting(key, value, given)
+	size, _ := readKey(s, key, SizeAuto, t)
 	return size
+}
+
+// formatLimit formats what sizeValue returns.
+func formatLimit(size int64) string {
+	switch size {
+	case SizeAuto:
+		return "auto"
+	case 0:
+		return "unlimited"
+	}
+	return FormatSize(size)
 }

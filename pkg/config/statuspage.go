@@ -11,7 +11,7 @@ type StatusPage struct {
 }
 
 func (s *section) readStatusPage() StatusPage {
-	p := StatusPage{Listen: s.addressValue("listen", "9997"), Token: s.optionalKeyRef("token")}
+	p := StatusPage{Listen: s.addressValue("listen", "9997"), Token: s.refValue("token")}
 	if p.Listen != "" && p.Token.IsZero() && !IsLoopback(p.Listen) {
 		s.badValue("listen", `also write token = "file:PATH", or use a loopback address: listen = "127.0.0.1:9997"`,
 			"%q can be reached from other machines, and no token is configured", p.Listen)
