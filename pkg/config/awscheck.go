@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,14 +12,8 @@ import (
 // [Problems], or nil.
 func (c *Config) CheckAWS() error {
 	r := &reader{file: c.File, positions: c.positions}
-	r.checkSecrets("primary", c.Primary)
-	for i, v := range c.Replicas {
-		r.checkSecrets(indexKey("replica", i), v)
-	}
-	r.checkSecret("journal.token", "journal.token", "collector-token", c.ChangeLog.Token)
-	for _, name := range slices.Sorted(maps.Keys(c.ChangeLog.Keys)) {
-		key := joinKey("journal.keys", name)
-		r.checkSecret(key, key, "reader-"+name, c.ChangeLog.Keys[name])
+	for _, n := range c.secrets() {
+		r.checkSecret(n)
 	}
 	r.checkGrants(c)
 	if a := c.AWS; a.KMSKey != "" && a.Region != "" && !strings.Contains(a.KMSKey, ":kms:"+a.Region+":") {
@@ -101,31 +94,25 @@ func firstPresent(places map[string]position, keys ...string) string {
 	return keys[len(keys)-1]
 }
 
-// checkSecrets refuses references that the functions can't resolve.
-func (r *reader) checkSecrets(at string, v Server) {
-	r.checkSecret(at+".key", firstPresent(r.positions, at+".key", at+".profile"), v.Name, v.Key)
-	r.checkSecret(at+".ca", at+".ca", v.Name+"-ca", v.CA)
-	for _, name := range slices.Sorted(maps.Keys(v.Headers)) {
-		key := joinKey(at+".headers", name)
-		r.checkSecret(key, key, v.Name+"-header-"+strings.ToLower(name), v.Headers[name].ref)
+// checkSecret refuses a reference that the functions can't resolve.
+func (r *reader) checkSecret(n namedSecret) {
+	written := n.key
+	if server, isKey := strings.CutSuffix(n.key, ".key"); isKey {
+		written = firstPresent(r.positions, n.key, server+".profile")
 	}
-}
-
-// checkSecret checks the reference of a key, which was written at another key if a
-// profile gave it. Name is the name to suggest for the secret.
-func (r *reader) checkSecret(key, written, name string, ref KeyRef) {
+	isInAWS := n.ref.Scheme == "secretsmanager" || n.ref.Scheme == "ssm"
 	switch {
-	case ref.IsZero():
-	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm" && written != key:
-		r.addProblem(written, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, name),
+	case n.ref.IsZero() || r.hasProblem(written):
+	case !isInAWS && written != n.key:
+		r.addProblem(written, fmt.Sprintf(`write user, and key = "secretsmanager:%s/%s"`, defaultStack, n.name),
 			"the functions on AWS can't use profiles of ~/.chef/credentials")
-	case ref.Scheme != "secretsmanager" && ref.Scheme != "ssm":
-		r.addProblem(key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
-			"secretsmanager:"+defaultStack+"/"+name, "ssm:/"+defaultStack+"/"+name),
-			"the functions on AWS can't read %s: references", ref.Scheme)
-	case !isSecretName(ref):
+	case !isInAWS:
+		r.addProblem(n.key, fmt.Sprintf("store it in Secrets Manager and write %q, or in Parameter Store and write %q",
+			"secretsmanager:"+defaultStack+"/"+n.name, "ssm:/"+defaultStack+"/"+n.name),
+			"the functions on AWS can't read %s: references", n.ref.Scheme)
+	case !isSecretName(n.ref):
 		// Such a name would also be a pattern in the policy that grants it.
-		r.addProblem(key, "use letters, digits and /_+=.@-, or an ARN", "%q can't be the name of a secret", ref)
+		r.addProblem(n.key, "use letters, digits and /_+=.@-, or an ARN", "%q can't be the name of a secret", n.ref)
 	}
 }
 

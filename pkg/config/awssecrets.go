@@ -18,18 +18,24 @@ const longestSecretPattern = `"arn:aws-us-gov:secretsmanager:ap-southeast-1:1234
 
 // namedSecret is a reference and its key in the file.
 type namedSecret struct {
-	key string
-	ref KeyRef
+	key  string
+	name string // that hints suggest, below the name of the stack
+	ref  KeyRef
 }
 
 // secrets returns the references of a server, whose table is at a key.
 func (s Server) secrets(at string) []namedSecret {
-	named := []namedSecret{{at + ".key", s.Key}, {at + ".ca", s.CA}}
+	named := []namedSecret{{at + ".key", s.Name, s.Key}, {at + ".ca", s.Name + "-ca", s.CA}}
 	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
-		named = append(named, namedSecret{joinKey(at+".headers", name), s.Headers[name].ref})
+		if ref := s.Headers[name]; ref.Scheme != schemeInline {
+			named = append(named, namedSecret{joinKey(at+".headers", name), s.Name + "-header-" + strings.ToLower(name), ref})
+		}
 	}
 	return named
 }
+
+// secrets returns all secrets that functions read. Those of the primary are listed twice.
+func (c *Config) secrets() []namedSecret { return append(c.serverSecrets(), c.changeLogSecrets()...) }
 
 // serverSecrets returns the secrets of all servers, which functions/sync reads.
 func (c *Config) serverSecrets() []namedSecret {
@@ -49,9 +55,9 @@ func (c *Config) scanSecrets() []namedSecret {
 // changeLogSecrets returns the secrets that authenticate requests to the change log's URL,
 // and those of the primary, which gives out further keys.
 func (c *Config) changeLogSecrets() []namedSecret {
-	named := []namedSecret{{"journal.token", c.ChangeLog.Token}}
+	named := []namedSecret{{"journal.token", "collector-token", c.ChangeLog.Token}}
 	for _, name := range slices.Sorted(maps.Keys(c.ChangeLog.Keys)) {
-		named = append(named, namedSecret{joinKey("journal.keys", name), c.ChangeLog.Keys[name]})
+		named = append(named, namedSecret{joinKey("journal.keys", name), "reader-" + name, c.ChangeLog.Keys[name]})
 	}
 	return append(named, c.scanSecrets()...)
 }

@@ -60,7 +60,7 @@ func (c *Config) CheckTemplate(s TemplateStack) error {
 	if c.LogLevel == "debug" {
 		r.addProblem("log.level", "remove it, and deploy with LogLevel=DEBUG", templateIgnores)
 	}
-	for _, n := range append(c.serverSecrets(), c.changeLogSecrets()...) {
+	for _, n := range c.secrets() {
 		r.checkTemplateSecret(s, n)
 	}
 	deployed := *c
@@ -120,8 +120,7 @@ func templateSecretName(key string) string {
 // checkTemplateSecret refuses a secret that the functions may not read. CheckAWS refuses
 // what is no secret in AWS.
 func (r *reader) checkTemplateSecret(s TemplateStack, n namedSecret) {
-	known := slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == n.key }) // the primary's are listed twice
-	if known || n.ref.Scheme != "secretsmanager" && n.ref.Scheme != "ssm" {
+	if r.hasProblem(n.key) || n.ref.Scheme != "secretsmanager" && n.ref.Scheme != "ssm" {
 		return
 	}
 	want := s.Name + "/" + templateSecretName(n.key)

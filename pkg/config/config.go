@@ -58,12 +58,12 @@ type Server struct {
 	Key                KeyRef
 	CA                 KeyRef // PEM bundle trusted besides the system's; may be zero
 	InsecureSkipVerify bool
-	Orgless            bool                   // no organizations: goiardi, Chef 11
-	Connections        int                    // API requests in flight
-	ConnectTimeout     time.Duration          // of a connection, and of the TLS handshake after it
-	ResponseTimeout    time.Duration          // how long a request may make no progress
-	Headers            map[string]HeaderValue // sent with each request, by name
-	FileHosts          []string               // where cookbook files may be besides the server itself
+	Orgless            bool              // no organizations: goiardi, Chef 11
+	Connections        int               // API requests in flight
+	ConnectTimeout     time.Duration     // of a connection, and of the TLS handshake after it
+	ResponseTimeout    time.Duration     // how long a request may make no progress
+	Headers            map[string]KeyRef // sent with each request, by name
+	FileHosts          []string          // where cookbook files may be besides the server itself
 }
 
 // OrglessName stands for the organization of a server that has none.

@@ -159,7 +159,7 @@ func (l Loader) fillCredentials(c *Credentials, values map[string]any, home stri
 	case key == "":
 		return errors.New("client_key is missing")
 	case strings.Contains(key, "-----BEGIN"):
-		c.Key = KeyRef{Scheme: "inline", Name: "profile " + c.Profile, inline: NewSecret([]byte(key))}
+		c.Key = inlineRef("(inline key of profile "+c.Profile+")", key)
 	case strings.ContainsAny(key, "\n\r"):
 		return errors.New("client_key is neither a path nor a key in PEM format")
 	default:

@@ -15,37 +15,14 @@ import (
 // maxHeaders is the most headers of a server.
 const maxHeaders = 20
 
-// HeaderValue is the value of a header, which may be secret, or a reference to it.
-type HeaderValue struct {
-	ref  KeyRef
-	text Secret // of a value that the file contains
-}
-
-// String returns the reference, or "(secret)".
-func (v HeaderValue) String() string {
-	if v.ref.IsZero() {
-		return v.text.String()
-	}
-	return v.ref.String()
-}
-
-// GoString returns what String returns.
-func (v HeaderValue) GoString() string { return v.String() }
-
-// MarshalText returns what String returns.
-func (v HeaderValue) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
-
 // ResolveHeaders returns the headers that are sent with each request to the server. Errors
 // name a header, never its value.
 func (s Server) ResolveHeaders(ctx context.Context, resolvers map[string]Resolver) (http.Header, error) {
 	h := http.Header{}
 	for name, v := range s.Headers {
-		text := v.text
-		if !v.ref.IsZero() {
-			var err error
-			if text, err = v.ref.Resolve(ctx, resolvers); err != nil {
-				return nil, err
-			}
+		text, err := v.Resolve(ctx, resolvers)
+		if err != nil {
+			return nil, err
 		}
 		value := strings.TrimSpace(string(text.Reveal()))
 		if err := checkHeaderValue(value); err != nil {
@@ -58,17 +35,17 @@ func (s Server) ResolveHeaders(ctx context.Context, resolvers map[string]Resolve
 }
 
 // readHeaders reads the table of headers of a server.
-func (s *section) readHeaders() map[string]HeaderValue {
+func (s *section) readHeaders() map[string]KeyRef {
 	s.recordForm("headers", formTable)
 	table := s.subTable("headers", false)
 	if len(table.values) > maxHeaders {
 		s.badValue("headers", "", "there are more than %d", maxHeaders)
 	}
-	values := readTable(table, "string", s.parseHeader, HeaderValue.String)
+	values := readTable(table, "string", s.parseHeader, KeyRef.String)
 	if len(values) == 0 {
 		return nil
 	}
-	headers := map[string]HeaderValue{}
+	headers := map[string]KeyRef{}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		key := http.CanonicalHeaderKey(name)
 		if _, twice := headers[key]; twice {
@@ -80,19 +57,18 @@ func (s *section) readHeaders() map[string]HeaderValue {
 }
 
 // parseHeader parses the value of a header, or a reference to it.
-func (r *reader) parseHeader(name, text string) (HeaderValue, error) {
+func (r *reader) parseHeader(name, text string) (KeyRef, error) {
 	if err := checkHeaderName(name); err != nil {
-		return HeaderValue{}, refuse(`write the header that the server wants, such as "Tenant-Id"`, "%s", err)
+		return KeyRef{}, refuse(`write the header that the server wants, such as "Tenant-Id"`, "%s", err)
 	}
 	if scheme, _, _ := strings.Cut(text, ":"); slices.Contains([]string{"file", "env", "secretsmanager", "ssm"}, scheme) {
-		ref, err := r.parseRef(text)
-		return HeaderValue{ref: ref}, err
+		return r.parseRef(text)
 	}
 	text = strings.TrimSpace(text)
 	if err := checkHeaderValue(text); err != nil {
-		return HeaderValue{}, refuse("write the value, or where it is kept: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
+		return KeyRef{}, refuse("write the value, or where it is kept: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME", "%s", err)
 	}
-	return HeaderValue{text: NewSecret([]byte(text))}, nil
+	return inlineRef(redacted, text), nil
 }
 
 // checkHeaderName refuses what can't be a header, and headers that belong to requests

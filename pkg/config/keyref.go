@@ -48,10 +48,18 @@ type Resolver func(ctx context.Context, name string) ([]byte, error)
 // KeyRef says where a secret is kept: file:PATH, env:NAME, secretsmanager:NAME or
 // ssm:NAME. The zero KeyRef refers to nothing. A reference is no secret itself.
 type KeyRef struct {
-	Scheme string // file, env, secretsmanager, ssm; inline for text of a credentials file
-	Name   string // for file an absolute path, unless the folder wasn't known
+	Scheme string // file, env, secretsmanager, ssm; schemeInline for a value that needs no reference
+	Name   string // for file an absolute path, unless the folder wasn't known; for schemeInline what is shown
 	inline Secret
 	env    func(string) (string, bool)
+}
+
+// schemeInline is of a value that the configuration, or a file of credentials, contains.
+const schemeInline = "inline"
+
+// inlineRef returns a value as a reference that is printed as shown.
+func inlineRef(shown, value string) KeyRef {
+	return KeyRef{Scheme: schemeInline, Name: shown, inline: NewSecret([]byte(value))}
 }
 
 // IsZero reports whether the reference refers to nothing.
@@ -62,8 +70,8 @@ func (r KeyRef) String() string {
 	switch r.Scheme {
 	case "":
 		return ""
-	case "inline":
-		return "(inline key of " + r.Name + ")"
+	case schemeInline:
+		return r.Name
 	}
 	return r.Scheme + ":" + r.Name
 }
@@ -98,7 +106,7 @@ func (r KeyRef) readContent(ctx context.Context, resolvers map[string]Resolver) 
 	switch r.Scheme {
 	case "":
 		return nil, errors.New("no reference was given")
-	case "inline":
+	case schemeInline:
 		return r.inline.content, nil
 	case "file":
 		return readFile(r.Name, maxSecret)

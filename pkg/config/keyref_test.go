@@ -3,7 +3,6 @@ package config
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -68,23 +67,6 @@ func TestResolve(t *testing.T) {
 	}
 	if _, err := (KeyRef{}).Resolve(t.Context(), nil); err == nil {
 		t.Error("a reference to nothing was resolved")
-	}
-}
-
-func TestServerResolvesKeyAndCA(t *testing.T) {
-	broken := errors.New("throttled")
-	resolvers := map[string]Resolver{
-		"ssm":            func(_ context.Context, name string) ([]byte, error) { return []byte(name), nil },
-		"secretsmanager": func(context.Context, string) ([]byte, error) { return nil, broken },
-	}
-	s := Server{Name: "eu", Key: KeyRef{Scheme: "ssm", Name: "k"}}
-	if key, ca, err := s.Resolve(t.Context(), resolvers); string(key.Reveal()) != "k" || ca.Reveal() != nil || err != nil {
-		t.Errorf("%q, %q, %v; want the key alone", key.Reveal(), ca.Reveal(), err)
-	}
-	s.CA = KeyRef{Scheme: "secretsmanager", Name: "c"}
-	if _, _, err := s.Resolve(t.Context(), resolvers); !errors.Is(err, broken) ||
-		!strings.Contains(err.Error(), "CA of eu: read secretsmanager:c") {
-		t.Errorf("%v, want it to say what of whom failed", err)
 	}
 }
 

@@ -46,43 +46,22 @@ const (
 
 // SecretURL is a URL that may contain a secret, or a reference to one. It is printed as a
 // reference, or as scheme and host. The zero SecretURL is none.
-type SecretURL struct {
-	ref  KeyRef
-	text Secret // of a URL that the file contains
-	safe string // scheme and host of text
-}
-
-// IsZero reports whether there is no URL.
-func (u SecretURL) IsZero() bool { return u.ref.IsZero() && u.safe == "" }
-
-// String returns the reference, or scheme and host.
-func (u SecretURL) String() string {
-	if u.ref.IsZero() {
-		return u.safe
-	}
-	return u.ref.String()
-}
-
-// MarshalText returns what String returns.
-func (u SecretURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+type SecretURL struct{ KeyRef }
 
 // ID returns a name that differs between URLs, and doesn't contain the secret.
 func (u SecretURL) ID() string {
-	if !u.ref.IsZero() {
-		return u.ref.String()
+	if u.Scheme != schemeInline {
+		return u.String()
 	}
-	sum := sha256.Sum256(u.text.Reveal())
-	return u.safe + "#" + hex.EncodeToString(sum[:4])
+	sum := sha256.Sum256(u.inline.Reveal())
+	return u.String() + "#" + hex.EncodeToString(sum[:4])
 }
 
 // Resolve returns the URL. The error doesn't contain it.
 func (u SecretURL) Resolve(ctx context.Context, resolvers map[string]Resolver) (*url.URL, error) {
-	text := u.text
-	if !u.ref.IsZero() {
-		var err error
-		if text, err = u.ref.Resolve(ctx, resolvers); err != nil {
-			return nil, err
-		}
+	text, err := u.KeyRef.Resolve(ctx, resolvers)
+	if err != nil {
+		return nil, err
 	}
 	parsed, err := parseWebURL(string(text.Reveal()))
 	if err != nil {
@@ -99,9 +78,6 @@ func parseWebURL(text string) (*url.URL, error) {
 	}
 	return u, nil
 }
-
-// SafeURL returns the scheme and host of a URL, for messages.
-func SafeURL(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 func (s *section) readNotify() Notify {
 	n := Notify{
@@ -144,15 +120,15 @@ func (s *section) secretURL(key string) SecretURL {
 			if err != nil {
 				return SecretURL{}, err
 			}
-			return SecretURL{text: NewSecret([]byte(text)), safe: SafeURL(parsed)}, nil
+			return SecretURL{inlineRef(parsed.Scheme+"://"+parsed.Host, text)}, nil
 		}
 		ref, err := s.parseRef(text)
 		if err != nil {
 			return SecretURL{}, refuse("write https://..., or a reference to the URL: file:PATH, env:NAME, secretsmanager:NAME or ssm:NAME",
 				"%s", problemOf(err).Message)
 		}
-		return SecretURL{ref: ref}, nil
-	}, SecretURL.String)
+		return SecretURL{ref}, nil
+	}, func(u SecretURL) string { return u.String() })
 }
 
 // readCommand reads a program with its arguments. A program that is named by a path is
@@ -173,15 +149,15 @@ func (s *section) readCommand(key string) []string {
 // warnings returns what is insecure about the notifications.
 func (n Notify) warnings() (list []string) {
 	add := func(key string, u SecretURL) {
-		if w := u.ref.Warning(); w != "" {
+		if w := u.Warning(); w != "" {
 			list = append(list, key+": "+w)
 		}
-		parsed, err := url.Parse(u.safe)
+		parsed, err := url.Parse(u.String())
 		if err != nil || parsed.Scheme != "http" {
 			return
 		}
 		if ip := net.ParseIP(parsed.Hostname()); parsed.Hostname() != "localhost" && !ip.IsLoopback() {
-			list = append(list, key+": "+u.safe+" is plain HTTP: others on the network can read the notifications")
+			list = append(list, key+": "+u.String()+" is plain HTTP: others on the network can read the notifications")
 		}
 	}
 	for i, w := range n.Webhooks {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -71,20 +70,6 @@ func stageSpace(url, org string) string {
 	return org[:min(len(org), 64)] + "-" + hex.EncodeToString(sum[:8])
 }
 
-// Resolve reads the secret that a reference names. See [KeyRef.Resolve].
-func (s Server) Resolve(ctx context.Context, resolvers map[string]Resolver) (key, ca Secret, err error) {
-	if key, err = s.Key.Resolve(ctx, resolvers); err != nil {
-		return Secret{}, Secret{}, fmt.Errorf("key of %s: %w", s.Name, err)
-	}
-	if s.CA.IsZero() {
-		return key, Secret{}, nil
-	}
-	if ca, err = s.CA.Resolve(ctx, resolvers); err != nil {
-		return Secret{}, Secret{}, fmt.Errorf("CA of %s: %w", s.Name, err)
-	}
-	return key, ca, nil
-}
-
 // Warnings returns what is allowed but probably wrong: key files that others may read,
 // certificates that aren't verified, replicas without a pair, settings without effect,
 // kinds of which nothing is selected, pushes without TLS.
@@ -95,7 +80,7 @@ func (c *Config) Warnings() []string {
 			list = append(list, fmt.Sprintf("key of %s: %s", v.Name, w))
 		}
 		for _, name := range slices.Sorted(maps.Keys(v.Headers)) {
-			if w := v.Headers[name].ref.Warning(); w != "" {
+			if w := v.Headers[name].Warning(); w != "" {
 				list = append(list, fmt.Sprintf("header %s of %s: %s", name, v.Name, w))
 			}
 		}

@@ -23,6 +23,11 @@ func (r *reader) addProblem(key, try, format string, args ...any) {
 		Message: fmt.Sprintf(format, args...), Try: try})
 }
 
+// hasProblem reports whether a problem with a key was found.
+func (r *reader) hasProblem(key string) bool {
+	return slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == key })
+}
+
 // section is one table of the file. Reading a key makes it known; reportUnknownKeys
 // reports the others.
 type section struct {
