@@ -44,7 +44,7 @@ func (f Fleet) Known() (known notify.Fleet) {
 	}
 	for _, s := range f.Servers {
 		server := notify.Server{Name: s.Name}
-		if s.Status != serverUnknown {
+		if s.Status != ServerUnknown {
 			server.Record = &health.Server{Name: s.Name, CheckedAt: s.LastCheck, UpAt: s.LastAnswer, DownSince: s.UnreachableSince, Error: s.Error, Hint: s.Hint}
 		}
 		for _, id := range f.ids {

@@ -13,9 +13,9 @@ func TestAFleetTellsWhatItKnows(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	a, b, stopped := replication.PairID{Replica: "eu", Org: "a"}, replication.PairID{Replica: "us", Org: "b"}, replication.PairID{Replica: "us", Org: "c"}
 	f := Fleet{ids: []replication.PairID{a, b, stopped}, Servers: []ServerRow{
-		{Name: "primary", Status: serverUp, LastCheck: now},
-		{Name: "eu", Status: serverUnreachable, LastCheck: now, UnreachableSince: now.Add(-time.Minute), Error: "no route", Hint: "look"},
-		{Name: "us", Status: serverUnknown},
+		{Name: "primary", Status: ServerUp, LastCheck: now},
+		{Name: "eu", Status: ServerUnreachable, LastCheck: now, UnreachableSince: now.Add(-time.Minute), Error: "no route", Hint: "look"},
+		{Name: "us", Status: ServerUnknown},
 	}, Pairs: []PairRow{
 		{Pair: a, Status: replication.Held, Reasons: []status.Reason{{Cause: status.CauseHeld, Status: replication.Held}}},
 		{Pair: stopped, Status: replication.Stopped},

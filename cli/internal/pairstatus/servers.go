@@ -12,9 +12,9 @@ import (
 
 // The states of a server.
 const (
-	serverUp          = "up"
-	serverUnreachable = "unreachable"
-	serverUnknown     = "unknown" // not checked recently
+	ServerUp          = "up"
+	ServerUnreachable = "unreachable"
+	ServerUnknown     = "unknown" // not checked recently
 )
 
 // maxCheckAge is how old the newest check of a server may be on one machine to count.
@@ -64,15 +64,15 @@ func ReadServers(ctx context.Context, a *app.App, pairs []app.Pair, now time.Tim
 // newServerRow makes a row of the newest check of a server, which doesn't count if it is
 // older than maxAge.
 func newServerRow(name, url string, r health.Server, now time.Time, maxAge time.Duration) ServerRow {
-	row := ServerRow{Name: name, URL: url, Status: serverUp, LastAnswer: r.UpAt, LastCheck: r.CheckedAt, Error: r.Error, Hint: r.Hint}
+	row := ServerRow{Name: name, URL: url, Status: ServerUp, LastAnswer: r.UpAt, LastCheck: r.CheckedAt, Error: r.Error, Hint: r.Hint}
 	if r.Latency > 0 {
 		row.LatencyMS = new(r.Latency.Milliseconds())
 	}
 	switch {
 	case now.Sub(r.CheckedAt).Abs() > maxAge:
-		row.Status = serverUnknown
+		row.Status = ServerUnknown
 	case r.Down():
-		row.Status, row.UnreachableSince = serverUnreachable, r.DownSince
+		row.Status, row.UnreachableSince = ServerUnreachable, r.DownSince
 	}
 	return row
 }
@@ -80,7 +80,7 @@ func newServerRow(name, url string, r health.Server, now time.Time, maxAge time.
 // unreachableServers returns the servers of a pair that are unreachable.
 func unreachableServers(servers []ServerRow, id replication.PairID) (down []health.Server) {
 	for _, s := range servers {
-		if s.Status == serverUnreachable && (s.Name == id.Replica || s.Name == primaryName) {
+		if s.Status == ServerUnreachable && (s.Name == id.Replica || s.Name == primaryName) {
 			down = append(down, health.Server{Name: s.Name, DownSince: s.UnreachableSince, Error: s.Error, Hint: s.Hint})
 		}
 	}

@@ -19,15 +19,15 @@ func TestTheStatusOfAServerIsThatOfItsNewestCheck(t *testing.T) {
 		record health.Server
 		want   string
 	}{
-		"never checked":                          {health.Server{}, serverUnknown},
-		"up":                                     {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Minute)}, serverUp},
-		"down":                                   {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Hour), DownSince: ago(time.Hour)}, serverUnreachable},
-		"up yesterday":                           {health.Server{CheckedAt: ago(24 * time.Hour), UpAt: ago(24 * time.Hour)}, serverUnknown},
-		"up tomorrow, by a clock that was ahead": {health.Server{CheckedAt: ago(-24 * time.Hour), UpAt: ago(-24 * time.Hour)}, serverUnknown},
-		"down, and not checked since":            {health.Server{CheckedAt: ago(24 * time.Hour), DownSince: ago(25 * time.Hour)}, serverUnknown},
+		"never checked":                          {health.Server{}, ServerUnknown},
+		"up":                                     {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Minute)}, ServerUp},
+		"down":                                   {health.Server{CheckedAt: ago(time.Minute), UpAt: ago(time.Hour), DownSince: ago(time.Hour)}, ServerUnreachable},
+		"up yesterday":                           {health.Server{CheckedAt: ago(24 * time.Hour), UpAt: ago(24 * time.Hour)}, ServerUnknown},
+		"up tomorrow, by a clock that was ahead": {health.Server{CheckedAt: ago(-24 * time.Hour), UpAt: ago(-24 * time.Hour)}, ServerUnknown},
+		"down, and not checked since":            {health.Server{CheckedAt: ago(24 * time.Hour), DownSince: ago(25 * time.Hour)}, ServerUnknown},
 	} {
 		row := newServerRow("eu", "https://eu.example.com", c.record, now, maxCheckAge)
-		if row.Status != c.want || row.UnreachableSince.IsZero() != (c.want != serverUnreachable) {
+		if row.Status != c.want || row.UnreachableSince.IsZero() != (c.want != ServerUnreachable) {
 			t.Errorf("%s: %+v, want %s", name, row, c.want)
 		}
 	}
@@ -36,16 +36,16 @@ func TestTheStatusOfAServerIsThatOfItsNewestCheck(t *testing.T) {
 func TestAPairOfAServerThatIsDownIsNotSynced(t *testing.T) {
 	since := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	down := func(name string) ServerRow {
-		return ServerRow{Name: name, Status: serverUnreachable, UnreachableSince: since, Error: "no data for 30s", Hint: "look"}
+		return ServerRow{Name: name, Status: ServerUnreachable, UnreachableSince: since, Error: "no data for 30s", Hint: "look"}
 	}
-	up := ServerRow{Name: "eu", Status: serverUp}
+	up := ServerRow{Name: "eu", Status: ServerUp}
 	for _, c := range []struct {
 		servers          []ServerRow
 		want             replication.Status
 		primary, replica bool // are said to be unreachable
 	}{
-		{[]ServerRow{{Name: primaryName, Status: serverUp}, up}, replication.Synced, false, false},
-		{[]ServerRow{{Name: primaryName, Status: serverUnknown}, {Name: "eu", Status: serverUnknown}}, replication.Synced, false, false},
+		{[]ServerRow{{Name: primaryName, Status: ServerUp}, up}, replication.Synced, false, false},
+		{[]ServerRow{{Name: primaryName, Status: ServerUnknown}, {Name: "eu", Status: ServerUnknown}}, replication.Synced, false, false},
 		{[]ServerRow{up, down("us")}, replication.Synced, false, false},
 		{[]ServerRow{down("eu")}, status.Unreachable, false, true},
 		{[]ServerRow{down(primaryName), up}, status.Unreachable, true, false},

@@ -146,12 +146,12 @@ func showTroubledServers(t *ui.Grid, rows []ServerRow, now time.Time) {
 	var down []ServerRow
 	for _, r := range rows {
 		counts[r.Status]++
-		if r.Status == serverUnreachable {
+		if r.Status == ServerUnreachable {
 			down = append(down, r)
 		}
 	}
 	var parts []string
-	for _, s := range []string{serverUnreachable, serverUnknown, serverUp} {
+	for _, s := range []string{ServerUnreachable, ServerUnknown, ServerUp} {
 		if counts[s] > 0 {
 			parts = append(parts, string(t.Paint(serverColor(s), fmt.Sprintf("%d %s", counts[s], s))))
 		}
@@ -164,9 +164,9 @@ func showTroubledServers(t *ui.Grid, rows []ServerRow, now time.Time) {
 
 func serverColor(status string) ui.Color {
 	switch status {
-	case serverUp:
+	case ServerUp:
 		return ui.Green
-	case serverUnreachable:
+	case ServerUnreachable:
 		return ui.Red
 	}
 	return ui.Yellow
@@ -178,7 +178,7 @@ func showServers(t *ui.Grid, rows []ServerRow, now time.Time) {
 		ui.Column{Name: "LAST ANSWER", Drop: 2}, ui.Column{Name: "LATENCY", Drop: 3}, ui.Column{Name: "PAIRS", Drop: 1})
 	for _, r := range rows {
 		latency, since := "-", "-"
-		if r.Status == serverUnreachable {
+		if r.Status == ServerUnreachable {
 			since = ui.Age(r.UnreachableSince, now)
 		}
 		if r.LatencyMS != nil {
@@ -187,7 +187,7 @@ func showServers(t *ui.Grid, rows []ServerRow, now time.Time) {
 		t.Row(r.Name, r.URL, t.Paint(serverColor(r.Status), r.Status), since, ui.Age(r.LastAnswer, now), latency, strconv.Itoa(r.Pairs))
 	}
 	for _, r := range rows {
-		if r.Status == serverUnreachable {
+		if r.Status == ServerUnreachable {
 			t.Line("%s: %s", r.Name, r.Error)
 			if r.Hint != "" {
 				t.Line("  Try: %s", r.Hint)

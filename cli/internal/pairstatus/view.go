@@ -86,7 +86,7 @@ func mergeRows(rows []PairRow) (merged []PairRow) {
 		replica, reason string
 		status          replication.Status
 	}
-	keyOf := func(r PairRow) key { return key{r.Replica, r.Note, r.shownStatus()} }
+	keyOf := func(r PairRow) key { return key{r.Replica, r.Note, r.ShownStatus()} }
 	groups := map[key][]PairRow{}
 	for _, r := range rows {
 		groups[keyOf(r)] = append(groups[keyOf(r)], r)
@@ -133,7 +133,7 @@ func (v View) layOut(o *ui.Output, s Snapshot, rows []PairRow) page {
 	table := o.Render(func(t *ui.Grid) {
 		t.Columns(pairColumns()...)
 		for _, r := range rows {
-			t.Row(r.Organization, r.Replica, StatusText(t, r.shownStatus()), r.lagText(), s.Processes.nextRunText(r, s.At),
+			t.Row(r.Organization, r.Replica, StatusText(t, r.ShownStatus()), r.lagText(), s.Processes.nextRunText(r, s.At),
 				strconv.Itoa(r.Pending), strconv.Itoa(r.Unsynced), ui.Age(r.LastSuccess, s.At), strconv.Itoa(r.Objects), ui.Age(r.Since, s.At), ui.OrDash(r.Feed))
 		}
 	})

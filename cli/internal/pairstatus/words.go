@@ -24,8 +24,8 @@ func statusesByTrouble() []replication.Status {
 		replication.Bootstrapping, replication.Stopped, Waiting, replication.Syncing, replication.Synced}
 }
 
-// shownStatus returns the status as tables show it.
-func (r *PairRow) shownStatus() replication.Status {
+// ShownStatus returns the status as tables and pages show it: a pair before its first pass waits.
+func (r *PairRow) ShownStatus() replication.Status {
 	isNew := func(x status.Reason) bool { return x.Cause == status.CauseNeverRun }
 	if r.Status == replication.Bootstrapping && slices.ContainsFunc(r.Reasons, isNew) {
 		return Waiting
@@ -35,13 +35,13 @@ func (r *PairRow) shownStatus() replication.Status {
 
 // isQuiet reports whether nothing is wrong with a pair, and no operator stopped it.
 func (r *PairRow) isQuiet() bool {
-	return slices.Contains([]replication.Status{Waiting, replication.Syncing, replication.Synced}, r.shownStatus())
+	return slices.Contains([]replication.Status{Waiting, replication.Syncing, replication.Synced}, r.ShownStatus())
 }
 
 // sortByTrouble returns the rows with those first that need an operator.
 func sortByTrouble(rows []PairRow) []PairRow {
 	rows = slices.Clone(rows)
-	rank := func(r PairRow) int { return slices.Index(statusesByTrouble(), r.shownStatus()) }
+	rank := func(r PairRow) int { return slices.Index(statusesByTrouble(), r.ShownStatus()) }
 	slices.SortStableFunc(rows, func(a, b PairRow) int { return cmp.Compare(rank(a), rank(b)) })
 	return rows
 }
@@ -51,7 +51,7 @@ func sortByTrouble(rows []PairRow) []PairRow {
 func countStatuses(o *ui.Output, rows []PairRow) []string {
 	counts := map[replication.Status]int{}
 	for _, r := range rows {
-		counts[r.shownStatus()]++
+		counts[r.ShownStatus()]++
 	}
 	order := slices.DeleteFunc(statusesByTrouble(), func(s replication.Status) bool { return counts[s] == 0 })
 	slices.SortStableFunc(order, func(a, b replication.Status) int { return cmp.Compare(counts[b], counts[a]) })
@@ -88,7 +88,7 @@ func (f Filter) Check() error {
 func (f Filter) apply(rows []PairRow) []PairRow {
 	selected := []PairRow{}
 	for _, r := range rows {
-		named := slices.Contains(f.Statuses, string(r.Status)) || slices.Contains(f.Statuses, string(r.shownStatus()))
+		named := slices.Contains(f.Statuses, string(r.Status)) || slices.Contains(f.Statuses, string(r.ShownStatus()))
 		if (len(f.Statuses) == 0 || named) && !(f.Problems && r.isQuiet()) {
 			selected = append(selected, r)
 		}

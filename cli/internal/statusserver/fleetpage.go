@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
+
+	g "maragu.dev/gomponents"
+	h "maragu.dev/gomponents/html"
 
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
@@ -16,63 +19,8 @@ import (
 	"chefsync/pkg/status"
 )
 
-// fleetPage is the data of the page of all pairs.
-type fleetPage struct {
-	layout
-	Headline    scheduler
-	Bar         []barPart
-	Counts      []statusCount
-	Servers     []serverCard
-	Error       string
-	Troubles    []*trouble
-	Running     []*activity
-	MoreRunning int
-	Replicas    []serverCard
-	Blocks      []matrixBlock
-}
-
-// statusCount is how many pairs have a status.
-type statusCount struct {
-	Status string
-	N      int
-}
-
-// barPart is a part of the bar that shows how many pairs have a status; the bar is
-// barWidth wide.
-type barPart struct {
-	Tone     string
-	X, Width int
-}
-
-// serverCard is a server.
-type serverCard struct{ Name, Status, Tone, Detail string }
-
-// pairLink is a pair with the path of its page.
-type pairLink struct{ ID, Path string }
-
-// trouble is why pairs need attention, of pairs that share the reason.
-type trouble struct {
-	ID, Status, Text, Hint string
-	Summary                string // of many pairs; "" for those that are all named
-	Pairs                  []pairLink
-}
-
-// matrixBlock is a table of some organizations. A page has several, side by side.
-type matrixBlock struct {
-	First, Last string
-	Rows        []matrixRow
-}
-
-type matrixRow struct {
-	Organization string
-	Cells        []matrixCell
-}
-
-// matrixCell is a pair; the zero cell is none.
-type matrixCell struct{ ID, Path, Status, Label, Why string }
-
-// blockRows is the number of organizations in a block, so that two blocks of them fit
-// a screen.
+// blockRows is the number of organizations in a block of the matrix, so that two blocks of
+// them fit a screen.
 const blockRows = 20
 
 // barWidth is the width of the bar of statuses, in its own units.
@@ -82,127 +30,152 @@ const barWidth = 1000
 const shownRunning = 6
 
 // severity returns the statuses, the worst first.
-func severity() []string {
-	var all []string
-	for _, s := range []replication.Status{statusUnknown, replication.Blocked, replication.Held, status.Unreachable, status.Stale, replication.Retrying,
-		status.Drifted, replication.Stopped, replication.Bootstrapping, pairstatus.Waiting, replication.Syncing, replication.Synced} {
-		all = append(all, string(s))
-	}
-	return all
+func severity() []replication.Status {
+	return []replication.Status{statusUnknown, replication.Blocked, replication.Held, status.Unreachable, status.Stale, replication.Retrying,
+		status.Drifted, replication.Stopped, replication.Bootstrapping, pairstatus.Waiting, replication.Syncing, replication.Synced}
 }
 
 func (p *pages) serveFleet(w http.ResponseWriter, r *http.Request) {
 	if st, ok := p.readStatus(w, r); ok {
-		writePage(w, http.StatusOK, p.newFleetPage(st).node())
+		writePage(w, http.StatusOK, p.fleetPage(st))
 	}
 }
 
-func (p *pages) newFleetPage(st Status) fleetPage {
-	page := fleetPage{layout: p.newLayout("", st.At), Error: shown(st.Error), Troubles: findTroubles(st)}
-	page.Scheduler = newScheduler(st.Processes, st.At)
-	page.countStatuses(st)
-	for _, s := range st.Servers {
-		page.Servers = append(page.Servers, newServerCard(s, st.At))
+// fleetPage is the page of all pairs.
+func (p *pages) fleetPage(st Status) g.Node {
+	counts := map[replication.Status]int{statusUnknown: len(st.Unreadable)}
+	for _, r := range st.Pairs {
+		counts[r.ShownStatus()]++
 	}
-	for _, row := range st.Pairs {
-		if a := p.newActivity(pairRow{row}, st.At); a != nil {
-			page.Running = append(page.Running, a)
-		}
-	}
-	if n := len(page.Running); n > shownRunning {
-		page.Running, page.MoreRunning = page.Running[:shownRunning], n-shownRunning
-	}
-	page.addMatrix(st)
-	return page
+	passes := newScheduler(st.Processes, st.At)
+	headline := newHeadline(counts, passes)
+	l := p.newLayout(headline.Text+" · "+programTitle, st.At)
+	return l.document(
+		h.A(h.Class("skip"), h.Href("#pairs"), g.Text("Skip to the pairs")),
+		h.Header(h.H1(g.Text(programTitle)), passes.node()),
+		h.Main(h.ID("live"),
+			summary(headline, counts),
+			h.Section(h.Aria("labelledby", "servers-title"),
+				h.H2(h.ID("servers-title"), h.Class("visually-hidden"), g.Text("Servers")),
+				h.Ul(h.Class("servers"), g.Map(st.Servers, func(s pairstatus.ServerRow) g.Node { return serverCard(s, st.At) })),
+			),
+			notice(st.Error),
+			h.Div(h.Class("columns"), troubles(st), matrix(st), p.running(st)),
+		),
+	)
 }
 
-// countStatuses counts the statuses of pairs, for the headline and the bar.
-func (page *fleetPage) countStatuses(st Status) {
-	counts := map[string]int{statusUnknown: len(st.Unreadable)}
-	for _, row := range st.Pairs {
-		counts[pairRow{row}.shownStatus()]++
-	}
-	total, troubled, x := len(st.Pairs)+len(st.Unreadable), 0, 0
-	worst := toneOK
+// newHeadline returns how many pairs need attention, in the tone of the worst.
+func newHeadline(counts map[replication.Status]int, passes scheduler) scheduler {
+	total, troubled, worst := 0, 0, toneOK
 	for _, s := range severity() {
-		n, tone := counts[s], statusTone(s)
-		if n == 0 {
-			continue
-		}
-		page.Counts = append(page.Counts, statusCount{s, n})
-		width := barWidth * n / total
-		page.Bar = append(page.Bar, barPart{tone, x, width})
-		x += width
-		if needsAttention(tone) {
+		n, tone := counts[s], statusTone(string(s))
+		total += n
+		if needsAttention := tone == toneBad || tone == toneDown || tone == toneWarn; n > 0 && needsAttention {
 			troubled += n
 			if worst == toneOK { // the worst come first
 				worst = tone
 			}
 		}
 	}
-	page.Headline = scheduler{worst, ui.Plural(total, "pair") + ", all well"}
-	if troubled == 1 {
-		page.Headline.Text = ui.Plural(total, "pair") + ", 1 needs attention"
-	} else if troubled > 0 {
-		page.Headline.Text = fmt.Sprintf("%s, %d need attention", ui.Plural(total, "pair"), troubled)
+	if passes.Tone == toneBad {
+		worst = toneBad
 	}
-	if page.Scheduler.Tone == toneBad {
-		page.Headline.Tone = toneBad
-	}
-	page.Title = page.Headline.Text + " · " + programTitle
-}
-
-// needsAttention reports whether somebody should look at what has a tone.
-func needsAttention(tone string) bool { return tone == toneBad || tone == toneDown || tone == toneWarn }
-
-func newServerCard(s pairstatus.ServerRow, now time.Time) serverCard {
-	c := serverCard{Name: shown(s.Name), Status: s.Status, Tone: statusTone(s.Status)}
-	switch {
-	case s.Status == serverUnreachable:
-		c.Detail = "for " + ui.Span(now.Sub(s.UnreachableSince)) + ", " + ui.Plural(s.Pairs, "pair")
-	case s.Status == serverUnknown && s.LastCheck.IsZero():
-		c.Detail = "never checked"
-	case s.Status == serverUnknown:
-		c.Detail = "last checked " + ui.Age(s.LastCheck, now)
-	case s.LatencyMS != nil:
-		c.Detail = fmt.Sprintf("%d ms, %s", *s.LatencyMS, ui.Plural(s.Pairs, "pair"))
+	switch pairs := ui.Plural(total, "pair"); troubled {
+	case 0:
+		return scheduler{worst, pairs + ", all well"}
+	case 1:
+		return scheduler{worst, pairs + ", 1 needs attention"}
 	default:
-		c.Detail = ui.Plural(s.Pairs, "pair")
+		return scheduler{worst, fmt.Sprintf("%s, %d need attention", pairs, troubled)}
 	}
-	return c
 }
 
-// findTroubles groups the pairs that need attention by the reason, the worst first.
-func findTroubles(st Status) (all []*trouble) {
-	add := func(s string, group pairstatus.Group) {
-		sum := fnv.New32a() // the same whenever the page is updated
-		_, _ = sum.Write([]byte(s + group.Pairs[0].String()))
-		t := &trouble{ID: fmt.Sprintf("trouble-%08x", sum.Sum32()), Status: s, Text: shown(group.Text), Hint: shown(group.Hint),
-			Summary: summarizePairs(group.Pairs)}
-		for _, id := range group.Pairs {
-			t.Pairs = append(t.Pairs, newPairLink(id))
-		}
-		all = append(all, t)
-	}
-	if len(st.Unreadable) > 0 {
-		add(statusUnknown, pairstatus.Group{Pairs: st.Unreadable, Text: "its records can’t be read", Hint: "chef-sync-ctl doctor"})
-	}
-	byStatus := map[string][]pairstatus.PairRow{}
-	for _, row := range st.Pairs {
-		s := pairRow{row}.shownStatus()
-		byStatus[s] = append(byStatus[s], row)
+// summary is the headline with how many pairs have each status, as a bar and in numbers.
+func summary(headline scheduler, counts map[replication.Status]int) g.Node {
+	var bar, numbers g.Group
+	total, x := 0, 0
+	for _, n := range counts {
+		total += n
 	}
 	for _, s := range severity() {
-		if tone := statusTone(s); tone == toneOK || tone == toneBusy {
+		n := counts[s]
+		if n == 0 {
+			continue
+		}
+		width := barWidth * n / total
+		bar = append(bar, g.El("rect", h.Class(statusTone(string(s))), g.Attr("x", strconv.Itoa(x)), h.Width(strconv.Itoa(width)), g.Attr("y", "0"), h.Height("8")))
+		x += width
+		numbers = append(numbers, h.Li(pill(string(s)), g.Text(" "), h.Span(h.Class("num"), g.Text(formatCount(n)))))
+	}
+	return h.Section(h.Class("summary card"), h.Aria("label", "Summary"),
+		h.P(h.Class("headline "+headline.Tone), g.Text(headline.Text)),
+		h.SVG(h.Class("bar"), g.Attr("viewBox", fmt.Sprintf("0 0 %d 8", barWidth)), g.Attr("preserveAspectRatio", "none"), h.Aria("hidden", "true"),
+			g.Attr("focusable", "false"), bar),
+		h.Ul(h.Class("counts"), numbers),
+	)
+}
+
+func serverCard(s pairstatus.ServerRow, now time.Time) g.Node {
+	detail := ui.Plural(s.Pairs, "pair")
+	switch {
+	case s.Status == pairstatus.ServerUnreachable:
+		detail = "for " + ui.Span(now.Sub(s.UnreachableSince)) + ", " + detail
+	case s.Status == pairstatus.ServerUnknown && s.LastCheck.IsZero():
+		detail = "never checked"
+	case s.Status == pairstatus.ServerUnknown:
+		detail = "last checked " + ui.Age(s.LastCheck, now)
+	case s.LatencyMS != nil:
+		detail = fmt.Sprintf("%d ms, %s", *s.LatencyMS, detail)
+	}
+	return h.Li(h.Class("card server "+statusTone(s.Status)),
+		h.P(h.Strong(text(s.Name)), g.Text(" "), h.Span(h.Class("state"), icon(s.Status), g.Text(s.Status))),
+		muted(detail),
+	)
+}
+
+// unreadable is why nothing is known of a pair.
+const unreadable = "its records can’t be read"
+
+// troubles groups the pairs that need attention by the reason, the worst first.
+func troubles(st Status) g.Node {
+	var all g.Group
+	if len(st.Unreadable) > 0 {
+		all = append(all, trouble(statusUnknown, pairstatus.Group{Pairs: st.Unreadable, Text: unreadable, Hint: "chef-sync-ctl doctor"}))
+	}
+	byStatus := map[replication.Status][]pairstatus.PairRow{}
+	for _, r := range st.Pairs {
+		byStatus[r.ShownStatus()] = append(byStatus[r.ShownStatus()], r)
+	}
+	for _, s := range severity() {
+		if tone := statusTone(string(s)); tone == toneOK || tone == toneBusy {
 			continue
 		}
 		groups := st.GroupByReason(byStatus[s])
 		slices.SortStableFunc(groups, func(a, b pairstatus.Group) int { return len(b.Pairs) - len(a.Pairs) })
 		for _, group := range groups {
-			add(s, group)
+			all = append(all, trouble(string(s), group))
 		}
 	}
-	return all
+	if len(all) == 0 {
+		return section("troubles", "troubles-title", "Nothing needs attention", muted("All pairs are in sync or catching up."))
+	}
+	return section("troubles", "troubles-title", "Needs attention", h.Ul(all))
+}
+
+// trouble is why pairs need attention. Many pairs are summarized.
+func trouble(s string, group pairstatus.Group) g.Node {
+	what := summarizePairs(group.Pairs)
+	if what == "" {
+		return h.Li(h.P(h.Class("what"), pill(s), g.Text(" "), h.Span(h.Class("pairs"), links(group.Pairs))), h.P(prose(group.Text)), hint(group.Hint))
+	}
+	sum := fnv.New32a() // the same whenever the page is updated
+	_, _ = sum.Write([]byte(s + group.Pairs[0].String()))
+	return h.Li(
+		h.P(h.Class("what"), pill(s), g.Text(" "), h.Strong(text(what))),
+		h.P(prose(group.Text)), hint(group.Hint),
+		h.Details(h.ID(fmt.Sprintf("trouble-%08x", sum.Sum32())), h.Summary(g.Textf("%d pairs", len(group.Pairs))), h.P(h.Class("pairs"), links(group.Pairs))),
+	)
 }
 
 // namedPairs is how many pairs are named before they are summarized.
@@ -219,62 +192,95 @@ func summarizePairs(ids []replication.PairID) string {
 	}
 	switch {
 	case len(replicas) == 1:
-		return fmt.Sprintf("%s on %s", ui.Plural(len(orgs), "organization"), shown(ids[0].Replica))
+		return fmt.Sprintf("%s on %s", ui.Plural(len(orgs), "organization"), ids[0].Replica)
 	case len(orgs) == 1:
-		return fmt.Sprintf("%s on %s", shown(ids[0].Org), ui.Plural(len(replicas), "replica"))
+		return fmt.Sprintf("%s on %s", ids[0].Org, ui.Plural(len(replicas), "replica"))
 	}
 	return ui.Plural(len(ids), "pair")
 }
 
-func newPairLink(id replication.PairID) pairLink { return pairLink{shown(id.String()), pairPath(id)} }
+// links are the links to pairs.
+func links(ids []replication.PairID) (nodes g.Group) {
+	for i, id := range ids {
+		if i > 0 {
+			nodes = append(nodes, g.Text(", "))
+		}
+		nodes = append(nodes, h.A(h.ID("trouble-"+shown(id.String())), h.Href(pairPath(id)), text(id.String())))
+	}
+	return nodes
+}
 
 // pairPath returns the path of the page of a pair.
 func pairPath(id replication.PairID) string {
 	return "/pairs/" + url.PathEscape(id.Replica) + "/" + url.PathEscape(id.Org)
 }
 
-// addMatrix adds the tables of organizations and replicas.
-func (page *fleetPage) addMatrix(st Status) {
-	cells := map[replication.PairID]matrixCell{}
+// running lists what is being done.
+func (p *pages) running(st Status) g.Node {
+	var all g.Group
+	for _, r := range st.Pairs {
+		if a := p.activityOf(r, st.At); a != nil {
+			all = append(all, h.Li(h.A(h.Href(pairPath(r.Pair)), text(r.Pair.String())), g.Text(" "), a))
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	more := len(all) - shownRunning
+	return section("running", "running-title", "Running now",
+		h.Ul(all[:min(len(all), shownRunning)]),
+		g.If(more > 0, muted(fmt.Sprintf("and %d more", more))),
+	)
+}
+
+// matrix is a table of organizations and replicas, in blocks side by side.
+func matrix(st Status) g.Node {
+	cells := map[replication.PairID]g.Node{}
 	var replicas, orgs []string
 	add := func(id replication.PairID, s, why string) {
 		if !slices.Contains(replicas, id.Replica) {
 			replicas = append(replicas, id.Replica)
 		}
 		orgs = append(orgs, id.Org)
-		link := newPairLink(id)
-		cells[id] = matrixCell{ID: "pair-" + link.ID, Path: link.Path, Status: s, Label: link.ID + ": " + s, Why: shown(cmp.Or(why, s))}
+		name := shown(id.String())
+		cells[id] = h.A(h.ID("pair-"+name), h.Class("cell "+statusTone(s)), h.Href(pairPath(id)), h.Aria("label", name+": "+s),
+			h.Title(shown(cmp.Or(why, s))), icon(s))
 	}
-	for _, row := range st.Pairs {
-		add(row.Pair, pairRow{row}.shownStatus(), row.Note)
+	for _, r := range st.Pairs {
+		add(r.Pair, string(r.ShownStatus()), r.Note)
 	}
 	for _, id := range st.Unreadable {
-		add(id, statusUnknown, "its records can’t be read")
+		add(id, statusUnknown, unreadable)
 	}
-	slices.SortFunc(orgs, strings.Compare)
+	slices.Sort(orgs)
 	orgs = slices.Compact(orgs)
-	for _, name := range replicas {
-		page.Replicas = append(page.Replicas, replicaHead(st, name))
+	var blocks g.Group
+	for block := range slices.Chunk(orgs, blockRows) {
+		blocks = append(blocks, h.Table(
+			h.Caption(h.Class("visually-hidden"), text(fmt.Sprintf("Status of the organizations %s to %s on each replica", block[0], block[len(block)-1]))),
+			h.THead(h.Tr(
+				h.Th(h.Scope("col"), h.Span(h.Class("visually-hidden"), g.Text("Organization"))),
+				g.Map(replicas, func(name string) g.Node { return h.Th(h.Scope("col"), h.Class(replicaTone(st, name)), text(name)) }),
+			)),
+			h.TBody(g.Map(block, func(org string) g.Node {
+				return h.Tr(h.Th(h.Scope("row"), text(org)), g.Map(replicas, func(replica string) g.Node {
+					return h.Td(cells[replication.PairID{Replica: replica, Org: org}])
+				}))
+			})),
+		))
 	}
-	for part := range slices.Chunk(orgs, blockRows) {
-		block := matrixBlock{First: shown(part[0]), Last: shown(part[len(part)-1])}
-		for _, org := range part {
-			row := matrixRow{Organization: shown(org)}
-			for _, replica := range replicas {
-				row.Cells = append(row.Cells, cells[replication.PairID{Replica: replica, Org: org}])
-			}
-			block.Rows = append(block.Rows, row)
-		}
-		page.Blocks = append(page.Blocks, block)
-	}
+	return h.Section(h.Class("card matrix"), h.ID("pairs"), h.Aria("labelledby", "pairs-title"), h.TabIndex("-1"),
+		h.H2(h.ID("pairs-title"), g.Text("Organizations and replicas")),
+		h.Div(h.Class("blocks"), blocks),
+	)
 }
 
-// replicaHead returns the head of the column of a replica.
-func replicaHead(st Status, name string) serverCard {
+// replicaTone returns the tone of a replica.
+func replicaTone(st Status, name string) string {
 	for _, s := range st.Servers {
 		if s.Name == name {
-			return newServerCard(s, st.At)
+			return statusTone(s.Status)
 		}
 	}
-	return serverCard{Name: shown(name)}
+	return ""
 }

@@ -78,3 +78,11 @@ func describeScheduler(p pairstatus.Processes, now time.Time) string {
 		return fmt.Sprintf("%s running, last heartbeat %s", what, ui.Age(at, now))
 	}
 }
+
+// schedulerRuns reports whether a process runs passes, and was seen lately.
+func schedulerRuns(p pairstatus.Processes, now time.Time) bool {
+	if p.OnStack && p.Manager == nil {
+		return false
+	}
+	return p.DoPasses() && p.Problem(now) == ""
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"chefsync/cli/internal/buildinfo"
+	"chefsync/cli/internal/pairstatus"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -60,7 +61,7 @@ type storeCollector struct {
 // pairMetric is one metric of each pair; value returns false where there is none.
 type pairMetric struct {
 	desc  *prometheus.Desc
-	value func(pairRow) (float64, bool)
+	value func(pairstatus.PairRow) (float64, bool)
 }
 
 func newStoreCollector(reader Reader, now func() time.Time) *storeCollector {
@@ -85,35 +86,35 @@ func newStoreCollector(reader Reader, now func() time.Time) *storeCollector {
 
 // newPairMetrics returns the metrics of each pair that are one number.
 func newPairMetrics(desc func(name, help string, labels ...string) *prometheus.Desc) []pairMetric {
-	count := func(n func(pairRow) int) func(pairRow) (float64, bool) {
-		return func(r pairRow) (float64, bool) { return float64(n(r)), true }
+	count := func(n func(pairstatus.PairRow) int) func(pairstatus.PairRow) (float64, bool) {
+		return func(r pairstatus.PairRow) (float64, bool) { return float64(n(r)), true }
 	}
-	timestamp := func(t func(pairRow) time.Time) func(pairRow) (float64, bool) {
-		return func(r pairRow) (float64, bool) { return unixSeconds(t(r)), !t(r).IsZero() }
+	timestamp := func(t func(pairstatus.PairRow) time.Time) func(pairstatus.PairRow) (float64, bool) {
+		return func(r pairstatus.PairRow) (float64, bool) { return unixSeconds(t(r)), !t(r).IsZero() }
 	}
-	metric := func(name, help string, value func(pairRow) (float64, bool)) pairMetric {
+	metric := func(name, help string, value func(pairstatus.PairRow) (float64, bool)) pairMetric {
 		return pairMetric{desc("pair_"+name, help, "replica", "organization"), value}
 	}
 	return []pairMetric{
 		metric("lag_seconds", "Time since the source was last read completely with everything applied; missing before the first success.",
-			func(r pairRow) (float64, bool) {
+			func(r pairstatus.PairRow) (float64, bool) {
 				if r.LagSeconds == nil {
 					return 0, false
 				}
 				return float64(*r.LagSeconds), true
 			}),
 		metric("last_success_timestamp_seconds", "Time of the last pass that applied all known changes.",
-			timestamp(func(r pairRow) time.Time { return r.LastSuccess })),
-		metric("last_attempt_timestamp_seconds", "Time of the last pass, whatever its outcome.", timestamp(func(r pairRow) time.Time { return r.LastAttempt })),
+			timestamp(func(r pairstatus.PairRow) time.Time { return r.LastSuccess })),
+		metric("last_attempt_timestamp_seconds", "Time of the last pass, whatever its outcome.", timestamp(func(r pairstatus.PairRow) time.Time { return r.LastAttempt })),
 		metric("last_verification_timestamp_seconds", "Time of the last comparison that read both sides.",
-			timestamp(func(r pairRow) time.Time { return r.LastCheck })),
-		metric("objects", "Objects that replication keeps on the replica.", count(func(r pairRow) int { return r.Objects })),
-		metric("pending_objects", "Objects known to wait for a pass.", count(func(r pairRow) int { return r.Pending })),
-		metric("unsynced_objects", "Objects that could not be replicated.", count(func(r pairRow) int { return r.Unsynced })),
-		metric("held_deletions", "Deletions that wait for approval.", count(pairRow.heldDeletions)),
-		metric("drifted_objects", "Objects that others changed on the replica, as far as known, and that are not repaired.", count(pairRow.driftLeft)),
-		metric("damaged_files", "Cookbook files of the replica that are damaged or missing.", count(func(r pairRow) int { return r.DamagedFiles })),
-		metric("consecutive_failures", "Consecutive failed passes.", count(func(r pairRow) int { return r.Failures })),
+			timestamp(func(r pairstatus.PairRow) time.Time { return r.LastCheck })),
+		metric("objects", "Objects that replication keeps on the replica.", count(func(r pairstatus.PairRow) int { return r.Objects })),
+		metric("pending_objects", "Objects known to wait for a pass.", count(func(r pairstatus.PairRow) int { return r.Pending })),
+		metric("unsynced_objects", "Objects that could not be replicated.", count(func(r pairstatus.PairRow) int { return r.Unsynced })),
+		metric("held_deletions", "Deletions that wait for approval.", count(countHeld)),
+		metric("drifted_objects", "Objects that others changed on the replica, as far as known, and that are not repaired.", count(countDrifted)),
+		metric("damaged_files", "Cookbook files of the replica that are damaged or missing.", count(func(r pairstatus.PairRow) int { return r.DamagedFiles })),
+		metric("consecutive_failures", "Consecutive failed passes.", count(func(r pairstatus.PairRow) int { return r.Failures })),
 	}
 }
 
@@ -147,13 +148,12 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.heartbeat, unixSeconds(at))
 	}
 	for _, p := range st.Pairs {
-		row := pairRow{p}
 		replica, org := p.Pair.Replica, p.Pair.Org
 		for _, s := range statusValues() {
 			gauge(c.pairStatus, oneIf(s == p.Status), replica, org, string(s))
 		}
 		for _, m := range c.pair {
-			if v, ok := m.value(row); ok {
+			if v, ok := m.value(p); ok {
 				gauge(m.desc, v, replica, org)
 			}
 		}
@@ -164,8 +164,8 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 func (c *storeCollector) collectServers(st Status, gauge func(*prometheus.Desc, float64, ...string)) {
 	open := c.reader.OpenBreakers()
 	for _, s := range st.Servers {
-		if s.Status != serverUnknown {
-			gauge(c.serverUp, oneIf(s.Status == serverUp), s.Name)
+		if s.Status != pairstatus.ServerUnknown {
+			gauge(c.serverUp, oneIf(s.Status == pairstatus.ServerUp), s.Name)
 		}
 		if s.LatencyMS != nil {
 			gauge(c.latency, float64(*s.LatencyMS)/1000, s.Name)
@@ -182,12 +182,13 @@ func (c *storeCollector) collectServers(st Status, gauge func(*prometheus.Desc, 
 	}
 }
 
-// The statuses of a server, as package pairstatus names them.
-const (
-	serverUp          = "up"
-	serverUnreachable = "unreachable"
-	serverUnknown     = "unknown"
-)
+// countDrifted returns how many objects are known to differ because others changed them.
+func countDrifted(r pairstatus.PairRow) int {
+	if r.Drift == nil {
+		return 0
+	}
+	return r.Drift.Left()
+}
 
 func oneIf(yes bool) float64 {
 	if yes {

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"strconv"
 	"time"
 
 	g "maragu.dev/gomponents"
+	h "maragu.dev/gomponents/html"
 
-	"chefsync/cli/internal/buildinfo"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/health"
@@ -38,7 +37,7 @@ const statusUnknown = "unknown"
 // statusTone returns the tone of a status of a pair or of a server.
 func statusTone(s string) string {
 	switch replication.Status(s) {
-	case replication.Synced, serverUp:
+	case replication.Synced, pairstatus.ServerUp:
 		return toneOK
 	case replication.Syncing, replication.Bootstrapping, pairstatus.Waiting:
 		return toneBusy
@@ -86,30 +85,11 @@ func (p *pages) register(mux *http.ServeMux) error {
 	return nil
 }
 
-// layout is what all pages share.
-type layout struct {
-	Title           string
-	At              time.Time
-	Refresh         float64 // seconds
-	NoScriptRefresh int     // seconds
-	Version         string
-	Scheduler       scheduler
-	icons           string
-}
-
 // programTitle is the name of the program in pages.
 const programTitle = "Chef Replication"
 
 // scheduler says whether passes run.
 type scheduler struct{ Tone, Text string }
-
-// noScriptRefresh is how often a browser without JavaScript loads the page again.
-const noScriptRefresh = 30 * time.Second
-
-func (p *pages) newLayout(title string, at time.Time) layout {
-	return layout{Title: title, At: at, Refresh: p.Refresh.Seconds(), NoScriptRefresh: int(max(noScriptRefresh, p.Refresh).Seconds()),
-		Version: buildinfo.Read().Version, icons: p.icons}
-}
 
 func newScheduler(d pairstatus.Processes, now time.Time) scheduler {
 	problem := d.Problem(now)
@@ -133,55 +113,8 @@ func newScheduler(d pairstatus.Processes, now time.Time) scheduler {
 }
 
 func describeDaemon(p health.Process, now time.Time) string {
-	return fmt.Sprintf("Daemon running on %s since %s", ui.Safe(p.Host), pairstatus.FormatStart(p.Started, now))
+	return fmt.Sprintf("Daemon running on %s since %s", p.Host, pairstatus.FormatStart(p.Started, now))
 }
-
-// activity is what a process is doing for a pair.
-type activity struct {
-	Pair, Path  string
-	What, Phase string
-	Done, Total int
-	Sent        string // file content
-	Object      string
-	Since       string
-}
-
-// newActivity returns what is being done for a pair, or nil: by this process in detail, by
-// another as far as it is recorded.
-func (p *pages) newActivity(r pairRow, now time.Time) *activity {
-	out := &activity{Pair: shown(r.Pair.String()), Path: pairPath(r.Pair)}
-	a, here := p.Recorder.Activity(r.Pair)
-	switch {
-	case here && a.Phase != "":
-		out.What, out.Phase, out.Done, out.Total, out.Object = a.What, a.Phase, a.Done, a.Total, shown(a.Object)
-		if a.Bytes > 0 {
-			out.Sent = ui.Bytes(a.Bytes) + " sent"
-		}
-		out.Since = "for " + ui.Span(now.Sub(a.Started))
-	case r.RunningOn == "":
-		return nil
-	case r.Pending > 0:
-		out.What, out.Done, out.Total = "pass", r.Objects, r.Objects+r.Pending
-		if r.Status != replication.Bootstrapping { // the objects that are equal are no progress
-			out.Done, out.Total, out.Phase = 0, 0, ui.Plural(r.Pending, "object")+" pending"
-		}
-	default:
-		out.What = "pass"
-	}
-	return out
-}
-
-func formatCount(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "\u202f" + text[i:] // a narrow space
-	}
-	return text
-}
-
-// shown returns a text of a server as it is shown: without what changes the direction of
-// writing or breaks lines. Nodes escape the rest.
-func shown(text string) string { return string(ui.Safe(text)) }
 
 // writePage writes a page.
 func writePage(w http.ResponseWriter, code int, page g.Node) {
@@ -191,8 +124,10 @@ func writePage(w http.ResponseWriter, code int, page g.Node) {
 }
 
 // writeProblem writes a page that says why there is no other.
-func (p *pages) writeProblem(w http.ResponseWriter, code int, heading, text string) {
-	writePage(w, code, p.newLayout(heading+" · "+programTitle, p.Now()).problemPage(heading, text))
+func (p *pages) writeProblem(w http.ResponseWriter, code int, heading, why string) {
+	l := p.newLayout(heading+" · "+programTitle, p.Now())
+	writePage(w, code, l.document(subHeader(scheduler{}),
+		h.Main(h.ID("live"), h.Section(h.Class("card lead"), h.H1(text(heading)), h.P(text(why))))))
 }
 
 // readStatus reads the status of all pairs, or writes why that fails and returns false.
@@ -201,7 +136,7 @@ func (p *pages) readStatus(w http.ResponseWriter, r *http.Request) (Status, bool
 	defer cancel()
 	st, err := p.Reader.Status(ctx)
 	if err != nil {
-		p.writeProblem(w, http.StatusServiceUnavailable, "The store doesn’t respond", shown(err.Error()))
+		p.writeProblem(w, http.StatusServiceUnavailable, "The store doesn’t respond", err.Error())
 		return st, false
 	}
 	return st, true

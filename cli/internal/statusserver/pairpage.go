@@ -11,51 +11,17 @@ import (
 	"strings"
 	"time"
 
+	g "maragu.dev/gomponents"
+	h "maragu.dev/gomponents/html"
+
 	"chefsync/cli/internal/logstore"
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/runlist"
 	"chefsync/cli/internal/ui"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
-
-// pairPage is the data of the page of one pair.
-type pairPage struct {
-	layout
-	Pair, Replica, Organization, Source string
-	Status, Since, Summary              string
-	Reasons                             []reasonRow
-	Activity                            *activity
-	Facts                               []fact
-	Error                               string
-	Held                                []string
-	HeldTitle                           string
-	MoreHeld                            int
-	Unsynced                            []unsyncedRow
-	UnsyncedTitle                       string
-	MoreUnsynced                        int
-	Runs                                []runRow
-	Log                                 []logRow
-	LogError                            string
-}
-
-// fact is one thing that is known of a pair.
-type fact struct{ Name, Value string }
-
-type reasonRow struct{ Status, Text, Hint string }
-
-type unsyncedRow struct{ Object, Reason, Hint, Attempts, FirstSeen, NextTry string }
-
-type runRow struct {
-	Started, Took, What, Outcome, Tone, Error, Hint string
-	Created, Updated, Deleted, Unsynced             string
-}
-
-type logRow struct {
-	Time                                time.Time
-	Stamp, Level, Tone, Message, Object string
-	Attrs                               []fact
-}
 
 // shownObjects bounds the unsynced objects, and the held deletions, of a page.
 const shownObjects = 200
@@ -73,45 +39,69 @@ func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 		defer cancel()
 		records, err := p.Reader.Pair(ctx, id)
-		writePage(w, http.StatusOK, p.newPairPage(st, pairRow{row}, records, err).node())
+		writePage(w, http.StatusOK, p.pairPage(st, row, records, err))
 		return
 	}
 	if slices.Contains(st.Unreadable, id) {
-		p.writeProblem(w, http.StatusServiceUnavailable, shown(id.String())+" can’t be read", shown(st.Error))
+		p.writeProblem(w, http.StatusServiceUnavailable, id.String()+" can’t be read", st.Error)
 		return
 	}
-	p.writeProblem(w, http.StatusNotFound, "Not found", "There is no pair "+shown(id.String())+".")
+	p.writeProblem(w, http.StatusNotFound, "Not found", "There is no pair "+id.String()+".")
 }
 
-func (p *pages) newPairPage(st Status, r pairRow, records PairRecords, err error) pairPage {
-	now := st.At
-	page := pairPage{layout: p.newLayout(fmt.Sprintf("%s: %s · %s", shown(r.Pair.String()), r.shownStatus(), programTitle), now),
-		Pair: shown(r.Pair.String()), Replica: shown(r.Replica), Organization: shown(r.Organization), Source: shown(r.Source),
-		Status: r.shownStatus(), Summary: summarizeStatus(r.Status), Activity: p.newActivity(r, now), Facts: pairFacts(r, now), LogError: shown(records.LogError)}
-	page.Scheduler = newScheduler(st.Processes, now)
-	if !r.Since.IsZero() {
-		page.Since = ui.Span(now.Sub(r.Since))
-	}
-	for _, why := range r.Reasons {
-		if why.Cause == status.CauseNeverRun {
-			why.Status = pairstatus.Waiting
-			if st.Processes.DoPasses() {
-				why.Text, why.Hint = "waiting for its first pass", ""
-			}
-		}
-		page.Reasons = append(page.Reasons, reasonRow{string(why.Status), shown(why.Text), shown(why.Hint)})
-	}
+// pairPage is the page of one pair.
+func (p *pages) pairPage(st Status, r pairstatus.PairRow, records PairRecords, err error) g.Node {
+	now, problem := st.At, ""
 	if err != nil {
-		page.Error = "Runs, unsynced objects and the log can’t be read: " + shown(err.Error())
+		problem = "Runs, unsynced objects and the log can’t be read: " + err.Error()
 	}
-	page.addUnsynced(r, records.Unsynced, now)
-	for _, run := range records.Runs {
-		page.Runs = append(page.Runs, newRunRow(run, now))
+	var held, unsynced []replication.Unsynced
+	for _, u := range records.Unsynced {
+		if u.Class == fault.DeletionHeld {
+			held = append(held, u)
+		} else {
+			unsynced = append(unsynced, u)
+		}
 	}
-	for _, line := range records.Log {
-		page.Log = append(page.Log, newLogRow(line, now))
+	l := p.newLayout(fmt.Sprintf("%s: %s · %s", r.Pair, r.ShownStatus(), programTitle), now)
+	return l.document(
+		subHeader(newScheduler(st.Processes, now)),
+		h.Main(h.ID("live"),
+			p.lead(st, r),
+			section("", "facts-title", "Facts", h.Dl(h.Class("facts"), pairFacts(r, now))),
+			notice(problem),
+			heldDeletions(r, held), unsyncedObjects(r.Pair, unsynced, now), runs(records.Runs, now), logLines(records, now),
+		),
+	)
+}
+
+// lead says how a pair is, and why.
+func (p *pages) lead(st Status, r pairstatus.PairRow) g.Node {
+	about := fmt.Sprintf("from %s on the primary to %s on %s", r.Source, r.Organization, r.Replica)
+	if !r.Since.IsZero() {
+		about += fmt.Sprintf(", %s for %s", r.ShownStatus(), ui.Span(st.At.Sub(r.Since)))
 	}
-	return page
+	why := h.P(text(summarizeStatus(r.Status)))
+	if len(r.Reasons) > 0 {
+		why = h.Ul(h.Class("reasons"), g.Map(r.Reasons, func(x status.Reason) g.Node { return reason(x, r.ShownStatus(), st.Processes.DoPasses()) }))
+	}
+	now := p.activityOf(r, st.At)
+	return h.Section(h.Class("card lead"), h.Aria("label", "Status"),
+		h.H1(h.Span(h.Class("muted"), text(r.Replica+"/")), text(r.Organization+" "), pill(string(r.ShownStatus()))),
+		muted(about), why,
+		g.Iff(now != nil, func() g.Node { return h.P(h.Class("now"), h.Strong(g.Text("Now")), g.Text(" "), now) }),
+	)
+}
+
+// reason says why a pair isn't in sync, with the status where it isn't that of the pair.
+func reason(x status.Reason, ofPair replication.Status, doPasses bool) g.Node {
+	if x.Cause == status.CauseNeverRun {
+		x.Status = pairstatus.Waiting
+		if doPasses {
+			x.Text, x.Hint = "waiting for its first pass", ""
+		}
+	}
+	return h.Li(h.P(g.If(x.Status != ofPair, g.Group{pill(string(x.Status)), g.Text(" ")}), prose(x.Text)), hint(x.Hint))
 }
 
 // summarizeStatus returns what a status means that has no further reason.
@@ -128,10 +118,10 @@ func summarizeStatus(s replication.Status) string {
 }
 
 // pairFacts returns what is known of a pair, without what isn't.
-func pairFacts(r pairRow, now time.Time) (facts []fact) {
+func pairFacts(r pairstatus.PairRow, now time.Time) (facts g.Group) {
 	add := func(name, value string) {
 		if value != "" {
-			facts = append(facts, fact{name, shown(value)})
+			facts = append(facts, h.Div(h.Dt(g.Text(name)), h.Dd(text(value))))
 		}
 	}
 	age := func(name string, t time.Time) { add(name, ui.Age(t, now)) }
@@ -162,7 +152,7 @@ func pairFacts(r pairRow, now time.Time) (facts []fact) {
 	number("Objects", r.Objects, true)
 	number("Pending", r.Pending, false)
 	number("Unsynced", r.Unsynced, true)
-	number("Held deletions", r.heldDeletions(), true)
+	number("Held deletions", countHeld(r), true)
 	number("Failed passes in a row", r.Failures, false)
 	age("Last full comparison", r.LastCompare)
 	age("Last verification", r.LastCheck)
@@ -176,11 +166,7 @@ func pairFacts(r pairRow, now time.Time) (facts []fact) {
 	if v := r.Verifying; v != nil {
 		add("Verifying", "begun "+ui.Age(v.Started, now))
 	}
-	feed := r.Feed
-	if r.FeedNote != "" {
-		feed += ", " + r.FeedNote
-	}
-	add("Feed", feed)
+	add("Feed", r.Feed+ui.Prefixed(", ", r.FeedNote))
 	if s := r.LastScan; s != nil {
 		add("Last scan", ui.Age(s.Ended, now)+", "+ui.Plural(s.Listed, "object"))
 	}
@@ -188,48 +174,61 @@ func pairFacts(r pairRow, now time.Time) (facts []fact) {
 	return facts
 }
 
-// addUnsynced adds unsynced objects and held deletions.
-func (page *pairPage) addUnsynced(r pairRow, list []replication.Unsynced, now time.Time) {
-	held := 0
-	for _, u := range list {
-		switch {
-		case isHeld(u):
-			held++
-			if len(page.Held) < shownObjects {
-				page.Held = append(page.Held, shown(u.Ref.Path()))
-			}
-		case len(page.Unsynced) < shownObjects:
-			next := "due"
-			if u.NextTry.After(now) {
-				next = ui.Age(u.NextTry, now)
-			}
-			page.Unsynced = append(page.Unsynced, unsyncedRow{shown(u.Ref.Path()), shown(u.Reason), shown(u.Hint), strconv.Itoa(u.Attempts),
-				ui.Age(u.FirstSeen, now), next})
-		}
+// countHeld returns how many deletions wait for approval.
+func countHeld(r pairstatus.PairRow) int {
+	if r.Hold == nil {
+		return 0
 	}
-	page.MoreHeld, page.MoreUnsynced = held-len(page.Held), len(list)-held-len(page.Unsynced)
-	page.UnsyncedTitle = ui.Plural(len(list)-held, "unsynced object")
-	page.HeldTitle = ui.Plural(held, "deletion") + " held for approval"
-	if r.Hold != nil {
-		page.HeldTitle = ui.Plural(r.Hold.Deletes, "deletion") + " held for approval"
-	}
+	return r.Hold.Deletes
 }
 
-func newRunRow(r replication.Run, now time.Time) runRow {
-	c := r.Counts
-	row := runRow{Started: ui.Age(r.Started, now), Took: runlist.FormatDuration(r, now), Outcome: string(r.Outcome), Tone: outcomeTone(r.Outcome),
-		What: fmt.Sprintf("%s, %s", cmp.Or(string(r.Mode), "poll"), cmp.Or(string(r.Trigger), "schedule"))}
-	if r.Error != nil {
-		row.Error, row.Hint = shown(r.Error.Message), shown(r.Error.Hint)
+func heldDeletions(r pairstatus.PairRow, held []replication.Unsynced) g.Node {
+	if len(held) == 0 {
+		return nil
 	}
-	number := func(n int) string {
-		if n == 0 {
-			return ""
-		}
-		return formatCount(n)
+	listed := held[:min(len(held), shownObjects)]
+	return section("", "held-title", ui.Plural(cmp.Or(countHeld(r), len(held)), "deletion")+" held for approval",
+		h.Ul(h.Class("objects"), g.Map(listed, func(u replication.Unsynced) g.Node { return h.Li(h.Code(text(u.Ref.Path()))) })),
+		g.If(len(held) > len(listed), muted(fmt.Sprintf("and %d more", len(held)-len(listed)))),
+	)
+}
+
+func unsyncedObjects(id replication.PairID, unsynced []replication.Unsynced, now time.Time) g.Node {
+	if len(unsynced) == 0 {
+		return nil
 	}
-	row.Created, row.Updated, row.Deleted, row.Unsynced = number(c.Created), number(c.Updated), number(c.Deleted), number(max(c.Unsynced, r.Left))
-	return row
+	listed := unsynced[:min(len(unsynced), shownObjects)]
+	return section("", "unsynced-title", ui.Plural(len(unsynced), "unsynced object"),
+		list("list", "unsynced-title", []column{{"Object", ""}, {"Reason", ""}, {"Attempts", "num"}, {"First seen", ""}, {"Next attempt", ""}},
+			g.Map(listed, func(u replication.Unsynced) g.Node {
+				next := "due"
+				if u.NextTry.After(now) {
+					next = ui.Age(u.NextTry, now)
+				}
+				return h.Tr(h.Th(h.Scope("row"), h.Code(text(u.Ref.Path()))),
+					cell("Reason", "", text(u.Reason), hint(u.Hint)), cell("Attempts", "num", g.Text(strconv.Itoa(u.Attempts))),
+					cell("First seen", "", g.Text(ui.Age(u.FirstSeen, now))), cell("Next attempt", "", g.Text(next)))
+			})),
+		g.If(len(unsynced) > len(listed), muted(fmt.Sprintf("and %d more: chef-sync-ctl unsynced-objects %s", len(unsynced)-len(listed), id))),
+	)
+}
+
+func runs(all []replication.Run, now time.Time) g.Node {
+	if len(all) == 0 {
+		return section("", "runs-title", "Runs", muted("No runs yet."))
+	}
+	return section("", "runs-title", "Runs", list("list runs", "runs-title",
+		[]column{{"Started", ""}, {"Took", "num"}, {"What", ""}, {"Outcome", ""}, {"Created", "num"}, {"Updated", "num"}, {"Deleted", "num"}, {"Unsynced", "num"}},
+		g.Map(all, func(r replication.Run) g.Node {
+			outcome := g.Group{h.Span(h.Class("pill "+outcomeTone(r.Outcome)), g.Text(string(r.Outcome)))}
+			if r.Error != nil {
+				outcome = append(outcome, h.P(text(r.Error.Message)), hint(r.Error.Hint))
+			}
+			return h.Tr(h.Th(h.Scope("row"), g.Text(ui.Age(r.Started, now))), cell("Took", "num", g.Text(runlist.FormatDuration(r, now))),
+				cell("What", "", text(fmt.Sprintf("%s, %s", cmp.Or(string(r.Mode), "poll"), cmp.Or(string(r.Trigger), "schedule")))),
+				cell("Outcome", "", outcome), numberCell("Created", r.Counts.Created), numberCell("Updated", r.Counts.Updated),
+				numberCell("Deleted", r.Counts.Deleted), numberCell("Unsynced", max(r.Counts.Unsynced, r.Left)))
+		})))
 }
 
 func outcomeTone(o replication.Outcome) string {
@@ -246,28 +245,36 @@ func outcomeTone(o replication.Outcome) string {
 	return toneWarn
 }
 
-func newLogRow(l logstore.Line, now time.Time) logRow {
+func logLines(records PairRecords, now time.Time) g.Node {
+	return section("", "log-title", "Log, newest first",
+		g.If(records.LogError != "", muted("The log can’t be read: "+records.LogError)),
+		g.If(len(records.Log) == 0 && records.LogError == "", muted("No lines.")),
+		g.If(len(records.Log) > 0, h.Ol(h.Class("log"), g.Map(records.Log, func(l logstore.Line) g.Node { return logLine(l, now) }))),
+	)
+}
+
+// logLine is a line of the log, without its attributes that are empty or 0.
+func logLine(l logstore.Line, now time.Time) g.Node {
 	form := "15:04:05"
 	if l.Time.UTC().Format(time.DateOnly) != now.UTC().Format(time.DateOnly) {
 		form = "2006-01-02 15:04"
 	}
-	row := logRow{Time: l.Time, Stamp: l.Time.UTC().Format(form), Level: l.Level.String(), Message: shown(l.Message), Object: shown(l.Object),
-		Attrs: shownAttrs(l)}
+	tone := ""
 	switch {
 	case l.Level >= slog.LevelError:
-		row.Tone = toneBad
+		tone = toneBad
 	case l.Level >= slog.LevelWarn:
-		row.Tone = toneWarn
+		tone = toneWarn
 	}
-	return row
-}
-
-// shownAttrs returns the further attributes of a line, without those that are empty or 0.
-func shownAttrs(l logstore.Line) (attrs []fact) {
+	line := g.Group{h.Strong(text(l.Message))}
+	if l.Object != "" {
+		line = append(line, g.Text(" "), h.Code(text(l.Object)))
+	}
 	for _, a := range l.Attributes() {
 		if a.Value != "" && a.Value != "0" && a.Value != "null" {
-			attrs = append(attrs, fact{shown(a.Key), shown(a.Value)})
+			line = append(line, g.Text(" "), h.Span(h.Class("attr"), h.Span(h.Class("muted"), text(a.Key)), text(" "+a.Value)))
 		}
 	}
-	return attrs
+	return h.Li(h.Class(tone), h.Time(h.DateTime(l.Time.Format(time.RFC3339)), g.Text(l.Time.UTC().Format(form))), g.Text(" "),
+		h.Span(h.Class("level"), g.Text(l.Level.String())), g.Text(" "), h.Span(h.Class("line"), line))
 }
