@@ -37,10 +37,10 @@ type Backend interface {
 
 // Options are the parts of a Fleet. Config and Backend are required.
 type Options struct {
-	Config  *config.Config
-	Backend Backend
-	Log     *slog.Logger     // default: nothing is logged
-	Now     func() time.Time // default time.Now
+	*config.Config
+	Backend
+	Log *slog.Logger     // default: nothing is logged
+	Now func() time.Time // default time.Now
 	// Owner names this process in leases. It must differ between processes.
 	// Default: NewOwner.
 	Owner string
@@ -55,22 +55,16 @@ type Options struct {
 
 // Fleet is the servers and pairs of a configuration. It is safe for concurrent use.
 type Fleet struct {
-	*config.Config
-	Backend
-	Log *slog.Logger
-	Now func() time.Time
+	Options
 	// OnProgress is called with the progress of all engines, and WrapTransport wraps the
 	// transport of each client. Both may be nil, and are set before the first use.
 	OnProgress    func(replication.ProgressEvent)
 	WrapTransport func(server string, next http.RoundTripper) http.RoundTripper
 
-	owner       string
-	ownerDied   func(owner string) bool
-	recordEvery time.Duration
-	mu          sync.Mutex
-	clients     map[string]*chef.Client
-	feedProbes  map[string]*feedProbe     // by source organization
-	scanners    map[string]*sourceScanner // likewise
+	mu         sync.Mutex
+	clients    map[string]*chef.Client
+	feedProbes map[string]*feedProbe     // by source organization
+	scanners   map[string]*sourceScanner // likewise
 
 	breakersMu sync.Mutex
 	breakers   map[string]*chef.Breaker // by the URL of a server
@@ -78,16 +72,16 @@ type Fleet struct {
 
 // New returns a fleet. It opens and sends nothing.
 func New(o Options) *Fleet {
-	f := &Fleet{Config: o.Config, Backend: o.Backend, Log: o.Log, Now: o.Now, owner: o.Owner, ownerDied: o.OwnerDied, recordEvery: o.RecordEvery,
-		clients: map[string]*chef.Client{}, breakers: map[string]*chef.Breaker{}, feedProbes: map[string]*feedProbe{}, scanners: map[string]*sourceScanner{}}
+	f := &Fleet{Options: o, clients: map[string]*chef.Client{}, breakers: map[string]*chef.Breaker{}, feedProbes: map[string]*feedProbe{},
+		scanners: map[string]*sourceScanner{}}
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
 	}
 	if f.Now == nil {
 		f.Now = time.Now
 	}
-	if f.owner == "" {
-		f.owner = NewOwner()
+	if f.Owner == "" {
+		f.Owner = NewOwner()
 	}
 	return f
 }
@@ -154,7 +148,7 @@ func (f *Fleet) Fail(ctx context.Context, p config.PairConfig, o replication.Pas
 	if err != nil {
 		return replication.Run{Pair: p.ID, Trigger: o.Trigger, Outcome: replication.OutcomeFailed}, errors.Join(cause, err)
 	}
-	e := &replication.Engine{Pair: p.Pair, State: state, Log: f.Log, Now: f.Now, OwnerDied: f.ownerDied}
+	e := &replication.Engine{Pair: p.Pair, State: state, Log: f.Log, Now: f.Now, OwnerDied: f.OwnerDied}
 	return e.Fail(ctx, o, cause)
 }
 
@@ -193,7 +187,7 @@ func (f *Fleet) Engine(ctx context.Context, p config.PairConfig) (*replication.E
 	return &replication.Engine{
 		Pair: p.Pair, Feed: feed, Source: endpoint.NewSource(source, f.Log),
 		Target: endpoint.NewTarget(replica.Org(p.ID.Org), endpoint.TargetOptions{Log: f.Log}),
-		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.owner, OwnerDied: f.ownerDied, Observe: f.OnProgress,
-		Tuning: replication.Tuning{RecordPollsEvery: f.recordEvery},
+		Stage:  files, State: state, Log: f.Log, Now: f.Now, Owner: f.Owner, OwnerDied: f.OwnerDied, Observe: f.OnProgress,
+		Tuning: replication.Tuning{RecordPollsEvery: f.RecordEvery},
 	}, nil
 }

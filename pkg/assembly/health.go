@@ -85,66 +85,54 @@ func (f *Fleet) CheckServer(ctx context.Context, s CheckedServer) (health.Server
 			record = r
 		}
 	}
-	observed := f.observeServer(ctx, s)
+	client, err := f.Client(ctx, s.Server)
+	var seen chef.Availability
+	if err == nil {
+		seen, err = f.checkClient(ctx, client, s.Org)
+	}
 	if ctx.Err() != nil {
 		return record, nil // the server wasn't checked
 	}
-	record = observed.updateRecord(record, f.Now())
+	record = updateRecord(record, seen, err, f.Now())
 	if err := store.SaveServer(ctx, record); err != nil {
 		return record, fmt.Errorf("record what was seen of server %s: %w", s.Name, err)
 	}
 	return record, nil
 }
 
-// observation is the last response or failure of a server, with ages instead of times.
-type observation struct {
-	answeredAgo time.Duration // if err is nil
-	latency     time.Duration
-	err         error
-	failingFor  time.Duration // time since the first failure
-}
-
-// observeServer returns the last observation of a server, after a request if that is older
-// than checkEvery.
-func (f *Fleet) observeServer(ctx context.Context, s CheckedServer) observation {
-	client, err := f.Client(ctx, s.Server)
-	if err != nil {
-		return observation{err: err}
-	}
-	if a := client.Breaker().Availability(); a.Served.IsZero() || a.Open || time.Since(a.Served) >= checkEvery {
-		err = client.Org(s.Org).Check(ctx)
+// checkClient returns what was last seen of a server, after a request if that is older than
+// checkEvery, and why it doesn't answer.
+func (f *Fleet) checkClient(ctx context.Context, client *chef.Client, org string) (seen chef.Availability, err error) {
+	if seen = client.Breaker().Availability(); seen.Served.IsZero() || seen.Open || time.Since(seen.Served) >= checkEvery {
+		err = client.Org(org).Check(ctx)
 	}
 	if chef.KindOf(err) == chef.KindKey {
 		f.DropClients() // it may have been replaced
 	}
-	a := client.Breaker().Availability()
-	if err == nil {
-		return observation{answeredAgo: time.Since(a.Served), latency: a.Latency}
+	if seen = client.Breaker().Availability(); err != nil && seen.Open { // the cause rather than the time of the next probe
+		err = seen.Failure
 	}
-	failed := observation{err: err}
-	if !a.DownSince.IsZero() {
-		failed.failingFor = time.Since(a.DownSince)
-	}
-	if a.Open { // the cause rather than the time of the next probe
-		failed.err = a.Failure
-	}
-	return failed
+	return seen, err
 }
 
-// updateRecord returns the record of a server after an observation.
-func (l observation) updateRecord(r health.Server, now time.Time) health.Server {
+// updateRecord returns the record of a server after a check. What was seen is of the clock of
+// the machine, so only its ages count.
+func updateRecord(r health.Server, seen chef.Availability, err error, now time.Time) health.Server {
 	r.CheckedAt = now
-	if l.err == nil {
-		r.UpAt, r.Latency = now.Add(-l.answeredAgo), l.latency
+	if err == nil {
+		r.UpAt, r.Latency = now.Add(-time.Since(seen.Served)), seen.Latency
 		r.DownSince, r.Error, r.Hint = time.Time{}, "", ""
 		return r
 	}
 	if r.DownSince.IsZero() {
-		r.DownSince = now.Add(-l.failingFor)
+		r.DownSince = now
+		if !seen.DownSince.IsZero() {
+			r.DownSince = now.Add(-time.Since(seen.DownSince))
+		}
 	}
-	r.Error, r.Hint = l.err.Error(), fault.HintOf(l.err)
+	r.Error, r.Hint = err.Error(), fault.HintOf(err)
 	var e *chef.Error
-	if errors.As(l.err, &e) {
+	if errors.As(err, &e) {
 		r.Error, r.Hint = strings.TrimPrefix(e.Reason(), string(chef.KindUnreachable)+": "), cmp.Or(e.Hint, r.Hint)
 	}
 	return r

@@ -68,7 +68,7 @@ func (f *Fleet) FreeAbandoned(ctx context.Context, id replication.PairID) (repli
 
 // Abandoned reports whether a lease that hasn't ended is held by no process.
 func (f *Fleet) Abandoned(l replication.Lease) bool {
-	return l.Abandoned(f.Now(), replication.DefaultLeaseTTL, f.ownerDied)
+	return l.Abandoned(f.Now(), replication.DefaultLeaseTTL, f.OwnerDied)
 }
 
 // processState is what is known of a process.

@@ -61,22 +61,24 @@ func (f *Fleet) Source(org string) (Source, error) {
 	return Source{}, fmt.Errorf("no pair reads an organization %q", org)
 }
 
-// newScanner returns a scanner of a source organization.
-func (f *Fleet) newScanner(ctx context.Context, org string) (*scan.Scanner, error) {
+// changeLogOf returns a source organization, and the store of its change log.
+func (f *Fleet) changeLogOf(ctx context.Context, org string) (Source, changelog.ScanStore, error) {
 	source, err := f.Source(org)
 	if err != nil {
-		return nil, err
+		return source, nil, err
 	}
 	store, err := f.ChangeLogs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	client, err := f.Client(ctx, f.Primary)
+	return source, store, err
+}
+
+// newScanner returns a scanner of a source organization.
+func (f *Fleet) newScanner(ctx context.Context, org string, client *chef.Client) (*scan.Scanner, error) {
+	source, store, err := f.changeLogOf(ctx, org)
 	if err != nil {
 		return nil, err
 	}
 	return scan.New(scan.Config{
-		Source: source.Space, Reader: endpoint.NewSource(client.Org(org), f.Log), Store: store, Owner: f.owner, OwnerDied: f.ownerDied,
+		Source: source.Space, Reader: endpoint.NewSource(client.Org(org), f.Log), Store: store, Owner: f.Owner, OwnerDied: f.OwnerDied,
 		Kinds: source.Kinds, Rotation: f.ChangeLog.Rotation, Retain: f.ChangeLog.Keep, Concurrency: f.Primary.Connections,
 		Now: f.Now, Log: f.Log,
 	})
@@ -146,7 +148,7 @@ func (s *sourceScanner) runScan(ctx context.Context, f *Fleet, org string) (scan
 		return scan.Report{}, err
 	}
 	if s.scanner == nil || s.client != client {
-		if s.scanner, err = f.newScanner(ctx, org); err != nil {
+		if s.scanner, err = f.newScanner(ctx, org, client); err != nil {
 			return scan.Report{}, err
 		}
 		s.client = client
@@ -164,11 +166,7 @@ func isScannedElsewhere(err error) bool {
 // beingScanned reports whether a scanner holds the lease of the change log of an
 // organization.
 func (f *Fleet) beingScanned(ctx context.Context, org string) (bool, error) {
-	source, err := f.Source(org)
-	if err != nil {
-		return false, err
-	}
-	store, err := f.ChangeLogs(ctx)
+	source, store, err := f.changeLogOf(ctx, org)
 	if err != nil {
 		return false, err
 	}
@@ -183,11 +181,7 @@ const recordTimeout = time.Second
 func (f *Fleet) recordScan(ctx context.Context, org string, r scan.Report, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	source, recordErr := f.Source(org)
-	if recordErr != nil {
-		return
-	}
-	store, recordErr := f.ChangeLogs(ctx)
+	source, store, recordErr := f.changeLogOf(ctx, org)
 	if recordErr != nil {
 		return // nothing was scanned
 	}
@@ -266,7 +260,7 @@ func (f *Fleet) coversScan(last, next changelog.LastScan) bool {
 	return next.Failures == 0 && last.Failures == 0 && next.Changes == 0 && next.Listed == last.Listed && next.Partial == last.Partial &&
 		next.Epoch == last.Epoch && next.Newest == last.Newest && next.Generation == last.Generation &&
 		slices.EqualFunc(next.Unread, last.Unread, sameUnread) &&
-		next.Ended.Sub(last.Ended).Abs() < f.recordEvery // a time in the future was recorded by a wrong clock
+		next.Ended.Sub(last.Ended).Abs() < f.RecordEvery // a time in the future was recorded by a wrong clock
 }
 
 // sameUnread reports whether two records are of one kind that isn't read.
@@ -292,11 +286,7 @@ func (f *Fleet) LastScans(ctx context.Context) (map[string]changelog.LastScan, e
 // LastScan returns the record of the last scan of a source organization, zero if there is
 // none.
 func (f *Fleet) LastScan(ctx context.Context, org string) (changelog.LastScan, error) {
-	source, err := f.Source(org)
-	if err != nil {
-		return changelog.LastScan{}, err
-	}
-	store, err := f.ChangeLogs(ctx)
+	source, store, err := f.changeLogOf(ctx, org)
 	if err != nil {
 		return changelog.LastScan{}, err
 	}
