@@ -42,7 +42,7 @@ func (d *evaluation) addPasses() {
 	switch {
 	case d.running:
 	case g.LastAttempt.IsZero() && g.Work != nil && d.isLate(l.Expires): // the first pass was killed
-		d.addReason(CauseNoPass, Stale, l.Expires, "the first pass was interrupted "+formatAge(d.Now.Sub(l.Expires))+" ago"+
+		d.addReason(CauseNoPass, Stale, l.Expires, "the first pass was interrupted "+FormatAge(d.Now.Sub(l.Expires))+" ago"+
 			d.notRunningHint(), d.startHint())
 	case g.LastAttempt.IsZero() && g.Work == nil && g.Status == "":
 		hint := d.startHint()
@@ -51,7 +51,7 @@ func (d *evaluation) addPasses() {
 		}
 		d.addReason(CauseNeverRun, replication.Bootstrapping, time.Time{}, "never run", hint)
 	case d.isLate(g.NextTry(d.Now, max(d.Pair.Interval, d.Pair.CompareEvery))):
-		d.addReason(CauseNoPass, Stale, g.LastAttempt, "last pass "+formatAge(d.Now.Sub(g.LastAttempt))+" ago"+d.notRunningHint(), d.startHint())
+		d.addReason(CauseNoPass, Stale, g.LastAttempt, "last pass "+FormatAge(d.Now.Sub(g.LastAttempt))+" ago"+d.notRunningHint(), d.startHint())
 	}
 }
 
@@ -124,7 +124,7 @@ func (d *evaluation) addScans() {
 		tolerance += scanBackoff
 	}
 	if !s.Ended.IsZero() && d.Now.Sub(s.Ended) > tolerance {
-		d.addReason(CauseNoScan, Stale, s.Ended, "the primary was last scanned for changes "+formatAge(d.Now.Sub(s.Ended))+" ago", d.scanHint())
+		d.addReason(CauseNoScan, Stale, s.Ended, "the primary was last scanned for changes "+FormatAge(d.Now.Sub(s.Ended))+" ago", d.scanHint())
 	}
 	for _, u := range d.unreadKinds() {
 		when := "not read since " + formatTime(u.Since)
@@ -207,28 +207,23 @@ func formatCount(n int, what string) string {
 
 func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
-// formatAge formats a duration in its two largest units: 3m12s, 2d4h.
-func formatAge(d time.Duration) string {
+// FormatAge writes a duration with its two largest units: 3d4h, 5m10s, 12s, 0s.
+func FormatAge(d time.Duration) string {
 	d = d.Round(time.Second)
-	var b strings.Builder
-	shown := 0
-	for _, u := range []struct {
+	units := []struct {
 		name string
 		size time.Duration
-	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}} {
-		n := d / u.size
-		if n == 0 && shown == 0 {
-			continue
-		}
-		if shown++; n > 0 {
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+	var b strings.Builder
+	for i, u := range units {
+		if n := d / u.size; n > 0 {
 			fmt.Fprintf(&b, "%d%s", n, u.name)
-		}
-		if d -= n * u.size; shown == 2 {
-			break
+			d -= n * u.size
+			if i+1 < len(units) && d >= units[i+1].size {
+				fmt.Fprintf(&b, "%d%s", d/units[i+1].size, units[i+1].name)
+			}
+			return b.String()
 		}
 	}
-	if b.Len() == 0 {
-		return "0s"
-	}
-	return b.String()
+	return "0s"
 }

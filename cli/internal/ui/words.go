@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"chefsync/pkg/status"
 )
 
 // Duration is a flag value that accepts 90s, 5m, 2h and 3d, also combined.
@@ -52,25 +54,7 @@ func ParseDuration(s string) (time.Duration, error) {
 }
 
 // Span writes a duration with its two largest units: 3d4h, 5m10s, 12s, 0s.
-func Span(d time.Duration) string {
-	d = d.Round(time.Second)
-	units := []struct {
-		name string
-		size time.Duration
-	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
-	var b strings.Builder
-	for i, u := range units {
-		if n := d / u.size; n > 0 {
-			fmt.Fprintf(&b, "%d%s", n, u.name)
-			d -= n * u.size
-			if i+1 < len(units) && d >= units[i+1].size {
-				fmt.Fprintf(&b, "%d%s", d/units[i+1].size, units[i+1].name)
-			}
-			return b.String()
-		}
-	}
-	return "0s"
-}
+func Span(d time.Duration) string { return status.FormatAge(d) }
 
 // Age writes when t was or will be, as seen from now: 5m ago, in 10s, never.
 func Age(t, now time.Time) string {
