@@ -15,6 +15,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -52,9 +53,10 @@ const (
 // one BatchGetItem for each 100 of several; Query one for each MB; Transact one, and if
 // it is refused or its answer lost, one Get more.
 type Table struct {
-	api   API
-	name  string
-	sleep func(ctx context.Context, d time.Duration) error
+	api       API
+	name      string
+	sleep     func(ctx context.Context, d time.Duration) error
+	deflaters sync.Pool // of *flate.Writer: a new one allocates more than half a megabyte
 }
 
 var _ store.KV = (*Table)(nil)
@@ -88,10 +90,10 @@ func keyItem(k store.Key) item {
 }
 
 // encodeItem returns an item as DynamoDB stores it.
-func encodeItem(it store.Item, version string) item {
+func (t *Table) encodeItem(it store.Item, version string) item {
 	out := keyItem(it.Key)
 	out[attrVersion] = stringValue(version)
-	out[attrData] = &types.AttributeValueMemberB{Value: deflateData(it.Data)}
+	out[attrData] = &types.AttributeValueMemberB{Value: t.deflateData(it.Data)}
 	if !it.Expires.IsZero() {
 		out[attrExpires] = &types.AttributeValueMemberN{Value: strconv.FormatInt(it.Expires.Unix(), 10)}
 	}
@@ -135,13 +137,16 @@ const deflatedMark = 1
 // maxPlain bounds the size of decompressed data.
 const maxPlain = 64 << 20
 
-func deflateData(plain []byte) []byte {
+func (t *Table) deflateData(plain []byte) []byte {
 	b := bytes.NewBuffer([]byte{deflatedMark})
-	w, err := flate.NewWriter(b, flate.DefaultCompression)
-	if err == nil {
-		_, err = w.Write(plain)
+	w, used := t.deflaters.Get().(*flate.Writer)
+	if used {
+		w.Reset(b)
+	} else {
+		w, _ = flate.NewWriter(b, flate.DefaultCompression) // the level is valid
 	}
-	if err != nil || w.Close() != nil || b.Len() >= len(plain) {
+	defer t.deflaters.Put(w)
+	if _, err := w.Write(plain); err != nil || w.Close() != nil || b.Len() >= len(plain) {
 		return plain
 	}
 	return b.Bytes()

@@ -84,7 +84,7 @@ func (t *Table) sendWrites(ctx context.Context, version string, writes []store.W
 		condition, values := conditionOf(w)
 		switch w.Op {
 		case store.OpPut:
-			items[i].Put = &types.Put{TableName: &t.name, Item: encodeItem(w.Item, version), ConditionExpression: condition,
+			items[i].Put = &types.Put{TableName: &t.name, Item: t.encodeItem(w.Item, version), ConditionExpression: condition,
 				ExpressionAttributeValues: values}
 		case store.OpDelete:
 			items[i].Delete = &types.Delete{TableName: &t.name, Key: keyItem(w.Item.Key), ConditionExpression: condition,
@@ -110,7 +110,7 @@ func (t *Table) sendOne(ctx context.Context, version string, w store.Write) erro
 		return err
 	}
 	_, err := retryTemporary(ctx, t, func() (*dynamodb.PutItemOutput, error) {
-		return t.api.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: encodeItem(w.Item, version),
+		return t.api.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: t.encodeItem(w.Item, version),
 			ConditionExpression: condition, ExpressionAttributeValues: values})
 	})
 	return err
