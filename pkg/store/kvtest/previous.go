@@ -88,6 +88,13 @@ func SamePrevious(t *testing.T, name string, s *store.Store) {
 			t.Errorf("%s has the status %s, want %s", p.State.ID, got.Pairs[i].State.Status(), p.State.Status())
 		}
 	}
+	wantJSON, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gotJSON, err := json.Marshal(got); err == nil && bytes.Equal(wantJSON, gotJSON) {
+		return // faster than a comparison of the values
+	}
 	assertEqual(t, name, want, got)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +80,9 @@ func mustQuery(t *testing.T, kv store.KV, q store.Query) []store.Item {
 
 func assertEqual(t *testing.T, what string, want, got any) {
 	t.Helper()
+	if reflect.DeepEqual(want, got) { // faster, for what is large
+		return
+	}
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Fatalf("%s (-want +got):\n%s", what, d)
 	}
