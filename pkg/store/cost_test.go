@@ -256,7 +256,7 @@ func (k *tornQueries) Query(ctx context.Context, q store.Query) ([]store.Item, e
 		k.between = nil
 		between()
 		newest, err := k.KV.Get(ctx, items[len(items)-1].Key)
-		return append(items[:len(items)-1], newest...), err
+		return append(items[:len(items)-1], newest), err
 	}
 	return items, err
 }

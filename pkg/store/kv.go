@@ -14,9 +14,8 @@ import (
 // Errors other than [ErrConflict] and that of an ended context are of type
 // *fault.Error with a class and a hint; the caller adds the operation.
 type KV interface {
-	// Get returns the items of keys, in their order. One that is absent has the
-	// Version "".
-	Get(ctx context.Context, keys ...Key) ([]Item, error)
+	// Get returns an item. One that is absent has the Version "".
+	Get(ctx context.Context, key Key) (Item, error)
 	// Query returns the items that match, sorted by their sort keys in bytes.
 	Query(ctx context.Context, q Query) ([]Item, error)
 	// Transact does up to [MaxWrites] writes, all or none, of which no two may name

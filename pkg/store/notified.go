@@ -22,7 +22,7 @@ func (s *Store) Notified() Notified { return Notified{s} }
 // LoadNotified implements [notify.Store].
 func (n Notified) LoadNotified(ctx context.Context) (notify.State, string, error) {
 	const op = "read what was notified"
-	it, err := n.s.getItem(ctx, notifiedKey())
+	it, err := n.s.kv.Get(ctx, notifiedKey())
 	if err != nil || it.Version == "" {
 		return notify.State{}, "", explainError(op, err)
 	}

@@ -85,7 +85,7 @@ func (s *Store) Pair(ctx context.Context, id replication.PairID) (replication.Pa
 		return replication.PairState{}, err
 	}
 	op := "read state of " + key.Sort
-	it, err := s.getItem(ctx, key)
+	it, err := s.kv.Get(ctx, key)
 	if err != nil {
 		return replication.PairState{}, explainError(op, err)
 	}

@@ -157,14 +157,14 @@ func layoutKey() Key { return Key{"STORE", "FORMAT"} }
 // imported. A newer layout is an error.
 func IsImported(ctx context.Context, kv KV) (bool, error) {
 	const op = "read the layout of the records"
-	items, err := kv.Get(ctx, layoutKey())
+	it, err := kv.Get(ctx, layoutKey())
 	if err != nil {
 		return false, explainError(op, err)
 	}
-	if items[0].Version == "" {
+	if it.Version == "" {
 		return false, nil
 	}
-	f, err := decodeRecord[layoutRecord](items[0].Data)
+	f, err := decodeRecord[layoutRecord](it.Data)
 	if err == nil && f.Version > layoutVersion {
 		err = fmt.Errorf("%w: the records have layout %d, this program knows %d", replication.ErrSchema, f.Version, layoutVersion)
 	}

@@ -77,7 +77,7 @@ func partSortKey(version int64, i int) string {
 }
 
 func (j ChangeLogs) readParts(ctx context.Context, source string) (list partList, err error) {
-	it, err := j.s.getItem(ctx, Key{sourcePartition(source), partsSort})
+	it, err := j.s.kv.Get(ctx, Key{sourcePartition(source), partsSort})
 	if err == nil && it.Version != "" {
 		list, err = decodeRecord[partList](it.Data)
 	}

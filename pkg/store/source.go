@@ -167,7 +167,7 @@ func (j ChangeLogs) readSource(ctx context.Context, source string) (h sourceReco
 	if err != nil {
 		return h, err
 	}
-	it, err := j.s.getItem(ctx, key)
+	it, err := j.s.kv.Get(ctx, key)
 	if err != nil {
 		return h, err
 	}
@@ -375,7 +375,7 @@ func (j ChangeLogs) LastScan(ctx context.Context, source string) (scan changelog
 	if err := checkName("source", source); err != nil {
 		return scan, err
 	}
-	it, err := j.s.getItem(ctx, Key{scansPartition, source})
+	it, err := j.s.kv.Get(ctx, Key{scansPartition, source})
 	if err == nil && it.Version != "" {
 		scan, err = decodeRecord[changelog.LastScan](it.Data)
 	}

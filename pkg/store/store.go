@@ -81,15 +81,6 @@ func (s *Store) uncacheItem(k Key) {
 	delete(s.cache, k)
 }
 
-// getItem reads one item.
-func (s *Store) getItem(ctx context.Context, k Key) (Item, error) {
-	items, err := s.kv.Get(ctx, k)
-	if err != nil {
-		return Item{}, err
-	}
-	return items[0], nil
-}
-
 // putRecord returns the write that replaces a record, whatever is there.
 func putRecord[T any](k Key, record T, expires time.Time) (Write, error) {
 	data, err := encodeRecord(record)
@@ -126,7 +117,7 @@ func (s *Store) retryConflicts(ctx context.Context, k Key, try func(Item) error)
 	for conflicts < maxAttempts {
 		it, known := s.cachedItem(k)
 		if !known {
-			if it, err = s.getItem(ctx, k); err != nil {
+			if it, err = s.kv.Get(ctx, k); err != nil {
 				return err
 			}
 		}

@@ -74,12 +74,12 @@ func assertEqual(t *testing.T, what string, want, got any) {
 // editRecord changes the data of an item as another program would.
 func editRecord(t *testing.T, kv store.KV, k store.Key, change func(map[string]any)) {
 	t.Helper()
-	items, err := kv.Get(t.Context(), k)
-	if err != nil || items[0].Version == "" {
-		t.Fatalf("%v: %+v, %v", k, items, err)
+	it, err := kv.Get(t.Context(), k)
+	if err != nil || it.Version == "" {
+		t.Fatalf("%v: %+v, %v", k, it, err)
 	}
 	var members map[string]any
-	if err := json.Unmarshal(items[0].Data, &members); err != nil {
+	if err := json.Unmarshal(it.Data, &members); err != nil {
 		t.Fatal(err)
 	}
 	change(members)
@@ -238,7 +238,7 @@ func TestDamagedRecords(t *testing.T) {
 		if fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v, want an error of class local with a hint", damaged, err)
 		}
-		if items, err := kv.Get(t.Context(), pairKey()); err != nil || items[0].Version != version {
+		if it, err := kv.Get(t.Context(), pairKey()); err != nil || it.Version != version {
 			t.Errorf("%s was overwritten", damaged)
 		}
 	}

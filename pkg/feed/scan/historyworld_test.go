@@ -229,11 +229,11 @@ type processKV struct {
 	p *process
 }
 
-func (k processKV) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
+func (k processKV) Get(ctx context.Context, key store.Key) (store.Item, error) {
 	if k.p.killed.Load() {
-		return nil, errKilled
+		return store.Item{}, errKilled
 	}
-	return k.KV.Get(ctx, keys...)
+	return k.KV.Get(ctx, key)
 }
 
 func (k processKV) Query(ctx context.Context, q store.Query) ([]store.Item, error) {

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,7 +27,6 @@ import (
 // API is the part of [dynamodb.Client] that is used.
 type API interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
-	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
@@ -49,9 +47,8 @@ const (
 // Table is a [store.KV] in a DynamoDB table. It is safe for concurrent use, and so is
 // the table for any number of processes.
 //
-// What operations cost when all goes well, in requests: Get one GetItem for one key and
-// one BatchGetItem for each 100 of several; Query one for each MB; Transact one, and if
-// it is refused or its answer lost, one Get more.
+// What operations cost when all goes well, in requests: Get one; Query one for each MB;
+// Transact one, and if it is refused or its answer lost, one Get more.
 type Table struct {
 	api       API
 	name      string
@@ -101,7 +98,8 @@ func (t *Table) encodeItem(it store.Item, version string) item {
 }
 
 func decodeItem(stored item) (it store.Item, err error) {
-	it.Key, it.Version = keyOf(stored), stringAttribute(stored, attrVersion)
+	it.Key = store.Key{Partition: stringAttribute(stored, attrPartition), Sort: stringAttribute(stored, attrSort)}
+	it.Version = stringAttribute(stored, attrVersion)
 	if data, ok := stored[attrData].(*types.AttributeValueMemberB); ok {
 		it.Data, err = inflateData(data.Value)
 	}
@@ -117,10 +115,6 @@ func decodeItem(stored item) (it store.Item, err error) {
 		}
 	}
 	return it, nil
-}
-
-func keyOf(stored item) store.Key {
-	return store.Key{Partition: stringAttribute(stored, attrPartition), Sort: stringAttribute(stored, attrSort)}
 }
 
 func stringAttribute(stored item, attr string) string {
@@ -164,63 +158,17 @@ func inflateData(data []byte) ([]byte, error) {
 }
 
 // Get implements [store.KV].
-func (t *Table) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
-	found := make(map[store.Key]item, len(keys))
-	for chunk := range slices.Chunk(keys, 100) {
-		if err := t.getItems(ctx, chunk, found); err != nil {
-			return nil, t.explainError(ctx, err)
-		}
+func (t *Table) Get(ctx context.Context, k store.Key) (store.Item, error) {
+	out, err := retryTemporary(ctx, t, func() (*dynamodb.GetItemOutput, error) {
+		return t.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: keyItem(k), ConsistentRead: aws.Bool(true)})
+	})
+	if err != nil {
+		return store.Item{}, t.explainError(ctx, err)
 	}
-	items := make([]store.Item, len(keys))
-	for i, k := range keys {
-		items[i] = store.Item{Key: k}
-		if stored, ok := found[k]; ok {
-			var err error
-			if items[i], err = decodeItem(stored); err != nil {
-				return nil, err
-			}
-		}
+	if len(out.Item) == 0 {
+		return store.Item{Key: k}, nil
 	}
-	return items, nil
-}
-
-func (t *Table) getItems(ctx context.Context, keys []store.Key, found map[store.Key]item) error {
-	if len(keys) == 1 {
-		out, err := retryTemporary(ctx, t, func() (*dynamodb.GetItemOutput, error) {
-			return t.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: keyItem(keys[0]), ConsistentRead: aws.Bool(true)})
-		})
-		if err == nil && len(out.Item) > 0 {
-			found[keys[0]] = out.Item
-		}
-		return err
-	}
-	var asked []item
-	for _, k := range keys {
-		asked = append(asked, keyItem(k))
-	}
-	for attempt := 0; len(asked) > 0; attempt++ { // an answer may have only some of them
-		out, err := retryTemporary(ctx, t, func() (*dynamodb.BatchGetItemOutput, error) {
-			return t.api.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-				t.name: {Keys: asked, ConsistentRead: aws.Bool(true)},
-			}})
-		})
-		if err != nil {
-			return err
-		}
-		for _, stored := range out.Responses[t.name] {
-			found[keyOf(stored)] = stored
-		}
-		if asked = out.UnprocessedKeys[t.name].Keys; len(asked) == 0 {
-			return nil
-		}
-		if attempt == maxAttempts {
-			return &types.ProvisionedThroughputExceededException{Message: aws.String("some items are still unread")}
-		}
-		if err := t.sleep(ctx, backoffDelay(attempt)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return decodeItem(out.Item)
 }
 
 // Query implements [store.KV].

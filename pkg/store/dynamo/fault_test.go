@@ -66,11 +66,6 @@ func (s *recordingAPI) GetItem(ctx context.Context, in *dynamodb.GetItemInput,
 	return recordCall(s, "GetItem", s.API.GetItem, ctx, in)
 }
 
-func (s *recordingAPI) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput,
-	_ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
-	return recordCall(s, "BatchGetItem", s.API.BatchGetItem, ctx, in)
-}
-
 func (s *recordingAPI) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
 	return recordCall(s, "Query", s.API.Query, ctx, in)
 }
@@ -143,8 +138,8 @@ func TestLostAnswers(t *testing.T) {
 			if err != nil || lost != 1 {
 				t.Fatalf("%v after %d lost answers", err, lost)
 			}
-			if items, err := w.kv.Get(t.Context(), writes[0].Item.Key); err != nil || items[0].Version != version {
-				t.Errorf("%+v, %v", items, err)
+			if it, err := w.kv.Get(t.Context(), writes[0].Item.Key); err != nil || it.Version != version {
+				t.Errorf("%+v, %v", it, err)
 			}
 		})
 	}
@@ -210,50 +205,6 @@ func TestTransactionsThatMeetAreTriedAgain(t *testing.T) {
 			t.Errorf("%s: %v, want it sent twice", code, ops)
 		}
 	}
-}
-
-// TestPartialAnswers: DynamoDB may read part of a batch and name the rest.
-func TestPartialAnswers(t *testing.T) {
-	w := newFixture(t)
-	var keys []store.Key
-	for i := range 5 {
-		it := textItem(fmt.Sprint(i), "x")
-		if _, err := w.kv.Transact(t.Context(), store.Put(it)); err != nil {
-			t.Fatal(err)
-		}
-		keys = append(keys, it.Key)
-	}
-	kv := dynamo.Open(&partialAPI{w.api}, w.table)
-	kv.SetSleep(func(ctx context.Context, _ time.Duration) error { return ctx.Err() })
-	items, err := kv.Get(t.Context(), keys...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, it := range items {
-		if it.Key != keys[i] || it.Version == "" {
-			t.Errorf("item %d is %+v", i, it)
-		}
-	}
-}
-
-// partialAPI answers with at most two items.
-type partialAPI struct{ dynamo.API }
-
-func (p *partialAPI) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput,
-	o ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
-	rest := map[string]types.KeysAndAttributes{}
-	for table, of := range in.RequestItems {
-		if len(of.Keys) > 2 {
-			later := of
-			later.Keys, of.Keys = of.Keys[2:], of.Keys[:2]
-			rest[table], in.RequestItems[table] = later, of
-		}
-	}
-	out, err := p.API.BatchGetItem(ctx, in, o...)
-	if err == nil {
-		out.UnprocessedKeys = rest
-	}
-	return out, err
 }
 
 // TestErrorsOfAWS: errors of DynamoDB get a class and a hint.

@@ -132,7 +132,7 @@ func (t *Table) wasWritten(ctx context.Context, version string, writes []store.W
 	for _, w := range writes {
 		if w.Op == store.OpPut {
 			there, err := t.Get(ctx, w.Item.Key)
-			return err == nil && there[0].Version == version, err
+			return err == nil && there.Version == version, err
 		}
 	}
 	return false, nil

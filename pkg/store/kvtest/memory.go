@@ -17,7 +17,7 @@ type Memory struct {
 	items map[string]map[string]store.Item // by partition and sort key
 
 	// Before, if set, is called before each operation, with its name and the number of
-	// keys or writes that it has; an error that it returns is the result.
+	// writes that it has, or 1; an error that it returns is the result.
 	Before func(op string, n int) error
 }
 
@@ -39,20 +39,17 @@ func cloneItem(it store.Item) store.Item {
 }
 
 // Get implements [store.KV].
-func (m *Memory) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
-	if err := m.beforeOp(ctx, "Get", len(keys)); err != nil {
-		return nil, err
+func (m *Memory) Get(ctx context.Context, k store.Key) (store.Item, error) {
+	if err := m.beforeOp(ctx, "Get", 1); err != nil {
+		return store.Item{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	items := make([]store.Item, len(keys))
-	for i, k := range keys {
-		items[i] = store.Item{Key: k}
-		if it, ok := m.items[k.Partition][k.Sort]; ok {
-			items[i] = cloneItem(it)
-		}
+	it, ok := m.items[k.Partition][k.Sort]
+	if !ok {
+		return store.Item{Key: k}, nil
 	}
-	return items, nil
+	return cloneItem(it), nil
 }
 
 // Query implements [store.KV].

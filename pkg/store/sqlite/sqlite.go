@@ -21,7 +21,7 @@ import (
 
 // DB is a [store.KV] in a file. It is safe for concurrent use.
 //
-// Get and Query are one SELECT for each key or query. Transact is one SELECT for each
+// Get and Query are one SELECT each. Transact is one SELECT for each
 // condition, one statement for each write, and one wait for the disk (fsync); about
 // every thousand pages written, SQLite copies its log into the file, for two more.
 //
@@ -138,19 +138,12 @@ func scanItem(scan func(...any) error) (it store.Item, err error) {
 }
 
 // Get implements [store.KV].
-func (db *DB) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
-	items := make([]store.Item, len(keys))
-	for i, k := range keys {
-		it, err := scanItem(db.read.QueryRowContext(ctx, selectItem+"partition = ? AND sort = ?", k.Partition, k.Sort).Scan)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			it = store.Item{Key: k}
-		case err != nil:
-			return nil, explainError(ctx, "", err)
-		}
-		items[i] = it
+func (db *DB) Get(ctx context.Context, k store.Key) (store.Item, error) {
+	it, err := scanItem(db.read.QueryRowContext(ctx, selectItem+"partition = ? AND sort = ?", k.Partition, k.Sort).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.Item{Key: k}, nil
 	}
-	return items, nil
+	return it, explainError(ctx, "", err)
 }
 
 // Query implements [store.KV].

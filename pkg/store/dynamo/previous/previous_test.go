@@ -274,9 +274,9 @@ func TestAnImportThatComesLateChangesNothing(t *testing.T) {
 // unmarkedKV hides that the import was done.
 type unmarkedKV struct{ store.KV }
 
-func (u unmarkedKV) Get(ctx context.Context, keys ...store.Key) ([]store.Item, error) {
-	if keys[0].Partition == "STORE" {
-		return []store.Item{{Key: keys[0]}}, nil
+func (u unmarkedKV) Get(ctx context.Context, k store.Key) (store.Item, error) {
+	if k.Partition == "STORE" {
+		return store.Item{Key: k}, nil
 	}
-	return u.KV.Get(ctx, keys...)
+	return u.KV.Get(ctx, k)
 }
