@@ -166,9 +166,9 @@ func (s *Store) commitUpdate(ctx context.Context, id replication.PairID, fence i
 			return err
 		}
 	}
-	_, err = s.updatePair(ctx, id, func(r *pairRecord) error {
-		r.Progress = u.Progress
-		return checkLease(r.Lease, fence, now)
+	_, err = s.updatePair(ctx, id, func(st *replication.PairState) error {
+		st.Progress = u.Progress
+		return checkLease(st.Lease, fence, now)
 	}, chunks[last]...)
 	if err == nil && u.Run != nil && trimsRuns(u.Run.ID) {
 		err = errors.Join(s.trimRuns(ctx, id), s.trimBackups(ctx, id, now))
@@ -196,11 +196,11 @@ func (s *Store) writeUnderLease(ctx context.Context, id replication.PairID, fenc
 		return err
 	}
 	return s.writeBeside(ctx, key, writes, func(it Item) error {
-		r, err := decodePair(it)
+		st, err := decodePair(it)
 		if err != nil {
 			return err
 		}
-		return checkLease(r.Lease, fence, now)
+		return checkLease(st.Lease, fence, now)
 	})
 }
 

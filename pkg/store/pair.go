@@ -25,57 +25,49 @@ func pairKey(id replication.PairID) (Key, error) {
 	return Key{Partition: pairsPartition, Sort: name}, nil
 }
 
-// pairRecord is the record of a pair. Desired and Progress keep the members that a newer
+// storedPair is the JSON of a pair. Desired and Progress keep the members that a newer
 // version wrote.
-type pairRecord struct {
-	Schema   int // of this record and of all others of the pair
-	Desired  replication.Desired
-	Progress replication.Progress
-	Lease    replication.Lease
-}
-
-// storedPair is the JSON of a pairRecord.
 type storedPair struct {
-	Schema   int               `json:"schema"`
+	Schema   int               `json:"schema"` // of this record and of all others of the pair
 	Desired  json.RawMessage   `json:"desired"`
 	Progress json.RawMessage   `json:"progress"`
 	Lease    replication.Lease `json:"lease"`
 }
 
-func decodePair(it Item) (r pairRecord, err error) {
+// decodePair returns the state in the item of a pair.
+func decodePair(it Item) (st replication.PairState, err error) {
+	if st.ID, err = replication.ParsePairID(it.Sort); err != nil {
+		return st, damagedError(err)
+	}
 	if it.Version == "" {
-		return r, nil
+		return st, nil
 	}
 	stored, err := decodeRecord[storedPair](it.Data)
 	if err != nil {
-		return r, err
+		return st, err
 	}
 	if err := checkSchema(stored.Schema, replication.SchemaVersion); err != nil {
-		return r, err
+		return st, err
 	}
-	r.Schema, r.Lease = stored.Schema, stored.Lease
-	if r.Desired, err = decodeRecord[replication.Desired](stored.Desired); err != nil {
-		return r, err
+	st.Lease = stored.Lease
+	if st.Desired, err = decodeRecord[replication.Desired](stored.Desired); err != nil {
+		return st, err
 	}
-	r.Progress, err = decodeRecord[replication.Progress](stored.Progress)
-	return r, err
+	st.Progress, err = decodeRecord[replication.Progress](stored.Progress)
+	return st, err
 }
 
-func (r pairRecord) encodeJSON() ([]byte, error) {
-	stored := storedPair{Schema: r.Schema, Lease: r.Lease}
-	r.Progress.LastError = truncateFailure(r.Progress.LastError)
+func encodePair(st replication.PairState) ([]byte, error) {
+	stored := storedPair{Schema: replication.SchemaVersion, Lease: st.Lease}
+	st.Progress.LastError = truncateFailure(st.Progress.LastError)
 	var err error
-	if stored.Desired, err = encodeRecord(r.Desired); err != nil {
+	if stored.Desired, err = encodeRecord(st.Desired); err != nil {
 		return nil, err
 	}
-	if stored.Progress, err = encodeRecord(r.Progress); err != nil {
+	if stored.Progress, err = encodeRecord(st.Progress); err != nil {
 		return nil, fmt.Errorf("progress: %w", err)
 	}
 	return encodeRecord(stored)
-}
-
-func (r pairRecord) pairState(id replication.PairID) replication.PairState {
-	return replication.PairState{ID: id, Desired: r.Desired, Progress: r.Progress, Lease: r.Lease}
 }
 
 // Pair implements [replication.State].
@@ -89,12 +81,12 @@ func (s *Store) Pair(ctx context.Context, id replication.PairID) (replication.Pa
 	if err != nil {
 		return replication.PairState{}, explainError(op, err)
 	}
-	r, err := decodePair(it)
+	st, err := decodePair(it)
 	if err != nil {
 		return replication.PairState{}, explainError(op, err)
 	}
 	s.cacheItem(it)
-	return r.pairState(id), nil
+	return st, nil
 }
 
 // Pairs implements [replication.State]. It fails as a whole when a newer version wrote
@@ -107,40 +99,33 @@ func (s *Store) Pairs(ctx context.Context) ([]replication.PairState, error) {
 	}
 	all := make([]replication.PairState, 0, len(items))
 	for _, it := range items {
-		id, err := replication.ParsePairID(it.Sort)
-		if err != nil {
-			return nil, explainError(op, damagedError(err))
-		}
-		r, err := decodePair(it)
+		st, err := decodePair(it)
 		if err != nil {
 			return nil, explainError(op, err)
 		}
 		s.cacheItem(it)
-		all = append(all, r.pairState(id))
+		all = append(all, st)
 	}
 	slices.SortFunc(all, func(a, b replication.PairState) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	return all, nil
 }
 
-// updatePair changes the record of a pair, with more writes in the same transaction. It may
-// call change several times, each time with the record as it is then.
-func (s *Store) updatePair(ctx context.Context, id replication.PairID, change func(*pairRecord) error,
-	more ...Write) (replication.PairState, error) {
+// updatePair changes the state of a pair, with more writes in the same transaction. It may
+// call change several times, each time with the state as it is then.
+func (s *Store) updatePair(ctx context.Context, id replication.PairID, change func(*replication.PairState) error,
+	more ...Write) (st replication.PairState, err error) {
 	key, err := pairKey(id)
 	if err != nil {
-		return replication.PairState{}, err
+		return st, err
 	}
-	var r pairRecord
-	err = s.retryConflicts(ctx, key, func(it Item) error {
-		var err error
-		if r, err = decodePair(it); err != nil {
+	err = s.retryConflicts(ctx, key, func(it Item) (err error) {
+		if st, err = decodePair(it); err != nil {
 			return err
 		}
-		if err = change(&r); err != nil {
+		if err = change(&st); err != nil {
 			return err
 		}
-		r.Schema = replication.SchemaVersion
-		if it.Data, err = r.encodeJSON(); err != nil {
+		if it.Data, err = encodePair(st); err != nil {
 			return err
 		}
 		return s.replaceItem(ctx, it, more...)
@@ -148,14 +133,14 @@ func (s *Store) updatePair(ctx context.Context, id replication.PairID, change fu
 	if err != nil {
 		return replication.PairState{}, err
 	}
-	return r.pairState(id), nil
+	return st, nil
 }
 
 // Acquire implements [replication.State].
 func (s *Store) Acquire(ctx context.Context, id replication.PairID, owner string, now time.Time,
 	ttl time.Duration) (replication.PairState, error) {
-	st, err := s.updatePair(ctx, id, func(r *pairRecord) error {
-		return takeLease(&r.Lease, "pair "+id.String(), owner, now, ttl)
+	st, err := s.updatePair(ctx, id, func(st *replication.PairState) error {
+		return takeLease(&st.Lease, "pair "+id.String(), owner, now, ttl)
 	})
 	return st, explainError("take lease of "+id.String(), err)
 }
@@ -165,23 +150,23 @@ func (s *Store) Acquire(ctx context.Context, id replication.PairID, owner string
 // know.
 func (s *Store) Renew(ctx context.Context, id replication.PairID, fence int64, now time.Time,
 	ttl time.Duration) (replication.PairState, error) {
-	st, err := s.updatePair(ctx, id, func(r *pairRecord) error { return renewLease(&r.Lease, fence, now, ttl) })
+	st, err := s.updatePair(ctx, id, func(st *replication.PairState) error { return renewLease(&st.Lease, fence, now, ttl) })
 	return st, explainError("renew lease of "+id.String(), err)
 }
 
 // Release implements [replication.State].
 func (s *Store) Release(ctx context.Context, id replication.PairID, fence int64) error {
-	_, err := s.updatePair(ctx, id, func(r *pairRecord) error { return releaseLease(&r.Lease, fence) })
+	_, err := s.updatePair(ctx, id, func(st *replication.PairState) error { return releaseLease(&st.Lease, fence) })
 	return explainError("release lease of "+id.String(), err)
 }
 
 // SaveProgress implements [replication.State].
 func (s *Store) SaveProgress(ctx context.Context, id replication.PairID, fence int64, now time.Time, p replication.Progress) error {
-	_, err := s.updatePair(ctx, id, func(r *pairRecord) error {
-		if r.Lease.Fence != fence || r.Lease.HeldAt(now) {
+	_, err := s.updatePair(ctx, id, func(st *replication.PairState) error {
+		if st.Lease.Fence != fence || st.Lease.HeldAt(now) {
 			return replication.ErrFenced
 		}
-		r.Progress = p
+		st.Progress = p
 		return nil
 	})
 	return explainError("save progress of "+id.String(), err)
@@ -190,8 +175,8 @@ func (s *Store) SaveProgress(ctx context.Context, id replication.PairID, fence i
 // ChangeDesired implements [replication.State]. A change that is applied twice, because the
 // answer of the first write was lost, changes nothing more.
 func (s *Store) ChangeDesired(ctx context.Context, id replication.PairID, d replication.DesiredChange) error {
-	_, err := s.updatePair(ctx, id, func(r *pairRecord) error {
-		r.Desired = r.Desired.With(d)
+	_, err := s.updatePair(ctx, id, func(st *replication.PairState) error {
+		st.Desired = st.Desired.With(d)
 		return nil
 	})
 	return explainError("change the desired state of "+id.String(), err)

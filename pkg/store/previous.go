@@ -63,8 +63,7 @@ func (p PreviousPair) Writes() ([]Write, error) {
 		}
 		writes = append(writes, w)
 	}
-	r := pairRecord{Schema: replication.SchemaVersion, Desired: p.State.Desired, Progress: p.State.Progress, Lease: p.State.Lease}
-	data, err := r.encodeJSON()
+	data, err := encodePair(p.State)
 	return append(writes, Put(Item{Key: key, Data: data})), err
 }
 
