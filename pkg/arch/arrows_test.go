@@ -104,11 +104,12 @@ func arrows() map[string][]string {
 		"pkg/notify/notifytest":            {notify},
 		"pkg/replication/replicationtest":  {object, fault, replication},
 		"pkg/stage/stagetest":              {fault, replication},
-		"pkg/store/storetest":              {object, fault, replication, rapid, cmp},
-		"pkg/store/kvtest":                 {object, replication, changeLog, health, store, cmp},
-		"pkg/cloud/cloudtest":              {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
-		"pkg/cloud/dynamotest":             {aws, "github.com/truora/minidyn"},
-		"pkg/cloud/runtimetest":            {"github.com/aws/aws-lambda-go"},
+		"pkg/store/storetest": {object, fault, replication, changeLog, changeLog + "/changelogtest", health, health + "/healthtest",
+			notify, notify + "/notifytest", store, "pkg/store/kvtest", rapid, cmp},
+		"pkg/store/kvtest":      {object, replication, changeLog, health, store, cmp},
+		"pkg/cloud/cloudtest":   {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
+		"pkg/cloud/dynamotest":  {aws, "github.com/truora/minidyn"},
+		"pkg/cloud/runtimetest": {"github.com/aws/aws-lambda-go"},
 	}
 }
 

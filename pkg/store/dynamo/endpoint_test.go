@@ -10,12 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"chefsync/pkg/feed/changelog"
-	"chefsync/pkg/feed/changelog/changelogtest"
-	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
-	"chefsync/pkg/store/kvtest"
 	"chefsync/pkg/store/storetest"
 )
 
@@ -31,9 +27,9 @@ const (
 	oneAtATime = "CHEFSYNC_AWS_ONE_AT_A_TIME"
 )
 
-// newEndpointTable returns a table in the DynamoDB that the environment names, or skips the
-// test.
-func newEndpointTable(t *testing.T) (*dynamodb.Client, dynamo.API) {
+// newEndpointClient returns a client of the DynamoDB that the environment names, and what
+// tests send their requests to, or skips the test.
+func newEndpointClient(t *testing.T) (*dynamodb.Client, dynamo.API) {
 	t.Helper()
 	url := os.Getenv(endpointName)
 	if url == "" {
@@ -55,26 +51,10 @@ func newEndpointTable(t *testing.T) (*dynamodb.Client, dynamo.API) {
 	return c, &recordingAPI{API: c, before: func(string) error { mu.Lock(); return nil }, done: mu.Unlock}
 }
 
-func TestKVAgainstAnEndpoint(t *testing.T) {
-	c, api := newEndpointTable(t)
-	kvtest.Run(t, func(t *testing.T) func() store.KV {
+func TestAgainstAnEndpoint(t *testing.T) {
+	c, api := newEndpointClient(t)
+	storetest.RunSuites(t, func(t *testing.T) func() store.KV {
 		table := createTable(t, c)
 		return func() store.KV { return dynamo.Open(api, table) }
-	})
-}
-
-func TestRecordsAgainstAnEndpoint(t *testing.T) {
-	c, api := newEndpointTable(t)
-	storetest.Run(t, func(t *testing.T) func() replication.State {
-		table := createTable(t, c)
-		return func() replication.State { return store.New(dynamo.Open(api, table)) }
-	})
-}
-
-func TestChangeLogsAgainstAnEndpoint(t *testing.T) {
-	c, api := newEndpointTable(t)
-	changelogtest.Run(t, func(t *testing.T) func() changelog.ScanStore {
-		table := createTable(t, c)
-		return func() changelog.ScanStore { return store.New(dynamo.Open(api, table)).ChangeLogs() }
 	})
 }

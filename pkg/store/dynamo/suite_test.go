@@ -13,7 +13,7 @@ import (
 	"chefsync/pkg/cloud/dynamotest"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
-	"chefsync/pkg/store/kvtest"
+	"chefsync/pkg/store/storetest"
 )
 
 func createTable(t *testing.T, c *dynamodb.Client) string {
@@ -31,9 +31,9 @@ func createTable(t *testing.T, c *dynamodb.Client) string {
 	return name
 }
 
-func TestKV(t *testing.T) {
+func TestStore(t *testing.T) {
 	c := dynamotest.Start(t)
-	kvtest.Run(t, func(t *testing.T) func() store.KV {
+	storetest.RunSuites(t, func(t *testing.T) func() store.KV {
 		table := createTable(t, c)
 		return func() store.KV { return dynamo.Open(c, table) }
 	})

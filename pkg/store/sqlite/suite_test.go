@@ -7,8 +7,8 @@ import (
 
 	"chefsync/pkg/replication"
 	"chefsync/pkg/store"
-	"chefsync/pkg/store/kvtest"
 	"chefsync/pkg/store/sqlite"
+	"chefsync/pkg/store/storetest"
 )
 
 func engineeringPair() replication.PairID {
@@ -16,12 +16,6 @@ func engineeringPair() replication.PairID {
 }
 
 func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
-
-// newState returns a function that opens a file of its own.
-func newState(t *testing.T) func() *sqlite.State {
-	path := filepath.Join(t.TempDir(), "state.db")
-	return func() *sqlite.State { return openState(t, path) }
-}
 
 func openState(t testing.TB, path string) *sqlite.State {
 	t.Helper()
@@ -37,9 +31,9 @@ func openState(t testing.TB, path string) *sqlite.State {
 	return s
 }
 
-func TestKV(t *testing.T) {
-	kvtest.Run(t, func(t *testing.T) func() store.KV {
-		open := newState(t)
-		return func() store.KV { return open().DB }
+func TestStore(t *testing.T) {
+	storetest.RunSuites(t, func(t *testing.T) func() store.KV {
+		path := filepath.Join(t.TempDir(), "state.db")
+		return func() store.KV { return openState(t, path).DB }
 	})
 }
