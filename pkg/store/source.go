@@ -194,6 +194,9 @@ func (j ChangeLogs) Rows(ctx context.Context, source string, after int64, limit 
 	if _, err := sourceKey(source); err != nil {
 		return page, err
 	}
+	if limit == 0 {
+		limit = math.MaxInt32 - 1
+	}
 	from := max(after, 0)
 	for attempt := range maxAttempts {
 		if err = waitForAttempt(ctx, attempt); err != nil {
@@ -214,7 +217,7 @@ func (j ChangeLogs) Rows(ctx context.Context, source string, after int64, limit 
 
 // queryRows reads at most limit rows after an id, and the head, with or after them.
 func (j ChangeLogs) queryRows(ctx context.Context, source string, after int64, limit int) (h sourceRecord, rows []changelog.Row, err error) {
-	if limit > 0 && after < math.MaxInt64 {
+	if after < math.MaxInt64 {
 		items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(after + 1), To: headSort, Limit: limit + 1})
 		if err != nil {
 			return h, nil, err

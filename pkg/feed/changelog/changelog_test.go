@@ -1,7 +1,6 @@
 package changelog_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -85,7 +84,7 @@ func TestScopesOfRows(t *testing.T) {
 	}
 }
 
-func TestLongChangeLogIsReadInPages(t *testing.T) {
+func TestLongChangeLogIsReadCompletely(t *testing.T) {
 	s := openStore(t)
 	head := beginChangeLog(t, s)
 	for n := range 30 {
@@ -105,21 +104,6 @@ func TestLongChangeLogIsReadInPages(t *testing.T) {
 	}
 }
 
-// replacedStore simulates a change log that is replaced after the first page.
-type replacedStore struct {
-	changelog.Store
-	times int
-}
-
-func (m *replacedStore) Rows(ctx context.Context, source string, after int64, limit int) (changelog.Page, error) {
-	page, err := m.Store.Rows(ctx, source, after, limit)
-	if after > page.Head.Oldest && m.times > 0 {
-		m.times--
-		page.Head.Epoch = "another"
-	}
-	return page, err
-}
-
 func TestReadOfTheNewestRows(t *testing.T) {
 	s := openStore(t)
 	if _, err := (changelog.Feed{Store: s, Source: "src"}).Read(t.Context(), -3); !errors.Is(err, replication.ErrNoFeed) {
@@ -131,66 +115,6 @@ func TestReadOfTheNewestRows(t *testing.T) {
 		if n := len(rows.Changes); err != nil || int64(n) != c.want || rows.Changes[n-1].ID != head.Newest ||
 			rows.Newest != head.Newest || rows.Oldest != head.Oldest {
 			t.Errorf("%d: %+v, %v; want the newest %d of %+v", c.after, rows, err, c.want, head)
-		}
-	}
-}
-
-func TestReadIsRepeatedWhenTheChangeLogChanges(t *testing.T) {
-	s := openStore(t)
-	beginChangeLog(t, s)
-	for range 12 {
-		changes := make([]changelog.Change, changelog.MaxAppend)
-		for i := range changes {
-			changes[i] = changelog.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
-		}
-		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
-			t.Fatal(err)
-		}
-	}
-	rows, err := changelog.Feed{Store: &replacedStore{s, 2}, Source: "src"}.Read(t.Context(), 0)
-	if err != nil || rows.Epoch != "e" || len(rows.Changes) != 12*changelog.MaxAppend+1 {
-		t.Errorf("%d rows of epoch %q, %v", len(rows.Changes), rows.Epoch, err)
-	}
-	if _, err := (changelog.Feed{Store: &replacedStore{s, 1000}, Source: "src"}).Read(t.Context(), 0); err == nil {
-		t.Error("no error for a change log that changes during each read")
-	}
-}
-
-// trimmedStore omits the first row of a later page once, as when rows are dropped between
-// two pages.
-type trimmedStore struct {
-	changelog.Store
-	done bool
-}
-
-func (m *trimmedStore) Rows(ctx context.Context, source string, after int64, limit int) (changelog.Page, error) {
-	page, err := m.Store.Rows(ctx, source, after, limit)
-	if after > page.Head.Oldest && len(page.Rows) > 1 && !m.done {
-		m.done, page.Rows = true, page.Rows[1:]
-	}
-	return page, err
-}
-
-func TestReadReturnsNoGapBetweenPages(t *testing.T) {
-	s := openStore(t)
-	beginChangeLog(t, s)
-	for range 12 {
-		changes := make([]changelog.Change, changelog.MaxAppend)
-		for i := range changes {
-			changes[i] = changelog.Change{Action: "update", Path: fmt.Sprintf("/roles/%d", i)}
-		}
-		if _, err := s.Append(t.Context(), "src", time.Unix(1, 0), changes); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m := &trimmedStore{Store: s}
-	rows, err := changelog.Feed{Store: m, Source: "src"}.Read(t.Context(), 0)
-	if err != nil || !m.done {
-		t.Fatal(err, m.done)
-	}
-	for i, c := range rows.Changes {
-		if c.ID != rows.Oldest+int64(i) {
-			t.Fatalf("a gap at %d", c.ID)
 		}
 	}
 }

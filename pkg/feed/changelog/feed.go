@@ -2,7 +2,6 @@ package changelog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"chefsync/pkg/object"
@@ -11,9 +10,6 @@ import (
 
 // Name is the name of the change log as a feed, in configuration and status.
 const Name = "journal"
-
-// pageRows is the number of rows in a page.
-const pageRows = 1000
 
 // Feed reads the change log of a source. Package scan adds the snapshot to it.
 type Feed struct {
@@ -33,51 +29,28 @@ func (f Feed) Begun(ctx context.Context) (bool, error) {
 // replication.Continue finds out from Rows.Oldest whether rows after a position were
 // dropped, and from Rows.Epoch whether the change log is a new one.
 func (f Feed) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	for range 5 {
-		rows, err := f.readPages(ctx, after)
-		if !errors.Is(err, errChanged) {
-			return rows, err
-		}
-	}
-	return replication.Rows{}, fmt.Errorf("read the change log of %s: %w", f.Source, errChanged)
-}
-
-// errChanged means that rows were dropped, or the change log replaced, between two pages.
-var errChanged = errors.New("the change log changed while it was read")
-
-func (f Feed) readPages(ctx context.Context, after int64) (replication.Rows, error) {
-	var rows replication.Rows
 	if after < 0 {
 		head, err := f.Store.Head(ctx, f.Source)
 		if err != nil {
-			return rows, fmt.Errorf("read the change log of %s: %w", f.Source, err)
+			return replication.Rows{}, fmt.Errorf("read the change log of %s: %w", f.Source, err)
 		}
 		after = max(0, head.Newest+after)
 	}
-	for from := after; ; {
-		page, err := f.Store.Rows(ctx, f.Source, from, pageRows)
-		head := page.Head
-		switch {
-		case err != nil:
-			return rows, fmt.Errorf("read the change log of %s: %w", f.Source, err)
-		case head.Epoch == "":
-			return rows, fmt.Errorf("%w: %w", replication.ErrNoFeed, ErrNoChangeLog)
-		case after > head.Newest:
-			return rows, fmt.Errorf("%w: the change log of %s ends at %d, before %d", replication.ErrPositionLost, f.Source, head.Newest, after)
-		case rows.Epoch == "":
-			rows = replication.Rows{Epoch: head.Epoch, Oldest: head.Oldest, Newest: head.Newest, Generation: page.Generation, Scans: page.Scans}
-		case rows.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1:
-			return rows, errChanged
-		}
-		for _, r := range page.Rows {
-			rows.Changes = append(rows.Changes, replication.Change{ID: r.ID, Action: r.Action, Path: r.Path, Scope: scopeOf(r.Path)})
-			from = r.ID
-		}
-		rows.Newest = max(rows.Newest, from)
-		if len(page.Rows) < pageRows {
-			return rows, nil
-		}
+	page, err := f.Store.Rows(ctx, f.Source, after, 0)
+	head := page.Head
+	switch {
+	case err != nil:
+		return replication.Rows{}, fmt.Errorf("read the change log of %s: %w", f.Source, err)
+	case head.Epoch == "":
+		return replication.Rows{}, fmt.Errorf("%w: %w", replication.ErrNoFeed, ErrNoChangeLog)
+	case after > head.Newest:
+		return replication.Rows{}, fmt.Errorf("%w: the change log of %s ends at %d, before %d", replication.ErrPositionLost, f.Source, head.Newest, after)
 	}
+	rows := replication.Rows{Epoch: head.Epoch, Oldest: head.Oldest, Newest: head.Newest, Generation: page.Generation, Scans: page.Scans}
+	for _, r := range page.Rows {
+		rows.Changes = append(rows.Changes, replication.Change{ID: r.ID, Action: r.Action, Path: r.Path, Scope: scopeOf(r.Path)})
+	}
+	return rows, nil
 }
 
 // scopeOf returns the scope of a row's path: an object, a list, or everything.

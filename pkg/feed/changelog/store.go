@@ -18,8 +18,8 @@ type Store interface {
 	// Head returns the head of a change log, zero if there is no change log.
 	Head(ctx context.Context, source string) (Head, error)
 	// Rows returns rows with an id greater than after, in order and without
-	// gaps, at most limit, together with the head, the generation of the snapshot
-	// and the number of scans. If there is no change log, the head is zero.
+	// gaps, at most limit (0: all), together with the head, the generation of the
+	// snapshot and the number of scans. If there is no change log, the head is zero.
 	Rows(ctx context.Context, source string, after int64, limit int) (Page, error)
 	// Append assigns the next ids to the changes, in order, and stores them in one
 	// atomic write. It needs no lease. It returns ErrNoChangeLog before the change log has

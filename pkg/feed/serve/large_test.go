@@ -60,7 +60,7 @@ func TestLargeAnswersAreSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := f.Read(t.Context(), 0)
-	if err != nil || len(rows.Changes) != maxOldRows || rows.Changes[maxOldRows-1].ID != end.Newest {
+	if err != nil || len(rows.Changes) != maxRows || rows.Changes[maxRows-1].ID != end.Newest {
 		t.Fatalf("%d rows, %v; want the newest ones", len(rows.Changes), err)
 	}
 	if _, _, err := replication.Continue(replication.Position{}, rows, 100); err != nil {

@@ -24,14 +24,13 @@ const superuser = "pivotal"
 const minVersion, maxVersion = 0, 2
 
 const (
-	maxBody  = 1 << 20 // of a request, which needs none
-	pageRows = 1000
-	// An answer ends with the page that makes it so large, in bytes: a function URL
-	// allows 6 MB, in which each quote of the answer counts twice.
+	maxBody = 1 << 20 // of a request, which needs none
+	// An answer ends with the row that makes it so large, in bytes: a function URL allows
+	// 6 MB, in which each quote of the answer counts twice.
 	maxAnswer = 4 << 20
-	// maxOldRows is how many of the newest rows a client gets that asks for older ones
-	// than are kept.
-	maxOldRows = 20_000
+	// maxRows is how many rows an answer has at most. A client that asks for older ones
+	// than are kept gets the newest ones.
+	maxRows = 20_000
 )
 
 // Config is the configuration of a Handler. Store, Sources and Principals are required.
@@ -242,45 +241,37 @@ func parseSeq(q *http.Request) (int64, bool) {
 	return n, err == nil && n >= 0
 }
 
-// encodeRows returns the rows after an id as JSON, as many as fit into an answer. Rows
-// that are added meanwhile may be included or not, but never with a gap.
+// encodeRows returns the rows after an id as JSON, as many as fit into an answer.
 func (h *Handler) encodeRows(q *http.Request, source string, after int64) ([]byte, changelog.Head, error) {
+	page, err := h.config.Store.Rows(q.Context(), source, after, maxRows)
+	if head := page.Head; err == nil && after+1 < head.Oldest && head.Newest-maxRows >= head.Oldest {
+		page, err = h.config.Store.Rows(q.Context(), source, head.Newest-maxRows, maxRows)
+	}
+	if err == nil && page.Head.Epoch == "" {
+		err = changelog.ErrNoChangeLog
+	}
+	if err != nil {
+		return nil, page.Head, err
+	}
 	var b bytes.Buffer
-	var head changelog.Head
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	b.WriteByte('[')
-	for from, first := after, true; ; {
-		page, err := h.config.Store.Rows(q.Context(), source, from, pageRows)
-		switch {
-		case err != nil:
-			return nil, head, err
-		case page.Head.Epoch == "":
-			return nil, head, changelog.ErrNoChangeLog
-		case !first && (page.Head.Epoch != head.Epoch || len(page.Rows) > 0 && page.Rows[0].ID != from+1):
-			return append(b.Bytes(), ']'), head, nil // the client polls again, and gets the new state
+	for i, r := range page.Rows {
+		if b.Len() >= maxAnswer {
+			break
 		}
-		head = page.Head
-		if newest := head.Newest - maxOldRows; first && from+1 < head.Oldest && newest >= head.Oldest {
-			from = newest
-			continue
+		if i > 0 {
+			b.WriteByte(',')
 		}
-		for _, r := range page.Rows {
-			if b.Len() > 1 {
-				b.WriteByte(',')
-			}
-			row := struct {
-				Action string `json:"action"`
-				ID     int64  `json:"id"`
-				Path   string `json:"path"`
-			}{r.Action, r.ID, r.Path}
-			if err := enc.Encode(row); err != nil {
-				return nil, head, err
-			}
-			from, first = r.ID, false
-		}
-		if len(page.Rows) < pageRows || b.Len() >= maxAnswer {
-			return append(b.Bytes(), ']'), head, nil
+		row := struct {
+			Action string `json:"action"`
+			ID     int64  `json:"id"`
+			Path   string `json:"path"`
+		}{r.Action, r.ID, r.Path}
+		if err := enc.Encode(row); err != nil {
+			return nil, page.Head, err
 		}
 	}
+	return append(b.Bytes(), ']'), page.Head, nil
 }
