@@ -163,12 +163,8 @@ func (r *scanRun) scanParents(ctx context.Context, kind object.Kind) error {
 	if err != nil {
 		return err
 	}
-	lists := make([][]object.Ref, len(bags))
-	errs := make([]error, len(bags))
-	r.forEach(len(bags), func(i int) {
-		if errs[i] = ctx.Err(); errs[i] == nil {
-			lists[i], errs[i] = r.Reader.List(ctx, object.Scope{Kind: child, Name: bags[i].Name})
-		}
+	lists, errs := readAll(ctx, r.Concurrency, bags, func(bag object.Ref) ([]object.Ref, error) {
+		return r.Reader.List(ctx, object.Scope{Kind: child, Name: bag.Name})
 	})
 	observed := map[object.Ref]observation{}
 	var listed []object.Ref
@@ -223,81 +219,71 @@ func (r *scanRun) readListed(ctx context.Context, refs []object.Ref) (map[object
 // otherwise random, so that scans that exceed their deadline don't always omit the same
 // objects.
 func (r *scanRun) sortUnreadFirst(refs []object.Ref) {
+	priority := func(ref object.Ref) int { return min(len(r.previous.Objects[ref].Fingerprint), 1) }
 	rand.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
-	slices.SortStableFunc(refs, func(a, b object.Ref) int {
-		return cmp.Compare(r.readPriority(a), r.readPriority(b))
-	})
+	slices.SortStableFunc(refs, func(a, b object.Ref) int { return cmp.Compare(priority(a), priority(b)) })
 }
 
-func (r *scanRun) readPriority(ref object.Ref) int {
-	if r.previous.Objects[ref].Fingerprint == "" {
-		return 0
-	}
-	return 1
-}
+// maxTransientFailures is the number of transient failures that ends the scan of a kind.
+const maxTransientFailures = 8
 
 // readEach reads objects one by one. The result omits those that could not be read.
 func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.Ref]observation, error) {
 	if _, limited := ctx.Deadline(); limited {
 		r.sortUnreadFirst(refs)
 	}
-	observed := make([]*observation, len(refs))
-	errs := make([]error, len(refs))
-	stop, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var mu sync.Mutex
+	observed := map[object.Ref]observation{}
 	failures := 0
-	r.forEach(len(refs), func(i int) {
-		if errs[i] = stop.Err(); errs[i] != nil {
-			return
-		}
-		observed[i], errs[i] = r.readObject(stop, refs[i])
-		if errs[i] == nil || stop.Err() != nil {
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		switch fault.ClassOf(errs[i]) {
-		case fault.Rejected, fault.Forbidden, fault.Absent:
-			return
-		case fault.Transient, fault.Foreign:
-			if failures++; failures < maxTransientFailures {
-				return
+	var mu sync.Mutex
+	group, stop := errgroup.WithContext(ctx)
+	group.SetLimit(r.Concurrency)
+	for _, ref := range refs {
+		group.Go(func() error {
+			if stop.Err() != nil {
+				return stop.Err()
 			}
-		}
-		cancel()
-	})
-	out := map[object.Ref]observation{}
-	var fatal error
-	for i, ref := range refs {
-		switch err := errs[i]; {
-		case observed[i] != nil:
-			out[ref] = *observed[i]
-			r.report.Read++
-		case err != nil && !fault.IsAbsent(err):
-			if !fault.ClassOf(err).IsRefusal() {
-				r.rotationComplete = false
+			v, err := r.readObject(stop, ref)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				observed[ref] = *v
+				r.report.Read++
+				return nil
+			case stop.Err() != nil:
+				return stop.Err()
 			}
-			if stop.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
-				continue // canceled because of another error
-			}
-			if e := r.recordFailure(ctx, ref.Kind, err); e != nil && fatal == nil {
-				fatal = e
-			}
-		}
+			return r.recordReadFailure(ctx, ref, err, &failures)
+		})
 	}
-	if fatal == nil && stop.Err() != nil && ctx.Err() == nil {
-		fatal = &fault.Error{Op: "scan", Object: object.Ref{Kind: refs[0].Kind}, Class: fault.Transient,
-			Err: fmt.Errorf("%d objects in one scan could not be read", failures)}
-	}
-	if fatal == nil {
-		fatal = ctx.Err()
-	}
-	return out, fatal
+	err := group.Wait()
+	return observed, cmp.Or(ctx.Err(), err)
 }
 
-// maxTransientFailures is the number of transient failures that ends the scan of a kind.
-const maxTransientFailures = 8
+// recordReadFailure records that an object could not be read, and returns an error when
+// no more of its kind should be read. Failures counts the transient ones.
+func (r *scanRun) recordReadFailure(ctx context.Context, ref object.Ref, err error, failures *int) error {
+	class := fault.ClassOf(err)
+	if class == fault.Absent {
+		return nil
+	}
+	if !class.IsRefusal() {
+		r.rotationComplete = false
+	}
+	if err := r.recordFailure(ctx, ref.Kind, err); err != nil {
+		return err
+	}
+	switch class {
+	case fault.Rejected, fault.Forbidden:
+		return nil
+	case fault.Transient, fault.Foreign:
+		if *failures++; *failures < maxTransientFailures {
+			return nil
+		}
+	}
+	return &fault.Error{Op: "scan", Object: object.Ref{Kind: ref.Kind}, Class: fault.Transient,
+		Err: fmt.Errorf("%d objects in one scan could not be read", *failures)}
+}
 
 func (r *scanRun) readObject(ctx context.Context, ref object.Ref) (*observation, error) {
 	obj, err := r.Reader.Get(ctx, ref)
@@ -311,14 +297,22 @@ func (r *scanRun) readObject(ctx context.Context, ref object.Ref) (*observation,
 	return v, nil
 }
 
-// forEach calls do for 0 … n-1, with at most Concurrency calls at the same time.
-func (r *scanRun) forEach(n int, do func(int)) {
+// readAll calls read for each item, with at most limit calls at the same time, until ctx
+// ends. It returns the results and errors in the order of the items.
+func readAll[A, B any](ctx context.Context, limit int, items []A, read func(A) (B, error)) ([]B, []error) {
+	results, errs := make([]B, len(items)), make([]error, len(items))
 	var workers errgroup.Group
-	workers.SetLimit(r.Concurrency)
-	for i := range n {
-		workers.Go(func() error { do(i); return nil })
+	workers.SetLimit(limit)
+	for i, item := range items {
+		workers.Go(func() error {
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				results[i], errs[i] = read(item)
+			}
+			return nil
+		})
 	}
 	_ = workers.Wait()
+	return results, errs
 }
 
 // addRow adds a row, unless this scan begins the change log.

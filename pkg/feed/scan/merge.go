@@ -83,13 +83,7 @@ func (r *scanRun) mergeMissing(ctx context.Context, refs []object.Ref) error {
 		}
 	}
 	r.confirmsLeft -= len(ask)
-	observed := make([]*observation, len(ask))
-	errs := make([]error, len(ask))
-	r.forEach(len(ask), func(i int) {
-		if errs[i] = ctx.Err(); errs[i] == nil {
-			observed[i], errs[i] = r.readObject(ctx, ask[i])
-		}
-	})
+	observed, errs := readAll(ctx, r.Concurrency, ask, func(ref object.Ref) (*observation, error) { return r.readObject(ctx, ref) })
 	for i, ref := range ask {
 		switch err := errs[i]; {
 		case err == nil: // it exists although the list omits it

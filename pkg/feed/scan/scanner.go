@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -307,14 +308,9 @@ func (r *scanRun) coalesceRows(ctx context.Context) {
 // hasChanges reports whether there is something to write. The progress of the rotation
 // alone is written only from time to time.
 func (r *scanRun) hasChanges() bool {
-	if r.beginsChangeLog || len(r.rows) > 0 || len(r.previous.Objects) != len(r.current.Objects) ||
-		len(r.previous.Listed) != len(r.current.Listed) {
+	if r.beginsChangeLog || len(r.rows) > 0 || !maps.Equal(r.previous.Objects, r.current.Objects) ||
+		!maps.Equal(r.previous.Listed, r.current.Listed) {
 		return true
-	}
-	for ref, k := range r.current.Objects {
-		if r.previous.Objects[ref] != k {
-			return true
-		}
 	}
 	if r.current.RotatedTo.Sub(r.previous.RotatedTo).Abs() >= r.Rotation/24 {
 		return true
