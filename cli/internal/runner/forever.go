@@ -32,23 +32,34 @@ type loaded struct {
 	modified time.Time // of the file, before it was read
 }
 
-// loadConfig reads the configuration for a daemon, and selects its pairs.
-func (opts Options) loadConfig(ctx context.Context, env *cmdline.Env, names []string) (*loaded, error) {
+// process is a daemon. It goes on when its configuration is reloaded.
+type process struct {
+	Options
+	env             *cmdline.Env
+	names           []string       // that select pairs
+	record          health.Process // without the configuration
+	changes, status listener.Kept  // the addresses that it listens on
+	recorder        *statusserver.Recorder
+	live            *liveLine
+}
+
+// loadConfig reads the configuration, and selects its pairs.
+func (d *process) loadConfig(ctx context.Context) (*loaded, error) {
 	l := &loaded{}
-	if path, err := app.FindConfig(env.ConfigPath); err == nil && env.Stack == "" {
+	if path, err := app.FindConfig(d.env.ConfigPath); err == nil && d.env.Stack == "" {
 		l.file, _ = filepath.Abs(path)
 		if info, err := os.Stat(path); err == nil {
 			l.modified = info.ModTime()
 		}
 	}
-	a, err := env.Open(ctx)
+	a, err := d.env.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	l.app = a
-	opts.status.recorder.ObserveApp(a)
-	if l.pairs, err = env.SelectPairs(a, names); err == nil {
-		err = opts.checkConfig(ctx, l)
+	d.recorder.ObserveApp(a)
+	if l.pairs, err = d.env.SelectPairs(a, d.names); err == nil {
+		err = d.checkConfig(ctx, l)
 	}
 	if err != nil {
 		a.Close()
@@ -57,8 +68,8 @@ func (opts Options) loadConfig(ctx context.Context, env *cmdline.Env, names []st
 	return l, nil
 }
 
-// checkConfig fails if a daemon could not begin with a configuration.
-func (opts Options) checkConfig(ctx context.Context, l *loaded) error {
+// checkConfig fails if the daemon could not begin with a configuration.
+func (d *process) checkConfig(ctx context.Context, l *loaded) error {
 	if err := notRunByStack(ctx, l.app, l.pairs); err != nil {
 		return err
 	}
@@ -66,14 +77,18 @@ func (opts Options) checkConfig(ctx context.Context, l *loaded) error {
 		return err
 	}
 	if l.app.StatusPage.Listen != "" {
-		if err := opts.statusServer(l).Check(ctx); err != nil {
+		if err := d.statusServer(l).Check(ctx); err != nil {
 			return err
 		}
 	}
 	if !changeserver.Enabled(l.app) {
 		return nil
 	}
-	return changeserver.Server{App: l.app, Address: l.app.ChangeLog.Listen, Kept: opts.kept}.Check(ctx)
+	return d.changeServer(l).Check(ctx)
+}
+
+func (d *process) changeServer(l *loaded) changeserver.Server {
+	return changeserver.Server{App: l.app, Address: l.app.ChangeLog.Listen, Kept: &d.changes}
 }
 
 // RunForever runs the daemon until ctx ends. SIGHUP reloads the configuration: the
@@ -83,21 +98,21 @@ func (opts Options) RunForever(ctx context.Context, env *cmdline.Env, names []st
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	env.Owner = assembly.NewOwner()
-	opts.kept = &listener.Kept{}
-	defer opts.kept.Close()
-	opts.status = &statusOptions{owner: env.Owner, kept: &listener.Kept{}, recorder: statusserver.NewRecorder(env.Now)}
-	defer opts.status.kept.Close()
-	now, err := opts.loadConfig(ctx, env, names)
+	host, _ := os.Hostname()
+	d := &process{Options: opts, env: env, names: names, recorder: statusserver.NewRecorder(env.Now), live: newLiveLine(env),
+		record: health.Process{Role: health.RoleDaemon, Owner: env.Owner, Host: host, PID: os.Getpid(), Started: env.Now().UTC(),
+			Version: buildinfo.Read().Version}}
+	defer d.changes.Close()
+	defer d.status.Close()
+	now, err := d.loadConfig(ctx)
 	if err != nil {
 		return err
 	}
-	process := newHeartbeat(env)
-	opts.live = newLiveLine(env)
-	defer opts.live.start()()
+	defer d.live.start()()
 	for {
-		next, err := opts.runUntilReload(ctx, env, now, process, reload, names)
+		next, err := d.runUntilReload(ctx, now, reload)
 		if next == nil {
-			process.saveStopped(ctx, now.app)
+			d.saveStopped(ctx, now)
 		}
 		now.app.Close()
 		if next == nil {
@@ -109,26 +124,33 @@ func (opts Options) RunForever(ctx context.Context, env *cmdline.Env, names []st
 
 // runUntilReload runs the daemon with one configuration, until ctx ends or another one was
 // loaded, which it returns.
-func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *loaded, process *heartbeat,
-	reload <-chan os.Signal, names []string,
-) (*loaded, error) {
-	d, err := opts.newDaemon(ctx, env, now.app, now.pairs)
+func (d *process) runUntilReload(ctx context.Context, now *loaded, reload <-chan os.Signal) (*loaded, error) {
+	scheduler, err := d.newDaemon(ctx, d.env, now.app, now.pairs,
+		func(_ replication.PairID, pass func() (replication.Run, error)) (replication.Run, error) {
+			return d.live.watch(pass)
+		})
 	if err != nil {
 		return nil, err
 	}
-	process.setConfig(now)
-	opts.status.recorder.ObserveDaemon(d)
-	opts.live.setPairs(len(now.pairs))
-	d.Present = now.app.Present
-	d.Tasks = append(notifier.Tasks(now.app, now.pairs, env.Now),
-		daemon.Task{Every: daemon.BeatEvery, Failing: "the heartbeat can't be recorded", Do: process.saveFunc(now.app)},
+	if changeserver.Enabled(now.app) {
+		scheduler.Serve = d.changeServer(now).Serve
+	} else {
+		d.changes.Close()
+	}
+	d.recorder.ObserveDaemon(scheduler)
+	d.live.setPairs(len(now.pairs))
+	scheduler.Present = now.app.Present
+	scheduler.Tasks = append(notifier.Tasks(now.app, now.pairs, d.env.Now),
+		daemon.Task{Every: daemon.BeatEvery, Failing: "the heartbeat can't be recorded", Do: func(ctx context.Context) error {
+			return d.saveHeartbeat(ctx, now, false)
+		}},
 		daemon.Task{Every: time.Hour, Failing: "housekeeping failed", Do: now.app.SweepStage})
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	loading := make(chan *loaded, 1)
-	go func() { loading <- opts.waitForReload(ctx, env, now, reload, names, end) }()
-	stopServing := opts.serveStatus(ctx, now)
-	err = d.Run(ctx)
+	go func() { loading <- d.waitForReload(ctx, now, reload, end) }()
+	stopServing := d.serveStatus(ctx, now)
+	err = scheduler.Run(ctx)
 	end()
 	stopServing()
 	next := <-loading
@@ -142,8 +164,7 @@ func (opts Options) runUntilReload(ctx context.Context, env *cmdline.Env, now *l
 // waitForReload waits for a signal, loads the configuration, and ends the daemon that runs
 // with the old one. A configuration that can't be used is refused. It returns nil when
 // ctx ends first.
-func (opts Options) waitForReload(ctx context.Context, env *cmdline.Env, now *loaded, reload <-chan os.Signal, names []string,
-	end func()) *loaded {
+func (d *process) waitForReload(ctx context.Context, now *loaded, reload <-chan os.Signal, end func()) *loaded {
 	log := now.app.Log
 	for {
 		select {
@@ -151,7 +172,7 @@ func (opts Options) waitForReload(ctx context.Context, env *cmdline.Env, now *lo
 			return nil
 		case <-reload:
 		}
-		next, err := opts.loadConfig(ctx, env, names)
+		next, err := d.loadConfig(ctx)
 		if ctx.Err() != nil { // it ends anyway
 			if next != nil {
 				next.app.Close()
@@ -185,45 +206,25 @@ func pairsChanged(before, after []app.Pair) (added, removed int) {
 	return missing(now, old), missing(old, now)
 }
 
-// heartbeat is the heartbeat of this daemon.
-type heartbeat struct {
-	record health.Process
-	now    func() time.Time
-}
-
-func newHeartbeat(env *cmdline.Env) *heartbeat {
-	host, _ := os.Hostname()
-	p := &heartbeat{now: env.Now, record: health.Process{
-		Role: health.RoleDaemon, Owner: env.Owner, Host: host, PID: os.Getpid(), Started: env.Now().UTC(),
-		Version: buildinfo.Read().Version,
-	}}
-	return p
-}
-
-// setConfig records what the daemon runs from now on.
-func (p *heartbeat) setConfig(l *loaded) {
-	p.record.Pairs, p.record.Config, p.record.ConfigModified = len(l.pairs), l.file, l.modified.UTC()
-}
-
-// saveFunc saves the record, with the time.
-func (p *heartbeat) saveFunc(a *app.App) func(context.Context) error {
-	return func(ctx context.Context) error {
-		store, err := a.Health(ctx)
-		if err != nil {
-			return err
-		}
-		record := p.record
-		record.Seen = p.now().UTC()
-		return store.SaveProcess(ctx, record)
+// saveHeartbeat records that the daemon runs with a configuration, or has stopped cleanly.
+func (d *process) saveHeartbeat(ctx context.Context, l *loaded, stopped bool) error {
+	store, err := l.app.Health(ctx)
+	if err != nil {
+		return err
 	}
+	record := d.record
+	record.Seen, record.Pairs, record.Config, record.ConfigModified = d.env.Now().UTC(), len(l.pairs), l.file, l.modified.UTC()
+	if stopped {
+		record.Stopped = record.Seen
+	}
+	return store.SaveProcess(ctx, record)
 }
 
-// saveStopped saves that the process ended cleanly.
-func (p *heartbeat) saveStopped(ctx context.Context, a *app.App) {
+// saveStopped records that the daemon has stopped cleanly.
+func (d *process) saveStopped(ctx context.Context, l *loaded) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	p.record.Stopped = p.now().UTC()
-	if err := p.saveFunc(a)(ctx); err != nil {
-		a.Log.Warn("the shutdown of the daemon can't be recorded", "error", err.Error())
+	if err := d.saveHeartbeat(ctx, l, true); err != nil {
+		l.app.Log.Warn("the shutdown of the daemon can't be recorded", "error", err.Error())
 	}
 }

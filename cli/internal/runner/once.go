@@ -10,8 +10,6 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/daemon"
 	"chefsync/cli/internal/exit"
-	"chefsync/cli/internal/listener"
-	"chefsync/cli/internal/ui"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
@@ -20,10 +18,6 @@ import (
 type Options struct {
 	Once, Full, Remote bool
 	Parallel           int
-	kept               *listener.Kept // nil with --once
-	status             *statusOptions // likewise
-	progress           *ui.Progress   // nil but with --once
-	live               *liveLine      // nil with --once
 }
 
 // gracePeriod is how long passes may go on with the objects in progress after a signal. With
@@ -46,59 +40,26 @@ func (opts Options) RunOnce(ctx context.Context, env *cmdline.Env, a *app.App, p
 	if opts.Remote {
 		return opts.runRemote(ctx, env, a, pairs)
 	}
-	opts.progress = env.Output().NewProgress(len(pairs))
-	defer opts.progress.End()
-	d, err := opts.newDaemon(ctx, env, a, pairs)
+	progress := env.Output().NewProgress(len(pairs))
+	defer progress.End()
+	a.OnProgress = progress.Observe
+	d, err := opts.newDaemon(ctx, env, a, pairs, func(id replication.PairID, pass func() (replication.Run, error)) (replication.Run, error) {
+		defer progress.EndPair(id)
+		return pass()
+	})
 	if err != nil {
 		return err
 	}
 	results := d.Once(ctx, replication.TriggerManual, opts.Full)
 	checkServers(ctx, a, pairs)
-	opts.progress.End()
-	return app.HintRemote(a, opts.showResults(ctx, env, a, pairs, results), "chef-sync-ctl run --once --remote")
+	progress.End()
+	return app.HintRemote(a, showResults(ctx, env, a, pairs, results, progress), "chef-sync-ctl run --once --remote")
 }
 
-// runPass runs one pass, and shows it.
-func (opts Options) runPass(ctx context.Context, a *app.App, p app.Pair, o replication.PassOptions) (replication.Run, error) {
-	if o.Trigger == replication.TriggerOperator {
-		a.ProbeNow()
-	}
-	engine, err := a.Engine(ctx, p)
-	pass := func() (replication.Run, error) {
-		if err != nil {
-			return a.Fail(ctx, p, o, err)
-		}
-		return engine.Pass(ctx, o)
-	}
-	if opts.progress == nil {
-		return opts.live.watch(pass)
-	}
-	defer opts.progress.EndPair(p.ID)
-	if err == nil {
-		engine.Observe = opts.progress.Observe
-	}
-	return pass()
-}
-
-// verifyPair runs one verification of the daemon.
-func verifyPair(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
-	engine, err := a.Engine(ctx, p)
-	if err != nil {
-		return replication.Report{}, err
-	}
-	o.Repair = p.Drift == replication.DriftRepair
-	return engine.Verify(ctx, o)
-}
-
-// dropRefusedKeys lets the keys be read again after a server has refused one.
-func dropRefusedKeys(a *app.App, err error) {
-	if fault.ClassOf(err) == fault.Denied {
-		a.DropClients()
-	}
-}
-
-// newDaemon wires the scheduler: the same engines for run and for run --once.
-func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair) (*daemon.Daemon, error) {
+// newDaemon wires the scheduler: the same engines for run and for run --once, which show
+// each pass in their own way.
+func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair,
+	show func(id replication.PairID, pass func() (replication.Run, error)) (replication.Run, error)) (*daemon.Daemon, error) {
 	a.KeepLog()
 	state, err := a.State(ctx)
 	if err != nil {
@@ -110,25 +71,49 @@ func (opts Options) newDaemon(ctx context.Context, env *cmdline.Env, a *app.App,
 		Servers: daemonServers(a, pairs),
 		Watch:   2 * time.Second, Grace: gracePeriod,
 	}
-	if changeserver.Enabled(a) {
-		d.Serve = changeserver.Server{App: a, Address: a.ChangeLog.Listen, Kept: opts.kept}.Serve
-	} else if opts.kept != nil {
-		opts.kept.Close()
-	}
 	for _, p := range pairs {
 		d.Jobs = append(d.Jobs, daemon.Job{
 			ID: p.ID, Interval: p.Interval, VerifyEvery: p.VerifyEvery, FilesEvery: p.FilesEvery,
 			Pass: func(ctx context.Context, o replication.PassOptions) (replication.Run, error) {
-				run, err := opts.runPass(ctx, a, p, o)
-				dropRefusedKeys(a, err)
-				return run, err
+				return show(p.ID, func() (replication.Run, error) { return runPass(ctx, a, p, o) })
 			},
 			Verify: func(ctx context.Context, o replication.VerifyOptions) (replication.Report, error) {
-				report, err := verifyPair(ctx, a, p, o)
-				dropRefusedKeys(a, err)
-				return report, err
+				return verifyPair(ctx, a, p, o)
 			},
 		})
 	}
 	return d, nil
+}
+
+// runPass runs one pass.
+func runPass(ctx context.Context, a *app.App, p app.Pair, o replication.PassOptions) (replication.Run, error) {
+	if o.Trigger == replication.TriggerOperator {
+		a.ProbeNow()
+	}
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return a.Fail(ctx, p, o, err)
+	}
+	run, err := engine.Pass(ctx, o)
+	dropRefusedKeys(a, err)
+	return run, err
+}
+
+// verifyPair runs one verification of the daemon.
+func verifyPair(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
+	engine, err := a.Engine(ctx, p)
+	if err != nil {
+		return replication.Report{}, err
+	}
+	o.Repair = p.Drift == replication.DriftRepair
+	report, err := engine.Verify(ctx, o)
+	dropRefusedKeys(a, err)
+	return report, err
+}
+
+// dropRefusedKeys lets the keys be read again after a server has refused one.
+func dropRefusedKeys(a *app.App, err error) {
+	if fault.ClassOf(err) == fault.Denied {
+		a.DropClients()
+	}
 }

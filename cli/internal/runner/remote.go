@@ -42,7 +42,7 @@ func (opts Options) runRemote(ctx context.Context, env *cmdline.Env, a *app.App,
 	app.ForEachParallel(pairs, opts.Parallel, func(i int, p app.Pair) {
 		results[i] = remotePass(ctx, a.Stack, cloud.SyncEvent{Pair: p.ID, Trigger: cloud.TriggerManual, Full: opts.Full})
 	})
-	return opts.showResults(ctx, env, a, pairs, results)
+	return showResults(ctx, env, a, pairs, results, nil)
 }
 
 func remotePass(ctx context.Context, s *stack.Stack, event cloud.SyncEvent) daemon.Result {

@@ -18,7 +18,7 @@ import (
 
 // showResults shows the results of one pass for each pair, and ends with what keeps pairs
 // from being in sync.
-func (opts Options) showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result) error {
+func showResults(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, results []daemon.Result, progress *ui.Progress) error {
 	interrupted := context.Cause(ctx)
 	runs := []replication.Run{}
 	for _, r := range results {
@@ -51,7 +51,7 @@ func (opts Options) showResults(ctx context.Context, env *cmdline.Env, a *app.Ap
 		}
 	}
 	if interrupted != nil {
-		return exit.Join(append(failed, opts.interruptedError(interrupted, results))...)
+		return exit.Join(append(failed, interruptedError(interrupted, results, progress))...)
 	}
 	return exit.Join(append(failed, errOutOfSync(ctx, env, a, ended))...)
 }
@@ -61,8 +61,9 @@ func isInterruption(err, cause error) bool {
 	return errors.Is(err, context.Canceled) || err != nil && errors.Is(err, cause)
 }
 
-// interruptedError says how far passes were when a signal ended them.
-func (opts Options) interruptedError(cause error, results []daemon.Result) error {
+// interruptedError says how far passes were when a signal ended them. Progress is nil if
+// there is none to see from here.
+func interruptedError(cause error, results []daemon.Result, progress *ui.Progress) error {
 	ended := 0
 	for _, r := range results {
 		if r.Begun && r.Err == nil {
@@ -70,8 +71,8 @@ func (opts Options) interruptedError(cause error, results []daemon.Result) error
 		}
 	}
 	words := fmt.Sprintf("%s of %s done", ui.Number(ended), ui.Plural(len(results), "pair"))
-	if len(results) == 1 && opts.progress != nil {
-		if done, total, written := opts.progress.Objects(results[0].Run.Pair); total > 0 {
+	if len(results) == 1 && progress != nil {
+		if done, total, written := progress.Objects(results[0].Run.Pair); total > 0 {
 			words = fmt.Sprintf("%s of %s %s", ui.Number(done), ui.Plural(total, "object"), doneWords(done, written))
 		}
 	}
