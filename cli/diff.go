@@ -101,8 +101,10 @@ func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.Ap
 	rows = []diffRow{}
 	progress := env.Output().NewProgress(len(pairs))
 	defer progress.End()
+	a.OnProgress = progress.Observe
 	failed = app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := f.comparePair(ctx, a, p, objects, progress)
+		defer progress.EndPair(p.ID)
+		list, err := f.comparePair(ctx, a, p, objects)
 		rows = append(rows, list...)
 		return app.WrapPair(p.ID, err)
 	})
@@ -116,14 +118,11 @@ func (f diffFlags) comparePairs(ctx context.Context, env *cmdline.Env, a *app.Ap
 
 // comparePair lists the differences of one pair, of all objects or of the named
 // ones. A named object that isn't there doesn't stop the others.
-func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, objects cmdline.Objects, progress *ui.Progress) (rows []diffRow,
-	err error) {
-	defer progress.EndPair(p.ID)
+func (f diffFlags) comparePair(ctx context.Context, a *app.App, p app.Pair, objects cmdline.Objects) (rows []diffRow, err error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	engine.Observe = progress.Observe
 	list, unreadable, err := f.listCandidates(ctx, engine, objects)
 	failed := []error{err}
 	for _, d := range list {

@@ -104,13 +104,13 @@ func verifyPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.
 	reports := []replication.Report{}
 	progress := env.Output().NewProgress(len(pairs))
 	defer progress.End()
+	a.OnProgress = progress.Observe
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
 		defer progress.EndPair(p.ID)
 		engine, err := a.Engine(ctx, p)
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
-		engine.Observe = progress.Observe
 		r, err := engine.Verify(ctx, o)
 		if err == nil || len(r.Kinds) > 0 {
 			reports = append(reports, r)

@@ -26,8 +26,10 @@ type Options struct {
 func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, opts Options) error {
 	plans := []replication.Plan{}
 	progress := env.Output().NewProgress(len(pairs))
+	a.OnProgress = progress.Observe
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		plan, err := opts.previewPair(ctx, a, p, progress)
+		defer progress.EndPair(p.ID)
+		plan, err := opts.previewPair(ctx, a, p)
 		if err != nil {
 			return app.WrapPair(p.ID, err)
 		}
@@ -99,13 +101,11 @@ func Print(env *cmdline.Env, plan replication.Plan) error {
 	return env.Output().Emit(plan, func(t *ui.Grid) { Options{}.printPlan(t, plan, env.Format) })
 }
 
-func (opts Options) previewPair(ctx context.Context, a *app.App, p app.Pair, progress *ui.Progress) (replication.Plan, error) {
-	defer progress.EndPair(p.ID)
+func (opts Options) previewPair(ctx context.Context, a *app.App, p app.Pair) (replication.Plan, error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
 		return replication.Plan{}, err
 	}
-	engine.Observe = progress.Observe
 	if opts.Prune {
 		engine.Pair.Prune = replication.PruneAll
 	}
