@@ -17,6 +17,7 @@ import (
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
 	"chefsync/pkg/prepare"
+	"chefsync/pkg/replication"
 )
 
 // prepareFlags are the flags of prepare-org.
@@ -149,35 +150,43 @@ func (f *prepareFlags) targets(a *app.App, orgs []string) (targets []prepared.Ta
 	if f.all && len(orgs) > 0 {
 		return nil, exit.Usagef("leave out one of them", "--all and names of organizations can't be used together")
 	}
+	var pairs []app.Pair
 	switch {
 	case f.all:
-		targets = f.targetsOf(a.Pairs(), a.Primary, replicas)
+		pairs = a.Pairs()
 	case len(orgs) == 0:
-		targets = f.literalTargets(a, replicas, "") // callers says all that is missing
+		pairs = pairsWith(replicas, "") // callers says all that is missing
 	}
 	for _, org := range orgs {
 		found, err := f.find(a, replicas, org)
 		if err != nil {
 			return nil, err
 		}
-		targets = append(targets, found...)
+		pairs = append(pairs, found...)
 	}
-	var distinct []prepared.Target
-	for _, t := range targets {
-		if !slices.ContainsFunc(distinct, func(d prepared.Target) bool {
+	add := func(t prepared.Target) {
+		if !slices.ContainsFunc(targets, func(d prepared.Target) bool {
 			return d.Side == t.Side && d.Server.Name == t.Server.Name && d.Org == t.Org
 		}) {
-			distinct = append(distinct, t)
+			targets = append(targets, t)
 		}
 	}
-	return distinct, nil
+	for _, p := range pairs {
+		if f.side != string(prepare.Replica) {
+			add(prepared.Target{Side: prepare.Primary, Server: a.Primary, Org: p.SourceOrg})
+		}
+		if f.side != string(prepare.Primary) && slices.ContainsFunc(replicas, func(r config.Server) bool { return r.Name == p.ID.Replica }) {
+			add(prepared.Target{Side: prepare.Replica, Server: p.Replica, Org: p.ID.Org})
+		}
+	}
+	return targets, nil
 }
 
-// find lists where one organization is prepared. On one side the name is that on the
-// server, if one of the configuration has it there, or else the name on the primary; a name
-// that the configuration doesn't have is taken as it is. On both sides the configuration
-// must have it.
-func (f *prepareFlags) find(a *app.App, replicas []config.Server, org string) ([]prepared.Target, error) {
+// find lists the pairs of an organization that is prepared. On one side the name is that on
+// the server, if one of the configuration has it there, or else the name on the primary; a
+// name that the configuration doesn't have is taken as it is. On both sides the
+// configuration must have it.
+func (f *prepareFlags) find(a *app.App, replicas []config.Server, org string) ([]app.Pair, error) {
 	var bySource, byDestination, either []app.Pair
 	var names []string
 	for _, p := range a.Pairs() {
@@ -194,13 +203,13 @@ func (f *prepareFlags) find(a *app.App, replicas []config.Server, org string) ([
 	}
 	switch {
 	case f.side == string(prepare.Replica) && len(byDestination) > 0:
-		return f.targetsOf(byDestination, a.Primary, replicas), nil
+		return byDestination, nil
 	case f.side == string(prepare.Replica) && len(bySource) > 0:
-		return f.targetsOf(bySource, a.Primary, replicas), nil
+		return bySource, nil
 	case f.side != "both":
-		return f.literalTargets(a, replicas, org), nil
+		return pairsWith(replicas, org), nil
 	case len(either) > 0:
-		return f.targetsOf(either, a.Primary, replicas), nil
+		return either, nil
 	}
 	hint := "to prepare it nevertheless, name one side: --side primary or --side replica"
 	if near := config.DidYouMean(org, names); near != "" {
@@ -209,30 +218,12 @@ func (f *prepareFlags) find(a *app.App, replicas []config.Server, org string) ([
 	return nil, exit.With(exit.NotFound, fmt.Errorf("the configuration has no organization %q", org), hint)
 }
 
-// targetsOf lists where the organizations of pairs are prepared.
-func (f *prepareFlags) targetsOf(pairs []app.Pair, primary config.Server, replicas []config.Server) (targets []prepared.Target) {
-	for _, p := range pairs {
-		if f.side != string(prepare.Replica) {
-			targets = append(targets, prepared.Target{Side: prepare.Primary, Server: primary, Org: p.SourceOrg})
-		}
-		if f.side != string(prepare.Primary) && slices.ContainsFunc(replicas, func(r config.Server) bool { return r.Name == p.ID.Replica }) {
-			targets = append(targets, prepared.Target{Side: prepare.Replica, Server: p.Replica, Org: p.ID.Org})
-		}
-	}
-	return targets
-}
-
-// literalTargets lists an organization on the servers of the side, by its name there.
-func (f *prepareFlags) literalTargets(a *app.App, replicas []config.Server, org string) (targets []prepared.Target) {
-	if f.side != string(prepare.Replica) {
-		targets = append(targets, prepared.Target{Side: prepare.Primary, Server: a.Primary, Org: org})
-	}
+// pairsWith returns a pair on each replica whose organizations have the same name.
+func pairsWith(replicas []config.Server, org string) (pairs []app.Pair) {
 	for _, r := range replicas {
-		if f.side != string(prepare.Primary) {
-			targets = append(targets, prepared.Target{Side: prepare.Replica, Server: r, Org: org})
-		}
+		pairs = append(pairs, app.Pair{Pair: replication.Pair{ID: replication.PairID{Replica: r.Name, Org: org}, SourceOrg: org}, Replica: r})
 	}
-	return targets
+	return pairs
 }
 
 func (f *prepareFlags) noReplica(a *app.App, name string) error {
