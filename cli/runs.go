@@ -74,7 +74,7 @@ TRIGGER is what started a run:
 
 // showRun finds one run by its id.
 func showRun(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, id string) error {
-	runs, failed := runlist.List(ctx, a, pairs, runlist.All, env.Now())
+	runs, failed := runlist.List(ctx, a, pairs, runlist.All)
 	for _, r := range runs {
 		if r.ID == id {
 			return env.Output().Emit(r, func(t *ui.Grid) { runlist.Describe(t, r, env.Now()) })

@@ -79,6 +79,26 @@ func PairIDs(pairs []Pair) []replication.PairID {
 	return ids
 }
 
+// Runs returns the newest runs of a pair as they are to be shown.
+func (a *App) Runs(ctx context.Context, id replication.PairID, limit int) ([]replication.Run, error) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st, err := state.Pair(ctx, id) // before the runs: see replication.ShownRun
+	if err != nil {
+		return nil, err
+	}
+	if a.Abandoned(st.Lease) {
+		st.Lease.Owner = ""
+	}
+	runs, err := state.Runs(ctx, id, limit)
+	for i := range runs {
+		runs[i] = replication.ShownRun(runs[i], st, a.Now())
+	}
+	return runs, err
+}
+
 // KindsOf returns the kinds that the pairs of an organization of a server replicate.
 func KindsOf(pairs []Pair, side prepare.Side, server config.Server, org string) (kinds []object.Kind) {
 	for _, p := range pairs {

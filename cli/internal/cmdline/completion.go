@@ -1,18 +1,15 @@
 package cmdline
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/ui"
-	"chefsync/pkg/replication"
 )
 
 // InstallCompletion completes, in a command and all below it, the flags and arguments that
@@ -122,7 +119,7 @@ func (env *Env) CompleteReplicas(cmd *cobra.Command, args []string, begun string
 
 // completeOfPairs completes what is listed of the pairs that the first argument names, or of
 // all.
-func (env *Env) completeOfPairs(list func(ctx context.Context, state replication.State, p app.Pair, begun string, now time.Time) []cobra.Completion,
+func (env *Env) completeOfPairs(list func(ctx context.Context, a *app.App, p app.Pair, begun string) []cobra.Completion,
 ) cobra.CompletionFunc {
 	return env.Complete(func(ctx context.Context, a *app.App, args []string, begun string) (words []cobra.Completion) {
 		pairs := a.Pairs()
@@ -131,12 +128,8 @@ func (env *Env) completeOfPairs(list func(ctx context.Context, state replication
 				pairs = named
 			}
 		}
-		state, err := a.State(ctx)
-		if err != nil {
-			return nil
-		}
 		for _, p := range pairs {
-			words = append(words, list(ctx, state, p, begun, env.Now())...)
+			words = append(words, list(ctx, a, p, begun)...)
 		}
 		slices.Sort(words)
 		return slices.Compact(words) // pairs have objects in common
@@ -148,18 +141,22 @@ const mostRuns = 50
 
 // listRuns lists the ids of the newest runs of a pair, with when they began and how they
 // ended.
-func listRuns(ctx context.Context, state replication.State, p app.Pair, _ string, now time.Time) (words []cobra.Completion) {
-	runs, _ := state.Runs(ctx, p.ID, mostRuns) // those of the other pairs are of use
+func listRuns(ctx context.Context, a *app.App, p app.Pair, _ string) (words []cobra.Completion) {
+	runs, _ := a.Runs(ctx, p.ID, mostRuns) // those of the other pairs are of use
 	for _, r := range runs {
-		words = append(words, cobra.CompletionWithDesc(r.ID, p.ID.String()+", "+ui.Age(r.Started, now)+", "+
-			cmp.Or(string(r.Outcome), "running")))
+		words = append(words, cobra.CompletionWithDesc(r.ID, p.ID.String()+", "+ui.Age(r.Started, a.Now())+", "+
+			string(r.Outcome)))
 	}
 	return words
 }
 
 // listObjects lists the objects that are known of a pair, written as the word begins: as a
 // path, or as the configuration does.
-func listObjects(ctx context.Context, state replication.State, p app.Pair, begun string, _ time.Time) (words []cobra.Completion) {
+func listObjects(ctx context.Context, a *app.App, p app.Pair, begun string) (words []cobra.Completion) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil
+	}
 	entries, _ := state.Entries(ctx, p.ID)
 	for ref := range entries {
 		path := ref.Path()

@@ -31,7 +31,7 @@ func (f Filter) List(ctx context.Context, a *app.App, pairs []app.Pair, limit in
 	if f.Failed {
 		read = All
 	}
-	runs, err := List(ctx, a, pairs, read, now)
+	runs, err := List(ctx, a, pairs, read)
 	runs = slices.DeleteFunc(runs, func(r replication.Run) bool {
 		return f.Failed && !needsAttention(r.Outcome) || f.Since > 0 && r.Started.Before(now.Add(-time.Duration(f.Since)))
 	})
@@ -47,36 +47,18 @@ func needsAttention(o replication.Outcome) bool {
 }
 
 // List returns the runs of pairs, newest first, even if those of another can't be read.
-func List(ctx context.Context, a *app.App, pairs []app.Pair, limit int, now time.Time) ([]replication.Run, error) {
-	state, err := a.State(ctx)
-	if err != nil {
-		return nil, err
+func List(ctx context.Context, a *app.App, pairs []app.Pair, limit int) ([]replication.Run, error) {
+	if _, err := a.State(ctx); err != nil {
+		return nil, err // which all pairs would have
 	}
 	runs := []replication.Run{}
 	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		list, err := listPairRuns(ctx, a, state, p.ID, limit, now)
+		list, err := a.Runs(ctx, p.ID, limit)
 		runs = append(runs, list...)
 		return app.WrapPair(p.ID, err)
 	})
 	slices.SortStableFunc(runs, func(a, b replication.Run) int { return b.Started.Compare(a.Started) })
 	return runs, failed
-}
-
-// listPairRuns lists the runs of a pair as they are to be shown.
-func listPairRuns(ctx context.Context, a *app.App, state replication.State, id replication.PairID, limit int,
-	now time.Time) ([]replication.Run, error) {
-	st, err := state.Pair(ctx, id) // before the runs: see ShownRun
-	if err != nil {
-		return nil, err
-	}
-	if a.Abandoned(st.Lease) {
-		st.Lease.Owner = ""
-	}
-	runs, err := state.Runs(ctx, id, limit)
-	for i := range runs {
-		runs[i] = replication.ShownRun(runs[i], st, now)
-	}
-	return runs, err
 }
 
 // Print prints runs as a table: normally what each changed or, with reasons, why it failed;

@@ -108,18 +108,8 @@ func (r *appReader) readPair(ctx context.Context, id replication.PairID) (PairRe
 	if err != nil {
 		return out, err
 	}
-	st, err := state.Pair(ctx, id) // before the runs: see replication.ShownRun
-	if err != nil {
+	if out.Runs, err = r.app.Runs(ctx, id, shownRuns); err != nil {
 		return out, err
-	}
-	if r.app.Abandoned(st.Lease) {
-		st.Lease.Owner = ""
-	}
-	if out.Runs, err = state.Runs(ctx, id, shownRuns); err != nil {
-		return out, err
-	}
-	for i := range out.Runs {
-		out.Runs[i] = replication.ShownRun(out.Runs[i], st, r.app.Now())
 	}
 	entries, err := state.Entries(ctx, id)
 	if err != nil {
