@@ -76,7 +76,7 @@ that only read act on all pairs; commands that change something require --all.`,
 	root.SetHelpCommandGroupID(cmdline.GroupConfig)
 	root.SetCompletionCommandGroupID(cmdline.GroupConfig)
 	root.AddCommand(allCommands(env)...)
-	root.AddCommand(newExitCodesCmd(), newEnvironmentCmd(root), newSelectionCmd(), newGlobalFlagsCmd(root))
+	root.AddCommand(helpTopics(root)...)
 	refuseUnknownHelp(root)
 	refuseUnknownShell(root)
 	for _, c := range root.Commands() {
