@@ -4,34 +4,64 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
-// Attribute is one of the further attributes of a line. Values other than text are in JSON.
-type Attribute struct{ Key, Value string }
+// Member is a member of a JSON object.
+type Member struct {
+	Key   string
+	Value json.RawMessage
+}
 
-// Attributes returns the further attributes of the line, in their order. What isn't valid
-// JSON ends them.
-func (l Line) Attributes() (attrs []Attribute) {
-	dec := json.NewDecoder(bytes.NewReader(l.Attrs))
-	dec.UseNumber()
+// NewMember returns a member with a value of text, numbers, or lists of them.
+func NewMember(key string, value any) Member {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(value) // such values can't fail
+	return Member{key, bytes.TrimSpace(b.Bytes())}
+}
+
+// DecodeMembers returns the members of a JSON object, in their order. What isn't valid JSON
+// ends them.
+func DecodeMembers(text []byte) (members []Member) {
+	dec := json.NewDecoder(bytes.NewReader(text))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil
 	}
 	for dec.More() {
+		m := Member{}
 		key, err := dec.Token()
-		if err != nil {
-			return attrs
+		if err != nil || dec.Decode(&m.Value) != nil {
+			return members
 		}
-		var value any
-		if err := dec.Decode(&value); err != nil {
-			return attrs
-		}
-		text, isText := value.(string)
-		if !isText {
-			b, _ := json.Marshal(value) // what was decoded encodes
-			text = string(b)
-		}
-		attrs = append(attrs, Attribute{fmt.Sprint(key), text})
+		m.Key = fmt.Sprint(key)
+		members = append(members, m)
+	}
+	return members
+}
+
+// EncodeMembers returns a JSON object with members in their order, nil without any.
+func EncodeMembers(members []Member) json.RawMessage {
+	if len(members) == 0 {
+		return nil
+	}
+	parts := make([]string, len(members))
+	for i, m := range members {
+		parts[i] = string(NewMember("", m.Key).Value) + ":" + string(m.Value)
+	}
+	return json.RawMessage("{" + strings.Join(parts, ",") + "}")
+}
+
+// Attribute is one of the further attributes of a line. Values other than text are in JSON.
+type Attribute struct{ Key, Value string }
+
+// Attributes returns the further attributes of the line, in their order.
+func (l Line) Attributes() (attrs []Attribute) {
+	for _, m := range DecodeMembers(l.Attrs) {
+		a := Attribute{m.Key, string(m.Value)}
+		_ = json.Unmarshal(m.Value, &a.Value) // which only text does
+		attrs = append(attrs, a)
 	}
 	return attrs
 }

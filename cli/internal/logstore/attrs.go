@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"bytes"
 	"encoding"
 	"encoding/json"
 	"log/slog"
@@ -26,13 +25,8 @@ type lineAttrs struct {
 	pair    replication.PairID
 	run     string
 	object  string
-	others  []logAttr
+	others  []Member
 	refused []string
-}
-
-type logAttr struct {
-	key   string
-	value any // string, bool, int64, uint64 or float64
 }
 
 func (a lineAttrs) cloneAttrs() lineAttrs {
@@ -78,7 +72,7 @@ func (a *lineAttrs) addAttr(prefix string, attr slog.Attr) {
 	if isText && a.setColumn(key, text) {
 		return
 	}
-	a.others = append(slices.DeleteFunc(slices.Clone(a.others), func(o logAttr) bool { return o.key == key }), logAttr{key, v})
+	a.others = append(slices.DeleteFunc(slices.Clone(a.others), func(m Member) bool { return m.Key == key }), NewMember(key, v))
 }
 
 // setColumn takes an attribute that has a column of its own.
@@ -172,32 +166,9 @@ func (a lineAttrs) newLine(r slog.Record) Line {
 
 // encodeJSON writes the attributes that have no column, in their order.
 func (a lineAttrs) encodeJSON() json.RawMessage {
-	if len(a.others) == 0 && len(a.refused) == 0 {
-		return nil
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	member := func(key string, value any) {
-		if b.Len() == 0 {
-			b.WriteByte('{')
-		} else {
-			b.WriteByte(',')
-		}
-		_ = enc.Encode(key) // text, numbers and lists of text can't fail
-		b.WriteByte(':')
-		_ = enc.Encode(value)
-	}
-	for _, o := range a.others {
-		member(o.key, o.value)
-	}
+	members := a.others
 	if len(a.refused) > 0 {
-		member("refused", a.refused)
+		members = append(slices.Clip(members), NewMember("refused", a.refused))
 	}
-	b.WriteByte('}')
-	var compact bytes.Buffer
-	if json.Compact(&compact, b.Bytes()) != nil {
-		return nil
-	}
-	return compact.Bytes()
+	return EncodeMembers(members)
 }

@@ -1,13 +1,9 @@
 package cloudwatch
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"log/slog"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
@@ -79,23 +75,15 @@ func batchSize(events []types.InputLogEvent) (n int) {
 
 // encodeLine writes a line as the functions write theirs.
 func encodeLine(l logstore.Line) string {
-	var b bytes.Buffer
-	attrs := []slog.Attr{}
+	members := []logstore.Member{logstore.NewMember("time", l.Time), logstore.NewMember("level", l.Level.String()), logstore.NewMember("msg", l.Message)}
 	if l.Pair != (replication.PairID{}) {
-		attrs = append(attrs, slog.String("pair", l.Pair.String()))
+		members = append(members, logstore.NewMember("pair", l.Pair))
 	}
 	if l.Run != "" {
-		attrs = append(attrs, slog.String("run", l.Run))
+		members = append(members, logstore.NewMember("run", l.Run))
 	}
 	if l.Object != "" {
-		attrs = append(attrs, slog.String("object", l.Object))
+		members = append(members, logstore.NewMember("object", l.Object))
 	}
-	r := slog.NewRecord(l.Time, l.Level, l.Message, 0)
-	r.AddAttrs(attrs...)
-	_ = slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}).Handle(context.Background(), r) // into memory
-	text := strings.TrimSpace(b.String())
-	if members, ok := strings.CutPrefix(string(l.Attrs), "{"); ok && json.Valid(l.Attrs) && members != "}" {
-		text = strings.TrimSuffix(text, "}") + "," + members
-	}
-	return text
+	return string(logstore.EncodeMembers(append(members, logstore.DecodeMembers(l.Attrs)...)))
 }

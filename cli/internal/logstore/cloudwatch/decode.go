@@ -1,7 +1,6 @@
 package cloudwatch
 
 import (
-	"bytes"
 	"encoding/json"
 	"log/slog"
 	"regexp"
@@ -65,43 +64,10 @@ func decodeJSON(text, function string, at time.Time) (l logstore.Line, request s
 	if id, err := replication.ParsePairID(r.Pair); err == nil {
 		l.Pair, own = id, append(own, "pair")
 	}
-	l.Attrs = omitMembers(text, own)
+	l.Attrs = logstore.EncodeMembers(slices.DeleteFunc(logstore.DecodeMembers([]byte(text)), func(m logstore.Member) bool {
+		return slices.Contains(own, m.Key)
+	}))
 	return l, "", true
-}
-
-// omitMembers is a JSON object without some members, the others in their order; nil
-// if none is left.
-func omitMembers(text string, names []string) json.RawMessage {
-	dec := json.NewDecoder(strings.NewReader(text))
-	if _, err := dec.Token(); err != nil {
-		return nil
-	}
-	var b bytes.Buffer
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil
-		}
-		var value json.RawMessage
-		if dec.Decode(&value) != nil {
-			return nil
-		}
-		name, _ := key.(string)
-		if slices.Contains(names, name) {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte(',')
-		}
-		quoted, _ := json.Marshal(name) // text can't fail
-		b.Write(quoted)
-		b.WriteByte(':')
-		b.Write(value)
-	}
-	if b.Len() == 0 {
-		return nil
-	}
-	return json.RawMessage("{" + b.String() + "}")
 }
 
 func platformLine(function, message string, at time.Time) logstore.Line {
