@@ -103,7 +103,7 @@ func runPass(ctx context.Context, a *app.App, p app.Pair, o replication.PassOpti
 func verifyPair(ctx context.Context, a *app.App, p app.Pair, o replication.VerifyOptions) (replication.Report, error) {
 	engine, err := a.Engine(ctx, p)
 	if err != nil {
-		return replication.Report{}, err
+		return replication.Report{Pair: p.ID, Outcome: replication.OutcomeFailed}, err // which the metrics count
 	}
 	o.Repair = p.Drift == replication.DriftRepair
 	report, err := engine.Verify(ctx, o)
