@@ -28,7 +28,8 @@ func (r Run) checkNotifications(ctx context.Context) []Check {
 	}
 	for _, c := range channels {
 		if s := failing[c.Name]; s.Failures > 0 {
-			l.Warn(c.Name, "chef-sync-ctl notify-test", "%s failed since the last delivery; next attempt %s", ui.Plural(s.Failures, "attempt"), ui.Age(s.NextTry, r.Now()))
+			l.Warn(c.Name, "chef-sync-ctl notify-test", "%s failed since the last delivery; next attempt %s", ui.Plural(s.Failures, "attempt"),
+				ui.Age(s.NextTry, r.Now()))
 		} else {
 			l.OK(c.Name, "no failed attempts since the last delivery")
 		}

@@ -88,7 +88,8 @@ func Tasks(a *app.App, pairs []app.Pair, now func() time.Time) (tasks []daemon.T
 		}})
 	}
 	if !a.Notify.Ping.IsZero() {
-		tasks = append(tasks, daemon.Task{First: a.Notify.PingEvery, Every: a.Notify.PingEvery, Failing: "the ping URL can't be requested", Do: func(ctx context.Context) error {
+		every := a.Notify.PingEvery
+		tasks = append(tasks, daemon.Task{First: every, Every: every, Failing: "the ping URL can't be requested", Do: func(ctx context.Context) error {
 			fleet, err := pairstatus.ReadFleet(ctx, a, pairs, now())
 			if err == nil {
 				err = fleet.CheckPasses()
